@@ -1,0 +1,129 @@
+package birdc_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/birdc"
+)
+
+// fakeBird listens on a socket of its own and answers each command by answer;
+// an empty answer is silence.
+func fakeBird(t *testing.T, greeting string, answer map[string]string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "bird.ctl")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				_, _ = io.WriteString(conn, greeting)
+				for in := bufio.NewScanner(conn); in.Scan(); {
+					_, _ = io.WriteString(conn, answer[in.Text()])
+				}
+			}()
+		}
+	}()
+	return path
+}
+
+func TestCommand(t *testing.T) {
+	path := fakeBird(t, "0001 BIRD 2.0.12 ready.\n", map[string]string{
+		"configure confirm": "0019 Nothing to do\n",
+		"show protocols":    "2002-Name  Proto\n1002-azure_1 BGP\n gcp_1  BGP\n+async\n0000 \n",
+		"nonsense":          "9001 syntax error\n",
+	})
+	c, err := birdc.Dial(t.Context(), path)
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+
+	reply, err := c.Command(t.Context(), "configure confirm")
+	require.NoError(t, err)
+	assert.Equal(t, 19, reply.Code())
+	assert.Equal(t, "Nothing to do", reply.Text())
+
+	reply, err = c.Command(t.Context(), "show protocols")
+	require.NoError(t, err)
+	assert.Equal(t, []birdc.Line{{2002, "Name  Proto"}, {1002, "azure_1 BGP"}, {1002, "gcp_1  BGP"}, {0, ""}}, reply.Lines)
+	assert.True(t, reply.Has(7, 1002))
+	assert.False(t, reply.Has(1003))
+
+	_, err = c.Command(t.Context(), "nonsense")
+	var refused *birdc.Error
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, 9001, refused.Code)
+	assert.EqualError(t, err, `bird refused "nonsense": 9001 syntax error`)
+
+	_, err = c.Command(t.Context(), "show status\nconfigure")
+	assert.ErrorContains(t, err, "one line")
+}
+
+func TestDialSaysThatNothingListens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "absent.ctl")
+	_, err := birdc.Dial(t.Context(), path)
+	require.ErrorIs(t, err, birdc.ErrNotRunning)
+	assert.ErrorContains(t, err, path)
+}
+
+func TestDialRefusesWhatIsNotBird(t *testing.T) {
+	_, err := birdc.Dial(t.Context(), fakeBird(t, "SSH-2.0-OpenSSH_9.2\n", nil))
+	assert.ErrorContains(t, err, "not a BIRD reply line")
+	_, err = birdc.Dial(t.Context(), fakeBird(t, "0008 busy\n", nil))
+	assert.ErrorContains(t, err, "expected greeting 0001")
+}
+
+func TestCommandEndsWithItsContext(t *testing.T) {
+	path := fakeBird(t, "0001 ready\n", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := birdc.Do(ctx, path, "show status")
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestReadReplyRefusesTornReplies(t *testing.T) {
+	for name, tt := range map[string]struct{ in, want string }{
+		"cut off":            {"1002-azure_1\n", "middle of a reply"},
+		"no code":            {"hello there\n", "not a BIRD reply line"},
+		"space without code": {" text\n", "not a BIRD reply line"},
+		"short":              {"0000\n", "not a BIRD reply line"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := birdc.ReadReply(bufio.NewReader(strings.NewReader(tt.in)))
+			assert.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func FuzzReadReply(f *testing.F) {
+	f.Add("0001 BIRD 2.0.12 ready.\n")
+	f.Add("2002-Name\n1002-a\n b\n+x\n0000 \n")
+	f.Add("0002-Reading configuration from /etc/bird/bird.conf\n0003 Reconfigured\n")
+	f.Add("8002 /tmp/x.conf:3:1 syntax error\n")
+	f.Fuzz(func(t *testing.T, in string) {
+		reply, err := birdc.ReadReply(bufio.NewReader(strings.NewReader(in)))
+		if err != nil {
+			return
+		}
+		require.NotEmpty(t, reply.Lines)
+		for _, l := range reply.Lines {
+			assert.True(t, l.Code >= 0 && l.Code <= 9999)
+			assert.NotContains(t, l.Text, "\n")
+		}
+		assert.Equal(t, reply.Lines[len(reply.Lines)-1].Code, reply.Code())
+	})
+}
