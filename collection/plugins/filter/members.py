@@ -1,0 +1,59 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The routers of the inventory, as the mesh_plan module wants them."""
+
+DOCUMENTATION = r"""
+name: members
+short_description: The routers of the inventory, for the mesh_plan module
+version_added: 0.1.0
+description:
+  - Reads only the C(mesh_) variables of each router, never all of its variables,
+    so no other secret or broken template of the inventory is touched.
+  - Takes the inventory's hosts and not the hosts of the run, so that C(--limit)
+    changes nothing about who is a member.
+positional: _input, hostvars
+options:
+  _input:
+    description: Names of the routers, usually C(groups.routers).
+    type: list
+    elements: str
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Plan the mesh
+  wgmesh.router.mesh_plan:
+    router: "{{ inventory_hostname }}"
+    routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+    sites: "{{ mesh_sites }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One entry a router, by its name in the inventory.
+  type: dict
+"""
+
+FIELDS = ("id", "site", "zone", "endpoint", "state", "gateway")
+
+
+def members(names, hostvars):
+    """Return {name: {id, site, zone, endpoint, state, gateway}} of the routers."""
+    return {name: member(hostvars[name]) for name in names}
+
+
+def member(variables):
+    # .get, so that a variable that is not set stays away: mesh_plan then says
+    # which router lacks it.
+    found = {field: variables.get("mesh_" + field) for field in FIELDS}
+    return {field: value for field, value in found.items() if value is not None}
+
+
+class FilterModule:
+    def filters(self):
+        return {"members": members}
