@@ -1,0 +1,74 @@
+# wgmesh.router. `make help` lists the targets; README.md says which two you need.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+INVENTORY ?= examples/field-case/inventory.yml
+LAB_NAME  ?= lab
+RUNS      ?= 5
+
+BUILD := build
+LAB   := $(BUILD)/lab-tool
+GO    := go
+
+export PATH := $(CURDIR)/$(BUILD)/tools:/usr/local/go/bin:/usr/lib/go/bin:$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
+	@.ci/setup
+	@.ci/venv
+
+.PHONY: collection
+collection: ## build the modules, stage build/ansible_collections and its tarball
+	@.ci/stage
+
+$(LAB): go.mod $(wildcard molecule/lab/*.go)
+	@mkdir -p $(BUILD)
+	@CGO_ENABLED=0 $(GO) build -o $@ ./molecule/lab
+
+.PHONY: lab-up
+lab-up: $(LAB) collection ## hosts for any inventory on this machine (INVENTORY=..., LAB_NAME=...)
+	@. $(BUILD)/env && $(LAB) up --inventory $(INVENTORY) --name $(LAB_NAME)
+
+.PHONY: lab-down
+lab-down: $(LAB) ## take the hosts away again, also those of a lab that was killed
+	@$(LAB) down --name $(LAB_NAME)
+
+.PHONY: demo
+demo: setup collection $(LAB) ## the whole chain on the 7-router case: up, mesh, pings, a router dies
+	@molecule/demo/run
+
+.PHONY: bench
+bench: setup collection $(LAB) ## cold mesh and second run against no-op tasks, medians of RUNS runs
+	@RUNS=$(RUNS) molecule/bench/run
+
+.PHONY: lint
+lint: setup ## formatting, vet, golangci, shellcheck, ansible-lint
+	@.ci/lint
+
+.PHONY: unit
+unit: ## Go tests that need nothing
+	@$(GO) test ./...
+
+.PHONY: integration
+integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
+	@$(GO) test -tags integration -count=1 -p 1 ./pkg/... ./modules/...
+
+.PHONY: molecule
+molecule: setup collection $(LAB) ## the scenarios default and mesh
+	@.ci/molecule
+
+.PHONY: proof
+proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v ./molecule/proof
+
+.PHONY: test
+test: ## set up and run every test there is (root)
+	@.ci/test
+
+.PHONY: clean
+clean: ## remove build/ (take the labs down first)
+	@rm -rf $(BUILD)
