@@ -1,0 +1,85 @@
+// Package ansible speaks Ansible's binary-module protocol: one JSON object of
+// options in, one JSON object of results out.
+//
+// It is the only package that knows about check mode, diff mode, standard
+// output and the exit status. A module is a function that plans a change; this
+// package decodes the options, takes the router's lock, decides whether the
+// plan is applied, and reports. It needs nothing but the standard library.
+package ansible
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+// A Plan is a change worked out in full but not yet made.
+type Plan struct {
+	// Before and After are what --diff shows: sorted and redacted views of
+	// what the module manages, each a string or a value that JSON can hold.
+	Before, After any
+	// Changed says that Apply has something to do.
+	Changed bool
+	// Apply makes the change and returns what it did, in words, also when it
+	// fails half-way. It is never called in check mode or without Changed.
+	Apply func(ctx context.Context) (done []string, err error)
+	// Return holds further result keys. Apply may add to it. A plan that
+	// comes with an error may have them too, to report what was found.
+	Return map[string]any
+	// Warnings are shown by Ansible beside the result.
+	Warnings []string
+}
+
+// A Module is one Ansible module, ready to run.
+type Module struct {
+	plan   func(ctx context.Context, options []byte) (Plan, error)
+	lock   string
+	harden func() error
+}
+
+// An Option changes how a module runs.
+type Option func(*Module)
+
+// Unlocked is for modules that only read or compute: they do not wait for
+// another module that is changing this router.
+func Unlocked() Option { return func(m *Module) { m.lock = "" } }
+
+// New makes a module of a function that plans a change from the options O, a
+// struct with json tags. Decode says how O is filled. When *O has a method
+// SetDefaults() it is called before, and when O has a method Validate() error,
+// after decoding.
+func New[O any](plan func(context.Context, O) (Plan, error), opts ...Option) Module {
+	m := Module{lock: lockPath, harden: harden}
+	m.plan = func(ctx context.Context, raw []byte) (Plan, error) {
+		var o O
+		if err := Decode(raw, &o); err != nil {
+			return Plan{}, err
+		}
+		return plan(ctx, o)
+	}
+	for _, opt := range opts {
+		opt(&m)
+	}
+	return m
+}
+
+// Main runs the module with the arguments of the process and exits.
+func (m Module) Main() {
+	out := os.Stdout
+	os.Stdout = os.Stderr // a stray print must not spoil the result
+	os.Exit(m.Run(os.Args[1:], os.Stdin, out))
+}
+
+// Run runs the module once and returns the exit status: 0, or 1 for a failure.
+// The options come from the file that argv names, or from in when argv is
+// empty. Exactly one JSON object is written to out.
+func (m Module) Run(argv []string, in io.Reader, out io.Writer) int {
+	res := m.result(argv, in)
+	if err := res.write(out); err != nil {
+		return 1
+	}
+	if res["failed"] == true {
+		return 1
+	}
+	return 0
+}

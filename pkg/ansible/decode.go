@@ -1,0 +1,229 @@
+package ansible
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Decode fills the struct that target points to from a JSON object of options.
+// Keys that begin with _ansible_ are Ansible's own and are skipped.
+//
+// It is lenient, because templating turns values into strings, and goes by the
+// Go type at any depth: "51820" fills an int, "yes" and 1 fill a bool, 1 fills
+// a string, "a,b" or a single value fills a list, a string of JSON fills a map
+// or struct, and null leaves what is there. Types with UnmarshalText, such as
+// netip.Addr, read strings; those with UnmarshalJSON read anything.
+//
+// It is strict about names: an option that the struct does not have is refused
+// at any depth. All problems are reported together, each with its path. Those
+// that Validate finds come only when there are no others.
+func Decode(raw []byte, target any) error {
+	if t, ok := target.(interface{ SetDefaults() }); ok {
+		t.SetDefaults()
+	}
+	var d decoder
+	d.document(raw, target)
+	if len(d.problems) > 0 {
+		return errors.Join(d.problems...)
+	}
+	if t, ok := target.(interface{ Validate() error }); ok {
+		return t.Validate()
+	}
+	return nil
+}
+
+// decoder collects what is wrong instead of stopping at the first problem.
+type decoder struct {
+	problems      []error
+	ignoreUnknown bool
+}
+
+// document decodes the whole of raw into the struct that target points to.
+func (d *decoder) document(raw []byte, target any) {
+	tree, err := parseJSON(raw)
+	if err != nil {
+		d.problems = append(d.problems, fmt.Errorf("arguments: expected one JSON object: %w", err))
+		return
+	}
+	object, ok := tree.(map[string]any)
+	if !ok {
+		d.problems = append(d.problems, fmt.Errorf("arguments: expected one JSON object, got %s", describe(tree)))
+		return
+	}
+	if !d.ignoreUnknown {
+		maps.DeleteFunc(object, func(k string, _ any) bool { return strings.HasPrefix(k, ownKey) })
+	}
+	d.value("", object, reflect.ValueOf(target).Elem())
+}
+
+// parseJSON reads one JSON value and keeps numbers as they were written.
+func parseJSON(raw []byte) (any, error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows it")
+	}
+	return v, nil
+}
+
+// problem notes what is wrong with the option at path.
+func (d *decoder) problem(path, format string, args ...any) {
+	d.problems = append(d.problems, fmt.Errorf(path+": "+format, args...))
+}
+
+// value decodes src, a value as encoding/json makes it, into dst.
+func (d *decoder) value(path string, src any, dst reflect.Value) {
+	if src == nil {
+		return
+	}
+	if dst.Kind() == reflect.Pointer {
+		if dst.IsNil() {
+			dst.Set(reflect.New(dst.Type().Elem()))
+		}
+		d.value(path, src, dst.Elem())
+		return
+	}
+	if d.custom(path, src, dst) {
+		return
+	}
+	switch dst.Kind() {
+	case reflect.Struct:
+		if object, ok := d.object(path, src); ok {
+			d.fields(path, object, dst)
+		}
+	case reflect.Map:
+		if object, ok := d.object(path, src); ok {
+			d.entries(path, object, dst)
+		}
+	case reflect.Slice:
+		d.list(path, src, dst)
+	case reflect.Interface:
+		dst.Set(reflect.ValueOf(plain(src)))
+	default:
+		if err := setScalar(src, dst); err != nil {
+			d.problem(path, "%s", err)
+		}
+	}
+}
+
+// custom lets a type decode itself, as encoding/json would.
+func (d *decoder) custom(path string, src any, dst reflect.Value) bool {
+	var err error
+	switch t := dst.Addr().Interface().(type) {
+	case json.Unmarshaler:
+		var raw []byte
+		if raw, err = json.Marshal(src); err == nil {
+			err = t.UnmarshalJSON(raw)
+		}
+	case encoding.TextUnmarshaler:
+		text, ok := scalarText(src)
+		if !ok {
+			d.problem(path, "expected a string, got %s", describe(src))
+			return true
+		}
+		err = t.UnmarshalText([]byte(strings.TrimSpace(text)))
+	default:
+		return false
+	}
+	if err != nil {
+		d.problem(path, "%s", err)
+	}
+	return true
+}
+
+// object returns src as an object, also when it is one inside a string.
+func (d *decoder) object(path string, src any) (map[string]any, bool) {
+	if text, ok := src.(string); ok {
+		if inner, err := parseJSON([]byte(text)); err == nil {
+			src = inner
+		}
+	}
+	object, ok := src.(map[string]any)
+	if !ok {
+		d.problem(path, "expected a dictionary, got %s", describe(src))
+	}
+	return object, ok
+}
+
+// fields decodes an object into a struct.
+func (d *decoder) fields(path string, object map[string]any, dst reflect.Value) {
+	fields := map[string]reflect.Value{}
+	collectFields(dst, fields)
+	names := slices.Sorted(maps.Keys(fields))
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		field, ok := fields[key]
+		switch {
+		case ok:
+			d.value(join(path, key), object[key], field)
+		case !d.ignoreUnknown:
+			d.problem(join(path, key), "unknown option; %s", hint(key, names))
+		}
+	}
+}
+
+// collectFields finds the settable fields of a struct by option name.
+func collectFields(v reflect.Value, out map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
+			collectFields(v.Field(i), out)
+		case f.IsExported() && name != "-":
+			if name == "" {
+				name = f.Name
+			}
+			out[name] = v.Field(i)
+		}
+	}
+}
+
+// entries decodes an object into a map with string keys.
+func (d *decoder) entries(path string, object map[string]any, dst reflect.Value) {
+	out := reflect.MakeMapWithSize(dst.Type(), len(object))
+	for _, key := range slices.Sorted(maps.Keys(object)) {
+		v := reflect.New(dst.Type().Elem()).Elem()
+		d.value(join(path, key), object[key], v)
+		out.SetMapIndex(reflect.ValueOf(key).Convert(dst.Type().Key()), v)
+	}
+	dst.Set(out)
+}
+
+// list decodes an array, or the parts of a string, into a slice.
+func (d *decoder) list(path string, src any, dst reflect.Value) {
+	items, ok := split(src)
+	if !ok {
+		d.problem(path, "expected a list, got %s", describe(src))
+		return
+	}
+	out := reflect.MakeSlice(dst.Type(), len(items), len(items))
+	for i, item := range items {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if item == nil {
+			d.problem(at, "expected a value, got null")
+			continue
+		}
+		d.value(at, item, out.Index(i))
+	}
+	dst.Set(out)
+}
+
+// join appends an option name to a path.
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

@@ -1,0 +1,165 @@
+package ansible
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// result is the JSON object that Ansible reads.
+type result map[string]any
+
+// result runs the module from its raw input to what is to be reported.
+func (m Module) result(argv []string, in io.Reader) (res result) {
+	res = result{"changed": false}
+	defer func() {
+		if v := recover(); v != nil {
+			res.fail(fmt.Errorf("internal error: %s; please report it", describePanic(v)))
+		}
+	}()
+	if err := m.harden(); err != nil {
+		return res.fail(err)
+	}
+	raw, err := readArguments(argv, in)
+	if err != nil {
+		return res.fail(err)
+	}
+	ctl, err := parseControl(raw)
+	if err != nil {
+		return res.fail(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
+	defer stop()
+
+	if m.lock != "" && !ctl.Check {
+		unlock, err := lock(ctx, m.lock)
+		if err != nil {
+			return res.fail(err)
+		}
+		defer unlock()
+	}
+	m.execute(ctx, ctl, raw, res)
+	return res
+}
+
+// execute plans, and applies the plan unless this is check mode. It fills res
+// as it goes, so that a panic half-way still reports what is known.
+func (m Module) execute(ctx context.Context, ctl control, raw []byte, res result) {
+	p, err := m.plan(ctx, raw)
+	if err != nil {
+		res.add(p)
+		res.fail(err)
+		return
+	}
+	res["changed"] = p.Changed
+	if ctl.Diff && (p.Before != nil || p.After != nil) {
+		res["diff"] = map[string]any{"before": render(p.Before), "after": render(p.After)}
+	}
+	if p.Changed && !ctl.Check && p.Apply != nil {
+		done, err := p.Apply(ctx)
+		if len(done) > 0 {
+			res["done"] = done
+		}
+		if err != nil {
+			res["changed"] = len(done) > 0
+			res.fail(err)
+		}
+	}
+	res.add(p) // last: Apply may have added to Return
+}
+
+// add merges what a plan returns. What this package itself reports wins, and
+// rc is dropped, since a task with an rc other than 0 fails.
+func (r result) add(p Plan) {
+	for k, v := range p.Return {
+		if _, taken := r[k]; !taken && k != "rc" && k != "failed" {
+			r[k] = v
+		}
+	}
+	if len(p.Warnings) > 0 {
+		r["warnings"] = p.Warnings
+	}
+}
+
+// fail marks the result as a failure with err as its message.
+func (r result) fail(err error) result {
+	r["failed"] = true
+	r["msg"] = message(err)
+	return r
+}
+
+// write prints the result as one line of JSON.
+func (r result) write(out io.Writer) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		buf.Reset()
+		fmt.Fprintf(&buf, `{"failed":true,"changed":%t,"msg":"internal error: the result is not JSON; please report it"}`+"\n", r["changed"])
+		_, werr := out.Write(buf.Bytes())
+		return errors.Join(err, werr)
+	}
+	_, err := out.Write(buf.Bytes())
+	return err
+}
+
+// message puts an error on one line. Errors that were joined are numbered.
+func message(err error) string {
+	var joined interface{ Unwrap() []error }
+	text := err.Error()
+	if !errors.As(err, &joined) {
+		return text
+	}
+	lines := flatten(joined.Unwrap())
+	list := strings.Join(lines, "\n")
+	prefix, found := strings.CutSuffix(text, list)
+	if !found || len(lines) < 2 {
+		return text
+	}
+	for i := range lines {
+		lines[i] = fmt.Sprintf("(%d) %s", i+1, lines[i])
+	}
+	return fmt.Sprintf("%s%d problems: %s", prefix, len(lines), strings.Join(lines, "; "))
+}
+
+// flatten lists the texts of errors, going into those that were joined.
+func flatten(errs []error) []string {
+	var out []string
+	for _, err := range errs {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the error itself, not what it wraps
+			if lines := flatten(joined.Unwrap()); strings.Join(lines, "\n") == err.Error() {
+				out = append(out, lines...)
+				continue
+			}
+		}
+		out = append(out, err.Error())
+	}
+	return out
+}
+
+// describePanic names the kind and the place of a panic. It leaves out the
+// value, unless the Go runtime made it, and the stack, for they may hold data.
+func describePanic(v any) string {
+	what := "panic"
+	if err, ok := v.(runtime.Error); ok {
+		what = err.Error()
+	}
+	pc := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(3, pc)])
+	for {
+		f, more := frames.Next()
+		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s in %s line %d", what, f.Function, f.Line)
+		}
+		if !more {
+			return what
+		}
+	}
+}

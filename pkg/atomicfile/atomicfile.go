@@ -1,0 +1,118 @@
+// Package atomicfile replaces, creates and removes files so that a reader, or
+// the machine after a power cut, finds either the old file or the new one and
+// never a part of it, and never finds content under a wider mode or another
+// owner than it was meant to have.
+//
+// It never follows a symbolic link in the last element of a path. It does not
+// make folders and keeps no backups.
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Write puts data into the file path with mode perm, whatever the umask says.
+// An existing file is replaced and keeps its owner and group. Anything at path
+// that is not a regular file, a symbolic link too, is refused.
+func Write(path string, data []byte, perm fs.FileMode) error {
+	have, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case !have.Mode().IsRegular():
+		return fmt.Errorf("write %s: expected a regular file, found %s; name the file itself or remove what is there",
+			path, kind(have.Mode()))
+	}
+	return place(path, data, perm, have, os.Rename)
+}
+
+// Create is Write for a file that must not be there yet. When anything is at
+// path, a dangling link too, the error is os.ErrExist and nothing is touched.
+// Of several processes that create the same path exactly one succeeds.
+func Create(path string, data []byte, perm fs.FileMode) error {
+	return place(path, data, perm, nil, os.Link)
+}
+
+// Remove unlinks the file path and makes that last. A path that is not there
+// is no error. A symbolic link is removed, not what it points to; a folder is
+// refused.
+func Remove(path string) error {
+	err := syscall.Unlink(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return &fs.PathError{Op: "remove", Path: path, Err: err}
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// place writes a temporary file beside path and lets move bring it there:
+// rename replaces, link refuses to.
+func place(path string, data []byte, perm fs.FileMode, owner fs.FileInfo, move func(from, to string) error) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	// After a rename the name is gone and this does nothing.
+	defer func() { _ = os.Remove(f.Name()) }()
+
+	if err := fill(f, data, perm, owner); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := move(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// fill gives the file its owner and mode before its content, so that a secret
+// is never readable by anyone else. CreateTemp made it 0600. The owner comes
+// first because a change of owner clears bits of the mode.
+func fill(f *os.File, data []byte, perm fs.FileMode, owner fs.FileInfo) error {
+	if owner != nil {
+		if st, ok := owner.Sys().(*syscall.Stat_t); ok {
+			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.Chmod(perm); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// syncDir makes a rename, link or unlink in dir survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// kind says in words what a mode that is not regular stands for.
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case m.IsDir():
+		return "a folder"
+	default:
+		return "a special file"
+	}
+}
