@@ -80,7 +80,11 @@ func parseJSON(raw []byte) (any, error) {
 
 // problem notes what is wrong with the option at path.
 func (d *decoder) problem(path, format string, args ...any) {
-	d.problems = append(d.problems, fmt.Errorf(path+": "+format, args...))
+	text := fmt.Sprintf(format, args...)
+	if path != "" {
+		text = path + ": " + text
+	}
+	d.problems = append(d.problems, errors.New(text))
 }
 
 // value decodes src, a value as encoding/json makes it, into dst.

@@ -3,7 +3,7 @@ package ansible
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -49,15 +49,11 @@ func setScalar(src any, dst reflect.Value) error {
 func setInteger(text string, dst reflect.Value) error {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		f, ferr := strconv.ParseFloat(text, 64)
-		if ferr != nil {
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
 			return fmt.Errorf("expected an integer, got %q", text)
 		}
-		whole, accuracy := big.NewFloat(f).Int64()
-		if accuracy != big.Exact {
-			return fmt.Errorf("expected an integer, got %s", text)
-		}
-		n = whole
+		n = int64(f)
 	}
 	if dst.CanUint() {
 		if n < 0 || dst.OverflowUint(uint64(n)) {

@@ -11,7 +11,8 @@ func hint(unknown string, names []string) string {
 	if len(names) == 0 {
 		return "none is expected here"
 	}
-	best, near := "", len(unknown)/3+2
+	// Up to a third of the letters may be wrong, and always one.
+	best, near := "", max(len(unknown)/3+1, 2)
 	for _, name := range names {
 		if n := distance(unknown, name); n < near {
 			best, near = name, n

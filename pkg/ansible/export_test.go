@@ -1,0 +1,17 @@
+package ansible
+
+import "context"
+
+// For tests: the module with another lock file, and without what cannot be
+// undone in the process of a test.
+func (m Module) WithLock(path string) Module {
+	m.lock = path
+	m.harden = func() error { return nil }
+	return m
+}
+
+var (
+	Harden = harden
+	Lock   = func(ctx context.Context, path string) (func(), error) { return lock(ctx, path) }
+	Render = render
+)

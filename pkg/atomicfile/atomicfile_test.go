@@ -1,0 +1,191 @@
+package atomicfile_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
+)
+
+func TestWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	for _, want := range []struct {
+		data string
+		perm fs.FileMode
+	}{{"new", 0o600}, {"replaced", 0o644}, {"", 0o660}} {
+		require.NoError(t, atomicfile.Write(path, []byte(want.data), want.perm))
+		assert.Equal(t, want.data, read(t, path))
+		assert.Equal(t, want.perm, stat(t, path).Mode(), "the umask must not matter")
+	}
+	assert.Equal(t, []string{"file"}, list(t, filepath.Dir(path)))
+}
+
+func TestWriteKeepsOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte("old"), 0o600))
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 { // only root can make a file another's
+		uid, gid = 4321, 1234
+		require.NoError(t, os.Chown(path, uid, gid))
+	}
+	require.NoError(t, atomicfile.Write(path, []byte("new"), 0o640))
+
+	st := stat(t, path).Sys().(*syscall.Stat_t)
+	assert.Equal(t, []int{uid, gid}, []int{int(st.Uid), int(st.Gid)})
+	assert.Equal(t, "new", read(t, path))
+}
+
+func TestWriteRefuses(t *testing.T) {
+	tests := map[string]struct {
+		make func(path string) error
+		err  string
+	}{
+		"link to a file":   {func(p string) error { return os.Symlink("target", p) }, "found a symbolic link"},
+		"link to nothing":  {func(p string) error { return os.Symlink("nowhere", p) }, "found a symbolic link"},
+		"folder":           {func(p string) error { return os.Mkdir(p, 0o755) }, "found a folder"},
+		"named pipe":       {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "found a special file"},
+		"folder not there": {func(p string) error { return os.Remove(filepath.Dir(p)) }, "no such file or directory"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			outer := t.TempDir()
+			dir := filepath.Join(outer, "dir")
+			require.NoError(t, os.Mkdir(dir, 0o755))
+			path := filepath.Join(dir, "file")
+			require.NoError(t, tt.make(path))
+			before := list(t, dir)
+
+			require.ErrorContains(t, atomicfile.Write(path, []byte("x"), 0o600), tt.err)
+			assert.Equal(t, before, list(t, dir), "nothing may be left behind")
+		})
+	}
+}
+
+// A file is never there with content and without its final mode. The content
+// is large, so that the watcher sees it grow.
+func TestModeComesBeforeContent(t *testing.T) {
+	dir := t.TempDir()
+	done, seen := make(chan struct{}), map[fs.FileMode]int{}
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			entries, _ := os.ReadDir(dir)
+			for _, e := range entries {
+				if info, err := e.Info(); err == nil && info.Size() > 0 {
+					seen[info.Mode()]++
+				}
+			}
+		}
+	})
+	require.NoError(t, atomicfile.Write(filepath.Join(dir, "file"), make([]byte, 64<<20), 0o640))
+	close(done)
+	watch.Wait()
+
+	assert.Len(t, seen, 1)
+	assert.Positive(t, seen[0o640])
+}
+
+func TestCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, atomicfile.Create(path, []byte("first"), 0o600))
+	assert.Equal(t, fs.FileMode(0o600), stat(t, path).Mode())
+
+	require.ErrorIs(t, atomicfile.Create(path, []byte("second"), 0o644), os.ErrExist)
+	assert.Equal(t, "first", read(t, path))
+	assert.Equal(t, fs.FileMode(0o600), stat(t, path).Mode())
+	assert.Equal(t, []string{"file"}, list(t, filepath.Dir(path)))
+}
+
+func TestCreateDoesNotFollowALink(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	require.NoError(t, os.Symlink("nowhere", path))
+
+	require.ErrorIs(t, atomicfile.Create(path, []byte("x"), 0o600), os.ErrExist)
+	assert.Equal(t, []string{"file"}, list(t, dir))
+}
+
+// Of many that create one path, one wins and its content is what is there.
+func TestCreateIsExclusive(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	errs := make([]error, 20)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = atomicfile.Create(path, []byte{byte('a' + i)}, 0o600) })
+	}
+	all.Wait()
+
+	winner := ""
+	for i, err := range errs {
+		if err == nil {
+			winner += string(rune('a' + i))
+		} else {
+			require.ErrorIs(t, err, os.ErrExist)
+		}
+	}
+	assert.Equal(t, winner, read(t, path))
+	assert.Equal(t, []string{"file"}, list(t, dir))
+}
+
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	require.NoError(t, atomicfile.Remove(path), "nothing there is no error")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.NoError(t, atomicfile.Remove(path))
+	assert.Empty(t, list(t, dir))
+	require.NoError(t, atomicfile.Remove(filepath.Join(dir, "no", "folder")))
+
+	target := filepath.Join(dir, "target")
+	require.NoError(t, os.WriteFile(target, nil, 0o600))
+	require.NoError(t, os.Symlink(target, path))
+	require.NoError(t, atomicfile.Remove(path))
+	assert.Equal(t, []string{"target"}, list(t, dir), "a link goes, its target stays")
+
+	var pathErr *fs.PathError
+	require.True(t, errors.As(atomicfile.Remove(dir), &pathErr), "a folder is refused")
+	assert.Equal(t, dir, pathErr.Path)
+	assert.DirExists(t, dir)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func stat(t *testing.T, path string) fs.FileInfo {
+	t.Helper()
+	info, err := os.Lstat(path)
+	require.NoError(t, err)
+	return info
+}
+
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
