@@ -1,0 +1,180 @@
+package wg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// Apply makes the changes of d and returns what it did, in words, also when
+// some of it failed. A tunnel that fails does not hold up the others; the next
+// run finds what is left to do.
+func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
+	for _, path := range d.keys {
+		if err := w.CheckKey(path); err != nil {
+			return nil, fmt.Errorf("private_key_file: %w; run wg_keypair first", err)
+		}
+	}
+	a := applier{ctx: ctx, w: w}
+	if d.MSS != nil {
+		a.try("mss clamp: "+clampVerb(*d.MSS), "mss clamp", w.SetMSS(ctx, *d.MSS))
+	}
+	a.remove(d.Remove, true)
+	for _, t := range d.Tunnels {
+		if !t.Start {
+			a.mend(t)
+		}
+	}
+	a.start(d.Tunnels)
+	a.remove(d.Remove, false)
+	return a.done, errors.Join(a.errs...)
+}
+
+type applier struct {
+	ctx  context.Context
+	w    Writer
+	done []string
+	errs []error
+}
+
+// try records the outcome of one change and tells whether it was made.
+func (a *applier) try(done, what string, err error) bool {
+	if err != nil {
+		a.errs = append(a.errs, fmt.Errorf("%s: %w", what, err))
+		return false
+	}
+	a.done = append(a.done, done)
+	return true
+}
+
+func (a *applier) remove(list []Removal, first bool) {
+	for _, r := range list {
+		if r.First != first {
+			continue
+		}
+		// The file goes last: it is the mark by which the next run knows what
+		// is left of an interface of ours.
+		if err := a.w.Stop(a.ctx, r.Name); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("%s: remove: %w", r.Name, err))
+			continue
+		}
+		a.try(r.Name+": removed", r.Name+": remove file", a.w.RemoveFile(r.Name))
+	}
+}
+
+// A step is one change to one interface.
+type step struct {
+	name string
+	do   func() error
+}
+
+// mend changes an interface that lives. Adding comes before removing. The file
+// comes last: it is the record of the endpoints that were set.
+func (a *applier) mend(t TunnelDelta) {
+	var steps []step
+	add := func(name string, do func() error) { steps = append(steps, step{name, do}) }
+	if t.MTU != 0 {
+		add(fmt.Sprintf("mtu %d", t.MTU), func() error { return a.w.SetMTU(t.Name, t.MTU) })
+	}
+	if t.Up {
+		add("set up", func() error { return a.w.SetUp(t.Name) })
+	}
+	for _, p := range t.AddAddresses {
+		add("add address "+p.String(), func() error { return a.w.AddAddress(t.Name, p) })
+	}
+	for _, p := range t.RemoveAddresses {
+		add("remove address "+p.String(), func() error { return a.removeAddress(t, p) })
+	}
+	if !t.Device.empty() {
+		add(t.Device.words(), func() error { return a.w.Configure(t.Name, t.Device) })
+	}
+	if t.File != nil {
+		add("wg-quick file", func() error { return a.w.WriteFile(t.Name, *t.File) })
+	}
+	if t.Enable {
+		add("enable at boot", func() error { return a.w.Enable(a.ctx, []string{t.Name}) })
+	}
+	for _, s := range steps {
+		if !a.try(t.Name+": "+s.name, t.Name+": "+s.name, s.do()) {
+			return
+		}
+	}
+}
+
+// removeAddress also puts back what the kernel takes along: to remove the first
+// address of a subnet removes the others unless promote_secondaries is set.
+func (a *applier) removeAddress(t TunnelDelta, p netip.Prefix) error {
+	if err := a.w.RemoveAddress(t.Name, p); err != nil {
+		return err
+	}
+	for _, keep := range t.RestoreAddresses {
+		if err := a.w.AddAddress(t.Name, keep); err != nil {
+			return fmt.Errorf("put back %s: %w", keep, err)
+		}
+	}
+	return nil
+}
+
+// start brings up what is not there, all in one go.
+func (a *applier) start(list []TunnelDelta) {
+	var names, failed, enable []string
+	for _, t := range list {
+		if !t.Start {
+			continue
+		}
+		if err := a.prepare(t); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("%s: %w", t.Name, err))
+			continue
+		}
+		names = append(names, t.Name)
+		if t.Reset {
+			failed = append(failed, t.Name)
+		}
+		if t.Enable {
+			enable = append(enable, t.Name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	if len(failed) > 0 {
+		a.report(a.w.Reset(a.ctx, failed), "reset failed units")
+	}
+	if len(enable) > 0 {
+		a.report(a.w.Enable(a.ctx, enable), "enable units")
+	}
+	errs := a.w.Start(a.ctx, names)
+	for _, name := range names {
+		a.try(name+": brought up", name+": bring up", errs[name])
+	}
+}
+
+func (a *applier) prepare(t TunnelDelta) error {
+	if t.File != nil {
+		if err := a.w.WriteFile(t.Name, *t.File); err != nil {
+			return fmt.Errorf("wg-quick file: %w", err)
+		}
+		a.done = append(a.done, t.Name+": wg-quick file")
+	}
+	if t.DeleteLink {
+		if err := a.w.DeleteLink(t.Name); err != nil {
+			return fmt.Errorf("delete the dead interface: %w", err)
+		}
+		a.done = append(a.done, t.Name+": dead interface deleted")
+	}
+	return nil
+}
+
+func (a *applier) report(err error, what string) {
+	if err != nil {
+		a.errs = append(a.errs, fmt.Errorf("%s: %w", what, err))
+	}
+}
+
+func clampVerb(text string) string {
+	if text == "" {
+		return "removed"
+	}
+	return "loaded"
+}

@@ -1,0 +1,75 @@
+package wg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// commandTime is how long a tool may take. Units wait for the network.
+const commandTime = 90 * time.Second
+
+// searchPath is where tools are looked for: a shell over SSH may have less.
+const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// run runs a tool and returns what it prints. Its error has the last lines of
+// that which are not the echo of a command.
+func run(ctx context.Context, stdin, name string, args ...string) (stdout string, err error) {
+	path, err := look(name)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	// wireguard-go forks for ever when it inherits WG_PROCESS_FOREGROUND=0, and
+	// holds our pipes open with LOG_LEVEL.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		k, _, _ := strings.Cut(kv, "=")
+		return k == "PATH" || k == "LC_ALL" || k == "LOG_LEVEL" || k == "WG_PROCESS_FOREGROUND"
+	})
+	cmd.Env = append(cmd.Env, "PATH="+searchPath, "LC_ALL=C")
+	cmd.WaitDelay = 2 * time.Second
+	var out, errOut bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
+	err = cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it ended well; a child of it kept a pipe
+	}
+	if err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", name, err, lastLines(errOut.String()))
+	}
+	return out.String(), nil
+}
+
+// look finds a tool, or says which package has it.
+func look(name string) (string, error) {
+	for dir := range strings.SplitSeq(searchPath, ":") {
+		path := dir + "/" + name
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	packages := map[string]string{"wg-quick": "wireguard-tools", "nft": "nftables", "systemctl": "systemd"}
+	if p := packages[name]; p != "" {
+		return "", fmt.Errorf("%s is not installed: install package %s", name, p)
+	}
+	return "", fmt.Errorf("%s is not installed", name)
+}
+
+func lastLines(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "[#]") && !strings.ContainsAny(line, "│┌└") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-3):], "; ")
+}

@@ -1,0 +1,204 @@
+package wg
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// staleHandshake is the age after which no session is left (REJECT_AFTER_TIME
+// of the protocol), so that a moved endpoint works no more.
+const staleHandshake = 180 * time.Second
+
+// Diff compares want and have. It does no I/O. The error lists every interface
+// that must not be touched, because it is not ours or would not work.
+func Diff(want Want, have State) (Delta, error) {
+	var d Delta
+	var errs []error
+	tunnels := slices.Clone(want.Tunnels)
+	slices.SortFunc(tunnels, func(a, b Tunnel) int { return strings.Compare(a.Name, b.Name) })
+	ports := map[int]bool{}
+	for _, t := range tunnels {
+		now := have.Interfaces[t.Name]
+		r := resolve(want, t, have)
+		if err := errors.Join(foreign(want, t, now, have.PublicKey), r.check(have.PublicKey)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		td := diffTunnel(want, r, now, have)
+		if td.empty() {
+			continue
+		}
+		if td.Start || td.Device.ListenPort != 0 {
+			ports[t.ListenPort] = true
+		}
+		if have.PublicKey.IsZero() && (td.Start || td.Device.PrivateKeyFile != "") {
+			d.keys = []string{want.PrivateKeyFile}
+		}
+		d.Tunnels = append(d.Tunnels, td)
+	}
+	if want.Purge {
+		for _, name := range have.stale(want) {
+			dev := have.Interfaces[name].Device
+			d.Remove = append(d.Remove, Removal{Name: name, First: dev != nil && ports[dev.ListenPort]})
+		}
+	}
+	d.MSS = diffMSS(want, have)
+	return d, errors.Join(errs...)
+}
+
+// foreign refuses an interface that we did not make.
+func foreign(w Want, t Tunnel, now Interface, own PublicKey) error {
+	file := filepath.Join(w.Directory, t.Name+".conf")
+	switch {
+	case now.File != nil && !now.File.Ours:
+		return fmt.Errorf("%s: %s was not made by wgmesh.router (its first line is not %q): move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
+	case now.Link == nil:
+		return nil
+	case now.Link.Kind != kindKernel && now.Link.Kind != kindUserspace:
+		return fmt.Errorf("%s: there is an interface of this name that is not WireGuard (%s): remove it, or choose another name for this tunnel", t.Name, now.Link.Kind)
+	case now.File == nil && (now.Device == nil || own.IsZero() || now.Device.PublicKey != own):
+		return fmt.Errorf("%s: there is an interface of this name that wgmesh.router did not make (no %s, and another key): remove it with `ip link delete %s`, or choose another name for this tunnel", t.Name, file, t.Name)
+	}
+	return nil
+}
+
+// check refuses peers that WireGuard drops without a word.
+func (t resolved) check(own PublicKey) error {
+	var errs []error
+	seen := map[PublicKey]string{}
+	for _, p := range append(slices.Clone(t.peers), t.kept...) {
+		if p.PublicKey == own {
+			errs = append(errs, fmt.Errorf("%s: peer %s: %s is this router's own public key: give the peer's", t.Name, p.Name, p.PublicKey))
+		}
+		if other, twice := seen[p.PublicKey]; twice {
+			errs = append(errs, fmt.Errorf("%s: peer %s: public key %s is already that of peer %s", t.Name, p.Name, p.PublicKey, other))
+		}
+		seen[p.PublicKey] = p.Name
+	}
+	return errors.Join(errs...)
+}
+
+func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
+	d := TunnelDelta{Name: t.Name, Enable: have.Systemd && !now.Unit.Enabled}
+	if text := t.text(w); now.File == nil || now.File.Text != text {
+		d.File = &text
+	}
+	if now.Link == nil || now.Device == nil {
+		d.Start, d.DeleteLink, d.Reset = true, now.Link != nil, now.Unit.Failed
+		return d
+	}
+	if t.MTU != 0 && now.Link.MTU != t.MTU {
+		d.MTU = t.MTU
+	}
+	d.Up = !now.Link.Up
+	d.AddAddresses = minus(sorted(t.Addresses), now.Link.Addresses)
+	d.RemoveAddresses = minus(sorted(now.Link.Addresses), t.Addresses)
+	for _, a := range sorted(t.Addresses) {
+		if slices.ContainsFunc(d.RemoveAddresses, func(r netip.Prefix) bool { return r.Addr().Is4() && r.Masked() == a.Masked() }) {
+			d.RestoreAddresses = append(d.RestoreAddresses, a)
+		}
+	}
+	if have.PublicKey.IsZero() || now.Device.PublicKey != have.PublicKey {
+		d.Device.PrivateKeyFile = w.PrivateKeyFile
+	}
+	if t.ListenPort != 0 && now.Device.ListenPort != t.ListenPort {
+		d.Device.ListenPort = t.ListenPort
+	}
+	d.Device.Peers = diffPeers(t, now, have)
+	return d
+}
+
+// diffPeers lists removals before anything else: the kernel takes the peers of
+// a message in their order, and a network that is given to a second peer is
+// taken from the first.
+func diffPeers(t resolved, now Interface, have State) []PeerChange {
+	var recorded []FilePeer
+	if now.File != nil {
+		recorded = parse(now.File.Text)
+	}
+	var remove, change []PeerChange
+	live := map[PublicKey]LivePeer{}
+	for _, l := range now.Device.Peers {
+		live[l.PublicKey] = l
+		wanted := slices.ContainsFunc(t.peers, func(p FilePeer) bool { return p.PublicKey == l.PublicKey })
+		if !wanted && len(t.pending) == 0 {
+			remove = append(remove, PeerChange{Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true})
+		}
+	}
+	slices.SortFunc(remove, func(a, b PeerChange) int { return strings.Compare(a.PublicKey.String(), b.PublicKey.String()) })
+	for _, p := range t.peers {
+		l, ok := live[p.PublicKey]
+		if !ok {
+			change = append(change, addPeer(p))
+			continue
+		}
+		old := slices.IndexFunc(recorded, func(f FilePeer) bool { return f.PublicKey == p.PublicKey })
+		var last *FilePeer
+		if old >= 0 {
+			last = &recorded[old]
+		}
+		if c := diffPeer(p, l, last, have); !c.empty() {
+			change = append(change, c)
+		}
+	}
+	return append(remove, change...)
+}
+
+func addPeer(p FilePeer) PeerChange {
+	c := PeerChange{
+		Name: p.Name, PublicKey: p.PublicKey, Add: true, Endpoint: p.Endpoint,
+		Keepalive: &p.PersistentKeepalive, AllowedIPs: p.AllowedIPs, ReplaceAllowedIPs: true,
+	}
+	if p.PresharedKeyFile != "" {
+		c.PresharedKeyFile = &p.PresharedKeyFile
+	}
+	return c
+}
+
+func diffPeer(p FilePeer, l LivePeer, last *FilePeer, have State) PeerChange {
+	c := PeerChange{Name: p.Name, PublicKey: p.PublicKey}
+	if l.PresharedKey != have.PresharedKeys[p.PresharedKeyFile] {
+		c.PresharedKeyFile = &p.PresharedKeyFile
+	}
+	if endpointDue(p.Endpoint, l, last, have.Now) {
+		c.Endpoint = p.Endpoint
+	}
+	if l.PersistentKeepalive != p.PersistentKeepalive {
+		c.Keepalive = &p.PersistentKeepalive
+	}
+	if add, surplus := minus(p.AllowedIPs, l.AllowedIPs), minus(l.AllowedIPs, p.AllowedIPs); len(surplus) > 0 {
+		c.AllowedIPs, c.ReplaceAllowedIPs = p.AllowedIPs, true
+	} else {
+		c.AllowedIPs = add // no moment without the others
+	}
+	return c
+}
+
+// endpointDue tells whether the endpoint must be set. A peer that roamed and
+// answers is left alone: to set the endpoint again would cut it off.
+func endpointDue(want netip.AddrPort, live LivePeer, last *FilePeer, now time.Time) bool {
+	switch {
+	case !want.IsValid() || want == live.Endpoint:
+		return false
+	case !live.Endpoint.IsValid():
+		return true
+	case last != nil && last.Endpoint != want:
+		return true // configured anew since the last apply
+	default:
+		return now.Sub(live.LastHandshake) > staleHandshake
+	}
+}
+
+func nameOf(peers []FilePeer, key PublicKey) string {
+	for _, p := range peers {
+		if p.PublicKey == key && p.Name != "" {
+			return p.Name
+		}
+	}
+	return key.String()
+}

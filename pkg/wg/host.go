@@ -1,0 +1,149 @@
+package wg
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+)
+
+// systemDirectory is the only place where wg-quick@.service looks.
+const systemDirectory = "/etc/wireguard"
+
+// A Host is the machine this runs on, in the network namespace of the calling
+// thread. It is both a Reader and a Writer.
+type Host struct {
+	directory string
+	systemd   bool
+	client    *wgctrl.Client
+	salt      salt
+}
+
+var (
+	_ Reader = (*Host)(nil)
+	_ Writer = (*Host)(nil)
+)
+
+// Open connects to WireGuard. Units are managed when systemd runs and directory
+// is the one its units read.
+func Open(directory string) (*Host, error) {
+	client, err := wgctrl.New()
+	if err != nil {
+		return nil, fmt.Errorf("open WireGuard control: %w", err)
+	}
+	_, err = os.Stat("/run/systemd/system")
+	return &Host{
+		directory: filepath.Clean(directory),
+		systemd:   err == nil && filepath.Clean(directory) == systemDirectory,
+		client:    client,
+		salt:      newSalt(),
+	}, nil
+}
+
+// Close ends the connection.
+func (h *Host) Close() error {
+	clear(h.salt[:])
+	return h.client.Close()
+}
+
+func (h *Host) path(name string) string { return filepath.Join(h.directory, name+".conf") }
+
+// Files returns every wg-quick file. Of those that are not ours only the first
+// bytes are read, and forgotten.
+func (h *Host) Files() (map[string]File, error) {
+	entries, err := os.ReadDir(h.directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]File{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]File{}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".conf")
+		if !ok || !interfaceName.MatchString(name) {
+			continue
+		}
+		if out[name], err = readMarked(h.path(name)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// readMarked returns the text of path when it is a regular file with our mark.
+func readMarked(path string) (File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return File{}, nil
+	}
+	if err != nil {
+		return File{}, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return File{}, err
+	}
+	start := make([]byte, len(Mark))
+	if _, err := io.ReadFull(f, start); err != nil || string(start) != Mark {
+		return File{}, nil
+	}
+	rest, err := io.ReadAll(f)
+	return File{Ours: true, Text: Mark + string(rest)}, err
+}
+
+// WriteFile writes the wg-quick file of name, for root's eyes only.
+func (h *Host) WriteFile(name, text string) error {
+	if err := os.MkdirAll(h.directory, 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(h.path(name), []byte(text), 0o600)
+}
+
+// RemoveFile removes the wg-quick file of name if it is ours.
+func (h *Host) RemoveFile(name string) error {
+	f, err := readMarked(h.path(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !f.Ours:
+		return fmt.Errorf("%s: not made by wgmesh.router any more, left alone", h.path(name))
+	}
+	return atomicfile.Remove(h.path(name))
+}
+
+// PublicKey returns the public half of a private key file.
+func (h *Host) PublicKey(path string) (PublicKey, error) {
+	key, err := readKeyFile(path)
+	defer key.wipe()
+	if err != nil {
+		return PublicKey{}, err
+	}
+	return key.public()
+}
+
+// Fingerprint returns that of a pre-shared key file.
+func (h *Host) Fingerprint(path string) (Fingerprint, error) {
+	key, err := readKeyFile(path)
+	defer key.wipe()
+	if err != nil {
+		return Fingerprint{}, err
+	}
+	return h.salt.fingerprint(&key), nil
+}
+
+// CheckKey reports that a key file is missing or not usable.
+func (h *Host) CheckKey(path string) error {
+	key, err := readKeyFile(path)
+	key.wipe()
+	return err
+}

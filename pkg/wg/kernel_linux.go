@@ -1,0 +1,284 @@
+package wg
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// answerTime is how long a userspace device may take to answer.
+const answerTime = 10 * time.Second
+
+// dump repeats a netlink dump that another change of the host tore.
+func dump[T any](list func() (T, error)) (T, error) {
+	for try := 0; ; try++ {
+		out, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || try == 9 {
+			return out, err
+		}
+	}
+}
+
+// Links returns every network interface with its addresses.
+func (h *Host) Links() (map[string]Link, error) {
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, err
+	}
+	byIndex := map[int][]netip.Prefix{}
+	for _, a := range addrs {
+		if p, ok := prefix(*a.IPNet); ok {
+			byIndex[a.LinkIndex] = append(byIndex[a.LinkIndex], p)
+		}
+	}
+	out := map[string]Link{}
+	for _, l := range links {
+		attrs := l.Attrs()
+		kind := l.Type()
+		if kind == "tuntap" {
+			kind = kindUserspace
+		}
+		out[attrs.Name] = Link{
+			Kind: kind, Up: attrs.RawFlags&unix.IFF_UP != 0, MTU: attrs.MTU, Addresses: sorted(byIndex[attrs.Index]),
+		}
+	}
+	return out, nil
+}
+
+// Device asks the kernel, then wireguard-go. Only this device: a list of all
+// would also show those of other network namespaces.
+func (h *Host) Device(name string) (Device, error) {
+	type answer struct {
+		dev *wgtypes.Device
+		err error
+	}
+	ch := make(chan answer, 1)
+	go func() {
+		dev, err := h.client.Device(name)
+		ch <- answer{dev, err}
+	}()
+	select {
+	case a := <-ch:
+		if errors.Is(a.err, unix.ECONNREFUSED) { // the process is gone, its socket is not
+			return Device{}, fs.ErrNotExist
+		}
+		if a.err != nil {
+			return Device{}, a.err
+		}
+		return h.device(a.dev), nil
+	case <-time.After(answerTime):
+		return Device{}, fmt.Errorf("no answer within %s: its wireguard-go process hangs; end it, and run again", answerTime)
+	}
+}
+
+// device copies what we need and forgets the secrets.
+func (h *Host) device(dev *wgtypes.Device) Device {
+	out := Device{ListenPort: dev.ListenPort}
+	if dev.PrivateKey != (wgtypes.Key{}) {
+		out.PublicKey = PublicKey(dev.PublicKey)
+	}
+	clear(dev.PrivateKey[:])
+	for i := range dev.Peers {
+		p := &dev.Peers[i]
+		psk := secret(p.PresharedKey)
+		live := LivePeer{
+			PublicKey: PublicKey(p.PublicKey), PresharedKey: h.salt.fingerprint(&psk),
+			PersistentKeepalive: int(p.PersistentKeepaliveInterval / time.Second), LastHandshake: p.LastHandshakeTime,
+		}
+		psk.wipe()
+		clear(p.PresharedKey[:])
+		if p.Endpoint != nil {
+			e := p.Endpoint.AddrPort()
+			live.Endpoint = netip.AddrPortFrom(e.Addr().Unmap(), e.Port())
+		}
+		for _, n := range p.AllowedIPs {
+			if a, ok := prefix(n); ok {
+				live.AllowedIPs = append(live.AllowedIPs, a)
+			}
+		}
+		live.AllowedIPs = networks(live.AllowedIPs)
+		out.Peers = append(out.Peers, live)
+	}
+	return out
+}
+
+// Configure makes all changes of c in one message.
+func (h *Host) Configure(name string, c DeviceChange) error {
+	var cfg wgtypes.Config
+	defer wipe(&cfg)
+	if c.PrivateKeyFile != "" {
+		key, err := readKeyFile(c.PrivateKeyFile)
+		if err != nil {
+			return err
+		}
+		cfg.PrivateKey = (*wgtypes.Key)(&key)
+	}
+	if c.ListenPort != 0 {
+		cfg.ListenPort = &c.ListenPort
+	}
+	for _, p := range c.Peers {
+		pc, err := peerConfig(p)
+		cfg.Peers = append(cfg.Peers, pc) // before err is looked at: wipe must see it
+		if err != nil {
+			return fmt.Errorf("peer %s: %w", p.Name, err)
+		}
+	}
+	return h.client.ConfigureDevice(name, cfg)
+}
+
+func peerConfig(p PeerChange) (wgtypes.PeerConfig, error) {
+	pc := wgtypes.PeerConfig{
+		PublicKey: wgtypes.Key(p.PublicKey), Remove: p.Remove, UpdateOnly: !p.Add, ReplaceAllowedIPs: p.ReplaceAllowedIPs,
+	}
+	if p.Endpoint.IsValid() {
+		pc.Endpoint = net.UDPAddrFromAddrPort(p.Endpoint)
+	}
+	if p.Keepalive != nil {
+		d := time.Duration(*p.Keepalive) * time.Second
+		pc.PersistentKeepaliveInterval = &d
+	}
+	for _, n := range p.AllowedIPs {
+		pc.AllowedIPs = append(pc.AllowedIPs, ipNet(n))
+	}
+	if p.PresharedKeyFile == nil {
+		return pc, nil
+	}
+	var key secret // zero: no pre-shared key
+	if *p.PresharedKeyFile != "" {
+		var err error
+		if key, err = readKeyFile(*p.PresharedKeyFile); err != nil {
+			return pc, err
+		}
+	}
+	pc.PresharedKey = (*wgtypes.Key)(&key)
+	return pc, nil
+}
+
+func wipe(cfg *wgtypes.Config) {
+	if cfg.PrivateKey != nil {
+		clear(cfg.PrivateKey[:])
+	}
+	for _, p := range cfg.Peers {
+		if p.PresharedKey != nil {
+			clear(p.PresharedKey[:])
+		}
+	}
+}
+
+// SetMTU sets the MTU of name, in bytes.
+func (h *Host) SetMTU(name string, mtu int) error {
+	return onLink(name, func(l netlink.Link) error { return netlink.LinkSetMTU(l, mtu) })
+}
+
+// SetUp brings the link up.
+func (h *Host) SetUp(name string) error { return onLink(name, netlink.LinkSetUp) }
+
+// AddAddress adds a to name; one that is there already is no error.
+func (h *Host) AddAddress(name string, a netip.Prefix) error {
+	return onLink(name, func(l netlink.Link) error {
+		n := ipNet(a)
+		// No broadcast address, as wg-quick.
+		err := netlink.AddrAdd(l, &netlink.Addr{IPNet: &n, Broadcast: net.IPv4zero})
+		if errors.Is(err, unix.EEXIST) {
+			return nil
+		}
+		return err
+	})
+}
+
+// RemoveAddress removes a from name; one that is not there is no error.
+func (h *Host) RemoveAddress(name string, a netip.Prefix) error {
+	return onLink(name, func(l netlink.Link) error {
+		n := ipNet(a)
+		err := netlink.AddrDel(l, &netlink.Addr{IPNet: &n})
+		if errors.Is(err, unix.EADDRNOTAVAIL) {
+			return nil
+		}
+		return err
+	})
+}
+
+// DeleteLink deletes a WireGuard interface; one that is not there is no error.
+// It waits until the wireguard-go process of it has gone, which would otherwise
+// take the socket of its successor along.
+func (h *Host) DeleteLink(name string) error {
+	err := onLink(name, func(l netlink.Link) error {
+		if k := l.Type(); k != kindKernel && k != "tuntap" && k != kindUserspace {
+			return fmt.Errorf("not a WireGuard interface (%s), left alone", k)
+		}
+		return netlink.LinkDel(l)
+	})
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Lstat("/var/run/wireguard/" + name + ".sock"); err != nil {
+			break
+		}
+		conn, err := net.DialTimeout("unix", "/var/run/wireguard/"+name+".sock", time.Second)
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	return nil
+}
+
+func onLink(name string, do func(netlink.Link) error) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	return do(l)
+}
+
+func prefix(n net.IPNet) (netip.Prefix, bool) {
+	a, ok := netip.AddrFromSlice(n.IP)
+	bits, size := n.Mask.Size()
+	if !ok || size == 0 {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a.Unmap(), bits), true
+}
+
+func ipNet(p netip.Prefix) net.IPNet {
+	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// Implementation says which WireGuard these interfaces use: kernel, userspace,
+// or nothing when none of them is there. It is slower than the kernel's, so one
+// userspace interface makes it userspace.
+func (h *Host) Implementation(tunnels []Tunnel) (string, error) {
+	links, err := h.Links()
+	if err != nil {
+		return "", err
+	}
+	kinds := []string{}
+	for _, t := range tunnels {
+		kinds = append(kinds, links[t.Name].Kind)
+	}
+	switch {
+	case slices.Contains(kinds, kindUserspace):
+		return "userspace", nil
+	case slices.Contains(kinds, kindKernel):
+		return "kernel", nil
+	}
+	return "", nil
+}

@@ -1,0 +1,66 @@
+package wg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
+)
+
+func (h *Host) mssPath() string { return Want{Directory: h.directory}.mssFile() }
+
+// MSS returns the table in the kernel and its file. Without nft there is no
+// table that it could have made.
+func (h *Host) MSS(ctx context.Context) (MSS, error) {
+	var m MSS
+	text, err := os.ReadFile(h.mssPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return m, err
+	}
+	m.File = string(text)
+	if _, err := look("nft"); err != nil {
+		return m, nil
+	}
+	out, err := run(ctx, "", "nft", "-j", "list", "table", "inet", "wgmesh")
+	if err != nil {
+		if strings.Contains(err.Error(), "No such file or directory") {
+			return m, nil
+		}
+		return m, fmt.Errorf("mss clamp: %w", err)
+	}
+	m.Live, err = summarise([]byte(out))
+	return m, err
+}
+
+// SetMSS writes the file and loads it; with no text it removes both.
+func (h *Host) SetMSS(ctx context.Context, text string) error {
+	path := h.mssPath()
+	if old, err := os.ReadFile(path); err == nil && !ours(string(old)) {
+		return fmt.Errorf("%s was not made by wgmesh.router: move it away", path)
+	}
+	if text == "" {
+		_, missing := look("nft")
+		if missing == nil { // else there is no table either
+			if _, err := run(ctx, "table inet wgmesh {}\ndelete table inet wgmesh\n", "nft", "-f", "-"); err != nil {
+				return err
+			}
+		}
+		return atomicfile.Remove(path)
+	}
+	if _, err := look("nft"); err != nil {
+		return fmt.Errorf("%w, or set mss_clamp: false", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(path, []byte(text), 0o600); err != nil {
+		return err
+	}
+	_, err := run(ctx, "", "nft", "-f", path)
+	return err
+}

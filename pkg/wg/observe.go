@@ -1,0 +1,114 @@
+package wg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Observe reads everything that w is about. It writes nothing. A key file that
+// is missing is no error here, one that is not safe to use is.
+func Observe(ctx context.Context, r Reader, w Want) (State, error) {
+	s := State{PresharedKeys: map[string]Fingerprint{}, Interfaces: map[string]Interface{}, Now: time.Now()}
+	files, err := r.Files()
+	if err != nil {
+		return State{}, fmt.Errorf("wg-quick files: %w", err)
+	}
+	links, err := r.Links()
+	if err != nil {
+		return State{}, fmt.Errorf("network interfaces: %w", err)
+	}
+	names := w.names()
+	for name, f := range files {
+		if f.Ours {
+			names[name] = struct{}{}
+		}
+	}
+	units, err := r.Units(ctx, sortedKeys(names))
+	if err != nil {
+		return State{}, fmt.Errorf("wg-quick units: %w", err)
+	}
+	s.Systemd = units != nil
+	var errs []error
+	for _, name := range sortedKeys(names) {
+		i := Interface{Unit: units[name]}
+		if f, ok := files[name]; ok {
+			i.File = &f
+		}
+		if l, ok := links[name]; ok {
+			l.Addresses = slices.DeleteFunc(l.Addresses, func(a netip.Prefix) bool {
+				return a.Addr().IsLinkLocalUnicast() && a.Addr().Is6() && !w.hasAddress(name, a)
+			})
+			i.Link = &l
+			i.Device, err = device(r, name, l)
+			errs = append(errs, err)
+		}
+		s.Interfaces[name] = i
+	}
+	s.MSS, err = r.MSS(ctx)
+	errs = append(errs, err, s.readKeys(r, w))
+	return s, errors.Join(errs...)
+}
+
+// device asks for name, and returns nil when nothing answers. The link decides
+// whether there is an interface at all: sockets of userspace devices outlive
+// their process, and network namespaces share them.
+func device(r Reader, name string, l Link) (*Device, error) {
+	if l.Kind != kindKernel && l.Kind != kindUserspace {
+		return nil, nil
+	}
+	d, err := r.Device(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%s: read WireGuard state: %w", name, err)
+	}
+	return &d, nil
+}
+
+func (s *State) readKeys(r Reader, w Want) error {
+	var errs []error
+	key, err := r.PublicKey(w.PrivateKeyFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("private_key_file: %w", err))
+	}
+	s.PublicKey = key
+	for _, t := range w.Tunnels {
+		for _, p := range t.Peers {
+			if p.PresharedKeyFile == "" {
+				continue
+			}
+			f, err := r.Fingerprint(p.PresharedKeyFile)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				errs = append(errs, fmt.Errorf("%s: peer %s: preshared_key_file: %w", t.Name, p.Name, err))
+			default:
+				s.PresharedKeys[p.PresharedKeyFile] = f
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hasAddress tells that w wants address a on interface name.
+func (w Want) hasAddress(name string, a netip.Prefix) bool {
+	return slices.ContainsFunc(w.Tunnels, func(t Tunnel) bool { return t.Name == name && slices.Contains(t.Addresses, a) })
+}
+
+// names is the set of wanted interfaces.
+func (w Want) names() map[string]struct{} {
+	out := make(map[string]struct{}, len(w.Tunnels))
+	for _, t := range w.Tunnels {
+		out[t.Name] = struct{}{}
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

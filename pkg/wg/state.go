@@ -1,0 +1,140 @@
+package wg
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// State is what a router has now, as far as a Want is about it.
+type State struct {
+	PublicKey     PublicKey              // of the private key file; zero: there is no such file yet
+	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
+	Interfaces    map[string]Interface   // wanted ones, and those we made
+	MSS           MSS
+	Systemd       bool      // units are managed
+	Now           time.Time // when it was observed
+}
+
+// An Interface is what one interface has now. Any part of it may be missing.
+type Interface struct {
+	File   *File
+	Unit   Unit
+	Link   *Link
+	Device *Device // nil: no link, or nothing answers for it
+}
+
+// A File is a wg-quick file. Text is empty unless the file is Ours: others hold
+// private keys.
+type File struct {
+	Ours bool
+	Text string
+}
+
+// A Unit is the state of wg-quick@NAME.service; zero without systemd.
+type Unit struct {
+	Enabled bool
+	Failed  bool
+}
+
+// A Link is the network side of an interface.
+type Link struct {
+	Kind      string // wireguard, tun, or what else it is
+	Up        bool
+	MTU       int            // bytes
+	Addresses []netip.Prefix // without automatic link-local ones
+}
+
+// The kinds of link a WireGuard interface can have.
+const (
+	kindKernel    = "wireguard"
+	kindUserspace = "tun"
+)
+
+// A Device is the WireGuard side of an interface.
+type Device struct {
+	PublicKey  PublicKey // zero: no private key
+	ListenPort int
+	Peers      []LivePeer
+}
+
+// A LivePeer is a peer as the kernel or wireguard-go has it.
+type LivePeer struct {
+	PublicKey           PublicKey
+	PresharedKey        Fingerprint
+	Endpoint            netip.AddrPort // follows the peer when it roams
+	AllowedIPs          []netip.Prefix // sorted
+	PersistentKeepalive int            // seconds
+	LastHandshake       time.Time      // zero: never
+}
+
+// MSS is the nftables table that clamps TCP MSS.
+type MSS struct {
+	Live string // summary of the table in the kernel; empty: none
+	File string // text of its file; empty: none
+}
+
+// A Reader looks at a host. It never writes.
+type Reader interface {
+	// Files returns every wg-quick file by interface name.
+	Files() (map[string]File, error)
+	// Links returns every network interface by name.
+	Links() (map[string]Link, error)
+	// Device asks the kernel or wireguard-go; the error is fs.ErrNotExist when
+	// nothing answers for name.
+	Device(name string) (Device, error)
+	// Units returns the units of these interfaces, nil without systemd.
+	Units(ctx context.Context, names []string) (map[string]Unit, error)
+	// PublicKey returns the public half of a private key file. The error is
+	// fs.ErrNotExist when there is none.
+	PublicKey(path string) (PublicKey, error)
+	// Fingerprint returns that of a pre-shared key file. The error is
+	// fs.ErrNotExist when there is none.
+	Fingerprint(path string) (Fingerprint, error)
+	// MSS returns the table and its file.
+	MSS(ctx context.Context) (MSS, error)
+}
+
+// A Writer changes a host. Each method does one thing and may be repeated.
+type Writer interface {
+	WriteFile(name, text string) error
+	RemoveFile(name string) error
+	// Enable makes the interfaces come up at boot; Reset forgets that their
+	// units failed. Both do nothing without systemd.
+	Enable(ctx context.Context, names []string) error
+	Reset(ctx context.Context, names []string) error
+	// Start brings up interfaces that are not there from their files. The
+	// errors are by name; interfaces that came up are not in it.
+	Start(ctx context.Context, names []string) map[string]error
+	// Stop takes an interface away, now and at boot. One that is not there is
+	// no error.
+	Stop(ctx context.Context, name string) error
+	DeleteLink(name string) error
+	SetMTU(name string, mtu int) error
+	SetUp(name string) error
+	AddAddress(name string, a netip.Prefix) error // present already is no error
+	RemoveAddress(name string, a netip.Prefix) error
+	// Configure makes all changes in one message.
+	Configure(name string, c DeviceChange) error
+	// SetMSS writes the file, empty: removes it; and loads it, or removes the
+	// table.
+	SetMSS(ctx context.Context, text string) error
+	// CheckKey reports that a key file is missing or not usable.
+	CheckKey(path string) error
+}
+
+// stale are the interfaces we made that w does not name.
+func (s State) stale(w Want) []string {
+	wanted := w.names()
+	var out []string
+	for _, name := range sortedKeys(s.Interfaces) {
+		i := s.Interfaces[name]
+		if _, ok := wanted[name]; !ok && i.File != nil && i.File.Ours {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func ours(text string) bool { return strings.HasPrefix(text, Mark) }

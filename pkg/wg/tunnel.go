@@ -1,0 +1,95 @@
+// Package wg brings the WireGuard interfaces of one router to a wanted state,
+// field by field and without ever bouncing an interface that works.
+//
+// The state has two halves that are compared alone: what the kernel (or
+// wireguard-go) holds now, and what the host brings up at boot (a wg-quick file
+// and its systemd unit). Observe reads both, Diff is pure, Apply makes the
+// changes of a Delta and decides nothing.
+//
+// No secret is in a type of this package that leaves it: private and pre-shared
+// keys are named by the path of their file; State holds fingerprints of them.
+package wg
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// A Tunnel is one wanted WireGuard interface.
+type Tunnel struct {
+	Name       string         `json:"name"`        // interface name, at most 15 characters
+	ListenPort int            `json:"listen_port"` // UDP port; 0: any, and not compared
+	Addresses  []netip.Prefix `json:"addresses"`   // own addresses with the length of the link network
+	MTU        int            `json:"mtu"`         // bytes; 0: what wg-quick chooses, and not compared
+	Peers      []Peer         `json:"peers"`
+}
+
+// A Peer is one wanted peer of a Tunnel.
+type Peer struct {
+	Name                string         `json:"name"`                 // how people call it; also the key into Want.PublicKeys
+	PublicKey           PublicKey      `json:"public_key"`           // zero: look Name up in Want.PublicKeys
+	Endpoint            netip.AddrPort `json:"endpoint"`             // zero: the peer calls us
+	AllowedIPs          []netip.Prefix `json:"allowed_ips"`          //
+	PersistentKeepalive int            `json:"persistent_keepalive"` // seconds; 0: off
+	PresharedKeyFile    string         `json:"preshared_key_file"`   // absolute path; empty: no pre-shared key
+}
+
+// Want is everything one call asks for.
+type Want struct {
+	Tunnels         []Tunnel
+	PrivateKeyFile  string               // of this router, for all tunnels
+	PublicKeys      map[string]PublicKey // by peer name; zero or missing: not known yet
+	Purge           bool                 // remove what we made and no longer want
+	MSSClamp        bool                 // keep the nftables table that clamps TCP MSS
+	InterfacePrefix string               // interfaces the clamp is for, such as wg
+	Directory       string               // of the wg-quick files, such as /etc/wireguard
+}
+
+// A Pending peer cannot be configured yet. What its tunnel has stays.
+type Pending struct {
+	Tunnel string `json:"tunnel"`
+	Peer   string `json:"peer"`
+	Reason string `json:"reason"`
+}
+
+// keyOf returns the public key to use for p, zero when it is not known.
+func (w Want) keyOf(p Peer) PublicKey {
+	if !p.PublicKey.IsZero() {
+		return p.PublicKey
+	}
+	return w.PublicKeys[p.Name]
+}
+
+// sorted returns a sorted copy of list without repeats.
+func sorted(list []netip.Prefix) []netip.Prefix {
+	list = slices.Clone(list)
+	slices.SortFunc(list, comparePrefix)
+	return slices.Compact(list)
+}
+
+// networks is sorted with host bits cleared, as WireGuard stores allowed IPs.
+func networks(list []netip.Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, p := range list {
+		out[i] = p.Masked()
+	}
+	return sorted(out)
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	if c := a.Addr().Compare(b.Addr()); c != 0 {
+		return c
+	}
+	return a.Bits() - b.Bits()
+}
+
+// minus returns the members of a that b does not have.
+func minus(a, b []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range a {
+		if !slices.Contains(b, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}

@@ -1,0 +1,141 @@
+package wg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+func unit(name string) string { return "wg-quick@" + name + ".service" }
+
+func unitsOf(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = unit(n)
+	}
+	return out
+}
+
+// Units returns the units of these interfaces, nil without systemd.
+func (h *Host) Units(ctx context.Context, names []string) (map[string]Unit, error) {
+	if !h.systemd {
+		return nil, nil
+	}
+	out := map[string]Unit{}
+	if len(names) == 0 {
+		return out, nil
+	}
+	text, err := run(ctx, "", "systemctl", append([]string{"show", "--property=Id,ActiveState,UnitFileState", "--"}, unitsOf(names)...)...)
+	if err != nil {
+		return nil, err
+	}
+	return parseUnits(text), nil
+}
+
+// parseUnits reads blocks of key=value lines, one block for each unit.
+func parseUnits(text string) map[string]Unit {
+	out := map[string]Unit{}
+	for block := range strings.SplitSeq(text, "\n\n") {
+		name, u := "", Unit{}
+		for line := range strings.Lines(block) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			switch key {
+			case "Id":
+				name = strings.TrimSuffix(strings.TrimPrefix(value, "wg-quick@"), ".service")
+			case "ActiveState":
+				u.Failed = value == "failed"
+			case "UnitFileState":
+				u.Enabled = value == "enabled"
+			}
+		}
+		if name != "" {
+			out[name] = u
+		}
+	}
+	return out
+}
+
+// Enable makes the interfaces come up at boot.
+func (h *Host) Enable(ctx context.Context, names []string) error {
+	return h.systemctl(ctx, "enable", names)
+}
+
+// Reset forgets that the units have failed.
+func (h *Host) Reset(ctx context.Context, names []string) error {
+	return h.systemctl(ctx, "reset-failed", names)
+}
+
+func (h *Host) systemctl(ctx context.Context, verb string, names []string) error {
+	if !h.systemd {
+		return nil
+	}
+	_, err := run(ctx, "", "systemctl", append([]string{verb, "--"}, unitsOf(names)...)...)
+	return err
+}
+
+// Start brings up interfaces that are not there. With systemd it is one restart
+// of all their units: a unit whose interface was deleted still counts as
+// started, and the stop part of a restart fails on it without harm.
+func (h *Host) Start(ctx context.Context, names []string) map[string]error {
+	errs := map[string]error{}
+	var err error
+	if _, missing := look("wg-quick"); missing != nil {
+		err = missing
+	} else if h.systemd {
+		err = h.systemctl(ctx, "restart", names)
+	} else {
+		for _, name := range names {
+			if _, err := run(ctx, "", "wg-quick", "up", h.path(name)); err != nil {
+				errs[name] = explain(err)
+			}
+		}
+		return errs
+	}
+	if err == nil {
+		return errs
+	}
+	links, listErr := h.Links()
+	for _, name := range names {
+		if _, up := links[name]; up && listErr == nil {
+			continue
+		}
+		errs[name] = explain(h.because(ctx, name, errors.Join(err, listErr)))
+	}
+	return errs
+}
+
+// because says why a unit failed, in the words of its journal.
+func (h *Host) because(ctx context.Context, name string, err error) error {
+	if !h.systemd {
+		return err
+	}
+	text, journalErr := run(ctx, "", "journalctl", "--unit", unit(name), "--lines", "8", "--output", "cat", "--no-pager")
+	if last := lastLines(text); journalErr == nil && last != "" {
+		return fmt.Errorf("%s: %s (more: journalctl -u %s)", unit(name), last, unit(name))
+	}
+	return err
+}
+
+// explain adds what to do when there is no WireGuard at all.
+func explain(err error) error {
+	_, module := os.Stat("/sys/module/wireguard")
+	_, userspace := look("wireguard-go")
+	if module != nil && userspace != nil {
+		return fmt.Errorf("%w; there is neither WireGuard in this kernel nor wireguard-go: install package wireguard-go, or boot a kernel with WireGuard", err)
+	}
+	return err
+}
+
+// Stop takes an interface away, now and at boot.
+func (h *Host) Stop(ctx context.Context, name string) error {
+	// The stop may fail on an interface that is gone already; what counts is
+	// that it is, which DeleteLink makes sure of.
+	err := h.systemctl(ctx, "disable", []string{name})
+	if h.systemd && err == nil {
+		_ = h.systemctl(ctx, "stop", []string{name})
+		_ = h.systemctl(ctx, "reset-failed", []string{name})
+	}
+	return errors.Join(err, h.DeleteLink(name))
+}
