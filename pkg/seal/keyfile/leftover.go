@@ -1,0 +1,30 @@
+package keyfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// Leftovers returns the temporary files that a killed run of pkg/atomicfile
+// left beside path, sorted: ".<base>.<digits>". They may hold a secret, or be
+// a second name of the key itself, so whoever manages path removes them.
+func Leftovers(path string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	name := regexp.MustCompile(`^\.` + regexp.QuoteMeta(filepath.Base(path)) + `\.[0-9]+$`)
+	var out []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && name.MatchString(e.Name()) {
+			out = append(out, filepath.Join(filepath.Dir(path), e.Name()))
+		}
+	}
+	return out, nil
+}

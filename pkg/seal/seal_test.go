@@ -1,0 +1,307 @@
+package seal_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/wgmesh/router/pkg/seal"
+)
+
+// A pair of routers with one tunnel, and one pre-shared key.
+type pair struct {
+	a, b    seal.WGPrivate
+	sealing seal.PrivateKey // of b
+	psk     seal.PSK
+	bound   seal.Binding
+}
+
+func newPair() pair {
+	p := pair{a: seal.NewWGPrivate(), b: seal.NewWGPrivate(), sealing: seal.NewPrivateKey(), psk: seal.NewPSK()}
+	p.bound = seal.Binding{
+		Initiator: seal.End{Name: "office-1", Key: p.a.Public()}, Responder: seal.End{Name: "gcp-1", Key: p.b.Public()},
+		Tunnel: 16, Generation: 3,
+	}
+	return p
+}
+
+func TestSealOpen(t *testing.T) {
+	p := newPair()
+	first, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
+	require.NoError(t, err)
+	second, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
+	require.NoError(t, err)
+	assert.NotEqual(t, first, second, "an envelope is never the same twice")
+	for _, sealed := range []string{first, second} {
+		got, err := seal.Open(p.sealing, p.b, p.bound, sealed)
+		require.NoError(t, err)
+		assert.Equal(t, p.psk.Encode(), got.Encode())
+		assert.Equal(t, p.psk.ID(), got.ID())
+	}
+}
+
+// An envelope opens with the binding and the keys it was made with, and with
+// nothing else.
+func TestOpenRefusesAnotherBinding(t *testing.T) {
+	p := newPair()
+	sealed, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
+	require.NoError(t, err)
+	tests := map[string]func(b *seal.Binding){
+		"tunnel number":    func(b *seal.Binding) { b.Tunnel++ },
+		"lower generation": func(b *seal.Binding) { b.Generation-- },
+		"next generation":  func(b *seal.Binding) { b.Generation++ },
+		"initiator's name": func(b *seal.Binding) { b.Initiator.Name = "office-2" },
+		"responder's name": func(b *seal.Binding) { b.Responder.Name = "gcp-2" },
+		"initiator's key":  func(b *seal.Binding) { b.Initiator.Key = seal.NewWGPrivate().Public() },
+		"names swapped": func(b *seal.Binding) {
+			b.Initiator.Name, b.Responder.Name = b.Responder.Name, b.Initiator.Name
+		},
+		"names that join to the same text": func(b *seal.Binding) { b.Initiator.Name, b.Responder.Name = "office-1g", "cp-1" },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := p.bound
+			change(&b)
+			_, err := seal.Open(p.sealing, p.b, b, sealed)
+			require.ErrorIs(t, err, seal.ErrNotOpened)
+		})
+	}
+}
+
+func TestOpenRefusesOtherKeys(t *testing.T) {
+	p := newPair()
+	sealed, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
+	require.NoError(t, err)
+
+	_, err = seal.Open(seal.NewPrivateKey(), p.b, p.bound, sealed)
+	require.ErrorIs(t, err, seal.ErrNotOpened, "another sealing key")
+
+	other := p.bound
+	stranger := seal.NewWGPrivate()
+	other.Responder.Key = stranger.Public()
+	_, err = seal.Open(p.sealing, stranger, other, sealed)
+	require.ErrorIs(t, err, seal.ErrNotOpened, "another responder, with the right sealing key")
+
+	_, err = seal.Open(p.sealing, stranger, p.bound, sealed)
+	require.ErrorContains(t, err, "not that of the responder gcp-1")
+	_, err = seal.Open(seal.PrivateKey{}, p.b, p.bound, sealed)
+	require.Error(t, err)
+}
+
+// HPKE's base mode lets anybody seal. The Diffie-Hellman secret of the WireGuard
+// keys must not: a stranger who claims to be the initiator gets nowhere.
+func TestStrangerCannotSealForAnInitiator(t *testing.T) {
+	p := newPair()
+	stranger := seal.NewWGPrivate()
+	_, err := seal.Seal(p.sealing.Public(), stranger, p.bound, p.psk)
+	require.ErrorContains(t, err, "not that of the initiator office-1")
+
+	forged := p.bound
+	forged.Initiator.Key = stranger.Public()
+	sealed, err := seal.Seal(p.sealing.Public(), stranger, forged, p.psk)
+	require.NoError(t, err)
+	_, err = seal.Open(p.sealing, p.b, p.bound, sealed)
+	require.ErrorIs(t, err, seal.ErrNotOpened)
+}
+
+// The other half: whoever swaps the responder's sealing key for their own, but
+// has neither WireGuard private key, cannot read what is sealed.
+func TestSwappedSealingKeyReadsNothing(t *testing.T) {
+	p := newPair()
+	thief := seal.NewPrivateKey()
+	sealed, err := seal.Seal(thief.Public(), p.a, p.bound, p.psk)
+	require.NoError(t, err)
+	other, key := p.bound, seal.NewWGPrivate()
+	other.Responder.Key = key.Public()
+	_, err = seal.Open(thief, key, other, sealed)
+	require.ErrorIs(t, err, seal.ErrNotOpened)
+}
+
+func TestOpenRefusesTampering(t *testing.T) {
+	p := newPair()
+	sealed, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
+	require.NoError(t, err)
+	raw, err := base64.StdEncoding.DecodeString(sealed)
+	require.NoError(t, err)
+	for i := 0; i < len(raw); i += 13 {
+		bad := append([]byte{}, raw...)
+		bad[i] ^= 1
+		_, err := seal.Open(p.sealing, p.b, p.bound, base64.StdEncoding.EncodeToString(bad))
+		require.Error(t, err, "byte %d", i)
+	}
+	for _, bad := range []string{"", "!", sealed[:len(sealed)-4], sealed + "AAAA", sealed[4:], strings.ToLower(sealed)} {
+		_, err := seal.Open(p.sealing, p.b, p.bound, bad)
+		require.Error(t, err)
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	p := newPair()
+	tests := map[string]struct {
+		change func(b *seal.Binding)
+		want   string
+	}{
+		"no name":         {func(b *seal.Binding) { b.Responder.Name = "" }, "need a name"},
+		"same name":       {func(b *seal.Binding) { b.Responder.Name = "office-1" }, "both ends are office-1"},
+		"no key":          {func(b *seal.Binding) { b.Responder.Key = seal.WGPublic{} }, "need a public key"},
+		"cloned router":   {func(b *seal.Binding) { b.Responder.Key = b.Initiator.Key }, "regenerate: always"},
+		"tunnel 0":        {func(b *seal.Binding) { b.Tunnel = 0 }, "tunnel number 0"},
+		"generation 0":    {func(b *seal.Binding) { b.Generation = 0 }, "generation 0"},
+		"low-order point": {func(b *seal.Binding) { b.Responder.Key = seal.WGPublic{1} }, "is not usable"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := p.bound
+			tt.change(&b)
+			_, err := seal.Seal(p.sealing.Public(), p.a, b, p.psk)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+	_, err := seal.Seal(p.sealing.Public(), p.a, p.bound, seal.PSK{})
+	require.Error(t, err, "no key")
+	_, err = seal.Seal(seal.PublicKey{}, p.a, p.bound, p.psk)
+	require.ErrorContains(t, err, "sealing key of gcp-1")
+}
+
+func TestSealingKeyText(t *testing.T) {
+	k := seal.NewPrivateKey()
+	got, err := seal.ParsePrivateKey(k.Encode())
+	require.NoError(t, err)
+	assert.Equal(t, k.Public().String(), got.Public().String())
+
+	pub, err := seal.ParsePublicKey(k.Public().String())
+	require.NoError(t, err)
+	assert.Equal(t, k.Public(), pub)
+	assert.Len(t, pub.String(), 1624)
+	assert.Regexp(t, `^sha256:[0-9a-f]{16}$`, pub.Fingerprint())
+
+	for _, bad := range []string{"", "AAAA", "%", k.Public().String()[4:]} {
+		_, err := seal.ParsePublicKey(bad)
+		require.ErrorContains(t, err, "sealing key: expected")
+	}
+	_, err = seal.ParsePrivateKey(seal.NewWGPrivate().Encode())
+	require.ErrorContains(t, err, "mlkem768-x25519:", "a WireGuard key is no sealing key")
+	_, err = seal.ParseWGPrivate(k.Encode())
+	require.Error(t, err, "and the other way round")
+}
+
+func TestWGKey(t *testing.T) {
+	// RFC 7748 section 6.1, Alice.
+	private := "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+	k, err := seal.ParseWGPrivate([]byte(private + "\n"))
+	require.NoError(t, err)
+	assert.Equal(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", k.Public().String())
+	assert.Equal(t, private+"\n", string(k.Encode()))
+
+	for range 100 {
+		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(seal.NewWGPrivate().Encode())))
+		require.NoError(t, err)
+		assert.Zero(t, raw[0]&7)
+		assert.Equal(t, byte(64), raw[31]&0xc0)
+	}
+	pub, err := seal.ParseWGPublic(k.Public().String())
+	require.NoError(t, err)
+	assert.Equal(t, k.Public(), pub)
+	for _, bad := range []string{"", "x", pub.String() + "\n", " " + pub.String(), strings.Repeat("A", 43) + "=", strings.Repeat("A", 43) + "B"} {
+		_, err := seal.ParseWGPublic(bad)
+		require.ErrorContains(t, err, "public key: ")
+	}
+	assert.Empty(t, seal.WGPublic{}.String())
+	assert.Equal(t, seal.WGPublic{}, seal.WGPrivate{}.Public())
+}
+
+func TestPSK(t *testing.T) {
+	k := seal.NewPSK()
+	got, err := seal.ParsePSK(k.Encode())
+	require.NoError(t, err)
+	assert.Regexp(t, `^[0-9a-f]{8}$`, k.ID())
+	assert.Equal(t, k.ID(), got.ID())
+	assert.NotEqual(t, k.ID(), seal.NewPSK().ID())
+
+	_, err = seal.ParsePSK([]byte(strings.Repeat("A", 43) + "="))
+	require.ErrorContains(t, err, "all zeros")
+
+	k.Wipe()
+	assert.True(t, k.IsZero())
+	assert.Empty(t, k.ID())
+	seal.PSK{}.Wipe()
+	assert.Nil(t, seal.PSK{}.Encode())
+}
+
+// Nobody gets to see a secret by printing or marshalling the types that hold
+// one, nor a struct of somebody else's that does so in an unexported field.
+func TestSecretsDoNotShow(t *testing.T) {
+	psk, wg, sealing := seal.NewPSK(), seal.NewWGPrivate(), seal.NewPrivateKey()
+	type holder struct {
+		PSK    seal.PSK
+		hidden seal.WGPrivate
+		ptr    *seal.PrivateKey
+		any    any
+	}
+	values := []any{
+		psk, &psk, wg, &wg, sealing, &sealing,
+		holder{psk, wg, &sealing, psk}, &holder{psk, wg, &sealing, psk},
+		[]seal.PSK{psk}, map[string]seal.WGPrivate{"k": wg},
+	}
+	secrets := shapes(psk.Encode(), wg.Encode(), sealing.Encode())
+	for _, v := range values {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%b", "%T"} {
+			assertHidden(t, secrets, fmt.Sprintf(verb, v))
+		}
+		j, err := json.Marshal(v)
+		require.NoError(t, err)
+		assertHidden(t, secrets, string(j))
+		y, err := yaml.Marshal(v)
+		require.NoError(t, err)
+		assertHidden(t, secrets, string(y))
+	}
+	assert.Equal(t, seal.Redacted, fmt.Sprint(psk))
+	j, err := json.Marshal(map[string]any{"k": wg})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"k":"[redacted]"}`, string(j))
+}
+
+// shapes returns the forms in which a secret could show up in text.
+func shapes(files ...[]byte) []string {
+	var out []string
+	for _, f := range files {
+		_, text, found := strings.Cut(strings.TrimSpace(string(f)), ":")
+		if !found {
+			text = strings.TrimSpace(string(f))
+		}
+		raw, _ := base64.StdEncoding.DecodeString(text)
+		out = append(out, text[:20], fmt.Sprintf("%x", raw[4:12]), fmt.Sprintf("%X", raw[4:12]),
+			strings.Trim(fmt.Sprint(raw[4:12]), "[]"), fmt.Sprintf("%q", raw[4:12]))
+	}
+	return out
+}
+
+func assertHidden(t *testing.T, secrets []string, text string) {
+	t.Helper()
+	for i, s := range secrets {
+		if strings.Contains(text, s) { // the text itself must not get into the test's output
+			assert.Fail(t, "a secret shows", "shape %d of the list", i)
+		}
+	}
+}
+
+// The law of the canary: it would have seen a secret that shows.
+func TestShapesFindASecret(t *testing.T) {
+	k := seal.NewPSK().Encode()
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(k)))
+	require.NoError(t, err)
+	want := shapes(k)
+	for _, text := range []string{string(k), fmt.Sprintf("%x", raw), fmt.Sprintf("%X", raw), fmt.Sprint(raw)} {
+		found := false
+		for _, s := range want {
+			found = found || strings.Contains(text, s)
+		}
+		assert.True(t, found)
+	}
+}
