@@ -1,0 +1,132 @@
+package mesh
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// shortest is the length of the largest network that one site may claim. Above
+// it a typing error would take over much of the address space.
+func shortest(a netip.Addr) int {
+	if a.Is4() {
+		return 8
+	}
+	return 16
+}
+
+// reserved names the special range that x overlaps, or returns "". Private,
+// shared and documentation ranges are ordinary here.
+func reserved(x netip.Prefix) string {
+	for _, r := range []struct{ network, name string }{
+		{"0.0.0.0/8", "this-network addresses"},
+		{"127.0.0.0/8", "the loopback range"},
+		{"169.254.0.0/16", "the link-local range"},
+		{"224.0.0.0/4", "the multicast range"},
+		{"240.0.0.0/4", "the reserved class E range"},
+		{"::/8", "the reserved range that has loopback in it"},
+		{"fe80::/10", "the link-local range"},
+		{"ff00::/8", "the multicast range"},
+	} {
+		if netip.MustParsePrefix(r.network).Overlaps(x) {
+			return fmt.Sprintf("%s %s", r.name, r.network)
+		}
+	}
+	return ""
+}
+
+// unusable says why a cannot be the address of a router on the internet or in
+// a provider's network, or returns "".
+func unusable(a netip.Addr) string {
+	switch {
+	case a.Zone() != "" || a.IsLinkLocalUnicast():
+		return "link-local"
+	case a.IsUnspecified():
+		return "the unspecified address"
+	}
+	if special := reserved(netip.PrefixFrom(a, a.BitLen())); special != "" {
+		return "in " + special
+	}
+	return ""
+}
+
+// gateway is a next hop towards a site's networks.
+type gateway struct {
+	addr  netip.Addr
+	iface string // empty: the one that the kernel finds
+}
+
+// parseGateways parses at most one gateway per family, address or
+// address%interface.
+func parseGateways(at string, texts []string, p *Problems) []gateway {
+	var out []gateway
+	for _, text := range texts {
+		addr, iface, _ := strings.Cut(strings.TrimSpace(text), "%")
+		a, err := netip.ParseAddr(addr)
+		switch {
+		case err != nil || a.Is4In6():
+			p.add("%s: gateway is %q: expected an IP address, or address%%interface", at, text)
+		case a.IsLinkLocalUnicast() && iface == "":
+			p.add("%s: gateway %s is link-local: say on which interface, such as %s%%eth0", at, a, a)
+		case !a.IsLinkLocalUnicast() && unusable(a) != "":
+			p.add("%s: gateway %s is %s: expected the address of the next hop towards the site's networks", at, a, unusable(a))
+		case strings.Contains(text, "%") && !interfaceName(iface):
+			p.add("%s: gateway %q: %q is not the name of an interface", at, text, iface)
+		case hasFamily(out, a):
+			p.add("%s: gateway %s is the second of its family: keep one", at, a)
+		default:
+			out = append(out, gateway{a, iface})
+		}
+	}
+	return out
+}
+
+func hasFamily(gws []gateway, a netip.Addr) bool {
+	_, ok := ofFamily(gws, a)
+	return ok
+}
+
+// ofFamily finds the gateway of the family of a.
+func ofFamily(gws []gateway, a netip.Addr) (gateway, bool) {
+	for _, g := range gws {
+		if g.addr.Is4() == a.Is4() {
+			return g, true
+		}
+	}
+	return gateway{}, false
+}
+
+// firstHost returns the first host address of x. Networks of one or two
+// addresses have none: nobody can say which one routes.
+func firstHost(x netip.Prefix) (netip.Addr, bool) {
+	if x.Bits() >= x.Addr().BitLen()-1 {
+		return netip.Addr{}, false
+	}
+	return x.Addr().Next(), true
+}
+
+// gatewayOf returns the next hop of r towards the networks of its site of the
+// family of a: the router's own gateway, else its zone's, else its site's, else
+// the first host address of the first network of its zone, else of its site.
+func gatewayOf(r *router, a netip.Addr) (gateway, bool) {
+	lists := [][]gateway{r.gateways, nil, r.site.gateways}
+	nets := r.site.networks
+	if z := r.zone(); z != nil {
+		lists[1] = z.gateways
+		nets = append(append([]netip.Prefix{}, z.networks...), nets...)
+	}
+	for _, l := range lists {
+		if g, ok := ofFamily(l, a); ok {
+			return g, true
+		}
+	}
+	for _, x := range nets {
+		if x.Addr().Is4() != a.Is4() {
+			continue
+		}
+		if host, ok := firstHost(x); ok {
+			return gateway{addr: host}, true
+		}
+	}
+	return gateway{}, false
+}

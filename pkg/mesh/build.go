@@ -1,0 +1,186 @@
+package mesh
+
+import (
+	"maps"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+)
+
+// What WireGuard adds to a packet: 32 bytes of its own, 8 of UDP, and the IP
+// header, 20 or 40.
+const (
+	overhead4 = 60
+	overhead6 = 80
+)
+
+// underlays returns the MTU of a cloud's network in bytes, and whether the
+// cloud is known. Azure 1400 leaves room for its own encapsulation.
+func underlays(cloud string) (mtu int, known bool) {
+	switch cloud {
+	case "azure":
+		return 1400, true
+	case "gcp":
+		return 1460, true
+	case "aws", "other", "":
+		return 1500, true
+	}
+	return 0, false
+}
+
+// Plan returns what follows from the mesh for the router of that name. When
+// the mesh cannot work, or the router is not in it, the error is Problems with
+// everything that is wrong.
+func (m Mesh) Plan(name string) (Plan, error) {
+	var p Problems
+	n := parse(m, &p)
+	check(n, &p)
+	i := slices.IndexFunc(n.routers, func(r *router) bool { return r.name == name })
+	switch r, listed := m.Routers[name]; {
+	case name == "":
+		p.add("router: it is empty: name the router whose plan is wanted")
+	case !listed:
+		p.add("router: %q is not among the routers: expected one of %s", name, choices(slices.Sorted(maps.Keys(m.Routers))))
+	case r.State == StateAbsent:
+		p.add("router: %q is absent, so it has no plan: set its state to present, or leave it out of the run", name)
+	}
+	if err := p.err(); err != nil {
+		return Plan{}, err
+	}
+	return n.plan(n.routers[i]), nil
+}
+
+// plan builds the plan of one router of a mesh without problems.
+func (n *network) plan(self *router) Plan {
+	out := Plan{
+		Router:        Self{Name: self.name, ID: self.ID, Site: self.site.name, Zone: self.Zone, AS: self.site.AS},
+		Tunnels:       []Tunnel{},
+		PresharedKeys: []PresharedKey{},
+		Bird:          n.bird(self),
+		Sysctl:        Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
+		Status:        n.status(self),
+	}
+	for _, l := range n.links(self) {
+		out.Tunnels = append(out.Tunnels, n.wireguard(l))
+		out.PresharedKeys = append(out.PresharedKeys, PresharedKey{Number: l.number, Peer: l.peer.name, Role: role(self, l.peer)})
+		out.Bird.Neighbors = append(out.Bird.Neighbors, n.neighbor(l))
+		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.PortBase+l.number)
+		out.Sysctl.Interfaces = append(out.Sysctl.Interfaces, l.name)
+		out.Status.Tunnels = append(out.Status.Tunnels, StatusTunnel{
+			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
+		})
+	}
+	return out
+}
+
+// A hop is one tunnel seen from this router.
+type hop struct {
+	number         int
+	name           string
+	self, peer     *router
+	networks       []netip.Prefix // the link networks, IPv4 first
+	mine, theirs   netip.Addr
+	mine6, theirs6 netip.Addr // zero without IPv6
+	mtu            int
+}
+
+// links lists the tunnels of a router by number.
+func (n *network) links(self *router) []hop {
+	var out []hop
+	for _, peer := range n.routers {
+		if peer == self {
+			continue
+		}
+		num := Number(self.ID, peer.ID)
+		h := hop{number: num, name: n.tunnel(num), self: self, peer: peer, mtu: mtu(self, peer)}
+		l := link4(n.pool, n.LinkPrefixLength, num)
+		h.networks = []netip.Prefix{l.network}
+		h.mine, h.theirs = l.ends(self.ID, peer.ID)
+		if n.dual {
+			l = link6(n.pool6, num)
+			h.networks = append(h.networks, l.network)
+			h.mine6, h.theirs6 = l.ends(self.ID, peer.ID)
+		}
+		out = append(out, h)
+	}
+	slices.SortFunc(out, func(a, b hop) int { return a.number - b.number })
+	return out
+}
+
+// tunnel returns the name of a tunnel's interface.
+func (n *network) tunnel(number int) string {
+	return n.InterfacePrefix + strconv.Itoa(number)
+}
+
+// mtu returns what fits through the tunnel between two routers, in bytes.
+func mtu(a, b *router) int {
+	overhead := overhead4
+	if a.endpoint.Is6() || b.endpoint.Is6() {
+		overhead = overhead6
+	}
+	return min(outside(a.site), outside(b.site)) - overhead
+}
+
+// outside returns the MTU of a site's network outside the tunnels.
+func outside(s *site) int {
+	if s.MTU != 0 {
+		return s.MTU
+	}
+	cloud, _ := underlays(s.Cloud)
+	return cloud
+}
+
+// role says who makes the pre-shared key of a tunnel: the lower id.
+func role(self, peer *router) string {
+	if self.ID < peer.ID {
+		return "initiator"
+	}
+	return "responder"
+}
+
+// wireguard returns one tunnel for wg_tunnel.
+func (n *network) wireguard(h hop) Tunnel {
+	port := n.PortBase + h.number
+	peer := Peer{
+		Name:                h.peer.name,
+		AllowedIPs:          sorted(append(n.behind(h), h.networks...)),
+		PersistentKeepalive: n.PersistentKeepalive,
+		PresharedKeyFile:    path.Join(n.PresharedKeyDirectory, strconv.Itoa(h.number)+".psk"),
+	}
+	if h.peer.endpoint.IsValid() {
+		peer.Endpoint = netip.AddrPortFrom(h.peer.endpoint, uint16(port))
+	}
+	addresses := []netip.Prefix{netip.PrefixFrom(h.mine, n.LinkPrefixLength)}
+	if n.dual {
+		addresses = append(addresses, netip.PrefixFrom(h.mine6, 127))
+	}
+	return Tunnel{Name: h.name, ListenPort: port, Addresses: addresses, MTU: h.mtu, Peers: []Peer{peer}}
+}
+
+// behind lists the site networks that may arrive from a peer, and be sent to
+// it. From a router of this site: all, since it carries what comes from and
+// goes to other sites. From another site: its own, and when it may be transit
+// also the third sites', but never ours, which nobody else can be a source of.
+func (n *network) behind(h hop) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range n.sites {
+		inside := h.peer.site == h.self.site
+		third := h.peer.site.transits() && s != h.self.site
+		if inside || s == h.peer.site || third {
+			out = append(out, s.networks...)
+		}
+	}
+	return out
+}
+
+// transits says whether the site may carry traffic between two others.
+func (s *site) transits() bool { return s.Transit == nil || *s.Transit }
+
+// sorted returns the prefixes in order, each once: IPv4 first, then by address
+// and length.
+func sorted(prefixes []netip.Prefix) []netip.Prefix {
+	out := append([]netip.Prefix{}, prefixes...)
+	slices.SortFunc(out, netip.Prefix.Compare)
+	return slices.Compact(out)
+}

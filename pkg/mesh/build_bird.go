@@ -1,0 +1,127 @@
+package mesh
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+)
+
+// MEDs of what a router announces. Another site's router takes the lowest, so
+// traffic enters by the router of the destination's zone while that one lives.
+const (
+	medOwnZone   = 0
+	medSite      = 50
+	medOtherZone = 100
+)
+
+// bird returns the router's part of bird_config, without neighbours.
+func (n *network) bird(self *router) Bird {
+	out := Bird{
+		RouterID:  routerID(self.ID),
+		AS:        self.site.AS,
+		Transit:   self.site.transits(),
+		Networks:  sorted(self.site.networks),
+		Static:    []Static{},
+		Originate: originate(self),
+		Owners:    []Owner{},
+		Neighbors: []Neighbor{},
+		BFD:       BFD{Interval: 300, Multiplier: 3},
+	}
+	if n.BFD == BFDFast {
+		out.BFD.Interval = 100
+	}
+	for _, x := range self.site.owns() {
+		g, _ := gatewayOf(self, x.Addr())
+		out.Static = append(out.Static, Static{Network: x, Via: g.addr, OnLink: self.site.OnLink, Interface: g.iface})
+	}
+	for _, s := range n.sites {
+		out.Owners = append(out.Owners, Owner{AS: s.AS, Site: s.name, Networks: s.owns()})
+	}
+	return out
+}
+
+// routerID returns the id as a dotted quad. It is no address of anybody; BGP
+// needs it to be unique, and that the id is.
+func routerID(id int) netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(id))
+	return netip.AddrFrom4(b)
+}
+
+// owns lists the site's networks and the subnets of its zones.
+func (s *site) owns() []netip.Prefix {
+	out := s.networks
+	for _, z := range s.zones {
+		out = append(slices.Clip(out), z.networks...)
+	}
+	return sorted(out)
+}
+
+// originate lists what a router announces. A zone's subnet that is all of the
+// site's network counts as the zone's.
+func originate(self *router) []Originate {
+	med := map[netip.Prefix]int{}
+	for _, x := range self.site.networks {
+		med[x] = medSite
+	}
+	for _, z := range self.site.zones {
+		for _, x := range z.networks {
+			med[x] = medOtherZone
+			if z == self.zone() {
+				med[x] = medOwnZone
+			}
+		}
+	}
+	out := []Originate{}
+	for _, x := range self.site.owns() {
+		out = append(out, Originate{Network: x, MED: med[x]})
+	}
+	return out
+}
+
+// neighbor returns the BGP session over one tunnel.
+func (n *network) neighbor(h hop) Neighbor {
+	return Neighbor{
+		Name:          h.peer.protocol,
+		Router:        h.peer.name,
+		Interface:     h.name,
+		Address:       h.theirs,
+		LocalAddress:  h.mine,
+		Address6:      h.theirs6,
+		LocalAddress6: h.mine6,
+		AS:            h.peer.site.AS,
+		Transit:       h.peer.site.transits(),
+		ImportLimit:   n.importLimit(h),
+	}
+}
+
+// importLimit is twice the number of prefixes that a neighbour may send, so a
+// site can add zones before all routers know of them.
+func (n *network) importLimit(h hop) int {
+	count := 0
+	for _, s := range n.sites {
+		inside := h.peer.site == h.self.site
+		third := h.peer.site.transits() && s != h.self.site
+		if inside || s == h.peer.site || third {
+			count += len(s.owns())
+		}
+	}
+	return max(10, 2*count)
+}
+
+// status returns what mesh_status waits for, without the tunnels. A site whose
+// routers are all absent announces nothing, so nothing of it can be missed.
+func (n *network) status(self *router) Status {
+	out := Status{Tunnels: []StatusTunnel{}, Prefixes: []StatusPrefix{}, SourceNetworks: sorted(self.site.networks)}
+	for _, s := range n.sites {
+		alive := slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == s })
+		if s == self.site || !alive {
+			continue
+		}
+		for _, x := range s.owns() {
+			out.Prefixes = append(out.Prefixes, StatusPrefix{Network: x, Site: s.name})
+		}
+	}
+	slices.SortFunc(out.Prefixes, func(a, b StatusPrefix) int { return a.Network.Compare(b.Network) })
+	return out
+}

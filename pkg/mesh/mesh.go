@@ -1,0 +1,151 @@
+package mesh
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Mesh is the whole network as an inventory describes it. Addresses are text,
+// as written, so that Validate can name all that are wrong at once.
+type Mesh struct {
+	// Routers are the routers by name, also those that have been taken away.
+	Routers map[string]Router `json:"routers"`
+	// Sites are the sites by name.
+	Sites map[string]Site `json:"sites"`
+	// LinkPool is the IPv4 network that the tunnels' link networks come from.
+	LinkPool string `json:"link_pool"`
+	// LinkPrefixLength is the size of one IPv4 link network in bits, up to 31.
+	LinkPrefixLength int `json:"link_prefix_length"`
+	// LinkPool6 is the IPv6 network that the /127 link networks come from. It
+	// counts only when some site has IPv6 networks.
+	LinkPool6 string `json:"link_pool6"`
+	// PortBase plus a tunnel's number is its UDP port.
+	PortBase int `json:"port_base"`
+	// InterfacePrefix followed by a tunnel's number is its interface.
+	InterfacePrefix string `json:"interface_prefix"`
+	// PersistentKeepalive is in seconds; 0 is off.
+	PersistentKeepalive int `json:"persistent_keepalive"`
+	// BFD is the pace of failure detection: BFDNormal or BFDFast.
+	BFD string `json:"bfd"`
+	// PresharedKeyDirectory is where a router keeps its tunnels' pre-shared
+	// keys, one file each.
+	PresharedKeyDirectory string `json:"preshared_key_directory"`
+}
+
+// A Router is one Linux host of the network.
+type Router struct {
+	// ID is unique and small; the numbers of tunnels follow from it.
+	ID int `json:"id"`
+	// Site is the name of the router's site.
+	Site string `json:"site"`
+	// Zone is the name of the router's zone within its site, or empty.
+	Zone string `json:"zone"`
+	// Endpoint is the IP address at which other routers reach this one, or
+	// empty when they cannot because it is behind address translation.
+	Endpoint string `json:"endpoint"`
+	// State is StatePresent (also when empty) or StateAbsent. An absent router
+	// has no tunnels, but nobody else may have its id.
+	State string `json:"state"`
+	// Gateway overrides the next hop towards the site's networks. There may be
+	// one per family, each an address or address%interface.
+	Gateway List `json:"gateway"`
+}
+
+// A Site is a place with an AS number and networks of its own.
+type Site struct {
+	// AS is the site's private AS number (RFC 6996).
+	AS int64 `json:"as"`
+	// Cloud decides the default MTU: azure, aws, gcp or other (also when empty).
+	Cloud string `json:"cloud"`
+	// Networks are the site's prefixes, IPv4, IPv6 or both.
+	Networks List `json:"networks"`
+	// Zones are the failure domains of the site with their subnets.
+	Zones map[string]Zone `json:"zones"`
+	// Gateway is as in Router, for all routers of the site.
+	Gateway List `json:"gateway"`
+	// OnLink says that the gateway is in no subnet of the router's own address.
+	OnLink bool `json:"onlink"`
+	// MTU is that of the network outside the tunnels, in bytes; 0 means that
+	// the cloud's default applies.
+	MTU int `json:"mtu"`
+	// Transit says whether the site may carry traffic between two others that
+	// have lost their direct tunnels. Nil means that it may.
+	Transit *bool `json:"transit"`
+}
+
+// A Zone is a failure domain inside a site. It reads from a list of subnets, or
+// from a dictionary of networks and gateway.
+type Zone struct {
+	// Networks are the zone's subnets.
+	Networks List `json:"networks"`
+	// Gateway is as in Router, for all routers of the zone.
+	Gateway List `json:"gateway"`
+}
+
+// States of a router.
+const (
+	StatePresent = "present"
+	StateAbsent  = "absent"
+)
+
+// BFD profiles.
+const (
+	BFDNormal = "normal" // 300 ms, three misses
+	BFDFast   = "fast"   // 100 ms, three misses
+)
+
+// SetDefaults sets what an inventory usually leaves open. The IPv6 pool is one
+// unique local /64 (RFC 4193) whose global id spells the project's name, so a
+// link address is recognised at sight; a network that has a unique local prefix
+// of its own should take a /64 of that.
+func (m *Mesh) SetDefaults() {
+	m.LinkPool = "172.31.0.0/16"
+	m.LinkPrefixLength = 31
+	m.LinkPool6 = "fd77:676d:6573:6800::/64"
+	m.PortBase = 51800
+	m.InterfacePrefix = "wg"
+	m.PersistentKeepalive = 25
+	m.BFD = BFDNormal
+	m.PresharedKeyDirectory = "/etc/wireguard/wgmesh-psk"
+}
+
+// UnmarshalJSON reads a list of subnets, one subnet, or a dictionary.
+func (z *Zone) UnmarshalJSON(raw []byte) error {
+	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
+		return z.Networks.UnmarshalJSON(raw)
+	}
+	type plain Zone // without this method
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode((*plain)(z)); err != nil {
+		return fmt.Errorf("expected a list of subnets or a dictionary of networks and gateway: %w", err)
+	}
+	return nil
+}
+
+// A List is a list of strings that also reads from one string, with commas
+// between the items if there are more.
+type List []string
+
+// UnmarshalJSON reads a list, a string or null, which is an empty list.
+func (l *List) UnmarshalJSON(raw []byte) error {
+	var items []string
+	if json.Unmarshal(raw, &items) == nil {
+		*l = items
+		return nil
+	}
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return errors.New("expected a list of strings")
+	}
+	*l = nil
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			*l = append(*l, item)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package mesh_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// fromYAML reads a mesh as the module would, defaults first.
+func fromYAML(t testing.TB, text []byte) mesh.Mesh {
+	t.Helper()
+	var tree any
+	require.NoError(t, yaml.Unmarshal(text, &tree))
+	raw, err := json.Marshal(tree)
+	require.NoError(t, err)
+	var m mesh.Mesh
+	m.SetDefaults()
+	require.NoError(t, json.Unmarshal(raw, &m))
+	return m
+}
+
+// load reads testdata/<name>/mesh.yaml.
+func load(t testing.TB, name string) mesh.Mesh {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name, "mesh.yaml"))
+	require.NoError(t, err)
+	return fromYAML(t, text)
+}
+
+// plans returns the plan of every present router.
+func plans(t testing.TB, m mesh.Mesh) map[string]mesh.Plan {
+	t.Helper()
+	out := map[string]mesh.Plan{}
+	for name, r := range m.Routers {
+		if r.State != mesh.StateAbsent {
+			p, err := m.Plan(name)
+			require.NoError(t, err, name)
+			out[name] = p
+		}
+	}
+	return out
+}
+
+// The test data must not drift from what users read.
+func TestFieldCaseIsTheExample(t *testing.T) {
+	var inventory struct {
+		All struct {
+			Children struct {
+				Routers struct {
+					Vars  map[string]any
+					Hosts map[string]map[string]any
+				}
+			}
+		}
+	}
+	text, err := os.ReadFile("../../examples/field-case/inventory.yml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, &inventory))
+
+	routers := map[string]any{}
+	for name, vars := range inventory.All.Children.Routers.Hosts {
+		routers[name] = unprefixed(vars)
+	}
+	tree := unprefixed(inventory.All.Children.Routers.Vars)
+	tree["routers"] = routers
+	again, err := yaml.Marshal(tree)
+	require.NoError(t, err)
+	assert.Equal(t, load(t, "field-case"), fromYAML(t, again))
+}
+
+// unprefixed turns mesh_id into id.
+func unprefixed(vars map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range vars {
+		out[k[len("mesh_"):]] = v
+	}
+	return out
+}
+
+func TestZoneReadsFromListOrDictionary(t *testing.T) {
+	tests := map[string]struct {
+		raw  string
+		want mesh.Zone
+		err  string
+	}{
+		"list":            {raw: `["10.1.0.0/24", "10.1.1.0/24"]`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24", "10.1.1.0/24"}}},
+		"one subnet":      {raw: `"10.1.0.0/24"`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24"}}},
+		"with commas":     {raw: `"10.1.0.0/24, 10.1.1.0/24"`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24", "10.1.1.0/24"}}},
+		"dictionary":      {raw: `{"networks": "10.1.0.0/24", "gateway": ["10.1.0.9"]}`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24"}, Gateway: mesh.List{"10.1.0.9"}}},
+		"null":            {raw: `null`},
+		"unknown key":     {raw: `{"networks": [], "gatway": "10.1.0.9"}`, err: `unknown field "gatway"`},
+		"list of numbers": {raw: `[1]`, err: "expected a list of strings"},
+		"number":          {raw: `1`, err: "expected a list of strings"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var z mesh.Zone
+			err := json.Unmarshal([]byte(tt.raw), &z)
+			if tt.err != "" {
+				require.ErrorContains(t, err, tt.err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, z)
+		})
+	}
+}
+
+func TestProtocolName(t *testing.T) {
+	tests := map[string]string{
+		"azure-2":             "azure_2",
+		"azure_2":             "azure_2",
+		"azure-2.example.com": "azure_2_example_com",
+		"10.0.0.1":            "_10_0_0_1",
+		"gateway":             "_gateway", // words of BIRD's language
+		"bgp-path":            "_bgp_path",
+		"Gateway":             "Gateway", // which is in lower case
+		"":                    "_",
+	}
+	for router, want := range tests {
+		assert.Equal(t, want, mesh.ProtocolName(router), router)
+	}
+}
+
+func TestNumber(t *testing.T) {
+	assert.Equal(t, 20, mesh.Number(5, 7))
+	seen := map[int]bool{}
+	for j := 2; j <= 40; j++ {
+		for i := 1; i < j; i++ {
+			n := mesh.Number(i, j)
+			assert.Equal(t, n, mesh.Number(j, i))
+			assert.False(t, seen[n], "%d %d", i, j)
+			seen[n] = true
+		}
+	}
+	// No gaps: 40 routers use the numbers 1 to 780.
+	assert.Equal(t, 780, slices.Max(slices.Collect(maps.Keys(seen))))
+	assert.Len(t, seen, 780)
+}

@@ -1,0 +1,155 @@
+package mesh
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// network is a Mesh with its addresses parsed. Parts that are wrong are left
+// out, so that one mistake is one problem.
+type network struct {
+	Mesh
+	routers     []*router // present ones, by id
+	sites       []*site   // by name
+	pool, pool6 netip.Prefix
+	dual        bool // some site has IPv6 networks
+}
+
+type router struct {
+	Router
+	name     string
+	protocol string // its name in BIRD
+	site     *site  // nil when it is unknown
+	endpoint netip.Addr
+	gateways []gateway
+}
+
+type site struct {
+	Site
+	name     string
+	networks []netip.Prefix // in the inventory's order
+	zones    []*zone        // by name
+	gateways []gateway
+}
+
+type zone struct {
+	name     string
+	networks []netip.Prefix
+	gateways []gateway
+}
+
+// parse reads all of m and notes what cannot be read.
+func parse(m Mesh, p *Problems) *network {
+	n := &network{Mesh: m}
+	for _, name := range slices.Sorted(maps.Keys(m.Sites)) {
+		s := parseSite(name, m.Sites[name], p)
+		n.sites = append(n.sites, s)
+		n.dual = n.dual || slices.ContainsFunc(s.networks, func(x netip.Prefix) bool { return x.Addr().Is6() })
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Routers)) {
+		r := m.Routers[name]
+		switch r.State {
+		case "", StatePresent:
+			n.routers = append(n.routers, n.parseRouter(name, r, p))
+		case StateAbsent:
+		default:
+			p.add("router %s: state is %q: expected present or absent", name, r.State)
+		}
+	}
+	slices.SortStableFunc(n.routers, func(a, b *router) int { return cmp.Compare(a.ID, b.ID) })
+	n.pool = parsePrefix("link_pool", m.LinkPool, p)
+	if n.dual {
+		n.pool6 = parsePrefix("link_pool6", m.LinkPool6, p)
+	}
+	return n
+}
+
+func parseSite(name string, in Site, p *Problems) *site {
+	at := "site " + name
+	s := &site{Site: in, name: name}
+	s.networks = parsePrefixes(at+": networks", in.Networks, p)
+	s.gateways = parseGateways(at, in.Gateway, p)
+	for _, zname := range slices.Sorted(maps.Keys(in.Zones)) {
+		zat, z := at+": zone "+zname, in.Zones[zname]
+		s.zones = append(s.zones, &zone{
+			name:     zname,
+			networks: parsePrefixes(zat, z.Networks, p),
+			gateways: parseGateways(zat, z.Gateway, p),
+		})
+	}
+	return s
+}
+
+func (n *network) parseRouter(name string, in Router, p *Problems) *router {
+	r := &router{Router: in, name: name, protocol: ProtocolName(name)}
+	r.gateways = parseGateways("router "+name, in.Gateway, p)
+	if i := slices.IndexFunc(n.sites, func(s *site) bool { return s.name == in.Site }); i >= 0 {
+		r.site = n.sites[i]
+	}
+	if in.Endpoint == "" {
+		return r
+	}
+	a, err := netip.ParseAddr(strings.TrimSpace(in.Endpoint))
+	if err != nil {
+		p.add("router %s: endpoint is %q: expected an IP address without a port; a host name would be resolved by each router differently", name, in.Endpoint)
+		return r
+	}
+	if why := unusable(a.Unmap()); why != "" {
+		p.add("router %s: endpoint %s is %s: give the address at which the other routers reach it", name, a, why)
+		return r
+	}
+	r.endpoint = a.Unmap()
+	return r
+}
+
+// zone returns the router's zone, or nil when it has none or an unknown one.
+func (r *router) zone() *zone {
+	if r.site == nil {
+		return nil
+	}
+	for _, z := range r.site.zones {
+		if z.name == r.Zone && z.name != "" {
+			return z
+		}
+	}
+	return nil
+}
+
+// parsePrefixes parses the prefixes in the order given.
+func parsePrefixes(at string, texts []string, p *Problems) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range texts {
+		if x := parsePrefix(at, text, p); x.IsValid() {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// parsePrefix parses one unicast network. It returns the zero prefix after it
+// has noted a problem.
+func parsePrefix(at, text string, p *Problems) netip.Prefix {
+	x, err := netip.ParsePrefix(strings.TrimSpace(text))
+	switch {
+	case err != nil:
+		p.add("%s: %q is not a network: write address/length, such as 10.1.0.0/16", at, text)
+	case x.Addr().Is4In6():
+		p.add("%s: %s is IPv4 in the form of IPv6: write it as IPv4", at, x)
+	case x != x.Masked():
+		p.add("%s: %s has bits set beyond its length: write %s, or the length that was meant", at, x, x.Masked())
+	case x.Bits() == 0:
+		p.add("%s: %s is the default route: list the networks themselves", at, x)
+	case x.Bits() < shortest(x.Addr()):
+		p.add("%s: %s is too large a network: expected /%d or longer", at, x, shortest(x.Addr()))
+	default:
+		if special := reserved(x); special != "" {
+			p.add("%s: %s overlaps %s: use a network of ordinary addresses", at, x, special)
+			return netip.Prefix{}
+		}
+		return x
+	}
+	return netip.Prefix{}
+}

@@ -1,0 +1,137 @@
+package mesh
+
+import "net/netip"
+
+// A Plan is everything that follows from a Mesh for one router. Each part
+// carries exactly the options of the module that it is meant for, under their
+// names. All lists are sorted, and none is null.
+type Plan struct {
+	Router        Self           `json:"router"`
+	Tunnels       []Tunnel       `json:"tunnels"`
+	PresharedKeys []PresharedKey `json:"preshared_keys"`
+	Bird          Bird           `json:"bird"`
+	Sysctl        Sysctl         `json:"sysctl"`
+	Status        Status         `json:"status"`
+}
+
+// Self says whose plan it is.
+type Self struct {
+	Name string `json:"name"`
+	ID   int    `json:"id"`
+	Site string `json:"site"`
+	Zone string `json:"zone"`
+	AS   int64  `json:"as"`
+}
+
+// A Tunnel is one WireGuard interface, for wg_tunnel.
+type Tunnel struct {
+	Name       string         `json:"name"`
+	ListenPort int            `json:"listen_port"`
+	Addresses  []netip.Prefix `json:"addresses"` // this end's, with the length of the link network
+	MTU        int            `json:"mtu"`       // bytes inside the tunnel
+	Peers      []Peer         `json:"peers"`
+}
+
+// A Peer is the other end of a Tunnel.
+type Peer struct {
+	Name string `json:"name"`
+	// Endpoint is left out when the peer cannot be reached from outside.
+	Endpoint            netip.AddrPort `json:"endpoint,omitzero"`
+	AllowedIPs          []netip.Prefix `json:"allowed_ips"`
+	PersistentKeepalive int            `json:"persistent_keepalive"` // seconds
+	PresharedKeyFile    string         `json:"preshared_key_file"`
+}
+
+// A PresharedKey is this router's part in the key of one tunnel, for wg_psk.
+type PresharedKey struct {
+	Number int    `json:"number"`
+	Peer   string `json:"peer"`
+	Role   string `json:"role"` // initiator makes the key, responder receives it
+}
+
+// Bird is for bird_config.
+type Bird struct {
+	RouterID  netip.Addr     `json:"router_id"`
+	AS        int64          `json:"as"`
+	Transit   bool           `json:"transit"` // this site may carry others' traffic
+	Networks  []netip.Prefix `json:"networks"`
+	Static    []Static       `json:"static"`
+	Originate []Originate    `json:"originate"`
+	Owners    []Owner        `json:"owners"`
+	Neighbors []Neighbor     `json:"neighbors"`
+	BFD       BFD            `json:"bfd"`
+}
+
+// A Static is a route to a part of the router's own site.
+type Static struct {
+	Network   netip.Prefix `json:"network"`
+	Via       netip.Addr   `json:"via"`
+	OnLink    bool         `json:"onlink"`
+	Interface string       `json:"interface,omitempty"`
+}
+
+// An Originate is a prefix that this router announces. Of the routers of a
+// site, the one with the lowest MED is preferred.
+type Originate struct {
+	Network netip.Prefix `json:"network"`
+	MED     int          `json:"med"`
+}
+
+// An Owner lists all prefixes that may have a site's AS as their origin.
+type Owner struct {
+	AS       int64          `json:"as"`
+	Site     string         `json:"site"`
+	Networks []netip.Prefix `json:"networks"`
+}
+
+// A Neighbor is one BGP session over a tunnel.
+type Neighbor struct {
+	Name          string     `json:"name"` // of the protocol in BIRD
+	Router        string     `json:"router"`
+	Interface     string     `json:"interface"`
+	Address       netip.Addr `json:"address"`
+	LocalAddress  netip.Addr `json:"local_address"`
+	Address6      netip.Addr `json:"address6,omitzero"`
+	LocalAddress6 netip.Addr `json:"local_address6,omitzero"`
+	AS            int64      `json:"as"`
+	Transit       bool       `json:"transit"` // the neighbour's site may carry others' traffic
+	ImportLimit   int        `json:"import_limit"`
+}
+
+// BFD is the pace of failure detection.
+type BFD struct {
+	Interval   int `json:"interval"` // milliseconds
+	Multiplier int `json:"multiplier"`
+}
+
+// Sysctl is for sysctl_router.
+type Sysctl struct {
+	IPv6          bool     `json:"ipv6"`
+	ReservedPorts []int    `json:"reserved_ports"`
+	Interfaces    []string `json:"interfaces"`
+}
+
+// Status is for mesh_status: what has to be up and reachable.
+type Status struct {
+	Tunnels []StatusTunnel `json:"tunnels"`
+	// Prefixes are those of the other sites that have a router at present.
+	Prefixes []StatusPrefix `json:"prefixes"`
+	// SourceNetworks are the site's own: test traffic must come from them.
+	SourceNetworks []netip.Prefix `json:"source_networks"`
+}
+
+// A StatusTunnel is one tunnel with its BGP session.
+type StatusTunnel struct {
+	Name     string     `json:"name"`
+	Peer     string     `json:"peer"`
+	Neighbor string     `json:"neighbor"` // name of the protocol in BIRD
+	Address  netip.Addr `json:"address"`  // of the peer's end
+	MTU      int        `json:"mtu"`
+	AS       int64      `json:"as"` // the peer's
+}
+
+// A StatusPrefix is a prefix that must have been learned from a site.
+type StatusPrefix struct {
+	Network netip.Prefix `json:"network"`
+	Site    string       `json:"site"`
+}
