@@ -1,0 +1,83 @@
+// Package wgkeypair is the module wg_keypair: the identity of a router, made on
+// the router. Only public halves leave it.
+package wgkeypair
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/keypair"
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	Name           string `json:"name"`
+	PrivateKeyFile string `json:"private_key_file"`
+	SealingKeyFile string `json:"sealing_key_file"`
+	IdentityFile   string `json:"identity_file"`
+	Regenerate     string `json:"regenerate"`
+	ImageBuild     bool   `json:"image_build"`
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
+	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
+	o.IdentityFile = "/etc/wireguard/wgmesh.id"
+	o.Regenerate = string(keypair.Partly)
+}
+
+func (o Options) want() keypair.Want {
+	return keypair.Want{
+		Files:      keypair.Files{PrivateKey: o.PrivateKeyFile, SealingKey: o.SealingKeyFile, Identity: o.IdentityFile},
+		Regenerate: keypair.Regenerate(o.Regenerate), ImageBuild: o.ImageBuild,
+	}
+}
+
+// Validate refuses options that cannot be right on any host.
+func (o Options) Validate() error {
+	return errors.Join(ansible.Required("name", o.Name), o.want().Check())
+}
+
+// Plan works out which keys have to be made or mended.
+func Plan(_ context.Context, o Options) (ansible.Plan, error) { return plan(keypair.Host{}, o) }
+
+func plan(host keypair.Host, o Options) (ansible.Plan, error) {
+	want := o.want()
+	have, err := keypair.Observe(want.Files, host)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	delta, err := keypair.Diff(want, have)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	before, after := delta.Views()
+	result := map[string]any{}
+	report(result, o.Name, delta.Public())
+	return ansible.Plan{
+		Before: before, After: after, Changed: len(delta.Steps) > 0,
+		Apply: func(context.Context) ([]string, error) {
+			pub, done, err := delta.Apply()
+			report(result, o.Name, pub)
+			return done, err
+		},
+		Return: result, Warnings: delta.Warnings,
+	}, nil
+}
+
+// report fills in the result: null for a key that is not made yet.
+func report(result map[string]any, name string, p keypair.Public) {
+	keys := map[string]any{"name": name, "public_key": nil, "sealing_key": nil}
+	if p.PublicKey != "" {
+		keys["public_key"] = p.PublicKey
+	}
+	if p.SealingKey != "" {
+		keys["sealing_key"] = p.SealingKey
+	}
+	result["public"] = keys
+	for k, v := range keys {
+		result[k] = v
+	}
+}

@@ -1,0 +1,82 @@
+package wgkeypair
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/keypair"
+)
+
+func decode(t *testing.T, task string) (Options, error) {
+	t.Helper()
+	var o Options
+	err := ansible.Decode([]byte(task), &o)
+	return o, err
+}
+
+func TestOptions(t *testing.T) {
+	o, err := decode(t, `{"name":"azure-1","image_build":"no","_ansible_check_mode":true}`)
+	require.NoError(t, err)
+	assert.Equal(t, Options{
+		Name: "azure-1", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
+		IdentityFile: "/etc/wireguard/wgmesh.id", Regenerate: "partial_idempotence",
+	}, o)
+	for task, want := range map[string]string{
+		`{}`:                                "name: required option is missing",
+		`{"name":"a","regenerate":"often"}`: "regenerate: expected one of never, fail",
+		`{"name":"a","private_key":"x"}`:    `private_key: unknown option; did you mean "private_key_file"?`,
+		`{"name":"a","identity_file":"/etc/wireguard/wgmesh.key"}`: "identity_file: /etc/wireguard/wgmesh.key is already the private_key_file",
+	} {
+		_, err := decode(t, task)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	dir := t.TempDir()
+	host := keypair.Host{MachineID: filepath.Join(dir, "machine-id"), ImageMarker: filepath.Join(dir, "marker")}
+	require.NoError(t, os.WriteFile(host.MachineID, []byte("0123456789abcdef0123456789abcdef\n"), 0o600))
+	o := Options{
+		Name: "azure-1", PrivateKeyFile: dir + "/k/key", SealingKeyFile: dir + "/k/seal", IdentityFile: dir + "/k/id",
+		Regenerate: "partial_idempotence",
+	}
+
+	p, err := plan(host, o)
+	require.NoError(t, err)
+	assert.True(t, p.Changed)
+	assert.Equal(t, map[string]any{
+		"name": "azure-1", "public_key": nil, "sealing_key": nil,
+		"public": map[string]any{"name": "azure-1", "public_key": nil, "sealing_key": nil},
+	}, p.Return, "what check mode returns on a new router")
+	assert.NoDirExists(t, dir+"/k")
+
+	done, err := p.Apply(context.Background())
+	require.NoError(t, err)
+	assert.Len(t, done, 3)
+	assert.Len(t, p.Return["public_key"], 44)
+	assert.Len(t, p.Return["sealing_key"], 1624)
+
+	again, err := plan(host, o)
+	require.NoError(t, err)
+	assert.False(t, again.Changed)
+	assert.Equal(t, p.Return, again.Return)
+	assert.Equal(t, again.Before, again.After)
+
+	text, err := json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, done})
+	require.NoError(t, err)
+	key, err := os.ReadFile(o.PrivateKeyFile)
+	require.NoError(t, err)
+	assert.False(t, strings.Contains(string(text), string(key[:20])), "the private key shows")
+
+	o.ImageBuild = true
+	_, err = plan(host, o)
+	require.ErrorContains(t, err, "image build")
+}

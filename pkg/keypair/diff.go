@@ -1,0 +1,135 @@
+package keypair
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A Step is one thing that Apply does.
+type Step struct {
+	Action Action
+	Path   string
+	Why    string
+}
+
+// An Action is a kind of Step.
+type Action int
+
+// The actions, in the order in which Apply meets them.
+const (
+	Mend           Action = iota // give the file its mode and owner
+	MakePrivate                  // make a private key where there is none
+	ReplacePrivate               // replace the private key by a new one
+	MakeSealing                  // the same for the sealing key
+	ReplaceSealing               //
+	Record                       // write the identity file
+	Clear                        // remove a temporary file of a killed run
+)
+
+// A Delta is what has to be done. It is empty when nothing has to.
+type Delta struct {
+	Steps    []Step
+	Warnings []string
+
+	files   Files
+	machine string // to record
+	before  Have
+}
+
+// Diff compares and decides. It fails when Regenerate forbids what is needed,
+// and on a host that is being made into an image.
+func Diff(want Want, have Have) (Delta, error) {
+	d := Delta{files: want.Files, machine: have.Machine, before: have}
+	if want.ImageBuild {
+		have.Image = "image_build is set"
+	}
+	if have.Image != "" {
+		return d, imageError(want.Files, have)
+	}
+	cloned := have.Cloned()
+	if cloned && want.Regenerate == Fail {
+		return d, fmt.Errorf("identity_file %s: the keys were made on another machine (a cloned disk?); run with regenerate: partial_idempotence to make new ones", want.Identity)
+	}
+	err := errors.Join(
+		d.key("private_key_file", want.Regenerate, have.Private, cloned, MakePrivate, ReplacePrivate),
+		d.key("sealing_key_file", want.Regenerate, have.Sealing, cloned, MakeSealing, ReplaceSealing),
+	)
+	if err != nil {
+		return Delta{}, err
+	}
+	d.identity(want, have)
+	for _, list := range [][]string{have.Private.Leftovers, have.Sealing.Leftovers, have.leftovers} {
+		for _, path := range list {
+			d.add(Clear, path, "left by a run that was killed")
+		}
+	}
+	return d, nil
+}
+
+func (d *Delta) add(a Action, path, why string) {
+	d.Steps = append(d.Steps, Step{a, path, why})
+}
+
+// key decides about one key file.
+func (d *Delta) key(option string, r Regenerate, have Key, cloned bool, create, replace Action) error {
+	if !have.Exists {
+		d.add(create, have.Path, "there is none")
+		return nil
+	}
+	if faults := have.Faults(); len(faults) > 0 {
+		d.add(Mend, have.Path, strings.Join(faults, ", "))
+		if have.Exposed() {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s was open to other users (%s); if anybody may have read it, make new keys with regenerate: always", have.Path, strings.Join(faults, ", ")))
+		}
+	}
+	switch {
+	case r == Always:
+		d.add(replace, have.Path, "regenerate: always")
+	case have.Broken != nil && r == Fully:
+		d.add(replace, have.Path, "not readable as a key: "+have.Broken.Error())
+	case have.Broken != nil:
+		return fmt.Errorf("%s %s: %w; restore the file, or run once with regenerate: full_idempotence to replace it by a new key", option, have.Path, have.Broken)
+	case cloned && r != Never:
+		d.add(replace, have.Path, "made on another machine")
+	}
+	return nil
+}
+
+// identity decides about the record. It comes after the keys: a crash before it
+// leaves a clone that is still seen as a clone.
+func (d *Delta) identity(want Want, have Have) {
+	if have.identity.Exists {
+		if faults := have.identity.Faults(); len(faults) > 0 {
+			d.add(Mend, want.Identity, strings.Join(faults, ", "))
+		}
+	}
+	switch {
+	case have.Machine == "":
+		d.Warnings = append(d.Warnings, "this machine has no /etc/machine-id: a clone of its disk cannot be told from it and would use the same keys")
+	case have.Recorded == "":
+		d.add(Record, want.Identity, "no machine is recorded")
+	case have.Cloned() && want.Regenerate == Never:
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the keys %s and %s were made on another machine (a cloned disk?) and are kept, because of regenerate: never", want.PrivateKey, want.SealingKey))
+	case have.Cloned():
+		d.add(Record, want.Identity, "the machine is another")
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the machine id changed since the keys were made (a cloned disk?): this router gets new keys, and its peers need a run of the play to learn them (%s)", want.PrivateKey))
+	}
+}
+
+func imageError(files Files, have Have) error {
+	msg := fmt.Sprintf("this is an image build (%s): every router made from the image would have the same keys; run wg_keypair after the first boot", have.Image)
+	var there []string
+	for _, k := range []Key{have.Private, have.Sealing} {
+		if k.Exists {
+			there = append(there, k.Path)
+		}
+	}
+	if have.identity.Exists {
+		there = append(there, files.Identity)
+	}
+	if len(there) > 0 {
+		msg += "; remove from the image: " + strings.Join(there, ", ")
+	}
+	return errors.New(msg)
+}

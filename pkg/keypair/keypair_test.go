@@ -1,0 +1,307 @@
+package keypair_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/keypair"
+	"github.com/wgmesh/router/pkg/seal"
+)
+
+// A rig is a machine with a folder for keys.
+type rig struct {
+	t    *testing.T
+	dir  string
+	host keypair.Host
+	want keypair.Want
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	root := t.TempDir()
+	r := &rig{t: t, dir: filepath.Join(root, "wireguard")}
+	r.host = keypair.Host{MachineID: filepath.Join(root, "machine-id"), ImageMarker: filepath.Join(root, "image-build")}
+	r.machine("0123456789abcdef0123456789abcdef\n")
+	r.want = keypair.Want{Regenerate: keypair.Partly, Files: keypair.Files{
+		PrivateKey: filepath.Join(r.dir, "wgmesh.key"), SealingKey: filepath.Join(r.dir, "wgmesh.seal"), Identity: filepath.Join(r.dir, "wgmesh.id"),
+	}}
+	require.NoError(t, r.want.Check())
+	return r
+}
+
+func (r *rig) machine(id string) {
+	require.NoError(r.t, os.WriteFile(r.host.MachineID, []byte(id), 0o644))
+}
+
+func (r *rig) plan() (keypair.Delta, error) {
+	have, err := keypair.Observe(r.want.Files, r.host)
+	if err != nil {
+		return keypair.Delta{}, err
+	}
+	return keypair.Diff(r.want, have)
+}
+
+// converge plans, looks that planning wrote nothing, applies, and plans again:
+// the second delta has to be empty.
+func (r *rig) converge() (keypair.Delta, keypair.Public, []string) {
+	r.t.Helper()
+	tree := snapshot(r.t, r.dir)
+	delta, err := r.plan()
+	require.NoError(r.t, err)
+	require.Equal(r.t, tree, snapshot(r.t, r.dir), "planning wrote something")
+	pub, done, err := delta.Apply()
+	require.NoError(r.t, err)
+	require.Len(r.t, done, len(delta.Steps))
+	if r.want.Regenerate != keypair.Always {
+		again, err := r.plan()
+		require.NoError(r.t, err)
+		require.Empty(r.t, again.Steps, "the second run changes something")
+		require.Equal(r.t, pub, again.Public())
+		before, after := again.Views()
+		require.Equal(r.t, before, after)
+	}
+	for _, f := range []string{r.want.PrivateKey, r.want.SealingKey, r.want.Identity} {
+		if st, err := os.Stat(f); err == nil {
+			require.Equal(r.t, os.FileMode(0o600), st.Mode(), f)
+		}
+	}
+	return delta, pub, done
+}
+
+// snapshot is every file under dir with its mode, time and content.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if os.IsNotExist(err) {
+				return nil
+			}
+			return err
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		out[path] = fmt.Sprintf("%s %s", st.Mode(), st.ModTime())
+		if st.Mode().IsRegular() {
+			data, err := os.ReadFile(path)
+			out[path] += fmt.Sprintf(" %d bytes %s", len(data), hash(data))
+			return err
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	return out
+}
+
+func TestNewRouter(t *testing.T) {
+	r := newRig(t)
+	delta, err := r.plan()
+	require.NoError(t, err)
+	before, after := delta.Views()
+	assert.Nil(t, before.PublicKey)
+	assert.Equal(t, "absent", before.PrivateKeyFile)
+	assert.Contains(t, *after.PublicKey, r.want.PrivateKey, "the diff names what is made")
+	assert.Contains(t, *after.SealingKey, r.want.SealingKey)
+	assert.Equal(t, "this machine", after.Machine)
+	assert.Empty(t, delta.Public(), "there is no key to show before there is one")
+
+	_, pub, done := r.converge()
+	assert.Len(t, done, 3)
+	assert.Empty(t, delta.Warnings)
+	st, err := os.Stat(r.dir)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
+
+	text, err := os.ReadFile(r.want.PrivateKey)
+	require.NoError(t, err)
+	k, err := seal.ParseWGPrivate(text)
+	require.NoError(t, err)
+	assert.Equal(t, k.Public().String(), pub.PublicKey)
+	text, err = os.ReadFile(r.want.SealingKey)
+	require.NoError(t, err)
+	s, err := seal.ParsePrivateKey(text)
+	require.NoError(t, err)
+	assert.Equal(t, s.Public().String(), pub.SealingKey)
+}
+
+func TestPartsAreMadeAlone(t *testing.T) {
+	r := newRig(t)
+	_, first, _ := r.converge()
+
+	require.NoError(t, os.Remove(r.want.SealingKey))
+	_, second, _ := r.converge()
+	assert.Equal(t, first.PublicKey, second.PublicKey)
+	assert.NotEqual(t, first.SealingKey, second.SealingKey)
+
+	require.NoError(t, os.Remove(r.want.Identity))
+	_, third, done := r.converge()
+	assert.Equal(t, second, third, "keys that were there are taken over")
+	assert.Len(t, done, 1)
+
+	require.NoError(t, os.Remove(r.want.PrivateKey))
+	_, fourth, _ := r.converge()
+	assert.NotEqual(t, third.PublicKey, fourth.PublicKey)
+	assert.Equal(t, third.SealingKey, fourth.SealingKey)
+}
+
+// The table of Regenerate.
+func TestRegenerate(t *testing.T) {
+	clone := func(r *rig) { r.machine("ffffffffffffffffffffffffffffffff\n") }
+	breakKey := func(r *rig) { require.NoError(t, os.WriteFile(r.want.PrivateKey, []byte("rubbish\n"), 0o600)) }
+	none := func(*rig) {}
+	tests := []struct {
+		r       keypair.Regenerate
+		name    string
+		change  func(*rig)
+		private string // kept, new, or a part of the error
+		sealing string
+		warning string
+	}{
+		{keypair.Never, "whole", none, "kept", "kept", ""},
+		{keypair.Fail, "whole", none, "kept", "kept", ""},
+		{keypair.Partly, "whole", none, "kept", "kept", ""},
+		{keypair.Fully, "whole", none, "kept", "kept", ""},
+		{keypair.Always, "whole", none, "new", "new", ""},
+		{keypair.Never, "clone", clone, "kept", "kept", "are kept, because of regenerate: never"},
+		{keypair.Fail, "clone", clone, "made on another machine", "", ""},
+		{keypair.Partly, "clone", clone, "new", "new", "machine id changed"},
+		{keypair.Fully, "clone", clone, "new", "new", "machine id changed"},
+		{keypair.Always, "clone", clone, "new", "new", "machine id changed"},
+		{keypair.Never, "broken", breakKey, "restore the file", "", ""},
+		{keypair.Fail, "broken", breakKey, "restore the file", "", ""},
+		{keypair.Partly, "broken", breakKey, "restore the file", "", ""},
+		{keypair.Fully, "broken", breakKey, "new", "kept", ""},
+		{keypair.Always, "broken", breakKey, "new", "new", ""},
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.r)+" "+tt.name, func(t *testing.T) {
+			r := newRig(t)
+			_, first, _ := r.converge()
+			tt.change(r)
+			r.want.Regenerate = tt.r
+			tree := snapshot(t, r.dir)
+			if tt.sealing == "" {
+				_, err := r.plan()
+				require.ErrorContains(t, err, tt.private)
+				require.ErrorContains(t, err, r.dir, "the error names the file")
+				require.NotContains(t, err.Error(), "\n")
+				require.Equal(t, tree, snapshot(t, r.dir))
+				return
+			}
+			delta, second, _ := r.converge()
+			assert.Equal(t, tt.private == "kept", first.PublicKey == second.PublicKey)
+			assert.Equal(t, tt.sealing == "kept", first.SealingKey == second.SealingKey)
+			assert.Contains(t, strings.Join(delta.Warnings, ";"), tt.warning)
+			if tt.private == "kept" && tt.name == "whole" {
+				assert.Empty(t, delta.Steps)
+				assert.Equal(t, tree, snapshot(t, r.dir))
+			}
+		})
+	}
+}
+
+func TestBrokenKeys(t *testing.T) {
+	good := strings.TrimSpace(string(seal.NewWGPrivate().Encode()))
+	for name, text := range map[string]string{
+		"empty": "", "truncated": good[:30], "33 bytes": good[:43] + "A", "no base64": strings.Repeat("!", 44),
+		"zero": strings.Repeat("A", 43) + "=", "two lines": good + "\n" + good + "\n", "leading space": " " + good,
+		"sealing key": string(seal.NewPrivateKey().Encode()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.converge()
+			require.NoError(t, os.WriteFile(r.want.PrivateKey, []byte(text), 0o600))
+			_, err := r.plan()
+			require.ErrorContains(t, err, "private_key_file "+r.want.PrivateKey)
+			if len(text) > 10 {
+				require.False(t, strings.Contains(err.Error(), text[:10]), "the error quotes the file")
+			}
+			r.want.Regenerate = keypair.Fully
+			r.converge()
+		})
+	}
+}
+
+func TestWrongModesAreMended(t *testing.T) {
+	for _, r := range []keypair.Regenerate{keypair.Never, keypair.Fail, keypair.Partly, keypair.Fully} {
+		rig := newRig(t)
+		_, first, _ := rig.converge()
+		require.NoError(t, os.Chmod(rig.want.PrivateKey, 0o644))
+		require.NoError(t, os.Chmod(rig.want.SealingKey, 0o400))
+		require.NoError(t, os.Chmod(rig.want.Identity, 0o660))
+		rig.want.Regenerate = r
+		delta, second, done := rig.converge()
+		assert.Equal(t, first, second, "mending a mode makes no new key")
+		assert.Len(t, done, 3)
+		require.Len(t, delta.Warnings, 1, "only the private key was open to others")
+		assert.Contains(t, delta.Warnings[0], "mode 0644, expected 0600")
+	}
+}
+
+func TestWrongOwnerIsMended(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // only root can give a file away; nobody else has such a file
+	}
+	r := newRig(t)
+	r.converge()
+	require.NoError(t, os.Chown(r.want.PrivateKey, 4321, 4321))
+	r.want.Regenerate = keypair.Always
+	_, _, done := r.converge()
+	assert.Contains(t, done[0], "owner 4321, expected 0")
+	r.want.Regenerate = keypair.Partly
+	delta, err := r.plan()
+	require.NoError(t, err)
+	assert.Empty(t, delta.Steps, "the new key did not keep the old owner")
+}
+
+func TestRefusesOddFiles(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(r *rig, path string) error
+		want   string
+	}{
+		"link":        {func(_ *rig, p string) error { return os.Symlink("/etc/hostname", p) }, "symbolic link"},
+		"folder":      {func(_ *rig, p string) error { return os.Mkdir(p, 0o700) }, "not a regular file"},
+		"open folder": {func(r *rig, _ string) error { return os.Chmod(r.dir, 0o777) }, "other users can replace keys"},
+	} {
+		for _, pick := range []func(keypair.Files) string{
+			func(f keypair.Files) string { return f.PrivateKey },
+			func(f keypair.Files) string { return f.SealingKey },
+			func(f keypair.Files) string { return f.Identity },
+		} {
+			r := newRig(t)
+			r.converge()
+			path := pick(r.want.Files)
+			require.NoError(t, os.Remove(path))
+			require.NoError(t, tt.change(r, path))
+			for _, r.want.Regenerate = range []keypair.Regenerate{keypair.Never, keypair.Fully, keypair.Always} {
+				tree := snapshot(t, r.dir)
+				_, err := r.plan()
+				require.ErrorContains(t, err, tt.want, name)
+				require.Equal(t, tree, snapshot(t, r.dir))
+			}
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	r := newRig(t)
+	for want, change := range map[string]func(w *keypair.Want){
+		`regenerate: expected one of never`:                 func(w *keypair.Want) { w.Regenerate = "sometimes" },
+		`private_key_file: expected an absolute path`:       func(w *keypair.Want) { w.PrivateKey = "key" },
+		`identity_file: expected an absolute path`:          func(w *keypair.Want) { w.Identity = "" },
+		`sealing_key_file: ` + r.want.PrivateKey + ` is al`: func(w *keypair.Want) { w.SealingKey = w.PrivateKey },
+	} {
+		w := r.want
+		change(&w)
+		require.ErrorContains(t, w.Check(), want)
+	}
+}

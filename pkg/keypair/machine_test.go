@@ -1,0 +1,165 @@
+package keypair_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/keypair"
+)
+
+func hash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
+func TestImageBuildIsRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(r *rig)
+		want   string
+	}{
+		"option":        {func(r *rig) { r.want.ImageBuild = true }, "image_build is set"},
+		"marker":        {func(r *rig) { require.NoError(r.t, os.WriteFile(r.host.ImageMarker, nil, 0o600)) }, "image-build exists"},
+		"empty id":      {func(r *rig) { r.machine("") }, "is empty or uninitialized"},
+		"uninitialized": {func(r *rig) { r.machine("uninitialized\n") }, "is empty or uninitialized"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			tt.change(r)
+			_, err := r.plan()
+			require.ErrorContains(t, err, tt.want)
+			require.ErrorContains(t, err, "run wg_keypair after the first boot")
+			assert.NoDirExists(t, r.dir)
+
+			made := newRig(t)
+			made.converge()
+			tree := snapshot(t, made.dir)
+			tt.change(made)
+			_, err = made.plan()
+			require.ErrorContains(t, err, "remove from the image: "+made.want.PrivateKey+", "+made.want.SealingKey+", "+made.want.Identity)
+			assert.Equal(t, tree, snapshot(t, made.dir))
+		})
+	}
+}
+
+func TestNoMachineID(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, os.Remove(r.host.MachineID))
+	delta, pub, _ := r.converge()
+	require.Len(t, delta.Warnings, 1)
+	assert.Contains(t, delta.Warnings[0], "has no /etc/machine-id")
+	assert.NoFileExists(t, r.want.Identity)
+
+	r.machine("0123456789abcdef0123456789abcdef")
+	_, again, done := r.converge()
+	assert.Equal(t, pub, again)
+	assert.Len(t, done, 1, "only the record is new")
+}
+
+func TestIdentityDoesNotShowTheMachineID(t *testing.T) {
+	r := newRig(t)
+	r.converge()
+	data, err := os.ReadFile(r.want.Identity)
+	require.NoError(t, err)
+	assert.NotContains(t, string(data), "0123456789abcdef0123456789abcdef")
+
+	for _, rubbish := range []string{"", "{", "[]", `{"machine":"x"}`, `{"made_by":"else","machine":"x"}`} {
+		_, before, _ := r.converge()
+		require.NoError(t, os.WriteFile(r.want.Identity, []byte(rubbish), 0o600))
+		_, after, done := r.converge()
+		assert.Equal(t, before, after)
+		assert.Len(t, done, 1)
+	}
+}
+
+// A run that stops after any step leaves a state from which the next one
+// converges; on a clone, to keys that are on neither machine.
+func TestCrashAfterEachStep(t *testing.T) {
+	for steps := range 3 {
+		for _, cloned := range []bool{false, true} {
+			r := newRig(t)
+			var old keypair.Public
+			if cloned {
+				_, old, _ = r.converge()
+				r.machine("ffffffffffffffffffffffffffffffff\n")
+			}
+			delta, err := r.plan()
+			require.NoError(t, err)
+			require.Len(t, delta.Steps, 3)
+			delta.Steps = delta.Steps[:steps]
+			_, _, err = delta.Apply()
+			require.NoError(t, err)
+
+			_, pub, _ := r.converge()
+			assert.NotEqual(t, old.PublicKey, pub.PublicKey)
+			assert.NotEqual(t, old.SealingKey, pub.SealingKey)
+		}
+	}
+}
+
+// A file that appears between plan and apply is not overwritten.
+func TestRaceLosesPolitely(t *testing.T) {
+	r := newRig(t)
+	delta, err := r.plan()
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(r.dir, 0o700))
+	require.NoError(t, os.WriteFile(r.want.SealingKey, []byte("theirs"), 0o600))
+	_, done, err := delta.Apply()
+	require.ErrorIs(t, err, os.ErrExist)
+	require.ErrorContains(t, err, r.want.SealingKey)
+	require.Len(t, done, 1, "it says what was done before")
+	data, err := os.ReadFile(r.want.SealingKey)
+	require.NoError(t, err)
+	assert.Equal(t, "theirs", string(data))
+}
+
+func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
+	r := newRig(t)
+	_, first, _ := r.converge()
+	for _, path := range []string{r.want.PrivateKey, r.want.SealingKey, r.want.Identity} {
+		name := strings.Replace(path, "/wgmesh.", "/.wgmesh.", 1) + ".123456"
+		require.NoError(t, os.Link(path, name)) // as Create leaves it when killed after the link
+	}
+	delta, second, done := r.converge()
+	assert.Equal(t, first, second)
+	assert.Len(t, done, 3)
+	before, after := delta.Views()
+	assert.Len(t, before.Leftovers, 3)
+	assert.Empty(t, after.Leftovers)
+	assert.Len(t, snapshot(t, r.dir), 4, "the folder and three files")
+}
+
+// No secret in anything that is exported, however it is printed.
+func TestNothingShowsAKey(t *testing.T) {
+	r := newRig(t)
+	delta, pub, done := r.converge()
+	r.want.Regenerate = keypair.Always
+	second, pub2, done2 := r.converge()
+	have, err := keypair.Observe(r.want.Files, r.host)
+	require.NoError(t, err)
+	before, after := second.Views()
+
+	var out strings.Builder
+	for _, v := range []any{r.want, have, &have, delta, &delta, second, pub, pub2, done, done2, before, after} {
+		fmt.Fprintf(&out, "%v %+v %#v %s %x", v, v, v, v, v)
+		j, err := json.Marshal(v)
+		require.NoError(t, err)
+		out.Write(j)
+	}
+	for _, path := range []string{r.want.PrivateKey, r.want.SealingKey} {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		_, text, found := strings.Cut(string(data), ":")
+		if !found {
+			text = string(data)
+		}
+		assert.False(t, strings.Contains(out.String(), text[:20]), "a key shows")
+	}
+}

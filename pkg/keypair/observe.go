@@ -1,0 +1,92 @@
+package keypair
+
+import (
+	"path/filepath"
+
+	"github.com/wgmesh/router/pkg/seal"
+	"github.com/wgmesh/router/pkg/seal/keyfile"
+)
+
+// A Key is what was seen of a key file: never the key, only its public half.
+type Key struct {
+	keyfile.Info
+	Public    string   // base64; "" when there is no key or it is broken
+	Short     string   // a form of Public that fits in a diff
+	Broken    error    // why the content is no key
+	Leftovers []string // temporary files of a killed run
+}
+
+// Have is the identity as it is on the host.
+type Have struct {
+	Private, Sealing Key
+	Machine          string // hash of this machine's id; "" when it has none
+	Recorded         string // hash in the identity file; "" when there is none
+	Image            string // why this is an image build; "" when it is not
+
+	identity  keyfile.Info
+	leftovers []string // of the identity file
+}
+
+// Cloned reports that the keys were made on another machine.
+func (h Have) Cloned() bool {
+	return h.Machine != "" && h.Recorded != "" && h.Machine != h.Recorded
+}
+
+// Observe reads the identity of a router. A file that is absent is no error; a
+// link, a folder that others can write to, or an unreadable file is.
+func Observe(files Files, host Host) (Have, error) {
+	var h Have
+	m, err := host.observe()
+	if err != nil {
+		return h, err
+	}
+	h.Machine, h.Image = m.hash, m.image
+
+	h.Private, err = readKey("private_key_file", files.PrivateKey, func(text []byte) (string, string, error) {
+		k, err := seal.ParseWGPrivate(text)
+		defer k.Wipe()
+		return k.Public().String(), k.Public().String(), err
+	})
+	if err != nil {
+		return h, err
+	}
+	h.Sealing, err = readKey("sealing_key_file", files.SealingKey, func(text []byte) (string, string, error) {
+		k, err := seal.ParsePrivateKey(text)
+		defer k.Wipe()
+		pub := k.Public()
+		return pub.String(), pub.Fingerprint(), err
+	})
+	if err != nil {
+		return h, err
+	}
+	if _, err := keyfile.CheckDir(filepath.Dir(files.Identity)); err != nil {
+		return h, wrap("identity_file", err)
+	}
+	var id identity
+	if h.identity, id, err = readIdentity(files.Identity); err != nil {
+		return h, err
+	}
+	h.Recorded = id.Machine
+	h.leftovers, err = keyfile.Leftovers(files.Identity)
+	return h, wrap("identity_file", err)
+}
+
+// readKey reads one key file and keeps its public half. parse returns the
+// public key and a short form of it.
+func readKey(option, path string, parse func([]byte) (string, string, error)) (Key, error) {
+	var k Key
+	if _, err := keyfile.CheckDir(filepath.Dir(path)); err != nil {
+		return k, wrap(option, err)
+	}
+	info, text, err := keyfile.Read(path)
+	defer seal.Wipe(text)
+	k.Info = info
+	if err != nil {
+		return k, wrap(option, err)
+	}
+	if info.Exists {
+		k.Public, k.Short, k.Broken = parse(text)
+	}
+	k.Leftovers, err = keyfile.Leftovers(path)
+	return k, wrap(option, err)
+}
