@@ -30,9 +30,9 @@ func TestOptions(t *testing.T) {
 		IdentityFile: "/etc/wireguard/wgmesh.id", Regenerate: "partial_idempotence",
 	}, o)
 	for task, want := range map[string]string{
-		`{}`:                                "name: required option is missing",
-		`{"name":"a","regenerate":"often"}`: "regenerate: expected one of never, fail",
-		`{"name":"a","private_key":"x"}`:    `private_key: unknown option; did you mean "private_key_file"?`,
+		`{}`:                                 "name: required option is missing",
+		`{"name":"a","regenerate":"often"}`:  "regenerate: expected one of never, fail",
+		`{"name":"a","privat_key_file":"x"}`: `privat_key_file: unknown option; did you mean "private_key_file"?`,
 		`{"name":"a","identity_file":"/etc/wireguard/wgmesh.key"}`: "identity_file: /etc/wireguard/wgmesh.key is already the private_key_file",
 	} {
 		_, err := decode(t, task)
