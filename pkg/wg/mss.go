@@ -23,7 +23,7 @@ func mssText(prefix string) string {
 
 // mssSummary is what summarise makes of the table when it is right.
 func mssSummary(prefix string) string {
-	return fmt.Sprintf("chain forward filter forward -150 accept; iifname %s*, tcp flags, maxseg rt mtu; oifname %s*, tcp flags, maxseg rt mtu", prefix, prefix)
+	return fmt.Sprintf("chain forward filter forward -150 accept; rule iifname %s*, tcp flags, maxseg rt mtu; rule oifname %s*, tcp flags, maxseg rt mtu", prefix, prefix)
 }
 
 // diffMSS returns the new text of the file, or nil when nothing is to do. With
@@ -70,7 +70,7 @@ func summarise(listing []byte) (string, error) {
 			for _, e := range o.Rule.Expr {
 				words = append(words, expression(e))
 			}
-			parts = append(parts, strings.Join(words, ", "))
+			parts = append(parts, "rule "+strings.Join(words, ", "))
 		case o.Set != nil || o.Map != nil:
 			parts = append(parts, "set")
 		}

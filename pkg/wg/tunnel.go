@@ -69,9 +69,9 @@ func sorted(list []netip.Prefix) []netip.Prefix {
 
 // networks is sorted with host bits cleared, as WireGuard stores allowed IPs.
 func networks(list []netip.Prefix) []netip.Prefix {
-	out := make([]netip.Prefix, len(list))
-	for i, p := range list {
-		out[i] = p.Masked()
+	var out []netip.Prefix
+	for _, p := range list {
+		out = append(out, p.Masked())
 	}
 	return sorted(out)
 }

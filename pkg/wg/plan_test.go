@@ -1,0 +1,201 @@
+package wg_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// What is not known yet is not configured, and what is there stays.
+func TestPending(t *testing.T) {
+	const noKey = "its public key is not known yet"
+	const noPSK = "its pre-shared key file /psk/1 does not exist yet"
+	tests := map[string]struct {
+		first   bool // converge with everything known before
+		change  func(f *fake, w *wg.Want)
+		pending []wg.Pending
+		peers   string // of wg1 in the end
+	}{
+		"new, key unknown": {
+			change:  func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") },
+			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noKey}},
+		},
+		"new, preshared key not there": {
+			change:  func(f *fake, _ *wg.Want) { f.psks = nil },
+			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}},
+		},
+		"known before, key unknown now": {
+			first: true, change: func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") }, peers: "ann",
+		},
+		"known before, preshared key lost": {
+			first: true, change: func(f *fake, _ *wg.Want) { f.psks = nil },
+			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+		},
+		"key changed, preshared key lost": {
+			first: true, change: func(f *fake, w *wg.Want) { f.psks, w.PublicKeys["ann"] = nil, keyOf("new") },
+			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+		},
+		"another peer, key unknown": {
+			first: true, change: func(_ *fake, w *wg.Want) { w.Tunnels[0].Peers[0].Name = "cat" },
+			pending: []wg.Pending{{Tunnel: "wg1", Peer: "cat", Reason: noKey}}, peers: "ann",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f, w := meshHost(), mesh()
+			if tt.first {
+				converge(t, f, w)
+			}
+			file := f.files["wg1"]
+			tt.change(f, &w)
+			s, d := plan(t, f, w)
+			want := tt.pending
+			if want == nil {
+				want = []wg.Pending{}
+			}
+			assert.Equal(t, want, wg.PendingPeers(w, s))
+			assert.Equal(t, tt.first, d.Empty(), "an existing tunnel stays as it is")
+			converge(t, f, w)
+			assert.Contains(t, f.links, "wg1", "the interface is made in any case")
+			var peers []string
+			for _, p := range f.devices["wg1"].Peers {
+				peers = append(peers, nick(p.PublicKey))
+			}
+			assert.Equal(t, tt.peers, strings.Join(peers, " "))
+			if tt.first {
+				assert.Equal(t, file, f.files["wg1"])
+			}
+		})
+	}
+}
+
+// Only what we made is touched.
+func TestForeign(t *testing.T) {
+	tests := map[string]struct {
+		have func(f *fake)
+		err  string // empty: adopted
+	}{
+		"file of someone else": {
+			func(f *fake) { f.files["wg1"] = wg.File{} },
+			`wg1: /etc/wireguard/wg1.conf was not made by wgmesh.router (its first line is not "# Managed by wgmesh.router ..."): move it away, or choose another name for this tunnel`,
+		},
+		"bridge": {
+			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "bridge"} },
+			`wg1: there is an interface of this name that is not WireGuard (bridge): remove it, or choose another name for this tunnel`,
+		},
+		"WireGuard of someone else": {
+			func(f *fake) {
+				f.links["wg1"], f.devices["wg1"] = wg.Link{Kind: "wireguard"}, wg.Device{PublicKey: keyOf("cat")}
+			},
+			"wg1: there is an interface of this name that wgmesh.router did not make (no /etc/wireguard/wg1.conf, and another key): remove it with `ip link delete wg1`, or choose another name for this tunnel",
+		},
+		"tun of someone else": {
+			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "tun"} },
+			"wg1: there is an interface of this name that wgmesh.router did not make (no /etc/wireguard/wg1.conf, and another key): remove it with `ip link delete wg1`, or choose another name for this tunnel",
+		},
+		"ours, file lost": {
+			func(f *fake) {
+				f.links["wg1"], f.devices["wg1"] = wg.Link{Kind: "wireguard"}, wg.Device{PublicKey: keyOf("me")}
+			}, "",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := meshHost()
+			tt.have(f)
+			s, err := wg.Observe(context.Background(), f, mesh())
+			require.NoError(t, err)
+			_, err = wg.Diff(mesh(), s)
+			if tt.err == "" {
+				assert.NoError(t, err)
+				return
+			}
+			assert.EqualError(t, err, tt.err)
+		})
+	}
+}
+
+// Foreign files are neither purged nor reported.
+func TestPurgeLeavesForeign(t *testing.T) {
+	f, w := meshHost(), mesh()
+	converge(t, f, w)
+	f.files["office"] = wg.File{}
+	w.Tunnels = w.Tunnels[:1]
+	s, d := plan(t, f, w)
+	assert.Equal(t, []string{"wg2"}, wg.Stale(w, s))
+	assert.True(t, d.Empty())
+	w.Purge = true
+	converge(t, f, w)
+	assert.Contains(t, f.files, "office")
+	assert.NotContains(t, f.files, "wg2")
+}
+
+func TestRefusedPeers(t *testing.T) {
+	f, w := meshHost(), mesh()
+	w.PublicKeys["ann"] = keyOf("me")
+	s, err := wg.Observe(context.Background(), f, w)
+	require.NoError(t, err)
+	_, err = wg.Diff(w, s)
+	assert.EqualError(t, err, "wg1: peer ann: "+keyOf("me").String()+" is this router's own public key: give the peer's")
+}
+
+// Without a private key a plan can be shown, and applying it does nothing.
+func TestNoPrivateKey(t *testing.T) {
+	f, w := meshHost(), mesh()
+	f.private = nil
+	_, d := plan(t, f, w)
+	assert.False(t, d.Empty())
+	done, err := wg.Apply(context.Background(), f, d)
+	assert.ErrorContains(t, err, "private_key_file: file does not exist; run wg_keypair first")
+	assert.Empty(t, done)
+	assert.Empty(t, f.writes)
+}
+
+// Whichever write fails, the rest that can be done is, and the next run ends
+// where an undisturbed one does.
+func TestFailures(t *testing.T) {
+	walks := map[string]func(w *wg.Want){
+		"create": nil,
+		"mend": func(w *wg.Want) {
+			w.Tunnels[0].MTU, w.Tunnels[0].ListenPort = 1300, 51811
+			w.Tunnels[0].Addresses = prefixes("172.31.1.1/31")
+			w.PublicKeys["ann"] = keyOf("new")
+			w.Tunnels[1].MTU = 1300
+		},
+		"purge": func(w *wg.Want) { w.Purge, w.Tunnels, w.MSSClamp = true, w.Tunnels[:1], false },
+	}
+	for name, change := range walks {
+		t.Run(name, func(t *testing.T) {
+			start := func() (*fake, wg.Want) {
+				f, w := meshHost(), mesh()
+				if change != nil {
+					converge(t, f, w)
+					change(&w)
+				}
+				return f, w
+			}
+			clean, w := start()
+			converge(t, clean, w)
+			for k := 1; ; k++ {
+				f, w := start()
+				_, d := plan(t, f, w)
+				f.failAt = k
+				done, err := wg.Apply(context.Background(), f, d)
+				if len(f.writes) < k {
+					require.NoError(t, err)
+					require.Greater(t, k, 4, "the walk must have writes to fail")
+					return
+				}
+				require.ErrorIs(t, err, errInjected, "write %d: %s", k, f.writes[k-1])
+				assert.NotEmpty(t, done, "one failure must not stop everything (write %d)", k)
+				f.failAt = 0
+				converge(t, f, w)
+				assert.Equal(t, clean.dump(), f.dump(), "after write %d failed", k)
+			}
+		})
+	}
+}

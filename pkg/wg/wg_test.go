@@ -1,0 +1,213 @@
+package wg_test
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/sha256"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+const keyPath = "/etc/wireguard/wgmesh.key"
+
+// people are the routers of these tests.
+var people = []string{"me", "ann", "bob", "cat", "new"}
+
+// keyOf is the public key of someone.
+func keyOf(name string) wg.PublicKey {
+	seed := sha256.Sum256([]byte(name))
+	private, err := ecdh.X25519().NewPrivateKey(seed[:])
+	if err != nil {
+		panic(err)
+	}
+	return wg.PublicKey(private.PublicKey().Bytes())
+}
+
+// nick is whose key it is.
+func nick(k wg.PublicKey) string {
+	for _, name := range people {
+		if keyOf(name) == k {
+			return name
+		}
+	}
+	return k.String()
+}
+
+func prefixes(text string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, one := range strings.Fields(text) {
+		out = append(out, netip.MustParsePrefix(one))
+	}
+	return out
+}
+
+// mesh is a want of two tunnels, of which tests change what they are about.
+func mesh() wg.Want {
+	return wg.Want{
+		PrivateKeyFile: keyPath, Directory: "/etc/wireguard", InterfacePrefix: "wg", MSSClamp: true,
+		PublicKeys: map[string]wg.PublicKey{"ann": keyOf("ann"), "bob": keyOf("bob")},
+		Tunnels: []wg.Tunnel{
+			{Name: "wg1", ListenPort: 51801, Addresses: prefixes("172.31.1.0/31"), MTU: 1340, Peers: []wg.Peer{{
+				Name: "ann", Endpoint: netip.MustParseAddrPort("203.0.113.1:51801"), PersistentKeepalive: 25,
+				AllowedIPs: prefixes("10.1.0.0/16 172.31.1.0/31"), PresharedKeyFile: "/psk/1",
+			}}},
+			{Name: "wg2", ListenPort: 51802, Addresses: prefixes("172.31.2.1/31 fd00::2/127"), MTU: 1420, Peers: []wg.Peer{{
+				Name: "bob", Endpoint: netip.MustParseAddrPort("203.0.113.2:51802"),
+				AllowedIPs: prefixes("10.2.0.0/16 172.31.2.0/31"),
+			}}},
+		},
+	}
+}
+
+// meshHost is a host with the pre-shared keys of mesh.
+func meshHost() *fake {
+	f := newFake()
+	f.psks["/psk/1"] = wg.Fingerprint{1}
+	return f
+}
+
+// plan is Observe and Diff, with what must hold for any plan.
+func plan(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
+	t.Helper()
+	require.NoError(t, w.Validate())
+	f.writes = nil
+	before := f.dump()
+	s, err := wg.Observe(context.Background(), f, w)
+	require.NoError(t, err)
+	d, err := wg.Diff(w, s)
+	require.NoError(t, err)
+	old, now := wg.Views(w, s, d)
+	assert.Equal(t, d.Empty(), assert.ObjectsAreEqual(old, now), "the views must differ exactly when something changes: %+v -> %+v (%+v)", old, now, d)
+	assert.Empty(t, f.writes, "a plan must not write")
+	assert.Equal(t, before, f.dump())
+	return s, d
+}
+
+// converge applies w, and requires that a second plan finds nothing to do.
+func converge(t *testing.T, f *fake, w wg.Want) (done []string) {
+	t.Helper()
+	_, d := plan(t, f, w)
+	done, err := wg.Apply(context.Background(), f, d)
+	require.NoError(t, err)
+	_, again := plan(t, f, w)
+	require.True(t, again.Empty(), "second plan: %+v", again)
+	return done
+}
+
+// TestStates walks one host through wants and compares all of it after each.
+func TestStates(t *testing.T) {
+	f := meshHost()
+	w := mesh()
+	steps := []struct {
+		name   string
+		change func()
+		writes string
+		state  string
+	}{
+		{
+			name: "from nothing", change: func() {},
+			writes: "SetMSS; WriteFile wg1; WriteFile wg2; Enable wg1 wg2; Start wg1; Start wg2",
+			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  ann: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+wg2: up=true mtu=1420 [172.31.2.1/31 fd00::2/127] key=me port=51802 enabled=true failed=false
+  bob: psk=00 203.0.113.2:51802 [10.2.0.0/16 172.31.2.0/31] keepalive=0
+mss: true true
+`,
+		},
+		{
+			name:   "another peer, one file",
+			change: func() { w.PublicKeys["ann"] = keyOf("new") },
+			writes: "Configure wg1; WriteFile wg1",
+			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+wg2: up=true mtu=1420 [172.31.2.1/31 fd00::2/127] key=me port=51802 enabled=true failed=false
+  bob: psk=00 203.0.113.2:51802 [10.2.0.0/16 172.31.2.0/31] keepalive=0
+mss: true true
+`,
+		},
+		{
+			name:   "nobody's key is known in this run",
+			change: func() { w.PublicKeys = nil },
+			writes: "",
+			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+wg2: up=true mtu=1420 [172.31.2.1/31 fd00::2/127] key=me port=51802 enabled=true failed=false
+  bob: psk=00 203.0.113.2:51802 [10.2.0.0/16 172.31.2.0/31] keepalive=0
+mss: true true
+`,
+		},
+		{
+			name: "every field of one tunnel",
+			change: func() {
+				w.Tunnels[1].Addresses, w.Tunnels[1].MTU, w.Tunnels[1].ListenPort = prefixes("172.31.9.1/31"), 1400, 51809
+				w.Tunnels[1].Peers[0].PersistentKeepalive = 10
+				w.Tunnels[1].Peers[0].AllowedIPs = prefixes("10.2.0.0/16 172.31.9.0/31")
+				w.Tunnels[1].Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::9]:51809")
+			},
+			writes: "SetMTU wg2 1400; AddAddress wg2 172.31.9.1/31; RemoveAddress wg2 172.31.2.1/31; RemoveAddress wg2 fd00::2/127; Configure wg2; WriteFile wg2",
+			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+wg2: up=true mtu=1400 [172.31.9.1/31] key=me port=51809 enabled=true failed=false
+  bob: psk=00 [2001:db8::9]:51809 [10.2.0.0/16 172.31.9.0/31] keepalive=10
+mss: true true
+`,
+		},
+		{
+			name:   "a tunnel less, without purge",
+			change: func() { w.Tunnels = w.Tunnels[:1] },
+			writes: "",
+			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+wg2: up=true mtu=1400 [172.31.9.1/31] key=me port=51809 enabled=true failed=false
+  bob: psk=00 [2001:db8::9]:51809 [10.2.0.0/16 172.31.9.0/31] keepalive=10
+mss: true true
+`,
+		},
+		{
+			name:   "purge it, clamp no more",
+			change: func() { w.Purge, w.MSSClamp = true, false },
+			writes: "SetMSS; WriteFile wg1; Stop wg2; RemoveFile wg2",
+			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+mss: false false
+`,
+		},
+		{
+			name: "renamed: the old one holds the port until it is gone",
+			change: func() {
+				w.Tunnels[0].Name = "wg7"
+				w.PublicKeys = map[string]wg.PublicKey{"ann": keyOf("ann")}
+			},
+			writes: "Stop wg1; RemoveFile wg1; WriteFile wg7; Enable wg7; Start wg7",
+			state: `wg7: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
+  ann: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
+mss: false false
+`,
+		},
+		{
+			name:   "nothing at all",
+			change: func() { w.Tunnels = []wg.Tunnel{} },
+			writes: "Stop wg7; RemoveFile wg7",
+			state:  "mss: false false\n",
+		},
+	}
+	for _, s := range steps {
+		s.change()
+		_, d := plan(t, f, w)
+		_, err := wg.Apply(context.Background(), f, d)
+		require.NoError(t, err, s.name)
+		assert.Equal(t, s.writes, strings.Join(f.writes, "; "), s.name)
+		state := f.dump()
+		for _, line := range strings.Split(state, "\n") {
+			state = strings.Replace(state, line, strings.Split(line, " file=")[0], 1)
+		}
+		assert.Equal(t, s.state, state, s.name)
+		_, again := plan(t, f, w)
+		assert.True(t, again.Empty(), "%s: second plan: %+v", s.name, again)
+	}
+}
