@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"path"
@@ -134,7 +133,7 @@ func (n *network) checkProtocols(p *Problems) {
 // choices lists what could have been meant.
 func choices(names []string) string {
 	if len(names) == 0 {
-		return "none (there are none)"
+		return "(there are none)"
 	}
-	return fmt.Sprintf("%q", names)
+	return strings.Join(names, ", ")
 }

@@ -1,0 +1,290 @@
+package mesh_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// The figures of the case, as its network was built by hand.
+func TestFieldCase(t *testing.T) {
+	all := plans(t, load(t, "field-case"))
+	names, interfaces := map[string]int{}, 0
+	for _, p := range all {
+		for _, tunnel := range p.Tunnels {
+			names[tunnel.Name]++
+			interfaces++
+		}
+	}
+	assert.Len(t, names, 21)
+	assert.Equal(t, 42, interfaces)
+	for n := 1; n <= 21; n++ {
+		assert.Equal(t, 2, names[fmt.Sprintf("wg%d", n)], "wg%d", n)
+	}
+	// The tunnel that the case describes: wg20 between aws-1 (5) and gcp-1 (7).
+	i := slices.IndexFunc(all["gcp-1"].Tunnels, func(x mesh.Tunnel) bool { return x.Name == "wg20" })
+	assert.Equal(t, mesh.Tunnel{
+		Name: "wg20", ListenPort: 51820, MTU: 1400,
+		Addresses: []netip.Prefix{netip.MustParsePrefix("172.31.20.2/24")},
+		Peers: []mesh.Peer{{
+			Name:                "aws-1",
+			Endpoint:            netip.MustParseAddrPort("198.51.100.11:51820"),
+			AllowedIPs:          prefixes("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "172.31.20.0/24"),
+			PersistentKeepalive: 25,
+			PresharedKeyFile:    "/etc/wireguard/wgmesh-psk/20.psk",
+		}},
+	}, all["gcp-1"].Tunnels[i])
+	assert.Equal(t, []mesh.Originate{
+		{Network: netip.MustParsePrefix("10.1.0.0/16"), MED: 50},
+		{Network: netip.MustParsePrefix("10.1.1.0/24"), MED: 100},
+		{Network: netip.MustParsePrefix("10.1.2.0/24"), MED: 0},
+	}, all["azure-2"].Bird.Originate)
+	assert.True(t, all["gcp-1"].Bird.Static[0].OnLink)
+	assert.False(t, all["aws-1"].Bird.Static[0].OnLink)
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range texts {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
+}
+
+// random makes a valid mesh, the same one for the same seed.
+func random(seed uint64) mesh.Mesh {
+	r := rand.New(rand.NewPCG(seed, 1))
+	var m mesh.Mesh
+	m.SetDefaults()
+	m.LinkPrefixLength = 24 + r.IntN(8)
+	m.LinkPool = "172.16.0.0/12"
+	m.Sites, m.Routers = map[string]mesh.Site{}, map[string]mesh.Router{}
+	ids := r.Perm(30)
+	for s := range 1 + r.IntN(5) {
+		transit := r.IntN(4) > 0
+		in := mesh.Site{AS: int64(65001 + s), Transit: &transit, Zones: map[string]mesh.Zone{}}
+		in.Cloud = []string{"", "azure", "gcp"}[r.IntN(3)]
+		families := 1 + r.IntN(3)
+		for z := range 1 + r.IntN(3) {
+			var zone mesh.Zone
+			if families&1 != 0 {
+				zone.Networks = append(zone.Networks, fmt.Sprintf("10.%d.%d.0/24", s, z))
+			}
+			if families&2 != 0 {
+				zone.Networks = append(zone.Networks, fmt.Sprintf("2001:db8:%d:%d::/64", s, z))
+			}
+			in.Zones[fmt.Sprint(z)] = zone
+		}
+		if families&1 != 0 {
+			in.Networks = append(in.Networks, fmt.Sprintf("10.%d.0.0/16", s))
+		}
+		if families&2 != 0 {
+			in.Networks = append(in.Networks, fmt.Sprintf("2001:db8:%d::/48", s))
+		}
+		name := fmt.Sprintf("site%d", s)
+		m.Sites[name] = in
+		for range 1 + r.IntN(3) {
+			id := 1 + ids[len(m.Routers)]
+			endpoint := fmt.Sprintf("192.0.2.%d", id)
+			if r.IntN(3) == 0 {
+				endpoint = fmt.Sprintf("2001:db8:ffff::%d", id)
+			}
+			m.Routers[fmt.Sprintf("r-%d", id)] = mesh.Router{ID: id, Site: name, Zone: fmt.Sprint(r.IntN(len(in.Zones))), Endpoint: endpoint}
+		}
+	}
+	for name := range m.Routers { // at most one is behind address translation
+		if r.IntN(2) == 0 {
+			router(&m, name, func(x *mesh.Router) { x.Endpoint = "" })
+		}
+		break
+	}
+	return m
+}
+
+// meshes are those that the properties below are tried on.
+func meshes(t *testing.T) map[string]mesh.Mesh {
+	out := map[string]mesh.Mesh{}
+	for _, name := range []string{"field-case", "dual-stack", "behind-nat"} {
+		out[name] = load(t, name)
+	}
+	for seed := range uint64(60) {
+		out[fmt.Sprintf("random %d", seed)] = random(seed)
+	}
+	return out
+}
+
+// The two ends of every tunnel fit together.
+func TestEndsAgree(t *testing.T) {
+	for name, m := range meshes(t) {
+		t.Run(name, func(t *testing.T) {
+			all := plans(t, m)
+			for a, plan := range all {
+				require.Len(t, plan.Tunnels, len(all)-1)
+				assert.True(t, slices.IsSorted(plan.Sysctl.ReservedPorts))
+				for i, tunnel := range plan.Tunnels {
+					far := all[tunnel.Peers[0].Name]
+					j := slices.IndexFunc(far.Tunnels, func(x mesh.Tunnel) bool { return x.Name == tunnel.Name })
+					require.GreaterOrEqual(t, j, 0, "%s at %s", tunnel.Name, far.Router.Name)
+					agree(t, m, plan, far, i, j)
+					assert.Equal(t, a, far.Tunnels[j].Peers[0].Name)
+				}
+			}
+		})
+	}
+}
+
+func agree(t *testing.T, m mesh.Mesh, here, there mesh.Plan, i, j int) {
+	t.Helper()
+	a, b := here.Tunnels[i], there.Tunnels[j]
+	na, nb := here.Bird.Neighbors[i], there.Bird.Neighbors[j]
+	ka, kb := here.PresharedKeys[i], there.PresharedKeys[j]
+	number := mesh.Number(here.Router.ID, there.Router.ID)
+	assert.Equal(t, fmt.Sprintf("%s%d", m.InterfacePrefix, number), a.Name)
+	assert.Equal(t, m.PortBase+number, a.ListenPort)
+	assert.Equal(t, a.ListenPort, b.ListenPort)
+	assert.Equal(t, a.MTU, b.MTU)
+	if e := b.Peers[0].Endpoint; e.IsValid() {
+		assert.Equal(t, m.Routers[here.Router.Name].Endpoint, e.Addr().String())
+		assert.Equal(t, a.ListenPort, int(e.Port()), "the peer calls the port that we listen on")
+	} else {
+		assert.True(t, a.Peers[0].Endpoint.IsValid(), "one end can be called")
+	}
+	require.Len(t, b.Addresses, len(a.Addresses))
+	for x := range a.Addresses {
+		assert.Equal(t, a.Addresses[x].Masked(), b.Addresses[x].Masked())
+		assert.NotEqual(t, a.Addresses[x], b.Addresses[x])
+		assert.Contains(t, a.Peers[0].AllowedIPs, a.Addresses[x].Masked())
+	}
+	assert.Equal(t, a.Addresses[0].Addr(), na.LocalAddress)
+	assert.Equal(t, na.LocalAddress, nb.Address)
+	assert.Equal(t, na.LocalAddress6, nb.Address6)
+	assert.Equal(t, here.Sysctl.IPv6, na.Address6.IsValid())
+	assert.Equal(t, here.Bird.AS, nb.AS)
+	assert.Equal(t, here.Bird.Transit, nb.Transit)
+	assert.Equal(t, number, ka.Number)
+	assert.Equal(t, number, kb.Number)
+	assert.ElementsMatch(t, []string{"initiator", "responder"}, []string{ka.Role, kb.Role})
+	assert.Equal(t, here.Router.ID < there.Router.ID, ka.Role == "initiator")
+}
+
+// No two tunnels share a link network, a port at one router or a name there.
+func TestNothingTwice(t *testing.T) {
+	for name, m := range meshes(t) {
+		t.Run(name, func(t *testing.T) {
+			seen := map[netip.Prefix]string{}
+			for _, plan := range plans(t, m) {
+				for _, tunnel := range plan.Tunnels {
+					for _, a := range tunnel.Addresses {
+						if of, ok := seen[a.Masked()]; ok {
+							assert.Equal(t, of, tunnel.Name, a)
+						}
+						seen[a.Masked()] = tunnel.Name
+					}
+				}
+			}
+			for x := range seen {
+				for y := range seen {
+					assert.True(t, x == y || !x.Overlaps(y), "%s %s", x, y)
+				}
+			}
+		})
+	}
+}
+
+// A router that comes or goes changes nothing between the others.
+func TestNumbersNeverMove(t *testing.T) {
+	for name, m := range meshes(t) {
+		t.Run(name, func(t *testing.T) {
+			before := plans(t, m)
+			for gone, r := range m.Routers {
+				if r.State == mesh.StateAbsent {
+					continue
+				}
+				fewer := m
+				fewer.Routers = maps.Clone(m.Routers)
+				delete(fewer.Routers, gone)
+				removed := plans(t, fewer)
+				r.State = mesh.StateAbsent
+				fewer.Routers[gone] = r
+				assert.Equal(t, removed, plans(t, fewer), "to be absent and to be gone are the same to others")
+				for other, plan := range removed {
+					want := slices.DeleteFunc(slices.Clone(before[other].Tunnels), func(x mesh.Tunnel) bool { return x.Peers[0].Name == gone })
+					assert.Equal(t, want, plan.Tunnels, other)
+				}
+			}
+		})
+	}
+}
+
+// Maps have no order, and neither have the lists that mean sets.
+func TestOrderDoesNotMatter(t *testing.T) {
+	for name, m := range meshes(t) {
+		t.Run(name, func(t *testing.T) {
+			want := plans(t, m)
+			for range 5 {
+				assert.Equal(t, want, plans(t, shuffled(t, m)))
+			}
+		})
+	}
+}
+
+// shuffled rebuilds the maps of m in another order.
+func shuffled(t *testing.T, m mesh.Mesh) mesh.Mesh {
+	t.Helper()
+	raw, err := json.Marshal(m)
+	require.NoError(t, err)
+	var out mesh.Mesh
+	require.NoError(t, json.Unmarshal(raw, &out))
+	return out
+}
+
+// A site without living routers cannot be waited for.
+func TestStatusLeavesOutSitesWithoutRouters(t *testing.T) {
+	m := load(t, "field-case")
+	router(&m, "gcp-1", func(r *mesh.Router) { r.State = mesh.StateAbsent })
+	p, err := m.Plan("aws-1")
+	require.NoError(t, err)
+	for _, x := range p.Status.Prefixes {
+		assert.NotEqual(t, "gcp", x.Site)
+	}
+	assert.Len(t, p.Status.Prefixes, 5)
+	assert.Len(t, p.Bird.Owners, 4, "it still owns its prefixes")
+}
+
+func FuzzPlan(f *testing.F) {
+	for _, name := range []string{"field-case", "dual-stack", "behind-nat", "one-router"} {
+		raw, err := json.Marshal(load(f, name))
+		require.NoError(f, err)
+		f.Add(raw)
+	}
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"routers": {"a": {"id": 9223372036854775807}, "b": {"id": -9223372036854775808}, "": {}}}`))
+	f.Add([]byte(`{"routers": {"a": {"id": 1, "site": "s", "zone": "z"}}, "sites": {"s": {"networks": ["::/0", "x"], "zones": {"z": "0.0.0.0/32"}}}}`))
+	f.Add([]byte(`{"link_pool": "255.255.255.254/31", "link_prefix_length": -1, "link_pool6": "ffff::/128", "port_base": 9223372036854775807}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var m mesh.Mesh
+		m.SetDefaults()
+		if json.Unmarshal(raw, &m) != nil {
+			return
+		}
+		if err := m.Validate(); err != nil {
+			require.NotEmpty(t, err.Error())
+			return
+		}
+		for _, p := range plans(t, m) {
+			text, err := json.Marshal(p)
+			require.NoError(t, err)
+			require.NotContains(t, string(text), `":null`)
+			require.NotContains(t, string(text), `"invalid `)
+		}
+	})
+}

@@ -1,0 +1,226 @@
+package mesh_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// router and site change one entry of a mesh.
+func router(m *mesh.Mesh, name string, change func(*mesh.Router)) {
+	r := m.Routers[name]
+	change(&r)
+	m.Routers[name] = r
+}
+
+func site(m *mesh.Mesh, name string, change func(*mesh.Site)) {
+	s := m.Sites[name]
+	change(&s)
+	m.Sites[name] = s
+}
+
+// zone replaces one zone of a site.
+func zone(m *mesh.Mesh, of, name string, subnets ...string) {
+	m.Sites[of].Zones[name] = mesh.Zone{Networks: subnets}
+}
+
+// Each mistake alone in the field case gives these problems and no others: one
+// line each, all of it or its beginning.
+func TestRefuses(t *testing.T) {
+	type m = mesh.Mesh
+	endpoint := func(name, value string) func(*m) {
+		return func(m *m) { router(m, name, func(r *mesh.Router) { r.Endpoint = value }) }
+	}
+	networks := func(name string, values ...string) func(*m) {
+		return func(m *m) { site(m, name, func(s *mesh.Site) { s.Networks, s.Zones = values, nil }); zoneless(m, name) }
+	}
+	as := func(name string, value int64) func(*m) {
+		return func(m *m) { site(m, name, func(s *mesh.Site) { s.AS = value }) }
+	}
+	id := func(name string, value int) func(*m) {
+		return func(m *m) { router(m, name, func(r *mesh.Router) { r.ID = value }) }
+	}
+	gateway := func(values ...string) func(*m) {
+		return func(m *m) { router(m, "gcp-1", func(r *mesh.Router) { r.Gateway = values }) }
+	}
+	tests := map[string]struct {
+		change func(*m)
+		want   []string
+	}{
+		"networks of two sites":    {networks("aws", "10.1.128.0/17"), []string{"sites aws and azure: networks 10.1.128.0/17 and 10.1.0.0/16 overlap"}},
+		"network twice":            {networks("aws", "10.2.0.0/16", "10.2.0.0/16"), []string{"site aws: network 10.2.0.0/16 is listed twice"}},
+		"network without length":   {networks("aws", "10.2.0.0"), []string{`site aws: networks: "10.2.0.0" is not a network: write address/length`}},
+		"network with host bits":   {networks("aws", "10.2.0.1/16"), []string{"site aws: networks: 10.2.0.1/16 has bits set beyond its length: write 10.2.0.0/16"}},
+		"default route":            {networks("aws", "0.0.0.0/0"), []string{"site aws: networks: 0.0.0.0/0 is the default route"}},
+		"default route of IPv6":    {networks("aws", "::/0"), []string{"site aws: networks: ::/0 is the default route"}},
+		"half of the internet":     {networks("aws", "128.0.0.0/1"), []string{"site aws: networks: 128.0.0.0/1 is too large a network: expected /8 or longer"}},
+		"half of IPv6":             {networks("aws", "2000::/3"), []string{"site aws: networks: 2000::/3 is too large a network: expected /16 or longer"}},
+		"multicast":                {networks("aws", "239.0.0.0/8"), []string{"site aws: networks: 239.0.0.0/8 overlaps the multicast range 224.0.0.0/4"}},
+		"multicast of IPv6":        {networks("aws", "ff05::/16"), []string{"site aws: networks: ff05::/16 overlaps the multicast range ff00::/8"}},
+		"loopback":                 {networks("aws", "127.0.1.0/24"), []string{"site aws: networks: 127.0.1.0/24 overlaps the loopback range"}},
+		"loopback of IPv6":         {networks("aws", "::1/128"), []string{"site aws: networks: ::1/128 overlaps the reserved range that has loopback in it"}},
+		"link-local":               {networks("aws", "169.254.0.0/16"), []string{"site aws: networks: 169.254.0.0/16 overlaps the link-local range"}},
+		"link-local of IPv6":       {networks("aws", "fe80::/64"), []string{"site aws: networks: fe80::/64 overlaps the link-local range"}},
+		"IPv4 as IPv6":             {networks("aws", "::ffff:10.2.0.0/112"), []string{"site aws: networks: ::ffff:10.2.0.0/112 is IPv4 in the form of IPv6"}},
+		"no networks":              {networks("aws"), []string{"site aws: networks is missing"}},
+		"no first host":            {networks("gcp", "10.3.1.1/32"), []string{"router gcp-1: gateway: none can be derived for network 10.3.1.1/32 of site gcp"}},
+		"zone outside":             {func(m *m) { zone(m, "aws", "a", "10.9.1.0/24") }, []string{"site aws: zone a: subnet 10.9.1.0/24 is outside of the site's networks 10.2.0.0/16"}},
+		"zone larger than site":    {func(m *m) { zone(m, "aws", "a", "10.2.0.0/15"); zone(m, "aws", "c", "10.2.9.0/24") }, []string{"site aws: subnet 10.2.9.0/24 of zone c overlaps 10.2.0.0/15 of zone a", "site aws: zone a: subnet 10.2.0.0/15 is outside"}},
+		"zones overlap":            {func(m *m) { zone(m, "aws", "a", "10.2.2.128/25") }, []string{"site aws: subnet 10.2.2.0/24 of zone c overlaps 10.2.2.128/25 of zone a"}},
+		"zone twice":               {func(m *m) { zone(m, "aws", "a", "10.2.1.0/24", "10.2.1.0/24") }, []string{"site aws: subnet 10.2.1.0/24 of zone a overlaps 10.2.1.0/24 of zone a"}},
+		"zone is empty":            {func(m *m) { zone(m, "aws", "a") }, []string{"site aws: zone a has no networks"}},
+		"zone without name":        {func(m *m) { zone(m, "aws", "", "10.2.7.0/24") }, []string{"site aws: one zone has an empty name"}},
+		"zone with bad subnet":     {func(m *m) { zone(m, "aws", "a", "ten") }, []string{`site aws: zone a: "ten" is not a network`}},
+		"public AS":                {as("aws", 16550), []string{"site aws: as 16550 is not private (RFC 6996)"}},
+		"AS below private":         {as("aws", 64511), []string{"site aws: as 64511 is not private"}},
+		"AS between private":       {as("aws", 65536), []string{"site aws: as 65536 is not private"}},
+		"AS of AWS":                {as("aws", 64512), []string{"site aws: as 64512 is what AWS gateways take"}},
+		"AS of Azure":              {as("aws", 65515), []string{"site aws: as 65515 is Azure's own"}},
+		"AS_TRANS":                 {as("aws", 23456), []string{"site aws: as 23456 is reserved"}},
+		"last AS":                  {as("aws", 65535), []string{"site aws: as 65535 is reserved"}},
+		"last long AS":             {as("aws", 4294967295), []string{"site aws: as 4294967295 is reserved"}},
+		"beyond AS":                {as("aws", 4294967296), []string{"site aws: as 4294967296 is no AS number"}},
+		"negative AS":              {as("aws", -1), []string{"site aws: as -1 is no AS number"}},
+		"no AS":                    {as("aws", 0), []string{"site aws: as is missing"}},
+		"same AS":                  {as("aws", 65020), []string{"sites aws, azure: all have as 65020"}},
+		"unknown cloud":            {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.Cloud = "oracle" }) }, []string{`site aws: cloud is "oracle": expected azure, aws, gcp or other`}},
+		"small MTU":                {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 1279 }) }, []string{"site aws: mtu is 1279: expected 1280 to 65535 bytes outside the tunnels"}},
+		"huge MTU":                 {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 65536 }) }, []string{"site aws: mtu is 65536"}},
+		"site name":                {func(m *m) { m.Sites["a b"] = mesh.Site{AS: 65050, Networks: mesh.List{"10.7.0.0/16"}} }, []string{`site "a b": the name has to be of letters`}},
+		"unknown site":             {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Site = "aw" }) }, []string{`router aws-1: site "aw" is unknown: expected one of aws, azure, gcp, office, or add`}},
+		"no site":                  {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Site = "" }) }, []string{"router aws-1: site is missing: expected one of"}},
+		"unknown zone":             {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Zone = "b" }) }, []string{`router aws-1: site aws has no zone "b": expected one of a, c, or add`}},
+		"unknown state":            {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.State = "gone" }) }, []string{`router aws-1: state is "gone": expected present or absent`}},
+		"no id":                    {id("aws-1", 0), []string{"router aws-1: id is missing"}},
+		"negative id":              {id("aws-1", -5), []string{"router aws-1: id is -5: expected 1 to 363"}},
+		"large id":                 {id("aws-1", 364), []string{"router aws-1: id is 364: expected 1 to 363"}},
+		"same id":                  {id("aws-1", 4), []string{"routers aws-1, azure-2: id 4 is given to all of them"}},
+		"id of an absent one":      {func(m *m) { m.Routers["old"] = mesh.Router{ID: 7, State: mesh.StateAbsent} }, []string{"routers gcp-1, old (absent): id 7 is given to all of them"}},
+		"empty name":               {func(m *m) { m.Routers[""] = mesh.Router{ID: 8, Site: "gcp", Endpoint: "192.0.2.8"} }, []string{"routers: one has an empty name"}},
+		"name of two lines":        {func(m *m) { m.Routers["x\ny"] = mesh.Router{State: mesh.StateAbsent} }, []string{`router "x\ny": the name has to be of letters`}},
+		"same name in BIRD":        {func(m *m) { m.Routers["gcp_1"] = mesh.Router{ID: 8, Site: "gcp", Endpoint: "192.0.2.8"} }, []string{"routers gcp-1, gcp_1: all would be protocol gcp_1 in BIRD"}},
+		"host name as endpoint":    {endpoint("aws-1", "vpn.example.com"), []string{`router aws-1: endpoint is "vpn.example.com": expected an IP address without a port`}},
+		"endpoint with port":       {endpoint("aws-1", "192.0.2.1:51820"), []string{`router aws-1: endpoint is "192.0.2.1:51820": expected an IP address without a port`}},
+		"loopback endpoint":        {endpoint("aws-1", "127.0.0.1"), []string{"router aws-1: endpoint 127.0.0.1 is in the loopback range"}},
+		"unspecified endpoint":     {endpoint("aws-1", "0.0.0.0"), []string{"router aws-1: endpoint 0.0.0.0 is the unspecified address"}},
+		"link-local endpoint":      {endpoint("aws-1", "fe80::1%eth0"), []string{"router aws-1: endpoint fe80::1%eth0 is link-local"}},
+		"endpoint inside a site":   {endpoint("aws-1", "10.2.0.4"), []string{"router aws-1: endpoint 10.2.0.4 is inside network 10.2.0.0/16 of site aws"}},
+		"endpoint inside the pool": {endpoint("aws-1", "172.31.0.4"), []string{"router aws-1: endpoint 172.31.0.4 is inside the link pool 172.31.0.0/16"}},
+		"same endpoint":            {endpoint("aws-1", "198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71, so both would be port 51820 of it for tunnel 20"}},
+		"same endpoint as IPv6":    {endpoint("aws-1", "::ffff:198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71"}},
+		"no endpoints":             {func(m *m) { endpoint("aws-1", "")(m); endpoint("gcp-1", "")(m) }, []string{"routers aws-1 and gcp-1: neither has an endpoint, so no end of tunnel 20 can call"}},
+		"gateway is a name":        {gateway("gw"), []string{`router gcp-1: gateway is "gw": expected an IP address`}},
+		"gateway is link-local":    {gateway("fe80::1"), []string{"router gcp-1: gateway fe80::1 is link-local: say on which interface, such as fe80::1%eth0"}},
+		"gateway is multicast":     {gateway("224.0.0.1"), []string{"router gcp-1: gateway 224.0.0.1 is in the multicast range"}},
+		"gateway's interface":      {gateway("10.3.1.1%"), []string{`router gcp-1: gateway "10.3.1.1%": "" is not the name of an interface`}},
+		"two gateways":             {gateway("10.3.1.1", "10.3.1.2"), []string{"router gcp-1: gateway 10.3.1.2 is the second of its family"}},
+		"small pool":               {func(m *m) { m.LinkPool = "172.31.0.0/20" }, []string{"link_pool: 172.31.0.0/20 is too small: it has no /24 number 21 for the tunnel between aws-2 and gcp-1"}},
+		"pool of one link":         {func(m *m) { m.LinkPool = "172.31.0.0/24" }, []string{"link_pool: 172.31.0.0/24 is too small"}},
+		"pool smaller than a link": {func(m *m) { m.LinkPool = "172.31.0.0/25" }, []string{"link_pool: 172.31.0.0/25 is too small"}},
+		"pool in a site":           {func(m *m) { m.LinkPool = "10.3.0.0/16" }, []string{"link_pool: 10.3.0.0/16 overlaps network 10.3.0.0/16 of site gcp"}},
+		"pool is IPv6":             {func(m *m) { m.LinkPool = "fd00::/64" }, []string{"link_pool: fd00::/64 is not IPv4"}},
+		"pool is missing":          {func(m *m) { m.LinkPool = "" }, []string{`link_pool: "" is not a network`}},
+		"link networks of /32":     {func(m *m) { m.LinkPrefixLength = 32 }, []string{"link_prefix_length: 32: expected 31"}},
+		"port base":                {func(m *m) { m.PortBase = 65535 }, []string{"port_base: 65535: expected 0 to 65534"}},
+		"port of a tunnel":         {func(m *m) { m.PortBase = 65515 }, []string{"port_base: 65515 is too high: tunnel 21 between aws-2 and gcp-1 would be port 65536: take 65514 or less"}},
+		"keepalive":                {func(m *m) { m.PersistentKeepalive = 65536 }, []string{"persistent_keepalive: 65536: expected 1 to 65535 seconds"}},
+		"BFD":                      {func(m *m) { m.BFD = "slow" }, []string{`bfd: "slow": expected normal or fast`}},
+		"relative directory":       {func(m *m) { m.PresharedKeyDirectory = "keys" }, []string{`preshared_key_directory: "keys": expected an absolute path`}},
+		"long interface name":      {func(m *m) { m.InterfacePrefix = "wireguard-mesh" }, []string{`interface_prefix: "wireguard-mesh" is too long: interface wireguard-mesh21 of the tunnel between aws-2 and gcp-1 has 16 characters, Linux allows 15`}},
+		"interface with a dot":     {func(m *m) { m.InterfacePrefix = "wg." }, []string{`interface_prefix: "wg.": expected a letter`}},
+		"no routers":               {func(m *m) { m.Routers = nil }, []string{"routers: none is given"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "field-case")
+			require.NoError(t, m.Validate())
+			tt.change(&m)
+			assertProblems(t, tt.want, m.Validate())
+		})
+	}
+}
+
+// zoneless takes the zones from all routers of a site.
+func zoneless(m *mesh.Mesh, of string) {
+	for name, r := range m.Routers {
+		if r.Site == of {
+			router(m, name, func(r *mesh.Router) { r.Zone = "" })
+		}
+	}
+}
+
+func assertProblems(t *testing.T, want []string, err error) {
+	t.Helper()
+	var have mesh.Problems
+	require.ErrorAs(t, err, &have)
+	require.Len(t, have, len(want), "%s", err)
+	for i := range want {
+		assert.True(t, strings.HasPrefix(have[i], want[i]), "want %s\nhave %s", want[i], have[i])
+		assert.NotContains(t, have[i], "\n")
+	}
+}
+
+// IPv6 has rules of its own, which do not bind a mesh without it.
+func TestRefusesIPv6(t *testing.T) {
+	tests := map[string]struct {
+		change func(*mesh.Mesh)
+		want   string
+	}{
+		"pool too small":   {func(m *mesh.Mesh) { m.LinkPool6 = "fd00::/126" }, "link_pool6: fd00::/126 is too small: it has no /127 number 6 for the tunnel between six-1 and four-1"},
+		"pool is IPv4":     {func(m *mesh.Mesh) { m.LinkPool6 = "192.168.0.0/16" }, "link_pool6: 192.168.0.0/16 is not IPv6"},
+		"pool in a site":   {func(m *mesh.Mesh) { m.LinkPool6 = "2001:db8:20:1::/64" }, "link_pool6: 2001:db8:20:1::/64 overlaps network 2001:db8:20::/48 of site six"},
+		"MTU below 1280":   {func(m *mesh.Mesh) { site(m, "four", func(s *mesh.Site) { s.MTU = 1359 }) }, "site four: mtu is 1359: expected 1360 to 65535 bytes outside the tunnels, because the tunnels carry IPv6"},
+		"endpoint in site": {func(m *mesh.Mesh) { router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20::1" }) }, "router six-1: endpoint 2001:db8:20::1 is inside network 2001:db8:20::/48 of site six"},
+		"no first host": {func(m *mesh.Mesh) {
+			site(m, "six", func(s *mesh.Site) { s.Networks, s.Gateway = mesh.List{"2001:db8:20::8/127"}, mesh.List{"192.0.2.1"} })
+		}, "router six-1: gateway: none can be derived for network 2001:db8:20::8/127 of site six"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "dual-stack")
+			tt.change(&m)
+			assertProblems(t, []string{tt.want}, m.Validate())
+		})
+	}
+	m := load(t, "field-case")
+	m.LinkPool6 = "nonsense"
+	assert.NoError(t, m.Validate(), "there is no IPv6 in this mesh")
+}
+
+// Everything that is wrong comes at once, sorted, also when a plan is asked for.
+func TestRefusesAllAtOnce(t *testing.T) {
+	m := load(t, "field-case")
+	router(&m, "azure-2", func(r *mesh.Router) { r.ID = 3 })
+	router(&m, "gcp-1", func(r *mesh.Router) { r.Site = "gpc" })
+	site(&m, "aws", func(s *mesh.Site) { s.AS = 64512; s.Networks = mesh.List{"10.0.0.0/8"} })
+	m.LinkPool = "10.0.0.0/16"
+	want := []string{
+		"link_pool: 10.0.0.0/16 overlaps network 10.0.0.0/16 of site office",
+		"link_pool: 10.0.0.0/16 overlaps network 10.0.0.0/8 of site aws",
+		`router gcp-1: site "gpc" is unknown`,
+		`router: "azure-3" is not among the routers`,
+		"routers azure-1, azure-2: id 3 is given to all of them",
+		"site aws: as 64512",
+		"sites aws and azure: networks 10.0.0.0/8 and 10.1.0.0/16 overlap",
+		"sites aws and gcp: networks 10.0.0.0/8 and 10.3.0.0/16 overlap",
+		"sites aws and office: networks 10.0.0.0/8 and 10.0.0.0/16 overlap",
+	}
+	_, err := m.Plan("azure-3")
+	assertProblems(t, want, err)
+}
+
+func TestPlanOfNobody(t *testing.T) {
+	m := load(t, "behind-nat")
+	for name, want := range map[string]string{
+		"":      "router: it is empty",
+		"dc-2":  `router: "dc-2" is not among the routers`,
+		"old-1": `router: "old-1" is absent, so it has no plan`,
+	} {
+		_, err := m.Plan(name)
+		assertProblems(t, []string{want}, err)
+	}
+}
