@@ -1,0 +1,193 @@
+//go:build integration
+
+package wg_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// A router is a network namespace with its own folder of keys and files.
+type router struct {
+	t    *testing.T
+	ns   string
+	dir  string
+	want wg.Want
+}
+
+// need ends the test when the machine lacks something, by name.
+func need(t *testing.T, tools ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root")
+	}
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("this test needs %s: apt-get install --no-install-recommends wireguard-go wireguard-tools nftables iputils-ping", tool)
+		}
+	}
+}
+
+// unique makes an interface or namespace name that no other test run has:
+// control sockets of wireguard-go are shared by all namespaces.
+func unique(suffix string) string { return fmt.Sprintf("wt%d%s", os.Getpid()%100000, suffix) }
+
+func newRouter(t *testing.T, name string) *router {
+	t.Helper()
+	r := &router{t: t, ns: unique(name), dir: filepath.Join(t.TempDir(), "wireguard")}
+	require.NoError(t, os.Mkdir(r.dir, 0o700))
+	sh(t, "ip netns add %s && ip -n %s link set lo up", r.ns, r.ns)
+	t.Cleanup(func() {
+		// Interfaces first: their wireguard-go processes end with them.
+		_ = exec.Command("sh", "-c", fmt.Sprintf("for i in $(ip -n %[1]s -o link | grep -o 'wt[0-9a-z]*:' | tr -d :); do ip -n %[1]s link del $i; done; ip netns del %[1]s", r.ns)).Run()
+	})
+	sh(t, "umask 077; wg genkey > %s/wgmesh.key", r.dir)
+	r.want = wg.Want{
+		PrivateKeyFile: r.dir + "/wgmesh.key", Directory: r.dir, InterfacePrefix: "wt", MSSClamp: true,
+		PublicKeys: map[string]wg.PublicKey{},
+	}
+	return r
+}
+
+func (r *router) publicKey() wg.PublicKey {
+	k, err := wg.ParsePublicKey(strings.TrimSpace(sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir)))
+	require.NoError(r.t, err)
+	return k
+}
+
+// sh runs a shell command and returns what it prints.
+func sh(t *testing.T, format string, args ...any) string {
+	t.Helper()
+	command := fmt.Sprintf(format, args...)
+	out, err := exec.Command("sh", "-c", command).CombinedOutput()
+	require.NoError(t, err, "%s: %s", command, out)
+	return string(out)
+}
+
+// sh runs a shell command inside the router.
+func (r *router) sh(format string, args ...any) string {
+	r.t.Helper()
+	return sh(r.t, "ip netns exec %s sh -c '%s'", r.ns, fmt.Sprintf(format, args...))
+}
+
+// inside runs do on a thread in the router's namespace.
+func (r *router) inside(do func() error) error {
+	ch := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+		ns, err := netns.GetFromName(r.ns)
+		if err == nil {
+			defer ns.Close()
+			err = netns.Set(ns)
+		}
+		if err == nil {
+			err = do()
+		}
+		ch <- err
+	}()
+	return <-ch
+}
+
+// plan observes and compares, and requires that this changed nothing at all.
+func (r *router) plan() (d wg.Delta, pending []wg.Pending) {
+	r.t.Helper()
+	require.NoError(r.t, r.want.Validate())
+	before := r.dump()
+	err := r.inside(func() error {
+		h, err := wg.Open(r.dir)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		s, err := wg.Observe(context.Background(), h, r.want)
+		if err != nil {
+			return err
+		}
+		pending = wg.PendingPeers(r.want, s)
+		d, err = wg.Diff(r.want, s)
+		return err
+	})
+	require.NoError(r.t, err)
+	assert.Equal(r.t, before, r.dump(), "a plan must change nothing")
+	return d, pending
+}
+
+// apply plans and applies, and requires that a second plan is empty.
+func (r *router) apply() (done []string) {
+	r.t.Helper()
+	d, _ := r.plan()
+	err := r.inside(func() error {
+		h, err := wg.Open(r.dir)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		done, err = wg.Apply(context.Background(), h, d)
+		return err
+	})
+	require.NoError(r.t, err)
+	again, _ := r.plan()
+	require.True(r.t, again.Empty(), "second plan: %+v", again)
+	return done
+}
+
+// dump is everything that a plan must leave alone, without secrets and without
+// what changes by itself.
+func (r *router) dump() string {
+	return r.sh("for i in $(wg show interfaces); do ip link show $i >/dev/null 2>&1 || continue; echo $i; wg show $i public-key; wg show $i listen-port; "+
+		"for f in endpoints allowed-ips persistent-keepalive; do wg show $i $f; done; wg show $i preshared-keys | sha256sum; done; "+
+		"ip -d addr; nft list ruleset; ls -l --time-style=full-iso %s; sha256sum %s/* 2>/dev/null || true", r.dir, r.dir)
+}
+
+// pair joins two routers by a cable and n tunnels, with pre-shared keys.
+func pair(t *testing.T, n int) (a, b *router) {
+	t.Helper()
+	need(t, "wireguard-go", "wg", "wg-quick", "nft", "ping", "ip")
+	a, b = newRouter(t, "a"), newRouter(t, "b")
+	// Without link-local addresses, which change by themselves at first.
+	sh(t, "ip link add eth0 netns %[1]s type veth peer name eth0 netns %[2]s; for n in %[1]s %[2]s; do ip -n $n link set eth0 addrgenmode none; done", a.ns, b.ns)
+	sh(t, "ip -n %s addr add 192.0.2.1/24 dev eth0; ip -n %s link set eth0 up", a.ns, a.ns)
+	sh(t, "ip -n %s addr add 192.0.2.2/24 dev eth0; ip -n %s link set eth0 up", b.ns, b.ns)
+	a.want.PublicKeys["b"], b.want.PublicKeys["a"] = b.publicKey(), a.publicKey()
+	for i := 1; i <= n; i++ {
+		sh(t, "umask 077; wg genpsk > %s/%d.psk; cp -p %s/%d.psk %s/%d.psk", a.dir, i, a.dir, i, b.dir, i)
+		a.add("a", "b", i, 1)
+		b.add("b", "a", i, 2)
+	}
+	return a, b
+}
+
+// add wants tunnel i to peer, as host number self of its link network.
+func (r *router) add(own, peer string, i, self int) {
+	link := fmt.Sprintf("172.31.%d", i)
+	r.want.Tunnels = append(r.want.Tunnels, wg.Tunnel{
+		Name: unique(fmt.Sprintf("%s%d", own, i)), ListenPort: 51800 + i, MTU: 1340,
+		Addresses: prefixes(fmt.Sprintf("%s.%d/24 fd00:%d::%d/64", link, self, i, self)),
+		Peers: []wg.Peer{{
+			Name: peer, Endpoint: netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:%d", 3-self, 51800+i)),
+			AllowedIPs: prefixes(fmt.Sprintf("%s.0/24 fd00:%d::/64 10.%d.0.0/16", link, i, i)), PersistentKeepalive: 25,
+			PresharedKeyFile: fmt.Sprintf("%s/%d.psk", r.dir, i),
+		}},
+	})
+}
+
+// reaches pings until an answer comes, which may take one retry of a handshake.
+func (r *router) reaches(address string) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		return exec.Command("ip", "netns", "exec", r.ns, "ping", "-c1", "-W1", address).Run() == nil
+	}, 20*time.Second, 50*time.Millisecond, "no answer from %s", address)
+}

@@ -1,0 +1,154 @@
+//go:build integration
+
+package wg_test
+
+import (
+	"net/netip"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLiveCreate(t *testing.T) {
+	a, b := pair(t, 3)
+	start := time.Now()
+	done := a.apply()
+	assert.Len(t, done, 7, "%v", done) // the clamp; file and start of each tunnel
+	b.apply()
+	for _, address := range []string{"172.31.1.2", "172.31.2.2", "172.31.3.2", "fd00:3::2"} {
+		a.reaches(address)
+	}
+	t.Logf("3 tunnels on two routers up and answering after %s", time.Since(start).Round(time.Millisecond))
+	assert.Less(t, time.Since(start), 4*time.Second, "the first handshake must not need a retry (5 s)")
+	assert.Empty(t, a.apply())
+
+	start = time.Now()
+	a.plan()
+	t.Logf("a plan of 3 tunnels, and two dumps: %s", time.Since(start).Round(time.Millisecond))
+	name := a.want.Tunnels[0].Name
+	assert.NotContains(t, a.sh("cat %s/*.conf", a.dir), strings.TrimSpace(sh(t, "cat %s/wgmesh.key", a.dir)))
+	assert.Contains(t, a.sh("stat -c %%a %s/%s.conf", a.dir, name), "600")
+
+	a.want.Tunnels, a.want.Purge = a.want.Tunnels[1:], true
+	assert.Equal(t, []string{name + ": removed", name + ": wg-quick file"}[:1], a.apply())
+	a.reaches("172.31.2.2")
+	assert.NotContains(t, a.sh("ip -o link; ls %s", a.dir), name)
+}
+
+// Each field is broken by hand, alone. The plan names it, mends it, and a
+// stream through the other tunnel loses nothing.
+func TestLiveDrift(t *testing.T) {
+	a, b := pair(t, 2)
+	a.apply()
+	b.apply()
+	a.reaches("172.31.1.2")
+	a.reaches("172.31.2.2")
+	name, other := a.want.Tunnels[0].Name, a.want.Tunnels[1].Name
+	key := b.publicKey().String()
+	foreign := strings.TrimSpace(sh(t, "wg genkey | wg pubkey"))
+	sh(t, "umask 077; wg genkey > %s/other.key; wg genpsk > %s/other.psk", a.dir, a.dir)
+	handshake := a.sh("wg show %s latest-handshakes", other)
+
+	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.01", "172.31.2.2")
+	var report strings.Builder
+	stream.Stdout = &report
+	require.NoError(t, stream.Start())
+
+	for _, drift := range []struct{ name, break_, done string }{
+		{"peer removed", "wg set " + name + " peer " + key + " remove", "peer b (added)"},
+		{"foreign peer", "wg set " + name + " peer " + foreign + " allowed-ips 10.1.0.0/16", "peer b (allowed_ips)"},
+		{"private key", "wg set " + name + " private-key " + a.dir + "/other.key", "private key"},
+		{"preshared key", "wg set " + name + " peer " + key + " preshared-key " + a.dir + "/other.psk", "peer b (preshared key)"},
+		{"preshared key unset", "wg set " + name + " peer " + key + " preshared-key /dev/null", "peer b (preshared key)"},
+		{"address missing", "ip addr del 172.31.1.1/24 dev " + name, "add address 172.31.1.1/24"},
+		{"address6 missing", "ip addr del fd00:1::1/64 dev " + name, "add address fd00:1::1/64"},
+		{"address extra", "ip addr add 10.99.0.1/32 dev " + name, "remove address 10.99.0.1/32"},
+		{"address other", "ip addr flush dev " + name + "; ip addr add 172.31.1.9/24 dev " + name, "remove address 172.31.1.9/24"},
+		{"mtu", "ip link set " + name + " mtu 1400", "mtu 1340"},
+		{"mtu too small for IPv6", "ip link set " + name + " mtu 1200", "mtu 1340"},
+		{"port", "wg set " + name + " listen-port 40123", "listen_port 51801"},
+		{"keepalive", "wg set " + name + " peer " + key + " persistent-keepalive 7", "persistent_keepalive 25"},
+		{"allowed ips less", "wg set " + name + " peer " + key + " allowed-ips 172.31.1.0/24", "allowed_ips"},
+		{"allowed ips more", "wg set " + name + " peer " + key + " allowed-ips 172.31.1.0/24,fd00:1::/64,10.1.0.0/16,10.55.0.0/16", "allowed_ips"},
+		{"link down", "ip link set " + name + " down", "set up"},
+		{"interface deleted", "ip link del " + name, "brought up"},
+		{"wireguard-go killed", "kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); sleep 0.2", "brought up"},
+		{"clamp deleted", "nft delete table inet wgmesh", "mss clamp: loaded"},
+		{"clamp changed", "nft add rule inet wgmesh forward drop", "mss clamp: loaded"},
+		{"clamp file", "rm " + a.dir + "/wgmesh.nft", "mss clamp: loaded"},
+		{"file", "sed -i s/MTU.*// " + a.dir + "/" + name + ".conf", "wg-quick file"},
+	} {
+		t.Run(drift.name, func(t *testing.T) {
+			a.sh("%s", drift.break_)
+			done := a.apply()
+			assert.Contains(t, strings.Join(done, "\n"), drift.done)
+			for _, d := range done {
+				assert.NotContains(t, d, other)
+			}
+			a.reaches("172.31.1.2")
+			a.reaches("fd00:1::2")
+		})
+	}
+	require.NoError(t, stream.Process.Signal(exitSignal))
+	require.NoError(t, stream.Wait())
+	t.Logf("stream through the other tunnel: %s", strings.Join(strings.Fields(report.String()), " "))
+	assert.Contains(t, report.String(), " 0% packet loss")
+	assert.Equal(t, handshake, a.sh("wg show %s latest-handshakes", other), "the other tunnel kept its session")
+}
+
+// An endpoint that the peer moved away from is not put back while it answers,
+// and is once nothing has been heard for long.
+func TestLiveRoaming(t *testing.T) {
+	a, b := pair(t, 1)
+	a.apply()
+	b.apply()
+	a.reaches("172.31.1.2")
+	name := a.want.Tunnels[0].Name
+	b.sh("wg set %s listen-port 49999", b.want.Tunnels[0].Name)
+	b.reaches("172.31.1.1")
+	require.Contains(t, a.sh("wg show %s endpoints", name), "192.0.2.2:49999", "the peer must have roamed")
+	d, _ := a.plan()
+	assert.True(t, d.Empty(), "a roamed endpoint is no drift: %+v", d)
+
+	// A new session is younger than 180 s, so silence is made by a peer that
+	// has never been heard.
+	b.sh("ip link del %s", b.want.Tunnels[0].Name)
+	key := b.publicKey().String()
+	a.sh("wg set %[1]s peer %[2]s remove; wg set %[1]s peer %[2]s endpoint 192.0.2.77:7 allowed-ips 172.31.1.0/24", name, key)
+	assert.Contains(t, strings.Join(a.apply(), "\n"), "endpoint 192.0.2.2:51801")
+	b.apply()
+	a.reaches("172.31.1.2")
+
+	// Configured anew: set at once, although the peer answers.
+	a.want.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.2:51999")
+	b.want.Tunnels[0].ListenPort = 51999
+	assert.Contains(t, strings.Join(a.apply(), "\n"), "endpoint 192.0.2.2:51999")
+	b.apply()
+	a.reaches("172.31.1.2")
+}
+
+// A router whose peer has a new key loses only that tunnel, for a moment.
+func TestLiveKeyChange(t *testing.T) {
+	a, b := pair(t, 2)
+	a.apply()
+	b.apply()
+	a.reaches("172.31.1.2")
+	a.reaches("172.31.2.2")
+	sh(t, "umask 077; wg genkey > %s/wgmesh.key", b.dir)
+	b.apply()
+	a.want.PublicKeys["b"] = b.publicKey()
+	done := strings.Join(a.apply(), "\n")
+	assert.Contains(t, done, "peer b (removed), peer b (added)")
+	a.reaches("172.31.1.2")
+	a.reaches("172.31.2.2")
+
+	// A run that knows nobody's key leaves all as it is.
+	a.want.PublicKeys = nil
+	d, pending := a.plan()
+	assert.True(t, d.Empty(), "%+v", d)
+	assert.Empty(t, pending)
+}
