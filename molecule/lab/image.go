@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed" // the recipe of the base is a file of its own
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed base.sh
+var baseRecipe string
+
+// images makes sure that the root file systems are in the cache and gives their
+// layers.
+func (l *lab) images(ctx context.Context) (layers, error) {
+	if strings.ContainsAny(l.cache, `:,'"\`) {
+		return layers{}, fmt.Errorf("--cache: %s: overlayfs wants a path without colon and comma", l.cache)
+	}
+	if err := os.MkdirAll(l.cache, 0o755); err != nil {
+		return layers{}, err
+	}
+	f, err := os.OpenFile(filepath.Join(l.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return layers{}, err
+	}
+	defer f.Close() // and with it the lock: two labs make an image one after the other
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return layers{}, err
+	}
+	base, err := l.base(ctx)
+	if err != nil {
+		return layers{}, err
+	}
+	if l.bare {
+		return layers{Router: []string{base}, Node: []string{base}}, nil
+	}
+	router, err := l.router(ctx, base)
+	return layers{Router: []string{router, base}, Node: []string{base}}, err
+}
+
+// base is Debian with sshd, by base.sh.
+func (l *lab) base(ctx context.Context) (string, error) {
+	path := filepath.Join(l.cache, "base-"+hash(baseRecipe))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	l.say("making the base image (Debian, once; about a minute)")
+	work := path + ".new"
+	if err := os.RemoveAll(work); err != nil {
+		return "", err
+	}
+	if _, err := command(ctx, 15*time.Minute, baseRecipe, "sh", "-s", work); err != nil {
+		return "", fmt.Errorf("base image: %w", err)
+	}
+	if err := os.Rename(work, path); err != nil {
+		return "", err
+	}
+	l.say("base image: %s", path)
+	return path, nil
+}
+
+// router is the layer over base that the image playbook, or apt-get, makes.
+func (l *lab) router(ctx context.Context, base string) (string, error) {
+	content := "apt"
+	if l.playbook != "none" {
+		var err error
+		if content, err = collectionContent(); err != nil {
+			return "", err
+		}
+	}
+	key := hash(baseRecipe + l.playbook + content)
+	path := filepath.Join(l.cache, "router-"+key)
+	if _, err := os.Stat(path); err == nil {
+		now := time.Now()
+		return path, os.Chtimes(path, now, now) // used last, pruned last
+	}
+	l.say("making the router image with %s", l.playbook)
+	if err := l.bake(ctx, key, base, path); err != nil {
+		return "", fmt.Errorf("router image: %w", err)
+	}
+	l.say("router image: %s", path)
+	return path, l.prune()
+}
+
+func hash(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s)))[:12] }
+
+// collectionContent hashes what an image is made from: the staged collection's
+// role, play and modules.
+func collectionContent() (string, error) {
+	paths := os.Getenv("ANSIBLE_COLLECTIONS_PATH")
+	if paths == "" {
+		paths = os.Getenv("ANSIBLE_COLLECTIONS_PATHS")
+	}
+	for _, dir := range filepath.SplitList(paths) {
+		root := filepath.Join(strings.TrimSuffix(dir, "/ansible_collections"), "ansible_collections/wgmesh/router")
+		if _, err := os.Stat(root); err != nil {
+			continue
+		}
+		sum := sha256.New()
+		for _, part := range []string{"roles/router", "playbooks/image.yml", "plugins"} {
+			err := filepath.WalkDir(filepath.Join(root, part), func(path string, e fs.DirEntry, err error) error {
+				if err != nil || !e.Type().IsRegular() || strings.HasSuffix(path, ".pyc") {
+					return err
+				}
+				text, err := os.ReadFile(path)
+				fmt.Fprintf(sum, "%s %d\n%s", strings.TrimPrefix(path, root), len(text), text)
+				return err
+			})
+			if err != nil {
+				return "", fmt.Errorf("collection: %w", err)
+			}
+		}
+		return fmt.Sprintf("%x", sum.Sum(nil)), nil
+	}
+	return "", errors.New("collection wgmesh.router is in no folder of ANSIBLE_COLLECTIONS_PATH; " +
+		"`make collection` and `. build/env`, or take --image-playbook none")
+}
+
+// keepImages is how many router images stay in the cache besides those in use.
+const keepImages = 3
+
+// prune removes the router images that were not used for longest.
+func (l *lab) prune() error {
+	used := ""
+	states, _ := filepath.Glob(filepath.Join(stateRoot, "*", "state.json"))
+	for _, path := range states {
+		var s state
+		if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &s) == nil {
+			used += strings.Join(s.Layers.Router, " ")
+		}
+	}
+	all, _ := filepath.Glob(filepath.Join(l.cache, "router-????????????"))
+	age := func(path string) time.Time {
+		info, err := os.Stat(path)
+		if err != nil {
+			return time.Time{}
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(all, func(a, b string) int { return age(b).Compare(age(a)) })
+	var problem error
+	for i, path := range all {
+		if i >= keepImages && !strings.Contains(used, path) {
+			problem = errors.Join(problem, os.RemoveAll(path))
+		}
+	}
+	return problem
+}

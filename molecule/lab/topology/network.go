@@ -1,0 +1,255 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// script collects lines for `ip -batch -`. A line that begins with "-6 " is for
+// `ip -6 -batch -`: routing rules do not tell their family by their addresses.
+type script struct{ strings.Builder }
+
+func (s *script) add(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+
+func six(p netip.Prefix) string {
+	if p.Addr().Is6() {
+		return "-6 "
+	}
+	return ""
+}
+
+// everything is the default route of the family.
+func everything(a netip.Addr) string {
+	if a.Is6() {
+		return "::/0"
+	}
+	return "0.0.0.0/0"
+}
+
+// address adds an address to an interface; IPv6 without waiting for duplicates.
+func (s *script) address(dev string, p netip.Prefix) {
+	if p.Addr().Is6() {
+		s.add("address add dev %s %s nodad", dev, p)
+		return
+	}
+	s.add("address add dev %s %s", dev, p)
+}
+
+func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// Namespaces lists the namespaces of the network itself, without the hosts'.
+func (t Topology) Namespaces() []string {
+	out := []string{t.Internet(), t.Management()}
+	for _, s := range t.Sites {
+		out = append(out, t.Gateway(s.Name))
+	}
+	return out
+}
+
+// InternetScript joins the sites in the internet's namespace. A site's link has
+// the MTU of its cloud, so that a larger packet is broken up or dies there.
+func (t Topology) InternetScript() string {
+	var s script
+	s.add("link set dev lo up")
+	for _, site := range t.Sites {
+		port := fmt.Sprintf("s%d", site.Number)
+		s.add("link add dev %s mtu %d type veth peer name wan mtu %d netns %s", port, site.MTU, site.MTU, t.Gateway(site.Name))
+		for i, p := range site.Provider {
+			s.address(port, netip.PrefixFrom(p, site.Wan[i].Bits()))
+		}
+		s.add("link set dev %s up", port)
+	}
+	return s.String()
+}
+
+// EndpointScript routes every endpoint to its site, in the internet's namespace,
+// once both ends of the links are up.
+func (t Topology) EndpointScript() string {
+	var s script
+	for _, h := range t.Routers("") {
+		if !h.Endpoint.IsValid() {
+			continue
+		}
+		site, _ := t.Site(h.Site)
+		for _, w := range site.Wan {
+			if w.Addr().Is6() == h.Endpoint.Is6() {
+				s.add("route add %s via %s dev s%d", host(h.Endpoint), w.Addr(), site.Number)
+			}
+		}
+	}
+	return s.String()
+}
+
+// GatewayScript makes a site's gateway: the cloud's own router. What is sent to
+// another site and reaches no router is refused here, and never sent out.
+func (t Topology) GatewayScript(site Site) string {
+	var s script
+	s.add("link set dev lo up")
+	for _, w := range site.Wan {
+		s.address("wan", w)
+	}
+	s.add("link set dev wan up")
+	for _, p := range site.Provider {
+		s.add("route add %s via %s dev wan", everything(p), p)
+	}
+	for _, other := range t.Sites {
+		for _, n := range other.Networks {
+			s.add("route add unreachable %s", n)
+		}
+	}
+	// A router's own packets follow the main table only, so that what it cannot
+	// route itself does not come back to it.
+	for _, r := range t.Routers(site.Name) {
+		s.add("rule add pref 100 iif %s lookup main", r.Port)
+		s.add("-6 rule add pref 100 iif %s lookup main", r.Port)
+	}
+	for i, z := range site.Zones {
+		for _, n := range z.Subnets {
+			s.add("%srule add pref 200 from %s lookup %d", six(n), n, zoneTable(i))
+		}
+	}
+	for _, n := range site.Networks {
+		s.add("%srule add pref 300 from %s lookup %d", six(n), n, siteTable)
+	}
+	return s.String()
+}
+
+// siteTable routes what no zone's table routes.
+const siteTable = 99
+
+func zoneTable(i int) int { return 100 + i }
+
+// ConnectScript hangs a host on its site's gateway, in the gateway's namespace,
+// by a link of its own: like a VPC, which is no Ethernet.
+//
+// The routes of a router vanish with its link, and those through the site's other
+// routers, of a higher metric, take over at once. They play the part of Azure's
+// load balancer and of AWS's route tables, which need seconds for that.
+func (t Topology) ConnectScript(h Host) string {
+	var s script
+	site, _ := t.Site(h.Site)
+	s.add("link add dev %s mtu %d type veth peer name eth0 mtu %d netns %s", h.Port, site.NIC, site.NIC, t.Namespace(h.Name))
+	for _, g := range h.Gateways {
+		s.address(h.Port, host(g))
+	}
+	s.add("link set dev %s up", h.Port)
+	for _, p := range h.Addresses {
+		s.add("route add %s dev %s", host(p.Addr()), h.Port)
+	}
+	if h.Endpoint.IsValid() && !h.NAT && h.Address(h.Endpoint.Is6()) != h.Endpoint {
+		s.add("route add %s dev %s", host(h.Endpoint), h.Port)
+	}
+	for _, other := range t.Hosts {
+		if a := other.Address(true); a.IsValid() && other.Site == h.Site && other.Name != h.Name {
+			s.add("-6 neighbour add proxy %s dev %s", a, h.Port)
+		}
+	}
+	if h.Kind == Router {
+		t.routesThrough(&s, site, h)
+	}
+	return s.String()
+}
+
+// routesThrough sends the other sites' networks to the router: first choice for
+// its own zone, in order of the ids for the rest.
+func (t Topology) routesThrough(s *script, site Site, h Host) {
+	place := 0
+	for i, r := range t.Routers(site.Name) {
+		if r.Name == h.Name {
+			place = i
+		}
+	}
+	for _, other := range t.Sites {
+		if other.Name == site.Name {
+			continue
+		}
+		for _, n := range other.Networks {
+			via := h.Address(n.Addr().Is6())
+			if !via.IsValid() {
+				continue
+			}
+			route := func(table, metric int) {
+				s.add("route add %s via %s dev %s onlink table %d metric %d", n, via, h.Port, table, metric)
+			}
+			route(siteTable, 100+place)
+			for i, z := range site.Zones {
+				metric := 100 + place
+				if z.Name == h.Zone {
+					metric = 10 + place
+				}
+				route(zoneTable(i), metric)
+			}
+		}
+	}
+}
+
+// HostScript addresses a host's own interface, in the host's namespace.
+func (t Topology) HostScript(h Host) string {
+	var s script
+	s.add("link set dev lo up")
+	if h.Site == "" {
+		return s.String() // an image being made: it has only the management link
+	}
+	site, _ := t.Site(h.Site)
+	for _, p := range h.Addresses {
+		s.address("eth0", p)
+	}
+	own := h.Endpoint.IsValid() && !h.NAT && h.Address(h.Endpoint.Is6()) != h.Endpoint
+	if own {
+		s.address("eth0", host(h.Endpoint))
+	}
+	s.add("link set dev eth0 up")
+	for i, g := range h.Gateways {
+		line := fmt.Sprintf("route add %s via %s dev eth0", everything(g), g)
+		if site.Onlink || !h.Addresses[i].Contains(g) {
+			line += " onlink"
+		}
+		if own && g.Is6() == h.Endpoint.Is6() {
+			line += " src " + h.Endpoint.String()
+		}
+		s.add("%s", line)
+	}
+	if own {
+		// Its own site talks to its private address, so that is where it comes from.
+		for _, n := range site.Networks {
+			for i, g := range h.Gateways {
+				if n.Addr().Is6() == h.Endpoint.Is6() && g.Is6() == n.Addr().Is6() {
+					s.add("route add %s via %s dev eth0 onlink src %s metric 2048", n, g, h.Addresses[i].Addr())
+				}
+			}
+		}
+	}
+	return s.String()
+}
+
+// BridgeScript makes the management network. Its ports are isolated: a host
+// reaches the controller and never another host. It has link-local addresses
+// only, so that no routing protocol and no network of the inventory meets it.
+func (t Topology) BridgeScript() string {
+	var s script
+	s.add("link set dev lo up")
+	s.add("link add dev br0 type bridge mcast_snooping 0")
+	s.add("link set dev br0 addrgenmode none")
+	s.add("address add dev br0 fe80::ffff:1/64 nodad")
+	s.add("link set dev br0 up")
+	return s.String()
+}
+
+// ManageScript joins a host to the management network, in that namespace.
+func (t Topology) ManageScript(h Host) string {
+	var s script
+	s.add("link add dev m%d type veth peer name mgmt0 netns %s", h.Number, t.Namespace(h.Name))
+	s.add("link set dev m%d addrgenmode none master br0 up", h.Number)
+	s.add("link set dev m%d type bridge_slave isolated on", h.Number)
+	return s.String()
+}
+
+// ManagedScript is the host's end of ManageScript.
+func (t Topology) ManagedScript(h Host) string {
+	var s script
+	s.add("link set dev mgmt0 addrgenmode none")
+	s.add("address add dev mgmt0 fe80::%x/64 nodad", h.Number)
+	s.add("link set dev mgmt0 up")
+	return s.String()
+}
