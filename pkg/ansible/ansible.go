@@ -63,11 +63,12 @@ func New[O any](plan func(context.Context, O) (Plan, error), opts ...Option) Mod
 	return m
 }
 
-// Main runs the module with the arguments of the process and exits.
-func (m Module) Main() {
+// Main runs the module with the arguments argv, those after the program's name,
+// and ends the process.
+func (m Module) Main(argv []string) {
 	out := os.Stdout
 	os.Stdout = os.Stderr // a stray print must not spoil the result
-	os.Exit(m.Run(os.Args[1:], os.Stdin, out))
+	os.Exit(m.Run(argv, os.Stdin, out))
 }
 
 // Run runs the module once and returns the exit status: 0, or 1 for a failure.

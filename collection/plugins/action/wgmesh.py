@@ -1,0 +1,215 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run the modules of this collection, which are one binary, on a target.
+
+The binary is kept on the target under the SHA-256 of its content, so a stale
+one is never run. A task is one round trip: a line of shell starts the binary,
+which reads its arguments from standard input, so they are never written to the
+target's disk. Only when the target has no such binary is it uploaded, once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible.utils.unsafe_proxy import wrap_var
+from ansible.vars.clean import remove_internal_keys
+
+try:  # ansible-core 2.19 and newer: values carry tags, which the target must not see
+    from ansible.module_utils.common.json import Direction, get_module_encoder
+
+    ENCODER = {"cls": get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)}
+except ImportError:
+    from ansible.module_utils.common.json import AnsibleJSONEncoder
+
+    ENCODER = {"cls": AnsibleJSONEncoder, "vault_to_text": True}
+
+BUILDS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "bin")
+
+# What `uname -sm` says on the systems there is a build for.
+SYSTEMS = {"Linux x86_64": "linux_amd64", "Linux aarch64": "linux_arm64"}
+
+# Where builds are kept on a target: root's, and those of any other user, who
+# may run root's but cannot add to them.
+ROOT_DIR = "/usr/local/libexec/wgmesh"
+USER_DIR = '"$HOME"/.cache/wgmesh'
+
+# The target answers a line that begins so when it could not start the binary.
+ANSWER = "wgmesh-target: "
+
+# Replaces the shell by the binary, or says which system has none.
+START = """\
+system=$(uname -sm)
+case $system in
+{cases}
+*) build= ;;
+esac
+for dir in {dirs}; do
+  if [ -n "$build" ] && [ -x "$dir/$build/wgmesh" ]; then exec {environment} "$dir/$build/wgmesh" {module}; fi
+done
+echo "{answer}$system"
+"""
+
+# Takes the binary from standard input. It gets its name only when it is
+# complete and on the disk. Builds that were not used for 30 days go.
+UPLOAD = """\
+set -eu
+umask 022
+if [ "$(id -u)" = 0 ]; then dir={root_dir}; else dir={user_dir}; fi
+mkdir -p "$dir/{build}"
+temp=$(mktemp "$dir/{build}/.wgmesh.XXXXXX")
+trap 'rm -f "$temp"' EXIT
+cat >"$temp"
+case $(sha256sum <"$temp") in
+{build}\\ *) ;;
+*) echo "{answer}damaged"; exit 0 ;;
+esac
+chmod 0755 "$temp"
+sync "$temp"
+mv -f "$temp" "$dir/{build}/wgmesh"
+if [ ! -x "$dir/{build}/wgmesh" ]; then echo "{answer}noexec $dir"; exit 0; fi
+find "$dir" -mindepth 2 -maxdepth 2 -type f ! -path "$dir/{build}/*" -atime +30 -mtime +30 -delete
+find "$dir" -mindepth 1 -maxdepth 1 -type d -empty -mtime +0 -delete
+echo "{answer}done"
+"""
+
+
+class ActionModule(ActionBase):
+    """One task of one module."""
+
+    def run(self, tmp=None, task_vars=None):
+        if self._task.async_val:
+            raise AnsibleActionFail("%s runs in the foreground: remove async and poll from the task" % self._task.action)
+        result = super().run(tmp, task_vars)
+        self._check_stdin()
+
+        module = self._task.action.rpartition(".")[2]
+        if self._wants_fresh_connection(module, task_vars):
+            self._connection.reset()
+
+        arguments = dict(self._task.args)
+        self._update_module_args(self._task.action, arguments, task_vars)
+        start = self._start_command(module, task_vars)
+        stdin = json.dumps(arguments, **ENCODER).encode()
+
+        answer = self._low_level_execute_command(start, in_data=stdin)
+        system = target_answer(answer)
+        if system:
+            self._upload(system, task_vars)
+            answer = self._low_level_execute_command(start, in_data=stdin)
+            if target_answer(answer):
+                raise AnsibleActionFail("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
+
+        result.update(decode(answer))
+        return result
+
+    def _check_stdin(self):
+        """Refuse what cannot give a command its input."""
+        become = self._connection.become
+        if not self._connection.has_pipelining:
+            raise AnsibleActionFail("connection plugin %s cannot send input to a command: use ansible.builtin.ssh" % self._connection.transport)
+        if become and not getattr(become, "pipelining", True):
+            raise AnsibleActionFail("become method %s cannot send input to a command: use sudo" % become.name)
+
+    def _wants_fresh_connection(self, module, task_vars):
+        """A change of routing counts as confirmed only if a new connection
+        can be made. One that ControlPersist kept open proves nothing."""
+        if module == "bird_config" and self._task.args.get("state") == "confirmed":
+            return True
+        return boolean(self._variable(task_vars, "wgmesh_fresh_connection", False), strict=False)
+
+    def _variable(self, task_vars, name, default):
+        """A variable of the host the task runs on, which may be delegated."""
+        delegated = task_vars.get("ansible_delegated_vars", {}).get(self._task.delegate_to, {})
+        return self._templar.template(delegated.get(name, task_vars.get(name, default)))
+
+    def _dirs(self, task_vars):
+        """Where root and other users keep builds, as words for the shell."""
+        other = self._variable(task_vars, "wgmesh_remote_dir", None)
+        return [shlex.quote(other)] * 2 if other else [ROOT_DIR, USER_DIR]
+
+    def _start_command(self, module, task_vars):
+        environment = self._compute_environment_string()
+        return START.format(
+            cases="\n".join(
+                "'%s') build=%s ;;" % (system, build["sha256"])
+                for system, build in manifest().items()
+            ),
+            dirs=" ".join(self._dirs(task_vars)),
+            environment="env " + environment if environment else "",
+            module=shlex.quote(module),
+            answer=ANSWER,
+        )
+
+    def _upload(self, system, task_vars):
+        builds = manifest()
+        if system not in builds:
+            raise AnsibleActionFail("the target is %s: wgmesh.router has builds for %s only" % (system, ", ".join(sorted(builds))))
+        build = builds[system]
+        path = os.path.join(BUILDS, build["file"])
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except OSError as err:
+            raise AnsibleActionFail("the collection lacks a build: %s: run `make collection`" % err) from err
+
+        Display().vvv("wgmesh.router: uploading %s" % path)
+        root_dir, user_dir = self._dirs(task_vars)
+        answer = self._low_level_execute_command(
+            UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER),
+            in_data=content,
+        )
+        state, _, where = (target_answer(answer) or "").partition(" ")
+        if state == "damaged":
+            raise AnsibleActionFail("%s is not the build that the collection's manifest names, or the way to the target damages it: run `make collection`" % path)
+        if state == "noexec":
+            raise AnsibleActionFail("%s on the target is mounted noexec: set wgmesh_remote_dir to a folder where programs may run" % where)
+        if state != "done":
+            raise AnsibleActionFail("uploading to the target: %s" % ending(answer))
+
+
+def manifest():
+    """The builds of this collection: {uname -sm: {file, sha256}}."""
+    path = os.path.join(BUILDS, "manifest.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            builds = json.load(file)
+    except OSError as err:
+        raise AnsibleActionFail("the collection has no builds: %s: run `make collection`" % err) from err
+    return {system: builds[name] for system, name in SYSTEMS.items() if name in builds}
+
+
+def target_answer(answer):
+    """What the target's shell says instead of a result, if it does."""
+    for line in reversed(answer["stdout_lines"]):
+        if line.startswith(ANSWER):
+            return line[len(ANSWER):]
+        if line.startswith("{"):
+            return None
+    return None
+
+
+def decode(answer):
+    """The result of a module: the last line that is a JSON object."""
+    for line in reversed(answer["stdout_lines"]):
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict):
+            remove_internal_keys(data)
+            data["_ansible_parsed"] = True
+            return wrap_var(data)
+    return {"failed": True, "_ansible_parsed": False, "msg": "the module ended without a result: " + ending(answer)}
+
+
+def ending(answer):
+    """How a command ended, on one line."""
+    lines = [line for line in answer["stderr_lines"] if line.strip()] or ["nothing on standard error"]
+    return "exit status %s, %s" % (answer["rc"], lines[-1][:200])

@@ -1,0 +1,92 @@
+// Command wgmesh holds all modules of the collection wgmesh.router in one
+// binary, so that they share their code and reach a router in one piece.
+//
+// Ansible starts it as "wgmesh MODULE" with the arguments as JSON on standard
+// input. Under the name of a module it is a plain binary module, which gets the
+// name of a file of arguments.
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
+	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+	"github.com/wgmesh/router/pkg/ansible"
+)
+
+// modules returns all modules by name.
+func modules() map[string]ansible.Module {
+	return map[string]ansible.Module{
+		"sysctl_router": ansible.New(sysctlrouter.Plan),
+		"wg_keypair":    ansible.New(wgkeypair.Plan),
+		"wg_tunnel":     ansible.New(wgtunnel.Plan),
+	}
+}
+
+func main() {
+	module, argv, found := choose(modules(), os.Args)
+	if found {
+		module.Main(argv)
+	}
+	os.Exit(person(argv, os.Stdout, os.Stderr))
+}
+
+// choose finds the module that a command line names, by the program's own name
+// or by its first argument, and the arguments that are left for it.
+func choose(table map[string]ansible.Module, args []string) (m ansible.Module, argv []string, found bool) {
+	if m, found = table[filepath.Base(args[0])]; found {
+		return m, args[1:], true
+	}
+	if len(args) < 2 {
+		return m, nil, false
+	}
+	if m, found = table[args[1]]; found {
+		return m, args[2:], true
+	}
+	return m, args[1:], false
+}
+
+// person answers someone who started the program by hand.
+func person(argv []string, stdout, stderr io.Writer) (status int) {
+	names := strings.Join(slices.Sorted(maps.Keys(modules())), "\n  ")
+	help := "The modules of the Ansible collection wgmesh.router, to be run by Ansible.\n" +
+		"By hand, with the options as JSON in a file or on standard input:\n\n" +
+		"  wgmesh MODULE [FILE]\n  wgmesh --version\n\nModules:\n  " + names + "\n"
+	out := stdout
+	text := help
+	switch {
+	case slices.Equal(argv, []string{"--help"}):
+	case slices.Equal(argv, []string{"--version"}):
+		text = version()
+	default:
+		out, status = stderr, 2
+		if len(argv) > 0 {
+			text = fmt.Sprintf("wgmesh: %s: no such module\n\n%s", argv[0], help)
+		}
+	}
+	if _, err := io.WriteString(out, text); err != nil {
+		return 1
+	}
+	return status
+}
+
+// version names the build by the SHA-256 of its content, which is also the
+// name of its folder on a router.
+func version() string {
+	build := "unknown"
+	if path, err := os.Executable(); err == nil {
+		if content, err := os.ReadFile(path); err == nil {
+			build = fmt.Sprintf("%x", sha256.Sum256(content))
+		}
+	}
+	return fmt.Sprintf("wgmesh build %s %s/%s %s\n", build, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}

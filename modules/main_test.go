@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestChoose(t *testing.T) {
+	table := modules()
+	tests := map[string]struct {
+		args, left []string
+		found      bool
+	}{
+		"by argument":           {args: []string{"/x/wgmesh", "wg_tunnel"}, left: []string{}, found: true},
+		"by argument, file":     {args: []string{"/x/wgmesh", "wg_tunnel", "args"}, left: []string{"args"}, found: true},
+		"by name":               {args: []string{"/tmp/wg_tunnel", "args"}, left: []string{"args"}, found: true},
+		"by name, stdin":        {args: []string{"/tmp/wg_tunnel"}, left: []string{}, found: true},
+		"no argument":           {args: []string{"wgmesh"}},
+		"for a person":          {args: []string{"wgmesh", "--help"}, left: []string{"--help"}},
+		"module that is no one": {args: []string{"wgmesh", "wg_tunel", "args"}, left: []string{"wg_tunel", "args"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, left, found := choose(table, tt.args)
+			assert.Equal(t, tt.found, found)
+			assert.Equal(t, tt.left, left)
+		})
+	}
+}
+
+func TestPerson(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	content, err := os.ReadFile(self)
+	require.NoError(t, err)
+	tests := map[string]struct {
+		argv        []string
+		status      int
+		out, errOut string
+	}{
+		"help":           {[]string{"--help"}, 0, "\n  wg_tunnel\n", ""},
+		"version":        {[]string{"--version"}, 0, fmt.Sprintf("wgmesh build %x ", sha256.Sum256(content)), ""},
+		"nothing":        {nil, 2, "", "wgmesh MODULE [FILE]"},
+		"unknown module": {[]string{"wg_tunel", "args"}, 2, "", "wgmesh: wg_tunel: no such module\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			assert.Equal(t, tt.status, person(tt.argv, &out, &errOut))
+			assert.Contains(t, out.String(), tt.out)
+			assert.Contains(t, errOut.String(), tt.errOut)
+			assert.Equal(t, tt.status == 0, errOut.Len() == 0)
+		})
+	}
+}
