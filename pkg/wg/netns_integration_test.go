@@ -148,8 +148,8 @@ func (r *router) apply() (done []string) {
 // what changes by itself.
 func (r *router) dump() string {
 	return r.sh("for i in $(wg show interfaces); do ip link show $i >/dev/null 2>&1 || continue; echo $i; wg show $i public-key; wg show $i listen-port; "+
-		"for f in endpoints allowed-ips persistent-keepalive; do wg show $i $f; done; wg show $i preshared-keys | sha256sum; done; "+
-		"ip -d addr; nft list ruleset; ls -l --time-style=full-iso %s; sha256sum %s/* 2>/dev/null || true", r.dir, r.dir)
+		"for f in endpoints allowed-ips persistent-keepalive; do wg show $i $f | sort; done; wg show $i preshared-keys | sort | sha256sum; ip -d addr show $i; done; "+
+		"ip -br link | cut -d\" \" -f1; nft list ruleset; ls -l --time-style=full-iso %s; sha256sum %s/* 2>/dev/null || true", r.dir, r.dir)
 }
 
 // pair joins two routers by a cable and n tunnels, with pre-shared keys.
