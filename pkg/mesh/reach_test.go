@@ -314,3 +314,18 @@ func TestReach(t *testing.T) {
 		})
 	}
 }
+
+// To forbid transit is about third sites: two routers of one site still stand
+// in for each other.
+func TestForbiddenTransitKeepsTheSiteTogether(t *testing.T) {
+	m := load(t, "field-case")
+	forbid := false
+	for _, name := range []string{"office", "azure", "aws", "gcp"} {
+		site(&m, name, func(s *mesh.Site) { s.Transit = &forbid })
+	}
+	l := &lab{routers: plans(t, m), down: map[string]bool{}}
+	for _, tunnel := range l.routers["azure-1"].Tunnels {
+		l.down[tunnel.Name] = tunnel.Peers[0].Name != "azure-2"
+	}
+	assert.Empty(t, l.unreachable(t))
+}

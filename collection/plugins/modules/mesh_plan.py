@@ -1,0 +1,268 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+DOCUMENTATION = r"""
+module: mesh_plan
+short_description: Compute one router's part of a WireGuard and BGP mesh
+version_added: 0.1.0
+description:
+  - Takes the whole mesh and returns what follows from it for one router, in the options of the other modules of this
+    collection. Tunnels, addresses, ports, MTUs, allowed IPs, BGP neighbors, announced prefixes and kernel settings.
+  - Every pair of routers has one tunnel with one number on both ends. For the ids i < j it is (j-1)(j-2)/2 + i, so it
+    never moves when other routers come or go. Tunnel 20 is interface C(wg20), UDP port 51820 and link network number 20
+    of the pool at both ends.
+  - Refuses a mesh that cannot work, with every problem listed at once, one line each. Among them are overlapping
+    networks, ids, AS numbers or endpoints that are used twice, AS numbers that are not private, an endpoint inside a
+    network that is routed into the tunnels, a link pool that is too small or in use, unknown sites and zones, and two
+    routers that can not call each other because neither has an endpoint.
+  - Is pure. It reads nothing but its options and changes nothing.
+options:
+  router:
+    description: Name of the router whose plan is wanted, one of C(routers).
+    type: str
+    required: true
+  routers:
+    description:
+      - All routers of the mesh by name, not only those of this run.
+      - C(id) is a small number, C(1) to C(363), that is unique in the mesh and is kept for life (required).
+      - C(site) is the router's site, one of C(sites) (required).
+      - C(zone) is the router's zone, one of those of its site.
+      - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that can not be
+        reached from outside. At least one end of each tunnel needs one.
+      - C(state) is C(present) (the default) or C(absent). An absent router has no tunnels, but its id stays taken.
+      - C(gateway) is the next hop towards the networks of the router's own site, as C(address) or C(address%interface),
+        or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
+        the router's zone, that of its site, the first host address of the zone's first network, and that of the
+        site's.
+    type: dict
+    required: true
+  sites:
+    description:
+      - The sites of the mesh by name.
+      - C(as) is the site's private AS number (RFC 6996), which no other site has (required). C(64512) and C(65515) are
+        refused, because gateways of AWS and Azure have them.
+      - C(networks) is a list of the prefixes that the site owns, IPv4, IPv6 or both (required).
+      - C(zones) are the site's failure domains by name. Each is a list of subnets, or a dictionary of C(networks) and
+        C(gateway). Traffic to these subnets enters the site by a router of the zone as long as one lives.
+      - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default). It sets the MTU outside the tunnels to 1400,
+        1500, 1460 and 1500.
+      - C(mtu) is that MTU in bytes, where the cloud's is not right.
+      - C(gateway) is as in C(routers), for all routers of the site.
+      - C(onlink=true) says that the gateway is in no subnet of the router's own address, as on GCP.
+      - C(transit=false) says that the site must not carry traffic between two others that have lost their direct
+        tunnels.
+    type: dict
+    required: true
+  link_pool:
+    description: IPv4 network that the link networks of the tunnels are taken from. No site may use any of it.
+    type: str
+    default: 172.31.0.0/16
+  link_prefix_length:
+    description:
+      - Length of an IPv4 link network, C(8) to C(31). The router with the lower id has its first host address.
+      - With C(24) and the default C(link_pool), tunnel 20 has 172.31.20.0/24.
+    type: int
+    default: 31
+  link_pool6:
+    description:
+      - IPv6 network that the link networks of the tunnels, a /127 each, are taken from. It counts only when some site
+        has IPv6 networks.
+      - The default is a unique local prefix that spells C(wgmesh) in ASCII. Where there is a unique local prefix
+        already, take a /64 of that.
+    type: str
+    default: "fd77:676d:6573:6800::/64"
+  port_base:
+    description: This plus a tunnel's number is its UDP port at both ends.
+    type: int
+    default: 51800
+  interface_prefix:
+    description: This followed by a tunnel's number is its interface. Linux allows 15 characters in all.
+    type: str
+    default: wg
+  persistent_keepalive:
+    description: Seconds between keepalive packets, or C(0) for none.
+    type: int
+    default: 25
+  bfd:
+    description: How fast BFD notices that a tunnel is dead. C(normal) is 3 x 300 ms, C(fast) is 3 x 100 ms.
+    type: str
+    choices: [normal, fast]
+    default: normal
+  preshared_key_directory:
+    description: Folder on the router for the pre-shared keys of its tunnels. Only their paths are in the plan.
+    type: path
+    default: /etc/wireguard/wgmesh-psk
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    support: full
+    details: Nothing is ever changed.
+  diff_mode:
+    description: Returns details on what has changed, or what would change, in diff mode.
+    support: none
+    details: There is nothing to compare with.
+  idempotent:
+    description: The same options give the same plan, whatever the order of dictionaries.
+    support: full
+  platform:
+    description: Systems that the module runs on.
+    support: full
+    platforms: linux
+seealso:
+  - module: wgmesh.router.wg_tunnel
+  - module: wgmesh.router.wg_psk
+  - module: wgmesh.router.bird_config
+  - module: wgmesh.router.sysctl_router
+  - module: wgmesh.router.mesh_status
+author: wgmesh.router contributors
+"""
+
+EXAMPLES = r"""
+- name: Plan a mesh of two sites
+  wgmesh.router.mesh_plan:
+    router: "{{ inventory_hostname }}"
+    routers:
+      office-1: {id: 1, site: office, endpoint: 192.0.2.11}
+      azure-1: {id: 2, site: azure, zone: "1", endpoint: 203.0.113.11}
+      azure-2: {id: 3, site: azure, zone: "2", endpoint: 203.0.113.12}
+    sites:
+      office:
+        as: 65010
+        networks: [10.0.0.0/16]
+      azure:
+        as: 65020
+        cloud: azure
+        networks: [10.1.0.0/16]
+        zones:
+          "1": [10.1.1.0/24]
+          "2": {networks: [10.1.2.0/24], gateway: 10.1.2.254}
+  register: mesh
+
+- name: Plan the mesh of the inventory
+  wgmesh.router.mesh_plan:
+    router: "{{ inventory_hostname }}"
+    routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+    sites: "{{ mesh_sites }}"
+  register: mesh
+
+- name: Make the tunnels of the plan
+  wgmesh.router.wg_tunnel:
+    tunnels: "{{ mesh.plan.tunnels }}"
+    public_keys: "{{ public_keys }}"
+"""
+
+RETURN = r"""
+plan:
+  description: What follows from the mesh for C(router). All lists are sorted, and none is null.
+  returned: success
+  type: dict
+  contains:
+    router:
+      description: The router itself.
+      type: dict
+      sample: {name: aws-1, id: 5, site: aws, zone: a, as: 65030}
+    tunnels:
+      description: For the option of the same name of M(wgmesh.router.wg_tunnel).
+      type: list
+      elements: dict
+      sample:
+        - name: wg20
+          listen_port: 51820
+          addresses: [172.31.20.1/24]
+          mtu: 1400
+          peers:
+            - name: gcp-1
+              endpoint: 198.51.100.71:51820
+              allowed_ips: [10.0.0.0/16, 10.1.0.0/16, 10.3.0.0/16, 172.31.20.0/24]
+              persistent_keepalive: 25
+              preshared_key_file: /etc/wireguard/wgmesh-psk/20.psk
+    preshared_keys:
+      description: For the option C(tunnels) of M(wgmesh.router.wg_psk). The router with the lower id is the initiator.
+      type: list
+      elements: dict
+      sample: [{number: 20, peer: gcp-1, role: initiator}]
+    bird:
+      description: For the options of the same names of M(wgmesh.router.bird_config).
+      type: dict
+      contains:
+        router_id:
+          description: The router's id as a dotted quad.
+          type: str
+          sample: 0.0.0.5
+        as:
+          description: AS number of the router's site.
+          type: int
+          sample: 65030
+        transit:
+          description: Whether the router's site may carry traffic between other sites.
+          type: bool
+        networks:
+          description: Networks of the router's site.
+          type: list
+          elements: str
+          sample: [10.2.0.0/16]
+        static:
+          description: Routes to the networks and subnets of the router's site. There is C(interface) too where the gateway names one.
+          type: list
+          elements: dict
+          sample: [{network: 10.2.0.0/16, via: 10.2.1.1, onlink: false}]
+        originate:
+          description: Prefixes that the router announces, the lower MED being preferred.
+          type: list
+          elements: dict
+          sample: [{network: 10.2.0.0/16, med: 50}, {network: 10.2.1.0/24, med: 0}, {network: 10.2.2.0/24, med: 100}]
+        owners:
+          description: All prefixes that may be announced, by the site that owns them.
+          type: list
+          elements: dict
+          sample: [{as: 65040, site: gcp, networks: [10.3.0.0/16, 10.3.1.0/24]}]
+        neighbors:
+          description: BGP sessions, one for each tunnel. With IPv6 there are C(address6) and C(local_address6) too.
+          type: list
+          elements: dict
+          sample:
+            - name: gcp_1
+              router: gcp-1
+              interface: wg20
+              address: 172.31.20.2
+              local_address: 172.31.20.1
+              as: 65040
+              transit: true
+              import_limit: 14
+        bfd:
+          description: Interval of BFD in milliseconds, and how many packets have to be missing.
+          type: dict
+          sample: {interval: 300, multiplier: 3}
+    sysctl:
+      description: For the options of the same names of M(wgmesh.router.sysctl_router).
+      type: dict
+      sample: {ipv6: false, reserved_ports: [51801, 51820], interfaces: [wg1, wg20]}
+    status:
+      description: For the options of the same names of M(wgmesh.router.mesh_status).
+      type: dict
+      contains:
+        tunnels:
+          description: The tunnels with the names of their BGP sessions and the peers' link addresses and AS numbers.
+          type: list
+          elements: dict
+          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 172.31.20.2, mtu: 1400, as: 65040}]
+        prefixes:
+          description: Prefixes of the other sites that have a router which is present.
+          type: list
+          elements: dict
+          sample: [{network: 10.3.0.0/16, site: gcp}]
+        source_networks:
+          description: Networks of the router's own site, which test traffic has to come from.
+          type: list
+          elements: str
+          sample: [10.2.0.0/16]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "mesh_plan is a Go binary, run through the action plugin of the collection: call it as'
+        ' wgmesh.router.mesh_plan, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

@@ -1,0 +1,147 @@
+package meshplan_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	"github.com/wgmesh/router/pkg/ansible"
+)
+
+const stub = "../../collection/plugins/modules/mesh_plan.py"
+
+// run runs the module on options in YAML and returns its result.
+func run(t *testing.T, options string) map[string]any {
+	t.Helper()
+	var tree map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(options), &tree))
+	args, err := json.Marshal(tree)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	ansible.New(meshplan.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(args), &out)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &result), out.String())
+	return result
+}
+
+// The module gives the plans that pkg/mesh has as golden files, for options as
+// they come out of an inventory.
+func TestGolden(t *testing.T) {
+	const dir = "../../pkg/mesh/testdata/field-case"
+	options, err := os.ReadFile(filepath.Join(dir, "mesh.yaml"))
+	require.NoError(t, err)
+	for _, name := range []string{"office-1", "azure-2", "gcp-1"} {
+		result := run(t, string(options)+"router: "+name+"\n")
+		golden, err := os.ReadFile(filepath.Join(dir, name+".json"))
+		require.NoError(t, err)
+		have, err := json.Marshal(result["plan"])
+		require.NoError(t, err)
+		assert.JSONEq(t, string(golden), string(have))
+		assert.Equal(t, false, result["changed"])
+	}
+}
+
+const small = `
+router: a
+routers:
+  a: {id: "1", site: here, endpoint: 192.0.2.1, zone: 1, state: null}
+  b: {id: 2, site: there, endpoint: "", gateway: "10.1.0.9,fe80::9%eth0"}
+sites: '{"here": {"as": "65001", "networks": "10.0.0.0/16", "zones": {"1": "10.0.1.0/24"}, "transit": "no"},
+         "there": {"as": 65002, "networks": ["10.1.0.0/16"], "onlink": "yes", "mtu": "1300"}}'
+`
+
+func TestLenient(t *testing.T) {
+	result := run(t, small)
+	require.Nil(t, result["failed"], result["msg"])
+	plan := result["plan"].(map[string]any)
+	assert.Equal(t, map[string]any{"name": "a", "id": 1., "site": "here", "zone": "1", "as": 65001.}, plan["router"])
+	assert.Equal(t, 1240., plan["tunnels"].([]any)[0].(map[string]any)["mtu"])
+	assert.Equal(t, false, plan["bird"].(map[string]any)["transit"])
+}
+
+func TestRefuses(t *testing.T) {
+	tests := map[string]struct{ old, new, want string }{
+		"unknown option":         {"router: a", "router: a\nlink_pol: 10.0.0.0/8", `link_pol: unknown option; did you mean "link_pool"?`},
+		"unknown key of router":  {"id: 2", "id: 2, enpoint: 192.0.2.2", `routers.b.enpoint: unknown option; did you mean "endpoint"?`},
+		"unknown key of a site":  {`"mtu"`, `"mut"`, `sites.there.mut: unknown option; did you mean "mtu"?`},
+		"unknown key of a zone":  {`"10.0.1.0/24"`, `{"network": "10.0.1.0/24"}`, "sites.here.zones.1: "},
+		"id is a word":           {"id: 2", "id: two", `routers.b.id: expected an integer, got "two"`},
+		"unknown router":         {"router: a", "router: c", `router: "c" is not among the routers: expected one of a, b`},
+		"no router":              {"router: a", "", "router: it is empty"},
+		"problems of the mesh":   {"id: 2", "id: 1", "routers a, b: id 1 is given to all of them"},
+		"two problems, of which": {"router: a\nrouters:", "router: c\nbfd: slow\nrouters:", "bfd: \"slow\": expected normal or fast\nrouter: \"c\" is not among"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, 1, strings.Count(small, tt.old))
+			result := run(t, strings.Replace(small, tt.old, tt.new, 1))
+			assert.Equal(t, true, result["failed"])
+			assert.Contains(t, result["msg"], tt.want)
+			assert.NotContains(t, result, "plan")
+		})
+	}
+}
+
+// The documentation has the options and defaults of the module, and plans its
+// own example.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile(stub)
+	require.NoError(t, err)
+	parts := map[string][]byte{}
+	for _, m := range regexp.MustCompile(`(?s)\n([A-Z]+) = r"""\n(.*?)"""`).FindAllSubmatch(text, -1) {
+		parts[string(m[1])] = m[2]
+	}
+	var doc struct {
+		Options map[string]struct{ Default any }
+	}
+	require.NoError(t, yaml.Unmarshal(parts["DOCUMENTATION"], &doc))
+	documented := map[string]any{}
+	for name, option := range doc.Options {
+		documented[name] = option.Default
+	}
+	documented["router"] = "" // required, so without default
+	var o meshplan.Options
+	o.SetDefaults()
+	want, err := json.Marshal(o)
+	require.NoError(t, err)
+	have, err := json.Marshal(documented)
+	require.NoError(t, err)
+	assert.JSONEq(t, string(want), string(have))
+
+	var examples []map[string]any
+	require.NoError(t, yaml.Unmarshal(parts["EXAMPLES"], &examples))
+	options := examples[0]["wgmesh.router.mesh_plan"].(map[string]any)
+	options["router"] = "azure-2"
+	raw, err := yaml.Marshal(options)
+	require.NoError(t, err)
+	assert.Nil(t, run(t, string(raw))["failed"])
+	var returns map[string]any
+	require.NoError(t, yaml.Unmarshal(parts["RETURN"], &returns))
+	assert.Contains(t, returns, "plan")
+}
+
+// Without the action plugin Ansible would run the documentation.
+func TestStubSaysWhatItIs(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	require.NoError(t, err)
+	out, err := exec.Command(python, stub).Output()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, "it has to fail")
+	var result struct {
+		Failed bool
+		Msg    string
+	}
+	require.NoError(t, json.Unmarshal(out, &result), "%s", out)
+	assert.True(t, result.Failed)
+	assert.Contains(t, result.Msg, "Go binary")
+}
