@@ -1,0 +1,227 @@
+package bird
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+//go:embed bird.conf.tmpl
+var confTemplate string
+
+// Render writes the configuration as BIRD reads it. The same configuration
+// gives the same bytes on every host and on every day. c must have passed
+// Validate and, where a route asks for onlink without an interface, Resolve.
+func Render(c Config, src Sources) ([]byte, error) {
+	t, err := template.New("bird.conf").Parse(confTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, newView(c, src)); err != nil {
+		return nil, err
+	}
+	return []byte(stamped(out.String())), nil
+}
+
+// A view is a Config laid out for the template, which only prints.
+type view struct {
+	Config
+	StampName, Stamp string
+	Interfaces       string // of all sessions, quoted and separated by commas
+	Others, Same     bool   // there are sessions to other sites, within the site
+	Dual             bool   // there are sessions that carry IPv6 too
+	Families         []family
+	Sessions         []session
+}
+
+// A family is the part of the policy that BIRD wants once for IPv4 and once
+// for IPv6.
+type family struct {
+	N, Channel    string // "4", "ipv4"
+	Source        string // of the router's own packets, or empty
+	Metric        int    // in the kernel; 0 is BIRD's 32
+	Static        []string
+	Own           string // prefix set of the own AS, or empty
+	Owners        []ownerLine
+	Originate     []originLine
+	Transit       bool
+	Drain         bool
+	Others, Same  bool
+	OriginateNone bool
+}
+
+type ownerLine struct {
+	AS        int
+	Site, Set string
+}
+
+type originLine struct {
+	MED int
+	Set string
+}
+
+// A session is one neighbour with its template and channels.
+type session struct {
+	Neighbor
+	Template, Title string
+	LocalAS         int
+	Channels        []channel
+}
+
+// A channel is one family of a session.
+type channel struct {
+	Name, Import, Export string
+	NextHop              string // own address to announce, where BIRD could not know it
+	Limit                int
+}
+
+func newView(c Config, src Sources) view {
+	v := view{Config: c, StampName: stampName, Stamp: noStamp}
+	neighbors := slices.Clone(c.Neighbors)
+	slices.SortFunc(neighbors, func(a, b Neighbor) int { return strings.Compare(a.Name, b.Name) })
+	var names []string
+	for _, n := range neighbors {
+		names = append(names, fmt.Sprintf("%q", n.Interface))
+		v.Same = v.Same || n.AS == c.AS
+		v.Others = v.Others || n.AS != c.AS
+		v.Dual = v.Dual || n.dual()
+	}
+	v.Interfaces = strings.Join(names, ", ")
+	v.Families = append(v.Families, newFamily(c, src.IPv4, "4"))
+	if c.hasIPv6() {
+		v.Families = append(v.Families, newFamily(c, src.IPv6, "6"))
+	}
+	for i := range v.Families {
+		v.Families[i].Others, v.Families[i].Same = v.Others, v.Same
+	}
+	for _, n := range neighbors {
+		v.Sessions = append(v.Sessions, newSession(c, n))
+	}
+	return v
+}
+
+func newFamily(c Config, source netip.Addr, n string) family {
+	is4 := n == "4"
+	f := family{N: n, Channel: "ipv" + n, Source: text(source), Transit: c.Transit, Drain: c.Drain}
+	if !is4 {
+		// The kernel's own IPv6 routes have 256: a subnet that the host is in
+		// must not be taken over by the site route of the same network.
+		f.Metric = 512
+	}
+	static := slices.Clone(c.Static)
+	slices.SortFunc(static, func(a, b Static) int { return a.Network.Compare(b.Network) })
+	for _, s := range static {
+		if s.Network.Addr().Is4() == is4 {
+			f.Static = append(f.Static, staticRoute(s))
+		}
+	}
+	owners := slices.Clone(c.Owners)
+	slices.SortFunc(owners, func(a, b Owner) int { return a.AS - b.AS })
+	for _, o := range owners {
+		switch set := prefixSet(o.Networks, is4); {
+		case set == "":
+		case o.AS == c.AS:
+			f.Own = set
+		default:
+			f.Owners = append(f.Owners, ownerLine{AS: o.AS, Site: o.Site, Set: set})
+		}
+	}
+	byMED := map[int][]netip.Prefix{}
+	var meds []int
+	for _, o := range c.Originate {
+		if o.Network.Addr().Is4() == is4 {
+			if byMED[o.MED] == nil {
+				meds = append(meds, o.MED)
+			}
+			byMED[o.MED] = append(byMED[o.MED], o.Network)
+		}
+	}
+	slices.Sort(meds)
+	for _, med := range meds {
+		f.Originate = append(f.Originate, originLine{MED: med, Set: prefixSet(byMED[med], is4)})
+	}
+	return f
+}
+
+func newSession(c Config, n Neighbor) session {
+	s := session{Neighbor: n, LocalAS: c.AS, Template: "other_site", Title: n.Router}
+	if s.Title == "" {
+		s.Title = n.Name
+	}
+	for _, o := range c.Owners {
+		if o.AS == n.AS && o.Site != "" {
+			s.Title += ", site " + o.Site
+		}
+	}
+	limit := n.ImportLimit
+	if limit == 0 {
+		for _, o := range c.Owners {
+			limit += 2 * len(o.Networks)
+		}
+		limit = max(limit, 10)
+	}
+	s.Channels = append(s.Channels, newChannel(c, n, "4", n.Address, limit))
+	if n.dual() {
+		ch := newChannel(c, n, "6", n.Address6, limit)
+		ch.NextHop = n.LocalAddress6.String()
+		s.Channels = append(s.Channels, ch)
+	}
+	if n.AS == c.AS {
+		s.Template = "same_site"
+	}
+	if n.dual() {
+		s.Template += "_dual"
+	}
+	return s
+}
+
+func newChannel(c Config, n Neighbor, f string, peer netip.Addr, limit int) channel {
+	ch := channel{Name: "ipv" + f, Limit: limit}
+	if n.AS == c.AS {
+		ch.Import = fmt.Sprintf("from_same_site%s(%s)", f, peer)
+		ch.Export = fmt.Sprintf("to_same_site%s()", f)
+		return ch
+	}
+	ch.Import = fmt.Sprintf("from_other_site%s(%d, %s, %t)", f, n.AS, peer, n.Transit)
+	ch.Export = fmt.Sprintf("to_other_site%s(%d)", f, n.AS)
+	return ch
+}
+
+func staticRoute(s Static) string {
+	if !s.Via.IsValid() {
+		return fmt.Sprintf("route %s via %q;", s.Network, s.Interface)
+	}
+	out := fmt.Sprintf("route %s via %s", s.Network, s.Via)
+	if s.Interface != "" {
+		out += "%'" + s.Interface + "'"
+	}
+	if s.OnLink {
+		out += " onlink"
+	}
+	return out + ";"
+}
+
+// prefixSet writes the prefixes of one family as a set that matches exactly
+// these, in one order, or nothing when there are none.
+func prefixSet(prefixes []netip.Prefix, is4 bool) string {
+	var of []netip.Prefix
+	for _, p := range prefixes {
+		if p.Addr().Is4() == is4 {
+			of = append(of, p)
+		}
+	}
+	slices.SortFunc(of, netip.Prefix.Compare)
+	var text []string
+	for _, p := range slices.Compact(of) {
+		text = append(text, p.String())
+	}
+	if len(text) == 0 {
+		return ""
+	}
+	return "[ " + strings.Join(text, ", ") + " ]"
+}

@@ -1,0 +1,92 @@
+package bird_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// load reads a case of testdata and renders it.
+func load(t *testing.T, dir string) (bird.Config, []byte) {
+	t.Helper()
+	var c bird.Config
+	var host bird.Network
+	for file, into := range map[string]any{"config.json": &c, "network.json": &host} {
+		raw, err := os.ReadFile(filepath.Join(dir, file))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(raw, into), file)
+	}
+	require.NoError(t, c.Validate())
+	c, src, _, err := bird.Resolve(c, host)
+	require.NoError(t, err)
+	text, err := bird.Render(c, src)
+	require.NoError(t, err)
+	return c, text
+}
+
+func cases(t *testing.T) []string {
+	t.Helper()
+	dirs, err := filepath.Glob("testdata/*/config.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, dirs)
+	for i := range dirs {
+		dirs[i] = filepath.Dir(dirs[i])
+	}
+	return dirs
+}
+
+func TestRenderGolden(t *testing.T) {
+	for _, dir := range cases(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			_, got := load(t, dir)
+			golden := filepath.Join(dir, "bird.conf")
+			if *update {
+				require.NoError(t, os.WriteFile(golden, got, 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err, "run go test -update and review the new file")
+			assert.Equal(t, string(want), string(got))
+		})
+	}
+}
+
+// The order of the options' lists must not show: another order of the
+// inventory is not a change.
+func TestRenderIgnoresOrder(t *testing.T) {
+	c, want := load(t, "testdata/dual")
+	slices.Reverse(c.Static)
+	slices.Reverse(c.Owners)
+	slices.Reverse(c.Neighbors)
+	slices.Reverse(c.Originate)
+	for _, o := range c.Owners {
+		slices.Reverse(o.Networks)
+	}
+	host := bird.Network{Interfaces: []bird.Interface{{Name: "ens4", Addresses: addrs("10.3.0.2", "fd00:3::2")}}}
+	c, src, _, err := bird.Resolve(c, host)
+	require.NoError(t, err)
+	got, err := bird.Render(c, src)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(got))
+}
+
+func TestStamp(t *testing.T) {
+	c, text := load(t, "testdata/azure-1")
+	stamp := bird.StampOf(text)
+	assert.Len(t, stamp, 16)
+	c.Drain = true
+	other, err := bird.Render(c, bird.Sources{})
+	require.NoError(t, err)
+	assert.NotEqual(t, stamp, bird.StampOf(other))
+	assert.Empty(t, bird.StampOf([]byte("log syslog all;\n")))
+	assert.Empty(t, bird.StampOf([]byte(`# define wgmesh_config = "0123456789abcdef";`)))
+}
