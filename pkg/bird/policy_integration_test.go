@@ -1,0 +1,187 @@
+//go:build integration
+
+package bird_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+func sixRouters(t *testing.T) *lab {
+	return newLab(t,
+		&router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2},
+		&router{label: "q1", site: 2, zone: 1}, &router{label: "q2", site: 2, zone: 2},
+		&router{label: "o1", site: 3, zone: 1}, &router{label: "g1", site: 4, zone: 1})
+}
+
+// zones is the state of a healthy mesh: traffic goes straight to the router of
+// the destination's zone, both ways.
+func zones() map[string]string {
+	return map[string]string{
+		"p1 10.2.1.0/24": "q1", "p1 10.2.2.0/24": "q2", "p2 10.2.1.0/24": "q1", "p2 10.2.2.0/24": "q2",
+		"q1 10.1.1.0/24": "p1", "q1 10.1.2.0/24": "p2", "q2 10.1.1.0/24": "p1", "q2 10.1.2.0/24": "p2",
+		"o1 10.1.2.0/24": "p2", "g1 10.2.2.0/24": "q2", "p2 10.3.0.0/16": "o1", "q1 10.4.1.0/24": "g1",
+		"p1 fd00:2::/48": "q1", "g1 fd00:3::/48": "o1",
+	}
+}
+
+func with(base map[string]string, changes map[string]string) map[string]string {
+	for k, v := range changes {
+		base[k] = v
+	}
+	return base
+}
+
+func TestPaths(t *testing.T) {
+	l := sixRouters(t)
+	l.start(t)
+	l.expect(t, zones())
+
+	t.Run("own packets carry the site's address", func(t *testing.T) {
+		assert.Contains(t, l.byName["p1"].ip(t, "route", "get", "10.2.1.9"), "src 10.1.1.11")
+		assert.Contains(t, l.byName["p1"].ip(t, "-6", "route", "get", "fd00:2::9"), "src fd00:1::1:11")
+	})
+	t.Run("no tunnel's network is announced", func(t *testing.T) {
+		for _, r := range l.routers {
+			for line := range strings.Lines(r.birdc(t, "show route")) {
+				assert.False(t, strings.HasPrefix(line, "172.31.") || strings.HasPrefix(line, "fd53:"), "%s: %s", r.label, line)
+			}
+		}
+	})
+	t.Run("a router without its own tunnel to the zone goes by its neighbour's", func(t *testing.T) {
+		l.cut(t, "q2", "p1")
+		l.expect(t, with(zones(), map[string]string{"q2 10.1.1.0/24": "q1", "p1 10.2.2.0/24": "p2", "p1 fd00:2::/48": "q1"}))
+		l.mend(t, "q2", "p1")
+		l.expect(t, zones())
+	})
+	t.Run("the other zone's router takes over", func(t *testing.T) {
+		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
+			l.cut(t, "p1", peer)
+		}
+		l.expect(t, map[string]string{"q1 10.1.1.0/24": "p2", "q2 10.1.1.0/24": "p2", "o1 10.1.1.0/24": "p2", "q1 fd00:1::/48": "p2"})
+		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
+			l.mend(t, "p1", peer)
+		}
+		l.expect(t, zones())
+	})
+	t.Run("a third site carries what has no direct tunnel left", func(t *testing.T) {
+		for _, pair := range [][2]string{{"p1", "q1"}, {"p1", "q2"}, {"p2", "q1"}, {"p2", "q2"}} {
+			l.cut(t, pair[0], pair[1])
+		}
+		// Of the two third sites the lower router id carries it: o1.
+		l.expect(t, map[string]string{
+			"p1 10.2.1.0/24": "o1", "p2 10.2.2.0/24": "o1", "q1 10.1.1.0/24": "o1", "q2 10.1.2.0/24": "o1",
+			"p1 fd00:2::/48": "o1", "o1 10.2.2.0/24": "q2", "o1 10.1.2.0/24": "p2",
+		})
+		l.cut(t, "p1", "o1")
+		// p1 has a choice of the same length: its own tunnel to g1 wins over
+		// the way by p2.
+		l.expect(t, map[string]string{"p1 10.2.1.0/24": "g1", "p2 10.2.1.0/24": "o1"})
+		l.mend(t, "p1", "o1")
+		for _, pair := range [][2]string{{"p1", "q1"}, {"p1", "q2"}, {"p2", "q1"}, {"p2", "q2"}} {
+			l.mend(t, pair[0], pair[1])
+		}
+		l.expect(t, zones())
+	})
+	t.Run("draining moves the traffic and keeps the sessions", func(t *testing.T) {
+		p1 := l.byName["p1"]
+		p1.config.Drain = true
+		l.configure(t, p1)
+		l.expect(t, map[string]string{
+			"q1 10.1.1.0/24": "p2", "o1 10.1.1.0/24": "p2", "q2 fd00:1::/48": "p2",
+			"p1 10.2.1.0/24": "p2", "p1 10.3.0.0/16": "p2", "p2 10.2.1.0/24": "q1",
+		})
+		assert.Equal(t, 5, strings.Count(p1.birdc(t, "show protocols"), "Established"))
+		p1.config.Drain = false
+		l.configure(t, p1)
+		l.expect(t, zones())
+	})
+}
+
+func (l *lab) configure(t *testing.T, r *router) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(r.conf(), r.text(t), 0o644))
+	assert.Contains(t, r.birdc(t, "configure"), "Reconfigured")
+}
+
+// A site with transit: false neither carries others' traffic nor is believed
+// when it offers to.
+func TestNoTransit(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1},
+		&router{label: "o1", site: 3, zone: 1})
+	l.byName["o1"].config.Transit = false
+	l.start(t)
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 10.3.0.0/16": "o1"})
+	l.cut(t, "p1", "q1")
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "", "q1 10.1.1.0/24": "", "p1 10.3.0.0/16": "o1"})
+
+	// Now it offers, and its neighbours are told not to take it.
+	for name, r := range l.byName {
+		r.config.Transit = true
+		for i, n := range r.config.Neighbors {
+			r.config.Neighbors[i].Transit = name == "o1" || n.Name != "o1"
+		}
+		l.configure(t, r)
+	}
+	time.Sleep(time.Second)
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "", "q1 10.1.1.0/24": "", "p1 10.3.0.0/16": "o1"})
+}
+
+// A site announces what is not its own. None of it is taken, what is its own
+// stays, and so does the session.
+func TestHijack(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2},
+		&router{label: "q1", site: 2, zone: 1}, &router{label: "o1", site: 3, zone: 1})
+	evil := l.byName["o1"]
+	routes := []string{
+		"0.0.0.0/0", "10.2.0.0/16", "10.2.1.0/24", "10.2.1.0/25", "10.1.1.0/24", "10.0.0.0/8", "172.31.1.0/24", "127.0.0.0/8",
+		"10.3.1.128/25", "10.3.2.0/24",
+	}
+	for i := range 1000 {
+		routes = append(routes, fmt.Sprintf("10.3.%d.%d/30", 100+i/64, i%64*4))
+	}
+	text := string(evil.text(t))
+	var extra strings.Builder
+	for _, r := range routes {
+		if !strings.Contains(text, "route "+r+" ") {
+			fmt.Fprintf(&extra, "\troute %s blackhole;\n", r)
+		}
+	}
+	text = strings.Replace(text, "\troute 10.3.0.0/16", extra.String()+"\troute 10.3.0.0/16", 1)
+	// Its filters let everything out, its own kernel gets none of it.
+	text = strings.ReplaceAll(text, "export where to_other_site4(65001);", "export where source = RTS_STATIC;")
+	text = strings.ReplaceAll(text, "export where to_other_site4(65002);", "export where source = RTS_STATIC;")
+	text = strings.Replace(text, "if source = RTS_BGP then krt_prefsrc = 10.3.1.14;", "reject;", 1)
+	require.NoError(t, os.WriteFile(evil.conf(), []byte(text), 0o644))
+	l.start(t)
+
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1", "q1 10.1.1.0/24": "p1"})
+	for _, name := range []string{"p1", "p2", "q1"} {
+		r := l.byName[name]
+		got := r.ip(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(r, evil)))
+		assert.Equal(t, 2, strings.Count(got, "via"), "%s took\n%s", name, got)
+		assert.Empty(t, r.ip(t, "route", "show", "default"), name)
+		assert.Contains(t, r.birdc(t, "show protocols o1"), "Established", name)
+	}
+	// The site's other router is not believed about them either.
+	assert.NotContains(t, l.byName["p2"].birdc(t, "show route all protocol p1"), "10.3.100.")
+}
+
+// Every text that a golden file holds, and everything that Validate accepts,
+// is taken by the real parser.
+func TestParserTakesGoldens(t *testing.T) {
+	need(t)
+	for _, dir := range cases(t) {
+		text, err := os.ReadFile(dir + "/bird.conf")
+		require.NoError(t, err)
+		require.NoError(t, bird.Check(t.Context(), text), dir)
+	}
+}
