@@ -1,0 +1,225 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: wg_tunnel
+short_description: WireGuard interfaces of a router, live and at boot
+version_added: 0.1.0
+description:
+  - Brings WireGuard interfaces to a wanted state, all interfaces of the host in one call.
+  - What the kernel holds and what comes up at boot are read, compared and mended field by field.
+    An interface that works is never taken down, a peer that did not change keeps its session.
+  - At boot the interfaces come up without Ansible, from C(wg-quick) files and enabled units C(wg-quick@NAME.service).
+    Without systemd the interfaces are started with C(wg-quick up).
+  - No key is an option or stands in a file that this module writes. Private and pre-shared keys are named by the path of their file on the host.
+  - The kernel's WireGuard is used where the kernel has it, else the package C(wireguard-go).
+  - The address from which a peer was heard last (its endpoint) may differ from the configured one, since peers roam.
+    The configured endpoint is set only for a new peer, when it was changed in the task, or when there was no handshake for 180 seconds.
+options:
+  tunnels:
+    description:
+      - The wanted interfaces. Interfaces that are not in the list are left alone, see O(purge).
+      - An empty list asks for none.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Name of the interface, at most 15 characters.
+          - A file or interface of this name that this module did not make is an error, and is left alone.
+        type: str
+        required: true
+      listen_port:
+        description: UDP port, different for each interface. V(0) takes any free port and does not compare it.
+        type: int
+        default: 0
+      addresses:
+        description: Own addresses with the prefix length of the link network, such as V(172.31.20.1/31). Others are removed, except automatic link-local ones.
+        type: list
+        elements: str
+        default: []
+      mtu:
+        description: MTU in bytes, at least 1280 with an IPv6 address. V(0) takes what C(wg-quick) chooses and does not compare it.
+        type: int
+        default: 0
+      peers:
+        description: The peers. Others on this interface are removed.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: How people call this peer. It is the key into O(public_keys), and is kept as a comment in the file.
+            type: str
+            required: true
+          public_key:
+            description: The peer's public key, base64. It goes before the one in O(public_keys).
+            type: str
+          endpoint:
+            description: IP address and UDP port of the peer, such as V(203.0.113.12:51820) or V([2001:db8::12]:51820). Left out for a peer that calls us.
+            type: str
+          allowed_ips:
+            description: Networks that may arrive from the peer and are sent to it. No routes are made for them.
+            type: list
+            elements: str
+            default: []
+          persistent_keepalive:
+            description: Seconds between packets that keep a NAT open. V(0) is off.
+            type: int
+            default: 0
+          preshared_key_file:
+            description: Absolute path of a file on the host with the pre-shared key, mode 0600. Left out for none.
+            type: path
+  private_key_file:
+    description: Absolute path of the file on the host with the private key of all these interfaces, mode 0600.
+    type: path
+    default: /etc/wireguard/wgmesh.key
+  public_keys:
+    description:
+      - Public keys by name of peer.
+      - A peer whose key is neither here nor in its O(tunnels[].peers[].public_key) keeps the key that it has on the host.
+        If it has none it is not configured, and is reported in RV(pending).
+    type: dict
+    default: {}
+  purge:
+    description: Whether to remove interfaces that this module made and that are not in O(tunnels). Others are never removed.
+    type: bool
+    default: false
+  mss_clamp:
+    description:
+      - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU of the tunnel, in both directions.
+      - V(false) removes the table.
+    type: bool
+    default: true
+  interface_prefix:
+    description: The clamp is for all interfaces whose names start with this.
+    type: str
+    default: wg
+  directory:
+    description:
+      - Folder of the C(wg-quick) files and of C(wgmesh.nft).
+      - Units are managed only in the default one, since C(wg-quick@.service) reads no other.
+    type: path
+    default: /etc/wireguard
+requirements:
+  - package wireguard-tools
+  - package nftables, with O(mss_clamp=true)
+  - package wireguard-go, when the kernel has no WireGuard
+notes:
+  - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for an order to have none. The next run of this module mends it.
+attributes:
+  check_mode:
+    description: Can run in check mode and says what it would change, without changing anything.
+    support: full
+  diff_mode:
+    description: Returns what is there and what will be there, without secrets.
+    support: full
+  idempotent:
+    description: A second run with the same options changes nothing. A peer that roamed is no change.
+    support: full
+  safe_file_operations:
+    description: Files are replaced in one step, so that a reader or a reboot finds the old or the new one.
+    support: full
+  platform:
+    description: Where the module runs.
+    support: full
+    platforms: linux
+seealso:
+  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.wg_keypair
+  - module: wgmesh.router.wg_psk
+author:
+  - The wgmesh.router contributors (@wgmesh)
+"""
+
+EXAMPLES = r"""
+# Useful alone: two offices, the key was made with `wg genkey` (umask 077).
+- name: Join the two offices
+  wgmesh.router.wg_tunnel:
+    private_key_file: /etc/wireguard/private.key
+    tunnels:
+      - name: wg-berlin
+        listen_port: 51820
+        addresses: [172.31.0.0/31]
+        mtu: 1420
+        peers:
+          - name: berlin
+            public_key: Aiz8Gu9ORFxTzmFLyb96CLfqmfGADBGo51j4IvNU9Do=
+            endpoint: 198.51.100.7:51820
+            allowed_ips: [172.31.0.0/31, 10.20.0.0/16]
+            persistent_keepalive: 25
+
+- name: A server for people on the road, who call from anywhere
+  wgmesh.router.wg_tunnel:
+    private_key_file: /etc/wireguard/private.key
+    tunnels:
+      - name: wg-road
+        listen_port: 51821
+        addresses: [10.99.0.1/24, "fd00:99::1/64"]
+        mtu: 1320
+        peers:
+          - {name: ann, allowed_ips: [10.99.0.2/32, "fd00:99::2/128"], preshared_key_file: /etc/wireguard/ann.psk}
+          - {name: bob, allowed_ips: [10.99.0.3/32, "fd00:99::3/128"]}
+    public_keys:
+      ann: wFOfKN+QVWbLC/SUwFRDHWMD7QDZhTIx+83Sd0Uk6x4=
+      bob: "{{ bob_public_key }}"
+
+- name: All tunnels of this router, as planned, and no others
+  wgmesh.router.wg_tunnel:
+    tunnels: "{{ mesh.plan.tunnels }}"
+    public_keys: "{{ public_keys }}"
+    purge: true
+"""
+
+RETURN = r"""
+done:
+  description: What was done, in words. Also when a part of it failed.
+  returned: changed
+  type: list
+  elements: str
+  sample: ["wg20: mtu 1340", "wg20: peer azure-2 (allowed_ips)"]
+stale:
+  description: Interfaces that this module made and that are not wanted any more. With O(purge=true) they were removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [wg15]
+pending:
+  description: Peers that cannot be configured yet. What their tunnels have stays as it is.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    tunnel:
+      description: Name of the interface.
+      type: str
+    peer:
+      description: Name of the peer.
+      type: str
+    reason:
+      description: What is missing.
+      type: str
+  sample: [{tunnel: wg20, peer: azure-2, reason: its public key is not known yet}]
+implementation:
+  description: V(kernel), or V(userspace) when any of the interfaces is run by wireguard-go. Empty while none is there.
+  returned: success
+  type: str
+  sample: kernel
+"""
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    print(json.dumps({
+        "failed": True,
+        "msg": "wgmesh.router.wg_tunnel is a binary, and this file is only its documentation: "
+               "call it as wgmesh.router.wg_tunnel, with a collection that was built with `make collection`",
+    }))
+    sys.exit(1)

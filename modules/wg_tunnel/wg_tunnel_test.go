@@ -1,0 +1,103 @@
+package wgtunnel_test
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+	"github.com/wgmesh/router/pkg/ansible"
+	"gopkg.in/yaml.v3"
+)
+
+// section returns one of the YAML texts of the documentation stub.
+func section(t *testing.T, name string) string {
+	t.Helper()
+	stub, err := os.ReadFile("../../collection/plugins/modules/wg_tunnel.py")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(stub), name+` = r"""`)
+	require.True(t, found, name)
+	text, _, _ := strings.Cut(rest, `"""`)
+	return text
+}
+
+type option struct {
+	Default    any
+	Suboptions map[string]option
+}
+
+// The documentation has exactly the options that the module takes, at every
+// depth, with the defaults that it uses.
+func TestDocumentation(t *testing.T) {
+	var doc struct{ Options map[string]option }
+	require.NoError(t, yaml.Unmarshal([]byte(section(t, "DOCUMENTATION")), &doc))
+	compare(t, "", reflect.TypeFor[wgtunnel.Options](), doc.Options)
+	var o wgtunnel.Options
+	o.SetDefaults()
+	for name, have := range map[string]any{
+		"private_key_file": o.PrivateKeyFile, "purge": o.Purge, "mss_clamp": o.MSSClamp,
+		"interface_prefix": o.InterfacePrefix, "directory": o.Directory,
+	} {
+		assert.Equal(t, doc.Options[name].Default, have, name)
+	}
+}
+
+func compare(t *testing.T, path string, s reflect.Type, doc map[string]option) {
+	names := map[string]bool{}
+	for f := range s.Fields() {
+		name := f.Tag.Get("json")
+		names[name] = true
+		o, ok := doc[name]
+		assert.True(t, ok, "%s%s is not documented", path, name)
+		if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct && len(o.Suboptions) > 0 {
+			compare(t, path+name+".", f.Type.Elem(), o.Suboptions)
+		}
+	}
+	for name := range doc {
+		assert.True(t, names[name], "%s%s is documented and not taken", path, name)
+	}
+}
+
+// The examples are accepted as they are, less their templates.
+func TestExamples(t *testing.T) {
+	var tasks []map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(section(t, "EXAMPLES")), &tasks))
+	require.NotEmpty(t, tasks)
+	for _, task := range tasks {
+		options := task["wgmesh.router.wg_tunnel"].(map[string]any)
+		for _, key := range []string{"tunnels", "public_keys"} {
+			if s, ok := options[key].(string); ok && strings.HasPrefix(s, "{{") {
+				options[key] = map[string]any{"tunnels": []any{}, "public_keys": nil}[key]
+			}
+		}
+		if keys, ok := options["public_keys"].(map[string]any); ok {
+			delete(keys, "bob")
+		}
+		raw, err := json.Marshal(options)
+		require.NoError(t, err)
+		var o wgtunnel.Options
+		require.NoError(t, ansible.Decode(raw, &o), "%s", task["name"])
+	}
+}
+
+func TestRefused(t *testing.T) {
+	tests := map[string]struct{ options, msg string }{
+		"no tunnels":   {`{}`, "tunnels: required option is missing"},
+		"misspelt":     {`{"tunnels":[{"name":"wg1","peers":[{"name":"a","allowed_ip":[]}]}]}`, `did you mean "allowed_ips"?`},
+		"bad address":  {`{"tunnels":[{"name":"wg1","addresses":["10.0.0.1"]}]}`, "tunnels[0].addresses[0]"},
+		"bad key":      {`{"tunnels":[],"public_keys":{"a":"aGVsbG8="}}`, "not a WireGuard public key"},
+		"bad endpoint": {`{"tunnels":[{"name":"wg1","peers":[{"name":"a","endpoint":"example.com:51820"}]}]}`, "tunnels[0].peers[0].endpoint"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var o wgtunnel.Options
+			err := ansible.Decode([]byte(tt.options), &o)
+			require.ErrorContains(t, err, tt.msg)
+			assert.NotContains(t, err.Error(), "aGVsbG8=", "a key in the wrong place may be private")
+		})
+	}
+}
