@@ -8,7 +8,8 @@ import (
 )
 
 // birdWords are the words that BIRD 2.0.12 does not take as the name of a
-// protocol: each word of its binary was tried with bird -p.
+// protocol, each tried with bird -p, and the names that bird_config's own
+// protocols, filters and variables have.
 //
 //go:embed birdwords.txt
 var birdWords string
@@ -16,7 +17,7 @@ var birdWords string
 // ProtocolName returns the name of the BGP protocol for a router in BIRD. It is
 // the router's name with every character that a BIRD symbol may not have
 // replaced by an underscore. An underscore goes before it when it would
-// otherwise begin with a digit or be a word of BIRD's language, as gateway is.
+// otherwise begin with a digit or be one of BIRD's words, as gateway is.
 func ProtocolName(router string) string {
 	name := regexp.MustCompile(`[^A-Za-z0-9_]`).ReplaceAllString(router, "_")
 	if name == "" || name[0] <= '9' || slices.Contains(strings.Fields(birdWords), name) {
@@ -31,7 +32,7 @@ const longestName = 56
 // plainName says whether a router's or site's name is fit for interfaces of
 // all kinds: files, BIRD comments, one-line messages.
 func plainName(s string) bool {
-	return len(s) <= longestName && regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]*$`).MatchString(s)
+	return len(s) <= longestName && regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`).MatchString(s)
 }
 
 // interfaceName says whether Linux, wg-quick and dotted sysctl keys all take s

@@ -1,0 +1,71 @@
+package meshplan_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// golden returns all plans that pkg/mesh has as golden files.
+func golden(t *testing.T) map[string]map[string]json.RawMessage {
+	t.Helper()
+	files, err := filepath.Glob("../../pkg/mesh/testdata/*/*.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	out := map[string]map[string]json.RawMessage{}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var plan map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(raw, &plan))
+		out[strings.TrimPrefix(file, "../../pkg/mesh/testdata/")] = plan
+	}
+	return out
+}
+
+// Every part of a plan is taken by the module that it is for: no key that it
+// does not know, and nothing that its own checks refuse.
+func TestConsumersTakeThePlan(t *testing.T) {
+	for name, plan := range golden(t) {
+		t.Run(name, func(t *testing.T) {
+			tunnels, err := json.Marshal(map[string]any{"tunnels": plan["tunnels"], "interface_prefix": prefix(name)})
+			require.NoError(t, err)
+			assert.NoError(t, ansible.Decode(tunnels, &wgtunnel.Options{}), "wg_tunnel")
+			assert.NoError(t, ansible.Decode(plan["bird"], &bird.Config{}), "bird_config")
+		})
+	}
+}
+
+func prefix(golden string) string {
+	if strings.HasPrefix(golden, "behind-nat/") {
+		return "mesh-"
+	}
+	return "wg"
+}
+
+// A router may be called like any of BIRD's words or of bird_config's names.
+func TestProtocolNamesAreFree(t *testing.T) {
+	words, err := os.ReadFile("../../pkg/bird/keywords.txt")
+	require.NoError(t, err)
+	names := append(strings.Fields(string(words)), "10.0.0.1", "site4", "kernel6", "bfd1", "other_site", "carries")
+	require.Greater(t, len(names), 500)
+	for _, name := range names {
+		n := bird.Neighbor{Name: mesh.ProtocolName(name)}
+		var text string
+		if err := (bird.Config{Neighbors: []bird.Neighbor{n}}).Validate(); err != nil {
+			text = err.Error()
+		}
+		assert.NotContains(t, text, ": name: ", "router %s", name)
+		assert.Contains(t, text, ": address: ", "the neighbour was looked at")
+	}
+}

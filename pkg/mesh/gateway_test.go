@@ -1,0 +1,55 @@
+package mesh_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// The nearest gateway counts, for each family by itself.
+func TestGateway(t *testing.T) {
+	tests := map[string]struct {
+		router, zone, site mesh.List
+		noZone             bool
+		via4, via6         string
+	}{
+		"derived from the zone":   {via4: "10.0.1.1", via6: "2001:db8:10:1::1"},
+		"derived from the site":   {noZone: true, via4: "10.0.0.1", via6: "2001:db8:10::1"},
+		"the site's":              {site: mesh.List{"10.0.0.3"}, via4: "10.0.0.3", via6: "2001:db8:10:1::1"},
+		"the zone's":              {zone: mesh.List{"10.0.0.2"}, site: mesh.List{"10.0.0.3", "2001:db8:10::3"}, via4: "10.0.0.2", via6: "2001:db8:10::3"},
+		"the router's":            {router: mesh.List{"10.0.0.4", "2001:db8:10::4"}, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.4", via6: "2001:db8:10::4"},
+		"another zone's is not":   {noZone: true, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.1", via6: "2001:db8:10::1"},
+		"link-local on interface": {router: mesh.List{"fe80::1%ens5"}, via4: "10.0.1.1", via6: "fe80::1%ens5"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "dual-stack")
+			site(&m, "both", func(s *mesh.Site) {
+				s.Gateway = tt.site
+				s.Zones["a"] = mesh.Zone{Networks: s.Zones["a"].Networks, Gateway: tt.zone}
+			})
+			router(&m, "both-a", func(r *mesh.Router) {
+				r.Gateway = tt.router
+				if tt.noZone {
+					r.Zone = ""
+				}
+			})
+			p, err := m.Plan("both-a")
+			require.NoError(t, err)
+			require.Len(t, p.Bird.Static, 5)
+			for _, s := range p.Bird.Static {
+				have, want := s.Via.String(), tt.via6
+				if s.Interface != "" {
+					have += "%" + s.Interface
+				}
+				if s.Network.Addr().Is4() {
+					want = tt.via4
+				}
+				assert.Equal(t, want, have, s.Network)
+			}
+		})
+	}
+}
