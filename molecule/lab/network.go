@@ -13,7 +13,6 @@ var forwarder = []string{
 	"ipv4/conf/all/rp_filter=0", "ipv4/conf/default/rp_filter=0",
 	"ipv4/conf/all/send_redirects=0", "ipv4/conf/default/send_redirects=0",
 	"ipv4/conf/all/proxy_arp=1", "ipv6/conf/all/proxy_ndp=1",
-	"ipv4/neigh/default/proxy_delay=0", "ipv6/neigh/default/proxy_delay=0",
 	"ipv6/conf/default/accept_dad=0", "ipv6/conf/all/accept_dad=0",
 	"ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
 }
@@ -77,6 +76,10 @@ func (l *lab) connect(ctx context.Context, h topology.Host) error {
 	}
 	if h.Site != "" {
 		if err := ip(ctx, t.Gateway(h.Site), t.ConnectScript(h)); err != nil {
+			return err
+		}
+		// Per interface only: else the first packet to a neighbour waits 0.8 s.
+		if err := sysctls(t.Gateway(h.Site), "ipv4/neigh/"+h.Port+"/proxy_delay=0", "ipv6/neigh/"+h.Port+"/proxy_delay=0"); err != nil {
 			return err
 		}
 	}
