@@ -1,0 +1,177 @@
+package psk
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/seal"
+)
+
+// An Action is a kind of Step.
+type Action int
+
+// The actions. Removal comes last.
+const (
+	Mend      Action = iota // give a file its mode and owner
+	MakeKey                 // make a key of the next generation, and seal it
+	StoreKey                // write a key that is known, with its record
+	ClearFile               // remove a temporary file of a killed run
+	RemoveKey               // remove the key of a tunnel that is gone
+)
+
+// A Step is one thing that Apply does.
+type Step struct {
+	Action Action
+	Tunnel int
+	Peer   string
+	Why    string
+
+	path    string         // Mend, ClearFile
+	record  Record         // MakeKey: without its PSKID; StoreKey
+	key     seal.PSK       // StoreKey
+	sealing seal.PublicKey // MakeKey: of the peer
+	ends    [2]seal.End    // MakeKey: initiator, responder
+}
+
+// A Pending is a tunnel whose key has to wait for something.
+type Pending struct {
+	Tunnel int    `json:"tunnel"`
+	Peer   string `json:"peer"`
+	Reason string `json:"reason"`
+}
+
+// A Held is a key that this router holds, by its id.
+type Held struct {
+	Tunnel     int    `json:"tunnel"`
+	Peer       string `json:"peer"`
+	PSKID      string `json:"psk_id"`
+	Generation int64  `json:"generation"`
+}
+
+// A Delta is what has to be done, and what came out of planning it.
+type Delta struct {
+	Steps     []Step
+	Pending   []Pending
+	Warnings  []string
+	Envelopes []Envelope // of keys that exist; Apply adds those it makes
+
+	role    string
+	tunnels []Tunnel
+	self    Self
+	have    Store
+}
+
+// Wipe overwrites all keys that the delta knows. Apply does it at its end.
+func (d Delta) Wipe() {
+	d.self.Wipe()
+	d.have.Wipe()
+	for _, s := range d.Steps {
+		s.key.Wipe()
+	}
+}
+
+// files adds the steps that mend or clear the files of a tunnel. They come
+// before a new key is written: a replaced file keeps its owner.
+func (d *Delta) files(t Tunnel, e entry) {
+	for _, f := range e.files {
+		if faults := f.Faults(); len(faults) > 0 {
+			why := strings.Join(faults, ", ")
+			d.Steps = append(d.Steps, Step{Action: Mend, Tunnel: t.Number, Peer: t.Peer, Why: why, path: f.Path})
+			if f.Exposed() && strings.HasSuffix(f.Path, ".psk") {
+				d.Warnings = append(d.Warnings, f.Path+" was open to other users ("+why+"); if anybody may have read it, make a new key with rotate: ["+strconv.Itoa(t.Number)+"]")
+			}
+		}
+	}
+	for _, path := range e.leftovers {
+		d.Steps = append(d.Steps, Step{Action: ClearFile, Tunnel: t.Number, Peer: t.Peer, Why: "left by a run that was killed", path: path})
+	}
+}
+
+func (d *Delta) wait(t Tunnel, reason string) {
+	d.Pending = append(d.Pending, Pending{t.Number, t.Peer, reason})
+}
+
+func (d *Delta) purge() {
+	for _, r := range d.have.orphans {
+		d.Steps = append(d.Steps, Step{Action: RemoveKey, Tunnel: r.Tunnel, Peer: r.Peer, Why: "the tunnel is gone", record: r})
+	}
+}
+
+// A Row is one line of what --diff shows. Nothing in it is secret.
+type Row struct {
+	Tunnel     int    `json:"tunnel"`
+	Peer       string `json:"peer"`
+	Generation string `json:"generation"`
+	PSKID      string `json:"psk_id"`
+	Files      string `json:"files"`
+}
+
+const whole = "as they should be"
+
+// Views returns the keys of the tunnels in question as they are and as Apply
+// makes them. A key that Apply makes is named, not shown: it does not exist yet.
+func (d Delta) Views() (before, after []Row) {
+	before, after = []Row{}, []Row{}
+	for _, t := range d.tunnels {
+		e := d.have.entries[t.Number]
+		was := Row{Tunnel: t.Number, Peer: t.Peer, Generation: "none", PSKID: "none", Files: "absent"}
+		if e.recorded || !e.key.IsZero() || e.broken != nil {
+			was.Files = whole
+		}
+		if e.recorded {
+			was.Peer, was.Generation = e.record.Peer, strconv.FormatInt(e.record.Generation, 10)
+		}
+		if id := e.key.ID(); id != "" {
+			was.PSKID = id
+		}
+		is := was
+		var wrong []string
+		for _, s := range d.Steps {
+			if s.Tunnel != t.Number {
+				continue
+			}
+			switch s.Action {
+			case Mend, ClearFile:
+				wrong = append(wrong, s.path+": "+s.Why)
+				is.Files = whole
+			case MakeKey:
+				is = Row{t.Number, t.Peer, "next", "a new key: " + s.Why, whole}
+			case StoreKey:
+				is = Row{t.Number, t.Peer, strconv.FormatInt(s.record.Generation, 10), s.record.PSKID, whole}
+			}
+		}
+		if len(wrong) > 0 {
+			was.Files = strings.Join(wrong, "; ")
+		}
+		before, after = append(before, was), append(after, is)
+	}
+	for _, s := range d.Steps {
+		if s.Action == RemoveKey {
+			before = append(before, Row{Tunnel: s.Tunnel, Peer: s.Peer, Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID, Files: "of a tunnel that is gone"})
+		}
+	}
+	return before, after
+}
+
+// Held returns the keys that there will be when Apply is done, but for those
+// that it makes.
+func (d Delta) Held() []Held {
+	out := []Held{}
+	for _, t := range d.tunnels {
+		e := d.have.entries[t.Number]
+		h, ok := Held{t.Number, t.Peer, e.record.PSKID, e.record.Generation}, e.holds()
+		for _, s := range d.Steps {
+			switch {
+			case s.Tunnel != t.Number:
+			case s.Action == MakeKey:
+				ok = false
+			case s.Action == StoreKey:
+				h, ok = Held{t.Number, t.Peer, s.record.PSKID, s.record.Generation}, true
+			}
+		}
+		if ok {
+			out = append(out, h)
+		}
+	}
+	return out
+}

@@ -1,0 +1,156 @@
+// Package psk looks after the pre-shared keys of a router's tunnels. The
+// initiator of a tunnel makes the key and seals it to the responder; the
+// responder opens the envelope. The key itself never leaves the two routers.
+//
+// Every tunnel has two files in the store: <number>.psk, the key as `wg genpsk`
+// writes it, and <number>.json, a Record: which generation it is, its id, and
+// the two public keys it is bound to. The record is written first. A crash
+// between the two leaves a record whose id is not that of the key: the next run
+// makes or stores a key again, and no generation is ever used twice. The old
+// key stays in place until then, so the tunnel goes on.
+//
+// A generation is the second (Unix time) in which the key was made, or one more
+// than the recorded generation where that is higher. So it grows also when an
+// initiator has lost its store, without asking the responder.
+//
+// Observe reads, DiffSealed and DiffOpened decide, Apply writes. The one caller
+// is the module wg_psk.
+package psk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The roles of a router in a tunnel.
+const (
+	Initiator = "initiator" // the lower id: makes the key
+	Responder = "responder" // the higher id: is given the key
+)
+
+// maxGeneration is above every generation; JSON carries it without a loss.
+const maxGeneration = 1 << 53
+
+// A Tunnel is one tunnel of this router.
+type Tunnel struct {
+	Number int    `json:"number"` // from 1
+	Peer   string `json:"peer"`   // name of the router at the other end
+	Role   string `json:"role"`   // of this router: Initiator or Responder
+}
+
+// A Peer is what a router of this run told about itself. A key that it does not
+// have yet is "".
+type Peer struct {
+	Name       string `json:"name"`
+	PublicKey  string `json:"public_key"`  // WireGuard, base64
+	SealingKey string `json:"sealing_key"` // MLKEM768-X25519, base64
+}
+
+// An Envelope carries one pre-shared key from the initiator to the responder.
+type Envelope struct {
+	Tunnel     int    `json:"tunnel"`
+	From       string `json:"from"`
+	To         string `json:"to"`
+	Generation int64  `json:"generation"`
+	Sealed     string `json:"sealed"` // base64, see package seal
+}
+
+// Want is what the store of this router should be like.
+type Want struct {
+	Name      string     // of this router
+	Tunnels   []Tunnel   // all of this router's tunnels
+	Peers     []Peer     // the routers of this run; the tunnels of others are left alone
+	Rotate    []string   // DiffSealed: tunnel numbers, peer names, or "true" for all
+	Envelopes []Envelope // DiffOpened: those for other routers are ignored
+	Purge     bool       // remove keys of ours whose tunnel is not in Tunnels
+	Directory string     // the store, an absolute path
+	Now       time.Time
+}
+
+// Check refuses a Want that cannot be right on any host, with all problems at
+// once. Errors name the options of wg_psk.
+func (w Want) Check() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if !strings.HasPrefix(w.Directory, "/") {
+		bad("directory: expected an absolute path, got %q", w.Directory)
+	}
+	numbers := map[int]Tunnel{}
+	for i, t := range w.Tunnels {
+		if t.Number < 1 {
+			bad("tunnels[%d].number: expected 1 or more, got %d", i, t.Number)
+		} else if other, taken := numbers[t.Number]; taken {
+			bad("tunnels[%d].number: %d is already the tunnel to %s", i, t.Number, other.Peer)
+		}
+		if t.Peer == "" || t.Peer == w.Name {
+			bad("tunnels[%d].peer: expected the name of another router, got %q", i, t.Peer)
+		}
+		if t.Role != Initiator && t.Role != Responder {
+			bad("tunnels[%d].role: expected initiator or responder, got %q", i, t.Role)
+		}
+		numbers[t.Number] = t
+	}
+	seen := map[string]bool{}
+	for i, p := range w.Peers {
+		if p.Name == "" || seen[p.Name] {
+			bad("peers[%d].name: expected a name that no other peer has, got %q", i, p.Name)
+		}
+		seen[p.Name] = true
+	}
+	full := map[int]bool{}
+	for i, e := range w.Envelopes {
+		if e.To != w.Name {
+			continue
+		}
+		t, known := numbers[e.Tunnel]
+		switch {
+		case !known || t.Role != Responder || t.Peer != e.From:
+			bad("envelopes[%d]: from %s for tunnel %d, which is no tunnel of %s with that router as initiator; look at `tunnels`", i, e.From, e.Tunnel, w.Name)
+		case full[e.Tunnel]:
+			bad("envelopes[%d]: a second envelope for tunnel %d; keep the newer one", i, e.Tunnel)
+		case e.Generation < 1 || e.Generation >= maxGeneration:
+			bad("envelopes[%d].generation: expected 1 to %d, got %d", i, int64(maxGeneration-1), e.Generation)
+		}
+		full[e.Tunnel] = true
+	}
+	return errors.Join(errs...)
+}
+
+// tunnels returns the tunnels in which this router has the role, by number.
+func (w Want) tunnels(role string) []Tunnel {
+	var out []Tunnel
+	for _, t := range w.Tunnels {
+		if t.Role == role {
+			out = append(out, t)
+		}
+	}
+	slices.SortFunc(out, func(a, b Tunnel) int { return a.Number - b.Number })
+	return out
+}
+
+func (w Want) peer(name string) (Peer, bool) {
+	i := slices.IndexFunc(w.Peers, func(p Peer) bool { return p.Name == name })
+	if i < 0 {
+		return Peer{}, false
+	}
+	return w.Peers[i], true
+}
+
+// rotates says whether a new key was asked for. Words that name no tunnel of
+// this router are for other routers: the same list goes to all of them.
+func (w Want) rotates(t Tunnel) bool {
+	for _, word := range w.Rotate {
+		switch strings.ToLower(word) {
+		case "true", "yes", "on", "all":
+			return true
+		}
+		if word == t.Peer || word == strconv.Itoa(t.Number) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,228 @@
+package psk_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/psk"
+)
+
+func TestFirstKey(t *testing.T) {
+	a, b := pair(t)
+	sealed, opened, held := converge(t, a, b)
+	assert.Equal(t, int64(1_700_000_000), held.Generation, "the second in which it was made")
+	assert.Equal(t, "there is none", sealed.Steps[0].Why)
+	assert.Equal(t, "there was none", opened.Steps[0].Why)
+	for _, path := range []string{a.key(20), a.record(20), b.key(20), b.record(20)} {
+		st, err := os.Stat(path)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), st.Mode(), path)
+	}
+	st, err := os.Stat(a.file("psk"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
+
+	before, after := sealed.Views()
+	assert.Equal(t, []psk.Row{{Tunnel: 20, Peer: "gcp-1", Generation: "none", PSKID: "none", Files: "absent"}}, before)
+	assert.Equal(t, "a new key: there is none", after[0].PSKID)
+
+	trees := []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)}
+	sealed, opened, again := converge(t, a, b)
+	assert.Empty(t, sealed.Steps, "sealing again is no change")
+	assert.Empty(t, opened.Steps)
+	assert.Equal(t, held, again)
+	assert.Equal(t, trees, []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)})
+}
+
+// What goes wrong between runs, and that the next run of both mends it.
+func TestHeals(t *testing.T) {
+	tests := []struct {
+		name       string
+		change     func(a, b *router)
+		newKey     bool   // otherwise the same key has to be there again
+		initiator  string // why the initiator does something, or ""
+		responder  string
+		stillOlder bool // the clock went back
+	}{
+		{name: "responder lost its store", change: func(_, b *router) { remove(b.key(20), b.record(20)) }, responder: "there was none"},
+		{name: "responder lost its key", change: func(_, b *router) { remove(b.key(20)) }, responder: "there was none"},
+		{name: "responder lost its record", change: func(_, b *router) { remove(b.record(20)) }, responder: "its record was not right"},
+		{name: "responder's key is rubbish", change: func(_, b *router) { write(b.key(20), "rubbish") }, responder: "the file holds no key"},
+		{name: "responder's record is rubbish", change: func(_, b *router) { write(b.record(20), "{") }, responder: "its record was not right"},
+		{name: "responder was rebuilt", change: func(_, b *router) { b.rekey(); remove(b.key(20), b.record(20)) }, newKey: true, initiator: "gcp-1 has a new public key", responder: "there was none"},
+		{name: "responder has new keys", change: func(_, b *router) { b.rekey() }, newKey: true, initiator: "gcp-1 has a new public key", responder: "office-2 has made a new one"},
+		{name: "initiator lost its store", change: func(a, _ *router) { remove(a.key(20), a.record(20)) }, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
+		{name: "initiator lost its key", change: func(a, _ *router) { remove(a.key(20)) }, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
+		{name: "initiator lost its record", change: func(a, _ *router) { remove(a.record(20)) }, newKey: true, initiator: "there is no record of the one in the file", responder: "office-2 has made a new one"},
+		{name: "initiator's key is rubbish", change: func(a, _ *router) { write(a.key(20), "rubbish") }, newKey: true, initiator: "the file holds no key", responder: "office-2 has made a new one"},
+		{name: "initiator's key was changed by hand", change: func(a, b *router) {
+			write(a.key(20), "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n")
+		}, newKey: true, initiator: "the record is of another key", responder: "office-2 has made a new one"},
+		{name: "initiator was rebuilt, and its clock is slow", change: func(a, _ *router) {
+			a.rekey()
+			remove(a.key(20), a.record(20))
+			a.now = time.Unix(5, 0)
+		}, newKey: true, initiator: "there is none", responder: "office-2 has made a new one", stillOlder: true},
+		{name: "both were rebuilt", change: func(a, b *router) {
+			a.rekey()
+			b.rekey()
+			remove(a.key(20), a.record(20), b.key(20), b.record(20))
+		}, newKey: true, initiator: "there is none", responder: "there was none"},
+		{name: "rotate", change: func(a, _ *router) { a.rotate = []string{"True"} }, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
+		{name: "rotate by number, clock back", change: func(a, _ *router) {
+			a.rotate = []string{"3", "20"}
+			a.now = time.Unix(5, 0)
+		}, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
+		{name: "rotate by name", change: func(a, _ *router) { a.rotate = []string{"gcp-1"} }, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
+		{name: "rotate of others", change: func(a, _ *router) { a.rotate = []string{"2", "aws-1", "false"} }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := pair(t)
+			_, _, first := converge(t, a, b)
+			a.now = a.now.Add(time.Second)
+			tt.change(a, b)
+			sealed, opened, second := converge(t, a, b)
+			assert.Equal(t, tt.initiator, why(sealed))
+			assert.Equal(t, tt.responder, why(opened))
+			assert.Equal(t, tt.newKey, first.PSKID != second.PSKID)
+			assert.Equal(t, tt.newKey && !tt.stillOlder, second.Generation > first.Generation)
+		})
+	}
+}
+
+func why(d psk.Delta) string {
+	if len(d.Steps) == 0 {
+		return ""
+	}
+	return d.Steps[len(d.Steps)-1].Why
+}
+
+func remove(paths ...string) {
+	for _, p := range paths {
+		if err := os.Remove(p); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func write(path, text string) {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		panic(err)
+	}
+}
+
+func TestRenamedPeerKeepsItsKey(t *testing.T) {
+	a, b := pair(t)
+	_, _, first := converge(t, a, b)
+	b.name, b.peer.Name, a.tunnels[0].Peer = "gcp-9", "gcp-9", "gcp-9"
+	sealed, opened, second := converge(t, a, b)
+	assert.Equal(t, first.PSKID, second.PSKID)
+	assert.Equal(t, "the peer was called gcp-1", why(sealed))
+	assert.Empty(t, opened.Steps)
+}
+
+// A run without a peer, or with one that failed, does not touch its tunnel.
+func TestPeersThatAreNotInTheRun(t *testing.T) {
+	a, b := pair(t)
+	converge(t, a, b)
+	trees := []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)}
+
+	a.rotate = []string{"all"}
+	delta, out := a.run(true, nil, a)
+	assert.Empty(t, delta.Steps)
+	assert.Empty(t, out.Envelopes)
+	assert.Len(t, out.Held, 1, "it still says what it holds")
+	delta, out = b.run(false, nil, b)
+	assert.Empty(t, delta.Steps)
+	assert.Empty(t, delta.Pending)
+	assert.Len(t, out.Held, 1)
+
+	// The initiator is in the run, but its envelope did not come.
+	delta, out = b.run(false, nil, a, b)
+	assert.Equal(t, []psk.Pending{{Tunnel: 20, Peer: "office-2", Reason: "no envelope came from office-2"}}, delta.Pending)
+	assert.Len(t, out.Held, 1)
+
+	// Check mode on a new router: it has no keys to tell.
+	a.peer.PublicKey, b.peer.SealingKey = "", ""
+	delta, _ = a.run(true, nil, a, b)
+	assert.Equal(t, []psk.Pending{{Tunnel: 20, Peer: "gcp-1", Reason: "gcp-1 has no keys yet"}}, delta.Pending)
+	delta, _ = b.run(false, nil, a, b)
+	assert.Equal(t, "office-2 has no keys yet", delta.Pending[0].Reason)
+	assert.Equal(t, trees, []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)})
+}
+
+// Check mode on a new router, whose own keys are not made: the plan says what
+// would be made, a real run names the missing file and writes nothing.
+func TestOwnKeysMissing(t *testing.T) {
+	a, b := pair(t)
+	remove(a.file("key"), a.file("seal"))
+	delta, err := a.plan(true, nil, a, b)
+	require.NoError(t, err)
+	assert.Len(t, delta.Steps, 1)
+	assert.Empty(t, delta.Outcome().Envelopes)
+	assert.Empty(t, delta.Held())
+	_, done, err := delta.Apply()
+	require.ErrorContains(t, err, "private_key_file "+a.file("key")+" does not exist: run wg_keypair first")
+	assert.Empty(t, done)
+	assert.NoDirExists(t, a.file("psk"))
+
+	a.rekey()
+	_, out := a.run(true, nil, a, b)
+	remove(b.file("seal"))
+	_, err = b.plan(false, out.Envelopes, a, b)
+	require.ErrorContains(t, err, "sealing_key_file "+b.file("seal")+" does not exist")
+	delta, err = b.plan(false, nil, a, b)
+	require.NoError(t, err, "without an envelope the keys are not needed")
+	assert.Len(t, delta.Pending, 1)
+}
+
+func TestModesAndLeftovers(t *testing.T) {
+	a, b := pair(t)
+	_, _, first := converge(t, a, b)
+	for _, r := range []*router{a, b} {
+		require.NoError(t, os.Chmod(r.key(20), 0o644))
+		require.NoError(t, os.Chmod(r.record(20), 0o640))
+		require.NoError(t, os.Link(r.key(20), r.file("psk/.20.psk.4711")))
+	}
+	sealed, opened, second := converge(t, a, b)
+	assert.Equal(t, first, second)
+	for _, d := range []psk.Delta{sealed, opened} {
+		assert.Len(t, d.Steps, 3)
+		require.Len(t, d.Warnings, 1)
+		assert.Contains(t, d.Warnings[0], "rotate: [20]")
+	}
+	assert.NoFileExists(t, a.file("psk/.20.psk.4711"))
+}
+
+func TestPurge(t *testing.T) {
+	a, b := pair(t)
+	converge(t, a, b)
+	write(a.key(7), "not ours: it has no record")
+	write(a.record(8), `{"made_by":"somebody"}`)
+	write(a.key(8), "theirs")
+	write(a.file("psk/notes.txt"), "mine")
+	a.tunnels = []psk.Tunnel{{Number: 9, Peer: "aws-1", Role: psk.Responder}}
+
+	delta, _ := a.run(true, nil, a, b)
+	assert.Empty(t, delta.Steps, "nothing is removed unless it is asked for")
+
+	a.purge = true
+	delta, err := a.plan(true, nil, a, b)
+	require.NoError(t, err)
+	require.Len(t, delta.Steps, 1)
+	before, after := delta.Views()
+	assert.Equal(t, "of a tunnel that is gone", before[0].Files)
+	assert.Empty(t, after)
+
+	a.run(false, nil, a, b)
+	assert.NoFileExists(t, a.key(20))
+	assert.NoFileExists(t, a.record(20))
+	for _, path := range []string{a.key(7), a.key(8), a.record(8), a.file("psk/notes.txt")} {
+		assert.FileExists(t, path)
+	}
+}

@@ -1,0 +1,158 @@
+package psk
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/wgmesh/router/pkg/seal"
+	"github.com/wgmesh/router/pkg/seal/keyfile"
+)
+
+// madeBy marks a record as ours: only what has it is ever removed.
+const madeBy = "wgmesh.router"
+
+// A Record says what the key beside it is. Nothing in it is secret.
+type Record struct {
+	MadeBy        string `json:"made_by"`
+	Tunnel        int    `json:"tunnel"`
+	Peer          string `json:"peer"`
+	PublicKey     string `json:"public_key"`      // of this router, when the key was made
+	PeerPublicKey string `json:"peer_public_key"` // of the peer, when the key was made
+	Generation    int64  `json:"generation"`
+	PSKID         string `json:"psk_id"`
+}
+
+func parseRecord(raw []byte, number int) (Record, bool) {
+	var r Record
+	err := json.Unmarshal(raw, &r)
+	ok := err == nil && r.MadeBy == madeBy && r.Tunnel == number && r.Generation >= 1 && r.Generation < maxGeneration
+	return r, ok
+}
+
+// bound reports that the key is for these two ends.
+func (r Record) bound(own, peer seal.WGPublic) bool {
+	return r.PublicKey == own.String() && r.PeerPublicKey == peer.String()
+}
+
+// An entry is one tunnel's place in the store.
+type entry struct {
+	record    Record
+	recorded  bool     // there is a record of ours that can be read
+	key       seal.PSK // zero when there is none or it is broken
+	broken    error    // why the file holds no key
+	files     []keyfile.Info
+	leftovers []string
+}
+
+// holds reports that there is a key and that the record is about that key.
+func (e entry) holds() bool {
+	return e.recorded && !e.key.IsZero() && e.key.ID() == e.record.PSKID
+}
+
+// A Store is what was seen of the folder. The keys in it do not show.
+type Store struct {
+	dir     string
+	entries map[int]entry
+	orphans []Record // ours, of tunnels that are not wanted
+}
+
+// Wipe overwrites the keys that were read.
+func (s Store) Wipe() {
+	for _, e := range s.entries {
+		e.key.Wipe()
+	}
+}
+
+// Observe reads the store. What is absent or cannot be read as a key is made
+// anew later and no error here; a link, or a folder that others can write to,
+// is one.
+func Observe(dir string, tunnels []Tunnel) (Store, error) {
+	s := Store{dir: dir, entries: map[int]entry{}}
+	exists, err := keyfile.CheckDir(dir)
+	if err != nil {
+		return s, fmt.Errorf("directory: %w", err)
+	}
+	for _, t := range tunnels {
+		e, err := readEntry(dir, t.Number)
+		if err != nil {
+			return s, fmt.Errorf("tunnel %d: %w", t.Number, err)
+		}
+		s.entries[t.Number] = e
+	}
+	if !exists {
+		return s, nil
+	}
+	return s, s.findOrphans()
+}
+
+func readEntry(dir string, number int) (entry, error) {
+	var e entry
+	recordPath, keyPath := paths(dir, number)
+	info, raw, err := keyfile.Read(recordPath)
+	if err != nil {
+		return e, err
+	}
+	e.record, e.recorded = parseRecord(raw, number)
+	e.files = append(e.files, info)
+
+	info, text, err := keyfile.Read(keyPath)
+	defer seal.Wipe(text)
+	if err != nil {
+		return e, err
+	}
+	e.files = append(e.files, info)
+	if info.Exists {
+		e.key, e.broken = seal.ParsePSK(text)
+	}
+	for _, path := range []string{recordPath, keyPath} {
+		left, err := keyfile.Leftovers(path)
+		if err != nil {
+			return e, err
+		}
+		e.leftovers = append(e.leftovers, left...)
+	}
+	return e, nil
+}
+
+var recordName = regexp.MustCompile(`^([1-9][0-9]{0,8})\.json$`)
+
+// findOrphans looks for records of ours whose tunnel is not wanted. Whatever is
+// not certainly ours is passed over.
+func (s *Store) findOrphans() error {
+	files, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, f := range files {
+		m := recordName.FindStringSubmatch(f.Name())
+		if m == nil {
+			continue
+		}
+		number, err := strconv.Atoi(m[1])
+		if err != nil {
+			continue
+		}
+		if _, wanted := s.entries[number]; wanted {
+			continue
+		}
+		_, raw, err := keyfile.Read(filepath.Join(s.dir, f.Name()))
+		if r, ours := parseRecord(raw, number); err == nil && ours {
+			s.orphans = append(s.orphans, r)
+		}
+	}
+	slices.SortFunc(s.orphans, func(a, b Record) int { return a.Tunnel - b.Tunnel })
+	return nil
+}
+
+// paths returns the two files of a tunnel.
+func paths(dir string, number int) (record, key string) {
+	base := filepath.Join(dir, strconv.Itoa(number))
+	return base + ".json", base + ".psk"
+}
