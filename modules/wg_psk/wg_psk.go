@@ -1,0 +1,96 @@
+// Package wgpsk is the module wg_psk: the pre-shared keys of a router's tunnels.
+// Only envelopes and ids leave the router.
+package wgpsk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/psk"
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	State          string         `json:"state"` // sealed or opened
+	Name           string         `json:"name"`
+	Tunnels        []psk.Tunnel   `json:"tunnels"`
+	Peers          []psk.Peer     `json:"peers"`
+	Envelopes      []psk.Envelope `json:"envelopes"`
+	Directory      string         `json:"directory"`
+	PrivateKeyFile string         `json:"private_key_file"`
+	SealingKeyFile string         `json:"sealing_key_file"`
+	Rotate         []string       `json:"rotate"`
+	Purge          bool           `json:"purge"`
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.Directory = "/etc/wireguard/wgmesh-psk"
+	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
+	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
+}
+
+func (o Options) want() psk.Want {
+	return psk.Want{
+		Name: o.Name, Tunnels: o.Tunnels, Peers: o.Peers, Rotate: o.Rotate, Envelopes: o.Envelopes,
+		Purge: o.Purge, Directory: o.Directory, Now: time.Now(),
+	}
+}
+
+// Validate refuses options that cannot be right on any host.
+func (o Options) Validate() error {
+	errs := []error{
+		ansible.Required("name", o.Name),
+		ansible.OneOf("state", o.State, "sealed", "opened"),
+		o.want().Check(),
+	}
+	if o.State == "sealed" && len(o.Envelopes) > 0 {
+		errs = append(errs, errors.New("envelopes: only with state: opened"))
+	}
+	return errors.Join(errs...)
+}
+
+// Plan works out which keys have to be made, or opened and stored.
+func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+	want := o.want()
+	self, err := psk.ReadSelf(o.PrivateKeyFile, o.SealingKeyFile)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	have, err := psk.Observe(o.Directory, o.Tunnels)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	diff := psk.DiffSealed
+	if o.State == "opened" {
+		diff = psk.DiffOpened
+	}
+	delta, err := diff(want, self, have)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	if len(delta.Steps) == 0 {
+		defer delta.Wipe() // Apply, which does it otherwise, is not called
+	}
+	before, after := delta.Views()
+	result := map[string]any{"pending": append([]psk.Pending{}, delta.Pending...)}
+	report(result, o.State, delta.Outcome())
+	return ansible.Plan{
+		Before: before, After: after, Changed: len(delta.Steps) > 0,
+		Apply: func(context.Context) ([]string, error) {
+			out, done, err := delta.Apply()
+			report(result, o.State, out)
+			return done, err
+		},
+		Return: result, Warnings: delta.Warnings,
+	}, nil
+}
+
+func report(result map[string]any, state string, out psk.Outcome) {
+	result["psks"] = out.Held
+	if state == "sealed" {
+		result["envelopes"] = out.Envelopes
+	}
+}
