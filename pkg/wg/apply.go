@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Apply makes the changes of d and returns what it did, in words, also when
@@ -139,10 +140,13 @@ func (a *applier) start(list []TunnelDelta) {
 		return
 	}
 	if len(failed) > 0 {
-		a.report(a.w.Reset(a.ctx, failed), "reset failed units")
+		if err := a.w.Reset(a.ctx, failed); err != nil {
+			a.errs = append(a.errs, fmt.Errorf("reset failed units: %w", err))
+		}
 	}
 	if len(enable) > 0 {
-		a.report(a.w.Enable(a.ctx, enable), "enable units")
+		list := strings.Join(enable, ", ")
+		a.try(list+": enable at boot", list+": enable at boot", a.w.Enable(a.ctx, enable))
 	}
 	errs := a.w.Start(a.ctx, names)
 	for _, name := range names {
@@ -164,12 +168,6 @@ func (a *applier) prepare(t TunnelDelta) error {
 		a.done = append(a.done, t.Name+": dead interface deleted")
 	}
 	return nil
-}
-
-func (a *applier) report(err error, what string) {
-	if err != nil {
-		a.errs = append(a.errs, fmt.Errorf("%s: %w", what, err))
-	}
 }
 
 func clampVerb(text string) string {

@@ -71,6 +71,9 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 	if !h.systemd {
 		return nil
 	}
+	if _, err := look("wg-quick"); err != nil {
+		return err // systemctl would only miss the unit
+	}
 	_, err := run(ctx, "", "systemctl", append([]string{verb, "--"}, unitsOf(names)...)...)
 	return err
 }
@@ -80,12 +83,13 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 // started, and the stop part of a restart fails on it without harm.
 func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 	errs := map[string]error{}
-	var err error
 	if _, missing := look("wg-quick"); missing != nil {
-		err = missing
-	} else if h.systemd {
-		err = h.systemctl(ctx, "restart", names)
-	} else {
+		for _, name := range names {
+			errs[name] = missing
+		}
+		return errs
+	}
+	if !h.systemd {
 		for _, name := range names {
 			if _, err := run(ctx, "", "wg-quick", "up", h.path(name)); err != nil {
 				errs[name] = explain(err)
@@ -93,6 +97,7 @@ func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 		}
 		return errs
 	}
+	err := h.systemctl(ctx, "restart", names)
 	if err == nil {
 		return errs
 	}
@@ -108,12 +113,9 @@ func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 
 // because says why a unit failed, in the words of its journal.
 func (h *Host) because(ctx context.Context, name string, err error) error {
-	if !h.systemd {
-		return err
-	}
-	text, journalErr := run(ctx, "", "journalctl", "--unit", unit(name), "--lines", "8", "--output", "cat", "--no-pager")
+	text, journalErr := run(ctx, "", "journalctl", "--unit", unit(name), "--identifier", "wg-quick", "--lines", "8", "--output", "cat", "--no-pager")
 	if last := lastLines(text); journalErr == nil && last != "" {
-		return fmt.Errorf("%s: %s (more: journalctl -u %s)", unit(name), last, unit(name))
+		return fmt.Errorf("%s (more: journalctl -u %s)", last, unit(name))
 	}
 	return err
 }
@@ -132,6 +134,9 @@ func explain(err error) error {
 func (h *Host) Stop(ctx context.Context, name string) error {
 	// The stop may fail on an interface that is gone already; what counts is
 	// that it is, which DeleteLink makes sure of.
+	if _, missing := look("wg-quick"); missing != nil {
+		return h.DeleteLink(name) // no package, no unit
+	}
 	err := h.systemctl(ctx, "disable", []string{name})
 	if h.systemd && err == nil {
 		_ = h.systemctl(ctx, "stop", []string{name})
