@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 
-from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -42,6 +42,9 @@ USER_DIR = '"$HOME"/.cache/wgmesh'
 
 # The target answers a line that begins so when it could not start the binary.
 ANSWER = "wgmesh-target: "
+
+# What ssh itself says on standard error at -vvv and above.
+SSH_CHATTER = re.compile(r"debug\d: |OpenSSH_|Shared connection to ")
 
 # Replaces the shell by the binary, or says which system has none.
 START = """\
@@ -74,21 +77,33 @@ chmod 0755 "$temp"
 sync "$temp"
 mv -f "$temp" "$dir/{build}/wgmesh"
 if [ ! -x "$dir/{build}/wgmesh" ]; then echo "{answer}noexec $dir"; exit 0; fi
-find "$dir" -mindepth 2 -maxdepth 2 -type f ! -path "$dir/{build}/*" -atime +30 -mtime +30 -delete
-find "$dir" -mindepth 1 -maxdepth 1 -type d -empty -mtime +0 -delete
+cd "$dir" # find must be able to come back to where it began
+find . -mindepth 2 -maxdepth 2 -type f ! -path "./{build}/*" -atime +30 -mtime +30 -delete
+find . -mindepth 1 -maxdepth 1 -type d -empty -mtime +0 -delete
 echo "{answer}done"
 """
+
+
+class Refusal(Exception):
+    """Why a task cannot run. It becomes a failed result, so that failed_when,
+    retries and rescue see it as they see a failure of a module."""
 
 
 class ActionModule(ActionBase):
     """One task of one module."""
 
     def run(self, tmp=None, task_vars=None):
-        if self._task.async_val:
-            raise AnsibleActionFail("%s runs in the foreground: remove async and poll from the task" % self._task.action)
-        result = super().run(tmp, task_vars)
-        self._check_stdin()
+        try:
+            if self._task.async_val:
+                raise Refusal("%s runs in the foreground: remove async and poll from the task" % self._task.action)
+            result = super().run(tmp, task_vars)
+            result.update(self._run_module(task_vars))
+            return result
+        except Refusal as refusal:
+            return {"failed": True, "msg": str(refusal)}
 
+    def _run_module(self, task_vars):
+        self._check_stdin()
         module = self._task.action.rpartition(".")[2]
         if self._wants_fresh_connection(module, task_vars):
             self._connection.reset()
@@ -104,18 +119,16 @@ class ActionModule(ActionBase):
             self._upload(system, task_vars)
             answer = self._low_level_execute_command(start, in_data=stdin)
             if target_answer(answer):
-                raise AnsibleActionFail("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
-
-        result.update(decode(answer))
-        return result
+                raise Refusal("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
+        return decode(answer)
 
     def _check_stdin(self):
         """Refuse what cannot give a command its input."""
         become = self._connection.become
         if not self._connection.has_pipelining:
-            raise AnsibleActionFail("connection plugin %s cannot send input to a command: use ansible.builtin.ssh" % self._connection.transport)
+            raise Refusal("connection plugin %s cannot send input to a command: use ansible.builtin.ssh" % self._connection.transport)
         if become and not getattr(become, "pipelining", True):
-            raise AnsibleActionFail("become method %s cannot send input to a command: use sudo" % become.name)
+            raise Refusal("become method %s cannot send input to a command: use sudo" % become.name)
 
     def _wants_fresh_connection(self, module, task_vars):
         """A change of routing counts as confirmed only if a new connection
@@ -150,14 +163,14 @@ class ActionModule(ActionBase):
     def _upload(self, system, task_vars):
         builds = manifest()
         if system not in builds:
-            raise AnsibleActionFail("the target is %s: wgmesh.router has builds for %s only" % (system, ", ".join(sorted(builds))))
+            raise Refusal("the target is %s: wgmesh.router has builds for %s only" % (system, ", ".join(sorted(builds))))
         build = builds[system]
         path = os.path.join(BUILDS, build["file"])
         try:
             with open(path, "rb") as file:
                 content = file.read()
         except OSError as err:
-            raise AnsibleActionFail("the collection lacks a build: %s: run `make collection`" % err) from err
+            raise Refusal("the collection lacks a build: %s: run `make collection`" % err) from err
 
         Display().vvv("wgmesh.router: uploading %s" % path)
         root_dir, user_dir = self._dirs(task_vars)
@@ -167,11 +180,11 @@ class ActionModule(ActionBase):
         )
         state, _, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
-            raise AnsibleActionFail("%s is not the build that the collection's manifest names, or the way to the target damages it: run `make collection`" % path)
+            raise Refusal("%s is not the build that the collection's manifest names, or the way to the target damages it: run `make collection`" % path)
         if state == "noexec":
-            raise AnsibleActionFail("%s on the target is mounted noexec: set wgmesh_remote_dir to a folder where programs may run" % where)
+            raise Refusal("%s on the target is mounted noexec: set wgmesh_remote_dir to a folder where programs may run" % where)
         if state != "done":
-            raise AnsibleActionFail("uploading to the target: %s" % ending(answer))
+            raise Refusal("uploading to the target: %s" % ending(answer))
 
 
 def manifest():
@@ -181,7 +194,7 @@ def manifest():
         with open(path, encoding="utf-8") as file:
             builds = json.load(file)
     except OSError as err:
-        raise AnsibleActionFail("the collection has no builds: %s: run `make collection`" % err) from err
+        raise Refusal("the collection has no builds: %s: run `make collection`" % err) from err
     return {system: builds[name] for system, name in SYSTEMS.items() if name in builds}
 
 
@@ -211,5 +224,6 @@ def decode(answer):
 
 def ending(answer):
     """How a command ended, on one line."""
-    lines = [line for line in answer["stderr_lines"] if line.strip()] or ["nothing on standard error"]
+    lines = [line for line in answer["stderr_lines"] if line.strip() and not SSH_CHATTER.match(line)]
+    lines = lines or ["nothing on standard error"]
     return "exit status %s, %s" % (answer["rc"], lines[-1][:200])
