@@ -17,8 +17,10 @@ import (
 	"slices"
 	"strings"
 
+	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
+	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 )
@@ -26,8 +28,10 @@ import (
 // modules returns all modules by name.
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
+		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
 		"sysctl_router": ansible.New(sysctlrouter.Plan),
 		"wg_keypair":    ansible.New(wgkeypair.Plan),
+		"wg_psk":        ansible.New(wgpsk.Plan),
 		"wg_tunnel":     ansible.New(wgtunnel.Plan),
 	}
 }
