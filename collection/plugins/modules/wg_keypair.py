@@ -1,0 +1,155 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: wg_keypair
+short_description: A router's WireGuard key and sealing key, made on the router
+version_added: 0.1.0
+description:
+  - Makes the WireGuard private key of a router and, beside it, the private key to which other routers seal pre-shared
+    keys (see M(wgmesh.router.wg_psk)). Both are made on the router and stay there. Public halves are returned.
+  - Key files belong to the user that the module runs as, have mode C(0600), and are created exclusively. A key that is
+    there is never replaced unless I(regenerate) says so. A wrong mode or owner is mended.
+  - Remembers on which machine the keys were made. When the disk was cloned (C(/etc/machine-id) has changed), the clone
+    gets new keys, with a warning. A machine without C(/etc/machine-id) gives a warning on every run, because a clone of
+    it cannot be told from it.
+  - Refuses to work while an image is built, because every router made from the image would have the same keys. It is
+    an image build when I(image_build) is set, when the file C(/run/wgmesh-image-build) exists, or when
+    C(/etc/machine-id) is empty or says C(uninitialized). Keys that are in the image already are named in the error.
+  - A folder that is missing is made with mode C(0700). A folder in which group or others may write is refused, and so
+    is anything in the place of a key file that is not a regular file, a symbolic link for one.
+options:
+  name:
+    description: Name of the router, as the other routers know it. It is returned beside the keys.
+    type: str
+    required: true
+  private_key_file:
+    description: The WireGuard private key, as C(wg genkey) writes it. A key that was made by it is taken over.
+    type: path
+    default: /etc/wireguard/wgmesh.key
+  sealing_key_file:
+    description: The private half of the sealing key (MLKEM768-X25519).
+    type: path
+    default: /etc/wireguard/wgmesh.seal
+  identity_file:
+    description: The record of the machine, a hash of its id. Nothing in it is secret.
+    type: path
+    default: /etc/wireguard/wgmesh.id
+  regenerate:
+    description:
+      - When keys that are there are replaced by new ones, in the words of M(community.crypto.openssl_privatekey). With
+        each of them a missing key is made, and a wrong mode or owner is mended.
+      - C(never) keeps every key. Keys that were made on another machine are kept with a warning. A file that is not
+        readable as a key is an error.
+      - C(fail) is C(never), but keys that were made on another machine are an error.
+      - C(partial_idempotence) makes new keys when they were made on another machine. A file that is not readable as a
+        key is an error.
+      - C(full_idempotence) also replaces a file that is not readable as a key.
+      - C(always) makes new keys on every run, and is not idempotent.
+      - A router with a new key is cut off until its peers know it, so run the play for all routers.
+    type: str
+    choices: [never, fail, partial_idempotence, full_idempotence, always]
+    default: partial_idempotence
+  image_build:
+    description: Says that the host is being made into an image, where this module refuses to work.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    details:
+      - A key that is missing or would be replaced is returned as C(null).
+  diff_mode:
+    support: full
+    description: Will return details on what has changed, or would change, with I(--diff).
+    details:
+      - Shows public keys, the fingerprint of the sealing key, and which file gets a new key.
+  idempotent:
+    support: partial
+    description: When run twice in a row outside check mode, the second run reports no change.
+    details:
+      - Not with I(regenerate=always).
+  safe_file_operations:
+    support: full
+    description: Writes files so that a crash leaves the old file or the new one.
+    details:
+      - Temporary files that a killed run left are removed by the next one.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.wg_psk
+  - module: wgmesh.router.wg_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Make the keys of this router
+  wgmesh.router.wg_keypair:
+    name: "{{ inventory_hostname }}"
+  register: keypair
+
+- name: Give a router new keys
+  wgmesh.router.wg_keypair:
+    name: "{{ inventory_hostname }}"
+    regenerate: always
+
+- name: Only look whether the keys are right, and fail on a cloned disk
+  wgmesh.router.wg_keypair:
+    name: "{{ inventory_hostname }}"
+    regenerate: fail
+  check_mode: true
+"""
+
+RETURN = r"""
+public:
+  description: What other routers need to know, for the option I(peers) of M(wgmesh.router.wg_psk).
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: The option I(name).
+      type: str
+      sample: azure-1
+    public_key:
+      description: The WireGuard public key, or C(null) in check mode when it is yet to be made.
+      type: str
+      sample: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
+    sealing_key:
+      description: The public half of the sealing key (1624 characters), or C(null) in check mode when it is yet to be made.
+      type: str
+      sample: 3q2+7wABAgMEBQYH...
+name:
+  description: The same as C(public.name).
+  returned: success
+  type: str
+  sample: azure-1
+public_key:
+  description: The same as C(public.public_key).
+  returned: success
+  type: str
+  sample: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
+sealing_key:
+  description: The same as C(public.sealing_key).
+  returned: success
+  type: str
+  sample: 3q2+7wABAgMEBQYH...
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+  sample: [made private key /etc/wireguard/wgmesh.key (there is none)]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "wg_keypair is a Go binary, run through the action plugin of the collection: call it'
+        ' as wgmesh.router.wg_keypair, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

@@ -1,0 +1,260 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: wg_psk
+short_description: Pre-shared keys of a router's WireGuard tunnels, without anybody seeing them
+version_added: 0.1.0
+description:
+  - The initiator of a tunnel makes its pre-shared key and seals it to the responder. Ansible carries the envelope. The
+    responder opens it. Nobody but the two routers can, and the key is in no option, result, diff or log.
+  - An envelope is HPKE (RFC 9180) with MLKEM768-X25519, HKDF-SHA256 and ChaCha20-Poly1305. It is bound to the names and
+    the WireGuard public keys of both routers, the number of the tunnel and the generation of the key, and only the
+    holder of the initiator's WireGuard private key can make it. It opens for nothing else.
+  - Run it twice in a play, for all routers, with I(state=sealed) and then with I(state=opened).
+  - Both ends report a C(psk_id) for each key, by which they can be compared.
+  - The initiator seals the key that it has on every run, so a responder that lost it gets it again. It makes a new one
+    when there is none, when the file is not readable as a key or is not the one that was recorded, when one of the two
+    routers has a new public key, or when I(rotate) asks for it.
+  - A generation is the second (Unix time) in which the key was made, or one more than that of the key before, whichever
+    is higher. The responder refuses an envelope of a lower generation than it holds, unless one of the public keys is
+    new.
+  - The tunnels of routers that are not in I(peers) are left alone, whatever state they are in.
+  - A tunnel with number 20 has the files C(20.psk), as C(wg genpsk) writes it, and C(20.json) in I(directory), both
+    with mode C(0600). Nothing in the second one is secret. A wrong mode or owner is mended.
+options:
+  state:
+    description:
+      - C(sealed) works for the tunnels of which this router is the initiator, C(opened) for those of which it is the
+        responder.
+    type: str
+    choices: [sealed, opened]
+    required: true
+  name:
+    description: Name of this router, as the other routers know it.
+    type: str
+    required: true
+  tunnels:
+    description: All tunnels of this router, as C(plan.preshared_keys) of M(wgmesh.router.mesh_plan) has them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      number:
+        description: Number of the tunnel, the same on both ends and different for each tunnel.
+        type: int
+        required: true
+      peer:
+        description: Name of the router at the other end.
+        type: str
+        required: true
+      role:
+        description: What this router is in the tunnel. It is the other thing at the other end.
+        type: str
+        choices: [initiator, responder]
+        required: true
+  peers:
+    description: The routers of this run, each as C(public) of M(wgmesh.router.wg_keypair).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the router.
+        type: str
+        required: true
+      public_key:
+        description: Its WireGuard public key. While it has none the tunnel is reported as pending.
+        type: str
+      sealing_key:
+        description: The public half of its sealing key.
+        type: str
+  envelopes:
+    description:
+      - With I(state=opened), what the initiators returned as C(envelopes). Those for other routers are ignored.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      tunnel:
+        description: Number of the tunnel.
+        type: int
+        required: true
+      from:
+        description: Name of the initiator.
+        type: str
+        required: true
+      to:
+        description: Name of the responder.
+        type: str
+        required: true
+      generation:
+        description: Generation of the key.
+        type: int
+        required: true
+      sealed:
+        description: The envelope itself.
+        type: str
+        required: true
+  directory:
+    description:
+      - The store of this router's pre-shared keys. It is made with mode C(0700) when it is missing.
+      - It is refused when group or others may write in it, or when a file in it is a symbolic link.
+    type: path
+    default: /etc/wireguard/wgmesh-psk
+  private_key_file:
+    description: The WireGuard private key of this router.
+    type: path
+    default: /etc/wireguard/wgmesh.key
+  sealing_key_file:
+    description: The private half of the sealing key of this router.
+    type: path
+    default: /etc/wireguard/wgmesh.seal
+  rotate:
+    description:
+      - With I(state=sealed), the tunnels that get a new key although the one they have fits.
+      - C(true) for all, or a list of tunnel numbers and names of peers. What is not among the tunnels of this router is
+        ignored, so the same list can go to all routers.
+      - Tunnels go on during a rotation as long as both ends get the new key within about a minute.
+    type: list
+    elements: str
+    default: []
+  purge:
+    description:
+      - Removes the keys of tunnels that are not in I(tunnels).
+      - Only keys with a record of this module are removed.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    details:
+      - A key that is yet to be made has no envelope, and is missing in C(psks). The responder reports it as pending.
+  diff_mode:
+    support: full
+    description: Will return details on what has changed, or would change, with I(--diff).
+    details:
+      - Shows generations and ids of keys, and for which tunnels there will be new ones.
+  idempotent:
+    support: partial
+    description: When run twice in a row outside check mode, the second run reports no change.
+    details:
+      - Envelopes are different on every run, which is no change. Not with I(rotate).
+  safe_file_operations:
+    support: full
+    description: Writes files so that a crash leaves the old file or the new one.
+    details:
+      - The record is written before the key, so that no generation is used twice whenever the run ends. The tunnel
+        keeps its old key until the next run.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.wg_keypair
+  - module: wgmesh.router.wg_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Make and seal the pre-shared keys that this router initiates
+  wgmesh.router.wg_psk:
+    state: sealed
+    name: "{{ inventory_hostname }}"
+    tunnels: "{{ mesh.plan.preshared_keys }}"
+    peers: "{{ ansible_play_hosts | map('extract', hostvars, 'keypair') | map(attribute='public') | list }}"
+  register: sealed
+
+- name: Open those that were sealed for this router
+  wgmesh.router.wg_psk:
+    state: opened
+    name: "{{ inventory_hostname }}"
+    tunnels: "{{ mesh.plan.preshared_keys }}"
+    peers: "{{ ansible_play_hosts | map('extract', hostvars, 'keypair') | map(attribute='public') | list }}"
+    envelopes: "{{ ansible_play_hosts | map('extract', hostvars, 'sealed') | map(attribute='envelopes') | flatten }}"
+
+- name: Give tunnel 20, and all tunnels to azure-1, a new key
+  wgmesh.router.wg_psk:
+    state: sealed
+    name: "{{ inventory_hostname }}"
+    tunnels: "{{ mesh.plan.preshared_keys }}"
+    peers: "{{ ansible_play_hosts | map('extract', hostvars, 'keypair') | map(attribute='public') | list }}"
+    rotate: [20, azure-1]
+"""
+
+RETURN = r"""
+envelopes:
+  description: One envelope for each tunnel that this router initiates and whose peer is in the run. Nothing in it is secret.
+  returned: with I(state=sealed)
+  type: list
+  elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    from:
+      description: Name of this router.
+      type: str
+    to:
+      description: Name of the router that can open it.
+      type: str
+    generation:
+      description: Generation of the key.
+      type: int
+    sealed:
+      description: The envelope itself, 1560 characters.
+      type: str
+  sample: [{tunnel: 20, from: office-2, to: gcp-1, generation: 1763890000, sealed: 3q2+7wABAgME...}]
+psks:
+  description: The keys that this router holds, of the tunnels that I(state) is about.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    peer:
+      description: Name of the router at the other end.
+      type: str
+    psk_id:
+      description: 8 hexadecimal digits of an HMAC of the key. They are the same on both ends when the keys are.
+      type: str
+    generation:
+      description: Generation of the key.
+      type: int
+  sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000}]
+pending:
+  description: Tunnels whose key has to wait, although the peer is in the run. What they have is left alone.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    peer:
+      description: Name of the router at the other end.
+      type: str
+    reason:
+      description: What is missing.
+      type: str
+  sample: [{tunnel: 20, peer: office-2, reason: no envelope came from office-2}]
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+  sample: [made a key for tunnel 20 to gcp-1 (there is none)]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "wg_psk is a Go binary, run through the action plugin of the collection: call it'
+        ' as wgmesh.router.wg_psk, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)
