@@ -26,12 +26,12 @@ func TestEnvelopesThatAreRefused(t *testing.T) {
 		change func(e *psk.Envelope)
 		want   string
 	}{
-		{"tampered", func(e *psk.Envelope) { e.Sealed = "AAAA" + e.Sealed[4:] }, "tunnel 20: envelope from office-2, generation 1700000000: the envelope does not open"},
+		{"tampered", func(e *psk.Envelope) { e.Sealed = "AAAA" + e.Sealed[4:] }, "tunnel 20: envelope from office-2, generation 1700000000000: the envelope does not open"},
 		{"cut", func(e *psk.Envelope) { e.Sealed = e.Sealed[:100] }, "is not base64 of 1168 bytes"},
 		{"no base64", func(e *psk.Envelope) { e.Sealed = "?" }, "is not base64 of 1168 bytes"},
 		{"another generation", func(e *psk.Envelope) { e.Generation++ }, "does not open"},
 		{"generation 0", func(e *psk.Envelope) { e.Generation = 0 }, "envelopes[0].generation: expected 1 to"},
-		{"another tunnel", func(e *psk.Envelope) { e.Tunnel, e.From = 21, "office-1" }, "tunnel 21: envelope from office-1, generation 1700000000: the envelope does not open"},
+		{"another tunnel", func(e *psk.Envelope) { e.Tunnel, e.From = 21, "office-1" }, "tunnel 21: envelope from office-1, generation 1700000000000: the envelope does not open"},
 		{"unknown tunnel", func(e *psk.Envelope) { e.Tunnel = 99 }, "envelopes[0]: from office-2 for tunnel 99, which is no tunnel of gcp-1"},
 		{"another sender", func(e *psk.Envelope) { e.From = "office-1" }, "for tunnel 20, which is no tunnel"},
 		{"tunnel we initiate", func(e *psk.Envelope) { e.Tunnel, e.From = 22, "last" }, "which is no tunnel"},
@@ -70,7 +70,7 @@ func TestReplayIsRefused(t *testing.T) {
 	converge(t, a, b)
 
 	_, err := b.plan(false, old.Envelopes, a, b)
-	require.ErrorContains(t, err, "expected 1700000001 or higher: an old envelope was sent again")
+	require.ErrorContains(t, err, "expected 1700000000001 or higher: an old envelope was sent again")
 	require.ErrorContains(t, err, "remove "+b.record(20)+" here")
 
 	// Not by losing the key either: the record alone holds the generation.

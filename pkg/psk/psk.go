@@ -9,9 +9,9 @@
 // makes or stores a key again, and no generation is ever used twice. The old
 // key stays in place until then, so the tunnel goes on.
 //
-// A generation is the second (Unix time) in which the key was made, or one more
-// than the recorded generation where that is higher. So it grows also when an
-// initiator has lost its store, without asking the responder.
+// A generation is the millisecond (Unix time) in which the key was made, or one
+// more than the recorded generation where that is higher. So it grows also when
+// an initiator has lost its store, without asking the responder.
 //
 // Observe reads, DiffSealed and DiffOpened decide, Apply writes. The one caller
 // is the module wg_psk.

@@ -14,7 +14,7 @@ import (
 func TestFirstKey(t *testing.T) {
 	a, b := pair(t)
 	sealed, opened, held := converge(t, a, b)
-	assert.Equal(t, int64(1_700_000_000), held.Generation, "the second in which it was made")
+	assert.Equal(t, int64(1_700_000_000_000), held.Generation, "the millisecond in which it was made")
 	assert.Equal(t, "there is none", sealed.Steps[0].Why)
 	assert.Equal(t, "there was none", opened.Steps[0].Why)
 	for _, path := range []string{a.key(20), a.record(20), b.key(20), b.record(20)} {

@@ -98,7 +98,7 @@ func whyNew(want Want, t Tunnel, e entry, own, far seal.WGPublic) string {
 // next returns a generation above every one that was used before. Only a record
 // made by hand can be at the very end; counting begins anew then.
 func next(want Want, e entry) int64 {
-	g := max(want.Now.Unix(), 1)
+	g := max(want.Now.UnixMilli(), 1)
 	if e.recorded && e.record.Generation+1 < maxGeneration {
 		g = max(g, e.record.Generation+1)
 	}

@@ -21,9 +21,9 @@ description:
   - The initiator seals the key that it has on every run, so a responder that lost it gets it again. It makes a new one
     when there is none, when the file is not readable as a key or is not the one that was recorded, when one of the two
     routers has a new public key, or when I(rotate) asks for it.
-  - A generation is the second (Unix time) in which the key was made, or one more than that of the key before, whichever
-    is higher. The responder refuses an envelope of a lower generation than it holds, unless one of the public keys is
-    new.
+  - A generation is the millisecond (Unix time) in which the key was made, or one more than that of the key before,
+    whichever is higher. The responder refuses an envelope of a lower generation than it holds, unless one of the public
+    keys is new.
   - The tunnels of routers that are not in I(peers) are left alone, whatever state they are in.
   - A tunnel with number 20 has the files C(20.psk), as C(wg genpsk) writes it, and C(20.json) in I(directory), both
     with mode C(0600). Nothing in the second one is secret. A wrong mode or owner is mended.
@@ -207,7 +207,7 @@ envelopes:
     sealed:
       description: The envelope itself, 1560 characters.
       type: str
-  sample: [{tunnel: 20, from: office-2, to: gcp-1, generation: 1763890000, sealed: 3q2+7wABAgME...}]
+  sample: [{tunnel: 20, from: office-2, to: gcp-1, generation: 1763890000123, sealed: 3q2+7wABAgME...}]
 psks:
   description: The keys that this router holds, of the tunnels that I(state) is about.
   returned: success
@@ -226,7 +226,7 @@ psks:
     generation:
       description: Generation of the key.
       type: int
-  sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000}]
+  sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123}]
 pending:
   description: Tunnels whose key has to wait, although the peer is in the run. What they have is left alone.
   returned: success
