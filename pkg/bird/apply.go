@@ -1,0 +1,238 @@
+package bird
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/birdc"
+)
+
+// startWait is how long a started BIRD may take until it runs its file.
+const startWait = 15 * time.Second
+
+// Apply takes the steps in order and returns what was done, also when one
+// fails. A run that is cut off at any point leaves a state from which Diff
+// finds the way on.
+func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
+	for _, s := range d {
+		words, err := h.step(ctx, s)
+		if err != nil {
+			return done, err
+		}
+		done = append(done, words)
+	}
+	return done, nil
+}
+
+func (h Host) step(ctx context.Context, s Step) (string, error) {
+	switch s.Do {
+	case ActUnit:
+		return h.writeUnit(ctx, s.Text)
+	case ActClean:
+		return "removed what an unfinished change left", h.clean(s.Names)
+	case ActOriginal:
+		err := atomicfile.Create(h.original(), s.Text, 0o640)
+		if errors.Is(err, os.ErrExist) {
+			err = nil
+		}
+		return "kept the former file as " + h.original(), err
+	case ActTry:
+		return h.try(ctx, s)
+	case ActInstall:
+		return h.install(ctx, s.Text)
+	case ActStart:
+		return h.start(ctx, s.Stamp)
+	case ActFinish:
+		return "wrote " + h.Path, h.finish(s.Names[0])
+	}
+	return h.daemonStep(ctx, s)
+}
+
+// daemonStep takes the steps that only speak to the daemon, over a connection
+// of their own.
+func (h Host) daemonStep(ctx context.Context, s Step) (string, error) {
+	c, err := birdc.Dial(ctx, h.Socket)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	switch s.Do {
+	case ActConfirm:
+		// The code alone tells a confirmation from "Nothing to do".
+		reply, err := c.Command(ctx, "configure confirm")
+		if err == nil && reply.Code() == codeNothing {
+			err = fmt.Errorf("%w in this very moment; apply again", ErrTakenBack)
+		} else if err == nil && reply.Code() != codeConfirmed {
+			err = fmt.Errorf("bird: expected 0018 for the confirmation, got %04d %s", reply.Code(), reply.Text())
+		}
+		if err != nil {
+			return "", err
+		}
+		return "confirmed the configuration", nil
+	case ActUndo:
+		return "took the change back", configure(ctx, c, "configure undo", codeDone, codeInProgress, codeQueued)
+	case ActLoad:
+		return "loaded " + h.Path, configure(ctx, c, `configure "`+h.Path+`"`, codeDone, codeInProgress, codeQueued)
+	case ActEnable:
+		for _, name := range s.Names {
+			if err := checkName(protocolName, name, "the name of a protocol"); err != nil {
+				return "", err
+			}
+			if _, err := c.Command(ctx, "enable "+name); err != nil {
+				return "", err
+			}
+		}
+		return "enabled " + strings.Join(s.Names, ", "), nil
+	}
+	return "", fmt.Errorf("step %q is not known", s.Do)
+}
+
+// try lets the running BIRD use the text for s.Timeout seconds. bird.conf
+// stays as it is until the confirmation.
+func (h Host) try(ctx context.Context, s Step) (words string, err error) {
+	if err := Check(ctx, s.Text); err != nil {
+		return "", err
+	}
+	c, err := birdc.Dial(ctx, h.Socket)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	candidate := h.Path + ".cand-" + strings.ToLower(rand.Text()[:8])
+	if err := h.create(candidate, s.Text); err != nil {
+		return "", err
+	}
+	reply, err := c.Command(ctx, `configure check "`+candidate+`"`)
+	if err == nil && reply.Code() != codeCheckOK {
+		err = fmt.Errorf("bird: expected 0020 for the check, got %04d %s", reply.Code(), oneLine([]byte(reply.Text())))
+	}
+	if err != nil {
+		return "", errors.Join(err, atomicfile.Remove(candidate))
+	}
+	command := `configure "` + candidate + `"`
+	if s.Timeout > 0 {
+		command += fmt.Sprintf(" timeout %d", s.Timeout)
+		until := time.Now().Add(time.Duration(s.Timeout) * time.Second)
+		if err := writeMarker(h.marker(), Marker{Candidate: candidate, Stamp: s.Stamp, Until: until}); err != nil {
+			return "", errors.Join(err, atomicfile.Remove(candidate))
+		}
+	}
+	err = configure(ctx, c, command, codeDone, codeInProgress, codeQueued)
+	if refused := new(birdc.Error); errors.As(err, &refused) {
+		return "", errors.Join(err, h.clean([]string{candidate}))
+	}
+	if err != nil {
+		return "", err // whatever BIRD did, its undo will come
+	}
+	if err := tried(ctx, c, s); err != nil {
+		return "", err
+	}
+	if s.Timeout == 0 {
+		return "configured BIRD and wrote " + h.Path, h.finish(candidate)
+	}
+	return fmt.Sprintf("configured BIRD, which takes it back in %d s unless it is confirmed", s.Timeout), nil
+}
+
+// tried makes sure that BIRD runs the text of this run, and not one that
+// someone else brought in between, and that the undo is really scheduled.
+func tried(ctx context.Context, c *birdc.Client, s Step) error {
+	runs, err := running(ctx, c)
+	if err != nil {
+		return err
+	}
+	if runs != s.Stamp {
+		return errors.New("bird runs another configuration than the one just given; is something else configuring it?")
+	}
+	status, err := waitIdle(ctx, c)
+	if err == nil && s.Timeout > 0 && !status.Has(codeUndoIn) {
+		err = errors.New("bird has no undo scheduled; did something reload or confirm it just now?")
+	}
+	return err
+}
+
+// install writes bird.conf for a BIRD that runs this text already or not at all.
+func (h Host) install(ctx context.Context, text []byte) (string, error) {
+	if err := Check(ctx, text); err != nil {
+		return "", err
+	}
+	if _, err := os.Lstat(h.Path); err != nil {
+		return "wrote " + h.Path, h.create(h.Path, text)
+	}
+	return "wrote " + h.Path, atomicfile.Write(h.Path, text, 0o640)
+}
+
+// create makes a file that the group of its folder, which is BIRD's, can read.
+func (h Host) create(path string, text []byte) error {
+	if err := atomicfile.Create(path, text, 0o640); err != nil {
+		return err
+	}
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return os.Chown(path, -1, int(info.Sys().(*syscall.Stat_t).Gid))
+}
+
+// finish makes the confirmed candidate the file that BIRD boots with.
+func (h Host) finish(candidate string) error {
+	if err := os.Rename(candidate, h.Path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(h.Path))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return err
+	}
+	return atomicfile.Remove(h.marker())
+}
+
+func (h Host) clean(candidates []string) error {
+	var errs []error
+	for _, c := range candidates {
+		errs = append(errs, atomicfile.Remove(c))
+	}
+	return errors.Join(append(errs, atomicfile.Remove(h.marker()))...)
+}
+
+func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
+	if !h.Systemd {
+		return "", fmt.Errorf("BIRD does not run, and without systemd this module cannot start it: start bird -c %s -s %s, or set service to an empty string to have only the file written", h.Path, h.Socket)
+	}
+	if err := h.command(ctx, "systemctl", "start", h.Service); err != nil {
+		return "", err
+	}
+	for end := time.Now().Add(startWait); ; {
+		d, err := ObserveDaemon(ctx, h.Socket)
+		if err == nil && d.Running && d.Runs == stamp {
+			return "started " + h.Service, nil
+		}
+		if time.Now().After(end) {
+			return "", errors.Join(err, fmt.Errorf("%s was started but does not run %s after %s; look at systemctl status %s", h.Service, h.Path, startWait, h.Service))
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func (h Host) writeUnit(ctx context.Context, text []byte) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(h.dropIn()), 0o755); err != nil {
+		return "", err
+	}
+	if err := atomicfile.Write(h.dropIn(), text, 0o644); err != nil {
+		return "", err
+	}
+	return "wrote " + h.dropIn(), h.command(ctx, "systemctl", "daemon-reload")
+}

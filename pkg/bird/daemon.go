@@ -1,0 +1,133 @@
+package bird
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wgmesh/router/pkg/birdc"
+)
+
+// Reply codes of BIRD, from doc/reply_codes of its source.
+const (
+	codeDone        = 3
+	codeInProgress  = 4
+	codeQueued      = 5
+	codeConfirmed   = 18
+	codeNothing     = 19
+	codeCheckOK     = 20
+	codeUndoIn      = 22
+	codeEval        = 23
+	codeProtocol    = 1002
+	settle          = 30 * time.Second // for a reconfiguration to come through
+	pollInterval    = 50 * time.Millisecond
+	protocolColumns = 4
+)
+
+// A Daemon is what a running BIRD says about itself.
+type Daemon struct {
+	Running bool
+	Runs    Stamp    // of the text it runs; empty when that is not ours
+	Pending bool     // an undo is scheduled
+	Left    string   // how long until the undo, in BIRD's words
+	Down    []string // protocols that someone disabled, sorted by BIRD
+	Up      []string // BGP sessions that are established
+}
+
+// ObserveDaemon asks the daemon on the control socket. A BIRD that does not
+// run is no error. One in the middle of a reconfiguration is waited for.
+func ObserveDaemon(ctx context.Context, socket string) (Daemon, error) {
+	c, err := birdc.Dial(ctx, socket)
+	if errors.Is(err, birdc.ErrNotRunning) {
+		return Daemon{}, nil
+	}
+	if err != nil {
+		return Daemon{}, err
+	}
+	defer func() { _ = c.Close() }()
+	d := Daemon{Running: true}
+	status, err := waitIdle(ctx, c)
+	if err != nil {
+		return d, err
+	}
+	for _, l := range status.Lines {
+		if l.Code == codeUndoIn {
+			d.Pending, d.Left = true, strings.TrimPrefix(l.Text, "Configuration unconfirmed, undo in ")
+		}
+	}
+	if d.Runs, err = running(ctx, c); err != nil {
+		return d, err
+	}
+	table, err := c.Command(ctx, "show protocols")
+	if err != nil {
+		return d, err
+	}
+	for _, l := range table.Lines {
+		// Name Proto Table State Since Info...
+		column := strings.Fields(l.Text)
+		if l.Code != codeProtocol || len(column) < protocolColumns {
+			continue
+		}
+		switch {
+		case column[3] == "down":
+			d.Down = append(d.Down, column[0])
+		case column[1] == "BGP" && column[len(column)-1] == "Established":
+			d.Up = append(d.Up, column[0])
+		}
+	}
+	return d, nil
+}
+
+// running asks for the stamp of the text that the daemon runs.
+func running(ctx context.Context, c *birdc.Client) (Stamp, error) {
+	reply, err := c.Command(ctx, "eval "+stampName)
+	var refused *birdc.Error
+	switch {
+	case errors.As(err, &refused): // no such constant: not our text
+		return "", nil
+	case err != nil:
+		return "", err
+	case reply.Code() != codeEval:
+		return "", fmt.Errorf("bird: expected 0023 for eval, got %04d %q", reply.Code(), reply.Text())
+	}
+	return Stamp(strings.TrimSpace(reply.Text())), nil
+}
+
+// waitIdle waits until no reconfiguration is in progress or queued.
+func waitIdle(ctx context.Context, c *birdc.Client) (birdc.Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for {
+		status, err := c.Command(ctx, "configure status")
+		if err != nil {
+			return status, err
+		}
+		if status.Has(codeDone) && !status.Has(codeInProgress, codeQueued) {
+			return status, nil
+		}
+		if !status.Has(codeInProgress, codeQueued) {
+			return status, fmt.Errorf("bird does not take a configuration now: %s", status.Text())
+		}
+		select {
+		case <-ctx.Done():
+			return status, fmt.Errorf("bird has been reconfiguring for %s; look at birdc show protocols: %w", settle, ctx.Err())
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// configure sends one command of the "configure" family and waits until its
+// effect is there. want is the reply code that means success.
+func configure(ctx context.Context, c *birdc.Client, command string, want ...int) error {
+	reply, err := c.Command(ctx, command)
+	if err != nil {
+		return err
+	}
+	if !reply.Has(want...) {
+		return fmt.Errorf("bird %q: expected %04d, got %04d %s", command, want[0], reply.Code(), oneLine([]byte(reply.Text())))
+	}
+	_, err = waitIdle(ctx, c)
+	return err
+}

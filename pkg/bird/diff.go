@@ -1,0 +1,186 @@
+package bird
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// What a run is asked to reach.
+const (
+	Applied   = "applied"   // BIRD runs the text; a change waits for confirmation
+	Confirmed = "confirmed" // the change that waits is kept, also on disk
+	Undone    = "undone"    // the change that waits is taken back
+)
+
+// ErrPending reports that another change waits for its confirmation. BIRD
+// keeps one undo only: a second change would make the first unconfirmed one
+// the state to go back to.
+var ErrPending = errors.New("another change of the BIRD configuration waits for its confirmation")
+
+// ErrTakenBack reports a confirmation that came too late.
+var ErrTakenBack = errors.New("the change of the BIRD configuration has been taken back")
+
+// A Want is the state to reach.
+type Want struct {
+	State   string
+	Text    []byte // the rendered configuration; only Applied needs it
+	Timeout int    // seconds until BIRD takes an unconfirmed change back; 0 keeps it at once
+	Unit    string // the systemd drop-in; empty: none is managed
+	Start   bool   // a BIRD that does not run is to be started
+}
+
+// An Action is one kind of step.
+type Action string
+
+// The steps that a Delta is made of.
+const (
+	ActUnit     Action = "unit"     // write the systemd drop-in
+	ActClean    Action = "clean"    // remove what an unfinished run left
+	ActOriginal Action = "original" // keep a copy of the distribution's file
+	ActTry      Action = "try"      // let the running BIRD try the text out
+	ActInstall  Action = "install"  // write bird.conf
+	ActStart    Action = "start"    // start the service
+	ActEnable   Action = "enable"   // enable protocols that someone disabled
+	ActConfirm  Action = "confirm"  // tell BIRD to keep what it tries
+	ActFinish   Action = "finish"   // make the candidate bird.conf
+	ActUndo     Action = "undo"     // tell BIRD to go back
+	ActLoad     Action = "load"     // let BIRD read bird.conf again
+)
+
+// A Step is one action with what it needs.
+type Step struct {
+	Do      Action
+	Text    []byte   // ActTry, ActInstall, ActOriginal, ActUnit
+	Timeout int      // ActTry
+	Names   []string // ActClean: files; ActEnable: protocols; ActFinish: the candidate
+	Stamp   Stamp    // the text that BIRD runs afterwards: ActStart, ActTry
+}
+
+// A Delta is what takes a host to the wanted state, in order.
+type Delta []Step
+
+// Pending tells whether the delta leaves a change that waits.
+func (d Delta) Pending() bool {
+	return slices.ContainsFunc(d, func(s Step) bool { return s.Do == ActTry && s.Timeout > 0 })
+}
+
+// Diff plans the way from have to want. It does no I/O.
+func Diff(want Want, have State) (Delta, error) {
+	switch want.State {
+	case Confirmed:
+		return diffConfirmed(have)
+	case Undone:
+		return diffUndone(have)
+	}
+	return diffApplied(want, have)
+}
+
+func diffApplied(want Want, have State) (Delta, error) {
+	stamp, same := StampOf(want.Text), bytes.Equal(want.Text, have.Text)
+	if have.Daemon.Pending && (!have.tries() || !bytes.Equal(have.Trial, want.Text)) {
+		return nil, fmt.Errorf("%w: confirm it with state=confirmed, take it back with state=undone, or wait %s until BIRD does", ErrPending, have.Daemon.Left)
+	}
+	var d Delta
+	if want.Unit != "" && want.Unit != have.Unit {
+		d = append(d, Step{Do: ActUnit, Text: []byte(want.Unit)})
+	}
+	if have.Daemon.Pending {
+		return d, nil // the very same change is being tried
+	}
+	if clean := have.leftovers(); clean != nil {
+		d = append(d, *clean)
+	}
+	if !have.Daemon.Running {
+		if !same {
+			d = append(d, have.keepOriginal()...)
+			d = append(d, Step{Do: ActInstall, Text: want.Text})
+		}
+		if want.Start {
+			d = append(d, Step{Do: ActStart, Stamp: stamp})
+		}
+		return d, nil
+	}
+	// A file that carries this text's stamp and is not this text was changed
+	// by hand, and the daemon may have read it.
+	edited := !same && StampOf(have.Text) == stamp
+	switch {
+	case have.Daemon.Runs != stamp || edited:
+		if want.Timeout == 0 {
+			d = append(d, have.keepOriginal()...)
+		}
+		d = append(d, Step{Do: ActTry, Text: want.Text, Timeout: want.Timeout, Stamp: stamp})
+	case !same:
+		d = append(d, have.keepOriginal()...)
+		d = append(d, Step{Do: ActInstall, Text: want.Text})
+		fallthrough
+	default:
+		if len(have.Daemon.Down) > 0 {
+			d = append(d, Step{Do: ActEnable, Names: have.Daemon.Down})
+		}
+	}
+	return d, nil
+}
+
+func diffConfirmed(have State) (Delta, error) {
+	finish := func(d Delta) Delta {
+		d = append(d, have.keepOriginal()...)
+		return append(d, Step{Do: ActFinish, Names: []string{have.Marker.Candidate}})
+	}
+	switch {
+	case have.Daemon.Pending && !have.tries():
+		return nil, fmt.Errorf("%w, and it is not this module's: BIRD takes it back in %s; settle it with birdc", ErrPending, have.Daemon.Left)
+	case have.Daemon.Pending && have.Trial == nil:
+		return nil, fmt.Errorf("candidate %s is gone, so the change cannot be kept: use state=undone and apply again", have.Marker.Candidate)
+	case have.Daemon.Pending:
+		return finish(Delta{{Do: ActConfirm}}), nil
+	case have.Marker == nil:
+		return nil, nil // nothing waits
+	case !have.Daemon.Running:
+		return nil, errors.New("BIRD does not run, so there is nothing to confirm: look at its log, and apply again")
+	case have.tries() && StampOf(have.Text) == have.Marker.Stamp:
+		return Delta{*have.leftovers()}, nil // an earlier run was cut off at the very end
+	case have.tries() && have.Trial != nil:
+		return finish(nil), nil // an earlier run was cut off after the confirmation
+	}
+	return nil, fmt.Errorf("%w: BIRD runs another text than the one that was tried, either because its time ran out at %s or because BIRD was restarted or reloaded; look for \"Config timeout expired\" in BIRD's log and at what mesh_status found, then apply again",
+		ErrTakenBack, have.Marker.Until.Format(time.TimeOnly))
+}
+
+func diffUndone(have State) (Delta, error) {
+	var d Delta
+	switch {
+	case have.Daemon.Pending && !have.tries():
+		return nil, fmt.Errorf("%w, and it is not this module's: settle it with birdc", ErrPending)
+	case have.Daemon.Pending:
+		d = append(d, Step{Do: ActUndo})
+	case have.Daemon.Running && have.tries() && StampOf(have.Text) != have.Marker.Stamp:
+		d = append(d, Step{Do: ActLoad}) // confirmed to BIRD, but never on disk
+	}
+	if clean := have.leftovers(); clean != nil {
+		d = append(d, *clean)
+	}
+	return d, nil
+}
+
+// tries tells whether BIRD runs the text that the marker speaks of.
+func (s State) tries() bool {
+	return s.Marker != nil && s.Marker.Stamp != "" && s.Daemon.Runs == s.Marker.Stamp
+}
+
+func (s State) leftovers() *Step {
+	if s.Marker == nil && len(s.Candidates) == 0 {
+		return nil
+	}
+	return &Step{Do: ActClean, Names: s.Candidates}
+}
+
+// keepOriginal keeps a file that is not ours, the first time it is replaced.
+func (s State) keepOriginal() Delta {
+	if s.Text == nil || s.Original || StampOf(s.Text) != "" {
+		return nil
+	}
+	return Delta{{Do: ActOriginal, Text: s.Text}}
+}

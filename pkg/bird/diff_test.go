@@ -1,0 +1,145 @@
+package bird_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// conf is a text with a stamp of its own, as Render writes one.
+func conf(stamp int) []byte {
+	return fmt.Appendf(nil, "define wgmesh_config = \"%016d\";\n", stamp)
+}
+
+func stamp(n int) bird.Stamp { return bird.StampOf(conf(n)) }
+
+func actions(d bird.Delta) []bird.Action {
+	var out []bird.Action
+	for _, s := range d {
+		out = append(out, s.Do)
+	}
+	return out
+}
+
+func TestDiffApplied(t *testing.T) {
+	const cand = "/etc/bird/bird.conf.cand-x"
+	runs := func(n int) bird.Daemon { return bird.Daemon{Running: true, Runs: stamp(n)} }
+	trying := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17.2 s"}
+	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2)}
+	edited := append(conf(2), "# by hand\n"...)
+	tests := map[string]struct {
+		have    bird.State
+		timeout int
+		want    []bird.Action
+		pending bool
+		err     error
+	}{
+		"nothing to do":          {have: bird.State{Text: conf(2), Daemon: runs(2)}},
+		"a change":               {have: bird.State{Text: conf(1), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
+		"kept at once":           {have: bird.State{Text: conf(1), Daemon: runs(1)}, want: []bird.Action{bird.ActTry}},
+		"the first run at once":  {have: bird.State{Text: []byte("log syslog all;"), Daemon: runs(0)}, want: []bird.Action{bird.ActOriginal, bird.ActTry}},
+		"the first run, no BIRD": {have: bird.State{Text: []byte("log syslog all;")}, want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart}},
+		"original kept already":  {have: bird.State{Text: []byte("log"), Original: true}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
+		"no file, no BIRD":       {have: bird.State{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
+		"stopped":                {have: bird.State{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
+		"file right, daemon never reloaded": {
+			have: bird.State{Text: conf(2), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
+		"cut off between confirmation and rename": {
+			have: bird.State{Text: conf(1), Daemon: runs(2), Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
+			want: []bird.Action{bird.ActClean, bird.ActInstall}},
+		"edited by hand, perhaps loaded": {
+			have: bird.State{Text: edited, Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
+		"edited to something else, not loaded": {
+			have: bird.State{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall}},
+		"undone meanwhile": {
+			have:    bird.State{Text: conf(1), Daemon: runs(1), Marker: marker, Candidates: []string{cand}},
+			timeout: 60, want: []bird.Action{bird.ActClean, bird.ActTry}, pending: true},
+		"stale candidate": {have: bird.State{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}}, want: []bird.Action{bird.ActClean}},
+		"the same change waits": {
+			have: bird.State{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)}},
+		"another change waits": {
+			have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
+				Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3)}, err: bird.ErrPending},
+		"someone's own change waits": {have: bird.State{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
+		"disabled by hand": {
+			have: bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}},
+			want: []bird.Action{bird.ActEnable}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			want := bird.Want{State: bird.Applied, Text: conf(2), Timeout: tt.timeout, Start: true}
+			d, err := bird.Diff(want, tt.have)
+			require.ErrorIs(t, err, tt.err)
+			assert.Equal(t, tt.want, actions(d))
+			assert.Equal(t, tt.pending, d.Pending())
+			before, after := bird.Views(tt.have, d)
+			assert.Equal(t, len(d) == 0, before == after, "%s\n---\n%s", before, after)
+		})
+	}
+}
+
+func TestDiffUnit(t *testing.T) {
+	have := bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: "[Service]\n"}
+	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: bird.Unit}, have)
+	require.NoError(t, err)
+	assert.Equal(t, []bird.Action{bird.ActUnit}, actions(d))
+	have.Unit = bird.Unit
+	d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: bird.Unit}, have)
+	require.NoError(t, err)
+	assert.Empty(t, d)
+}
+
+func TestDiffConfirmedAndUndone(t *testing.T) {
+	const cand = "/etc/bird/bird.conf.cand-x"
+	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2), Until: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	left := func(s bird.State) bird.State {
+		s.Marker, s.Candidates, s.Trial = marker, []string{cand}, conf(2)
+		return s
+	}
+	pending := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17 s"}
+	tests := map[string]struct {
+		have               bird.State
+		confirmed, undone  []bird.Action
+		confirmErr, undErr string
+	}{
+		"nothing waits": {have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
+		"waits": {have: left(bird.State{Text: conf(1), Daemon: pending}),
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean}},
+		"waits, first run": {have: left(bird.State{Text: []byte("log"), Daemon: pending}),
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean}},
+		"not ours": {have: bird.State{Text: conf(1), Daemon: pending},
+			confirmErr: "it is not this module's", undErr: "it is not this module's"},
+		"candidate lost": {have: bird.State{Text: conf(1), Daemon: pending, Marker: marker},
+			confirmErr: "is gone", undone: []bird.Action{bird.ActUndo, bird.ActClean}},
+		"undo has fired": {have: left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
+			confirmErr: "has been taken back: BIRD runs another text than the one that was tried, either because its time ran out at 03:04:05",
+			undone:     []bird.Action{bird.ActClean}},
+		"died meanwhile": {have: left(bird.State{Text: conf(1)}),
+			confirmErr: "BIRD does not run", undone: []bird.Action{bird.ActClean}},
+		"cut off after the confirmation": {have: left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}}),
+			confirmed: []bird.Action{bird.ActFinish}, undone: []bird.Action{bird.ActLoad, bird.ActClean}},
+		"cut off after the rename": {have: bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
+			confirmed: []bird.Action{bird.ActClean}, undone: []bird.Action{bird.ActClean}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for state, want := range map[string]struct {
+				do  []bird.Action
+				err string
+			}{bird.Confirmed: {tt.confirmed, tt.confirmErr}, bird.Undone: {tt.undone, tt.undErr}} {
+				d, err := bird.Diff(bird.Want{State: state}, tt.have)
+				if want.err != "" {
+					assert.ErrorContains(t, err, want.err, state)
+					continue
+				}
+				require.NoError(t, err, state)
+				assert.Equal(t, want.do, actions(d), state)
+			}
+		})
+	}
+}

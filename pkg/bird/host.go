@@ -1,0 +1,108 @@
+package bird
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Host names the places where BIRD lives on a host.
+type Host struct {
+	Path    string // of bird.conf
+	Socket  string // control socket
+	Service string // systemd unit without ".service"; empty: not managed
+	Run     string // folder for the marker, emptied by a reboot
+	Units   string // folder of systemd's drop-ins, normally /etc/systemd/system
+	Systemd bool   // systemd runs here
+	// Command runs a program; nil is exec.
+	Command func(ctx context.Context, name string, args ...string) error
+}
+
+// A State is what is there: the file, the daemon, and what an earlier change
+// has left.
+type State struct {
+	Text       []byte // of bird.conf; nil when absent
+	Original   bool   // a copy of the distribution's file has been kept
+	Daemon     Daemon
+	Marker     *Marker // of a pending change; nil without
+	Candidates []string
+	Trial      []byte // text of the marker's candidate; nil when absent
+	Unit       string // the drop-in; empty when absent or not managed
+}
+
+func (h Host) marker() string   { return filepath.Join(h.Run, "bird.json") }
+func (h Host) original() string { return h.Path + ".orig" }
+func (h Host) dropIn() string {
+	return filepath.Join(h.Units, h.Service+".service.d", "50-wgmesh.conf")
+}
+
+// Observe reads all of it and writes nothing.
+func (h Host) Observe(ctx context.Context) (State, error) {
+	var s State
+	var err error
+	if info, err := os.Lstat(h.Path); err == nil && !info.Mode().IsRegular() {
+		return s, fmt.Errorf("%s: expected a regular file, found %s; name the file itself", h.Path, info.Mode().Type())
+	}
+	if s.Text, err = readIfThere(h.Path); err != nil {
+		return s, err
+	}
+	if _, err := os.Lstat(h.original()); err == nil {
+		s.Original = true
+	}
+	if s.Candidates, err = filepath.Glob(globQuote(h.Path) + ".cand-*"); err != nil {
+		return s, err
+	}
+	if s.Marker, err = readMarker(h.marker()); err != nil {
+		return s, err
+	}
+	if s.Marker != nil && slices.Contains(s.Candidates, s.Marker.Candidate) {
+		if s.Trial, err = readIfThere(s.Marker.Candidate); err != nil {
+			return s, err
+		}
+	}
+	if h.manages() {
+		unit, err := readIfThere(h.dropIn())
+		if err != nil {
+			return s, err
+		}
+		s.Unit = string(unit)
+	}
+	s.Daemon, err = ObserveDaemon(ctx, h.Socket)
+	return s, err
+}
+
+// manages tells whether there is a systemd unit to look after.
+func (h Host) manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
+
+func (h Host) command(ctx context.Context, name string, args ...string) error {
+	if h.Command != nil {
+		return h.Command(ctx, name, args...)
+	}
+	bin, err := program(name)
+	if err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, bin, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %s (%w)", name, strings.Join(args, " "), oneLine(out), err)
+	}
+	return nil
+}
+
+func readIfThere(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// globQuote takes the meaning from the characters that filepath.Glob knows.
+func globQuote(path string) string {
+	return strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(path)
+}

@@ -1,0 +1,74 @@
+package bird
+
+import (
+	"bufio"
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// Disrupts names the BGP sessions that go from one rendered text to another
+// with a restart, sorted. New and removed sessions are not among them, and
+// neither are those of which only filters and limits change: BIRD reloads
+// these without a restart. It reads only what Render writes; of any other
+// text it knows no session.
+func Disrupts(have, want []byte) []string {
+	before, after := parseSessions(have), parseSessions(want)
+	var out []string
+	for name, s := range after {
+		if old, there := before[name]; there && !slices.Equal(old, s) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// parseSessions lists, for each session, the statements whose change restarts
+// it: its own, its template's, and the router id.
+func parseSessions(text []byte) map[string][]string {
+	blocks := map[string][]string{} // "template other_site", "session azure_1"
+	from := map[string]string{}
+	var id, block string
+	for in := bufio.NewScanner(bytes.NewReader(text)); in.Scan(); {
+		line, _, _ := strings.Cut(in.Text(), "#")
+		if line = strings.TrimRight(line, " \t"); line == "" {
+			continue
+		}
+		word := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "router id "):
+			id = line
+		case strings.HasPrefix(line, "template bgp ") && len(word) > 2:
+			block = word[2]
+			blocks[block] = nil
+			if len(word) > 4 {
+				blocks[block] = slices.Clone(blocks[word[4]])
+			}
+		case strings.HasPrefix(line, "protocol bgp ") && len(word) > 4:
+			block = word[2]
+			from[block] = word[4]
+			blocks[block] = nil
+		case line == "}":
+			block = ""
+		case block != "" && !reloadable(strings.TrimSpace(line)):
+			blocks[block] = append(blocks[block], line)
+		}
+	}
+	out := map[string][]string{}
+	for name, template := range from {
+		out[name] = append(slices.Concat([]string{id}, blocks[template]), blocks[name]...)
+	}
+	return out
+}
+
+// reloadable statements are those that BIRD changes in a running session
+// (measured; reference of BIRD 2.0.12's channel_reconfigure).
+func reloadable(statement string) bool {
+	for _, prefix := range []string{"import where ", "export where ", "import none", "export none", "import limit ", "next hop self "} {
+		if strings.HasPrefix(statement, prefix) {
+			return true
+		}
+	}
+	return false
+}

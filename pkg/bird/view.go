@@ -1,0 +1,52 @@
+package bird
+
+// Views are what a diff shows: the text on disk before and after, and in the
+// last lines what that text cannot tell. They are equal when d is empty.
+func Views(have State, d Delta) (before, after string) {
+	before = string(have.Text) + "# daemon: " + have.daemon() + "\n"
+	if len(d) == 0 {
+		return before, before
+	}
+	text, daemon, unit := string(have.Text), have.daemon(), ""
+	for _, s := range d {
+		switch s.Do {
+		case ActUnit:
+			before += "# drop-in of the service:\n" + have.Unit
+			unit = "# drop-in of the service:\n" + string(s.Text)
+		case ActClean:
+			before += "# left by an unfinished change: candidate files\n"
+		case ActOriginal:
+			// The copy's content is what the diff takes away.
+		case ActTry:
+			text, daemon = string(s.Text), "runs this file"
+			if s.Timeout > 0 {
+				daemon = "tries this text; on disk once it is confirmed"
+			}
+		case ActFinish:
+			text, daemon = string(have.Trial), "runs this file"
+		case ActInstall:
+			text = string(s.Text)
+			if have.Daemon.Running {
+				daemon = "runs this file"
+			}
+		case ActStart, ActEnable, ActConfirm, ActUndo, ActLoad:
+			daemon = "runs this file"
+		}
+	}
+	return before, text + "# daemon: " + daemon + "\n" + unit
+}
+
+// daemon says in words what the daemon does, seen from the file on disk.
+func (s State) daemon() string {
+	switch {
+	case !s.Daemon.Running:
+		return "does not run"
+	case s.Daemon.Pending:
+		return "tries another text and waits for the confirmation"
+	case s.Daemon.Runs == "" || s.Daemon.Runs != StampOf(s.Text):
+		return "runs another text than this file"
+	case len(s.Daemon.Down) > 0:
+		return "runs this file, with protocols disabled by hand"
+	}
+	return "runs this file"
+}
