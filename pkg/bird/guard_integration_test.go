@@ -1,0 +1,389 @@
+//go:build integration
+
+package bird_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// A guarded is one BIRD under the protocol that this package follows.
+type guarded struct {
+	namespace
+	host bird.Host
+	cmd  *exec.Cmd
+}
+
+// newGuarded runs BIRD with text number 1 on disk.
+func newGuarded(t *testing.T) *guarded {
+	t.Helper()
+	g := &guarded{namespace: newNamespace(t, "guard")}
+	g.host = bird.Host{Path: g.conf(), Socket: g.socket(), Run: filepath.Join(g.dir, "run")}
+	require.NoError(t, os.WriteFile(g.conf(), number(t, 1), 0o640))
+	g.cmd = g.start(t)
+	return g
+}
+
+// number renders a configuration that differs from the others in one thing.
+func number(t *testing.T, n int) []byte {
+	t.Helper()
+	var c bird.Config
+	c.SetDefaults()
+	c.RouterID, c.AS, c.HoldTime = address("0.0.0.1"), 65001, 30+n
+	c.Neighbors = []bird.Neighbor{{Name: "p1", Interface: "wg1", Address: address("172.31.1.2"), LocalAddress: address("172.31.1.1"), AS: 65002}}
+	require.NoError(t, c.Validate())
+	text, err := bird.Render(c, bird.Sources{})
+	require.NoError(t, err)
+	return text
+}
+
+// apply does what one run of the module does.
+func (g *guarded) apply(t *testing.T, want bird.Want) ([]string, error) {
+	t.Helper()
+	have, err := g.host.Observe(t.Context())
+	require.NoError(t, err)
+	d, err := bird.Diff(want, have)
+	if err != nil {
+		return nil, err
+	}
+	return g.host.Apply(t.Context(), d)
+}
+
+func (g *guarded) try(t *testing.T, text []byte, timeout int) {
+	t.Helper()
+	done, err := g.apply(t, bird.Want{State: bird.Applied, Text: text, Timeout: timeout})
+	require.NoError(t, err)
+	require.NotEmpty(t, done)
+}
+
+func (g *guarded) state(t *testing.T, state string) ([]string, error) {
+	t.Helper()
+	return g.apply(t, bird.Want{State: state})
+}
+
+// runs and disk name the texts that BIRD runs and would boot with.
+func (g *guarded) runs(t *testing.T) bird.Stamp {
+	t.Helper()
+	d, err := bird.ObserveDaemon(t.Context(), g.socket())
+	require.NoError(t, err)
+	return d.Runs
+}
+
+func (g *guarded) disk(t *testing.T) bird.Stamp {
+	t.Helper()
+	text, err := os.ReadFile(g.conf())
+	require.NoError(t, err)
+	return bird.StampOf(text)
+}
+
+func (g *guarded) want(t *testing.T, runs, disk int) {
+	t.Helper()
+	assert.Equal(t, bird.StampOf(number(t, runs)), g.runs(t), "BIRD runs another text")
+	assert.Equal(t, bird.StampOf(number(t, disk)), g.disk(t), "the disk has another text")
+}
+
+func (g *guarded) files(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(g.dir, "bird.conf*"))
+	require.NoError(t, err)
+	run, err := filepath.Glob(filepath.Join(g.dir, "run", "*"))
+	require.NoError(t, err)
+	var names []string
+	for _, f := range append(found, run...) {
+		names = append(names, filepath.Base(f))
+	}
+	return names
+}
+
+// pid is that of BIRD itself: "ip netns exec" becomes it.
+func (g *guarded) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	require.NoError(t, g.cmd.Process.Signal(s))
+}
+
+func TestConfirmedChangeStays(t *testing.T) {
+	g := newGuarded(t)
+	g.try(t, number(t, 2), 60)
+	g.want(t, 2, 1)
+	done, err := g.state(t, bird.Confirmed)
+	require.NoError(t, err)
+	assert.Len(t, done, 2)
+	g.want(t, 2, 2)
+	assert.Equal(t, []string{"bird.conf"}, g.files(t), "nothing is left behind")
+	for _, again := range []bird.Want{{State: bird.Confirmed}, {State: bird.Undone}, {State: bird.Applied, Text: number(t, 2), Timeout: 60}} {
+		done, err = g.apply(t, again)
+		require.NoError(t, err)
+		assert.Empty(t, done, again.State)
+	}
+	// Kept at once, without a guard.
+	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 3)})
+	require.NoError(t, err)
+	g.want(t, 3, 3)
+	assert.Equal(t, []string{"bird.conf"}, g.files(t))
+}
+
+// T1: nobody comes back. BIRD undoes it, and the file was never touched.
+// T8: the confirmation comes too late and must not look like one.
+func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
+	g := newGuarded(t)
+	before, err := os.Stat(g.conf())
+	require.NoError(t, err)
+	g.try(t, number(t, 2), 1)
+	g.want(t, 2, 1)
+	eventually(t, 5*time.Second, "undo", func() string {
+		if g.runs(t) == bird.StampOf(number(t, 1)) {
+			return ""
+		}
+		return "still tries"
+	})
+	after, err := os.Stat(g.conf())
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()))
+
+	for range 2 {
+		_, err = g.state(t, bird.Confirmed)
+		require.ErrorIs(t, err, bird.ErrTakenBack)
+	}
+	g.try(t, number(t, 2), 60)
+	_, err = g.state(t, bird.Confirmed)
+	require.NoError(t, err)
+	g.want(t, 2, 2)
+}
+
+// T2, T3: a text that BIRD refuses is refused before anything is touched, and
+// also inside the window leaves the undo alone.
+func TestT2T3SyntaxError(t *testing.T) {
+	g := newGuarded(t)
+	bad := append(number(t, 4), "protocol nonsense {\n"...)
+	_, err := g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
+	require.ErrorContains(t, err, "bird refuses the configuration")
+	g.want(t, 1, 1)
+	assert.Equal(t, []string{"bird.conf"}, g.files(t))
+
+	g.try(t, number(t, 2), 2)
+	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
+	require.ErrorIs(t, err, bird.ErrPending)
+	eventually(t, 5*time.Second, "undo still comes", func() string {
+		if g.runs(t) == bird.StampOf(number(t, 1)) {
+			return ""
+		}
+		return "still tries"
+	})
+}
+
+// T4, T7: a reload reads the file on disk, which is the confirmed one, both
+// inside the window and after the confirmation.
+func TestT4T7Reload(t *testing.T) {
+	g := newGuarded(t)
+	g.try(t, number(t, 2), 60)
+	g.signal(t, syscall.SIGHUP)
+	eventually(t, 5*time.Second, "reload", func() string {
+		if g.runs(t) == bird.StampOf(number(t, 1)) {
+			return ""
+		}
+		return "not yet"
+	})
+	g.want(t, 1, 1)
+	_, err := g.state(t, bird.Confirmed)
+	require.ErrorIs(t, err, bird.ErrTakenBack)
+
+	g.try(t, number(t, 3), 60)
+	_, err = g.state(t, bird.Confirmed)
+	require.NoError(t, err)
+	g.signal(t, syscall.SIGHUP)
+	time.Sleep(300 * time.Millisecond)
+	g.want(t, 3, 3)
+}
+
+// T5: a second change inside the window is refused, so the known-good one is
+// never lost; the same one again is no change.
+func TestT5SecondRun(t *testing.T) {
+	g := newGuarded(t)
+	g.try(t, number(t, 2), 60)
+	_, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 3), Timeout: 60})
+	require.ErrorIs(t, err, bird.ErrPending)
+	assert.ErrorContains(t, err, "state=undone")
+	done, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60})
+	require.NoError(t, err)
+	assert.Empty(t, done)
+	_, err = g.state(t, bird.Undone)
+	require.NoError(t, err)
+	g.want(t, 1, 1)
+	assert.Equal(t, []string{"bird.conf"}, g.files(t))
+
+	// Someone else's change is neither confirmed nor undone for them.
+	other := filepath.Join(g.dir, "other.conf")
+	require.NoError(t, os.WriteFile(other, number(t, 5), 0o644))
+	g.birdc(t, fmt.Sprintf("configure %q timeout 60", other))
+	for _, state := range []string{bird.Confirmed, bird.Undone} {
+		_, err = g.state(t, state)
+		require.ErrorIs(t, err, bird.ErrPending, state)
+	}
+}
+
+// T6: the daemon dies inside the window and boots what was confirmed last.
+func TestT6CrashInWindow(t *testing.T) {
+	g := newGuarded(t)
+	g.try(t, number(t, 2), 60)
+	g.signal(t, syscall.SIGKILL)
+	_ = g.cmd.Wait()
+	_, err := g.state(t, bird.Confirmed)
+	require.ErrorContains(t, err, "BIRD does not run")
+	g.start(t)
+	g.want(t, 1, 1)
+	_, err = g.state(t, bird.Confirmed)
+	require.ErrorIs(t, err, bird.ErrTakenBack)
+	_, err = g.state(t, bird.Undone)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"bird.conf"}, g.files(t))
+}
+
+// A run that is cut off after any of its steps leaves a state from which the
+// next run reaches the same end.
+func TestCutOff(t *testing.T) {
+	for name, cut := range map[string]func(t *testing.T, g *guarded){
+		"candidate written": func(t *testing.T, g *guarded) {
+			require.NoError(t, os.WriteFile(g.conf()+".cand-half", number(t, 2)[:50], 0o640))
+		},
+		"marker written": func(t *testing.T, g *guarded) {
+			require.NoError(t, os.Mkdir(g.host.Run, 0o755))
+			require.NoError(t, os.WriteFile(filepath.Join(g.host.Run, "bird.json"),
+				fmt.Appendf(nil, `{"candidate":%q,"stamp":%q}`, g.conf()+".cand-x", bird.StampOf(number(t, 2))), 0o600))
+		},
+		"marker torn": func(t *testing.T, g *guarded) {
+			require.NoError(t, os.Mkdir(g.host.Run, 0o755))
+			require.NoError(t, os.WriteFile(filepath.Join(g.host.Run, "bird.json"), []byte(`{"cand`), 0o600))
+		},
+		"tried": func(t *testing.T, g *guarded) { g.try(t, number(t, 2), 60) },
+		"confirmed, not renamed": func(t *testing.T, g *guarded) {
+			g.try(t, number(t, 2), 60)
+			g.birdc(t, "configure confirm")
+		},
+		"renamed": func(t *testing.T, g *guarded) {
+			g.try(t, number(t, 2), 60)
+			g.birdc(t, "configure confirm")
+			require.NoError(t, os.WriteFile(g.conf(), number(t, 2), 0o640))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuarded(t)
+			cut(t, g)
+			_, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60})
+			require.NoError(t, err)
+			_, err = g.state(t, bird.Confirmed)
+			require.NoError(t, err)
+			g.want(t, 2, 2)
+			assert.Equal(t, []string{"bird.conf"}, g.files(t))
+		})
+	}
+	t.Run("confirmed, not renamed, then confirmed again", func(t *testing.T) {
+		g := newGuarded(t)
+		g.try(t, number(t, 2), 60)
+		g.birdc(t, "configure confirm")
+		_, err := g.state(t, bird.Confirmed)
+		require.NoError(t, err)
+		g.want(t, 2, 2)
+	})
+	t.Run("confirmed, not renamed, then undone", func(t *testing.T) {
+		g := newGuarded(t)
+		g.try(t, number(t, 2), 60)
+		g.birdc(t, "configure confirm")
+		_, err := g.state(t, bird.Undone)
+		require.NoError(t, err)
+		g.want(t, 1, 1)
+	})
+}
+
+// What someone does by hand is noticed and mended, and the distribution's own
+// file is kept once.
+func TestMends(t *testing.T) {
+	g := newGuarded(t)
+	apply := func(n int) {
+		_, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, n)})
+		require.NoError(t, err)
+		g.want(t, n, n)
+		done, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, n)})
+		require.NoError(t, err)
+		require.Empty(t, done)
+	}
+	t.Run("file changed, daemon never reloaded", func(t *testing.T) {
+		require.NoError(t, os.WriteFile(g.conf(), number(t, 2), 0o640))
+		apply(2)
+	})
+	t.Run("file changed and loaded", func(t *testing.T) {
+		require.NoError(t, os.WriteFile(g.conf(), append(number(t, 2), "protocol static extra { ipv4; }\n"...), 0o640))
+		g.birdc(t, "configure")
+		require.Contains(t, g.birdc(t, "show protocols"), "extra")
+		apply(2)
+		assert.NotContains(t, g.birdc(t, "show protocols"), "extra")
+	})
+	t.Run("session disabled", func(t *testing.T) {
+		g.birdc(t, "disable p1")
+		done, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 2)})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"enabled p1"}, done)
+		apply(2)
+	})
+	t.Run("another program's file", func(t *testing.T) {
+		foreign := []byte("log syslog all;\nrouter id 9.9.9.9;\nprotocol device {}\n")
+		for range 2 {
+			require.NoError(t, os.WriteFile(g.conf(), foreign, 0o640))
+			g.birdc(t, "configure")
+			apply(2)
+			kept, err := os.ReadFile(g.conf() + ".orig")
+			require.NoError(t, err)
+			assert.Equal(t, string(foreign), string(kept))
+			foreign2 := bytes.Replace(foreign, []byte("9.9.9.9"), []byte("8.8.8.8"), 1)
+			require.NoError(t, os.WriteFile(g.conf(), foreign2, 0o640))
+			apply(2)
+		}
+	})
+}
+
+// Without a daemon the file is written and the service is started; BIRD's own
+// parser has the last word before.
+func TestStart(t *testing.T) {
+	g := &guarded{namespace: newNamespace(t, "start")}
+	var ran []string
+	g.host = bird.Host{
+		Path: g.conf(), Socket: g.socket(), Run: filepath.Join(g.dir, "run"),
+		Service: "bird", Units: g.dir, Systemd: true,
+		Command: func(_ context.Context, name string, args ...string) error {
+			ran = append(ran, name+" "+strings.Join(args, " "))
+			if args[0] == "start" {
+				g.cmd = g.start(t)
+			}
+			return nil
+		},
+	}
+	want := bird.Want{State: bird.Applied, Text: number(t, 1), Timeout: 60, Unit: bird.Unit, Start: true}
+	_, err := g.apply(t, want)
+	require.NoError(t, err)
+	g.want(t, 1, 1)
+	assert.Equal(t, []string{"systemctl daemon-reload", "systemctl start bird"}, ran)
+	unit, err := os.ReadFile(filepath.Join(g.dir, "bird.service.d", "50-wgmesh.conf"))
+	require.NoError(t, err)
+	assert.Equal(t, bird.Unit, string(unit))
+	done, err := g.apply(t, want)
+	require.NoError(t, err)
+	assert.Empty(t, done)
+
+	g.host.Systemd = false
+	g.signal(t, syscall.SIGKILL)
+	_ = g.cmd.Wait()
+	_, err = g.apply(t, want)
+	assert.ErrorContains(t, err, "without systemd")
+}
