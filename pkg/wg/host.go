@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/wgmesh/router/pkg/atomicfile"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
 )
 
 // systemDirectory is the only place where wg-quick@.service looks.

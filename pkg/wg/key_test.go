@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -72,15 +73,15 @@ func TestReadKeyFile(t *testing.T) {
 	}{
 		"right":         {put(text+"\n", 0o600), ""},
 		"no newline":    {put(text, 0o400), ""},
-		"readable":      {put(text, 0o640), "mode 0640 lets others read it"},
+		"readable":      {put(text, 0o640), "mode 0640, owner"},
 		"two lines":     {put(text+"\n\n", 0o600), "expected one line of 44 characters"},
 		"too long":      {put(text+text, 0o600), "expected one line of 44 characters"},
 		"empty":         {put("", 0o600), "expected one line of 44 characters"},
 		"zero":          {put(strings.Repeat("A", 43)+"=", 0o600), "expected one line of 44 characters"},
 		"not base64":    {put(strings.Repeat("?", 44), 0o600), "expected one line of 44 characters"},
-		"link":          {func(t *testing.T) { require.NoError(t, os.Symlink("/dev/null", path)) }, "too many levels of symbolic links"},
-		"folder":        {func(t *testing.T) { require.NoError(t, os.Mkdir(path, 0o700)) }, "not a regular file"},
-		"missing":       {func(*testing.T) {}, "no such file or directory"},
+		"link":          {func(t *testing.T) { require.NoError(t, os.Symlink("/dev/null", path)) }, "is a symbolic link"},
+		"folder":        {func(t *testing.T) { require.NoError(t, os.Mkdir(path, 0o700)) }, "is not a regular file"},
+		"missing":       {func(*testing.T) {}, "file does not exist"},
 		"names the key": {func(*testing.T) {}, path},
 	}
 	for name, tt := range tests {

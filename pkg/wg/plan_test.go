@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -71,6 +72,23 @@ func TestPending(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of several peers of an interface one may be pending. It stays as it is, also
+// its place in the file, while the others follow the want.
+func TestPendingAmongOthers(t *testing.T) {
+	f, w := meshHost(), mesh()
+	w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, wg.Peer{Name: "bob", AllowedIPs: prefixes("10.5.0.0/16")})
+	converge(t, f, w)
+	f.psks = nil
+	_, d := plan(t, f, w)
+	assert.True(t, d.Empty(), "%+v", d)
+	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.66.0.0/16") // of the pending one
+	w.Tunnels[0].Peers[1].AllowedIPs = prefixes("10.6.0.0/16")
+	assert.Equal(t, []string{"wg1: peer bob (allowed_ips)", "wg1: wg-quick file"}, converge(t, f, w))
+	assert.Contains(t, f.dump(), "ann: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31]")
+	f.psks = map[string]wg.Fingerprint{"/psk/1": {1}}
+	assert.Equal(t, []string{"wg1: peer ann (allowed_ips)", "wg1: wg-quick file"}, converge(t, f, w))
 }
 
 // Only what we made is touched.

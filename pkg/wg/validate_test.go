@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -16,6 +17,7 @@ func TestValidate(t *testing.T) {
 	}{
 		"right":            {func(*wg.Want) {}, ""},
 		"no limits needed": {func(w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[0].MTU = 0, 0; w.Tunnels[1].ListenPort = 0 }, ""},
+		"least mtu":        {func(w *wg.Want) { w.Tunnels[0].MTU, w.Tunnels[1].MTU = 576, 1280 }, ""},
 		"name too long":    {func(w *wg.Want) { w.Tunnels[0].Name = "wg45678901234567" }, `tunnels[0] wg45678901234567: name "wg45678901234567": expected 1 to 15`},
 		"name that escapes": {
 			func(w *wg.Want) { w.Tunnels[0].Name = "../x" },
