@@ -1,7 +1,6 @@
 package wg_test
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -128,7 +127,7 @@ func TestDrift(t *testing.T) {
 			good := f.dump()
 			tt.drift(f)
 			_, d := plan(t, f, mesh())
-			done, err := wg.Apply(context.Background(), f, d)
+			done, err := wg.Apply(t.Context(), f, d)
 			require.NoError(t, err)
 			assert.Equal(t, tt.writes, f.writes)
 			if tt.done != nil {

@@ -236,7 +236,7 @@ func (h *Host) DeleteLink(name string) error {
 		if err != nil {
 			break
 		}
-		conn.Close()
+		_ = conn.Close()
 	}
 	return nil
 }

@@ -74,13 +74,13 @@ func mss(t *testing.T, from, to *router, address string) (size int) {
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer func() { _ = l.Close() }()
 			_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second))
 			c, err := l.Accept()
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			defer func() { _ = c.Close() }()
 			raw, err := c.(*net.TCPConn).SyscallConn()
 			if err != nil {
 				return err

@@ -3,7 +3,6 @@
 package wg_test
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -91,7 +90,7 @@ func (r *router) inside(do func() error) error {
 		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
 		ns, err := netns.GetFromName(r.ns)
 		if err == nil {
-			defer ns.Close()
+			defer func() { _ = ns.Close() }()
 			err = netns.Set(ns)
 		}
 		if err == nil {
@@ -112,8 +111,8 @@ func (r *router) plan() (d wg.Delta, pending []wg.Pending) {
 		if err != nil {
 			return err
 		}
-		defer h.Close()
-		s, err := wg.Observe(context.Background(), h, r.want)
+		defer func() { _ = h.Close() }()
+		s, err := wg.Observe(r.t.Context(), h, r.want)
 		if err != nil {
 			return err
 		}
@@ -135,8 +134,8 @@ func (r *router) apply() (done []string) {
 		if err != nil {
 			return err
 		}
-		defer h.Close()
-		done, err = wg.Apply(context.Background(), h, d)
+		defer func() { _ = h.Close() }()
+		done, err = wg.Apply(r.t.Context(), h, d)
 		return err
 	})
 	require.NoError(r.t, err)

@@ -1,7 +1,6 @@
 package wg_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -125,7 +124,7 @@ func TestForeign(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := meshHost()
 			tt.have(f)
-			s, err := wg.Observe(context.Background(), f, mesh())
+			s, err := wg.Observe(t.Context(), f, mesh())
 			require.NoError(t, err)
 			_, err = wg.Diff(mesh(), s)
 			if tt.err == "" {
@@ -155,7 +154,7 @@ func TestPurgeLeavesForeign(t *testing.T) {
 func TestRefusedPeers(t *testing.T) {
 	f, w := meshHost(), mesh()
 	w.PublicKeys["ann"] = keyOf("me")
-	s, err := wg.Observe(context.Background(), f, w)
+	s, err := wg.Observe(t.Context(), f, w)
 	require.NoError(t, err)
 	_, err = wg.Diff(w, s)
 	assert.EqualError(t, err, "wg1: peer ann: "+keyOf("me").String()+" is this router's own public key: give the peer's")
@@ -167,7 +166,7 @@ func TestNoPrivateKey(t *testing.T) {
 	f.private = nil
 	_, d := plan(t, f, w)
 	assert.False(t, d.Empty())
-	done, err := wg.Apply(context.Background(), f, d)
+	done, err := wg.Apply(t.Context(), f, d)
 	assert.ErrorContains(t, err, "private_key_file: file does not exist; run wg_keypair first")
 	assert.Empty(t, done)
 	assert.Empty(t, f.writes)
@@ -202,7 +201,7 @@ func TestFailures(t *testing.T) {
 				f, w := start()
 				_, d := plan(t, f, w)
 				f.failAt = k
-				done, err := wg.Apply(context.Background(), f, d)
+				done, err := wg.Apply(t.Context(), f, d)
 				if len(f.writes) < k {
 					require.NoError(t, err)
 					require.Greater(t, k, 4, "the walk must have writes to fail")

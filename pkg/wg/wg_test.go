@@ -1,7 +1,6 @@
 package wg_test
 
 import (
-	"context"
 	"crypto/ecdh"
 	"crypto/sha256"
 	"net/netip"
@@ -78,7 +77,7 @@ func plan(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
 	require.NoError(t, w.Validate())
 	f.writes = nil
 	before := f.dump()
-	s, err := wg.Observe(context.Background(), f, w)
+	s, err := wg.Observe(t.Context(), f, w)
 	require.NoError(t, err)
 	d, err := wg.Diff(w, s)
 	require.NoError(t, err)
@@ -93,7 +92,7 @@ func plan(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
 func converge(t *testing.T, f *fake, w wg.Want) (done []string) {
 	t.Helper()
 	_, d := plan(t, f, w)
-	done, err := wg.Apply(context.Background(), f, d)
+	done, err := wg.Apply(t.Context(), f, d)
 	require.NoError(t, err)
 	_, again := plan(t, f, w)
 	require.True(t, again.Empty(), "second plan: %+v", again)
@@ -200,7 +199,7 @@ mss: false false
 	for _, s := range steps {
 		s.change()
 		_, d := plan(t, f, w)
-		_, err := wg.Apply(context.Background(), f, d)
+		_, err := wg.Apply(t.Context(), f, d)
 		require.NoError(t, err, s.name)
 		assert.Equal(t, s.writes, strings.Join(f.writes, "; "), s.name)
 		state := f.dump()
