@@ -47,7 +47,9 @@ func main() {
 // choose finds the module that a command line names, by the program's own name
 // or by its first argument, and the arguments that are left for it.
 func choose(table map[string]ansible.Module, args []string) (m ansible.Module, argv []string, found bool) {
-	if m, found = table[filepath.Base(args[0])]; found {
+	// Ansible puts this before the name of a module that it copies to a host.
+	name := strings.TrimPrefix(filepath.Base(args[0]), "AnsiballZ_")
+	if m, found = table[name]; found {
 		return m, args[1:], true
 	}
 	if len(args) < 2 {

@@ -20,6 +20,7 @@ func TestChoose(t *testing.T) {
 		"by argument":           {args: []string{"/x/wgmesh", "wg_tunnel"}, left: []string{}, found: true},
 		"by argument, file":     {args: []string{"/x/wgmesh", "wg_tunnel", "args"}, left: []string{"args"}, found: true},
 		"by name":               {args: []string{"/tmp/wg_tunnel", "args"}, left: []string{"args"}, found: true},
+		"by Ansible's name":     {args: []string{"/tmp/ansible-tmp-1/AnsiballZ_wg_tunnel", "args"}, left: []string{"args"}, found: true},
 		"by name, stdin":        {args: []string{"/tmp/wg_tunnel"}, left: []string{}, found: true},
 		"no argument":           {args: []string{"wgmesh"}},
 		"for a person":          {args: []string{"wgmesh", "--help"}, left: []string{"--help"}},
