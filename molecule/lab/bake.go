@@ -48,13 +48,14 @@ func (l *lab) bake(ctx context.Context, key, base, path string) (err error) {
 	if err := b.bootAll(ctx, []string{"image"}); err != nil {
 		return err
 	}
+	out, log := "", filepath.Join(path+".new", "bake.log")
 	if l.playbook == "none" {
-		_, err = command(ctx, 5*time.Minute, "", "ssh", "-F", b.files().Config, "image", aptBake)
+		out, err = command(ctx, 5*time.Minute, "", "ssh", "-F", b.files().Config, "image", aptBake)
 	} else {
-		_, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), l.playbook)
+		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), l.playbook)
 	}
 	if err != nil {
-		return err
+		return errors.Join(fmt.Errorf("%w (all it said: %s)", err, log), os.WriteFile(log, []byte(out), 0o600))
 	}
 	upper := filepath.Join(b.hostDir("image"), "upper")
 	if err := b.sweep(false); err != nil {

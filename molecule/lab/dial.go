@@ -49,7 +49,7 @@ func connectTo(ns string, n int, limit time.Duration) (int, error) {
 		to := &unix.SockaddrInet6{Port: 22, ZoneId: uint32(bridge.Index)}
 		to.Addr[0], to.Addr[1], to.Addr[14], to.Addr[15] = 0xfe, 0x80, byte(n>>8), byte(n)
 		if err = unix.Connect(fd, to); err == unix.EINPROGRESS {
-			err = connected(fd, limit)
+			err = established(fd, limit)
 		}
 		if err != nil {
 			unix.Close(fd)
@@ -61,7 +61,7 @@ func connectTo(ns string, n int, limit time.Duration) (int, error) {
 	return sock, err
 }
 
-func connected(fd int, limit time.Duration) error {
+func established(fd int, limit time.Duration) error {
 	for end := time.Now().Add(limit); ; {
 		left := int(time.Until(end).Milliseconds())
 		if left <= 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/wgmesh/router/molecule/lab/topology"
 )
 
 // running tells whether any process of the host is there.
@@ -23,23 +25,34 @@ func (l *lab) stop(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	ns := l.Topology.Namespace(name)
-	if !l.running(name) && !slices.Contains(namespaces(ns), ns) {
+	if !l.connected(name) {
 		l.say("%s is off already", name)
 		return nil
 	}
+	if err := l.powerOff(ctx, h); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	l.say("%s is off", name)
+	return nil
+}
+
+// connected tells whether anything of the host is there: it may have gone down by
+// itself, or a command may have been killed half-way.
+func (l *lab) connected(name string) bool {
+	ns := l.Topology.Namespace(name)
+	return len(group(ns)) > 0 || slices.Contains(namespaces(ns), ns)
+}
+
+func (l *lab) powerOff(ctx context.Context, h topology.Host) error {
+	ns := l.Topology.Namespace(h.Name)
 	// A link may be gone already when an earlier stop was killed.
 	_ = ip(ctx, l.Topology.Gateway(h.Site), fmt.Sprintf("link del %s\n", h.Port))
 	_ = ip(ctx, l.Topology.Management(), fmt.Sprintf("link del m%d\n", h.Number))
 	if err := kill(group(ns), 30*time.Second); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	l.hangUp(name)
-	if err := deleteNamespace(ns); err != nil {
 		return err
 	}
-	l.say("%s is off", name)
-	return nil
+	l.hangUp(h.Name)
+	return deleteNamespace(ns)
 }
 
 // start boots a host that was stopped, with the files that it had.
@@ -52,9 +65,10 @@ func (l *lab) start(ctx context.Context, name string) error {
 		l.say("%s is on already", name)
 		return nil
 	}
-	// A host that went down by itself, or that was killed while it came up.
-	if err := l.stop(ctx, name); err != nil {
-		return err
+	if l.connected(name) {
+		if err := l.powerOff(ctx, h); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	if err := l.connect(ctx, h); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -129,7 +129,7 @@ func zoneTable(i int) int { return 100 + i }
 func (t Topology) ConnectScript(h Host) string {
 	var s script
 	site, _ := t.Site(h.Site)
-	s.add("link add dev %s mtu %d type veth peer name eth0 mtu %d netns %s", h.Port, site.NIC, site.NIC, t.Namespace(h.Name))
+	s.add("link add dev %s mtu %d type veth peer name eth0 address %s mtu %d netns %s", h.Port, site.NIC, mac(h, 1), site.NIC, t.Namespace(h.Name))
 	for _, g := range h.Gateways {
 		s.address(h.Port, host(g))
 	}
@@ -223,6 +223,12 @@ func (t Topology) HostScript(h Host) string {
 	return s.String()
 }
 
+// mac is the same each time a host is started, as a machine's is: neighbours would
+// send to the old one for up to half a minute.
+func mac(h Host, card int) string {
+	return fmt.Sprintf("02:77:67:%02x:%02x:%02x", card, h.Number>>8, h.Number&0xff)
+}
+
 // BridgeScript makes the management network. Its ports are isolated: a host
 // reaches the controller and never another host. It has link-local addresses
 // only, so that no routing protocol and no network of the inventory meets it.
@@ -239,7 +245,7 @@ func (t Topology) BridgeScript() string {
 // ManageScript joins a host to the management network, in that namespace.
 func (t Topology) ManageScript(h Host) string {
 	var s script
-	s.add("link add dev m%d type veth peer name mgmt0 netns %s", h.Number, t.Namespace(h.Name))
+	s.add("link add dev m%d type veth peer name mgmt0 address %s netns %s", h.Number, mac(h, 0), t.Namespace(h.Name))
 	s.add("link set dev m%d addrgenmode none master br0 up", h.Number)
 	s.add("link set dev m%d type bridge_slave isolated on", h.Number)
 	return s.String()
