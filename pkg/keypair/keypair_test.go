@@ -247,22 +247,6 @@ func TestWrongModesAreMended(t *testing.T) {
 	}
 }
 
-func TestWrongOwnerIsMended(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // only root can give a file away; nobody else has such a file
-	}
-	r := newRig(t)
-	r.converge()
-	require.NoError(t, os.Chown(r.want.PrivateKey, 4321, 4321))
-	r.want.Regenerate = keypair.Always
-	_, _, done := r.converge()
-	assert.Contains(t, done[0], "owner 4321, expected 0")
-	r.want.Regenerate = keypair.Partly
-	delta, err := r.plan()
-	require.NoError(t, err)
-	assert.Empty(t, delta.Steps, "the new key did not keep the old owner")
-}
-
 func TestRefusesOddFiles(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(r *rig, path string) error

@@ -57,6 +57,23 @@ func TestWGAgreesAboutBadKeys(t *testing.T) {
 	}
 }
 
+// A file of another user is taken back, and a new key does not go to that user.
+func TestWrongOwnerIsMended(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("root is missing: only root can give a file away")
+	}
+	r := newRig(t)
+	r.converge()
+	require.NoError(t, os.Chown(r.want.PrivateKey, 4321, 4321))
+	r.want.Regenerate = keypair.Always
+	_, _, done := r.converge()
+	assert.Contains(t, done[0], "owner 4321, expected 0")
+	r.want.Regenerate = keypair.Partly
+	delta, err := r.plan()
+	require.NoError(t, err)
+	assert.Empty(t, delta.Steps, "the new key did not keep the old owner")
+}
+
 func pubkey(t *testing.T, wg, path string) string {
 	t.Helper()
 	f, err := os.Open(path)

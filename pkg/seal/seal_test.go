@@ -246,8 +246,10 @@ func TestSecretsDoNotShow(t *testing.T) {
 	}
 	values := []any{
 		psk, &psk, wg, &wg, sealing, &sealing,
-		holder{psk, wg, &sealing, psk}, &holder{psk, wg, &sealing, psk},
-		[]seal.PSK{psk}, map[string]seal.WGPrivate{"k": wg},
+		holder{psk, wg, &sealing, psk},
+		&holder{psk, wg, &sealing, psk},
+		[]seal.PSK{psk},
+		map[string]seal.WGPrivate{"k": wg},
 	}
 	secrets := shapes(psk.Encode(), wg.Encode(), sealing.Encode())
 	for _, v := range values {
