@@ -143,3 +143,17 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		})
 	}
 }
+
+func TestHostValidate(t *testing.T) {
+	good := bird.Host{Path: "/etc/bird/bird.conf", Socket: "/run/bird/bird.ctl", Service: "bird"}
+	require.NoError(t, good.Validate())
+	for name, change := range map[string]func(*bird.Host){
+		"path":           func(h *bird.Host) { h.Path = `/etc/bird" timeout 1` },
+		"control_socket": func(h *bird.Host) { h.Socket = "bird.ctl" },
+		"service":        func(h *bird.Host) { h.Service = "bird.service" },
+	} {
+		bad := good
+		change(&bad)
+		assert.ErrorContains(t, bad.Validate(), name+":")
+	}
+}

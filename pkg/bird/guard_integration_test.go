@@ -89,6 +89,10 @@ func (g *guarded) disk(t *testing.T) bird.Stamp {
 	return bird.StampOf(text)
 }
 
+func (g *guarded) marker() string {
+	return filepath.Join(g.host.Run, "bird"+strings.ReplaceAll(g.conf(), "/", "-")+".json")
+}
+
 func (g *guarded) want(t *testing.T, runs, disk int) {
 	t.Helper()
 	assert.Equal(t, bird.StampOf(number(t, runs)), g.runs(t), "BIRD runs another text")
@@ -260,12 +264,12 @@ func TestCutOff(t *testing.T) {
 		},
 		"marker written": func(t *testing.T, g *guarded) {
 			require.NoError(t, os.Mkdir(g.host.Run, 0o755))
-			require.NoError(t, os.WriteFile(filepath.Join(g.host.Run, "bird.json"),
+			require.NoError(t, os.WriteFile(g.marker(),
 				fmt.Appendf(nil, `{"candidate":%q,"stamp":%q}`, g.conf()+".cand-x", bird.StampOf(number(t, 2))), 0o600))
 		},
 		"marker torn": func(t *testing.T, g *guarded) {
 			require.NoError(t, os.Mkdir(g.host.Run, 0o755))
-			require.NoError(t, os.WriteFile(filepath.Join(g.host.Run, "bird.json"), []byte(`{"cand`), 0o600))
+			require.NoError(t, os.WriteFile(g.marker(), []byte(`{"cand`), 0o600))
 		},
 		"tried": func(t *testing.T, g *guarded) { g.try(t, number(t, 2), 60) },
 		"confirmed, not renamed": func(t *testing.T, g *guarded) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -36,10 +37,30 @@ type State struct {
 	Unit       string // the drop-in; empty when absent or not managed
 }
 
-func (h Host) marker() string   { return filepath.Join(h.Run, "bird.json") }
+// marker is a file of its own for each bird.conf, should a host run several.
+func (h Host) marker() string {
+	return filepath.Join(h.Run, "bird"+strings.ReplaceAll(h.Path, "/", "-")+".json")
+}
+
 func (h Host) original() string { return h.Path + ".orig" }
 func (h Host) dropIn() string {
 	return filepath.Join(h.Units, h.Service+".service.d", "50-wgmesh.conf")
+}
+
+// Validate refuses names that BIRD's commands or systemd could take for
+// something else.
+func (h Host) Validate() error {
+	path := regexp.MustCompile(`^/[A-Za-z0-9_./+-]*[A-Za-z0-9_+-]$`)
+	var errs []error
+	for name, value := range map[string]string{"path": h.Path, "control_socket": h.Socket} {
+		if !path.MatchString(value) || filepath.Clean(value) != value {
+			errs = append(errs, fmt.Errorf("%s: expected an absolute path of letters, digits and _ . / + -, got %q", name, value))
+		}
+	}
+	if !regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_.@-]*)?$`).MatchString(h.Service) || strings.HasSuffix(h.Service, ".service") {
+		errs = append(errs, fmt.Errorf("service: expected the name of a systemd unit without .service, or an empty string, got %q", h.Service))
+	}
+	return errors.Join(errs...)
 }
 
 // Observe reads all of it and writes nothing.
