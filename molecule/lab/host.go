@@ -80,7 +80,7 @@ func (l *lab) boot(ctx context.Context, h topology.Host) error {
 		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network") // /proc/sys/net is the host's own
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		// Where systemd rules the cgroups it is asked for one.
-		argv = append(argv, "systemd-run", "--quiet", "--scope", "--collect", "--unit="+name, "--property=Delegate=yes")
+		argv = append(argv, "systemd-run", "--quiet", "--scope", "--collect", "--unit="+name+".scope", "--property=Delegate=yes")
 	} else {
 		own, err := makeGroups(name)
 		if err != nil {

@@ -42,6 +42,8 @@ all:
         e2: {mesh_id: 2, mesh_site: east, mesh_zone: 2, mesh_endpoint: 192.0.2.2}
         w1: {mesh_id: 3, mesh_site: west, mesh_zone: b, mesh_endpoint: 198.51.100.1}
         w2: {mesh_id: 4, mesh_site: west, mesh_zone: b}
+        w6: {mesh_id: 5, mesh_site: west, mesh_zone: b, mesh_endpoint: "2001:db8:f::6"}
+        e6: {mesh_id: 6, mesh_site: east, mesh_zone: "1", mesh_endpoint: "2001:db8:f::1"}
 `
 
 // trial is one lab under test, driven by the built program.
@@ -113,7 +115,7 @@ func TestLab(t *testing.T) {
 	t.Run("ansible reaches all", func(t *testing.T) {
 		out, err := exec.Command("ansible", "-i", l.dir+"/inventory.yml", "all", "-m", "raw", "-a", "hostname").CombinedOutput()
 		require.NoError(t, err, string(out))
-		for _, h := range []string{"e1", "e2", "w1", "w2", "node-east-1", "node-east-2", "node-west-b"} {
+		for _, h := range []string{"e1", "e2", "w1", "w2", "w6", "e6", "node-east-1", "node-east-2", "node-west-b"} {
 			assert.Regexp(t, regexp.MustCompile(`(?m)^`+h+` \| .*rc=0 >>\n`+h), string(out))
 		}
 	})
@@ -141,6 +143,8 @@ func underlay(t *testing.T, l trial) {
 	}
 	assert.True(t, l.pings("e1", "2001:db8:1:2::10"), "zone to zone in IPv6")
 	assert.True(t, l.pings("node-east-1", "2001:db8:1:1::10"), "neighbours in IPv6, by proxy")
+	assert.True(t, l.pings("w6", "2001:db8:f::1"), "IPv6 endpoints are the routers' own addresses")
+	assert.True(t, l.pings("e6", "2001:db8:f::6"), "also at a site without IPv6 networks")
 	assert.True(t, l.pings("w1", "10.2.1.1"), "an off-link gateway answers")
 	assert.False(t, l.pings("e1", "10.2.1.10"), "private addresses do not cross the internet")
 	assert.True(t, l.pings("w1", "192.0.2.1", "-M", "do", "-s", "1372"), "1400 bytes reach Azure")

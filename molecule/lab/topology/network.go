@@ -98,6 +98,14 @@ func (t Topology) GatewayScript(site Site) string {
 			s.add("route add unreachable %s", n)
 		}
 	}
+	// An endpoint inside a site's network is a public address all the same.
+	for _, r := range t.Routers("") {
+		for _, p := range site.Provider {
+			if r.Site != site.Name && r.Endpoint.IsValid() && !r.NAT && r.Endpoint.Is6() == p.Is6() {
+				s.add("route add %s via %s dev wan", host(r.Endpoint), p)
+			}
+		}
+	}
 	// A router's own packets follow the main table only, so that what it cannot
 	// route itself does not come back to it.
 	for _, r := range t.Routers(site.Name) {
@@ -137,8 +145,11 @@ func (t Topology) ConnectScript(h Host) string {
 	for _, p := range h.Addresses {
 		s.add("route add %s dev %s", host(p.Addr()), h.Port)
 	}
-	if h.Endpoint.IsValid() && !h.NAT && h.Address(h.Endpoint.Is6()) != h.Endpoint {
+	if h.bearsEndpoint() {
 		s.add("route add %s dev %s", host(h.Endpoint), h.Port)
+		if h.needsLinkLocal() {
+			s.address(h.Port, linkLocalGateway)
+		}
 	}
 	for _, other := range t.Hosts {
 		if a := other.Address(true); a.IsValid() && other.Site == h.Site && other.Name != h.Name {
@@ -184,6 +195,20 @@ func (t Topology) routesThrough(s *script, site Site, h Host) {
 	}
 }
 
+// linkLocalGateway is the gateway of a router whose endpoint is the only IPv6
+// address at its site.
+var linkLocalGateway = netip.MustParsePrefix("fe80::1/64")
+
+// bearsEndpoint tells whether the endpoint is an address of the host besides that
+// in its zone, as IPv6 endpoints are.
+func (h Host) bearsEndpoint() bool {
+	return h.Endpoint.IsValid() && !h.NAT && h.Address(h.Endpoint.Is6()) != h.Endpoint
+}
+
+func (h Host) needsLinkLocal() bool {
+	return h.bearsEndpoint() && h.Endpoint.Is6() && !h.Address(true).IsValid()
+}
+
 // HostScript addresses a host's own interface, in the host's namespace.
 func (t Topology) HostScript(h Host) string {
 	var s script
@@ -195,7 +220,7 @@ func (t Topology) HostScript(h Host) string {
 	for _, p := range h.Addresses {
 		s.address("eth0", p)
 	}
-	own := h.Endpoint.IsValid() && !h.NAT && h.Address(h.Endpoint.Is6()) != h.Endpoint
+	own := h.bearsEndpoint()
 	if own {
 		s.address("eth0", host(h.Endpoint))
 	}
@@ -209,6 +234,9 @@ func (t Topology) HostScript(h Host) string {
 			line += " src " + h.Endpoint.String()
 		}
 		s.add("%s", line)
+	}
+	if h.needsLinkLocal() {
+		s.add("route add ::/0 via %s dev eth0 src %s", linkLocalGateway.Addr(), h.Endpoint)
 	}
 	if own {
 		// Its own site talks to its private address, so that is where it comes from.
