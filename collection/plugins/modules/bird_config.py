@@ -1,0 +1,310 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+DOCUMENTATION = r"""
+module: bird_config
+short_description: Configure BIRD 2 so that a bad change takes itself back
+version_added: 0.1.0
+description:
+  - Renders C(bird.conf) from structured options, lets BIRD's own parser check it, and lets the running BIRD try it out.
+    Unless a later task confirms it, over a new connection, BIRD goes back by itself, also when the controller is gone or
+    the change cut the router off. The file on disk is touched only after the confirmation, so a crash or a reboot
+    meanwhile goes back too.
+  - One BGP session per neighbor, with BFD, and with IPv6 routes as well when the neighbor has IPv6 link addresses. eBGP
+    between sites, iBGP within a site.
+  - A prefix is accepted only if the AS at the end of its path is its owner, and only exactly as listed in C(owners). So a
+    default route, a tunnel's network, a bogon, a more specific prefix or another site's prefix is never taken, whoever
+    sends it.
+  - Asks the daemon itself which text it runs. A file that was changed but never loaded, a session that someone disabled
+    and a change that was cut off half-way are noticed and mended.
+options:
+  state:
+    description:
+      - C(applied) makes BIRD run the configuration. When that is a change, it waits for its confirmation for C(timeout)
+        seconds. A second and different change is refused meanwhile, because BIRD keeps one undo only.
+      - C(confirmed) keeps the change that waits and writes it to disk. Fails when BIRD has taken it back already. No
+        change when nothing waits.
+      - C(undone) takes the change that waits back at once. No change when nothing waits.
+    type: str
+    choices: [applied, confirmed, undone]
+    default: applied
+  timeout:
+    description: Seconds until BIRD takes an unconfirmed change back. C(0) keeps the change at once.
+    type: int
+    default: 120
+  router_id:
+    description:
+      - BGP identifier, written as an IPv4 address and unique among all routers. Among equal paths the lowest one wins.
+      - Required when C(state=applied).
+    type: str
+  as:
+    description: AS number of the router's site. Required when C(state=applied).
+    type: int
+  transit:
+    description: Announce prefixes of third sites too, for neighbors that have lost their own tunnels to them.
+    type: bool
+    default: false
+  networks:
+    description:
+      - Networks of the router's site. The host's first address in them becomes the source of the router's own packets
+        into the mesh (C(krt_prefsrc)), because the far ends have no route to a tunnel's address.
+    type: list
+    elements: str
+    default: []
+  static:
+    description: Routes into the router's own site.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      network:
+        description: The destination.
+        type: str
+        required: true
+      via:
+        description: Address of the gateway. Without it, the route goes straight out of C(interface).
+        type: str
+      onlink:
+        description: Take the gateway as reachable although it is in no subnet of the host, as on GCP.
+        type: bool
+        default: false
+      interface:
+        description:
+          - Interface of the gateway. With C(onlink) and without this, it is the interface that has an address inside
+            C(networks), or else that of the default route.
+        type: str
+  originate:
+    description: Prefixes to announce, each while an entry of C(static) for the very same network stands.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      network:
+        description: The prefix.
+        type: str
+        required: true
+      med:
+        description: Of the routers of one site, traffic enters by the one with the lowest MED.
+        type: int
+        default: 0
+  owners:
+    description: Which prefixes may have which AS as their origin, for all sites including the router's own.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      as:
+        description: AS number of the owner.
+        type: int
+        required: true
+      site:
+        description: Name of the owner, for the comments in the file.
+        type: str
+      networks:
+        description: Exactly these prefixes and no more specific ones. A prefix has one owner.
+        type: list
+        elements: str
+        default: []
+  neighbors:
+    description: The BGP sessions.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the protocol in BIRD. Letters, digits and underscores, and no word of BIRD's language.
+        type: str
+        required: true
+      router:
+        description: Name of the neighbor in the inventory, for C(established) and for the comments in the file.
+        type: str
+      interface:
+        description: Interface of the tunnel.
+        type: str
+        required: true
+      address:
+        description: IPv4 address of the neighbor's end of the tunnel.
+        type: str
+        required: true
+      local_address:
+        description: IPv4 address of the own end.
+        type: str
+        required: true
+      address6:
+        description: IPv6 address of the neighbor's end, when the session carries IPv6 routes.
+        type: str
+      local_address6:
+        description: IPv6 address of the own end.
+        type: str
+      as:
+        description: AS number of the neighbor. The router's own AS makes it iBGP.
+        type: int
+        required: true
+      transit:
+        description: Believe the neighbor about prefixes of third sites too, not only about its own.
+        type: bool
+        default: false
+      import_limit:
+        description:
+          - Routes taken from the neighbor per address family. What is beyond is ignored, and the session stays.
+          - C(0) is twice the number of all owned prefixes.
+        type: int
+        default: 0
+  bfd:
+    description: Pace of failure detection. Both ends of a session should have the same.
+    type: dict
+    default: {interval: 300, multiplier: 3}
+    suboptions:
+      interval:
+        description: Milliseconds between two packets.
+        type: int
+        default: 300
+      multiplier:
+        description: So many packets missing mean that the path is dead.
+        type: int
+        default: 3
+  drain:
+    description:
+      - Ask all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and send the site's own traffic by the
+        site's other routers. All sessions stay up, so nothing is lost when the router then goes away.
+    type: bool
+    default: false
+  hold_time:
+    description: Seconds without a BGP message after which a session ends. BFD is much faster. This is its backstop.
+    type: int
+    default: 30
+  path:
+    description: BIRD's configuration file. The distribution's own file is kept once, with C(.orig) added.
+    type: path
+    default: /etc/bird/bird.conf
+  control_socket:
+    description: BIRD's control socket.
+    type: path
+    default: /run/bird/bird.ctl
+  service:
+    description:
+      - Systemd unit of BIRD, which is started when BIRD does not run.
+      - An empty string leaves starting BIRD to you. The file is written.
+    type: str
+    default: bird
+  manage_unit:
+    description:
+      - Keep a drop-in for C(service), where systemd runs. A crashed BIRD is restarted in 200 ms, it has priority, and
+        C(systemctl reload) is refused while a change waits for its confirmation.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    support: full
+    details: The configuration is checked by BIRD's parser in check mode too.
+  diff_mode:
+    description: Returns details on what has changed, or what would change, in diff mode.
+    support: full
+    details: The text on disk before and after, and what the daemon does. It has no secrets.
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+  safe_file_operations:
+    description: Uses strict file operation functions to ensure proper permissions and avoid data corruption.
+    support: full
+  platform:
+    description: Systems that the module runs on.
+    support: full
+    platforms: linux
+requirements:
+  - BIRD 2.0.12 or newer on the target
+seealso:
+  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_status
+  - name: BIRD 2 manual
+    description: The language that the options are named after.
+    link: https://bird.network.cz/?get_doc&f=bird.html&v=20
+author: wgmesh.router contributors
+"""
+
+EXAMPLES = r"""
+- name: Announce an office network to the router of a data center
+  wgmesh.router.bird_config:
+    router_id: 0.0.0.1
+    as: 65010
+    networks: [10.0.0.0/16]
+    static:
+      - network: 10.0.0.0/16
+        via: 10.0.0.1
+    originate:
+      - network: 10.0.0.0/16
+    owners:
+      - {as: 65010, site: office, networks: [10.0.0.0/16]}
+      - {as: 65020, site: dc, networks: [10.1.0.0/16]}
+    neighbors:
+      - name: dc_1
+        router: dc-1
+        interface: wg1
+        address: 172.31.1.2
+        local_address: 172.31.1.1
+        as: 65020
+  register: bird
+
+# The connection must be a new one: a router that cut itself off can not confirm.
+- name: Close the connection
+  ansible.builtin.meta: reset_connection
+
+- name: Keep the change
+  wgmesh.router.bird_config:
+    state: confirmed
+  when: bird.pending
+
+- name: Take the routing from the plan of a mesh
+  wgmesh.router.bird_config:
+    router_id: "{{ mesh.plan.bird.router_id }}"
+    as: "{{ mesh.plan.bird.as }}"
+    transit: "{{ mesh.plan.bird.transit }}"
+    networks: "{{ mesh.plan.bird.networks }}"
+    static: "{{ mesh.plan.bird.static }}"
+    originate: "{{ mesh.plan.bird.originate }}"
+    owners: "{{ mesh.plan.bird.owners }}"
+    neighbors: "{{ mesh.plan.bird.neighbors }}"
+    bfd: "{{ mesh.plan.bird.bfd }}"
+"""
+
+RETURN = r"""
+pending:
+  description: A change waits for C(state=confirmed). In check mode, whether one would.
+  returned: success
+  type: bool
+  sample: true
+disruptive:
+  description: BGP sessions that the change restarts, by the names of their protocols. All others stay up.
+  returned: success
+  type: list
+  elements: str
+  sample: [azure_1]
+established:
+  description: Routers whose BGP sessions were up before the change, by C(router) of C(neighbors).
+  returned: success
+  type: list
+  elements: str
+  sample: [azure-1, gcp-1]
+source_addresses:
+  description: The host's own addresses inside C(networks). The first of each family is the source of its own packets.
+  returned: success
+  type: list
+  elements: str
+  sample: [10.1.1.4]
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+  sample: ["configured BIRD, which takes it back in 120 s unless it is confirmed"]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "bird_config is a Go binary, run through the action plugin of the collection: call it as'
+        ' wgmesh.router.bird_config, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)
