@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/wgmesh/router/molecule/lab/topology"
@@ -19,10 +20,34 @@ const aptBake = "export DEBIAN_FRONTEND=noninteractive; printf '#!/bin/sh\nexit 
 var unique = []string{"etc/machine-id", "etc/hostname", "etc/hosts", "root/.ssh", "root/.ansible/tmp", "tmp", "var/tmp",
 	"var/log", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "run"}
 
+// bakeName starts the names of the labs in which images are made.
+const bakeName = "bake-"
+
+// sweepBakes removes what is left of image makers that were killed, unless one is
+// at work now.
+func (l *lab) sweepBakes() error {
+	unlock, err := l.lockCache(syscall.LOCK_EX | syscall.LOCK_NB)
+	if err != nil {
+		return nil // no cache, or an image is being made
+	}
+	defer unlock()
+	states, _ := filepath.Glob(filepath.Join(stateRoot, bakeName+"*", "state.json"))
+	for _, path := range states {
+		b, err := open(options{name: filepath.Base(filepath.Dir(path)), cache: l.cache})
+		if err == nil {
+			err = b.sweep(true)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // bake boots one host from the base in a lab of its own, makes it a router over
 // ssh as Packer would, and keeps what that wrote as a layer at path.
 func (l *lab) bake(ctx context.Context, key, base, path string) (err error) {
-	b := &lab{options: options{name: "bake-" + key, cache: l.cache}, begun: l.begun}
+	b := &lab{options: options{name: bakeName + key, cache: l.cache}, begun: l.begun}
 	b.Dir = path + ".new"
 	b.Layers = layers{Router: []string{base}, Node: []string{base}}
 	if err := b.sweep(true); err != nil { // of a bake that was killed

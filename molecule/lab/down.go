@@ -18,15 +18,18 @@ var papersOfLab = []string{"inventory.yml", "ssh_config", "known_hosts", "id_ed2
 // down takes the lab away. It finds it by the names of its namespaces and
 // cgroups, so that it also works when the lab was killed while it came up.
 func (l *lab) down(context.Context) error {
+	if err := l.sweepBakes(); err != nil {
+		return err
+	}
+	was := "down"
 	if !l.isUp() && len(l.leftovers()) == 0 {
-		l.say("lab %s is not up", l.name)
-		return l.sweep(true)
+		was = "not up"
 	}
 	if err := l.sweep(true); err != nil {
 		return err
 	}
-	l.say("lab %s is down", l.name)
-	return nil
+	l.say("lab %s is %s", l.name, was)
+	return os.Remove(l.lockPath())
 }
 
 // leftovers names what there is of the lab on this machine.

@@ -28,14 +28,11 @@ func (l *lab) images(ctx context.Context) (layers, error) {
 	if err := os.MkdirAll(l.cache, 0o755); err != nil {
 		return layers{}, err
 	}
-	f, err := os.OpenFile(filepath.Join(l.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := l.lockCache(syscall.LOCK_EX) // two labs make an image one after the other
 	if err != nil {
 		return layers{}, err
 	}
-	defer f.Close() // and with it the lock: two labs make an image one after the other
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return layers{}, err
-	}
+	defer unlock()
 	base, err := l.base(ctx)
 	if err != nil {
 		return layers{}, err
@@ -45,6 +42,18 @@ func (l *lab) images(ctx context.Context) (layers, error) {
 	}
 	router, err := l.router(ctx, base)
 	return layers{Router: []string{router, base}, Node: []string{base}}, err
+}
+
+func (l *lab) lockCache(how int) (func(), error) {
+	f, err := os.OpenFile(filepath.Join(l.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), how); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
 }
 
 // base is Debian with sshd, by base.sh.
@@ -58,7 +67,9 @@ func (l *lab) base(ctx context.Context) (string, error) {
 	if err := os.RemoveAll(work); err != nil {
 		return "", err
 	}
-	if _, err := command(ctx, 15*time.Minute, baseRecipe, "sh", "-s", work); err != nil {
+	// In namespaces of its own, so that it ends and unmounts as a whole.
+	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", work}
+	if _, err := command(ctx, 15*time.Minute, baseRecipe, argv...); err != nil {
 		return "", fmt.Errorf("base image: %w", err)
 	}
 	if err := os.Rename(work, path); err != nil {

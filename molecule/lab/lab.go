@@ -127,21 +127,26 @@ func (l *lab) lock() (func(), error) {
 	if err := os.MkdirAll(stateRoot, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(stateRoot, l.name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
+		f, err := os.OpenFile(l.lockPath(), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
 		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		// A lab that went down meanwhile took the file away.
+		if mine, e := f.Stat(); err == nil && e == nil {
+			if there, e := os.Stat(l.lockPath()); e == nil && os.SameFile(mine, there) {
+				return func() { f.Close() }, nil
+			}
+		}
+		f.Close()
 		if time.Now().After(end) {
-			f.Close()
 			return nil, fmt.Errorf("lab %s: another command has worked on it for 2 minutes; wait for it or end it", l.name)
 		}
 	}
 }
+
+func (l *lab) lockPath() string { return filepath.Join(stateRoot, l.name+".lock") }
 
 // find is a host of the lab that is up.
 func (l *lab) find(name string) (topology.Host, error) {

@@ -131,6 +131,7 @@ func TestLab(t *testing.T) {
 		assert.Equal(t, "e1", strings.TrimSpace(l.must("exec", "e1", "hostname")), "the other lab lives on")
 	})
 	t.Run("a killed lab is cleaned up", func(t *testing.T) { killed(t, newTrial(t, tool, "k")) })
+	t.Run("a killed image maker is cleaned up", func(t *testing.T) { killedBake(t, newTrial(t, tool, "i")) })
 }
 
 // underlay proves NAT in both directions, masquerade, MTU and dual stack.
@@ -242,6 +243,32 @@ func killed(t *testing.T, l trial) {
 		l.must("down")
 		assert.Empty(t, traces(t, l.name), "after a kill at %d ms and down", after)
 	}
+}
+
+// A lab that dies while it makes an image leaves nothing either, and the next one
+// makes the image anew.
+func killedBake(t *testing.T, l trial) {
+	cache := t.TempDir()
+	bases, err := filepath.Glob("/var/cache/wgmesh-lab/base-????????????")
+	require.NoError(t, err)
+	require.NotEmpty(t, bases)
+	for _, b := range bases {
+		require.NoError(t, os.Symlink(b, filepath.Join(cache, filepath.Base(b))))
+	}
+	bakes := func() []string { return append(namespaces("wgmesh-"+bakeName), groups("wgmesh-"+bakeName)...) }
+	cmd := exec.Command(l.tool, append(l.args("up"), "--cache", cache)...)
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool { return len(groups("wgmesh-"+bakeName)) > 0 }, 20*time.Second, 10*time.Millisecond)
+	time.Sleep(200 * time.Millisecond)
+	_ = cmd.Process.Signal(syscall.SIGKILL)
+	_ = cmd.Wait()
+	require.NotEmpty(t, bakes())
+	l.must("down", "--cache", cache)
+	assert.Empty(t, bakes())
+	l.must("up", "--cache", cache, "--limit", "e1")
+	assert.Empty(t, bakes())
+	l.must("exec", "e1", "command -v birdc")
+	l.must("down")
 }
 
 // traces lists everything on this machine that carries the lab's name.
