@@ -64,6 +64,10 @@ func (l *lab) up(ctx context.Context) (err error) {
 			err = errors.Join(err, l.sweep(false))
 		}
 	}()
+	// What a failed lab left for its logs.
+	if err := os.RemoveAll(filepath.Join(l.Dir, "hosts")); err != nil {
+		return err
+	}
 	if err := l.papers(ctx, inv); err != nil {
 		return err
 	}
