@@ -109,7 +109,10 @@ func TestPaths(t *testing.T) {
 func (l *lab) configure(t *testing.T, r *router) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(r.conf(), r.text(t), 0o644))
-	assert.Contains(t, r.birdc(t, "configure"), "Reconfigured")
+	assert.Regexp(t, "Reconfigur(ed|ation in progress)", r.birdc(t, "configure"))
+	d, err := bird.ObserveDaemon(t.Context(), r.socket()) // waits until it is through
+	require.NoError(t, err)
+	assert.Equal(t, bird.StampOf(r.text(t)), d.Runs)
 }
 
 // A site with transit: false neither carries others' traffic nor is believed

@@ -1,0 +1,142 @@
+//go:build integration
+
+package bird_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// deafen makes the two ends of a tunnel send to a wrong hardware address:
+// the interfaces stay up, and no packet arrives.
+func (l *lab) deafen(t *testing.T, a, b string, deaf bool) {
+	t.Helper()
+	n := link(l.byName[a], l.byName[b])
+	for _, r := range []*router{l.byName[a], l.byName[b]} {
+		for host := 1; host <= 2; host++ {
+			peer := fmt.Sprintf("172.31.%d.%d", n, host)
+			if strings.Contains(r.ip(t, "addr", "show", "dev", fmt.Sprintf("wg%d", n)), peer+"/") {
+				continue
+			}
+			if deaf {
+				r.ip(t, "neigh", "replace", peer, "lladdr", "02:00:00:00:00:01", "dev", fmt.Sprintf("wg%d", n), "nud", "permanent")
+			} else {
+				r.ip(t, "neigh", "del", peer, "dev", fmt.Sprintf("wg%d", n))
+			}
+		}
+	}
+}
+
+// A path that loses everything while its interfaces stay up is left in the
+// time that BFD is set to, and used again soon after it is mended.
+func TestSilentLoss(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2}, &router{label: "q1", site: 2, zone: 1})
+	l.start(t)
+	eventually(t, 10*time.Second, "BFD", func() string {
+		if table := l.byName["p1"].birdc(t, "show bfd sessions"); strings.Count(table, " Up ") != 2 {
+			return table
+		}
+		return ""
+	})
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1"})
+
+	l.deafen(t, "p1", "q1", true)
+	gap := eventually(t, 3*time.Second, "another way", func() string {
+		if via := l.via(t, l.byName["p1"], "10.2.1.0/24"); via != "p2" {
+			return "goes by " + via
+		}
+		return ""
+	})
+	l.deafen(t, "p1", "q1", false)
+	back := eventually(t, 10*time.Second, "the direct way again", func() string {
+		if via := l.via(t, l.byName["p1"], "10.2.1.0/24"); via != "q1" {
+			return "goes by " + via
+		}
+		return ""
+	})
+	t.Logf("left a silent path after %s (BFD 5 x 100 ms), was back %s after it was mended", gap.Round(time.Millisecond), back.Round(time.Millisecond))
+}
+
+// An interface that is made anew is found by the session without help.
+func TestInterfaceMadeAnew(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	l.start(t)
+	l.byName["p1"].ip(t, "link", "del", "wg1")
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": ""})
+	p1, q1 := *l.byName["p1"], *l.byName["q1"]
+	l.join(t, &p1, &q1)
+	took := eventually(t, 20*time.Second, "session", func() string {
+		if via := l.via(t, l.byName["p1"], "10.2.1.0/24"); via != "q1" {
+			return "goes by " + via
+		}
+		return ""
+	})
+	t.Logf("session and routes were back after %s", took.Round(10*time.Millisecond))
+}
+
+// What Disrupts foretells is what BIRD does.
+func TestDisruptsIsTrue(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	l.start(t)
+	p1 := l.byName["p1"]
+	since := func() string {
+		for line := range strings.Lines(p1.birdc(t, "show protocols q1")) {
+			if strings.HasPrefix(line, "q1 ") && strings.Contains(line, "Established") {
+				return strings.Fields(line)[4]
+			}
+		}
+		return ""
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(c *bird.Config)
+	}{
+		{"nothing", func(*bird.Config) {}},
+		{"drain", func(c *bird.Config) { c.Drain = true }},
+		{"transit", func(c *bird.Config) { c.Transit = false }},
+		{"owners", func(c *bird.Config) { c.Owners = c.Owners[:3] }},
+		{"import limit", func(c *bird.Config) { c.Neighbors[0].ImportLimit = 99 }},
+		{"bfd interval", func(c *bird.Config) { c.BFD.Interval = 200 }},
+		{"med", func(c *bird.Config) { c.Originate[0].MED = 77 }},
+		{"another neighbor", func(c *bird.Config) {
+			c.Neighbors = append(c.Neighbors, bird.Neighbor{
+				Name: "o1", Interface: "wg9", AS: 65003, Address: address("172.31.9.2"), LocalAddress: address("172.31.9.1"),
+			})
+		}},
+		{"a neighbor within the site", func(c *bird.Config) { c.Neighbors[1].AS = c.AS }},
+		{"a neighbor less", func(c *bird.Config) { c.Neighbors = c.Neighbors[:1] }},
+		{"hold time", func(c *bird.Config) { c.HoldTime = 40 }},
+		{"no IPv6", func(c *bird.Config) {
+			c.Neighbors[0].Address6, c.Neighbors[0].LocalAddress6 = address("::"), address("::")
+		}},
+		{"router id", func(c *bird.Config) { c.RouterID = address("0.0.0.9") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var before string
+			eventually(t, 20*time.Second, "established", func() string {
+				if before = since(); before == "" {
+					return p1.birdc(t, "show protocols q1")
+				}
+				return ""
+			})
+			old, err := os.ReadFile(p1.conf())
+			require.NoError(t, err)
+			tt.change(&p1.config)
+			if n := &p1.config.Neighbors[0]; n.Address6.IsUnspecified() {
+				n.Address6, n.LocalAddress6 = bird.Neighbor{}.Address6, bird.Neighbor{}.Address6
+			}
+			l.configure(t, p1)
+			time.Sleep(200 * time.Millisecond)
+			assert.Equal(t, slices.Contains(bird.Disrupts(old, p1.text(t)), "q1"), since() != before, "session restarted?")
+		})
+	}
+}
