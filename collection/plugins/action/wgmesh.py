@@ -19,7 +19,6 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.unsafe_proxy import wrap_var
-from ansible.vars.clean import remove_internal_keys
 
 try:  # ansible-core 2.19 and newer: values carry tags, which the target must not see
     from ansible.module_utils.common.json import Direction, get_module_encoder
@@ -216,9 +215,8 @@ def decode(answer):
         except ValueError:
             continue
         if isinstance(data, dict):
-            remove_internal_keys(data)
-            data["_ansible_parsed"] = True
-            return wrap_var(data)
+            data = {key: value for key, value in data.items() if not key.startswith("_ansible_")}
+            return wrap_var(data | {"_ansible_parsed": True})
     return {"failed": True, "_ansible_parsed": False, "msg": "the module ended without a result: " + ending(answer)}
 
 
