@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
@@ -28,6 +29,7 @@ import (
 // modules returns all modules by name.
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
+		"bird_config":   ansible.New(birdconfig.Plan),
 		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
 		"sysctl_router": ansible.New(sysctlrouter.Plan),
 		"wg_keypair":    ansible.New(wgkeypair.Plan),
