@@ -139,7 +139,8 @@ func collectionContent() (string, error) {
 // keepImages is how many router images stay in the cache besides those in use.
 const keepImages = 3
 
-// prune removes the router images that were not used for longest.
+// prune removes the router images that were not used for longest, and what failed
+// bakes have left for their logs.
 func (l *lab) prune() error {
 	used := ""
 	states, _ := filepath.Glob(filepath.Join(stateRoot, "*", "state.json"))
@@ -159,6 +160,10 @@ func (l *lab) prune() error {
 	}
 	slices.SortFunc(all, func(a, b string) int { return age(b).Compare(age(a)) })
 	var problem error
+	failed, _ := filepath.Glob(filepath.Join(l.cache, "router-*.new")) // nobody else bakes: the cache is locked
+	for _, path := range failed {
+		problem = errors.Join(problem, os.RemoveAll(path))
+	}
 	for i, path := range all {
 		if i >= keepImages && !strings.Contains(used, path) {
 			problem = errors.Join(problem, os.RemoveAll(path))
