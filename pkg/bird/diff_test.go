@@ -66,6 +66,9 @@ func TestDiffApplied(t *testing.T) {
 			have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
 				Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3)}, err: bird.ErrPending},
 		"someone's own change waits": {have: bird.State{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
+		"someone's change after ours": {
+			have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
+				Marker: marker, Candidates: []string{cand}, Trial: conf(2)}, err: bird.ErrPending},
 		"disabled by hand": {
 			have: bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}},
 			want: []bird.Action{bird.ActEnable}},

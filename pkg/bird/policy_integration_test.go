@@ -164,6 +164,13 @@ func TestHijack(t *testing.T) {
 	text = strings.ReplaceAll(text, "export where to_other_site4(65002);", "export where source = RTS_STATIC;")
 	text = strings.Replace(text, "if source = RTS_BGP then krt_prefsrc = 10.3.1.14;", "reject;", 1)
 	require.NoError(t, os.WriteFile(evil.conf(), []byte(text), 0o644))
+
+	// Nor is the site's own other router believed about what nobody owns, or
+	// what another site owns.
+	sibling := l.byName["p2"]
+	text = strings.Replace(string(sibling.text(t)), "\troute 10.1.0.0/16", "\troute 10.1.1.128/25 blackhole;\n\troute 10.2.2.0/24 blackhole;\n\troute 10.1.0.0/16", 1)
+	text = strings.Replace(text, "export where to_same_site4();", "export where source = RTS_STATIC || to_same_site4();", 1)
+	require.NoError(t, os.WriteFile(sibling.conf(), []byte(text), 0o644))
 	l.start(t)
 
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1", "q1 10.1.1.0/24": "p1"})
@@ -174,8 +181,12 @@ func TestHijack(t *testing.T) {
 		assert.Empty(t, r.ip(t, "route", "show", "default"), name)
 		assert.Contains(t, r.birdc(t, "show protocols o1"), "Established", name)
 	}
-	// The site's other router is not believed about them either.
-	assert.NotContains(t, l.byName["p2"].birdc(t, "show route all protocol p1"), "10.3.100.")
+	fromSibling := l.byName["p1"].birdc(t, "show route protocol p2")
+	assert.Contains(t, fromSibling, "10.1.1.0/24")
+	assert.NotContains(t, fromSibling, "10.1.1.128/25")
+	for line := range strings.Lines(fromSibling) {
+		assert.False(t, strings.HasPrefix(line, "10.2.2.0/24") && !strings.Contains(line, "AS65002"), line)
+	}
 }
 
 // Every text that a golden file holds, and everything that Validate accepts,
