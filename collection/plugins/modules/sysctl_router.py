@@ -1,0 +1,176 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: sysctl_router
+short_description: Kernel parameters of a Linux host that forwards between tunnels
+version_added: 0.1.0
+description:
+  - Sets the forwarding profile now, in C(/proc/sys), and for every boot, in a drop-in of sysctl.d(5). Both are read,
+    compared and mended on their own.
+  - "The profile: C(net.ipv4.ip_forward=1), C(net.ipv4.fib_multipath_hash_policy=1), C(net.ipv4.tcp_mtu_probing=1); for
+    C(all), C(default) and each of I(interfaces) C(rp_filter=0) and C(accept_redirects=0); C(send_redirects=0) for every
+    interface; with I(ipv6) C(net.ipv6.conf.all.forwarding=1) and C(net.ipv6.fib_multipath_hash_policy=1)."
+  - C(rp_filter) in force is the larger of the values of C(all) and of the interface. With redundant tunnels a reply
+    comes by another way than the request, so both have to be 0.
+  - Reports what defeats the profile. That is a file which is read later and sets another value, among F(/etc/sysctl.d),
+    F(/run/sysctl.d), F(/usr/local/lib/sysctl.d), F(/usr/lib/sysctl.d), F(/etc/sysctl.conf) and an enabled ufw's
+    F(/etc/ufw/sysctl.conf); or an interface that is not in I(interfaces) and has C(rp_filter=1).
+  - A parameter that this kernel, or the network namespace of a container, does not have or does not let be set is
+    reported in a warning and is only written to the file. In a container that is C(net.core.*).
+  - Nothing is set back when it is wanted no more, for nobody knows to what. Reserved ports are the exception.
+options:
+  ipv6:
+    description:
+      - Whether to forward IPv6 too.
+      - A kernel that forwards IPv6 ignores router advertisements. There is a warning for an interface that has its
+        default route from one.
+    type: bool
+    default: false
+  interfaces:
+    description:
+      - Interfaces, such as C(wg20), that get their own C(rp_filter) and C(accept_redirects). They need not exist yet.
+      - Without it, the interfaces that the drop-in has are kept.
+    type: list
+    elements: str
+  reserved_ports:
+    description:
+      - UDP and TCP ports, or ranges such as C(51801-51821), that the kernel shall give to nobody who asks for any port.
+        A tunnel whose port is taken at boot does not come up.
+      - They are merged into C(net.ipv4.ip_local_reserved_ports). Ports that others reserved stay. Those that this module
+        reserved and that are wanted no more are given up; the drop-in records which those are.
+      - Without it, the ports that the drop-in has are kept.
+    type: list
+    elements: str
+  rmem_default:
+    description: The least C(net.core.rmem_default) in bytes. A larger value stays. C(0) leaves it alone.
+    type: int
+    default: 1048576
+  rmem_max:
+    description:
+      - The least C(net.core.rmem_max) in bytes. A larger value stays. C(0) leaves it alone.
+      - Userspace WireGuard asks for 7 MiB.
+    type: int
+    default: 8388608
+  wmem_max:
+    description: The least C(net.core.wmem_max) in bytes. A larger value stays. C(0) leaves it alone.
+    type: int
+    default: 8388608
+  path:
+    description:
+      - The drop-in. The last file that sets a parameter wins, and files are sorted by name whatever folder they are in,
+        so the default sorts behind what distributions and clouds bring, such as C(99-sysctl.conf) or GCP's
+        C(60-gce-network-security.conf).
+    type: path
+    default: /etc/sysctl.d/99-zz-wgmesh.conf
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return changed status prediction without modifying the target.
+  diff_mode:
+    support: full
+    description: Will return details on what has changed, or would change, with I(--diff).
+    details:
+      - Shows the parameters of the profile and the drop-in.
+  idempotent:
+    support: full
+    description: When run twice in a row outside check mode, the second run reports no change.
+  safe_file_operations:
+    support: full
+    description: Writes files so that a crash leaves the old file or the new one.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.mesh_plan
+  - module: ansible.posix.sysctl
+"""
+
+EXAMPLES = r"""
+- name: Make a router of any Linux host
+  wgmesh.router.sysctl_router:
+
+- name: Let it forward IPv6 too, with two tunnels whose ports are to stay free for them
+  wgmesh.router.sysctl_router:
+    ipv6: true
+    interfaces: [wg0, wg1]
+    reserved_ports: [51820-51821]
+
+- name: As the plan of the mesh has it
+  wgmesh.router.sysctl_router:
+    ipv6: "{{ mesh.plan.sysctl.ipv6 }}"
+    interfaces: "{{ mesh.plan.sysctl.interfaces }}"
+    reserved_ports: "{{ mesh.plan.sysctl.reserved_ports }}"
+  register: profile
+
+- name: Be strict about what will not hold
+  ansible.builtin.fail:
+    msg: "{{ profile.defeated | map(attribute='reason') | join(', ') }}"
+  when: profile.defeated | length > 0
+"""
+
+RETURN = r"""
+path:
+  description: The drop-in.
+  returned: success
+  type: str
+  sample: /etc/sysctl.d/99-zz-wgmesh.conf
+reserved_ports:
+  description: All ports that are reserved now, in the kernel's notation, those of others included.
+  returned: success
+  type: str
+  sample: 51801-51806,51810
+file_only:
+  description: Parameters that cannot be set here, so that they are in the drop-in alone.
+  returned: success
+  type: list
+  elements: str
+  sample: [net.core.rmem_default, net.core.rmem_max, net.core.wmem_max]
+defeated:
+  description: Parameters that will not keep the value of the profile. There is a warning for each.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    key:
+      description: The parameter.
+      type: str
+    want:
+      description: The value of the profile.
+      type: str
+    found:
+      description: The value it will have, or has.
+      type: str
+    by:
+      description: The file, or the interface, that has it.
+      type: str
+    reason:
+      description: How it wins, and what to do.
+      type: str
+  sample:
+    - key: net.ipv4.ip_forward
+      want: "1"
+      found: "0"
+      by: /etc/sysctl.d/99-zzz-gce.conf
+      reason: >-
+        /etc/sysctl.d/99-zzz-gce.conf sets net.ipv4.ip_forward=0, expected 1, and it sorts after our drop-in: remove the
+        line there
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+  sample: [wrote /etc/sysctl.d/99-zz-wgmesh.conf, set net.ipv4.ip_forward=1]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "sysctl_router is a Go binary, run through the action plugin of the collection: call'
+        ' it as wgmesh.router.sysctl_router, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

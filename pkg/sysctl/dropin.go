@@ -1,0 +1,85 @@
+package sysctl
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Path is where the drop-in goes by default. sysctl.d(5): "All configuration
+// files are sorted by their filename in lexicographic order, regardless of
+// which of the directories they reside in. If multiple files specify the same
+// option, the entry in the file with the lexicographically latest name will
+// take precedence." So it has to sort behind 99-sysctl.conf (Debian's link to
+// /etc/sysctl.conf) and behind the 60- and 99- files of cloud images, such as
+// GCP's 60-gce-network-security.conf, which turns rp_filter on.
+const Path = "/etc/sysctl.d/99-zz-wgmesh.conf"
+
+// portsMark starts the comment that records which reserved ports are ours.
+const portsMark = "# reserved by wgmesh:"
+
+const header = `# Made by Ansible (wgmesh.router.sysctl_router): changes by hand are lost.
+# The name sorts last, because the last file that sets a key wins: sysctl.d(5).
+`
+
+// A dropin is what our own file says.
+type dropin struct {
+	text       []byte
+	ports      Ports // that we reserved, not those that were there before
+	interfaces []string
+}
+
+func (h Host) readDropin(path string) (dropin, error) {
+	data, err := os.ReadFile(h.path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return dropin{}, nil
+	}
+	if err != nil {
+		return dropin{}, fmt.Errorf("sysctl drop-in: %w", err)
+	}
+	d := dropin{text: data}
+	for line := range strings.Lines(string(data)) {
+		if list, ok := strings.CutPrefix(line, portsMark); ok {
+			if d.ports, err = ParsePorts(list); err != nil {
+				return dropin{}, fmt.Errorf("sysctl drop-in %s: record of reserved ports: %w; remove the file and run again", path, err)
+			}
+		}
+	}
+	for _, set := range parseConf(data) {
+		name, found := strings.CutPrefix(string(set.key), prefixConf4)
+		name, rp := strings.CutSuffix(name, "/rp_filter")
+		if found && rp && checkInterface(name) == nil {
+			d.interfaces = append(d.interfaces, name)
+		}
+	}
+	return d, nil
+}
+
+// render returns the drop-in. Lines start with "-", so that a parameter that
+// is not there at boot does not fail systemd-sysctl.service: an interface
+// comes later (udev then runs systemd-sysctl for it), and a container has no
+// net.core. Forwarding comes first, as in Diff.
+func render(want Settings, ours Ports) []byte {
+	var b strings.Builder
+	b.WriteString(header)
+	if ours != (Ports{}) {
+		fmt.Fprintf(&b, "%s %s\n", portsMark, ours)
+	}
+	for _, c := range Diff(want, nil) {
+		dash := ""
+		if optional(c.Key) {
+			dash = "-"
+		}
+		fmt.Fprintf(&b, "%s%s = %s\n", dash, c.Key, c.New)
+	}
+	fmt.Fprintf(&b, "-%s = 0\n", Key(prefixConf4+"*"+suffixSend))
+	return []byte(b.String())
+}
+
+func optional(k Key) bool {
+	name, conf := strings.CutPrefix(string(k), prefixConf4)
+	pseudo := strings.HasPrefix(name, pseudoAll+"/") || strings.HasPrefix(name, pseudoDefault+"/")
+	return conf && !pseudo || strings.HasPrefix(string(k), "net/core/")
+}

@@ -1,0 +1,101 @@
+package sysctl
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Host is a read-only view of a Linux host. Planning gets this and nothing
+// that can write.
+type Host struct {
+	// Root is where the host's file system starts: "/", or a test's folder.
+	Root string
+}
+
+// A value is one parameter as found.
+type value struct {
+	text     string
+	present  bool
+	writable bool
+}
+
+// read reads one parameter of /proc/sys.
+func (h Host) read(k Key) (value, error) {
+	path := h.path("proc/sys/" + string(k))
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return value{}, nil
+	case err != nil:
+		return value{}, fmt.Errorf("sysctl %s: %w", k, err)
+	}
+	// The mode bits tell of a parameter that is not this network namespace's
+	// to set, access(2) of a read-only mount (most containers) and of rights.
+	info, err := os.Stat(path)
+	if err != nil {
+		return value{}, fmt.Errorf("sysctl %s: %w", k, err)
+	}
+	writable := info.Mode()&0o200 != 0 && unix.Access(path, unix.W_OK) == nil
+	return value{text: normal(string(data)), present: true, writable: writable}, nil
+}
+
+// interfaces lists the network interfaces of /proc/sys/net/ipv4/conf, without
+// the loopback interface.
+func (h Host) interfaces() ([]string, error) {
+	entries, err := os.ReadDir(h.path("proc/sys/" + prefixConf4))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if n := e.Name(); n != pseudoAll && n != pseudoDefault && n != "lo" {
+			names = append(names, n)
+		}
+	}
+	return names, nil
+}
+
+// routedByAdvertisement lists the interfaces that have a default route from an
+// IPv6 router advertisement which the kernel will not renew once it forwards
+// (ip-sysctl.rst, accept_ra: 1 is "Accept Router Advertisements if forwarding
+// is disabled").
+func (h Host) routedByAdvertisement() ([]string, error) {
+	data, err := os.ReadFile(h.path("proc/net/ipv6_route"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for line := range strings.Lines(string(data)) {
+		// destination, its length, source, its length, next hop, metric,
+		// references, use, flags, interface: all numbers are hexadecimal.
+		f := strings.Fields(line)
+		if len(f) < 10 || f[1] != "00" {
+			continue
+		}
+		const addrconf = 0x00040000 // RTF_ADDRCONF of linux/ipv6_route.h
+		flags, err := strconv.ParseUint(f[8], 16, 32)
+		if err != nil || flags&addrconf == 0 {
+			continue
+		}
+		accept, err := h.read(Key("net/ipv6/conf/" + f[9] + "/accept_ra"))
+		if err != nil {
+			return nil, err
+		}
+		if accept.text == "1" {
+			found[f[9]] = true
+		}
+	}
+	return sortedKeys(found), nil
+}
+
+func (h Host) path(path string) string { return filepath.Join(h.Root, path) }

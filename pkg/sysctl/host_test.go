@@ -1,0 +1,173 @@
+package sysctl_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/sysctl"
+)
+
+// A tree is a fake host: path to content. Files below proc/sys that are named
+// in readOnly cannot be set.
+type tree map[string]string
+
+// stock is a fresh Debian host with one interface beside the tunnel wg1.
+func stock() tree {
+	t := tree{
+		"proc/sys/net/ipv4/ip_forward":                  "0",
+		"proc/sys/net/ipv4/ip_local_reserved_ports":     "",
+		"proc/sys/net/ipv4/fib_multipath_hash_policy":   "0",
+		"proc/sys/net/ipv4/tcp_mtu_probing":             "0",
+		"proc/sys/net/ipv6/conf/all/forwarding":         "0",
+		"proc/sys/net/ipv6/conf/eth0/accept_ra":         "1",
+		"proc/sys/net/ipv6/fib_multipath_hash_policy":   "0",
+		"proc/sys/net/core/rmem_default":                "212992",
+		"proc/sys/net/core/rmem_max":                    "212992",
+		"proc/sys/net/core/wmem_max":                    "212992",
+		"etc/sysctl.d/10-network-security.conf":         "net.ipv4.conf.default.rp_filter=2\n",
+		"usr/lib/sysctl.d/60-gce-network-security.conf": "net.ipv4.ip_forward=0\nnet.ipv4.conf.all.rp_filter = 1\n",
+	}
+	for _, i := range []string{"all", "default", "lo", "eth0", "wg1"} {
+		t["proc/sys/net/ipv4/conf/"+i+"/rp_filter"] = "2"
+		t["proc/sys/net/ipv4/conf/"+i+"/send_redirects"] = "1"
+		t["proc/sys/net/ipv4/conf/"+i+"/accept_redirects"] = "1"
+	}
+	return t
+}
+
+// with returns a copy with other files; the content "-" takes a file away.
+func (t tree) with(files tree) tree {
+	out := tree{}
+	for p, s := range t {
+		out[p] = s
+	}
+	for p, s := range files {
+		if out[p] = s; s == "-" {
+			delete(out, p)
+		}
+	}
+	return out
+}
+
+func (t tree) host(tb testing.TB, readOnly ...string) string {
+	tb.Helper()
+	root := tb.TempDir()
+	for p, text := range t {
+		path := filepath.Join(root, p)
+		require.NoError(tb, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(tb, os.WriteFile(path, []byte(text+"\n"), 0o644))
+	}
+	require.NoError(tb, os.MkdirAll(filepath.Join(root, "etc/sysctl.d"), 0o755))
+	for _, p := range readOnly {
+		require.NoError(tb, os.Chmod(filepath.Join(root, p), 0o444))
+	}
+	return root
+}
+
+// snapshot is every file below root with its content, mode and time.
+func snapshot(tb testing.TB, root string) map[string]string {
+	tb.Helper()
+	files := map[string]string{}
+	require.NoError(tb, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		files[path] = info.Mode().String() + info.ModTime().String() + string(data)
+		return err
+	}))
+	return files
+}
+
+func observe(tb testing.TB, root string, p sysctl.Profile) sysctl.Plan {
+	tb.Helper()
+	plan, err := sysctl.Observe(sysctl.Host{Root: root}, p, sysctl.Path)
+	require.NoError(tb, err)
+	return plan
+}
+
+// converge plans and applies, and holds the law: planning writes nothing, and
+// after applying nothing is left to do.
+func converge(tb testing.TB, root string, p sysctl.Profile) sysctl.Plan {
+	tb.Helper()
+	untouched := snapshot(tb, root)
+	plan := observe(tb, root, p)
+	require.Equal(tb, untouched, snapshot(tb, root), "planning must not write")
+
+	done, err := sysctl.Writer{Root: root}.Apply(context.Background(), plan)
+	require.NoError(tb, err)
+	require.Equal(tb, plan.Changed(), len(done) > 0)
+
+	again := observe(tb, root, p)
+	require.False(tb, again.Changed(), "left over: %v %s", again.Live, again.File)
+	require.Equal(tb, again.Before, again.After)
+	require.Equal(tb, plan.After, again.After)
+	return plan
+}
+
+func live(tb testing.TB, root, key string) string {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))))
+	require.NoError(tb, err)
+	return string(data[:len(data)-1])
+}
+
+func dropin(tb testing.TB, root string) string {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(root, sysctl.Path))
+	require.NoError(tb, err)
+	return string(data)
+}
+
+func ports(tb testing.TB, text string) *sysctl.Ports {
+	tb.Helper()
+	p, err := sysctl.ParsePorts(text)
+	require.NoError(tb, err)
+	return &p
+}
+
+func TestParseKey(t *testing.T) {
+	tests := map[string]struct{ text, key, dotted string }{
+		"dots":                {"net.ipv4.ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
+		"slashes":             {"net/ipv4/conf/eth0.100/rp_filter", "net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter"},
+		"dots with a slash":   {"net.ipv4.conf.eth0/100.rp_filter", "net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter"},
+		"a slash in front":    {"/net/ipv4/ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
+		"no separator at all": {"kernel", "kernel", "kernel"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			k := sysctl.ParseKey(tt.text)
+			assert.Equal(t, sysctl.Key(tt.key), k)
+			assert.Equal(t, tt.dotted, k.String())
+		})
+	}
+}
+
+func TestDiff(t *testing.T) {
+	const fwd, rp = sysctl.Key("net/ipv4/ip_forward"), sysctl.Key("net/ipv4/conf/all/rp_filter")
+	tests := map[string]struct {
+		want, have sysctl.Settings
+		delta      []sysctl.Change
+	}{
+		"already right":        {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1"}},
+		"one value differs":    {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "0"}, delta: []sysctl.Change{{fwd, "0", "1"}}},
+		"foreign keys stay":    {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1", rp: "2"}},
+		"forwarding is first":  {want: sysctl.Settings{rp: "0", fwd: "1"}, delta: []sysctl.Change{{fwd, "", "1"}, {rp, "", "0"}}},
+		"empty is not missing": {want: sysctl.Settings{rp: ""}, delta: []sysctl.Change{{rp, "", ""}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, tt.delta, sysctl.Diff(tt.want, tt.have))
+		})
+	}
+}

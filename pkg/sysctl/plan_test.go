@@ -1,0 +1,220 @@
+package sysctl_test
+
+import (
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/sysctl"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestFreshHostBecomesRouter(t *testing.T) {
+	root := stock().host(t)
+	plan := converge(t, root, sysctl.Profile{
+		IPv6: true, Interfaces: []string{"wg1", "wg20"}, ReservedPorts: ports(t, "51801,51820"),
+		RmemDefault: 1 << 20, RmemMax: 8 << 20, WmemMax: 8 << 20,
+	})
+
+	assert.Equal(t, sysctl.Key("net/ipv4/ip_forward"), plan.Live[0].Key)
+	for key, want := range map[string]string{
+		"net.ipv4.ip_forward":                "1",
+		"net.ipv6.conf.all.forwarding":       "1",
+		"net.ipv4.conf.all.rp_filter":        "0",
+		"net.ipv4.conf.default.rp_filter":    "0",
+		"net.ipv4.conf.wg1.rp_filter":        "0",
+		"net.ipv4.conf.eth0.rp_filter":       "2",
+		"net.ipv4.conf.eth0.send_redirects":  "0",
+		"net.ipv4.conf.all.accept_redirects": "0",
+		"net.ipv4.ip_local_reserved_ports":   "51801,51820",
+		"net.ipv4.tcp_mtu_probing":           "1",
+		"net.ipv4.fib_multipath_hash_policy": "1",
+		"net.core.rmem_default":              "1048576",
+		"net.core.wmem_max":                  "8388608",
+		"net.ipv4.conf.lo.send_redirects":    "1",
+		"net.ipv6.fib_multipath_hash_policy": "1",
+	} {
+		assert.Equal(t, want, live(t, root, key), key)
+	}
+	assert.NoFileExists(t, filepath.Join(root, "proc/sys/net/ipv4/conf/wg20/rp_filter"), "wg20 does not exist yet")
+	if *update {
+		require.NoError(t, os.WriteFile("testdata/99-zz-wgmesh.conf", []byte(dropin(t, root)), 0o644))
+	}
+	golden, err := os.ReadFile("testdata/99-zz-wgmesh.conf")
+	require.NoError(t, err)
+	assert.Equal(t, string(golden), dropin(t, root))
+	assert.Empty(t, plan.Warnings, "GCP's file sorts before ours")
+	assert.Empty(t, plan.FileOnly)
+}
+
+func TestRepairsOneValue(t *testing.T) {
+	root := stock().host(t)
+	p := sysctl.Profile{Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801")}
+	converge(t, root, p)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "proc/sys/net/ipv4/conf/wg1/rp_filter"), []byte("1\n"), 0o644))
+
+	plan := observe(t, root, p)
+	assert.Equal(t, []sysctl.Change{{Key: "net/ipv4/conf/wg1/rp_filter", Old: "1", New: "0"}}, plan.Live)
+	assert.Nil(t, plan.File)
+}
+
+func TestReservedPorts(t *testing.T) {
+	const key = "proc/sys/net/ipv4/ip_local_reserved_ports"
+	root := stock().with(tree{
+		key:                            "8080,51801", // by hand
+		"etc/sysctl.d/50-kubelet.conf": "net.ipv4.ip_local_reserved_ports=30000-30002\n",
+	}).host(t)
+	steps := []struct{ name, want, live, file, record string }{
+		{"merged with others' ports", "51801,51803,51806", "8080,51801,51803,51806", "30000-30002,51801,51803,51806", "51803,51806"},
+		{"only ours are given up", "51806", "8080,51801,51806", "30000-30002,51806", "51806"},
+		{"all given up", "", "8080,51801", "30000-30002", ""},
+	}
+	for _, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			plan := converge(t, root, sysctl.Profile{ReservedPorts: ports(t, step.want)})
+			assert.Equal(t, step.live, plan.ReservedPorts)
+			assert.Equal(t, step.live, live(t, root, "net.ipv4.ip_local_reserved_ports"))
+			assert.Contains(t, dropin(t, root), "\nnet.ipv4.ip_local_reserved_ports = "+step.file+"\n")
+			if step.record == "" {
+				assert.NotContains(t, dropin(t, root), "# reserved by wgmesh:")
+			} else {
+				assert.Contains(t, dropin(t, root), "\n# reserved by wgmesh: "+step.record+"\n")
+			}
+		})
+	}
+}
+
+// The image role knows no tunnels; run on a peered router it must keep them.
+func TestOmittedListsKeepWhatTheDropinHas(t *testing.T) {
+	root := stock().host(t)
+	converge(t, root, sysctl.Profile{Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801")})
+	plan := observe(t, root, sysctl.Profile{})
+	assert.False(t, plan.Changed(), "%v %s", plan.Live, plan.File)
+
+	plan = observe(t, root, sysctl.Profile{Interfaces: []string{}, ReservedPorts: ports(t, "")})
+	assert.NotNil(t, plan.File)
+	assert.Empty(t, plan.ReservedPorts)
+}
+
+func TestBuffersAreNeverLowered(t *testing.T) {
+	root := stock().with(tree{
+		"proc/sys/net/core/rmem_max":  "16777216",
+		"etc/sysctl.d/50-mysql.conf":  "net.core.wmem_max = 33554432\n",
+		"proc/sys/net/core/wmem_max":  "33554432",
+		"etc/sysctl.d/10-a.conf.save": "net.core.rmem_max = 99999999\n",
+	}).host(t)
+	converge(t, root, sysctl.Profile{RmemDefault: 1 << 20, RmemMax: 8 << 20, WmemMax: 8 << 20})
+	assert.Equal(t, "16777216", live(t, root, "net.core.rmem_max"))
+	assert.Equal(t, "33554432", live(t, root, "net.core.wmem_max"))
+	assert.Equal(t, "1048576", live(t, root, "net.core.rmem_default"))
+	assert.Contains(t, dropin(t, root), "-net.core.rmem_max = 16777216\n-net.core.wmem_max = 33554432\n")
+
+	root = stock().host(t)
+	converge(t, root, sysctl.Profile{})
+	assert.Equal(t, "212992", live(t, root, "net.core.rmem_max"), "0 leaves it alone")
+	assert.NotContains(t, dropin(t, root), "net.core")
+}
+
+// A container has no net.core, or one it may not set; the file is for the day
+// the host is no container.
+func TestKeysThatCannotBeSetHere(t *testing.T) {
+	root := stock().with(tree{"proc/sys/net/core/rmem_default": "-"}).host(t, "proc/sys/net/core/rmem_max")
+	plan := converge(t, root, sysctl.Profile{RmemDefault: 1 << 20, RmemMax: 8 << 20, WmemMax: 8 << 20})
+	assert.Equal(t, []string{"net.core.rmem_default", "net.core.rmem_max"}, plan.FileOnly)
+	assert.Equal(t, "212992", live(t, root, "net.core.rmem_max"))
+	assert.Contains(t, dropin(t, root), "-net.core.rmem_default = 1048576\n-net.core.rmem_max = 8388608\n")
+	require.Len(t, plan.Warnings, 1)
+	assert.Contains(t, plan.Warnings[0], "net.core.rmem_default, net.core.rmem_max: this kernel or container")
+}
+
+func TestDefeats(t *testing.T) {
+	all := sysctl.Profile{Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20}
+	tests := map[string]struct {
+		files tree
+		want  []string // key by whom
+	}{
+		"sorts before": {files: tree{"etc/sysctl.d/99-gce.conf": "net.ipv4.ip_forward=0"}},
+		"sorts later": {
+			files: tree{"etc/sysctl.d/99-zzz-gce.conf": "net.ipv4.ip_forward=0\nnet.ipv4.conf.all.rp_filter=1"},
+			want:  []string{"net.ipv4.conf.all.rp_filter /etc/sysctl.d/99-zzz-gce.conf", "net.ipv4.ip_forward /etc/sysctl.d/99-zzz-gce.conf"},
+		},
+		"another name of the key": {
+			files: tree{"usr/lib/sysctl.d/zz.conf": "net/ipv4/conf/all/forwarding = 0"},
+			want:  []string{"net.ipv4.ip_forward /usr/lib/sysctl.d/zz.conf"},
+		},
+		"hidden by /etc":            {files: tree{"usr/lib/sysctl.d/zz.conf": "net.ipv4.ip_forward=0", "etc/sysctl.d/zz.conf": "#"}},
+		"a pattern never wins":      {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.conf.*.rp_filter = 1\n-net.ipv4.conf.all.rp_filter"}},
+		"the same value":            {files: tree{"etc/sysctl.d/zz.conf": "-net.ipv4.ip_forward =  1"}},
+		"mended in the same file":   {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_forward=0\nnet.ipv4.ip_forward=1"}},
+		"a larger buffer":           {files: tree{"etc/sysctl.d/zz.conf": "net.core.rmem_max=99999999"}},
+		"more ports":                {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_local_reserved_ports=8080,51800-51821"}},
+		"other ports":               {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_local_reserved_ports=8080"}, want: []string{"net.ipv4.ip_local_reserved_ports /etc/sysctl.d/zz.conf"}},
+		"procps reads it last":      {files: tree{"etc/sysctl.conf": "net.ipv4.ip_forward=0"}, want: []string{"net.ipv4.ip_forward /etc/sysctl.conf"}},
+		"ufw, off":                  {files: tree{"etc/ufw/ufw.conf": "ENABLED=no", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1"}},
+		"ufw, on":                   {files: tree{"etc/ufw/ufw.conf": "ENABLED=yes", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1"}, want: []string{"net.ipv4.conf.all.rp_filter /etc/ufw/sysctl.conf"}},
+		"an interface, strict":      {files: tree{"proc/sys/net/ipv4/conf/eth0/rp_filter": "1"}, want: []string{"net.ipv4.conf.eth0.rp_filter eth0"}},
+		"an interface, ours to set": {files: tree{"proc/sys/net/ipv4/conf/wg1/rp_filter": "1"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			plan := converge(t, stock().with(tt.files).host(t), all)
+			var got []string
+			for _, d := range plan.Defeated {
+				got = append(got, d.Key+" "+d.By)
+			}
+			assert.Equal(t, tt.want, got)
+			assert.Len(t, plan.Warnings, len(tt.want))
+		})
+	}
+}
+
+func TestWarnsOfLostAdvertisedRoute(t *testing.T) {
+	const route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0"
+	root := stock().with(tree{"proc/net/ipv6_route": route}).host(t)
+	plan := observe(t, root, sysctl.Profile{IPv6: true})
+	require.Len(t, plan.Warnings, 1)
+	assert.Contains(t, plan.Warnings[0], "net.ipv6.conf.eth0.accept_ra=2")
+	assert.Empty(t, observe(t, root, sysctl.Profile{}).Warnings)
+}
+
+func TestRefuses(t *testing.T) {
+	_, err := sysctl.Observe(sysctl.Host{Root: t.TempDir()}, sysctl.Profile{Interfaces: []string{"wg1/../x", "default", "muchtoolongforaname"}, RmemMax: -1}, sysctl.Path)
+	require.ErrorContains(t, err, `interface "wg1/../x"`)
+	require.ErrorContains(t, err, `interface "default": always part of the profile`)
+	require.ErrorContains(t, err, `interface "muchtoolongforaname"`)
+	require.ErrorContains(t, err, "net.core.rmem_max: expected 0")
+
+	_, err = sysctl.Observe(sysctl.Host{Root: t.TempDir()}, sysctl.Profile{}, "/etc/sysctl.d/wgmesh")
+	require.ErrorContains(t, err, "ends in .conf")
+}
+
+func TestFailureHalfWayReportsWhatWasDone(t *testing.T) {
+	root := stock().host(t)
+	plan := observe(t, root, sysctl.Profile{})
+	require.NoError(t, os.Remove(filepath.Join(root, "proc/sys/net/ipv4/tcp_mtu_probing")))
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "proc/sys/net/ipv4/conf/eth0")))
+
+	done, err := sysctl.Writer{Root: root}.Apply(context.Background(), plan)
+	require.ErrorContains(t, err, "set sysctl net.ipv4.tcp_mtu_probing=1")
+	assert.Equal(t, []string{"wrote " + sysctl.Path, "set net.ipv4.ip_forward=1"}, done[:2], "an interface that went away is no failure")
+}
+
+func FuzzDropin(f *testing.F) {
+	f.Add("# reserved by wgmesh: 51801\nnet.ipv4.conf.wg1.rp_filter = 0\n")
+	f.Add("-net/ipv4/conf/eth0.1/rp_filter=0\n;x\n=\n-\nnet.ipv4.conf.a b.rp_filter=1")
+	root := stock().host(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(root, sysctl.Path), []byte(text), 0o644))
+		plan, err := sysctl.Observe(sysctl.Host{Root: root}, sysctl.Profile{}, sysctl.Path)
+		if err != nil {
+			return
+		}
+		require.NotContains(t, string(plan.File), "..")
+	})
+}
