@@ -1,0 +1,138 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A secret is a key that exists on one or two routers. It is never printed.
+type secret struct {
+	text  string
+	kind  string
+	homes []string // routers that may hold it
+}
+
+// secrets reads every key that exists in the lab, past SSH.
+func (l lab) secrets(t *testing.T) []secret {
+	t.Helper()
+	byText := map[string]*secret{}
+	var order []string
+	for _, r := range l.routers {
+		out := l.in(t, r, `cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; do echo "$f $(tr -d '\n' < $f)"; done`)
+		for line := range strings.Lines(out) {
+			file, text, ok := strings.Cut(strings.TrimSpace(line), " ")
+			require.True(t, ok && len(text) >= 40, "%s: %s holds no key", r, file)
+			if byText[text] == nil {
+				byText[text] = &secret{text: text, kind: file}
+				order = append(order, text)
+			}
+			byText[text].homes = append(byText[text].homes, r)
+		}
+	}
+	var all []secret
+	for _, text := range order {
+		all = append(all, *byText[text])
+	}
+	return all
+}
+
+func killedRun(t *testing.T, l lab) {
+	// The plan is made and keys are about to be rotated: the worst moment.
+	for _, after := range []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		cmd := exec.CommandContext(ctx, "ansible-playbook", "-i", l.inventory(), "wgmesh.router.mesh", "-e", "mesh_rotate_preshared_keys=true")
+		cmd.Dir = l.root
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+		_ = cmd.Run()
+		cancel()
+	}
+	l.mesh(t)
+	l.allPing(t)
+}
+
+func canary(t *testing.T, l lab) {
+	old := l.secrets(t) // of the killed runs and all before
+	_, transcript, err := l.play(t, "-vvvvv", "--diff", "-e", "mesh_rotate_preshared_keys=true")
+	require.NoError(t, err, "the rotating run failed")
+	all := append(old, l.secrets(t)...)
+
+	patterns := &bytes.Buffer{}
+	for _, s := range all {
+		if strings.Contains(transcript, s.text) {
+			t.Errorf("a secret of %s (%s) is in the transcript", s.homes[0], s.kind)
+		}
+		patterns.WriteString(s.text + "\n")
+	}
+	l.grepController(t, patterns.String())
+	l.grepRouters(t, all)
+}
+
+// grepController looks for secrets in what the controller keeps.
+func (l lab) grepController(t *testing.T, patterns string) {
+	t.Helper()
+	home, err := os.UserHomeDir()
+	require.NoError(t, err)
+	places := []string{filepath.Join(home, ".ansible"), filepath.Join(l.root, "examples"), filepath.Join(l.root, "build", labName, "inventory.yml"), os.TempDir()}
+	for _, place := range places {
+		if _, err := os.Stat(place); err != nil {
+			continue
+		}
+		assert.Empty(t, grep(t, patterns, "grep", "-rlsF", "--devices=skip", "--one-file-system", "-f", "-", place), "files of the controller that hold a secret")
+	}
+}
+
+// grepRouters looks for secrets outside of /etc/wireguard, and for those of
+// others inside of it.
+func (l lab) grepRouters(t *testing.T, all []secret) {
+	t.Helper()
+	for _, r := range l.routers {
+		var own, foreign strings.Builder
+		for _, s := range all {
+			if slices.Contains(s.homes, r) {
+				own.WriteString(s.text + "\n")
+			} else {
+				foreign.WriteString(s.text + "\n")
+			}
+		}
+		search := []string{"build/lab-tool", "exec", "--name", labName, r, "grep", "-rlsF", "--devices=skip", "-f", "-"}
+		everywhere := []string{"/etc", "/root", "/var", "/tmp", "/run", "/usr/local"}
+		assert.Empty(t, l.grep(t, foreign.String(), append(search, everywhere...)...), "%s: files that hold another router's secret", r)
+		for file := range strings.Lines(l.grep(t, own.String(), append(search, everywhere...)...)) {
+			assert.True(t, strings.HasPrefix(file, "/etc/wireguard/"), "%s: a secret is in %s", r, file)
+		}
+	}
+}
+
+func (l lab) grep(t *testing.T, patterns string, command ...string) string {
+	t.Helper()
+	command[0] = filepath.Join(l.root, command[0])
+	return grep(t, patterns, command...)
+}
+
+// grep runs a search with the patterns on its standard input, so that no
+// secret is written down or stands in a list of processes.
+func grep(t *testing.T, patterns string, command ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	cmd.Stdin = strings.NewReader(patterns)
+	out, err := cmd.Output()
+	if exit, ok := err.(*exec.ExitError); ok && exit.ExitCode() <= 2 {
+		err = nil // 1: nothing found; 2: a file went away meanwhile
+	}
+	require.NoError(t, err)
+	return string(out)
+}

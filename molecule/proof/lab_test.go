@@ -1,0 +1,179 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	labName   = "proof"
+	inventory = "examples/field-case/inventory.yml"
+)
+
+// A lab is the seven routers and their nodes, and the ways to touch them.
+type lab struct {
+	root    string   // of the repository
+	routers []string // by id
+	nodes   []string
+}
+
+// up brings a fresh lab up and takes it away when the test ends, however it
+// ends.
+func up(t *testing.T) lab {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	l := lab{root: root}
+	l.tool(t, "down", "--name", labName)
+	t.Cleanup(func() {
+		if os.Getenv("KEEP_LAB") == "" {
+			l.tool(t, "down", "--name", labName)
+		}
+	})
+	l.tool(t, "up", "--inventory", inventory, "--name", labName)
+	l.routers = l.group(t, "routers")
+	l.nodes = l.group(t, "nodes")
+	return l
+}
+
+func (l lab) inventory() string {
+	return filepath.Join(l.root, "build", labName, "inventory.yml")
+}
+
+// command runs a program in the repository and returns what it printed.
+func (l lab) command(t *testing.T, limit time.Duration, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	if t.Context().Err() != nil { // in a cleanup
+		ctx, cancel = context.WithTimeout(context.Background(), limit)
+	}
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = l.root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (l lab) tool(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := l.command(t, 10*time.Minute, "build/lab-tool", args...)
+	require.NoError(t, err, "lab %s:\n%s", strings.Join(args, " "), tail(out))
+	return out
+}
+
+// in runs a shell command on one host, past SSH, so that it works on a router
+// that is cut off and leaves no trace in the mesh.
+func (l lab) in(t *testing.T, host, script string) string {
+	t.Helper()
+	return strings.TrimRight(l.tool(t, "exec", "--name", labName, host, "sh", "-c", script), "\n")
+}
+
+// onRouters runs a shell command on every router at once.
+func (l lab) onRouters(t *testing.T, script string) map[string]string {
+	t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	out := map[string]string{}
+	for _, r := range l.routers {
+		wg.Go(func() {
+			text, err := l.command(t, time.Minute, "build/lab-tool", "exec", "--name", labName, r, "sh", "-c", script)
+			assert.NoError(t, err, "%s: %s", r, text)
+			mu.Lock()
+			out[r] = text
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+func (l lab) group(t *testing.T, name string) []string {
+	t.Helper()
+	out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), name, "--list-hosts")
+	require.NoError(t, err, out)
+	var hosts []string
+	for _, line := range strings.Split(out, "\n")[1:] {
+		if h := strings.TrimSpace(line); h != "" {
+			hosts = append(hosts, h)
+		}
+	}
+	require.NotEmpty(t, hosts, "group %s is empty", name)
+	return hosts
+}
+
+// A recap is the last lines of a play: what each host counted.
+type recap map[string]map[string]int
+
+var (
+	recapLine  = regexp.MustCompile(`(?m)^(\S+)\s+: (ok=.*)$`)
+	recapCount = regexp.MustCompile(`(\w+)=(\d+)`)
+)
+
+// play runs the mesh play and returns its recap, its output and its error.
+func (l lab) play(t *testing.T, args ...string) (recap, string, error) {
+	t.Helper()
+	args = append([]string{"-i", l.inventory(), "wgmesh.router.mesh"}, args...)
+	out, err := l.command(t, 5*time.Minute, "ansible-playbook", args...)
+	counts := recap{}
+	for _, m := range recapLine.FindAllStringSubmatch(out, -1) {
+		counts[m[1]] = map[string]int{}
+		for _, c := range recapCount.FindAllStringSubmatch(m[2], -1) {
+			counts[m[1]][c[1]], _ = strconv.Atoi(c[2])
+		}
+	}
+	return counts, out, err
+}
+
+// mesh runs the mesh play, which must end green.
+func (l lab) mesh(t *testing.T, args ...string) recap {
+	t.Helper()
+	counts, out, err := l.play(t, args...)
+	require.NoError(t, err, tail(out))
+	return counts
+}
+
+// changed lists the hosts of a recap that count a change.
+func (r recap) changed() []string {
+	var hosts []string
+	for h, c := range r {
+		if c["changed"] > 0 {
+			hosts = append(hosts, fmt.Sprintf("%s (%d)", h, c["changed"]))
+		}
+	}
+	return hosts
+}
+
+func tail(s string) string {
+	lines := strings.Split(s, "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
+
+// state is everything that a run may change on a router, without what moves by
+// itself (counters, handshakes). Keys appear as their sums only.
+const state = `
+for f in $(find /etc -type f -newer /etc/hostname 2>/dev/null; find /etc/wireguard /etc/bird /etc/sysctl.d /etc/systemd/system -type f -o -type l 2>/dev/null); do
+	[ -f "$f" ] && stat -c '%n %a %u:%g %Y %i' "$f" && sha256sum < "$f"
+done | sort -u
+for w in peers listen-port allowed-ips persistent-keepalive fwmark; do echo "$w"; wg show all $w 2>/dev/null | sort; done
+wg show all private-key 2>/dev/null | sha256sum
+wg show all preshared-keys 2>/dev/null | sort | sha256sum
+ip -d addr show | grep -v valid_lft
+ip route show; ip -6 route show
+nft list ruleset 2>/dev/null
+sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6)\.(conf\.|ip_forward|ip_local_reserved)|^net\.core\.[rw]mem' | sort
+systemctl list-unit-files --state=enabled --no-legend 2>/dev/null
+`

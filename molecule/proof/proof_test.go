@@ -1,0 +1,265 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMesh takes one lab through its life. The steps build on each other, so
+// the first that fails ends the test.
+func TestMesh(t *testing.T) {
+	l := up(t)
+	steps := []struct {
+		name string
+		run  func(*testing.T, lab)
+	}{
+		{"check on a fresh lab changes nothing and names what it would do", checkFresh},
+		{"a mesh that cannot work is refused with every problem", refuseBadMesh},
+		{"three routers of seven: their tunnels are up, the run says what is missing", halfConverged},
+		{"one router of a half-converged mesh disturbs nobody", limitDisturbsNobody},
+		{"the whole mesh comes up", converge},
+		{"a second run changes nothing", secondRun},
+		{"check on a converged lab changes nothing", checkConverged},
+		{"one router of a converged mesh disturbs nobody", limitDisturbsNobody},
+		{"what was broken by hand is mended alone", mend},
+		{"both sites prefer the router of the destination's zone", zones},
+		{"a stopped router costs the others nothing but a gap", stopRouter},
+		{"a rebooted router comes back without a controller", reboot},
+		{"two sites without a tunnel talk through a third", transit},
+		{"a killed run is finished by the next", killedRun},
+		{"no secret is anywhere it should not be", canary},
+	}
+	for _, step := range steps {
+		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
+			t.FailNow()
+		}
+	}
+}
+
+func checkFresh(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	_, out, err := l.play(t, "--check", "--diff")
+	require.NoError(t, err, tail(out))
+	assert.Equal(t, before, l.onRouters(t, state))
+	for _, word := range []string{"wg20", "router id", "ip_forward"} {
+		assert.Contains(t, out, word, "the diff does not name what a real run changes")
+	}
+}
+
+func refuseBadMesh(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	_, out, err := l.play(t, "-e", `{"mesh_port_base": 65530, "mesh_link_pool": "10.1.0.0/24"}`)
+	require.Error(t, err)
+	for _, problem := range []string{"65535", "10.1.0.0/24", "azure"} {
+		assert.Contains(t, out, problem)
+	}
+	assert.Equal(t, before, l.onRouters(t, state))
+}
+
+func halfConverged(t *testing.T, l lab) {
+	counts, out, err := l.play(t, "--limit", "office-1,azure-1,aws-1")
+	require.Error(t, err, "a run that leaves tunnels down must not end green")
+	assert.Contains(t, out, "gcp-1", "the run does not say which router is missing")
+	require.Len(t, counts, 3)
+	for _, w := range []string{"wg2", "wg7"} { // 1-3 and 1-5
+		l.waitFor(t, "office-1", "wg show "+w+" latest-handshakes | grep -qv '\t0$'")
+	}
+	assert.Empty(t, l.in(t, "gcp-1", "ls /etc/wireguard"), "a router outside the run was touched")
+}
+
+func limitDisturbsNobody(t *testing.T, l lab) {
+	before := l.sessions(t)
+	_, _, _ = l.play(t, "--limit", "azure-1") // half-converged, it says so and is red
+	l.undisturbed(t, before)
+}
+
+func converge(t *testing.T, l lab) {
+	l.mesh(t)
+	var ends int
+	for _, text := range l.onRouters(t, "wg show interfaces | wc -w") {
+		var n int
+		_, err := fmt.Sscan(text, &n)
+		require.NoError(t, err)
+		ends += n
+	}
+	assert.Equal(t, 42, ends, "interfaces of 21 tunnels")
+	for r, text := range l.onRouters(t, "birdc show protocols | grep -c Established; birdc show bfd sessions | grep -c Up") {
+		assert.Equal(t, "6\n6\n", text, "%s: BGP and BFD sessions that are up", r)
+	}
+	l.allPing(t)
+}
+
+func secondRun(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	assert.Empty(t, l.mesh(t).changed())
+	assert.Equal(t, before, l.onRouters(t, state))
+}
+
+func checkConverged(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	counts := l.mesh(t, "--check", "--diff")
+	assert.Empty(t, counts.changed())
+	assert.Equal(t, before, l.onRouters(t, state))
+}
+
+// The tunnel between azure-1 (id 3) and aws-1 (id 5) is number (5-1)(5-2)/2+3.
+const tunnel = "wg9"
+
+func mend(t *testing.T, l lab) {
+	peer := "$(wg show " + tunnel + " peers)"
+	breaks := []struct{ name, command string }{
+		{"peer", "wg set wg9 peer " + peer + " remove"},
+		{"private key", "umask 077; wg genkey > /run/k; wg set wg9 private-key /run/k; rm /run/k"},
+		{"pre-shared key", "umask 077; wg genpsk > /run/k; wg set wg9 peer " + peer + " preshared-key /run/k; rm /run/k"},
+		{"address", "ip addr del $(ip -4 -o addr show wg9 | awk '{print $4}') dev wg9"},
+		{"MTU", "ip link set wg9 mtu 1280"},
+		{"endpoint", "wg set wg9 peer " + peer + " endpoint 203.0.113.99:9"},
+		{"port", "wg set wg9 listen-port 50999"},
+		{"keepalive", "wg set wg9 peer " + peer + " persistent-keepalive 0"},
+		{"allowed IPs", "wg set wg9 peer " + peer + " allowed-ips 172.31.9.0/24"},
+		{"route", "ip route del 10.2.0.0/16"},
+	}
+	want := l.onRouters(t, state)
+	for _, b := range breaks {
+		t.Run(b.name, func(t *testing.T) {
+			before := l.sessions(t)
+			l.in(t, "azure-1", b.command)
+			for _, host := range l.mesh(t).changed() {
+				assert.Equal(t, "azure-1 (1)", host, "a router was changed that nobody broke")
+			}
+			assert.Equal(t, want, l.onRouters(t, state))
+			delete(before["azure-1"], tunnel)
+			delete(before["aws-1"], tunnel)
+			l.undisturbed(t, before)
+		})
+	}
+}
+
+func zones(t *testing.T, l lab) {
+	// Every router of every other site hands a zone's subnet to the router of that zone.
+	for _, way := range []struct{ from, network, via string }{
+		{"aws-1", "10.1.1.0/24", "azure-1"},
+		{"aws-1", "10.1.2.0/24", "azure-2"},
+		{"aws-2", "10.1.1.0/24", "azure-1"},
+		{"gcp-1", "10.2.2.0/24", "aws-2"},
+		{"azure-2", "10.2.1.0/24", "aws-1"},
+		{"office-2", "10.1.1.0/24", "azure-1"},
+	} {
+		assert.Equal(t, way.via, l.nextRouter(t, way.from, way.network), "%s from %s", way.network, way.from)
+	}
+}
+
+func stopRouter(t *testing.T, l lab) {
+	const limit = 2 * time.Second // 3 x 300 ms of BFD and a busy machine
+	streams := []*stream{
+		l.stream(t, "node-aws-a", "node-azure-1"), // enters by the router that dies
+		l.stream(t, "node-azure-1", "node-gcp-b"), // leaves by it
+		l.stream(t, "node-aws-c", "node-gcp-b"),   // never sees it
+	}
+	time.Sleep(time.Second)
+	l.tool(t, "stop", "--name", labName, "azure-1")
+	time.Sleep(5 * time.Second)
+	for _, s := range streams {
+		gap := s.stop(t)
+		t.Logf("%s: longest gap %v", s.name, gap)
+		assert.Less(t, gap, limit, s.name)
+	}
+	l.allPing(t)
+	l.tool(t, "start", "--name", labName, "azure-1")
+	l.waitHealthy(t)
+}
+
+func reboot(t *testing.T, l lab) {
+	before := l.in(t, "aws-2", "wg show all allowed-ips | sort")
+	l.tool(t, "stop", "--name", labName, "aws-2")
+	started := time.Now()
+	l.tool(t, "start", "--name", labName, "aws-2")
+	l.waitHealthy(t)
+	t.Logf("back in the mesh after %v", time.Since(started).Round(100*time.Millisecond))
+	assert.Equal(t, before, l.in(t, "aws-2", "wg show all allowed-ips | sort"))
+	l.allPing(t)
+	assert.Empty(t, l.mesh(t).changed(), "a reboot left something to mend")
+}
+
+func transit(t *testing.T, l lab) {
+	s := l.stream(t, "node-aws-a", "node-azure-1")
+	l.tool(t, "cut", "--name", labName, "azure", "aws")
+	time.Sleep(4 * time.Second)
+	gap := s.stop(t)
+	t.Logf("all tunnels of two sites cut: longest gap %v", gap)
+	assert.Less(t, gap, 3*time.Second)
+	assert.NotContains(t, l.nextRouter(t, "aws-1", "10.1.1.0/24"), "azure")
+	l.allPing(t)
+	l.tool(t, "join", "--name", labName, "azure", "aws")
+	l.waitHealthy(t)
+	zones(t, l)
+}
+
+// nextRouter is the router at the other end of the tunnel that a prefix takes.
+func (l lab) nextRouter(t *testing.T, from, network string) string {
+	t.Helper()
+	return l.in(t, from, fmt.Sprintf(
+		`dev=$(ip route show %s | sed -n 's/.* dev \([^ ]*\) .*/\1/p'); sed -n 's/^# peer: //p' /etc/wireguard/$dev.conf`, network))
+}
+
+// waitFor waits until a shell command succeeds on a host.
+func (l lab) waitFor(t *testing.T, host, script string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := l.command(t, time.Minute, "build/lab-tool", "exec", "--name", labName, host, "sh", "-c", script)
+		return err == nil
+	}, time.Minute, 200*time.Millisecond, "%s: %s", host, script)
+}
+
+// waitHealthy waits, without Ansible, until every session of every router is up.
+func (l lab) waitHealthy(t *testing.T) {
+	t.Helper()
+	for _, r := range l.routers {
+		l.waitFor(t, r, `[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 6 ] &&
+			[ "$(birdc show bfd sessions 2>/dev/null | grep -c Up)" = 6 ]`)
+	}
+}
+
+// sessions is what a disturbed tunnel loses: its interface, its counters and
+// its handshake, by router and tunnel.
+func (l lab) sessions(t *testing.T) map[string]map[string]session {
+	t.Helper()
+	out := map[string]map[string]session{}
+	for r, text := range l.onRouters(t, `for d in $(wg show interfaces); do
+		echo $d $(cat /sys/class/net/$d/ifindex) $(wg show $d latest-handshakes | cut -f2) $(wg show $d transfer | cut -f2); done`) {
+		out[r] = map[string]session{}
+		for line := range strings.Lines(text) {
+			var name string
+			var s session
+			if n, _ := fmt.Sscan(line, &name, &s.index, &s.handshake, &s.received); n == 4 {
+				out[r][name] = s
+			}
+		}
+	}
+	return out
+}
+
+type session struct{ index, handshake, received int64 }
+
+func (l lab) undisturbed(t *testing.T, before map[string]map[string]session) {
+	t.Helper()
+	after := l.sessions(t)
+	for r, tunnels := range before {
+		for name, was := range tunnels {
+			is, ok := after[r][name]
+			if !assert.True(t, ok, "%s %s is gone", r, name) {
+				continue
+			}
+			assert.Equal(t, was.index, is.index, "%s %s was made anew", r, name)
+			assert.GreaterOrEqual(t, is.received, was.received, "%s %s: its counters started again", r, name)
+			assert.GreaterOrEqual(t, is.handshake, was.handshake, "%s %s lost its handshake", r, name)
+		}
+	}
+}
