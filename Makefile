@@ -25,7 +25,7 @@ setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
 collection: ## build the modules, stage build/ansible_collections and its tarball
 	@.ci/stage
 
-$(LAB): go.mod $(wildcard molecule/lab/*.go)
+$(LAB): go.mod $(wildcard molecule/lab/*.go molecule/lab/topology/*.go) molecule/lab/base.sh
 	@mkdir -p $(BUILD)
 	@CGO_ENABLED=0 $(GO) build -o $@ ./molecule/lab
 
@@ -63,7 +63,7 @@ molecule: setup collection $(LAB) ## the scenarios default and mesh
 
 .PHONY: proof
 proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v ./molecule/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v ./molecule/lab ./molecule/proof
 
 .PHONY: test
 test: ## set up and run every test there is (root)

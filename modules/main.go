@@ -19,6 +19,7 @@ import (
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
@@ -28,11 +29,12 @@ import (
 // modules returns all modules by name.
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
-		"bird_config": ansible.New(birdconfig.Plan),
-		"mesh_plan":   ansible.New(meshplan.Plan, ansible.Unlocked()),
-		"wg_keypair":  ansible.New(wgkeypair.Plan),
-		"wg_psk":      ansible.New(wgpsk.Plan),
-		"wg_tunnel":   ansible.New(wgtunnel.Plan),
+		"bird_config":   ansible.New(birdconfig.Plan),
+		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
+		"sysctl_router": ansible.New(sysctlrouter.Plan),
+		"wg_keypair":    ansible.New(wgkeypair.Plan),
+		"wg_psk":        ansible.New(wgpsk.Plan),
+		"wg_tunnel":     ansible.New(wgtunnel.Plan),
 	}
 }
 
