@@ -17,8 +17,10 @@ const aptBake = "export DEBIAN_FRONTEND=noninteractive; printf '#!/bin/sh\nexit 
 	"apt-get install -y -q --no-install-recommends bird2 wireguard-tools wireguard-go nftables; rc=$?; rm /usr/sbin/policy-rc.d; exit $rc"
 
 // unique is what must not be the same on two machines of one image.
-var unique = []string{"etc/machine-id", "etc/hostname", "etc/hosts", "root/.ssh", "root/.ansible/tmp", "tmp", "var/tmp",
-	"var/log", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "run"}
+var unique = []string{
+	"etc/machine-id", "etc/hostname", "etc/hosts", "root/.ssh", "root/.ansible/tmp", "tmp", "var/tmp",
+	"var/log", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "run",
+}
 
 // bakeName starts the names of the labs in which images are made.
 const bakeName = "bake-"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,11 +49,11 @@ func connectTo(ns string, n int, limit time.Duration) (int, error) {
 		}
 		to := &unix.SockaddrInet6{Port: 22, ZoneId: uint32(bridge.Index)}
 		to.Addr[0], to.Addr[1], to.Addr[14], to.Addr[15] = 0xfe, 0x80, byte(n>>8), byte(n)
-		if err = unix.Connect(fd, to); err == unix.EINPROGRESS {
+		if err = unix.Connect(fd, to); errors.Is(err, unix.EINPROGRESS) {
 			err = established(fd, limit)
 		}
 		if err != nil {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 			return err
 		}
 		sock = fd

@@ -25,8 +25,14 @@ func (l *lab) furnish(h topology.Host) error {
 	for _, d := range []struct {
 		path string
 		mode os.FileMode
-	}{{upper, 0o755}, {upper + "/etc", 0o755}, {upper + "/root", 0o700}, {upper + "/root/.ssh", 0o700},
-		{l.hostDir(h.Name) + "/work", 0o700}, {l.hostDir(h.Name) + "/root", 0o755}} {
+	}{
+		{upper, 0o755},
+		{upper + "/etc", 0o755},
+		{upper + "/root", 0o700},
+		{upper + "/root/.ssh", 0o700},
+		{l.hostDir(h.Name) + "/work", 0o700},
+		{l.hostDir(h.Name) + "/root", 0o755},
+	} {
 		if err := os.MkdirAll(d.path, d.mode); err != nil {
 			return err
 		}

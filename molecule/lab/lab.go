@@ -56,7 +56,6 @@ type lab struct {
 	options
 	state
 	begun time.Time
-	quiet bool
 }
 
 var labName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,23}$`)

@@ -36,8 +36,8 @@ func TestLockWaits(t *testing.T) {
 		second <- err
 	}()
 	select {
-	case <-second:
-		t.Fatal("two hold the lock")
+	case err := <-second:
+		t.Fatalf("two hold the lock (error: %v)", err)
 	case <-time.After(150 * time.Millisecond):
 	}
 	unlock()

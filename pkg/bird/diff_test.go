@@ -48,30 +48,43 @@ func TestDiffApplied(t *testing.T) {
 		"no file, no BIRD":       {have: bird.State{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
 		"stopped":                {have: bird.State{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
 		"file right, daemon never reloaded": {
-			have: bird.State{Text: conf(2), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
+			have: bird.State{Text: conf(2), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
+		},
 		"cut off between confirmation and rename": {
 			have: bird.State{Text: conf(1), Daemon: runs(2), Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
-			want: []bird.Action{bird.ActClean, bird.ActInstall}},
+			want: []bird.Action{bird.ActClean, bird.ActInstall},
+		},
 		"edited by hand, perhaps loaded": {
-			have: bird.State{Text: edited, Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
+			have: bird.State{Text: edited, Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
+		},
 		"edited to something else, not loaded": {
-			have: bird.State{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall}},
+			have: bird.State{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall},
+		},
 		"undone meanwhile": {
 			have:    bird.State{Text: conf(1), Daemon: runs(1), Marker: marker, Candidates: []string{cand}},
-			timeout: 60, want: []bird.Action{bird.ActClean, bird.ActTry}, pending: true},
+			timeout: 60, want: []bird.Action{bird.ActClean, bird.ActTry}, pending: true,
+		},
 		"stale candidate": {have: bird.State{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}}, want: []bird.Action{bird.ActClean}},
 		"the same change waits": {
-			have: bird.State{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)}},
+			have: bird.State{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
+		},
 		"another change waits": {
-			have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
-				Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3)}, err: bird.ErrPending},
+			have: bird.State{
+				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
+				Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3),
+			}, err: bird.ErrPending,
+		},
 		"someone's own change waits": {have: bird.State{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
 		"someone's change after ours": {
-			have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
-				Marker: marker, Candidates: []string{cand}, Trial: conf(2)}, err: bird.ErrPending},
+			have: bird.State{
+				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
+				Marker: marker, Candidates: []string{cand}, Trial: conf(2),
+			}, err: bird.ErrPending,
+		},
 		"disabled by hand": {
 			have: bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}},
-			want: []bird.Action{bird.ActEnable}},
+			want: []bird.Action{bird.ActEnable},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -111,23 +124,39 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		confirmErr, undErr string
 	}{
 		"nothing waits": {have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
-		"waits": {have: left(bird.State{Text: conf(1), Daemon: pending}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean}},
-		"waits, first run": {have: left(bird.State{Text: []byte("log"), Daemon: pending}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean}},
-		"not ours": {have: bird.State{Text: conf(1), Daemon: pending},
-			confirmErr: "it is not this module's", undErr: "it is not this module's"},
-		"candidate lost": {have: bird.State{Text: conf(1), Daemon: pending, Marker: marker},
-			confirmErr: "is gone", undone: []bird.Action{bird.ActUndo, bird.ActClean}},
-		"undo has fired": {have: left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
+		"waits": {
+			have:      left(bird.State{Text: conf(1), Daemon: pending}),
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean},
+		},
+		"waits, first run": {
+			have:      left(bird.State{Text: []byte("log"), Daemon: pending}),
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean},
+		},
+		"not ours": {
+			have:       bird.State{Text: conf(1), Daemon: pending},
+			confirmErr: "it is not this module's", undErr: "it is not this module's",
+		},
+		"candidate lost": {
+			have:       bird.State{Text: conf(1), Daemon: pending, Marker: marker},
+			confirmErr: "is gone", undone: []bird.Action{bird.ActUndo, bird.ActClean},
+		},
+		"undo has fired": {
+			have:       left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
 			confirmErr: "has been taken back: BIRD runs another text than the one that was tried, either because its time ran out at 03:04:05",
-			undone:     []bird.Action{bird.ActClean}},
-		"died meanwhile": {have: left(bird.State{Text: conf(1)}),
-			confirmErr: "BIRD does not run", undone: []bird.Action{bird.ActClean}},
-		"cut off after the confirmation": {have: left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}}),
-			confirmed: []bird.Action{bird.ActFinish}, undone: []bird.Action{bird.ActLoad, bird.ActClean}},
-		"cut off after the rename": {have: bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
-			confirmed: []bird.Action{bird.ActClean}, undone: []bird.Action{bird.ActClean}},
+			undone:     []bird.Action{bird.ActClean},
+		},
+		"died meanwhile": {
+			have:       left(bird.State{Text: conf(1)}),
+			confirmErr: "BIRD does not run", undone: []bird.Action{bird.ActClean},
+		},
+		"cut off after the confirmation": {
+			have:      left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}}),
+			confirmed: []bird.Action{bird.ActFinish}, undone: []bird.Action{bird.ActLoad, bird.ActClean},
+		},
+		"cut off after the rename": {
+			have:      bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
+			confirmed: []bird.Action{bird.ActClean}, undone: []bird.Action{bird.ActClean},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

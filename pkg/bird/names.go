@@ -24,8 +24,10 @@ const (
 
 // ownNames are the symbols that the rendered text defines.
 func ownNames() []string {
-	names := []string{stampName, "device1", "bfd1", "other_site", "other_site_dual", "same_site", "same_site_dual",
-		"peer_as", "peer_address", "carries"}
+	names := []string{
+		stampName, "device1", "bfd1", "other_site", "other_site_dual", "same_site", "same_site_dual",
+		"peer_as", "peer_address", "carries",
+	}
 	for _, f := range []string{"4", "6"} {
 		for _, n := range []string{"kernel", "site", "own", "owned", "originated", "from_other_site", "from_same_site", "to_other_site", "to_same_site", "master"} {
 			names = append(names, n+f)

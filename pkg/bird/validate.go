@@ -206,7 +206,8 @@ func between(what string, n, low, high int) error {
 func text(v interface {
 	IsValid() bool
 	String() string
-}) string {
+},
+) string {
 	if !v.IsValid() {
 		return ""
 	}

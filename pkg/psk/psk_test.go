@@ -59,7 +59,7 @@ func TestHeals(t *testing.T) {
 		{name: "initiator lost its key", change: func(a, _ *router) { remove(a.key(20)) }, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
 		{name: "initiator lost its record", change: func(a, _ *router) { remove(a.record(20)) }, newKey: true, initiator: "there is no record of the one in the file", responder: "office-2 has made a new one"},
 		{name: "initiator's key is rubbish", change: func(a, _ *router) { write(a.key(20), "rubbish") }, newKey: true, initiator: "the file holds no key", responder: "office-2 has made a new one"},
-		{name: "initiator's key was changed by hand", change: func(a, b *router) {
+		{name: "initiator's key was changed by hand", change: func(a, _ *router) {
 			write(a.key(20), "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n")
 		}, newKey: true, initiator: "the record is of another key", responder: "office-2 has made a new one"},
 		{name: "initiator was rebuilt, and its clock is slow", change: func(a, _ *router) {

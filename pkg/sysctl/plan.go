@@ -208,8 +208,10 @@ func (w *work) strictInterfaces(named []string) ([]Defeat, error) {
 			return nil, err
 		}
 		if now.text == "1" {
-			out = append(out, Defeat{Key: k.String(), Want: "0", Found: "1", By: name,
-				Reason: fmt.Sprintf("interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so replies that come by another way are dropped there: add %s to interfaces", name, name)})
+			out = append(out, Defeat{
+				Key: k.String(), Want: "0", Found: "1", By: name,
+				Reason: fmt.Sprintf("interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so replies that come by another way are dropped there: add %s to interfaces", name, name),
+			})
 		}
 	}
 	return out, err

@@ -41,8 +41,10 @@ func (t Topology) SSHConfig(f Files) string {
 }
 
 // connection variables of the user's inventory that do not hold in the lab.
-var connection = []string{"ansible_host", "ansible_port", "ansible_user", "ansible_password", "ansible_connection",
-	"ansible_private_key_file", "ansible_become", "ansible_control_path", "ansible_python_interpreter"}
+var connection = []string{
+	"ansible_host", "ansible_port", "ansible_user", "ansible_password", "ansible_connection",
+	"ansible_private_key_file", "ansible_become", "ansible_control_path", "ansible_python_interpreter",
+}
 
 func kept(name string) bool {
 	return !slices.Contains(connection, name) && !strings.HasPrefix(name, "ansible_ssh_") && !strings.HasPrefix(name, "ansible_become_")

@@ -112,16 +112,26 @@ func TestNewRefuses(t *testing.T) {
 			`a: mesh_zone: "3" is not a zone of azure`, `b: mesh_id: 1 is that of a`, `b: mesh_site: "moon" is not in mesh_sites`,
 			`b: mesh_endpoint: 203.0.113.1 is that of a`, `c: mesh_id: 0 is not a number from 1`, `c: mesh_endpoint: "here" is not an IP address`,
 		}},
-		{"a router called like a node", sites, map[string]map[string]any{"node-gcp-b": router(1, "gcp", "b", "")},
-			[]string{"node-gcp-b: its host name node-gcp-b is that of node-gcp-b"}},
-		{"a full subnet", "s: {networks: [10.0.0.0/30]}",
+		{
+			"a router called like a node", sites,
+			map[string]map[string]any{"node-gcp-b": router(1, "gcp", "b", "")},
+			[]string{"node-gcp-b: its host name node-gcp-b is that of node-gcp-b"},
+		},
+		{
+			"a full subnet", "s: {networks: [10.0.0.0/30]}",
 			map[string]map[string]any{"a": router(1, "s", "", ""), "b": router(2, "s", "", "")},
-			[]string{"b: subnet 10.0.0.0/30 has no free address"}},
-		{"bad sites", "s: {networks: [10.0.0/8], mtu: 20, zones: {z: []}}",
+			[]string{"b: subnet 10.0.0.0/30 has no free address"},
+		},
+		{
+			"bad sites", "s: {networks: [10.0.0/8], mtu: 20, zones: {z: []}}",
 			map[string]map[string]any{"a": router(1, "s", "z", "")},
-			[]string{`mesh_sites.s.networks: "10.0.0/8" is not a network`, "mesh_sites.s.mtu: 20", "mesh_sites.s.zones.z: want at least one subnet"}},
-		{"a site name that is a path", "a/b: {networks: [10.0.0.0/8]}",
-			map[string]map[string]any{"a": router(1, "a/b", "", "")}, []string{`"a/b"`}},
+			[]string{`mesh_sites.s.networks: "10.0.0/8" is not a network`, "mesh_sites.s.mtu: 20", "mesh_sites.s.zones.z: want at least one subnet"},
+		},
+		{
+			"a site name that is a path", "a/b: {networks: [10.0.0.0/8]}",
+			map[string]map[string]any{"a": router(1, "a/b", "", "")},
+			[]string{`"a/b"`},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := topology.New("lab", listing(t, c.sites, c.hosts))
