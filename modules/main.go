@@ -19,6 +19,7 @@ import (
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
@@ -31,6 +32,7 @@ func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
 		"bird_config":   ansible.New(birdconfig.Plan),
 		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
+		"mesh_status":   ansible.New(meshstatus.Plan, ansible.Unlocked()),
 		"sysctl_router": ansible.New(sysctlrouter.Plan),
 		"wg_keypair":    ansible.New(wgkeypair.Plan),
 		"wg_psk":        ansible.New(wgpsk.Plan),

@@ -86,7 +86,7 @@ func (l lab) grepController(t *testing.T, patterns string) {
 	t.Helper()
 	home, err := os.UserHomeDir()
 	require.NoError(t, err)
-	places := []string{filepath.Join(home, ".ansible"), filepath.Join(l.root, "examples"), filepath.Join(l.root, "build", labName, "inventory.yml"), os.TempDir()}
+	places := []string{filepath.Join(home, ".ansible"), filepath.Join(l.root, "examples"), l.inventory(), os.TempDir()}
 	for _, place := range places {
 		if _, err := os.Stat(place); err != nil {
 			continue
@@ -108,7 +108,7 @@ func (l lab) grepRouters(t *testing.T, all []secret) {
 				foreign.WriteString(s.text + "\n")
 			}
 		}
-		search := []string{"build/lab-tool", "exec", "--name", labName, r, "grep", "-rlsF", "--devices=skip", "-f", "-"}
+		search := []string{"build/lab-tool", "exec", "--name", l.name, r, "grep", "-rlsF", "--devices=skip", "-f", "-"}
 		everywhere := []string{"/etc", "/root", "/var", "/tmp", "/run", "/usr/local"}
 		assert.Empty(t, l.grep(t, foreign.String(), append(search, everywhere...)...), "%s: files that hold another router's secret", r)
 		for file := range strings.Lines(l.grep(t, own.String(), append(search, everywhere...)...)) {

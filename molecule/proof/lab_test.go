@@ -19,13 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const (
-	labName   = "proof"
-	inventory = "examples/field-case/inventory.yml"
-)
-
-// A lab is the seven routers and their nodes, and the ways to touch them.
+// A lab is the routers of an inventory and their nodes, and the ways to touch
+// them.
 type lab struct {
+	name    string
 	root    string   // of the repository
 	routers []string // by id
 	nodes   []string
@@ -33,25 +30,25 @@ type lab struct {
 
 // up brings a fresh lab up and takes it away when the test ends, however it
 // ends.
-func up(t *testing.T) lab {
+func up(t *testing.T, name, inventory string) lab {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	l := lab{root: root}
-	l.tool(t, "down", "--name", labName)
+	l := lab{name: name, root: root}
+	l.tool(t, "down")
 	t.Cleanup(func() {
 		if os.Getenv("KEEP_LAB") == "" {
-			l.tool(t, "down", "--name", labName)
+			l.tool(t, "down")
 		}
 	})
-	l.tool(t, "up", "--inventory", inventory, "--name", labName)
+	l.tool(t, "up", "--inventory", inventory)
 	l.routers = l.group(t, "routers")
 	l.nodes = l.group(t, "nodes")
 	return l
 }
 
 func (l lab) inventory() string {
-	return filepath.Join(l.root, "build", labName, "inventory.yml")
+	return filepath.Join(l.root, "build/lab", l.name, "inventory.yml")
 }
 
 // command runs a program in the repository and returns what it printed.
@@ -68,18 +65,25 @@ func (l lab) command(t *testing.T, limit time.Duration, name string, args ...str
 	return string(out), err
 }
 
-func (l lab) tool(t *testing.T, args ...string) string {
+// tool runs a command of the lab on this lab.
+func (l lab) tool(t *testing.T, verb string, args ...string) string {
 	t.Helper()
-	out, err := l.command(t, 10*time.Minute, "build/lab-tool", args...)
-	require.NoError(t, err, "lab %s:\n%s", strings.Join(args, " "), tail(out))
+	out, err := l.try(t, verb, args...)
+	require.NoError(t, err, "lab %s %s:\n%s", verb, strings.Join(args, " "), tail(out))
 	return out
+}
+
+// try is tool for what may fail.
+func (l lab) try(t *testing.T, verb string, args ...string) (string, error) {
+	t.Helper()
+	return l.command(t, 10*time.Minute, "build/lab-tool", append([]string{verb, "--name", l.name}, args...)...)
 }
 
 // in runs a shell command on one host, past SSH, so that it works on a router
 // that is cut off and leaves no trace in the mesh.
 func (l lab) in(t *testing.T, host, script string) string {
 	t.Helper()
-	return strings.TrimRight(l.tool(t, "exec", "--name", labName, host, "sh", "-c", script), "\n")
+	return strings.TrimRight(l.tool(t, "exec", host, "sh", "-c", script), "\n")
 }
 
 // onRouters runs a shell command on every router at once.
@@ -90,7 +94,7 @@ func (l lab) onRouters(t *testing.T, script string) map[string]string {
 	out := map[string]string{}
 	for _, r := range l.routers {
 		wg.Go(func() {
-			text, err := l.command(t, time.Minute, "build/lab-tool", "exec", "--name", labName, r, "sh", "-c", script)
+			text, err := l.try(t, "exec", r, "sh", "-c", script)
 			assert.NoError(t, err, "%s: %s", r, text)
 			mu.Lock()
 			out[r] = text

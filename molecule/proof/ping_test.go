@@ -52,13 +52,20 @@ func (l lab) allPing(t *testing.T) {
 				continue
 			}
 			wg.Go(func() {
-				out, err := l.command(t, time.Minute, "build/lab-tool", "exec", "--name", labName, from,
-					"ping", "-q", "-c", "3", "-i", "0.3", "-W", "2", "-s", payload, hosts[to].Address)
-				assert.NoError(t, err, "%s to %s: %s", from, to, out)
+				l.ping(t, from, hosts[to].Address)
+				if hosts[from].Address6 != "" && hosts[to].Address6 != "" {
+					l.ping(t, from, hosts[to].Address6)
+				}
 			})
 		}
 	}
 	wg.Wait()
+}
+
+func (l lab) ping(t *testing.T, from, address string) {
+	t.Helper()
+	out, err := l.try(t, "exec", from, "ping", "-q", "-c", "3", "-i", "0.3", "-W", "2", "-s", payload, address)
+	assert.NoError(t, err, "%s to %s: %s", from, address, out)
 }
 
 // A stream is a ping every 20 ms from one node to another.
@@ -71,7 +78,7 @@ type stream struct {
 func (l lab) stream(t *testing.T, from, to string) *stream {
 	t.Helper()
 	s := &stream{name: from + " to " + to, out: &strings.Builder{}}
-	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", labName, from,
+	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, from,
 		"ping", "-D", "-n", "-i", "0.02", "-w", "60", "-s", payload, l.addresses(t)[to].Address)
 	s.cmd.Dir = l.root
 	s.cmd.Stdout = s.out

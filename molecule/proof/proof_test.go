@@ -15,7 +15,7 @@ import (
 // TestMesh takes one lab through its life. The steps build on each other, so
 // the first that fails ends the test.
 func TestMesh(t *testing.T) {
-	l := up(t)
+	l := up(t, "proof", "examples/field-case/inventory.yml")
 	steps := []struct {
 		name string
 		run  func(*testing.T, lab)
@@ -164,7 +164,7 @@ func stopRouter(t *testing.T, l lab) {
 		l.stream(t, "node-aws-c", "node-gcp-b"),   // never sees it
 	}
 	time.Sleep(time.Second)
-	l.tool(t, "stop", "--name", labName, "azure-1")
+	l.tool(t, "stop", "azure-1")
 	time.Sleep(5 * time.Second)
 	for _, s := range streams {
 		gap := s.stop(t)
@@ -172,15 +172,15 @@ func stopRouter(t *testing.T, l lab) {
 		assert.Less(t, gap, limit, s.name)
 	}
 	l.allPing(t)
-	l.tool(t, "start", "--name", labName, "azure-1")
+	l.tool(t, "start", "azure-1")
 	l.waitHealthy(t)
 }
 
 func reboot(t *testing.T, l lab) {
 	before := l.in(t, "aws-2", "wg show all allowed-ips | sort")
-	l.tool(t, "stop", "--name", labName, "aws-2")
+	l.tool(t, "stop", "aws-2")
 	started := time.Now()
-	l.tool(t, "start", "--name", labName, "aws-2")
+	l.tool(t, "start", "aws-2")
 	l.waitHealthy(t)
 	t.Logf("back in the mesh after %v", time.Since(started).Round(100*time.Millisecond))
 	assert.Equal(t, before, l.in(t, "aws-2", "wg show all allowed-ips | sort"))
@@ -190,14 +190,14 @@ func reboot(t *testing.T, l lab) {
 
 func transit(t *testing.T, l lab) {
 	s := l.stream(t, "node-aws-a", "node-azure-1")
-	l.tool(t, "cut", "--name", labName, "azure", "aws")
+	l.tool(t, "cut", "azure", "aws")
 	time.Sleep(4 * time.Second)
 	gap := s.stop(t)
 	t.Logf("all tunnels of two sites cut: longest gap %v", gap)
 	assert.Less(t, gap, 3*time.Second)
 	assert.NotContains(t, l.nextRouter(t, "aws-1", "10.1.1.0/24"), "azure")
 	l.allPing(t)
-	l.tool(t, "join", "--name", labName, "azure", "aws")
+	l.tool(t, "join", "azure", "aws")
 	l.waitHealthy(t)
 	zones(t, l)
 }
@@ -213,7 +213,7 @@ func (l lab) nextRouter(t *testing.T, from, network string) string {
 func (l lab) waitFor(t *testing.T, host, script string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		_, err := l.command(t, time.Minute, "build/lab-tool", "exec", "--name", labName, host, "sh", "-c", script)
+		_, err := l.try(t, "exec", host, "sh", "-c", script)
 		return err == nil
 	}, time.Minute, 200*time.Millisecond, "%s: %s", host, script)
 }

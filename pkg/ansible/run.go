@@ -53,6 +53,9 @@ func (m Module) result(argv []string, in io.Reader) (res result) {
 // as it goes, so that a panic half-way still reports what is known.
 func (m Module) execute(ctx context.Context, ctl control, raw []byte, res result) {
 	p, err := m.plan(ctx, raw)
+	if p.Record != nil && !ctl.Check {
+		err = errors.Join(err, p.Record(ctx))
+	}
 	if err != nil {
 		res.add(p)
 		res.fail(err)

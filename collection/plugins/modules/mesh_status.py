@@ -1,0 +1,197 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_status
+short_description: Whether the tunnels of a router work, and what exactly does not
+version_added: 0.1.0
+description:
+  - Looks at the WireGuard handshake, the BGP and the BFD session of each tunnel, pings through it with packets of its
+    whole MTU, looks for every expected network in the kernel's routes, and pings other routers from site to site.
+  - Names each problem in one line, with what to do next. Of a tunnel it names the cause and not what follows from it.
+  - Can wait until all is well. Changes nothing.
+options:
+  tunnels:
+    description:
+      - The tunnels to look at, as C(plan.status.tunnels) of M(wgmesh.router.mesh_plan) has them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The interface, for example C(wg20).
+        type: str
+        required: true
+      peer:
+        description: The name of the router at the other end.
+        type: str
+        required: true
+      address:
+        description: The peer's address in the tunnel.
+        type: str
+        required: true
+      neighbor:
+        description: The name of the BGP protocol in BIRD. Without one no session is expected.
+        type: str
+      mtu:
+        description: The size in bytes of the packets that have to get through whole. C(0) pings with small ones only.
+        type: int
+      as:
+        description: The AS number of the peer. C(0) is not compared.
+        type: int
+  prefixes:
+    description:
+      - Networks that have to be in the kernel's main table, through one of the tunnels.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      network:
+        description: The network, for example C(10.2.0.0/16).
+        type: str
+        required: true
+      site:
+        description: The site that it belongs to, for messages.
+        type: str
+      as:
+        description: The AS number of that site, with which I(require) can tell who announces the network.
+        type: int
+  source_networks:
+    description:
+      - The networks of the router's own site. Pings of I(reach) come from the router's address inside of them, because
+        that is what other sites know a way back to.
+    type: list
+    elements: str
+    default: []
+  reach:
+    description:
+      - Addresses of other routers in their sites that have to answer a ping of 1272 bytes, by the name of the router.
+        The router's own addresses are left out.
+    type: dict
+    default: {}
+  require:
+    description:
+      - The routers that I(wait) waits for and that C(required_healthy) is about. Left out, it is all of them.
+    type: list
+    elements: str
+  bfd:
+    description:
+      - Whether each BGP session has to have a BFD session.
+    type: bool
+    default: true
+  wait:
+    description:
+      - Seconds to wait until everything required is well.
+    type: int
+    default: 0
+  expect:
+    description:
+      - With C(healthy) any problem is a failure; with C(any) the module only reports.
+    type: str
+    choices: [healthy, any]
+    default: healthy
+  control_socket:
+    description:
+      - BIRD's control socket.
+    type: path
+    default: /run/bird/bird.ctl
+  router:
+    description:
+      - The name of this router in the metrics. Left out, it is the name of the host.
+    type: str
+  metrics_file:
+    description:
+      - Writes what was seen to this file, in the format of Prometheus's textfile collector. That is no change.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    details:
+      - Looks and waits as always, but writes no I(metrics_file).
+  diff_mode:
+    support: none
+    description: Will return details on what has changed, or would change, with I(--diff).
+  idempotent:
+    support: full
+    description: When run twice in a row outside check mode, the second run reports no change.
+  safe_file_operations:
+    support: full
+    description: Writes files so that a crash leaves the old file or the new one.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.mesh_plan
+"""
+
+EXAMPLES = r"""
+- name: Wait for one tunnel
+  wgmesh.router.mesh_status:
+    tunnels:
+      - {name: wg20, peer: aws-2, address: 172.31.20.2, mtu: 1340, neighbor: aws_2}
+    wait: 30
+
+- name: Look at the whole mesh, and go on
+  wgmesh.router.mesh_status:
+    tunnels: "{{ mesh.plan.status.tunnels }}"
+    prefixes: "{{ mesh.plan.status.prefixes }}"
+    expect: any
+  register: status
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ status.lines }}"
+"""
+
+RETURN = r"""
+healthy:
+  description: Whether there is no problem at all.
+  returned: always
+  type: bool
+required_healthy:
+  description: Whether there is no problem with what I(require) names.
+  returned: always
+  type: bool
+problems:
+  description: One line for each problem.
+  returned: always
+  type: list
+  elements: str
+  sample: ["tunnel wg20 to aws-2: no handshake yet; expected one with 198.51.100.12:51820; see that the router is up and UDP port 51820 is let through at both ends"]
+tunnels:
+  description: What was seen of each tunnel.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name: {description: The interface., type: str}
+    peer: {description: The router at the other end., type: str}
+    handshake_age: {description: Seconds since the last handshake; -1 when there was none., type: float}
+    endpoint: {description: Where the peer's last packet came from., type: str}
+    rx: {description: Bytes received., type: int}
+    tx: {description: Bytes sent., type: int}
+    rtt: {description: Round-trip time in milliseconds; -1 when nothing answers., type: float}
+    path_mtu: {description: The largest packet in bytes that got through whole; 0 when not known., type: int}
+    bgp: {description: The state of the BGP session., type: str}
+    bfd: {description: The state of the BFD session., type: str}
+    imported: {description: Routes taken from the peer., type: int}
+    preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
+lines:
+  description: The tunnels as a table for a terminal of 80 columns.
+  returned: always
+  type: list
+  elements: str
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "mesh_status is a Go binary, run through the action plugin of the collection: call'
+        ' it as wgmesh.router.mesh_status, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	birdconfig "github.com/wgmesh/router/modules/bird_config"
+	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	meshstatus "github.com/wgmesh/router/modules/mesh_status"
+	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
+	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
+	wgpsk "github.com/wgmesh/router/modules/wg_psk"
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+)
+
+// An option that the documentation names is one that the module reads, and the
+// other way round, at every depth.
+func TestOptionsAreDocumented(t *testing.T) {
+	options := map[string]any{
+		"bird_config":   birdconfig.Options{},
+		"mesh_plan":     meshplan.Options{},
+		"mesh_status":   meshstatus.Options{},
+		"sysctl_router": sysctlrouter.Options{},
+		"wg_keypair":    wgkeypair.Options{},
+		"wg_psk":        wgpsk.Options{},
+		"wg_tunnel":     wgtunnel.Options{},
+	}
+	require.Len(t, options, len(modules()))
+	for name, value := range options {
+		t.Run(name, func(t *testing.T) {
+			raw, err := os.ReadFile("../collection/plugins/modules/" + name + ".py")
+			require.NoError(t, err)
+			m := regexp.MustCompile(`(?s)DOCUMENTATION = r"""(.*?)"""`).FindSubmatch(raw)
+			require.NotNil(t, m, "no DOCUMENTATION")
+			var doc documented
+			require.NoError(t, yaml.Unmarshal(m[1], &doc))
+			assert.Equal(t, tags(reflect.TypeOf(value), ""), doc.names(""))
+		})
+	}
+}
+
+type documented struct {
+	Options    map[string]documented `yaml:"options"`
+	Suboptions map[string]documented `yaml:"suboptions"`
+}
+
+// names lists the options below prefix, sorted, as "tunnels.peers.endpoint".
+func (d documented) names(prefix string) []string {
+	var out []string
+	for _, options := range []map[string]documented{d.Options, d.Suboptions} {
+		for name, o := range options {
+			out = append(append(out, prefix+name), o.names(prefix+name+".")...)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// tags lists the same of a struct. Values of a map have free names, so what is
+// below a map is described in words.
+func tags(t reflect.Type, prefix string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[fmt.Stringer]()) {
+		return nil
+	}
+	var out []string
+	for f := range fields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !f.IsExported():
+		case f.Anonymous && name == "":
+			out = append(out, tags(f.Type, prefix)...)
+		default:
+			out = append(append(out, prefix+name), tags(f.Type, prefix+name+".")...)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func fields(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if !yield(t.Field(i)) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+// Package meshstatus is the module mesh_status: whether the network works, as
+// one router sees it, and what exactly does not.
+package meshstatus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/status"
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	Router         string                  `json:"router"`
+	Tunnels        []Tunnel                `json:"tunnels"`
+	Prefixes       []Prefix                `json:"prefixes"`
+	SourceNetworks []netip.Prefix          `json:"source_networks"`
+	Reach          map[string][]netip.Addr `json:"reach"`
+	Require        []string                `json:"require"` // nil: every peer
+	BFD            bool                    `json:"bfd"`
+	Wait           int                     `json:"wait"` // seconds
+	Expect         string                  `json:"expect"`
+	ControlSocket  string                  `json:"control_socket"`
+	MetricsFile    string                  `json:"metrics_file"`
+}
+
+// A Tunnel is one element of the option tunnels.
+type Tunnel struct {
+	Name     string     `json:"name"`
+	Peer     string     `json:"peer"`
+	Neighbor string     `json:"neighbor"`
+	Address  netip.Addr `json:"address"`
+	MTU      int        `json:"mtu"` // bytes
+	AS       int64      `json:"as"`
+}
+
+// A Prefix is one element of the option prefixes.
+type Prefix struct {
+	Network netip.Prefix `json:"network"`
+	Site    string       `json:"site"`
+	AS      int64        `json:"as"`
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.BFD, o.Expect, o.ControlSocket = true, "healthy", "/run/bird/bird.ctl"
+}
+
+// Validate refuses options that cannot be right on any router.
+func (o Options) Validate() error {
+	errs := []error{ansible.OneOf("expect", o.Expect, "healthy", "any")}
+	if o.Wait < 0 {
+		errs = append(errs, fmt.Errorf("wait: %d; expected 0 or more seconds", o.Wait))
+	}
+	for i, t := range o.Tunnels {
+		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
+			errs = append(errs, fmt.Errorf("tunnels[%d]: expected name, peer and address", i))
+		}
+	}
+	for i, p := range o.Prefixes {
+		if !p.Network.IsValid() {
+			errs = append(errs, fmt.Errorf("prefixes[%d]: expected a network", i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Plan looks at the network. It has nothing to apply.
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	r := o.request()
+	seen, problems := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)
+	views := status.Views(r, seen)
+	p := ansible.Plan{Return: map[string]any{
+		"healthy":          len(problems) == 0,
+		"required_healthy": len(status.Required(problems)) == 0,
+		"problems":         texts(problems),
+		"tunnels":          views,
+		"lines":            status.Table(views),
+	}}
+	if o.MetricsFile != "" {
+		host, _ := os.Hostname() // the label stays empty on a host without a name
+		metrics := status.Metrics(cmp.Or(o.Router, host), views, len(problems) == 0)
+		p.Record = func(context.Context) error { return atomicfile.Write(o.MetricsFile, metrics, 0o644) }
+	}
+	if o.Expect == "healthy" && len(problems) > 0 {
+		return p, joined(problems)
+	}
+	return p, nil
+}
+
+func (o Options) request() status.Request {
+	r := status.Request{SourceNetworks: o.SourceNetworks, Require: o.Require, BFD: o.BFD, Socket: o.ControlSocket}
+	for _, t := range o.Tunnels {
+		r.Tunnels = append(r.Tunnels, status.Tunnel(t))
+	}
+	for _, p := range o.Prefixes {
+		r.Prefixes = append(r.Prefixes, status.Prefix(p))
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Reach)) {
+		for _, a := range o.Reach[name] {
+			r.Reach = append(r.Reach, status.Target{Name: name, Address: a})
+		}
+	}
+	return r
+}
+
+func texts(problems []status.Problem) []string {
+	out := []string{}
+	for _, p := range problems {
+		out = append(out, p.Text)
+	}
+	return out
+}
+
+func joined(problems []status.Problem) error {
+	var errs []error
+	for _, p := range problems {
+		errs = append(errs, errors.New(p.Text))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,158 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/birdc"
+)
+
+// A Session is a BGP protocol of BIRD.
+type Session struct {
+	Name string
+	// Up is BIRD's own state of the protocol: up, start, down, stop, flush.
+	Up string
+	// State is the state of BGP's machine, for example Established or Active.
+	State      string
+	NeighborAS int64
+	// LastError is BIRD's text, which may hold words of the peer; empty if none.
+	LastError string
+	// Imported is the number of routes taken, over all channels.
+	Imported int
+	// LimitHit says that a limit on routes is in force.
+	LimitHit bool
+}
+
+// A BFDSession is one line of "show bfd sessions".
+type BFDSession struct {
+	Address   netip.Addr
+	Interface string
+	State     string // Up, Down, Init, AdminDown
+}
+
+// ParseProtocols reads the BGP protocols from BIRD's "show protocols all"
+// (proto/bgp/bgp.c, bgp_show_proto_info). Lines it does not know are skipped:
+// other versions of BIRD print more.
+func ParseProtocols(text string) map[string]Session {
+	out := map[string]Session{}
+	var s *Session
+	flush := func() {
+		if s != nil {
+			out[s.Name] = *s
+		}
+	}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if line[0] != ' ' {
+			flush()
+			s = nil
+			if len(fields) >= 4 && fields[1] == "BGP" {
+				s = &Session{Name: fields[0], Up: fields[3]}
+			}
+			continue
+		}
+		if s != nil {
+			s.detail(line)
+		}
+	}
+	flush()
+	return out
+}
+
+// detail reads one indented line, "key: value".
+func (s *Session) detail(line string) {
+	key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+	value = strings.TrimSpace(value)
+	switch key {
+	case "BGP state":
+		s.State = value
+	case "Neighbor AS":
+		s.NeighborAS, _ = strconv.ParseInt(value, 10, 64)
+	case "Last error":
+		s.LastError = printable(value)
+	case "Routes":
+		number, rest, _ := strings.Cut(value, " ")
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && strings.HasPrefix(rest, "imported") {
+			s.Imported += n
+		}
+	case "Receive limit", "Import limit":
+		s.LimitHit = s.LimitHit || strings.HasSuffix(value, "[HIT]")
+	}
+}
+
+// ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,
+// bfd_show_sessions).
+func ParseBFD(text string) []BFDSession {
+	var out []BFDSession
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			continue
+		}
+		addr, err := netip.ParseAddr(f[0])
+		if err != nil {
+			continue // a heading
+		}
+		out = append(out, BFDSession{Address: addr.WithZone(""), Interface: f[1], State: f[2]})
+	}
+	return out
+}
+
+// A birdView is what BIRD said.
+type birdView struct {
+	sessions map[string]Session
+	bfd      []BFDSession
+	err      error
+}
+
+func observeBird(ctx context.Context, socket string) (v birdView) {
+	conn, err := birdc.Dial(ctx, socket)
+	if err != nil {
+		return birdView{err: err}
+	}
+	defer func() { _ = conn.Close() }()
+	protocols, err := conn.Command(ctx, "show protocols all")
+	if err != nil {
+		return birdView{err: err}
+	}
+	v.sessions = ParseProtocols(protocols.Text())
+	bfd, err := conn.Command(ctx, "show bfd sessions")
+	// Without any BFD protocol that is a refusal, and means no sessions.
+	var refused *birdc.Error
+	if err != nil && !errors.As(err, &refused) {
+		return birdView{err: err}
+	}
+	v.bfd = ParseBFD(bfd.Text())
+	return v
+}
+
+// session finds the BFD session of a tunnel.
+func (v birdView) bfdOf(t Tunnel) (BFDSession, bool) {
+	for _, s := range v.bfd {
+		if s.Address == t.Address && s.Interface == t.Name {
+			return s, true
+		}
+	}
+	return BFDSession{}, false
+}
+
+// printable makes one short line of text that another router had a say in.
+func printable(text string) string {
+	const most = 120
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0xfffd {
+			return '?'
+		}
+		return r
+	}, text)
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most]) + "..."
+	}
+	return text
+}

@@ -1,0 +1,211 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// A Peer is the other end of a tunnel as WireGuard sees it.
+type Peer struct {
+	Endpoint  netip.AddrPort // of its last packet; not valid when unknown
+	Handshake time.Time      // of the last one; zero if there was none
+	Keepalive time.Duration
+	Rx, Tx    int64 // bytes
+	PSK       bool
+}
+
+// A Device is a WireGuard interface.
+type Device struct {
+	Port int
+	MTU  int
+	// Peer is nil while the interface has none for the tunnel.
+	Peer *Peer
+}
+
+// observeDevice reads a tunnel's interface. It never lists devices: userspace
+// ones of other network namespaces would be among them.
+func observeDevice(t Tunnel) (Device, error) {
+	link, err := netlink.LinkByName(t.Name)
+	if err != nil {
+		return Device{}, err
+	}
+	client, err := wgctrl.New()
+	if err != nil {
+		return Device{}, err
+	}
+	defer func() { _ = client.Close() }()
+	dev, err := client.Device(t.Name)
+	if err != nil {
+		return Device{}, err
+	}
+	return Device{Port: dev.ListenPort, MTU: link.Attrs().MTU, Peer: peerFor(t.Address, dev.Peers)}, nil
+}
+
+// peerFor chooses the peer that may use address, the only one as a rule.
+func peerFor(address netip.Addr, peers []wgtypes.Peer) *Peer {
+	i, best := -1, -1
+	for n, p := range peers {
+		for _, allowed := range p.AllowedIPs {
+			if ones, _ := allowed.Mask.Size(); ones > best && allowed.Contains(address.AsSlice()) {
+				i, best = n, ones
+			}
+		}
+	}
+	if i < 0 && len(peers) == 1 {
+		i = 0
+	}
+	if i < 0 {
+		return nil
+	}
+	p := peers[i]
+	out := &Peer{
+		Handshake: p.LastHandshakeTime, Keepalive: p.PersistentKeepaliveInterval,
+		Rx: p.ReceiveBytes, Tx: p.TransmitBytes, PSK: p.PresharedKey != wgtypes.Key{},
+	}
+	// The kernel's zero is 1970, Go's is year 1.
+	if p.LastHandshakeTime.Unix() <= 0 {
+		out.Handshake = time.Time{}
+	}
+	if p.Endpoint != nil {
+		ap := p.Endpoint.AddrPort()
+		out.Endpoint = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return out
+}
+
+// A Route is the best kernel route of a prefix.
+type Route struct {
+	// Devices are the outgoing interfaces, several with ECMP, sorted. Empty:
+	// the route drops packets (blackhole, unreachable).
+	Devices []string
+	// Type is "unicast", "blackhole" and so on.
+	Type string
+	// Protocol says who made the route: bird, dhcp, static, kernel, ...
+	Protocol string
+}
+
+// observeRoutes reads the best route in the main table for exactly each prefix.
+func observeRoutes(ctx context.Context, prefixes []Prefix) (map[netip.Prefix]Route, error) {
+	wanted := map[netip.Prefix]bool{}
+	families := map[int]bool{}
+	for _, p := range prefixes {
+		wanted[p.Network] = true
+		if p.Network.Addr().Is4() {
+			families[unix.AF_INET] = true
+		} else {
+			families[unix.AF_INET6] = true
+		}
+	}
+	out := map[netip.Prefix]Route{}
+	best := map[netip.Prefix]int{}
+	for family := range families {
+		routes, err := dumpRoutes(ctx, family)
+		if err != nil {
+			return nil, fmt.Errorf("kernel routes: %w", err)
+		}
+		for _, r := range routes {
+			dst, ok := prefixOf(r.Dst, family)
+			if metric, seen := best[dst]; !ok || !wanted[dst] || seen && metric <= r.Priority {
+				continue
+			}
+			best[dst] = r.Priority
+			route, err := describeRoute(r)
+			if err != nil {
+				return nil, err
+			}
+			out[dst] = route
+		}
+	}
+	return out, nil
+}
+
+// dumpRoutes dumps the main table, again when the kernel says that the table
+// changed meanwhile: what it returned then may lack routes.
+func dumpRoutes(ctx context.Context, family int) (routes []netlink.Route, err error) {
+	for range 10 {
+		routes, err = netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || ctx.Err() != nil {
+			return routes, err
+		}
+	}
+	return routes, err
+}
+
+func prefixOf(dst *net.IPNet, family int) (netip.Prefix, bool) {
+	if dst == nil {
+		if family == unix.AF_INET {
+			return netip.PrefixFrom(netip.IPv4Unspecified(), 0), true
+		}
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0), true
+	}
+	addr, ok := netip.AddrFromSlice(dst.IP)
+	ones, _ := dst.Mask.Size()
+	if family == unix.AF_INET {
+		addr = addr.Unmap()
+	}
+	return netip.PrefixFrom(addr, ones), ok
+}
+
+func describeRoute(r netlink.Route) (Route, error) {
+	out := Route{Protocol: r.Protocol.String(), Type: routeType(r.Type)}
+	if r.Type != unix.RTN_UNICAST {
+		return out, nil
+	}
+	indexes := []int{r.LinkIndex}
+	if len(r.MultiPath) > 0 {
+		indexes = nil
+		for _, hop := range r.MultiPath {
+			indexes = append(indexes, hop.LinkIndex)
+		}
+	}
+	for _, index := range indexes {
+		link, err := netlink.LinkByIndex(index)
+		if errors.As(err, new(netlink.LinkNotFoundError)) {
+			continue // went away together with its routes
+		}
+		if err != nil {
+			return out, err
+		}
+		out.Devices = append(out.Devices, link.Attrs().Name)
+	}
+	slices.Sort(out.Devices)
+	return out, nil
+}
+
+func routeType(t int) string {
+	switch t {
+	case unix.RTN_UNICAST:
+		return "unicast"
+	case unix.RTN_BLACKHOLE:
+		return "blackhole"
+	case unix.RTN_UNREACHABLE:
+		return "unreachable"
+	case unix.RTN_PROHIBIT:
+		return "prohibit"
+	}
+	return fmt.Sprintf("type %d", t)
+}
+
+// ownAddresses lists the host's global addresses in the order of interfaces.
+func ownAddresses() ([]netip.Addr, error) {
+	addrs, err := net.InterfaceAddrs()
+	var out []netip.Addr
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if addr, ok := netip.AddrFromSlice(n.IP); ok {
+				out = append(out, addr.Unmap())
+			}
+		}
+	}
+	return out, err
+}

@@ -1,0 +1,173 @@
+package status
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// An Observation is the state of one router at one time, in the order of the
+// request's lists.
+type Observation struct {
+	At      time.Time
+	Tunnels []TunnelState
+	// BirdErr tells why BIRD could not be asked.
+	BirdErr error
+	Routes  map[netip.Prefix]Route
+	// RoutesErr tells why the kernel's routes could not be read.
+	RoutesErr error
+	Targets   []TargetState
+	// Probed says whether pings were sent.
+	Probed bool
+}
+
+// A TunnelState is what was seen of one tunnel.
+type TunnelState struct {
+	Device    Device
+	DeviceErr error
+	// Session is nil when BIRD has no protocol of that name.
+	Session *Session
+	BFD     *BFDSession
+	// What pings told, when Probed.
+	RTT      time.Duration
+	PingErr  error // small packets
+	WholeErr error // packets of the tunnel's MTU, without fragments
+	PathMTU  int   // largest size in bytes that got through; 0: not known
+	// EndpointAnswers says that the peer's endpoint answers ping outside of
+	// the tunnel. It is asked only when the handshake is missing.
+	EndpointAnswers bool
+}
+
+// A TargetState is what a ping to another router's site address told.
+type TargetState struct {
+	From netip.Addr // not valid: no own address in the source networks
+	Self bool       // the address is this host's own: nothing to ask
+	RTT  time.Duration
+	Err  error
+}
+
+// Observe looks at everything at once. With probes it also pings; then it
+// takes as long as the slowest answer, or the probe timeout if one is missing.
+func Observe(ctx context.Context, r Request, probes bool) Observation {
+	o := Observation{
+		At: time.Now(), Probed: probes,
+		Tunnels: make([]TunnelState, len(r.Tunnels)), Targets: make([]TargetState, len(r.Reach)),
+	}
+	var all sync.WaitGroup
+	var bird birdView
+	all.Go(func() { bird = observeBird(ctx, r.Socket) })
+	all.Go(func() { o.Routes, o.RoutesErr = observeRoutes(ctx, r.Prefixes) })
+	for i, t := range r.Tunnels {
+		all.Go(func() { o.Tunnels[i] = observeTunnel(ctx, r, t, probes) })
+	}
+	if probes {
+		observeTargets(ctx, r, o.Targets, &all)
+	}
+	all.Wait()
+
+	o.BirdErr = bird.err
+	for i, t := range r.Tunnels {
+		if s, ok := bird.sessions[t.Neighbor]; ok {
+			o.Tunnels[i].Session = &s
+		}
+		if s, ok := bird.bfdOf(t); ok {
+			o.Tunnels[i].BFD = &s
+		}
+	}
+	return o
+}
+
+func observeTunnel(ctx context.Context, r Request, t Tunnel, probes bool) (s TunnelState) {
+	if s.Device, s.DeviceErr = observeDevice(t); s.DeviceErr != nil || !probes || s.Device.Peer == nil {
+		return s
+	}
+	var all sync.WaitGroup
+	if p := s.Device.Peer; stale(*p, time.Now()) && p.Endpoint.IsValid() {
+		all.Go(func() {
+			_, err := ping(ctx, probe{to: p.Endpoint.Addr(), payload: smallProbe, timeout: r.timeout()})
+			s.EndpointAnswers = err == nil
+		})
+	}
+	all.Go(func() {
+		s.RTT, s.PingErr = ping(ctx, probe{to: t.Address, device: t.Name, payload: smallProbe, timeout: r.timeout()})
+	})
+	if t.MTU > 0 {
+		all.Go(func() { s.WholeErr = pingWhole(ctx, r, t, t.MTU) })
+	}
+	all.Wait()
+	if s.PingErr == nil && s.WholeErr != nil {
+		s.PathMTU = pathMTU(ctx, r, t)
+	} else if s.WholeErr == nil {
+		s.PathMTU = t.MTU
+	}
+	// The ping itself may have brought about the handshake of an idle tunnel.
+	s.Device, s.DeviceErr = observeDevice(t)
+	return s
+}
+
+// pingWhole sends one IP packet of exactly size bytes that must not be cut.
+func pingWhole(ctx context.Context, r Request, t Tunnel, size int) error {
+	header := header4
+	if t.Address.Is6() {
+		header = header6
+	}
+	_, err := ping(ctx, probe{to: t.Address, device: t.Name, payload: size - header, whole: true, timeout: r.timeout()})
+	return err
+}
+
+// pathMTU finds the largest packet that gets through, to within 20 bytes. All
+// sizes are tried at the same time.
+func pathMTU(ctx context.Context, r Request, t Tunnel) int {
+	const step, least = 20, 576
+	var sizes []int
+	for size := t.MTU - step; size >= least; size -= step {
+		sizes = append(sizes, size)
+	}
+	through := make([]bool, len(sizes))
+	var all sync.WaitGroup
+	for i, size := range sizes {
+		all.Go(func() { through[i] = pingWhole(ctx, r, t, size) == nil })
+	}
+	all.Wait()
+	if i := slices.Index(through, true); i >= 0 {
+		return sizes[i]
+	}
+	return 0
+}
+
+// observeTargets pings every target from the own address in the site.
+func observeTargets(ctx context.Context, r Request, states []TargetState, all *sync.WaitGroup) {
+	own, err := ownAddresses()
+	for i, target := range r.Reach {
+		s := &states[i]
+		if s.Err = err; err != nil {
+			continue
+		}
+		if s.Self = slices.Contains(own, target.Address); s.Self {
+			continue
+		}
+		s.From = source(own, r.SourceNetworks, target.Address)
+		if !s.From.IsValid() && len(r.SourceNetworks) > 0 {
+			continue
+		}
+		all.Go(func() {
+			s.RTT, s.Err = ping(ctx, probe{to: target.Address, from: s.From, payload: reachProbe, timeout: r.timeout()})
+		})
+	}
+}
+
+// source chooses the own address of the family of to that is in the networks.
+// Without networks the kernel chooses.
+func source(own []netip.Addr, networks []netip.Prefix, to netip.Addr) netip.Addr {
+	for _, addr := range own {
+		if addr.Is4() != to.Is4() || addr.IsLinkLocalUnicast() {
+			continue
+		}
+		if slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) }) {
+			return addr
+		}
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,175 @@
+package status
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	header4 = 20 + 8 // IPv4 and ICMP, bytes
+	header6 = 40 + 8
+	// tokenSize is the part of the payload that makes a probe known again.
+	tokenSize   = 8
+	smallProbe  = 56   // payload, as ping(8)
+	reachProbe  = 1272 // payload: 1300 bytes of IPv4, what every tunnel must carry
+	probeRepeat = 3    // a lost packet or two is no dead tunnel
+)
+
+// A probe is one address to ping.
+type probe struct {
+	to netip.Addr
+	// from is the own address to use; the zero Addr lets the kernel choose.
+	from netip.Addr
+	// device binds the probe to an interface; empty lets routing choose.
+	device  string
+	payload int // bytes, at least tokenSize
+	// whole forbids fragments, on this host and on the way. The cached path
+	// MTU is not consulted: the probe is to find it out anew.
+	whole   bool
+	timeout time.Duration
+}
+
+// ping sends an echo request, up to probeRepeat times, and returns the
+// round-trip time. A message that is larger than the interface's MTU is
+// refused at once with EMSGSIZE.
+func ping(ctx context.Context, p probe) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	conn, err := p.listen(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+
+	e := newEcho(p)
+	if err := e.send(conn, 0); err != nil {
+		return 0, err
+	}
+	again := time.AfterFunc(p.timeout/4, func() {
+		for seq := 1; seq < probeRepeat && ctx.Err() == nil; seq++ {
+			_ = e.send(conn, seq) // the first one told of what is refused here
+			time.Sleep(p.timeout / 4)
+		}
+	})
+	defer again.Stop()
+	rtt, err := e.receive(conn)
+	if err != nil && ctx.Err() != nil {
+		return 0, fmt.Errorf("%s does not answer ping within %s: %w", p.to, p.timeout, ctx.Err())
+	}
+	return rtt, err
+}
+
+func (p probe) listen(ctx context.Context) (net.PacketConn, error) {
+	network, from := "ip4:icmp", "0.0.0.0"
+	if p.to.Is6() {
+		network, from = "ip6:ipv6-icmp", "::"
+	}
+	if p.from.IsValid() {
+		from = p.from.String()
+	}
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		ctlErr := raw.Control(func(fd uintptr) { err = p.options(int(fd)) })
+		return errors.Join(ctlErr, err)
+	}}
+	return config.ListenPacket(ctx, network, from)
+}
+
+// options sets what ip(7), ipv6(7) and socket(7) say of the probe's wishes.
+func (p probe) options(fd int) error {
+	if p.device != "" {
+		if err := unix.BindToDevice(fd, p.device); err != nil {
+			return fmt.Errorf("interface %s: %w", p.device, err)
+		}
+	}
+	if !p.whole {
+		return nil
+	}
+	if p.to.Is6() {
+		return errors.Join(
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1),
+		)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+}
+
+// An echo is one probe on its way. Replies to other programs' pings arrive on
+// the same kind of socket, so a random token tells ours.
+type echo struct {
+	to      *net.IPAddr
+	request icmp.Type
+	reply   icmp.Type
+	number  int // protocol number for icmp.ParseMessage
+	id      int
+	payload []byte
+	start   time.Time
+}
+
+func newEcho(p probe) *echo {
+	e := &echo{
+		to: &net.IPAddr{IP: p.to.AsSlice(), Zone: p.to.Zone()}, request: ipv4.ICMPTypeEcho, reply: ipv4.ICMPTypeEchoReply, number: 1,
+		payload: make([]byte, max(p.payload, tokenSize)), start: time.Now(),
+	}
+	if p.to.Is6() {
+		e.request, e.reply, e.number = ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply, 58
+	}
+	_, _ = rand.Read(e.payload[:tokenSize]) // never fails, as documented
+	e.id = int(binary.BigEndian.Uint16(e.payload))
+	return e
+}
+
+// send sends attempt seq, with the time since the start behind the token.
+func (e *echo) send(conn net.PacketConn, seq int) error {
+	body := append([]byte(nil), e.payload...)
+	if len(body) >= 2*tokenSize {
+		binary.BigEndian.PutUint64(body[tokenSize:], uint64(time.Since(e.start)))
+	}
+	msg := icmp.Message{Type: e.request, Body: &icmp.Echo{ID: e.id, Seq: seq, Data: body}}
+	data, err := msg.Marshal(nil) // the kernel fills in the checksum of ICMPv6
+	if err != nil {
+		return err
+	}
+	_, err = conn.WriteTo(data, e.to)
+	return err
+}
+
+// receive waits for the reply to any attempt.
+func (e *echo) receive(conn net.PacketConn) (time.Duration, error) {
+	buf := make([]byte, 1<<16)
+	for {
+		n, _, err := conn.ReadFrom(buf)
+		if err != nil {
+			return 0, err
+		}
+		msg, err := icmp.ParseMessage(e.number, buf[:n])
+		if err != nil || msg.Type != e.reply {
+			continue
+		}
+		body, ok := msg.Body.(*icmp.Echo)
+		if !ok || body.ID != e.id || len(body.Data) != len(e.payload) || string(body.Data[:tokenSize]) != string(e.payload[:tokenSize]) {
+			continue
+		}
+		now := time.Since(e.start)
+		if len(body.Data) >= 2*tokenSize {
+			sent := time.Duration(binary.BigEndian.Uint64(body.Data[tokenSize:]))
+			if sent >= 0 && sent <= now {
+				return now - sent, nil
+			}
+		}
+		return now, nil
+	}
+}

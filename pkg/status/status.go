@@ -1,0 +1,82 @@
+// Package status looks at one router of the mesh and says whether it is
+// healthy: WireGuard handshakes, BGP and BFD sessions, kernel routes,
+// round-trip time and path MTU of each tunnel, and whether other routers'
+// sites answer. It can wait for health, and it names what is missing.
+//
+// It changes nothing. Observe asks the kernel and BIRD, Check is pure and
+// turns an observation into problems in the words of the inventory. The module
+// mesh_status calls it.
+package status
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A Request says what a healthy router has.
+type Request struct {
+	Tunnels  []Tunnel
+	Prefixes []Prefix
+	// SourceNetworks are the own site's: probes of Reach come from the own
+	// address inside them, because that is what other sites know a way back to.
+	SourceNetworks []netip.Prefix
+	Reach          []Target
+	// Require are the peers that have to be healthy, by the name of the router
+	// or of its protocol in BIRD. Nil means all of them.
+	Require []string
+	// BFD says that each BGP session has a BFD session.
+	BFD bool
+	// Socket is BIRD's control socket.
+	Socket string
+	// ProbeTimeout is how long one ping may take, lost packets sent again
+	// included. 0 means one second.
+	ProbeTimeout time.Duration
+}
+
+// A Tunnel is one WireGuard interface to one peer, with a BGP session in it.
+type Tunnel struct {
+	Name     string     // interface, for example wg20
+	Peer     string     // router at the other end
+	Neighbor string     // protocol in BIRD; empty: no BGP in this tunnel
+	Address  netip.Addr // the peer's link address, IPv4 or IPv6
+	MTU      int        // bytes inside the tunnel; 0: not probed
+	AS       int64      // the peer's; 0: not compared
+}
+
+// A Prefix has to be in the kernel's routing table, through a tunnel.
+type Prefix struct {
+	Network netip.Prefix
+	Site    string // that it belongs to
+	AS      int64  // of the site; 0: not known
+}
+
+// A Target is an address of another router, in its site, that has to answer.
+type Target struct {
+	Name    string
+	Address netip.Addr
+}
+
+// requires tells whether any of the names of a peer is required.
+func (r Request) requires(names ...string) bool {
+	return r.Require == nil || slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Require, n) })
+}
+
+// requiresPrefix tells whether a prefix is required: one of the peers that
+// announce it is, or every peer is, when it is not known who announces it.
+func (r Request) requiresPrefix(p Prefix) bool {
+	anyOne, all := false, true
+	for _, t := range r.Tunnels {
+		required := r.requires(t.Peer, t.Neighbor)
+		all = all && required
+		anyOne = anyOne || required && p.AS != 0 && t.AS == p.AS
+	}
+	return r.Require == nil || all || anyOne
+}
+
+func (r Request) timeout() time.Duration {
+	if r.ProbeTimeout == 0 {
+		return time.Second
+	}
+	return r.ProbeTimeout
+}
