@@ -63,7 +63,7 @@ molecule: setup collection $(LAB) ## the scenarios default and mesh
 
 .PHONY: proof
 proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v ./molecule/lab ./molecule/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 30m -v ./molecule/lab ./molecule/proof
 
 .PHONY: test
 test: ## set up and run every test there is (root)

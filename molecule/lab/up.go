@@ -75,7 +75,9 @@ func (l *lab) up(ctx context.Context) (err error) {
 		return err
 	}
 	l.say("network: the internet, %d gateways, the management network", len(t.Sites))
-	l.tellWireGuard(ctx)
+	if err := roomToWatch(len(t.Routers("")), !l.tellWireGuard(ctx)); err != nil {
+		return err
+	}
 	if err := l.bootAll(ctx, booted); err != nil {
 		return err
 	}
@@ -208,14 +210,16 @@ func (l *lab) bootAll(ctx context.Context, names []string) error {
 	return nil
 }
 
-// tellWireGuard says which WireGuard the tunnels will run in.
-func (l *lab) tellWireGuard(ctx context.Context) {
+// tellWireGuard says which WireGuard the tunnels will run in, and returns
+// whether it is the kernel's.
+func (l *lab) tellWireGuard(ctx context.Context) bool {
 	err := ip(ctx, l.Topology.Internet(), "link add wgprobe type wireguard\nlink del wgprobe\n")
 	if err == nil {
 		l.say("this kernel has WireGuard: tunnels will run in the kernel")
-		return
+		return true
 	}
 	l.say("this kernel has no WireGuard: tunnels will run in wireguard-go")
+	return false
 }
 
 // readInventory asks Ansible, or reads what it has said before.
