@@ -5,6 +5,7 @@ package proof_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,7 +131,8 @@ func grep(t *testing.T, patterns string, command ...string) string {
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	cmd.Stdin = strings.NewReader(patterns)
 	out, err := cmd.Output()
-	if exit, ok := err.(*exec.ExitError); ok && exit.ExitCode() <= 2 {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() <= 2 {
 		err = nil // 1: nothing found; 2: a file went away meanwhile
 	}
 	require.NoError(t, err)
