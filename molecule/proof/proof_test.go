@@ -57,7 +57,7 @@ func refuseBadMesh(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
 	_, out, err := l.play(t, "-e", `{"mesh_port_base": 65530, "mesh_link_pool": "10.1.0.0/24"}`)
 	require.Error(t, err)
-	for _, problem := range []string{"65535", "10.1.0.0/24", "azure"} {
+	for _, problem := range []string{"65551", "overlaps network 10.1.0.0/16 of site azure", "too small"} {
 		assert.Contains(t, out, problem)
 	}
 	assert.Equal(t, before, l.onRouters(t, state))

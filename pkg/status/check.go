@@ -161,12 +161,18 @@ func checkReach(r Request, o Observation) []Problem {
 		case s.Err != nil:
 			out = append(out, Problem{target.Name, r.requires(target.Name), fmt.Sprintf("%s (%s) does not answer ping from %s in its site: %v; see that its site's firewall lets this site in",
 				target.Name, target.Address, from(s.From), s.Err)})
-		case !s.From.IsValid() && len(r.SourceNetworks) > 0:
+		case !s.From.IsValid() && r.speaks(target.Address):
 			out = append(out, Problem{target.Name, r.requires(target.Name), fmt.Sprintf("%s (%s) cannot be pinged: this router has no address in %s, its own site",
 				target.Name, target.Address, networks(r.SourceNetworks))})
 		}
 	}
 	return out
+}
+
+// speaks tells whether the own site has a network of an address's family. A
+// site with IPv4 only has no way to another one's IPv6 addresses, nor needs one.
+func (r Request) speaks(a netip.Addr) bool {
+	return slices.ContainsFunc(r.SourceNetworks, func(n netip.Prefix) bool { return n.Addr().Is4() == a.Is4() })
 }
 
 func from(a netip.Addr) string {

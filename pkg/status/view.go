@@ -52,13 +52,13 @@ func Views(r Request, o Observation) []View {
 	return out
 }
 
-const row = "%-8s %-20s %9s %8s %5s %-12s %-6s %6s"
+const row = "%-7s %-17s %9s %7s %5s %-11s %-5s %6s"
 
 // Table renders the tunnels for a terminal of 80 columns.
 func Table(views []View) []string {
 	out := []string{fmt.Sprintf(row, "tunnel", "to", "handshake", "rtt", "mtu", "bgp", "bfd", "routes")}
 	for _, v := range views {
-		out = append(out, strings.TrimRight(fmt.Sprintf(row, v.Name, short(v.Peer, 20), age(v.HandshakeAge), rtt(v.RTT), number(v.PathMTU),
+		out = append(out, strings.TrimRight(fmt.Sprintf(row, v.Name, short(v.Peer, 17), age(v.HandshakeAge), rtt(v.RTT), number(v.PathMTU),
 			orDash(v.BGP), orDash(v.BFD), number(v.Imported)), " "))
 	}
 	return out
