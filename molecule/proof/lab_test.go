@@ -83,7 +83,7 @@ func (l lab) try(t *testing.T, verb string, args ...string) (string, error) {
 // that is cut off and leaves no trace in the mesh.
 func (l lab) in(t *testing.T, host, script string) string {
 	t.Helper()
-	return strings.TrimRight(l.tool(t, "exec", host, "sh", "-c", script), "\n")
+	return strings.TrimRight(l.tool(t, "exec", host, script), "\n")
 }
 
 // onRouters runs a shell command on every router at once.
@@ -94,7 +94,7 @@ func (l lab) onRouters(t *testing.T, script string) map[string]string {
 	out := map[string]string{}
 	for _, r := range l.routers {
 		wg.Go(func() {
-			text, err := l.try(t, "exec", r, "sh", "-c", script)
+			text, err := l.try(t, "exec", r, script)
 			assert.NoError(t, err, "%s: %s", r, text)
 			mu.Lock()
 			out[r] = text
@@ -169,10 +169,11 @@ func tail(s string) string {
 // state is everything that a run may change on a router, without what moves by
 // itself (counters, handshakes). Keys appear as their sums only.
 const state = `
-for f in $(find /etc -type f -newer /etc/hostname 2>/dev/null; find /etc/wireguard /etc/bird /etc/sysctl.d /etc/systemd/system -type f -o -type l 2>/dev/null); do
-	[ -f "$f" ] && stat -c '%n %a %u:%g %Y %i' "$f" && sha256sum < "$f"
-done | sort -u
-for w in peers listen-port allowed-ips persistent-keepalive fwmark; do echo "$w"; wg show all $w 2>/dev/null | sort; done
+find /etc -type f -exec stat -c '%n %a %u:%g %Y %i' {} + | sort
+find /etc -type f -exec sha256sum {} + | sort
+for w in peers listen-port persistent-keepalive fwmark; do echo "$w"; wg show all $w 2>/dev/null | sort; done
+wg show all allowed-ips 2>/dev/null | tr '\t' ' ' | while read -r dev peer ips; do
+	echo "allowed-ips $dev $peer $(echo $ips | tr ' ' '\n' | sort | tr '\n' ' ')"; done | sort
 wg show all private-key 2>/dev/null | sha256sum
 wg show all preshared-keys 2>/dev/null | sort | sha256sum
 ip -d addr show | grep -v valid_lft
@@ -181,3 +182,31 @@ nft list ruleset 2>/dev/null
 sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6)\.(conf\.|ip_forward|ip_local_reserved)|^net\.core\.[rw]mem' | sort
 systemctl list-unit-files --state=enabled --no-legend 2>/dev/null
 `
+
+// same compares the states of all routers, and names the lines that differ.
+func same(t *testing.T, want, have map[string]string) {
+	t.Helper()
+	for r := range want {
+		for _, line := range only(want[r], have[r]) {
+			t.Errorf("%s: gone: %s", r, line)
+		}
+		for _, line := range only(have[r], want[r]) {
+			t.Errorf("%s: new: %s", r, line)
+		}
+	}
+}
+
+// only lists the lines of a text that another one does not have.
+func only(text, other string) []string {
+	known := map[string]bool{}
+	for line := range strings.Lines(other) {
+		known[line] = true
+	}
+	var out []string
+	for line := range strings.Lines(text) {
+		if !known[line] {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}

@@ -45,9 +45,12 @@ func TestMesh(t *testing.T) {
 
 func checkFresh(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
+	for r, text := range before {
+		require.Contains(t, text, "/etc/hostname", "%s: its state was not read", r)
+	}
 	_, out, err := l.play(t, "--check", "--diff")
 	require.NoError(t, err, tail(out))
-	assert.Equal(t, before, l.onRouters(t, state))
+	same(t, before, l.onRouters(t, state))
 	for _, word := range []string{"wg20", "router id", "ip_forward"} {
 		assert.Contains(t, out, word, "the diff does not name what a real run changes")
 	}
@@ -60,7 +63,7 @@ func refuseBadMesh(t *testing.T, l lab) {
 	for _, problem := range []string{"65551", "overlaps network 10.1.0.0/16 of site azure", "too small"} {
 		assert.Contains(t, out, problem)
 	}
-	assert.Equal(t, before, l.onRouters(t, state))
+	same(t, before, l.onRouters(t, state))
 }
 
 func halfConverged(t *testing.T, l lab) {
@@ -99,14 +102,14 @@ func converge(t *testing.T, l lab) {
 func secondRun(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
 	assert.Empty(t, l.mesh(t).changed())
-	assert.Equal(t, before, l.onRouters(t, state))
+	same(t, before, l.onRouters(t, state))
 }
 
 func checkConverged(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
 	counts := l.mesh(t, "--check", "--diff")
 	assert.Empty(t, counts.changed())
-	assert.Equal(t, before, l.onRouters(t, state))
+	same(t, before, l.onRouters(t, state))
 }
 
 // The tunnel between azure-1 (id 3) and aws-1 (id 5) is number (5-1)(5-2)/2+3.
@@ -134,7 +137,7 @@ func mend(t *testing.T, l lab) {
 			for _, host := range l.mesh(t).changed() {
 				assert.Equal(t, "azure-1 (1)", host, "a router was changed that nobody broke")
 			}
-			assert.Equal(t, want, l.onRouters(t, state))
+			same(t, want, l.onRouters(t, state))
 			delete(before["azure-1"], tunnel)
 			delete(before["aws-1"], tunnel)
 			l.undisturbed(t, before)
@@ -213,7 +216,7 @@ func (l lab) nextRouter(t *testing.T, from, network string) string {
 func (l lab) waitFor(t *testing.T, host, script string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		_, err := l.try(t, "exec", host, "sh", "-c", script)
+		_, err := l.try(t, "exec", host, script)
 		return err == nil
 	}, time.Minute, 200*time.Millisecond, "%s: %s", host, script)
 }
