@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/ansible"
@@ -77,22 +78,25 @@ func (o Options) Validate() error {
 // Plan looks at the network. It has nothing to apply.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	r := o.request()
-	seen, problems := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)
-	views := status.Views(r, seen)
+	seen, report := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)
 	p := ansible.Plan{Return: map[string]any{
-		"healthy":          len(problems) == 0,
-		"required_healthy": len(status.Required(problems)) == 0,
-		"problems":         texts(problems),
-		"tunnels":          views,
-		"lines":            status.Table(views),
+		"healthy":          report.Healthy(),
+		"required_healthy": report.RequiredHealthy(),
+		"problems":         report.Texts(),
+		"tunnels":          status.Views(r, seen, report),
+		"lines":            status.Table(r, seen, report),
 	}}
+	// Some unknown names are as it should be: a play has absent routers too.
+	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("require: expected routers that have a tunnel here, %s have none, so nothing is required", strings.Join(unknown, ", ")))
+	}
 	if o.MetricsFile != "" {
 		host, _ := os.Hostname() // the label stays empty on a host without a name
-		metrics := status.Metrics(cmp.Or(o.Router, host), views, len(problems) == 0)
+		metrics := status.Metrics(cmp.Or(o.Router, host), r, seen, report)
 		p.Record = func(context.Context) error { return atomicfile.Write(o.MetricsFile, metrics, 0o644) }
 	}
-	if o.Expect == "healthy" && len(problems) > 0 {
-		return p, joined(problems)
+	if o.Expect == "healthy" && !report.Healthy() {
+		return p, joined(report.Texts())
 	}
 	return p, nil
 }
@@ -113,18 +117,10 @@ func (o Options) request() status.Request {
 	return r
 }
 
-func texts(problems []status.Problem) []string {
-	out := []string{}
-	for _, p := range problems {
-		out = append(out, p.Text)
-	}
-	return out
-}
-
-func joined(problems []status.Problem) error {
-	var errs []error
-	for _, p := range problems {
-		errs = append(errs, errors.New(p.Text))
+func joined(lines []string) error {
+	errs := make([]error, len(lines))
+	for i, line := range lines {
+		errs[i] = errors.New(line)
 	}
 	return errors.Join(errs...)
 }

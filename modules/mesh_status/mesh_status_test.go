@@ -1,8 +1,8 @@
 package meshstatus_test
 
 import (
-	"context"
-	"net/netip"
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,51 +11,108 @@ import (
 	"github.com/stretchr/testify/require"
 
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
+	"github.com/wgmesh/router/pkg/ansible"
 )
 
-// missing is a router on which nothing is set up: it has no such interface and
-// no BIRD, on every machine where tests run.
-func missing(t *testing.T) meshstatus.Options {
+// run runs the module as Ansible does. No tunnel of these tests exists.
+func run(t *testing.T, options map[string]any) map[string]any {
 	t.Helper()
-	var o meshstatus.Options
-	o.SetDefaults()
-	o.Router = "azure-1"
-	o.ControlSocket = filepath.Join(t.TempDir(), "bird.ctl")
-	o.Tunnels = []meshstatus.Tunnel{{Name: "wgnone20", Peer: "aws-2", Neighbor: "aws_2", Address: netip.MustParseAddr("172.31.20.2")}}
-	require.NoError(t, o.Validate())
-	return o
-}
-
-func TestExpectHealthyFailsWithEveryProblem(t *testing.T) {
-	p, err := meshstatus.Plan(context.Background(), missing(t))
-	require.Error(t, err)
-	assert.ErrorContains(t, err, "wgnone20 to aws-2: no such interface")
-	assert.ErrorContains(t, err, "BIRD does not answer")
-	assert.Equal(t, false, p.Return["healthy"])
-}
-
-func TestExpectAnyReports(t *testing.T) {
-	o := missing(t)
-	o.Expect = "any"
-	o.Require = []string{"gcp-1"}
-	o.MetricsFile = filepath.Join(t.TempDir(), "wgmesh.prom")
-	p, err := meshstatus.Plan(context.Background(), o)
+	in, err := json.Marshal(options)
 	require.NoError(t, err)
-	assert.False(t, p.Changed)
-	assert.Len(t, p.Return["problems"], 2)
-	assert.Len(t, p.Return["lines"], 2)
-
-	assert.NoFileExists(t, o.MetricsFile, "planning wrote a file")
-	require.NoError(t, p.Record(context.Background()))
-	text, err := os.ReadFile(o.MetricsFile)
-	require.NoError(t, err)
-	assert.Contains(t, string(text), `wgmesh_healthy{router="azure-1"} 0`)
+	var out bytes.Buffer
+	ansible.New(meshstatus.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(in), &out)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &result))
+	return result
 }
 
-func TestValidate(t *testing.T) {
-	o := meshstatus.Options{Expect: "green", Wait: -1, Tunnels: []meshstatus.Tunnel{{}}, Prefixes: []meshstatus.Prefix{{}}}
-	err := o.Validate()
-	for _, field := range []string{"expect", "wait", "tunnels[0]", "prefixes[0]"} {
-		assert.ErrorContains(t, err, field)
+func options(t *testing.T) map[string]any {
+	t.Helper()
+	return map[string]any{
+		"tunnels":        []any{map[string]any{"name": "wtnone0", "peer": "azure-2", "address": "172.31.20.2", "neighbor": "azure_2"}},
+		"control_socket": filepath.Join(t.TempDir(), "bird.ctl"),
+		"router":         "office-1",
+	}
+}
+
+func TestFailsWithEveryProblem(t *testing.T) {
+	res := run(t, options(t))
+	assert.Equal(t, true, res["failed"])
+	assert.Equal(t, false, res["changed"])
+	assert.Equal(t, false, res["required_healthy"])
+	msg := res["msg"].(string)
+	assert.Contains(t, msg, "2 problems: (1) bird control socket ")
+	assert.Contains(t, msg, "(2) tunnel wtnone0 to azure-2: interface wtnone0 does not exist")
+	assert.Len(t, res["problems"], 2)
+	assert.Len(t, res["lines"], 3)
+}
+
+func TestExpectAnyOnlyReports(t *testing.T) {
+	o := options(t)
+	o["expect"] = "any"
+	res := run(t, o)
+	assert.Nil(t, res["failed"])
+	assert.Equal(t, false, res["healthy"])
+	assert.Equal(t, false, res["tunnels"].([]any)[0].(map[string]any)["healthy"])
+}
+
+func TestRequireLimitsWhatIsRequired(t *testing.T) {
+	o := options(t)
+	o["expect"], o["require"] = "any", []string{}
+	res := run(t, o)
+	assert.Equal(t, false, res["healthy"])
+	assert.Equal(t, true, res["required_healthy"])
+	assert.Nil(t, res["warnings"])
+
+	o["require"] = "azure2"
+	assert.Contains(t, texts(run(t, o)["warnings"])[0], "require: expected routers that have a tunnel here, azure2 have none")
+}
+
+func texts(list any) (out []string) {
+	for _, v := range list.([]any) {
+		out = append(out, v.(string))
+	}
+	return out
+}
+
+// The file of metrics is most wanted when something is wrong; check mode
+// leaves no file.
+func TestMetricsFile(t *testing.T) {
+	o := options(t)
+	path := filepath.Join(t.TempDir(), "wgmesh.prom")
+	o["metrics_file"] = path
+	o["_ansible_check_mode"] = true
+	assert.Equal(t, true, run(t, o)["failed"])
+	assert.NoFileExists(t, path)
+
+	o["_ansible_check_mode"] = false
+	res := run(t, o)
+	assert.Equal(t, true, res["failed"])
+	assert.Equal(t, false, res["changed"])
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `wgmesh_healthy{router="office-1"} 0`)
+}
+
+func TestOptions(t *testing.T) {
+	tests := map[string]struct{ options, err string }{
+		"nothing to look at": {options: `{}`},
+		"unknown":            {options: `{"tunnel":[]}`, err: `did you mean "tunnels"?`},
+		"expect":             {options: `{"expect":"all"}`, err: "expect: expected one of healthy, any"},
+		"half a tunnel":      {options: `{"tunnels":[{"name":"wg1"}]}`, err: "tunnels[0]: expected name, peer and address"},
+		"no network":         {options: `{"prefixes":[{"site":"aws"}]}`, err: "prefixes[0]: expected a network"},
+		"wait":               {options: `{"wait":-1}`, err: "wait: -1; expected 0 or more seconds"},
+		"reach as the role":  {options: `{"reach":{"aws-1":["10.2.1.4"]}}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var o meshstatus.Options
+			err := ansible.Decode([]byte(tt.options), &o)
+			if tt.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tt.err)
+		})
 	}
 }

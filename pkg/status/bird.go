@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/wgmesh/router/pkg/birdc"
 )
@@ -146,7 +147,7 @@ func (v birdView) bfdOf(t Tunnel) (BFDSession, bool) {
 func printable(text string) string {
 	const most = 120
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return '?'
 		}
 		return r

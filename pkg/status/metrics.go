@@ -1,52 +1,131 @@
 package status
 
 import (
-	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// Metrics renders the tunnels of a router in Prometheus's text format, for
-// the textfile collector of node_exporter
-// (https://prometheus.io/docs/instrumenting/exposition_formats/).
-func Metrics(router string, views []View, healthy bool) []byte {
-	var b bytes.Buffer
-	head := func(name, kind, help string) {
-		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+// Metrics renders an observation in the text format that node_exporter's
+// textfile collector reads. What is not known has no sample. Times are Unix
+// seconds, so that an old file does not look fresh.
+func Metrics(router string, r Request, o Observation, rep Report) []byte {
+	m := metrics{router: router}
+	m.metric("wgmesh_healthy", "gauge", "Whether everything that was asked for is healthy.")
+	m.sample(truth(rep.Healthy()))
+	m.metric("wgmesh_last_check_seconds", "gauge", "When this was measured, in Unix time.")
+	m.sample(seconds(o.At))
+	m.tunnels(r, o, rep)
+	m.sessions(r, o)
+	m.rest(r, rep, o.Probed)
+	return []byte(m.b.String())
+}
+
+type metrics struct {
+	b            strings.Builder
+	router, name string
+}
+
+// metric begins a family of samples.
+func (m *metrics) metric(name, kind, help string) {
+	m.name = name
+	fmt.Fprintf(&m.b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+// sample adds a value of the present family; labels are names and values.
+func (m *metrics) sample(value string, labels ...string) {
+	fmt.Fprintf(&m.b, `%s{router="%s"`, m.name, label.Replace(m.router))
+	for i := 0; i+1 < len(labels); i += 2 {
+		fmt.Fprintf(&m.b, `,%s="%s"`, labels[i], label.Replace(labels[i+1]))
 	}
-	head("wgmesh_healthy", "gauge", "1 when everything that was asked for is up.")
-	fmt.Fprintf(&b, "wgmesh_healthy{router=\"%s\"} %d\n", escape(router), bit(healthy))
-	for _, m := range []struct {
-		name, kind, help string
-		value            func(View) (float64, bool)
-	}{
-		{"wgmesh_tunnel_handshake_age_seconds", "gauge", "Age of the last handshake.", func(v View) (float64, bool) { return v.HandshakeAge, v.HandshakeAge >= 0 }},
-		{"wgmesh_tunnel_rtt_seconds", "gauge", "Round-trip time through the tunnel.", func(v View) (float64, bool) { return v.RTT / 1000, v.RTT >= 0 }},
-		{"wgmesh_tunnel_path_mtu_bytes", "gauge", "Largest packet that gets through whole.", func(v View) (float64, bool) { return float64(v.PathMTU), v.PathMTU > 0 }},
-		{"wgmesh_tunnel_receive_bytes_total", "counter", "Bytes received.", func(v View) (float64, bool) { return float64(v.Rx), true }},
-		{"wgmesh_tunnel_transmit_bytes_total", "counter", "Bytes sent.", func(v View) (float64, bool) { return float64(v.Tx), true }},
-		{"wgmesh_bgp_up", "gauge", "1 when the BGP session is established.", func(v View) (float64, bool) { return float64(bit(v.BGP == "Established")), true }},
-		{"wgmesh_bfd_up", "gauge", "1 when the BFD session is up.", func(v View) (float64, bool) { return float64(bit(v.BFD == "Up")), true }},
-		{"wgmesh_bgp_imported_routes", "gauge", "Routes taken from the peer.", func(v View) (float64, bool) { return float64(v.Imported), true }},
-	} {
-		head(m.name, m.kind, m.help)
-		for _, v := range views {
-			if value, known := m.value(v); known {
-				fmt.Fprintf(&b, "%s{router=\"%s\",tunnel=\"%s\",peer=\"%s\"} %g\n", m.name, escape(router), escape(v.Name), escape(v.Peer), value)
-			}
+	fmt.Fprintf(&m.b, "} %s\n", value)
+}
+
+var label = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// each adds a sample for every tunnel that has a value.
+func (m *metrics) each(r Request, value func(i int) (string, bool)) {
+	for i, t := range r.Tunnels {
+		if v, ok := value(i); ok {
+			m.sample(v, "peer", t.Peer, "tunnel", t.Name)
 		}
 	}
-	return b.Bytes()
 }
 
-func bit(b bool) int {
-	if b {
-		return 1
+func (m *metrics) tunnels(r Request, o Observation, rep Report) {
+	peer := func(value func(p Peer) string) func(int) (string, bool) {
+		return func(i int) (string, bool) {
+			if p := o.Tunnels[i].Device.Peer; p != nil {
+				return value(*p), true
+			}
+			return "", false
+		}
 	}
-	return 0
+	m.metric("wgmesh_tunnel_healthy", "gauge", "Whether the tunnel, its BGP and its BFD session are as they should be.")
+	m.each(r, func(i int) (string, bool) { return truth(rep.Tunnels[i]), true })
+	m.metric("wgmesh_tunnel_last_handshake_seconds", "gauge", "Unix time of the last handshake, 0 if there was none.")
+	m.each(r, peer(func(p Peer) string { return seconds(p.Handshake) }))
+	m.metric("wgmesh_tunnel_receive_bytes_total", "counter", "Bytes received from the peer.")
+	m.each(r, peer(func(p Peer) string { return strconv.FormatInt(p.Rx, 10) }))
+	m.metric("wgmesh_tunnel_transmit_bytes_total", "counter", "Bytes sent to the peer.")
+	m.each(r, peer(func(p Peer) string { return strconv.FormatInt(p.Tx, 10) }))
+	m.metric("wgmesh_tunnel_rtt_seconds", "gauge", "Round-trip time to the peer's link address.")
+	m.each(r, func(i int) (string, bool) {
+		s := o.Tunnels[i]
+		return float(s.RTT.Seconds()), o.Probed && s.PingErr == nil && s.Device.Peer != nil
+	})
+	m.metric("wgmesh_tunnel_path_mtu_bytes", "gauge", "Largest packet that got through, up to the MTU of the tunnel.")
+	m.each(r, func(i int) (string, bool) {
+		return strconv.Itoa(o.Tunnels[i].PathMTU), o.Probed && o.Tunnels[i].PathMTU > 0
+	})
 }
 
-// escape makes a label's value of s.
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(s)
+func (m *metrics) sessions(r Request, o Observation) {
+	m.metric("wgmesh_bgp_established", "gauge", "Whether the BGP session with the peer is established.")
+	m.each(r, func(i int) (string, bool) {
+		s := o.Tunnels[i].Session
+		return truth(s != nil && s.State == "Established"), r.Tunnels[i].Neighbor != ""
+	})
+	m.metric("wgmesh_bgp_routes_imported", "gauge", "Routes taken from the peer.")
+	m.each(r, func(i int) (string, bool) {
+		if s := o.Tunnels[i].Session; s != nil {
+			return strconv.Itoa(s.Imported), true
+		}
+		return "", false
+	})
+	m.metric("wgmesh_bfd_up", "gauge", "Whether the BFD session with the peer is up.")
+	m.each(r, func(i int) (string, bool) {
+		s := o.Tunnels[i].BFD
+		return truth(s != nil && s.State == "Up"), r.BFD && r.Tunnels[i].Neighbor != ""
+	})
 }
+
+func (m *metrics) rest(r Request, rep Report, probed bool) {
+	m.metric("wgmesh_prefix_installed", "gauge", "Whether the kernel routes the prefix into a tunnel.")
+	for i, p := range r.Prefixes {
+		m.sample(truth(rep.Prefixes[i]), "network", p.Network.String(), "site", p.Site)
+	}
+	m.metric("wgmesh_router_answers", "gauge", "Whether the other router's address in its site answers ping.")
+	for i, t := range r.Reach {
+		if probed {
+			m.sample(truth(rep.Targets[i]), "peer", t.Name, "address", t.Address.String())
+		}
+	}
+}
+
+func truth(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+func seconds(t time.Time) string {
+	if t.IsZero() {
+		return "0"
+	}
+	return float(float64(t.UnixMilli()) / 1000)
+}
+
+func float(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

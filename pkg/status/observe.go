@@ -30,6 +30,8 @@ type TunnelState struct {
 	// Session is nil when BIRD has no protocol of that name.
 	Session *Session
 	BFD     *BFDSession
+	// RxGrew says that packets of the peer were accepted while waiting.
+	RxGrew bool
 	// What pings told, when Probed.
 	RTT      time.Duration
 	PingErr  error // small packets

@@ -27,6 +27,9 @@ const (
 	probeRepeat = 3    // a lost packet or two is no dead tunnel
 )
 
+// ErrNoAnswer reports that no echo reply came in time.
+var ErrNoAnswer = errors.New("no answer to ping")
+
 // A probe is one address to ping.
 type probe struct {
 	to netip.Addr
@@ -67,9 +70,9 @@ func ping(ctx context.Context, p probe) (time.Duration, error) {
 	defer again.Stop()
 	rtt, err := e.receive(conn)
 	if err != nil && ctx.Err() != nil {
-		return 0, fmt.Errorf("%s does not answer ping within %s: %w", p.to, p.timeout, ctx.Err())
+		return 0, fmt.Errorf("%w within %s", ErrNoAnswer, p.timeout)
 	}
-	return rtt, err
+	return rtt, bare(err)
 }
 
 func (p probe) listen(ctx context.Context) (net.PacketConn, error) {
@@ -144,6 +147,16 @@ func (e *echo) send(conn net.PacketConn, seq int) error {
 		return err
 	}
 	_, err = conn.WriteTo(data, e.to)
+	return bare(err)
+}
+
+// bare leaves of an error of the net package what the kernel said: its
+// addresses are in the problem's text already.
+func bare(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
 	return err
 }
 

@@ -1,16 +1,13 @@
 package status
 
-import (
-	"fmt"
-	"strings"
-	"time"
-)
+import "time"
 
 // A View is one tunnel as the module returns it. Times are in seconds; -1 and
 // empty stand for what is not known.
 type View struct {
 	Name         string  `json:"name"`
 	Peer         string  `json:"peer"`
+	Healthy      bool    `json:"healthy"`
 	HandshakeAge float64 `json:"handshake_age"` // seconds
 	Endpoint     string  `json:"endpoint"`
 	Rx           int64   `json:"rx"`       // bytes
@@ -24,11 +21,11 @@ type View struct {
 }
 
 // Views returns the tunnels of an observation in the order of the request.
-func Views(r Request, o Observation) []View {
+func Views(r Request, o Observation, rep Report) []View {
 	out := make([]View, len(r.Tunnels))
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i]
-		v := View{Name: t.Name, Peer: t.Peer, HandshakeAge: -1, RTT: -1, PathMTU: s.PathMTU}
+		v := View{Name: t.Name, Peer: t.Peer, Healthy: rep.Tunnels[i], HandshakeAge: -1, RTT: -1, PathMTU: s.PathMTU}
 		if p := s.Device.Peer; p != nil {
 			v.Rx, v.Tx, v.PSK = p.Rx, p.Tx, p.PSK
 			if p.Endpoint.IsValid() {
@@ -50,51 +47,4 @@ func Views(r Request, o Observation) []View {
 		out[i] = v
 	}
 	return out
-}
-
-const row = "%-7s %-17s %9s %7s %5s %-11s %-5s %6s"
-
-// Table renders the tunnels for a terminal of 80 columns.
-func Table(views []View) []string {
-	out := []string{fmt.Sprintf(row, "tunnel", "to", "handshake", "rtt", "mtu", "bgp", "bfd", "routes")}
-	for _, v := range views {
-		out = append(out, strings.TrimRight(fmt.Sprintf(row, v.Name, short(v.Peer, 17), age(v.HandshakeAge), rtt(v.RTT), number(v.PathMTU),
-			orDash(v.BGP), orDash(v.BFD), number(v.Imported)), " "))
-	}
-	return out
-}
-
-func short(s string, most int) string {
-	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return s
-}
-
-func age(seconds float64) string {
-	if seconds < 0 {
-		return "never"
-	}
-	return time.Duration(seconds * float64(time.Second)).Truncate(time.Second).String()
-}
-
-func rtt(ms float64) string {
-	if ms < 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.1fms", ms)
-}
-
-func number(n int) string {
-	if n == 0 {
-		return "-"
-	}
-	return fmt.Sprint(n)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -13,7 +13,10 @@ version_added: 0.1.0
 description:
   - Looks at the WireGuard handshake, the BGP and the BFD session of each tunnel, pings through it with packets of its
     whole MTU, looks for every expected network in the kernel's routes, and pings other routers from site to site.
-  - Names each problem in one line, with what to do next. Of a tunnel it names the cause and not what follows from it.
+  - Names each problem in one line, with what was expected and what to do next. Of a tunnel it names the cause and not
+    what follows from it.
+  - A handshake is missing when there was none, or with a keepalive when it is older than 180 seconds. Handshakes that
+    arrive and are never completed tell of pre-shared keys that differ; waiting for more than 5 seconds shows that best.
   - Can wait until all is well. Changes nothing.
 options:
   tunnels:
@@ -106,7 +109,8 @@ options:
     type: str
   metrics_file:
     description:
-      - Writes what was seen to this file, in the format of Prometheus's textfile collector. That is no change.
+      - Writes what was seen to this file, in the format of Prometheus's textfile collector, also when that is a failure.
+        That is no change. The names of the metrics start with C(wgmesh_).
     type: path
 attributes:
   check_mode:
@@ -162,7 +166,10 @@ problems:
   returned: always
   type: list
   elements: str
-  sample: ["tunnel wg20 to aws-2: no handshake yet; expected one with 198.51.100.12:51820; see that the router is up and UDP port 51820 is let through at both ends"]
+  sample:
+    - >-
+      tunnel wg20 to aws-2: no handshake for 190 s; last endpoint 198.51.100.12:51820: check UDP 51820 in the firewalls
+      of both ends, and that aws-2 runs
 tunnels:
   description: What was seen of each tunnel.
   returned: always
@@ -171,6 +178,7 @@ tunnels:
   contains:
     name: {description: The interface., type: str}
     peer: {description: The router at the other end., type: str}
+    healthy: {description: 'Whether the tunnel, its BGP and its BFD session have no problem.', type: bool}
     handshake_age: {description: Seconds since the last handshake; -1 when there was none., type: float}
     endpoint: {description: Where the peer's last packet came from., type: str}
     rx: {description: Bytes received., type: int}
@@ -182,10 +190,17 @@ tunnels:
     imported: {description: Routes taken from the peer., type: int}
     preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
 lines:
-  description: The tunnels as a table for a terminal of 80 columns.
+  description:
+    - The tunnels as a table for a terminal of 80 columns. C(!) marks those with a problem. The last line sums up.
+    - The column C(mtu) has the size that gets through whole, or with C(<) the least that does not.
   returned: always
   type: list
   elements: str
+  sample:
+    - "  tunnel peer    handshake rtt    mtu  bgp         bfd  routes"
+    - "  wg15   azure-1 12 s      2.3 ms 1340 Established Up   4"
+    - "! wg20   aws-2   190 s     -      -    Active      Down 0"
+    - "not healthy, problems: 1, 1/2 tunnels, 3/3 prefixes"
 """
 
 if __name__ == "__main__":

@@ -1,0 +1,320 @@
+//go:build integration
+
+package meshstatus_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A pair is two routers, "a" of site office and "b" of site azure, each in its
+// own network namespace: an underlay, one tunnel with userspace WireGuard, and
+// a BIRD each. The module runs in a, as the binary does on a router.
+type pair struct {
+	whole  *testing.T // ends what subtests start, too
+	binary string
+	dir    string
+	ns     map[string]string
+	tun    map[string]string // interface names: wireguard-go's sockets are shared by all namespaces
+	public map[string]string
+	bird   map[string]*exec.Cmd
+	wg     map[string]*exec.Cmd
+}
+
+const (
+	siteA, siteB = "10.0.1.4", "10.1.2.4"
+	birdConf     = `router id 0.0.0.%[1]d;
+protocol device {}
+protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }
+protocol static { ipv4; route %[2]s blackhole; }
+protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }
+protocol bgp %[3]s { local %[4]s as %[5]d; neighbor %[6]s as %[7]d; interface "%[8]s"; direct; bfd on;
+  connect delay time 1; connect retry time 1; error wait time 1,2;
+  ipv4 { import all; export where source = RTS_STATIC; next hop self; }; }
+`
+)
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("missing: root, for network namespaces")
+	}
+	for _, tool := range []string{"bird", "birdc", "wireguard-go", "wg", "nft", "ip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("missing: %s", tool)
+		}
+	}
+	id := os.Getpid() % 1000
+	p := &pair{
+		whole: t, dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
+		ns:  map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
+		tun: map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
+	}
+	p.binary = filepath.Join(p.dir, "wgmesh")
+	command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
+	for _, n := range []string{"a", "b"} {
+		command(t, "ip", "netns", "add", p.ns[n])
+		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", p.ns[n]).Run() })
+		p.in(t, n, "ip", "link", "set", "lo", "up")
+	}
+	command(t, "ip", "-n", p.ns["a"], "link", "add", "under", "type", "veth", "peer", "name", "under", "netns", p.ns["b"])
+	for n, address := range map[string]string{"a": "192.0.2.1/24", "b": "192.0.2.2/24"} {
+		p.in(t, n, "ip", "addr", "add", address, "dev", "under")
+		p.in(t, n, "ip", "link", "set", "under", "up")
+		p.startWireGuard(t, n)
+	}
+	p.in(t, "a", "ip", "addr", "add", siteA+"/32", "dev", "lo")
+	p.in(t, "b", "ip", "addr", "add", siteB+"/32", "dev", "lo")
+	p.peer(t, "a", "b", "192.0.2.2", "")
+	p.peer(t, "b", "a", "192.0.2.1", "")
+	p.startBird(t, "a")
+	p.startBird(t, "b")
+	return p
+}
+
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	require.NoError(t, err, "%s %v: %s", name, args, out)
+	return strings.TrimSpace(string(out))
+}
+
+func (p *pair) in(t *testing.T, n string, args ...string) string {
+	t.Helper()
+	return command(t, "ip", append([]string{"netns", "exec", p.ns[n]}, args...)...)
+}
+
+// daemon starts a program in a namespace and ends it with the test.
+func (p *pair) daemon(t *testing.T, n string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("ip", append([]string{"netns", "exec", p.ns[n]}, args...)...)
+	cmd.Env = append(os.Environ(), "WG_PROCESS_FOREGROUND=1", "LOG_LEVEL=silent")
+	require.NoError(t, cmd.Start())
+	p.whole.Cleanup(func() { stop(cmd) })
+	return cmd
+}
+
+func stop(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(os.Interrupt)
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(3 * time.Second):
+		_ = cmd.Process.Kill()
+	}
+}
+
+func (p *pair) startWireGuard(t *testing.T, n string) {
+	t.Helper()
+	p.wg[n] = p.daemon(t, n, "wireguard-go", "-f", p.tun[n])
+	require.Eventually(t, func() bool {
+		_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
+		return err == nil
+	}, 5*time.Second, 20*time.Millisecond)
+	key := filepath.Join(p.dir, n+".key")
+	p.secret(t, key, command(t, "wg", "genkey"))
+	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
+	p.public[n] = p.in(t, n, "wg", "show", p.tun[n], "public-key")
+	p.in(t, n, "ip", "addr", "add", link[n]+"/31", "dev", p.tun[n])
+	p.in(t, n, "ip", "link", "set", p.tun[n], "mtu", "1340", "up")
+}
+
+var link = map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}
+
+func (p *pair) secret(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
+}
+
+// peer makes other the only peer of n, without any session. psk is a file.
+func (p *pair) peer(t *testing.T, n, other, endpoint, psk string) {
+	t.Helper()
+	p.in(t, n, "wg", "set", p.tun[n], "peer", p.public[other], "remove")
+	args := []string{"wg", "set", p.tun[n], "peer", p.public[other], "endpoint", endpoint + ":51820", "persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0"}
+	if psk != "" {
+		args = append(args, "preshared-key", psk)
+	}
+	p.in(t, n, args...)
+}
+
+func (p *pair) socket(n string) string { return filepath.Join(p.dir, n+".ctl") }
+
+func (p *pair) startBird(t *testing.T, n string) {
+	t.Helper()
+	conf := fmt.Sprintf(birdConf, 1, "10.0.0.0/16", "azure_2", link["a"], 65010, link["b"], 65020, p.tun["a"])
+	if n == "b" {
+		conf = fmt.Sprintf(birdConf, 2, "10.1.0.0/16", "office_1", link["b"], 65020, link["a"], 65010, p.tun["b"])
+	}
+	path := filepath.Join(p.dir, n+".conf")
+	require.NoError(t, os.WriteFile(path, []byte(conf), 0o600))
+	p.bird[n] = p.daemon(t, n, "bird", "-f", "-c", path, "-s", p.socket(n), "-P", filepath.Join(p.dir, n+".pid"))
+}
+
+// status runs the module in a and returns its result and how long it took.
+func (p *pair) status(t *testing.T, wait int, change map[string]any) (map[string]any, time.Duration) {
+	t.Helper()
+	options := map[string]any{
+		"tunnels":         []any{map[string]any{"name": p.tun["a"], "peer": "azure-2", "neighbor": "azure_2", "address": link["b"], "mtu": 1340, "as": 65020}},
+		"prefixes":        []any{map[string]any{"network": "10.1.0.0/16", "site": "azure"}},
+		"source_networks": []string{"10.0.0.0/16"},
+		"reach":           map[string]any{"azure-2": []string{siteB}, "office-1": []string{siteA}},
+		"control_socket":  p.socket("a"),
+		"wait":            wait,
+		"expect":          "any",
+	}
+	for k, v := range change {
+		options[k] = v
+	}
+	in, err := json.Marshal(options)
+	require.NoError(t, err)
+	cmd := exec.Command("ip", "netns", "exec", p.ns["a"], p.binary, "mesh_status")
+	cmd.Stdin = bytes.NewReader(in)
+	start := time.Now()
+	out, err := cmd.Output()
+	took := time.Since(start)
+	require.NoError(t, err, "%s", out)
+	var res map[string]any
+	require.NoError(t, json.Unmarshal(out, &res))
+	return res, took
+}
+
+// broken expects exactly these problems, each given by its beginning.
+func (p *pair) broken(t *testing.T, wait int, want ...string) {
+	t.Helper()
+	res, _ := p.status(t, wait, nil)
+	got := texts(res["problems"])
+	if !assert.Len(t, got, len(want), strings.Join(got, "\n")) {
+		return // what was broken has to be mended for the next test
+	}
+	for i := range want {
+		assert.Contains(t, got[i], strings.ReplaceAll(want[i], "TUN", "tunnel "+p.tun["a"]+" to azure-2"))
+	}
+}
+
+func (p *pair) healthy(t *testing.T) {
+	t.Helper()
+	res, _ := p.status(t, 30, nil)
+	require.Equal(t, true, res["healthy"], "%v", res["problems"])
+}
+
+func TestHealthyThenBroken(t *testing.T) {
+	p := newPair(t)
+	p.healthy(t)
+
+	t.Run("healthy is quick", func(t *testing.T) {
+		best := time.Hour
+		var res map[string]any
+		for range 5 {
+			var took time.Duration
+			res, took = p.status(t, 0, map[string]any{"expect": "healthy"})
+			best = min(best, took)
+		}
+		t.Logf("best of 5: %s\n%s", best, strings.Join(texts(res["lines"]), "\n"))
+		assert.Less(t, best, 100*time.Millisecond)
+		tunnel := res["tunnels"].([]any)[0].(map[string]any)
+		assert.Equal(t, 1340.0, tunnel["path_mtu"])
+		assert.Equal(t, "Established", tunnel["bgp"])
+		assert.Equal(t, "Up", tunnel["bfd"])
+		assert.Equal(t, "192.0.2.2:51820", tunnel["endpoint"])
+	})
+
+	t.Run("a black hole for large packets", func(t *testing.T) {
+		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in iifname under meta length > 1380 drop")
+		p.broken(t, 0, "TUN: packets of 1340 bytes, its MTU, do not get through, those of 1300 do")
+		p.in(t, "b", "nft", "delete table inet t")
+		p.healthy(t)
+	})
+
+	t.Run("MTU of the interface", func(t *testing.T) {
+		p.in(t, "a", "ip", "link", "set", p.tun["a"], "mtu", "1300")
+		p.broken(t, 0, "TUN: the MTU of "+p.tun["a"]+" is 1300, expected 1340")
+		p.in(t, "a", "ip", "link", "set", p.tun["a"], "mtu", "1340")
+		p.healthy(t)
+	})
+
+	t.Run("a better route elsewhere", func(t *testing.T) {
+		p.in(t, "a", "ip", "route", "add", "10.1.0.0/16", "dev", "under", "metric", "5", "proto", "static")
+		p.broken(t, 0, "prefix 10.1.0.0/16 of azure: goes out of under by a route made by static")
+		p.in(t, "a", "ip", "route", "del", "10.1.0.0/16", "dev", "under", "metric", "5")
+		p.healthy(t)
+	})
+
+	t.Run("the other site's address is gone", func(t *testing.T) {
+		p.in(t, "b", "ip", "addr", "del", siteB+"/32", "dev", "lo")
+		p.broken(t, 0, "router azure-2 at "+siteB+": does not answer a ping of 1272 bytes from "+siteA)
+		p.in(t, "b", "ip", "addr", "add", siteB+"/32", "dev", "lo")
+		p.healthy(t)
+	})
+
+	t.Run("the session is switched off", func(t *testing.T) {
+		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
+		time.Sleep(200 * time.Millisecond)
+		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: birdc enable azure_2", "prefix 10.1.0.0/16 of azure: not in", "router azure-2 at")
+		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
+		p.healthy(t)
+	})
+
+	t.Run("the other BIRD is dead", func(t *testing.T) {
+		stop(p.bird["b"])
+		time.Sleep(time.Second)
+		p.broken(t, 0, "TUN: BGP is ", "prefix 10.1.0.0/16 of azure: not in", "router azure-2 at")
+		p.startBird(t, "b")
+		p.healthy(t)
+	})
+
+	t.Run("our BIRD is dead", func(t *testing.T) {
+		// Its routes stay, the other side's go when BFD has noticed.
+		require.NoError(t, p.bird["a"].Process.Kill())
+		time.Sleep(time.Second)
+		p.broken(t, 0, "expected a running BIRD", "router azure-2 at "+siteB+": does not answer")
+		p.startBird(t, "a")
+		p.healthy(t)
+	})
+
+	t.Run("preshared keys differ", func(t *testing.T) {
+		for _, n := range []string{"a", "b"} {
+			p.secret(t, filepath.Join(p.dir, n+".psk"), command(t, "wg", "genpsk"))
+		}
+		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
+		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "b.psk"))
+		p.broken(t, 12, "TUN: no handshake yet; last endpoint 192.0.2.2:51820: handshakes of azure-2 arrive but none is completed: either the preshared keys", "prefix", "router azure-2")
+		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "a.psk"))
+		p.healthy(t)
+	})
+
+	t.Run("a firewall on the way", func(t *testing.T) {
+		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp dport 51820 drop")
+		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
+		time.Sleep(time.Second)
+		p.broken(t, 0, "TUN: no handshake yet; last endpoint 192.0.2.2:51820: it answers ping, so check UDP 51820", "prefix", "router azure-2")
+		p.in(t, "b", "nft", "delete table inet t")
+		p.healthy(t)
+	})
+
+	t.Run("no peer yet", func(t *testing.T) {
+		p.in(t, "a", "wg", "set", p.tun["a"], "peer", p.public["b"], "remove")
+		time.Sleep(time.Second)
+		p.broken(t, 0, "TUN: the interface has no peer yet", "prefix", "router azure-2")
+		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
+		p.healthy(t)
+	})
+
+	t.Run("waiting takes no longer than asked for", func(t *testing.T) {
+		stop(p.wg["a"])
+		_, took := p.status(t, 2, nil)
+		assert.GreaterOrEqual(t, took, 2*time.Second)
+		assert.Less(t, took, 4*time.Second)
+		p.broken(t, 0, "TUN: interface "+p.tun["a"]+" does not exist", "prefix", "router azure-2")
+	})
+}

@@ -1,0 +1,77 @@
+package status_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/status"
+)
+
+// capture reads what a real BIRD 2.0.12 answered.
+func capture(tb testing.TB, name string) string {
+	tb.Helper()
+	text, err := os.ReadFile("testdata/bird-2.0.12-" + name + ".txt")
+	require.NoError(tb, err)
+	return string(text)
+}
+
+func TestParseProtocols(t *testing.T) {
+	assert.Equal(t, map[string]status.Session{
+		"azure_2": {Name: "azure_2", Up: "up", State: "Established", NeighborAS: 65020, Imported: 3},
+		"gcp_1":   {Name: "gcp_1", Up: "start", State: "Connect", NeighborAS: 65040, LastError: "Socket: No route to host"},
+		"aws_1":   {Name: "aws_1", Up: "down", State: "Down", NeighborAS: 65030},
+		"wrongas": {Name: "wrongas", Up: "start", State: "Active", NeighborAS: 65030, LastError: "Socket: Connection reset by peer"},
+	}, status.ParseProtocols(capture(t, "protocols")))
+
+	limit := status.ParseProtocols(capture(t, "limit"))
+	assert.True(t, limit["azure_2"].LimitHit)
+	assert.False(t, limit["gcp_1"].LimitHit)
+	assert.Equal(t, "Error: BFD session down", limit["wrongas"].LastError)
+}
+
+// A peer's shutdown message (RFC 9003) is words of another router.
+func TestParseProtocolsBoundsForeignText(t *testing.T) {
+	long := make([]byte, 500)
+	for i := range long {
+		long[i] = 'x'
+	}
+	s := status.ParseProtocols("p BGP --- start 1 Idle\n  Last error:  Received: \x1b[31mred\x07\u0085 " + string(long) + "\n")
+	assert.Contains(t, s["p"].LastError, "Received: ?[31mred??")
+	assert.Len(t, s["p"].LastError, 123)
+}
+
+func TestParseBFD(t *testing.T) {
+	got := status.ParseBFD(capture(t, "bfd"))
+	require.Len(t, got, 3)
+	assert.Equal(t, "172.31.21.1 sg0b Down", got[0].Address.String()+" "+got[0].Interface+" "+got[0].State)
+	assert.Equal(t, "172.31.20.1 sg0 Up", got[1].Address.String()+" "+got[1].Interface+" "+got[1].State)
+	assert.Empty(t, status.ParseBFD(capture(t, "bfd-off")))
+}
+
+func FuzzParseProtocols(f *testing.F) {
+	f.Add(capture(f, "protocols"))
+	f.Add(capture(f, "limit"))
+	f.Add("a BGP\n \n:\nb BGP --- up\n  Routes: -1 imported\n  Neighbor AS: 99999999999999999999\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for name, s := range status.ParseProtocols(text) {
+			require.Equal(t, name, s.Name)
+			require.NotEmpty(t, name)
+			require.NotContains(t, s.LastError, "\n")
+			require.NotContains(t, s.LastError, "\x1b")
+		}
+	})
+}
+
+func FuzzParseBFD(f *testing.F) {
+	f.Add(capture(f, "bfd"))
+	f.Add("fe80::1%wg0 wg0 Up\n1.2.3.4\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, s := range status.ParseBFD(text) {
+			require.True(t, s.Address.IsValid())
+			require.NotEmpty(t, s.State)
+		}
+	})
+}

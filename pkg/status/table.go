@@ -1,0 +1,138 @@
+package status
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tableWidth is the widest line of a table, in characters.
+const tableWidth = 80
+
+// Table draws the tunnels in at most 80 columns, one line each, with "!" in
+// front of those that are not healthy, and a line that sums up.
+func Table(r Request, o Observation, rep Report) []string {
+	rows := [][]string{{"tunnel", "peer", "handshake", "rtt", "mtu", "bgp", "bfd", "routes"}}
+	good := []bool{true}
+	for i, t := range r.Tunnels {
+		rows = append(rows, row(t, o.Tunnels[i], o))
+		good = append(good, rep.Tunnels[i])
+	}
+	width := make([]int, len(rows[0]))
+	for _, cells := range rows {
+		for c, cell := range cells {
+			width[c] = max(width[c], len([]rune(cell)))
+		}
+	}
+	fit(width)
+	lines := make([]string, 0, len(rows)+1)
+	for i, cells := range rows {
+		mark := " "
+		if !good[i] {
+			mark = "!"
+		}
+		line := mark
+		for c, cell := range cells {
+			line += " " + pad(cell, width[c])
+		}
+		lines = append(lines, strings.TrimRight(line, " "))
+	}
+	return append(lines, summary(rep, o.Probed))
+}
+
+// fit narrows the columns of names, the widest first, until a line fits.
+func fit(width []int) {
+	total := 1
+	for _, w := range width {
+		total += 1 + w
+	}
+	for ; total > tableWidth && (width[0] > 6 || width[1] > 6); total-- {
+		if width[1] >= width[0] {
+			width[1]--
+		} else {
+			width[0]--
+		}
+	}
+}
+
+func pad(cell string, width int) string {
+	runes := []rune(cell)
+	if len(runes) > width {
+		return string(runes[:width-1]) + "~"
+	}
+	return cell + strings.Repeat(" ", width-len(runes))
+}
+
+func row(t Tunnel, s TunnelState, o Observation) []string {
+	cells := []string{t.Name, t.Peer, "-", "-", "-", "-", "-", "-"}
+	if p := s.Device.Peer; s.DeviceErr == nil && p != nil {
+		cells[2] = "never"
+		if !p.Handshake.IsZero() {
+			cells[2] = age(o.At.Sub(p.Handshake))
+		}
+		if o.Probed && s.PingErr == nil {
+			cells[3] = fmt.Sprintf("%.1f ms", float64(s.RTT)/float64(time.Millisecond))
+		}
+		if o.Probed && s.PingErr == nil && t.MTU > 0 {
+			cells[4] = mtuCell(s)
+		}
+	}
+	if s.Session != nil {
+		cells[5] = s.Session.State
+		cells[7] = strconv.Itoa(s.Session.Imported)
+	}
+	if s.BFD != nil {
+		cells[6] = s.BFD.State
+	}
+	return cells
+}
+
+// mtuCell is the MTU that works, or the least one that is known not to.
+func mtuCell(s TunnelState) string {
+	switch {
+	case s.WholeErr == nil:
+		return strconv.Itoa(s.PathMTU)
+	case s.PathMTU > 0:
+		return fmt.Sprintf("<%d", s.PathMTU+20)
+	}
+	return "small"
+}
+
+// age is a duration in at most six characters.
+func age(d time.Duration) string {
+	s := int(max(d, 0).Seconds())
+	switch {
+	case s < 600:
+		return fmt.Sprintf("%d s", s)
+	case s < 36000:
+		return fmt.Sprintf("%d min", s/60)
+	case s < 360000:
+		return fmt.Sprintf("%d h", s/3600)
+	}
+	return fmt.Sprintf("%d d", s/86400)
+}
+
+func summary(rep Report, probed bool) string {
+	var parts []string
+	for _, kind := range []struct {
+		name string
+		good []bool
+	}{{"tunnels", rep.Tunnels}, {"prefixes", rep.Prefixes}, {"routers answer", rep.Targets}} {
+		if len(kind.good) == 0 || kind.name == "routers answer" && !probed {
+			continue
+		}
+		n := 0
+		for _, ok := range kind.good {
+			if ok {
+				n++
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%d/%d %s", n, len(kind.good), kind.name))
+	}
+	state := "healthy"
+	if !rep.Healthy() {
+		state = fmt.Sprintf("not healthy, problems: %d", len(rep.Problems))
+	}
+	return strings.Join(append([]string{state}, parts...), ", ")
+}
