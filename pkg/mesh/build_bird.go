@@ -119,7 +119,7 @@ func (n *network) status(self *router) Status {
 			continue
 		}
 		for _, x := range s.owns() {
-			out.Prefixes = append(out.Prefixes, StatusPrefix{Network: x, Site: s.name})
+			out.Prefixes = append(out.Prefixes, StatusPrefix{Network: x, Site: s.name, AS: s.AS})
 		}
 	}
 	slices.SortFunc(out.Prefixes, func(a, b StatusPrefix) int { return a.Network.Compare(b.Network) })

@@ -134,4 +134,7 @@ type StatusTunnel struct {
 type StatusPrefix struct {
 	Network netip.Prefix `json:"network"`
 	Site    string       `json:"site"`
+	// AS tells who announces the prefix, so that mesh_status knows whether it
+	// can be expected while only some peers are required.
+	AS int64 `json:"as"`
 }
