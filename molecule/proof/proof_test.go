@@ -35,6 +35,7 @@ func TestMesh(t *testing.T) {
 		{"two sites without a tunnel talk through a third", transit},
 		{"a killed run is finished by the next", killedRun},
 		{"no secret is anywhere it should not be", canary},
+		{"a router that is made absent leaves nothing with the others", absent},
 	}
 	for _, step := range steps {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
@@ -207,6 +208,19 @@ func transit(t *testing.T, l lab) {
 	l.tool(t, "join", "azure", "aws")
 	l.waitHealthy(t)
 	zones(t, l)
+}
+
+func absent(t *testing.T, l lab) {
+	const gone = "molecule/proof/testdata/absent.yml"
+	l.mesh(t)
+	require.Contains(t, l.in(t, "azure-1", "ls /etc/wireguard"), "wg18.conf")
+	l.mesh(t, "-i", gone)
+	have := l.in(t, "azure-1", "ls /etc/wireguard /etc/wireguard/wgmesh-psk; wg show interfaces; birdc show protocols")
+	for _, trace := range []string{"wg18", "18.psk", "gcp_1"} {
+		assert.NotContains(t, have, trace)
+	}
+	assert.Contains(t, have, "wg9.conf", "a tunnel of the others went too")
+	assert.Empty(t, l.mesh(t, "-i", gone).changed())
 }
 
 // nextRouter is the router at the other end of the tunnel that a prefix takes.
