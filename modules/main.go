@@ -1,5 +1,6 @@
 // Command wgmesh holds all modules of the collection wgmesh.router in one
-// binary, so that they share their code and reach a router in one piece.
+// binary, so that they share their code and reach a router in one piece, and
+// the commands that a router runs by itself.
 //
 // Ansible starts it as "wgmesh MODULE" with the arguments as JSON on standard
 // input. Under the name of a module it is a plain binary module, which gets the
@@ -7,15 +8,18 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
@@ -25,6 +29,7 @@ import (
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/join"
 )
 
 // modules returns all modules by name.
@@ -40,10 +45,28 @@ func modules() map[string]ansible.Module {
 	}
 }
 
+// A command is what systemd, sshd or a person starts as "wgmesh COMMAND", and is
+// no module. It returns the exit status and ends early when ctx does.
+type command func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int
+
+// commands returns all commands by name.
+func commands() map[string]command {
+	return map[string]command{
+		"join": join.Command,
+	}
+}
+
 func main() {
 	module, argv, found := choose(modules(), os.Args)
 	if found {
 		module.Main(argv)
+	}
+	if len(argv) > 0 {
+		if run, found := commands()[argv[0]]; found {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, argv[1:], os.Stdin, os.Stdout, os.Stderr))
+		}
 	}
 	os.Exit(person(argv, os.Stdout, os.Stderr))
 }
@@ -67,10 +90,11 @@ func choose(table map[string]ansible.Module, args []string) (m ansible.Module, a
 
 // person answers someone who started the program by hand.
 func person(argv []string, stdout, stderr io.Writer) (status int) {
-	names := strings.Join(slices.Sorted(maps.Keys(modules())), "\n  ")
-	help := "The modules of the Ansible collection wgmesh.router, to be run by Ansible.\n" +
-		"By hand, with the options as JSON in a file or on standard input:\n\n" +
-		"  wgmesh MODULE [FILE]\n  wgmesh --version\n\nModules:\n  " + names + "\n"
+	help := "The modules of the Ansible collection wgmesh.router, to be run by Ansible,\n" +
+		"and the commands that a router runs by itself.\n" +
+		"A module by hand takes its options as JSON in a file or on standard input:\n\n" +
+		"  wgmesh MODULE [FILE]\n  wgmesh COMMAND --help\n  wgmesh --version\n\n" +
+		"Modules:\n" + list(modules()) + "\nCommands:\n" + list(commands())
 	out := stdout
 	text := help
 	switch {
@@ -80,13 +104,18 @@ func person(argv []string, stdout, stderr io.Writer) (status int) {
 	default:
 		out, status = stderr, 2
 		if len(argv) > 0 {
-			text = fmt.Sprintf("wgmesh: %s: no such module\n\n%s", argv[0], help)
+			text = fmt.Sprintf("wgmesh: %s: no such module or command\n\n%s", argv[0], help)
 		}
 	}
 	if _, err := io.WriteString(out, text); err != nil {
 		return 1
 	}
 	return status
+}
+
+// list puts the names of a table one to a line.
+func list[V any](table map[string]V) string {
+	return "  " + strings.Join(slices.Sorted(maps.Keys(table)), "\n  ") + "\n"
 }
 
 // version names the build by the SHA-256 of its content, which is also the

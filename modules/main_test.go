@@ -35,6 +35,16 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// A command is found behind the modules, so that no name may mean both.
+func TestNoCommandIsAModule(t *testing.T) {
+	for name := range commands() {
+		assert.NotContains(t, modules(), name)
+		_, left, found := choose(modules(), []string{"wgmesh", name, "--help"})
+		assert.False(t, found)
+		assert.Equal(t, []string{name, "--help"}, left)
+	}
+}
+
 func TestPerson(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -46,9 +56,11 @@ func TestPerson(t *testing.T) {
 		out, errOut string
 	}{
 		"help":           {[]string{"--help"}, 0, "\n  wg_tunnel\n", ""},
+		"help, commands": {[]string{"--help"}, 0, "\nCommands:\n", ""},
+		"help, join":     {[]string{"--help"}, 0, "\n  join\n", ""},
 		"version":        {[]string{"--version"}, 0, fmt.Sprintf("wgmesh build %x ", sha256.Sum256(content)), ""},
 		"nothing":        {nil, 2, "", "wgmesh MODULE [FILE]"},
-		"unknown module": {[]string{"wg_tunel", "args"}, 2, "", "wgmesh: wg_tunel: no such module\n"},
+		"unknown module": {[]string{"wg_tunel", "args"}, 2, "", "wgmesh: wg_tunel: no such module or command\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
