@@ -14,6 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
+	meshgate "github.com/wgmesh/router/modules/mesh_gate"
+	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
@@ -27,6 +29,8 @@ import (
 func TestOptionsAreDocumented(t *testing.T) {
 	options := map[string]any{
 		"bird_config":   birdconfig.Options{},
+		"mesh_gate":     meshgate.Options{},
+		"mesh_peer":     meshpeer.Options{},
 		"mesh_plan":     meshplan.Options{},
 		"mesh_status":   meshstatus.Options{},
 		"sysctl_router": sysctlrouter.Options{},

@@ -22,6 +22,8 @@ import (
 	"syscall"
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
+	meshgate "github.com/wgmesh/router/modules/mesh_gate"
+	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
@@ -36,6 +38,8 @@ import (
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
 		"bird_config":   ansible.New(birdconfig.Plan),
+		"mesh_gate":     ansible.New(meshgate.Plan),
+		"mesh_peer":     ansible.New(meshpeer.Plan),
 		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
 		"mesh_status":   ansible.New(meshstatus.Plan, ansible.Unlocked()),
 		"sysctl_router": ansible.New(sysctlrouter.Plan),
@@ -52,6 +56,7 @@ type command func(ctx context.Context, args []string, stdin io.Reader, stdout, s
 // commands returns all commands by name.
 func commands() map[string]command {
 	return map[string]command{
+		"gate": gateCommand,
 		"join": join.Command,
 	}
 }

@@ -60,6 +60,7 @@ func (n *network) plan(self *router) Plan {
 		Bird:          n.bird(self),
 		Sysctl:        Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
 		Status:        n.status(self),
+		Gate:          Gate{Peers: []GatePeer{}},
 	}
 	for _, l := range n.links(self) {
 		out.Tunnels = append(out.Tunnels, n.wireguard(l))
@@ -70,6 +71,9 @@ func (n *network) plan(self *router) Plan {
 		out.Status.Tunnels = append(out.Status.Tunnels, StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
 		})
+		if key := hostKey(l.peer.HostKey); key != "" {
+			out.Gate.Peers = append(out.Gate.Peers, GatePeer{Name: l.peer.name, HostKey: key})
+		}
 	}
 	return out
 }

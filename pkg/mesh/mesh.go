@@ -52,6 +52,9 @@ type Router struct {
 	// Gateway overrides the next hop towards the site's networks. There may be
 	// one per family, each an address or address%interface.
 	Gateway List `json:"gateway"`
+	// HostKey is the public half of the router's SSH host key, "ssh-ed25519
+	// AAAA...", by which routers that join at boot know each other; or empty.
+	HostKey string `json:"host_key"`
 }
 
 // A Site is a place with an AS number and networks of its own.

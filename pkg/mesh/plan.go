@@ -12,6 +12,7 @@ type Plan struct {
 	Bird          Bird           `json:"bird"`
 	Sysctl        Sysctl         `json:"sysctl"`
 	Status        Status         `json:"status"`
+	Gate          Gate           `json:"gate"`
 }
 
 // Self says whose plan it is.
@@ -137,4 +138,15 @@ type StatusPrefix struct {
 	// AS tells who announces the prefix, so that mesh_status knows whether it
 	// can be expected while only some peers are required.
 	AS int64 `json:"as"`
+}
+
+// Gate is for mesh_gate: who may ask this router for a tunnel over SSH.
+type Gate struct {
+	Peers []GatePeer `json:"peers"` // those with a host key, by the number of their tunnel
+}
+
+// A GatePeer is a router with the key by which it is known.
+type GatePeer struct {
+	Name    string `json:"name"`
+	HostKey string `json:"host_key"` // type and key, without a comment
 }

@@ -25,6 +25,7 @@ func check(n *network, p *Problems) {
 	n.checkIDs(p)
 	n.checkProtocols(p)
 	n.checkEndpoints(p)
+	n.checkHostKeys(p)
 	n.checkPools(p)
 	n.checkHighest(p)
 }

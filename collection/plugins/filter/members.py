@@ -39,11 +39,11 @@ _value:
   type: dict
 """
 
-FIELDS = ("id", "site", "zone", "endpoint", "state", "gateway")
+FIELDS = ("id", "site", "zone", "endpoint", "state", "gateway", "host_key")
 
 
 def members(names, hostvars):
-    """Return {name: {id, site, zone, endpoint, state, gateway}} of the routers."""
+    """Return {name: {id, site, zone, endpoint, state, gateway, host_key}} of the routers."""
     return {name: member(hostvars[name]) for name in names}
 
 

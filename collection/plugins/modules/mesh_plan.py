@@ -35,6 +35,8 @@ options:
         or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
         the router's zone, that of its site, the first host address of the zone's first network, and that of the
         site's.
+      - C(host_key) is the public half of the router's SSH host key, C(ssh-ed25519 AAAA...), for routers that join by
+        themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
     type: dict
     required: true
   sites:
@@ -177,6 +179,9 @@ plan:
               allowed_ips: [10.0.0.0/16, 10.1.0.0/16, 10.3.0.0/16, 172.31.20.0/24]
               persistent_keepalive: 25
               preshared_key_file: /etc/wireguard/wgmesh-psk/20.psk
+    gate:
+      description: For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key.
+      type: dict
     preshared_keys:
       description: For the option C(tunnels) of M(wgmesh.router.wg_psk). The router with the lower id is the initiator.
       type: list

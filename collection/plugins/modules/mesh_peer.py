@@ -1,0 +1,178 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_peer
+short_description: One tunnel of this router, with what the router at its other end tells about itself
+version_added: 0.2.0
+description:
+  - Sets up this router's end of the tunnel to one other router, from the plan that M(wgmesh.router.mesh_gate) left here
+    and from what is public of the other one. The pre-shared key, the boot files and the interface are done as
+    M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel) do them; no other tunnel is touched.
+  - Makes this router's own keys when it has none yet.
+  - This is the one module that a router which joins by itself may run on another one (C(wgmesh gate)). There it can give
+    I(state), I(public_key), I(sealing_key) and I(envelopes); I(name) is the caller, and everything else is this router's.
+  - Refuses another I(public_key) than the one in use while the machine that has the old one is alive (its BFD session is
+    up, or its last handshake is recent), because two machines with one id would take the tunnel from each other. A
+    replaced router is let in as soon as the old one is gone.
+options:
+  state:
+    description:
+      - C(peered) sets the tunnel up.
+      - C(known) only tells the public halves of this router's keys.
+    type: str
+    choices: [known, peered]
+    default: peered
+  name:
+    description: The router at the other end, by its name in the inventory.
+    type: str
+    required: true
+  public_key:
+    description: Its WireGuard public key, base64. Required with I(state=peered).
+    type: str
+  sealing_key:
+    description: The public half of its sealing key. Required with I(state=peered).
+    type: str
+  envelopes:
+    description: Sealed pre-shared keys from it, as M(wgmesh.router.wg_psk) returned them there, when it is the initiator.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      tunnel:
+        description: Number of the tunnel.
+        type: int
+        required: true
+      from:
+        description: The router that sealed it.
+        type: str
+        required: true
+      to:
+        description: The router that can open it. Envelopes to others are ignored.
+        type: str
+        required: true
+      generation:
+        description: Of the key; it grows with every new one.
+        type: int
+        required: true
+      sealed:
+        description: The envelope, base64.
+        type: str
+        required: true
+  gate_file:
+    description: The plan that M(wgmesh.router.mesh_gate) left.
+    type: path
+    default: /etc/wgmesh/gate.json
+  private_key_file:
+    description: This router's WireGuard private key.
+    type: path
+    default: /etc/wireguard/wgmesh.key
+  sealing_key_file:
+    description: The private half of its sealing key.
+    type: path
+    default: /etc/wireguard/wgmesh.seal
+  identity_file:
+    description: The record of the machine that both were made on.
+    type: path
+    default: /etc/wireguard/wgmesh.id
+  psk_directory:
+    description: The folder of the pre-shared keys.
+    type: path
+    default: /etc/wireguard/wgmesh-psk
+  directory:
+    description: The folder of the C(wg-quick) files.
+    type: path
+    default: /etc/wireguard
+  control_socket:
+    description: BIRD's control socket, which is asked whether the other end is alive.
+    type: path
+    default: /run/bird/bird.ctl
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return changed status prediction without modifying the target.
+  diff_mode:
+    support: full
+    description: Will return details on what has changed, or would change, with I(--diff).
+    details:
+      - Shows public data only.
+  idempotent:
+    support: full
+    description: When run twice in a row outside check mode, the second run reports no change.
+  safe_file_operations:
+    support: full
+    description: Writes files so that a crash leaves the old file or the new one.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.mesh_gate
+  - module: wgmesh.router.wg_psk
+  - module: wgmesh.router.wg_tunnel
+"""
+
+EXAMPLES = r"""
+- name: Learn the public keys of this router
+  wgmesh.router.mesh_peer:
+    state: known
+    name: azure-1
+  register: here
+
+- name: Set up the tunnel to azure-1
+  wgmesh.router.mesh_peer:
+    name: azure-1
+    public_key: "{{ azure_1.public.public_key }}"
+    sealing_key: "{{ azure_1.public.sealing_key }}"
+    envelopes: "{{ sealed_on_azure_1.envelopes }}"
+"""
+
+RETURN = r"""
+router:
+  description: The name of this router.
+  returned: success
+  type: str
+  sample: office-1
+interface:
+  description: The interface of the tunnel.
+  returned: success
+  type: str
+  sample: wg2
+public:
+  description: What is public of this router, for the option I(peers) of M(wgmesh.router.wg_psk) on the other one.
+  returned: success
+  type: dict
+  sample: {name: office-1, public_key: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=, sealing_key: 3q2+7wABAgMEBQYH...}
+envelopes:
+  description: The tunnel's pre-shared key, sealed to the other router, when this one is the initiator.
+  returned: I(state=peered)
+  type: list
+  elements: dict
+psks:
+  description: The pre-shared key that this router holds for the tunnel, by its id.
+  returned: I(state=peered)
+  type: list
+  elements: dict
+  sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000}]
+pending:
+  description: What the tunnel still waits for.
+  returned: I(state=peered)
+  type: list
+  elements: dict
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "mesh_peer is a Go binary, run through the action plugin of the collection: call it'
+        ' as wgmesh.router.mesh_peer, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/wgmesh/router/pkg/gate"
+)
+
+const gateHelp = `wgmesh gate ROUTER runs the module mesh_peer for the router ROUTER, whose request
+is on standard input. sshd starts it for the account wgmesh, by the line of
+/etc/wgmesh/authorized_keys that has ROUTER's host key.
+`
+
+// gateCommand is the door for routers that join by themselves: whatever a caller
+// asked sshd to run, he gets mesh_peer, for the tunnel between the two.
+func gateCommand(_ context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) != 1 || args[0] == "--help" {
+		fmt.Fprint(stderr, gateHelp)
+		return 2
+	}
+	request, err := io.ReadAll(io.LimitReader(stdin, gate.MaxRequest+1))
+	var arguments []byte
+	if err == nil {
+		arguments, err = gate.Admit(request, args[0])
+	}
+	if err != nil {
+		return refuse(err, stdout)
+	}
+	return modules()["mesh_peer"].Run(nil, bytes.NewReader(arguments), stdout)
+}
+
+// refuse answers in the form of a module, so that the caller's Ansible shows why.
+func refuse(err error, stdout io.Writer) int {
+	text, _ := json.Marshal(map[string]any{"failed": true, "changed": false, "msg": err.Error()})
+	_, werr := stdout.Write(append(text, '\n'))
+	if werr != nil {
+		return 2
+	}
+	return 1
+}

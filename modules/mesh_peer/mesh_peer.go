@@ -1,0 +1,181 @@
+// Package meshpeer is the module mesh_peer: one tunnel of this router, set up
+// with what the router at its other end tells about itself. It is what a router
+// that joins by itself may run on others, through `wgmesh gate`.
+package meshpeer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
+	wgpsk "github.com/wgmesh/router/modules/wg_psk"
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/gate"
+	"github.com/wgmesh/router/pkg/psk"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// The values of the option state.
+const (
+	known  = "known"  // tell who this router is
+	peered = "peered" // and set up the tunnel
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	State          string         `json:"state"`
+	Name           string         `json:"name"` // of the router at the other end
+	PublicKey      wg.PublicKey   `json:"public_key"`
+	SealingKey     string         `json:"sealing_key"`
+	Envelopes      []psk.Envelope `json:"envelopes"`
+	GateFile       string         `json:"gate_file"`
+	PrivateKeyFile string         `json:"private_key_file"`
+	SealingKeyFile string         `json:"sealing_key_file"`
+	IdentityFile   string         `json:"identity_file"`
+	PSKDirectory   string         `json:"psk_directory"`
+	Directory      string         `json:"directory"` // of the wg-quick files
+	ControlSocket  string         `json:"control_socket"`
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.State = peered
+	o.GateFile = "/etc/wgmesh/" + gate.StateFile
+	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
+	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
+	o.IdentityFile = "/etc/wireguard/wgmesh.id"
+	o.PSKDirectory = "/etc/wireguard/wgmesh-psk"
+	o.Directory = "/etc/wireguard"
+	o.ControlSocket = "/run/bird/bird.ctl"
+}
+
+// Validate refuses options that cannot be right on any host.
+func (o Options) Validate() error {
+	errs := []error{ansible.Required("name", o.Name), ansible.OneOf("state", o.State, known, peered)}
+	if o.State == peered {
+		if o.PublicKey.IsZero() {
+			errs = append(errs, errors.New("public_key: required with state: peered"))
+		}
+		errs = append(errs, ansible.Required("sealing_key", o.SealingKey))
+	}
+	return errors.Join(errs...)
+}
+
+// Plan works out what this end of the tunnel needs: keys of this router, the
+// tunnel's pre-shared key, the interface. Each is the plan of the module that
+// does it for a whole router; Apply plans again what depends on the step before.
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	state, err := gate.Read(o.GateFile)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	link, err := state.Link(o.Name)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	e := end{o, state, link}
+	steps := []func(context.Context) (ansible.Plan, error){e.keys}
+	if o.State == peered {
+		if err := e.checkOther(ctx); err != nil {
+			return ansible.Plan{}, err
+		}
+		steps = append(steps, e.key, e.tunnel)
+	}
+
+	var out ansible.Plan
+	out.Return = map[string]any{"interface": link.Tunnel.Name, "router": state.Router}
+	var before, after []any
+	for _, step := range steps {
+		p, err := step(ctx)
+		if err != nil {
+			return ansible.Plan{}, fmt.Errorf("tunnel to %s: %w", o.Name, err)
+		}
+		out.Changed = out.Changed || p.Changed
+		out.Warnings = append(out.Warnings, p.Warnings...)
+		before, after = append(before, p.Before), append(after, p.After)
+		report(out.Return, p.Return)
+	}
+	out.Before, out.After = before, after
+	out.Apply = func(ctx context.Context) ([]string, error) {
+		var done []string
+		for _, step := range steps {
+			p, err := step(ctx)
+			if err == nil && p.Changed {
+				var did []string
+				did, err = p.Apply(ctx)
+				done = append(done, did...)
+			}
+			report(out.Return, p.Return)
+			if err != nil {
+				return done, fmt.Errorf("tunnel to %s: %w", o.Name, err)
+			}
+		}
+		return done, nil
+	}
+	return out, nil
+}
+
+// report copies what the other router needs to know, and nothing about the
+// tunnels to third ones.
+func report(to, from map[string]any) {
+	for _, key := range []string{"public", "envelopes", "psks", "pending"} {
+		if v, ok := from[key]; ok {
+			to[key] = v
+		}
+	}
+}
+
+// An end is this router's end of one tunnel.
+type end struct {
+	Options
+	state gate.State
+	link  gate.Link
+}
+
+func (e end) keys(ctx context.Context) (ansible.Plan, error) {
+	var o wgkeypair.Options
+	o.SetDefaults()
+	o.Name = e.state.Router
+	o.PrivateKeyFile, o.SealingKeyFile, o.IdentityFile = e.PrivateKeyFile, e.SealingKeyFile, e.IdentityFile
+	return wgkeypair.Plan(ctx, o)
+}
+
+// key makes the pre-shared key as the initiator, or opens it as the responder.
+func (e end) key(ctx context.Context) (ansible.Plan, error) {
+	var o wgpsk.Options
+	o.SetDefaults()
+	o.Name = e.state.Router
+	k := e.link.PresharedKey
+	o.Tunnels = []psk.Tunnel{{Number: k.Number, Peer: k.Peer, Role: k.Role}}
+	o.Peers = []psk.Peer{{Name: e.Name, PublicKey: e.PublicKey.String(), SealingKey: e.SealingKey}}
+	o.Directory, o.PrivateKeyFile, o.SealingKeyFile = e.PSKDirectory, e.PrivateKeyFile, e.SealingKeyFile
+	o.State = "sealed"
+	if k.Role == psk.Responder {
+		o.State, o.Envelopes = "opened", e.Envelopes
+	}
+	if err := o.Validate(); err != nil {
+		return ansible.Plan{}, err
+	}
+	return wgpsk.Plan(ctx, o)
+}
+
+// tunnel is the interface. Without purge, no other one is looked at.
+func (e end) tunnel(ctx context.Context) (ansible.Plan, error) {
+	tunnels, err := json.Marshal(map[string]any{"tunnels": []any{e.link.Tunnel}})
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	var o wgtunnel.Options
+	if err := ansible.Decode(tunnels, &o); err != nil {
+		return ansible.Plan{}, err
+	}
+	o.PublicKeys = map[string]wg.PublicKey{e.Name: e.PublicKey}
+	o.PrivateKeyFile, o.Directory, o.InterfacePrefix = e.PrivateKeyFile, e.Directory, e.state.InterfacePrefix
+	for i := range o.Tunnels[0].Peers {
+		o.Tunnels[0].Peers[i].PresharedKeyFile = fmt.Sprintf("%s/%d.psk", e.PSKDirectory, e.link.PresharedKey.Number)
+	}
+	return wgtunnel.Plan(ctx, o)
+}

@@ -1,0 +1,56 @@
+package gate
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Module is the one module that a caller may run.
+const Module = "wgmesh.router.mesh_peer"
+
+// MaxRequest is the size of a request in bytes. One with an envelope has about
+// four thousand.
+const MaxRequest = 64 << 10
+
+// public are the options that a caller may give: who he is and what is public
+// of him. Whatever names a file, or another router, is this router's own affair.
+var public = []string{"state", "public_key", "sealing_key", "envelopes"}
+
+// Admit turns what a caller sent, the arguments of an Ansible module, into the
+// arguments that the module mesh_peer gets here. The caller is who sshd says he
+// is. An error says what he may not do.
+func Admit(request []byte, caller string) (arguments []byte, err error) {
+	if !plainName.MatchString(caller) {
+		return nil, fmt.Errorf("gate: %q is no name of a router", caller)
+	}
+	if len(request) > MaxRequest {
+		return nil, fmt.Errorf("gate: the request of %s is larger than %d bytes", caller, MaxRequest)
+	}
+	var sent map[string]json.RawMessage
+	if err := json.Unmarshal(request, &sent); err != nil || sent == nil {
+		return nil, fmt.Errorf("gate: expected the arguments of %s as one JSON object; a shell, a file or a tunnel is not to be had here", Module)
+	}
+	var module string
+	if err := json.Unmarshal(sent["_ansible_module_name"], &module); err != nil || module != Module {
+		return nil, fmt.Errorf("gate: %s may run %s here and nothing else", caller, Module)
+	}
+	out := map[string]any{"name": caller}
+	for _, key := range slices.Sorted(maps.Keys(sent)) {
+		switch {
+		case key == "name":
+			var name string
+			if err := json.Unmarshal(sent[key], &name); err != nil || name != caller {
+				return nil, fmt.Errorf("gate: %s may speak for itself only, not for %s", caller, sent[key])
+			}
+		case key == "_ansible_check_mode" || key == "_ansible_diff" || slices.Contains(public, key):
+			out[key] = sent[key]
+		case strings.HasPrefix(key, "_ansible_"): // says nothing that matters here
+		default:
+			return nil, fmt.Errorf("gate: option %s is not for callers; they may give %s", key, strings.Join(public, ", "))
+		}
+	}
+	return json.Marshal(out)
+}

@@ -1,0 +1,105 @@
+// Package gate is the door at which a router that joins by itself asks another
+// one for the tunnel between the two, over SSH.
+//
+// Three files make it, all of them public data: the state (which tunnels this
+// router has, and with whom), the keys that sshd lets in, each bound to the name
+// of one router and to one command, and the host keys by which this router knows
+// the others. Admit is the check of what comes through the door.
+//
+// Observe reads, Diff decides, Apply writes. The callers are the module
+// mesh_gate, which sets the door up, mesh_peer, which reads the state, and the
+// command `wgmesh gate`.
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// The names of the files in the folder of a Want.
+const (
+	StateFile      = "gate.json"
+	AuthorizedKeys = "authorized_keys" // sshd(8)
+	KnownHosts     = "known_hosts"     // sshd(8), by the routers' names
+)
+
+// Program is the binary that sshd starts for a caller. It has a path that does
+// not change with its content, because sudoers(5) names it too.
+const Program = "/usr/local/bin/wgmesh"
+
+// A Want is what the door should be like.
+type Want struct {
+	Router          string // this router's name
+	InterfacePrefix string // of tunnels, such as wg
+	Tunnels         []mesh.Tunnel
+	PresharedKeys   []mesh.PresharedKey
+	Status          []mesh.StatusTunnel
+	Peers           []mesh.GatePeer // who may call
+	Directory       string          // of the files, an absolute path
+}
+
+// plainName is what mesh_plan takes as a router's name. It goes into a line that
+// sshd and a shell read.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// plainKey is a public key without its comment, as mesh_plan gives it.
+var plainKey = regexp.MustCompile(`^[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}$`)
+
+// Check refuses a Want that cannot be right on any host. Errors name the options
+// of mesh_gate.
+func (w Want) Check() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if !plainName.MatchString(w.Router) {
+		bad("plan.router.name: %q: expected the name of this router in the inventory, of letters, digits, '.', '-' and '_'", w.Router)
+	}
+	if !filepath.IsAbs(w.Directory) {
+		bad("directory: expected an absolute path, got %q", w.Directory)
+	}
+	seen := map[string]string{}
+	for i, p := range w.Peers {
+		switch {
+		case !plainName.MatchString(p.Name) || p.Name == w.Router:
+			bad("plan.gate.peers[%d].name: %q: expected the name of another router, of letters, digits, '.', '-' and '_'", i, p.Name)
+		case !slices.ContainsFunc(w.PresharedKeys, func(k mesh.PresharedKey) bool { return k.Peer == p.Name }):
+			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan", i, p.Name)
+		}
+		if !plainKey.MatchString(p.HostKey) {
+			bad("plan.gate.peers[%d].host_key: expected the type and the key of an SSH public key and no comment", i)
+		}
+		if other := seen[p.HostKey]; other != "" {
+			bad("plan.gate.peers[%d].host_key: it is that of %s too; each router needs its own", i, other)
+		}
+		seen[p.HostKey] = p.Name
+	}
+	return errors.Join(errs...)
+}
+
+// authorizedKeys returns the lines by which sshd lets the peers in. restrict
+// turns off everything that is not running the one command (sshd(8),
+// AUTHORIZED_KEYS FILE FORMAT); what the caller asked to run is not looked at.
+func (w Want) authorizedKeys() string {
+	var b strings.Builder
+	b.WriteString(mark)
+	for _, p := range w.Peers {
+		fmt.Fprintf(&b, "restrict,command=\"sudo -n %s gate %s\" %s %s\n", Program, p.Name, p.HostKey, p.Name)
+	}
+	return b.String()
+}
+
+func (w Want) knownHosts() string {
+	var b strings.Builder
+	b.WriteString(mark)
+	for _, p := range w.Peers {
+		fmt.Fprintf(&b, "%s %s\n", p.Name, p.HostKey)
+	}
+	return b.String()
+}
+
+const mark = "# Written by the Ansible module wgmesh.router.mesh_gate: changes by hand are lost.\n"

@@ -1,0 +1,110 @@
+package gate_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/gate"
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+const (
+	keyA = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA"
+	keyB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBB"
+)
+
+func want(dir string) gate.Want {
+	return gate.Want{
+		Router: "office-1", InterfacePrefix: "wg", Directory: dir,
+		Tunnels:       []mesh.Tunnel{{Name: "wg2", Peers: []mesh.Peer{{Name: "azure-1"}}}, {Name: "wg4", Peers: []mesh.Peer{{Name: "aws-1"}}}},
+		PresharedKeys: []mesh.PresharedKey{{Number: 2, Peer: "azure-1", Role: "initiator"}, {Number: 4, Peer: "aws-1", Role: "initiator"}},
+		Status:        []mesh.StatusTunnel{{Name: "wg2", Peer: "azure-1"}, {Name: "wg4", Peer: "aws-1"}},
+		Peers:         []mesh.GatePeer{{Name: "azure-1", HostKey: keyA}, {Name: "aws-1", HostKey: keyB}},
+	}
+}
+
+// The law: apply what differs, and then nothing does.
+func TestApplyAndAgain(t *testing.T) {
+	w := want(filepath.Join(t.TempDir(), "wgmesh"))
+	step := func() []string {
+		have, err := gate.Observe(w)
+		require.NoError(t, err)
+		delta, err := gate.Diff(w, have)
+		require.NoError(t, err)
+		done, err := gate.Apply(delta)
+		require.NoError(t, err)
+		return done
+	}
+	assert.Len(t, step(), 3)
+	assert.Empty(t, step())
+
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(w.Directory, name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	assert.Contains(t, read(gate.AuthorizedKeys), `restrict,command="sudo -n /usr/local/bin/wgmesh gate azure-1" `+keyA+" azure-1\n")
+	assert.Contains(t, read(gate.KnownHosts), "aws-1 "+keyB+"\n")
+
+	// A line that somebody added, and a mode that sshd would refuse, are mended.
+	path := filepath.Join(w.Directory, gate.AuthorizedKeys)
+	require.NoError(t, os.WriteFile(path, []byte(read(gate.AuthorizedKeys)+"ssh-ed25519 AAAA mallory\n"), 0o600))
+	require.NoError(t, os.Chmod(path, 0o666))
+	assert.Equal(t, []string{"wrote " + path}, step())
+	assert.NotContains(t, read(gate.AuthorizedKeys), "mallory")
+	assert.Empty(t, step())
+}
+
+func TestLinkIsTheOneTunnel(t *testing.T) {
+	w := want(t.TempDir())
+	have, err := gate.Observe(w)
+	require.NoError(t, err)
+	delta, err := gate.Diff(w, have)
+	require.NoError(t, err)
+	_, err = gate.Apply(delta)
+	require.NoError(t, err)
+
+	s, err := gate.Read(filepath.Join(w.Directory, gate.StateFile))
+	require.NoError(t, err)
+	link, err := s.Link("aws-1")
+	require.NoError(t, err)
+	assert.Equal(t, "wg4", link.Tunnel.Name)
+	assert.Equal(t, 4, link.PresharedKey.Number)
+	_, err = s.Link("gcp-1")
+	assert.ErrorContains(t, err, `office-1 has no tunnel to "gcp-1": its inventory knows azure-1, aws-1`)
+}
+
+func TestReadSaysWhatToDo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), gate.StateFile)
+	_, err := gate.Read(path)
+	assert.ErrorContains(t, err, "has not joined yet")
+	require.NoError(t, os.WriteFile(path, []byte(`{"router": "off`), 0o600))
+	_, err = gate.Read(path)
+	assert.ErrorContains(t, err, "damaged")
+}
+
+func TestCheckRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*gate.Want)
+		want   string
+	}{
+		"a name that is a command": {func(w *gate.Want) { w.Peers[0].Name = `x" ssh-rsa` }, "expected the name of another router"},
+		"a name that is an option": {func(w *gate.Want) { w.Router = "--help" }, "expected the name of this router"},
+		"a key with a line break":  {func(w *gate.Want) { w.Peers[0].HostKey = keyA + "\nssh-ed25519 AAAA" }, "expected the type and the key"},
+		"a key with options":       {func(w *gate.Want) { w.Peers[0].HostKey = `command="sh" ` + keyA }, "expected the type and the key"},
+		"a key twice":              {func(w *gate.Want) { w.Peers[1].HostKey = keyA }, "it is that of azure-1 too"},
+		"a peer without a tunnel":  {func(w *gate.Want) { w.Peers[1].Name = "gcp-1" }, "there is no tunnel to gcp-1"},
+		"a folder of nowhere":      {func(w *gate.Want) { w.Directory = "etc" }, "expected an absolute path"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := want("/etc/wgmesh")
+			require.NoError(t, w.Check())
+			test.change(&w)
+			assert.ErrorContains(t, w.Check(), test.want)
+		})
+	}
+}
