@@ -5,7 +5,7 @@
 # without a network.
 set -eu
 root=$1
-products="bird2 wireguard-tools wireguard-go nftables"
+products="bird2 wireguard-tools wireguard-go nftables sudo ansible-core"
 
 # Runs outside the new root, with the root as its only argument.
 customize=$(mktemp)

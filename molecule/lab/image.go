@@ -87,6 +87,9 @@ func (l *lab) router(ctx context.Context, base string) (string, error) {
 		if content, err = collectionContent(); err != nil {
 			return "", err
 		}
+		if text, err := os.ReadFile(l.playbook); err == nil { // else it is the name of a play of the collection
+			content += string(text)
+		}
 	}
 	key := hash(baseRecipe + l.playbook + content)
 	path := filepath.Join(l.cache, "router-"+key)
@@ -104,8 +107,8 @@ func (l *lab) router(ctx context.Context, base string) (string, error) {
 
 func hash(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s)))[:12] }
 
-// collectionContent hashes what an image is made from: the staged collection's
-// role, play and modules.
+// collectionContent hashes what an image is made from: the staged collection,
+// which a router that joins by itself has whole.
 func collectionContent() (string, error) {
 	paths := os.Getenv("ANSIBLE_COLLECTIONS_PATH")
 	if paths == "" {
@@ -117,7 +120,7 @@ func collectionContent() (string, error) {
 			continue
 		}
 		sum := sha256.New()
-		for _, part := range []string{"roles/router", "playbooks/image.yml", "plugins"} {
+		for _, part := range []string{"roles", "playbooks", "plugins", "meta"} {
 			err := filepath.WalkDir(filepath.Join(root, part), func(path string, e fs.DirEntry, err error) error {
 				if err != nil || !e.Type().IsRegular() || strings.HasSuffix(path, ".pyc") {
 					return err
