@@ -104,7 +104,7 @@ class ActionModule(ActionBase):
     def _run_module(self, task_vars):
         self._check_stdin()
         module = self._task.action.rpartition(".")[2]
-        if self._wants_fresh_connection(module, task_vars):
+        if self._wants_fresh_connection(module, task_vars) and self._connection.transport != "local":
             self._connection.reset()
 
         arguments = dict(self._task.args)

@@ -1,0 +1,205 @@
+//go:build integration
+
+package meshpeer_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
+
+	meshgate "github.com/wgmesh/router/modules/mesh_gate"
+	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// An end is a router in a network namespace, with folders of its own.
+type end struct {
+	t         *testing.T
+	name      string // in the inventory
+	namespace string
+	dir       string
+}
+
+func sh(t *testing.T, format string, args ...any) string {
+	t.Helper()
+	line := fmt.Sprintf(format, args...)
+	out, err := exec.Command("sh", "-c", line).CombinedOutput()
+	require.NoError(t, err, "%s: %s", line, out)
+	return strings.TrimSpace(string(out))
+}
+
+// twoEnds are office-1 and azure-1 of a mesh of three, joined by a cable.
+func twoEnds(t *testing.T) (office, azure end) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test needs root")
+	}
+	ends := []end{{t: t, name: "office-1"}, {t: t, name: "azure-1"}}
+	for i, id := range []string{"o", "a"} {
+		// The names of interfaces differ: wireguard-go's sockets are seen in all namespaces.
+		ends[i].namespace = fmt.Sprintf("mp%d%s", os.Getpid()%100000, id)
+		ends[i].dir = filepath.Join(t.TempDir(), "etc")
+		require.NoError(t, os.Mkdir(ends[i].dir, 0o700))
+		sh(t, "ip netns add %s", ends[i].namespace)
+		t.Cleanup(func() {
+			n := ends[i].namespace
+			_ = exec.Command("sh", "-c", fmt.Sprintf("for i in $(ip -n %[1]s -o link | grep -o '%[1]s[0-9]*:' | tr -d :); do ip -n %[1]s link del $i; done; ip netns del %[1]s", n)).Run()
+		})
+	}
+	sh(t, "ip link add eth0 netns %s type veth peer name eth0 netns %s", ends[0].namespace, ends[1].namespace)
+	for i, e := range ends {
+		sh(t, "ip -n %[1]s addr add 192.0.2.%[2]d/24 dev eth0; ip -n %[1]s link set eth0 up", e.namespace, i+1)
+		m := mesh.Mesh{
+			Routers: map[string]mesh.Router{
+				"office-1": {ID: 1, Site: "office", Endpoint: "192.0.2.1"},
+				"azure-1":  {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
+				"aws-1":    {ID: 3, Site: "aws", Endpoint: "192.0.2.3"},
+			},
+			Sites: map[string]mesh.Site{
+				"office": {AS: 65010, Networks: mesh.List{"10.0.0.0/16"}},
+				"azure":  {AS: 65020, Networks: mesh.List{"10.1.0.0/16"}},
+				"aws":    {AS: 65030, Networks: mesh.List{"10.2.0.0/16"}},
+			},
+		}
+		m.SetDefaults()
+		m.InterfacePrefix = e.namespace
+		plan, err := m.Plan(e.name)
+		require.NoError(t, err)
+		res := e.module(ansible.New(meshgate.Plan), map[string]any{"plan": plan, "interface_prefix": e.namespace, "directory": e.dir})
+		require.Nil(t, res["failed"], "%s", res["msg"])
+	}
+	return ends[0], ends[1]
+}
+
+// module runs a module in the namespace of the end.
+func (e end) module(m ansible.Module, options map[string]any) map[string]any {
+	e.t.Helper()
+	raw, err := json.Marshal(options)
+	require.NoError(e.t, err)
+	var out bytes.Buffer
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+		ns, err := netns.GetFromName(e.namespace)
+		if err == nil {
+			err = netns.Set(ns)
+		}
+		if err == nil {
+			m.Run(nil, bytes.NewReader(raw), &out)
+		}
+		done <- err
+	}()
+	require.NoError(e.t, <-done)
+	var result map[string]any
+	require.NoError(e.t, json.Unmarshal(out.Bytes(), &result))
+	return result
+}
+
+// ask runs mesh_peer on this end for a caller.
+func (e end) ask(caller string, options map[string]any) map[string]any {
+	e.t.Helper()
+	all := map[string]any{
+		"name": caller, "gate_file": e.dir + "/gate.json", "private_key_file": e.dir + "/key", "sealing_key_file": e.dir + "/seal",
+		"identity_file": e.dir + "/id", "psk_directory": e.dir + "/psk", "directory": e.dir, "control_socket": e.dir + "/no-bird",
+	}
+	for k, v := range options {
+		all[k] = v
+	}
+	return e.module(ansible.New(meshpeer.Plan), all)
+}
+
+func (e end) must(caller string, options map[string]any) map[string]any {
+	e.t.Helper()
+	res := e.ask(caller, options)
+	require.Nil(e.t, res["failed"], "%s", res["msg"])
+	return res
+}
+
+// files is everything on the end's disk, by sums.
+func (e end) files() string {
+	return sh(e.t, "cd %s && find . -exec stat -c '%%n %%a %%Y' {} + | sort && find . -type f -exec sha256sum {} + | sort", e.dir)
+}
+
+func caller(res map[string]any) map[string]any {
+	public := res["public"].(map[string]any)
+	return map[string]any{"public_key": public["public_key"], "sealing_key": public["sealing_key"]}
+}
+
+func TestTwoEndsMeet(t *testing.T) {
+	office, azure := twoEnds(t)
+	fromAzure := caller(azure.must("office-1", map[string]any{"state": "known"}))
+	fromOffice := caller(office.must("azure-1", map[string]any{"state": "known"}))
+	assert.False(t, office.must("azure-1", map[string]any{"state": "known"})["changed"].(bool), "its keys are there")
+
+	// In check mode it tells and does nothing.
+	before := office.files()
+	fromAzure["_ansible_check_mode"] = true
+	assert.Equal(t, true, office.must("azure-1", fromAzure)["changed"])
+	assert.Equal(t, before, office.files())
+	delete(fromAzure, "_ansible_check_mode")
+
+	// office-1 has the lower id: it makes the key, and its end is up.
+	met := office.must("azure-1", fromAzure)
+	assert.Equal(t, true, met["changed"])
+	assert.Equal(t, []any{}, met["pending"])
+	require.Len(t, met["envelopes"], 1)
+
+	// The law: again, and nothing is left to do.
+	before = office.files()
+	again := office.must("azure-1", fromAzure)
+	assert.Equal(t, false, again["changed"])
+	assert.Equal(t, before, office.files())
+	assert.Equal(t, met["psks"], again["psks"])
+	assert.NotContains(t, sh(t, "ip -n %s -br link", office.namespace), office.namespace+"2", "the tunnel to aws-1 is nobody's business here")
+
+	// azure-1 waits for the key until it comes with office-1's own call.
+	waiting := azure.must("office-1", fromOffice)
+	assert.NotEmpty(t, waiting["pending"])
+	fromOffice["envelopes"] = met["envelopes"]
+	opened := azure.must("office-1", fromOffice)
+	assert.Equal(t, []any{}, opened["pending"])
+	assert.Equal(t, met["psks"].([]any)[0].(map[string]any)["psk_id"], opened["psks"].([]any)[0].(map[string]any)["psk_id"])
+	assert.Equal(t, false, azure.must("office-1", fromOffice)["changed"])
+
+	require.Eventually(t, func() bool {
+		return exec.Command("ip", "netns", "exec", office.namespace, "ping", "-c1", "-W1", linkOf(t, azure)).Run() == nil
+	}, 20*time.Second, 100*time.Millisecond, "no packet came through the tunnel")
+
+	// A second machine that calls itself azure-1 is refused while the first one lives.
+	before = office.files()
+	second := map[string]any{"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": fromAzure["sealing_key"]}
+	refused := office.ask("azure-1", second)
+	assert.Equal(t, true, refused["failed"])
+	assert.Contains(t, refused["msg"], "are there two machines with this name and id?")
+	assert.Contains(t, refused["msg"], "its last handshake on "+office.namespace+"1 was")
+	assert.Equal(t, before, office.files())
+}
+
+// linkOf is the address of the end in its tunnel.
+func linkOf(t *testing.T, e end) string {
+	t.Helper()
+	return sh(t, "ip -n %s -4 -o addr show %s1 | awk '{print $4}' | cut -d/ -f1", e.namespace, e.namespace)
+}
+
+func TestRefusesStrangers(t *testing.T) {
+	office, _ := twoEnds(t)
+	before := office.files()
+	res := office.ask("gcp-1", map[string]any{"state": "known"})
+	assert.Contains(t, res["msg"], `office-1 has no tunnel to "gcp-1": its inventory knows azure-1, aws-1`)
+	res = office.ask("azure-1", map[string]any{"public_key": sh(t, "wg genkey | wg pubkey")})
+	assert.Equal(t, true, res["failed"])
+	assert.Contains(t, res["msg"], "sealing_key")
+	assert.Equal(t, before, office.files())
+}
