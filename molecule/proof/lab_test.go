@@ -32,6 +32,12 @@ type lab struct {
 // ends.
 func up(t *testing.T, name, inventory string) lab {
 	t.Helper()
+	return upFrom(t, name, inventory, "wgmesh.router.image")
+}
+
+// upFrom is up with routers that another play made.
+func upFrom(t *testing.T, name, inventory, image string) lab {
+	t.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	l := lab{name: name, root: root}
@@ -41,7 +47,7 @@ func up(t *testing.T, name, inventory string) lab {
 			l.tool(t, "down")
 		}
 	})
-	l.tool(t, "up", "--inventory", inventory)
+	l.tool(t, "up", "--inventory", inventory, "--image-playbook", image)
 	l.routers = l.group(t, "routers")
 	l.nodes = l.group(t, "nodes")
 	return l
