@@ -1,19 +1,134 @@
-// Package join brings a router into the mesh by itself: it finds the others and
-// either runs the peering play over SSH to them or asks a controller to run it.
-// Every outcome is one line.
+// Package join brings a router into the mesh by itself, at boot and whenever it
+// is run again. It finds the routers with ansible-inventory and either runs the
+// peering play over SSH to them, or asks a controller to run it.
+//
+// It decides nothing about tunnels: the play and its modules do. Every outcome
+// is one line that says what to do, and an exit status that tells systemd
+// whether another try can help.
 package join
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"os"
+	"time"
 )
 
-// badConfig is EX_CONFIG of sysexits.h: systemd need not try again.
-const badConfig = 78
+// Exit statuses besides 0, from sysexits.h.
+const (
+	usage     = 64 // EX_USAGE
+	tryAgain  = 75 // EX_TEMPFAIL: another try can succeed although nothing is changed here
+	badConfig = 78 // EX_CONFIG: someone has to change something on this machine first
+)
+
+// A problem is an outcome that is no success.
+type problem struct {
+	status int
+	text   string
+}
+
+func (p problem) Error() string { return p.text }
+
+// later is a problem that may be gone at the next try.
+func later(format string, args ...any) error {
+	return problem{tryAgain, fmt.Sprintf(format, args...)}
+}
+
+// wrong is a problem that stays until someone changes this machine.
+func wrong(format string, args ...any) error {
+	return problem{badConfig, fmt.Sprintf(format, args...)}
+}
+
+// A run is one start of the command.
+type run struct {
+	config  Config
+	verbose bool
+	machine machine
+	out     io.Writer
+}
+
+const help = `wgmesh join brings this router into the mesh, as the file --config says.
+
+  wgmesh join [--config FILE] [--verbose]
+
+  --config FILE  how to join (default /etc/wgmesh/join.yml)
+  --verbose      show the play as ansible-playbook does
+
+Exit status: 0 done, 75 try again, 78 something here has to be changed first.
+`
 
 // Command is "wgmesh join".
-func Command(_ context.Context, _ []string, _ io.Reader, _, stderr io.Writer) int {
-	_, _ = fmt.Fprintln(stderr, "wgmesh join: not built yet")
-	return badConfig
+func Command(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("wgmesh join", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	path := flags.String("config", "/etc/wgmesh/join.yml", "")
+	verbose := flags.Bool("verbose", false, "")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(stdout, help)
+		return 0
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("%q is one argument too many", flags.Arg(0))
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "wgmesh join: %v\n\n%s", err, help)
+		return usage
+	}
+	return report(stdout, func() (string, error) {
+		config, err := Load(*path)
+		if err != nil {
+			return "", err
+		}
+		r := run{config: config, verbose: *verbose, machine: thisMachine(), out: stdout}
+		return r.join(ctx)
+	})
+}
+
+// report runs join, prints its outcome in one line, and returns the exit status.
+func report(out io.Writer, join func() (string, error)) int {
+	began := time.Now()
+	line, err := join()
+	var p problem
+	switch {
+	case err == nil:
+	case errors.As(err, &p):
+		line = p.text
+	default:
+		p, line = problem{status: tryAgain}, err.Error()
+	}
+	if p.status != badConfig {
+		line += fmt.Sprintf(" (%.0f s)", time.Since(began).Seconds())
+	}
+	if _, err := fmt.Fprintf(out, "wgmesh join: %s\n", line); err != nil && p.status == 0 {
+		return tryAgain
+	}
+	return p.status
+}
+
+// join does what the mode says, unless another join is at it.
+func (r run) join(ctx context.Context) (string, error) {
+	if err := os.MkdirAll(r.config.StateDir, 0o700); err != nil {
+		return "", wrong("%v", err)
+	}
+	unlock, err := lock(r.config.StateDir)
+	if errors.Is(err, errBusy) {
+		return "another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if r.config.Mode == "controller" {
+		return r.callController(ctx)
+	}
+	return r.joinFromHere(ctx)
+}
+
+// say prints a line before the outcome.
+func (r run) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.out, "wgmesh join: "+format+"\n", args...)
 }

@@ -1,0 +1,147 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a join has to say on a router's console: a line for each router that it did not reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = r"""
+name: join
+type: aggregate
+short_description: One line for each router that a join did not reach
+version_added: 0.2.0
+description:
+  - Prints nothing about what works. For each host that failed or is unreachable it prints one line with the reason
+    and, where the reason is known, what to do.
+  - The command C(wgmesh join) runs the playbook C(wgmesh.router.join) with it and makes its own summary from the file that
+    the environment variable C(WGMESH_JOIN_REPORT) names. Without that variable the plugin prints a summary itself.
+requirements:
+  - Set as C(stdout_callback), or enabled beside another one.
+"""
+
+PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
+
+FAIL_ACTIONS = ("ansible.builtin.fail", "ansible.builtin.assert", "fail", "assert")
+
+# What ssh says, and what it means between routers of a mesh.
+CAUSES = (
+    (r"Permission denied", "refused the key of {self}: its inventory has no or another mesh_host_key for {self}"),
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No \S+ host key is known",
+        "its SSH host key is not the mesh_host_key of the inventory",
+    ),
+    (r"(?:ssh: )?(connect to host .*|Could not resolve hostname .*|Connection (?:timed out|closed|reset).*)", "cannot be reached: {0}"),
+    (r"(timed out|Timeout\b.*)", "cannot be reached: {0}"),
+)
+
+
+def condense(text):
+    """Make a text one line of a length that a console shows."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= 300 else line[:299] + "…"
+
+
+def unreachable(text, name):
+    """Say why a host is unreachable for the router called name."""
+    for pattern, words in CAUSES:
+        match = re.search(pattern, text)
+        if match:
+            return condense(words.format(*match.groups(), self=name or "this router"))
+    text = re.sub(r"^(Task failed: )?(Data could not be sent to remote host \S+\. )?(Failed to connect to the host via ssh: )?", "", text)
+    return condense("cannot be reached: " + text)
+
+
+class CallbackModule(CallbackBase):
+    """Print what does not work."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "wgmesh.router.join"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.name = ""  # of the router that joins
+        self.peered = set()
+        self.lost = set()  # failed or unreachable, at any task
+        self.left_out = set()  # by the play, such as a router whose state is absent
+        self.changed = 0
+        self.said = set()
+
+    def v2_playbook_on_play_start(self, play):
+        variables = play.get_variable_manager().get_vars(play=play)
+        self.name = str(variables.get("wgmesh_self") or self.name)
+
+    def v2_runner_on_ok(self, result):
+        if self.is_loop(result):
+            return  # its items came one by one
+        self.changed += bool(result._result.get("changed"))
+        # The play first asks a peer who it is, and then has it set up its end.
+        if result._task.action in PEER_ACTIONS and result._task.args.get("state") != "known":
+            self.peered.add(self.host(result))
+
+    def v2_runner_on_skipped(self, result):
+        if result._task.action in PEER_ACTIONS and not self.is_loop(result):
+            self.left_out.add(self.host(result))
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        if ignore_errors or self.is_loop(result):
+            return
+        told = result._result
+        reason = condense(told.get("msg") or told.get("reason") or told.get("stderr") or "failed, and does not say why")
+        reason = re.sub(r"^Task failed: (Module failed: |Action failed: )?", "", reason)
+        if "wgmesh.router." not in result._task.action and result._task.action not in FAIL_ACTIONS:
+            reason = condense("%s: %s" % (result._task.get_name(), reason))
+        self.say(self.host(result), reason)
+
+    def v2_runner_on_unreachable(self, result):
+        self.say(self.host(result), unreachable(str(result._result.get("msg", "")), self.name))
+
+    v2_runner_item_on_ok = v2_runner_on_ok
+    v2_runner_item_on_failed = v2_runner_on_failed
+    v2_runner_item_on_skipped = v2_runner_on_skipped
+    v2_runner_item_on_unreachable = v2_runner_on_unreachable
+
+    def v2_playbook_on_no_hosts_matched(self):
+        self.say("", "no host of the inventory is in the play")
+
+    def v2_playbook_on_stats(self, stats):
+        others = (set(stats.processed) - self.left_out | self.peered | self.lost) - {self.name, "localhost"}
+        report = {
+            "peered": sorted(self.peered & others),
+            "missing": sorted(others - self.peered),
+            "changed": self.changed,
+        }
+        path = os.environ.get("WGMESH_JOIN_REPORT")
+        if path:
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(report, file)
+            return
+        line = "%s: peered with %d of %d routers" % (self.name, len(report["peered"]), len(others))
+        if report["missing"]:
+            line += "; not with " + ", ".join(report["missing"])
+        self._display.display(line)
+
+    def say(self, host, reason):
+        """Print a line about a host that is lost, once."""
+        if host:
+            self.lost.add(host)
+        if (host, reason) not in self.said:
+            self.said.add((host, reason))
+            self._display.display("%s: %s" % (host, reason) if host else reason)
+
+    @staticmethod
+    def is_loop(result):
+        return "results" in result._result and result._task.loop is not None
+
+    @staticmethod
+    def host(result):
+        """Name the host that a task was done on, also when another one delegated it."""
+        delegated = result._result.get("_ansible_delegated_vars") or {}
+        return delegated.get("ansible_delegated_host") or result._host.get_name()

@@ -1,0 +1,280 @@
+package join_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// list is what ansible-inventory prints about three routers; azure-2 has an
+// address of this machine's loopback only, which counts for nobody.
+const list = `{"_meta": {"hostvars": {
+  "azure-1": {"mesh_endpoint": "203.0.113.11"}, "azure-2": {"ansible_host": "127.0.0.1"}, "office-1": {}, "web": {}}},
+  "all": {"children": ["ungrouped", "routers"]},
+  "routers": {"children": ["cloud"], "hosts": ["office-1"]},
+  "cloud": {"hosts": ["azure-1", "azure-2"]}, "ungrouped": {"hosts": ["web"]}}`
+
+// A lone is a router with programs of Ansible that a test wrote.
+type lone struct {
+	t           *testing.T
+	dir, config string
+}
+
+// alone makes a router of which nothing but its programs of Ansible is known.
+func alone(t *testing.T, more string) lone {
+	t.Helper()
+	l := lone{t: t, dir: t.TempDir()}
+	l.config = file(t, l.path("join.yml"), fmt.Sprintf(
+		"inventory: %s\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n%s",
+		file(t, l.path("inventory.yml"), "", 0o600), file(t, l.path("id"), "", 0o600), l.path("bin"), l.path("state"), more), 0o600)
+	t.Setenv("PATH", "/usr/bin:/bin")
+	l.program("ansible-inventory", "cat <<'END'\n"+list+"\nEND")
+	l.program("ansible-playbook", `echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`)
+	return l
+}
+
+func (l lone) path(name string) string { return filepath.Join(l.dir, name) }
+
+func (l lone) program(name, script string) {
+	l.t.Helper()
+	file(l.t, l.path("bin/"+name), "#!/bin/sh\n"+script+"\n", 0o700)
+}
+
+// join runs the command and returns its lines without the time it took.
+func (l lone) join(args ...string) (int, string) {
+	l.t.Helper()
+	status, said := command(l.t, append([]string{"--config", l.config}, args...)...)
+	return status, strings.ReplaceAll(took.ReplaceAllString(said, "\n"), l.dir, "DIR")
+}
+
+func TestJoin(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	status, said := l.join()
+	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", said)
+	assert.Zero(t, status)
+
+	info, err := os.Stat(l.path("state/inventory.json"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestHowThePlayIsRun(t *testing.T) {
+	l := alone(t, "router: azure-1\ngroup: cloud\n")
+	t.Setenv("HOME", "")
+	t.Setenv("ANSIBLE_STDOUT_CALLBACK", "minimal")
+	l.program("ansible-playbook", `{ pwd; printf '%s\n' "$@"; env; } >`+l.path("seen")+`
+echo '{"peered": ["azure-2"], "missing": [], "changed": 42}' >"$WGMESH_JOIN_REPORT"`)
+	status, said := l.join()
+	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 1 of 1 peers, 42 things changed\n", said)
+	assert.Zero(t, status)
+
+	content, err := os.ReadFile(l.path("seen"))
+	require.NoError(t, err)
+	seen := strings.Split(strings.ReplaceAll(string(content), l.dir, "DIR"), "\n")
+	assert.Equal(t, []string{
+		"DIR/state/ansible",
+		"-i", "DIR/state/inventory.json", "wgmesh.router.join",
+		"-e", `{"mesh_group":"cloud","wgmesh_identity_file":"DIR/id","wgmesh_self":"azure-1"}`,
+	}, seen[:6])
+	for _, want := range []string{
+		"ANSIBLE_STDOUT_CALLBACK=wgmesh.router.join", "ANSIBLE_HOST_KEY_CHECKING=1", "HOME=DIR/state/ansible",
+		"ANSIBLE_HOME=DIR/state/ansible", "LC_ALL=C.UTF-8",
+	} {
+		assert.Contains(t, seen, want)
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	tests := map[string]struct {
+		program, script string
+		status          int
+		said            string
+	}{
+		"some are missing": {
+			"ansible-playbook", `echo 'office-1: cannot be reached: why'; echo '{"peered": ["azure-2"], "missing": ["office-1"], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 4`, 75,
+			"office-1: cannot be reached: why\nwgmesh join: azure-1: peered with 1 of 2 routers; not with office-1; 1 thing changed\n",
+		},
+		"the play fails": {
+			"ansible-playbook", `echo 'azure-1: wg8: why'; echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
+			"azure-1: wg8: why\nwgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what\n",
+		},
+		"the play fails at once": {
+			"ansible-playbook", `echo 'azure-1: why'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
+			"azure-1: why\nwgmesh join: azure-1: the play failed before it had asked another router: the lines above say at what\n",
+		},
+		"nobody else": {
+			"ansible-playbook", `echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`, 0,
+			"wgmesh join: azure-1 is in the mesh: it is the only router there, nothing changed\n",
+		},
+		"the play does not start": {
+			"ansible-playbook", `echo 'ERROR! the playbook: wgmesh.router.join could not be found' >&2; exit 1`, 75,
+			"wgmesh join: azure-1: the play did not start: the playbook: wgmesh.router.join could not be found\n",
+		},
+		"no discovery": {
+			"ansible-inventory", `echo '[ERROR]: Completely failed to parse inventory source DIR/inventory.yml' >&2; exit 1`, 75,
+			"wgmesh join: discovery failed: DIR/inventory.yml: Ansible can not read it\n",
+		},
+		"an empty answer": {
+			"ansible-inventory", `echo '{}'`, 75,
+			"wgmesh join: discovery failed: DIR/inventory.yml: there is no router in the group routers\n",
+		},
+		"no answer": {
+			"ansible-inventory", `echo 'Traceback'`, 75,
+			"wgmesh join: discovery failed: ansible-inventory printed no JSON: invalid character 'T' looking for beginning of value\n",
+		},
+		"an answer without this router": {
+			"ansible-inventory", `echo '{"routers": {"hosts": ["aws-1", "aws-2"]}}'`, 75,
+			"wgmesh join: discovery failed: router azure-1 is not in the group routers of the inventory, which has aws-1, aws-2; correct router in DIR/join.yml, or the inventory\n",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := alone(t, "router: azure-1\n")
+			l.program(tt.program, strings.ReplaceAll(tt.script, "DIR", l.dir))
+			status, said := l.join()
+			assert.Equal(t, tt.said, said)
+			assert.Equal(t, tt.status, status)
+		})
+	}
+}
+
+func TestKeptAnswer(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	status, _ := l.join()
+	require.Zero(t, status)
+	kept := l.path("state/inventory.json")
+	old := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	require.NoError(t, os.Chtimes(kept, old, old))
+	before, err := os.ReadFile(kept)
+	require.NoError(t, err)
+
+	l.program("ansible-inventory", "echo 'ERROR! no credentials' >&2; exit 1")
+	status, said := l.join()
+	assert.Zero(t, status)
+	assert.Equal(t, "wgmesh join: discovery failed: no credentials; using the routers known on 2026-11-23 10:00 UTC\n"+
+		"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", said)
+
+	// An answer that lost this router must not become the one that is kept.
+	l.program("ansible-inventory", `echo '{"routers": {"hosts": ["aws-1"]}}'`)
+	status, said = l.join()
+	assert.Zero(t, status)
+	assert.Contains(t, said, "using the routers known on 2026-11-23")
+	after, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	assert.Equal(t, string(before), string(after))
+
+	// A power cut can not leave half of it, but a disk can.
+	require.NoError(t, os.WriteFile(kept, before[:len(before)/2], 0o600))
+	status, said = l.join()
+	assert.Equal(t, 75, status)
+	assert.Contains(t, said, "and DIR/state/inventory.json is damaged: unexpected end of JSON input")
+}
+
+func TestWhoAmI(t *testing.T) {
+	hostname, err := os.Hostname()
+	require.NoError(t, err)
+	tests := map[string]struct {
+		hosts, said string
+		status      int
+	}{
+		"the host's name": {fmt.Sprintf(`{%q: {}, "b": {}}`, hostname), "wgmesh join: " + hostname + " is in the mesh: 2 of 2 peers, nothing changed\n", 0},
+		"nobody": {`{"a": {"ansible_host": "127.0.0.1"}, "b": {"ansible_host": "{{ x }}"}}`, "wgmesh join: discovery failed: which router is this? The group routers has a, b, none with the name " + hostname +
+			" or an address of this machine; set router in DIR/join.yml\n", 75},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := alone(t, "")
+			l.program("ansible-inventory", "cat <<'END'\n"+`{"_meta": {"hostvars": `+tt.hosts+`}, "routers": {"hosts": [`+names(tt.hosts)+"]}}\nEND")
+			status, said := l.join()
+			assert.Equal(t, tt.said, said)
+			assert.Equal(t, tt.status, status)
+		})
+	}
+}
+
+// What is missing on the machine.
+func TestMissing(t *testing.T) {
+	t.Run("Ansible", func(t *testing.T) {
+		l := alone(t, "router: azure-1\n")
+		require.NoError(t, os.RemoveAll(l.path("bin")))
+		status, said := l.join()
+		assert.Equal(t, "wgmesh join: ansible-inventory is neither in PATH nor in DIR/bin; install ansible-core, or name its folder as ansible_bin_dir\n", said)
+		assert.Equal(t, 78, status)
+	})
+	t.Run("identity", func(t *testing.T) {
+		l := alone(t, "router: azure-1\n")
+		require.NoError(t, os.Remove(l.path("id")))
+		status, said := l.join()
+		assert.Equal(t, "wgmesh join: identity_file DIR/id: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", said)
+		assert.Equal(t, 75, status)
+	})
+	t.Run("inventory", func(t *testing.T) {
+		l := alone(t, "router: azure-1\n")
+		require.NoError(t, os.Remove(l.path("inventory.yml")))
+		status, said := l.join()
+		assert.Equal(t, "wgmesh join: discovery failed: DIR/inventory.yml: no such file or directory\n", said)
+		assert.Equal(t, 75, status)
+	})
+}
+
+// What takes too long is ended, with everything that it started.
+func TestTimeout(t *testing.T) {
+	for program, want := range map[string]string{
+		"ansible-inventory": "wgmesh join: discovery failed: no answer from DIR/inventory.yml within discovery_timeout, 300ms\n",
+		"ansible-playbook":  "wgmesh join: azure-1: the play did not end within play_timeout, 300ms; `wgmesh join --verbose` shows where it waits\n",
+	} {
+		t.Run(program, func(t *testing.T) {
+			l := alone(t, "router: azure-1\ndiscovery_timeout: 300ms\nplay_timeout: 300ms\n")
+			l.program(program, "sleep 60 & echo $! >"+l.path("child")+"; wait")
+			began := time.Now()
+			status, said := l.join()
+			assert.Equal(t, want, said)
+			assert.Equal(t, 75, status)
+			assert.Less(t, time.Since(began), 5*time.Second)
+
+			child, err := os.ReadFile(l.path("child"))
+			require.NoError(t, err)
+			assert.Eventually(t, func() bool { return ended(strings.TrimSpace(string(child))) }, 5*time.Second, 10*time.Millisecond)
+		})
+	}
+}
+
+// A second join leaves it to the first.
+func TestTwoJoins(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	l.program("ansible-playbook", `echo '{"peered": ["office-1"], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"
+touch `+l.path("started")+`; while ! [ -e `+l.path("go")+` ]; do sleep 0.05; done`)
+	first := make(chan int)
+	go func() {
+		status, _ := l.join()
+		first <- status
+	}()
+	require.Eventually(t, func() bool { _, err := os.Stat(l.path("started")); return err == nil }, 10*time.Second, 10*time.Millisecond)
+	status, said := l.join()
+	assert.Zero(t, status)
+	assert.Equal(t, "wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends\n", said)
+	file(t, l.path("go"), "", 0o600)
+	assert.Zero(t, <-first)
+}
+
+// names lists the keys of an object of JSON, quoted.
+func names(object string) string {
+	var found []string
+	for _, part := range strings.Split(strings.Trim(object, "{}"), "}, ") {
+		name, _, _ := strings.Cut(part, ":")
+		found = append(found, name)
+	}
+	return strings.Join(found, ", ")
+}
+
+// ended reports whether a process is gone, or waits only for its parent.
+func ended(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}

@@ -1,0 +1,131 @@
+package join
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The playbook that peers this router with the others, and the plugin that
+// tells what became of it: collection/plugins/callback/join.py.
+const (
+	playbook = "wgmesh.router.join"
+	plugin   = "wgmesh.router.join"
+)
+
+// A result is what the plugin writes when the play has ended.
+type result struct {
+	Peered  []string `json:"peered"`
+	Missing []string `json:"missing"`
+	Changed int      `json:"changed"`
+}
+
+// joinFromHere is the mode router.
+func (r run) joinFromHere(ctx context.Context) (string, error) {
+	c := r.config
+	if _, err := os.Stat(c.IdentityFile); err != nil {
+		return "", later("identity_file %s: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it", c.IdentityFile)
+	}
+	name, _, err := r.discover(ctx)
+	if err != nil {
+		return "", err
+	}
+	ended, err := r.play(ctx, name)
+	if err != nil {
+		return "", later("%s: %v", name, err)
+	}
+	return ended.summary(name)
+}
+
+// play runs the playbook. The lines about single hosts are the plugin's.
+func (r run) play(ctx context.Context, name string) (result, error) {
+	c := r.config
+	path, err := find("ansible-playbook", c.AnsibleBinDir)
+	if err != nil {
+		return result{}, err
+	}
+	dir, err := c.ansibleDir()
+	if err != nil {
+		return result{}, err
+	}
+	report := filepath.Join(dir, "join.json")
+	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return result{}, wrong("%v", err)
+	}
+	vars, err := json.Marshal(map[string]string{
+		"wgmesh_self": name, "wgmesh_identity_file": c.IdentityFile, "mesh_group": c.Group,
+	})
+	if err != nil {
+		return result{}, err
+	}
+	env := []string{
+		"ANSIBLE_HOST_KEY_CHECKING=1",
+		"ANSIBLE_INVENTORY_ENABLED=yaml",
+		"WGMESH_JOIN_REPORT=" + report,
+	}
+	if r.verbose {
+		env = append(env, "ANSIBLE_STDOUT_CALLBACK=default", "ANSIBLE_CALLBACKS_ENABLED="+plugin)
+	} else {
+		env = append(env, "ANSIBLE_STDOUT_CALLBACK="+plugin)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.PlayTimeout,
+		fmt.Errorf("the play did not end within play_timeout, %v; `wgmesh join --verbose` shows where it waits", c.PlayTimeout))
+	defer cancel()
+	var stderr tail
+	failed := tool{
+		path: path, args: []string{"-i", c.kept(), playbook, "-e", string(vars)}, dir: dir, env: env, out: r.out, err: &stderr,
+	}.run(ctx)
+	if ctx.Err() != nil {
+		return result{}, failed
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return result{}, fmt.Errorf("the play did not start: %s", orElse(condense(string(stderr.text)), "`wgmesh join --verbose` shows more"))
+	}
+	var ended result
+	if err := json.Unmarshal(text, &ended); err != nil {
+		return result{}, fmt.Errorf("%s: %w", report, err)
+	}
+	if exit := new(exec.ExitError); errors.As(failed, &exit) && len(ended.Missing) == 0 {
+		if len(ended.Peered) == 0 {
+			return ended, errors.New("the play failed before it had asked another router: the lines above say at what")
+		}
+		return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say at what", of(len(ended.Peered), len(ended.Peered), "routers"))
+	}
+	return ended, nil
+}
+
+// summary is the outcome of a play that ended.
+func (r result) summary(name string) (string, error) {
+	all := len(r.Peered) + len(r.Missing)
+	changed := "nothing changed"
+	switch {
+	case r.Changed == 1:
+		changed = "1 thing changed"
+	case r.Changed > 1:
+		changed = fmt.Sprintf("%d things changed", r.Changed)
+	}
+	if len(r.Missing) > 0 {
+		slices.Sort(r.Missing)
+		return "", later("%s: peered with %s; not with %s; %s", name, of(len(r.Peered), all, "routers"), strings.Join(r.Missing, ", "), changed)
+	}
+	if all == 0 {
+		return fmt.Sprintf("%s is in the mesh: it is the only router there, %s", name, changed), nil
+	}
+	return fmt.Sprintf("%s is in the mesh: %s, %s", name, of(all, all, "peers"), changed), nil
+}
+
+func of(some, all int, what string) string { return fmt.Sprintf("%d of %d %s", some, all, what) }
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}

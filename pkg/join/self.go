@@ -1,0 +1,65 @@
+package join
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A machine is what this one says about itself.
+type machine struct {
+	hostname  string
+	addresses []netip.Addr
+}
+
+// thisMachine asks the kernel. What it does not say is not there.
+func thisMachine() machine {
+	var m machine
+	m.hostname, _ = os.Hostname()
+	found, _ := net.InterfaceAddrs()
+	for _, a := range found {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && !prefix.Addr().IsLoopback() {
+			m.addresses = append(m.addresses, prefix.Addr().Unmap())
+		}
+	}
+	return m
+}
+
+// self finds the name of this machine among the routers of the inventory: the
+// one that join.yml gives, the host's name, or the router that has one of this
+// machine's addresses.
+func self(c Config, m machine, i inventory) (string, error) {
+	routers := i.members(c.Group)
+	known := strings.Join(routers, ", ")
+	if c.Router != "" {
+		if !slices.Contains(routers, c.Router) {
+			return "", later("router %s is not in the group %s of the inventory, which has %s; correct router in %s, or the inventory", c.Router, c.Group, known, c.Path)
+		}
+		return c.Router, nil
+	}
+	short, _, _ := strings.Cut(m.hostname, ".")
+	for _, name := range []string{m.hostname, short} {
+		if slices.Contains(routers, name) {
+			return name, nil
+		}
+	}
+	var mine []string
+	for _, router := range routers {
+		for _, variable := range []string{"mesh_endpoint", "ansible_host"} {
+			if slices.Contains(m.addresses, i.address(router, variable)) {
+				mine = append(mine, router)
+				break
+			}
+		}
+	}
+	switch len(mine) {
+	case 1:
+		return mine[0], nil
+	case 0:
+		return "", later("which router is this? The group %s has %s, none with the name %s or an address of this machine; set router in %s", c.Group, known, m.hostname, c.Path)
+	default:
+		return "", later("which router is this? Addresses of this machine are those of %s; set router in %s", strings.Join(mine, " and "), c.Path)
+	}
+}

@@ -1,0 +1,58 @@
+package join
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestSelf(t *testing.T) {
+	i := inventory{
+		groups: map[string]group{"routers": {Hosts: []string{"azure-1", "azure-2", "office-1"}}},
+		vars: map[string]map[string]json.RawMessage{
+			"azure-1":  {"mesh_endpoint": json.RawMessage(`"203.0.113.11"`), "ansible_host": json.RawMessage(`"10.1.1.4"`)},
+			"azure-2":  {"mesh_endpoint": json.RawMessage(`"203.0.113.12"`), "ansible_host": json.RawMessage(`"::ffff:10.1.2.4"`)},
+			"office-1": {"mesh_endpoint": json.RawMessage(`{"__ansible_unsafe": "192.0.2.11"}`)},
+		},
+	}
+	tests := map[string]struct {
+		router, hostname string
+		addresses        []string
+		want, err        string
+	}{
+		"as configured":      {router: "azure-2", hostname: "azure-1", want: "azure-2"},
+		"by name":            {hostname: "azure-1", addresses: []string{"10.1.2.4"}, want: "azure-1"},
+		"by the short name":  {hostname: "office-1.example.net", want: "office-1"},
+		"by private address": {hostname: "vm", addresses: []string{"10.1.1.4"}, want: "azure-1"},
+		"by mapped address":  {hostname: "vm", addresses: []string{"10.1.2.4"}, want: "azure-2"},
+		"by a cloud's tag":   {hostname: "vm", addresses: []string{"192.0.2.11"}, want: "office-1"},
+		"both of one":        {hostname: "vm", addresses: []string{"10.1.1.4", "203.0.113.11"}, want: "azure-1"},
+		"none": {
+			hostname: "vm", addresses: []string{"10.9.9.9"},
+			err: "which router is this? The group routers has azure-1, azure-2, office-1, none with the name vm or an address of this machine; set router in /j",
+		},
+		"several": {
+			hostname: "vm", addresses: []string{"10.1.1.4", "10.1.2.4"},
+			err: "which router is this? Addresses of this machine are those of azure-1 and azure-2; set router in /j",
+		},
+		"a name that is none": {
+			router: "azure-3", hostname: "azure-1",
+			err: "router azure-3 is not in the group routers of the inventory, which has azure-1, azure-2, office-1; correct router in /j, or the inventory",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := machine{hostname: tt.hostname}
+			for _, a := range tt.addresses {
+				m.addresses = append(m.addresses, netip.MustParseAddr(a))
+			}
+			got, err := self(Config{Path: "/j", Router: tt.router, Group: "routers"}, m, i)
+			assert.Equal(t, tt.want, got)
+			if tt.err != "" {
+				assert.EqualError(t, err, tt.err)
+			}
+		})
+	}
+}
