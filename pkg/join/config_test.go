@@ -112,7 +112,7 @@ func TestGoodConfig(t *testing.T) {
 }
 
 // The examples of the documentation are read as they are.
-func TestExample(t *testing.T) {
+func TestExamples(t *testing.T) {
 	c, err := join.Load("../../examples/join/join.yml")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"/etc/wgmesh/inventory.yml"}, c.Inventory)
