@@ -72,8 +72,13 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"pending":        wg.PendingPeers(want, have),
 		"implementation": kind,
 	}
+	var warnings []string
+	for _, path := range wg.Damaged(have) {
+		warnings = append(warnings, path+": the tunnel's file was damaged once and put back from its copy when the interface came up: look at what is left of it here, and remove it")
+	}
 	return ansible.Plan{
-		Before: before, After: after, Changed: !delta.Empty(), Return: result,
+		Warnings: warnings,
+		Before:   before, After: after, Changed: !delta.Empty(), Return: result,
 		Apply: func(ctx context.Context) ([]string, error) {
 			done, err := wg.Apply(ctx, host, delta)
 			kind, kindErr := host.Implementation(want.Tunnels)

@@ -29,6 +29,9 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	}
 	a.start(d.Tunnels)
 	a.remove(d.Remove, false)
+	if d.Boot != nil {
+		a.try("drop-in of wg-quick@.service: "+bootVerb(*d.Boot), "drop-in of wg-quick@.service", w.SetBoot(ctx, *d.Boot))
+	}
 	return a.done, errors.Join(a.errs...)
 }
 
@@ -168,6 +171,13 @@ func (a *applier) prepare(t TunnelDelta) error {
 		a.done = append(a.done, t.Name+": dead interface deleted")
 	}
 	return nil
+}
+
+func bootVerb(present bool) string {
+	if present {
+		return "written"
+	}
+	return "removed"
 }
 
 func clampVerb(text string) string {

@@ -47,7 +47,7 @@ func Diff(want Want, have State) (Delta, error) {
 			d.Remove = append(d.Remove, Removal{Name: name, First: dev != nil && ports[dev.ListenPort]})
 		}
 	}
-	d.MSS = diffMSS(want, have)
+	d.MSS, d.Boot = diffMSS(want, have), diffBoot(want, have)
 	return d, errors.Join(errs...)
 }
 
@@ -55,13 +55,15 @@ func Diff(want Want, have State) (Delta, error) {
 func foreign(w Want, t Tunnel, now Interface, own PublicKey) error {
 	file := filepath.Join(w.Directory, t.Name+".conf")
 	switch {
-	case now.File != nil && !now.File.Ours:
+	case now.File != nil && !now.File.Ours && !now.File.Blank:
 		return fmt.Errorf("%s: %s was not made by wgmesh.router (its first line is not %q): move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
 	case now.Link == nil:
 		return nil
 	case now.Link.Kind != kindKernel && now.Link.Kind != kindUserspace:
 		return fmt.Errorf("%s: there is an interface of this name that is not WireGuard (%s): remove it, or choose another name for this tunnel", t.Name, now.Link.Kind)
-	case now.File == nil && (now.Device == nil || own.IsZero() || now.Device.PublicKey != own):
+	case now.File != nil && now.File.Blank && now.Device != nil && now.Device.PublicKey.IsZero():
+		return nil // wg-quick made it from that file
+	case (now.File == nil || now.File.Blank) && (now.Device == nil || own.IsZero() || now.Device.PublicKey != own):
 		return fmt.Errorf("%s: there is an interface of this name that wgmesh.router did not make (no %s, and another key): remove it with `ip link delete %s`, or choose another name for this tunnel", t.Name, file, t.Name)
 	}
 	return nil
@@ -85,7 +87,7 @@ func (t resolved) check(own PublicKey) error {
 
 func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
 	d := TunnelDelta{Name: t.Name, Enable: have.Systemd && !now.Unit.Enabled}
-	if text := t.text(w); now.File == nil || now.File.Text != text {
+	if text := t.text(w); now.File == nil || now.File.Text != text || now.File.Copy != text {
 		d.File = &text
 	}
 	if now.Link == nil || now.Device == nil {
@@ -119,7 +121,7 @@ func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
 func diffPeers(t resolved, now Interface, have State) []PeerChange {
 	var recorded []FilePeer
 	if now.File != nil {
-		recorded = parse(now.File.Text)
+		recorded = parse(now.File.record())
 	}
 	var remove, change []PeerChange
 	live := map[PublicKey]LivePeer{}

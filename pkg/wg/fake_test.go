@@ -26,6 +26,7 @@ type fake struct {
 	private map[string]wg.PublicKey   // private key files, by what they are the key of
 	psks    map[string]wg.Fingerprint // pre-shared key files
 	mss     wg.MSS
+	boot    wg.Boot
 	writes  []string // every write since the last reset
 	failAt  int      // the write that fails, counted from 1
 }
@@ -110,7 +111,7 @@ func (f *fake) WriteFile(name, text string) error {
 	if err := f.write("WriteFile %s", name); err != nil {
 		return err
 	}
-	f.files[name] = wg.File{Ours: strings.HasPrefix(text, wg.Mark), Text: text}
+	f.files[name] = wg.File{Ours: strings.HasPrefix(text, wg.Mark), Text: text, Copy: text}
 	return nil
 }
 
@@ -224,6 +225,19 @@ func (f *fake) SetMSS(_ context.Context, text string) error {
 	f.mss = wg.MSS{File: text}
 	if text != "" {
 		f.mss.Live = wg.MSSSummary("wg")
+	}
+	return nil
+}
+
+func (f *fake) Boot() (wg.Boot, error) { return f.boot, nil }
+
+func (f *fake) SetBoot(_ context.Context, present bool) error {
+	if err := f.write("SetBoot %v", present); err != nil {
+		return err
+	}
+	f.boot = wg.BootAbsent
+	if present {
+		f.boot = wg.BootCurrent
 	}
 	return nil
 }

@@ -30,7 +30,10 @@ type FilePeer struct {
 // so that no handshake can be answered without them; keepalive comes with the
 // private key, because the first keepalive starts the first handshake, and one
 // that starts without a private key fails and is not repeated for 5 seconds.
-// A hook that fails takes the interface down again: closed, not half open.
+// A hook that fails takes the interface down again: closed, not half open. The
+// clamp is no lock, so a tunnel comes up without it too, and says so.
+//
+// The last line tells a whole file from one that breaks off.
 func render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
 	var b strings.Builder
 	b.WriteString(header + "[Interface]\n")
@@ -55,7 +58,7 @@ func render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
 	}
 	fmt.Fprintf(&b, "PostUp = wg set %%i private-key %s%s\n", privateKeyFile, keepalive)
 	if mssFile != "" {
-		fmt.Fprintf(&b, "PostUp = nft -f %s\n", mssFile)
+		fmt.Fprintf(&b, "PostUp = nft -f %s || echo \"<4>%%i: no MSS clamp, so TCP may hang: run the mesh play\"\n", mssFile)
 	}
 	for _, p := range peers {
 		b.WriteString("\n")
@@ -70,6 +73,7 @@ func render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
 			fmt.Fprintf(&b, "Endpoint = %s\n", p.Endpoint)
 		}
 	}
+	b.WriteString("\n" + end)
 	return b.String()
 }
 

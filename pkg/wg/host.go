@@ -56,6 +56,10 @@ func (h *Host) Close() error {
 
 func (h *Host) path(name string) string { return filepath.Join(h.directory, name+".conf") }
 
+// boot.sh has the same names.
+func (h *Host) copy(name string) string    { return h.path(name) + ".good" }
+func (h *Host) damaged(name string) string { return h.path(name) + ".damaged" }
+
 // Files returns every wg-quick file. Of those that are not ours only the first
 // bytes are read, and forgotten.
 func (h *Host) Files() (map[string]File, error) {
@@ -72,11 +76,31 @@ func (h *Host) Files() (map[string]File, error) {
 		if !ok || !interfaceName.MatchString(name) {
 			continue
 		}
-		if out[name], err = readMarked(h.path(name)); err != nil {
+		f, err := readMarked(h.path(name))
+		if err != nil {
 			return nil, err
 		}
+		if f.Ours || f.Blank {
+			if err := h.companions(name, &f); err != nil {
+				return nil, err
+			}
+		}
+		out[name] = f
 	}
 	return out, nil
+}
+
+// companions reads what is beside a file of ours.
+func (h *Host) companions(name string, f *File) error {
+	c, err := readMarked(h.copy(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f.Copy = c.Text
+	if _, err := os.Lstat(h.damaged(name)); err == nil {
+		f.Damaged = h.damaged(name)
+	}
+	return nil
 }
 
 // readMarked returns the text of path when it is a regular file with our mark.
@@ -93,22 +117,27 @@ func readMarked(path string) (File, error) {
 		return File{}, err
 	}
 	start := make([]byte, len(Mark))
-	if _, err := io.ReadFull(f, start); err != nil || string(start) != Mark {
-		return File{}, nil
+	if n, err := io.ReadFull(f, start); err != nil || string(start) != Mark {
+		return File{Blank: blank(string(start[:n]))}, nil
 	}
 	rest, err := io.ReadAll(f)
 	return File{Ours: true, Text: Mark + string(rest)}, err
 }
 
-// WriteFile writes the wg-quick file of name, for root's eyes only.
+// WriteFile writes the wg-quick file of name and then its copy, for root's eyes
+// only.
 func (h *Host) WriteFile(name, text string) error {
 	if err := os.MkdirAll(h.directory, 0o700); err != nil {
 		return err
 	}
-	return atomicfile.Write(h.path(name), []byte(text), 0o600)
+	if err := atomicfile.Write(h.path(name), []byte(text), 0o600); err != nil {
+		return err
+	}
+	return atomicfile.Write(h.copy(name), []byte(text), 0o600)
 }
 
-// RemoveFile removes the wg-quick file of name if it is ours.
+// RemoveFile removes the wg-quick file of name if it is ours, after what is
+// beside it: while the file is there, the next run finds what is left.
 func (h *Host) RemoveFile(name string) error {
 	f, err := readMarked(h.path(name))
 	switch {
@@ -119,7 +148,12 @@ func (h *Host) RemoveFile(name string) error {
 	case !f.Ours:
 		return fmt.Errorf("%s: not made by wgmesh.router any more, left alone", h.path(name))
 	}
-	return atomicfile.Remove(h.path(name))
+	for _, path := range []string{h.damaged(name), h.copy(name), h.path(name)} {
+		if err := atomicfile.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PublicKey returns the public half of a private key file.

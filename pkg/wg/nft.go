@@ -40,7 +40,7 @@ func (h *Host) MSS(ctx context.Context) (MSS, error) {
 // SetMSS writes the file and loads it; with no text it removes both.
 func (h *Host) SetMSS(ctx context.Context, text string) error {
 	path := h.mssPath()
-	if old, err := os.ReadFile(path); err == nil && !ours(string(old)) {
+	if old, err := os.ReadFile(path); err == nil && !ours(string(old)) && !blank(string(old)) {
 		return fmt.Errorf("%s was not made by wgmesh.router: move it away", path)
 	}
 	if text == "" {

@@ -52,6 +52,8 @@ func Observe(ctx context.Context, r Reader, w Want) (State, error) {
 	}
 	s.MSS, err = r.MSS(ctx)
 	errs = append(errs, err, s.readKeys(r, w))
+	s.Boot, err = r.Boot()
+	errs = append(errs, err)
 	return s, errors.Join(errs...)
 }
 

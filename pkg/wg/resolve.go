@@ -21,8 +21,8 @@ func resolve(w Want, t Tunnel, s State) resolved {
 	out := resolved{Tunnel: t}
 	have := s.Interfaces[t.Name]
 	var recorded []FilePeer
-	if have.File != nil && have.File.Ours {
-		recorded = parse(have.File.Text)
+	if have.File != nil { // the text of another's file is empty
+		recorded = parse(have.File.record())
 	}
 	for _, p := range t.Peers {
 		key := w.keyOf(p)

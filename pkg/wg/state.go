@@ -13,6 +13,7 @@ type State struct {
 	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
 	Interfaces    map[string]Interface   // wanted ones, and those we made
 	MSS           MSS
+	Boot          Boot
 	Systemd       bool      // units are managed
 	Now           time.Time // when it was observed
 }
@@ -28,8 +29,19 @@ type Interface struct {
 // A File is a wg-quick file. Text is empty unless the file is Ours: others hold
 // private keys.
 type File struct {
-	Ours bool
-	Text string
+	Ours    bool
+	Blank   bool   // it holds nothing, or a piece of our mark: what a power cut left
+	Text    string //
+	Copy    string // of the file beside it, from which a damaged one is put back at boot
+	Damaged string // path of a damaged one that was replaced; empty: none
+}
+
+// record is the text that says whom the tunnel had last.
+func (f File) record() string {
+	if !strings.HasSuffix(f.Text, end) && strings.HasSuffix(f.Copy, end) {
+		return f.Copy
+	}
+	return f.Text
 }
 
 // A Unit is the state of wg-quick@NAME.service; zero without systemd.
@@ -94,6 +106,8 @@ type Reader interface {
 	Fingerprint(path string) (Fingerprint, error)
 	// MSS returns the table and its file.
 	MSS(ctx context.Context) (MSS, error)
+	// Boot tells how much of the units' drop-in is in place.
+	Boot() (Boot, error)
 }
 
 // A Writer changes a host. Each method does one thing and may be repeated.
@@ -120,6 +134,8 @@ type Writer interface {
 	// SetMSS writes the file, empty: removes it; and loads it, or removes the
 	// table.
 	SetMSS(ctx context.Context, text string) error
+	// SetBoot writes the units' drop-in, or removes it.
+	SetBoot(ctx context.Context, present bool) error
 	// CheckKey reports that a key file is missing or not usable.
 	CheckKey(path string) error
 }
@@ -135,6 +151,24 @@ func (s State) stale(w Want) []string {
 		}
 	}
 	return out
+}
+
+// Damaged lists the files that a power cut or an accident damaged, and that
+// were put back from their copies at boot, sorted.
+func Damaged(s State) []string {
+	var out []string
+	for _, name := range sortedKeys(s.Interfaces) {
+		if f := s.Interfaces[name].File; f != nil && f.Damaged != "" {
+			out = append(out, f.Damaged)
+		}
+	}
+	return out
+}
+
+// blank tells whether a file that starts like this is nobody's: it is empty or
+// all zero, or breaks off within our mark.
+func blank(start string) bool {
+	return strings.HasPrefix(Mark, start) || strings.Trim(start, "\x00") == ""
 }
 
 func ours(text string) bool { return strings.HasPrefix(text, Mark) }

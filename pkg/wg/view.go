@@ -11,6 +11,7 @@ import (
 type View struct {
 	Tunnels  map[string]TunnelView `json:"tunnels"`
 	MSSClamp string                `json:"mss_clamp"`
+	DropIn   Boot                  `json:"drop_in,omitempty"` // of the units
 }
 
 // A TunnelView is one interface in a View.
@@ -37,7 +38,7 @@ type PeerView struct {
 // Views returns what is there before d is applied and what will be there after.
 // They are equal exactly when d is empty.
 func Views(w Want, s State, d Delta) (before, after View) {
-	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current"}
+	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", DropIn: s.Boot}
 	changes := map[string]TunnelDelta{}
 	for _, td := range d.Tunnels {
 		changes[td.Name] = td
@@ -48,7 +49,13 @@ func Views(w Want, s State, d Delta) (before, after View) {
 	for _, r := range d.Remove {
 		before.Tunnels[r.Name] = viewNow(resolved{Tunnel: Tunnel{Name: r.Name}}, s, TunnelDelta{})
 	}
-	after = View{Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp}
+	after = View{Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp, DropIn: before.DropIn}
+	if d.Boot != nil {
+		after.DropIn = BootCurrent
+		if !*d.Boot {
+			after.DropIn = BootAbsent
+		}
+	}
 	for _, t := range w.Tunnels {
 		if td, ok := changes[t.Name]; ok {
 			after.Tunnels[t.Name] = viewAfter(w, resolve(w, t, s), s, td, before.Tunnels[t.Name])
@@ -98,7 +105,7 @@ func viewNow(t resolved, s State, d TunnelDelta) TunnelView {
 	v.Peers = map[string]PeerView{}
 	var recorded []FilePeer
 	if now.File != nil {
-		recorded = parse(now.File.Text)
+		recorded = parse(now.File.record())
 	}
 	for _, l := range now.Device.Peers {
 		name := nameOf(append(slices.Clone(t.peers), recorded...), l.PublicKey)

@@ -1,0 +1,111 @@
+package wg
+
+import (
+	"context"
+	_ "embed" // the script is a file of its own, for shellcheck
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
+)
+
+// end is the last line of every file of ours. A file without it breaks off.
+const end = "# end\n"
+
+//go:embed boot.sh
+var bootScript string
+
+// dropIn joins every wg-quick unit to the script beside it. ExecCondition is
+// what runs before the wg-quick of the unit; the script never skips anything.
+const dropIn = `# Written by the Ansible module wgmesh.router.wg_tunnel.
+[Service]
+ExecCondition=/bin/sh ` + bootFolder + `/50-wgmesh.sh up %i
+ExecReload=
+ExecReload=/bin/sh ` + bootFolder + `/50-wgmesh.sh reload %i
+`
+
+const bootFolder = "/etc/systemd/system/wg-quick@.service.d"
+
+// bootFiles are what systemd needs beside the units, by path.
+func bootFiles() []struct{ path, text string } {
+	// The script first: a drop-in without it would skip every tunnel.
+	return []struct{ path, text string }{
+		{filepath.Join(bootFolder, "50-wgmesh.sh"), bootScript},
+		{filepath.Join(bootFolder, "50-wgmesh.conf"), dropIn},
+	}
+}
+
+// Boot tells how much of the drop-in is in place.
+func (h *Host) Boot() (Boot, error) {
+	if !h.systemd {
+		return BootUnmanaged, nil
+	}
+	found, right := 0, 0
+	for _, f := range bootFiles() {
+		text, err := os.ReadFile(f.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return "", err
+		}
+		found++
+		if string(text) == f.text {
+			right++
+		}
+	}
+	switch {
+	case right == len(bootFiles()):
+		return BootCurrent, nil
+	case found > 0:
+		return BootOutdated, nil
+	}
+	return BootAbsent, nil
+}
+
+// SetBoot writes the drop-in, or takes it away.
+func (h *Host) SetBoot(ctx context.Context, present bool) error {
+	if present {
+		if err := os.MkdirAll(bootFolder, 0o755); err != nil {
+			return err
+		}
+	}
+	files := bootFiles()
+	for i := range files {
+		var err error
+		if present {
+			err = atomicfile.Write(files[i].path, []byte(files[i].text), 0o644)
+		} else {
+			err = atomicfile.Remove(files[len(files)-1-i].path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := run(ctx, "", "systemctl", "daemon-reload")
+	return err
+}
+
+// The states of the drop-in.
+const (
+	BootUnmanaged Boot = ""
+	BootAbsent    Boot = "absent"
+	BootOutdated  Boot = "outdated"
+	BootCurrent   Boot = "current"
+)
+
+// Boot is the state of the drop-in that every wg-quick unit has.
+type Boot string
+
+// diffBoot returns whether the drop-in has to come or to go, nil when it is
+// right. With no tunnel wanted it stays, unless all is purged.
+func diffBoot(w Want, s State) *bool {
+	present := len(w.Tunnels) > 0
+	switch {
+	case s.Boot == BootUnmanaged, present && s.Boot == BootCurrent, !present && (s.Boot == BootAbsent || !w.Purge):
+		return nil
+	}
+	return &present
+}

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Written by the Ansible module wgmesh.router.wg_tunnel, beside the drop-in of
+# wg-quick@.service that runs it:
+#
+#   up NAME       Before the interface comes up: a file that is missing or breaks
+#                 off, as a power cut leaves one, is put back from its copy.
+#   reload NAME   "wg syncconf" would take the keys away, which are in files of
+#                 their own; so it is refused for tunnels of ours.
+#
+# WireGuard interfaces of others are left to wg-quick.
+set -u
+verb=$1 name=$2
+file=${WGMESH_DIRECTORY:-/etc/wireguard}/$name.conf
+copy=$file.good
+
+whole() { [ -f "$1" ] && [ "$(tail -n 1 "$1" | tr -d '\000')" = '# end' ]; }
+
+up() {
+  [ -f "$copy" ] || return 0
+  whole "$file" && return 0
+  if ! whole "$copy"; then
+    echo "<3>$name: $file is damaged, and so is $copy: run the mesh play, or restore one of them"
+    return 255 # systemd: failed, and not only skipped
+  fi
+  kept=
+  if [ -e "$file" ]; then
+    mv -f "$file" "$file.damaged" || return 255
+    kept=", the damaged file is kept as $file.damaged"
+  fi
+  # Under another name first, so that a second power cut leaves all or nothing.
+  cp -p "$copy" "$copy.new" && sync "$copy.new" && mv -f "$copy.new" "$file" || return 255
+  sync "${file%/*}"
+  echo "<4>$name: $file was missing or broke off: put back from $copy$kept; the mesh play says whether it is current"
+}
+
+reload() {
+  if head -n 1 "$file" | grep -q '^# Managed by wgmesh.router'; then
+    echo "<3>$name: not reloaded: the keys are not in $file, and a reload would take them away; the mesh play changes a tunnel without a cut, systemctl restart wg-quick@$name reads the file anew" >&2
+    return 1
+  fi
+  exec /bin/bash -c 'exec wg syncconf "$0" <(exec wg-quick strip "$0")' "$name"
+}
+
+case $verb in
+up | reload) "$verb" ;;
+*)
+  echo "expected up or reload, got $verb" >&2
+  exit 255
+  ;;
+esac

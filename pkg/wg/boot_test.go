@@ -1,0 +1,183 @@
+package wg_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+const whole = wg.Mark + " (wg_tunnel).\n[Interface]\nPostUp = true\n\n# end\n"
+
+// script runs boot.sh on a folder and returns its status and what it said.
+func script(t *testing.T, dir string, args ...string) (int, string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"boot.sh"}, args...)...)
+	cmd.Env = append(os.Environ(), "WGMESH_DIRECTORY="+dir)
+	out, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil {
+		require.ErrorAs(t, err, &exit)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// What a power cut or an accident left of a file is put back before the
+// interface comes up, and kept under a name that the only line names.
+func TestBootPutsBack(t *testing.T) {
+	cuts := map[string]string{
+		"half":           whole[:len(whole)/2],
+		"last line lost": strings.TrimSuffix(whole, "# end\n"),
+		"empty":          "",
+		"zeros":          strings.Repeat("\x00", len(whole)),
+		"zeros at last":  whole[:50] + strings.Repeat("\x00", len(whole)-50),
+	}
+	for name, left := range cuts {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "wg1.conf")
+			put(t, path, left)
+			put(t, path+".good", whole)
+
+			status, said := script(t, dir, "up", "wg1")
+			assert.Zero(t, status)
+			assert.Equal(t, 1, strings.Count(said, "\n"), said)
+			assert.Contains(t, said, path+".damaged")
+			assert.Equal(t, whole, get(t, path))
+			assert.Equal(t, left, get(t, path+".damaged"))
+
+			status, said = script(t, dir, "up", "wg1")
+			assert.Zero(t, status)
+			assert.Empty(t, said, "what is whole is not spoken of")
+		})
+	}
+}
+
+func TestBootMissingFile(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "wg1.conf.good"), whole)
+	status, said := script(t, dir, "up", "wg1")
+	assert.Zero(t, status)
+	assert.Contains(t, said, "was missing or broke off")
+	assert.Equal(t, whole, get(t, filepath.Join(dir, "wg1.conf")))
+	assert.NoFileExists(t, filepath.Join(dir, "wg1.conf.damaged"))
+}
+
+// Nothing is touched that is not ours, that works, or that cannot be mended.
+func TestBootLeavesAlone(t *testing.T) {
+	edited := strings.Replace(whole, "true", "by-hand", 1)
+	tests := map[string]struct {
+		file, copy string
+		status     int
+		says       string
+	}{
+		"another's tunnel":        {"[Interface]\nPrivateKey = x\n", "", 0, ""},
+		"an older file of ours":   {wg.Mark + "\n[Interface]\n", "", 0, ""},
+		"edited by hand":          {edited, whole, 0, ""},
+		"the copy is damaged too": {whole[:60], whole[:70], 255, "run the mesh play"},
+		"only the copy":           {whole, whole[:70], 0, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "wg1.conf")
+			put(t, path, tt.file)
+			if tt.copy != "" {
+				put(t, path+".good", tt.copy)
+			}
+			status, said := script(t, dir, "up", "wg1")
+			assert.Equal(t, tt.status, status, said)
+			assert.Contains(t, said, tt.says)
+			assert.Equal(t, tt.says == "", said == "", said)
+			assert.Equal(t, tt.file, get(t, path))
+		})
+	}
+}
+
+// A reload would make WireGuard forget the keys of our tunnels. Of others it is
+// what it always was.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "wg1.conf"), whole)
+	status, said := script(t, dir, "reload", "wg1")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, said, "wg1: not reloaded")
+
+	put(t, filepath.Join(dir, "other.conf"), "[Interface]\nPrivateKey = x\n")
+	tools := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(tools, "wg"), []byte("#!/bin/sh\necho wg \"$1\" \"$2\"; cat \"$3\"\n"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(tools, "wg-quick"), []byte("#!/bin/sh\necho stripped \"$2\"\n"), 0o755))
+	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+	status, said = script(t, dir, "reload", "other")
+	assert.Zero(t, status, said)
+	assert.Equal(t, "wg syncconf other\nstripped other\n", said)
+}
+
+// The next run mends a file in whatever way it is damaged, whose copy is gone,
+// and the drop-in; and what a power cut left of a file is nobody's, so that it
+// is not refused as a stranger's.
+func TestDamagedFilesAreMended(t *testing.T) {
+	for name, harm := range map[string]func(f *fake, text string){
+		"half":    func(f *fake, s string) { f.files["wg1"] = wg.File{Ours: true, Text: s[:len(s)/2], Copy: s} },
+		"blank":   func(f *fake, s string) { f.files["wg1"] = wg.File{Blank: true, Copy: s} },
+		"gone":    func(f *fake, _ string) { delete(f.files, "wg1") },
+		"no copy": func(f *fake, s string) { f.files["wg1"] = wg.File{Ours: true, Text: s} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, w := meshHost(), mesh()
+			converge(t, f, w)
+			good := f.files["wg1"]
+			harm(f, good.Text)
+			assert.Equal(t, []string{"wg1: wg-quick file"}, converge(t, f, w))
+			assert.Equal(t, good, f.files["wg1"])
+		})
+	}
+	t.Run("blank, and wg-quick made an empty interface of it", func(t *testing.T) {
+		f, w := meshHost(), mesh()
+		converge(t, f, w)
+		want := f.dump()
+		f.files["wg1"] = wg.File{Blank: true}
+		f.links["wg1"] = wg.Link{Kind: "wireguard", MTU: 1420, Up: true}
+		f.devices["wg1"] = wg.Device{ListenPort: 7}
+		converge(t, f, w)
+		assert.Equal(t, want, f.dump())
+	})
+	t.Run("drop-in", func(t *testing.T) {
+		f, w := meshHost(), mesh()
+		f.boot = wg.BootAbsent
+		assert.Contains(t, converge(t, f, w), "drop-in of wg-quick@.service: written")
+		f.boot = wg.BootOutdated
+		assert.Equal(t, []string{"drop-in of wg-quick@.service: written"}, converge(t, f, w))
+		w.Tunnels, w.Purge = nil, true
+		assert.Contains(t, converge(t, f, w), "drop-in of wg-quick@.service: removed")
+	})
+}
+
+// A run that does not know a peer (--limit) learns its key from the copy when
+// the file breaks off before it.
+func TestKeyFromTheCopy(t *testing.T) {
+	f, w := meshHost(), mesh()
+	converge(t, f, w)
+	good := f.files["wg1"]
+	f.files["wg1"] = wg.File{Ours: true, Text: good.Text[:120], Copy: good.Text}
+	w.PublicKeys = nil
+	converge(t, f, w)
+	assert.Equal(t, good, f.files["wg1"])
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func get(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
