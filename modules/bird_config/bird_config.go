@@ -52,9 +52,13 @@ func (o Options) Validate() error {
 // host names the places on the host; root is a folder that stands for /.
 func (o Options) host(root string) bird.Host {
 	_, err := os.Stat(root + "run/systemd/system") // as sd_booted(3) does
+	units := ""
+	if o.ManageUnit {
+		units = root + "etc/systemd/system"
+	}
 	return bird.Host{
 		Path: o.Path, Socket: o.ControlSocket, Service: o.Service,
-		Run: root + "run/wgmesh", Units: root + "etc/systemd/system", Systemd: err == nil,
+		Run: root + "run/wgmesh", Units: units, Systemd: err == nil,
 	}
 }
 
@@ -92,8 +96,11 @@ func plan(ctx context.Context, o Options, host bird.Host) (ansible.Plan, error) 
 		}
 		p.Return["disruptive"] = append([]string{}, bird.Disrupts(have.Text, want.Text)...)
 	}
-	if o.ManageUnit && host.Systemd && o.Service != "" {
-		want.Unit = bird.Unit
+	if host.Manages() {
+		want.Unit = host.Unit()
+	}
+	if have.Damaged != "" {
+		p.Warnings = append(p.Warnings, have.Damaged+": BIRD could not use this file once and was started with the last good one instead: look at what it was, and remove it")
 	}
 	delta, err := bird.Diff(want, have)
 	if err != nil {

@@ -35,7 +35,7 @@ func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 func (h Host) step(ctx context.Context, s Step) (string, error) {
 	switch s.Do {
 	case ActUnit:
-		return h.writeUnit(ctx, s.Text)
+		return h.writeUnit(ctx, s.Unit)
 	case ActClean:
 		return "removed what an unfinished change left", h.clean(s.Names)
 	case ActOriginal:
@@ -48,6 +48,8 @@ func (h Host) step(ctx context.Context, s Step) (string, error) {
 		return h.try(ctx, s)
 	case ActInstall:
 		return h.install(ctx, s.Text)
+	case ActKeep:
+		return "wrote " + h.good(), h.place(h.good(), s.Text)
 	case ActStart:
 		return h.start(ctx, s.Stamp)
 	case ActFinish:
@@ -163,10 +165,27 @@ func (h Host) install(ctx context.Context, text []byte) (string, error) {
 	if err := Check(ctx, text); err != nil {
 		return "", err
 	}
-	if _, err := os.Lstat(h.Path); err != nil {
-		return "wrote " + h.Path, h.create(h.Path, text)
+	if err := h.place(h.Path, text); err != nil {
+		return "", err
 	}
-	return "wrote " + h.Path, atomicfile.Write(h.Path, text, 0o640)
+	return "wrote " + h.Path, h.keep(text)
+}
+
+// place writes a file that may be there.
+func (h Host) place(path string, text []byte) error {
+	if _, err := os.Lstat(path); err != nil {
+		return h.create(path, text)
+	}
+	return atomicfile.Write(path, text, 0o640)
+}
+
+// keep writes the copy of bird.conf, when something would put it back. It comes
+// after the file itself, so that one of the two is always whole.
+func (h Host) keep(text []byte) error {
+	if !h.Manages() {
+		return nil
+	}
+	return h.place(h.good(), text)
 }
 
 // create makes a file that the group of its folder, which is BIRD's, can read.
@@ -183,6 +202,10 @@ func (h Host) create(path string, text []byte) error {
 
 // finish makes the confirmed candidate the file that BIRD boots with.
 func (h Host) finish(candidate string) error {
+	text, err := os.ReadFile(candidate)
+	if err != nil {
+		return err
+	}
 	if err := os.Rename(candidate, h.Path); err != nil {
 		return err
 	}
@@ -191,6 +214,9 @@ func (h Host) finish(candidate string) error {
 		return err
 	}
 	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return err
+	}
+	if err := h.keep(text); err != nil {
 		return err
 	}
 	return atomicfile.Remove(h.marker())
@@ -227,11 +253,16 @@ func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
 	}
 }
 
-func (h Host) writeUnit(ctx context.Context, text []byte) (string, error) {
+// writeUnit writes the script first: a drop-in without it would keep BIRD from
+// starting.
+func (h Host) writeUnit(ctx context.Context, u Unit) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(h.dropIn()), 0o755); err != nil {
 		return "", err
 	}
-	if err := atomicfile.Write(h.dropIn(), text, 0o644); err != nil {
+	if err := atomicfile.Write(h.script(), []byte(u.Script), 0o644); err != nil {
+		return "", err
+	}
+	if err := atomicfile.Write(h.dropIn(), []byte(u.DropIn), 0o644); err != nil {
 		return "", err
 	}
 	return "wrote " + h.dropIn(), h.command(ctx, "systemctl", "daemon-reload")

@@ -28,7 +28,7 @@ type Want struct {
 	State   string
 	Text    []byte // the rendered configuration; only Applied needs it
 	Timeout int    // seconds until BIRD takes an unconfirmed change back; 0 keeps it at once
-	Unit    string // the systemd drop-in; empty: none is managed
+	Unit    Unit   // of the service; empty: none is managed
 	Start   bool   // a BIRD that does not run is to be started
 }
 
@@ -42,6 +42,7 @@ const (
 	ActOriginal Action = "original" // keep a copy of the distribution's file
 	ActTry      Action = "try"      // let the running BIRD try the text out
 	ActInstall  Action = "install"  // write bird.conf
+	ActKeep     Action = "keep"     // write its copy
 	ActStart    Action = "start"    // start the service
 	ActEnable   Action = "enable"   // enable protocols that someone disabled
 	ActConfirm  Action = "confirm"  // tell BIRD to keep what it tries
@@ -53,7 +54,8 @@ const (
 // A Step is one action with what it needs.
 type Step struct {
 	Do      Action
-	Text    []byte   // ActTry, ActInstall, ActOriginal, ActUnit
+	Text    []byte   // ActTry, ActInstall, ActKeep, ActOriginal
+	Unit    Unit     // ActUnit
 	Timeout int      // ActTry
 	Names   []string // ActClean: files; ActEnable: protocols; ActFinish: the candidate
 	Stamp   Stamp    // the text that BIRD runs afterwards: ActStart, ActTry
@@ -84,8 +86,8 @@ func diffApplied(want Want, have State) (Delta, error) {
 		return nil, fmt.Errorf("%w: confirm it with state=confirmed, take it back with state=undone, or wait %s until BIRD does", ErrPending, have.Daemon.Left)
 	}
 	var d Delta
-	if want.Unit != "" && want.Unit != have.Unit {
-		d = append(d, Step{Do: ActUnit, Text: []byte(want.Unit)})
+	if want.Unit != (Unit{}) && want.Unit != have.Unit {
+		d = append(d, Step{Do: ActUnit, Unit: want.Unit})
 	}
 	if have.Daemon.Pending {
 		return d, nil // the very same change is being tried
@@ -94,7 +96,9 @@ func diffApplied(want Want, have State) (Delta, error) {
 		d = append(d, *clean)
 	}
 	if !have.Daemon.Running {
-		if !same {
+		if same {
+			d = append(d, have.keepGood(want)...)
+		} else {
 			d = append(d, have.keepOriginal()...)
 			d = append(d, Step{Do: ActInstall, Text: want.Text})
 		}
@@ -115,11 +119,10 @@ func diffApplied(want Want, have State) (Delta, error) {
 	case !same:
 		d = append(d, have.keepOriginal()...)
 		d = append(d, Step{Do: ActInstall, Text: want.Text})
-		fallthrough
+		d = append(d, have.enable()...)
 	default:
-		if len(have.Daemon.Down) > 0 {
-			d = append(d, Step{Do: ActEnable, Names: have.Daemon.Down})
-		}
+		d = append(d, have.keepGood(want)...)
+		d = append(d, have.enable()...)
 	}
 	return d, nil
 }
@@ -175,6 +178,21 @@ func (s State) leftovers() *Step {
 		return nil
 	}
 	return &Step{Do: ActClean, Names: s.Candidates}
+}
+
+func (s State) enable() Delta {
+	if len(s.Daemon.Down) == 0 {
+		return nil
+	}
+	return Delta{{Do: ActEnable, Names: s.Daemon.Down}}
+}
+
+// keepGood renews the copy of a bird.conf that is right.
+func (s State) keepGood(want Want) Delta {
+	if want.Unit == (Unit{}) || bytes.Equal(s.Good, s.Text) {
+		return nil
+	}
+	return Delta{{Do: ActKeep, Text: s.Text}}
 }
 
 // keepOriginal keeps a file that is not ours, the first time it is replaced.

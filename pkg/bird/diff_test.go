@@ -100,14 +100,29 @@ func TestDiffApplied(t *testing.T) {
 }
 
 func TestDiffUnit(t *testing.T) {
-	have := bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: "[Service]\n"}
-	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: bird.Unit}, have)
+	have := bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: bird.Unit{DropIn: "[Service]\n"}, Good: conf(2)}
+	unit := bird.Host{Path: "/etc/bird/bird.conf", Service: "bird", Units: "/etc/systemd/system"}.Unit()
+	assert.Contains(t, unit.DropIn, "ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
+	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
 	require.NoError(t, err)
 	assert.Equal(t, []bird.Action{bird.ActUnit}, actions(d))
-	have.Unit = bird.Unit
-	d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: bird.Unit}, have)
+	have.Unit = unit
+	d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
 	require.NoError(t, err)
 	assert.Empty(t, d)
+	for name, good := range map[string][]byte{"no copy": nil, "an old copy": conf(1)} {
+		have.Good = good
+		d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
+		require.NoError(t, err)
+		assert.Equal(t, []bird.Action{bird.ActKeep}, actions(d), name)
+		before, after := bird.Views(have, d)
+		assert.NotEqual(t, before, after, name)
+	}
+	// While a text is tried, the copy stays that of the confirmed one.
+	have.Daemon.Runs, have.Text = stamp(1), conf(1)
+	d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit, Timeout: 60}, have)
+	require.NoError(t, err)
+	assert.Equal(t, []bird.Action{bird.ActTry}, actions(d))
 }
 
 func TestDiffConfirmedAndUndone(t *testing.T) {

@@ -89,6 +89,17 @@ func (g *guarded) disk(t *testing.T) bird.Stamp {
 	return bird.StampOf(text)
 }
 
+// good wants the copy to be this text, and readable for whom bird.conf is.
+func (g *guarded) good(t *testing.T, n int) {
+	t.Helper()
+	text, err := os.ReadFile(g.conf() + ".good")
+	require.NoError(t, err)
+	assert.Equal(t, bird.StampOf(number(t, n)), bird.StampOf(text), "the copy is another text")
+	info, err := os.Stat(g.conf() + ".good")
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o640), info.Mode())
+}
+
 func (g *guarded) marker() string {
 	return filepath.Join(g.host.Run, "bird"+strings.ReplaceAll(g.conf(), "/", "-")+".json")
 }
@@ -373,17 +384,39 @@ func TestStart(t *testing.T) {
 			return nil
 		},
 	}
-	want := bird.Want{State: bird.Applied, Text: number(t, 1), Timeout: 60, Unit: bird.Unit, Start: true}
+	want := bird.Want{State: bird.Applied, Text: number(t, 1), Timeout: 60, Unit: g.host.Unit(), Start: true}
 	_, err := g.apply(t, want)
 	require.NoError(t, err)
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"systemctl daemon-reload", "systemctl start bird"}, ran)
-	unit, err := os.ReadFile(filepath.Join(g.dir, "bird.service.d", "50-wgmesh.conf"))
-	require.NoError(t, err)
-	assert.Equal(t, bird.Unit, string(unit))
+	for name, want := range map[string]string{"50-wgmesh.conf": g.host.Unit().DropIn, "50-wgmesh.sh": g.host.Unit().Script} {
+		have, err := os.ReadFile(filepath.Join(g.dir, "bird.service.d", name))
+		require.NoError(t, err)
+		assert.Equal(t, want, string(have), name)
+	}
+	g.good(t, 1)
 	done, err := g.apply(t, want)
 	require.NoError(t, err)
 	assert.Empty(t, done)
+
+	// The copy follows a change when it is confirmed, and not before.
+	g.try(t, number(t, 2), 60)
+	g.good(t, 1)
+	_, err = g.state(t, bird.Confirmed)
+	require.NoError(t, err)
+	g.good(t, 2)
+	require.NoError(t, os.Remove(g.conf()+".good"))
+	want.Text = number(t, 2)
+	for _, steps := range []int{1, 0} {
+		done, err = g.apply(t, want)
+		require.NoError(t, err)
+		assert.Len(t, done, steps)
+		g.good(t, 2)
+	}
+	want.Text = number(t, 1)
+	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 1), Unit: want.Unit})
+	require.NoError(t, err)
+	g.good(t, 1) // at once, without a guard
 
 	g.host.Systemd = false
 	g.signal(t, syscall.SIGKILL)

@@ -19,7 +19,7 @@ type Host struct {
 	Socket  string // control socket
 	Service string // systemd unit without ".service"; empty: not managed
 	Run     string // folder for the marker, emptied by a reboot
-	Units   string // folder of systemd's drop-ins, normally /etc/systemd/system
+	Units   string // folder of systemd's drop-ins, normally /etc/systemd/system; empty: none is managed
 	Systemd bool   // systemd runs here
 	// Command runs a program; nil is exec.
 	Command func(ctx context.Context, name string, args ...string) error
@@ -30,11 +30,13 @@ type Host struct {
 type State struct {
 	Text       []byte // of bird.conf; nil when absent
 	Original   bool   // a copy of the distribution's file has been kept
+	Good       []byte // text from which a damaged bird.conf is put back at boot
+	Damaged    string // path of one that was put aside then; empty: none
 	Daemon     Daemon
 	Marker     *Marker // of a pending change; nil without
 	Candidates []string
 	Trial      []byte // text of the marker's candidate; nil when absent
-	Unit       string // the drop-in; empty when absent or not managed
+	Unit       Unit   // empty when absent or not managed
 }
 
 // marker is a file of its own for each bird.conf, should a host run several.
@@ -43,8 +45,15 @@ func (h Host) marker() string {
 }
 
 func (h Host) original() string { return h.Path + ".orig" }
-func (h Host) dropIn() string {
-	return filepath.Join(h.Units, h.Service+".service.d", "50-wgmesh.conf")
+func (h Host) dropIn() string   { return h.beside("50-wgmesh.conf") }
+func (h Host) script() string   { return h.beside("50-wgmesh.sh") }
+
+// boot.sh has the same names.
+func (h Host) good() string    { return h.Path + ".good" }
+func (h Host) damaged() string { return h.Path + ".damaged" }
+
+func (h Host) beside(name string) string {
+	return filepath.Join(h.Units, h.Service+".service.d", name)
 }
 
 // Validate refuses names that BIRD's commands or systemd could take for
@@ -87,19 +96,37 @@ func (h Host) Observe(ctx context.Context) (State, error) {
 			return s, err
 		}
 	}
-	if h.manages() {
-		unit, err := readIfThere(h.dropIn())
-		if err != nil {
+	if h.Manages() {
+		if err := h.observeBoot(&s); err != nil {
 			return s, err
 		}
-		s.Unit = string(unit)
 	}
 	s.Daemon, err = ObserveDaemon(ctx, h.Socket)
 	return s, err
 }
 
-// manages tells whether there is a systemd unit to look after.
-func (h Host) manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
+// observeBoot reads what a start of the service goes by.
+func (h Host) observeBoot(s *State) error {
+	dropIn, err := readIfThere(h.dropIn())
+	if err != nil {
+		return err
+	}
+	script, err := readIfThere(h.script())
+	if err != nil {
+		return err
+	}
+	s.Unit = Unit{DropIn: string(dropIn), Script: string(script)}
+	if s.Good, err = readIfThere(h.good()); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(h.damaged()); err == nil {
+		s.Damaged = h.damaged()
+	}
+	return nil
+}
+
+// Manages tells whether there is a systemd unit to look after.
+func (h Host) Manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
 
 func (h Host) command(ctx context.Context, name string, args ...string) error {
 	if h.Command != nil {

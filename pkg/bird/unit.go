@@ -1,20 +1,35 @@
 package bird
 
-// Unit is the systemd drop-in for BIRD's service.
+import _ "embed" // the script is a file of its own, for shellcheck
+
+// A Unit is what the service of BIRD gets from us: a drop-in, and the script
+// beside it that the drop-in runs.
+type Unit struct{ DropIn, Script string }
+
+//go:embed boot.sh
+var bootScript string
+
+// Unit is the one that this host should have.
 //
 // A crashed daemon is back in a fifth of a second and for as long as it takes,
 // and gets the processor first, because BFD packets must not wait. Its reload
 // is refused while a change waits for confirmation: "birdc configure" would
 // silently end the trial.
-const Unit = `# Written by the Ansible module wgmesh.router.bird_config.
+//
+// ExecCondition is what runs before the "bird -p" of the distribution's unit,
+// which a damaged bird.conf does not pass; the script never skips anything.
+func (h Host) Unit() Unit {
+	return Unit{Script: bootScript, DropIn: `# Written by the Ansible module wgmesh.router.bird_config.
 [Unit]
 StartLimitIntervalSec=0
 
 [Service]
+ExecCondition=/bin/sh ` + h.script() + ` ` + h.Path + `
 Restart=on-failure
 RestartSec=200ms
 Nice=-10
 CPUWeight=1000
 ExecReload=
 ExecReload=/bin/sh -c 'if birdc configure status | grep -q unconfirmed; then echo "a change waits for its confirmation; not reloaded" >&2; exit 1; fi; exec birdc configure'
-`
+`}
+}

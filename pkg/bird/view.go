@@ -11,8 +11,10 @@ func Views(have State, d Delta) (before, after string) {
 	for _, s := range d {
 		switch s.Do {
 		case ActUnit:
-			before += "# drop-in of the service:\n" + have.Unit
-			unit = "# drop-in of the service:\n" + string(s.Text)
+			before += have.Unit.view()
+			unit = s.Unit.view()
+		case ActKeep:
+			before += "# copy for a boot with a damaged file: another text\n"
 		case ActClean:
 			before += "# left by an unfinished change: candidate files\n"
 		case ActOriginal:
@@ -34,6 +36,10 @@ func Views(have State, d Delta) (before, after string) {
 		}
 	}
 	return before, text + "# daemon: " + daemon + "\n" + unit
+}
+
+func (u Unit) view() string {
+	return "# drop-in of the service:\n" + u.DropIn + "# its script:\n" + u.Script
 }
 
 // daemon says in words what the daemon does, seen from the file on disk.
