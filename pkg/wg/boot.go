@@ -22,6 +22,7 @@ var bootScript string
 const dropIn = `# Written by the Ansible module wgmesh.router.wg_tunnel.
 [Service]
 ExecCondition=/bin/sh ` + bootFolder + `/50-wgmesh.sh up %i
+ExecStartPost=-/bin/sh ` + bootFolder + `/50-wgmesh.sh after %i
 ExecReload=
 ExecReload=/bin/sh ` + bootFolder + `/50-wgmesh.sh reload %i
 `

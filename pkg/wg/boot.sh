@@ -4,6 +4,8 @@
 #
 #   up NAME       Before the interface comes up: a file that is missing or breaks
 #                 off, as a power cut leaves one, is put back from its copy.
+#   after NAME    Says so again when the interface is up, where systemctl status
+#                 shows it: what wg-quick says comes in between.
 #   reload NAME   "wg syncconf" would take the keys away, which are in files of
 #                 their own; so it is refused for tunnels of ours.
 #
@@ -12,6 +14,7 @@ set -u
 verb=$1 name=$2
 file=${WGMESH_DIRECTORY:-/etc/wireguard}/$name.conf
 copy=$file.good
+note=${WGMESH_RUN:-/run/wgmesh}/put-back-$name
 
 whole() { [ -f "$1" ] && [ "$(tail -n 1 "$1" | tr -d '\000')" = '# end' ]; }
 
@@ -30,7 +33,14 @@ up() {
   # Under another name first, so that a second power cut leaves all or nothing.
   cp -p "$copy" "$copy.new" && sync "$copy.new" && mv -f "$copy.new" "$file" || return 255
   sync "${file%/*}"
-  echo "<4>$name: $file was missing or broke off: put back from $copy$kept; the mesh play says whether it is current"
+  mkdir -p "${note%/*}"
+  echo "<4>$name: $file was missing or broke off: put back from $copy$kept; the mesh play says whether it is current" | tee "$note"
+}
+
+after() {
+  [ -f "$note" ] || return 0
+  cat "$note"
+  rm -f "$note"
 }
 
 reload() {
@@ -42,9 +52,9 @@ reload() {
 }
 
 case $verb in
-up | reload) "$verb" ;;
+up | after | reload) "$verb" ;;
 *)
-  echo "expected up or reload, got $verb" >&2
+  echo "expected up, after or reload, got $verb" >&2
   exit 255
   ;;
 esac

@@ -19,7 +19,7 @@ const whole = wg.Mark + " (wg_tunnel).\n[Interface]\nPostUp = true\n\n# end\n"
 func script(t *testing.T, dir string, args ...string) (int, string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"boot.sh"}, args...)...)
-	cmd.Env = append(os.Environ(), "WGMESH_DIRECTORY="+dir)
+	cmd.Env = append(os.Environ(), "WGMESH_DIRECTORY="+dir, "WGMESH_RUN="+filepath.Join(dir, "run"))
 	out, err := cmd.CombinedOutput()
 	if exit := new(exec.ExitError); err != nil {
 		require.ErrorAs(t, err, &exit)
@@ -51,9 +51,14 @@ func TestBootPutsBack(t *testing.T) {
 			assert.Equal(t, whole, get(t, path))
 			assert.Equal(t, left, get(t, path+".damaged"))
 
-			status, said = script(t, dir, "up", "wg1")
+			status, again := script(t, dir, "after", "wg1")
 			assert.Zero(t, status)
-			assert.Empty(t, said, "what is whole is not spoken of")
+			assert.Equal(t, said, again)
+			for _, verb := range []string{"up", "after"} {
+				status, said = script(t, dir, verb, "wg1")
+				assert.Zero(t, status)
+				assert.Empty(t, said, "what is whole is not spoken of")
+			}
 		})
 	}
 }

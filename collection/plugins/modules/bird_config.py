@@ -192,6 +192,9 @@ options:
     description:
       - Keep a drop-in for C(service), where systemd runs. A crashed BIRD is restarted in 200 ms, it has priority, and
         C(systemctl reload) is refused while a change waits for its confirmation.
+      - A copy of the file that was written last is kept, with C(.good) added. When BIRD is to start and refuses its file,
+        or the file breaks off as a power cut leaves one, it starts with the copy, and says so in one line. The file is
+        kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
     type: bool
     default: true
 attributes:

@@ -16,6 +16,9 @@ description:
     An interface that works is never taken down, a peer that did not change keeps its session.
   - At boot the interfaces come up without Ansible, from C(wg-quick) files and enabled units C(wg-quick@NAME.service).
     Without systemd the interfaces are started with C(wg-quick up).
+  - Beside each file is a copy, C(NAME.conf.good). With systemd, a drop-in of C(wg-quick@.service) puts a file that is missing or
+    breaks off back from its copy before the interface comes up, keeps what was there as C(NAME.conf.damaged), and says so in one line.
+    It also refuses to reload a tunnel of this module, because C(wg syncconf) would take its keys away. Tunnels of others are left to C(wg-quick).
   - No key is an option or stands in a file that this module writes. Private and pre-shared keys are named by the path of their file on the host.
   - The kernel's WireGuard is used where the kernel has it, else the package C(wireguard-go).
   - The address from which a peer was heard last (its endpoint) may differ from the configured one, since peers roam.
