@@ -29,7 +29,7 @@ type Options struct {
 func (o *Options) SetDefaults() {
 	o.Config.SetDefaults()
 	o.State, o.Timeout = bird.Applied, 120
-	o.Path, o.ControlSocket = "/etc/bird/bird.conf", birdc.Socket
+	o.ControlSocket = birdc.Socket
 	o.Service, o.ManageUnit = "bird", true
 }
 
@@ -55,6 +55,9 @@ func (o Options) host(root string) bird.Host {
 	units := ""
 	if o.ManageUnit {
 		units = root + "etc/systemd/system"
+	}
+	if o.Path == "" {
+		o.Path = bird.ConfigPath(root)
 	}
 	return bird.Host{
 		Path: o.Path, Socket: o.ControlSocket, Service: o.Service,

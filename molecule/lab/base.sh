@@ -1,15 +1,40 @@
 #!/bin/sh
-# base.sh ROOT: a Debian root file system for the lab's hosts. It is cached by a
-# hash of this file. The product's packages are not installed, but lie in apt's
-# cache with everything they need, so that `apt-get install` works in there
-# without a network.
+# base.sh ROOT [SUITE]: a root file system of Debian or Ubuntu for the lab's hosts.
+# It is cached by a hash of this file and the suite. The product's packages are not
+# installed, but lie in apt's cache with everything they need, so that `apt-get
+# install` works in there without a network.
 set -eu
-root=$1
-products="bird2 wireguard-tools wireguard-go nftables sudo ansible-core"
+root=$1 suite=${2:-bookworm}
+products="bird2 wireguard-tools wireguard-go nftables chrony sudo ansible-core"
+
+# What a suite is made from. Ubuntu's keys are a package of Debian's, which apt
+# fetches by Debian's keys; bookworm has none.
+ubuntu_keys() {
+  keys=$(mktemp -d)
+  mkdir -p "$keys/lists/partial" "$keys/cache/archives/partial"
+  chmod 755 "$keys"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" > "$keys/sources"
+  set -- -q -o "Dir::Etc::SourceList=$keys/sources" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$keys/lists" \
+    -o "Dir::Cache=$keys/cache" -o Acquire::Languages=none -o APT::Sandbox::User=root
+  apt-get "$@" update
+  (cd "$keys" && apt-get "$@" download ubuntu-keyring)
+  dpkg-deb -x "$keys"/ubuntu-keyring_*.deb "$keys/files"
+}
+case $suite in
+  bookworm | trixie) set -- ;;
+  jammy | noble)
+    ubuntu_keys
+    set -- --components=main,universe --keyring="$keys/files/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+    ;;
+  *)
+    echo "base.sh: $suite: expected bookworm, trixie, jammy or noble" >&2
+    exit 1
+    ;;
+esac
 
 # Runs outside the new root, with the root as its only argument.
 customize=$(mktemp)
-trap 'rm -f "$customize"' EXIT
+trap 'rm -rf "$customize" ${keys:+"$keys"}' EXIT
 cat > "$customize" <<END
 #!/bin/sh
 set -eu
@@ -50,9 +75,9 @@ eatmydata mmdebstrap --mode=root --variant=minbase \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
-  --include=systemd,systemd-sysv,dbus,openssh-server,openssh-sftp-server,iproute2,iputils-ping,procps,kmod \
+  --include=apt,systemd,systemd-sysv,dbus,openssh-server,openssh-sftp-server,iproute2,iputils-ping,procps,kmod \
   --skip=cleanup/apt/lists,cleanup/apt/cache \
-  --customize-hook="$customize" bookworm "$root"
+  --customize-hook="$customize" "$@" "$suite" "$root"
 # mmdebstrap writes these back after the hook.
 rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
 : > "$root/etc/machine-id"

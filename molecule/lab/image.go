@@ -56,19 +56,19 @@ func (l *lab) lockCache(how int) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// base is Debian with sshd, by base.sh.
+// base is Debian or Ubuntu with sshd, by base.sh.
 func (l *lab) base(ctx context.Context) (string, error) {
-	path := filepath.Join(l.cache, "base-"+hash(baseRecipe))
+	path := filepath.Join(l.cache, "base-"+hash(baseRecipe+l.suite))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	l.say("making the base image (Debian, once; about a minute)")
+	l.say("making the base image (%s, once; about a minute)", l.suite)
 	work := path + ".new"
 	if err := os.RemoveAll(work); err != nil {
 		return "", err
 	}
 	// In namespaces of its own, so that it ends and unmounts as a whole.
-	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", work}
+	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", work, l.suite}
 	if _, err := command(ctx, 15*time.Minute, baseRecipe, argv...); err != nil {
 		return "", fmt.Errorf("base image: %w", err)
 	}
@@ -91,7 +91,7 @@ func (l *lab) router(ctx context.Context, base string) (string, error) {
 			content += string(text)
 		}
 	}
-	key := hash(baseRecipe + l.playbook + content)
+	key := hash(baseRecipe + l.suite + l.playbook + content)
 	path := filepath.Join(l.cache, "router-"+key)
 	if _, err := os.Stat(path); err == nil {
 		now := time.Now()

@@ -21,7 +21,7 @@ const stateRoot = "/run/wgmesh-lab"
 
 // options are the command line's.
 type options struct {
-	name, dir, inventory, limit, playbook, cache string
+	name, dir, inventory, limit, playbook, cache, suite string
 	bare                                         bool
 }
 
@@ -31,6 +31,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.inventory, "inventory", "", "")
 	f.StringVar(&o.limit, "limit", "", "")
 	f.StringVar(&o.playbook, "image-playbook", "wgmesh.router.image", "")
+	f.StringVar(&o.suite, "suite", "bookworm", "")
 	f.StringVar(&o.cache, "cache", "/var/cache/wgmesh-lab", "")
 	f.BoolVar(&o.bare, "bare", false, "")
 }

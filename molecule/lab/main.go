@@ -32,6 +32,7 @@ Options, before the names:
   --limit A,B        up: boot only these hosts (lab start boots others later)
   --image-playbook P up: the play that makes the router image
                      (default wgmesh.router.image; "none": only the packages)
+  --suite NAME       up: the distribution: bookworm, trixie, jammy or noble
   --cache DIR        where root file systems are kept (/var/cache/wgmesh-lab)
 `
 

@@ -39,7 +39,7 @@ func (l *lab) up(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	input := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(text, "%v %s", l.bare, l.limit)))
+	input := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(text, "%v %s %s", l.bare, l.limit, l.suite)))
 	if l.isUp() {
 		return l.again(input)
 	}

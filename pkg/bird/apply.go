@@ -188,12 +188,16 @@ func (h Host) keep(text []byte) error {
 	return h.place(h.good(), text)
 }
 
-// create makes a file that the group of its folder, which is BIRD's, can read.
+// create makes a file that BIRD's group can read: that of bird.conf, which EL keeps
+// in /etc, or without one that of the folder.
 func (h Host) create(path string, text []byte) error {
 	if err := atomicfile.Create(path, text, 0o640); err != nil {
 		return err
 	}
-	info, err := os.Stat(filepath.Dir(path))
+	info, err := os.Stat(h.Path)
+	if err != nil || path == h.Path {
+		info, err = os.Stat(filepath.Dir(path))
+	}
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,20 @@ type Host struct {
 	Command func(ctx context.Context, name string, args ...string) error
 }
 
+// ConfigPath is where the installed BIRD has its configuration, below root, which
+// ends with a slash: Debian's packages have it in /etc/bird, EL's and Fedora's in
+// /etc itself.
+func ConfigPath(root string) string {
+	debian, el := root+"etc/bird/bird.conf", root+"etc/bird.conf"
+	if _, err := os.Stat(debian); err == nil {
+		return debian
+	}
+	if _, err := os.Lstat(el); err == nil {
+		return el
+	}
+	return debian
+}
+
 // A State is what is there: the file, the daemon, and what an earlier change
 // has left.
 type State struct {

@@ -175,9 +175,11 @@ options:
     type: int
     default: 30
   path:
-    description: BIRD's configuration file. The distribution's own file is kept once, with C(.orig) added.
+    description:
+      - BIRD's configuration file. The distribution's own file is kept once, with C(.orig) added.
+      - Without it, the one that the distribution's BIRD reads. C(/etc/bird/bird.conf) on Debian and Ubuntu,
+        C(/etc/bird.conf) on EL and Fedora.
     type: path
-    default: /etc/bird/bird.conf
   control_socket:
     description: BIRD's control socket.
     type: path

@@ -1,6 +1,7 @@
 # What the role router needs to know, one "name=value" a line. Reads only, needs
-# no Python. Arguments: the apt packages, the dnf packages, the userspace WireGuard.
-apt=$1 dnf=$2 userspace=$3
+# no Python. Arguments: the apt packages, the dnf packages, the userspace
+# WireGuard, the units that must start at boot besides BIRD and chrony.
+apt=$1 dnf=$2 userspace=$3 units=$4
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -12,22 +13,50 @@ if [ -d /sys/module/wireguard ] || modinfo wireguard >/dev/null 2>&1 ||
     userspace=
 else
     echo wireguard=userspace
+    if have wireguard-go; then userspace=; fi
 fi
 
-missing=
+missing= epel=
 if have apt-get; then
     echo manager=apt
+    chrony=chrony
     for p in $apt $userspace; do
         dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
     done
 elif have dnf; then
     echo manager=dnf
+    chrony=chronyd
     for p in $dnf $userspace; do
         rpm -q --whatprovides "$p" >/dev/null 2>&1 || missing="$missing $p"
     done
+    # EL's own packages have no BIRD. Fedora's have.
+    if [ "$(. /etc/os-release && echo "$ID")" != fedora ]; then
+        case " $missing " in
+            *' bird '*) dnf -q repolist --enabled 2>/dev/null | grep -qi epel || epel=missing ;;
+        esac
+    fi
 else
     echo manager=none
+    chrony=chronyd
 fi
 echo "missing=${missing# }"
+echo "epel=$epel"
+echo "chrony=$chrony"
+
+off=
+for u in bird "$chrony" $units; do
+    [ "$(systemctl is-enabled "$u" 2>/dev/null)" = enabled ] || off="$off $u"
+done
+echo "off=${off# }"
 echo "firewalld=$(systemctl is-enabled firewalld 2>/dev/null || true)"
-echo "bird=$(systemctl is-enabled bird 2>/dev/null || true)"
+
+grep -qsE '^[[:space:]]*makestep[[:space:]]' /etc/chrony.conf /etc/chrony/chrony.conf /etc/chrony/conf.d/*.conf &&
+    echo makestep=yes || echo makestep=no
+
+if [ ! -e /etc/systemd/system/wgmesh-metadata.service ]; then
+    echo metadata=absent
+elif systemctl -q is-active wgmesh-metadata && nft list table inet wgmesh_metadata >/dev/null 2>&1; then
+    echo metadata=loaded
+else
+    echo metadata=stopped
+fi
