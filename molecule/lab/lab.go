@@ -22,7 +22,7 @@ const stateRoot = "/run/wgmesh-lab"
 // options are the command line's.
 type options struct {
 	name, dir, inventory, limit, playbook, cache, suite string
-	bare                                         bool
+	bare                                                bool
 }
 
 func (o *options) register(f *flag.FlagSet) {

@@ -75,7 +75,11 @@ func (l *lab) up(ctx context.Context) (err error) {
 		return err
 	}
 	l.say("network: the internet, %d gateways, the management network", len(t.Sites))
-	if err := roomToWatch(len(t.Routers("")), !l.tellWireGuard(ctx)); err != nil {
+	routers := slices.DeleteFunc(slices.Clone(booted), func(name string) bool {
+		h, _ := t.Host(name)
+		return h.Kind != topology.Router
+	})
+	if err := roomToWatch(len(routers), !l.tellWireGuard(ctx)); err != nil {
 		return err
 	}
 	if err := l.bootAll(ctx, booted); err != nil {

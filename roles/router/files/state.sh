@@ -16,7 +16,7 @@ else
     if have wireguard-go; then userspace=; fi
 fi
 
-missing= epel=
+missing='' epel=''
 if have apt-get; then
     echo manager=apt
     chrony=chrony
@@ -30,7 +30,7 @@ elif have dnf; then
         rpm -q --whatprovides "$p" >/dev/null 2>&1 || missing="$missing $p"
     done
     # EL's own packages have no BIRD. Fedora's have.
-    if [ "$(. /etc/os-release && echo "$ID")" != fedora ]; then
+    if ! grep -qx 'ID="\{0,1\}fedora"\{0,1\}' /etc/os-release; then
         case " $missing " in
             *' bird '*) dnf -q repolist --enabled 2>/dev/null | grep -qi epel || epel=missing ;;
         esac
