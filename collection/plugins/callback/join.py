@@ -53,8 +53,16 @@ def unreachable(text, name):
         match = re.search(pattern, text)
         if match:
             return condense(words.format(*match.groups(), self=name or "this router"))
-    text = re.sub(r"^(Task failed: )?(Data could not be sent to remote host \S+\. )?(Failed to connect to the host via ssh: )?", "", text)
-    return condense("cannot be reached: " + text)
+    text = re.sub(r"^(Task failed: )?(Data could not be sent to remote host \S+\. )?(Failed to connect to the host via ssh:)?", "", text)
+    return condense("cannot be reached: " + (text.strip() or "ssh does not say why"))
+
+
+def failure(told):
+    """Say why a task failed. A program that gave no result said it on its stderr."""
+    text = str(told.get("msg") or told.get("reason") or "failed, and does not say why")
+    if re.search(r"^MODULE FAILURE|No start of json char found", text):
+        text = "ended without a result: %s" % (told.get("module_stderr") or told.get("module_stdout") or "and said nothing")
+    return condense(re.sub(r"^Task failed: (Module failed: |Action failed: )?", "", text))
 
 
 class CallbackModule(CallbackBase):
@@ -93,9 +101,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if ignore_errors or self.is_loop(result):
             return
-        told = result._result
-        reason = condense(told.get("msg") or told.get("reason") or told.get("stderr") or "failed, and does not say why")
-        reason = re.sub(r"^Task failed: (Module failed: |Action failed: )?", "", reason)
+        reason = failure(result._result)
         if "wgmesh.router." not in result._task.action and result._task.action not in FAIL_ACTIONS:
             reason = condense("%s: %s" % (result._task.get_name(), reason))
         self.say(self.host(result), reason)

@@ -1,0 +1,149 @@
+//go:build integration
+
+package join_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// eachCore runs a test with the oldest and the newest ansible-core.
+func eachCore(t *testing.T, test func(t *testing.T, bin string)) {
+	t.Helper()
+	for _, core := range []string{"2.14", "newest"} {
+		t.Run(core, func(t *testing.T) {
+			bin, err := filepath.Abs("../../build/venv-" + core + "/bin")
+			require.NoError(t, err)
+			require.FileExists(t, bin+"/ansible-inventory", "run .ci/venv")
+			t.Setenv("PATH", bin+":/usr/bin:/bin")
+			t.Setenv("HOME", t.TempDir())
+			t.Setenv("ANSIBLE_NOCOLOR", "1")
+			test(t, bin)
+		})
+	}
+}
+
+// listed is what ansible-inventory says about sources, without what only its
+// newest version adds.
+func listed(t *testing.T, sources ...string) map[string]any {
+	t.Helper()
+	args := []string{"--list"}
+	for _, source := range sources {
+		args = append(args, "-i", source)
+	}
+	var errOut bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "ansible-inventory", args...)
+	cmd.Stderr = &errOut
+	text, err := cmd.Output()
+	require.NoError(t, err, errOut.String())
+	var list map[string]any
+	require.NoError(t, json.Unmarshal(text, &list))
+	delete(list["_meta"].(map[string]any), "profile")
+	for _, group := range list {
+		for _, key := range []string{"children", "hosts"} {
+			if names, found := group.(map[string]any)[key].([]any); found {
+				set := map[any]bool{}
+				for _, name := range names {
+					set[name] = true
+				}
+				group.(map[string]any)[key] = set
+			}
+		}
+	}
+	return list
+}
+
+// What is kept means the same to Ansible as what was found: variables of hosts
+// and groups, nested groups, group_vars, templates, and values that must never
+// be templates.
+func TestKeptMeansTheSame(t *testing.T) {
+	eachCore(t, func(t *testing.T, bin string) {
+		l := alone(t, "")
+		t.Setenv("PATH", bin+":/usr/bin:/bin")
+		source := l.path("source")
+		file(t, source+"/a.yml", `
+all:
+  vars: {everywhere: "{{ 1 + 1 }}"}
+  children:
+    routers:
+      vars: {mesh_sites: {a: {as: 65001, networks: [10.0.0.0/8]}}, prio: routers, ansible_group_priority: 10}
+      hosts:
+        azure-1: {mesh_id: 1, null: null, float: 1.5, true: true, text: "yes", date: 2024-01-01, tag: !unsafe "{{ lookup('pipe', 'touch /canary') }}"}
+        azure-2: {mesh_id: 2, ansible_port: 2222, ansible_host: "2001:db8::1"}
+      children:
+        cloud: {hosts: {aws-1: {mesh_id: 3}}, children: {deep: {hosts: {aws-2: {"päth": "ü"}}}}}
+    low: {vars: {prio: low}, hosts: {azure-1: {}}}
+    empty: {}
+other: {hosts: {web: {}}}
+`, 0o600)
+		file(t, source+"/group_vars/routers.yml", "adjacent: \"from {{ inventory_hostname }}\"\n", 0o600)
+		script := file(t, l.path("script"), `#!/bin/sh
+echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {"tag": {"__ansible_unsafe": "{{ 7 * 7 }}"}, "template": "{{ 7 * 7 }}"}}}}'
+`, 0o700)
+		file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: [%s, %s]\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
+			source, script, l.path("id"), l.path("bin"), l.path("state")), 0o600)
+		// The real ansible-inventory, and no play.
+		require.NoError(t, os.Remove(l.path("bin/ansible-inventory")))
+		_, said := l.join()
+		kept := l.path("state/inventory.json")
+		require.FileExists(t, kept, said)
+		assert.Equal(t, listed(t, source, script), listed(t, kept))
+
+		// It is read as a template, or as none, where it was.
+		show := exec.CommandContext(t.Context(), "ansible", "-i", kept, "s1,azure-1", "-m", "ansible.builtin.debug", "-a", "msg={{ tag }}/{{ template | default(everywhere) }}")
+		out, err := show.CombinedOutput()
+		require.NoError(t, err, string(out))
+		assert.Contains(t, string(out), "{{ 7 * 7 }}/49")
+		assert.Contains(t, string(out), "touch /canary') }}/2")
+		assert.NoFileExists(t, "/canary")
+	})
+}
+
+// What real Ansible says about sources that it can not read, in one line.
+func TestDiscoveryFails(t *testing.T) {
+	sources := map[string]struct {
+		text string
+		mode os.FileMode
+		want map[string]string
+	}{
+		"bad.yml": {"all:\n  hosts: {a: [}\n", 0o600, map[string]string{
+			"2.14":   "DIR/bad.yml:2: did not find expected node content",
+			"newest": "DIR/bad.yml:2: YAML parsing failed: Colons in unquoted values must be followed by a non-space character.",
+		}},
+		"bad.sh": {"#!/bin/sh\necho 'boto: no credentials' >&2; exit 3\n", 0o700, map[string]string{
+			"2.14":   "DIR/bad.sh: Inventory script (DIR/bad.sh) had an execution error: boto: no credentials",
+			"newest": "DIR/bad.sh: Inventory script returned non-zero exit code 3. boto: no credentials",
+		}},
+		"no.aws_ec2.yml": {"plugin: amazon.nowhere.aws_ec2\n", 0o600, map[string]string{
+			"2.14":   "DIR/no.aws_ec2.yml: inventory config 'DIR/no.aws_ec2.yml' specifies unknown plugin 'amazon.nowhere.aws_ec2'",
+			"newest": "DIR/no.aws_ec2.yml: inventory config 'DIR/no.aws_ec2.yml' specifies unknown plugin 'amazon.nowhere.aws_ec2'",
+		}},
+		"bad.ini": {"[routers]\nazure-1 foo\n", 0o600, map[string]string{
+			"2.14":   "DIR/bad.ini:2: Expected key=value host variable assignment, got: foo",
+			"newest": "DIR/bad.ini: Failed to parse inventory: Expected key=value host variable assignment, got: foo",
+		}},
+	}
+	eachCore(t, func(t *testing.T, bin string) {
+		core := strings.TrimPrefix(t.Name(), "TestDiscoveryFails/")
+		for name, source := range sources {
+			t.Run(name, func(t *testing.T) {
+				l := alone(t, "")
+				t.Setenv("PATH", bin+":/usr/bin:/bin")
+				file(t, l.path(name), source.text, source.mode)
+				file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", l.path(name), l.path("id"), l.path("state")), 0o600)
+				status, said := l.join()
+				assert.Equal(t, "wgmesh join: discovery failed: "+source.want[core]+"\n", said)
+				assert.Equal(t, 75, status)
+			})
+		}
+	})
+}

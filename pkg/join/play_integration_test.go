@@ -1,0 +1,180 @@
+//go:build integration
+
+package join_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What ssh says about some routers; it is asked by address.
+const ssh = `#!/bin/sh
+case "$*" in
+*192.0.2.11*) echo 'wgmesh@192.0.2.11: Permission denied (publickey).' ;;
+*192.0.2.12*) printf '@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@@@@\nIT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\nHost key verification failed.\n' ;;
+*192.0.2.13*) printf 'No ED25519 host key is known for office-3 and you have requested strict checking.\nHost key verification failed.\n' ;;
+*192.0.2.14*) echo 'ssh: connect to host 192.0.2.14 port 22: No route to host' ;;
+*192.0.2.15*) echo 'Connection timed out during banner exchange' ;;
+*192.0.2.17*) ;;
+*192.0.2.16*) echo 'ssh: Could not resolve hostname office-6: Name or service not known' ;;
+esac >&2
+exit 255
+`
+
+// The modules of a play, in a shell. The router aws-2 does not like to be peered
+// with, aws-3 does not let it in, and azure-1 itself has an error when it is told to.
+const (
+	meshPeer = `#!/bin/sh
+# WANT_JSON
+if grep -q '"aws-2"' "$1"; then printf '%s\n' '{"failed": true, "msg": "wg8: this router\nknows azure-1 under another id"}'
+elif grep -q '"aws-3"' "$1"; then echo 'wgmesh gate: azure-1 has no tunnel with aws-3' >&2; exit 1
+elif grep -q '"known"' "$1"; then echo '{"changed": false}'
+else echo '{"changed": true}'; fi
+`
+	wgTunnel = `#!/bin/sh
+# WANT_JSON
+if grep -q '"broken"' "$1"; then echo '{"failed": true, "msg": "wg8: no such device"}'; else echo '{"changed": true}'; fi
+`
+)
+
+// The play as wgmesh.router.join has it: ask, tell, set up the own end.
+const play = `
+- hosts: routers:!{{ wgmesh_self }}
+  gather_facts: false
+  ignore_unreachable: true
+  tasks:
+    - when: mesh_state | default('present') != 'absent'
+      block:
+        - wgmesh.router.mesh_peer: {state: known, me: "{{ inventory_hostname }}"}
+          register: asked
+      rescue:
+        - ansible.builtin.set_fact: {asked: {}}
+- hosts: routers:!{{ wgmesh_self }}
+  gather_facts: false
+  ignore_unreachable: true
+  tasks:
+    - wgmesh.router.mesh_peer: {state: peered, me: "{{ inventory_hostname }}"}
+      when: asked.changed is defined and asked is not skipped
+- hosts: "{{ wgmesh_self }}"
+  gather_facts: false
+  tasks:
+    - wgmesh.router.wg_tunnel: {state: "{{ own_end | default('good') }}"}
+    - ansible.builtin.fail: {msg: "{{ own_problem }}"}
+      when: own_problem is defined
+`
+
+// joining is a router with real Ansible, and the hosts and the play above.
+func joining(t *testing.T, bin, hosts string) lone {
+	t.Helper()
+	l := alone(t, "")
+	t.Setenv("PATH", bin+":/usr/bin:/bin")
+	t.Setenv("ANSIBLE_COLLECTIONS_PATH", l.path("collections"))
+	t.Setenv("ANSIBLE_SSH_EXECUTABLE", file(t, l.path("ssh"), ssh, 0o700))
+	root := l.path("collections/ansible_collections/wgmesh/router/")
+	plugin, err := os.ReadFile("../../collection/plugins/callback/join.py")
+	require.NoError(t, err)
+	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
+	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
+	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)
+	file(t, root+"/playbooks/join.yml", play, 0o600)
+	inventory := file(t, l.path("inventory.yml"), "routers:\n  hosts:\n    azure-1: {ansible_connection: local}\n"+hosts, 0o600)
+	file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", inventory, l.path("id"), l.path("state")), 0o600)
+	return l
+}
+
+func TestPlay(t *testing.T) {
+	const (
+		two    = "    aws-1: {ansible_connection: local}\n    gcp-1: {ansible_connection: local}\n"
+		absent = "    old-1: {ansible_host: 192.0.2.14, mesh_state: absent}\n"
+	)
+	tests := map[string]struct {
+		hosts  string
+		status int
+		said   []string
+	}{
+		"all": {two + absent, 0, []string{"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, 3 things changed"}},
+		"ssh says no": {
+			two + `    office-1: {ansible_host: 192.0.2.11}
+    office-2: {ansible_host: 192.0.2.12}
+    office-3: {ansible_host: 192.0.2.13}
+    office-4: {ansible_host: 192.0.2.14}
+    office-5: {ansible_host: 192.0.2.15}
+    office-6: {ansible_host: 192.0.2.16}
+    office-7: {ansible_host: 192.0.2.17}
+`, 75, []string{
+				"office-1: refused the key of azure-1: its inventory has no or another mesh_host_key for azure-1",
+				"office-2: its SSH host key is not the mesh_host_key of the inventory",
+				"office-3: its SSH host key is not the mesh_host_key of the inventory",
+				"office-4: cannot be reached: connect to host 192.0.2.14 port 22: No route to host",
+				"office-5: cannot be reached: Connection timed out during banner exchange",
+				"office-6: cannot be reached: Could not resolve hostname office-6: Name or service not known",
+				"office-7: cannot be reached: ssh does not say why",
+				"wgmesh join: azure-1: peered with 2 of 9 routers; not with office-1, office-2, office-3, office-4, office-5, office-6, office-7; 3 things changed",
+			},
+		},
+		"a peer refuses": {
+			two + "    aws-2: {ansible_connection: local}\n    aws-3: {ansible_connection: local}\n", 75,
+			[]string{
+				"aws-3: ended without a result: wgmesh gate: azure-1 has no tunnel with aws-3",
+				"aws-2: wg8: this router knows azure-1 under another id",
+				"wgmesh join: azure-1: peered with 2 of 4 routers; not with aws-2, aws-3; 3 things changed",
+			},
+		},
+		"the own end": {
+			two + "  vars: {own_end: broken}\n", 75,
+			[]string{
+				"azure-1: wg8: no such device",
+				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what",
+			},
+		},
+		"the network": {
+			two + "  vars: {own_problem: \"wg8 with aws-1: no handshake\"}\n", 75,
+			[]string{
+				"azure-1: wg8 with aws-1: no handshake",
+				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what",
+			},
+		},
+	}
+	eachCore(t, func(t *testing.T, bin string) {
+		for name, tt := range tests {
+			t.Run(name, func(t *testing.T) {
+				l := joining(t, bin, tt.hosts)
+				status, said := l.join()
+				lines := strings.Split(strings.TrimSpace(said), "\n")
+				assert.ElementsMatch(t, tt.said, lines)
+				assert.Equal(t, tt.said[len(tt.said)-1], lines[len(lines)-1], "the outcome is the last line")
+				assert.Equal(t, tt.status, status)
+			})
+		}
+	})
+}
+
+func TestVerbose(t *testing.T) {
+	eachCore(t, func(t *testing.T, bin string) {
+		l := joining(t, bin, "    gcp-1: {ansible_connection: local}\n")
+		status, said := l.join("--verbose")
+		assert.Contains(t, said, "PLAY RECAP")
+		assert.Regexp(t, regexp.MustCompile(`\nwgmesh join: azure-1 is in the mesh: 1 of 1 peers, 2 things changed\n$`), said)
+		assert.Zero(t, status)
+	})
+}
+
+// The plugin is of use without the command.
+func TestPluginAlone(t *testing.T) {
+	eachCore(t, func(t *testing.T, bin string) {
+		l := joining(t, bin, "    gcp-1: {ansible_connection: local}\n    office-1: {ansible_host: 192.0.2.11}\n")
+		require.NoError(t, os.Remove(l.path("bin/ansible-inventory")))
+		l.program("ansible-playbook", "unset WGMESH_JOIN_REPORT; exec "+filepath.Join(bin, "ansible-playbook")+` "$@"`)
+		t.Setenv("PATH", l.path("bin")+":"+bin+":/usr/bin:/bin")
+		status, said := l.join()
+		assert.Contains(t, said, "\nazure-1: peered with 1 of 2 routers; not with office-1\n")
+		assert.Equal(t, 75, status)
+	})
+}
