@@ -54,10 +54,10 @@ func (l lab) join(t *testing.T, router string) (status, said string) {
 	t.Helper()
 	out := l.in(t, router, `since=$(date +%s.%N); systemctl stop wgmesh-join.timer wgmesh-join.service
 		systemctl reset-failed wgmesh-join.service 2>/dev/null
-		systemctl start wgmesh-join.service
+		systemctl start wgmesh-join.service 2>/dev/null
 		echo "status $(systemctl show -P ExecMainStatus wgmesh-join.service)"
 		systemctl stop wgmesh-join.service # no second try while the test looks
-		journalctl -q -u wgmesh-join.service --since "@$since" -o cat _COMM=wgmesh`)
+		journalctl --sync; journalctl -q -u wgmesh-join.service --since "@$since" -o cat _COMM=wgmesh`)
 	status, said, found := strings.Cut(out, "\n")
 	if !found {
 		said = ""
