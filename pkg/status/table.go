@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/table"
 )
 
 // tableWidth is the widest line of a table, in characters.
@@ -13,55 +15,15 @@ const tableWidth = 80
 // Table draws the tunnels in at most 80 columns, one line each, with "!" in
 // front of those that are not healthy, and a line that sums up.
 func Table(r Request, o Observation, rep Report) []string {
-	rows := [][]string{{"tunnel", "peer", "handshake", "rtt", "mtu", "bgp", "bfd", "routes"}}
-	good := []bool{true}
+	rows := [][]string{{" ", "tunnel", "peer", "handshake", "rtt", "mtu", "bgp", "bfd", "routes"}}
 	for i, t := range r.Tunnels {
-		rows = append(rows, row(t, o.Tunnels[i], o))
-		good = append(good, rep.Tunnels[i])
-	}
-	width := make([]int, len(rows[0]))
-	for _, cells := range rows {
-		for c, cell := range cells {
-			width[c] = max(width[c], len([]rune(cell)))
-		}
-	}
-	fit(width)
-	lines := make([]string, 0, len(rows)+1)
-	for i, cells := range rows {
 		mark := " "
-		if !good[i] {
+		if !rep.Tunnels[i] {
 			mark = "!"
 		}
-		line := mark
-		for c, cell := range cells {
-			line += " " + pad(cell, width[c])
-		}
-		lines = append(lines, strings.TrimRight(line, " "))
+		rows = append(rows, append([]string{mark}, row(t, o.Tunnels[i], o)...))
 	}
-	return append(lines, summary(rep, o.Probed))
-}
-
-// fit narrows the columns of names, the widest first, until a line fits.
-func fit(width []int) {
-	total := 1
-	for _, w := range width {
-		total += 1 + w
-	}
-	for ; total > tableWidth && (width[0] > 6 || width[1] > 6); total-- {
-		if width[1] >= width[0] {
-			width[1]--
-		} else {
-			width[0]--
-		}
-	}
-}
-
-func pad(cell string, width int) string {
-	runes := []rune(cell)
-	if len(runes) > width {
-		return string(runes[:width-1]) + "~"
-	}
-	return cell + strings.Repeat(" ", width-len(runes))
+	return append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
 }
 
 func row(t Tunnel, s TunnelState, o Observation) []string {
