@@ -15,6 +15,7 @@ import (
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
+	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
@@ -30,6 +31,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 	options := map[string]any{
 		"bird_config":   birdconfig.Options{},
 		"mesh_gate":     meshgate.Options{},
+		"mesh_measure":  meshmeasure.Options{},
 		"mesh_peer":     meshpeer.Options{},
 		"mesh_plan":     meshplan.Options{},
 		"mesh_status":   meshstatus.Options{},

@@ -23,9 +23,9 @@ type Plan struct {
 	// Apply makes the change and returns what it did, in words, also when it
 	// fails half-way. It is never called in check mode or without Changed.
 	Apply func(ctx context.Context) (done []string, err error)
-	// Record writes down what was seen where that is no change of the host, such
-	// as a file of metrics. It runs on every run but in check mode, also when
-	// the plan comes with an error.
+	// Record does what is no change of the host, such as to write a file of
+	// metrics of what was seen, or to measure. It runs on every run but in check
+	// mode, also when the plan comes with an error, and may add to Return.
 	Record func(ctx context.Context) error
 	// Return holds further result keys. Apply may add to it. A plan that
 	// comes with an error may have them too, to report what was found.

@@ -60,6 +60,7 @@ func (n *network) plan(self *router) Plan {
 		Bird:          n.bird(self),
 		Sysctl:        Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
 		Status:        n.status(self),
+		Measure:       Measure{Tunnels: []MeasureTunnel{}},
 		Gate:          Gate{Peers: []GatePeer{}},
 	}
 	for _, l := range n.links(self) {
@@ -71,6 +72,11 @@ func (n *network) plan(self *router) Plan {
 		out.Status.Tunnels = append(out.Status.Tunnels, StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
 		})
+		if role(self, l.peer) == "initiator" {
+			out.Measure.Tunnels = append(out.Measure.Tunnels, MeasureTunnel{
+				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: l.peer.endpoint,
+			})
+		}
 		if key := hostKey(l.peer.HostKey); key != "" {
 			out.Gate.Peers = append(out.Gate.Peers, GatePeer{Name: l.peer.name, HostKey: key})
 		}

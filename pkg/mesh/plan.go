@@ -12,6 +12,7 @@ type Plan struct {
 	Bird          Bird           `json:"bird"`
 	Sysctl        Sysctl         `json:"sysctl"`
 	Status        Status         `json:"status"`
+	Measure       Measure        `json:"measure"`
 	Gate          Gate           `json:"gate"`
 }
 
@@ -138,6 +139,21 @@ type StatusPrefix struct {
 	// AS tells who announces the prefix, so that mesh_status knows whether it
 	// can be expected while only some peers are required.
 	AS int64 `json:"as"`
+}
+
+// Measure is for mesh_measure: what this router measures. Each tunnel is
+// measured once, by its initiator.
+type Measure struct {
+	Tunnels []MeasureTunnel `json:"tunnels"`
+}
+
+// A MeasureTunnel has the two ways to a peer.
+type MeasureTunnel struct {
+	Name    string     `json:"name"`
+	Peer    string     `json:"peer"`
+	Address netip.Addr `json:"address"` // of the peer's end, inside
+	// Endpoint is the peer's outside address, left out when it has none.
+	Endpoint netip.Addr `json:"endpoint,omitzero"`
 }
 
 // Gate is for mesh_gate: who may ask this router for a tunnel over SSH.

@@ -179,6 +179,11 @@ plan:
               allowed_ips: [10.0.0.0/16, 10.1.0.0/16, 10.3.0.0/16, 172.31.20.0/24]
               persistent_keepalive: 25
               preshared_key_file: /etc/wireguard/wgmesh-psk/20.psk
+    measure:
+      description:
+        - For M(wgmesh.router.mesh_measure), C(tunnels) of which this router is the initiator, with C(name), C(peer),
+          C(address) and, unless the peer has none, C(endpoint).
+      type: dict
     gate:
       description: For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key.
       type: dict

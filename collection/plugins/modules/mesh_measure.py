@@ -1,0 +1,237 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_measure
+short_description: What a tunnel costs in time and throughput, measured outside and inside of it
+version_added: 0.2.0
+description:
+  - Pings the peer's outside address and then its end of the tunnel, through that very interface, with ping(8), and
+    prints the two side by side. With I(throughput) it does the same with iperf3(1).
+  - One tunnel is measured after another, and one way after the other. The play C(wgmesh.router.measure) measures each
+    tunnel of the mesh once, from the router with the lower id, one router after another.
+  - An endpoint that answers no ping, or a firewall that lets no iperf3 in from outside, is told in the table and is no
+    failure. Changes nothing. Check mode sends nothing and shows the addresses that would be measured.
+options:
+  state:
+    description:
+      - C(measured) measures I(tunnels).
+      - C(serving), on the peer, starts an iperf3 server for each way to it that I(tunnels) names. It is bound to that
+        one address, belongs to nobody, serves one test, and ends after that, with C(stopped), or by itself when nobody
+        comes, at the latest after two times I(seconds) and 40 seconds.
+      - C(stopped), on the peer, ends those servers.
+    type: str
+    choices: [measured, serving, stopped]
+    default: measured
+  tunnels:
+    description:
+      - The tunnels to measure, as C(plan.measure.tunnels) of M(wgmesh.router.mesh_plan) has them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The interface, for example C(wg20).
+        type: str
+        required: true
+      peer:
+        description: The name of the router at the other end.
+        type: str
+        required: true
+      address:
+        description: The peer's address in the tunnel.
+        type: str
+        required: true
+      endpoint:
+        description: The peer's outside address, without a port. A peer without one is measured inside only.
+        type: str
+  results:
+    description:
+      - What earlier calls returned as C(tunnels), also on other routers. It goes into the same table; results of the
+        same tunnel are put together.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      router:
+        description: The router that measured.
+        type: str
+      peer:
+        description: The router at the other end.
+        type: str
+      name:
+        description: The interface.
+        type: str
+      outside:
+        description: The way outside of the tunnel.
+        type: dict
+        suboptions: &way
+          address:
+            description: The address that was measured. Empty when there is none.
+            type: str
+          sent:
+            description: Pings sent; C(0) when none was.
+            type: int
+          received:
+            description: Pings that were answered.
+            type: int
+          min:
+            description: The least round-trip time in milliseconds.
+            type: float
+          avg:
+            description: The average.
+            type: float
+          max:
+            description: The most.
+            type: float
+          mdev:
+            description: The deviation, as ping has it.
+            type: float
+          ping_error:
+            description: What ping said when it could not send.
+            type: str
+          mbits:
+            description: What arrived at the peer in Mbit/s; C(0) when that is not known.
+            type: float
+          retransmits:
+            description: Segments that TCP sent again.
+            type: int
+          blocked:
+            description: Whether the port of the iperf3 server lets nobody in.
+            type: bool
+          missing:
+            description: The router that has no iperf3.
+            type: str
+          throughput_error:
+            description: Why there is no throughput otherwise.
+            type: str
+      inside:
+        description: The way inside of the tunnel.
+        type: dict
+        suboptions: *way
+  router:
+    description:
+      - The name of the router that measures, in the results. Left out, it is the name of the host.
+    type: str
+  ping:
+    description:
+      - Whether to ping.
+    type: bool
+    default: true
+  count:
+    description:
+      - How many pings to send on each way.
+    type: int
+    default: 10
+  size:
+    description:
+      - Bytes of data in a ping. 1272 makes packets of 1300 bytes with IPv4 and 1320 with IPv6, which every tunnel of
+        the clouds lets through whole.
+    type: int
+    default: 1272
+  interval:
+    description:
+      - Seconds between two pings.
+    type: float
+    default: 0.2
+  throughput:
+    description:
+      - Whether to measure the throughput to a server that C(state=serving) started on the peer just before.
+      - Needs the package iperf3 on both routers, which no other part of this collection does.
+    type: bool
+    default: false
+  parallel:
+    description:
+      - TCP streams at once.
+    type: int
+    default: 4
+  seconds:
+    description:
+      - How long to send on each way.
+    type: int
+    default: 5
+  port:
+    description:
+      - TCP port of the server.
+    type: int
+    default: 5201
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return changed status prediction without modifying the target.
+    details:
+      - Sends nothing and starts nothing.
+  diff_mode:
+    support: none
+    description: Will return details on what has changed, or would change, with I(--diff).
+  idempotent:
+    support: full
+    description: When run twice in a row outside check mode, the second run reports no change.
+  safe_file_operations:
+    support: full
+    description: Writes no files.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_status
+"""
+
+EXAMPLES = r"""
+- name: Measure one tunnel
+  wgmesh.router.mesh_measure:
+    tunnels:
+      - {name: wg20, peer: aws-2, address: 172.31.20.2, endpoint: 198.51.100.12}
+  register: measured
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ measured.lines }}"
+"""
+
+RETURN = r"""
+tunnels:
+  description:
+    - What was measured, one entry a tunnel, with C(router), C(peer), C(name), and what the option I(results) describes
+      for C(outside) and C(inside).
+    - With C(state=serving) these are only the tunnels that cannot be served.
+  returned: unless C(state=stopped)
+  type: list
+  elements: dict
+  sample:
+    - router: office-1
+      peer: aws-2
+      name: wg20
+      outside: {address: 198.51.100.12, sent: 10, received: 10, min: 2.1, avg: 2.3, max: 2.9, mdev: 0.2}
+      inside: {address: 172.31.20.2, sent: 10, received: 10, min: 2.4, avg: 2.6, max: 3.3, mdev: 0.2}
+lines:
+  description:
+    - The tunnels as a table. Times are the least and the average, then comes the loss; the last column is what the
+      tunnel adds to the average. The last line sums up.
+  returned: unless C(state=stopped)
+  type: list
+  elements: str
+  sample:
+    - "office-1 - aws-2  wg20   outside 2.1/2.3 ms 0 %   inside 2.4/2.6 ms 0 %   + 0.30 ms"
+    - "tunnels: 1, measured on both ways: 1, what a tunnel costs: median + 0.30 ms, most + 0.30 ms (times are min/avg)"
+problems:
+  description: One line for each thing that should have been measured and was not.
+  returned: unless C(state=stopped)
+  type: list
+  elements: str
+  sample:
+    - "iperf3 is not on aws-2: install it on aws-2 (apt-get install iperf3, dnf install iperf3)"
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "mesh_measure is a Go binary, run through the action plugin of the collection: call'
+        ' it as wgmesh.router.mesh_measure, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

@@ -1,0 +1,123 @@
+// Package meshmeasure is the module mesh_measure: what the tunnels of a router
+// cost, in time and throughput, beside the same way outside of them.
+package meshmeasure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/measure"
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	State      string           `json:"state"`
+	Router     string           `json:"router"`
+	Tunnels    []Tunnel         `json:"tunnels"`
+	Results    []measure.Result `json:"results"`
+	Ping       bool             `json:"ping"`
+	Count      int              `json:"count"`
+	Size       int              `json:"size"`     // bytes
+	Interval   float64          `json:"interval"` // seconds
+	Throughput bool             `json:"throughput"`
+	Parallel   int              `json:"parallel"`
+	Seconds    int              `json:"seconds"`
+	Port       int              `json:"port"`
+}
+
+// A Tunnel is one element of the option tunnels.
+type Tunnel struct {
+	Name     string     `json:"name"`
+	Peer     string     `json:"peer"`
+	Address  netip.Addr `json:"address"`
+	Endpoint netip.Addr `json:"endpoint"`
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.State, o.Ping, o.Count, o.Size, o.Interval = "measured", true, 10, 1272, 0.2
+	o.Parallel, o.Seconds, o.Port = 4, 5, 5201
+}
+
+// Validate refuses options that cannot be right on any router.
+func (o Options) Validate() error {
+	errs := []error{ansible.OneOf("state", o.State, "measured", "serving", "stopped")}
+	within := func(name string, value, least, most int) {
+		if value < least || value > most {
+			errs = append(errs, fmt.Errorf("%s: %d; expected %d to %d", name, value, least, most))
+		}
+	}
+	within("count", o.Count, 1, 1000)
+	within("size", o.Size, 16, 65000) // ping puts the time of sending into 16 bytes
+	within("parallel", o.Parallel, 1, 128)
+	within("seconds", o.Seconds, 1, 600)
+	within("port", o.Port, 1, 65535)
+	if !(o.Interval >= 0.01 && o.Interval <= 60) {
+		errs = append(errs, fmt.Errorf("interval: %g; expected 0.01 to 60 seconds", o.Interval))
+	}
+	for i, t := range o.Tunnels {
+		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
+			errs = append(errs, fmt.Errorf("tunnels[%d]: expected name, peer and address", i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Plan says what would be measured. Packets are sent, and servers started, by
+// its Record only: they are no change, and check mode has none of them.
+func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+	r, tunnels := o.request()
+	p := ansible.Plan{Return: map[string]any{}}
+	show := func(results []measure.Result) {
+		results = measure.Merge(results)
+		p.Return["tunnels"] = results
+		p.Return["lines"] = measure.Table(results)
+		p.Return["problems"] = measure.Problems(results)
+	}
+	switch o.State {
+	case "measured":
+		planned := slices.Clone(o.Results)
+		for _, t := range tunnels {
+			planned = append(planned, r.Planned(t))
+		}
+		show(planned)
+		p.Record = func(ctx context.Context) error {
+			results := slices.Clone(o.Results)
+			for _, t := range tunnels {
+				results = append(results, r.Measure(ctx, t))
+			}
+			show(results)
+			return ctx.Err()
+		}
+	case "serving":
+		show(nil)
+		p.Record = func(ctx context.Context) error {
+			show(r.Serve(ctx, tunnels))
+			return ctx.Err()
+		}
+	case "stopped":
+		p.Record = func(ctx context.Context) error { return r.Stop(ctx, tunnels) }
+	}
+	return p, nil
+}
+
+func (o Options) request() (measure.Request, []measure.Tunnel) {
+	r := measure.Request{
+		Router: o.Router, Ping: o.Ping, Count: o.Count, Size: o.Size, Interval: time.Duration(o.Interval * float64(time.Second)),
+		Throughput: o.Throughput, Parallel: o.Parallel, Seconds: o.Seconds, Port: o.Port,
+	}
+	if r.Router == "" {
+		r.Router, _ = os.Hostname() // empty on a host without a name
+	}
+	var tunnels []measure.Tunnel
+	for _, t := range o.Tunnels {
+		tunnels = append(tunnels, measure.Tunnel(t))
+	}
+	return r, tunnels
+}

@@ -1,0 +1,155 @@
+package measure
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/wgmesh/router/pkg/table"
+)
+
+// tableWidth is the widest line of a table, in characters.
+const tableWidth = 100
+
+// Table draws the results side by side, one line a tunnel: first the times, then
+// the throughput of those where it was asked for. What has not been measured yet
+// shows its address. The last line of each sums up.
+func Table(results []Result) []string {
+	if len(results) == 0 {
+		return []string{"no tunnel to measure: a router measures those to routers of a higher id"}
+	}
+	var times, rates [][]string
+	for _, r := range results {
+		name := []string{r.Router, "-", r.Peer, " " + r.Name}
+		if !r.only() {
+			cells := slices.Concat(name, []string{"  outside"}, r.Outside.times(), []string{"  inside"}, r.Inside.times())
+			times = append(times, append(cells, difference(r)))
+		}
+		if r.rated() {
+			cells := slices.Concat(name, []string{"  outside", r.Outside.rate(), "  inside", r.Inside.rate()})
+			rates = append(rates, append(cells, share(r)))
+		}
+	}
+	var lines []string
+	if len(times) > 0 {
+		lines = append(table.Lines(times, tableWidth, 0, 2), sumTimes(results))
+	}
+	if len(rates) > 0 {
+		lines = append(append(lines, table.Lines(rates, tableWidth, 0, 2)...), sumRates(results))
+	}
+	return lines
+}
+
+// rated tells whether throughput was measured, or tried.
+func (r Result) rated() bool {
+	return r.Outside.Throughput != (Throughput{}) || r.Inside.Throughput != (Throughput{})
+}
+
+// only tells whether throughput is all that was measured.
+func (r Result) only() bool {
+	return r.rated() && r.Outside.Ping == (Ping{}) && r.Inside.Ping == (Ping{})
+}
+
+// times are two cells: least and average round-trip time, and loss.
+func (p Path) times() []string {
+	switch {
+	case !p.Address.IsValid():
+		return []string{"no endpoint", ""}
+	case p.Sent == 0 && p.PingError == "":
+		return []string{p.Address.String(), ""}
+	case p.Sent == 0:
+		return []string{"not measured", ""}
+	case !p.Answered():
+		return []string{"no answer", ""}
+	}
+	return []string{fmt.Sprintf("%s/%s ms", number(p.Min), number(p.Avg)), strconv.Itoa(int(math.Ceil(p.Loss()))) + " %"}
+}
+
+// number has two digits after the point where they matter.
+func number(ms float64) string {
+	if ms < 1 {
+		return strconv.FormatFloat(ms, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 1, 64)
+}
+
+// cost is what the tunnel adds to the average time, in milliseconds.
+func (r Result) cost() (ms float64, known bool) {
+	return r.Inside.Avg - r.Outside.Avg, r.Inside.Answered() && r.Outside.Answered()
+}
+
+func difference(r Result) string {
+	ms, known := r.cost()
+	if !known {
+		return ""
+	}
+	return "  " + signed(ms)
+}
+
+func signed(ms float64) string {
+	sign := "+"
+	if ms < 0 {
+		sign = "-"
+	}
+	return fmt.Sprintf("%s %s ms", sign, number(math.Abs(ms)))
+}
+
+func (p Path) rate() string {
+	switch {
+	case !p.Address.IsValid():
+		return "no endpoint"
+	case p.Blocked:
+		return "blocked"
+	case p.Missing != "":
+		return "no iperf3"
+	case p.ThroughputError != "":
+		return "not measured"
+	case p.Mbits == 0:
+		return "-"
+	}
+	return strconv.FormatFloat(p.Mbits, 'f', 0, 64) + " Mbit/s"
+}
+
+// share is the throughput inside in parts of that outside.
+func share(r Result) string {
+	if r.Inside.Mbits == 0 || r.Outside.Mbits == 0 {
+		return ""
+	}
+	return fmt.Sprintf("  %.0f %%", 100*r.Inside.Mbits/r.Outside.Mbits)
+}
+
+func sumTimes(results []Result) string {
+	var costs []float64
+	measured := 0
+	for _, r := range results {
+		if r.Inside.Ping != (Ping{}) || r.Outside.Ping != (Ping{}) {
+			measured++
+		}
+		if ms, known := r.cost(); known {
+			costs = append(costs, ms)
+		}
+	}
+	switch {
+	case measured == 0:
+		return fmt.Sprintf("tunnels: %d, nothing measured", len(results))
+	case len(costs) == 0:
+		return fmt.Sprintf("tunnels: %d, measured on both ways: 0 (times are min/avg)", len(results))
+	}
+	slices.Sort(costs)
+	return fmt.Sprintf("tunnels: %d, measured on both ways: %d, what a tunnel costs: median %s, most %s (times are min/avg)",
+		len(results), len(costs), signed(costs[len(costs)/2]), signed(costs[len(costs)-1]))
+}
+
+func sumRates(results []Result) string {
+	both, inside := 0, 0
+	for _, r := range results {
+		if r.Inside.Mbits > 0 {
+			inside++
+			if r.Outside.Mbits > 0 {
+				both++
+			}
+		}
+	}
+	return fmt.Sprintf("throughput of %d tunnels, on both ways: %d (TCP from the first router to the second)", inside, both)
+}
