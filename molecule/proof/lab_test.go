@@ -136,7 +136,13 @@ var (
 // play runs the mesh play and returns its recap, its output and its error.
 func (l lab) play(t *testing.T, args ...string) (recap, string, error) {
 	t.Helper()
-	args = append([]string{"-i", l.inventory(), "wgmesh.router.mesh"}, args...)
+	return l.playbook(t, "mesh", args...)
+}
+
+// playbook runs a play of the collection.
+func (l lab) playbook(t *testing.T, name string, args ...string) (recap, string, error) {
+	t.Helper()
+	args = append([]string{"-i", l.inventory(), "wgmesh.router." + name}, args...)
 	out, err := l.command(t, 5*time.Minute, "ansible-playbook", args...)
 	counts := recap{}
 	for _, m := range recapLine.FindAllStringSubmatch(out, -1) {

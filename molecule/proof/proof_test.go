@@ -27,6 +27,7 @@ func TestMesh(t *testing.T) {
 		{"the whole mesh comes up", converge},
 		{"a second run changes nothing", secondRun},
 		{"check on a converged lab changes nothing", checkConverged},
+		{"what the tunnels cost is printed side by side", measure},
 		{"one router of a converged mesh disturbs nobody", limitDisturbsNobody},
 		{"what was broken by hand is mended alone", mend},
 		{"both sites prefer the router of the destination's zone", zones},

@@ -63,15 +63,15 @@ func (p Path) times() []string {
 	case !p.Answered():
 		return []string{"no answer", ""}
 	}
-	return []string{fmt.Sprintf("%s/%s ms", number(p.Min), number(p.Avg)), strconv.Itoa(int(math.Ceil(p.Loss()))) + " %"}
+	return []string{fmt.Sprintf("%.[3]*[1]f/%.[3]*[2]f ms", p.Min, p.Avg, digits(p.Avg)), strconv.Itoa(int(math.Ceil(p.Loss()))) + " %"}
 }
 
-// number has two digits after the point where they matter.
-func number(ms float64) string {
-	if ms < 1 {
-		return strconv.FormatFloat(ms, 'f', 2, 64)
+// digits is how many matter after the point of a time in milliseconds.
+func digits(ms float64) int {
+	if math.Abs(ms) < 1 {
+		return 2
 	}
-	return strconv.FormatFloat(ms, 'f', 1, 64)
+	return 1
 }
 
 // cost is what the tunnel adds to the average time, in milliseconds.
@@ -92,7 +92,7 @@ func signed(ms float64) string {
 	if ms < 0 {
 		sign = "-"
 	}
-	return fmt.Sprintf("%s %s ms", sign, number(math.Abs(ms)))
+	return fmt.Sprintf("%s %.*f ms", sign, digits(ms), math.Abs(ms))
 }
 
 func (p Path) rate() string {
@@ -151,5 +151,5 @@ func sumRates(results []Result) string {
 			}
 		}
 	}
-	return fmt.Sprintf("throughput of %d tunnels, on both ways: %d (TCP from the first router to the second)", inside, both)
+	return fmt.Sprintf("throughput of tunnels: %d, on both ways: %d (TCP from the first router to the second)", inside, both)
 }

@@ -1,0 +1,36 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	measuredLine   = regexp.MustCompile(`"(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms \d+ % +inside [\d.]+/[\d.]+ ms \d+ % +[+-] [\d.]+ ms"`)
+	throughputLine = regexp.MustCompile(`"aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %"`)
+)
+
+func measure(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	counts, out, err := l.playbook(t, "measure", "-e", "mesh_measure_count=3")
+	require.NoError(t, err, tail(out))
+	assert.Empty(t, counts.changed())
+	tunnels := map[string]bool{}
+	for _, m := range measuredLine.FindAllStringSubmatch(out, -1) {
+		tunnels[m[1]] = true
+	}
+	assert.Len(t, tunnels, 21, "tunnels with both columns in the table:\n%s", tail(out))
+	assert.Contains(t, out, "tunnels: 21, measured on both ways: 21")
+
+	// One tunnel, aws-2 (id 6) to gcp-1 (id 7), whose peer is not in the run.
+	_, out, err = l.playbook(t, "measure", "--limit", "aws-2", "-e", "mesh_measure_throughput=true", "-e", "mesh_measure_seconds=1")
+	require.NoError(t, err, tail(out))
+	assert.Regexp(t, throughputLine, out)
+	assert.Empty(t, l.in(t, "gcp-1", "ss -Hltn sport = 5201"), "a server was left behind")
+	same(t, before, l.onRouters(t, state))
+}

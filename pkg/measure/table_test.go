@@ -1,0 +1,92 @@
+package measure_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/pkg/measure"
+)
+
+func way(address string, p measure.Ping) measure.Path {
+	return measure.Path{Address: netip.MustParseAddr(address), Ping: p}
+}
+
+func answered(least, avg float64) measure.Ping {
+	return measure.Ping{Sent: 10, Received: 10, Min: least, Avg: avg, Max: avg + 1, Mdev: 0.1}
+}
+
+// mesh is a mesh with everything that a table shows.
+func mesh() []measure.Result {
+	return []measure.Result{
+		{Router: "office-1", Peer: "azure-2", Name: "wg4", Outside: way("203.0.113.12", answered(2.1, 2.3)), Inside: way("172.31.4.1", answered(2.4, 2.6))},
+		{Router: "office-1", Peer: "aws-1", Name: "wg7", Outside: way("198.51.100.11", measure.Ping{Sent: 10}), Inside: way("172.31.7.1", measure.Ping{Sent: 9, Received: 6, Min: 10.04, Avg: 12, Max: 13, Mdev: 1})},
+		{Router: "azure-2", Peer: "branch", Name: "wg15", Inside: way("172.31.15.1", answered(0.512, 0.61))},
+		{Router: "azure-2", Peer: "six-1", Name: "wg19", Outside: way("2001:db8::6", answered(2, 2.5)), Inside: way("fd00:31::13:1", answered(2, 2.4))},
+		{Router: "azure-2", Peer: "gcp-1", Name: "wg20", Outside: way("198.51.100.71", measure.Ping{PingError: "Network is unreachable"}), Inside: way("172.31.20.1", measure.Ping{Sent: 10, PingError: "sendmsg: Required key not available"})},
+	}
+}
+
+func TestTable(t *testing.T) {
+	assert.Equal(t, strings.Split(strings.Trim(`
+office-1 - azure-2  wg4    outside 2.1/2.3 ms   0 %   inside 2.4/2.6 ms   0 %    + 0.30 ms
+office-1 - aws-1    wg7    outside no answer          inside 10.0/12.0 ms 34 %
+azure-2  - branch   wg15   outside no endpoint        inside 0.51/0.61 ms 0 %
+azure-2  - six-1    wg19   outside 2.0/2.5 ms   0 %   inside 2.0/2.4 ms   0 %    - 0.10 ms
+azure-2  - gcp-1    wg20   outside not measured       inside no answer
+tunnels: 5, measured on both ways: 2, what a tunnel costs: median + 0.30 ms, most + 0.30 ms (times are min/avg)`, "\n"), "\n"),
+		measure.Table(mesh()))
+	assert.Equal(t, []string{
+		"tunnel wg20 from azure-2 to gcp-1: ping outside to 198.51.100.71: Network is unreachable",
+		"tunnel wg20 from azure-2 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not available): the play wgmesh.router.status says what is wrong",
+	}, measure.Problems(mesh()))
+	assert.Len(t, measure.Table(nil), 1)
+	assert.Empty(t, measure.Problems(nil))
+}
+
+func TestTableOfThroughput(t *testing.T) {
+	all := mesh()
+	for i, rates := range [][2]measure.Throughput{
+		{{Mbits: 1700}, {Mbits: 1600.4, Retransmits: 3}},
+		{{Blocked: true}, {Mbits: 940}},
+		{{}, {Missing: "branch"}},
+		{{Missing: "six-1"}, {Missing: "six-1"}},
+		{{ThroughputError: "iperf3: nothing arrived at the peer"}, {Blocked: true}},
+	} {
+		// As the play has them: first the pings of all, then one after another.
+		only := all[i]
+		only.Outside.Ping, only.Inside.Ping = measure.Ping{}, measure.Ping{}
+		only.Outside.Throughput, only.Inside.Throughput = rates[0], rates[1]
+		all = append(all, only)
+	}
+	merged := measure.Merge(all)
+	assert.Len(t, merged, 5)
+	lines := measure.Table(merged)
+	assert.Equal(t, strings.Split(strings.Trim(`
+office-1 - azure-2  wg4    outside 1700 Mbit/s    inside 1600 Mbit/s   94 %
+office-1 - aws-1    wg7    outside blocked        inside 940 Mbit/s
+azure-2  - branch   wg15   outside no endpoint    inside no iperf3
+azure-2  - six-1    wg19   outside no iperf3      inside no iperf3
+azure-2  - gcp-1    wg20   outside not measured   inside blocked
+throughput of tunnels: 2, on both ways: 1 (TCP from the first router to the second)`, "\n"), "\n"), lines[6:])
+	assert.Equal(t, measure.Table(mesh()), lines[:6], "the pings are still there")
+	assert.Equal(t, []string{
+		"iperf3 is not on branch: install it on branch (apt-get install iperf3, dnf install iperf3)",
+		"iperf3 is not on six-1: install it on six-1 (apt-get install iperf3, dnf install iperf3)",
+		"tunnel wg20 from azure-2 to gcp-1: ping outside to 198.51.100.71: Network is unreachable",
+		"tunnel wg20 from azure-2 to gcp-1: throughput outside to 198.51.100.71: iperf3: nothing arrived at the peer",
+		"tunnel wg20 from azure-2 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not available): the play wgmesh.router.status says what is wrong",
+		"tunnel wg20 from azure-2 to gcp-1: the iperf3 port of 172.31.20.1 is closed inside the tunnel: open it in the firewall of gcp-1",
+	}, measure.Problems(merged))
+}
+
+func TestTableBeforeMeasuring(t *testing.T) {
+	r := measure.Request{Router: "office-1"}
+	planned := r.Planned(measure.Tunnel{Name: "wg4", Peer: "azure-2", Address: netip.MustParseAddr("172.31.4.1"), Endpoint: netip.MustParseAddr("203.0.113.12")})
+	assert.Equal(t, []string{
+		"office-1 - azure-2  wg4   outside 203.0.113.12    inside 172.31.4.1",
+		"tunnels: 1, nothing measured",
+	}, measure.Table([]measure.Result{planned}))
+}
