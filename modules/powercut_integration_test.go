@@ -60,10 +60,9 @@ func (d *disk) follow(root, line string) {
 		}
 	}
 	if m := onFile.FindStringSubmatch(line); m != nil && (inside(m[2]) || m[2] == root) {
-		switch {
-		case m[1] == "write":
+		if m[1] == "write" {
 			d.dirty[m[2]] = true
-		default:
+		} else {
 			delete(d.dirty, m[2])
 			delete(d.unnamed, m[2])
 		}
