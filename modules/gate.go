@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/wgmesh/router/pkg/gate"
 )
@@ -17,12 +18,14 @@ is on standard input. sshd starts it for the account wgmesh, by the line of
 
 // gateCommand is the door for routers that join by themselves: whatever a caller
 // asked sshd to run, he gets mesh_peer, for the tunnel between the two.
-func gateCommand(_ context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func gateCommand(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) != 1 || args[0] == "--help" {
 		fmt.Fprint(stderr, gateHelp)
 		return 2
 	}
-	request, err := io.ReadAll(io.LimitReader(stdin, gate.MaxRequest+1))
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
+	request, err := readRequest(ctx, stdin)
 	var arguments []byte
 	if err == nil {
 		arguments, err = gate.Admit(request, args[0])
@@ -31,6 +34,28 @@ func gateCommand(_ context.Context, args []string, stdin io.Reader, stdout, stde
 		return refuse(err, stdout)
 	}
 	return modules()["mesh_peer"].Run(nil, bytes.NewReader(arguments), stdout)
+}
+
+// requestLimit is how long a caller may take to say what he wants. Ansible sends it
+// at once; an sftp, say, would wait for an answer for ever, and so would we.
+const requestLimit = 20 * time.Second
+
+func readRequest(ctx context.Context, stdin io.Reader) ([]byte, error) {
+	type answer struct {
+		request []byte
+		err     error
+	}
+	ch := make(chan answer, 1)
+	go func() {
+		request, err := io.ReadAll(io.LimitReader(stdin, gate.MaxRequest+1))
+		ch <- answer{request, err}
+	}()
+	select {
+	case a := <-ch:
+		return a.request, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("gate: no request came within %v; a shell, a file or a tunnel is not to be had here", requestLimit)
+	}
 }
 
 // refuse answers in the form of a module, so that the caller's Ansible shows why.

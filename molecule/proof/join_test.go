@@ -180,7 +180,7 @@ func takenRouter(t *testing.T, l lab) {
 		"another module":          {`echo '{"_ansible_module_name": "wgmesh.router.wg_tunnel", "tunnels": [], "purge": true}' | ` + ssh + to + "wg_tunnel", "azure-1 may run wgmesh.router.mesh_peer here and nothing else"},
 		"another router's tunnel": {`echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "name": "aws-1", "state": "known"}' | ` + ssh + to, "azure-1 may speak for itself only"},
 		"a plan of its own":       {`echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "gate_file": "/tmp/x"}' | ` + ssh + to, "option gate_file is not for callers"},
-		"sftp":                    {"echo 'get /etc/wgmesh/gate.json /tmp/stolen' | sftp -b - " + strings.TrimPrefix(ssh, "ssh ") + to, ""},
+		"sftp":                    {"echo 'get /etc/wgmesh/gate.json /tmp/stolen' | timeout 60 sftp -b - " + strings.TrimPrefix(ssh, "ssh ") + to, ""},
 		"a forwarded port":        {"(sleep 1; echo) | timeout 5 " + ssh + "-o ExitOnForwardFailure=yes -W 127.0.0.1:22" + to, "administratively prohibited"},
 		"root":                    {ssh + " root@192.0.2.11 id </dev/null", "Permission denied"},
 		"sudo for all":            {ssh + to + "sudo -n id </dev/null", "not to be had here"},
