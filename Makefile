@@ -65,6 +65,15 @@ molecule: setup collection $(LAB) ## the scenarios default and mesh
 proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
 	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 30m -v ./molecule/lab ./molecule/proof
 
+.PHONY: image
+image: setup collection ## a bootable router image by Packer and qemu: build/image/router.qcow2 (root)
+	@molecule/image/run
+	@molecule/image/look_test
+
+.PHONY: distros
+distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04 (root)
+	@molecule/distros/run
+
 .PHONY: test
 test: ## set up and run every test there is (root)
 	@.ci/test

@@ -6,7 +6,21 @@
 mkdir -p /run/systemd/journald.conf.d /run/systemd/system/systemd-random-seed.service.d
 printf '[Journal]\nStorage=volatile\n' > /run/systemd/journald.conf.d/zz-wgmesh-image.conf
 printf '[Service]\nExecStop=\n' > /run/systemd/system/systemd-random-seed.service.d/zz-wgmesh-image.conf
+# Sessions are noted as they open, and the last one is still to come. This is after
+# all of them, on the way down.
+cat > /run/systemd/system/wgmesh-image-end.service <<END
+[Unit]
+Description=Remove what was noted since the image was cleaned
+RequiresMountsFor=/var/log /var/tmp
+Before=systemd-user-sessions.service ssh.service sshd.service wtmpdb-update-boot.service systemd-update-utmp.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop=/bin/sh -c 'find /var/log -xdev ! -type d -exec rm -f {} +; rm -rf /root/.bash_history /home/*/.bash_history'
+END
 systemctl daemon-reload
+systemctl start wgmesh-image-end
 systemctl restart systemd-journald
 for unit in apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service dnf-makecache.timer \
     logrotate.timer unattended-upgrades.service syslog.socket rsyslog.service chrony.service chronyd.service; do
