@@ -69,6 +69,7 @@ proof: setup collection $(LAB) ## what the README promises, on a lab of its own 
 image: setup collection ## a bootable router image by Packer and qemu: build/image/router.qcow2 (root)
 	@molecule/image/run
 	@molecule/image/look_test
+	@molecule/image/boot_test
 
 .PHONY: distros
 distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04 (root)
