@@ -38,7 +38,7 @@ func gateCommand(ctx context.Context, args []string, stdin io.Reader, stdout, st
 
 // requestLimit is how long a caller may take to say what he wants. Ansible sends it
 // at once; an sftp, say, would wait for an answer for ever, and so would we.
-const requestLimit = 20 * time.Second
+const requestLimit = 10 * time.Second
 
 func readRequest(ctx context.Context, stdin io.Reader) ([]byte, error) {
 	type answer struct {

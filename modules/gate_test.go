@@ -25,7 +25,7 @@ func TestGateAnswers(t *testing.T) {
 	defer w.Close()
 	status, said := run(ctx, silent, "azure-1")
 	assert.Equal(t, 1, status)
-	assert.Contains(t, said, `"msg":"gate: no request came within 20s`)
+	assert.Contains(t, said, `"msg":"gate: no request came within 10s`)
 
 	status, said = run(t.Context(), strings.NewReader("id\n"), "azure-1")
 	assert.Equal(t, 1, status)
