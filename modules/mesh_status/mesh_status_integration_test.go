@@ -18,8 +18,8 @@ import (
 )
 
 // A pair is two routers, "a" of site office and "b" of site azure, each in its
-// own network namespace: an underlay, one tunnel with userspace WireGuard, and
-// a BIRD each. The module runs in a, as the binary does on a router.
+// own network namespace: an underlay, one tunnel (the kernel's WireGuard where it
+// has one, else wireguard-go's), and a BIRD each. The module runs in a, as the binary does on a router.
 type pair struct {
 	whole  *testing.T // ends what subtests start, too
 	binary string
@@ -28,7 +28,7 @@ type pair struct {
 	tun    map[string]string // interface names: wireguard-go's sockets are shared by all namespaces
 	public map[string]string
 	bird   map[string]*exec.Cmd
-	wg     map[string]*exec.Cmd
+	wg     map[string]*exec.Cmd // of wireguard-go; none with the kernel's
 }
 
 const (
@@ -49,7 +49,7 @@ func newPair(t *testing.T) *pair {
 	if os.Geteuid() != 0 {
 		t.Fatal("missing: root, for network namespaces")
 	}
-	for _, tool := range []string{"bird", "birdc", "wireguard-go", "wg", "nft", "ip"} {
+	for _, tool := range []string{"bird", "birdc", "wg", "nft", "ip"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatalf("missing: %s", tool)
 		}
@@ -60,8 +60,10 @@ func newPair(t *testing.T) *pair {
 		ns:  map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
 		tun: map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
 	}
-	p.binary = filepath.Join(p.dir, "wgmesh")
-	command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
+	if p.binary = os.Getenv("WGMESH"); p.binary == "" { // where there is no Go, it was built before
+		p.binary = filepath.Join(p.dir, "wgmesh")
+		command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
+	}
 	for _, n := range []string{"a", "b"} {
 		command(t, "ip", "netns", "add", p.ns[n])
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", p.ns[n]).Run() })
@@ -117,17 +119,28 @@ func stop(cmd *exec.Cmd) {
 
 func (p *pair) startWireGuard(t *testing.T, n string) {
 	t.Helper()
-	p.wg[n] = p.daemon(t, n, "wireguard-go", "-f", p.tun[n])
-	require.Eventually(t, func() bool {
-		_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
-		return err == nil
-	}, 5*time.Second, 20*time.Millisecond)
+	if exec.Command("ip", "-n", p.ns[n], "link", "add", p.tun[n], "type", "wireguard").Run() != nil {
+		p.wg[n] = p.daemon(t, n, "wireguard-go", "-f", p.tun[n])
+		require.Eventually(t, func() bool {
+			_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
+			return err == nil
+		}, 5*time.Second, 20*time.Millisecond)
+	}
 	key := filepath.Join(p.dir, n+".key")
 	p.secret(t, key, command(t, "wg", "genkey"))
 	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
 	p.public[n] = p.in(t, n, "wg", "show", p.tun[n], "public-key")
 	p.in(t, n, "ip", "addr", "add", link[n]+"/31", "dev", p.tun[n])
 	p.in(t, n, "ip", "link", "set", p.tun[n], "mtu", "1340", "up")
+}
+
+func (p *pair) stopWireGuard(t *testing.T, n string) {
+	t.Helper()
+	if p.wg[n] != nil {
+		stop(p.wg[n])
+		return
+	}
+	p.in(t, n, "ip", "link", "del", p.tun[n])
 }
 
 var link = map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}
@@ -221,7 +234,11 @@ func TestHealthyThenBroken(t *testing.T) {
 			best = min(best, took)
 		}
 		t.Logf("best of 5: %s\n%s", best, strings.Join(texts(res["lines"]), "\n"))
-		assert.Less(t, best, 100*time.Millisecond)
+		limit := 100 * time.Millisecond
+		if os.Getenv("WGMESH_EMULATED") != "" {
+			limit = time.Second // emulated processors: this says only that nothing waits
+		}
+		assert.Less(t, best, limit)
 		tunnel := res["tunnels"].([]any)[0].(map[string]any)
 		assert.Equal(t, 1340.0, tunnel["path_mtu"])
 		assert.Equal(t, "Established", tunnel["bgp"])
@@ -311,7 +328,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	})
 
 	t.Run("waiting takes no longer than asked for", func(t *testing.T) {
-		stop(p.wg["a"])
+		p.stopWireGuard(t, "a")
 		_, took := p.status(t, 2, nil)
 		assert.GreaterOrEqual(t, took, 2*time.Second)
 		assert.Less(t, took, 4*time.Second)

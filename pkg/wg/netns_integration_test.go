@@ -3,12 +3,14 @@
 package wg_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,7 @@ type router struct {
 	ns   string
 	dir  string
 	want wg.Want
+	kind string // of WireGuard: that of the kernel where it has one, as wg-quick chooses
 }
 
 // need ends the test when the machine lacks something, by name.
@@ -54,6 +57,11 @@ func newRouter(t *testing.T, name string) *router {
 		// Interfaces first: their wireguard-go processes end with them.
 		_ = exec.Command("sh", "-c", fmt.Sprintf("for i in $(ip -n %[1]s -o link | grep -o 'wt[0-9a-z]*:' | tr -d :); do ip -n %[1]s link del $i; done; ip netns del %[1]s", r.ns)).Run()
 	})
+	if r.kind = "kernel"; exec.Command("ip", "-n", r.ns, "link", "add", unique("probe"), "type", "wireguard").Run() != nil {
+		r.kind = "userspace"
+		need(t, "wireguard-go")
+	}
+	_ = exec.Command("ip", "-n", r.ns, "link", "del", unique("probe")).Run()
 	sh(t, "umask 077; wg genkey > %s/wgmesh.key", r.dir)
 	r.want = wg.Want{
 		PrivateKeyFile: r.dir + "/wgmesh.key", Directory: r.dir, InterfacePrefix: "wt", MSSClamp: true,
@@ -78,9 +86,13 @@ func sh(t *testing.T, format string, args ...any) string {
 }
 
 // sh runs a shell command inside the router.
-func (r *router) sh(format string, args ...any) string {
+func (r *router) sh(format string, args ...any) (out string) {
 	r.t.Helper()
-	return sh(r.t, "ip netns exec %s sh -c '%s'", r.ns, fmt.Sprintf(format, args...))
+	require.NoError(r.t, r.inside(func() error {
+		out = sh(r.t, format, args...)
+		return nil
+	}))
+	return out
 }
 
 // inside runs do on a thread in the router's namespace.
@@ -135,7 +147,11 @@ func (r *router) apply() (done []string) {
 			return err
 		}
 		defer func() { _ = h.Close() }()
-		done, err = wg.Apply(r.t.Context(), h, d)
+		if done, err = wg.Apply(r.t.Context(), h, d); err != nil || len(r.want.Tunnels) == 0 {
+			return err
+		}
+		kind, err := h.Implementation(r.want.Tunnels)
+		assert.Equal(r.t, r.kind, kind, "implementation of WireGuard")
 		return err
 	})
 	require.NoError(r.t, err)
@@ -147,15 +163,28 @@ func (r *router) apply() (done []string) {
 // dump is everything that a plan must leave alone, without secrets and without
 // what changes by itself.
 func (r *router) dump() string {
-	return r.sh("for i in $(wg show interfaces); do ip link show $i >/dev/null 2>&1 || continue; echo $i; wg show $i public-key; wg show $i listen-port; "+
-		"for f in endpoints allowed-ips persistent-keepalive; do wg show $i $f | sort; done; wg show $i preshared-keys | sort | sha256sum; ip -d addr show $i; done; "+
-		"ip -br link | cut -d\" \" -f1; nft list ruleset; ls -l --time-style=full-iso %s; sha256sum %s/* 2>/dev/null || true", r.dir, r.dir)
+	r.t.Helper()
+	text := r.sh("ip -d addr; nft list ruleset; ls -l --time-style=full-iso %[1]s; sha256sum %[1]s/* 2>/dev/null; wg show all dump 2>/dev/null || true", r.dir)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		f := strings.Split(line, "\t")
+		switch {
+		case len(f) > 1 && !strings.Contains(text, ": "+f[0]+": "):
+			lines[i] = "" // wireguard-go's, of another namespace
+		case len(f) == 5: // an interface: its private key is the second
+			lines[i] = strings.Join(append(f[:1], f[2:]...), " ")
+		case len(f) == 9: // a peer: no times and counters
+			lines[i] = fmt.Sprintf("%s %s %x %s %s %s", f[0], f[1], sha256.Sum256([]byte(f[2])), f[3], f[4], f[8])
+		}
+	}
+	slices.Sort(lines) // peers come in no order
+	return strings.Join(lines, "\n")
 }
 
 // pair joins two routers by a cable and n tunnels, with pre-shared keys.
 func pair(t *testing.T, n int) (a, b *router) {
 	t.Helper()
-	need(t, "wireguard-go", "wg", "wg-quick", "nft", "ping", "ip")
+	need(t, "wg", "wg-quick", "nft", "ping", "ip")
 	a, b = newRouter(t, "a"), newRouter(t, "b")
 	// Without link-local addresses, which change by themselves at first.
 	sh(t, "ip link add eth0 netns %[1]s type veth peer name eth0 netns %[2]s; for n in %[1]s %[2]s; do ip -n $n link set eth0 addrgenmode none; done", a.ns, b.ns)
@@ -188,6 +217,6 @@ func (r *router) add(own, peer string, i, self int) {
 func (r *router) reaches(address string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
-		return exec.Command("ip", "netns", "exec", r.ns, "ping", "-c1", "-W1", address).Run() == nil
+		return r.inside(exec.Command("ping", "-c1", "-W1", address).Run) == nil
 	}, 20*time.Second, 50*time.Millisecond, "no answer from %s", address)
 }

@@ -4,6 +4,7 @@ package wg_test
 
 import (
 	"net/netip"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -23,7 +24,9 @@ func TestLiveCreate(t *testing.T) {
 		a.reaches(address)
 	}
 	t.Logf("3 tunnels on two routers up and answering after %s", time.Since(start).Round(time.Millisecond))
-	assert.Less(t, time.Since(start), 4*time.Second, "the first handshake must not need a retry (5 s)")
+	if os.Getenv("WGMESH_EMULATED") == "" { // where wg-quick alone takes that long
+		assert.Less(t, time.Since(start), 4*time.Second, "the first handshake must not need a retry (5 s)")
+	}
 	assert.Empty(t, a.apply())
 
 	start = time.Now()
@@ -58,7 +61,7 @@ func TestLiveDrift(t *testing.T) {
 	stream.Stdout = &report
 	require.NoError(t, stream.Start())
 
-	for _, drift := range []struct{ name, break_, done string }{
+	drifts := []struct{ name, break_, done string }{
 		{"peer removed", "wg set " + name + " peer " + key + " remove", "peer b (added)"},
 		{"foreign peer", "wg set " + name + " peer " + foreign + " allowed-ips 10.1.0.0/16", "peer b (allowed_ips)"},
 		{"private key", "wg set " + name + " private-key " + a.dir + "/other.key", "private key"},
@@ -76,12 +79,17 @@ func TestLiveDrift(t *testing.T) {
 		{"allowed ips more", "wg set " + name + " peer " + key + " allowed-ips 172.31.1.0/24,fd00:1::/64,10.1.0.0/16,10.55.0.0/16", "allowed_ips"},
 		{"link down", "ip link set " + name + " down", "set up"},
 		{"interface deleted", "ip link del " + name, "brought up"},
-		{"wireguard-go killed", "kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); sleep 0.2", "brought up"},
 		{"clamp deleted", "nft delete table inet wgmesh", "mss clamp: loaded"},
 		{"clamp changed", "nft add rule inet wgmesh forward drop", "mss clamp: loaded"},
 		{"clamp file", "rm " + a.dir + "/wgmesh.nft", "mss clamp: loaded"},
 		{"file", "sed -i s/MTU.*// " + a.dir + "/" + name + ".conf", "wg-quick file"},
-	} {
+	}
+	if a.kind == "userspace" {
+		drifts = append(drifts, struct{ name, break_, done string }{
+			"wireguard-go killed", "kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); sleep 0.2", "brought up",
+		})
+	}
+	for _, drift := range drifts {
 		t.Run(drift.name, func(t *testing.T) {
 			a.sh("%s", drift.break_)
 			done := a.apply()
