@@ -59,20 +59,20 @@ func (c DeviceChange) empty() bool {
 // A PeerChange changes, adds or removes one peer. Nil and zero fields stay as
 // they are.
 type PeerChange struct {
-	Name              string // for people
-	PublicKey         PublicKey
-	Remove            bool
-	Add               bool
-	PresharedKeyFile  *string // empty: no pre-shared key
-	Endpoint          netip.AddrPort
-	Keepalive         *int // seconds
-	AllowedIPs        []netip.Prefix
-	ReplaceAllowedIPs bool // else AllowedIPs are added
+	Name             string // for people
+	PublicKey        PublicKey
+	Remove           bool
+	Add              bool
+	PresharedKeyFile *string // empty: no pre-shared key
+	Endpoint         netip.AddrPort
+	Keepalive        *int           // seconds
+	AddAllowedIPs    []netip.Prefix // a network of another peer moves
+	RemoveAllowedIPs []netip.Prefix
 }
 
 func (c PeerChange) empty() bool {
 	return !c.Remove && !c.Add && c.PresharedKeyFile == nil && !c.Endpoint.IsValid() && c.Keepalive == nil &&
-		len(c.AllowedIPs) == 0 && !c.ReplaceAllowedIPs
+		len(c.AddAllowedIPs) == 0 && len(c.RemoveAllowedIPs) == 0
 }
 
 // A Removal takes away an interface we made.
@@ -113,7 +113,7 @@ func (c PeerChange) words() string {
 	if c.Keepalive != nil {
 		out = append(out, fmt.Sprintf("persistent_keepalive %d", *c.Keepalive))
 	}
-	if len(c.AllowedIPs) > 0 || c.ReplaceAllowedIPs {
+	if len(c.AddAllowedIPs) > 0 || len(c.RemoveAllowedIPs) > 0 {
 		out = append(out, "allowed_ips")
 	}
 	return strings.Join(out, ", ")

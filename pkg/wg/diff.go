@@ -144,7 +144,11 @@ func diffPeers(t resolved, now Interface, have State) []PeerChange {
 		if old >= 0 {
 			last = &recorded[old]
 		}
-		if c := diffPeer(p, l, last, have); !c.empty() {
+		c := diffPeer(p, l, last, have)
+		for _, other := range t.peers { // to whom it moves
+			c.RemoveAllowedIPs = minus(c.RemoveAllowedIPs, other.AllowedIPs)
+		}
+		if !c.empty() {
 			change = append(change, c)
 		}
 	}
@@ -154,7 +158,7 @@ func diffPeers(t resolved, now Interface, have State) []PeerChange {
 func addPeer(p FilePeer) PeerChange {
 	c := PeerChange{
 		Name: p.Name, PublicKey: p.PublicKey, Add: true, Endpoint: p.Endpoint,
-		Keepalive: &p.PersistentKeepalive, AllowedIPs: p.AllowedIPs, ReplaceAllowedIPs: true,
+		Keepalive: &p.PersistentKeepalive, AddAllowedIPs: p.AllowedIPs,
 	}
 	if p.PresharedKeyFile != "" {
 		c.PresharedKeyFile = &p.PresharedKeyFile
@@ -173,11 +177,7 @@ func diffPeer(p FilePeer, l LivePeer, last *FilePeer, have State) PeerChange {
 	if l.PersistentKeepalive != p.PersistentKeepalive {
 		c.Keepalive = &p.PersistentKeepalive
 	}
-	if add, surplus := minus(p.AllowedIPs, l.AllowedIPs), minus(l.AllowedIPs, p.AllowedIPs); len(surplus) > 0 {
-		c.AllowedIPs, c.ReplaceAllowedIPs = p.AllowedIPs, true
-	} else {
-		c.AllowedIPs = add // no moment without the others
-	}
+	c.AddAllowedIPs, c.RemoveAllowedIPs = minus(p.AllowedIPs, l.AllowedIPs), minus(l.AllowedIPs, p.AllowedIPs)
 	return c
 }
 

@@ -158,14 +158,22 @@ func TestKeyChangeIsOneMessage(t *testing.T) {
 }
 
 // Allowed IPs are added without taking the others away for a moment.
-func TestAllowedIPsGrowInPlace(t *testing.T) {
+func TestAllowedIPsChangeInPlace(t *testing.T) {
 	f, w := meshHost(), mesh()
 	converge(t, f, w)
 	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.1.0.0/16 10.7.0.0/16 172.31.1.0/31")
 	_, d := plan(t, f, w)
 	p := d.Tunnels[0].Device.Peers[0]
-	assert.False(t, p.ReplaceAllowedIPs)
-	assert.Equal(t, prefixes("10.7.0.0/16"), p.AllowedIPs)
+	assert.Equal(t, prefixes("10.7.0.0/16"), p.AddAllowedIPs)
+	assert.Empty(t, p.RemoveAllowedIPs)
+
+	converge(t, f, w)
+	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.1.0.0/16 172.31.1.0/31")
+	_, d = plan(t, f, w)
+	p = d.Tunnels[0].Device.Peers[0]
+	assert.Empty(t, p.AddAllowedIPs)
+	assert.Equal(t, prefixes("10.7.0.0/16"), p.RemoveAllowedIPs)
+	converge(t, f, w)
 }
 
 // A peer that roamed is left where it is while it answers.

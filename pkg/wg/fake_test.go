@@ -290,10 +290,8 @@ func (f *fake) configurePeer(peers []wg.LivePeer, at int, p wg.PeerChange) {
 	if p.Keepalive != nil {
 		l.PersistentKeepalive = *p.Keepalive
 	}
-	if p.ReplaceAllowedIPs {
-		l.AllowedIPs = nil
-	}
-	for _, n := range p.AllowedIPs {
+	l.AllowedIPs = slices.DeleteFunc(slices.Clone(l.AllowedIPs), func(o netip.Prefix) bool { return slices.Contains(p.RemoveAllowedIPs, o) })
+	for _, n := range p.AddAllowedIPs {
 		for i := range peers {
 			peers[i].AllowedIPs = slices.DeleteFunc(slices.Clone(peers[i].AllowedIPs), func(o netip.Prefix) bool { return o == n })
 		}

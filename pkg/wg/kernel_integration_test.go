@@ -36,7 +36,7 @@ func TestKernelKeepsTheSession(t *testing.T) {
 	}
 	before := identity()
 
-	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.02", "172.31.1.2")
+	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.03", "172.31.1.2")
 	var report strings.Builder
 	stream.Stdout = &report
 	require.NoError(t, stream.Start())

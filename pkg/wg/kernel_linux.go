@@ -1,6 +1,7 @@
 package wg
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -136,12 +137,33 @@ func (h *Host) Configure(name string, c DeviceChange) error {
 			return fmt.Errorf("peer %s: %w", p.Name, err)
 		}
 	}
+	cfg.Peers = append(cfg.Peers, takeAway(c.Peers)...)
 	return h.client.ConfigureDevice(name, cfg)
+}
+
+// nobody is the public key of nobody: no private key is known for a hash.
+var nobody = wgtypes.Key(sha256.Sum256([]byte("wgmesh.router: the public key of nobody")))
+
+// takeAway takes networks from peers that stay. Before Linux 6.16 that is told
+// only by replacing all of a peer's networks, and for a moment it has none and
+// loses packets. A network that is given to another peer moves without such a
+// moment, so these move to nobody, who is removed in the same message.
+func takeAway(peers []PeerChange) []wgtypes.PeerConfig {
+	var take []net.IPNet
+	for _, p := range peers {
+		for _, n := range p.RemoveAllowedIPs {
+			take = append(take, ipNet(n))
+		}
+	}
+	if len(take) == 0 {
+		return nil
+	}
+	return []wgtypes.PeerConfig{{PublicKey: nobody, AllowedIPs: take}, {PublicKey: nobody, Remove: true}}
 }
 
 func peerConfig(p PeerChange) (wgtypes.PeerConfig, error) {
 	pc := wgtypes.PeerConfig{
-		PublicKey: wgtypes.Key(p.PublicKey), Remove: p.Remove, UpdateOnly: !p.Add, ReplaceAllowedIPs: p.ReplaceAllowedIPs,
+		PublicKey: wgtypes.Key(p.PublicKey), Remove: p.Remove, UpdateOnly: !p.Add,
 	}
 	if p.Endpoint.IsValid() {
 		pc.Endpoint = net.UDPAddrFromAddrPort(p.Endpoint)
@@ -150,7 +172,7 @@ func peerConfig(p PeerChange) (wgtypes.PeerConfig, error) {
 		d := time.Duration(*p.Keepalive) * time.Second
 		pc.PersistentKeepaliveInterval = &d
 	}
-	for _, n := range p.AllowedIPs {
+	for _, n := range p.AddAllowedIPs {
 		pc.AllowedIPs = append(pc.AllowedIPs, ipNet(n))
 	}
 	if p.PresharedKeyFile == nil {

@@ -56,7 +56,7 @@ func TestLiveDrift(t *testing.T) {
 	sh(t, "umask 077; wg genkey > %s/other.key; wg genpsk > %s/other.psk", a.dir, a.dir)
 	handshake := a.sh("wg show %s latest-handshakes", other)
 
-	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.01", "172.31.2.2")
+	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.03", "172.31.2.2")
 	var report strings.Builder
 	stream.Stdout = &report
 	require.NoError(t, stream.Start())
