@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -135,14 +136,26 @@ func (r *router) module(name string, options map[string]any) (map[string]any, er
 	return result, nil
 }
 
-// sessions returns BIRD's lines of the BGP sessions, with the time of their
-// last change.
-func (r *router) sessions() string {
-	var lines []string
+// sessions returns since when each BGP session is up; what is not up is missing.
+func (r *router) sessions() map[string]time.Time {
+	r.t.Helper()
+	up := map[string]time.Time{}
 	for line := range strings.Lines(r.run("birdc", "show", "protocols")) {
-		if strings.Contains(line, " BGP ") {
-			lines = append(lines, strings.Join(strings.Fields(line), " "))
+		if f := strings.Fields(line); len(f) == 6 && f[1] == "BGP" && f[5] == "Established" {
+			since, err := time.Parse("15:04:05.000", f[4])
+			require.NoError(r.t, err, line)
+			up[f[0]] = since
 		}
 	}
-	return strings.Join(lines, "\n")
+	return up
+}
+
+// steady requires that the two sessions of r are up since before.
+func (r *router) steady(t *testing.T, before map[string]time.Time) {
+	t.Helper()
+	after := r.sessions()
+	assert.Len(t, after, 2, "%s: sessions that are up", r.name)
+	for name, since := range after { // BIRD computes the time anew, to some milliseconds
+		assert.WithinDuration(t, before[name], since, 500*time.Millisecond, "%s: session %s was down", r.name, name)
+	}
 }
