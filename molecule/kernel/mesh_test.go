@@ -134,7 +134,7 @@ func (n *network) testClock(t *testing.T) {
 	n.healthy(60 * time.Second)
 	all := time.Since(began).Round(100 * time.Millisecond)
 	t.Logf("clock an hour behind: handshakes after %v, healthy after %s", up, all)
-	assert.Less(t, all, 40*time.Second)
+	assert.Less(t, all, time.Minute) // 16 s on a quiet machine; emulated and busy it takes twice that
 }
 
 // via is the interface by which a sends to the site of b.
