@@ -58,7 +58,7 @@ integration: ## Go tests with real BIRD and WireGuard in network namespaces (roo
 	@$(GO) test -tags integration -count=1 -p 1 ./pkg/... ./modules/...
 
 .PHONY: kernel
-kernel: setup ## those tests with the kernel's WireGuard, in a virtual machine
+kernel: ## those tests with the kernel's WireGuard, in a virtual machine
 	@.ci/kernel
 
 .PHONY: molecule
