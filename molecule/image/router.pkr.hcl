@@ -5,6 +5,7 @@ variable "base" { type = string }   # qcow2 of a machine with cloud-init
 variable "seed" { type = string }   # what cloud-init gets here: the key below may log in
 variable "key" { type = string }    # private key, of this build only
 variable "output" { type = string } # folder that Packer makes
+variable "arguments" { type = list(string) } # for ansible-playbook
 variable "accelerator" { default = "tcg" }
 
 source "qemu" "router" {
@@ -45,7 +46,7 @@ build {
     user          = "debian"
     # Packer's SSH proxy speaks no key type that today's OpenSSH takes.
     use_proxy        = false
-    extra_arguments  = ["--become"]
+    extra_arguments  = concat(["--become"], var.arguments)
     ansible_env_vars = ["ANSIBLE_HOST_KEY_CHECKING=False", "ANSIBLE_NOCOLOR=1", "ANSIBLE_TIMEOUT=60"]
   }
 }
