@@ -29,6 +29,7 @@ menuentry Debian {
 CONF
 chroot . systemctl -q enable systemd-networkd systemd-resolved
 ln -sf ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
+echo 'locale: C.UTF-8' > etc/cloud/cloud.cfg.d/10-locale.cfg # the only one that is here
 rm -f etc/ssh/ssh_host_* etc/hostname var/lib/dbus/machine-id
 : > etc/machine-id
 END
