@@ -11,13 +11,13 @@ import (
 )
 
 var (
-	measuredLine   = regexp.MustCompile(`"(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms \d+ % +inside [\d.]+/[\d.]+ ms \d+ % +[+-] [\d.]+ ms"`)
+	measuredLine   = regexp.MustCompile(`"(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms +\d+ % +inside [\d.]+/[\d.]+ ms +\d+ % +[+-] [\d.]+ ms"`)
 	throughputLine = regexp.MustCompile(`"aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %"`)
 )
 
 func measure(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
-	counts, out, err := l.playbook(t, "measure", "-e", "mesh_measure_count=3")
+	counts, out, err := l.playbook(t, "measure", "-e", "mesh_measure_count=3", "-e", "mesh_measure_at_once=7")
 	require.NoError(t, err, tail(out))
 	assert.Empty(t, counts.changed())
 	tunnels := map[string]bool{}
