@@ -199,25 +199,14 @@ options:
         kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
     type: bool
     default: true
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
-    support: full
-    details: The configuration is checked by BIRD's parser in check mode too.
+    details:
+      - The configuration is checked by BIRD's parser in check mode too.
   diff_mode:
-    description: Returns details on what has changed, or what would change, in diff mode.
-    support: full
-    details: The text on disk before and after, and what the daemon does. It has no secrets.
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
-  safe_file_operations:
-    description: Uses strict file operation functions to ensure proper permissions and avoid data corruption.
-    support: full
-  platform:
-    description: Systems that the module runs on.
-    support: full
-    platforms: linux
+    details:
+      - The text on disk before and after, and what the daemon does. It has no secrets.
 requirements:
   - BIRD 2.0.12 or newer on the target
 seealso:

@@ -33,21 +33,11 @@ options:
     description: The folder of the three files.
     type: path
     default: /etc/wgmesh
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and return changed status prediction without modifying the target.
   diff_mode:
-    support: full
-    description: Will return details on what has changed, or would change, with I(--diff).
     details:
       - Shows public data only.
-  idempotent:
-    support: full
-    description: When run twice in a row outside check mode, the second run reports no change.
-  safe_file_operations:
-    support: full
-    description: Writes files so that a crash leaves the old file or the new one.
 author:
   - wgmesh.router contributors
 seealso:

@@ -160,21 +160,16 @@ options:
       - TCP port of the server.
     type: int
     default: 5201
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
-    support: full
-    description: Can run in check mode and return changed status prediction without modifying the target.
     details:
       - Sends nothing and starts nothing.
   diff_mode:
     support: none
-    description: Will return details on what has changed, or would change, with I(--diff).
-  idempotent:
-    support: full
-    description: When run twice in a row outside check mode, the second run reports no change.
   safe_file_operations:
-    support: full
-    description: Writes no files.
+    details:
+      - Writes no files.
 author:
   - wgmesh.router contributors
 seealso:

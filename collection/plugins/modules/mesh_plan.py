@@ -95,22 +95,18 @@ options:
     description: Folder on the router for the pre-shared keys of its tunnels. Only their paths are in the plan.
     type: path
     default: /etc/wireguard/wgmesh-psk
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
-    description: Can run in check mode and return changed status prediction without modifying the target.
-    support: full
-    details: Nothing is ever changed.
+    details:
+      - Nothing is ever changed.
   diff_mode:
-    description: Returns details on what has changed, or what would change, in diff mode.
     support: none
-    details: There is nothing to compare with.
+    details:
+      - There is nothing to compare with.
   idempotent:
-    description: The same options give the same plan, whatever the order of dictionaries.
-    support: full
-  platform:
-    description: Systems that the module runs on.
-    support: full
-    platforms: linux
+    details:
+      - The same options give the same plan, whatever the order of dictionaries.
 seealso:
   - module: wgmesh.router.wg_tunnel
   - module: wgmesh.router.wg_psk

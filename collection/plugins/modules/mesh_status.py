@@ -112,21 +112,13 @@ options:
       - Writes what was seen to this file, in the format of Prometheus's textfile collector, also when that is a failure.
         That is no change. The names of the metrics start with C(wgmesh_).
     type: path
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
-    support: full
-    description: Can run in check mode and return changed status prediction without modifying the target.
     details:
       - Looks and waits as always, but writes no I(metrics_file).
   diff_mode:
     support: none
-    description: Will return details on what has changed, or would change, with I(--diff).
-  idempotent:
-    support: full
-    description: When run twice in a row outside check mode, the second run reports no change.
-  safe_file_operations:
-    support: full
-    description: Writes files so that a crash leaves the old file or the new one.
 author:
   - wgmesh.router contributors
 seealso:

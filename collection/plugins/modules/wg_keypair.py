@@ -59,25 +59,19 @@ options:
     description: Says that the host is being made into an image, where this module refuses to work.
     type: bool
     default: false
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
-    support: full
-    description: Can run in check mode and return changed status prediction without modifying the target.
     details:
       - A key that is missing or would be replaced is returned as C(null).
   diff_mode:
-    support: full
-    description: Will return details on what has changed, or would change, with I(--diff).
     details:
       - Shows public keys, the fingerprint of the sealing key, and which file gets a new key.
   idempotent:
     support: partial
-    description: When run twice in a row outside check mode, the second run reports no change.
     details:
       - Not with I(regenerate=always).
   safe_file_operations:
-    support: full
-    description: Writes files so that a crash leaves the old file or the new one.
     details:
       - Temporary files that a killed run left are removed by the next one.
 author:

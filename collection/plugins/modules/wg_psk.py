@@ -130,25 +130,19 @@ options:
       - Only keys with a record of this module are removed.
     type: bool
     default: false
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
-    support: full
-    description: Can run in check mode and return changed status prediction without modifying the target.
     details:
       - A key that is yet to be made has no envelope, and is missing in C(psks). The responder reports it as pending.
   diff_mode:
-    support: full
-    description: Will return details on what has changed, or would change, with I(--diff).
     details:
       - Shows generations and ids of keys, and for which tunnels there will be new ones.
   idempotent:
     support: partial
-    description: When run twice in a row outside check mode, the second run reports no change.
     details:
       - Envelopes are different on every run, which is no change. Not with I(rotate).
   safe_file_operations:
-    support: full
-    description: Writes files so that a crash leaves the old file or the new one.
     details:
       - The record is written before the key, so that no generation is used twice whenever the run ends. The tunnel
         keeps its old key until the next run.

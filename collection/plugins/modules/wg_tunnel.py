@@ -116,23 +116,14 @@ requirements:
   - package wireguard-go, when the kernel has no WireGuard
 notes:
   - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for an order to have none. The next run of this module mends it.
+extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
-  check_mode:
-    description: Can run in check mode and says what it would change, without changing anything.
-    support: full
   diff_mode:
-    description: Returns what is there and what will be there, without secrets.
-    support: full
+    details:
+      - Shows no secrets.
   idempotent:
-    description: A second run with the same options changes nothing. A peer that roamed is no change.
-    support: full
-  safe_file_operations:
-    description: Files are replaced in one step, so that a reader or a reboot finds the old or the new one.
-    support: full
-  platform:
-    description: Where the module runs.
-    support: full
-    platforms: linux
+    details:
+      - A peer that roamed is no change.
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: wgmesh.router.wg_keypair
