@@ -87,6 +87,9 @@ func TestInterfaceMadeAnew(t *testing.T) {
 // What Disrupts foretells is what BIRD does.
 func TestDisruptsIsTrue(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	for _, r := range l.byName { // slow enough for a machine that is busy with other things
+		r.config.BFD = bird.BFD{Interval: 500, Multiplier: 10}
+	}
 	l.start(t)
 	p1 := l.byName["p1"]
 	since := func() string {
@@ -106,7 +109,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 		{"transit", func(c *bird.Config) { c.Transit = false }},
 		{"owners", func(c *bird.Config) { c.Owners = c.Owners[:3] }},
 		{"import limit", func(c *bird.Config) { c.Neighbors[0].ImportLimit = 99 }},
-		{"bfd interval", func(c *bird.Config) { c.BFD.Interval = 200 }},
+		{"bfd interval", func(c *bird.Config) { c.BFD.Interval = 400 }},
 		{"med", func(c *bird.Config) { c.Originate[0].MED = 77 }},
 		{"another neighbor", func(c *bird.Config) {
 			c.Neighbors = append(c.Neighbors, bird.Neighbor{

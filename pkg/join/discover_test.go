@@ -204,7 +204,7 @@ func TestMissing(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.RemoveAll(l.path("bin")))
 		status, said := l.join()
-		assert.Equal(t, "wgmesh join: ansible-inventory is neither in PATH nor in DIR/bin; install ansible-core, or name its folder as ansible_bin_dir\n", said)
+		assert.Equal(t, "wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name its folder as ansible_bin_dir\n", said)
 		assert.Equal(t, 78, status)
 	})
 	t.Run("identity", func(t *testing.T) {

@@ -22,15 +22,15 @@ type tool struct {
 	err  io.Writer
 }
 
-// find looks for a program of Ansible in PATH and in the folder that an image
-// may bring.
+// find looks for a program of Ansible in the folder that an image brings where
+// the distribution's Ansible is too old, and then in PATH.
 func find(name, dir string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil && filepath.IsAbs(path) {
+	if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 		return path, nil
 	}
-	path, err := exec.LookPath(filepath.Join(dir, name))
-	if err != nil {
-		return "", wrong("%s is neither in PATH nor in %s; install ansible-core, or name its folder as ansible_bin_dir", name, dir)
+	path, err := exec.LookPath(name)
+	if err != nil || !filepath.IsAbs(path) {
+		return "", wrong("%s is neither in %s nor in PATH; install ansible-core, or name its folder as ansible_bin_dir", name, dir)
 	}
 	return path, nil
 }
