@@ -38,14 +38,23 @@ elif grep -q '"aws-3"' "$1"; then echo 'wgmesh gate: azure-1 has no tunnel with 
 elif grep -q '"known"' "$1"; then echo '{"changed": false}'
 else echo '{"changed": true}'; fi
 `
+	wgKeypair = `#!/bin/sh
+# WANT_JSON
+if grep -q '"cloned"' "$1"; then echo '{"changed": true, "warnings": ["the machine id changed since\\nthe keys were made (a cloned disk?)"]}'
+else echo '{"changed": false}'; fi
+`
 	wgTunnel = `#!/bin/sh
 # WANT_JSON
 if grep -q '"broken"' "$1"; then echo '{"failed": true, "msg": "wg8: no such device"}'; else echo '{"changed": true}'; fi
 `
 )
 
-// The play as wgmesh.router.join has it: ask, tell, set up the own end.
+// The play as wgmesh.router.join has it: the keys, ask, tell, set up the own end.
 const play = `
+- hosts: "{{ wgmesh_self }}"
+  gather_facts: false
+  tasks:
+    - wgmesh.router.wg_keypair: {name: "{{ own_keys | default('good') }}"}
 - hosts: routers:!{{ wgmesh_self }}
   gather_facts: false
   ignore_unreachable: true
@@ -82,6 +91,7 @@ func joining(t *testing.T, bin, hosts string) lone {
 	require.NoError(t, err)
 	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
 	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
+	file(t, root+"/plugins/modules/wg_keypair", wgKeypair, 0o700)
 	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)
 	file(t, root+"/playbooks/join.yml", play, 0o600)
 	inventory := file(t, l.path("inventory.yml"), "routers:\n  hosts:\n    azure-1: {ansible_connection: local}\n"+hosts, 0o600)
@@ -132,6 +142,13 @@ func TestPlay(t *testing.T) {
 			[]string{
 				"azure-1: wg8: no such device",
 				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what",
+			},
+		},
+		"a cloned disk": {
+			two + "  vars: {own_keys: cloned}\n", 0,
+			[]string{
+				"azure-1: the machine id changed since the keys were made (a cloned disk?)",
+				"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, 4 things changed",
 			},
 		},
 		"the network": {

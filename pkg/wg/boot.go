@@ -1,12 +1,16 @@
 package wg
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	_ "embed" // the script is a file of its own, for shellcheck
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
@@ -19,13 +23,27 @@ var bootScript string
 
 // dropIn joins every wg-quick unit to the script beside it. ExecCondition is
 // what runs before the wg-quick of the unit; the script never skips anything.
-const dropIn = `# Written by the Ansible module wgmesh.router.wg_tunnel.
+func dropIn(machine string) string {
+	return `# Written by the Ansible module wgmesh.router.wg_tunnel.
 [Service]
-ExecCondition=/bin/sh ` + bootFolder + `/50-wgmesh.sh up %i
+ExecCondition=/bin/sh ` + strings.TrimSpace(bootFolder+`/50-wgmesh.sh up %i `+machine) + `
 ExecStartPost=-/bin/sh ` + bootFolder + `/50-wgmesh.sh after %i
 ExecReload=
 ExecReload=/bin/sh ` + bootFolder + `/50-wgmesh.sh reload %i
 `
+}
+
+// machineMark is what the drop-in knows this machine by, so that the tunnels of a
+// disk do not come up in another machine, which would take the traffic of the
+// first one. It is "" without a machine-id(5), which is not told itself.
+func machineMark(path string) string {
+	id, err := os.ReadFile(path)
+	if id = bytes.TrimSpace(id); err != nil || len(id) != 32 {
+		return ""
+	}
+	sum := sha256.Sum256([]byte("wgmesh.router boot " + string(id) + "\n"))
+	return hex.EncodeToString(sum[:])
+}
 
 const bootFolder = "/etc/systemd/system/wg-quick@.service.d"
 
@@ -34,7 +52,7 @@ func bootFiles() []struct{ path, text string } {
 	// The script first: a drop-in without it would skip every tunnel.
 	return []struct{ path, text string }{
 		{filepath.Join(bootFolder, "50-wgmesh.sh"), bootScript},
-		{filepath.Join(bootFolder, "50-wgmesh.conf"), dropIn},
+		{filepath.Join(bootFolder, "50-wgmesh.conf"), dropIn(machineMark("/etc/machine-id"))},
 	}
 }
 

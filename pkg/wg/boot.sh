@@ -2,8 +2,11 @@
 # Written by the Ansible module wgmesh.router.wg_tunnel, beside the drop-in of
 # wg-quick@.service that runs it:
 #
-#   up NAME       Before the interface comes up: a file that is missing or breaks
-#                 off, as a power cut leaves one, is put back from its copy.
+#   up NAME MARK  Before the interface comes up: a file that is missing or breaks
+#                 off, as a power cut leaves one, is put back from its copy. On
+#                 another machine than the one of MARK the tunnel stays down: of
+#                 two machines with one disk's keys, the last to call would take
+#                 the traffic of the first.
 #   after NAME    Says so again when the interface is up, where systemctl status
 #                 shows it: what wg-quick says comes in between.
 #   reload NAME   "wg syncconf" would take the keys away, which are in files of
@@ -11,19 +14,27 @@
 #
 # WireGuard interfaces of others are left to wg-quick.
 set -u
-verb=$1 name=$2
+verb=$1 name=$2 machine=${3:-}
 file=${WGMESH_DIRECTORY:-/etc/wireguard}/$name.conf
 copy=$file.good
 note=${WGMESH_RUN:-/run/wgmesh}/put-back-$name
+
+here() {
+  printf 'wgmesh.router boot %s\n' "$(cat "${WGMESH_MACHINE_ID:-/etc/machine-id}")" | sha256sum | cut -d' ' -f1
+}
 
 whole() { [ -f "$1" ] && [ "$(tail -n 1 "$1" | tr -d '\000')" = '# end' ]; }
 
 up() {
   [ -f "$copy" ] || return 0
+  if [ -n "$machine" ] && [ "$machine" != "$(here)" ]; then
+    echo "<3>$name: stays down: the machine id changed since it was set up (a cloned disk?), and the machine before may still use its keys; the mesh play or wgmesh join makes new ones"
+    return 255 # systemd: failed, and not only skipped
+  fi
   whole "$file" && return 0
   if ! whole "$copy"; then
     echo "<3>$name: $file is damaged, and so is $copy: run the mesh play, or restore one of them"
-    return 255 # systemd: failed, and not only skipped
+    return 255
   fi
   kept=
   if [ -e "$file" ]; then

@@ -104,6 +104,42 @@ func TestBootLeavesAlone(t *testing.T) {
 	}
 }
 
+// The tunnels of a disk come up in the machine that they were made on, and in a
+// clone of it they do not: it would take the traffic of the first one.
+func TestBootOfClone(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "wg1.conf"), whole)
+	put(t, filepath.Join(dir, "wg1.conf.good"), whole)
+	first, clone := filepath.Join(dir, "first"), filepath.Join(dir, "clone")
+	put(t, first, strings.Repeat("a1", 16)+"\n")
+	put(t, clone, strings.Repeat("b2", 16)+"\n")
+	mark := wg.MachineMark(first)
+	require.Len(t, mark, 64)
+	assert.Contains(t, wg.DropIn(mark), "ExecCondition=/bin/sh /etc/systemd/system/wg-quick@.service.d/50-wgmesh.sh up %i "+mark+"\n")
+
+	t.Setenv("WGMESH_MACHINE_ID", first)
+	status, said := script(t, dir, "up", "wg1", mark)
+	assert.Zero(t, status)
+	assert.Empty(t, said)
+
+	t.Setenv("WGMESH_MACHINE_ID", clone)
+	status, said = script(t, dir, "up", "wg1", mark)
+	assert.Equal(t, 255, status)
+	assert.Equal(t, 1, strings.Count(said, "\n"), said)
+	assert.Contains(t, said, "wg1: stays down: the machine id changed")
+	status, said = script(t, dir, "up", "another", mark)
+	assert.Zero(t, status, "a tunnel that is not ours")
+	assert.Empty(t, said)
+
+	// Without a machine id there is nothing to tell machines by.
+	put(t, first, "uninitialized\n")
+	assert.Empty(t, wg.MachineMark(first))
+	assert.Empty(t, wg.MachineMark(filepath.Join(dir, "none")))
+	assert.Contains(t, wg.DropIn(""), "50-wgmesh.sh up %i\n")
+	status, _ = script(t, dir, "up", "wg1")
+	assert.Zero(t, status)
+}
+
 // A reload would make WireGuard forget the keys of our tunnels. Of others it is
 // what it always was.
 func TestReload(t *testing.T) {

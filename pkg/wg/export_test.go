@@ -9,6 +9,9 @@ var (
 	MSSText    = mssText
 	ParseUnits = parseUnits
 	LastLines  = lastLines
+
+	DropIn      = dropIn
+	MachineMark = machineMark
 )
 
 // ReadKeyFile reads a key file and forgets the key; what it prints as is kept.

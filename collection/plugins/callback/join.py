@@ -27,6 +27,8 @@ requirements:
 
 PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
 
+KEY_ACTIONS = ("wgmesh.router.wg_keypair", "wg_keypair")
+
 FAIL_ACTIONS = ("ansible.builtin.fail", "ansible.builtin.assert", "fail", "assert")
 
 # What ssh says, and what it means between routers of a mesh.
@@ -90,6 +92,9 @@ class CallbackModule(CallbackBase):
         if self.is_loop(result):
             return  # its items came one by one
         self.changed += bool(result._result.get("changed"))
+        if result._task.action in KEY_ACTIONS:  # that this machine is a clone of another one
+            for warning in result._result.get("warnings") or ():
+                self.tell(self.host(result), condense(warning))
         # The play first asks a peer who it is, and then has it set up its end.
         if result._task.action in PEER_ACTIONS and result._task.args.get("state") != "known":
             self.peered.add(self.host(result))
@@ -138,6 +143,10 @@ class CallbackModule(CallbackBase):
         """Print a line about a host that is lost, once."""
         if host:
             self.lost.add(host)
+        self.tell(host, reason)
+
+    def tell(self, host, reason):
+        """Print a line about a host, once."""
         if (host, reason) not in self.said:
             self.said.add((host, reason))
             self._display.display("%s: %s" % (host, reason) if host else reason)
