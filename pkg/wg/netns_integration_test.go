@@ -223,6 +223,10 @@ func pair(t *testing.T, n int) (a, b *router) {
 	sh(t, "ip link add eth0 netns %[1]s type veth peer name eth0 netns %[2]s; for n in %[1]s %[2]s; do ip -n $n link set eth0 addrgenmode none; done", a.ns, b.ns)
 	sh(t, "ip -n %s addr add 192.0.2.1/24 dev eth0; ip -n %s link set eth0 up", a.ns, a.ns)
 	sh(t, "ip -n %s addr add 192.0.2.2/24 dev eth0; ip -n %s link set eth0 up", b.ns, b.ns)
+	// The kernel tells a little later that the cable is in: what a plan must not change.
+	for _, r := range []*router{a, b} {
+		require.Eventually(t, func() bool { return strings.Contains(r.sh("cat /sys/class/net/eth0/operstate"), "up") }, 10*time.Second, 10*time.Millisecond)
+	}
 	a.want.PublicKeys["b"], b.want.PublicKeys["a"] = b.publicKey(), a.publicKey()
 	for i := 1; i <= n; i++ {
 		sh(t, "umask 077; wg genpsk > %s/%d.psk; cp -p %s/%d.psk %s/%d.psk", a.dir, i, a.dir, i, b.dir, i)
