@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BUILD)/tools:/usr/local/go/bin:/usr/lib/go/bin:$(PATH
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
@@ -74,6 +74,10 @@ image: setup collection ## a bootable router image by Packer and qemu: build/ima
 	@molecule/image/run
 	@molecule/image/look_test
 	@molecule/image/boot_test
+
+.PHONY: e2e
+e2e: setup collection ## machines from such an image become a mesh by themselves; IMAGE=path for one that is there (root)
+	@molecule/e2e/run
 
 .PHONY: distros
 distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04 (root)

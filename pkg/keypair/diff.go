@@ -109,6 +109,9 @@ func (d *Delta) identity(want Want, have Have) {
 		d.Warnings = append(d.Warnings, "this machine has no /etc/machine-id: a clone of its disk cannot be told from it and would use the same keys")
 	case have.Recorded == "":
 		d.add(Record, want.Identity, "no machine is recorded")
+		if have.Private.Exists && want.Regenerate != Always {
+			d.Warnings = append(d.Warnings, fmt.Sprintf("%s was there before and is kept: if it came with the image, every machine of that image has it; then make new keys with regenerate: always, and build the image again", want.PrivateKey))
+		}
 	case have.Cloned() && want.Regenerate == Never:
 		d.Warnings = append(d.Warnings, fmt.Sprintf("the keys %s and %s were made on another machine (a cloned disk?) and are kept, because of regenerate: never", want.PrivateKey, want.SealingKey))
 	case have.Cloned():

@@ -157,6 +157,7 @@ func TestPartsAreMadeAlone(t *testing.T) {
 func TestRegenerate(t *testing.T) {
 	clone := func(r *rig) { r.machine("ffffffffffffffffffffffffffffffff\n") }
 	breakKey := func(r *rig) { require.NoError(t, os.WriteFile(r.want.PrivateKey, []byte("rubbish\n"), 0o600)) }
+	brought := func(r *rig) { require.NoError(t, os.Remove(r.want.Identity)) } // a key that nobody recorded
 	none := func(*rig) {}
 	tests := []struct {
 		r       keypair.Regenerate
@@ -176,6 +177,8 @@ func TestRegenerate(t *testing.T) {
 		{keypair.Partly, "clone", clone, "new", "new", "machine id changed"},
 		{keypair.Fully, "clone", clone, "new", "new", "machine id changed"},
 		{keypair.Always, "clone", clone, "new", "new", "machine id changed"},
+		{keypair.Partly, "brought", brought, "kept", "kept", "was there before and is kept: if it came with the image"},
+		{keypair.Always, "brought", brought, "new", "new", ""},
 		{keypair.Never, "broken", breakKey, "restore the file", "", ""},
 		{keypair.Fail, "broken", breakKey, "restore the file", "", ""},
 		{keypair.Partly, "broken", breakKey, "restore the file", "", ""},
