@@ -13,10 +13,13 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// inCloud are the modules of the other program, wgmesh-cloud.
+var inCloud = []string{"cloud_forwarding"}
+
 // A module is there only when it is in all places: its folder, the table, its
 // documentation, the routing to the action plugin and the action group.
 func TestEveryModuleIsEverywhere(t *testing.T) {
-	want := slices.Sorted(maps.Keys(modules()))
+	want := slices.Sorted(slices.Values(append(inCloud, slices.Collect(maps.Keys(modules()))...)))
 
 	assert.Equal(t, want, names(t, "*/*.go", `^([a-z_]+)/([a-z_]+)\.go$`), "folders")
 	assert.Equal(t, want, names(t, "../collection/plugins/modules/*.py", `/([a-z_]+)\.py$`), "documentation")
@@ -37,6 +40,25 @@ func TestEveryModuleIsEverywhere(t *testing.T) {
 	for name, route := range meta.Routing.Modules {
 		assert.Equal(t, "wgmesh.router.wgmesh", route.Plugin, name)
 	}
+}
+
+// The action plugin takes these modules from wgmesh-cloud, and no others.
+func TestThePluginKnowsTheProgram(t *testing.T) {
+	plugin, err := os.ReadFile("../collection/plugins/action/wgmesh.py")
+	require.NoError(t, err)
+	table := regexp.MustCompile(`(?m)^PROGRAMS = \{(.*)\}$`).FindSubmatch(plugin)
+	require.NotNil(t, table, "no PROGRAMS")
+	program, err := os.ReadFile("cloud/main.go")
+	require.NoError(t, err)
+	var found, there []string
+	for _, m := range regexp.MustCompile(`"(\w+)": "wgmesh-cloud"`).FindAllSubmatch(table[1], -1) {
+		found = append(found, string(m[1]))
+	}
+	for _, m := range regexp.MustCompile(`"(\w+)": +ansible\.New`).FindAllSubmatch(program, -1) {
+		there = append(there, string(m[1]))
+	}
+	assert.Equal(t, inCloud, found)
+	assert.Equal(t, inCloud, there)
 }
 
 // names lists what the last group of pattern matches in the paths of a glob,

@@ -14,6 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
+	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
@@ -29,18 +30,19 @@ import (
 // other way round, at every depth.
 func TestOptionsAreDocumented(t *testing.T) {
 	options := map[string]any{
-		"bird_config":   birdconfig.Options{},
-		"mesh_gate":     meshgate.Options{},
-		"mesh_measure":  meshmeasure.Options{},
-		"mesh_peer":     meshpeer.Options{},
-		"mesh_plan":     meshplan.Options{},
-		"mesh_status":   meshstatus.Options{},
-		"sysctl_router": sysctlrouter.Options{},
-		"wg_keypair":    wgkeypair.Options{},
-		"wg_psk":        wgpsk.Options{},
-		"wg_tunnel":     wgtunnel.Options{},
+		"bird_config":      birdconfig.Options{},
+		"cloud_forwarding": cloudforwarding.Options{},
+		"mesh_gate":        meshgate.Options{},
+		"mesh_measure":     meshmeasure.Options{},
+		"mesh_peer":        meshpeer.Options{},
+		"mesh_plan":        meshplan.Options{},
+		"mesh_status":      meshstatus.Options{},
+		"sysctl_router":    sysctlrouter.Options{},
+		"wg_keypair":       wgkeypair.Options{},
+		"wg_psk":           wgpsk.Options{},
+		"wg_tunnel":        wgtunnel.Options{},
 	}
-	require.Len(t, options, len(modules()))
+	require.Len(t, options, len(modules())+len(inCloud))
 	for name, value := range options {
 		t.Run(name, func(t *testing.T) {
 			raw, err := os.ReadFile("../collection/plugins/modules/" + name + ".py")

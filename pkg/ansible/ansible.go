@@ -23,6 +23,10 @@ type Plan struct {
 	// Apply makes the change and returns what it did, in words, also when it
 	// fails half-way. It is never called in check mode or without Changed.
 	Apply func(ctx context.Context) (done []string, err error)
+	// Rehearse asks, in check mode and when there is something to apply, whether
+	// Apply would be allowed, and returns what stands against it as warnings. It
+	// writes nothing. It may be nil.
+	Rehearse func(ctx context.Context) (warnings []string)
 	// Record does what is no change of the host, such as to write a file of
 	// metrics of what was seen, or to measure. It runs on every run but in check
 	// mode, also when the plan comes with an error, and may add to Return.

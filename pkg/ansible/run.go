@@ -65,6 +65,9 @@ func (m Module) execute(ctx context.Context, ctl control, raw []byte, res result
 	if ctl.Diff && (p.Before != nil || p.After != nil) {
 		res["diff"] = map[string]any{"before": render(p.Before), "after": render(p.After)}
 	}
+	if p.Changed && ctl.Check && p.Rehearse != nil {
+		p.Warnings = append(p.Warnings, p.Rehearse(ctx)...)
+	}
 	if p.Changed && !ctl.Check && p.Apply != nil {
 		done, err := p.Apply(ctx)
 		if len(done) > 0 {

@@ -191,3 +191,35 @@ func TestRunNeedsOneFile(t *testing.T) {
 		assert.Contains(t, out.String(), `"failed":true`)
 	}
 }
+
+// What stands against a change is asked in check mode only, and only when there
+// is something to change.
+func TestRehearse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args   string
+		warned bool
+	}{
+		"check mode":            {`{"port": 2, "_ansible_check_mode": true}`, true},
+		"check mode, no change": {`{"port": 1, "_ansible_check_mode": true}`, false},
+		"not in check mode":     {`{"port": 2}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			m := ansible.New(func(_ context.Context, o settings) (ansible.Plan, error) {
+				return ansible.Plan{
+					Changed: o.Port == 2, Warnings: []string{"first"},
+					Apply:    func(context.Context) ([]string, error) { return nil, nil },
+					Rehearse: func(context.Context) []string { asked++; return []string{"no permission"} },
+				}, nil
+			}, ansible.Unlocked())
+			var out bytes.Buffer
+			assert.Zero(t, m.Run(nil, strings.NewReader(tt.args), &out))
+			if tt.warned {
+				assert.Contains(t, out.String(), `"warnings":["first","no permission"]`)
+			} else {
+				assert.Contains(t, out.String(), `"warnings":["first"]`)
+				assert.Zero(t, asked)
+			}
+		})
+	}
+}

@@ -1,6 +1,6 @@
 # Copyright: wgmesh.router contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run the modules of this collection, which are one binary, on a target.
+"""Run the modules of this collection, which are one binary or two, on a target.
 
 The binary is kept on the target under the SHA-256 of its content, so a stale
 one is never run. A task is one round trip: a line of shell starts the binary,
@@ -30,6 +30,10 @@ except ImportError:
     ENCODER = {"cls": AnsibleJSONEncoder, "vault_to_text": True}
 
 BUILDS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "bin")
+
+# Modules that are in a program of their own, with the vendors' SDKs; all others
+# are in wgmesh. On a target each program is "wgmesh" in the folder of its build.
+PROGRAMS = {"cloud_forwarding": "wgmesh-cloud"}
 
 # What `uname -sm` says on the systems there is a build for.
 SYSTEMS = {"Linux x86_64": "linux_amd64", "Linux aarch64": "linux_arm64"}
@@ -115,7 +119,7 @@ class ActionModule(ActionBase):
         answer = self._low_level_execute_command(start, in_data=stdin)
         system = target_answer(answer)
         if system:
-            self._upload(system, task_vars)
+            self._upload(module, system, task_vars)
             answer = self._low_level_execute_command(start, in_data=stdin)
             if target_answer(answer):
                 raise Refusal("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
@@ -151,7 +155,7 @@ class ActionModule(ActionBase):
         return START.format(
             cases="\n".join(
                 "'%s') build=%s ;;" % (system, build["sha256"])
-                for system, build in manifest().items()
+                for system, build in manifest(module).items()
             ),
             dirs=" ".join(self._dirs(task_vars)),
             environment="env " + environment if environment else "",
@@ -159,8 +163,8 @@ class ActionModule(ActionBase):
             answer=ANSWER,
         )
 
-    def _upload(self, system, task_vars):
-        builds = manifest()
+    def _upload(self, module, system, task_vars):
+        builds = manifest(module)
         if system not in builds:
             raise Refusal("the target is %s: wgmesh.router has builds for %s only" % (system, ", ".join(sorted(builds))))
         build = builds[system]
@@ -186,12 +190,12 @@ class ActionModule(ActionBase):
             raise Refusal("uploading to the target: %s" % ending(answer))
 
 
-def manifest():
-    """The builds of this collection: {uname -sm: {file, sha256}}."""
+def manifest(module):
+    """The builds of a module's program: {uname -sm: {file, sha256}}."""
     path = os.path.join(BUILDS, "manifest.json")
     try:
         with open(path, encoding="utf-8") as file:
-            builds = json.load(file)
+            builds = json.load(file)[PROGRAMS.get(module, "wgmesh")]
     except OSError as err:
         raise Refusal("the collection has no builds: %s: run `make collection`" % err) from err
     return {system: builds[name] for system, name in SYSTEMS.items() if name in builds}

@@ -1,0 +1,146 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: cloud_forwarding
+short_description: Whether a cloud lets a VM forward packets that are not its own
+version_added: 0.1.0
+description:
+  - A cloud drops what a VM sends with another sender's address, and what comes for another receiver, unless it was told that
+    the VM is a router. This module tells it. It reads, changes that one setting and nothing else, waits, and reads back.
+  - On AWS it is the source/destination check of each network interface, which is off for a router. The instance's attribute is
+    never used, since EC2 refuses it for an instance with two interfaces.
+  - On the router itself, without any ids, it asks the cloud's metadata service who the machine is and uses the machine's own
+    identity. From the control node it takes ids, and the credentials that the vendor's own tools take.
+  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the permission that
+    is missing.
+  - Nothing is restarted.
+options:
+  cloud:
+    description:
+      - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from what the machine's firmware
+        says. No metadata service is tried to find out.
+    type: str
+    choices: [auto, aws]
+    default: auto
+  state:
+    description: Whether the VM may forward.
+    type: str
+    choices: [enabled, disabled]
+    default: enabled
+  interfaces:
+    description:
+      - C(all), C(primary), or the ids of network interfaces, which have to be the VM's. On AWS these are such as
+        C(eni-0123456789abcdef0).
+      - An interface that a service of the cloud manages is not set.
+    type: list
+    elements: str
+    default: [all]
+  instance_id:
+    description: For AWS, from the control node, the instance.
+    type: str
+  region:
+    description: For AWS, the region of I(instance_id). By default what C(AWS_REGION) or the profile says.
+    type: str
+  api_endpoint:
+    description:
+      - URL of the cloud's API, where it is not the one that follows from the region. Regions in China and of governments
+        need none.
+    type: str
+  metadata_endpoint:
+    description: URL of the metadata service, where it is not the usual one. It is never reached through a proxy.
+    type: str
+  timeout:
+    description: Seconds that all of it may take.
+    type: int
+    default: 300
+extends_documentation_fragment: [wgmesh.router.attributes]
+attributes:
+  check_mode:
+    details:
+      - On AWS a missing permission is a warning then, found out with DryRun.
+  safe_file_operations:
+    support: N/A
+    details:
+      - It writes no file.
+author:
+  - wgmesh.router contributors
+notes:
+  - It was tested against moto, with signatures and policies enforced, and against stand-ins that were built from the vendors'
+    documentation. It was never run against a live account.
+  - What a router's role needs on AWS is C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute). The second
+    one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
+"""
+
+EXAMPLES = r"""
+- name: Let the router forward, by its own role
+  wgmesh.router.cloud_forwarding:
+
+- name: Let it forward, from the control node
+  wgmesh.router.cloud_forwarding:
+    instance_id: i-0123456789abcdef0
+    region: eu-central-1
+  delegate_to: localhost
+  environment:
+    AWS_PROFILE: network
+
+- name: Let one interface forward
+  wgmesh.router.cloud_forwarding:
+    interfaces: [eni-0123456789abcdef0]
+"""
+
+RETURN = r"""
+cloud:
+  description: The cloud that was asked.
+  returned: success
+  type: str
+  sample: aws
+instance:
+  description: The VM.
+  returned: success
+  type: str
+  sample: i-0123456789abcdef0 in eu-central-1
+interfaces:
+  description: What I(interfaces) selected, as it is now.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Id of the network interface.
+      type: str
+    primary:
+      description: Whether it is the VM's first one.
+      type: bool
+    forwarding:
+      description: Whether it may forward.
+      type: bool
+  sample: [{id: eni-0123456789abcdef0, primary: true, forwarding: true}]
+verified:
+  description: Whether the cloud was read and said that all of I(interfaces) are as I(state) wants them.
+  returned: success
+  type: bool
+restart_required:
+  description: Whether the VM has to be restarted. It never has.
+  returned: success
+  type: bool
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+  sample: ["eni-0123456789abcdef0: enabled forwarding"]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "cloud_forwarding is a Go binary, run through the action plugin of the collection: call it'
+        ' as wgmesh.router.cloud_forwarding, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

@@ -1,0 +1,39 @@
+// Command wgmesh-cloud holds the modules that speak to a cloud's API. They are
+// not in wgmesh, because the vendors' SDKs would double what every router keeps
+// and every task loads.
+//
+// Ansible starts it as "wgmesh MODULE", as it starts the other one.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
+	"github.com/wgmesh/router/pkg/ansible"
+)
+
+// modules returns all modules of this program by name.
+func modules() map[string]ansible.Module {
+	return map[string]ansible.Module{
+		"cloud_forwarding": ansible.New(cloudforwarding.Plan, ansible.Unlocked()), // changes nothing on this machine
+	}
+}
+
+func main() {
+	argv := os.Args[1:]
+	// Ansible puts this before the name of a module that it copies to a host.
+	module, found := modules()[strings.TrimPrefix(filepath.Base(os.Args[0]), "AnsiballZ_")]
+	if !found && len(argv) > 0 {
+		module, found = modules()[argv[0]]
+		argv = argv[1:]
+	}
+	if found {
+		module.Main(argv)
+	}
+	fmt.Fprint(os.Stderr, "The module cloud_forwarding of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
+		"By hand it takes its options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_forwarding [FILE]\n")
+	os.Exit(2)
+}

@@ -1,0 +1,257 @@
+package cloudforwarding_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// router are the options on the router itself, against the stand-in.
+func (f *fakeAWS) router() options {
+	return options{"cloud": "aws", "api_endpoint": f.ec2.URL, "metadata_endpoint": f.imds.URL, "timeout": 20}
+}
+
+// control are the options on a control node.
+func (f *fakeAWS) control(t *testing.T) options {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	return f.router().and(options{"cloud": "auto", "instance_id": "i-router", "region": "cn-north-1"})
+}
+
+const (
+	describe = "DescribeNetworkInterfaces"
+	modify   = "ModifyNetworkInterfaceAttribute"
+)
+
+func TestAWSOnTheRouter(t *testing.T) {
+	f := newAWS(t)
+	result := run(t, f.router())
+	require.NotContains(t, result, "failed", "%v", result["msg"])
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, true, result["verified"])
+	assert.Equal(t, false, result["restart_required"])
+	assert.Equal(t, "i-router in cn-north-1", result["instance"])
+	assert.Equal(t, []any{"eni-0a: enabled forwarding", "eni-0b: enabled forwarding"}, result["done"])
+	assert.Equal(t, []any{
+		map[string]any{"id": "eni-0a", "primary": true, "forwarding": true},
+		map[string]any{"id": "eni-0b", "primary": false, "forwarding": true},
+	}, result["interfaces"])
+	assert.Equal(t, map[string]bool{"eni-0a": false, "eni-0b": false, "eni-0c": true, "eni-0f": true}, f.checks(), "a managed and a foreign interface are left alone")
+	assert.Zero(t, f.bare, "metadata requests without a token")
+
+	t.Run("again", func(t *testing.T) {
+		result := run(t, f.router())
+		assert.Equal(t, false, result["changed"])
+		assert.Equal(t, true, result["verified"])
+		assert.Len(t, f.writes, 2)
+	})
+	t.Run("and off", func(t *testing.T) {
+		result := run(t, f.router().and(options{"state": "disabled"}))
+		assert.Equal(t, []any{"eni-0a: disabled forwarding", "eni-0b: disabled forwarding"}, result["done"])
+		assert.True(t, f.checks()["eni-0a"])
+	})
+}
+
+func TestAWSInterfaces(t *testing.T) {
+	for name, tt := range map[string]struct {
+		words  []string
+		writes []string
+		msg    string
+	}{
+		"primary":   {words: []string{"primary"}, writes: []string{"eni-0a false"}},
+		"one":       {words: []string{"eni-0b"}, writes: []string{"eni-0b false"}},
+		"twice":     {words: []string{"eni-0b", "all"}, writes: []string{"eni-0a false", "eni-0b false"}},
+		"a foreign": {words: []string{"eni-0a", "eni-0f"}, msg: "interfaces: eni-0f is none of i-router in cn-north-1, which has eni-0a, eni-0b"},
+		"a managed": {words: []string{"eni-0c"}, msg: "interfaces: eni-0c is none of i-router in cn-north-1, which has eni-0a, eni-0b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newAWS(t)
+			result := run(t, f.router().and(options{"interfaces": tt.words}))
+			if tt.msg != "" {
+				assert.Equal(t, tt.msg, result["msg"])
+			}
+			assert.Equal(t, tt.writes, f.writes)
+		})
+	}
+}
+
+func TestAWSFromTheControlNode(t *testing.T) {
+	f := newAWS(t)
+	result := run(t, f.control(t))
+	require.NotContains(t, result, "failed", "%v", result["msg"])
+	assert.Equal(t, "aws", result["cloud"])
+	assert.Len(t, f.writes, 2)
+	assert.Zero(t, f.session, "the role of the machine it runs on was not asked for")
+}
+
+func TestAWSCheckMode(t *testing.T) {
+	f := newAWS(t)
+	result := run(t, f.router().and(check).and(options{"_ansible_diff": true}))
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, false, result["verified"])
+	assert.NotContains(t, result, "warnings")
+	assert.Contains(t, result["diff"].(map[string]any)["after"], "forwarding: true")
+	assert.Empty(t, f.writes)
+
+	f.faults[modify] = []fault{{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", status: 403, forever: true}}
+	result = run(t, f.router().and(check).and(options{"interfaces": "primary"}))
+	assert.Equal(t, []any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
+		"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
+	assert.Empty(t, f.writes)
+}
+
+func TestAWSWaitsForTheRead(t *testing.T) {
+	f := newAWS(t)
+	f.lag = 3
+	result := run(t, f.router())
+	assert.Equal(t, true, result["verified"])
+	assert.Equal(t, 1+2*4, f.reads)
+}
+
+// Another writer takes the change back before it was read.
+func TestAWSLostRace(t *testing.T) {
+	f := newAWS(t)
+	f.onWrite = func() { f.enis[0].check = true }
+	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	assert.Equal(t, "eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over", msg)
+	assert.True(t, changed, "it was changed, by us")
+}
+
+func TestAWSThrottling(t *testing.T) {
+	slow := fault{code: "RequestLimitExceeded", message: "Request limit exceeded.", status: 503}
+	t.Run("is waited out", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults[describe] = slices.Repeat([]fault{slow}, 12)
+		f.faults[modify] = slices.Repeat([]fault{slow}, 12)
+		assert.Equal(t, true, run(t, f.router())["verified"])
+	})
+	t.Run("until timeout", func(t *testing.T) {
+		f := newAWS(t)
+		slow.forever = true
+		f.faults[modify] = []fault{slow}
+		msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+		assert.Equal(t, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
+		assert.False(t, changed)
+	})
+}
+
+func TestAWSExpiredCredentials(t *testing.T) {
+	t.Run("of the role are renewed", func(t *testing.T) {
+		f := newAWS(t)
+		f.valid = 2
+		assert.Equal(t, true, run(t, f.router())["verified"])
+		assert.Equal(t, 2, f.session)
+	})
+	t.Run("of a person are not", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults[describe] = []fault{{code: "RequestExpired", message: "Request has expired.", status: 400, forever: true}}
+		msg, _ := fails(t, f.control(t))
+		assert.Equal(t, "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+
+			"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock", msg)
+	})
+}
+
+func TestAWSMissingPermission(t *testing.T) {
+	denied := fault{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation.", status: 403, forever: true}
+	t.Run("to read", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults[describe] = []fault{denied}
+		msg, _ := fails(t, f.router())
+		assert.Contains(t, msg, "the permission ec2:DescribeNetworkInterfaces is missing")
+	})
+	t.Run("to write the second", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults[modify] = []fault{{}, denied}
+		result := run(t, f.router())
+		assert.Contains(t, result["msg"], "eni-0b: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation")
+		assert.Equal(t, true, result["changed"])
+		assert.Equal(t, false, result["verified"])
+		assert.Equal(t, []any{"eni-0a: enabled forwarding"}, result["done"])
+	})
+	t.Run("no role at all", func(t *testing.T) {
+		f := newAWS(t)
+		f.norole = true
+		msg, _ := fails(t, f.router())
+		assert.Contains(t, msg, "the instance has no role to act with")
+	})
+}
+
+func TestAWSBrokenService(t *testing.T) {
+	f := newAWS(t)
+	f.faults[describe] = slices.Repeat([]fault{{code: "InternalError", status: 500}}, 3)
+	assert.Equal(t, true, run(t, f.router())["verified"])
+
+	f.ec2.Close()
+	msg, _ := fails(t, f.router())
+	assert.Contains(t, msg, "connection refused")
+}
+
+func TestAWSVanishedInstance(t *testing.T) {
+	t.Run("before", func(t *testing.T) {
+		f := newAWS(t)
+		f.enis = nil
+		msg, _ := fails(t, f.router())
+		assert.Equal(t, "i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", msg)
+	})
+	t.Run("after the write", func(t *testing.T) {
+		f := newAWS(t)
+		f.onWrite = func() { f.enis[0].instance = "" }
+		msg, changed := fails(t, f.router())
+		assert.Equal(t, "eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled", msg)
+		assert.True(t, changed)
+	})
+	t.Run("for good", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults[modify] = []fault{{code: "InvalidNetworkInterfaceID.NotFound", message: "The networkInterface ID 'eni-0a' does not exist", status: 400}}
+		msg, changed := fails(t, f.router())
+		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
+		assert.False(t, changed)
+	})
+}
+
+// A test that forgets to override an address reaches nobody: the default ones
+// are refused before a packet is sent.
+func TestDefaultAddressesAreRefused(t *testing.T) {
+	f := newAWS(t)
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
+	o := f.router()
+	delete(o, "metadata_endpoint")
+	msg, _ := fails(t, o)
+	assert.Contains(t, msg, "169.254.169.254: a test reaches loopback only")
+
+	o = f.control(t)
+	delete(o, "api_endpoint")
+	msg, _ = fails(t, o)
+	assert.Contains(t, msg, "ec2.cn-north-1.amazonaws.com.cn: a test reaches loopback only")
+}
+
+func TestOptions(t *testing.T) {
+	for name, tt := range map[string]struct {
+		o   options
+		msg string
+	}{
+		"cloud":              {options{"cloud": "oracle"}, "cloud: expected one of auto, aws"},
+		"state":              {options{"state": "on"}, "state: expected one of enabled, disabled"},
+		"interfaces":         {options{"interfaces": []string{}}, "interfaces: required option is missing"},
+		"timeout":            {options{"timeout": 0}, "timeout: expected 1 second or more, got 0"},
+		"endpoint":           {options{"api_endpoint": "ec2.local"}, `api_endpoint: expected a URL, got "ec2.local"`},
+		"region alone":       {options{"region": "eu-west-1"}, "region: goes with instance_id"},
+		"unknown":            {options{"instance": "i-1"}, "instance: unknown option"},
+		"no cloud's machine": {options{}, "cloud: this machine's firmware says nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			msg, _ := fails(t, tt.o)
+			assert.Contains(t, msg, tt.msg)
+		})
+	}
+}
+
+func TestAutoGoesByTheFirmware(t *testing.T) {
+	f := newAWS(t)
+	o := f.router()
+	delete(o, "cloud")
+	result := runOn(t, dmi(map[string]string{"sys_vendor": "Amazon EC2", "product_name": "t3.micro"}), o)
+	assert.Equal(t, "aws", result["cloud"], "%v", result["msg"])
+}

@@ -1,0 +1,123 @@
+// Package aws sets the source/destination check of an EC2 instance's network
+// interfaces: an interface forwards when the check is off. It asks per
+// interface and never for the instance's attribute, which EC2 refuses as soon as
+// there are two interfaces.
+//
+// The one caller is the module cloud_forwarding.
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// Options say which instance, and how to reach AWS.
+type Options struct {
+	InstanceID string // "" for this machine, with the role of its instance profile
+	Region     string // with InstanceID; "" for what the environment or profile says
+	Interfaces []string
+	API        string // in place of the region's endpoint
+	Metadata   string // in place of http://169.254.169.254
+	Pace       cloud.Pace
+}
+
+// An Instance is one EC2 instance. It has the two calls that are made, and not
+// the client: what can be reached from here by reflection stays in the binary,
+// and the client has 700 methods.
+type Instance struct {
+	id, region string
+	words      []string
+	pace       cloud.Pace
+	renew      func()
+	describe   func(context.Context, *ec2.DescribeNetworkInterfacesInput, ...func(*ec2.Options)) (*ec2.DescribeNetworkInterfacesOutput, error)
+	modify     func(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
+}
+
+// Connect finds the instance's id and region, of this machine from its metadata
+// service, and the credentials: those of this machine's role, or for an instance
+// that was named what the environment has for AWS's own tools.
+func Connect(ctx context.Context, o Options) (*Instance, error) {
+	// The SDK's own client takes the certificates of AWS_CA_BUNDLE.
+	client := awshttp.NewBuildableClient().WithTransportOptions(cloud.Tune(o.Metadata))
+	set := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(client),
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
+	}
+	if o.InstanceID == "" {
+		m := metadata(o.Metadata)
+		var err error
+		if o.InstanceID, err = get(ctx, m, "instance-id"); err != nil {
+			return nil, err
+		}
+		if o.Region, err = get(ctx, m, "placement/region"); err != nil {
+			return nil, err
+		}
+		role := ec2rolecreds.New(func(r *ec2rolecreds.Options) { r.Client = m })
+		set = append(set, config.WithCredentialsProvider(role))
+	} else if o.Metadata != "" {
+		set = append(set, config.WithEC2IMDSEndpoint(o.Metadata))
+	}
+	if o.Region != "" {
+		set = append(set, config.WithRegion(o.Region))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, set...)
+	if err != nil {
+		return nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("region: none was given, and neither AWS_REGION nor the profile has one")
+	}
+	api := ec2.NewFromConfig(cfg, func(e *ec2.Options) {
+		if o.API != "" {
+			e.BaseEndpoint = aws.String(o.API)
+		}
+	})
+	renew := func() {}
+	if cache, ok := cfg.Credentials.(*aws.CredentialsCache); ok {
+		renew = cache.Invalidate
+	}
+	return &Instance{
+		id: o.InstanceID, region: cfg.Region, words: o.Interfaces, pace: o.Pace, renew: renew,
+		describe: api.DescribeNetworkInterfaces, modify: api.ModifyNetworkInterfaceAttribute,
+	}, nil
+}
+
+// metadata asks for a token first, always: version 1 can be reached through an
+// open proxy or a server that fetches what it is told to.
+func metadata(endpoint string) *imds.Client {
+	return imds.New(imds.Options{HTTPClient: cloud.Client(endpoint), Endpoint: endpoint, EnableFallback: aws.FalseTernary})
+}
+
+// mostMetadata bounds an answer of the metadata service.
+const mostMetadata = 4096
+
+func get(ctx context.Context, m *imds.Client, path string) (string, error) {
+	out, err := m.GetMetadata(ctx, &imds.GetMetadataInput{Path: path})
+	if err != nil {
+		e := explain("metadata "+path, err)
+		e.Hint = "is this an EC2 instance with its metadata service enabled? In a container it needs a hop limit of 2; a control node has to name instance_id and region"
+		return "", e
+	}
+	defer out.Content.Close()
+	text, err := io.ReadAll(io.LimitReader(out.Content, mostMetadata))
+	if err != nil {
+		return "", &cloud.Error{Do: "metadata " + path, Err: err}
+	}
+	value := strings.TrimSpace(string(text))
+	if value == "" || strings.ContainsAny(value, " \t\r\n<>/") {
+		return "", &cloud.Error{Do: "metadata " + path, Message: fmt.Sprintf("expected one word, got %q", value), Hint: "what answers is not EC2's metadata service"}
+	}
+	return value, nil
+}

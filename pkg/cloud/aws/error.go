@@ -1,0 +1,88 @@
+package aws
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+func wrap(do string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return explain(do, err)
+}
+
+// code is the provider's code of an error, "" for any other error.
+func code(err error) string {
+	var e *cloud.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// explain turns an error of the SDK into ours: what AWS said, what to do.
+func explain(do string, err error) *cloud.Error {
+	e := &cloud.Error{Do: do}
+	var id interface{ ServiceRequestID() string }
+	if errors.As(err, &id) {
+		e.RequestID = id.ServiceRequestID()
+	}
+	status := 0
+	var answer interface{ HTTPStatusCode() int }
+	if errors.As(err, &answer) {
+		status = answer.HTTPStatusCode()
+	}
+	var api smithy.APIError
+	var send *smithyhttp.RequestSendError
+	var operation *smithy.OperationError
+	switch {
+	case errors.As(err, &api):
+		e.Code = api.ErrorCode()
+		// What follows is a kilobyte for sts:DecodeAuthorizationMessage.
+		e.Message, _, _ = strings.Cut(api.ErrorMessage(), "Encoded authorization failure message:")
+	case errors.As(err, &operation):
+		for inner := operation; errors.As(inner.Err, &inner); { // the innermost says it shortest
+			operation = inner
+		}
+		e.Err = operation.Err
+	default:
+		e.Err = err
+	}
+	_, throttled := retry.DefaultThrottleErrorCodes[e.Code]
+	switch {
+	case throttled || status == 429:
+		e.Kind = cloud.Throttled
+	case e.Code == "RequestExpired" || strings.HasPrefix(e.Code, "ExpiredToken"):
+		e.Kind = cloud.Expired
+		e.Hint = "the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock"
+	case e.Code == "AuthFailure" || e.Code == "SignatureDoesNotMatch" || e.Code == "InvalidClientTokenId":
+		e.Hint = "AWS does not accept the credentials: look at the key, at the region's partition and at the clock"
+	case e.Code == "UnauthorizedOperation" || strings.HasPrefix(e.Code, "AccessDenied"):
+		e.Hint = "the permission " + permission(do) + " is missing: allow it in the policy of the role or user"
+	case strings.HasPrefix(e.Code, "InvalidNetworkInterfaceID") || strings.HasPrefix(e.Code, "InvalidInstanceID"):
+		e.Hint = "it is gone: was the instance terminated?"
+	case status >= 500:
+		e.Kind = cloud.Broken
+	case operation != nil && operation.ServiceID == "ec2imds" && !strings.HasPrefix(do, "metadata "):
+		e.Hint = "the instance has no role to act with: attach an instance profile that allows ec2:DescribeNetworkInterfaces and " +
+			"ec2:ModifyNetworkInterfaceAttribute, or run the task on the control node with instance_id"
+	case errors.As(err, &send):
+		e.Kind = cloud.Broken
+	}
+	return e
+}
+
+// permission is the IAM action in what was done.
+func permission(do string) string {
+	if i := strings.Index(do, "ec2:"); i >= 0 {
+		return do[i:]
+	}
+	return do
+}

@@ -1,0 +1,69 @@
+package cloud
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// A Kind says what to do about an Error.
+type Kind int
+
+// The kinds.
+const (
+	Final     Kind = iota // it will be the same next time
+	Throttled             // wait as long as there is time
+	Broken                // the service or the way to it: try a few times
+	Expired               // get new credentials, once
+	Race                  // somebody else wrote: read again, a few times
+)
+
+// An Error is what a provider answered, in its own words.
+type Error struct {
+	Do        string // what was asked for, such as ec2:DescribeNetworkInterfaces
+	Code      string // the provider's
+	Message   string // the provider's
+	RequestID string // by which the provider's support finds it
+	Hint      string // what to do next
+	Kind      Kind
+	After     time.Duration // how long the provider asked to wait
+	Err       error         // why there was no answer at all
+}
+
+// mostMessage bounds what is shown of a provider's message: some carry pages.
+const mostMessage = 400
+
+// Error puts all of it on one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Do)
+	if e.Err != nil {
+		b.WriteString(": " + line(e.Err.Error()))
+	}
+	for _, part := range []string{e.Code, e.Message} {
+		if part = line(part); part != "" {
+			b.WriteString(": " + part)
+		}
+	}
+	if id := line(e.RequestID); id != "" {
+		fmt.Fprintf(&b, " (request %s)", id)
+	}
+	if e.Hint != "" {
+		b.WriteString("; " + e.Hint)
+	}
+	return b.String()
+}
+
+// Unwrap returns why there was no answer.
+func (e *Error) Unwrap() error { return e.Err }
+
+// line makes one short line of a text that came over the network.
+func line(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if runes := []rune(s); len(runes) > mostMessage {
+		s = string(runes[:mostMessage]) + "..."
+	}
+	return strings.TrimRight(s, ".")
+}

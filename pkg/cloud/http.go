@@ -1,0 +1,122 @@
+package cloud
+
+import (
+	"context"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// metadataAddresses are those of the metadata services that no prefix covers.
+var metadataAddresses = []netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"), // AWS
+	netip.MustParseAddr("fd00:ec2::23"),  // AWS, credentials of pods
+	netip.MustParseAddr("fd20:ce::254"),  // GCP
+	netip.MustParseAddr("168.63.129.16"), // Azure
+}
+
+// Client makes the client for a cloud's APIs and metadata service. APIs are
+// reached through the proxies of the environment; the metadata service, at its
+// well-known addresses or at the URL of the option, never is.
+func Client(metadata string) *http.Client {
+	t := &http.Transport{
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   15 * time.Second,
+		ResponseHeaderTimeout: 3 * time.Minute, // GCP's wait takes up to two
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   2,
+		IdleConnTimeout:       time.Minute,
+	}
+	Tune(metadata)(t)
+	return &http.Client{
+		Transport: t,
+		// An API does not redirect; where one does, the token must not follow.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Tune gives a transport of an SDK the proxies and the dialing of Client.
+func Tune(metadata string) func(*http.Transport) {
+	d := dialer{metadata: host(metadata)}
+	return func(t *http.Transport) {
+		t.Proxy = d.proxy(http.ProxyFromEnvironment)
+		t.DialContext = d.dial
+	}
+}
+
+type dialer struct{ metadata string }
+
+// proxy wraps the choice of a proxy so that metadata services have none.
+func (d dialer) proxy(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if err := confine(r.URL.Hostname()); err != nil {
+			return nil, err // here too: AWS's SDK puts another dialer into its clients
+		}
+		if d.isMetadata(r.URL.Hostname()) {
+			return nil, nil
+		}
+		return choose(r)
+	}
+}
+
+func (d dialer) isMetadata(name string) bool {
+	if name = strings.TrimSuffix(strings.ToLower(name), "."); name == d.metadata && name != "" {
+		return true
+	}
+	if name == "metadata.google.internal" || name == "metadata" {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	if err != nil {
+		return false
+	}
+	for _, a := range metadataAddresses {
+		if addr.Unmap() == a {
+			return true
+		}
+	}
+	return addr.Unmap().IsLinkLocalUnicast()
+}
+
+// dial connects. A metadata service is next door: it answers at once or is not
+// there.
+func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if err := confine(name); err != nil {
+		return nil, err
+	}
+	net := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 15 * time.Second}
+	if d.isMetadata(name) {
+		net.Timeout = 2 * time.Second
+	}
+	return net.DialContext(ctx, network, address)
+}
+
+// confine refuses, in the binary of a test, every address but loopback.
+func confine(name string) error {
+	if flag.Lookup("test.v") == nil {
+		return nil
+	}
+	if addr, err := netip.ParseAddr(name); err == nil && addr.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s: a test reaches loopback only", name)
+}
+
+// host is the name in a URL; "" when there is none.
+func host(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}

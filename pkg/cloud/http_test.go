@@ -1,0 +1,49 @@
+package cloud
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestIsMetadata(t *testing.T) {
+	d := dialer{metadata: host("http://127.0.0.1:8080/x")}
+	for name, want := range map[string]bool{
+		"169.254.169.254": true, "169.254.170.2": true, "fd00:ec2::254": true, "::ffff:169.254.169.254": true, "168.63.129.16": true,
+		"metadata.google.internal": true, "Metadata.Google.Internal.": true, "127.0.0.1": true,
+		"127.0.0.2": false, "ec2.eu-west-1.amazonaws.com": false, "management.azure.com": false, "10.0.0.1": false, "": false,
+	} {
+		assert.Equal(t, want, d.isMetadata(name), name)
+	}
+	assert.False(t, dialer{}.isMetadata(""))
+}
+
+// The proxies of the environment are for APIs.
+func TestNoProxyForMetadata(t *testing.T) {
+	proxy := &url.URL{Scheme: "http", Host: "127.0.0.1:3128"}
+	choose := dialer{metadata: "127.0.0.1"}.proxy(func(*http.Request) (*url.URL, error) { return proxy, nil })
+	for target, want := range map[string]*url.URL{"http://127.0.0.1/latest": nil, "https://127.0.0.9/api": proxy} {
+		r, err := http.NewRequest(http.MethodGet, target, nil)
+		require.NoError(t, err)
+		got, err := choose(r)
+		require.NoError(t, err)
+		assert.Equal(t, want, got, target)
+	}
+}
+
+// No test of ours reaches a cloud or a metadata service by accident: this is
+// one that forgot to override the addresses.
+func TestDefaultsAreRefused(t *testing.T) {
+	for _, target := range []string{
+		"http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://metadata.google.internal/", "https://management.azure.com/",
+		"https://ec2.eu-west-1.amazonaws.com/", "https://compute.googleapis.com/",
+	} {
+		_, err := Client("").Get(target)
+		assert.ErrorContains(t, err, "a test reaches loopback only", target)
+	}
+	_, err := (dialer{}).dial(t.Context(), "tcp", "169.254.169.254:80")
+	assert.ErrorContains(t, err, "a test reaches loopback only")
+}

@@ -1,0 +1,101 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// A Pace is how long to wait between attempts: First, then twice as long each
+// time up to Most, and up to a half more by chance, so that many routers that
+// were throttled together do not come back together.
+type Pace struct{ First, Most time.Duration }
+
+// DefaultPace is for the clouds themselves; tests take a quicker one.
+func DefaultPace() Pace { return Pace{500 * time.Millisecond, 15 * time.Second} }
+
+// Sleep waits before the attempt after number n, which counts from 0, and never
+// shorter than least. It returns early, with an error, when ctx ends.
+func (p Pace) Sleep(ctx context.Context, n int, least time.Duration) error {
+	wait := p.Most
+	if n < 16 {
+		wait = min(p.Most, p.First<<n)
+	}
+	wait += rand.N(wait/2 + 1)
+	timer := time.NewTimer(max(wait, least))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// How often to try what may be broken, and what others wrote at the same time.
+const (
+	mostBroken = 4
+	mostRaces  = 8
+)
+
+// Try calls attempt until it succeeds or its error is final. Throttling is
+// waited out until ctx ends. renew makes new credentials; it may be nil.
+func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Context) error) error {
+	counts := map[Kind]int{}
+	for n := 0; ; n++ {
+		err := attempt(ctx)
+		var e *Error
+		if err == nil || !errors.As(err, &e) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return late(ctx, err)
+		}
+		counts[e.Kind]++
+		switch e.Kind {
+		case Throttled:
+		case Broken:
+			if counts[Broken] >= mostBroken {
+				return err
+			}
+		case Race:
+			if counts[Race] >= mostRaces {
+				return fmt.Errorf("%w; lost against another writer %d times", err, mostRaces)
+			}
+		case Expired:
+			if renew == nil || counts[Expired] > 1 {
+				return err
+			}
+			renew()
+		default:
+			return err
+		}
+		if p.Sleep(ctx, n, e.After) != nil {
+			return late(ctx, err)
+		}
+	}
+}
+
+// late says that the time was up when err was the last answer.
+func late(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w; still so when `timeout` was over", err)
+	}
+	return fmt.Errorf("%w; interrupted", err)
+}
+
+// Until calls look until it says true, waiting in between. When ctx ends it
+// returns what look last saw.
+func (p Pace) Until(ctx context.Context, look func(context.Context) (good bool, seen string, err error)) error {
+	for n := 0; ; n++ {
+		good, seen, err := look(ctx)
+		if err != nil || good {
+			return err
+		}
+		if p.Sleep(ctx, n, 0) != nil {
+			return late(ctx, errors.New(seen))
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package cloud_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+var quick = cloud.Pace{First: time.Microsecond, Most: 50 * time.Microsecond}
+
+// How often each kind of error is tried, when it never goes away.
+func TestTryCounts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind            cloud.Kind
+		tries, renewals int
+	}{
+		"final":   {kind: cloud.Final, tries: 1},
+		"broken":  {kind: cloud.Broken, tries: 4},
+		"expired": {kind: cloud.Expired, tries: 2, renewals: 1},
+		"race":    {kind: cloud.Race, tries: 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tries, renewals := 0, 0
+			err := quick.Try(t.Context(), func() { renewals++ }, func(context.Context) error {
+				tries++
+				return &cloud.Error{Do: "x", Kind: tt.kind}
+			})
+			assert.Error(t, err)
+			assert.Equal(t, tt.tries, tries)
+			assert.Equal(t, tt.renewals, renewals)
+		})
+	}
+	t.Run("not the provider's", func(t *testing.T) {
+		assert.EqualError(t, quick.Try(t.Context(), nil, func(context.Context) error { return errors.New("no") }), "no")
+	})
+}
+
+func TestTryWaitsOutThrottling(t *testing.T) {
+	n := 0
+	require.NoError(t, quick.Try(t.Context(), nil, func(context.Context) error {
+		if n++; n < 200 {
+			return &cloud.Error{Kind: cloud.Throttled}
+		}
+		return nil
+	}))
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err := quick.Try(ctx, nil, func(context.Context) error {
+		return &cloud.Error{Do: "x", Code: "SlowDown", Kind: cloud.Throttled, After: time.Hour}
+	})
+	assert.EqualError(t, err, "x: SlowDown; still so when `timeout` was over")
+}
+
+func TestUntil(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	assert.EqualError(t, quick.Until(ctx, func(context.Context) (bool, string, error) { return false, "x is off", nil }),
+		"x is off; still so when `timeout` was over")
+}
