@@ -24,6 +24,8 @@ source "qemu" "router" {
   qemuargs = [
     ["-cpu", "qemu64"],
     ["-display", "none"],
+    # Packer's own would listen on all addresses of this machine.
+    ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],
     ["-serial", "file:${var.output}.console"],
     ["-drive", "file=${var.output}/router.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap"],
     ["-drive", "file=${var.seed},if=virtio,format=raw,readonly=on"],
