@@ -14,6 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/aws"
+	"github.com/wgmesh/router/pkg/cloud/azure"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -23,6 +24,7 @@ type Options struct {
 	Interfaces       []string `json:"interfaces"`
 	InstanceID       string   `json:"instance_id"` // AWS
 	Region           string   `json:"region"`
+	ResourceID       string   `json:"resource_id"` // Azure
 	APIEndpoint      string   `json:"api_endpoint"`
 	MetadataEndpoint string   `json:"metadata_endpoint"`
 	Timeout          int      `json:"timeout"` // seconds
@@ -36,7 +38,7 @@ func (o *Options) SetDefaults() {
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	errs := []error{
-		ansible.OneOf("cloud", o.Cloud, "auto", cloud.AWS),
+		ansible.OneOf("cloud", o.Cloud, "auto", cloud.AWS, cloud.Azure),
 		ansible.OneOf("state", o.State, "enabled", "disabled"),
 		ansible.Required("interfaces", o.Interfaces),
 	}
@@ -46,6 +48,12 @@ func (o Options) Validate() error {
 	for name, url := range map[string]string{"api_endpoint": o.APIEndpoint, "metadata_endpoint": o.MetadataEndpoint} {
 		if url != "" && !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 			errs = append(errs, fmt.Errorf("%s: expected a URL, got %q", name, url))
+		}
+	}
+	errs = append(errs, ansible.Exclusive("instance_id", o.InstanceID, "resource_id", o.ResourceID))
+	for option, ids := range map[string]struct{ cloud, value string }{"instance_id": {cloud.AWS, o.InstanceID}, "resource_id": {cloud.Azure, o.ResourceID}} {
+		if ids.value != "" && o.Cloud != "auto" && o.Cloud != ids.cloud {
+			errs = append(errs, fmt.Errorf("%s: goes with cloud: %s, got cloud: %s", option, ids.cloud, o.Cloud))
 		}
 	}
 	if o.Region != "" && o.InstanceID == "" {
@@ -80,7 +88,7 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	vm, err := p.connect(ctx, o)
+	vm, err := p.connect(ctx, name, o)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
@@ -123,13 +131,24 @@ func (p Planner) which(o Options) (string, error) {
 		return o.Cloud, nil
 	case o.InstanceID != "":
 		return cloud.AWS, nil
+	case o.ResourceID != "":
+		return cloud.Azure, nil
 	}
 	return cloud.Detect(p.DMI)
 }
 
-func (p Planner) connect(ctx context.Context, o Options) (instance, error) {
-	return aws.Connect(ctx, aws.Options{
-		InstanceID: o.InstanceID, Region: o.Region, Interfaces: o.Interfaces,
-		API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
-	})
+func (p Planner) connect(ctx context.Context, name string, o Options) (instance, error) {
+	switch name {
+	case cloud.AWS:
+		return aws.Connect(ctx, aws.Options{
+			InstanceID: o.InstanceID, Region: o.Region, Interfaces: o.Interfaces,
+			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
+		})
+	case cloud.Azure:
+		return azure.Connect(ctx, azure.Options{
+			ResourceID: o.ResourceID, Interfaces: o.Interfaces,
+			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
+		})
+	}
+	return nil, fmt.Errorf("cloud: there is nothing for %s yet", name)
 }

@@ -7,6 +7,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -43,13 +44,14 @@ type Writer interface {
 	Set(ctx context.Context, id string, forwarding bool) (changed bool, err error)
 }
 
-// Select returns the interfaces that words name: all, primary, or ids.
+// Select returns the interfaces that words name: all, primary, ids or, where ids
+// are paths, their last parts.
 func Select(have []Interface, words []string, instance string) ([]Interface, error) {
 	var out []Interface
 	for _, word := range words {
 		found := false
 		for _, i := range have {
-			if word == "all" || word == "primary" && i.Primary || strings.EqualFold(word, i.ID) {
+			if word == "all" || word == "primary" && i.Primary || strings.EqualFold(word, i.ID) || strings.EqualFold(word, path.Base(i.ID)) {
 				found = true
 				if !slices.Contains(out, i) {
 					out = append(out, i)

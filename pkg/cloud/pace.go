@@ -34,14 +34,15 @@ func (p Pace) Sleep(ctx context.Context, n int, least time.Duration) error {
 	}
 }
 
-// How often to try what may be broken, and what others wrote at the same time.
+// How often to try what may be broken, and what others write at the same time.
 const (
 	mostBroken = 4
 	mostRaces  = 8
 )
 
-// Try calls attempt until it succeeds or its error is final. Throttling is
-// waited out until ctx ends. renew makes new credentials; it may be nil.
+// Try calls attempt until it succeeds or its error is final or a lost race.
+// Throttling is waited out until ctx ends. renew makes new credentials; it may
+// be nil.
 func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Context) error) error {
 	counts := map[Kind]int{}
 	for n := 0; ; n++ {
@@ -60,10 +61,6 @@ func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Contex
 			if counts[Broken] >= mostBroken {
 				return err
 			}
-		case Race:
-			if counts[Race] >= mostRaces {
-				return fmt.Errorf("%w; lost against another writer %d times", err, mostRaces)
-			}
 		case Expired:
 			if renew == nil || counts[Expired] > 1 {
 				return err
@@ -73,6 +70,23 @@ func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Contex
 			return err
 		}
 		if p.Sleep(ctx, n, e.After) != nil {
+			return late(ctx, err)
+		}
+	}
+}
+
+// Race calls attempt, which reads, decides and writes, again as long as somebody
+// else writes in between.
+func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) error {
+	for n := 0; ; n++ {
+		err := attempt(ctx)
+		var e *Error
+		switch {
+		case !errors.As(err, &e) || e.Kind != Race:
+			return err
+		case n+1 == mostRaces:
+			return fmt.Errorf("%w; lost against another writer %d times: who else manages it?", err, mostRaces)
+		case p.Sleep(ctx, n, e.After) != nil:
 			return late(ctx, err)
 		}
 	}

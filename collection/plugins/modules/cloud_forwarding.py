@@ -15,6 +15,8 @@ description:
     the VM is a router. This module tells it. It reads, changes that one setting and nothing else, waits, and reads back.
   - On AWS it is the source/destination check of each network interface, which is off for a router. The instance's attribute is
     never used, since EC2 refuses it for an instance with two interfaces.
+  - On Azure it is IP forwarding of each network interface. Azure takes an interface only as a whole, so all that was read goes back
+    with the one field changed, also what this module does not know, and only if nobody else wrote in between.
   - On the router itself, without any ids, it asks the cloud's metadata service who the machine is and uses the machine's own
     identity. From the control node it takes ids, and the credentials that the vendor's own tools take.
   - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the permission that
@@ -26,7 +28,7 @@ options:
       - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from what the machine's firmware
         says. No metadata service is tried to find out.
     type: str
-    choices: [auto, aws]
+    choices: [auto, aws, azure]
     default: auto
   state:
     description: Whether the VM may forward.
@@ -36,7 +38,7 @@ options:
   interfaces:
     description:
       - C(all), C(primary), or the ids of network interfaces, which have to be the VM's. On AWS these are such as
-        C(eni-0123456789abcdef0).
+        C(eni-0123456789abcdef0), on Azure resource ids or the names at their ends.
       - An interface that a service of the cloud manages is not set.
     type: list
     elements: str
@@ -47,10 +49,15 @@ options:
   region:
     description: For AWS, the region of I(instance_id). By default what C(AWS_REGION) or the profile says.
     type: str
+  resource_id:
+    description: For Azure, from the control node, the resource id of the VM.
+    type: str
   api_endpoint:
     description:
-      - URL of the cloud's API, where it is not the one that follows from the region. Regions in China and of governments
-        need none.
+      - URL of the cloud's API, where it is not the one that follows from the region or from what the metadata service says.
+        AWS's regions in China and of governments need none.
+      - For Azure from the control node, C(https://management.usgovcloudapi.net) or C(https://management.chinacloudapi.cn). In yet
+        another cloud C(AZURE_AUTHORITY_HOST) says where to log in.
     type: str
   metadata_endpoint:
     description: URL of the metadata service, where it is not the usual one. It is never reached through a proxy.
@@ -75,6 +82,10 @@ notes:
     documentation. It was never run against a live account.
   - What a router's role needs on AWS is C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute). The second
     one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
+  - On Azure it is C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and C(write), and, since an
+    interface is written as a whole, C(join/action) on what it is part of - its subnet, security group, public address and
+    load balancer pools. An error names the one that is missing. There is no dry run.
+  - Instances of a uniform scale set are refused, since their interfaces can only be set in the scale set.
 """
 
 EXAMPLES = r"""
@@ -88,6 +99,11 @@ EXAMPLES = r"""
   delegate_to: localhost
   environment:
     AWS_PROFILE: network
+
+- name: Let an Azure VM forward, from a control node where somebody has used az login
+  wgmesh.router.cloud_forwarding:
+    resource_id: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/mesh/providers/Microsoft.Compute/virtualMachines/azure-1
+  delegate_to: localhost
 
 - name: Let one interface forward
   wgmesh.router.cloud_forwarding:

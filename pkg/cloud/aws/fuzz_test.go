@@ -1,6 +1,7 @@
 package aws_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -63,7 +64,9 @@ func FuzzDescribe(f *testing.F) {
 		if refused {
 			status = http.StatusBadRequest
 		}
-		have, err := i.Observe(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a throttle is waited out
+		defer cancel()
+		have, err := i.Observe(ctx)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\n")
 			return

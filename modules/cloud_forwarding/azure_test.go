@@ -1,0 +1,224 @@
+package cloudforwarding_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAzureOnTheRouter(t *testing.T) {
+	f := newAzure(t)
+	want := map[string]any{}
+	raw, err := json.Marshal(f.nics[nicA])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &want))
+	want["properties"].(map[string]any)["enableIPForwarding"] = true
+
+	result := run(t, f.router())
+	require.NotContains(t, result, "failed", "%v", result["msg"])
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, true, result["verified"])
+	assert.Equal(t, azureVM, result["instance"])
+	assert.Equal(t, f.URL+"/", f.audience)
+	assert.Equal(t, []any{nicA + ": enabled forwarding", nicB + ": enabled forwarding"}, result["done"])
+	assert.Equal(t, want, f.nics[nicA], "every other field survives, also those that we do not know")
+	assert.False(t, f.forwarding(nicOther), "a foreign interface is left alone")
+
+	result = run(t, f.router())
+	assert.Equal(t, false, result["changed"])
+	assert.Equal(t, true, result["verified"])
+	assert.Len(t, f.writes, 2)
+
+	result = run(t, f.router().and(options{"state": "disabled", "interfaces": "primary"}))
+	assert.Equal(t, []any{nicA + ": disabled forwarding"}, result["done"])
+	assert.True(t, f.forwarding(nicB))
+}
+
+func TestAzureFromTheControlNode(t *testing.T) {
+	f := newAzure(t)
+	result := run(t, f.control(t).and(options{"interfaces": []string{"router-b"}}))
+	require.NotContains(t, result, "failed", "%v", result["msg"])
+	assert.Equal(t, "azure", result["cloud"])
+	assert.Equal(t, []string{"router-b"}, f.writes)
+	assert.Zero(t, f.token, "the identity of the machine it runs on was not asked for")
+}
+
+func TestAzureCheckMode(t *testing.T) {
+	f := newAzure(t)
+	result := run(t, f.router().and(check))
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, false, result["verified"])
+	assert.Empty(t, f.writes)
+}
+
+func TestAzureForeignInterface(t *testing.T) {
+	f := newAzure(t)
+	msg, _ := fails(t, f.router().and(options{"interfaces": []string{nicOther}}))
+	assert.Contains(t, msg, "interfaces: "+nicOther+" is none of "+azureVM)
+	f.nics[nicB]["properties"].(map[string]any)["virtualMachine"] = map[string]any{"id": azureVM + "2"}
+	msg, _ = fails(t, f.router())
+	assert.Contains(t, msg, "router-b: it is not attached to "+azureVM)
+	assert.Empty(t, f.writes)
+}
+
+// Somebody writes between our read and our write: their change is kept.
+func TestAzureLostRace(t *testing.T) {
+	f := newAzure(t)
+	f.fault("PUT "+nicA, 412, "PreconditionFailedEtagMismatch", "changed")
+	f.faults["PUT "+nicA] = append(f.faults["PUT "+nicA], f.faults["PUT "+nicA]...)
+	result := run(t, f.router())
+	assert.Equal(t, true, result["verified"], "%v", result["msg"])
+
+	f = newAzure(t)
+	reads := 0
+	f.served = func(id string) {
+		if id == nicA {
+			if reads++; reads == 2 { // the one before our write
+				f.nics[nicA]["tags"] = map[string]any{"theirs": "kept"}
+				f.etag++
+			}
+		}
+	}
+	require.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, map[string]any{"theirs": "kept"}, f.nics[nicA]["tags"])
+	assert.Equal(t, []string{"router-a", "router-b"}, f.writes)
+	assert.GreaterOrEqual(t, reads, 4)
+
+	f = newAzure(t)
+	for range 20 {
+		f.fault("PUT "+nicA, 412, "PreconditionFailed", "changed")
+	}
+	msg, changed := fails(t, f.router())
+	assert.Contains(t, msg, "PreconditionFailed: changed (request req-4711); lost against another writer 8 times")
+	assert.False(t, changed)
+}
+
+func TestAzureThrottling(t *testing.T) {
+	f := newAzure(t)
+	for range 10 {
+		f.fault("PUT "+nicA, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
+		f.fault("GET "+azureVM, 429, "TooManyRequests", "slow down")
+	}
+	assert.Equal(t, true, run(t, f.router())["verified"])
+
+	f = newAzure(t)
+	f.fault("PUT "+nicA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
+	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	assert.Equal(t, nicA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
+	assert.False(t, changed)
+}
+
+func TestAzureExpiredToken(t *testing.T) {
+	f := newAzure(t)
+	f.valid = 3
+	result := run(t, f.router())
+	assert.Contains(t, result["msg"], "ExpiredAuthenticationToken", "one new token, no more")
+	f.valid = f.token + 2
+	assert.Equal(t, true, run(t, f.router())["verified"])
+}
+
+func TestAzureMissingPermission(t *testing.T) {
+	for name, tt := range map[string]struct{ where, code, message, missing string }{
+		"to read": {"GET " + azureVM, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'", "Microsoft.Compute/virtualMachines/read"},
+		"to write": {
+			"PUT " + nicA, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
+			"Microsoft.Network/networkInterfaces/write",
+		},
+		"to join": {"PUT " + nicA, "LinkedAuthorizationFailed", "The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; however, it does not have permission " +
+			"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newAzure(t)
+			f.fault(tt.where, 403, tt.code, tt.message)
+			msg, changed := fails(t, f.router())
+			assert.Contains(t, msg, tt.code)
+			assert.Contains(t, msg, "(request req-4711); the permission "+tt.missing+" is missing")
+			assert.False(t, changed)
+		})
+	}
+	t.Run("no identity", func(t *testing.T) {
+		f := newAzure(t)
+		f.noID = true
+		msg, _ := fails(t, f.router())
+		assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
+	})
+}
+
+func TestAzureFailsLate(t *testing.T) {
+	f := newAzure(t)
+	f.fails = "InternalServerError"
+	msg, changed := fails(t, f.router())
+	assert.Equal(t, nicA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
+	assert.True(t, changed)
+}
+
+func TestAzureVanishes(t *testing.T) {
+	f := newAzure(t)
+	f.fault("GET "+azureVM, 404, "ResourceNotFound", "The Resource was not found.")
+	msg, _ := fails(t, f.router())
+	assert.Contains(t, msg, "ResourceNotFound: The Resource was not found (request req-4711); it is gone")
+
+	f = newAzure(t)
+	f.onPoll = func() { maps.DeleteFunc(f.nics, func(string, map[string]any) bool { return true }) }
+	msg, changed := fails(t, f.router())
+	assert.Contains(t, msg, "it is gone")
+	assert.True(t, changed)
+}
+
+// A write has to wait for another one that is going on.
+func TestAzureBusyInterface(t *testing.T) {
+	f := newAzure(t)
+	properties := f.nics[nicA]["properties"].(map[string]any)
+	properties["provisioningState"] = "Updating"
+	reads := 0
+	f.onRead = func(id string) {
+		if reads++; id == nicA && reads == 5 {
+			properties["provisioningState"] = "Succeeded"
+		}
+	}
+	assert.Equal(t, true, run(t, f.router())["verified"])
+}
+
+func TestAzureRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		set func(*fakeAzure)
+		o   options
+		msg string
+	}{
+		"a uniform scale set": {set: func(f *fakeAzure) {
+			f.vmID = group + "/Microsoft.Compute/virtualMachineScaleSets/set/virtualMachines/0"
+		}, msg: "it belongs to a scale set with uniform orchestration"},
+		"a cloud unknown":    {set: func(f *fakeAzure) { f.environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
+		"no VM's id":         {o: options{"resource_id": nicA}, msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME"},
+		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
+		"china":              {set: func(f *fakeAzure) { f.environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
+		"another cloud's id": {o: options{"instance_id": "i-1"}, msg: "instance_id: goes with cloud: aws, got cloud: azure"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newAzure(t)
+			t.Setenv("AZURE_TOKEN_CREDENTIALS", "AzureCLICredential")
+			if tt.set != nil {
+				tt.set(f)
+			}
+			msg, _ := fails(t, f.router().and(tt.o))
+			assert.Contains(t, msg, tt.msg)
+			assert.Empty(t, f.writes)
+		})
+	}
+}
+
+// An answer that sends the token elsewhere is not followed.
+func TestAzureKeepsTheTokenHome(t *testing.T) {
+	f := newAzure(t)
+	f.faults["PUT "+nicA] = []func(w http.ResponseWriter){func(w http.ResponseWriter) {
+		w.Header().Set("Azure-AsyncOperation", "http://127.0.0.1:1/operations/1")
+		w.WriteHeader(201)
+	}}
+	msg, _ := fails(t, f.router())
+	assert.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)
+}

@@ -1,0 +1,156 @@
+// Package azure sets IP forwarding on the network interfaces of an Azure VM.
+//
+// A network interface can only be written as a whole, and Azure drops what the
+// body does not have. So the whole body that was read goes back with one field
+// changed, as JSON that was never decoded further: fields of tomorrow's API
+// survive. If-Match keeps it from undoing what another writer did meanwhile.
+//
+// The one caller is the module cloud_forwarding.
+package azure
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// Options say which VM, and how to reach Azure.
+type Options struct {
+	ResourceID string // "" for this machine, with its managed identity
+	Interfaces []string
+	API        string // in place of the resource manager of the VM's cloud
+	Metadata   string // in place of http://169.254.169.254
+	Pace       cloud.Pace
+}
+
+// A VM is one virtual machine.
+type VM struct {
+	id    string
+	words []string
+	api   string
+	rest  *cloud.REST
+}
+
+// managers are the resource managers of Azure's clouds, as the metadata service
+// names the clouds.
+var managers = map[string]string{
+	"AzurePublicCloud":       "https://management.azure.com",
+	"AzureUSGovernmentCloud": "https://management.usgovcloudapi.net",
+	"AzureChinaCloud":        "https://management.chinacloudapi.cn",
+}
+
+// Connect finds the VM's id and cloud, of this machine from its metadata
+// service, and the credentials: the managed identity of this machine, or for a
+// VM that was named what Azure's own tools take.
+func Connect(ctx context.Context, o Options) (*VM, error) {
+	client := cloud.Client(o.Metadata)
+	v := &VM{id: o.ResourceID, words: o.Interfaces, api: strings.TrimSuffix(o.API, "/")}
+	v.rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
+	if o.ResourceID == "" {
+		m := newMetadata(client, o)
+		about, err := m.about(ctx)
+		if err != nil {
+			return nil, err
+		}
+		v.id = about.ResourceID
+		if v.api == "" {
+			v.api = managers[about.Environment]
+		}
+		if v.api == "" {
+			return nil, fmt.Errorf("api_endpoint: needed in the cloud %q, whose resource manager is not known", about.Environment)
+		}
+		v.rest.Token = func(ctx context.Context, _ bool) (string, error) { return m.token(ctx, v.api+"/") }
+	} else {
+		if v.api == "" {
+			v.api = managers["AzurePublicCloud"]
+		}
+		token, err := usual(v.api, client)
+		if err != nil {
+			return nil, err
+		}
+		v.rest.Token = token
+	}
+	v.rest.Base = v.api
+	v.id = "/" + strings.Trim(v.id, "/")
+	return v, checkID(v.id)
+}
+
+// checkID refuses what is no VM that has network interfaces of its own.
+func checkID(id string) error {
+	parts := strings.Split(strings.ToLower(id), "/")
+	for _, part := range parts {
+		if part == "virtualmachinescalesets" {
+			return fmt.Errorf("%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
+				"set enableIPForwarding in the scale set's networkInterfaceConfigurations and upgrade its instances, or use flexible orchestration", id)
+		}
+	}
+	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
+		strings.Join([]string{parts[1], parts[3], parts[5], parts[6], parts[7]}, "/") != "subscriptions/resourcegroups/providers/microsoft.compute/virtualmachines" {
+		return fmt.Errorf("resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME, got %q", id)
+	}
+	return nil
+}
+
+type metadata struct {
+	rest *cloud.REST
+	base string
+}
+
+func newMetadata(client *http.Client, o Options) metadata {
+	base := strings.TrimSuffix(o.Metadata, "/")
+	if base == "" {
+		base = "http://169.254.169.254"
+	}
+	return metadata{&cloud.REST{HTTP: client, Pace: o.Pace, Explain: explainMetadata}, base}
+}
+
+// about is what the metadata service says about this machine.
+type about struct {
+	ResourceID  string `json:"resourceId"`
+	Environment string `json:"azEnvironment"`
+}
+
+func (m metadata) about(ctx context.Context) (about, error) {
+	var out struct {
+		Compute about `json:"compute"`
+	}
+	const do = "metadata of the instance"
+	a, err := m.get(ctx, do, "/metadata/instance?api-version=2021-02-01")
+	if err == nil {
+		err = a.Decode(do, &out)
+	}
+	if err == nil && out.Compute.ResourceID == "" {
+		err = fmt.Errorf("%s: no resourceId in the answer; is this an Azure VM?", do)
+	}
+	return out.Compute, err
+}
+
+// token asks for a token of the managed identity. AZURE_CLIENT_ID says which,
+// when the VM has several, as it does for Azure's own tools.
+func (m metadata) token(ctx context.Context, audience string) (string, error) {
+	var out struct {
+		Token string `json:"access_token"`
+	}
+	const do = "token of the managed identity"
+	path := "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=" + url.QueryEscape(audience)
+	if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {
+		path += "&client_id=" + url.QueryEscape(id)
+	}
+	a, err := m.get(ctx, do, path)
+	if err == nil {
+		err = a.Decode(do, &out)
+	}
+	if err == nil && out.Token == "" {
+		err = fmt.Errorf("%s: no access_token in the answer", do)
+	}
+	return out.Token, err
+}
+
+func (m metadata) get(ctx context.Context, do, path string) (cloud.Answer, error) {
+	return m.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: m.base + path, Header: map[string]string{"Metadata": "true"}})
+}

@@ -1,0 +1,90 @@
+package azure
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// problem is the error object of the resource manager, in an answer or in an
+// operation that failed.
+type problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// explain reads an error of the resource manager.
+func explain(do string, a cloud.Answer) *cloud.Error {
+	var body struct {
+		Error problem `json:"error"`
+	}
+	_ = json.Unmarshal(a.Body, &body) // what is no JSON has no code
+	e := body.Error.explain(do)
+	if e.Code == "" {
+		e.Code = "HTTP " + strconv.Itoa(a.Status)
+	}
+	e.RequestID = requestID(a)
+	return e
+}
+
+func requestID(a cloud.Answer) string {
+	if id := a.Header.Get("x-ms-request-id"); id != "" {
+		return id
+	}
+	return a.Header.Get("x-ms-correlation-request-id")
+}
+
+// actions are those that a message quotes; the last one is what is missing.
+var actions = regexp.MustCompile(`'(Microsoft\.[A-Za-z0-9./]+)'`)
+
+func (p problem) explain(do string) *cloud.Error {
+	e := &cloud.Error{Do: do, Code: p.Code, Message: p.Message}
+	switch p.Code {
+	case "ExpiredAuthenticationToken", "InvalidAuthenticationToken", "AuthenticationFailed":
+		e.Kind = cloud.Expired
+		e.Hint = "Azure does not accept the token: log in again; if it is new, set the clock"
+	case "AuthorizationFailed", "LinkedAuthorizationFailed":
+		e.Hint = "a permission is missing in the role of the identity"
+		if all := actions.FindAllStringSubmatch(p.Message, -1); len(all) > 0 {
+			e.Hint = "the permission " + all[len(all)-1][1] + " is missing: allow it in the role of the identity"
+		}
+	case "RequestDisallowedByPolicy":
+		e.Hint = "a policy of the subscription forbids it; it is not a matter of permissions"
+	case "ScopeLocked":
+		e.Hint = "there is a lock on the resource: remove it for the moment of the change"
+	case "ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "NotFound":
+		e.Hint = "it is gone: was the VM deleted, or is the id of another cloud?"
+	case "AnotherOperationInProgress", "OperationNotAllowedDuringUpdate":
+		e.Kind = cloud.Throttled
+	case "RetryableError", "PreconditionFailed", "PreconditionFailedEtagMismatch":
+		e.Kind = cloud.Race
+	}
+	if strings.HasPrefix(p.Code, "TooManyRequests") || p.Code == "OperationPreempted" {
+		e.Kind = cloud.Throttled
+	}
+	return e
+}
+
+// explainMetadata reads an error of the metadata service.
+func explainMetadata(do string, a cloud.Answer) *cloud.Error {
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	_ = json.Unmarshal(a.Body, &body)
+	e := &cloud.Error{Do: do, Code: body.Error, Message: body.Description}
+	if e.Code == "" {
+		e.Code = "HTTP " + strconv.Itoa(a.Status)
+	}
+	switch {
+	case a.Status == 404 || a.Status == 410: // so it answers while it is updated
+		e.Kind = cloud.Broken
+	case a.Status == 400 && strings.HasPrefix(do, "token"):
+		e.Hint = "the VM has no managed identity, or several: assign one with a role that may write its network interfaces, say which with AZURE_CLIENT_ID, " +
+			"or run the task on the control node with resource_id"
+	}
+	return e
+}

@@ -1,0 +1,47 @@
+package azure
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// wait polls the operation that an answer to a PUT names, until it has ended.
+// Where it names none the work was done at once.
+func (v *VM) wait(ctx context.Context, do string, a cloud.Answer) error {
+	url := a.Header.Get("Azure-AsyncOperation")
+	if url == "" {
+		return nil // provisioningState tells the rest
+	}
+	first := a.Wait()
+	return v.rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		if first > 0 && v.rest.Pace.Sleep(ctx, 0, first) != nil {
+			return false, do + ": the operation goes on", nil
+		}
+		a, err := v.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: url})
+		if err != nil {
+			return false, "", err
+		}
+		first = a.Wait()
+		var operation struct {
+			Status string  `json:"status"`
+			Error  problem `json:"error"`
+		}
+		if err := a.Decode(do, &operation); err != nil {
+			return false, "", err
+		}
+		switch operation.Status {
+		case "Succeeded":
+			return true, "", nil
+		case "Failed", "Canceled":
+			e := operation.Error.explain(do)
+			if e.Code == "" {
+				e.Code = "the operation ended with " + operation.Status
+			}
+			e.RequestID = requestID(a)
+			return false, "", e
+		}
+		return false, do + ": the operation is " + operation.Status, nil
+	})
+}

@@ -1,0 +1,124 @@
+package azure
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+const (
+	computeVersion = "2024-07-01"
+	networkVersion = "2025-05-01" // new: what a version does not know, its PUT would drop
+)
+
+// Instance names the VM.
+func (v *VM) Instance() string { return v.id }
+
+// Observe reads the network interfaces that the VM has.
+func (v *VM) Observe(ctx context.Context) ([]cloud.Interface, error) {
+	var vm struct {
+		Properties struct {
+			Profile struct {
+				Interfaces []struct {
+					ID         string `json:"id"`
+					Properties struct {
+						Primary bool `json:"primary"`
+					} `json:"properties"`
+				} `json:"networkInterfaces"`
+			} `json:"networkProfile"`
+		} `json:"properties"`
+	}
+	do := v.id + ": read the VM"
+	a, err := v.get(ctx, do, v.id, computeVersion)
+	if err == nil {
+		err = a.Decode(do, &vm)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var have []cloud.Interface
+	all := vm.Properties.Profile.Interfaces
+	for _, n := range all {
+		have = append(have, cloud.Interface{ID: n.ID, Primary: n.Properties.Primary || len(all) == 1})
+	}
+	if have, err = cloud.Select(have, v.words, v.id); err != nil {
+		return nil, err
+	}
+	for i := range have {
+		n, err := v.read(ctx, have[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		if !strings.EqualFold(n.about.VM.ID, v.id) {
+			return nil, fmt.Errorf("%s: it is not attached to %s but to %q; run again when the VM has settled", have[i].ID, v.id, n.about.VM.ID)
+		}
+		have[i].Forwarding = n.about.Forwarding
+	}
+	return have, nil
+}
+
+// Rehearse does nothing: Azure can not be asked whether a write would be allowed.
+func (*VM) Rehearse(context.Context, string, bool) error { return nil }
+
+// Set writes the interface back with the one field changed, waits for the
+// operation, and reads until the interface has settled.
+func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool, err error) {
+	err = v.rest.Pace.Race(ctx, func(ctx context.Context) error {
+		n, err := v.settled(ctx, id)
+		if err != nil || n.about.Forwarding == forwarding {
+			return err
+		}
+		body, err := n.with(forwarding)
+		if err != nil {
+			return err
+		}
+		do := id + ": write the network interface"
+		a, err := v.rest.Send(ctx, cloud.Request{
+			Do: do, Method: http.MethodPut, URL: v.url(id, networkVersion), Body: body, Header: map[string]string{"If-Match": n.etag},
+		})
+		if err != nil {
+			return err
+		}
+		changed = true
+		return v.wait(ctx, do, a)
+	})
+	if err != nil {
+		return changed, err
+	}
+	n, err := v.settled(ctx, id)
+	if err == nil && n.about.Forwarding != forwarding {
+		err = fmt.Errorf("%s: enableIPForwarding was set to %t and reads %t: who else manages it?", id, forwarding, n.about.Forwarding)
+	}
+	return changed, err
+}
+
+// settled reads the interface until no operation is changing it.
+func (v *VM) settled(ctx context.Context, id string) (n nic, err error) {
+	err = v.rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		n, err = v.read(ctx, id)
+		busy := n.about.State != "Succeeded" && n.about.State != "Failed" && n.about.State != "Canceled"
+		return !busy, fmt.Sprintf("%s: its provisioningState is %s", id, n.about.State), err
+	})
+	return n, err
+}
+
+func (v *VM) read(ctx context.Context, id string) (nic, error) {
+	do := id + ": read the network interface"
+	if strings.ContainsAny(id, "?#% ") || !strings.HasPrefix(id, "/subscriptions/") {
+		return nic{}, fmt.Errorf("%s: %q is no id of a network interface", do, id)
+	}
+	a, err := v.get(ctx, do, id, networkVersion)
+	if err != nil {
+		return nic{}, err
+	}
+	return parseNIC(do, a)
+}
+
+func (v *VM) get(ctx context.Context, do, id, version string) (cloud.Answer, error) {
+	return v.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: v.url(id, version)})
+}
+
+func (v *VM) url(id, version string) string { return v.api + id + "?api-version=" + version }

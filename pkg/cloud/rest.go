@@ -1,0 +1,153 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// mostBody bounds an answer. A virtual machine's description is some kilobytes.
+const mostBody = 8 << 20
+
+// A Request is one call of an API.
+type Request struct {
+	Do     string // in words, for errors
+	Method string
+	URL    string
+	Header map[string]string
+	Body   []byte // JSON
+}
+
+// An Answer is what came back.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// A REST speaks JSON with an API that takes bearer tokens. The packages of the
+// clouds use it where the vendor's own types would lose the fields that they do
+// not know.
+type REST struct {
+	HTTP *http.Client
+	Pace Pace
+	Base string // where tokens may go: this host, and those below it
+	// Token returns a token, a new one when fresh. nil for an API without.
+	Token func(ctx context.Context, fresh bool) (string, error)
+	// Explain says what an answer means that is no success.
+	Explain func(do string, a Answer) *Error
+
+	fresh bool
+}
+
+// Send makes one call until it succeeds or failed for good. A lost race is for
+// the caller, who has to read again.
+func (r *REST) Send(ctx context.Context, q Request) (a Answer, err error) {
+	err = r.Pace.Try(ctx, func() { r.fresh = true }, func(ctx context.Context) error {
+		a, err = r.once(ctx, q)
+		return err
+	})
+	return a, err
+}
+
+func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
+	request, err := http.NewRequestWithContext(ctx, q.Method, q.URL, bytes.NewReader(q.Body))
+	if err != nil {
+		return Answer{}, fmt.Errorf("%s: %w", q.Do, err)
+	}
+	for name, value := range q.Header {
+		request.Header.Set(name, value)
+	}
+	if q.Body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if r.Token != nil {
+		if !r.home(request.URL) {
+			return Answer{}, fmt.Errorf("%s: the answer names %s, which is not below %s", q.Do, request.URL.Host, r.Base)
+		}
+		token, err := r.Token(ctx, r.fresh)
+		if err != nil {
+			return Answer{}, err
+		}
+		r.fresh = false
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := r.HTTP.Do(request)
+	if err != nil {
+		return Answer{}, &Error{Do: q.Do, Kind: Broken, Err: unquote(err)}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, mostBody))
+	if err != nil {
+		return Answer{}, &Error{Do: q.Do, Kind: Broken, Err: err}
+	}
+	a := Answer{response.StatusCode, response.Header, body}
+	if a.Status >= 200 && a.Status < 300 {
+		return a, nil
+	}
+	e := r.Explain(q.Do, a)
+	e.After = a.Wait()
+	switch {
+	case e.Kind != Final:
+	case a.Status == http.StatusUnauthorized:
+		e.Kind = Expired
+	case a.Status == http.StatusPreconditionFailed:
+		e.Kind = Race
+	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusServiceUnavailable && e.After > 0:
+		e.Kind = Throttled
+	case a.Status >= 500:
+		e.Kind = Broken
+	}
+	return a, e
+}
+
+// home says whether a token may go there.
+func (r *REST) home(u *url.URL) bool {
+	base, err := url.Parse(r.Base)
+	if err != nil || u.Scheme != base.Scheme {
+		return false
+	}
+	return u.Host == base.Host || strings.HasSuffix(u.Host, "."+base.Host)
+}
+
+// Wait is how long an answer asks to wait; 0 when it does not.
+func (a Answer) Wait() time.Duration {
+	seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 || seconds > 3600 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// Decode reads the answer into out.
+func (a Answer) Decode(do string, out any) error {
+	if err := json.Unmarshal(a.Body, out); err != nil {
+		return &Error{Do: do, Err: err, Hint: "what answered is not the API; look at the endpoints and proxies"}
+	}
+	return nil
+}
+
+// unquote takes the address, which Do names, from an error of net/http.
+func unquote(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return fmt.Errorf("%s: %w", hostOf(e.URL), e.Err)
+	}
+	return err
+}
+
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "?"
+	}
+	return u.Host
+}
