@@ -232,7 +232,7 @@ func TestOptions(t *testing.T) {
 		o   options
 		msg string
 	}{
-		"cloud":              {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure"},
+		"cloud":              {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure, gcp"},
 		"state":              {options{"state": "on"}, "state: expected one of enabled, disabled"},
 		"interfaces":         {options{"interfaces": []string{}}, "interfaces: required option is missing"},
 		"timeout":            {options{"timeout": 0}, "timeout: expected 1 second or more, got 0"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/aws"
 	"github.com/wgmesh/router/pkg/cloud/azure"
+	"github.com/wgmesh/router/pkg/cloud/gcp"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -25,6 +27,9 @@ type Options struct {
 	InstanceID       string   `json:"instance_id"` // AWS
 	Region           string   `json:"region"`
 	ResourceID       string   `json:"resource_id"` // Azure
+	Project          string   `json:"project"`     // GCP
+	Zone             string   `json:"zone"`
+	Name             string   `json:"name"`
 	APIEndpoint      string   `json:"api_endpoint"`
 	MetadataEndpoint string   `json:"metadata_endpoint"`
 	Timeout          int      `json:"timeout"` // seconds
@@ -38,7 +43,7 @@ func (o *Options) SetDefaults() {
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	errs := []error{
-		ansible.OneOf("cloud", o.Cloud, "auto", cloud.AWS, cloud.Azure),
+		ansible.OneOf("cloud", o.Cloud, "auto", cloud.AWS, cloud.Azure, cloud.GCP),
 		ansible.OneOf("state", o.State, "enabled", "disabled"),
 		ansible.Required("interfaces", o.Interfaces),
 	}
@@ -50,11 +55,14 @@ func (o Options) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: expected a URL, got %q", name, url))
 		}
 	}
-	errs = append(errs, ansible.Exclusive("instance_id", o.InstanceID, "resource_id", o.ResourceID))
-	for option, ids := range map[string]struct{ cloud, value string }{"instance_id": {cloud.AWS, o.InstanceID}, "resource_id": {cloud.Azure, o.ResourceID}} {
+	errs = append(errs, ansible.Exclusive("instance_id", o.InstanceID, "resource_id", o.ResourceID, "name", o.Name))
+	for option, ids := range map[string]struct{ cloud, value string }{"instance_id": {cloud.AWS, o.InstanceID}, "resource_id": {cloud.Azure, o.ResourceID}, "name": {cloud.GCP, o.Name}} {
 		if ids.value != "" && o.Cloud != "auto" && o.Cloud != ids.cloud {
 			errs = append(errs, fmt.Errorf("%s: goes with cloud: %s, got cloud: %s", option, ids.cloud, o.Cloud))
 		}
+	}
+	if set := (o.Project != ""); set != (o.Zone != "") || set != (o.Name != "") {
+		errs = append(errs, errors.New("project, zone, name: all three of them or none"))
 	}
 	if o.Region != "" && o.InstanceID == "" {
 		errs = append(errs, errors.New("region: goes with instance_id; a router asks its metadata service for both"))
@@ -133,6 +141,8 @@ func (p Planner) which(o Options) (string, error) {
 		return cloud.AWS, nil
 	case o.ResourceID != "":
 		return cloud.Azure, nil
+	case o.Name != "":
+		return cloud.GCP, nil
 	}
 	return cloud.Detect(p.DMI)
 }
@@ -150,5 +160,11 @@ func (p Planner) connect(ctx context.Context, name string, o Options) (instance,
 			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
 		})
 	}
-	return nil, fmt.Errorf("cloud: there is nothing for %s yet", name)
+	if !slices.Equal(o.Interfaces, []string{"all"}) {
+		return nil, errors.New("interfaces: on GCP forwarding is a property of the whole instance; leave interfaces out")
+	}
+	return gcp.Connect(ctx, gcp.Options{
+		Project: o.Project, Zone: o.Zone, Name: o.Name,
+		API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
+	})
 }

@@ -45,6 +45,7 @@ const (
 // be nil.
 func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Context) error) error {
 	counts := map[Kind]int{}
+	var last error
 	for n := 0; ; n++ {
 		err := attempt(ctx)
 		var e *Error
@@ -52,8 +53,12 @@ func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Contex
 			return err
 		}
 		if ctx.Err() != nil {
+			if e.Code == "" && last != nil { // the call was cut off: what came before says more
+				err = last
+			}
 			return late(ctx, err)
 		}
+		last = err
 		counts[e.Kind]++
 		switch e.Kind {
 		case Throttled:
@@ -103,11 +108,16 @@ func late(ctx context.Context, err error) error {
 // Until calls look until it says true, waiting in between. When ctx ends it
 // returns what look last saw.
 func (p Pace) Until(ctx context.Context, look func(context.Context) (good bool, seen string, err error)) error {
+	var before string
 	for n := 0; ; n++ {
 		good, seen, err := look(ctx)
+		if err != nil && ctx.Err() != nil && before != "" {
+			return late(ctx, errors.New(before))
+		}
 		if err != nil || good {
 			return err
 		}
+		before = seen
 		if p.Sleep(ctx, n, 0) != nil {
 			return late(ctx, errors.New(seen))
 		}

@@ -72,3 +72,29 @@ func TestRace(t *testing.T) {
 	assert.Equal(t, 8, n)
 	assert.NoError(t, quick.Race(t.Context(), func(context.Context) error { return nil }))
 }
+
+// A call that the end of the time cuts off says less than what came before it.
+func TestWhatCameBefore(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	n := 0
+	err := quick.Try(ctx, nil, func(ctx context.Context) error {
+		if n++; n == 1 {
+			return &cloud.Error{Do: "x", Code: "SlowDown", Kind: cloud.Throttled}
+		}
+		<-ctx.Done()
+		return &cloud.Error{Do: "x", Err: ctx.Err(), Kind: cloud.Broken}
+	})
+	assert.EqualError(t, err, "x: SlowDown; still so when `timeout` was over")
+	n = 0
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err = quick.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		if n++; n == 1 {
+			return false, "x is off", nil
+		}
+		<-ctx.Done()
+		return false, "", ctx.Err()
+	})
+	assert.EqualError(t, err, "x is off; still so when `timeout` was over")
+}

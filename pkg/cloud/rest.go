@@ -96,7 +96,7 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	e := r.Explain(q.Do, a)
 	e.After = a.Wait()
 	switch {
-	case e.Kind != Final:
+	case e.Kind != Final || e.Hint != "": // Explain knows more than the status
 	case a.Status == http.StatusUnauthorized:
 		e.Kind = Expired
 	case a.Status == http.StatusPreconditionFailed:

@@ -17,6 +17,8 @@ description:
     never used, since EC2 refuses it for an instance with two interfaces.
   - On Azure it is IP forwarding of each network interface. Azure takes an interface only as a whole, so all that was read goes back
     with the one field changed, also what this module does not know, and only if nobody else wrote in between.
+  - On GCP it is C(canIpForward) of the instance, which can be changed while it runs. The instance goes back as a whole in the
+    same way, and Google is told to refuse where the update would need more than a refresh.
   - On the router itself, without any ids, it asks the cloud's metadata service who the machine is and uses the machine's own
     identity. From the control node it takes ids, and the credentials that the vendor's own tools take.
   - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the permission that
@@ -28,7 +30,7 @@ options:
       - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from what the machine's firmware
         says. No metadata service is tried to find out.
     type: str
-    choices: [auto, aws, azure]
+    choices: [auto, aws, azure, gcp]
     default: auto
   state:
     description: Whether the VM may forward.
@@ -38,7 +40,8 @@ options:
   interfaces:
     description:
       - C(all), C(primary), or the ids of network interfaces, which have to be the VM's. On AWS these are such as
-        C(eni-0123456789abcdef0), on Azure resource ids or the names at their ends.
+        C(eni-0123456789abcdef0), on Azure resource ids or the names at their ends. On GCP forwarding is a
+        property of the whole instance, and this option is refused.
       - An interface that a service of the cloud manages is not set.
     type: list
     elements: str
@@ -52,12 +55,22 @@ options:
   resource_id:
     description: For Azure, from the control node, the resource id of the VM.
     type: str
+  project:
+    description: For GCP, from the control node, the project's id. Goes with I(zone) and I(name).
+    type: str
+  zone:
+    description: For GCP, from the control node, the zone.
+    type: str
+  name:
+    description: For GCP, from the control node, the instance's name.
+    type: str
   api_endpoint:
     description:
       - URL of the cloud's API, where it is not the one that follows from the region or from what the metadata service says.
         AWS's regions in China and of governments need none.
       - For Azure from the control node, C(https://management.usgovcloudapi.net) or C(https://management.chinacloudapi.cn). In yet
         another cloud C(AZURE_AUTHORITY_HOST) says where to log in.
+      - Google's follows from the universe of the instance or of the credentials.
     type: str
   metadata_endpoint:
     description: URL of the metadata service, where it is not the usual one. It is never reached through a proxy.
@@ -70,7 +83,7 @@ extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
     details:
-      - On AWS a missing permission is a warning then, found out with DryRun.
+      - On AWS and GCP a missing permission is a warning then, found out with DryRun or testIamPermissions.
   safe_file_operations:
     support: N/A
     details:
@@ -85,6 +98,8 @@ notes:
   - On Azure it is C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and C(write), and, since an
     interface is written as a whole, C(join/action) on what it is part of - its subnet, security group, public address and
     load balancer pools. An error names the one that is missing. There is no dry run.
+  - On GCP it is C(compute.instances.get), C(compute.instances.update) and C(compute.zoneOperations.get). A router that does it by itself
+    also needs the access scope C(compute) or C(cloud-platform), which an instance can get only while it is stopped.
   - Instances of a uniform scale set are refused, since their interfaces can only be set in the scale set.
 """
 
@@ -103,6 +118,13 @@ EXAMPLES = r"""
 - name: Let an Azure VM forward, from a control node where somebody has used az login
   wgmesh.router.cloud_forwarding:
     resource_id: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/mesh/providers/Microsoft.Compute/virtualMachines/azure-1
+  delegate_to: localhost
+
+- name: Let a GCP instance forward, from the control node
+  wgmesh.router.cloud_forwarding:
+    project: example-mesh
+    zone: europe-west3-a
+    name: gcp-1
   delegate_to: localhost
 
 - name: Let one interface forward
@@ -128,7 +150,7 @@ interfaces:
   elements: dict
   contains:
     id:
-      description: Id of the network interface.
+      description: Id of the network interface. On GCP, where it is the whole instance, its name.
       type: str
     primary:
       description: Whether it is the VM's first one.

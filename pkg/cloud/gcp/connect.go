@@ -1,0 +1,102 @@
+// Package gcp sets canIpForward of a Compute Engine instance, which holds for
+// all of its interfaces. It can be changed while the instance runs: the change
+// needs a refresh, and no more is allowed for it, so that the API refuses where
+// it would have to restart the instance.
+//
+// An instance can only be updated as a whole. The body that was read goes back
+// with one field changed, as JSON that was never decoded further: fields of
+// tomorrow's API survive. Its fingerprint keeps it from undoing what another
+// writer did meanwhile.
+//
+// The one caller is the module cloud_forwarding.
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// Options say which instance, and how to reach Google.
+type Options struct {
+	Project, Zone, Name string // "" for this machine, with its service account
+	API                 string // in place of https://compute.googleapis.com
+	Metadata            string // in place of http://metadata.google.internal
+	Pace                cloud.Pace
+}
+
+// An Instance is one VM.
+type Instance struct {
+	project, zone, name string
+	api                 string
+	rest                *cloud.REST
+	scopes              []string // of this machine's token; nil for one that has none
+}
+
+const scope = "https://www.googleapis.com/auth/"
+
+// Connect finds the instance's name and zone, of this machine from its metadata
+// service, and the credentials: the service account of this machine, or for an
+// instance that was named the application default credentials.
+func Connect(ctx context.Context, o Options) (*Instance, error) {
+	client := cloud.Client(o.Metadata)
+	i := &Instance{project: o.Project, zone: o.Zone, name: o.Name, api: strings.TrimSuffix(o.API, "/")}
+	i.rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
+	universe := "googleapis.com"
+	if o.Name == "" {
+		m := newMetadata(client, o)
+		if err := m.describe(ctx, i, &universe); err != nil {
+			return nil, err
+		}
+		i.rest.Token = m.token
+	} else {
+		found, err := google.FindDefaultCredentials(context.WithValue(ctx, oauth2.HTTPClient, client), scope+"compute")
+		if err == nil {
+			universe, err = found.GetUniverseDomain()
+		}
+		if err != nil {
+			return nil, &cloud.Error{Do: "Google credentials", Err: err, Hint: "log in with gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"}
+		}
+		i.rest.Token = func(context.Context, bool) (string, error) { return usual(found.TokenSource) }
+	}
+	if i.api == "" {
+		i.api = "https://compute." + universe
+	}
+	i.rest.Base = i.api
+	return i, i.check()
+}
+
+// usual takes a token of the credentials that were found.
+func usual(source oauth2.TokenSource) (string, error) {
+	token, err := source.Token()
+	if err == nil {
+		return token.AccessToken, nil
+	}
+	e := &cloud.Error{Do: "Google credentials", Err: err, Hint: "log in again with gcloud auth application-default login, or look at GOOGLE_APPLICATION_CREDENTIALS"}
+	var answer *oauth2.RetrieveError
+	if errors.As(err, &answer) {
+		e.Err, e.Code, e.Message = nil, answer.ErrorCode, answer.ErrorDescription
+	}
+	return "", e
+}
+
+// words are what names of projects, zones and instances are made of; a project
+// may belong to a domain.
+var words = regexp.MustCompile(`^[a-z0-9]([a-z0-9.:-]*[a-z0-9])?$`)
+
+func (i *Instance) check() error {
+	var errs []error
+	for _, each := range [][2]string{{"project", i.project}, {"zone", i.zone}, {"name", i.name}} {
+		if !words.MatchString(each[1]) {
+			errs = append(errs, fmt.Errorf("%s: expected a name as Google Cloud has them, got %q", each[0], each[1]))
+		}
+	}
+	return errors.Join(errs...)
+}
