@@ -225,7 +225,7 @@ func pair(t *testing.T, n int) (a, b *router) {
 	sh(t, "ip -n %s addr add 192.0.2.2/24 dev eth0; ip -n %s link set eth0 up", b.ns, b.ns)
 	// The kernel tells a little later that the cable is in: what a plan must not change.
 	for _, r := range []*router{a, b} {
-		require.Eventually(t, func() bool { return strings.Contains(r.sh("cat /sys/class/net/eth0/operstate"), "up") }, 10*time.Second, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return strings.Contains(r.sh("ip link show eth0"), "state UP") }, 10*time.Second, 10*time.Millisecond)
 	}
 	a.want.PublicKeys["b"], b.want.PublicKeys["a"] = b.publicKey(), a.publicKey()
 	for i := 1; i <= n; i++ {
