@@ -57,6 +57,10 @@ unit: ## Go tests that need nothing
 integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
 	@$(GO) test -tags integration -count=1 -p 1 ./pkg/... ./modules/...
 
+.PHONY: emul
+emul: ## Azure's and Google's own clients against our stand-ins for their clouds
+	@.ci/emul
+
 .PHONY: kernel
 kernel: ## those tests with the kernel's WireGuard, in a virtual machine
 	@.ci/kernel

@@ -189,6 +189,7 @@ func (f *fakeAzure) put(w http.ResponseWriter, r *http.Request) {
 	var body map[string]any
 	assert.NoError(f.t, json.NewDecoder(r.Body).Decode(&body))
 	delete(body, "etag")
+	body["properties"].(map[string]any)["provisioningState"] = "Updating"
 	f.nics[r.URL.Path] = body
 	f.etag++
 	f.writes = append(f.writes, filepath.Base(r.URL.Path))
@@ -206,9 +207,18 @@ func (f *fakeAzure) poll(w http.ResponseWriter) {
 		f.polls--
 		answer(w, map[string]any{"status": "InProgress"})
 	case f.fails != "":
+		f.settle("Failed")
 		w.Header().Set("x-ms-request-id", "req-op")
 		answer(w, map[string]any{"status": "Failed", "error": map[string]any{"code": f.fails, "message": "It went wrong."}})
 	default:
+		f.settle("Succeeded")
 		answer(w, map[string]any{"status": "Succeeded"})
+	}
+}
+
+// settle ends what was going on.
+func (f *fakeAzure) settle(state string) {
+	for _, n := range f.nics {
+		n["properties"].(map[string]any)["provisioningState"] = state
 	}
 }
