@@ -163,6 +163,10 @@ func joinBlind(t *testing.T, l lab) {
 	assert.Less(t, took, 30*time.Second)
 	l.waitFor(t, "aws-2", `journalctl -q -b -u wgmesh-join.service | grep -q "discovery failed.*using the routers known"`)
 	l.waitFor(t, "aws-2", `journalctl -q -b -u wgmesh-join.service | grep -q "6 of 6 peers, nothing changed"`)
+	assert.Equal(t, "first", strings.TrimSpace(l.in(t, "aws-2", `join=$(systemctl show -P ExecMainStartTimestampMonotonic wgmesh-join.service)
+		for tunnel in $(wg show interfaces); do
+			[ "$(systemctl show -P ActiveEnterTimestampMonotonic wg-quick@$tunnel)" -le "$join" ] || echo "$tunnel came up after wgmesh join"
+		done; echo first`)))
 	l.in(t, "aws-2", "mv /etc/wgmesh/away.yml /etc/wgmesh/inventory.yml")
 	assert.Equal(t, before, l.in(t, "aws-2", files))
 }
