@@ -3,7 +3,10 @@
 // interface and never for the instance's attribute, which EC2 refuses as soon as
 // there are two interfaces.
 //
-// The one caller is the module cloud_forwarding.
+// And it points routes of a VPC's route tables at a network interface, see
+// ConnectRoutes and the package route.
+//
+// The callers are the modules of the clouds and the daemon that moves routes.
 package aws
 
 import (
@@ -49,49 +52,75 @@ type Instance struct {
 // service, and the credentials: those of this machine's role, or for an instance
 // that was named what the environment has for AWS's own tools.
 func Connect(ctx context.Context, o Options) (*Instance, error) {
-	// The SDK's own client takes the certificates of AWS_CA_BUNDLE.
-	client := awshttp.NewBuildableClient().WithTransportOptions(cloud.Tune(o.Metadata))
-	set := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(client),
-		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
-	}
+	w := way{region: o.Region, api: o.API, metadata: o.Metadata}
 	if o.InstanceID == "" {
 		m := metadata(o.Metadata)
 		var err error
 		if o.InstanceID, err = get(ctx, m, "instance-id"); err != nil {
 			return nil, err
 		}
-		if o.Region, err = get(ctx, m, "placement/region"); err != nil {
+		if err := w.own(ctx, m); err != nil {
 			return nil, err
 		}
-		role := ec2rolecreds.New(func(r *ec2rolecreds.Options) { r.Client = m })
-		set = append(set, config.WithCredentialsProvider(role))
-	} else if o.Metadata != "" {
-		set = append(set, config.WithEC2IMDSEndpoint(o.Metadata))
 	}
-	if o.Region != "" {
-		set = append(set, config.WithRegion(o.Region))
+	api, region, renew, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Instance{
+		id: o.InstanceID, region: region, words: o.Interfaces, pace: o.Pace, renew: renew,
+		describe: api.DescribeNetworkInterfaces, modify: api.ModifyNetworkInterfaceAttribute,
+	}, nil
+}
+
+// A way is how to reach EC2: where, and as whom.
+type way struct {
+	region, api, metadata string
+	role                  aws.CredentialsProvider // nil for what AWS's own tools take
+}
+
+// own is the way of this machine: its region, and the role of its instance
+// profile.
+func (w *way) own(ctx context.Context, m *imds.Client) (err error) {
+	w.role = ec2rolecreds.New(func(r *ec2rolecreds.Options) { r.Client = m })
+	w.region, err = get(ctx, m, "placement/region")
+	return err
+}
+
+// connect returns a client, of which the caller keeps single calls only, its
+// region, and what gets new credentials.
+func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew func(), err error) {
+	// The SDK's own client takes the certificates of AWS_CA_BUNDLE.
+	client := awshttp.NewBuildableClient().WithTransportOptions(cloud.Tune(w.metadata))
+	set := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(client),
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
+	}
+	if w.role != nil {
+		set = append(set, config.WithCredentialsProvider(w.role))
+	} else if w.metadata != "" {
+		set = append(set, config.WithEC2IMDSEndpoint(w.metadata))
+	}
+	if w.region != "" {
+		set = append(set, config.WithRegion(w.region))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, set...)
 	if err != nil {
-		return nil, fmt.Errorf("AWS configuration: %w", err)
+		return nil, "", nil, fmt.Errorf("AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
-		return nil, errors.New("region: none was given, and neither AWS_REGION nor the profile has one")
+		return nil, "", nil, errors.New("region: none was given, and neither AWS_REGION nor the profile has one")
 	}
-	api := ec2.NewFromConfig(cfg, func(e *ec2.Options) {
-		if o.API != "" {
-			e.BaseEndpoint = aws.String(o.API)
+	api = ec2.NewFromConfig(cfg, func(e *ec2.Options) {
+		if w.api != "" {
+			e.BaseEndpoint = aws.String(w.api)
 		}
 	})
-	renew := func() {}
+	renew = func() {}
 	if cache, ok := cfg.Credentials.(*aws.CredentialsCache); ok {
 		renew = cache.Invalidate
 	}
-	return &Instance{
-		id: o.InstanceID, region: cfg.Region, words: o.Interfaces, pace: o.Pace, renew: renew,
-		describe: api.DescribeNetworkInterfaces, modify: api.ModifyNetworkInterfaceAttribute,
-	}, nil
+	return api, cfg.Region, renew, nil
 }
 
 // metadata asks for a token first, always: version 1 can be reached through an
@@ -107,7 +136,7 @@ func get(ctx context.Context, m *imds.Client, path string) (string, error) {
 	out, err := m.GetMetadata(ctx, &imds.GetMetadataInput{Path: path})
 	if err != nil {
 		e := explain("metadata "+path, err)
-		e.Hint = "is this an EC2 instance with its metadata service enabled? In a container it needs a hop limit of 2; a control node has to name instance_id and region"
+		e.Hint = "is this an EC2 instance with its metadata service enabled? In a container it needs a hop limit of 2; a control node has to name the instance or interface"
 		return "", e
 	}
 	defer out.Content.Close()

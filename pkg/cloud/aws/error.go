@@ -66,13 +66,17 @@ func explain(do string, err error) *cloud.Error {
 		e.Hint = "AWS does not accept the credentials: look at the key, at the region's partition and at the clock"
 	case e.Code == "UnauthorizedOperation" || strings.HasPrefix(e.Code, "AccessDenied"):
 		e.Hint = "the permission " + permission(do) + " is missing: allow it in the policy of the role or user"
+	case strings.HasPrefix(e.Code, "InvalidRouteTableID"):
+		e.Hint = "is the id right, is the table in this region and account, was it deleted?"
+	case e.Code == "RouteLimitExceeded":
+		e.Hint = "the table is full: announce fewer and larger prefixes, or have the quota of routes per table raised"
 	case strings.HasPrefix(e.Code, "InvalidNetworkInterfaceID") || strings.HasPrefix(e.Code, "InvalidInstanceID"):
 		e.Hint = "it is gone: was the instance terminated?"
 	case status >= 500:
 		e.Kind = cloud.Broken
 	case operation != nil && operation.ServiceID == "ec2imds" && !strings.HasPrefix(do, "metadata "):
-		e.Hint = "the instance has no role to act with: attach an instance profile that allows ec2:DescribeNetworkInterfaces and " +
-			"ec2:ModifyNetworkInterfaceAttribute, or run the task on the control node with instance_id"
+		e.Hint = "the instance has no role to act with: attach an instance profile whose role allows " + permission(do) + ", or run the task on the control node " +
+			"and name the instance or interface"
 	case errors.As(err, &send):
 		e.Kind = cloud.Broken
 	}

@@ -1,0 +1,128 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/route"
+)
+
+// RouteOptions say for which router, and how to reach AWS.
+type RouteOptions struct {
+	Via      string // a network interface; "" for this machine's first one, with the role of its instance profile
+	Region   string // with Via; "" for what the environment or profile says
+	API      string // in place of the region's endpoint
+	Metadata string // in place of http://169.254.169.254
+	Pace     cloud.Pace
+}
+
+// Routes are the route tables of one region. Like an Instance it has calls, and
+// not the client.
+type Routes struct {
+	via, region string
+	pace        cloud.Pace
+	renew       func()
+	describe    func(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
+	create      func(context.Context, *ec2.CreateRouteInput, ...func(*ec2.Options)) (*ec2.CreateRouteOutput, error)
+	replace     func(context.Context, *ec2.ReplaceRouteInput, ...func(*ec2.Options)) (*ec2.ReplaceRouteOutput, error)
+	remove      func(context.Context, *ec2.DeleteRouteInput, ...func(*ec2.Options)) (*ec2.DeleteRouteOutput, error)
+}
+
+// ConnectRoutes finds this machine's first network interface and its region from
+// the metadata service, and takes the machine's role; or, for an interface that
+// was named, what the environment has for AWS's own tools.
+func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
+	w := way{region: o.Region, api: o.API, metadata: o.Metadata}
+	if o.Via == "" {
+		m := metadata(o.Metadata)
+		mac, err := get(ctx, m, "mac")
+		if err != nil {
+			return nil, err
+		}
+		if o.Via, err = get(ctx, m, "network/interfaces/macs/"+mac+"/interface-id"); err != nil {
+			return nil, err
+		}
+		if err := w.own(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	api, region, renew, err := w.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Routes{
+		via: o.Via, region: region, pace: o.Pace, renew: renew,
+		describe: api.DescribeRouteTables, create: api.CreateRoute, replace: api.ReplaceRoute, remove: api.DeleteRoute,
+	}, nil
+}
+
+// Via is the network interface.
+func (r *Routes) Via() string { return r.via }
+
+// Rehearse asks with DryRun, which checks permissions and changes nothing.
+func (r *Routes) Rehearse(ctx context.Context, _ route.Want, c route.Change) error {
+	err := r.ask(ctx, c, true)
+	if code(err) == "DryRunOperation" {
+		return nil
+	}
+	return err
+}
+
+// Write makes the change and does not wait until it reads so. To replace a route
+// takes its packets from one router to the other at once; there is no moment
+// without a route.
+func (r *Routes) Write(ctx context.Context, _ route.Want, c route.Change) (changed bool, err error) {
+	err = r.ask(ctx, c, false)
+	var e *cloud.Error
+	if errors.As(err, &e) && moved(c, e) {
+		e.Kind = cloud.Race
+	}
+	return err == nil, err
+}
+
+// moved says whether an error means that the table is no longer as it was read.
+func moved(c route.Change, e *cloud.Error) bool {
+	switch e.Code {
+	case "RouteAlreadyExists":
+		return c.Old == nil
+	case "InvalidRoute.NotFound":
+		return c.Old != nil
+	case "InvalidParameterValue": // what ReplaceRoute says in place of NotFound
+		return c.Old != nil && strings.Contains(e.Message, "no route defined for")
+	}
+	return false
+}
+
+func (r *Routes) ask(ctx context.Context, c route.Change, dry bool) error {
+	return r.pace.Try(ctx, r.renew, func(ctx context.Context) error {
+		switch {
+		case c.New == nil:
+			v4, v6 := destination(*c.Old)
+			_, err := r.remove(ctx, &ec2.DeleteRouteInput{RouteTableId: &c.Old.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, DryRun: &dry})
+			return wrap(at(*c.Old)+": ec2:DeleteRoute", err)
+		case c.Old == nil:
+			v4, v6 := destination(*c.New)
+			_, err := r.create(ctx, &ec2.CreateRouteInput{RouteTableId: &c.New.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry})
+			return wrap(at(*c.New)+": ec2:CreateRoute", err)
+		default:
+			v4, v6 := destination(*c.New)
+			_, err := r.replace(ctx, &ec2.ReplaceRouteInput{RouteTableId: &c.New.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry})
+			return wrap(at(*c.New)+": ec2:ReplaceRoute", err)
+		}
+	})
+}
+
+func at(r route.Route) string { return r.Table + ": " + r.Prefix.String() }
+
+// destination is the prefix in the field of its family.
+func destination(r route.Route) (v4, v6 *string) {
+	if r.Prefix.Addr().Is4() {
+		return aws.String(r.Prefix.String()), nil
+	}
+	return nil, aws.String(r.Prefix.String())
+}

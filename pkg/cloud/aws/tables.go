@@ -1,0 +1,128 @@
+package aws
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/route"
+)
+
+// Observe reads the tables, which have to carry the mesh's mark as a tag.
+func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, error) {
+	in := &ec2.DescribeRouteTablesInput{RouteTableIds: w.Tables}
+	do := strings.Join(w.Tables, ", ") + ": ec2:DescribeRouteTables"
+	found := map[string]bool{}
+	var have []route.Route
+	for {
+		var out *ec2.DescribeRouteTablesOutput
+		err := r.pace.Try(ctx, r.renew, func(ctx context.Context) (err error) {
+			out, err = r.describe(ctx, in)
+			return wrap(do, err)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range out.RouteTables {
+			id := aws.ToString(t.RouteTableId)
+			if !slices.Contains(w.Tables, id) || found[id] {
+				continue
+			}
+			if err := marked(id, t.Tags, w.Mesh); err != nil {
+				return nil, err
+			}
+			found[id] = true
+			have = append(have, routes(w, id, t.Routes)...)
+		}
+		if aws.ToString(out.NextToken) == "" {
+			break
+		}
+		in.NextToken = out.NextToken
+	}
+	for _, id := range w.Tables {
+		if !found[id] {
+			return nil, &cloud.Error{Do: id, Message: "there is no such route table in " + r.region, Hint: "is the id right, is it this account, was it deleted?"}
+		}
+	}
+	slices.SortFunc(have, route.Compare)
+	return have, nil
+}
+
+// marked refuses a table whose tag is missing or names another mesh.
+func marked(id string, tags []types.Tag, mesh string) error {
+	for _, t := range tags {
+		switch {
+		case aws.ToString(t.Key) != route.Mark:
+		case aws.ToString(t.Value) == mesh:
+			return nil
+		default:
+			return fmt.Errorf("%s: its tag %s is %q, not %q: it belongs to another mesh", id, route.Mark, aws.ToString(t.Value), mesh)
+		}
+	}
+	return fmt.Errorf("%s: it has no tag %s: where the table is made, tag it with %s=%s, so that routers may move its routes", id, route.Mark, route.Mark, mesh)
+}
+
+// routes are those for the wanted prefixes.
+func routes(w route.Want, table string, all []types.Route) []route.Route {
+	var out []route.Route
+	for _, each := range all {
+		prefix, err := netip.ParsePrefix(aws.ToString(each.DestinationCidrBlock) + aws.ToString(each.DestinationIpv6CidrBlock))
+		if err != nil {
+			continue // to a prefix list
+		}
+		r := route.Route{Table: table, Prefix: prefix.Masked(), Via: aws.ToString(each.NetworkInterfaceId)}
+		if !w.Covers(r) {
+			continue
+		}
+		if each.State != types.RouteStateActive && each.State != "" {
+			r.Trouble = string(each.State)
+		}
+		r.Foreign = foreign(each)
+		out = append(out, r)
+	}
+	return out
+}
+
+// foreign says to what a route goes that no router may take over. A network
+// interface, whosever, may be taken over in a table with the mark, and so may
+// what goes nowhere any more.
+func foreign(r types.Route) string {
+	switch r.Origin {
+	case types.RouteOriginEnableVgwRoutePropagation:
+		return "the virtual private gateway " + aws.ToString(r.GatewayId) + ", which has propagated it"
+	case types.RouteOriginAdvertisement:
+		return "where a VPC route server has pointed it"
+	}
+	for _, target := range []struct {
+		what string
+		id   *string
+	}{
+		{"the transit gateway", r.TransitGatewayId},
+		{"the peering", r.VpcPeeringConnectionId},
+		{"the NAT gateway", r.NatGatewayId},
+		{"the core network", r.CoreNetworkArn},
+		{"the ODB network", r.OdbNetworkArn},
+		{"the local gateway", r.LocalGatewayId},
+		{"the carrier gateway", r.CarrierGatewayId},
+		{"the egress-only gateway", r.EgressOnlyInternetGatewayId},
+		{"the gateway", r.GatewayId}, // also local, and endpoints
+	} {
+		if id := aws.ToString(target.id); id != "" {
+			return target.what + " " + id
+		}
+	}
+	switch {
+	case aws.ToString(r.NetworkInterfaceId) != "" || r.State == types.RouteStateBlackhole:
+		return ""
+	case aws.ToString(r.InstanceId) != "":
+		return "the instance " + aws.ToString(r.InstanceId) + " without an interface"
+	}
+	return "what this module does not know"
+}

@@ -1,0 +1,143 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// Ensure reads, makes the tables as w wants them and reads until they are. It
+// returns what it did in words, also when it fails. What can be done is done,
+// also where a prefix is refused or another one fails: errors may be joined.
+func Ensure(ctx context.Context, pace cloud.Pace, t Tables, w Want) (done []string, err error) {
+	if w.Via == "" {
+		w.Via = t.Via()
+	}
+	have, err := t.Observe(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	delta, refused := Diff(w, have)
+	done, err = Apply(ctx, pace, t, w, delta)
+	return done, errors.Join(refused, err)
+}
+
+// Apply makes the changes and reads until the tables agree. Where a table is no
+// longer as it was read, it is read again and decided again.
+func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Change) (done []string, err error) {
+	if len(delta) == 0 {
+		return nil, nil
+	}
+	a := applier{tables: t, want: w, failed: map[slot]error{}}
+	for _, c := range delta {
+		if !slices.Contains(a.slots, c.slot()) {
+			a.slots = append(a.slots, c.slot())
+		}
+	}
+	err = pace.Race(ctx, func(ctx context.Context) (err error) {
+		if delta == nil { // not the first time
+			if delta, err = a.left(ctx); err != nil {
+				return err
+			}
+		}
+		err = a.write(ctx, delta)
+		delta = nil
+		return err
+	})
+	if err == nil {
+		err = pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
+			left, err := a.left(ctx)
+			if err != nil || len(left) == 0 {
+				return err == nil, "", err
+			}
+			return false, left[0].slot().String() + ": was set and does not read so: " + a.reads(left[0]) + "; who else manages it?", nil
+		})
+	}
+	return a.done, errors.Join(append(a.failures(), err)...)
+}
+
+// An applier remembers what became of each prefix.
+type applier struct {
+	tables Tables
+	want   Want
+	slots  []slot
+	failed map[slot]error
+	done   []string
+}
+
+// write makes the changes. One that fails for good does not stop the others, for
+// a router that takes over shall take what it can get.
+func (a *applier) write(ctx context.Context, delta []Change) (race error) {
+	for _, c := range delta {
+		changed, err := a.tables.Write(ctx, a.want, c)
+		if changed {
+			a.done = append(a.done, c.String())
+		}
+		var e *cloud.Error
+		switch {
+		case err == nil:
+		case errors.As(err, &e) && e.Kind == cloud.Race:
+			race = err
+		default:
+			a.failed[c.slot()] = err
+			if ctx.Err() != nil {
+				return nil
+			}
+		}
+	}
+	return race
+}
+
+// left is what is still to be changed, of what has not failed for good.
+func (a *applier) left(ctx context.Context) ([]Change, error) {
+	slots := slices.DeleteFunc(slices.Clone(a.slots), func(s slot) bool { return a.failed[s] != nil })
+	if len(slots) == 0 {
+		return nil, nil
+	}
+	have, err := a.tables.Observe(ctx, a.want)
+	if err != nil {
+		return nil, err
+	}
+	return diff(a.want, slots, have)
+}
+
+// reads says what is there in place of what a change has made.
+func (*applier) reads(c Change) string {
+	if c.Old == nil {
+		return "there is none"
+	}
+	return "it goes to " + c.Old.to()
+}
+
+// failures are in the order of the changes.
+func (a *applier) failures() []error {
+	var out []error
+	for _, s := range a.slots {
+		if err := a.failed[s]; err != nil && !slices.ContainsFunc(out, func(e error) bool { return e.Error() == err.Error() }) {
+			out = append(out, err)
+		}
+	}
+	return out
+}
+
+// Rehearse returns, in words, why the changes would be refused.
+func Rehearse(ctx context.Context, t Tables, w Want, delta []Change) (warnings []string) {
+	for _, c := range delta {
+		if err := t.Rehearse(ctx, w, c); err != nil && !slices.Contains(warnings, err.Error()) {
+			warnings = append(warnings, err.Error())
+		}
+	}
+	return warnings
+}
+
+// Troubles returns, in words, why routes that go where they shall carry nothing.
+func Troubles(w Want, have []Route) (warnings []string) {
+	for _, r := range have {
+		if r.Trouble != "" && r.Via == w.Via && r.Foreign == "" && !w.Absent {
+			warnings = append(warnings, slot{r.Table, r.Prefix}.String()+": the route to "+r.to()+" carries nothing: "+r.Trouble)
+		}
+	}
+	return warnings
+}
