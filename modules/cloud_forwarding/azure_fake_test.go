@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/tests/published"
 )
 
 const (
@@ -23,6 +25,8 @@ const (
 	nicA     = group + "/Microsoft.Network/networkInterfaces/router-a"
 	nicB     = group + "/Microsoft.Network/networkInterfaces/router-b"
 	nicOther = group + "/Microsoft.Network/networkInterfaces/other"
+
+	azureOperation = "/subscriptions/00000000-0000-0000-0000-000000000001/providers/Microsoft.Network/locations/westeurope/operations/1"
 )
 
 // fakeAzure stands in for the resource manager and the metadata service of one
@@ -30,7 +34,8 @@ const (
 // (Microsoft.Network networkInterface 2025-05-01, Microsoft.Compute), the
 // resource provider contract's asynchronous operations (Azure-AsyncOperation,
 // Retry-After), the instance metadata service and the managed identity endpoint.
-// As Azure does, it takes If-Match, ignores the etag in a body, and makes the
+// Requests and answers are checked with what Microsoft generates of the first two
+// (package published). As Azure does, it takes If-Match, ignores the etag in a body, and makes the
 // resource what the body says: fields that are missing are gone.
 type fakeAzure struct {
 	*httptest.Server
@@ -69,7 +74,7 @@ func newAzure(t *testing.T) *fakeAzure {
 			},
 		}
 	}
-	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.Server = httptest.NewServer(published.Azure().Guard(t, f.serve))
 	t.Cleanup(f.Close)
 	for _, name := range []string{"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"} {
 		t.Setenv(name, "")
@@ -136,12 +141,10 @@ func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	_, known := f.nics[r.URL.Path]
 	switch {
-	case where == "GET /operations/1":
+	case where == "GET "+azureOperation:
 		f.poll(w)
-	case r.URL.Query().Get("api-version") == "":
-		refuse(w, 400, "MissingApiVersionParameter", "")
 	case where == "GET "+f.vmID:
-		answer(w, map[string]any{"id": f.vmID, "properties": map[string]any{"networkProfile": map[string]any{"networkInterfaces": []any{
+		answer(w, map[string]any{"id": f.vmID, "location": "westeurope", "properties": map[string]any{"networkProfile": map[string]any{"networkInterfaces": []any{
 			map[string]any{"id": nicA, "properties": map[string]any{"primary": true}}, map[string]any{"id": nicB, "properties": map[string]any{"primary": false}},
 		}}}})
 	case r.Method == http.MethodGet && known:
@@ -193,7 +196,7 @@ func (f *fakeAzure) put(w http.ResponseWriter, r *http.Request) {
 	f.nics[r.URL.Path] = body
 	f.etag++
 	f.writes = append(f.writes, filepath.Base(r.URL.Path))
-	w.Header().Set("Azure-AsyncOperation", f.URL+"/operations/1?api-version=2025-05-01")
+	w.Header().Set("Azure-AsyncOperation", f.URL+azureOperation+"?api-version=2025-05-01")
 	w.Header().Set("x-ms-request-id", "req-put")
 	answer(w, body)
 }

@@ -218,6 +218,7 @@ func TestAzureKeepsTheTokenHome(t *testing.T) {
 	f.faults["PUT "+nicA] = []func(w http.ResponseWriter){func(w http.ResponseWriter) {
 		w.Header().Set("Azure-AsyncOperation", "http://127.0.0.1:1/operations/1")
 		w.WriteHeader(201)
+		answer(w, map[string]any{"id": nicA})
 	}}
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)

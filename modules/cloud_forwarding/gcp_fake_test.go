@@ -18,12 +18,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/tests/published"
 )
 
 // fakeGCP stands in for Compute Engine, its metadata service and the token
 // endpoint. It is built from Google's published descriptions: the discovery
 // document of compute/v1 (instances.get, instances.update, zoneOperations.wait,
-// instances.testIamPermissions), "Update instance properties" and "VM metadata".
+// instances.testIamPermissions), with which requests and answers are checked
+// (package published), "Update instance properties" and "VM metadata".
 // As Google does, it wants the current fingerprint, and makes the instance what
 // the body says: fields that are missing are gone.
 type fakeGCP struct {
@@ -57,7 +60,7 @@ func newGCP(t *testing.T) *fakeGCP {
 		"kind": "compute#instance", "id": "12345678901234567890", "name": "gcp-1", "status": "RUNNING", "futureField": map[string]any{"deep": []any{true, "<&>"}},
 		"networkInterfaces": []any{map[string]any{"name": "nic0", "futureInner": 1.5}, map[string]any{"name": "nic1"}},
 	}
-	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.Server = httptest.NewServer(published.GCP().Guard(t, f.serve))
 	t.Cleanup(f.Close)
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
 	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(f.URL, "http://"))
@@ -138,7 +141,7 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 		refuseGCP(w, 404, "notFound", "The resource '"+r.URL.Path+"' was not found")
 	case where == "GET "+gcpInstance:
 		body := maps.Clone(f.vm)
-		body["fingerprint"] = fmt.Sprint("fp", f.fingerprint)
+		body["fingerprint"] = f.print()
 		answer(w, body)
 		if f.served != nil {
 			f.served()
@@ -146,11 +149,18 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 	case where == "PUT "+gcpInstance:
 		f.put(w, r)
 	case where == "POST "+gcpInstance+"/testIamPermissions":
-		answer(w, map[string]any{"permissions": f.permissions})
+		body := map[string]any{}
+		if len(f.permissions) > 0 { // Google leaves empty lists out
+			body["permissions"] = f.permissions
+		}
+		answer(w, body)
 	default:
 		refuseGCP(w, 404, "notFound", where)
 	}
 }
+
+// print is the fingerprint, which is in base64.
+func (f *fakeGCP) print() string { return fmt.Sprintf("fp%02d", f.fingerprint) }
 
 func (f *fakeGCP) metadata(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Metadata-Flavor", "Google")
@@ -186,7 +196,7 @@ func (f *fakeGCP) put(w http.ResponseWriter, r *http.Request) {
 	assert.Regexp(f.t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, q.Get("requestId"))
 	var body map[string]any
 	assert.NoError(f.t, json.NewDecoder(r.Body).Decode(&body))
-	if body["fingerprint"] != fmt.Sprint("fp", f.fingerprint) {
+	if body["fingerprint"] != f.print() {
 		refuseGCP(w, 412, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
 		return
 	}

@@ -107,13 +107,13 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	have, err := client.Instances.Get(project, zone, "gcp-1").Do()
 	require.NoError(t, err)
 	assert.False(t, have.CanIpForward)
-	assert.Equal(t, "fp0", have.Fingerprint)
+	assert.Equal(t, "fp00", have.Fingerprint)
 
 	update := func(i *compute.Instance) (*compute.Operation, error) {
 		return client.Instances.Update(project, zone, "gcp-1", i).MostDisruptiveAllowedAction("REFRESH").RequestId("00000000-0000-4000-8000-000000000001").Do()
 	}
 	stale := *have
-	stale.Fingerprint = "old"
+	stale.Fingerprint = "b2xk"
 	_, err = update(&stale)
 	var refused *googleapi.Error
 	require.True(t, errors.As(err, &refused), "%v", err)

@@ -1,0 +1,126 @@
+// Package published checks what a stand-in for a cloud is asked and what it
+// answers against what the vendor publishes about the API: paths, parameters,
+// fields, types, what is read-only and what is required.
+//
+// The descriptions are extracts, made by .ci/published: gcp.json of Google's
+// discovery document, azure.json of the code that Microsoft generates from its
+// azure-rest-api-specs. Both have the form of a discovery document.
+package published
+
+import (
+	_ "embed" // the extracts
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// A Description is the part of an API that we use.
+type Description struct {
+	Vendor     string             `json:"vendor"`
+	Sources    []Source           `json:"sources"`
+	Base       string             `json:"base"`                 // what the paths begin with
+	Parameters map[string]*Schema `json:"parameters,omitempty"` // of every method
+	Methods    map[string]*Method `json:"methods"`
+	Schemas    map[string]*Schema `json:"schemas"`
+	Errors     *Schema            `json:"errors,omitempty"` // answers that are no success
+}
+
+// A Source is where a description was taken from.
+type Source struct {
+	Module  string `json:"module"`
+	Version string `json:"version"`
+	Note    string `json:"note"`
+	Licence string `json:"licence"`
+}
+
+// A Method is one call.
+type Method struct {
+	HTTPMethod string             `json:"httpMethod"`
+	Path       string             `json:"path"`
+	Parameters map[string]*Schema `json:"parameters,omitempty"`
+	Request    *Schema            `json:"request,omitempty"`
+	Response   *Schema            `json:"response,omitempty"`
+	Statuses   []int              `json:"statuses,omitempty"` // of success; 200 when there are none
+
+	path *regexp.Regexp
+}
+
+// A Schema is what a value or a parameter may be.
+type Schema struct {
+	Ref                  string             `json:"$ref,omitempty"`
+	Type                 string             `json:"type,omitempty"`
+	Format               string             `json:"format,omitempty"`
+	Location             string             `json:"location,omitempty"` // of a parameter: path or query
+	Required             bool               `json:"required,omitempty"`
+	ReadOnly             bool               `json:"readOnly,omitempty"`
+	Repeated             bool               `json:"repeated,omitempty"`
+	Enum                 []string           `json:"enum,omitempty"`
+	Pattern              string             `json:"pattern,omitempty"`
+	Items                *Schema            `json:"items,omitempty"`
+	Properties           map[string]*Schema `json:"properties,omitempty"`
+	AdditionalProperties *Schema            `json:"additionalProperties,omitempty"`
+	Annotations          *Annotations       `json:"annotations,omitempty"`
+}
+
+// Annotations name the methods whose requests need the field.
+type Annotations struct {
+	Required []string `json:"required,omitempty"`
+}
+
+var (
+	//go:embed azure.json
+	azure []byte
+	//go:embed gcp.json
+	gcp []byte
+)
+
+// Azure is Azure's resource manager: virtual machines, network interfaces, route
+// tables, asynchronous operations.
+var Azure = sync.OnceValue(func() *Description { return parse(azure) })
+
+// GCP is Compute Engine: instances, routes, operations.
+var GCP = sync.OnceValue(func() *Description { return parse(gcp) })
+
+// parse reads an extract. One that cannot be read is no accident of a run: the
+// package's own tests find it.
+func parse(raw []byte) *Description {
+	d := &Description{}
+	if err := json.Unmarshal(raw, d); err != nil {
+		panic(err)
+	}
+	flags := ""
+	if d.Vendor == "azure" { // whose ids have no case
+		flags = "(?i)"
+	}
+	for _, m := range d.Methods {
+		m.path = regexp.MustCompile(flags + "^" + variable.ReplaceAllString(regexp.QuoteMeta(m.Path), "(?P<$1>[^/]+)") + "$")
+	}
+	return d
+}
+
+// variable is one in a path, after QuoteMeta.
+var variable = regexp.MustCompile(`\\\{(\w+)\\\}`)
+
+// find returns the method that a request calls and the variables of its path.
+func (d *Description) find(r *http.Request) (id string, m *Method, variables map[string]string) {
+	for id, m := range d.Methods {
+		values := m.path.FindStringSubmatch(r.URL.Path)
+		if m.HTTPMethod != r.Method || values == nil {
+			continue
+		}
+		variables := map[string]string{}
+		for i, name := range m.path.SubexpNames()[1:] {
+			variables[name] = values[i+1]
+		}
+		return id, m, variables
+	}
+	return "", nil, nil
+}
+
+// Has says whether a request is one to the API at all, and none to a metadata
+// service or for a token.
+func (d *Description) Has(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, d.Base)
+}
