@@ -14,7 +14,7 @@ import (
 )
 
 // inCloud are the modules of the other program, wgmesh-cloud.
-var inCloud = []string{"cloud_forwarding"}
+var inCloud = []string{"cloud_forwarding", "cloud_routes"}
 
 // A module is there only when it is in all places: its folder, the table, its
 // documentation, the routing to the action plugin and the action group.

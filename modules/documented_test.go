@@ -15,6 +15,7 @@ import (
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
+	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
@@ -32,6 +33,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 	options := map[string]any{
 		"bird_config":      birdconfig.Options{},
 		"cloud_forwarding": cloudforwarding.Options{},
+		"cloud_routes":     cloudroutes.Options{},
 		"mesh_gate":        meshgate.Options{},
 		"mesh_measure":     meshmeasure.Options{},
 		"mesh_peer":        meshpeer.Options{},

@@ -12,13 +12,16 @@ import (
 	"strings"
 
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
+	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
 // modules returns all modules of this program by name.
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
-		"cloud_forwarding": ansible.New(cloudforwarding.Plan, ansible.Unlocked()), // changes nothing on this machine
+		// These change nothing on this machine.
+		"cloud_forwarding": ansible.New(cloudforwarding.Plan, ansible.Unlocked()),
+		"cloud_routes":     ansible.New(cloudroutes.Plan, ansible.Unlocked()),
 	}
 }
 
@@ -33,7 +36,7 @@ func main() {
 	if found {
 		module.Main(argv)
 	}
-	fmt.Fprint(os.Stderr, "The module cloud_forwarding of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
-		"By hand it takes its options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_forwarding [FILE]\n")
+	fmt.Fprint(os.Stderr, "The modules cloud_forwarding and cloud_routes of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
+		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n")
 	os.Exit(2)
 }

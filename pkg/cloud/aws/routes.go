@@ -35,7 +35,8 @@ type Routes struct {
 
 // ConnectRoutes finds this machine's first network interface and its region from
 // the metadata service, and takes the machine's role; or, for an interface that
-// was named, what the environment has for AWS's own tools.
+// was named, what the environment has for AWS's own tools. What it returns can be
+// used by several goroutines at once.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	w := way{region: o.Region, api: o.API, metadata: o.Metadata}
 	if o.Via == "" {

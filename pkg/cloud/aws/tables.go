@@ -81,10 +81,12 @@ func routes(w route.Want, table string, all []types.Route) []route.Route {
 		if !w.Covers(r) {
 			continue
 		}
-		if each.State != types.RouteStateActive && each.State != "" {
+		if each.State == types.RouteStateBlackhole || each.State == types.RouteStateFiltered {
 			r.Trouble = string(each.State)
 		}
-		r.Foreign = foreign(each)
+		if r.Foreign = foreign(each); r.Foreign != "" {
+			r.Via = r.Foreign
+		}
 		out = append(out, r)
 	}
 	return out

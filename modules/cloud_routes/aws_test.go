@@ -1,0 +1,372 @@
+package cloudroutes_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// router are the options on the router itself, against the stand-in.
+func (f *fakeAWS) router() options {
+	return options{
+		"mesh": "example", "tables": []string{"rtb-a", "rtb-b"}, "prefixes": []string{"10.0.0.0/16", "2001:db8::/32"},
+		"api_endpoint": f.ec2.URL, "metadata_endpoint": f.imds.URL, "timeout": 20,
+	}
+}
+
+// one are those for a single route.
+func (f *fakeAWS) one() options {
+	return f.router().and(options{"tables": []string{"rtb-a"}, "prefixes": []string{"10.0.0.0/16"}})
+}
+
+// control are the options on a control node, for another router.
+func (f *fakeAWS) control(t *testing.T) options {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	return f.one().and(options{"via": "eni-them", "region": "cn-north-1"})
+}
+
+func TestAWSFromNothing(t *testing.T) {
+	f := newAWS(t)
+	before := f.without()
+	result := succeeds(t, f.router())
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, true, result["verified"])
+	assert.Equal(t, "aws", result["cloud"])
+	assert.Equal(t, "eni-us", result["via"])
+	assert.Equal(t, []any{
+		"rtb-a: 10.0.0.0/16: goes to eni-us now", "rtb-a: 2001:db8::/32: goes to eni-us now",
+		"rtb-b: 10.0.0.0/16: goes to eni-us now", "rtb-b: 2001:db8::/32: goes to eni-us now",
+	}, result["done"])
+	assert.Equal(t, map[string]any{"table": "rtb-a", "prefix": "10.0.0.0/16", "via": "eni-us"}, result["routes"].([]any)[0])
+	assert.Len(t, result["routes"], 4)
+	assert.Equal(t, before, f.without("10.0.0.0/16", "2001:db8::/32"), "other routes are as they were")
+	assert.Zero(t, f.bare, "metadata requests without a token")
+
+	unchanged(t, f.router())
+	assert.Len(t, f.writes, 4)
+
+	result = succeeds(t, f.router().and(absent))
+	assert.Contains(t, result["done"], "rtb-a: 10.0.0.0/16: no longer goes to eni-us")
+	assert.Equal(t, []any{}, result["routes"])
+	assert.Equal(t, before, f.tables)
+	unchanged(t, f.router().and(absent))
+}
+
+// A route that is there is replaced, so that there is no moment without one.
+func TestAWSTakesOver(t *testing.T) {
+	for name, there := range map[string]string{"another router's": via("eni-them"), "a black hole": blackhole, "a black hole without a target": `<state>blackhole</state>`} {
+		t.Run(name, func(t *testing.T) {
+			f := newAWS(t)
+			f.tables["rtb-a"].routes["10.0.0.0/16"] = there
+			before := f.without("10.0.0.0/16")
+			assert.Equal(t, true, succeeds(t, f.one())["verified"])
+			assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.writes)
+			assert.Equal(t, before, f.without("10.0.0.0/16"))
+			unchanged(t, f.one())
+		})
+	}
+}
+
+func TestAWSOurOwnBlackHole(t *testing.T) {
+	f := newAWS(t)
+	f.tables["rtb-a"].routes["10.0.0.0/16"] = `<networkInterfaceId>eni-us</networkInterfaceId><state>blackhole</state>`
+	result := succeeds(t, f.one())
+	assert.Equal(t, false, result["changed"])
+	assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: the route to eni-us carries nothing: blackhole"}, result["warnings"])
+}
+
+func TestAWSFromTheControlNode(t *testing.T) {
+	f := newAWS(t)
+	assert.Equal(t, true, succeeds(t, f.control(t))["verified"])
+	assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-them"}, f.writes)
+	assert.Zero(t, f.session, "the role of the machine it runs on was not asked for")
+}
+
+func TestAWSSomebodyElsesRoute(t *testing.T) {
+	for what, xml := range map[string]string{
+		"the transit gateway tgw-1": transit,
+		"the peering pcx-1":         `<vpcPeeringConnectionId>pcx-1</vpcPeeringConnectionId><state>blackhole</state>`,
+		"the NAT gateway nat-1":     `<natGatewayId>nat-1</natGatewayId><state>active</state>`,
+		"the gateway local":         local,
+		"the gateway vpce-1":        `<gatewayId>vpce-1</gatewayId><state>active</state>`,
+		"the virtual private gateway vgw-1, which has propagated it": `<gatewayId>vgw-1</gatewayId><origin>EnableVgwRoutePropagation</origin><state>active</state>`,
+		"where a VPC route server has pointed it":                    via("eni-x")[:len(via("eni-x"))-len("<origin>CreateRoute</origin><state>active</state>")] + `<origin>Advertisement</origin><state>active</state>`,
+		"what this module does not know":                             `<thingOfTomorrow>x-1</thingOfTomorrow><state>active</state>`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := newAWS(t)
+			f.tables["rtb-a"].routes["10.0.0.0/16"] = xml
+			before := f.without()
+			msg, changed := fails(t, f.router()) // although the others could be set
+			assert.Equal(t, "rtb-a: 10.0.0.0/16: it goes to "+what+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
+			assert.False(t, changed)
+			unchanged(t, f.one().and(absent))
+			assert.Equal(t, before, f.tables)
+			assert.Empty(t, f.writes)
+		})
+	}
+}
+
+func TestAWSMark(t *testing.T) {
+	for id, msg := range map[string]string{
+		"rtb-free":  "rtb-free: it has no tag wgmesh.router: where the table is made, tag it with wgmesh.router=example, so that routers may move its routes",
+		"rtb-other": `rtb-other: its tag wgmesh.router is "lab", not "example": it belongs to another mesh`,
+		"rtb-gone":  "rtb-a, rtb-gone: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-gone' does not exist (request req-0815); is the id right, is the table in this region and account, was it deleted?",
+	} {
+		t.Run(id, func(t *testing.T) {
+			f := newAWS(t)
+			for _, state := range []string{"present", "absent"} {
+				got, _ := fails(t, f.router().and(options{"tables": []string{"rtb-a", id}, "state": state}))
+				assert.Equal(t, msg, got)
+			}
+			assert.Empty(t, f.writes)
+		})
+	}
+}
+
+// Absent takes away what goes to us, and not what another router has taken over.
+func TestAWSAbsent(t *testing.T) {
+	f := newAWS(t)
+	f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-us")
+	f.tables["rtb-b"].routes["10.0.0.0/16"] = via("eni-them")
+	result := succeeds(t, f.router().and(absent))
+	assert.Equal(t, []string{"DeleteRoute rtb-a 10.0.0.0/16"}, f.writes)
+	assert.Equal(t, []any{map[string]any{"table": "rtb-b", "prefix": "10.0.0.0/16", "via": "eni-them"}}, result["routes"])
+}
+
+func TestAWSCheckMode(t *testing.T) {
+	f := newAWS(t)
+	f.tables["rtb-b"].routes["10.0.0.0/16"] = via("eni-them")
+	before := f.without()
+	o := f.router().and(check).and(options{"_ansible_diff": true})
+	result := succeeds(t, o)
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, false, result["verified"])
+	assert.NotContains(t, result, "warnings")
+	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: eni-us")
+	assert.Contains(t, result["diff"].(map[string]any)["before"], "via: eni-them")
+	for _, action := range []string{"CreateRoute", "ReplaceRoute"} {
+		f.faults[action] = []fault{{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", status: 403, forever: true}}
+	}
+	warnings := succeeds(t, o)["warnings"]
+	assert.Len(t, warnings, 4)
+	assert.Contains(t, warnings, "rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); "+
+		"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
+	assert.Equal(t, before, f.tables)
+	assert.Empty(t, f.writes)
+}
+
+func TestAWSWaitsForTheRead(t *testing.T) {
+	f := newAWS(t)
+	f.lag = 3
+	result := succeeds(t, f.one())
+	assert.Equal(t, true, result["verified"])
+	assert.Len(t, f.writes, 1)
+	assert.Equal(t, 1+3+1+1, f.reads, "one before, three that were old, one that agreed, one for the result")
+}
+
+// What others do between our read and our write.
+func TestAWSLostRace(t *testing.T) {
+	once := func(f *fakeAWS, do func()) func() { return func() { do(); f.onRead = nil } }
+	t.Run("another router makes the route", func(t *testing.T) {
+		f := newAWS(t)
+		f.onRead = once(f, func() { f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them") })
+		result := succeeds(t, f.one())
+		assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.writes)
+		assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: goes to eni-us now, before to eni-them"}, result["done"])
+	})
+	t.Run("somebody deletes it", func(t *testing.T) {
+		f := newAWS(t)
+		f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them")
+		f.onRead = once(f, func() { delete(f.tables["rtb-a"].routes, "10.0.0.0/16") })
+		assert.Equal(t, true, succeeds(t, f.one())["verified"])
+		assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-us"}, f.writes)
+	})
+	t.Run("somebody deletes what we delete", func(t *testing.T) {
+		f := newAWS(t)
+		f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-us")
+		f.onRead = once(f, func() { delete(f.tables["rtb-a"].routes, "10.0.0.0/16") })
+		result := succeeds(t, f.one().and(absent))
+		assert.Equal(t, true, result["verified"])
+		assert.Empty(t, f.writes)
+	})
+	t.Run("a peering is put in", func(t *testing.T) {
+		f := newAWS(t)
+		f.onRead = once(f, func() { f.tables["rtb-a"].routes["10.0.0.0/16"] = transit })
+		msg, changed := fails(t, f.one())
+		assert.Contains(t, msg, "it goes to the transit gateway tgw-1")
+		assert.False(t, changed)
+		assert.Empty(t, f.writes)
+	})
+	t.Run("the partner takes it back", func(t *testing.T) {
+		f := newAWS(t)
+		f.onRead = func() {
+			if len(f.writes) > 0 {
+				f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them")
+			}
+		}
+		f.lag = 1
+		msg, changed := fails(t, f.one().and(options{"timeout": 1}))
+		assert.Equal(t, "rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
+		assert.True(t, changed, "it was changed, by us")
+		assert.Len(t, f.writes, 1, "it is not fought for")
+	})
+	t.Run("without end", func(t *testing.T) {
+		f := newAWS(t)
+		f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them")
+		f.faults["ReplaceRoute"] = []fault{{code: "InvalidRoute.NotFound", message: "gone", status: 400, forever: true}}
+		msg, _ := fails(t, f.one())
+		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
+	})
+}
+
+func TestAWSThrottling(t *testing.T) {
+	slow := fault{code: "RequestLimitExceeded", message: "Request limit exceeded.", status: 503}
+	f := newAWS(t)
+	f.faults["DescribeRouteTables"] = slices.Repeat([]fault{slow}, 12)
+	f.faults["CreateRoute"] = slices.Repeat([]fault{slow}, 12)
+	assert.Equal(t, true, succeeds(t, f.one())["verified"])
+
+	f = newAWS(t)
+	slow.forever = true
+	f.faults["CreateRoute"] = []fault{slow}
+	msg, changed := fails(t, f.one().and(options{"timeout": 1}))
+	assert.Equal(t, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
+	assert.False(t, changed)
+}
+
+func TestAWSExpiredCredentials(t *testing.T) {
+	f := newAWS(t)
+	f.valid = 2
+	assert.Equal(t, true, succeeds(t, f.one())["verified"])
+	assert.Equal(t, 2, f.session)
+
+	f = newAWS(t)
+	f.faults["DescribeRouteTables"] = []fault{{code: "RequestExpired", message: "Request has expired.", status: 400, forever: true}}
+	msg, _ := fails(t, f.control(t))
+	assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
+}
+
+func TestAWSMissingPermission(t *testing.T) {
+	denied := fault{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation.", status: 403, forever: true}
+	t.Run("to read", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults["DescribeRouteTables"] = []fault{denied}
+		msg, _ := fails(t, f.one())
+		assert.Contains(t, msg, "the permission ec2:DescribeRouteTables is missing")
+	})
+	t.Run("to write some", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults["CreateRoute"] = []fault{{}, denied}
+		f.tables["rtb-b"].routes["10.0.0.0/16"] = via("eni-them")
+		result := run(t, f.router())
+		assert.Equal(t, true, result["failed"])
+		assert.Contains(t, result["msg"], "rtb-a: 2001:db8::/32: ec2:CreateRoute: UnauthorizedOperation")
+		assert.Contains(t, result["msg"], "the permission ec2:CreateRoute is missing")
+		assert.Equal(t, true, result["changed"])
+		assert.Equal(t, false, result["verified"])
+		assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: goes to eni-us now", "rtb-b: 10.0.0.0/16: goes to eni-us now, before to eni-them"}, result["done"], "what can be taken is taken")
+	})
+	t.Run("no role at all", func(t *testing.T) {
+		f := newAWS(t)
+		f.norole = true
+		msg, _ := fails(t, f.one())
+		assert.Contains(t, msg, "the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
+	})
+}
+
+func TestAWSBrokenService(t *testing.T) {
+	f := newAWS(t)
+	f.faults["DescribeRouteTables"] = slices.Repeat([]fault{{code: "InternalError", status: 500}}, 3)
+	assert.Equal(t, true, succeeds(t, f.one())["verified"])
+	f.ec2.Close()
+	msg, _ := fails(t, f.one())
+	assert.Contains(t, msg, "connection refused")
+}
+
+func TestAWSVanishes(t *testing.T) {
+	t.Run("the table, before the write", func(t *testing.T) {
+		f := newAWS(t)
+		f.onRead = func() { maps.DeleteFunc(f.tables, func(string, *table) bool { return true }) }
+		msg, changed := fails(t, f.one())
+		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
+		assert.False(t, changed)
+	})
+	t.Run("the table, after the write", func(t *testing.T) {
+		f := newAWS(t)
+		f.onRead = func() {
+			if len(f.writes) > 0 {
+				f.tables = nil
+			}
+		}
+		f.lag = 1
+		msg, changed := fails(t, f.one())
+		assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
+		assert.True(t, changed)
+	})
+	t.Run("the interface", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults["CreateRoute"] = []fault{{code: "InvalidNetworkInterfaceID.NotFound", message: "The networkInterface ID 'eni-us' does not exist", status: 400}}
+		msg, _ := fails(t, f.one())
+		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
+	})
+	t.Run("room in the table", func(t *testing.T) {
+		f := newAWS(t)
+		f.faults["CreateRoute"] = []fault{{code: "RouteLimitExceeded", message: "The maximum number of routes has been reached.", status: 400}}
+		msg, _ := fails(t, f.one())
+		assert.Contains(t, msg, "RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
+	})
+}
+
+func TestDefaultAddressesAreRefused(t *testing.T) {
+	f := newAWS(t)
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
+	o := f.one()
+	delete(o, "metadata_endpoint")
+	msg, _ := fails(t, o)
+	assert.Contains(t, msg, "169.254.169.254: a test reaches loopback only")
+
+	o = f.control(t)
+	delete(o, "api_endpoint")
+	msg, _ = fails(t, o)
+	assert.Contains(t, msg, "ec2.cn-north-1.amazonaws.com.cn: a test reaches loopback only")
+}
+
+func TestOptions(t *testing.T) {
+	least := options{"mesh": "example", "tables": []string{"rtb-a"}, "prefixes": []string{"10.0.0.0/16"}}
+	for name, tt := range map[string]struct {
+		o   options
+		msg string
+	}{
+		"nothing":            {options{"mesh": "", "tables": []string{}, "prefixes": []string{}}, "3 problems: (1) mesh: required option is missing; (2) prefixes: required option is missing; (3) tables: required option is missing"},
+		"cloud":              {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure, gcp"},
+		"state":              {options{"state": "gone"}, "state: expected one of present, absent"},
+		"mesh":               {options{"mesh": "My Mesh"}, `mesh: expected up to 32 small letters, digits and hyphens, got "My Mesh"`},
+		"bits":               {options{"prefixes": []string{"10.0.0.1/16"}}, "prefixes[0]: expected a network, got 10.0.0.1/16, which has bits beyond its length; did you mean 10.0.0.0/16?"},
+		"no prefix":          {options{"prefixes": []string{"office"}}, "prefixes[0]: "},
+		"no table":           {options{"tables": []string{"rtb-a", ""}}, "tables[1]: expected the id of a route table, got nothing"},
+		"timeout":            {options{"timeout": 0}, "timeout: expected 1 second or more, got 0"},
+		"endpoint":           {options{"api_endpoint": "ec2.local"}, `api_endpoint: expected a URL, got "ec2.local"`},
+		"priority":           {options{"priority": 65536}, "priority: expected a number from 0 to 65535, got 65536"},
+		"region alone":       {options{"region": "eu-west-1"}, "region: goes with via"},
+		"another cloud's":    {options{"priority": 900}, "priority: goes with cloud: gcp, got cloud: aws"},
+		"unknown":            {options{"prefix": "10.0.0.0/16"}, "prefix: unknown option"},
+		"no cloud's machine": {options{"tables": []string{"default"}}, "cloud: this machine's firmware says nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			msg, _ := fails(t, least.and(tt.o))
+			assert.Contains(t, msg, tt.msg)
+		})
+	}
+}
+
+func TestAutoGoesByTheFirmware(t *testing.T) {
+	f := newAWS(t)
+	result := runOn(t, dmi(map[string]string{"sys_vendor": "Amazon EC2"}), f.one().and(options{"tables": []string{"mesh"}}))
+	require.Equal(t, true, result["failed"])
+	assert.Contains(t, result["msg"], "mesh: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
+}
