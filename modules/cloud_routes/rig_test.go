@@ -3,7 +3,6 @@ package cloudroutes_test
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"maps"
 	"strings"
 	"testing"
@@ -87,5 +86,3 @@ func dmi(files map[string]string) fstest.MapFS {
 	}
 	return out
 }
-
-func answer(w io.Writer, v any) { _ = json.NewEncoder(w).Encode(v) }
