@@ -46,7 +46,7 @@ func Load(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return c, wrong("%s: no such file; user-data (cloud-init, write_files) or the image brings it: see `cloud-init status --long`", path)
+		return c, missing(path, cloudInitLog)
 	case err != nil:
 		return c, wrong("%v", err)
 	}

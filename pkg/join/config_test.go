@@ -95,7 +95,7 @@ func TestBadConfig(t *testing.T) {
 func TestNoConfig(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "join.yml")
 	status, said := command(t, "--config", path)
-	assert.Equal(t, "wgmesh join: "+path+": no such file; user-data (cloud-init, write_files) or the image brings it: see `cloud-init status --long`\n", said)
+	assert.Contains(t, said, "wgmesh join: "+path+": no such file; ")
 	assert.Equal(t, 78, status)
 }
 
