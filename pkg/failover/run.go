@@ -1,0 +1,144 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wgmesh/router/pkg/cloud"
+)
+
+// A Taker points a table at this router. It says what it changed, in words, also
+// when it fails, and nothing when the table was right.
+type Taker interface {
+	Take(ctx context.Context, table string) (changed []string, err error)
+}
+
+// A Daemon does what a Watch orders.
+type Daemon struct {
+	Config Config
+	Look   func(context.Context) Seen
+	Taker  Taker
+	Out    io.Writer // the journal: one line for everything that happens
+	Every  time.Duration
+	Pace   cloud.Pace    // between two attempts
+	Limit  time.Duration // of one attempt
+
+	mu sync.Mutex // of Out
+}
+
+// errVoid ends a job whose order stands no longer.
+var errVoid = errors.New("the order stands no longer")
+
+// A job is an order that is being carried out.
+type job struct {
+	Order
+	cancel context.CancelCauseFunc
+}
+
+// A result is how a job ended. It has an error only when it was called off.
+type result struct {
+	Order
+	err error
+}
+
+// Run watches until ctx ends, which changes nothing.
+func (d *Daemon) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	watch := NewWatch(d.Config, time.Now())
+	jobs, done, results := map[string]job{}, map[string]int{}, make(chan result)
+	defer func() {
+		cancel()
+		for range jobs {
+			<-results
+		}
+	}()
+	tick := time.NewTicker(d.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-results:
+			delete(jobs, r.Table)
+			if r.err == nil {
+				done[r.Table] = r.Number
+			}
+		case <-tick.C:
+			orders, news := watch.Step(time.Now(), d.Look(ctx))
+			for _, line := range news {
+				d.say("%s", line)
+			}
+			stand := map[string]bool{}
+			for _, o := range orders {
+				stand[o.Table] = true
+				if _, busy := jobs[o.Table]; !busy && done[o.Table] < o.Number {
+					jobs[o.Table] = d.begin(ctx, o, results)
+				}
+			}
+			for table, j := range jobs {
+				if !stand[table] {
+					j.cancel(errVoid)
+				}
+			}
+		}
+	}
+}
+
+// begin carries an order out beside the watching, until it is done or called off.
+func (d *Daemon) begin(ctx context.Context, o Order, results chan<- result) job {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		defer cancel(nil)
+		results <- result{o, d.carryOut(ctx, o)}
+	}()
+	return job{o, cancel}
+}
+
+// carryOut tries until the table points here. What fails is said once.
+func (d *Daemon) carryOut(ctx context.Context, o Order) error {
+	began := time.Now()
+	for n := 0; ; n++ {
+		changed, err := d.attempt(ctx, o.Table)
+		took := fmt.Sprintf("%.2f s", time.Since(began).Seconds())
+		if n > 0 {
+			took += fmt.Sprintf(", attempt %d", n+1)
+		}
+		switch {
+		case len(changed) > 0:
+			d.say("%s, so %s: %s (%s)", o.Why, o.Table, strings.Join(changed, "; "), took)
+		case err == nil && n > 0:
+			d.say("%s points here (%s)", o.Table, took)
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil && n == 0 {
+			d.say("%s, but %v; trying until it works", o.Why, err)
+		}
+		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
+			if errors.Is(context.Cause(ctx), errVoid) {
+				d.say("%s: gave up, it is no longer ours to move", o.Table)
+			}
+			return stop
+		}
+	}
+}
+
+func (d *Daemon) attempt(ctx context.Context, table string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.Limit)
+	defer cancel()
+	return d.Taker.Take(ctx, table)
+}
+
+// say writes one line. systemd gives it the time.
+func (d *Daemon) say(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	line := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
+	_, _ = io.WriteString(d.Out, line+"\n")
+}

@@ -1,0 +1,165 @@
+package failover_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/failover"
+)
+
+// rig is a daemon with a BIRD and a cloud of the test's own.
+type rig struct {
+	mu    sync.Mutex
+	up    string
+	calls map[string]int
+	fails map[string]error
+	out   strings.Builder
+	ended chan struct{}
+}
+
+func (r *rig) see(up string)              { r.mu.Lock(); defer r.mu.Unlock(); r.up = up }
+func (r *rig) fail(table string, e error) { r.mu.Lock(); defer r.mu.Unlock(); r.fails[table] = e }
+func (r *rig) said() string               { r.mu.Lock(); defer r.mu.Unlock(); return r.out.String() }
+func (r *rig) called(table string) int    { r.mu.Lock(); defer r.mu.Unlock(); return r.calls[table] }
+
+func (r *rig) Write(p []byte) (int, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.out.Write(p) }
+
+func (r *rig) look(context.Context) failover.Seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return seen(r.up)
+}
+
+// Take changes the table at the first call that does not fail.
+func (r *rig) Take(_ context.Context, table string) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls[table]++
+	if err := r.fails[table]; err != nil {
+		return nil, err
+	}
+	if strings.Contains(r.out.String(), table+": moved") {
+		return nil, nil
+	}
+	return []string{"moved"}, nil
+}
+
+// start runs a daemon that becomes well at once and is quick.
+func start(t *testing.T) (r *rig, stop func()) {
+	t.Helper()
+	r = &rig{calls: map[string]int{}, fails: map[string]error{}, up: all, ended: make(chan struct{})}
+	c := config("aws-1", "rtb-a", "aws-2:rtb-c")
+	c.After, c.BackAfter, c.StartAfter = 20, 1, 1
+	d := &failover.Daemon{
+		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond,
+		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Second,
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { d.Run(ctx); close(r.ended) }()
+	stop = func() { cancel(); <-r.ended }
+	t.Cleanup(stop)
+	return r, stop
+}
+
+func (r *rig) wait(t *testing.T, words string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Contains(r.said(), words) }, 5*time.Second, time.Millisecond, "%s\nwas not said in:\n%s", words, r.said())
+}
+
+func TestDaemonMovesOnce(t *testing.T) {
+	r, stop := start(t)
+	r.wait(t, "well for 1 s, so rtb-a: moved (0.00 s)\n")
+	r.see("office-1")
+	r.wait(t, "aws-2 is down: taking rtb-c\naws-2 is down, so rtb-c: moved (0.00 s)\n")
+	time.Sleep(50 * time.Millisecond)
+	assert.Equal(t, 1, r.called("rtb-c"))
+	before := r.said()
+	stop()
+	assert.Equal(t, before, r.said(), "its end changes nothing and says nothing")
+}
+
+func TestDaemonTriesUntilItWorks(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "rtb-a: moved")
+	r.fail("rtb-c", errors.New("rtb-c: ec2:DescribeRouteTables: connection refused"))
+	r.see("office-1")
+	require.Eventually(t, func() bool { return r.called("rtb-c") > 4 }, 5*time.Second, time.Millisecond)
+	const line = "aws-2 is down, but rtb-c: ec2:DescribeRouteTables: connection refused; trying until it works\n"
+	assert.Equal(t, 1, strings.Count(r.said(), line), r.said())
+	r.fail("rtb-c", nil)
+	r.wait(t, "aws-2 is down, so rtb-c: moved (0.")
+	assert.Regexp(t, `rtb-c: moved \(0\.\d\d s, attempt \d+\)\n`, r.said())
+}
+
+// The partner comes back while the API does not answer: its tables are its own.
+func TestDaemonGivesUpWhatIsNotItsOwn(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "rtb-a: moved")
+	r.fail("rtb-c", errors.New("no"))
+	r.see("office-1")
+	r.wait(t, "trying until it works")
+	r.see(all)
+	r.wait(t, "rtb-c: gave up, it is no longer ours to move\n")
+	calls := r.called("rtb-c")
+	r.fail("rtb-c", nil)
+	time.Sleep(50 * time.Millisecond)
+	assert.Equal(t, calls, r.called("rtb-c"))
+}
+
+// Ending in the middle of a failure leaves everything as it is.
+func TestDaemonEnds(t *testing.T) {
+	r, stop := start(t)
+	r.fail("rtb-a", errors.New("no"))
+	r.wait(t, "trying until it works")
+	stop()
+	assert.NotContains(t, r.said(), "gave up")
+}
+
+func TestEye(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bird.ctl")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	answer := "1020-bfd1:\n IP address  Interface  State  Since  Interval  Timeout\n" +
+		" 172.31.0.1  aws-2  Up  08:00:00.000  0.300  0.900\n 172.31.0.1  gcp-1  Down  08:00:00.000  0.300  0.000\n 172.31.0.1  office-1  Init  x  1  0\n0000 \n"
+	conns := make(chan net.Conn, 8)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns <- c
+			go func() {
+				_, _ = io.WriteString(c, "0001 BIRD 2.0.12 ready.\n")
+				for in := bufio.NewScanner(c); in.Scan(); {
+					_, _ = io.WriteString(c, answer)
+				}
+			}()
+		}
+	}()
+	eye := failover.NewEye(path)
+	defer eye.Close()
+	for range 3 {
+		assert.Equal(t, seen("aws-2"), eye.Look(t.Context()))
+	}
+	assert.Len(t, conns, 1, "it keeps its connection")
+	require.NoError(t, (<-conns).Close())
+	assert.Nil(t, eye.Look(t.Context()))
+	assert.Equal(t, seen("aws-2"), eye.Look(t.Context()), "it makes a new one")
+	require.NoError(t, l.Close())
+	require.NoError(t, (<-conns).Close())
+	assert.Nil(t, eye.Look(t.Context()))
+	assert.Nil(t, eye.Look(t.Context()))
+}
