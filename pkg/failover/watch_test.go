@@ -207,7 +207,11 @@ func TestOrdersFall(t *testing.T) {
 	assert.Empty(t, tables(42, all), "the partner is back")
 	assert.Empty(t, tables(71, all), "ours was not settled for long enough")
 	assert.Equal(t, []string{"rtb-a"}, tables(72, all))
-	assert.Empty(t, tables(73, ""), "we are alone")
+	assert.Equal(t, []string{"rtb-a"}, tables(73, "-"))
+	assert.Empty(t, tables(76, "-"), "BIRD does not answer")
+	tables(77, all)
+	assert.Equal(t, []string{"rtb-a"}, tables(107, all))
+	assert.Empty(t, tables(108, ""), "we are alone")
 }
 
 // world is two routers of one site and the two tables between them.

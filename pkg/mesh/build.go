@@ -81,6 +81,7 @@ func (n *network) plan(self *router) Plan {
 			out.Gate.Peers = append(out.Gate.Peers, GatePeer{Name: l.peer.name, HostKey: key})
 		}
 	}
+	out.Failover = n.failover(self)
 	return out
 }
 

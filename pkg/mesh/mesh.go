@@ -55,6 +55,9 @@ type Router struct {
 	// HostKey is the public half of the router's SSH host key, "ssh-ed25519
 	// AAAA...", by which routers that join at boot know each other; or empty.
 	HostKey string `json:"host_key"`
+	// RouteTables are the cloud's route tables of the router's zone, which it
+	// keeps pointed at itself.
+	RouteTables List `json:"route_tables"`
 }
 
 // A Site is a place with an AS number and networks of its own.

@@ -14,6 +14,7 @@ type Plan struct {
 	Status        Status         `json:"status"`
 	Measure       Measure        `json:"measure"`
 	Gate          Gate           `json:"gate"`
+	Failover      Failover       `json:"failover"`
 }
 
 // Self says whose plan it is.

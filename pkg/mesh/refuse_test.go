@@ -44,6 +44,13 @@ func TestRefuses(t *testing.T) {
 	id := func(name string, value int) func(*m) {
 		return func(m *m) { router(m, name, func(r *mesh.Router) { r.ID = value }) }
 	}
+	tables := func(of map[string]string) func(*m) {
+		return func(m *m) {
+			for name, table := range of {
+				router(m, name, func(r *mesh.Router) { r.RouteTables = mesh.List{table} })
+			}
+		}
+	}
 	gateway := func(values ...string) func(*m) {
 		return func(m *m) { router(m, "gcp-1", func(r *mesh.Router) { r.Gateway = values }) }
 	}
@@ -133,6 +140,14 @@ func TestRefuses(t *testing.T) {
 		"long interface name":      {func(m *m) { m.InterfacePrefix = "wireguard-mesh" }, []string{`interface_prefix: "wireguard-mesh" is too long: interface wireguard-mesh21 of the tunnel between aws-2 and gcp-1 has 16 characters, Linux allows 15`}},
 		"interface with a dot":     {func(m *m) { m.InterfacePrefix = "wg." }, []string{`interface_prefix: "wg.": expected a letter`}},
 		"no routers":               {func(m *m) { m.Routers = nil }, []string{"routers: none is given"}},
+		"table of two routers":     {tables(map[string]string{"aws-1": "rtb-0a", "aws-2": "rtb-0a"}), []string{"routers aws-1 and aws-2: route_tables: both have rtb-0a: a table belongs to one router"}},
+		"table without a name":     {tables(map[string]string{"aws-1": ""}), []string{"router aws-1: route_tables: one is empty"}},
+		"table twice":              {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.RouteTables = mesh.List{"rtb-0a", "rtb-0a"} }) }, []string{"router aws-1: route_tables: rtb-0a is listed twice"}},
+		"table on Azure":           {tables(map[string]string{"azure-1": "rtb-0a"}), []string{"router azure-1: route_tables: on Azure the probe of the load balancer moves the traffic"}},
+		"table in an office":       {tables(map[string]string{"office-1": "rtb-0a"}), []string{`router office-1: route_tables: site office has cloud "": only the tables of aws`}},
+		"table and nowhere to go": {func(m *m) {
+			m.Routers = map[string]mesh.Router{"aws-1": {ID: 5, Site: "aws", Endpoint: "192.0.2.1", RouteTables: mesh.List{"rtb-0a"}}}
+		}, []string{"router aws-1: route_tables: there is no router of another site"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,7 @@ func check(n *network, p *Problems) {
 	n.checkProtocols(p)
 	n.checkEndpoints(p)
 	n.checkHostKeys(p)
+	n.checkRouteTables(p)
 	n.checkPools(p)
 	n.checkHighest(p)
 }

@@ -39,11 +39,11 @@ _value:
   type: dict
 """
 
-FIELDS = ("id", "site", "zone", "endpoint", "state", "gateway", "host_key")
+FIELDS = ("id", "site", "zone", "endpoint", "state", "gateway", "host_key", "route_tables")
 
 
 def members(names, hostvars):
-    """Return {name: {id, site, zone, endpoint, state, gateway, host_key}} of the routers."""
+    """Return {name: {id, site, zone, endpoint, state, gateway, host_key, route_tables}} of the routers."""
     return {name: member(hostvars[name]) for name in names}
 
 

@@ -37,6 +37,8 @@ options:
         site's.
       - C(host_key) is the public half of the router's SSH host key, C(ssh-ed25519 AAAA...), for routers that join by
         themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
+      - C(route_tables) are the ids of AWS's route tables of the router's zone, which it keeps pointed at itself, and
+        which another router of its site takes while it is down. No two routers have the same.
     type: dict
     required: true
   sites:
@@ -183,6 +185,44 @@ plan:
     gate:
       description: For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key.
       type: dict
+    failover:
+      description:
+        - For C(/etc/wgmesh/failover.json), which the role C(routes) writes for C(wgmesh-cloud failover). All lists are
+          empty at a site without C(route_tables).
+      type: dict
+      contains:
+        router:
+          description: The router itself.
+          type: str
+          sample: aws-1
+        cloud:
+          description: The cloud of its site.
+          type: str
+          sample: aws
+        prefixes:
+          description: Networks of the other sites that have a router, of the families that the router's own site has.
+          type: list
+          elements: str
+          sample: [10.0.0.0/16, 10.1.0.0/16]
+        tables:
+          description: Route tables of the router's zone.
+          type: list
+          elements: str
+          sample: [rtb-0a]
+        after:
+          description: How long a session has to be down, in milliseconds. It is one interval of BFD.
+          type: int
+          sample: 300
+        peers:
+          description: Routers of other sites with the BFD sessions to them.
+          type: list
+          elements: dict
+          sample: [{name: office-1, interface: wg7, address: 172.31.7.1}]
+        partners:
+          description: The other routers of the site, their tables, and who goes before this router in taking those.
+          type: list
+          elements: dict
+          sample: [{name: aws-2, interface: wg15, address: 172.31.15.2, tables: [rtb-0c], before: []}]
     preshared_keys:
       description: For the option C(tunnels) of M(wgmesh.router.wg_psk). The router with the lower id is the initiator.
       type: list

@@ -1,0 +1,122 @@
+package mesh
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// Failover is for wgmesh-cloud failover: the cloud's route tables that this
+// router keeps pointed at itself, and the BFD sessions by which it knows when
+// to take those of another one. All lists are empty at a site that has no such
+// tables.
+type Failover struct {
+	Router   string            `json:"router"`
+	Cloud    string            `json:"cloud"`
+	Prefixes []netip.Prefix    `json:"prefixes"` // the routes: networks of the other sites
+	Tables   []string          `json:"tables"`   // of this router's zone
+	After    int               `json:"after"`    // milliseconds from BFD's word to acting on it
+	Peers    []FailoverPeer    `json:"peers"`
+	Partners []FailoverPartner `json:"partners"`
+}
+
+// A FailoverPeer is a router of another site with its BFD session.
+type FailoverPeer struct {
+	Name      string     `json:"name"`
+	Interface string     `json:"interface"`
+	Address   netip.Addr `json:"address"`
+}
+
+// A FailoverPartner is another router of this site.
+type FailoverPartner struct {
+	FailoverPeer
+	Tables []string `json:"tables"`
+	// Before are the routers that go before this one when it needs somebody to
+	// stand in for it: those of its zone, then all others, by id.
+	Before []string `json:"before"`
+}
+
+// failover returns a router's part in keeping the tables of its site right.
+func (n *network) failover(self *router) Failover {
+	out := Failover{
+		Router: self.name, Cloud: self.site.Cloud,
+		Prefixes: []netip.Prefix{}, Tables: []string{}, Peers: []FailoverPeer{}, Partners: []FailoverPartner{},
+	}
+	if !slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == self.site && len(r.RouteTables) > 0 }) {
+		return out
+	}
+	// When the router itself is cut off, its sessions go down one after the other,
+	// up to one interval apart. It has to see that it is alone before it acts.
+	out.After = n.bird(self).BFD.Interval
+	out.Tables = append(out.Tables, self.RouteTables...)
+	for _, l := range n.links(self) {
+		p := FailoverPeer{Name: l.peer.name, Interface: l.name, Address: l.theirs}
+		if l.peer.site != self.site {
+			out.Peers = append(out.Peers, p)
+			out.Prefixes = append(out.Prefixes, l.peer.site.networks...)
+			continue
+		}
+		out.Partners = append(out.Partners, FailoverPartner{
+			FailoverPeer: p, Tables: append([]string{}, l.peer.RouteTables...), Before: n.before(self, l.peer),
+		})
+	}
+	// A network without IPv6 has no use for routes of it, and its cloud refuses them.
+	out.Prefixes = slices.DeleteFunc(sorted(out.Prefixes), func(x netip.Prefix) bool {
+		return !slices.ContainsFunc(self.site.networks, func(own netip.Prefix) bool { return own.Addr().Is4() == x.Addr().Is4() })
+	})
+	return out
+}
+
+// before lists who goes before self in standing in for of.
+func (n *network) before(self, of *router) []string {
+	rank := func(r *router) int {
+		if r.Zone == of.Zone {
+			return r.ID
+		}
+		return maxID + r.ID
+	}
+	var others []*router
+	for _, r := range n.routers {
+		if r.site == self.site && r != of && rank(r) < rank(self) {
+			others = append(others, r)
+		}
+	}
+	slices.SortFunc(others, func(a, b *router) int { return cmp.Compare(rank(a), rank(b)) })
+	out := []string{}
+	for _, r := range others {
+		out = append(out, r.name)
+	}
+	return out
+}
+
+// checkRouteTables checks that each table has one router that cares for it, and
+// a cloud where that makes sense.
+func (n *network) checkRouteTables(p *Problems) {
+	owner := map[string]*router{}
+	for _, r := range n.routers {
+		if len(r.RouteTables) == 0 || r.site == nil {
+			continue
+		}
+		switch r.site.Cloud {
+		case "aws":
+		case "azure":
+			p.add("router %s: route_tables: on Azure the probe of the load balancer moves the traffic: leave them out, and point the routes at its address with cloud_routes", r.name)
+		default:
+			p.add("router %s: route_tables: site %s has cloud %q: only the tables of aws are moved from router to router", r.name, r.Site, r.site.Cloud)
+		}
+		for _, table := range r.RouteTables {
+			switch other := owner[table]; {
+			case table == "":
+				p.add("router %s: route_tables: one is empty: give the ids of the route tables of its zone", r.name)
+			case other == r:
+				p.add("router %s: route_tables: %s is listed twice: keep one", r.name, table)
+			case other != nil:
+				p.add("routers %s and %s: route_tables: both have %s: a table belongs to one router; the others take it while that one is down", other.name, r.name, table)
+			}
+			owner[table] = r
+		}
+		if !n.elsewhere(r.site) {
+			p.add("router %s: route_tables: there is no router of another site, so no route to put into them: leave them out", r.name)
+		}
+	}
+}
