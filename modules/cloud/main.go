@@ -1,15 +1,19 @@
-// Command wgmesh-cloud holds the modules that speak to a cloud's API. They are
-// not in wgmesh, because the vendors' SDKs would double what every router keeps
-// and every task loads.
+// Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
+// command by which a router keeps the cloud's route tables right. They are not in
+// wgmesh, because the vendors' SDKs would double what every router keeps and every
+// task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
 	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
@@ -36,7 +40,13 @@ func main() {
 	if found {
 		module.Main(argv)
 	}
+	if len(os.Args) > 1 && os.Args[1] == "failover" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(failoverCommand(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
 	fmt.Fprint(os.Stderr, "The modules cloud_forwarding and cloud_routes of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
-		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n")
+		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n\n"+
+		"What a router runs by itself says `wgmesh-cloud failover --help`.\n")
 	os.Exit(2)
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// A Taker points a table at this router. It says what it changed, in words, also
-// when it fails, and nothing when the table was right.
+// A Taker points a table at this router. It says what it changed, in words that
+// name the table, also when it fails, and nothing when the table was right. It is
+// called for several tables at once.
 type Taker interface {
 	Take(ctx context.Context, table string) (changed []string, err error)
 }
@@ -110,7 +111,7 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 		}
 		switch {
 		case len(changed) > 0:
-			d.say("%s, so %s: %s (%s)", o.Why, o.Table, strings.Join(changed, "; "), took)
+			d.say("%s: %s (%s)", o.Why, strings.Join(changed, "; "), took)
 		case err == nil && n > 0:
 			d.say("%s points here (%s)", o.Table, took)
 		}

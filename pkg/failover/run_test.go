@@ -53,7 +53,7 @@ func (r *rig) Take(_ context.Context, table string) ([]string, error) {
 	if strings.Contains(r.out.String(), table+": moved") {
 		return nil, nil
 	}
-	return []string{"moved"}, nil
+	return []string{table + ": moved"}, nil
 }
 
 // start runs a daemon that becomes well at once and is quick.
@@ -80,9 +80,9 @@ func (r *rig) wait(t *testing.T, words string) {
 
 func TestDaemonMovesOnce(t *testing.T) {
 	r, stop := start(t)
-	r.wait(t, "well for 1 s, so rtb-a: moved (0.00 s)\n")
+	r.wait(t, "well for 1 s: rtb-a: moved (0.00 s)\n")
 	r.see("office-1")
-	r.wait(t, "aws-2 is down: taking rtb-c\naws-2 is down, so rtb-c: moved (0.00 s)\n")
+	r.wait(t, "aws-2 is down: taking rtb-c\naws-2 is down: rtb-c: moved (0.00 s)\n")
 	time.Sleep(50 * time.Millisecond)
 	assert.Equal(t, 1, r.called("rtb-c"))
 	before := r.said()
@@ -99,7 +99,7 @@ func TestDaemonTriesUntilItWorks(t *testing.T) {
 	const line = "aws-2 is down, but rtb-c: ec2:DescribeRouteTables: connection refused; trying until it works\n"
 	assert.Equal(t, 1, strings.Count(r.said(), line), r.said())
 	r.fail("rtb-c", nil)
-	r.wait(t, "aws-2 is down, so rtb-c: moved (0.")
+	r.wait(t, "aws-2 is down: rtb-c: moved (0.")
 	assert.Regexp(t, `rtb-c: moved \(0\.\d\d s, attempt \d+\)\n`, r.said())
 }
 

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/aws"
+	"github.com/wgmesh/router/pkg/cloud/route"
+	"github.com/wgmesh/router/pkg/failover"
+)
+
+// Exit statuses besides 0, from sysexits.h.
+const (
+	usage     = 64 // EX_USAGE
+	tryAgain  = 75 // EX_TEMPFAIL
+	badConfig = 78 // EX_CONFIG: another start helps only when the file is another
+)
+
+// The pace of the daemon. What is down costs packets, so it looks often and tries
+// again soon; BIRD answers in well below a millisecond.
+const (
+	look    = 100 * time.Millisecond
+	attempt = 20 * time.Second
+)
+
+func pace() cloud.Pace { return cloud.Pace{First: 250 * time.Millisecond, Most: 15 * time.Second} }
+
+const failoverHelp = `wgmesh-cloud failover keeps the cloud's route tables of this router's zone pointed
+at this router, and those of another router of its site while that one is down.
+systemd runs it as wgmesh-failover.service; stopping it changes nothing.
+
+  wgmesh-cloud failover [FILE]          watch, until SIGTERM
+  wgmesh-cloud failover --check [FILE]  look at FILE only
+  wgmesh-cloud failover --show [FILE]   print which router holds which table
+
+FILE is ` + failover.DefaultFile + ` unless it is named; the role routes writes it.
+`
+
+// failoverCommand is "wgmesh-cloud failover".
+func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("wgmesh-cloud failover", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	check := flags.Bool("check", false, "")
+	show := flags.Bool("show", false, "")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(stdout, failoverHelp)
+		return 0
+	case err == nil && flags.NArg() > 1:
+		err = fmt.Errorf("%q is one argument too many", flags.Arg(1))
+	case err == nil && *check && *show:
+		err = errors.New("--check or --show, not both")
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "wgmesh-cloud failover: %v\n\n%s", err, failoverHelp)
+		return usage
+	}
+	path := failover.DefaultFile
+	if flags.NArg() == 1 {
+		path = flags.Arg(0)
+	}
+	c, err := failover.Load(path)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "wgmesh-cloud failover: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return badConfig
+	}
+	tables := &siteTables{config: c}
+	switch {
+	case *check:
+		return 0
+	case *show:
+		return showTables(ctx, tables, stdout, stderr)
+	}
+	eye := failover.NewEye(c.Socket)
+	defer eye.Close()
+	_, _ = fmt.Fprintf(stdout, "%s\n", describe(c))
+	d := &failover.Daemon{Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Pace: pace(), Limit: attempt}
+	d.Run(ctx)
+	return 0
+}
+
+// describe says in one line what is watched.
+func describe(c failover.Config) string {
+	line := fmt.Sprintf("%s keeps %s", c.Router, list(c.Tables, "no table of its own"))
+	for _, p := range c.Partners {
+		if len(p.Tables) > 0 {
+			line += fmt.Sprintf("; %s is for %s", list(p.Tables, ""), p.Name)
+		}
+	}
+	return line
+}
+
+func list(words []string, none string) string {
+	if len(words) == 0 {
+		return none
+	}
+	return strings.Join(words, ", ")
+}
+
+// siteTables are the route tables of the router's site. The connection is made
+// when it is needed first: at boot the network may come later than we do.
+type siteTables struct {
+	config failover.Config
+	mu     sync.Mutex // of tables
+	tables route.Tables
+}
+
+func (s *siteTables) connect(ctx context.Context) (route.Tables, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tables != nil {
+		return s.tables, nil
+	}
+	tables, err := aws.ConnectRoutes(ctx, aws.RouteOptions{API: s.config.APIEndpoint, Metadata: s.config.MetadataEndpoint, Pace: pace()})
+	if err != nil {
+		return nil, err
+	}
+	s.tables = tables
+	return tables, nil
+}
+
+func (s *siteTables) want(tables ...string) route.Want {
+	return route.Want{Mesh: s.config.Mesh, Tables: tables, Prefixes: s.config.Prefixes}
+}
+
+// Take points a table at this router.
+func (s *siteTables) Take(ctx context.Context, table string) ([]string, error) {
+	tables, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return route.Ensure(ctx, pace(), tables, s.want(table))
+}
+
+// showTables prints where the tables of the site go.
+func showTables(ctx context.Context, s *siteTables, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	fail := func(err error) int {
+		_, _ = fmt.Fprintf(stderr, "wgmesh-cloud failover: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		return tryAgain
+	}
+	tables, err := s.connect(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	owner := map[string]string{}
+	all := append([]string{}, s.config.Tables...)
+	for _, t := range s.config.Tables {
+		owner[t] = s.config.Router
+	}
+	for _, p := range s.config.Partners {
+		all = append(all, p.Tables...)
+		for _, t := range p.Tables {
+			owner[t] = p.Name
+		}
+	}
+	have, err := tables.Observe(ctx, s.want(all...))
+	if err != nil {
+		return fail(err)
+	}
+	for _, r := range have {
+		where := r.Via
+		switch {
+		case r.Foreign != "":
+			where = r.Foreign
+		case r.Via == tables.Via():
+			where += ", this router"
+		}
+		if r.Trouble != "" {
+			where += ", carries nothing: " + r.Trouble
+		}
+		if _, err := fmt.Fprintf(stdout, "%s of %s: %s goes to %s\n", r.Table, owner[r.Table], r.Prefix, where); err != nil {
+			return tryAgain
+		}
+	}
+	return 0
+}
