@@ -32,7 +32,8 @@ type rig struct {
 func (r *rig) see(up string)              { r.mu.Lock(); defer r.mu.Unlock(); r.up = up }
 func (r *rig) fail(table string, e error) { r.mu.Lock(); defer r.mu.Unlock(); r.fails[table] = e }
 func (r *rig) said() string               { r.mu.Lock(); defer r.mu.Unlock(); return r.out.String() }
-func (r *rig) called(table string) int    { r.mu.Lock(); defer r.mu.Unlock(); return r.calls[table] }
+
+func (r *rig) called(table string) int { r.mu.Lock(); defer r.mu.Unlock(); return r.calls[table] }
 
 func (r *rig) Write(p []byte) (int, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.out.Write(p) }
 

@@ -121,7 +121,8 @@ func TestWatch(t *testing.T) {
 		"it flaps, each time for longer than it is granted at first": {
 			two,
 			[]at{{0, all}, {40, "office-1"}, {42, all}, {44, "office-1"}, {46, all}, {48, "office-1"}, {50, all}, {52, "office-1"}, {54, all}, {56, "office-1"}, {58, all}},
-			87, []string{
+			87,
+			[]string{
 				reach, settled,
 				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down", "42.0 aws-2 is up again",
 				"44.6 aws-2 is down: taking rtb-c", "44.6 rtb-c! aws-2 is down", "44.6 rtb-a! aws-2 is down", "46.0 aws-2 is up again",
@@ -131,7 +132,8 @@ func TestWatch(t *testing.T) {
 		"and dies in the end": {
 			two,
 			[]at{{0, all}, {40, "office-1"}, {42, all}, {44, "office-1"}, {44.1, all}, {44.2, "office-1"}, {44.3, all}, {45, "office-1"}},
-			60, []string{
+			60,
+			[]string{
 				reach, settled,
 				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down", "42.0 aws-2 is up again",
 				"47.4 aws-2 is down: taking rtb-c", "47.4 rtb-c! aws-2 is down", "47.4 rtb-a! aws-2 is down",
