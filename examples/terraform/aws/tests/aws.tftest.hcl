@@ -1,0 +1,165 @@
+mock_provider "aws" {}
+
+override_resource {
+  target = aws_eip.router["aws-1"]
+  values = { public_ip = "198.51.100.11" }
+}
+
+override_resource {
+  target = aws_eip.router["aws-2"]
+  values = { public_ip = "198.51.100.12" }
+}
+
+variables {
+  region         = "ap-northeast-1"
+  image          = "ami-0123456789abcdef0"
+  router_subnets = { a = "10.2.0.0/28", c = "10.2.0.16/28" }
+  ssh_public_key = "ssh-ed25519 AAAA ansible"
+  ssh_sources    = ["203.0.113.0/24"]
+}
+
+run "site" {
+  assert {
+    condition     = length(aws_instance.router) == 2 && alltrue([for i in aws_network_interface.router : i.source_dest_check == false])
+    error_message = "forwarding: the source/destination check of every router is off"
+  }
+  assert {
+    condition     = alltrue([for name, i in aws_instance.router : i.primary_network_interface[0].network_interface_id == aws_network_interface.router[name].id])
+    error_message = "every router has its own interface"
+  }
+  assert {
+    condition     = alltrue([for i in aws_instance.router : i.metadata_options[0].http_tokens == "required" && i.metadata_options[0].http_put_response_hop_limit == 1])
+    error_message = "IMDSv2 is required, and one hop away at most"
+  }
+  assert {
+    condition     = aws_subnet.nodes["10.2.1.0/24"].availability_zone == "ap-northeast-1a" && aws_subnet.routers["c"].availability_zone == "ap-northeast-1c"
+    error_message = "zones are availability zones"
+  }
+
+  # Tunnels.
+  assert {
+    condition = toset([
+      for rule in aws_vpc_security_group_ingress_rule.tunnel : rule.from_port if rule.security_group_id == aws_security_group.router["aws-1"].id
+    ]) == toset([51807, 51808, 51809, 51810, 51815, 51820])
+    error_message = "ports: those of the tunnels of aws-1, and no other"
+  }
+  assert {
+    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.tunnel : rule.ip_protocol == "udp" && rule.to_port == rule.from_port])
+    error_message = "ports: one each, UDP"
+  }
+  assert {
+    condition = { for key, rule in aws_vpc_security_group_ingress_rule.tunnel : key => rule.cidr_ipv4 if startswith(key, "aws-1/") } == {
+      "aws-1/aws-2"   = "198.51.100.12/32", "aws-1/office-1" = "192.0.2.11/32", "aws-1/office-2" = "192.0.2.12/32",
+      "aws-1/azure-1" = "0.0.0.0/0", "aws-1/azure-2" = "0.0.0.0/0", "aws-1/gcp-1" = "0.0.0.0/0"
+    }
+    error_message = "ports: from the peer where its address is known, else from anywhere"
+  }
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.join) == 0 && toset([for rule in aws_vpc_security_group_ingress_rule.ssh : rule.cidr_ipv4]) == toset(["203.0.113.0/24"])
+    error_message = "SSH: only from ssh_sources, as no router joins by itself"
+  }
+  assert {
+    condition     = toset(keys(aws_vpc_security_group_ingress_rule.nodes)) == toset(["10.0.0.0/16", "10.1.0.0/16", "10.3.0.0/16"])
+    error_message = "nodes: the other sites' networks come in"
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.site["aws-1 10.2.0.0/16"].ip_protocol == "-1"
+    error_message = "nodes: what they send to other sites may enter the router"
+  }
+
+  # Routes.
+  assert {
+    condition = { for key, route in aws_route.site : key => [route.route_table_id, route.network_interface_id] } == {
+      for pair in setproduct(["a", "c"], ["10.0.0.0/16", "10.1.0.0/16", "10.3.0.0/16"]) : join(" ", pair) => [
+        aws_route_table.zone[pair[0]].id, aws_network_interface.router[pair[0] == "a" ? "aws-1" : "aws-2"].id
+      ]
+    }
+    error_message = "routes: each zone's table to the router of the zone"
+  }
+  assert {
+    condition     = alltrue([for table in aws_route_table.zone : table.tags["wgmesh.router"] == "mesh"]) && !can(aws_route_table.routers.tags["wgmesh.router"])
+    error_message = "mark: the zones' tables have it, the routers' own has not"
+  }
+
+  # Identity.
+  assert {
+    condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Action])) == toset([
+      "ec2:CreateRoute", "ec2:DeleteRoute", "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:ReplaceRoute"
+    ])
+    error_message = "policy: reads, and the routes"
+  }
+  assert {
+    condition = alltrue([
+      for s in jsondecode(aws_iam_role_policy.router.policy).Statement :
+      s.Resource == "*" ? alltrue([for a in s.Action : startswith(a, "ec2:Describe")]) : (
+        toset(s.Resource) == toset([for table in aws_route_table.zone : table.arn]) && s.Condition.StringEquals["aws:ResourceTag/wgmesh.router"] == "mesh"
+      )
+    ])
+    error_message = "policy: it writes to the marked tables alone"
+  }
+
+  # Discovery, and the inventory.
+  assert {
+    condition = aws_instance.router["aws-1"].tags == tomap({
+      Name = "aws-1", "wgmesh.router" = "mesh", mesh_id = "5", mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11", mesh_gateway = "10.2.0.1"
+    })
+    error_message = "tags: the inventory's words"
+  }
+  assert {
+    condition = yamldecode(output.inventory).all.children.routers.hosts["aws-1"] == {
+      mesh_id           = 5, mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11", mesh_gateway = "10.2.0.1"
+      mesh_route_tables = [aws_route_table.zone["a"].id], ansible_host = "198.51.100.11", ansible_user = "admin"
+    }
+    error_message = "inventory: what Ansible has to know of aws-1"
+  }
+  assert {
+    condition = alltrue([
+      for name, host in yamldecode(file("../../field-case/inventory.yml")).all.children.routers.hosts :
+      alltrue([for key, value in host : yamldecode(output.inventory).all.children.routers.hosts[name][key] == value]) if host.mesh_site == "aws"
+    ])
+    error_message = "inventory: the routers of the field case"
+  }
+}
+
+run "joins_by_itself" {
+  variables {
+    join_sources     = ["../inventory.yml"]
+    allow_forwarding = true
+  }
+  assert {
+    condition = { for key, rule in aws_vpc_security_group_ingress_rule.join : key => "${rule.cidr_ipv4} ${rule.from_port}" if startswith(key, "aws-1/") } == {
+      "aws-1/aws-2" = "198.51.100.12/32 22", "aws-1/office-1" = "192.0.2.11/32 22", "aws-1/office-2" = "192.0.2.12/32 22"
+    }
+    error_message = "join: SSH from the peers whose addresses are known"
+  }
+  assert {
+    condition = toset([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Resource if contains(s.Action, "ec2:ModifyNetworkInterfaceAttribute")][0]) == (
+      toset([for i in aws_network_interface.router : i.arn])
+    )
+    error_message = "policy: forwarding of the routers' own interfaces"
+  }
+}
+
+run "zone_without_subnet" {
+  command = plan
+  variables {
+    router_subnets = { a = "10.2.0.0/28" }
+  }
+  expect_failures = [var.router_subnets]
+}
+
+run "private_key_for_a_public_one" {
+  command = plan
+  variables {
+    ssh_public_key = "-----BEGIN OPENSSH PRIVATE KEY-----"
+  }
+  expect_failures = [var.ssh_public_key]
+}
+
+run "ssh_for_everybody" {
+  command = plan
+  variables {
+    ssh_sources = ["0.0.0.0/0"]
+  }
+  expect_failures = [var.ssh_sources]
+}

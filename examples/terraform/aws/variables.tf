@@ -1,0 +1,100 @@
+variable "region" {
+  description = "AWS region. The zones of the inventory are its availability zones by their letters."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region ${var.region}: expected a region's name, such as ap-northeast-1; a zone's letter belongs to the inventory."
+  }
+}
+
+variable "image" {
+  description = "AMI that examples/packer made."
+  type        = string
+
+  validation {
+    condition     = can(regex("^ami-[0-9a-f]+$", var.image))
+    error_message = "image ${var.image}: expected the id of an AMI, ami-..., which packer build prints last."
+  }
+}
+
+variable "images" {
+  description = "Another AMI for single routers, by name: to bring a new image to one router at a time."
+  type        = map(string)
+  default     = {}
+}
+
+variable "router_subnets" {
+  description = "A subnet for the router of each zone, by zone: in the site's networks, outside of the zones'. A /28 is enough."
+  type        = map(string)
+
+  validation {
+    condition     = length(setsubtract([for router in module.mesh.routers : router.zone], keys(var.router_subnets))) == 0
+    error_message = "router_subnets: missing for zone ${join(", ", setsubtract([for router in module.mesh.routers : router.zone], keys(var.router_subnets)))}, which has a router."
+  }
+}
+
+variable "ssh_public_key" {
+  description = "Who may log in as the image's user (admin), beside what user-data says: one line of an authorized_keys file."
+  type        = string
+
+  validation {
+    condition     = can(regex("^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) AAAA", var.ssh_public_key))
+    error_message = "ssh_public_key: expected a public key, ssh-ed25519 AAAA...; a private one never belongs here."
+  }
+}
+
+variable "ssh_sources" {
+  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for source in var.ssh_sources : can(cidrhost(source, 0)) && source != "0.0.0.0/0"])
+    error_message = "ssh_sources: expected networks such as 192.0.2.0/24, and not everybody."
+  }
+}
+
+variable "mesh" {
+  description = "Name of the mesh. The modules cloud_routes and failover move only routes in tables whose tag wgmesh.router is this."
+  type        = string
+  default     = "mesh"
+}
+
+variable "instance_type" {
+  description = "Size of a router. Its network has to be as fast as what goes through it."
+  type        = string
+  default     = "c7i.large"
+}
+
+variable "allow_forwarding" {
+  description = "Let a router turn its own source/destination check off by cloud_forwarding. Terraform has done it already; the permission lets it change its security groups, too."
+  type        = bool
+  default     = false
+}
+
+# The next four go to ../mesh, which checks them.
+variable "inventory" {
+  description = "Path of the mesh's Ansible inventory."
+  type        = string
+  default     = "../inventory.yml"
+}
+
+variable "site" {
+  description = "The site of the inventory that is made here."
+  type        = string
+  default     = "aws"
+}
+
+variable "join_sources" {
+  description = "Inventory files for routers that join by themselves (docs/join.md); none, and the mesh play peers them."
+  type        = list(string)
+  default     = []
+}
+
+variable "host_keys" {
+  description = "Private SSH host keys by router, for routers that join by themselves. They end up in user-data and in Terraform's state."
+  type        = map(string)
+  default     = {}
+  sensitive   = true
+}

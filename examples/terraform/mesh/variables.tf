@@ -1,0 +1,69 @@
+variable "inventory" {
+  description = "Path of the mesh's Ansible inventory: one YAML file with the group routers, its mesh_sites and its hosts."
+  type        = string
+
+  validation {
+    condition = can(keys(yamldecode(file(var.inventory)).all.children.routers.vars.mesh_sites)) && (
+      can(keys(yamldecode(file(var.inventory)).all.children.routers.hosts))
+    )
+    error_message = "inventory ${var.inventory}: expected a YAML file with all.children.routers.vars.mesh_sites and all.children.routers.hosts, as ../inventory.yml; Terraform reads no other form of Ansible's inventories."
+  }
+
+  validation {
+    condition = alltrue([
+      for name, router in try(yamldecode(file(var.inventory)).all.children.routers.hosts, {}) :
+      can(tonumber(router.mesh_id)) && can(router.mesh_site)
+    ])
+    error_message = "inventory ${var.inventory}: every router needs mesh_id and mesh_site; one of them has not."
+  }
+}
+
+variable "site" {
+  description = "The site that is made here, a key of mesh_sites."
+  type        = string
+
+  validation {
+    condition     = contains(keys(local.group.vars.mesh_sites), var.site)
+    error_message = "site ${var.site}: ${var.inventory} has no such site; it has ${join(", ", keys(local.group.vars.mesh_sites))}."
+  }
+
+  validation {
+    condition     = length([for router in local.routers : router if router.mesh_site == var.site]) > 0
+    error_message = "site ${var.site}: ${var.inventory} has no router with this mesh_site; nothing would be made."
+  }
+
+  validation {
+    condition = alltrue([
+      for router in local.routers : contains(keys(try(local.all_zones[var.site], {})), try(router.mesh_zone, "")) if router.mesh_site == var.site
+    ])
+    error_message = "site ${var.site}: every router of it needs a mesh_zone that is one of the site's zones, which are ${join(", ", keys(try(local.all_zones[var.site], {})))}."
+  }
+}
+
+variable "join_sources" {
+  description = "Files for /etc/wgmesh from which a router that joins by itself finds the others. None: the mesh play peers them."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for path in var.join_sources : fileexists(path)])
+    error_message = "join_sources: not there: ${join(", ", [for path in var.join_sources : path if !fileexists(path)])}."
+  }
+}
+
+variable "host_keys" {
+  description = "SSH host keys by router, private, for routers that join by themselves; the inventory has their public halves as mesh_host_key."
+  type        = map(string)
+  default     = {}
+  sensitive   = true
+
+  validation {
+    condition     = length(setsubtract(nonsensitive(keys(var.host_keys)), keys(local.own))) == 0
+    error_message = "host_keys: the site ${var.site} has no router ${join(", ", setsubtract(nonsensitive(keys(var.host_keys)), keys(local.own)))}."
+  }
+
+  validation {
+    condition     = alltrue([for name in nonsensitive(keys(var.host_keys)) : can(local.own[name].mesh_host_key)])
+    error_message = "host_keys: bring the public half to the inventory as mesh_host_key of ${join(", ", [for name in nonsensitive(keys(var.host_keys)) : name if !can(local.own[name].mesh_host_key)])}; the other routers know it by that."
+  }
+}
