@@ -61,6 +61,11 @@ integration: ## Go tests with real BIRD and WireGuard in network namespaces (roo
 emul: ## Azure's and Google's own clients against our stand-ins for their clouds
 	@.ci/emul
 
+.PHONY: terraform
+terraform: ## examples/terraform and examples/packer, offline, with mistakes that have to be noticed
+	@.ci/terraform
+	@.ci/packer
+
 .PHONY: kernel
 kernel: ## those tests with the kernel's WireGuard, in a virtual machine
 	@.ci/kernel

@@ -77,7 +77,7 @@ run "site" {
     error_message = "routes: each zone's table to the router of the zone"
   }
   assert {
-    condition     = alltrue([for table in aws_route_table.zone : table.tags["wgmesh.router"] == "mesh"]) && !can(aws_route_table.routers.tags["wgmesh.router"])
+    condition     = alltrue([for table in aws_route_table.zone : try(table.tags["wgmesh.router"], "") == "mesh"]) && !can(aws_route_table.routers.tags["wgmesh.router"])
     error_message = "mark: the zones' tables have it, the routers' own has not"
   }
 
@@ -122,6 +122,7 @@ run "site" {
 }
 
 run "joins_by_itself" {
+  state_key = "joins" # user-data of a machine that is there stays as it is
   variables {
     join_sources     = ["../inventory.yml"]
     allow_forwarding = true
@@ -131,6 +132,10 @@ run "joins_by_itself" {
       "aws-1/aws-2" = "198.51.100.12/32 22", "aws-1/office-1" = "192.0.2.11/32 22", "aws-1/office-2" = "192.0.2.12/32 22"
     }
     error_message = "join: SSH from the peers whose addresses are known"
+  }
+  assert {
+    condition     = strcontains(nonsensitive(aws_instance.router["aws-2"].user_data), "/etc/wgmesh/join.yml")
+    error_message = "join: user-data brings join.yml"
   }
   assert {
     condition = toset([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Resource if contains(s.Action, "ec2:ModifyNetworkInterfaceAttribute")][0]) == (

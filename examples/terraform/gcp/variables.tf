@@ -1,0 +1,110 @@
+variable "project" {
+  description = "GCP project, by its id."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "project ${var.project}: expected a project's id, such as example-mesh, not its name or number."
+  }
+}
+
+variable "region" {
+  description = "GCP region. The zones of the inventory are its zones by their letters."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region ${var.region}: expected a region's name, such as asia-northeast1; a zone's letter belongs to the inventory."
+  }
+}
+
+variable "image" {
+  description = "Image that examples/packer made: projects/PROJECT/global/images/NAME, or .../family/wgmesh-router for the newest at each new VM."
+  type        = string
+}
+
+variable "images" {
+  description = "Another image for single routers, by name: to bring a new image to one router at a time."
+  type        = map(string)
+  default     = {}
+}
+
+variable "router_subnet" {
+  description = "A subnet for the routers: in the site's networks, outside of the zones'. A /28 is enough."
+  type        = string
+
+  validation {
+    condition     = can(cidrhost(var.router_subnet, 7)) && !contains(flatten(values(module.mesh.zones)), var.router_subnet)
+    error_message = "router_subnet ${var.router_subnet}: expected a network of 8 addresses or more, such as 10.3.0.0/28, that no zone has."
+  }
+}
+
+variable "ssh_public_key" {
+  description = "Who may log in as var.admin: one line of an authorized_keys file."
+  type        = string
+
+  validation {
+    condition     = can(regex("^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) AAAA", var.ssh_public_key))
+    error_message = "ssh_public_key: expected a public key, ssh-ed25519 AAAA...; a private one never belongs here."
+  }
+}
+
+variable "ssh_sources" {
+  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for source in var.ssh_sources : can(cidrhost(source, 0)) && source != "0.0.0.0/0"])
+    error_message = "ssh_sources: expected networks such as 192.0.2.0/24, and not everybody."
+  }
+}
+
+variable "admin" {
+  description = "The user that the guest agent makes on the routers."
+  type        = string
+  default     = "ansible"
+}
+
+variable "mesh" {
+  description = "Name of the mesh. It begins the names of what is made here."
+  type        = string
+  default     = "mesh"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,14}$", var.mesh))
+    error_message = "mesh ${var.mesh}: expected a letter and up to 14 letters, digits and hyphens; GCP's names are made of it."
+  }
+}
+
+variable "machine_type" {
+  description = "Size of a router. GCP caps its network by its processors."
+  type        = string
+  default     = "n2-standard-2"
+}
+
+# The next four go to ../mesh, which checks them.
+variable "inventory" {
+  description = "Path of the mesh's Ansible inventory."
+  type        = string
+  default     = "../inventory.yml"
+}
+
+variable "site" {
+  description = "The site of the inventory that is made here."
+  type        = string
+  default     = "gcp"
+}
+
+variable "join_sources" {
+  description = "Inventory files for routers that join by themselves (docs/join.md); none, and the mesh play peers them."
+  type        = list(string)
+  default     = []
+}
+
+variable "host_keys" {
+  description = "Private SSH host keys by router, for routers that join by themselves. They end up in user-data and in Terraform's state."
+  type        = map(string)
+  default     = {}
+  sensitive   = true
+}

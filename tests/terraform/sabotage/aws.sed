@@ -1,0 +1,17 @@
+# Each of these has to be noticed by aws/tests; what the test then says follows.
+# expect: forwarding: the source/destination check of every router is off
+s/source_dest_check = false/source_dest_check = true/
+# expect: IMDSv2 is required, and one hop away at most
+s/= "required"/= "optional"/
+# expect: ports: one each, UDP
+s/to_port           = each.value.port/to_port = 65535/
+# expect: ports: from the peer where its address is known, else from anywhere
+s#!each.value.known ? "0.0.0.0/0"#true ? "0.0.0.0/0"#
+# expect: routes: each zone's table to the router of the zone
+s/network_interface.router\[each.value.router\].id$/network_interface.router["aws-1"].id/
+# expect: mark: the zones' tables have it, the routers' own has not
+s/merge(local.mark, { Name = "${var.site}-${each.key}" })/{ Name = "${var.site}-${each.key}" }/
+# expect: policy: reads, and the routes
+s/"ec2:DescribeInstances"/"ec2:*"/
+# expect: tags: the inventory's words
+s/mesh_zone     = router.zone/mesh_zone = "x"/
