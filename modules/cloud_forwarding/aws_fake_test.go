@@ -32,6 +32,7 @@ type fakeAWS struct {
 	writes  []string // what was written, dry runs not
 	reads   int
 	bare    int // metadata requests without a token
+	lose    int // answers that get lost, from the first write on
 	onWrite func()
 }
 
@@ -121,6 +122,9 @@ func (f *fakeAWS) serveIMDS(w http.ResponseWriter, r *http.Request) {
 func (f *fakeAWS) serveEC2(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(f.writes) > 0 {
+		lost(&f.lose)
+	}
 	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost || r.Form.Get("Version") != "2016-11-15" {
 		f.refuse(w, fault{code: "InvalidRequest", status: 400})
 		return
@@ -197,7 +201,16 @@ func (f *fakeAWS) modify(w http.ResponseWriter, r *http.Request, dry bool) {
 	if f.onWrite != nil {
 		f.onWrite()
 	}
+	lost(&f.lose)
 	fmt.Fprint(w, `<ModifyNetworkInterfaceAttributeResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-modify</requestId><return>true</return></ModifyNetworkInterfaceAttributeResponse>`)
+}
+
+// lost cuts the connection in place of an answer, as often as it was told.
+func lost(times *int) {
+	if *times > 0 {
+		*times--
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (f *fakeAWS) refuse(w http.ResponseWriter, e fault) {

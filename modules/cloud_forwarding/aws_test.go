@@ -188,6 +188,17 @@ func TestAWSBrokenService(t *testing.T) {
 	assert.Contains(t, msg, "connection refused")
 }
 
+// The write is done, and then the service fails for good: it was changed.
+func TestAWSFailsLate(t *testing.T) {
+	f := newAWS(t)
+	f.faults[describe] = []fault{{}, {code: "InternalError", message: "An internal error has occurred", status: 500, forever: true}}
+	result := run(t, f.router())
+	assert.Equal(t, "eni-0a: ec2:DescribeNetworkInterfaces: InternalError: An internal error has occurred (request req-0815)", result["msg"])
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, false, result["verified"])
+	assert.Equal(t, []any{"eni-0a: enabled forwarding"}, result["done"])
+}
+
 func TestAWSVanishedInstance(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		f := newAWS(t)
@@ -223,8 +234,13 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 
 	o = f.control(t)
 	delete(o, "api_endpoint")
-	msg, _ = fails(t, o)
-	assert.Contains(t, msg, "ec2.cn-north-1.amazonaws.com.cn: a test reaches loopback only")
+	for region, host := range map[string]string{
+		"eu-central-1": "ec2.eu-central-1.amazonaws.com", "cn-north-1": "ec2.cn-north-1.amazonaws.com.cn",
+		"us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "eusc-de-east-1": "ec2.eusc-de-east-1.amazonaws.eu",
+	} {
+		msg, _ = fails(t, o.and(options{"region": region}))
+		assert.Contains(t, msg, host+": a test reaches loopback only")
+	}
 }
 
 func TestOptions(t *testing.T) {

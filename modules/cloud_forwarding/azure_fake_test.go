@@ -56,6 +56,7 @@ type fakeAzure struct {
 	served  func(id string) // after it
 	onPoll  func()
 	environ string
+	lose    int // answers that get lost, from the first write on
 
 	audience string // that the last token was asked for
 }
@@ -124,21 +125,18 @@ func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
 		f.metadata(w, r)
 		return
 	}
+	if len(f.writes) > 0 {
+		lost(&f.lose)
+	}
 	var token int
 	if _, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer token-%d", &token); err != nil || token < f.valid {
 		refuse(w, 401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
 		return
 	}
-	where := r.Method + " " + r.URL.Path
-	if queue := f.faults[where]; len(queue) > 0 {
-		if len(queue) > 1 {
-			f.faults[where] = queue[1:]
-		} else {
-			delete(f.faults, where)
-		}
-		queue[0](w)
+	if f.busy(w, r) {
 		return
 	}
+	where := r.Method + " " + r.URL.Path
 	_, known := f.nics[r.URL.Path]
 	switch {
 	case where == "GET "+azureOperation:
@@ -164,12 +162,25 @@ func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// busy answers with the next fault of a method and path, if there is one.
+func (f *fakeAzure) busy(w http.ResponseWriter, r *http.Request) bool {
+	where := r.Method + " " + r.URL.Path
+	queue := f.faults[where]
+	if len(queue) == 0 {
+		return false
+	}
+	f.faults[where] = queue[1:]
+	queue[0](w)
+	return true
+}
+
 func (f *fakeAzure) tag() string { return fmt.Sprintf(`W/"%d"`, f.etag) }
 
 func (f *fakeAzure) metadata(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Metadata") != "true" || r.Header.Get("X-Forwarded-For") != "":
 		w.WriteHeader(400)
+	case f.busy(w, r):
 	case r.URL.Path == "/metadata/instance":
 		answer(w, map[string]any{"compute": map[string]any{"resourceId": f.vmID, "azEnvironment": f.environ, "vmScaleSetName": ""}})
 	case r.URL.Path == "/metadata/identity/oauth2/token" && f.noID:
@@ -196,6 +207,10 @@ func (f *fakeAzure) put(w http.ResponseWriter, r *http.Request) {
 	f.nics[r.URL.Path] = body
 	f.etag++
 	f.writes = append(f.writes, filepath.Base(r.URL.Path))
+	if f.lose > 0 {
+		f.settle("Succeeded") // nobody is there to ask for the operation
+	}
+	lost(&f.lose)
 	w.Header().Set("Azure-AsyncOperation", f.URL+azureOperation+"?api-version=2025-05-01")
 	w.Header().Set("x-ms-request-id", "req-put")
 	answer(w, body)

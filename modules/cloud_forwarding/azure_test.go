@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -148,10 +149,81 @@ func TestAzureMissingPermission(t *testing.T) {
 	})
 }
 
+// The second of two interfaces is not allowed: the first is done, and said.
+func TestAzureHalfWay(t *testing.T) {
+	f := newAzure(t)
+	f.fault("PUT "+nicB, 403, "ScopeLocked", "The scope is locked.")
+	result := run(t, f.router())
+	assert.Equal(t, nicB+": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, false, result["verified"])
+	assert.Equal(t, []any{nicA + ": enabled forwarding"}, result["done"])
+}
+
+// While an operation is asked for, Azure may be busy and the token may expire.
+func TestAzureTroubleWhileItWaits(t *testing.T) {
+	f := newAzure(t)
+	for range 6 {
+		f.fault("GET "+azureOperation, 429, "TooManyRequests", "slow down", "Retry-After", "0")
+	}
+	f.fault("GET "+azureOperation, 500, "InternalServerError", "once")
+	f.onPoll = func() { f.valid, f.onPoll = f.token+1, nil }
+	assert.Equal(t, true, run(t, f.router())["verified"])
+
+	f = newAzure(t)
+	f.polls = 1 << 30
+	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	assert.Equal(t, nicA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
+	assert.True(t, changed)
+}
+
+// The metadata service answers so while it is updated.
+func TestAzureBusyMetadata(t *testing.T) {
+	f := newAzure(t)
+	for _, path := range []string{"/metadata/instance", "/metadata/identity/oauth2/token"} {
+		f.fault("GET "+path, 410, "", "")
+		f.fault("GET "+path, 429, "", "")
+		f.fault("GET "+path, 500, "", "")
+	}
+	assert.Equal(t, true, run(t, f.router())["verified"])
+}
+
+// On a control node the login is that of the cloud whose API it is.
+func TestAzureLogin(t *testing.T) {
+	for api, login := range map[string]string{
+		"":                                       "login.microsoftonline.com",
+		"https://management.chinacloudapi.cn":    "login.chinacloudapi.cn",
+		"https://management.chinacloudapi.cn/":   "login.chinacloudapi.cn",
+		"https://management.usgovcloudapi.net":   "login.microsoftonline.us",
+		"https://management.local.azurestack.eu": "login.azurestack.eu",
+	} {
+		t.Run(login, func(t *testing.T) {
+			f := newAzure(t)
+			o := f.control(t).and(options{"api_endpoint": api})
+			t.Setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+			t.Setenv("AZURE_TENANT_ID", "00000000-0000-0000-0000-000000000002")
+			t.Setenv("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000003")
+			t.Setenv("AZURE_CLIENT_SECRET", "secret")
+			if strings.Contains(api, "azurestack") {
+				t.Setenv("AZURE_AUTHORITY_HOST", "https://login.azurestack.eu")
+			}
+			msg, _ := fails(t, o)
+			assert.Contains(t, msg, login+": a test reaches loopback only")
+			assert.NotContains(t, msg, "secret\"")
+		})
+	}
+}
+
 func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
-	f.fails = "InternalServerError"
+	f.faults["GET "+azureOperation] = []func(http.ResponseWriter){func(w http.ResponseWriter) { answer(w, map[string]any{"status": "Failed"}) }}
 	msg, changed := fails(t, f.router())
+	assert.Equal(t, nicA+": write the network interface: the operation ended with Failed", msg)
+	assert.True(t, changed)
+
+	f = newAzure(t)
+	f.fails = "InternalServerError"
+	msg, changed = fails(t, f.router())
 	assert.Equal(t, nicA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
 }
@@ -196,6 +268,7 @@ func TestAzureRefuses(t *testing.T) {
 		"no VM's id":         {o: options{"resource_id": nicA}, msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME"},
 		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
 		"china":              {set: func(f *fakeAzure) { f.environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"the government":     {set: func(f *fakeAzure) { f.environ = "AzureUSGovernmentCloud" }, o: options{"api_endpoint": ""}, msg: "management.usgovcloudapi.net: a test reaches loopback only"},
 		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
 		"another cloud's id": {o: options{"instance_id": "i-1"}, msg: "instance_id: goes with cloud: aws, got cloud: azure"},
 	} {

@@ -43,6 +43,11 @@ type fakeGCP struct {
 	waits       int    // of the operation, until it is done
 	fails       string // code of the operation's error
 	permissions []string
+	requests    map[string]bool // ids of updates that were taken
+	lose        int             // answers that get lost, from the first write on
+	universe    string          // "" where the metadata service does not say it
+	inKey       map[string]string
+	short       bool // tokens of a key are about to expire
 	restart     bool // another field of the VM's would need a restart
 	writes      []string
 	served      func()
@@ -52,10 +57,11 @@ type fakeGCP struct {
 const (
 	gcpPath     = "/compute/v1/projects/example.com:mesh/zones/europe-west3-a"
 	gcpInstance = gcpPath + "/instances/gcp-1"
+	gcpWait     = gcpPath + "/operations/operation-1/wait"
 )
 
 func newGCP(t *testing.T) *fakeGCP {
-	f := &fakeGCP{t: t, faults: map[string][]func(http.ResponseWriter){}, scopes: "https://www.googleapis.com/auth/cloud-platform\n", waits: 2, permissions: []string{"compute.instances.update"}}
+	f := &fakeGCP{t: t, faults: map[string][]func(http.ResponseWriter){}, requests: map[string]bool{}, scopes: "https://www.googleapis.com/auth/cloud-platform\n", waits: 2, permissions: []string{"compute.instances.update"}}
 	f.vm = map[string]any{
 		"kind": "compute#instance", "id": "12345678901234567890", "name": "gcp-1", "status": "RUNNING", "futureField": map[string]any{"deep": []any{true, "<&>"}},
 		"networkInterfaces": []any{map[string]any{"name": "nic0", "futureInner": 1.5}, map[string]any{"name": "nic1"}},
@@ -73,16 +79,26 @@ func (f *fakeGCP) router() options {
 	return options{"cloud": "gcp", "api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20}
 }
 
+// serviceKey is one for all tests, since to make one takes long.
+var serviceKey = sync.OnceValues(func() (string, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return "", err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), err
+})
+
 // control are the options on a control node with the key of a service account.
 func (f *fakeGCP) control(t *testing.T) options {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := serviceKey()
 	require.NoError(t, err)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	raw, err := json.Marshal(map[string]string{
+	content := map[string]string{
 		"type": "service_account", "client_email": "ansible@example", "private_key_id": "1", "token_uri": f.URL + "/token",
-		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
-	})
+		"private_key": key,
+	}
+	maps.Copy(content, f.inKey)
+	raw, err := json.Marshal(content)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "key.json")
 	require.NoError(t, os.WriteFile(file, raw, 0o600))
@@ -114,24 +130,29 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Path == "/token" {
-		assert.Equal(f.t, "urn:ietf:params:oauth:grant-type:jwt-bearer", r.FormValue("grant_type"))
+		assert.Contains(f.t, []string{"urn:ietf:params:oauth:grant-type:jwt-bearer", "refresh_token"}, r.FormValue("grant_type"))
 		w.Header().Set("Content-Type", "application/json")
-		answer(w, map[string]any{"access_token": "token-99", "token_type": "Bearer", "expires_in": 3600})
+		seconds := 3600
+		if f.short {
+			seconds = 5
+		}
+		answer(w, map[string]any{"access_token": "token-99", "token_type": "Bearer", "expires_in": seconds})
 		return
+	}
+	if len(f.writes) > 0 {
+		lost(&f.lose)
 	}
 	var token int
 	if _, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer token-%d", &token); err != nil || token < f.valid {
 		refuseGCP(w, 401, "authError", "Invalid Credentials")
 		return
 	}
-	where := r.Method + " " + r.URL.Path
-	if queue := f.faults[where]; len(queue) > 0 {
-		f.faults[where] = queue[1:]
-		queue[0](w)
+	if f.busy(w, r) {
 		return
 	}
+	where := r.Method + " " + r.URL.Path
 	switch {
-	case strings.HasSuffix(where, "/operations/operation-1/wait") && r.Method == http.MethodPost:
+	case where == "POST "+gcpWait:
 		if f.onWait != nil {
 			f.onWait()
 		}
@@ -159,6 +180,18 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// busy answers with the next fault of a method and path, if there is one.
+func (f *fakeGCP) busy(w http.ResponseWriter, r *http.Request) bool {
+	where := r.Method + " " + r.URL.Path
+	queue := f.faults[where]
+	if len(queue) == 0 {
+		return false
+	}
+	f.faults[where] = queue[1:]
+	queue[0](w)
+	return true
+}
+
 // print is the fingerprint, which is in base64.
 func (f *fakeGCP) print() string { return fmt.Sprintf("fp%02d", f.fingerprint) }
 
@@ -168,7 +201,15 @@ func (f *fakeGCP) metadata(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(403)
 		return
 	}
+	if f.busy(w, r) {
+		return
+	}
 	switch strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/") {
+	case "universe/universe-domain":
+		if f.universe == "" {
+			w.WriteHeader(404)
+		}
+		fmt.Fprint(w, f.universe)
 	case "project/project-id":
 		fmt.Fprint(w, "example.com:mesh")
 	case "instance/name":
@@ -196,6 +237,10 @@ func (f *fakeGCP) put(w http.ResponseWriter, r *http.Request) {
 	assert.Regexp(f.t, `^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, q.Get("requestId"))
 	var body map[string]any
 	assert.NoError(f.t, json.NewDecoder(r.Body).Decode(&body))
+	if f.requests[q.Get("requestId")] { // the operation that it has started is still the answer
+		f.operation(w)
+		return
+	}
 	if body["fingerprint"] != f.print() {
 		refuseGCP(w, 412, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
 		return
@@ -208,6 +253,8 @@ func (f *fakeGCP) put(w http.ResponseWriter, r *http.Request) {
 	f.vm = body
 	f.fingerprint++
 	f.writes = append(f.writes, fmt.Sprint(body["canIpForward"]))
+	f.requests[q.Get("requestId")] = true
+	lost(&f.lose)
 	f.operation(w)
 }
 

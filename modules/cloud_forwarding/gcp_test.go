@@ -122,8 +122,69 @@ func TestGCPMissingPermission(t *testing.T) {
 	})
 }
 
+// While an operation is waited for, Google may be busy and the token may expire.
+func TestGCPTroubleWhileItWaits(t *testing.T) {
+	f := newGCP(t)
+	for range 6 {
+		f.fault("POST "+gcpWait, 403, "userRateLimitExceeded", "slow down")
+	}
+	f.fault("POST "+gcpWait, 503, "backendError", "once")
+	f.onWait = func() { f.valid, f.onWait = f.token+1, nil }
+	assert.Equal(t, true, run(t, f.router())["verified"])
+
+	f = newGCP(t)
+	f.waits = 1 << 30
+	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over", msg)
+	assert.True(t, changed)
+}
+
+func TestGCPBusyMetadata(t *testing.T) {
+	f := newGCP(t)
+	for _, name := range []string{"instance/zone", "universe/universe-domain", "instance/service-accounts/default/token"} {
+		f.fault("GET /computeMetadata/v1/"+name, 429, "", "")
+		f.fault("GET /computeMetadata/v1/"+name, 503, "", "")
+	}
+	assert.Equal(t, true, run(t, f.router())["verified"])
+}
+
+// A sovereign cloud has its own domain, which the metadata service or the key of
+// a service account names.
+func TestGCPUniverse(t *testing.T) {
+	f := newGCP(t)
+	f.universe = "s3nsapis.fr"
+	msg, _ := fails(t, f.router().and(options{"api_endpoint": ""}))
+	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
+	msg, _ = fails(t, f.control(t).and(options{"api_endpoint": ""}))
+	assert.Contains(t, msg, "compute.googleapis.com: a test reaches loopback only")
+	f.inKey = map[string]string{"universe_domain": "s3nsapis.fr"}
+	msg, _ = fails(t, f.control(t).and(options{"api_endpoint": ""}))
+	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
+}
+
+// A token that expires between the plan and the change is replaced, of the key of
+// a service account and of somebody who has logged in.
+func TestGCPShortToken(t *testing.T) {
+	for kind, more := range map[string]map[string]string{
+		"a key":    nil,
+		"a person": {"type": "authorized_user", "client_id": "id", "client_secret": "secret", "refresh_token": "r"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			f := newGCP(t)
+			f.short, f.inKey = true, more
+			result := run(t, f.control(t))
+			assert.Equal(t, true, result["verified"], "%v", result["msg"])
+		})
+	}
+}
+
 func TestGCPFailsLate(t *testing.T) {
 	f := newGCP(t)
+	f.fails = "CONDITION_NOT_MET" // a race that only the operation loses
+	f.onWait = func() { f.onWait = func() { f.fails = "" } }
+	assert.Equal(t, true, run(t, f.router())["verified"])
+
+	f = newGCP(t)
 	f.fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 	msg, changed := fails(t, f.router())
 	assert.Regexp(t, `^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`, msg)

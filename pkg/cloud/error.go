@@ -1,7 +1,9 @@
 package cloud
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 	"unicode"
@@ -29,6 +31,21 @@ type Error struct {
 	Kind      Kind
 	After     time.Duration // how long the provider asked to wait
 	Err       error         // why there was no answer at all
+	Unsure    bool          // it may have been done all the same
+}
+
+// Unsure says whether what failed may have been done all the same: nobody heard
+// what became of it.
+func Unsure(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Unsure
+}
+
+// Unheard says of an error of a connection whether the request may have arrived:
+// it has not where there was no connection.
+func Unheard(err error) bool {
+	var e *net.OpError
+	return !errors.As(err, &e) || e.Op != "dial" && e.Op != "proxyconnect"
 }
 
 // mostMessage bounds what is shown of a provider's message: some carry pages.

@@ -46,17 +46,21 @@ const (
 func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Context) error) error {
 	counts := map[Kind]int{}
 	var last error
+	unsure := false
 	for n := 0; ; n++ {
 		err := attempt(ctx)
 		var e *Error
 		if err == nil || !errors.As(err, &e) {
 			return err
 		}
+		unsure = unsure || e.Unsure
+		e.Unsure = unsure // also when a later attempt says why it was refused
 		if ctx.Err() != nil {
 			if e.Code == "" && last != nil { // the call was cut off: what came before says more
-				err = last
+				errors.As(last, &e)
+				e.Unsure, err = unsure, last
 			}
-			return late(ctx, err)
+			return Late(ctx, err)
 		}
 		last = err
 		counts[e.Kind]++
@@ -75,7 +79,7 @@ func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Contex
 			return err
 		}
 		if p.Sleep(ctx, n, e.After) != nil {
-			return late(ctx, err)
+			return Late(ctx, err)
 		}
 	}
 }
@@ -92,13 +96,13 @@ func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) err
 		case n+1 == mostRaces:
 			return fmt.Errorf("%w; lost against another writer %d times: who else manages it?", err, mostRaces)
 		case p.Sleep(ctx, n, e.After) != nil:
-			return late(ctx, err)
+			return Late(ctx, err)
 		}
 	}
 }
 
-// late says that the time was up when err was the last answer.
-func late(ctx context.Context, err error) error {
+// Late says that the time was up when err was the last answer.
+func Late(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%w; still so when `timeout` was over", err)
 	}
@@ -112,14 +116,14 @@ func (p Pace) Until(ctx context.Context, look func(context.Context) (good bool, 
 	for n := 0; ; n++ {
 		good, seen, err := look(ctx)
 		if err != nil && ctx.Err() != nil && before != "" {
-			return late(ctx, errors.New(before))
+			return Late(ctx, errors.New(before))
 		}
 		if err != nil || good {
 			return err
 		}
 		before = seen
 		if p.Sleep(ctx, n, 0) != nil {
-			return late(ctx, errors.New(seen))
+			return Late(ctx, errors.New(seen))
 		}
 	}
 }

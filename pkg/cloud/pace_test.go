@@ -3,6 +3,8 @@ package cloud_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -97,4 +99,23 @@ func TestWhatCameBefore(t *testing.T) {
 		return false, "", ctx.Err()
 	})
 	assert.EqualError(t, err, "x is off; still so when `timeout` was over")
+}
+
+// Once an answer was lost, a later refusal does not say that nothing was done.
+func TestUnsure(t *testing.T) {
+	n := 0
+	err := quick.Try(t.Context(), nil, func(context.Context) error {
+		if n++; n == 1 {
+			return &cloud.Error{Do: "x", Kind: cloud.Broken, Unsure: true}
+		}
+		return &cloud.Error{Do: "x", Code: "412", Kind: cloud.Race}
+	})
+	assert.EqualError(t, err, "x: 412")
+	assert.True(t, cloud.Unsure(err))
+	assert.False(t, cloud.Unsure(&cloud.Error{Do: "x"}))
+	assert.False(t, cloud.Unsure(errors.New("x")))
+
+	_, err = net.Dial("tcp", "127.0.0.1:1")
+	assert.False(t, cloud.Unheard(err), "nobody listens")
+	assert.True(t, cloud.Unheard(io.ErrUnexpectedEOF))
 }

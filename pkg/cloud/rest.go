@@ -82,12 +82,12 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	}
 	response, err := r.HTTP.Do(request)
 	if err != nil {
-		return Answer{}, &Error{Do: q.Do, Kind: Broken, Err: unquote(err)}
+		return Answer{}, &Error{Do: q.Do, Kind: Broken, Err: unquote(err), Unsure: Unheard(err)}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, mostBody))
 	if err != nil {
-		return Answer{}, &Error{Do: q.Do, Kind: Broken, Err: err}
+		return Answer{}, &Error{Do: q.Do, Kind: Broken, Err: err, Unsure: true}
 	}
 	a := Answer{response.StatusCode, response.Header, body}
 	if a.Status >= 200 && a.Status < 300 {
@@ -104,7 +104,7 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusServiceUnavailable && e.After > 0:
 		e.Kind = Throttled
 	case a.Status >= 500:
-		e.Kind = Broken
+		e.Kind, e.Unsure = Broken, true
 	}
 	return a, e
 }

@@ -137,6 +137,9 @@ func get(ctx context.Context, m *imds.Client, path string) (string, error) {
 	if err != nil {
 		e := explain("metadata "+path, err)
 		e.Hint = "is this an EC2 instance with its metadata service enabled? In a container it needs a hop limit of 2; a control node has to name the instance or interface"
+		if ctx.Err() != nil {
+			return "", cloud.Late(ctx, e)
+		}
 		return "", e
 	}
 	defer out.Content.Close()

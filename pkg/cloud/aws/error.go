@@ -80,6 +80,7 @@ func explain(do string, err error) *cloud.Error {
 	case errors.As(err, &send):
 		e.Kind = cloud.Broken
 	}
+	e.Unsure = e.Kind == cloud.Broken && cloud.Unheard(err)
 	return e
 }
 

@@ -70,7 +70,7 @@ func (i *Instance) Rehearse(ctx context.Context, id string, forwarding bool) err
 // of it knows.
 func (i *Instance) Set(ctx context.Context, id string, forwarding bool) (changed bool, err error) {
 	if err := i.ask(ctx, id, forwarding, false); err != nil {
-		return false, err
+		return cloud.Unsure(err), err
 	}
 	return true, i.pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		out, err := i.look(ctx, id, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{id}})

@@ -69,7 +69,7 @@ func Connect(ctx context.Context, o Options) (*VM, error) {
 		if v.api == "" {
 			v.api = managers["AzurePublicCloud"]
 		}
-		token, err := usual(v.api, client)
+		token, err := usual(v.api, client, o.Pace)
 		if err != nil {
 			return nil, err
 		}

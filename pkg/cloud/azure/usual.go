@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azcloud "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
@@ -19,13 +22,25 @@ var authorities = map[string]string{
 	managers["AzureChinaCloud"]:        azcloud.AzureChina.ActiveDirectoryAuthorityHost,
 }
 
+// microsofts says whether a place to log in is that of a cloud of Microsoft's.
+func microsofts(host string) bool {
+	return slices.ContainsFunc([]azcloud.Configuration{azcloud.AzurePublic, azcloud.AzureGovernment, azcloud.AzureChina}, func(c azcloud.Configuration) bool {
+		return strings.TrimSuffix(c.ActiveDirectoryAuthorityHost, "/") == strings.TrimSuffix(host, "/")
+	})
+}
+
 // usual finds credentials as Azure's own tools do: the environment, a workload
 // identity, a managed identity, az login. In a cloud that is not known here
 // AZURE_AUTHORITY_HOST says where to log in.
-func usual(api string, client *http.Client) (func(context.Context, bool) (string, error), error) {
-	o := &azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}}
+func usual(api string, client *http.Client, pace cloud.Pace) (func(context.Context, bool) (string, error), error) {
+	o := &azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{
+		Transport: client, Retry: policy.RetryOptions{RetryDelay: pace.First, MaxRetryDelay: pace.Most},
+	}}
 	if host := authorities[api]; host != "" {
 		o.Cloud = azcloud.Configuration{ActiveDirectoryAuthorityHost: host, Services: map[azcloud.ServiceName]azcloud.ServiceConfiguration{}}
+	} else if host := os.Getenv("AZURE_AUTHORITY_HOST"); host != "" && !microsofts(host) {
+		// The public cloud, which would be asked about it, does not know it and may be out of reach.
+		o.DisableInstanceDiscovery = true
 	}
 	const do = "Azure credentials"
 	credential, err := azidentity.NewDefaultAzureCredential(o)

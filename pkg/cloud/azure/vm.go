@@ -79,10 +79,10 @@ func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool,
 		a, err := v.rest.Send(ctx, cloud.Request{
 			Do: do, Method: http.MethodPut, URL: v.url(id, networkVersion), Body: body, Header: map[string]string{"If-Match": n.etag},
 		})
+		changed = changed || err == nil || cloud.Unsure(err)
 		if err != nil {
 			return err
 		}
-		changed = true
 		return v.wait(ctx, do, a)
 	})
 	if err != nil {

@@ -57,14 +57,15 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 		}
 		i.rest.Token = m.token
 	} else {
-		found, err := google.FindDefaultCredentials(context.WithValue(ctx, oauth2.HTTPClient, client), scope+"compute")
+		// They keep this context for the tokens that they get later.
+		found, err := google.FindDefaultCredentials(context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, client), scope+"compute")
 		if err == nil {
 			universe, err = found.GetUniverseDomain()
 		}
 		if err != nil {
 			return nil, &cloud.Error{Do: "Google credentials", Err: err, Hint: "log in with gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"}
 		}
-		i.rest.Token = func(context.Context, bool) (string, error) { return usual(found.TokenSource) }
+		i.rest.Token = func(ctx context.Context, _ bool) (string, error) { return usual(ctx, found.TokenSource) }
 	}
 	if i.api == "" {
 		i.api = "https://compute." + universe
@@ -73,9 +74,20 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 	return i, i.check()
 }
 
-// usual takes a token of the credentials that were found.
-func usual(source oauth2.TokenSource) (string, error) {
-	token, err := source.Token()
+// usual takes a token of the credentials that were found, which know no timeout.
+func usual(ctx context.Context, source oauth2.TokenSource) (string, error) {
+	var token *oauth2.Token
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		token, err = source.Token()
+	}()
+	select {
+	case <-ctx.Done():
+		return "", &cloud.Error{Do: "Google credentials", Err: ctx.Err()}
+	case <-done:
+	}
 	if err == nil {
 		return token.AccessToken, nil
 	}

@@ -78,10 +78,10 @@ func (i *Instance) Set(ctx context.Context, _ string, forwarding bool) (changed 
 		a, err := i.rest.Send(ctx, cloud.Request{
 			Do: do, Method: http.MethodPut, URL: i.url() + "?mostDisruptiveAllowedAction=REFRESH&requestId=" + id, Body: body,
 		})
+		changed = changed || err == nil || cloud.Unsure(err)
 		if err != nil {
 			return named(err, id)
 		}
-		changed = true
 		return named(i.wait(ctx, do, a), id)
 	})
 	if err != nil {

@@ -1,0 +1,45 @@
+package cloudforwarding_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Where somebody takes the connection and never answers, the module ends with
+// its timeout and says what it had asked for.
+func TestSilence(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // connections are made, and wait to be accepted
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, silent.Close()) })
+	aws, azure, gcp := newAWS(t), newAzure(t), newGCP(t)
+	gcp.inKey = map[string]string{"token_uri": "http://" + silent.Addr().String()}
+	key := gcp.control(t) // whose token nobody makes
+	for name, tt := range map[string]struct {
+		o             options
+		api, metadata string
+	}{
+		"aws":        {o: aws.router(), api: "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: ", metadata: "metadata instance-id: "},
+		"azure":      {o: azure.router(), api: azureVM + ": read the VM: ", metadata: "metadata of the instance: "},
+		"gcp":        {o: gcp.router(), api: "example.com:mesh/europe-west3-a/gcp-1: read the instance: ", metadata: "metadata project/project-id: "},
+		"gcp, a key": {o: key, api: "Google credentials: "},
+	} {
+		for option, begins := range map[string]string{"api_endpoint": tt.api, "metadata_endpoint": tt.metadata} {
+			if begins == "" {
+				continue
+			}
+			t.Run(name+" "+option, func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				msg, changed := fails(t, tt.o.and(options{"timeout": 1, option: "http://" + silent.Addr().String()}))
+				assert.Regexp(t, "^"+begins, msg)
+				assert.Contains(t, msg, "`timeout` was over")
+				assert.False(t, changed)
+				assert.Less(t, time.Since(began), 10*time.Second)
+			})
+		}
+	}
+}
