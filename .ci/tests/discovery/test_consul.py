@@ -50,14 +50,14 @@ class Test(unittest.TestCase):
         c.register("vienna-1", "10.9.0.1", datacenter="vienna", meta={"mesh": "wan", "mesh_id": "9"})
         compose = {"mesh_id": "consul_service_meta.mesh_id", "note": "consul_service_meta.note | default('none')"}
         every = self.source("every", meta={"mesh": "wan"}, datacenters=["*"], compose=compose, groups={"routers": "true"}, strict=True)
-        passing = self.source("passing", passing=True, hostname="'passing-' ~ consul_node", keyed_groups=[{"key": "consul_datacenter", "prefix": "dc"}])
+        passing = self.source(
+            "passing", passing=True, hostname="'passing-' ~ consul_node", keyed_groups=[{"key": "consul_datacenter", "prefix": "dc"}]
+        )
         tagged = self.source("tagged", tags=["vpn", "eu"], hostname="'tagged-' ~ consul_service_address")
         empty = self.source("empty", service="nothing", allow_empty=True)
         for hosts, groups, said in self.each(every, passing, tagged, empty):
             self.assertIsNotNone(hosts, said)
-            self.assertEqual(
-                ["office-1", "office-2", "passing-foreign", "passing-office-1", "tagged-10.0.0.99", "vienna-1"], sorted(hosts), said
-            )
+            self.assertEqual(["office-1", "office-2", "passing-foreign", "passing-office-1", "tagged-10.0.0.99", "vienna-1"], sorted(hosts), said)
             self.assertEqual(["office-1", "office-2", "vienna-1"], sorted(groups["routers"]))
             self.assertEqual(["passing-foreign", "passing-office-1"], sorted(groups["dc_munich"]))
             one = hosts["office-1"]
@@ -128,22 +128,43 @@ class Test(unittest.TestCase):
         expected = {
             "down": ({"url": "http://127.0.0.1:9"}, r"Connection refused; set url or CONSUL_HTTP_ADDR to an agent or a server that runs"),
             "tls": ({"url": self.serve(self.consul, context)}, r"certificate is not trusted \(.*\): name the authority's in ca_file"),
-            "url": ({"url": "unix:///run/consul.sock"}, r"url or CONSUL_HTTP_ADDR is no address of Consul: expected such as https://consul.example:8501"),
+            "url": (
+                {"url": "unix:///run/consul.sock"},
+                r"url or CONSUL_HTTP_ADDR is no address of Consul: expected such as https://consul.example:8501",
+            ),
             "slow": ({"url": at["slow"], "timeout": 1}, r"no answer of Consul within 1 s, which timeout is"),
             "lost": ({"url": at["lost"]}, r"Consul answers 500: No cluster leader"),
             "datacenter": ({"datacenters": ["paris"]}, r"dc=paris: Consul answers 500: No path to datacenter"),
             "broken": ({"url": at["broken"]}, r"this is no answer of Consul: expected a JSON list"),
             "moved": ({"url": at["moved"], "token_file": weak}, r"Consul answers 302"),
-            "refused": ({"url": at["guarded"], "token_file": token}, r"403: ACL not found; give a token with service:read for wgmesh-router and node:read"),
+            "refused": (
+                {"url": at["guarded"], "token_file": token},
+                r"403: ACL not found; give a token with service:read for wgmesh-router and node:read",
+            ),
             "weak": ({"url": at["guarded"], "token_file": weak}, r"kept a part of its answer back: give a token with service:read for wgmesh-router"),
-            "anonymous": ({"url": at["guarded"]}, r"no instance of the service wgmesh-router with these tags and metadata; or the token may not read it"),
+            "anonymous": (
+                {"url": at["guarded"]},
+                r"no instance of the service wgmesh-router with these tags and metadata; or the token may not read it",
+            ),
             "nofile": ({"token_file": self.folder / "none"}, r"token_file \S+/none cannot be read: No such file or directory"),
             "emptyfile": ({"token_file": empty}, r"token_file \S+/empty is empty: expected the ACL token and nothing else"),
             "nocafile": ({"url": self.serve(self.consul, context), "ca_file": "/none.pem"}, r"none\.pem|No such file"),
-            "twice": ({}, r"host twin is there twice, as service wgmesh-router of node twin in munich and as .*set hostname so that the names differ"),
-            "named": ({"service": "nameless", "datacenters": ["vienna"], "hostname": "nothing"}, r"hostname nothing gives no name for service nameless"),
-            "template": ({"service": "nameless", "datacenters": ["vienna"], "hostname": "consul_service_meta.x"}, r"gives no name for service .*: expected letters, digits and"),
-            "strict": ({"service": "nameless", "datacenters": ["vienna"], "strict": True, "compose": {"a": "b"}}, r"Could not set a for host nameless"),
+            "twice": (
+                {},
+                r"host twin is there twice, as service wgmesh-router of node twin in munich and as .*set hostname so that the names differ",
+            ),
+            "named": (
+                {"service": "nameless", "datacenters": ["vienna"], "hostname": "nothing"},
+                r"hostname nothing gives no name for service nameless",
+            ),
+            "template": (
+                {"service": "nameless", "datacenters": ["vienna"], "hostname": "consul_service_meta.x"},
+                r"gives no name for service .*: expected letters, digits and",
+            ),
+            "strict": (
+                {"service": "nameless", "datacenters": ["vienna"], "strict": True, "compose": {"a": "b"}},
+                r"Could not set a for host nameless",
+            ),
             "option": ({"tokn": "x"}, r"tokn is no option of this plugin: see ansible-doc -t inventory wgmesh\.router\.consul"),
         }
         sources = {name: self.source(name, **options) for name, (options, _) in expected.items()}

@@ -374,4 +374,8 @@ def status(found):
 
 
 def where(variables):
-    return "service %s of node %s in %s" % (variables["consul_service_id"], variables["consul_node"], variables["consul_datacenter"] or "its datacenter")
+    return "service %s of node %s in %s" % (
+        variables["consul_service_id"],
+        variables["consul_node"],
+        variables["consul_datacenter"] or "its datacenter",
+    )
