@@ -345,7 +345,7 @@ func TestOptions(t *testing.T) {
 		"nothing":            {options{"mesh": "", "tables": []string{}, "prefixes": []string{}}, "3 problems: (1) mesh: required option is missing; (2) prefixes: required option is missing; (3) tables: required option is missing"},
 		"cloud":              {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure, gcp"},
 		"state":              {options{"state": "gone"}, "state: expected one of present, absent"},
-		"mesh":               {options{"mesh": "My Mesh"}, `mesh: expected up to 32 small letters, digits and hyphens, got "My Mesh"`},
+		"mesh":               {options{"mesh": "My Mesh"}, `mesh: expected up to 28 small letters, digits and hyphens, got "My Mesh"`},
 		"bits":               {options{"prefixes": []string{"10.0.0.1/16"}}, "prefixes[0]: expected a network, got 10.0.0.1/16, which has bits beyond its length; did you mean 10.0.0.0/16?"},
 		"no prefix":          {options{"prefixes": []string{"office"}}, "prefixes[0]: "},
 		"no table":           {options{"tables": []string{"rtb-a", ""}}, "tables[1]: expected the id of a route table, got nothing"},

@@ -11,6 +11,8 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/aws"
+	"github.com/wgmesh/router/pkg/cloud/azure"
+	"github.com/wgmesh/router/pkg/cloud/gcp"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
 
@@ -37,7 +39,7 @@ const usualPriority = 1000
 func (o *Options) SetDefaults() { o.Cloud, o.State, o.Timeout = "auto", "present", 300 }
 
 // meshes are names that fit into the names of routes on Azure and GCP.
-var meshes = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`)
+var meshes = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,26}[a-z0-9])?$`)
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
@@ -48,7 +50,7 @@ func (o Options) Validate() error {
 	}
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if o.Mesh != "" && !meshes.MatchString(o.Mesh) {
-		bad("mesh: expected up to 32 small letters, digits and hyphens, got %q", o.Mesh)
+		bad("mesh: expected up to 28 small letters, digits and hyphens, got %q", o.Mesh)
 	}
 	for i, p := range o.Prefixes {
 		if p != p.Masked() {
@@ -121,6 +123,8 @@ func (p Planner) connect(ctx context.Context, name string, o Options) (route.Tab
 	switch name {
 	case cloud.AWS:
 		return aws.ConnectRoutes(ctx, aws.RouteOptions{Via: o.Via, Region: o.Region, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace})
+	case cloud.Azure:
+		return azure.ConnectRoutes(ctx, azure.RouteOptions{Via: o.Via, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace})
 	}
-	return nil, fmt.Errorf("cloud: %s is not there yet", name)
+	return gcp.ConnectRoutes(ctx, gcp.RouteOptions{Via: o.Via, Project: o.Project, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace})
 }

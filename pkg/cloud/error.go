@@ -56,14 +56,14 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Do)
 	if e.Err != nil {
-		b.WriteString(": " + line(e.Err.Error()))
+		b.WriteString(": " + Line(e.Err.Error()))
 	}
 	for _, part := range []string{e.Code, e.Message} {
-		if part = line(part); part != "" {
+		if part = Line(part); part != "" {
 			b.WriteString(": " + part)
 		}
 	}
-	if id := line(e.RequestID); id != "" {
+	if id := Line(e.RequestID); id != "" {
 		fmt.Fprintf(&b, " (request %s)", id)
 	}
 	if e.Hint != "" {
@@ -75,8 +75,8 @@ func (e *Error) Error() string {
 // Unwrap returns why there was no answer.
 func (e *Error) Unwrap() error { return e.Err }
 
-// line makes one short line of a text that came over the network.
-func line(s string) string {
+// Line makes one short line of a text that came over the network.
+func Line(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if runes := []rune(s); len(runes) > mostMessage {

@@ -39,13 +39,12 @@ options:
     default: auto
   state:
     description:
-      - C(present) makes the routes and C(absent) takes them away again, but only those that go to I(via). On Azure, without I(via) on a
-        control node, C(absent) takes away all of the mesh's routes for I(prefixes).
+      - C(present) makes the routes and C(absent) takes them away again, but only those that go to I(via).
     type: str
     choices: [present, absent]
     default: present
   mesh:
-    description: The mesh's name, up to 32 small letters, digits and hyphens. What carries the mark of another one is not touched.
+    description: The mesh's name, up to 28 small letters, digits and hyphens. What carries the mark of another one is not touched.
     type: str
     required: true
   prefixes:

@@ -77,7 +77,7 @@ func routes(w route.Want, table string, all []types.Route) []route.Route {
 		if err != nil {
 			continue // to a prefix list
 		}
-		r := route.Route{Table: table, Prefix: prefix.Masked(), Via: aws.ToString(each.NetworkInterfaceId)}
+		r := route.Route{Table: table, Prefix: prefix.Masked(), Via: cloud.Line(aws.ToString(each.NetworkInterfaceId))}
 		if !w.Covers(r) {
 			continue
 		}
@@ -117,7 +117,7 @@ func foreign(r types.Route) string {
 		{"the gateway", r.GatewayId}, // also local, and endpoints
 	} {
 		if id := aws.ToString(target.id); id != "" {
-			return target.what + " " + id
+			return cloud.Line(target.what + " " + id)
 		}
 	}
 	switch {

@@ -5,7 +5,10 @@
 // changed, as JSON that was never decoded further: fields of tomorrow's API
 // survive. If-Match keeps it from undoing what another writer did meanwhile.
 //
-// The one caller is the module cloud_forwarding.
+// And it writes single routes of route tables, see ConnectRoutes and the package
+// route.
+//
+// The callers are the modules of the clouds.
 package azure
 
 import (
@@ -48,36 +51,48 @@ var managers = map[string]string{
 // service, and the credentials: the managed identity of this machine, or for a
 // VM that was named what Azure's own tools take.
 func Connect(ctx context.Context, o Options) (*VM, error) {
-	client := cloud.Client(o.Metadata)
-	v := &VM{id: o.ResourceID, words: o.Interfaces, api: strings.TrimSuffix(o.API, "/")}
-	v.rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
-	if o.ResourceID == "" {
-		m := newMetadata(client, o)
-		about, err := m.about(ctx)
-		if err != nil {
-			return nil, err
-		}
-		v.id = about.ResourceID
-		if v.api == "" {
-			v.api = managers[about.Environment]
-		}
-		if v.api == "" {
-			return nil, fmt.Errorf("api_endpoint: needed in the cloud %q, whose resource manager is not known", about.Environment)
-		}
-		v.rest.Token = func(ctx context.Context, _ bool) (string, error) { return m.token(ctx, v.api+"/") }
-	} else {
-		if v.api == "" {
-			v.api = managers["AzurePublicCloud"]
-		}
-		token, err := usual(v.api, client, o.Pace)
-		if err != nil {
-			return nil, err
-		}
-		v.rest.Token = token
+	v := &VM{id: o.ResourceID, words: o.Interfaces}
+	var err error
+	var about about
+	if v.rest, about, err = connect(ctx, o.ResourceID == "", o); err != nil {
+		return nil, err
 	}
-	v.rest.Base = v.api
+	if v.id == "" {
+		v.id = about.Compute.ResourceID
+	}
+	v.api = v.rest.Base
 	v.id = "/" + strings.Trim(v.id, "/")
 	return v, checkID(v.id)
+}
+
+// connect reaches the resource manager: as this machine, about which it asks, or
+// with what Azure's own tools take.
+func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this about, err error) {
+	client := cloud.Client(o.Metadata)
+	api := strings.TrimSuffix(o.API, "/")
+	rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
+	if own {
+		m := newMetadata(client, o)
+		if this, err = m.about(ctx); err != nil {
+			return nil, this, err
+		}
+		if api == "" {
+			api = managers[this.Compute.Environment]
+		}
+		if api == "" {
+			return nil, this, fmt.Errorf("api_endpoint: needed in the cloud %q, whose resource manager is not known", this.Compute.Environment)
+		}
+		rest.Token = func(ctx context.Context, _ bool) (string, error) { return m.token(ctx, api+"/") }
+	} else {
+		if api == "" {
+			api = managers["AzurePublicCloud"]
+		}
+		if rest.Token, err = usual(api, client, o.Pace); err != nil {
+			return nil, this, err
+		}
+	}
+	rest.Base = api
+	return rest, this, nil
 }
 
 // checkID refuses what is no VM that has network interfaces of its own.
@@ -111,14 +126,33 @@ func newMetadata(client *http.Client, o Options) metadata {
 
 // about is what the metadata service says about this machine.
 type about struct {
-	ResourceID  string `json:"resourceId"`
-	Environment string `json:"azEnvironment"`
+	Compute struct {
+		ResourceID  string `json:"resourceId"`
+		Environment string `json:"azEnvironment"`
+	} `json:"compute"`
+	Network struct {
+		Interfaces []struct {
+			IPv4 struct {
+				Addresses []struct {
+					Private string `json:"privateIpAddress"`
+				} `json:"ipAddress"`
+			} `json:"ipv4"`
+		} `json:"interface"`
+	} `json:"network"`
+}
+
+// address is the machine's first one; "" when the answer has none.
+func (a about) address() string {
+	for _, i := range a.Network.Interfaces {
+		for _, address := range i.IPv4.Addresses {
+			return address.Private
+		}
+	}
+	return ""
 }
 
 func (m metadata) about(ctx context.Context) (about, error) {
-	var out struct {
-		Compute about `json:"compute"`
-	}
+	var out about
 	const do = "metadata of the instance"
 	a, err := m.get(ctx, do, "/metadata/instance?api-version=2021-02-01")
 	if err == nil {
@@ -127,7 +161,7 @@ func (m metadata) about(ctx context.Context) (about, error) {
 	if err == nil && out.Compute.ResourceID == "" {
 		err = fmt.Errorf("%s: no resourceId in the answer; is this an Azure VM?", do)
 	}
-	return out.Compute, err
+	return out, err
 }
 
 // token asks for a token of the managed identity. AZURE_CLIENT_ID says which,

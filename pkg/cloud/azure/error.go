@@ -56,7 +56,7 @@ func (p problem) explain(do string) *cloud.Error {
 	case "ScopeLocked":
 		e.Hint = "there is a lock on the resource: remove it for the moment of the change"
 	case "ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "NotFound":
-		e.Hint = "it is gone: was the VM deleted, or is the id of another cloud?"
+		e.Hint = "it is gone: was it deleted, or is the id of another cloud?"
 	case "AnotherOperationInProgress", "OperationNotAllowedDuringUpdate":
 		e.Kind = cloud.Throttled
 	case "RetryableError", "PreconditionFailed", "PreconditionFailedEtagMismatch":
@@ -83,8 +83,8 @@ func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	case a.Status == 404 || a.Status == 410: // so it answers while it is updated
 		e.Kind = cloud.Broken
 	case a.Status == 400 && strings.HasPrefix(do, "token"):
-		e.Hint = "the VM has no managed identity, or several: assign one with a role that may write its network interfaces, say which with AZURE_CLIENT_ID, " +
-			"or run the task on the control node with resource_id"
+		e.Hint = "the VM has no managed identity, or several: assign one with a role that may write what the module writes, say which with AZURE_CLIENT_ID, " +
+			"or run the task on the control node"
 	}
 	return e
 }

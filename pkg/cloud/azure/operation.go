@@ -7,19 +7,19 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// wait polls the operation that an answer to a PUT names, until it has ended.
-// Where it names none the work was done at once.
-func (v *VM) wait(ctx context.Context, do string, a cloud.Answer) error {
+// wait polls the operation that an answer to a PUT or DELETE names, until it has
+// ended. Where it names none the work was done at once.
+func wait(ctx context.Context, rest *cloud.REST, do string, a cloud.Answer) error {
 	url := a.Header.Get("Azure-AsyncOperation")
 	if url == "" {
 		return nil // provisioningState tells the rest
 	}
 	first := a.Wait()
-	return v.rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		if first > 0 && v.rest.Pace.Sleep(ctx, 0, first) != nil {
+	return rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		if first > 0 && rest.Pace.Sleep(ctx, 0, first) != nil {
 			return false, do + ": the operation goes on", nil
 		}
-		a, err := v.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: url})
+		a, err := rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: url})
 		if err != nil {
 			return false, "", err
 		}

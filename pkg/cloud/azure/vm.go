@@ -83,7 +83,7 @@ func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool,
 		if err != nil {
 			return err
 		}
-		return v.wait(ctx, do, a)
+		return wait(ctx, v.rest, do, a)
 	})
 	if err != nil {
 		return changed, err

@@ -8,7 +8,10 @@
 // tomorrow's API survive. Its fingerprint keeps it from undoing what another
 // writer did meanwhile.
 //
-// The one caller is the module cloud_forwarding.
+// And it makes static routes of VPC networks that go to an instance, see
+// ConnectRoutes and the package route.
+//
+// The callers are the modules of the clouds.
 package gcp
 
 import (

@@ -40,7 +40,7 @@ func explain(do string, a cloud.Answer) *cloud.Error {
 }
 
 const scopeHint = "it needs " + scope + "compute or " + scope + "cloud-platform, which it can get only while it is stopped " +
-	"(gcloud compute instances set-service-account); or run the task on the control node with project, zone and name"
+	"(gcloud compute instances set-service-account); or run the task on the control node"
 
 // permission is what a message says is missing.
 var permission = regexp.MustCompile(`'([a-z]+\.[A-Za-z.]+)' permission`)
@@ -64,7 +64,7 @@ func hint(e *cloud.Error) *cloud.Error {
 		e.Kind = cloud.Expired
 		e.Hint = "Google does not accept the token: log in again; if it is new, set the clock"
 	case code == "notfound" || code == "resourcenotfound":
-		e.Hint = "it is gone, or the project, zone or name is another: was the instance deleted?"
+		e.Hint = "it is gone, or the project, zone or name is another: was it deleted?"
 	}
 	return e
 }

@@ -29,16 +29,16 @@ func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
 }
 
 // mayWrite refuses before the API does, in clearer words.
-func (i *Instance) mayWrite() error {
+func (i *Instance) mayWrite(what string) error {
 	if i.scopes == nil || slices.Contains(i.scopes, scope+"compute") || slices.Contains(i.scopes, scope+"cloud-platform") {
 		return nil
 	}
-	return fmt.Errorf("%s: the instance's access scopes do not let it change instances; %s", i.Instance(), scopeHint)
+	return fmt.Errorf("%s: the instance's access scopes do not let it change %s; %s", i.Instance(), what, scopeHint)
 }
 
 // Rehearse asks whether the instance may be updated.
 func (i *Instance) Rehearse(ctx context.Context, _ string, _ bool) error {
-	if err := i.mayWrite(); err != nil {
+	if err := i.mayWrite("instances"); err != nil {
 		return err
 	}
 	const update = "compute.instances.update"
@@ -61,7 +61,7 @@ func (i *Instance) Rehearse(ctx context.Context, _ string, _ bool) error {
 
 // Set updates the instance, waits for the operation and reads it back.
 func (i *Instance) Set(ctx context.Context, _ string, forwarding bool) (changed bool, err error) {
-	if err := i.mayWrite(); err != nil {
+	if err := i.mayWrite("instances"); err != nil {
 		return false, err
 	}
 	err = i.rest.Pace.Race(ctx, func(ctx context.Context) error {
@@ -103,15 +103,20 @@ func named(err error, id string) error {
 	return err
 }
 
-// wait waits for an operation. One call of the API takes up to two minutes and
-// may return before the end.
+// wait waits for an operation of the zone.
 func (i *Instance) wait(ctx context.Context, do string, a cloud.Answer) error {
-	return i.rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
+	return wait(ctx, i.rest, i.zoneURL(), do, a)
+}
+
+// wait waits for an operation of a zone, or a global one. One call of the API
+// takes up to two minutes and may return before the end.
+func wait(ctx context.Context, rest *cloud.REST, where, do string, a cloud.Answer) error {
+	return rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		o, err := parseOperation(do, a)
 		if err != nil || o.Status == "DONE" {
 			return err == nil, "", err
 		}
-		a, err = i.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodPost, URL: i.zoneURL() + "/operations/" + o.Name + "/wait"})
+		a, err = rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodPost, URL: where + "/operations/" + o.Name + "/wait"})
 		return false, do + ": the operation " + o.Name + " is " + o.Status, err
 	})
 }

@@ -1,0 +1,158 @@
+package azure
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/route"
+)
+
+// RouteOptions say for which router, and how to reach Azure.
+type RouteOptions struct {
+	Via      string // an address; "" for this machine's first one, with its managed identity
+	API      string // in place of the resource manager of the cloud
+	Metadata string // in place of http://169.254.169.254
+	Pace     cloud.Pace
+}
+
+// Routes are routes of route tables to one address.
+type Routes struct {
+	via  string
+	rest *cloud.REST
+}
+
+// ConnectRoutes finds this machine's first address and its cloud from the
+// metadata service, and takes its managed identity; or, for an address that was
+// named, what Azure's own tools take.
+func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
+	rest, about, err := connect(ctx, o.Via == "", Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace})
+	if err != nil {
+		return nil, err
+	}
+	where := "via"
+	if o.Via == "" {
+		where, o.Via = "metadata of the instance", about.address()
+	}
+	via, err := netip.ParseAddr(o.Via)
+	if err != nil {
+		return nil, fmt.Errorf("%s: on Azure expected an address, such as that of the routers' load balancer, got %q", where, o.Via)
+	}
+	return &Routes{via.String(), rest}, nil
+}
+
+// Via is the address.
+func (r *Routes) Via() string { return r.via }
+
+// Rehearse does nothing: Azure can not be asked whether a write would be allowed.
+func (*Routes) Rehearse(context.Context, route.Want, route.Change) error { return nil }
+
+// Write writes one route, or deletes it, and waits for the operation. What is
+// there is read once more, in full, and goes back with the next hop changed.
+func (r *Routes) Write(ctx context.Context, w route.Want, c route.Change) (changed bool, err error) {
+	if c.Old == nil {
+		body, err := parsedRoute{}.with(*c.New)
+		if err != nil {
+			return false, err
+		}
+		return r.send(ctx, *c.New, name(w.Mesh, c.New.Prefix), cloud.Request{Do: "make the route", Method: http.MethodPut, Body: body})
+	}
+	there, err := r.read(ctx, *c.Old)
+	switch {
+	case err != nil && c.New == nil && gone(err): // as good as deleted
+		return false, nil
+	case err != nil && gone(err):
+		return false, race(err)
+	case err != nil:
+		return false, err
+	case there.via() != c.Old.Via:
+		return false, &cloud.Error{Do: at(*c.Old), Message: "it goes to " + there.via() + " by now", Kind: cloud.Race}
+	}
+	q := cloud.Request{Do: "delete the route", Method: http.MethodDelete, Header: map[string]string{"If-Match": there.etag}}
+	if c.New != nil {
+		q.Do, q.Method = "write the route", http.MethodPut
+		if q.Body, err = there.with(*c.New); err != nil {
+			return false, err
+		}
+	}
+	changed, err = r.send(ctx, *c.Old, c.Old.Name, q)
+	if c.New == nil && gone(err) {
+		err = nil
+	}
+	return changed, err
+}
+
+// send makes one call and waits for its operation.
+func (r *Routes) send(ctx context.Context, at route.Route, name string, q cloud.Request) (changed bool, err error) {
+	q.Do = at.Table + ": " + at.Prefix.String() + ": " + q.Do + " " + name
+	q.URL = r.url(at.Table + "/routes/" + name)
+	a, err := r.rest.Send(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	return true, wait(ctx, r.rest, q.Do, a)
+}
+
+func (r *Routes) read(ctx context.Context, old route.Route) (parsedRoute, error) {
+	do := at(old) + ": read the route " + old.Name
+	a, err := r.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: r.url(old.Table + "/routes/" + old.Name)})
+	if err != nil {
+		return parsedRoute{}, err
+	}
+	return parseRoute(do, a)
+}
+
+func (r *Routes) url(id string) string { return r.rest.Base + id + "?api-version=" + networkVersion }
+
+func at(r route.Route) string { return r.Table + ": " + r.Prefix.String() }
+
+// gone says whether an error means that the route is not there.
+func gone(err error) bool {
+	var e *cloud.Error
+	return errors.As(err, &e) && (e.Code == "NotFound" || e.Code == "ResourceNotFound" || e.Code == "HTTP 404")
+}
+
+// race makes an error one that says that somebody else wrote.
+func race(err error) error {
+	var e *cloud.Error
+	if errors.As(err, &e) {
+		e.Kind = cloud.Race
+	}
+	return err
+}
+
+// name is what our route for a prefix is called, which is also its mark.
+func name(mesh string, prefix netip.Prefix) string {
+	return "wgmesh-" + mesh + "-" + strings.NewReplacer(".", "-", ":", "-", "/", "-").Replace(prefix.String())
+}
+
+// A parsedRoute is a route as it was read: in full, undecoded, and the few fields
+// that matter.
+type parsedRoute struct {
+	whole, properties map[string]json.RawMessage
+	etag              string
+	about             routeProperties
+}
+
+// routeProperties are what matters of a route.
+type routeProperties struct {
+	Prefix  string `json:"addressPrefix"`
+	Type    string `json:"nextHopType"`
+	Address string `json:"nextHopIpAddress"`
+	State   string `json:"provisioningState"`
+}
+
+func (p parsedRoute) via() string { return p.about.via() }
+
+// via is where a route goes: an address, or in words what is none.
+func (p routeProperties) via() string {
+	if address, err := netip.ParseAddr(p.Address); err == nil && strings.EqualFold(p.Type, "VirtualAppliance") {
+		return address.String()
+	}
+	return cloud.Line("the next hop " + p.Type + " " + p.Address)
+}

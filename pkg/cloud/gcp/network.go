@@ -1,0 +1,147 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/route"
+)
+
+// mostPages bounds a list. A page has up to 500 routes, a network some hundred.
+const mostPages = 200
+
+// Observe lists the routes of the networks' projects.
+func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, error) {
+	tables := map[string]map[string]string{} // by project and path of the network
+	for _, table := range w.Tables {
+		project, path, err := r.network(table)
+		if err != nil {
+			return nil, err
+		}
+		if tables[project] == nil {
+			tables[project] = map[string]string{}
+		}
+		tables[project][path] = table
+	}
+	var have []route.Route
+	for project, networks := range tables {
+		all, err := r.list(ctx, project)
+		if err != nil {
+			return nil, err
+		}
+		for _, each := range all {
+			prefix, err := netip.ParsePrefix(each.Prefix)
+			if table := networks[partial(each.Network)]; err == nil && table != "" {
+				if one := each.route(w, table, prefix.Masked()); w.Covers(one) {
+					have = append(have, one)
+				}
+			}
+		}
+	}
+	slices.SortFunc(have, route.Compare)
+	return have, nil
+}
+
+// listed is a route as the API shows it.
+type listed struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Network     string `json:"network"`
+	Prefix      string `json:"destRange"`
+	Priority    int    `json:"priority"`
+	Status      string `json:"routeStatus"`
+	Instance    string `json:"nextHopInstance"`
+	Address     string `json:"nextHopIp"`
+	Subnet      string `json:"nextHopNetwork"`
+	Gateway     string `json:"nextHopGateway"`
+	Peering     string `json:"nextHopPeering"`
+	Balancer    string `json:"nextHopIlb"`
+	Tunnel      string `json:"nextHopVpnTunnel"`
+	Hub         string `json:"nextHopHub"`
+	Warnings    []struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"warnings"`
+}
+
+// list reads all routes of a project, page by page.
+func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
+	do := project + ": list the routes"
+	var out []listed
+	var page struct {
+		Items []listed `json:"items"`
+		Next  string   `json:"nextPageToken"`
+	}
+	for range mostPages {
+		a, err := r.router.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next)})
+		if err != nil {
+			return nil, err
+		}
+		page.Items, page.Next = nil, ""
+		if err := a.Decode(do, &page); err != nil {
+			return nil, err
+		}
+		out = append(out, page.Items...)
+		if page.Next == "" {
+			return out, nil
+		}
+	}
+	return nil, &cloud.Error{Do: do, Err: errors.New("the list has no end")}
+}
+
+// route is what a route means for us. Ours has the mesh's name in its name and
+// its description: mesh "a" shall not take "a-b" for its own.
+func (l listed) route(w route.Want, table string, prefix netip.Prefix) route.Route {
+	out := route.Route{Table: table, Prefix: prefix, Via: cloud.Line(partial(l.Instance)), Priority: l.Priority, Name: cloud.Line(l.Name), Trouble: l.trouble()}
+	ours := strings.HasPrefix(l.Name, names(w.Mesh)) && l.Description == description(w.Mesh) && words.MatchString(l.Name) && l.Instance != ""
+	if !ours {
+		out.Foreign = l.next() + " by the route " + out.Name
+		out.Via = l.next()
+	}
+	out.Beside = ours && out.Via != w.Via
+	return out
+}
+
+// trouble is what Google warns of.
+func (l listed) trouble() string {
+	if len(l.Warnings) > 0 {
+		return cloud.Line(l.Warnings[0].Code + ": " + l.Warnings[0].Message)
+	}
+	if l.Status == "DROPPED" || l.Status == "INACTIVE" {
+		return "its status is " + l.Status
+	}
+	return ""
+}
+
+// next says in words where a route goes.
+func (l listed) next() string {
+	for _, each := range [][2]string{
+		{"", l.Instance},
+		{"the peering ", l.Peering},
+		{"the gateway ", l.Gateway},
+		{"the load balancer ", l.Balancer},
+		{"the VPN tunnel ", l.Tunnel},
+		{"the hub ", l.Hub},
+		{"the address ", l.Address},
+		{"the subnet of ", l.Subnet},
+	} {
+		if each[1] != "" {
+			return cloud.Line(each[0] + partial(each[1]))
+		}
+	}
+	return "what this module does not know"
+}
+
+// partial is the end of a URL, which is the same in every universe.
+func partial(link string) string {
+	if i := strings.Index(link, "/projects/"); i >= 0 && strings.Contains(link[:i], "://") {
+		return link[i+1:]
+	}
+	return link
+}
