@@ -1,0 +1,301 @@
+package cloudroutes_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const azureTwo = azureTable + "/routes/wgmesh-example-10-2-0-0-16"
+
+func TestAzureFromNothing(t *testing.T) {
+	f := newAzure(t)
+	before := f.without()
+	o := f.router().and(options{"prefixes": []string{"10.0.0.0/16", "10.2.0.0/16"}})
+	result := succeeds(t, o)
+	assert.Equal(t, true, result["verified"])
+	assert.Equal(t, "10.1.1.4", result["via"], "this machine's first address")
+	assert.Equal(t, f.URL+"/", f.audience)
+	assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: goes to 10.1.1.4 now", azureTable + ": 10.2.0.0/16: goes to 10.1.1.4 now"}, result["done"])
+	assert.Equal(t, map[string]any{"table": azureTable, "prefix": "10.0.0.0/16", "via": "10.1.1.4", "name": "wgmesh-example-10-0-0-0-16"}, result["routes"].([]any)[0])
+	assert.Equal(t, before, f.without(azureOurs, azureTwo), "other routes are as they were")
+
+	unchanged(t, o)
+	assert.Len(t, f.writes, 2)
+
+	assert.Len(t, succeeds(t, o.and(absent))["done"], 2)
+	assert.Equal(t, before, f.without())
+	unchanged(t, o.and(absent))
+}
+
+// The address of a load balancer, from the control node, in place of another one:
+// every other field of the route survives.
+func TestAzureFromTheControlNode(t *testing.T) {
+	f := newAzure(t)
+	f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
+	want := f.without()
+	want[azureOurs]["properties"].(map[string]any)["nextHopIpAddress"] = "10.1.0.4"
+	result := succeeds(t, f.control(t))
+	assert.Equal(t, "azure", result["cloud"])
+	assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: goes to 10.1.0.4 now, before to 10.1.0.5"}, result["done"])
+	assert.Equal(t, want, f.without())
+	assert.Zero(t, f.token, "the identity of the machine it runs on was not asked for")
+	assert.Equal(t, []string{"PUT wgmesh-example-10-0-0-0-16"}, f.writes, "one route, not the table")
+
+	// One of ours that somebody has turned is ours still.
+	f.routes[azureOurs]["properties"].(map[string]any)["nextHopType"] = "None"
+	assert.Contains(t, succeeds(t, f.control(t))["done"].([]any)[0], "goes to 10.1.0.4 now, before to the next hop None")
+}
+
+func TestAzureIPv6(t *testing.T) {
+	f := newAzure(t)
+	o := f.control(t).and(options{"prefixes": []string{"2001:db8::/32"}, "via": "fd00::0004"})
+	assert.Equal(t, "wgmesh-example-2001-db8---32", succeeds(t, o)["routes"].([]any)[0].(map[string]any)["name"])
+	unchanged(t, o)
+	msg, _ := fails(t, o.and(options{"via": "10.1.0.4"}))
+	assert.Equal(t, "prefixes: 2001:db8::/32 cannot go to 10.1.0.4, which is of the other family of addresses: use a task for each", msg)
+}
+
+func TestAzureSomebodyElsesRoute(t *testing.T) {
+	for name, to := range map[string]string{
+		"by-hand-2":                      "10.1.1.4 by the route by-hand-2",
+		"wgmesh-example-b-10-0-0-0-16":   "10.1.1.4 by the route wgmesh-example-b-10-0-0-0-16",
+		"wgmesh-example-10-0-0-0-16-old": "10.1.1.4 by the route wgmesh-example-10-0-0-0-16-old",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newAzure(t)
+			f.add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
+			before := f.without()
+			msg, changed := fails(t, f.router())
+			assert.Equal(t, azureTable+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
+			assert.False(t, changed)
+			unchanged(t, f.router().and(absent))
+			assert.Equal(t, before, f.without())
+			assert.Empty(t, f.writes)
+		})
+	}
+}
+
+func TestAzureAbsentLeavesTheOthers(t *testing.T) {
+	f := newAzure(t)
+	f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.4")
+	unchanged(t, f.router().and(absent))
+	assert.Len(t, succeeds(t, f.control(t).and(absent))["done"], 1)
+	assert.Equal(t, []string{"DELETE wgmesh-example-10-0-0-0-16"}, f.writes)
+}
+
+func TestAzureCheckMode(t *testing.T) {
+	f := newAzure(t)
+	before := f.without()
+	result := succeeds(t, f.router().and(check).and(options{"_ansible_diff": true}))
+	assert.Equal(t, true, result["changed"])
+	assert.Equal(t, false, result["verified"])
+	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: 10.1.1.4")
+	assert.Equal(t, before, f.without())
+	assert.Empty(t, f.writes)
+}
+
+// What others do between our read and our write is kept.
+func TestAzureLostRace(t *testing.T) {
+	there := func(t *testing.T) *fakeAzure {
+		f := newAzure(t)
+		f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
+		return f
+	}
+	t.Run("another field", func(t *testing.T) {
+		f := there(t)
+		reads := 0
+		f.served = func(where string) {
+			if where == "GET "+azureOurs {
+				if reads++; reads == 1 {
+					f.routes[azureOurs]["theirs"] = "kept"
+					f.etag++
+				}
+			}
+		}
+		assert.Equal(t, true, succeeds(t, f.router())["verified"])
+		assert.Equal(t, "kept", f.routes[azureOurs]["theirs"])
+		assert.Equal(t, 2, reads)
+	})
+	t.Run("it is deleted", func(t *testing.T) {
+		f := there(t)
+		f.served = func(where string) {
+			if where == "GET "+azureTable && len(f.writes) == 0 {
+				delete(f.routes, azureOurs)
+			}
+		}
+		result := succeeds(t, f.router())
+		assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: goes to 10.1.1.4 now"}, result["done"])
+	})
+	t.Run("it is turned", func(t *testing.T) {
+		f := there(t)
+		once := true
+		f.served = func(where string) {
+			if where == "GET "+azureTable && once {
+				f.routes[azureOurs]["properties"].(map[string]any)["nextHopIpAddress"], once = "10.1.1.4", false
+				f.etag++
+			}
+		}
+		assert.Equal(t, true, succeeds(t, f.router())["verified"])
+		assert.Empty(t, f.writes, "somebody else has done it")
+	})
+	t.Run("what we delete is gone", func(t *testing.T) {
+		f := there(t)
+		f.served = func(where string) {
+			if where == "GET "+azureOurs {
+				delete(f.routes, azureOurs)
+			}
+		}
+		succeeds(t, f.router().and(absent).and(options{"via": ""}))
+		f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
+		assert.Equal(t, true, succeeds(t, f.router().and(absent))["verified"])
+		assert.Empty(t, f.writes)
+	})
+	t.Run("without end", func(t *testing.T) {
+		f := there(t)
+		f.served = func(where string) { f.etag++ }
+		msg, changed := fails(t, f.router())
+		assert.Equal(t, azureTable+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
+			"lost against another writer 8 times: who else manages it?", msg)
+		assert.False(t, changed)
+	})
+}
+
+func TestAzureThrottling(t *testing.T) {
+	f := newAzure(t)
+	for range 10 {
+		f.fault("PUT "+azureOurs, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
+		f.fault("GET "+azureTable, 429, "TooManyRequests", "slow down")
+	}
+	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+
+	f = newAzure(t)
+	f.fault("PUT "+azureOurs, 429, "TooManyRequests", "slow down", "Retry-After", "60")
+	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	assert.Equal(t, azureTable+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
+	assert.False(t, changed)
+}
+
+// A table that another operation is changing is waited for.
+func TestAzureBusyTable(t *testing.T) {
+	f := newAzure(t)
+	f.state = "Updating"
+	reads := 0
+	f.served = func(string) {
+		if reads++; reads == 5 {
+			f.state = "Succeeded"
+		}
+	}
+	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+
+	f = newAzure(t)
+	f.state = "Updating"
+	msg, _ := fails(t, f.router().and(options{"timeout": 1}))
+	assert.Equal(t, azureTable+": its provisioningState is Updating; still so when `timeout` was over", msg)
+}
+
+func TestAzureExpiredToken(t *testing.T) {
+	f := newAzure(t)
+	f.valid = 3
+	msg, _ := fails(t, f.router())
+	assert.Contains(t, msg, "ExpiredAuthenticationToken", "one new token, no more")
+	f.valid = f.token + 2
+	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+}
+
+func TestAzureMissingPermission(t *testing.T) {
+	for where, permission := range map[string]string{"GET " + azureTable: "Microsoft.Network/routeTables/read", "PUT " + azureOurs: "Microsoft.Network/routeTables/routes/write"} {
+		f := newAzure(t)
+		f.fault(where, 403, "AuthorizationFailed", "The client 'x' does not have authorization to perform action '"+permission+"' over scope '/subscriptions/1'")
+		msg, changed := fails(t, f.router())
+		assert.Contains(t, msg, "(request req-4711); the permission "+permission+" is missing")
+		assert.False(t, changed)
+	}
+	f := newAzure(t)
+	f.noID = true
+	msg, _ := fails(t, f.router())
+	assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
+}
+
+func TestAzureFailsLate(t *testing.T) {
+	f := newAzure(t)
+	f.fails = "InternalServerError"
+	before := f.without()
+	msg, changed := fails(t, f.router())
+	assert.Equal(t, azureTable+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
+	assert.True(t, changed)
+	assert.Equal(t, before, f.without())
+}
+
+func TestAzureVanishes(t *testing.T) {
+	f := newAzure(t)
+	msg, _ := fails(t, f.router().and(options{"tables": []string{azureTables + "/gone"}}))
+	assert.Contains(t, msg, azureTables+"/gone: read the route table: ResourceNotFound: ")
+	assert.Contains(t, msg, "(request req-4711); it is gone")
+
+	f.served = func(where string) {
+		if where == "GET "+azureTable {
+			f.routes = nil
+		}
+	}
+	msg, changed := fails(t, f.router())
+	assert.Contains(t, msg, "make the route wgmesh-example-10-0-0-0-16: ResourceNotFound: ")
+	assert.False(t, changed)
+
+	f = newAzure(t)
+	f.served = func(where string) {
+		if strings.HasPrefix(where, http.MethodPut) {
+			f.routes = nil
+		}
+	}
+	msg, changed = fails(t, f.router())
+	assert.Contains(t, msg, azureTable+": read the route table: ResourceNotFound: ")
+	assert.True(t, changed)
+}
+
+func TestAzureTrouble(t *testing.T) {
+	f := newAzure(t)
+	f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")["provisioningState"] = "Failed"
+	assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"}, succeeds(t, f.router())["warnings"])
+}
+
+func TestAzureRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		set func(*fakeAzure)
+		o   options
+		msg string
+	}{
+		"no table's id":      {o: options{"tables": []string{azureOurs}}, msg: "tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got "},
+		"no address":         {o: options{"via": "lb-1"}, msg: `via: on Azure expected an address, such as that of the routers' load balancer, got "lb-1"`},
+		"a cloud unknown":    {set: func(f *fakeAzure) { f.environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
+		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
+		"china":              {set: func(f *fakeAzure) { f.environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
+		"another's priority": {o: options{"priority": 1}, msg: "priority: goes with cloud: gcp, got cloud: azure"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newAzure(t)
+			t.Setenv("AZURE_TOKEN_CREDENTIALS", "AzureCLICredential")
+			if tt.set != nil {
+				tt.set(f)
+			}
+			msg, _ := fails(t, f.router().and(tt.o))
+			assert.Contains(t, msg, tt.msg)
+			assert.Empty(t, f.writes)
+		})
+	}
+}
+
+// An answer that sends the token elsewhere is not followed.
+func TestAzureKeepsTheTokenHome(t *testing.T) {
+	f := newAzure(t)
+	f.faults["PUT "+azureOurs] = []func(w http.ResponseWriter){func(w http.ResponseWriter) {
+		w.Header().Set("Azure-AsyncOperation", "http://127.0.0.1:1/operations/1")
+		w.WriteHeader(201)
+	}}
+	msg, _ := fails(t, f.router())
+	require.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)
+}
