@@ -37,8 +37,7 @@ type fakeAzure struct {
 
 	mu       sync.Mutex
 	routes   map[string]map[string]any // by id; the table is there while this is not nil
-	location string
-	state    string // provisioningState of the table
+	state    string                    // provisioningState of the table
 	faults   map[string][]func(w http.ResponseWriter)
 	etag     int
 	token    int // of the managed identity

@@ -156,7 +156,7 @@ func TestAzureLostRace(t *testing.T) {
 	})
 	t.Run("without end", func(t *testing.T) {
 		f := there(t)
-		f.served = func(where string) { f.etag++ }
+		f.served = func(string) { f.etag++ }
 		msg, changed := fails(t, f.router())
 		assert.Equal(t, azureTable+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
 			"lost against another writer 8 times: who else manages it?", msg)
