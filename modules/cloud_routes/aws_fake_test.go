@@ -36,6 +36,7 @@ type fakeAWS struct {
 	norole  bool
 	writes  []string // what was written, dry runs not
 	reads   int
+	lose    int    // writes that are done and not answered
 	bare    int    // metadata requests without a token
 	onRead  func() // after an answer was made
 	onWrite func() // before a write is looked at
@@ -255,6 +256,9 @@ func (f *fakeAWS) write(w http.ResponseWriter, r *http.Request, action string) {
 			t.routes[d] = via(eni)
 		}
 		f.writes = append(f.writes, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", action, id, d, eni)))
+		if f.lose--; f.lose >= 0 {
+			panic(http.ErrAbortHandler)
+		}
 		fmt.Fprintf(w, `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
 	}
 }

@@ -44,6 +44,7 @@ type fakeAzure struct {
 	valid    int // the oldest that is accepted
 	polls    int // of each operation, until it ends
 	left     int
+	lose     int // answers to writes
 	fails    string
 	undo     func() // what a failed operation takes back
 	writes   []string
@@ -155,6 +156,7 @@ func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && known:
 		answer(w, f.tagged(r.URL.Path))
 	case (r.Method == http.MethodPut || r.Method == http.MethodDelete) && ours && f.left > 0:
+		f.work()
 		refuseAzure(w, 429, "AnotherOperationInProgress", "Another operation on this or dependent resource is in progress.", "Retry-After", "0")
 	case r.Method == http.MethodPut && ours:
 		f.put(w, r, known)
@@ -180,6 +182,9 @@ func (f *fakeAzure) tagged(id string) map[string]any {
 }
 
 func (f *fakeAzure) table(w http.ResponseWriter) {
+	if f.left > 0 { // it goes on, whether somebody asks for the operation or not
+		f.work()
+	}
 	routes := []any{}
 	for _, id := range slices.Sorted(maps.Keys(f.routes)) {
 		routes = append(routes, f.tagged(id))
@@ -214,6 +219,7 @@ func (f *fakeAzure) put(w http.ResponseWriter, r *http.Request, known bool) {
 		}
 	})
 	f.routes[r.URL.Path] = body
+	f.loseOne()
 	w.WriteHeader(map[bool]int{true: 200, false: 201}[known])
 	answer(w, f.tagged(r.URL.Path))
 }
@@ -226,7 +232,15 @@ func (f *fakeAzure) remove(w http.ResponseWriter, r *http.Request) {
 	before := f.routes[r.URL.Path]
 	f.begin(w, "DELETE "+filepath.Base(r.URL.Path), func() { f.routes[r.URL.Path] = before })
 	delete(f.routes, r.URL.Path)
+	f.loseOne()
 	w.WriteHeader(202)
+}
+
+// loseOne drops the connection in place of an answer.
+func (f *fakeAzure) loseOne() {
+	if f.lose--; f.lose >= 0 {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // begin begins an operation.
@@ -238,17 +252,26 @@ func (f *fakeAzure) begin(w http.ResponseWriter, what string, undo func()) {
 	w.Header().Set("x-ms-request-id", "req-write")
 }
 
-func (f *fakeAzure) poll(w http.ResponseWriter) {
+// work goes on with the operation, and says whether it has ended.
+func (f *fakeAzure) work() bool {
 	if f.left--; f.left > 0 {
-		answer(w, map[string]any{"status": "InProgress"})
-		return
+		return false
 	}
 	f.left, f.state = 0, "Succeeded"
-	if f.fails != "" {
+	if f.fails != "" && f.undo != nil {
 		f.undo()
 	}
+	f.undo = nil
 	for _, r := range f.routes {
 		r["properties"].(map[string]any)["provisioningState"] = "Succeeded"
+	}
+	return true
+}
+
+func (f *fakeAzure) poll(w http.ResponseWriter) {
+	if !f.work() {
+		answer(w, map[string]any{"status": "InProgress"})
+		return
 	}
 	if f.fails != "" {
 		w.Header().Set("x-ms-request-id", "req-op")

@@ -43,6 +43,7 @@ type fakeGCP struct {
 	operations map[string]*operation
 	requests   map[string]string // operations by requestId
 	waits      int               // of each operation, until it is done
+	lose       int               // answers to writes
 	fails      string            // code of the next operation's error
 	warning    map[string]any    // of routes that are made
 	writes     []string
@@ -268,6 +269,9 @@ func (f *fakeGCP) begin(w http.ResponseWriter, r *http.Request, what string, do 
 		f.requests[id] = name
 		f.operations[name] = &operation{left: f.waits, failed: f.fails, do: do}
 		f.writes = append(f.writes, what)
+	}
+	if f.lose--; f.lose >= 0 {
+		panic(http.ErrAbortHandler)
 	}
 	answer(w, map[string]any{"kind": "compute#operation", "name": f.requests[id], "status": "PENDING"})
 }

@@ -83,7 +83,7 @@ func (r *Routes) Write(ctx context.Context, _ route.Want, c route.Change) (chang
 	if errors.As(err, &e) && moved(c, e) {
 		e.Kind = cloud.Race
 	}
-	return err == nil, err
+	return err == nil || cloud.Unsure(err), err
 }
 
 // moved says whether an error means that the table is no longer as it was read.

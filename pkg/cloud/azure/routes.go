@@ -93,7 +93,7 @@ func (r *Routes) send(ctx context.Context, at route.Route, name string, q cloud.
 	q.URL = r.url(at.Table + "/routes/" + name)
 	a, err := r.rest.Send(ctx, q)
 	if err != nil {
-		return false, err
+		return cloud.Unsure(err), err
 	}
 	return true, wait(ctx, r.rest, q.Do, a)
 }

@@ -129,7 +129,7 @@ func (r *Routes) do(ctx context.Context, do, project, method, path string, body 
 	id := newRequestID() // the same one when the request is sent again
 	a, err := r.router.rest.Send(ctx, cloud.Request{Do: do, Method: method, URL: r.url(project) + path + "?requestId=" + id, Body: body})
 	if err != nil {
-		return false, named(err, id)
+		return cloud.Unsure(err), named(err, id)
 	}
 	return true, named(wait(ctx, r.router.rest, r.url(project), do, a), id)
 }

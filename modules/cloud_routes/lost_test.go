@@ -1,0 +1,40 @@
+package cloudroutes_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A write arrives and its answer gets lost. When asked again the cloud shows that
+// it was done, and the module says that it has changed something. It says so too
+// where no write is ever answered.
+func TestLostAnswers(t *testing.T) {
+	type cloud struct {
+		o    options
+		lose *int
+	}
+	for name, make := range map[string]func(t *testing.T) cloud{
+		"aws": func(t *testing.T) cloud { f := newAWS(t); return cloud{f.one(), &f.lose} },
+		"azure": func(t *testing.T) cloud {
+			f := newAzure(t)
+			return cloud{f.router(), &f.lose}
+		},
+		"gcp": func(t *testing.T) cloud { f := newGCP(t); return cloud{f.router(), &f.lose} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := make(t)
+			for _, state := range []string{"present", "absent"} {
+				*c.lose = 1
+				result := succeeds(t, c.o.and(options{"state": state}))
+				assert.Equal(t, true, result["verified"])
+				assert.Len(t, result["done"], 1)
+				unchanged(t, c.o.and(options{"state": state}))
+			}
+			c = make(t)
+			*c.lose = 100
+			result := run(t, c.o)
+			assert.Equal(t, true, result["changed"], "%v", result)
+		})
+	}
+}
