@@ -22,6 +22,7 @@ import (
 type fakeAWS struct {
 	ec2, imds *httptest.Server
 
+	region  string
 	mu      sync.Mutex
 	enis    []*eni
 	faults  map[string][]fault // by action, in order; the last one stays when it is forever
@@ -51,7 +52,7 @@ type fault struct {
 }
 
 func newAWS(t *testing.T) *fakeAWS {
-	f := &fakeAWS{faults: map[string][]fault{}, enis: []*eni{
+	f := &fakeAWS{region: "cn-north-1", faults: map[string][]fault{}, enis: []*eni{
 		{id: "eni-0a", instance: "i-router", check: true},
 		{id: "eni-0b", instance: "i-router", index: 1, check: true},
 		{id: "eni-0c", instance: "i-router", index: 2, managed: true, check: true},
@@ -107,7 +108,7 @@ func (f *fakeAWS) serveIMDS(w http.ResponseWriter, r *http.Request) {
 	case path == "instance-id":
 		fmt.Fprint(w, "i-router")
 	case path == "placement/region":
-		fmt.Fprint(w, "cn-north-1")
+		fmt.Fprint(w, f.region)
 	case path == "iam/security-credentials/" && !f.norole:
 		fmt.Fprint(w, "router-role")
 	case path == "iam/security-credentials/router-role" && !f.norole:
@@ -134,7 +135,7 @@ func (f *fakeAWS) serveEC2(w http.ResponseWriter, r *http.Request) {
 		f.refuse(w, fault{code: "RequestExpired", message: "Request has expired.", status: 400})
 		return
 	}
-	if !strings.Contains(r.Header.Get("Authorization"), "/cn-north-1/ec2/aws4_request") {
+	if !strings.Contains(r.Header.Get("Authorization"), "/"+f.region+"/ec2/aws4_request") {
 		f.refuse(w, fault{code: "AuthFailure", message: "AWS was not able to validate the provided access credentials", status: 401})
 		return
 	}

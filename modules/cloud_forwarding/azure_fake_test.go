@@ -56,7 +56,8 @@ type fakeAzure struct {
 	served  func(id string) // after it
 	onPoll  func()
 	environ string
-	lose    int // answers that get lost, from the first write on
+	outside string // its URL, where that is not its own
+	lose    int    // answers that get lost, from the first write on
 
 	audience string // that the last token was asked for
 }
@@ -76,6 +77,7 @@ func newAzure(t *testing.T) *fakeAzure {
 		}
 	}
 	f.Server = httptest.NewServer(published.Azure().Guard(t, f.serve))
+	f.outside = f.URL
 	t.Cleanup(f.Close)
 	for _, name := range []string{"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"} {
 		t.Setenv(name, "")
@@ -211,7 +213,7 @@ func (f *fakeAzure) put(w http.ResponseWriter, r *http.Request) {
 		f.settle("Succeeded") // nobody is there to ask for the operation
 	}
 	lost(&f.lose)
-	w.Header().Set("Azure-AsyncOperation", f.URL+azureOperation+"?api-version=2025-05-01")
+	w.Header().Set("Azure-AsyncOperation", f.outside+azureOperation+"?api-version=2025-05-01")
 	w.Header().Set("x-ms-request-id", "req-put")
 	answer(w, body)
 }
