@@ -7,7 +7,7 @@ module "mesh" {
 }
 
 locals {
-  mark = { "wgmesh.router" = var.mesh }
+  router_subnets = { for zone, subnet in module.mesh.router_subnets : zone => subnet if subnet != null }
   node_subnets = merge([
     for zone, networks in module.mesh.zones : { for network in networks : network => zone if !strcontains(network, ":") }
   ]...)
@@ -51,7 +51,7 @@ resource "aws_route" "internet" {
 }
 
 resource "aws_subnet" "routers" {
-  for_each          = var.router_subnets
+  for_each          = local.router_subnets
   vpc_id            = aws_vpc.site.id
   availability_zone = "${var.region}${each.key}"
   cidr_block        = each.value
@@ -78,7 +78,7 @@ resource "aws_subnet" "nodes" {
 resource "aws_route_table" "zone" {
   for_each = module.mesh.zones
   vpc_id   = aws_vpc.site.id
-  tags     = merge(local.mark, { Name = "${var.site}-${each.key}" })
+  tags     = { Name = "${var.site}-${each.key}", "wgmesh.router" = var.mesh }
 }
 
 resource "aws_route_table_association" "nodes" {

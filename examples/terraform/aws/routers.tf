@@ -1,13 +1,13 @@
 locals {
   # What the inventory plugin amazon.aws.aws_ec2 makes the routers' variables of.
   tags = {
-    for name, router in module.mesh.routers : name => merge(local.mark, {
+    for name, router in module.mesh.routers : name => merge({
       Name          = name
+      mesh          = var.mesh
       mesh_id       = tostring(router.id)
       mesh_site     = var.site
       mesh_zone     = router.zone
       mesh_endpoint = aws_eip.router[name].public_ip
-      mesh_gateway  = cidrhost(var.router_subnets[router.zone], 1)
     }, router.host_key == null ? {} : { mesh_host_key = router.host_key })
   }
 }
@@ -30,7 +30,7 @@ resource "aws_network_interface" "router" {
   subnet_id         = aws_subnet.routers[each.value.zone].id
   security_groups   = [aws_security_group.router[each.key].id]
   source_dest_check = false # it forwards packets that are not its own
-  tags              = merge(local.mark, { Name = each.key })
+  tags              = { Name = each.key }
 }
 
 resource "aws_key_pair" "router" {

@@ -24,16 +24,6 @@ variable "images" {
   default     = {}
 }
 
-variable "router_subnets" {
-  description = "A subnet for the router of each zone, by zone: in the site's networks, outside of the zones'. A /28 is enough."
-  type        = map(string)
-
-  validation {
-    condition     = length(setsubtract([for router in module.mesh.routers : router.zone], keys(var.router_subnets))) == 0
-    error_message = "router_subnets: missing for zone ${join(", ", setsubtract([for router in module.mesh.routers : router.zone], keys(var.router_subnets)))}, which has a router."
-  }
-}
-
 variable "ssh_public_key" {
   description = "Who may log in as the image's user (admin), beside what user-data says: one line of an authorized_keys file."
   type        = string
@@ -56,9 +46,9 @@ variable "ssh_sources" {
 }
 
 variable "mesh" {
-  description = "Name of the mesh. The modules cloud_routes and failover move only routes in tables whose tag wgmesh.router is this."
+  description = "Name of the mesh: the tag mesh of the routers, and the tag wgmesh.router of tables in which cloud_routes and failover may move routes."
   type        = string
-  default     = "mesh"
+  default     = "wan"
 }
 
 variable "instance_type" {

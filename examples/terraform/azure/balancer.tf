@@ -1,6 +1,6 @@
 locals {
   # The last address that Azure leaves free; it gives the first ones to the routers.
-  frontend = cidrhost(var.router_subnet, -2)
+  frontend = cidrhost(local.router_subnet, -2)
 }
 
 resource "azurerm_lb" "routers" {

@@ -7,7 +7,7 @@ module "mesh" {
 }
 
 locals {
-  mark = { "wgmesh.router" = var.mesh }
+  router_subnet = values(module.mesh.router_subnets)[0]
   node_subnets = merge([
     for zone, networks in module.mesh.zones : { for network in networks : network => zone if !strcontains(network, ":") }
   ]...)
@@ -16,7 +16,7 @@ locals {
 resource "azurerm_resource_group" "site" {
   name     = "${var.mesh}-${var.site}"
   location = var.location
-  tags     = local.mark
+  tags     = { mesh = var.mesh }
 }
 
 resource "azurerm_virtual_network" "site" {
@@ -32,7 +32,14 @@ resource "azurerm_subnet" "routers" {
   name                 = "routers"
   resource_group_name  = azurerm_resource_group.site.name
   virtual_network_name = azurerm_virtual_network.site.name
-  address_prefixes     = [var.router_subnet]
+  address_prefixes     = [local.router_subnet]
+
+  lifecycle {
+    precondition {
+      condition     = length(distinct(values(module.mesh.router_subnets))) == 1
+      error_message = "site ${var.site}: the routers share a subnet on Azure: give the site one gateway in ${var.inventory}, and its zones none."
+    }
+  }
 }
 
 resource "azurerm_subnet" "nodes" {
@@ -49,7 +56,6 @@ resource "azurerm_route_table" "nodes" {
   name                = "to-other-sites"
   resource_group_name = azurerm_resource_group.site.name
   location            = azurerm_resource_group.site.location
-  tags                = local.mark
 }
 
 resource "azurerm_route" "site" {

@@ -1,12 +1,12 @@
 locals {
   # What the inventory plugin azure.azcollection.azure_rm makes the routers' variables of.
   tags = {
-    for name, router in module.mesh.routers : name => merge(local.mark, {
+    for name, router in module.mesh.routers : name => merge({
+      mesh          = var.mesh
       mesh_id       = tostring(router.id)
       mesh_site     = var.site
       mesh_zone     = router.zone
       mesh_endpoint = azurerm_public_ip.router[name].ip_address
-      mesh_gateway  = cidrhost(var.router_subnet, 1)
     }, router.host_key == null ? {} : { mesh_host_key = router.host_key })
   }
 }

@@ -19,16 +19,6 @@ variable "images" {
   default     = {}
 }
 
-variable "router_subnet" {
-  description = "A subnet for the routers and the load balancer: in the site's networks, outside of the zones'. A /27 is enough."
-  type        = string
-
-  validation {
-    condition     = can(cidrhost(var.router_subnet, 15)) && !contains(flatten(values(module.mesh.zones)), var.router_subnet)
-    error_message = "router_subnet ${var.router_subnet}: expected a network of 16 addresses or more, such as 10.1.0.0/27, that no zone has."
-  }
-}
-
 variable "ssh_public_key" {
   description = "Who may log in as var.admin: one line of an authorized_keys file."
   type        = string
@@ -57,9 +47,9 @@ variable "admin" {
 }
 
 variable "mesh" {
-  description = "Name of the mesh, the value of the tag wgmesh.router."
+  description = "Name of the mesh, the tag mesh of its routers."
   type        = string
-  default     = "mesh"
+  default     = "wan"
 }
 
 variable "size" {

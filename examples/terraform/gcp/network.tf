@@ -7,7 +7,8 @@ module "mesh" {
 }
 
 locals {
-  name = "${var.mesh}-${var.site}"
+  name          = "${var.mesh}-${var.site}"
+  router_subnet = values(module.mesh.router_subnets)[0]
   node_subnets = merge([
     for zone, networks in module.mesh.zones : { for network in networks : network => zone if !strcontains(network, ":") }
   ]...)
@@ -40,7 +41,14 @@ resource "google_compute_subnetwork" "routers" {
   name          = "${local.name}-routers"
   network       = google_compute_network.site.id
   region        = var.region
-  ip_cidr_range = var.router_subnet
+  ip_cidr_range = local.router_subnet
+
+  lifecycle {
+    precondition {
+      condition     = length(distinct(values(module.mesh.router_subnets))) == 1
+      error_message = "site ${var.site}: the routers share a subnet on GCP: give the site one gateway in ${var.inventory}, and its zones none."
+    }
+  }
 }
 
 resource "google_compute_subnetwork" "nodes" {

@@ -7,7 +7,6 @@ output "inventory" {
         mesh_site     = var.site
         mesh_zone     = router.zone
         mesh_endpoint = google_compute_address.router[name].address
-        mesh_gateway  = cidrhost(var.router_subnet, 1)
         ansible_host  = google_compute_address.router[name].address
         ansible_user  = var.admin
       },

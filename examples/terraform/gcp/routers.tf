@@ -17,10 +17,10 @@ resource "google_compute_instance" "router" {
   # A label cannot hold an address or a key: the address is the interface's, and the key
   # is in the metadata.
   labels = {
-    wgmesh_router = var.mesh
-    mesh_id       = tostring(each.value.id)
-    mesh_site     = var.site
-    mesh_zone     = each.value.zone
+    mesh      = var.mesh
+    mesh_id   = tostring(each.value.id)
+    mesh_site = var.site
+    mesh_zone = each.value.zone
   }
 
   metadata = merge(
@@ -29,7 +29,6 @@ resource "google_compute_instance" "router" {
       ssh-keys               = "${var.admin}:${var.ssh_public_key}"
       block-project-ssh-keys = "TRUE"
       enable-oslogin         = "FALSE"
-      mesh_gateway           = cidrhost(var.router_subnet, 1)
     },
     each.value.host_key == null ? {} : { mesh_host_key = each.value.host_key },
   )

@@ -29,16 +29,6 @@ variable "images" {
   default     = {}
 }
 
-variable "router_subnet" {
-  description = "A subnet for the routers: in the site's networks, outside of the zones'. A /28 is enough."
-  type        = string
-
-  validation {
-    condition     = can(cidrhost(var.router_subnet, 7)) && !contains(flatten(values(module.mesh.zones)), var.router_subnet)
-    error_message = "router_subnet ${var.router_subnet}: expected a network of 8 addresses or more, such as 10.3.0.0/28, that no zone has."
-  }
-}
-
 variable "ssh_public_key" {
   description = "Who may log in as var.admin: one line of an authorized_keys file."
   type        = string
@@ -67,9 +57,9 @@ variable "admin" {
 }
 
 variable "mesh" {
-  description = "Name of the mesh. It begins the names of what is made here."
+  description = "Name of the mesh, the label mesh of its routers. It begins the names of what is made here."
   type        = string
-  default     = "mesh"
+  default     = "wan"
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,14}$", var.mesh))

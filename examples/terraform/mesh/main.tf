@@ -28,6 +28,18 @@ locals {
     } if name != var.site
   ]...)
 
+  # A zone's routers have a subnet of their own: the /28 whose first address is their
+  # gateway, the zone's or else the site's.
+  router_subnets = {
+    for site, zones in local.all_zones : site => {
+      for zone in keys(zones) : zone => try(cidrsubnet("${[
+        for gateway in flatten([
+          try(local.group.vars.mesh_sites[site].zones[zone].gateway, []), try(local.group.vars.mesh_sites[site].gateway, [])
+        ]) : split("%", gateway)[0] if !strcontains(gateway, ":")
+      ][0]}/28", 0, 0), null)
+    }
+  }
+
   # The router that a zone's nodes send to: the zone's own, else the site's first.
   zone_routers = {
     for zone in keys(local.zones) : zone => concat(

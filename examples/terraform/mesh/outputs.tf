@@ -20,6 +20,11 @@ output "zones" {
   value       = local.zones
 }
 
+output "router_subnets" {
+  description = "The subnet of the routers of each zone (null without a gateway)."
+  value       = local.router_subnets[var.site]
+}
+
 output "zone_routers" {
   description = "The router that each zone's nodes send to."
   value       = local.zone_routers

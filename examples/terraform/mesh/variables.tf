@@ -38,6 +38,29 @@ variable "site" {
     ])
     error_message = "site ${var.site}: every router of it needs a mesh_zone that is one of the site's zones, which are ${join(", ", keys(try(local.all_zones[var.site], {})))}."
   }
+
+  validation {
+    condition = alltrue([
+      for router in local.routers : can(cidrhost(local.router_subnets[var.site][router.mesh_zone], 0)) if router.mesh_site == var.site
+    ])
+    error_message = "site ${var.site}: the routers have a subnet of their own here, the /28 of their gateway: give the site, or each zone with a router, a gateway in the inventory, such as 10.1.0.1."
+  }
+
+  validation {
+    condition = alltrue([
+      for subnet in values(try(local.router_subnets[var.site], {})) : subnet == null ? true : (
+        anytrue([
+          for network in flatten([local.group.vars.mesh_sites[var.site].networks]) :
+          try(cidrsubnet("${cidrhost(subnet, 0)}/${split("/", network)[1]}", 0, 0) == network, false)
+        ]) &&
+        !anytrue([
+          for network in flatten(values(local.all_zones[var.site])) :
+          try(cidrsubnet("${cidrhost(subnet, 0)}/${split("/", network)[1]}", 0, 0) == network, false)
+        ])
+      )
+    ])
+    error_message = "site ${var.site}: the gateways' /28 (${join(", ", [for subnet in values(try(local.router_subnets[var.site], {})) : subnet if subnet != null])}) have to be in the site's networks and outside of its zones', which are the nodes'."
+  }
 }
 
 variable "join_sources" {

@@ -10,7 +10,7 @@ s#!each.value.known ? "0.0.0.0/0"#true ? "0.0.0.0/0"#
 # expect: routes: each zone's table to the router of the zone
 s/network_interface.router\[each.value.router\].id$/network_interface.router["aws-1"].id/
 # expect: mark: the zones' tables have it, the routers' own has not
-s/merge(local.mark, { Name = "${var.site}-${each.key}" })/{ Name = "${var.site}-${each.key}" }/
+s/, "wgmesh.router" = var.mesh }/ }/
 # expect: policy: reads, and the routes
 s/"ec2:DescribeInstances"/"ec2:*"/
 # expect: tags: the inventory's words

@@ -12,4 +12,4 @@ s/= \[each.value.tag\]/= ["${local.name}-router"]/
 # expect: role: reads and nothing else
 s/compute.instances.list/compute.instances.update/
 # expect: labels: the inventory's words
-s/mesh_id       = tostring(each.value.id)/mesh_id = "0"/
+s/mesh_id  *= tostring(each.value.id)/mesh_id = "0"/

@@ -13,7 +13,6 @@ override_resource {
 variables {
   region         = "ap-northeast-1"
   image          = "ami-0123456789abcdef0"
-  router_subnets = { a = "10.2.0.0/28", c = "10.2.0.16/28" }
   ssh_public_key = "ssh-ed25519 AAAA ansible"
   ssh_sources    = ["203.0.113.0/24"]
 }
@@ -34,6 +33,10 @@ run "site" {
   assert {
     condition     = aws_subnet.nodes["10.2.1.0/24"].availability_zone == "ap-northeast-1a" && aws_subnet.routers["c"].availability_zone == "ap-northeast-1c"
     error_message = "zones are availability zones"
+  }
+  assert {
+    condition     = { for zone, subnet in aws_subnet.routers : zone => subnet.cidr_block } == { a = "10.2.0.0/28", c = "10.2.0.16/28" }
+    error_message = "routers have subnets of their own"
   }
 
   # Tunnels.
@@ -77,7 +80,7 @@ run "site" {
     error_message = "routes: each zone's table to the router of the zone"
   }
   assert {
-    condition     = alltrue([for table in aws_route_table.zone : try(table.tags["wgmesh.router"], "") == "mesh"]) && !can(aws_route_table.routers.tags["wgmesh.router"])
+    condition     = alltrue([for table in aws_route_table.zone : try(table.tags["wgmesh.router"], "") == "wan"]) && !can(aws_route_table.routers.tags["wgmesh.router"])
     error_message = "mark: the zones' tables have it, the routers' own has not"
   }
 
@@ -92,7 +95,7 @@ run "site" {
     condition = alltrue([
       for s in jsondecode(aws_iam_role_policy.router.policy).Statement :
       s.Resource == "*" ? alltrue([for a in s.Action : startswith(a, "ec2:Describe")]) : (
-        toset(s.Resource) == toset([for table in aws_route_table.zone : table.arn]) && s.Condition.StringEquals["aws:ResourceTag/wgmesh.router"] == "mesh"
+        toset(s.Resource) == toset([for table in aws_route_table.zone : table.arn]) && s.Condition.StringEquals["aws:ResourceTag/wgmesh.router"] == "wan"
       )
     ])
     error_message = "policy: it writes to the marked tables alone"
@@ -101,13 +104,13 @@ run "site" {
   # Discovery, and the inventory.
   assert {
     condition = aws_instance.router["aws-1"].tags == tomap({
-      Name = "aws-1", "wgmesh.router" = "mesh", mesh_id = "5", mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11", mesh_gateway = "10.2.0.1"
+      Name = "aws-1", mesh = "wan", mesh_id = "5", mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11"
     })
     error_message = "tags: the inventory's words"
   }
   assert {
     condition = yamldecode(output.inventory).all.children.routers.hosts["aws-1"] == {
-      mesh_id           = 5, mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11", mesh_gateway = "10.2.0.1"
+      mesh_id           = 5, mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11"
       mesh_route_tables = [aws_route_table.zone["a"].id], ansible_host = "198.51.100.11", ansible_user = "admin"
     }
     error_message = "inventory: what Ansible has to know of aws-1"
@@ -143,14 +146,6 @@ run "joins_by_itself" {
     )
     error_message = "policy: forwarding of the routers' own interfaces"
   }
-}
-
-run "zone_without_subnet" {
-  command = plan
-  variables {
-    router_subnets = { a = "10.2.0.0/28" }
-  }
-  expect_failures = [var.router_subnets]
 }
 
 run "private_key_for_a_public_one" {

@@ -13,7 +13,6 @@ override_resource {
 variables {
   location       = "japaneast"
   image          = "/subscriptions/s/resourceGroups/images/providers/Microsoft.Compute/images/wgmesh-router"
-  router_subnet  = "10.1.0.0/27"
   ssh_public_key = "ssh-ed25519 AAAA ansible"
   ssh_sources    = ["203.0.113.0/24"]
 }
@@ -110,13 +109,13 @@ run "site" {
   # Discovery, and the inventory.
   assert {
     condition = azurerm_linux_virtual_machine.router["azure-1"].tags == tomap({
-      "wgmesh.router" = "mesh", mesh_id = "3", mesh_site = "azure", mesh_zone = "1", mesh_endpoint = "203.0.113.11", mesh_gateway = "10.1.0.1"
+      mesh = "wan", mesh_id = "3", mesh_site = "azure", mesh_zone = "1", mesh_endpoint = "203.0.113.11"
     })
     error_message = "tags: the inventory's words"
   }
   assert {
     condition = yamldecode(output.inventory).all.children.routers.hosts["azure-1"] == {
-      mesh_id      = 3, mesh_site = "azure", mesh_zone = "1", mesh_endpoint = "203.0.113.11", mesh_gateway = "10.1.0.1"
+      mesh_id      = 3, mesh_site = "azure", mesh_zone = "1", mesh_endpoint = "203.0.113.11"
       ansible_host = "203.0.113.11", ansible_user = "ansible"
     }
     error_message = "inventory: what Ansible has to know of azure-1"
@@ -147,21 +146,20 @@ run "joins_by_itself" {
   }
 }
 
+run "two_subnets_for_routers" {
+  command = plan
+  variables {
+    site = "aws"
+  }
+  expect_failures = [azurerm_subnet.routers]
+}
+
 run "zone_that_azure_has_not" {
   command = plan
   variables {
-    site          = "aws"
-    router_subnet = "10.2.0.0/27"
+    site = "gcp"
   }
   expect_failures = [azurerm_linux_virtual_machine.router]
-}
-
-run "router_subnet_of_a_zone" {
-  command = plan
-  variables {
-    router_subnet = "10.1.1.0/24"
-  }
-  expect_failures = [var.router_subnet]
 }
 
 run "image_by_name" {

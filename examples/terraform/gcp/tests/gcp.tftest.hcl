@@ -9,7 +9,6 @@ variables {
   project        = "example-mesh"
   region         = "asia-northeast1"
   image          = "projects/example-mesh/global/images/wgmesh-router-0-1-0-1790000000"
-  router_subnet  = "10.3.0.0/28"
   ssh_public_key = "ssh-ed25519 AAAA ansible"
   ssh_sources    = ["203.0.113.0/24"]
 }
@@ -30,11 +29,11 @@ run "site" {
     error_message = "ports: those of the tunnels of gcp-1, and no other"
   }
   assert {
-    condition     = alltrue([for rule in google_compute_firewall.tunnel : one(rule.allow).protocol == "udp" && toset(rule.target_tags) == toset(["mesh-gcp-gcp-1"])])
+    condition     = alltrue([for rule in google_compute_firewall.tunnel : one(rule.allow).protocol == "udp" && toset(rule.target_tags) == toset(["wan-gcp-gcp-1"])])
     error_message = "ports: UDP, to that router"
   }
   assert {
-    condition     = contains(google_compute_instance.router["gcp-1"].tags, "mesh-gcp-gcp-1") && contains(google_compute_instance.router["gcp-1"].tags, "mesh-gcp-router")
+    condition     = contains(google_compute_instance.router["gcp-1"].tags, "wan-gcp-gcp-1") && contains(google_compute_instance.router["gcp-1"].tags, "wan-gcp-router")
     error_message = "ports: the router has the tags that the rules name"
   }
   assert {
@@ -73,12 +72,12 @@ run "site" {
 
   # Discovery, and the inventory.
   assert {
-    condition     = google_compute_instance.router["gcp-1"].labels == tomap({ wgmesh_router = "mesh", mesh_id = "7", mesh_site = "gcp", mesh_zone = "b" })
+    condition     = google_compute_instance.router["gcp-1"].labels == tomap({ mesh = "wan", mesh_id = "7", mesh_site = "gcp", mesh_zone = "b" })
     error_message = "labels: the inventory's words"
   }
   assert {
     condition = yamldecode(output.inventory).all.children.routers.hosts["gcp-1"] == {
-      mesh_id      = 7, mesh_site = "gcp", mesh_zone = "b", mesh_endpoint = "198.51.100.71", mesh_gateway = "10.3.0.1"
+      mesh_id      = 7, mesh_site = "gcp", mesh_zone = "b", mesh_endpoint = "198.51.100.71"
       ansible_host = "198.51.100.71", ansible_user = "ansible"
     }
     error_message = "inventory: what Ansible has to know of gcp-1"
@@ -94,12 +93,11 @@ run "site" {
 
 run "two_zones" {
   variables {
-    site          = "aws"
-    router_subnet = "10.2.0.0/28"
+    inventory = "tests/two-zones.yml"
   }
   assert {
     condition = { for key, route in google_compute_route.site : key => route.priority if route.dest_range == "10.0.0.0/16" } == {
-      "a aws-1 10.0.0.0/16" = 500, "a aws-2 10.0.0.0/16" = 600, "c aws-1 10.0.0.0/16" = 600, "c aws-2 10.0.0.0/16" = 500
+      "a gcp-1 10.0.0.0/16" = 500, "a gcp-2 10.0.0.0/16" = 600, "b gcp-1 10.0.0.0/16" = 600, "b gcp-2 10.0.0.0/16" = 500
     }
     error_message = "routes: a zone's own router first"
   }

@@ -31,6 +31,10 @@ run "field_case" {
     error_message = "a zone's nodes send to the router of their zone"
   }
   assert {
+    condition     = output.router_subnets == { a = "10.2.0.0/28", c = "10.2.0.16/28" }
+    error_message = "a zone's routers are in the /28 of its gateway"
+  }
+  assert {
     condition     = output.joins == false && !strcontains(nonsensitive(output.user_data["aws-1"]), "join.yml")
     error_message = "without join_sources there is nothing of joining in user-data"
   }
@@ -52,6 +56,10 @@ run "other_shapes" {
   assert {
     condition     = output.zone_routers == { x = "b1", y = "b1" }
     error_message = "a zone without a router has the site's first"
+  }
+  assert {
+    condition     = output.router_subnets == { x = "10.2.0.0/28", y = "10.2.0.16/28" }
+    error_message = "the zone's gateway counts, else the site's, and of two the IPv4 one"
   }
   assert {
     condition     = keys(output.tunnels) == ["b1/a1"] && output.tunnels["b1/a1"].port == 40001
@@ -108,4 +116,31 @@ run "join_source_missing" {
     join_sources = ["tests/nowhere.yml"]
   }
   expect_failures = [var.join_sources]
+}
+
+run "no_gateway" {
+  command = plan
+  variables {
+    inventory = "tests/gateways.yml"
+    site      = "none"
+  }
+  expect_failures = [var.site]
+}
+
+run "gateway_of_the_nodes" {
+  command = plan
+  variables {
+    inventory = "tests/gateways.yml"
+    site      = "of_the_nodes"
+  }
+  expect_failures = [var.site]
+}
+
+run "gateway_elsewhere" {
+  command = plan
+  variables {
+    inventory = "tests/gateways.yml"
+    site      = "elsewhere"
+  }
+  expect_failures = [var.site]
 }
