@@ -52,6 +52,31 @@ func plans(t testing.TB, m mesh.Mesh) map[string]mesh.Plan {
 
 // The test data must not drift from what users read.
 func TestFieldCaseIsTheExample(t *testing.T) {
+	assert.Equal(t, load(t, "field-case"), example(t, "field-case"))
+}
+
+// Where Terraform puts the routers: the tunnels of the field case, and gateways in
+// subnets of their own.
+func TestTerraformInventory(t *testing.T) {
+	m, fieldCase := example(t, "terraform"), load(t, "field-case")
+	for name, r := range m.Routers {
+		r.Endpoint = fieldCase.Routers[name].Endpoint // Terraform's output inventory brings it
+		m.Routers[name] = r
+	}
+	want := plans(t, fieldCase)
+	for name, plan := range plans(t, m) {
+		assert.Equal(t, want[name].Tunnels, plan.Tunnels, name)
+	}
+	for name, gateway := range map[string]string{"azure-2": "10.1.0.1", "aws-1": "10.2.0.1", "aws-2": "10.2.0.17", "gcp-1": "10.3.0.1"} {
+		for _, route := range plans(t, m)[name].Bird.Static {
+			assert.Equal(t, gateway, route.Via.String(), name)
+		}
+	}
+}
+
+// example reads the inventory in a folder of examples.
+func example(t *testing.T, folder string) mesh.Mesh {
+	t.Helper()
 	var inventory struct {
 		All struct {
 			Children struct {
@@ -62,7 +87,7 @@ func TestFieldCaseIsTheExample(t *testing.T) {
 			}
 		}
 	}
-	text, err := os.ReadFile("../../examples/field-case/inventory.yml")
+	text, err := os.ReadFile(filepath.Join("../../examples", folder, "inventory.yml"))
 	require.NoError(t, err)
 	require.NoError(t, yaml.Unmarshal(text, &inventory))
 
@@ -74,7 +99,7 @@ func TestFieldCaseIsTheExample(t *testing.T) {
 	tree["routers"] = routers
 	again, err := yaml.Marshal(tree)
 	require.NoError(t, err)
-	assert.Equal(t, load(t, "field-case"), fromYAML(t, again))
+	return fromYAML(t, again)
 }
 
 // unprefixed turns mesh_id into id.

@@ -8,6 +8,8 @@ locals {
       mesh_site     = var.site
       mesh_zone     = router.zone
       mesh_endpoint = aws_eip.router[name].public_ip
+      # Of its zone: it keeps them pointed at itself.
+      mesh_route_tables = join(",", [for zone, owner in module.mesh.zone_routers : aws_route_table.zone[zone].id if owner == name])
     }, router.host_key == null ? {} : { mesh_host_key = router.host_key })
   }
 }

@@ -14,4 +14,4 @@ s/, "wgmesh.router" = var.mesh }/ }/
 # expect: policy: reads, and the routes
 s/"ec2:DescribeInstances"/"ec2:*"/
 # expect: tags: the inventory's words
-s/mesh_zone     = router.zone/mesh_zone = "x"/
+s/mesh_zone  *= router.zone/mesh_zone = "x"/

@@ -104,7 +104,8 @@ run "site" {
   # Discovery, and the inventory.
   assert {
     condition = aws_instance.router["aws-1"].tags == tomap({
-      Name = "aws-1", mesh = "wan", mesh_id = "5", mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11"
+      Name              = "aws-1", mesh = "wan", mesh_id = "5", mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11"
+      mesh_route_tables = aws_route_table.zone["a"].id
     })
     error_message = "tags: the inventory's words"
   }
