@@ -25,6 +25,7 @@ resource "aws_eip_association" "router" {
   for_each             = module.mesh.routers
   allocation_id        = aws_eip.router[each.key].id
   network_interface_id = aws_network_interface.router[each.key].id
+  depends_on           = [aws_internet_gateway.site]
 }
 
 resource "aws_network_interface" "router" {

@@ -29,7 +29,7 @@ variable "ssh_public_key" {
   type        = string
 
   validation {
-    condition     = can(regex("^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) AAAA", var.ssh_public_key))
+    condition     = can(regex("^(ssh-ed25519|ssh-rsa) AAAA", var.ssh_public_key))
     error_message = "ssh_public_key: expected a public key, ssh-ed25519 AAAA...; a private one never belongs here."
   }
 }
