@@ -17,6 +17,30 @@ variables {
   ssh_sources    = ["203.0.113.0/24"]
 }
 
+# The first run, since user-data of a machine that is there stays as it is.
+run "joins_by_itself" {
+  variables {
+    join_sources     = ["../inventory.yml"]
+    allow_forwarding = true
+  }
+  assert {
+    condition = { for key, rule in aws_vpc_security_group_ingress_rule.join : key => "${rule.cidr_ipv4} ${rule.from_port}" if startswith(key, "aws-1/") } == {
+      "aws-1/aws-2" = "198.51.100.12/32 22", "aws-1/office-1" = "192.0.2.11/32 22", "aws-1/office-2" = "192.0.2.12/32 22"
+    }
+    error_message = "join: SSH from the peers whose addresses are known"
+  }
+  assert {
+    condition     = strcontains(nonsensitive(aws_instance.router["aws-2"].user_data), "/etc/wgmesh/join.yml")
+    error_message = "join: user-data brings join.yml"
+  }
+  assert {
+    condition = toset([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Resource if contains(s.Action, "ec2:ModifyNetworkInterfaceAttribute")][0]) == (
+      toset([for i in aws_network_interface.router : i.arn])
+    )
+    error_message = "policy: forwarding of the routers' own interfaces"
+  }
+}
+
 run "site" {
   assert {
     condition     = length(aws_instance.router) == 2 && alltrue([for i in aws_network_interface.router : i.source_dest_check == false])
@@ -122,30 +146,6 @@ run "site" {
       alltrue([for key, value in host : yamldecode(output.inventory).all.children.routers.hosts[name][key] == value]) if host.mesh_site == "aws"
     ])
     error_message = "inventory: the routers of the field case"
-  }
-}
-
-run "joins_by_itself" {
-  state_key = "joins" # user-data of a machine that is there stays as it is
-  variables {
-    join_sources     = ["../inventory.yml"]
-    allow_forwarding = true
-  }
-  assert {
-    condition = { for key, rule in aws_vpc_security_group_ingress_rule.join : key => "${rule.cidr_ipv4} ${rule.from_port}" if startswith(key, "aws-1/") } == {
-      "aws-1/aws-2" = "198.51.100.12/32 22", "aws-1/office-1" = "192.0.2.11/32 22", "aws-1/office-2" = "192.0.2.12/32 22"
-    }
-    error_message = "join: SSH from the peers whose addresses are known"
-  }
-  assert {
-    condition     = strcontains(nonsensitive(aws_instance.router["aws-2"].user_data), "/etc/wgmesh/join.yml")
-    error_message = "join: user-data brings join.yml"
-  }
-  assert {
-    condition = toset([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Resource if contains(s.Action, "ec2:ModifyNetworkInterfaceAttribute")][0]) == (
-      toset([for i in aws_network_interface.router : i.arn])
-    )
-    error_message = "policy: forwarding of the routers' own interfaces"
   }
 }
 

@@ -17,6 +17,23 @@ variables {
   ssh_sources    = ["203.0.113.0/24"]
 }
 
+# The first run, since user-data of a machine that is there stays as it is.
+run "joins_by_itself" {
+  variables {
+    join_sources = ["../inventory.yml"]
+  }
+  assert {
+    condition = { for key, rule in azurerm_network_security_rule.join : key => "${rule.source_address_prefix} ${rule.destination_port_range}" if startswith(key, "azure-1/") } == {
+      "azure-1/azure-2" = "203.0.113.12/32 22", "azure-1/office-1" = "192.0.2.11/32 22", "azure-1/office-2" = "192.0.2.12/32 22"
+    }
+    error_message = "join: SSH from the peers whose addresses are known"
+  }
+  assert {
+    condition     = strcontains(base64decode(nonsensitive(azurerm_linux_virtual_machine.router["azure-2"].custom_data)), "/etc/wgmesh/join.yml")
+    error_message = "join: user-data names the router"
+  }
+}
+
 run "site" {
   assert {
     condition     = length(azurerm_linux_virtual_machine.router) == 2 && alltrue([for i in azurerm_network_interface.router : i.ip_forwarding_enabled])
@@ -126,23 +143,6 @@ run "site" {
       alltrue([for key, value in host : yamldecode(output.inventory).all.children.routers.hosts[name][key] == value]) if host.mesh_site == "azure"
     ])
     error_message = "inventory: the routers of the field case"
-  }
-}
-
-run "joins_by_itself" {
-  state_key = "joins" # user-data of a machine that is there stays as it is
-  variables {
-    join_sources = ["../inventory.yml"]
-  }
-  assert {
-    condition = { for key, rule in azurerm_network_security_rule.join : key => "${rule.source_address_prefix} ${rule.destination_port_range}" if startswith(key, "azure-1/") } == {
-      "azure-1/azure-2" = "203.0.113.12/32 22", "azure-1/office-1" = "192.0.2.11/32 22", "azure-1/office-2" = "192.0.2.12/32 22"
-    }
-    error_message = "join: SSH from the peers whose addresses are known"
-  }
-  assert {
-    condition     = strcontains(base64decode(nonsensitive(azurerm_linux_virtual_machine.router["azure-2"].custom_data)), "/etc/wgmesh/join.yml")
-    error_message = "join: user-data names the router"
   }
 }
 
