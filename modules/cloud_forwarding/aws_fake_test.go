@@ -206,14 +206,6 @@ func (f *fakeAWS) modify(w http.ResponseWriter, r *http.Request, dry bool) {
 	fmt.Fprint(w, `<ModifyNetworkInterfaceAttributeResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-modify</requestId><return>true</return></ModifyNetworkInterfaceAttributeResponse>`)
 }
 
-// lost cuts the connection in place of an answer, as often as it was told.
-func lost(times *int) {
-	if *times > 0 {
-		*times--
-		panic(http.ErrAbortHandler)
-	}
-}
-
 func (f *fakeAWS) refuse(w http.ResponseWriter, e fault) {
 	w.WriteHeader(e.status)
 	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>req-0815</RequestID></Response>`, e.code, html.EscapeString(e.message))

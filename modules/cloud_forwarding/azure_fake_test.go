@@ -120,6 +120,14 @@ func refuse(w http.ResponseWriter, status int, code, message string, header ...s
 
 func answer(w io.Writer, v any) { _ = json.NewEncoder(w).Encode(v) }
 
+// lost cuts the connection in place of an answer, as often as it was told.
+func lost(times *int) {
+	if *times > 0 {
+		*times--
+		panic(http.ErrAbortHandler)
+	}
+}
+
 func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
