@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/tests/published"
 )
 
 const (
@@ -28,7 +30,8 @@ const (
 // azure-rest-api-specs (Microsoft.Network routeTable 2025-05-01, routes as a
 // sub-resource), the resource provider contract's asynchronous operations
 // (Azure-AsyncOperation, Retry-After), the instance metadata service and the
-// managed identity endpoint. As Azure does, it takes If-Match with an etag that
+// managed identity endpoint. Requests and answers are held against what armnetwork
+// was made from (package published). As Azure does, it takes If-Match with an etag that
 // every write to the table changes, makes the route what the body says, fields
 // that are missing are gone, and is busy until the operation has ended.
 type fakeAzure struct {
@@ -60,7 +63,7 @@ func newAzure(t *testing.T) *fakeAzure {
 	f.add("by-hand", "10.9.0.0/16", "VirtualAppliance", "10.1.0.9")
 	f.add("tagged", "AzureCloud", "Internet", "")
 	f.add("wgmesh-lab-10-8-0-0-16", "10.8.0.0/16", "VirtualAppliance", "10.1.0.9")
-	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.Server = httptest.NewServer(published.Azure().Guard(t, f.serve))
 	t.Cleanup(f.Close)
 	for _, name := range []string{"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"} {
 		t.Setenv(name, "")
@@ -98,7 +101,7 @@ func (f *fakeAzure) without(ids ...string) map[string]map[string]any {
 func (f *fakeAzure) router() options {
 	return options{
 		"cloud": "azure", "mesh": "example", "tables": []string{azureTable}, "prefixes": []string{"10.0.0.0/16"},
-		"api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20,
+		"api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 120,
 	}
 }
 

@@ -111,13 +111,13 @@ func TestAzureLostRace(t *testing.T) {
 		f.served = func(where string) {
 			if where == "GET "+azureOurs {
 				if reads++; reads == 1 {
-					f.routes[azureOurs]["theirs"] = "kept"
+					f.routes[azureOurs]["futureTheirs"] = "kept"
 					f.etag++
 				}
 			}
 		}
 		assert.Equal(t, true, succeeds(t, f.router())["verified"])
-		assert.Equal(t, "kept", f.routes[azureOurs]["theirs"])
+		assert.Equal(t, "kept", f.routes[azureOurs]["futureTheirs"])
 		assert.Equal(t, 2, reads)
 	})
 	t.Run("it is deleted", func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestAzureThrottling(t *testing.T) {
 
 	f = newAzure(t)
 	f.fault("PUT "+azureOurs, 429, "TooManyRequests", "slow down", "Retry-After", "60")
-	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	msg, changed := fails(t, f.router().and(options{"timeout": 3}))
 	assert.Equal(t, azureTable+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
@@ -193,7 +193,7 @@ func TestAzureBusyTable(t *testing.T) {
 
 	f = newAzure(t)
 	f.state = "Updating"
-	msg, _ := fails(t, f.router().and(options{"timeout": 1}))
+	msg, _ := fails(t, f.router().and(options{"timeout": 3}))
 	assert.Equal(t, azureTable+": its provisioningState is Updating; still so when `timeout` was over", msg)
 }
 
@@ -295,6 +295,7 @@ func TestAzureKeepsTheTokenHome(t *testing.T) {
 	f.faults["PUT "+azureOurs] = []func(w http.ResponseWriter){func(w http.ResponseWriter) {
 		w.Header().Set("Azure-AsyncOperation", "http://127.0.0.1:1/operations/1")
 		w.WriteHeader(201)
+		answer(w, map[string]any{})
 	}}
 	msg, _ := fails(t, f.router())
 	require.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)

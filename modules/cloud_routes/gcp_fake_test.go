@@ -22,13 +22,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/tests/published"
 )
 
 // fakeGCP stands in for the routes of Compute Engine, its metadata service and
 // the token endpoint. It is built from Google's published descriptions: the
 // discovery document of compute/v1 (routes.list, insert and delete, no other
 // methods; globalOperations.wait; schemas Route, RouteList, Operation), "Static
-// routes" and "VM metadata". As Google does, it answers before it has worked,
+// routes" and "VM metadata". Requests and answers are held against
+// that document (package published). As Google does, it answers before it has worked,
 // lists in pages, and does one thing for one requestId.
 type fakeGCP struct {
 	*httptest.Server
@@ -73,7 +76,7 @@ func newGCP(t *testing.T) *fakeGCP {
 	f.add("default-route-2", "", "10.1.0.0/16", 0, "nextHopNetwork", gcpNetwork)
 	f.add("by-hand", "of somebody", "10.9.0.0/16", 1000, "nextHopIp", "10.1.0.9")
 	f.add("wgmesh-lab-0123", "wgmesh.router lab", "10.8.0.0/16", 1000, "nextHopInstance", gcpPartner)
-	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.Server = httptest.NewServer(published.GCP().Guard(t, f.serve))
 	t.Cleanup(f.Close)
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
 	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(f.URL, "http://"))
@@ -126,7 +129,7 @@ func (f *fakeGCP) names(prefix string) []string {
 func (f *fakeGCP) router() options {
 	return options{
 		"cloud": "gcp", "mesh": "example", "tables": []string{"mesh-vpc"}, "prefixes": []string{"10.0.0.0/16"},
-		"api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20,
+		"api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 120,
 	}
 }
 
@@ -213,7 +216,7 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 
 // list answers two routes at a time.
 func (f *fakeGCP) list(w http.ResponseWriter, r *http.Request, project string) {
-	var all []any
+	all := []any{}
 	for _, key := range slices.Sorted(maps.Keys(f.routes)) {
 		if strings.HasPrefix(key, project+"/") {
 			all = append(all, f.routes[key])
