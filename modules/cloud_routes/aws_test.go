@@ -210,7 +210,7 @@ func TestAWSLostRace(t *testing.T) {
 			}
 		}
 		f.lag = 1
-		msg, changed := fails(t, f.one().and(options{"timeout": 3}))
+		msg, changed := fails(t, f.one().and(options{"timeout": 2}))
 		assert.Equal(t, "rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
 		assert.Len(t, f.writes, 1, "it is not fought for")
@@ -234,7 +234,7 @@ func TestAWSThrottling(t *testing.T) {
 	f = newAWS(t)
 	slow.forever = true
 	f.faults["CreateRoute"] = []fault{slow}
-	msg, changed := fails(t, f.one().and(options{"timeout": 3}))
+	msg, changed := fails(t, f.one().and(options{"timeout": 2}))
 	assert.Equal(t, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }

@@ -174,7 +174,7 @@ func TestAzureThrottling(t *testing.T) {
 
 	f = newAzure(t)
 	f.fault("PUT "+azureOurs, 429, "TooManyRequests", "slow down", "Retry-After", "60")
-	msg, changed := fails(t, f.router().and(options{"timeout": 3}))
+	msg, changed := fails(t, f.router().and(options{"timeout": 2}))
 	assert.Equal(t, azureTable+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
@@ -193,7 +193,7 @@ func TestAzureBusyTable(t *testing.T) {
 
 	f = newAzure(t)
 	f.state = "Updating"
-	msg, _ := fails(t, f.router().and(options{"timeout": 3}))
+	msg, _ := fails(t, f.router().and(options{"timeout": 2}))
 	assert.Equal(t, azureTable+": its provisioningState is Updating; still so when `timeout` was over", msg)
 }
 

@@ -171,7 +171,7 @@ func TestGCPLostRace(t *testing.T) {
 	t.Run("somebody deletes what we made", func(t *testing.T) {
 		f := newGCP(t)
 		f.deletes = "10.0.0.0/16"
-		msg, changed := fails(t, f.router().and(options{"timeout": 3}))
+		msg, changed := fails(t, f.router().and(options{"timeout": 2}))
 		assert.Equal(t, "mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
 		assert.Len(t, f.writes, 1, "it is not fought for")
@@ -188,7 +188,7 @@ func TestGCPThrottling(t *testing.T) {
 
 	f = newGCP(t)
 	f.fault("POST "+gcpRoutes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
-	msg, changed := fails(t, f.router().and(options{"timeout": 3}))
+	msg, changed := fails(t, f.router().and(options{"timeout": 2}))
 	assert.Equal(t, "mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
