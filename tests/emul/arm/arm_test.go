@@ -5,16 +5,12 @@
 package cloudforwarding_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
@@ -22,43 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-type options map[string]any
-
 const version = "2025-05-01"
-
-// plain takes the TLS away on which Azure's client insists, also for the address
-// of an operation.
-type plain struct{}
-
-func (plain) Do(r *http.Request) (*http.Response, error) {
-	bare := r.Clone(r.Context())
-	bare.URL.Scheme = "http"
-	answer, err := http.DefaultClient.Do(bare)
-	if err != nil {
-		return nil, err
-	}
-	answer.Request = r
-	const operation = "Azure-AsyncOperation"
-	if url, found := strings.CutPrefix(answer.Header.Get(operation), "http:"); found {
-		answer.Header.Set(operation, "https:"+url)
-	}
-	return answer, nil
-}
-
-type token struct{}
-
-func (token) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	return azcore.AccessToken{Token: "token-99", ExpiresOn: time.Now().Add(time.Hour)}, nil
-}
 
 func TestAzureByItsGenericClient(t *testing.T) {
 	f := newAzure(t)
-	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", token{}, &arm.ClientOptions{ClientOptions: policy.ClientOptions{
-		Transport: plain{}, Retry: policy.RetryOptions{RetryDelay: time.Millisecond},
-		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: "https://login.invalid", Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Audience: "x", Endpoint: "https" + f.URL[len("http"):]},
-		}},
-	}, DisableRPRegistration: true})
+	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", token{}, to(f))
 	require.NoError(t, err)
 	read := func(id, version string) armresources.GenericResource {
 		answer, err := client.GetByID(t.Context(), id, version, nil)

@@ -1,0 +1,1 @@
+../../../modules/cloud_forwarding/azure_fake_test.go

@@ -1,0 +1,1 @@
+../../../modules/cloud_forwarding/gcp_fake_test.go

@@ -1,0 +1,1 @@
+../arm/client_test.go
