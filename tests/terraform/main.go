@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov5"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov5/tf5server"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
 //go:embed schemas/*.json
@@ -62,8 +63,30 @@ func (*provider) PrepareProviderConfig(_ context.Context, r *tfprotov5.PreparePr
 	return &tfprotov5.PrepareProviderConfigResponse{PreparedConfig: r.Config}, nil
 }
 
-func (*provider) ValidateResourceTypeConfig(context.Context, *tfprotov5.ValidateResourceTypeConfigRequest) (*tfprotov5.ValidateResourceTypeConfigResponse, error) {
-	return &tfprotov5.ValidateResourceTypeConfigResponse{}, nil
+// ValidateResourceTypeConfig refuses what Terraform leaves to the provider: a value
+// for what only the provider says.
+func (p *provider) ValidateResourceTypeConfig(_ context.Context, r *tfprotov5.ValidateResourceTypeConfigRequest) (*tfprotov5.ValidateResourceTypeConfigResponse, error) {
+	schema := p.schema.ResourceSchemas[r.TypeName]
+	config, err := r.Config.Unmarshal(schema.ValueType())
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]tftypes.Value{}
+	if err := config.As(&fields); err != nil {
+		return nil, err
+	}
+	response := &tfprotov5.ValidateResourceTypeConfigResponse{}
+	for _, a := range schema.Block.Attributes {
+		if a.Required || a.Optional || fields[a.Name].IsNull() {
+			continue
+		}
+		response.Diagnostics = append(response.Diagnostics, &tfprotov5.Diagnostic{
+			Severity:  tfprotov5.DiagnosticSeverityError,
+			Summary:   fmt.Sprintf("%s: %q cannot be set: it is for the provider to say", r.TypeName, a.Name),
+			Attribute: tftypes.NewAttributePath().WithAttributeName(a.Name),
+		})
+	}
+	return response, nil
 }
 
 func (*provider) GetResourceIdentitySchemas(context.Context, *tfprotov5.GetResourceIdentitySchemasRequest) (*tfprotov5.GetResourceIdentitySchemasResponse, error) {

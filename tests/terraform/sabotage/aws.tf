@@ -18,3 +18,8 @@ resource "aws_network_interface" "type" {
 
 # expect: does not support resource type "aws_instances"
 resource "aws_instances" "unknown" {}
+
+# expect: aws_vpc: "arn" cannot be set
+resource "aws_vpc" "computed" {
+  arn = "arn:aws:ec2"
+}
