@@ -81,7 +81,7 @@ func (l lab) stream(t *testing.T, from, to string) *stream {
 	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, from,
 		"ping", "-D", "-n", "-i", "0.02", "-w", "60", "-s", payload, l.addresses(t)[to].Address)
 	s.cmd.Dir = l.root
-	s.cmd.Stdout = s.out
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())
 	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
 	return s
@@ -96,7 +96,7 @@ func (s *stream) stop(t *testing.T) time.Duration {
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGINT))
 	_ = s.cmd.Wait()
 	stamps := stamp.FindAllStringSubmatch(s.out.String(), -1)
-	require.NotEmpty(t, stamps, "%s: not one answer", s.name)
+	require.NotEmpty(t, stamps, "%s: not one answer: %s", s.name, s.out)
 	var last, longest float64
 	for i, m := range append(stamps, []string{"", strconv.FormatFloat(end, 'f', 6, 64)}) {
 		at, err := strconv.ParseFloat(m[1], 64)

@@ -102,7 +102,7 @@ func (d *Daemon) begin(ctx context.Context, o Order, results chan<- result) job 
 
 // carryOut tries until the table points here. What fails is said once.
 func (d *Daemon) carryOut(ctx context.Context, o Order) error {
-	began := time.Now()
+	began, told := time.Now(), false
 	for n := 0; ; n++ {
 		changed, err := d.attempt(ctx, o.Table)
 		took := fmt.Sprintf("%.2f s", time.Since(began).Seconds())
@@ -118,11 +118,12 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil && n == 0 {
+		if ctx.Err() == nil && !told {
 			d.say("%s, but %v; trying until it works", o.Why, err)
+			told = true
 		}
 		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
-			if errors.Is(context.Cause(ctx), errVoid) {
+			if told && errors.Is(context.Cause(ctx), errVoid) {
 				d.say("%s: gave up, it is no longer ours to move", o.Table)
 			}
 			return stop

@@ -25,6 +25,7 @@ type rig struct {
 	up    string
 	calls map[string]int
 	fails map[string]error
+	slows map[string]bool // answers when the caller has given up
 	out   strings.Builder
 	ended chan struct{}
 }
@@ -43,11 +44,19 @@ func (r *rig) look(context.Context) failover.Seen {
 	return seen(r.up)
 }
 
+func (r *rig) slow(table string) { r.mu.Lock(); defer r.mu.Unlock(); r.slows[table] = true }
+
 // Take changes the table at the first call that does not fail.
-func (r *rig) Take(_ context.Context, table string) ([]string, error) {
+func (r *rig) Take(ctx context.Context, table string) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls[table]++
+	if r.slows[table] {
+		r.mu.Unlock()
+		<-ctx.Done()
+		r.mu.Lock()
+		return nil, ctx.Err()
+	}
 	if err := r.fails[table]; err != nil {
 		return nil, err
 	}
@@ -60,7 +69,7 @@ func (r *rig) Take(_ context.Context, table string) ([]string, error) {
 // start runs a daemon that becomes well at once and is quick.
 func start(t *testing.T) (r *rig, stop func()) {
 	t.Helper()
-	r = &rig{calls: map[string]int{}, fails: map[string]error{}, up: all, ended: make(chan struct{})}
+	r = &rig{calls: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all, ended: make(chan struct{})}
 	c := config("aws-1", "rtb-a", "aws-2:rtb-c")
 	c.After, c.BackAfter, c.StartAfter = 20, 1, 1
 	d := &failover.Daemon{
@@ -117,6 +126,21 @@ func TestDaemonGivesUpWhatIsNotItsOwn(t *testing.T) {
 	r.fail("rtb-c", nil)
 	time.Sleep(50 * time.Millisecond)
 	assert.Equal(t, calls, r.called("rtb-c"))
+}
+
+// What was called off before anything had failed is not worth a line.
+func TestDaemonIsCalledOff(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "rtb-a: moved")
+	r.slow("rtb-c")
+	r.see("office-1")
+	r.wait(t, "taking rtb-c\n")
+	require.Eventually(t, func() bool { return r.called("rtb-c") == 1 }, 5*time.Second, time.Millisecond)
+	r.see(all)
+	r.wait(t, "aws-2 is up again")
+	time.Sleep(50 * time.Millisecond)
+	assert.NotContains(t, r.said(), "gave up")
+	assert.NotContains(t, r.said(), "trying until it works")
 }
 
 // Ending in the middle of a failure leaves everything as it is.
