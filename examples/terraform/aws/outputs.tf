@@ -6,6 +6,7 @@ output "inventory" {
       {
         mesh_id           = router.id
         mesh_route_tables = [for zone, owner in module.mesh.zone_routers : aws_route_table.zone[zone].id if owner == name]
+        routes_mesh       = var.mesh
         ansible_host      = aws_eip.router[name].public_ip
         ansible_user      = "admin"
       },

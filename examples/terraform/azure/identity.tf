@@ -17,7 +17,6 @@ resource "azurerm_role_definition" "router" {
       "Microsoft.Compute/virtualMachines/instanceView/read",
       "Microsoft.Network/networkInterfaces/read",
       "Microsoft.Network/publicIPAddresses/read",
-      "Microsoft.Resources/subscriptions/resourceGroups/read",
     ]
   }
 }

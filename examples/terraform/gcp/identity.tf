@@ -11,7 +11,6 @@ resource "google_project_iam_custom_role" "router" {
   permissions = [
     "compute.instances.get",
     "compute.instances.list",
-    "compute.zones.list",
   ]
 }
 

@@ -136,7 +136,7 @@ run "site" {
   assert {
     condition = yamldecode(output.inventory).all.children.routers.hosts["aws-1"] == {
       mesh_id           = 5, mesh_site = "aws", mesh_zone = "a", mesh_endpoint = "198.51.100.11"
-      mesh_route_tables = [aws_route_table.zone["a"].id], ansible_host = "198.51.100.11", ansible_user = "admin"
+      mesh_route_tables = [aws_route_table.zone["a"].id], routes_mesh = "wan", ansible_host = "198.51.100.11", ansible_user = "admin"
     }
     error_message = "inventory: what Ansible has to know of aws-1"
   }
