@@ -1,0 +1,33 @@
+package cloudforwarding_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The tests that the documentation names are there.
+func TestTestsOfTheDocumentation(t *testing.T) {
+	var source strings.Builder
+	for _, pattern := range []string{"../cloud_*/*_test.go", "../../pkg/cloud/*_test.go", "../../pkg/cloud/*/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			source.Write(text)
+		}
+	}
+	page, err := os.ReadFile("../../docs/cloud-forwarding.md")
+	require.NoError(t, err)
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(page), -1)
+	assert.NotEmpty(t, named)
+	for _, each := range named {
+		assert.True(t, strings.Contains(source.String(), "\nfunc "+each[1]+"("), "docs/cloud-forwarding.md: there is no %s", each[1])
+	}
+}
