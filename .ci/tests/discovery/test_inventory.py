@@ -1,0 +1,224 @@
+"""examples/inventory as it is: the vendors' collections and clients, against stand-ins for their clouds.
+
+The company of examples/field-case, with its routers in three clouds, Consul and a file, has to get the same plan.
+"""
+
+import json
+import pathlib
+import re
+import tempfile
+import unittest
+
+import aws_moto
+import azure_fake
+import consul_fake
+import google_fake
+import internet
+import lab
+
+# What docs/discovery.md gives the reader of AWS to have.
+POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:DescribeInstances"], "Resource": "*"}]}
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEm5FHHMTJ2gGcJFKBSjUpxbAyhxN3rt3pV0VNqUrGPw"
+
+
+def words(number, site, zone, **more):
+    return {"mesh": "wan", "mesh_id": str(number), "mesh_site": site, "mesh_zone": zone, **more}
+
+
+class Test(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="wgmesh-discovery.")))
+        cls.aws = aws = aws_moto.AWS()
+        aws.vm("aws-1", "198.51.100.11", words(5, "aws", "a", mesh_host_key=KEY))
+        aws.vm("aws-2", "", words(6, "aws", "c", mesh_endpoint="198.51.100.12"))
+        aws.vm("database", "198.51.100.13", {"mesh": "another"})
+        gone = aws.vm("aws-1", "", words(5, "aws", "a"))
+        aws.ec2.terminate_instances(InstanceIds=[gone])
+        cls.credentials = {
+            **aws.user("reader", POLICY),
+            "AZURE_CLIENT_ID": azure_fake.CLIENT,
+            "AZURE_SECRET": azure_fake.SECRET,
+            "AZURE_TENANT": azure_fake.TENANT,
+            "AZURE_SUBSCRIPTION_ID": azure_fake.SUBSCRIPTION,
+            "GOOGLE_APPLICATION_CREDENTIALS": str(cls.folder / "google.json"),
+        }
+        aws.enforce(True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.aws.server.stop()
+
+    def setUp(self):
+        self.azure, self.google, self.consul = azure_fake.Azure(), google_fake.Google(), consul_fake.Consul()
+        a, g, c = self.azure, self.google, self.consul
+        a.vm("azure-1", "203.0.113.11", words(3, "azure", "1"))
+        # Stopped for a moment, or being changed, it is a router nevertheless.
+        a.vm("azure-2", "203.0.113.12", words(4, "azure", "2"), power="deallocated", state="Updating")
+        a.vm("database", "203.0.113.13")
+        g.vm("gcp-1", "europe-west3-b", "198.51.100.71", words(7, "gcp", "b"), {"mesh_host_key": KEY.replace("Em5F", "Em5G")})
+        g.vm("database", "europe-west3-a", "198.51.100.72", {"mesh": "another"})
+        c.register("office-2", "10.0.1.12", meta=words(2, "office", "hq", mesh_endpoint="192.0.2.12"))
+        (self.folder / "google.json").write_text(g.service_account())
+
+        hosts = {
+            aws_moto.API: internet.forward(self.aws.port),
+            azure_fake.LOGIN: a.login,
+            azure_fake.API: a.play,
+            google_fake.TOKENS: g.tokens,
+            google_fake.API: g.play,
+            google_fake.BOUNDARY: g.boundary,
+        }
+        self.net = internet.Internet(self.folder, hosts)
+        server = lab.serve(c.play)
+        for one in (server, self.net):
+            self.addCleanup(one.server_close)
+            self.addCleanup(one.shutdown)
+        here = pathlib.Path(__file__).parent
+        site = "lib/python3.11/site-packages"
+        self.ansible = lab.Ansible(
+            "newest",
+            [here / "unused", lab.ROOT / "build/venv-clouds" / site, lab.ROOT / "build/venv-moto" / site],
+            CONSUL_HTTP_ADDR="127.0.0.1:%d" % server.server_address[1],
+            **self.net.env(),
+            **self.credentials,
+        )
+
+    def tearDown(self):
+        self.assertEqual([], self.net.strangers, "somebody else was asked")
+
+    def routers(self, **more):
+        hosts, groups, said = self.ansible.inventory(lab.EXAMPLES, **more)
+        self.assertIsNotNone(hosts, said)
+        return {name: hosts[name] for name in groups["routers"] + groups["mesh_from_office"]}
+
+    def plans(self, inventory):
+        to = self.folder / "plans.json"
+        done = self.ansible.run("ansible-playbook", "-i", inventory, "-e", "to=%s" % to, pathlib.Path(__file__).parent / "plan.yml")
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        return json.loads(to.read_text()), done.stderr
+
+    def test_same_plan_as_the_field_case(self):
+        want, _ = self.plans(lab.ROOT / "examples/field-case/inventory.yml")
+        self.assertEqual(7, len(want))
+        have, said = self.plans(lab.EXAMPLES)
+        self.assertEqual({"gcp-1", "aws-1"}, {peer["name"] for peer in have["office-1"]["gate"]["peers"]}, "who has a mesh_host_key")
+        for plan in (*want.values(), *have.values()):
+            del plan["gate"]  # the field case has no host keys
+        self.assertEqual(want, have)
+        # azure_rm has no prefix for its variables.
+        self.assertEqual([], [one for one in lab.warnings(said) if one and not re.match(r"Found variable using reserved name '?(name|tags)\b", one)])
+        # What decides in a cloud is the filter: a database is no router, and nobody asked for what is its.
+        self.assertNotIn("database", " ".join(path for path, _ in self.google.asked))
+
+    def test_found(self):
+        routers = self.routers()
+        self.assertEqual(["aws-1", "aws-2", "azure-1", "azure-2", "gcp-1", "office-1", "office-2"], sorted(routers))
+        self.assertEqual(KEY, routers["aws-1"]["mesh_host_key"])
+        self.assertEqual("198.51.100.71", routers["gcp-1"]["ansible_host"])
+        secrets = (self.credentials["AWS_SECRET_ACCESS_KEY"], azure_fake.SECRET, "azure-token", "google-token", "BEGIN PRIVATE KEY")
+        for secret in secrets:
+            self.assertNotIn(secret, str(routers))
+
+    def test_cache(self):
+        cache = {
+            "ANSIBLE_INVENTORY_CACHE": "1",
+            "ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+            "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(self.folder / "cache"),
+        }
+        first = self.routers(env=cache)
+        self.everything_down()
+        for name, one in self.routers(env=cache).items():
+            self.assertEqual(mesh(first[name]), mesh(one), name)
+
+    def everything_down(self):
+        self.azure.down = True
+        self.google.refused = google_fake.Google.refusal(503, "backendError", "try again")
+        self.consul.raw = (500, {}, b"No cluster leader")
+        self.net.hosts[aws_moto.API] = lambda *_: (503, {"Content-Type": "text/plain"}, b"")
+
+    def test_down(self):
+        """A source that does not answer fails the inventory; who goes on without it is told what is missing."""
+        self.consul.raw = (500, {}, b"No cluster leader")
+        _, _, said = self.ansible.inventory(lab.EXAMPLES)
+        self.assertRegex(said, r"(?m)^\[ERROR\]: Completely failed to parse inventory source \S+/consul\.yml")
+        self.everything_down()
+        env = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "0", "AWS_MAX_ATTEMPTS": "1"}
+        _, groups, said = self.ansible.inventory(lab.EXAMPLES, env=env)
+        self.assertEqual(["office-1"], groups["mesh_from_office"], said)
+        said = lab.warnings(said)
+        for file in ("aws_ec2", "azure_rm", "gcp_compute", "consul"):
+            self.assertTrue([one for one in said if "auto" in one and "/%s.yml" % file in one], (file, said))
+        told = [one for one in said if "/routers.yml: " in one][0]
+        for site in ("aws", "azure", "gcp"):
+            self.assertIn("site %s: no source has a router of it: look at the source's credentials, filter and region" % site, told)
+
+    def test_forbidden(self):
+        """Azure's plugin passes over what it may not read."""
+        self.azure.forbidden = "/virtualMachines"
+        self.assertRegex(self.refused(), r"routers\.yml: site azure: no source has a router of it")
+        self.azure.forbidden = "/publicIPAddresses/"
+        self.assertRegex(self.refused(), r"router azure-1 \(found by azure_\w+\): mesh_endpoint is missing: expected the address at which the others reach it")
+
+    def refused(self):
+        hosts, _, said = self.ansible.inventory(lab.EXAMPLES)
+        self.assertIsNone(hosts, "the inventory is read")
+        return [one for one in lab.warnings(said) if "/routers.yml: " in one][0]
+
+    def vms(self, *wanted):
+        """More instances in AWS, for one test."""
+        self.aws.enforce(False)
+        ids = [self.aws.vm(*one) for one in wanted]
+        self.aws.enforce(True)
+
+        def clean():
+            self.aws.enforce(False)
+            self.aws.ec2.terminate_instances(InstanceIds=ids)
+            self.aws.enforce(True)
+
+        self.addCleanup(clean)
+        return ids
+
+    def test_tags_missing(self):
+        """Each of them is said, all at once."""
+        nameless, first, second = self.vms(
+            ("", "198.51.100.21", words(10, "aws", "a")), ("twin", "198.51.100.22", words(11, "aws", "a")), ("twin", "", words(12, "aws", "c"))
+        )
+        self.aws.enforce(True)
+        self.azure.vm("aws-2", "203.0.113.13", words(13, "azure", "1"))
+        self.azure.vm("azure-3", "", {"mesh": "wan", "mesh_site": "azur"})
+        self.google.vm("gcp-2", "europe-west3-b", "", {"mesh": "wan", "mesh_id": "15", "mesh_site": "gcp"})
+        self.google.vm("gcp-3", "europe-west3-b", "", words(16, "gcp", "b"), {"mesh_endpoint": "none"})
+        said = self.refused()
+        for told in (
+            r"router aws-2: there are several machines with this name \(aws_i_\w+, azure_\w+\): rename all but one",
+            r"router twin: there are several machines with this name \(%s\)" % ", ".join(sorted("aws_" + i.replace("-", "_") for i in (first, second))),
+            r"router azure-3 \(found by azure_\w+\): mesh_endpoint is missing",
+            r"router azure-3 \(found by azure_\w+\): mesh_id is missing: expected a number of its own, 1 or higher",
+            r"router gcp-2 \(found by gcp_\d+\): mesh_endpoint is missing: expected the address at which the others reach it, or none",
+            r"router gcp-2 \(found by gcp_\d+\): mesh_zone is missing: expected one of b",
+        ):
+            self.assertRegex(said, told)
+        self.assertNotIn(nameless, said)
+        self.assertNotIn("gcp-3", said)
+
+    def test_values_wrong(self):
+        """mesh_plan says what is wrong with values, and who has the same id."""
+        self.vms(("", "198.51.100.21", words(3, "aws", "a")))
+        self.google.vm("gcp-2", "europe-west3-b", "", words(16, "gcp", "x"), {"mesh_endpoint": "none", "mesh_host_key": "ssh-dss AAAA"})
+        args = ["-i", lab.EXAMPLES, "-e", "to=/nonexistent", pathlib.Path(__file__).parent / "plan.yml"]
+        done = self.ansible.run("ansible-playbook", *args)
+        self.assertNotEqual(0, done.returncode)
+        self.assertRegex(done.stdout, r"routers azure-1, i-\w+: id 3 is given to all of them")
+        self.assertRegex(done.stdout, r"router gcp-2: site gcp has no zone \W+x\W+: expected one of b")
+        self.assertRegex(done.stdout, r"router gcp-2: host_key is no SSH public key")
+
+
+def mesh(variables):
+    return {key: value for key, value in variables.items() if key.startswith(("mesh_", "ansible_host"))}
+
+
+if __name__ == "__main__":
+    unittest.main()
