@@ -42,7 +42,10 @@ class Azure:
                     "provisioningState": state,
                     "timeCreated": "2026-11-24T00:00:00.0000000+00:00",
                     "hardwareProfile": {"vmSize": "Standard_B2s"},
-                    "storageProfile": {"osDisk": {"osType": "Linux", "name": name, "managedDisk": {"id": at + "Compute/disks/" + name}}, "dataDisks": []},
+                    "storageProfile": {
+                        "osDisk": {"osType": "Linux", "name": name, "managedDisk": {"id": at + "Compute/disks/" + name}},
+                        "dataDisks": [],
+                    },
                     "osProfile": {"computerName": name, "linuxConfiguration": {"disablePasswordAuthentication": True}},
                     "networkProfile": {"networkInterfaces": [{"id": nic, "properties": {"primary": True}}]},
                 },

@@ -2,6 +2,7 @@
 
 Its answers have the fields and headers of the pages "Health" and "Catalog" of Consul's API documentation.
 """
+
 import threading
 import time
 

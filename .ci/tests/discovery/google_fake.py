@@ -26,7 +26,14 @@ class Google:
         """The content of a key file, as Google gives it."""
         text = self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
         mail = "inventory@%s.iam.gserviceaccount.com" % PROJECT
-        known = {"type": "service_account", "project_id": PROJECT, "private_key_id": "k1", "private_key": text, "client_email": mail, "client_id": "1"}
+        known = {
+            "type": "service_account",
+            "project_id": PROJECT,
+            "private_key_id": "k1",
+            "private_key": text,
+            "client_email": mail,
+            "client_id": "1",
+        }
         return json.dumps({**known, "token_uri": "https://%s/token" % TOKENS, "universe_domain": "googleapis.com"})
 
     def vm(self, name, zone, public="", labels=(), metadata=(), status="RUNNING"):

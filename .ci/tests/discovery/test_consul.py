@@ -192,7 +192,6 @@ class Test(unittest.TestCase):
                 self.assertEqual(["office-1"], list(first[0]))
                 self.consul.raw = (500, {}, b"down")
                 self.assertEqual(first, ansible.inventory(source)[:2])
-                self.assertIsNone(ansible.inventory(source, more=["--flush-cache"])[0])
 
 
 if __name__ == "__main__":
