@@ -66,6 +66,10 @@ terraform: ## examples/terraform and examples/packer, offline, with mistakes tha
 	@.ci/terraform
 	@.ci/packer
 
+.PHONY: consul
+consul: ## the inventory plugin for Consul against a real one, which takes minutes to build
+	@.ci/consul
+
 .PHONY: kernel
 kernel: ## those tests with the kernel's WireGuard, in a virtual machine
 	@.ci/kernel
