@@ -302,7 +302,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def variables(self, instance):
         try:
             node, service, checks = instance["Node"], instance["Service"], instance.get("Checks") or []
-            return wrap_var(
+            return marked(
                 {
                     "ansible_host": service.get("Address") or node["Address"],
                     "consul_node": node["Node"],
@@ -365,6 +365,15 @@ def no_answer(error, timeout):
         return "Consul's certificate is not trusted (%s): name the authority's in ca_file" % reason.verify_message
     said = getattr(reason, "strerror", None) or str(reason)
     return "no answer of Consul: %s; set url or CONSUL_HTTP_ADDR to an agent or a server that runs" % said
+
+
+def marked(value):
+    """With a mark on each text that could be a template. AWX trips over marks, so there are no others."""
+    if isinstance(value, dict):
+        return {key: marked(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [marked(one) for one in value]
+    return wrap_var(value) if isinstance(value, str) and "{" in value else value
 
 
 def status(found):
