@@ -34,6 +34,7 @@ func TestRoutes(t *testing.T) {
 		{"it comes back and takes its table again, without a gap", regainRouter},
 		{"both are well and do not see each other, the API is down: no packet is lost, and each says it once", splitBrain},
 		{"a start, an end and another run change nothing", changeNothing},
+		{"routers without route tables lose the daemon, and the tables stay as they are", leaveRoutes},
 	}
 	for _, step := range steps {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, l, cloud) }) {
@@ -138,24 +139,54 @@ func splitBrain(t *testing.T, l lab, cloud *ec2) {
 }
 
 func changeNothing(t *testing.T, l lab, cloud *ec2) {
-	l.waitFor(t, "aws-1", whole(2))
-	cloud.waitAtRest()
-	began, before := time.Now(), l.onRouters(t, state)
-	l.in(t, "aws-1", "systemctl stop wgmesh-failover")
-	l.in(t, "aws-2", "systemctl restart wgmesh-failover")
-	counts, out, err := l.playbook(t, "routes")
-	require.NoError(t, err, tail(out))
-	assert.Equal(t, []string{"aws-1 (1)"}, counts.changed(), "it starts what was stopped, and nothing else")
-	same(t, before, l.onRouters(t, state))
-	assert.Zero(t, cloud.writes(began))
+	for try := 1; ; try++ {
+		l.waitFor(t, "aws-1", whole(2))
+		l.waitFor(t, "aws-2", whole(2))
+		cloud.waitAtRest()
+		began, before := time.Now(), l.onRouters(t, state)
+		l.in(t, "aws-1", "systemctl stop wgmesh-failover")
+		l.in(t, "aws-2", "systemctl restart wgmesh-failover")
+		counts, out, err := l.playbook(t, "routes")
+		after := l.onRouters(t, state)
+		if try < 3 && l.flapped(t, began) {
+			t.Log("a session was lost meanwhile, on a machine that is too busy: once more")
+			continue
+		}
+		require.NoError(t, err, tail(out))
+		assert.Equal(t, []string{"aws-1 (1)"}, counts.changed(), "it starts what was stopped, and nothing else")
+		same(t, before, after)
+		assert.Zero(t, cloud.writes(began))
+		break
+	}
 	assert.Equal(t, "rtb-0a of aws-1: 10.0.0.0/16 goes to eni-aws-1\nrtb-0c of aws-2: 10.0.0.0/16 goes to eni-aws-2, this router",
 		l.in(t, "aws-2", "wgmesh-cloud failover --show"))
 	l.waitSaid(t, "aws-1", "other sites are in reach")
 	cpu := l.in(t, "aws-1", "sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
 	var ticks, memory, seconds float64
-	_, err = fmt.Sscan(cpu, &ticks, &memory, &seconds)
+	_, err := fmt.Sscan(cpu, &ticks, &memory, &seconds)
 	require.NoError(t, err, cpu)
 	t.Logf("a daemon: %.0f ms of processor time in its first %.0f s, %.0f MB of memory", 10*ticks, seconds, memory/1024)
+}
+
+func leaveRoutes(t *testing.T, l lab, cloud *ec2) {
+	began := time.Now()
+	counts, out, err := l.playbook(t, "routes", "-e", `{"mesh_route_tables": []}`)
+	require.NoError(t, err, tail(out))
+	assert.ElementsMatch(t, []string{"aws-1 (1)", "aws-2 (1)"}, counts.changed())
+	assert.Equal(t, "inactive", l.in(t, "aws-1", `systemctl is-active wgmesh-failover
+		ls /etc/wgmesh/failover.json /etc/systemd/system/wgmesh-failover.service /usr/local/bin/wgmesh-cloud 2>/dev/null; true`))
+	assert.Zero(t, cloud.writes(began))
+}
+
+// flapped tells whether a daemon has lost sight of a router since a moment.
+func (l lab) flapped(t *testing.T, since time.Time) bool {
+	t.Helper()
+	for _, r := range []string{"aws-1", "aws-2"} {
+		if l.in(t, r, fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -e 'is down' -e 'leaving the' || true", since.Unix())) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // zones begins a stream to the office from each zone.
