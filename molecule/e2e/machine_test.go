@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +78,23 @@ func (m *machine) start(t *testing.T) time.Time {
 	began := time.Now()
 	m.vm(t, "start", m.dir(), m.image, filepath.Join(m.work, "seed-"+m.name+".iso"), fmt.Sprint(m.n))
 	return began
+}
+
+// equal gives a machine that was started nice the share that the others have. Linux
+// has a priority for each thread.
+func (m *machine) equal(t *testing.T) {
+	t.Helper()
+	pid, err := os.ReadFile(filepath.Join(m.dir(), "pid"))
+	require.NoError(t, err)
+	threads, err := os.ReadDir(filepath.Join("/proc", strings.TrimSpace(string(pid)), "task"))
+	require.NoError(t, err)
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		require.NoError(t, err)
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, 0); !errors.Is(err, syscall.ESRCH) { // it may end meanwhile
+			require.NoError(t, err)
+		}
+	}
 }
 
 // cut takes the power away.

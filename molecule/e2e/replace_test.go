@@ -22,10 +22,11 @@ func replace(t *testing.T, n *network) {
 	m.plug(t, "second")
 	m.nice = true
 	began := m.start(t)
-	m.nice = false
+	m.nice = false // when it starts the next time
 	line := m.says(t, inMesh, 15*time.Minute)
 	t.Logf("%3.0f s after power on: %s", time.Since(began).Seconds(), line)
 	n.prove(t)
 	assert.NotEqual(t, key, m.in(t, "wg pubkey < /etc/wireguard/wgmesh.key"), "the keys are new")
 	n.undisturbed(t, before)
+	m.equal(t)
 }
