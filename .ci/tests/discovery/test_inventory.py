@@ -32,7 +32,7 @@ class Test(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="wgmesh-discovery.")))
         cls.aws = aws = aws_moto.AWS()
-        aws.vm("aws-1", "198.51.100.11", words(5, "aws", "a", mesh_host_key=KEY))
+        aws.vm("aws-1", "198.51.100.11", words(5, "aws", "a", mesh_host_key=KEY, mesh_route_tables="rtb-0a,rtb-0b"))
         aws.vm("aws-2", "", words(6, "aws", "c", mesh_endpoint="198.51.100.12"))
         aws.vm("database", "198.51.100.13", {"mesh": "another"})
         gone = aws.vm("aws-1", "", words(5, "aws", "a"))
@@ -105,8 +105,9 @@ class Test(unittest.TestCase):
         self.assertEqual(7, len(want))
         have, said = self.plans(lab.EXAMPLES)
         self.assertEqual({"gcp-1", "aws-1"}, {peer["name"] for peer in have["office-1"]["gate"]["peers"]}, "who has a mesh_host_key")
+        self.assertEqual([["rtb-0a", "rtb-0b"], []], [have[name]["failover"]["tables"] for name in ("aws-1", "aws-2")])
         for plan in (*want.values(), *have.values()):
-            del plan["gate"]  # the field case has no host keys
+            del plan["gate"], plan["failover"]  # the field case has no host keys and no route tables
         self.assertEqual(want, have)
         # azure_rm has no prefix for its variables.
         self.assertEqual([], [one for one in lab.warnings(said) if one and not re.match(r"Found variable using reserved name '?(name|tags)\b", one)])
