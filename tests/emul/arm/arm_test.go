@@ -16,13 +16,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/tests/emul/armclient"
 )
 
 const version = "2025-05-01"
 
 func TestAzureByItsGenericClient(t *testing.T) {
 	f := newAzure(t)
-	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", token{}, to(f))
+	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
 	require.NoError(t, err)
 	read := func(id, version string) armresources.GenericResource {
 		answer, err := client.GetByID(t.Context(), id, version, nil)

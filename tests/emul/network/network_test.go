@@ -15,12 +15,14 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/tests/emul/armclient"
 )
 
 func TestAzureByItsOwnClient(t *testing.T) {
 	f := newAzure(t)
 	f.faults["PUT "+nicA] = append(f.faults["PUT "+nicA], func(w http.ResponseWriter) { refuse(w, 429, "TooManyRequests", "slow down") })
-	client, err := armnetwork.NewInterfacesClient("00000000-0000-0000-0000-000000000001", token{}, to(f))
+	client, err := armnetwork.NewInterfacesClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
 	require.NoError(t, err)
 	name := filepath.Base(nicA)
 	have, err := client.Get(t.Context(), "mesh", name, nil)

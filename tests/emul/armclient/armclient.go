@@ -1,4 +1,5 @@
-package cloudforwarding_test
+// Package armclient leads a client of Azure's own to a stand-in on loopback.
+package armclient
 
 import (
 	"context"
@@ -11,8 +12,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
-
-type options map[string]any
 
 // plain takes the TLS away on which Azure's client insists, also for the address
 // of an operation.
@@ -33,18 +32,20 @@ func (plain) Do(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-type token struct{}
+// Token is a credential that a stand-in accepts.
+type Token struct{}
 
-func (token) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+// GetToken implements azcore.TokenCredential.
+func (Token) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	return azcore.AccessToken{Token: "token-99", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-// to leads a client to the stand-in.
-func to(f *fakeAzure) *arm.ClientOptions {
+// To leads a client to the stand-in at url, which is plain HTTP.
+func To(url string) *arm.ClientOptions {
 	return &arm.ClientOptions{DisableRPRegistration: true, ClientOptions: policy.ClientOptions{
 		Transport: plain{}, Retry: policy.RetryOptions{RetryDelay: time.Millisecond},
 		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: "https://login.invalid", Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Audience: "x", Endpoint: "https" + f.URL[len("http"):]},
+			cloud.ResourceManager: {Audience: "x", Endpoint: "https" + strings.TrimPrefix(url, "http")},
 		}},
 	}}
 }

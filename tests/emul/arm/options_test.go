@@ -1,0 +1,3 @@
+package cloudforwarding_test
+
+type options map[string]any

@@ -1,1 +1,0 @@
-../arm/client_test.go

@@ -1,0 +1,1 @@
+../arm/options_test.go

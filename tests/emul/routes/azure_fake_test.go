@@ -1,0 +1,1 @@
+../../../modules/cloud_routes/azure_fake_test.go

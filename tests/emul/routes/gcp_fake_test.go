@@ -1,0 +1,1 @@
+../../../modules/cloud_routes/gcp_fake_test.go

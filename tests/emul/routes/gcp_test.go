@@ -1,0 +1,71 @@
+// Google's and Azure's own clients for routes against our stand-ins. To compile
+// them takes minutes; .ci/emul runs it.
+package cloudroutes_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/api/compute/v1"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/option"
+)
+
+func TestGCPByItsOwnClient(t *testing.T) {
+	f := newGCP(t) // its GCE_METADATA_HOST: the client finds its token by itself
+	client, err := compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/"))
+	require.NoError(t, err)
+	const project = "example.com:mesh"
+	wait := func(o *compute.Operation, err error) *compute.Operation {
+		t.Helper()
+		require.NoError(t, err)
+		for o.Status != "DONE" {
+			o, err = client.GlobalOperations.Wait(project, o.Name).Do()
+			require.NoError(t, err)
+		}
+		return o
+	}
+	insert := func(id string) (*compute.Operation, error) {
+		return client.Routes.Insert(project, &compute.Route{
+			Name: "wgmesh-example-1", Description: "wgmesh.router example", DestRange: "10.0.0.0/16", Priority: 1000,
+			Network: gcpNetwork, NextHopInstance: gcpRouter,
+		}).RequestId(id).Do()
+	}
+	f.warning = map[string]any{"code": "NEXT_HOP_CANNOT_IP_FORWARD", "message": "cannot", "data": []any{}}
+	assert.Nil(t, wait(insert("00000000-0000-4000-8000-000000000001")).Error)
+
+	byName := map[string]*compute.Route{}
+	require.NoError(t, client.Routes.List(project).Pages(t.Context(), func(page *compute.RouteList) error {
+		for _, r := range page.Items {
+			byName[r.Name] = r
+		}
+		return nil
+	}))
+	assert.Len(t, byName, 5)
+	made := byName["wgmesh-example-1"]
+	require.NotNil(t, made)
+	assert.Equal(t, "https://www.googleapis.com/compute/v1/"+gcpRouter, made.NextHopInstance)
+	require.Len(t, made.Warnings, 1)
+	assert.Equal(t, "NEXT_HOP_CANNOT_IP_FORWARD", made.Warnings[0].Code)
+
+	_, err = insert("00000000-0000-4000-8000-000000000002")
+	var refused *googleapi.Error
+	require.True(t, errors.As(err, &refused), "%v", err)
+	assert.Equal(t, 409, refused.Code)
+	assert.Equal(t, "alreadyExists", refused.Errors[0].Reason)
+
+	remove := func(id string) (*compute.Operation, error) {
+		return client.Routes.Delete(project, "wgmesh-example-1").RequestId(id).Do()
+	}
+	f.fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
+	o := wait(remove("00000000-0000-4000-8000-000000000003"))
+	assert.Equal(t, f.fails, o.Error.Errors[0].Code)
+	f.fails = ""
+	assert.Nil(t, wait(remove("00000000-0000-4000-8000-000000000004")).Error)
+	assert.Empty(t, f.names("10.0.0.0/16"))
+	_, err = remove("00000000-0000-4000-8000-000000000005")
+	require.True(t, errors.As(err, &refused), "%v", err)
+	assert.Equal(t, 404, refused.Code)
+}
