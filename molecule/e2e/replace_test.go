@@ -25,7 +25,7 @@ func replace(t *testing.T, n *network) {
 	m.nice = false // when it starts the next time
 	line := m.says(t, inMesh, 15*time.Minute)
 	t.Logf("%3.0f s after power on: %s", time.Since(began).Seconds(), line)
-	// Four logins at once take both processors for longer than BFD waits.
+	// Four logins at once may take both processors for longer than BFD waits.
 	m.equal(t)
 	n.prove(t)
 	assert.NotEqual(t, key, m.in(t, "wg pubkey < /etc/wireguard/wgmesh.key"), "the keys are new")
