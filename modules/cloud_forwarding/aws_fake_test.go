@@ -32,8 +32,8 @@ type fakeAWS struct {
 	norole  bool
 	writes  []string // what was written, dry runs not
 	reads   int
-	bare    int // metadata requests without a token
-	lose    int // answers that get lost, from the first write on
+	bare    int  // metadata requests without a token
+	lose    loss // answers that get lost, from the first write on
 	onWrite func()
 }
 
@@ -124,7 +124,7 @@ func (f *fakeAWS) serveEC2(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.writes) > 0 {
-		lost(&f.lose)
+		f.lose.take(w)
 	}
 	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost || r.Form.Get("Version") != "2016-11-15" {
 		f.refuse(w, fault{code: "InvalidRequest", status: 400})
@@ -202,7 +202,7 @@ func (f *fakeAWS) modify(w http.ResponseWriter, r *http.Request, dry bool) {
 	if f.onWrite != nil {
 		f.onWrite()
 	}
-	lost(&f.lose)
+	f.lose.take(w)
 	fmt.Fprint(w, `<ModifyNetworkInterfaceAttributeResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-modify</requestId><return>true</return></ModifyNetworkInterfaceAttributeResponse>`)
 }
 

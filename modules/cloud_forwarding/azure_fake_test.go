@@ -57,7 +57,7 @@ type fakeAzure struct {
 	onPoll  func()
 	environ string
 	outside string // its URL, where that is not its own
-	lose    int    // answers that get lost, from the first write on
+	lose    loss   // answers that get lost, from the first write on
 
 	audience string // that the last token was asked for
 }
@@ -120,12 +120,24 @@ func refuse(w http.ResponseWriter, status int, code, message string, header ...s
 
 func answer(w io.Writer, v any) { _ = json.NewEncoder(w).Encode(v) }
 
-// lost cuts the connection in place of an answer, as often as it was told.
-func lost(times *int) {
-	if *times > 0 {
-		*times--
-		panic(http.ErrAbortHandler)
+// A loss is how often the connection is cut in place of an answer, or in the
+// middle of it.
+type loss struct {
+	times  int
+	middle bool
+}
+
+func (l *loss) take(w http.ResponseWriter) {
+	if l.times == 0 {
+		return
 	}
+	l.times--
+	if l.middle {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, `{"id`)
+		_ = http.NewResponseController(w).Flush()
+	}
+	panic(http.ErrAbortHandler)
 }
 
 func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +148,7 @@ func (f *fakeAzure) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(f.writes) > 0 {
-		lost(&f.lose)
+		f.lose.take(w)
 	}
 	var token int
 	if _, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer token-%d", &token); err != nil || token < f.valid {
@@ -217,10 +229,10 @@ func (f *fakeAzure) put(w http.ResponseWriter, r *http.Request) {
 	f.nics[r.URL.Path] = body
 	f.etag++
 	f.writes = append(f.writes, filepath.Base(r.URL.Path))
-	if f.lose > 0 {
+	if f.lose.times > 0 {
 		f.settle("Succeeded") // nobody is there to ask for the operation
 	}
-	lost(&f.lose)
+	f.lose.take(w)
 	w.Header().Set("Azure-AsyncOperation", f.outside+azureOperation+"?api-version=2025-05-01")
 	w.Header().Set("x-ms-request-id", "req-put")
 	answer(w, body)

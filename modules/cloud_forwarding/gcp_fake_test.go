@@ -44,7 +44,7 @@ type fakeGCP struct {
 	fails       string // code of the operation's error
 	permissions []string
 	requests    map[string]bool // ids of updates that were taken
-	lose        int             // answers that get lost, from the first write on
+	lose        loss            // answers that get lost, from the first write on
 	universe    string          // "" where the metadata service does not say it
 	inKey       map[string]string
 	short       bool // tokens of a key are about to expire
@@ -140,7 +140,7 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(f.writes) > 0 {
-		lost(&f.lose)
+		f.lose.take(w)
 	}
 	var token int
 	if _, err := fmt.Sscanf(r.Header.Get("Authorization"), "Bearer token-%d", &token); err != nil || token < f.valid {
@@ -254,7 +254,7 @@ func (f *fakeGCP) put(w http.ResponseWriter, r *http.Request) {
 	f.fingerprint++
 	f.writes = append(f.writes, fmt.Sprint(body["canIpForward"]))
 	f.requests[q.Get("requestId")] = true
-	lost(&f.lose)
+	f.lose.take(w)
 	f.operation(w)
 }
 

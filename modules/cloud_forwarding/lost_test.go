@@ -6,48 +6,50 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A write arrives and its answer gets lost. When asked again the cloud shows that
-// it was done. Where it never answers again nobody knows, and the module says
-// changed.
+// A write arrives and its answer gets lost, whole or from the middle on. When asked
+// again the cloud shows that it was done. Where it never answers again nobody knows,
+// and the module says changed.
 func TestLostAnswers(t *testing.T) {
-	t.Run("aws", func(t *testing.T) {
-		f := newAWS(t)
-		f.lose = 1
-		result := run(t, f.router())
-		assert.Equal(t, true, result["verified"], "%v", result["msg"])
-		assert.Len(t, result["done"], 2)
+	for name, middle := range map[string]bool{"whole": false, "from the middle on": true} {
+		t.Run("aws, "+name, func(t *testing.T) {
+			f := newAWS(t)
+			f.lose = loss{1, middle}
+			result := run(t, f.router())
+			assert.Equal(t, true, result["verified"], "%v", result["msg"])
+			assert.Len(t, result["done"], 2)
 
-		f = newAWS(t)
-		f.lose = 100
-		msg, changed := fails(t, f.router())
-		assert.Contains(t, msg, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: ")
-		assert.True(t, changed)
-	})
-	t.Run("azure", func(t *testing.T) {
-		f := newAzure(t)
-		f.lose = 1
-		result := run(t, f.router())
-		assert.Equal(t, true, result["verified"], "%v", result["msg"])
-		assert.Equal(t, []any{nicA + ": enabled forwarding", nicB + ": enabled forwarding"}, result["done"])
-		assert.Equal(t, []string{"router-a", "router-b"}, f.writes, "the second time its etag is old, so it is not written twice")
+			f = newAWS(t)
+			f.lose = loss{100, middle}
+			msg, changed := fails(t, f.router())
+			assert.Contains(t, msg, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: ")
+			assert.True(t, changed)
+		})
+		t.Run("azure, "+name, func(t *testing.T) {
+			f := newAzure(t)
+			f.lose = loss{1, middle}
+			result := run(t, f.router())
+			assert.Equal(t, true, result["verified"], "%v", result["msg"])
+			assert.Equal(t, []any{nicA + ": enabled forwarding", nicB + ": enabled forwarding"}, result["done"])
+			assert.Equal(t, []string{"router-a", "router-b"}, f.writes, "the second time its etag is old, so it is not written twice")
 
-		f = newAzure(t)
-		f.lose = 100
-		msg, changed := fails(t, f.router())
-		assert.Contains(t, msg, nicA+": write the network interface: ")
-		assert.True(t, changed)
-	})
-	t.Run("gcp", func(t *testing.T) {
-		f := newGCP(t)
-		f.lose = 1
-		result := run(t, f.router())
-		assert.Equal(t, true, result["verified"], "%v", result["msg"])
-		assert.Equal(t, []string{"true"}, f.writes)
+			f = newAzure(t)
+			f.lose = loss{100, middle}
+			msg, changed := fails(t, f.router())
+			assert.Contains(t, msg, nicA+": write the network interface: ")
+			assert.True(t, changed)
+		})
+		t.Run("gcp, "+name, func(t *testing.T) {
+			f := newGCP(t)
+			f.lose = loss{1, middle}
+			result := run(t, f.router())
+			assert.Equal(t, true, result["verified"], "%v", result["msg"])
+			assert.Equal(t, []string{"true"}, f.writes)
 
-		f = newGCP(t)
-		f.lose = 100
-		msg, changed := fails(t, f.router())
-		assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1: update the instance: ")
-		assert.True(t, changed)
-	})
+			f = newGCP(t)
+			f.lose = loss{100, middle}
+			msg, changed := fails(t, f.router())
+			assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1: update the instance: ")
+			assert.True(t, changed)
+		})
+	}
 }

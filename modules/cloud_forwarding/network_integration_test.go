@@ -115,9 +115,13 @@ func (n *network) proxy(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	w.WriteHeader(http.StatusOK)
+	// Hijacked before it is answered: until then the server reads ahead, and would
+	// keep the first byte of the handshake.
 	bare, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		return
+	}
+	if _, err := io.WriteString(bare, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
 	name, _, _ := net.SplitHostPort(r.Host)

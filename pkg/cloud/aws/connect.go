@@ -10,10 +10,12 @@
 package aws
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/wgmesh/router/pkg/cloud"
 )
@@ -95,6 +98,7 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 	set := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
+		config.WithLogger(logging.Nop{}),                                   // what matters is in the errors
 	}
 	if w.role != nil {
 		set = append(set, config.WithCredentialsProvider(w.role))
@@ -112,6 +116,7 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 		return nil, "", nil, errors.New("region: none was given, and neither AWS_REGION nor the profile has one")
 	}
 	api = ec2.NewFromConfig(cfg, func(e *ec2.Options) {
+		e.HTTPClient = atOnce{e.HTTPClient}
 		if w.api != "" {
 			e.BaseEndpoint = aws.String(w.api)
 		}
@@ -121,6 +126,24 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 		renew = cache.Invalidate
 	}
 	return api, cfg.Region, renew, nil
+}
+
+// atOnce sends the body of a request, some hundred bytes, from memory. net/http
+// then writes it together with the header and has done when the answer comes. From
+// the SDK's own reader, which is closed as soon as there is an answer, it may still
+// want to read its end then, and takes the closed reader for a broken connection
+// (aws-sdk-go-v2, issue 2737).
+type atOnce struct{ ec2.HTTPClient }
+
+func (c atOnce) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return c.HTTPClient.Do(r)
 }
 
 // metadata asks for a token first, always: version 1 can be reached through an

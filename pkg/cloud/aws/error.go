@@ -2,6 +2,8 @@ package aws
 
 import (
 	"errors"
+	"io"
+	"net"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -77,11 +79,17 @@ func explain(do string, err error) *cloud.Error {
 	case operation != nil && operation.ServiceID == "ec2imds" && !strings.HasPrefix(do, "metadata "):
 		e.Hint = "the instance has no role to act with: attach an instance profile whose role allows " + permission(do) + ", or run the task on the control node " +
 			"and name the instance or interface"
-	case errors.As(err, &send):
+	case errors.As(err, &send) || cut(err):
 		e.Kind = cloud.Broken
 	}
 	e.Unsure = e.Kind == cloud.Broken && cloud.Unheard(err)
 	return e
+}
+
+// cut says whether the connection ended in the middle of an answer.
+func cut(err error) bool {
+	var connection net.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &connection)
 }
 
 // permission is the IAM action in what was done.
