@@ -17,6 +17,10 @@ type Config struct {
 	BFD       BFD            `json:"bfd"`
 	Drain     bool           `json:"drain"`     // ask everyone to use another router
 	HoldTime  int            `json:"hold_time"` // seconds
+	// Unreachable refuses packets to what neighbors' AS own while no neighbor has a
+	// way to it. Otherwise they go by the host's other routes, which as a rule
+	// means out of it, not encrypted.
+	Unreachable bool `json:"unreachable"`
 }
 
 // SetDefaults fills in the timers.
@@ -26,6 +30,7 @@ func (c *Config) SetDefaults() {
 	// up, so it may be long enough that a busy daemon is not taken for dead,
 	// and far from BIRD's 240 s.
 	c.HoldTime = 30
+	c.Unreachable = true
 }
 
 // A Static is a route into the router's own site, via a gateway, or straight

@@ -240,7 +240,13 @@ func (l *lab) start(t *testing.T) {
 		}
 		r.namespace.start(t)
 	}
-	took := eventually(t, 20*time.Second, "all sessions are established", func() string {
+	took := l.established(t)
+	t.Logf("%d sessions established in %s", len(l.routers)*(len(l.routers)-1)/2, took.Round(10*time.Millisecond))
+}
+
+func (l *lab) established(t *testing.T) time.Duration {
+	t.Helper()
+	return eventually(t, 20*time.Second, "all sessions are established", func() string {
 		for _, r := range l.routers {
 			table := r.birdc(t, "show protocols")
 			if n := strings.Count(table, "Established"); n != len(l.routers)-1 {
@@ -249,7 +255,6 @@ func (l *lab) start(t *testing.T) {
 		}
 		return ""
 	})
-	t.Logf("%d sessions established in %s", len(l.routers)*(len(l.routers)-1)/2, took.Round(10*time.Millisecond))
 }
 
 // cut takes a tunnel away without telling anyone, mend brings it back.

@@ -5,6 +5,7 @@ package bird_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,46 @@ func TestPaths(t *testing.T) {
 			l.mend(t, pair[0], pair[1])
 		}
 		l.expect(t, zones())
+	})
+	t.Run("what nobody has a way to is refused, and not sent the host's other way", func(t *testing.T) {
+		p1 := l.byName["p1"]
+		p1.ip(t, "route", "add", "default", "via", "10.1.1.1")
+		p1.ip(t, "-6", "route", "add", "default", "via", "fd00:1::1:1")
+		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
+			l.cut(t, "p1", peer)
+		}
+		refuses := func(to string) string {
+			out, _ := exec.CommandContext(t.Context(), "ip", "-n", p1.name, "route", "get", to).CombinedOutput()
+			if strings.Contains(string(out), "No route to host") {
+				return ""
+			}
+			return to + ": " + string(out)
+		}
+		eventually(t, 5*time.Second, "refused", func() string {
+			return refuses("10.2.1.9") + refuses("10.2.77.9") + refuses("10.3.1.9") + refuses("fd00:2::9")
+		})
+		assert.Contains(t, p1.ip(t, "route", "get", "10.9.1.1"), "via 10.1.1.1", "nobody's network")
+		p1.config.Unreachable = false
+		l.configure(t, p1)
+		eventually(t, 5*time.Second, "by the default route", func() string {
+			if refuses("10.2.1.9") == "" || refuses("fd00:2::9") == "" {
+				return "still refused"
+			}
+			return ""
+		})
+		assert.Contains(t, p1.ip(t, "route", "get", "10.2.1.9"), "via 10.1.1.1")
+		p1.config.Unreachable = true
+		l.configure(t, p1)
+		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
+			l.mend(t, "p1", peer)
+		}
+		p1.ip(t, "route", "del", "default")
+		p1.ip(t, "-6", "route", "del", "default")
+		l.established(t)
+		l.expect(t, zones())
+		for _, r := range l.routers {
+			assert.NotContains(t, r.ip(t, "route", "show"), "unreachable", "%s: a way is known, so nothing is refused", r.label)
+		}
 	})
 	t.Run("draining moves the traffic and keeps the sessions", func(t *testing.T) {
 		p1 := l.byName["p1"]

@@ -46,6 +46,7 @@ type family struct {
 	Source        string // of the router's own packets, or empty
 	Metric        int    // in the kernel; 0 is BIRD's 32
 	Static        []string
+	Unreachable   []netip.Prefix
 	Own           string // prefix set of the own AS, or empty
 	Owners        []ownerLine
 	Originate     []originLine
@@ -131,6 +132,9 @@ func newFamily(c Config, source netip.Addr, n string) family {
 			f.Owners = append(f.Owners, ownerLine{AS: o.AS, Site: o.Site, Set: set})
 		}
 	}
+	if c.Unreachable {
+		f.Unreachable = unreachable(c, is4)
+	}
 	byMED := map[int][]netip.Prefix{}
 	var meds []int
 	for _, o := range c.Originate {
@@ -146,6 +150,26 @@ func newFamily(c Config, source netip.Addr, n string) family {
 		f.Originate = append(f.Originate, originLine{MED: med, Set: prefixSet(byMED[med], is4)})
 	}
 	return f
+}
+
+// unreachable lists what the AS of the neighbors own, without what is inside of
+// another prefix: the kernel takes the longest match, so the outermost ones refuse
+// all of it. An owner without a session here may be reached by other means.
+func unreachable(c Config, is4 bool) []netip.Prefix {
+	var all, out []netip.Prefix
+	for _, o := range c.Owners {
+		if o.AS != c.AS && slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.AS == o.AS }) {
+			all = append(all, o.Networks...)
+		}
+	}
+	slices.SortFunc(all, netip.Prefix.Compare) // an outer one before those in it
+	for _, p := range all {
+		inside := func(outer netip.Prefix) bool { return outer.Contains(p.Addr()) }
+		if p.Addr().Is4() == is4 && !slices.ContainsFunc(out, inside) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func newSession(c Config, n Neighbor) session {

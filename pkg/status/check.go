@@ -226,8 +226,8 @@ func sessionTrouble(r Request, t Tunnel, s TunnelState) string {
 
 func checkPrefix(r Request, p Prefix, o Observation) string {
 	route, found := o.Routes[p.Network]
-	if !found {
-		return fmt.Sprintf("not in the kernel's routing table: expected a BGP session to bring it: birdc show route for %s all, here and on a router of %s", p.Network, p.Site)
+	if !found || route.refuses() {
+		return fmt.Sprintf("no tunnel has a route to it: expected a BGP session to bring it: birdc show route for %s all, here and on a router of %s", p.Network, p.Site)
 	}
 	if len(route.Devices) == 0 {
 		return fmt.Sprintf("the kernel's route, made by %s, drops its packets (%s): expected it to go out of a tunnel: ip route show %s", route.Protocol, route.Type, p.Network)

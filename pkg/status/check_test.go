@@ -155,7 +155,11 @@ func TestCheck(t *testing.T) {
 		},
 		"a prefix is missing": {
 			func(s scene) { delete(s.Routes, s.Prefixes[0].Network) },
-			[]string{"prefix 10.1.0.0/16 of azure: not in the kernel's routing table: expected a BGP session to bring it: birdc show route for 10.1.0.0/16 all, here and on a router of azure"},
+			[]string{"prefix 10.1.0.0/16 of azure: no tunnel has a route to it: expected a BGP session to bring it: birdc show route for 10.1.0.0/16 all, here and on a router of azure"},
+		},
+		"a prefix is missing and refused": {
+			func(s scene) { s.Routes[s.Prefixes[0].Network] = status.Route{Type: "unreachable", Protocol: "bird"} },
+			[]string{"prefix 10.1.0.0/16 of azure: no tunnel has a route to it: expected a BGP session to bring it: birdc show route for 10.1.0.0/16 all, here and on a router of azure"},
 		},
 		"a prefix goes elsewhere": {
 			func(s scene) {

@@ -94,6 +94,10 @@ type Route struct {
 	Protocol string
 }
 
+// refuses says whether it is the route with which BIRD refuses packets while no
+// neighbor has a way (bird_config, unreachable).
+func (r Route) refuses() bool { return r.Protocol == "bird" && r.Type == "unreachable" }
+
 // observeRoutes reads the best route in the main table for exactly each prefix.
 func observeRoutes(ctx context.Context, prefixes []Prefix) (map[netip.Prefix]Route, error) {
 	wanted := map[netip.Prefix]bool{}

@@ -170,6 +170,15 @@ options:
         site's other routers. All sessions stay up, so nothing is lost when the router then goes away.
     type: bool
     default: false
+  unreachable:
+    description:
+      - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it (a route of type
+        C(unreachable), for the outermost of its networks). The sender is told at once.
+      - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
+        back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
+        is to carry them then.
+    type: bool
+    default: true
   hold_time:
     description: Seconds without a BGP message after which a session ends. BFD is much faster. This is its backstop.
     type: int
