@@ -23,9 +23,13 @@ var bootScript string
 
 // dropIn joins every wg-quick unit to the script beside it. ExecCondition is
 // what runs before the wg-quick of the unit; the script never skips anything.
+//
+// At boot a tunnel gets the processor before what else starts then, cloud-init
+// above all, and a WireGuard in user space keeps it.
 func dropIn(machine string) string {
 	return `# Written by the Ansible module wgmesh.router.wg_tunnel.
 [Service]
+CPUWeight=1000
 ExecCondition=/bin/sh ` + strings.TrimSpace(bootFolder+`/50-wgmesh.sh up %i `+machine) + `
 ExecStartPost=-/bin/sh ` + bootFolder + `/50-wgmesh.sh after %i
 ExecReload=
