@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,11 +42,7 @@ func (m *machine) control() string { return filepath.Join(m.work, "ssh-"+m.name)
 // vm runs a command of molecule/image/vm.
 func (m *machine) vm(t *testing.T, args ...string) {
 	t.Helper()
-	name, args := filepath.Join(m.root, "molecule/image/vm"), args
-	if m.nice {
-		name, args = "nice", append([]string{"-n", "19", name}, args...)
-	}
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(filepath.Join(m.root, "molecule/image/vm"), args...)
 	cmd.Dir = m.root
 	cmd.Env = append(os.Environ(), "PORTS=2300", "LAN=239.255.42.43:4343", "MEMORY=640", "NETWORK=closed", "CLOCK="+m.clock)
 	out, err := cmd.CombinedOutput()
@@ -77,21 +74,29 @@ func (m *machine) start(t *testing.T) time.Time {
 	_ = os.Rename(filepath.Join(m.dir(), "console"), filepath.Join(m.dir(), "console.before"))
 	began := time.Now()
 	m.vm(t, "start", m.dir(), m.image, filepath.Join(m.work, "seed-"+m.name+".iso"), fmt.Sprint(m.n))
+	if m.nice {
+		m.renice(t, 19)
+	}
 	return began
 }
 
-// equal gives a machine that was started nice the share that the others have. Linux
-// has a priority for each thread.
-func (m *machine) equal(t *testing.T) {
+// renice says how nice a running machine is to the others, 0 to 19. Linux has that
+// for each thread, and compares it inside of a session only, unless the session has
+// one too (sched(7), autogroup).
+func (m *machine) renice(t *testing.T, to int) {
 	t.Helper()
 	pid, err := os.ReadFile(filepath.Join(m.dir(), "pid"))
 	require.NoError(t, err)
-	threads, err := os.ReadDir(filepath.Join("/proc", strings.TrimSpace(string(pid)), "task"))
+	process := filepath.Join("/proc", strings.TrimSpace(string(pid)))
+	if err := os.WriteFile(filepath.Join(process, "autogroup"), fmt.Append(nil, to), 0); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	threads, err := os.ReadDir(filepath.Join(process, "task"))
 	require.NoError(t, err)
 	for _, thread := range threads {
 		tid, err := strconv.Atoi(thread.Name())
 		require.NoError(t, err)
-		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, 0); !errors.Is(err, syscall.ESRCH) { // it may end meanwhile
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, to); !errors.Is(err, syscall.ESRCH) { // it may end meanwhile
 			require.NoError(t, err)
 		}
 	}
