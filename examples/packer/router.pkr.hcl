@@ -33,7 +33,7 @@ build {
   ]
 
   provisioner "ansible" {
-    playbook_file   = "image.yml" # one line: - import_playbook: wgmesh.router.image
+    playbook_file   = "image.yml" # - import_playbook: wgmesh.router.image
     user            = build.User  # of the source
     use_proxy       = false
     extra_arguments = ["--become", "-e", "router_join=${var.router_join}"]

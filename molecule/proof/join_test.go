@@ -37,6 +37,7 @@ func TestJoin(t *testing.T) {
 		{"wrong words in join.yml are named with their line", joinMisspelt},
 		{"seven routers at once, in any order, become one mesh", joinAllAtOnce},
 		{"joining again changes nothing and disturbs nobody", joinAgain},
+		{"a load balancer hears whether a router has a way to other sites", balancerAsks},
 		{"a rebooted router comes up without discovery and without the others' help", joinBlind},
 		{"a taken router can change no tunnel between others, read no key and run no command", takenRouter},
 		{"a router with new keys joins while a peer is down, which is peered when it comes back", joinRebuilt},

@@ -30,16 +30,15 @@ resource "azurerm_network_interface_backend_address_pool_association" "router" {
   backend_address_pool_id = azurerm_lb_backend_address_pool.routers.id
 }
 
-# What a probe of TCP 179 proves: the machine is up and BIRD runs with BGP configured,
-# for only then does anything listen there. It does not prove that a tunnel is up: a
-# router whose tunnels are all down still gets packets, and they are lost there, or go
-# on by the other router where the tunnel between the two is up. Port 22 would say yes
-# before the router has any route. BIRD notes each probe as an unexpected connect.
-resource "azurerm_lb_probe" "bird" {
-  name                = "bird"
+# The router answers 200 while it has a BGP session to another site, and 503 without:
+# the image has router_health for that (examples/packer). A probe of TCP 22 or 179 says
+# yes as well while all tunnels are down, and packets are lost there.
+resource "azurerm_lb_probe" "router" {
+  name                = "router"
   loadbalancer_id     = azurerm_lb.routers.id
-  protocol            = "Tcp"
-  port                = 179
+  protocol            = "Http"
+  port                = 8179
+  request_path        = "/"
   interval_in_seconds = 5 # the least that Azure takes
   probe_threshold     = 1
 }
@@ -55,5 +54,5 @@ resource "azurerm_lb_rule" "all" {
   floating_ip_enabled            = true
   frontend_ip_configuration_name = "routers"
   backend_address_pool_ids       = [azurerm_lb_backend_address_pool.routers.id]
-  probe_id                       = azurerm_lb_probe.bird.id
+  probe_id                       = azurerm_lb_probe.router.id
 }

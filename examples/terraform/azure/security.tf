@@ -100,7 +100,7 @@ resource "azurerm_network_security_rule" "probe" {
   source_address_prefix       = "AzureLoadBalancer"
   source_port_range           = "*"
   destination_address_prefix  = "*"
-  destination_port_range      = tostring(azurerm_lb_probe.bird.port)
+  destination_port_range      = tostring(azurerm_lb_probe.router.port)
 }
 
 # Between this site and the others, both ways. A packet keeps its addresses, and those

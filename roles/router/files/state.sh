@@ -60,3 +60,11 @@ elif systemctl -q is-active wgmesh-metadata && nft list table inet wgmesh_metada
 else
     echo metadata=stopped
 fi
+
+if [ ! -e /etc/systemd/system/wgmesh-health.socket ]; then
+    echo health=absent
+elif systemctl -q is-active wgmesh-health.socket; then
+    echo health=listening
+else
+    echo health=stopped
+fi

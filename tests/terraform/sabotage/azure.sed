@@ -10,7 +10,9 @@ s/tostring(each.value.port)/"51800-52000"/
 # expect: priorities: none twice in a group and direction
 s/1400 + each/1000 + each/
 # expect: probe: the routers let it in
-s/tostring(azurerm_lb_probe.bird.port)/"22"/
+s/tostring(azurerm_lb_probe.router.port)/"22"/
+# expect: probe: it asks wgmesh-health.socket, not only whether something listens
+s/= "Http"/= "Tcp"/
 # expect: routes: to the load balancer's address
 s/= "VirtualAppliance"/= "Internet"/
 # expect: role: reads and nothing else

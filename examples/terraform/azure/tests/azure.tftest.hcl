@@ -92,7 +92,7 @@ run "site" {
     error_message = "HA ports: all protocols and ports, on a Standard load balancer"
   }
   assert {
-    condition     = azurerm_lb_rule.all.floating_ip_enabled && azurerm_lb_rule.all.probe_id == azurerm_lb_probe.bird.id
+    condition     = azurerm_lb_rule.all.floating_ip_enabled && azurerm_lb_rule.all.probe_id == azurerm_lb_probe.router.id
     error_message = "HA ports: floating IP, and only to routers that the probe reaches"
   }
   assert {
@@ -101,8 +101,12 @@ run "site" {
   }
   assert {
     condition = alltrue([for rule in azurerm_network_security_rule.probe : rule.source_address_prefix == "AzureLoadBalancer" &&
-    rule.destination_port_range == tostring(azurerm_lb_probe.bird.port)])
+    rule.destination_port_range == tostring(azurerm_lb_probe.router.port)])
     error_message = "probe: the routers let it in"
+  }
+  assert {
+    condition     = azurerm_lb_probe.router.protocol == "Http" && azurerm_lb_probe.router.port == 8179
+    error_message = "probe: it asks wgmesh-health.socket, not only whether something listens"
   }
 
   # Routes.

@@ -1,0 +1,24 @@
+# Written by the Ansible role wgmesh.router.router, for wgmesh-health.socket. Answers
+# one HTTP request, of a load balancer or a person, on standard input and output: 200
+# while this router has a way of its own to another site, which is a BGP session that
+# is up, and 503 otherwise. One inside of the site does not count: by that, packets
+# would only go on to the other router, and the balancer can bring them there itself.
+set -u
+read -r method _ || exit 0
+while read -r header && [ "${#header}" -gt 1 ]; do :; done # what is left unread would cut the answer short
+
+# mawk and gawk, BIRD 2 (proto/bgp/bgp.c, bgp_show_proto_info)
+sessions=$(birdc -r show protocols all 2>/dev/null | awk '
+    /^[^ ]/ { bgp = $2 == "BGP" }
+    bgp && $1 == "BGP" && $2 == "state:" { state = $3 }
+    bgp && $1 == "Neighbor" && $2 == "AS:" { neighbor = $3 }
+    bgp && $1 == "Local" && $2 == "AS:" && $3 != neighbor { all++; if (state == "Established") up++ }
+    END { print up + 0 " of " all + 0 }')
+
+case $sessions in
+"0 of "*) status='503 Service Unavailable' ;;
+*) status='200 OK' ;;
+esac
+body="$sessions BGP sessions to other sites are up"
+printf 'HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' "$status" $((${#body} + 1))
+[ "$method" = HEAD ] || printf '%s\n' "$body"
