@@ -277,7 +277,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("the session is switched off", func(t *testing.T) {
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
 		time.Sleep(200 * time.Millisecond)
-		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: birdc enable azure_2", "prefix 10.1.0.0/16 of azure: not in", "router azure-2 at")
+		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: birdc enable azure_2", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
 		p.healthy(t)
 	})
@@ -285,7 +285,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("the other BIRD is dead", func(t *testing.T) {
 		stop(p.bird["b"])
 		time.Sleep(time.Second)
-		p.broken(t, 0, "TUN: BGP is ", "prefix 10.1.0.0/16 of azure: not in", "router azure-2 at")
+		p.broken(t, 0, "TUN: BGP is ", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.startBird(t, "b")
 		p.healthy(t)
 	})
