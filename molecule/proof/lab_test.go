@@ -40,7 +40,7 @@ func upFrom(t *testing.T, name, inventory, image string) lab {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
-	l := lab{name: name, root: root}
+	l := lab{name: os.Getenv("LAB_PREFIX") + name, root: root} // so that two people can prove at once
 	l.tool(t, "down")
 	t.Cleanup(func() {
 		if os.Getenv("KEEP_LAB") == "" {
