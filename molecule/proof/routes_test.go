@@ -126,8 +126,9 @@ func splitBrain(t *testing.T, l lab, cloud *ec2) {
 	l.waitSaid(t, "aws-1", line)
 	time.Sleep(500 * time.Millisecond)
 	cloud.on()
-	l.waitSaid(t, "aws-1", "rtb-0c: .*attempt [0-9]")
-	l.waitSaid(t, "aws-2", "rtb-0a: .*attempt [0-9]")
+	// Each takes the other's table. Only aws-1 is known to have failed first.
+	l.waitSaidSince(t, "aws-1", "rtb-0c.* (.*attempt [0-9]", began)
+	l.waitSaidSince(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
 	assert.Equal(t, "1", l.in(t, "aws-1", fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -c 'but rtb-0c'", began.Unix())))
 	cloud.waitAtRest()
 	l.tool(t, "join", "aws-1", "aws-2")
@@ -209,6 +210,12 @@ func (e *ec2) waitAtRest() {
 func (l lab) waitSaid(t *testing.T, router, words string) {
 	t.Helper()
 	l.waitFor(t, router, "journalctl -q --no-pager -b -u wgmesh-failover | grep -q '"+words+"'")
+}
+
+// waitSaidSince is waitSaid for a line that may have been said before, too.
+func (l lab) waitSaidSince(t *testing.T, router, words string, since time.Time) {
+	t.Helper()
+	l.waitFor(t, router, fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -q '%s'", since.Unix(), words))
 }
 
 // said is when the daemon of a router said a line first since a moment, in seconds

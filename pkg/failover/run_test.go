@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,15 @@ type rig struct {
 
 func (r *rig) see(up string)              { r.mu.Lock(); defer r.mu.Unlock(); r.up = up }
 func (r *rig) fail(table string, e error) { r.mu.Lock(); defer r.mu.Unlock(); r.fails[table] = e }
-func (r *rig) said() string               { r.mu.Lock(); defer r.mu.Unlock(); return r.out.String() }
+
+// said is the journal, without how long things took.
+func (r *rig) said() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return seconds.ReplaceAllString(r.out.String(), "TIME")
+}
+
+var seconds = regexp.MustCompile(`\d+\.\d\d s`)
 
 func (r *rig) called(table string) int { r.mu.Lock(); defer r.mu.Unlock(); return r.calls[table] }
 
@@ -85,14 +94,14 @@ func start(t *testing.T) (r *rig, stop func()) {
 
 func (r *rig) wait(t *testing.T, words string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Contains(r.said(), words) }, 5*time.Second, time.Millisecond, "%s\nwas not said in:\n%s", words, r.said())
+	require.Eventually(t, func() bool { return strings.Contains(r.said(), words) }, time.Minute, time.Millisecond, "%s\nwas not said in:\n%s", words, r.said())
 }
 
 func TestDaemonMovesOnce(t *testing.T) {
 	r, stop := start(t)
-	r.wait(t, "well for 1 s: rtb-a: moved (0.00 s)\n")
+	r.wait(t, "well for 1 s: rtb-a: moved (TIME)\n")
 	r.see("office-1")
-	r.wait(t, "aws-2 is down: taking rtb-c\naws-2 is down: rtb-c: moved (0.00 s)\n")
+	r.wait(t, "aws-2 is down: taking rtb-c\naws-2 is down: rtb-c: moved (TIME)\n")
 	time.Sleep(50 * time.Millisecond)
 	assert.Equal(t, 1, r.called("rtb-c"))
 	before := r.said()
@@ -105,12 +114,11 @@ func TestDaemonTriesUntilItWorks(t *testing.T) {
 	r.wait(t, "rtb-a: moved")
 	r.fail("rtb-c", errors.New("rtb-c: ec2:DescribeRouteTables: connection refused"))
 	r.see("office-1")
-	require.Eventually(t, func() bool { return r.called("rtb-c") > 4 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.called("rtb-c") > 4 }, time.Minute, time.Millisecond)
 	const line = "aws-2 is down, but rtb-c: ec2:DescribeRouteTables: connection refused; trying until it works\n"
 	assert.Equal(t, 1, strings.Count(r.said(), line), r.said())
 	r.fail("rtb-c", nil)
-	r.wait(t, "aws-2 is down: rtb-c: moved (0.")
-	assert.Regexp(t, `rtb-c: moved \(0\.\d\d s, attempt \d+\)\n`, r.said())
+	r.wait(t, "aws-2 is down: rtb-c: moved (TIME, attempt ")
 }
 
 // The partner comes back while the API does not answer: its tables are its own.
@@ -135,7 +143,7 @@ func TestDaemonIsCalledOff(t *testing.T) {
 	r.slow("rtb-c")
 	r.see("office-1")
 	r.wait(t, "taking rtb-c\n")
-	require.Eventually(t, func() bool { return r.called("rtb-c") == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return r.called("rtb-c") == 1 }, time.Minute, time.Millisecond)
 	r.see(all)
 	r.wait(t, "aws-2 is up again")
 	time.Sleep(50 * time.Millisecond)

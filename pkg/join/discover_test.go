@@ -240,7 +240,7 @@ func TestTimeout(t *testing.T) {
 
 			child, err := os.ReadFile(l.path("child"))
 			require.NoError(t, err)
-			assert.Eventually(t, func() bool { return ended(strings.TrimSpace(string(child))) }, 5*time.Second, 10*time.Millisecond)
+			assert.Eventually(t, func() bool { return ended(strings.TrimSpace(string(child))) }, 30*time.Second, 10*time.Millisecond)
 		})
 	}
 }
@@ -255,7 +255,7 @@ touch `+l.path("started")+`; while ! [ -e `+l.path("go")+` ]; do sleep 0.05; don
 		status, _ := l.join()
 		first <- status
 	}()
-	require.Eventually(t, func() bool { _, err := os.Stat(l.path("started")); return err == nil }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(l.path("started")); return err == nil }, time.Minute, 10*time.Millisecond)
 	status, said := l.join()
 	assert.Zero(t, status)
 	assert.Equal(t, "wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends\n", said)

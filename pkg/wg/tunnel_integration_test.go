@@ -4,8 +4,9 @@ package wg_test
 
 import (
 	"net/netip"
-	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,20 +17,17 @@ import (
 
 func TestLiveCreate(t *testing.T) {
 	a, b := pair(t, 3)
-	start := time.Now()
+	b.sh("nft 'add table inet t; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp length 156 counter'")
 	done := a.apply()
 	assert.Len(t, done, 7, "%v", done) // the clamp; file and start of each tunnel
 	b.apply()
 	for _, address := range []string{"172.31.1.2", "172.31.2.2", "172.31.3.2", "fd00:3::2"} {
 		a.reaches(address)
 	}
-	t.Logf("3 tunnels on two routers up and answering after %s", time.Since(start).Round(time.Millisecond))
-	if os.Getenv("WGMESH_EMULATED") == "" { // where wg-quick alone takes that long
-		assert.Less(t, time.Since(start), 4*time.Second, "the first handshake must not need a retry (5 s)")
-	}
+	assert.Regexp(t, "packets [0-3] bytes", b.sh("nft list table inet t"), "the first handshake must not need a retry: of 3 tunnels b began more than 3")
 	assert.Empty(t, a.apply())
 
-	start = time.Now()
+	start := time.Now()
 	a.plan()
 	t.Logf("a plan of 3 tunnels, and two dumps: %s", time.Since(start).Round(time.Millisecond))
 	name := a.want.Tunnels[0].Name
@@ -54,7 +52,8 @@ func TestLiveDrift(t *testing.T) {
 	key := b.publicKey().String()
 	foreign := strings.TrimSpace(sh(t, "wg genkey | wg pubkey"))
 	sh(t, "umask 077; wg genkey > %s/other.key; wg genpsk > %s/other.psk", a.dir, a.dir)
-	handshake := a.sh("wg show %s latest-handshakes", other)
+	identity := a.sh("ip -o link show %s | cut -d: -f1", other)
+	received := a.received(other)
 
 	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.03", "172.31.2.2")
 	var report strings.Builder
@@ -105,7 +104,24 @@ func TestLiveDrift(t *testing.T) {
 	require.NoError(t, stream.Wait())
 	t.Logf("stream through the other tunnel: %s", strings.Join(strings.Fields(report.String()), " "))
 	assert.Contains(t, report.String(), " 0% packet loss")
-	assert.Equal(t, handshake, a.sh("wg show %s latest-handshakes", other), "the other tunnel kept its session")
+	// A rekey is no loss: it comes after two minutes, whoever does what. A peer that
+	// was taken away, if only for a moment, counts from 0 again.
+	assert.Equal(t, identity, a.sh("ip -o link show %s | cut -d: -f1", other), "the other tunnel kept its interface")
+	answers := regexp.MustCompile(`(\d+) received`).FindStringSubmatch(report.String())
+	require.NotNil(t, answers, report.String())
+	n, err := strconv.Atoi(answers[1])
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, a.received(other), received+n*84, "the other tunnel kept its session: bytes received")
+}
+
+// received is how many bytes a tunnel has received from its peer.
+func (r *router) received(tunnel string) int {
+	r.t.Helper()
+	fields := strings.Fields(r.sh("wg show %s transfer", tunnel))
+	require.Len(r.t, fields, 3)
+	n, err := strconv.Atoi(fields[1])
+	require.NoError(r.t, err)
+	return n
 }
 
 // An endpoint that the peer moved away from is not put back while it answers,
