@@ -80,7 +80,7 @@ type host struct{ binary, namespace, root string }
 func newHost(t *testing.T, binary, namespace string) host {
 	t.Helper()
 	h := host{binary, namespace, t.TempDir()}
-	shell(t, "cd "+h.root+"; mkdir -p run/systemd/system run/lock units tools; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
+	shell(t, "cd "+h.root+"; mkdir -p run/systemd/system units tools; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
 	t.Setenv("PATH", h.root+"/tools:"+os.Getenv("PATH"))
 	return h
 }

@@ -33,7 +33,7 @@ func gateCommand(ctx context.Context, args []string, stdin io.Reader, stdout, st
 	if err != nil {
 		return refuse(err, stdout)
 	}
-	return modules()["mesh_peer"].Run(nil, bytes.NewReader(arguments), stdout)
+	return modules()["mesh_peer"].Patient().Run(nil, bytes.NewReader(arguments), stdout)
 }
 
 // requestLimit is how long a caller may take to say what he wants. Ansible sends it

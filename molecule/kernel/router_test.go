@@ -34,7 +34,7 @@ type router struct {
 const private = `set -e
 mount -t sysfs sys /sys
 mount -t tmpfs run /run
-mkdir -p /run/bird /run/lock
+mkdir -p /run/bird
 for dir in wireguard bird sysctl.d; do mount -t tmpfs -o mode=0700 etc /etc/$dir; done
 echo ready
 exec sleep infinity`

@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"time"
 )
 
 // A Plan is a change worked out in full but not yet made.
@@ -40,9 +41,10 @@ type Plan struct {
 
 // A Module is one Ansible module, ready to run.
 type Module struct {
-	plan   func(ctx context.Context, options []byte) (Plan, error)
-	lock   string
-	harden func() error
+	plan     func(ctx context.Context, options []byte) (Plan, error)
+	lock     string
+	patience time.Duration
+	harden   func() error
 }
 
 // An Option changes how a module runs.
@@ -52,12 +54,19 @@ type Option func(*Module)
 // another module that is changing this router.
 func Unlocked() Option { return func(m *Module) { m.lock = "" } }
 
+// Patient makes a module that waits for the router's lock as long as a call among
+// many at once may have to.
+func (m Module) Patient() Module {
+	m.patience = longWait
+	return m
+}
+
 // New makes a module of a function that plans a change from the options O, a
 // struct with json tags. Decode says how O is filled. When *O has a method
 // SetDefaults() it is called before, and when O has a method Validate() error,
 // after decoding.
 func New[O any](plan func(context.Context, O) (Plan, error), opts ...Option) Module {
-	m := Module{lock: lockPath, harden: harden}
+	m := Module{lock: lockPath, patience: lockWait(), harden: harden}
 	m.plan = func(ctx context.Context, raw []byte) (Plan, error) {
 		var o O
 		if err := Decode(raw, &o); err != nil {

@@ -1,6 +1,9 @@
 package ansible
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // For tests: the module with another lock file, and without what cannot be
 // undone in the process of a test.
@@ -11,7 +14,10 @@ func (m Module) WithLock(path string) Module {
 }
 
 var (
-	Harden = harden
-	Lock   = func(ctx context.Context, path string) (func(), error) { return lock(ctx, path) }
+	Harden   = harden
+	LockWait = lockWait
+	Lock     = func(ctx context.Context, path string, wait time.Duration) (func(), error) {
+		return lock(ctx, path, wait)
+	}
 	Render = render
 )

@@ -9,51 +9,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/ansible"
 )
-
-func TestLockWaits(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := ansible.Lock(context.Background(), path)
-	require.NoError(t, err)
-
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	_, err = ansible.Lock(ctx, path)
-	require.ErrorContains(t, err, path+": another module is changing this router")
-
-	second := make(chan error)
-	go func() {
-		release, err := ansible.Lock(context.Background(), path)
-		if err == nil {
-			release()
-		}
-		second <- err
-	}()
-	select {
-	case err := <-second:
-		t.Fatalf("two hold the lock (error: %v)", err)
-	case <-time.After(150 * time.Millisecond):
-	}
-	unlock()
-	require.NoError(t, <-second)
-
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	assert.Equal(t, os.FileMode(0o600), info.Mode())
-}
-
-func TestLockRefusesALink(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	require.NoError(t, os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), path))
-	_, err := ansible.Lock(context.Background(), path)
-	require.ErrorIs(t, err, syscall.ELOOP)
-}
 
 // Check mode and modules that change nothing do not wait for one that does.
 func TestWhoTakesTheLock(t *testing.T) {

@@ -39,7 +39,7 @@ func (m Module) result(argv []string, in io.Reader) (res result) {
 	defer stop()
 
 	if m.lock != "" && !ctl.Check {
-		unlock, err := lock(ctx, m.lock)
+		unlock, err := lock(ctx, m.lock, m.patience)
 		if err != nil {
 			return res.fail(err)
 		}

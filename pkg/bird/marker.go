@@ -38,7 +38,7 @@ func readMarker(path string) (*Marker, error) {
 }
 
 func writeMarker(path string, m Marker) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	raw, err := json.Marshal(m)

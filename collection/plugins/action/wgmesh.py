@@ -14,6 +14,9 @@ import json
 import os
 import re
 import shlex
+import signal
+import subprocess
+import traceback
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -42,6 +45,15 @@ SYSTEMS = {"Linux x86_64": "linux_amd64", "Linux aarch64": "linux_arm64"}
 # may run root's but cannot add to them.
 ROOT_DIR = "/usr/local/libexec/wgmesh"
 USER_DIR = '"$HOME"/.cache/wgmesh'
+
+# A router that lost its power, or its way here, says nothing more. ssh ends after
+# these 9 seconds. It takes the first value that it is given: that of somebody who
+# set his own stands before ours.
+KEEPALIVE = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
+
+# Seconds that bringing the program to a target may take. It says more about the
+# way there than about the target, so the timeout of the task does not count it.
+UPLOAD_TIME = 600
 
 # The target answers a line that begins so when it could not start the binary.
 ANSWER = "wgmesh-target: "
@@ -104,9 +116,15 @@ class ActionModule(ActionBase):
             return result
         except Refusal as refusal:
             return {"failed": True, "msg": str(refusal)}
+        except BaseException as err:  # the timeout is no Exception, and its class is not public
+            if "Timeout" not in type(err).__name__:
+                raise
+            end_commands(err)
+            return {"failed": True, "msg": "no answer within %s s, the timeout of this task: look at what hangs on this host (its load, its disk), and run again" % self._task.timeout}
 
     def _run_module(self, task_vars):
         self._check_stdin()
+        self._keep_alive()
         module = self._task.action.rpartition(".")[2]
         if self._wants_fresh_connection(module, task_vars) and self._connection.transport != "local":
             self._connection.reset()
@@ -132,6 +150,13 @@ class ActionModule(ActionBase):
             raise Refusal("connection plugin %s cannot send input to a command: use ansible.builtin.ssh" % self._connection.transport)
         if become and not getattr(become, "pipelining", True):
             raise Refusal("become method %s cannot send input to a command: use sudo" % become.name)
+
+    def _keep_alive(self):
+        """Have ssh notice a target that is gone."""
+        if self._connection.transport == "ssh":
+            arguments = self._connection.get_option("ssh_extra_args") or ""
+            if KEEPALIVE not in arguments:
+                self._connection.set_option("ssh_extra_args", (arguments + " " + KEEPALIVE).strip())
 
     def _wants_fresh_connection(self, module, task_vars):
         """A change of routing counts as confirmed only if a new connection
@@ -176,11 +201,15 @@ class ActionModule(ActionBase):
             raise Refusal("the collection lacks a build: %s: run `make collection`" % err) from err
 
         Display().vvv("wgmesh.router: uploading %s" % path)
+        left = signal.alarm(0)  # 0: the task has no timeout
+        if left:
+            signal.alarm(UPLOAD_TIME)
         root_dir, user_dir = self._dirs(task_vars)
         answer = self._low_level_execute_command(
             UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER),
             in_data=content,
         )
+        signal.alarm(left)
         state, _, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
             raise Refusal("%s is not the build that the collection's manifest names, or the way to the target damages it: run `make collection`" % path)
@@ -188,6 +217,15 @@ class ActionModule(ActionBase):
             raise Refusal("%s on the target is mounted noexec: set wgmesh_remote_dir to a folder where programs may run" % where)
         if state != "done":
             raise Refusal("uploading to the target: %s" % ending(answer))
+
+
+def end_commands(err):
+    """End the ssh that waits for a target for ever. It is a local variable of
+    what an exception interrupted, and known to nobody else."""
+    for frame, _line in traceback.walk_tb(err.__traceback__):
+        for value in list(frame.f_locals.values()):
+            if isinstance(value, subprocess.Popen):
+                value.kill()
 
 
 def manifest(module):

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/wgmesh/router/pkg/ansible"
 )
@@ -45,6 +46,9 @@ func plan(_ context.Context, o options) (ansible.Plan, error) {
 	switch o.Fault {
 	case "kill":
 		os.Exit(3)
+	case "hang": // in the middle of the answer
+		_, _ = os.NewFile(1, "stdout").WriteString(`{"changed": fal`)
+		time.Sleep(20 * time.Second)
 	case "plan":
 		return ansible.Plan{}, errors.New("wg20: no such interface")
 	}
