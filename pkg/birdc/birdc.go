@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,8 +28,15 @@ const CodeReady = 1
 // that is not BIRD shall not fill the memory.
 const maxReply = 64 << 20
 
+// patience bounds every answer. BIRD gives one within milliseconds, or tens of
+// them while it converges; the kernel accepts connections for one that is stopped.
+const patience = 5 * time.Second
+
 // ErrNotRunning reports that no BIRD listens on the socket.
 var ErrNotRunning = errors.New("no BIRD listens on the control socket")
+
+// ErrSilent reports a BIRD that listens and does not answer.
+var ErrSilent = fmt.Errorf("BIRD does not answer within %v: it hangs or was stopped (systemctl status bird; kill -CONT its process, or restart it)", patience)
 
 // A Client is one connection to BIRD. It is not safe for concurrent use.
 type Client struct {
@@ -39,11 +47,13 @@ type Client struct {
 // Dial connects to the control socket at path and reads the greeting. The
 // error wraps ErrNotRunning when the socket is absent or nobody listens.
 func Dial(ctx context.Context, path string) (*Client, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrSilent)
+	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("bird control socket %s: %w", path, ctx.Err())
+			return nil, fmt.Errorf("bird control socket %s: %w", path, context.Cause(ctx))
 		}
 		return nil, fmt.Errorf("bird control socket %s: %w: %w", path, ErrNotRunning, err)
 	}
@@ -67,6 +77,8 @@ func (c *Client) Command(ctx context.Context, text string) (Reply, error) {
 	if strings.ContainsAny(text, "\r\n\x00") {
 		return Reply{}, fmt.Errorf("bird command %q: a command is one line", text)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrSilent)
+	defer cancel()
 	stop := c.watch(ctx)
 	_, err := io.WriteString(c.conn, text+"\n")
 	stop()
@@ -81,6 +93,26 @@ func (c *Client) Command(ctx context.Context, text string) (Reply, error) {
 		return reply, &Error{Command: text, Code: reply.Code(), Text: reply.Text()}
 	}
 	return reply, nil
+}
+
+// PID is the process that opened the control socket: BIRD, or where BIRD went into
+// the background by itself the one that started it. It is 0 when nobody knows.
+func (c *Client) PID() int {
+	conn, ok := c.conn.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
 }
 
 // Close ends the connection.
@@ -110,7 +142,7 @@ func (c *Client) watch(ctx context.Context) (stop func() bool) {
 // because prefers the context's reason to the time-out error it caused.
 func because(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	return err
 }

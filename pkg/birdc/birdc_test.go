@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,4 +127,18 @@ func FuzzReadReply(f *testing.F) {
 		}
 		assert.Equal(t, reply.Lines[len(reply.Lines)-1].Code, reply.Code())
 	})
+}
+
+// The kernel accepts connections for a BIRD that is stopped, and nobody answers.
+func TestABirdThatIsSilentIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	_, err := birdc.Dial(context.Background(), fakeBird(t, "", nil))
+	require.ErrorIs(t, err, birdc.ErrSilent)
+
+	c, err := birdc.Dial(context.Background(), fakeBird(t, "0001 BIRD 2.0.12 ready.\n", nil))
+	require.NoError(t, err)
+	defer func() { _ = c.Close() }()
+	assert.Equal(t, os.Getpid(), c.PID())
+	_, err = c.Command(context.Background(), "show status")
+	require.ErrorIs(t, err, birdc.ErrSilent)
 }
