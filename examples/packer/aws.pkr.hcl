@@ -18,8 +18,11 @@ source "amazon-ebs" "router" {
     most_recent = true
   }
 
-  # Debian's own Packer, 1.6, does not know these three: leave them out there.
-  imds_support = "v2.0" # the AMI's instances take IMDSv2 only, unless told otherwise
+  # Debian's own Packer, 1.6, does not know these four: leave them out there. Without
+  # the first, the machine that is built on lets everybody come to its SSH: name who may,
+  # temporary_security_group_source_cidrs = ["192.0.2.1/32"].
+  temporary_security_group_source_public_ip = true
+  imds_support                              = "v2.0" # the AMI's instances take IMDSv2 only, unless told otherwise
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required" # and so does the machine that is built on

@@ -45,8 +45,8 @@ variable "ssh_sources" {
   default     = []
 
   validation {
-    condition     = alltrue([for source in var.ssh_sources : can(cidrhost(source, 0)) && source != "0.0.0.0/0"])
-    error_message = "ssh_sources: expected networks such as 192.0.2.0/24, and not everybody."
+    condition     = alltrue([for source in var.ssh_sources : try(cidrnetmask(source) != "" && tonumber(split("/", source)[1]) >= 8, false)])
+    error_message = "ssh_sources: ${join(", ", var.ssh_sources)}: expected IPv4 networks of /8 or smaller, such as 192.0.2.0/24. A wider one, or a few of them, is everybody."
   }
 }
 

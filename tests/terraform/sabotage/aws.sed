@@ -15,3 +15,5 @@ s/, "wgmesh.router" = var.mesh }/ }/
 s/"ec2:DescribeInstances"/"ec2:*"/
 # expect: tags: the inventory's words
 s/mesh_zone  *= router.zone/mesh_zone = "x"/
+# expect: run "ssh_for_everybody_in_halves"... fail
+s/ >= 8, false/ >= 1, false/
