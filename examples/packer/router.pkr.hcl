@@ -19,6 +19,12 @@ variable "router_join" {
   default     = false
 }
 
+variable "router_join_discovery" {
+  description = "They find each other in a cloud, by sources that user-data brings; see docs/join.md."
+  type        = bool
+  default     = false
+}
+
 locals {
   stamp          = formatdate("YYYYMMDDhhmmss", timestamp())
   dashed_version = replace(var.version, ".", "-") # a label of GCP has no dots
@@ -36,7 +42,7 @@ build {
     playbook_file   = "image.yml" # - import_playbook: wgmesh.router.image
     user            = build.User  # of the source
     use_proxy       = false
-    extra_arguments = ["--become", "-e", "router_join=${var.router_join}"]
+    extra_arguments = ["--become", "-e", "router_join=${var.router_join} router_join_discovery=${var.router_join_discovery}"]
   }
 
   # Azure makes a machine of an image only when its agent has let go of the first one.

@@ -89,27 +89,87 @@ other: {hosts: {web: {}}}
 		script := file(t, l.path("script"), `#!/bin/sh
 echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {"tag": {"__ansible_unsafe": "{{ 7 * 7 }}"}, "template": "{{ 7 * 7 }}"}}}}'
 `, 0o700)
-		file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: [%s, %s]\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
-			source, script, l.path("id"), l.path("bin"), l.path("state")), 0o600)
+		sources, hosts := []string{source, script}, "s1,azure-1"
+		if filepath.Base(t.Name()) == "2.14" { // which is let near no program's answer
+			sources, hosts = sources[:1], "azure-1"
+		}
+		file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: [%s]\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
+			strings.Join(sources, ", "), l.path("id"), l.path("bin"), l.path("state")), 0o600)
 		// The real ansible-inventory, and no play.
 		require.NoError(t, os.Remove(l.path("bin/ansible-inventory")))
 		_, said := l.join()
 		kept := l.path("state/inventory.json")
 		require.FileExists(t, kept, said)
-		assert.Equal(t, listed(t, source, script), listed(t, kept))
+		assert.Equal(t, listed(t, sources...), listed(t, kept))
 
 		// It is read as a template, or as none, where it was.
-		show := exec.CommandContext(t.Context(), "ansible", "-i", kept, "s1,azure-1", "-m", "ansible.builtin.debug", "-a", "msg={{ tag }}/{{ template | default(everywhere) }}")
+		show := exec.CommandContext(t.Context(), "ansible", "-i", kept, hosts, "-m", "ansible.builtin.debug", "-a", "msg={{ tag }}/{{ template | default(everywhere) }}")
 		out, err := show.CombinedOutput()
 		require.NoError(t, err, string(out))
-		assert.Contains(t, string(out), "{{ 7 * 7 }}/49")
+		if len(sources) > 1 {
+			assert.Contains(t, string(out), "{{ 7 * 7 }}/49")
+		}
 		assert.Contains(t, string(out), "touch /canary') }}/2")
 		assert.NoFileExists(t, "/canary")
 	})
 }
 
+// hostile is an inventory plugin that hands over a tag as those of the clouds do.
+const hostile = `
+from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+DOCUMENTATION = """
+name: hostile
+options: {plugin: {type: str}}
+extends_documentation_fragment: [ansible.builtin.constructed]
+"""
+class InventoryModule(BaseInventoryPlugin, Constructable):
+    NAME = "hostile"
+    def parse(self, inventory, loader, path, cache=True):
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        inventory.add_group("routers")
+        inventory.add_host("azure-1", group="routers")
+        tags = {"zone": "{{ lookup('pipe', 'touch CANARY') }}"}
+        inventory.set_variable("azure-1", "tags", tags)
+        self._set_composite_vars(self.get_option("compose"), {"tags": tags}, "azure-1", strict=True)
+`
+
+// Who may write the tag of a VM runs nothing on a router, whatever its Ansible is.
+func TestTagIsNoTemplate(t *testing.T) {
+	eachCore(t, func(t *testing.T, bin string) {
+		l := alone(t, "")
+		t.Setenv("PATH", bin+":/usr/bin:/bin")
+		canary := l.path("canary")
+		file(t, l.path("plugins/hostile.py"), strings.ReplaceAll(hostile, "CANARY", canary), 0o600)
+		t.Setenv("ANSIBLE_INVENTORY_PLUGINS", l.path("plugins"))
+		source := file(t, l.path("routers.yml"), "plugin: hostile\ncompose: {mesh_zone: tags.zone | default('')}\n", 0o600)
+		file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
+			source, l.path("id"), l.path("bin"), l.path("state")), 0o600)
+		require.NoError(t, os.Remove(l.path("bin/ansible-inventory")))
+		status, said := l.join()
+		if filepath.Base(t.Name()) == "2.14" {
+			assert.Equal(t, 78, status)
+			assert.Contains(t, said, "DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer")
+			assert.NoFileExists(t, canary)
+			listed(t, source) // and it would have
+			assert.FileExists(t, canary)
+			return
+		}
+		assert.Zero(t, status, said)
+		show := exec.CommandContext(t.Context(), "ansible", "-i", l.path("state/inventory.json"), "azure-1", "-m", "ansible.builtin.debug", "-a", "msg={{ mesh_zone }}")
+		out, err := show.CombinedOutput()
+		require.NoError(t, err, string(out))
+		assert.Contains(t, string(out), "{{ lookup(")
+		assert.NoFileExists(t, canary)
+	})
+}
+
 // What real Ansible says about sources that it can not read, in one line.
 func TestDiscoveryFails(t *testing.T) {
+	old := func(name string) string {
+		return "DIR/" + name + ": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer: " +
+			"build the image with router_join_discovery: true, or put one into /opt/wgmesh/ansible/bin"
+	}
 	sources := map[string]struct {
 		text string
 		mode os.FileMode
@@ -120,11 +180,11 @@ func TestDiscoveryFails(t *testing.T) {
 			"newest": "DIR/bad.yml:2: YAML parsing failed: Colons in unquoted values must be followed by a non-space character.",
 		}},
 		"bad.sh": {"#!/bin/sh\necho 'boto: no credentials' >&2; exit 3\n", 0o700, map[string]string{
-			"2.14":   "DIR/bad.sh: Inventory script (DIR/bad.sh) had an execution error: boto: no credentials",
+			"2.14":   old("bad.sh"),
 			"newest": "DIR/bad.sh: Inventory script returned non-zero exit code 3. boto: no credentials",
 		}},
 		"no.aws_ec2.yml": {"plugin: amazon.nowhere.aws_ec2\n", 0o600, map[string]string{
-			"2.14":   "DIR/no.aws_ec2.yml: inventory config 'DIR/no.aws_ec2.yml' specifies unknown plugin 'amazon.nowhere.aws_ec2'",
+			"2.14":   old("no.aws_ec2.yml"),
 			"newest": "DIR/no.aws_ec2.yml: inventory config 'DIR/no.aws_ec2.yml' specifies unknown plugin 'amazon.nowhere.aws_ec2'",
 		}},
 		"bad.ini": {"[routers]\nazure-1 foo\n", 0o600, map[string]string{
@@ -141,6 +201,11 @@ func TestDiscoveryFails(t *testing.T) {
 				file(t, l.path(name), source.text, source.mode)
 				file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", l.path(name), l.path("id"), l.path("state")), 0o600)
 				status, said := l.join()
+				if want := source.want[core]; want == old(name) {
+					assert.Equal(t, "wgmesh join: "+want+"\n", said)
+					assert.Equal(t, 78, status)
+					return
+				}
 				assert.Equal(t, "wgmesh join: discovery failed: "+source.want[core]+"\n", said)
 				assert.Equal(t, 75, status)
 			})

@@ -69,6 +69,9 @@ func (r run) ask(ctx context.Context) (inventory, string, error) {
 		}
 		args = append(args, "-i", source)
 	}
+	if err := r.checkCore(ctx, path, dir); err != nil {
+		return inventory{}, "", err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.DiscoveryTimeout,
 		fmt.Errorf("no answer from %s within discovery_timeout, %v", strings.Join(c.Inventory, ", "), c.DiscoveryTimeout))
 	defer cancel()

@@ -53,9 +53,11 @@ type run struct {
 const help = `wgmesh join brings this router into the mesh, as the file --config says.
 
   wgmesh join [--config FILE] [--verbose]
+  wgmesh join --core SOURCE...
 
   --config FILE  how to join (default /etc/wgmesh/join.yml)
   --verbose      show the play as ansible-playbook does
+  --core         print the oldest ansible-core that may read the sources of an inventory
 
 Exit status: 0 done, 75 try again, 78 something here has to be changed first.
 `
@@ -66,11 +68,14 @@ func Command(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	flags.SetOutput(io.Discard)
 	path := flags.String("config", "/etc/wgmesh/join.yml", "")
 	verbose := flags.Bool("verbose", false, "")
+	core := flags.Bool("core", false, "")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(stdout, help)
 		return 0
+	case err == nil && *core:
+		return printCore(stdout, stderr, flags.Args())
 	case err == nil && flags.NArg() > 0:
 		err = fmt.Errorf("%q is one argument too many", flags.Arg(0))
 	}

@@ -1,8 +1,9 @@
 # Make sure that the router has an Ansible that this collection runs with: the
 # distribution's, or where that is too old (Ubuntu 22.04) one of PyPI in a folder of
-# its own, which wgmesh join looks into first. Argument: that folder.
+# its own, which wgmesh join looks into first. Arguments: that folder, and the oldest
+# version that will do.
 set -eu
-venv=$1 oldest=2.14
+venv=$1 oldest=${2:?the oldest version that will do}
 
 # new_enough PROGRAM
 new_enough() {
@@ -26,7 +27,8 @@ mkdir -p "${venv%/*}"
 # pip chooses the newest that this Python can run.
 if ! python3 -m venv "$venv" || ! "$venv/bin/pip" install --quiet "ansible-core>=$oldest"; then
     rm -rf "$venv"
-    echo "ansible-core $oldest or newer is neither here nor to be had from PyPI: put one into $venv" >&2
+    echo "ansible-core $oldest or newer is neither here nor to be had from PyPI for $(python3 --version 2>&1): put one into $venv" >&2
+    [ "$oldest" = 2.14 ] || echo "older ones run what an inventory plugin finds, such as the tag of a VM, as a template" >&2
     exit 1
 fi
 echo installed
