@@ -25,7 +25,7 @@ class Azure:
         self.forbidden = ""  # a part of the ids that may not be read
         self.asked = []
 
-    def vm(self, name, public="", tags=(), power="running", state="Succeeded"):
+    def vm(self, name, public="", tags=(), power="running", state="Succeeded", published=""):
         at = GROUP + "/providers/Microsoft."
         vm, nic, ip = at + "Compute/virtualMachines/" + name, at + "Network/networkInterfaces/" + name, at + "Network/publicIPAddresses/" + name
         number = len(self.vms) + 4
@@ -65,6 +65,7 @@ class Azure:
         self.things[nic] = {
             "id": nic,
             "name": name,
+            **({"tags": {"mesh_host_key": published}} if published else {}),
             "properties": {"primary": True, "macAddress": "00-0D-3A-00-00-%02d" % number, "ipConfigurations": [{"name": "a", "properties": address}]},
         }
 

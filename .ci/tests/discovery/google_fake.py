@@ -1,6 +1,6 @@
 """Google Cloud as gcp_compute sees it: a token for a service account, and the aggregated list of instances.
 
-Fields are those of the REST reference of Compute Engine v1, instances.aggregatedList.
+Fields are those of the REST reference of Compute Engine v1, instances.aggregatedList and instances.getGuestAttributes.
 """
 
 import json
@@ -19,6 +19,8 @@ class Google:
     def __init__(self):
         self.instances = {}  # by zone
         self.refused = None  # an answer instead of the list
+        self.published = {}  # guest attributes wgmesh/mesh_host_key by VM
+        self.blind = False  # whether compute.instances.getGuestAttributes is missing
         self.key = rsa.generate_private_key(65537, 2048)
         self.asked = []
 
@@ -81,6 +83,9 @@ class Google:
             return self.refused
         if headers.get("Authorization") != "Bearer google-token":
             return self.refusal(401, "authError", "Request had invalid authentication credentials.")
+        attributes = re.fullmatch(r"/compute/v1/(projects/%s/zones/[\w-]+/instances/([\w-]+))/getGuestAttributes" % PROJECT, path)
+        if attributes and method == "GET":
+            return self.guest_attributes(*attributes.groups(), query)
         if (method, path) != ("GET", "/compute/v1/projects/%s/aggregated/instances" % PROJECT):
             return self.refusal(404, "notFound", "The resource was not found")
         wanted = re.fullmatch(r"labels\.(\w+) = (\w+)", query.get("filter", [""])[0])
@@ -96,6 +101,15 @@ class Google:
         if page + 1 < len(zones):
             answer["nextPageToken"] = str(page + 1)
         return 200, {}, answer
+
+    def guest_attributes(self, instance, name, query):
+        assert query == {"queryPath": ["wgmesh/mesh_host_key"]}, query
+        if self.blind:
+            return self.refusal(403, "forbidden", "Required 'compute.instances.getGuestAttributes' permission for '%s'" % instance)
+        if name not in self.published:
+            return self.refusal(404, "notFound", "The resource 'wgmesh/mesh_host_key' of type 'Guest Attribute' was not found.")
+        item = {"namespace": "wgmesh", "key": "mesh_host_key", "value": self.published[name]}
+        return 200, {}, {"kind": "compute#guestAttributes", "queryPath": "wgmesh/mesh_host_key", "queryValue": {"items": [item]}}
 
     @staticmethod
     def refusal(status, reason, said):

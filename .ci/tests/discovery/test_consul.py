@@ -85,6 +85,32 @@ class Test(unittest.TestCase):
                 self.assertIn("lookup(", done.stdout)
                 self.assertFalse((self.folder / "ran").exists(), "a template of the catalogue ran")
 
+    def test_routers_on_an_old_core(self):
+        """Which runs what is found as templates: routers.yml refuses every source that finds, but for ours, which marks it."""
+        self.consul.register("office-1", meta={"mesh": "wan", "mesh_site": "{{ lookup('pipe', 'touch %s/ran') }}" % self.folder})
+        words = {"mesh_id": "1", "mesh_site": "consul_service_meta.mesh_site", "mesh_endpoint": "'none'", "mesh_sites": "{}"}
+        ours = self.source("ours", compose=words, groups={"routers": "true"})
+        listed, other, program, last = (self.folder / name for name in ("a.yml", "b.yml", "c.sh", "routers.yml"))
+        listed.write_text("routers: {hosts: {office-2: {mesh_id: 2, mesh_site: office, mesh_endpoint: none, plugin: x}}}\n")
+        other.write_text("plugin: ansible.builtin.constructed\n")
+        program.write_text("#!/bin/sh\necho '{}'\n")
+        program.chmod(0o755)
+        last.write_text("plugin: wgmesh.router.routers\n")
+        for core in CORES:
+            with self.subTest(core=core):
+                ansible = lab.Ansible(core)
+                hosts, _, said = ansible.inventory(listed, ours, last)
+                self.assertIsNotNone(hosts, said)
+                for source in (other, program):
+                    hosts, _, said = ansible.inventory(listed, source, last)
+                    if core == "newest":
+                        self.assertIsNotNone(hosts, said)
+                        continue
+                    self.assertIsNone(hosts)
+                    told = r"ansible-core 2\.14\.\d+ runs what \S+/%s finds as templates: expected 2\.19 or newer" % source.name
+                    self.assertRegex("\n".join(lab.warnings(said)), told)
+        self.assertFalse((self.folder / "ran").exists(), "a template of the catalogue ran")
+
     def test_token_and_tls(self):
         ca, cert, key = lab.authority(self.folder, ["127.0.0.1"])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

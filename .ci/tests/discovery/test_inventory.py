@@ -3,9 +3,11 @@
 The company of examples/field-case, with its routers in three clouds, Consul and a file, has to get the same plan.
 """
 
+import base64
 import json
 import pathlib
 import re
+import shutil
 import tempfile
 import unittest
 
@@ -15,10 +17,19 @@ import consul_fake
 import google_fake
 import internet
 import lab
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 # What docs/discovery.md gives the reader of AWS to have.
 POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["ec2:DescribeInstances"], "Resource": "*"}]}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEm5FHHMTJ2gGcJFKBSjUpxbAyhxN3rt3pV0VNqUrGPw"
+
+
+def published(name, key=None):
+    """What `wgmesh-cloud publish-host-key` publishes on the router of this name."""
+    key = key or Ed25519PrivateKey.generate()
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return "%s wgmesh:i-0a:%s" % (line, base64.b64encode(key.sign(b"wgmesh host key of " + name.encode())).decode())
 
 
 def words(number, site, zone, **more):
@@ -111,6 +122,78 @@ class Test(unittest.TestCase):
         self.assertEqual(want, have)
         # azure_rm has no prefix for its variables.
         self.assertEqual([], [one for one in lab.warnings(said) if one and not re.match(r"Found variable using reserved name '?(name|tags)\b", one)])
+
+    def test_published_keys(self):
+        """Each cloud's VM has a place for its key; what the operator gives counts first."""
+        azure, gcp, other = published("azure-3"), published("gcp-2"), published("gcp-1")
+        self.azure.vm("azure-3", "203.0.113.14", words(13, "azure", "1"), published=azure)
+        self.azure.vm("azure-4", "203.0.113.15", words(14, "azure", "1", mesh_host_key=KEY.replace("Em5F", "Em5H")), published=published("azure-4"))
+        self.google.vm("gcp-2", "europe-west3-b", "198.51.100.73", words(15, "gcp", "b"))
+        self.google.published = {"gcp-1": other, "gcp-2": gcp + "\n", "database": "not asked for"}
+        hosts = self.routers()
+        self.assertEqual([azure, gcp], [hosts[name]["mesh_host_key"] for name in ("azure-3", "gcp-2")])
+        self.assertEqual([KEY.replace("Em5F", "Em5G"), KEY.replace("Em5F", "Em5H")], [hosts[name]["mesh_host_key"] for name in ("gcp-1", "azure-4")])
+        self.assertEqual("", hosts["azure-1"]["mesh_host_key"])
+        plans, _ = self.plans(lab.EXAMPLES)
+        self.assertIn({"name": "gcp-2", "host_key": " ".join(gcp.split()[:2])}, plans["office-1"]["gate"]["peers"])
+
+        self.google.blind = True
+        said = self.refused()
+        self.assertRegex(
+            said,
+            r"routers\.yml: guest attributes of projects/wan-routers/zones/europe-west3-b/instances/gcp-2: "
+            r"the permission compute\.instances\.getGuestAttributes is missing: allow it",
+        )
+
+    def test_published_lies(self):
+        """A router that was taken over publishes what it likes: it loses its own key, and nobody else does."""
+        hostile = "{{ lookup('pipe', 'touch %s/ran') }}" % self.folder
+        key = Ed25519PrivateKey.generate()
+        owner = published("azure-3", key)
+        self.azure.vm("azure-3", "203.0.113.14", words(8, "azure", "1"), published=owner)
+        lies = {
+            "template": hostile,
+            "template behind": " ".join(owner.split()[:2]) + " " + hostile,
+            "copied": owner,
+            "bare": " ".join(owner.split()[:2]),
+            "proof of another": " ".join(owner.split()[:2]) + " " + published("gcp-4").split()[2],
+            "line": owner + "\nssh-ed25519 AAAA",
+            "private": "-----BEGIN OPENSSH PRIVATE KEY-----",
+            "nothing": "ssh-ed25519 AAAA",
+        }
+        liars = {}
+        for number, (what, lie) in enumerate(lies.items()):
+            name = "gcp-%d" % number if number != 1 else "gcp-9"
+            self.google.vm(name, "europe-west3-b", "198.51.100.%d" % (80 + number), words(9 + number, "gcp", "b"))
+            self.google.published[name] = lie
+            liars[name] = what
+            if number < 6:
+                name = "azure-%d" % (40 + number)
+                self.azure.vm(name, "203.0.113.%d" % (80 + number), words(17 + number, "azure", "1"), published=lie)
+                liars[name] = what
+        hosts, _, said = self.ansible.inventory(lab.EXAMPLES)
+        self.assertIsNotNone(hosts, said)
+        self.assertEqual(owner, hosts["azure-3"]["mesh_host_key"])
+        for host, what in liars.items():
+            self.assertEqual("", hosts[host]["mesh_host_key"], "%s: %s" % (host, what))
+            self.assertRegex(said, r"router %s: mesh_host_key is (no SSH public key|the key of azure-3) and is left out" % host)
+        plans, _ = self.plans(lab.EXAMPLES)
+        self.assertEqual({"azure-3", "gcp-1", "aws-1"}, {peer["name"] for peer in plans["office-1"]["gate"]["peers"]})
+        self.assertFalse((self.folder / "ran").exists(), "a template ran")
+
+    def test_site_of_a_source(self):
+        """Who may write tags in one cloud makes no router of another site."""
+        self.azure.vm("azure-3", "203.0.113.14", words(13, "office", "1"))
+        self.assertEqual("azure", self.routers()["azure-3"]["mesh_site"])
+
+        loose = self.folder / "loose"
+        shutil.copytree(lab.EXAMPLES, loose)
+        (loose / "azure_rm.yml").write_text((loose / "azure_rm.yml").read_text().replace("\"'azure'\"", "tags.mesh_site"))
+        hosts, _, said = self.ansible.inventory(loose)
+        self.assertIsNone(hosts)
+        told = [one for one in lab.warnings(said) if "/routers.yml: " in one][0]
+        self.assertRegex(told, r"router azure-3 \(found by azure_\w+\): mesh_site is office, and the source azure has routers of azure only")
+        self.assertNotIn("azure-1", told)
 
     def test_cache(self):
         cache = {
@@ -207,7 +290,7 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, done.returncode)
         self.assertRegex(done.stdout, r"routers azure-1, i-\w+: id 3 is given to all of them")
         self.assertRegex(done.stdout, r"router gcp-2: site gcp has no zone \W+x\W+: expected one of b")
-        self.assertRegex(done.stdout, r"router gcp-2: host_key is no SSH public key")
+        self.assertRegex(done.stderr + done.stdout, r"router gcp-2: mesh_host_key is no SSH public key and is left out")
 
 
 def mesh(variables):

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from ansible.errors import AnsibleParserError
 from ansible.inventory.helpers import get_group_vars
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.release import __version__
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils.host_keys import GuestAttributes, HostKeyError, key_of, proven
 
 DOCUMENTATION = r"""
 name: routers
@@ -27,6 +31,10 @@ description:
   - Two machines with one name would become one host of the inventory. It sees them by the groups whose names begin with
     C(mesh_from_). A router has to be in one of them at most, and each source makes one for each machine.
   - The file's name ends in C(routers.yml) or C(routers.yaml).
+  - Before ansible-core 2.19 Ansible runs what a source found as templates. With such a one it refuses an inventory that has a
+    program or another plugin's configuration among its sources, except for M(wgmesh.router.consul#inventory), which marks what it finds.
+  - A router of a source that publishes its own C(mesh_host_key) fails the inventory in no case. What is no public key, or is the key
+    of another router which proves that it has it, is left out with a warning.
 notes:
   - Whether the values make a mesh is for M(wgmesh.router.mesh_plan) to say.
   - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the section
@@ -41,14 +49,30 @@ options:
     description: The group whose hosts are the routers.
     type: str
     default: routers
+  sites:
+    description:
+      - The sites that a source's routers may be of, by what follows C(mesh_from_) in the names of the source's groups.
+      - Without it, who may write tags in one cloud can make a router of another site.
+    type: dict
+    default: {}
+  guest_attributes:
+    description:
+      - Read C(mesh_host_key) of VMs that P(google.cloud.gcp_compute#inventory) found from their guest attributes, in which nobody else can write.
+        A key that the source gives counts first.
+      - Needs the permission C(compute.instances.getGuestAttributes), and takes Google's application default credentials.
+    type: bool
+    default: false
 author: wgmesh.router contributors
 """
 
 EXAMPLES = r"""
 # routers.yml, in a folder with aws_ec2.yml, office.yml and group_vars/routers.yml
 plugin: wgmesh.router.routers
+sites: {aws: aws, azure: azure, gcp: gcp, consul: [munich, vienna]}
+guest_attributes: true
 """
 
+OWN = ("wgmesh.router.consul", "wgmesh.router.routers")
 ORIGIN = re.compile(r"mesh_from_(.+)")
 
 
@@ -68,14 +92,82 @@ class InventoryModule(BaseInventoryPlugin):
             raise AnsibleParserError("%s: no source before this one has a host in the group %s" % (path, name))
         # Sources that have been read, the one of this plugin last.
         sources = inventory.processed_sources + [path]
+        problems = list(old_core(loader, inventory.processed_sources))
         found = [(host, variables(host, loader, sources)) for host in hosts]
-        problems = [problem for host, known in found for problem in check(host, known)]
+        problems += [problem for host, known in found for problem in check(host, known, self.get_option("sites"))]
         problems += empty_sites([known for _host, known in found])
+        try:
+            if self.get_option("guest_attributes") and not problems:
+                read_guest_attributes(found)
+        except HostKeyError as error:
+            problems.append(" ".join(str(error).split()))
         if problems:
             raise AnsibleParserError("%s: %s" % (path, "; ".join(problems)))
+        for line in left_out(found):
+            self.display.warning("%s: %s" % (path, line))
         for host, known in found:
             if known.get("mesh_endpoint") == "none":
                 inventory.set_variable(host.name, "mesh_endpoint", "")
+            if known.get("mesh_host_key") != host.get_vars().get("mesh_host_key") and origins(host):
+                inventory.set_variable(host.name, "mesh_host_key", known.get("mesh_host_key") or "")
+
+
+def old_core(loader, sources):
+    """What is wrong with sources that find hosts, on a core that takes texts for templates."""
+    if tuple(map(int, __version__.split(".")[:2])) >= (2, 19):
+        return
+    for source in sources:
+        if finds(loader, source):
+            yield "ansible-core %s runs what %s finds as templates: expected 2.19 or newer" % (__version__, source)
+
+
+def finds(loader, source):
+    """Whether a source is a program or the configuration of a plugin that does not mark what it found."""
+    if not os.path.isfile(source):
+        return False
+    if os.access(source, os.X_OK):
+        return True
+    try:
+        content = loader.load_from_file(source)
+    except Exception:
+        return False  # it has been read, so it is a list of another form
+    return isinstance(content, dict) and content.get("plugin", OWN[0]) not in OWN
+
+
+def read_guest_attributes(found):
+    """Adds the host keys that VMs of Google Cloud have published."""
+    attributes = None
+    for host, known in found:
+        link = known.get("gcp_selfLink")
+        if isinstance(link, str) and not known.get("mesh_host_key") and known.get("mesh_state") != "absent":
+            attributes = attributes or GuestAttributes()
+            known["mesh_host_key"] = attributes.host_key(link)
+
+
+def left_out(found):
+    """Takes away, and names, keys that a router must not have said. What is in no source's group is the operator's own."""
+    owners = {}
+    for host, known in found:
+        line = known.get("mesh_host_key")
+        if not line or known.get("mesh_state") == "absent":
+            continue
+        key = key_of(line)
+        if key:
+            owners.setdefault(key, []).append((host, known, proven(host.name, line)))
+        elif origins(host):
+            known["mesh_host_key"] = ""
+            yield "router %s: mesh_host_key is no SSH public key and is left out: expected ssh-ed25519 AAAA...; the others will not let it join" % host.name
+    for same in owners.values():
+        owner = [host.name for host, _known, proof in same if proof]
+        for host, known, proof in same if owner else ():
+            if not proof and origins(host):
+                known["mesh_host_key"] = ""
+                yield "router %s: mesh_host_key is the key of %s and is left out: has somebody taken %s over?" % (host.name, owner[0], host.name)
+
+
+def origins(host):
+    """What follows mesh_from_ in the names of the host's groups."""
+    return sorted(match.group(1) for match in (ORIGIN.fullmatch(group.name) for group in host.get_groups()) if match)
 
 
 def variables(host, loader, sources):
@@ -86,15 +178,21 @@ def variables(host, loader, sources):
     return combine_vars(known, get_vars_from_inventory_sources(loader, sources, [host], "all"))
 
 
-def check(host, known):
+def check(host, known, pinned):
     """What is wrong with one router."""
-    origins = sorted(match.group(1) for match in (ORIGIN.fullmatch(group.name) for group in host.get_groups()) if match)
-    if len(origins) > 1:
-        yield "router %s: there are several machines with this name (%s): rename all but one" % (host.name, ", ".join(origins))
+    machines = origins(host)
+    if len(machines) > 1:
+        yield "router %s: there are several machines with this name (%s): rename all but one" % (host.name, ", ".join(machines))
         return  # their variables are mixed
     if known.get("mesh_state") == "absent":
         return
-    where = " (found by %s)" % origins[0] if origins else ""
+    where = " (found by %s)" % machines[0] if machines else ""
+    for source, allowed in sorted(pinned.items()):
+        allowed = allowed if isinstance(allowed, list) else [allowed]
+        if machines and (machines[0] + "_").startswith(source + "_") and known.get("mesh_site") not in (None, "", *allowed):
+            yield "router %s%s: mesh_site is %s, and the source %s has routers of %s only: correct its tag, or sites here" % (
+                host.name, where, known["mesh_site"], source, " and ".join(map(str, allowed)),
+            )
     sites = known.get("mesh_sites")
     site = sites.get(known.get("mesh_site")) if isinstance(sites, dict) else None
     zones = sorted(map(str, site.get("zones") or {})) if isinstance(site, dict) else []
