@@ -29,14 +29,27 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 		return fmt.Errorf("write %s: expected a regular file, found %s; name the file itself or remove what is there",
 			path, kind(have.Mode()))
 	}
-	return place(path, data, perm, have, os.Rename)
+	uid, gid := -1, -1
+	if have != nil {
+		if st, ok := have.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(st.Uid), int(st.Gid)
+		}
+	}
+	return place(path, data, perm, uid, gid, os.Rename)
 }
 
 // Create is Write for a file that must not be there yet. When anything is at
 // path, a dangling link too, the error is os.ErrExist and nothing is touched.
 // Of several processes that create the same path exactly one succeeds.
 func Create(path string, data []byte, perm fs.FileMode) error {
-	return place(path, data, perm, nil, os.Link)
+	return place(path, data, perm, -1, -1, os.Link)
+}
+
+// CreateGroup is Create for a file of another group. The group is that of the open
+// file before it has a name that others know: whoever may write in the folder cannot
+// put a link there instead.
+func CreateGroup(path string, data []byte, perm fs.FileMode, gid int) error {
+	return place(path, data, perm, -1, gid, os.Link)
 }
 
 // Remove unlinks the file path and makes that last. A path that is not there
@@ -55,7 +68,7 @@ func Remove(path string) error {
 
 // place writes a temporary file beside path and lets move bring it there:
 // rename replaces, link refuses to.
-func place(path string, data []byte, perm fs.FileMode, owner fs.FileInfo, move func(from, to string) error) error {
+func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -64,7 +77,7 @@ func place(path string, data []byte, perm fs.FileMode, owner fs.FileInfo, move f
 	// After a rename the name is gone and this does nothing.
 	defer func() { _ = os.Remove(f.Name()) }()
 
-	if err := fill(f, data, perm, owner); err != nil {
+	if err := fill(f, data, perm, uid, gid); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if err := f.Close(); err != nil {
@@ -79,12 +92,10 @@ func place(path string, data []byte, perm fs.FileMode, owner fs.FileInfo, move f
 // fill gives the file its owner and mode before its content, so that a secret
 // is never readable by anyone else. CreateTemp made it 0600. The owner comes
 // first because a change of owner clears bits of the mode.
-func fill(f *os.File, data []byte, perm fs.FileMode, owner fs.FileInfo) error {
-	if owner != nil {
-		if st, ok := owner.Sys().(*syscall.Stat_t); ok {
-			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
-				return err
-			}
+func fill(f *os.File, data []byte, perm fs.FileMode, uid, gid int) error {
+	if uid >= 0 || gid >= 0 {
+		if err := f.Chown(uid, gid); err != nil {
+			return err
 		}
 	}
 	if err := f.Chmod(perm); err != nil {

@@ -191,24 +191,24 @@ func (h Host) keep(text []byte) error {
 // create makes a file that BIRD's group can read: that of bird.conf, which EL keeps
 // in /etc, or without one that of the folder.
 func (h Host) create(path string, text []byte) error {
-	if err := atomicfile.Create(path, text, 0o640); err != nil {
-		return err
-	}
-	info, err := os.Stat(h.Path)
+	info, err := os.Lstat(h.Path)
 	if err != nil || path == h.Path {
 		info, err = os.Stat(filepath.Dir(path))
 	}
 	if err != nil {
 		return err
 	}
-	return os.Chown(path, -1, int(info.Sys().(*syscall.Stat_t).Gid))
+	return atomicfile.CreateGroup(path, text, 0o640, int(info.Sys().(*syscall.Stat_t).Gid))
 }
 
 // finish makes the confirmed candidate the file that BIRD boots with.
 func (h Host) finish(candidate string) error {
-	text, err := os.ReadFile(candidate)
+	text, err := readIfThere(candidate)
 	if err != nil {
 		return err
+	}
+	if text == nil {
+		return fmt.Errorf("candidate %s is gone", candidate)
 	}
 	if err := os.Rename(candidate, h.Path); err != nil {
 		return err

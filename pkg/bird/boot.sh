@@ -13,6 +13,8 @@ good=$file.good
 why() {
   if [ ! -s "$1" ]; then
     echo 'missing or empty'
+  elif [ -L "$1" ]; then
+    echo 'a link'
   elif ! said=$(bird -p -c "$1" 2>&1); then
     echo "$said" | tail -n 1
   elif grep -q '^define wgmesh_config = ' "$1" && [ "$(tail -n 1 "$1" | tr -d '\000')" != '# end' ]; then
@@ -29,10 +31,12 @@ if [ -n "$(why "$good")" ]; then
 fi
 kept=
 if [ -e "$file" ]; then
-  mv -f "$file" "$file.damaged" || exit 0
+  mv -fT "$file" "$file.damaged" || exit 0
   kept=", it is kept as $file.damaged"
 fi
-# Under another name first, so that a second power cut leaves all or nothing.
-cp -p "$good" "$good.new" && sync "$good.new" && mv -f "$good.new" "$file" || exit 0
+# Under another name first, so that a second power cut leaves all or nothing. The
+# folder is BIRD's and this is root: no link there is followed, neither one that is
+# read nor one that is written to.
+cp -pPT --remove-destination "$good" "$good.new" && sync "$good.new" && mv -fT "$good.new" "$file" || exit 0
 sync "${file%/*}"
 echo "<4>$file cannot be used ($wrong)$kept; BIRD starts with the last good one; the mesh play says whether it is current"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // A Host names the places where BIRD lives on a host.
@@ -156,12 +158,28 @@ func (h Host) command(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
+// readIfThere follows no link and waits for no pipe: the folder is BIRD's, and BIRD
+// is not to choose what root reads.
 func readIfThere(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return text, err
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%s: expected a regular file, found a symbolic link; remove it", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: expected a regular file, found %s; remove it", path, info.Mode().Type())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
 }
 
 // globQuote takes the meaning from the characters that filepath.Glob knows.
