@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,4 +241,120 @@ func TestParserTakesGoldens(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, bird.Check(t.Context(), text), dir)
 	}
+}
+
+// A router that was taken over lies to the other router of its site: preferred
+// routes, more specific ones, ones of an AS that does not own them. The other one
+// goes on by its own tunnels, and still by the zone's router where MEDs say so.
+func TestSiblingLies(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2},
+		&router{label: "q1", site: 2, zone: 1}, &router{label: "q2", site: 2, zone: 2}, &router{label: "o1", site: 3, zone: 1})
+	evil := l.byName["p2"]
+	// By link addresses of the evil one's, to nobody: what it draws it reads.
+	var lies strings.Builder
+	for _, lie := range []struct{ network, path, more string }{
+		{"10.2.0.0/16", "65002", ""},                            // as long as the honest path
+		{"10.2.1.0/24", "65002", "bgp_med = 0;"},                // as the zone's router says it
+		{"10.3.0.0/16", "65003", ""},                            //
+		{"10.3.1.0/25", "65003", ""},                            // more specific than the owner's
+		{"10.2.2.0/25", "65002", ""},                            //
+		{"10.2.2.0/24", "65003 65002 65003", ""},                // its origin owns it not
+		{"10.4.0.0/16", "65003", ""},                            //
+		{"10.1.1.0/25", "", ""},                                 // of the own site
+		{"0.0.0.0/0", "65002", ""},                              //
+		{"203.0.113.0/24", "65002", "bgp_origin = ORIGIN_IGP;"}, // nobody's
+		{"10.3.1.0/24", "65003", "bgp_origin = ORIGIN_IGP;"},    //
+	} {
+		fmt.Fprintf(&lies, "\troute %s blackhole {\n", lie.network)
+		for _, as := range slices.Backward(strings.Fields(lie.path)) {
+			fmt.Fprintf(&lies, "\t\tbgp_path.prepend(%s);\n", as)
+		}
+		fmt.Fprintf(&lies, "\t\tbgp_local_pref = 4000; %s\n\t};\n", lie.more)
+	}
+	require.NoError(t, os.WriteFile(evil.conf(), []byte(lying(t, string(evil.text(t)), "p1", lies.String())), 0o644))
+	l.start(t)
+
+	eventually(t, 5*time.Second, "the lies arrive", func() string {
+		if !strings.Contains(l.byName["p1"].birdc(t, "show route protocol p2"), "10.3.0.0/16") {
+			return "not yet"
+		}
+		return ""
+	})
+	p1 := l.byName["p1"]
+	l.expect(t, map[string]string{
+		"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1", "p1 10.2.2.0/24": "q2", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1",
+	})
+	assert.Empty(t, p1.ip(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(p1, evil))), "drawn by the sibling")
+	for _, network := range []string{"10.3.1.0/25", "10.2.2.0/25", "10.4.0.0/16", "10.1.1.0/25", "0.0.0.0/0", "203.0.113.0/24"} {
+		assert.NotContains(t, p1.birdc(t, "show route protocol p2")+"\n", network+" ", "nobody owns it")
+	}
+
+	// Draining still works: a preference of 0 is taken, and the way by the sibling
+	// is there for a router whose own tunnels are gone.
+	for _, peer := range []string{"q1", "q2", "o1"} {
+		l.cut(t, "p1", peer)
+	}
+	l.expect(t, map[string]string{"p1 10.3.0.0/16": "p2", "p1 10.2.0.0/16": "p2"})
+}
+
+// A neighbour with extended messages (RFC 8654) sends a path that is longer than any
+// of this mesh can be, and one that is long enough for CVE-2026-49943. Neither is
+// taken, the sessions stay, and the routes beside them are there: also where somebody
+// switched extended messages on here, so that the longest one arrives.
+func TestLongPaths(t *testing.T) {
+	for _, here := range []string{"off", "on"} {
+		t.Run("extended messages "+here, func(t *testing.T) { longPaths(t, here) })
+	}
+}
+
+func longPaths(t *testing.T, here string) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2},
+		&router{label: "o1", site: 3, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	long := func(network string, n int, as string) string {
+		return "\troute " + network + " blackhole {\n\t\tbgp_path.prepend(" + as + ");\n" + strings.Repeat("\t\tbgp_path.prepend(65009);\n", n-1) + "\t};\n"
+	}
+	routes := func(own int) string { // so many are added on the way
+		return long("10.2.1.0/24", 10-own, "65002") + long("10.2.0.0/16", 11-own, "65002") +
+			long("10.4.0.0/16", 900, "65004") + long("10.4.1.0/24", 2100, "65004")
+	}
+	p1 := l.byName["p1"]
+	text := strings.ReplaceAll(string(p1.text(t)), "enable extended messages off;", "enable extended messages "+here+";")
+	require.NoError(t, os.WriteFile(p1.conf(), []byte(text), 0o644))
+	for name, own := range map[string]int{"o1": 1, "p2": 0} { // one of another site, one of the own
+		evil := l.byName[name]
+		text := strings.ReplaceAll(string(evil.text(t)), "enable extended messages off;", "enable extended messages on;")
+		require.NoError(t, os.WriteFile(evil.conf(), []byte(lying(t, text, "p1", routes(own))), 0o644))
+	}
+	l.start(t)
+	for _, from := range []string{"o1", "p2"} {
+		eventually(t, 5*time.Second, "the longest that is right arrives", func() string {
+			if got := p1.birdc(t, "show route protocol "+from); !strings.Contains(got, "10.2.1.0/24") {
+				return got
+			}
+			return ""
+		})
+		got := p1.birdc(t, "show route protocol "+from)
+		for _, network := range []string{"10.2.0.0/16", "10.4.0.0/16", "10.4.1.0/24"} {
+			assert.NotContains(t, got, network, from)
+		}
+		session := p1.birdc(t, "show protocols all "+from)
+		assert.Contains(t, session, "Established", from)
+		_, capabilities, _ := strings.Cut(session, "Local capabilities")
+		capabilities, _, _ = strings.Cut(capabilities, "Neighbor capabilities")
+		assert.Equal(t, here == "on", strings.Contains(capabilities, "Extended message"), from)
+	}
+	l.expect(t, map[string]string{"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1"})
+	assert.Contains(t, p1.birdc(t, "show status"), "Daemon is up")
+}
+
+// lying makes a configuration announce these routes to one neighbour, and nothing else.
+func lying(t *testing.T, text, to, routes string) string {
+	t.Helper()
+	text = strings.Replace(text, "# ---- Sessions", "ipv4 table lies;\nprotocol static liar {\n\tipv4 { table lies; };\n"+routes+"}\n\n# ---- Sessions", 1)
+	head, tail, found := strings.Cut(text, "protocol bgp "+to+" ")
+	require.True(t, found)
+	channel, rest, found := strings.Cut(tail, "\tipv6 {")
+	require.True(t, found)
+	channel = regexp.MustCompile(`(?s)import where .*?;.*?export where [^;]*;`).ReplaceAllString(channel, "table lies;\n\t\timport none;\n\t\texport all;")
+	return head + "protocol bgp " + to + " " + channel + "\tipv6 {" + rest
 }

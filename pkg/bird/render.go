@@ -42,18 +42,18 @@ type view struct {
 // A family is the part of the policy that BIRD wants once for IPv4 and once
 // for IPv6.
 type family struct {
-	N, Channel    string // "4", "ipv4"
-	Source        string // of the router's own packets, or empty
-	Metric        int    // in the kernel; 0 is BIRD's 32
-	Static        []string
-	Unreachable   []netip.Prefix
-	Own           string // prefix set of the own AS, or empty
-	Owners        []ownerLine
-	Originate     []originLine
-	Transit       bool
-	Drain         bool
-	Others, Same  bool
-	OriginateNone bool
+	N, Channel   string // "4", "ipv4"
+	Source       string // of the router's own packets, or empty
+	Metric       int    // in the kernel; 0 is BIRD's 32
+	Static       []string
+	Unreachable  []netip.Prefix
+	Own          string // prefix set of the own AS, or empty
+	Owners       []ownerLine
+	Originate    []originLine
+	Transit      bool
+	Drain        bool
+	Others, Same bool
+	LongestPath  int // AS numbers that a path may have
 }
 
 type ownerLine struct {
@@ -108,7 +108,7 @@ func newView(c Config, src Sources) view {
 
 func newFamily(c Config, source netip.Addr, n string) family {
 	is4 := n == "4"
-	f := family{N: n, Channel: "ipv" + n, Source: text(source), Transit: c.Transit, Drain: c.Drain}
+	f := family{N: n, Channel: "ipv" + n, Source: text(source), Transit: c.Transit, Drain: c.Drain, LongestPath: longestPath(c)}
 	if !is4 {
 		// The kernel's own IPv6 routes have 256: a subnet that the host is in
 		// must not be taken over by the site route of the same network.
@@ -151,6 +151,11 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	}
 	return f
 }
+
+// longestPath is twice the number of sites. A path without a loop names each site at
+// most once. As with the import limits, sites can be added before every router knows
+// of them. From 2048 numbers on, a BIRD with CVE-2026-49943 crashes on a mask.
+func longestPath(c Config) int { return min(max(10, 2*len(c.Owners)), 1024) }
 
 // unreachable lists what the AS of the neighbors own, without what is inside of
 // another prefix: the kernel takes the longest match, so the outermost ones refuse

@@ -85,7 +85,9 @@ options:
         type: str
         required: true
       med:
-        description: Of the routers of one site, traffic enters by the one with the lowest MED.
+        description:
+          - Of the routers of one site, traffic enters by the one with the lowest MED.
+          - A way with up to C(50) that another router of the own site knows is as good as one by an own tunnel with more than C(50).
         type: int
         default: 0
   owners:
