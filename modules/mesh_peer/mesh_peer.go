@@ -172,6 +172,7 @@ func (e end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	if err := ansible.Decode(tunnels, &o); err != nil {
 		return ansible.Plan{}, err
 	}
+	o.Input = "" // as the others have it: what this router lets in is not for its caller to say
 	o.PublicKeys = map[string]wg.PublicKey{e.Name: e.PublicKey}
 	o.PrivateKeyFile, o.Directory, o.InterfacePrefix = e.PrivateKeyFile, e.Directory, e.state.InterfacePrefix
 	for i := range o.Tunnels[0].Peers {

@@ -17,6 +17,8 @@ type Options struct {
 	PublicKeys      map[string]wg.PublicKey `json:"public_keys"`
 	Purge           bool                    `json:"purge"`
 	MSSClamp        bool                    `json:"mss_clamp"`
+	Input           string                  `json:"input"`
+	InputPorts      []int                   `json:"input_ports"`
 	InterfacePrefix string                  `json:"interface_prefix"`
 	Directory       string                  `json:"directory"`
 }
@@ -25,6 +27,7 @@ type Options struct {
 func (o *Options) SetDefaults() {
 	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
 	o.MSSClamp = true
+	o.Input = wg.InputAccept
 	o.InterfacePrefix = "wg"
 	o.Directory = "/etc/wireguard"
 }
@@ -33,7 +36,8 @@ func (o *Options) SetDefaults() {
 func (o Options) want() wg.Want {
 	return wg.Want{
 		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: o.PublicKeys,
-		Purge: o.Purge, MSSClamp: o.MSSClamp, InterfacePrefix: o.InterfacePrefix, Directory: o.Directory,
+		Purge: o.Purge, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
+		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory,
 	}
 }
 

@@ -19,7 +19,7 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	}
 	a := applier{ctx: ctx, w: w}
 	if d.MSS != nil {
-		a.try("mss clamp: "+clampVerb(*d.MSS), "mss clamp", w.SetMSS(ctx, *d.MSS))
+		a.try(tableWord(*d.MSS)+": "+clampVerb(*d.MSS), tableWord(*d.MSS), w.SetMSS(ctx, *d.MSS))
 	}
 	a.remove(d.Remove, true)
 	for _, t := range d.Tunnels {
@@ -185,4 +185,12 @@ func clampVerb(text string) string {
 		return "removed"
 	}
 	return "loaded"
+}
+
+// tableWord is what people call the table.
+func tableWord(text string) string {
+	if parseFilter(text).words() != "" {
+		return "mss clamp and input filter"
+	}
+	return "mss clamp"
 }

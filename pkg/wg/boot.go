@@ -25,11 +25,15 @@ var bootScript string
 // what runs before the wg-quick of the unit; the script never skips anything.
 //
 // At boot a tunnel gets the processor before what else starts then, cloud-init
-// above all, and a WireGuard in user space keeps it.
+// above all, and a WireGuard in user space keeps it. That one holds keys: it dumps
+// no core, and its memory goes to no swap (not locked: it is a program of others,
+// and its buffers are large).
 func dropIn(machine string) string {
 	return `# Written by the Ansible module wgmesh.router.wg_tunnel.
 [Service]
 CPUWeight=1000
+LimitCORE=0
+MemorySwapMax=0
 ExecCondition=/bin/sh ` + strings.TrimSpace(bootFolder+`/50-wgmesh.sh up %i `+machine) + `
 ExecStartPost=-/bin/sh ` + bootFolder + `/50-wgmesh.sh after %i
 ExecReload=
@@ -51,12 +55,21 @@ func machineMark(path string) string {
 
 const bootFolder = "/etc/systemd/system/wg-quick@.service.d"
 
+// tableDropIn brings our table back: the distributions' nftables.service flushes
+// everybody's tables when it starts, is reloaded or ends.
+func tableDropIn(file string) string {
+	load := "=-/bin/sh -c '[ ! -e " + file + " ] || exec nft -f " + file + "'\n"
+	return "# Written by the Ansible module wgmesh.router.wg_tunnel.\n[Service]\n" +
+		"ExecStartPost" + load + "ExecReload" + load + "ExecStopPost" + load
+}
+
 // bootFiles are what systemd needs beside the units, by path.
 func bootFiles() []struct{ path, text string } {
 	// The script first: a drop-in without it would skip every tunnel.
 	return []struct{ path, text string }{
 		{filepath.Join(bootFolder, "50-wgmesh.sh"), bootScript},
 		{filepath.Join(bootFolder, "50-wgmesh.conf"), dropIn(machineMark("/etc/machine-id"))},
+		{"/etc/systemd/system/nftables.service.d/50-wgmesh.conf", tableDropIn(Want{Directory: systemDirectory}.mssFile())},
 	}
 }
 
@@ -90,15 +103,13 @@ func (h *Host) Boot() (Boot, error) {
 
 // SetBoot writes the drop-in, or takes it away.
 func (h *Host) SetBoot(ctx context.Context, present bool) error {
-	if present {
-		if err := os.MkdirAll(bootFolder, 0o755); err != nil {
-			return err
-		}
-	}
 	files := bootFiles()
 	for i := range files {
 		var err error
 		if present {
+			if err := os.MkdirAll(filepath.Dir(files[i].path), 0o755); err != nil {
+				return err
+			}
 			err = atomicfile.Write(files[i].path, []byte(files[i].text), 0o644)
 		} else {
 			err = atomicfile.Remove(files[len(files)-1-i].path)

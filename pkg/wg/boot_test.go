@@ -140,6 +140,12 @@ func TestBootOfClone(t *testing.T) {
 	assert.Zero(t, status)
 }
 
+// A userspace WireGuard has the keys in its memory.
+func TestDropInKeepsMemoryIn(t *testing.T) {
+	assert.Contains(t, wg.DropIn(""), "\nLimitCORE=0\n")
+	assert.Contains(t, wg.DropIn(""), "\nMemorySwapMax=0\n")
+}
+
 // A reload would make WireGuard forget the keys of our tunnels. Of others it is
 // what it always was.
 func TestReload(t *testing.T) {

@@ -87,7 +87,7 @@ func (t resolved) check(own PublicKey) error {
 
 func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
 	d := TunnelDelta{Name: t.Name, Enable: have.Systemd && !now.Unit.Enabled}
-	if text := t.text(w); now.File == nil || now.File.Text != text || now.File.Copy != text {
+	if text := t.text(w, have); now.File == nil || now.File.Text != text || now.File.Copy != text {
 		d.File = &text
 	}
 	if now.Link == nil || now.Device == nil {

@@ -3,16 +3,24 @@ package wg
 // What the external tests look at from inside.
 var (
 	Parse      = parse
-	Render     = render
 	Summarise  = summarise
-	MSSSummary = mssSummary
-	MSSText    = mssText
 	ParseUnits = parseUnits
 	LastLines  = lastLines
 
 	DropIn      = dropIn
 	MachineMark = machineMark
 )
+
+// Render is the file of a tunnel without an input filter.
+func Render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
+	return render(t, peers, privateKeyFile, tableHook{file: mssFile})
+}
+
+// MSSSummary is that of a table with the clamp and the filter that a file has.
+func MSSSummary(prefix, file string) string { return tableSummary(prefix, parseFilter(file)) }
+
+// MSSText is the file of a table with the clamp alone.
+func MSSText(prefix string) string { return tableText(prefix, filter{}) }
 
 // ReadKeyFile reads a key file and forgets the key; what it prints as is kept.
 func ReadKeyFile(path string) (printed string, err error) {

@@ -224,7 +224,7 @@ func (f *fake) SetMSS(_ context.Context, text string) error {
 	}
 	f.mss = wg.MSS{File: text}
 	if text != "" {
-		f.mss.Live = wg.MSSSummary("wg")
+		f.mss.Live = wg.MSSSummary("wg", text)
 	}
 	return nil
 }

@@ -23,18 +23,25 @@ type FilePeer struct {
 	PresharedKeyFile    string
 }
 
-// render writes the wg-quick file of t with these peers. mssFile is loaded at
-// the end when it is not empty.
+// A tableHook loads the nftables table as the tunnel comes up. Closed is a tunnel
+// that must not be there without its filter.
+type tableHook struct {
+	file   string // empty: no table
+	closed bool
+}
+
+// render writes the wg-quick file of t with these peers.
 //
 // The order of the hooks matters. Pre-shared keys come before the private key,
 // so that no handshake can be answered without them; keepalive comes with the
 // private key, because the first keepalive starts the first handshake, and one
 // that starts without a private key fails and is not repeated for 5 seconds.
 // A hook that fails takes the interface down again: closed, not half open. The
-// clamp is no lock, so a tunnel comes up without it too, and says so.
+// clamp is no lock, so a tunnel comes up without it too, and says so. The input
+// filter is one, and is there before the interface.
 //
 // The last line tells a whole file from one that breaks off.
-func render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
+func render(t Tunnel, peers []FilePeer, privateKeyFile string, table tableHook) string {
 	var b strings.Builder
 	b.WriteString(header + "[Interface]\n")
 	for _, a := range sorted(t.Addresses) {
@@ -47,6 +54,9 @@ func render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
 		fmt.Fprintf(&b, "MTU = %d\n", t.MTU)
 	}
 	b.WriteString("Table = off\n")
+	if table.closed {
+		fmt.Fprintf(&b, "PreUp = nft -f %s || { echo \"<3>%%i: stays down: its input filter cannot be loaded: run the mesh play\"; false; }\n", table.file)
+	}
 	keepalive := ""
 	for _, p := range peers {
 		if p.PresharedKeyFile != "" {
@@ -57,8 +67,8 @@ func render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
 		}
 	}
 	fmt.Fprintf(&b, "PostUp = wg set %%i private-key %s%s\n", privateKeyFile, keepalive)
-	if mssFile != "" {
-		fmt.Fprintf(&b, "PostUp = nft -f %s || echo \"<4>%%i: no MSS clamp, so TCP may hang: run the mesh play\"\n", mssFile)
+	if table.file != "" && !table.closed {
+		fmt.Fprintf(&b, "PostUp = nft -f %s || echo \"<4>%%i: no MSS clamp, so TCP may hang: run the mesh play\"\n", table.file)
 	}
 	for _, p := range peers {
 		b.WriteString("\n")

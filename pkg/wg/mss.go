@@ -4,46 +4,66 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // mssFile is where the nftables table lives between boots.
 func (w Want) mssFile() string { return filepath.Join(w.Directory, "wgmesh.nft") }
 
-// mssText is that file: it replaces the table in one transaction, so it may be
-// loaded any number of times, also at the same time. Both directions are
-// needed; each SYN is clamped to the smaller MTU of its way and its way back.
-func mssText(prefix string) string {
+// tableText is that file: it replaces the table in one transaction, so it may be
+// loaded any number of times, also at the same time. In the clamp both directions
+// are needed; each SYN is clamped to the smaller MTU of its way and its way back.
+// Without a prefix there is no clamp, and with nothing to do no text.
+func tableText(prefix string, f filter) string {
 	const rule = "\t\t%s \"%s*\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu\n"
-	return header +
-		"table inet wgmesh {}\ndelete table inet wgmesh\ntable inet wgmesh {\n\tchain forward {\n" +
-		"\t\ttype filter hook forward priority mangle; policy accept;\n" +
-		fmt.Sprintf(rule, "iifname", prefix) + fmt.Sprintf(rule, "oifname", prefix) + "\t}\n}\n"
+	body, note := f.text(), ""
+	if prefix != "" {
+		body = "\tchain forward {\n\t\ttype filter hook forward priority mangle; policy accept;\n" +
+			fmt.Sprintf(rule, "iifname", prefix) + fmt.Sprintf(rule, "oifname", prefix) + "\t}\n" + body
+	}
+	if body == "" {
+		return ""
+	}
+	if words := f.words(); words != "" {
+		note = filterMark + words + "\n"
+	}
+	return header + note + "table inet wgmesh {}\ndelete table inet wgmesh\ntable inet wgmesh {\n" + body + "}\n"
 }
 
-// mssSummary is what summarise makes of the table when it is right.
-func mssSummary(prefix string) string {
-	return fmt.Sprintf("chain forward filter forward -150 accept; rule iifname %s*, tcp flags, maxseg rt mtu; rule oifname %s*, tcp flags, maxseg rt mtu", prefix, prefix)
+// tableSummary is what summarise makes of the table when it is right.
+func tableSummary(prefix string, f filter) string {
+	var parts []string
+	if prefix != "" {
+		parts = append(parts, "chain forward filter forward -150 accept")
+		for _, way := range []string{"iifname", "oifname"} {
+			parts = append(parts, fmt.Sprintf("rule %s %s*, tcp flags, maxseg rt mtu", way, prefix))
+		}
+	}
+	return strings.Join(append(parts, f.summary()...), "; ")
 }
 
 // diffMSS returns the new text of the file, or nil when nothing is to do. With
 // no tunnel wanted the table is left as it is, unless all is purged.
 func diffMSS(w Want, s State) *string {
-	text, live := "", ""
+	prefix := ""
 	switch {
 	case w.MSSClamp && len(w.Tunnels) > 0:
-		text, live = mssText(w.InterfacePrefix), mssSummary(w.InterfacePrefix)
+		prefix = w.InterfacePrefix
 	case w.MSSClamp && !w.Purge:
 		return nil
 	}
-	if s.MSS.Live == live && s.MSS.File == text {
+	f := w.filter(s)
+	text := tableText(prefix, f)
+	if s.MSS.Live == tableSummary(prefix, f) && s.MSS.File == text {
 		return nil
 	}
 	return &text
 }
 
-// summarise says what the table does, from `nft -j list table`. The JSON itself
-// is not compared: it has handles, and versions of nft write it differently.
+// summarise says what the table does, from `nft -j list table`: chain by chain, and
+// then the sets. The JSON itself is not compared: it has handles, and versions of
+// nft write it differently.
 func summarise(listing []byte) (string, error) {
 	var doc struct {
 		Nftables []struct {
@@ -51,31 +71,44 @@ func summarise(listing []byte) (string, error) {
 				Name, Type, Hook, Policy string
 				Prio                     json.Number
 			}
-			Rule *struct{ Expr []map[string]json.RawMessage }
-			Set  *json.RawMessage
-			Map  *json.RawMessage
+			Rule *struct {
+				Chain, Comment string
+				Expr           []map[string]json.RawMessage
+			}
+			Set *struct{ Name string }
+			Map *json.RawMessage
 		}
 	}
 	if err := json.Unmarshal(listing, &doc); err != nil {
 		return "", fmt.Errorf("nft -j list table inet wgmesh: %w", err)
 	}
-	parts := []string{}
+	chains, sets := map[string][]string{}, []string{}
 	for _, o := range doc.Nftables {
 		switch {
 		case o.Chain != nil:
 			c := o.Chain
-			parts = append(parts, fmt.Sprintf("chain %s %s %s %s %s", c.Name, c.Type, c.Hook, c.Prio, c.Policy))
+			chains[c.Name] = slices.Insert(chains[c.Name], 0, fmt.Sprintf("chain %s %s %s %s %s", c.Name, c.Type, c.Hook, c.Prio, c.Policy))
 		case o.Rule != nil:
-			var words []string
-			for _, e := range o.Rule.Expr {
-				words = append(words, expression(e))
+			words := []string{o.Rule.Comment}
+			if o.Rule.Comment == "" {
+				words = nil
+				for _, e := range o.Rule.Expr {
+					words = append(words, expression(e))
+				}
 			}
-			parts = append(parts, "rule "+strings.Join(words, ", "))
-		case o.Set != nil || o.Map != nil:
-			parts = append(parts, "set")
+			chains[o.Rule.Chain] = append(chains[o.Rule.Chain], "rule "+strings.Join(words, ", "))
+		case o.Set != nil:
+			sets = append(sets, "set "+o.Set.Name)
+		case o.Map != nil:
+			sets = append(sets, "map")
 		}
 	}
-	if len(parts) == 0 {
+	var parts []string
+	for _, name := range sortedKeys(chains) {
+		parts = append(parts, chains[name]...)
+	}
+	slices.Sort(sets)
+	if parts = append(parts, sets...); len(parts) == 0 {
 		return "empty table", nil
 	}
 	return strings.Join(parts, "; "), nil

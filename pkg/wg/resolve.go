@@ -63,14 +63,14 @@ func comparePeers(a, b FilePeer) int {
 }
 
 // text is the wg-quick file that t should have.
-func (t resolved) text(w Want) string {
-	mss := ""
-	if w.MSSClamp {
-		mss = w.mssFile()
+func (t resolved) text(w Want, s State) string {
+	table := tableHook{closed: slices.Contains(w.filter(s).tunnels, t.Name)}
+	if w.MSSClamp || table.closed {
+		table.file = w.mssFile()
 	}
 	peers := append(slices.Clone(t.peers), t.kept...)
 	slices.SortFunc(peers, comparePeers)
-	return render(t.Tunnel, peers, w.PrivateKeyFile, mss)
+	return render(t.Tunnel, peers, w.PrivateKeyFile, table)
 }
 
 // PendingPeers lists the peers that cannot be configured yet, sorted.

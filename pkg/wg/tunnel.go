@@ -41,6 +41,8 @@ type Want struct {
 	PublicKeys      map[string]PublicKey // by peer name; zero or missing: not known yet
 	Purge           bool                 // remove what we made and no longer want
 	MSSClamp        bool                 // keep the nftables table that clamps TCP MSS
+	Input           string               // InputAccept, InputMesh; empty: as the other tunnels here
+	InputPorts      []int                // TCP ports that InputMesh leaves open besides
 	InterfacePrefix string               // interfaces the clamp is for, such as wg
 	Directory       string               // of the wg-quick files, such as /etc/wireguard
 }

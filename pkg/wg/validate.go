@@ -28,6 +28,14 @@ func (w Want) Validate() error {
 	if !interfaceName.MatchString(w.InterfacePrefix) || len(w.InterfacePrefix) > 14 {
 		bad("interface_prefix: %q: expected 1 to 14 of letters, digits and _.-", w.InterfacePrefix)
 	}
+	if w.Input != "" && w.Input != InputAccept && w.Input != InputMesh {
+		bad("input: %q: expected accept or mesh", w.Input)
+	}
+	for _, p := range w.InputPorts {
+		if p < 1 || p > 65535 {
+			bad("input_ports: %d: expected TCP ports from 1 to 65535", p)
+		}
+	}
 	names, ports := map[string]int{}, map[int]string{}
 	for i, t := range w.Tunnels {
 		where := fmt.Sprintf("tunnels[%d] %s", i, t.Name)

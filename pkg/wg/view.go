@@ -11,7 +11,8 @@ import (
 type View struct {
 	Tunnels  map[string]TunnelView `json:"tunnels"`
 	MSSClamp string                `json:"mss_clamp"`
-	DropIn   Boot                  `json:"drop_in,omitempty"` // of the units
+	Input    string                `json:"input_mesh,omitempty"` // tunnels with that filter, and its open ports
+	DropIn   Boot                  `json:"drop_in,omitempty"`    // of the units
 }
 
 // A TunnelView is one interface in a View.
@@ -38,7 +39,7 @@ type PeerView struct {
 // Views returns what is there before d is applied and what will be there after.
 // They are equal exactly when d is empty.
 func Views(w Want, s State, d Delta) (before, after View) {
-	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", DropIn: s.Boot}
+	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", Input: parseFilter(s.MSS.File).words(), DropIn: s.Boot}
 	changes := map[string]TunnelDelta{}
 	for _, td := range d.Tunnels {
 		changes[td.Name] = td
@@ -49,7 +50,7 @@ func Views(w Want, s State, d Delta) (before, after View) {
 	for _, r := range d.Remove {
 		before.Tunnels[r.Name] = viewNow(resolved{Tunnel: Tunnel{Name: r.Name}}, s, TunnelDelta{})
 	}
-	after = View{Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp, DropIn: before.DropIn}
+	after = View{Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp, Input: before.Input, DropIn: before.DropIn}
 	if d.Boot != nil {
 		after.DropIn = BootCurrent
 		if !*d.Boot {
@@ -65,6 +66,7 @@ func Views(w Want, s State, d Delta) (before, after View) {
 		delete(after.Tunnels, r.Name)
 	}
 	if d.MSS != nil {
+		after.Input = parseFilter(*d.MSS).words()
 		before.MSSClamp, after.MSSClamp = "outdated", "current"
 		if s.MSS == (MSS{}) {
 			before.MSSClamp = "absent"

@@ -97,9 +97,27 @@ options:
   mss_clamp:
     description:
       - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU of the tunnel, in both directions.
-      - V(false) removes the table.
+      - V(false) removes the clamp.
+      - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as its reload does.
     type: bool
     default: true
+  input:
+    description:
+      - What may come out of O(tunnels) for the router itself. What is only forwarded is not touched.
+      - V(accept) leaves it to the host's own firewall.
+      - V(mesh) lets in ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), O(input_ports), and answers to what the router itself asked for, and drops
+        the rest, in the nftables table C(inet wgmesh). It needs no connection tracking. At boot such a tunnel stays down if its filter cannot be loaded.
+      - Tunnels of this module that are not in O(tunnels) keep what they have.
+    type: str
+    choices: [accept, mesh]
+    default: accept
+  input_ports:
+    description:
+      - TCP ports that O(input=mesh) leaves open besides, such as V(22) for SSH, or the one of M(wgmesh.router.mesh_measure).
+      - There is one list for all tunnels of this host.
+    type: list
+    elements: int
+    default: []
   interface_prefix:
     description: The clamp is for all interfaces whose names start with this.
     type: str
@@ -112,7 +130,7 @@ options:
     default: /etc/wireguard
 requirements:
   - package wireguard-tools
-  - package nftables, with O(mss_clamp=true)
+  - package nftables, with O(mss_clamp=true) or O(input=mesh)
   - package wireguard-go, when the kernel has no WireGuard
 notes:
   - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for an order to have none. The next run of this module mends it.

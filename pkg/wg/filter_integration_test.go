@@ -1,0 +1,174 @@
+//go:build integration
+
+package wg_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+const all = "tcp/22 tcp/179 tcp/5201 tcp/8179 udp/123 udp/3784 udp/3785"
+
+// What comes out of a tunnel for the router itself, by real packets: with the
+// filter only what the mesh needs gets in, while forwarding, what the router asks
+// for itself, and what comes by other ways are as they were.
+func TestLiveInputFilter(t *testing.T) {
+	a, b := pair(t, 1)
+	for _, r := range []*router{a, b} {
+		r.want.Tunnels[0].Peers[0].AllowedIPs = prefixes("0.0.0.0/0 ::/0")
+		r.apply()
+	}
+	left, right := a.node("l", "10.1.0", "fd01::", "10.2.0", "fd02::"), b.node("r", "10.2.0", "fd02::", "10.1.0", "fd01::")
+	a.reaches("10.2.0.2")
+	listen(t, a, "tcp", 22, 179, 5201, 8179)
+	listen(t, a, "udp", 123, 3784, 3785)
+	own := []string{"172.31.1.1", "fd00:1::1", "10.1.0.1", "fd01::1"}
+	answer(t, b, own, all, all)
+
+	a.want.Input, a.want.InputPorts = wg.InputMesh, []int{5201}
+	assert.Equal(t, []string{"mss clamp and input filter: loaded", a.want.Tunnels[0].Name + ": wg-quick file"}, a.apply())
+	assert.Empty(t, a.apply(), "a second run")
+	answer(t, b, own, all, "tcp/179 tcp/5201 udp/3784 udp/3785")
+	for _, address := range own {
+		b.reaches(address)
+	}
+	answer(t, left, []string{"10.1.0.1", "fd01::1"}, all, all)
+	answer(t, a, own, all, all)
+
+	// Forwarded, both ways, and nothing of it is tracked.
+	for _, node := range []*router{left, right} {
+		listen(t, node, "tcp", 22)
+		listen(t, node, "udp", 123)
+	}
+	answer(t, left, []string{"10.2.0.2", "fd02::2"}, "tcp/22 udp/123", "tcp/22 udp/123")
+	answer(t, right, []string{"10.1.0.2", "fd01::2"}, "tcp/22 udp/123", "tcp/22 udp/123")
+	assert.Empty(t, strings.TrimSpace(a.sh("cat /proc/net/nf_conntrack 2>/dev/null || true")))
+
+	// Without its filter a tunnel does not come up.
+	name := a.want.Tunnels[0].Name
+	a.sh("cp %[1]s/wgmesh.nft %[1]s/kept; echo 'no such thing' >>%[1]s/wgmesh.nft; wg-quick down %[1]s/%[2]s.conf", a.dir, name)
+	a.sh("! wg-quick up %s/%s.conf", a.dir, name)
+	assert.NotContains(t, a.sh("ip -o link"), name)
+	a.sh("mv %[1]s/kept %[1]s/wgmesh.nft; nft delete table inet wgmesh; wg-quick up %[1]s/%[2]s.conf", a.dir, name)
+	assert.Empty(t, a.apply(), "at boot the filter comes with the tunnel")
+
+	// What the router asks for is answered, UDP too, as long as it is an answer.
+	listen(t, b, "tcp", 22)
+	listen(t, b, "udp", 53)
+	answer(t, a, []string{"172.31.1.2", "fd00:1::2"}, "tcp/22 udp/53", "tcp/22 udp/53")
+	answer(t, b, own, "tcp/22 udp/123", "")
+}
+
+// listen answers every connection and every packet on these ports of a router.
+func listen(t *testing.T, r *router, network string, ports ...int) {
+	t.Helper()
+	require.NoError(t, r.inside(func() error {
+		addresses, err := net.InterfaceAddrs()
+		for _, address := range addresses {
+			ip := address.(*net.IPNet).IP
+			for _, port := range ports {
+				host := net.JoinHostPort(ip.String(), fmt.Sprint(port))
+				if ip.IsLinkLocalUnicast() {
+					continue
+				}
+				if network == "udp" {
+					err = errors.Join(err, listenUDP(t, host))
+				} else {
+					err = errors.Join(err, listenTCP(t, host))
+				}
+			}
+		}
+		return err
+	}))
+}
+
+func listenUDP(t *testing.T, host string) error {
+	c, err := net.ListenPacket("udp", host)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	go func() {
+		for b := make([]byte, 16); ; {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = c.WriteTo(b[:n], from)
+		}
+	}()
+	return nil
+}
+
+func listenTCP(t *testing.T, host string) error {
+	l, err := net.Listen("tcp", host)
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("x"))
+			_ = c.Close()
+		}
+	}()
+	return nil
+}
+
+// answer asks ports of addresses from within a router, all at once, and compares
+// which of them answer.
+func answer(t *testing.T, from *router, addresses []string, ports, want string) {
+	t.Helper()
+	open := map[string]string{}
+	var mu sync.Mutex
+	var asked sync.WaitGroup
+	for _, address := range addresses {
+		for _, port := range strings.Fields(ports) {
+			asked.Go(func() {
+				err := from.inside(func() error { return ask(address, port) })
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					open[address+" "+port] = "open"
+				}
+			})
+		}
+	}
+	asked.Wait()
+	expected := map[string]string{}
+	for _, address := range addresses {
+		for _, port := range strings.Fields(want) {
+			expected[address+" "+port] = "open"
+		}
+	}
+	assert.Equal(t, expected, open)
+}
+
+func ask(address, port string) error {
+	network, number, _ := strings.Cut(port, "/")
+	c, err := net.DialTimeout(network, net.JoinHostPort(address, number), 2*time.Second)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	if network == "udp" {
+		_, _ = c.Write([]byte("x"))
+	}
+	_, err = c.Read(make([]byte, 1))
+	return err
+}

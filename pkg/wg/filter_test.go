@@ -1,0 +1,108 @@
+package wg_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// filtered is mesh with a filter of what comes out of its tunnels.
+func filtered(ports ...int) wg.Want {
+	w := mesh()
+	w.Input, w.InputPorts = wg.InputMesh, ports
+	return w
+}
+
+func TestFilter(t *testing.T) {
+	f := meshHost()
+	converge(t, f, mesh())
+	assert.NotContains(t, f.mss.File, "input", "accept is the default")
+	assert.NotContains(t, f.files["wg1"].Text, "PreUp")
+
+	converge(t, f, filtered(22, 5201, 22))
+	assert.Contains(t, f.mss.File, "# input mesh: wg1 wg2 tcp/22 tcp/5201\n")
+	assert.Contains(t, f.mss.File, `iifname != { "wg1", "wg2" } accept`)
+	assert.Contains(t, f.mss.File, "tcp dport { 179, 22, 5201 } accept")
+	assert.Contains(t, f.files["wg1"].Text, "PreUp = nft -f /etc/wireguard/wgmesh.nft || {", "no tunnel comes up without its filter")
+	assert.Equal(t, 1, strings.Count(f.files["wg1"].Text, "nft -f"))
+
+	converge(t, f, filtered())
+	assert.Contains(t, f.mss.File, "tcp dport { 179 } accept")
+
+	w := filtered()
+	w.MSSClamp = false
+	_, d := plan(t, f, w)
+	require.NotNil(t, d.MSS)
+	assert.NotContains(t, *d.MSS, "maxseg")
+	assert.Contains(t, *d.MSS, "hook input")
+
+	w = mesh()
+	w.Input = wg.InputAccept
+	converge(t, f, w)
+	assert.NotContains(t, f.mss.File, "input")
+	assert.NotContains(t, f.files["wg1"].Text, "PreUp")
+}
+
+// Two lists of tunnels on one router, with and without the filter, do not undo each other.
+func TestFilterOfTwoLists(t *testing.T) {
+	f := meshHost()
+	one, two := filtered(22), mesh()
+	two.Input = wg.InputAccept
+	one.Tunnels, two.Tunnels = one.Tunnels[:1], two.Tunnels[1:]
+	converge(t, f, one)
+	converge(t, f, two)
+	assert.Contains(t, f.mss.File, "# input mesh: wg1 tcp/22\n")
+	_, d := plan(t, f, one)
+	assert.True(t, d.Empty(), "%+v", d)
+
+	two.Purge = true
+	_, d = plan(t, f, two)
+	require.NotNil(t, d.MSS)
+	assert.NotContains(t, *d.MSS, "input", "the filter of a tunnel that is gone")
+}
+
+// A tunnel that another router's call sets up is no way around the filter.
+func TestFilterOfOneMore(t *testing.T) {
+	f := meshHost()
+	first, second := filtered(22), mesh()
+	first.Tunnels, second.Tunnels = first.Tunnels[:1], second.Tunnels[1:]
+	converge(t, f, first)
+	second.Input = ""
+	converge(t, f, second)
+	assert.Contains(t, f.mss.File, "# input mesh: wg1 wg2 tcp/22\n")
+	assert.Contains(t, f.files["wg2"].Text, "PreUp = ")
+
+	f = meshHost()
+	converge(t, f, second)
+	assert.NotContains(t, f.mss.File, "input")
+}
+
+func TestFilterDrift(t *testing.T) {
+	for name, drift := range map[string]func(*wg.MSS){
+		"table gone":    func(m *wg.MSS) { m.Live = "" },
+		"a rule more":   func(m *wg.MSS) { m.Live += "; rule ?" },
+		"a rule less":   func(m *wg.MSS) { m.Live = m.Live[:strings.LastIndex(m.Live, "; rule")] },
+		"another order": func(m *wg.MSS) { m.File = strings.Replace(m.File, "wg1 wg2", "wg2 wg1", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := meshHost()
+			converge(t, f, filtered(22))
+			drift(&f.mss)
+			_, d := plan(t, f, filtered(22))
+			assert.NotNil(t, d.MSS)
+		})
+	}
+}
+
+func TestFilterOptions(t *testing.T) {
+	w := filtered(0, 70000)
+	w.Input = "drop"
+	err := w.Validate()
+	require.ErrorContains(t, err, `input: "drop": expected accept or mesh`)
+	require.ErrorContains(t, err, "input_ports: 0: expected TCP ports from 1 to 65535")
+	require.ErrorContains(t, err, "input_ports: 70000: ")
+}
