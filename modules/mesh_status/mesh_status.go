@@ -102,7 +102,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 }
 
 func (o Options) request() status.Request {
-	r := status.Request{SourceNetworks: o.SourceNetworks, Require: o.Require, BFD: o.BFD, Socket: o.ControlSocket}
+	r := status.Request{SourceNetworks: o.SourceNetworks, Require: o.Require, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables}
 	for _, t := range o.Tunnels {
 		r.Tunnels = append(r.Tunnels, status.Tunnel(t))
 	}

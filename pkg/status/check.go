@@ -84,6 +84,9 @@ func Check(r Request, o Observation) Report {
 			add(r.requiresPrefix(p), "prefix %s of %s: %s", p.Network, p.Site, cause)
 		}
 	}
+	for _, line := range o.MissingTables {
+		add(false, "%s", line)
+	}
 	for i, target := range r.Reach {
 		cause := ""
 		if o.Probed {

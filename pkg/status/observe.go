@@ -19,6 +19,8 @@ type Observation struct {
 	// RoutesErr tells why the kernel's routes could not be read.
 	RoutesErr error
 	Targets   []TargetState
+	// MissingTables are lines about tables that are not there, when Probed.
+	MissingTables []string
 	// Probed says whether pings were sent.
 	Probed bool
 }
@@ -65,6 +67,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 		all.Go(func() { o.Tunnels[i] = observeTunnel(ctx, r, t, probes) })
 	}
 	if probes {
+		all.Go(func() { o.MissingTables = missingTables(ctx, r.NFTables) })
 		observeTargets(ctx, r, o.Targets, &all)
 	}
 	all.Wait()

@@ -29,6 +29,8 @@ type Request struct {
 	BFD bool
 	// Socket is BIRD's control socket.
 	Socket string
+	// NFTables have to be loaded where their files are.
+	NFTables []NFTable
 	// ProbeTimeout is how long one ping may take, lost packets sent again
 	// included. 0 means one second.
 	ProbeTimeout time.Duration

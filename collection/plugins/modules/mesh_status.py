@@ -17,6 +17,7 @@ description:
     what follows from it.
   - A handshake is missing when there was none, or with a keepalive when it is older than 180 seconds. Handshakes that
     arrive and are never completed tell of pre-shared keys that differ; waiting for more than 5 seconds shows that best.
+  - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
   - Can wait until all is well. Changes nothing.
 options:
   tunnels:

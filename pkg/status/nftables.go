@@ -1,0 +1,48 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// An NFTable is one of nftables that this project loads from a file. Where the file
+// is, the table has to be in the kernel: anybody's `nft flush ruleset` takes it
+// away, and nothing else would tell.
+type NFTable struct {
+	Name    string // in family inet
+	File    string
+	Without string // what is the matter then
+}
+
+// NFTables are those of the module wg_tunnel and of the role router.
+var NFTables = []NFTable{
+	{"wgmesh", "/etc/wireguard/wgmesh.nft", "TCP through the tunnels may hang, and their input filter is off where there is one"},
+	{"wgmesh_metadata", "/etc/wgmesh/metadata.nft", "what is only forwarded gets to the cloud's metadata service"},
+	{"wgmesh_health", "/etc/wgmesh/health.nft", "anybody can ask on the health port, out of the tunnels too"},
+}
+
+// missingTables says which tables are not there, although their files are.
+func missingTables(ctx context.Context, tables []NFTable) []string {
+	tables = slices.DeleteFunc(slices.Clone(tables), func(t NFTable) bool {
+		_, err := os.Stat(t.File)
+		return err != nil
+	})
+	if len(tables) == 0 {
+		return nil
+	}
+	list, err := exec.CommandContext(ctx, "nft", "list", "tables").Output()
+	var out []string
+	for _, t := range tables {
+		switch {
+		case err != nil:
+			out = append(out, fmt.Sprintf("table inet %s: nft list tables: %s: expected the table of %s: see that nft is there and that this is root", t.Name, err, t.File))
+		case !slices.Contains(strings.Split(string(list), "\n"), "table inet "+t.Name):
+			out = append(out, fmt.Sprintf("table inet %s is not loaded, although %s is here: %s: run nft -f %s, and look for what flushed the ruleset of nftables", t.Name, t.File, t.Without, t.File))
+		}
+	}
+	return out
+}
