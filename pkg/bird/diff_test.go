@@ -102,6 +102,7 @@ func TestDiffApplied(t *testing.T) {
 func TestDiffUnit(t *testing.T) {
 	have := bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: bird.Unit{DropIn: "[Service]\n"}, Good: conf(2)}
 	unit := bird.Host{Path: "/etc/bird/bird.conf", Service: "bird", Units: "/etc/systemd/system"}.Unit()
+	assert.Contains(t, unit.DropIn, "\nOOMScoreAdjust=-900\n")
 	assert.Contains(t, unit.DropIn, "ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
 	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
 	require.NoError(t, err)

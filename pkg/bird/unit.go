@@ -12,9 +12,9 @@ var bootScript string
 // Unit is the one that this host should have.
 //
 // A crashed daemon is back in a fifth of a second and for as long as it takes,
-// and gets the processor first, because BFD packets must not wait. Its reload
-// is refused while a change waits for confirmation: "birdc configure" would
-// silently end the trial.
+// gets the processor first, because BFD packets must not wait, and is the last that
+// the kernel ends when memory is short. Its reload is refused while a change waits
+// for confirmation: "birdc configure" would silently end the trial.
 //
 // ExecCondition is what runs before the "bird -p" of the distribution's unit,
 // which a damaged bird.conf does not pass; the script never skips anything.
@@ -29,6 +29,7 @@ Restart=on-failure
 RestartSec=200ms
 Nice=-10
 CPUWeight=1000
+OOMScoreAdjust=-900
 ExecReload=
 ExecReload=/bin/sh -c 'if birdc configure status | grep -q unconfirmed; then echo "a change waits for its confirmation; not reloaded" >&2; exit 1; fi; exec birdc configure'
 `}

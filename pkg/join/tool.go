@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // A tool is a program of Ansible and how to start it.
@@ -92,8 +93,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// oneLine makes a text one line of a length that a console shows.
+// oneLine makes a text one line of a length that a console shows. Others wrote it:
+// what a terminal would not print but obey becomes a space.
 func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 	line := strings.Join(strings.Fields(text), " ")
 	if runes := []rune(line); len(runes) > 300 {
 		line = string(runes[:299]) + "…"

@@ -44,8 +44,11 @@ CAUSES = (
 
 
 def condense(text):
-    """Make a text one line of a length that a console shows."""
-    line = " ".join(str(text).split())
+    """Make a text one line of a length that a console shows.
+
+    Others wrote it: what a terminal would not print but obey becomes a space.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return line if len(line) <= 300 else line[:299] + "…"
 
 

@@ -126,7 +126,8 @@ func Mend(path string) error {
 }
 
 // CheckDir refuses a folder in which another user could put a key of their own
-// making: one that group or others may write to. An absent folder is fine.
+// making: one that belongs to somebody else, or that group or others may write to.
+// An absent folder is fine.
 func CheckDir(path string) (exists bool, err error) {
 	st, err := os.Stat(path)
 	switch {
@@ -136,7 +137,11 @@ func CheckDir(path string) (exists bool, err error) {
 		return false, err
 	case !st.IsDir():
 		return false, fmt.Errorf("%s is not a folder: move it away", path)
-	case st.Mode().Perm()&0o022 != 0:
+	}
+	if owner := st.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
+		return true, fmt.Errorf("folder %s belongs to user %d, who can replace keys in it: run chown root %s", path, owner, path)
+	}
+	if st.Mode().Perm()&0o022 != 0 {
 		return true, fmt.Errorf("folder %s has mode %#o and other users can replace keys in it: run chmod 0700 %s", path, uint32(st.Mode().Perm()), path)
 	}
 	return true, nil

@@ -109,6 +109,13 @@ func TestDir(t *testing.T) {
 	_, err = keyfile.MakeDir(path)
 	require.ErrorContains(t, err, path)
 
+	if os.Geteuid() == 0 { // else nobody else's folder can be made
+		require.NoError(t, os.Chmod(path, 0o700))
+		require.NoError(t, os.Chown(path, 65534, 0))
+		_, err = keyfile.CheckDir(path)
+		require.ErrorContains(t, err, path+" belongs to user 65534, who can replace keys in it: run chown root "+path)
+	}
+
 	file := filepath.Join(base, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err = keyfile.CheckDir(file)
