@@ -10,4 +10,7 @@ mkdir -p "${path%/*}"
 new=$(mktemp "$path.XXXXXX")
 printf '%s\n' "$content" > "$new"
 chmod 644 "$new"
+# A power cut leaves the old file or the new one, and none that is empty.
+sync "$new"
 mv -f "$new" "$path"
+sync "${path%/*}"

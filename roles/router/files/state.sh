@@ -63,7 +63,7 @@ fi
 
 if [ ! -e /etc/systemd/system/wgmesh-health.socket ]; then
     echo health=absent
-elif systemctl -q is-active wgmesh-health.socket; then
+elif systemctl -q is-active wgmesh-health.socket && nft list table inet wgmesh_health >/dev/null 2>&1; then
     echo health=listening
 else
     echo health=stopped

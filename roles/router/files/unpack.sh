@@ -17,11 +17,14 @@ sum=$(sha256sum <"$tarball")
 if [ "$(cat "$dir/.unpacked" 2>/dev/null)" != "$sum" ]; then
     find "$dir" -mindepth 1 -delete
     tar -xzf "$tarball" -C "$dir"
+    sync -f "$dir" # before the mark: a power cut must not leave that over empty files
     printf '%s\n' "$sum" >"$dir/.unpacked"
     echo unpacked
 fi
 if ! cmp -s "$dir/plugins/bin/wgmesh_linux_$arch" "$program"; then
     install -m 0755 "$dir/plugins/bin/wgmesh_linux_$arch" "$program.new"
+    sync "$program.new"
     mv -f "$program.new" "$program"
+    sync "${program%/*}"
     echo unpacked
 fi

@@ -8,15 +8,15 @@ read -r method _ || exit 0
 while read -r header && [ "${#header}" -gt 1 ]; do :; done # what is left unread would cut the answer short
 
 # mawk and gawk, BIRD 2 (proto/bgp/bgp.c, bgp_show_proto_info)
-sessions=$(birdc -r show protocols all 2>/dev/null | awk '
+sessions=$(awk '
     /^[^ ]/ { bgp = $2 == "BGP" }
     bgp && $1 == "BGP" && $2 == "state:" { state = $3 }
     bgp && $1 == "Neighbor" && $2 == "AS:" { neighbor = $3 }
     bgp && $1 == "Local" && $2 == "AS:" && $3 != neighbor { all++; if (state == "Established") up++ }
-    END { print up + 0 " of " all + 0 }')
+    END { print up + 0 " of " all + 0 }' /run/wgmesh-health/sessions)
 
 case $sessions in
-"0 of "*) status='503 Service Unavailable' ;;
+"" | "0 of "*) status='503 Service Unavailable' ;;
 *) status='200 OK' ;;
 esac
 body="$sessions BGP sessions to other sites are up"

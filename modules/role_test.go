@@ -1,0 +1,108 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const roleFiles = "../roles/router/files/"
+
+// fake puts a program into a folder that notes its name and last argument in a log,
+// and then is the real one.
+func fake(t *testing.T, dir, log string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		real, err := exec.LookPath(name)
+		require.NoError(t, err)
+		text := "#!/bin/sh\nfor last; do :; done\necho " + name + " \"$last\" >>" + log + "\nexec " + real + " \"$@\"\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
+	}
+}
+
+// What is renamed into its place is on the disk before, and its name after, so that
+// a power cut leaves no empty program or unit.
+func TestRoleSyncsBeforeItRenames(t *testing.T) {
+	dir := t.TempDir()
+	bin, log := filepath.Join(dir, "bin"), filepath.Join(dir, "log")
+	require.NoError(t, os.Mkdir(bin, 0o755))
+	fake(t, bin, log, "sync", "mv", "install", "tar")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	run := func(args ...string) []string {
+		_ = os.Remove(log)
+		out, err := exec.Command("sh", args...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		text, err := os.ReadFile(log)
+		require.NoError(t, err)
+		return strings.Split(strings.TrimSpace(string(text)), "\n")
+	}
+
+	path := filepath.Join(dir, "etc", "a.conf")
+	did := run(roleFiles+"put.sh", "False", path, "text")
+	require.Len(t, did, 3)
+	assert.Regexp(t, "^sync "+path+"\\..{6}$", did[0])
+	assert.Equal(t, []string{"mv " + path, "sync " + filepath.Dir(path)}, did[1:])
+
+	collection := filepath.Join(dir, "collection")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "src/plugins/bin"), 0o755))
+	require.NoError(t, os.Mkdir(collection, 0o755))
+	for _, arch := range []string{"amd64", "arm64"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "src/plugins/bin/wgmesh_linux_"+arch), []byte("program"), 0o755))
+	}
+	tarball := filepath.Join(dir, "c.tar.gz")
+	require.NoError(t, exec.Command("tar", "-czf", tarball, "-C", filepath.Join(dir, "src"), ".").Run())
+	program := filepath.Join(dir, "wgmesh")
+	assert.Equal(t, []string{
+		"tar " + collection, "sync " + collection,
+		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
+	}, run(roleFiles+"unpack.sh", tarball, collection, program))
+	mark, err := os.Stat(filepath.Join(collection, ".unpacked"))
+	require.NoError(t, err)
+	assert.Positive(t, mark.Size())
+}
+
+// The shell of the account wgmesh runs the command of a key, and nothing else,
+// whoever let the caller in.
+func TestRoleShell(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "sudo"), []byte("#!/bin/sh\necho ran: \"$@\"\n"), 0o755))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	out, err := exec.Command("sh", roleFiles+"wgmesh-shell.sh", "-c", "sudo -n /usr/local/bin/wgmesh gate azure-1").Output()
+	require.NoError(t, err)
+	assert.Equal(t, "ran: -n /usr/local/bin/wgmesh gate azure-1\n", string(out))
+	const gate = "sudo -n /usr/local/bin/wgmesh gate "
+	for _, args := range [][]string{
+		{},
+		{"-i"},
+		{"-l"},
+		{"-c"},
+		{"-c", ""},
+		{"-c", "id"},
+		{"-c", gate},
+		{"-c", "sudo -n /bin/sh"},
+		{"-c", gate + "azure-1; id"},
+		{"-c", gate + "$(id)"},
+		{"-c", gate + "a\nid"},
+		{"-c", gate + "*"},
+		{"-c", "/usr/lib/openssh/sftp-server"},
+		{"-c", gate + "azure-1", "x"},
+	} {
+		out, err := exec.Command("sh", append([]string{roleFiles + "wgmesh-shell.sh"}, args...)...).Output()
+		require.Error(t, err, "%q", args)
+		assert.Empty(t, string(out), "%q", args)
+	}
+}
+
+// sshd takes keys for that account from one file.
+func TestRoleSSHD(t *testing.T) {
+	text, err := os.ReadFile(roleFiles + "sshd-wgmesh.conf")
+	require.NoError(t, err)
+	for _, line := range []string{"AuthorizedKeysCommand none", "AuthorizedPrincipalsFile none", "AuthorizedPrincipalsCommand none", "TrustedUserCAKeys none", "MaxSessions 1"} {
+		assert.Contains(t, string(text), "\n    "+line+"\n")
+	}
+}
