@@ -15,6 +15,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/psk"
+	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -38,6 +39,7 @@ type Options struct {
 	PSKDirectory   string         `json:"psk_directory"`
 	Directory      string         `json:"directory"` // of the wg-quick files
 	ControlSocket  string         `json:"control_socket"`
+	Replaced       []string       `json:"replaced"`
 }
 
 // SetDefaults fills in what the task does not say.
@@ -76,11 +78,14 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	e := end{o, state, link}
+	e := &end{Options: o, state: state, link: link}
 	steps := []func(context.Context) (ansible.Plan, error){e.keys}
 	if o.State == peered {
 		if err := e.checkOther(ctx); err != nil {
 			return ansible.Plan{}, err
+		}
+		if _, err := seal.ParsePublicKey(o.SealingKey); err != nil {
+			return ansible.Plan{}, fmt.Errorf("tunnel to %s: sealing_key: %w", o.Name, err)
 		}
 		steps = append(steps, e.key, e.tunnel)
 	}
@@ -131,11 +136,12 @@ func report(to, from map[string]any) {
 // An end is this router's end of one tunnel.
 type end struct {
 	Options
-	state gate.State
-	link  gate.Link
+	state   gate.State
+	link    gate.Link
+	waiting bool // for the tunnel's pre-shared key
 }
 
-func (e end) keys(ctx context.Context) (ansible.Plan, error) {
+func (e *end) keys(ctx context.Context) (ansible.Plan, error) {
 	var o wgkeypair.Options
 	o.SetDefaults()
 	o.Name = e.state.Router
@@ -144,7 +150,7 @@ func (e end) keys(ctx context.Context) (ansible.Plan, error) {
 }
 
 // key makes the pre-shared key as the initiator, or opens it as the responder.
-func (e end) key(ctx context.Context) (ansible.Plan, error) {
+func (e *end) key(ctx context.Context) (ansible.Plan, error) {
 	var o wgpsk.Options
 	o.SetDefaults()
 	o.Name = e.state.Router
@@ -156,14 +162,20 @@ func (e end) key(ctx context.Context) (ansible.Plan, error) {
 	if k.Role == psk.Responder {
 		o.State, o.Envelopes = "opened", e.Envelopes
 	}
+	o.Replaced, o.ControlSocket = []string{e.Name}, e.ControlSocket // checkOther has asked who is there
 	if err := o.Validate(); err != nil {
 		return ansible.Plan{}, err
 	}
-	return wgpsk.Plan(ctx, o)
+	p, err := wgpsk.Plan(ctx, o)
+	pending, _ := p.Return["pending"].([]psk.Pending)
+	e.waiting = len(pending) > 0
+	return p, err
 }
 
-// tunnel is the interface. Without purge, no other one is looked at.
-func (e end) tunnel(ctx context.Context) (ansible.Plan, error) {
+// tunnel is the interface. Without purge, no other one is looked at. It gets the
+// caller's key together with the pre-shared key that belongs to it: one of the two
+// alone opens nothing, and cuts what is there.
+func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	tunnels, err := json.Marshal(map[string]any{"tunnels": []any{e.link.Tunnel}})
 	if err != nil {
 		return ansible.Plan{}, err
@@ -173,7 +185,10 @@ func (e end) tunnel(ctx context.Context) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	o.Input = "" // as the others have it: what this router lets in is not for its caller to say
-	o.PublicKeys = map[string]wg.PublicKey{e.Name: e.PublicKey}
+	if !e.waiting {
+		o.PublicKeys = map[string]string{e.Name: e.PublicKey.String()}
+	}
+	o.Replaced, o.ControlSocket = []string{e.Name}, e.ControlSocket
 	o.PrivateKeyFile, o.Directory, o.InterfacePrefix = e.PrivateKeyFile, e.Directory, e.state.InterfacePrefix
 	for i := range o.Tunnels[0].Peers {
 		o.Tunnels[0].Peers[i].PresharedKeyFile = fmt.Sprintf("%s/%d.psk", e.PSKDirectory, e.link.PresharedKey.Number)

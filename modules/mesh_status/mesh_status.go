@@ -42,6 +42,9 @@ type Tunnel struct {
 	Address  netip.Addr `json:"address"`
 	MTU      int        `json:"mtu"` // bytes
 	AS       int64      `json:"as"`
+	// Networks are those of the peer's site; without any, the addresses that
+	// reach has for it may be anywhere.
+	Networks []netip.Prefix `json:"networks"`
 }
 
 // A Prefix is one element of the option prefixes.
@@ -78,6 +81,7 @@ func (o Options) Validate() error {
 // Plan looks at the network. It has nothing to apply.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	r := o.request()
+	strangers := r.Confine()
 	seen, report := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)
 	p := ansible.Plan{Return: map[string]any{
 		"healthy":          report.Healthy(),
@@ -86,6 +90,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"tunnels":          status.Views(r, seen, report),
 		"lines":            status.Table(r, seen, report),
 	}}
+	for _, s := range strangers {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("router %s: its own address %s is in no network of its site, and is not asked: expected one that is; if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
+	}
 	// Some unknown names are as it should be: a play has absent routers too.
 	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("require: expected routers that have a tunnel here, %s have none, so nothing is required", strings.Join(unknown, ", ")))

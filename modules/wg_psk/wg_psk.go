@@ -3,12 +3,16 @@
 package wgpsk
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/psk"
+	"github.com/wgmesh/router/pkg/status"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -23,6 +27,10 @@ type Options struct {
 	SealingKeyFile string         `json:"sealing_key_file"`
 	Rotate         []string       `json:"rotate"`
 	Purge          bool           `json:"purge"`
+
+	Replaced        []string `json:"replaced"`
+	InterfacePrefix string   `json:"interface_prefix"`
+	ControlSocket   string   `json:"control_socket"`
 }
 
 // SetDefaults fills in what the task does not say.
@@ -53,7 +61,7 @@ func (o Options) Validate() error {
 }
 
 // Plan works out which keys have to be made, or opened and stored.
-func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	want := o.want()
 	self, err := psk.ReadSelf(o.PrivateKeyFile, o.SealingKeyFile)
 	if err != nil {
@@ -63,6 +71,7 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
+	want.Alive = o.alive(ctx, psk.NewKeys(want, have))
 	diff := psk.DiffSealed
 	if o.State == "opened" {
 		diff = psk.DiffOpened
@@ -86,6 +95,24 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 		},
 		Return: result, Warnings: delta.Warnings,
 	}, nil
+}
+
+// alive asks, for the tunnels whose peer has a new key, whether whoever has the one
+// before is there. A peer that was replaced is not asked about.
+func (o Options) alive(ctx context.Context, before map[int]string) map[int]string {
+	var numbers []int
+	var holders []status.KeyHolder
+	for _, t := range o.Tunnels {
+		if key, changed := before[t.Number]; changed && !slices.Contains(o.Replaced, t.Peer) {
+			numbers = append(numbers, t.Number)
+			holders = append(holders, status.KeyHolder{Interface: cmp.Or(o.InterfacePrefix, "wg") + strconv.Itoa(t.Number), PublicKey: key})
+		}
+	}
+	out := map[int]string{}
+	for i, sign := range status.Alive(ctx, cmp.Or(o.ControlSocket, "/run/bird/bird.ctl"), holders) {
+		out[numbers[i]] = sign
+	}
+	return out
 }
 
 func report(result map[string]any, state string, out psk.Outcome) {

@@ -5,22 +5,26 @@ package wgtunnel
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	Tunnels         []wg.Tunnel             `json:"tunnels"`
-	PrivateKeyFile  string                  `json:"private_key_file"`
-	PublicKeys      map[string]wg.PublicKey `json:"public_keys"`
-	Purge           bool                    `json:"purge"`
-	MSSClamp        bool                    `json:"mss_clamp"`
-	Input           string                  `json:"input"`
-	InputPorts      []int                   `json:"input_ports"`
-	InterfacePrefix string                  `json:"interface_prefix"`
-	Directory       string                  `json:"directory"`
+	Tunnels         []wg.Tunnel       `json:"tunnels"`
+	PrivateKeyFile  string            `json:"private_key_file"`
+	PublicKeys      map[string]string `json:"public_keys"` // as the peers told them: some may be wrong
+	Replaced        []string          `json:"replaced"`
+	Purge           bool              `json:"purge"`
+	MSSClamp        bool              `json:"mss_clamp"`
+	Input           string            `json:"input"`
+	InputPorts      []int             `json:"input_ports"`
+	InterfacePrefix string            `json:"interface_prefix"`
+	Directory       string            `json:"directory"`
+	ControlSocket   string            `json:"control_socket"`
 }
 
 // SetDefaults fills in what the task does not say.
@@ -30,14 +34,41 @@ func (o *Options) SetDefaults() {
 	o.Input = wg.InputAccept
 	o.InterfacePrefix = "wg"
 	o.Directory = "/etc/wireguard"
+	o.ControlSocket = "/run/bird/bird.ctl"
 }
 
-// want turns the options into the domain's type.
+// want turns the options into the domain's type. A key that is none is refused to
+// the peer that told it; the other peers go on.
 func (o Options) want() wg.Want {
-	return wg.Want{
-		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: o.PublicKeys,
+	w := wg.Want{
+		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]wg.PublicKey{}, Refused: map[string]string{},
 		Purge: o.Purge, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
 		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory,
+	}
+	for name, text := range o.PublicKeys {
+		var key wg.PublicKey
+		if err := key.UnmarshalText([]byte(text)); err != nil {
+			w.Refused[name] = err.Error()
+			continue
+		}
+		w.PublicKeys[name] = key
+	}
+	return w
+}
+
+// keep refuses the new keys of peers whose old key is in use by somebody who is
+// there, but for those that were replaced.
+func (o Options) keep(ctx context.Context, want wg.Want, have wg.State) {
+	changed := slices.DeleteFunc(wg.NewKeys(want, have), func(k wg.NewKey) bool { return slices.Contains(o.Replaced, k.Peer) })
+	var holders []status.KeyHolder
+	for _, k := range changed {
+		holders = append(holders, status.KeyHolder{Interface: k.Tunnel, PublicKey: k.Have.String()})
+	}
+	for i, sign := range status.Alive(ctx, o.ControlSocket, holders) {
+		if sign != "" {
+			want.Refused[changed[i].Peer] = "it has a new public key, and whoever has the one before is alive (" + sign +
+				"): stop the one that should not be, or if it was replaced, name it in replaced (mesh_replaced)"
+		}
 	}
 }
 
@@ -62,6 +93,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
+	o.keep(ctx, want, have)
 	delta, err := wg.Diff(want, have)
 	if err != nil {
 		return ansible.Plan{}, err
@@ -76,7 +108,12 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"pending":        wg.PendingPeers(want, have),
 		"implementation": kind,
 	}
-	var warnings []string
+	warnings := wg.Twins(want, have)
+	for _, p := range wg.PendingPeers(want, have) {
+		if p.Refused {
+			warnings = append(warnings, p.Tunnel+": "+p.Reason)
+		}
+	}
 	for _, path := range wg.Damaged(have) {
 		warnings = append(warnings, path+": the tunnel's file was damaged once and put back from its copy when the interface came up: look at what is left of it here, and remove it")
 	}

@@ -29,11 +29,11 @@ exit 255
 `
 
 // The modules of a play, in a shell. The router aws-2 does not like to be peered
-// with, aws-3 does not let it in, and azure-1 itself has an error when it is told to.
+// with and says so with controls of a terminal, aws-3 does not let it in, and azure-1 itself has an error when it is told to.
 const (
 	meshPeer = `#!/bin/sh
 # WANT_JSON
-if grep -q '"aws-2"' "$1"; then printf '%s\n' '{"failed": true, "msg": "wg8: this router\nknows azure-1 under another id"}'
+if grep -q '"aws-2"' "$1"; then printf '%s\n' '{"failed": true, "msg": "wg8: this router\nknows azure-1 \u001b\u009b\u202eunder another id"}'
 elif grep -q '"aws-3"' "$1"; then echo 'wgmesh gate: azure-1 has no tunnel with aws-3' >&2; exit 1
 elif grep -q '"known"' "$1"; then echo '{"changed": false}'
 else echo '{"changed": true}'; fi
@@ -87,9 +87,11 @@ func joining(t *testing.T, bin, hosts string) lone {
 	t.Setenv("ANSIBLE_COLLECTIONS_PATH", l.path("collections"))
 	t.Setenv("ANSIBLE_SSH_EXECUTABLE", file(t, l.path("ssh"), ssh, 0o700))
 	root := l.path("collections/ansible_collections/wgmesh/router/")
-	plugin, err := os.ReadFile("../../collection/plugins/callback/join.py")
-	require.NoError(t, err)
-	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
+	for _, name := range []string{"/plugins/callback/join.py", "/plugins/plugin_utils/answers.py"} {
+		plugin, err := os.ReadFile("../../collection" + name)
+		require.NoError(t, err)
+		file(t, root+name, string(plugin), 0o600)
+	}
 	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
 	file(t, root+"/plugins/modules/wg_keypair", wgKeypair, 0o700)
 	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)

@@ -131,6 +131,8 @@ type StatusTunnel struct {
 	Address  netip.Addr `json:"address"`  // of the peer's end
 	MTU      int        `json:"mtu"`
 	AS       int64      `json:"as"` // the peer's
+	// Networks are those of the peer's site, where its own addresses have to be.
+	Networks []netip.Prefix `json:"networks"`
 }
 
 // A StatusPrefix is a prefix that must have been learned from a site.

@@ -58,6 +58,11 @@ func TestRefuses(t *testing.T) {
 		change func(*m)
 		want   []string
 	}{
+		"names that differ in case": {func(m *m) {
+			r := m.Routers["azure-1"]
+			r.ID, r.State = 90, mesh.StateAbsent
+			m.Routers["Azure-1"] = r
+		}, []string{"routers Azure-1, azure-1: the names differ in case only, and are one name to ssh: rename all but one"}},
 		"networks of two sites":    {networks("aws", "10.1.128.0/17"), []string{"sites aws and azure: networks 10.1.128.0/17 and 10.1.0.0/16 overlap"}},
 		"network twice":            {networks("aws", "10.2.0.0/16", "10.2.0.0/16"), []string{"site aws: network 10.2.0.0/16 is listed twice"}},
 		"network without length":   {networks("aws", "10.2.0.0"), []string{`site aws: networks: "10.2.0.0" is not a network: write address/length`}},

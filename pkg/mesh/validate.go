@@ -63,6 +63,7 @@ func (n *network) checkRouters(p *Problems) {
 			p.add("router %q: the name has to be of letters, digits, '.', '-' and '_', %d at most", name, longestName)
 		}
 	}
+	n.checkCase(p)
 	known := slices.Sorted(maps.Keys(n.Sites))
 	for _, r := range n.routers {
 		switch {
@@ -81,6 +82,21 @@ func (n *network) checkRouters(p *Problems) {
 			p.add("router %s: site %s has no zone %q: expected one of %s, or add it to the site", r.name, r.Site, r.Zone, choices(zones))
 		default:
 			n.checkGateways(r, p)
+		}
+	}
+}
+
+// checkCase finds names that differ in nothing but case, absent routers included:
+// ssh looks host keys up without it, so each would be taken for the other.
+func (n *network) checkCase(p *Problems) {
+	taken := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(n.Routers)) {
+		key := strings.ToLower(name)
+		taken[key] = append(taken[key], name)
+	}
+	for _, names := range taken {
+		if len(names) > 1 {
+			p.add("routers %s: the names differ in case only, and are one name to ssh: rename all but one", strings.Join(names, ", "))
 		}
 	}
 }

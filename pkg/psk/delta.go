@@ -38,6 +38,9 @@ type Pending struct {
 	Tunnel int    `json:"tunnel"`
 	Peer   string `json:"peer"`
 	Reason string `json:"reason"`
+	// Refused says that the peer told something that is not used. Time does not
+	// mend that.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // A Held is a key that this router holds, by its id.
@@ -88,7 +91,12 @@ func (d *Delta) files(t Tunnel, e entry) {
 }
 
 func (d *Delta) wait(t Tunnel, reason string) {
-	d.Pending = append(d.Pending, Pending{t.Number, t.Peer, reason})
+	d.Pending = append(d.Pending, Pending{Tunnel: t.Number, Peer: t.Peer, Reason: reason})
+}
+
+// refuse is wait for what the peer told and is not used.
+func (d *Delta) refuse(t Tunnel, why error) {
+	d.Pending = append(d.Pending, Pending{t.Number, t.Peer, t.Peer + ": " + why.Error(), true})
 }
 
 func (d *Delta) purge() {

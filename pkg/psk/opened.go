@@ -3,6 +3,7 @@ package psk
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -15,30 +16,28 @@ import (
 // keys. A router that was rebuilt has new keys, its envelopes may begin at any
 // generation, and envelopes for its old keys do not open any more.
 //
-// All problems are reported at once.
+// What is wrong with the word of one peer makes that one tunnel wait, and no
+// other: Pending says why.
 func DiffOpened(want Want, self Self, have Store) (Delta, error) {
 	d := Delta{role: Responder, tunnels: want.tunnels(Responder), self: self, have: have}
-	var errs []error
 	for _, t := range d.tunnels {
-		peer, here := want.peer(t.Peer)
-		if !here {
-			continue // not in this run: nothing of this tunnel is touched
-		}
-		if peer.PublicKey == "" {
-			d.wait(t, t.Peer+" has no keys yet")
+		_, far, ok := d.far(want, t)
+		if !ok {
 			continue
 		}
-		env, found := want.envelope(t)
-		if !found {
+		env, found, err := want.envelope(t)
+		switch {
+		case err == nil && !found:
 			d.wait(t, "no envelope came from "+t.Peer)
 			continue
+		case err == nil && self.absent != nil:
+			return Delta{}, fmt.Errorf("tunnel %d to %s: %w", t.Number, t.Peer, self.absent)
+		case err == nil:
+			err = d.opened(want, t, far, env)
 		}
-		if err := d.opened(want, t, peer, env); err != nil {
-			errs = append(errs, fmt.Errorf("tunnel %d: envelope from %s, generation %d: %w", t.Number, t.Peer, env.Generation, err))
+		if err != nil {
+			d.refuse(t, err)
 		}
-	}
-	if len(errs) > 0 {
-		return Delta{}, errors.Join(errs...)
 	}
 	if want.Purge {
 		d.purge()
@@ -46,38 +45,45 @@ func DiffOpened(want Want, self Self, have Store) (Delta, error) {
 	return d, nil
 }
 
-func (w Want) envelope(t Tunnel) (Envelope, bool) {
+// envelope is the one that the peer of a tunnel sent for it. What it sent for
+// tunnels that are none between the two is an error, and so is a second one.
+func (w Want) envelope(t Tunnel) (env Envelope, found bool, err error) {
 	for _, e := range w.Envelopes {
-		if e.To == w.Name && e.Tunnel == t.Number {
-			return e, true
+		if e.To != w.Name || e.From != t.Peer {
+			continue
+		}
+		switch {
+		case e.Tunnel != t.Number && !slices.Contains(w.Tunnels, Tunnel{e.Tunnel, t.Peer, Responder}):
+			return env, false, fmt.Errorf("it sent an envelope for tunnel %d: expected one for tunnel %d, which it initiates", e.Tunnel, t.Number)
+		case e.Tunnel != t.Number:
+		case found:
+			return env, false, fmt.Errorf("it sent a second envelope for tunnel %d: expected one", t.Number)
+		case e.Generation < 1 || e.Generation >= maxGeneration:
+			return env, false, fmt.Errorf("its envelope has generation %d: expected 1 to %d", e.Generation, int64(maxGeneration-1))
+		default:
+			env, found = e, true
 		}
 	}
-	return Envelope{}, false
+	return env, found, nil
 }
 
-func (d *Delta) opened(want Want, t Tunnel, peer Peer, env Envelope) error {
-	if d.self.absent != nil {
-		return d.self.absent
-	}
-	far, err := seal.ParseWGPublic(peer.PublicKey)
-	if err != nil {
-		return err
-	}
+func (d *Delta) opened(want Want, t Tunnel, far seal.WGPublic, env Envelope) error {
 	own := d.self.private.Public()
 	e := d.have.entries[t.Number]
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {
 		record, _ := paths(d.have.dir, t.Number)
-		return fmt.Errorf("expected %d or higher: an old envelope was sent again; if %s lost its keys' store and its clock is slow, set its clock, or remove %s here, and run again", e.record.Generation, t.Peer, record)
+		return fmt.Errorf("its envelope has generation %d, expected %d or higher: an old envelope was sent again; if %s lost its keys' store and its clock is slow, set its clock, or remove %s here, and run again",
+			env.Generation, e.record.Generation, t.Peer, record)
 	}
 	key, err := seal.Open(d.self.sealing, d.self.private, seal.Binding{
 		Initiator: seal.End{Name: t.Peer, Key: far}, Responder: seal.End{Name: want.Name, Key: own},
 		Tunnel: t.Number, Generation: env.Generation,
 	}, env.Sealed)
 	if errors.Is(err, seal.ErrNotOpened) {
-		return fmt.Errorf("%w; run the play again with both routers in it", err)
+		return fmt.Errorf("its envelope of generation %d: %w; run the play again with both routers in it", env.Generation, err)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("its envelope of generation %d: %w", env.Generation, err)
 	}
 	d.files(t, e)
 	record := Record{madeBy, t.Number, t.Peer, own.String(), far.String(), env.Generation, key.ID()}

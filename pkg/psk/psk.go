@@ -66,13 +66,17 @@ type Want struct {
 	Peers     []Peer     // the routers of this run; the tunnels of others are left alone
 	Rotate    []string   // DiffSealed: tunnel numbers, peer names, or "true" for all
 	Envelopes []Envelope // DiffOpened: those for other routers are ignored
-	Purge     bool       // remove keys of ours whose tunnel is not in Tunnels
-	Directory string     // the store, an absolute path
+	// Alive says by which sign a peer is there that has the key in the record of
+	// the tunnel of this number. Another key of it is refused; see NewKeys.
+	Alive     map[int]string
+	Purge     bool   // remove keys of ours whose tunnel is not in Tunnels
+	Directory string // the store, an absolute path
 	Now       time.Time
 }
 
 // Check refuses a Want that cannot be right on any host, with all problems at
-// once. Errors name the options of wg_psk.
+// once. Errors name the options of wg_psk. What other routers told (peers and
+// envelopes) is not looked at: it is wrong for their own tunnels only.
 func (w Want) Check() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
@@ -94,29 +98,6 @@ func (w Want) Check() error {
 		}
 		numbers[t.Number] = t
 	}
-	seen := map[string]bool{}
-	for i, p := range w.Peers {
-		if p.Name == "" || seen[p.Name] {
-			bad("peers[%d].name: expected a name that no other peer has, got %q", i, p.Name)
-		}
-		seen[p.Name] = true
-	}
-	full := map[int]bool{}
-	for i, e := range w.Envelopes {
-		if e.To != w.Name {
-			continue
-		}
-		t, known := numbers[e.Tunnel]
-		switch {
-		case !known || t.Role != Responder || t.Peer != e.From:
-			bad("envelopes[%d]: from %s for tunnel %d, which is no tunnel of %s with that router as initiator; look at `tunnels`", i, e.From, e.Tunnel, w.Name)
-		case full[e.Tunnel]:
-			bad("envelopes[%d]: a second envelope for tunnel %d; keep the newer one", i, e.Tunnel)
-		case e.Generation < 1 || e.Generation >= maxGeneration:
-			bad("envelopes[%d].generation: expected 1 to %d, got %d", i, int64(maxGeneration-1), e.Generation)
-		}
-		full[e.Tunnel] = true
-	}
 	return errors.Join(errs...)
 }
 
@@ -132,12 +113,15 @@ func (w Want) tunnels(role string) []Tunnel {
 	return out
 }
 
-func (w Want) peer(name string) (Peer, bool) {
-	i := slices.IndexFunc(w.Peers, func(p Peer) bool { return p.Name == name })
-	if i < 0 {
-		return Peer{}, false
+// peers returns what is told of a router, as a rule once or not at all.
+func (w Want) peers(name string) []Peer {
+	var out []Peer
+	for _, p := range w.Peers {
+		if p.Name == name {
+			out = append(out, p)
+		}
 	}
-	return w.Peers[i], true
+	return out
 }
 
 // rotates says whether a new key was asked for. Words that name no tunnel of

@@ -9,26 +9,18 @@ import (
 
 // DiffSealed decides for the tunnels that this router initiates: a key that is
 // there and still fits is sealed again, which changes nothing on this host and
-// heals a responder that lost it; otherwise a new key has to be made. All
-// problems are reported at once.
+// heals a responder that lost it; otherwise a new key has to be made.
+//
+// What is wrong with the word of one peer makes that one tunnel wait, and no
+// other: Pending says why.
 func DiffSealed(want Want, self Self, have Store) (Delta, error) {
 	d := Delta{role: Initiator, tunnels: want.tunnels(Initiator), self: self, have: have, Envelopes: []Envelope{}}
-	var errs []error
 	for _, t := range d.tunnels {
-		peer, here := want.peer(t.Peer)
-		if !here {
-			continue // not in this run: nothing of this tunnel is touched
+		if peer, far, ok := d.far(want, t); ok {
+			if err := d.sealed(want, t, peer, far); err != nil {
+				d.refuse(t, err)
+			}
 		}
-		if peer.PublicKey == "" || peer.SealingKey == "" {
-			d.wait(t, t.Peer+" has no keys yet")
-			continue
-		}
-		if err := d.sealed(want, t, peer); err != nil {
-			errs = append(errs, fmt.Errorf("tunnel %d to %s: %w", t.Number, t.Peer, err))
-		}
-	}
-	if len(errs) > 0 {
-		return Delta{}, errors.Join(errs...)
 	}
 	if want.Purge {
 		d.purge()
@@ -36,42 +28,84 @@ func DiffSealed(want Want, self Self, have Store) (Delta, error) {
 	return d, nil
 }
 
-func (d *Delta) sealed(want Want, t Tunnel, peer Peer) error {
-	far, err := seal.ParseWGPublic(peer.PublicKey)
-	if err != nil {
-		return err
+// far is what the peer of a tunnel told, and its public key. Without one that can
+// be used the tunnel waits, and when the peer is not in this run nothing of it is
+// touched.
+func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool) {
+	told := want.peers(t.Peer)
+	switch {
+	case len(told) == 0:
+		return peer, key, false
+	case len(told) > 1:
+		d.refuse(t, fmt.Errorf("%d routers are called so: expected one", len(told)))
+		return peer, key, false
 	}
+	peer = told[0]
+	if peer.PublicKey == "" || d.role == Initiator && peer.SealingKey == "" {
+		d.wait(t, t.Peer+" has no keys yet")
+		return peer, key, false
+	}
+	key, err := seal.ParseWGPublic(peer.PublicKey)
+	e := d.have.entries[t.Number]
+	switch sign := want.Alive[t.Number]; {
+	case err != nil:
+	case key == d.self.private.Public():
+		err = errors.New("it has the same public key as this router: one is a copy of the other; run wg_keypair with regenerate: always on one of them")
+	case sign != "" && e.recorded && e.record.PeerPublicKey != key.String():
+		err = fmt.Errorf("it has a new public key, and whoever has the one before is alive (%s): stop the one that should not be, or if it was replaced, name it in replaced (mesh_replaced)", sign)
+	}
+	if err != nil {
+		d.refuse(t, err)
+	}
+	return peer, key, err == nil
+}
+
+func (d *Delta) sealed(want Want, t Tunnel, peer Peer, far seal.WGPublic) error {
 	sealing, err := seal.ParsePublicKey(peer.SealingKey)
 	if err != nil {
 		return err
 	}
 	e := d.have.entries[t.Number]
 	own := d.self.private.Public()
-	if own == far {
-		return fmt.Errorf("%s has the same public key as this router: one is a copy of the other; run wg_keypair with regenerate: always on one of them", t.Peer)
-	}
 	ends := [2]seal.End{{Name: want.Name, Key: own}, {Name: t.Peer, Key: far}}
-	d.files(t, e)
 	why := whyNew(want, t, e, own, far)
 	if why != "" {
+		d.files(t, e)
 		d.Steps = append(d.Steps, Step{
 			Action: MakeKey, Tunnel: t.Number, Peer: t.Peer, Why: why, sealing: sealing, ends: ends,
 			record: Record{madeBy, t.Number, t.Peer, own.String(), far.String(), next(want, e), ""},
 		})
 		return nil
 	}
-	if e.record.Peer != t.Peer {
-		r := e.record
-		r.Peer = t.Peer
-		d.Steps = append(d.Steps, Step{Action: StoreKey, Tunnel: t.Number, Peer: t.Peer, Why: "the peer was called " + e.record.Peer, record: r, key: e.key})
-	}
 	b := seal.Binding{Initiator: ends[0], Responder: ends[1], Tunnel: t.Number, Generation: e.record.Generation}
 	text, err := seal.Seal(sealing, d.self.private, b, e.key)
 	if err != nil {
 		return err
 	}
+	d.files(t, e)
+	if e.record.Peer != t.Peer {
+		r := e.record
+		r.Peer = t.Peer
+		d.Steps = append(d.Steps, Step{Action: StoreKey, Tunnel: t.Number, Peer: t.Peer, Why: "the peer was called " + e.record.Peer, record: r, key: e.key})
+	}
 	d.Envelopes = append(d.Envelopes, Envelope{t.Number, want.Name, t.Peer, b.Generation, text})
 	return nil
+}
+
+// NewKeys lists the tunnels whose peer told another public key than the one in
+// the tunnel's record, with the latter. Who asks whether the peer that has it is
+// there puts the answer into Want.Alive.
+func NewKeys(want Want, have Store) map[int]string {
+	out := map[int]string{}
+	for _, t := range want.Tunnels {
+		e := have.entries[t.Number]
+		for _, p := range want.peers(t.Peer) {
+			if e.recorded && p.PublicKey != "" && p.PublicKey != e.record.PeerPublicKey {
+				out[t.Number] = e.record.PeerPublicKey
+			}
+		}
+	}
+	return out
 }
 
 // whyNew says why a new key is needed, or "" when the one that is there fits.

@@ -10,8 +10,8 @@ import (
 // the zero value is no key.
 type WGPublic [keySize]byte
 
-// ParseWGPublic reads the base64 text that wg(8) uses. White space around it
-// and the all-zero key are refused.
+// ParseWGPublic reads the base64 text that wg(8) uses. White space around it,
+// the all-zero key and points of low order are refused.
 func ParseWGPublic(text string) (WGPublic, error) {
 	s, err := parseSecret([]byte(text))
 	if err != nil || len(text) != keyText {
@@ -20,7 +20,11 @@ func ParseWGPublic(text string) (WGPublic, error) {
 		}
 		return WGPublic{}, fmt.Errorf("public key: %w", err)
 	}
-	return WGPublic(*s.bytes()), nil
+	key := WGPublic(*s.bytes())
+	if _, err := NewWGPrivate().shared(key); err != nil { // any private key tells
+		return WGPublic{}, fmt.Errorf("public key %s: it is a point of low order, with which every secret is zero", key)
+	}
+	return key, nil
 }
 
 // String returns the base64 text, or "" for no key.

@@ -44,6 +44,8 @@ type Tunnel struct {
 	Address  netip.Addr // the peer's link address, IPv4 or IPv6
 	MTU      int        // bytes inside the tunnel; 0: not probed
 	AS       int64      // the peer's; 0: not compared
+	// Networks are those of the peer's site; nil: not known.
+	Networks []netip.Prefix
 }
 
 // A Prefix has to be in the kernel's routing table, through a tunnel.
@@ -74,6 +76,24 @@ func (r Request) requiresPrefix(p Prefix) bool {
 		anyOne = anyOne || required && p.AS != 0 && t.AS == p.AS
 	}
 	return r.Require == nil || all || anyOne
+}
+
+// Confine takes out of Reach the addresses that are in no network of their
+// router's site, and returns them. A router tells its own addresses, and must not
+// be able to have others ask somebody else.
+func (r *Request) Confine() (strangers []Target) {
+	r.Reach = slices.DeleteFunc(r.Reach, func(to Target) bool {
+		i := slices.IndexFunc(r.Tunnels, func(t Tunnel) bool { return t.Peer == to.Name })
+		if i < 0 || r.Tunnels[i].Networks == nil {
+			return false
+		}
+		inside := slices.ContainsFunc(r.Tunnels[i].Networks, func(n netip.Prefix) bool { return n.Contains(to.Address) })
+		if !inside {
+			strangers = append(strangers, to)
+		}
+		return !inside
+	})
+	return strangers
 }
 
 func (r Request) timeout() time.Duration {

@@ -151,13 +151,70 @@ func TestPurgeLeavesForeign(t *testing.T) {
 	assert.NotContains(t, f.files, "wg2")
 }
 
+// What one peer tells wrongly is pending for its own tunnel, which keeps what it
+// has; the other tunnels go on.
 func TestRefusedPeers(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*wg.Want)
+		reason string
+	}{
+		"our own key": {func(w *wg.Want) { w.PublicKeys["ann"] = keyOf("me") }, keyOf("me").String() + " is this router's own public key: expected the peer's"},
+		"no key":      {func(w *wg.Want) { w.Refused = map[string]string{"ann": "it is none"} }, "it is none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, w := meshHost(), mesh()
+			converge(t, f, w)
+			before := f.dump()
+			test.change(&w)
+			s, d := plan(t, f, w)
+			assert.True(t, d.Empty(), "%+v", d)
+			assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
+
+			// What does not hang on the key is mended all the same, here and elsewhere.
+			w.Tunnels[0].MTU--
+			w.Tunnels[1].MTU--
+			_, d = plan(t, f, w)
+			assert.Len(t, d.Tunnels, 2)
+			_, err := wg.Apply(t.Context(), f, d)
+			require.NoError(t, err)
+			assert.Equal(t, strings.NewReplacer("mtu=1340", "mtu=1339", "mtu=1420", "mtu=1419").Replace(before), f.dump())
+
+			// A new router that tells such a key gets no tunnel, and the others theirs.
+			f, w = meshHost(), mesh()
+			test.change(&w)
+			s, d = plan(t, f, w)
+			assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
+			_, err = wg.Apply(t.Context(), f, d)
+			require.NoError(t, err)
+			assert.Empty(t, f.devices["wg1"].Peers)
+			assert.NotEmpty(t, f.devices["wg2"].Peers)
+		})
+	}
+}
+
+// Two peers with one key: on two interfaces they do not disturb each other; on one
+// interface the key stays with who has it.
+func TestTwins(t *testing.T) {
 	f, w := meshHost(), mesh()
-	w.PublicKeys["ann"] = keyOf("me")
-	s, err := wg.Observe(t.Context(), f, w)
-	require.NoError(t, err)
-	_, err = wg.Diff(w, s)
-	assert.EqualError(t, err, "wg1: peer ann: "+keyOf("me").String()+" is this router's own public key: give the peer's")
+	converge(t, f, w)
+	s, _ := plan(t, f, w)
+	assert.Empty(t, wg.Twins(w, s))
+	other := w.Tunnels[1].Peers[0].Name
+	w.PublicKeys[other] = keyOf("ann")
+	s, d := plan(t, f, w)
+	require.Len(t, d.Tunnels, 1)
+	assert.Equal(t, w.Tunnels[1].Name, d.Tunnels[0].Name)
+	assert.Empty(t, wg.PendingPeers(w, s))
+	require.Len(t, wg.Twins(w, s), 1)
+	assert.Contains(t, wg.Twins(w, s)[0], "wg1 to ann and "+w.Tunnels[1].Name+" to "+other+" have the same public key")
+
+	w = mesh()
+	converge(t, f, w)
+	w.Tunnels[0].Peers = append([]wg.Peer{{Name: "liar"}}, w.Tunnels[0].Peers...)
+	w.PublicKeys["liar"] = keyOf("ann")
+	s, d = plan(t, f, w)
+	assert.True(t, d.Empty(), "%+v", d)
+	assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "liar", Reason: "liar: public key " + keyOf("ann").String() + " is already that of peer ann", Refused: true}}, wg.PendingPeers(w, s))
 }
 
 // Without a private key a plan can be shown, and applying it does nothing.

@@ -12,6 +12,7 @@ type resolved struct {
 	peers   []FilePeer // to configure, sorted by name
 	kept    []FilePeer // in the file and not to be touched, since something is pending
 	pending []Pending
+	refused []Pending // told something that is not used, and keep the key they have
 }
 
 // resolve finds the key of every peer: as given, else as the file remembers it
@@ -25,22 +26,26 @@ func resolve(w Want, t Tunnel, s State) resolved {
 		recorded = parse(have.File.record())
 	}
 	for _, p := range t.Peers {
-		key := w.keyOf(p)
-		old := slices.IndexFunc(recorded, func(f FilePeer) bool { return f.Name == p.Name })
-		if key.IsZero() && old >= 0 {
-			key = recorded[old].PublicKey
+		key, refused := w.keyOf(p), w.refusal(t, p, recorded, s.PublicKey)
+		if key.IsZero() || refused != "" {
+			key = recordedKey(recorded, p.Name)
 		}
-		reason := ""
 		_, havePSK := s.PresharedKeys[p.PresharedKeyFile]
+		wait := Pending{Tunnel: t.Name, Peer: p.Name, Refused: refused != ""}
 		switch {
+		case wait.Refused:
+			wait.Reason = p.Name + ": " + refused
 		case key.IsZero():
-			reason = "its public key is not known yet"
+			wait.Reason = "its public key is not known yet"
 		case p.PresharedKeyFile != "" && !havePSK:
-			reason = fmt.Sprintf("its pre-shared key file %s does not exist yet", p.PresharedKeyFile)
+			wait.Reason = fmt.Sprintf("its pre-shared key file %s does not exist yet", p.PresharedKeyFile)
 		}
-		if reason != "" {
-			out.pending = append(out.pending, Pending{Tunnel: t.Name, Peer: p.Name, Reason: reason})
+		if key.IsZero() || p.PresharedKeyFile != "" && !havePSK {
+			out.pending = append(out.pending, wait)
 			continue
+		}
+		if wait.Refused {
+			out.refused = append(out.refused, wait)
 		}
 		out.peers = append(out.peers, FilePeer{
 			Name: p.Name, PublicKey: key, Endpoint: p.Endpoint, AllowedIPs: networks(p.AllowedIPs),
@@ -56,6 +61,40 @@ func resolve(w Want, t Tunnel, s State) resolved {
 	}
 	slices.SortFunc(out.peers, comparePeers)
 	return out
+}
+
+// refusal says why the key that p told is not used, "" when it is, or when p told
+// none. Of two peers of a tunnel that tell the same key it stays with the one that
+// has it, or else goes to the first.
+func (w Want) refusal(t Tunnel, p Peer, recorded []FilePeer, own PublicKey) string {
+	if !w.told(p) {
+		return ""
+	}
+	key := w.keyOf(p)
+	if key.IsZero() {
+		return w.Refused[p.Name]
+	}
+	if key == own {
+		return fmt.Sprintf("%s is this router's own public key: expected the peer's", key)
+	}
+	for i, other := range t.Peers {
+		mine := slices.IndexFunc(t.Peers, func(o Peer) bool { return o.Name == p.Name })
+		has := recordedKey(recorded, p.Name) == key
+		if other.Name != p.Name && (recordedKey(recorded, other.Name) == key || !has && i < mine && w.keyOf(other) == key) {
+			return fmt.Sprintf("public key %s is already that of peer %s", key, other.Name)
+		}
+	}
+	return ""
+}
+
+// recordedKey is the key that a file has for a peer of this name, zero for none.
+func recordedKey(recorded []FilePeer, name string) PublicKey {
+	for _, f := range recorded {
+		if f.Name == name {
+			return f.PublicKey
+		}
+	}
+	return PublicKey{}
 }
 
 func comparePeers(a, b FilePeer) int {
@@ -77,11 +116,55 @@ func (t resolved) text(w Want, s State) string {
 func PendingPeers(w Want, s State) []Pending {
 	out := []Pending{}
 	for _, t := range w.Tunnels {
-		out = append(out, resolve(w, t, s).pending...)
+		r := resolve(w, t, s)
+		out = append(append(out, r.pending...), r.refused...)
 	}
 	slices.SortFunc(out, func(a, b Pending) int {
 		return strings.Compare(a.Tunnel+" "+a.Peer, b.Tunnel+" "+b.Peer)
 	})
+	return out
+}
+
+// A NewKey is a peer that told another public key than the one it has.
+type NewKey struct {
+	Tunnel, Peer string
+	Have         PublicKey
+}
+
+// NewKeys lists the peers that told another public key than the one they have.
+// Who asks whether the machine that has the old one is there puts the answer into
+// Want.Refused.
+func NewKeys(w Want, s State) []NewKey {
+	var out []NewKey
+	for _, t := range w.Tunnels {
+		have := s.Interfaces[t.Name]
+		if have.File == nil {
+			continue
+		}
+		for _, p := range t.Peers {
+			key, old := w.keyOf(p), recordedKey(parse(have.File.record()), p.Name)
+			if w.told(p) && !key.IsZero() && !old.IsZero() && key != old {
+				out = append(out, NewKey{t.Name, p.Name, old})
+			}
+		}
+	}
+	return out
+}
+
+// Twins are warnings about one public key that peers of two interfaces have. The
+// tunnels do not disturb each other, but only one of the two can be its owner.
+func Twins(w Want, s State) []string {
+	type end struct{ tunnel, peer string }
+	seen := map[PublicKey]end{}
+	var out []string
+	for _, t := range w.Tunnels {
+		for _, p := range resolve(w, t, s).peers {
+			if first, twice := seen[p.PublicKey]; twice && first.peer != p.Name {
+				out = append(out, fmt.Sprintf("%s to %s and %s to %s have the same public key %s: one of the two is not what it says", first.tunnel, first.peer, t.Name, p.Name, p.PublicKey))
+			}
+			seen[p.PublicKey] = end{t.Name, p.Name}
+		}
+	}
 	return out
 }
 

@@ -38,7 +38,8 @@ type Peer struct {
 type Want struct {
 	Tunnels         []Tunnel
 	PrivateKeyFile  string               // of this router, for all tunnels
-	PublicKeys      map[string]PublicKey // by peer name; zero or missing: not known yet
+	PublicKeys      map[string]PublicKey // by peer name, as the peers told them; zero or missing: not known yet
+	Refused         map[string]string    // by peer name: why what it told is not used; it keeps the key that it has
 	Purge           bool                 // remove what we made and no longer want
 	MSSClamp        bool                 // keep the nftables table that clamps TCP MSS
 	Input           string               // InputAccept, InputMesh; empty: as the other tunnels here
@@ -52,12 +53,22 @@ type Pending struct {
 	Tunnel string `json:"tunnel"`
 	Peer   string `json:"peer"`
 	Reason string `json:"reason"`
+	// Refused says that the peer told something that is not used. Time does not
+	// mend that.
+	Refused bool `json:"refused,omitempty"`
 }
+
+// told reports whether the key of p is the peer's own word, and not that of who
+// wrote the tunnel down.
+func (w Want) told(p Peer) bool { return p.PublicKey.IsZero() }
 
 // keyOf returns the public key to use for p, zero when it is not known.
 func (w Want) keyOf(p Peer) PublicKey {
-	if !p.PublicKey.IsZero() {
+	if !w.told(p) {
 		return p.PublicKey
+	}
+	if w.Refused[p.Name] != "" {
+		return PublicKey{}
 	}
 	return w.PublicKeys[p.Name]
 }

@@ -89,7 +89,7 @@ func (t Tunnel) check() []error {
 func (w Want) checkPeers(t Tunnel) []error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	names, keys, owner := map[string]bool{}, map[PublicKey]string{}, map[netip.Prefix]string{}
+	names, keys, owner := map[string]bool{}, map[PublicKey]Peer{}, map[netip.Prefix]string{}
 	for i, p := range t.Peers {
 		where := fmt.Sprintf("peers[%d] %s", i, p.Name)
 		if !peerName.MatchString(p.Name) {
@@ -100,10 +100,11 @@ func (w Want) checkPeers(t Tunnel) []error {
 		}
 		names[p.Name] = true
 		if k := w.keyOf(p); !k.IsZero() {
-			if other, twice := keys[k]; twice {
-				bad("%s: public key %s is already that of peer %s", where, k, other)
+			// Of two that were told, one is refused alone.
+			if other, twice := keys[k]; twice && !(w.told(p) && w.told(other)) {
+				bad("%s: public key %s is already that of peer %s", where, k, other.Name)
 			}
-			keys[k] = p.Name
+			keys[k] = p
 		}
 		if e := p.Endpoint; e.IsValid() && (e.Port() == 0 || e.Addr().IsUnspecified() || e.Addr().IsMulticast()) {
 			bad("%s: endpoint %s: expected the address and port that the peer listens on", where, e)

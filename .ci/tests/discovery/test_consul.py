@@ -146,6 +146,9 @@ class Test(unittest.TestCase):
         for _ in range(2):
             self.consul.register("twin")
         self.consul.register("nameless", service="nameless", datacenter="vienna", meta={"x": "{{ 7 * 7 }}"})
+        for name, service_address in {"option": "-oProxyCommand=touch${IFS}/x;false", "spaces": "10.0.0.1 -oProxyCommand=x", "lines": "a\nb", "zone": "fe80::1%$(id)"}.items():
+            self.consul.register("address-" + name, service="address-" + name, service_address=service_address)
+        self.consul.register("-oProxyCommand", service="option")
         token, empty, weak = (self.folder / name for name in ("token", "empty", "weak"))
         token.write_text(SECRET)
         empty.write_text("\n")
@@ -187,6 +190,14 @@ class Test(unittest.TestCase):
                 {"service": "nameless", "datacenters": ["vienna"], "hostname": "consul_service_meta.x"},
                 r"gives no name for service .*: expected letters, digits and",
             ),
+            "dashed": ({"service": "option"}, r"gives no name for service .*: expected letters, digits and"),
+            **{
+                "address-" + name: (
+                    {"service": "address-" + name},
+                    r"service address-%s of node address-%s has the address .*: expected an IP address or a host name" % (name, name),
+                )
+                for name in ("option", "spaces", "lines", "zone")
+            },
             "strict": (
                 {"service": "nameless", "datacenters": ["vienna"], "strict": True, "compose": {"a": "b"}},
                 r"Could not set a for host nameless",

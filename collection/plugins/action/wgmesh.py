@@ -18,10 +18,13 @@ import signal
 import subprocess
 import traceback
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.unsafe_proxy import wrap_var
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers
 
 try:  # ansible-core 2.19 and newer: values carry tags, which the target must not see
     from ansible.module_utils.common.json import Direction, get_module_encoder
@@ -115,7 +118,9 @@ class ActionModule(ActionBase):
             result.update(self._run_module(task_vars))
             return result
         except Refusal as refusal:
-            return {"failed": True, "msg": str(refusal)}
+            return {"failed": True, "msg": answers.line(str(refusal))}
+        except AnsibleConnectionFailure as failure:  # its text is ssh's, and the other end's
+            raise AnsibleConnectionFailure(answers.printable(str(failure)[:answers.LONGEST_LINE], lines=True)) from None
         except BaseException as err:  # the timeout is no Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
@@ -141,7 +146,15 @@ class ActionModule(ActionBase):
             answer = self._low_level_execute_command(start, in_data=stdin)
             if target_answer(answer):
                 raise Refusal("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
-        return decode(answer)
+        return self._accept(module, answer, task_vars)
+
+    def _accept(self, module, answer, task_vars):
+        """What counts of an answer: it is the word of the host that was asked."""
+        host = self._task.delegate_to or task_vars["inventory_hostname"]
+        data = decode(answer)
+        if data is None:
+            return {"failed": True, "_ansible_parsed": False, "msg": "the module ended without a result: " + ending(answer)}
+        return wrap_var(answers.accept(module, host, self._task.args, data)) | {"_ansible_parsed": True}
 
     def _check_stdin(self):
         """Refuse what cannot give a command its input."""
@@ -250,20 +263,19 @@ def target_answer(answer):
 
 
 def decode(answer):
-    """The result of a module: the last line that is a JSON object."""
+    """The last line that is a JSON object, which is what a module answers, or None."""
     for line in reversed(answer["stdout_lines"]):
         try:
-            data = json.loads(line)
-        except ValueError:
+            data = json.loads(line) if len(line) <= answers.MOST_CHARACTERS else None
+        except (ValueError, RecursionError):
             continue
         if isinstance(data, dict):
-            data = {key: value for key, value in data.items() if not key.startswith("_ansible_")}
-            return wrap_var(data | {"_ansible_parsed": True})
-    return {"failed": True, "_ansible_parsed": False, "msg": "the module ended without a result: " + ending(answer)}
+            return data
+    return None
 
 
 def ending(answer):
     """How a command ended, on one line."""
     lines = [line for line in answer["stderr_lines"] if line.strip() and not SSH_CHATTER.match(line)]
     lines = lines or ["nothing on standard error"]
-    return "exit status %s, %s" % (answer["rc"], lines[-1][:200])
+    return answers.line("exit status %s, %s" % (answer["rc"], lines[-1]), 300)

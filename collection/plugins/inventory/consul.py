@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -304,7 +305,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             node, service, checks = instance["Node"], instance["Service"], instance.get("Checks") or []
             return marked(
                 {
-                    "ansible_host": service.get("Address") or node["Address"],
+                    "ansible_host": address(service.get("Address") or node["Address"], service["ID"], node["Node"]),
                     "consul_node": node["Node"],
                     "consul_node_id": node.get("ID") or "",
                     "consul_node_address": node["Address"],
@@ -338,8 +339,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except Exception as error:
             raise ConsulError("hostname %s gives no name for %s: %s" % (expression, where(variables), error)) from None
         # Names are used as templates here and there, and core 2.14 prints those that are marked as unsafe in a form of its own.
-        if not isinstance(name, str) or not re.fullmatch(r"[\w.:@-]+", name):
-            raise ConsulError("hostname %s gives no name for %s: expected letters, digits and . - _ : @" % (expression, where(variables)))
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.:@-]*", name):
+            raise ConsulError("hostname %s gives no name for %s: expected letters, digits and . - _ : @, a letter or digit first" % (expression, where(variables)))
         return "".join(list(name))
 
     def add(self, name, variables):
@@ -365,6 +366,18 @@ def no_answer(error, timeout):
         return "Consul's certificate is not trusted (%s): name the authority's in ca_file" % reason.verify_message
     said = getattr(reason, "strerror", None) or str(reason)
     return "no answer of Consul: %s; set url or CONSUL_HTTP_ADDR to an agent or a server that runs" % said
+
+
+def address(text, service, node):
+    """The address, unless ssh could take it for an option."""
+    try:
+        if "%" not in text and ipaddress.ip_address(text):
+            return text
+    except ValueError:
+        pass
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", text):
+        return text
+    raise ConsulError("service %s of node %s has the address %s: expected an IP address or a host name of letters, digits, . and -" % (service, node, json.dumps(text)[:80]))
 
 
 def marked(value):

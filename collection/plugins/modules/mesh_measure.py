@@ -192,12 +192,42 @@ EXAMPLES = r"""
 RETURN = r"""
 tunnels:
   description:
-    - What was measured, one entry a tunnel, with C(router), C(peer), C(name), and what the option I(results) describes
-      for C(outside) and C(inside).
+    - What was measured, one entry a tunnel.
     - With C(state=serving) these are only the tunnels that cannot be served.
   returned: unless C(state=stopped)
   type: list
   elements: dict
+  contains:
+    router:
+      description: The router that measured.
+      type: str
+    peer:
+      description: The router at the other end.
+      type: str
+    name:
+      description: The interface.
+      type: str
+    outside:
+      description: What was measured outside of the tunnel.
+      type: dict
+      contains: &told
+        address: {description: "The address that was measured. Empty when there is none.", type: str}
+        sent: {description: "Pings sent; C(0) when none was.", type: int}
+        received: {description: "Pings that were answered.", type: int}
+        min: {description: "The least round-trip time in milliseconds.", type: float}
+        avg: {description: "The average.", type: float}
+        max: {description: "The most.", type: float}
+        mdev: {description: "The deviation, as ping has it.", type: float}
+        ping_error: {description: "Why nothing was measured.", type: str}
+        mbits: {description: "Mbit/s that arrived at the peer; C(0) when not known.", type: float}
+        retransmits: {description: "TCP segments that were sent again.", type: int}
+        blocked: {description: "Whether the port of the test is not open on this way.", type: bool}
+        missing: {description: "The router that lacks iperf3.", type: str}
+        throughput_error: {description: "Why no throughput was measured.", type: str}
+    inside:
+      description: What was measured inside of it.
+      type: dict
+      contains: *told
   sample:
     - router: office-1
       peer: aws-2

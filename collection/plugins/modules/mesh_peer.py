@@ -18,8 +18,10 @@ description:
   - This is the one module that a router which joins by itself may run on another one (C(wgmesh gate)). There it can give
     I(state), I(public_key), I(sealing_key) and I(envelopes); I(name) is the caller, and everything else is this router's.
   - Refuses another I(public_key) than the one in use while the machine that has the old one is alive (its BFD session is
-    up, or its last handshake is recent), because two machines with one id would take the tunnel from each other. A
-    replaced router is let in as soon as the old one is gone.
+    up, or its last handshake is recent and its packets arrive), because two machines with one id would take the tunnel
+    from each other. A replaced router is let in as soon as the old one is gone, or when I(replaced) names it.
+  - The interface gets the other router's key together with the pre-shared key that belongs to it. While that one is
+    missing, the tunnel keeps what it has.
 options:
   state:
     description:
@@ -92,6 +94,11 @@ options:
     description: BIRD's control socket, which is asked whether the other end is alive.
     type: path
     default: /run/bird/bird.ctl
+  replaced:
+    description: Routers that were replaced. One that is named here is let in with a new key although the one before is alive.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   diff_mode:
@@ -135,23 +142,75 @@ public:
   description: What is public of this router, for the option I(peers) of M(wgmesh.router.wg_psk) on the other one.
   returned: success
   type: dict
+  contains:
+    name:
+      description: The name of this router.
+      type: str
+    public_key:
+      description: The WireGuard public key, or C(null) in check mode when it is yet to be made.
+      type: str
+    sealing_key:
+      description: The public half of the sealing key, or C(null) in check mode when it is yet to be made.
+      type: str
   sample: {name: office-1, public_key: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=, sealing_key: 3q2+7wABAgMEBQYH...}
 envelopes:
   description: The tunnel's pre-shared key, sealed to the other router, when this one is the initiator.
   returned: I(state=peered)
   type: list
   elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    from:
+      description: Name of this router.
+      type: str
+    to:
+      description: Name of the router that can open it.
+      type: str
+    generation:
+      description: Generation of the key.
+      type: int
+    sealed:
+      description: The envelope itself, 1560 characters.
+      type: str
 psks:
   description: The pre-shared key that this router holds for the tunnel, by its id.
   returned: I(state=peered)
   type: list
   elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    peer:
+      description: Name of the router at the other end.
+      type: str
+    psk_id:
+      description: 8 hexadecimal digits of an HMAC of the key. They are the same on both ends when the keys are.
+      type: str
+    generation:
+      description: Generation of the key.
+      type: int
   sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000}]
 pending:
   description: What the tunnel still waits for.
   returned: I(state=peered)
   type: list
   elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    peer:
+      description: Name of the router at the other end.
+      type: str
+    reason:
+      description: What is missing or wrong.
+      type: str
+    refused:
+      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is true.
+      type: bool
 done:
   description: What was done, in words, also when the module failed half-way.
   returned: changed

@@ -289,10 +289,10 @@ plan:
       type: dict
       contains:
         tunnels:
-          description: The tunnels with the names of their BGP sessions and the peers' link addresses and AS numbers.
+          description: The tunnels with the names of their BGP sessions, the peers' link addresses and AS numbers, and the networks of their sites.
           type: list
           elements: dict
-          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 172.31.20.2, mtu: 1400, as: 65040}]
+          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 172.31.20.2, mtu: 1400, as: 65040, networks: [10.3.0.0/16]}]
         prefixes:
           description: Prefixes of the other sites that have a router which is present.
           type: list

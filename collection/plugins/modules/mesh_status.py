@@ -48,6 +48,12 @@ options:
       as:
         description: The AS number of the peer. C(0) is not compared.
         type: int
+      networks:
+        description:
+          - The networks of the peer's site. Addresses of the peer in I(reach) that are in none of them are not asked, and
+            a warning names them. Left out, they may be anywhere.
+        type: list
+        elements: str
   prefixes:
     description:
       - Networks that have to be in the kernel's main table, through one of the tunnels.

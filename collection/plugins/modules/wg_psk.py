@@ -24,6 +24,8 @@ description:
   - A generation is the millisecond (Unix time) in which the key was made, or one more than that of the key before,
     whichever is higher. The responder refuses an envelope of a lower generation than it holds, unless one of the public
     keys is new.
+  - What one peer tells wrongly (a bad key, an envelope that does not open, a second one) makes its own tunnel wait, with
+    the reason in C(pending), and no other.
   - The tunnels of routers that are not in I(peers) are left alone, whatever state they are in.
   - A tunnel with number 20 has the files C(20.psk), as C(wg genpsk) writes it, and C(20.json) in I(directory), both
     with mode C(0600). Nothing in the second one is secret. A wrong mode or owner is mended.
@@ -124,6 +126,22 @@ options:
     type: list
     elements: str
     default: []
+  replaced:
+    description:
+      - Peers that were replaced. While whoever has the recorded public key of a peer is alive (its BFD session is up, or
+        its last handshake is recent and its packets arrive), another key that the peer tells is refused, unless it is
+        named here.
+    type: list
+    elements: str
+    default: []
+  interface_prefix:
+    description: Tunnel 20 is the interface of this prefix and C(20), where a peer is looked for that has a new key.
+    type: str
+    default: wg
+  control_socket:
+    description: BIRD's control socket, which is asked whether such a peer is alive.
+    type: path
+    default: /run/bird/bird.ctl
   purge:
     description:
       - Removes the keys of tunnels that are not in I(tunnels).
@@ -234,8 +252,11 @@ pending:
       description: Name of the router at the other end.
       type: str
     reason:
-      description: What is missing.
+      description: What is missing or wrong.
       type: str
+    refused:
+      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is true.
+      type: bool
   sample: [{tunnel: 20, peer: office-2, reason: no envelope came from office-2}]
 done:
   description: What was done, in words, also when the module failed half-way.

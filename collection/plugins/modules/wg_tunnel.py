@@ -88,8 +88,15 @@ options:
       - Public keys by name of peer.
       - A peer whose key is neither here nor in its O(tunnels[].peers[].public_key) keeps the key that it has on the host.
         If it has none it is not configured, and is reported in RV(pending).
+      - These are what the peers tell. One that is not a key, is this router's own, or is new while whoever has the one before is alive (its BFD
+        session is up, or its last handshake is recent and its packets arrive) is refused, with a warning and in RV(pending). All other peers go on.
     type: dict
     default: {}
+  replaced:
+    description: Peers that were replaced, whose new key is taken although whoever has the one before is alive.
+    type: list
+    elements: str
+    default: []
   purge:
     description: Whether to remove interfaces that this module made and that are not in O(tunnels). Others are never removed.
     type: bool
@@ -128,6 +135,10 @@ options:
       - Units are managed only in the default one, since C(wg-quick@.service) reads no other.
     type: path
     default: /etc/wireguard
+  control_socket:
+    description: BIRD's control socket, which is asked whether a peer that has a new key is alive.
+    type: path
+    default: /run/bird/bird.ctl
 requirements:
   - package wireguard-tools
   - package nftables, with O(mss_clamp=true) or O(input=mesh)
@@ -215,8 +226,11 @@ pending:
       description: Name of the peer.
       type: str
     reason:
-      description: What is missing.
+      description: What is missing or wrong.
       type: str
+    refused:
+      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is true.
+      type: bool
   sample: [{tunnel: wg20, peer: azure-2, reason: its public key is not known yet}]
 implementation:
   description: V(kernel), or V(userspace) when any of the interfaces is run by wireguard-go. Empty while none is there.

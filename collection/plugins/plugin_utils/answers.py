@@ -1,0 +1,378 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a router may answer, and for whom it may speak.
+
+A router that was taken over answers whatever its new owner likes. So an answer
+is taken for what it is: the words of the host that was asked. What a module does
+not document is dropped, what is not of its type is refused, and a key or an
+envelope counts only for that host and only for the tunnel that it was asked for.
+Every answer of every module goes through accept(), and there is no other door.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import json
+
+# How much of an answer is taken. A plan for a thousand routers is 2 MB.
+MOST_CHARACTERS = 16 * 1024 * 1024
+MOST_ELEMENTS = 20000
+MOST_DEPTH = 24
+LONGEST_LINE = 2000
+LONGEST_TEXT = 4 * 1024 * 1024
+
+
+class Wrong(Exception):
+    """What of an answer is wrong: which field, what was found, what was expected."""
+
+    def __init__(self, found, expected, field=""):
+        super().__init__(field)
+        self.field, self.found, self.expected = field, found, expected
+
+    def inside(self, name):
+        """The same, seen from what holds the field."""
+        between = "." if self.field and not self.field.startswith("[") else ""
+        return Wrong(self.found, self.expected, name + between + self.field)
+
+
+def printable(text, lines=False):
+    """Return a text without what a terminal could take for an order or hide in it:
+    controls, so ESC, CR and NUL, overrides of direction, zero width, lone surrogates.
+    Only with lines it may have more than one."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or lines and c in "\n\t" else " " if c in "\n\t" else "" for c in text)
+
+
+def line(text, most=LONGEST_LINE):
+    """Return a text as one line that is not too long to read."""
+    text = printable(text[: 4 * most])
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def short(value):
+    """Say in a few words what was found."""
+    if isinstance(value, str):
+        return json.dumps(line(value, 60), ensure_ascii=False)
+    for container, words in ((dict, "an object"), (list, "a list")):
+        if isinstance(value, container):
+            return "%s of %d" % (words, len(value))
+    return line(json.dumps(value), 40)  # null, true, a number
+
+
+# The types. Each has the name that Ansible's documentation gives it, and returns
+# the value, made harmless, or raises Wrong.
+
+
+class Type:
+    word = "any"
+
+    def __call__(self, value):
+        raise NotImplementedError
+
+
+class Plain(Type):
+    """A value of one of JSON's types. True is no number."""
+
+    def __init__(self, word, kinds, expected):
+        self.word, self.kinds, self.expected = word, kinds, expected
+
+    def __call__(self, value):
+        if not isinstance(value, self.kinds) or (isinstance(value, bool) and bool not in self.kinds):
+            raise Wrong(short(value), self.expected)
+        if not isinstance(value, bool) and not -(2**63) <= value < 2**63:  # nor is NaN in between
+            raise Wrong(short(value), self.expected)
+        return value
+
+
+class Text(Type):
+    """A text. One that people read is cut where it is too long; one that has a
+    form is refused unless it has it."""
+
+    word = "str"
+
+    def __init__(self, expected="a text", form=None, lines=False, null=False):
+        self.expected, self.form, self.lines, self.null = expected, form, lines, null
+
+    def __call__(self, value):
+        if value is None and self.null:
+            return None
+        if not isinstance(value, str):
+            raise Wrong(short(value), self.expected)
+        if self.form:
+            if not self.form(value):
+                raise Wrong(short(value), self.expected)
+            return value
+        return printable(value[:LONGEST_TEXT], lines=True) if self.lines else line(value)
+
+
+class Key(Text):
+    """Base64 of a number of bytes. What was found is not repeated: it may be a
+    secret in the wrong place."""
+
+    def __init__(self, size, what, null=False):
+        super().__init__("%s, base64 of %d bytes" % (what, size), null=null)
+        self.size = size
+
+    def __call__(self, value):
+        if value is None and self.null:
+            return None
+        if not isinstance(value, str):
+            raise Wrong(short(value), self.expected)
+        try:
+            raw = base64.b64decode(value, validate=True) if len(value) < 2 * self.size + 8 else b""
+        except (binascii.Error, ValueError):
+            raw = b""
+        if len(raw) != self.size or base64.b64encode(raw).decode() != value:
+            raise Wrong("a text of %d characters" % len(value), self.expected)
+        return value
+
+
+class List(Type):
+    word = "list"
+
+    def __init__(self, elements, most=MOST_ELEMENTS):
+        self.elements, self.most = kind(elements), most
+
+    def __call__(self, value):
+        if not isinstance(value, list) or len(value) > self.most:
+            raise Wrong(short(value), "a list of at most %d" % self.most)
+        out = []
+        for i, element in enumerate(value):
+            try:
+                out.append(self.elements(element))
+            except Wrong as wrong:
+                raise wrong.inside("[%d]" % i) from None
+        return out
+
+
+class Object(Type):
+    """An object with these fields and no others. One whose name ends in ? may be
+    missing. Others are dropped, or are wrong where all of it is for one purpose."""
+
+    word = "dict"
+
+    def __init__(self, fields, exactly=False):
+        self.exactly = exactly
+        self.fields = {name.rstrip("?"): (kind(value), not name.endswith("?")) for name, value in fields.items()}
+
+    def __call__(self, value, complete=True):
+        if not isinstance(value, dict):
+            raise Wrong(short(value), "an object")
+        more = sorted(set(value) - set(self.fields)) if self.exactly else []
+        if more:
+            raise Wrong("an unknown field", "%s and nothing else" % ", ".join(self.fields), line(more[0], 40))
+        out = {}
+        for name, (check, needed) in self.fields.items():
+            try:
+                if name in value:
+                    out[name] = check(value[name])
+                elif needed and complete:
+                    raise Wrong("nothing", "a value")
+            except Wrong as wrong:
+                raise wrong.inside(name) from None
+        return out
+
+
+class Whole(Type):
+    """An object that is data for other modules on the same host, which check it."""
+
+    word = "dict"
+
+    def __init__(self, fields):
+        self.known = Object(fields)
+
+    def __call__(self, value):
+        known = self.known(value)
+        return {**self.harmless(value, 0), **known}
+
+    def harmless(self, value, depth):
+        if depth > MOST_DEPTH:
+            raise Wrong("something nested deeper", "at most %d levels" % MOST_DEPTH)
+        if isinstance(value, dict):
+            return {line(name): self.harmless(one, depth + 1) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.harmless(one, depth + 1) for one in value]
+        return line(value) if isinstance(value, str) else value
+
+
+def kind(value):
+    """A type, written as a list of one or as the fields of an object."""
+    if isinstance(value, list):
+        return List(value[0])
+    return Object(value) if isinstance(value, dict) else value
+
+
+def is_address(text):
+    try:
+        return "%" not in text and bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+BOOL = Plain("bool", (bool,), "true or false")
+INT = Plain("int", (int,), "a whole number")
+FLOAT = Plain("float", (int, float), "a number")
+TEXT = Text()
+NAME = Text("a name of 1 to 253 printable characters", lambda text: 0 < len(text) < 254 and text.isprintable())
+ADDRESS = Text("an IP address", is_address)
+PUBLIC_KEY = Key(32, "a WireGuard public key", null=True)
+SEALING_KEY = Key(1216, "the public half of a sealing key", null=True)
+
+PUBLIC = Object({"name": NAME, "public_key": PUBLIC_KEY, "sealing_key": SEALING_KEY}, exactly=True)
+ENVELOPE = Object({"tunnel": INT, "from": NAME, "to": NAME, "generation": INT, "sealed": Key(1168, "a sealed key")}, exactly=True)
+HELD = {"tunnel": INT, "peer": NAME, "psk_id": TEXT, "generation": INT}
+PENDING = {"tunnel": INT, "peer": NAME, "reason": TEXT, "refused?": BOOL}
+WAY = {
+    "address": TEXT, "sent": INT, "received": INT, "min": FLOAT, "avg": FLOAT, "max": FLOAT, "mdev": FLOAT, "ping_error": TEXT,
+    "mbits": FLOAT, "retransmits": INT, "blocked": BOOL, "missing": TEXT, "throughput_error": TEXT,
+}  # fmt: skip
+
+# What each module returns, as its documentation has it: the tests compare the two.
+ANSWERS = {
+    "bird_config": {
+        "pending": BOOL,
+        "disruptive": [NAME],
+        "established": [NAME],
+        "source_addresses": List(ADDRESS, most=64),  # all other routers ping them
+        "done?": [TEXT],
+    },
+    "cloud_forwarding": {
+        "cloud": TEXT,
+        "instance": TEXT,
+        "interfaces": [{"id": TEXT, "primary": BOOL, "forwarding": BOOL}],
+        "verified": BOOL,
+        "restart_required": BOOL,
+        "done?": [TEXT],
+    },
+    "cloud_routes": {
+        "cloud": TEXT,
+        "via": TEXT,
+        "routes": [{"table": TEXT, "prefix": TEXT, "via": TEXT, "priority?": INT, "name?": TEXT, "trouble?": TEXT}],
+        "verified": BOOL,
+        "done?": [TEXT],
+    },
+    "mesh_gate": {"done?": [TEXT]},
+    "mesh_measure": {
+        "tunnels?": [{"router": TEXT, "peer": NAME, "name": NAME, "outside": WAY, "inside": WAY}],
+        "lines?": [TEXT],
+        "problems?": [TEXT],
+    },
+    "mesh_peer": {
+        "router": NAME,
+        "interface": NAME,
+        "public": PUBLIC,
+        "envelopes?": [ENVELOPE],
+        "psks?": [HELD],
+        "pending?": [PENDING],
+        "done?": [TEXT],
+    },
+    "mesh_plan": {
+        "plan": Whole({"router": {"name": NAME}, "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME}]}),
+    },
+    "mesh_status": {
+        "healthy": BOOL,
+        "required_healthy": BOOL,
+        "problems": [TEXT],
+        "tunnels": [
+            {
+                "name": NAME, "peer": NAME, "healthy": BOOL, "handshake_age": FLOAT, "endpoint": TEXT, "rx": INT, "tx": INT, "rtt": FLOAT,
+                "path_mtu": INT, "bgp": TEXT, "bfd": TEXT, "imported": INT, "preshared_key": BOOL,
+            }
+        ],  # fmt: skip
+        "lines": [TEXT],
+    },
+    "sysctl_router": {
+        "path": TEXT,
+        "reserved_ports": TEXT,
+        "file_only": [TEXT],
+        "defeated": [{"key": TEXT, "want": TEXT, "found": TEXT, "by": TEXT, "reason": TEXT}],
+        "done?": [TEXT],
+    },
+    "wg_keypair": {
+        "public": PUBLIC,
+        "name": NAME,
+        "public_key": PUBLIC_KEY,
+        "sealing_key": SEALING_KEY,
+        "done?": [TEXT],
+    },
+    "wg_psk": {"envelopes?": [ENVELOPE], "psks": [HELD], "pending": [PENDING], "done?": [TEXT]},
+    "wg_tunnel": {
+        "done?": [TEXT],
+        "stale": [NAME],
+        "pending": [{"tunnel": NAME, "peer": NAME, "reason": TEXT, "refused?": BOOL}],
+        "implementation": TEXT,
+    },
+}
+
+# What pkg/ansible returns for every module.
+COMMON = Object(
+    {
+        "changed?": BOOL,
+        "failed?": BOOL,
+        "msg?": TEXT,
+        "warnings?": [TEXT],
+        "diff?": {"before?": Text(lines=True), "after?": Text(lines=True)},
+    }
+)
+
+
+def accept(module, host, arguments, answer):
+    """Return what counts of the answer that a host gave to a module: a result that
+    says what is wrong with it, when something is."""
+    try:
+        common = COMMON(answer)
+        documented = Object(ANSWERS[module])(answer, complete=not common.get("failed"))
+        for field, found, expected in claims(module, host, arguments, documented):
+            if found != expected:
+                raise Wrong(short(found), "%s, since it speaks for itself only" % expected, field)
+    except Wrong as wrong:
+        return {
+            "failed": True,
+            "msg": "%s: its answer to %s is not used: %s: found %s, expected %s; if nobody changed its program, take %s for taken over"
+            % (host, module, wrong.field or "all of it", wrong.found, line(wrong.expected, 300), host),
+        }
+    if common.get("failed"):
+        common.setdefault("msg", "failed, and does not say why")
+    return {**documented, **common}
+
+
+def claims(module, host, arguments, answer):
+    """What says for whom an answer speaks: the field, what was found, what was expected."""
+    if module == "wg_keypair" and "public" in answer:
+        yield "public.name", answer["public"]["name"], arguments.get("name")
+        for key, value in answer["public"].items():
+            yield key, answer.get(key), value
+    if module == "mesh_plan" and "plan" in answer:
+        yield "plan.router.name", answer["plan"]["router"]["name"], arguments.get("router")
+    if module == "mesh_measure" and arguments.get("router") and not arguments.get("results"):
+        for i, result in enumerate(answer.get("tunnels", ())):
+            yield "tunnels[%d].router" % i, result["router"], arguments["router"]
+    if module == "mesh_peer":
+        yield "router", answer.get("router", host), host
+        yield "public.name", answer.get("public", {}).get("name", host), host
+        yield from claims_of_tunnels(answer, host, {arguments.get("name")}, None)
+    if module == "wg_psk":
+        tunnels = [t for t in arguments.get("tunnels") or () if isinstance(t, dict)]
+        initiated = {str(t.get("number")): t.get("peer") for t in tunnels if t.get("role") == "initiator"}
+        yield from claims_of_tunnels(answer, arguments.get("name"), {t.get("peer") for t in tunnels}, initiated)
+
+
+def claims_of_tunnels(answer, sender, peers, initiated):
+    """The same of envelopes and of what is told of keys. Where it is not known which
+    tunnels the sender initiates, the receiver finds out."""
+    told = set()
+    for i, envelope in enumerate(answer.get("envelopes", ())):
+        field, number = "envelopes[%d]." % i, envelope["tunnel"]
+        yield field + "from", envelope["from"], sender
+        yield field + "to", envelope["to"], envelope["to"] if envelope["to"] in peers else " or ".join(sorted(map(str, peers)))
+        if initiated is not None:
+            yield field + "tunnel", "%s to %s" % (number, envelope["to"]), "%s to %s" % (number, initiated.get(str(number), "nobody"))
+        yield field + "tunnel", number, number if number not in told else "one envelope for each tunnel"
+        told.add(number)
+    for field in ("psks", "pending"):
+        for i, entry in enumerate(answer.get(field, ())):
+            yield "%s[%d].peer" % (field, i), entry["peer"], entry["peer"] if entry["peer"] in peers else "the router at the other end"

@@ -1,0 +1,94 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// liveHandshake is the age up to which a handshake says that the other end may be
+// there. A session with traffic is renewed every 120 s (REKEY_AFTER_TIME), and
+// the new handshake may need a second try.
+const liveHandshake = 135 * time.Second
+
+// listen is how long a peer with a recent handshake gets to be heard. Its BIRD
+// sends something every second, and it answers a ping.
+const listen = 2500 * time.Millisecond
+
+// A KeyHolder is whoever has the private half of a public key, at the other end of
+// an interface.
+type KeyHolder struct {
+	Interface string
+	PublicKey string     // base64
+	Address   netip.Addr // its link address, which may be asked; zero: not known
+}
+
+// Alive reports by which sign each holder of a key is there, "" for by none: its
+// BFD session is up, or its last handshake is recent and packets of it arrive. A
+// handshake alone is made by a machine that is gone since, and a stopped BIRD
+// alone says nothing of the other end.
+func Alive(ctx context.Context, socket string, holders []KeyHolder) []string {
+	signs := make([]string, len(holders))
+	if len(holders) == 0 {
+		return signs
+	}
+	bird := observeBird(ctx, socket)
+	var all sync.WaitGroup
+	for i, h := range holders {
+		all.Go(func() { signs[i] = h.alive(ctx, bird) })
+	}
+	all.Wait()
+	return signs
+}
+
+func (h KeyHolder) alive(ctx context.Context, bird birdView) string {
+	client, err := wgctrl.New()
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = client.Close() }()
+	peer, there := h.peer(client)
+	if !there {
+		return ""
+	}
+	for _, s := range bird.bfd {
+		if s.Interface == h.Interface && s.State == "Up" {
+			return "its BFD session on " + h.Interface + " is up"
+		}
+	}
+	age := time.Since(peer.LastHandshakeTime)
+	if peer.LastHandshakeTime.Unix() <= 0 || age >= liveHandshake {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, listen)
+	defer cancel()
+	for before := peer.ReceiveBytes; ctx.Err() == nil; {
+		if h.Address.IsValid() {
+			_, _ = ping(ctx, probe{to: h.Address, device: h.Interface, payload: smallProbe, timeout: pollEvery})
+		}
+		pause(ctx, pollEvery)
+		if peer, there = h.peer(client); there && peer.ReceiveBytes > before {
+			return fmt.Sprintf("its last handshake on %s was %d s ago, and its packets arrive", h.Interface, int(age.Seconds()))
+		}
+	}
+	return ""
+}
+
+// peer is the holder as WireGuard knows it.
+func (h KeyHolder) peer(client *wgctrl.Client) (wgtypes.Peer, bool) {
+	device, err := client.Device(h.Interface)
+	if err != nil {
+		return wgtypes.Peer{}, false
+	}
+	for _, p := range device.Peers {
+		if p.PublicKey.String() == h.PublicKey {
+			return p, true
+		}
+	}
+	return wgtypes.Peer{}, false
+}
