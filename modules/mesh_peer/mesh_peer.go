@@ -193,5 +193,7 @@ func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	for i := range o.Tunnels[0].Peers {
 		o.Tunnels[0].Peers[i].PresharedKeyFile = fmt.Sprintf("%s/%d.psk", e.PSKDirectory, e.link.PresharedKey.Number)
 	}
-	return wgtunnel.Plan(ctx, o)
+	p, err := wgtunnel.Plan(ctx, o)
+	delete(p.Return, "pending") // the key's own says more
+	return p, err
 }

@@ -185,6 +185,30 @@ func TestTwoEndsMeet(t *testing.T) {
 	assert.Contains(t, refused["msg"], "are there two machines with this name and id?")
 	assert.Contains(t, refused["msg"], "its last handshake on "+office.namespace+"1 was")
 	assert.Equal(t, before, office.files())
+
+	// And a sealing key that is none, whoever makes the key.
+	for name, e := range map[string]end{"azure-1": office, "office-1": azure} {
+		bad := map[string]any{"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": "x", "replaced": []string{name}}
+		res := e.ask(name, bad)
+		assert.Equal(t, true, res["failed"])
+		assert.Contains(t, res["msg"], "sealing_key: sealing key: expected base64 of an MLKEM768-X25519 public key")
+	}
+
+	// Without an envelope the responder has no pre-shared key for a new key, so the
+	// tunnel keeps what it has, although it was told that office-1 was replaced.
+	before = azure.files()
+	fromOffice["public_key"], fromOffice["replaced"] = second["public_key"], []string{"office-1"}
+	delete(fromOffice, "envelopes")
+	res := azure.must("office-1", fromOffice)
+	assert.Equal(t, false, res["changed"])
+	assert.NotEmpty(t, res["pending"])
+	assert.Equal(t, before, azure.files())
+
+	// The initiator makes the key for it.
+	second["replaced"] = []string{"azure-1"}
+	replaced := office.must("azure-1", second)
+	assert.Equal(t, []any{}, replaced["pending"])
+	assert.Contains(t, sh(t, "ip netns exec %s wg show %s1 peers", office.namespace, office.namespace), second["public_key"])
 }
 
 // linkOf is the address of the end in its tunnel.

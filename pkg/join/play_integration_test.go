@@ -87,11 +87,9 @@ func joining(t *testing.T, bin, hosts string) lone {
 	t.Setenv("ANSIBLE_COLLECTIONS_PATH", l.path("collections"))
 	t.Setenv("ANSIBLE_SSH_EXECUTABLE", file(t, l.path("ssh"), ssh, 0o700))
 	root := l.path("collections/ansible_collections/wgmesh/router/")
-	for _, name := range []string{"/plugins/callback/join.py", "/plugins/plugin_utils/answers.py"} {
-		plugin, err := os.ReadFile("../../collection" + name)
-		require.NoError(t, err)
-		file(t, root+name, string(plugin), 0o600)
-	}
+	plugin, err := os.ReadFile("../../collection/plugins/callback/join.py")
+	require.NoError(t, err)
+	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
 	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
 	file(t, root+"/plugins/modules/wg_keypair", wgKeypair, 0o700)
 	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)

@@ -39,9 +39,10 @@ func Alive(ctx context.Context, socket string, holders []KeyHolder) []string {
 	}
 	bird := observeBird(ctx, socket)
 	var all sync.WaitGroup
-	for i, h := range holders {
-		all.Go(func() { signs[i] = h.alive(ctx, bird) })
+	for i, h := range holders[1:] {
+		all.Go(func() { signs[1+i] = h.alive(ctx, bird) })
 	}
+	signs[0] = holders[0].alive(ctx, bird) // here: a network namespace is the thread's
 	all.Wait()
 	return signs
 }

@@ -101,7 +101,7 @@ func (w Want) checkPeers(t Tunnel) []error {
 		names[p.Name] = true
 		if k := w.keyOf(p); !k.IsZero() {
 			// Of two that were told, one is refused alone.
-			if other, twice := keys[k]; twice && !(w.told(p) && w.told(other)) {
+			if other, twice := keys[k]; twice && (!w.told(p) || !w.told(other)) {
 				bad("%s: public key %s is already that of peer %s", where, k, other.Name)
 			}
 			keys[k] = p
