@@ -82,6 +82,11 @@ molecule: setup collection $(LAB) ## the scenarios default and mesh
 proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
 	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 30m -v ./molecule/lab ./molecule/proof
 
+.PHONY: floor
+floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
+	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./molecule/proof
+	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
+
 .PHONY: image
 image: setup collection ## a bootable router image by Packer and qemu: build/image/router.qcow2 (root)
 	@molecule/image/run

@@ -12,7 +12,12 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/floor"
 )
+
+// Floor is a state beside those of pkg/bird: refuse what Unreachable says, and leave
+// BIRD alone. It goes before whatever switches forwarding on.
+const Floor = "floor"
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
@@ -37,13 +42,13 @@ func (o *Options) SetDefaults() {
 // itself is needed only to apply it.
 func (o Options) Validate() error {
 	errs := []error{
-		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone),
+		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, Floor),
 		o.host("/").Validate(),
 	}
 	if o.Timeout < 0 || o.Timeout > 86400 {
 		errs = append(errs, errors.New("timeout: expected 0 to 86400 seconds"))
 	}
-	if o.State == bird.Applied {
+	if o.State == bird.Applied || o.State == Floor {
 		errs = append(errs, o.Config.Validate())
 	}
 	return errors.Join(errs...)
@@ -65,23 +70,78 @@ func (o Options) host(root string) bird.Host {
 	}
 }
 
-// Plan works out what BIRD on this host needs.
-func Plan(ctx context.Context, o Options) (ansible.Plan, error) { return plan(ctx, o, o.host("/")) }
+// floor names the places of what lies below BIRD's routes.
+func (o Options) floor(root string, host bird.Host) floor.Host {
+	f := floor.Host{Folder: root + "etc/wgmesh", Service: o.Service}
+	if host.Systemd && o.ManageUnit {
+		f.Units, f.Networkd = root+"etc/systemd/system", root+"etc/systemd/networkd.conf.d"
+	}
+	return f
+}
 
-func plan(ctx context.Context, o Options, host bird.Host) (ansible.Plan, error) {
+// Plan works out what BIRD on this host needs.
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	host := o.host("/")
+	return plan(ctx, o, host, o.floor("/", host))
+}
+
+// plan is the floor's plan with BIRD's on top of it.
+func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ansible.Plan, error) {
+	p, pending, err := planBird(ctx, o, host)
+	if err != nil || o.State == bird.Undone || o.State == bird.Confirmed && o.AS == 0 {
+		return p, err
+	}
+	have, err := below.Observe(ctx)
+	if err != nil {
+		return p, err
+	}
+	// What a change takes off the floor goes when it is kept: until then BIRD may go
+	// back to where it needs it.
+	delta := below.Diff(floor.Want{Networks: o.Refused(), Keep: pending || o.State == Floor}, have)
+	if delta.Empty() {
+		return p, nil
+	}
+	before, after := delta.Views()
+	for _, view := range []struct {
+		of   *any
+		text string
+	}{{&p.Before, before}, {&p.After, after}} {
+		if bird, ok := (*view.of).(string); ok {
+			view.text = bird + view.text
+		}
+		*view.of = view.text
+	}
+	p.Changed = true
+	change := p.Apply
+	p.Apply = func(ctx context.Context) ([]string, error) {
+		done, err := below.Apply(ctx, delta)
+		if err != nil || change == nil {
+			return done, err
+		}
+		more, err := change(ctx)
+		return append(done, more...), err
+	}
+	return p, nil
+}
+
+// planBird also tells whether a change waits for its confirmation afterwards.
+func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, pending bool, err error) {
+	if o.State == Floor {
+		return ansible.Plan{}, false, nil
+	}
 	have, err := host.Observe(ctx)
 	if err != nil {
-		return ansible.Plan{}, err
+		return p, false, err
 	}
 	net, err := bird.ObserveNetwork()
 	if err != nil {
-		return ansible.Plan{}, err
+		return p, false, err
 	}
 	c, src, own, err := bird.Resolve(o.Config, net)
 	if err != nil {
-		return ansible.Plan{}, err
+		return p, false, err
 	}
-	p := ansible.Plan{Return: map[string]any{
+	p = ansible.Plan{Return: map[string]any{
 		"pending":          have.Daemon.Pending,
 		"source_addresses": append([]netip.Addr{}, own...),
 		"established":      established(o, have.Daemon.Up),
@@ -90,12 +150,12 @@ func plan(ctx context.Context, o Options, host bird.Host) (ansible.Plan, error) 
 	want := bird.Want{State: o.State, Timeout: o.Timeout, Start: o.Service != ""}
 	if o.State == bird.Applied {
 		if want.Text, err = bird.Render(c, src); err != nil {
-			return p, err
+			return p, false, err
 		}
 		if err := bird.Check(ctx, want.Text); errors.Is(err, bird.ErrNoBird) {
 			p.Warnings = append(p.Warnings, "the configuration has not been checked: "+err.Error())
 		} else if err != nil {
-			return p, err
+			return p, false, err
 		}
 		p.Return["disruptive"] = append([]string{}, bird.Disrupts(have.Text, want.Text)...)
 	}
@@ -107,10 +167,11 @@ func plan(ctx context.Context, o Options, host bird.Host) (ansible.Plan, error) 
 	}
 	delta, err := bird.Diff(want, have)
 	if err != nil {
-		return p, err
+		return p, false, err
 	}
 	p.Before, p.After = bird.Views(have, delta)
 	p.Changed = len(delta) > 0
+	pending = delta.Pending() || have.Daemon.Pending && o.State == bird.Applied
 	if delta.Pending() {
 		p.Return["pending"] = true
 	}
@@ -121,7 +182,7 @@ func plan(ctx context.Context, o Options, host bird.Host) (ansible.Plan, error) 
 		}
 		return done, err
 	}
-	return p, nil
+	return p, pending, nil
 }
 
 // established names the routers whose sessions are up, as the inventory calls

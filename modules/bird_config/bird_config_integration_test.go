@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
 
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
@@ -54,11 +56,12 @@ func TestLaw(t *testing.T) {
 	require.NoError(t, os.WriteFile(o.Path, foreign, 0o640))
 	startBird(t, o.Path, o.ControlSocket)
 	host := o.host(dir + "/")
+	below := o.floor(dir+"/", host)
 
 	step := func(state string, changed, pending bool) {
 		t.Helper()
 		o.State = state
-		p, err := plan(t.Context(), o, host)
+		p, err := plan(t.Context(), o, host, below)
 		require.NoError(t, err)
 		assert.Equal(t, changed, p.Changed, state)
 		assert.Equal(t, p.Changed, p.Before != p.After)
@@ -74,7 +77,7 @@ func TestLaw(t *testing.T) {
 	}
 	before, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	_, err = plan(t.Context(), o, host)
+	_, err = plan(t.Context(), o, host, below)
 	require.NoError(t, err)
 	after, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -91,7 +94,7 @@ func TestLaw(t *testing.T) {
 	assert.Equal(t, string(foreign), string(kept))
 
 	o.HoldTime = 9
-	p, err := plan(t.Context(), o, host)
+	p, err := plan(t.Context(), o, host, below)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"azure_1"}, p.Return["disruptive"])
 	step(bird.Applied, true, true)
@@ -109,4 +112,62 @@ func options() Options {
 		Address: netip.MustParseAddr("172.31.2.2"), LocalAddress: netip.MustParseAddr("172.31.2.1"),
 	}}
 	return o
+}
+
+// The floor is there before BIRD knows of it, grows with a change, and shrinks when
+// the change is kept: until then BIRD may go back to where it needs it.
+func TestFloorLaw(t *testing.T) {
+	dir := t.TempDir()
+	o := options()
+	o.Path, o.ControlSocket = filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
+	require.NoError(t, os.WriteFile(o.Path, []byte("router id 9.9.9.9;\nprotocol device {}\n"), 0o640))
+	startBird(t, o.Path, o.ControlSocket)
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	ns, err := netns.GetFromName(fmt.Sprintf("wt%d-birdconf", os.Getpid()))
+	require.NoError(t, err)
+	require.NoError(t, netns.Set(ns))
+	require.NoError(t, ns.Close())
+
+	azure := bird.Owner{AS: 65020, Site: "azure", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24")}}
+	aws := bird.Owner{AS: 65030, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}
+	o.Owners = []bird.Owner{azure, aws} // and no session with aws yet
+	host := o.host(dir + "/")
+	step := func(state string, changed bool, refused string) {
+		t.Helper()
+		o.State = state
+		for _, more := range []bool{changed, false} {
+			p, err := plan(t.Context(), o, host, o.floor(dir+"/", host))
+			require.NoError(t, err)
+			require.Equal(t, more, p.Changed, "%s: %s\n%s", state, p.Before, p.After)
+			assert.Equal(t, more, p.Before != p.After)
+			if more {
+				_, err = p.Apply(t.Context())
+				require.NoError(t, err)
+			}
+		}
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", "ip route show proto 157 | cut -d' ' -f2 | paste -sd' '").Output()
+		require.NoError(t, err)
+		assert.Equal(t, refused+"\n", string(out), state)
+	}
+	step(Floor, true, "10.1.0.0/16")
+	step(bird.Applied, true, "10.1.0.0/16")
+	step(bird.Confirmed, true, "10.1.0.0/16")
+
+	more := o.Neighbors[0]
+	more.Name, more.Router, more.Interface, more.AS = "aws_1", "aws-1", "wg3", 65030
+	more.Address, more.LocalAddress = netip.MustParseAddr("172.31.3.2"), netip.MustParseAddr("172.31.3.1")
+	former := o.Neighbors
+	o.Neighbors = []bird.Neighbor{more}
+	step(Floor, true, "10.1.0.0/16 10.2.0.0/16")
+	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
+	step(bird.Undone, true, "10.1.0.0/16 10.2.0.0/16")
+	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
+	step(bird.Confirmed, true, "10.2.0.0/16")
+
+	o.Neighbors, o.Timeout = former, 0
+	step(bird.Applied, true, "10.1.0.0/16")
+	o.Unreachable = false
+	step(Floor, false, "10.1.0.0/16")
+	step(bird.Applied, true, "")
+	assert.NoFileExists(t, dir+"/etc/wgmesh/floor")
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -28,6 +29,7 @@ type Options struct {
 	Reach          map[string][]netip.Addr `json:"reach"`
 	Require        []string                `json:"require"` // nil: every peer
 	BFD            bool                    `json:"bfd"`
+	Unreachable    bool                    `json:"unreachable"`
 	Wait           int                     `json:"wait"` // seconds
 	Expect         string                  `json:"expect"`
 	ControlSocket  string                  `json:"control_socket"`
@@ -113,8 +115,14 @@ func (o Options) request() status.Request {
 	for _, t := range o.Tunnels {
 		r.Tunnels = append(r.Tunnels, status.Tunnel(t))
 	}
+	var networks []netip.Prefix
 	for _, p := range o.Prefixes {
 		r.Prefixes = append(r.Prefixes, status.Prefix(p))
+		networks = append(networks, p.Network)
+	}
+	r.Floor = floor.Protocol
+	if o.Unreachable {
+		r.Refused = floor.Possible(networks)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Reach)) {
 		for _, a := range o.Reach[name] {

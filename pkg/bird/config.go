@@ -1,6 +1,9 @@
 package bird
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // A Config is one router's routing: who it is, what it announces, whom it
 // talks to and whose prefixes it believes. The names of its keys are those of
@@ -18,8 +21,8 @@ type Config struct {
 	Drain     bool           `json:"drain"`     // ask everyone to use another router
 	HoldTime  int            `json:"hold_time"` // seconds
 	// Unreachable refuses packets to what neighbors' AS own while no neighbor has a
-	// way to it. Otherwise they go by the host's other routes, which as a rule
-	// means out of it, not encrypted.
+	// way to it (Refused), by routes below BIRD's, which are not BIRD's. Otherwise they
+	// go by the host's other routes, which as a rule means out of it, not encrypted.
 	Unreachable bool `json:"unreachable"`
 }
 
@@ -82,6 +85,28 @@ type BFD struct {
 }
 
 func (n Neighbor) dual() bool { return n.Address6.IsValid() && n.LocalAddress6.IsValid() }
+
+// Refused lists what the AS of the neighbors own, without what is inside of another
+// prefix: the kernel takes the longest match, so the outermost ones refuse all of it.
+// An owner without a session here may be reached by other means.
+func (c Config) Refused() []netip.Prefix {
+	if !c.Unreachable {
+		return nil
+	}
+	var all, out []netip.Prefix
+	for _, o := range c.Owners {
+		if o.AS != c.AS && slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.AS == o.AS }) {
+			all = append(all, o.Networks...)
+		}
+	}
+	slices.SortFunc(all, netip.Prefix.Compare) // an outer one before those in it
+	for _, p := range all {
+		if !slices.ContainsFunc(out, func(outer netip.Prefix) bool { return outer.Contains(p.Addr()) }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
 
 // hasIPv6 tells whether anything in the configuration needs IPv6 routes.
 func (c Config) hasIPv6() bool {

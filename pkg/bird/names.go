@@ -29,7 +29,7 @@ func ownNames() []string {
 		"peer_as", "peer_address", "carries",
 	}
 	for _, f := range []string{"4", "6"} {
-		for _, n := range []string{"kernel", "site", "unreachable", "own", "owned", "originated", "ranked", "from_other_site", "from_same_site", "to_other_site", "to_same_site", "master"} {
+		for _, n := range []string{"kernel", "site", "own", "owned", "originated", "ranked", "from_other_site", "from_same_site", "to_other_site", "to_same_site", "master"} {
 			names = append(names, n+f)
 		}
 	}

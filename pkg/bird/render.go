@@ -132,9 +132,6 @@ func newFamily(c Config, source netip.Addr, n string) family {
 			f.Owners = append(f.Owners, ownerLine{AS: o.AS, Site: o.Site, Set: set})
 		}
 	}
-	if c.Unreachable {
-		f.Unreachable = unreachable(c, is4)
-	}
 	byMED := map[int][]netip.Prefix{}
 	var meds []int
 	for _, o := range c.Originate {
@@ -156,26 +153,6 @@ func newFamily(c Config, source netip.Addr, n string) family {
 // most once. As with the import limits, sites can be added before every router knows
 // of them. From 2048 numbers on, a BIRD with CVE-2026-49943 crashes on a mask.
 func longestPath(c Config) int { return min(max(10, 2*len(c.Owners)), 1024) }
-
-// unreachable lists what the AS of the neighbors own, without what is inside of
-// another prefix: the kernel takes the longest match, so the outermost ones refuse
-// all of it. An owner without a session here may be reached by other means.
-func unreachable(c Config, is4 bool) []netip.Prefix {
-	var all, out []netip.Prefix
-	for _, o := range c.Owners {
-		if o.AS != c.AS && slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.AS == o.AS }) {
-			all = append(all, o.Networks...)
-		}
-	}
-	slices.SortFunc(all, netip.Prefix.Compare) // an outer one before those in it
-	for _, p := range all {
-		inside := func(outer netip.Prefix) bool { return outer.Contains(p.Addr()) }
-		if p.Addr().Is4() == is4 && !slices.ContainsFunc(out, inside) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
 
 func newSession(c Config, n Neighbor) session {
 	s := session{Neighbor: n, LocalAS: c.AS, Template: "other_site", Title: n.Router}

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -87,6 +88,26 @@ func (s *Session) detail(line string) {
 	}
 }
 
+// ParseVersion reads the version from BIRD's "show status".
+func ParseVersion(text string) string {
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "BIRD" {
+			return printable(f[1])
+		}
+	}
+	return ""
+}
+
+// knownHole says what is known about a version of BIRD, nothing as a rule. Which of
+// BIRD 3 are affected we do not know, so none is named.
+func knownHole(version string) string {
+	var major, minor int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || major > 2 || major == 2 && minor > 19 || strings.HasPrefix(version, "2.19.") && version != "2.19.0" {
+		return ""
+	}
+	return fmt.Sprintf("BIRD %s is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; this configuration is out of its reach (long paths are refused, extended messages off): upgrade BIRD", version)
+}
+
 // ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,
 // bfd_show_sessions).
 func ParseBFD(text string) []BFDSession {
@@ -109,6 +130,7 @@ func ParseBFD(text string) []BFDSession {
 type birdView struct {
 	sessions map[string]Session
 	bfd      []BFDSession
+	version  string // such as 2.0.12; empty when it is not told
 	err      error
 }
 
@@ -118,6 +140,11 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 		return birdView{err: err}
 	}
 	defer func() { _ = conn.Close() }()
+	status, err := conn.Command(ctx, "show status")
+	if err != nil {
+		return birdView{err: err}
+	}
+	v.version = ParseVersion(status.Text())
 	protocols, err := conn.Command(ctx, "show protocols all")
 	if err != nil {
 		return birdView{err: err}

@@ -75,3 +75,9 @@ func FuzzParseBFD(f *testing.F) {
 		}
 	})
 }
+
+func TestParseVersion(t *testing.T) {
+	assert.Equal(t, "2.0.12", status.ParseVersion("BIRD 2.0.12\nRouter ID is 0.0.0.3\nDaemon is up and running"))
+	assert.Equal(t, "3.1.8", status.ParseVersion("BIRD 3.1.8\nRouter ID is 0.0.0.3"))
+	assert.Empty(t, status.ParseVersion("Router ID is 0.0.0.3"))
+}

@@ -87,6 +87,9 @@ func Check(r Request, o Observation) Report {
 	for _, line := range o.MissingTables {
 		add(false, "%s", line)
 	}
+	if open := r.open(o); len(open) > 0 && o.RoutesErr == nil {
+		add(false, "the floor is missing for %s: while no tunnel has a way to it, its packets leave unencrypted: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor; ip route show proto %d)", join(open), r.Floor)
+	}
 	for i, target := range r.Reach {
 		cause := ""
 		if o.Probed {
@@ -229,7 +232,7 @@ func sessionTrouble(r Request, t Tunnel, s TunnelState) string {
 
 func checkPrefix(r Request, p Prefix, o Observation) string {
 	route, found := o.Routes[p.Network]
-	if !found || route.refuses() {
+	if !found || route.Floor {
 		return fmt.Sprintf("no tunnel has a route to it: expected a BGP session to bring it: birdc show route for %s all, here and on a router of %s", p.Network, p.Site)
 	}
 	if len(route.Devices) == 0 {
@@ -241,6 +244,13 @@ func checkPrefix(r Request, p Prefix, o Observation) string {
 		}
 	}
 	return ""
+}
+
+// open lists the networks to refuse that nothing refuses.
+func (r Request) open(o Observation) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(r.Refused), func(n netip.Prefix) bool {
+		return slices.ContainsFunc(o.Refused, func(outer netip.Prefix) bool { return outer.Bits() <= n.Bits() && outer.Contains(n.Addr()) })
+	})
 }
 
 func checkTarget(r Request, to netip.Addr, s TargetState) string {

@@ -158,7 +158,9 @@ func TestCheck(t *testing.T) {
 			[]string{"prefix 10.1.0.0/16 of azure: no tunnel has a route to it: expected a BGP session to bring it: birdc show route for 10.1.0.0/16 all, here and on a router of azure"},
 		},
 		"a prefix is missing and refused": {
-			func(s scene) { s.Routes[s.Prefixes[0].Network] = status.Route{Type: "unreachable", Protocol: "bird"} },
+			func(s scene) {
+				s.Routes[s.Prefixes[0].Network] = status.Route{Type: "unreachable", Protocol: "157", Floor: true}
+			},
 			[]string{"prefix 10.1.0.0/16 of azure: no tunnel has a route to it: expected a BGP session to bring it: birdc show route for 10.1.0.0/16 all, here and on a router of azure"},
 		},
 		"a prefix goes elsewhere": {
@@ -271,6 +273,34 @@ not healthy, problems: 1, 1/2 tunnels, 2/2 prefixes, 1/1 routers answer`, "\n"),
 	o.Tunnels[0].WholeErr, o.Tunnels[0].PathMTU = status.ErrNoAnswer, 1280
 	got = status.Table(r, o, status.Check(r, o))
 	assert.Contains(t, got[1], "<1300")
+}
+
+// What is known of a version of BIRD is said, and no more.
+func TestTableNamesAKnownHole(t *testing.T) {
+	for version, named := range map[string]bool{
+		"": false, "2.0.12": true, "2.0.7": true, "1.6.8": true, "2.17.6": true, "2.19.0": true, "2.19": true,
+		"2.19.1": false, "2.20.0": false, "3.1.8": false, "nonsense": false,
+	} {
+		r, o := night()
+		o.BirdVersion = version
+		got := strings.Join(status.Table(r, o, status.Check(r, o)), "\n")
+		assert.Equal(t, named, strings.Contains(got, "CVE-2026-49943"), version)
+	}
+}
+
+// A floor that lacks a network is a problem by name, and nothing that a change of
+// routing is taken back for.
+func TestFloorIsMissing(t *testing.T) {
+	r, o := night()
+	r.Floor, r.Refused = 157, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24"), netip.MustParsePrefix("10.3.0.0/16")}
+	rep := status.Check(r, o)
+	require.Len(t, rep.Problems, 1)
+	assert.Contains(t, rep.Problems[0].Text, "the floor is missing for 10.1.0.0/16, 10.1.1.0/24, 10.3.0.0/16: ")
+	assert.True(t, rep.RequiredHealthy())
+	o.Refused = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")} // the outer one refuses what is in it
+	assert.Contains(t, status.Check(r, o).Problems[0].Text, "the floor is missing for 10.3.0.0/16: ")
+	o.Refused = append(o.Refused, netip.MustParsePrefix("10.0.0.0/14"))
+	assert.Empty(t, status.Check(r, o).Problems)
 }
 
 func TestMetrics(t *testing.T) {

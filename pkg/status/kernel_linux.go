@@ -92,14 +92,14 @@ type Route struct {
 	Type string
 	// Protocol says who made the route: bird, dhcp, static, kernel, ...
 	Protocol string
+	// Floor says that it is the one below all others, which refuses packets
+	// while no neighbor has a way (bird_config, unreachable).
+	Floor bool
 }
 
-// refuses says whether it is the route with which BIRD refuses packets while no
-// neighbor has a way (bird_config, unreachable).
-func (r Route) refuses() bool { return r.Protocol == "bird" && r.Type == "unreachable" }
-
-// observeRoutes reads the best route in the main table for exactly each prefix.
-func observeRoutes(ctx context.Context, prefixes []Prefix) (map[netip.Prefix]Route, error) {
+// observeRoutes reads the best route in the main table for exactly each prefix,
+// and the networks that the floor refuses: the routes with its protocol number.
+func observeRoutes(ctx context.Context, prefixes []Prefix, floor int) (map[netip.Prefix]Route, []netip.Prefix, error) {
 	wanted := map[netip.Prefix]bool{}
 	families := map[int]bool{}
 	for _, p := range prefixes {
@@ -112,25 +112,31 @@ func observeRoutes(ctx context.Context, prefixes []Prefix) (map[netip.Prefix]Rou
 	}
 	out := map[netip.Prefix]Route{}
 	best := map[netip.Prefix]int{}
+	var refused []netip.Prefix
 	for family := range families {
 		routes, err := dumpRoutes(ctx, family)
 		if err != nil {
-			return nil, fmt.Errorf("kernel routes: %w", err)
+			return nil, nil, fmt.Errorf("kernel routes: %w", err)
 		}
 		for _, r := range routes {
 			dst, ok := prefixOf(r.Dst, family)
+			below := r.Type == unix.RTN_UNREACHABLE && int(r.Protocol) == floor
+			if ok && below {
+				refused = append(refused, dst)
+			}
 			if metric, seen := best[dst]; !ok || !wanted[dst] || seen && metric <= r.Priority {
 				continue
 			}
 			best[dst] = r.Priority
 			route, err := describeRoute(r)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
+			route.Floor = below
 			out[dst] = route
 		}
 	}
-	return out, nil
+	return out, refused, nil
 }
 
 // dumpRoutes dumps the main table, again when the kernel says that the table

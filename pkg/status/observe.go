@@ -14,8 +14,11 @@ type Observation struct {
 	At      time.Time
 	Tunnels []TunnelState
 	// BirdErr tells why BIRD could not be asked.
-	BirdErr error
-	Routes  map[netip.Prefix]Route
+	BirdErr     error
+	BirdVersion string
+	Routes      map[netip.Prefix]Route
+	// Refused are the networks that the floor refuses.
+	Refused []netip.Prefix
 	// RoutesErr tells why the kernel's routes could not be read.
 	RoutesErr error
 	Targets   []TargetState
@@ -62,7 +65,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	var all sync.WaitGroup
 	var bird birdView
 	all.Go(func() { bird = observeBird(ctx, r.Socket) })
-	all.Go(func() { o.Routes, o.RoutesErr = observeRoutes(ctx, r.Prefixes) })
+	all.Go(func() { o.Routes, o.Refused, o.RoutesErr = observeRoutes(ctx, r.Prefixes, r.Floor) })
 	for i, t := range r.Tunnels {
 		all.Go(func() { o.Tunnels[i] = observeTunnel(ctx, r, t, probes) })
 	}
@@ -72,7 +75,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	}
 	all.Wait()
 
-	o.BirdErr = bird.err
+	o.BirdErr, o.BirdVersion = bird.err, bird.version
 	for i, t := range r.Tunnels {
 		if s, ok := bird.sessions[t.Neighbor]; ok {
 			o.Tunnels[i].Session = &s

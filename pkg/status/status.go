@@ -25,6 +25,10 @@ type Request struct {
 	// Require are the peers that have to be healthy, by the name of the router
 	// or of its protocol in BIRD. Nil means all of them.
 	Require []string
+	// Refused are networks of Prefixes that have to be refused while no tunnel has a
+	// way to them, by routes with the protocol number Floor.
+	Refused []netip.Prefix
+	Floor   int
 	// BFD says that each BGP session has a BFD session.
 	BFD bool
 	// Socket is BIRD's control socket.

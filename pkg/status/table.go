@@ -23,7 +23,11 @@ func Table(r Request, o Observation, rep Report) []string {
 		}
 		rows = append(rows, append([]string{mark}, row(t, o.Tunnels[i], o)...))
 	}
-	return append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
+	lines := append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
+	if hole := knownHole(o.BirdVersion); hole != "" {
+		lines = append(lines, hole)
+	}
+	return lines
 }
 
 func row(t Tunnel, s TunnelState, o Observation) []string {

@@ -26,8 +26,10 @@ options:
       - C(confirmed) keeps the change that waits and writes it to disk. Fails when BIRD has taken it back already. No
         change when nothing waits.
       - C(undone) takes the change that waits back at once. No change when nothing waits.
+      - C(floor) sees to I(unreachable) and leaves BIRD alone. Meant to come before the kernel is told to forward
+        (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change waited.
     type: str
-    choices: [applied, confirmed, undone]
+    choices: [applied, confirmed, undone, floor]
     default: applied
   timeout:
     description: Seconds until BIRD takes an unconfirmed change back. C(0) keeps the change at once.
@@ -174,8 +176,16 @@ options:
     default: false
   unreachable:
     description:
-      - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it (a route of type
-        C(unreachable), for the outermost of its networks). The sender is told at once.
+      - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it. The sender is
+        told at once.
+      - This is the floor below BIRD's routes, and not BIRD's. For the outermost of these networks the kernel has a route of
+        type C(unreachable), of the worst metric (4294967295), with the protocol number 157, in the main table. Any other
+        route for such a network, or for a part of it, wins over it. So nothing leaves by the default route while BIRD is
+        stopped, upgraded or has no configuration that it can use.
+      - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) brings it back at
+        boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps networkd
+        from removing routes that it did not make; where networkd runs it is restarted, once, to read that.
+      - Only routes with that protocol number are ever changed or removed.
       - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
         back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
         is to carry them then.

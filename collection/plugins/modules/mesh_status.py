@@ -71,6 +71,12 @@ options:
       as:
         description: The AS number of that site, with which I(require) can tell who announces the network.
         type: int
+  unreachable:
+    description:
+      - Whether what is in I(prefixes) has to be refused while no tunnel has a way to it, as option C(unreachable) of
+        M(wgmesh.router.bird_config) sees to.
+    type: bool
+    default: false
   source_networks:
     description:
       - The networks of the router's own site. Pings of I(reach) come from the router's address inside of them, because

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Written by the Ansible module wgmesh.router.bird_config: wgmesh-floor.service runs it
+# at boot with the list of networks to refuse.
+#
+# Of a list that breaks off, as a power cut leaves one, the whole lines count.
+set -u
+list=$1
+breaks=
+[ "$(tail -n 1 "$list" | tr -d '\000')" = '# end' ] || breaks=yes
+
+# Without IPv6 nothing leaves by it.
+family='.'
+[ "$(cat /proc/sys/net/ipv6/conf/lo/disable_ipv6 2>/dev/null)" = 0 ] || family='\.'
+
+sed "${breaks:+\$d}" "$list" | tr -d '\000' | grep -E '^[0-9a-f.:]+/[1-9][0-9]*$' | grep -e "$family" |
+  sed 's/.*/route replace unreachable & proto 157 metric 4294967295/' | ip -force -batch - || exit 1
+[ -z "$breaks" ] || { echo "<3>$list breaks off: run the mesh play"; exit 1; }

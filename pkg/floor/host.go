@@ -1,0 +1,207 @@
+package floor
+
+import (
+	"context"
+	_ "embed" // the script is a file of its own, for shellcheck
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/atomicfile"
+)
+
+// A Host names the places where the floor lives on a host.
+type Host struct {
+	Folder   string // of the list and its script, normally /etc/wgmesh
+	Units    string // of systemd's units, normally /etc/systemd/system; empty: nothing at boot
+	Networkd string // of drop-ins for networkd.conf, beside Units
+	Service  string // of BIRD, which starts after the floor
+	// Systemctl runs it; nil is exec.
+	Systemctl func(ctx context.Context, args ...string) error
+}
+
+const (
+	unit   = "wgmesh-floor.service"
+	script = "floor.sh"
+)
+
+//go:embed floor.sh
+var scriptText string
+
+func (h Host) list() string     { return filepath.Join(h.Folder, "floor") }
+func (h Host) unit() string     { return filepath.Join(h.Units, unit) }
+func (h Host) wants() string    { return filepath.Join(h.Units, "sysinit.target.wants", unit) }
+func (h Host) networkd() string { return filepath.Join(h.Networkd, "50-wgmesh.conf") }
+
+// paths are those of all files, in the order in which they are written. A unit
+// without its script would fail.
+func (h Host) paths() []string {
+	out := []string{h.list()}
+	if h.Units != "" {
+		out = append(out, filepath.Join(h.Folder, script), h.networkd(), h.unit())
+	}
+	return out
+}
+
+func (h Host) files(all []netip.Prefix) []File {
+	if len(all) == 0 {
+		return nil
+	}
+	out := []File{{h.list(), string(Text(all))}}
+	if h.Units != "" {
+		out = append(out, File{filepath.Join(h.Folder, script), scriptText},
+			File{h.networkd(), networkdText}, File{h.unit(), h.unitText()})
+	}
+	return out
+}
+
+// networkdText keeps networkd from removing routes that it did not make, the floor's
+// and BIRD's, whenever it starts or configures an interface. networkd of systemd 257
+// does that to unreachable ones too.
+const networkdText = `# Written by the Ansible module wgmesh.router.bird_config.
+[Network]
+ManageForeignRoutes=no
+`
+
+// unitText orders the floor before the sysctls, which switch forwarding on, before
+// all networks, and before BIRD. A stop takes nothing away: at a shutdown BIRD ends
+// while packets still come.
+func (h Host) unitText() string {
+	before := "network-pre.target systemd-sysctl.service"
+	if h.Service != "" {
+		before += " " + h.Service + ".service"
+	}
+	return `# Written by the Ansible module wgmesh.router.bird_config.
+[Unit]
+Description=Refuse packets for other sites that no tunnel has a way to
+DefaultDependencies=no
+RequiresMountsFor=` + h.Folder + `
+Before=` + before + `
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh ` + filepath.Join(h.Folder, script) + " " + h.list() + `
+
+[Install]
+WantedBy=sysinit.target
+`
+}
+
+// Observe reads all of it and writes nothing.
+func (h Host) Observe(context.Context) (State, error) {
+	s := State{IPv6: takesIPv6()}
+	for _, path := range h.paths() {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return s, err
+		}
+		s.Files = append(s.Files, File{path, string(text)})
+	}
+	if h.Units != "" {
+		_, err := os.Lstat(h.wants())
+		s.Enabled = err == nil
+	}
+	var err error
+	s.Routes, err = observe()
+	return s, err
+}
+
+// Apply takes the steps and returns what was done, also when one fails. What refuses
+// more comes first, what refuses less comes last.
+func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
+	if done, err = change(d.Add, add, "refuse %s while no tunnel has a way to it", nil); err != nil {
+		return done, err
+	}
+	reload := false
+	for _, f := range d.Write {
+		if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+			return done, err
+		}
+		if err := atomicfile.Write(f.Path, []byte(f.Text), 0o644); err != nil {
+			return done, err
+		}
+		done = append(done, "wrote "+f.Path)
+		switch f.Path {
+		case h.unit():
+			reload = true
+		case h.networkd():
+			// It reads its file at a start only, and then keeps all routes.
+			if h.systemctl(ctx, "is-active", "--quiet", "systemd-networkd.service") != nil {
+				continue
+			}
+			if err := h.systemctl(ctx, "restart", "systemd-networkd.service"); err != nil {
+				return done, err
+			}
+			done = append(done, "restarted systemd-networkd, which leaves the routes alone from now on")
+		}
+	}
+	if reload {
+		if err := h.systemctl(ctx, "daemon-reload"); err != nil {
+			return done, err
+		}
+	}
+	if d.Enable {
+		if err := h.systemctl(ctx, "enable", "--now", unit); err != nil {
+			return done, err
+		}
+		done = append(done, "enabled "+unit)
+	}
+	if d.Disable {
+		if err := h.systemctl(ctx, "disable", "--now", unit); err != nil {
+			return done, err
+		}
+		done = append(done, "disabled "+unit)
+	}
+	for _, path := range d.Delete {
+		if err := atomicfile.Remove(path); err != nil {
+			return done, err
+		}
+		done = append(done, "removed "+path)
+	}
+	if d.Disable {
+		if err := h.systemctl(ctx, "daemon-reload"); err != nil {
+			return done, err
+		}
+	}
+	return change(d.Remove, remove, "no longer refuse %s", done)
+}
+
+func change(routes []Route, do func(Route) error, words string, done []string) ([]string, error) {
+	for _, r := range routes {
+		if err := do(r); err != nil {
+			return done, fmt.Errorf("unreachable route of %s: %w", r.Network, err)
+		}
+		done = append(done, fmt.Sprintf(words, r.Network))
+	}
+	return done, nil
+}
+
+// Load makes the kernel agree with the list, for who has put the file back.
+func (h Host) Load(ctx context.Context) error {
+	have, err := h.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	d := h.Diff(Want{Networks: Parse([]byte(have.text(h.list())))}, have)
+	_, err = h.Apply(ctx, Delta{Add: d.Add, Remove: d.Remove})
+	return err
+}
+
+func (h Host) systemctl(ctx context.Context, args ...string) error {
+	if h.Systemctl != nil {
+		return h.Systemctl(ctx, args...)
+	}
+	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("systemctl %s: %s (%w)", strings.Join(args, " "), strings.Join(strings.Fields(string(out)), " "), err)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package floor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// takesIPv6 tells whether the kernel has IPv6 and the interface that unreachable
+// routes hang on has it too. Where it has not, nothing leaves by IPv6 either.
+func takesIPv6() bool {
+	text, err := os.ReadFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+	return err == nil && bytes.Equal(bytes.TrimSpace(text), []byte("0"))
+}
+
+// Possible leaves out the networks that this kernel can neither refuse nor send to.
+func Possible(networks []netip.Prefix) []netip.Prefix {
+	six := takesIPv6()
+	return slices.DeleteFunc(slices.Clone(networks), func(n netip.Prefix) bool { return !six && n.Addr().Is6() })
+}
+
+// observe lists the routes with our number in the main table.
+func observe() ([]Route, error) {
+	var out []Route
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := dump(family)
+		if err != nil {
+			return nil, fmt.Errorf("routes of the kernel: %w", err)
+		}
+		for _, r := range routes {
+			if n, ok := networkOf(r); ok {
+				out = append(out, Route{n, r.Type == unix.RTN_UNREACHABLE && r.Priority == Metric})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Route) int { return a.Network.Compare(b.Network) })
+	return out, nil
+}
+
+func networkOf(r netlink.Route) (netip.Prefix, bool) {
+	if r.Dst == nil {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice(r.Dst.IP)
+	ones, bits := r.Dst.Mask.Size()
+	if bits == 32 {
+		a = a.Unmap()
+	}
+	return netip.PrefixFrom(a, ones), ok
+}
+
+// dump repeats a listing that the kernel says was torn by a change.
+func dump(family int) (routes []netlink.Route, err error) {
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: Protocol}
+	for range 10 {
+		routes, err = netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return routes, err
+}
+
+func wanted(n netip.Prefix) *netlink.Route {
+	return &netlink.Route{
+		Dst:   &net.IPNet{IP: n.Addr().AsSlice(), Mask: net.CIDRMask(n.Bits(), n.Addr().BitLen())},
+		Table: unix.RT_TABLE_MAIN, Type: unix.RTN_UNREACHABLE, Protocol: Protocol, Priority: Metric,
+	}
+}
+
+func add(r Route) error { return netlink.RouteReplace(wanted(r.Network)) }
+
+// remove takes away what has our number, in whatever form somebody left it.
+func remove(r Route) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := dump(family)
+		if err != nil {
+			return err
+		}
+		for _, have := range routes {
+			n, ok := networkOf(have)
+			right := have.Type == unix.RTN_UNREACHABLE && have.Priority == Metric
+			if !ok || n != r.Network || right != r.Right {
+				continue
+			}
+			if err := netlink.RouteDel(&have); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+	}
+	return nil
+}
