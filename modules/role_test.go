@@ -52,15 +52,18 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "src/plugins/bin"), 0o755))
 	require.NoError(t, os.Mkdir(collection, 0o755))
 	for _, arch := range []string{"amd64", "arm64"} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "src/plugins/bin/wgmesh_linux_"+arch), []byte("program"), 0o755))
+		for _, name := range []string{"wgmesh", "wgmesh-cloud"} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "src/plugins/bin/"+name+"_linux_"+arch), []byte("program"), 0o755))
+		}
 	}
 	tarball := filepath.Join(dir, "c.tar.gz")
 	require.NoError(t, exec.Command("tar", "-czf", tarball, "-C", filepath.Join(dir, "src"), ".").Run())
-	program := filepath.Join(dir, "wgmesh")
+	program, cloud := filepath.Join(dir, "wgmesh"), filepath.Join(dir, "wgmesh-cloud")
 	assert.Equal(t, []string{
 		"tar " + collection, "sync " + collection,
 		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
-	}, run(roleFiles+"unpack.sh", tarball, collection, program))
+		"install " + cloud + ".new", "sync " + cloud + ".new", "mv " + cloud, "sync " + dir,
+	}, run(roleFiles+"unpack.sh", tarball, collection, program, cloud))
 	mark, err := os.Stat(filepath.Join(collection, ".unpacked"))
 	require.NoError(t, err)
 	assert.Positive(t, mark.Size())

@@ -1,6 +1,6 @@
 // Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
-// command by which a router keeps the cloud's route tables right. They are not in
-// wgmesh, because the vendors' SDKs would double what every router keeps and every
+// commands by which a router keeps the cloud's route tables right and publishes its
+// SSH host key. They are not in wgmesh, because the vendors' SDKs would double what every router keeps and every
 // task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -40,13 +41,16 @@ func main() {
 	if found {
 		module.Main(argv)
 	}
-	if len(os.Args) > 1 && os.Args[1] == "failover" {
+	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) int{
+		"failover": failoverCommand, "publish-host-key": publishCommand,
+	}
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		os.Exit(failoverCommand(ctx, os.Args[2:], os.Stdout, os.Stderr))
+		os.Exit(commands[os.Args[1]](ctx, os.Args[2:], os.Stdout, os.Stderr))
 	}
 	fmt.Fprint(os.Stderr, "The modules cloud_forwarding and cloud_routes of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
 		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n\n"+
-		"What a router runs by itself says `wgmesh-cloud failover --help`.\n")
+		"What a router runs by itself say `wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n")
 	os.Exit(2)
 }

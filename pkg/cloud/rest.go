@@ -23,7 +23,7 @@ type Request struct {
 	Method string
 	URL    string
 	Header map[string]string
-	Body   []byte // JSON
+	Body   []byte // JSON, unless the header says otherwise
 }
 
 // An Answer is what came back.
@@ -63,11 +63,11 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("%s: %w", q.Do, err)
 	}
-	for name, value := range q.Header {
-		request.Header.Set(name, value)
-	}
 	if q.Body != nil {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range q.Header {
+		request.Header.Set(name, value)
 	}
 	if r.Token != nil {
 		if !r.home(request.URL) {

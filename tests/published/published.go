@@ -77,7 +77,7 @@ var (
 )
 
 // Azure is Azure's resource manager: virtual machines, network interfaces, route
-// tables, asynchronous operations.
+// tables, asynchronous operations, tags.
 var Azure = sync.OnceValue(func() *Description { return parse(azure) })
 
 // GCP is Compute Engine: instances, routes, operations.
@@ -95,13 +95,23 @@ func parse(raw []byte) *Description {
 		flags = "(?i)"
 	}
 	for _, m := range d.Methods {
-		m.path = regexp.MustCompile(flags + "^" + variable.ReplaceAllString(regexp.QuoteMeta(m.Path), "(?P<$1>[^/]+)") + "$")
+		m.path = regexp.MustCompile(flags + "^" + variable.ReplaceAllStringFunc(regexp.QuoteMeta(m.Path), group) + "$")
 	}
 	return d
 }
 
 // variable is one in a path, after QuoteMeta.
 var variable = regexp.MustCompile(`\\\{(\w+)\\\}`)
+
+// group is the part of a path's expression that takes a variable. A scope is the path
+// of another resource.
+func group(text string) string {
+	name := variable.FindStringSubmatch(text)[1]
+	if name == "scope" {
+		return "(?P<scope>.+)"
+	}
+	return "(?P<" + name + ">[^/]+)"
+}
 
 // find returns the method that a request calls and the variables of its path.
 func (d *Description) find(r *http.Request) (id string, m *Method, variables map[string]string) {

@@ -25,6 +25,13 @@ POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": [
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEm5FHHMTJ2gGcJFKBSjUpxbAyhxN3rt3pV0VNqUrGPw"
 
 
+# pkg/cloud/hostkey/hostkey_test.go has it, too: what Go signs is what Python checks.
+GOLDEN = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop wgmesh:i-0a:"
+    "dCr4HKqyObXkQ2S6I+My4aw7bTpxsyV8iiiJ9JQp5jv01dPdMzIwOAAeNFvrjcuWGptIYMyNlDiK2n0KjVYZCg=="
+)
+
+
 def published(name, key=None):
     """What `wgmesh-cloud publish-host-key` publishes on the router of this name."""
     key = key or Ed25519PrivateKey.generate()
@@ -125,6 +132,7 @@ class Test(unittest.TestCase):
 
     def test_published_keys(self):
         """Each cloud's VM has a place for its key; what the operator gives counts first."""
+        self.assertEqual(GOLDEN, published("azure-1", Ed25519PrivateKey.from_private_bytes(bytes(32))))
         azure, gcp, other = published("azure-3"), published("gcp-2"), published("gcp-1")
         self.azure.vm("azure-3", "203.0.113.14", words(13, "azure", "1"), published=azure)
         self.azure.vm("azure-4", "203.0.113.15", words(14, "azure", "1", mesh_host_key=KEY.replace("Em5F", "Em5H")), published=published("azure-4"))
@@ -136,6 +144,7 @@ class Test(unittest.TestCase):
         self.assertEqual("", hosts["azure-1"]["mesh_host_key"])
         plans, _ = self.plans(lab.EXAMPLES)
         self.assertIn({"name": "gcp-2", "host_key": " ".join(gcp.split()[:2])}, plans["office-1"]["gate"]["peers"])
+        self.assertEqual([azure, gcp, KEY], [self.brought()[name].get("mesh_host_key") for name in ("azure-3", "gcp-2", "aws-1")])
 
         self.google.blind = True
         said = self.refused()
@@ -144,6 +153,17 @@ class Test(unittest.TestCase):
             r"routers\.yml: guest attributes of projects/wan-routers/zones/europe-west3-b/instances/gcp-2: "
             r"the permission compute\.instances\.getGuestAttributes is missing: allow it",
         )
+
+    def brought(self):
+        """What examples/join/host_keys.yml brings to the routers, read by an Ansible that runs templates."""
+        to = self.folder / "brought.yml"
+        more = ("-e", "path=%s" % to, "-e", "ansible_connection=local", "-e", "ansible_become=false", "-l", "office-1")
+        more += ("-e", "ansible_python_interpreter={{ ansible_playbook_python }}")
+        done = self.ansible.run("ansible-playbook", "-i", lab.EXAMPLES, *more, lab.ROOT / "examples/join/host_keys.yml")
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        hosts, _, said = lab.Ansible("2.14").inventory(to)
+        self.assertIsNotNone(hosts, said)
+        return hosts
 
     def test_published_lies(self):
         """A router that was taken over publishes what it likes: it loses its own key, and nobody else does."""
@@ -179,6 +199,8 @@ class Test(unittest.TestCase):
             self.assertRegex(said, r"router %s: mesh_host_key is (no SSH public key|the key of azure-3) and is left out" % host)
         plans, _ = self.plans(lab.EXAMPLES)
         self.assertEqual({"azure-3", "gcp-1", "aws-1"}, {peer["name"] for peer in plans["office-1"]["gate"]["peers"]})
+        brought = self.brought()
+        self.assertEqual({"azure-3", "gcp-1", "aws-1"}, {name for name, one in brought.items() if "mesh_host_key" in one})
         self.assertFalse((self.folder / "ran").exists(), "a template ran")
 
     def test_site_of_a_source(self):

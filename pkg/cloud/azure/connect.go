@@ -128,6 +128,7 @@ func newMetadata(client *http.Client, o Options) metadata {
 type about struct {
 	Compute struct {
 		ResourceID  string `json:"resourceId"`
+		VMID        string `json:"vmId"`
 		Environment string `json:"azEnvironment"`
 	} `json:"compute"`
 	Network struct {

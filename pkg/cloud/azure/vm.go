@@ -17,8 +17,8 @@ const (
 // Instance names the VM.
 func (v *VM) Instance() string { return v.id }
 
-// Observe reads the network interfaces that the VM has.
-func (v *VM) Observe(ctx context.Context) ([]cloud.Interface, error) {
+// interfaces are the network interfaces that the VM has, without their settings.
+func (v *VM) interfaces(ctx context.Context) ([]cloud.Interface, error) {
 	var vm struct {
 		Properties struct {
 			Profile struct {
@@ -43,6 +43,15 @@ func (v *VM) Observe(ctx context.Context) ([]cloud.Interface, error) {
 	all := vm.Properties.Profile.Interfaces
 	for _, n := range all {
 		have = append(have, cloud.Interface{ID: n.ID, Primary: n.Properties.Primary || len(all) == 1})
+	}
+	return have, nil
+}
+
+// Observe reads the network interfaces that the VM has.
+func (v *VM) Observe(ctx context.Context) ([]cloud.Interface, error) {
+	have, err := v.interfaces(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if have, err = cloud.Select(have, v.words, v.id); err != nil {
 		return nil, err
@@ -107,8 +116,8 @@ func (v *VM) settled(ctx context.Context, id string) (n nic, err error) {
 
 func (v *VM) read(ctx context.Context, id string) (nic, error) {
 	do := id + ": read the network interface"
-	if strings.ContainsAny(id, "?#% ") || !strings.HasPrefix(id, "/subscriptions/") {
-		return nic{}, fmt.Errorf("%s: %q is no id of a network interface", do, id)
+	if err := checkNIC(do, id); err != nil {
+		return nic{}, err
 	}
 	a, err := v.get(ctx, do, id, networkVersion)
 	if err != nil {
@@ -122,3 +131,12 @@ func (v *VM) get(ctx context.Context, do, id, version string) (cloud.Answer, err
 }
 
 func (v *VM) url(id, version string) string { return v.api + id + "?api-version=" + version }
+
+// checkNIC refuses what an answer names a network interface and cannot be put into an
+// address.
+func checkNIC(do, id string) error {
+	if strings.ContainsAny(id, "?#% ") || !strings.HasPrefix(id, "/subscriptions/") {
+		return fmt.Errorf("%s: %q is no id of a network interface", do, id)
+	}
+	return nil
+}

@@ -1,7 +1,8 @@
 # Unpack the collection's tarball into a folder, unless it is what lies there, and
-# put the program of this machine in its place. Arguments: tarball, folder, program.
+# put the programs of this machine in their places. Arguments: tarball, folder, where
+# wgmesh goes, where wgmesh-cloud does.
 set -eu
-tarball=$1 dir=$2 program=$3
+tarball=$1 dir=$2
 
 case $(uname -m) in
 x86_64) arch=amd64 ;;
@@ -21,10 +22,14 @@ if [ "$(cat "$dir/.unpacked" 2>/dev/null)" != "$sum" ]; then
     printf '%s\n' "$sum" >"$dir/.unpacked"
     echo unpacked
 fi
-if ! cmp -s "$dir/plugins/bin/wgmesh_linux_$arch" "$program"; then
-    install -m 0755 "$dir/plugins/bin/wgmesh_linux_$arch" "$program.new"
-    sync "$program.new"
-    mv -f "$program.new" "$program"
-    sync "${program%/*}"
+# put NAME PROGRAM
+put() {
+    ! cmp -s "$dir/plugins/bin/$1_linux_$arch" "$2" || return 0
+    install -D -m 0755 "$dir/plugins/bin/$1_linux_$arch" "$2.new"
+    sync "$2.new"
+    mv -f "$2.new" "$2"
+    sync "${2%/*}"
     echo unpacked
-fi
+}
+put wgmesh "$3"
+put wgmesh-cloud "$4"

@@ -16,6 +16,7 @@ var microsoftMethods = map[string][]string{
 		"Interfaces.Get", "Interfaces.CreateOrUpdate",
 		"RouteTables.Get", "Routes.Get", "Routes.List", "Routes.CreateOrUpdate", "Routes.Delete",
 	},
+	"armresources": {"Tags.GetAtScope", "Tags.UpdateAtScope"},
 }
 
 // microsoft takes the methods from the clients that Microsoft generates. The
