@@ -1,4 +1,5 @@
-# What a router may do by itself: see who is there, and move its site's routes.
+# What a router may do by itself: see who is there, publish its host key, and move its
+# site's routes.
 resource "aws_iam_role" "router" {
   name_prefix = "${var.site}-router-"
   assume_role_policy = jsonencode({
@@ -20,9 +21,9 @@ resource "aws_iam_role_policy" "router" {
     Statement = concat(
       [
         {
-          # Discovery by aws_ec2; cloud_forwarding and cloud_routes read. None of them can be narrowed.
+          # Discovery by aws_ec2; cloud_forwarding, cloud_routes and publish-host-key read. None of them can be narrowed.
           Effect   = "Allow"
-          Action   = ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables"]
+          Action   = ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeTags"]
           Resource = "*"
         },
         {
@@ -41,5 +42,26 @@ resource "aws_iam_role_policy" "router" {
         },
       ] : [],
     )
+  })
+}
+
+# A policy of its own, since it names the machines that have the role: each may write one
+# tag of itself, and of no other. ec2:SourceInstanceARN is the instance that the
+# credentials were given to, wherever they are used.
+resource "aws_iam_role_policy" "host_key" {
+  name_prefix = "wgmesh-host-key-"
+  role        = aws_iam_role.router.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [for instance in aws_instance.router : {
+      Effect   = "Allow"
+      Action   = ["ec2:CreateTags"]
+      Resource = [instance.arn]
+      Condition = {
+        ArnEquals                   = { "ec2:SourceInstanceARN" = instance.arn }
+        "ForAllValues:StringEquals" = { "aws:TagKeys" = ["mesh_host_key"] }
+        Null                        = { "aws:TagKeys" = "false" }
+      }
+    }]
   })
 }

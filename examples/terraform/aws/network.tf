@@ -3,7 +3,6 @@ module "mesh" {
   inventory    = var.inventory
   site         = var.site
   join_sources = var.join_sources
-  host_keys    = var.host_keys
 }
 
 locals {

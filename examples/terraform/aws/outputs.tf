@@ -2,7 +2,7 @@ output "inventory" {
   description = "The site's routers for Ansible, to be given after the mesh's own: -i ../inventory.yml -i aws.yml."
   value = yamlencode({ all = { children = { routers = { hosts = {
     for name, router in module.mesh.routers : name => merge(
-      { for key, value in local.tags[name] : key => value if startswith(key, "mesh_") },
+      { for key, value in aws_instance.router[name].tags : key => value if startswith(key, "mesh_") },
       {
         mesh_id           = router.id
         mesh_route_tables = [for zone, owner in module.mesh.zone_routers : aws_route_table.zone[zone].id if owner == name]

@@ -66,8 +66,9 @@ resource "aws_instance" "router" {
   }
 
   # user-data is for the first boot. A changed inventory must not stop running routers.
+  # Its host key is the router's own to publish.
   lifecycle {
-    ignore_changes = [user_data]
+    ignore_changes = [user_data, tags["mesh_host_key"], tags_all["mesh_host_key"]]
   }
 }
 

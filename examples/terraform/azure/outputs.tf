@@ -2,6 +2,7 @@ output "inventory" {
   description = "The site's routers for Ansible, to be given after the mesh's own: -i ../inventory.yml -i azure.yml."
   value = yamlencode({ all = { children = { routers = { hosts = {
     for name, router in module.mesh.routers : name => merge(
+      { for key, value in coalesce(azurerm_network_interface.router[name].tags, {}) : key => value if key == "mesh_host_key" },
       { for key, value in local.tags[name] : key => value if startswith(key, "mesh_") },
       {
         mesh_id      = router.id

@@ -36,6 +36,13 @@ resource "azurerm_network_interface" "router" {
     private_ip_address_allocation = "Dynamic"
     public_ip_address_id          = azurerm_public_ip.router[each.key].id
   }
+
+  tags = { mesh = var.mesh }
+
+  # The router publishes its host key there.
+  lifecycle {
+    ignore_changes = [tags["mesh_host_key"]]
+  }
 }
 
 resource "azurerm_linux_virtual_machine" "router" {
@@ -62,8 +69,7 @@ resource "azurerm_linux_virtual_machine" "router" {
   }
 
   identity {
-    type         = "UserAssigned"
-    identity_ids = [azurerm_user_assigned_identity.router.id]
+    type = "SystemAssigned"
   }
 
   # custom_data is for the first boot. A changed inventory must not replace running routers.

@@ -15,7 +15,7 @@ resource "google_compute_instance" "router" {
 
   # What the inventory plugin google.cloud.gcp_compute makes the routers' variables of.
   # A label cannot hold an address or a key: the address is the interface's, and the key
-  # is in the metadata.
+  # is the router's to publish, unless the inventory gives it.
   labels = {
     mesh      = var.mesh
     mesh_id   = tostring(each.value.id)
@@ -29,6 +29,8 @@ resource "google_compute_instance" "router" {
       ssh-keys               = "${var.admin}:${var.ssh_public_key}"
       block-project-ssh-keys = "TRUE"
       enable-oslogin         = "FALSE"
+      # In which the router publishes its host key, and nobody else can write.
+      enable-guest-attributes = "TRUE"
     },
     each.value.host_key == null ? {} : { mesh_host_key = each.value.host_key },
   )

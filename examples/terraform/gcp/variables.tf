@@ -73,7 +73,7 @@ variable "machine_type" {
   default     = "n2-standard-2"
 }
 
-# The next four go to ../mesh, which checks them.
+# The next three go to ../mesh, which checks them.
 variable "inventory" {
   description = "Path of the mesh's Ansible inventory."
   type        = string
@@ -90,11 +90,4 @@ variable "join_sources" {
   description = "Inventory files for routers that join by themselves (docs/join.md); none, and the mesh play peers them."
   type        = list(string)
   default     = []
-}
-
-variable "host_keys" {
-  description = "Private SSH host keys by router, for routers that join by themselves. They end up in user-data and in Terraform's state."
-  type        = map(string)
-  default     = {}
-  sensitive   = true
 }

@@ -1,5 +1,5 @@
 output "routers" {
-  description = "The site's routers by name: id, zone, host_key (null without one)."
+  description = "The site's routers by name: id, zone, host_key (null when the inventory gives none, and the router publishes its own)."
   value = {
     for name, router in local.own : name => {
       id       = router.mesh_id

@@ -1,4 +1,6 @@
-# docs/join.md and examples/join/user-data say what is in it, and who can read it.
+# docs/join.md and examples/join/user-data say what is in it, and who can read it: on GCP
+# every account that may list instances, so no secret is in it. The router makes its SSH
+# host key and publishes the public half where nobody else can write: docs/discovery.md.
 locals {
   join_files = { for path in var.join_sources : "/etc/wgmesh/${basename(path)}" => file(path) }
 
@@ -18,13 +20,6 @@ locals {
           }],
         )
       },
-      try({
-        ssh_deletekeys = true
-        ssh_keys = {
-          ed25519_private = var.host_keys[name]
-          ed25519_public  = local.own[name].mesh_host_key
-        }
-      }, {}),
     ))])
   }
 }

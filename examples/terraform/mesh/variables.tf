@@ -72,21 +72,10 @@ variable "join_sources" {
     condition     = alltrue([for path in var.join_sources : fileexists(path)])
     error_message = "join_sources: not there: ${join(", ", [for path in var.join_sources : path if !fileexists(path)])}."
   }
-}
 
-variable "host_keys" {
-  description = "SSH host keys by router, private, for routers that join by themselves; the inventory has their public halves as mesh_host_key."
-  type        = map(string)
-  default     = {}
-  sensitive   = true
-
+  # User-data is read by more than the router: on GCP by whoever may list instances.
   validation {
-    condition     = length(setsubtract(nonsensitive(keys(var.host_keys)), keys(local.own))) == 0
-    error_message = "host_keys: the site ${var.site} has no router ${join(", ", setsubtract(nonsensitive(keys(var.host_keys)), keys(local.own)))}."
-  }
-
-  validation {
-    condition     = alltrue([for name in nonsensitive(keys(var.host_keys)) : can(local.own[name].mesh_host_key)])
-    error_message = "host_keys: bring the public half to the inventory as mesh_host_key of ${join(", ", [for name in nonsensitive(keys(var.host_keys)) : name if !can(local.own[name].mesh_host_key)])}; the other routers know it by that."
+    condition     = alltrue([for path in var.join_sources : !strcontains(try(file(path), ""), "PRIVATE KEY")])
+    error_message = "join_sources: a private key is in ${join(", ", [for path in var.join_sources : path if strcontains(try(file(path), ""), "PRIVATE KEY")])}: they go into user-data, which others can read. A router makes its own keys."
   }
 }

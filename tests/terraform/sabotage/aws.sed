@@ -17,3 +17,5 @@ s/"ec2:DescribeInstances"/"ec2:*"/
 s/mesh_zone  *= router.zone/mesh_zone = "x"/
 # expect: run "ssh_for_everybody_in_halves"... fail
 s/ >= 8, false/ >= 1, false/
+# expect: policy: a router writes one tag of itself, and nothing of another
+s#"ec2:SourceInstanceARN" = instance.arn#"ec2:SourceInstanceARN" = "arn:aws:ec2:*:*:instance/*"#

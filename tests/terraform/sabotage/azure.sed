@@ -21,3 +21,5 @@ s#networkInterfaces/read"#networkInterfaces/write"#
 s/mesh_zone     = router.zone/mesh_zone = "0"/
 # expect: run "ssh_for_everybody_in_halves"... fail
 s/ >= 8, false/ >= 1, false/
+# expect: role: a router writes tags of its own network interface, and nothing of another
+s/scope  *= azurerm_network_interface.router.each.key..id/scope = azurerm_resource_group.site.id/

@@ -5,3 +5,7 @@ s/other.mesh_id) - 2)/other.mesh_id) - 3)/
 s/if router.mesh_zone == zone\]/if router.mesh_zone != zone]/
 # expect: an absent router has no tunnels, and mesh_port_base counts
 s/!= "absent"/!= "gone"/
+# expect: user-data brings a name and files, and no key: others can read it
+s/^        hostname = name$/        hostname = name, ssh_keys = { ed25519_private = "-----BEGIN OPENSSH PRIVATE KEY-----" }/
+# expect: run "private_key_in_a_source"... fail
+s/"PRIVATE KEY")\])$/"PUBLIC KEY")])/

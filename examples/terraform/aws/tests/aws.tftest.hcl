@@ -111,7 +111,7 @@ run "site" {
   # Identity.
   assert {
     condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Action])) == toset([
-      "ec2:CreateRoute", "ec2:DeleteRoute", "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:ReplaceRoute"
+      "ec2:CreateRoute", "ec2:DeleteRoute", "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeTags", "ec2:ReplaceRoute"
     ])
     error_message = "policy: reads, and the routes"
   }
@@ -123,6 +123,20 @@ run "site" {
       )
     ])
     error_message = "policy: it writes to the marked tables alone"
+  }
+  assert {
+    condition = { for s in jsondecode(aws_iam_role_policy.host_key.policy).Statement : one(s.Resource) => [s.Action, s.Condition] } == {
+      for i in aws_instance.router : i.arn => [["ec2:CreateTags"], {
+        ArnEquals                   = { "ec2:SourceInstanceARN" = i.arn }
+        "ForAllValues:StringEquals" = { "aws:TagKeys" = ["mesh_host_key"] }
+        Null                        = { "aws:TagKeys" = "false" }
+      }]
+    }
+    error_message = "policy: a router writes one tag of itself, and nothing of another"
+  }
+  assert {
+    condition     = alltrue([for i in aws_instance.router : !strcontains(nonsensitive(i.user_data), "PRIVATE") && !strcontains(nonsensitive(i.user_data), "ssh_keys")])
+    error_message = "user-data: no key is in it"
   }
 
   # Discovery, and the inventory.

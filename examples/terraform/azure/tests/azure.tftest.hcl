@@ -126,6 +126,22 @@ run "site" {
     condition     = alltrue([for action in azurerm_role_definition.router.permissions[0].actions : endswith(action, "/read")])
     error_message = "role: reads and nothing else"
   }
+  assert {
+    condition = { for name, a in azurerm_role_assignment.host_key : name => [a.scope, a.principal_id] } == {
+      for name, vm in azurerm_linux_virtual_machine.router : name => [azurerm_network_interface.router[name].id, vm.identity[0].principal_id]
+    } && toset(azurerm_role_definition.host_key.permissions[0].actions) == toset(["Microsoft.Resources/tags/read", "Microsoft.Resources/tags/write"])
+    error_message = "role: a router writes tags of its own network interface, and nothing of another"
+  }
+  assert {
+    condition     = alltrue([for vm in azurerm_linux_virtual_machine.router : vm.identity[0].type == "SystemAssigned"])
+    error_message = "identity: each router has its own"
+  }
+  assert {
+    condition = alltrue([
+      for vm in azurerm_linux_virtual_machine.router : !strcontains(base64decode(nonsensitive(vm.custom_data)), "PRIVATE") && !strcontains(base64decode(nonsensitive(vm.custom_data)), "ssh_keys")
+    ])
+    error_message = "user-data: no key is in it"
+  }
 
   # Discovery, and the inventory.
   assert {

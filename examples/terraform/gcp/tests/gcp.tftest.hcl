@@ -66,8 +66,14 @@ run "site" {
 
   # Identity.
   assert {
-    condition     = alltrue([for permission in google_project_iam_custom_role.router.permissions : can(regex("\\.(get|list)$", permission))])
+    condition     = alltrue([for permission in google_project_iam_custom_role.router.permissions : can(regex("\\.(get|list|getGuestAttributes)$", permission))])
     error_message = "role: reads and nothing else"
+  }
+  assert {
+    condition = alltrue([for i in google_compute_instance.router : i.metadata["enable-guest-attributes"] == "TRUE" && alltrue([
+      for value in values(i.metadata) : !strcontains(value, "PRIVATE") && !strcontains(value, "ssh_keys")
+    ])])
+    error_message = "metadata: a router may publish its host key, and no private one is there for all to read"
   }
 
   # Discovery, and the inventory.

@@ -46,7 +46,6 @@ run "other_shapes" {
     inventory    = "tests/shapes.yml"
     site         = "b"
     join_sources = ["tests/shapes.yml"]
-    host_keys    = { b1 = "PRIVATE" }
   }
 
   assert {
@@ -70,8 +69,10 @@ run "other_shapes" {
     error_message = "IPv6 networks are left out"
   }
   assert {
-    condition     = yamldecode(nonsensitive(output.user_data["b1"])).ssh_keys == { ed25519_private = "PRIVATE", ed25519_public = "ssh-ed25519 AAAA b1" }
-    error_message = "user-data brings the host key that the inventory names"
+    condition = alltrue([
+      for text in values(nonsensitive(output.user_data)) : toset(keys(yamldecode(text))) == toset(["hostname", "write_files"]) && !strcontains(text, "PRIVATE")
+    ])
+    error_message = "user-data brings a name and files, and no key: others can read it"
   }
   assert {
     condition = yamldecode(yamldecode(nonsensitive(output.user_data["b1"])).write_files[1].content) == {
@@ -102,12 +103,12 @@ run "site_without_a_router" {
   expect_failures = [var.site]
 }
 
-run "host_key_unknown_to_the_inventory" {
+run "private_key_in_a_source" {
   command = plan
   variables {
-    host_keys = { aws-1 = "PRIVATE" }
+    join_sources = ["tests/private.yml"]
   }
-  expect_failures = [var.host_keys]
+  expect_failures = [var.join_sources]
 }
 
 run "join_source_missing" {
