@@ -4,6 +4,7 @@ Fields are those of the REST reference of Compute Engine v1, instances.aggregate
 """
 
 import json
+import pathlib
 import re
 import urllib.parse
 
@@ -13,6 +14,19 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 TOKENS, API, BOUNDARY = "oauth2.googleapis.com", "www.googleapis.com", "iamcredentials.googleapis.com"
 PROJECT = "wan-routers"
+
+
+PUBLISHED = json.loads((pathlib.Path(__file__).parents[3] / "tests/published/gcp.json").read_text())
+
+
+def fits(schema, value):
+    """Whether an answer has only what Google's discovery document says it may have."""
+    schema = PUBLISHED["schemas"][schema["$ref"]] if "$ref" in schema else schema
+    if isinstance(value, dict):
+        return all(key in schema["properties"] and fits(schema["properties"][key], one) for key, one in value.items())
+    if isinstance(value, list):
+        return schema["type"] == "array" and all(fits(schema["items"], one) for one in value)
+    return schema["type"] == "string" and isinstance(value, str)
 
 
 class Google:
@@ -103,13 +117,16 @@ class Google:
         return 200, {}, answer
 
     def guest_attributes(self, instance, name, query):
-        assert query == {"queryPath": ["wgmesh/mesh_host_key"]}, query
+        method = PUBLISHED["methods"]["compute.instances.getGuestAttributes"]
+        assert query == {"queryPath": ["wgmesh/mesh_host_key"]} and set(query) <= set(method["parameters"]), query
         if self.blind:
             return self.refusal(403, "forbidden", "Required 'compute.instances.getGuestAttributes' permission for '%s'" % instance)
         if name not in self.published:
             return self.refusal(404, "notFound", "The resource 'wgmesh/mesh_host_key' of type 'Guest Attribute' was not found.")
         item = {"namespace": "wgmesh", "key": "mesh_host_key", "value": self.published[name]}
-        return 200, {}, {"kind": "compute#guestAttributes", "queryPath": "wgmesh/mesh_host_key", "queryValue": {"items": [item]}}
+        answer = {"kind": "compute#guestAttributes", "queryPath": "wgmesh/mesh_host_key", "queryValue": {"items": [item]}}
+        assert fits(method["response"], answer), answer
+        return 200, {}, answer
 
     @staticmethod
     def refusal(status, reason, said):

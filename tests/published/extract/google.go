@@ -14,7 +14,7 @@ import (
 // googleMethods are those that our modules call, and those by which Google's own
 // clients do the same.
 var googleMethods = []string{
-	"instances.get", "instances.update", "instances.testIamPermissions",
+	"instances.get", "instances.update", "instances.testIamPermissions", "instances.getGuestAttributes",
 	"zoneOperations.get", "zoneOperations.wait", "globalOperations.get", "globalOperations.wait",
 	"routes.insert", "routes.delete", "routes.get", "routes.list",
 }
