@@ -35,6 +35,7 @@ type crash struct {
 	whole   map[string]*regexp.Regexp // what files look like that are not as before or after, by name
 	after   []map[string]any          // options of the calls of the next run
 	tidy    bool                      // the next run also removes temporary files
+	alone   bool                      // what the run starts is not killed with it
 }
 
 // rounds is how often the sweep is made. Calls are counted for each thread, and
@@ -80,14 +81,16 @@ type host struct{ binary, namespace, root string }
 func newHost(t *testing.T, binary, namespace string) host {
 	t.Helper()
 	h := host{binary, namespace, t.TempDir()}
-	shell(t, "cd "+h.root+"; mkdir -p run/systemd/system units tools; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
+	shell(t, "cd "+h.root+"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
+	require.NoError(t, os.WriteFile(h.root+"/tools/systemd-run", []byte(waiting), 0o755))
+	t.Cleanup(h.endWaiting)
 	t.Setenv("PATH", h.root+"/tools:"+os.Getenv("PATH"))
 	return h
 }
 
 // command is a program on the host.
 func (h host) command(ctx context.Context, args ...string) *exec.Cmd {
-	const enter = `mount --bind "$0/run" /run; mount --bind "$0/units" /etc/systemd/system; exec "$@"`
+	const enter = `mount --bind "$0/run" /run; mount --bind "$0/units" /etc/systemd/system; mount --bind "$0/wireguard" /etc/wireguard; exec "$@"`
 	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.namespace, "unshare", "--mount", "sh", "-ec", enter, h.root}, args...)...)
 }
 
@@ -302,6 +305,9 @@ func (c crash) strace(t *testing.T, args ...string) string {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "trace")
 	complete := len(args) == 0 // else something is to go wrong
+	if c.alone {
+		args = append(args, "--detach-on=execve")
+	}
 	args = append([]string{"-f", "-y", "-s", "0", "-o", log, "--trace=" + changing}, args...)
 	cmd := c.command(t.Context(), append(append([]string{"strace"}, args...), c.binary, c.module)...)
 	cmd.Stdin = strings.NewReader(encode(t, c.options))

@@ -17,6 +17,7 @@ import (
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
 	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
+	meshguard "github.com/wgmesh/router/modules/mesh_guard"
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
@@ -35,6 +36,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 		"cloud_forwarding": cloudforwarding.Options{},
 		"cloud_routes":     cloudroutes.Options{},
 		"mesh_gate":        meshgate.Options{},
+		"mesh_guard":       meshguard.Options{},
 		"mesh_measure":     meshmeasure.Options{},
 		"mesh_peer":        meshpeer.Options{},
 		"mesh_plan":        meshplan.Options{},

@@ -23,6 +23,7 @@ import (
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
+	meshguard "github.com/wgmesh/router/modules/mesh_guard"
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
@@ -40,6 +41,7 @@ func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
 		"bird_config":   ansible.New(birdconfig.Plan),
 		"mesh_gate":     ansible.New(meshgate.Plan),
+		"mesh_guard":    ansible.New(meshguard.Plan),
 		"mesh_measure":  ansible.New(meshmeasure.Plan, ansible.Unlocked()),
 		"mesh_peer":     ansible.New(meshpeer.Plan),
 		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
@@ -60,6 +62,7 @@ func commands() map[string]command {
 	return map[string]command{
 		"gate": gateCommand,
 		"join": join.Command,
+		"undo": undoCommand,
 	}
 }
 

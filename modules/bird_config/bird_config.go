@@ -9,10 +9,12 @@ import (
 	"os"
 	"slices"
 
+	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/floor"
+	"github.com/wgmesh/router/pkg/guard"
 )
 
 // Floor is a state beside those of pkg/bird: refuse what Unreachable says, and leave
@@ -28,6 +30,7 @@ type Options struct {
 	ControlSocket string `json:"control_socket"`
 	Service       string `json:"service"`
 	ManageUnit    bool   `json:"manage_unit"`
+	guarded.Options
 }
 
 // SetDefaults fills in what the task does not say.
@@ -44,6 +47,7 @@ func (o Options) Validate() error {
 	errs := []error{
 		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, Floor),
 		o.host("/").Validate(),
+		o.CheckGuard(),
 	}
 	if o.Timeout < 0 || o.Timeout > 86400 {
 		errs = append(errs, errors.New("timeout: expected 0 to 86400 seconds"))
@@ -85,9 +89,10 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	return plan(ctx, o, host, o.floor("/", host))
 }
 
-// plan is the floor's plan with BIRD's on top of it.
+// plan is the floor's plan with BIRD's on top of it, under the guard when they are to
+// be applied.
 func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ansible.Plan, error) {
-	p, pending, err := planBird(ctx, o, host)
+	p, trial, err := planBird(ctx, o, host)
 	if err != nil || o.State == bird.Undone || o.State == bird.Confirmed && o.AS == 0 {
 		return p, err
 	}
@@ -97,10 +102,24 @@ func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ans
 	}
 	// What a change takes off the floor goes when it is kept: until then BIRD may go
 	// back to where it needs it.
-	delta := below.Diff(floor.Want{Networks: o.Refused(), Keep: pending || o.State == Floor}, have)
-	if delta.Empty() {
+	delta := below.Diff(floor.Want{Networks: o.Refused(), Keep: trial.pending || o.State == Floor}, have)
+	if !delta.Empty() {
+		lay(&p, below, delta)
+	}
+	if o.State == bird.Confirmed {
 		return p, nil
 	}
+	return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
+		if o.State == bird.Applied {
+			guarded.Daemon(c, host, trial.running)
+		}
+		guarded.Floor(c, below, delta, o.Refused())
+		return nil
+	})
+}
+
+// lay puts the floor's part below BIRD's.
+func lay(p *ansible.Plan, below floor.Host, delta floor.Delta) {
 	before, after := delta.Views()
 	for _, view := range []struct {
 		of   *any
@@ -121,25 +140,28 @@ func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ans
 		more, err := change(ctx)
 		return append(done, more...), err
 	}
-	return p, nil
 }
 
-// planBird also tells whether a change waits for its confirmation afterwards.
-func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, pending bool, err error) {
+// A trial tells whether BIRD runs, and whether a change of it waits afterwards.
+type trial struct{ running, pending bool }
+
+func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
-		return ansible.Plan{}, false, nil
+		return ansible.Plan{Return: map[string]any{
+			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{}, "disruptive": []string{},
+		}}, t, nil
 	}
 	have, err := host.Observe(ctx)
 	if err != nil {
-		return p, false, err
+		return p, t, err
 	}
 	net, err := bird.ObserveNetwork()
 	if err != nil {
-		return p, false, err
+		return p, t, err
 	}
 	c, src, own, err := bird.Resolve(o.Config, net)
 	if err != nil {
-		return p, false, err
+		return p, t, err
 	}
 	p = ansible.Plan{Return: map[string]any{
 		"pending":          have.Daemon.Pending,
@@ -150,12 +172,12 @@ func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, p
 	want := bird.Want{State: o.State, Timeout: o.Timeout, Start: o.Service != ""}
 	if o.State == bird.Applied {
 		if want.Text, err = bird.Render(c, src); err != nil {
-			return p, false, err
+			return p, t, err
 		}
 		if err := bird.Check(ctx, want.Text); errors.Is(err, bird.ErrNoBird) {
 			p.Warnings = append(p.Warnings, "the configuration has not been checked: "+err.Error())
 		} else if err != nil {
-			return p, false, err
+			return p, t, err
 		}
 		p.Return["disruptive"] = append([]string{}, bird.Disrupts(have.Text, want.Text)...)
 	}
@@ -167,11 +189,12 @@ func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, p
 	}
 	delta, err := bird.Diff(want, have)
 	if err != nil {
-		return p, false, err
+		return p, t, err
 	}
 	p.Before, p.After = bird.Views(have, delta)
 	p.Changed = len(delta) > 0
-	pending = delta.Pending() || have.Daemon.Pending && o.State == bird.Applied
+	t.running = have.Daemon.Running
+	t.pending = delta.Pending() || have.Daemon.Pending && o.State == bird.Applied
 	if delta.Pending() {
 		p.Return["pending"] = true
 	}
@@ -182,7 +205,7 @@ func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, p
 		}
 		return done, err
 	}
-	return p, pending, nil
+	return p, t, nil
 }
 
 // established names the routers whose sessions are up, as the inventory calls

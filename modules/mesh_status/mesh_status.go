@@ -28,6 +28,7 @@ type Options struct {
 	SourceNetworks []netip.Prefix          `json:"source_networks"`
 	Reach          map[string][]netip.Addr `json:"reach"`
 	Require        []string                `json:"require"` // nil: every peer
+	Silent         []string                `json:"silent"`
 	BFD            bool                    `json:"bfd"`
 	Unreachable    bool                    `json:"unreachable"`
 	Wait           int                     `json:"wait"` // seconds
@@ -111,7 +112,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 }
 
 func (o Options) request() status.Request {
-	r := status.Request{SourceNetworks: o.SourceNetworks, Require: o.Require, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables}
+	r := status.Request{SourceNetworks: o.SourceNetworks, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables}
 	for _, t := range o.Tunnels {
 		r.Tunnels = append(r.Tunnels, status.Tunnel(t))
 	}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
 
@@ -21,6 +23,7 @@ type Options struct {
 	RmemMax       int      `json:"rmem_max"`       // bytes
 	WmemMax       int      `json:"wmem_max"`       // bytes
 	Path          string   `json:"path"`
+	guarded.Options
 }
 
 // SetDefaults fills in what the task does not say.
@@ -48,7 +51,7 @@ func (o Options) profile() (sysctl.Profile, error) {
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	p, err := o.profile()
-	return errors.Join(err, p.Check())
+	return errors.Join(err, p.Check(), o.CheckGuard())
 }
 
 // Plan works out what the host needs to have the profile.
@@ -59,11 +62,12 @@ func plan(root string, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	p, err := sysctl.Observe(sysctl.Host{Root: root}, profile, o.Path)
+	host := sysctl.Host{Root: root}
+	p, err := sysctl.Observe(host, profile, o.Path)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	return ansible.Plan{
+	out := ansible.Plan{
 		Before: p.Before, After: p.After, Changed: p.Changed(), Warnings: p.Warnings,
 		Apply: func(ctx context.Context) ([]string, error) { return sysctl.Writer{Root: root}.Apply(ctx, p) },
 		Return: map[string]any{
@@ -72,5 +76,7 @@ func plan(root string, o Options) (ansible.Plan, error) {
 			"file_only":      append([]string{}, p.FileOnly...), // never null
 			"defeated":       append([]sysctl.Defeat{}, p.Defeated...),
 		},
-	}, nil
+	}
+	err = o.Protect(&out, func(c *guard.Change) error { return guarded.Parameters(c, host, p) })
+	return out, err
 }

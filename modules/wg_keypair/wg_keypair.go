@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/keypair"
 )
 
@@ -18,6 +20,7 @@ type Options struct {
 	IdentityFile   string `json:"identity_file"`
 	Regenerate     string `json:"regenerate"`
 	ImageBuild     bool   `json:"image_build"`
+	guarded.Options
 }
 
 // SetDefaults fills in what the task does not say.
@@ -37,7 +40,7 @@ func (o Options) want() keypair.Want {
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	return errors.Join(ansible.Required("name", o.Name), o.want().Check())
+	return errors.Join(ansible.Required("name", o.Name), o.want().Check(), o.CheckGuard())
 }
 
 // Plan works out which keys have to be made or mended.
@@ -56,7 +59,7 @@ func plan(host keypair.Host, o Options) (ansible.Plan, error) {
 	before, after := delta.Views()
 	result := map[string]any{}
 	report(result, o.Name, delta.Public())
-	return ansible.Plan{
+	p := ansible.Plan{
 		Before: before, After: after, Changed: len(delta.Steps) > 0,
 		Apply: func(context.Context) ([]string, error) {
 			pub, done, err := delta.Apply()
@@ -64,7 +67,12 @@ func plan(host keypair.Host, o Options) (ansible.Plan, error) {
 			return done, err
 		},
 		Return: result, Warnings: delta.Warnings,
-	}, nil
+	}
+	err = o.Protect(&p, func(c *guard.Change) error {
+		c.Files = append(c.Files, o.PrivateKeyFile, o.SealingKeyFile, o.IdentityFile)
+		return nil
+	})
+	return p, err
 }
 
 // report fills in the result: null for a key that is not made yet.

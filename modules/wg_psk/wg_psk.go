@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
 )
@@ -31,6 +33,7 @@ type Options struct {
 	Replaced        []string `json:"replaced"`
 	InterfacePrefix string   `json:"interface_prefix"`
 	ControlSocket   string   `json:"control_socket"`
+	guarded.Options
 }
 
 // SetDefaults fills in what the task does not say.
@@ -53,6 +56,7 @@ func (o Options) Validate() error {
 		ansible.Required("name", o.Name),
 		ansible.OneOf("state", o.State, "sealed", "opened"),
 		o.want().Check(),
+		o.CheckGuard(),
 	}
 	if o.State == "sealed" && len(o.Envelopes) > 0 {
 		errs = append(errs, errors.New("envelopes: only with state: opened"))
@@ -86,7 +90,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	before, after := delta.Views()
 	result := map[string]any{"pending": append([]psk.Pending{}, delta.Pending...)}
 	report(result, o.State, delta.Outcome())
-	return ansible.Plan{
+	p := ansible.Plan{
 		Before: before, After: after, Changed: len(delta.Steps) > 0,
 		Apply: func(context.Context) ([]string, error) {
 			out, done, err := delta.Apply()
@@ -94,7 +98,12 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 			return done, err
 		},
 		Return: result, Warnings: delta.Warnings,
-	}, nil
+	}
+	err = o.Protect(&p, func(c *guard.Change) error {
+		c.Files = append(c.Files, delta.Touched()...)
+		return nil
+	})
+	return p, err
 }
 
 // alive asks, for the tunnels whose peer has a new key, whether whoever has the one

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -25,6 +27,7 @@ type Options struct {
 	InterfacePrefix string            `json:"interface_prefix"`
 	Directory       string            `json:"directory"`
 	ControlSocket   string            `json:"control_socket"`
+	guarded.Options
 }
 
 // SetDefaults fills in what the task does not say.
@@ -42,7 +45,7 @@ func (o *Options) SetDefaults() {
 func (o Options) want() wg.Want {
 	w := wg.Want{
 		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]wg.PublicKey{}, Refused: map[string]string{},
-		Purge: o.Purge, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
+		Purge: o.Purge, Replace: o.Guard > 0, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
 		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory,
 	}
 	for name, text := range o.PublicKeys {
@@ -79,7 +82,7 @@ func (o Options) Validate() error {
 	if o.Tunnels == nil {
 		missing = errors.New("tunnels: required option is missing")
 	}
-	return errors.Join(missing, o.want().Validate())
+	return errors.Join(missing, o.want().Validate(), o.CheckGuard())
 }
 
 // Plan works out what the tunnels of this host need.
@@ -117,7 +120,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	for _, path := range wg.Damaged(have) {
 		warnings = append(warnings, path+": the tunnel's file was damaged once and put back from its copy when the interface came up: look at what is left of it here, and remove it")
 	}
-	return ansible.Plan{
+	p := ansible.Plan{
 		Warnings: warnings,
 		Before:   before, After: after, Changed: !delta.Empty(), Return: result,
 		Apply: func(ctx context.Context) ([]string, error) {
@@ -126,5 +129,10 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 			result["implementation"] = kind
 			return done, errors.Join(err, kindErr)
 		},
-	}, nil
+	}
+	err = o.Protect(&p, func(c *guard.Change) error {
+		guarded.Tunnels(c, want, have, delta)
+		return nil
+	})
+	return p, err
 }

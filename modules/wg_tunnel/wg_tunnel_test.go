@@ -49,7 +49,10 @@ func TestDocumentation(t *testing.T) {
 
 func compare(t *testing.T, path string, s reflect.Type, doc map[string]option) {
 	names := map[string]bool{}
-	for f := range s.Fields() {
+	for _, f := range reflect.VisibleFields(s) {
+		if f.Anonymous {
+			continue // its fields follow
+		}
 		name := f.Tag.Get("json")
 		names[name] = true
 		o, ok := doc[name]

@@ -137,7 +137,7 @@ func pendingChange(t *testing.T, l lab) {
 	l.powerCut(t, "a change is pending", try, 2)
 	assert.Equal(t, before, l.in(t, victim, "sha256sum /etc/bird/bird.conf"))
 	l.in(t, victim, `birdc configure status | grep -q 'Daemon is up'; ! birdc configure status | grep -q unconfirmed`)
-	assert.Equal(t, []string{victim + " (1)"}, l.mesh(t).changed())
+	assert.Equal(t, []string{victim + " (2)"}, l.mesh(t).changed(), "it is cleared away, and that is confirmed")
 	l.in(t, victim, "! ls /etc/bird/*.cand-*")
 }
 

@@ -14,7 +14,6 @@ func (m Module) WithLock(path string) Module {
 }
 
 var (
-	Harden   = harden
 	LockWait = lockWait
 	Lock     = func(ctx context.Context, path string, wait time.Duration) (func(), error) {
 		return lock(ctx, path, wait)

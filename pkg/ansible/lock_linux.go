@@ -36,6 +36,12 @@ func lockWait() time.Duration {
 	return shortWait
 }
 
+// Hold takes the router's lock for a program that is no module, and waits for it as
+// long as it is told.
+func Hold(ctx context.Context, wait time.Duration) (release func(), err error) {
+	return lock(ctx, lockPath, wait)
+}
+
 // lock takes the router's lock and returns what releases it. It waits while
 // another process has it, and names that one when the wait is over.
 func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), err error) {

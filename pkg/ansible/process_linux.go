@@ -6,6 +6,9 @@ import (
 	"syscall"
 )
 
+// Harden does for a program that is no module what every module does first.
+func Harden() error { return harden() }
+
 // harden keeps the memory of the process, which may hold keys, out of core
 // dumps, debuggers and crash reports.
 func harden() error {

@@ -24,7 +24,7 @@ type Host struct {
 	Units   string // folder of systemd's drop-ins, normally /etc/systemd/system; empty: none is managed
 	Systemd bool   // systemd runs here
 	// Command runs a program; nil is exec.
-	Command func(ctx context.Context, name string, args ...string) error
+	Command func(ctx context.Context, name string, args ...string) error `json:"-"`
 }
 
 // ConfigPath is where the installed BIRD has its configuration, below root, which

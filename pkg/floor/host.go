@@ -22,7 +22,7 @@ type Host struct {
 	Networkd string // of drop-ins for networkd.conf, beside Units
 	Service  string // of BIRD, which starts after the floor
 	// Systemctl runs it; nil is exec.
-	Systemctl func(ctx context.Context, args ...string) error
+	Systemctl func(ctx context.Context, args ...string) error `json:"-"`
 }
 
 const (
@@ -204,4 +204,16 @@ func (h Host) systemctl(ctx context.Context, args ...string) error {
 		return fmt.Errorf("systemctl %s: %s (%w)", strings.Join(args, " "), strings.Join(strings.Fields(string(out)), " "), err)
 	}
 	return nil
+}
+
+// Touched lists the files that a delta writes or removes.
+func (h Host) Touched(d Delta) []string {
+	files := append([]string{}, d.Delete...)
+	for _, f := range d.Write {
+		files = append(files, f.Path)
+	}
+	if d.Enable || d.Disable {
+		files = append(files, h.wants())
+	}
+	return files
 }

@@ -73,6 +73,19 @@ func (d Delta) Wipe() {
 	}
 }
 
+// Touched lists the files of keys and records that Apply writes or removes.
+func (d Delta) Touched() []string {
+	var out []string
+	for _, s := range d.Steps {
+		if s.Action == ClearFile { // nobody reads it
+			continue
+		}
+		record, key := paths(d.have.dir, s.Tunnel)
+		out = append(out, record, key)
+	}
+	return out
+}
+
 // files adds the steps that mend or clear the files of a tunnel. They come
 // before a new key is written: a replaced file keeps its owner.
 func (d *Delta) files(t Tunnel, e entry) {

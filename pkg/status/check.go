@@ -122,12 +122,13 @@ func checkTunnel(r Request, t Tunnel, s TunnelState, o Observation) []string {
 	}
 	var causes []string
 	established := s.Session != nil && s.Session.State == "Established"
-	if o.Probed && s.PingErr != nil {
+	probed := o.Probed && !slices.Contains(r.Silent, t.Peer)
+	if probed && s.PingErr != nil {
 		causes = append(causes, pingTrouble(t, s, o.At))
 		if !established {
 			return causes
 		}
-	} else if o.Probed && s.WholeErr != nil {
+	} else if probed && s.WholeErr != nil {
 		causes = append(causes, mtuTrouble(t, s))
 	}
 	if o.BirdErr == nil && t.Neighbor != "" {

@@ -29,6 +29,9 @@ type Request struct {
 	// way to them, by routes with the protocol number Floor.
 	Refused []netip.Prefix
 	Floor   int
+	// Silent are peers of which only the sessions count: they answered no ping
+	// before either.
+	Silent []string
 	// BFD says that each BGP session has a BFD session.
 	BFD bool
 	// Socket is BIRD's control socket.

@@ -23,6 +23,11 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	}
 	a.remove(d.Remove, true)
 	for _, t := range d.Tunnels {
+		if t.Release {
+			a.try(t.Name+": leaves its port", t.Name+": leave its port", w.Configure(t.Name, DeviceChange{AnyPort: true}))
+		}
+	}
+	for _, t := range d.Tunnels {
 		if !t.Start {
 			a.mend(t)
 		}

@@ -28,6 +28,7 @@ type TunnelDelta struct {
 	Start      bool    // bring it up from the file
 	Reset      bool    // its unit has failed before
 	Enable     bool    // at boot
+	Release    bool    // leave its port first: another interface gets it
 
 	MTU             int // 0: right as it is
 	Up              bool
@@ -40,7 +41,7 @@ type TunnelDelta struct {
 }
 
 func (d TunnelDelta) empty() bool {
-	return d.File == nil && !d.DeleteLink && !d.Start && !d.Enable && d.MTU == 0 && !d.Up &&
+	return d.File == nil && !d.DeleteLink && !d.Start && !d.Enable && !d.Release && d.MTU == 0 && !d.Up &&
 		len(d.AddAddresses) == 0 && len(d.RemoveAddresses) == 0 && d.Device.empty()
 }
 
@@ -49,11 +50,12 @@ func (d TunnelDelta) empty() bool {
 type DeviceChange struct {
 	PrivateKeyFile string
 	ListenPort     int
+	AnyPort        bool         // one that is free
 	Peers          []PeerChange // removals first: allowed IPs move to who asks last
 }
 
 func (c DeviceChange) empty() bool {
-	return c.PrivateKeyFile == "" && c.ListenPort == 0 && len(c.Peers) == 0
+	return c.PrivateKeyFile == "" && c.ListenPort == 0 && !c.AnyPort && len(c.Peers) == 0
 }
 
 // A PeerChange changes, adds or removes one peer. Nil and zero fields stay as

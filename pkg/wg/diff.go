@@ -21,7 +21,6 @@ func Diff(want Want, have State) (Delta, error) {
 	var errs []error
 	tunnels := slices.Clone(want.Tunnels)
 	slices.SortFunc(tunnels, func(a, b Tunnel) int { return strings.Compare(a.Name, b.Name) })
-	ports := map[int]bool{}
 	for _, t := range tunnels {
 		now := have.Interfaces[t.Name]
 		r := resolve(want, t, have)
@@ -33,9 +32,6 @@ func Diff(want Want, have State) (Delta, error) {
 		if td.empty() {
 			continue
 		}
-		if td.Start || td.Device.ListenPort != 0 {
-			ports[t.ListenPort] = true
-		}
 		if have.PublicKey.IsZero() && (td.Start || td.Device.PrivateKeyFile != "") {
 			d.keys = []string{want.PrivateKeyFile}
 		}
@@ -43,10 +39,10 @@ func Diff(want Want, have State) (Delta, error) {
 	}
 	if want.Purge {
 		for _, name := range have.stale(want) {
-			dev := have.Interfaces[name].Device
-			d.Remove = append(d.Remove, Removal{Name: name, First: dev != nil && ports[dev.ListenPort]})
+			d.Remove = append(d.Remove, Removal{Name: name})
 		}
 	}
+	errs = append(errs, d.conflicts(want, have))
 	d.MSS, d.Boot = diffMSS(want, have), diffBoot(want, have)
 	return d, errors.Join(errs...)
 }

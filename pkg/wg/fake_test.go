@@ -27,13 +27,16 @@ type fake struct {
 	psks    map[string]wg.Fingerprint // pre-shared key files
 	mss     wg.MSS
 	boot    wg.Boot
-	writes  []string // every write since the last reset
-	failAt  int      // the write that fails, counted from 1
+	ports   map[int]string // UDP ports that other programs hold
+	writes  []string       // every write since the last reset
+	failAt  int            // the write that fails, counted from 1
 }
 
 var (
 	_ wg.Reader = (*fake)(nil)
 	_ wg.Writer = (*fake)(nil)
+
+	_ wg.Reverter = (*fake)(nil)
 )
 
 var errInjected = errors.New("injected")
@@ -85,6 +88,36 @@ func (f *fake) Units(_ context.Context, names []string) (map[string]wg.Unit, err
 	}
 	return out, nil
 }
+
+func (f *fake) Ports(ports []int, _ []string) (map[int]string, error) {
+	out := maps.Clone(f.ports)
+	maps.DeleteFunc(out, func(p int, _ string) bool { return !slices.Contains(ports, p) })
+	return out, nil
+}
+
+// listen refuses a port that another interface has, as the kernel does.
+func (f *fake) listen(name string, port int) error {
+	for other, d := range f.devices {
+		if other != name && d.ListenPort == port {
+			return fmt.Errorf("%s: port %d: Address already in use", name, port)
+		}
+	}
+	return nil
+}
+
+func (f *fake) Disable(_ context.Context, names []string) error {
+	if err := f.write("Disable %s", strings.Join(names, " ")); err != nil {
+		return err
+	}
+	for _, n := range names {
+		u := f.units[n]
+		u.Enabled = false
+		f.units[n] = u
+	}
+	return nil
+}
+
+func (f *fake) Down(_ context.Context, name string) error { return f.DeleteLink(name) }
 
 func (f *fake) PublicKey(path string) (wg.PublicKey, error) {
 	if k, ok := f.private[path]; ok {
@@ -254,7 +287,13 @@ func (f *fake) Configure(name string, c wg.DeviceChange) error {
 	if c.PrivateKeyFile != "" {
 		d.PublicKey = f.private[c.PrivateKeyFile]
 	}
+	if c.AnyPort {
+		d.ListenPort = 40000 + len(f.writes)
+	}
 	if c.ListenPort != 0 {
+		if err := f.listen(name, c.ListenPort); err != nil {
+			return err
+		}
 		d.ListenPort = c.ListenPort
 	}
 	d.Peers = slices.Clone(d.Peers)
@@ -343,6 +382,9 @@ func (f *fake) up(name string) error {
 	}
 	if d.PublicKey.IsZero() {
 		return errors.New("wg set: private key file is missing")
+	}
+	if err := f.listen(name, d.ListenPort); err != nil {
+		return err
 	}
 	f.links[name], f.devices[name] = l, d
 	return nil

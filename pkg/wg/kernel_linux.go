@@ -130,6 +130,9 @@ func (h *Host) Configure(name string, c DeviceChange) error {
 	if c.ListenPort != 0 {
 		cfg.ListenPort = &c.ListenPort
 	}
+	if c.AnyPort {
+		cfg.ListenPort = new(int)
+	}
 	for _, p := range c.Peers {
 		pc, err := peerConfig(p)
 		cfg.Peers = append(cfg.Peers, pc) // before err is looked at: wipe must see it

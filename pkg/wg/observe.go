@@ -14,7 +14,10 @@ import (
 // Observe reads everything that w is about. It writes nothing. A key file that
 // is missing is no error here, one that is not safe to use is.
 func Observe(ctx context.Context, r Reader, w Want) (State, error) {
-	s := State{PresharedKeys: map[string]Fingerprint{}, Interfaces: map[string]Interface{}, Now: time.Now()}
+	s := State{
+		PresharedKeys: map[string]Fingerprint{}, Interfaces: map[string]Interface{},
+		Elsewhere: map[netip.Addr]string{}, Now: time.Now(),
+	}
 	files, err := r.Files()
 	if err != nil {
 		return State{}, fmt.Errorf("wg-quick files: %w", err)
@@ -27,6 +30,13 @@ func Observe(ctx context.Context, r Reader, w Want) (State, error) {
 	for name, f := range files {
 		if f.Ours {
 			names[name] = struct{}{}
+		}
+	}
+	for name, l := range links {
+		if _, known := names[name]; !known {
+			for _, a := range l.Addresses {
+				s.Elsewhere[a.Addr()] = name
+			}
 		}
 	}
 	units, err := r.Units(ctx, sortedKeys(names))
@@ -50,6 +60,8 @@ func Observe(ctx context.Context, r Reader, w Want) (State, error) {
 		}
 		s.Interfaces[name] = i
 	}
+	s.Ports, err = r.Ports(w.ports(s), sortedKeys(names))
+	errs = append(errs, err)
 	s.MSS, err = r.MSS(ctx)
 	errs = append(errs, err, s.readKeys(r, w))
 	s.Boot, err = r.Boot()
@@ -102,6 +114,17 @@ func (s *State) readKeys(r Reader, w Want) error {
 // hasAddress tells that w wants address a on interface name.
 func (w Want) hasAddress(name string, a netip.Prefix) bool {
 	return slices.ContainsFunc(w.Tunnels, func(t Tunnel) bool { return t.Name == name && slices.Contains(t.Addresses, a) })
+}
+
+// ports are those that are wanted and that no interface of s has.
+func (w Want) ports(s State) []int {
+	var out []int
+	for _, t := range w.Tunnels {
+		if d := s.Interfaces[t.Name].Device; t.ListenPort != 0 && (d == nil || d.ListenPort != t.ListenPort) {
+			out = append(out, t.ListenPort)
+		}
+	}
+	return out
 }
 
 // names is the set of wanted interfaces.

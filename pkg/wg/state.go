@@ -12,6 +12,8 @@ type State struct {
 	PublicKey     PublicKey              // of the private key file; zero: there is no such file yet
 	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
 	Interfaces    map[string]Interface   // wanted ones, and those we made
+	Ports         map[int]string         // wanted UDP ports that something else holds, and who
+	Elsewhere     map[netip.Addr]string  // addresses of all other interfaces, and their names
 	MSS           MSS
 	Boot          Boot
 	Systemd       bool      // units are managed
@@ -96,6 +98,9 @@ type Reader interface {
 	// Device asks the kernel or wireguard-go; the error is fs.ErrNotExist when
 	// nothing answers for name.
 	Device(name string) (Device, error)
+	// Ports says who holds which of these UDP ports, but for the WireGuard
+	// interfaces with the given names.
+	Ports(ports []int, except []string) (map[int]string, error)
 	// Units returns the units of these interfaces, nil without systemd.
 	Units(ctx context.Context, names []string) (map[string]Unit, error)
 	// PublicKey returns the public half of a private key file. The error is

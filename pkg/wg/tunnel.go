@@ -41,6 +41,7 @@ type Want struct {
 	PublicKeys      map[string]PublicKey // by peer name, as the peers told them; zero or missing: not known yet
 	Refused         map[string]string    // by peer name: why what it told is not used; it keeps the key that it has
 	Purge           bool                 // remove what we made and no longer want
+	Replace         bool                 // without Purge: only what is in the way of a wanted interface
 	MSSClamp        bool                 // keep the nftables table that clamps TCP MSS
 	Input           string               // InputAccept, InputMesh; empty: as the other tunnels here
 	InputPorts      []int                // TCP ports that InputMesh leaves open besides

@@ -62,6 +62,19 @@ func (h *Host) Enable(ctx context.Context, names []string) error {
 	return h.systemctl(ctx, "enable", names)
 }
 
+// Disable keeps the interfaces from coming up at boot.
+func (h *Host) Disable(ctx context.Context, names []string) error {
+	return h.systemctl(ctx, "disable", names)
+}
+
+// Down takes an interface away until the next boot.
+func (h *Host) Down(ctx context.Context, name string) error {
+	if _, missing := look("wg-quick"); missing == nil {
+		_ = h.systemctl(ctx, "stop", []string{name}) // DeleteLink does what it could not
+	}
+	return h.DeleteLink(name)
+}
+
 // Reset forgets that the units have failed.
 func (h *Host) Reset(ctx context.Context, names []string) error {
 	return h.systemctl(ctx, "reset-failed", names)

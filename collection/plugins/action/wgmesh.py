@@ -172,9 +172,9 @@ class ActionModule(ActionBase):
                 self._connection.set_option("ssh_extra_args", (arguments + " " + KEEPALIVE).strip())
 
     def _wants_fresh_connection(self, module, task_vars):
-        """A change of routing counts as confirmed only if a new connection
-        can be made. One that ControlPersist kept open proves nothing."""
-        if module == "bird_config" and self._task.args.get("state") == "confirmed":
+        """A change counts as confirmed only if a new connection can be made.
+        One that ControlPersist kept open proves nothing."""
+        if module in ("bird_config", "mesh_guard") and self._task.args.get("state") == "confirmed":
             return True
         return boolean(self._variable(task_vars, "wgmesh_fresh_connection", False), strict=False)
 

@@ -95,6 +95,13 @@ options:
       - The routers that I(wait) waits for and that C(required_healthy) is about. Left out, it is all of them.
     type: list
     elements: str
+  silent:
+    description:
+      - Routers of which only the sessions count, and whether they answer pings does not. A module with the option C(guard)
+        returns those that did not answer before the change.
+    type: list
+    elements: str
+    default: []
   bfd:
     description:
       - Whether each BGP session has to have a BFD session.

@@ -59,6 +59,14 @@ options:
     description: Says that the host is being made into an image, where this module refuses to work.
     type: bool
     default: false
+  guard:
+    description:
+      - Seconds after which the change is taken back unless M(wgmesh.router.mesh_guard) confirms it. The modules of one run
+        share one guard; the first that is about to write arms it, on the router, where it needs neither the controller nor
+        a connection. A reboot takes an unconfirmed change back too.
+      - C(0) keeps the change at once.
+    type: int
+    default: 0
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
@@ -138,6 +146,29 @@ done:
   type: list
   elements: str
   sample: [made private key /etc/wireguard/wgmesh.key (there is none)]
+armed:
+  description: A change of this router, of this module or another one of the run, waits for M(wgmesh.router.mesh_guard).
+  returned: with a I(guard)
+  type: bool
+  sample: true
+routed:
+  description: The networks to which BIRD had a way through a tunnel when that change began; nothing without one.
+  returned: with a I(guard)
+  type: list
+  elements: str
+  sample: [10.0.0.0/16]
+silent:
+  description: Those of I(worked) that did not answer each ping when that change began; nothing without one.
+  returned: with a I(guard)
+  type: list
+  elements: str
+  sample: []
+worked:
+  description: The routers whose BGP sessions, and BFD sessions, were up when that change began; nothing without one.
+  returned: with a I(guard)
+  type: list
+  elements: str
+  sample: [aws-1, office-1]
 """
 
 if __name__ == "__main__":

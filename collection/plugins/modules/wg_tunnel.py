@@ -139,6 +139,16 @@ options:
     description: BIRD's control socket, which is asked whether a peer that has a new key is alive.
     type: path
     default: /run/bird/bird.ctl
+  guard:
+    description:
+      - Seconds after which the change is taken back unless M(wgmesh.router.mesh_guard) confirms it. The modules of one run
+        share one guard; the first that is about to write arms it, on the router, where it needs neither the controller nor
+        a connection. A reboot takes an unconfirmed change back too.
+      - C(0) keeps the change at once.
+      - With a guard, a tunnel's interface that is not wanted any more is replaced when its port or its addresses are in the
+        way of a wanted one (another I(interface_prefix), say). Without one that needs I(purge).
+    type: int
+    default: 0
 requirements:
   - package wireguard-tools
   - package nftables, with O(mss_clamp=true) or O(input=mesh)
@@ -237,6 +247,29 @@ implementation:
   returned: success
   type: str
   sample: kernel
+armed:
+  description: A change of this router, of this module or another one of the run, waits for M(wgmesh.router.mesh_guard).
+  returned: with a I(guard)
+  type: bool
+  sample: true
+routed:
+  description: The networks to which BIRD had a way through a tunnel when that change began; nothing without one.
+  returned: with a I(guard)
+  type: list
+  elements: str
+  sample: [10.0.0.0/16]
+silent:
+  description: Those of I(worked) that did not answer each ping when that change began; nothing without one.
+  returned: with a I(guard)
+  type: list
+  elements: str
+  sample: []
+worked:
+  description: The routers whose BGP sessions, and BFD sessions, were up when that change began; nothing without one.
+  returned: with a I(guard)
+  type: list
+  elements: str
+  sample: [aws-1, office-1]
 """
 
 if __name__ == "__main__":

@@ -231,6 +231,9 @@ WAY = {
     "mbits": FLOAT, "retransmits": INT, "blocked": BOOL, "missing": TEXT, "throughput_error": TEXT,
 }  # fmt: skip
 
+# What a module with the option guard returns, when that is not 0.
+GUARDED = {"armed?": BOOL, "worked?": [NAME], "silent?": [NAME], "routed?": [TEXT]}
+
 # What each module returns, as its documentation has it: the tests compare the two.
 ANSWERS = {
     "bird_config": {
@@ -239,6 +242,7 @@ ANSWERS = {
         "established": [NAME],
         "source_addresses": List(ADDRESS, most=64),  # all other routers ping them
         "done?": [TEXT],
+        **GUARDED,
     },
     "cloud_forwarding": {
         "cloud": TEXT,
@@ -256,6 +260,7 @@ ANSWERS = {
         "done?": [TEXT],
     },
     "mesh_gate": {"done?": [TEXT]},
+    "mesh_guard": {"done?": [TEXT]},
     "mesh_measure": {
         "tunnels?": [{"router": TEXT, "peer": NAME, "name": NAME, "outside": WAY, "inside": WAY}],
         "lines?": [TEXT],
@@ -291,6 +296,7 @@ ANSWERS = {
         "file_only": [TEXT],
         "defeated": [{"key": TEXT, "want": TEXT, "found": TEXT, "by": TEXT, "reason": TEXT}],
         "done?": [TEXT],
+        **GUARDED,
     },
     "wg_keypair": {
         "public": PUBLIC,
@@ -298,10 +304,12 @@ ANSWERS = {
         "public_key": PUBLIC_KEY,
         "sealing_key": SEALING_KEY,
         "done?": [TEXT],
+        **GUARDED,
     },
-    "wg_psk": {"envelopes?": [ENVELOPE], "psks": [HELD], "pending": [PENDING], "done?": [TEXT]},
+    "wg_psk": {"envelopes?": [ENVELOPE], "psks": [HELD], "pending": [PENDING], "done?": [TEXT], **GUARDED},
     "wg_tunnel": {
         "done?": [TEXT],
+        **GUARDED,
         "stale": [NAME],
         "pending": [{"tunnel": NAME, "peer": NAME, "reason": TEXT, "refused?": BOOL}],
         "implementation": TEXT,

@@ -1,0 +1,77 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_guard
+short_description: Keep or take back the change of a router that waits for its confirmation
+version_added: 0.2.0
+description:
+  - With the option I(guard), M(wgmesh.router.wg_keypair), M(wgmesh.router.wg_psk), M(wgmesh.router.sysctl_router),
+    M(wgmesh.router.wg_tunnel) and M(wgmesh.router.bird_config) change a router on trial. Before the first of them writes,
+    a process on the router is told to take all of it back after that time. This module settles it.
+  - What is taken back is put back byte for byte (files with their modes and owners), and what runs is brought back to it
+    (tunnels, their keys, kernel parameters, BIRD), field by field.
+  - The task that confirms runs over a new connection. A router that cut off its own management cannot confirm.
+  - C(wgmesh undo) on the router does by hand what I(state=undone) does.
+options:
+  state:
+    description:
+      - C(confirmed) keeps the change. It is an error when the change was taken back before.
+      - C(undone) takes the change back now.
+      - Either does nothing when no change waits.
+    type: str
+    required: true
+    choices: [confirmed, undone]
+extends_documentation_fragment: [wgmesh.router.attributes]
+attributes:
+  diff_mode:
+    details:
+      - Shows the paths of the files that the change may touch, and nothing of their content.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.bird_config
+  - module: wgmesh.router.mesh_status
+"""
+
+EXAMPLES = r"""
+- name: Reconcile the tunnels, for two minutes
+  wgmesh.router.wg_tunnel:
+    tunnels: "{{ mesh.plan.tunnels }}"
+    guard: 120
+  register: tunnels
+
+- name: Look whether all who could be reached before still can
+  wgmesh.router.mesh_status:
+    tunnels: "{{ mesh.plan.status.tunnels }}"
+    require: "{{ tunnels.worked }}"
+    wait: 60
+    expect: any
+  register: network
+
+- name: Keep the change, or take it back
+  wgmesh.router.mesh_guard:
+    state: "{{ network.required_healthy | ternary('confirmed', 'undone') }}"
+"""
+
+RETURN = r"""
+done:
+  description: What was done, in words, also when the module failed half-way.
+  returned: changed
+  type: list
+  elements: str
+  sample: [confirmed the configuration, wrote /etc/bird/bird.conf, "kept the change of 14:03:12"]
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "mesh_guard is a Go binary, run through the action plugin of the collection: call it'
+        ' as wgmesh.router.mesh_guard, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

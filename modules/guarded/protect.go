@@ -1,0 +1,188 @@
+// Package guarded joins the modules that change a router to its one guard: what they
+// are about to touch is kept before they write, and taken back as a whole.
+package guarded
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/floor"
+	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/status"
+	"github.com/wgmesh/router/pkg/sysctl"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// The kinds of notes in the journal.
+const (
+	interfaces = "interface" // wg.Before by name
+	clamps     = "mss clamp" // true by the folder of its file
+	parameters = "sysctl"    // text by key
+	daemons    = "bird"      // bird.Before by path of bird.conf
+	floors     = "floor"     // kept by folder
+	beginning  = "beginning" // status.Before, of the first module that wrote
+)
+
+// askTime is how long the network may take to show what works.
+const askTime = 5 * time.Second
+
+// Options is the option of every module that can be guarded.
+type Options struct {
+	Guard int `json:"guard"` // seconds; 0: the change is kept at once
+}
+
+// CheckGuard refuses what cannot be right on any host.
+func (o Options) CheckGuard() error {
+	if o.Guard < 0 || o.Guard > 86400 {
+		return errors.New("guard: expected 0 to 86400 seconds")
+	}
+	return nil
+}
+
+// Protect puts a plan under the guard: its Apply keeps what it touches before it
+// touches it, and tells whom the router worked with before. touch adds what
+// the plan is about to change.
+func (o Options) Protect(p *ansible.Plan, touch func(*guard.Change) error) error {
+	return o.protect(guard.Host(), defaultBird(), p, touch)
+}
+
+// ProtectBird is Protect for a BIRD of its own places.
+func (o Options) ProtectBird(host bird.Host, p *ansible.Plan, touch func(*guard.Change) error) error {
+	return o.protect(guard.Host(), host, p, touch)
+}
+
+func defaultBird() bird.Host {
+	return bird.Host{Path: bird.ConfigPath("/"), Socket: birdc.Socket, Service: "bird"}
+}
+
+func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch func(*guard.Change) error) error {
+	if o.Guard == 0 {
+		return nil
+	}
+	j, err := g.Read()
+	if err != nil {
+		return err
+	}
+	if p.Return == nil {
+		p.Return = map[string]any{}
+	}
+	var before status.Before
+	if j != nil {
+		renew := p.Record
+		p.Record = func(ctx context.Context) error {
+			err := g.Renew(ctx, o.Guard)
+			if renew != nil {
+				err = errors.Join(err, renew(ctx))
+			}
+			return err
+		}
+		if j.Overdue() {
+			return guard.ErrOverdue
+		}
+		kept, err := guard.Note[status.Before](*j, beginning)
+		if err != nil {
+			return err
+		}
+		before = kept[""]
+	}
+	report(p.Return, j != nil, before)
+	apply := p.Apply
+	p.Apply = func(ctx context.Context) ([]string, error) {
+		var unknown []string
+		if j == nil {
+			var err error
+			if before, err = worked(ctx, daemon); err != nil {
+				unknown = []string{"did not find out which routers worked before this change, so none counts as lost: " + err.Error()}
+			}
+		}
+		var c guard.Change
+		c.Note(beginning, "", before)
+		err := touch(&c)
+		if err == nil {
+			err = g.Arm(ctx, o.Guard, c)
+		}
+		if err != nil {
+			return nil, err
+		}
+		report(p.Return, true, before)
+		done, err := apply(ctx)
+		return append(unknown, done...), err
+	}
+	return nil
+}
+
+// report says whether a change waits, and what worked when it began.
+func report(result map[string]any, armed bool, before status.Before) {
+	result["armed"] = armed
+	result["worked"] = append([]string{}, before.Worked...) // never null
+	result["silent"] = append([]string{}, before.Silent...)
+	result["routed"] = append([]netip.Prefix{}, before.Routed...)
+}
+
+// worked is what works now.
+func worked(ctx context.Context, daemon bird.Host) (status.Before, error) {
+	r := status.Request{BFD: true, Socket: daemon.Socket}
+	routers, err := daemon.Routers()
+	for _, n := range routers {
+		t := status.Tunnel{Name: n.Interface, Peer: n.Name, Neighbor: n.Protocol, Address: n.Address}
+		if link, err := net.InterfaceByName(n.Interface); err == nil {
+			t.MTU = link.MTU
+		}
+		r.Tunnels, r.BFD = append(r.Tunnels, t), r.BFD && n.BFD
+	}
+	if err != nil {
+		return status.Before{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	return status.ObserveBefore(ctx, r)
+}
+
+// Tunnels adds what a delta of tunnels touches.
+func Tunnels(c *guard.Change, w wg.Want, s wg.State, d wg.Delta) {
+	files, before := wg.Touched(w, s, d)
+	c.Files = append(c.Files, files...)
+	for name, b := range before {
+		c.Note(interfaces, name, b)
+	}
+	if d.MSS != nil {
+		c.Note(clamps, w.Directory, true)
+	}
+}
+
+// Parameters adds what a plan of parameters touches.
+func Parameters(c *guard.Change, h sysctl.Host, p sysctl.Plan) error {
+	if p.File != nil {
+		c.Files = append(c.Files, p.Path)
+	}
+	values, err := h.Touched(p)
+	for key, value := range values {
+		c.Note(parameters, key, value)
+	}
+	return err
+}
+
+// Daemon adds what a change of BIRD touches.
+func Daemon(c *guard.Change, h bird.Host, running bool) {
+	c.Files = append(c.Files, h.Touched()...)
+	c.Note(daemons, h.Path, bird.Before{Host: h, Running: running})
+}
+
+// A keptFloor is what the floor below BIRD is to be once the change is confirmed. Until
+// then nothing is taken off it.
+type keptFloor struct {
+	Host     floor.Host     `json:"host"`
+	Networks []netip.Prefix `json:"networks"`
+}
+
+// Floor adds what a delta of the floor touches.
+func Floor(c *guard.Change, h floor.Host, d floor.Delta, networks []netip.Prefix) {
+	c.Files = append(c.Files, h.Touched(d)...)
+	c.Note(floors, h.Folder, keptFloor{Host: h, Networks: networks})
+}

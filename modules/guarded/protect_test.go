@@ -1,0 +1,142 @@
+package guarded
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/guard"
+)
+
+// A router is a guard in folders of its own, and a file that plans change.
+type router struct {
+	guard.Guard
+	file string
+}
+
+func newRouter(t *testing.T) router {
+	t.Helper()
+	dir := t.TempDir()
+	r := router{file: filepath.Join(dir, "file")}
+	r.Guard = guard.Guard{Folder: dir + "/undo", Run: dir + "/run"}
+	r.Launch = func(_ context.Context, id string) error {
+		go func() {
+			_ = r.Wait(t.Context(), id, func(ctx context.Context) error {
+				_, err := Undo(ctx, r.Guard, guard.Journal.Overdue)
+				return err
+			}, func(string) {})
+		}()
+		return nil
+	}
+	require.NoError(t, os.WriteFile(r.file, []byte("before"), 0o600))
+	return r
+}
+
+// plan is one of a module that writes text into the file.
+func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, error) {
+	t.Helper()
+	have, err := os.ReadFile(r.file)
+	require.NoError(t, err)
+	p := ansible.Plan{Changed: string(have) != text, Return: map[string]any{"own": 1}, Apply: func(context.Context) ([]string, error) {
+		return []string{"wrote"}, os.WriteFile(r.file, []byte(text), 0o600)
+	}}
+	err = Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird"}, &p, func(c *guard.Change) error {
+		c.Files = append(c.Files, r.file)
+		return nil
+	})
+	return p, err
+}
+
+func (r router) text(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(r.file)
+	require.NoError(t, err)
+	return string(text)
+}
+
+func (r router) apply(t *testing.T, seconds int, text string) map[string]any {
+	t.Helper()
+	p, err := r.plan(t, seconds, text)
+	require.NoError(t, err)
+	if p.Record != nil {
+		require.NoError(t, p.Record(t.Context()))
+	}
+	if p.Changed {
+		done, err := p.Apply(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, []string{"wrote"}, done)
+	}
+	return p.Return
+}
+
+func TestWithoutAGuardNothingIsKept(t *testing.T) {
+	r := newRouter(t)
+	assert.Equal(t, map[string]any{"own": 1}, r.apply(t, 0, "after"))
+	assert.NoDirExists(t, r.Folder)
+	assert.NoDirExists(t, r.Run)
+}
+
+// A run that changes nothing keeps nothing, and a plan alone, as in check mode, neither.
+func TestNothingToDoArmsNothing(t *testing.T) {
+	r := newRouter(t)
+	assert.Equal(t, false, r.apply(t, 60, "before")["armed"])
+	p, err := r.plan(t, 60, "after")
+	require.NoError(t, err)
+	assert.Equal(t, false, p.Return["armed"])
+	assert.Equal(t, []string{}, p.Return["worked"])
+	assert.NoDirExists(t, r.Folder)
+	assert.NoDirExists(t, r.Run)
+}
+
+// The second change of a run, and the same run again, keep what was before the first.
+func TestChangesOfARunAreOne(t *testing.T) {
+	r := newRouter(t)
+	for _, text := range []string{"one", "two", "two"} {
+		assert.Equal(t, true, r.apply(t, 60, text)["armed"])
+	}
+	assert.Equal(t, "two", r.text(t))
+	done, err := Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true })
+	require.NoError(t, err)
+	assert.Equal(t, []string{"put back " + r.file}, done)
+	assert.Equal(t, "before", r.text(t))
+	assert.NotEmpty(t, r.Undone())
+	assert.NoDirExists(t, r.Folder)
+	done, err = Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true })
+	require.NoError(t, err)
+	assert.Empty(t, done)
+}
+
+func TestConfirmKeeps(t *testing.T) {
+	r := newRouter(t)
+	r.apply(t, 60, "after")
+	j, err := r.Read()
+	require.NoError(t, err)
+	settle, err := Confirm(t.Context(), r.Guard, *j)
+	require.NoError(t, err)
+	done, err := settle(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, done, 1)
+	assert.Equal(t, "after", r.text(t))
+	assert.NoDirExists(t, r.Folder)
+	_, err = settle(t.Context())
+	require.ErrorIs(t, err, guard.ErrOverdue, "it was settled already")
+}
+
+// Whoever cannot be taken back does not write.
+func TestCannotBeKept(t *testing.T) {
+	r := newRouter(t)
+	r.Launch = func(context.Context, string) error { return errors.New("no systemd-run") }
+	p, err := r.plan(t, 60, "after")
+	require.NoError(t, err)
+	_, err = p.Apply(t.Context())
+	require.ErrorContains(t, err, "no systemd-run")
+	assert.Equal(t, "before", r.text(t))
+	assert.Equal(t, false, p.Return["armed"])
+}

@@ -1,0 +1,72 @@
+// Package meshguard is the module mesh_guard: it settles the change of a router that
+// waits for its confirmation, tunnels, parameters and BIRD as one.
+package meshguard
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wgmesh/router/modules/guarded"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/guard"
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	State string `json:"state"`
+}
+
+// The values of the option state.
+const (
+	confirmed = "confirmed"
+	undone    = "undone"
+)
+
+// Validate refuses options that cannot be right on any host.
+func (o Options) Validate() error { return ansible.OneOf("state", o.State, confirmed, undone) }
+
+// Plan works out what is left to settle.
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) { return plan(ctx, guard.Host(), o) }
+
+func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
+	j, err := g.Read()
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	if j == nil {
+		if at := g.Undone(); at != "" && o.State == confirmed {
+			return ansible.Plan{}, fmt.Errorf("the change was taken back at %s, before this confirmation: see journalctl -t wgmesh-undo for what was done, and apply again", at)
+		}
+		return ansible.Plan{}, nil
+	}
+	p := ansible.Plan{
+		Before: view{Waits: files(*j), Since: j.Since.Format("15:04:05")}, After: view{Waits: []string{}},
+		Changed: true,
+	}
+	if o.State == undone {
+		p.Apply = func(ctx context.Context) ([]string, error) {
+			return guarded.Undo(ctx, g, func(guard.Journal) bool { return true })
+		}
+		return p, nil
+	}
+	if j.Overdue() {
+		return p, guard.ErrOverdue
+	}
+	settle, err := guarded.Confirm(ctx, g, *j)
+	p.Apply = settle
+	return p, err
+}
+
+// A view is what --diff shows: the files of the change that waits.
+type view struct {
+	Since string   `json:"since,omitempty"`
+	Waits []string `json:"waits"`
+}
+
+func files(j guard.Journal) []string {
+	out := []string{}
+	for _, f := range j.Files {
+		out = append(out, f.Path)
+	}
+	return out
+}

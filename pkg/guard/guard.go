@@ -1,0 +1,109 @@
+// Package guard keeps what a router was before a change, so that the change can be
+// taken back: also when the controller, the module that makes the change, or the
+// way to the router is gone.
+//
+// The first module that is about to write arms the guard: it writes a journal, with
+// a copy of every file that it will touch, and starts a process that waits for the
+// deadline ("wgmesh undo --wait"). Modules after it add to the same journal before
+// they write, and what was known first stays: it is what worked. Whoever confirms
+// the change removes the journal; else the process takes the change back, or the
+// next boot does.
+//
+// The package knows files and times. What a tunnel or BIRD needs to go back is a
+// note of its own that the caller keeps in the journal and reads again.
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Guard names the places of one router.
+type Guard struct {
+	Folder string // of the journal, root's alone: it has copies of keys
+	Run    string // emptied by a reboot
+	Units  string // of systemd; empty: systemd does not run here
+	// Launch starts "wgmesh undo --wait ID" so that it outlives the caller.
+	Launch func(ctx context.Context, id string) error
+
+	again time.Duration // for tests
+}
+
+// Host is the guard of this router.
+func Host() Guard {
+	g := Guard{Folder: "/etc/wireguard/wgmesh-undo", Run: "/run/wgmesh", Launch: detach}
+	if _, err := os.Stat("/run/systemd/system"); err == nil { // as sd_booted(3) does
+		g.Units, g.Launch = "/etc/systemd/system", transient
+	}
+	return g
+}
+
+// Lock keeps two from settling or changing the journal at once. Nobody holds it for
+// longer than that takes.
+func (g Guard) Lock(ctx context.Context) (unlock func(), err error) {
+	f, err := g.open("undo.lock")
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("%s: a change is being taken back or confirmed: %w", f.Name(), ctx.Err()), f.Close())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (g Guard) open(name string) (*os.File, error) {
+	if err := os.MkdirAll(g.Run, 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(filepath.Join(g.Run, name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+}
+
+// transient has systemd run the waiting process: in a unit of its own, which ends
+// neither with the session nor with the module.
+func transient(ctx context.Context, id string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "systemd-run", "--quiet", "--collect", "--unit=wgmesh-undo-"+id,
+		"--description=Takes a change of the mesh back unless it is confirmed",
+		"--property=Restart=on-failure", "--property=RestartSec=1", "--property=StartLimitIntervalSec=0",
+		"--property=OOMScoreAdjust=-900", "--property=LimitCORE=0", "--property=SyslogIdentifier=wgmesh-undo",
+		program, "undo", "--wait", id).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemd-run: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// detach starts the waiting process in a session of its own.
+func detach(_ context.Context, id string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(context.Background(), program, "undo", "--wait", id)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}

@@ -1,0 +1,82 @@
+package guard
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	// look is the pause between two looks at the journal of a change that waits.
+	look = time.Second
+	// unarmed is how long a journal may take to appear: who started this process
+	// may have been killed before he wrote it.
+	unarmed = 30 * time.Second
+	// again is the pause after a try to take the change back that failed.
+	again = 5 * time.Second
+)
+
+// Wait takes the change with this id back when its time is up, by calling undo,
+// again and again until that works. It ends when the change is settled.
+func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) error, say func(string)) error {
+	f, err := g.open("undo-" + id)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(f.Close(), fmt.Errorf("change %s: another process waits for it already", id))
+	}
+	defer func() { _ = errors.Join(os.Remove(f.Name()), f.Close()) }()
+	began, seen, said := time.Now(), false, ""
+	for {
+		var pause time.Duration
+		j, err := g.Read()
+		switch {
+		case err != nil:
+			return err
+		case j == nil && (seen || time.Since(began) > unarmed):
+			return g.tidy(ctx)
+		case j == nil:
+			pause = look / 10
+		case j.ID != id:
+			return nil // another change, with a process of its own
+		case j.Overdue():
+			seen = true
+			if err := undo(ctx); err != nil {
+				if err.Error() != said {
+					said = err.Error()
+					say(said + "; trying again until it works")
+				}
+				pause = cmp.Or(g.again, again)
+				break
+			}
+			return nil
+		default:
+			seen = true
+			pause = min(look, max(j.Left(), time.Millisecond))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// tidy removes what a settlement that was cut off has left.
+func (g Guard) tidy(ctx context.Context) error {
+	unlock, err := g.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Lstat(filepath.Join(g.Folder, journalName)); err == nil {
+		return nil // another change began meanwhile
+	}
+	return g.sweep()
+}
