@@ -89,7 +89,7 @@ func TestFloor(t *testing.T) {
 
 	t.Run("nft and networkd", func(t *testing.T) {
 		l.in(t, victim, `nft flush ruleset; systemctl start systemd-networkd; sleep 1; systemctl restart systemd-networkd; sleep 1
-			systemctl stop bird; sleep 0.5; [ "$(ip route show proto 157 | grep -c unreachable)" = 2 ]; systemctl stop systemd-networkd; systemctl start bird; nft -f /etc/wireguard/wgmesh.nft`)
+			systemctl stop bird; sleep 0.5; [ "$(ip route show proto 157 | grep -c unreachable)" = 2 ]; systemctl stop systemd-networkd; systemctl start bird; for f in /etc/wireguard/wgmesh.nft /etc/wgmesh/*.nft; do nft -f $f; done`)
 		l.waitFor(t, victim, whole(2))
 		l.waitFor(t, sender, arrives)
 		require.Zero(t, leaks(t))
