@@ -34,6 +34,7 @@ class Google:
         self.instances = {}  # by zone
         self.refused = None  # an answer instead of the list
         self.published = {}  # guest attributes wgmesh/mesh_host_key by VM
+        self.busy = set()  # VMs that have been asked too often
         self.blind = False  # whether compute.instances.getGuestAttributes is missing
         self.key = rsa.generate_private_key(65537, 2048)
         self.asked = []
@@ -121,6 +122,8 @@ class Google:
         assert query == {"queryPath": ["wgmesh/mesh_host_key"]} and set(query) <= set(method["parameters"]), query
         if self.blind:
             return self.refusal(403, "forbidden", "Required 'compute.instances.getGuestAttributes' permission for '%s'" % instance)
+        if name in self.busy:
+            return self.refusal(429, "rateLimitExceeded", "Quota exceeded for quota metric 'Guest attribute queries'.")
         if name not in self.published:
             return self.refusal(404, "notFound", "The resource 'wgmesh/mesh_host_key' of type 'Guest Attribute' was not found.")
         item = {"namespace": "wgmesh", "key": "mesh_host_key", "value": self.published[name]}

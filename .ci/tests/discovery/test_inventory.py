@@ -146,6 +146,14 @@ class Test(unittest.TestCase):
         self.assertIn({"name": "gcp-2", "host_key": " ".join(gcp.split()[:2])}, plans["office-1"]["gate"]["peers"])
         self.assertEqual([azure, gcp, KEY], [self.brought()[name].get("mesh_host_key") for name in ("azure-3", "gcp-2", "aws-1")])
 
+        # A router that keeps its attributes busy is without a key, and that is all.
+        self.google.busy = {"gcp-2"}
+        hosts, _, said = self.ansible.inventory(lab.EXAMPLES)
+        self.assertIsNotNone(hosts, said)
+        self.assertFalse(hosts["gcp-2"].get("mesh_host_key"))
+        self.assertEqual(azure, hosts["azure-3"]["mesh_host_key"])
+        self.assertIn("router gcp-2: mesh_host_key is left out: its guest attributes have been asked for too often", said)
+
         self.google.blind = True
         said = self.refused()
         self.assertRegex(

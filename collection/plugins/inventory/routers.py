@@ -15,7 +15,7 @@ from ansible.release import __version__
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.host_keys import GuestAttributes, HostKeyError, key_of, proven
+from ansible_collections.wgmesh.router.plugins.plugin_utils.host_keys import Busy, GuestAttributes, HostKeyError, key_of, proven
 
 DOCUMENTATION = r"""
 name: routers
@@ -96,14 +96,15 @@ class InventoryModule(BaseInventoryPlugin):
         found = [(host, variables(host, loader, sources)) for host in hosts]
         problems += [problem for host, known in found for problem in check(host, known, self.get_option("sites"))]
         problems += empty_sites([known for _host, known in found])
+        said = []
         try:
             if self.get_option("guest_attributes") and not problems:
-                read_guest_attributes(found)
+                said += read_guest_attributes(found)
         except HostKeyError as error:
             problems.append(" ".join(str(error).split()))
         if problems:
             raise AnsibleParserError("%s: %s" % (path, "; ".join(problems)))
-        for line in left_out(found):
+        for line in said + list(left_out(found)):
             self.display.warning("%s: %s" % (path, line))
         for host, known in found:
             if known.get("mesh_endpoint") == "none":
@@ -135,13 +136,16 @@ def finds(loader, source):
 
 
 def read_guest_attributes(found):
-    """Adds the host keys that VMs of Google Cloud have published."""
+    """Adds the host keys that VMs of Google Cloud have published, and says whose it could not."""
     attributes = None
     for host, known in found:
         link = known.get("gcp_selfLink")
         if isinstance(link, str) and not known.get("mesh_host_key") and known.get("mesh_state") != "absent":
             attributes = attributes or GuestAttributes()
-            known["mesh_host_key"] = attributes.host_key(link)
+            try:
+                known["mesh_host_key"] = attributes.host_key(link)
+            except Busy as error:
+                yield "router %s: mesh_host_key is left out: %s" % (host.name, error)
 
 
 def left_out(found):

@@ -56,6 +56,10 @@ def proven(name, line):
     return True
 
 
+class Busy(HostKeyError):
+    """One VM has been asked too often. That is its trouble, and no other router's."""
+
+
 class GuestAttributes:
     """Reads what VMs of Google Cloud say about themselves, with Google's application default credentials."""
 
@@ -85,6 +89,8 @@ class GuestAttributes:
                 return ""  # nothing is published, or the VM may not
             if answer.status_code == 403:
                 raise HostKeyError("guest attributes of %s: %s" % (found.group(1), MISSING))
+            if answer.status_code == 429:
+                raise Busy("its guest attributes have been asked for too often")
             if answer.status_code != 200:
                 raise HostKeyError("guest attributes of %s: Google answers %d" % (found.group(1), answer.status_code))
             items = answer.json()["queryValue"]["items"]
