@@ -69,6 +69,44 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	assert.Positive(t, mark.Size())
 }
 
+// A source of an inventory that others write into needs an Ansible that takes it for
+// data: the distribution's, or one that is brought, or the image is refused.
+func TestRoleAnsible(t *testing.T) {
+	for name, tt := range map[string]struct {
+		have, oldest, pip string // what is here, what is wanted, what PyPI gives
+		want              string
+	}{
+		"new enough for a list":      {"2.14.18", "2.14", "", ""},
+		"new enough for tags":        {"2.19.0", "2.19", "", ""},
+		"newer":                      {"2.20.1", "2.19", "", ""},
+		"too old for tags":           {"2.14.18", "2.19", "2.19.3", "installed\n"},
+		"too old for a list":         {"2.12.0", "2.14", "2.17.9", "installed\n"},
+		"too old, and PyPI as well":  {"2.14.18", "2.19", "", "ansible-core 2.19 or newer is neither here nor to be had from PyPI for Python 3.10"},
+		"nobody said what is wanted": {"2.19.0", "", "2.19.3", "the oldest version that will do"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			program := func(name, script string) {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+			}
+			program("ansible", "echo 'ansible [core "+tt.have+"]'")
+			program("apt-get", "exit 0")
+			program("python3", `[ "$1" != --version ] || { echo Python 3.10; exit; }
+mkdir -p "$3/bin" && printf '#!/bin/sh\n[ "$3" = "ansible-core>=`+tt.oldest+`" ] && [ -n "`+tt.pip+`" ]\n' >"$3/bin/pip" && chmod +x "$3/bin/pip"`)
+			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+			out, err := exec.Command("sh", roleFiles+"ansible.sh", filepath.Join(dir, "venv"), tt.oldest).CombinedOutput()
+			if tt.pip == "" && tt.want != "" || tt.oldest == "" {
+				assert.Error(t, err)
+				assert.Contains(t, string(out), tt.want)
+				assert.NoDirExists(t, filepath.Join(dir, "venv"), "nothing half done is left")
+				return
+			}
+			require.NoError(t, err, string(out))
+			assert.Equal(t, tt.want, string(out))
+		})
+	}
+}
+
 // The shell of the account wgmesh runs the command of a key, and nothing else,
 // whoever let the caller in.
 func TestRoleShell(t *testing.T) {

@@ -44,6 +44,7 @@ up() {
   # Under another name first, so that a second power cut leaves all or nothing.
   cp -p "$copy" "$copy.new" && sync "$copy.new" && mv -f "$copy.new" "$file" || return 255
   sync "${file%/*}"
+  # shellcheck disable=SC2174 # what is above is there
   mkdir -p -m 0700 "${note%/*}"
   echo "<4>$name: $file was missing or broke off: put back from $copy$kept; the mesh play says whether it is current" | tee "$note"
 }
