@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -105,20 +104,7 @@ func joinMisspelt(t *testing.T, l lab) {
 }
 
 func joinAllAtOnce(t *testing.T, l lab) {
-	keys := l.onRouters(t, `ssh-keygen -q -t ecdsa -N "" -f `+identity+`; echo HostKey `+identity+` > /etc/ssh/sshd_config.d/70-identity.conf
-		systemctl reload ssh; sleep 1; cat `+identity+`.pub`)
-	text, err := os.ReadFile("../../" + joinInventory)
-	require.NoError(t, err)
-	inventory := string(text)
-	for r, key := range keys {
-		require.Contains(t, inventory, r+": {")
-		inventory = strings.Replace(inventory, r+": {", fmt.Sprintf("%s: {mesh_host_key: %q, ", r, strings.TrimSpace(key)), 1)
-	}
-	for _, r := range l.routers {
-		l.put(t, r, "/etc/wgmesh/inventory.yml", inventory)
-		l.tell(t, r)
-	}
-
+	l.introduce(t, joinInventory)
 	order := rand.Perm(len(l.routers))
 	t.Logf("order of starting: %v", order)
 	began := time.Now()
