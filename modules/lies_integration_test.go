@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
@@ -521,18 +522,35 @@ func (p player) answer(module string) map[string]any {
 	raw, _ := json.Marshal(p.args)
 	_ = os.WriteFile(filepath.Join(p.dir, module+".json"), raw, 0o600)
 	switch module {
-	case "wg_tunnel":
-		return map[string]any{"changed": false, "stale": []any{}, "pending": []any{}, "implementation": "kernel"}
 	case "bird_config":
-		network := p.args["networks"].([]any)[0].(string)
-		return map[string]any{"changed": false, "pending": false, "disruptive": []any{}, "established": []any{},
-			"source_addresses": []any{strings.Replace(network, ".0.0/16", ".0.5", 1)}}
+		addresses := []any{}
+		if networks, found := p.args["networks"].([]any); found {
+			addresses = append(addresses, strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1))
+		}
+		return map[string]any{"changed": false, "pending": false, "disruptive": []any{}, "established": []any{}, "source_addresses": addresses}
 	case "mesh_status":
 		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "tunnels": []any{}, "lines": []any{}}
-	case "sysctl_router":
-		return map[string]any{"changed": false, "path": "/x", "reserved_ports": "", "file_only": []any{}, "defeated": []any{}}
 	}
-	return map[string]any{"changed": false}
+	return p.documented(module)
+}
+
+// documented is an answer of a module that has all that its documentation says, and
+// nothing in it.
+func (p player) documented(module string) map[string]any {
+	answer := map[string]any{"changed": false}
+	text, err := os.ReadFile(filepath.Join(p.dir, "../../ansible_collections/wgmesh/router/plugins/modules", module+".py"))
+	m := regexp.MustCompile(`(?s)RETURN = r"""(.*?)"""`).FindSubmatch(text)
+	if err != nil || m == nil {
+		return answer
+	}
+	var keys map[string]returned
+	_ = yaml.Unmarshal(m[1], &keys)
+	for key, value := range keys {
+		if value.Returned == "success" || value.Returned == "always" {
+			answer[key] = map[string]any{"bool": false, "int": 0, "float": 0, "str": "", "list": []any{}, "dict": map[string]any{}}[value.Type]
+		}
+	}
+	return answer
 }
 
 // peer is mesh_peer without the interface.

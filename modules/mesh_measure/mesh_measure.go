@@ -65,6 +65,11 @@ func (o Options) Validate() error {
 		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
 			errs = append(errs, fmt.Errorf("tunnels[%d]: expected name, peer and address", i))
 		}
+		for _, a := range []netip.Addr{t.Address, t.Endpoint} {
+			if a.IsValid() && (a.IsUnspecified() || a.IsMulticast()) { // a server would listen there for others
+				errs = append(errs, fmt.Errorf("tunnels[%d]: %s: expected the address of a router", i, a))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -102,11 +102,11 @@ func TestPingThatCannotSend(t *testing.T) {
 func TestRefusesOptions(t *testing.T) {
 	res := run(t, map[string]any{
 		"state": "begun", "count": 0, "size": 8, "interval": "NaN", "parallel": 129, "seconds": 0, "port": 65536,
-		"tunnels": []any{map[string]any{"name": "wg20"}},
+		"tunnels": []any{map[string]any{"name": "wg20"}, map[string]any{"name": "wg21", "peer": "a", "address": "0.0.0.0", "endpoint": "224.0.0.1"}},
 	})
 	assert.Equal(t, true, res["failed"])
-	for _, want := range []string{"state", "count: 0", "size: 8", "interval: NaN", "parallel: 129", "seconds: 0", "port: 65536", "tunnels[0]"} {
+	for _, want := range []string{"state", "count: 0", "size: 8", "interval: NaN", "parallel: 129", "seconds: 0", "port: 65536", "tunnels[0]", "tunnels[1]: 0.0.0.0", "tunnels[1]: 224.0.0.1"} {
 		assert.Contains(t, res["msg"], want)
 	}
-	assert.Equal(t, 8, strings.Count(res["msg"].(string), "expected"))
+	assert.Equal(t, 10, strings.Count(res["msg"].(string), "expected"))
 }

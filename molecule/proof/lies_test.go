@@ -22,10 +22,11 @@ func TestLies(t *testing.T) {
 	l := upFrom(t, "lies", "molecule/proof/testdata/dual.yml", "molecule/proof/testdata/join-image.yml")
 	l.mesh(t)
 	l.introduce(t, "molecule/proof/testdata/dual.yml")
-	// Both ends of the gate are as a join leaves them.
-	for _, r := range l.routers {
-		status, said := l.join(t, r)
-		require.Equal(t, "0", status, "%s: %s", r, said)
+	// A router lets the others in when it has joined itself.
+	for i, r := range []string{"one-1", "two-1", "three-1", "one-1", "two-1"} {
+		if status, said := l.join(t, r); i >= 2 {
+			require.Equal(t, "0", status, "%s: %s", r, said)
+		}
 	}
 	l.waitHealthy(t)
 	l.in(t, liar, `build=$(find /usr/local/libexec/wgmesh -name wgmesh | head -n 1)
