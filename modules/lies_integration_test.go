@@ -38,20 +38,23 @@ import (
 // Three routers are honest. The oracle: their tunnels among each other are the same
 // as without any lie, byte for byte; each of them ends its run; and a liar is named.
 func TestLies(t *testing.T) {
-	for _, core := range []string{"2.14", "newest"} {
-		t.Run(core, func(t *testing.T) {
-			for _, part := range []struct {
-				name string
-				run  func(*testing.T, *network)
-			}{
-				{"mesh", liesInMesh},
-				{"join", liesInJoin},
-				{"callback", liesInCallback},
-				{"the router that calls back lies", callerLies},
-			} {
-				t.Run(part.name, func(t *testing.T) { part.run(t, newNetwork(t, core)) })
-			}
-		})
+	for _, part := range []struct {
+		name  string
+		cores []string // of Ansible
+		run   func(*testing.T, *network)
+	}{
+		// The longest first: it asks one router after another, and the others fill the machine.
+		{"callback", []string{"newest"}, liesInCallback},
+		{"mesh", []string{"2.14", "newest"}, liesInMesh},
+		{"join", []string{"2.14", "newest"}, liesInJoin},
+		{"the router that calls back lies", []string{"2.14", "newest"}, callerLies},
+	} {
+		for _, core := range part.cores {
+			t.Run(part.name+" "+core, func(t *testing.T) {
+				t.Parallel()
+				part.run(t, newNetwork(t, core))
+			})
+		}
 	}
 }
 
@@ -269,7 +272,7 @@ func liesInMesh(t *testing.T, n *network) {
 		recap := regexp.MustCompile(`(?m)^` + name + `\s+: .*unreachable=0 .*$`).FindString(out)
 		assert.NotEmpty(t, recap, "%s has no recap", name)
 	}
-	n.named(out, func(l lie) bool { return l.mesh })
+	n.named(out, len(n.names)+1, func(l lie) bool { return l.mesh })
 	for _, r := range n.reached() {
 		assert.Regexp(t, `^10\.`, r, "a liar had the others ask an address that is in no site")
 	}
@@ -306,11 +309,12 @@ func (n *network) reached() []string {
 	return out
 }
 
-// named looks that each liar whose lie says so is named in a line that says why.
-func (n *network) named(out string, is func(lie) bool) {
+// named looks that each liar whose lie says so is named in a line that says why. One
+// that lies in envelopes has to send some: to a router with a higher id.
+func (n *network) named(out string, id int, is func(lie) bool) {
 	n.t.Helper()
 	for name, l := range n.liars {
-		if !is(l) {
+		if !is(l) || l.sealed != nil && n.ids[name] > id {
 			continue
 		}
 		assert.NotEmpty(n.t, failures(out, name), "%s is not named: %s", name, l.name)
@@ -336,7 +340,7 @@ func liesInJoin(t *testing.T, n *network) {
 		}
 	}
 	assert.FileExists(t, filepath.Join(n.folder(joiner), "mesh_status.json"), "%s did not come to the end of its run:\n%s", joiner, tail(out))
-	n.named(out, func(l lie) bool { return l.peer })
+	n.named(out, n.ids[joiner], func(l lie) bool { return l.peer })
 }
 
 // gate is what a router's own join left on it.
@@ -365,7 +369,7 @@ func liesInCallback(t *testing.T, n *network) {
 	calm(t, out)
 	n.same(before, n.tunnels())
 	assert.FileExists(t, filepath.Join(n.folder(caller), "mesh_status.json"), "%s did not come to the end of its run:\n%s", caller, tail(out))
-	n.named(out, func(l lie) bool { return l.peer })
+	n.named(out, n.ids[caller], func(l lie) bool { return l.peer })
 }
 
 // callerLies is C2: the router that calls back plans for its peers, and for hosts
@@ -493,6 +497,7 @@ func (p player) run(m ansible.Module, args map[string]any, files map[string]stri
 	for option, file := range files {
 		all[option] = filepath.Join(p.dir, file)
 	}
+	delete(all, "guard") // it would guard this machine
 	raw, _ := json.Marshal(all)
 	var out bytes.Buffer
 	m.Run(nil, bytes.NewReader(raw), &out)
@@ -523,11 +528,12 @@ func (p player) answer(module string) map[string]any {
 	_ = os.WriteFile(filepath.Join(p.dir, module+".json"), raw, 0o600)
 	switch module {
 	case "bird_config":
-		addresses := []any{}
-		if networks, found := p.args["networks"].([]any); found {
-			addresses = append(addresses, strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1))
+		networks, found := p.args["networks"].([]any)
+		if !found { // the floor
+			return p.documented(module)
 		}
-		return map[string]any{"changed": false, "pending": false, "disruptive": []any{}, "established": []any{}, "source_addresses": addresses}
+		return map[string]any{"changed": false, "pending": false, "disruptive": []any{}, "established": []any{},
+			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)}}
 	case "mesh_status":
 		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "tunnels": []any{}, "lines": []any{}}
 	}

@@ -51,7 +51,9 @@ options:
         key is an error.
       - C(full_idempotence) also replaces a file that is not readable as a key.
       - C(always) makes new keys on every run, and is not idempotent.
-      - A router with a new key is cut off until its peers know it, so run the play for all routers.
+      - A router with a new key is cut off until its peers know it, so run the play for all routers. Peers take it while the
+        tunnel is alive only when the option C(replaced) of M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel) names the
+        router, which the role C(mesh) does in a run with C(mesh_regenerate_keys=always).
     type: str
     choices: [never, fail, partial_idempotence, full_idempotence, always]
     default: partial_idempotence
