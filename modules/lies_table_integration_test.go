@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -171,7 +170,7 @@ var lies = []lie{
 }
 
 // lie answers as the lie of this name has it.
-func (p player) lie(name, module string, a map[string]any) {
+func (p player) lie(name, module string, a map[string]any) (printed string) {
 	for _, l := range append(lies, lie{name: "plans for others", plan: planForOthers}) {
 		if l.name != name {
 			continue
@@ -192,11 +191,9 @@ func (p player) lie(name, module string, a map[string]any) {
 			l.every(p, a)
 		}
 		if l.raw != nil {
-			text, _ := json.Marshal(a)
-			fmt.Println(l.raw(string(text)))
-			os.Exit(0)
+			return l.raw(text(a))
 		}
-		p.print(a)
+		return text(a)
 	}
 	panic("no such lie: " + name)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -80,6 +82,25 @@ func (l lab) put(t *testing.T, router, path, text string) {
 func (l lab) tell(t *testing.T, router string) {
 	t.Helper()
 	l.put(t, router, "/etc/wgmesh/join.yml", fmt.Sprintf("router: %s\ninventory: /etc/wgmesh/inventory.yml\nidentity_file: %s\n", router, identity))
+}
+
+// introduce gives every router the inventory with the host keys of all, and tells
+// it to join by itself.
+func (l lab) introduce(t *testing.T, inventory string) {
+	t.Helper()
+	keys := l.onRouters(t, `ssh-keygen -q -t ecdsa -N "" -f `+identity+`; echo HostKey `+identity+` > /etc/ssh/sshd_config.d/70-identity.conf
+		systemctl reload ssh; sleep 1; cat `+identity+`.pub`)
+	text, err := os.ReadFile(filepath.Join(l.root, inventory))
+	require.NoError(t, err)
+	all := string(text)
+	for r, key := range keys {
+		require.Contains(t, all, r+": {")
+		all = strings.Replace(all, r+": {", fmt.Sprintf("%s: {mesh_host_key: %q, ", r, strings.TrimSpace(key)), 1)
+	}
+	for _, r := range l.routers {
+		l.put(t, r, "/etc/wgmesh/inventory.yml", all)
+		l.tell(t, r)
+	}
 }
 
 func joinUntold(t *testing.T, l lab) {
