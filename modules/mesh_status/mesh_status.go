@@ -31,7 +31,10 @@ type Options struct {
 	Silent         []string                `json:"silent"`
 	BFD            bool                    `json:"bfd"`
 	Unreachable    bool                    `json:"unreachable"`
-	Wait           int                     `json:"wait"` // seconds
+	Wait           int                     `json:"wait"`   // seconds
+	Settle         int                     `json:"settle"` // seconds
+	Pending        []Pending               `json:"pending"`
+	Ping           bool                    `json:"ping"`
 	Expect         string                  `json:"expect"`
 	ControlSocket  string                  `json:"control_socket"`
 	MetricsFile    string                  `json:"metrics_file"`
@@ -57,9 +60,17 @@ type Prefix struct {
 	AS      int64        `json:"as"`
 }
 
+// A Pending is one element of the option pending, which the module wg_tunnel returns.
+type Pending struct {
+	Tunnel  string `json:"tunnel"`
+	Peer    string `json:"peer"`
+	Reason  string `json:"reason"`
+	Refused bool   `json:"refused"`
+}
+
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.BFD, o.Expect, o.ControlSocket = true, "healthy", "/run/bird/bird.ctl"
+	o.BFD, o.Ping, o.Expect, o.ControlSocket = true, true, "healthy", "/run/bird/bird.ctl"
 }
 
 // Validate refuses options that cannot be right on any router.
@@ -67,6 +78,9 @@ func (o Options) Validate() error {
 	errs := []error{ansible.OneOf("expect", o.Expect, "healthy", "any")}
 	if o.Wait < 0 {
 		errs = append(errs, fmt.Errorf("wait: %d; expected 0 or more seconds", o.Wait))
+	}
+	if o.Settle < 0 {
+		errs = append(errs, fmt.Errorf("settle: %d; expected 0 or more seconds", o.Settle))
 	}
 	for i, t := range o.Tunnels {
 		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
@@ -90,6 +104,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"healthy":          report.Healthy(),
 		"required_healthy": report.RequiredHealthy(),
 		"problems":         report.Texts(),
+		"troubles":         report.Troubles(),
+		"sick":             report.Sick(),
 		"tunnels":          status.Views(r, seen, report),
 		"lines":            status.Table(r, seen, report),
 	}}
@@ -112,7 +128,13 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 }
 
 func (o Options) request() status.Request {
-	r := status.Request{SourceNetworks: o.SourceNetworks, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables}
+	r := status.Request{
+		SourceNetworks: o.SourceNetworks, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
+		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Pending: map[string]string{},
+	}
+	for _, p := range o.Pending {
+		r.Pending[p.Peer] = p.Reason
+	}
 	for _, t := range o.Tunnels {
 		r.Tunnels = append(r.Tunnels, status.Tunnel(t))
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -299,6 +300,59 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.healthy(t)
 	})
 
+	// What time cannot mend ends a wait of an hour.
+	t.Run("another program has TCP 179", func(t *testing.T) {
+		stop(p.bird["a"])
+		thief := p.daemon(t, "a", "python3", "-c", "import socket, time; s = socket.create_server(('127.0.0.1', 179)); time.sleep(1000)")
+		require.Eventually(t, func() bool {
+			return strings.Contains(p.in(t, "a", "cat", "/proc/self/net/tcp"), ":00B3 00000000:0000 0A")
+		}, 10*time.Second, 50*time.Millisecond)
+		p.startBird(t, "a")
+		p.broken(t, 3600, fmt.Sprintf("TCP 179 is held by python3, pid %d: BIRD has to listen there", thief.Process.Pid), "prefix", "router azure-2")
+		stop(thief)
+		stop(p.bird["a"])
+		p.startBird(t, "a")
+		p.healthy(t)
+	})
+
+	t.Run("our BIRD was stopped by a signal", func(t *testing.T) {
+		require.NoError(t, p.bird["a"].Process.Signal(syscall.SIGSTOP))
+		time.Sleep(time.Second)
+		p.broken(t, 3600, "BIRD does not answer within 5s", "router azure-2")
+		require.NoError(t, p.bird["a"].Process.Signal(syscall.SIGCONT))
+		p.healthy(t)
+	})
+
+	t.Run("the session is switched off, and waited for", func(t *testing.T) {
+		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
+		p.broken(t, 3600, "TUN: BGP session azure_2 is switched off", "prefix", "router azure-2")
+		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
+		p.healthy(t)
+	})
+
+	// BGP and BFD prove that packets get through: named, and not required.
+	t.Run("ICMP is refused", func(t *testing.T) {
+		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in meta l4proto icmp drop")
+		p.broken(t, 3600, "TUN: link address "+link["b"]+" does not answer ping, though BGP and BFD work: azure-2 or this router drops ICMP", "router azure-2")
+		res, _ := p.status(t, 3600, nil)
+		assert.Equal(t, []any{false, true}, []any{res["healthy"], res["required_healthy"]})
+		p.in(t, "b", "nft", "delete table inet t")
+		p.healthy(t)
+	})
+
+	// Without a cause that is known for sure, a wait ends when nothing moves.
+	t.Run("nothing becomes healthy any more", func(t *testing.T) {
+		stop(p.bird["b"])
+		time.Sleep(time.Second)
+		res, _ := p.status(t, 3600, map[string]any{"settle": 1})
+		assert.Equal(t, false, res["required_healthy"])
+		assert.Contains(t, texts(res["problems"])[0], "BGP is ")
+		p.startBird(t, "b")
+		res, _ = p.status(t, 60, map[string]any{"settle": 30, "ping": false, "reach": map[string]any{}})
+		assert.Equal(t, true, res["healthy"], "%v", res["problems"])
+		p.healthy(t)
+	})
+
 	t.Run("preshared keys differ", func(t *testing.T) {
 		for _, n := range []string{"a", "b"} {
 			p.secret(t, filepath.Join(p.dir, n+".psk"), command(t, "wg", "genpsk"))
@@ -328,10 +382,17 @@ func TestHealthyThenBroken(t *testing.T) {
 	})
 
 	t.Run("waiting takes no longer than asked for", func(t *testing.T) {
-		p.stopWireGuard(t, "a")
+		stop(p.bird["b"])
+		time.Sleep(time.Second)
 		_, took := p.status(t, 2, nil)
 		assert.GreaterOrEqual(t, took, 2*time.Second)
 		assert.Less(t, took, 4*time.Second)
-		p.broken(t, 0, "TUN: interface "+p.tun["a"]+" does not exist", "prefix", "router azure-2")
+		p.startBird(t, "b")
+		p.healthy(t)
+	})
+
+	t.Run("no interface", func(t *testing.T) {
+		p.stopWireGuard(t, "a")
+		p.broken(t, 3600, "TUN: interface "+p.tun["a"]+" does not exist", "prefix", "router azure-2")
 	})
 }

@@ -68,7 +68,8 @@ func Remove(path string) error {
 
 // place writes a temporary file beside path and lets move bring it there:
 // rename replaces, link refuses to.
-func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(from, to string) error) error {
+func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(from, to string) error) (err error) {
+	defer func() { err = about(path, err) }()
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -87,6 +88,15 @@ func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(f
 		return err
 	}
 	return syncDir(dir)
+}
+
+// about names the file in an error, and not the temporary one, which is gone: a full
+// disk is about the file that somebody knows.
+func about(path string, err error) error {
+	if p := new(fs.PathError); errors.As(err, &p) {
+		return &fs.PathError{Op: p.Op, Path: path, Err: p.Err}
+	}
+	return err
 }
 
 // fill gives the file its owner and mode before its content, so that a secret

@@ -2,11 +2,20 @@ package bird
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
+)
+
+// What other programs may take: BIRD's parser reads some kilobytes, systemd starts a
+// unit. A play gives up on a router after a minute, and this says why before.
+const (
+	checkTime   = 20 * time.Second
+	commandTime = 45 * time.Second
 )
 
 // ErrNoBird reports that BIRD is not installed, so nothing could be checked.
@@ -19,11 +28,14 @@ func Check(ctx context.Context, text []byte) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, checkTime, fmt.Errorf("it did not end within %v", checkTime))
+	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, "-p", "-c", "/dev/stdin")
+	cmd.WaitDelay = 2 * time.Second // a child may keep the pipe
 	cmd.Stdin = bytes.NewReader(text)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("bird refuses the configuration: %s (%w)", oneLine(out), err)
+		return fmt.Errorf("bird refuses the configuration: %s (%w)", oneLine(out), cmp.Or(context.Cause(ctx), err))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A Host names the places where BIRD lives on a host.
@@ -152,7 +154,12 @@ func (h Host) command(ctx context.Context, name string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	if out, err := exec.CommandContext(ctx, bin, args...).CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, fmt.Errorf("it did not end within %v", commandTime))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, args...)
+	cmd.WaitDelay = 2 * time.Second // a child may keep the pipe
+	if out, err := cmd.CombinedOutput(); err != nil {
+		err = cmp.Or(context.Cause(ctx), err)
 		return fmt.Errorf("%s %s: %s (%w)", name, strings.Join(args, " "), oneLine(out), err)
 	}
 	return nil

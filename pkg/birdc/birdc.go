@@ -14,7 +14,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -93,26 +92,6 @@ func (c *Client) Command(ctx context.Context, text string) (Reply, error) {
 		return reply, &Error{Command: text, Code: reply.Code(), Text: reply.Text()}
 	}
 	return reply, nil
-}
-
-// PID is the process that opened the control socket: BIRD, or where BIRD went into
-// the background by itself the one that started it. It is 0 when nobody knows.
-func (c *Client) PID() int {
-	conn, ok := c.conn.(*net.UnixConn)
-	if !ok {
-		return 0
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	pid := 0
-	_ = raw.Control(func(fd uintptr) {
-		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
-			pid = int(cred.Pid)
-		}
-	})
-	return pid
 }
 
 // Close ends the connection.

@@ -32,7 +32,7 @@ func ObserveBefore(ctx context.Context, r Request) (Before, error) {
 	devices := map[string]bool{}
 	for i, t := range r.Tunnels {
 		devices[t.Name] = true
-		if sessionTrouble(r, t, o.Tunnels[i]) != "" {
+		if _, wrong := checkSession(r, t, o.Tunnels[i]); wrong {
 			continue
 		}
 		out.Worked = append(out.Worked, t.Peer)

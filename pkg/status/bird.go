@@ -131,6 +131,7 @@ type birdView struct {
 	sessions map[string]Session
 	bfd      []BFDSession
 	version  string // such as 2.0.12; empty when it is not told
+	holder   string // who has TCP 179 instead of BIRD
 	err      error
 }
 
@@ -157,6 +158,12 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 		return birdView{err: err}
 	}
 	v.bfd = ParseBFD(bfd.Text())
+	for _, s := range v.sessions {
+		if strings.Contains(s.LastError, noSocket) {
+			v.holder = portHolder()
+			break
+		}
+	}
 	return v
 }
 

@@ -20,75 +20,40 @@ import (
 // that old means that newer ones fail.
 const rejectAfter = 180 * time.Second
 
-// A Problem is one thing that is not as the request has it.
-type Problem struct {
-	// Text is one line: what it is about, what was expected, what to do next.
-	Text string
-	// Required says that one of the peers in Request.Require is affected.
-	Required bool
-}
-
-// A Report is what Check makes of an observation.
-type Report struct {
-	Problems []Problem
-	// Tunnels, Prefixes and Targets say what is healthy, in the order of the
-	// request.
-	Tunnels, Prefixes, Targets []bool
-}
-
-// Healthy tells whether there is no problem.
-func (r Report) Healthy() bool { return len(r.Problems) == 0 }
-
-// RequiredHealthy tells whether no problem affects a required peer.
-func (r Report) RequiredHealthy() bool {
-	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required })
-}
-
-// Texts lists the lines of all problems; it is never nil.
-func (r Report) Texts() []string {
-	out := []string{}
-	for _, p := range r.Problems {
-		out = append(out, p.Text)
-	}
-	return out
-}
-
 // Check finds what is wrong. Of a tunnel it names the cause and leaves out
 // what follows from it: without a handshake there can be no BGP.
 func Check(r Request, o Observation) Report {
 	var rep Report
-	add := func(required bool, format string, args ...any) {
-		rep.Problems = append(rep.Problems, Problem{Text: fmt.Sprintf(format, args...), Required: required})
-	}
 	needsBird := slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return t.Neighbor != "" })
-	if o.BirdErr != nil && needsBird {
-		add(r.Require == nil || len(r.Require) > 0, "%s", birdDown(o.BirdErr))
+	if p, found := checkBird(o); found && needsBird {
+		p.Required = r.Require == nil || len(r.Require) > 0
+		rep.Problems = append(rep.Problems, p)
 	}
+	own := len(rep.Problems) > 0
+	hopeless := map[string]bool{} // peers to which time brings no way
+	silent := map[string]bool{}
 	for i, t := range r.Tunnels {
-		causes := checkTunnel(r, t, o.Tunnels[i], o)
-		rep.Tunnels = append(rep.Tunnels, len(causes) == 0 && (o.BirdErr == nil || t.Neighbor == ""))
-		for _, c := range causes {
-			add(r.requires(t.Peer, t.Neighbor), "tunnel %s to %s: %s", t.Name, t.Peer, c)
+		healthy := o.BirdErr == nil || t.Neighbor == ""
+		hopeless[t.Peer] = hopeless[t.Peer] || own && t.Neighbor != ""
+		for _, p := range checkTunnel(r, t, o.Tunnels[i], o) {
+			p.Peer, p.Required = t.Peer, r.requires(t.Peer, t.Neighbor)
+			hopeless[t.Peer] = hopeless[t.Peer] || p.Final
+			silent[t.Peer] = silent[t.Peer] || p.Silent
+			healthy = false
+			if p.Text != "" { // else it follows from what is said already
+				p.Text = fmt.Sprintf("tunnel %s to %s: %s", t.Name, t.Peer, p.Text)
+				rep.Problems = append(rep.Problems, p)
+			}
 		}
+		rep.Tunnels = append(rep.Tunnels, healthy)
 	}
-	if o.RoutesErr != nil && len(r.Prefixes) > 0 {
-		add(true, "%s: expected to read the kernel's routing table", o.RoutesErr)
-	}
-	for _, p := range r.Prefixes {
-		cause := ""
-		if o.RoutesErr == nil {
-			cause = checkPrefix(r, p, o)
-		}
-		rep.Prefixes = append(rep.Prefixes, cause == "" && o.RoutesErr == nil)
-		if cause != "" {
-			add(r.requiresPrefix(p), "prefix %s of %s: %s", p.Network, p.Site, cause)
-		}
-	}
+	checkPrefixes(r, o, hopeless, &rep)
 	for _, line := range o.MissingTables {
-		add(false, "%s", line)
+		rep.Problems = append(rep.Problems, Problem{Text: line, Cause: line})
 	}
 	if open := r.open(o); len(open) > 0 && o.RoutesErr == nil {
-		add(false, "the floor is missing for %s: while no tunnel has a way to it, its packets leave unencrypted: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor; ip route show proto %d)", join(open), r.Floor)
+		text := fmt.Sprintf("the floor is missing for %s: while no tunnel has a way to it, its packets leave unencrypted: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor; ip route show proto %d)", join(open), r.Floor)
+		rep.Problems = append(rep.Problems, Problem{Text: text, Cause: "its floor is missing"})
 	}
 	for i, target := range r.Reach {
 		cause := ""
@@ -97,46 +62,112 @@ func Check(r Request, o Observation) Report {
 		}
 		rep.Targets = append(rep.Targets, cause == "" && o.Probed)
 		if cause != "" {
-			add(r.requires(target.Name), "router %s at %s: %s", target.Name, target.Address, cause)
+			rep.Problems = append(rep.Problems, Problem{
+				Text: fmt.Sprintf("router %s at %s: %s", target.Name, target.Address, cause), Cause: "no answer from its site",
+				Peer: target.Name, Required: r.requires(target.Name), Final: hopeless[target.Name], Silent: silent[target.Name],
+			})
 		}
 	}
 	return rep
 }
 
-func birdDown(err error) string {
-	if errors.Is(err, birdc.ErrNotRunning) {
-		return fmt.Sprintf("%s: expected a running BIRD: start it (systemctl start bird) and look at its log (journalctl -u bird)", err)
+// checkBird finds what keeps all sessions of this router down.
+func checkBird(o Observation) (p Problem, found bool) {
+	switch {
+	case errors.Is(o.BirdErr, birdc.ErrNotRunning):
+		return Problem{
+			Cause: "BIRD does not run", Final: true,
+			Text: fmt.Sprintf("%s: expected a running BIRD: start it (systemctl start bird) and look at its log (journalctl -u bird)", o.BirdErr),
+		}, true
+	case o.BirdErr != nil:
+		return Problem{
+			Cause: "BIRD does not answer", Final: true,
+			Text: fmt.Sprintf("BIRD does not answer: %s: look at its log (journalctl -u bird)", o.BirdErr),
+		}, true
+	case o.PortHolder != "":
+		cause := "TCP 179 is held by " + o.PortHolder
+		return Problem{
+			Cause: cause, Final: true,
+			Text: cause + ": BIRD has to listen there: stop that program, and run the mesh play again",
+		}, true
 	}
-	return fmt.Sprintf("BIRD does not answer: %s: look at its log (journalctl -u bird)", err)
+	return Problem{}, false
 }
 
-func checkTunnel(r Request, t Tunnel, s TunnelState, o Observation) []string {
+// checkPrefixes looks for the networks of other sites in the kernel's routes.
+func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Report) {
+	if o.RoutesErr != nil && len(r.Prefixes) > 0 {
+		rep.Problems = append(rep.Problems, Problem{
+			Text: fmt.Sprintf("%s: expected to read the kernel's routing table", o.RoutesErr), Cause: "its routes cannot be read", Required: true,
+		})
+	}
+	for _, p := range r.Prefixes {
+		cause, missing := "", false
+		if o.RoutesErr == nil {
+			cause, missing = checkPrefix(r, p, o)
+		}
+		rep.Prefixes = append(rep.Prefixes, cause == "" && o.RoutesErr == nil)
+		if cause != "" {
+			rep.Problems = append(rep.Problems, Problem{
+				Text: fmt.Sprintf("prefix %s of %s: %s", p.Network, p.Site, cause), Cause: fmt.Sprintf("no way to %s of %s", p.Network, p.Site),
+				Required: r.requiresPrefix(p), Final: missing && r.nobodyBrings(p, hopeless), Follows: missing,
+			})
+		}
+	}
+}
+
+// nobodyBrings tells whether all peers that announce a prefix are hopeless.
+func (r Request) nobodyBrings(p Prefix, hopeless map[string]bool) bool {
+	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t Tunnel) bool { return p.AS != 0 && t.AS != p.AS })
+	if len(owners) == 0 {
+		owners = r.Tunnels
+	}
+	return !slices.ContainsFunc(owners, func(t Tunnel) bool { return !hopeless[t.Peer] })
+}
+
+// checkTunnel finds what is wrong with a tunnel. A problem without a text follows
+// from what is wrong with the whole router.
+func checkTunnel(r Request, t Tunnel, s TunnelState, o Observation) []Problem {
 	if s.DeviceErr != nil {
-		return []string{deviceTrouble(t, s.DeviceErr)}
+		return []Problem{{Text: deviceTrouble(t, s.DeviceErr), Cause: "no interface", Final: true}}
+	}
+	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || stale(*s.Device.Peer, o.At)) {
+		return []Problem{{Text: "it waits: " + reason, Cause: "its tunnels wait: " + reason, Final: true}}
 	}
 	if s.Device.Peer == nil {
-		return []string{fmt.Sprintf("the interface has no peer yet: expected %s: run the mesh play on both, so that each learns the other's public key", t.Peer)}
+		return []Problem{{
+			Text:  fmt.Sprintf("the interface has no peer yet: expected %s: run the mesh play on both, so that each learns the other's public key", t.Peer),
+			Cause: "it has told no key", Final: true,
+		}}
 	}
 	if stale(*s.Device.Peer, o.At) {
-		return []string{handshakeTrouble(t, s, o.At)}
+		return []Problem{{Text: handshakeTrouble(t, s, o.At), Cause: "no handshake: check that it runs, and UDP in its firewall"}}
 	}
-	var causes []string
+	var out []Problem
 	established := s.Session != nil && s.Session.State == "Established"
 	probed := o.Probed && !slices.Contains(r.Silent, t.Peer)
 	if probed && s.PingErr != nil {
-		causes = append(causes, pingTrouble(t, s, o.At))
+		carries := established && s.BFD != nil && s.BFD.State == "Up"
+		text := pingTrouble(t, s, o.At)
+		if carries {
+			text = fmt.Sprintf("link address %s does not answer ping, though BGP and BFD work: %s or this router drops ICMP: admit it, or nobody is told when a packet is too large", t.Address, t.Peer)
+		}
+		out = append(out, Problem{Text: text, Cause: "no answer to ping: admit ICMP", Silent: carries})
 		if !established {
-			return causes
+			return out
 		}
 	} else if probed && s.WholeErr != nil {
-		causes = append(causes, mtuTrouble(t, s))
+		out = append(out, Problem{Text: mtuTrouble(t, s), Cause: "large packets do not get through", Final: errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU})
 	}
 	if o.BirdErr == nil && t.Neighbor != "" {
-		if c := sessionTrouble(r, t, s); c != "" {
-			causes = append(causes, c)
+		if p, found := checkSession(r, t, s); found {
+			if o.PortHolder != "" && !established {
+				p.Text = ""
+			}
+			out = append(out, p)
 		}
 	}
-	return causes
+	return out
 }
 
 // stale tells whether a peer's last handshake is missing or too old. Without a
@@ -202,10 +233,12 @@ func mtuTrouble(t Tunnel, s TunnelState) string {
 	return fmt.Sprintf("packets of %d bytes, its MTU, do not get through, %s: check the MTU of %s's end, then lower mtu of one of the two sites, or let UDP fragments through between them", t.MTU, upTo, t.Peer)
 }
 
-// sessionTrouble is about BGP and the BFD session that guards it.
-func sessionTrouble(r Request, t Tunnel, s TunnelState) string {
+// checkSession is about BGP and the BFD session that guards it.
+func checkSession(r Request, t Tunnel, s TunnelState) (Problem, bool) {
 	if s.Session == nil {
-		return fmt.Sprintf("BIRD has no protocol %s: expected a BGP session: run the mesh play here", t.Neighbor)
+		return Problem{
+			Text: fmt.Sprintf("BIRD has no protocol %s: expected a BGP session: run the mesh play here", t.Neighbor), Cause: "BIRD knows nothing of it", Final: true,
+		}, true
 	}
 	bfd := "missing"
 	if s.BFD != nil {
@@ -213,38 +246,54 @@ func sessionTrouble(r Request, t Tunnel, s TunnelState) string {
 	}
 	b := s.Session
 	switch {
+	case strings.Contains(b.LastError, noSocket):
+		return Problem{
+			Text:  fmt.Sprintf("BGP session %s has no socket, since TCP 179 was taken when it began: run the mesh play here, or birdc restart %s", b.Name, b.Name),
+			Cause: "no BGP session", Final: true,
+		}, true
 	case b.Up == "down":
-		return fmt.Sprintf("BGP session %s is switched off: birdc enable %s", b.Name, b.Name)
+		return Problem{Text: fmt.Sprintf("BGP session %s is switched off: birdc enable %s", b.Name, b.Name), Cause: "BGP session switched off", Final: true}, true
 	case t.AS != 0 && b.NeighborAS != 0 && b.NeighborAS != t.AS:
-		return fmt.Sprintf("BIRD expects AS %d of %s, the inventory says AS %d: run the mesh play here", b.NeighborAS, t.Peer, t.AS)
+		return Problem{
+			Text: fmt.Sprintf("BIRD expects AS %d of %s, the inventory says AS %d: run the mesh play here", b.NeighborAS, t.Peer, t.AS), Cause: "another AS number", Final: true,
+		}, true
 	case b.State != "Established":
 		why := ""
 		if b.LastError != "" {
 			why = " (" + b.LastError + ")"
 		}
-		return fmt.Sprintf("BGP is %s%s, expected Established: on %s look at birdc show protocols all, and that TCP 179 is open inside the tunnel", cmp.Or(b.State, b.Up), why, t.Peer)
+		return Problem{
+			Text:  fmt.Sprintf("BGP is %s%s, expected Established: on %s look at birdc show protocols all, and that TCP 179 is open inside the tunnel", cmp.Or(b.State, b.Up), why, t.Peer),
+			Cause: "no BGP session: look at birdc show protocols all there",
+		}, true
 	case r.BFD && bfd != "Up":
-		return fmt.Sprintf("BFD is %s, expected Up: check that %s has BFD on, and that UDP 3784 is open inside the tunnel", bfd, t.Peer)
+		return Problem{
+			Text: fmt.Sprintf("BFD is %s, expected Up: check that %s has BFD on, and that UDP 3784 is open inside the tunnel", bfd, t.Peer), Cause: "no BFD session",
+		}, true
 	case b.LimitHit:
-		return fmt.Sprintf("BGP session %s is over its limit of routes, with %d taken: expected only the routes of the mesh: on %s look at birdc show route export", b.Name, b.Imported, t.Peer)
+		return Problem{
+			Text:  fmt.Sprintf("BGP session %s is over its limit of routes, with %d taken: expected only the routes of the mesh: on %s look at birdc show route export", b.Name, b.Imported, t.Peer),
+			Cause: "it announces too many routes",
+		}, true
 	}
-	return ""
+	return Problem{}, false
 }
 
-func checkPrefix(r Request, p Prefix, o Observation) string {
+// checkPrefix says what is wrong with a prefix, and whether it is simply missing.
+func checkPrefix(r Request, p Prefix, o Observation) (cause string, missing bool) {
 	route, found := o.Routes[p.Network]
 	if !found || route.Floor {
-		return fmt.Sprintf("no tunnel has a route to it: expected a BGP session to bring it: birdc show route for %s all, here and on a router of %s", p.Network, p.Site)
+		return fmt.Sprintf("no tunnel has a route to it: expected a BGP session to bring it: birdc show route for %s all, here and on a router of %s", p.Network, p.Site), true
 	}
 	if len(route.Devices) == 0 {
-		return fmt.Sprintf("the kernel's route, made by %s, drops its packets (%s): expected it to go out of a tunnel: ip route show %s", route.Protocol, route.Type, p.Network)
+		return fmt.Sprintf("the kernel's route, made by %s, drops its packets (%s): expected it to go out of a tunnel: ip route show %s", route.Protocol, route.Type, p.Network), false
 	}
 	for _, dev := range route.Devices {
 		if !slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == dev }) {
-			return fmt.Sprintf("goes out of %s by a route made by %s, expected it to go out of a tunnel: remove that route (ip route show %s)", dev, route.Protocol, p.Network)
+			return fmt.Sprintf("goes out of %s by a route made by %s, expected it to go out of a tunnel: remove that route (ip route show %s)", dev, route.Protocol, p.Network), false
 		}
 	}
-	return ""
+	return "", false
 }
 
 // open lists the networks to refuse that nothing refuses.

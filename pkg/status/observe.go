@@ -14,7 +14,9 @@ type Observation struct {
 	At      time.Time
 	Tunnels []TunnelState
 	// BirdErr tells why BIRD could not be asked.
-	BirdErr     error
+	BirdErr error
+	// PortHolder is who listens on TCP 179 instead of BIRD; empty: nobody.
+	PortHolder  string
 	BirdVersion string
 	Routes      map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
@@ -75,7 +77,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	}
 	all.Wait()
 
-	o.BirdErr, o.BirdVersion = bird.err, bird.version
+	o.BirdErr, o.BirdVersion, o.PortHolder = bird.err, bird.version, bird.holder
 	for i, t := range r.Tunnels {
 		if s, ok := bird.sessions[t.Neighbor]; ok {
 			o.Tunnels[i].Session = &s

@@ -32,6 +32,8 @@ type Request struct {
 	// Silent are peers of which only the sessions count: they answered no ping
 	// before either.
 	Silent []string
+	// Pending are the peers whose tunnels wait for something, by name, and for what.
+	Pending map[string]string
 	// BFD says that each BGP session has a BFD session.
 	BFD bool
 	// Socket is BIRD's control socket.
@@ -41,6 +43,10 @@ type Request struct {
 	// ProbeTimeout is how long one ping may take, lost packets sent again
 	// included. 0 means one second.
 	ProbeTimeout time.Duration
+	// NoPing leaves the pings out: what counts are handshakes, sessions and routes.
+	NoPing bool
+	// Settle ends a wait in which nothing new became healthy for so long. 0: none.
+	Settle time.Duration
 }
 
 // A Tunnel is one WireGuard interface to one peer, with a BGP session in it.

@@ -2,9 +2,12 @@ package status
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wgmesh/router/pkg/birdc"
 )
 
 // pollEvery is the pause between two looks while waiting. A look without pings
@@ -16,24 +19,36 @@ const pollEvery = 150 * time.Millisecond
 // never make one.
 const wakeEvery = 8
 
+// sureAfter is how long a cause that time cannot mend has to be there before it
+// ends the wait: somebody may be mending it at this moment.
+const sureAfter = time.Second
+
+// askAgain is how long pings are sent again to peers whose sessions prove that
+// packets get through: one may be lost on a busy machine, and ICMP may be refused.
+const askAgain = 3 * time.Second
+
 // Wait observes the router until every required peer is healthy, at most for
 // the given time, and returns the last observation and what is wrong with it.
+// It ends sooner when time can mend nothing of what is missing, and when nothing
+// new became healthy for the request's Settle.
 // It always looks at least once, with pings; while something cheaper is
 // missing it does not ping, so that it sees health as soon as it is there.
 func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Report) {
-	deadline := time.Now().Add(wait)
-	o := Observe(ctx, r, true)
+	began := time.Now()
+	w := watch{settle: r.Settle}
+	o := Observe(ctx, r, !r.NoPing)
 	first := o
 	for poll := 1; ; poll++ {
 		rep := Check(r, o)
-		left := time.Until(deadline)
+		left := wait - time.Since(began)
+		over := left <= 0 || ctx.Err() != nil || w.over(o, rep)
 		switch {
-		case o.Probed && (rep.RequiredHealthy() || left <= 0 || ctx.Err() != nil):
+		case over && (o.Probed || r.NoPing):
 			return o, rep
-		case rep.RequiredHealthy() || left <= 0:
-			o = Observe(ctx, r, true)
+		case over || rep.RequiredHealthy() && !r.NoPing:
+			o = Observe(ctx, r, !r.NoPing)
 		default:
-			if poll%wakeEvery == 0 {
+			if poll%wakeEvery == 0 && !r.NoPing {
 				wake(ctx, r, o)
 			}
 			pause(ctx, min(pollEvery, left))
@@ -41,6 +56,66 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 		}
 		o.compare(first)
 	}
+}
+
+// A watch follows what a wait sees.
+type watch struct {
+	settle   time.Duration
+	best     [2]int    // the most that was healthy, without and with pings
+	moved    time.Time // when that rose
+	hoped    time.Time // when something was last missing that time can mend
+	answered time.Time // when only pings were missing first; zero: more is
+}
+
+// over tells whether there is nothing left to wait for.
+func (w *watch) over(o Observation, rep Report) bool {
+	now := time.Now()
+	cheap, probed := progress(o, rep)
+	if cheap > w.best[0] || probed > w.best[1] || w.moved.IsZero() {
+		w.moved = now
+	}
+	w.best = [2]int{max(w.best[0], cheap), max(w.best[1], probed)}
+	if !rep.hopeless() || w.hoped.IsZero() {
+		w.hoped = now
+	}
+	switch {
+	case rep.answers():
+		return true
+	case !rep.RequiredHealthy():
+		w.answered = time.Time{}
+	case w.answered.IsZero():
+		w.answered = now
+	}
+	return !w.answered.IsZero() && now.Sub(w.answered) >= askAgain ||
+		!rep.RequiredHealthy() && rep.hopeless() && (now.Sub(w.hoped) >= sureAfter || errors.Is(o.BirdErr, birdc.ErrSilent)) ||
+		w.settle > 0 && now.Sub(w.moved) >= w.settle
+}
+
+// progress counts what is healthy, and the steps that tunnels have come towards it.
+func progress(o Observation, rep Report) (cheap, probed int) {
+	count := func(list []bool) (n int) {
+		for _, healthy := range list {
+			if healthy {
+				n++
+			}
+		}
+		return n
+	}
+	for _, t := range o.Tunnels {
+		for _, step := range []bool{
+			t.Device.Peer != nil, t.Device.Peer != nil && !stale(*t.Device.Peer, o.At),
+			t.Session != nil && t.Session.State == "Established", t.BFD != nil && t.BFD.State == "Up",
+		} {
+			if step {
+				cheap++
+			}
+		}
+	}
+	cheap += count(rep.Prefixes)
+	if o.Probed {
+		probed = cheap + count(rep.Tunnels) + count(rep.Targets)
+	}
+	return cheap, probed
 }
 
 // compare notes for which peers packets were accepted since the first look.

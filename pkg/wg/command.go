@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// commandTime is how long a tool may take. Units wait for the network.
-const commandTime = 90 * time.Second
+// commandTime is how long a tool may take. Units wait for the network. A play gives
+// up on a router after a minute, and this says why before.
+const commandTime = 45 * time.Second
 
 // searchPath is where tools are looked for: a shell over SSH may have less.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,7 +26,7 @@ func run(ctx context.Context, stdin, name string, args ...string) (stdout string
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, fmt.Errorf("it did not end within %v", commandTime))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	// wireguard-go forks for ever when it inherits WG_PROCESS_FOREGROUND=0, and
@@ -43,6 +44,9 @@ func run(ctx context.Context, stdin, name string, args ...string) (stdout string
 		err = nil // it ended well; a child of it kept a pipe
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return out.String(), fmt.Errorf("%s: %w: %s", name, err, lastLines(errOut.String()))
 	}
 	return out.String(), nil

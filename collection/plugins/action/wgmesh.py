@@ -125,7 +125,7 @@ class ActionModule(ActionBase):
             if "Timeout" not in type(err).__name__:
                 raise
             end_commands(err)
-            return {"failed": True, "msg": "no answer within %s s, the timeout of this task: look at what hangs on this host (its load, its disk), and run again" % self._task.timeout}
+            return {"failed": True, "no_answer": True, "msg": "no answer within %s s, the timeout of this task: look at what hangs on this host (its load, its disk), and run again" % self._task.timeout}
 
     def _run_module(self, task_vars):
         self._check_stdin()

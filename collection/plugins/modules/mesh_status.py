@@ -109,9 +109,43 @@ options:
     default: true
   wait:
     description:
-      - Seconds to wait until everything required is well.
+      - Seconds to wait until everything required is well. The wait ends sooner when time can mend nothing of what is
+        missing, such as an interface that does not exist, a BIRD that does not run or answer, TCP 179 in the hands of
+        another program, or a peer that has told no key.
+      - A peer that does not answer pings, though its BGP and BFD sessions prove that packets get through, is named and not
+        waited for.
     type: int
     default: 0
+  settle:
+    description:
+      - Seconds after which the wait ends when nothing new became healthy in them. With C(0) it goes on.
+    type: int
+    default: 0
+  pending:
+    description:
+      - The peers whose tunnels wait for something, as C(pending) of M(wgmesh.router.wg_tunnel) has them. They are named with
+        the reason and not waited for.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      tunnel:
+        description: The interface.
+        type: str
+      peer:
+        description: The name of the router at the other end.
+        type: str
+      reason:
+        description: What it waits for.
+        type: str
+      refused:
+        description: Whether the peer told something that is not used.
+        type: bool
+  ping:
+    description:
+      - Whether to ping. Without, what counts are handshakes, sessions and routes, which is what a change of routing can cut.
+    type: bool
+    default: true
   expect:
     description:
       - With C(healthy) any problem is a failure; with C(any) the module only reports.
@@ -182,6 +216,22 @@ problems:
     - >-
       tunnel wg20 to aws-2: no handshake for 190 s; last endpoint 198.51.100.12:51820: check UDP 51820 in the firewalls
       of both ends, and that aws-2 runs
+troubles:
+  description: The same, in parts, for the summary of a whole mesh.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    peer: {description: The router at the other end; empty when it is about this router alone or a network., type: str}
+    cause: {description: The problem in a few words., type: str}
+    text: {description: The line of I(problems)., type: str}
+    follows: {description: Whether it is a network without a way., type: bool}
+sick:
+  description: Why this router has no session with anybody, in a few words; empty when that is not so.
+  returned: always
+  type: list
+  elements: str
+  sample: ["TCP 179 is held by nginx, pid 812"]
 tunnels:
   description: What was seen of each tunnel.
   returned: always

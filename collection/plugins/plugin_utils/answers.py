@@ -282,6 +282,8 @@ ANSWERS = {
         "healthy": BOOL,
         "required_healthy": BOOL,
         "problems": [TEXT],
+        "troubles": [{"peer": TEXT, "cause": TEXT, "text": TEXT, "follows": BOOL}],
+        "sick": [TEXT],
         "tunnels": [
             {
                 "name": NAME, "peer": NAME, "healthy": BOOL, "handshake_age": FLOAT, "endpoint": TEXT, "rx": INT, "tx": INT, "rtt": FLOAT,

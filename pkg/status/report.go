@@ -1,0 +1,86 @@
+package status
+
+import "slices"
+
+// A Problem is one thing that is not as the request has it.
+type Problem struct {
+	// Text is one line: what it is about, what was expected, what to do next.
+	Text string
+	// Required says that one of the peers in Request.Require is affected.
+	Required bool
+	// Peer is the router at the other end; empty: it is about this router alone,
+	// or about a network.
+	Peer string
+	// Cause is the same in a few words, for the summary of a whole mesh.
+	Cause string
+	// Final says that time cannot mend it.
+	Final bool
+	// Silent says that pings are not answered, though BGP and BFD prove that
+	// packets get through. That is no reason to require something.
+	Silent bool
+	// Follows says that a network has no route, because a session is missing.
+	Follows bool
+}
+
+// A Report is what Check makes of an observation.
+type Report struct {
+	Problems []Problem
+	// Tunnels, Prefixes and Targets say what is healthy, in the order of the
+	// request.
+	Tunnels, Prefixes, Targets []bool
+}
+
+// Healthy tells whether there is no problem.
+func (r Report) Healthy() bool { return len(r.Problems) == 0 }
+
+// RequiredHealthy tells whether no problem affects a required peer.
+func (r Report) RequiredHealthy() bool {
+	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required && !p.Silent })
+}
+
+// answers tells whether the required peers answer pings, too.
+func (r Report) answers() bool {
+	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required })
+}
+
+// hopeless tells whether time can mend nothing of what is required.
+func (r Report) hopeless() bool {
+	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required && !p.Silent && !p.Final })
+}
+
+// Texts lists the lines of all problems; it is never nil.
+func (r Report) Texts() []string {
+	out := []string{}
+	for _, p := range r.Problems {
+		out = append(out, p.Text)
+	}
+	return out
+}
+
+// A Trouble is one problem, as another router's summary needs it.
+type Trouble struct {
+	Peer    string `json:"peer"`
+	Cause   string `json:"cause"`
+	Text    string `json:"text"`
+	Follows bool   `json:"follows"`
+}
+
+// Troubles lists the problems for a summary; it is never nil.
+func (r Report) Troubles() []Trouble {
+	out := []Trouble{}
+	for _, p := range r.Problems {
+		out = append(out, Trouble{Peer: p.Peer, Cause: p.Cause, Text: p.Text, Follows: p.Follows})
+	}
+	return out
+}
+
+// Sick lists the causes that keep all sessions of this router down; it is never nil.
+func (r Report) Sick() []string {
+	out := []string{}
+	for _, p := range r.Problems {
+		if p.Final && p.Peer == "" && !p.Follows {
+			out = append(out, p.Cause)
+		}
+	}
+	return out
+}

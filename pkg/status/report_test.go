@@ -1,0 +1,128 @@
+package status_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/vishvananda/netlink"
+
+	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/status"
+)
+
+// What is final, what is required and what a summary gets of it.
+func TestCauses(t *testing.T) {
+	type outcome struct {
+		required  bool // everything required is healthy
+		final     bool // time can mend none of the problems
+		sick      []string
+		peer      string // of the first problem
+		cause     string
+		untouched bool // gcp-1's tunnel is healthy
+	}
+	down := func(o *status.Observation, last string) {
+		for i := range o.Tunnels {
+			o.Tunnels[i].Session.Up, o.Tunnels[i].Session.State, o.Tunnels[i].Session.LastError = "down", "Down", last
+			o.Tunnels[i].BFD = nil
+		}
+	}
+	tests := map[string]struct {
+		breakIt func(r *status.Request, o *status.Observation)
+		want    outcome
+	}{
+		"BIRD does not run": {
+			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrNotRunning) },
+			outcome{final: true, sick: []string{"BIRD does not run"}, cause: "BIRD does not run"},
+		},
+		"BIRD is silent": {
+			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrSilent) },
+			outcome{final: true, sick: []string{"BIRD does not answer"}, cause: "BIRD does not answer"},
+		},
+		"another program has the port": {
+			func(_ *status.Request, o *status.Observation) {
+				o.PortHolder = "nginx, pid 812"
+				down(o, "Error: No listening socket")
+			},
+			outcome{final: true, sick: []string{"TCP 179 is held by nginx, pid 812"}, cause: "TCP 179 is held by nginx, pid 812"},
+		},
+		"another program had the port": {
+			func(_ *status.Request, o *status.Observation) { down(o, "Error: No listening socket") },
+			outcome{final: true, sick: []string{}, peer: "azure-2", cause: "no BGP session"},
+		},
+		"no interface": {
+			func(_ *status.Request, o *status.Observation) { o.Tunnels[0].DeviceErr = netlink.LinkNotFoundError{} },
+			outcome{final: true, sick: []string{}, peer: "azure-2", cause: "no interface", untouched: true},
+		},
+		"a peer that waits": {
+			func(r *status.Request, o *status.Observation) {
+				r.Pending = map[string]string{"azure-2": "its public key is of low order"}
+				o.Tunnels[0].Device.Peer = nil
+			},
+			outcome{final: true, sick: []string{}, peer: "azure-2", cause: "its tunnels wait: its public key is of low order", untouched: true},
+		},
+		"a peer whose new key waits, while the old one works": {
+			func(r *status.Request, _ *status.Observation) {
+				r.Pending = map[string]string{"azure-2": "a live peer keeps its key"}
+			},
+			outcome{required: true, final: true, sick: []string{}, untouched: true},
+		},
+		"no session": {
+			func(_ *status.Request, o *status.Observation) { o.Tunnels[0].Session.State = "Active" },
+			outcome{sick: []string{}, peer: "azure-2", cause: "no BGP session: look at birdc show protocols all there", untouched: true},
+		},
+		"no answer to ping, and BGP and BFD work": {
+			func(_ *status.Request, o *status.Observation) {
+				o.Tunnels[0].PingErr, o.Targets[0].Err = status.ErrNoAnswer, status.ErrNoAnswer
+			},
+			outcome{required: true, sick: []string{}, peer: "azure-2", cause: "no answer to ping: admit ICMP", untouched: true},
+		},
+		"no answer to ping, and BFD is down": {
+			func(_ *status.Request, o *status.Observation) {
+				o.Tunnels[0].PingErr, o.Tunnels[0].BFD.State = status.ErrNoAnswer, "Down"
+			},
+			outcome{sick: []string{}, peer: "azure-2", cause: "no answer to ping: admit ICMP", untouched: true},
+		},
+		"the tunnel answers and the site does not": {
+			func(_ *status.Request, o *status.Observation) { o.Targets[0].Err = status.ErrNoAnswer },
+			outcome{sick: []string{}, peer: "azure-2", cause: "no answer from its site", untouched: true},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, o := night()
+			r.Prefixes = r.Prefixes[:1]
+			o.At = now.Add(time.Second)
+			tt.breakIt(&r, &o)
+			rep := status.Check(r, o)
+			got := outcome{required: rep.RequiredHealthy(), final: true, sick: rep.Sick(), untouched: rep.Tunnels[1]}
+			for i, p := range rep.Problems {
+				got.final = got.final && p.Final
+				if i == 0 {
+					got.peer, got.cause = p.Peer, p.Cause
+				}
+			}
+			assert.Equal(t, tt.want, got, "%v", rep.Texts())
+		})
+	}
+}
+
+// What follows from a cause that is final is final, too, and marked as following.
+func TestWhatFollowsIsFinal(t *testing.T) {
+	r, o := night()
+	o.Tunnels[0].DeviceErr = netlink.LinkNotFoundError{}
+	delete(o.Routes, r.Prefixes[0].Network)
+	o.Targets[0].Err = status.ErrNoAnswer
+	rep := status.Check(r, o)
+	for _, p := range rep.Problems {
+		assert.True(t, p.Final, p.Text)
+	}
+	assert.Equal(t, []bool{false, true, false}, []bool{rep.Problems[0].Follows, rep.Problems[1].Follows, rep.Problems[2].Follows})
+
+	// gcp-1 could bring a prefix of which nobody knows whose it is.
+	delete(o.Routes, r.Prefixes[1].Network)
+	for _, p := range status.Check(r, o).Problems {
+		assert.Equal(t, p.Text[:6] != "prefix" || p.Cause != "no way to 10.3.0.0/16 of gcp", p.Final, p.Text)
+	}
+}
