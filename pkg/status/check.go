@@ -148,11 +148,12 @@ func checkTunnel(r Request, t Tunnel, s TunnelState, o Observation) []Problem {
 	probed := o.Probed && !slices.Contains(r.Silent, t.Peer)
 	if probed && s.PingErr != nil {
 		carries := established && s.BFD != nil && s.BFD.State == "Up"
-		text := pingTrouble(t, s, o.At)
+		text, cause := pingTrouble(t, s, o.At), "nothing comes through its tunnels: check that it runs, and UDP in its firewall"
 		if carries {
+			cause = "no answer to ping: admit ICMP"
 			text = fmt.Sprintf("link address %s does not answer ping, though BGP and BFD work: %s or this router drops ICMP: admit it, or nobody is told when a packet is too large", t.Address, t.Peer)
 		}
-		out = append(out, Problem{Text: text, Cause: "no answer to ping: admit ICMP", Silent: carries})
+		out = append(out, Problem{Text: text, Cause: cause, Silent: carries})
 		if !established {
 			return out
 		}

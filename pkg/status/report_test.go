@@ -82,7 +82,7 @@ func TestCauses(t *testing.T) {
 			func(_ *status.Request, o *status.Observation) {
 				o.Tunnels[0].PingErr, o.Tunnels[0].BFD.State = status.ErrNoAnswer, "Down"
 			},
-			outcome{sick: []string{}, peer: "azure-2", cause: "no answer to ping: admit ICMP", untouched: true},
+			outcome{sick: []string{}, peer: "azure-2", cause: "nothing comes through its tunnels: check that it runs, and UDP in its firewall", untouched: true},
 		},
 		"the tunnel answers and the site does not": {
 			func(_ *status.Request, o *status.Observation) { o.Targets[0].Err = status.ErrNoAnswer },

@@ -41,7 +41,9 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 	for poll := 1; ; poll++ {
 		rep := Check(r, o)
 		left := wait - time.Since(began)
-		over := left <= 0 || ctx.Err() != nil || w.over(o, rep)
+		// Once nothing moves any more, the look with pings that follows is the last.
+		w.settled = w.settled || w.settles(o, rep)
+		over := left <= 0 || ctx.Err() != nil || w.settled || w.over(o, rep)
 		switch {
 		case over && (o.Probed || r.NoPing):
 			return o, rep
@@ -61,20 +63,27 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 // A watch follows what a wait sees.
 type watch struct {
 	settle   time.Duration
+	settled  bool
 	best     [2]int    // the most that was healthy, without and with pings
 	moved    time.Time // when that rose
 	hoped    time.Time // when something was last missing that time can mend
 	answered time.Time // when only pings were missing first; zero: more is
 }
 
-// over tells whether there is nothing left to wait for.
-func (w *watch) over(o Observation, rep Report) bool {
+// settles tells whether nothing new became healthy for long enough.
+func (w *watch) settles(o Observation, rep Report) bool {
 	now := time.Now()
 	cheap, probed := progress(o, rep)
 	if cheap > w.best[0] || probed > w.best[1] || w.moved.IsZero() {
 		w.moved = now
 	}
 	w.best = [2]int{max(w.best[0], cheap), max(w.best[1], probed)}
+	return w.settle > 0 && now.Sub(w.moved) >= w.settle
+}
+
+// over tells whether there is nothing left to wait for.
+func (w *watch) over(o Observation, rep Report) bool {
+	now := time.Now()
 	if !rep.hopeless() || w.hoped.IsZero() {
 		w.hoped = now
 	}
@@ -87,8 +96,7 @@ func (w *watch) over(o Observation, rep Report) bool {
 		w.answered = now
 	}
 	return !w.answered.IsZero() && now.Sub(w.answered) >= askAgain ||
-		!rep.RequiredHealthy() && rep.hopeless() && (now.Sub(w.hoped) >= sureAfter || errors.Is(o.BirdErr, birdc.ErrSilent)) ||
-		w.settle > 0 && now.Sub(w.moved) >= w.settle
+		!rep.RequiredHealthy() && rep.hopeless() && (now.Sub(w.hoped) >= sureAfter || errors.Is(o.BirdErr, birdc.ErrSilent))
 }
 
 // progress counts what is healthy, and the steps that tunnels have come towards it.

@@ -102,6 +102,8 @@ def seen(variables):
 
 def failure(variables):
     """Why a router left the run, on one line."""
+    if "__mesh_failed" in variables:
+        return " ".join(str(variables["__mesh_failed"]).split())
     for result in RESULTS:
         result = variables.get("__mesh_" + result) or {}
         if result.get("failed") or result.get("unreachable"):
