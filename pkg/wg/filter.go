@@ -92,7 +92,8 @@ const askedSet = "\tset %s {\n\t\ttype %s . inet_service . inet_service; size 65
 // chains are the rules. They need no connection tracking, which would count, put
 // together and may refuse also what is only forwarded: of TCP a packet that opens
 // a connection is told by its flags; of UDP an answer is told by what the router
-// itself has sent into a tunnel in the last half minute.
+// itself has sent into a tunnel in the last half minute. Protocols are numbers (ICMP,
+// ICMPv6, UDP): a small host has no /etc/protocols, where nft looks for their names.
 func (f filter) chains() []chain {
 	names := `{ "` + strings.Join(f.tunnels, `", "`) + `" }`
 	ports := "179"
@@ -104,7 +105,7 @@ func (f filter) chains() []chain {
 	return []chain{
 		{"input", []string{
 			"iifname != " + names + " accept",
-			"meta l4proto { icmp, ipv6-icmp } accept",
+			"meta l4proto { 1, 58 } accept",
 			"tcp flags & (syn | ack) != syn accept",
 			"tcp dport { " + ports + " } accept",
 			"udp dport { 3784, 3785 } accept",
@@ -114,8 +115,8 @@ func (f filter) chains() []chain {
 		}},
 		{"output", []string{
 			"oifname != " + names + " accept",
-			"meta nfproto ipv4 meta l4proto udp update @asked4 { ip daddr . udp dport . udp sport }",
-			"meta nfproto ipv6 meta l4proto udp update @asked6 { ip6 daddr . udp dport . udp sport }",
+			"meta nfproto ipv4 meta l4proto 17 update @asked4 { ip daddr . udp dport . udp sport }",
+			"meta nfproto ipv6 meta l4proto 17 update @asked6 { ip6 daddr . udp dport . udp sport }",
 		}},
 	}
 }

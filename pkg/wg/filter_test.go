@@ -27,6 +27,7 @@ func TestFilter(t *testing.T) {
 	assert.Contains(t, f.mss.File, "# input mesh: wg1 wg2 tcp/22 tcp/5201\n")
 	assert.Contains(t, f.mss.File, `iifname != { "wg1", "wg2" } accept`)
 	assert.Contains(t, f.mss.File, "tcp dport { 179, 22, 5201 } accept")
+	assert.NotRegexp(t, `l4proto [^0-9]*[a-z]`, f.mss.File, "a host without /etc/protocols knows no names")
 	assert.Contains(t, f.files["wg1"].Text, "PreUp = nft -f /etc/wireguard/wgmesh.nft || {", "no tunnel comes up without its filter")
 	assert.Equal(t, 1, strings.Count(f.files["wg1"].Text, "nft -f"))
 
