@@ -82,7 +82,10 @@ func TestFloor(t *testing.T) {
 			l.waitFor(t, sender, arrives)
 			require.Zero(t, leaks(t), "round %d: packets for other sites left by the outer interface", n+1)
 		}
-		l.in(t, victim, "rm /etc/systemd/system/bird.service.d/10-late.conf; systemctl daemon-reload")
+		l.in(t, victim, `at() { systemctl show -p "$2" --value "$1"; }
+			[ "$(at wgmesh-floor ExecMainExitTimestampMonotonic)" -le "$(at systemd-sysctl ExecMainStartTimestampMonotonic)" ]
+			! journalctl -q -b --no-pager | grep -i 'ordering cycle' || exit 1
+			rm /etc/systemd/system/bird.service.d/10-late.conf; systemctl daemon-reload`)
 		t.Logf("%d rounds, no packet left", floorRounds(t))
 	})
 	require.True(t, ok)
