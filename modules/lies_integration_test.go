@@ -48,6 +48,7 @@ func TestLies(t *testing.T) {
 		{"mesh", []string{"2.14", "newest"}, liesInMesh},
 		{"join", []string{"newest"}, liesInJoin},
 		{"the router that calls back lies", []string{"2.14", "newest"}, callerLies},
+		{"one lies and the victim is silent", []string{"2.14", "newest"}, liarAlone},
 	} {
 		for _, core := range part.cores {
 			t.Run(part.name+" "+core, func(t *testing.T) {
@@ -67,13 +68,14 @@ const victim = "office-1"
 
 // A network is a folder with a collection, an inventory and one folder a router.
 type network struct {
-	t     *testing.T
-	dir   string
-	core  string
-	names []string       // of all routers
-	ids   map[string]int // of all routers
-	liars map[string]lie // by the name of the router
-	more  string         // lines of the inventory, of hosts that are no routers
+	t      *testing.T
+	dir    string
+	core   string
+	names  []string       // of all routers
+	ids    map[string]int // of all routers
+	liars  map[string]lie // by the name of the router
+	partly bool           // not all honest routers are in the run
+	more   string         // lines of the inventory, of hosts that are no routers
 }
 
 func newNetwork(t *testing.T, core string) *network {
@@ -215,6 +217,9 @@ func (n *network) tunnels() map[string]string {
 func (n *network) same(before, after map[string]string) {
 	n.t.Helper()
 	for what, text := range before {
+		if n.partly && strings.Contains(what, " to ") && strings.HasSuffix(what, " key") && after[what] == "" {
+			continue // not in this run, so it keeps the key that it has
+		}
 		assert.True(n.t, text == after[what], "%s is not what it was", what)
 		assert.NotEmpty(n.t, text, what)
 	}
@@ -370,7 +375,6 @@ func liesInCallback(t *testing.T, n *network) {
 // callerLies is C2: the router that calls back plans for its peers, and for hosts
 // that are no routers.
 func callerLies(t *testing.T, n *network) {
-	n.liars = map[string]lie{"liar-1": {name: "plans for others", plan: planForOthers}}
 	n.more = fmt.Sprintf("databases:\n  hosts:\n    db-1: {ansible_connection: local, wgmesh_remote_dir: %s}\n", n.folder("db-1"))
 	n.routers(append(slices.Clone(honest), "liar-1"))
 	self, err := os.Executable()
@@ -394,28 +398,64 @@ func callerLies(t *testing.T, n *network) {
 		}
 	}
 	before := n.tunnels()
-	n.write("router/liar-1/lie", "plans for others", 0o600)
-	out, _ = n.playbook("callback", "--limit", "liar-1")
-	calm(t, out)
-	n.same(before, n.tunnels())
-	for what, text := range gates {
-		name, file, _ := strings.Cut(what, " ")
-		assert.Equal(t, text, read(name, file), what)
+	for _, l := range callerLie {
+		n.write("router/liar-1/lie", l.name, 0o600)
+		out, _ = n.playbook("callback", "--limit", "liar-1")
+		calm(t, out)
+		n.same(before, n.tunnels())
+		for what, text := range gates {
+			name, file, _ := strings.Cut(what, " ")
+			assert.Equal(t, text, read(name, file), "%s: %s", l.name, what)
+		}
+		assert.NoFileExists(t, filepath.Join(n.folder("db-1"), "calls"), "%s: a host that is no router was asked:\n%s", l.name, tail(out))
 	}
-	assert.NoFileExists(t, filepath.Join(n.folder("db-1"), "calls"), "a host that is no router was asked:\n%s", tail(out))
 }
 
 // planForOthers is the caller's program: in what it plans for a peer the gate lets
-// its own key in under another name, and a peer of its own plan is a database.
+// its own key in under another name.
 func planForOthers(p player, a map[string]any) {
 	plan := a["plan"].(map[string]any)
 	if plan["router"].(map[string]any)["name"] == p.name {
-		plan["preshared_keys"] = append(plan["preshared_keys"].([]any), map[string]any{"number": 9, "peer": "db-1", "role": "initiator"})
 		return
 	}
-	for _, peer := range plan["gate"].(map[string]any)["peers"].([]any) {
+	for _, peer := range plan["gate"].(map[string]any)["peers"].([]any)[:1] {
 		peer.(map[string]any)["host_key"] = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + hostKey(666)
 	}
+}
+
+// nameDatabase has a database as a peer in its own plan, for which it plans too.
+func nameDatabase(p player, a map[string]any) {
+	plan := a["plan"].(map[string]any)
+	if p.args["router"] == p.name {
+		plan["preshared_keys"] = append(plan["preshared_keys"].([]any), map[string]any{"number": 9, "peer": "db-1", "role": "initiator"})
+	}
+	if p.forged {
+		plan["router"].(map[string]any)["name"] = "db-1"
+	}
+}
+
+// liarAlone is C1: one router answers in the name of another one, which does not
+// answer, and a third one asks.
+func liarAlone(t *testing.T, n *network) {
+	n.liars = map[string]lie{"liar-1": lies[0]}
+	n.routers(append(slices.Clone(honest), "liar-1"))
+	out, err := n.playbook("mesh")
+	require.NoError(t, err, tail(out))
+	before := n.tunnels()
+	n.partly = true
+	n.lie()
+	out, err = n.playbook("mesh", "--limit", honest[1]+",liar-1")
+	assert.Error(t, err)
+	n.same(before, n.tunnels())
+	n.named(out, len(n.names)+1, func(lie) bool { return true })
+
+	for _, name := range []string{honest[2], "liar-1"} {
+		n.gate(name)
+	}
+	n.write("router/"+victim+"/off", "", 0o600)
+	out, _ = n.playbook("join", "-e", "wgmesh_self="+honest[1])
+	n.same(before, n.tunnels())
+	n.named(out, len(n.names)+1, func(lie) bool { return true })
 }
 
 // TestMain is the program of a router, or the ssh to one, when it is called so.
@@ -427,6 +467,9 @@ func TestMain(m *testing.M) {
 	case "ssh": // which Ansible also asks what options it knows
 		for _, arg := range os.Args {
 			if name, found := strings.CutPrefix(arg, "HostKeyAlias="); found {
+				if _, err := os.Stat(filepath.Join(filepath.Dir(os.Args[0]), "router", name, "off")); err == nil {
+					panic("connect to host: no route") // and ends with another status than 0
+				}
 				fmt.Fprintln(os.Stdout, play(name, filepath.Join(filepath.Dir(os.Args[0]), "router", name), "mesh_peer", &gateCaller))
 				break
 			}
@@ -443,6 +486,7 @@ var gateCaller = honest[1]
 type player struct {
 	name, dir string
 	args      map[string]any
+	forged    bool // the plan is for a host that it can not plan for
 }
 
 // play answers one call. For a caller it is what `wgmesh gate` is.
@@ -463,8 +507,11 @@ func play(name, dir, module string, caller *string) (printed string) {
 		fmt.Fprintln(calls, module)
 		_ = calls.Close()
 	}
-	answer := p.answer(module)
 	told, err := os.ReadFile(filepath.Join(dir, "lie"))
+	if p.forged = err == nil && p.args["router"] == "db-1"; p.forged {
+		p.args["router"] = victim
+	}
+	answer := p.answer(module)
 	if err != nil || answer["failed"] == true {
 		return text(answer)
 	}

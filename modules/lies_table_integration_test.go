@@ -169,9 +169,12 @@ var lies = []lie{
 	}},
 }
 
+// callerLie is what a router that calls back may do with what it plans (C2).
+var callerLie = []lie{{name: "plans for others", plan: planForOthers}, {name: "names a database", plan: nameDatabase}}
+
 // lie answers as the lie of this name has it.
 func (p player) lie(name, module string, a map[string]any) (printed string) {
-	for _, l := range append(lies, lie{name: "plans for others", plan: planForOthers}) {
+	for _, l := range append(lies, callerLie...) {
 		if l.name != name {
 			continue
 		}
