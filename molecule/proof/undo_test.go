@@ -167,7 +167,7 @@ func (c badChange) alive(t *testing.T, l lab, before map[string]string) {
 	_, out, err := l.play(t, c.extra(guard, 3)...)
 	require.Error(t, err, tail(out))
 	if c.lost == "" {
-		assert.Regexp(t, `unreachable=1|timed out|Timeout`, out)
+		assert.Regexp(t, `unreachable=1|timed out|Timeout|the change was taken back at`, out)
 	} else {
 		assert.Contains(t, out, "was taken back, because it cut off what worked before it")
 		assert.Contains(t, out, c.lost)
