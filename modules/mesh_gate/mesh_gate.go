@@ -16,32 +16,52 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
+	State           string         `json:"state"`
 	Plan            map[string]any `json:"plan"` // a mesh.Plan, as mesh_plan returned it
+	KeepRemoved     bool           `json:"keep_removed"`
+	Heard           map[string]any `json:"heard"` // what mesh_peer returned as removed, by who was asked
 	InterfacePrefix string         `json:"interface_prefix"`
 	Directory       string         `json:"directory"`
 }
 
+// The values of the option state.
+const (
+	present = "present" // make the door
+	Updated = "updated" // bring it up to date where there is one
+)
+
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
+	o.State = present
 	o.InterfacePrefix = "wg"
 	o.Directory = "/etc/wgmesh"
 }
 
 func (o Options) want() (gate.Want, error) {
-	raw, err := json.Marshal(o.Plan)
-	if err != nil {
-		return gate.Want{}, err
-	}
 	var p mesh.Plan
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
+	if err := strict(o.Plan, &p); err != nil {
 		return gate.Want{}, fmt.Errorf("plan: expected the plan that mesh_plan of this collection returned: %w", err)
 	}
+	heard := map[string][]mesh.GateRemoved{}
+	if err := strict(o.Heard, &heard); err != nil {
+		return gate.Want{}, fmt.Errorf("heard: expected what mesh_peer returned as removed, by the name of who was asked: %w", err)
+	}
 	return gate.Want{
-		Router: p.Router.Name, InterfacePrefix: o.InterfacePrefix, Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys,
-		Status: p.Status.Tunnels, Peers: p.Gate.Peers, Directory: o.Directory,
+		Router: p.Router.Name, ID: p.Router.ID, InterfacePrefix: o.InterfacePrefix,
+		Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys, Status: p.Status.Tunnels, Peers: p.Gate.Peers, Removed: p.Gate.Removed,
+		OnlyUpdate: o.State == Updated, KeepRemoved: o.KeepRemoved, Heard: heard, Directory: o.Directory,
 	}, nil
+}
+
+// strict turns what is loose into a type that has all of its fields.
+func strict(from map[string]any, to any) error {
+	raw, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	return dec.Decode(to)
 }
 
 // Validate refuses options that cannot be right on any host.
@@ -53,7 +73,7 @@ func (o Options) Validate() error {
 	if err != nil {
 		return err
 	}
-	return want.Check()
+	return errors.Join(ansible.OneOf("state", o.State, present, Updated), want.Check())
 }
 
 // Plan works out which files of the gate have to be written.
@@ -70,9 +90,14 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	before, after, err := gate.Views(want, have)
+	removed := []string{}
+	for _, r := range delta.Removed {
+		removed = append(removed, r.Name)
+	}
+	before, after := gate.Views(have, delta)
 	return ansible.Plan{
-		Before: before, After: after, Changed: len(delta) > 0,
-		Apply: func(context.Context) ([]string, error) { return gate.Apply(delta) },
-	}, err
+		Before: before, After: after, Changed: len(delta.Files) > 0, Warnings: delta.Warnings,
+		Return: map[string]any{"removed": removed},
+		Apply:  func(context.Context) ([]string, error) { return gate.Apply(delta) },
+	}, nil
 }

@@ -91,7 +91,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	}
 
 	var out ansible.Plan
-	out.Return = map[string]any{"interface": link.Tunnel.Name, "router": state.Router}
+	out.Return = map[string]any{"interface": link.Tunnel.Name, "router": state.Router, "removed": state.FirstHand()}
 	var before, after []any
 	for _, step := range steps {
 		p, err := step(ctx)

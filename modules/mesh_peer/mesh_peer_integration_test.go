@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/mesh"
 )
@@ -61,26 +63,40 @@ func twoEnds(t *testing.T) (office, azure end) {
 	sh(t, "ip link add eth0 netns %s type veth peer name eth0 netns %s", ends[0].namespace, ends[1].namespace)
 	for i, e := range ends {
 		sh(t, "ip -n %[1]s addr add 192.0.2.%[2]d/24 dev eth0; ip -n %[1]s link set eth0 up", e.namespace, i+1)
-		m := mesh.Mesh{
-			Routers: map[string]mesh.Router{
-				"office-1": {ID: 1, Site: "office", Endpoint: "192.0.2.1"},
-				"azure-1":  {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
-				"aws-1":    {ID: 3, Site: "aws", Endpoint: "192.0.2.3"},
-			},
-			Sites: map[string]mesh.Site{
-				"office": {AS: 65010, Networks: mesh.List{"10.0.0.0/16"}},
-				"azure":  {AS: 65020, Networks: mesh.List{"10.1.0.0/16"}},
-				"aws":    {AS: 65030, Networks: mesh.List{"10.2.0.0/16"}},
-			},
-		}
-		m.SetDefaults()
-		m.InterfacePrefix = e.namespace
-		plan, err := m.Plan(e.name)
-		require.NoError(t, err)
-		res := e.module(ansible.New(meshgate.Plan), map[string]any{"plan": plan, "interface_prefix": e.namespace, "directory": e.dir})
-		require.Nil(t, res["failed"], "%s", res["msg"])
+		e.open(nil)
 	}
 	return ends[0], ends[1]
+}
+
+// plan is the plan of the end, for an inventory in which azure-1 has that state.
+func (e end) plan(azure string) mesh.Plan {
+	e.t.Helper()
+	m := mesh.Mesh{
+		Routers: map[string]mesh.Router{
+			"office-1": {ID: 1, Site: "office", Endpoint: "192.0.2.1"},
+			"azure-1":  {ID: 2, Site: "azure", Endpoint: "192.0.2.2", State: azure},
+			"aws-1":    {ID: 3, Site: "aws", Endpoint: "192.0.2.3"},
+		},
+		Sites: map[string]mesh.Site{
+			"office": {AS: 65010, Networks: mesh.List{"10.0.0.0/16"}},
+			"azure":  {AS: 65020, Networks: mesh.List{"10.1.0.0/16"}},
+			"aws":    {AS: 65030, Networks: mesh.List{"10.2.0.0/16"}},
+		},
+	}
+	m.SetDefaults()
+	m.InterfacePrefix = e.namespace
+	plan, err := m.Plan(e.name)
+	require.NoError(e.t, err)
+	return plan
+}
+
+// open runs mesh_gate as a router that joins does, with an inventory that knows all.
+func (e end) open(more map[string]any) {
+	e.t.Helper()
+	options := map[string]any{"plan": e.plan("present"), "interface_prefix": e.namespace, "directory": e.dir}
+	maps.Copy(options, more)
+	res := e.module(ansible.New(meshgate.Plan), options)
+	require.Nil(e.t, res["failed"], "%s", res["msg"])
 }
 
 // module runs a module in the namespace of the end.
@@ -226,4 +242,49 @@ func TestRefusesStrangers(t *testing.T) {
 	assert.Equal(t, true, res["failed"])
 	assert.Contains(t, res["msg"], "sealing_key")
 	assert.Equal(t, before, office.files())
+}
+
+// The one task of the mesh play that takes the tunnel away closes the gate before:
+// the router that was removed can ask as often as it likes, also when this one has
+// an inventory of its own that still knows it.
+func TestRemovedStaysOut(t *testing.T) {
+	office, azure := twoEnds(t)
+	fromAzure := caller(azure.must("office-1", map[string]any{"state": "known"}))
+	office.must("azure-1", fromAzure)
+	purge := func(azure string) map[string]any {
+		plan := office.plan(azure)
+		res := office.module(ansible.New(wgtunnel.Plan), map[string]any{
+			"tunnels": plan.Tunnels, "public_keys": map[string]any{}, "private_key_file": office.dir + "/key", "directory": office.dir,
+			"interface_prefix": office.namespace, "purge": true, "gate": plan, "gate_directory": office.dir, "mss_clamp": false,
+		})
+		require.Nil(t, res["failed"], "%s", res["msg"])
+		return res
+	}
+	res := purge("absent")
+	assert.Equal(t, []any{"azure-1"}, res["stale_peers"])
+	done := fmt.Sprint(res["done"])
+	assert.Less(t, strings.Index(done, "gate.json"), strings.Index(done, office.namespace+"1"), "the gate comes first: %s", done)
+	assert.Equal(t, false, purge("absent")["changed"])
+
+	for _, inventory := range []string{"", "its own one is older"} {
+		if inventory != "" {
+			office.open(map[string]any{"keep_removed": true})
+		}
+		before := office.files()
+		for _, state := range []string{"known", "peered"} {
+			fromAzure["state"] = state
+			res = office.ask("azure-1", fromAzure)
+			assert.Equal(t, true, res["failed"], inventory)
+			assert.Equal(t, "office-1 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; "+
+				"one with an inventory that calls it present lets it in again", res["msg"], inventory)
+		}
+		assert.Equal(t, before, office.files())
+	}
+	assert.NotContains(t, sh(t, "ip -n %s -br link", office.namespace), office.namespace+"1")
+	assert.NotContains(t, office.files(), office.namespace+"1.conf")
+	assert.Equal(t, []any{map[string]any{"name": "azure-1", "id": 2.}}, office.must("aws-1", map[string]any{"state": "known"})["removed"])
+
+	// The mesh play lets it in again.
+	purge("present")
+	assert.Nil(t, office.ask("azure-1", fromAzure)["failed"])
 }

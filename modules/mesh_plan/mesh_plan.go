@@ -1,30 +1,83 @@
 // Package meshplan is the module mesh_plan: the whole mesh in, one router's
-// part of it out. It computes and touches nothing.
+// part of it out. It computes and changes nothing.
 package meshplan
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
 
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/mesh"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	Router    string `json:"router"` // whose plan is wanted
+	Router    string `json:"router"`    // whose plan is wanted
+	GateFile  string `json:"gate_file"` // who is out, whatever the inventory says
+	KnownOnly bool   `json:"known_only"`
 	mesh.Mesh        // brings SetDefaults and the other options
 }
 
-// Validate leaves everything to Plan, so that an unknown router is listed
-// together with all other problems of the mesh.
-func (Options) Validate() error { return nil }
+// Validate leaves the mesh to Plan, so that an unknown router is listed together
+// with all other problems of it.
+func (o Options) Validate() error {
+	if o.KnownOnly && o.GateFile == "" {
+		return errors.New("known_only: needs gate_file, which says who is known")
+	}
+	return nil
+}
 
 // Plan computes what the other modules have to make on the router. There is
 // never anything to apply.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+	out, warnings, err := o.leaveOut()
+	if err != nil {
+		return ansible.Plan{}, err
+	}
 	plan, err := o.Mesh.Plan(o.Router)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	return ansible.Plan{Return: map[string]any{"plan": plan}}, nil
+	// What the inventory itself says, and nothing that was read from the gate.
+	plan.Gate.Removed = slices.DeleteFunc(plan.Gate.Removed, func(r mesh.GateRemoved) bool { return slices.Contains(out, r.Name) })
+	return ansible.Plan{Return: map[string]any{"plan": plan}, Warnings: warnings}, nil
+}
+
+// leaveOut makes those routers absent that gate_file keeps out, and returns their
+// names.
+func (o Options) leaveOut() (out, warnings []string, err error) {
+	if o.GateFile == "" {
+		return nil, nil, nil
+	}
+	state, err := gate.Read(o.GateFile)
+	if _, missing := os.Stat(o.GateFile); errors.Is(missing, fs.ErrNotExist) && !o.KnownOnly {
+		err = nil
+	}
+	switch {
+	case err != nil && o.KnownOnly:
+		return nil, nil, fmt.Errorf("known_only: %w", err)
+	case err != nil: // mesh_gate writes it anew, from this plan
+		warnings = append(warnings, err.Error()+"; who was removed from the mesh is not known from it")
+	}
+	for name, r := range o.Routers {
+		if name == o.Router || r.State == mesh.StateAbsent {
+			continue
+		}
+		removed, found := state.Out(name, mesh.PlainHostKey(r.HostKey))
+		if found {
+			warnings = append(warnings, fmt.Sprintf("%s is left out: it was removed from the mesh, %s. Take it out of the inventory here, or set its mesh_state to absent", name, removed.Why()))
+		}
+		if found || o.KnownOnly && !state.Knows(name) {
+			r.State = mesh.StateAbsent
+			o.Routers[name] = r
+			out = append(out, name)
+		}
+	}
+	slices.Sort(warnings)
+	return out, warnings, nil
 }

@@ -92,6 +92,62 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// A router that was removed from the mesh is absent, whatever its own inventory
+// says; and an inventory that is too old makes nothing new.
+func TestGateFile(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate.json")
+	const three = small + "known_only: false\n"
+	mesh := strings.Replace(three, "sites:", `  c: {id: 3, site: there, endpoint: 192.0.2.3, host_key: "`+hostKey+` c"}
+  d: {id: 4, site: there, endpoint: 192.0.2.4, state: absent}
+sites:`, 1) + "gate_file: " + gate + "\n"
+	peers := func(options string) (names []string, removed, warnings any) {
+		result := run(t, options)
+		require.Nil(t, result["failed"], result["msg"])
+		plan := result["plan"].(map[string]any)
+		for _, k := range plan["preshared_keys"].([]any) {
+			names = append(names, k.(map[string]any)["peer"].(string))
+		}
+		return names, plan["gate"].(map[string]any)["removed"], result["warnings"]
+	}
+	absent := []any{map[string]any{"name": "d", "id": 4.}}
+
+	names, removed, warnings := peers(mesh)
+	assert.Equal(t, []string{"b", "c"}, names, "there is no gate yet")
+	assert.Equal(t, absent, removed)
+	assert.Nil(t, warnings)
+	result := run(t, strings.Replace(mesh, "known_only: false", "known_only: true", 1))
+	assert.Contains(t, result["msg"], "has not joined yet")
+
+	write := func(removed string) {
+		require.NoError(t, os.WriteFile(gate, []byte(`{"made_by": "wgmesh.router", "preshared_keys": [{"number": 1, "peer": "b"}], "removed": [`+removed+`]}`), 0o600))
+	}
+	write("")
+	names, _, _ = peers(strings.Replace(mesh, "known_only: false", "known_only: true", 1))
+	assert.Equal(t, []string{"b"}, names, "c would be new")
+	for by, out := range map[string]bool{"mesh": true, "peers": true, "inventory": false} {
+		for _, entry := range []string{`{"name": "c", "id": 3, "by": "` + by + `"}`, `{"name": "x", "id": 9, "host_key": "` + hostKey + `", "by": "` + by + `"}`} {
+			write(entry)
+			names, removed, warnings = peers(mesh)
+			assert.Equal(t, absent, removed, "what the inventory says, and no more")
+			if !out {
+				assert.Equal(t, []string{"b", "c"}, names, entry)
+				continue
+			}
+			assert.Equal(t, []string{"b"}, names, entry)
+			require.Len(t, warnings, 1)
+			assert.Regexp(t, "^c is left out: it was removed from the mesh, .*Take it out of the inventory here, or set its mesh_state to absent$", warnings.([]any)[0])
+		}
+	}
+
+	require.NoError(t, os.WriteFile(gate, []byte(`{"made_by": "wgm`), 0o600))
+	names, _, warnings = peers(mesh)
+	assert.Equal(t, []string{"b", "c"}, names)
+	require.Len(t, warnings, 1)
+	assert.Contains(t, warnings.([]any)[0], "damaged")
+}
+
+const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGd4CoQyoAVOEVgo8YkTSNFqyxXT2Njq0dTRmXb1fXdK"
+
 // The documentation has the options and defaults of the module, and plans its
 // own example.
 func TestDocumentation(t *testing.T) {

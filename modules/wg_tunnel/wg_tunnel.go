@@ -5,9 +5,11 @@ package wgtunnel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/wgmesh/router/modules/guarded"
+	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/status"
@@ -27,6 +29,8 @@ type Options struct {
 	InterfacePrefix string            `json:"interface_prefix"`
 	Directory       string            `json:"directory"`
 	ControlSocket   string            `json:"control_socket"`
+	Gate            map[string]any    `json:"gate"` // a mesh.Plan, as mesh_plan returned it
+	GateDirectory   string            `json:"gate_directory"`
 	guarded.Options
 }
 
@@ -38,6 +42,7 @@ func (o *Options) SetDefaults() {
 	o.InterfacePrefix = "wg"
 	o.Directory = "/etc/wireguard"
 	o.ControlSocket = "/run/bird/bird.ctl"
+	o.GateDirectory = "/etc/wgmesh"
 }
 
 // want turns the options into the domain's type. A key that is none is refused to
@@ -78,11 +83,16 @@ func (o Options) keep(ctx context.Context, want wg.Want, have wg.State) {
 // Validate refuses options that cannot be right on any host. An empty list of
 // tunnels must be written down: it is an order to have none.
 func (o Options) Validate() error {
-	var missing error
+	var missing, gate error
 	if o.Tunnels == nil {
 		missing = errors.New("tunnels: required option is missing")
 	}
-	return errors.Join(missing, o.want().Validate(), o.CheckGuard())
+	if len(o.Gate) > 0 {
+		if err := o.gate().Validate(); err != nil {
+			gate = fmt.Errorf("gate: %w", err)
+		}
+	}
+	return errors.Join(missing, gate, o.want().Validate(), o.CheckGuard())
 }
 
 // Plan works out what the tunnels of this host need.
@@ -108,6 +118,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	before, after := wg.Views(want, have, delta)
 	result := map[string]any{
 		"stale":          wg.Stale(want, have),
+		"stale_peers":    wg.StalePeers(want, have),
 		"pending":        wg.PendingPeers(want, have),
 		"implementation": kind,
 	}
@@ -134,5 +145,43 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		guarded.Tunnels(c, want, have, delta)
 		return nil
 	})
-	return p, err
+	if err != nil || len(o.Gate) == 0 {
+		return p, err
+	}
+	door, err := meshgate.Plan(ctx, o.gate())
+	if err != nil {
+		return p, fmt.Errorf("gate: %w", err)
+	}
+	if door.Changed {
+		p = behind(door, p, view{before, door.Before}, view{after, door.After})
+	}
+	return p, nil
+}
+
+// gate is the door for the same tunnels, where there is one. Both are done under
+// one lock and from one plan, so that nobody can ask for a tunnel that was purged.
+func (o Options) gate() meshgate.Options {
+	return meshgate.Options{State: meshgate.Updated, Plan: o.Gate, InterfacePrefix: o.InterfacePrefix, Directory: o.GateDirectory}
+}
+
+// A view is what people see of the tunnels and of the gate.
+type view struct {
+	wg.View
+	Gate any `json:"gate"`
+}
+
+// behind puts the gate before the tunnels. It is not on trial with them: who was
+// removed stays out also when the change of the tunnels is taken back.
+func behind(door, p ansible.Plan, before, after view) ansible.Plan {
+	tunnels := p
+	p.Before, p.After, p.Changed = before, after, true
+	p.Apply = func(ctx context.Context) ([]string, error) {
+		done, err := door.Apply(ctx)
+		if err != nil || !tunnels.Changed {
+			return done, err
+		}
+		more, err := tunnels.Apply(ctx)
+		return append(done, more...), err
+	}
+	return p
 }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,66 +25,77 @@ type File struct {
 	Mode fs.FileMode // of what is there; 0: nothing is
 }
 
-// files returns the files as they should be. The state comes first: who is let
-// in must find it.
-func (w Want) files() ([]File, error) {
-	state, err := w.state()
-	if err != nil {
-		return nil, err
-	}
+// files are the files of a settled want. The state comes first: who is let in must
+// find it.
+func (w Want) files(removed []Removed) ([]File, error) {
+	state, err := w.state(removed)
 	return []File{
 		{filepath.Join(w.Directory, StateFile), state, fileMode},
 		{filepath.Join(w.Directory, KnownHosts), w.knownHosts(), fileMode},
 		{filepath.Join(w.Directory, AuthorizedKeys), w.authorizedKeys(), fileMode},
-	}, nil
+	}, err
 }
 
 // Observe reads the files that there are.
 func Observe(w Want) ([]File, error) {
-	want, err := w.files()
-	if err != nil {
-		return nil, err
-	}
 	var have []File
-	for _, f := range want {
-		text, err := os.ReadFile(f.Path)
+	for _, name := range []string{StateFile, KnownHosts, AuthorizedKeys} {
+		path := filepath.Join(w.Directory, name)
+		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		info, err := os.Lstat(f.Path)
+		info, err := os.Lstat(path)
 		if err != nil {
 			return nil, err
 		}
-		have = append(have, File{f.Path, string(text), info.Mode().Perm()})
+		have = append(have, File{path, string(text), info.Mode().Perm()})
 	}
 	return have, nil
 }
 
-// Diff returns the files that have to be written.
-func Diff(w Want, have []File) ([]File, error) {
-	want, err := w.files()
-	if err != nil {
-		return nil, err
+// A Delta is what has to be written, and who is out when it is.
+type Delta struct {
+	Files    []File
+	Removed  []Removed // by name
+	Warnings []string
+	want     []File
+}
+
+// Diff works out which files have to be written.
+func Diff(w Want, have []File) (Delta, error) {
+	if w.OnlyUpdate && len(have) == 0 {
+		return Delta{}, nil
 	}
+	var old State
 	there := map[string]File{}
 	for _, f := range have {
 		there[f.Path] = f
-	}
-	var delta []File
-	for _, f := range want {
-		if there[f.Path] != f {
-			delta = append(delta, f)
+		if filepath.Base(f.Path) == StateFile {
+			// A state that is damaged, or not ours, is written anew.
+			_ = json.Unmarshal([]byte(f.Text), &old)
 		}
 	}
-	return delta, nil
+	var d Delta
+	var err error
+	w, d.Removed, d.Warnings = w.settle(old)
+	if d.want, err = w.files(d.Removed); err != nil {
+		return d, err
+	}
+	for _, f := range d.want {
+		if there[f.Path] != f {
+			d.Files = append(d.Files, f)
+		}
+	}
+	return d, nil
 }
 
 // Apply writes the files of a delta and returns what it did, in words.
-func Apply(delta []File) (done []string, err error) {
-	for _, f := range delta {
+func Apply(d Delta) (done []string, err error) {
+	for _, f := range d.Files {
 		if err := os.MkdirAll(filepath.Dir(f.Path), dirMode); err != nil {
 			return done, err
 		}
@@ -96,14 +108,13 @@ func Apply(delta []File) (done []string, err error) {
 }
 
 // Views returns the files as they are and as Apply leaves them, for people.
-func Views(w Want, have []File) (before, after map[string]string, err error) {
-	want, err := w.files()
+func Views(have []File, d Delta) (before, after map[string]string) {
 	before, after = map[string]string{}, map[string]string{}
 	for _, f := range have {
 		before[f.Path] = f.Text
 	}
-	for _, f := range want {
+	for _, f := range d.want {
 		after[f.Path] = f.Text
 	}
-	return before, after, err
+	return before, after
 }

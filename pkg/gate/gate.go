@@ -6,6 +6,9 @@
 // of one router and to one command, and the host keys by which this router knows
 // the others. Admit is the check of what comes through the door.
 //
+// Who was removed from the mesh is kept in the state as well, so that an older
+// inventory does not let it in again: see Removed.
+//
 // Observe reads, Diff decides, Apply writes. The callers are the module
 // mesh_gate, which sets the door up, mesh_peer, which reads the state, and the
 // command `wgmesh gate`.
@@ -36,12 +39,21 @@ const Program = "/usr/local/bin/wgmesh"
 // A Want is what the door should be like.
 type Want struct {
 	Router          string // this router's name
+	ID              int    // and id
 	InterfacePrefix string // of tunnels, such as wg
 	Tunnels         []mesh.Tunnel
 	PresharedKeys   []mesh.PresharedKey
 	Status          []mesh.StatusTunnel
-	Peers           []mesh.GatePeer // who may call
-	Directory       string          // of the files, an absolute path
+	Peers           []mesh.GatePeer    // who may call
+	Removed         []mesh.GateRemoved // who is out by the inventory
+	Directory       string             // of the files, an absolute path
+	// OnlyUpdate makes no door where there is none.
+	OnlyUpdate bool
+	// KeepRemoved is for a router that does this by itself: who was removed by
+	// somebody else stays out, whatever the inventory says.
+	KeepRemoved bool
+	// Heard is what other routers answered: who is out, by the name of who says it.
+	Heard map[string][]mesh.GateRemoved
 }
 
 // plainName is what mesh_plan takes as a router's name. It goes into a line that

@@ -19,7 +19,7 @@ const (
 
 func want(dir string) gate.Want {
 	return gate.Want{
-		Router: "office-1", InterfacePrefix: "wg", Directory: dir,
+		Router: "office-1", ID: 1, InterfacePrefix: "wg", Directory: dir,
 		Tunnels:       []mesh.Tunnel{{Name: "wg2", Peers: []mesh.Peer{{Name: "azure-1"}}}, {Name: "wg4", Peers: []mesh.Peer{{Name: "aws-1"}}}},
 		PresharedKeys: []mesh.PresharedKey{{Number: 2, Peer: "azure-1", Role: "initiator"}, {Number: 4, Peer: "aws-1", Role: "initiator"}},
 		Status:        []mesh.StatusTunnel{{Name: "wg2", Peer: "azure-1"}, {Name: "wg4", Peer: "aws-1"}},

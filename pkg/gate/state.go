@@ -21,6 +21,8 @@ type State struct {
 	Tunnels         []mesh.Tunnel       `json:"tunnels"`
 	PresharedKeys   []mesh.PresharedKey `json:"preshared_keys"`
 	Status          []mesh.StatusTunnel `json:"status"`
+	Peers           []mesh.GatePeer     `json:"peers"`
+	Removed         []Removed           `json:"removed"` // by name
 }
 
 const madeBy = "wgmesh.router"
@@ -32,10 +34,10 @@ type Link struct {
 	Status       mesh.StatusTunnel
 }
 
-func (w Want) state() (string, error) {
+func (w Want) state(removed []Removed) (string, error) {
 	text, err := json.MarshalIndent(State{
 		MadeBy: madeBy, Router: w.Router, InterfacePrefix: w.InterfacePrefix,
-		Tunnels: w.Tunnels, PresharedKeys: w.PresharedKeys, Status: w.Status,
+		Tunnels: w.Tunnels, PresharedKeys: w.PresharedKeys, Status: w.Status, Peers: w.Peers, Removed: removed,
 	}, "", "  ")
 	return string(text) + "\n", err
 }
@@ -58,6 +60,9 @@ func Read(path string) (State, error) {
 
 // Link finds the tunnel between this router and a peer.
 func (s State) Link(peer string) (Link, error) {
+	if i := slices.IndexFunc(s.Removed, func(r Removed) bool { return r.Name == peer }); i >= 0 {
+		return Link{}, fmt.Errorf("%s has no tunnel to %s, which was removed from the mesh, %s", s.Router, peer, s.Removed[i].Why())
+	}
 	k := slices.IndexFunc(s.PresharedKeys, func(k mesh.PresharedKey) bool { return k.Peer == peer })
 	t := slices.IndexFunc(s.Tunnels, func(t mesh.Tunnel) bool {
 		return slices.ContainsFunc(t.Peers, func(p mesh.Peer) bool { return p.Name == peer })
@@ -71,4 +76,9 @@ func (s State) Link(peer string) (Link, error) {
 		return Link{}, fmt.Errorf("%s has no tunnel to %q: its inventory knows %s; it looks again when its wgmesh-join.timer runs", s.Router, peer, strings.Join(names, ", "))
 	}
 	return Link{Tunnel: s.Tunnels[t], PresharedKey: s.PresharedKeys[k], Status: s.Status[u]}, nil
+}
+
+// Knows reports whether this router has a tunnel to a peer of that name.
+func (s State) Knows(peer string) bool {
+	return slices.ContainsFunc(s.PresharedKeys, func(k mesh.PresharedKey) bool { return k.Peer == peer })
 }

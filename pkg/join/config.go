@@ -21,6 +21,7 @@ type Config struct {
 	IdentityFile     string
 	DiscoveryTimeout time.Duration
 	PlayTimeout      time.Duration
+	InventoryMaxAge  time.Duration // of the last good answer
 	AnsibleBinDir    string
 	StateDir         string
 }
@@ -40,7 +41,7 @@ func Load(path string) (Config, error) {
 	c := Config{
 		Path: path, Mode: "router", Group: "routers",
 		IdentityFile:     "/etc/ssh/ssh_host_ed25519_key",
-		DiscoveryTimeout: time.Minute, PlayTimeout: 10 * time.Minute,
+		DiscoveryTimeout: time.Minute, PlayTimeout: 10 * time.Minute, InventoryMaxAge: 7 * 24 * time.Hour,
 		AnsibleBinDir: "/opt/wgmesh/ansible/bin", StateDir: "/var/lib/wgmesh",
 	}
 	text, err := os.ReadFile(path)
@@ -68,6 +69,7 @@ func (c *Config) fill(root node) error {
 		"identity_file":     path(&c.IdentityFile),
 		"discovery_timeout": duration(&c.DiscoveryTimeout),
 		"play_timeout":      duration(&c.PlayTimeout),
+		"inventory_max_age": duration(&c.InventoryMaxAge),
 		"ansible_bin_dir":   path(&c.AnsibleBinDir),
 		"state_dir":         path(&c.StateDir),
 	})
@@ -142,5 +144,9 @@ func (c Controller) key() (string, error) {
 	return key, nil
 }
 
-// kept is the file with the last good answer of discovery.
+// kept is the file with the last good answer of discovery: one that mesh_plan has
+// accepted.
 func (c Config) kept() string { return filepath.Join(c.StateDir, "inventory.json") }
+
+// found is the file with an answer until then.
+func (c Config) found() string { return filepath.Join(c.StateDir, "inventory.found.json") }

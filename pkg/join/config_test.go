@@ -40,7 +40,7 @@ func TestBadConfig(t *testing.T) {
 		},
 		"unknown field": {
 			"inventory: /i\nrouters: azure-1\n",
-			"FILE:2: routers: is not known; expected one of ansible_bin_dir, controller, discovery_timeout, group, identity_file, inventory, mode, play_timeout, router, state_dir",
+			"FILE:2: routers: is not known; expected one of ansible_bin_dir, controller, discovery_timeout, group, identity_file, inventory, inventory_max_age, mode, play_timeout, router, state_dir",
 		},
 		"unknown field inside": {
 			"mode: controller\ncontroller:\n  key: abc\n",

@@ -8,47 +8,60 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
 
-// discover finds the routers and this one's name among them, and leaves the
-// inventory at c.kept(). When nobody answers, the last good answer serves.
-func (r run) discover(ctx context.Context) (string, inventory, error) {
+// A members is who is in the mesh, as a source says.
+type members struct {
+	self string // the name of this router
+	file string // the inventory
+	// old says that it is the last good answer, and older than inventory_max_age.
+	old bool
+}
+
+// discover finds the routers and this one's name among them. When nobody answers,
+// the last good answer serves.
+func (r run) discover(ctx context.Context) (members, error) {
 	c := r.config
 	found, name, err := r.ask(ctx)
 	if err == nil {
 		text, err := found.render()
 		if err == nil {
-			err = atomicfile.Write(c.kept(), text, 0o600)
+			err = atomicfile.Write(c.found(), text, 0o600)
 		}
 		if err != nil {
-			return "", found, wrong("%v", err)
+			return members{}, wrong("%v", err)
 		}
-		return name, found, nil
+		return members{self: name, file: c.found()}, nil
 	}
 	var p problem
 	if ctx.Err() != nil || errors.As(err, &p) && p.status == badConfig {
-		return "", found, err
+		return members{}, err
 	}
 	text, missing := os.ReadFile(c.kept())
 	if missing != nil {
-		return "", found, later("discovery failed: %v", err)
+		return members{}, later("discovery failed: %v", err)
 	}
-	old, broken := parseKept(text)
+	last, broken := parseKept(text)
 	if broken != nil {
-		return "", found, later("discovery failed: %v; and %s is damaged: %v", err, c.kept(), broken)
+		return members{}, later("discovery failed: %v; and %s is damaged: %v", err, c.kept(), broken)
 	}
-	name, unnamed := self(c, r.machine, old)
+	name, unnamed := self(c, r.machine, last)
 	if unnamed != nil {
-		return "", found, later("discovery failed: %v", err)
+		return members{}, later("discovery failed: %v", err)
 	}
-	when := "before"
-	if info, err := os.Stat(c.kept()); err == nil {
-		when = "on " + info.ModTime().UTC().Format("2006-01-02 15:04 UTC")
+	info, missing := os.Stat(c.kept())
+	if missing != nil {
+		return members{}, later("discovery failed: %v", err)
 	}
-	r.say("discovery failed: %v; using the routers known %s", err, when)
-	return name, old, nil
+	m := members{self: name, file: c.kept(), old: time.Since(info.ModTime()) > c.InventoryMaxAge}
+	r.say("discovery failed: %v; using the routers known on %s", err, info.ModTime().UTC().Format("2006-01-02 15:04 UTC"))
+	if m.old {
+		r.say("WARNING: that is longer ago than inventory_max_age, %v: nothing new is made from it; see to discovery", c.InventoryMaxAge)
+	}
+	return m, nil
 }
 
 // ask runs ansible-inventory. An answer that is not about this router is none.

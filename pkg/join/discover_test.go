@@ -20,6 +20,9 @@ const list = `{"_meta": {"hostvars": {
   "routers": {"children": ["cloud"], "hosts": ["office-1"]},
   "cloud": {"hosts": ["azure-1", "azure-2"]}, "ungrouped": {"hosts": ["web"]}}`
 
+// accepted is a play whose mesh_plan has accepted the inventory.
+const accepted = `echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"`
+
 // A lone is a router with programs of Ansible that a test wrote.
 type lone struct {
 	t           *testing.T
@@ -35,7 +38,7 @@ func alone(t *testing.T, more string) lone {
 		file(t, l.path("inventory.yml"), "", 0o600), file(t, l.path("id"), "", 0o600), l.path("bin"), l.path("state"), more), 0o600)
 	t.Setenv("PATH", "/usr/bin:/bin")
 	l.program("ansible-inventory", "cat <<'END'\n"+list+"\nEND")
-	l.program("ansible-playbook", `echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`)
+	l.program("ansible-playbook", accepted)
 	return l
 }
 
@@ -79,7 +82,7 @@ echo '{"peered": ["azure-2"], "missing": [], "changed": 42}' >"$WGMESH_JOIN_REPO
 	seen := strings.Split(strings.ReplaceAll(string(content), l.dir, "DIR"), "\n")
 	assert.Equal(t, []string{
 		"DIR/state/ansible",
-		"-i", "DIR/state/inventory.json", "wgmesh.router.join",
+		"-i", "DIR/state/inventory.found.json", "wgmesh.router.join",
 		"-e", `{"mesh_group":"cloud","wgmesh_identity_file":"DIR/id","wgmesh_self":"azure-1"}`,
 	}, seen[:6])
 	for _, want := range []string{
@@ -149,7 +152,8 @@ func TestKeptAnswer(t *testing.T) {
 	status, _ := l.join()
 	require.Zero(t, status)
 	kept := l.path("state/inventory.json")
-	old := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	old := time.Now().Add(-4 * 24 * time.Hour)
+	on := old.UTC().Format("2006-01-02 15:04 UTC")
 	require.NoError(t, os.Chtimes(kept, old, old))
 	before, err := os.ReadFile(kept)
 	require.NoError(t, err)
@@ -157,14 +161,14 @@ func TestKeptAnswer(t *testing.T) {
 	l.program("ansible-inventory", "echo 'ERROR! no credentials' >&2; exit 1")
 	status, said := l.join()
 	assert.Zero(t, status)
-	assert.Equal(t, "wgmesh join: discovery failed: no credentials; using the routers known on 2026-11-23 10:00 UTC\n"+
+	assert.Equal(t, "wgmesh join: discovery failed: no credentials; using the routers known on "+on+"\n"+
 		"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", said)
 
 	// An answer that lost this router must not become the one that is kept.
 	l.program("ansible-inventory", `echo '{"routers": {"hosts": ["aws-1"]}}'`)
 	status, said = l.join()
 	assert.Zero(t, status)
-	assert.Contains(t, said, "using the routers known on 2026-11-23")
+	assert.Contains(t, said, "using the routers known on "+on)
 	after, err := os.ReadFile(kept)
 	require.NoError(t, err)
 	assert.Equal(t, string(before), string(after))
@@ -174,6 +178,70 @@ func TestKeptAnswer(t *testing.T) {
 	status, said = l.join()
 	assert.Equal(t, 75, status)
 	assert.Contains(t, said, "and DIR/state/inventory.json is damaged: unexpected end of JSON input")
+}
+
+// What mesh_plan refuses does not become the last good answer.
+func TestOnlyWhatIsAcceptedIsKept(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	kept := l.path("state/inventory.json")
+	refused := `echo 'azure-1: router web: id is missing'; echo '{"peered": [], "missing": [], "changed": 0, "planned": false}' >"$WGMESH_JOIN_REPORT"; exit 2`
+	l.program("ansible-playbook", refused)
+	status, said := l.join()
+	assert.Equal(t, 75, status)
+	assert.Contains(t, said, "id is missing")
+	assert.NoFileExists(t, kept)
+
+	l.program("ansible-playbook", accepted)
+	status, _ = l.join()
+	require.Zero(t, status)
+	before, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	l.program("ansible-inventory", `echo '{"routers": {"hosts": ["azure-1", "web"]}}'`)
+	l.program("ansible-playbook", refused)
+	status, _ = l.join()
+	assert.Equal(t, 75, status)
+	after, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	assert.Equal(t, string(before), string(after))
+
+	// A play that goes wrong later has an inventory that is good.
+	l.program("ansible-playbook", `echo '{"peered": ["web"], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"; exit 2`)
+	status, _ = l.join()
+	assert.Equal(t, 75, status)
+	after, err = os.ReadFile(kept)
+	require.NoError(t, err)
+	assert.Contains(t, string(after), "web")
+}
+
+// An answer that is too old serves for what is there, and for nothing new. It does
+// not get younger by being used.
+func TestKeptAnswerIsTooOld(t *testing.T) {
+	for more, test := range map[string]struct {
+		age time.Duration
+		old bool
+	}{
+		"":                          {6 * 24 * time.Hour, false},
+		"inventory_max_age: 168h\n": {8 * 24 * time.Hour, true},
+		"inventory_max_age: 1h\n":   {2 * time.Hour, true},
+		"inventory_max_age: 3h\n":   {2 * time.Hour, false},
+		"group: routers\n":          {-time.Hour, false}, // the clock is behind
+	} {
+		l := alone(t, "router: azure-1\n"+more)
+		status, _ := l.join()
+		require.Zero(t, status)
+		then := time.Now().Add(-test.age)
+		require.NoError(t, os.Chtimes(l.path("state/inventory.json"), then, then))
+		l.program("ansible-inventory", "echo 'ERROR! no credentials' >&2; exit 1")
+		l.program("ansible-playbook", `printf '%s\n' "$@" >`+l.path("seen")+"\n"+accepted)
+		for range 2 {
+			status, said := l.join()
+			assert.Zero(t, status)
+			seen, err := os.ReadFile(l.path("seen"))
+			require.NoError(t, err)
+			assert.Equal(t, test.old, strings.Contains(string(seen), `"wgmesh_known_only":true`), "%s%v: %s", more, test.age, seen)
+			assert.Equal(t, test.old, strings.Contains(said, "WARNING: that is longer ago than inventory_max_age"), "%s%v: %s", more, test.age, said)
+		}
+	}
 }
 
 func TestWhoAmI(t *testing.T) {

@@ -24,6 +24,7 @@ type result struct {
 	Peered  []string `json:"peered"`
 	Missing []string `json:"missing"`
 	Changed int      `json:"changed"`
+	Planned bool     `json:"planned"` // mesh_plan has accepted the inventory
 }
 
 // joinFromHere is the mode router.
@@ -32,19 +33,24 @@ func (r run) joinFromHere(ctx context.Context) (string, error) {
 	if _, err := os.Stat(c.IdentityFile); err != nil {
 		return "", later("identity_file %s: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it", c.IdentityFile)
 	}
-	name, _, err := r.discover(ctx)
+	mesh, err := r.discover(ctx)
 	if err != nil {
 		return "", err
 	}
-	ended, err := r.play(ctx, name)
-	if err != nil {
-		return "", later("%s: %v", name, err)
+	ended, err := r.play(ctx, mesh)
+	if ended.Planned && mesh.file == c.found() {
+		if err := os.Rename(mesh.file, c.kept()); err != nil {
+			return "", wrong("%v", err)
+		}
 	}
-	return ended.summary(name)
+	if err != nil {
+		return "", later("%s: %v", mesh.self, err)
+	}
+	return ended.summary(mesh.self)
 }
 
 // play runs the playbook. The lines about single hosts are the plugin's.
-func (r run) play(ctx context.Context, name string) (result, error) {
+func (r run) play(ctx context.Context, mesh members) (result, error) {
 	c := r.config
 	path, err := find("ansible-playbook", c.AnsibleBinDir)
 	if err != nil {
@@ -58,9 +64,11 @@ func (r run) play(ctx context.Context, name string) (result, error) {
 	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return result{}, wrong("%v", err)
 	}
-	vars, err := json.Marshal(map[string]string{
-		"wgmesh_self": name, "wgmesh_identity_file": c.IdentityFile, "mesh_group": c.Group,
-	})
+	extra := map[string]any{"wgmesh_self": mesh.self, "wgmesh_identity_file": c.IdentityFile, "mesh_group": c.Group}
+	if mesh.old {
+		extra["wgmesh_known_only"] = true
+	}
+	vars, err := json.Marshal(extra)
 	if err != nil {
 		return result{}, err
 	}
@@ -79,7 +87,7 @@ func (r run) play(ctx context.Context, name string) (result, error) {
 	defer cancel()
 	var stderr tail
 	failed := tool{
-		path: path, args: []string{"-i", c.kept(), playbook, "-e", string(vars)}, dir: dir, env: env, out: r.out, err: &stderr,
+		path: path, args: []string{"-i", mesh.file, playbook, "-e", string(vars)}, dir: dir, env: env, out: r.out, err: &stderr,
 	}.run(ctx)
 	if ctx.Err() != nil {
 		return result{}, failed

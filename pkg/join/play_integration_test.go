@@ -43,6 +43,16 @@ else echo '{"changed": true}'; fi
 if grep -q '"cloned"' "$1"; then echo '{"changed": true, "warnings": ["the machine id changed since\\nthe keys were made (a cloned disk?)"]}'
 else echo '{"changed": false}'; fi
 `
+	meshPlan = `#!/bin/sh
+# WANT_JSON
+if grep -q '"bad"' "$1"; then echo '{"failed": true, "msg": "router old-1: id is missing"}'
+else echo '{"changed": false, "warnings": ["old-2 is left out: it was removed from the mesh"]}'; fi
+`
+	meshGate = `#!/bin/sh
+# WANT_JSON
+if grep -q '"removed"' "$1"; then echo '{"changed": true, "removed": ["aws-2"], "warnings": ["aws-2 was removed from the mesh, say aws-1 and gcp-1"]}'
+else echo '{"changed": false, "removed": []}'; fi
+`
 	wgTunnel = `#!/bin/sh
 # WANT_JSON
 if grep -q '"broken"' "$1"; then echo '{"failed": true, "msg": "wg8: no such device"}'; else echo '{"changed": true}'; fi
@@ -54,6 +64,8 @@ const play = `
 - hosts: "{{ wgmesh_self }}"
   gather_facts: false
   tasks:
+    - wgmesh.router.mesh_plan: {router: "{{ plan }}"}
+      when: plan is defined
     - wgmesh.router.wg_keypair: {name: "{{ own_keys | default('good') }}"}
 - hosts: routers:!{{ wgmesh_self }}
   gather_facts: false
@@ -65,12 +77,17 @@ const play = `
           register: asked
       rescue:
         - ansible.builtin.set_fact: {asked: {}}
+- hosts: "{{ wgmesh_self }}"
+  gather_facts: false
+  tasks:
+    - wgmesh.router.mesh_gate: {heard: "{{ heard }}"}
+      when: heard is defined
 - hosts: routers:!{{ wgmesh_self }}
   gather_facts: false
   ignore_unreachable: true
   tasks:
     - wgmesh.router.mesh_peer: {state: peered, me: "{{ inventory_hostname }}"}
-      when: asked.changed is defined and asked is not skipped
+      when: asked.changed is defined and asked is not skipped and not (heard is defined and inventory_hostname == 'aws-2')
 - hosts: "{{ wgmesh_self }}"
   gather_facts: false
   tasks:
@@ -91,6 +108,8 @@ func joining(t *testing.T, bin, hosts string) lone {
 	require.NoError(t, err)
 	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
 	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
+	file(t, root+"/plugins/modules/mesh_plan", meshPlan, 0o700)
+	file(t, root+"/plugins/modules/mesh_gate", meshGate, 0o700)
 	file(t, root+"/plugins/modules/wg_keypair", wgKeypair, 0o700)
 	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)
 	file(t, root+"/playbooks/join.yml", play, 0o600)
@@ -148,6 +167,22 @@ func TestPlay(t *testing.T) {
 			two + "  vars: {own_keys: cloned}\n", 0,
 			[]string{
 				"azure-1: the machine id changed since the keys were made (a cloned disk?)",
+				"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, 4 things changed",
+			},
+		},
+		"the mesh is refused": {
+			two + "  vars: {plan: bad}\n", 75,
+			[]string{
+				"azure-1: router old-1: id is missing",
+				"wgmesh join: azure-1: the play failed before it had asked another router: the lines above say at what",
+			},
+		},
+		"one that was removed from the mesh, and could not be reached": {
+			two + "    aws-2: {ansible_host: 192.0.2.14}\n  vars: {plan: good, heard: removed}\n", 0,
+			[]string{
+				"azure-1: old-2 is left out: it was removed from the mesh",
+				"aws-2: cannot be reached: connect to host 192.0.2.14 port 22: No route to host",
+				"azure-1: aws-2 was removed from the mesh, say aws-1 and gcp-1",
 				"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, 4 things changed",
 			},
 		},

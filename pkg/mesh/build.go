@@ -61,7 +61,7 @@ func (n *network) plan(self *router) Plan {
 		Sysctl:        Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
 		Status:        n.status(self),
 		Measure:       Measure{Tunnels: []MeasureTunnel{}},
-		Gate:          Gate{Peers: []GatePeer{}},
+		Gate:          Gate{Peers: []GatePeer{}, Removed: n.removed()},
 	}
 	for _, l := range n.links(self) {
 		out.Tunnels = append(out.Tunnels, n.wireguard(l))
@@ -78,11 +78,22 @@ func (n *network) plan(self *router) Plan {
 				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: l.peer.endpoint,
 			})
 		}
-		if key := hostKey(l.peer.HostKey); key != "" {
+		if key := PlainHostKey(l.peer.HostKey); key != "" {
 			out.Gate.Peers = append(out.Gate.Peers, GatePeer{Name: l.peer.name, HostKey: key})
 		}
 	}
 	out.Failover = n.failover(self)
+	return out
+}
+
+// removed lists the absent routers by name.
+func (n *network) removed() []GateRemoved {
+	out := []GateRemoved{}
+	for _, name := range slices.Sorted(maps.Keys(n.Routers)) {
+		if r := n.Routers[name]; r.State == StateAbsent {
+			out = append(out, GateRemoved{Name: name, ID: r.ID, HostKey: PlainHostKey(r.HostKey)})
+		}
+	}
 	return out
 }
 

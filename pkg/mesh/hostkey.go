@@ -14,10 +14,10 @@ var hostKeyTypes = []string{
 	"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa",
 }
 
-// hostKey returns the type and the key of a public key in OpenSSH's form,
+// PlainHostKey returns the type and the key of a public key in OpenSSH's form,
 // without its comment; "" when it is not one. The text goes into files that sshd
 // reads, so nothing but these two words may be in it.
-func hostKey(text string) string {
+func PlainHostKey(text string) string {
 	words := strings.Fields(text)
 	if len(words) < 2 || strings.ContainsAny(text, "\n\r") || !slices.Contains(hostKeyTypes, words[0]) {
 		return ""
@@ -42,7 +42,7 @@ func (n *network) checkHostKeys(p *Problems) {
 		if r.HostKey == "" {
 			continue
 		}
-		key := hostKey(r.HostKey)
+		key := PlainHostKey(r.HostKey)
 		switch other, twice := taken[key], taken[key] != ""; {
 		case strings.Contains(r.HostKey, "PRIVATE"):
 			p.add("router %s: host_key is a private key: take it out of the inventory, make a new one, and give the line of ssh_host_ed25519_key.pub", r.name)

@@ -16,6 +16,17 @@ func Number(a, b int) int {
 	return (j-1)*(j-2)/2 + i
 }
 
+// Other returns the id of the router at the other end of a router's tunnel of
+// that number, 0 when the router has no such tunnel.
+func Other(self, number int) int {
+	for id := 1; id <= maxID; id++ {
+		if id != self && Number(self, id) == number {
+			return id
+		}
+	}
+	return 0
+}
+
 // link is one network between two routers: the lower id has the address low.
 type link struct {
 	network   netip.Prefix

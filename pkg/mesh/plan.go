@@ -159,13 +159,22 @@ type MeasureTunnel struct {
 	Endpoint netip.Addr `json:"endpoint,omitzero"`
 }
 
-// Gate is for mesh_gate: who may ask this router for a tunnel over SSH.
+// Gate is for mesh_gate: who may ask this router for a tunnel over SSH, and who
+// may not any more.
 type Gate struct {
-	Peers []GatePeer `json:"peers"` // those with a host key, by the number of their tunnel
+	Peers   []GatePeer    `json:"peers"`   // those with a host key, by the number of their tunnel
+	Removed []GateRemoved `json:"removed"` // the absent routers, by name
 }
 
 // A GatePeer is a router with the key by which it is known.
 type GatePeer struct {
 	Name    string `json:"name"`
 	HostKey string `json:"host_key"` // type and key, without a comment
+}
+
+// A GateRemoved is a router that the inventory calls absent.
+type GateRemoved struct {
+	Name    string `json:"name"`
+	ID      int    `json:"id"`
+	HostKey string `json:"host_key,omitempty"` // as in GatePeer; empty: it had none
 }

@@ -175,3 +175,15 @@ func Stale(w Want, s State) []string {
 	}
 	return []string{}
 }
+
+// StalePeers lists who is at the other ends of those interfaces, sorted.
+func StalePeers(w Want, s State) []string {
+	out := []string{}
+	for _, name := range s.stale(w) {
+		for _, p := range parse(s.Interfaces[name].File.record()) {
+			out = append(out, nameOf([]FilePeer{p}, p.PublicKey))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -27,7 +27,13 @@ requirements:
 
 PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
 
-KEY_ACTIONS = ("wgmesh.router.wg_keypair", "wg_keypair")
+PLAN_ACTIONS = ("wgmesh.router.mesh_plan", "mesh_plan")
+
+GATE_ACTIONS = ("wgmesh.router.mesh_gate", "mesh_gate")
+
+# What warns of something that a person has to know: a clone of another machine, a
+# router that was removed from the mesh.
+LOUD_ACTIONS = ("wgmesh.router.wg_keypair", "wg_keypair") + PLAN_ACTIONS + GATE_ACTIONS
 
 FAIL_ACTIONS = ("ansible.builtin.fail", "ansible.builtin.assert", "fail", "assert")
 
@@ -84,6 +90,8 @@ class CallbackModule(CallbackBase):
         self.peered = set()
         self.lost = set()  # failed or unreachable, at any task
         self.left_out = set()  # by the play, such as a router whose state is absent
+        self.removed = set()  # from the mesh, perhaps only heard of in this run
+        self.planned = False
         self.changed = 0
         self.said = set()
 
@@ -95,7 +103,10 @@ class CallbackModule(CallbackBase):
         if self.is_loop(result):
             return  # its items came one by one
         self.changed += bool(result._result.get("changed"))
-        if result._task.action in KEY_ACTIONS:  # that this machine is a clone of another one
+        self.planned |= result._task.action in PLAN_ACTIONS
+        if result._task.action in GATE_ACTIONS:
+            self.removed.update(result._result.get("removed") or ())
+        if result._task.action in LOUD_ACTIONS:
             for warning in result._result.get("warnings") or ():
                 self.tell(self.host(result), condense(warning))
         # The play first asks a peer who it is, and then has it set up its end.
@@ -126,11 +137,12 @@ class CallbackModule(CallbackBase):
         self.say("", "no host of the inventory is in the play")
 
     def v2_playbook_on_stats(self, stats):
-        others = (set(stats.processed) - self.left_out | self.peered | self.lost) - {self.name, "localhost"}
+        others = (set(stats.processed) - self.left_out | self.peered | self.lost) - self.removed - {self.name, "localhost"}
         report = {
             "peered": sorted(self.peered & others),
             "missing": sorted(others - self.peered),
             "changed": self.changed,
+            "planned": self.planned,
         }
         path = os.environ.get("WGMESH_JOIN_REPORT")
         if path:

@@ -43,13 +43,15 @@ _value:
     - C(peers), for the option of that name of M(wgmesh.router.wg_psk).
     - C(envelopes), all of them.
     - C(reach), for the option of that name of M(wgmesh.router.mesh_status).
+    - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
+    - C(stale), to whom some of them had a tunnel that is wanted no more.
   type: dict
 """
 
 
 def told(names, hostvars):
-    """Return {peers, envelopes, reach} of the routers that answered."""
-    found = {"peers": [], "envelopes": [], "reach": {}}
+    """Return {peers, envelopes, reach, heard, stale} of the routers that answered."""
+    found = {"peers": [], "envelopes": [], "reach": {}, "heard": {}, "stale": []}
     for name in names:
         variables = hostvars[name]
         public = part(variables, "__mesh_keypair", "public") or {}
@@ -59,6 +61,10 @@ def told(names, hostvars):
         addresses = part(variables, "__mesh_bird", "source_addresses")
         if addresses is not None:
             found["reach"][name] = addresses
+        removed = part(variables, "__mesh_keypair", "removed")
+        if removed is not None:
+            found["heard"][name] = removed
+        found["stale"] += part(variables, "__mesh_tunnels", "stale_peers") or ()
     return found
 
 

@@ -18,9 +18,34 @@ description:
     forwarding.
   - C(known_hosts) has the host keys by which this router knows the others, under their names in the inventory.
   - C(gate.json) is what this router knows about its own tunnels. A caller can not change it.
+  - C(gate.json) also keeps who was removed from the mesh, and by whom. A router that the plan calls absent is removed, and
+    so is one that has vanished from it. It is refused from then on. See I(keep_removed) for who lets it in again.
   - The account, its line in C(sudoers) and in sshd's configuration come with the image (the role C(router) with
     C(router_join=true)).
 options:
+  state:
+    description:
+      - C(present) writes the three files.
+      - C(updated) writes them only where one of them is there already.
+    type: str
+    choices: [present, updated]
+    default: present
+  keep_removed:
+    description:
+      - With C(false), as in the mesh play, I(plan) has the last word. A router that it knows is let in again, and one that
+        is absent or has vanished is out until another run with C(false) knows it.
+      - With C(true), as in C(wgmesh join), where I(plan) comes from the router's own inventory, which may be old, those who
+        are out stay out.
+    type: bool
+    default: false
+  heard:
+    description:
+      - What other routers said about who is out, C(removed) of M(wgmesh.router.mesh_peer), by the name of who was asked.
+        For I(keep_removed=true).
+      - A router is out when at least two others say so, and more than half of those that were heard. It is in again when
+        as many do not say so any more. One router alone is believed by nobody, and named in a warning.
+    type: dict
+    default: {}
   plan:
     description: The plan of this router, as M(wgmesh.router.mesh_plan) returned it.
     type: dict
@@ -59,6 +84,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+removed:
+  description: Who is out, by their names in the inventory.
+  returned: success
+  type: list
+  elements: str
+  sample: [azure-1]
 done:
   description: What was done, in words, also when the module failed half-way.
   returned: changed

@@ -153,6 +153,17 @@ public:
       description: The public half of the sealing key, or C(null) in check mode when it is yet to be made.
       type: str
   sample: {name: office-1, public_key: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=, sealing_key: 3q2+7wABAgMEBQYH...}
+removed:
+  description:
+    - The routers that are out of the mesh by this router's own knowledge (the mesh play, or its inventory), and not by what it
+      heard of others.
+  returned: success, since version 0.3.0
+  type: list
+  elements: dict
+  contains:
+    name: {description: Its name in the inventory., type: str}
+    id: {description: Its id., type: int}
+  sample: [{name: aws-9, id: 9}]
 envelopes:
   description: The tunnel's pre-shared key, sealed to the other router, when this one is the initiator.
   returned: I(state=peered)

@@ -16,7 +16,7 @@ description:
     networks, ids, AS numbers or endpoints that are used twice, AS numbers that are not private, an endpoint inside a
     network that is routed into the tunnels, a link pool that is too small or in use, unknown sites and zones, and two
     routers that can not call each other because neither has an endpoint.
-  - Is pure. It reads nothing but its options and changes nothing.
+  - Is pure. It reads nothing but its options and I(gate_file), and changes nothing.
 options:
   router:
     description: Name of the router whose plan is wanted, one of C(routers).
@@ -97,6 +97,18 @@ options:
     description: Folder on the router for the pre-shared keys of its tunnels. Only their paths are in the plan.
     type: path
     default: /etc/wireguard/wgmesh-psk
+  gate_file:
+    description:
+      - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by the
+        mesh play, or by what most of the others say, is absent from the plan, whatever I(routers) says, with a warning.
+      - For a router that joins by itself, whose inventory may be older. Empty, as in the mesh play, I(routers) decides.
+    type: path
+    default: ""
+  known_only:
+    description:
+      - Leave out the routers that I(gate_file) has no tunnel to, so that an inventory which is too old makes nothing new.
+    type: bool
+    default: false
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
@@ -183,7 +195,9 @@ plan:
           C(address) and, unless the peer has none, C(endpoint).
       type: dict
     gate:
-      description: For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key.
+      description:
+        - For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key, and C(removed)
+          with C(name), C(id) and C(host_key) of the routers that I(routers) calls absent.
       type: dict
     failover:
       description:

@@ -149,6 +149,18 @@ options:
         way of a wanted one (another I(interface_prefix), say). Without one that needs I(purge).
     type: int
     default: 0
+  gate:
+    description:
+      - The plan of this router, as M(wgmesh.router.mesh_plan) returned it. Brings the files of M(wgmesh.router.mesh_gate) up
+        to date where they are, as that module does with C(state=updated), before anything else is done. So who is purged
+        here is refused there.
+      - Empty leaves those files alone.
+    type: dict
+    default: {}
+  gate_directory:
+    description: The folder of those files.
+    type: path
+    default: /etc/wgmesh
 requirements:
   - package wireguard-tools
   - package nftables, with O(mss_clamp=true) or O(input=mesh)
@@ -223,6 +235,12 @@ stale:
   type: list
   elements: str
   sample: [wg15]
+stale_peers:
+  description: Who is at the other ends of those.
+  returned: success
+  type: list
+  elements: str
+  sample: [azure-1]
 pending:
   description: Peers that cannot be configured yet. What their tunnels have stays as it is.
   returned: success

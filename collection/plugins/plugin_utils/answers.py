@@ -259,7 +259,7 @@ ANSWERS = {
         "verified": BOOL,
         "done?": [TEXT],
     },
-    "mesh_gate": {"done?": [TEXT]},
+    "mesh_gate": {"removed": [NAME], "done?": [TEXT]},
     "mesh_guard": {"done?": [TEXT]},
     "mesh_measure": {
         "tunnels?": [{"router": TEXT, "peer": NAME, "name": NAME, "outside": WAY, "inside": WAY}],
@@ -270,6 +270,7 @@ ANSWERS = {
         "router": NAME,
         "interface": NAME,
         "public": PUBLIC,
+        "removed?": [{"name": NAME, "id": INT}],  # by older ones not
         "envelopes?": [ENVELOPE],
         "psks?": [HELD],
         "pending?": [PENDING],
@@ -313,6 +314,7 @@ ANSWERS = {
         "done?": [TEXT],
         **GUARDED,
         "stale": [NAME],
+        "stale_peers": [NAME],
         "pending": [{"tunnel": NAME, "peer": NAME, "reason": TEXT, "refused?": BOOL}],
         "implementation": TEXT,
     },

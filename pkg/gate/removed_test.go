@@ -1,0 +1,297 @@
+package gate_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/gate"
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// five is what aws-2 wants in a mesh of five, without those who are gone from the
+// plan.
+func five(dir string, gone ...string) gate.Want {
+	w := gate.Want{Router: "aws-2", ID: 5, InterfacePrefix: "wg", Directory: dir, KeepRemoved: true}
+	for i, name := range []string{"office-1", "office-2", "azure-1", "aws-1"} {
+		number := mesh.Number(5, i+1)
+		out := false
+		for _, g := range gone {
+			out = out || g == name
+		}
+		if out {
+			continue
+		}
+		w.Tunnels = append(w.Tunnels, mesh.Tunnel{Name: "wg" + string(rune('0'+number)), Peers: []mesh.Peer{{Name: name}}})
+		w.PresharedKeys = append(w.PresharedKeys, mesh.PresharedKey{Number: number, Peer: name})
+		w.Status = append(w.Status, mesh.StatusTunnel{Peer: name})
+		w.Peers = append(w.Peers, mesh.GatePeer{Name: name, HostKey: "ssh-ed25519 AAAA" + strings.ReplaceAll(name, "-", "")})
+	}
+	return w
+}
+
+// run does what a run of mesh_gate does, and a second one, which must do nothing.
+func run(t *testing.T, w gate.Want) (by map[string]string, warnings []string) {
+	t.Helper()
+	have, err := gate.Observe(w)
+	require.NoError(t, err)
+	d, err := gate.Diff(w, have)
+	require.NoError(t, err)
+	_, err = gate.Apply(d)
+	require.NoError(t, err)
+	have, err = gate.Observe(w)
+	require.NoError(t, err)
+	again, err := gate.Diff(w, have)
+	require.NoError(t, err)
+	assert.Empty(t, again.Files, "a second run changes something")
+	by = map[string]string{}
+	for _, r := range d.Removed {
+		by[r.Name] = r.By
+	}
+	return by, d.Warnings
+}
+
+// admits reports whether the gate lets a router in, by each of the three files.
+func admits(t *testing.T, dir, name, key string) bool {
+	t.Helper()
+	s, err := gate.Read(filepath.Join(dir, gate.StateFile))
+	require.NoError(t, err)
+	_, err = s.Link(name)
+	in := err == nil
+	for _, file := range []string{gate.AuthorizedKeys, gate.KnownHosts} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		require.NoError(t, err)
+		if in {
+			assert.Contains(t, string(text), key, file)
+		} else {
+			assert.NotContains(t, string(text), key, file)
+			assert.NotContains(t, string(text), name, file)
+		}
+	}
+	return in
+}
+
+const keyOfAzure = "ssh-ed25519 AAAAazure1"
+
+func said(names ...string) []mesh.GateRemoved {
+	ids := map[string]int{"office-1": 1, "office-2": 2, "azure-1": 3, "aws-1": 4, "aws-2": 5}
+	out := []mesh.GateRemoved{}
+	for _, n := range names {
+		out = append(out, mesh.GateRemoved{Name: n, ID: ids[n]})
+	}
+	return out
+}
+
+func TestWhoRemovesAndWhoLetsInAgain(t *testing.T) {
+	type heard = map[string][]mesh.GateRemoved
+	type step struct {
+		name   string
+		change func(*gate.Want)
+		in     bool
+		by     string
+	}
+	operator := func(w *gate.Want) { w.KeepRemoved = false }
+	operatorAbsent := func(w *gate.Want) {
+		*w = five(w.Directory, "azure-1")
+		w.KeepRemoved, w.Removed = false, said("azure-1")
+	}
+	operatorForgets := func(w *gate.Want) {
+		*w = five(w.Directory, "azure-1")
+		w.KeepRemoved = false
+	}
+	ownAbsent := func(w *gate.Want) {
+		*w = five(w.Directory, "azure-1")
+		w.Removed = said("azure-1")
+	}
+	ownForgets := func(w *gate.Want) { *w = five(w.Directory, "azure-1") }
+	hears := func(h heard) func(*gate.Want) { return func(w *gate.Want) { w.Heard = h } }
+	itself := func(*gate.Want) {}
+	all := heard{"office-1": said("azure-1"), "office-2": said("azure-1"), "aws-1": said("azure-1")}
+	none := heard{"office-1": said(), "office-2": said(), "aws-1": said()}
+
+	for name, steps := range map[string][]step{
+		"the mesh play removes, its own old inventory and the others cannot bring it back, the mesh play can": {
+			{"joins", itself, true, ""},
+			{"mesh play: absent", operatorAbsent, false, gate.ByMesh},
+			{"joins with an old inventory", itself, false, gate.ByMesh},
+			{"the others say nothing of it", hears(none), false, gate.ByMesh},
+			{"joins with an inventory that says absent", ownAbsent, false, gate.ByMesh},
+			{"joins without it", ownForgets, false, gate.ByMesh},
+			{"joins with an old inventory again", itself, false, gate.ByMesh},
+			{"mesh play: present", operator, true, ""},
+		},
+		"a router that vanished from the inventory of all": {
+			{"joins", itself, true, ""},
+			{"mesh play", operatorForgets, false, gate.ByMesh},
+			{"joins with an old inventory", itself, false, gate.ByMesh},
+			{"mesh play, still without it", operatorForgets, false, gate.ByMesh},
+			{"mesh play: present", operator, true, ""},
+		},
+		"its own inventory": {
+			{"absent", ownAbsent, false, gate.ByInventory},
+			{"present", itself, true, ""},
+			{"absent again", ownAbsent, false, gate.ByInventory},
+			{"gone", ownForgets, false, ""},
+		},
+		"the others": {
+			{"joins", itself, true, ""},
+			{"two of three that answered", hears(heard{"office-1": said("azure-1"), "office-2": said("azure-1"), "aws-1": said()}), false, gate.ByPeers},
+			{"joins, and nobody answers", itself, false, gate.ByPeers},
+			{"one says otherwise", hears(heard{"office-1": said()}), false, gate.ByPeers},
+			{"half say otherwise", hears(heard{"office-1": said(), "office-2": said("azure-1")}), false, gate.ByPeers},
+			{"most say otherwise", hears(heard{"office-1": said(), "office-2": said("azure-1"), "aws-1": said()}), true, ""},
+			{"all", hears(all), false, gate.ByPeers},
+			{"mesh play: present", operator, true, ""},
+		},
+		"not enough": {
+			{"one of one", hears(heard{"office-1": said("azure-1")}), true, ""},
+			{"one of three", hears(heard{"office-1": said("azure-1"), "office-2": said(), "aws-1": said()}), true, ""},
+			{"one of two", hears(heard{"office-1": said("azure-1"), "office-2": said(), "azure-1": said("azure-1")}), true, ""},
+		},
+		"voices that do not count": {
+			{"itself and strangers", hears(heard{"azure-1": said("azure-1"), "stranger": said("azure-1"), "office-1": said("azure-1")}), true, ""},
+			{"another id", hears(heard{"office-1": {{Name: "azure-1", ID: 9}}, "office-2": {{Name: "azure-1", ID: 9}}}), true, ""},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, s := range steps {
+				w := five(dir)
+				s.change(&w)
+				by, _ := run(t, w)
+				assert.Equal(t, s.in, admits(t, dir, "azure-1", keyOfAzure), s.name)
+				assert.Equal(t, s.by, by["azure-1"], s.name)
+				assert.True(t, admits(t, dir, "aws-1", "ssh-ed25519 AAAAaws1"), "%s: aws-1 is out too", s.name)
+			}
+		})
+	}
+}
+
+// Whatever one router says of whomever, nobody goes and nobody comes back.
+func TestOneLiar(t *testing.T) {
+	dir := t.TempDir()
+	w := five(dir)
+	w.Heard = map[string][]mesh.GateRemoved{"azure-1": said("office-1", "office-2", "aws-1", "aws-2"), "office-1": said(), "office-2": said(), "aws-1": said()}
+	by, warnings := run(t, w)
+	assert.Empty(t, by)
+	assert.Equal(t, []string{
+		"office-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
+		"office-2 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
+		"aws-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
+	}, warnings)
+
+	w.Heard = map[string][]mesh.GateRemoved{"office-1": said("office-2"), "azure-1": said("office-2"), "aws-1": said("office-2")}
+	by, warnings = run(t, w)
+	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
+	assert.Equal(t, []string{"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its tunnel, its keys and its entry in the gate go here too"}, warnings)
+	w.Heard = map[string][]mesh.GateRemoved{"office-1": said("office-2"), "azure-1": said(), "aws-1": said("office-2")}
+	by, _ = run(t, w)
+	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by, "one liar brings it back")
+}
+
+// What was only heard is not told on: nobody's voice counts twice.
+func TestFirstHand(t *testing.T) {
+	s := gate.State{Removed: []gate.Removed{
+		{GateRemoved: mesh.GateRemoved{Name: "a", ID: 1, HostKey: keyA}, By: gate.ByMesh},
+		{GateRemoved: mesh.GateRemoved{Name: "b", ID: 2}, By: gate.ByPeers},
+		{GateRemoved: mesh.GateRemoved{Name: "c", ID: 3}, By: gate.ByInventory},
+	}}
+	assert.Equal(t, []mesh.GateRemoved{{Name: "a", ID: 1}, {Name: "c", ID: 3}}, s.FirstHand())
+	for _, name := range []string{"a", "b"} {
+		_, out := s.Out(name, "")
+		assert.True(t, out, name)
+	}
+	_, out := s.Out("c", "")
+	assert.False(t, out, "the inventory has the last word about what it said itself")
+	_, out = s.Out("mallory", keyA)
+	assert.True(t, out, "another name for the same machine")
+	_, out = s.Out("d", "")
+	assert.False(t, out)
+}
+
+// A router that only got another name is not out, and neither is its machine.
+func TestRenamed(t *testing.T) {
+	dir := t.TempDir()
+	run(t, five(dir))
+	w := five(dir)
+	w.KeepRemoved = false
+	w.PresharedKeys[2].Peer, w.Status[2].Peer, w.Peers[2].Name, w.Tunnels[2].Peers[0].Name = "azure-one", "azure-one", "azure-one", "azure-one"
+	by, _ := run(t, w)
+	assert.Empty(t, by)
+	assert.True(t, admits(t, dir, "azure-one", keyOfAzure))
+
+	// It got another name and another id: the old ones are out, the machine is in.
+	w.PresharedKeys[2] = mesh.PresharedKey{Number: mesh.Number(5, 9), Peer: "azure-9"}
+	w.Status[2].Peer, w.Peers[2].Name, w.Tunnels[2].Peers[0].Name = "azure-9", "azure-9", "azure-9"
+	w.Removed = []mesh.GateRemoved{{Name: "azure-one", ID: 3, HostKey: w.Peers[2].HostKey}}
+	by, _ = run(t, w)
+	assert.Equal(t, map[string]string{"azure-one": gate.ByMesh}, by)
+	assert.True(t, admits(t, dir, "azure-9", keyOfAzure))
+}
+
+func TestOnlyUpdate(t *testing.T) {
+	w := five(filepath.Join(t.TempDir(), "wgmesh"))
+	w.OnlyUpdate = true
+	by, _ := run(t, w)
+	assert.Empty(t, by)
+	assert.NoDirExists(t, w.Directory)
+	w.OnlyUpdate = false
+	run(t, w)
+	w = five(w.Directory, "azure-1")
+	w.OnlyUpdate, w.KeepRemoved = true, false
+	run(t, w)
+	assert.False(t, admits(t, w.Directory, "azure-1", "azure-1"))
+}
+
+// A state of before there was anybody removed reads, and one that is removed is
+// told why.
+func TestRefusedInOneLine(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, gate.StateFile)
+	require.NoError(t, os.WriteFile(path, []byte(`{"made_by": "wgmesh.router", "router": "aws-2", "interface_prefix": "wg", "tunnels": [{"name": "wg9", "peers": [{"name": "azure-1"}]}],
+		"preshared_keys": [{"number": 9, "peer": "azure-1"}], "status": [{"peer": "azure-1"}]}`), 0o600))
+	w := five(dir, "azure-1")
+	w.KeepRemoved = false
+	by, _ := run(t, w)
+	assert.Equal(t, map[string]string{"azure-1": gate.ByMesh}, by)
+	s, err := gate.Read(path)
+	require.NoError(t, err)
+	assert.Equal(t, 3, s.Removed[0].ID, "by the number of its tunnel")
+	_, err = s.Link("azure-1")
+	assert.EqualError(t, err, "aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with an inventory that calls it present lets it in again")
+	assert.Error(t, err)
+}
+
+// Where only the routers' own inventories have host keys, the mesh play closes the
+// gate for nobody but those who are out.
+func TestHostKeysStay(t *testing.T) {
+	dir := t.TempDir()
+	run(t, five(dir))
+	w := five(dir, "azure-1")
+	w.KeepRemoved, w.Peers = false, nil
+	run(t, w)
+	assert.False(t, admits(t, dir, "azure-1", keyOfAzure))
+	assert.True(t, admits(t, dir, "aws-1", "ssh-ed25519 AAAAaws1"))
+	before, err := os.ReadFile(filepath.Join(dir, gate.KnownHosts))
+	require.NoError(t, err)
+	w.Peers = five(dir, "azure-1").Peers
+	run(t, w)
+	after, err := os.ReadFile(filepath.Join(dir, gate.KnownHosts))
+	require.NoError(t, err)
+	assert.Equal(t, string(after), string(before), "in another order")
+
+	// What the inventory says goes before what is known.
+	w.Peers[0].HostKey = "ssh-ed25519 AAAAnew"
+	run(t, w)
+	assert.True(t, admits(t, dir, "office-1", "ssh-ed25519 AAAAnew"))
+	w.Peers = nil
+	w.PresharedKeys[0].Number++ // another id is another machine
+	run(t, w)
+	text, err := os.ReadFile(filepath.Join(dir, gate.AuthorizedKeys))
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "office-1")
+}
