@@ -53,7 +53,13 @@ func (r *removal) join(t *testing.T) {
 	r.introduce(t, "molecule/proof/testdata/removal.yml")
 	r.onRouters(t, "systemctl start wgmesh-join.timer; systemctl start --no-block wgmesh-join.service")
 	for _, name := range r.routers {
-		r.waitFor(t, name, `[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 4 ] && journalctl -q -u wgmesh-join.service | grep -q "4 of 4"`)
+		joined := func() bool {
+			_, err := r.try(t, "exec", name, `[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 4 ] && journalctl -q -u wgmesh-join.service | grep -q "4 of 4"`)
+			return err == nil
+		}
+		if !assert.Eventually(t, joined, 5*time.Minute, time.Second, "%s did not join", name) {
+			t.Fatal(r.in(t, name, "journalctl -q -u wgmesh-join.service -o cat | tail -n 30; birdc show protocols; wg show all latest-handshakes"))
+		}
 	}
 	r.allPing(t)
 	assert.Equal(t, "4", r.in(t, "azure-1", knocks))
