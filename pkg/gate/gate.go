@@ -71,6 +71,9 @@ func (w Want) Check() error {
 	if !plainName.MatchString(w.Router) {
 		bad("plan.router.name: %q: expected the name of this router in the inventory, of letters, digits, '.', '-' and '_'", w.Router)
 	}
+	if w.ID < 1 {
+		bad("plan.router.id: %d: expected the id of this router in the inventory", w.ID)
+	}
 	if !filepath.IsAbs(w.Directory) {
 		bad("directory: expected an absolute path, got %q", w.Directory)
 	}

@@ -94,6 +94,7 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		"a name that is a command": {func(w *gate.Want) { w.Peers[0].Name = `x" ssh-rsa` }, "expected the name of another router"},
 		"a name that is an option": {func(w *gate.Want) { w.Router = "--help" }, "expected the name of this router"},
+		"no id":                    {func(w *gate.Want) { w.ID = 0 }, "expected the id of this router"},
 		"a key with a line break":  {func(w *gate.Want) { w.Peers[0].HostKey = keyA + "\nssh-ed25519 AAAA" }, "expected the type and the key"},
 		"a key with options":       {func(w *gate.Want) { w.Peers[0].HostKey = `command="sh" ` + keyA }, "expected the type and the key"},
 		"a key twice":              {func(w *gate.Want) { w.Peers[1].HostKey = keyA }, "it is that of azure-1 too"},
