@@ -22,7 +22,7 @@ import (
 // docs/taken-over.md, while office-2 is off. The page is followed line by line.
 func TestRemoval(t *testing.T) {
 	l := upFrom(t, "removal", "molecule/proof/testdata/removal.yml", "molecule/proof/testdata/join-image.yml")
-	r := &removal{lab: l}
+	r := &removal{lab: l, home: t.TempDir()}
 	steps := []struct {
 		name string
 		run  func(*testing.T)
@@ -44,9 +44,10 @@ func TestRemoval(t *testing.T) {
 
 type removal struct {
 	lab
+	home  string // of who follows the page
 	pings []*exec.Cmd
 	said  []*strings.Builder
-	lines []pageLine // of the page, that are not run yet
+	lines []string // of the page, that are not run yet
 }
 
 func (r *removal) join(t *testing.T) {
@@ -114,14 +115,13 @@ func (r *removal) takeAway(t *testing.T) {
 		}
 	}
 
-	home := t.TempDir()
-	r.lines = page(t, filepath.Join(r.root, "docs/taken-over.md"), home)
-	require.NoError(t, os.MkdirAll(filepath.Join(home, ".ssh"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(home, ".ssh/known_hosts"), []byte("azure-1 ssh-ed25519 AAAA\n203.0.113.11 ssh-ed25519 AAAA\n"), 0o600))
+	r.lines = page(t, filepath.Join(r.root, "docs/taken-over.md"))
+	require.NoError(t, os.MkdirAll(filepath.Join(r.home, ".ssh"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(r.home, ".ssh/known_hosts"), []byte("azure-1 ssh-ed25519 AAAA\n203.0.113.11 ssh-ed25519 AAAA\n"), 0o600))
 
 	r.follow(t, 1) // absent
 	line := r.lines[0]
-	require.Contains(t, line.command, "wgmesh.router.mesh")
+	require.Contains(t, line, "wgmesh.router.mesh")
 	out, err := r.run(t, line)
 	require.Error(t, err, "a run that did not reach office-2 must not end green")
 	assert.Equal(t, 1, strings.Count(out, "office-2: still has the tunnel to azure-1; run again when it is back"), tail(out))
@@ -252,23 +252,17 @@ func (l lab) joins(t *testing.T) map[string]string {
 	return out
 }
 
-// A pageLine is a command of a page, as somebody copies it.
-type pageLine struct {
-	command string
-	home    string
-}
-
 // page lists the commands of a page: the lines of its blocks of the kind console
 // that begin with "$ ".
-func page(t *testing.T, path, home string) []pageLine {
+func page(t *testing.T, path string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	var out []pageLine
+	var out []string
 	for _, block := range regexp.MustCompile("(?ms)^```console\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(block[1]) {
 			if command, found := strings.CutPrefix(strings.TrimSpace(line), "$ "); found {
-				out = append(out, pageLine{command, home})
+				out = append(out, command)
 			}
 		}
 	}
@@ -277,10 +271,10 @@ func page(t *testing.T, path, home string) []pageLine {
 }
 
 // run runs a line of the page in the folder of the inventory.
-func (r *removal) run(t *testing.T, line pageLine) (string, error) {
+func (r *removal) run(t *testing.T, line string) (string, error) {
 	t.Helper()
-	t.Logf("$ %s", line.command)
-	return r.command(t, 5*time.Minute, "bash", "-c", fmt.Sprintf("cd %s && HOME=%s && %s", filepath.Dir(r.inventory()), line.home, line.command))
+	t.Logf("$ %s", line)
+	return r.command(t, 5*time.Minute, "bash", "-c", fmt.Sprintf("cd %s && HOME=%s && %s", filepath.Dir(r.inventory()), r.home, line))
 }
 
 // follow runs the next lines of the page, which must all be well.
@@ -288,7 +282,7 @@ func (r *removal) follow(t *testing.T, lines int) {
 	t.Helper()
 	for _, line := range r.lines[:lines] {
 		out, err := r.run(t, line)
-		require.NoError(t, err, "$ %s\n%s", line.command, tail(out))
+		require.NoError(t, err, "$ %s\n%s", line, tail(out))
 	}
 	r.lines = r.lines[lines:]
 }

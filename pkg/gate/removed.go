@@ -64,13 +64,17 @@ func (w Want) settle(old State) (Want, []Removed, []string) {
 // who has vanished from it are out, and who it calls present is in. Who only got
 // another name has not vanished.
 func (w Want) byOperator(old State) []Removed {
-	removed := []Removed{}
-	for _, r := range w.Removed {
-		removed = append(removed, Removed{r, ByMesh})
-	}
 	gone := peers(w.ID, old.PresharedKeys, old.Peers)
 	for _, r := range old.Removed {
 		gone = append(gone, r.GateRemoved)
+	}
+	removed := []Removed{}
+	for _, r := range w.Removed {
+		// The key may be known here and not there, as in inherit.
+		if i := slices.IndexFunc(gone, func(g mesh.GateRemoved) bool { return g.Name == r.Name && g.ID == r.ID }); i >= 0 && r.HostKey == "" {
+			r.HostKey = gone[i].HostKey
+		}
+		removed = append(removed, Removed{r, ByMesh})
 	}
 	planned := peers(w.ID, w.PresharedKeys, w.Peers)
 	for _, r := range gone {
