@@ -4,12 +4,15 @@ package proof_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // asks is a shell command that asks a health port and prints the first line of what it
@@ -22,6 +25,26 @@ func asks(address string) string {
 // for ten seconds.
 func silence(address string) string {
 	return fmt.Sprintf(`timeout 10 bash -c 'while :; do for fd in $(seq 10 49); do eval "exec $fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
+}
+
+// closeTunnels has all that is played in a lab from now on close its tunnels to what
+// the mesh does not need.
+func (l lab) closeTunnels(t *testing.T) {
+	t.Helper()
+	folder := filepath.Join(filepath.Dir(l.inventory()), "group_vars")
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "routers.yml"), []byte("mesh_tunnel_input: mesh\n"), 0o644))
+}
+
+// tunnelsClosed asks for sshd, which answers all addresses of a router.
+func tunnelsClosed(t *testing.T, l lab) {
+	azure := l.addresses(t)["azure-1"].Address
+	const sshd = `timeout 3 bash -c 'read -r line </dev/tcp/%s/22; echo "$line"' 2>/dev/null || echo nothing`
+	assert.Contains(t, l.in(t, "node-azure-1", fmt.Sprintf(sshd, azure)), "SSH-2.0", "the site's own nodes reach it")
+	for _, host := range []string{"office-1", "node-office-hq"} {
+		assert.Equal(t, "nothing", l.in(t, host, fmt.Sprintf(sshd, azure)), host)
+	}
+	assert.Contains(t, l.in(t, "office-1", fmt.Sprintf(sshd, l.addresses(t)["node-azure-1"].Address)), "SSH-2.0", "what is forwarded is not touched")
 }
 
 // balancerStarved has one of those who are answered hold the health port of azure-1,
