@@ -64,7 +64,7 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
 	u.files(func(guard.File) bool { return true })
-	u.newUnits()
+	u.bootUnits()
 	u.reload()
 	if err := errors.Join(u.errs...); err != nil {
 		return u.done, err
@@ -213,9 +213,9 @@ func (u *undoing) parameters() {
 	u.add(sysctl.Writer{Root: "/"}.Restore(u.ctx, values))
 }
 
-// newUnits keeps the tunnels down that were not there, and whose units this boot may
-// have begun to start.
-func (u *undoing) newUnits() {
+// bootUnits starts the tunnels that this boot does not know of, and keeps those down
+// that were not there, whose units it may have begun to start.
+func (u *undoing) bootUnits() {
 	before, err := guard.Note[wg.Before](u.j, interfaces)
 	u.add(nil, err)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
@@ -224,6 +224,8 @@ func (u *undoing) newUnits() {
 		switch is, was := err == nil, before[name].Enabled; {
 		case was && !is:
 			u.systemctl("enable", unit)
+			u.systemctl("--no-block", "start", unit)
+			u.add([]string{name + ": comes up, as before"}, nil)
 		case is && !was:
 			u.systemctl("disable", unit)
 			u.systemctl("--no-block", "stop", unit)

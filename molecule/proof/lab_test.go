@@ -190,7 +190,7 @@ wg show all private-key 2>/dev/null | sha256sum
 wg show all preshared-keys 2>/dev/null | sort | sha256sum
 ip -d addr show | grep -v valid_lft
 ip route show; ip -6 route show
-nft list ruleset 2>/dev/null
+nft -t list ruleset 2>/dev/null # without what a set remembers for seconds
 sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6)\.(conf\.|ip_forward|ip_local_reserved)|^net\.core\.[rw]mem' | sort
 systemctl list-unit-files --state=enabled --no-legend 2>/dev/null
 `

@@ -20,10 +20,14 @@ import (
 
 const (
 	// undoAfter is the guard's time, in seconds, where nobody settles a change, and
-	// undoLimit what a router may take beyond it until everything is back.
+	// undoLimit what a router may take beyond it until everything is back. On a slow
+	// machine it is what a run that changes nothing takes.
 	undoAfter = 10
 	undoLimit = 5 * time.Second
 )
+
+// pace is how long a run that changes nothing takes on this machine.
+var pace time.Duration
 
 // TestUndo makes changes on one router of three that cut off what worked, or that
 // nobody confirms. Each is taken back as a whole, and good ones are kept, also while
@@ -32,16 +36,13 @@ func TestUndo(t *testing.T) {
 	l := up(t, "undo", "molecule/proof/testdata/reboot.yml")
 	l.mesh(t)
 	before := l.settled(t)
+	began := time.Now()
+	l.mesh(t)
+	pace = time.Since(began)
 	for _, c := range badChanges {
-		if c.lost == "" && os.Getenv("WGMESH_UNDO") == "" {
-			continue
-		}
 		if !t.Run(c.name, func(t *testing.T) { c.alive(t, l, before) }) {
 			t.FailNow()
 		}
-	}
-	if os.Getenv("WGMESH_UNDO") == "" {
-		return
 	}
 	for _, c := range badChanges {
 		if !c.dead && os.Getenv("WGMESH_UNDO") != "all" {
@@ -152,7 +153,7 @@ func (l lab) back(t *testing.T, before map[string]string, since time.Time) {
 	l.waitFor(t, victim, "! test -e /etc/wireguard/wgmesh-undo/journal.json")
 	took := time.Since(since)
 	t.Logf("taken back after %.1f s", took.Seconds())
-	assert.Less(t, took, undoAfter*time.Second+undoLimit)
+	assert.Less(t, took, undoAfter*time.Second+max(undoLimit, pace))
 	same(t, before, l.settled(t))
 }
 
