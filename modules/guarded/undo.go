@@ -63,6 +63,7 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 		return nil, err
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
+	u.trials() // BIRD, which does not run yet, tries out nothing; what it tried is left
 	u.files(func(guard.File) bool { return true })
 	u.bootUnits()
 	u.reload()
@@ -98,11 +99,7 @@ func (u *undoing) all() {
 			of[filepath.Join(b.Directory, name+".conf"+suffix)] = name
 		}
 	}
-	daemon, err := guard.Note[bird.Before](u.j, daemons)
-	u.add(nil, err)
-	for _, path := range slices.Sorted(maps.Keys(daemon)) {
-		u.bird(func(ctx context.Context) ([]string, error) { return daemon[path].Host.TakeBack(ctx) })
-	}
+	daemon := u.trials()
 	// Keys first, and the file of a tunnel with the tunnel: it is the record of what
 	// the interface was given.
 	u.files(func(f guard.File) bool { return of[f.Path] == "" })
@@ -119,6 +116,17 @@ func (u *undoing) all() {
 	for _, folder := range slices.Sorted(maps.Keys(below)) {
 		u.add(nil, below[folder].Host.Load(u.ctx))
 	}
+}
+
+// trials ends what BIRD tries out, and removes the files of it. It returns what is
+// known of BIRD before the change, by its configuration.
+func (u *undoing) trials() map[string]bird.Before {
+	daemon, err := guard.Note[bird.Before](u.j, daemons)
+	u.add(nil, err)
+	for _, path := range slices.Sorted(maps.Keys(daemon)) {
+		u.bird(func(ctx context.Context) ([]string, error) { return daemon[path].Host.TakeBack(ctx) })
+	}
+	return daemon
 }
 
 func (u *undoing) bird(do func(context.Context) ([]string, error)) {
