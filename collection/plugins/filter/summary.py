@@ -82,7 +82,7 @@ def summary(name, hostvars, targeted, alive):
     for router in sorted(causes):
         without = {a for a in misses if router in misses[a]} | set(misses.get(router, {}))
         if router == name or name in without:
-            lines.append("%s: %s%s" % (router, causes[router], counted(len(without))))
+            lines.append("%s: %s%s" % (router, causes[router].removeprefix(router + ": "), counted(len(without))))
     by_cause = {}
     for a, b in left:
         if a == name:
