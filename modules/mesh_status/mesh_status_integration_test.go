@@ -318,7 +318,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("our BIRD was stopped by a signal", func(t *testing.T) {
 		require.NoError(t, p.bird["a"].Process.Signal(syscall.SIGSTOP))
 		time.Sleep(time.Second)
-		p.broken(t, 3600, "BIRD does not answer within 5s", "router azure-2")
+		p.broken(t, 3600, "BIRD does not answer within 3s", "router azure-2")
 		require.NoError(t, p.bird["a"].Process.Signal(syscall.SIGCONT))
 		p.healthy(t)
 	})

@@ -83,7 +83,7 @@ var ways = []way{
 	{
 		name: "its BIRD hangs", inCI: "r",
 		make: "systemctl start bird; sleep 0.3; kill -STOP $(pidof bird)", cure: "kill -CONT $(pidof bird)",
-		fresh: "BIRD does not answer within 5s", running: "BIRD does not answer within 5s",
+		fresh: "BIRD does not answer within 3s", running: "BIRD does not answer within 5s",
 	},
 	{
 		name: "its UDP ports are closed", inCI: "f",

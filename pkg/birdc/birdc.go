@@ -29,7 +29,7 @@ const maxReply = 64 << 20
 
 // patience bounds every answer. BIRD gives one within milliseconds, or tens of
 // them while it converges; the kernel accepts connections for one that is stopped.
-const patience = 5 * time.Second
+const patience = 3 * time.Second
 
 // ErrNotRunning reports that no BIRD listens on the socket.
 var ErrNotRunning = errors.New("no BIRD listens on the control socket")
