@@ -83,7 +83,7 @@ var ways = []way{
 	{
 		name: "its BIRD hangs", inCI: "r",
 		make: "systemctl start bird; sleep 0.3; kill -STOP $(pidof bird)", cure: "kill -CONT $(pidof bird)",
-		fresh: "BIRD does not answer within 3s", running: "BIRD does not answer within 5s",
+		fresh: "BIRD does not answer within 3s", running: "BIRD does not answer within 3s",
 	},
 	{
 		name: "its UDP ports are closed", inCI: "f",
@@ -177,7 +177,8 @@ func TestSick(t *testing.T) {
 					longer = (took - usual[mode]).Seconds()
 					t.Logf("a healthy run takes %v now: %+.1f s", usual[mode].Round(100*time.Millisecond), longer)
 				}
-				assert.Less(t, longer, 10*max(1, usual["fresh"].Seconds()/10), tail(out))
+				// Ten seconds, and what two healthy runs of this machine differ by.
+				assert.Less(t, longer, 10+usual[mode].Seconds()/2, tail(out))
 			})
 		}
 	}
