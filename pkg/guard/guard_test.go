@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -224,4 +225,20 @@ func TestUndoIsTriedAgain(t *testing.T) {
 	require.NoError(t, <-r.ended)
 	assert.Equal(t, []string{"BIRD hangs; trying again until it works"}, said)
 	assert.Equal(t, 2, tries)
+}
+
+// Who arms looks again and again whether the waiting process is there. To look must
+// not keep it from being there.
+func TestLookersDoNotKeepItFromWaiting(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, os.MkdirAll(r.Run, 0o700))
+	looker, err := r.open("undo-abc")
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(looker.Fd()), syscall.LOCK_SH))
+	time.AfterFunc(50*time.Millisecond, func() { _ = looker.Close() })
+	require.NoError(t, r.Launch(t.Context(), "abc"))
+	require.Eventually(t, func() bool { return r.waited("abc") }, 10*time.Second, time.Millisecond)
+	require.NoError(t, os.MkdirAll(r.Folder, 0o700))
+	require.NoError(t, r.write(Journal{ID: "another"}))
+	require.NoError(t, <-r.ended)
 }

@@ -28,8 +28,8 @@ func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) e
 	if err != nil {
 		return err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(f.Close(), fmt.Errorf("change %s: another process waits for it already", id))
+	if err := hold(f); err != nil {
+		return errors.Join(f.Close(), fmt.Errorf("change %s: another process waits for it already: %w", id, err))
 	}
 	defer func() { _ = errors.Join(os.Remove(f.Name()), f.Close()) }()
 	began, seen, said := time.Now(), false, ""
@@ -66,6 +66,18 @@ func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) e
 		case <-time.After(pause):
 		}
 	}
+}
+
+// hold takes the lock by which others know that somebody waits. Who looks whether it
+// is held has it for a moment himself, so one refusal says nothing.
+func hold(f *os.File) (err error) {
+	for range 100 {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // tidy removes what a settlement that was cut off has left.
