@@ -80,7 +80,7 @@ molecule: setup collection $(LAB) ## the scenarios default and mesh
 
 .PHONY: proof
 proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 30m -v ./molecule/lab ./molecule/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 60m -v ./molecule/lab ./molecule/proof
 
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
@@ -88,7 +88,7 @@ floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/r
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
 
 .PHONY: sick
-sick: setup collection $(LAB) ## one router of seven is sick in every way there is: docs/runs/sick.txt is such a run (root)
+sick: setup collection $(LAB) ## one router of seven is sick in every way there is (root)
 	@. $(BUILD)/env && WGMESH_SICK=. $(GO) test -tags lab -count=1 -timeout 60m -v -run TestSick ./molecule/proof
 
 .PHONY: image

@@ -45,7 +45,7 @@ func TestLies(t *testing.T) {
 	}{
 		// The longest first: it asks one router after another, and the others fill the machine.
 		{"callback", []string{"newest"}, liesInCallback},
-		{"mesh", []string{"2.14", "newest"}, liesInMesh},
+		{"mesh", oldestToo("newest"), liesInMesh},
 		{"join", []string{"newest"}, liesInJoin},
 		{"the router that calls back lies", []string{"2.14", "newest"}, callerLies},
 		{"one lies and the victim is silent", []string{"2.14", "newest"}, liarAlone},
@@ -57,6 +57,15 @@ func TestLies(t *testing.T) {
 			})
 		}
 	}
+}
+
+// oldestToo adds the oldest Ansible where WGMESH_LIES is "all": its plays take three
+// times as long.
+func oldestToo(core string) []string {
+	if os.Getenv("WGMESH_LIES") == "all" {
+		return []string{"2.14", core}
+	}
+	return []string{core}
 }
 
 // The honest routers. There are liars before, between and after them, so that each
@@ -578,7 +587,7 @@ func (p player) answer(module string) map[string]any {
 			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
 		}
 	case "mesh_status":
-		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "tunnels": []any{}, "lines": []any{}}
+		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{}, "lines": []any{}}
 	}
 	return p.documented(module)
 }

@@ -234,9 +234,10 @@ func TestAWSThrottling(t *testing.T) {
 	f = newAWS(t)
 	slow.forever = true
 	f.faults["CreateRoute"] = []fault{slow}
-	msg, changed := fails(t, f.one().and(options{"timeout": 2}))
+	// Whether something changed is not asked: the time may be over while a request is
+	// under way, which may have been done.
+	msg, _ := fails(t, f.one().and(options{"timeout": 2}))
 	assert.Equal(t, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
-	assert.False(t, changed)
 }
 
 func TestAWSExpiredCredentials(t *testing.T) {

