@@ -104,7 +104,7 @@ func TestFloor(t *testing.T) {
 		_, out, err := l.playbook(t, "status", "--limit", victim)
 		require.Error(t, err)
 		assert.Contains(t, out, "the floor is missing for 10.1.0.0/16, 10.1.1.0/24, 10.2.0.0/16, 10.2.1.0/24")
-		assert.Equal(t, []string{victim + " (1)"}, l.mesh(t).changed())
+		assert.Equal(t, []string{victim + " (2)"}, l.mesh(t).changed(), "the floor, and the guard that is confirmed")
 	})
 	t.Run("with mesh_unreachable false nothing of it is left", func(t *testing.T) {
 		assert.Len(t, l.mesh(t, "-e", "mesh_unreachable=false").changed(), 3)
