@@ -3,7 +3,6 @@
 package wgpsk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
@@ -41,6 +41,7 @@ func (o *Options) SetDefaults() {
 	o.Directory = "/etc/wireguard/wgmesh-psk"
 	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
 	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
+	o.InterfacePrefix, o.ControlSocket = "wg", birdc.Socket
 }
 
 func (o Options) want() psk.Want {
@@ -114,11 +115,11 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 	for _, t := range o.Tunnels {
 		if key, changed := before[t.Number]; changed && !slices.Contains(o.Replaced, t.Peer) {
 			numbers = append(numbers, t.Number)
-			holders = append(holders, status.KeyHolder{Interface: cmp.Or(o.InterfacePrefix, "wg") + strconv.Itoa(t.Number), PublicKey: key})
+			holders = append(holders, status.KeyHolder{Interface: o.InterfacePrefix + strconv.Itoa(t.Number), PublicKey: key})
 		}
 	}
 	out := map[int]string{}
-	for i, sign := range status.Alive(ctx, cmp.Or(o.ControlSocket, "/run/bird/bird.ctl"), holders) {
+	for i, sign := range status.Alive(ctx, o.ControlSocket, holders) {
 		out[numbers[i]] = sign
 	}
 	return out

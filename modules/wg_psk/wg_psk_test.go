@@ -25,7 +25,7 @@ func TestOptions(t *testing.T) {
 	assert.Equal(t, wgpsk.Options{
 		State: "sealed", Name: "a", Tunnels: []psk.Tunnel{{Number: 20, Peer: "b", Role: "initiator"}}, Peers: []psk.Peer{{Name: "b"}},
 		Directory: "/etc/wireguard/wgmesh-psk", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
-		Rotate: []string{"true"},
+		Rotate: []string{"true"}, InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
 	}, o)
 	for task, want := range map[string]string{
 		`{"state":"sealed"}`: "name: required option is missing",

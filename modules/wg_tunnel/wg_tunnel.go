@@ -11,6 +11,7 @@ import (
 	"github.com/wgmesh/router/modules/guarded"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/wg"
@@ -41,7 +42,7 @@ func (o *Options) SetDefaults() {
 	o.Input = wg.InputAccept
 	o.InterfacePrefix = "wg"
 	o.Directory = "/etc/wireguard"
-	o.ControlSocket = "/run/bird/bird.ctl"
+	o.ControlSocket = birdc.Socket
 	o.GateDirectory = "/etc/wgmesh"
 }
 
