@@ -1,7 +1,7 @@
 // Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
 // commands by which a router keeps the cloud's route tables right and publishes its
-// SSH host key. They are not in wgmesh, because the vendors' SDKs would double what every router keeps and every
-// task loads.
+// SSH host key. They are not in wgmesh, because the vendors' SDKs would double what
+// every router keeps and every task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
 package main

@@ -46,7 +46,6 @@ type family struct {
 	Source       string // of the router's own packets, or empty
 	Metric       int    // in the kernel; 0 is BIRD's 32
 	Static       []string
-	Unreachable  []netip.Prefix
 	Own          string // prefix set of the own AS, or empty
 	Owners       []ownerLine
 	Originate    []originLine
