@@ -29,12 +29,14 @@ const lockPatience = 5 * time.Second
 func undoCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("undo", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, undoHelp) }
+	flags.Usage = func() {}
 	id, boot := flags.String("wait", "", ""), flags.Bool("boot", false, "")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, undoHelp)
 		return 0
 	case err != nil || flags.NArg() > 0:
+		fmt.Fprint(stderr, undoHelp)
 		return 2
 	}
 	g := guard.Host()
