@@ -2,10 +2,13 @@ package status
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/birdc"
 )
 
 // Before is what worked before a change, to compare with after it.
@@ -19,15 +22,19 @@ type Before struct {
 }
 
 // ObserveBefore looks once at everything that a request is about, and pings. The
-// prefixes of the request do not matter. Without BIRD nothing worked.
+// prefixes of the request do not matter. Where BIRD does not run nothing worked; of
+// one that does not answer that is not known, which is an error.
 func ObserveBefore(ctx context.Context, r Request) (Before, error) {
 	out := Before{Worked: []string{}, Silent: []string{}, Routed: []netip.Prefix{}}
 	if len(r.Tunnels) == 0 {
 		return out, nil
 	}
 	o := Observe(ctx, r, true)
+	if errors.Is(o.BirdErr, birdc.ErrNotRunning) {
+		return out, nil
+	}
 	if o.BirdErr != nil {
-		return out, nil //nolint:nilerr // a BIRD that does not answer has no sessions that count
+		return out, o.BirdErr
 	}
 	devices := map[string]bool{}
 	for i, t := range r.Tunnels {
