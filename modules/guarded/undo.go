@@ -22,6 +22,9 @@ import (
 // tunnels from it.
 const birdTime = 20 * time.Second
 
+// systemdTime is the same for systemd.
+const systemdTime = 20 * time.Second
+
 // Undo takes the change that waits back, and returns what it did, in words. It may be
 // cut off at any point and called again: the journal goes last. due tells whether the
 // change is still to be taken back, once it cannot change any more.
@@ -163,7 +166,9 @@ func (u *undoing) reload() {
 }
 
 func (u *undoing) systemctl(args ...string) {
-	out, err := exec.CommandContext(u.ctx, "systemctl", args...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(u.ctx, systemdTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
 	if err != nil {
 		u.add(nil, fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out))))
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
@@ -29,6 +30,9 @@ const (
 	unit   = "wgmesh-floor.service"
 	script = "floor.sh"
 )
+
+// commandTime is how long systemd may take. A play gives up on a router after a minute.
+const commandTime = 45 * time.Second
 
 //go:embed floor.sh
 var scriptText string
@@ -200,6 +204,8 @@ func (h Host) systemctl(ctx context.Context, args ...string) error {
 	if h.Systemctl != nil {
 		return h.Systemctl(ctx, args...)
 	}
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
 	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("systemctl %s: %s (%w)", strings.Join(args, " "), strings.Join(strings.Fields(string(out)), " "), err)
 	}

@@ -82,6 +82,8 @@ func transient(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, launchTime)
+	defer cancel()
 	out, err := exec.CommandContext(ctx, "systemd-run", "--quiet", "--collect", "--unit=wgmesh-undo-"+id,
 		"--description=Takes a change of the mesh back unless it is confirmed",
 		"--property=Restart=on-failure", "--property=RestartSec=1", "--property=StartLimitIntervalSec=0",

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 )
 
 // An NFTable is one of nftables that this project loads from a file. Where the file
@@ -25,6 +26,9 @@ var NFTables = []NFTable{
 	{"wgmesh_health", "/etc/wgmesh/health.nft", "anybody can ask on the health port, out of the tunnels too"},
 }
 
+// nftTime is how long nft may take to list the names of tables.
+const nftTime = 5 * time.Second
+
 // missingTables says which tables are not there, although their files are.
 func missingTables(ctx context.Context, tables []NFTable) []string {
 	tables = slices.DeleteFunc(slices.Clone(tables), func(t NFTable) bool {
@@ -34,6 +38,8 @@ func missingTables(ctx context.Context, tables []NFTable) []string {
 	if len(tables) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, nftTime)
+	defer cancel()
 	list, err := exec.CommandContext(ctx, "nft", "list", "tables").Output()
 	var out []string
 	for _, t := range tables {
