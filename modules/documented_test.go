@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -49,12 +50,12 @@ func TestOptionsAreDocumented(t *testing.T) {
 	require.Len(t, options, len(modules())+len(inCloud))
 	for name, value := range options {
 		t.Run(name, func(t *testing.T) {
-			raw, err := os.ReadFile("../collection/plugins/modules/" + name + ".py")
-			require.NoError(t, err)
-			m := regexp.MustCompile(`(?s)DOCUMENTATION = r"""(.*?)"""`).FindSubmatch(raw)
-			require.NotNil(t, m, "no DOCUMENTATION")
-			var doc documented
-			require.NoError(t, yaml.Unmarshal(m[1], &doc))
+			doc := readDocumented(t, "modules/"+name)
+			for _, fragment := range doc.Fragments {
+				shared, ours := strings.CutPrefix(fragment, "wgmesh.router.")
+				require.True(t, ours, fragment)
+				maps.Copy(doc.Options, readDocumented(t, "doc_fragments/"+shared).Options)
+			}
 			assert.Equal(t, tags(reflect.TypeOf(value), ""), doc.names(""))
 		})
 	}
@@ -63,6 +64,19 @@ func TestOptionsAreDocumented(t *testing.T) {
 type documented struct {
 	Options    map[string]documented `yaml:"options"`
 	Suboptions map[string]documented `yaml:"suboptions"`
+	Fragments  []string              `yaml:"extends_documentation_fragment"`
+}
+
+// readDocumented reads the documentation of a plugin, by its path without an ending.
+func readDocumented(t *testing.T, plugin string) documented {
+	t.Helper()
+	raw, err := os.ReadFile("../collection/plugins/" + plugin + ".py")
+	require.NoError(t, err)
+	m := regexp.MustCompile(`(?s)DOCUMENTATION = r"""(.*?)"""`).FindSubmatch(raw)
+	require.NotNil(t, m, "no DOCUMENTATION")
+	var doc documented
+	require.NoError(t, yaml.Unmarshal(m[1], &doc))
+	return doc
 }
 
 // names lists the options below prefix, sorted, as "tunnels.peers.endpoint".

@@ -32,7 +32,9 @@ options:
     choices: [applied, confirmed, undone, floor]
     default: applied
   timeout:
-    description: Seconds until BIRD takes an unconfirmed change back. C(0) keeps the change at once.
+    description:
+      - Seconds until BIRD takes an unconfirmed change back. C(0) keeps the change at once.
+      - It guards BIRD alone. With I(guard) both run out together, and M(wgmesh.router.mesh_guard) confirms both.
     type: int
     default: 120
   router_id:
@@ -220,17 +222,7 @@ options:
         kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
     type: bool
     default: true
-  guard:
-    description:
-      - Seconds after which the change is taken back unless M(wgmesh.router.mesh_guard) confirms it. The modules of one run
-        share one guard; the first that is about to write arms it, on the router, where it needs neither the controller nor
-        a connection. A reboot takes an unconfirmed change back too.
-      - C(0) keeps the change at once.
-      - I(timeout) is the guard of BIRD alone; with I(guard) both run out together, and M(wgmesh.router.mesh_guard) confirms
-        both.
-    type: int
-    default: 0
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
 attributes:
   check_mode:
     details:

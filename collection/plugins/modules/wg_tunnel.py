@@ -98,7 +98,10 @@ options:
     elements: str
     default: []
   purge:
-    description: Whether to remove interfaces that this module made and that are not in O(tunnels). Others are never removed.
+    description:
+      - Whether to remove interfaces that this module made and that are not in O(tunnels). Others are never removed.
+      - With I(guard) one of them is replaced also without it, when its port or its addresses are in the way of a wanted
+        interface (another O(interface_prefix), say).
     type: bool
     default: false
   mss_clamp:
@@ -139,16 +142,6 @@ options:
     description: BIRD's control socket, which is asked whether a peer that has a new key is alive.
     type: path
     default: /run/bird/bird.ctl
-  guard:
-    description:
-      - Seconds after which the change is taken back unless M(wgmesh.router.mesh_guard) confirms it. The modules of one run
-        share one guard; the first that is about to write arms it, on the router, where it needs neither the controller nor
-        a connection. A reboot takes an unconfirmed change back too.
-      - C(0) keeps the change at once.
-      - With a guard, a tunnel's interface that is not wanted any more is replaced when its port or its addresses are in the
-        way of a wanted one (another I(interface_prefix), say). Without one that needs I(purge).
-    type: int
-    default: 0
   gate:
     description:
       - The plan of this router, as M(wgmesh.router.mesh_plan) returned it. Brings the files of M(wgmesh.router.mesh_gate) up
@@ -167,7 +160,7 @@ requirements:
   - package wireguard-go, when the kernel has no WireGuard
 notes:
   - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for an order to have none. The next run of this module mends it.
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
 attributes:
   diff_mode:
     details:
