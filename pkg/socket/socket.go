@@ -1,0 +1,107 @@
+// Package socket finds out who holds a port of this host: a program that stands in
+// the way is named by its process, as ss(8) does it, from /proc (proc(5)).
+package socket
+
+import (
+	"bufio"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// The protocols. Of TCP only sockets that listen count.
+const (
+	TCP = "tcp"
+	UDP = "udp"
+)
+
+// listens is the state of a TCP socket that listens (TCP_LISTEN, net/tcp_states.h).
+const listens = "0A"
+
+// An Owner is a process that has a socket open.
+type Owner struct {
+	Name string // of the program, without what a terminal would obey
+	PID  int
+	Last string // the last word of its command line
+}
+
+// Owners returns those of the ports that are held, in the network namespace of the
+// calling thread, with the processes that hold them. A port without a process is the
+// kernel's own, or its process has just ended.
+func Owners(protocol string, ports ...int) (map[int][]Owner, error) {
+	inodes := map[string]int{} // port by number of the socket
+	for _, table := range []string{protocol, protocol + "6"} {
+		if err := sockets("/proc/thread-self/net/"+table, protocol == TCP, ports, inodes); err != nil {
+			return nil, err
+		}
+	}
+	out := map[int][]Owner{}
+	for _, port := range inodes {
+		out[port] = nil
+	}
+	if len(inodes) == 0 {
+		return out, nil
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // a pattern of ours is not malformed
+	for _, link := range links {
+		to, err := os.Readlink(link)
+		inode, found := strings.CutPrefix(to, "socket:[")
+		port, wanted := inodes[strings.TrimSuffix(inode, "]")]
+		if err != nil || !found || !wanted {
+			continue // or it has ended meanwhile
+		}
+		o := owner(filepath.Dir(filepath.Dir(link)))
+		if !slices.Contains(out[port], o) {
+			out[port] = append(out[port], o)
+		}
+	}
+	return out, nil
+}
+
+// sockets adds the sockets of a table of /proc/net that have one of the ports.
+func sockets(table string, listening bool, ports []int, inodes map[string]int) error {
+	f, err := os.Open(table)
+	if errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	in := bufio.NewScanner(f)
+	for in.Scan() {
+		// sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
+		column := strings.Fields(in.Text())
+		if len(column) < 10 || listening && column[3] != listens {
+			continue
+		}
+		_, text, _ := strings.Cut(column[1], ":")
+		if port, err := strconv.ParseUint(text, 16, 16); err == nil && slices.Contains(ports, int(port)) {
+			inodes[column[9]] = int(port)
+		}
+	}
+	return in.Err()
+}
+
+// owner is the process of a folder in /proc. What is gone is as good as empty.
+func owner(dir string) Owner {
+	name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	words := strings.Split(strings.Trim(string(line), "\x00"), "\x00")
+	pid, _ := strconv.Atoi(filepath.Base(dir))
+	return Owner{Name: printable(string(name)), PID: pid, Last: words[len(words)-1]}
+}
+
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, name)
+}
