@@ -98,7 +98,8 @@ class Google:
             return self.refused
         if headers.get("Authorization") != "Bearer google-token":
             return self.refusal(401, "authError", "Request had invalid authentication credentials.")
-        attributes = re.fullmatch(r"/compute/v1/(projects/%s/zones/[\w-]+/instances/([\w-]+))/getGuestAttributes" % PROJECT, path)
+        instance = r"(projects/%s/zones/[\w-]+/instances/([\w-]+))" % PROJECT
+        attributes = re.fullmatch("/compute/v1/%s/getGuestAttributes" % instance, path)
         if attributes and method == "GET":
             return self.guest_attributes(*attributes.groups(), query)
         if (method, path) != ("GET", "/compute/v1/projects/%s/aggregated/instances" % PROJECT):
@@ -121,13 +122,16 @@ class Google:
         method = PUBLISHED["methods"]["compute.instances.getGuestAttributes"]
         assert query == {"queryPath": ["wgmesh/mesh_host_key"]} and set(query) <= set(method["parameters"]), query
         if self.blind:
-            return self.refusal(403, "forbidden", "Required 'compute.instances.getGuestAttributes' permission for '%s'" % instance)
+            said = "Required 'compute.instances.getGuestAttributes' permission for '%s'" % instance
+            return self.refusal(403, "forbidden", said)
         if name in self.busy:
             return self.refusal(429, "rateLimitExceeded", "Quota exceeded for quota metric 'Guest attribute queries'.")
         if name not in self.published:
-            return self.refusal(404, "notFound", "The resource 'wgmesh/mesh_host_key' of type 'Guest Attribute' was not found.")
+            said = "The resource 'wgmesh/mesh_host_key' of type 'Guest Attribute' was not found."
+            return self.refusal(404, "notFound", said)
         item = {"namespace": "wgmesh", "key": "mesh_host_key", "value": self.published[name]}
-        answer = {"kind": "compute#guestAttributes", "queryPath": "wgmesh/mesh_host_key", "queryValue": {"items": [item]}}
+        value = {"items": [item]}
+        answer = {"kind": "compute#guestAttributes", "queryPath": "wgmesh/mesh_host_key", "queryValue": value}
         assert fits(method["response"], answer), answer
         return 200, {}, answer
 

@@ -86,12 +86,15 @@ class Test(unittest.TestCase):
                 self.assertFalse((self.folder / "ran").exists(), "a template of the catalogue ran")
 
     def test_routers_on_an_old_core(self):
-        """Which runs what is found as templates: routers.yml refuses every source that finds, but for ours, which marks it."""
-        self.consul.register("office-1", meta={"mesh": "wan", "mesh_site": "{{ lookup('pipe', 'touch %s/ran') }}" % self.folder})
-        words = {"mesh_id": "1", "mesh_site": "consul_service_meta.mesh_site", "mesh_endpoint": "'none'", "mesh_sites": "{}"}
+        """Which runs what is found as templates: routers.yml refuses sources that find, but for ours."""
+        template = "{{ lookup('pipe', 'touch %s/ran') }}" % self.folder
+        self.consul.register("office-1", meta={"mesh": "wan", "mesh_site": template})
+        words = {"mesh_id": "1", "mesh_endpoint": "'none'", "mesh_sites": "{}"}
+        words["mesh_site"] = "consul_service_meta.mesh_site"
         ours = self.source("ours", compose=words, groups={"routers": "true"})
         listed, other, program, last = (self.folder / name for name in ("a.yml", "b.yml", "c.sh", "routers.yml"))
-        listed.write_text("routers: {hosts: {office-2: {mesh_id: 2, mesh_site: office, mesh_endpoint: none, plugin: x}}}\n")
+        office_2 = "{mesh_id: 2, mesh_site: office, mesh_endpoint: none, plugin: x}"
+        listed.write_text("routers: {hosts: {office-2: %s}}\n" % office_2)
         other.write_text("plugin: ansible.builtin.constructed\n")
         program.write_text("#!/bin/sh\necho '{}'\n")
         program.chmod(0o755)

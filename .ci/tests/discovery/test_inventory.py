@@ -320,7 +320,7 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, done.returncode)
         self.assertRegex(done.stdout, r"routers azure-1, i-\w+: id 3 is given to all of them")
         self.assertRegex(done.stdout, r"router gcp-2: site gcp has no zone \W+x\W+: expected one of b")
-        self.assertRegex(done.stderr + done.stdout, r"router gcp-2: mesh_host_key is no SSH public key and is left out")
+        self.assertRegex(done.stderr + done.stdout, r"router gcp-2: mesh_host_key is not an SSH public key and is left out")
 
 
 def mesh(variables):
