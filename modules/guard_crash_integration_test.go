@@ -93,7 +93,7 @@ func (c trial) undo(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// waits tells whether a change waits.
+// waits reports whether a change waits.
 func (c trial) waits() bool {
 	_, err := os.Stat(filepath.Join(c.root, "wireguard/wgmesh-undo/journal.json"))
 	return err == nil

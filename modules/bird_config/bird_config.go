@@ -142,7 +142,7 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta) {
 	}
 }
 
-// A trial tells whether BIRD runs, and whether a change of it waits afterwards.
+// A trial reports whether BIRD runs, and whether a change of it waits afterwards.
 type trial struct{ running, pending bool }
 
 func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, t trial, err error) {

@@ -163,7 +163,7 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 		"another cloud":    {[]string{"--config", m.config, "--cloud", "ibm"}, usage, `--cloud: "ibm" is none of aws, azure, gcp`},
 		"no cloud":         {[]string{"--config", m.config}, 0, "azure-1: no cloud of ours runs this machine: bring " + m.identity + ".pub to the inventory as mesh_host_key"},
 		"no key":           {[]string{"--config", none.config, "--cloud", "gcp"}, tryAgain, none.identity + ": no such file; the first boot makes it"},
-		"what is no key":   {[]string{"--config", wrong.config, "--cloud", "gcp"}, badConfig, "identity_file: " + wrong.identity + ": is no private key of OpenSSH"},
+		"what is no key":   {[]string{"--config", wrong.config, "--cloud", "gcp"}, badConfig, "identity_file: " + wrong.identity + ": is not a private key of OpenSSH"},
 		"for a controller": {[]string{"--config", controller, "--cloud", "gcp"}, 0, "mode: controller: nobody asks for this router's host key"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -117,7 +117,7 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 	return nil
 }
 
-// report says whether a change waits, and what worked when it began.
+// report reports whether a change waits, and what worked when it began.
 func report(result map[string]any, armed bool, before status.Before) {
 	result["armed"] = armed
 	result["worked"] = append([]string{}, before.Worked...) // never null

@@ -26,7 +26,7 @@ const birdTime = 20 * time.Second
 const systemdTime = 20 * time.Second
 
 // Undo takes the change that waits back, and returns what it did, in words. It may be
-// cut off at any point and called again: the journal goes last. due tells whether the
+// cut off at any point and called again: the journal goes last. due reports whether the
 // change is still to be taken back, once it cannot change any more.
 func Undo(ctx context.Context, g guard.Guard, due func(guard.Journal) bool) (done []string, err error) {
 	unlock, err := g.Lock(ctx)

@@ -46,7 +46,7 @@ func (o *Options) SetDefaults() {
 	o.GateDirectory = "/etc/wgmesh"
 }
 
-// want turns the options into the domain's type. A key that is none is refused to
+// want turns the options into the domain's type. A key that is not one is refused to
 // the peer that told it; the other peers go on.
 func (o Options) want() wg.Want {
 	w := wg.Want{

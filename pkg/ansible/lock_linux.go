@@ -36,7 +36,7 @@ func lockWait() time.Duration {
 	return shortWait
 }
 
-// Hold takes the router's lock for a program that is no module, and waits for it as
+// Hold takes the router's lock for a program that is not a module, and waits for it as
 // long as it is told.
 func Hold(ctx context.Context, wait time.Duration) (release func(), err error) {
 	return lock(ctx, lockPath, wait)

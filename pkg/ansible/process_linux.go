@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Harden does for a program that is no module what every module does first.
+// Harden does for a program that is not a module what every module does first.
 func Harden() error { return harden() }
 
 // harden keeps the memory of the process, which may hold keys, out of core

@@ -101,7 +101,7 @@ type Delta struct {
 	before, now string
 }
 
-// Empty tells whether nothing is to do.
+// Empty reports whether nothing is to do.
 func (d Delta) Empty() bool { return d.before == d.now }
 
 // Views show the floor before and after, for a diff.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takesIPv6 tells whether the kernel has IPv6 and the interface that unreachable
+// takesIPv6 reports whether the kernel has IPv6 and the interface that unreachable
 // routes hang on has it too. Where it has not, nothing leaves by IPv6 either.
 func takesIPv6() bool {
 	text, err := os.ReadFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6")

@@ -178,7 +178,7 @@ func (g Guard) launch(ctx context.Context, id string) error {
 	return nil
 }
 
-// waited tells whether a process holds the lock that shows that it waits.
+// waited reports whether a process holds the lock that shows that it waits.
 func (g Guard) waited(id string) bool {
 	f, err := os.Open(filepath.Join(g.Run, "undo-"+id))
 	if err != nil {

@@ -27,7 +27,7 @@ type File struct {
 	Time time.Time   `json:"time,omitzero"` // of its last change
 }
 
-// Absent tells whether there was nothing.
+// Absent reports whether there was nothing.
 func (f File) Absent() bool { return f.Copy == "" && f.Link == "" }
 
 // keep copies what is at path into the folder.
@@ -66,7 +66,7 @@ func (g Guard) Text(f File) ([]byte, error) {
 	return read(filepath.Join(g.Folder, f.Copy))
 }
 
-// Restore puts a file back as it was and tells whether it had to.
+// Restore puts a file back as it was and reports whether it had to.
 func (g Guard) Restore(f File) (changed bool, err error) {
 	switch {
 	case f.Absent():
@@ -126,7 +126,7 @@ func (g Guard) restoreLink(f File) (bool, error) {
 	return true, nil
 }
 
-// same tells whether the file is there as it was.
+// same reports whether the file is there as it was.
 func same(f File, want []byte) bool {
 	info, err := os.Lstat(f.Path)
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != f.Mode {

@@ -64,10 +64,10 @@ func (j Journal) Left() time.Duration {
 	return j.Due - sinceBoot()
 }
 
-// Overdue tells whether the change is to be taken back now.
+// Overdue reports whether the change is to be taken back now.
 func (j Journal) Overdue() bool { return j.Left() < 0 }
 
-// SameBoot tells whether the kernel is the one under which the change was made.
+// SameBoot reports whether the kernel is the one under which the change was made.
 func (j Journal) SameBoot() bool { return j.Boot == bootID() }
 
 func (j *Journal) renew(seconds int) {

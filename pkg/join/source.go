@@ -101,7 +101,7 @@ func finderIn(path string, depth int) (string, error) {
 	return "", nil
 }
 
-// findsHosts reports whether a file is no plain inventory. One that is no YAML is
+// findsHosts reports whether a file is not a plain inventory. One that is not YAML is
 // taken for a plugin's where it mentions one.
 func findsHosts(path string, info fs.FileInfo) (bool, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 != 0 {

@@ -116,7 +116,7 @@ func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Repo
 	}
 }
 
-// nobodyBrings tells whether all peers that announce a prefix are hopeless.
+// nobodyBrings reports whether all peers that announce a prefix are hopeless.
 func (r Request) nobodyBrings(p Prefix, hopeless map[string]bool) bool {
 	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t Tunnel) bool { return p.AS != 0 && t.AS != p.AS })
 	if len(owners) == 0 {

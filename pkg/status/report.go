@@ -16,7 +16,7 @@ type Problem struct {
 	// Final says that time cannot mend it.
 	Final bool
 	// Silent says that pings are not answered, though BGP and BFD prove that
-	// packets get through. That is no reason to require something.
+	// packets get through. That does not count against a required peer.
 	Silent bool
 	// Follows says that a network has no route, because a session is missing.
 	Follows bool
@@ -30,20 +30,20 @@ type Report struct {
 	Tunnels, Prefixes, Targets []bool
 }
 
-// Healthy tells whether there is no problem.
+// Healthy reports whether there is no problem.
 func (r Report) Healthy() bool { return len(r.Problems) == 0 }
 
-// RequiredHealthy tells whether no problem affects a required peer.
+// RequiredHealthy reports whether no problem affects a required peer.
 func (r Report) RequiredHealthy() bool {
 	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required && !p.Silent })
 }
 
-// answers tells whether the required peers answer pings, too.
+// answers reports whether the required peers answer pings, too.
 func (r Report) answers() bool {
 	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required })
 }
 
-// hopeless tells whether time can mend nothing of what is required.
+// hopeless reports whether time can mend nothing of what is required.
 func (r Report) hopeless() bool {
 	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required && !p.Silent && !p.Final })
 }

@@ -70,7 +70,7 @@ type watch struct {
 	answered time.Time // when only pings were missing first; zero: more is
 }
 
-// settles tells whether nothing new became healthy for long enough.
+// settles reports whether nothing new became healthy for long enough.
 func (w *watch) settles(o Observation, rep Report) bool {
 	now := time.Now()
 	cheap, probed := progress(o, rep)
@@ -81,7 +81,7 @@ func (w *watch) settles(o Observation, rep Report) bool {
 	return w.settle > 0 && now.Sub(w.moved) >= w.settle
 }
 
-// over tells whether there is nothing left to wait for.
+// over reports whether there is nothing left to wait for.
 func (w *watch) over(o Observation, rep Report) bool {
 	now := time.Now()
 	if !rep.hopeless() || w.hoped.IsZero() {

@@ -37,7 +37,7 @@ type tableHook struct {
 // private key, because the first keepalive starts the first handshake, and one
 // that starts without a private key fails and is not repeated for 5 seconds.
 // A hook that fails takes the interface down again: closed, not half open. The
-// clamp is no lock, so a tunnel comes up without it too, and says so. The input
+// clamp is not a lock, so a tunnel comes up without it too, and says so. The input
 // filter is one, and is there before the interface.
 //
 // The last line tells a whole file from one that breaks off.

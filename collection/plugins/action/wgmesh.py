@@ -121,7 +121,7 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": answers.line(str(refusal))}
         except AnsibleConnectionFailure as failure:  # its text is ssh's, and the other end's
             raise AnsibleConnectionFailure(answers.printable(str(failure)[:answers.LONGEST_LINE], lines=True)) from None
-        except BaseException as err:  # the timeout is no Exception, and its class is not public
+        except BaseException as err:  # the timeout is not an Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
             end_commands(err)

@@ -33,7 +33,7 @@ description:
   - The file's name ends in C(routers.yml) or C(routers.yaml).
   - Before ansible-core 2.19 Ansible runs what a source found as templates. With such a one it refuses an inventory that has a
     program or another plugin's configuration among its sources, except for M(wgmesh.router.consul#inventory), which marks what it finds.
-  - A router of a source that publishes its own C(mesh_host_key) fails the inventory in no case. What is no public key, or is the key
+  - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or is the key
     of another router which proves that it has it, is left out with a warning.
 notes:
   - Whether the values make a mesh is for M(wgmesh.router.mesh_plan) to say.
@@ -160,7 +160,7 @@ def left_out(found):
             owners.setdefault(key, []).append((host, known, proven(host.name, line)))
         elif origins(host):
             known["mesh_host_key"] = ""
-            yield "router %s: mesh_host_key is no SSH public key and is left out: expected ssh-ed25519 AAAA...; the others will not let it join" % host.name
+            yield "router %s: mesh_host_key is not an SSH public key and is left out: expected ssh-ed25519 AAAA...; the others will not let it join" % host.name
     for same in owners.values():
         owner = [host.name for host, _known, proof in same if proof]
         for host, known, proof in same if owner else ():

@@ -7,7 +7,7 @@ A router that was taken over answers whatever its new owner likes. So an answer
 is taken for what it is: the words of the host that was asked. What a module does
 not document is dropped, what is not of its type is refused, and a key or an
 envelope counts only for that host and only for the tunnel that it was asked for.
-Every answer of every module goes through accept(), and there is no other door.
+Every answer of every module goes through accept(), and no other way leads in.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Type:
 
 
 class Plain(Type):
-    """A value of one of JSON's types. True is no number."""
+    """A value of one of JSON's types. True is not a number."""
 
     def __init__(self, word, kinds, expected):
         self.word, self.kinds, self.expected = word, kinds, expected

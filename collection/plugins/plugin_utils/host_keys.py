@@ -26,7 +26,7 @@ class HostKeyError(Exception):
 
 
 def key_of(line):
-    """Type and key of a public key's line, without its comment; empty when it is none."""
+    """Type and key of a public key's line, without its comment; empty when it is not one."""
     words = line.split() if isinstance(line, str) and "\n" not in line and "\r" not in line else []
     if len(words) < 2 or words[0] not in TYPES:
         return ""
@@ -80,7 +80,7 @@ class GuestAttributes:
         """The line that the VM at this selfLink has published; empty without one."""
         found = LINK.fullmatch(link)
         if not found:
-            raise HostKeyError("guest attributes of GCP: %s is no selfLink of an instance" % link)
+            raise HostKeyError("guest attributes of GCP: %s is not the selfLink of an instance" % link)
         # Where gcp_compute asks as well. The token goes to no host that an answer names.
         url = "https://www.googleapis.com/compute/v1/%s/getGuestAttributes" % found.group(1)
         try:

@@ -136,7 +136,7 @@ func (v *VM) url(id, version string) string { return v.api + id + "?api-version=
 // address.
 func checkNIC(do, id string) error {
 	if strings.ContainsAny(id, "?#% ") || !strings.HasPrefix(id, "/subscriptions/") {
-		return fmt.Errorf("%s: %q is no id of a network interface", do, id)
+		return fmt.Errorf("%s: %q is not the id of a network interface", do, id)
 	}
 	return nil
 }

@@ -66,11 +66,11 @@ func TestLoadRefuses(t *testing.T) {
 	other, err := ssh.MarshalPrivateKey(rsaKey, "")
 	require.NoError(t, err)
 	for name, tt := range map[string]struct{ text, want string }{
-		"nothing":     {"", "is no private key of OpenSSH; make one by ssh-keygen -A"},
-		"public half": {golden, "is no private key of OpenSSH"},
-		"canary":      {"-----BEGIN OPENSSH PRIVATE KEY-----\nQ0FOQVJZ\n-----END OPENSSH PRIVATE KEY-----\n", "is no private key of OpenSSH"},
+		"nothing":     {"", "is not a private key of OpenSSH; make one by ssh-keygen -A"},
+		"public half": {golden, "is not a private key of OpenSSH"},
+		"canary":      {"-----BEGIN OPENSSH PRIVATE KEY-----\nQ0FOQVJZ\n-----END OPENSSH PRIVATE KEY-----\n", "is not a private key of OpenSSH"},
 		"passphrase":  {string(pem.EncodeToMemory(locked)), "has a passphrase; a host key has none"},
-		"RSA":         {string(pem.EncodeToMemory(other)), "is no Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key"},
+		"RSA":         {string(pem.EncodeToMemory(other)), "is not an Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := file(t, tt.text)

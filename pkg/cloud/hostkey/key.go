@@ -57,11 +57,11 @@ func Load(path string) (Key, error) {
 	case errors.As(err, &locked):
 		return Key{}, fmt.Errorf("%s: has a passphrase; a host key has none", path)
 	case err != nil: // not its words: they may repeat what is in the file
-		return Key{}, fmt.Errorf("%s: is no private key of OpenSSH; make one by ssh-keygen -A", path)
+		return Key{}, fmt.Errorf("%s: is not a private key of OpenSSH; make one by ssh-keygen -A", path)
 	}
 	private, fine := raw.(*ed25519.PrivateKey)
 	if !fine {
-		return Key{}, fmt.Errorf("%s: is no Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key: a tag has no room for others", path)
+		return Key{}, fmt.Errorf("%s: is not an Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key: a tag has no room for others", path)
 	}
 	public, err := ssh.NewPublicKey(private.Public())
 	return Key{private: *private, public: public}, err

@@ -47,7 +47,7 @@ func Publish(ctx context.Context, place Place, key Key, router string, replace b
 	return fmt.Sprintf("%s: %s %s %s", router, key.Fingerprint(), why, place.Place()), nil
 }
 
-// decide says whether to write, and what that is in words.
+// decide reports whether to write, and what that is in words.
 func decide(have, want, machine string, replace bool) (write bool, why string, err error) {
 	found := fingerprint(have)
 	switch {
@@ -69,7 +69,7 @@ func decide(have, want, machine string, replace bool) (write bool, why string, e
 	return false, "", fmt.Errorf("holds %s, which this machine did not publish", found)
 }
 
-// fingerprint is a key's; of a text that is none it says so and does not repeat it.
+// fingerprint is a key's; of a text that is not a key it says so and does not repeat it.
 func fingerprint(line string) string {
 	public, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 	if err != nil {
