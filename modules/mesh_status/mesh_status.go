@@ -33,6 +33,7 @@ type Options struct {
 	Unreachable    bool                    `json:"unreachable"`
 	Wait           int                     `json:"wait"`   // seconds
 	Settle         int                     `json:"settle"` // seconds
+	Waited         int                     `json:"waited"` // seconds
 	Pending        []Pending               `json:"pending"`
 	Ping           bool                    `json:"ping"`
 	Expect         string                  `json:"expect"`
@@ -82,6 +83,9 @@ func (o Options) Validate() error {
 	if o.Settle < 0 {
 		errs = append(errs, fmt.Errorf("settle: %d; expected 0 or more seconds", o.Settle))
 	}
+	if o.Waited < 0 {
+		errs = append(errs, fmt.Errorf("waited: %d; expected 0 or more seconds", o.Waited))
+	}
 	for i, t := range o.Tunnels {
 		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
 			errs = append(errs, fmt.Errorf("tunnels[%d]: expected name, peer and address", i))
@@ -130,7 +134,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 func (o Options) request() status.Request {
 	r := status.Request{
 		SourceNetworks: o.SourceNetworks, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
-		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Pending: map[string]string{},
+		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason

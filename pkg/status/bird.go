@@ -18,7 +18,10 @@ type Session struct {
 	// Up is BIRD's own state of the protocol: up, start, down, stop, flush.
 	Up string
 	// State is the state of BGP's machine, for example Established or Active.
-	State      string
+	State string
+	// Since is when Up last changed, as BIRD has it: the time of day, or the date of
+	// what is older than about 20 hours ("iso short ms" in sysdep/unix/config.Y).
+	Since      string
 	NeighborAS int64
 	// LastError is BIRD's text, which may hold words of the peer; empty if none.
 	LastError string
@@ -56,6 +59,9 @@ func ParseProtocols(text string) map[string]Session {
 			s = nil
 			if len(fields) >= 4 && fields[1] == "BGP" {
 				s = &Session{Name: fields[0], Up: fields[3]}
+				if len(fields) > 4 {
+					s.Since = fields[4]
+				}
 			}
 			continue
 		}

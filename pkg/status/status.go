@@ -47,6 +47,8 @@ type Request struct {
 	NoPing bool
 	// Settle ends a wait in which nothing new became healthy for so long. 0: none.
 	Settle time.Duration
+	// Waited is how long the network was left alone before, which Settle counts too.
+	Waited time.Duration
 }
 
 // A Tunnel is one WireGuard interface to one peer, with a BGP session in it.

@@ -35,14 +35,15 @@ const askAgain = 3 * time.Second
 // missing it does not ping, so that it sees health as soon as it is there.
 func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Report) {
 	began := time.Now()
-	w := watch{settle: r.Settle}
+	w := watch{settle: max(0, r.Settle-r.timeout()), since: began.Add(-r.Waited)}
 	o := Observe(ctx, r, !r.NoPing)
 	first := o
 	for poll := 1; ; poll++ {
 		rep := Check(r, o)
 		left := wait - time.Since(began)
-		// Once nothing moves any more, the look with pings that follows is the last.
-		w.settled = w.settled || w.settles(o, rep)
+		// Once nothing moves any more, the look with pings that follows is the last,
+		// unless something came up in the meantime.
+		w.settled = r.Settle > 0 && w.settles(o, rep)
 		over := left <= 0 || ctx.Err() != nil || w.settled || w.over(o, rep)
 		switch {
 		case over && (o.Probed || r.NoPing):
@@ -63,6 +64,7 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 // A watch follows what a wait sees.
 type watch struct {
 	settle   time.Duration
+	since    time.Time // when the network was left alone
 	settled  bool
 	best     [2]int    // the most that was healthy, without and with pings
 	moved    time.Time // when that rose
@@ -74,11 +76,45 @@ type watch struct {
 func (w *watch) settles(o Observation, rep Report) bool {
 	now := time.Now()
 	cheap, probed := progress(o, rep)
-	if cheap > w.best[0] || probed > w.best[1] || w.moved.IsZero() {
+	switch {
+	case w.moved.IsZero():
+		w.moved = latest(w.since, o.newest())
+	case cheap > w.best[0] || probed > w.best[1] && !w.settled:
 		w.moved = now
 	}
 	w.best = [2]int{max(w.best[0], cheap), max(w.best[1], probed)}
-	return w.settle > 0 && now.Sub(w.moved) >= w.settle
+	return now.Sub(w.moved) >= w.settle
+}
+
+// newest is when a tunnel last came up, as far as the router itself knows.
+func (o Observation) newest() (at time.Time) {
+	for _, t := range o.Tunnels {
+		if t.Device.Peer != nil {
+			at = latest(at, t.Device.Peer.Handshake)
+		}
+		if t.Session != nil && t.Session.State == "Established" {
+			at = latest(at, o.clock(t.Session.Since))
+		}
+	}
+	return at
+}
+
+// clock turns a time of day into the time before the observation that it is; zero
+// if it is none.
+func (o Observation) clock(text string) time.Time {
+	const day = time.DateOnly + " "
+	at, err := time.ParseInLocation(day+"15:04:05.999", o.At.Format(day)+text, o.At.Location())
+	if err == nil && at.After(o.At) {
+		return at.AddDate(0, 0, -1)
+	}
+	return at
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // over reports whether there is nothing left to wait for.

@@ -121,6 +121,12 @@ options:
       - Seconds after which the wait ends when nothing new became healthy in them. With C(0) it goes on.
     type: int
     default: 0
+  waited:
+    description:
+      - Seconds for which the network was left alone before this task. They count for C(settle), so that the routers which
+        Ansible gets to later, since it has fewer forks than routers, do not wait again for what the first waited for.
+    type: int
+    default: 0
   pending:
     description:
       - The peers whose tunnels wait for something, as C(pending) of M(wgmesh.router.wg_tunnel) has them. They are named with
