@@ -55,6 +55,8 @@ RESULTS = ("plan", "keypair", "sealed", "opened", "floor", "sysctl", "tunnels", 
 
 def summary(name, hostvars, targeted, alive):
     """Return the lines for one router."""
+    # With fewer forks than routers, the first may have failed at this very task.
+    alive = [router for router in targeted if router in alive or finished(hostvars[router])]
     troubles = {router: seen(hostvars[router]) if router in alive else [] for router in targeted}
     # Who misses whom, and why.
     misses = {
@@ -92,6 +94,12 @@ def summary(name, hostvars, targeted, alive):
     if not lines:
         lines = [trouble["text"] for trouble in troubles.get(name, [])]
     return "; ".join(lines)
+
+
+def finished(variables):
+    """Whether a router came to the end of the run."""
+    status = variables.get("__mesh_status") or {}
+    return "troubles" in status and not status.get("failed")
 
 
 def seen(variables):
