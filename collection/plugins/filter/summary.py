@@ -56,7 +56,7 @@ RESULTS = ("plan", "keypair", "sealed", "opened", "floor", "sysctl", "tunnels", 
 def summary(name, hostvars, targeted, alive):
     """Return the lines for one router."""
     # With fewer forks than routers, the first may have failed at this very task.
-    alive = [router for router in targeted if router in alive or finished(hostvars[router])]
+    alive = [*alive, *(router for router in targeted if router not in alive and finished(hostvars[router]))]
     troubles = {router: seen(hostvars[router]) if router in alive else [] for router in targeted}
     # Who misses whom, and why.
     misses = {
