@@ -22,6 +22,7 @@ import (
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
@@ -41,6 +42,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 		"mesh_measure":     meshmeasure.Options{},
 		"mesh_peer":        meshpeer.Options{},
 		"mesh_plan":        meshplan.Options{},
+		"mesh_preflight":   meshpreflight.Options{},
 		"mesh_status":      meshstatus.Options{},
 		"sysctl_router":    sysctlrouter.Options{},
 		"wg_keypair":       wgkeypair.Options{},

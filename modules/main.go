@@ -27,6 +27,7 @@ import (
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
@@ -39,17 +40,18 @@ import (
 // modules returns all modules by name.
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
-		"bird_config":   ansible.New(birdconfig.Plan),
-		"mesh_gate":     ansible.New(meshgate.Plan),
-		"mesh_guard":    ansible.New(meshguard.Plan),
-		"mesh_measure":  ansible.New(meshmeasure.Plan, ansible.Unlocked()),
-		"mesh_peer":     ansible.New(meshpeer.Plan),
-		"mesh_plan":     ansible.New(meshplan.Plan, ansible.Unlocked()),
-		"mesh_status":   ansible.New(meshstatus.Plan, ansible.Unlocked()),
-		"sysctl_router": ansible.New(sysctlrouter.Plan),
-		"wg_keypair":    ansible.New(wgkeypair.Plan),
-		"wg_psk":        ansible.New(wgpsk.Plan),
-		"wg_tunnel":     ansible.New(wgtunnel.Plan),
+		"bird_config":    ansible.New(birdconfig.Plan),
+		"mesh_gate":      ansible.New(meshgate.Plan),
+		"mesh_guard":     ansible.New(meshguard.Plan),
+		"mesh_measure":   ansible.New(meshmeasure.Plan, ansible.Unlocked()),
+		"mesh_peer":      ansible.New(meshpeer.Plan),
+		"mesh_plan":      ansible.New(meshplan.Plan, ansible.Unlocked()),
+		"mesh_preflight": ansible.New(meshpreflight.Plan, ansible.Unlocked()),
+		"mesh_status":    ansible.New(meshstatus.Plan, ansible.Unlocked()),
+		"sysctl_router":  ansible.New(sysctlrouter.Plan),
+		"wg_keypair":     ansible.New(wgkeypair.Plan),
+		"wg_psk":         ansible.New(wgpsk.Plan),
+		"wg_tunnel":      ansible.New(wgtunnel.Plan),
 	}
 }
 

@@ -34,43 +34,77 @@ type Owner struct {
 // calling thread, with the processes that hold them. A port without a process is the
 // kernel's own, or its process has just ended.
 func Owners(protocol string, ports ...int) (map[int][]Owner, error) {
-	inodes := map[string]int{} // port by number of the socket
+	out, inodes := map[int][]Owner{}, map[string]int{} // port by number of the socket
 	for _, table := range []string{protocol, protocol + "6"} {
-		if err := sockets("/proc/thread-self/net/"+table, protocol == TCP, ports, inodes); err != nil {
+		found, err := sockets("/proc/thread-self/net/"+table, protocol == TCP, ports)
+		if err != nil {
 			return nil, err
 		}
+		for _, s := range found {
+			out[s.port] = nil
+			if s.inode != "0" { // the kernel's own
+				inodes[s.inode] = s.port
+			}
+		}
 	}
-	out := map[int][]Owner{}
-	for _, port := range inodes {
-		out[port] = nil
+	holders(inodes, out)
+	return out, nil
+}
+
+// Listeners returns the processes that have the Unix socket of this path open, in the
+// network namespace of the calling thread.
+func Listeners(path string) ([]Owner, error) {
+	f, err := os.Open("/proc/thread-self/net/unix")
+	if err != nil {
+		return nil, err
 	}
+	defer func() { _ = f.Close() }()
+	inodes, out := map[string]string{}, map[string][]Owner{}
+	in := bufio.NewScanner(f)
+	for in.Scan() {
+		// Num RefCount Protocol Flags Type St Inode Path
+		if column := strings.Fields(in.Text()); len(column) == 8 && column[7] == path {
+			inodes[column[6]] = path
+		}
+	}
+	holders(inodes, out)
+	return out[path], in.Err()
+}
+
+// holders adds the processes that have sockets open, by what each socket stands for.
+func holders[K comparable](inodes map[string]K, out map[K][]Owner) {
 	if len(inodes) == 0 {
-		return out, nil
+		return
 	}
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // a pattern of ours is not malformed
 	for _, link := range links {
 		to, err := os.Readlink(link)
 		inode, found := strings.CutPrefix(to, "socket:[")
-		port, wanted := inodes[strings.TrimSuffix(inode, "]")]
+		key, wanted := inodes[strings.TrimSuffix(inode, "]")]
 		if err != nil || !found || !wanted {
 			continue // or it has ended meanwhile
 		}
 		o := owner(filepath.Dir(filepath.Dir(link)))
-		if !slices.Contains(out[port], o) {
-			out[port] = append(out[port], o)
+		if !slices.Contains(out[key], o) {
+			out[key] = append(out[key], o)
 		}
 	}
-	return out, nil
 }
 
-// sockets adds the sockets of a table of /proc/net that have one of the ports.
-func sockets(table string, listening bool, ports []int, inodes map[string]int) error {
+// A held socket.
+type held struct {
+	inode string
+	port  int
+}
+
+// sockets returns the sockets of a table of /proc/net that have one of the ports.
+func sockets(table string, listening bool, ports []int) (out []held, err error) {
 	f, err := os.Open(table)
 	if errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	in := bufio.NewScanner(f)
@@ -82,10 +116,10 @@ func sockets(table string, listening bool, ports []int, inodes map[string]int) e
 		}
 		_, text, _ := strings.Cut(column[1], ":")
 		if port, err := strconv.ParseUint(text, 16, 16); err == nil && slices.Contains(ports, int(port)) {
-			inodes[column[9]] = int(port)
+			out = append(out, held{column[9], int(port)})
 		}
 	}
-	return in.Err()
+	return out, in.Err()
 }
 
 // owner is the process of a folder in /proc. What is gone is as good as empty.

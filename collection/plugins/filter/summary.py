@@ -50,7 +50,7 @@ _value:
 """
 
 # The results of the role's tasks, in their order.
-RESULTS = ("plan", "keypair", "sealed", "opened", "floor", "sysctl", "tunnels", "bird", "kept", "confirmed", "status")
+RESULTS = ("plan", "preflight", "keypair", "sealed", "opened", "floor", "sysctl", "tunnels", "bird", "kept", "confirmed", "status")
 
 
 def summary(name, hostvars, targeted, alive):

@@ -1,0 +1,103 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_preflight
+short_description: Look whether a host can have what is planned for it
+version_added: 0.5.0
+description:
+  - Compares a host with its plan before anything is written on it. What is in the way is told with its owner and with what
+    to do, one line each, and the task fails. What does no harm is a warning.
+  - Reads only, in well under a second, and says nothing about a router that is as planned.
+options:
+  plan:
+    description: The plan for this router, as M(wgmesh.router.mesh_plan) returns it.
+    type: dict
+    required: true
+  accept:
+    description:
+      - The questions whose answers are known to you. What they find is a warning.
+      - C(programs) asks whether BIRD, WireGuard and their tools are installed.
+      - C(files) asks whether the folders that a run writes to can be written to.
+      - C(interfaces) asks whether somebody else has the name of a tunnel or of its file.
+      - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
+      - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server.
+      - C(networks) asks whether a subnet of this host is in a network of another site.
+      - C(ipv6) asks whether IPv6 is off where the plan has it.
+      - C(ping) asks whether the host answers ping.
+    type: list
+    elements: str
+    choices: [addresses, files, interfaces, ipv6, networks, ping, ports, programs]
+    default: []
+  private_key_file:
+    description: Path of this router's private key, by which its interfaces are known.
+    type: path
+    default: /etc/wireguard/wgmesh.key
+  directory:
+    description: Folder of the wg-quick files.
+    type: path
+    default: /etc/wireguard
+  control_socket:
+    description: Path of the control socket of this router's BIRD, by which its process is known.
+    type: path
+    default: /run/bird/bird.ctl
+extends_documentation_fragment: [wgmesh.router.attributes]
+attributes:
+  diff_mode:
+    support: none
+    details:
+      - There is never a change.
+author:
+  - wgmesh.router contributors
+seealso:
+  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_status
+"""
+
+EXAMPLES = r"""
+- name: Plan the mesh
+  wgmesh.router.mesh_plan:
+    router: "{{ inventory_hostname }}"
+    routers: "{{ mesh_routers }}"
+    sites: "{{ mesh_sites }}"
+  register: mesh
+
+- name: Look before the first change
+  wgmesh.router.mesh_preflight:
+    plan: "{{ mesh.plan }}"
+
+- name: The same, where Docker's network may hide a part of another site
+  wgmesh.router.mesh_preflight:
+    plan: "{{ mesh.plan }}"
+    accept: [networks]
+"""
+
+RETURN = r"""
+refusals:
+  description: What is in the way, one element for each cause. With any, the task fails.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    cause:
+      description: What was found, with its owner.
+      type: str
+      sample: UDP 51820 is held by flannel-wg, and wg20 needs it
+    do:
+      description: What to do about it.
+      type: str
+      sample: stop it, or give the mesh other ports (mesh_port_base)
+"""
+
+if __name__ == "__main__":
+    # Ansible runs this only when it did not find the action plugin.
+    print(
+        '{"failed": true, "msg": "mesh_preflight is a Go binary, run through the action plugin of the collection: call it'
+        ' as wgmesh.router.mesh_preflight, with the collection built by make collection on the collections path"}'
+    )
+    raise SystemExit(1)

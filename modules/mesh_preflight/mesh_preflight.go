@@ -1,0 +1,100 @@
+// Package meshpreflight is the module mesh_preflight: whether a host can have what is
+// planned for it, before anything is written on it.
+package meshpreflight
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/preflight"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// Options are the options of the module, as its documentation has them.
+type Options struct {
+	Plan           map[string]any `json:"plan"` // a mesh.Plan, as mesh_plan returned it
+	Accept         []string       `json:"accept"`
+	PrivateKeyFile string         `json:"private_key_file"`
+	Directory      string         `json:"directory"`
+	ControlSocket  string         `json:"control_socket"`
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
+	o.Directory = "/etc/wireguard"
+	o.ControlSocket = birdc.Socket
+}
+
+func (o Options) want() (preflight.Want, error) {
+	w := preflight.Want{Accept: o.Accept, Socket: o.ControlSocket}
+	raw, err := json.Marshal(o.Plan)
+	if err != nil {
+		return w, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w.Plan); err != nil {
+		return w, fmt.Errorf("plan: expected the plan that mesh_plan of this collection returned: %w", err)
+	}
+	return w, nil
+}
+
+// Validate refuses options that cannot be right on any host.
+func (o Options) Validate() error {
+	if len(o.Plan) == 0 {
+		return errors.New("plan: required option is missing")
+	}
+	_, err := o.want()
+	for _, name := range o.Accept {
+		err = errors.Join(err, ansible.OneOf("accept", name, preflight.Names()...))
+	}
+	return err
+}
+
+// Plan looks at the host. It has nothing to apply.
+func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+	want, err := o.want()
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	tunnels, err := o.tunnels(want.Plan)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	have, err := preflight.Observe(want, tunnels)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	refusals, warnings := preflight.Compare(want, have)
+	p := ansible.Plan{Return: map[string]any{"refusals": refusals}}
+	for _, f := range warnings {
+		p.Warnings = append(p.Warnings, f.Text())
+	}
+	var errs []error
+	for _, f := range refusals {
+		errs = append(errs, errors.New(f.Text()))
+	}
+	return p, errors.Join(errs...)
+}
+
+// tunnels asks pkg/wg whose the WireGuard interfaces of this host are.
+func (o Options) tunnels(plan mesh.Plan) (preflight.WireGuard, error) {
+	want := wg.Want{PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
+	for _, t := range plan.Tunnels {
+		want.Tunnels = append(want.Tunnels, wg.Tunnel{Name: t.Name})
+	}
+	host, err := wg.Open(o.Directory)
+	if err != nil {
+		return preflight.WireGuard{}, err
+	}
+	defer func() { _ = host.Close() }()
+	s, err := wg.Look(host, want)
+	return preflight.WireGuard(s), err
+}

@@ -1,0 +1,220 @@
+//go:build integration
+
+package meshpreflight_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
+
+	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// A host is a network namespace with the plan of one router.
+type host struct {
+	t       *testing.T
+	name    string
+	options map[string]any
+}
+
+func newHost(t *testing.T, dual bool) host {
+	t.Helper()
+	require.Zero(t, os.Geteuid(), "this test needs root")
+	h := host{t: t, name: fmt.Sprintf("pf%d", os.Getpid())}
+	h.root("ip netns add %s", h.name)
+	t.Cleanup(func() { h.root("ip netns del %s", h.name) })
+	h.root("ip -n %[1]s link set lo up; ip -n %[1]s link add eth0 type veth peer name cable; ip -n %[1]s link set cable up; ip -n %[1]s addr add 10.2.1.4/24 dev eth0; ip -n %[1]s link set eth0 up", h.name)
+	raw, err := json.Marshal(plan(t, dual))
+	require.NoError(t, err)
+	var p map[string]any
+	require.NoError(t, json.Unmarshal(raw, &p))
+	dir := t.TempDir()
+	h.options = map[string]any{"plan": p, "directory": dir, "private_key_file": dir + "/key", "control_socket": dir + "/bird.ctl", "_ansible_check_mode": true}
+	return h
+}
+
+// plan is that of aws-1, which has the tunnels 2, 3 and 6.
+func plan(t *testing.T, dual bool) mesh.Plan {
+	t.Helper()
+	m := mesh.Mesh{
+		Routers: map[string]mesh.Router{
+			"azure-1": {ID: 1, Site: "azure", Endpoint: "192.0.2.1"}, "azure-2": {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
+			"aws-1": {ID: 3, Site: "aws", Endpoint: "192.0.2.3"}, "gcp-1": {ID: 4, Site: "gcp", Endpoint: "192.0.2.4"},
+		},
+		Sites: map[string]mesh.Site{
+			"azure": {AS: 64513, Networks: []string{"10.1.0.0/16"}}, "aws": {AS: 64514, Networks: []string{"10.2.0.0/16"}}, "gcp": {AS: 64515, Networks: []string{"10.3.0.0/16"}},
+		},
+	}
+	m.SetDefaults()
+	m.LinkPool = "172.31.0.0/16"
+	if dual {
+		for _, site := range []string{"azure", "aws"} {
+			s := m.Sites[site]
+			s.Networks = append(s.Networks, map[string]string{"azure": "2001:db8:1::/48", "aws": "2001:db8:2::/48"}[site])
+			m.Sites[site] = s
+		}
+	}
+	p, err := m.Plan("aws-1")
+	require.NoError(t, err)
+	return p
+}
+
+func (h host) root(format string, args ...any) {
+	h.t.Helper()
+	out, err := exec.Command("sh", "-ec", fmt.Sprintf(format, args...)).CombinedOutput()
+	require.NoError(h.t, err, "%s: %s", format, out)
+}
+
+// start runs a program in the namespace until the test ends, and returns its number.
+func (h host) start(t *testing.T, args ...string) int {
+	t.Helper()
+	cmd := exec.Command("ip", append([]string{"netns", "exec", h.name}, args...)...)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	_, err = out.Read(make([]byte, 1)) // it says when it is ready
+	require.NoError(t, err)
+	return cmd.Process.Pid
+}
+
+// run is the module as Ansible runs it, in the namespace.
+func (h host) run(t *testing.T) (refusals, warnings []string) {
+	t.Helper()
+	raw, err := json.Marshal(h.options)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	done := make(chan error)
+	var took time.Duration
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+		ns, err := netns.GetFromName(h.name)
+		if err == nil {
+			defer func() { _ = ns.Close() }()
+			err = netns.Set(ns)
+		}
+		if err == nil {
+			began := time.Now()
+			ansible.New(meshpreflight.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(raw), &out)
+			took = time.Since(began)
+		}
+		done <- err
+	}()
+	require.NoError(t, <-done)
+	t.Logf("%s in %v", out.String(), took)
+	var res struct {
+		Changed, Failed bool
+		Msg             string
+		Warnings        []string
+		Refusals        []struct{ Cause, Do string }
+	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &res))
+	assert.False(t, res.Changed)
+	assert.Equal(t, len(res.Refusals) > 0, res.Failed, res.Msg)
+	for _, r := range res.Refusals {
+		assert.Contains(t, res.Msg, r.Cause)
+		refusals = append(refusals, r.Cause+": "+r.Do)
+	}
+	return refusals, res.Warnings
+}
+
+// The sockets of others, as their processes open them.
+const (
+	udp = "import socket,time; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('127.0.0.1',%d)); print(1,flush=True); time.sleep(99)"
+	tcp = "import socket,time; s=socket.socket(); s.bind(('0.0.0.0',%d)); s.listen(); print(1,flush=True); time.sleep(99)"
+)
+
+func TestHosts(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	require.NoError(t, err)
+	program, err := filepath.EvalSymlinks(python)
+	require.NoError(t, err)
+	name := filepath.Base(program)[:min(15, len(filepath.Base(program)))]
+	process := func(h host, t *testing.T, text string, port int) string {
+		return fmt.Sprintf("%s (process %d)", name, h.start(t, program, "-c", fmt.Sprintf(text, port)))
+	}
+	shell := func(script string) func(host, *testing.T) string {
+		return func(h host, _ *testing.T) string {
+			h.root("ip netns exec %s sh -ec '%s'", h.name, script)
+			return ""
+		}
+	}
+	for what, tt := range map[string]struct {
+		dual    bool
+		host    func(h host, t *testing.T) (owner string)
+		refused []string // the start of each line; OWNER is who holds it
+		warned  []string
+	}{
+		"as the clouds deliver it": {host: shell("ip link add docker0 type veth peer name other; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up")},
+		"a tunnel's port": {
+			host:    func(h host, t *testing.T) string { return process(h, t, udp, 51802) },
+			refused: []string{"UDP 51802 is held by OWNER, and wg2 needs it: stop it, or "},
+		},
+		"two ports that the kernel holds": {
+			host:    shell("ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; ip link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),
+			refused: []string{"UDP 51802 is held by flannel.1, and wg2 needs it", "UDP 51803 is held by vx, and wg3 needs it"},
+		},
+		"TCP 179": {
+			host:    func(h host, t *testing.T) string { return process(h, t, tcp, 179) },
+			refused: []string{"TCP 179 is held by OWNER, and BIRD needs it for BGP: stop it"},
+		},
+		"BFD": {
+			host:    func(h host, t *testing.T) string { return process(h, t, udp, 3784) },
+			refused: []string{"UDP 3784 is held by OWNER, and BIRD needs it for BFD"},
+		},
+		"BFD over more hops": {
+			host:   func(h host, t *testing.T) string { return process(h, t, udp, 4784) },
+			warned: []string{"UDP 4784 is held by OWNER, and BIRD opens it for BFD"},
+		},
+		"a default VPC":      {host: shell("ip addr add 172.31.7.5/20 dev eth0"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with eth0's 172.31.0.0/20: choose another mesh_link_pool"}},
+		"an address":         {host: shell("ip addr add 172.31.0.5/32 dev eth0"), refused: []string{"wg2's address 172.31.0.5 is on eth0: remove it there"}},
+		"a route":            {host: shell("ip route add 172.31.0.4/31 via 10.2.1.1 proto static"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with the route 172.31.0.4/31 dev eth0 (static)"}},
+		"a wide route":       {host: shell("ip route add 172.16.0.0/12 via 10.2.1.1 proto dhcp"), warned: []string{"wg2's network 172.31.0.4/31 overlaps with the route 172.16.0.0/12 dev eth0 (dhcp)"}},
+		"another site":       {host: shell("ip link add docker0 type veth peer name other; ip addr add 10.3.5.1/24 dev docker0"), refused: []string{"docker0's 10.3.5.0/24 overlaps with 10.3.0.0/16 of site gcp"}},
+		"an interface":       {host: shell("ip link add wg6 type veth peer name other"), refused: []string{"wg6 is a veth interface that wgmesh.router did not make: ip link delete wg6"}},
+		"a tun interface":    {host: shell("ip tuntap add wg6 mode tun"), refused: []string{"wg6 is a tun interface that wgmesh.router did not make"}},
+		"a file":             {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "[Interface]\n") }, refused: []string{"OWNER was not made by wgmesh.router: move it away"}},
+		"a file of ours":     {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "# Managed by wgmesh.router.\n") }},
+		"no IPv6, no need":   {host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")},
+		"no IPv6":            {dual: true, host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1"), refused: []string{"IPv6 is off (net.ipv6.conf.all.disable_ipv6 = 1), and the mesh has IPv6 networks"}},
+		"no IPv6 for new":    {dual: true, host: shell("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"), refused: []string{"IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)"}},
+		"it answers no ping": {host: shell("sysctl -qw net.ipv4.icmp_echo_ignore_all=1"), warned: []string{"this router answers no ping (net.ipv4.icmp_echo_ignore_all = 1)"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			h := newHost(t, tt.dual)
+			owner := tt.host(h, t)
+			refusals, warnings := h.run(t)
+			for _, list := range []struct{ want, have []string }{{tt.refused, refusals}, {tt.warned, warnings}} {
+				require.Len(t, list.have, len(list.want))
+				for i, start := range list.want {
+					start = strings.ReplaceAll(start, "OWNER", owner)
+					assert.True(t, strings.HasPrefix(list.have[i], start), "%s\nis not: %s", list.have[i], start)
+				}
+			}
+		})
+	}
+}
+
+// file puts a file into the folder of the wg-quick files.
+func (h host) file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(h.options["directory"].(string), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}

@@ -1,0 +1,49 @@
+package preflight
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Have is what a host has, as far as a plan can be about it.
+type Have struct {
+	// Ours are the tunnels that wgmesh.router made, and those that are planned and
+	// that nobody else has; Taken are planned names that somebody has, and what.
+	Ours  map[string]bool
+	Taken map[string]string
+	// UDP and TCP are the ports that somebody else holds, and who.
+	UDP, TCP map[int]string
+
+	Links     []Link
+	Routes    []Route               // of the main table, without those of BIRD and of the kernel
+	Resolvers map[netip.Addr]string // the servers that this host asks for names, and the file that says so
+
+	NoIPv6 string            // what turns IPv6 off on new interfaces; empty: nothing
+	NoPing string            // what keeps the host from answering ping; empty: nothing
+	No     []string          // programs that are not installed
+	Closed map[string]string // folders that cannot be written to, and why
+}
+
+// A Link is a network interface that is not ours.
+type Link struct {
+	Name      string
+	Addresses []netip.Prefix
+}
+
+// A Route is one that somebody else made.
+type Route struct {
+	Network netip.Prefix
+	Dev     string
+	Owner   string // the protocol that made it, as ip-route(8) shows it
+}
+
+// subnet is where an interface of somebody else overlaps with a network.
+func (h Have) subnet(n netip.Prefix) (dev string, found netip.Prefix, ok bool) {
+	for _, l := range h.Links {
+		i := slices.IndexFunc(l.Addresses, func(a netip.Prefix) bool { return a.Overlaps(n) })
+		if i >= 0 {
+			return l.Name, l.Addresses[i], true
+		}
+	}
+	return "", netip.Prefix{}, false
+}

@@ -1,0 +1,308 @@
+package preflight
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/socket"
+)
+
+// WireGuard is what pkg/wg knows about the interfaces of a host.
+type WireGuard struct {
+	Ours   map[string]bool
+	Taken  map[string]string
+	Listen map[int]string // UDP ports of the kernel's interfaces, and their names
+}
+
+// Observe looks at the host, in the network namespace of the calling thread. It
+// writes nothing.
+func Observe(w Want, tunnels WireGuard) (Have, error) {
+	h := Have{Ours: tunnels.Ours, Taken: tunnels.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Resolvers: resolvers()}
+	kernel, err := h.interfaces()
+	if err == nil {
+		err = h.routes()
+	}
+	if err != nil {
+		return h, err
+	}
+	for port, name := range tunnels.Listen {
+		kernel[port] = name
+	}
+	return h, h.ports(w, kernel)
+}
+
+// interfaces reads the links that are not ours, and returns the UDP ports that the
+// kernel opens for some of them.
+func (h *Have) interfaces() (map[int]string, error) {
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("network interfaces: %w", err)
+	}
+	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("network addresses: %w", err)
+	}
+	kernel := map[int]string{}
+	for _, l := range links {
+		switch l := l.(type) {
+		case *netlink.Vxlan:
+			kernel[l.Port] = l.Name
+		case *netlink.Geneve:
+			kernel[int(l.Dport)] = l.Name
+		}
+		name := l.Attrs().Name
+		if h.Ours[name] || name == "lo" {
+			continue
+		}
+		link := Link{Name: name}
+		for _, a := range addrs {
+			if p, ok := prefix(a.IPNet); ok && a.LinkIndex == l.Attrs().Index && !p.Addr().IsLinkLocalUnicast() {
+				link.Addresses = append(link.Addresses, p)
+			}
+		}
+		h.Links = append(h.Links, link)
+	}
+	return kernel, nil
+}
+
+// routes reads the routes of others: not the kernel's own, which follow from the
+// addresses, and not those that BIRD or our floor has.
+func (h *Have) routes() error {
+	names := map[int]string{}
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		names[l.Attrs().Index] = l.Attrs().Name
+	}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := dump(func() ([]netlink.Route, error) {
+			return netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		})
+		if err != nil {
+			return fmt.Errorf("kernel routes: %w", err)
+		}
+		for _, r := range routes {
+			n, ok := prefix(r.Dst)
+			dev := names[r.LinkIndex]
+			if !ok || n.Bits() == 0 || n.Addr().IsLinkLocalUnicast() || n.Addr().IsMulticast() || dev == "" || h.Ours[dev] ||
+				r.Type != unix.RTN_UNICAST || r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_BIRD {
+				continue
+			}
+			h.Routes = append(h.Routes, Route{Network: n, Dev: dev, Owner: r.Protocol.String()})
+		}
+	}
+	return nil
+}
+
+// ports finds out who holds the ports that the plan needs. What our tunnels and our
+// BIRD hold is left out.
+func (h *Have) ports(w Want, kernel map[int]string) error {
+	udp := []int{bfdPort, bfdFarPort}
+	for _, t := range w.Plan.Tunnels {
+		udp = append(udp, t.ListenPort)
+	}
+	birds, err := socket.Listeners(w.Socket)
+	if err != nil {
+		return err
+	}
+	ours := func(o socket.Owner) bool {
+		return o.Name == "wireguard-go" && h.Ours[o.Last] || slices.ContainsFunc(birds, func(b socket.Owner) bool { return b.PID == o.PID })
+	}
+	if h.UDP, err = others(socket.UDP, udp, ours); err != nil {
+		return err
+	}
+	for port := range h.UDP {
+		name := kernel[port]
+		switch {
+		case h.UDP[port] != "":
+		case h.Ours[name]:
+			delete(h.UDP, port)
+		default:
+			h.UDP[port] = cmp.Or(name, "the kernel")
+		}
+	}
+	h.TCP, err = others(socket.TCP, []int{bgpPort}, ours)
+	for port, owner := range h.TCP {
+		if owner == "" {
+			h.TCP[port] = "a process that cannot be found"
+		}
+	}
+	return err
+}
+
+// others says which ports are held by somebody who is not ours. The name is empty for
+// a port that no process has.
+func others(protocol string, ports []int, ours func(socket.Owner) bool) (map[int]string, error) {
+	owners, err := socket.Owners(protocol, ports...)
+	out := map[int]string{}
+	for port, held := range owners {
+		if slices.ContainsFunc(held, ours) {
+			continue
+		}
+		out[port] = ""
+		// systemd holds the sockets of what it starts, and is not who to ask.
+		slices.SortStableFunc(held, func(a, b socket.Owner) int { return b.PID - a.PID })
+		if len(held) > 0 {
+			out[port] = fmt.Sprintf("%s (process %d)", held[0].Name, held[0].PID)
+		}
+	}
+	return out, err
+}
+
+const ipv6Settings = "/proc/sys/net/ipv6/conf/"
+
+// noIPv6 names what keeps new interfaces from having IPv6.
+func noIPv6() string {
+	if _, err := os.Stat(ipv6Settings); err != nil {
+		return "ipv6.disable=1 on the kernel's command line"
+	}
+	if setting(ipv6Settings+"default/disable_ipv6") != "1" {
+		return ""
+	}
+	if setting(ipv6Settings+"all/disable_ipv6") == "1" {
+		return "net.ipv6.conf.all.disable_ipv6 = 1"
+	}
+	return "net.ipv6.conf.default.disable_ipv6 = 1"
+}
+
+func noPing() string {
+	if setting("/proc/sys/net/ipv4/icmp_echo_ignore_all") == "1" {
+		return "net.ipv4.icmp_echo_ignore_all = 1"
+	}
+	return ""
+}
+
+func setting(path string) string {
+	text, _ := os.ReadFile(path) // one that is not there is not set
+	return strings.TrimSpace(string(text))
+}
+
+// tools are the programs that the modules run, and where they are looked for: a shell
+// over SSH may have less.
+var (
+	tools  = []string{"bird", "ip", "nft", "wg", "wg-quick"}
+	search = strings.Split("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"+os.Getenv("PATH"), ":")
+)
+
+func missing() (out []string) {
+	for _, tool := range tools {
+		if !found(tool) {
+			out = append(out, tool)
+		}
+	}
+	if !hasWireGuard() {
+		out = append(out, "WireGuard (neither in the kernel nor wireguard-go)")
+	}
+	return out
+}
+
+func found(tool string) bool {
+	return slices.ContainsFunc(search, func(dir string) bool {
+		info, err := os.Stat(filepath.Join(dir, tool))
+		return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+	})
+}
+
+// hasWireGuard reports whether the kernel has WireGuard, or can load it, or there is
+// one in user space.
+func hasWireGuard() bool {
+	if _, err := os.Stat("/sys/module/wireguard"); err == nil || found("wireguard-go") {
+		return true
+	}
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return true // who knows
+	}
+	folder := filepath.Join("/lib/modules", unix.ByteSliceToString(name.Release[:]))
+	for _, list := range []string{"modules.builtin", "modules.dep"} {
+		text, err := os.ReadFile(filepath.Join(folder, list))
+		if err == nil && strings.Contains(string(text), "/wireguard.ko") {
+			return true
+		}
+	}
+	return false
+}
+
+// least is the room that a run needs, in bytes.
+const least = 1 << 20
+
+// closed are the folders that a run writes to and cannot.
+func closed() map[string]string {
+	out := map[string]string{}
+	for _, folder := range []string{"/etc/wireguard", "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system"} {
+		for { // the nearest that is there
+			if _, err := os.Stat(folder); err == nil || folder == "/" {
+				break
+			}
+			folder = filepath.Dir(folder)
+		}
+		var fs unix.Statfs_t
+		switch err := unix.Statfs(folder, &fs); {
+		case err != nil:
+			out[folder] = err.Error()
+		case fs.Flags&unix.ST_RDONLY != 0:
+			out[folder] = "the file system is mounted read-only"
+		case fs.Blocks > 0 && fs.Bavail*uint64(fs.Bsize) < least || fs.Files > 0 && fs.Ffree == 0:
+			out[folder] = "the file system is full"
+		}
+	}
+	return out
+}
+
+// resolvers are the servers that this host asks for names. Where systemd-resolved is in
+// between, its file has those that it asks.
+func resolvers() map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	for _, path := range []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"} {
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		in := bufio.NewScanner(f)
+		for in.Scan() {
+			word := strings.Fields(in.Text())
+			if len(word) > 1 && word[0] == "nameserver" {
+				if a, err := netip.ParseAddr(word[1]); err == nil {
+					out[a.WithZone("").Unmap()] = path
+				}
+			}
+		}
+		_ = f.Close()
+	}
+	return out
+}
+
+// dump repeats a netlink dump that another change of the host tore.
+func dump[T any](list func() (T, error)) (T, error) {
+	for try := 0; ; try++ {
+		out, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || try == 9 {
+			return out, err
+		}
+	}
+}
+
+func prefix(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	bits, size := n.Mask.Size()
+	if !ok || size == 0 {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a.Unmap(), bits), true
+}

@@ -1,0 +1,108 @@
+package preflight
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/mesh"
+)
+
+// dual is the plan of a router whose mesh has both families.
+func dual(t *testing.T) Want {
+	t.Helper()
+	m := mesh.Mesh{
+		Routers: map[string]mesh.Router{
+			"azure-1": {ID: 1, Site: "azure", Endpoint: "192.0.2.1"}, "azure-2": {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
+			"aws-1": {ID: 3, Site: "aws", Endpoint: "192.0.2.3"}, "gcp-1": {ID: 4, Site: "gcp", Endpoint: "192.0.2.4"},
+		},
+		Sites: map[string]mesh.Site{
+			"azure": {AS: 64513, Networks: []string{"10.1.0.0/16", "2001:db8:1::/48"}},
+			"aws":   {AS: 64514, Networks: []string{"10.2.0.0/16", "2001:db8:2::/48"}},
+			"gcp":   {AS: 64515, Networks: []string{"10.3.0.0/16"}},
+		},
+	}
+	m.SetDefaults()
+	m.LinkPool = "172.31.0.0/16"
+	p, err := m.Plan("aws-1")
+	require.NoError(t, err)
+	return Want{Plan: p}
+}
+
+func TestHealthyHost(t *testing.T) {
+	refusals, warnings := Compare(dual(t), Have{
+		Links:     []Link{{"eth0", []netip.Prefix{netip.MustParsePrefix("10.2.1.4/24"), netip.MustParsePrefix("2001:db8:9::4/64")}}, {"docker0", []netip.Prefix{netip.MustParsePrefix("172.17.0.1/16")}}},
+		Routes:    []Route{{netip.MustParsePrefix("10.200.0.0/16"), "tun0", "static"}},
+		Resolvers: map[netip.Addr]string{netip.MustParseAddr("10.2.0.2"): "/etc/resolv.conf"},
+	})
+	assert.Empty(t, refusals)
+	assert.Empty(t, warnings)
+}
+
+// What a host can have at worst: every question has an answer, with names as long as
+// the kernel allows.
+func worst(w Want) Have {
+	const process, dev = "fifteen-letters (process 4194304)", "fifteen-letters"
+	h := Have{
+		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process}, TCP: map[int]string{bgpPort: process},
+		NoIPv6: "ipv6.disable=1 on the kernel's command line", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
+		No: append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...), Closed: map[string]string{"/etc/systemd/system": "the file system is mounted read-only"},
+		Resolvers: map[netip.Addr]string{},
+	}
+	for i, tunnel := range w.Plan.Tunnels {
+		h.UDP[tunnel.ListenPort] = process
+		h.Taken[tunnel.Name] = []string{"/etc/wireguard/" + dev + ".conf", "a WireGuard interface"}[i%2]
+		for _, a := range tunnel.Addresses {
+			h.Resolvers[a.Addr()] = "/run/systemd/resolve/resolv.conf"
+			switch i {
+			case 0:
+				h.Links = append(h.Links, Link{dev, []netip.Prefix{netip.PrefixFrom(a.Addr(), a.Addr().BitLen())}})
+			case 1:
+				h.Links = append(h.Links, Link{dev, []netip.Prefix{netip.PrefixFrom(a.Masked().Addr().Next().Next().Prev(), 24)}})
+			default:
+				h.Routes = append(h.Routes, Route{a.Masked(), dev, "static"}, Route{netip.PrefixFrom(a.Addr(), 12).Masked(), dev, "static"})
+			}
+		}
+	}
+	for _, o := range w.Plan.Bird.Owners {
+		h.Links = append(h.Links, Link{dev, o.Networks})
+	}
+	return h
+}
+
+// Each line can be read on two lines of a small terminal, and says who and what to do.
+func TestLines(t *testing.T) {
+	w := dual(t)
+	h := worst(w)
+	for _, q := range questions() {
+		found := q.ask(w, h)
+		assert.NotEmpty(t, found, q.name)
+		for _, f := range found {
+			assert.LessOrEqual(t, len(f.Text()), 160, f.Text())
+			assert.NotEmpty(t, f.Do, f.Cause)
+			assert.NotContains(t, f.Text(), ";;")
+			t.Log(f.Text())
+		}
+	}
+	refusals, _ := Compare(w, h)
+	w.Accept = Names()
+	none, warnings := Compare(w, h)
+	assert.Empty(t, none)
+	assert.Greater(t, len(warnings), len(refusals))
+}
+
+// The documentation and the role name the questions that there are.
+func TestNames(t *testing.T) {
+	for _, path := range []string{"../../collection/plugins/modules/mesh_preflight.py", "../../roles/mesh/meta/argument_specs.yml"} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, name := range Names() {
+			assert.Regexp(t, `choices: \[.*\b`+name+`\b.*\]`, string(text), path)
+		}
+	}
+	assert.False(t, strings.Contains(strings.Join(Names(), ""), " "))
+}
