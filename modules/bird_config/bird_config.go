@@ -92,7 +92,16 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 // plan is the floor's plan with BIRD's on top of it, under the guard when they are to
 // be applied.
 func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ansible.Plan, error) {
-	p, trial, err := planBird(ctx, o, host)
+	net, err := bird.ObserveNetwork()
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	c, src, own, err := bird.Resolve(o.Config, net)
+	if err != nil && o.State != Floor { // which needs no way into the site
+		return ansible.Plan{}, err
+	}
+	o.Config = c
+	p, trial, err := planBird(ctx, o, host, src, own)
 	if err != nil || o.State == bird.Undone || o.State == bird.Confirmed && o.AS == 0 {
 		return p, err
 	}
@@ -145,21 +154,13 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta) {
 // A trial reports whether BIRD runs, and whether a change of it waits afterwards.
 type trial struct{ running, pending bool }
 
-func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, t trial, err error) {
+func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, own []netip.Addr) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
 		return ansible.Plan{Return: map[string]any{
 			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{}, "disruptive": []string{},
 		}}, t, nil
 	}
 	have, err := host.Observe(ctx)
-	if err != nil {
-		return p, t, err
-	}
-	net, err := bird.ObserveNetwork()
-	if err != nil {
-		return p, t, err
-	}
-	c, src, own, err := bird.Resolve(o.Config, net)
 	if err != nil {
 		return p, t, err
 	}
@@ -171,7 +172,7 @@ func planBird(ctx context.Context, o Options, host bird.Host) (p ansible.Plan, t
 	}}
 	want := bird.Want{State: o.State, Timeout: o.Timeout, Start: o.Service != ""}
 	if o.State == bird.Applied {
-		if want.Text, err = bird.Render(c, src); err != nil {
+		if want.Text, err = bird.Render(o.Config, src); err != nil {
 			return p, t, err
 		}
 		if err := bird.Check(ctx, want.Text); errors.Is(err, bird.ErrNoBird) {

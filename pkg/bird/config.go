@@ -24,6 +24,9 @@ type Config struct {
 	// way to it (Refused), by routes below BIRD's, which are not BIRD's. Otherwise they
 	// go by the host's other routes, which as a rule means out of it, not encrypted.
 	Unreachable bool `json:"unreachable"`
+	// Local are those networks that the host is connected to by a larger subnet, so
+	// that a route to them would beat that one. Resolve finds them.
+	Local []netip.Prefix `json:"-"`
 }
 
 // SetDefaults fills in the timers.
@@ -96,7 +99,7 @@ func (c Config) Refused() []netip.Prefix {
 	var all, out []netip.Prefix
 	for _, o := range c.Owners {
 		if o.AS != c.AS && slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.AS == o.AS }) {
-			all = append(all, o.Networks...)
+			all = append(all, without(o.Networks, c.Local)...)
 		}
 	}
 	slices.SortFunc(all, netip.Prefix.Compare) // an outer one before those in it
@@ -106,6 +109,10 @@ func (c Config) Refused() []netip.Prefix {
 		}
 	}
 	return out
+}
+
+func without(list, less []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return slices.Contains(less, p) })
 }
 
 // hasIPv6 tells whether anything in the configuration needs IPv6 routes.

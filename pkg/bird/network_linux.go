@@ -3,7 +3,9 @@ package bird
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 )
@@ -25,17 +27,23 @@ func ObserveNetwork() (Network, error) {
 	names := map[int]string{}
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
-		iface := Interface{Name: l.Attrs().Name}
+		iface := Interface{Name: l.Attrs().Name, Loopback: l.Attrs().Flags&net.FlagLoopback != 0}
 		for _, a := range addresses {
 			ip, ok := netip.AddrFromSlice(a.IP)
 			if ip = ip.Unmap(); !ok || a.LinkIndex != l.Attrs().Index || (ip.Is6() && a.Flags&passing != 0) {
 				continue
 			}
 			iface.Addresses = append(iface.Addresses, ip)
+			if s, ok := subnet(a); ok && !iface.Loopback && !slices.Contains(iface.Subnets, s) {
+				iface.Subnets = append(iface.Subnets, s)
+			}
 		}
 		host.Interfaces = append(host.Interfaces, iface)
 	}
-	for family, name := range map[int]*string{netlink.FAMILY_V4: &host.Default4, netlink.FAMILY_V6: &host.Default6} {
+	for family, is := range map[int]struct {
+		name    *string
+		gateway *netip.Addr
+	}{netlink.FAMILY_V4: {&host.Default4, &host.Gateway4}, netlink.FAMILY_V6: {&host.Default6, &host.Gateway6}} {
 		routes, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
 		if err != nil {
 			return host, fmt.Errorf("routes: %w", err)
@@ -45,12 +53,30 @@ func ObserveNetwork() (Network, error) {
 			if ones, bits := maskSize(r); bits != 0 && ones != 0 {
 				continue
 			}
-			if n := names[r.LinkIndex]; n != "" && (best < 0 || r.Priority < best) {
-				*name, best = n, r.Priority
+			index, via := r.LinkIndex, r.Gw
+			if len(r.MultiPath) > 0 {
+				index, via = r.MultiPath[0].LinkIndex, r.MultiPath[0].Gw
+			}
+			if n := names[index]; n != "" && (best < 0 || r.Priority < best) {
+				gateway, _ := netip.AddrFromSlice(via)
+				*is.name, *is.gateway, best = n, gateway.Unmap(), r.Priority
 			}
 		}
 	}
 	return host, nil
+}
+
+// subnet is what an address connects its host to: with a peer's address, the peer's.
+// Addresses of a whole length, as on GCP, and link-local ones connect to none.
+func subnet(a netlink.Addr) (netip.Prefix, bool) {
+	n := a.IPNet
+	if a.Peer != nil {
+		n = a.Peer
+	}
+	ip, ok := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	s := netip.PrefixFrom(ip.Unmap(), bits).Masked()
+	return s, ok && !s.IsSingleIP() && !ip.IsLinkLocalUnicast()
 }
 
 func maskSize(r netlink.Route) (ones, bits int) {

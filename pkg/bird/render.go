@@ -13,6 +13,11 @@ import (
 //go:embed bird.conf.tmpl
 var confTemplate string
 
+// Metric is that of BIRD's routes in the kernel, one better than the floor's
+// (pkg/floor). Subnets that the host is connected to have 0, or what DHCP, networkd or
+// NetworkManager give them, which is far below, so no route of BIRD's takes one over.
+const Metric = 1<<32 - 2
+
 // Render writes the configuration as BIRD reads it. The same configuration
 // gives the same bytes on every host and on every day. c must have passed
 // Validate and, where a route asks for onlink without an interface, Resolve.
@@ -44,7 +49,8 @@ type view struct {
 type family struct {
 	N, Channel   string // "4", "ipv4"
 	Source       string // of the router's own packets, or empty
-	Metric       int    // in the kernel; 0 is BIRD's 32
+	Metric       int    // in the kernel
+	Local        string // prefix set of what is never installed, or empty
 	Static       []string
 	Own          string // prefix set of the own AS, or empty
 	Owners       []ownerLine
@@ -107,11 +113,9 @@ func newView(c Config, src Sources) view {
 
 func newFamily(c Config, source netip.Addr, n string) family {
 	is4 := n == "4"
-	f := family{N: n, Channel: "ipv" + n, Source: text(source), Transit: c.Transit, Drain: c.Drain, LongestPath: longestPath(c)}
-	if !is4 {
-		// The kernel's own IPv6 routes have 256: a subnet that the host is in
-		// must not be taken over by the site route of the same network.
-		f.Metric = 512
+	f := family{
+		N: n, Channel: "ipv" + n, Source: text(source), Metric: Metric, Local: prefixSet(c.Local, is4),
+		Transit: c.Transit, Drain: c.Drain, LongestPath: longestPath(c),
 	}
 	static := slices.Clone(c.Static)
 	slices.SortFunc(static, func(a, b Static) int { return a.Network.Compare(b.Network) })

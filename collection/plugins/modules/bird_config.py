@@ -16,6 +16,8 @@ description:
   - A prefix is accepted only if the AS at the end of its path is its owner, and only exactly as listed in C(owners). So a
     default route, a tunnel's network, a bogon, a more specific prefix or another site's prefix is never taken, whoever
     sends it.
+  - A subnet that the host is connected to is never beaten. All routes have a metric worse than any that DHCP or a network
+    manager gives, and a network that lies inside of such a subnet is announced and not installed.
   - Asks the daemon itself which text it runs. A file that was changed but never loaded, a session that someone disabled
     and a change that was cut off half-way are noticed and mended.
 options:

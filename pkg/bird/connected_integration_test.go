@@ -1,0 +1,274 @@
+//go:build integration
+
+package bird_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// network is what the module sees of a namespace.
+func (n namespace) network(t *testing.T) bird.Network {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := netns.Get()
+	require.NoError(t, err)
+	defer func() { _ = home.Close() }()
+	there, err := netns.GetFromName(n.name)
+	require.NoError(t, err)
+	defer func() { _ = there.Close() }()
+	require.NoError(t, netns.Set(there))
+	host, err := bird.ObserveNetwork()
+	require.NoError(t, netns.Set(home))
+	require.NoError(t, err)
+	return host
+}
+
+// resolved writes the router's configuration as the module does, by what it sees of
+// the host.
+func (r *router) resolved(t *testing.T) {
+	t.Helper()
+	require.NoError(t, r.config.Validate())
+	c, src, _, err := bird.Resolve(r.config, r.network(t))
+	require.NoError(t, err)
+	text, err := bird.Render(c, src)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(r.conf(), text, 0o644))
+	for _, n := range c.Refused() {
+		r.ip(t, "route", "replace", "unreachable", n.String(), "proto", "157", "metric", "4294967295")
+	}
+}
+
+// get is what the kernel answers for a packet.
+func (n namespace) get(t *testing.T, to string) string {
+	t.Helper()
+	out, _ := exec.CommandContext(t.Context(), "ip", "-n", n.name, "route", "get", to).CombinedOutput()
+	return string(out)
+}
+
+// A route of BIRD's beats no subnet that the host is connected to, whoever gave it its
+// metric: not the way into the own site, not what another site announces.
+func TestConnectedIsNeverBeaten(t *testing.T) {
+	tests := map[string]struct {
+		host   []string // commands of ip
+		site   []netip.Prefix
+		theirs []netip.Prefix
+		via    string
+		wire   map[string]string // destination -> interface, without a gateway
+		tunnel []string
+		late   bool // the addresses come after bird.conf
+	}{
+		"the site is the subnet": {
+			host: []string{"addr add 10.1.1.11/24 dev site0 metric %d"}, site: networks("10.1.1.0/24"), via: "10.1.1.1",
+			wire: map[string]string{"10.1.1.50": "site0"},
+		},
+		"the address comes later": {
+			host: []string{"addr add 10.1.1.11/24 dev site0 metric %d"}, site: networks("10.1.0.0/16", "10.1.1.0/24"), via: "10.1.1.1", late: true,
+			wire: map[string]string{"10.1.1.50": "site0"},
+		},
+		"the subnet's gateway is another one": {
+			host: []string{"addr add 10.1.1.11/24 dev site0 metric %d", "route add default via 10.1.1.254"},
+			site: networks("10.1.0.0/16", "10.1.1.0/24"), via: "10.1.1.1",
+			wire: map[string]string{"10.1.1.50": "site0", "10.1.1.254": "site0"},
+		},
+		"zones inside of a flat subnet": {
+			host: []string{"addr add 10.1.1.11/16 dev site0 metric %d"}, site: networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24"), via: "10.1.1.1",
+			wire: map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site0", "10.1.9.9": "site0"},
+		},
+		"a zone is the second interface's subnet": {
+			host: []string{"addr add 10.1.1.11/24 dev site0 metric %d", "addr add 10.1.2.11/24 dev site1 metric %[1]d"},
+			site: networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24"), via: "10.1.1.1",
+			wire: map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site1"},
+		},
+		"and lies in the first one's": {
+			host: []string{"addr add 10.1.1.11/16 dev site0 metric %d", "addr add 10.1.2.11/24 dev site1 metric %[1]d"},
+			site: networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24"), via: "10.1.1.1",
+			wire: map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site1"},
+		},
+		"another site has Docker's": {
+			host: []string{"addr add 10.1.1.11/24 dev site0", "addr add 172.17.0.1/16 dev site1 metric %d"},
+			site: networks("10.1.0.0/16"), via: "10.1.1.1", theirs: networks("172.17.0.0/16"),
+			wire: map[string]string{"172.17.0.2": "site1"},
+		},
+		"another site has a part of Docker's": {
+			host: []string{"addr add 10.1.1.11/24 dev site0", "addr add 172.17.0.1/16 dev site1 metric %d"},
+			site: networks("10.1.0.0/16"), via: "10.1.1.1", theirs: networks("172.17.5.0/24", "10.2.0.0/16"),
+			wire: map[string]string{"172.17.5.2": "site1"}, tunnel: []string{"10.2.0.9"},
+		},
+		"another site is cut out of the own subnet": {
+			host: []string{"addr add 10.1.1.11/8 dev site0 metric %d"},
+			site: networks("10.1.0.0/16"), via: "10.1.1.1", theirs: networks("10.2.0.0/16"),
+			wire: map[string]string{"10.1.1.50": "site0", "10.9.1.1": "site0"}, tunnel: []string{"10.2.0.9"},
+		},
+		"IPv6, the site is the subnet": {
+			host: []string{"addr add fd00:1::11/64 dev site0 nodad metric %d"}, site: networks("fd00:1::/64"), via: "fd00:1::1",
+			wire: map[string]string{"fd00:1::50": "site0"},
+		},
+		"IPv6, zones inside of a flat subnet": {
+			host: []string{"addr add fd00:1::11/48 dev site0 nodad metric %d"}, site: networks("fd00:1::/48", "fd00:1:0:1::/64"), via: "fd00:1::1",
+			wire: map[string]string{"fd00:1:0:1::50": "site0", "fd00:1:0:9::1": "site0"},
+		},
+		"IPv6, another site has what is on a second interface": {
+			host: []string{"addr add fd00:1::11/64 dev site0 nodad", "addr add fd00:7::1/64 dev site1 nodad metric %d"},
+			site: networks("fd00:1::/48"), via: "fd00:1::1", theirs: networks("fd00:7::/64", "fd00:7::/80", "fd00:2::/48"),
+			wire: map[string]string{"fd00:7::2": "site1", "fd00:7::1:0:0:2": "site1"}, tunnel: []string{"fd00:2::9"},
+		},
+	}
+	for name, tt := range tests {
+		for _, metric := range []int{0, 100, 149, 436, 512, 1024, 20600} {
+			if metric != 1024 && os.Getenv("WGMESH_CONNECTED") == "" {
+				continue // one comparison in the kernel tells the most
+			}
+			t.Run(fmt.Sprintf("%s, metric %d", name, metric), func(t *testing.T) {
+				l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+				p1, q1 := l.byName["p1"], l.byName["q1"]
+				p1.ip(t, "addr", "flush", "dev", "site0")
+				p1.ip(t, "link", "add", "site1", "type", "bridge")
+				p1.ip(t, "link", "set", "site1", "up")
+				command := func(text string) {
+					if strings.Contains(text, "%") {
+						text = fmt.Sprintf(text, metric)
+					}
+					p1.ip(t, strings.Fields(text)...)
+				}
+				connect := func() {
+					for _, text := range tt.host {
+						command(text)
+					}
+				}
+				if !tt.late {
+					connect()
+				}
+				p1.config.Networks, p1.config.Static, p1.config.Originate = tt.site, nil, nil
+				for _, n := range tt.site {
+					p1.config.Static = append(p1.config.Static, bird.Static{Network: n, Via: netip.MustParseAddr(tt.via)})
+					p1.config.Originate = append(p1.config.Originate, bird.Originate{Network: n})
+				}
+				for _, n := range tt.theirs {
+					// Announced, and installed nowhere there.
+					via := "10.2.1.1"
+					if n.Addr().Is6() {
+						via = "fd00:2::1"
+					}
+					q1.config.Static = append(q1.config.Static, bird.Static{Network: n, Via: netip.MustParseAddr(via)})
+					q1.config.Originate = append(q1.config.Originate, bird.Originate{Network: n})
+				}
+				q1.config.Static, q1.config.Originate = once(q1.config.Static, q1.config.Originate)
+				for _, c := range []*bird.Config{&p1.config, &q1.config} {
+					c.Owners = []bird.Owner{{AS: 65001, Networks: tt.site}, {AS: 65002}}
+					for _, s := range q1.config.Static {
+						c.Owners[1].Networks = append(c.Owners[1].Networks, s.Network)
+					}
+				}
+				p1.resolved(t)
+				q1.resolved(t)
+				l.start(t)
+				if tt.late {
+					connect()
+				}
+				eventually(t, 10*time.Second, "both know the other's networks", func() string {
+					for _, n := range tt.site {
+						if !strings.Contains(q1.birdc(t, "show route protocol p1"), n.String()+" ") {
+							return "q1 lacks " + n.String()
+						}
+					}
+					for _, n := range tt.theirs {
+						if !strings.Contains(p1.birdc(t, "show route protocol q1"), n.String()+" ") {
+							return "p1 lacks " + n.String()
+						}
+					}
+					return ""
+				})
+				check := func(when string, tunnel []string) {
+					for to, iface := range tt.wire {
+						got := p1.get(t, to)
+						assert.Contains(t, got, "dev "+iface+" ", "%s: %s", when, to)
+						assert.NotContains(t, got, " via ", "%s: %s", when, to)
+					}
+					for _, to := range tunnel {
+						assert.Contains(t, p1.get(t, to), "dev wg1 ", "%s: %s", when, to)
+					}
+				}
+				check("running", tt.tunnel)
+				p1.ip(t, "addr", "flush", "dev", "site0")
+				p1.ip(t, "addr", "flush", "dev", "site1")
+				connect() // as DHCP does
+				time.Sleep(100 * time.Millisecond)
+				check("connected again", nil)
+				if t.Failed() {
+					t.Log(p1.ip(t, "route"), p1.ip(t, "-6", "route"))
+				}
+			})
+		}
+	}
+}
+
+func once(static []bird.Static, originate []bird.Originate) (s []bird.Static, o []bird.Originate) {
+	seen := map[netip.Prefix]bool{}
+	for i, x := range static {
+		if !seen[x.Network] {
+			seen[x.Network] = true
+			s, o = append(s, x), append(o, originate[i])
+		}
+	}
+	return s, o
+}
+
+// An upgrade changes the metric of a running mesh's routes, with BIRD's own way of
+// doing so. The packets that it costs are counted, at 1000 in a second.
+func TestMetricOfARunningMesh(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	p1 := l.byName["p1"]
+	text := p1.text(t)
+	before := regexp.MustCompile(`(?s)(protocol kernel kernel4 .*?)\tmetric \d+;[^\n]*\n`).ReplaceAllString(string(text), "$1")
+	before = regexp.MustCompile(`metric \d+;`).ReplaceAllString(before, "metric 512;")
+	require.NoError(t, os.WriteFile(p1.conf(), []byte(before), 0o644))
+	l.start(t)
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})
+	p1.floor(t)
+	var pings []*exec.Cmd
+	var outs []*strings.Builder
+	for _, to := range []string{"10.2.1.12", "fd00:2::1:12"} {
+		out := &strings.Builder{}
+		cmd := exec.CommandContext(t.Context(), "ip", "netns", "exec", p1.name, "ping", "-q", "-i", "0.001", "-W", "1", to)
+		cmd.Stdout, cmd.Stderr = out, out
+		require.NoError(t, cmd.Start())
+		pings, outs = append(pings, cmd), append(outs, out)
+	}
+	leaks := p1.leaks(t)
+	time.Sleep(200 * time.Millisecond)
+	require.NoError(t, os.WriteFile(p1.conf(), text, 0o644))
+	p1.birdc(t, "configure")
+	_, err := bird.ObserveDaemon(t.Context(), p1.socket())
+	require.NoError(t, err)
+	time.Sleep(time.Second)
+	for i, ping := range pings {
+		require.NoError(t, ping.Process.Signal(os.Interrupt))
+		_ = ping.Wait()
+		m := regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`).FindStringSubmatch(outs[i].String())
+		require.NotNil(t, m, outs[i].String())
+		sent, _ := strconv.Atoi(m[1])
+		got, _ := strconv.Atoi(m[2])
+		t.Logf("%s: %d sent, %d lost", ping.Args[len(ping.Args)-1], sent, sent-got)
+		assert.Less(t, sent-got, sent/4)
+	}
+	assert.Zero(t, leaks(), "left by the site's side")
+	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})
+	assert.Contains(t, p1.ip(t, "route", "show", "10.2.1.0/24"), fmt.Sprintf("metric %d", uint32(bird.Metric)))
+	assert.Contains(t, p1.birdc(t, "show protocols"), "Established", "the session stayed")
+}
