@@ -79,7 +79,7 @@ func TestRefuses(t *testing.T) {
 		"unknown router":         {"router: a", "router: c", `router: "c" is not among the routers: expected one of a, b`},
 		"no router":              {"router: a", "", "router: it is empty"},
 		"problems of the mesh":   {"id: 2", "id: 1", "routers a, b: id 1 is given to all of them"},
-		"two problems, of which": {"router: a\nrouters:", "router: c\nbfd: slow\nrouters:", "bfd: \"slow\": expected normal or fast\nrouter: \"c\" is not among"},
+		"two problems, of which": {"router: a\nrouters:", "router: c\nbfd: slow\nrouters:", "bfd: \"slow\": expected normal or fast; (2) router: \"c\" is not among"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -249,7 +249,7 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("a black hole for large packets", func(t *testing.T) {
 		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in iifname under meta length > 1380 drop")
-		p.broken(t, 0, "TUN: packets of 1340 bytes, its MTU, do not get through, those of 1300 do")
+		p.broken(t, 0, "TUN: packets of 1340 bytes do not get through, those of 1300 do")
 		p.in(t, "b", "nft", "delete table inet t")
 		p.healthy(t)
 	})
@@ -333,7 +333,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	// BGP and BFD prove that packets get through: named, and not required.
 	t.Run("ICMP is refused", func(t *testing.T) {
 		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in meta l4proto icmp drop")
-		p.broken(t, 3600, "TUN: link address "+link["b"]+" does not answer ping, though BGP and BFD work: azure-2 or this router drops ICMP", "router azure-2")
+		p.broken(t, 3600, "TUN: "+link["b"]+" does not answer ping, though BGP and BFD work: admit ICMP", "router azure-2")
 		res, _ := p.status(t, 3600, nil)
 		assert.Equal(t, []any{false, true}, []any{res["healthy"], res["required_healthy"]})
 		p.in(t, "b", "nft", "delete table inet t")
@@ -359,7 +359,7 @@ func TestHealthyThenBroken(t *testing.T) {
 		}
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "b.psk"))
-		p.broken(t, 12, "TUN: no handshake yet; last endpoint 192.0.2.2:51820: handshakes of azure-2 arrive but none is completed: either the preshared keys", "prefix", "router azure-2")
+		p.broken(t, 12, "TUN: its handshakes arrive but none is completed: run the mesh play for both (preshared keys)", "prefix", "router azure-2")
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "a.psk"))
 		p.healthy(t)
 	})
@@ -368,7 +368,7 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp dport 51820 drop")
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		time.Sleep(time.Second)
-		p.broken(t, 0, "TUN: no handshake yet; last endpoint 192.0.2.2:51820: it answers ping, so check UDP 51820", "prefix", "router azure-2")
+		p.broken(t, 0, "TUN: no handshake yet, though 192.0.2.2 answers ping: open UDP 51820", "prefix", "router azure-2")
 		p.in(t, "b", "nft", "delete table inet t")
 		p.healthy(t)
 	})

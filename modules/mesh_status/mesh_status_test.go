@@ -41,7 +41,7 @@ func TestFailsWithEveryProblem(t *testing.T) {
 	assert.Equal(t, false, res["changed"])
 	assert.Equal(t, false, res["required_healthy"])
 	msg := res["msg"].(string)
-	assert.Contains(t, msg, "2 problems: (1) bird control socket ")
+	assert.Contains(t, msg, "2 problems: (1) BIRD does not run: start it")
 	assert.Contains(t, msg, "(2) tunnel wtnone0 to azure-2: interface wtnone0 does not exist")
 	assert.Len(t, res["problems"], 2)
 	assert.Len(t, res["lines"], 3)

@@ -25,8 +25,8 @@ func TestRecord(t *testing.T) {
 	}{
 		"each run":         {options: `{}`, recorded: 1, out: `{"changed":false}`},
 		"not in check":     {options: `{"_ansible_check_mode":true}`, out: `{"changed":false}`},
-		"beside a failure": {options: `{}`, plan: errors.New("wg20: down"), recorded: 1, out: `{"changed":false,"failed":true,"msg":"wg20: down"}`},
-		"cannot be":        {options: `{}`, record: errors.New("/m: no space"), recorded: 1, out: `{"changed":false,"failed":true,"msg":"/m: no space"}`},
+		"beside a failure": {options: `{}`, plan: errors.New("wg20: down"), recorded: 1, out: `{"changed":false,"failed":true,"msg":"wg20: down","causes":[{"cause":"wg20: down","do":""}]}`},
+		"cannot be":        {options: `{}`, record: errors.New("/m: no space"), recorded: 1, out: `{"changed":false,"failed":true,"msg":"/m: no space","causes":[{"cause":"/m: no space","do":""}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorded := 0

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // result is the JSON object that Ansible reads.
@@ -94,10 +96,12 @@ func (r result) add(p Plan) {
 	}
 }
 
-// fail marks the result as a failure with err as its message.
+// fail marks the result as a failure with err as its message, and with its causes
+// for the table that a play ends with.
 func (r result) fail(err error) result {
 	r["failed"] = true
 	r["msg"] = message(err)
+	r["causes"] = cause.Of(err)
 	return r
 }
 

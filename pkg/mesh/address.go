@@ -71,7 +71,7 @@ func parseGateways(at string, texts []string, p *Problems) []gateway {
 		case !a.IsLinkLocalUnicast() && unusable(a) != "":
 			p.add("%s: gateway %s is %s: expected the address of the next hop towards the site's networks", at, a, unusable(a))
 		case strings.Contains(text, "%") && !interfaceName(iface):
-			p.add("%s: gateway %q: %q is not the name of an interface", at, text, iface)
+			p.add("%s: gateway %q: %q is not the name of an interface: name that which ip -br link shows", at, text, iface)
 		case hasFamily(out, a):
 			p.add("%s: gateway %s is the second of its family: keep one", at, a)
 		default:

@@ -100,9 +100,9 @@ func (n *network) checkRouteTables(p *Problems) {
 		switch r.site.Cloud {
 		case "aws":
 		case "azure":
-			p.add("router %s: route_tables: on Azure the probe of the load balancer moves the traffic: leave them out, and point the routes at its address with cloud_routes", r.name)
+			p.add("router %s: route_tables: on Azure the load balancer's probe moves the traffic: leave them out, and point routes at its address (cloud_routes)", r.name)
 		default:
-			p.add("router %s: route_tables: site %s has cloud %q: only the tables of aws are moved from router to router", r.name, r.Site, r.site.Cloud)
+			p.add("router %s: route_tables: site %s has cloud %q, and only the tables of aws are moved: leave them out", r.name, r.Site, r.site.Cloud)
 		}
 		for _, table := range r.RouteTables {
 			switch other := owner[table]; {
@@ -111,7 +111,7 @@ func (n *network) checkRouteTables(p *Problems) {
 			case other == r:
 				p.add("router %s: route_tables: %s is listed twice: keep one", r.name, table)
 			case other != nil:
-				p.add("routers %s and %s: route_tables: both have %s: a table belongs to one router; the others take it while that one is down", other.name, r.name, table)
+				p.add("routers %s and %s: route_tables: both have %s: leave it with one; the others take it while that one is down", other.name, r.name, table)
 			}
 			owner[table] = r
 		}

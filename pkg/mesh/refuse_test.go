@@ -79,7 +79,7 @@ func TestRefuses(t *testing.T) {
 		"link-local of IPv6":       {networks("aws", "fe80::/64"), []string{"site aws: networks: fe80::/64 overlaps the link-local range"}},
 		"IPv4 as IPv6":             {networks("aws", "::ffff:10.2.0.0/112"), []string{"site aws: networks: ::ffff:10.2.0.0/112 is IPv4 in the form of IPv6"}},
 		"no networks":              {networks("aws"), []string{"site aws: networks is missing"}},
-		"no first host":            {networks("gcp", "10.3.1.1/32"), []string{"router gcp-1: gateway: none can be derived for network 10.3.1.1/32 of site gcp"}},
+		"no first host":            {networks("gcp", "10.3.1.1/32"), []string{"router gcp-1: gateway: none can be derived from 10.3.1.1/32 of site gcp"}},
 		"zone outside":             {func(m *m) { zone(m, "aws", "a", "10.9.1.0/24") }, []string{"site aws: zone a: subnet 10.9.1.0/24 is outside of the site's networks 10.2.0.0/16"}},
 		"zone larger than site":    {func(m *m) { zone(m, "aws", "a", "10.2.0.0/15"); zone(m, "aws", "c", "10.2.9.0/24") }, []string{"site aws: subnet 10.2.9.0/24 of zone c overlaps 10.2.0.0/15 of zone a", "site aws: zone a: subnet 10.2.0.0/15 is outside"}},
 		"zones overlap":            {func(m *m) { zone(m, "aws", "a", "10.2.2.128/25") }, []string{"site aws: subnet 10.2.2.0/24 of zone c overlaps 10.2.2.128/25 of zone a"}},
@@ -102,7 +102,7 @@ func TestRefuses(t *testing.T) {
 		"unknown cloud":            {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.Cloud = "oracle" }) }, []string{`site aws: cloud is "oracle": expected azure, aws, gcp or other`}},
 		"small MTU":                {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 1279 }) }, []string{"site aws: mtu is 1279: expected 1280 to 65535 bytes outside the tunnels"}},
 		"huge MTU":                 {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 65536 }) }, []string{"site aws: mtu is 65536"}},
-		"site name":                {func(m *m) { m.Sites["a b"] = mesh.Site{AS: 65050, Networks: mesh.List{"10.7.0.0/16"}} }, []string{`site "a b": the name has to be of letters`}},
+		"site name":                {func(m *m) { m.Sites["a b"] = mesh.Site{AS: 65050, Networks: mesh.List{"10.7.0.0/16"}} }, []string{`site "a b": the name is not plain: use letters`}},
 		"unknown site":             {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Site = "aw" }) }, []string{`router aws-1: site "aw" is unknown: expected one of aws, azure, gcp, office, or add`}},
 		"no site":                  {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Site = "" }) }, []string{"router aws-1: site is missing: expected one of"}},
 		"unknown zone":             {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Zone = "b" }) }, []string{`router aws-1: site aws has no zone "b": expected one of a, c, or add`}},
@@ -113,7 +113,7 @@ func TestRefuses(t *testing.T) {
 		"same id":                  {id("aws-1", 4), []string{"routers aws-1, azure-2: id 4 is given to all of them"}},
 		"id of an absent one":      {func(m *m) { m.Routers["old"] = mesh.Router{ID: 7, State: mesh.StateAbsent} }, []string{"routers gcp-1, old (absent): id 7 is given to all of them"}},
 		"empty name":               {func(m *m) { m.Routers[""] = mesh.Router{ID: 8, Site: "gcp", Endpoint: "192.0.2.8"} }, []string{"routers: one has an empty name"}},
-		"name of two lines":        {func(m *m) { m.Routers["x\ny"] = mesh.Router{State: mesh.StateAbsent} }, []string{`router "x\ny": the name has to be of letters`}},
+		"name of two lines":        {func(m *m) { m.Routers["x\ny"] = mesh.Router{State: mesh.StateAbsent} }, []string{`router "x\ny": the name is not plain: use letters`}},
 		"same name in BIRD":        {func(m *m) { m.Routers["gcp_1"] = mesh.Router{ID: 8, Site: "gcp", Endpoint: "192.0.2.8"} }, []string{"routers gcp-1, gcp_1: all would be protocol gcp_1 in BIRD"}},
 		"host name as endpoint":    {endpoint("aws-1", "vpn.example.com"), []string{`router aws-1: endpoint is "vpn.example.com": expected an IP address without a port`}},
 		"endpoint with port":       {endpoint("aws-1", "192.0.2.1:51820"), []string{`router aws-1: endpoint is "192.0.2.1:51820": expected an IP address without a port`}},
@@ -122,7 +122,7 @@ func TestRefuses(t *testing.T) {
 		"link-local endpoint":      {endpoint("aws-1", "fe80::1%eth0"), []string{"router aws-1: endpoint fe80::1%eth0 is link-local"}},
 		"endpoint inside a site":   {endpoint("aws-1", "10.2.0.4"), []string{"router aws-1: endpoint 10.2.0.4 is inside network 10.2.0.0/16 of site aws"}},
 		"endpoint inside the pool": {endpoint("aws-1", "172.31.0.4"), []string{"router aws-1: endpoint 172.31.0.4 is inside the link pool 172.31.0.0/16"}},
-		"same endpoint":            {endpoint("aws-1", "198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71, so both would be port 51820 of it for tunnel 20"}},
+		"same endpoint":            {endpoint("aws-1", "198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71, so both would be its port 51820"}},
 		"same endpoint as IPv6":    {endpoint("aws-1", "::ffff:198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71"}},
 		"no endpoints":             {func(m *m) { endpoint("aws-1", "")(m); endpoint("gcp-1", "")(m) }, []string{"routers aws-1 and gcp-1: neither has an endpoint, so no end of tunnel 20 can call"}},
 		"gateway is a name":        {gateway("gw"), []string{`router gcp-1: gateway is "gw": expected an IP address`}},
@@ -130,7 +130,7 @@ func TestRefuses(t *testing.T) {
 		"gateway is multicast":     {gateway("224.0.0.1"), []string{"router gcp-1: gateway 224.0.0.1 is in the multicast range"}},
 		"gateway's interface":      {gateway("10.3.1.1%"), []string{`router gcp-1: gateway "10.3.1.1%": "" is not the name of an interface`}},
 		"two gateways":             {gateway("10.3.1.1", "10.3.1.2"), []string{"router gcp-1: gateway 10.3.1.2 is the second of its family"}},
-		"small pool":               {func(m *m) { m.LinkPool = "172.31.0.0/20" }, []string{"link_pool: 172.31.0.0/20 is too small: it has no /24 number 21 for the tunnel between aws-2 and gcp-1"}},
+		"small pool":               {func(m *m) { m.LinkPool = "172.31.0.0/20" }, []string{"link_pool: 172.31.0.0/20 is too small: it has no /24 number 21 for tunnel 21"}},
 		"pool of one link":         {func(m *m) { m.LinkPool = "172.31.0.0/24" }, []string{"link_pool: 172.31.0.0/24 is too small"}},
 		"pool smaller than a link": {func(m *m) { m.LinkPool = "172.31.0.0/25" }, []string{"link_pool: 172.31.0.0/25 is too small"}},
 		"pool in a site":           {func(m *m) { m.LinkPool = "10.3.0.0/16" }, []string{"link_pool: 10.3.0.0/16 overlaps network 10.3.0.0/16 of site gcp"}},
@@ -142,14 +142,14 @@ func TestRefuses(t *testing.T) {
 		"keepalive":                {func(m *m) { m.PersistentKeepalive = 65536 }, []string{"persistent_keepalive: 65536: expected 1 to 65535 seconds"}},
 		"BFD":                      {func(m *m) { m.BFD = "slow" }, []string{`bfd: "slow": expected normal or fast`}},
 		"relative directory":       {func(m *m) { m.PresharedKeyDirectory = "keys" }, []string{`preshared_key_directory: "keys": expected an absolute path`}},
-		"long interface name":      {func(m *m) { m.InterfacePrefix = "wireguard-mesh" }, []string{`interface_prefix: "wireguard-mesh" is too long: interface wireguard-mesh21 of the tunnel between aws-2 and gcp-1 has 16 characters, Linux allows 15`}},
+		"long interface name":      {func(m *m) { m.InterfacePrefix = "wireguard-mesh" }, []string{`interface_prefix: "wireguard-mesh" makes interface wireguard-mesh21 of 16 characters, and Linux allows 15: take`}},
 		"interface with a dot":     {func(m *m) { m.InterfacePrefix = "wg." }, []string{`interface_prefix: "wg.": expected a letter`}},
 		"no routers":               {func(m *m) { m.Routers = nil }, []string{"routers: none is given"}},
-		"table of two routers":     {tables(map[string]string{"aws-1": "rtb-0a", "aws-2": "rtb-0a"}), []string{"routers aws-1 and aws-2: route_tables: both have rtb-0a: a table belongs to one router"}},
+		"table of two routers":     {tables(map[string]string{"aws-1": "rtb-0a", "aws-2": "rtb-0a"}), []string{"routers aws-1 and aws-2: route_tables: both have rtb-0a: leave it with one"}},
 		"table without a name":     {tables(map[string]string{"aws-1": ""}), []string{"router aws-1: route_tables: one is empty"}},
 		"table twice":              {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.RouteTables = mesh.List{"rtb-0a", "rtb-0a"} }) }, []string{"router aws-1: route_tables: rtb-0a is listed twice"}},
-		"table on Azure":           {tables(map[string]string{"azure-1": "rtb-0a"}), []string{"router azure-1: route_tables: on Azure the probe of the load balancer moves the traffic"}},
-		"table in an office":       {tables(map[string]string{"office-1": "rtb-0a"}), []string{`router office-1: route_tables: site office has cloud "": only the tables of aws`}},
+		"table on Azure":           {tables(map[string]string{"azure-1": "rtb-0a"}), []string{"router azure-1: route_tables: on Azure the load balancer's probe moves the traffic"}},
+		"table in an office":       {tables(map[string]string{"office-1": "rtb-0a"}), []string{`router office-1: route_tables: site office has cloud "", and only the tables of aws`}},
 		"table and nowhere to go": {func(m *m) {
 			m.Routers = map[string]mesh.Router{"aws-1": {ID: 5, Site: "aws", Endpoint: "192.0.2.1", RouteTables: mesh.List{"rtb-0a"}}}
 		}, []string{"router aws-1: route_tables: there is no router of another site"}},
@@ -179,8 +179,8 @@ func assertProblems(t *testing.T, want []string, err error) {
 	require.ErrorAs(t, err, &have)
 	require.Len(t, have, len(want), "%s", err)
 	for i := range want {
-		assert.True(t, strings.HasPrefix(have[i], want[i]), "want %s\nhave %s", want[i], have[i])
-		assert.NotContains(t, have[i], "\n")
+		assert.True(t, strings.HasPrefix(have[i].String(), want[i]), "want %s\nhave %s", want[i], have[i])
+		assert.NotContains(t, have[i].String(), "\n")
 	}
 }
 
@@ -190,14 +190,14 @@ func TestRefusesIPv6(t *testing.T) {
 		change func(*mesh.Mesh)
 		want   string
 	}{
-		"pool too small":   {func(m *mesh.Mesh) { m.LinkPool6 = "fd00::/126" }, "link_pool6: fd00::/126 is too small: it has no /127 number 6 for the tunnel between six-1 and four-1"},
+		"pool too small":   {func(m *mesh.Mesh) { m.LinkPool6 = "fd00::/126" }, "link_pool6: fd00::/126 is too small: it has no /127 number 6 for tunnel 6"},
 		"pool is IPv4":     {func(m *mesh.Mesh) { m.LinkPool6 = "192.168.0.0/16" }, "link_pool6: 192.168.0.0/16 is not IPv6"},
 		"pool in a site":   {func(m *mesh.Mesh) { m.LinkPool6 = "2001:db8:20:1::/64" }, "link_pool6: 2001:db8:20:1::/64 overlaps network 2001:db8:20::/48 of site six"},
 		"MTU below 1280":   {func(m *mesh.Mesh) { site(m, "four", func(s *mesh.Site) { s.MTU = 1359 }) }, "site four: mtu is 1359: expected 1360 to 65535 bytes outside the tunnels, because the tunnels carry IPv6"},
 		"endpoint in site": {func(m *mesh.Mesh) { router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20::1" }) }, "router six-1: endpoint 2001:db8:20::1 is inside network 2001:db8:20::/48 of site six"},
 		"no first host": {func(m *mesh.Mesh) {
 			site(m, "six", func(s *mesh.Site) { s.Networks, s.Gateway = mesh.List{"2001:db8:20::8/127"}, mesh.List{"192.0.2.1"} })
-		}, "router six-1: gateway: none can be derived for network 2001:db8:20::8/127 of site six"},
+		}, "router six-1: gateway: none can be derived from 2001:db8:20::8/127 of site six"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

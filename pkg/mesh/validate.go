@@ -60,7 +60,7 @@ func (n *network) checkRouters(p *Problems) {
 		case name == "":
 			p.add("routers: one has an empty name: give each its name in the inventory")
 		case !plainName(name):
-			p.add("router %q: the name has to be of letters, digits, '.', '-' and '_', %d at most", name, longestName)
+			p.add("router %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", name, longestName)
 		}
 	}
 	n.checkCase(p)
@@ -110,7 +110,7 @@ func (n *network) checkGateways(r *router, p *Problems) {
 			continue
 		}
 		if _, ok := gatewayOf(r, family); !ok {
-			p.add("router %s: gateway: none can be derived for network %s of site %s, which has no first host: set gateway on the router, its zone or its site",
+			p.add("router %s: gateway: none can be derived from %s of site %s, which has no first host: set gateway of the router, zone or site",
 				r.name, r.site.networks[i], r.site.name)
 		}
 	}
@@ -130,7 +130,7 @@ func (n *network) checkIDs(p *Problems) {
 	}
 	for id, names := range taken {
 		if len(names) > 1 {
-			p.add("routers %s: id %d is given to all of them: each needs its own, and that of an absent router stays taken", strings.Join(names, ", "), id)
+			p.add("routers %s: id %d is given to all of them: give each its own, and leave that of an absent router alone", strings.Join(names, ", "), id)
 		}
 	}
 }

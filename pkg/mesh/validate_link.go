@@ -13,12 +13,11 @@ func (n *network) checkEndpoints(p *Problems) {
 			num := Number(a.ID, b.ID)
 			switch {
 			case a.Endpoint == "" && b.Endpoint == "":
-				p.add("routers %s and %s: neither has an endpoint, so no end of tunnel %d can call the other: give one of them the address at which it can be reached", a.name, b.name, num)
+				p.add("routers %s and %s: neither has an endpoint, so no end of tunnel %d can call the other: give one an address to reach it at", a.name, b.name, num)
 			case a.endpoint.IsValid() && a.endpoint == b.endpoint:
 				// Both ends of one tunnel listen on one port, and all routers
 				// are joined, so there is always a port that both would need.
-				p.add("routers %s and %s: both have endpoint %s, so both would be port %d of it for tunnel %d: give each its own address, or leave out the endpoint of the one that is behind the other's address",
-					a.name, b.name, a.endpoint, n.PortBase+num, num)
+				p.add("routers %s and %s: both have endpoint %s, so both would be its port %d: give each its own, or leave one out", a.name, b.name, a.endpoint, n.PortBase+num)
 			}
 		}
 	}
@@ -33,7 +32,7 @@ func (n *network) checkOutside(r *router, p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
 			if x.Contains(r.endpoint) && n.elsewhere(s) {
-				p.add("router %s: endpoint %s is inside network %s of site %s, which the other sites reach through the tunnels: give an address outside of all sites' networks, or take it out of the network",
+				p.add("router %s: endpoint %s is inside network %s of site %s, so behind the tunnels: give one outside of all sites' networks",
 					r.name, r.endpoint, x, s.name)
 			}
 		}
@@ -61,10 +60,10 @@ func (n *network) checkPools(p *Problems) {
 		p.add("link_prefix_length: %d: expected 31, or less for larger link networks", n.LinkPrefixLength)
 	}
 	if n.pool.IsValid() && !n.pool.Addr().Is4() {
-		p.add("link_pool: %s is not IPv4: IPv6 link networks come from link_pool6", n.pool)
+		p.add("link_pool: %s is not IPv4: give IPv4 here, and IPv6 in link_pool6", n.pool)
 	}
 	if n.pool6.IsValid() && n.pool6.Addr().Is4() {
-		p.add("link_pool6: %s is not IPv6: IPv4 link networks come from link_pool", n.pool6)
+		p.add("link_pool6: %s is not IPv6: give IPv6 here, and IPv4 in link_pool", n.pool6)
 	}
 	for _, s := range n.sites {
 		for _, x := range s.networks {
@@ -96,12 +95,12 @@ func (n *network) checkHighest(p *Problems) {
 		p.add("port_base: %d is too high: tunnel %d between %s and %s would be port %d: take %d or less, or lower ids", n.PortBase, num, b.name, a.name, port, 65535-num)
 	}
 	if name := n.tunnel(num); interfaceName(n.InterfacePrefix) && len(name) > 15 {
-		p.add("interface_prefix: %q is too long: interface %s of the tunnel between %s and %s has %d characters, Linux allows 15", n.InterfacePrefix, name, b.name, a.name, len(name))
+		p.add("interface_prefix: %q makes interface %s of %d characters, and Linux allows 15: take a shorter prefix, or lower ids", n.InterfacePrefix, name, len(name))
 	}
 	if n.LinkPrefixLength >= 8 && n.LinkPrefixLength <= 31 && n.pool.IsValid() && n.pool.Addr().Is4() && !holds(n.pool, n.LinkPrefixLength, num) {
-		p.add("link_pool: %s is too small: it has no /%d number %d for the tunnel between %s and %s: take a larger pool or a longer link_prefix_length", n.pool, n.LinkPrefixLength, num, b.name, a.name)
+		p.add("link_pool: %s is too small: it has no /%d number %d for tunnel %d: take a larger pool or a longer link_prefix_length", n.pool, n.LinkPrefixLength, num, num)
 	}
 	if n.pool6.IsValid() && n.pool6.Addr().Is6() && !holds(n.pool6, 127, num) {
-		p.add("link_pool6: %s is too small: it has no /127 number %d for the tunnel between %s and %s: take a larger pool, such as a /64", n.pool6, num, b.name, a.name)
+		p.add("link_pool6: %s is too small: it has no /127 number %d for tunnel %d: take a larger pool, such as a /64", n.pool6, num, num)
 	}
 }

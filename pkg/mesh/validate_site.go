@@ -12,10 +12,10 @@ func (n *network) checkSites(p *Problems) {
 	owner := map[int64][]string{}
 	for _, s := range n.sites {
 		if !plainName(s.name) {
-			p.add("site %q: the name has to be of letters, digits, '.', '-' and '_', %d at most", s.name, longestName)
+			p.add("site %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", s.name, longestName)
 		}
 		if why := checkAS(s.AS); why != "" {
-			p.add("site %s: as %s", s.name, why)
+			p.add("site %s: as %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, why)
 		} else {
 			owner[s.AS] = append(owner[s.AS], s.name)
 		}
@@ -39,22 +39,21 @@ func (n *network) checkSites(p *Problems) {
 // checkAS says what is wrong with an AS number, or returns "". Only those that
 // RFC 6996 leaves to private use can be ours, and not all of them are free.
 func checkAS(as int64) string {
-	const use = "use one of 64513 to 65534 or 4200000000 to 4294967294"
 	switch {
 	case as == 0:
-		return "is missing: " + use
+		return "is missing"
 	case as < 0 || as > 4294967295:
-		return fmt.Sprintf("%d is no AS number: %s", as, use)
+		return fmt.Sprintf("%d is no AS number", as)
 	case as == 64512:
-		return "64512 is what AWS gateways take when nothing is said, so it would clash with a VPN or transit gateway there: " + use
+		return "64512 is what AWS gateways take when nothing is said, and would clash with them"
 	case as == 65515:
-		return "65515 is Azure's own, of its VPN gateways and route servers: " + use
+		return "65515 is Azure's own, of its VPN gateways and route servers"
 	case as >= 64512 && as <= 65534, as >= 4200000000 && as <= 4294967294:
 		return ""
 	case as == 23456, as == 65535, as == 4294967295:
-		return fmt.Sprintf("%d is reserved and cannot be used by anybody: %s", as, use)
+		return fmt.Sprintf("%d is reserved and cannot be used by anybody", as)
 	default:
-		return fmt.Sprintf("%d is not private (RFC 6996), so it belongs or may be given to somebody else: %s", as, use)
+		return fmt.Sprintf("%d is not private (RFC 6996), so it belongs or may be given to somebody else", as)
 	}
 }
 
@@ -106,7 +105,7 @@ func checkZones(s *site, p *Problems) {
 			}
 			for _, y := range seen {
 				if x.Overlaps(y.Prefix) {
-					p.add("site %s: subnet %s of zone %s overlaps %s of zone %s: each address is in one zone", s.name, x, z.name, y.Prefix, y.zone)
+					p.add("site %s: subnet %s of zone %s overlaps %s of zone %s: leave each address in one zone", s.name, x, z.name, y.Prefix, y.zone)
 				}
 			}
 			seen = append(seen, subnet{x, z.name})
@@ -121,7 +120,7 @@ func (n *network) checkOverlaps(p *Problems) {
 			for _, x := range a.networks {
 				for _, y := range b.networks {
 					if x.Overlaps(y) {
-						p.add("sites %s and %s: networks %s and %s overlap: each address can be at one site only", a.name, b.name, x, y)
+						p.add("sites %s and %s: networks %s and %s overlap: leave each address at one site", a.name, b.name, x, y)
 					}
 				}
 			}

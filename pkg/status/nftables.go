@@ -2,12 +2,13 @@ package status
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // An NFTable is one of nftables that this project loads from a file. Where the file
@@ -21,16 +22,16 @@ type NFTable struct {
 
 // NFTables are those of the module wg_tunnel and of the role router.
 var NFTables = []NFTable{
-	{"wgmesh", "/etc/wireguard/wgmesh.nft", "TCP through the tunnels may hang, and their input filter is off where there is one"},
-	{"wgmesh_metadata", "/etc/wgmesh/metadata.nft", "what is only forwarded gets to the cloud's metadata service"},
-	{"wgmesh_health", "/etc/wgmesh/health.nft", "anybody can ask on the health port, out of the tunnels too"},
+	{"wgmesh", "/etc/wireguard/wgmesh.nft", "TCP may hang in tunnels, which have no input filter"},
+	{"wgmesh_metadata", "/etc/wgmesh/metadata.nft", "what is forwarded gets to the metadata service"},
+	{"wgmesh_health", "/etc/wgmesh/health.nft", "anybody can ask on the health port"},
 }
 
 // nftTime is how long nft may take to list the names of tables.
 const nftTime = 5 * time.Second
 
 // missingTables says which tables are not there, although their files are.
-func missingTables(ctx context.Context, tables []NFTable) []string {
+func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	tables = slices.DeleteFunc(slices.Clone(tables), func(t NFTable) bool {
 		_, err := os.Stat(t.File)
 		return err != nil
@@ -41,13 +42,13 @@ func missingTables(ctx context.Context, tables []NFTable) []string {
 	ctx, cancel := context.WithTimeout(ctx, nftTime)
 	defer cancel()
 	list, err := exec.CommandContext(ctx, "nft", "list", "tables").Output()
-	var out []string
+	var out []cause.Cause
 	for _, t := range tables {
 		switch {
 		case err != nil:
-			out = append(out, fmt.Sprintf("table inet %s: nft list tables: %s: expected the table of %s: see that nft is there and that this is root", t.Name, err, t.File))
+			out = append(out, cause.New("table inet %s cannot be looked for (nft list tables: %s): see that nft is there and that this is root", t.Name, err))
 		case !slices.Contains(strings.Split(string(list), "\n"), "table inet "+t.Name):
-			out = append(out, fmt.Sprintf("table inet %s is not loaded, although %s is here: %s: run nft -f %s, and look for what flushed the ruleset of nftables", t.Name, t.File, t.Without, t.File))
+			out = append(out, cause.New("table inet %s is not loaded, so %s: run nft -f %s, and look for what flushes nftables", t.Name, t.Without, t.File))
 		}
 	}
 	return out

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 func TestMissingTables(t *testing.T) {
@@ -18,20 +20,20 @@ func TestMissingTables(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	tables := []NFTable{{"one", file("one.nft"), "x"}, {"two", file("two.nft"), "nobody is held back"}, {"three", file("three.nft"), "y"}}
-	assert.Equal(t, []string{"table inet two is not loaded, although " + file("two.nft") + " is here: nobody is held back: run nft -f " +
-		file("two.nft") + ", and look for what flushed the ruleset of nftables"}, missingTables(t.Context(), tables))
+	assert.Equal(t, []cause.Cause{cause.New("table inet two is not loaded, so nobody is held back: run nft -f %s, and look for what flushes nftables", file("two.nft"))},
+		missingTables(t.Context(), tables))
 
 	require.NoError(t, os.WriteFile(file("nft"), []byte("#!/bin/sh\nexit 1\n"), 0o755))
 	missing := missingTables(t.Context(), tables)
 	require.Len(t, missing, 2)
-	assert.Contains(t, missing[0], "table inet one: nft list tables: exit status 1: expected the table of ")
+	assert.Contains(t, missing[0].Found, "table inet one cannot be looked for (nft list tables: exit status 1)")
 	assert.Empty(t, missingTables(t.Context(), tables[2:]), "a host without our files needs no nft")
 }
 
 // A table that is gone makes a router red, and takes no change back.
 func TestCheckTables(t *testing.T) {
-	rep := Check(Request{}, Observation{MissingTables: []string{"table inet two is not loaded"}})
+	rep := Check(Request{}, Observation{MissingTables: []cause.Cause{cause.New("table inet two is not loaded: load it")}})
 	assert.False(t, rep.Healthy())
 	assert.True(t, rep.RequiredHealthy())
-	assert.Equal(t, []string{"table inet two is not loaded"}, rep.Texts())
+	assert.Equal(t, []string{"table inet two is not loaded: load it"}, rep.Texts())
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // An Observation is the state of one router at one time, in the order of the
@@ -24,8 +26,8 @@ type Observation struct {
 	// RoutesErr tells why the kernel's routes could not be read.
 	RoutesErr error
 	Targets   []TargetState
-	// MissingTables are lines about tables that are not there, when Probed.
-	MissingTables []string
+	// MissingTables are about tables that are not there, when Probed.
+	MissingTables []cause.Cause
 	// Probed says whether pings were sent.
 	Probed bool
 }

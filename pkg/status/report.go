@@ -1,18 +1,25 @@
 package status
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
+)
 
 // A Problem is one thing that is not as the request has it.
 type Problem struct {
-	// Text is one line: what it is about, what was expected, what to do next.
-	Text string
+	// Cause is what was found and what to do. When another router is at the other end,
+	// it is worded for the summary of a whole mesh, as a cause that that router has.
+	Cause cause.Cause
+	// Here is what this router found out about that one in particular; zero: Cause.
+	Here cause.Cause
+	// About is the tunnel or address that it is about; empty: this router.
+	About string
 	// Required says that one of the peers in Request.Require is affected.
 	Required bool
 	// Peer is the router at the other end; empty: it is about this router alone,
 	// or about a network.
 	Peer string
-	// Cause is the same in a few words, for the summary of a whole mesh.
-	Cause string
 	// Final says that time cannot mend it.
 	Final bool
 	// Silent says that pings are not answered, though BGP and BFD prove that
@@ -20,6 +27,22 @@ type Problem struct {
 	Silent bool
 	// Follows says that a network has no route, because a session is missing.
 	Follows bool
+}
+
+// seen is what this router found.
+func (p Problem) seen() cause.Cause {
+	if p.Here.Found != "" {
+		return p.Here
+	}
+	return p.Cause
+}
+
+// Text is the problem in one line: what it is about, what was found, what to do.
+func (p Problem) Text() string {
+	if p.About == "" {
+		return p.seen().String()
+	}
+	return p.seen().Prefixed("%s", p.About).String()
 }
 
 // A Report is what Check makes of an observation.
@@ -52,24 +75,26 @@ func (r Report) hopeless() bool {
 func (r Report) Texts() []string {
 	out := []string{}
 	for _, p := range r.Problems {
-		out = append(out, p.Text)
+		out = append(out, p.Text())
 	}
 	return out
 }
 
 // A Trouble is one problem, as another router's summary needs it.
 type Trouble struct {
-	Peer    string `json:"peer"`
-	Cause   string `json:"cause"`
-	Text    string `json:"text"`
-	Follows bool   `json:"follows"`
+	Peer string `json:"peer"`
+	cause.Cause
+	// Here is what this router found itself, and Text the same in one line.
+	Here    cause.Cause `json:"here"`
+	Text    string      `json:"text"`
+	Follows bool        `json:"follows"`
 }
 
 // Troubles lists the problems for a summary; it is never nil.
 func (r Report) Troubles() []Trouble {
 	out := []Trouble{}
 	for _, p := range r.Problems {
-		out = append(out, Trouble{Peer: p.Peer, Cause: p.Cause, Text: p.Text, Follows: p.Follows})
+		out = append(out, Trouble{Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows})
 	}
 	return out
 }
@@ -79,7 +104,7 @@ func (r Report) Sick() []string {
 	out := []string{}
 	for _, p := range r.Problems {
 		if p.Final && p.Peer == "" && !p.Follows {
-			out = append(out, p.Cause)
+			out = append(out, p.Cause.Found)
 		}
 	}
 	return out

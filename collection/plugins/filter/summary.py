@@ -105,7 +105,8 @@ def finished(variables):
 def seen(variables):
     """What a router that is in the run still has seen."""
     status = variables.get("__mesh_status") or {}
-    return [trouble for trouble in status.get("troubles") or [] if "cause" in trouble and "text" in trouble]
+    troubles = [trouble for trouble in status.get("troubles") or [] if "cause" in trouble and "text" in trouble]
+    return [{**trouble, "cause": ": ".join(filter(None, (trouble["cause"], trouble.get("do"))))} for trouble in troubles]
 
 
 def failure(variables):

@@ -220,7 +220,7 @@ problems:
   elements: str
   sample:
     - >-
-      tunnel wg20 to aws-2: no handshake for 190 s; last endpoint 198.51.100.12:51820: check UDP 51820 in the firewalls
+      tunnel wg20 to aws-2: no handshake for 190 s, last endpoint 198.51.100.12:51820: check UDP 51820 in the firewalls
       of both ends, and that aws-2 runs
 troubles:
   description: The same, in parts, for the summary of a whole mesh.
@@ -229,7 +229,16 @@ troubles:
   elements: dict
   contains:
     peer: {description: The router at the other end; empty when it is about this router alone or a network., type: str}
-    cause: {description: The problem in a few words., type: str}
+    cause:
+      description: What was found. When there is a router at the other end, it is worded as a cause that that one has.
+      type: str
+    do: {description: 'What to do about it. Both together have at most 160 characters.', type: str}
+    here:
+      description: The same as this router alone sees it.
+      type: dict
+      contains:
+        cause: {description: What was found., type: str}
+        do: {description: What to do about it., type: str}
     text: {description: The line of I(problems)., type: str}
     follows: {description: Whether it is a network without a way., type: bool}
 sick:

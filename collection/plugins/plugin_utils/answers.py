@@ -234,6 +234,9 @@ WAY = {
 # What a module with the option guard returns, when that is not 0.
 GUARDED = {"armed?": BOOL, "worked?": [NAME], "silent?": [NAME], "routed?": [TEXT]}
 
+# What is wrong: what was found, and what to do about it.
+CAUSE = {"cause": TEXT, "do": TEXT}
+
 # What each module returns, as its documentation has it: the tests compare the two.
 ANSWERS = {
     "bird_config": {
@@ -284,7 +287,7 @@ ANSWERS = {
         "healthy": BOOL,
         "required_healthy": BOOL,
         "problems": [TEXT],
-        "troubles": [{"peer": TEXT, "cause": TEXT, "text": TEXT, "follows": BOOL}],
+        "troubles": [{"peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL}],
         "sick": [TEXT],
         "tunnels": [
             {
@@ -327,6 +330,7 @@ COMMON = Object(
         "changed?": BOOL,
         "failed?": BOOL,
         "msg?": TEXT,
+        "causes?": [CAUSE],
         "warnings?": [TEXT],
         "diff?": {"before?": Text(lines=True), "after?": Text(lines=True)},
     }

@@ -1,0 +1,4 @@
+package cause
+
+// Advises reports whether a text begins with what somebody can do.
+func Advises(text string) bool { return advice.MatchString(": " + text) }

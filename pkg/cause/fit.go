@@ -1,0 +1,141 @@
+package cause
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// least is the length down to which an argument is shortened.
+const least = 12
+
+// A List is names of which the first are enough when there is no room for all.
+type List []string
+
+// String is the whole list.
+func (l List) String() string { return strings.Join(l, ", ") }
+
+// upTo is as much of the list as fits, and how many more there are.
+func (l List) upTo(length int) string {
+	for n := len(l) - 1; n > 0; n-- {
+		if text := fmt.Sprintf("%s and %d more", l[:n], len(l)-n); len([]rune(text)) <= length {
+			return text
+		}
+	}
+	return cut(fmt.Sprintf("%d of them", len(l)), length)
+}
+
+// A piece is a part of a text: fixed words, or an argument.
+type piece struct {
+	text string
+	list List // when the argument is one
+	soft bool // may be shortened
+}
+
+type text []piece
+
+func (t text) String() string {
+	var b strings.Builder
+	for _, p := range t {
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
+func (t text) length() int { return len([]rune(t.String())) }
+
+// verb is one of a format.
+var verb = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-zA-Z%]`)
+
+// parse fills arguments into a format, each in a piece of its own. The arguments
+// that are left over are those of the next part.
+func parse(format string, args []any) (text, []any) {
+	var t text
+	for format != "" {
+		at := verb.FindStringIndex(format)
+		if at == nil {
+			t = append(t, piece{text: format})
+			break
+		}
+		t = append(t, piece{text: format[:at[0]]})
+		switch name := format[at[0]:at[1]]; {
+		case name == "%%":
+			t = append(t, piece{text: "%"})
+		case len(args) > 0:
+			p := piece{text: line(fmt.Sprintf(strings.ReplaceAll(name, "w", "v"), args[0])), soft: !number(args[0])}
+			p.list, _ = args[0].(List)
+			t, args = append(t, p), args[1:]
+		}
+		format = format[at[1]:]
+	}
+	return t, args
+}
+
+func number(v any) bool {
+	switch v.(type) {
+	case int, int32, int64, uint16, uint32, uint64:
+		return true
+	}
+	return false
+}
+
+// shorten makes the parts fit into a length, those that come first before the others.
+func shorten(length int, parts ...text) {
+	over := -length
+	for _, t := range parts {
+		over += t.length()
+	}
+	for _, t := range parts {
+		for over > 0 {
+			longest := -1
+			for i, p := range t {
+				if n := len([]rune(p.text)); p.soft && n > least && (longest < 0 || n > len([]rune(t[longest].text))) {
+					longest = i
+				}
+			}
+			if longest < 0 {
+				break
+			}
+			p := &t[longest]
+			before := len([]rune(p.text))
+			to := max(least, before-over, next(t, longest))
+			if p.list != nil {
+				p.text = p.list.upTo(to)
+			} else {
+				p.text = cut(p.text, to)
+			}
+			over -= before - len([]rune(p.text))
+		}
+	}
+}
+
+// next is one less than the longest argument beside the longest one, down to which that
+// one alone is shortened.
+func next(t text, longest int) int {
+	second := 0
+	for i, p := range t {
+		if i != longest && p.soft {
+			second = max(second, len([]rune(p.text)))
+		}
+	}
+	return min(second, len([]rune(t[longest].text))-1)
+}
+
+// cut takes the middle out of a text that is longer than length.
+func cut(s string, length int) string {
+	runes := []rune(s)
+	if len(runes) <= length {
+		return s
+	}
+	const dots = "..."
+	head := (length - len(dots) + 1) / 2
+	return string(runes[:head]) + dots + string(runes[len(runes)-(length-len(dots)-head):])
+}
+
+// line puts a text on one line.
+func line(s string) string {
+	if !strings.ContainsAny(s, "\n\t\r") {
+		return s
+	}
+	return strings.Join(strings.Fields(s), " ")
+}

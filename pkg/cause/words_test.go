@@ -1,0 +1,94 @@
+package cause_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/cause"
+)
+
+var (
+	verbs   = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-zA-Z]`)
+	numbers = regexp.MustCompile(`%[0-9]*[od]`)
+)
+
+// Every cause that this project makes says what to do, and fits into a row of the
+// table whatever its arguments are: of each argument at least a dozen characters are
+// left, of a number ten, and the words are never cut.
+func TestEveryCauseFits(t *testing.T) {
+	found := 0
+	each(t, func(at string, call *ast.CallExpr) {
+		if len(call.Args) == 0 {
+			t.Errorf("%s: no format", at)
+			return
+		}
+		literal, ok := call.Args[0].(*ast.BasicLit)
+		if !ok {
+			t.Errorf("%s: the format has to be one literal, so that this test can measure it", at)
+			return
+		}
+		found++
+		format, err := strconv.Unquote(literal.Value)
+		require.NoError(t, err)
+		plain := strings.ReplaceAll(format, "%%", "%")
+		if !strings.Contains(plain, ": ") {
+			t.Errorf("%s: it does not say what to do: %s", at, format)
+		}
+		if do := plain[strings.LastIndex(plain, ": ")+2:]; !cause.Advises(do) && !strings.HasPrefix(do, "expected ") {
+			t.Errorf("%s: expected what to do after the last colon, got %s", at, do)
+		}
+		longest := numbers.ReplaceAllString(plain, "1234567890")
+		longest = verbs.ReplaceAllString(longest, "123456789abc")
+		if len(longest) > cause.Most {
+			t.Errorf("%s: %d characters too many: %s", at, len(longest)-cause.Most, format)
+		}
+		if len(plain) != len([]rune(plain)) {
+			t.Errorf("%s: expected plain ASCII: %s", at, format)
+		}
+	})
+	assert.Greater(t, found, 100, "the test does not find them any more")
+}
+
+// each calls f for each place that makes a cause: cause.New, and what in pkg/mesh
+// hands its format on to it.
+func each(t *testing.T, f func(at string, call *ast.CallExpr)) {
+	t.Helper()
+	fset := token.NewFileSet()
+	for _, root := range []string{"..", "../../modules"} {
+		require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			file, err := parser.ParseFile(fset, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				fun, ok := call.Fun.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				of, _ := fun.X.(*ast.Ident)
+				if of != nil && (of.Name+"."+fun.Sel.Name == "cause.New" && filepath.Base(path) != "problems.go" || filepath.Base(filepath.Dir(path)) == "mesh" && of.Name+"."+fun.Sel.Name == "p.add") {
+					f(fset.Position(call.Pos()).String(), call)
+				}
+				return true
+			})
+			return nil
+		}))
+	}
+}
