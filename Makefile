@@ -25,7 +25,7 @@ setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
 collection: ## build the modules, stage build/ansible_collections and its tarball
 	@.ci/stage
 
-$(LAB): go.mod $(wildcard molecule/lab/*.go molecule/lab/topology/*.go) molecule/lab/base.sh
+$(LAB): go.mod $(wildcard molecule/lab/*.go molecule/lab/*/*.go) molecule/lab/base.sh
 	@mkdir -p $(BUILD)
 	@CGO_ENABLED=0 $(GO) build -o $@ ./molecule/lab
 

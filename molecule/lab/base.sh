@@ -75,7 +75,7 @@ eatmydata mmdebstrap --mode=root --variant=minbase \
   --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
-  --include=apt,systemd,systemd-sysv,dbus,openssh-server,openssh-sftp-server,iproute2,iputils-ping,iperf3,procps,kmod \
+  --include=apt,systemd,systemd-sysv,dbus,openssh-server,openssh-sftp-server,iproute2,iputils-ping,iperf3,procps,kmod,sudo,dnsmasq-base \
   --skip=cleanup/apt/lists,cleanup/apt/cache \
   --customize-hook="$customize" "$@" "$suite" "$root"
 # mmdebstrap writes these back after the hook.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/wgmesh/router/molecule/lab/profile"
 	"github.com/wgmesh/router/molecule/lab/topology"
 )
 
@@ -38,21 +39,85 @@ func (l *lab) furnish(h topology.Host) error {
 		}
 	}
 	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1\t" + h.Hostname() + "\n"
-	for name, text := range map[string]string{
-		"etc/hostname":              h.Hostname() + "\n",
-		"etc/hosts":                 hosts,
-		"etc/machine-id":            "", // its own one is made at the first boot
-		"root/.ssh/authorized_keys": string(key),
-	} {
-		mode := os.FileMode(0o644)
-		if strings.HasPrefix(name, "root") {
-			mode = 0o600
+	files := []profile.File{
+		{Path: "etc/hostname", Text: h.Hostname() + "\n", Mode: 0o644},
+		{Path: "etc/hosts", Text: hosts, Mode: 0o644},
+		{Path: "etc/machine-id", Mode: 0o644}, // its own one is made at the first boot
+		{Path: "root/.ssh/authorized_keys", Text: string(key), Mode: 0o600},
+	}
+	if h.Kind == topology.Router {
+		files = append(files, h.Profile.Files(h.Management())...)
+	}
+	for _, f := range files {
+		if err := place(upper, f); err != nil {
+			return err
 		}
-		if err := os.WriteFile(filepath.Join(upper, name), []byte(text), mode); err != nil {
+	}
+	return l.addLogin(h, upper, key)
+}
+
+// place writes a file below the root of a host.
+func place(root string, f profile.File) error {
+	path := filepath.Join(root, f.Path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if f.Link != "" {
+		return os.Symlink(f.Link, path)
+	}
+	if err := os.WriteFile(path, []byte(f.Text), f.Mode); err != nil {
+		return err
+	}
+	return os.Chmod(path, f.Mode) // whatever the umask
+}
+
+// addLogin adds the host's login to those of the image.
+func (l *lab) addLogin(h topology.Host, upper string, key []byte) error {
+	name := h.Profile.Login
+	if name == "" {
+		return nil
+	}
+	password := "*" // none, and not locked: sshd refuses that
+	if h.Profile.Sudo == "password" {
+		password = profile.Crypted
+	}
+	for _, add := range []struct {
+		path, line string
+		mode       os.FileMode
+	}{
+		{"etc/passwd", name + ":x:1000:1000::/home/" + name + ":/bin/bash\n", 0o644},
+		{"etc/group", name + ":x:1000:\n", 0o644},
+		{"etc/shadow", name + ":" + password + ":19700:0:99999:7:::\n", 0o640},
+	} {
+		old, err := l.ofImage(add.path)
+		if err == nil {
+			err = place(upper, profile.File{Path: add.path, Text: string(old) + add.line, Mode: add.mode})
+		}
+		if err != nil {
+			return fmt.Errorf("%s: login %s: %w", h.Name, name, err)
+		}
+	}
+	home := "home/" + name
+	if err := place(upper, profile.File{Path: home + "/.ssh/authorized_keys", Text: string(key), Mode: 0o600}); err != nil {
+		return err
+	}
+	for _, path := range []string{home, home + "/.ssh", home + "/.ssh/authorized_keys"} {
+		if err := os.Chown(filepath.Join(upper, path), 1000, 1000); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ofImage reads a file of the image that the routers boot from.
+func (l *lab) ofImage(path string) ([]byte, error) {
+	for _, layer := range l.Layers.Router {
+		text, err := os.ReadFile(filepath.Join(layer, path))
+		if !os.IsNotExist(err) {
+			return text, err
+		}
+	}
+	return nil, os.ErrNotExist
 }
 
 // container starts one host. The overlay is mounted in a mount namespace of the

@@ -18,8 +18,9 @@ const (
 
 // roomToWatch refuses a lab that would exhaust the machine's inotify instances:
 // its hosts would hang at boot without a word, and other labs' tunnels fail.
-// The lab does not raise the limit, because that is the host's.
-func roomToWatch(routers int, userspace bool) error {
+// The lab does not raise the limit, because that is the host's. The others are the
+// tunnels that a profile adds.
+func roomToWatch(routers, others int, userspace bool) error {
 	text, err := os.ReadFile(watchLimit)
 	if err != nil {
 		return nil // no inotify, no limit
@@ -30,7 +31,7 @@ func roomToWatch(routers int, userspace bool) error {
 	}
 	need := routers * watchesOfRouter
 	if userspace {
-		need += routers * (routers - 1) * watchesOfTunnel
+		need += (routers*(routers-1) + others) * watchesOfTunnel
 	}
 	if used := watchesInUse(); used+need > limit {
 		return fmt.Errorf("this lab needs %d inotify instances and %d of this machine's %d are in use; "+

@@ -21,14 +21,15 @@ const stateRoot = "/run/wgmesh-lab"
 
 // options are the command line's.
 type options struct {
-	name, dir, inventory, limit, playbook, cache, suite string
-	bare                                                bool
+	name, dir, limit, playbook, cache, suite string
+	inventory                                []string
+	bare                                     bool
 }
 
 func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.name, "name", "lab", "")
 	f.StringVar(&o.dir, "dir", "", "")
-	f.StringVar(&o.inventory, "inventory", "", "")
+	f.Func("inventory", "", func(path string) error { o.inventory = append(o.inventory, path); return nil })
 	f.StringVar(&o.limit, "limit", "", "")
 	f.StringVar(&o.playbook, "image-playbook", "wgmesh.router.image", "")
 	f.StringVar(&o.suite, "suite", "bookworm", "")

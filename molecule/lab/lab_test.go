@@ -39,11 +39,26 @@ all:
           west: {as: 65020, cloud: gcp, onlink: true, networks: [10.2.0.0/16], zones: {b: [10.2.1.0/24]}}
       hosts:
         e1: {mesh_id: 1, mesh_site: east, mesh_zone: "1", mesh_endpoint: 192.0.2.1}
-        e2: {mesh_id: 2, mesh_site: east, mesh_zone: 2, mesh_endpoint: 192.0.2.2}
-        w1: {mesh_id: 3, mesh_site: west, mesh_zone: b, mesh_endpoint: 198.51.100.1}
+        e2:
+          mesh_id: 2
+          mesh_site: east
+          mesh_zone: 2
+          mesh_endpoint: 192.0.2.2
+          lab_host: [ec2-two-nics, docker-rules, hardened-late, sudo-password]
+        w1:
+          mesh_id: 3
+          mesh_site: west
+          mesh_zone: b
+          mesh_endpoint: 198.51.100.1
+          lab_host: [no-ipv6, metric, sudo-tty, nftables-flush, ufw-rules-open]
         w2: {mesh_id: 4, mesh_site: west, mesh_zone: b}
-        w6: {mesh_id: 5, mesh_site: west, mesh_zone: b, mesh_endpoint: "2001:db8:f::6"}
-        e6: {mesh_id: 6, mesh_site: east, mesh_zone: "1", mesh_endpoint: "2001:db8:f::1"}
+        w6: {mesh_id: 5, mesh_site: west, mesh_zone: b, mesh_endpoint: "2001:db8:f::6", lab_host: no-ping}
+        e6:
+          mesh_id: 6
+          mesh_site: east
+          mesh_zone: "1"
+          mesh_endpoint: "2001:db8:f::1"
+          lab_host: {profile: [tailscale, flannel, road-warrior, foreign-table, other-bgp], sysctl: {net.ipv4.conf.all.rp_filter: 1}}
 `
 
 // trial is one lab under test, driven by the built program.
@@ -116,9 +131,10 @@ func TestLab(t *testing.T) {
 		out, err := exec.Command("ansible", "-i", l.dir+"/inventory.yml", "all", "-m", "raw", "-a", "hostname").CombinedOutput()
 		require.NoError(t, err, string(out))
 		for _, h := range []string{"e1", "e2", "w1", "w2", "w6", "e6", "node-east-1", "node-east-2", "node-west-b"} {
-			assert.Regexp(t, regexp.MustCompile(`(?m)^`+h+` \| .*rc=0 >>\n`+h), string(out))
+			assert.Regexp(t, regexp.MustCompile(`(?m)^`+h+` \| .*rc=0 >>\s+`+h), string(out))
 		}
 	})
+	t.Run("hosts are as lab_host says", func(t *testing.T) { hosts(t, l) })
 	t.Run("underlay", func(t *testing.T) { underlay(t, l) })
 	t.Run("cuts", func(t *testing.T) { cuts(t, l) })
 	t.Run("power", func(t *testing.T) { power(t, l) })

@@ -27,7 +27,8 @@ const help = `lab makes the hosts of an inventory on this machine (needs root).
 Options, before the names:
   --name NAME        which lab (default "lab"); several can run side by side
   --dir DIR          its folder (default build/lab, or build/lab/NAME)
-  --inventory FILE   what ansible-inventory reads, or its --list output (.json)
+  --inventory FILE   what ansible-inventory reads, or its --list output (.json);
+                     given again, a file that adds to it, such as lab_host of hosts
   --bare             up: boot the routers without the product's packages
   --limit A,B        up: boot only these hosts (lab start boots others later)
   --image-playbook P up: the play that makes the router image

@@ -71,7 +71,15 @@ func (l *lab) connect(ctx context.Context, h topology.Host) error {
 	if err := sysctls(ns, fresh...); err != nil {
 		return err
 	}
+	if h.Profile.NoIPv6 {
+		if err := sysctls(ns, "ipv6/conf/all/disable_ipv6=1", "ipv6/conf/default/disable_ipv6=1"); err != nil {
+			return err
+		}
+	}
 	if err := ip(ctx, t.Management(), t.ManageScript(h)); err != nil {
+		return err
+	}
+	if err := sysctls(ns, "ipv6/conf/mgmt0/disable_ipv6=0"); err != nil {
 		return err
 	}
 	if h.Site != "" {
@@ -79,8 +87,10 @@ func (l *lab) connect(ctx context.Context, h topology.Host) error {
 			return err
 		}
 		// Per interface only: else the first packet to a neighbour waits 0.8 s.
-		if err := sysctls(t.Gateway(h.Site), "ipv4/neigh/"+h.Port+"/proxy_delay=0", "ipv6/neigh/"+h.Port+"/proxy_delay=0"); err != nil {
-			return err
+		for _, port := range h.Ports() {
+			if err := sysctls(t.Gateway(h.Site), "ipv4/neigh/"+port+"/proxy_delay=0", "ipv6/neigh/"+port+"/proxy_delay=0"); err != nil {
+				return err
+			}
 		}
 	}
 	return ip(ctx, ns, t.ManagedScript(h)+t.HostScript(h))

@@ -46,7 +46,9 @@ func (l *lab) connected(name string) bool {
 func (l *lab) powerOff(ctx context.Context, h topology.Host) error {
 	ns := l.Topology.Namespace(h.Name)
 	// A link may be gone already when an earlier stop was killed.
-	_ = ip(ctx, l.Topology.Gateway(h.Site), fmt.Sprintf("link del %s\n", h.Port))
+	for _, port := range h.Ports() {
+		_ = ip(ctx, l.Topology.Gateway(h.Site), fmt.Sprintf("link del %s\n", port))
+	}
 	_ = ip(ctx, l.Topology.Management(), fmt.Sprintf("link del m%d\n", h.Number))
 	if err := kill(group(ns), 30*time.Second); err != nil {
 		return err

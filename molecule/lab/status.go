@@ -49,6 +49,7 @@ func (l *lab) exec(args []string) error {
 	if err != nil {
 		return err
 	}
-	argv := slices.Concat([]string{"ssh", "-F", l.files().Config, args[0], "--"}, args[1:])
+	// As root, whoever comes over ssh otherwise: this is the lab's own way in.
+	argv := slices.Concat([]string{"ssh", "-F", l.files().Config, "-l", "root", args[0], "--"}, args[1:])
 	return syscall.Exec(ssh, argv, syscall.Environ())
 }

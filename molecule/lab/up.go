@@ -24,7 +24,7 @@ const bootLimit = 2 * time.Minute
 // up makes the lab. When it is up already with the same inventory it says so and
 // does nothing; with another one that is an error.
 func (l *lab) up(ctx context.Context) (err error) {
-	if l.inventory == "" {
+	if len(l.inventory) == 0 {
 		return errors.New("up: --inventory: want the inventory of the mesh, such as examples/field-case/inventory.yml")
 	}
 	text, err := readInventory(ctx, l.inventory)
@@ -79,7 +79,12 @@ func (l *lab) up(ctx context.Context) (err error) {
 		h, _ := t.Host(name)
 		return h.Kind != topology.Router
 	})
-	if err := roomToWatch(len(routers), !l.tellWireGuard(ctx)); err != nil {
+	others := 0
+	for _, name := range routers {
+		h, _ := t.Host(name)
+		others += len(h.Profile.WireGuard)
+	}
+	if err := roomToWatch(len(routers), others, !l.tellWireGuard(ctx)); err != nil {
 		return err
 	}
 	if err := l.bootAll(ctx, booted); err != nil {
@@ -226,10 +231,11 @@ func (l *lab) tellWireGuard(ctx context.Context) bool {
 	return false
 }
 
-// readInventory asks Ansible, or reads what it has said before.
-func readInventory(ctx context.Context, path string) ([]byte, error) {
-	if strings.HasSuffix(path, ".json") {
-		text, err := os.ReadFile(path)
+// readInventory asks Ansible, or reads what it has said before. Of several
+// inventories the later one adds to the earlier one.
+func readInventory(ctx context.Context, paths []string) ([]byte, error) {
+	if len(paths) == 1 && strings.HasSuffix(paths[0], ".json") {
+		text, err := os.ReadFile(paths[0])
 		if err != nil {
 			return nil, err
 		}
@@ -237,14 +243,18 @@ func readInventory(ctx context.Context, path string) ([]byte, error) {
 			return text, nil
 		}
 	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("--inventory: %w", err)
+	var sources []string
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("--inventory: %w", err)
+		}
+		sources = append(sources, "-i", path)
 	}
 	tool, err := exec.LookPath("ansible-inventory")
 	if err != nil {
 		return nil, fmt.Errorf("%w; `. build/env` puts the project's own Ansible in the path", err)
 	}
-	out, err := command(ctx, time.Minute, "", tool, "-i", path, "--list")
+	out, err := command(ctx, time.Minute, "", append(append([]string{tool}, sources...), "--list")...)
 	return []byte(out), err
 }
 

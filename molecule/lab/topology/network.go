@@ -3,7 +3,10 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/molecule/lab/profile"
 )
 
 // script collects lines for `ip -batch -`. A line that begins with "-6 " is for
@@ -27,13 +30,14 @@ func everything(a netip.Addr) string {
 	return "0.0.0.0/0"
 }
 
-// address adds an address to an interface; IPv6 without waiting for duplicates.
-func (s *script) address(dev string, p netip.Prefix) {
+// address adds an address to an interface; IPv6 without waiting for duplicates. More
+// words may follow.
+func (s *script) address(dev string, p netip.Prefix, more ...string) {
+	line := fmt.Sprintf("address add dev %s %s", dev, p)
 	if p.Addr().Is6() {
-		s.add("address add dev %s %s nodad", dev, p)
-		return
+		line += " nodad"
 	}
-	s.add("address add dev %s %s", dev, p)
+	s.add("%s", strings.Join(append([]string{line}, more...), " "))
 }
 
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
@@ -109,8 +113,10 @@ func (t Topology) GatewayScript(site Site) string {
 	// A router's own packets follow the main table only, so that what it cannot
 	// route itself does not come back to it.
 	for _, r := range t.Routers(site.Name) {
-		s.add("rule add pref 100 iif %s lookup main", r.Port)
-		s.add("-6 rule add pref 100 iif %s lookup main", r.Port)
+		for _, port := range r.Ports() {
+			s.add("rule add pref 100 iif %s lookup main", port)
+			s.add("-6 rule add pref 100 iif %s lookup main", port)
+		}
 	}
 	for i, z := range site.Zones {
 		for _, n := range z.Subnets {
@@ -159,7 +165,57 @@ func (t Topology) ConnectScript(h Host) string {
 	if h.Kind == Router {
 		t.routesThrough(&s, site, h)
 	}
+	if len(h.Second) > 0 {
+		port := h.secondPort()
+		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port, site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
+		for _, g := range h.Gateways {
+			s.address(port, host(g))
+		}
+		s.add("link set dev %s up", port)
+		for _, p := range h.Second {
+			s.add("route add %s dev %s", host(p.Addr()), port)
+		}
+	}
 	return s.String()
+}
+
+// secondPort is the second NIC's interface at the site's gateway.
+func (h Host) secondPort() string { return fmt.Sprintf("%d.eth1", h.Number) }
+
+// Ports lists the host's interfaces at its site's gateway.
+func (h Host) Ports() []string {
+	if len(h.Second) > 0 {
+		return []string{h.Port, h.secondPort()}
+	}
+	return []string{h.Port}
+}
+
+// Cards lists the host's NICs as its profile wants them.
+func (t Topology) Cards(h Host) []profile.Card {
+	site, _ := t.Site(h.Site)
+	var out []profile.Card
+	for i, addresses := range [][]netip.Prefix{h.Addresses, h.Second} {
+		if i > 0 && len(addresses) == 0 {
+			continue
+		}
+		c := profile.Card{
+			Name: fmt.Sprintf("eth%d", i), MAC: mac(h, i+1), Addresses: addresses, Gateways: h.Gateways, Onlink: site.Onlink,
+		}
+		if h.Profile.Metric > 0 {
+			c.Metric = h.Profile.Metric + 100*i
+		} else if i > 0 {
+			c.Metric = 100
+		}
+		if h.Profile.PolicyRules {
+			c.Table = 101 + i
+		}
+		if i == 0 && h.bearsEndpoint() {
+			c.Addresses = append(slices.Clone(addresses), host(h.Endpoint))
+			c.Source = h.Endpoint
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 // routesThrough sends the other sites' networks to the router: first choice for
@@ -217,23 +273,9 @@ func (t Topology) HostScript(h Host) string {
 		return s.String() // an image being made: it has only the management link
 	}
 	site, _ := t.Site(h.Site)
-	for _, p := range h.Addresses {
-		s.address("eth0", p)
-	}
 	own := h.bearsEndpoint()
-	if own {
-		s.address("eth0", host(h.Endpoint))
-	}
-	s.add("link set dev eth0 up")
-	for i, g := range h.Gateways {
-		line := fmt.Sprintf("route add %s via %s dev eth0", everything(g), g)
-		if site.Onlink || !h.Addresses[i].Contains(g) {
-			line += " onlink"
-		}
-		if own && g.Is6() == h.Endpoint.Is6() {
-			line += " src " + h.Endpoint.String()
-		}
-		s.add("%s", line)
+	for _, c := range t.Cards(h) {
+		s.card(c)
 	}
 	if h.needsLinkLocal() {
 		s.add("route add ::/0 via %s dev eth0 src %s", linkLocalGateway.Addr(), h.Endpoint)
@@ -248,7 +290,42 @@ func (t Topology) HostScript(h Host) string {
 			}
 		}
 	}
+	for _, line := range h.Profile.IP {
+		s.add("%s", line)
+	}
 	return s.String()
+}
+
+// card addresses a NIC and gives it its routes.
+func (s *script) card(c profile.Card) {
+	var metric []string
+	if c.Metric > 0 {
+		metric = []string{"metric", fmt.Sprint(c.Metric)}
+	}
+	for _, p := range c.Addresses {
+		s.address(c.Name, p, metric...)
+	}
+	s.add("link set dev %s up", c.Name)
+	for i, g := range c.Gateways {
+		line := fmt.Sprintf("route add %s via %s dev %s", everything(g), g, c.Name)
+		if c.Onlink || !c.Addresses[i].Contains(g) {
+			line += " onlink"
+		}
+		from := line
+		if c.Source.IsValid() && g.Is6() == c.Source.Is6() {
+			line += " src " + c.Source.String()
+		}
+		s.add("%s", strings.Join(append([]string{line}, metric...), " "))
+		if c.Table > 0 {
+			// As cloud-init does for an instance with two NICs.
+			own := c.Addresses[i]
+			if !own.IsSingleIP() {
+				s.add("route add %s dev %s table %d", own.Masked(), c.Name, c.Table)
+			}
+			s.add("%s table %d", from, c.Table)
+			s.add("%srule add pref %d from %s lookup %d", six(own), 10000+c.Table, own.Addr(), c.Table)
+		}
+	}
 }
 
 // mac is the same each time a host is started, as a machine's is: neighbours would
@@ -283,7 +360,10 @@ func (t Topology) ManageScript(h Host) string {
 func (t Topology) ManagedScript(h Host) string {
 	var s script
 	s.add("link set dev mgmt0 addrgenmode none")
-	s.add("address add dev mgmt0 fe80::%x/64 nodad", h.Number)
+	s.add("address add dev mgmt0 %s nodad", h.Management())
 	s.add("link set dev mgmt0 up")
 	return s.String()
 }
+
+// Management is the address by which the lab's ssh reaches the host.
+func (h Host) Management() string { return fmt.Sprintf("fe80::%x/64", h.Number) }

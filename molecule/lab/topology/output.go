@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/wgmesh/router/molecule/lab/profile"
 )
 
 // Files says where the lab keeps what ssh needs.
@@ -29,6 +31,9 @@ func (t Topology) SSHConfig(f Files) string {
 	for _, h := range t.Hosts {
 		s.add("Host %s %s.%s", h.Name, h.Name, t.Lab)
 		s.add("  ProxyCommand '%s' dial %s %d", f.Tool, t.Management(), h.Number)
+		if h.Profile.Login != "" {
+			s.add("  User %s", h.Profile.Login)
+		}
 	}
 	s.add("Host *\n  User root")
 	s.add("  IdentityFile \"%s\"\n  IdentitiesOnly yes", f.Key)
@@ -76,6 +81,12 @@ func (t Topology) Inventory(inv Inventory, f Files) ([]byte, error) {
 			if _, ok := common[k]; !ok && kept(k) {
 				vars[k] = v
 			}
+		}
+		if h.Profile.Login != "" {
+			vars["ansible_user"], vars["ansible_become"] = h.Profile.Login, true
+		}
+		if h.Profile.Sudo == "password" {
+			vars["ansible_become_password"] = profile.Cleartext
 		}
 		routers[h.Name] = vars
 	}

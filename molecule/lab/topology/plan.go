@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/molecule/lab/profile"
 )
 
 // Pools for the links between the sites' gateways and the internet: the first
@@ -72,10 +74,25 @@ func (t *Topology) addRouters(inv Inventory) error {
 		} else {
 			h.Zone = z.Name
 		}
+		if h.Profile, err = profile.Parse(vars["lab_host"]); err != nil {
+			bad = append(bad, ofHost(name, err))
+		}
+		if h.Profile.NoIPv6 && h.Endpoint.Is6() {
+			bad = append(bad, fmt.Errorf("%s: lab_host.ipv6: its mesh_endpoint %s is IPv6", name, h.Endpoint))
+		}
 		t.Hosts = append(t.Hosts, h)
 	}
 	slices.SortFunc(t.Hosts, func(a, b Host) int { return cmp.Or(a.ID-b.ID, strings.Compare(a.Name, b.Name)) })
 	return errors.Join(bad...)
+}
+
+// ofHost puts the host's name before each of joined errors.
+func ofHost(name string, err error) error {
+	var out []error
+	for line := range strings.Lines(err.Error()) {
+		out = append(out, fmt.Errorf("%s: %s", name, strings.TrimSpace(line)))
+	}
+	return errors.Join(out...)
 }
 
 // zone finds a zone; a router without a zone lives in the site's first one.
@@ -133,6 +150,9 @@ func (t *Topology) address() error {
 			continue
 		}
 		for i, subnet := range firsts(z.Subnets) {
+			if h.Profile.NoIPv6 && subnet.Addr().Is6() {
+				continue
+			}
 			addr, err := h.Endpoint, error(nil)
 			if h.NAT || !subnet.Contains(h.Endpoint) {
 				addr, err = a.next(subnet, first(h.Kind, subnet.Addr().Is6()), h.Name)
@@ -141,15 +161,33 @@ func (t *Topology) address() error {
 				bad = append(bad, err)
 				continue
 			}
-			bits := subnet.Bits()
-			if s.Onlink {
-				bits = addr.BitLen()
-			}
-			h.Addresses = append(h.Addresses, netip.PrefixFrom(addr, bits))
+			h.Addresses = append(h.Addresses, s.onHost(addr, subnet))
 			h.Gateways = append(h.Gateways, z.Gateways[i])
 		}
 	}
+	// Last, so that nobody's address depends on who has a second NIC.
+	for i := range t.Hosts {
+		h := &t.Hosts[i]
+		s, _ := t.Site(h.Site)
+		z, ok := s.zone(h.Zone)
+		if !ok || h.Profile.NICs < 2 {
+			continue
+		}
+		for _, subnet := range firsts(z.Subnets)[:len(h.Addresses)] {
+			addr, err := a.next(subnet, first(h.Kind, subnet.Addr().Is6()), h.Name)
+			bad = append(bad, err)
+			h.Second = append(h.Second, s.onHost(addr, subnet))
+		}
+	}
 	return errors.Join(bad...)
+}
+
+// onHost is an address with the length that a host of the site gives it.
+func (s Site) onHost(addr netip.Addr, subnet netip.Prefix) netip.Prefix {
+	if s.Onlink {
+		return host(addr)
+	}
+	return netip.PrefixFrom(addr, subnet.Bits())
 }
 
 // link numbers the links between the gateways and the internet.

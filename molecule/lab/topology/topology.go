@@ -7,6 +7,8 @@ package topology
 import (
 	"net/netip"
 	"strings"
+
+	"github.com/wgmesh/router/molecule/lab/profile"
 )
 
 // Kinds of hosts.
@@ -55,6 +57,9 @@ type Host struct {
 	Gateways  []netip.Addr   `json:"gateways,omitempty"`  // of the same families
 	Endpoint  netip.Addr     `json:"endpoint,omitzero"`   // its public address; zero: behind masquerade
 	NAT       bool           `json:"nat,omitempty"`       // the endpoint is mapped 1:1 by the gateway
+
+	Profile profile.Profile `json:"profile,omitzero"` // lab_host of the inventory
+	Second  []netip.Prefix  `json:"second,omitempty"` // of its second NIC
 }
 
 // Prefix starts the name of every namespace, mount and cgroup of a lab.

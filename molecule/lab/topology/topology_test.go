@@ -118,6 +118,17 @@ func TestNewRefuses(t *testing.T) {
 			[]string{"node-gcp-b: its host name node-gcp-b is that of node-gcp-b"},
 		},
 		{
+			"lab_host, host and key", sites,
+			map[string]map[string]any{
+				"a": {"mesh_id": 1, "mesh_site": "office", "lab_host": map[string]any{"nic": 2, "metric": "x"}},
+				"b": {"mesh_id": 2, "mesh_site": "gcp", "mesh_endpoint": "2001:db8::1", "lab_host": []any{"no-ipv6", "moon"}},
+			},
+			[]string{
+				"a: lab_host.metric: x: want a number", "a: lab_host.nic: no such key", "b: lab_host: moon is no profile",
+				"b: lab_host.ipv6: its mesh_endpoint 2001:db8::1 is IPv6",
+			},
+		},
+		{
 			"a full subnet", "s: {networks: [10.0.0.0/30]}",
 			map[string]map[string]any{"a": router(1, "s", "", ""), "b": router(2, "s", "", "")},
 			[]string{"b: subnet 10.0.0.0/30 has no free address"},
@@ -185,6 +196,66 @@ func TestScripts(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
 	assert.Equal(t, string(want), b.String())
+}
+
+// What lab_host asks of the network itself, without what it leaves as it is.
+func TestProfileScripts(t *testing.T) {
+	hosts := map[string]map[string]any{
+		"azure-1": router(1, "azure", "1", ""),
+		"azure-2": router(2, "azure", "1", ""),
+		"gcp-1":   router(3, "gcp", "b", ""),
+	}
+	hosts["azure-1"]["lab_host"] = map[string]any{"profile": "ec2-two-nics", "ip": "route add blackhole 192.0.2.0/24"}
+	hosts["azure-2"]["lab_host"] = []any{"no-ipv6", "metric"}
+	hosts["gcp-1"]["lab_host"] = map[string]any{"policy_rules": true}
+	topo, err := topology.New("lab", listing(t, sites, hosts))
+	require.NoError(t, err)
+	script := func(name string) string {
+		h, ok := topo.Host(name)
+		require.True(t, ok)
+		return topo.HostScript(h)
+	}
+	assert.Equal(t, `link set dev lo up
+address add dev eth0 10.1.1.10/24 metric 100
+address add dev eth0 fd01:0:0:1::10/64 nodad metric 100
+link set dev eth0 up
+route add 0.0.0.0/0 via 10.1.1.1 dev eth0 metric 100
+route add 10.1.1.0/24 dev eth0 table 101
+route add 0.0.0.0/0 via 10.1.1.1 dev eth0 table 101
+rule add pref 10101 from 10.1.1.10 lookup 101
+route add ::/0 via fd01:0:0:1::1 dev eth0 metric 100
+route add fd01:0:0:1::/64 dev eth0 table 101
+route add ::/0 via fd01:0:0:1::1 dev eth0 table 101
+-6 rule add pref 10101 from fd01:0:0:1::10 lookup 101
+address add dev eth1 10.1.1.12/24 metric 200
+address add dev eth1 fd01:0:0:1::11/64 nodad metric 200
+link set dev eth1 up
+route add 0.0.0.0/0 via 10.1.1.1 dev eth1 metric 200
+route add 10.1.1.0/24 dev eth1 table 102
+route add 0.0.0.0/0 via 10.1.1.1 dev eth1 table 102
+rule add pref 10102 from 10.1.1.12 lookup 102
+route add ::/0 via fd01:0:0:1::1 dev eth1 metric 200
+route add fd01:0:0:1::/64 dev eth1 table 102
+route add ::/0 via fd01:0:0:1::1 dev eth1 table 102
+-6 rule add pref 10102 from fd01:0:0:1::11 lookup 102
+route add blackhole 192.0.2.0/24
+`, script("azure-1"))
+	assert.Equal(t, `link set dev lo up
+address add dev eth0 10.1.1.11/24 metric 100
+link set dev eth0 up
+route add 0.0.0.0/0 via 10.1.1.1 dev eth0 metric 100
+`, script("azure-2"))
+	assert.Equal(t, `link set dev lo up
+address add dev eth0 10.3.1.10/32
+link set dev eth0 up
+route add 0.0.0.0/0 via 10.3.1.1 dev eth0 onlink
+route add 0.0.0.0/0 via 10.3.1.1 dev eth0 onlink table 101
+rule add pref 10101 from 10.3.1.10 lookup 101
+`, script("gcp-1"))
+	azure, _ := topo.Host("azure-1")
+	at := topo.ConnectScript(azure)
+	assert.Contains(t, at, "link add dev 1.eth1 mtu 1500 type veth peer name eth1 address 02:77:67:02:00:01")
+	assert.Contains(t, at, "route add 10.1.1.12/32 dev 1.eth1")
 }
 
 func TestCuts(t *testing.T) {

@@ -1,0 +1,32 @@
+package profile
+
+import "fmt"
+
+// bgpFiles run another BGP daemon, which listens on every address. It has a
+// neighbour that is nowhere.
+func (p Profile) bgpFiles() []File {
+	port := p.BGPPort
+	if port == 0 {
+		port = 179
+	}
+	if p.BGP != "bird" {
+		return nil
+	}
+	return append(unit("lab-bgp.service", `[Unit]
+Description=Another BGP daemon of this host
+Before=bird.service
+[Service]
+ExecStart=/usr/sbin/bird -f -c /etc/lab/bgp.conf -s /run/lab-bgp.ctl -P /run/lab-bgp.pid
+[Install]
+WantedBy=multi-user.target
+`), File{Path: "etc/lab/bgp.conf", Mode: 0o644, Text: fmt.Sprintf(`router id 192.0.2.254;
+protocol device {}
+protocol bgp elsewhere {
+  local port %d as 64999;
+  neighbor 192.0.2.253 as 64998;
+  multihop;
+  passive;
+  ipv4 { import none; export none; };
+}
+`, port)})
+}
