@@ -1,0 +1,196 @@
+"""Which inventories the playbooks refuse before they ask a router anything, on the Ansible of the environment.
+
+.ci/test-ansible runs it with the oldest and the newest core. No host of these inventories exists.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+try:
+    from ansible.plugins.loader import init_plugin_loader
+except ImportError:  # the oldest core
+    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+    def init_plugin_loader():
+        _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
+
+init_plugin_loader()
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
+
+PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join")
+
+# The play that an accepted inventory gets instead of one that needs routers.
+SHOW = """
+- import_playbook: wgmesh.router.members
+- hosts: "{{ mesh_group | default('routers') | wgmesh.router.mesh_group(groups, hostvars | default({})) }}"
+  gather_facts: false
+  tasks:
+    - debug: {msg: "router {{ inventory_hostname }}"}
+"""
+
+FACTS = "{{ ansible_facts.default_ipv4.address }}"
+SITES = {"azure": {"as": 65020, "networks": ["10.1.0.0/16"]}, "aws": {"as": 65030, "networks": "10.2.0.0/16", "transit": False}}
+
+
+def inventory(group="routers", everywhere=None, azure=None, aws=None, **hosts):
+    """Two routers in a group, a child group each, and a database."""
+    routers = {
+        "azure-1": {"mesh_id": 1, "mesh_site": "azure", "mesh_endpoint": "192.0.2.1", **hosts.get("azure_1", {})},
+        "aws-1": {"mesh_id": 2, "mesh_site": "aws", "mesh_endpoint": "192.0.2.2", **hosts.get("aws_1", {})},
+    }
+    return {"all": {
+        "vars": {"mesh_sites": SITES, **(everywhere or {})},
+        "children": {
+            group: {"children": {"azure": {}, "aws": {}}},
+            "azure": {"hosts": {"azure-1": routers["azure-1"]}, "vars": azure or {}},
+            "aws": {"hosts": {"aws-1": routers["aws-1"]}, "vars": aws or {}},
+            "databases": {"hosts": {"db-1": {}}},
+        },
+    }}
+
+
+def leftover(tree, name):
+    """The same with one more group, which has the database."""
+    tree["all"]["children"][name] = {"hosts": {"db-1": {}}}
+    return tree
+
+
+def other(**change):
+    return {**SITES, "azure": {**SITES["azure"], **change}}
+
+
+ACCEPTED = {
+    "the group's usual name": (inventory(), []),
+    "mesh_group for all": (inventory("vpn", {"mesh_group": "vpn"}), []),
+    "mesh_group for the routers": (inventory("vpn", azure={"mesh_group": "vpn"}, aws={"mesh_group": "vpn"}), []),
+    "mesh_group with -e": (inventory("vpn"), ["-e", "mesh_group=vpn"]),
+    "-e goes before the inventory": (inventory("vpn", {"mesh_group": "another"}), ["-e", "mesh_group=vpn"]),
+    "a group routers that is left over": (leftover(inventory("vpn", {"mesh_group": "vpn"}), "routers"), []),
+    "a database has the mesh's settings otherwise": (inventory(azure={"mesh_port_base": 52800}, aws={"mesh_port_base": "52800"}), []),
+    "a default that is said by some": (inventory(azure={"mesh_port_base": 51800, "mesh_bfd": "normal"}), []),
+    "sites written otherwise": (inventory(azure={"mesh_sites": other(networks="10.1.0.0/16", **{"as": "65020"})}), []),
+    "an absent router with other settings": (inventory(azure={"mesh_port_base": 52800}, azure_1={"mesh_state": "absent"}), []),
+    "an absent router without facts": (inventory(aws_1={"mesh_state": "absent", "mesh_endpoint": FACTS}), []),
+    "a keepalive of one's own": (inventory(azure={"mesh_keepalive": 60, "mesh_interface_prefix": "wgm", "mesh_wait": 10}), []),
+    "an endpoint made of what is there": (inventory(azure_1={"mesh_endpoint": "{{ outside }}", "outside": "192.0.2.9"}), []),
+    "facts that are gathered": (inventory(azure_1={"mesh_endpoint": FACTS}), []),
+}
+
+REFUSED = {
+    "another group": (inventory("vpn"), [], "the group routers is not in the inventory: put the routers into it, or set mesh_group"),
+    "a group that does not exist": (inventory(), ["-e", "mesh_group=rooters"], "the group rooters is not in the inventory"),
+    "an empty group": ({"all": {"hosts": {"db-1": {}}, "children": {"routers": {}}}}, [], "the group routers has no hosts"),
+    "no inventory at all": ({}, [], "the group routers is not in the inventory"),
+    "mesh_group for one of them": (
+        inventory("vpn", azure={"mesh_group": "vpn"}), [], "azure-1 has mesh_group vpn, aws-1 routers: set it for all"),
+    "mesh_group for others": (inventory(azure={"mesh_group": "vpn"}, aws={"mesh_group": "vpn"}), [], "the group vpn is not in the inventory"),
+    "two meshes": (
+        leftover(inventory(everywhere={}), "vpn") | {"vpn": {"vars": {"mesh_group": "vpn"}}}, [],
+        "azure-1 is a router of the group routers, db-1 is a router of the group vpn: choose one with -e mesh_group=NAME"),
+    "a run without routers": (inventory(), ["--limit", "db-1"], "no host of this run is a router: the group routers has none of db-1"),
+    "port base": (inventory(azure={"mesh_port_base": 52800}), [], "azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"),
+    "port base, with a limit": (
+        inventory(azure={"mesh_port_base": 52800}), ["--limit", "aws-1"], "azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"),
+    "link pool": (inventory(aws={"mesh_link_pool": "10.9.0.0/16"}), [], ", aws-1 10.9.0.0/16: set it for all"),
+    "link pool of IPv6": (inventory(aws={"mesh_link_pool6": "fd00::/64"}), [], "azure-1 has mesh_link_pool6 fd77:676d:6573:6800::/64, aws-1 fd00::/64: set"),
+    "link networks": (inventory(aws_1={"mesh_link_prefix_length": 24}), [], "azure-1 has mesh_link_prefix_length 31, aws-1 24: set"),
+    "BFD": (inventory(aws={"mesh_bfd": "fast"}), [], "azure-1 has mesh_bfd normal, aws-1 fast: set"),
+    "AS number": (inventory(azure={"mesh_sites": other(**{"as": 65021})}), [], "azure-1 has mesh_sites.azure.as 65021, aws-1 65020: set"),
+    "transit": (inventory(azure={"mesh_sites": other(transit=False)}), [], "azure-1 has mesh_sites.azure.transit False, aws-1 nothing: set"),
+    "no sites": (inventory(azure={"mesh_sites": None}), [], "azure-1 has mesh_sites nothing, aws-1 something: set"),
+    "endpoint of facts": (inventory(aws_1={"mesh_endpoint": FACTS}), [], "aws-1: mesh_endpoint cannot be rendered ("),
+    "endpoint of facts, with a limit": (
+        inventory(aws_1={"mesh_endpoint": FACTS}), ["--limit", "azure-1"], "): gather the facts of all routers first, or write the value"),
+    "endpoint of nothing": (inventory(aws_1={"mesh_endpoint": "{{ outside }}"}), [], "aws-1: mesh_endpoint cannot be rendered ("),
+    "gateway of facts": (inventory(aws={"mesh_gateway": "{{ ansible_default_ipv4.gateway }}"}), [], "aws-1: mesh_gateway cannot be rendered ("),
+    "sites of facts": (inventory(aws={"mesh_sites": other(networks=[FACTS])}), [], "aws-1: mesh_sites cannot be rendered ("),
+}
+
+
+class Test(unittest.TestCase):
+    maxDiff = None
+
+    def play(self, tree, *args):
+        with tempfile.TemporaryDirectory() as folder:
+            hosts = pathlib.Path(folder, "inventory.yml")
+            hosts.write_text(json.dumps(tree))
+            show = pathlib.Path(folder, "show.yml")
+            show.write_text(SHOW)
+            done = subprocess.run(
+                ["ansible-playbook", "-i", str(hosts), *[str(show) if arg == "SHOW" else arg for arg in args]],
+                capture_output=True, text=True, timeout=120, check=False,
+            )
+        return done.returncode, done.stdout + done.stderr
+
+    def objections(self, tree, args):
+        """What the filter says, with the variables as this core renders them, and the group."""
+        loader = DataLoader()
+        with tempfile.TemporaryDirectory() as folder:
+            hosts = pathlib.Path(folder, "inventory.yml")
+            hosts.write_text(json.dumps(tree))
+            inventory = InventoryManager(loader=loader, sources=[str(hosts)])
+        options = dict(zip(args[::2], args[1::2]))
+        variables = VariableManager(loader=loader, inventory=inventory)
+        extra = options.get("-e")
+        variables._extra_vars = dict([extra.split("=")]) if extra else {}
+        variables.set_host_facts("azure-1", {"default_ipv4": {"address": "192.0.2.9"}})
+        targeted = [host.name for host in inventory.get_hosts(options.get("--limit", "all"))] or ["localhost"]
+        hostvars = HostVars(inventory, variables, loader)
+        said = extra.split("=")[1] if extra else "routers"
+        groups = inventory.get_groups_dict()
+        return objections(said, groups, hostvars, targeted), mesh_group(said, groups, hostvars)
+
+    def test_accepted(self):
+        for name, (tree, args) in ACCEPTED.items():
+            with self.subTest(name):
+                told, group = self.objections(tree, args)
+                self.assertEqual([], told)
+                self.assertEqual("vpn" if "vpn" in tree["all"]["children"] else "routers", group)
+
+    def test_refused(self):
+        for name, (tree, args, want) in REFUSED.items():
+            with self.subTest(name):
+                told, _ = self.objections(tree, args)
+                self.assertEqual(1, len(told), told)
+                self.assertIn(want, told[0])
+                self.assertLessEqual(len(told[0]), 160)
+                self.assertNotIn("{", told[0])  # Ansible would render it
+
+    def test_run(self):
+        code, out = self.play(ACCEPTED["mesh_group for all"][0], "SHOW")
+        self.assertEqual(0, code, out)
+        for name, present in {"azure-1": True, "aws-1": True, "db-1": False}.items():
+            self.assertEqual(present, '"router %s"' % name in out, out)
+
+        tree, args, want = REFUSED["endpoint of facts, with a limit"]
+        code, out = self.play(tree, "SHOW", *args)
+        self.assertNotEqual(0, code, out)
+        self.assertIn(want, out)
+        self.assertNotIn('"router', out)
+
+    def test_every_playbook(self):
+        self.assertEqual(0, self.play(inventory(), "--syntax-check", *["wgmesh.router." + name for name in PLAYBOOKS])[0])
+        for name in PLAYBOOKS:
+            with self.subTest(name):
+                code, out = self.play({"all": {"hosts": {"db-1": {}}}}, "wgmesh.router." + name)
+                self.assertNotEqual(0, code, out)
+                self.assertIn("the group routers is not in the inventory", out)
+
+    def test_callback_plans_the_peers(self):
+        code, out = self.play(inventory(azure={"mesh_keepalive": 60}), "--limit", "azure-1", "wgmesh.router.callback")
+        self.assertNotEqual(0, code, out)
+        self.assertIn("azure-1 has mesh_keepalive 60, aws-1 25: set it for all", out)
+
+
+if __name__ == "__main__":
+    unittest.main()

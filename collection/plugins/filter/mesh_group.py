@@ -1,0 +1,66 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The group of the inventory whose hosts are the routers."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: mesh_group
+short_description: The group of the inventory whose hosts are the routers
+version_added: 0.4.0
+description:
+  - Ansible chooses the hosts of a play before it looks at the variables of the inventory. This finds C(mesh_group) there, too.
+  - A host counts as a router when it is in the group that its own C(mesh_group) names.
+  - Needs C(hostvars), which Ansible has from the second play on. The playbook C(wgmesh.router.members) is the first
+    of each playbook of this collection, and refuses an inventory that does not name one group.
+positional: _input, groups, hostvars
+options:
+  _input:
+    description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
+    type: str
+    required: true
+  groups:
+    description: Ansible's C(groups).
+    type: dict
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Find the routers
+  ansible.builtin.import_playbook: wgmesh.router.members
+
+- name: Do something on the routers
+  hosts: "{{ mesh_group | default('routers') | wgmesh.router.mesh_group(groups, hostvars | default({})) }}"
+  tasks: []
+"""
+
+RETURN = r"""
+_value:
+  description: The name of the group.
+  type: str
+"""
+
+
+def mesh_group(said, groups, hostvars):
+    """Return the name of the group whose hosts are the routers."""
+    return sorted(routers(said, groups, hostvars) or [said])[0]
+
+
+def routers(said, groups, hostvars):
+    """Return {group: its first router} of those that hosts of theirs name as their mesh_group."""
+    found = {}
+    for name in groups["all"] if hostvars else ():
+        group = str(hostvars[name].get("mesh_group", said))
+        if name in groups.get(group, ()):
+            found.setdefault(group, name)
+    return found
+
+
+class FilterModule:
+    def filters(self):
+        return {"mesh_group": mesh_group}

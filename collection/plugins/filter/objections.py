@@ -1,0 +1,201 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of an inventory stands against a run, before a router is asked anything."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import yaml
+
+from ansible.errors import AnsibleError
+from jinja2 import Undefined
+from jinja2.exceptions import UndefinedError
+
+from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
+
+DOCUMENTATION = r"""
+name: objections
+short_description: What of an inventory stands against a run, before a router is asked anything
+version_added: 0.4.0
+description:
+  - No group of routers, or more than one; a run without a router.
+  - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
+    ends of its tunnels from its own variables.
+  - A variable that is a template which cannot be rendered, as one over facts is that nobody gathered.
+positional: _input, groups, hostvars, targeted
+options:
+  _input:
+    description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
+    type: str
+    required: true
+  groups:
+    description: Ansible's C(groups).
+    type: dict
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  targeted:
+    description: The hosts of the run, C(ansible_play_hosts_all).
+    type: list
+    elements: str
+    required: true
+  also:
+    description: Variables besides those that every playbook needs to be the same.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Refuse an inventory that cannot work
+  ansible.builtin.fail:
+    msg: "{{ item }}"
+  loop: "{{ mesh_group | default('routers') | wgmesh.router.objections(groups, hostvars, ansible_play_hosts_all) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One line each, none when nothing stands against it.
+  type: list
+  elements: str
+  sample: ["azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"]
+"""
+
+# What the two ends of a tunnel have to plan alike.
+SHARED = (
+    "mesh_bfd", "mesh_group", "mesh_link_pool", "mesh_link_pool6", "mesh_link_prefix_length", "mesh_name", "mesh_port_base", "mesh_sites",
+)
+
+TEMPLATE = re.compile(r"\{[{%][-+]?\s*(.*?)\s*[-+]?[%}]\}", re.DOTALL)
+
+DEFAULTS = os.path.join(os.path.dirname(__file__), "../../roles/mesh/defaults/main.yml")
+
+
+def objections(said, groups, hostvars, targeted, also=()):
+    """Return the lines."""
+    found = routers(said, groups, hostvars)
+    if not found:
+        return [nobody(said, groups, hostvars)]
+    if len(found) > 1:
+        return ["%s: choose one with -e mesh_group=NAME" % ", ".join(
+            "%s is a router of the group %s" % (name, group) for group, name in sorted(found.items()))]
+    group = next(iter(found))
+    members = [name for name in groups[group]]
+    if not set(members) & set(targeted):
+        return ["no host of this run is a router: the group %s has none of %s" % (group, some(targeted))]
+    with open(DEFAULTS, encoding="utf-8") as file:
+        defaults = yaml.safe_load(file)
+    lines = []
+    values = {name: {} for name in members}
+    present = []
+    for name in members:
+        state, lost = read(hostvars[name], "mesh_state", "present")
+        gone = state == "absent"
+        if not gone:
+            present.append(name)
+        for variable in ["mesh_" + field for field in FIELDS] + ([] if gone else [*SHARED, *also]):
+            values[name][variable], lost = read(hostvars[name], variable, defaults.get(variable))
+            if lost and not (gone and variable not in ("mesh_id", "mesh_state", "mesh_host_key")):
+                lines.append(unrendered(name, variable, lost))
+    # One that is not rendered is not compared.
+    return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
+
+
+def nobody(said, groups, hostvars):
+    """Say that there is no router."""
+    wanted = sorted({str(hostvars[name].get("mesh_group", said)) for name in groups["all"]}, key=lambda group: bool(groups.get(group))) or [said]
+    if groups.get(wanted[0]):
+        missing = "the hosts of the group %s have another mesh_group"
+    else:
+        missing = "the group %s has no hosts" if wanted[0] in groups else "the group %s is not in the inventory"
+    return (missing + ": put the routers into it, or set mesh_group to the group that has them") % wanted[0]
+
+
+def read(variables, name, default):
+    """Return a variable of a host, and why it could not be rendered."""
+    try:
+        value = variables.get(name, default)
+        if isinstance(value, Undefined):
+            value = str(value)  # raises what is missing
+        text = repr(value)  # whatever is inside is rendered now
+    except (AnsibleError, UndefinedError) as err:
+        return None, reason(err)
+    lost = TEMPLATE.search(text)  # the oldest core gives back what it could not render
+    return (None, lost.group(1)) if lost else (value, None)
+
+
+def reason(err):
+    """What an error says, without what is wrapped around it."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    return str(getattr(err, "message", None) or err).splitlines()[0]
+
+
+def unrendered(name, variable, why):
+    return "%s: %s cannot be rendered (%s): gather the facts of all routers first, or write the value" % (name, variable, short(why, 48))
+
+
+def differing(variable, values):
+    """Say of a variable who has which value, when they are not all the same."""
+    first = {}
+    for name, value in values.items():
+        first.setdefault(key(value), []).append(name)
+    if len(first) < 2:
+        return []
+    # The rarest first: it is most likely the wrong one.
+    names = [have[0] for have in sorted(first.values(), key=len)]
+    path = variable
+    if isinstance(values[names[0]], dict) and isinstance(values[names[1]], dict):
+        path, values = within(path, {name: values[name] for name in names[:2]})
+        names = names[:2]
+    told = ["%s %s" % (name, shown(values[name])) for name in names]
+    return ["%s has %s %s: set it for all" % (names[0], path, ", ".join([shown(values[names[0]]), *told[1:]]))]
+
+
+def within(path, values):
+    """Follow two dictionaries down to where they differ."""
+    one, two = values.values()
+    while isinstance(one, dict) and isinstance(two, dict):
+        here = sorted(k for k in {*one, *two} if key(one.get(k)) != key(two.get(k)))[0]
+        path, one, two = "%s.%s" % (path, here), one.get(here), two.get(here)
+    return path, dict(zip(values, (one, two)))
+
+
+def key(value):
+    """The same for what YAML, INI files and clouds' tags write differently."""
+    if isinstance(value, dict):
+        return tuple(sorted((str(k), key(v)) for k, v in value.items()))
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(key(v)) for v in value)
+    if isinstance(value, str):
+        return ",".join(part.strip() for part in value.split(","))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def shown(value):
+    if value in (None, ""):
+        return "nothing"
+    if isinstance(value, dict):
+        return "something"
+    if isinstance(value, (list, tuple)):
+        value = ", ".join(str(v) for v in value)
+    return short(str(value), 40)
+
+
+def short(text, most):
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def some(names):
+    return ", ".join(names[:3]) + (" and %d more" % (len(names) - 3) if len(names) > 3 else "")
+
+
+class FilterModule:
+    def filters(self):
+        return {"objections": objections}
