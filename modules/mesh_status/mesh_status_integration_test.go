@@ -47,28 +47,20 @@ protocol bgp %[3]s { local %[4]s as %[5]d; neighbor %[6]s as %[7]d; interface "%
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("missing: root, for network namespaces")
-	}
-	for _, tool := range []string{"bird", "birdc", "wg", "nft", "ip"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("missing: %s", tool)
-		}
-	}
+	needs(t, "bird", "birdc", "wg", "nft", "ip")
 	id := os.Getpid() % 1000
 	p := &pair{
-		whole: t, dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
-		ns:  map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
+		whole: t, dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{}, ns: map[string]string{},
 		tun: map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
 	}
-	if p.binary = os.Getenv("WGMESH"); p.binary == "" { // where there is no Go, it was built before
-		p.binary = filepath.Join(p.dir, "wgmesh")
-		command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
-	}
+	p.build(t)
 	for _, n := range []string{"a", "b"} {
-		command(t, "ip", "netns", "add", p.ns[n])
-		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", p.ns[n]).Run() })
-		p.in(t, n, "ip", "link", "set", "lo", "up")
+		p.namespace(t, n, fmt.Sprintf("wts%d%s", id, n))
+		// Its site, of which the gateway is all there is.
+		p.namespace(t, n+"-site", fmt.Sprintf("wts%d%ss", id, n))
+		command(t, "ip", "-n", p.ns[n], "link", "add", "site", "type", "veth", "peer", "name", "site", "netns", p.ns[n+"-site"])
+		p.in(t, n+"-site", "sh", "-ec", "ip addr add 198.51.100.1/24 dev site; ip link set site up")
+		p.in(t, n, "sh", "-ec", "ip addr add 198.51.100.2/24 dev site; ip link set site up; ip route add default via 198.51.100.1; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
 	}
 	command(t, "ip", "-n", p.ns["a"], "link", "add", "under", "type", "veth", "peer", "name", "under", "netns", p.ns["b"])
 	for n, address := range map[string]string{"a": "192.0.2.1/24", "b": "192.0.2.2/24"} {
@@ -83,6 +75,37 @@ func newPair(t *testing.T) *pair {
 	p.startBird(t, "a")
 	p.startBird(t, "b")
 	return p
+}
+
+// needs fails where a test cannot run.
+func needs(t *testing.T, tools ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("missing: root, for network namespaces")
+	}
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("missing: %s", tool)
+		}
+	}
+}
+
+// build builds the binary; where there is no Go, it was built before.
+func (p *pair) build(t *testing.T) {
+	t.Helper()
+	if p.binary = os.Getenv("WGMESH"); p.binary == "" {
+		p.binary = filepath.Join(p.dir, "wgmesh")
+		command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
+	}
+}
+
+// namespace makes a network namespace that ends with the test.
+func (p *pair) namespace(t *testing.T, n, name string) {
+	t.Helper()
+	p.ns[n] = name
+	command(t, "ip", "netns", "add", name)
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
+	p.in(t, n, "ip", "link", "set", "lo", "up")
 }
 
 func command(t *testing.T, name string, args ...string) string {

@@ -31,6 +31,7 @@ func Check(r Request, o Observation) Report {
 		rep.Problems = append(rep.Problems, p)
 	}
 	own := len(rep.Problems) > 0
+	rep.Problems = append(rep.Problems, checkForwarding(r, o)...)
 	hopeless := map[string]bool{} // peers to which time brings no way
 	silent := map[string]bool{}
 	for i, t := range r.Tunnels {

@@ -28,6 +28,8 @@ type Observation struct {
 	Targets   []TargetState
 	// MissingTables are about tables that are not there, when Probed.
 	MissingTables []cause.Cause
+	// Forwarding is what the kernel does with what it is to forward, when Probed.
+	Forwarding Forwarding
 	// Probed says whether pings were sent.
 	Probed bool
 }
@@ -75,6 +77,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	}
 	if probes {
 		all.Go(func() { o.MissingTables = missingTables(ctx, r.NFTables) })
+		o.Forwarding = observeForwarding(ctx, r) // here: /proc/sys/net is the thread's
 		observeTargets(ctx, r, o.Targets, &all)
 	}
 	all.Wait()

@@ -17,6 +17,9 @@ description:
     what follows from it.
   - A handshake is missing when there was none, or with a keepalive when it is older than 180 seconds. Handshakes that
     arrive and are never completed tell of pre-shared keys that differ; waiting for more than 5 seconds shows that best.
+  - Asks the kernel what it does with packets that are only forwarded, from each tunnel into I(source_networks) and from
+    there to I(prefixes), with the rules, tables, routes and sysctls of the host, and names the one that drops or diverts
+    them. The same for what the router itself sends.
   - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
   - Can wait until all is well. Changes nothing.
 options:

@@ -1,0 +1,142 @@
+//go:build integration
+
+package meshstatus_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// A row of the truth: what is done on a router of a mesh that works, and what its
+// status has to say first then. Nothing: it stays green.
+type row struct {
+	kind, on, make, cure string
+	first                string // a pattern; TUN is the tunnel to the next router
+}
+
+// causes hinder what a router is to forward, or what it sends to another site.
+var causes = []row{
+	{
+		"rule", "azure-1", "ip rule add from 10.1.1.4 lookup 101 pref 10101; ip route add default via 10.1.1.1 table 101", "ip rule del pref 10101; ip route flush table 101",
+		`^rule 10101 \(from 10\.1\.1\.4 lookup 101\) sends its own packets for 10\.0\.0\.0/16 of office out of eth0`,
+	},
+	{
+		"rule", "azure-1", "ip rule add to 10.0.0.0/16 lookup 200 pref 99; ip route add default via 192.0.2.254 dev wan table 200", "ip rule del pref 99; ip route flush table 200",
+		`^rule 99 \(from all to 10\.0\.0\.0/16 lookup 200\) sends 10\.0\.0\.0/16 of office out of wan: `,
+	},
+	{
+		"rule", "office-1", "ip rule add iif eth0 lookup 201 pref 98; ip route add default via 192.0.2.254 dev wan table 201", "ip rule del pref 98; ip route flush table 201",
+		`^rule 98 \(from all iif eth0 lookup 201\) sends 10\.1\.0\.0/16 of azure out of wan: `,
+	},
+	{
+		"rule", "azure-2", "ip rule add to 10.1.0.0/16 lookup 202 pref 97; ip route add default via 192.0.2.254 dev wan table 202", "ip rule del pref 97; ip route flush table 202",
+		`^rule 97 \(from all to 10\.1\.0\.0/16 lookup 202\) sends 10\.1\.0\.0/16 out of wan: `,
+	},
+	{
+		"rule that drops", "azure-1", "ip rule add from 10.1.0.0/16 to 10.0.0.0/16 prohibit pref 96", "ip rule del pref 96",
+		`^rule 96 \(from 10\.1\.0\.0/16 to 10\.0\.0\.0/16 prohibit\) drops 10\.0\.0\.0/16 of office: `,
+	},
+	{"rule that drops", "office-1", "ip rule add iif TUN blackhole pref 95", "ip rule del pref 95", `^rule 95 \(from all iif TUN blackhole\) drops 10\.0\.0\.0/16: `},
+	{
+		"table", "office-1", "ip rule add from 10.0.0.0/16 lookup 203 pref 94; ip route add unreachable default table 203", "ip rule del pref 94; ip route flush table 203",
+		`^rule 94 \(from 10\.0\.0\.0/16 lookup 203\) drops 10\.1\.0\.0/16 of azure \(route unreachable default\): `,
+	},
+	{"route", "azure-1", "ip route add 10.0.7.0/24 via 192.0.2.254", "ip route del 10.0.7.0/24", `^route 10\.0\.7\.0/24 via 192\.0\.2\.254 dev wan \(proto boot\) takes 10\.0\.7\.0/24 of office away, expected a tunnel: `},
+	{
+		"route", "azure-1", "ip link add docker0 type bridge; ip addr add 10.0.8.1/24 dev docker0; ip link set docker0 up", "ip link del docker0",
+		`^route 10\.0\.8\.0/24 dev docker0 \(proto kernel\) takes 10\.0\.8\.0/24 of office away, expected a tunnel: `,
+	},
+	{
+		"route", "office-1", "ip route add 10.0.0.0/16 dev wan metric 5 proto static", "ip route del 10.0.0.0/16 dev wan metric 5",
+		`^route 10\.0\.0\.0/16 dev wan \(proto static\) beats the site's own by eth0: `,
+	},
+	{"route", "azure-1", "ip route add 10.0.9.9/32 via 10.1.1.1", "ip route del 10.0.9.9/32", `^route 10\.0\.9\.9/32 via 10\.1\.1\.1 dev eth0 \(proto boot\) takes `},
+	{"route that drops", "azure-1", "ip route add blackhole 10.1.9.0/24", "ip route del blackhole 10.1.9.0/24", `^route blackhole 10\.1\.9\.0/24 \(proto boot\) drops 10\.1\.9\.0/24: `},
+	{"route that drops", "azure-2", "ip route add unreachable 10.0.4.0/22", "ip route del unreachable 10.0.4.0/22", `^route unreachable 10\.0\.4\.0/22 \(proto boot\) drops `},
+	{"route that drops", "azure-2", "ip route add prohibit 10.0.5.0/24 proto static", "ip route del prohibit 10.0.5.0/24 proto static", `^route prohibit 10\.0\.5\.0/24 \(proto static\) drops `},
+	{"sysctl", "azure-1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1", `^it forwards no IPv4 \(net\.ipv4\.ip_forward=0\): `},
+	{
+		"sysctl of an interface", "azure-1", "sysctl -qw net.ipv4.conf.eth0.forwarding=0", "sysctl -qw net.ipv4.conf.eth0.forwarding=1",
+		`^it forwards nothing that comes by eth0 \(net\.ipv4\.conf\.eth0\.forwarding=0\): `,
+	},
+	{
+		"sysctl of an interface", "azure-2", "sysctl -qw net.ipv4.conf.TUN.forwarding=0", "sysctl -qw net.ipv4.conf.TUN.forwarding=1",
+		`^it forwards nothing that comes by TUN \(net\.ipv4\.conf\.TUN\.forwarding=0\): `,
+	},
+	{
+		"reverse path filter", "azure-1", "sysctl -qw net.ipv4.conf.all.rp_filter=1", "sysctl -qw net.ipv4.conf.all.rp_filter=0",
+		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.all\.rp_filter=1\): `,
+	},
+	{
+		"reverse path filter", "office-1", "for d in /proc/sys/net/ipv4/conf/wm*; do echo 1 > $d/rp_filter; done", "for d in /proc/sys/net/ipv4/conf/wm*; do echo 0 > $d/rp_filter; done",
+		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.wm\w+\.rp_filter=1\): `,
+	},
+	{"ping", "azure-1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\): `},
+}
+
+// oddities are what hosts have, and what does no harm.
+var oddities = []row{
+	{kind: "rule for another network", on: "azure-1", make: "ip rule add from 192.168.7.0/24 lookup 150 pref 90", cure: "ip rule del pref 90"},
+	{
+		kind: "second NIC with its own rule and table", on: "azure-1", make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev eth1; ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; ip route add default via 10.1.5.1 dev eth1 table 102",
+		cure: "ip link del eth1; ip rule del pref 10102",
+	},
+	{kind: "empty table before main", on: "office-1", make: "ip rule add lookup 151 pref 91", cure: "ip rule del pref 91"},
+	{kind: "rule by mark", on: "office-1", make: "ip rule add fwmark 0x5210 lookup 152 pref 92; ip route add default dev wan table 152", cure: "ip rule del pref 92; ip route flush table 152"},
+	{kind: "Docker's bridge", on: "azure-1", make: "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up", cure: "ip link del docker0"},
+	{kind: "blackhole for an attacker", on: "azure-2", make: "ip route add blackhole 203.0.113.66", cure: "ip route del blackhole 203.0.113.66"},
+	{kind: "route of the LAN behind another router", on: "office-1", make: "ip route add 10.0.5.0/24 via 10.0.1.20 proto static", cure: "ip route del 10.0.5.0/24"},
+	{kind: "strict filter on the site's interface", on: "office-1", make: "sysctl -qw net.ipv4.conf.eth0.rp_filter=1", cure: "sysctl -qw net.ipv4.conf.eth0.rp_filter=0"},
+	{kind: "loose filter everywhere", on: "azure-1", make: "sysctl -qw net.ipv4.conf.all.rp_filter=2", cure: "sysctl -qw net.ipv4.conf.all.rp_filter=0"},
+	{kind: "rule that leads where main does", on: "azure-1", make: "ip rule add to 10.0.0.0/16 lookup main pref 93", cure: "ip rule del pref 93"},
+}
+
+// TestTruth makes each cause and each oddity on a mesh that works. It prints a table;
+// make truth keeps it. TRUTH is a pattern of the rows to do.
+func TestTruth(t *testing.T) {
+	m := newMesh(t)
+	m.green(t, 30)
+	chosen := regexp.MustCompile(os.Getenv("TRUTH"))
+	for _, r := range append(causes, oddities...) {
+		if !chosen.MatchString(r.kind + " " + r.make) {
+			continue
+		}
+		on, next := m.pairOf(r.on)
+		local := strings.NewReplacer("TUN", m.device(on.name, next.name))
+		t.Run(r.kind, func(t *testing.T) {
+			m.in(t, on.name, "sh", "-ec", local.Replace(r.make))
+			began := time.Now()
+			res := m.status(t, on, 0)
+			took := time.Since(began).Round(time.Millisecond)
+			m.in(t, on.name, "sh", "-ec", local.Replace(r.cure))
+			problems := append(texts(res["problems"]), "green")
+			said, expected := problems[0], local.Replace(r.first)
+			if expected == "" {
+				expected = "^green$"
+			}
+			t.Logf("| %-40s | %-8s | %5s | %s", r.kind, r.on, took, said)
+			assert.Regexp(t, expected, said, "%s", local.Replace(r.make))
+			for _, p := range problems[:1] {
+				assert.LessOrEqual(t, len(p), 160, p)
+			}
+			if strings.HasPrefix(r.kind, "ping") || r.first == "" {
+				return // it works on
+			}
+			assert.Equal(t, true, m.status(t, on, 10)["healthy"], "mended")
+		})
+	}
+}
+
+// pairOf is a router of that name, and the one that its first tunnel leads to.
+func (m *mesh) pairOf(name string) (node, node) {
+	i := 0
+	for nodes[i].name != name {
+		i++
+	}
+	return nodes[i], nodes[(i+1)%len(nodes)]
+}

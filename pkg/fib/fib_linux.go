@@ -1,0 +1,139 @@
+// Package fib asks the kernel where it sends a packet that it forwards, with the
+// rules, tables, routes and per-interface sysctls of this host, and says which of
+// them it was. It is a foundation, and changes nothing.
+package fib
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// A Flow is a packet: the interface by which it comes (empty: the host sends it
+// itself) and its addresses.
+type Flow struct {
+	In       string
+	Src, Dst netip.Addr
+}
+
+// An Answer is what the kernel does with a packet.
+type Answer struct {
+	// Device is the outgoing interface. Empty: the packet is dropped.
+	Device string
+	// Via is the next hop, not valid when there is none.
+	Via netip.Addr
+	// Local says that it is for the host itself.
+	Local bool
+	// Table is the routing table that the answer comes from.
+	Table int
+	// Err is the kernel's error, as it gives it to `ip route get`: EXDEV for what the
+	// reverse path filter drops, EHOSTUNREACH where nothing is forwarded.
+	Err error
+}
+
+// Tables is a copy of the kernel's rules and routes, to name what an answer is due
+// to. The kernel's answers never come from it.
+type Tables struct {
+	rules  map[int][]netlink.Rule  // by family
+	routes map[int][]netlink.Route // by family, all tables
+	links  map[int]string
+}
+
+// Read copies rules and routes of the families that the addresses are of.
+func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
+	t := Tables{rules: map[int][]netlink.Rule{}, routes: map[int][]netlink.Route{}, links: map[int]string{}}
+	for family, wanted := range map[int]bool{unix.AF_INET: v4, unix.AF_INET6: v6} {
+		if !wanted {
+			continue
+		}
+		rules, err := dump(ctx, func() ([]netlink.Rule, error) { return listRules(family) })
+		if err != nil {
+			return t, fmt.Errorf("routing rules: %w", err)
+		}
+		slices.SortStableFunc(rules, func(a, b netlink.Rule) int { return a.Priority - b.Priority })
+		t.rules[family] = rules
+		all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+		if t.routes[family], err = dump(ctx, func() ([]netlink.Route, error) {
+			return netlink.RouteListFiltered(family, all, netlink.RT_FILTER_TABLE)
+		}); err != nil {
+			return t, fmt.Errorf("kernel routes: %w", err)
+		}
+	}
+	links, err := dump(ctx, netlink.LinkList)
+	for _, l := range links {
+		t.links[l.Attrs().Index] = l.Attrs().Name
+	}
+	return t, err
+}
+
+// listRules lists the rules with their types, which the library leaves out.
+func listRules(family int) ([]netlink.Rule, error) {
+	rules, err := netlink.RuleList(family)
+	if err != nil {
+		return nil, err
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_GETRULE, unix.NLM_F_DUMP)
+	req.AddData(nl.NewIfInfomsg(family))
+	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWRULE)
+	if err == nil && len(messages) != len(rules) {
+		err = netlink.ErrDumpInterrupted // somebody changed them between the two
+	}
+	for i := range rules {
+		if err == nil {
+			rules[i].Type = nl.DeserializeRtMsg(messages[i]).Type
+		}
+	}
+	return rules, err
+}
+
+// dump asks again when the kernel says that something changed meanwhile.
+func dump[T any](ctx context.Context, list func() ([]T, error)) (out []T, err error) {
+	for range 10 {
+		out, err = list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) || ctx.Err() != nil {
+			break
+		}
+	}
+	return out, err
+}
+
+// Ask returns the kernel's own answer.
+func (t Tables) Ask(f Flow) Answer {
+	options := &netlink.RouteGetOptions{Iif: f.In}
+	if f.Src.IsValid() {
+		options.SrcAddr = f.Src.AsSlice()
+	}
+	routes, err := netlink.RouteGetWithOptions(f.Dst.AsSlice(), options)
+	if err != nil {
+		return Answer{Err: err}
+	}
+	if len(routes) == 0 {
+		return Answer{Err: unix.ENETUNREACH}
+	}
+	r := routes[0]
+	a := Answer{Table: r.Table, Local: r.Type == unix.RTN_LOCAL}
+	if r.Type != unix.RTN_UNICAST {
+		if !a.Local {
+			a.Err = refusals[r.Type]
+		}
+		return a
+	}
+	a.Device = t.links[r.LinkIndex]
+	a.Via, _ = netip.AddrFromSlice(r.Gw)
+	a.Via = a.Via.Unmap()
+	if f.Dst.Is6() && a.Device == "lo" { // IPv6's way to refuse
+		a.Device, a.Err = "", unix.ENETUNREACH
+	}
+	return a
+}
+
+// refusals are the errors of the types of routes that let nothing through.
+var refusals = map[int]error{
+	unix.RTN_BLACKHOLE: unix.EINVAL, unix.RTN_UNREACHABLE: unix.EHOSTUNREACH, unix.RTN_PROHIBIT: unix.EACCES, unix.RTN_THROW: unix.ENETUNREACH,
+}

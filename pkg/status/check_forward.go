@@ -1,0 +1,161 @@
+package status
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/cause"
+)
+
+// checkForwarding finds what the kernel does wrong with packets that it is to
+// forward, each cause once.
+func checkForwarding(r Request, o Observation) []Problem {
+	f := o.Forwarding
+	if f.err != nil {
+		return []Problem{{Cause: cause.New("its rules and routes cannot be read (%s): run it again, as root", f.err)}}
+	}
+	out := f.checkSysctls()
+	for _, x := range f.flows {
+		p, found := f.checkFlow(r, x, o)
+		if found && !slices.ContainsFunc(out, func(q Problem) bool { return q.Cause.Found == p.Cause.Found }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// checkSysctls is about what the kernel's answers for IPv6 do not tell, and about
+// pings.
+func (f Forwarding) checkSysctls() (out []Problem) {
+	six := slices.ContainsFunc(f.flows, func(x flow) bool { return x.Dst.Is6() })
+	off := func(key, bad string, c func(string) cause.Cause) {
+		if f.sysctls[key] == bad {
+			out = append(out, Problem{Cause: c(key)})
+		}
+	}
+	off("net.ipv4.ip_forward", "0", func(k string) cause.Cause {
+		return cause.New("it forwards no IPv4 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)", k)
+	})
+	if six {
+		off("net.ipv6.conf.all.forwarding", "0", func(k string) cause.Cause {
+			return cause.New("it forwards no IPv6 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)", k)
+		})
+	}
+	for device := range f.devices6() {
+		off("net.ipv6.conf."+device+".disable_ipv6", "1", func(k string) cause.Cause {
+			return cause.New("IPv6 is off where its site has networks of it (%s=1): set it to 0", k)
+		})
+	}
+	for _, key := range []string{"net.ipv4.icmp_echo_ignore_all", "net.ipv6.icmp.echo_ignore_all"} {
+		off(key, "1", func(k string) cause.Cause {
+			return cause.New("it ignores ping (%s=1): set it to 0, or nobody can tell what it forwards", k)
+		})
+	}
+	return out
+}
+
+// devices6 are the interfaces that IPv6 comes by, as sysctl writes them.
+func (f Forwarding) devices6() map[string]bool {
+	out := map[string]bool{}
+	for _, x := range f.flows {
+		if x.In != "" && x.Dst.Is6() {
+			out[strings.ReplaceAll(x.In, ".", "/")] = true
+		}
+	}
+	return out
+}
+
+// wrong is a problem of this router alone, for functions that may find one.
+func wrong(c cause.Cause) (Problem, bool) { return Problem{Cause: c}, true }
+
+// checkFlow says what is wrong with the kernel's answer for one packet.
+func (f Forwarding) checkFlow(r Request, x flow, o Observation) (Problem, bool) {
+	tunnel := slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == x.answer.Device })
+	where := x.network.String()
+	if x.site != "" {
+		where += " of " + x.site
+	}
+	whose := map[int]string{inward: "", outward: "", own: "its own packets for "}[x.way] + where
+	switch {
+	case x.answer.Err != nil:
+		return f.refused(x, whose, where)
+	case x.answer.Local:
+		return wrong(cause.New("it takes %s for addresses of its own (%s): remove that route of the table local", where, x.reason.RouteText()))
+	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main.Device()) && !x.isBird(),
+		x.way != inward && !tunnel && !o.isEndpoint(x):
+		if x.reason.Foreign() {
+			return wrong(cause.New("%s sends %s out of %s: remove it, or put one for table main before it", x.reason.RuleText(), whose, x.answer.Device))
+		}
+		want := "a tunnel"
+		if x.way == inward {
+			want = "its site's interface"
+		}
+		if x.reason.Device() != x.answer.Device { // we do not follow; the kernel knows
+			return wrong(cause.New("packets for %s go out of %s, expected %s: look at ip route get %s from %s iif %s", where, x.answer.Device, want, x.Dst, x.Src, x.In))
+		}
+		return wrong(cause.New("route %s (proto %s) takes %s away, expected %s: remove that route", x.reason.RouteText(), x.reason.Route.Protocol, whose, want))
+	case x.way == inward && x.exact:
+		return x.beaten()
+	}
+	return Problem{}, false
+}
+
+// isBird reports whether BIRD made the route: a router of the own site stands in then.
+func (x flow) isBird() bool {
+	return !x.reason.Foreign() && x.reason.Route.Protocol == unix.RTPROT_BIRD
+}
+
+// isEndpoint reports whether the packet is for the outside address of a peer, which
+// may be in its site's network.
+func (o Observation) isEndpoint(x flow) bool {
+	return x.network.IsSingleIP() && slices.ContainsFunc(o.Tunnels, func(t TunnelState) bool {
+		return t.Device.Peer != nil && t.Device.Peer.Endpoint.Addr() == x.network.Addr()
+	})
+}
+
+// beaten finds a foreign route that the own site's packets follow instead of ours.
+func (x flow) beaten() (Problem, bool) {
+	if x.ours == "" || x.answer.Device == x.ours || x.reason.Route.Protocol == unix.RTPROT_KERNEL {
+		return Problem{}, false
+	}
+	return wrong(cause.New("route %s (proto %s) beats the site's own by %s: remove that route", x.reason.RouteText(), x.reason.Route.Protocol, x.ours))
+}
+
+// strict is the sysctl by which an interface filters by the reverse path, if any: the
+// larger one of two counts.
+func (f Forwarding) strict(device string) string {
+	all, its := "net.ipv4.conf.all.rp_filter", "net.ipv4.conf."+strings.ReplaceAll(device, ".", "/")+".rp_filter"
+	switch {
+	case device == "" || max(f.sysctls[all], f.sysctls[its]) != "1":
+		return ""
+	case f.sysctls[its] == "1":
+		return its
+	}
+	return all
+}
+
+// refused names what drops a packet.
+func (f Forwarding) refused(x flow, whose, where string) (Problem, bool) {
+	in4 := "net.ipv4.conf." + strings.ReplaceAll(x.In, ".", "/")
+	switch {
+	case x.Dst.Is4() && f.sysctls["net.ipv4.ip_forward"] == "0":
+		return Problem{}, false // said already
+	case x.Dst.Is4() && x.In != "" && f.sysctls[in4+".forwarding"] == "0":
+		return wrong(cause.New("it forwards nothing that comes by %s (%s.forwarding=0): run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
+	case x.reason.Found && x.reason.Drops():
+		return wrong(cause.New("%s drops %s: remove that rule", x.reason.RuleText(), whose))
+	case x.reason.Foreign():
+		return wrong(cause.New("%s drops %s (route %s): remove that rule, or mend its table", x.reason.RuleText(), whose, x.reason.RouteText()))
+	case x.reason.Found && x.reason.Route.Type != unix.RTN_UNICAST && x.reason.Route.Type != unix.RTN_LOCAL:
+		return wrong(cause.New("route %s (proto %s) drops %s: remove that route", x.reason.RouteText(), x.reason.Route.Protocol, whose))
+	// The kernel's error for that is EXDEV, and EINVAL in newer ones.
+	case f.strict(x.In) != "" && (errors.Is(x.answer.Err, unix.EXDEV) || errors.Is(x.answer.Err, unix.EINVAL)):
+		return wrong(cause.New("it drops what comes by another way than its own (%s=1): set it to 0 or 2, and run the mesh play here", f.strict(x.In)))
+	case !x.reason.Found:
+		return wrong(cause.New("it has no route for %s: look at its gateway and its interface (birdc show route; ip route)", where))
+	}
+	return wrong(cause.New("the kernel drops packets for %s (%s): look at ip route get %s from %s iif %s", where, x.answer.Err, x.Dst, x.Src, x.In))
+}

@@ -1,0 +1,203 @@
+package status
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/fib"
+)
+
+// The ways of a packet that a router is there for.
+const (
+	inward  = iota // out of a tunnel, into the own site
+	outward        // from the own site to another one
+	own            // what the router itself sends to another site
+)
+
+// A flow is one such packet.
+type flow struct {
+	fib.Flow
+	way     int
+	network netip.Prefix // that it goes to
+	site    string       // of the network; empty: the own one
+	exact   bool         // the network is one of the request, not a part of one
+	answer  fib.Answer
+	reason  fib.Reason // what the answer is due to
+	main    fib.Reason // what the table main alone would do
+	ours    string     // where BIRD's route for the network leads; empty: it has none
+}
+
+// Forwarding is what the kernel does with packets between the sites.
+type Forwarding struct {
+	flows   []flow
+	sysctls map[string]string // those that matter, by their names
+	err     error
+}
+
+// mostParts bounds the routes inside of one network that are asked for, each by
+// itself.
+const mostParts = 32
+
+// observeForwarding asks the kernel for each way. Without networks of the own site
+// it is not known what is to be forwarded.
+func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
+	if len(r.SourceNetworks) == 0 || len(r.Tunnels) == 0 {
+		return f
+	}
+	addresses, err := ownAddresses()
+	if err != nil {
+		return Forwarding{err: err}
+	}
+	tables, err := fib.Read(ctx, r.has(netip.Addr.Is4), r.has(netip.Addr.Is6))
+	if err != nil {
+		return Forwarding{err: err}
+	}
+	devices := map[string]bool{}
+	into := r.targets(tables, r.SourceNetworks, addresses)
+	for _, to := range into {
+		for _, t := range r.Tunnels {
+			devices[t.Name] = true
+			for _, src := range r.sourcesOf(t, to.Dst) {
+				f.add(tables, flow{Flow: fib.Flow{In: t.Name, Src: src, Dst: to.Dst}, way: inward, network: to.network, exact: to.exact})
+			}
+		}
+	}
+	var doors []fib.Flow // by which the own site's packets come in
+	for _, to := range into {
+		door := tables.Main(to.Flow).Device()
+		if devices[door] || door == "" || slices.ContainsFunc(doors, func(d fib.Flow) bool { return d.In == door && d.Src.Is4() == to.Dst.Is4() }) {
+			continue
+		}
+		doors = append(doors, fib.Flow{In: door, Src: to.Dst})
+	}
+	for _, p := range r.Prefixes {
+		for _, to := range r.targets(tables, []netip.Prefix{p.Network}, addresses) {
+			to.site = p.Site
+			if to.exact && !devices[tables.Main(to.Flow).Device()] {
+				continue // that is said of the network already
+			}
+			for _, door := range doors {
+				if to.way = outward; door.Src.Is4() == to.Dst.Is4() {
+					to.In, to.Src = door.In, door.Src
+					f.add(tables, to)
+				}
+			}
+			if from := source(addresses, r.SourceNetworks, to.Dst); from.IsValid() {
+				to.way, to.In, to.Src = own, "", from
+				f.add(tables, to)
+			}
+		}
+	}
+	for _, d := range doors {
+		devices[d.In] = true
+	}
+	f.sysctls = readSysctls(devices)
+	return f
+}
+
+func (f *Forwarding) add(tables fib.Tables, x flow) {
+	x.answer, x.reason, x.main, x.ours = tables.Ask(x.Flow), tables.Reason(x.Flow), tables.Main(x.Flow), tables.Bird(x.network)
+	f.flows = append(f.flows, x)
+}
+
+func (r Request) has(family func(netip.Addr) bool) bool {
+	return slices.ContainsFunc(r.SourceNetworks, func(n netip.Prefix) bool { return family(n.Addr()) })
+}
+
+// targets chooses an address in each network, and in each part of one that has a
+// route of its own. IPv6 counts where the own site has it.
+func (r Request) targets(tables fib.Tables, networks []netip.Prefix, taken []netip.Addr) (out []flow) {
+	for _, n := range networks {
+		if !r.speaks(n.Addr()) {
+			continue
+		}
+		parts := tables.Inside(n)
+		for i, part := range append([]netip.Prefix{n}, parts[:min(len(parts), mostParts)]...) {
+			if a := someone(part, append(slices.Clone(parts), part), taken); a.IsValid() {
+				out = append(out, flow{Flow: fib.Flow{Dst: a}, network: part, exact: i == 0})
+			}
+		}
+	}
+	return out
+}
+
+// someone is an address in a network that may be a machine's: not the host's own,
+// not the first or last one, and in no smaller one of the parts. Not valid: there
+// is none that is easy to find.
+func someone(n netip.Prefix, parts []netip.Prefix, taken []netip.Addr) netip.Addr {
+	if n.IsSingleIP() {
+		if slices.Contains(taken, n.Addr()) {
+			return netip.Addr{}
+		}
+		return n.Addr()
+	}
+	a := lastOf(n)
+	for range 64 {
+		a = a.Prev()
+		if !a.IsValid() || !n.Contains(a) || a == n.Addr() && n.Bits() < n.Addr().BitLen()-1 {
+			break
+		}
+		smaller := slices.IndexFunc(parts, func(p netip.Prefix) bool { return p.Bits() > n.Bits() && p.Contains(a) })
+		if smaller >= 0 {
+			a = parts[smaller].Masked().Addr()
+			continue
+		}
+		if !slices.Contains(taken, a) {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// lastOf is the last address of a network.
+func lastOf(n netip.Prefix) netip.Addr {
+	b := n.Masked().Addr().AsSlice()
+	for bit := n.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// sourcesOf are addresses from which packets come out of a tunnel: of the peer's
+// site, or behind a router of the own site, of each other one.
+func (r Request) sourcesOf(t Tunnel, dst netip.Addr) (out []netip.Addr) {
+	networks := t.Networks
+	if slices.Equal(networks, r.SourceNetworks) {
+		networks = nil
+		for _, p := range r.Prefixes {
+			networks = append(networks, p.Network)
+		}
+	}
+	for _, n := range networks {
+		if a := someone(n, nil, nil); n.Addr().Is4() == dst.Is4() && a.IsValid() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// readSysctls reads what decides about forwarding, on the host and on the
+// interfaces. What does not exist is left out.
+func readSysctls(devices map[string]bool) map[string]string {
+	names := []string{
+		"net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_echo_ignore_all",
+		"net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.icmp.echo_ignore_all",
+	}
+	for d := range devices {
+		for _, key := range []string{"net.ipv4.conf.%.rp_filter", "net.ipv4.conf.%.forwarding", "net.ipv6.conf.%.disable_ipv6"} {
+			names = append(names, strings.Replace(key, "%", strings.ReplaceAll(d, ".", "/"), 1))
+		}
+	}
+	out := map[string]string{}
+	for _, name := range names {
+		path := strings.NewReplacer(".", "/", "/", ".").Replace(name)
+		if value, err := os.ReadFile("/proc/sys/" + path); err == nil {
+			out[name] = strings.TrimSpace(string(value))
+		}
+	}
+	return out
+}
