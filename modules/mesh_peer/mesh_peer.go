@@ -184,7 +184,8 @@ func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	if err := ansible.Decode(tunnels, &o); err != nil {
 		return ansible.Plan{}, err
 	}
-	o.Input = "" // as the others have it: what this router lets in is not for its caller to say
+	o.Input = ""          // as the others have it: what this router lets in is not for its caller to say
+	o.BindToMachine = nil // likewise
 	if !e.waiting {
 		o.PublicKeys = map[string]string{e.Name: e.PublicKey.String()}
 	}

@@ -23,6 +23,7 @@ type Options struct {
 	PrivateKeyFile string         `json:"private_key_file"`
 	Directory      string         `json:"directory"`
 	ControlSocket  string         `json:"control_socket"`
+	BindToMachine  bool           `json:"bind_to_machine"`
 }
 
 // SetDefaults fills in what the task does not say.
@@ -30,10 +31,11 @@ func (o *Options) SetDefaults() {
 	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
 	o.Directory = "/etc/wireguard"
 	o.ControlSocket = birdc.Socket
+	o.BindToMachine = true
 }
 
 func (o Options) want() (preflight.Want, error) {
-	w := preflight.Want{Accept: o.Accept, Socket: o.ControlSocket}
+	w := preflight.Want{Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine}
 	raw, err := json.Marshal(o.Plan)
 	if err != nil {
 		return w, err

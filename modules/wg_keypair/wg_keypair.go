@@ -20,6 +20,7 @@ type Options struct {
 	IdentityFile   string `json:"identity_file"`
 	Regenerate     string `json:"regenerate"`
 	ImageBuild     bool   `json:"image_build"`
+	BindToMachine  bool   `json:"bind_to_machine"`
 	guarded.Options
 }
 
@@ -29,6 +30,7 @@ func (o *Options) SetDefaults() {
 	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
 	o.IdentityFile = "/etc/wireguard/wgmesh.id"
 	o.Regenerate = string(keypair.Partly)
+	o.BindToMachine = true
 }
 
 func (o Options) want() keypair.Want {
@@ -44,7 +46,9 @@ func (o Options) Validate() error {
 }
 
 // Plan works out which keys have to be made or mended.
-func Plan(_ context.Context, o Options) (ansible.Plan, error) { return plan(keypair.Host{}, o) }
+func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+	return plan(keypair.Host{Unbound: !o.BindToMachine}, o)
+}
 
 func plan(host keypair.Host, o Options) (ansible.Plan, error) {
 	want := o.want()

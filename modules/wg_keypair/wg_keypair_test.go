@@ -27,7 +27,7 @@ func TestOptions(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Options{
 		Name: "azure-1", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
-		IdentityFile: "/etc/wireguard/wgmesh.id", Regenerate: "partial_idempotence",
+		IdentityFile: "/etc/wireguard/wgmesh.id", Regenerate: "partial_idempotence", BindToMachine: true,
 	}, o)
 	for task, want := range map[string]string{
 		`{}`:                                 "name: required option is missing",

@@ -32,6 +32,7 @@ type Options struct {
 	ControlSocket   string            `json:"control_socket"`
 	Gate            map[string]any    `json:"gate"` // a mesh.Plan, as mesh_plan returned it
 	GateDirectory   string            `json:"gate_directory"`
+	BindToMachine   *bool             `json:"bind_to_machine"` // nil: as it is
 	guarded.Options
 }
 
@@ -44,6 +45,8 @@ func (o *Options) SetDefaults() {
 	o.Directory = "/etc/wireguard"
 	o.ControlSocket = birdc.Socket
 	o.GateDirectory = "/etc/wgmesh"
+	bind := true
+	o.BindToMachine = &bind
 }
 
 // want turns the options into the domain's type. A key that is not one is refused to
@@ -102,10 +105,20 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
+	host.Bind(o.BindToMachine)
 	want := o.want()
 	have, err := wg.Observe(ctx, host, want)
 	if err != nil {
 		return ansible.Plan{}, err
+	}
+	armor := wg.LookArmor("/")
+	closed := armor.Closed(want)
+	if armor.Enforced && len(closed) > 0 {
+		var errs []error
+		for _, line := range closed {
+			errs = append(errs, errors.New(line))
+		}
+		return ansible.Plan{}, errors.Join(errs...)
 	}
 	o.keep(ctx, want, have)
 	delta, err := wg.Diff(want, have)
@@ -123,7 +136,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"pending":        wg.PendingPeers(want, have),
 		"implementation": kind,
 	}
-	warnings := wg.Twins(want, have)
+	warnings := append(wg.Twins(want, have), closed...)
 	for _, p := range wg.PendingPeers(want, have) {
 		if p.Refused {
 			warnings = append(warnings, p.Tunnel+": "+p.Reason)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/socket"
 )
 
 // Reply codes of BIRD, from doc/reply_codes of its source.
@@ -32,14 +34,14 @@ type Daemon struct {
 	Runs    Stamp    // of the text it runs; empty when that is not ours
 	Pending bool     // an undo is scheduled
 	Left    string   // how long until the undo, in BIRD's words
-	Down    []string // protocols that someone disabled, sorted by BIRD
+	Down    []string // protocols that someone disabled, or whose port is free again, sorted by BIRD
 	Up      []string // BGP sessions that are established
 }
 
 // ObserveDaemon asks the daemon on the control socket. A BIRD that does not
 // run is no error. One in the middle of a reconfiguration is waited for.
-func ObserveDaemon(ctx context.Context, socket string) (Daemon, error) {
-	c, err := birdc.Dial(ctx, socket)
+func ObserveDaemon(ctx context.Context, control string) (Daemon, error) {
+	c, err := birdc.Dial(ctx, control)
 	if errors.Is(err, birdc.ErrNotRunning) {
 		return Daemon{}, nil
 	}
@@ -71,6 +73,8 @@ func ObserveDaemon(ctx context.Context, socket string) (Daemon, error) {
 			continue
 		}
 		switch {
+		case column[3] == "down" && strings.Contains(l.Text, noSocket) && portTaken(control):
+			// To enable it does not help while somebody else has the port.
 		case column[3] == "down":
 			d.Down = append(d.Down, column[0])
 		case column[1] == "BGP" && column[len(column)-1] == "Established":
@@ -78,6 +82,22 @@ func ObserveDaemon(ctx context.Context, socket string) (Daemon, error) {
 		}
 	}
 	return d, nil
+}
+
+// noSocket is what BIRD says of a session that it could not listen for, and bgpPort is
+// where. It does not try again by itself.
+const (
+	noSocket = "No listening socket"
+	bgpPort  = 179
+)
+
+// portTaken reports whether somebody else than the BIRD of a control socket listens for
+// BGP. What cannot be found out is no reason to leave a session down.
+func portTaken(control string) bool {
+	held, err := socket.Owners(socket.TCP, bgpPort)
+	birds, _ := socket.Listeners(control)
+	owners, taken := held[bgpPort]
+	return err == nil && taken && !slices.ContainsFunc(owners, func(o socket.Owner) bool { return slices.Contains(birds, o) })
 }
 
 // running asks for the stamp of the text that the daemon runs.

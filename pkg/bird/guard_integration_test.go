@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/vishvananda/netns"
 
 	"github.com/wgmesh/router/pkg/bird"
 )
@@ -366,6 +369,64 @@ func TestMends(t *testing.T) {
 			apply(2)
 		}
 	})
+}
+
+// inside runs do on a thread in the namespace.
+func (n namespace) inside(t *testing.T, do func() error) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
+		ns, err := netns.GetFromName(n.name)
+		if err == nil {
+			defer func() { _ = ns.Close() }()
+			err = netns.Set(ns)
+		}
+		if err == nil {
+			err = do()
+		}
+		done <- err
+	}()
+	require.NoError(t, <-done)
+}
+
+// A session that is down because another program listens on TCP 179 is left alone, or
+// every run would change something. When the port is free, the next run enables it.
+func TestPortTaken(t *testing.T) {
+	g := newGuarded(t)
+	var thief net.Listener
+	g.inside(t, func() (err error) {
+		thief, err = net.Listen("tcp4", ":179")
+		return err
+	})
+	g.ip(t, "link", "add", "wg1", "type", "veth", "peer", "name", "far")
+	g.ip(t, "addr", "add", "172.31.1.1/24", "dev", "wg1")
+	g.ip(t, "link", "set", "wg1", "up")
+	g.ip(t, "link", "set", "far", "up")
+	eventually(t, 5*time.Second, "BIRD finds no socket", func() string {
+		if table := g.birdc(t, "show protocols"); !strings.Contains(table, "No listening socket") {
+			return table
+		}
+		return ""
+	})
+	run := func() (done []string) {
+		g.inside(t, func() error {
+			have, err := g.host.Observe(t.Context())
+			if err != nil {
+				return err
+			}
+			d, err := bird.Diff(bird.Want{State: bird.Applied, Text: number(t, 1)}, have)
+			if err == nil {
+				done, err = g.host.Apply(t.Context(), d)
+			}
+			return err
+		})
+		return done
+	}
+	assert.Empty(t, run())
+	require.NoError(t, thief.Close())
+	assert.Equal(t, []string{"enabled p1"}, run())
+	assert.Empty(t, run())
 }
 
 // Without a daemon the file is written and the service is started; BIRD's own

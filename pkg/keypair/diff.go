@@ -105,6 +105,7 @@ func (d *Delta) identity(want Want, have Have) {
 		}
 	}
 	switch {
+	case have.Unbound:
 	case have.Machine == "":
 		d.Warnings = append(d.Warnings, "this machine has no /etc/machine-id: a clone of its disk cannot be told from it and would use the same keys")
 	case have.Recorded == "":

@@ -25,6 +25,7 @@ const MachineIDFile = "/etc/machine-id"
 type Host struct {
 	MachineID   string // path; "" for MachineIDFile
 	ImageMarker string // path; "" for ImageMarker
+	Unbound     bool   // the keys belong to no machine: its id may change
 }
 
 // A machine is what the signs say.
@@ -45,6 +46,9 @@ func (h Host) observe() (machine, error) {
 		m.image = h.ImageMarker + " exists"
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return m, err
+	}
+	if h.Unbound {
+		return m, nil
 	}
 	id, err := os.ReadFile(h.MachineID)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -49,6 +49,23 @@ func TestImageBuildIsRefused(t *testing.T) {
 	}
 }
 
+// Keys that belong to no machine stay when its id changes, or is never the same.
+func TestUnbound(t *testing.T) {
+	r := newRig(t)
+	_, pub, _ := r.converge()
+	r.host.Unbound = true
+	for _, id := range []string{"ffffffffffffffffffffffffffffffff\n", "uninitialized\n", ""} {
+		r.machine(id)
+		delta, have, _ := r.converge()
+		assert.Empty(t, delta.Steps)
+		assert.Empty(t, delta.Warnings)
+		assert.Equal(t, pub, have)
+	}
+	require.NoError(t, os.WriteFile(r.host.ImageMarker, nil, 0o600))
+	_, err := r.plan()
+	require.ErrorContains(t, err, "this is an image build")
+}
+
 func TestNoMachineID(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, os.Remove(r.host.MachineID))

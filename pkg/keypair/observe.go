@@ -22,6 +22,7 @@ type Have struct {
 	Machine          string // hash of this machine's id; "" when it has none
 	Recorded         string // hash in the identity file; "" when there is none
 	Image            string // why this is an image build; "" when it is not
+	Unbound          bool   // the keys belong to no machine
 
 	identity  keyfile.Info
 	leftovers []string // of the identity file
@@ -40,7 +41,7 @@ func Observe(files Files, host Host) (Have, error) {
 	if err != nil {
 		return h, err
 	}
-	h.Machine, h.Image = m.hash, m.image
+	h.Machine, h.Image, h.Unbound = m.hash, m.image, host.Unbound
 
 	h.Private, err = readKey("private_key_file", files.PrivateKey, func(text []byte) (string, string, error) {
 		k, err := seal.ParseWGPrivate(text)

@@ -18,10 +18,11 @@ type Have struct {
 	Routes    []Route               // of the main table, without those of BIRD and of the kernel
 	Resolvers map[netip.Addr]string // the servers that this host asks for names, and the file that says so
 
-	NoIPv6 string            // what turns IPv6 off on new interfaces; empty: nothing
-	NoPing string            // what keeps the host from answering ping; empty: nothing
-	No     []string          // programs that are not installed
-	Closed map[string]string // folders that cannot be written to, and why
+	NoIPv6  string            // what turns IPv6 off on new interfaces; empty: nothing
+	NoPing  string            // what keeps the host from answering ping; empty: nothing
+	Passing string            // why the machine's id is new at each boot; empty: it is not
+	No      []string          // programs that are not installed
+	Closed  map[string]string // folders that cannot be written to, and why
 }
 
 // A Link is a network interface that is not ours.

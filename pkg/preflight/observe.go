@@ -28,7 +28,7 @@ type WireGuard struct {
 // Observe looks at the host, in the network namespace of the calling thread. It
 // writes nothing.
 func Observe(w Want, tunnels WireGuard) (Have, error) {
-	h := Have{Ours: tunnels.Ours, Taken: tunnels.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Resolvers: resolvers()}
+	h := Have{Ours: tunnels.Ours, Taken: tunnels.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Passing: passing("/etc"), Resolvers: resolvers()}
 	kernel, err := h.interfaces()
 	if err == nil {
 		err = h.routes()
@@ -156,10 +156,18 @@ func others(protocol string, ports []int, ours func(socket.Owner) bool) (map[int
 		// systemd holds the sockets of what it starts, and is not who to ask.
 		slices.SortStableFunc(held, func(a, b socket.Owner) int { return b.PID - a.PID })
 		if len(held) > 0 {
-			out[port] = fmt.Sprintf("%s (process %d)", held[0].Name, held[0].PID)
+			out[port] = owner(held[0])
 		}
 	}
 	return out, err
+}
+
+// owner names a process, and a WireGuard in user space by its interface.
+func owner(o socket.Owner) string {
+	if o.Name == "wireguard-go" {
+		return fmt.Sprintf("%s (%s, process %d)", o.Last, o.Name, o.PID)
+	}
+	return fmt.Sprintf("%s (process %d)", o.Name, o.PID)
 }
 
 const ipv6Settings = "/proc/sys/net/ipv6/conf/"
@@ -243,12 +251,7 @@ const least = 1 << 20
 func closed() map[string]string {
 	out := map[string]string{}
 	for _, folder := range []string{"/etc/wireguard", "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system"} {
-		for { // the nearest that is there
-			if _, err := os.Stat(folder); err == nil || folder == "/" {
-				break
-			}
-			folder = filepath.Dir(folder)
-		}
+		folder = nearest(folder)
 		var fs unix.Statfs_t
 		switch err := unix.Statfs(folder, &fs); {
 		case err != nil:

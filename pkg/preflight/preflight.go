@@ -27,6 +27,8 @@ type Want struct {
 	Plan mesh.Plan
 	// Accept are the questions whose findings are known to the user: they warn.
 	Accept []string
+	// Bound says that the keys belong to this machine, by its id.
+	Bound bool
 	// Socket is where our BIRD listens for commands.
 	Socket string
 }
@@ -43,6 +45,7 @@ func questions() []question {
 		{"programs", programs},
 		{"files", files},
 		{"interfaces", interfaces},
+		{"machine", machine},
 		{"ports", ports},
 		{"addresses", addresses},
 		{"networks", networks},

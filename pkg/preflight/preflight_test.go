@@ -30,7 +30,7 @@ func dual(t *testing.T) Want {
 	m.LinkPool = "172.31.0.0/16"
 	p, err := m.Plan("aws-1")
 	require.NoError(t, err)
-	return Want{Plan: p}
+	return Want{Plan: p, Bound: true}
 }
 
 func TestHealthyHost(t *testing.T) {
@@ -49,7 +49,7 @@ func worst(w Want) Have {
 	const process, dev = "fifteen-letters (process 4194304)", "fifteen-letters"
 	h := Have{
 		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process}, TCP: map[int]string{bgpPort: process},
-		NoIPv6: "ipv6.disable=1 on the kernel's command line", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
+		NoIPv6: "ipv6.disable=1 on the kernel's command line", Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
 		No: append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...), Closed: map[string]string{"/etc/systemd/system": "the file system is mounted read-only"},
 		Resolvers: map[netip.Addr]string{},
 	}

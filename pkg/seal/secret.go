@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Redacted is what every secret of this package prints and marshals as.
@@ -68,27 +69,47 @@ func newSecret() secret {
 }
 
 var (
-	errNotKey  = errors.New("expected base64 of 32 bytes (44 characters) on one line")
+	errNotKey  = errors.New("expected base64 of 32 bytes (44 characters) on one line, as wg genkey and wg genpsk print")
 	errZeroKey = errors.New("the key is all zeros, which means no key")
+	errMarked  = errors.New("it begins with a byte order mark: save it as plain text, without one")
 )
 
-// parseSecret reads what Encode wrote. White space at the end is allowed, as in
-// `wg set private-key FILE`. Errors never quote the text.
-func parseSecret(text []byte) (secret, error) {
-	text = bytes.TrimRight(text, " \t\r\n")
+// space is what may stand behind a key in its file: what isspace(3) takes, as wg(8)
+// asks, so also the line end of another system.
+const space = " \t\n\v\f\r"
+
+// marks are the byte order marks of UTF-8 and UTF-16.
+var marks = [][]byte{{0xef, 0xbb, 0xbf}, {0xff, 0xfe}, {0xfe, 0xff}}
+
+// DecodeKey reads the text of a file that holds one key, private or pre-shared. All
+// modules read such files with it: what one of them takes, none refuses later. The
+// errors never quote the text, and key stays as it is.
+func DecodeKey(key *[keySize]byte, text []byte) error {
+	if slices.ContainsFunc(marks, func(mark []byte) bool { return bytes.HasPrefix(text, mark) }) {
+		return errMarked
+	}
+	text = bytes.TrimRight(text, space)
 	if len(text) != keyText {
-		return secret{}, errNotKey
+		return errNotKey
 	}
 	var buf [keySize + 1]byte // 44 characters decode to 33 bytes when the padding is missing
 	defer clear(buf[:])
 	n, err := base64.StdEncoding.Strict().Decode(buf[:], text)
-	if err != nil || n != keySize {
-		return secret{}, errNotKey
+	switch {
+	case err != nil || n != keySize:
+		return errNotKey
+	case [keySize + 1]byte{} == buf:
+		return errZeroKey
 	}
+	copy(key[:], buf[:keySize])
+	return nil
+}
+
+// parseSecret reads what Encode wrote, or a person.
+func parseSecret(text []byte) (secret, error) {
 	s := hold(new([keySize]byte))
-	copy(s.bytes()[:], buf[:keySize])
-	if s.IsZero() {
-		return secret{}, errZeroKey
+	if err := DecodeKey(s.bytes(), text); err != nil {
+		return secret{}, err
 	}
 	return s, nil
 }

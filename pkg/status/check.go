@@ -237,7 +237,7 @@ func checkSession(r Request, t Tunnel, s TunnelState) (Problem, bool) {
 	}
 	b := s.Session
 	switch {
-	case strings.Contains(b.LastError, noSocket):
+	case b.Up == "down" && strings.Contains(b.LastError, noSocket):
 		return Problem{
 			Here:  cause.New("BGP session %s has no socket, TCP 179 was taken when it began: run the mesh play here, or birdc restart %s", b.Name, b.Name),
 			Cause: cause.New("no BGP session: run the mesh play for all"), Final: true,

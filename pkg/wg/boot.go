@@ -53,7 +53,10 @@ func machineMark(path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-const bootFolder = "/etc/systemd/system/wg-quick@.service.d"
+const (
+	bootFolder = "/etc/systemd/system/wg-quick@.service.d"
+	bootDropIn = bootFolder + "/50-wgmesh.conf"
+)
 
 // tableDropIn brings our table back: the distributions' nftables.service flushes
 // everybody's tables when it starts, is reloaded or ends.
@@ -63,12 +66,27 @@ func tableDropIn(file string) string {
 		"ExecStartPost" + load + "ExecReload" + load + "ExecStopPost" + load
 }
 
+// Bind says whether the tunnels belong to this machine: they do not come up at boot in
+// another one. Nil leaves it as it is, which is so without a word against it.
+func (h *Host) Bind(bind *bool) {
+	if bind == nil {
+		text, _ := os.ReadFile(bootDropIn) // what is not there says nothing
+		free := strings.Contains(string(text), "/50-wgmesh.sh up %i\n")
+		bind = new(bool)
+		*bind = !free
+	}
+	h.machine = ""
+	if *bind {
+		h.machine = machineMark("/etc/machine-id")
+	}
+}
+
 // bootFiles are what systemd needs beside the units, by path.
-func bootFiles() []struct{ path, text string } {
+func (h *Host) bootFiles() []struct{ path, text string } {
 	// The script first: a drop-in without it would skip every tunnel.
 	return []struct{ path, text string }{
 		{filepath.Join(bootFolder, "50-wgmesh.sh"), bootScript},
-		{filepath.Join(bootFolder, "50-wgmesh.conf"), dropIn(machineMark("/etc/machine-id"))},
+		{bootDropIn, dropIn(h.machine)},
 		{"/etc/systemd/system/nftables.service.d/50-wgmesh.conf", tableDropIn(Want{Directory: systemDirectory}.mssFile())},
 	}
 }
@@ -79,7 +97,7 @@ func (h *Host) Boot() (Boot, error) {
 		return BootUnmanaged, nil
 	}
 	found, right := 0, 0
-	for _, f := range bootFiles() {
+	for _, f := range h.bootFiles() {
 		text, err := os.ReadFile(f.path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -93,7 +111,7 @@ func (h *Host) Boot() (Boot, error) {
 		}
 	}
 	switch {
-	case right == len(bootFiles()):
+	case right == len(h.bootFiles()):
 		return BootCurrent, nil
 	case found > 0:
 		return BootOutdated, nil
@@ -103,7 +121,7 @@ func (h *Host) Boot() (Boot, error) {
 
 // SetBoot writes the drop-in, or takes it away.
 func (h *Host) SetBoot(ctx context.Context, present bool) error {
-	files := bootFiles()
+	files := h.bootFiles()
 	for i := range files {
 		var err error
 		if present {

@@ -28,7 +28,7 @@ whole() { [ -f "$1" ] && [ "$(tail -n 1 "$1" | tr -d '\000')" = '# end' ]; }
 up() {
   [ -f "$copy" ] || return 0
   if [ -n "$machine" ] && [ "$machine" != "$(here)" ]; then
-    echo "<3>$name: stays down: the machine id changed since it was set up (a cloned disk?), and the machine before may still use its keys; the mesh play or wgmesh join makes new ones"
+    echo "<3>$name: stays down: the machine id changed since it was set up (a cloned disk?), and the machine before may still use its keys; the mesh play or wgmesh join makes new ones. Is the id new at each boot? mesh_bind_to_machine: false"
     return 255 # systemd: failed, and not only skipped
   fi
   whole "$file" && return 0

@@ -23,6 +23,7 @@ const systemDirectory = "/etc/wireguard"
 type Host struct {
 	directory string
 	systemd   bool
+	machine   string // what the drop-in of the units knows this machine by; empty: by nothing
 	client    *wgctrl.Client
 	salt      salt
 }
@@ -40,12 +41,14 @@ func Open(directory string) (*Host, error) {
 		return nil, fmt.Errorf("open WireGuard control: %w", err)
 	}
 	_, err = os.Stat("/run/systemd/system")
-	return &Host{
+	h := &Host{
 		directory: filepath.Clean(directory),
 		systemd:   err == nil && filepath.Clean(directory) == systemDirectory,
 		client:    client,
 		salt:      newSalt(),
-	}, nil
+	}
+	h.Bind(nil)
+	return h, nil
 }
 
 // Close ends the connection.

@@ -1,10 +1,10 @@
 package wg
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
 
+	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
 
@@ -24,9 +24,8 @@ func readKeyFile(path string) (secret, error) {
 		return key, fmt.Errorf("key file %s: mode %04o, owner %d: others may read it: chown root and chmod 600 it, and replace the key if anyone could have",
 			path, info.Mode.Perm(), info.UID)
 	}
-	if !decodeKey(key[:], bytes.TrimSuffix(text, []byte("\n"))) || key == (secret{}) {
-		key.wipe()
-		return key, fmt.Errorf("key file %s: expected one line of 44 characters of base64, as wg genkey and wg genpsk print", path)
+	if err := seal.DecodeKey((*[keyLen]byte)(&key), text); err != nil {
+		return key, fmt.Errorf("key file %s: %w", path, err)
 	}
 	return key, nil
 }

@@ -39,7 +39,7 @@ func Touched(w Want, s State, d Delta) (files []string, interfaces map[string]Be
 		files = append(files, w.mssFile())
 	}
 	if d.Boot != nil {
-		for _, f := range bootFiles() {
+		for _, f := range (&Host{}).bootFiles() {
 			files = append(files, f.path)
 		}
 	}

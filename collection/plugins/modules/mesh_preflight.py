@@ -25,6 +25,7 @@ options:
       - C(programs) asks whether BIRD, WireGuard and their tools are installed.
       - C(files) asks whether the folders that a run writes to can be written to.
       - C(interfaces) asks whether somebody else has the name of a tunnel or of its file.
+      - C(machine) asks whether the id of the machine, to which the keys belong, is new at each boot.
       - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
       - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server.
       - C(networks) asks whether a subnet of this host is in a network of another site.
@@ -32,7 +33,7 @@ options:
       - C(ping) asks whether the host answers ping.
     type: list
     elements: str
-    choices: [addresses, files, interfaces, ipv6, networks, ping, ports, programs]
+    choices: [addresses, files, interfaces, ipv6, machine, networks, ping, ports, programs]
     default: []
   private_key_file:
     description: Path of this router's private key, by which its interfaces are known.
@@ -46,6 +47,10 @@ options:
     description: Path of the control socket of this router's BIRD, by which its process is known.
     type: path
     default: /run/bird/bird.ctl
+  bind_to_machine:
+    description: What M(wgmesh.router.wg_keypair) and M(wgmesh.router.wg_tunnel) are told.
+    type: bool
+    default: true
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   diff_mode:

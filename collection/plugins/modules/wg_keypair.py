@@ -61,6 +61,13 @@ options:
     description: Says that the host is being made into an image, where this module refuses to work.
     type: bool
     default: false
+  bind_to_machine:
+    description:
+      - The keys belong to the machine that they were made on, by its C(/etc/machine-id).
+      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the disk
+        is not told from this machine then.
+    type: bool
+    default: true
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
 attributes:
   check_mode:

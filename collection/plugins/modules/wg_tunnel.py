@@ -154,6 +154,13 @@ options:
     description: The folder of those files.
     type: path
     default: /etc/wgmesh
+  bind_to_machine:
+    description:
+      - The tunnels come up at boot only in the machine that they were made on, by its C(/etc/machine-id).
+      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the disk
+        is not told from this machine then.
+    type: bool
+    default: true
 requirements:
   - package wireguard-tools
   - package nftables, with O(mss_clamp=true) or O(input=mesh)
