@@ -20,7 +20,9 @@ type Options struct {
 	Router    string `json:"router"`    // whose plan is wanted
 	GateFile  string `json:"gate_file"` // who is out, whatever the inventory says
 	KnownOnly bool   `json:"known_only"`
-	mesh.Mesh        // brings SetDefaults and the other options
+	// TunnelDirectory is where the tunnels are that the router has; empty: not to be looked at.
+	TunnelDirectory string `json:"tunnel_directory"`
+	mesh.Mesh              // brings SetDefaults and the other options
 }
 
 // Validate leaves the mesh to Plan, so that an unknown router is listed together
@@ -41,6 +43,9 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	}
 	plan, err := o.Mesh.Plan(o.Router)
 	if err != nil {
+		return ansible.Plan{}, err
+	}
+	if err := o.renumbers(plan); err != nil {
 		return ansible.Plan{}, err
 	}
 	// What the inventory itself says, and nothing that was read from the gate.

@@ -59,6 +59,7 @@ func TestFieldCaseIsTheExample(t *testing.T) {
 // subnets of their own.
 func TestTerraformInventory(t *testing.T) {
 	m, fieldCase := example(t, "terraform"), load(t, "field-case")
+	fieldCase.LinkPool = m.LinkPool
 	for name, r := range m.Routers {
 		r.Endpoint = fieldCase.Routers[name].Endpoint // Terraform's output inventory brings it
 		m.Routers[name] = r

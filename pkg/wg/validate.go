@@ -68,7 +68,7 @@ func (t Tunnel) check() []error {
 	for _, a := range t.Addresses {
 		switch {
 		case !a.IsValid():
-			bad("addresses: expected an address and its prefix length, such as 172.31.20.1/31")
+			bad("addresses: expected an address and its prefix length, such as 198.18.20.1/31")
 			continue
 		case a.Addr().Is4In6() || a.Addr().IsUnspecified() || a.Addr().IsMulticast():
 			bad("address %s: not an address an interface can have", a)

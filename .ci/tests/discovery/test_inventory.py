@@ -204,7 +204,7 @@ class Test(unittest.TestCase):
         self.assertEqual(owner, hosts["azure-3"]["mesh_host_key"])
         for host, what in liars.items():
             self.assertEqual("", hosts[host]["mesh_host_key"], "%s: %s" % (host, what))
-            self.assertRegex(said, r"router %s: mesh_host_key is (no SSH public key|the key of azure-3) and is left out" % host)
+            self.assertRegex(said, r"router %s: mesh_host_key is (not an SSH public key|the key of azure-3) and is left out" % host)
         plans, _ = self.plans(lab.EXAMPLES)
         self.assertEqual({"azure-3", "gcp-1", "aws-1"}, {peer["name"] for peer in plans["office-1"]["gate"]["peers"]})
         brought = self.brought()

@@ -261,8 +261,8 @@ EXAMPLES = r"""
       - name: dc_1
         router: dc-1
         interface: wg1
-        address: 172.31.1.2
-        local_address: 172.31.1.1
+        address: 198.18.1.2
+        local_address: 198.18.1.1
         as: 65020
   register: bird
 

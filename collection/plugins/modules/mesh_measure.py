@@ -181,7 +181,7 @@ EXAMPLES = r"""
 - name: Measure one tunnel
   wgmesh.router.mesh_measure:
     tunnels:
-      - {name: wg20, peer: aws-2, address: 172.31.20.2, endpoint: 198.51.100.12}
+      - {name: wg20, peer: aws-2, address: 198.18.20.2, endpoint: 198.51.100.12}
   register: measured
 
 - name: Show it
@@ -233,7 +233,7 @@ tunnels:
       peer: aws-2
       name: wg20
       outside: {address: 198.51.100.12, sent: 10, received: 10, min: 2.1, avg: 2.3, max: 2.9, mdev: 0.2}
-      inside: {address: 172.31.20.2, sent: 10, received: 10, min: 2.4, avg: 2.6, max: 3.3, mdev: 0.2}
+      inside: {address: 198.18.20.2, sent: 10, received: 10, min: 2.4, avg: 2.6, max: 3.3, mdev: 0.2}
 lines:
   description:
     - The tunnels as a table. Times are the least and the average, then comes the loss; the last column is what the

@@ -16,7 +16,7 @@ description:
     networks, ids, AS numbers or endpoints that are used twice, AS numbers that are not private, an endpoint inside a
     network that is routed into the tunnels, a link pool that is too small or in use, unknown sites and zones, and two
     routers that can not call each other because neither has an endpoint.
-  - Is pure. It reads nothing but its options and I(gate_file), and changes nothing.
+  - Is pure. It reads nothing but its options, I(gate_file) and I(tunnel_directory), and changes nothing.
 options:
   router:
     description: Name of the router whose plan is wanted, one of C(routers).
@@ -59,13 +59,16 @@ options:
     type: dict
     required: true
   link_pool:
-    description: IPv4 network that the link networks of the tunnels are taken from. No site may use any of it.
+    description:
+      - IPv4 network that the link networks of the tunnels are taken from. No site and no router may use any of it.
+      - The default is from the range for measuring devices (RFC 2544), which no cloud, VPC, container engine or provider hands out.
+        Until 0.3.0 it was 172.31.0.0/16, the default VPC of AWS.
     type: str
-    default: 172.31.0.0/16
+    default: 198.18.0.0/16
   link_prefix_length:
     description:
       - Length of an IPv4 link network, C(8) to C(31). The router with the lower id has its first host address.
-      - With C(24) and the default C(link_pool), tunnel 20 has 172.31.20.0/24.
+      - With C(24) and the default C(link_pool), tunnel 20 has 198.18.20.0/24.
     type: int
     default: 31
   link_pool6:
@@ -102,6 +105,13 @@ options:
       - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by the
         mesh play, or by what most of the others say, is absent from the plan, whatever I(routers) says, with a warning.
       - For a router that joins by itself, whose inventory may be older. Empty, as in the mesh play, I(routers) decides.
+    type: path
+    default: ""
+  tunnel_directory:
+    description:
+      - Folder of the router's tunnels, C(/etc/wireguard). With it, a I(link_pool) that would give other addresses to tunnels which
+        M(wgmesh.router.wg_tunnel) has made is refused. The role C(mesh) gives it while the inventory does not set
+        C(mesh_link_pool), so that a new default renumbers nobody.
     type: path
     default: ""
   known_only:
@@ -181,12 +191,12 @@ plan:
       sample:
         - name: wg20
           listen_port: 51820
-          addresses: [172.31.20.1/24]
+          addresses: [198.18.20.1/24]
           mtu: 1400
           peers:
             - name: gcp-1
               endpoint: 198.51.100.71:51820
-              allowed_ips: [10.0.0.0/16, 10.1.0.0/16, 10.3.0.0/16, 172.31.20.0/24]
+              allowed_ips: [10.0.0.0/16, 10.1.0.0/16, 10.3.0.0/16, 198.18.20.0/24]
               persistent_keepalive: 25
               preshared_key_file: /etc/wireguard/wgmesh-psk/20.psk
     measure:
@@ -231,12 +241,12 @@ plan:
           description: Routers of other sites with the BFD sessions to them.
           type: list
           elements: dict
-          sample: [{name: office-1, interface: wg7, address: 172.31.7.1}]
+          sample: [{name: office-1, interface: wg7, address: 198.18.7.1}]
         partners:
           description: The other routers of the site, their tables, and who goes before this router in taking those.
           type: list
           elements: dict
-          sample: [{name: aws-2, interface: wg15, address: 172.31.15.2, tables: [rtb-0c], before: []}]
+          sample: [{name: aws-2, interface: wg15, address: 198.18.15.2, tables: [rtb-0c], before: []}]
     preshared_keys:
       description: For the option C(tunnels) of M(wgmesh.router.wg_psk). The router with the lower id is the initiator.
       type: list
@@ -285,8 +295,8 @@ plan:
             - name: gcp_1
               router: gcp-1
               interface: wg20
-              address: 172.31.20.2
-              local_address: 172.31.20.1
+              address: 198.18.20.2
+              local_address: 198.18.20.1
               as: 65040
               transit: true
               import_limit: 14
@@ -306,7 +316,7 @@ plan:
           description: The tunnels with the names of their BGP sessions, the peers' link addresses and AS numbers, and the networks of their sites.
           type: list
           elements: dict
-          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 172.31.20.2, mtu: 1400, as: 65040, networks: [10.3.0.0/16]}]
+          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 198.18.20.2, mtu: 1400, as: 65040, networks: [10.3.0.0/16]}]
         prefixes:
           description: Prefixes of the other sites that have a router which is present.
           type: list

@@ -192,7 +192,7 @@ EXAMPLES = r"""
 - name: Wait for one tunnel
   wgmesh.router.mesh_status:
     tunnels:
-      - {name: wg20, peer: aws-2, address: 172.31.20.2, mtu: 1340, neighbor: aws_2}
+      - {name: wg20, peer: aws-2, address: 198.18.20.2, mtu: 1340, neighbor: aws_2}
     wait: 30
 
 - name: Look at the whole mesh, and go on

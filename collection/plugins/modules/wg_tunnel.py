@@ -43,7 +43,7 @@ options:
         type: int
         default: 0
       addresses:
-        description: Own addresses with the prefix length of the link network, such as V(172.31.20.1/31). Others are removed, except automatic link-local ones.
+        description: Own addresses with the prefix length of the link network, such as V(198.18.20.1/31). Others are removed, except automatic link-local ones.
         type: list
         elements: str
         default: []
@@ -191,13 +191,13 @@ EXAMPLES = r"""
     tunnels:
       - name: wg-berlin
         listen_port: 51820
-        addresses: [172.31.0.0/31]
+        addresses: [198.18.0.0/31]
         mtu: 1420
         peers:
           - name: berlin
             public_key: Aiz8Gu9ORFxTzmFLyb96CLfqmfGADBGo51j4IvNU9Do=
             endpoint: 198.51.100.7:51820
-            allowed_ips: [172.31.0.0/31, 10.20.0.0/16]
+            allowed_ips: [198.18.0.0/31, 10.20.0.0/16]
             persistent_keepalive: 25
 
 - name: A server for people on the road, who call from anywhere

@@ -16,7 +16,7 @@ import (
 // Pools for the links between the sites' gateways and the internet: the first
 // that meets nothing of the inventory is taken.
 var (
-	pools4 = []string{"100.64.0.0/16", "198.18.0.0/16", "100.127.0.0/16", "172.30.0.0/16"}
+	pools4 = []string{"100.64.0.0/16", "198.19.0.0/16", "100.127.0.0/16", "172.30.0.0/16"}
 	pools6 = []string{"fd1a:b000::/48", "fd1a:b001::/48", "fd1a:b002::/48"}
 )
 

@@ -157,7 +157,7 @@ func TestNewRefuses(t *testing.T) {
 func TestLinksAvoidTheInventory(t *testing.T) {
 	topo, err := topology.New("lab", listing(t, "s: {networks: [100.64.0.0/10, fd1a:b000::/32]}", map[string]map[string]any{"a": router(1, "s", "", "")}))
 	require.NoError(t, err)
-	assert.Equal(t, netip.MustParsePrefix("198.18.0.6/30"), topo.Sites[0].Wan[0])
+	assert.Equal(t, netip.MustParsePrefix("198.19.0.6/30"), topo.Sites[0].Wan[0])
 	assert.Equal(t, netip.MustParsePrefix("fd1a:b001:0:1::2/64"), topo.Sites[0].Wan[1])
 }
 
