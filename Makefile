@@ -105,6 +105,10 @@ e2e: setup collection ## machines from such an image become a mesh by themselves
 distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04 (root)
 	@molecule/distros/run
 
+.PHONY: birds
+birds: ## tests with a real BIRD on each BIRD of Debian's: docs/runs/bird.txt (root)
+	@.ci/birds
+
 .PHONY: test
 test: ## set up and run every test there is (root)
 	@.ci/test

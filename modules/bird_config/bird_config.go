@@ -101,6 +101,11 @@ func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ans
 		return ansible.Plan{}, err
 	}
 	o.Config = c
+	if o.State == bird.Applied {
+		if o.Version, err = bird.Installed(ctx); err != nil && !errors.Is(err, bird.ErrNoBird) {
+			return ansible.Plan{}, err
+		}
+	}
 	p, trial, err := planBird(ctx, o, host, src, own)
 	if err != nil || o.State == bird.Undone || o.State == bird.Confirmed && o.AS == 0 {
 		return p, err

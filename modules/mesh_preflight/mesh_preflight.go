@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/preflight"
@@ -61,7 +62,7 @@ func (o Options) Validate() error {
 }
 
 // Plan looks at the host. It has nothing to apply.
-func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	want, err := o.want()
 	if err != nil {
 		return ansible.Plan{}, err
@@ -75,6 +76,9 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	refusals, warnings := preflight.Compare(want, have)
+	if _, err := bird.Installed(ctx); err != nil && !errors.Is(err, bird.ErrNoBird) {
+		refusals = append(refusals, preflight.Finding{Cause: err.Error(), Do: "install bird2 or bird3 of a later release"})
+	}
 	p := ansible.Plan{Return: map[string]any{"refusals": refusals}}
 	for _, f := range warnings {
 		p.Warnings = append(p.Warnings, f.Text())

@@ -218,3 +218,17 @@ func (h host) file(t *testing.T, name, text string) string {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
+
+// A BIRD that bird.conf is not known to be right for is refused, and not BIRD 3.
+func TestBird(t *testing.T) {
+	h := newHost(t, false)
+	dir := t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for version, refused := range map[string]bool{"1.6.8": true, "2.0.12": false, "3.0.1": true, "3.1.8": false, "4.0.0": true} {
+		require.NoError(t, os.WriteFile(dir+"/bird", []byte("#!/bin/sh\necho BIRD version "+version+" >&2\n"), 0o755))
+		refusals, _ := h.run(t)
+		text := strings.Join(refusals, "\n")
+		assert.Equal(t, refused, strings.Contains(text, "BIRD "+version+" is installed"), text)
+		assert.LessOrEqual(t, len(text), 160)
+	}
+}

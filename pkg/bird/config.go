@@ -27,6 +27,8 @@ type Config struct {
 	// Local are those networks that the host is connected to by a larger subnet, so
 	// that a route to them would beat that one. Resolve finds them.
 	Local []netip.Prefix `json:"-"`
+	// Version is that of the installed BIRD; none is taken for a BIRD 2.
+	Version Version `json:"-"`
 }
 
 // SetDefaults fills in the timers.

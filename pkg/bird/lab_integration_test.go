@@ -224,6 +224,9 @@ func (l *lab) join(t *testing.T, a, b *router) {
 func (r *router) text(t *testing.T) []byte {
 	t.Helper()
 	require.NoError(t, r.config.Validate())
+	var err error
+	r.config.Version, err = bird.Installed(t.Context())
+	require.NoError(t, err)
 	src := bird.Sources{
 		IPv4: address("10.%d.%d.%d", r.site, r.zone, r.id+10), IPv6: address("fd00:%d::%d:%d", r.site, r.zone, r.id+10),
 	}

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 DOCUMENTATION = r"""
 module: bird_config
-short_description: Configure BIRD 2 so that a bad change takes itself back
+short_description: Configure BIRD so that a bad change takes itself back
 version_added: 0.1.0
 description:
   - Renders C(bird.conf) from structured options, lets BIRD's own parser check it, and lets the running BIRD try it out.
@@ -233,7 +233,7 @@ attributes:
     details:
       - The text on disk before and after, and what the daemon does. It has no secrets.
 requirements:
-  - BIRD 2.0.12 or newer on the target
+  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write.
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: wgmesh.router.mesh_status

@@ -1,0 +1,45 @@
+package bird
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// A Version is the first two numbers of BIRD's, such as 3.1.
+type Version struct{ Major, Minor int }
+
+// Installed asks the installed BIRD, and refuses one that this configuration is not
+// known to be right for: docs/runs/bird.txt has those that were tried.
+func Installed(ctx context.Context) (Version, error) {
+	bin, err := program("bird")
+	if err != nil {
+		return Version{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "--version")
+	cmd.WaitDelay = 2 * time.Second // a child may keep the pipe
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return Version{}, fmt.Errorf("%s --version: %s (%w)", bin, oneLine(out), err)
+	}
+	return ParseVersion(string(out))
+}
+
+// ParseVersion reads what "bird --version" says, such as "BIRD version 2.0.12".
+func ParseVersion(text string) (v Version, err error) {
+	_, number, _ := strings.Cut(text, "BIRD version ")
+	number, _, _ = strings.Cut(strings.TrimSpace(number), "\n")
+	patch := 0
+	n, _ := fmt.Sscanf(number, "%d.%d.%d", &v.Major, &v.Minor, &patch)
+	switch {
+	case n < 2:
+		return v, fmt.Errorf("bird --version: expected a version such as 2.17.6, got %q", oneLine([]byte(text)))
+	case v.Major == 2 && (v.Minor > 0 || patch >= 8), v.Major == 3 && v.Minor >= 1:
+		return v, nil
+	}
+	return v, fmt.Errorf("BIRD %s is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3", number)
+}
