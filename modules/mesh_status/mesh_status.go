@@ -113,6 +113,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"tunnels":          status.Views(r, seen, report),
 		"lines":            status.Table(r, seen, report),
 	}}
+	for _, w := range report.Warnings {
+		p.Warnings = append(p.Warnings, w.String())
+	}
 	for _, s := range strangers {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("router %s: its own address %s is in no network of its site, and is not asked: expected one that is; if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
 	}

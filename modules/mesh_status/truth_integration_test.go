@@ -76,6 +76,54 @@ var causes = []row{
 		"reverse path filter", "office-1", "for d in /proc/sys/net/ipv4/conf/wm*; do echo 1 > $d/rp_filter; done", "for d in /proc/sys/net/ipv4/conf/wm*; do echo 0 > $d/rp_filter; done",
 		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.wm\w+\.rp_filter=1\): `,
 	},
+	{
+		"filter", "azure-1", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }'", "nft delete table inet f",
+		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
+		"filter", "azure-1", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward icmp type echo-request accept; add rule inet f forward ct state established,related accept'", "nft delete table inet f",
+		`^nft inet f forward: policy drop drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
+		"filter", "azure-2", `nft 'add table ip f; add chain ip f onward { type filter hook forward priority 10; }; add rule ip f onward iifname "wm*" oifname "eth0" counter drop'`, "nft delete table ip f",
+		`^nft ip f onward: iifname "wm\*" oifname "eth0" drop drops icmp from `,
+	},
+	{
+		"filter", "office-1", `nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`, "nft delete table inet f",
+		`^nft inet f c: meta l4proto tcp reject.* drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
+		"filter at another hook", "azure-1", `nft 'add table inet f; add chain inet f early { type filter hook prerouting priority -300; }; add rule inet f early ip saddr { 10.0.0.0/8 } iifname "wm*" drop'`, "nft delete table inet f",
+		`^nft inet f early: ip saddr \{? ?10\.0\.0\.0/8 ?\}? iifname "wm\*" drop drops `,
+	},
+	{
+		"filter at another hook", "azure-1", `nft 'add table inet f; add chain inet f late { type filter hook postrouting priority 300; }; add rule inet f late oifname "eth0" meta l4proto != tcp drop'`, "nft delete table inet f",
+		`^nft inet f late: oifname "eth0" meta l4proto != tcp drop drops icmp from `,
+	},
+	{
+		"filter of a device", "azure-1", `nft 'add table netdev f; add chain netdev f in { type filter hook ingress device "eth0" priority 0; }; add rule netdev f in ip daddr 10.0.0.0/16 drop'`, "nft delete table netdev f",
+		`^nft netdev f in: ip daddr 10\.0\.0\.0/16 drop drops icmp from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
+	},
+	{
+		"reverse path filter of nftables", "azure-1", `nft 'add table inet f; add chain inet f raw { type filter hook prerouting priority -300; }; add rule inet f raw fib saddr . iif oif missing drop'`, "nft delete table inet f",
+		`^nft inet f raw: fib saddr \. iif oif missing drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
+		"address translation", "azure-1", `nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "wm*" masquerade'`, "nft delete table ip f",
+		`^nft ip f post: oifname "wm\*" masquerade rewrites packets from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
+	},
+	{
+		"address translation", "azure-1", `nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "eth0" ip saddr 10.0.0.0/8 snat to 10.1.1.4'`, "nft delete table ip f",
+		`^nft ip f post: oifname "eth0" ip saddr 10\.0\.0\.0/8 snat to 10\.1\.1\.4 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
+		"address translation", "office-1", `nft 'add table ip f; add chain ip f pre { type nat hook prerouting priority -100; }; add rule ip f pre iifname "eth0" ip daddr 10.1.0.0/16 dnat to 10.0.1.20'`, "nft delete table ip f",
+		`^nft ip f pre: iifname "eth0" ip daddr 10\.1\.0\.0/16 dnat to 10\.0\.1\.20 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
+		"tunnel's own packets", "azure-1", "nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; sleep 1", "nft delete table inet f; sleep 2",
+		`^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
+	},
 	{"ping", "azure-1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\): `},
 }
 
@@ -93,6 +141,15 @@ var oddities = []row{
 	{kind: "route of the LAN behind another router", on: "office-1", make: "ip route add 10.0.5.0/24 via 10.0.1.20 proto static", cure: "ip route del 10.0.5.0/24"},
 	{kind: "strict filter on the site's interface", on: "office-1", make: "sysctl -qw net.ipv4.conf.eth0.rp_filter=1", cure: "sysctl -qw net.ipv4.conf.eth0.rp_filter=0"},
 	{kind: "loose filter everywhere", on: "azure-1", make: "sysctl -qw net.ipv4.conf.all.rp_filter=2", cure: "sysctl -qw net.ipv4.conf.all.rp_filter=0"},
+	{kind: "Docker's forward chain, and rules for the mesh", on: "azure-1", make: `nft 'add table ip d; add chain ip d FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip d FORWARD ct state related,established accept; add rule ip d FORWARD oifname "docker0" drop; add rule ip d FORWARD ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 accept'`, cure: "nft delete table ip d"},
+	{kind: "Docker's masquerade", on: "azure-1", make: `nft 'add table ip d; add chain ip d POSTROUTING { type nat hook postrouting priority 100; }; add rule ip d POSTROUTING oifname != "docker0" ip saddr 172.17.0.0/16 masquerade'`, cure: "nft delete table ip d"},
+	{kind: "masquerade to the internet", on: "office-1", make: `nft 'add table ip d; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post oifname "wan" masquerade'`, cure: "nft delete table ip d"},
+	{kind: "input chain that drops", on: "azure-2", make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d"},
+	{kind: "answers nobody asked for are dropped", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state invalid drop'", cure: "nft delete table inet d"},
+	{kind: "list of attackers", on: "office-1", make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { 203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority -200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d"},
+	{kind: "verdict map of states", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state vmap { established : accept, related : accept, invalid : drop }'", cure: "nft delete table inet d"},
+	{kind: "port that is closed between sites", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward tcp dport 25 drop'", cure: "nft delete table inet d"},
+	{kind: "counters, logs and limits", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward limit rate 5/minute counter log prefix \"fwd\"'", cure: "nft delete table inet d"},
 	{kind: "rule that leads where main does", on: "azure-1", make: "ip rule add to 10.0.0.0/16 lookup main pref 93", cure: "ip rule del pref 93"},
 }
 

@@ -89,7 +89,7 @@ var ways = []way{
 		name: "its UDP ports are closed", inCI: "f",
 		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add chain inet sick out { type filter hook output priority -300; }; add rule inet sick in udp dport 51800-51899 drop; add rule inet sick out udp sport 51800-51899 drop'",
 		cure:  "nft delete table inet sick",
-		fresh: "azure-1: no handshake", running: "azure-1",
+		fresh: "azure-1: nft inet sick (in|out): udp [sd]port 51800-51899 drop", running: "azure-1",
 	},
 	{
 		name: "another program has its TCP 179", inCI: "r",
@@ -102,7 +102,7 @@ var ways = []way{
 		name:  "it drops ICMP",
 		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add rule inet sick in iifname wg* meta l4proto icmp drop; add rule inet sick in iifname wg* icmpv6 type { echo-request, echo-reply } drop'",
 		cure:  "nft delete table inet sick",
-		fresh: "azure-1: no answer to ping", running: "azure-1: no answer to ping",
+		fresh: "azure-1: nft inet sick in: .* drops icmp", running: "azure-1: nft inet sick in: .* drops icmp",
 	},
 	{
 		name:  "it has no way for IPv6",

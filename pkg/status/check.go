@@ -32,6 +32,7 @@ func Check(r Request, o Observation) Report {
 	}
 	own := len(rep.Problems) > 0
 	rep.Problems = append(rep.Problems, checkForwarding(r, o)...)
+	rep.Warnings = o.Forwarding.warnings()
 	hopeless := map[string]bool{} // peers to which time brings no way
 	silent := map[string]bool{}
 	for i, t := range r.Tunnels {

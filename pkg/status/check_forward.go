@@ -24,7 +24,7 @@ func checkForwarding(r Request, o Observation) []Problem {
 			out = append(out, p)
 		}
 	}
-	return out
+	return append(out, f.checkFilters(r, o)...)
 }
 
 // checkSysctls is about what the kernel's answers for IPv6 do not tell, and about

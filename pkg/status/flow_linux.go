@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/fib"
+	"github.com/wgmesh/router/pkg/filter"
 )
 
 // The ways of a packet that a router is there for.
@@ -23,6 +24,8 @@ type flow struct {
 	way     int
 	network netip.Prefix // that it goes to
 	site    string       // of the network; empty: the own one
+	from    netip.Prefix // the network that it comes from
+	detour  bool         // its way back is another one
 	exact   bool         // the network is one of the request, not a part of one
 	answer  fib.Answer
 	reason  fib.Reason // what the answer is due to
@@ -33,6 +36,8 @@ type flow struct {
 // Forwarding is what the kernel does with packets between the sites.
 type Forwarding struct {
 	flows   []flow
+	tables  fib.Tables
+	filters filter.Ruleset
 	sysctls map[string]string // those that matter, by their names
 	err     error
 }
@@ -55,23 +60,24 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 	if err != nil {
 		return Forwarding{err: err}
 	}
+	f.tables, f.filters = tables, filter.Read(ctx)
 	devices := map[string]bool{}
 	into := r.targets(tables, r.SourceNetworks, addresses)
 	for _, to := range into {
 		for _, t := range r.Tunnels {
 			devices[t.Name] = true
-			for _, src := range r.sourcesOf(t, to.Dst) {
-				f.add(tables, flow{Flow: fib.Flow{In: t.Name, Src: src, Dst: to.Dst}, way: inward, network: to.network, exact: to.exact})
+			for _, from := range r.sourcesOf(t, to.Dst) {
+				f.add(flow{Flow: fib.Flow{In: t.Name, Src: someone(from, nil, nil), Dst: to.Dst}, way: inward, network: to.network, exact: to.exact, from: from})
 			}
 		}
 	}
-	var doors []fib.Flow // by which the own site's packets come in
+	var doors []flow // by which the own site's packets come in
 	for _, to := range into {
 		door := tables.Main(to.Flow).Device()
-		if devices[door] || door == "" || slices.ContainsFunc(doors, func(d fib.Flow) bool { return d.In == door && d.Src.Is4() == to.Dst.Is4() }) {
+		if devices[door] || door == "" || slices.ContainsFunc(doors, func(d flow) bool { return d.In == door && d.from == to.network }) {
 			continue
 		}
-		doors = append(doors, fib.Flow{In: door, Src: to.Dst})
+		doors = append(doors, flow{Flow: fib.Flow{In: door, Src: to.Dst}, from: to.network})
 	}
 	for _, p := range r.Prefixes {
 		for _, to := range r.targets(tables, []netip.Prefix{p.Network}, addresses) {
@@ -81,13 +87,13 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 			}
 			for _, door := range doors {
 				if to.way = outward; door.Src.Is4() == to.Dst.Is4() {
-					to.In, to.Src = door.In, door.Src
-					f.add(tables, to)
+					to.In, to.Src, to.from = door.In, door.Src, door.from
+					f.add(to)
 				}
 			}
 			if from := source(addresses, r.SourceNetworks, to.Dst); from.IsValid() {
-				to.way, to.In, to.Src = own, "", from
-				f.add(tables, to)
+				to.way, to.In, to.Src, to.from = own, "", from, netip.PrefixFrom(from, from.BitLen())
+				f.add(to)
 			}
 		}
 	}
@@ -98,8 +104,9 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 	return f
 }
 
-func (f *Forwarding) add(tables fib.Tables, x flow) {
-	x.answer, x.reason, x.main, x.ours = tables.Ask(x.Flow), tables.Reason(x.Flow), tables.Main(x.Flow), tables.Bird(x.network)
+func (f *Forwarding) add(x flow) {
+	x.answer, x.reason, x.main, x.ours = f.tables.Ask(x.Flow), f.tables.Reason(x.Flow), f.tables.Main(x.Flow), f.tables.Bird(x.network)
+	x.detour = x.In != "" && f.tables.Reason(fib.Flow{Dst: x.Src}).Device() != x.In
 	f.flows = append(f.flows, x)
 }
 
@@ -162,9 +169,9 @@ func lastOf(n netip.Prefix) netip.Addr {
 	return a
 }
 
-// sourcesOf are addresses from which packets come out of a tunnel: of the peer's
-// site, or behind a router of the own site, of each other one.
-func (r Request) sourcesOf(t Tunnel, dst netip.Addr) (out []netip.Addr) {
+// sourcesOf are the networks from which packets come out of a tunnel: those of the
+// peer's site, or behind a router of the own site, of each other one.
+func (r Request) sourcesOf(t Tunnel, dst netip.Addr) (out []netip.Prefix) {
 	networks := t.Networks
 	if slices.Equal(networks, r.SourceNetworks) {
 		networks = nil
@@ -173,8 +180,8 @@ func (r Request) sourcesOf(t Tunnel, dst netip.Addr) (out []netip.Addr) {
 		}
 	}
 	for _, n := range networks {
-		if a := someone(n, nil, nil); n.Addr().Is4() == dst.Is4() && a.IsValid() {
-			out = append(out, a)
+		if n.Addr().Is4() == dst.Is4() && someone(n, nil, nil).IsValid() {
+			out = append(out, n)
 		}
 	}
 	return out

@@ -48,6 +48,8 @@ func (p Problem) Text() string {
 // A Report is what Check makes of an observation.
 type Report struct {
 	Problems []Problem
+	// Warnings are about what does no harm yet.
+	Warnings []cause.Cause
 	// Tunnels, Prefixes and Targets say what is healthy, in the order of the
 	// request.
 	Tunnels, Prefixes, Targets []bool

@@ -20,6 +20,8 @@ description:
   - Asks the kernel what it does with packets that are only forwarded, from each tunnel into I(source_networks) and from
     there to I(prefixes), with the rules, tables, routes and sysctls of the host, and names the one that drops or diverts
     them. The same for what the router itself sends.
+  - Reads nftables and both kinds of iptables, and names the rule or the policy that drops or rewrites such packets. One
+    that drops a part of them is a warning.
   - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
   - Can wait until all is well. Changes nothing.
 options:

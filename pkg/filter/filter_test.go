@@ -1,0 +1,176 @@
+package filter_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/filter"
+)
+
+// from the office into azure, through a router of azure.
+func packet(proto string) filter.Packet {
+	return filter.Packet{In: "wg2", Out: "eth0", Src: netip.MustParsePrefix("10.0.0.0/16"), Dst: netip.MustParsePrefix("10.1.0.0/16"), Proto: proto}
+}
+
+func outward(proto string) filter.Packet {
+	p := packet(proto)
+	p.In, p.Out, p.Src, p.Dst = p.Out, p.In, p.Dst, p.Src
+	return p
+}
+
+// What docker.io 20.10 leaves, as iptables-save prints it.
+const docker = `*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [12:720]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-ISOLATION-STAGE-1 - [0:0]
+:DOCKER-ISOLATION-STAGE-2 - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A FORWARD -i docker0 -o docker0 -j ACCEPT
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-1 -j RETURN
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+-A DOCKER-ISOLATION-STAGE-2 -j RETURN
+%-A DOCKER-USER -j RETURN
+COMMIT
+`
+
+// What ufw makes of its forward chain: pings are let through, all else is not.
+const ufw = `*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:ufw-before-forward - [0:0]
+:ufw-user-forward - [0:0]
+:ufw-after-logging-forward - [0:0]
+:ufw-reject-forward - [0:0]
+-A FORWARD -j ufw-before-forward
+-A FORWARD -j ufw-after-logging-forward
+-A FORWARD -j ufw-reject-forward
+-A ufw-after-logging-forward -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "
+-A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-forward -p icmp -m icmp --icmp-type 3 -j ACCEPT
+-A ufw-before-forward -p icmp -m icmp --icmp-type 8 -j ACCEPT
+-A ufw-before-forward -j ufw-user-forward
+%COMMIT
+`
+
+func with(saved, rule string) string {
+	before, after := saved[:indexOf(saved)], saved[indexOf(saved)+1:]
+	return before + rule + after
+}
+
+func indexOf(s string) int {
+	for i := range s {
+		if s[i] == '%' {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestIPTables(t *testing.T) {
+	tests := map[string]struct {
+		saved, rule string
+		packet      filter.Packet
+		want        filter.Outcome
+	}{
+		"Docker drops":                {docker, "", packet("icmp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
+		"Docker, outward":             {docker, "", outward("tcp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
+		"Docker with a way":           {docker, "-A DOCKER-USER -s 10.0.0.0/8 -d 10.0.0.0/8 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
+		"Docker with a way in":        {docker, "-A DOCKER-USER -i wg+ -j ACCEPT\n", outward("tcp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
+		"Docker with a part of a way": {docker, "-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"), filter.Outcome{Verdict: filter.Partly, Where: "iptables FORWARD: policy drop"}},
+		"Docker with a set":           {docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n", packet("tcp"), filter.Outcome{Verdict: filter.Unsure, Where: "iptables FORWARD: policy drop"}},
+		"ufw lets pings through":      {ufw, "", packet("icmp"), filter.Outcome{}},
+		"ufw drops all else":          {ufw, "", packet("tcp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
+		"ufw route allow":             {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
+		"a comment with quotes": {
+			ufw, "-A ufw-user-forward -s 10.0.0.0/16 -m comment --comment \"no \\\"office\\\" -j ACCEPT\" -j REJECT --reject-with icmp-port-unreachable\n", packet("tcp"),
+			filter.Outcome{Verdict: filter.Drops, Where: "iptables: -A ufw-user-forward -s 10.0.0.0/16 -j REJECT --reject-with icmp-port-unreachable"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			rules, _ := filter.ParseIPTables([]byte(with(tt.saved, tt.rule)), false)
+			assert.Equal(t, tt.want, rules.Ask(tt.packet, filter.Forwarded))
+		})
+	}
+}
+
+func TestIPTablesOfTheOtherFamily(t *testing.T) {
+	rules, tables := filter.ParseIPTables([]byte(docker), true)
+	assert.Equal(t, []string{"nat", "filter"}, tables)
+	assert.Equal(t, filter.Passes, rules.Ask(packet("tcp"), filter.Forwarded).Verdict)
+}
+
+// The parts that nft's versions write in different ways, and maps.
+func TestNFT(t *testing.T) {
+	const text = `table inet f { # handle 1
+	chain forward { # handle 1
+		type filter hook forward priority filter; policy accept;
+		ip saddr @bad counter packets 7 bytes 300 drop # handle 3
+	}
+}
+`
+	rule := func(expr string) string {
+		return `{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"family": "inet", "table": "f", "name": "bad", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
+			{"set": {"family": "inet", "table": "f", "name": "few", "elem": [{"elem": {"val": "10.0.7.7", "expires": 5}}]}}, {"set": {"family": "inet", "table": "f", "name": "none"}},
+			{"chain": {"family": "inet", "table": "f", "name": "forward", "handle": 1, "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}},
+			{"rule": {"family": "inet", "table": "f", "chain": "forward", "handle": 3, "expr": [` + expr + `]}}]}`
+	}
+	const drop = `{"drop": null}`
+	saddr := func(right string) string {
+		return `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": ` + right + `}},`
+	}
+	tests := map[string]struct {
+		expr string
+		want filter.Verdict
+	}{
+		"set with a name":       {saddr(`"@bad"`) + drop, filter.Drops},
+		"some of a set":         {saddr(`"@few"`) + drop, filter.Partly},
+		"empty set":             {saddr(`"@none"`) + drop, filter.Passes},
+		"set that is not known": {saddr(`"@gone"`) + drop, filter.Unsure},
+		"range":                 {saddr(`{"range": ["10.0.0.0", "10.255.255.255"]}`) + drop, filter.Drops},
+		"IPv6":                  {`{"match": {"op": "!=", "left": {"payload": {"protocol": "ip6", "field": "saddr"}}, "right": "::1"}},` + drop, filter.Passes},
+		"port":                  {`{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 5432}},` + drop, filter.Partly},
+		"list of states":        {`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "invalid"]}},` + drop, filter.Drops},
+		"state in a set":        {`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}},` + drop, filter.Passes},
+		"mark":                  {`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5}},` + drop, filter.Unsure},
+		"who sends it":          {`{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}},` + drop, filter.Passes},
+		"verdict map":           {`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", {"drop": null}]]}}}`, filter.Drops},
+		"another address":       {`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`, filter.Rewrites},
+		"clamp":                 {`{"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": {"rt": {"key": "mtu"}}}}`, filter.Passes},
+		"target of iptables":    {`{"xt": {"type": "target", "name": "REJECT"}}`, filter.Drops},
+		"target without a name": {`{"xt": null}`, filter.Passes},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			rules, err := filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), func(string, string) bool { return false })
+			require.NoError(t, err)
+			o := rules.Ask(packet("tcp"), filter.Forwarded)
+			assert.Equal(t, tt.want, o.Verdict)
+			if o.Verdict == filter.Drops {
+				assert.Equal(t, "nft inet f forward: ip saddr @bad drop", o.Where)
+			}
+		})
+	}
+}

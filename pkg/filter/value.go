@@ -1,0 +1,101 @@
+package filter
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// name compares an interface with a pattern that may end in a star. An unknown one is "".
+func name(have, pattern string) truth {
+	if prefix, star := strings.CutSuffix(pattern, "*"); star {
+		return is(have != "" && strings.HasPrefix(have, prefix))
+	}
+	return is(have == pattern)
+}
+
+// addresses tells how many of the addresses of have are between first and last.
+func addresses(have netip.Prefix, first, last netip.Addr) truth {
+	if !first.IsValid() || first.Is4() != have.Addr().Is4() {
+		return no
+	}
+	low, high := have.Masked().Addr(), lastOf(have)
+	switch {
+	case low.Compare(first) >= 0 && high.Compare(last) <= 0:
+		return yes
+	case high.Less(first) || last.Less(low):
+		return no
+	}
+	return part
+}
+
+func lastOf(n netip.Prefix) netip.Addr {
+	b := n.Masked().Addr().AsSlice()
+	for bit := n.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// network reads "10.0.0.0/8" or "10.0.0.1".
+func network(text string) (netip.Prefix, bool) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), true
+	}
+	a, err := netip.ParseAddr(text)
+	return netip.PrefixFrom(a, max(a.BitLen(), 0)), err == nil
+}
+
+// inNetwork compares with a network as iptables writes it.
+func inNetwork(have netip.Prefix, text string) truth {
+	n, ok := network(text)
+	if !ok {
+		return maybe
+	}
+	return addresses(have, n.Addr(), lastOf(n))
+}
+
+// port compares a port, 0 for any, with a range.
+func port(have, low, high int) truth {
+	if have == 0 {
+		return part
+	}
+	return is(low <= have && have <= high)
+}
+
+// span reads "53", "53:60" or "53-60".
+func span(text string) (low, high int, ok bool) {
+	first, last, is := strings.Cut(strings.Replace(text, "-", ":", 1), ":")
+	if !is {
+		last = first
+	}
+	low, err := strconv.Atoi(first)
+	high, err2 := strconv.Atoi(last)
+	return low, high, err == nil && err2 == nil
+}
+
+// state compares the state of connection tracking with a list of them.
+func (p Packet) state(wanted []string) truth {
+	if p.Invalid {
+		return is(slices.Contains(wanted, "invalid"))
+	}
+	return is(slices.Contains(wanted, "new"))
+}
+
+// proto compares the protocol with its name or number.
+func (p Packet) proto(text string) truth {
+	six := p.Dst.Addr().Is6()
+	switch strings.ToLower(text) {
+	case "tcp", "6", "udp", "17":
+		return is(p.Proto == map[string]string{"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp"}[strings.ToLower(text)])
+	case "icmp", "1":
+		return is(p.Proto == "icmp" && !six)
+	case "icmpv6", "ipv6-icmp", "58":
+		return is(p.Proto == "icmp" && six)
+	case "all", "0":
+		return yes
+	}
+	return no // one that none of our packets is of
+}

@@ -1,0 +1,134 @@
+package status
+
+import (
+	"net/netip"
+
+	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/fib"
+	"github.com/wgmesh/router/pkg/filter"
+)
+
+// packets are what a flow consists of: each protocol counts by itself, since hosts that
+// drop what they forward let pings through.
+func (x flow) packets(invalid bool) (out []filter.Packet) {
+	for _, proto := range []string{"icmp", "tcp", "udp"} {
+		out = append(out, filter.Packet{
+			In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Proto: proto, Invalid: invalid, Detour: x.detour,
+		})
+	}
+	return out
+}
+
+func (x flow) hooks() []string {
+	if x.way == own {
+		return filter.Sent
+	}
+	return filter.Forwarded
+}
+
+// checkFilters finds the filters that drop or rewrite what this router forwards, and
+// those that keep a tunnel down.
+func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
+	said := map[string]bool{}
+	for _, x := range f.flows {
+		if x.answer.Err != nil || x.answer.Device == "" {
+			continue // it does not get that far
+		}
+		for _, p := range x.packets(false) {
+			found := f.filters.Ask(p, x.hooks())
+			if said[found.Where] {
+				continue
+			}
+			switch found.Verdict {
+			case filter.Drops:
+				out = append(out, Problem{Cause: cause.New("%s drops %s from %s to %s: put a rule that accepts it first", found.Where, p.Proto, x.from, x.network)})
+			case filter.Rewrites:
+				out = append(out, Problem{Cause: cause.New("%s rewrites packets from %s to %s: leave them out of it", found.Where, x.from, x.network)})
+			default:
+				continue
+			}
+			said[found.Where] = true
+		}
+	}
+	for i, t := range r.Tunnels {
+		for _, p := range f.sick(t, o.Tunnels[i]) {
+			hooks := filter.Received
+			if p.In == "" {
+				hooks = filter.Sent
+			}
+			if found := f.filters.Ask(p, hooks); found.Verdict == filter.Drops && !said[found.Where] {
+				said[found.Where] = true
+				out = append(out, Problem{Cause: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first", found.Where, p.Proto, t.Name, t.Peer)})
+			}
+		}
+	}
+	return out
+}
+
+// sick are the packets that a tunnel which is not well needs.
+func (f Forwarding) sick(t Tunnel, s TunnelState) (out []filter.Packet) {
+	both := func(in, out2 string, local, remote netip.Addr, proto string, port int) {
+		here, there := netip.PrefixFrom(local, 0), netip.PrefixFrom(remote, remote.BitLen())
+		out = append(
+			out,
+			filter.Packet{In: in, Src: there, Dst: here, Proto: proto, DPort: port},
+			filter.Packet{Out: out2, Src: here, Dst: there, Proto: proto, DPort: port},
+		)
+	}
+	p := s.Device.Peer
+	if s.DeviceErr != nil || p == nil {
+		return nil
+	}
+	everywhere := netip.IPv4Unspecified()
+	if t.Address.Is6() {
+		everywhere = netip.IPv6Unspecified()
+	}
+	if s.Session == nil || s.Session.State != "Established" || s.BFD == nil || s.BFD.State != "Up" || s.PingErr != nil {
+		both(t.Name, t.Name, everywhere, t.Address, "icmp", 0)
+		both(t.Name, t.Name, everywhere, t.Address, "tcp", bgpPort)
+		both(t.Name, t.Name, everywhere, t.Address, "udp", bfdPort)
+	}
+	if p.Handshake.IsZero() || s.PingErr != nil {
+		if to := p.Endpoint.Addr(); to.IsValid() {
+			device := f.tables.Main(fib.Flow{Dst: to}).Device()
+			local := netip.IPv4Unspecified()
+			if to.Is6() {
+				local = netip.IPv6Unspecified()
+			}
+			both(device, device, local, to, "udp", s.Device.Port)
+		}
+	}
+	return out
+}
+
+// bfdPort is where BIRD listens for BFD (RFC 5881).
+const bfdPort = 3784
+
+// warnings are about filters that drop a part of what this router forwards, which may
+// be meant, or answers to what it has not seen.
+func (f Forwarding) warnings() (out []cause.Cause) {
+	said := map[string]bool{}
+	add := func(found filter.Outcome, c cause.Cause) {
+		if !said[found.Where] {
+			said[found.Where] = true
+			out = append(out, c)
+		}
+	}
+	for _, x := range f.flows {
+		if x.answer.Err != nil || x.answer.Device == "" || x.way == own {
+			continue
+		}
+		for _, p := range x.packets(false) {
+			found := f.filters.Ask(p, filter.Forwarded)
+			if found.Verdict == filter.Partly {
+				add(found, cause.New("%s drops a part of what goes from %s to %s: see that it is meant", found.Where, x.from, x.network))
+			}
+			p.Invalid = true
+			odd := f.filters.Ask(p, filter.Forwarded)
+			if odd.Verdict == filter.Drops && found.Verdict < filter.Rewrites {
+				add(odd, cause.New("%s drops answers that come by another router than the question: remove it where sites have several routers", odd.Where))
+			}
+		}
+	}
+	return out
+}
