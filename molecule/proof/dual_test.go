@@ -9,9 +9,11 @@ import (
 )
 
 // TestDualStack has two sites with IPv4 and IPv6 and one with IPv4 only: both
-// families work between the sites that have them, also through a third.
+// families work between the sites that have them, also through a third. Before, a
+// host is not as its plan needs it.
 func TestDualStack(t *testing.T) {
 	l := up(t, "dual", "molecule/proof/testdata/dual.yml")
+	lookFirst(t, l)
 	l.mesh(t)
 	l.allPing(t)
 	l.tool(t, "cut", "one", "two")
