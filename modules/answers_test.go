@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 	"github.com/wgmesh/router/pkg/measure"
-	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/sysctl"
@@ -117,7 +117,7 @@ func TestAnswersHaveTheTypes(t *testing.T) {
 		"mesh_peer.envelopes":         psk.Envelope{},
 		"mesh_peer.pending":           psk.Pending{},
 		"mesh_peer.psks":              psk.Held{},
-		"mesh_preflight.refusals":     preflight.Finding{},
+		"mesh_preflight.refusals":     cause.Cause{},
 		"mesh_status.tunnels":         status.View{},
 		"sysctl_router.defeated":      sysctl.Defeat{},
 		"wg_psk.envelopes":            psk.Envelope{},

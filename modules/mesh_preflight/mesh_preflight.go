@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
@@ -67,40 +68,44 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	tunnels, err := o.tunnels(want.Plan)
+	known, err := o.known(ctx, want.Plan)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	have, err := preflight.Observe(want, tunnels)
+	have, err := preflight.Observe(want, known)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
 	refusals, warnings := preflight.Compare(want, have)
-	if _, err := bird.Installed(ctx); err != nil && !errors.Is(err, bird.ErrNoBird) {
-		refusals = append(refusals, preflight.Finding{Cause: err.Error(), Do: "install bird2 or bird3 of a later release"})
-	}
 	p := ansible.Plan{Return: map[string]any{"refusals": refusals}}
 	for _, f := range warnings {
-		p.Warnings = append(p.Warnings, f.Text())
+		p.Warnings = append(p.Warnings, f.String())
 	}
 	var errs []error
 	for _, f := range refusals {
-		errs = append(errs, errors.New(f.Text()))
+		errs = append(errs, f)
 	}
 	return p, errors.Join(errs...)
 }
 
-// tunnels asks pkg/wg whose the WireGuard interfaces of this host are.
-func (o Options) tunnels(plan mesh.Plan) (preflight.WireGuard, error) {
+// known asks pkg/wg and pkg/bird what of this host is ours.
+func (o Options) known(ctx context.Context, plan mesh.Plan) (preflight.Known, error) {
 	want := wg.Want{PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
 	for _, t := range plan.Tunnels {
 		want.Tunnels = append(want.Tunnels, wg.Tunnel{Name: t.Name})
 	}
 	host, err := wg.Open(o.Directory)
 	if err != nil {
-		return preflight.WireGuard{}, err
+		return preflight.Known{}, err
 	}
 	defer func() { _ = host.Close() }()
 	s, err := wg.Look(host, want)
-	return preflight.WireGuard(s), err
+	k := preflight.Known{Ours: s.Ours, Taken: s.Taken, Listen: s.Listen, Bird: preflight.Bird{Path: bird.ConfigPath("/")}}
+	if text, readErr := os.ReadFile(k.Bird.Path); readErr == nil && bird.StampOf(text) == "" {
+		k.Bird.Foreign = text
+	}
+	if _, unfit := bird.Installed(ctx); unfit != nil && !errors.Is(unfit, bird.ErrNoBird) {
+		k.Bird.Unfit = unfit.Error()
+	}
+	return k, err
 }

@@ -25,7 +25,7 @@ var inTheWay = []struct{ comes, goes, says string }{
 	},
 	{
 		"ip link add docker0 type veth peer name container; ip addr add 10.0.5.1/24 dev docker0", "ip link del docker0",
-		"docker0's 10.0.5.0/24 overlaps with 10.0.0.0/16 of site one",
+		"10.0.5.0/24 of docker0 overlaps with 10.0.0.0/16 of site one",
 	},
 	{"echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)"},
 	{"cp /etc/machine-id /run/id; mount --bind /run/id /etc/machine-id", "umount /etc/machine-id", "the id of this machine is new at each boot (/etc/machine-id is in memory)"},

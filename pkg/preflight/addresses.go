@@ -1,43 +1,39 @@
 package preflight
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
-)
 
-const otherPool = "choose another mesh_link_pool"
+	"github.com/wgmesh/router/pkg/cause"
+)
 
 // addresses asks whether the link networks of the tunnels are already those of
 // somebody else on this host, or hide something that it needs.
-func addresses(w Want, h Have) []Finding {
+func addresses(w Want, h Have) []finding {
 	var out groups
 	for _, t := range w.Plan.Tunnels {
 		for _, a := range t.Addresses {
-			n, pool := a.Masked(), otherPool
+			n, pool := a.Masked(), "mesh_link_pool"
 			if a.Addr().Is6() {
 				pool += "6"
 			}
 			if dev, subnet, found := h.subnet(n); found {
 				if subnet.Addr() == a.Addr() {
-					out.add(Finding{Cause: fmt.Sprintf("%s's address %s is on %s", t.Name, a.Addr(), dev), Do: "remove it there, or " + pool})
+					out.add(dev+a.String(), refuse(cause.New("%s's address %s is on %s: remove it there, or set another %s", t.Name, a.Addr(), dev, pool)))
 				} else {
-					out.addTo(dev+subnet.String(), Finding{Cause: fmt.Sprintf("%s's network %s overlaps with %s's %s", t.Name, n, dev, subnet.Masked()), Do: pool})
+					out.add(dev+subnet.String(), refuse(cause.New("%s's network %s overlaps with %s of %s: set another %s", t.Name, n, subnet.Masked(), dev, pool)))
 				}
 				continue
 			}
-			i := slices.IndexFunc(h.Routes, func(r Route) bool { return r.Network.Overlaps(n) })
-			if i >= 0 {
-				r := h.Routes[i]
+			if r, found := h.route(n); found {
+				f := refuse(cause.New("%s's network %s overlaps with the route to %s by %s on %s: set another %s", t.Name, n, r.Network, r.Owner, r.Dev, pool))
 				// One that covers the link network loses two addresses, and no more.
-				out.addTo(r.Dev+r.Network.String(), Finding{
-					Cause: fmt.Sprintf("%s's network %s overlaps with the route %s dev %s (%s)", t.Name, n, r.Network, r.Dev, r.Owner), Do: pool,
-					Harmless: r.Network.Bits() < n.Bits(),
-				})
+				f.harmless = r.Network.Bits() < n.Bits()
+				out.add(r.Dev+r.Network.String(), f)
 			}
-			for _, resolver := range sortedAddresses(h.Resolvers) {
-				if n.Contains(resolver) {
-					out.add(Finding{Cause: fmt.Sprintf("%s's network %s has this host's name server %s (%s)", t.Name, n, resolver, h.Resolvers[resolver]), Do: pool})
+			for _, needed := range sortedAddresses(h.Needed) {
+				if n.Contains(needed) {
+					out.add(needed.String(), refuse(cause.New("%s's network %s hides %s, %s: set another %s", t.Name, n, needed, h.Needed[needed], pool)))
 				}
 			}
 		}
@@ -47,21 +43,16 @@ func addresses(w Want, h Have) []Finding {
 
 // groups tells once what is so for many.
 type groups struct {
-	findings []Finding
-	seen     map[string]bool
+	findings []finding
+	seen     []string
 }
 
-func (g *groups) add(f Finding) { g.findings = append(g.findings, f) }
-
-// addTo adds the first finding of a group.
-func (g *groups) addTo(group string, f Finding) {
-	if g.seen == nil {
-		g.seen = map[string]bool{}
+// add adds the first finding of a group.
+func (g *groups) add(group string, f finding) {
+	if !slices.Contains(g.seen, group) {
+		g.findings = append(g.findings, f)
+		g.seen = append(g.seen, group)
 	}
-	if !g.seen[group] {
-		g.add(f)
-	}
-	g.seen[group] = true
 }
 
 func sortedAddresses(m map[netip.Addr]string) []netip.Addr {

@@ -3,12 +3,14 @@ package preflight
 import (
 	"maps"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // files asks whether the folders that a run writes to can be written to.
-func files(_ Want, h Have) (out []Finding) {
+func files(_ Want, h Have) (out []finding) {
 	for _, folder := range slices.Sorted(maps.Keys(h.Closed)) {
-		out = append(out, Finding{Cause: folder + ": " + h.Closed[folder], Do: "the mesh keeps its keys and settings there: make it writable"})
+		out = append(out, refuse(cause.New("%s: %s: make it writable, since the mesh has its keys and settings there", folder, h.Closed[folder])))
 	}
 	return out
 }

@@ -14,9 +14,10 @@ type Have struct {
 	// UDP and TCP are the ports that somebody else holds, and who.
 	UDP, TCP map[int]string
 
-	Links     []Link
-	Routes    []Route               // of the main table, without those of BIRD and of the kernel
-	Resolvers map[netip.Addr]string // the servers that this host asks for names, and the file that says so
+	Links  []Link
+	Routes []Route               // of the main table, without those of BIRD and of the kernel
+	Needed map[netip.Addr]string // addresses that this host asks for names and the like, and what they are
+	Bird   Bird
 
 	NoIPv6  string            // what turns IPv6 off on new interfaces; empty: nothing
 	NoPing  string            // what keeps the host from answering ping; empty: nothing
@@ -36,6 +37,22 @@ type Route struct {
 	Network netip.Prefix
 	Dev     string
 	Owner   string // the protocol that made it, as ip-route(8) shows it
+}
+
+// Bird is the BIRD of a host.
+type Bird struct {
+	Path    string
+	Foreign []byte // its text, unless it is ours
+	Unfit   string // why the installed program is not known to work; empty: it is
+}
+
+// route is the first one that overlaps with a network.
+func (h Have) route(n netip.Prefix) (Route, bool) {
+	i := slices.IndexFunc(h.Routes, func(r Route) bool { return r.Network.Overlaps(n) })
+	if i < 0 {
+		return Route{}, false
+	}
+	return h.Routes[i], true
 }
 
 // subnet is where an interface of somebody else overlaps with a network.

@@ -1,20 +1,17 @@
 package preflight
 
-import "fmt"
+import "github.com/wgmesh/router/pkg/cause"
 
 // interfaces asks whether somebody else has the name of a planned tunnel.
-func interfaces(w Want, h Have) (out []Finding) {
+func interfaces(w Want, h Have) (out []finding) {
 	for _, t := range w.Plan.Tunnels {
 		what, taken := h.Taken[t.Name]
 		switch {
 		case !taken:
 		case what[0] == '/':
-			out = append(out, Finding{Cause: what + " was not made by wgmesh.router", Do: "move it away, or choose other names (mesh_interface_prefix)"})
+			out = append(out, refuse(cause.New("%s was not made by wgmesh.router: move it away, or set another mesh_interface_prefix", what)))
 		default:
-			out = append(out, Finding{
-				Cause: fmt.Sprintf("%s is %s that wgmesh.router did not make", t.Name, what),
-				Do:    fmt.Sprintf("ip link delete %s, or choose other names (mesh_interface_prefix)", t.Name),
-			})
+			out = append(out, refuse(cause.New("%s is %s that wgmesh.router did not make: remove it, or set another mesh_interface_prefix", t.Name, what)))
 		}
 	}
 	return out

@@ -6,15 +6,17 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // machine asks whether the machine's id is the same at the next boot: the keys and the
 // tunnels belong to it, and stay down where it is another one.
-func machine(w Want, h Have) []Finding {
+func machine(w Want, h Have) []finding {
 	if h.Passing == "" || !w.Bound {
 		return nil
 	}
-	return []Finding{{Cause: "the id of this machine is new at each boot (" + h.Passing + ")", Do: "make it last, or set mesh_bind_to_machine: false for it"}}
+	return []finding{refuse(cause.New("the id of this machine is new at each boot (%s): make it last, or set mesh_bind_to_machine to false", h.Passing))}
 }
 
 // passing says why /etc/machine-id does not last while the keys beside it do.

@@ -5,12 +5,14 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -18,17 +20,18 @@ import (
 	"github.com/wgmesh/router/pkg/socket"
 )
 
-// WireGuard is what pkg/wg knows about the interfaces of a host.
-type WireGuard struct {
+// Known is what other packages know about a host: whose its interfaces and its BIRD are.
+type Known struct {
 	Ours   map[string]bool
 	Taken  map[string]string
 	Listen map[int]string // UDP ports of the kernel's interfaces, and their names
+	Bird   Bird
 }
 
 // Observe looks at the host, in the network namespace of the calling thread. It
 // writes nothing.
-func Observe(w Want, tunnels WireGuard) (Have, error) {
-	h := Have{Ours: tunnels.Ours, Taken: tunnels.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Passing: passing("/etc"), Resolvers: resolvers()}
+func Observe(w Want, known Known) (Have, error) {
+	h := Have{Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird}
 	kernel, err := h.interfaces()
 	if err == nil {
 		err = h.routes()
@@ -36,7 +39,7 @@ func Observe(w Want, tunnels WireGuard) (Have, error) {
 	if err != nil {
 		return h, err
 	}
-	for port, name := range tunnels.Listen {
+	for port, name := range known.Listen {
 		kernel[port] = name
 	}
 	return h, h.ports(w, kernel)
@@ -124,6 +127,14 @@ func (h *Have) ports(w Want, kernel map[int]string) error {
 	if h.UDP, err = others(socket.UDP, udp, ours); err != nil {
 		return err
 	}
+	if len(h.UDP) > 0 { // a question to a name server has a port of its own for a moment
+		time.Sleep(again)
+		now, err := others(socket.UDP, udp, ours)
+		if err != nil {
+			return err
+		}
+		maps.DeleteFunc(h.UDP, func(port int, owner string) bool { return now[port] != owner })
+	}
 	for port := range h.UDP {
 		name := kernel[port]
 		switch {
@@ -142,6 +153,9 @@ func (h *Have) ports(w Want, kernel map[int]string) error {
 	}
 	return err
 }
+
+// again is when to look a second time at a port that is held.
+const again = 50 * time.Millisecond
 
 // others says which ports are held by somebody who is not ours. The name is empty for
 // a port that no process has.
@@ -265,11 +279,18 @@ func closed() map[string]string {
 	return out
 }
 
-// resolvers are the servers that this host asks for names. Where systemd-resolved is in
+// resolvConf names the servers that this host asks for names. Where systemd-resolved is in
 // between, its file has those that it asks.
-func resolvers() map[netip.Addr]string {
-	out := map[netip.Addr]string{}
-	for _, path := range []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"} {
+var resolvConf = []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"}
+
+// needed are those servers, and the addresses at which clouds serve their machines.
+func needed(resolvConf ...string) map[netip.Addr]string {
+	out := map[netip.Addr]string{
+		netip.MustParseAddr("169.254.169.254"): "the cloud's metadata", netip.MustParseAddr("fd00:ec2::254"): "the cloud's metadata",
+		netip.MustParseAddr("169.254.169.253"): "AWS's name server", netip.MustParseAddr("169.254.169.123"): "AWS's clock",
+		netip.MustParseAddr("168.63.129.16"): "Azure's platform",
+	}
+	for _, path := range resolvConf {
 		f, err := os.Open(path)
 		if err != nil {
 			continue
@@ -279,7 +300,7 @@ func resolvers() map[netip.Addr]string {
 			word := strings.Fields(in.Text())
 			if len(word) > 1 && word[0] == "nameserver" {
 				if a, err := netip.ParseAddr(word[1]); err == nil {
-					out[a.WithZone("").Unmap()] = path
+					out[a.WithZone("").Unmap()] = "its name server (" + path + ")"
 				}
 			}
 		}

@@ -1,9 +1,11 @@
 package preflight
 
+import "github.com/wgmesh/router/pkg/cause"
+
 // ping asks whether the host answers ping, by which the others see that it is there.
-func ping(_ Want, h Have) []Finding {
+func ping(_ Want, h Have) []finding {
 	if h.NoPing == "" {
 		return nil
 	}
-	return []Finding{{Cause: "this router answers no ping (" + h.NoPing + ")", Do: "the others cannot see by ping that packets get here: set it to 0", Harmless: true}}
+	return []finding{warn(cause.New("this router answers no ping (%s), by which the others see that it is there: set it to 0", h.NoPing))}
 }

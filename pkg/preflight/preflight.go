@@ -8,19 +8,9 @@ package preflight
 import (
 	"slices"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mesh"
 )
-
-// A Finding is one thing of a host that is in the way of its plan.
-type Finding struct {
-	Cause string `json:"cause"` // what was found, with its owner
-	Do    string `json:"do"`    // what to do about it
-	// Harmless says that the router works all the same.
-	Harmless bool `json:"-"`
-}
-
-// Text is the finding on one line.
-func (f Finding) Text() string { return f.Cause + ": " + f.Do }
 
 // A Want is what is planned for a host.
 type Want struct {
@@ -33,10 +23,22 @@ type Want struct {
 	Socket string
 }
 
+// A finding is one thing of a host that is in the way of its plan.
+type finding struct {
+	cause.Cause
+	harmless bool // the router works all the same
+}
+
+// refuse is a finding with which the plan cannot work.
+func refuse(c cause.Cause) finding { return finding{Cause: c} }
+
+// warn is a finding with which it can.
+func warn(c cause.Cause) finding { return finding{c, true} }
+
 // A question is one thing to look for.
 type question struct {
 	name string
-	ask  func(Want, Have) []Finding
+	ask  func(Want, Have) []finding
 }
 
 // questions are all of them, in the order in which their answers are told.
@@ -44,6 +46,7 @@ func questions() []question {
 	return []question{
 		{"programs", programs},
 		{"files", files},
+		{"bird", bird},
 		{"interfaces", interfaces},
 		{"machine", machine},
 		{"ports", ports},
@@ -64,14 +67,14 @@ func Names() []string {
 }
 
 // Compare asks all questions. What it refuses cannot work; the rest is a warning.
-func Compare(w Want, h Have) (refusals, warnings []Finding) {
-	refusals, warnings = []Finding{}, []Finding{}
+func Compare(w Want, h Have) (refusals, warnings []cause.Cause) {
+	refusals, warnings = []cause.Cause{}, []cause.Cause{}
 	for _, q := range questions() {
 		for _, f := range q.ask(w, h) {
-			if f.Harmless || slices.Contains(w.Accept, q.name) {
-				warnings = append(warnings, f)
+			if f.harmless || slices.Contains(w.Accept, q.name) {
+				warnings = append(warnings, f.Cause)
 			} else {
-				refusals = append(refusals, f)
+				refusals = append(refusals, f.Cause)
 			}
 		}
 	}

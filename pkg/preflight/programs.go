@@ -1,11 +1,11 @@
 package preflight
 
-import "strings"
+import "github.com/wgmesh/router/pkg/cause"
 
 // programs asks whether what the modules run is installed.
-func programs(_ Want, h Have) []Finding {
+func programs(_ Want, h Have) []finding {
 	if len(h.No) == 0 {
 		return nil
 	}
-	return []Finding{{Cause: "not installed: " + strings.Join(h.No, ", "), Do: "run the image play (wgmesh.router.image) on this host first"}}
+	return []finding{refuse(cause.New("not installed: %s: run the image play (wgmesh.router.image) on this host first", cause.List(h.No)))}
 }

@@ -24,16 +24,18 @@ options:
       - The questions whose answers are known to you. What they find is a warning.
       - C(programs) asks whether BIRD, WireGuard and their tools are installed.
       - C(files) asks whether the folders that a run writes to can be written to.
+      - C(bird) asks whether the installed BIRD will do, and whether it works for somebody else, whose configuration would be
+        replaced.
       - C(interfaces) asks whether somebody else has the name of a tunnel or of its file.
       - C(machine) asks whether the id of the machine, to which the keys belong, is new at each boot.
       - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
-      - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server.
-      - C(networks) asks whether a subnet of this host is in a network of another site.
+      - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server or what its cloud serves.
+      - C(networks) asks whether a subnet or a route of this host is in a network of another site.
       - C(ipv6) asks whether IPv6 is off where the plan has it.
       - C(ping) asks whether the host answers ping.
     type: list
     elements: str
-    choices: [addresses, files, interfaces, ipv6, machine, networks, ping, ports, programs]
+    choices: [addresses, bird, files, interfaces, ipv6, machine, networks, ping, ports, programs]
     default: []
   private_key_file:
     description: Path of this router's private key, by which its interfaces are known.
@@ -96,7 +98,7 @@ refusals:
     do:
       description: What to do about it.
       type: str
-      sample: stop it, or give the mesh other ports (mesh_port_base)
+      sample: stop it, or set another mesh_port_base
 """
 
 if __name__ == "__main__":

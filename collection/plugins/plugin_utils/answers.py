@@ -282,7 +282,7 @@ ANSWERS = {
     "mesh_plan": {
         "plan": Whole({"router": {"name": NAME, "id": INT, "site": TEXT, "zone": TEXT, "as": INT}, "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME}]}),
     },
-    "mesh_preflight": {"refusals": [{"cause": TEXT, "do": TEXT}]},
+    "mesh_preflight": {"refusals": [CAUSE]},
     "mesh_status": {
         "healthy": BOOL,
         "required_healthy": BOOL,
