@@ -50,7 +50,7 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	}
 	// What the inventory itself says, and nothing that was read from the gate.
 	plan.Gate.Removed = slices.DeleteFunc(plan.Gate.Removed, func(r mesh.GateRemoved) bool { return slices.Contains(out, r.Name) })
-	return ansible.Plan{Return: map[string]any{"plan": plan}, Warnings: warnings}, nil
+	return ansible.Plan{Return: map[string]any{"plan": plan}, Warnings: append(warnings, o.Warnings()...)}, nil
 }
 
 // leaveOut makes those routers absent that gate_file keeps out, and returns their

@@ -26,7 +26,21 @@ func underlays(cloud string) (mtu int, known bool) {
 	case "aws", "other", "":
 		return 1500, true
 	}
-	return 0, false
+	return 1500, false
+}
+
+// Warnings are about what works in the mesh and is seldom meant, sorted, one line
+// each. They are the same for all routers.
+func (m Mesh) Warnings() []string {
+	var p Problems
+	n := parse(m, &p)
+	check(n, &p)
+	var out []string
+	for _, w := range n.warned {
+		out = append(out, w.String())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // Plan returns what follows from the mesh for the router of that name. When
@@ -67,7 +81,7 @@ func (n *network) plan(self *router) Plan {
 		out.Tunnels = append(out.Tunnels, n.wireguard(l))
 		out.PresharedKeys = append(out.PresharedKeys, PresharedKey{Number: l.number, Peer: l.peer.name, Role: role(self, l.peer)})
 		out.Bird.Neighbors = append(out.Bird.Neighbors, n.neighbor(l))
-		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.PortBase+l.number)
+		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.inner(self, l.number))
 		out.Sysctl.Interfaces = append(out.Sysctl.Interfaces, l.name)
 		out.Status.Tunnels = append(out.Status.Tunnels, StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
@@ -75,7 +89,7 @@ func (n *network) plan(self *router) Plan {
 		})
 		if role(self, l.peer) == "initiator" {
 			out.Measure.Tunnels = append(out.Measure.Tunnels, MeasureTunnel{
-				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: l.peer.endpoint,
+				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: n.at(l.peer, self, l.number).Addr(),
 			})
 		}
 		if key := PlainHostKey(l.peer.HostKey); key != "" {
@@ -112,11 +126,11 @@ type hop struct {
 func (n *network) links(self *router) []hop {
 	var out []hop
 	for _, peer := range n.routers {
-		if peer == self {
+		if !n.joined(self, peer) {
 			continue
 		}
 		num := Number(self.ID, peer.ID)
-		h := hop{number: num, name: n.tunnel(num), self: self, peer: peer, mtu: mtu(self, peer)}
+		h := hop{number: num, name: n.tunnel(num), self: self, peer: peer, mtu: n.mtu(self, peer)}
 		l := link4(n.pool, n.LinkPrefixLength, num)
 		h.networks = []netip.Prefix{l.network}
 		h.mine, h.theirs = l.ends(self.ID, peer.ID)
@@ -137,9 +151,9 @@ func (n *network) tunnel(number int) string {
 }
 
 // mtu returns what fits through the tunnel between two routers, in bytes.
-func mtu(a, b *router) int {
+func (n *network) mtu(a, b *router) int {
 	overhead := overhead4
-	if a.endpoint.Is6() || b.endpoint.Is6() {
+	if n.at(a, b, 0).Addr().Is6() || n.at(b, a, 0).Addr().Is6() {
 		overhead = overhead6
 	}
 	return min(outside(a.site), outside(b.site)) - overhead
@@ -164,21 +178,18 @@ func role(self, peer *router) string {
 
 // wireguard returns one tunnel for wg_tunnel.
 func (n *network) wireguard(h hop) Tunnel {
-	port := n.PortBase + h.number
 	peer := Peer{
 		Name:                h.peer.name,
+		Endpoint:            n.at(h.peer, h.self, h.number),
 		AllowedIPs:          sorted(append(n.behind(h), h.networks...)),
 		PersistentKeepalive: n.PersistentKeepalive,
 		PresharedKeyFile:    path.Join(n.PresharedKeyDirectory, strconv.Itoa(h.number)+".psk"),
-	}
-	if h.peer.endpoint.IsValid() {
-		peer.Endpoint = netip.AddrPortFrom(h.peer.endpoint, uint16(port))
 	}
 	addresses := []netip.Prefix{netip.PrefixFrom(h.mine, n.LinkPrefixLength)}
 	if n.dual {
 		addresses = append(addresses, netip.PrefixFrom(h.mine6, 127))
 	}
-	return Tunnel{Name: h.name, ListenPort: port, Addresses: addresses, MTU: h.mtu, Peers: []Peer{peer}}
+	return Tunnel{Name: h.name, ListenPort: n.inner(h.self, h.number), Addresses: addresses, MTU: h.mtu, Peers: []Peer{peer}}
 }
 
 // behind lists the site networks that may arrive from a peer, and be sent to

@@ -67,9 +67,11 @@ func originate(self *router) []Originate {
 	for _, z := range self.site.zones {
 		for _, x := range z.networks {
 			med[x] = medOtherZone
-			if z == self.zone() {
-				med[x] = medOwnZone
-			}
+		}
+	}
+	if z := self.zone(); z != nil { // a subnet may be in several zones
+		for _, x := range z.networks {
+			med[x] = medOwnZone
 		}
 	}
 	out := []Originate{}

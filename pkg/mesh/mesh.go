@@ -46,6 +46,15 @@ type Router struct {
 	// Endpoint is the IP address at which other routers reach this one, or
 	// empty when they cannot because it is behind address translation.
 	Endpoint string `json:"endpoint"`
+	// EndpointPortBase plus a tunnel's number is its UDP port at Endpoint; 0 is PortBase.
+	// Routers behind one public address have different ones.
+	EndpointPortBase int `json:"endpoint_port_base"`
+	// ListenPortBase is the same at the router itself, when its NAT changes the port;
+	// 0 is EndpointPortBase.
+	ListenPortBase int `json:"listen_port_base"`
+	// Endpoints are addresses at which the routers of some sites reach this one
+	// directly, by the name of the caller's site: for its own site that of the LAN.
+	Endpoints map[string]string `json:"endpoints"`
 	// State is StatePresent (also when empty) or StateAbsent. An absent router
 	// has no tunnels, but nobody else may have its id.
 	State string `json:"state"`
@@ -62,7 +71,7 @@ type Router struct {
 
 // A Site is a place with an AS number and networks of its own.
 type Site struct {
-	// AS is the site's private AS number (RFC 6996).
+	// AS is the site's AS number, private (RFC 6996) unless there is a reason.
 	AS int64 `json:"as"`
 	// Cloud decides the default MTU: azure, aws, gcp or other (also when empty).
 	Cloud string `json:"cloud"`

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // network is a Mesh with its addresses parsed. Parts that are wrong are left
@@ -15,7 +17,8 @@ type network struct {
 	routers     []*router // present ones, by id
 	sites       []*site   // by name
 	pool, pool6 netip.Prefix
-	dual        bool // some site has IPv6 networks
+	warned      Problems // what works, and is seldom meant
+	dual        bool     // some site has IPv6 networks
 }
 
 type router struct {
@@ -24,6 +27,7 @@ type router struct {
 	protocol string // its name in BIRD
 	site     *site  // nil when it is unknown
 	endpoint netip.Addr
+	callers  map[string]netip.Addr // Endpoints, by the site
 	gateways []gateway
 }
 
@@ -89,20 +93,37 @@ func (n *network) parseRouter(name string, in Router, p *Problems) *router {
 	if i := slices.IndexFunc(n.sites, func(s *site) bool { return s.name == in.Site }); i >= 0 {
 		r.site = n.sites[i]
 	}
-	if in.Endpoint == "" {
-		return r
+	if in.Endpoint != "" {
+		r.endpoint = parseEndpoint(name, "endpoint", in.Endpoint, p)
 	}
-	a, err := netip.ParseAddr(strings.TrimSpace(in.Endpoint))
+	r.callers = map[string]netip.Addr{}
+	for _, caller := range slices.Sorted(maps.Keys(in.Endpoints)) {
+		if _, known := n.Sites[caller]; !known {
+			p.add("router %s: endpoints: site %q is unknown: expected one of %s", name, caller, cause.List(slices.Sorted(maps.Keys(n.Sites))))
+		} else if a := parseEndpoint(name, "endpoints."+caller, in.Endpoints[caller], p); a.IsValid() {
+			r.callers[caller] = a
+		}
+	}
+	return r
+}
+
+// parseEndpoint reads an address at which a router is reached, also in the brackets
+// that IPv6 has before a port.
+func parseEndpoint(router, at, text string, p *Problems) netip.Addr {
+	inner := strings.TrimSpace(text)
+	if strings.HasPrefix(inner, "[") && strings.HasSuffix(inner, "]") {
+		inner = inner[1 : len(inner)-1]
+	}
+	a, err := netip.ParseAddr(inner)
 	if err != nil {
-		p.add("router %s: endpoint is %q: expected an IP address without a port; a host name would be resolved by each router differently", name, in.Endpoint)
-		return r
+		p.add("router %s: %s is %q: expected an IP address without a port; a host name would be resolved by each router differently", router, at, text)
+		return netip.Addr{}
 	}
 	if why := unusable(a.Unmap()); why != "" {
-		p.add("router %s: endpoint %s is %s: give the address at which the other routers reach it", name, a, why)
-		return r
+		p.add("router %s: %s %s is %s: give the address at which the other routers reach it", router, at, a, why)
+		return netip.Addr{}
 	}
-	r.endpoint = a.Unmap()
-	return r
+	return a.Unmap()
 }
 
 // zone returns the router's zone, or nil when it has none or an unknown one.

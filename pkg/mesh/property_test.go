@@ -1,12 +1,14 @@
 package mesh_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -101,11 +103,17 @@ func random(seed uint64) mesh.Mesh {
 			m.Routers[fmt.Sprintf("r-%d", id)] = mesh.Router{ID: id, Site: name, Zone: fmt.Sprint(r.IntN(len(in.Zones))), Endpoint: endpoint}
 		}
 	}
-	for name := range m.Routers { // at most one is behind address translation
-		if r.IntN(2) == 0 {
+	// Some are behind address translation: one at most, or as many as come.
+	for i, name := range slices.Sorted(maps.Keys(m.Routers)) {
+		if (i == 0 || seed%2 == 1) && r.IntN(2) == 0 {
 			router(&m, name, func(x *mesh.Router) { x.Endpoint = "" })
 		}
-		break
+		if seed%4 == 3 {
+			router(&m, name, func(x *mesh.Router) {
+				x.EndpointPortBase, x.ListenPortBase = r.IntN(2)*52000, r.IntN(2)*53000
+				x.Endpoints = map[string]string{fmt.Sprintf("site%d", r.IntN(len(m.Sites))): fmt.Sprintf("203.0.113.%d", x.ID)}
+			})
+		}
 	}
 	return m
 }
@@ -113,12 +121,19 @@ func random(seed uint64) mesh.Mesh {
 // meshes are those that the properties below are tried on.
 func meshes(t *testing.T) map[string]mesh.Mesh {
 	out := map[string]mesh.Mesh{}
-	for _, name := range []string{"field-case", "dual-stack", "behind-nat"} {
+	for _, name := range []string{"field-case", "dual-stack", "behind-nat", "one-address"} {
 		out[name] = load(t, name)
 	}
-	for seed := range uint64(60) {
-		out[fmt.Sprintf("random %d", seed)] = random(seed)
+	for seed := range uint64(120) {
+		m := random(seed)
+		if err := m.Validate(); err != nil { // those that nobody carries for
+			require.ErrorContains(t, err, "no third router carries for them")
+			require.Equal(t, uint64(1), seed%2)
+			continue
+		}
+		out[fmt.Sprintf("random %d", seed)] = m
 	}
+	require.Greater(t, len(out), 90)
 	return out
 }
 
@@ -128,7 +143,11 @@ func TestEndsAgree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := plans(t, m)
 			for a, plan := range all {
-				require.Len(t, plan.Tunnels, len(all)-1)
+				for b := range all {
+					_, joined := called(m, a, b)
+					_, back := called(m, b, a)
+					assert.Equal(t, a != b && (joined || back), peer(plan, b).Name == b, "%s and %s", a, b)
+				}
 				assert.True(t, slices.IsSorted(plan.Sysctl.ReservedPorts))
 				for i, tunnel := range plan.Tunnels {
 					far := all[tunnel.Peers[0].Name]
@@ -142,6 +161,15 @@ func TestEndsAgree(t *testing.T) {
 	}
 }
 
+// called is the address at which a caller finds a router.
+func called(m mesh.Mesh, caller, at string) (string, bool) {
+	r := m.Routers[at]
+	if a, found := r.Endpoints[m.Routers[caller].Site]; found {
+		return a, true
+	}
+	return r.Endpoint, r.Endpoint != ""
+}
+
 func agree(t *testing.T, m mesh.Mesh, here, there mesh.Plan, i, j int) {
 	t.Helper()
 	a, b := here.Tunnels[i], there.Tunnels[j]
@@ -149,14 +177,20 @@ func agree(t *testing.T, m mesh.Mesh, here, there mesh.Plan, i, j int) {
 	ka, kb := here.PresharedKeys[i], there.PresharedKeys[j]
 	number := mesh.Number(here.Router.ID, there.Router.ID)
 	assert.Equal(t, fmt.Sprintf("%s%d", m.InterfacePrefix, number), a.Name)
-	assert.Equal(t, m.PortBase+number, a.ListenPort)
-	assert.Equal(t, a.ListenPort, b.ListenPort)
 	assert.Equal(t, a.MTU, b.MTU)
-	if e := b.Peers[0].Endpoint; e.IsValid() {
-		assert.Equal(t, m.Routers[here.Router.Name].Endpoint, e.Addr().String())
-		assert.Equal(t, a.ListenPort, int(e.Port()), "the peer calls the port that we listen on")
-	} else {
+	r := m.Routers[here.Router.Name]
+	assert.Equal(t, cmp.Or(r.ListenPortBase, r.EndpointPortBase, m.PortBase)+number, a.ListenPort)
+	e := b.Peers[0].Endpoint
+	switch address, found := called(m, there.Router.Name, here.Router.Name); {
+	case !found:
+		assert.False(t, e.IsValid())
 		assert.True(t, a.Peers[0].Endpoint.IsValid(), "one end can be called")
+	case address != r.Endpoint:
+		assert.Equal(t, address, e.Addr().String())
+		assert.Equal(t, a.ListenPort, int(e.Port()), "the peer calls the port that we listen on")
+	default:
+		assert.Equal(t, strings.Trim(address, "[]"), e.Addr().String())
+		assert.Equal(t, cmp.Or(r.EndpointPortBase, m.PortBase)+number, int(e.Port()), "the peer calls the port that is forwarded")
 	}
 	require.Len(t, b.Addresses, len(a.Addresses))
 	for x := range a.Addresses {
@@ -212,6 +246,9 @@ func TestNumbersNeverMove(t *testing.T) {
 				fewer := m
 				fewer.Routers = maps.Clone(m.Routers)
 				delete(fewer.Routers, gone)
+				if fewer.Validate() != nil {
+					continue // it carried for two others
+				}
 				removed := plans(t, fewer)
 				r.State = mesh.StateAbsent
 				fewer.Routers[gone] = r

@@ -35,6 +35,11 @@ func TestRefuses(t *testing.T) {
 	endpoint := func(name, value string) func(*m) {
 		return func(m *m) { router(m, name, func(r *mesh.Router) { r.Endpoint = value }) }
 	}
+	endpoints := func(name, caller, value string) func(*m) {
+		return func(m *m) {
+			router(m, name, func(r *mesh.Router) { r.Endpoints = map[string]string{caller: value} })
+		}
+	}
 	networks := func(name string, values ...string) func(*m) {
 		return func(m *m) { site(m, name, func(s *mesh.Site) { s.Networks, s.Zones = values, nil }); zoneless(m, name) }
 	}
@@ -58,49 +63,82 @@ func TestRefuses(t *testing.T) {
 		change func(*m)
 		want   []string
 	}{
-		"names that differ in case": {func(m *m) {
+		"networks of two sites":  {networks("aws", "10.1.128.0/17"), []string{"sites aws and azure: networks 10.1.128.0/17 and 10.1.0.0/16 overlap"}},
+		"network without length": {networks("aws", "10.2.0.0"), []string{`site aws: networks: "10.2.0.0" is not a network: write address/length`}},
+		"network with host bits": {networks("aws", "10.2.0.1/16"), []string{"site aws: networks: 10.2.0.1/16 has bits set beyond its length: write 10.2.0.0/16"}},
+		"default route":          {networks("aws", "0.0.0.0/0"), []string{"site aws: networks: 0.0.0.0/0 is the default route"}},
+		"default route of IPv6":  {networks("aws", "::/0"), []string{"site aws: networks: ::/0 is the default route"}},
+		"half of the internet":   {networks("aws", "128.0.0.0/1"), []string{"site aws: networks: 128.0.0.0/1 is too large a network: expected /8 or longer"}},
+		"half of IPv6":           {networks("aws", "2000::/3"), []string{"site aws: networks: 2000::/3 is too large a network: expected /16 or longer"}},
+		"multicast":              {networks("aws", "239.0.0.0/8"), []string{"site aws: networks: 239.0.0.0/8 overlaps the multicast range 224.0.0.0/4"}},
+		"multicast of IPv6":      {networks("aws", "ff05::/16"), []string{"site aws: networks: ff05::/16 overlaps the multicast range ff00::/8"}},
+		"loopback":               {networks("aws", "127.0.1.0/24"), []string{"site aws: networks: 127.0.1.0/24 overlaps the loopback range"}},
+		"loopback of IPv6":       {networks("aws", "::1/128"), []string{"site aws: networks: ::1/128 overlaps the reserved range that has loopback in it"}},
+		"link-local":             {networks("aws", "169.254.0.0/16"), []string{"site aws: networks: 169.254.0.0/16 overlaps the link-local range"}},
+		"link-local of IPv6":     {networks("aws", "fe80::/64"), []string{"site aws: networks: fe80::/64 overlaps the link-local range"}},
+		"IPv4 as IPv6":           {networks("aws", "::ffff:10.2.0.0/112"), []string{"site aws: networks: ::ffff:10.2.0.0/112 is IPv4 in the form of IPv6"}},
+		"no networks":            {networks("aws"), []string{"site aws: networks is missing"}},
+		"no first host":          {networks("gcp", "10.3.1.1/32"), []string{"router gcp-1: gateway: none can be derived from 10.3.1.1/32 of site gcp"}},
+		"zone outside":           {func(m *m) { zone(m, "aws", "a", "10.9.1.0/24") }, []string{"site aws: zone a: subnet 10.9.1.0/24 is outside of the site's networks 10.2.0.0/16"}},
+		"zone larger than site":  {func(m *m) { zone(m, "aws", "a", "10.2.0.0/15"); zone(m, "aws", "c", "10.2.9.0/24") }, []string{"site aws: zone a: subnet 10.2.0.0/15 is outside"}},
+		"zone without name":      {func(m *m) { zone(m, "aws", "", "10.2.7.0/24") }, []string{"site aws: one zone has an empty name"}},
+		"zone with bad subnet":   {func(m *m) { zone(m, "aws", "a", "ten") }, []string{`site aws: zone a: "ten" is not a network`}},
+		"AS_TRANS":               {as("aws", 23456), []string{"site aws: as 23456 is reserved"}},
+		"last AS":                {as("aws", 65535), []string{"site aws: as 65535 is reserved"}},
+		"last long AS":           {as("aws", 4294967295), []string{"site aws: as 4294967295 is reserved"}},
+		"beyond AS":              {as("aws", 4294967296), []string{"site aws: as 4294967296 is no AS number"}},
+		"negative AS":            {as("aws", -1), []string{"site aws: as -1 is no AS number"}},
+		"no AS":                  {as("aws", 0), []string{"site aws: as is missing"}},
+		"same AS":                {as("aws", 65020), []string{"sites aws, azure: all have as 65020"}},
+		"tiny MTU":               {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 655 }) }, []string{"site aws: mtu is 655: expected 656 to 65535 bytes outside the tunnels, because Linux takes 576"}},
+		"names that differ in case, with keys": {func(m *m) {
 			r := m.Routers["azure-1"]
-			r.ID, r.State = 90, mesh.StateAbsent
+			r.ID, r.State, r.HostKey = 90, mesh.StateAbsent, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEm5FHHMTJ2gGcJFKBSjUpxbAyhxN3rt3pV0VNqUrGPw"
 			m.Routers["Azure-1"] = r
 		}, []string{"routers Azure-1, azure-1: the names differ in case only, and are one name to ssh: rename all but one"}},
-		"networks of two sites":    {networks("aws", "10.1.128.0/17"), []string{"sites aws and azure: networks 10.1.128.0/17 and 10.1.0.0/16 overlap"}},
-		"network twice":            {networks("aws", "10.2.0.0/16", "10.2.0.0/16"), []string{"site aws: network 10.2.0.0/16 is listed twice"}},
-		"network without length":   {networks("aws", "10.2.0.0"), []string{`site aws: networks: "10.2.0.0" is not a network: write address/length`}},
-		"network with host bits":   {networks("aws", "10.2.0.1/16"), []string{"site aws: networks: 10.2.0.1/16 has bits set beyond its length: write 10.2.0.0/16"}},
-		"default route":            {networks("aws", "0.0.0.0/0"), []string{"site aws: networks: 0.0.0.0/0 is the default route"}},
-		"default route of IPv6":    {networks("aws", "::/0"), []string{"site aws: networks: ::/0 is the default route"}},
-		"half of the internet":     {networks("aws", "128.0.0.0/1"), []string{"site aws: networks: 128.0.0.0/1 is too large a network: expected /8 or longer"}},
-		"half of IPv6":             {networks("aws", "2000::/3"), []string{"site aws: networks: 2000::/3 is too large a network: expected /16 or longer"}},
-		"multicast":                {networks("aws", "239.0.0.0/8"), []string{"site aws: networks: 239.0.0.0/8 overlaps the multicast range 224.0.0.0/4"}},
-		"multicast of IPv6":        {networks("aws", "ff05::/16"), []string{"site aws: networks: ff05::/16 overlaps the multicast range ff00::/8"}},
-		"loopback":                 {networks("aws", "127.0.1.0/24"), []string{"site aws: networks: 127.0.1.0/24 overlaps the loopback range"}},
-		"loopback of IPv6":         {networks("aws", "::1/128"), []string{"site aws: networks: ::1/128 overlaps the reserved range that has loopback in it"}},
-		"link-local":               {networks("aws", "169.254.0.0/16"), []string{"site aws: networks: 169.254.0.0/16 overlaps the link-local range"}},
-		"link-local of IPv6":       {networks("aws", "fe80::/64"), []string{"site aws: networks: fe80::/64 overlaps the link-local range"}},
-		"IPv4 as IPv6":             {networks("aws", "::ffff:10.2.0.0/112"), []string{"site aws: networks: ::ffff:10.2.0.0/112 is IPv4 in the form of IPv6"}},
-		"no networks":              {networks("aws"), []string{"site aws: networks is missing"}},
-		"no first host":            {networks("gcp", "10.3.1.1/32"), []string{"router gcp-1: gateway: none can be derived from 10.3.1.1/32 of site gcp"}},
-		"zone outside":             {func(m *m) { zone(m, "aws", "a", "10.9.1.0/24") }, []string{"site aws: zone a: subnet 10.9.1.0/24 is outside of the site's networks 10.2.0.0/16"}},
-		"zone larger than site":    {func(m *m) { zone(m, "aws", "a", "10.2.0.0/15"); zone(m, "aws", "c", "10.2.9.0/24") }, []string{"site aws: subnet 10.2.9.0/24 of zone c overlaps 10.2.0.0/15 of zone a", "site aws: zone a: subnet 10.2.0.0/15 is outside"}},
-		"zones overlap":            {func(m *m) { zone(m, "aws", "a", "10.2.2.128/25") }, []string{"site aws: subnet 10.2.2.0/24 of zone c overlaps 10.2.2.128/25 of zone a"}},
-		"zone twice":               {func(m *m) { zone(m, "aws", "a", "10.2.1.0/24", "10.2.1.0/24") }, []string{"site aws: subnet 10.2.1.0/24 of zone a overlaps 10.2.1.0/24 of zone a"}},
-		"zone is empty":            {func(m *m) { zone(m, "aws", "a") }, []string{"site aws: zone a has no networks"}},
-		"zone without name":        {func(m *m) { zone(m, "aws", "", "10.2.7.0/24") }, []string{"site aws: one zone has an empty name"}},
-		"zone with bad subnet":     {func(m *m) { zone(m, "aws", "a", "ten") }, []string{`site aws: zone a: "ten" is not a network`}},
-		"public AS":                {as("aws", 16550), []string{"site aws: as 16550 is not private (RFC 6996)"}},
-		"AS below private":         {as("aws", 64511), []string{"site aws: as 64511 is not private"}},
-		"AS between private":       {as("aws", 65536), []string{"site aws: as 65536 is not private"}},
-		"AS of AWS":                {as("aws", 64512), []string{"site aws: as 64512 is what AWS gateways take"}},
-		"AS of Azure":              {as("aws", 65515), []string{"site aws: as 65515 is Azure's own"}},
-		"AS_TRANS":                 {as("aws", 23456), []string{"site aws: as 23456 is reserved"}},
-		"last AS":                  {as("aws", 65535), []string{"site aws: as 65535 is reserved"}},
-		"last long AS":             {as("aws", 4294967295), []string{"site aws: as 4294967295 is reserved"}},
-		"beyond AS":                {as("aws", 4294967296), []string{"site aws: as 4294967296 is no AS number"}},
-		"negative AS":              {as("aws", -1), []string{"site aws: as -1 is no AS number"}},
-		"no AS":                    {as("aws", 0), []string{"site aws: as is missing"}},
-		"same AS":                  {as("aws", 65020), []string{"sites aws, azure: all have as 65020"}},
-		"unknown cloud":            {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.Cloud = "oracle" }) }, []string{`site aws: cloud is "oracle": expected azure, aws, gcp or other`}},
-		"small MTU":                {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 1279 }) }, []string{"site aws: mtu is 1279: expected 1280 to 65535 bytes outside the tunnels"}},
+		"no endpoints and no third": {func(m *m) {
+			for name := range m.Routers {
+				if name != "aws-1" && name != "gcp-1" {
+					delete(m.Routers, name)
+				}
+			}
+			endpoint("aws-1", "")(m)
+			endpoint("gcp-1", "")(m)
+		}, []string{"routers aws-1 and gcp-1: neither has an endpoint (tunnel 20), and no third router carries for them: give one"}},
+		"no endpoints and no transit": {func(m *m) {
+			for name, s := range m.Sites {
+				no := false
+				s.Transit = &no
+				m.Sites[name] = s
+			}
+			for name := range m.Routers {
+				if name == "aws-2" || name == "office-2" {
+					delete(m.Routers, name)
+				}
+			}
+			endpoint("aws-1", "")(m)
+			endpoint("gcp-1", "")(m)
+		}, []string{"routers aws-1 and gcp-1: neither has an endpoint"}},
+		"brackets around no address": {endpoint("aws-1", "[x]"), []string{`router aws-1: endpoint is "[x]": expected an IP address`}},
+		"one bracket":                {endpoint("aws-1", "[2001:db8::1"), []string{`router aws-1: endpoint is "[2001:db8::1": expected an IP address`}},
+		"brackets and a port":        {endpoint("aws-1", "[2001:db8::1]:51820"), []string{`router aws-1: endpoint is "[2001:db8::1]:51820": expected an IP address without a port`}},
+		"endpoints of no site":       {endpoints("aws-1", "asw", "10.2.0.4"), []string{`router aws-1: endpoints: site "asw" is unknown: expected one of aws, azure`}},
+		"endpoints is a name":        {endpoints("aws-1", "aws", "aws-1.lan"), []string{`router aws-1: endpoints.aws is "aws-1.lan": expected an IP address`}},
+		"endpoints behind tunnels":   {endpoints("aws-1", "gcp", "10.2.0.4"), []string{"router aws-1: endpoint 10.2.0.4 is inside network 10.2.0.0/16 of site aws"}},
+		"endpoints in the pool":      {endpoints("aws-1", "aws", "172.31.0.4"), []string{"router aws-1: endpoint 172.31.0.4 is inside the link pool"}},
+		"one address, one port": {func(m *m) {
+			endpoint("office-2", "192.0.2.11")(m)
+			router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 51800 })
+		}, []string{"routers office-1 and office-2: both have endpoint 192.0.2.11, so both would be its port 51801"}},
+		"one address, overlapping ports": {func(m *m) {
+			endpoint("office-2", "192.0.2.11")(m)
+			router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 51804 })
+		}, []string{"routers office-1 and office-2: both have endpoint 192.0.2.11, so both would be its port 51807"}},
+		"own ports too high": {
+			func(m *m) { router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 65520 }) },
+			[]string{"router office-2: endpoint_port_base: 65520: expected up to 65518, because the highest of its tunnels has number 17"},
+		},
+		"own port to listen on":    {func(m *m) { router(m, "office-2", func(r *mesh.Router) { r.ListenPortBase = -1 }) }, []string{"router office-2: listen_port_base: -1: expected up to"}},
 		"huge MTU":                 {func(m *m) { site(m, "aws", func(s *mesh.Site) { s.MTU = 65536 }) }, []string{"site aws: mtu is 65536"}},
 		"site name":                {func(m *m) { m.Sites["a b"] = mesh.Site{AS: 65050, Networks: mesh.List{"10.7.0.0/16"}} }, []string{`site "a b": the name is not plain: use letters`}},
 		"unknown site":             {func(m *m) { router(m, "aws-1", func(r *mesh.Router) { r.Site = "aw" }) }, []string{`router aws-1: site "aw" is unknown: expected one of aws, azure, gcp, office, or add`}},
@@ -124,7 +162,6 @@ func TestRefuses(t *testing.T) {
 		"endpoint inside the pool": {endpoint("aws-1", "172.31.0.4"), []string{"router aws-1: endpoint 172.31.0.4 is inside the link pool 172.31.0.0/16"}},
 		"same endpoint":            {endpoint("aws-1", "198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71, so both would be its port 51820"}},
 		"same endpoint as IPv6":    {endpoint("aws-1", "::ffff:198.51.100.71"), []string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71"}},
-		"no endpoints":             {func(m *m) { endpoint("aws-1", "")(m); endpoint("gcp-1", "")(m) }, []string{"routers aws-1 and gcp-1: neither has an endpoint, so no end of tunnel 20 can call"}},
 		"gateway is a name":        {gateway("gw"), []string{`router gcp-1: gateway is "gw": expected an IP address`}},
 		"gateway is link-local":    {gateway("fe80::1"), []string{"router gcp-1: gateway fe80::1 is link-local: say on which interface, such as fe80::1%eth0"}},
 		"gateway is multicast":     {gateway("224.0.0.1"), []string{"router gcp-1: gateway 224.0.0.1 is in the multicast range"}},
@@ -194,7 +231,7 @@ func TestRefusesIPv6(t *testing.T) {
 		"pool is IPv4":     {func(m *mesh.Mesh) { m.LinkPool6 = "192.168.0.0/16" }, "link_pool6: 192.168.0.0/16 is not IPv6"},
 		"pool in a site":   {func(m *mesh.Mesh) { m.LinkPool6 = "2001:db8:20:1::/64" }, "link_pool6: 2001:db8:20:1::/64 overlaps network 2001:db8:20::/48 of site six"},
 		"MTU below 1280":   {func(m *mesh.Mesh) { site(m, "four", func(s *mesh.Site) { s.MTU = 1359 }) }, "site four: mtu is 1359: expected 1360 to 65535 bytes outside the tunnels, because the tunnels carry IPv6"},
-		"endpoint in site": {func(m *mesh.Mesh) { router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20::1" }) }, "router six-1: endpoint 2001:db8:20::1 is inside network 2001:db8:20::/48 of site six"},
+		"endpoint in site": {func(m *mesh.Mesh) { router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20::1" }) }, "router six-1: endpoint 2001:db8:20::1 is inside network 2001:db8:20::/48 of site six, behind the tunnels: give one outside, or endpoints.six"},
 		"no first host": {func(m *mesh.Mesh) {
 			site(m, "six", func(s *mesh.Site) { s.Networks, s.Gateway = mesh.List{"2001:db8:20::8/127"}, mesh.List{"192.0.2.1"} })
 		}, "router six-1: gateway: none can be derived from 2001:db8:20::8/127 of site six"},
@@ -216,7 +253,7 @@ func TestRefusesAllAtOnce(t *testing.T) {
 	m := load(t, "field-case")
 	router(&m, "azure-2", func(r *mesh.Router) { r.ID = 3 })
 	router(&m, "gcp-1", func(r *mesh.Router) { r.Site = "gpc" })
-	site(&m, "aws", func(s *mesh.Site) { s.AS = 64512; s.Networks = mesh.List{"10.0.0.0/8"} })
+	site(&m, "aws", func(s *mesh.Site) { s.AS = 65535; s.Networks = mesh.List{"10.0.0.0/8"} })
 	m.LinkPool = "10.0.0.0/16"
 	want := []string{
 		"link_pool: 10.0.0.0/16 overlaps network 10.0.0.0/16 of site office",
@@ -224,7 +261,7 @@ func TestRefusesAllAtOnce(t *testing.T) {
 		`router gcp-1: site "gpc" is unknown`,
 		`router: "azure-3" is not among the routers`,
 		"routers azure-1, azure-2: id 3 is given to all of them",
-		"site aws: as 64512",
+		"site aws: as 65535",
 		"sites aws and azure: networks 10.0.0.0/8 and 10.1.0.0/16 overlap",
 		"sites aws and gcp: networks 10.0.0.0/8 and 10.3.0.0/16 overlap",
 		"sites aws and office: networks 10.0.0.0/8 and 10.0.0.0/16 overlap",

@@ -25,6 +25,7 @@ func check(n *network, p *Problems) {
 	n.checkIDs(p)
 	n.checkProtocols(p)
 	n.checkEndpoints(p)
+	n.checkPorts(p)
 	n.checkHostKeys(p)
 	n.checkRouteTables(p)
 	n.checkPools(p)
@@ -86,8 +87,9 @@ func (n *network) checkRouters(p *Problems) {
 	}
 }
 
-// checkCase finds names that differ in nothing but case, absent routers included:
-// ssh looks host keys up without it, so each would be taken for the other.
+// checkCase finds names that differ in nothing but case, absent routers included. Ssh
+// looks host keys up without it, so where routers know each other by theirs, each would
+// be taken for the other.
 func (n *network) checkCase(p *Problems) {
 	taken := map[string][]string{}
 	for _, name := range slices.Sorted(maps.Keys(n.Routers)) {
@@ -95,9 +97,14 @@ func (n *network) checkCase(p *Problems) {
 		taken[key] = append(taken[key], name)
 	}
 	for _, names := range taken {
-		if len(names) > 1 {
-			p.add("routers %s: the names differ in case only, and are one name to ssh: rename all but one", strings.Join(names, ", "))
+		if len(names) < 2 {
+			continue
 		}
+		p := p
+		if !slices.ContainsFunc(names, func(name string) bool { return n.Routers[name].HostKey != "" }) {
+			p = &n.warned
+		}
+		p.add("routers %s: the names differ in case only, and are one name to ssh: rename all but one", strings.Join(names, ", "))
 	}
 }
 

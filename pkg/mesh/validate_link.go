@@ -1,45 +1,115 @@
 package mesh
 
-import "net/netip"
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
+)
 
 // checkEndpoints checks each tunnel's two outside addresses.
 func (n *network) checkEndpoints(p *Problems) {
+	var apart, four, six []string
 	for i, a := range n.routers {
 		n.checkOutside(a, p)
 		for _, b := range n.routers[i+1:] {
-			if a.ID < 1 || b.ID > maxID || a.ID == b.ID {
+			if a.ID < 1 || b.ID > maxID || a.ID == b.ID || a.unread() || b.unread() {
 				continue // has been reported; there is no tunnel to speak of
 			}
-			num := Number(a.ID, b.ID)
-			switch {
-			case a.Endpoint == "" && b.Endpoint == "":
-				p.add("routers %s and %s: neither has an endpoint, so no end of tunnel %d can call the other: give one an address to reach it at", a.name, b.name, num)
-			case a.endpoint.IsValid() && a.endpoint == b.endpoint:
-				// Both ends of one tunnel listen on one port, and all routers
-				// are joined, so there is always a port that both would need.
-				p.add("routers %s and %s: both have endpoint %s, so both would be its port %d: give each its own, or leave one out", a.name, b.name, a.endpoint, n.PortBase+num)
+			if !n.joined(a, b) {
+				if n.carrier(a, b) == nil {
+					p.add("routers %s and %s: neither has an endpoint (tunnel %d), and no third router carries for them: give one an address",
+						a.name, b.name, Number(a.ID, b.ID))
+				}
+				apart = append(apart, a.name+" and "+b.name)
+				continue
+			}
+			n.checkShared(a, b, p)
+			toA, toB := n.at(a, b, 0).Addr(), n.at(b, a, 0).Addr()
+			if toA.IsValid() && toB.IsValid() && toA.Is4() != toB.Is4() {
+				if toA.Is4() {
+					a, b = b, a
+				}
+				six, four = append(six, a.name), append(four, b.name)
 			}
 		}
+	}
+	if len(apart) > 0 {
+		n.warned.add("no tunnel between %s: neither has an endpoint, and a third router carries their traffic: give one an address",
+			cause.List(apart))
+	}
+	if len(six) > 0 {
+		n.warned.add("%s: only an IPv6 endpoint, where %s have an IPv4 one: give one end of such a tunnel both families", cause.List(once(six)), cause.List(once(four)))
 	}
 }
 
-// checkOutside refuses an endpoint that is routed into the tunnels: their own
-// packets would be sent through themselves.
-func (n *network) checkOutside(r *router, p *Problems) {
-	if !r.endpoint.IsValid() {
+// unread reports whether an address of the router could not be read.
+func (r *router) unread() bool {
+	return r.Endpoint != "" && !r.endpoint.IsValid() || len(r.callers) < len(r.Endpoints)
+}
+
+// once lists each name once.
+func once(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// checkShared checks two routers behind one public address: each needs ports of its
+// own there.
+func (n *network) checkShared(a, b *router, p *Problems) {
+	if !a.endpoint.IsValid() || a.endpoint != b.endpoint {
 		return
 	}
+	taken := n.forwarded(a)
+	for _, port := range slices.Sorted(maps.Keys(n.forwarded(b))) {
+		if taken[port] {
+			p.add("routers %s and %s: both have endpoint %s, so both would be its port %d: set endpoint_port_base, or give each its own",
+				a.name, b.name, a.endpoint, port)
+			return
+		}
+	}
+	number := Number(a.ID, b.ID)
+	if n.at(a, b, number).Addr() == a.endpoint && n.at(b, a, number).Addr() == b.endpoint {
+		n.warned.add("routers %s and %s: both are behind %s and call each other there, which few NATs allow: give them endpoints for their own site", a.name, b.name, a.endpoint)
+	}
+}
+
+// forwarded are the ports of a router's public address at which others call it.
+func (n *network) forwarded(r *router) map[int]bool {
+	out := map[int]bool{}
+	for _, caller := range n.routers {
+		if number := Number(r.ID, caller.ID); caller.ID != r.ID && n.at(r, caller, 0).Addr() == r.endpoint {
+			out[n.outer(r, number)] = true
+		}
+	}
+	return out
+}
+
+// checkOutside refuses an address that its callers have a way to through the tunnels
+// only: their own packets would be sent through themselves.
+func (n *network) checkOutside(r *router, p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
-			if x.Contains(r.endpoint) && n.elsewhere(s) {
-				p.add("router %s: endpoint %s is inside network %s of site %s, so behind the tunnels: give one outside of all sites' networks",
-					r.name, r.endpoint, x, s.name)
+			i := slices.IndexFunc(n.routers, func(caller *router) bool {
+				return caller != r && caller.site != s && x.Contains(n.at(r, caller, 0).Addr())
+			})
+			if i < 0 {
+				continue
+			}
+			a := n.at(r, n.routers[i], 0).Addr()
+			if s == r.site {
+				p.add("router %s: endpoint %s is inside network %s of site %s, behind the tunnels: give one outside, or endpoints.%s", r.name, a, x, s.name, s.name)
+			} else {
+				p.add("router %s: endpoint %s is inside network %s of site %s, so behind the tunnels: give one outside of all sites' networks", r.name, a, x, s.name)
 			}
 		}
 	}
-	for _, pool := range []netip.Prefix{n.pool, n.pool6} {
-		if pool.IsValid() && pool.Contains(r.endpoint) {
-			p.add("router %s: endpoint %s is inside the link pool %s: take another link pool", r.name, r.endpoint, pool)
+	for _, a := range append([]netip.Addr{r.endpoint}, slices.SortedFunc(maps.Values(r.callers), netip.Addr.Compare)...) {
+		for _, pool := range []netip.Prefix{n.pool, n.pool6} {
+			if pool.IsValid() && a.IsValid() && pool.Contains(a) {
+				p.add("router %s: endpoint %s is inside the link pool %s: take another link pool", r.name, a, pool)
+			}
 		}
 	}
 }
@@ -72,6 +142,27 @@ func (n *network) checkPools(p *Problems) {
 			}
 			if n.pool6.IsValid() && n.pool6.Overlaps(x) {
 				p.add("link_pool6: %s overlaps network %s of site %s: take a network that no site uses", n.pool6, x, s.name)
+			}
+		}
+	}
+}
+
+// checkPorts checks the ports of routers that have their own: all of a router's are
+// below that of its tunnel with the highest id.
+func (n *network) checkPorts(p *Problems) {
+	for _, r := range n.routers {
+		highest := 0
+		for _, other := range n.routers {
+			if other.ID != r.ID && other.ID >= 1 && other.ID <= maxID && r.ID >= 1 && r.ID <= maxID {
+				highest = max(highest, Number(r.ID, other.ID))
+			}
+		}
+		for _, base := range []struct {
+			name  string
+			value int
+		}{{"endpoint_port_base", r.EndpointPortBase}, {"listen_port_base", r.ListenPortBase}} {
+			if most := 65535 - highest; base.value < 0 || base.value > most {
+				p.add("router %s: %s: %d: expected up to %d, because the highest of its tunnels has number %d", r.name, base.name, base.value, most, highest)
 			}
 		}
 	}

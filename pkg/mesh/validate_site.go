@@ -18,16 +18,19 @@ func (n *network) checkSites(p *Problems) {
 			p.add("site %s: as %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, why)
 		} else {
 			owner[s.AS] = append(owner[s.AS], s.name)
+			if why := doubtful(s.AS); why != "" {
+				n.warned.add("site %s: as %d %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, s.AS, why)
+			}
 		}
-		if _, known := underlays(s.Cloud); !known {
-			p.add("site %s: cloud is %q: expected azure, aws, gcp or other", s.name, s.Cloud)
+		if mtu, known := underlays(s.Cloud); !known {
+			n.warned.add("site %s: cloud is %q, which is taken as other, with an MTU of %d: set mtu if it is less", s.name, s.Cloud, mtu)
 		}
 		if len(s.Networks) == 0 {
-			p.add("site %s: networks is missing: list the prefixes that the site owns", s.name)
+			p.add("site %s: networks is missing, so nothing of it can be reached: list its prefixes, at least the subnet of its routers", s.name)
 		}
 		n.checkMTU(s, p)
-		checkRepeats("site "+s.name, s.networks, p)
-		checkZones(s, p)
+		n.checkRepeats("site "+s.name, s.networks)
+		n.checkZones(s, p)
 	}
 	for as, names := range owner {
 		if len(names) > 1 {
@@ -36,29 +39,40 @@ func (n *network) checkSites(p *Problems) {
 	}
 }
 
-// checkAS says what is wrong with an AS number, or returns "". Only those that
-// RFC 6996 leaves to private use can be ours, and not all of them are free.
+// checkAS says why BGP cannot work with an AS number, or returns "".
 func checkAS(as int64) string {
 	switch {
 	case as == 0:
 		return "is missing"
 	case as < 0 || as > 4294967295:
 		return fmt.Sprintf("%d is no AS number", as)
+	case as == 23456, as == 65535, as == 4294967295:
+		return fmt.Sprintf("%d is reserved and cannot be used by anybody: it means something else in BGP", as)
+	}
+	return ""
+}
+
+// doubtful says why an AS number is seldom the one that is meant, or returns "". Inside
+// the mesh any will do; it matters to whoever speaks BGP with a router besides.
+func doubtful(as int64) string {
+	switch {
 	case as == 64512:
-		return "64512 is what AWS gateways take when nothing is said, and would clash with them"
+		return "is the default of AWS's gateways, and clashes with theirs"
 	case as == 65515:
-		return "65515 is Azure's own, of its VPN gateways and route servers"
+		return "is that of Azure's VPN gateways and route servers, and clashes with theirs"
 	case as >= 64512 && as <= 65534, as >= 4200000000 && as <= 4294967294:
 		return ""
-	case as == 23456, as == 65535, as == 4294967295:
-		return fmt.Sprintf("%d is reserved and cannot be used by anybody", as)
-	default:
-		return fmt.Sprintf("%d is not private (RFC 6996), so it belongs or may be given to somebody else", as)
+	case as >= 64496 && as <= 64511, as >= 65536 && as <= 65551:
+		return "is for examples (RFC 5398)"
 	}
+	return "is not private (RFC 6996), so it should be your own"
 }
 
 // minMTU is that of IPv6 (RFC 8200), and what any IPv4 path has nowadays.
 const minMTU = 1280
+
+// least4 leaves room for the smallest MTU that wg_tunnel takes for IPv4.
+const least4 = 576 + overhead6
 
 // checkMTU checks the MTU outside the tunnels. With IPv6 inside them it has to
 // leave room for IPv6's minimum.
@@ -71,22 +85,29 @@ func (n *network) checkMTU(s *site, p *Problems) {
 		}
 		least, why = minMTU+overhead, ", because the tunnels carry IPv6"
 	}
+	if !n.dual {
+		least, why = least4, ", because Linux takes 576 inside a tunnel at least"
+		if s.MTU >= least && s.MTU < minMTU {
+			n.warned.add("site %s: mtu is %d, which is little: look whether it is meant; 1280 is what any path has", s.name, s.MTU)
+		}
+	}
 	if s.MTU != 0 && (s.MTU < least || s.MTU > 65535) {
 		p.add("site %s: mtu is %d: expected %d to 65535 bytes outside the tunnels%s", s.name, s.MTU, least, why)
 	}
 }
 
-// checkRepeats finds networks that are listed twice.
-func checkRepeats(at string, networks []netip.Prefix, p *Problems) {
+// checkRepeats finds networks that are listed twice, which counts once.
+func (n *network) checkRepeats(at string, networks []netip.Prefix) {
 	for i, x := range networks {
 		if slices.Contains(networks[:i], x) {
-			p.add("%s: network %s is listed twice: keep one", at, x)
+			n.warned.add("%s: network %s is listed twice: keep one", at, x)
 		}
 	}
 }
 
-// checkZones checks that a site's zones divide its networks.
-func checkZones(s *site, p *Problems) {
+// checkZones checks that a site's zones are parts of its networks, and whether they
+// divide them.
+func (n *network) checkZones(s *site, p *Problems) {
 	type subnet struct {
 		netip.Prefix
 		zone string
@@ -97,15 +118,20 @@ func checkZones(s *site, p *Problems) {
 		case z.name == "":
 			p.add("site %s: one zone has an empty name: give it one", s.name)
 		case len(s.Zones[z.name].Networks) == 0:
-			p.add("site %s: zone %s has no networks: list its subnets", s.name, z.name)
+			n.warned.add("site %s: zone %s has no networks, so no traffic is drawn to its routers: list its subnets", s.name, z.name)
 		}
 		for _, x := range z.networks {
 			if !slices.ContainsFunc(s.networks, func(of netip.Prefix) bool { return contains(of, x) }) {
 				p.add("site %s: zone %s: subnet %s is outside of the site's networks %s: correct it, or add it to the site", s.name, z.name, x, join(s.networks))
 			}
 			for _, y := range seen {
-				if x.Overlaps(y.Prefix) {
-					p.add("site %s: subnet %s of zone %s overlaps %s of zone %s: leave each address in one zone", s.name, x, z.name, y.Prefix, y.zone)
+				switch {
+				case x == y.Prefix && z.name == y.zone:
+					n.warned.add("site %s: zone %s: subnet %s is listed twice: keep one", s.name, z.name, x)
+				case x == y.Prefix:
+					n.warned.add("site %s: subnet %s is in the zones %s and %s, so the routers of both draw its traffic: leave it to one", s.name, x, y.zone, z.name)
+				case x.Overlaps(y.Prefix):
+					n.warned.add("site %s: subnet %s of zone %s overlaps %s of zone %s, the smaller one counts: leave each address in one zone", s.name, x, z.name, y.Prefix, y.zone)
 				}
 			}
 			seen = append(seen, subnet{x, z.name})

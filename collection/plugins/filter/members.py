@@ -39,11 +39,13 @@ _value:
   type: dict
 """
 
-FIELDS = ("id", "site", "zone", "endpoint", "state", "gateway", "host_key", "route_tables")
+FIELDS = (
+    "id", "site", "zone", "endpoint", "endpoint_port_base", "listen_port_base", "endpoints", "state", "gateway", "host_key", "route_tables",
+)
 
 
 def members(names, hostvars):
-    """Return {name: {id, site, zone, endpoint, state, gateway, host_key, route_tables}} of the routers."""
+    """Return {name: {id, site, zone, endpoint, ...}} of the routers."""
     return {name: member(hostvars[name]) for name in names}
 
 

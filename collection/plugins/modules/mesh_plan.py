@@ -13,9 +13,11 @@ description:
     never moves when other routers come or go. Tunnel 20 is interface C(wg20), UDP port 51820 and link network number 20
     of the pool at both ends.
   - Refuses a mesh that cannot work, with every problem listed at once, one line each. Among them are overlapping
-    networks, ids, AS numbers or endpoints that are used twice, AS numbers that are not private, an endpoint inside a
-    network that is routed into the tunnels, a link pool that is too small or in use, unknown sites and zones, and two
-    routers that can not call each other because neither has an endpoint.
+    networks, ids and AS numbers that are used twice, an endpoint inside a network that is routed into the tunnels, a link
+    pool that is too small or in use, and unknown sites and zones.
+  - Warns of what works and is seldom meant, in the same words for each router, so that Ansible shows it once. Among it are AS
+    numbers that are not private, endpoints of different families, and two routers without a tunnel because neither has an
+    endpoint; that is refused only when no third router can carry what they have for each other.
   - Is pure. It reads nothing but its options, I(gate_file) and I(tunnel_directory), and changes nothing.
 options:
   router:
@@ -29,7 +31,12 @@ options:
       - C(site) is the router's site, one of C(sites) (required).
       - C(zone) is the router's zone, one of those of its site.
       - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that can not be
-        reached from outside. At least one end of each tunnel needs one.
+        reached from outside. Two of those have no tunnel, and a third router carries their traffic.
+      - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind one public
+        address have different ones, each a range of ports that is forwarded to it.
+      - C(listen_port_base) is what the router listens on, where the forwarding changes the ports.
+      - C(endpoints) are addresses that the routers of some sites use in place of C(endpoint), by the name of their site. They
+        are direct, with the ports on which the router listens. For routers of one site behind one address it is that of the LAN.
       - C(state) is C(present) (the default) or C(absent). An absent router has no tunnels, but its id stays taken.
       - C(gateway) is the next hop towards the networks of the router's own site, as C(address) or C(address%interface),
         or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
@@ -44,13 +51,13 @@ options:
   sites:
     description:
       - The sites of the mesh by name.
-      - C(as) is the site's private AS number (RFC 6996), which no other site has (required). C(64512) and C(65515) are
-        refused, because gateways of AWS and Azure have them.
+      - C(as) is the site's AS number, which no other site has (required). One that is not private (RFC 6996) is warned of, as are
+        C(64512) and C(65515), which gateways of AWS and Azure have.
       - C(networks) is a list of the prefixes that the site owns, IPv4, IPv6 or both (required).
       - C(zones) are the site's failure domains by name. Each is a list of subnets, or a dictionary of C(networks) and
         C(gateway). Traffic to these subnets enters the site by a router of the zone as long as one lives.
-      - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default). It sets the MTU outside the tunnels to 1400,
-        1500, 1460 and 1500.
+      - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default, and what any other word counts as). It sets the MTU outside
+        the tunnels to 1400, 1500, 1460 and 1500.
       - C(mtu) is that MTU in bytes, where the cloud's is not right.
       - C(gateway) is as in C(routers), for all routers of the site.
       - C(onlink=true) says that the gateway is in no subnet of the router's own address, as on GCP.
@@ -80,7 +87,7 @@ options:
     type: str
     default: "fd77:676d:6573:6800::/64"
   port_base:
-    description: This plus a tunnel's number is its UDP port at both ends.
+    description: This plus a tunnel's number is its UDP port at both ends, unless a router has its own.
     type: int
     default: 51800
   interface_prefix:

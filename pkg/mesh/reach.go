@@ -1,0 +1,48 @@
+package mesh
+
+import (
+	"cmp"
+	"net/netip"
+)
+
+// outer is the UDP port of a tunnel at a router's public address, and inner the one
+// that it listens on. They differ where address translation changes the port.
+func (n *network) outer(r *router, number int) int {
+	return cmp.Or(r.EndpointPortBase, n.PortBase) + number
+}
+
+func (n *network) inner(r *router, number int) int {
+	return cmp.Or(r.ListenPortBase, r.EndpointPortBase, n.PortBase) + number
+}
+
+// at is where a caller reaches a router for a tunnel, zero when it cannot. What is
+// said for the caller's site is a direct way: no port is changed on it.
+func (n *network) at(r, caller *router, number int) netip.AddrPort {
+	if a, found := r.callers[caller.Site]; found {
+		return netip.AddrPortFrom(a, uint16(n.inner(r, number)))
+	}
+	if r.endpoint.IsValid() {
+		return netip.AddrPortFrom(r.endpoint, uint16(n.outer(r, number)))
+	}
+	return netip.AddrPort{}
+}
+
+// joined says whether two routers have a tunnel: one of them can call the other.
+func (n *network) joined(a, b *router) bool {
+	return a != b && (n.at(a, b, 0).IsValid() || n.at(b, a, 0).IsValid())
+}
+
+// carrier is a router that carries what two routers without a tunnel have for each
+// other: of one of their sites, or of a third one that may. Routers of one site need
+// nobody for that, but each a tunnel.
+func (n *network) carrier(a, b *router) *router {
+	for _, c := range n.routers {
+		if c.site == nil || !n.joined(a, c) || !n.joined(b, c) {
+			continue
+		}
+		if a.site == b.site || c.site == a.site || c.site == b.site || c.site.transits() {
+			return c
+		}
+	}
+	return nil
+}
