@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,8 +26,8 @@ var unique = []string{
 // bakeName starts the names of the labs in which images are made.
 const bakeName = "bake-"
 
-// sweepBakes removes what is left of image makers that were killed, unless one is
-// at work now.
+// sweepBakes removes what is left of image makers for this cache that were killed,
+// unless one is at work now.
 func (l *lab) sweepBakes() error {
 	unlock, err := l.lockCache(syscall.LOCK_EX | syscall.LOCK_NB)
 	if err != nil {
@@ -36,7 +37,7 @@ func (l *lab) sweepBakes() error {
 	states, _ := filepath.Glob(filepath.Join(stateRoot, bakeName+"*", "state.json"))
 	for _, path := range states {
 		b, err := open(options{name: filepath.Base(filepath.Dir(path)), cache: l.cache})
-		if err == nil {
+		if err == nil && filepath.Dir(b.Dir) == filepath.Clean(l.cache) { // another cache has another lock
 			err = b.sweep(true)
 		}
 		if err != nil {
@@ -46,48 +47,91 @@ func (l *lab) sweepBakes() error {
 	return nil
 }
 
-// bake boots one host from the base in a lab of its own, makes it a router over
-// ssh as Packer would, and keeps what that wrote as a layer at path.
-func (l *lab) bake(ctx context.Context, key, base, path string) (err error) {
-	b := &lab{options: options{name: bakeName + key, cache: l.cache}, begun: l.begun}
-	b.Dir = path + ".new"
-	b.Layers = layers{Router: []string{base}, Node: []string{base}}
+// A batch is one router image to be made: over which layers, and where it goes.
+type batch struct {
+	image image
+	below []string
+	path  string
+}
+
+// bake boots a host per image in a lab of their own, makes them routers over ssh as
+// Packer would, and keeps what that wrote as their layers.
+func (l *lab) bake(ctx context.Context, all []batch) (err error) {
+	work := all[0].path + ".new"
+	b := &lab{options: options{name: bakeName + strings.TrimPrefix(filepath.Base(all[0].path), "router-"), cache: l.cache}, begun: l.begun}
+	b.Dir = work
 	if err := b.sweep(true); err != nil { // of a bake that was killed
 		return err
 	}
-	if err := os.RemoveAll(path + ".new"); err != nil {
+	if err := os.RemoveAll(work); err != nil {
 		return err
 	}
-	b.Dir = path + ".new"
-	b.Layers = layers{Router: []string{base}, Node: []string{base}}
-	b.Topology = topology.Topology{Lab: b.name, Hosts: []topology.Host{{Name: "image", Kind: topology.Router, Number: 1, Port: "image"}}}
+	b.Dir = work
+	b.Layers = layers{Routers: map[string][]string{}, Node: l.baseOf(all[0])}
+	b.Topology = topology.Topology{Lab: b.name}
+	inv := topology.Inventory{Vars: map[string]map[string]any{}}
+	for i, a := range all {
+		name := fmt.Sprintf("image-%d", i+1)
+		b.Layers.Routers[a.image.String()] = a.below
+		b.Topology.Hosts = append(b.Topology.Hosts, topology.Host{
+			Name: name, Kind: topology.Router, Number: i + 1, Port: name, Image: a.image.String(),
+		})
+		inv.Hosts = append(inv.Hosts, name)
+		inv.Vars[name] = map[string]any{}
+	}
 	if err := b.save(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.sweep(false)) }()
-	inv := topology.Inventory{Hosts: []string{"image"}, Vars: map[string]map[string]any{"image": {}}}
 	if err := b.papers(ctx, inv); err != nil {
 		return err
 	}
 	if err := b.network(ctx); err != nil {
 		return err
 	}
-	if err := b.bootAll(ctx, []string{"image"}); err != nil {
+	if err := b.bootAll(ctx, inv.Hosts); err != nil {
 		return err
 	}
-	out, log := "", filepath.Join(path+".new", "bake.log")
-	if l.playbook == "none" {
-		out, err = command(ctx, 5*time.Minute, "", "ssh", "-F", b.files().Config, "image", aptBake)
-	} else {
-		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), l.playbook)
+	if err := l.furnishImages(ctx, b, inv.Hosts); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("%w (all it said: %s)", err, log), os.WriteFile(log, []byte(out), 0o600))
-	}
-	upper := filepath.Join(b.hostDir("image"), "upper")
 	if err := b.sweep(false); err != nil {
 		return err
 	}
+	for i, a := range all {
+		if err := keep(filepath.Join(b.hostDir(inv.Hosts[i]), "upper"), a.path); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(work)
+}
+
+func (l *lab) baseOf(b batch) []string { return b.below[len(b.below)-1:] }
+
+// furnishImages runs the image playbook, or apt-get, on the hosts of the lab b.
+func (l *lab) furnishImages(ctx context.Context, b *lab, hosts []string) error {
+	out, err := "", error(nil)
+	if l.playbook == "none" {
+		for _, h := range hosts {
+			var said string
+			said, err = command(ctx, 5*time.Minute, "", "ssh", "-F", b.files().Config, h, aptBake)
+			out += said
+			if err != nil {
+				break
+			}
+		}
+	} else {
+		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), l.playbook)
+	}
+	if err == nil {
+		return nil
+	}
+	log := filepath.Join(b.Dir, "bake.log")
+	return errors.Join(fmt.Errorf("%w (all it said: %s)", err, log), os.WriteFile(log, []byte(out), 0o600))
+}
+
+// keep makes an image's layer of what its host has written.
+func keep(upper, path string) error {
 	for _, name := range unique {
 		if err := os.RemoveAll(filepath.Join(upper, name)); err != nil {
 			return err
@@ -97,8 +141,5 @@ func (l *lab) bake(ctx context.Context, key, base, path string) (err error) {
 	if len(secrets) > 0 {
 		return fmt.Errorf("the image would carry %v; keys are made on each router, never in an image", secrets)
 	}
-	if err := os.Rename(upper, path); err != nil {
-		return err
-	}
-	return os.RemoveAll(path + ".new")
+	return os.Rename(upper, path)
 }

@@ -57,6 +57,21 @@ func makeGroups(name string) ([]string, error) {
 	return out, nil
 }
 
+// ownGroups gives a process groups of that name: a command to put before its own where
+// systemd rules the cgroups, else what joinGroups wants in the environment.
+func ownGroups(name string) (before, env []string, err error) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		return []string{"systemd-run", "--quiet", "--scope", "--collect", "--unit=" + name + ".scope", "--property=Delegate=yes"}, nil, nil
+	}
+	own, err := makeGroups(name)
+	return nil, []string{"GROUPS_OF_HOST=" + strings.Join(own, " ")}, err
+}
+
+// joinGroups is a shell's way into the groups of ownGroups.
+const joinGroups = `for g in $GROUPS_OF_HOST; do echo $$ > "$g/cgroup.procs"; done
+unset GROUPS_OF_HOST
+`
+
 // groups finds the groups whose names begin with prefix, wherever systemd or the
 // lab has put them. The groups inside them are not listed.
 func groups(prefix string) []string {

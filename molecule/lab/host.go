@@ -46,7 +46,7 @@ func (l *lab) furnish(h topology.Host) error {
 		{Path: "root/.ssh/authorized_keys", Text: string(key), Mode: 0o600},
 	}
 	if h.Kind == topology.Router {
-		files = append(files, h.Profile.Files(h.Management())...)
+		files = append(files, h.Profile.Files(l.Topology.Cards(h), h.Management())...)
 	}
 	for _, f := range files {
 		if err := place(upper, f); err != nil {
@@ -89,7 +89,7 @@ func (l *lab) addLogin(h topology.Host, upper string, key []byte) error {
 		{"etc/group", name + ":x:1000:\n", 0o644},
 		{"etc/shadow", name + ":" + password + ":19700:0:99999:7:::\n", 0o640},
 	} {
-		old, err := l.ofImage(add.path)
+		old, err := l.ofImage(h.Image, add.path)
 		if err == nil {
 			err = place(upper, profile.File{Path: add.path, Text: string(old) + add.line, Mode: add.mode})
 		}
@@ -109,9 +109,9 @@ func (l *lab) addLogin(h topology.Host, upper string, key []byte) error {
 	return nil
 }
 
-// ofImage reads a file of the image that the routers boot from.
-func (l *lab) ofImage(path string) ([]byte, error) {
-	for _, layer := range l.Layers.Router {
+// ofImage reads a file of an image.
+func (l *lab) ofImage(image, path string) ([]byte, error) {
+	for _, layer := range l.Layers.Routers[image] {
 		text, err := os.ReadFile(filepath.Join(layer, path))
 		if !os.IsNotExist(err) {
 			return text, err
@@ -129,9 +129,7 @@ mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn
 mount -t overlay "$0" -o "$1" "$2"
 shift 2
-for g in $GROUPS_OF_HOST; do echo $$ > "$g/cgroup.procs"; done
-unset GROUPS_OF_HOST
-exec "$@" </dev/null
+` + joinGroups + `exec "$@" </dev/null
 `
 
 // boot starts the container of a host that is connected. It returns as soon as
@@ -141,7 +139,7 @@ func (l *lab) boot(ctx context.Context, h topology.Host) error {
 		return err
 	}
 	name, dir := l.Topology.Namespace(h.Name), l.hostDir(h.Name)
-	lower := l.Layers.Router
+	lower := l.Layers.Routers[h.Image]
 	if h.Kind == topology.Node {
 		lower = l.Layers.Node
 	}
@@ -149,16 +147,12 @@ func (l *lab) boot(ctx context.Context, h topology.Host) error {
 	argv := []string{"-ec", container, name, overlay, dir + "/root"}
 	env := append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
 		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network") // /proc/sys/net is the host's own
-	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		// Where systemd rules the cgroups it is asked for one.
-		argv = append(argv, "systemd-run", "--quiet", "--scope", "--collect", "--unit="+name+".scope", "--property=Delegate=yes")
-	} else {
-		own, err := makeGroups(name)
-		if err != nil {
-			return err
-		}
-		env = append(env, "GROUPS_OF_HOST="+strings.Join(own, " "))
+	scope, groups, err := ownGroups(name)
+	if err != nil {
+		return err
 	}
+	env = append(env, groups...)
+	argv = append(argv, scope...)
 	argv = append(argv, "systemd-nspawn", "--quiet", "--directory="+dir+"/root",
 		fmt.Sprintf("--machine=wgmesh-%s-%d", l.name, h.Number), "--hostname="+h.Hostname(),
 		"--network-namespace-path="+filepath.Join(netnsDir, name),

@@ -16,7 +16,10 @@ func hosts(t *testing.T, l trial) {
 	type see struct{ command, want string }
 	for host, all := range map[string][]see{
 		"e1": {
-			{"ip route show 10.1.1.0/24", `^10.1.1.0/24 dev eth0 proto kernel scope link src 10.1.1.10 *$`},
+			{"ip route show 10.1.1.0/24", `^10.1.1.0/24 dev eth0 proto kernel scope link src 10.1.1.10 metric 100 *$`},
+			{"ip route show default", `^default via 10.1.1.1 dev eth0 proto dhcp src 10.1.1.10 metric 100 *$`},
+			{"ip -6 route show default", `via 2001:db8:1:1::1 dev eth0 proto static metric 100`},
+			{"systemctl is-active systemd-networkd; networkctl list mgmt0", `^active\n[\s\S]*unmanaged`},
 		},
 		"e2": {
 			{"ip route show 10.1.2.0/24", `dev eth0 proto kernel scope link src 10.1.2.10 metric 100 *\n.*dev eth1 proto kernel scope link src 10.1.2.11 metric 200`},

@@ -21,27 +21,57 @@ var baseRecipe string
 
 // images makes sure that the root file systems are in the cache and gives their
 // layers.
-func (l *lab) images(ctx context.Context) (layers, error) {
+func (l *lab) images(ctx context.Context, wanted []image) (layers, error) {
+	out := layers{Routers: map[string][]string{}}
 	if strings.ContainsAny(l.cache, `:,'"\`) {
-		return layers{}, fmt.Errorf("--cache: %s: overlayfs wants a path without colon and comma", l.cache)
+		return out, fmt.Errorf("--cache: %s: overlayfs wants a path without colon and comma", l.cache)
 	}
 	if err := os.MkdirAll(l.cache, 0o755); err != nil {
-		return layers{}, err
+		return out, err
 	}
 	unlock, err := l.lockCache(syscall.LOCK_EX) // two labs make an image one after the other
 	if err != nil {
-		return layers{}, err
+		return out, err
 	}
 	defer unlock()
-	base, err := l.base(ctx)
+	base, err := l.base(ctx, l.suite)
 	if err != nil {
-		return layers{}, err
+		return out, err
 	}
-	if l.bare {
-		return layers{Router: []string{base}, Node: []string{base}}, nil
+	out.Node = []string{base}
+	content, err := l.content()
+	if err != nil {
+		return out, err
 	}
-	router, err := l.router(ctx, base)
-	return layers{Router: []string{router, base}, Node: []string{base}}, err
+	var unmade []batch
+	for _, i := range wanted {
+		if base, err = l.base(ctx, i.suite); err != nil {
+			return out, err
+		}
+		below := []string{base}
+		if len(i.packages) > 0 {
+			extra, err := l.extra(ctx, base, i)
+			if err != nil {
+				return out, err
+			}
+			below = []string{extra, base}
+		}
+		if l.bare {
+			out.Routers[i.String()] = below
+			continue
+		}
+		b := batch{image: i, below: below, path: filepath.Join(l.cache, "router-"+hash(baseRecipe+i.String()+l.playbook+content))}
+		out.Routers[i.String()] = append([]string{b.path}, below...)
+		if _, err := os.Stat(b.path); err != nil {
+			unmade = append(unmade, b)
+			continue
+		}
+		now := time.Now()
+		if err := os.Chtimes(b.path, now, now); err != nil { // used last, pruned last
+			return out, err
+		}
+	}
+	return out, l.makeRouters(ctx, unmade)
 }
 
 func (l *lab) lockCache(how int) (func(), error) {
@@ -57,20 +87,20 @@ func (l *lab) lockCache(how int) (func(), error) {
 }
 
 // base is Debian or Ubuntu with sshd, by base.sh.
-func (l *lab) base(ctx context.Context) (string, error) {
-	path := filepath.Join(l.cache, "base-"+hash(baseRecipe+l.suite))
+func (l *lab) base(ctx context.Context, suite string) (string, error) {
+	path := filepath.Join(l.cache, "base-"+hash(baseRecipe+suite))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	l.say("making the base image (%s, once; about a minute)", l.suite)
+	l.say("making the base image (%s, once; about a minute)", suite)
 	work := path + ".new"
 	if err := os.RemoveAll(work); err != nil {
 		return "", err
 	}
 	// In namespaces of its own, so that it ends and unmounts as a whole.
-	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", work, l.suite}
+	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", work, suite}
 	if _, err := command(ctx, 15*time.Minute, baseRecipe, argv...); err != nil {
-		return "", fmt.Errorf("base image: %w", err)
+		return "", fmt.Errorf("base image of %s: %w", suite, err)
 	}
 	if err := os.Rename(work, path); err != nil {
 		return "", err
@@ -79,30 +109,33 @@ func (l *lab) base(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// router is the layer over base that the image playbook, or apt-get, makes.
-func (l *lab) router(ctx context.Context, base string) (string, error) {
-	content := "apt"
-	if l.playbook != "none" {
-		var err error
-		if content, err = collectionContent(); err != nil {
-			return "", err
-		}
-		if text, err := os.ReadFile(l.playbook); err == nil { // else it is the name of a play of the collection
-			content += string(text)
-		}
+// content is what the router images are made from, besides the base.
+func (l *lab) content() (string, error) {
+	if l.bare || l.playbook == "none" {
+		return "apt", nil
 	}
-	key := hash(baseRecipe + l.suite + l.playbook + content)
-	path := filepath.Join(l.cache, "router-"+key)
-	if _, err := os.Stat(path); err == nil {
-		now := time.Now()
-		return path, os.Chtimes(path, now, now) // used last, pruned last
+	content, err := collectionContent()
+	if text, e := os.ReadFile(l.playbook); e == nil { // else it is the name of a play of the collection
+		content += string(text)
 	}
-	l.say("making the router image with %s", l.playbook)
-	if err := l.bake(ctx, key, base, path); err != nil {
-		return "", fmt.Errorf("router image: %w", err)
+	return content, err
+}
+
+// makeRouters makes the router layers that the image playbook, or apt-get, has to make.
+func (l *lab) makeRouters(ctx context.Context, unmade []batch) error {
+	if len(unmade) == 0 {
+		return nil
 	}
-	l.say("router image: %s", path)
-	return path, l.prune()
+	for _, b := range unmade {
+		l.say("making the router image with %s on %s", l.playbook, b.image)
+	}
+	if err := l.bake(ctx, unmade); err != nil {
+		return fmt.Errorf("router image: %w", err)
+	}
+	for _, b := range unmade {
+		l.say("router image: %s", b.path)
+	}
+	return l.prune()
 }
 
 func hash(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s)))[:12] }
@@ -139,8 +172,9 @@ func collectionContent() (string, error) {
 		"`make collection` and `. build/env`, or take --image-playbook none")
 }
 
-// keepImages is how many router images stay in the cache besides those in use.
-const keepImages = 3
+// keepImages is how many router images stay in the cache besides those in use: a
+// mixed lab has some at once.
+const keepImages = 8
 
 // prune removes the router images that were not used for longest, and what failed
 // bakes have left for their logs.
@@ -150,7 +184,9 @@ func (l *lab) prune() error {
 	for _, path := range states {
 		var s state
 		if text, err := os.ReadFile(path); err == nil && json.Unmarshal(text, &s) == nil {
-			used += strings.Join(s.Layers.Router, " ")
+			for _, paths := range s.Layers.Routers {
+				used += strings.Join(paths, " ") + " "
+			}
 		}
 	}
 	all, _ := filepath.Glob(filepath.Join(l.cache, "router-????????????"))

@@ -49,8 +49,8 @@ type state struct {
 
 // layers are the root file systems, upper first, as overlayfs takes them.
 type layers struct {
-	Router []string `json:"router"`
-	Node   []string `json:"node"`
+	Routers map[string][]string `json:"routers"` // by image
+	Node    []string            `json:"node"`
 }
 
 // lab is one lab of this machine, up or not.

@@ -38,7 +38,7 @@ all:
             zones: {"1": [10.1.1.0/24, "2001:db8:1:1::/64"], "2": [10.1.2.0/24, "2001:db8:1:2::/64"]}
           west: {as: 65020, cloud: gcp, onlink: true, networks: [10.2.0.0/16], zones: {b: [10.2.1.0/24]}}
       hosts:
-        e1: {mesh_id: 1, mesh_site: east, mesh_zone: "1", mesh_endpoint: 192.0.2.1}
+        e1: {mesh_id: 1, mesh_site: east, mesh_zone: "1", mesh_endpoint: 192.0.2.1, lab_host: dhcp-networkd}
         e2:
           mesh_id: 2
           mesh_site: east

@@ -57,6 +57,9 @@ func (l *lab) network(ctx context.Context) error {
 		if err := nft(ctx, t.Gateway(s.Name), t.NATScript(s)); err != nil {
 			return err
 		}
+		if err := l.serveDHCP(s); err != nil {
+			return err
+		}
 	}
 	return ip(ctx, t.Internet(), t.EndpointScript())
 }

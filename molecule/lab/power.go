@@ -81,6 +81,9 @@ func (l *lab) start(ctx context.Context, name string) error {
 	if err := l.answers(ctx, h, bootLimit); err != nil {
 		return err
 	}
+	if err := l.addressed(ctx, h); err != nil {
+		return err
+	}
 	l.say("%s answers to ssh", name)
 	return nil
 }

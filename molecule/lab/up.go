@@ -51,7 +51,17 @@ func (l *lab) up(ctx context.Context) (err error) {
 		return fmt.Errorf("lab %s: a killed lab has left %s; `lab down --name %s` removes it", l.name, strings.Join(left, ", "), l.name)
 	}
 	l.say("lab %s: %d sites, %d routers, %d nodes", l.name, len(t.Sites), len(t.Routers("")), len(t.Hosts)-len(t.Routers("")))
-	if l.Layers, err = l.images(ctx); err != nil {
+	var wanted []image
+	for i := range t.Hosts {
+		if h := &t.Hosts[i]; h.Kind == topology.Router {
+			want := l.imageOf(h.Profile)
+			h.Image = want.String()
+			if slices.Contains(booted, h.Name) && !slices.ContainsFunc(wanted, func(o image) bool { return o.String() == h.Image }) {
+				wanted = append(wanted, want)
+			}
+		}
+	}
+	if l.Layers, err = l.images(ctx, wanted); err != nil {
 		return err
 	}
 	l.Topology, l.Booted, l.Input = t, booted, input
@@ -149,7 +159,7 @@ func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
 	if _, err := command(ctx, 10*time.Second, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "wgmesh-lab", "-f", f.Key); err != nil {
 		return err
 	}
-	hostKey, err := os.ReadFile(filepath.Join(l.Layers.Node[0], "etc/ssh/ssh_host_ed25519_key.pub"))
+	known, err := l.hostKeys()
 	if err != nil {
 		return err
 	}
@@ -158,10 +168,29 @@ func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(f.KnownHosts, append([]byte("wgmesh-lab "), hostKey...), 0o644),
+		os.WriteFile(f.KnownHosts, known, 0o644),
 		os.WriteFile(f.Config, []byte(l.Topology.SSHConfig(f)), 0o644),
 		os.WriteFile(filepath.Join(l.Dir, "inventory.yml"), text, 0o644),
 	)
+}
+
+// hostKeys are the keys of the bases, for known_hosts: each base has one for all of
+// its hosts.
+func (l *lab) hostKeys() ([]byte, error) {
+	bases := []string{l.Layers.Node[0]}
+	for _, layers := range l.Layers.Routers {
+		bases = append(bases, layers[len(layers)-1])
+	}
+	slices.Sort(bases)
+	var out []byte
+	for _, base := range slices.Compact(bases) {
+		key, err := os.ReadFile(filepath.Join(base, "etc/ssh/ssh_host_ed25519_key.pub"))
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, "wgmesh-lab "...), key...)
+	}
+	return out, nil
 }
 
 // copySelf keeps the program beside the lab, so that ssh finds it whatever is
@@ -209,7 +238,11 @@ func (l *lab) bootAll(ctx context.Context, names []string) error {
 	problems := make([]error, len(hosts))
 	var wait sync.WaitGroup
 	for i, h := range hosts {
-		wait.Go(func() { problems[i] = l.answers(ctx, h, bootLimit) })
+		wait.Go(func() {
+			if problems[i] = l.answers(ctx, h, bootLimit); problems[i] == nil {
+				problems[i] = l.addressed(ctx, h)
+			}
+		})
 	}
 	wait.Wait()
 	if err := errors.Join(problems...); err != nil {

@@ -28,8 +28,9 @@ type Card struct {
 
 // Files lists what the profile puts on a host. The management address is the one
 // that ssh of the lab uses.
-func (p Profile) Files(management string) []File {
+func (p Profile) Files(cards []Card, management string) []File {
 	return slices.Concat(
+		p.clientFiles(cards),
 		p.sysctlFiles(management),
 		p.forwardFiles(),
 		p.nftablesFiles(),

@@ -22,9 +22,19 @@ func Parse(v any) (Profile, error) {
 		err := p.name(v["profile"])
 		keys := slices.Sorted(maps.Keys(v))
 		keys = slices.DeleteFunc(keys, func(k string) bool { return k == "profile" })
-		return p, errors.Join(err, p.read(keys, v), p.fits())
+		err = errors.Join(err, p.read(keys, v), p.fits())
+		return p.filled(), err
 	}
-	return p, errors.Join(p.name(v), p.fits())
+	err := errors.Join(p.name(v), p.fits())
+	return p.filled(), err
+}
+
+// filled is the profile with what follows from the rest.
+func (p Profile) filled() Profile {
+	if p.Metric == 0 && p.Client != "" && p.Client != "ifupdown" {
+		p.Metric = 100
+	}
+	return p
 }
 
 // name takes over the profiles of these names.
@@ -37,7 +47,7 @@ func (p *Profile) name(v any) error {
 	for _, n := range names {
 		s, ok := n.(string)
 		if _, known := named[s]; !ok || !known {
-			bad = append(bad, fmt.Errorf("lab_host: %v is no profile; there are %s", n, strings.Join(slices.Sorted(maps.Keys(named)), ", ")))
+			bad = append(bad, fmt.Errorf("lab_host: %v is not a profile; molecule/lab/README.md has them all", n))
 			continue
 		}
 		bad = append(bad, p.read(slices.Sorted(maps.Keys(named[s])), named[s]))
@@ -58,12 +68,14 @@ func (p *Profile) read(keys []string, from map[string]any) error {
 	return errors.Join(bad...)
 }
 
-// keys are what a profile can say, for the one who misspelt one.
-var keys = "bgp, bgp_port, client, dhcp, forward, forward_open, ip, ipv6, login, metric, nftables, nics, policy_rules, profile, " +
-	"sudo, sysctl, sysctl_file, wireguard"
-
 func (p *Profile) set(key string, v any) (err error) {
 	switch key {
+	case "suite":
+		p.Suite, err = oneOf(v, "bookworm", "trixie", "jammy", "noble")
+	case "packages":
+		var names []string
+		names, err = texts(v, debian, "the name of a package")
+		p.Packages = append(p.Packages, names...)
 	case "client":
 		p.Client, err = oneOf(v, Clients...)
 	case "dhcp":
@@ -103,12 +115,13 @@ func (p *Profile) set(key string, v any) (err error) {
 	case "sudo":
 		p.Sudo, err = oneOf(v, "nopasswd", "requiretty", "password")
 	default:
-		return fmt.Errorf("no such key; there are %s", keys)
+		return fmt.Errorf("no such key; molecule/lab/README.md has them all")
 	}
 	return err
 }
 
 var (
+	debian     = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+$`)
 	ipLine     = regexp.MustCompile(`^(-6 )?(rule|route|link|addr|address) [^\n]+$`)
 	sysctlKey  = regexp.MustCompile(`^net\.[A-Za-z0-9_.*-]+$`)
 	sysctlFile = regexp.MustCompile(`^[A-Za-z0-9_.-]+\.conf$`)
@@ -179,6 +192,7 @@ func (p Profile) fits() error {
 		}
 	}
 	refuse(p.DHCP && p.Client == "", "dhcp", "wants a client that asks: "+strings.Join(Clients, ", "))
+	refuse(p.Client == "ifupdown" && p.Metric > 0, "metric", "ifupdown gives a connected route none")
 	refuse(p.ForwardOpen && p.Forward == "", "forward_open", "wants forward, which says whose rules drop")
 	refuse(p.BGPPort != 0 && p.BGP == "", "bgp_port", "wants bgp, which says whose port it is")
 	refuse(p.SysctlFile != "" && len(p.Sysctl) == 0, "sysctl_file", "wants sysctl, which says what is in the file")

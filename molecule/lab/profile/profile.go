@@ -5,6 +5,8 @@ package profile
 // Profile is one host's lab_host. The zero value is a tidy host: the lab gives it
 // its address, and nothing but the product's own packages is on it.
 type Profile struct {
+	Suite       string            `json:"suite,omitempty"`        // the distribution; empty: the lab's
+	Packages    []string          `json:"packages,omitempty"`     // installed before the product's
 	Client      string            `json:"client,omitempty"`       // what addresses the NICs; empty: the lab
 	DHCP        bool              `json:"dhcp,omitempty"`         // the client asks a server
 	Metric      int               `json:"metric,omitempty"`       // of eth0's routes, eth1's is 100 more
@@ -35,6 +37,11 @@ type Tunnel struct {
 var named = map[string]map[string]any{
 	// What a connected route looks like where DHCP, netplan or NetworkManager set it.
 	"metric": {"metric": 100},
+	// Who gives eth0 its address, as the clouds and offices have it.
+	"dhcp-networkd":       {"client": "networkd", "dhcp": true},
+	"dhcp-netplan":        {"client": "netplan", "dhcp": true},
+	"dhcp-networkmanager": {"client": "networkmanager", "dhcp": true},
+	"dhcp-ifupdown":       {"client": "ifupdown", "dhcp": true},
 	// AL2023 and Ubuntu on EC2 with a second network interface.
 	"ec2-two-nics": {"metric": 100, "nics": 2, "policy_rules": true},
 	// Docker was installed: nothing is forwarded but its own.
@@ -100,6 +107,3 @@ const Cleartext = "lab"
 
 // Crypted is the same as /etc/shadow has it.
 const Crypted = "$6$lab$8Didkn.UcNG/jLg7V7QIVX8TXEUMaHiIjiDSTr0wAgIU0I3PLx3iJU9IWSsHB2a53VxKmQZAq1Hyy09qF/fXn1"
-
-// Clients are the programs that can address a host's NICs.
-var Clients = []string{"networkd", "netplan", "networkmanager", "ifupdown"}

@@ -59,11 +59,11 @@ func TestParseEveryName(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"ec2":                          "lab_host: ec2 is no profile; there are docker-rules, ",
-		"3":                            "lab_host: 3 is no profile",
-		"[metric, [sudo]]":             "lab_host: [sudo] is no profile",
-		"{profile: moon}":              "lab_host: moon is no profile",
-		"{metrics: 100}":               "lab_host.metrics: no such key; there are bgp, ",
+		"ec2":                          "lab_host: ec2 is not a profile; molecule",
+		"3":                            "lab_host: 3 is not a profile",
+		"[metric, [sudo]]":             "lab_host: [sudo] is not a profile",
+		"{profile: moon}":              "lab_host: moon is not a profile",
+		"{metrics: 100}":               "lab_host.metrics: no such key; molecule/lab/README.md has them",
 		"{metric: 0}":                  "lab_host.metric: 0: want a number from 1 to 2147483647",
 		"{metric: many}":               "lab_host.metric: many: want a number",
 		"{nics: 3}":                    "lab_host.nics: 3: want a number from 1 to 2",

@@ -144,8 +144,8 @@ func (t Topology) ConnectScript(h Host) string {
 	var s script
 	site, _ := t.Site(h.Site)
 	s.add("link add dev %s mtu %d type veth peer name eth0 address %s mtu %d netns %s", h.Port, site.NIC, mac(h, 1), site.NIC, t.Namespace(h.Name))
-	for _, g := range h.Gateways {
-		s.address(h.Port, host(g))
+	for i, g := range h.Gateways {
+		s.gateway(h, h.Port, g, h.Subnets[i])
 	}
 	s.add("link set dev %s up", h.Port)
 	for _, p := range h.Addresses {
@@ -168,8 +168,8 @@ func (t Topology) ConnectScript(h Host) string {
 	if len(h.Second) > 0 {
 		port := h.secondPort()
 		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port, site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
-		for _, g := range h.Gateways {
-			s.address(port, host(g))
+		for i, g := range h.Gateways {
+			s.gateway(h, port, g, h.Subnets[i])
 		}
 		s.add("link set dev %s up", port)
 		for _, p := range h.Second {
@@ -177,6 +177,16 @@ func (t Topology) ConnectScript(h Host) string {
 		}
 	}
 	return s.String()
+}
+
+// gateway gives a port the gateway's address. A DHCP server finds by its length what
+// it may hand out there.
+func (s *script) gateway(h Host, port string, g netip.Addr, subnet netip.Prefix) {
+	if h.Profile.DHCP && g.Is4() {
+		s.address(port, netip.PrefixFrom(g, subnet.Bits()), "noprefixroute")
+		return
+	}
+	s.address(port, host(g))
 }
 
 // secondPort is the second NIC's interface at the site's gateway.
@@ -275,7 +285,9 @@ func (t Topology) HostScript(h Host) string {
 	site, _ := t.Site(h.Site)
 	own := h.bearsEndpoint()
 	for _, c := range t.Cards(h) {
-		s.card(c)
+		if h.Profile.Client == "" {
+			s.card(c)
+		}
 	}
 	if h.needsLinkLocal() {
 		s.add("route add ::/0 via %s dev eth0 src %s", linkLocalGateway.Addr(), h.Endpoint)
@@ -290,7 +302,7 @@ func (t Topology) HostScript(h Host) string {
 			}
 		}
 	}
-	for _, line := range h.Profile.IP {
+	for _, line := range h.Profile.IP { // a client comes later, so they cannot need its routes
 		s.add("%s", line)
 	}
 	return s.String()

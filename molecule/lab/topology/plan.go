@@ -163,6 +163,15 @@ func (t *Topology) address() error {
 			}
 			h.Addresses = append(h.Addresses, s.onHost(addr, subnet))
 			h.Gateways = append(h.Gateways, z.Gateways[i])
+			h.Subnets = append(h.Subnets, subnet)
+			if h.Profile.DHCP && subnet.Addr().Is4() && !subnet.Contains(z.Gateways[i]) {
+				bad = append(bad, fmt.Errorf("%s: lab_host.dhcp: its gateway %s is not in %s; write the address down", h.Name, z.Gateways[i], subnet))
+			}
+		}
+	}
+	for _, h := range t.Hosts {
+		if h.Profile.Client != "" && h.bearsEndpoint() {
+			bad = append(bad, fmt.Errorf("%s: lab_host.client: its mesh_endpoint %s is an address that only the lab can give it", h.Name, h.Endpoint))
 		}
 	}
 	// Last, so that nobody's address depends on who has a second NIC.

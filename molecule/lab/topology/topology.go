@@ -55,10 +55,12 @@ type Host struct {
 	Port      string         `json:"port"`                // its interface at the site's gateway
 	Addresses []netip.Prefix `json:"addresses,omitempty"` // with the subnet's length, or /32 and /128
 	Gateways  []netip.Addr   `json:"gateways,omitempty"`  // of the same families
+	Subnets   []netip.Prefix `json:"subnets,omitempty"`   // they are in
 	Endpoint  netip.Addr     `json:"endpoint,omitzero"`   // its public address; zero: behind masquerade
 	NAT       bool           `json:"nat,omitempty"`       // the endpoint is mapped 1:1 by the gateway
 
 	Profile profile.Profile `json:"profile,omitzero"` // lab_host of the inventory
+	Image   string          `json:"image,omitempty"`  // what a router boots from; the lab's, not the inventory's
 	Second  []netip.Prefix  `json:"second,omitempty"` // of its second NIC
 }
 

@@ -124,7 +124,7 @@ func TestNewRefuses(t *testing.T) {
 				"b": {"mesh_id": 2, "mesh_site": "gcp", "mesh_endpoint": "2001:db8::1", "lab_host": []any{"no-ipv6", "moon"}},
 			},
 			[]string{
-				"a: lab_host.metric: x: want a number", "a: lab_host.nic: no such key", "b: lab_host: moon is no profile",
+				"a: lab_host.metric: x: want a number", "a: lab_host.nic: no such key", "b: lab_host: moon is not a profile",
 				"b: lab_host.ipv6: its mesh_endpoint 2001:db8::1 is IPv6",
 			},
 		},
@@ -256,6 +256,50 @@ rule add pref 10101 from 10.3.1.10 lookup 101
 	at := topo.ConnectScript(azure)
 	assert.Contains(t, at, "link add dev 1.eth1 mtu 1500 type veth peer name eth1 address 02:77:67:02:00:01")
 	assert.Contains(t, at, "route add 10.1.1.12/32 dev 1.eth1")
+}
+
+func TestDHCPConfig(t *testing.T) {
+	hosts := map[string]map[string]any{
+		"azure-1": router(1, "azure", "1", ""),
+		"azure-2": router(2, "azure", "2", ""),
+		"gcp-1":   router(3, "gcp", "b", ""),
+	}
+	hosts["azure-1"]["lab_host"] = []any{"dhcp-networkd", "ec2-two-nics"}
+	hosts["gcp-1"]["lab_host"] = "dhcp-networkd"
+	topo, err := topology.New("lab", listing(t, sites, hosts))
+	require.NoError(t, err)
+	config := map[string]string{}
+	for _, s := range topo.Sites {
+		config[s.Name], _, _ = strings.Cut(topo.DHCPConfig(s), "port=0")
+	}
+	assert.Equal(t, map[string]string{
+		"office": "",
+		"azure": `dhcp-range=10.1.1.0,static,255.255.255.0,1h
+interface=azure-1
+dhcp-host=02:77:67:01:00:01,set:n1-0,10.1.1.10,azure-1
+dhcp-option=tag:n1-0,option:router,10.1.1.1
+interface=1.eth1
+dhcp-host=02:77:67:02:00:01,set:n1-1,10.1.1.11,azure-1
+dhcp-option=tag:n1-1,option:router,10.1.1.1
+dhcp-option=option:mtu,1500
+`,
+		"gcp": `dhcp-range=10.3.1.0,static,255.255.255.0,1h
+interface=gcp-1
+dhcp-host=02:77:67:01:00:03,set:n3-0,10.3.1.10,gcp-1
+dhcp-option=tag:n3-0,option:router,10.3.1.1
+dhcp-option=tag:n3-0,option:netmask,255.255.255.255
+dhcp-option=tag:n3-0,option:classless-static-route,10.3.1.1/32,0.0.0.0,0.0.0.0/0,10.3.1.1
+dhcp-option=option:mtu,1460
+`,
+	}, config)
+	gcp, _ := topo.Host("gcp-1")
+	assert.Contains(t, topo.ConnectScript(gcp), "address add dev gcp-1 10.3.1.1/24 noprefixroute")
+	assert.Equal(t, "link set dev lo up\n", topo.HostScript(gcp), "its own program addresses it")
+
+	hosts["azure-2"] = router(2, "azure", "2", "10.1.9.9")
+	hosts["azure-2"]["lab_host"] = "dhcp-networkd"
+	_, err = topology.New("lab", listing(t, sites, hosts))
+	assert.ErrorContains(t, err, "azure-2: lab_host.client: its mesh_endpoint 10.1.9.9 is an address that only the lab can give it")
 }
 
 func TestCuts(t *testing.T) {
