@@ -13,6 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/wg"
@@ -68,6 +69,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
+	if uid := os.Geteuid(); uid != 0 {
+		return ansible.Plan{}, cause.New("this runs as user %d, and a router is set up by root: set ansible_become to true", uid)
+	}
 	known, err := o.known(ctx, want.Plan)
 	if err != nil {
 		return ansible.Plan{}, err
@@ -101,11 +105,18 @@ func (o Options) known(ctx context.Context, plan mesh.Plan) (preflight.Known, er
 	defer func() { _ = host.Close() }()
 	s, err := wg.Look(host, want)
 	k := preflight.Known{Ours: s.Ours, Taken: s.Taken, Listen: s.Listen, Bird: preflight.Bird{Path: bird.ConfigPath("/")}}
-	if text, readErr := os.ReadFile(k.Bird.Path); readErr == nil && bird.StampOf(text) == "" {
+	if text, readErr := os.ReadFile(k.Bird.Path); readErr == nil && !ours(k.Bird.Path, text) {
 		k.Bird.Foreign = text
 	}
 	if _, unfit := bird.Installed(ctx); unfit != nil && !errors.Is(unfit, bird.ErrNoBird) {
 		k.Bird.Unfit = unfit.Error()
 	}
 	return k, err
+}
+
+// ours reports whether a bird.conf is from this collection, or stands where one of it
+// stood: what somebody has done to it since is mended.
+func ours(path string, text []byte) bool {
+	good, _ := os.ReadFile(path + ".good") // of a new router there is none
+	return bird.StampOf(text) != "" || bird.StampOf(good) != ""
 }

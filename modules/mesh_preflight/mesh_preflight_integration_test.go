@@ -147,7 +147,7 @@ func TestHosts(t *testing.T) {
 	require.NoError(t, err)
 	name := filepath.Base(program)[:min(15, len(filepath.Base(program)))]
 	process := func(h host, t *testing.T, text string, port int) string {
-		return fmt.Sprintf("%s (process %d)", name, h.start(t, program, "-c", fmt.Sprintf(text, port)))
+		return fmt.Sprintf("%s, pid %d", name, h.start(t, program, "-c", fmt.Sprintf(text, port)))
 	}
 	shell := func(script string) func(host, *testing.T) string {
 		return func(h host, _ *testing.T) string {
@@ -169,6 +169,10 @@ func TestHosts(t *testing.T) {
 		"two ports that the kernel holds": {
 			host:    shell("ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; ip link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),
 			refused: []string{"UDP 51802 is held by flannel.1, and wg2 needs it", "UDP 51803 is held by vx, and wg3 needs it"},
+		},
+		"a WireGuard of somebody else": {
+			host:    func(h host, t *testing.T) string { return h.wireguard(t, 51806) },
+			refused: []string{"UDP 51806 is held by OWNER"},
 		},
 		"TCP 179": {
 			host:    func(h host, t *testing.T) string { return process(h, t, tcp, 179) },
@@ -210,6 +214,16 @@ func TestHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wireguard makes an interface that is not ours, and returns its name: the kernel's, or
+// where that has none, one in user space.
+func (h host) wireguard(t *testing.T, port int) string {
+	t.Helper()
+	name := fmt.Sprintf("fl%d", os.Getpid()) // the sockets of those in user space are everybody's
+	h.root("ip -n %[1]s link add %[2]s type wireguard 2>/dev/null || ip netns exec %[1]s wireguard-go %[2]s >/dev/null 2>&1; ip netns exec %[1]s wg set %[2]s listen-port %[3]d; ip -n %[1]s link set %[2]s up", h.name, name, port)
+	t.Cleanup(func() { h.root("ip -n %s link del %s", h.name, name) })
+	return name
 }
 
 // file puts a file into the folder of the wg-quick files.

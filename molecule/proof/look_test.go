@@ -15,9 +15,9 @@ import (
 var inTheWay = []struct{ comes, goes, says string }{
 	{
 		"systemd-run -q --unit=udp-thief perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(51801, INADDR_LOOPBACK)) or die; sleep 999'",
-		"systemctl stop udp-thief", "UDP 51801 is held by perl (process ",
+		"systemctl stop udp-thief", "UDP 51801 is held by perl, pid ",
 	},
-	{"systemd-run -q --unit=tcp-thief iperf3 -s -p 179", "systemctl stop tcp-thief", "TCP 179 is held by iperf3 (process "},
+	{"systemd-run -q --unit=tcp-thief iperf3 -s -p 179", "systemctl stop tcp-thief", "TCP 179 is held by iperf3, pid "},
 	{"ip link add wg3 type veth peer name other", "ip link del wg3", "wg3 is a veth interface that wgmesh.router did not make"},
 	{
 		"mkdir -p -m 700 /etc/wireguard; umask 077; echo '[Interface]' >/etc/wireguard/wg1.conf", "rm /etc/wireguard/wg1.conf",

@@ -43,6 +43,7 @@ type Route struct {
 type Bird struct {
 	Path    string
 	Foreign []byte // its text, unless it is ours
+	Masked  string // the file that keeps its service from starting; empty: nothing does
 	Unfit   string // why the installed program is not known to work; empty: it is
 }
 

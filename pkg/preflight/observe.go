@@ -32,6 +32,7 @@ type Known struct {
 // writes nothing.
 func Observe(w Want, known Known) (Have, error) {
 	h := Have{Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird}
+	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")
 	kernel, err := h.interfaces()
 	if err == nil {
 		err = h.routes()
@@ -117,60 +118,47 @@ func (h *Have) ports(w Want, kernel map[int]string) error {
 	for _, t := range w.Plan.Tunnels {
 		udp = append(udp, t.ListenPort)
 	}
-	birds, err := socket.Listeners(w.Socket)
+	held, err := h.others(w.Socket, udp, kernel)
 	if err != nil {
 		return err
 	}
-	ours := func(o socket.Owner) bool {
-		return o.Name == "wireguard-go" && h.Ours[o.Last] || slices.ContainsFunc(birds, func(b socket.Owner) bool { return b.PID == o.PID })
+	h.UDP, h.TCP = held[socket.UDP], held[socket.TCP]
+	if len(h.UDP) == 0 {
+		return nil
 	}
-	if h.UDP, err = others(socket.UDP, udp, ours); err != nil {
+	time.Sleep(again) // a question to a name server has a port of its own for a moment
+	if held, err = h.others(w.Socket, udp, kernel); err != nil {
 		return err
 	}
-	if len(h.UDP) > 0 { // a question to a name server has a port of its own for a moment
-		time.Sleep(again)
-		now, err := others(socket.UDP, udp, ours)
-		if err != nil {
-			return err
-		}
-		maps.DeleteFunc(h.UDP, func(port int, owner string) bool { return now[port] != owner })
-	}
-	for port := range h.UDP {
-		name := kernel[port]
-		switch {
-		case h.UDP[port] != "":
-		case h.Ours[name]:
-			delete(h.UDP, port)
-		default:
-			h.UDP[port] = cmp.Or(name, "the kernel")
-		}
-	}
-	h.TCP, err = others(socket.TCP, []int{bgpPort}, ours)
-	for port, owner := range h.TCP {
-		if owner == "" {
-			h.TCP[port] = "a process that cannot be found"
-		}
-	}
-	return err
+	maps.DeleteFunc(h.UDP, func(port int, owner string) bool { return held[socket.UDP][port] != owner })
+	return nil
 }
 
 // again is when to look a second time at a port that is held.
 const again = 50 * time.Millisecond
 
-// others says which ports are held by somebody who is not ours. The name is empty for
-// a port that no process has.
-func others(protocol string, ports []int, ours func(socket.Owner) bool) (map[int]string, error) {
-	owners, err := socket.Owners(protocol, ports...)
-	out := map[int]string{}
-	for port, held := range owners {
-		if slices.ContainsFunc(held, ours) {
-			continue
-		}
-		out[port] = ""
-		// systemd holds the sockets of what it starts, and is not who to ask.
-		slices.SortStableFunc(held, func(a, b socket.Owner) int { return b.PID - a.PID })
-		if len(held) > 0 {
-			out[port] = owner(held[0])
+// others says by protocol which ports are held by somebody else. The kernel's own are
+// known by their interfaces.
+func (h *Have) others(control string, udp []int, kernel map[int]string) (map[string]map[int]string, error) {
+	held, err := socket.Look(map[string][]int{socket.UDP: udp, socket.TCP: {bgpPort}}, control)
+	ours := func(o socket.Owner) bool {
+		return o.Name == "wireguard-go" && h.Ours[o.Last] || slices.ContainsFunc(held.Unix, func(b socket.Owner) bool { return b.PID == o.PID })
+	}
+	out := map[string]map[int]string{}
+	for protocol, ports := range held.Ports {
+		out[protocol] = map[int]string{}
+		for port, owners := range ports {
+			switch {
+			case slices.ContainsFunc(owners, ours):
+			case len(owners) > 0:
+				// systemd holds the sockets of what it starts, and is not who to ask.
+				last := slices.MaxFunc(owners, func(a, b socket.Owner) int { return a.PID - b.PID })
+				out[protocol][port] = owner(last)
+			case protocol == socket.TCP:
+				out[protocol][port] = "a process that cannot be found"
+			case !h.Ours[kernel[port]]:
+				out[protocol][port] = cmp.Or(kernel[port], "the kernel")
+			}
 		}
 	}
 	return out, err
@@ -179,9 +167,9 @@ func others(protocol string, ports []int, ours func(socket.Owner) bool) (map[int
 // owner names a process, and a WireGuard in user space by its interface.
 func owner(o socket.Owner) string {
 	if o.Name == "wireguard-go" {
-		return fmt.Sprintf("%s (%s, process %d)", o.Last, o.Name, o.PID)
+		return fmt.Sprintf("%s (%s, pid %d)", o.Last, o.Name, o.PID)
 	}
-	return fmt.Sprintf("%s (process %d)", o.Name, o.PID)
+	return fmt.Sprintf("%s, pid %d", o.Name, o.PID)
 }
 
 const ipv6Settings = "/proc/sys/net/ipv6/conf/"
@@ -271,9 +259,9 @@ func closed() map[string]string {
 		case err != nil:
 			out[folder] = err.Error()
 		case fs.Flags&unix.ST_RDONLY != 0:
-			out[folder] = "the file system is mounted read-only"
+			out[folder] = unix.EROFS.Error()
 		case fs.Blocks > 0 && fs.Bavail*uint64(fs.Bsize) < least || fs.Files > 0 && fs.Ffree == 0:
-			out[folder] = "the file system is full"
+			out[folder] = unix.ENOSPC.Error()
 		}
 	}
 	return out
@@ -282,6 +270,18 @@ func closed() map[string]string {
 // resolvConf names the servers that this host asks for names. Where systemd-resolved is in
 // between, its file has those that it asks.
 var resolvConf = []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"}
+
+// masked is the first of these units that is linked to nothing (systemctl(1), mask).
+func masked(units ...string) string {
+	i := slices.IndexFunc(units, func(unit string) bool {
+		to, err := os.Readlink(unit)
+		return err == nil && to == os.DevNull
+	})
+	if i < 0 {
+		return ""
+	}
+	return units[i]
+}
 
 // needed are those servers, and the addresses at which clouds serve their machines.
 func needed(resolvConf ...string) map[netip.Addr]string {

@@ -48,12 +48,12 @@ func TestHealthyHost(t *testing.T) {
 // What a host can have at worst: every question has an answer, with names as long as
 // the kernel allows.
 func worst(w Want) Have {
-	const process, dev = "fifteen-letters (process 4194304)", "fifteen-letters"
+	const process, dev = "fifteen-letters (wireguard-go, pid 4194304)", "fifteen-letters"
 	h := Have{
 		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process}, TCP: map[int]string{bgpPort: process},
 		NoIPv6: "ipv6.disable=1 on the kernel's command line", Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
-		No: append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...), Closed: map[string]string{"/etc/systemd/system": "the file system is mounted read-only"},
-		Needed: map[netip.Addr]string{}, Bird: Bird{"/etc/bird/bird.conf", []byte("protocol device {}\n  protocol bgp uplink {\n"), "BIRD 2.0.7 is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3"},
+		No: append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...), Closed: map[string]string{"/etc/systemd/system": "read-only file system"},
+		Needed: map[netip.Addr]string{}, Bird: Bird{"/etc/bird/bird.conf", []byte("protocol device {}\n  protocol bgp uplink {\n"), "/etc/systemd/system/bird.service", "BIRD 2.0.7 is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3"},
 	}
 	for i, tunnel := range w.Plan.Tunnels {
 		h.UDP[tunnel.ListenPort] = process
@@ -122,6 +122,14 @@ func TestNeeded(t *testing.T) {
 	w.Plan.Tunnels[0].Addresses[0] = netip.MustParsePrefix("169.254.169.1/24")
 	refusals, _ = Compare(w, h)
 	assert.Len(t, refusals, 3)
+}
+
+func TestMasked(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink("/dev/null", dir+"/bird.service"))
+	require.NoError(t, os.Symlink("/lib/systemd/system/bird.service", dir+"/link"))
+	assert.Equal(t, dir+"/bird.service", masked(dir+"/none", dir+"/link", dir+"/bird.service"))
+	assert.Empty(t, masked(dir+"/none", dir+"/link"))
 }
 
 // An id that does not last while the keys do.

@@ -34,41 +34,82 @@ type Owner struct {
 // calling thread, with the processes that hold them. A port without a process is the
 // kernel's own, or its process has just ended.
 func Owners(protocol string, ports ...int) (map[int][]Owner, error) {
-	out, inodes := map[int][]Owner{}, map[string]int{} // port by number of the socket
-	for _, table := range []string{protocol, protocol + "6"} {
-		found, err := sockets("/proc/thread-self/net/"+table, protocol == TCP, ports)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range found {
-			out[s.port] = nil
-			if s.inode != "0" { // the kernel's own
-				inodes[s.inode] = s.port
-			}
-		}
-	}
-	holders(inodes, out)
-	return out, nil
+	held, err := Look(map[string][]int{protocol: ports}, "")
+	return held.Ports[protocol], err
 }
 
 // Listeners returns the processes that have the Unix socket of this path open, in the
 // network namespace of the calling thread.
 func Listeners(path string) ([]Owner, error) {
+	held, err := Look(nil, path)
+	return held.Unix, err
+}
+
+// Held says who holds what Look was asked for.
+type Held struct {
+	Ports map[string]map[int][]Owner // by protocol
+	Unix  []Owner
+}
+
+// Look is Owners of several protocols and Listeners at once: to find processes takes as
+// long for many sockets as for one.
+func Look(ports map[string][]int, unix string) (Held, error) {
+	type place struct {
+		protocol string // empty: the Unix socket
+		port     int
+	}
+	out, inodes, owners := Held{Ports: map[string]map[int][]Owner{}}, map[string]place{}, map[place][]Owner{}
+	for protocol, wanted := range ports {
+		out.Ports[protocol] = map[int][]Owner{}
+		for _, table := range []string{protocol, protocol + "6"} {
+			found, err := sockets("/proc/thread-self/net/"+table, protocol == TCP, wanted)
+			if err != nil {
+				return out, err
+			}
+			for _, s := range found {
+				out.Ports[protocol][s.port] = nil
+				if s.inode != "0" { // the kernel's own
+					inodes[s.inode] = place{protocol, s.port}
+				}
+			}
+		}
+	}
+	found, err := listeners(unix)
+	if err != nil {
+		return out, err
+	}
+	for _, inode := range found {
+		inodes[inode] = place{}
+	}
+	holders(inodes, owners)
+	for p, found := range owners {
+		if p == (place{}) {
+			out.Unix = found
+		} else {
+			out.Ports[p.protocol][p.port] = found
+		}
+	}
+	return out, nil
+}
+
+// listeners are the numbers of the Unix sockets with a path.
+func listeners(path string) (inodes []string, err error) {
+	if path == "" {
+		return nil, nil
+	}
 	f, err := os.Open("/proc/thread-self/net/unix")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	inodes, out := map[string]string{}, map[string][]Owner{}
 	in := bufio.NewScanner(f)
 	for in.Scan() {
 		// Num RefCount Protocol Flags Type St Inode Path
 		if column := strings.Fields(in.Text()); len(column) == 8 && column[7] == path {
-			inodes[column[6]] = path
+			inodes = append(inodes, column[6])
 		}
 	}
-	holders(inodes, out)
-	return out[path], in.Err()
+	return inodes, in.Err()
 }
 
 // holders adds the processes that have sockets open, by what each socket stands for.

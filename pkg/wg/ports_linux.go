@@ -20,10 +20,24 @@ func (h *Host) Ports(ports []int, except []string) (map[int]string, error) {
 		switch {
 		case slices.ContainsFunc(owners, ours):
 		case len(owners) == 0:
-			out[port] = "the kernel (another WireGuard interface? see wg show)"
+			out[port] = h.listener(port)
 		default:
 			out[port] = fmt.Sprintf("%s (process %d)", owners[0].Name, owners[0].PID)
 		}
 	}
 	return out, err
+}
+
+// listener names the kernel's WireGuard interface that listens on a port.
+func (h *Host) listener(port int) string {
+	links, err := h.Links()
+	for _, name := range sortedKeys(links) {
+		if links[name].Kind != kindKernel || err != nil {
+			continue
+		}
+		if d, err := h.Device(name); err == nil && d.ListenPort == port {
+			return "the WireGuard interface " + name
+		}
+	}
+	return "the kernel (not WireGuard; see ss -lunp)"
 }
