@@ -42,7 +42,8 @@ func (c *Config) SetDefaults() {
 }
 
 // A Static is a route into the router's own site, via a gateway, or straight
-// out of Interface when Via is the zero address.
+// out of Interface when Via is the zero address. Resolve finds the interface of a
+// Connected one, and Via of one that goes Outside.
 type Static struct {
 	Network netip.Prefix `json:"network"`
 	Via     netip.Addr   `json:"via"`
@@ -50,6 +51,13 @@ type Static struct {
 	// holds it and although it may not answer ARP.
 	OnLink    bool   `json:"onlink"`
 	Interface string `json:"interface"` // empty: BIRD's choice, or Resolve's with OnLink
+	// Connected says that the host itself is the gateway: the network is on its own
+	// interfaces.
+	Connected bool `json:"connected"`
+	// Derived says that nobody gave Via. It is taken for a guess.
+	Derived bool `json:"derived"`
+	// Outside says that the way is the host's default route: what tunnels are made of.
+	Outside bool `json:"outside"`
 }
 
 // An Originate is a prefix that is announced while a static route to it

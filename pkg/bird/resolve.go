@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -36,7 +37,13 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	host.Interfaces = slices.DeleteFunc(slices.Clone(host.Interfaces), func(i Interface) bool {
 		return slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.Interface == i.Name })
 	})
-	own, name := ownAddresses(c, host)
+	inside := func(a netip.Addr) bool {
+		return slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Contains(a) })
+	}
+	var own []netip.Addr
+	for _, i := range host.Interfaces {
+		own = append(own, slices.DeleteFunc(slices.Clone(i.Addresses), func(a netip.Addr) bool { return !inside(a) })...)
+	}
 	var src Sources
 	for _, a := range own {
 		switch {
@@ -49,29 +56,13 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	c.Local = local(c, host)
 	c.Static = slices.Clone(c.Static)
 	for i := range c.Static {
-		if err := c.Static[i].resolve(host, name); err != nil {
+		if err := c.Static[i].resolve(host, inside); err != nil {
 			return c, src, own, fmt.Errorf("static[%d] (%s): %w", i, c.Static[i].Network, err)
 		}
 	}
+	// Without a default route there is no outside, and nothing to keep out of tunnels.
+	c.Static = slices.DeleteFunc(c.Static, func(s Static) bool { return s.Outside && s.Interface == "" })
 	return c, src, own, nil
-}
-
-// ownAddresses lists the host's addresses inside c.Networks, and per family
-// (true is IPv4) the interface that holds the first one.
-func ownAddresses(c Config, host Network) (own []netip.Addr, name map[bool]string) {
-	name = map[bool]string{}
-	for _, iface := range host.Interfaces {
-		for _, a := range iface.Addresses {
-			if !slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Contains(a) }) {
-				continue
-			}
-			own = append(own, a)
-			if name[a.Is4()] == "" {
-				name[a.Is4()] = iface.Name
-			}
-		}
-	}
-	return own, name
 }
 
 // local lists the networks that lie inside a subnet of the host, so that the kernel
@@ -96,7 +87,9 @@ func local(c Config, host Network) []netip.Prefix {
 	}
 	every := func(netip.Prefix) bool { return true }
 	for _, s := range c.Static {
-		add([]netip.Prefix{s.Network}, every)
+		if !s.Outside {
+			add([]netip.Prefix{s.Network}, every)
+		}
 	}
 	for _, o := range c.Owners {
 		if o.AS == c.AS {
@@ -109,22 +102,96 @@ func local(c Config, host Network) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// resolve finds the way of a route. name has the interface of the host's first address
-// in the site, by family.
-func (s *Static) resolve(host Network, name map[bool]string) error {
+// resolve finds the way of a route. inside says whether an address is of the site.
+func (s *Static) resolve(host Network, inside func(netip.Addr) bool) error {
+	is4 := s.Network.Addr().Is4()
+	site := host.holder(func(a netip.Addr) bool { return a.Is4() == is4 && inside(a) })
+	if site != nil && site.Loopback {
+		site = nil
+	}
+	way := defaultRoute{host.Default6, host.Gateway6}
+	if is4 {
+		way = defaultRoute{host.Default4, host.Gateway4}
+	}
+	if s.Outside {
+		s.Via, s.Interface = way.gateway, way.iface
+		s.OnLink = way.gateway.IsValid() && !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway)
+		return nil
+	}
+	if self := host.holder(func(a netip.Addr) bool { return a == s.Via }); self != nil && (s.Interface == "" || s.Interface == self.Name) {
+		if self.Loopback {
+			return fmt.Errorf("via %s is this host's own, on %s: give the gateway, or connected (gateway: none)", s.Via, self.Name)
+		}
+		s.Connected, s.Via, s.OnLink, site = true, netip.Addr{}, false, self
+	}
+	if s.Connected {
+		return s.connect(host, site)
+	}
+	if s.Derived && !host.reaches(s.Via) && (!s.OnLink || !is4) && way.gateway.IsValid() && host.named(way.iface).has(is4, inside) {
+		s.Via, s.Interface = way.gateway, way.iface
+		s.OnLink = !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway)
+	}
 	if !s.OnLink || s.Interface != "" {
 		return nil
 	}
-	is4 := s.Network.Addr().Is4()
-	fallback := host.Default6
-	if is4 {
-		fallback = host.Default4
-	}
-	if s.Interface = name[is4]; s.Interface == "" {
-		s.Interface = fallback
+	if s.Interface = way.iface; site != nil {
+		s.Interface = site.Name
 	}
 	if s.Interface == "" {
-		return fmt.Errorf("onlink needs an interface, and this host has neither an address inside networks nor a default route; set interface")
+		return errors.New("onlink needs an interface, and this host has neither an address inside networks nor a default route; set interface")
 	}
 	return nil
+}
+
+// connect finds the interface of a network that the host is the gateway of: that of an
+// address in it, site's before others, or else site.
+func (s *Static) connect(host Network, site *Interface) error {
+	if s.Interface != "" {
+		return nil
+	}
+	in := host.holder(func(a netip.Addr) bool { return s.Network.Contains(a) })
+	if in == nil || in.Loopback || site != nil && site.has(s.Network.Addr().Is4(), s.Network.Contains) {
+		in = site
+	}
+	if in == nil {
+		return errors.New("without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface")
+	}
+	s.Interface = in.Name
+	return nil
+}
+
+type defaultRoute struct {
+	iface   string
+	gateway netip.Addr
+}
+
+// holder finds the first interface with such an address, or none. A loopback one, which
+// no network is behind, comes last.
+func (n Network) holder(is func(netip.Addr) bool) (found *Interface) {
+	for _, i := range n.Interfaces {
+		if (found == nil || found.Loopback && !i.Loopback) && slices.ContainsFunc(i.Addresses, is) {
+			found = &i
+		}
+	}
+	return found
+}
+
+func (n Network) named(name string) Interface {
+	for _, i := range n.Interfaces {
+		if i.Name == name {
+			return i
+		}
+	}
+	return Interface{}
+}
+
+// reaches tells whether a gateway is in a subnet of the host.
+func (n Network) reaches(gateway netip.Addr) bool {
+	return slices.ContainsFunc(n.Interfaces, func(i Interface) bool {
+		return slices.ContainsFunc(i.Subnets, func(s netip.Prefix) bool { return s.Contains(gateway) })
+	})
+}
+
+func (i Interface) has(is4 bool, inside func(netip.Addr) bool) bool {
+	return slices.ContainsFunc(i.Addresses, func(a netip.Addr) bool { return a.Is4() == is4 && inside(a) })
 }

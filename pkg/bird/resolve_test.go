@@ -118,3 +118,92 @@ func TestResolve(t *testing.T) {
 		})
 	}
 }
+
+// The way into the site, as hosts have it.
+func TestResolveWay(t *testing.T) {
+	ip := netip.MustParseAddr
+	lan := func(name string, addresses ...string) bird.Interface {
+		i := bird.Interface{Name: name}
+		for _, a := range addresses {
+			p := netip.MustParsePrefix(a)
+			i.Addresses = append(i.Addresses, p.Addr())
+			if !p.IsSingleIP() && !p.Addr().IsLinkLocalUnicast() {
+				i.Subnets = append(i.Subnets, p.Masked())
+			}
+		}
+		return i
+	}
+	lo := func(addresses ...string) bird.Interface {
+		i := lan("lo", addresses...)
+		i.Loopback = true
+		return i
+	}
+	derived := func(via string) bird.Static { return bird.Static{Via: ip(via), Derived: true} }
+	said := func(via, iface string) bird.Static { return bird.Static{Via: ip(via), Interface: iface} }
+	connected := bird.Static{Connected: true}
+	net4, net6, zone2 := networks("10.0.0.0/16")[0], networks("fd00:1::/48")[0], networks("10.0.2.0/24")[0]
+	at := func(n netip.Prefix, s bird.Static) bird.Static { s.Network = n; return s }
+	onlink := func(s bird.Static) bird.Static { s.OnLink = true; return s }
+	office := bird.Network{Interfaces: []bird.Interface{lo("127.0.0.1/8"), lan("eth0", "203.0.113.2/24"), lan("eth1", "10.0.1.1/24"), lan("eth2", "10.0.2.1/24")}, Default4: "eth0", Gateway4: ip("203.0.113.1")}
+	inside := bird.Network{Interfaces: []bird.Interface{lan("eth0", "10.0.1.11/24")}, Default4: "eth0", Gateway4: ip("10.0.1.254")}
+	slash32 := bird.Network{Interfaces: []bird.Interface{lan("ens4", "10.0.1.11/32")}, Default4: "ens4", Gateway4: ip("10.0.1.254")}
+	aws := bird.Network{Interfaces: []bird.Interface{lan("eth0", "fe80::7/64", "fd00:1:0:10::4/128")}, Default6: "eth0", Gateway6: ip("fe80::1")}
+	elsewhere := bird.Network{Interfaces: []bird.Interface{lan("eth0", "2001:db8::2/64"), lan("eth1", "fd00:1:0:10::4/128")}, Default6: "eth0", Gateway6: ip("fe80::1")}
+	tests := map[string]struct {
+		host  bird.Network
+		given bird.Static
+		want  string // "via%interface onlink", or an error
+	}{
+		"own address, derived":                      {office, at(net4, derived("10.0.1.1")), "%eth1"},
+		"own address, said":                         {office, at(net4, said("10.0.1.1", "")), "%eth1"},
+		"own address, said with its interface":      {office, at(net4, said("10.0.1.1", "eth1")), "%eth1"},
+		"own address, onlink":                       {office, at(net4, onlink(said("10.0.1.1", ""))), "%eth1"},
+		"own address, another zone on an interface": {office, at(zone2, derived("10.0.1.1")), "%eth2"},
+		"own address on lo":                         {bird.Network{Interfaces: []bird.Interface{lo("10.0.1.1/32"), lan("eth0", "10.0.9.2/24")}}, at(net4, said("10.0.1.1", "")), "static[0] (10.0.0.0/16): via 10.0.1.1 is this host's own, on lo: give the gateway, or connected (gateway: none)"},
+		"connected":                                 {office, at(net4, connected), "%eth1"},
+		"connected, a zone":                         {office, at(zone2, connected), "%eth2"},
+		"connected, no address in the zone":         {inside, at(zone2, connected), "%eth0"},
+		"connected, with its interface":             {office, at(net4, bird.Static{Connected: true, Interface: "eth2"}), "%eth2"},
+		"connected nowhere":                         {aws, at(net4, connected), "static[0] (10.0.0.0/16): without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface"},
+		"derived and in the subnet":                 {inside, at(net4, derived("10.0.1.1")), "10.0.1.1"},
+		"derived and in no subnet":                  {inside, at(net4, derived("10.0.0.1")), "10.0.1.254%eth0"},
+		"said and in no subnet":                     {inside, at(net4, said("10.0.0.1", "")), "10.0.0.1"},
+		"derived, the default route is elsewhere":   {office, at(net4, derived("10.0.0.1")), "10.0.0.1"},
+		"derived, a whole address":                  {slash32, at(net4, derived("10.0.1.1")), "10.0.1.254%ens4 onlink"},
+		"derived, GCP":                              {slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink"},
+		"AWS with IPv6":                             {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
+		"GCP with IPv6":                             {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
+		"IPv6, said":                                {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
+		"IPv6, the default route is elsewhere":      {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
+		"outside":                                   {aws, bird.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "fe80::1%eth0"},
+		"outside, IPv4":                             {slash32, bird.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink"},
+		"outside, no default route":                 {aws, bird.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "gone"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := bird.Config{Networks: []netip.Prefix{net4, net6}, Static: []bird.Static{tt.given}}
+			got, _, _, err := bird.Resolve(c, tt.host)
+			if err != nil {
+				assert.Equal(t, tt.want, err.Error())
+				assert.LessOrEqual(t, len(err.Error()), 160)
+				return
+			}
+			if len(got.Static) == 0 {
+				assert.Equal(t, "gone", tt.want)
+				return
+			}
+			s := got.Static[0]
+			have := ""
+			if s.Via.IsValid() {
+				have = s.Via.String()
+			}
+			if s.Interface != "" {
+				have += "%" + s.Interface
+			}
+			if s.OnLink {
+				have += " onlink"
+			}
+			assert.Equal(t, tt.want, have)
+		})
+	}
+}

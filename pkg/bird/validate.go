@@ -56,7 +56,15 @@ func (c Config) validateStatic() error {
 				bad(fmt.Errorf("interface: BIRD cannot name %s in a route, because it is a word of its language; rename the interface", s.Interface))
 			}
 		}
+		alone := s.Via.IsValid() || s.OnLink || s.Interface != "" && s.Outside
 		switch {
+		case s.Connected && s.Outside, (s.Connected || s.Outside) && alone:
+			bad(errors.New("connected and outside are each a way by itself: leave out the other one, via and onlink"))
+		case s.Connected, s.Outside:
+		case s.Via.Is6() && s.Via.Zone() == "" && s.Via.IsLinkLocalUnicast() && s.Network.Addr().Is6():
+			if s.Interface == "" {
+				bad(fmt.Errorf("via: %s is link-local: it needs interface", s.Via))
+			}
 		case s.Via.IsValid():
 			if err := checkAddr(s.Via, s.Network.Addr().Is4()); err != nil {
 				bad(fmt.Errorf("via: %w", err))
@@ -64,7 +72,7 @@ func (c Config) validateStatic() error {
 		case s.OnLink:
 			bad(errors.New("onlink needs via, the gateway's address"))
 		case s.Interface == "":
-			bad(errors.New("expected via, the gateway's address, or interface"))
+			bad(errors.New("expected via, the gateway's address, or interface, or connected"))
 		}
 	}
 	return errors.Join(errs...)

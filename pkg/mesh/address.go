@@ -50,22 +50,32 @@ func unusable(a netip.Addr) string {
 	return ""
 }
 
-// gateway is a next hop towards a site's networks.
+// gateway is a next hop towards a site's networks. The one without an address is
+// NoGateway.
 type gateway struct {
-	addr  netip.Addr
-	iface string // empty: the one that the kernel finds
+	addr    netip.Addr
+	iface   string // empty: the one that the kernel finds
+	derived bool   // nobody gave it
 }
 
+// NoGateway says that the router is the gateway itself, in the families that no other
+// gateway is given for.
+const NoGateway = "none"
+
 // parseGateways parses at most one gateway per family, address or
-// address%interface.
+// address%interface, or NoGateway.
 func parseGateways(at string, texts []string, p *Problems) []gateway {
 	var out []gateway
 	for _, text := range texts {
 		addr, iface, _ := strings.Cut(strings.TrimSpace(text), "%")
+		if addr == NoGateway && !strings.Contains(text, "%") {
+			out = append(out, gateway{})
+			continue
+		}
 		a, err := netip.ParseAddr(addr)
 		switch {
 		case err != nil || a.Is4In6():
-			p.add("%s: gateway is %q: expected an IP address, or address%%interface", at, text)
+			p.add("%s: gateway is %q: expected an IP address, address%%interface, or %s where the router is the gateway itself", at, text, NoGateway)
 		case a.IsLinkLocalUnicast() && iface == "":
 			p.add("%s: gateway %s is link-local: say on which interface, such as %s%%eth0", at, a, a)
 		case !a.IsLinkLocalUnicast() && unusable(a) != "":
@@ -75,25 +85,26 @@ func parseGateways(at string, texts []string, p *Problems) []gateway {
 		case hasFamily(out, a):
 			p.add("%s: gateway %s is the second of its family: keep one", at, a)
 		default:
-			out = append(out, gateway{a, iface})
+			out = append(out, gateway{addr: a, iface: iface})
 		}
 	}
 	return out
 }
 
 func hasFamily(gws []gateway, a netip.Addr) bool {
-	_, ok := ofFamily(gws, a)
-	return ok
+	g, ok := ofFamily(gws, a)
+	return ok && g.addr.IsValid()
 }
 
 // ofFamily finds the gateway of the family of a.
-func ofFamily(gws []gateway, a netip.Addr) (gateway, bool) {
-	for _, g := range gws {
-		if g.addr.Is4() == a.Is4() {
-			return g, true
+func ofFamily(gws []gateway, a netip.Addr) (g gateway, ok bool) {
+	for _, each := range gws {
+		if each.addr.IsValid() && each.addr.Is4() == a.Is4() {
+			return each, true
 		}
+		ok = ok || !each.addr.IsValid()
 	}
-	return gateway{}, false
+	return gateway{}, ok
 }
 
 // firstHost returns the first host address of x. Networks of one or two
@@ -125,7 +136,7 @@ func gatewayOf(r *router, a netip.Addr) (gateway, bool) {
 			continue
 		}
 		if host, ok := firstHost(x); ok {
-			return gateway{addr: host}, true
+			return gateway{addr: host, derived: true}, true
 		}
 	}
 	return gateway{}, false

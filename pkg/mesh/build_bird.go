@@ -32,7 +32,14 @@ func (n *network) bird(self *router) Bird {
 	}
 	for _, x := range self.site.owns() {
 		g, _ := gatewayOf(self, x.Addr())
-		out.Static = append(out.Static, Static{Network: x, Via: g.addr, OnLink: self.site.OnLink, Interface: g.iface})
+		out.Static = append(out.Static, Static{
+			Network: x, Via: g.addr, OnLink: self.site.OnLink && g.addr.IsValid(), Interface: g.iface, Connected: !g.addr.IsValid(), Derived: g.derived,
+		})
+	}
+	for _, r := range n.routers {
+		if end := n.at(r, self, 0).Addr(); r.site != self.site && r.site.has(end) {
+			out.Static = append(out.Static, Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true})
+		}
 	}
 	for _, s := range n.sites {
 		out.Owners = append(out.Owners, Owner{AS: s.AS, Site: s.name, Networks: s.owns()})
@@ -46,6 +53,11 @@ func routerID(id int) netip.Addr {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], uint32(id))
 	return netip.AddrFrom4(b)
+}
+
+// has tells whether an address is in one of the site's networks.
+func (s *site) has(a netip.Addr) bool {
+	return slices.ContainsFunc(s.networks, func(x netip.Prefix) bool { return x.Contains(a) })
 }
 
 // owns lists the site's networks and the subnets of its zones.

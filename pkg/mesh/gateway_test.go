@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,13 +17,16 @@ func TestGateway(t *testing.T) {
 		noZone             bool
 		via4, via6         string
 	}{
-		"derived from the zone":   {via4: "10.0.1.1", via6: "2001:db8:10:1::1"},
-		"derived from the site":   {noZone: true, via4: "10.0.0.1", via6: "2001:db8:10::1"},
-		"the site's":              {site: mesh.List{"10.0.0.3"}, via4: "10.0.0.3", via6: "2001:db8:10:1::1"},
-		"the zone's":              {zone: mesh.List{"10.0.0.2"}, site: mesh.List{"10.0.0.3", "2001:db8:10::3"}, via4: "10.0.0.2", via6: "2001:db8:10::3"},
-		"the router's":            {router: mesh.List{"10.0.0.4", "2001:db8:10::4"}, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.4", via6: "2001:db8:10::4"},
-		"another zone's is not":   {noZone: true, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.1", via6: "2001:db8:10::1"},
-		"link-local on interface": {router: mesh.List{"fe80::1%ens5"}, via4: "10.0.1.1", via6: "fe80::1%ens5"},
+		"derived from the zone":    {via4: "10.0.1.1", via6: "2001:db8:10:1::1"},
+		"derived from the site":    {noZone: true, via4: "10.0.0.1", via6: "2001:db8:10::1"},
+		"the site's":               {site: mesh.List{"10.0.0.3"}, via4: "10.0.0.3", via6: "2001:db8:10:1::1"},
+		"the zone's":               {zone: mesh.List{"10.0.0.2"}, site: mesh.List{"10.0.0.3", "2001:db8:10::3"}, via4: "10.0.0.2", via6: "2001:db8:10::3"},
+		"the router's":             {router: mesh.List{"10.0.0.4", "2001:db8:10::4"}, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.4", via6: "2001:db8:10::4"},
+		"another zone's is not":    {noZone: true, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.1", via6: "2001:db8:10::1"},
+		"none of the router's own": {router: mesh.List{"none"}, site: mesh.List{"10.0.0.3"}, via4: "connected", via6: "connected"},
+		"none of the zone, one v4": {zone: mesh.List{"none", "10.0.0.2"}, via4: "10.0.0.2", via6: "connected"},
+		"none of the site":         {site: mesh.List{"none"}, via4: "connected", via6: "connected"},
+		"link-local on interface":  {router: mesh.List{"fe80::1%ens5"}, via4: "10.0.1.1", via6: "fe80::1%ens5"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -45,11 +49,51 @@ func TestGateway(t *testing.T) {
 				if s.Interface != "" {
 					have += "%" + s.Interface
 				}
+				if s.Connected {
+					assert.False(t, s.Via.IsValid() || s.OnLink || s.Derived)
+					have = "connected"
+				}
 				if s.Network.Addr().Is4() {
 					want = tt.via4
 				}
 				assert.Equal(t, want, have, s.Network)
 			}
 		})
+	}
+}
+
+// A cloud's IPv6 addresses are all in the site's network, so a router's endpoint is
+// too. The other sites' routers reach it outside of the tunnels, the own site's as all
+// of the site.
+func TestEndpointInOwnNetwork(t *testing.T) {
+	m := load(t, "dual-stack")
+	router(&m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20:10::4" })
+	outside := mesh.Static{Network: netip.MustParsePrefix("2001:db8:20:10::4/128"), Outside: true}
+	for name, in := range m.Routers {
+		p, err := m.Plan(name)
+		require.NoError(t, err)
+		if in.Site == "six" {
+			assert.NotContains(t, p.Bird.Static, outside, name)
+			continue
+		}
+		assert.Contains(t, p.Bird.Static, outside, name)
+		for _, o := range p.Bird.Originate {
+			assert.NotEqual(t, outside.Network, o.Network, "it is announced to nobody")
+		}
+	}
+}
+
+// Whether nobody gave the gateway is told, so that a host may know a better one.
+func TestGatewayDerived(t *testing.T) {
+	for _, given := range []mesh.List{nil, {"10.0.1.1"}, {"none"}} {
+		m := load(t, "dual-stack")
+		router(&m, "both-a", func(r *mesh.Router) { r.Gateway = given })
+		p, err := m.Plan("both-a")
+		require.NoError(t, err)
+		for _, s := range p.Bird.Static {
+			if s.Network.Addr().Is4() {
+				assert.Equal(t, given == nil, s.Derived, s.Network)
+			}
+		}
 	}
 }

@@ -71,6 +71,10 @@ type Static struct {
 	Via       netip.Addr   `json:"via"`
 	OnLink    bool         `json:"onlink"`
 	Interface string       `json:"interface,omitempty"`
+	// Connected, Derived and Outside are as in bird_config.
+	Connected bool `json:"connected,omitempty"`
+	Derived   bool `json:"derived,omitempty"`
+	Outside   bool `json:"outside,omitempty"`
 }
 
 // An Originate is a prefix that this router announces. Of the routers of a

@@ -231,7 +231,7 @@ func TestRefusesIPv6(t *testing.T) {
 		"pool is IPv4":     {func(m *mesh.Mesh) { m.LinkPool6 = "192.168.0.0/16" }, "link_pool6: 192.168.0.0/16 is not IPv6"},
 		"pool in a site":   {func(m *mesh.Mesh) { m.LinkPool6 = "2001:db8:20:1::/64" }, "link_pool6: 2001:db8:20:1::/64 overlaps network 2001:db8:20::/48 of site six"},
 		"MTU below 1280":   {func(m *mesh.Mesh) { site(m, "four", func(s *mesh.Site) { s.MTU = 1359 }) }, "site four: mtu is 1359: expected 1360 to 65535 bytes outside the tunnels, because the tunnels carry IPv6"},
-		"endpoint in site": {func(m *mesh.Mesh) { router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20::1" }) }, "router six-1: endpoint 2001:db8:20::1 is inside network 2001:db8:20::/48 of site six, behind the tunnels: give one outside, or endpoints.six"},
+		"endpoint in site": {func(m *mesh.Mesh) { router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:10::1" }) }, "router six-1: endpoint 2001:db8:10::1 is inside network 2001:db8:10::/48 of site both"},
 		"no first host": {func(m *mesh.Mesh) {
 			site(m, "six", func(s *mesh.Site) { s.Networks, s.Gateway = mesh.List{"2001:db8:20::8/127"}, mesh.List{"192.0.2.1"} })
 		}, "router six-1: gateway: none can be derived from 2001:db8:20::8/127 of site six"},

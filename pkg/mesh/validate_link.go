@@ -87,12 +87,13 @@ func (n *network) forwarded(r *router) map[int]bool {
 }
 
 // checkOutside refuses an address that its callers have a way to through the tunnels
-// only: their own packets would be sent through themselves.
+// only: their own packets would be sent through themselves. A cloud's IPv6 addresses are
+// all of them in its site's network, so there the callers get a route to it (bird).
 func (n *network) checkOutside(r *router, p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
 			i := slices.IndexFunc(n.routers, func(caller *router) bool {
-				return caller != r && caller.site != s && x.Contains(n.at(r, caller, 0).Addr())
+				return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) && x.Contains(n.at(r, caller, 0).Addr())
 			})
 			if i < 0 {
 				continue

@@ -69,7 +69,10 @@ options:
         type: str
         required: true
       via:
-        description: Address of the gateway. Without it, the route goes straight out of C(interface).
+        description:
+          - Address of the gateway. Without it, the route goes straight out of C(interface). A link-local one needs
+            C(interface).
+          - An address of the host's own is the same as C(connected).
         type: str
       onlink:
         description: Take the gateway as reachable although it is in no subnet of the host, as on GCP.
@@ -80,6 +83,24 @@ options:
           - Interface of the gateway. With C(onlink) and without this, it is the interface that has an address inside
             C(networks), or else that of the default route.
         type: str
+      connected:
+        description:
+          - The host itself is the gateway. The route goes straight out of the interface that has an address in
+            C(network), or else in C(networks). It is instead of C(via).
+        type: bool
+        default: false
+      derived:
+        description:
+          - Nobody gave C(via), it is the first address of a network. Where it is in no subnet of the host, the gateway
+            of the default route counts instead, if that is on an interface with an address inside C(networks).
+        type: bool
+        default: false
+      outside:
+        description:
+          - The way is the host's default route, whatever other sites announce. For the end of a tunnel that is in
+            another site's network, so that the tunnel's own packets do not go into a tunnel. It is instead of C(via).
+        type: bool
+        default: false
   originate:
     description: Prefixes to announce, each while an entry of C(static) for the very same network stands.
     type: list

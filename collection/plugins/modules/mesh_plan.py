@@ -31,7 +31,9 @@ options:
       - C(site) is the router's site, one of C(sites) (required).
       - C(zone) is the router's zone, one of those of its site.
       - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that can not be
-        reached from outside. Two of those have no tunnel, and a third router carries their traffic.
+        reached from outside. Two of those have no tunnel, and a third router carries their traffic. An IPv6 address may be
+        in a network of the router's own site, as clouds have it; the other sites' routers reach this one address outside of
+        the tunnels.
       - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind one public
         address have different ones, each a range of ports that is forwarded to it.
       - C(listen_port_base) is what the router listens on, where the forwarding changes the ports.
@@ -42,6 +44,9 @@ options:
         or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
         the router's zone, that of its site, the first host address of the zone's first network, and that of the
         site's.
+      - C(gateway=none) says that the router is the gateway itself, with the site's networks on its own interfaces. It
+        holds for the families that no other gateway is given for. Nobody needs to say it where the derived gateway is
+        an address of the router's own.
       - C(host_key) is the public half of the router's SSH host key, C(ssh-ed25519 AAAA...), for routers that join by
         themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
       - C(route_tables) are the ids of AWS's route tables of the router's zone, which it keeps pointed at itself, and
@@ -280,7 +285,8 @@ plan:
           elements: str
           sample: [10.2.0.0/16]
         static:
-          description: Routes to the networks and subnets of the router's site. There is C(interface) too where the gateway names one.
+          description: Routes to the networks and subnets of the router's site. There is C(interface) too where the gateway names one,
+            and C(connected), C(derived) and C(outside) as in M(wgmesh.router.bird_config).
           type: list
           elements: dict
           sample: [{network: 10.2.0.0/16, via: 10.2.1.1, onlink: false}]

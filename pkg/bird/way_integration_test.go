@@ -1,0 +1,99 @@
+//go:build integration
+
+package bird_test
+
+import (
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// twoSites are p1, whose host is made by commands of ip, and q1.
+func twoSites(t *testing.T, site, theirs []netip.Prefix, static []bird.Static, host ...string) (l *lab, p1, q1 *router) {
+	t.Helper()
+	l = newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	p1, q1 = l.byName["p1"], l.byName["q1"]
+	p1.ip(t, "addr", "flush", "dev", "site0")
+	for _, text := range host {
+		p1.ip(t, strings.Fields(text)...)
+	}
+	p1.config.Networks, p1.config.Static, p1.config.Originate = site, static, nil
+	for _, n := range site {
+		p1.config.Originate = append(p1.config.Originate, bird.Originate{Network: n})
+	}
+	for _, c := range []*bird.Config{&p1.config, &q1.config} {
+		c.Owners = []bird.Owner{{AS: 65001, Networks: site}, {AS: 65002, Networks: theirs}}
+	}
+	p1.resolved(t)
+	q1.resolved(t)
+	l.start(t)
+	eventually(t, 10*time.Second, "both know the other's networks", func() string {
+		for r, of := range map[*router][]netip.Prefix{p1: theirs, q1: site} {
+			peer := map[*router]string{p1: "q1", q1: "p1"}[r]
+			for _, n := range of {
+				if !strings.Contains(r.birdc(t, "show route protocol "+peer), n.String()+" ") {
+					return r.label + " lacks " + n.String()
+				}
+			}
+		}
+		return ""
+	})
+	return l, p1, q1
+}
+
+// The router is its LAN's gateway: nothing of the site goes by a gateway, or by the
+// uplink.
+func TestRouterIsTheGateway(t *testing.T) {
+	site := networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24")
+	for name, static := range map[string]bird.Static{
+		"derived": {Via: netip.MustParseAddr("10.1.1.1"), Derived: true}, "said": {Via: netip.MustParseAddr("10.1.1.1")}, "none": {Connected: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var all []bird.Static
+			for _, n := range site {
+				static.Network = n
+				all = append(all, static)
+			}
+			_, p1, _ := twoSites(t, site, networks("10.2.0.0/16"), all,
+				"addr add 10.1.1.1/24 dev site0 metric 100", "link add site1 type bridge", "link set site1 up", "addr add 10.1.2.1/24 dev site1",
+				"link add up0 type bridge", "link set up0 up", "addr add 203.0.113.2/24 dev up0", "route add default via 203.0.113.1")
+			time.Sleep(200 * time.Millisecond)
+			for to, iface := range map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site1", "10.1.7.7": "site0"} {
+				assert.Contains(t, p1.get(t, to), "dev "+iface+" ")
+				assert.NotContains(t, p1.get(t, to), " via ")
+			}
+			said, err := os.ReadFile(p1.dir + "/bird.out")
+			require.NoError(t, err)
+			assert.NotContains(t, string(said), "next-hop")
+		})
+	}
+}
+
+// AWS's IPv6: an address of a whole length, and a gateway that is link-local. The end of
+// the other site's tunnel is in that site's network, and reached outside of tunnels.
+func TestLinkLocalGateway(t *testing.T) {
+	site, theirs := networks("fd00:1::/56"), networks("fd00:2::/48")
+	endpoint := networks("fd00:2:0:10::4/128")[0]
+	_, p1, q1 := twoSites(t, site, theirs,
+		[]bird.Static{{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true}, {Network: endpoint, Outside: true}},
+		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
+		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
+	eventually(t, 5*time.Second, "routes", func() string {
+		for to, way := range map[string]string{
+			"fd00:1:0:20::9": "via fe80::1 dev site0", "fd00:2::9": "dev wg1", endpoint.Addr().String(): "via fe80::1 dev site0",
+		} {
+			if got := p1.get(t, to); !strings.Contains(got, way) {
+				return to + ": " + got
+			}
+		}
+		return ""
+	})
+	assert.NotContains(t, q1.birdc(t, "show route"), endpoint.String())
+}
