@@ -61,7 +61,7 @@ func Check(r Request, o Observation) Report {
 	}
 	for i, target := range r.Reach {
 		p := Problem{}
-		if o.Probed {
+		if o.Probed && !o.isEnd(target.Address) {
 			p = checkTarget(r, target.Address, o.Targets[i])
 		}
 		rep.Targets = append(rep.Targets, p.Cause.Found == "" && o.Probed)

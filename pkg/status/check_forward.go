@@ -2,6 +2,7 @@ package status
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -111,8 +112,14 @@ func (x flow) isBird() bool {
 // isEndpoint reports whether the packet is for the outside address of a peer, which
 // may be in its site's network.
 func (o Observation) isEndpoint(x flow) bool {
-	return x.network.IsSingleIP() && slices.ContainsFunc(o.Tunnels, func(t TunnelState) bool {
-		return t.Device.Peer != nil && t.Device.Peer.Endpoint.Addr() == x.network.Addr()
+	return x.network.IsSingleIP() && o.isEnd(x.network.Addr())
+}
+
+// isEnd reports whether an address is the outside one of a peer: what is sent there goes
+// by no tunnel, and tells nothing about one.
+func (o Observation) isEnd(a netip.Addr) bool {
+	return slices.ContainsFunc(o.Tunnels, func(t TunnelState) bool {
+		return t.Device.Peer != nil && t.Device.Peer.Endpoint.Addr() == a
 	})
 }
 

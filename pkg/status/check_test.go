@@ -255,6 +255,16 @@ func TestFamilyThatTheSiteDoesNotSpeak(t *testing.T) {
 	assert.True(t, status.Check(r, o).Healthy())
 }
 
+// An endpoint that is in its site's network is reached by no tunnel, and what is in the
+// way of a ping to it says nothing about one.
+func TestTargetThatIsTheEndOfATunnel(t *testing.T) {
+	r, o := night()
+	o.Targets[0].Err = status.ErrNoAnswer
+	assert.False(t, status.Check(r, o).Healthy())
+	r.Reach[0].Address = o.Tunnels[0].Device.Peer.Endpoint.Addr()
+	assert.True(t, status.Check(r, o).Healthy())
+}
+
 func TestTable(t *testing.T) {
 	r, o := night()
 	r.Tunnels[1].Peer = "a-router-whose-name-is-longer-than-a-terminal-would-like-it-to-be"
