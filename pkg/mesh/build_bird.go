@@ -37,8 +37,10 @@ func (n *network) bird(self *router) Bird {
 		})
 	}
 	for _, r := range n.routers {
-		if end := n.at(r, self, 0).Addr(); r.site != self.site && r.site.has(end) {
-			out.Static = append(out.Static, Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true})
+		end := n.at(r, self, 0).Addr()
+		way := Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true}
+		if r.site != self.site && r.site.has(end) && !slices.Contains(out.Static, way) {
+			out.Static = append(out.Static, way)
 		}
 	}
 	for _, s := range n.sites {
