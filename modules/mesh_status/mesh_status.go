@@ -27,6 +27,7 @@ type Options struct {
 	Prefixes       []Prefix                `json:"prefixes"`
 	SourceNetworks []netip.Prefix          `json:"source_networks"`
 	Reach          map[string][]netip.Addr `json:"reach"`
+	Probe          []netip.Addr            `json:"probe"`
 	Require        []string                `json:"require"` // nil: every peer
 	Silent         []string                `json:"silent"`
 	BFD            bool                    `json:"bfd"`
@@ -52,6 +53,7 @@ type Tunnel struct {
 	// Networks are those of the peer's site; without any, the addresses that
 	// reach has for it may be anywhere.
 	Networks []netip.Prefix `json:"networks"`
+	Probe    []netip.Addr   `json:"probe"`
 }
 
 // A Prefix is one element of the option prefixes.
@@ -112,6 +114,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"sick":             report.Sick(),
 		"tunnels":          status.Views(r, seen, report),
 		"lines":            status.Table(r, seen, report),
+		"source_addresses": status.Addresses(o.SourceNetworks),
 	}}
 	for _, w := range report.Warnings {
 		p.Warnings = append(p.Warnings, w.String())
@@ -136,7 +139,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 
 func (o Options) request() status.Request {
 	r := status.Request{
-		SourceNetworks: o.SourceNetworks, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
+		SourceNetworks: o.SourceNetworks, Probe: o.Probe, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
 		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {

@@ -293,7 +293,7 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("the other site's address is gone", func(t *testing.T) {
 		p.in(t, "b", "ip", "addr", "del", siteB+"/32", "dev", "lo")
-		p.broken(t, 0, "router azure-2 at "+siteB+": does not answer a ping of 1272 bytes from "+siteA)
+		p.broken(t, 0, "router azure-2 at "+siteB+": no answer to a ping of 1272 bytes from "+siteA)
 		p.in(t, "b", "ip", "addr", "add", siteB+"/32", "dev", "lo")
 		p.healthy(t)
 	})
@@ -301,7 +301,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("the session is switched off", func(t *testing.T) {
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
 		time.Sleep(200 * time.Millisecond)
-		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: birdc enable azure_2", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
+		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: switch it on (birdc enable azure_2)", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
 		p.healthy(t)
 	})
@@ -309,7 +309,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("the other BIRD is dead", func(t *testing.T) {
 		stop(p.bird["b"])
 		time.Sleep(time.Second)
-		p.broken(t, 0, "TUN: BGP is ", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
+		p.broken(t, 0, ": BGP is ", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.startBird(t, "b")
 		p.healthy(t)
 	})
@@ -318,7 +318,7 @@ func TestHealthyThenBroken(t *testing.T) {
 		// Its routes stay, the other side's go when BFD has noticed.
 		require.NoError(t, p.bird["a"].Process.Kill())
 		time.Sleep(time.Second)
-		p.broken(t, 0, "expected a running BIRD", "router azure-2 at "+siteB+": does not answer")
+		p.broken(t, 0, "BIRD does not run: start it", "router azure-2 at "+siteB+": no answer")
 		p.startBird(t, "a")
 		p.healthy(t)
 	})
@@ -331,7 +331,7 @@ func TestHealthyThenBroken(t *testing.T) {
 			return strings.Contains(p.in(t, "a", "cat", "/proc/self/net/tcp"), ":00B3 00000000:0000 0A")
 		}, 10*time.Second, 50*time.Millisecond)
 		p.startBird(t, "a")
-		p.broken(t, 3600, fmt.Sprintf("TCP 179 is held by python3, pid %d: BIRD has to listen there", thief.Process.Pid), "prefix", "router azure-2")
+		p.broken(t, 3600, fmt.Sprintf("TCP 179 is held by python3, pid %d, and BIRD has to listen there", thief.Process.Pid), "prefix", "router azure-2")
 		stop(thief)
 		stop(p.bird["a"])
 		p.startBird(t, "a")

@@ -37,6 +37,9 @@ var nodes = []node{
 
 var sites = map[string]string{"office": "10.0.0.0/16", "azure": "10.1.0.0/16"}
 
+// hosts are those behind the routers.
+var hosts = map[string][]string{"office": {"10.0.3.20"}, "azure": {"10.1.3.20"}}
+
 func newMesh(t *testing.T) *mesh {
 	t.Helper()
 	needs(t, "bird", "birdc", "wg", "nft", "ip", "tc")
@@ -46,7 +49,7 @@ func newMesh(t *testing.T) *mesh {
 	}}
 	m.build(t)
 	id := os.Getpid() % 1000
-	for i, n := range []string{"office-1", "azure-1", "azure-2", "office", "azure", "internet"} {
+	for i, n := range []string{"office-1", "azure-1", "azure-2", "office", "azure", "office-host", "azure-host", "internet"} {
 		m.namespace(t, n, fmt.Sprintf("wtm%d%c", id, 'a'+i))
 	}
 	m.in(t, "internet", "ip", "link", "add", "name", "lan", "type", "bridge")
@@ -54,8 +57,13 @@ func newMesh(t *testing.T) *mesh {
 	for _, n := range nodes {
 		m.join(t, n)
 	}
-	m.in(t, "office", "sh", "-ec", "ip addr add 10.0.1.20/32 dev lo; ip route add 10.1.0.0/16 via 10.0.1.4; sysctl -qw net.ipv4.ip_forward=1")
-	m.in(t, "azure", "sh", "-ec", "ip addr add 10.1.3.20/32 dev lo; ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20; sysctl -qw net.ipv4.ip_forward=1")
+	for site, third := range map[string]string{"office": "10.0.3", "azure": "10.1.3"} {
+		command(t, "ip", "-n", m.ns[site], "link", "add", "name", "card", "type", "veth", "peer", "name", "eth0", "netns", m.ns[site+"-host"])
+		m.in(t, site, "sh", "-ec", "ip addr add "+third+".1/24 dev card; ip link set card up; sysctl -qw net.ipv4.ip_forward=1")
+		m.in(t, site+"-host", "sh", "-ec", "ip addr add "+third+".20/24 dev eth0; ip link set eth0 up; ip route add default via "+third+".1")
+	}
+	m.in(t, "office", "sh", "-ec", "ip route add 10.1.0.0/16 via 10.0.1.4")
+	m.in(t, "azure", "sh", "-ec", "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20")
 	for i, n := range nodes {
 		for _, peer := range nodes[i+1:] {
 			m.tunnel(t, n, peer)
@@ -162,7 +170,7 @@ func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
 		_, theirs := ends(on, peer)
 		tunnels = append(tunnels, map[string]any{
 			"name": m.device(on.name, peer.name), "peer": peer.name, "neighbor": protocol(peer.name), "address": theirs,
-			"mtu": 1340, "as": peer.as, "networks": []string{sites[peer.site]},
+			"mtu": 1340, "as": peer.as, "networks": []string{sites[peer.site]}, "probe": hosts[peer.site],
 		})
 	}
 	for site, network := range sites {
@@ -171,7 +179,7 @@ func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
 		}
 	}
 	in, err := json.Marshal(map[string]any{
-		"tunnels": tunnels, "prefixes": prefixes, "source_networks": []string{sites[on.site]}, "reach": reach,
+		"tunnels": tunnels, "prefixes": prefixes, "source_networks": []string{sites[on.site]}, "reach": reach, "probe": hosts[on.site],
 		"control_socket": m.socket(on.name), "wait": wait, "expect": "any",
 	})
 	require.NoError(t, err)

@@ -3,8 +3,10 @@
 package meshstatus_test
 
 import (
+	"cmp"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A row of the truth: what is done on a router of a mesh that works, and what its
-// status has to say first then. Nothing: it stays green.
+// A row of the truth: what is done on a router of a mesh that works, or around
+// it, and what its status, or that of the router that sees it, has to say first then. Nothing: it stays green.
 type row struct {
 	kind, on, make, cure string
 	first                string // a pattern; TUN is the tunnel to the next router
@@ -127,6 +129,35 @@ var causes = []row{
 	{"ping", "azure-1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\): `},
 }
 
+// clouds are causes around a router, which another one sees: what drops and diverts in
+// the site's namespace is done by the cloud, or by its gateway.
+var clouds = []row{
+	{
+		kind: "source/destination check", on: "azure, seen by office-1", make: "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r2 ip saddr != 10.1.1.4 drop; add rule ip c f oifname r2 ip daddr != 10.1.1.4 drop'",
+		cure: "nft delete table ip c", first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "source/destination check", on: "azure, seen by office-1", make: "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
+		cure: "nft delete table ip c", first: `^tunnel wm\w+ to azure-2: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "gateway that forwards nothing", on: "azure, seen by azure-1", make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
+		first: `^10\.1\.3\.20 of its own site does not answer \(10\.1\.0\.0/16 via 10\.1\.1\.1 dev eth0\): `,
+	},
+	{
+		kind: "gateway that forwards nothing", on: "azure, seen by office-1", make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
+		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "gateway that is dead", on: "azure, seen by azure-2", make: "ip addr del 10.1.2.1/24 dev r3", cure: "ip addr add 10.1.2.1/24 dev r3; ip route replace 10.0.0.0/16 via 10.1.2.4 metric 20",
+		first: `^gateway 10\.1\.2\.1 of 10\.1\.0\.0/16 does not answer on eth0: `,
+	},
+	{
+		kind: "site's routes lead nowhere", on: "azure, seen by office-1", make: "ip route del 10.0.0.0/16 metric 10; ip route del 10.0.0.0/16 metric 20", cure: "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20",
+		first: `^nothing comes back of 10\.1\.3\.20 through azure-1, azure-2: `,
+	},
+}
+
 // oddities are what hosts have, and what does no harm.
 var oddities = []row{
 	{kind: "rule for another network", on: "azure-1", make: "ip rule add from 192.168.7.0/24 lookup 150 pref 90", cure: "ip rule del pref 90"},
@@ -159,24 +190,25 @@ func TestTruth(t *testing.T) {
 	m := newMesh(t)
 	m.green(t, 30)
 	chosen := regexp.MustCompile(os.Getenv("TRUTH"))
-	for _, r := range append(causes, oddities...) {
+	for _, r := range slices.Concat(causes, clouds, oddities) {
 		if !chosen.MatchString(r.kind + " " + r.make) {
 			continue
 		}
-		on, next := m.pairOf(r.on)
+		where, seen, _ := strings.Cut(r.on, ", seen by ")
+		on, next := m.pairOf(cmp.Or(seen, where))
 		local := strings.NewReplacer("TUN", m.device(on.name, next.name))
 		t.Run(r.kind, func(t *testing.T) {
-			m.in(t, on.name, "sh", "-ec", local.Replace(r.make))
+			m.in(t, where, "sh", "-ec", local.Replace(r.make))
 			began := time.Now()
 			res := m.status(t, on, 0)
 			took := time.Since(began).Round(time.Millisecond)
-			m.in(t, on.name, "sh", "-ec", local.Replace(r.cure))
+			m.in(t, where, "sh", "-ec", local.Replace(r.cure))
 			problems := append(texts(res["problems"]), "green")
 			said, expected := problems[0], local.Replace(r.first)
 			if expected == "" {
 				expected = "^green$"
 			}
-			t.Logf("| %-40s | %-8s | %5s | %s", r.kind, r.on, took, said)
+			t.Logf("| %-40s | %-23s | %5s | %s", r.kind, r.on, took, said)
 			assert.Regexp(t, expected, said, "%s", local.Replace(r.make))
 			for _, p := range problems[:1] {
 				assert.LessOrEqual(t, len(p), 160, p)

@@ -128,7 +128,7 @@ func (n *network) importLimit(h hop) int {
 // status returns what mesh_status waits for, without the tunnels. A site whose
 // routers are all absent announces nothing, so nothing of it can be missed.
 func (n *network) status(self *router) Status {
-	out := Status{Tunnels: []StatusTunnel{}, Prefixes: []StatusPrefix{}, SourceNetworks: sorted(self.site.networks)}
+	out := Status{Tunnels: []StatusTunnel{}, Prefixes: []StatusPrefix{}, SourceNetworks: sorted(self.site.networks), Probe: self.probe}
 	for _, s := range n.sites {
 		alive := slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == s })
 		if s == self.site || !alive {

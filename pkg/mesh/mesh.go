@@ -64,6 +64,9 @@ type Router struct {
 	// HostKey is the public half of the router's SSH host key, "ssh-ed25519
 	// AAAA...", by which routers that join at boot know each other; or empty.
 	HostKey string `json:"host_key"`
+	// Probe lists hosts behind the router, or behind any router of its site, that
+	// answer ping: what is forwarded into the site is tried with them.
+	Probe List `json:"probe"`
 	// RouteTables are the cloud's route tables of the router's zone, which it
 	// keeps pointed at itself.
 	RouteTables List `json:"route_tables"`
@@ -83,6 +86,8 @@ type Site struct {
 	Gateway List `json:"gateway"`
 	// OnLink says that the gateway is in no subnet of the router's own address.
 	OnLink bool `json:"onlink"`
+	// Probe is as in Router, for all routers of the site.
+	Probe List `json:"probe"`
 	// MTU is that of the network outside the tunnels, in bytes; 0 means that
 	// the cloud's default applies.
 	MTU int `json:"mtu"`

@@ -29,6 +29,7 @@ type router struct {
 	endpoint netip.Addr
 	callers  map[string]netip.Addr // Endpoints, by the site
 	gateways []gateway
+	probe    []netip.Addr // its own and its site's, sorted
 }
 
 type site struct {
@@ -37,6 +38,7 @@ type site struct {
 	networks []netip.Prefix // in the inventory's order
 	zones    []*zone        // by name
 	gateways []gateway
+	probe    []netip.Addr
 }
 
 type zone struct {
@@ -76,6 +78,7 @@ func parseSite(name string, in Site, p *Problems) *site {
 	s := &site{Site: in, name: name}
 	s.networks = parsePrefixes(at+": networks", in.Networks, p)
 	s.gateways = parseGateways(at, in.Gateway, p)
+	s.probe = s.parseProbe(at, in.Probe, p)
 	for _, zname := range slices.Sorted(maps.Keys(in.Zones)) {
 		zat, z := at+": zone "+zname, in.Zones[zname]
 		s.zones = append(s.zones, &zone{
@@ -92,6 +95,11 @@ func (n *network) parseRouter(name string, in Router, p *Problems) *router {
 	r.gateways = parseGateways("router "+name, in.Gateway, p)
 	if i := slices.IndexFunc(n.sites, func(s *site) bool { return s.name == in.Site }); i >= 0 {
 		r.site = n.sites[i]
+	}
+	if r.site != nil {
+		r.probe = append(r.site.parseProbe("router "+name, in.Probe, p), r.site.probe...)
+		slices.SortFunc(r.probe, netip.Addr.Compare)
+		r.probe = slices.Compact(r.probe)
 	}
 	if in.Endpoint != "" {
 		r.endpoint = parseEndpoint(name, "endpoint", in.Endpoint, p)
@@ -124,6 +132,22 @@ func parseEndpoint(router, at, text string, p *Problems) netip.Addr {
 		return netip.Addr{}
 	}
 	return a.Unmap()
+}
+
+// parseProbe reads addresses of hosts in the site.
+func (s *site) parseProbe(at string, texts []string, p *Problems) (out []netip.Addr) {
+	for _, text := range texts {
+		a, err := netip.ParseAddr(strings.TrimSpace(text))
+		switch {
+		case err != nil:
+			p.add("%s: probe is %q: expected the IP address of a host that answers ping", at, text)
+		case !slices.ContainsFunc(s.networks, func(n netip.Prefix) bool { return n.Contains(a.Unmap()) }):
+			p.add("%s: probe %s is in no network of site %s: name a host behind its routers", at, a, s.name)
+		default:
+			out = append(out, a.Unmap())
+		}
+	}
+	return out
 }
 
 // zone returns the router's zone, or nil when it has none or an unknown one.

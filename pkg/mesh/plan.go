@@ -125,6 +125,8 @@ type Status struct {
 	Prefixes []StatusPrefix `json:"prefixes"`
 	// SourceNetworks are the site's own: test traffic must come from them.
 	SourceNetworks []netip.Prefix `json:"source_networks"`
+	// Probe are hosts of the own site that answer ping.
+	Probe []netip.Addr `json:"probe,omitempty"`
 }
 
 // A StatusTunnel is one tunnel with its BGP session.
@@ -137,6 +139,8 @@ type StatusTunnel struct {
 	AS       int64      `json:"as"` // the peer's
 	// Networks are those of the peer's site, where its own addresses have to be.
 	Networks []netip.Prefix `json:"networks"`
+	// Probe are hosts behind the peer that answer ping.
+	Probe []netip.Addr `json:"probe,omitempty"`
 }
 
 // A StatusPrefix is a prefix that must have been learned from a site.

@@ -32,7 +32,12 @@ func Check(r Request, o Observation) Report {
 	}
 	own := len(rep.Problems) > 0
 	rep.Problems = append(rep.Problems, checkForwarding(r, o)...)
+	rep.Problems = append(rep.Problems, checkGateways(o)...)
+	rep.Problems = append(rep.Problems, checkSite(r, o)...)
 	rep.Warnings = o.Forwarding.warnings()
+	if o.Probed && r.nothingToTry() {
+		rep.Warnings = append(rep.Warnings, cause.New("nothing to forward to in its site: name a host that answers ping in mesh_probe, or nobody can try it"))
+	}
 	hopeless := map[string]bool{} // peers to which time brings no way
 	silent := map[string]bool{}
 	for i, t := range r.Tunnels {
@@ -59,6 +64,7 @@ func Check(r Request, o Observation) Report {
 			Cause: cause.New("the floor is missing for %s: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
 		})
 	}
+	blamed, alive := checkCrossings(r, o, &rep)
 	for i, target := range r.Reach {
 		p := Problem{}
 		if o.Probed && !o.isEnd(target.Address) {
@@ -68,6 +74,13 @@ func Check(r Request, o Observation) Report {
 		if p.Cause.Found != "" {
 			p.About, p.Peer = fmt.Sprintf("router %s at %s", target.Name, target.Address), target.Name
 			p.Required, p.Final, p.Silent = r.requires(target.Name), hopeless[target.Name], silent[target.Name]
+			// It is there, and another router of its site has to forward what goes to it.
+			if by := r.passes(o, target.Address, o.Targets[i].From); alive[target.Address] && by != "" && by != target.Name {
+				if blamed[by] {
+					continue
+				}
+				p.Peer, p.Cause, p.Here = by, forwardsNothing(target.Address), cause.Cause{}
+			}
 			rep.Problems = append(rep.Problems, p)
 		}
 	}

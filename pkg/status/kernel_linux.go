@@ -219,3 +219,15 @@ func ownAddresses() ([]netip.Addr, error) {
 	}
 	return out, err
 }
+
+// Addresses lists the host's own addresses in some networks; it is never nil.
+func Addresses(networks []netip.Prefix) []netip.Addr {
+	out := []netip.Addr{}
+	own, _ := ownAddresses() // without any, nobody asks this router
+	for _, a := range own {
+		if !a.IsLinkLocalUnicast() && slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -30,6 +30,12 @@ type Observation struct {
 	MissingTables []cause.Cause
 	// Forwarding is what the kernel does with what it is to forward, when Probed.
 	Forwarding Forwarding
+	// Crossings are pings that other routers had to forward, and Hosts those of the own
+	// site that the request names, when Probed.
+	Crossings []*crossing
+	Hosts     []TargetState
+	// Gateways are the next hops into the own site, when Probed.
+	Gateways []Gateway
 	// Probed says whether pings were sent.
 	Probed bool
 }
@@ -78,7 +84,18 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	if probes {
 		all.Go(func() { o.MissingTables = missingTables(ctx, r.NFTables) })
 		o.Forwarding = observeForwarding(ctx, r) // here: /proc/sys/net is the thread's
-		observeTargets(ctx, r, o.Targets, &all)
+		all.Go(func() { o.Gateways = observeGateways(ctx, o.Forwarding, r.timeout()) })
+		own := observeTargets(ctx, r, r.Reach, o.Targets, &all)
+		o.Crossings = r.crossings(own)
+		all.Go(func() { cross(ctx, o.Crossings, r.timeout()) })
+		if len(r.SourceNetworks) > 0 {
+			var hosts []Target
+			for _, a := range r.Probe {
+				hosts = append(hosts, Target{Address: a})
+			}
+			o.Hosts = make([]TargetState, len(hosts))
+			observeTargets(ctx, r, hosts, o.Hosts, &all)
+		}
 	}
 	all.Wait()
 
@@ -152,10 +169,11 @@ func pathMTU(ctx context.Context, r Request, t Tunnel) int {
 	return 0
 }
 
-// observeTargets pings every target from the own address in the site.
-func observeTargets(ctx context.Context, r Request, states []TargetState, all *sync.WaitGroup) {
+// observeTargets pings every target from the own address in the site. It returns the
+// own addresses.
+func observeTargets(ctx context.Context, r Request, targets []Target, states []TargetState, all *sync.WaitGroup) []netip.Addr {
 	own, err := ownAddresses()
-	for i, target := range r.Reach {
+	for i, target := range targets {
 		s := &states[i]
 		if s.Err = err; err != nil {
 			continue
@@ -171,6 +189,7 @@ func observeTargets(ctx context.Context, r Request, states []TargetState, all *s
 			s.RTT, s.Err = ping(ctx, probe{to: target.Address, from: s.From, payload: reachProbe, timeout: r.timeout()})
 		})
 	}
+	return own
 }
 
 // source chooses the own address of the family of to that is in the networks.

@@ -22,6 +22,8 @@ type Request struct {
 	// address inside them, because that is what other sites know a way back to.
 	SourceNetworks []netip.Prefix
 	Reach          []Target
+	// Probe are hosts of the own site that answer ping.
+	Probe []netip.Addr
 	// Require are the peers that have to be healthy, by the name of the router
 	// or of its protocol in BIRD. Nil means all of them.
 	Require []string
@@ -61,6 +63,8 @@ type Tunnel struct {
 	AS       int64      // the peer's; 0: not compared
 	// Networks are those of the peer's site; nil: not known.
 	Networks []netip.Prefix
+	// Probe are hosts behind the peer that answer ping.
+	Probe []netip.Addr
 }
 
 // A Prefix has to be in the kernel's routing table, through a tunnel.

@@ -59,6 +59,8 @@ def told(names, hostvars):
             found["peers"].append({"name": name, "public_key": public["public_key"], "sealing_key": public["sealing_key"]})
         found["envelopes"] += [e for e in part(variables, "__mesh_sealed", "envelopes") or () if e["from"] == name]
         addresses = part(variables, "__mesh_bird", "source_addresses")
+        if addresses is None:
+            addresses = part(variables, "__mesh_addresses", "source_addresses")
         if addresses is not None:
             found["reach"][name] = addresses
         removed = part(variables, "__mesh_keypair", "removed")

@@ -47,6 +47,7 @@ options:
       - C(gateway=none) says that the router is the gateway itself, with the site's networks on its own interfaces. It
         holds for the families that no other gateway is given for. Nobody needs to say it where the derived gateway is
         an address of the router's own.
+      - C(probe) lists hosts behind the router that answer ping, with which the others try what it forwards.
       - C(host_key) is the public half of the router's SSH host key, C(ssh-ed25519 AAAA...), for routers that join by
         themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
       - C(route_tables) are the ids of AWS's route tables of the router's zone, which it keeps pointed at itself, and
@@ -65,6 +66,7 @@ options:
         the tunnels to 1400, 1500, 1460 and 1500.
       - C(mtu) is that MTU in bytes, where the cloud's is not right.
       - C(gateway) is as in C(routers), for all routers of the site.
+      - C(probe) is as in C(routers), for all routers of the site.
       - C(onlink=true) says that the gateway is in no subnet of the router's own address, as on GCP.
       - C(transit=false) says that the site must not carry traffic between two others that have lost their direct
         tunnels.

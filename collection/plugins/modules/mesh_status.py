@@ -20,6 +20,8 @@ description:
   - Asks the kernel what it does with packets that are only forwarded, from each tunnel into I(source_networks) and from
     there to I(prefixes), with the rules, tables, routes and sysctls of the host, and names the one that drops or diverts
     them. The same for what the router itself sends.
+  - Sends pings that another router has to forward into its site, to hosts of I(probe) and to the other routers there, and
+    tells which router forwards nothing. Asks by ARP for the gateways into the own site.
   - Reads nftables and both kinds of iptables, and names the rule or the policy that drops or rewrites such packets. One
     that drops a part of them is a warning.
   - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
@@ -59,6 +61,12 @@ options:
             a warning names them. Left out, they may be anywhere.
         type: list
         elements: str
+      probe:
+        description:
+          - Hosts behind the peer. A ping to each of them is sent into the tunnel whatever this router's own routes say, so that
+            the peer has to forward it. So are pings to the addresses that I(reach) has for the other routers of its site.
+        type: list
+        elements: str
   prefixes:
     description:
       - Networks that have to be in the kernel's main table, through one of the tunnels.
@@ -95,6 +103,13 @@ options:
         The router's own addresses are left out.
     type: dict
     default: {}
+  probe:
+    description:
+      - Hosts of the router's own site that have to answer a ping from it. Without any, and without another router at its
+        site, a warning says that nobody can try what it forwards.
+    type: list
+    elements: str
+    default: []
   require:
     description:
       - The routers that I(wait) waits for and that C(required_healthy) is about. Left out, it is all of them.
@@ -271,6 +286,11 @@ tunnels:
     bfd: {description: The state of the BFD session., type: str}
     imported: {description: Routes taken from the peer., type: int}
     preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
+source_addresses:
+  description: The router's own addresses in I(source_networks), for the option I(reach) on the others.
+  returned: always
+  type: list
+  elements: str
 lines:
   description:
     - The tunnels as a table for a terminal of 80 columns. C(!) marks those with a problem. The last line sums up.

@@ -296,6 +296,7 @@ ANSWERS = {
             }
         ],  # fmt: skip
         "lines": [TEXT],
+        "source_addresses": List(ADDRESS, most=64),
     },
     "sysctl_router": {
         "path": TEXT,

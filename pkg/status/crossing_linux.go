@@ -1,0 +1,247 @@
+package status
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// A crossing is a ping that another router has to forward into its site: out of the
+// tunnel to it, to a host behind it. The answer may come back by any router of that
+// site, and tells by which.
+type crossing struct {
+	peer   string // the router that is to forward it
+	device string // the tunnel to it
+	from   netip.Addr
+	to     netip.Addr
+	named  bool   // a host that the inventory names, not a router
+	direct bool   // to the router itself: nothing is forwarded, and it tells that it is there
+	back   string // the interface by which the answer came; empty: it did not
+	err    error
+}
+
+// mostTargets is how many addresses behind one router are asked.
+const mostTargets = 5
+
+// crossings lists what to try: for each router of another site the hosts that are
+// named for it, and the other routers of its site.
+func (r Request) crossings(own []netip.Addr) (out []*crossing) {
+	for _, t := range r.Tunnels {
+		if t.Networks == nil || len(r.SourceNetworks) == 0 || slices.Equal(t.Networks, r.SourceNetworks) {
+			continue
+		}
+		var list []*crossing
+		for _, a := range t.Probe {
+			list = append(list, &crossing{to: a, named: true})
+		}
+		for _, target := range r.Reach {
+			if target.Name == t.Peer {
+				list = append(list, &crossing{to: target.Address, direct: true})
+			} else if slices.ContainsFunc(r.Tunnels, func(o Tunnel) bool {
+				return o.Peer == target.Name && o.AS == t.AS && slices.Equal(o.Networks, t.Networks)
+			}) {
+				list = append(list, &crossing{to: target.Address})
+			}
+		}
+		for _, c := range list[:min(len(list), mostTargets)] {
+			if c.from = source(own, r.SourceNetworks, c.to); c.from.IsValid() {
+				c.peer, c.device = t.Peer, t.Name
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// cross tries all at once, and returns when all have answered or the time is up.
+func cross(ctx context.Context, list []*crossing, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, six := range []bool{false, true} {
+		var these []*crossing
+		for _, c := range list {
+			if c.to.Is6() == six {
+				these = append(these, c)
+			}
+		}
+		if len(these) > 0 {
+			all.Go(func() {
+				if err := crossFamily(ctx, these, six, timeout); err != nil {
+					for _, c := range these {
+						c.err = err
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.Duration) error {
+	ears, err := listenAnswers(ctx, six)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ears.conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = ears.conn.SetDeadline(time.Unix(1, 0)) })()
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	echoes := map[string]*crossing{}
+	waiting := map[*crossing]*echo{}
+	for _, c := range list {
+		c.err = ErrNoAnswer
+		e := newEcho(probe{to: c.to, payload: reachProbe})
+		echoes[string(e.payload[:tokenSize])], waiting[c] = c, e
+	}
+	var mu sync.Mutex
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		defer func() { _ = unix.Close(fd) }()
+		for range probeRepeat {
+			mu.Lock()
+			for c, e := range waiting {
+				if err := throw(fd, c, e); err != nil {
+					c.err = err
+				}
+			}
+			mu.Unlock()
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(timeout / 4):
+			}
+		}
+	}()
+	buf := make([]byte, 1<<16)
+	for left := len(list); left > 0; {
+		token, device, err := ears.hear(buf)
+		if err != nil {
+			break // the time is up
+		}
+		mu.Lock()
+		if c := echoes[token]; c != nil && c.back == "" {
+			c.back, c.err = device, nil
+			delete(waiting, c)
+			left--
+		}
+		mu.Unlock()
+	}
+	return nil
+}
+
+// throw puts a packet into a tunnel past this host's own routes, which know one way
+// to a site only.
+func throw(fd int, c *crossing, e *echo) error {
+	link, err := net.InterfaceByName(c.device)
+	if err != nil {
+		return err
+	}
+	protocol := uint16(unix.ETH_P_IP)
+	if c.to.Is6() {
+		protocol = unix.ETH_P_IPV6
+	}
+	packet, err := packetOf(c.from, c.to, e)
+	if err != nil {
+		return err
+	}
+	return unix.Sendto(fd, packet, 0, &unix.SockaddrLinklayer{Protocol: wire(protocol), Ifindex: link.Index})
+}
+
+// packetOf is an echo request with its IP header.
+func packetOf(from, to netip.Addr, e *echo) ([]byte, error) {
+	message := icmp.Message{Type: e.request, Body: &icmp.Echo{ID: e.id, Data: e.payload}}
+	if to.Is6() {
+		body, err := message.Marshal(icmp.IPv6PseudoHeader(from.AsSlice(), to.AsSlice()))
+		h := make([]byte, 40, 40+len(body))
+		h[0], h[6], h[7] = 6<<4, unix.IPPROTO_ICMPV6, hops
+		binary.BigEndian.PutUint16(h[4:], uint16(len(body)))
+		copy(h[8:], from.AsSlice())
+		copy(h[24:], to.AsSlice())
+		return append(h, body...), err
+	}
+	body, err := message.Marshal(nil)
+	h := make([]byte, 20, 20+len(body))
+	h[0], h[8], h[9] = 4<<4|5, hops, unix.IPPROTO_ICMP
+	binary.BigEndian.PutUint16(h[2:], uint16(20+len(body)))
+	copy(h[12:], from.AsSlice())
+	copy(h[16:], to.AsSlice())
+	var sum uint32
+	for i := 0; i < len(h); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(h[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(h[10:], ^uint16(sum+sum>>16))
+	return append(h, body...), err
+}
+
+const hops = 64
+
+// Ears hear answers to pings of one family, and by which interface they come.
+type ears struct {
+	conn net.PacketConn
+	four *ipv4.PacketConn
+	six  *ipv6.PacketConn
+}
+
+func listenAnswers(ctx context.Context, six bool) (ears, error) {
+	network, from := "ip4:icmp", "0.0.0.0"
+	if six {
+		network, from = "ip6:ipv6-icmp", "::"
+	}
+	conn, err := new(net.ListenConfig).ListenPacket(ctx, network, from)
+	if err != nil {
+		return ears{}, err
+	}
+	if six {
+		e := ears{conn: conn, six: ipv6.NewPacketConn(conn)}
+		return e, e.six.SetControlMessage(ipv6.FlagInterface, true)
+	}
+	e := ears{conn: conn, four: ipv4.NewPacketConn(conn)}
+	return e, e.four.SetControlMessage(ipv4.FlagInterface, true)
+}
+
+// hear waits for the next answer to anybody's ping, and returns its token.
+func (e ears) hear(buf []byte) (token, device string, err error) {
+	for {
+		n, index, number := 0, 0, 1
+		if e.six != nil {
+			var cm *ipv6.ControlMessage
+			if n, cm, _, err = e.six.ReadFrom(buf); cm != nil {
+				index = cm.IfIndex
+			}
+			number = 58
+		} else {
+			var cm *ipv4.ControlMessage
+			if n, cm, _, err = e.four.ReadFrom(buf); cm != nil {
+				index = cm.IfIndex
+			}
+		}
+		if err != nil {
+			return "", "", err
+		}
+		msg, err := icmp.ParseMessage(number, buf[:n])
+		if err != nil || msg.Type != ipv4.ICMPTypeEchoReply && msg.Type != ipv6.ICMPTypeEchoReply {
+			continue
+		}
+		if body, ok := msg.Body.(*icmp.Echo); ok && len(body.Data) >= tokenSize {
+			device := "?"
+			if link, err := net.InterfaceByIndex(index); err == nil {
+				device = link.Name
+			}
+			return string(body.Data[:tokenSize]), device, nil
+		}
+	}
+}
