@@ -5,6 +5,7 @@ package birdconfig
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Floor is a state beside those of pkg/bird: refuse what Unreachable says, and leave
@@ -76,7 +78,7 @@ func (o Options) host(root string) bird.Host {
 
 // floor names the places of what lies below BIRD's routes.
 func (o Options) floor(root string, host bird.Host) floor.Host {
-	f := floor.Host{Folder: root + "etc/wgmesh", Service: o.Service}
+	f := floor.Host{Owner: o.Owner, Folder: root + "etc/wgmesh", Service: o.Service}
 	if host.Systemd && o.ManageUnit {
 		f.Units, f.Networkd = root+"etc/systemd/system", root+"etc/systemd/networkd.conf.d"
 	}
@@ -177,6 +179,9 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 	}}
 	want := bird.Want{State: o.State, Timeout: o.Timeout, Start: o.Service != ""}
 	if o.State == bird.Applied {
+		if mesh := mark.Of(string(have.Text)); mesh != "" && !o.Owns(mesh) {
+			return p, t, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", host.Path, mesh)
+		}
 		if want.Text, err = bird.Render(o.Config, src); err != nil {
 			return p, t, err
 		}

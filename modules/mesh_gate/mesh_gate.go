@@ -11,6 +11,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/mesh"
 )
 
@@ -22,6 +23,7 @@ type Options struct {
 	Heard           map[string]any `json:"heard"` // what mesh_peer returned as removed, by who was asked
 	InterfacePrefix string         `json:"interface_prefix"`
 	Directory       string         `json:"directory"`
+	mark.Owner
 }
 
 // The values of the option state.
@@ -47,7 +49,7 @@ func (o Options) want() (gate.Want, error) {
 		return gate.Want{}, fmt.Errorf("heard: expected what mesh_peer returned as removed, by the name of who was asked: %w", err)
 	}
 	return gate.Want{
-		Router: p.Router.Name, ID: p.Router.ID, InterfacePrefix: o.InterfacePrefix,
+		Owner: o.Owner, Router: p.Router.Name, ID: p.Router.ID, InterfacePrefix: o.InterfacePrefix,
 		Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys, Status: p.Status.Tunnels, Peers: p.Gate.Peers, Removed: p.Gate.Removed,
 		OnlyUpdate: o.State == Updated, KeepRemoved: o.KeepRemoved, Heard: heard, Directory: o.Directory,
 	}, nil

@@ -158,6 +158,7 @@ func (e *end) key(ctx context.Context) (ansible.Plan, error) {
 	o.Tunnels = []psk.Tunnel{{Number: k.Number, Peer: k.Peer, Role: k.Role}}
 	o.Peers = []psk.Peer{{Name: e.Name, PublicKey: e.PublicKey.String(), SealingKey: e.SealingKey}}
 	o.Directory, o.PrivateKeyFile, o.SealingKeyFile = e.PSKDirectory, e.PrivateKeyFile, e.SealingKeyFile
+	o.Mesh = e.state.Mesh
 	o.State = "sealed"
 	if k.Role == psk.Responder {
 		o.State, o.Envelopes = "opened", e.Envelopes
@@ -184,6 +185,7 @@ func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	if err := ansible.Decode(tunnels, &o); err != nil {
 		return ansible.Plan{}, err
 	}
+	o.Mesh = e.state.Mesh
 	o.Input = ""          // as the others have it: what this router lets in is not for its caller to say
 	o.BindToMachine = nil // likewise
 	if !e.waiting {

@@ -14,6 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/wg"
@@ -27,6 +28,7 @@ type Options struct {
 	Directory      string         `json:"directory"`
 	ControlSocket  string         `json:"control_socket"`
 	BindToMachine  bool           `json:"bind_to_machine"`
+	mark.Owner
 }
 
 // SetDefaults fills in what the task does not say.
@@ -38,7 +40,7 @@ func (o *Options) SetDefaults() {
 }
 
 func (o Options) want() (preflight.Want, error) {
-	w := preflight.Want{Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine}
+	w := preflight.Want{Owner: o.Owner, Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine}
 	raw, err := json.Marshal(o.Plan)
 	if err != nil {
 		return w, err
@@ -57,6 +59,7 @@ func (o Options) Validate() error {
 		return errors.New("plan: required option is missing")
 	}
 	_, err := o.want()
+	err = errors.Join(err, o.Owner.Check())
 	for _, name := range o.Accept {
 		err = errors.Join(err, ansible.OneOf("accept", name, preflight.Names()...))
 	}
@@ -94,9 +97,16 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 
 // known asks pkg/wg and pkg/bird what of this host is ours.
 func (o Options) known(ctx context.Context, plan mesh.Plan) (preflight.Known, error) {
-	want := wg.Want{PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
+	want := wg.Want{Owner: o.Owner, PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
 	for _, t := range plan.Tunnels {
-		want.Tunnels = append(want.Tunnels, wg.Tunnel{Name: t.Name})
+		wanted := wg.Tunnel{Name: t.Name}
+		for _, p := range t.Peers {
+			wanted.Peers = append(wanted.Peers, wg.Peer{Name: p.Name, PresharedKeyFile: p.PresharedKeyFile})
+		}
+		want.Tunnels = append(want.Tunnels, wanted)
+	}
+	for _, r := range plan.Gate.Removed {
+		want.Removed = append(want.Removed, r.Name)
 	}
 	host, err := wg.Open(o.Directory)
 	if err != nil {

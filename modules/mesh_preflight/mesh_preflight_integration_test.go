@@ -4,6 +4,7 @@ package meshpreflight_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -42,7 +43,7 @@ func newHost(t *testing.T, dual bool) host {
 	var p map[string]any
 	require.NoError(t, json.Unmarshal(raw, &p))
 	dir := t.TempDir()
-	h.options = map[string]any{"plan": p, "directory": dir, "private_key_file": dir + "/key", "control_socket": dir + "/bird.ctl", "_ansible_check_mode": true}
+	h.options = map[string]any{"mesh": "routers", "plan": p, "directory": dir, "private_key_file": dir + "/key", "control_socket": dir + "/bird.ctl", "_ansible_check_mode": true}
 	return h
 }
 
@@ -186,15 +187,21 @@ func TestHosts(t *testing.T) {
 			host:   func(h host, t *testing.T) string { return process(h, t, udp, 4784) },
 			warned: []string{"UDP 4784 is held by OWNER, and BIRD opens it for BFD"},
 		},
-		"a default VPC":      {host: shell("ip addr add 172.31.7.5/20 dev eth0"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with 172.31.0.0/20 of eth0: set another mesh_link_pool"}},
-		"an address":         {host: shell("ip addr add 172.31.0.5/32 dev eth0"), refused: []string{"wg2's address 172.31.0.5 is on eth0: remove it there"}},
-		"a route":            {host: shell("ip route add 172.31.0.4/31 via 10.2.1.1 proto static"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.31.0.4/31 by static on eth0"}},
-		"a wide route":       {host: shell("ip route add 172.16.0.0/12 via 10.2.1.1 proto dhcp"), warned: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.16.0.0/12 by dhcp on eth0"}},
-		"another site":       {host: shell("ip link add docker0 type veth peer name other; ip addr add 10.3.5.1/24 dev docker0"), refused: []string{"10.3.5.0/24 of docker0 overlaps with 10.3.0.0/16 of site gcp"}},
-		"an old way there":   {host: shell("ip route add 10.3.0.0/16 via 10.2.1.9 proto static"), warned: []string{"a route to 10.3.0.0/16 by static on eth0 goes before the mesh's to site gcp: remove it"}},
-		"an interface":       {host: shell("ip link add wg6 type veth peer name other"), refused: []string{"wg6 is a veth interface that wgmesh.router did not make: remove it"}},
-		"a tun interface":    {host: shell("ip tuntap add wg6 mode tun"), refused: []string{"wg6 is a tun interface that wgmesh.router did not make"}},
-		"a file":             {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "[Interface]\n") }, refused: []string{"OWNER was not made by wgmesh.router: move it away"}},
+		"a default VPC":    {host: shell("ip addr add 172.31.7.5/20 dev eth0"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with 172.31.0.0/20 of eth0: set another mesh_link_pool"}},
+		"an address":       {host: shell("ip addr add 172.31.0.5/32 dev eth0"), refused: []string{"wg2's address 172.31.0.5 is on eth0: remove it there"}},
+		"a route":          {host: shell("ip route add 172.31.0.4/31 via 10.2.1.1 proto static"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.31.0.4/31 by static on eth0"}},
+		"a wide route":     {host: shell("ip route add 172.16.0.0/12 via 10.2.1.1 proto dhcp"), warned: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.16.0.0/12 by dhcp on eth0"}},
+		"another site":     {host: shell("ip link add docker0 type veth peer name other; ip addr add 10.3.5.1/24 dev docker0"), refused: []string{"10.3.5.0/24 of docker0 overlaps with 10.3.0.0/16 of site gcp"}},
+		"an old way there": {host: shell("ip route add 10.3.0.0/16 via 10.2.1.9 proto static"), warned: []string{"a route to 10.3.0.0/16 by static on eth0 goes before the mesh's to site gcp: remove it"}},
+		"an interface":     {host: shell("ip link add wg6 type veth peer name other"), refused: []string{"wg6 is a veth interface that wgmesh.router did not make: remove it"}},
+		"a tun interface":  {host: shell("ip tuntap add wg6 mode tun"), refused: []string{"wg6 is a tun interface that wgmesh.router did not make"}},
+		"a file":           {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "[Interface]\n") }, refused: []string{"OWNER was not made for this mesh: move it away"}},
+		"a user's, by wg_tunnel": {
+			host: func(h host, t *testing.T) string {
+				return h.file(t, "wg6.conf", "# Managed by wgmesh.router.\n[Interface]\n[Peer]\nPublicKey = "+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))+"\n# end\n")
+			},
+			refused: []string{"OWNER was not made for this mesh: move it away"},
+		},
 		"a file of ours":     {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "# Managed by wgmesh.router.\n") }},
 		"no IPv6, no need":   {host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")},
 		"no IPv6":            {dual: true, host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1"), refused: []string{"IPv6 is off (net.ipv6.conf.all.disable_ipv6 = 1), and the mesh has IPv6 networks"}},

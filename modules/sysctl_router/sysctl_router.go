@@ -11,6 +11,7 @@ import (
 	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
 
@@ -23,6 +24,7 @@ type Options struct {
 	RmemMax       int      `json:"rmem_max"`       // bytes
 	WmemMax       int      `json:"wmem_max"`       // bytes
 	Path          string   `json:"path"`
+	Mesh          string   `json:"mesh"` // empty: that of the drop-in
 	guarded.Options
 }
 
@@ -35,6 +37,7 @@ func (o *Options) SetDefaults() {
 // profile turns the options into the domain's type.
 func (o Options) profile() (sysctl.Profile, error) {
 	p := sysctl.Profile{
+		Mesh: o.Mesh,
 		IPv6: o.IPv6, Interfaces: o.Interfaces,
 		RmemDefault: o.RmemDefault, RmemMax: o.RmemMax, WmemMax: o.WmemMax,
 	}
@@ -51,7 +54,7 @@ func (o Options) profile() (sysctl.Profile, error) {
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	p, err := o.profile()
-	return errors.Join(err, p.Check(), o.CheckGuard())
+	return errors.Join(err, p.Check(), mark.Owner{Mesh: o.Mesh}.Check(), o.CheckGuard())
 }
 
 // Plan works out what the host needs to have the profile.

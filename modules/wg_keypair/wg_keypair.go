@@ -10,6 +10,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/keypair"
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -21,6 +22,7 @@ type Options struct {
 	Regenerate     string `json:"regenerate"`
 	ImageBuild     bool   `json:"image_build"`
 	BindToMachine  bool   `json:"bind_to_machine"`
+	mark.Owner
 	guarded.Options
 }
 
@@ -42,11 +44,19 @@ func (o Options) want() keypair.Want {
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	return errors.Join(ansible.Required("name", o.Name), o.want().Check(), o.CheckGuard())
+	return errors.Join(ansible.Required("name", o.Name), o.want().Check(), o.Owner.Check(), o.CheckGuard())
 }
 
-// Plan works out which keys have to be made or mended.
+// Plan works out which keys have to be made or mended. It is the first of a mesh to
+// write on a host, so it looks whether the host is in another one.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+	claims, err := mark.Observe("/")
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	if err := o.Refuse(claims); err != nil {
+		return ansible.Plan{}, err
+	}
 	return plan(keypair.Host{Unbound: !o.BindToMachine}, o)
 }
 

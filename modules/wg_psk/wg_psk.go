@@ -13,6 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
 )
@@ -31,8 +32,10 @@ type Options struct {
 	Purge          bool           `json:"purge"`
 
 	Replaced        []string `json:"replaced"`
+	Removed         []string `json:"removed"`
 	InterfacePrefix string   `json:"interface_prefix"`
 	ControlSocket   string   `json:"control_socket"`
+	mark.Owner
 	guarded.Options
 }
 
@@ -47,7 +50,7 @@ func (o *Options) SetDefaults() {
 func (o Options) want() psk.Want {
 	return psk.Want{
 		Name: o.Name, Tunnels: o.Tunnels, Peers: o.Peers, Rotate: o.Rotate, Envelopes: o.Envelopes,
-		Purge: o.Purge, Directory: o.Directory, Now: time.Now(),
+		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Directory: o.Directory, Now: time.Now(),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -23,6 +24,7 @@ type Options struct {
 	PrivateKeyFile  string            `json:"private_key_file"`
 	PublicKeys      map[string]string `json:"public_keys"` // as the peers told them: some may be wrong
 	Replaced        []string          `json:"replaced"`
+	Removed         []string          `json:"removed"`
 	Purge           bool              `json:"purge"`
 	MSSClamp        bool              `json:"mss_clamp"`
 	Input           string            `json:"input"`
@@ -33,6 +35,7 @@ type Options struct {
 	Gate            map[string]any    `json:"gate"` // a mesh.Plan, as mesh_plan returned it
 	GateDirectory   string            `json:"gate_directory"`
 	BindToMachine   *bool             `json:"bind_to_machine"` // nil: as it is
+	mark.Owner
 	guarded.Options
 }
 
@@ -54,7 +57,7 @@ func (o *Options) SetDefaults() {
 func (o Options) want() wg.Want {
 	w := wg.Want{
 		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]wg.PublicKey{}, Refused: map[string]string{},
-		Purge: o.Purge, Replace: o.Guard > 0, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
+		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Replace: o.Guard > 0, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
 		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory,
 	}
 	for name, text := range o.PublicKeys {
@@ -136,7 +139,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"pending":        wg.PendingPeers(want, have),
 		"implementation": kind,
 	}
-	warnings := append(wg.Twins(want, have), closed...)
+	warnings := slices.Concat(wg.Twins(want, have), wg.Unnamed(want, have), closed)
 	for _, p := range wg.PendingPeers(want, have) {
 		if p.Refused {
 			warnings = append(warnings, p.Tunnel+": "+p.Reason)
@@ -175,7 +178,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 // gate is the door for the same tunnels, where there is one. Both are done under
 // one lock and from one plan, so that nobody can ask for a tunnel that was purged.
 func (o Options) gate() meshgate.Options {
-	return meshgate.Options{State: meshgate.Updated, Plan: o.Gate, InterfacePrefix: o.InterfacePrefix, Directory: o.GateDirectory}
+	return meshgate.Options{State: meshgate.Updated, Plan: o.Gate, Owner: o.Owner, InterfacePrefix: o.InterfacePrefix, Directory: o.GateDirectory}
 }
 
 // A view is what people see of the tunnels and of the gate.

@@ -3,12 +3,15 @@ package bird
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // A Config is one router's routing: who it is, what it announces, whom it
 // talks to and whose prefixes it believes. The names of its keys are those of
 // the module bird_config.
 type Config struct {
+	mark.Owner
 	RouterID  netip.Addr     `json:"router_id"` // written as an IPv4 address, unique in the mesh
 	AS        int            `json:"as"`
 	Transit   bool           `json:"transit"`  // this site carries prefixes of third sites

@@ -11,7 +11,7 @@ import (
 // parser takes.
 func (c Config) Validate() error {
 	errs := []error{
-		c.validateRouter(), c.validateStatic(), c.validateOriginate(), c.validateOwners(), c.validateNeighbors(),
+		c.Check(), c.validateRouter(), c.validateStatic(), c.validateOriginate(), c.validateOwners(), c.validateNeighbors(),
 	}
 	for i, n := range c.Networks {
 		if err := checkPrefix(n); err != nil {

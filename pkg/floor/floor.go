@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Protocol marks our routes in the kernel (rtm_protocol). The numbers up to 99 and
@@ -28,12 +30,12 @@ const Metric = 1<<32 - 1
 const end = "# end"
 
 // Text is the list as the script reads it, nothing without networks.
-func Text(networks []netip.Prefix) []byte {
+func Text(owner mark.Owner, networks []netip.Prefix) []byte {
 	if len(networks) == 0 {
 		return nil
 	}
 	var b bytes.Buffer
-	b.WriteString("# Networks of other sites, refused where no tunnel has a way to them.\n# Written by the Ansible module wgmesh.router.bird_config.\n")
+	b.WriteString("# Networks of other sites, refused where no tunnel has a way to them.\n# Written by the Ansible module wgmesh.router.bird_config.\n" + owner.Line())
 	for _, n := range sorted(networks) {
 		fmt.Fprintln(&b, n)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wgmesh/router/pkg/floor"
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 func prefixes(texts ...string) (out []netip.Prefix) {
@@ -22,7 +23,7 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 // line such as 10.0.0.0/1 would cut the router off.
 func TestListThatBreaksOff(t *testing.T) {
 	networks := prefixes("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/31", "fd00:2::/48")
-	text := floor.Text(networks)
+	text := floor.Text(mark.Owner{Mesh: "routers"}, networks)
 	assert.Equal(t, networks, floor.Parse(text))
 	for n := range text {
 		for name, broken := range map[string][]byte{"cut": text[:n], "zeros": append(slices.Clone(text[:n]), make([]byte, len(text)-n)...)} {
@@ -31,7 +32,7 @@ func TestListThatBreaksOff(t *testing.T) {
 			}
 		}
 	}
-	assert.Empty(t, floor.Text(nil))
+	assert.Empty(t, floor.Text(mark.Owner{Mesh: "routers"}, nil))
 	assert.Empty(t, floor.Parse(nil))
 	assert.Empty(t, floor.Parse([]byte("0.0.0.0/0\n::/0\n10.0.0.0\n-x\n# end\n")), "nobody's network is everything")
 }

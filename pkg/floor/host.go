@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // A Host names the places where the floor lives on a host.
 type Host struct {
+	mark.Owner
 	Folder   string // of the list and its script, normally /etc/wgmesh
 	Units    string // of systemd's units, normally /etc/systemd/system; empty: nothing at boot
 	Networkd string // of drop-ins for networkd.conf, beside Units
@@ -56,7 +58,7 @@ func (h Host) files(all []netip.Prefix) []File {
 	if len(all) == 0 {
 		return nil
 	}
-	out := []File{{h.list(), string(Text(all))}}
+	out := []File{{h.list(), string(Text(h.Owner, all))}}
 	if h.Units != "" {
 		out = append(out, File{filepath.Join(h.Folder, script), scriptText},
 			File{h.networkd(), networkdText}, File{h.unit(), h.unitText()})

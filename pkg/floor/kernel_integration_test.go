@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/floor"
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // alone puts the test into a network namespace of its own, with IPv6.
@@ -142,7 +143,7 @@ func TestKernel(t *testing.T) {
 func TestScriptOnABrokenList(t *testing.T) {
 	alone(t)
 	list := filepath.Join(t.TempDir(), "floor")
-	text := floor.Text(prefixes("10.1.0.0/16", "10.2.0.0/16", "fd00:1::/48"))
+	text := floor.Text(mark.Owner{}, prefixes("10.1.0.0/16", "10.2.0.0/16", "fd00:1::/48"))
 	for n := len(text) - 1; n >= 0; n -= 5 {
 		for name, broken := range map[string][]byte{"cut": text[:n], "zeros": append(append([]byte{}, text[:n]...), make([]byte, len(text)-n)...)} {
 			require.NoError(t, os.WriteFile(list, broken, 0o644))

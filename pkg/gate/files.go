@@ -79,6 +79,9 @@ func Diff(w Want, have []File) (Delta, error) {
 			_ = json.Unmarshal([]byte(f.Text), &old)
 		}
 	}
+	if old.MadeBy == madeBy && old.Mesh != "" && !w.Owns(old.Mesh) {
+		return Delta{}, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", filepath.Join(w.Directory, StateFile), old.Mesh)
+	}
 	var d Delta
 	var err error
 	w, d.Removed, d.Warnings = w.settle(old)

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/mesh"
 )
 
@@ -38,6 +39,7 @@ const Program = "/usr/local/bin/wgmesh"
 
 // A Want is what the door should be like.
 type Want struct {
+	mark.Owner             // whose door it is
 	Router          string // this router's name
 	ID              int    // and id
 	InterfacePrefix string // of tunnels, such as wg
@@ -66,7 +68,7 @@ var plainKey = regexp.MustCompile(`^[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}$`)
 // Check refuses a Want that cannot be right on any host. Errors name the options
 // of mesh_gate.
 func (w Want) Check() error {
-	var errs []error
+	errs := []error{w.Owner.Check()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if !plainName.MatchString(w.Router) {
 		bad("plan.router.name: %q: expected the name of this router in the inventory, of letters, digits, '.', '-' and '_'", w.Router)
@@ -101,7 +103,7 @@ func (w Want) Check() error {
 // AUTHORIZED_KEYS FILE FORMAT); what the caller asked to run is not looked at.
 func (w Want) authorizedKeys() string {
 	var b strings.Builder
-	b.WriteString(mark)
+	b.WriteString(header + w.Line())
 	for _, p := range w.Peers {
 		fmt.Fprintf(&b, "restrict,command=\"sudo -n %s gate %s\" %s %s\n", Program, p.Name, p.HostKey, p.Name)
 	}
@@ -110,11 +112,11 @@ func (w Want) authorizedKeys() string {
 
 func (w Want) knownHosts() string {
 	var b strings.Builder
-	b.WriteString(mark)
+	b.WriteString(header + w.Line())
 	for _, p := range w.Peers {
 		fmt.Fprintf(&b, "%s %s\n", p.Name, p.HostKey)
 	}
 	return b.String()
 }
 
-const mark = "# Written by the Ansible module wgmesh.router.mesh_gate: changes by hand are lost.\n"
+const header = "# Written by the Ansible module wgmesh.router.mesh_gate: changes by hand are lost.\n"

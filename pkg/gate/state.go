@@ -16,6 +16,7 @@ import (
 // for nothing of this: only public keys and envelopes come from outside.
 type State struct {
 	MadeBy          string              `json:"made_by"`
+	Mesh            string              `json:"mesh,omitempty"`
 	Router          string              `json:"router"`
 	InterfacePrefix string              `json:"interface_prefix"`
 	Tunnels         []mesh.Tunnel       `json:"tunnels"`
@@ -36,7 +37,7 @@ type Link struct {
 
 func (w Want) state(removed []Removed) (string, error) {
 	text, err := json.MarshalIndent(State{
-		MadeBy: madeBy, Router: w.Router, InterfacePrefix: w.InterfacePrefix,
+		MadeBy: madeBy, Mesh: w.Mesh, Router: w.Router, InterfacePrefix: w.InterfacePrefix,
 		Tunnels: w.Tunnels, PresharedKeys: w.PresharedKeys, Status: w.Status, Peers: w.Peers, Removed: removed,
 	}, "", "  ")
 	return string(text) + "\n", err

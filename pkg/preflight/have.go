@@ -3,10 +3,13 @@ package preflight
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Have is what a host has, as far as a plan can be about it.
 type Have struct {
+	Claims []mark.Claim // who says that the host is in a mesh
 	// Ours are the tunnels that wgmesh.router made, and those that are planned and
 	// that nobody else has; Taken are planned names that somebody has, and what.
 	Ours  map[string]bool

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/socket"
 )
 
@@ -36,6 +37,9 @@ func Observe(w Want, known Known) (Have, error) {
 	kernel, err := h.interfaces()
 	if err == nil {
 		err = h.routes()
+	}
+	if err == nil {
+		h.Claims, err = mark.Observe("/")
 	}
 	if err != nil {
 		return h, err

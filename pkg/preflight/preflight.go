@@ -9,11 +9,13 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/mesh"
 )
 
 // A Want is what is planned for a host.
 type Want struct {
+	mark.Owner
 	Plan mesh.Plan
 	// Accept are the questions whose findings are known to the user: they warn.
 	Accept []string
@@ -69,6 +71,9 @@ func Names() []string {
 // Compare asks all questions. What it refuses cannot work; the rest is a warning.
 func Compare(w Want, h Have) (refusals, warnings []cause.Cause) {
 	refusals, warnings = []cause.Cause{}, []cause.Cause{}
+	if err := w.Refuse(h.Claims); err != nil { // whatever else there is, is the other mesh's
+		return cause.Of(err), warnings
+	}
 	for _, q := range questions() {
 		for _, f := range q.ask(w, h) {
 			if f.harmless || slices.Contains(w.Accept, q.name) {

@@ -1,6 +1,7 @@
 package psk
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -112,8 +113,13 @@ func (d *Delta) refuse(t Tunnel, why error) {
 	d.Pending = append(d.Pending, Pending{t.Number, t.Peer, t.Peer + ": " + why.Error(), true})
 }
 
-func (d *Delta) purge() {
+// purge removes what is the owner's. A record of a version before meshes had names is
+// a mesh's when its peer was removed.
+func (d *Delta) purge(want Want) {
 	for _, r := range d.have.orphans {
+		if r.Mesh == "" && want.Mesh != "" && !slices.Contains(want.Removed, r.Peer) || r.Mesh != "" && !want.Owns(r.Mesh) {
+			continue
+		}
 		d.Steps = append(d.Steps, Step{Action: RemoveKey, Tunnel: r.Tunnel, Peer: r.Peer, Why: "the tunnel is gone", record: r})
 	}
 }
@@ -122,12 +128,16 @@ func (d *Delta) purge() {
 type Row struct {
 	Tunnel     int    `json:"tunnel"`
 	Peer       string `json:"peer"`
+	Mesh       string `json:"mesh,omitempty"`
 	Generation string `json:"generation"`
 	PSKID      string `json:"psk_id"`
 	Files      string `json:"files"`
 }
 
-const whole = "as they should be"
+const (
+	whole   = "as they should be"
+	whyMesh = "it says for which mesh from now on"
+)
 
 // Views returns the keys of the tunnels in question as they are and as Apply
 // makes them. A key that Apply makes is named, not shown: it does not exist yet.
@@ -140,7 +150,7 @@ func (d Delta) Views() (before, after []Row) {
 			was.Files = whole
 		}
 		if e.recorded {
-			was.Peer, was.Generation = e.record.Peer, strconv.FormatInt(e.record.Generation, 10)
+			was.Peer, was.Mesh, was.Generation = e.record.Peer, e.record.Mesh, strconv.FormatInt(e.record.Generation, 10)
 		}
 		if id := e.key.ID(); id != "" {
 			was.PSKID = id
@@ -156,9 +166,9 @@ func (d Delta) Views() (before, after []Row) {
 				wrong = append(wrong, s.path+": "+s.Why)
 				is.Files = whole
 			case MakeKey:
-				is = Row{t.Number, t.Peer, "next", "a new key: " + s.Why, whole}
+				is = Row{t.Number, t.Peer, s.record.Mesh, "next", "a new key: " + s.Why, whole}
 			case StoreKey:
-				is = Row{t.Number, t.Peer, strconv.FormatInt(s.record.Generation, 10), s.record.PSKID, whole}
+				is = Row{t.Number, t.Peer, s.record.Mesh, strconv.FormatInt(s.record.Generation, 10), s.record.PSKID, whole}
 			}
 		}
 		if len(wrong) > 0 {
@@ -168,7 +178,7 @@ func (d Delta) Views() (before, after []Row) {
 	}
 	for _, s := range d.Steps {
 		if s.Action == RemoveKey {
-			before = append(before, Row{Tunnel: s.Tunnel, Peer: s.Peer, Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID, Files: "of a tunnel that is gone"})
+			before = append(before, Row{Tunnel: s.Tunnel, Peer: s.Peer, Mesh: s.record.Mesh, Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID, Files: "of a tunnel that is gone"})
 		}
 	}
 	return before, after

@@ -40,7 +40,7 @@ func DiffOpened(want Want, self Self, have Store) (Delta, error) {
 		}
 	}
 	if want.Purge {
-		d.purge()
+		d.purge(want)
 	}
 	return d, nil
 }
@@ -86,7 +86,7 @@ func (d *Delta) opened(want Want, t Tunnel, far seal.WGPublic, env Envelope) err
 		return fmt.Errorf("its envelope of generation %d: %w", env.Generation, err)
 	}
 	d.files(t, e)
-	record := Record{madeBy, t.Number, t.Peer, own.String(), far.String(), env.Generation, key.ID()}
+	record := Record{madeBy, want.Mesh, t.Number, t.Peer, own.String(), far.String(), env.Generation, key.ID()}
 	if e.holds() && e.record == record {
 		key.Wipe()
 		return nil
@@ -103,6 +103,8 @@ func whyStore(e entry, want Record) string {
 		return "there was none"
 	case e.key.ID() != want.PSKID:
 		return want.Peer + " has made a new one"
+	case e.record.Mesh != want.Mesh:
+		return whyMesh
 	}
 	return "its record was not right"
 }

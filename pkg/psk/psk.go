@@ -24,6 +24,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // The roles of a router in a tunnel.
@@ -68,17 +70,19 @@ type Want struct {
 	Envelopes []Envelope // DiffOpened: those for other routers are ignored
 	// Alive says by which sign a peer is there that has the key in the record of
 	// the tunnel of this number. Another key of it is refused; see NewKeys.
-	Alive     map[int]string
-	Purge     bool   // remove keys of ours whose tunnel is not in Tunnels
-	Directory string // the store, an absolute path
-	Now       time.Time
+	Alive      map[int]string
+	mark.Owner          // for whom the keys are
+	Removed    []string // peers that are out of the mesh
+	Purge      bool     // remove the owner's keys whose tunnel is not in Tunnels
+	Directory  string   // the store, an absolute path
+	Now        time.Time
 }
 
 // Check refuses a Want that cannot be right on any host, with all problems at
 // once. Errors name the options of wg_psk. What other routers told (peers and
 // envelopes) is not looked at: it is wrong for their own tunnels only.
 func (w Want) Check() error {
-	var errs []error
+	errs := []error{w.Owner.Check()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if !strings.HasPrefix(w.Directory, "/") {
 		bad("directory: expected an absolute path, got %q", w.Directory)

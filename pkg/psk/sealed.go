@@ -23,7 +23,7 @@ func DiffSealed(want Want, self Self, have Store) (Delta, error) {
 		}
 	}
 	if want.Purge {
-		d.purge()
+		d.purge(want)
 	}
 	return d, nil
 }
@@ -49,6 +49,9 @@ func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool)
 	e := d.have.entries[t.Number]
 	switch sign := want.Alive[t.Number]; {
 	case err != nil:
+	case e.recorded && e.record.Mesh != "" && !want.Owns(e.record.Mesh):
+		record, _ := paths(d.have.dir, t.Number)
+		err = fmt.Errorf("%s is of a tunnel of the mesh %s", record, e.record.Mesh)
 	case key == d.self.private.Public():
 		err = errors.New("it has the same public key as this router: one is a copy of the other; run wg_keypair with regenerate: always on one of them")
 	case sign != "" && e.recorded && e.record.PeerPublicKey != key.String():
@@ -73,7 +76,7 @@ func (d *Delta) sealed(want Want, t Tunnel, peer Peer, far seal.WGPublic) error 
 		d.files(t, e)
 		d.Steps = append(d.Steps, Step{
 			Action: MakeKey, Tunnel: t.Number, Peer: t.Peer, Why: why, sealing: sealing, ends: ends,
-			record: Record{madeBy, t.Number, t.Peer, own.String(), far.String(), next(want, e), ""},
+			record: Record{madeBy, want.Mesh, t.Number, t.Peer, own.String(), far.String(), next(want, e), ""},
 		})
 		return nil
 	}
@@ -83,10 +86,13 @@ func (d *Delta) sealed(want Want, t Tunnel, peer Peer, far seal.WGPublic) error 
 		return err
 	}
 	d.files(t, e)
-	if e.record.Peer != t.Peer {
-		r := e.record
-		r.Peer = t.Peer
-		d.Steps = append(d.Steps, Step{Action: StoreKey, Tunnel: t.Number, Peer: t.Peer, Why: "the peer was called " + e.record.Peer, record: r, key: e.key})
+	if r := e.record; r.Peer != t.Peer || r.Mesh != want.Mesh {
+		why := whyMesh
+		if r.Peer != t.Peer {
+			why = "the peer was called " + r.Peer
+		}
+		r.Peer, r.Mesh = t.Peer, want.Mesh
+		d.Steps = append(d.Steps, Step{Action: StoreKey, Tunnel: t.Number, Peer: t.Peer, Why: why, record: r, key: e.key})
 	}
 	d.Envelopes = append(d.Envelopes, Envelope{t.Number, want.Name, t.Peer, b.Generation, text})
 	return nil

@@ -21,6 +21,7 @@ const madeBy = "wgmesh.router"
 // A Record says what the key beside it is. Nothing in it is secret.
 type Record struct {
 	MadeBy        string `json:"made_by"`
+	Mesh          string `json:"mesh,omitempty"`
 	Tunnel        int    `json:"tunnel"`
 	Peer          string `json:"peer"`
 	PublicKey     string `json:"public_key"`      // of this router, when the key was made

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Path is where the drop-in goes by default. sysctl.d(5): "All configuration
@@ -29,6 +31,7 @@ type dropin struct {
 	text       []byte
 	ports      Ports // that we reserved, not those that were there before
 	interfaces []string
+	mesh       string
 }
 
 func (h Host) readDropin(path string) (dropin, error) {
@@ -39,7 +42,7 @@ func (h Host) readDropin(path string) (dropin, error) {
 	if err != nil {
 		return dropin{}, fmt.Errorf("sysctl drop-in: %w", err)
 	}
-	d := dropin{text: data}
+	d := dropin{text: data, mesh: mark.Of(string(data))}
 	for line := range strings.Lines(string(data)) {
 		if list, ok := strings.CutPrefix(line, portsMark); ok {
 			if d.ports, err = ParsePorts(list); err != nil {
@@ -61,9 +64,9 @@ func (h Host) readDropin(path string) (dropin, error) {
 // is not there at boot does not fail systemd-sysctl.service: an interface
 // comes later (udev then runs systemd-sysctl for it), and a container has no
 // net.core. Forwarding comes first, as in Diff.
-func render(want Settings, ours Ports) []byte {
+func render(mesh string, want Settings, ours Ports) []byte {
 	var b strings.Builder
-	b.WriteString(header)
+	b.WriteString(header + mark.Owner{Mesh: mesh}.Line())
 	if ours != (Ports{}) {
 		fmt.Fprintf(&b, "%s %s\n", portsMark, ours)
 	}

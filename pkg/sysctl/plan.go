@@ -1,6 +1,7 @@
 package sysctl
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -156,7 +157,7 @@ func (w *work) observe() error {
 func isInterface(k Key) bool { return optional(k) && strings.HasPrefix(string(k), prefixConf4) }
 
 func (w *work) plan(profile Profile, path string, own dropin, others boot) (Plan, error) {
-	file := render(w.boot, w.ours)
+	file := render(cmp.Or(profile.Mesh, own.mesh), w.boot, w.ours)
 	p := Plan{
 		Live:          Diff(w.live, w.have),
 		Path:          path,

@@ -29,6 +29,8 @@ const (
 // A Profile is what makes a Linux host a router of tunnels. Every key it leads
 // to is explained in Settings.
 type Profile struct {
+	// Mesh is the one that the router is in. Empty keeps that of the drop-in.
+	Mesh string
 	// IPv6 adds forwarding of IPv6.
 	IPv6 bool
 	// Interfaces get their own rp_filter besides those of "all" and "default".

@@ -152,11 +152,11 @@ const (
 type Boot string
 
 // diffBoot returns whether the drop-in has to come or to go, nil when it is
-// right. With no tunnel wanted it stays, unless all is purged.
+// right. With no tunnel wanted it stays, unless all is purged and nobody else has one.
 func diffBoot(w Want, s State) *bool {
 	present := len(w.Tunnels) > 0
 	switch {
-	case s.Boot == BootUnmanaged, present && s.Boot == BootCurrent, !present && (s.Boot == BootAbsent || !w.Purge):
+	case s.Boot == BootUnmanaged, present && s.Boot == BootCurrent, !present && (s.Boot == BootAbsent || !w.Purge || len(s.others(w)) > 0):
 		return nil
 	}
 	return &present

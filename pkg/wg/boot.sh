@@ -25,8 +25,17 @@ here() {
 
 whole() { [ -f "$1" ] && [ "$(tail -n 1 "$1" | tr -d '\000')" = '# end' ]; }
 
+mark='# Managed by wgmesh.router'
+
+# theirs tells a file that begins like none of ours, whole or broken off.
+theirs() {
+  first=$(head -n 1 "$1" 2>/dev/null | tr -d '\000')
+  case $first in "$mark"*) return 1 ;; esac
+  case $mark in "$first"*) return 1 ;; esac
+}
+
 up() {
-  [ -f "$copy" ] || return 0
+  if [ ! -f "$copy" ] || theirs "$copy" || theirs "$file"; then return 0; fi
   if [ -n "$machine" ] && [ "$machine" != "$(here)" ]; then
     echo "<3>$name: stays down: the machine id changed since it was set up (a cloned disk?), and the machine before may still use its keys; the mesh play or wgmesh join makes new ones. Is the id new at each boot? mesh_bind_to_machine: false"
     return 255 # systemd: failed, and not only skipped
@@ -56,7 +65,7 @@ after() {
 }
 
 reload() {
-  if head -n 1 "$file" | grep -q '^# Managed by wgmesh.router'; then
+  if head -n 1 "$file" | grep -q "^$mark"; then
     echo "<3>$name: not reloaded: the keys are not in $file, and a reload would take them away; the mesh play changes a tunnel without a cut, systemctl restart wg-quick@$name reads the file anew" >&2
     return 1
   fi

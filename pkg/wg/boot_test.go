@@ -82,6 +82,8 @@ func TestBootLeavesAlone(t *testing.T) {
 		says       string
 	}{
 		"another's tunnel":        {"[Interface]\nPrivateKey = x\n", "", 0, ""},
+		"another's, with a copy":  {"[Interface]\nPrivateKey = x\n", "[Interface]\nPrivateKey = y\n", 0, ""},
+		"another's, over ours":    {"[Interface]\nPrivateKey = x\n", whole, 0, ""},
 		"an older file of ours":   {wg.Mark + "\n[Interface]\n", "", 0, ""},
 		"edited by hand":          {edited, whole, 0, ""},
 		"the copy is damaged too": {whole[:60], whole[:70], 255, "run the mesh play"},

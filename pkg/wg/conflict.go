@@ -1,6 +1,7 @@
 package wg
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -78,11 +79,13 @@ func (d *Delta) release(name string) {
 	d.Tunnels[i].Release = true
 }
 
-// replace removes an interface of ours that is not wanted and in the way, if what is
+// replace removes an interface of this mesh that is not wanted and in the way, if what is
 // not wanted may be removed.
 func (d *Delta) replace(w Want, have State, name, what string) error {
 	file := have.Interfaces[name].File
 	switch {
+	case file != nil && file.Ours && !w.made(file):
+		return fmt.Errorf("%s is that of interface %s, which wg_tunnel made for %s: choose another for one of the two", what, name, cmp.Or(file.mesh(), "no mesh"))
 	case file == nil || !file.Ours:
 		return fmt.Errorf("%s is that of interface %s, which wgmesh.router did not make: remove it with `ip link delete %s`", what, name, name)
 	case !w.Purge && !w.Replace:

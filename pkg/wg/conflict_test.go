@@ -108,11 +108,13 @@ func TestRevert(t *testing.T) {
 			more.Peers = []wg.Peer{{Name: "cat", PublicKey: keyOf("cat")}}
 			w.Tunnels = append(w.Tunnels, more)
 		},
-		"purge":         func(_ *fake, w *wg.Want) { w.Tunnels, w.Purge = w.Tunnels[:1], true },
-		"first of all":  func(f *fake, _ *wg.Want) { *f = *meshHost() },
-		"one was down":  func(f *fake, _ *wg.Want) { delete(f.links, "wg1"); delete(f.devices, "wg1") },
-		"none at boot":  func(f *fake, _ *wg.Want) { clear(f.units) },
-		"a mended file": func(f *fake, _ *wg.Want) { f.files["wg1"] = wg.File{Ours: true, Text: f.files["wg1"].Text + "# x\n"} },
+		"a name for the mesh": func(_ *fake, w *wg.Want) { w.Mesh = "routers" },
+		"and another port":    func(_ *fake, w *wg.Want) { w.Mesh, w.Tunnels[0].ListenPort = "routers", 50001 },
+		"purge":               func(_ *fake, w *wg.Want) { w.Tunnels, w.Purge = w.Tunnels[:1], true },
+		"first of all":        func(f *fake, _ *wg.Want) { *f = *meshHost() },
+		"one was down":        func(f *fake, _ *wg.Want) { delete(f.links, "wg1"); delete(f.devices, "wg1") },
+		"none at boot":        func(f *fake, _ *wg.Want) { clear(f.units) },
+		"a mended file":       func(f *fake, _ *wg.Want) { f.files["wg1"] = wg.File{Ours: true, Text: f.files["wg1"].Text + "# x\n"} },
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {

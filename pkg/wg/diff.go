@@ -53,6 +53,8 @@ func foreign(w Want, t Tunnel, now Interface, own PublicKey) error {
 	switch {
 	case now.File != nil && !now.File.Ours && !now.File.Blank:
 		return fmt.Errorf("%s: %s was not made by wgmesh.router (its first line is not %q): move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
+	case now.File != nil && now.File.Ours && w.notOurs(t, *now.File) != nil:
+		return w.notOurs(t, *now.File)
 	case now.Link == nil:
 		return nil
 	case now.Link.Kind != kindKernel && now.Link.Kind != kindUserspace:

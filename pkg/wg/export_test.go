@@ -1,5 +1,7 @@
 package wg
 
+import "github.com/wgmesh/router/pkg/mark"
+
 // What the external tests look at from inside.
 var (
 	Parse      = parse
@@ -13,14 +15,14 @@ var (
 
 // Render is the file of a tunnel without an input filter.
 func Render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
-	return render(t, peers, privateKeyFile, tableHook{file: mssFile})
+	return render(mark.Owner{}, t, peers, privateKeyFile, tableHook{file: mssFile})
 }
 
 // MSSSummary is that of a table with the clamp and the filter that a file has.
-func MSSSummary(prefix, file string) string { return tableSummary(prefix, parseFilter(file)) }
+func MSSSummary(file string) string { return tableSummary(clamped(file), parseFilter(file)) }
 
 // MSSText is the file of a table with the clamp alone.
-func MSSText(prefix string) string { return tableText(prefix, filter{}) }
+func MSSText(prefix string) string { return tableText([]string{prefix}, filter{}) }
 
 // ReadKeyFile reads a key file and forgets the key; what it prints as is kept.
 func ReadKeyFile(path string) (printed string, err error) {

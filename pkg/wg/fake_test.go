@@ -257,7 +257,7 @@ func (f *fake) SetMSS(_ context.Context, text string) error {
 	}
 	f.mss = wg.MSS{File: text}
 	if text != "" {
-		f.mss.Live = wg.MSSSummary("wg", text)
+		f.mss.Live = wg.MSSSummary(text)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Mark is how the first line of every file of ours starts. Files without it are
@@ -41,9 +43,9 @@ type tableHook struct {
 // filter is one, and is there before the interface.
 //
 // The last line tells a whole file from one that breaks off.
-func render(t Tunnel, peers []FilePeer, privateKeyFile string, table tableHook) string {
+func render(owner mark.Owner, t Tunnel, peers []FilePeer, privateKeyFile string, table tableHook) string {
 	var b strings.Builder
-	b.WriteString(header + "[Interface]\n")
+	b.WriteString(header + owner.Line() + "[Interface]\n")
 	for _, a := range sorted(t.Addresses) {
 		fmt.Fprintf(&b, "Address = %s\n", a)
 	}

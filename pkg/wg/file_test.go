@@ -107,7 +107,7 @@ func TestSummarise(t *testing.T) {
 	require.NoError(t, err)
 	got, err := wg.Summarise(listing)
 	require.NoError(t, err)
-	assert.Equal(t, wg.MSSSummary("wg", ""), got)
+	assert.Equal(t, wg.MSSSummary(wg.MSSText("wg")), got)
 	for from, to := range map[string]string{
 		`"prio": -150`:         `"prio": 0`,
 		`"policy": "accept"`:   `"policy": "drop"`,
@@ -122,13 +122,13 @@ func TestSummarise(t *testing.T) {
 		require.NotEqual(t, string(listing), changed, from)
 		got, err := wg.Summarise([]byte(changed))
 		require.NoError(t, err)
-		assert.NotEqual(t, wg.MSSSummary("wg", ""), got, from)
+		assert.NotEqual(t, wg.MSSSummary(wg.MSSText("wg")), got, from)
 	}
 	// Newer nft writes sets of flags with |.
 	newer := strings.ReplaceAll(string(listing), `["syn", "rst"]`, `{"|": ["syn", "rst"]}`)
 	got, err = wg.Summarise([]byte(newer))
 	require.NoError(t, err)
-	assert.Equal(t, wg.MSSSummary("wg", ""), got)
+	assert.Equal(t, wg.MSSSummary(wg.MSSText("wg")), got)
 	_, err = wg.Summarise([]byte("oops"))
 	assert.Error(t, err)
 }

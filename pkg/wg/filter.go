@@ -56,16 +56,16 @@ func parseFilter(text string) (f filter) {
 	return f
 }
 
-// filter is the one that is wanted. A tunnel of ours that w is not about keeps what
-// it has, so that two lists of tunnels on one router do not undo each other. Where
+// filter is the one that is wanted. A tunnel that w is not about and does not remove
+// keeps what it has, so that two lists of tunnels on one router do not undo each other. Where
 // w says nothing, a tunnel gets the filter when others here have it.
 func (w Want) filter(s State) filter {
 	have := parseFilter(s.MSS.File)
 	wanted := w.names()
 	out := filter{ports: have.ports}
 	for _, name := range have.tunnels {
-		i, ours := s.Interfaces[name]
-		if _, about := wanted[name]; !about && ours && i.File != nil && i.File.Ours && !w.Purge {
+		f := s.Interfaces[name].File
+		if _, about := wanted[name]; !about && f != nil && f.Ours && (!w.Purge || !w.made(f)) {
 			out.tunnels = append(out.tunnels, name)
 		}
 	}

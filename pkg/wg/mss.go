@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -15,12 +16,16 @@ func (w Want) mssFile() string { return filepath.Join(w.Directory, "wgmesh.nft")
 // loaded any number of times, also at the same time. In the clamp both directions
 // are needed; each SYN is clamped to the smaller MTU of its way and its way back.
 // Without a prefix there is no clamp, and with nothing to do no text.
-func tableText(prefix string, f filter) string {
-	const rule = "\t\t%s \"%s*\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu\n"
+func tableText(prefixes []string, f filter) string {
 	body, note := f.text(), ""
-	if prefix != "" {
-		body = "\tchain forward {\n\t\ttype filter hook forward priority mangle; policy accept;\n" +
-			fmt.Sprintf(rule, "iifname", prefix) + fmt.Sprintf(rule, "oifname", prefix) + "\t}\n" + body
+	if len(prefixes) > 0 {
+		rules := ""
+		for _, prefix := range prefixes {
+			for _, way := range ways {
+				rules += fmt.Sprintf("\t\t%s \"%s*\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu\n", way, prefix)
+			}
+		}
+		body = "\tchain forward {\n\t\ttype filter hook forward priority mangle; policy accept;\n" + rules + "\t}\n" + body
 	}
 	if body == "" {
 		return ""
@@ -31,12 +36,43 @@ func tableText(prefix string, f filter) string {
 	return header + note + "table inet wgmesh {}\ndelete table inet wgmesh\ntable inet wgmesh {\n" + body + "}\n"
 }
 
+var ways = []string{"iifname", "oifname"}
+
+var clampRule = regexp.MustCompile(`(?m)^\t\tiifname "([a-zA-Z0-9_.-]+)\*" tcp flags `)
+
+// clamped reads the prefixes of a file back.
+func clamped(text string) []string {
+	var out []string
+	for _, m := range clampRule.FindAllStringSubmatch(text, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// prefixes are those of the interfaces to clamp. What the tunnels of others have stays.
+func (w Want) prefixes(s State) []string {
+	var out []string
+	if w.MSSClamp && len(w.Tunnels) > 0 {
+		out = append(out, w.InterfacePrefix)
+	}
+	for _, prefix := range clamped(s.MSS.File) {
+		used := func(name string) bool { return strings.HasPrefix(name, prefix) }
+		if !slices.Contains(out, prefix) && slices.ContainsFunc(s.others(w), used) {
+			out = append(out, prefix)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // tableSummary is what summarise makes of the table when it is right.
-func tableSummary(prefix string, f filter) string {
+func tableSummary(prefixes []string, f filter) string {
 	var parts []string
-	if prefix != "" {
+	if len(prefixes) > 0 {
 		parts = append(parts, "chain forward filter forward -150 accept")
-		for _, way := range []string{"iifname", "oifname"} {
+	}
+	for _, prefix := range prefixes {
+		for _, way := range ways {
 			parts = append(parts, fmt.Sprintf("rule %s %s*, tcp flags, maxseg rt mtu", way, prefix))
 		}
 	}
@@ -46,16 +82,12 @@ func tableSummary(prefix string, f filter) string {
 // diffMSS returns the new text of the file, or nil when nothing is to do. With
 // no tunnel wanted the table is left as it is, unless all is purged.
 func diffMSS(w Want, s State) *string {
-	prefix := ""
-	switch {
-	case w.MSSClamp && len(w.Tunnels) > 0:
-		prefix = w.InterfacePrefix
-	case w.MSSClamp && !w.Purge:
+	if w.MSSClamp && len(w.Tunnels) == 0 && !w.Purge {
 		return nil
 	}
-	f := w.filter(s)
-	text := tableText(prefix, f)
-	if s.MSS.Live == tableSummary(prefix, f) && s.MSS.File == text {
+	prefixes, f := w.prefixes(s), w.filter(s)
+	text := tableText(prefixes, f)
+	if s.MSS.Live == tableSummary(prefixes, f) && s.MSS.File == text {
 		return nil
 	}
 	return &text

@@ -109,7 +109,7 @@ func (t resolved) text(w Want, s State) string {
 	}
 	peers := append(slices.Clone(t.peers), t.kept...)
 	slices.SortFunc(peers, comparePeers)
-	return render(t.Tunnel, peers, w.PrivateKeyFile, table)
+	return render(w.Owner, t.Tunnel, peers, w.PrivateKeyFile, table)
 }
 
 // PendingPeers lists the peers that cannot be configured yet, sorted.

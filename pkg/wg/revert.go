@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // Before is what an interface was before a change, besides its file.
@@ -70,7 +72,7 @@ func Revert(ctx context.Context, h Reverter, before map[string]Before, files map
 	if err != nil {
 		return nil, err
 	}
-	wants := map[string]*Want{} // by folder and private key file
+	wants := map[string]*Want{} // by folder, private key file and mesh
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		was := before[name]
 		text, there := files[name]
@@ -79,9 +81,10 @@ func Revert(ctx context.Context, h Reverter, before map[string]Before, files map
 		switch {
 		case there && was.Up:
 			t, key := parseTunnel(name, text)
-			id := was.Directory + " " + key
+			mesh, later := mark.Of(text), have[name].mesh()
+			id := strings.Join([]string{was.Directory, key, mesh, later}, " ")
 			if wants[id] == nil {
-				wants[id] = &Want{Directory: was.Directory, PrivateKeyFile: key}
+				wants[id] = &Want{Directory: was.Directory, PrivateKeyFile: key, Owner: mark.Owner{Mesh: mesh, Before: later}}
 			}
 			wants[id].Tunnels = append(wants[id].Tunnels, t)
 		case there:

@@ -145,13 +145,13 @@ type Writer interface {
 	CheckKey(path string) error
 }
 
-// stale are the interfaces we made that w does not name.
+// stale are the interfaces made for the mesh of w that w does not name.
 func (s State) stale(w Want) []string {
 	wanted := w.names()
 	var out []string
 	for _, name := range sortedKeys(s.Interfaces) {
 		i := s.Interfaces[name]
-		if _, ok := wanted[name]; !ok && i.File != nil && i.File.Ours {
+		if _, ok := wanted[name]; !ok && w.made(i.File) {
 			out = append(out, name)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 // A Survey says whose the WireGuard interfaces of a host are.
 type Survey struct {
-	Ours   map[string]bool   // interfaces that wgmesh.router made, and wanted ones that nobody else has
+	Ours   map[string]bool   // interfaces that were made for this mesh, and wanted ones that nobody else has
 	Taken  map[string]string // wanted names that somebody else has, and by what
 	Listen map[int]string    // UDP ports of the kernel's WireGuard interfaces, and their names
 }
@@ -27,9 +27,10 @@ func Look(r Reader, w Want) (Survey, error) {
 	// A key file that is not in order is wg_keypair's to refuse.
 	own, _ := r.PublicKey(w.PrivateKeyFile)
 	for name, f := range files {
-		s.Ours[name] = f.Ours
+		s.Ours[name] = w.made(&f)
 	}
-	for name := range w.names() {
+	for _, t := range w.Tunnels {
+		name := t.Name
 		var now Interface
 		if f, found := files[name]; found {
 			now.File = &f
@@ -43,7 +44,7 @@ func Look(r Reader, w Want) (Survey, error) {
 			}
 		}
 		s.Ours[name] = true
-		if foreign(w, Tunnel{Name: name}, now, own) != nil {
+		if foreign(w, t, now, own) != nil {
 			s.Ours[name], s.Taken[name] = false, w.taker(name, now)
 		}
 	}

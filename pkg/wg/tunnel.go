@@ -13,6 +13,8 @@ package wg
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/mark"
 )
 
 // A Tunnel is one wanted WireGuard interface.
@@ -40,7 +42,9 @@ type Want struct {
 	PrivateKeyFile  string               // of this router, for all tunnels
 	PublicKeys      map[string]PublicKey // by peer name, as the peers told them; zero or missing: not known yet
 	Refused         map[string]string    // by peer name: why what it told is not used; it keeps the key that it has
-	Purge           bool                 // remove what we made and no longer want
+	mark.Owner                           // for whom the tunnels are
+	Removed         []string             // peers that are out of the mesh
+	Purge           bool                 // remove what was made for this mesh and is no longer wanted
 	Replace         bool                 // without Purge: only what is in the way of a wanted interface
 	MSSClamp        bool                 // keep the nftables table that clamps TCP MSS
 	Input           string               // InputAccept, InputMesh; empty: as the other tunnels here

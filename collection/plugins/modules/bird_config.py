@@ -245,7 +245,7 @@ options:
         kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
     type: bool
     default: true
-extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   check_mode:
     details:

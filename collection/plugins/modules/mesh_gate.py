@@ -58,7 +58,7 @@ options:
     description: The folder of the three files.
     type: path
     default: /etc/wgmesh
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.mesh]
 attributes:
   diff_mode:
     details:

@@ -13,6 +13,7 @@ version_added: 0.5.0
 description:
   - Compares a host with its plan before anything is written on it. What is in the way is told with its owner and with what
     to do, one line each, and the task fails. What does no harm is a warning.
+  - A host that is in another mesh is refused first, and whatever else is said.
   - Reads only, in well under a second, and says nothing about a router that is as planned.
 options:
   plan:
@@ -53,7 +54,7 @@ options:
     description: What M(wgmesh.router.wg_keypair) and M(wgmesh.router.wg_tunnel) are told.
     type: bool
     default: true
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.mesh]
 attributes:
   diff_mode:
     support: none

@@ -68,6 +68,10 @@ options:
         C(60-gce-network-security.conf).
     type: path
     default: /etc/sysctl.d/99-zz-wgmesh.conf
+  mesh:
+    description: The name of the mesh that the host is in, a comment in the drop-in. Empty keeps the one that is there.
+    type: str
+    default: ""
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
 attributes:
   diff_mode:

@@ -68,7 +68,7 @@ options:
         is not told from this machine then.
     type: bool
     default: true
-extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   check_mode:
     details:

@@ -142,13 +142,20 @@ options:
     description: BIRD's control socket, which is asked whether such a peer is alive.
     type: path
     default: /run/bird/bird.ctl
+  removed:
+    description:
+      - Peers that are out of the mesh. A key that a version made in which meshes had no names is removed by I(purge) if
+        it is for one of these, and otherwise left alone. It may be your own.
+    type: list
+    elements: str
+    default: []
   purge:
     description:
       - Removes the keys of tunnels that are not in I(tunnels).
-      - Only keys with a record of this module are removed.
+      - Only keys with a record of this module for I(mesh) are removed.
     type: bool
     default: false
-extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   check_mode:
     details:

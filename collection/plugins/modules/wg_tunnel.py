@@ -35,7 +35,7 @@ options:
       name:
         description:
           - Name of the interface, at most 15 characters.
-          - A file or interface of this name that this module did not make is an error, and is left alone.
+          - A file or interface of this name that this module did not make, or made for somebody else, is an error, and is left alone.
         type: str
         required: true
       listen_port:
@@ -97,9 +97,16 @@ options:
     type: list
     elements: str
     default: []
+  removed:
+    description:
+      - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by O(purge) if
+        it is to one of these, and otherwise left alone. It may be your own.
+    type: list
+    elements: str
+    default: []
   purge:
     description:
-      - Whether to remove interfaces that this module made and that are not in O(tunnels). Others are never removed.
+      - Whether to remove interfaces that this module made for O(mesh) and that are not in O(tunnels). Others are never removed.
       - With I(guard) one of them is replaced also without it, when its port or its addresses are in the way of a wanted
         interface (another O(interface_prefix), say).
     type: bool
@@ -167,7 +174,7 @@ requirements:
   - package wireguard-go, when the kernel has no WireGuard
 notes:
   - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for an order to have none. The next run of this module mends it.
-extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   diff_mode:
     details:
@@ -217,6 +224,7 @@ EXAMPLES = r"""
 
 - name: All tunnels of this router, as planned, and no others
   wgmesh.router.wg_tunnel:
+    mesh: vpn
     tunnels: "{{ mesh.plan.tunnels }}"
     public_keys: "{{ public_keys }}"
     purge: true
@@ -230,7 +238,7 @@ done:
   elements: str
   sample: ["wg20: mtu 1340", "wg20: peer azure-2 (allowed_ips)"]
 stale:
-  description: Interfaces that this module made and that are not wanted any more. With O(purge=true) they were removed.
+  description: Interfaces that this module made for O(mesh) and that are not wanted any more. With O(purge=true) they were removed.
   returned: success
   type: list
   elements: str

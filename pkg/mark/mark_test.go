@@ -1,0 +1,70 @@
+package mark_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/mark"
+)
+
+func TestOf(t *testing.T) {
+	for text, mesh := range map[string]string{
+		"# Managed by wgmesh.router (wg_tunnel).\n# mesh: routers\n[Interface]\n": "routers",
+		"# by wgmesh.router\n# more\n# mesh: a-b.c_1\n":                           "a-b.c_1",
+		"# by wgmesh.router\n[Interface]\n# mesh: routers\n":                      "", // not at the top
+		"# mine\n# mesh: routers\n":                                               "", // somebody else's words
+		"# by wgmesh.router\n# mesh: \x1b[31mred\n":                               "",
+		"# by wgmesh.router\n":                                                    "",
+		"":                                                                        "",
+	} {
+		assert.Equal(t, mesh, mark.Of(text), "%q", text)
+	}
+	assert.Equal(t, "# mesh: routers\n", mark.Owner{Mesh: "routers"}.Line())
+	assert.Empty(t, mark.Owner{}.Line())
+	require.NoError(t, mark.Owner{}.Check())
+	require.NoError(t, mark.Owner{Mesh: "tag_mesh_a-b", Before: "routers"}.Check())
+	for _, bad := range []string{"a b", "-a", "a\n", strings.Repeat("a", 64)} {
+		require.ErrorContains(t, mark.Owner{Mesh: bad}.Check(), "mesh_name", "%q", bad)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	root := t.TempDir()
+	put := func(path, text string) {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	claims, err := mark.Observe(root)
+	require.NoError(t, err)
+	assert.Empty(t, claims)
+
+	put("etc/wireguard/wg0.conf", "# mesh: mine\n[Interface]\n")
+	put("etc/wireguard/wg-road.conf", "# Managed by wgmesh.router (wg_tunnel).\n[Interface]\n")
+	put("etc/wireguard/wgmesh-psk/2.json", `{"made_by":"wgmesh.router","tunnel":2}`)
+	put("etc/wgmesh/gate.json", `{"mesh": "mine"}`)
+	require.NoError(t, os.Symlink("wg-road.conf", filepath.Join(root, "etc/wireguard/wg7.conf")))
+	claims, err = mark.Observe(root)
+	require.NoError(t, err)
+	assert.Empty(t, claims, "what a user made for himself")
+	require.NoError(t, mark.Owner{Mesh: "routers"}.Refuse(claims))
+
+	put("etc/wireguard/wg1.conf", "# Managed by wgmesh.router (wg_tunnel).\n# mesh: routers\n[Interface]\n")
+	put("etc/wireguard/wg2.conf", "# Managed by wgmesh.router (wg_tunnel).\n# mesh: routers\n[Interface]\n")
+	put("etc/wireguard/wgmesh-psk/1.json", `{"made_by":"wgmesh.router","mesh":"routers","tunnel":1}`)
+	put("etc/wgmesh/gate.json", `{"made_by": "wgmesh.router", "mesh": "routers", "tunnels": [`+strings.Repeat(" ", 9000))
+	claims, err = mark.Observe(root)
+	require.NoError(t, err)
+	assert.Len(t, claims, 4)
+	require.NoError(t, mark.Owner{Mesh: "routers"}.Refuse(claims))
+	require.NoError(t, mark.Owner{Mesh: "partners", Before: "routers"}.Refuse(claims), "it moves, or the mesh has a new name")
+	require.NoError(t, mark.Owner{}.Refuse(claims), "nobody asks for a mesh")
+
+	err = mark.Owner{Mesh: "partners"}.Refuse([]mark.Claim{{"routers", "/etc/bird/bird.conf"}, {"routers", "/etc/wireguard/wg1.conf"}})
+	assert.EqualError(t, err, "this host is in the mesh routers (/etc/bird/bird.conf, /etc/wireguard/wg1.conf), so it cannot be in partners: take it out there first (docs/leave.md)")
+}
