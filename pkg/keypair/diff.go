@@ -117,7 +117,7 @@ func (d *Delta) identity(want Want, have Have) {
 		d.Warnings = append(d.Warnings, fmt.Sprintf("the keys %s and %s were made on another machine (a cloned disk?) and are kept, because of regenerate: never", want.PrivateKey, want.SealingKey))
 	case have.Cloned():
 		d.add(Record, want.Identity, "the machine is another")
-		d.Warnings = append(d.Warnings, fmt.Sprintf("the machine id changed since the keys were made (a cloned disk?): this router gets new keys, and its peers need a run of the play to learn them (%s)", want.PrivateKey))
+		d.Warnings = append(d.Warnings, fmt.Sprintf("the machine id changed since the keys were made (a cloned disk?): this router gets new keys, and its peers need a run of the play to learn them (%s); if the id is new at each boot, set bind_to_machine (mesh_bind_to_machine) to false", want.PrivateKey))
 	}
 }
 

@@ -22,11 +22,11 @@ type Have struct {
 	Needed map[netip.Addr]string // addresses that this host asks for names and the like, and what they are
 	Bird   Bird
 
-	NoIPv6  string            // what turns IPv6 off on new interfaces; empty: nothing
-	NoPing  string            // what keeps the host from answering ping; empty: nothing
-	Passing string            // why the machine's id is new at each boot; empty: it is not
-	No      []string          // programs that are not installed
-	Closed  map[string]string // folders that cannot be written to, and why
+	NoIPv6          string            // what turns IPv6 off on new interfaces; empty: nothing
+	NoPing, NoPing6 string            // what keeps the host from answering ping by either family; empty: nothing
+	Passing         string            // why the machine's id is new at each boot; empty: it is not
+	No              []string          // programs that are not installed
+	Closed          map[string]string // folders that cannot be written to, and why
 }
 
 // A Link is a network interface that is not ours.

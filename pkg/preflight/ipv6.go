@@ -1,18 +1,24 @@
 package preflight
 
-import "github.com/wgmesh/router/pkg/cause"
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/mesh"
+)
 
 // ipv6 asks whether tunnels that are to have IPv6 addresses can have them.
 func ipv6(w Want, h Have) []finding {
-	if h.NoIPv6 == "" {
+	if h.NoIPv6 == "" || !w.ipv6() {
 		return nil
 	}
-	for _, t := range w.Plan.Tunnels {
-		for _, a := range t.Addresses {
-			if a.Addr().Is6() {
-				return []finding{refuse(cause.New("IPv6 is off (%s), and the mesh has IPv6 networks: switch it on, or take IPv6 out of mesh_sites", h.NoIPv6))}
-			}
-		}
-	}
-	return nil
+	return []finding{refuse(cause.New("IPv6 is off (%s), and the mesh has IPv6 networks: switch it on, or take IPv6 out of mesh_sites", h.NoIPv6))}
+}
+
+// ipv6 reports whether a tunnel has an IPv6 address.
+func (w Want) ipv6() bool {
+	return slices.ContainsFunc(w.Plan.Tunnels, func(t mesh.Tunnel) bool {
+		return slices.ContainsFunc(t.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
+	})
 }

@@ -32,7 +32,7 @@ type Known struct {
 // Observe looks at the host, in the network namespace of the calling thread. It
 // writes nothing.
 func Observe(w Want, known Known) (Have, error) {
-	h := Have{Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(), NoPing: noPing(), No: missing(), Closed: closed(), Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird}
+	h := Have{Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(), NoPing: switchedOn("net.ipv4.icmp_echo_ignore_all"), NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: closed(), Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird}
 	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")
 	kernel, err := h.interfaces()
 	if err == nil {
@@ -176,25 +176,21 @@ func owner(o socket.Owner) string {
 	return fmt.Sprintf("%s, pid %d", o.Name, o.PID)
 }
 
-const ipv6Settings = "/proc/sys/net/ipv6/conf/"
-
 // noIPv6 names what keeps new interfaces from having IPv6.
 func noIPv6() string {
-	if _, err := os.Stat(ipv6Settings); err != nil {
+	if _, err := os.Stat("/proc/sys/net/ipv6/conf"); err != nil {
 		return "ipv6.disable=1 on the kernel's command line"
 	}
-	if setting(ipv6Settings+"default/disable_ipv6") != "1" {
-		return ""
+	if off := switchedOn("net.ipv6.conf.default.disable_ipv6"); off != "" {
+		return cmp.Or(switchedOn("net.ipv6.conf.all.disable_ipv6"), off) // "all" sets both
 	}
-	if setting(ipv6Settings+"all/disable_ipv6") == "1" {
-		return "net.ipv6.conf.all.disable_ipv6 = 1"
-	}
-	return "net.ipv6.conf.default.disable_ipv6 = 1"
+	return ""
 }
 
-func noPing() string {
-	if setting("/proc/sys/net/ipv4/icmp_echo_ignore_all") == "1" {
-		return "net.ipv4.icmp_echo_ignore_all = 1"
+// switchedOn is how a kernel parameter stands when it is 1, or empty.
+func switchedOn(key string) string {
+	if setting("/proc/sys/"+strings.ReplaceAll(key, ".", "/")) == "1" {
+		return key + " = 1"
 	}
 	return ""
 }

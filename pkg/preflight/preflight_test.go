@@ -51,7 +51,7 @@ func worst(w Want) Have {
 	const process, dev = "fifteen-letters (wireguard-go, pid 4194304)", "fifteen-letters"
 	h := Have{
 		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process}, TCP: map[int]string{bgpPort: process},
-		NoIPv6: "ipv6.disable=1 on the kernel's command line", Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
+		NoIPv6: "ipv6.disable=1 on the kernel's command line", Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1", NoPing6: "net.ipv6.icmp.echo_ignore_all = 1",
 		No: append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...), Closed: map[string]string{"/etc/systemd/system": "read-only file system"},
 		Needed: map[netip.Addr]string{}, Bird: Bird{"/etc/bird/bird.conf", []byte("protocol device {}\n  protocol bgp uplink {\n"), "/etc/systemd/system/bird.service", "BIRD 2.0.7 is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3"},
 	}
