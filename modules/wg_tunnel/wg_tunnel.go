@@ -58,7 +58,12 @@ func (o Options) want() wg.Want {
 	w := wg.Want{
 		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]wg.PublicKey{}, Refused: map[string]string{},
 		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Replace: o.Guard > 0, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
-		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory,
+		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory, Tables: map[string]string{},
+	}
+	for _, table := range status.NFTables {
+		if table.Name != "wgmesh" { // which is this module's own
+			w.Tables[table.Name] = table.File
+		}
 	}
 	for name, text := range o.PublicKeys {
 		var key wg.PublicKey

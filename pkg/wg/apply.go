@@ -21,6 +21,9 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	if d.MSS != nil {
 		a.try(tableWord(*d.MSS)+": "+clampVerb(*d.MSS), tableWord(*d.MSS), w.SetMSS(ctx, *d.MSS))
 	}
+	for _, file := range d.Load {
+		a.try(file+": loaded, somebody had flushed it", file, w.LoadTable(ctx, file))
+	}
 	a.remove(d.Remove, true)
 	for _, t := range d.Tunnels {
 		if t.Release {

@@ -11,13 +11,14 @@ type Delta struct {
 	Tunnels []TunnelDelta // sorted by name
 	Remove  []Removal     // sorted by name
 	MSS     *string       // new text of the clamp's file, empty: no clamp; nil: right as it is
+	Load    []string      // files of nftables: somebody flushed their tables
 	Boot    *bool         // whether the units' drop-in is to be there; nil: right as it is
 	keys    []string      // files that must be there before anything is done
 }
 
 // Empty tells that nothing has to change.
 func (d Delta) Empty() bool {
-	return len(d.Tunnels) == 0 && len(d.Remove) == 0 && d.MSS == nil && d.Boot == nil
+	return len(d.Tunnels) == 0 && len(d.Remove) == 0 && d.MSS == nil && len(d.Load) == 0 && d.Boot == nil
 }
 
 // A TunnelDelta is what has to change about one interface.

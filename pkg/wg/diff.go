@@ -43,7 +43,7 @@ func Diff(want Want, have State) (Delta, error) {
 		}
 	}
 	errs = append(errs, d.conflicts(want, have))
-	d.MSS, d.Boot = diffMSS(want, have), diffBoot(want, have)
+	d.MSS, d.Boot, d.Load = diffMSS(want, have), diffBoot(want, have), have.Unloaded
 	return d, errors.Join(errs...)
 }
 

@@ -118,6 +118,7 @@ func TestDrift(t *testing.T) {
 		"file lost":       {func(f *fake) { delete(f.files, "wg1") }, []string{"WriteFile wg1"}, nil},
 		"clamp table":     {func(f *fake) { f.mss.Live = "" }, []string{"SetMSS"}, nil},
 		"clamp edited":    {func(f *fake) { f.mss.Live = "chain other" }, []string{"SetMSS"}, nil},
+		"others' table":   {func(f *fake) { f.flushed = []string{"/etc/wgmesh/metadata.nft"} }, []string{"LoadTable /etc/wgmesh/metadata.nft"}, nil},
 		"clamp file lost": {func(f *fake) { f.mss.File = "" }, []string{"SetMSS"}, nil},
 	}
 	for name, tt := range tests {

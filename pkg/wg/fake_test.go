@@ -26,6 +26,7 @@ type fake struct {
 	private map[string]wg.PublicKey   // private key files, by what they are the key of
 	psks    map[string]wg.Fingerprint // pre-shared key files
 	mss     wg.MSS
+	flushed []string // files whose tables are not there
 	boot    wg.Boot
 	ports   map[int]string // UDP ports that other programs hold
 	writes  []string       // every write since the last reset
@@ -134,6 +135,17 @@ func (f *fake) Fingerprint(path string) (wg.Fingerprint, error) {
 }
 
 func (f *fake) MSS(context.Context) (wg.MSS, error) { return f.mss, nil }
+
+func (f *fake) Unloaded(_ context.Context, tables map[string]string) ([]string, error) {
+	return slices.DeleteFunc(slices.Clone(f.flushed), func(file string) bool {
+		return !slices.Contains(slices.Collect(maps.Values(tables)), file)
+	}), nil
+}
+
+func (f *fake) LoadTable(_ context.Context, file string) error {
+	f.flushed = slices.DeleteFunc(f.flushed, func(other string) bool { return other == file })
+	return f.write("LoadTable %s", file)
+}
 
 func (f *fake) CheckKey(path string) error {
 	_, err := f.PublicKey(path)
@@ -424,6 +436,9 @@ func (f *fake) dump() string {
 		for _, p := range d.Peers {
 			fmt.Fprintf(&b, "  %s: psk=%x %s %v keepalive=%d\n", nick(p.PublicKey), p.PresharedKey[:1], p.Endpoint, p.AllowedIPs, p.PersistentKeepalive)
 		}
+	}
+	for _, file := range f.flushed {
+		fmt.Fprintf(&b, "flushed: %s\n", file)
 	}
 	fmt.Fprintf(&b, "mss: %v %v\n", f.mss.Live != "", f.mss.File != "")
 	return b.String()

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
@@ -62,5 +64,33 @@ func (h *Host) SetMSS(ctx context.Context, text string) error {
 		return err
 	}
 	_, err := run(ctx, "", "nft", "-f", path)
+	return err
+}
+
+// Unloaded returns the files that are there while their tables are not. Anybody's
+// `nft flush ruleset` takes tables away.
+func (h *Host) Unloaded(ctx context.Context, tables map[string]string) ([]string, error) {
+	here := map[string]string{}
+	for name, file := range tables {
+		if _, err := os.Stat(file); err == nil {
+			here[name] = file
+		}
+	}
+	if _, err := look("nft"); err != nil || len(here) == 0 {
+		return nil, nil
+	}
+	list, err := run(ctx, "", "nft", "list", "tables")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(list) {
+		delete(here, strings.TrimPrefix(strings.TrimSpace(line), "table inet "))
+	}
+	return slices.Sorted(maps.Values(here)), nil
+}
+
+// LoadTable loads a file of nftables.
+func (h *Host) LoadTable(ctx context.Context, file string) error {
+	_, err := run(ctx, "", "nft", "-f", file)
 	return err
 }

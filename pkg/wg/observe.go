@@ -64,6 +64,8 @@ func Observe(ctx context.Context, r Reader, w Want) (State, error) {
 	errs = append(errs, err)
 	s.MSS, err = r.MSS(ctx)
 	errs = append(errs, err, s.readKeys(r, w))
+	s.Unloaded, err = r.Unloaded(ctx, w.Tables)
+	errs = append(errs, err)
 	s.Boot, err = r.Boot()
 	errs = append(errs, err)
 	return s, errors.Join(errs...)

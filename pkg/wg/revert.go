@@ -120,7 +120,7 @@ func (r *reverter) back(w Want, files map[string]string) {
 	if err != nil { // of the tunnels that it names; the others go back
 		r.errs = append(r.errs, err)
 	}
-	d.Remove, d.MSS, d.Boot = nil, nil, nil
+	d.Remove, d.MSS, d.Load, d.Boot = nil, nil, nil, nil
 	for i := range d.Tunnels {
 		t := &d.Tunnels[i]
 		text, now := files[t.Name], have.Interfaces[t.Name].File

@@ -15,6 +15,7 @@ type State struct {
 	Ports         map[int]string         // wanted UDP ports that something else holds, and who
 	Elsewhere     map[netip.Addr]string  // addresses of all other interfaces, and their names
 	MSS           MSS
+	Unloaded      []string // files of Want.Tables that are there, while their tables are not; sorted
 	Boot          Boot
 	Systemd       bool      // units are managed
 	Now           time.Time // when it was observed
@@ -111,6 +112,9 @@ type Reader interface {
 	Fingerprint(path string) (Fingerprint, error)
 	// MSS returns the table and its file.
 	MSS(ctx context.Context) (MSS, error)
+	// Unloaded returns the files that are there while their tables are not, of the
+	// files of tables by the tables' names.
+	Unloaded(ctx context.Context, tables map[string]string) ([]string, error)
 	// Boot tells how much of the units' drop-in is in place.
 	Boot() (Boot, error)
 }
@@ -139,6 +143,8 @@ type Writer interface {
 	// SetMSS writes the file, empty: removes it; and loads it, or removes the
 	// table.
 	SetMSS(ctx context.Context, text string) error
+	// LoadTable loads a file of nftables.
+	LoadTable(ctx context.Context, file string) error
 	// SetBoot writes the units' drop-in, or removes it.
 	SetBoot(ctx context.Context, present bool) error
 	// CheckKey reports that a key file is missing or not usable.

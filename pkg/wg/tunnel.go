@@ -51,6 +51,7 @@ type Want struct {
 	InputPorts      []int                // TCP ports that InputMesh leaves open besides
 	InterfacePrefix string               // interfaces the clamp is for, such as wg
 	Directory       string               // of the wg-quick files, such as /etc/wireguard
+	Tables          map[string]string    // tables of nftables that others of this project keep, and their files, where they are
 }
 
 // A Pending peer cannot be configured yet. What its tunnel has stays.

@@ -13,6 +13,7 @@ type View struct {
 	MSSClamp string                `json:"mss_clamp"`
 	Input    string                `json:"input_mesh,omitempty"` // tunnels with that filter, and its open ports
 	DropIn   Boot                  `json:"drop_in,omitempty"`    // of the units
+	Unloaded []string              `json:"not_loaded,omitempty"` // files of tables that somebody flushed
 }
 
 // A TunnelView is one interface in a View.
@@ -39,7 +40,7 @@ type PeerView struct {
 // Views returns what is there before d is applied and what will be there after.
 // They are equal exactly when d is empty.
 func Views(w Want, s State, d Delta) (before, after View) {
-	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", Input: parseFilter(s.MSS.File).words(), DropIn: s.Boot}
+	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", Input: parseFilter(s.MSS.File).words(), DropIn: s.Boot, Unloaded: d.Load}
 	changes := map[string]TunnelDelta{}
 	for _, td := range d.Tunnels {
 		changes[td.Name] = td

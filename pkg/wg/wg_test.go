@@ -50,6 +50,7 @@ func prefixes(text string) []netip.Prefix {
 func mesh() wg.Want {
 	return wg.Want{
 		PrivateKeyFile: keyPath, Directory: "/etc/wireguard", InterfacePrefix: "wg", MSSClamp: true,
+		Tables:     map[string]string{"wgmesh_metadata": "/etc/wgmesh/metadata.nft"},
 		PublicKeys: map[string]wg.PublicKey{"ann": keyOf("ann"), "bob": keyOf("bob")},
 		Tunnels: []wg.Tunnel{
 			{Name: "wg1", ListenPort: 51801, Addresses: prefixes("172.31.1.0/31"), MTU: 1340, Peers: []wg.Peer{{

@@ -115,6 +115,7 @@ options:
     description:
       - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU of the tunnel, in both directions.
       - V(false) removes the clamp.
+      - The tables that the role C(wgmesh.router.router) keeps (metadata guard, health port) are loaded again too, where their files are and they are not.
       - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as its reload does.
     type: bool
     default: true
