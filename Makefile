@@ -87,6 +87,10 @@ floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/r
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./molecule/proof
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
 
+.PHONY: survive
+survive: setup collection $(LAB) ## networkd, NetworkManager, nftables, BIRD restart and are upgraded under traffic: docs/runs/survive.txt (root)
+	@. $(BUILD)/env && WGMESH_SURVIVE=all $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$/^others$$' ./molecule/proof
+
 .PHONY: sick
 sick: setup collection $(LAB) ## one router of seven is sick in every way there is (root)
 	@. $(BUILD)/env && WGMESH_SICK=. $(GO) test -tags lab -count=1 -timeout 60m -v -run TestSick ./molecule/proof

@@ -79,7 +79,7 @@ func (l lab) stream(t *testing.T, from, to string) *stream {
 	t.Helper()
 	s := &stream{name: from + " to " + to, out: &strings.Builder{}}
 	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, from,
-		"ping", "-D", "-n", "-i", "0.02", "-w", "60", "-s", payload, l.addresses(t)[to].Address)
+		"timeout", "60", "ping", "-D", "-n", "-i", "0.02", "-s", payload, l.addresses(t)[to].Address)
 	s.cmd.Dir = l.root
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())

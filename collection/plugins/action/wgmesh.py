@@ -6,6 +6,10 @@ The binary is kept on the target under the SHA-256 of its content, so a stale
 one is never run. A task is one round trip: a line of shell starts the binary,
 which reads its arguments from standard input, so they are never written to the
 target's disk. Only when the target has no such binary is it uploaded, once.
+
+Not every way to a target carries standard input: su and doas want a terminal, and
+so does a sudo with requiretty; the connection to AWS's session manager has none.
+There input is a temporary file, as it is for all of Ansible's own modules.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import signal
 import subprocess
 import traceback
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -54,6 +58,19 @@ USER_DIR = '"$HOME"/.cache/wgmesh'
 # set his own stands before ours.
 KEEPALIVE = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
 
+# A terminal has no end of input and takes no line of more than 4095 characters. ssh
+# takes the last word about one: that of somebody who said -tt, or RequestTTY in a
+# file, stands before ours.
+NO_TERMINAL = "-T"
+NO_TERMINAL_FOR_FILES = " -o RequestTTY=no"
+
+# What sudo says where sudoers has requiretty.
+WANTS_TERMINAL = "you must have a tty"
+
+# What Ansible says when a password is asked for, and nobody gave one.
+NO_PASSWORD = re.compile(r"Missing \S+ password")
+NO_PROMPT = "waiting for privilege escalation prompt"
+
 # Seconds that bringing the program to a target may take. It says more about the
 # way there than about the target, so the timeout of the task does not count it.
 UPLOAD_TIME = 600
@@ -64,42 +81,49 @@ ANSWER = "wgmesh-target: "
 # What ssh itself says on standard error at -vvv and above.
 SSH_CHATTER = re.compile(r"debug\d: |OpenSSH_|Shared connection to ")
 
+# What follows becomes one line without a backslash or an exclamation mark: csh and
+# fish, which may be somebody's login shell, read a quoted word in ways of their own.
+#
 # Replaces the shell by the binary, or says which system has none.
 START = """\
-system=$(uname -sm)
+system=$(uname -sm);
 case $system in
 {cases}
 *) build= ;;
-esac
+esac;
 for dir in {dirs}; do
-  if [ -n "$build" ] && [ -x "$dir/$build/wgmesh" ]; then exec {environment} "$dir/$build/wgmesh" {module}; fi
-done
+  if [ -n "$build" ] && [ -x "$dir/$build/wgmesh" ]; then exec {environment} "$dir/$build/wgmesh" {module}; fi;
+done;
 echo "{answer}$system"
 """
 
 # Takes the binary from standard input. It gets its name only when it is
-# complete and on the disk. Builds that were not used for 30 days go.
+# complete and on the disk. Builds that were not used for 30 days go. The shell is in
+# that folder then: find must be able to come back to where it began.
 UPLOAD = """\
-set -eu
-umask 022
-if [ "$(id -u)" = 0 ]; then dir={root_dir}; else dir={user_dir}; fi
-mkdir -p "$dir/{build}"
-temp=$(mktemp "$dir/{build}/.wgmesh.XXXXXX")
-trap 'rm -f "$temp"' EXIT
-cat >"$temp"
+set -eu;
+umask 022;
+if [ "$(id -u)" = 0 ]; then dir={root_dir}; else dir={user_dir}; fi;
+mkdir -p "$dir/{build}";
+temp=$(mktemp "$dir/{build}/.wgmesh.XXXXXX");
+trap 'rm -f "$temp"' EXIT;
+cat >"$temp";
 case $(sha256sum <"$temp") in
-{build}\\ *) ;;
+{build}" "*) ;;
 *) echo "{answer}damaged"; exit 0 ;;
-esac
-chmod 0755 "$temp"
-sync "$temp"
-mv -f "$temp" "$dir/{build}/wgmesh"
-if [ ! -x "$dir/{build}/wgmesh" ]; then echo "{answer}noexec $dir"; exit 0; fi
-cd "$dir" # find must be able to come back to where it began
-find . -mindepth 2 -maxdepth 2 -type f ! -path "./{build}/*" -atime +30 -mtime +30 -delete
-find . -mindepth 1 -maxdepth 1 -type d -empty -mtime +0 -delete
+esac;
+chmod 0755 "$temp";
+sync "$temp";
+mv -f "$temp" "$dir/{build}/wgmesh";
+[ -x "$dir/{build}/wgmesh" ] || {{ echo "{answer}noexec $dir"; exit 0; }};
+cd "$dir";
+find . -mindepth 2 -maxdepth 2 -type f -not -path "./{build}/*" -atime +30 -mtime +30 -delete;
+find . -mindepth 1 -maxdepth 1 -type d -empty -mtime +0 -delete;
 echo "{answer}done"
 """
+
+# Has what follows read a file that nobody needs any more.
+INPUT = "exec <{path}; rm -f {path}; "
 
 
 class Refusal(Exception):
@@ -120,16 +144,25 @@ class ActionModule(ActionBase):
         except Refusal as refusal:
             return {"failed": True, "msg": answers.line(str(refusal))}
         except AnsibleConnectionFailure as failure:  # its text is ssh's, and the other end's
+            if NO_PROMPT in str(failure):
+                return {"failed": True, "msg": self._wants_password()}
             raise AnsibleConnectionFailure(answers.printable(str(failure)[:answers.LONGEST_LINE], lines=True)) from None
+        except AnsibleError as err:
+            if NO_PASSWORD.match(str(err)):
+                return {"failed": True, "msg": self._wants_password()}
+            raise
         except BaseException as err:  # the timeout is not an Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
             end_commands(err)
             return {"failed": True, "no_answer": True, "msg": "no answer within %s s, the timeout of this task: look at what hangs on this host (its load, its disk), and run again" % self._task.timeout}
 
+    def _wants_password(self):
+        return "%s does not let %s become root without a password here: give ansible_become_password or -K, or allow it without one" % (
+            self._connection.become.name, self._get_remote_user() or "this user")
+
     def _run_module(self, task_vars):
-        self._check_stdin()
-        self._keep_alive()
+        self._ssh_arguments()
         module = self._task.action.rpartition(".")[2]
         if self._wants_fresh_connection(module, task_vars) and self._connection.transport != "local":
             self._connection.reset()
@@ -139,11 +172,11 @@ class ActionModule(ActionBase):
         start = self._start_command(module, task_vars)
         stdin = json.dumps(arguments, **ENCODER).encode()
 
-        answer = self._low_level_execute_command(start, in_data=stdin)
+        answer = self._execute(start, stdin)
         system = target_answer(answer)
         if system:
             self._upload(module, system, task_vars)
-            answer = self._low_level_execute_command(start, in_data=stdin)
+            answer = self._execute(start, stdin)
             if target_answer(answer):
                 raise Refusal("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
         return self._accept(module, answer, task_vars)
@@ -156,20 +189,41 @@ class ActionModule(ActionBase):
             return {"failed": True, "_ansible_parsed": False, "msg": "the module ended without a result: " + ending(answer)}
         return wrap_var(answers.accept(module, host, self._task.args, data)) | {"_ansible_parsed": True}
 
-    def _check_stdin(self):
-        """Refuse what cannot give a command its input."""
-        become = self._connection.become
-        if not self._connection.has_pipelining:
-            raise Refusal("connection plugin %s cannot send input to a command: use ansible.builtin.ssh" % self._connection.transport)
-        if become and not getattr(become, "pipelining", True):
-            raise Refusal("become method %s cannot send input to a command: use sudo" % become.name)
+    # Whether input goes to a command's standard input, which is one round trip.
+    _piped = None
 
-    def _keep_alive(self):
-        """Have ssh notice a target that is gone."""
-        if self._connection.transport == "ssh":
-            arguments = self._connection.get_option("ssh_extra_args") or ""
-            if KEEPALIVE not in arguments:
-                self._connection.set_option("ssh_extra_args", (arguments + " " + KEEPALIVE).strip())
+    def _execute(self, script, data):
+        """Run a script on the target that reads data."""
+        if self._piped is None:
+            become = self._connection.become
+            # In ansible-core 2.14 su does not say it itself.
+            self._piped = self._connection.has_pipelining and (not become or getattr(become, "pipelining", True) and become.name != "su")
+        if self._piped:
+            answer = self._low_level_execute_command(one_line(script), in_data=data)
+            if not answer["rc"] or not any(WANTS_TERMINAL in line for line in answer["stderr_lines"]):
+                return answer
+            self._piped = False
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()  # which Ansible removes after the task
+        folder = self._connection._shell.tmpdir
+        path = self._connection._shell.join_path(folder, "input")
+        self._transfer_data(path, data)
+        self._fixup_perms2((folder, path), execute=False)
+        self._ssh_arguments(terminal=True)
+        answer = self._low_level_execute_command(INPUT.format(path=shlex.quote(path)) + one_line(script))
+        self._ssh_arguments()
+        return answer
+
+    def _ssh_arguments(self, terminal=False):
+        """Have ssh notice a target that is gone, and open no terminal that nobody needs."""
+        if self._connection.transport != "ssh":
+            return
+        others = (self._connection.get_option("ssh_extra_args") or "").removesuffix(NO_TERMINAL).strip().removesuffix(KEEPALIVE)
+        ours = KEEPALIVE if terminal else KEEPALIVE + " " + NO_TERMINAL
+        self._connection.set_option("ssh_extra_args", (others.strip() + " " + ours).strip())
+        for program in ("sftp", "scp"):
+            others = (self._connection.get_option(program + "_extra_args") or "").removesuffix(NO_TERMINAL_FOR_FILES.strip()).strip()
+            self._connection.set_option(program + "_extra_args", (others + NO_TERMINAL_FOR_FILES).strip())
 
     def _wants_fresh_connection(self, module, task_vars):
         """A change counts as confirmed only if a new connection can be made.
@@ -218,10 +272,7 @@ class ActionModule(ActionBase):
         if left:
             signal.alarm(UPLOAD_TIME)
         root_dir, user_dir = self._dirs(task_vars)
-        answer = self._low_level_execute_command(
-            UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER),
-            in_data=content,
-        )
+        answer = self._execute(UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER), content)
         signal.alarm(left)
         state, _, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
@@ -230,6 +281,10 @@ class ActionModule(ActionBase):
             raise Refusal("%s on the target is mounted noexec: set wgmesh_remote_dir to a folder where programs may run" % where)
         if state != "done":
             raise Refusal("uploading to the target: %s" % ending(answer))
+
+
+def one_line(script):
+    return " ".join(line.strip() for line in script.splitlines())
 
 
 def end_commands(err):
@@ -276,6 +331,10 @@ def decode(answer):
 
 def ending(answer):
     """How a command ended, on one line."""
-    lines = [line for line in answer["stderr_lines"] if line.strip() and not SSH_CHATTER.match(line)]
-    lines = lines or ["nothing on standard error"]
+    for output in ("stderr_lines", "stdout_lines"):  # a terminal makes one of both
+        lines = [line for line in answer[output] if line.strip() and not SSH_CHATTER.match(line)]
+        if lines:
+            break
+    else:
+        lines = ["nothing on standard error"]
     return answers.line("exit status %s, %s" % (answer["rc"], lines[-1]), 300)
