@@ -67,9 +67,8 @@ NO_TERMINAL_FOR_FILES = " -o RequestTTY=no"
 # What sudo says where sudoers has requiretty.
 WANTS_TERMINAL = "you must have a tty"
 
-# What Ansible says when a password is asked for, and nobody gave one.
-NO_PASSWORD = re.compile(r"Missing \S+ password")
-NO_PROMPT = "waiting for privilege escalation prompt"
+# What Ansible says when a password is asked for, and nobody gave one or the right one.
+PASSWORD = re.compile(r"^(Missing|Incorrect) \S+ password|waiting for privilege escalation prompt")
 
 # Seconds that bringing the program to a target may take. It says more about the
 # way there than about the target, so the timeout of the task does not count it.
@@ -143,14 +142,14 @@ class ActionModule(ActionBase):
             return result
         except Refusal as refusal:
             return {"failed": True, "msg": answers.line(str(refusal))}
-        except AnsibleConnectionFailure as failure:  # its text is ssh's, and the other end's
-            if NO_PROMPT in str(failure):
-                return {"failed": True, "msg": self._wants_password()}
-            raise AnsibleConnectionFailure(answers.printable(str(failure)[:answers.LONGEST_LINE], lines=True)) from None
         except AnsibleError as err:
-            if NO_PASSWORD.match(str(err)):
-                return {"failed": True, "msg": self._wants_password()}
-            raise
+            password = PASSWORD.search(str(err))
+            if password:  # as an error it would end a loop in ansible-core 2.14
+                return {"failed": True, "msg": password[0] if password[1] == "Incorrect" else self._wants_password()}
+            if not isinstance(err, AnsibleConnectionFailure):
+                raise
+            # Its text is ssh's, and the other end's.
+            raise AnsibleConnectionFailure(answers.printable(str(err)[:answers.LONGEST_LINE], lines=True)) from None
         except BaseException as err:  # the timeout is not an Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
