@@ -29,14 +29,22 @@ from ansible_collections.wgmesh.router.plugins.filter.objections import objectio
 
 PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join")
 
-# The play that an accepted inventory gets instead of one that needs routers.
-SHOW = """
+# The plays that an accepted inventory gets instead of one that needs routers.
+PLAYS = {"SHOW": """
 - import_playbook: wgmesh.router.members
 - hosts: "{{ mesh_group | default('routers') | wgmesh.router.mesh_group(groups, hostvars | default({})) }}"
   gather_facts: false
   tasks:
     - debug: {msg: "router {{ inventory_hostname }}"}
-"""
+""", "PLAN": """
+- hosts: routers
+  gather_facts: false
+  tasks:
+    - wgmesh.router.mesh_plan:
+        router: "{{ inventory_hostname }}"
+        routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+        sites: "{{ mesh_sites }}"
+"""}
 
 FACTS = "{{ ansible_facts.default_ipv4.address }}"
 SITES = {"azure": {"as": 65020, "networks": ["10.1.0.0/16"]}, "aws": {"as": 65030, "networks": "10.2.0.0/16", "transit": False}}
@@ -124,10 +132,10 @@ class Test(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             hosts = pathlib.Path(folder, "inventory.yml")
             hosts.write_text(json.dumps(tree))
-            show = pathlib.Path(folder, "show.yml")
-            show.write_text(SHOW)
+            for name, text in PLAYS.items():
+                pathlib.Path(folder, name).write_text(text)
             done = subprocess.run(
-                ["ansible-playbook", "-i", str(hosts), *[str(show) if arg == "SHOW" else arg for arg in args]],
+                ["ansible-playbook", "-i", str(hosts), *[folder + "/" + arg if arg in PLAYS else arg for arg in args]],
                 capture_output=True, text=True, timeout=120, check=False,
             )
         return done.returncode, done.stdout + done.stderr
@@ -177,6 +185,14 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, code, out)
         self.assertIn(want, out)
         self.assertNotIn('"router', out)
+
+    def test_warned_once(self):
+        """A mesh that warns says it once, however many routers plan it."""
+        tree = inventory(everywhere={"mesh_sites": other(**{"as": 64512}), "ansible_connection": "local"})
+        code, out = self.play(tree, "PLAN")
+        self.assertEqual(0, code, out)
+        self.assertEqual(1, " ".join(out.split()).count("site azure: as 64512 is the default"), out)
+        self.assertEqual(2, out.count("ok: ["), out)
 
     def test_every_playbook(self):
         self.assertEqual(0, self.play(inventory(), "--syntax-check", *["wgmesh.router." + name for name in PLAYBOOKS])[0])

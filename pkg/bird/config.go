@@ -76,6 +76,9 @@ type Owner struct {
 	AS       int            `json:"as"`
 	Site     string         `json:"site"`
 	Networks []netip.Prefix `json:"networks"`
+	// Carried says that there is no session with the owner, and that a neighbor carries
+	// the traffic all the same, so that it counts as a neighbor for Unreachable.
+	Carried bool `json:"carried"`
 }
 
 // A Neighbor is one BGP session over one tunnel. It carries IPv6 routes too
@@ -104,14 +107,14 @@ func (n Neighbor) dual() bool { return n.Address6.IsValid() && n.LocalAddress6.I
 
 // Refused lists what the AS of the neighbors own, without what is inside of another
 // prefix: the kernel takes the longest match, so the outermost ones refuse all of it.
-// An owner without a session here may be reached by other means.
+// Another owner without a session here may be reached by other means.
 func (c Config) Refused() []netip.Prefix {
 	if !c.Unreachable {
 		return nil
 	}
 	var all, out []netip.Prefix
 	for _, o := range c.Owners {
-		if o.AS != c.AS && slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.AS == o.AS }) {
+		if o.AS != c.AS && (o.Carried || slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.AS == o.AS })) {
 			all = append(all, without(o.Networks, c.Local)...)
 		}
 	}

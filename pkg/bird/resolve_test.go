@@ -32,6 +32,7 @@ func TestResolveLocal(t *testing.T) {
 	tests := map[string]struct {
 		subnets []netip.Prefix // of eth0 and docker0
 		theirs  []netip.Prefix
+		carried []netip.Prefix
 		local   []netip.Prefix
 		refused []netip.Prefix
 	}{
@@ -42,6 +43,7 @@ func TestResolveLocal(t *testing.T) {
 		"another site has a part":      {subnets: networks("172.17.0.0/16"), theirs: networks("172.17.5.0/24", "10.1.0.0/16"), local: networks("172.17.5.0/24"), refused: networks("10.1.0.0/16")},
 		"another site has more":        {subnets: networks("172.17.0.0/16"), theirs: networks("172.16.0.0/12"), refused: networks("172.16.0.0/12")},
 		"IPv6, a part":                 {subnets: networks("fd00:7::/64"), theirs: networks("fd00:7::/80"), local: networks("fd00:7::/80")},
+		"carried by others":            {theirs: networks("10.1.0.0/16"), carried: networks("10.9.0.0/16"), refused: networks("10.1.0.0/16", "10.9.0.0/16")},
 		"a tunnel's own is not looked": {subnets: nil, theirs: networks("172.31.1.0/24"), refused: networks("172.31.1.0/24")},
 	}
 	for name, tt := range tests {
@@ -50,7 +52,7 @@ func TestResolveLocal(t *testing.T) {
 			c := bird.Config{
 				AS: 65003, Unreachable: true, Networks: site[:1],
 				Static:    []bird.Static{{Network: site[0], Via: netip.MustParseAddr("10.3.0.1")}, {Network: site[1], Via: netip.MustParseAddr("10.3.0.1")}},
-				Owners:    []bird.Owner{{AS: 65003, Networks: site}, {AS: 65001, Networks: tt.theirs}},
+				Owners:    []bird.Owner{{AS: 65003, Networks: site}, {AS: 65001, Networks: tt.theirs}, {AS: 65009, Networks: tt.carried, Carried: true}, {AS: 65010, Networks: networks("10.10.0.0/16")}},
 				Neighbors: []bird.Neighbor{{Name: "p1", AS: 65001, Interface: "wg1"}},
 			}
 			host := bird.Network{Interfaces: []bird.Interface{{Name: "wg1", Subnets: networks("172.31.0.0/16")}}}

@@ -44,7 +44,7 @@ func (n *network) bird(self *router) Bird {
 		}
 	}
 	for _, s := range n.sites {
-		out.Owners = append(out.Owners, Owner{AS: s.AS, Site: s.name, Networks: s.owns()})
+		out.Owners = append(out.Owners, Owner{AS: s.AS, Site: s.name, Networks: s.owns(), Carried: n.carried(self, s)})
 	}
 	return out
 }

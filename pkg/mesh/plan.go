@@ -89,6 +89,9 @@ type Owner struct {
 	AS       int64          `json:"as"`
 	Site     string         `json:"site"`
 	Networks []netip.Prefix `json:"networks"`
+	// Carried says that the site has routers, that this one has no tunnel to any of
+	// them, and that others carry what it has for them.
+	Carried bool `json:"carried,omitempty"`
 }
 
 // A Neighbor is one BGP session over a tunnel.

@@ -32,6 +32,18 @@ func (n *network) joined(a, b *router) bool {
 	return a != b && (n.at(a, b, 0).IsValid() || n.at(b, a, 0).IsValid())
 }
 
+// carried says that a router has no tunnel to another site, and gets there all the same.
+func (n *network) carried(self *router, s *site) bool {
+	alive := false
+	for _, r := range n.routers {
+		if r.site == s && n.joined(self, r) {
+			return false
+		}
+		alive = alive || r.site == s
+	}
+	return alive && s != self.site
+}
+
 // carrier is a router that carries what two routers without a tunnel have for each
 // other: of one of their sites, or of a third one that may. Routers of one site need
 // nobody for that, but each a tunnel.

@@ -135,6 +135,10 @@ options:
         type: list
         elements: str
         default: []
+      carried:
+        description: None of its routers is a neighbor, and a neighbor carries its traffic. It counts as a neighbor for I(unreachable).
+        type: bool
+        default: false
   neighbors:
     description: The BGP sessions.
     type: list

@@ -2,19 +2,25 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
 // NATScript is the nft ruleset of a site's gateway: each endpoint is one host's
-// address, also when the site itself asks for it; all others leave as the
-// gateway. It translates and never drops.
+// address, also when the site itself asks for it, or that of several, each with
+// the ports of its tunnels; all others leave as the gateway. It translates and never drops.
 func (t Topology) NATScript(site Site) string {
-	var in, out []string
+	var in, out, forwarded []string
 	for _, r := range t.Routers(site.Name) {
 		if private := r.Address(false); r.NAT && private.IsValid() {
-			in = append(in, fmt.Sprintf("%s : %s", r.Endpoint, private))
+			if r.Forwards == nil {
+				in = append(in, fmt.Sprintf("%s : %s", r.Endpoint, private))
+			}
+			for _, outer := range slices.Sorted(maps.Keys(r.Forwards)) {
+				forwarded = append(forwarded, fmt.Sprintf("%s . %d : %s . %d", r.Endpoint, outer, private, r.Forwards[outer]))
+			}
 			out = append(out, fmt.Sprintf("%s : %s", private, r.Endpoint))
 		}
 	}
@@ -24,6 +30,9 @@ func (t Topology) NATScript(site Site) string {
 	s.add("    type nat hook prerouting priority dstnat; policy accept;")
 	if len(in) > 0 {
 		s.add("    dnat ip to ip daddr map { %s }", strings.Join(in, ", "))
+	}
+	if len(forwarded) > 0 {
+		s.add("    dnat ip to ip daddr . udp dport map { %s }", strings.Join(forwarded, ", "))
 	}
 	s.add("  }\n  chain out {")
 	s.add("    type nat hook postrouting priority srcnat; policy accept;")

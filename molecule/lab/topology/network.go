@@ -71,10 +71,12 @@ func (t Topology) InternetScript() string {
 // once both ends of the links are up.
 func (t Topology) EndpointScript() string {
 	var s script
+	seen := map[netip.Addr]bool{}
 	for _, h := range t.Routers("") {
-		if !h.Endpoint.IsValid() {
+		if !h.Endpoint.IsValid() || seen[h.Endpoint] {
 			continue
 		}
+		seen[h.Endpoint] = true
 		site, _ := t.Site(h.Site)
 		for _, w := range site.Wan {
 			if w.Addr().Is6() == h.Endpoint.Is6() {

@@ -61,8 +61,8 @@ func (t *Topology) addRouters(inv Inventory) error {
 		if e := text(vars["mesh_endpoint"]); e != "" {
 			if h.Endpoint, err = netip.ParseAddr(e); err != nil {
 				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %q is not an IP address", name, e))
-			} else if other, ok := endpoints[h.Endpoint]; ok {
-				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to one router", name, e, other))
+			} else if other, ok := endpoints[h.Endpoint]; ok && inv.Vars[other]["mesh_site"] != vars["mesh_site"] {
+				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to routers of one site", name, e, other))
 			} else {
 				endpoints[h.Endpoint] = name
 			}
@@ -83,6 +83,44 @@ func (t *Topology) addRouters(inv Inventory) error {
 		t.Hosts = append(t.Hosts, h)
 	}
 	slices.SortFunc(t.Hosts, func(a, b Host) int { return cmp.Or(a.ID-b.ID, strings.Compare(a.Name, b.Name)) })
+	bad = append(bad, t.forward(inv))
+	return errors.Join(bad...)
+}
+
+// forward gives routers that share an endpoint the ports of their tunnels there.
+func (t *Topology) forward(inv Inventory) error {
+	taken := map[netip.AddrPort]string{}
+	var bad []error
+	for i := range t.Hosts {
+		h := &t.Hosts[i]
+		if !slices.ContainsFunc(t.Hosts, func(o Host) bool { return o.ID != h.ID && h.Endpoint.IsValid() && o.Endpoint == h.Endpoint }) {
+			continue
+		}
+		base := func(names ...string) int {
+			for _, name := range names {
+				if n, err := number(inv.Vars[h.Name][name]); err == nil {
+					return n
+				}
+			}
+			return 51800
+		}
+		outer := base("mesh_endpoint_port_base", "mesh_port_base")
+		inner := base("mesh_listen_port_base", "mesh_endpoint_port_base", "mesh_port_base")
+		h.Forwards = map[int]int{}
+		for _, o := range t.Hosts {
+			if low, high := min(h.ID, o.ID), max(h.ID, o.ID); o.Endpoint != h.Endpoint { // the tunnel's number
+				n := (high-1)*(high-2)/2 + low
+				h.Forwards[outer+n] = inner + n
+			}
+		}
+		for port := range h.Forwards {
+			at := netip.AddrPortFrom(h.Endpoint, uint16(port))
+			if other, ok := taken[at]; ok {
+				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: UDP %d of %s is that of %s", h.Name, port, h.Endpoint, other))
+			}
+			taken[at] = h.Name
+		}
+	}
 	return errors.Join(bad...)
 }
 

@@ -58,6 +58,9 @@ type Host struct {
 	Subnets   []netip.Prefix `json:"subnets,omitempty"`   // they are in
 	Endpoint  netip.Addr     `json:"endpoint,omitzero"`   // its public address; zero: behind masquerade
 	NAT       bool           `json:"nat,omitempty"`       // the endpoint is mapped 1:1 by the gateway
+	// Forwards are the UDP ports of an endpoint that several routers share, and those on
+	// the router that the gateway forwards them to.
+	Forwards map[int]int `json:"forwards,omitempty"`
 
 	Profile profile.Profile `json:"profile,omitzero"` // lab_host of the inventory
 	Image   string          `json:"image,omitempty"`  // what a router boots from; the lab's, not the inventory's
