@@ -90,7 +90,7 @@ def objections(said, groups, hostvars, targeted, also=()):
     if not set(members) & set(targeted):
         return ["no host of this run is a router: the group %s has none of %s" % (group, some(targeted))]
     with open(DEFAULTS, encoding="utf-8") as file:
-        defaults = yaml.safe_load(file)
+        defaults = yaml.safe_load(file) | {"mesh_name": group}
     lines = []
     values = {name: {} for name in members}
     present = []
