@@ -66,9 +66,10 @@ resource "aws_instance" "router" {
   }
 
   # user-data is for the first boot. A changed inventory must not stop running routers.
-  # Its host key is the router's own to publish.
+  # Its host key is the router's own to publish. The check belongs to the interface: the
+  # provider would switch it on at the second apply (terraform-provider-aws#44768).
   lifecycle {
-    ignore_changes = [user_data, tags["mesh_host_key"], tags_all["mesh_host_key"]]
+    ignore_changes = [user_data, source_dest_check, tags["mesh_host_key"], tags_all["mesh_host_key"]]
   }
 }
 
