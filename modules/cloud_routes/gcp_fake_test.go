@@ -48,6 +48,7 @@ type fakeGCP struct {
 	waits      int               // of each operation, until it is done
 	lose       int               // answers to writes
 	fails      string            // code of the next operation's error
+	address    string            // of the router in the network of another project
 	warning    map[string]any    // of routes that are made
 	writes     []string
 	deletes    string // the prefix whose routes somebody deletes whenever they come
@@ -64,12 +65,13 @@ const (
 	gcpRouter  = "projects/example.com:mesh/zones/europe-west3-a/instances/gcp-1"
 	gcpPartner = "projects/example.com:mesh/zones/europe-west3-b/instances/gcp-2"
 	gcpNetwork = "projects/example.com:mesh/global/networks/mesh-vpc"
+	gcpShared  = "projects/host-project/global/networks/shared-vpc"
 	gcpRoutes  = "/compute/v1/projects/example.com:mesh/global/routes"
 )
 
 func newGCP(t *testing.T) *fakeGCP {
 	f := &fakeGCP{
-		t: t, routes: map[string]map[string]any{}, faults: map[string][]func(http.ResponseWriter){}, waits: 2,
+		t: t, routes: map[string]map[string]any{}, faults: map[string][]func(http.ResponseWriter){}, waits: 2, address: "10.7.0.2",
 		scopes: "https://www.googleapis.com/auth/cloud-platform\n", operations: map[string]*operation{}, requests: map[string]string{},
 	}
 	f.add("default-route-1", "", "0.0.0.0/0", 1000, "nextHopGateway", "projects/example.com:mesh/global/gateways/default-internet-gateway")
@@ -197,6 +199,14 @@ func (f *fakeGCP) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.Method == http.MethodGet && r.URL.Path == "/compute/v1/"+gcpRouter {
+		const api = "https://www.googleapis.com/compute/v1/"
+		answerJSON(w, map[string]any{"kind": "compute#instance", "name": "gcp-1", "fingerprint": "AAAA", "canIpForward": true, "networkInterfaces": []any{
+			map[string]any{"name": "nic0", "network": api + gcpNetwork, "networkIP": "10.1.0.2"},
+			map[string]any{"name": "nic1", "network": api + gcpShared, "networkIP": f.address},
+		}})
+		return
+	}
 	at := gcpURL.FindStringSubmatch(r.URL.Path)
 	switch {
 	case at == nil:
@@ -237,7 +247,7 @@ func (f *fakeGCP) insert(w http.ResponseWriter, r *http.Request, project string)
 	var body map[string]any
 	assert.NoError(f.t, json.NewDecoder(r.Body).Decode(&body))
 	for field := range body {
-		assert.Contains(f.t, []string{"name", "description", "network", "destRange", "priority", "nextHopInstance"}, field)
+		assert.Contains(f.t, []string{"name", "description", "network", "destRange", "priority", "nextHopInstance", "nextHopIp"}, field)
 	}
 	name, _ := body["name"].(string)
 	key := project + "/" + name
@@ -249,12 +259,17 @@ func (f *fakeGCP) insert(w http.ResponseWriter, r *http.Request, project string)
 	case !gcpName.MatchString(name):
 		refuseGCP(w, 400, "invalid", "Invalid value for field 'resource.name': '"+name+"'.")
 		return
-	case body["network"] != gcpNetwork:
+	case body["nextHopInstance"] != nil && !strings.HasPrefix(body["nextHopInstance"].(string), "projects/"+project+"/"):
+		refuseGCP(w, 400, "invalid", fmt.Sprintf("Invalid value for field 'resource.nextHopInstance': '%s'. Cross project referencing is not allowed for this resource.", body["nextHopInstance"]))
+		return
+	case body["network"] != gcpNetwork && body["network"] != gcpShared:
 		refuseGCP(w, 404, "notFound", fmt.Sprintf("The resource '%s' was not found", body["network"]))
 		return
 	}
 	for _, link := range []string{"network", "nextHopInstance"} {
-		body[link] = "https://www.googleapis.com/compute/v1/" + body[link].(string)
+		if body[link] != nil {
+			body[link] = "https://www.googleapis.com/compute/v1/" + body[link].(string)
+		}
 	}
 	body["routeStatus"] = "ACTIVE"
 	if f.warning != nil {

@@ -262,3 +262,40 @@ func TestGCPRefuses(t *testing.T) {
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "gcp", result["cloud"])
 }
+
+// The network is another project's: a route there takes no instance of this one.
+func TestGCPSharedVPC(t *testing.T) {
+	f := newGCP(t)
+	partner := f.ours("partner", "10.0.0.0/16", 1000, gcpPartner)
+	delete(partner, "nextHopInstance")
+	delete(f.routes, "example.com:mesh/wgmesh-example-partner")
+	partner["network"], partner["nextHopIp"] = "https://www.googleapis.com/compute/v1/"+gcpShared, "10.7.0.3"
+	f.routes["host-project/wgmesh-example-partner"] = partner
+	before := f.without()
+	o := f.router().and(options{"tables": []string{gcpShared}})
+	result := succeeds(t, o)
+	assert.Equal(t, []any{gcpShared + ": 10.0.0.0/16: goes to " + gcpRouter + " with priority 1000 now"}, result["done"])
+	assert.Len(t, result["routes"], 2, "the partner's stands beside ours")
+	var made map[string]any
+	for name, r := range f.routes {
+		if before[name] == nil {
+			made = r
+		}
+	}
+	require.NotNil(t, made)
+	assert.Equal(t, "10.7.0.2", made["nextHopIp"])
+	assert.NotContains(t, made, "nextHopInstance")
+	unchanged(t, o)
+
+	// Another priority: the route is known by its address.
+	succeeds(t, o.and(options{"priority": 900}))
+	assert.Len(t, f.routes, len(before)+1)
+	unchanged(t, o.and(options{"priority": 900}))
+	succeeds(t, o.and(options{"priority": 900}).and(absent))
+	assert.Equal(t, before, f.routes)
+
+	f.address = ""
+	msg, changed := fails(t, o)
+	assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1 has no address of that family in this network")
+	assert.False(t, changed)
+}

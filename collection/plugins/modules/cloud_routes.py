@@ -55,7 +55,7 @@ options:
   tables:
     description:
       - The route tables. On AWS their ids, such as C(rtb-0123456789abcdef0), all of one region; on Azure their resource ids; on GCP, where a
-        network is its own table, names of VPC networks, or C(projects/PROJECT/global/networks/NAME) for one of another project.
+        network is its own table, names of VPC networks, or C(projects/PROJECT/global/networks/NAME) for one of another project, where routes go to the router's address.
     type: list
     elements: str
     required: true
@@ -110,6 +110,7 @@ notes:
     limited to tables with the mark by the condition C(aws:ResourceTag/wgmesh.router).
   - On GCP it is C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete), C(compute.networks.updatePolicy),
     C(compute.instances.use) and C(compute.globalOperations.get), and on a router the access scope C(compute) or C(cloud-platform).
+    For a network of another project (Shared VPC) it is also C(compute.instances.get); the first four are then needed in the project of the network.
   - On Azure it is C(Microsoft.Network/routeTables/read) and C(read), C(write) and C(delete) of C(Microsoft.Network/routeTables/routes).
   - To replace a route on AWS cannot be made to depend on what is there, so one that somebody else puts in within the milliseconds
     between our read and our write is replaced as well.

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -32,12 +33,18 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 	var have []route.Route
 	for project, networks := range tables {
 		all, err := r.list(ctx, project)
+		if err == nil && project != r.router.project {
+			err = r.readEnds(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}
 		for _, each := range all {
 			prefix, err := netip.ParsePrefix(each.Prefix)
 			if table := networks[partial(each.Network)]; err == nil && table != "" {
+				if r.owns(each) {
+					each.Instance = r.Via()
+				}
 				if one := each.route(w, table, prefix.Masked()); w.Covers(one) {
 					have = append(have, one)
 				}
@@ -99,8 +106,11 @@ func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
 // its description: mesh "a" shall not take "a-b" for its own.
 func (l listed) route(w route.Want, table string, prefix netip.Prefix) route.Route {
 	out := route.Route{Table: table, Prefix: prefix, Via: cloud.Line(partial(l.Instance)), Priority: l.Priority, Name: cloud.Line(l.Name), Trouble: l.trouble()}
-	ours := strings.HasPrefix(l.Name, names(w.Mesh)) && l.Description == description(w.Mesh) && words.MatchString(l.Name) && l.Instance != ""
-	if !ours {
+	ours := strings.HasPrefix(l.Name, names(w.Mesh)) && l.Description == description(w.Mesh) && words.MatchString(l.Name) && cmp.Or(l.Instance, l.Address) != ""
+	switch {
+	case ours && l.Instance == "":
+		out.Via = cloud.Line(l.Address)
+	case !ours:
 		out.Foreign = l.next() + " by the route " + out.Name
 		out.Via = l.next()
 	}

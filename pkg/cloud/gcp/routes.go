@@ -28,6 +28,7 @@ type RouteOptions struct {
 type Routes struct {
 	router  *Instance
 	project string // of the networks that do not say
+	ends    []end  // of the router; nil until they are asked for
 }
 
 // instances are how an instance is written; the first part may be missing.
@@ -92,10 +93,14 @@ func (r *Routes) insert(ctx context.Context, w route.Want, n route.Route) (chang
 	if err != nil {
 		return false, err
 	}
-	about := fmt.Sprint(network, " ", n.Prefix, " ", n.Via, " ", n.Priority)
+	field, hop, err := r.hop(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	about := fmt.Sprint(network, " ", n.Prefix, " ", hop, " ", n.Priority)
 	body, err := json.Marshal(map[string]any{
 		"name": names(w.Mesh) + fmt.Sprintf("%x", sha256.Sum256([]byte(about)))[:12], "description": description(w.Mesh),
-		"network": network, "destRange": n.Prefix.String(), "priority": n.Priority, "nextHopInstance": n.Via,
+		"network": network, "destRange": n.Prefix.String(), "priority": n.Priority, field: hop,
 	})
 	if err != nil {
 		return false, err

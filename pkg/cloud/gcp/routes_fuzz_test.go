@@ -37,7 +37,7 @@ func FuzzRoutes(f *testing.F) {
 	client := &http.Client{Transport: answering(func(*http.Request) *http.Response {
 		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 	})}
-	r := &Routes{&Instance{project: "p", zone: "z", name: "i", api: "http://a", rest: &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain}}, "p"}
+	r := &Routes{router: &Instance{project: "p", zone: "z", name: "i", api: "http://a", rest: &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain}}, project: "p"}
 	want := route.Want{Mesh: "m", Tables: []string{"n"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(), Priority: 1000}
 	f.Fuzz(func(t *testing.T, answer []byte, code int) {
 		if code < 200 || code > 599 || code == 429 {
