@@ -138,7 +138,8 @@ class Test(unittest.TestCase):
                 ["ansible-playbook", "-i", str(hosts), *[folder + "/" + arg if arg in PLAYS else arg for arg in args]],
                 capture_output=True, text=True, timeout=120, check=False,
             )
-        return done.returncode, done.stdout + done.stderr
+        # As the table has it, on one line again.
+        return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
 
     def objections(self, tree, args):
         """What the filter says, with the variables as this core renders them, and the group."""

@@ -83,7 +83,11 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 		results = measure.Merge(results)
 		p.Return["tunnels"] = results
 		p.Return["lines"] = measure.Table(results)
-		p.Return["problems"] = measure.Problems(results)
+		texts, problems := []string{}, measure.Problems(results)
+		for _, problem := range problems {
+			texts = append(texts, problem.Text())
+		}
+		p.Return["problems"], p.Return["troubles"] = texts, problems
 	}
 	switch o.State {
 	case "measured":

@@ -85,18 +85,18 @@ func TestToolsThatAreNotThere(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	res := run(t, options(nil))
 	assert.Nil(t, res["failed"])
-	assert.Equal(t, "tunnel wg20 from office-1 to aws-2: ping inside to 172.31.20.2: ping is not there: install the package iputils-ping (apt-get) or iputils (dnf) on office-1", res["problems"].([]any)[0])
+	assert.Equal(t, []any{"office-1: ping is not there: install the package iputils-ping (apt-get) or iputils (dnf) on office-1"}, res["problems"])
 
 	// The one call is on the peer: it is its iperf3 that is missing.
 	loopback := []any{map[string]any{"name": "wg20", "peer": "aws-2", "address": "127.0.0.1"}}
 	res = run(t, options(map[string]any{"state": "serving", "tunnels": loopback}))
-	assert.Equal(t, []any{"iperf3 is not on aws-2: install it on aws-2 (apt-get install iperf3, dnf install iperf3)"}, res["problems"])
+	assert.Equal(t, []any{"aws-2: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)"}, res["problems"])
 }
 
 func TestPingThatCannotSend(t *testing.T) {
 	tool(t, t.TempDir(), "ping", "echo 'ping: SO_BINDTODEVICE wg20: No such device' >&2; exit 2")
 	res := run(t, options(nil))
-	assert.Contains(t, res["problems"], "tunnel wg20 from office-1 to aws-2: ping inside to 172.31.20.2: SO_BINDTODEVICE wg20: No such device")
+	assert.Contains(t, res["problems"], "office-1: tunnel wg20 to aws-2: ping inside to 172.31.20.2 failed (SO_BINDTODEVICE wg20: No such device): see what wgmesh.router.status says")
 }
 
 func TestRefusesOptions(t *testing.T) {

@@ -115,6 +115,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"tunnels":          status.Views(r, seen, report),
 		"lines":            status.Table(r, seen, report),
 		"source_addresses": status.Addresses(o.SourceNetworks),
+		"notes":            status.Notes(seen),
 	}}
 	for _, w := range report.Warnings {
 		p.Warnings = append(p.Warnings, w.String())

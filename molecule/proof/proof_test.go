@@ -64,8 +64,13 @@ func refuseBadMesh(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
 	_, out, err := l.play(t, "-e", `{"mesh_port_base": 65530, "mesh_link_pool": "10.1.0.0/24"}`)
 	require.Error(t, err)
+	rows := causes(t, out)
 	for _, problem := range []string{"65551", "overlaps network 10.1.0.0/16 of site azure", "too small"} {
-		assert.Contains(t, out, problem)
+		assert.Contains(t, said(rows), problem)
+		assert.NotContains(t, strings.Split(out, tableHead)[0], problem, "a router said it, and the table says it again")
+	}
+	for _, r := range rows {
+		assert.Equal(t, "the mesh", r.routers)
 	}
 	same(t, before, l.onRouters(t, state))
 }
@@ -73,7 +78,7 @@ func refuseBadMesh(t *testing.T, l lab) {
 func halfConverged(t *testing.T, l lab) {
 	counts, out, err := l.play(t, "--limit", "office-1,azure-1,aws-1")
 	require.Error(t, err, "a run that leaves tunnels down must not end green")
-	assert.Contains(t, out, "gcp-1", "the run does not say which router is missing")
+	assert.Regexp(t, `gcp-1.*: not in this run`, said(causes(t, out)))
 	require.Len(t, counts, 3)
 	for _, w := range []string{"wg2", "wg7"} { // 1-3 and 1-5
 		l.waitFor(t, "office-1", "wg show "+w+" latest-handshakes | grep -qv '\t0$'")

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // lockPath is the one lock of a router. Modules that change the router hold it
@@ -66,7 +68,7 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 			return nil, fmt.Errorf("lock %s: told to end while another module was changing this router: %w", path, ctx.Err())
 		case <-over:
 			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: held by %s for all of %v: a module that is at work ends by itself, so try again; one that hangs has to be ended", path, holder(path), wait)
+			return nil, cause.New("lock %s: held by %s for all of %v: end that if it hangs, or run again when it has ended", path, holder(path), wait)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

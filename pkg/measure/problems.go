@@ -1,49 +1,64 @@
 package measure
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
-// Problems lists what could not be measured and should have been, each in one
-// line and once. That an endpoint answers no ping, or that a firewall lets no
-// iperf3 in from outside, is how most clouds are, and no problem.
-func Problems(results []Result) []string {
-	out := []string{}
+// A Problem is something that could not be measured and should have been.
+type Problem struct {
+	// Router is who has to be looked at.
+	Router string `json:"router"`
+	cause.Cause
+}
+
+// Text is the problem in one line.
+func (p Problem) Text() string { return p.Prefixed("%s", p.Router).String() }
+
+// Problems lists what could not be measured and should have been, each once, and what
+// is wrong with a router as such before what is wrong on a way. That an endpoint answers
+// no ping, or that a firewall lets no iperf3 in from outside, is how most clouds are,
+// and no problem.
+func Problems(results []Result) []Problem {
+	out := []Problem{}
 	for _, r := range results {
-		for _, text := range r.problems() {
-			if !slices.Contains(out, text) {
-				out = append(out, text)
+		for _, p := range r.problems() {
+			if !slices.Contains(out, p) {
+				out = append(out, p)
 			}
 		}
 	}
 	return out
 }
 
-func (r Result) problems() []string {
-	var out []string
-	tunnel := fmt.Sprintf("tunnel %s from %s to %s", r.Name, r.Router, r.Peer)
+func (r Result) problems() []Problem {
+	var out []Problem
+	add := func(router string, c cause.Cause) { out = append(out, Problem{router, c}) }
 	for way, p := range map[string]Path{"outside": r.Outside, "inside": r.Inside} {
-		if p.PingError != "" && p.Sent == 0 {
-			out = append(out, fmt.Sprintf("%s: ping %s to %s: %s", tunnel, way, p.Address, p.PingError))
+		if c := cause.Parse(p.PingError); p.Sent == 0 && c.Do != "" { // about the router itself
+			add(r.Router, c)
+		} else if p.PingError != "" && p.Sent == 0 {
+			add(r.Router, cause.New("tunnel %s to %s: ping %s to %s failed (%s): see what wgmesh.router.status says", r.Name, r.Peer, way, p.Address, p.PingError))
 		}
 		if p.Missing != "" {
-			out = append(out, fmt.Sprintf("iperf3 is not on %[1]s: install it on %[1]s (apt-get install iperf3, dnf install iperf3)", p.Missing))
+			add(p.Missing, cause.New("iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)"))
 		}
 		if p.ThroughputError != "" {
-			out = append(out, fmt.Sprintf("%s: throughput %s to %s: %s", tunnel, way, p.Address, p.ThroughputError))
+			add(r.Router, cause.New("tunnel %s to %s: no throughput %s to %s (%s): see what wgmesh.router.status says", r.Name, r.Peer, way, p.Address, p.ThroughputError))
 		}
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b Problem) int { return cmp.Compare(a.Text(), b.Text()) })
 	if p := r.Inside.Ping; p.Sent > 0 && !p.Answered() {
 		why := ""
 		if p.PingError != "" {
 			why = " (" + p.PingError + ")"
 		}
-		out = append(out, fmt.Sprintf("%s: %s does not answer ping inside%s: the play wgmesh.router.status says what is wrong", tunnel, r.Inside.Address, why))
+		add(r.Router, cause.New("tunnel %s to %s: %s does not answer ping inside%s: see what wgmesh.router.status says", r.Name, r.Peer, r.Inside.Address, why))
 	}
 	if r.Inside.Blocked {
-		out = append(out, fmt.Sprintf("%s: the iperf3 port of %s is closed inside the tunnel: open it in the firewall of %s", tunnel, r.Inside.Address, r.Peer))
+		add(r.Peer, cause.New("tunnel %s from %s: the iperf3 port of %s is closed inside the tunnel: open it in its firewall", r.Name, r.Router, r.Inside.Address))
 	}
 	return out
 }

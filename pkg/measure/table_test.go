@@ -29,6 +29,14 @@ func mesh() []measure.Result {
 	}
 }
 
+func texts(problems []measure.Problem) []string {
+	out := []string{}
+	for _, p := range problems {
+		out = append(out, p.Text())
+	}
+	return out
+}
+
 func TestTable(t *testing.T) {
 	assert.Equal(t, strings.Split(strings.Trim(`
 office-1 - azure-2  wg4    outside 2.1/2.3 ms   0 %   inside 2.4/2.6 ms   0 %    + 0.30 ms
@@ -39,9 +47,9 @@ azure-2  - gcp-1    wg20   outside not measured       inside no answer
 tunnels: 5, measured on both ways: 2, what a tunnel costs: median + 0.30 ms, most + 0.30 ms (times are min/avg)`, "\n"), "\n"),
 		measure.Table(mesh()))
 	assert.Equal(t, []string{
-		"tunnel wg20 from azure-2 to gcp-1: ping outside to 198.51.100.71: Network is unreachable",
-		"tunnel wg20 from azure-2 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not available): the play wgmesh.router.status says what is wrong",
-	}, measure.Problems(mesh()))
+		"azure-2: tunnel wg20 to gcp-1: ping outside to 198.51.100.71 failed (Network is unreachable): see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not available): see what wgmesh.router.status says",
+	}, texts(measure.Problems(mesh())))
 	assert.Len(t, measure.Table(nil), 1)
 	assert.Empty(t, measure.Problems(nil))
 }
@@ -73,13 +81,13 @@ azure-2  - gcp-1    wg20   outside not measured   inside blocked
 throughput of tunnels: 2, on both ways: 1 (TCP from the first router to the second)`, "\n"), "\n"), lines[6:])
 	assert.Equal(t, measure.Table(mesh()), lines[:6], "the pings are still there")
 	assert.Equal(t, []string{
-		"iperf3 is not on branch: install it on branch (apt-get install iperf3, dnf install iperf3)",
-		"iperf3 is not on six-1: install it on six-1 (apt-get install iperf3, dnf install iperf3)",
-		"tunnel wg20 from azure-2 to gcp-1: ping outside to 198.51.100.71: Network is unreachable",
-		"tunnel wg20 from azure-2 to gcp-1: throughput outside to 198.51.100.71: iperf3: nothing arrived at the peer",
-		"tunnel wg20 from azure-2 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not available): the play wgmesh.router.status says what is wrong",
-		"tunnel wg20 from azure-2 to gcp-1: the iperf3 port of 172.31.20.1 is closed inside the tunnel: open it in the firewall of gcp-1",
-	}, measure.Problems(merged))
+		"branch: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)",
+		"six-1: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)",
+		"azure-2: tunnel wg20 to gcp-1: no throughput outside to 198.51.100.71 (iperf3: nothing arrived at the peer): see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: ping outside to 198.51.100.71 failed (Network is unreachable): see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not available): see what wgmesh.router.status says",
+		"gcp-1: tunnel wg20 from azure-2: the iperf3 port of 172.31.20.1 is closed inside the tunnel: open it in its firewall",
+	}, texts(measure.Problems(merged)))
 }
 
 func TestTableBeforeMeasuring(t *testing.T) {

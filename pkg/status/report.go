@@ -90,13 +90,14 @@ type Trouble struct {
 	Here    cause.Cause `json:"here"`
 	Text    string      `json:"text"`
 	Follows bool        `json:"follows"`
+	Final   bool        `json:"final"`
 }
 
 // Troubles lists the problems for a summary; it is never nil.
 func (r Report) Troubles() []Trouble {
 	out := []Trouble{}
 	for _, p := range r.Problems {
-		out = append(out, Trouble{Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows})
+		out = append(out, Trouble{Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Final: p.Final})
 	}
 	return out
 }

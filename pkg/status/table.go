@@ -24,10 +24,15 @@ func Table(r Request, o Observation, rep Report) []string {
 		rows = append(rows, append([]string{mark}, row(t, o.Tunnels[i], o)...))
 	}
 	lines := append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
+	return append(lines, Notes(o)...)
+}
+
+// Notes are what is to be known about this router beside its health; it is never nil.
+func Notes(o Observation) []string {
 	if hole := knownHole(o.BirdVersion); hole != "" {
-		lines = append(lines, hole)
+		return []string{hole}
 	}
-	return lines
+	return []string{}
 }
 
 func row(t Tunnel, s TunnelState, o Observation) []string {

@@ -126,8 +126,12 @@ INPUT = "exec <{path}; rm -f {path}; "
 
 
 class Refusal(Exception):
-    """Why a task cannot run. It becomes a failed result, so that failed_when,
-    retries and rescue see it as they see a failure of a module."""
+    """Why a task cannot run, and what to do. It becomes a failed result, so that
+    failed_when, retries and rescue see it as they see a failure of a module."""
+
+    def result(self):
+        cause, do = (answers.line(text) for text in self.args)
+        return answers.failed(cause, do)
 
 
 class ActionModule(ActionBase):
@@ -136,16 +140,16 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         try:
             if self._task.async_val:
-                raise Refusal("%s runs in the foreground: remove async and poll from the task" % self._task.action)
+                raise Refusal("%s runs in the foreground" % self._task.action, "remove async and poll from the task")
             result = super().run(tmp, task_vars)
             result.update(self._run_module(task_vars))
             return result
         except Refusal as refusal:
-            return {"failed": True, "msg": answers.line(str(refusal))}
+            return refusal.result()
         except AnsibleError as err:
             password = PASSWORD.search(str(err))
             if password:  # as an error it would end a loop in ansible-core 2.14
-                return {"failed": True, "msg": password[0] if password[1] == "Incorrect" else self._wants_password()}
+                return answers.failed(*(password[0], "correct ansible_become_password") if password[1] == "Incorrect" else self._wants_password())
             if not isinstance(err, AnsibleConnectionFailure):
                 raise
             # Its text is ssh's, and the other end's.
@@ -154,11 +158,12 @@ class ActionModule(ActionBase):
             if "Timeout" not in type(err).__name__:
                 raise
             end_commands(err)
-            return {"failed": True, "no_answer": True, "msg": "no answer within %s s, the timeout of this task: look at what hangs on this host (its load, its disk), and run again" % self._task.timeout}
+            cause = "no answer within %s s, the timeout of this task" % self._task.timeout
+            return {**answers.failed(cause, "look at what hangs on this host (its load, its disk), and run again"), "no_answer": True}
 
     def _wants_password(self):
-        return "%s does not let %s become root without a password here: give ansible_become_password or -K, or allow it without one" % (
-            self._connection.become.name, self._get_remote_user() or "this user")
+        cause = "%s does not let %s become root without a password here" % (self._connection.become.name, self._get_remote_user() or "this user")
+        return cause, "give ansible_become_password or -K, or allow it without one"
 
     def _run_module(self, task_vars):
         self._ssh_arguments()
@@ -177,7 +182,7 @@ class ActionModule(ActionBase):
             self._upload(module, system, task_vars)
             answer = self._execute(start, stdin)
             if target_answer(answer):
-                raise Refusal("the uploaded build of wgmesh.router is gone again: does something clean up on the target?")
+                raise Refusal("the uploaded build of wgmesh.router is gone again", "look for what cleans up on the target")
         return self._accept(module, answer, task_vars)
 
     def _accept(self, module, answer, task_vars):
@@ -185,7 +190,8 @@ class ActionModule(ActionBase):
         host = self._task.delegate_to or task_vars["inventory_hostname"]
         data = decode(answer)
         if data is None:
-            return {"failed": True, "_ansible_parsed": False, "msg": "the module ended without a result: " + ending(answer)}
+            cause = "the module ended without a result: " + ending(answer)
+            return {**answers.failed(cause, "look at what else that host says (journalctl -b), and run again"), "_ansible_parsed": False}
         return wrap_var(answers.accept(module, host, self._task.args, data)) | {"_ansible_parsed": True}
 
     # Whether input goes to a command's standard input, which is one round trip.
@@ -257,14 +263,14 @@ class ActionModule(ActionBase):
     def _upload(self, module, system, task_vars):
         builds = manifest(module)
         if system not in builds:
-            raise Refusal("the target is %s: wgmesh.router has builds for %s only" % (system, ", ".join(sorted(builds))))
+            raise Refusal("the target is %s" % system, "wgmesh.router has builds for %s only" % ", ".join(sorted(builds)))
         build = builds[system]
         path = os.path.join(BUILDS, build["file"])
         try:
             with open(path, "rb") as file:
                 content = file.read()
         except OSError as err:
-            raise Refusal("the collection lacks a build: %s: run `make collection`" % err) from err
+            raise Refusal("the collection lacks a build: %s" % err, "run `make collection`") from err
 
         Display().vvv("wgmesh.router: uploading %s" % path)
         left = signal.alarm(0)  # 0: the task has no timeout
@@ -275,11 +281,11 @@ class ActionModule(ActionBase):
         signal.alarm(left)
         state, _, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
-            raise Refusal("%s is not the build that the collection's manifest names, or the way to the target damages it: run `make collection`" % path)
+            raise Refusal("%s is not what the manifest names, or is damaged on its way" % path, "run `make collection`")
         if state == "noexec":
-            raise Refusal("%s on the target is mounted noexec: set wgmesh_remote_dir to a folder where programs may run" % where)
+            raise Refusal("%s on the target is mounted noexec" % where, "set wgmesh_remote_dir to a folder where programs may run")
         if state != "done":
-            raise Refusal("uploading to the target: %s" % ending(answer))
+            raise Refusal("uploading to the target: %s" % ending(answer), "set wgmesh_remote_dir to a folder that can be written")
 
 
 def one_line(script):
@@ -302,7 +308,7 @@ def manifest(module):
         with open(path, encoding="utf-8") as file:
             builds = json.load(file)[PROGRAMS.get(module, "wgmesh")]
     except OSError as err:
-        raise Refusal("the collection has no builds: %s: run `make collection`" % err) from err
+        raise Refusal("the collection has no builds: %s" % err, "run `make collection`") from err
     return {system: builds[name] for system, name in SYSTEMS.items() if name in builds}
 
 

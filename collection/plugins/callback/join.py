@@ -103,7 +103,7 @@ class CallbackModule(CallbackBase):
         if self.is_loop(result):
             return  # its items came one by one
         self.changed += bool(result._result.get("changed"))
-        self.planned |= result._task.action in PLAN_ACTIONS
+        self.planned |= result._task.action in PLAN_ACTIONS and "causes" not in result._result
         if result._task.action in GATE_ACTIONS:
             self.removed.update(result._result.get("removed") or ())
         if result._task.action in LOUD_ACTIONS:

@@ -249,6 +249,15 @@ problems:
   returned: unless C(state=stopped)
   type: list
   elements: str
+troubles:
+  description: The same, in parts.
+  returned: unless C(state=stopped)
+  type: list
+  elements: dict
+  contains:
+    router: {description: The router that has to be looked at., type: str}
+    cause: {description: What was found., type: str}
+    do: {description: What to do about it., type: str}
   sample:
     - "iperf3 is not on aws-2: install it on aws-2 (apt-get install iperf3, dnf install iperf3)"
 """

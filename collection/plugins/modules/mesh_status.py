@@ -261,6 +261,7 @@ troubles:
         do: {description: What to do about it., type: str}
     text: {description: The line of I(problems)., type: str}
     follows: {description: Whether it is a network without a way., type: bool}
+    final: {description: Whether time cannot mend it., type: bool}
 sick:
   description: Why this router has no session with anybody, in a few words; empty when that is not so.
   returned: always
@@ -303,6 +304,11 @@ lines:
     - "  wg15   azure-1 12 s      2.3 ms 1340 Established Up   4"
     - "! wg20   aws-2   190 s     -      -    Active      Down 0"
     - "not healthy, problems: 1, 1/2 tunnels, 3/3 prefixes"
+notes:
+  description: What is to be known about this router beside its health, such as an old BIRD. These lines are in I(lines), too.
+  returned: always
+  type: list
+  elements: str
 """
 
 if __name__ == "__main__":

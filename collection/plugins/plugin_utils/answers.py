@@ -268,6 +268,7 @@ ANSWERS = {
         "tunnels?": [{"router": TEXT, "peer": NAME, "name": NAME, "outside": WAY, "inside": WAY}],
         "lines?": [TEXT],
         "problems?": [TEXT],
+        "troubles?": [{"router": NAME, **CAUSE}],
     },
     "mesh_peer": {
         "router": NAME,
@@ -287,7 +288,7 @@ ANSWERS = {
         "healthy": BOOL,
         "required_healthy": BOOL,
         "problems": [TEXT],
-        "troubles": [{"peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL}],
+        "troubles": [{"peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL, "final": BOOL}],
         "sick": [TEXT],
         "tunnels": [
             {
@@ -297,6 +298,7 @@ ANSWERS = {
         ],  # fmt: skip
         "lines": [TEXT],
         "source_addresses": List(ADDRESS, most=64),
+        "notes": [TEXT],
     },
     "sysctl_router": {
         "path": TEXT,
@@ -348,14 +350,18 @@ def accept(module, host, arguments, answer):
             if found != expected:
                 raise Wrong(short(found), "%s, since it speaks for itself only" % expected, field)
     except Wrong as wrong:
-        return {
-            "failed": True,
-            "msg": "%s: its answer to %s is not used: %s: found %s, expected %s; if nobody changed its program, take %s for taken over"
-            % (host, module, wrong.field or "all of it", wrong.found, line(wrong.expected, 300), host),
-        }
+        return failed(
+            "%s: its answer to %s is not used: %s: found %s, expected %s" % (host, module, wrong.field or "all of it", wrong.found, line(wrong.expected, 300)),
+            "take %s for taken over, unless somebody changed its program" % host,
+        )
     if common.get("failed"):
         common.setdefault("msg", "failed, and does not say why")
     return {**documented, **common}
+
+
+def failed(cause, do):
+    """A failed result, with what to do also by itself."""
+    return {"failed": True, "msg": "%s: %s" % (cause, do), "causes": [{"cause": cause, "do": do}]}
 
 
 def claims(module, host, arguments, answer):

@@ -1,0 +1,209 @@
+"""The table that a failed run ends with: what it says, and how both cores show it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+sys.path.insert(0, os.environ["ANSIBLE_COLLECTIONS_PATH"])  # .ci/test-ansible sets it
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, report  # noqa: E402
+
+ROUTERS = ["aws-1", "aws-2", "azure-1", "azure-2", "gcp-1", "gcp-2", "office-1"]
+HELD = {
+    "peer": "", "cause": "TCP 179 is held by nginx, pid 812, and BIRD has to listen there", "do": "stop that program, and run the mesh play again",
+    "follows": False, "final": True,
+}  # fmt: skip
+
+
+def misses(peer, **more):
+    return {
+        "peer": peer, "cause": "no handshake", "do": "check that it runs, and UDP in its firewall", "follows": False, "final": False,
+        "here": {"cause": "no handshake yet, last endpoint 198.51.100.7:51820", "do": "check UDP 51820 in the firewalls of both ends, and that %s runs" % peer},
+        **more,
+    }  # fmt: skip
+
+
+def status(*troubles, sick=(), **more):
+    return {"__mesh_status": {"healthy": not troubles, "troubles": list(troubles), "sick": list(sick), "tunnels": [{"name": "wg1"}], **more}}
+
+
+def without(router, cause):
+    """A mesh in which everybody misses one router, which says why or nothing."""
+    return {name: cause if name == router else status(misses(router)) for name in ROUTERS}
+
+
+HOSTILE = "\x1b[2J\u202eit\r\nfails \u2026 " + "\x07" * 5 + "a" * 3000
+
+SCENES = {
+    "a port is held": (
+        without("azure-1", status(HELD, sick=["x"])), [],
+        """
+ROUTER   FOLLOWS    CAUSE -> WHAT TO DO
+azure-1  6 routers  TCP 179 is held by nginx, pid 812, and BIRD has to listen
+                    there
+                    -> stop that program, and run the mesh play again""",
+        ["azure-1"],
+    ),
+    "nobody hears it, and it hears nobody": (
+        without("azure-1", status(*[misses(name) for name in ROUTERS if name != "azure-1"])), [],
+        """
+ROUTER   FOLLOWS    CAUSE -> WHAT TO DO
+azure-1  6 routers  no handshake
+                    -> check that it runs, and UDP in its firewall""",
+        ["azure-1"],
+    ),
+    "two do not hear each other": (
+        {"aws-1": status(misses("office-1")), "office-1": status(misses("aws-1", final=True, here={"cause": "interface wg7 does not exist", "do": "run the mesh play here"}))}, [],
+        """
+ROUTER            FOLLOWS  CAUSE -> WHAT TO DO
+aws-1 - office-1  -        interface wg7 does not exist
+                           -> run the mesh play here""",
+        ["aws-1", "office-1"],
+    ),
+    "the inventory is no mesh": (
+        {name: {"__mesh_plan": {"failed": False, "causes": [
+            {"cause": "routers aws-1, aws-2: id 5 is given to all of them", "do": "give each its own, and leave that of an absent router alone"},
+            {"cause": "link_pool: 10.1.0.0/24 overlaps network 10.1.0.0/16 of site azure", "do": "take a network that no site uses"},
+        ]}} for name in ROUTERS}, ROUTERS,
+        """
+ROUTER    FOLLOWS    CAUSE -> WHAT TO DO
+the mesh  7 routers  link_pool: 10.1.0.0/24 overlaps network 10.1.0.0/16 of site
+                     azure
+                     -> take a network that no site uses
+the mesh  7 routers  routers aws-1, aws-2: id 5 is given to all of them
+                     -> give each its own, and leave that of an absent router
+                        alone""",
+        ROUTERS,
+    ),
+    "three fail early, two for one reason": (
+        {
+            "aws-1": {"__mesh_keypair": {"failed": True, "causes": [{"cause": "write /etc/wireguard/wgmesh.key: no space left on device", "do": ""}]}},
+            "gcp-1": {"__mesh_keypair": {"failed": True, "causes": [{"cause": "write /etc/wireguard/wgmesh.key: no space left on device", "do": ""}]}},
+            "aws-2": {"__mesh_opened": {"failed": True, "msg": "no answer within 10 s, the timeout of this task: look at what hangs on this host", "no_answer": True}},
+            "gcp-2": status(misses("aws-1"), misses("gcp-1")),
+        }, ["aws-1", "aws-2", "gcp-1"],
+        """
+ROUTER        FOLLOWS   CAUSE -> WHAT TO DO
+aws-1, gcp-1  1 router  write /etc/wireguard/wgmesh.key: no space left on device
+                        -> make room on its disk (df -h), and run again
+aws-2         -         no answer within 10 s, the timeout of this task
+                        -> look at what hangs on this host""",
+        ["aws-1", "aws-2", "gcp-1"],
+    ),
+    "a key is refused": (
+        {"aws-1": {**status(), "__mesh_tunnels": {"pending": [{"peer": "azure-1", "refused": True, "reason": "azure-1: it has a new public key: name it in mesh_replaced"}]}}}, [],
+        """
+ROUTER   FOLLOWS   CAUSE -> WHAT TO DO
+azure-1  1 router  it has a new public key
+                   -> name it in mesh_replaced""",
+        ["azure-1"],
+    ),
+    "a change was taken back": (
+        {"aws-1": {"__mesh_lost": ["gcp-1", "gcp-2"], "__mesh_kept": {"troubles": [misses("gcp-1"), misses("gcp-2")]}}}, ["aws-1"],
+        """
+ROUTER  FOLLOWS  CAUSE -> WHAT TO DO
+aws-1   -        its change cut off gcp-1, gcp-2, so it was taken back
+                 -> before the next run: check that it runs, and UDP in its
+                    firewall""",
+        ["aws-1"],
+    ),
+}  # fmt: skip
+
+
+class Rows(unittest.TestCase):
+    def test_scenes(self):
+        for name, (seen, early, want, _) in SCENES.items():
+            with self.subTest(name):
+                hostvars = {router: seen.get(router, status()) for router in ROUTERS}
+                rows = causes.causes(hostvars, ROUTERS, [router for router in ROUTERS if router not in early])
+                self.assertEqual(want.strip("\n"), "\n".join(report.table(rows)))
+
+    def test_unreachable(self):
+        said = "Failed to connect to the host via ssh: ssh: connect to host 198.51.100.7 port 22: No route to host"
+        rows = causes.causes({"aws-1": {"__mesh_plan": {"unreachable": True, "msg": said}}, "aws-2": status()}, ["aws-1", "aws-2"], ["aws-2"])
+        self.assertEqual([("ssh: connect to host 198.51.100.7 port 22: No route to host", "check that it runs, its address, and SSH in its firewall", "unreachable")], [(r["cause"], r["do"], r["kind"]) for r in rows])
+
+    def test_outside_of_the_run(self):
+        hostvars = {"aws-1": status(misses("aws-2")), "aws-2": {}}
+        rows = causes.causes(hostvars, ["aws-1"], ["aws-1"])
+        self.assertEqual("not in this run: no handshake", rows[0]["cause"])
+        self.assertEqual({"aws-1": "aws-2"}, causes.blamed(rows, hostvars, ["aws-1"], ["aws-1"]))
+
+    def test_whatever_a_router_says_fits(self):
+        for n in (1, 20, 63, 253):
+            name = ("r%d-" % n * n)[:n]
+            own = {"peer": "", "cause": HOSTILE, "do": HOSTILE, "follows": False}
+            hostvars = {name: status(*[{**own, "cause": "%d%s" % (i, HOSTILE)} for i in range(2000)]), "b": status({**misses("nobody"), "peer": "no such router"})}
+            rows = causes.causes(hostvars, list(hostvars), list(hostvars))
+            self.assertLessEqual(len(rows), causes.MOST_CAUSES)
+            for row in rows:
+                self.assertLessEqual(len(row["cause"]) + len(row["do"]), causes.MOST)
+            for line in report.table(rows):
+                self.assertLessEqual(len(line), report.WIDTH)
+                self.assertRegex(line, "^[ -~]*$")
+
+    def test_a_thousand_causes(self):
+        rows = causes.causes({"r%d" % i: status({**HELD, "cause": "cause %d" % i}) for i in range(1000)}, ["r%d" % i for i in range(1000)], ["r%d" % i for i in range(1000)])
+        self.assertEqual(1000, len(rows))
+        self.assertEqual("and 940 more: mesh_report_file has them all", report.table(rows)[-1])
+
+
+class Cores(unittest.TestCase):
+    """The table as each core shows it, whatever the options of its output."""
+
+    def play(self, core, name, **environment):
+        seen, early, _, _ = SCENES[name]
+        with tempfile.TemporaryDirectory() as folder:
+            inventory = {"all": {"hosts": {router: seen.get(router, status()) for router in ROUTERS}, "vars": {"early": early, "file": folder + "/report.json"}}}
+            with open(folder + "/hosts.json", "w", encoding="utf-8") as out:
+                json.dump(inventory, out)
+            command = [ROOT + "/build/venv-%s/bin/ansible-playbook" % core, "-i", folder + "/hosts.json", HERE + "/play.yml"]
+            done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+            with open(folder + "/report.json", encoding="ascii") as file:
+                return done, json.load(file)
+
+    def test_shows_it_once_and_last(self):
+        ways = {
+            "plain": {"ANSIBLE_NOCOLOR": "1"},
+            "colour": {"ANSIBLE_FORCE_COLOR": "1"},
+            "yaml": {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},
+            "stderr": {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_DISPLAY_FAILED_STDERR": "1"},
+            "one fork": {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORKS": "1"},
+        }
+        for core in os.environ.get("CORES", "2.14 newest").split():
+            for name, (_, early, want, red) in SCENES.items():
+                # Each is a run of Ansible: all ways once, and what goes other ways through it.
+                for way, environment in list(ways.items())[: {"a port is held": 5, "the inventory is no mesh": 1, "two do not hear each other": 1}.get(name, 0)]:
+                    with self.subTest(core=core, scene=name, way=way):
+                        done, written = self.play(core, name, **environment)
+                        self.assertEqual(2, done.returncode, done.stdout + done.stderr)
+                        out = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr if way == "stderr" else done.stdout)
+                        self.assertEqual(1, out.count(want), out)
+                        after = re.sub(r"^(?:\nok: \[\S+\])?\n*(?:PLAY RECAP [^\n]*\n(?:\S+ +: ok=[^\n]*\n)*)?\n*$", "", out.partition(want)[2])
+                        self.assertEqual("", after, "something comes after the table")
+                        failed = re.findall(r"(?m)^(\S+) +: ok=.* failed=[1-9]", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout))
+                        self.assertEqual(sorted(red), sorted(failed))
+                        self.assertFalse(written["healthy"])
+                        self.assertEqual(sorted(set("kind cause do follows routers".split())), sorted(written["causes"][0]))
+
+    def test_says_that_all_is_well_in_one_line(self):
+        for core in os.environ.get("CORES", "2.14 newest").split():
+            SCENES["well"] = ({}, [], "", [])
+            try:
+                done, written = self.play(core, "well", ANSIBLE_NOCOLOR="1")
+            finally:
+                del SCENES["well"]
+            self.assertEqual(0, done.returncode, done.stdout)
+            self.assertEqual(1, done.stdout.count("healthy: 7 routers, 1 tunnel\n"), done.stdout)
+            self.assertNotIn("FOLLOWS", done.stdout)
+            self.assertEqual((True, []), (written["healthy"], written["causes"]))
+
+
+if __name__ == "__main__":
+    unittest.main()

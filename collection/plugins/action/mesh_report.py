@@ -1,0 +1,88 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Say at the end of a play what is wrong with the whole mesh, once and as a table.
+
+It is a task of the roles, which run it once for all routers, also when tasks before it failed: it changes nothing, and
+the failed tasks make the run red. It prints with Ansible's own Display, so that no callback puts the table into a line of
+JSON; where another program reads standard output, or failures go to standard error, so does the table. Options: file,
+goal, lines, tunnels, and refused for what is wrong with an inventory, which is the one thing that it fails for.
+"""
+
+from __future__ import annotations
+
+from ansible import constants as C
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, report
+
+
+class ActionModule(ActionBase):
+    """Read what the play has registered."""
+
+    _requires_connection = False
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        hostvars, targeted, alive = (task_vars[name] for name in ("hostvars", "ansible_play_hosts_all", "ansible_play_hosts"))
+        check = bool(task_vars.get("ansible_check_mode"))
+        goal, refused = self.option("goal", "healthy"), self.option("refused", [])
+        rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)
+        warnings = told(hostvars, targeted)
+        seen = [router for router in sorted(alive) if causes.finished(hostvars[router])]
+        well = goal == "healthy" and not rows and not check and seen
+        healthy = summary(hostvars, seen) if well else None
+        self.show(hostvars, seen, rows, warnings, healthy)
+        content = report.document(rows, warnings, not rows, task_vars.get("ansible_play_name", ""))
+        path = self.option("file", "")
+        if path and not check:
+            try:
+                report.write(path, content)
+            except OSError as error:
+                return dict(result, failed=True, msg="mesh_report_file %s: %s: name a file in a folder that is there on the controller" % (path, error.strerror))
+        if refused:
+            return dict(result, failed=True, msg="the inventory is no mesh: the table above says why, and what to do")
+        return {**result, "changed": False, "causes": content["causes"]}
+
+    def option(self, name, default):
+        return self._task.args.get(name) or default
+
+    def show(self, hostvars, seen, rows, warnings, healthy):
+        """Print the tables, each line by itself."""
+        lines = list(self.option("lines", []))
+        if self.option("tunnels", False):
+            for router in seen:
+                found = hostvars[router]["__mesh_status"]
+                lines += ["", router, *(line for line in found.get("lines") or [] if line not in (found.get("notes") or []))]
+        for line in lines:
+            self.display(causes.plain_row(line))
+        if warnings:
+            self.display("\n".join(["", "WARNINGS (no harm yet)", *report.notes(warnings)]), C.COLOR_WARN)
+        if rows:
+            self.display("\n".join(["", *report.table(rows)]), C.COLOR_ERROR, failed=True)
+        elif healthy:
+            self.display(("\n" if lines else "") + healthy, C.COLOR_OK)
+
+    def display(self, text, color=None, failed=False):
+        machine = "json" in C.DEFAULT_STDOUT_CALLBACK  # it alone has standard output
+        stderr = machine or failed and C.config.get_config_value("display_failed_stderr", plugin_type="callback", plugin_name="default")
+        Display().display(text, color=color, stderr=bool(stderr))
+
+
+def told(hostvars, targeted):
+    """The warnings of mesh_status, each once: those apart from what is wrong."""
+    out = {}
+    for router in targeted:
+        found = hostvars[router].get("__mesh_status") or {}
+        for text in [*(found.get("warnings") or []), *(found.get("notes") or [])][: causes.MOST_CAUSES]:
+            out.setdefault(causes.plain(text), []).append(router)
+    return [{"routers": sorted(routers), "text": text} for text, routers in sorted(out.items())]
+
+
+def summary(hostvars, seen):
+    """One line for a mesh that nothing is wrong with."""
+    ends = [tunnel for router in seen for tunnel in hostvars[router]["__mesh_status"].get("tunnels") or []]
+    tunnels = {tunnel["name"] for tunnel in ends}
+    return "healthy: %d router%s, %d tunnel%s" % (len(seen), "s" * (len(seen) != 1), len(tunnels), "s" * (len(tunnels) != 1))

@@ -1,0 +1,62 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The routers that a run is red for."""
+
+from __future__ import annotations
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes
+
+DOCUMENTATION = r"""
+name: blamed
+short_description: The routers that a run is red for
+version_added: 0.3.0
+description:
+  - Puts together what the routers of a run have seen. A cause is that of one router, or of the two ends of a tunnel; what
+    follows from it for the others makes them not red. When the cause is out of the run, those that miss it are named.
+positional: _input, targeted, alive
+options:
+  _input:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  targeted:
+    description: The routers that the run began with, C(ansible_play_hosts_all).
+    type: list
+    elements: str
+    required: true
+  alive:
+    description: The routers that are still in the run, C(ansible_play_hosts).
+    type: list
+    elements: str
+    required: true
+  goal:
+    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status) has to be true.
+    type: str
+    default: healthy
+"""
+
+EXAMPLES = r"""
+- name: Say which router is not well
+  ansible.builtin.fail:
+    msg: "{{ blamed[inventory_hostname] }}: the table at the end says why, and what to do"
+  when: inventory_hostname in blamed
+  vars:
+    blamed: "{{ hostvars | wgmesh.router.blamed(ansible_play_hosts_all, ansible_play_hosts) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: For each router that is to fail, the names of those that are the cause.
+  type: dict
+"""
+
+
+def blamed(hostvars, targeted, alive, goal="healthy"):
+    """Return the routers that are to fail."""
+    return causes.blamed(causes.causes(hostvars, targeted, alive, goal), hostvars, targeted, alive, goal)
+
+
+class FilterModule:
+    def filters(self):
+        return {"blamed": blamed}

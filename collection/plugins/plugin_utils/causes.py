@@ -1,0 +1,288 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a mesh: each cause once, with the router that has it, what to do, and what follows from it.
+
+A row is a dictionary: routers, ends, cause, do, kind, follows. Cause and do have at most MOST characters together. Routers are
+whose cause it is, a tunnel's as "aws-1 - gcp-1", and ends these one by one; follows are the routers that have no session because
+of it.
+"""
+
+from __future__ import annotations
+
+import re
+
+# As in pkg/cause, which makes most of the texts.
+MOST = 160
+
+# How many causes one router may have of itself: one that was taken over tells what it likes.
+MOST_CAUSES = 20
+
+# What a play registers, in its order; those of loops have a result for each item.
+RESULTS = (
+    "__mesh_plan", "__mesh_preflight", "__mesh_keypair", "__mesh_gate", "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
+    "__mesh_bird", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten", "__mesh_measured", "__mesh_serving",
+    "__mesh_throughput", "__mesh_table", "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left", "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
+)  # fmt: skip
+LOOPS = ("callback_plans", "callback_gates", "callback_known", "callback_told")
+
+# What somebody else says, and what to do about it. Ansible, ssh, the kernel and the
+# errors of Go say what is wrong and no more.
+ADVICE = (
+    (r"Permission denied \(|Too many authentication failures", "give ansible_user and a key that this router takes"),
+    (r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No \S+ host key is known", "compare its host key with known_hosts, and mend the one that is wrong"),
+    (r"Could not resolve hostname", "correct ansible_host in the inventory"),
+    (r"connect to host|[Tt]imed out|Connection (?:closed|reset|refused)|no longer answers", "check that it runs, its address, and SSH in its firewall"),
+    (r"[Mm]issing sudo password|sudo: .*password|Incorrect .* password|must have a tty", "let the user become root there without a password, or give the password (-K)"),
+    (r"[Nn]o space left on device", "make room on its disk (df -h), and run again"),
+    (r"[Rr]ead-only file system", "mount it writable, or set wgmesh_remote_dir to a folder where programs may run"),
+    (r"[Pp]ermission denied|[Oo]peration not permitted", "run as root (become: true)"),
+    (r"is undefined|undefined variable|has no attribute", "set that variable in the inventory"),
+    (r"without a result", "look at that router (journalctl -b), and run again"),
+)
+OTHERWISE = "run again with -v, which shows more"
+
+# What ssh and Ansible put before what they say.
+CHATTER = re.compile(r"^(?:Task failed: |Module failed: |Action failed: |Failed to connect to the host via ssh: ?|Data could not be sent to remote host \S+?\. Make sure this host can be reached over ssh: ?)+")
+
+
+def causes(hostvars, targeted, alive, goal="healthy", network=True):
+    """Return the rows: of what failed, and unless network is false of what the routers have seen."""
+    alive = [*alive, *(router for router in targeted if router not in alive and finished(hostvars[router]))]
+    mesh = Mesh(hostvars, targeted, alive, goal, network)
+    for router in targeted:
+        mesh.failed(router)
+    for router in alive:
+        mesh.own(router)
+        mesh.refused(router)
+    mesh.measured()
+    mesh.missed()
+    return mesh.rows()
+
+
+def inventory(lines, hostvars):
+    """Return the rows of what is wrong with an inventory, whether of one router or of no one."""
+    found = {}
+    for line in lines:
+        router, _, rest = str(line).partition(": ")
+        if router not in hostvars:
+            router, rest = "the mesh", str(line)
+        found.setdefault(fit(*halves(rest)), []).append(router)
+    return [{"routers": sorted(routers), "ends": [], "cause": cause, "do": do, "kind": "plan", "follows": []} for (cause, do), routers in found.items()]
+
+
+def blamed(rows, hostvars, targeted, alive, goal="healthy"):
+    """Return the routers that a run is red for, of those that are still in it, each with whom its rows are about: a
+    router that is a cause; where the cause is out of the run, those that miss it."""
+    out = {}
+    for row in rows:
+        own = any(router in targeted for router in row["ends"])
+        for router in row["ends"] if own else row["follows"]:
+            if router in alive:
+                out.setdefault(router, set()).update(row["routers"])
+    if not out and all(router in alive for row in rows for router in row["ends"] if router in targeted):
+        for router in alive:
+            if (hostvars[router].get("__mesh_status") or {}).get(goal) is False:
+                out[router] = {name for row in rows for name in row["routers"]} or {router}
+    return {router: listed(sorted(names)) for router, names in out.items()}
+
+
+def listed(names, most=4):
+    """The first names, and how many more there are."""
+    return ", ".join(names) if len(names) <= most else "%s and %d more" % (", ".join(names[: most - 1]), len(names) - most + 1)
+
+
+class Mesh:
+    """What the routers of one run have told."""
+
+    def __init__(self, hostvars, targeted, alive, goal, network):
+        self.hostvars, self.targeted, self.alive, self.goal = hostvars, targeted, alive, goal
+        self.found = {}  # (cause, do, kind): [routers, their ends, follows]
+        self.down = set()  # routers with a cause that explains why others miss them
+        self.troubles = {router: self.seen(router) if network and router in alive else [] for router in targeted}
+        # Who misses whom, and why: of several reasons the first that time cannot mend, or the first.
+        self.misses = {
+            router: {str(t["peer"]): t for t in sorted(reversed(troubles), key=lambda t: bool(t.get("final"))) if t.get("peer")}
+            for router, troubles in self.troubles.items()
+        }
+
+    def seen(self, router):
+        status = self.hostvars[router].get("__mesh_status") or {}
+        if self.goal != "healthy" and status.get(self.goal):
+            return []
+        # A peer that the inventory does not know is nobody's cause.
+        return [t for t in status.get("troubles") or [] if "cause" in t and (not t.get("peer") or str(t["peer"]) in self.hostvars)]
+
+    def add(self, router, cause, do, kind, follows=()):
+        routers, ends, after = self.found.setdefault((*fit(cause, do), kind), (set(), set(), set()))
+        routers.add(router if isinstance(router, str) else " - ".join(router))
+        ends.update([router] if isinstance(router, str) else router)
+        after.update(follows)
+
+    def without(self, router):
+        """Who has no session with a router."""
+        return {a for a in self.misses if router in self.misses[a]} | set(self.misses.get(router, {}))
+
+    def failed(self, router):
+        """What failed, or how the router left the run."""
+        variables = self.hostvars[router]
+        rows = failures(router, variables)
+        if not rows and router not in self.alive:
+            rows = [(router, "it left this run", "look at its messages above, and run again", "failed")]
+        for of, cause, do, kind in rows:
+            self.down.add(of)
+            self.add(of, cause, do, kind, self.targeted if kind == "plan" else self.without(of))
+
+    def own(self, router):
+        """What a router says about itself, which explains what others miss."""
+        own = [t for t in self.troubles[router] if not t.get("peer") and not t.get("follows")]
+        if own:
+            self.down.add(router)
+        for i, trouble in enumerate(own[:MOST_CAUSES]):
+            self.add(router, trouble["cause"], trouble.get("do"), "router", self.without(router) if i == 0 else ())
+
+    def measured(self):
+        """What could not be measured. Every router draws the table of all: most have to say the same."""
+        said = [[(str(t["router"]), t["cause"], t.get("do")) for t in drawn.get("troubles") or []] for drawn in self.results("__mesh_table")]
+        for trouble in dict.fromkeys(trouble for list_ in said for trouble in list_):
+            if sum(trouble in list_ for list_ in said) * 2 > len(said):
+                self.add(*trouble, "measure")
+
+    def results(self, name):
+        found = [self.hostvars[router].get(name) or {} for router in self.alive]
+        return [result for result in found if "troubles" in result]
+
+    def refused(self, router):
+        """What other routers told this one that is not used, such as a new key."""
+        for name in ("__mesh_sealed", "__mesh_opened", "__mesh_tunnels"):
+            for pending in (self.hostvars[router].get(name) or {}).get("pending") or []:
+                if pending.get("refused"):
+                    peer = str(pending["peer"])
+                    cause, do = halves(str(pending["reason"]).removeprefix(peer + ": "))
+                    self.down.add(peer)
+                    self.add(peer, cause, do, "refused", {router})
+
+    def missed(self):
+        """Who is the cause that others miss him. What only two see of each other is told as it is."""
+        for peer in sorted({peer for list_ in self.misses.values() for peer in list_}):
+            if peer not in self.alive and peer not in self.down:
+                # A router that joins by itself has nobody else in its run.
+                self.blame(peer, "not in this run: " if self.goal == "healthy" else "")
+        while True:
+            # Pairs of which no end is a cause yet.
+            left = sorted((a, b) for a in self.misses for b in self.misses[a] if a not in self.down and b not in self.down)
+            missed = [b for _, b in left]
+            worst = max(sorted(set(missed)), key=missed.count, default=None)
+            if worst is None or missed.count(worst) < 2:  # one witness proves nothing
+                break
+            self.blame(worst)
+        for pair in sorted({tuple(sorted(pair)) for pair in left}):
+            # Both ends may have seen it: what time cannot mend says more.
+            views = [self.misses[a][b] for a, b in (pair, pair[::-1]) if b in self.misses.get(a, {})]
+            view = max(views, key=lambda v: bool(v.get("final")))
+            here = view.get("here") or view
+            self.add(pair, here["cause"], here.get("do"), "tunnel")
+        if not self.found:
+            for router, troubles in self.troubles.items():
+                for trouble in troubles:
+                    self.add(router, trouble["cause"], trouble.get("do"), "route")
+
+    def blame(self, router, where=""):
+        self.down.add(router)
+        said = [(list_[router]["cause"], list_[router].get("do")) for list_ in self.misses.values() if router in list_]
+        cause, do = max(sorted(set(said)), key=said.count)
+        self.add(router, where + str(cause), do, "tunnel", self.without(router))
+
+    def rows(self):
+        rows = [
+            {"routers": sorted(routers), "ends": sorted(ends), "cause": cause, "do": do, "kind": kind, "follows": sorted(follows - ends if kind != "plan" else follows)}
+            for (cause, do, kind), (routers, ends, follows) in self.found.items()
+        ]
+        return sorted(rows, key=lambda row: (-len(row["follows"]), row["routers"], row["cause"]))
+
+
+def finished(variables):
+    """Whether a router came to the end of the run. With fewer forks than routers the first
+    may have failed already when the last one is asked."""
+    status = variables.get("__mesh_status") or {}
+    return "troubles" in status and not status.get("failed")
+
+
+def failures(router, variables):
+    """What failed on a router: (router, cause, do, kind), the first task that did only."""
+    lost = variables.get("__mesh_lost")
+    if lost:
+        troubles = [t for t in (variables.get("__mesh_kept") or {}).get("troubles") or [] if t.get("peer") in lost]
+        do = str(troubles[0].get("do")) if troubles else "look at those tunnels"
+        return [(router, "its change cut off %s, so it was taken back" % ", ".join(sorted(map(str, lost))), "before the next run: " + do, "lost")]
+    for name in RESULTS:
+        result = variables.get(name) or {}
+        if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
+            return [(router, *row) for row in of_result(result, "plan" if name == "__mesh_plan" else "failed")]
+    out = {}
+    for name in LOOPS:
+        for item in (variables.get(name) or {}).get("results") or []:
+            if item.get("failed") or item.get("unreachable"):
+                peer = item.get("item")
+                while isinstance(peer, dict):
+                    peer = peer.get("item")
+                out.setdefault(str(peer), [(str(peer), *row) for row in of_result(item, "failed")])
+    return [row for rows in out.values() for row in rows]
+
+
+def of_result(result, kind):
+    """What one failed result says: (cause, do, kind)."""
+    if result.get("causes"):
+        return [(str(c.get("cause", "")), str(c.get("do") or ""), kind) for c in result["causes"][:MOST_CAUSES]]
+    said = [line for line in (result.get("stderr_lines") or result.get("stdout_lines") or []) if str(line).strip()]
+    if result.get("msg") == "non-zero return code" and said:
+        return [(*of_text(plain(said[-1])), kind)]
+    text = CHATTER.sub("", " ".join(str(result.get("msg") or "it failed, and does not say why").split()))
+    if result.get("unreachable"):
+        return [(text or "ssh does not say why it cannot be reached", advice(text) or ADVICE[3][1], "unreachable")]
+    if result.get("do"):
+        return [(text, str(result["do"]), "no answer" if result.get("no_answer") else kind)]
+    return [(*of_text(text), kind)]
+
+
+def halves(text):
+    """A line in this project's words: what was found, and after its last colon what to do."""
+    cause, _, do = text.rpartition(": ")
+    return (cause, do) if cause and re.match(r"[a-z]+ ", do) else (text, "")
+
+
+def of_text(text):
+    """The same of a line of which nobody knows whose words it has."""
+    return (text, "") if advice(text) else halves(text)
+
+
+def advice(text):
+    return next((do for pattern, do in ADVICE if re.search(pattern, text)), "")
+
+
+def plain(text):
+    """A text as one line that any terminal shows."""
+    text = " ".join(str(text).replace("\u2026", "...").split())
+    return re.sub(r"[^ -~]", "?", text)
+
+
+def plain_row(text):
+    """A row of a table, whose spaces stay."""
+    return re.sub(r"[^ -~]", "?", str(text))
+
+
+def cut(text, length):
+    """A text without its middle, when it is too long."""
+    if len(text) <= length:
+        return text
+    head = (length - 2) // 2
+    return text[:head] + "..." + text[len(text) - (length - 3 - head):]
+
+
+def fit(cause, do):
+    """A cause and what to do in at most MOST characters. Those of pkg/cause fit already."""
+    cause, do = plain(cause), plain(do or "")
+    do = do or advice(cause) or OTHERWISE
+    room = MOST - len(cause)
+    do = cut(do, max(room, 90))
+    return cut(cause, MOST - len(do)), do
