@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
+import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.hostvars import HostVars
@@ -199,9 +200,11 @@ class Test(unittest.TestCase):
         self.assertEqual(0, self.play(inventory(), "--syntax-check", *["wgmesh.router." + name for name in PLAYBOOKS])[0])
         for name in PLAYBOOKS:
             with self.subTest(name):
-                code, out = self.play({"all": {"hosts": {"db-1": {}}}}, "wgmesh.router." + name)
-                self.assertNotEqual(0, code, out)
-                self.assertIn("the group routers is not in the inventory", out)
+                text = (pathlib.Path(__file__).parents[2] / "collection/playbooks" / (name + ".yml")).read_text()
+                self.assertEqual("wgmesh.router.members", yaml.safe_load(text)[0]["ansible.builtin.import_playbook"])
+        code, out = self.play({"all": {"hosts": {"db-1": {}}}}, "wgmesh.router.join")
+        self.assertNotEqual(0, code, out)
+        self.assertIn("the group routers is not in the inventory", out)
 
     def test_callback_plans_the_peers(self):
         code, out = self.play(inventory(azure={"mesh_keepalive": 60}), "--limit", "azure-1", "wgmesh.router.callback")

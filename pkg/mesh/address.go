@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// shortest is the length of the largest network that one site may claim. Above
-// it a typing error would take over much of the address space.
+// shortest is the length of the largest network that a site is taken to mean. Above
+// it a typing error takes over much of the address space.
 func shortest(a netip.Addr) int {
 	if a.Is4() {
 		return 8

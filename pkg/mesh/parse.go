@@ -187,8 +187,6 @@ func parsePrefix(at, text string, p *Problems) netip.Prefix {
 		p.add("%s: %s has bits set beyond its length: write %s, or the length that was meant", at, x, x.Masked())
 	case x.Bits() == 0:
 		p.add("%s: %s is the default route: list the networks themselves", at, x)
-	case x.Bits() < shortest(x.Addr()):
-		p.add("%s: %s is too large a network: expected /%d or longer", at, x, shortest(x.Addr()))
 	default:
 		if special := reserved(x); special != "" {
 			p.add("%s: %s overlaps %s: use a network of ordinary addresses", at, x, special)

@@ -29,7 +29,7 @@ func (n *network) checkSites(p *Problems) {
 			p.add("site %s: networks is missing, so nothing of it can be reached: list its prefixes, at least the subnet of its routers", s.name)
 		}
 		n.checkMTU(s, p)
-		n.checkRepeats("site "+s.name, s.networks)
+		n.checkNetworks(s)
 		n.checkZones(s, p)
 	}
 	for as, names := range owner {
@@ -96,11 +96,14 @@ func (n *network) checkMTU(s *site, p *Problems) {
 	}
 }
 
-// checkRepeats finds networks that are listed twice, which counts once.
-func (n *network) checkRepeats(at string, networks []netip.Prefix) {
-	for i, x := range networks {
-		if slices.Contains(networks[:i], x) {
-			n.warned.add("%s: network %s is listed twice: keep one", at, x)
+// checkNetworks finds networks of a site that are listed twice, which counts once, and
+// such as are seldom one site's.
+func (n *network) checkNetworks(s *site) {
+	for i, x := range s.networks {
+		if slices.Contains(s.networks[:i], x) {
+			n.warned.add("site %s: network %s is listed twice: keep one", s.name, x)
+		} else if least := shortest(x.Addr()); x.Bits() < least {
+			n.warned.add("site %s: network %s is larger than a /%d, and all of it goes into the tunnels: look whether it is meant", s.name, x, least)
 		}
 	}
 }

@@ -48,10 +48,12 @@ func TestWarns(t *testing.T) {
 		"network twice": {func(m *m) {
 			site(m, "aws", func(s *mesh.Site) { s.Networks = mesh.List{"10.2.0.0/16", "10.2.0.0/16"} })
 		}, []string{"site aws: network 10.2.0.0/16 is listed twice: keep one"}},
-		"zone is empty":       {func(m *m) { zone(m, "aws", "a") }, []string{"site aws: zone a has no networks"}},
-		"subnet twice":        {func(m *m) { zone(m, "aws", "a", "10.2.1.0/24", "10.2.1.0/24") }, []string{"site aws: zone a: subnet 10.2.1.0/24 is listed twice: keep one"}},
-		"subnet in two zones": {func(m *m) { zone(m, "aws", "a", "10.2.2.0/24") }, []string{"site aws: subnet 10.2.2.0/24 is in the zones a and c, so the routers of both draw its traffic"}},
-		"zone in a zone":      {func(m *m) { zone(m, "aws", "a", "10.2.2.128/25") }, []string{"site aws: subnet 10.2.2.0/24 of zone c overlaps 10.2.2.128/25 of zone a"}},
+		"much of the internet": {func(m *m) { site(m, "gcp", func(s *mesh.Site) { s.Networks = append(s.Networks, "64.0.0.0/7") }) }, []string{"site gcp: network 64.0.0.0/7 is larger than a /8, and all of it goes into the tunnels"}},
+		"all of IPv6":          {func(m *m) { site(m, "gcp", func(s *mesh.Site) { s.Networks = append(s.Networks, "2000::/3") }) }, []string{"site gcp: network 2000::/3 is larger than a /16"}},
+		"zone is empty":        {func(m *m) { zone(m, "aws", "a") }, []string{"site aws: zone a has no networks"}},
+		"subnet twice":         {func(m *m) { zone(m, "aws", "a", "10.2.1.0/24", "10.2.1.0/24") }, []string{"site aws: zone a: subnet 10.2.1.0/24 is listed twice: keep one"}},
+		"subnet in two zones":  {func(m *m) { zone(m, "aws", "a", "10.2.2.0/24") }, []string{"site aws: subnet 10.2.2.0/24 is in the zones a and c, so the routers of both draw its traffic"}},
+		"zone in a zone":       {func(m *m) { zone(m, "aws", "a", "10.2.2.128/25") }, []string{"site aws: subnet 10.2.2.0/24 of zone c overlaps 10.2.2.128/25 of zone a"}},
 		"names that differ in case": {func(m *m) {
 			r := m.Routers["azure-1"]
 			r.ID, r.State = 90, mesh.StateAbsent
