@@ -260,7 +260,7 @@ func closed() map[string]string {
 			out[folder] = err.Error()
 		case fs.Flags&unix.ST_RDONLY != 0:
 			out[folder] = unix.EROFS.Error()
-		case fs.Blocks > 0 && fs.Bavail*uint64(fs.Bsize) < least || fs.Files > 0 && fs.Ffree == 0:
+		case fs.Blocks > 0 && fs.Bfree*uint64(fs.Bsize) < least || fs.Files > 0 && fs.Ffree == 0:
 			out[folder] = unix.ENOSPC.Error()
 		}
 	}

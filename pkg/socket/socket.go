@@ -105,12 +105,15 @@ func listeners(path string) (inodes []string, err error) {
 	in := bufio.NewScanner(f)
 	for in.Scan() {
 		// Num RefCount Protocol Flags Type St Inode Path
-		if column := strings.Fields(in.Text()); len(column) == 8 && column[7] == path {
+		if column := strings.Fields(in.Text()); len(column) == 8 && run(column[7]) == run(path) {
 			inodes = append(inodes, column[6])
 		}
 	}
 	return inodes, in.Err()
 }
+
+// run is a path in which /var/run is /run, to which it is a link.
+func run(path string) string { return strings.TrimPrefix(path, "/var") }
 
 // holders adds the processes that have sockets open, by what each socket stands for.
 func holders[K comparable](inodes map[string]K, out map[K][]Owner) {

@@ -3,6 +3,7 @@ package socket_test
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,4 +39,19 @@ func TestOwners(t *testing.T) {
 	have, err = socket.Owners(socket.UDP, udp)
 	require.NoError(t, err)
 	assert.Empty(t, have, "nobody has it any more")
+}
+
+// A daemon is known by the socket through which it takes commands.
+func TestListeners(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ctl")
+	have, err := socket.Listeners(path)
+	require.NoError(t, err)
+	assert.Empty(t, have)
+	listener, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	have, err = socket.Listeners(path)
+	require.NoError(t, err)
+	require.Len(t, have, 1)
+	assert.Equal(t, os.Getpid(), have[0].PID)
 }
