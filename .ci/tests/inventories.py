@@ -25,13 +25,21 @@ except ImportError:  # the oldest core
         _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
 
 init_plugin_loader()
+from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 
 PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join")
 
 # The plays that an accepted inventory gets instead of one that needs routers.
-PLAYS = {"SHOW": """
+PLAYS = {"IMAGE": """
+- import_playbook: wgmesh.router.image_hosts
+- hosts: "{{ mesh_group | default('routers') | wgmesh.router.image_hosts(
+    groups, hostvars | default({}), router_hosts | default(''), packer_build_name is defined) }}"
+  gather_facts: false
+  tasks:
+    - debug: {msg: "router {{ inventory_hostname }}"}
+""", "SHOW": """
 - import_playbook: wgmesh.router.members
 - hosts: "{{ mesh_group | default('routers') | wgmesh.router.mesh_group(groups, hostvars | default({})) }}"
   gather_facts: false
@@ -126,6 +134,27 @@ REFUSED = {
 }
 
 
+# What the image play takes: who of the inventory, or nobody and an error.
+ALONE = {"all": {"hosts": {"new-vm": {}}}}
+TAKEN = {
+    "routers, and no database": (inventory(), [], ["azure-1", "aws-1"]),
+    "mesh_group": (inventory("vpn", {"mesh_group": "vpn"}), [], ["azure-1", "aws-1"]),
+    "router_hosts with -e": (inventory(), ["-e", "router_hosts=azure"], ["azure-1"]),
+    "all, said aloud": (inventory(), ["-e", "router_hosts=all"], ["azure-1", "aws-1", "db-1"]),
+    "router_hosts in the inventory": (inventory(everywhere={"router_hosts": "aws"}), [], ["aws-1"]),
+    "a limit": (inventory(), ["--limit", "aws-1"], ["aws-1"]),
+    "no group, and a name": (inventory("vpn"), ["-e", "router_hosts=vpn"], ["azure-1", "aws-1"]),
+    "Packer": ({"all": {"hosts": {"default": {}}}}, ["-e", "packer_build_name=amazon-ebs.router"], ["default"]),
+    "Packer, with groups": (inventory("vpn"), ["-e", "packer_build_name=x", "--limit", "azure-1"], ["azure-1"]),
+    "one host": (ALONE, [], ["new-vm"]),
+    "no group": (inventory("vpn"), [], []),
+    "one host, which is something else": ({"all": {"children": {"databases": {"hosts": {"db-1": {}}}}}}, [], []),
+    "a limit to others": (inventory(), ["--limit", "db-1"], []),
+    "a name that is not there": (inventory(), ["-e", "router_hosts=rooters"], []),
+    "an empty inventory": ({"all": {}}, [], []),
+}
+
+
 class Test(unittest.TestCase):
     maxDiff = None
 
@@ -142,8 +171,8 @@ class Test(unittest.TestCase):
         # As the table has it, on one line again.
         return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
 
-    def objections(self, tree, args):
-        """What the filter says, with the variables as this core renders them, and the group."""
+    def filters(self, tree, args):
+        """What the filters say, with the variables as this core renders them: lines, the group, and what the image play takes."""
         loader = DataLoader()
         with tempfile.TemporaryDirectory() as folder:
             hosts = pathlib.Path(folder, "inventory.yml")
@@ -158,23 +187,39 @@ class Test(unittest.TestCase):
         hostvars = HostVars(inventory, variables, loader)
         said = extra.split("=")[1] if extra else "routers"
         groups = inventory.get_groups_dict()
-        return objections(said, groups, hostvars, targeted), mesh_group(said, groups, hostvars)
+        pattern = image_hosts("routers", groups, hostvars, variables._extra_vars.get("router_hosts", ""), "packer_build_name" in variables._extra_vars)
+        taken = {host.name for host in inventory.get_hosts(pattern or "!all")} & set(targeted)
+        return objections(said, groups, hostvars, targeted), mesh_group(said, groups, hostvars), taken
 
     def test_accepted(self):
         for name, (tree, args) in ACCEPTED.items():
             with self.subTest(name):
-                told, group = self.objections(tree, args)
+                told, group, _ = self.filters(tree, args)
                 self.assertEqual([], told)
                 self.assertEqual("vpn" if "vpn" in tree["all"]["children"] else "routers", group)
 
     def test_refused(self):
         for name, (tree, args, want) in REFUSED.items():
             with self.subTest(name):
-                told, _ = self.objections(tree, args)
+                told, _, _ = self.filters(tree, args)
                 self.assertEqual(1, len(told), told)
                 self.assertIn(want, told[0])
                 self.assertLessEqual(len(told[0]), 160)
                 self.assertNotIn("{", told[0])  # Ansible would render it
+
+    def test_image(self):
+        for name, (tree, args, want) in TAKEN.items():
+            with self.subTest(name):
+                self.assertEqual(set(want), self.filters(tree, args)[2])
+        for name in ("router_hosts in the inventory", "a name that is not there"):
+            with self.subTest(name):
+                tree, args, want = TAKEN[name]
+                code, out = self.play(tree, "IMAGE", *args)
+                self.assertEqual(0 if want else 2, code, out)
+                for host in ("azure-1", "aws-1", "db-1", "new-vm", "default"):
+                    self.assertEqual(host in want, '"router %s"' % host in out, out)
+                if not want:
+                    self.assertIn("no host of this run is to be a router (", out)
 
     def test_run(self):
         code, out = self.play(ACCEPTED["mesh_group for all"][0], "SHOW")

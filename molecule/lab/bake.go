@@ -121,7 +121,7 @@ func (l *lab) furnishImages(ctx context.Context, b *lab, hosts []string) error {
 			}
 		}
 	} else {
-		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), l.playbook)
+		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), "-e", "router_hosts=all", l.playbook)
 	}
 	if err == nil {
 		return nil

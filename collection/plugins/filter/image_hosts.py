@@ -1,0 +1,79 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts that the image play makes routers of."""
+
+from __future__ import annotations
+
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
+
+DOCUMENTATION = r"""
+name: image_hosts
+short_description: The hosts that the image play makes routers of
+version_added: 0.5.0
+description:
+  - What C(router_hosts) says, as an extra variable or in the inventory. Without it the group of the routers, as the other
+    playbooks find it (C(mesh_group)). Other hosts of an inventory are left alone.
+  - An inventory that Packer made, or of one host in no group (C(-i new-vm,)), is that host.
+positional: _input, groups, hostvars, asked, packer
+options:
+  _input:
+    description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
+    type: str
+    required: true
+  groups:
+    description: Ansible's C(groups).
+    type: dict
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  asked:
+    description: What C(router_hosts) is beside the inventory. Empty for nothing.
+    type: str
+    default: ""
+  packer:
+    description: Whether Packer runs the play.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Find the hosts
+  ansible.builtin.import_playbook: wgmesh.router.image_hosts
+
+- name: Do something on them
+  hosts: "{{ 'routers' | wgmesh.router.image_hosts(groups, hostvars | default({}), router_hosts | default('')) }}"
+  tasks: []
+"""
+
+RETURN = r"""
+_value:
+  description: A pattern of hosts. Empty when there is none.
+  type: str
+"""
+
+
+def image_hosts(said, groups, hostvars, asked="", packer=False):
+    """Return the pattern."""
+    told = sorted({pattern(hostvars[name].get("router_hosts")) for name in groups["all"]} - {""}) if hostvars else []
+    if asked or told:
+        return pattern(asked) or ":".join(told)
+    if packer:
+        return "all"
+    found = sorted(routers(said, groups, hostvars))
+    if found:
+        return ":".join(found)
+    alone = groups["all"] if len(groups["all"]) == 1 else []
+    return ":".join(name for name in alone if name in groups.get("ungrouped", ()))
+
+
+def pattern(value):
+    """A list of hosts is a pattern too."""
+    return ":".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
+
+
+class FilterModule:
+    def filters(self):
+        return {"image_hosts": image_hosts}
