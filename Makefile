@@ -95,6 +95,11 @@ survive: setup collection $(LAB) ## networkd, NetworkManager, nftables, BIRD res
 sick: setup collection $(LAB) ## one router of seven is sick in every way there is (root)
 	@. $(BUILD)/env && WGMESH_SICK=. $(GO) test -tags lab -count=1 -timeout 60m -v -run TestSick ./molecule/proof
 
+.PHONY: truth
+truth: setup collection $(LAB) ## what drops or diverts what routers forward, and what only looks so: docs/runs/truth.txt (root)
+	@set -o pipefail; $(GO) test -tags integration -count=1 -v -run '^TestTruth$$' ./modules/mesh_status | sed -n 's/^ *truth_[a-z_]*.go:[0-9]*: //p; /^\(---\|ok\|FAIL\)/p'
+	@. $(BUILD)/env && WGMESH_TRUTH=. $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestDualStack$$' ./molecule/proof
+
 .PHONY: image
 image: setup collection ## a bootable router image by Packer and qemu: build/image/router.qcow2 (root)
 	@molecule/image/run

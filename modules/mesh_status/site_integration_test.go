@@ -52,6 +52,7 @@ func newMesh(t *testing.T) *mesh {
 	for i, n := range []string{"office-1", "azure-1", "azure-2", "office", "azure", "office-host", "azure-host", "internet"} {
 		m.namespace(t, n, fmt.Sprintf("wtm%d%c", id, 'a'+i))
 	}
+	m.table(t, "azure-1")
 	m.in(t, "internet", "ip", "link", "add", "name", "lan", "type", "bridge")
 	m.in(t, "internet", "ip", "link", "set", "lan", "up")
 	for _, n := range nodes {
@@ -154,6 +155,28 @@ protocol kernel { ipv4 { import none; export filter { if source = RTS_STATIC the
 	path := filepath.Join(m.dir, n.name+".conf")
 	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
 	m.bird[n.name] = m.daemon(t, n.name, "bird", "-f", "-c", path, "-s", m.socket(n.name), "-P", filepath.Join(m.dir, n.name+".pid"))
+}
+
+// clamp is the table that the module wg_tunnel makes.
+const clamp = `table inet wgmesh {}
+delete table inet wgmesh
+table inet wgmesh {
+	chain forward {
+		type filter hook forward priority mangle; policy accept;
+		iifname "wm*" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
+		oifname "wm*" tcp flags syn / syn,rst tcp option maxseg size set rt mtu
+	}
+}
+`
+
+// table gives a router the table of ours and its file, which ip netns shows to it alone.
+func (m *mesh) table(t *testing.T, n string) {
+	t.Helper()
+	dir := "/etc/netns/" + m.ns[n]
+	require.NoError(t, os.MkdirAll(dir+"/wireguard", 0o700))
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.WriteFile(dir+"/wireguard/wgmesh.nft", []byte(clamp), 0o600))
+	m.in(t, n, "nft", "-f", "/etc/wireguard/wgmesh.nft")
 }
 
 func protocol(name string) string { return strings.ReplaceAll(name, "-", "_") }

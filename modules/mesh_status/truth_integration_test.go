@@ -126,6 +126,19 @@ var causes = []row{
 		"tunnel's own packets", "azure-1", "nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; sleep 1", "nft delete table inet f; sleep 2",
 		`^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
 	},
+	{"our own table", "azure-1", "nft delete table inet wgmesh", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not loaded, so TCP may hang in tunnels`},
+	{"our own table", "azure-1", "nft flush ruleset", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not loaded, so `},
+	{"our own table", "azure-1", "nft flush chain inet wgmesh forward", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not what /etc/wireguard/wgmesh\.nft says, so `},
+	{"our own table", "azure-1", `nft add rule inet wgmesh forward oifname "wan" accept`, "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not what /etc/wireguard/wgmesh\.nft says, so `},
+	{
+		"IPsec", "azure-1", "ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", "ip xfrm policy flush",
+		`^the IPsec policy 10\.1\.0\.0/16 to 10\.0\.0\.0/8 \(dir out\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
+	},
+	{
+		"IPsec", "office-1", "ip xfrm policy add src 0.0.0.0/0 dst 10.0.0.0/16 dir fwd action block", "ip xfrm policy flush",
+		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
+	},
+	{"link", "azure-1", "ip link set eth0 down", "ip link set eth0 up; ip route replace default via 10.1.1.1; birdc -s CTL restart static1", `^it has no route for 10\.1\.0\.0/16: |^\S+ of its own site`},
 	{"ping", "azure-1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\): `},
 }
 
@@ -139,6 +152,14 @@ var clouds = []row{
 	{
 		kind: "source/destination check", on: "azure, seen by office-1", make: "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
 		cure: "nft delete table ip c", first: `^tunnel wm\w+ to azure-2: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "program behind the filters", on: "azure-1, seen by office-1", make: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
+		cure: "tc qdisc del dev eth0 clsact", first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down", cure: "ip link set eth0 up; ip route add default via 10.1.3.1",
+		first: `^10\.1\.3\.20 of its own site does not answer `,
 	},
 	{
 		kind: "gateway that forwards nothing", on: "azure, seen by azure-1", make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
@@ -181,6 +202,8 @@ var oddities = []row{
 	{kind: "verdict map of states", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state vmap { established : accept, related : accept, invalid : drop }'", cure: "nft delete table inet d"},
 	{kind: "port that is closed between sites", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward tcp dport 25 drop'", cure: "nft delete table inet d"},
 	{kind: "counters, logs and limits", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward limit rate 5/minute counter log prefix \"fwd\"'", cure: "nft delete table inet d"},
+	{kind: "IPsec to a partner", on: "azure-1", make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", cure: "ip xfrm policy flush"},
+	{kind: "IPsec that lets all through", on: "azure-1", make: "ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd action allow", cure: "ip xfrm policy flush"},
 	{kind: "rule that leads where main does", on: "azure-1", make: "ip rule add to 10.0.0.0/16 lookup main pref 93", cure: "ip rule del pref 93"},
 }
 
@@ -196,7 +219,7 @@ func TestTruth(t *testing.T) {
 		}
 		where, seen, _ := strings.Cut(r.on, ", seen by ")
 		on, next := m.pairOf(cmp.Or(seen, where))
-		local := strings.NewReplacer("TUN", m.device(on.name, next.name))
+		local := strings.NewReplacer("TUN", m.device(on.name, next.name), "CTL", m.socket(on.name))
 		t.Run(r.kind, func(t *testing.T) {
 			m.in(t, where, "sh", "-ec", local.Replace(r.make))
 			began := time.Now()

@@ -43,6 +43,8 @@ type Tables struct {
 	rules  map[int][]netlink.Rule  // by family
 	routes map[int][]netlink.Route // by family, all tables
 	links  map[int]string
+	// policies are those of IPsec, in the kernel's order.
+	policies []netlink.XfrmPolicy
 }
 
 // Read copies rules and routes of the families that the addresses are of.
@@ -65,6 +67,7 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 			return t, fmt.Errorf("kernel routes: %w", err)
 		}
 	}
+	t.policies = readPolicies()
 	links, err := dump(ctx, netlink.LinkList)
 	for _, l := range links {
 		t.links[l.Attrs().Index] = l.Attrs().Name

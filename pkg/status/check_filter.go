@@ -34,6 +34,10 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 		if x.answer.Err != nil || x.answer.Device == "" {
 			continue // it does not get that far
 		}
+		if policy := f.tables.Diverts(x.In, x.from, x.network); policy != "" && !said[policy] {
+			said[policy] = true
+			out = append(out, Problem{Cause: cause.New("the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower", policy, x.from, x.network)})
+		}
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, x.hooks())
 			if said[found.Where] {
@@ -129,6 +133,9 @@ func (f Forwarding) warnings() (out []cause.Cause) {
 				add(odd, cause.New("%s drops answers that come by another router than the question: remove it where sites have several routers", odd.Where))
 			}
 		}
+	}
+	for _, program := range f.programs {
+		out = append(out, cause.New("%s may drop or divert what is forwarded: see that it is meant", program))
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -39,7 +40,9 @@ type Forwarding struct {
 	tables  fib.Tables
 	filters filter.Ruleset
 	sysctls map[string]string // those that matter, by their names
-	err     error
+	// programs may drop or divert packets where no filter sees it.
+	programs []string
+	err      error
 }
 
 // mostParts bounds the routes inside of one network that are asked for, each by
@@ -101,6 +104,9 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 		devices[d.In] = true
 	}
 	f.sysctls = readSysctls(devices)
+	for _, d := range slices.Sorted(maps.Keys(devices)) {
+		f.programs = append(f.programs, fib.Programs(d)...)
+	}
 	return f
 }
 

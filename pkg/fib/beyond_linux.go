@@ -1,0 +1,71 @@
+package fib
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Diverts says which policy of IPsec takes packets between two networks, or drops
+// them; empty: none does. A policy for one protocol or mark is left out.
+func (t Tables) Diverts(in string, src, dst netip.Prefix) string {
+	for _, p := range t.policies {
+		if p.Dir == netlink.XFRM_DIR_IN || p.Dir == netlink.XFRM_DIR_FWD && p.Action == netlink.XFRM_POLICY_ALLOW && len(p.Tmpls) == 0 ||
+			p.Dir == netlink.XFRM_DIR_FWD && in == "" || p.Proto != 0 || p.Mark != nil || !covers(p.Src, src) || !covers(p.Dst, dst) {
+			continue
+		}
+		if p.Action == netlink.XFRM_POLICY_BLOCK || len(p.Tmpls) > 0 {
+			return fmt.Sprintf("%s to %s (%s)", p.Src, p.Dst, p.Dir)
+		}
+		return "" // the kernel takes the first one
+	}
+	return ""
+}
+
+func covers(n *net.IPNet, p netip.Prefix) bool {
+	if n == nil {
+		return true
+	}
+	ones, bits := n.Mask.Size()
+	return bits == p.Addr().BitLen() && ones <= p.Bits() && n.Contains(p.Addr().AsSlice())
+}
+
+// readPolicies copies the policies of IPsec. A kernel without it has none.
+func readPolicies() []netlink.XfrmPolicy {
+	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil
+	}
+	return policies
+}
+
+// Programs lists what may drop or divert packets on an interface before or behind all
+// filters: programs (XDP, BPF), classifiers of tc, and losses that netem plays.
+func Programs(device string) (out []string) {
+	link, err := netlink.LinkByName(device)
+	if err != nil {
+		return nil
+	}
+	if x := link.Attrs().Xdp; x != nil && x.Attached {
+		out = append(out, fmt.Sprintf("an XDP program (id %d) on %s", x.ProgId, device))
+	}
+	for _, side := range []struct {
+		parent uint32
+		name   string
+	}{{netlink.HANDLE_MIN_INGRESS, "ingress"}, {netlink.HANDLE_MIN_EGRESS, "egress"}} {
+		filters, err := netlink.FilterList(link, side.parent)
+		if err == nil && len(filters) > 0 {
+			out = append(out, fmt.Sprintf("a tc filter (%s) at %s of %s", filters[0].Type(), side.name, device))
+		}
+	}
+	disciplines, err := netlink.QdiscList(link)
+	for _, q := range disciplines {
+		if err == nil && q.Type() == "netem" {
+			out = append(out, "netem on "+device)
+		}
+	}
+	return out
+}
