@@ -1,6 +1,7 @@
 package status
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,6 +27,12 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 	dead := map[netip.Addr]bool{}
 	for _, c := range o.Crossings {
 		i := slices.IndexFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == c.device })
+		if c.err != nil && !errors.Is(c.err, ErrNoAnswer) { // it is not the other one's fault
+			if w := cause.New("no ping can be sent for %s to forward (%s): run it as root, or look at the interface", c.peer, c.err); !slices.Contains(rep.Warnings, w) {
+				rep.Warnings = append(rep.Warnings, w)
+			}
+			continue
+		}
 		if c.err == nil || c.direct || !rep.Tunnels[i] || blamed[c.peer] {
 			continue
 		}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
@@ -124,7 +125,10 @@ func (f Forwarding) warnings() (out []cause.Cause) {
 		}
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, filter.Forwarded)
-			if found.Verdict == filter.Partly {
+			switch {
+			case found.Verdict == filter.Unsure && strings.HasSuffix(found.Where, ": policy drop"):
+				add(found, cause.New("%s may drop what goes from %s to %s: put a rule that accepts it first", found.Where, x.from, x.network))
+			case found.Verdict == filter.Partly:
 				add(found, cause.New("%s drops a part of what goes from %s to %s: see that it is meant", found.Where, x.from, x.network))
 			}
 			p.Invalid = true

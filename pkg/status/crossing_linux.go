@@ -17,15 +17,14 @@ import (
 
 // A crossing is a ping that another router has to forward into its site: out of the
 // tunnel to it, to a host behind it. The answer may come back by any router of that
-// site, and tells by which.
+// site.
 type crossing struct {
 	peer   string // the router that is to forward it
 	device string // the tunnel to it
 	from   netip.Addr
 	to     netip.Addr
-	named  bool   // a host that the inventory names, not a router
-	direct bool   // to the router itself: nothing is forwarded, and it tells that it is there
-	back   string // the interface by which the answer came; empty: it did not
+	named  bool // a host that the inventory names, not a router
+	direct bool // to the router itself: nothing is forwarded, and it tells that it is there
 	err    error
 }
 
@@ -88,12 +87,14 @@ func cross(ctx context.Context, list []*crossing, timeout time.Duration) {
 }
 
 func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.Duration) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	ears, err := listenAnswers(ctx, six)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ears.conn.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = ears.conn.SetDeadline(time.Unix(1, 0)) })()
+	defer func() { _ = ears.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = ears.SetDeadline(time.Unix(1, 0)) })()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.D
 	go func() {
 		defer close(sent)
 		defer func() { _ = unix.Close(fd) }()
-		for range probeRepeat {
+		for range probeRepeat { // each goes out again until it is answered
 			mu.Lock()
 			for c, e := range waiting {
 				if err := throw(fd, c, e); err != nil {
@@ -127,18 +128,20 @@ func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.D
 	}()
 	buf := make([]byte, 1<<16)
 	for left := len(list); left > 0; {
-		token, device, err := ears.hear(buf)
+		token, err := hear(ears, buf, six)
 		if err != nil {
 			break // the time is up
 		}
 		mu.Lock()
-		if c := echoes[token]; c != nil && c.back == "" {
-			c.back, c.err = device, nil
+		if c := echoes[token]; c != nil && waiting[c] != nil {
+			c.err = nil
 			delete(waiting, c)
 			left--
 		}
 		mu.Unlock()
 	}
+	stop()
+	<-sent
 	return nil
 }
 
@@ -189,59 +192,32 @@ func packetOf(from, to netip.Addr, e *echo) ([]byte, error) {
 
 const hops = 64
 
-// Ears hear answers to pings of one family, and by which interface they come.
-type ears struct {
-	conn net.PacketConn
-	four *ipv4.PacketConn
-	six  *ipv6.PacketConn
-}
-
-func listenAnswers(ctx context.Context, six bool) (ears, error) {
-	network, from := "ip4:icmp", "0.0.0.0"
+// listenAnswers opens a socket that hears the answers of one family, whatever tunnel
+// they come back by.
+func listenAnswers(ctx context.Context, six bool) (net.PacketConn, error) {
 	if six {
-		network, from = "ip6:ipv6-icmp", "::"
+		return new(net.ListenConfig).ListenPacket(ctx, "ip6:ipv6-icmp", "::")
 	}
-	conn, err := new(net.ListenConfig).ListenPacket(ctx, network, from)
-	if err != nil {
-		return ears{}, err
-	}
-	if six {
-		e := ears{conn: conn, six: ipv6.NewPacketConn(conn)}
-		return e, e.six.SetControlMessage(ipv6.FlagInterface, true)
-	}
-	e := ears{conn: conn, four: ipv4.NewPacketConn(conn)}
-	return e, e.four.SetControlMessage(ipv4.FlagInterface, true)
+	return new(net.ListenConfig).ListenPacket(ctx, "ip4:icmp", "0.0.0.0")
 }
 
 // hear waits for the next answer to anybody's ping, and returns its token.
-func (e ears) hear(buf []byte) (token, device string, err error) {
+func hear(conn net.PacketConn, buf []byte, six bool) (token string, err error) {
+	number := 1
+	if six {
+		number = 58
+	}
 	for {
-		n, index, number := 0, 0, 1
-		if e.six != nil {
-			var cm *ipv6.ControlMessage
-			if n, cm, _, err = e.six.ReadFrom(buf); cm != nil {
-				index = cm.IfIndex
-			}
-			number = 58
-		} else {
-			var cm *ipv4.ControlMessage
-			if n, cm, _, err = e.four.ReadFrom(buf); cm != nil {
-				index = cm.IfIndex
-			}
-		}
+		n, _, err := conn.ReadFrom(buf)
 		if err != nil {
-			return "", "", err
+			return "", err
 		}
 		msg, err := icmp.ParseMessage(number, buf[:n])
 		if err != nil || msg.Type != ipv4.ICMPTypeEchoReply && msg.Type != ipv6.ICMPTypeEchoReply {
 			continue
 		}
 		if body, ok := msg.Body.(*icmp.Echo); ok && len(body.Data) >= tokenSize {
-			device := "?"
-			if link, err := net.InterfaceByIndex(index); err == nil {
-				device = link.Name
-			}
-			return string(body.Data[:tokenSize]), device, nil
+			return string(body.Data[:tokenSize]), nil
 		}
 	}
 }
