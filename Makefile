@@ -111,7 +111,7 @@ e2e: setup collection ## machines from such an image become a mesh by themselves
 	@molecule/e2e/run
 
 .PHONY: distros
-distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04 (root)
+distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04, and on a mixed mesh (root)
 	@molecule/distros/run
 
 .PHONY: birds

@@ -20,7 +20,7 @@ const aptBake = "export DEBIAN_FRONTEND=noninteractive; printf '#!/bin/sh\nexit 
 // unique is what must not be the same on two machines of one image.
 var unique = []string{
 	"etc/machine-id", "etc/hostname", "etc/hosts", "root/.ssh", "root/.ansible/tmp", "tmp", "var/tmp",
-	"var/log", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "run",
+	"var/log", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "run", "var/lib/docker", "var/lib/containerd",
 }
 
 // bakeName starts the names of the labs in which images are made.

@@ -29,14 +29,14 @@ type lab struct {
 }
 
 // up brings a fresh lab up and takes it away when the test ends, however it
-// ends.
-func up(t *testing.T, name, inventory string) lab {
+// ends. More inventories add to the first.
+func up(t *testing.T, name, inventory string, more ...string) lab {
 	t.Helper()
-	return upFrom(t, name, inventory, "wgmesh.router.image")
+	return upFrom(t, name, inventory, "wgmesh.router.image", more...)
 }
 
 // upFrom is up with routers that another play made.
-func upFrom(t *testing.T, name, inventory, image string) lab {
+func upFrom(t *testing.T, name, inventory, image string, more ...string) lab {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -47,7 +47,11 @@ func upFrom(t *testing.T, name, inventory, image string) lab {
 			l.tool(t, "down")
 		}
 	})
-	l.tool(t, "up", "--inventory", inventory, "--image-playbook", image)
+	args := []string{"--inventory", inventory, "--image-playbook", image}
+	for _, m := range more {
+		args = append(args, "--inventory", m)
+	}
+	l.tool(t, "up", args...)
 	l.routers = l.group(t, "routers")
 	l.nodes = l.group(t, "nodes")
 	return l
@@ -188,9 +192,9 @@ wg show all allowed-ips 2>/dev/null | tr '\t' ' ' | while read -r dev peer ips; 
 	echo "allowed-ips $dev $peer $(echo $ips | tr ' ' '\n' | sort | tr '\n' ' ')"; done | sort
 wg show all private-key 2>/dev/null | sha256sum
 wg show all preshared-keys 2>/dev/null | sort | sha256sum
-ip -d addr show | grep -v valid_lft
+ip -d addr show | grep -v valid_lft | sed -E "s/[a-z_]*_timer +[0-9.]+//g"
 ip route show; ip -6 route show
-nft -t list ruleset 2>/dev/null # without what a set remembers for seconds
+nft -s -t list ruleset 2>/dev/null # without counters, and what a set remembers for seconds
 sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6)\.(conf\.|ip_forward|ip_local_reserved)|^net\.core\.[rw]mem' | sort
 systemctl list-unit-files --state=enabled --no-legend 2>/dev/null
 `

@@ -95,7 +95,7 @@ func limitDisturbsNobody(t *testing.T, l lab) {
 func converge(t *testing.T, l lab) {
 	l.mesh(t)
 	var ends int
-	for _, text := range l.onRouters(t, "wg show interfaces | wc -w") {
+	for _, text := range l.onRouters(t, `wg show interfaces | tr ' ' '\n' | grep -cE '^wg[0-9]+$'`) {
 		var n int
 		_, err := fmt.Sscan(text, &n)
 		require.NoError(t, err)

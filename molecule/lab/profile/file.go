@@ -33,6 +33,7 @@ func (p Profile) Files(cards []Card, management string) []File {
 		p.clientFiles(cards),
 		p.sysctlFiles(management),
 		p.forwardFiles(),
+		p.gatewayFiles(),
 		p.nftablesFiles(),
 		p.wireguardFiles(),
 		p.bgpFiles(),

@@ -1,7 +1,7 @@
 package profile
 
 // forwardFiles load the rules of a program that lets nothing be forwarded but its
-// own, after those of nftables.conf, as that program does.
+// own, after those of nftables.conf, as that program does; or set up the program.
 func (p Profile) forwardFiles() []File {
 	rules, before := "", ""
 	switch p.Forward {
@@ -19,19 +19,35 @@ func (p Profile) forwardFiles() []File {
 			open = "    iifname \"wg*\" counter accept\n    oifname \"wg*\" counter accept\n" // ufw route allow in on wg...
 		}
 		rules = ufw("ip", "ufw", ufwICMP, open) + ufw("ip6", "ufw6", ufwICMP6, open)
+	case "docker-package":
+		if !p.ForwardOpen {
+			return nil
+		}
+		return forwardUnit("docker.service", "iptables -I DOCKER-USER -j ACCEPT")
+	case "ufw-package":
+		open := ""
+		if p.ForwardOpen {
+			open = "ufw route allow in on wg+; ufw route allow out on wg+; "
+		}
+		return forwardUnit("ufw.service", "ufw allow 22/tcp; ufw allow 51800:51899/udp; ufw allow in on wg+; "+open+"ufw --force enable")
 	default:
 		return nil
 	}
-	return append(unit("lab-forward.service", `[Unit]
-Description=Forward rules as `+p.Forward+` leaves them
-After=nftables.service
+	return append(forwardUnit("nftables.service", before+"nft -f /etc/lab/forward.nft"),
+		File{Path: "etc/lab/forward.nft", Text: rules, Mode: 0o644})
+}
+
+func forwardUnit(after, command string) []File {
+	return unit("lab-forward.service", `[Unit]
+Description=What the admin does about forwarding
+After=`+after+`
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c '`+before+`nft -f /etc/lab/forward.nft'
+ExecStart=/bin/sh -c '`+command+`'
 [Install]
 WantedBy=multi-user.target
-`), File{Path: "etc/lab/forward.nft", Text: rules, Mode: 0o644})
+`)
 }
 
 // What dockerd 20.10 of Debian 12 has in the kernel after it started without a

@@ -11,9 +11,12 @@ func (p Profile) Installed(bare bool) []string {
 			out = append(out, names...)
 		}
 	}
-	add(bare && p.Forward != "" || bare && p.NFTables, "nftables")
+	add(bare && (p.Forward == "docker" || p.Forward == "ufw" || p.NFTables || p.LANGateway), "nftables")
 	add(bare && len(p.WireGuard) > 0, "wireguard-tools", "wireguard-go")
 	add(bare && p.BGP == "bird", "bird2")
+	add(p.Forward == "docker-package", "docker.io", "iptables")
+	add(p.Forward == "ufw-package", "ufw", "iptables")
+	add(p.BGP == "frr", "frr")
 	switch p.Client {
 	case "netplan":
 		out = append(out, "netplan.io")

@@ -90,8 +90,12 @@ func (p *Profile) set(key string, v any) (err error) {
 		var lines []string
 		lines, err = texts(v, ipLine, "a line for ip(8) that begins with rule, route, link or address")
 		p.IP = append(p.IP, lines...)
+	case "lan_gateway":
+		p.LANGateway, err = truth(v)
+	case "forward_ports":
+		p.Forwarded, err = ports(v)
 	case "forward":
-		p.Forward, err = oneOf(v, "docker", "ufw")
+		p.Forward, err = oneOf(v, "docker", "ufw", "docker-package", "ufw-package")
 	case "forward_open":
 		p.ForwardOpen, err = truth(v)
 	case "nftables":
@@ -99,7 +103,7 @@ func (p *Profile) set(key string, v any) (err error) {
 	case "wireguard":
 		err = p.tunnels(v)
 	case "bgp":
-		p.BGP, err = oneOf(v, "bird")
+		p.BGP, err = oneOf(v, "bird", "frr")
 	case "bgp_port":
 		p.BGPPort, err = whole(v, 65535)
 	case "sysctl":
@@ -123,11 +127,31 @@ func (p *Profile) set(key string, v any) (err error) {
 var (
 	debian     = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]+$`)
 	ipLine     = regexp.MustCompile(`^(-6 )?(rule|route|link|addr|address) [^\n]+$`)
+	portRange  = regexp.MustCompile(`^(\d{1,5})-(\d{1,5})(?::(\d{1,5}))?$`)
 	sysctlKey  = regexp.MustCompile(`^net\.[A-Za-z0-9_.*-]+$`)
 	sysctlFile = regexp.MustCompile(`^[A-Za-z0-9_.-]+\.conf$`)
 	login      = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 	iface      = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`)
 )
+
+// ports reads FIRST-LAST or FIRST-LAST:TO. The lab writes a line of nft for each.
+func ports(v any) (Ports, error) {
+	var p Ports
+	const most = 512
+	m := portRange.FindStringSubmatch(text(v))
+	if m != nil {
+		p.First, _ = strconv.Atoi(m[1])
+		p.Last, _ = strconv.Atoi(m[2])
+		p.To, _ = strconv.Atoi(m[3])
+		if m[3] == "" {
+			p.To = p.First
+		}
+	}
+	if n := p.Last - p.First; m == nil || p.First < 1 || p.To < 1 || n < 0 || n >= most || p.Last > 65535 || p.To+n > 65535 {
+		return Ports{}, fmt.Errorf("%v: want at most %d ports, such as 51800-51899, or 52800-52899:51800", v, most)
+	}
+	return p, nil
+}
 
 func (p *Profile) tunnels(v any) error {
 	m, ok := v.(map[string]any)
@@ -193,6 +217,9 @@ func (p Profile) fits() error {
 	}
 	refuse(p.DHCP && p.Client == "", "dhcp", "wants a client that asks: "+strings.Join(Clients, ", "))
 	refuse(p.Client == "ifupdown" && p.Metric > 0, "metric", "ifupdown gives a connected route none")
+	refuse(len(p.IP) > 0 && (p.Client == "networkd" || p.Client == "netplan"), "ip",
+		"networkd removes at its start what it does not know; leave client out")
+	refuse(p.LANGateway && (p.Client != "" || p.NICs > 1 || p.PolicyRules), "lan_gateway", "has its own two NICs: leave client, nics and policy_rules out")
 	refuse(p.ForwardOpen && p.Forward == "", "forward_open", "wants forward, which says whose rules drop")
 	refuse(p.BGPPort != 0 && p.BGP == "", "bgp_port", "wants bgp, which says whose port it is")
 	refuse(p.SysctlFile != "" && len(p.Sysctl) == 0, "sysctl_file", "wants sysctl, which says what is in the file")

@@ -13,6 +13,8 @@ type Profile struct {
 	NICs        int               `json:"nics,omitempty"`         // 1 or 2, in the same subnet
 	PolicyRules bool              `json:"policy_rules,omitempty"` // "from ADDRESS lookup TABLE" for each NIC
 	IP          []string          `json:"ip,omitempty"`           // lines for ip(8)
+	LANGateway  bool              `json:"lan_gateway,omitempty"`  // it has its LAN's first address, and an uplink
+	Forwarded   Ports             `json:"forwarded,omitzero"`     // all of its endpoint that reaches it; zero: everything
 	Forward     string            `json:"forward,omitempty"`      // whose forward rules drop; empty: nobody's
 	ForwardOpen bool              `json:"forward_open,omitempty"` // and the admin lets the mesh through
 	NFTables    bool              `json:"nftables,omitempty"`     // Debian's nftables.conf, loaded at boot
@@ -24,6 +26,22 @@ type Profile struct {
 	NoIPv6      bool              `json:"no_ipv6,omitempty"`
 	Login       string            `json:"login,omitempty"` // who comes over ssh; empty: root
 	Sudo        string            `json:"sudo,omitempty"`
+}
+
+// Ports are those of a public address that its NAT forwards to a host.
+type Ports struct {
+	First int `json:"first"`
+	Last  int `json:"last"`
+	To    int `json:"to"` // what the first becomes on the host
+}
+
+// All is each port and what it becomes on the host.
+func (p Ports) All() map[int]int {
+	out := map[int]int{}
+	for port := p.First; p.Last > 0 && port <= p.Last; port++ {
+		out[port] = p.To + port - p.First
+	}
+	return out
 }
 
 // Tunnel is another WireGuard interface of the host.
@@ -46,10 +64,17 @@ var named = map[string]map[string]any{
 	"ec2-two-nics": {"metric": 100, "nics": 2, "policy_rules": true},
 	// Docker was installed: nothing is forwarded but its own.
 	"docker-rules": {"forward": "docker"},
+	// The programs themselves, of the distribution.
+	"docker":      {"forward": "docker-package"},
+	"docker-open": {"forward": "docker-package", "forward_open": true},
+	"ufw":         {"forward": "ufw-package"},
+	"ufw-open":    {"forward": "ufw-package", "forward_open": true},
+	"frr":         {"bgp": "frr"},
 	// The same, and the admin lets the rest through, as Docker's manual says.
 	"docker-rules-open": {"forward": "docker", "forward_open": true},
 	"ufw-rules":         {"forward": "ufw"},
 	"ufw-rules-open":    {"forward": "ufw", "forward_open": true},
+	"lan-gateway":       {"lan_gateway": true},
 	"nftables-flush":    {"nftables": true},
 	// A port of the mesh's own range is taken.
 	"flannel": {"wireguard": map[string]any{"flannel-wg": 51820}},

@@ -9,20 +9,34 @@ import (
 )
 
 // NATScript is the nft ruleset of a site's gateway: each endpoint is one host's
-// address, also when the site itself asks for it, or that of several, each with
-// the ports of its tunnels; all others leave as the gateway. It translates and never drops.
+// address, also when the site itself asks for it, or that of several, each with the
+// ports of its tunnels; all others leave as the gateway. It translates and never drops.
+// Ports that lab_host forwards reach their host from outside only, as at an office.
 func (t Topology) NATScript(site Site) string {
-	var in, out, forwarded []string
+	var in, out, forwarded, outside, leave []string
 	for _, r := range t.Routers(site.Name) {
-		if private := r.Address(false); r.NAT && private.IsValid() {
-			if r.Forwards == nil {
-				in = append(in, fmt.Sprintf("%s : %s", r.Endpoint, private))
-			}
-			for _, outer := range slices.Sorted(maps.Keys(r.Forwards)) {
-				forwarded = append(forwarded, fmt.Sprintf("%s . %d : %s . %d", r.Endpoint, outer, private, r.Forwards[outer]))
-			}
-			out = append(out, fmt.Sprintf("%s : %s", private, r.Endpoint))
+		private := r.Address(false)
+		if r.Profile.LANGateway {
+			private = r.Uplink.Addr()
 		}
+		if !r.NAT || !private.IsValid() {
+			continue
+		}
+		var ports []string
+		for _, outer := range slices.Sorted(maps.Keys(r.Forwards)) {
+			ports = append(ports, fmt.Sprintf("%s . %d : %s . %d", r.Endpoint, outer, private, r.Forwards[outer]))
+		}
+		to := fmt.Sprintf("%s : %s", private, r.Endpoint)
+		leave = append(leave, to)
+		if r.Profile.Forwarded.Last > 0 {
+			outside = append(outside, ports...)
+			continue
+		}
+		forwarded = append(forwarded, ports...)
+		if r.Forwards == nil {
+			in = append(in, fmt.Sprintf("%s : %s", r.Endpoint, private))
+		}
+		out = append(out, to)
 	}
 	var s script
 	s.add("table inet cloud {")
@@ -34,11 +48,16 @@ func (t Topology) NATScript(site Site) string {
 	if len(forwarded) > 0 {
 		s.add("    dnat ip to ip daddr . udp dport map { %s }", strings.Join(forwarded, ", "))
 	}
+	if len(outside) > 0 {
+		s.add("    iifname \"wan\" dnat ip to ip daddr . udp dport map { %s }", strings.Join(outside, ", "))
+	}
 	s.add("  }\n  chain out {")
 	s.add("    type nat hook postrouting priority srcnat; policy accept;")
 	if len(out) > 0 {
 		s.add("    ct status dnat snat ip to ip saddr map { %s }", strings.Join(out, ", "))
-		s.add("    oifname \"wan\" snat ip to ip saddr map { %s }", strings.Join(out, ", "))
+	}
+	if len(leave) > 0 {
+		s.add("    oifname \"wan\" snat ip to ip saddr map { %s }", strings.Join(leave, ", "))
 	}
 	s.add("    oifname \"wan\" meta nfproto ipv4 masquerade")
 	s.add("  }\n}")
@@ -114,7 +133,7 @@ func (t Topology) dropBetween(near, far Host) []string {
 	if near.Site == far.Site {
 		theirs = append(theirs, far.Address(false), far.Address(true))
 	}
-	own := []netip.Addr{near.Address(false), near.Address(true), near.Endpoint}
+	own := []netip.Addr{near.Address(false), near.Address(true), near.Endpoint, near.Uplink.Addr()}
 	var lines []string
 	for _, a := range own {
 		for _, b := range theirs {

@@ -125,6 +125,11 @@ func (t Topology) GatewayScript(site Site) string {
 			s.add("%srule add pref 200 from %s lookup %d", six(n), n, zoneTable(i))
 		}
 	}
+	if t.isLAN(site.Name) {
+		// An Ethernet of its own: this namespace has its cables and is not on it.
+		s.add("link add dev lan type bridge mcast_snooping 0")
+		s.add("link set dev lan addrgenmode none arp off up")
+	}
 	for _, n := range site.Networks {
 		s.add("%srule add pref 300 from %s lookup %d", six(n), n, siteTable)
 	}
@@ -146,6 +151,10 @@ func (t Topology) ConnectScript(h Host) string {
 	var s script
 	site, _ := t.Site(h.Site)
 	s.add("link add dev %s mtu %d type veth peer name eth0 address %s mtu %d netns %s", h.Port, site.NIC, mac(h, 1), site.NIC, t.Namespace(h.Name))
+	if t.isLAN(site.Name) {
+		t.connectLAN(&s, site, h)
+		return s.String()
+	}
 	for i, g := range h.Gateways {
 		s.gateway(h, h.Port, g, h.Subnets[i])
 	}
@@ -181,6 +190,19 @@ func (t Topology) ConnectScript(h Host) string {
 	return s.String()
 }
 
+// connectLAN hangs a host on the Ethernet of a site whose gateway is its router, or
+// that router on it and, by its uplink, on the provider's box.
+func (t Topology) connectLAN(s *script, site Site, h Host) {
+	port := h.Port
+	if h.Profile.LANGateway {
+		s.address(h.Port, netip.PrefixFrom(h.Uplink.Addr().Prev(), h.Uplink.Bits()))
+		s.add("link set dev %s up", h.Port)
+		port = h.secondPort()
+		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port, site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
+	}
+	s.add("link set dev %s addrgenmode none master lan up", port)
+}
+
 // gateway gives a port the gateway's address. A DHCP server finds by its length what
 // it may hand out there.
 func (s *script) gateway(h Host, port string, g netip.Addr, subnet netip.Prefix) {
@@ -196,7 +218,7 @@ func (h Host) secondPort() string { return fmt.Sprintf("%d.eth1", h.Number) }
 
 // Ports lists the host's interfaces at its site's gateway.
 func (h Host) Ports() []string {
-	if len(h.Second) > 0 {
+	if len(h.Second) > 0 || h.Profile.LANGateway {
 		return []string{h.Port, h.secondPort()}
 	}
 	return []string{h.Port}
@@ -205,6 +227,14 @@ func (h Host) Ports() []string {
 // Cards lists the host's NICs as its profile wants them.
 func (t Topology) Cards(h Host) []profile.Card {
 	site, _ := t.Site(h.Site)
+	if h.Profile.LANGateway {
+		return []profile.Card{
+			{
+				Name: "eth0", MAC: mac(h, 1), Addresses: []netip.Prefix{h.Uplink}, Gateways: []netip.Addr{h.Uplink.Addr().Prev()}, Metric: h.Profile.Metric,
+			},
+			{Name: "eth1", MAC: mac(h, 2), Addresses: h.Addresses, Metric: h.Profile.Metric},
+		}
+	}
 	var out []profile.Card
 	for i, addresses := range [][]netip.Prefix{h.Addresses, h.Second} {
 		if i > 0 && len(addresses) == 0 {

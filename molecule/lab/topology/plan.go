@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"regexp"
@@ -77,6 +78,9 @@ func (t *Topology) addRouters(inv Inventory) error {
 		if h.Profile, err = profile.Parse(vars["lab_host"]); err != nil {
 			bad = append(bad, ofHost(name, err))
 		}
+		if h.Profile.Forwarded != (profile.Ports{}) && !h.Endpoint.IsValid() {
+			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: wants mesh_endpoint, the address whose ports they are", name))
+		}
 		if h.Profile.NoIPv6 && h.Endpoint.Is6() {
 			bad = append(bad, fmt.Errorf("%s: lab_host.ipv6: its mesh_endpoint %s is IPv6", name, h.Endpoint))
 		}
@@ -87,13 +91,15 @@ func (t *Topology) addRouters(inv Inventory) error {
 	return errors.Join(bad...)
 }
 
-// forward gives routers that share an endpoint the ports of their tunnels there.
+// forward gives routers that share an endpoint the ports of their tunnels there, or
+// those that lab_host says.
 func (t *Topology) forward(inv Inventory) error {
 	taken := map[netip.AddrPort]string{}
 	var bad []error
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
-		if !slices.ContainsFunc(t.Hosts, func(o Host) bool { return o.ID != h.ID && h.Endpoint.IsValid() && o.Endpoint == h.Endpoint }) {
+		said := h.Profile.Forwarded.Last > 0
+		if !said && !slices.ContainsFunc(t.Hosts, func(o Host) bool { return o.ID != h.ID && h.Endpoint.IsValid() && o.Endpoint == h.Endpoint }) {
 			continue
 		}
 		base := func(names ...string) int {
@@ -106,17 +112,18 @@ func (t *Topology) forward(inv Inventory) error {
 		}
 		outer := base("mesh_endpoint_port_base", "mesh_port_base")
 		inner := base("mesh_listen_port_base", "mesh_endpoint_port_base", "mesh_port_base")
-		h.Forwards = map[int]int{}
+		h.Forwards = h.Profile.Forwarded.All()
 		for _, o := range t.Hosts {
-			if low, high := min(h.ID, o.ID), max(h.ID, o.ID); o.Endpoint != h.Endpoint { // the tunnel's number
+			if low, high := min(h.ID, o.ID), max(h.ID, o.ID); !said && o.Endpoint != h.Endpoint { // the tunnel's number
 				n := (high-1)*(high-2)/2 + low
 				h.Forwards[outer+n] = inner + n
 			}
 		}
-		for port := range h.Forwards {
+		for _, port := range slices.Sorted(maps.Keys(h.Forwards)) {
 			at := netip.AddrPortFrom(h.Endpoint, uint16(port))
 			if other, ok := taken[at]; ok {
 				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: UDP %d of %s is that of %s", h.Name, port, h.Endpoint, other))
+				break
 			}
 			taken[at] = h.Name
 		}
@@ -168,11 +175,17 @@ func (t *Topology) address() error {
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
 		s, ok := t.Site(h.Site)
+		if ok && h.Profile.LANGateway {
+			bad = append(bad, t.oneLAN(*h, s))
+		}
 		if !ok || !h.Endpoint.IsValid() {
 			continue
 		}
 		inside := slices.ContainsFunc(s.Networks, func(p netip.Prefix) bool { return p.Contains(h.Endpoint) })
 		h.NAT = h.Endpoint.Is4() && !inside
+		if h.Profile.Forwarded != (profile.Ports{}) && !h.NAT {
+			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: its mesh_endpoint %s is not a public IPv4 address", h.Name, h.Endpoint))
+		}
 		if inside {
 			bad = append(bad, a.reserve(h.Endpoint, h.Name))
 		}
@@ -188,6 +201,10 @@ func (t *Topology) address() error {
 			continue
 		}
 		for i, subnet := range firsts(z.Subnets) {
+			if h.Profile.LANGateway {
+				h.Addresses = []netip.Prefix{netip.PrefixFrom(z.Gateways[i], subnet.Bits())}
+				continue
+			}
 			if h.Profile.NoIPv6 && subnet.Addr().Is6() {
 				continue
 			}
@@ -227,6 +244,25 @@ func (t *Topology) address() error {
 		}
 	}
 	return errors.Join(bad...)
+}
+
+// oneLAN refuses a site that the lab cannot put behind a router: there it is one
+// Ethernet, which has no gateway of the lab's.
+func (t Topology) oneLAN(h Host, s Site) error {
+	switch {
+	case len(t.Routers(s.Name)) > 1:
+		return fmt.Errorf("%s: lab_host.lan_gateway: site %s has other routers; it has to be the only one", h.Name, s.Name)
+	case len(s.Zones) > 1 || len(firsts(s.Zones[0].Subnets)) > 1 || s.Zones[0].Subnets[0].Addr().Is6():
+		return fmt.Errorf("%s: lab_host.lan_gateway: want one zone with one IPv4 subnet at site %s", h.Name, s.Name)
+	case s.Onlink:
+		return fmt.Errorf("%s: lab_host.lan_gateway: site %s is onlink, so it is not a LAN", h.Name, s.Name)
+	}
+	return nil
+}
+
+// isLAN tells whether a site is one Ethernet behind its router.
+func (t Topology) isLAN(site string) bool {
+	return slices.ContainsFunc(t.Routers(site), func(r Host) bool { return r.Profile.LANGateway })
 }
 
 // onHost is an address with the length that a host of the site gives it.
@@ -278,6 +314,12 @@ func (t *Topology) link(inv Inventory) error {
 			}
 			s.Provider = append(s.Provider, provider)
 			s.Wan = append(s.Wan, netip.PrefixFrom(provider.Next(), bits))
+		}
+		four[2] += 128
+		for j := range t.Hosts {
+			if h := &t.Hosts[j]; h.Site == s.Name && h.Profile.LANGateway {
+				h.Uplink = netip.PrefixFrom(netip.AddrFrom4(four).Next(), 30)
+			}
 		}
 	}
 	return nil

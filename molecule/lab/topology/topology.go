@@ -65,6 +65,7 @@ type Host struct {
 	Profile profile.Profile `json:"profile,omitzero"` // lab_host of the inventory
 	Image   string          `json:"image,omitempty"`  // what a router boots from; the lab's, not the inventory's
 	Second  []netip.Prefix  `json:"second,omitempty"` // of its second NIC
+	Uplink  netip.Prefix    `json:"uplink,omitzero"`  // of a LAN's gateway, to the provider's box before it
 }
 
 // Prefix starts the name of every namespace, mount and cgroup of a lab.

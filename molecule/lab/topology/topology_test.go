@@ -302,6 +302,72 @@ dhcp-option=option:mtu,1460
 	assert.ErrorContains(t, err, "azure-2: lab_host.client: its mesh_endpoint 10.1.9.9 is an address that only the lab can give it")
 }
 
+// Two routers behind one public address, and one whose ports change there.
+func TestForwardedPorts(t *testing.T) {
+	hosts := map[string]map[string]any{
+		"o1": router(1, "office", "", "192.0.2.1"),
+		"o2": router(2, "office", "", "192.0.2.1"),
+		"g1": router(3, "gcp", "b", "192.0.2.9"),
+	}
+	hosts["o1"]["lab_host"] = map[string]any{"forward_ports": "51800-51801"}
+	hosts["o2"]["lab_host"] = map[string]any{"forward_ports": "52800-52801:51800"}
+	topo, err := topology.New("lab", listing(t, sites, hosts))
+	require.NoError(t, err)
+	office, _ := topo.Site("office")
+	assert.Equal(t, `table inet cloud {
+  chain in {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "wan" dnat ip to ip daddr . udp dport map { 192.0.2.1 . 51800 : 10.0.0.10 . 51800, 192.0.2.1 . 51801 : 10.0.0.10 . 51801, `+
+		`192.0.2.1 . 52800 : 10.0.0.11 . 51800, 192.0.2.1 . 52801 : 10.0.0.11 . 51801 }
+  }
+  chain out {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "wan" snat ip to ip saddr map { 10.0.0.10 : 192.0.2.1, 10.0.0.11 : 192.0.2.1 }
+    oifname "wan" meta nfproto ipv4 masquerade
+  }
+}
+`, topo.NATScript(office))
+	assert.Equal(t, 1, strings.Count(topo.EndpointScript(), "192.0.2.1/32"))
+
+	hosts["o2"]["lab_host"] = map[string]any{"forward_ports": "51801-51899"}
+	hosts["g1"]["lab_host"] = map[string]any{"forward_ports": "51800-51899"}
+	hosts["g1"]["mesh_endpoint"] = "10.3.1.9"
+	_, err = topology.New("lab", listing(t, sites, hosts))
+	assert.ErrorContains(t, err, "o2: mesh_endpoint: UDP 51801 of 192.0.2.1 is that of o1")
+	assert.ErrorContains(t, err, "g1: lab_host.forward_ports: its mesh_endpoint 10.3.1.9 is not a public IPv4 address")
+}
+
+// A router that is its LAN's gateway: the site is one Ethernet, and the provider's
+// box maps the endpoint to the router's uplink.
+func TestLANGateway(t *testing.T) {
+	hosts := map[string]map[string]any{"o1": router(1, "office", "", "192.0.2.1"), "g1": router(2, "gcp", "b", "")}
+	hosts["o1"]["lab_host"] = []any{"lan-gateway", "metric"}
+	topo, err := topology.New("lab", listing(t, sites, hosts))
+	require.NoError(t, err)
+	office, _ := topo.Site("office")
+	o1, _ := topo.Host("o1")
+	node, _ := topo.Host("node-office")
+	assert.Equal(t, `link set dev lo up
+address add dev eth0 100.64.128.14/30 metric 100
+link set dev eth0 up
+route add 0.0.0.0/0 via 100.64.128.13 dev eth0 metric 100
+address add dev eth1 10.0.0.1/16 metric 100
+link set dev eth1 up
+`, topo.HostScript(o1))
+	assert.Contains(t, topo.ConnectScript(o1), "address add dev o1 100.64.128.13/30")
+	assert.Contains(t, topo.ConnectScript(o1), "link set dev 1.eth1 addrgenmode none master lan up")
+	assert.Contains(t, topo.ConnectScript(node), "link set dev node-office addrgenmode none master lan up")
+	assert.Contains(t, topo.HostScript(node), "route add 0.0.0.0/0 via 10.0.0.1 dev eth0")
+	assert.Contains(t, topo.GatewayScript(office), "link add dev lan type bridge")
+	assert.Contains(t, topo.NATScript(office), "dnat ip to ip daddr map { 192.0.2.1 : 100.64.128.14 }")
+
+	hosts["o2"] = router(3, "office", "", "")
+	hosts["g1"]["lab_host"] = "lan-gateway"
+	_, err = topology.New("lab", listing(t, sites, hosts))
+	assert.ErrorContains(t, err, "o1: lab_host.lan_gateway: site office has other routers")
+	assert.ErrorContains(t, err, "g1: lab_host.lan_gateway: site gcp is onlink")
+}
+
 func TestCuts(t *testing.T) {
 	topo := example(t)
 	cut := func(a, b string) topology.Cut {
