@@ -20,8 +20,10 @@ missing='' epel=''
 if have apt-get; then
     echo manager=apt
     chrony=chrony
+    installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
     for p in $apt $userspace; do
-        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+        # A BIRD 3 does as well, and bird2 would take its place.
+        if ! installed "$p" && { [ "$p" != bird2 ] || ! installed bird3; }; then missing="$missing $p"; fi
     done
 elif have dnf; then
     echo manager=dnf
