@@ -258,7 +258,8 @@ attributes:
     details:
       - The text on disk before and after, and what the daemon does. It has no secrets.
 requirements:
-  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write.
+  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write. The text is not the same
+    for both, so this module has to run again after an upgrade from BIRD 2 to 3.
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: wgmesh.router.mesh_status
