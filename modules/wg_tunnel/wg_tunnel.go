@@ -87,7 +87,7 @@ func (o Options) keep(ctx context.Context, want wg.Want, have wg.State) {
 	for i, sign := range status.Alive(ctx, o.ControlSocket, holders) {
 		if sign != "" {
 			want.Refused[changed[i].Peer] = "it has a new public key, and whoever has the one before is alive (" + sign +
-				"): stop the one that should not be, or if it was replaced, name it in replaced (mesh_replaced)"
+				"): stop the wrong one, or name it in mesh_replaced"
 		}
 	}
 }

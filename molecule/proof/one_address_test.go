@@ -51,7 +51,7 @@ func TestOneAddress(t *testing.T) {
 	for _, r := range l.routers {
 		assert.Equal(t, 1, counts[r]["failed"], "%s: %s", r, tail(out))
 	}
-	assert.Contains(t, out, "mesh_link_pool is not set and its default is 198.18.0.0/16: set it to 172.31.0.0/16")
+	assert.Contains(t, flat(out), "mesh_link_pool is not set and its default is 198.18.0.0/16: set it to 172.31.0.0/16")
 	same(t, had, l.onRouters(t, state))
 	assert.Empty(t, l.mesh(t, before...).changed())
 }

@@ -52,6 +52,11 @@ func causes(t *testing.T, out string) []row {
 	return rows
 }
 
+// flat is what a run said on one line, so that no width of a table is in the way.
+func flat(out string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(out), " "), " -> ", ": ")
+}
+
 // said is the table as one text.
 func said(rows []row) string {
 	var b strings.Builder

@@ -236,7 +236,7 @@ func (h Host) clean(candidates []string) error {
 
 func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
 	if !h.Systemd {
-		return "", fmt.Errorf("BIRD does not run, and without systemd this module cannot start it: start bird -c %s -s %s, or set service to an empty string to have only the file written", h.Path, h.Socket)
+		return "", fmt.Errorf("BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
 	}
 	if err := h.command(ctx, "systemctl", "start", h.Service); err != nil {
 		return "", err

@@ -148,7 +148,7 @@ func diffConfirmed(have State) (Delta, error) {
 	case have.tries() && have.Trial != nil:
 		return finish(nil), nil // an earlier run was cut off after the confirmation
 	}
-	return nil, fmt.Errorf("%w: BIRD runs another text than the one that was tried, either because its time ran out at %s or because BIRD was restarted or reloaded; look for \"Config timeout expired\" in BIRD's log and at what mesh_status found, then apply again",
+	return nil, fmt.Errorf("%w: its time ran out at %s, or BIRD was restarted or reloaded: look at its log and at what mesh_status found, and apply again",
 		ErrTakenBack, have.Marker.Until.Format(time.TimeOnly))
 }
 

@@ -158,7 +158,7 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		},
 		"undo has fired": {
 			have:       left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
-			confirmErr: "has been taken back: BIRD runs another text than the one that was tried, either because its time ran out at 03:04:05",
+			confirmErr: "has been taken back: its time ran out at 03:04:05",
 			undone:     []bird.Action{bird.ActClean},
 		},
 		"died meanwhile": {

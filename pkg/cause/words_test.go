@@ -59,9 +59,35 @@ func TestEveryCauseFits(t *testing.T) {
 	assert.Greater(t, found, 100, "the test does not find them any more")
 }
 
+// Every other error of a module becomes a cause as well. What it says to do is never
+// cut, with arguments of a dozen characters.
+func TestWhatToDoIsNotCut(t *testing.T) {
+	calls(t, func(path, of, name string) bool {
+		return of == "fmt" && name == "Errorf" || of == "errors" && name == "New"
+	}, func(at string, call *ast.CallExpr) {
+		literal, ok := call.Args[0].(*ast.BasicLit)
+		if !ok {
+			return
+		}
+		format, err := strconv.Unquote(literal.Value)
+		require.NoError(t, err)
+		if c := cause.Parse(verbs.ReplaceAllString(format, "123456789abc")); strings.Contains(c.Do, "...") {
+			t.Errorf("%s: too long: %s", at, format)
+		}
+	})
+}
+
 // each calls f for each place that makes a cause: cause.New, and what in pkg/mesh
 // hands its format on to it.
 func each(t *testing.T, f func(at string, call *ast.CallExpr)) {
+	t.Helper()
+	calls(t, func(path, of, name string) bool {
+		return of == "cause" && name == "New" && filepath.Base(path) != "problems.go" || filepath.Base(filepath.Dir(path)) == "mesh" && of == "p" && name == "add"
+	}, f)
+}
+
+// calls calls f for each call of a function that is one.
+func calls(t *testing.T, is func(path, of, name string) bool, f func(at string, call *ast.CallExpr)) {
 	t.Helper()
 	fset := token.NewFileSet()
 	for _, root := range []string{"..", "../../modules"} {
@@ -82,11 +108,7 @@ func each(t *testing.T, f func(at string, call *ast.CallExpr)) {
 				if !ok {
 					return true
 				}
-				of, _ := fun.X.(*ast.Ident)
-				if field, ok := fun.X.(*ast.SelectorExpr); ok && field.Sel.Name == "warned" { // of pkg/mesh
-					of = ast.NewIdent("p")
-				}
-				if of != nil && (of.Name+"."+fun.Sel.Name == "cause.New" && filepath.Base(path) != "problems.go" || filepath.Base(filepath.Dir(path)) == "mesh" && of.Name+"."+fun.Sel.Name == "p.add") {
+				if of, _ := fun.X.(*ast.Ident); of != nil && is(path, of.Name, fun.Sel.Name) {
 					f(fset.Position(call.Pos()).String(), call)
 				}
 				return true

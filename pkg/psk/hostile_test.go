@@ -236,7 +236,7 @@ func TestBadPeers(t *testing.T) {
 	// Two that claim one name: nothing tells which is the router.
 	delta, err := a.plan(true, nil, a, b, b, c)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"20 gcp-1: 2 routers are called so: expected one"}, refusals(delta))
+	assert.Equal(t, []string{"20 gcp-1: 2 routers are called so: give each its own name"}, refusals(delta))
 	assert.Len(t, delta.Steps, 1)
 
 	// The key of a third one opens nothing and harms nobody.

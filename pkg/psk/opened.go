@@ -72,7 +72,7 @@ func (d *Delta) opened(want Want, t Tunnel, far seal.WGPublic, env Envelope) err
 	e := d.have.entries[t.Number]
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {
 		record, _ := paths(d.have.dir, t.Number)
-		return fmt.Errorf("its envelope has generation %d, expected %d or higher: an old envelope was sent again; if %s lost its keys' store and its clock is slow, set its clock, or remove %s here, and run again",
+		return fmt.Errorf("its envelope has generation %d, expected %d or higher: an old envelope was sent again, or its clock is slow: set the clock of %s, or remove %s here",
 			env.Generation, e.record.Generation, t.Peer, record)
 	}
 	key, err := seal.Open(d.self.sealing, d.self.private, seal.Binding{

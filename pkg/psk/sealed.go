@@ -37,7 +37,7 @@ func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool)
 	case len(told) == 0:
 		return peer, key, false
 	case len(told) > 1:
-		d.refuse(t, fmt.Errorf("%d routers are called so: expected one", len(told)))
+		d.refuse(t, fmt.Errorf("%d routers are called so: give each its own name", len(told)))
 		return peer, key, false
 	}
 	peer = told[0]
@@ -53,9 +53,9 @@ func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool)
 		record, _ := paths(d.have.dir, t.Number)
 		err = fmt.Errorf("%s is of a tunnel of the mesh %s", record, e.record.Mesh)
 	case key == d.self.private.Public():
-		err = errors.New("it has the same public key as this router: one is a copy of the other; run wg_keypair with regenerate: always on one of them")
+		err = errors.New("it has the same public key as this router, so one is a copy: run wg_keypair with regenerate=always on one of them")
 	case sign != "" && e.recorded && e.record.PeerPublicKey != key.String():
-		err = fmt.Errorf("it has a new public key, and whoever has the one before is alive (%s): stop the one that should not be, or if it was replaced, name it in replaced (mesh_replaced)", sign)
+		err = fmt.Errorf("it has a new public key, and whoever has the one before is alive (%s): stop the wrong one, or name it in mesh_replaced", sign)
 	}
 	if err != nil {
 		d.refuse(t, err)

@@ -22,7 +22,7 @@ func ParseWGPublic(text string) (WGPublic, error) {
 	}
 	key := WGPublic(*s.bytes())
 	if _, err := NewWGPrivate().shared(key); err != nil { // any private key tells
-		return WGPublic{}, fmt.Errorf("public key %s: it is a point of low order, with which every secret is zero", key)
+		return WGPublic{}, fmt.Errorf("public key %s: it is a point of low order: make it a new key, or take it for taken over", key)
 	}
 	return key, nil
 }

@@ -62,7 +62,7 @@ func foreign(w Want, t Tunnel, now Interface, own PublicKey) error {
 	case now.File != nil && now.File.Blank && now.Device != nil && now.Device.PublicKey.IsZero():
 		return nil // wg-quick made it from that file
 	case (now.File == nil || now.File.Blank) && (now.Device == nil || own.IsZero() || now.Device.PublicKey != own):
-		return fmt.Errorf("%s: there is an interface of this name that wgmesh.router did not make (no %s, and another key): remove it with `ip link delete %s`, or choose another name for this tunnel", t.Name, file, t.Name)
+		return fmt.Errorf("%s: an interface of this name is not of wgmesh.router (no %s, and another key): remove it (ip link delete %s), or choose another name", t.Name, file, t.Name)
 	}
 	return nil
 }

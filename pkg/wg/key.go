@@ -26,7 +26,7 @@ func ParsePublicKey(s string) (PublicKey, error) {
 		return PublicKey{}, errors.New("not a WireGuard public key: expected 44 characters of base64, as wg pubkey prints")
 	}
 	if !k.usable() {
-		return PublicKey{}, errors.New("not a WireGuard public key: it is a point of low order, with which every secret is zero")
+		return PublicKey{}, errors.New("not a WireGuard public key, but a point of low order: make it a new key, or take it for taken over")
 	}
 	return k, nil
 }

@@ -62,7 +62,7 @@ func (w Want) notOurs(t Tunnel, f File) error {
 	if len(had) == 0 || slices.ContainsFunc(had, known) {
 		return nil
 	}
-	return fmt.Errorf("%s: %s was made with wg_tunnel for no mesh, to %s: remove it, or choose another name for this tunnel (in a play mesh_interface_prefix)",
+	return fmt.Errorf("%s: %s was made with wg_tunnel for no mesh, to %s: remove it, or choose another name (in a play mesh_interface_prefix)",
 		t.Name, file, nameOf(had, had[0].PublicKey))
 }
 

@@ -108,11 +108,11 @@ func TestForeign(t *testing.T) {
 			func(f *fake) {
 				f.links["wg1"], f.devices["wg1"] = wg.Link{Kind: "wireguard"}, wg.Device{PublicKey: keyOf("cat")}
 			},
-			"wg1: there is an interface of this name that wgmesh.router did not make (no /etc/wireguard/wg1.conf, and another key): remove it with `ip link delete wg1`, or choose another name for this tunnel",
+			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another key): remove it (ip link delete wg1), or choose another name",
 		},
 		"tun of someone else": {
 			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "tun"} },
-			"wg1: there is an interface of this name that wgmesh.router did not make (no /etc/wireguard/wg1.conf, and another key): remove it with `ip link delete wg1`, or choose another name for this tunnel",
+			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another key): remove it (ip link delete wg1), or choose another name",
 		},
 		"ours, file lost": {
 			func(f *fake) {
@@ -214,7 +214,7 @@ func TestTwins(t *testing.T) {
 	w.PublicKeys["liar"] = keyOf("ann")
 	s, d = plan(t, f, w)
 	assert.True(t, d.Empty(), "%+v", d)
-	assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "liar", Reason: "liar: public key " + keyOf("ann").String() + " is already that of peer ann", Refused: true}}, wg.PendingPeers(w, s))
+	assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "liar", Reason: "liar: public key " + keyOf("ann").String() + " is already that of peer ann: make new keys on one of them", Refused: true}}, wg.PendingPeers(w, s))
 }
 
 // Without a private key a plan can be shown, and applying it does nothing.

@@ -81,7 +81,7 @@ func (w Want) refusal(t Tunnel, p Peer, recorded []FilePeer, own PublicKey) stri
 		mine := slices.IndexFunc(t.Peers, func(o Peer) bool { return o.Name == p.Name })
 		has := recordedKey(recorded, p.Name) == key
 		if other.Name != p.Name && (recordedKey(recorded, other.Name) == key || !has && i < mine && w.keyOf(other) == key) {
-			return fmt.Sprintf("public key %s is already that of peer %s", key, other.Name)
+			return fmt.Sprintf("public key %s is already that of peer %s: make new keys on one of them", key, other.Name)
 		}
 	}
 	return ""
