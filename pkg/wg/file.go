@@ -42,6 +42,10 @@ type tableHook struct {
 // clamp is not a lock, so a tunnel comes up without it too, and says so. The input
 // filter is one, and is there before the interface.
 //
+// nft reads its table from a pipe: AppArmor's profile of wg-quick (Ubuntu 25.04 and
+// newer) lets wg-quick's own cat read /etc/wireguard, and nft no file. wg-quick has
+// pipefail set.
+//
 // The last line tells a whole file from one that breaks off.
 func render(owner mark.Owner, t Tunnel, peers []FilePeer, privateKeyFile string, table tableHook) string {
 	var b strings.Builder
@@ -57,7 +61,7 @@ func render(owner mark.Owner, t Tunnel, peers []FilePeer, privateKeyFile string,
 	}
 	b.WriteString("Table = off\n")
 	if table.closed {
-		fmt.Fprintf(&b, "PreUp = nft -f %s || { echo \"<3>%%i: stays down: its input filter cannot be loaded: run the mesh play\"; false; }\n", table.file)
+		fmt.Fprintf(&b, "PreUp = cat %s | nft -f - || { echo \"<3>%%i: stays down: its input filter cannot be loaded: run the mesh play\"; false; }\n", table.file)
 	}
 	keepalive := ""
 	for _, p := range peers {
@@ -70,7 +74,7 @@ func render(owner mark.Owner, t Tunnel, peers []FilePeer, privateKeyFile string,
 	}
 	fmt.Fprintf(&b, "PostUp = wg set %%i private-key %s%s\n", privateKeyFile, keepalive)
 	if table.file != "" && !table.closed {
-		fmt.Fprintf(&b, "PostUp = nft -f %s || echo \"<4>%%i: no MSS clamp, so TCP may hang: run the mesh play\"\n", table.file)
+		fmt.Fprintf(&b, "PostUp = cat %s | nft -f - || echo \"<4>%%i: no MSS clamp, so TCP may hang: run the mesh play\"\n", table.file)
 	}
 	for _, p := range peers {
 		b.WriteString("\n")

@@ -31,7 +31,7 @@ MTU = 1340
 Table = off
 PostUp = wg set %i peer `+ann+` preshared-key /psk/1
 PostUp = wg set %i private-key /etc/wireguard/wgmesh.key peer `+ann+` persistent-keepalive 25
-PostUp = nft -f /etc/wireguard/wgmesh.nft || echo "<4>%i: no MSS clamp, so TCP may hang: run the mesh play"
+PostUp = cat /etc/wireguard/wgmesh.nft | nft -f - || echo "<4>%i: no MSS clamp, so TCP may hang: run the mesh play"
 
 # peer: ann
 [Peer]
