@@ -56,7 +56,8 @@ func (l *lab) up(ctx context.Context) (err error) {
 		if h := &t.Hosts[i]; h.Kind == topology.Router {
 			want := l.imageOf(h.Profile)
 			h.Image = want.String()
-			if slices.Contains(booted, h.Name) && !slices.ContainsFunc(wanted, func(o image) bool { return o.String() == h.Image }) {
+			// Of those too that `lab start` boots later.
+			if !slices.ContainsFunc(wanted, func(o image) bool { return o.String() == h.Image }) {
 				wanted = append(wanted, want)
 			}
 		}
@@ -92,7 +93,7 @@ func (l *lab) up(ctx context.Context) (err error) {
 	others := 0
 	for _, name := range routers {
 		h, _ := t.Host(name)
-		others += len(h.Profile.WireGuard)
+		others += len(h.Profile.WireGuard) + len(h.Profile.Installed(false)) // Docker and NetworkManager took 3
 	}
 	if err := roomToWatch(len(routers), others, !l.tellWireGuard(ctx)); err != nil {
 		return err
