@@ -29,7 +29,7 @@ type disturbance struct {
 // Nothing is taken away for longer than a second. The rest is for a busy machine.
 const (
 	kept      = 1500 * time.Millisecond
-	restarted = 8 * time.Second
+	restarted = 4 * time.Second
 )
 
 // upgrade installs a package again, as an upgrade does.
