@@ -62,7 +62,7 @@ func TestEveryCauseFits(t *testing.T) {
 // Every other error of a module becomes a cause as well. What it says to do is never
 // cut, with arguments of a dozen characters.
 func TestWhatToDoIsNotCut(t *testing.T) {
-	calls(t, func(path, of, name string) bool {
+	calls(t, func(_, of, name string) bool {
 		return of == "fmt" && name == "Errorf" || of == "errors" && name == "New"
 	}, func(at string, call *ast.CallExpr) {
 		literal, ok := call.Args[0].(*ast.BasicLit)
