@@ -190,7 +190,7 @@ type walk struct {
 	packet  Packet
 	outcome Outcome
 	escaped truth // whether it may have been accepted before: then no drop is sure
-	marked  bool
+	aside   bool  // in a chain that only some such packets come to, or perhaps none
 }
 
 // mostDepth is as deep as nftables lets chains call each other.
@@ -236,7 +236,7 @@ func (w *walk) does(c *chain, r rule, a act, sure truth, depth int) string {
 		case accept, returns:
 			w.escaped = max(w.escaped, sure)
 		case jump, goTo:
-			branch := walk{packet: w.packet, escaped: max(w.escaped, sure), marked: w.marked}
+			branch := walk{packet: w.packet, escaped: max(w.escaped, sure), aside: true}
 			end := branch.through(c.named(a.target), depth+1)
 			w.worse(branch.outcome)
 			if end == accept || end == rewrite || branch.escaped > w.escaped || a.what == goTo {
@@ -252,7 +252,9 @@ func (w *walk) does(c *chain, r rule, a act, sure truth, depth int) string {
 		w.dropped(where)
 		return drop
 	case rewrite:
-		w.worse(Outcome{Rewrites, where})
+		if !w.aside {
+			w.worse(Outcome{Rewrites, where})
+		}
 		return accept
 	case unknown:
 		w.may(maybe, where)

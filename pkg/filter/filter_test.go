@@ -116,6 +116,16 @@ func TestIPTables(t *testing.T) {
 	}
 }
 
+// A chain that only some packets come to says nothing of all.
+func TestTranslationOfOnePort(t *testing.T) {
+	const saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:X - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j X\n-A X -j DNAT --to-destination 10.9.9.9\nCOMMIT\n"
+	rules, _ := filter.ParseIPTables([]byte(saved), false)
+	assert.Equal(t, filter.Outcome{}, rules.Ask(packet("tcp"), filter.Forwarded))
+	p := packet("tcp")
+	p.DPort = 80
+	assert.Equal(t, filter.Rewrites, rules.Ask(p, filter.Forwarded).Verdict)
+}
+
 func TestIPTablesOfTheOtherFamily(t *testing.T) {
 	rules, tables := filter.ParseIPTables([]byte(docker), true)
 	assert.Equal(t, []string{"nat", "filter"}, tables)
@@ -155,6 +165,7 @@ func TestNFT(t *testing.T) {
 		"list of states":        {`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "invalid"]}},` + drop, filter.Drops},
 		"state in a set":        {`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}},` + drop, filter.Passes},
 		"mark":                  {`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5}},` + drop, filter.Unsure},
+		"its own addresses":     {`{"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},` + drop, filter.Passes},
 		"who sends it":          {`{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}},` + drop, filter.Passes},
 		"verdict map":           {`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", {"drop": null}]]}}}`, filter.Drops},
 		"another address":       {`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`, filter.Rewrites},

@@ -331,6 +331,14 @@ func isSet(v any) bool {
 func reverse(v, right any) match {
 	f, _ := v.(map[string]any)
 	flags := texts(f["flags"])
+	if f["result"] == "type" && right == "local" && slices.Equal(flags, []string{"daddr"}) {
+		return func(p Packet) truth {
+			if p.In != "" && p.Out != "" {
+				return no // it is forwarded
+			}
+			return maybe
+		}
+	}
 	missing := right == false || right == "missing" || fmt.Sprint(right) == "0"
 	if !missing || !slices.Contains(flags, "saddr") || !slices.Contains([]any{"oif", "oifname"}, f["result"]) {
 		return func(Packet) truth { return maybe }
