@@ -15,7 +15,7 @@ import (
 // TestMesh takes one lab through its life. The steps build on each other, so
 // the first that fails ends the test.
 func TestMesh(t *testing.T) {
-	l := up(t, "proof", "examples/field-case/inventory.yml")
+	l := up(t, "proof", "examples/field-case/inventory.yml", "molecule/proof/testdata/hosts.yml")
 	l.closeTunnels(t) // all of this works with tunnels that are; those of other labs are open
 	steps := []struct {
 		name string
