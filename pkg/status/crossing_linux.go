@@ -5,13 +5,12 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/net/icmp"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,7 +88,7 @@ func cross(ctx context.Context, list []*crossing, timeout time.Duration) {
 func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.Duration) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ears, err := listenAnswers(ctx, six)
+	ears, err := listenAnswers(six)
 	if err != nil {
 		return err
 	}
@@ -193,27 +192,64 @@ func packetOf(from, to netip.Addr, e *echo) ([]byte, error) {
 const hops = 64
 
 // listenAnswers opens a socket that hears the answers of one family, whatever tunnel
-// they come back by.
-func listenAnswers(ctx context.Context, six bool) (net.PacketConn, error) {
+// they come back by, and before the filters of this host: those do not know the
+// questions, which went past them, and may call the answers invalid (ufw does).
+func listenAnswers(six bool) (*os.File, error) {
+	protocol, filter := wire(unix.ETH_P_IP), echoReply4
 	if six {
-		return new(net.ListenConfig).ListenPacket(ctx, "ip6:ipv6-icmp", "::")
+		protocol, filter = wire(unix.ETH_P_IPV6), echoReply6
 	}
-	return new(net.ListenConfig).ListenPacket(ctx, "ip4:icmp", "0.0.0.0")
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	// The filter comes before the protocol, without which nothing arrives.
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol})
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "answers"), nil
 }
 
-// hear waits for the next answer to anybody's ping, and returns its token.
-func hear(conn net.PacketConn, buf []byte, six bool) (token string, err error) {
-	number := 1
-	if six {
-		number = 58
+// What a packet has to be, in the instructions of bpf(4): ICMP and its type 0, or
+// ICMPv6 and its type 129, an echo reply. All else stays in the kernel.
+var (
+	echoReply4 = []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 9},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.IPPROTO_ICMP, Jf: 4},
+		{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 0, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 	}
+	echoReply6 = []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 6},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.IPPROTO_ICMPV6, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 40},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: 129, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	}
+)
+
+// hear waits for the next answer to anybody's ping, and returns its token.
+func hear(ears *os.File, buf []byte, six bool) (token string, err error) {
 	for {
-		n, _, err := conn.ReadFrom(buf)
+		n, err := ears.Read(buf)
 		if err != nil {
 			return "", err
 		}
-		msg, err := icmp.ParseMessage(number, buf[:n])
-		if err != nil || msg.Type != ipv4.ICMPTypeEchoReply && msg.Type != ipv6.ICMPTypeEchoReply {
+		number, header := 58, 40
+		if !six {
+			number, header = 1, int(buf[0]&0xf)*4
+		}
+		msg, err := icmp.ParseMessage(number, buf[min(header, n):n])
+		if err != nil {
 			continue
 		}
 		if body, ok := msg.Body.(*icmp.Echo); ok && len(body.Data) >= tokenSize {
