@@ -247,9 +247,9 @@ func calm(t *testing.T, out string) {
 func tail(out string) string { return out[max(0, len(out)-6000):] }
 
 // failures are the lines of an output that say that something failed and have a
-// host in them.
+// host in them, those of the table at the end included.
 func failures(out, host string) []string {
-	return linesOf(out, `^(?:fatal|failed|\[ERROR\]).*\b`+host+`\b`)
+	return append(linesOf(out, `^(?:fatal|failed|\[ERROR\]).*\b`+host+`\b`), linesOf(out, `^(?:[a-z]+-\d+(?:,| -) )*`+host+`\b`)...)
 }
 
 // ends are the lines that say that a task of a host failed.

@@ -129,6 +129,15 @@ class Rows(unittest.TestCase):
         rows = causes.causes({"aws-1": {"__mesh_plan": {"unreachable": True, "msg": said}}, "aws-2": status()}, ["aws-1", "aws-2"], ["aws-2"])
         self.assertEqual([("ssh: connect to host 198.51.100.7 port 22: No route to host", "check that it runs, its address, and SSH in its firewall", "unreachable")], [(r["cause"], r["do"], r["kind"]) for r in rows])
 
+    def test_keys_that_one_refuses_of_all_and_all_of_one(self):
+        def refused(*peers):
+            return {**status(), "__mesh_opened": {"pending": [{"peer": p, "refused": True, "reason": p + ": its envelope: run it again"} for p in peers]}}
+
+        hostvars = {name: refused("azure-1") for name in ROUTERS} | {"azure-1": refused(*[name for name in ROUTERS if name != "azure-1"])}
+        rows = causes.causes(hostvars, ROUTERS, ROUTERS)
+        self.assertEqual([(["azure-1"], 6)], [(row["routers"], len(row["follows"])) for row in rows])
+        self.assertEqual(["azure-1"], list(causes.blamed(rows, hostvars, ROUTERS, ROUTERS)))
+
     def test_outside_of_the_run(self):
         hostvars = {"aws-1": status(misses("aws-2")), "aws-2": {}}
         rows = causes.causes(hostvars, ["aws-1"], ["aws-1"])

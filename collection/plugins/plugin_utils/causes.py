@@ -54,7 +54,7 @@ def causes(hostvars, targeted, alive, goal="healthy", network=True):
         mesh.failed(router)
     for router in alive:
         mesh.own(router)
-        mesh.refused(router)
+    mesh.refused()
     mesh.measured()
     mesh.missed()
     return mesh.rows()
@@ -78,8 +78,8 @@ def blamed(rows, hostvars, targeted, alive, goal="healthy"):
     for row in rows:
         own = any(router in targeted for router in row["ends"])
         for router in row["ends"] if own else row["follows"]:
-            if router in alive:
-                out.setdefault(router, set()).update(row["routers"])
+            if router in alive:  # what is refused is between two: the other one may be wrong
+                out.setdefault(router, set()).update(row["routers"], row["follows"] if row["kind"] == "refused" else ())
     if not out and all(router in alive for row in rows for router in row["ends"] if router in targeted):
         for router in alive:
             if (hostvars[router].get("__mesh_status") or {}).get(goal) is False:
@@ -87,7 +87,7 @@ def blamed(rows, hostvars, targeted, alive, goal="healthy"):
     return {router: listed(sorted(names)) for router, names in out.items()}
 
 
-def listed(names, most=4):
+def listed(names, most=12):
     """The first names, and how many more there are."""
     return ", ".join(names) if len(names) <= most else "%s and %d more" % (", ".join(names[: most - 1]), len(names) - most + 1)
 
@@ -152,15 +152,24 @@ class Mesh:
         found = [self.hostvars[router].get(name) or {} for router in self.alive]
         return [result for result in found if "troubles" in result]
 
-    def refused(self, router):
-        """What other routers told this one that is not used, such as a new key."""
-        for name in ("__mesh_sealed", "__mesh_opened", "__mesh_tunnels"):
-            for pending in (self.hostvars[router].get(name) or {}).get("pending") or []:
-                if pending.get("refused"):
-                    peer = str(pending["peer"])
-                    cause, do = halves(str(pending["reason"]).removeprefix(peer + ": "))
+    def refused(self):
+        """What a router told others and they do not use, such as a new key. What one says that several others do
+        not believe does not count: its own keys are wrong, so it can use nobody's."""
+        told = {}  # by whom it was told: who refuses it, and why
+        for router in self.alive:
+            for name in ("__mesh_sealed", "__mesh_opened", "__mesh_tunnels"):
+                for pending in (self.hostvars[router].get(name) or {}).get("pending") or []:
+                    if pending.get("refused") and str(pending["peer"]) in self.hostvars:
+                        told.setdefault(str(pending["peer"]), {})[router] = str(pending["reason"])
+        wrong = set()
+        for peer, reasons in sorted(told.items(), key=lambda item: (-len(item[1]), item[0])):
+            for router, reason in reasons.items():
+                if router not in wrong:
+                    cause, do = halves(reason.removeprefix(peer + ": "))
                     self.down.add(peer)
                     self.add(peer, cause, do, "refused", {router})
+            if len(reasons) > 1:
+                wrong.add(peer)
 
     def missed(self):
         """Who is the cause that others miss him. What only two see of each other is told as it is."""
