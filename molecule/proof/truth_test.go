@@ -55,10 +55,10 @@ var lies = []lie{
 	{name: "the ruleset is flushed", on: "two-1", make: "nft flush ruleset", cure: "for f in /etc/wireguard/wgmesh.nft /etc/wgmesh/*.nft; do nft -f $f || true; done", router: "two-1", want: `^table inet wgmesh\S* is not loaded`},
 	{
 		name: "the metadata guard has lost its rules", on: "one-1", make: "nft flush chain inet wgmesh_metadata forward", cure: "nft -f /etc/wgmesh/metadata.nft",
-		router: "one-1", want: `^table inet wgmesh_metadata is not what /etc/wgmesh/metadata\.nft says`,
+		router: "one-1", want: `^table inet wgmesh_metadata is not what /etc/wgmes\S+nft says`,
 	},
 	{name: "it ignores ping", on: "two-1", make: "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", cure: "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", router: "two-1", want: `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\)`},
-	{name: "a host that is named is down", on: "node-two-a", make: "ip link set eth0 down", cure: "ip link set eth0 up; ip route add default via 10.1.1.1 onlink dev eth0 2>/dev/null || true", router: "two-1", want: `^10\.1\.1\.100 of its own site does not answer`},
+	{name: "a host that is named does not answer", on: "node-two-a", make: "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", cure: "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", router: "two-1", want: `^10\.1\.1\.100 of its own site does not answer`},
 	{name: "masquerade on the internet's side of Docker", on: "two-1", make: "nft 'add table ip d; add chain ip d p { type nat hook postrouting priority 100; }; add rule ip d p ip saddr 172.17.0.0/16 oifname != docker0 masquerade'", cure: "nft delete table ip d"},
 	{name: "rules of a second NIC", on: "one-1", make: "ip rule add from 10.0.9.9 lookup 102 pref 32000; ip route add default via 10.0.1.1 table 102", cure: "ip rule del pref 32000; ip route flush table 102"},
 }
@@ -66,9 +66,6 @@ var lies = []lie{
 // truth tells lies to a mesh that works, and asks the status play. WGMESH_TRUTH is a
 // pattern of those to tell; make truth tells all.
 func truth(t *testing.T, l lab) {
-	if os.Getenv("WGMESH_TRUTH") == "" {
-		return
-	}
 	chosen := regexp.MustCompile(os.Getenv("WGMESH_TRUTH"))
 	for _, x := range lies {
 		if os.Getenv("WGMESH_TRUTH") == "" && !x.inCI || !chosen.MatchString(x.name) {
