@@ -92,7 +92,7 @@ var causes = []row{
 	},
 	{
 		"filter", "office-1", `nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`, "nft delete table inet f",
-		`^nft inet f c: meta l4proto tcp reject.* drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+		`^nft inet f c: meta l4proto (tcp|6) reject.* drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
 		"filter at another hook", "azure-1", `nft 'add table inet f; add chain inet f early { type filter hook prerouting priority -300; }; add rule inet f early ip saddr { 10.0.0.0/8 } iifname "wm*" drop'`, "nft delete table inet f",
@@ -100,7 +100,7 @@ var causes = []row{
 	},
 	{
 		"filter at another hook", "azure-1", `nft 'add table inet f; add chain inet f late { type filter hook postrouting priority 300; }; add rule inet f late oifname "eth0" meta l4proto != tcp drop'`, "nft delete table inet f",
-		`^nft inet f late: oifname "eth0" meta l4proto != tcp drop drops icmp from `,
+		`^nft inet f late: oifname "eth0" meta l4proto != (tcp|6) drop drops icmp from `,
 	},
 	{
 		"filter of a device", "azure-1", `nft 'add table netdev f; add chain netdev f in { type filter hook ingress device "eth0" priority 0; }; add rule netdev f in ip daddr 10.0.0.0/16 drop'`, "nft delete table netdev f",

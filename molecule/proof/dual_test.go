@@ -30,8 +30,10 @@ func TestDualStack(t *testing.T) {
 // site, and one router is its site's gateway itself.
 func onTheWire(t *testing.T, l lab) {
 	for _, ask := range []struct{ host, command string }{
-		{"one-1", "ip route get 10.0.1.77"}, {"one-1", "ip -6 route get 2001:db8:1:1::77"},
-		{"one-1", "ip route get 10.0.9.77"}, {"three-1", "ip route get 10.2.1.77"},
+		{"one-1", "ip route get 10.0.1.77"},
+		{"one-1", "ip -6 route get 2001:db8:1:1::77"},
+		{"one-1", "ip route get 10.0.9.77"},
+		{"three-1", "ip route get 10.2.1.77"},
 	} {
 		got := l.in(t, ask.host, ask.command)
 		assert.Contains(t, got, "dev eth0 ", ask.host)
