@@ -156,7 +156,7 @@ func joinAgain(t *testing.T, l lab) {
 	for _, r := range []string{"gcp-1", "office-1"} {
 		status, said := l.join(t, r)
 		assert.Equal(t, "0", status, said)
-		assert.Regexp(t, `^wgmesh join: `+r+` is in the mesh: 6 of 6 peers, nothing changed`, said)
+		assert.Regexp(t, `(?m)^wgmesh join: `+r+` is in the mesh: 6 of 6 peers, nothing changed`, said)
 	}
 	same(t, before, l.onRouters(t, state))
 	l.undisturbed(t, sessions)

@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	measuredLine   = regexp.MustCompile(`"(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms +\d+ % +inside [\d.]+/[\d.]+ ms +\d+ % +[+-] [\d.]+ ms"`)
-	throughputLine = regexp.MustCompile(`"aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %"`)
+	measuredLine   = regexp.MustCompile(`(?m)^(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms +\d+ % +inside [\d.]+/[\d.]+ ms +\d+ % +[+-] [\d.]+ ms\s*$`)
+	throughputLine = regexp.MustCompile(`(?m)^aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %\s*$`)
 )
 
 func measure(t *testing.T, l lab) {

@@ -36,6 +36,10 @@ func TestOneAddress(t *testing.T) {
 
 	// One of the two that carry is lost, and the other one takes all of it.
 	assert.Contains(t, l.in(t, "branch-1", "ip route show 10.2.0.0/16"), "dev wg")
+	way := func(host, network string) string {
+		return l.in(t, host, "ip route show "+network+" | grep -o 'dev wg[0-9]*'")
+	}
+	there, back := way("branch-1", "10.2.0.0/16"), way("shop-1", "10.1.0.0/16")
 	l.in(t, "office-1", "systemctl stop bird")
 	l.waitFor(t, "branch-1", "ip route show 10.2.0.0/16 | grep -q 'dev wg3 '")
 	l.waitFor(t, "shop-1", "ip route show 10.1.0.0/16 | grep -q 'dev wg5 '")
@@ -43,6 +47,8 @@ func TestOneAddress(t *testing.T) {
 	l.ping(t, "node-branch-a", hosts["node-shop-a"].Address)
 	l.ping(t, "node-shop-a", hosts["node-branch-a"].Address)
 	l.in(t, "office-1", "systemctl start bird")
+	l.waitFor(t, "branch-1", "ip route show 10.2.0.0/16 | grep -q '"+there+" '")
+	l.waitFor(t, "shop-1", "ip route show 10.1.0.0/16 | grep -q '"+back+" '")
 
 	// A new default renumbers nobody.
 	had := l.onRouters(t, state)

@@ -71,11 +71,8 @@ for t in 'inet mine' 'ip filter' 'ip nat'; do nft list table $t; done
 systemctl is-enabled mine wg-quick@wg-mine wg-quick@wg-road; systemctl is-active mine wg-quick@wg-mine wg-quick@wg-road
 systemctl show -p ActiveEnterTimestamp mine wg-quick@wg-mine wg-quick@wg-road`
 
-// TestOthers runs with WGMESH_OTHERS=1 only: the proofs of `make proof` fill CI's time.
+// TestOthers looks that what others made on a router lives through every kind of run.
 func TestOthers(t *testing.T) {
-	if os.Getenv("WGMESH_OTHERS") == "" {
-		t.Skip("with WGMESH_OTHERS=1: what others made on a router lives through every kind of run")
-	}
 	l := up(t, "others", "molecule/proof/testdata/dual.yml")
 	l.mesh(t)
 	gone := filepath.Join(t.TempDir(), "gone.yml")
