@@ -83,12 +83,12 @@ var badChanges = []badChange{
 	{name: "half works: one peer has another AS number", variables: `"mesh_sites": ` + sitesWith("", `"as": 65031`), lost: "tunnel wg2 to three-1"},
 	{name: "tunnel addresses of another length", variables: `"mesh_link_prefix_length": 30`, lost: "tunnel wg2 to three-1"},
 	{name: "ports", variables: `"mesh_port_base": 50800`, lost: "tunnel wg1 to two-1"},
-	{name: "key", variables: `"mesh_regenerate_keys": "always"`, lost: "tunnel wg1 to two-1", dead: true},
+	{name: "key", variables: `"mesh_regenerate_keys": "always"`, lost: "tunnel wg1 to two-1"},
 	{
 		name: "MTU that the way does not carry", variables: `"mesh_sites": ` + sitesWith(`"mtu": 1400`, ""), lost: "tunnel wg1 to two-1",
 		before: `nft 'table inet cut { chain c { type filter hook output priority 0; oifname "wg1" meta length 1330-1350 drop; }; }'`, after: "nft delete table inet cut",
 	},
-	{name: "link pool", variables: `"mesh_link_pool": "172.30.0.0/16"`, lost: "tunnel wg1 to two-1", dead: true},
+	{name: "link pool", variables: `"mesh_link_pool": "172.30.0.0/16"`, lost: "tunnel wg1 to two-1"},
 	{name: "interface prefix, and ports", variables: `"mesh_interface_prefix": "vpn", "mesh_port_base": 50800`, lost: "tunnel vpn1 to two-1", dead: true},
 	{
 		name: "kernel parameters, of interfaces with other names", variables: `"mesh_interface_prefix": "net"`, lost: "tunnel net1 to two-1",
