@@ -80,7 +80,11 @@ molecule: setup collection $(LAB) ## the scenarios default and mesh
 
 .PHONY: proof
 proof: setup collection $(LAB) ## what the README promises, on a lab of its own (root)
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 60m -v ./molecule/lab ./molecule/proof
+	@$(MAKE) -s proofs
+
+.PHONY: proofs
+proofs: # of what is staged already: those that RUN names, without those of SKIP
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 60m -v -run '$(RUN)' -skip '$(SKIP)' ./molecule/lab ./molecule/proof
 
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
