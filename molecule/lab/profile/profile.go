@@ -97,7 +97,7 @@ var named = map[string]map[string]any{
 		"route add blackhole 192.168.78.0/24 proto static metric 4000",
 	}},
 	"other-bgp": {"bgp": "bird"},
-	// What benchmarks for hardening ask of a host that is no router.
+	// What benchmarks for hardening ask of a host that is not a router.
 	"hardened": {"sysctl": hardened},
 	// The same, in a file that is read after everybody else's.
 	"hardened-late": {"sysctl": hardened, "sysctl_file": "zz-hardening.conf"},

@@ -260,7 +260,7 @@ func (t Topology) oneLAN(h Host, s Site) error {
 	return nil
 }
 
-// isLAN tells whether a site is one Ethernet behind its router.
+// isLAN reports whether a site is one Ethernet behind its router.
 func (t Topology) isLAN(site string) bool {
 	return slices.ContainsFunc(t.Routers(site), func(r Host) bool { return r.Profile.LANGateway })
 }
