@@ -17,7 +17,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
+setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/venv-newest
 	@.ci/setup
 	@.ci/venv
 
@@ -55,6 +55,7 @@ unit: ## Go tests that need nothing
 
 .PHONY: integration
 integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
+	@.ci/venv moto
 	@$(GO) test -tags integration -count=1 -p 1 ./pkg/... ./modules/...
 
 .PHONY: emul

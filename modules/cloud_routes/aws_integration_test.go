@@ -28,7 +28,7 @@ func newMoto(t *testing.T) moto {
 	t.Helper()
 	program, err := filepath.Abs("../../build/venv-moto/bin/moto_server")
 	require.NoError(t, err)
-	require.FileExists(t, program, "moto is missing: run .ci/venv")
+	require.FileExists(t, program, "moto is missing: run .ci/venv moto")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := l.Addr().String()
