@@ -16,35 +16,31 @@ import (
 // inCloud are the modules of the other program, wgmesh-cloud.
 var inCloud = []string{"cloud_forwarding", "cloud_routes"}
 
+// onController runs as an action plugin alone, and never on a router.
+const onController = "mesh_report"
+
 // A module is there only when it is in all places: its folder, the table, its
-// documentation, the routing to the action plugin and the action group.
+// documentation, its action plugin and the action group.
 func TestEveryModuleIsEverywhere(t *testing.T) {
 	want := slices.Sorted(slices.Values(append(inCloud, slices.Collect(maps.Keys(modules()))...)))
-
 	assert.Equal(t, want, names(t, "*/*.go", `^([a-z_]+)/([a-z_]+)\.go$`), "folders")
-	assert.Equal(t, want, names(t, "../collection/plugins/modules/*.py", `/([a-z_]+)\.py$`), "documentation")
 
 	raw, err := os.ReadFile("../collection/meta/runtime.yml")
 	require.NoError(t, err)
 	var meta struct {
-		Groups  map[string][]string `yaml:"action_groups"`
-		Routing struct {
-			Modules map[string]struct {
-				Plugin string `yaml:"action_plugin"`
-			} `yaml:"modules"`
-		} `yaml:"plugin_routing"`
+		Groups map[string][]string `yaml:"action_groups"`
 	}
 	require.NoError(t, yaml.Unmarshal(raw, &meta))
-	assert.Equal(t, want, slices.Sorted(maps.Keys(meta.Routing.Modules)), "routing")
 	assert.Equal(t, want, meta.Groups["all"], "action group")
-	for name, route := range meta.Routing.Modules {
-		assert.Equal(t, "wgmesh.router.wgmesh", route.Plugin, name)
-	}
+
+	want = slices.Sorted(slices.Values(append(want, onController)))
+	assert.Equal(t, want, names(t, "../collection/plugins/modules/*.py", `/([a-z_]+)\.py$`), "documentation")
+	assert.Equal(t, want, names(t, "../collection/plugins/action/*.py", `/([a-z_]+)\.py$`), "action plugins")
 }
 
-// The action plugin takes these modules from wgmesh-cloud, and no others.
+// The class of the action plugins takes these modules from wgmesh-cloud, and no others.
 func TestThePluginKnowsTheProgram(t *testing.T) {
-	plugin, err := os.ReadFile("../collection/plugins/action/wgmesh.py")
+	plugin, err := os.ReadFile("../collection/plugins/plugin_utils/wgmesh.py")
 	require.NoError(t, err)
 	table := regexp.MustCompile(`(?m)^PROGRAMS = \{(.*)\}$`).FindSubmatch(plugin)
 	require.NotNil(t, table, "no PROGRAMS")

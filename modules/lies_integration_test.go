@@ -123,7 +123,7 @@ func (n *network) collection() {
 	one := map[string]string{"sha256": build, "file": "none"}
 	text, err := json.Marshal(map[string]any{"wgmesh": map[string]any{"linux_amd64": one, "linux_arm64": one}})
 	require.NoError(n.t, err)
-	n.write("ansible_collections/wgmesh/router/plugins/bin/manifest.json", string(text), 0o644)
+	n.write("ansible_collections/wgmesh/router/plugins/plugin_utils/bin/manifest.json", string(text), 0o644)
 	galaxy, err := os.ReadFile("../galaxy.yml")
 	require.NoError(n.t, err)
 	n.write("ansible_collections/wgmesh/router/galaxy.yml", string(galaxy), 0o644)

@@ -49,11 +49,11 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	assert.Equal(t, []string{"mv " + path, "sync " + filepath.Dir(path)}, did[1:])
 
 	collection := filepath.Join(dir, "collection")
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "src/plugins/bin"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "src/plugins/plugin_utils/bin"), 0o755))
 	require.NoError(t, os.Mkdir(collection, 0o755))
 	for _, arch := range []string{"amd64", "arm64"} {
 		for _, name := range []string{"wgmesh", "wgmesh-cloud"} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "src/plugins/bin/"+name+"_linux_"+arch), []byte("program"), 0o755))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "src/plugins/plugin_utils/bin/"+name+"_linux_"+arch), []byte("program"), 0o755))
 		}
 	}
 	tarball := filepath.Join(dir, "c.tar.gz")

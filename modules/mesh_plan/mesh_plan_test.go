@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -184,20 +183,4 @@ func TestDocumentation(t *testing.T) {
 	var returns map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["RETURN"], &returns))
 	assert.Contains(t, returns, "plan")
-}
-
-// Without the action plugin Ansible would run the documentation.
-func TestStubSaysWhatItIs(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	require.NoError(t, err)
-	out, err := exec.Command(python, stub).Output()
-	var exit *exec.ExitError
-	require.ErrorAs(t, err, &exit, "it has to fail")
-	var result struct {
-		Failed bool
-		Msg    string
-	}
-	require.NoError(t, json.Unmarshal(out, &result), "%s", out)
-	assert.True(t, result.Failed)
-	assert.Contains(t, result.Msg, "Go binary")
 }

@@ -5,12 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-
-from ansible.plugins.callback import CallbackBase
-
 DOCUMENTATION = r"""
 name: join
 type: aggregate
@@ -24,6 +18,12 @@ description:
 requirements:
   - Set as C(stdout_callback), or enabled beside another one.
 """
+
+import json
+import os
+import re
+
+from ansible.plugins.callback import CallbackBase
 
 PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
 

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import causes
-
 DOCUMENTATION = r"""
 name: blamed
 short_description: The routers that a run is red for
@@ -50,6 +48,8 @@ _value:
   description: For each router that is to fail, the names of those that are the cause.
   type: dict
 """
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes
 
 
 def blamed(hostvars, targeted, alive, goal="healthy"):

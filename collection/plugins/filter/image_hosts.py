@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
-
 DOCUMENTATION = r"""
 name: image_hosts
 short_description: The hosts that the image play makes routers of
@@ -53,6 +51,8 @@ _value:
   description: A pattern of hosts. Empty when there is none.
   type: str
 """
+
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
 
 
 def image_hosts(said, groups, hostvars, asked="", packer=False):

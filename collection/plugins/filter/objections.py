@@ -5,18 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-
-import yaml
-
-from ansible.errors import AnsibleError
-from jinja2 import Undefined
-from jinja2.exceptions import UndefinedError
-
-from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
-from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
-
 DOCUMENTATION = r"""
 name: objections
 short_description: What of an inventory stands against a run, before a router is asked anything
@@ -66,6 +54,18 @@ _value:
   elements: str
   sample: ["azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"]
 """
+
+import os
+import re
+
+import yaml
+
+from ansible.errors import AnsibleError
+from jinja2 import Undefined
+from jinja2.exceptions import UndefinedError
+
+from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
 
 # What the two ends of a tunnel have to plan alike.
 SHARED = (

@@ -5,20 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import os
-import re
-import socket
-import ssl
-import urllib.error
-import urllib.parse
-
-from ansible.errors import AnsibleParserError
-from ansible.module_utils.urls import open_url
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible.utils.unsafe_proxy import wrap_var
-
 DOCUMENTATION = r"""
 name: consul
 short_description: The hosts on which a service of a Consul catalogue runs
@@ -120,7 +106,7 @@ options:
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
-author: wgmesh.router contributors
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""
@@ -146,6 +132,20 @@ keyed_groups:
   - key: consul_datacenter
     prefix: datacenter
 """
+
+import ipaddress
+import json
+import os
+import re
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+
+from ansible.errors import AnsibleParserError
+from ansible.module_utils.urls import open_url
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.unsafe_proxy import wrap_var
 
 MISSING = "give a token with service:read for {0} and node:read in token_file or CONSUL_HTTP_TOKEN"
 

@@ -5,18 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-
-from ansible.errors import AnsibleParserError
-from ansible.inventory.helpers import get_group_vars
-from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible.release import __version__
-from ansible.utils.vars import combine_vars
-from ansible.vars.plugins import get_vars_from_inventory_sources
-
-from ansible_collections.wgmesh.router.plugins.plugin_utils.host_keys import Busy, GuestAttributes, HostKeyError, key_of, proven
-
 DOCUMENTATION = r"""
 name: routers
 short_description: Refuses an inventory of routers in which something is missing
@@ -62,7 +50,7 @@ options:
       - Needs the permission C(compute.instances.getGuestAttributes), and takes Google's application default credentials.
     type: bool
     default: false
-author: wgmesh.router contributors
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""
@@ -71,6 +59,18 @@ plugin: wgmesh.router.routers
 sites: {aws: aws, azure: azure, gcp: gcp, consul: [munich, vienna]}
 guest_attributes: true
 """
+
+import os
+import re
+
+from ansible.errors import AnsibleParserError
+from ansible.inventory.helpers import get_group_vars
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.release import __version__
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
+
+from ansible_collections.wgmesh.router.plugins.plugin_utils.host_keys import Busy, GuestAttributes, HostKeyError, key_of, proven
 
 OWN = ("wgmesh.router.consul", "wgmesh.router.routers")
 ORIGIN = re.compile(r"mesh_from_(.+)")

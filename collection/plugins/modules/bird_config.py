@@ -266,7 +266,7 @@ seealso:
   - name: BIRD 2 manual
     description: The language that the options are named after.
     link: https://bird.network.cz/?get_doc&f=bird.html&v=20
-author: wgmesh.router contributors
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""
@@ -368,11 +368,3 @@ worked:
   elements: str
   sample: [aws-1, office-1]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "bird_config is a Go binary, run through the action plugin of the collection: call it as'
-        ' wgmesh.router.bird_config, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -89,7 +89,7 @@ attributes:
     details:
       - It writes no file.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 notes:
   - It was tested against moto, with signatures and policies enforced, and against stand-ins that were built from the vendors'
     documentation. It was never run against a live account.
@@ -174,11 +174,3 @@ done:
   elements: str
   sample: ["eni-0123456789abcdef0: enabled forwarding"]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "cloud_forwarding is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.cloud_forwarding, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

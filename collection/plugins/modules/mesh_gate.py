@@ -64,7 +64,7 @@ attributes:
     details:
       - Shows public data only.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: wgmesh.router.mesh_peer
@@ -97,11 +97,3 @@ done:
   elements: str
   sample: [wrote /etc/wgmesh/authorized_keys]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_gate is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.mesh_gate, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -33,7 +33,7 @@ attributes:
     details:
       - Shows the paths of the files that the change may touch, and nothing of their content.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.bird_config
   - module: wgmesh.router.mesh_status
@@ -67,11 +67,3 @@ done:
   elements: str
   sample: [confirmed the configuration, wrote /etc/bird/bird.conf, "kept the change of 14:03:12"]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_guard is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.mesh_guard, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -171,7 +171,7 @@ attributes:
     details:
       - Writes no files.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: wgmesh.router.mesh_status
@@ -261,11 +261,3 @@ troubles:
   sample:
     - "iperf3 is not on aws-2: install it on aws-2 (apt-get install iperf3, dnf install iperf3)"
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_measure is a Go binary, run through the action plugin of the collection: call'
-        ' it as wgmesh.router.mesh_measure, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -105,7 +105,7 @@ attributes:
     details:
       - Shows public data only.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.mesh_gate
   - module: wgmesh.router.wg_psk
@@ -228,11 +228,3 @@ done:
   type: list
   elements: str
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_peer is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.mesh_peer, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

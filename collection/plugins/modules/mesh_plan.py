@@ -151,7 +151,7 @@ seealso:
   - module: wgmesh.router.bird_config
   - module: wgmesh.router.sysctl_router
   - module: wgmesh.router.mesh_status
-author: wgmesh.router contributors
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""
@@ -343,11 +343,3 @@ plan:
           elements: str
           sample: [10.2.0.0/16]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_plan is a Go binary, run through the action plugin of the collection: call it as'
-        ' wgmesh.router.mesh_plan, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -61,7 +61,7 @@ attributes:
     details:
       - There is never a change.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: wgmesh.router.mesh_status
@@ -101,11 +101,3 @@ refusals:
       type: str
       sample: stop it, or set another mesh_port_base
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_preflight is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.mesh_preflight, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -200,7 +200,7 @@ attributes:
   diff_mode:
     support: none
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.mesh_plan
 """
@@ -310,11 +310,3 @@ notes:
   type: list
   elements: str
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "mesh_status is a Go binary, run through the action plugin of the collection: call'
-        ' it as wgmesh.router.mesh_status, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -78,7 +78,7 @@ attributes:
     details:
       - Shows the parameters of the profile and the drop-in.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.mesh_plan
   - module: ansible.posix.sysctl
@@ -183,11 +183,3 @@ worked:
   elements: str
   sample: [aws-1, office-1]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "sysctl_router is a Go binary, run through the action plugin of the collection: call'
-        ' it as wgmesh.router.sysctl_router, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

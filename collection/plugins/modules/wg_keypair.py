@@ -84,7 +84,7 @@ attributes:
     details:
       - Temporary files that a killed run left are removed by the next one.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.wg_psk
   - module: wgmesh.router.wg_tunnel
@@ -171,11 +171,3 @@ worked:
   elements: str
   sample: [aws-1, office-1]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "wg_keypair is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.wg_keypair, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -172,7 +172,7 @@ attributes:
       - The record is written before the key, so that no generation is used twice whenever the run ends. The tunnel
         keeps its old key until the next run.
 author:
-  - wgmesh.router contributors
+  - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.wg_keypair
   - module: wgmesh.router.wg_tunnel
@@ -295,11 +295,3 @@ worked:
   elements: str
   sample: [aws-1, office-1]
 """
-
-if __name__ == "__main__":
-    # Ansible runs this only when it did not find the action plugin.
-    print(
-        '{"failed": true, "msg": "wg_psk is a Go binary, run through the action plugin of the collection: call it'
-        ' as wgmesh.router.wg_psk, with the collection built by make collection on the collections path"}'
-    )
-    raise SystemExit(1)

@@ -298,14 +298,3 @@ worked:
   elements: str
   sample: [aws-1, office-1]
 """
-
-if __name__ == "__main__":
-    import json
-    import sys
-
-    print(json.dumps({
-        "failed": True,
-        "msg": "wgmesh.router.wg_tunnel is a binary, and this file is only its documentation: "
-               "call it as wgmesh.router.wg_tunnel, with a collection that was built with `make collection`",
-    }))
-    sys.exit(1)

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Make sure that the router has an Ansible that this collection runs with: the
 # distribution's, or where that is too old (Ubuntu 22.04) one of PyPI in a folder of
 # its own, which wgmesh join looks into first. Arguments: that folder, and the oldest

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Removes what a machine must not share with the others of its image. Needs no
 # Python. The connection that runs this lives on, and so do new commands on it:
 # sshd has loaded its keys. A new connection is refused until the next boot.

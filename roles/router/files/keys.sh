@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Names every file in which a key of WireGuard is, as "key=PATH", and says "looked"
 # at its end. Prints no key. Any file in /etc/wireguard counts: a tunnel without its
 # key is no part of an image either.

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Let chrony step the clock in its first three updates. The distributions'
 # configurations do; an edited one may not.
 if grep -qsE '^[[:space:]]*makestep[[:space:]]' /etc/chrony.conf /etc/chrony/chrony.conf /etc/chrony/conf.d/*.conf; then

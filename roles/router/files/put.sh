@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # put.sh CHECK PATH CONTENT: make PATH a file of that content, in one step, and
 # say "changed" when it was none. With CHECK "True" only say so.
 check=$1 path=$2 content=$3

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What the role router needs to know, one "name=value" a line. Reads only, needs
 # no Python. Arguments: the apt packages, the dnf packages, the userspace
 # WireGuard, the units that must start at boot besides BIRD and chrony.

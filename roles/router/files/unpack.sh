@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Unpack the collection's tarball into a folder, unless it is what lies there, and
 # put the programs of this machine in their places. Arguments: tarball, folder, where
 # wgmesh goes, where wgmesh-cloud does.
@@ -24,8 +25,8 @@ if [ "$(cat "$dir/.unpacked" 2>/dev/null)" != "$sum" ]; then
 fi
 # put NAME PROGRAM
 put() {
-    ! cmp -s "$dir/plugins/bin/$1_linux_$arch" "$2" || return 0
-    install -D -m 0755 "$dir/plugins/bin/$1_linux_$arch" "$2.new"
+    ! cmp -s "$dir/plugins/plugin_utils/bin/$1_linux_$arch" "$2" || return 0
+    install -D -m 0755 "$dir/plugins/plugin_utils/bin/$1_linux_$arch" "$2.new"
     sync "$2.new"
     mv -f "$2.new" "$2"
     sync "${2%/*}"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # program.sh CHECK PROGRAM FOLDER AMD64 ARM64: make PROGRAM the build of this
 # machine, which lies in FOLDER under its hash, and say "changed" when it was none.
 # With CHECK "True" only say so. A copy, since old builds are cleaned up in there.

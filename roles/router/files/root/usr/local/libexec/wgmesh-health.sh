@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Written by the Ansible role wgmesh.router.router, for wgmesh-health.socket. Answers
 # one HTTP request, of a load balancer or a person, on standard input and output: 200
 # while this router has a way of its own to another site, which is a BGP session that

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Written by the Ansible role wgmesh.router.router, for wgmesh-health@.service. Writes
 # down what BIRD says of its sessions, for a process that may not ask BIRD itself.
 # Several may do so at once: each replaces the file in one step.

@@ -1,5 +1,6 @@
 # Copyright: wgmesh.router contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Run the modules of this collection, which are one binary or two, on a target.
 
 The binary is kept on the target under the SHA-256 of its content, so a stale
@@ -39,7 +40,7 @@ except ImportError:
 
     ENCODER = {"cls": AnsibleJSONEncoder, "vault_to_text": True}
 
-BUILDS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "bin")
+BUILDS = os.path.join(os.path.dirname(__file__), "bin")
 
 # Modules that are in a program of their own, with the vendors' SDKs; all others
 # are in wgmesh. On a target each program is "wgmesh" in the folder of its build.

@@ -1,0 +1,87 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This runs on the controller, as an action plugin. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_report
+short_description: Say at the end of a play what is wrong with the whole mesh
+version_added: 0.4.0
+description:
+  - Prints one table of what is wrong with the mesh, each cause once, and of what does no harm yet. It puts together what the
+    role C(mesh) registered for all routers, also of those that failed.
+  - Runs on the controller, once for all routers. It changes nothing but O(file), and does not make the run red; the tasks
+    that failed do.
+  - This is a part of the role C(mesh) and of the playbooks, and reads their variables.
+options:
+  goal:
+    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status) has to be true.
+    type: str
+    choices: [healthy, required_healthy]
+    default: healthy
+  file:
+    description: A file on the controller for the same as JSON. Its folder has to be there. Empty for none.
+    type: str
+    default: ""
+  lines:
+    description: Lines to print before the table.
+    type: list
+    elements: str
+    default: []
+  tunnels:
+    description: Whether to print a table of the tunnels of each router, too.
+    type: bool
+    default: false
+  refused:
+    description: What is wrong with the inventory, as the filter C(objections) returns it. With any, the task fails.
+    type: list
+    elements: str
+    default: []
+extends_documentation_fragment: [wgmesh.router.attributes]
+attributes:
+  diff_mode:
+    support: none
+    details:
+      - There is never a change on a router.
+  platform:
+    platforms: all
+author:
+  - wgmesh.router contributors (@wgmesh)
+seealso:
+  - module: wgmesh.router.mesh_status
+"""
+
+EXAMPLES = r"""
+- name: Say what is wrong with the mesh, if anything is
+  wgmesh.router.mesh_report:
+    file: /var/lib/mesh/report.json
+    tunnels: true
+  run_once: true
+"""
+
+RETURN = r"""
+causes:
+  description: What is wrong, one element for each cause.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    routers:
+      description: The routers that it is wrong with. Two are the ends of a tunnel.
+      type: list
+      elements: str
+    cause:
+      description: What was found.
+      type: str
+    do:
+      description: What to do about it.
+      type: str
+    kind:
+      description: What sort of cause it is, one word.
+      type: str
+    follows:
+      description: Which routers miss something because of it, C(routers), and how many, C(count).
+      type: dict
+"""
