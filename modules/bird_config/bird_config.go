@@ -182,9 +182,7 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 		if mesh := mark.Of(string(have.Text)); mesh != "" && !o.Owns(mesh) {
 			return p, t, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", host.Path, mesh)
 		}
-		if want.Text, err = bird.Render(o.Config, src); err != nil {
-			return p, t, err
-		}
+		want.Text = bird.Render(o.Config, src)
 		if err := bird.Check(ctx, want.Text); errors.Is(err, bird.ErrNoBird) {
 			p.Warnings = append(p.Warnings, "the configuration has not been checked: "+err.Error())
 		} else if err != nil {

@@ -1,17 +1,11 @@
 package bird
 
 import (
-	"bytes"
-	_ "embed"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
-	"text/template"
 )
-
-//go:embed bird.conf.tmpl
-var confTemplate string
 
 // Metric is that of BIRD's routes in the kernel, one better than the floor's
 // (pkg/floor). Subnets that the host is connected to have 0, or what DHCP, networkd or
@@ -21,19 +15,28 @@ const Metric = 1<<32 - 2
 // Render writes the configuration as BIRD reads it. The same configuration
 // gives the same bytes on every host and on every day. c must have passed
 // Validate and, where a route asks for onlink without an interface, Resolve.
-func Render(c Config, src Sources) ([]byte, error) {
-	t, err := template.New("bird.conf").Parse(confTemplate)
-	if err != nil {
-		return nil, err
+func Render(c Config, src Sources) []byte {
+	v := newView(c, src)
+	var out conf
+	out.head(v)
+	for _, f := range v.Families {
+		out.kernel(f)
+		out.policy(f)
+		if v.Others {
+			out.otherSites(f)
+		}
+		if v.Same {
+			out.sameSite(f)
+		}
 	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, newView(c, src)); err != nil {
-		return nil, err
+	if len(v.Sessions) > 0 {
+		out.sessions(v)
 	}
-	return []byte(stamped(out.String())), nil
+	out.put("\n# end\n")
+	return []byte(stamped(out.String()))
 }
 
-// A view is a Config laid out for the template, which only prints.
+// A view is a Config laid out for conf, which only prints.
 type view struct {
 	Config
 	StampName, Stamp string
@@ -47,18 +50,17 @@ type view struct {
 // A family is the part of the policy that BIRD wants once for IPv4 and once
 // for IPv6.
 type family struct {
-	N, Channel   string // "4", "ipv4"
-	Source       string // of the router's own packets, or empty
-	Metric       int    // in the kernel
-	Local        string // prefix set of what is never installed, or empty
-	Static       []string
-	Own          string // prefix set of the own AS, or empty
-	Owners       []ownerLine
-	Originate    []originLine
-	Transit      bool
-	Drain        bool
-	Others, Same bool
-	LongestPath  int // AS numbers that a path may have
+	N, Channel  string // "4", "ipv4"
+	Source      string // of the router's own packets, or empty
+	Metric      int    // in the kernel
+	Local       string // prefix set of what is never installed, or empty
+	Static      []string
+	Own         string // prefix set of the own AS, or empty
+	Owners      []ownerLine
+	Originate   []originLine
+	Transit     bool
+	Drain       bool
+	LongestPath int // AS numbers that a path may have
 }
 
 type ownerLine struct {
@@ -101,9 +103,6 @@ func newView(c Config, src Sources) view {
 	v.Families = append(v.Families, newFamily(c, src.IPv4, "4"))
 	if c.hasIPv6() {
 		v.Families = append(v.Families, newFamily(c, src.IPv6, "6"))
-	}
-	for i := range v.Families {
-		v.Families[i].Others, v.Families[i].Same = v.Others, v.Same
 	}
 	for _, n := range neighbors {
 		v.Sessions = append(v.Sessions, newSession(c, n))

@@ -115,13 +115,11 @@ func FuzzRender(f *testing.F) {
 		if c.Validate() != nil {
 			return
 		}
-		got, err := bird.Render(c, bird.Sources{})
-		require.NoError(t, err)
+		got := bird.Render(c, bird.Sources{})
 		harmless := c
 		harmless.Neighbors = slices.Clone(c.Neighbors)
 		harmless.Neighbors[0].Name, harmless.Neighbors[0].Router, harmless.Neighbors[0].Interface = "n", "r", "i"
-		want, err := bird.Render(harmless, bird.Sources{})
-		require.NoError(t, err)
+		want := bird.Render(harmless, bird.Sources{})
 		for _, mark := range []string{"{", "}", ";", `"`, "\n", "#", "'"} {
 			assert.Equal(t, strings.Count(string(want), mark), strings.Count(string(got), mark), "%q", mark)
 		}
