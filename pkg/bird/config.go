@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A Config is one router's routing: who it is, what it announces, whom it
@@ -118,7 +119,7 @@ func (c Config) Refused() []netip.Prefix {
 			all = append(all, without(o.Networks, c.Local)...)
 		}
 	}
-	slices.SortFunc(all, netip.Prefix.Compare) // an outer one before those in it
+	order.By(all, netip.Prefix.Compare) // an outer one before those in it
 	for _, p := range all {
 		if !slices.ContainsFunc(out, func(outer netip.Prefix) bool { return outer.Contains(p.Addr()) }) {
 			out = append(out, p)

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // Metric is that of BIRD's routes in the kernel, one better than the floor's
@@ -91,7 +93,7 @@ type channel struct {
 func newView(c Config, src Sources) view {
 	v := view{Config: c, StampName: stampName, Stamp: noStamp}
 	neighbors := slices.Clone(c.Neighbors)
-	slices.SortFunc(neighbors, func(a, b Neighbor) int { return strings.Compare(a.Name, b.Name) })
+	order.By(neighbors, func(a, b Neighbor) int { return strings.Compare(a.Name, b.Name) })
 	var names []string
 	for _, n := range neighbors {
 		names = append(names, fmt.Sprintf("%q", n.Interface))
@@ -117,14 +119,14 @@ func newFamily(c Config, source netip.Addr, n string) family {
 		Transit: c.Transit, Drain: c.Drain, LongestPath: longestPath(c),
 	}
 	static := slices.Clone(c.Static)
-	slices.SortFunc(static, func(a, b Static) int { return a.Network.Compare(b.Network) })
+	order.By(static, func(a, b Static) int { return a.Network.Compare(b.Network) })
 	for _, s := range static {
 		if s.Network.Addr().Is4() == is4 {
 			f.Static = append(f.Static, staticRoute(s))
 		}
 	}
 	owners := slices.Clone(c.Owners)
-	slices.SortFunc(owners, func(a, b Owner) int { return a.AS - b.AS })
+	order.By(owners, func(a, b Owner) int { return a.AS - b.AS })
 	for _, o := range owners {
 		switch set := prefixSet(o.Networks, is4); {
 		case set == "":
@@ -223,7 +225,7 @@ func prefixSet(prefixes []netip.Prefix, is4 bool) string {
 			of = append(of, p)
 		}
 	}
-	slices.SortFunc(of, netip.Prefix.Compare)
+	order.By(of, netip.Prefix.Compare)
 	var text []string
 	for _, p := range slices.Compact(of) {
 		text = append(text, p.String())

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // An Interface is a network interface of the host with its addresses in the
@@ -98,7 +100,7 @@ func local(c Config, host Network) []netip.Prefix {
 			add(o.Networks, foreign)
 		}
 	}
-	slices.SortFunc(out, netip.Prefix.Compare)
+	order.By(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 

@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // The clouds, as the option `cloud` names them.
@@ -62,7 +64,7 @@ func Select(have []Interface, words []string, instance string) ([]Interface, err
 			return nil, fmt.Errorf("interfaces: %s is none of %s, which has %s", word, instance, names(have))
 		}
 	}
-	slices.SortFunc(out, func(a, b Interface) int { return strings.Compare(a.ID, b.ID) })
+	order.By(out, func(a, b Interface) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
 }
 

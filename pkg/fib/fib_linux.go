@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A Flow is a packet: the interface by which it comes (empty: the host sends it
@@ -58,7 +59,7 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 		if err != nil {
 			return t, fmt.Errorf("routing rules: %w", err)
 		}
-		slices.SortStableFunc(rules, func(a, b netlink.Rule) int { return a.Priority - b.Priority })
+		order.By(rules, func(a, b netlink.Rule) int { return a.Priority - b.Priority })
 		t.rules[family] = rules
 		all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 		if t.routes[family], err = dump(ctx, func() ([]netlink.Route, error) {

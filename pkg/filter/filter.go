@@ -7,6 +7,8 @@ package filter
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A Packet is one that begins something: an echo request, or the first one of a
@@ -151,7 +153,7 @@ func (r Ruleset) Ask(p Packet, hooks []string) (worst Outcome) {
 				here = append(here, c)
 			}
 		}
-		slices.SortStableFunc(here, func(a, b *chain) int { return a.priority - b.priority })
+		order.By(here, func(a, b *chain) int { return a.priority - b.priority })
 		for _, c := range here {
 			if o := c.ask(p); o.Verdict > worst.Verdict {
 				worst = o

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // Protocol marks our routes in the kernel (rtm_protocol). The numbers up to 99 and
@@ -64,7 +65,7 @@ var network = regexp.MustCompile(`^[0-9a-f.:]+/[1-9][0-9]*$`)
 
 func sorted(networks []netip.Prefix) []netip.Prefix {
 	out := slices.Clone(networks)
-	slices.SortFunc(out, netip.Prefix.Compare)
+	order.By(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // takesIPv6 reports whether the kernel has IPv6 and the interface that unreachable
@@ -40,7 +42,7 @@ func observe() ([]Route, error) {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Route) int { return a.Network.Compare(b.Network) })
+	order.By(out, func(a, b Route) int { return a.Network.Compare(b.Network) })
 	return out, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // By whom a router was removed, and so who lets it in again.
@@ -56,7 +57,7 @@ func (w Want) settle(old State) (Want, []Removed, []string) {
 		w.Peers = w.inherit(old)
 		removed = w.byOperator(old)
 	}
-	slices.SortFunc(removed, func(a, b Removed) int { return cmp.Compare(a.Name, b.Name) })
+	order.By(removed, func(a, b Removed) int { return cmp.Compare(a.Name, b.Name) })
 	return w.without(removed), append([]Removed{}, removed...), warnings
 }
 

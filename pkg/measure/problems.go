@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A Problem is something that could not be measured and should have been.
@@ -49,7 +50,7 @@ func (r Result) problems() []Problem {
 			add(r.Router, cause.New("tunnel %s to %s: no throughput %s to %s (%s): see what wgmesh.router.status says", r.Name, r.Peer, way, p.Address, p.ThroughputError))
 		}
 	}
-	slices.SortFunc(out, func(a, b Problem) int { return cmp.Compare(a.Text(), b.Text()) })
+	order.By(out, func(a, b Problem) int { return cmp.Compare(a.Text(), b.Text()) })
 	if p := r.Inside.Ping; p.Sent > 0 && !p.Answered() {
 		why := ""
 		if p.PingError != "" {

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strconv"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // What WireGuard adds to a packet: 32 bytes of its own, 8 of UDP, and the IP
@@ -141,7 +143,7 @@ func (n *network) links(self *router) []hop {
 		}
 		out = append(out, h)
 	}
-	slices.SortFunc(out, func(a, b hop) int { return a.number - b.number })
+	order.By(out, func(a, b hop) int { return a.number - b.number })
 	return out
 }
 
@@ -215,6 +217,6 @@ func (s *site) transits() bool { return s.Transit == nil || *s.Transit }
 // and length.
 func sorted(prefixes []netip.Prefix) []netip.Prefix {
 	out := append([]netip.Prefix{}, prefixes...)
-	slices.SortFunc(out, netip.Prefix.Compare)
+	order.By(out, netip.Prefix.Compare)
 	return slices.Compact(out)
 }

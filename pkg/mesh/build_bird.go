@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // MEDs of what a router announces. Another site's router takes the lowest, so
@@ -138,6 +140,6 @@ func (n *network) status(self *router) Status {
 			out.Prefixes = append(out.Prefixes, StatusPrefix{Network: x, Site: s.name, AS: s.AS})
 		}
 	}
-	slices.SortFunc(out.Prefixes, func(a, b StatusPrefix) int { return a.Network.Compare(b.Network) })
+	order.By(out.Prefixes, func(a, b StatusPrefix) int { return a.Network.Compare(b.Network) })
 	return out
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // Failover is for wgmesh-cloud failover: the cloud's route tables that this
@@ -81,7 +83,7 @@ func (n *network) before(self, of *router) []string {
 			others = append(others, r)
 		}
 	}
-	slices.SortFunc(others, func(a, b *router) int { return cmp.Compare(rank(a), rank(b)) })
+	order.By(others, func(a, b *router) int { return cmp.Compare(rank(a), rank(b)) })
 	out := []string{}
 	for _, r := range others {
 		out = append(out, r.name)

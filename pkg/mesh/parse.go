@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // network is a Mesh with its addresses parsed. Parts that are wrong are left
@@ -65,7 +66,7 @@ func parse(m Mesh, p *Problems) *network {
 			p.add("router %s: state is %q: expected present or absent", name, r.State)
 		}
 	}
-	slices.SortStableFunc(n.routers, func(a, b *router) int { return cmp.Compare(a.ID, b.ID) })
+	order.By(n.routers, func(a, b *router) int { return cmp.Compare(a.ID, b.ID) })
 	n.pool = parsePrefix("link_pool", m.LinkPool, p)
 	if n.dual {
 		n.pool6 = parsePrefix("link_pool6", m.LinkPool6, p)
@@ -98,7 +99,7 @@ func (n *network) parseRouter(name string, in Router, p *Problems) *router {
 	}
 	if r.site != nil {
 		r.probe = append(r.site.parseProbe("router "+name, in.Probe, p), r.site.probe...)
-		slices.SortFunc(r.probe, netip.Addr.Compare)
+		order.By(r.probe, netip.Addr.Compare)
 		r.probe = slices.Compact(r.probe)
 	}
 	if in.Endpoint != "" {

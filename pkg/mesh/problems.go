@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // Problems are all the reasons why a mesh cannot work, sorted, each with what to do.
@@ -39,6 +40,6 @@ func (p Problems) err() error {
 	if len(p) == 0 {
 		return nil
 	}
-	slices.SortFunc(p, func(a, b cause.Cause) int { return cmp.Compare(a.String(), b.String()) })
+	order.By(p, func(a, b cause.Cause) int { return cmp.Compare(a.String(), b.String()) })
 	return slices.Compact(p)
 }

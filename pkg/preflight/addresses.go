@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // addresses asks whether the link networks of the tunnels are already those of
@@ -60,6 +61,6 @@ func sortedAddresses(m map[netip.Addr]string) []netip.Addr {
 	for a := range m {
 		out = append(out, a)
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	order.By(out, netip.Addr.Compare)
 	return out
 }

@@ -3,9 +3,9 @@ package psk
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
@@ -35,8 +35,8 @@ func (d Delta) Apply() (Outcome, []string, error) {
 		}
 		done = append(done, fmt.Sprintf("%s tunnel %d to %s (%s)", word, s.Tunnel, s.Peer, s.Why))
 	}
-	slices.SortFunc(out.Envelopes, func(a, b Envelope) int { return a.Tunnel - b.Tunnel })
-	slices.SortFunc(out.Held, func(a, b Held) int { return a.Tunnel - b.Tunnel })
+	order.By(out.Envelopes, func(a, b Envelope) int { return a.Tunnel - b.Tunnel })
+	order.By(out.Held, func(a, b Held) int { return a.Tunnel - b.Tunnel })
 	return out, done, nil
 }
 

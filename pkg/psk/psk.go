@@ -20,12 +20,12 @@ package psk
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // The roles of a router in a tunnel.
@@ -113,7 +113,7 @@ func (w Want) tunnels(role string) []Tunnel {
 			out = append(out, t)
 		}
 	}
-	slices.SortFunc(out, func(a, b Tunnel) int { return a.Number - b.Number })
+	order.By(out, func(a, b Tunnel) int { return a.Number - b.Number })
 	return out
 }
 

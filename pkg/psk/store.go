@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 
+	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
@@ -148,7 +148,7 @@ func (s *Store) findOrphans() error {
 			s.orphans = append(s.orphans, r)
 		}
 	}
-	slices.SortFunc(s.orphans, func(a, b Record) int { return a.Tunnel - b.Tunnel })
+	order.By(s.orphans, func(a, b Record) int { return a.Tunnel - b.Tunnel })
 	return nil
 }
 

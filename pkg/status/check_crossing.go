@@ -8,6 +8,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // checkCrossings finds the routers that do not forward into their sites. A tunnel that
@@ -93,7 +94,7 @@ func addressesOf(set map[netip.Addr]bool) (out []netip.Addr) {
 			out = append(out, a)
 		}
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	order.By(out, netip.Addr.Compare)
 	return out
 }
 

@@ -8,8 +8,9 @@
 package sysctl
 
 import (
-	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A Key is a parameter as a path below /proc/sys, for example
@@ -54,7 +55,7 @@ func Diff(want, have Settings) []Change {
 			delta = append(delta, Change{Key: k, Old: old, New: v})
 		}
 	}
-	slices.SortFunc(delta, func(a, b Change) int {
+	order.By(delta, func(a, b Change) int {
 		if fa, fb := isForwarding(a.Key), isForwarding(b.Key); fa != fb {
 			if fa {
 				return -1

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // conflicts finds what stands in the way of the changes of d: ports and addresses
@@ -28,8 +30,8 @@ func (d *Delta) conflicts(w Want, have State) error {
 			errs = append(errs, d.address(w, have, t.Name, a.Addr()))
 		}
 	}
-	slices.SortFunc(d.Remove, func(a, b Removal) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(d.Tunnels, func(a, b TunnelDelta) int { return strings.Compare(a.Name, b.Name) })
+	order.By(d.Remove, func(a, b Removal) int { return strings.Compare(a.Name, b.Name) })
+	order.By(d.Tunnels, func(a, b TunnelDelta) int { return strings.Compare(a.Name, b.Name) })
 	return errors.Join(errs...)
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // staleHandshake is the age after which no session is left (REJECT_AFTER_TIME
@@ -20,7 +22,7 @@ func Diff(want Want, have State) (Delta, error) {
 	var d Delta
 	var errs []error
 	tunnels := slices.Clone(want.Tunnels)
-	slices.SortFunc(tunnels, func(a, b Tunnel) int { return strings.Compare(a.Name, b.Name) })
+	order.By(tunnels, func(a, b Tunnel) int { return strings.Compare(a.Name, b.Name) })
 	for _, t := range tunnels {
 		now := have.Interfaces[t.Name]
 		r := resolve(want, t, have)
@@ -130,7 +132,7 @@ func diffPeers(t resolved, now Interface, have State) []PeerChange {
 			remove = append(remove, PeerChange{Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true})
 		}
 	}
-	slices.SortFunc(remove, func(a, b PeerChange) int { return strings.Compare(a.PublicKey.String(), b.PublicKey.String()) })
+	order.By(remove, func(a, b PeerChange) int { return strings.Compare(a.PublicKey.String(), b.PublicKey.String()) })
 	for _, p := range t.peers {
 		l, ok := live[p.PublicKey]
 		if !ok {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // resolved is a Tunnel with the keys of its peers found.
@@ -59,7 +61,7 @@ func resolve(w Want, t Tunnel, s State) resolved {
 			})
 		})
 	}
-	slices.SortFunc(out.peers, comparePeers)
+	order.By(out.peers, comparePeers)
 	return out
 }
 
@@ -108,7 +110,7 @@ func (t resolved) text(w Want, s State) string {
 		table.file = w.mssFile()
 	}
 	peers := append(slices.Clone(t.peers), t.kept...)
-	slices.SortFunc(peers, comparePeers)
+	order.By(peers, comparePeers)
 	return render(w.Owner, t.Tunnel, peers, w.PrivateKeyFile, table)
 }
 
@@ -119,7 +121,7 @@ func PendingPeers(w Want, s State) []Pending {
 		r := resolve(w, t, s)
 		out = append(append(out, r.pending...), r.refused...)
 	}
-	slices.SortFunc(out, func(a, b Pending) int {
+	order.By(out, func(a, b Pending) int {
 		return strings.Compare(a.Tunnel+" "+a.Peer, b.Tunnel+" "+b.Peer)
 	})
 	return out

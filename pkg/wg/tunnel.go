@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A Tunnel is one wanted WireGuard interface.
@@ -82,7 +83,7 @@ func (w Want) keyOf(p Peer) PublicKey {
 // sorted returns a sorted copy of list without repeats.
 func sorted(list []netip.Prefix) []netip.Prefix {
 	list = slices.Clone(list)
-	slices.SortFunc(list, comparePrefix)
+	order.By(list, comparePrefix)
 	return slices.Compact(list)
 }
 

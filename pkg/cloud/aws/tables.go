@@ -13,6 +13,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // Observe reads the tables, which have to carry the mesh's mark as a tag.
@@ -51,7 +52,7 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 			return nil, &cloud.Error{Do: id, Message: "there is no such route table in " + r.region, Hint: "is the id right, is it this account, was it deleted?"}
 		}
 	}
-	slices.SortFunc(have, route.Compare)
+	order.By(have, route.Compare)
 	return have, nil
 }
 

@@ -8,11 +8,11 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // Observe reads the tables, each until no operation is changing it.
@@ -39,7 +39,7 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 			}
 		}
 	}
-	slices.SortFunc(have, route.Compare)
+	order.By(have, route.Compare)
 	return have, nil
 }
 

@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // mostPages bounds a list. A page has up to 500 routes, a network some hundred.
@@ -51,7 +51,7 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 			}
 		}
 	}
-	slices.SortFunc(have, route.Compare)
+	order.By(have, route.Compare)
 	return have, nil
 }
 

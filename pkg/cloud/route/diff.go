@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // A slot is one prefix in one table.
@@ -42,7 +44,7 @@ func diff(w Want, slots []slot, have []Route) (delta []Change, refused error) {
 		}
 	}
 	// What is added comes before what is taken away.
-	slices.SortStableFunc(delta, func(a, b Change) int {
+	order.By(delta, func(a, b Change) int {
 		if gone := a.New == nil; gone != (b.New == nil) {
 			if gone {
 				return 1
@@ -104,6 +106,6 @@ func After(have []Route, delta []Change) []Route {
 			out = append(out, *c.New)
 		}
 	}
-	slices.SortFunc(out, Compare)
+	order.By(out, Compare)
 	return out
 }
