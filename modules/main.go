@@ -9,14 +9,12 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,7 +32,7 @@ import (
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
-	"github.com/wgmesh/router/pkg/join"
+	"github.com/wgmesh/router/pkg/version"
 )
 
 // modules returns all modules by name.
@@ -63,7 +61,7 @@ type command func(ctx context.Context, args []string, stdin io.Reader, stdout, s
 func commands() map[string]command {
 	return map[string]command{
 		"gate": gateCommand,
-		"join": join.Command,
+		"join": joinCommand(cloudProgram),
 		"undo": undoCommand,
 	}
 }
@@ -112,7 +110,7 @@ func person(argv []string, stdout, stderr io.Writer) (status int) {
 	switch {
 	case slices.Equal(argv, []string{"--help"}):
 	case slices.Equal(argv, []string{"--version"}):
-		text = version()
+		text = version.Line("wgmesh")
 	default:
 		out, status = stderr, 2
 		if len(argv) > 0 {
@@ -128,16 +126,4 @@ func person(argv []string, stdout, stderr io.Writer) (status int) {
 // list puts the names of a table one to a line.
 func list[V any](table map[string]V) string {
 	return "  " + strings.Join(slices.Sorted(maps.Keys(table)), "\n  ") + "\n"
-}
-
-// version names the build by the SHA-256 of its content, which is also the
-// name of its folder on a router.
-func version() string {
-	build := "unknown"
-	if path, err := os.Executable(); err == nil {
-		if content, err := os.ReadFile(path); err == nil {
-			build = fmt.Sprintf("%x", sha256.Sum256(content))
-		}
-	}
-	return fmt.Sprintf("wgmesh build %s %s/%s %s\n", build, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

@@ -58,7 +58,7 @@ func TestPerson(t *testing.T) {
 		"help":           {[]string{"--help"}, 0, "\n  wg_tunnel\n", ""},
 		"help, commands": {[]string{"--help"}, 0, "\nCommands:\n", ""},
 		"help, join":     {[]string{"--help"}, 0, "\n  join\n", ""},
-		"version":        {[]string{"--version"}, 0, fmt.Sprintf("wgmesh build %x ", sha256.Sum256(content)), ""},
+		"version":        {[]string{"--version"}, 0, fmt.Sprintf("wgmesh unknown commit unknown build %x ", sha256.Sum256(content)), ""},
 		"nothing":        {nil, 2, "", "wgmesh MODULE [FILE]"},
 		"unknown module": {[]string{"wg_tunel", "args"}, 2, "", "wgmesh: wg_tunel: no such module or command\n"},
 	}

@@ -61,8 +61,8 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	program, cloud := filepath.Join(dir, "wgmesh"), filepath.Join(dir, "wgmesh-cloud")
 	assert.Equal(t, []string{
 		"tar " + collection, "sync " + collection,
-		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
 		"install " + cloud + ".new", "sync " + cloud + ".new", "mv " + cloud, "sync " + dir,
+		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
 	}, run(roleFiles+"unpack.sh", tarball, collection, program, cloud))
 	mark, err := os.Stat(filepath.Join(collection, ".unpacked"))
 	require.NoError(t, err)

@@ -1,7 +1,7 @@
 // Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
-// commands by which a router keeps the cloud's route tables right and publishes its
-// SSH host key. They are not in wgmesh, because the vendors' SDKs would double what
-// every router keeps and every task loads.
+// commands by which a router joins the mesh, keeps the cloud's route tables right and
+// publishes its SSH host key. They are not in wgmesh, because the vendors' SDKs, HTTP
+// and TLS would more than double what every router keeps and every task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
 package main
@@ -19,6 +19,8 @@ import (
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
 	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/join"
+	"github.com/wgmesh/router/pkg/version"
 )
 
 // modules returns all modules of this program by name.
@@ -42,15 +44,20 @@ func main() {
 		module.Main(argv)
 	}
 	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) int{
-		"failover": failoverCommand, "publish-host-key": publishCommand,
+		"failover": failoverCommand, "join": join.Command, "publish-host-key": publishCommand,
 	}
 	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		os.Exit(commands[os.Args[1]](ctx, os.Args[2:], os.Stdout, os.Stderr))
 	}
+	if len(os.Args) == 2 && os.Args[1] == "--version" {
+		fmt.Print(version.Line("wgmesh-cloud"))
+		return
+	}
 	fmt.Fprint(os.Stderr, "The modules cloud_forwarding and cloud_routes of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
 		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n\n"+
-		"What a router runs by itself say `wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n")
+		"What a router runs by itself say `wgmesh join --help`, `wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n"+
+		"Which build this is says `wgmesh-cloud --version`.\n")
 	os.Exit(2)
 }

@@ -18,7 +18,7 @@ import (
 func command(t *testing.T, args ...string) (status int, said string) {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	status = join.Command(t.Context(), args, strings.NewReader(""), &out, &errOut)
+	status = join.Command(t.Context(), args, &out, &errOut)
 	return status, out.String() + errOut.String()
 }
 

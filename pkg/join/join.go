@@ -62,8 +62,8 @@ const help = `wgmesh join brings this router into the mesh, as the file --config
 Exit status: 0 done, 75 try again, 78 something here has to be changed first.
 `
 
-// Command is "wgmesh join".
-func Command(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
+// Command is "wgmesh join", which wgmesh has wgmesh-cloud do.
+func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("wgmesh join", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	path := flags.String("config", "/etc/wgmesh/join.yml", "")

@@ -15,7 +15,7 @@ import (
 func needs(t *testing.T, sources ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	status := join.Command(t.Context(), append([]string{"--core"}, sources...), nil, &stdout, &stderr)
+	status := join.Command(t.Context(), append([]string{"--core"}, sources...), &stdout, &stderr)
 	require.Zero(t, status, stderr.String())
 	return stdout.String()
 }
@@ -71,7 +71,7 @@ func TestWhatIsNoSource(t *testing.T) {
 
 	require.NoError(t, os.Symlink("..", dir+"/b/round"))
 	var stdout, stderr bytes.Buffer
-	assert.Equal(t, 78, join.Command(t.Context(), []string{"--core", dir}, nil, &stdout, &stderr))
+	assert.Equal(t, 78, join.Command(t.Context(), []string{"--core", dir}, &stdout, &stderr))
 	assert.Contains(t, stderr.String(), "is there a link to a folder above?")
 }
 

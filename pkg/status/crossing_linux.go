@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/icmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -155,38 +154,28 @@ func throw(fd int, c *crossing, e *echo) error {
 	if c.to.Is6() {
 		protocol = unix.ETH_P_IPV6
 	}
-	packet, err := packetOf(c.from, c.to, e)
-	if err != nil {
-		return err
-	}
-	return unix.Sendto(fd, packet, 0, &unix.SockaddrLinklayer{Protocol: wire(protocol), Ifindex: link.Index})
+	return unix.Sendto(fd, packetOf(c.from, c.to, e), 0, &unix.SockaddrLinklayer{Protocol: wire(protocol), Ifindex: link.Index})
 }
 
 // packetOf is an echo request with its IP header.
-func packetOf(from, to netip.Addr, e *echo) ([]byte, error) {
-	message := icmp.Message{Type: e.request, Body: &icmp.Echo{ID: e.id, Data: e.payload}}
+func packetOf(from, to netip.Addr, e *echo) []byte {
 	if to.Is6() {
-		body, err := message.Marshal(icmp.IPv6PseudoHeader(from.AsSlice(), to.AsSlice()))
-		h := make([]byte, 40, 40+len(body))
-		h[0], h[6], h[7] = 6<<4, unix.IPPROTO_ICMPV6, hops
-		binary.BigEndian.PutUint16(h[4:], uint16(len(body)))
+		h := make([]byte, 40)
 		copy(h[8:], from.AsSlice())
 		copy(h[24:], to.AsSlice())
-		return append(h, body...), err
+		length := headerICMP + len(e.payload)
+		before := append(slices.Clone(h[8:]), 0, 0, byte(length>>8), byte(length), 0, 0, 0, unix.IPPROTO_ICMPV6)
+		h[0], h[6], h[7] = 6<<4, unix.IPPROTO_ICMPV6, hops
+		binary.BigEndian.PutUint16(h[4:], uint16(length))
+		return append(h, echoMessage(e.request, e.id, 0, e.payload, before)...)
 	}
-	body, err := message.Marshal(nil)
-	h := make([]byte, 20, 20+len(body))
+	h := make([]byte, 20)
 	h[0], h[8], h[9] = 4<<4|5, hops, unix.IPPROTO_ICMP
-	binary.BigEndian.PutUint16(h[2:], uint16(20+len(body)))
+	binary.BigEndian.PutUint16(h[2:], uint16(header4+len(e.payload)))
 	copy(h[12:], from.AsSlice())
 	copy(h[16:], to.AsSlice())
-	var sum uint32
-	for i := 0; i < len(h); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(h[i:]))
-	}
-	sum = sum>>16 + sum&0xffff
-	binary.BigEndian.PutUint16(h[10:], ^uint16(sum+sum>>16))
-	return append(h, body...), err
+	binary.BigEndian.PutUint16(h[10:], checksum(h))
+	return append(h, echoMessage(e.request, e.id, 0, e.payload, nil)...)
 }
 
 const hops = 64
@@ -244,16 +233,12 @@ func hear(ears *os.File, buf []byte, six bool) (token string, err error) {
 		if err != nil {
 			return "", err
 		}
-		number, header := 58, 40
+		header := 40
 		if !six {
-			number, header = 1, int(buf[0]&0xf)*4
+			header = int(buf[0]&0xf) * 4
 		}
-		msg, err := icmp.ParseMessage(number, buf[min(header, n):n])
-		if err != nil {
-			continue
-		}
-		if body, ok := msg.Body.(*icmp.Echo); ok && len(body.Data) >= tokenSize {
-			return string(body.Data[:tokenSize]), nil
+		if begin := header + headerICMP; n >= begin+tokenSize {
+			return string(buf[begin : begin+tokenSize]), nil
 		}
 	}
 }

@@ -11,15 +11,12 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/icmp"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
 const (
-	header4 = 20 + 8 // IPv4 and ICMP, bytes
-	header6 = 40 + 8
+	header4 = 20 + headerICMP // IPv4 and ICMP, bytes
+	header6 = 40 + headerICMP
 	// tokenSize is the part of the payload that makes a probe known again.
 	tokenSize   = 8
 	smallProbe  = 56   // payload, as ping(8)
@@ -114,24 +111,23 @@ func (p probe) options(fd int) error {
 // the same kind of socket, so a random token tells ours.
 type echo struct {
 	to      *net.IPAddr
-	request icmp.Type
-	reply   icmp.Type
-	number  int // protocol number for icmp.ParseMessage
-	id      int
+	request byte
+	reply   byte
+	id      uint16
 	payload []byte
 	start   time.Time
 }
 
 func newEcho(p probe) *echo {
 	e := &echo{
-		to: &net.IPAddr{IP: p.to.AsSlice(), Zone: p.to.Zone()}, request: ipv4.ICMPTypeEcho, reply: ipv4.ICMPTypeEchoReply, number: 1,
+		to: &net.IPAddr{IP: p.to.AsSlice(), Zone: p.to.Zone()}, request: request4, reply: reply4,
 		payload: make([]byte, max(p.payload, tokenSize)), start: time.Now(),
 	}
 	if p.to.Is6() {
-		e.request, e.reply, e.number = ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply, 58
+		e.request, e.reply = request6, reply6
 	}
 	_, _ = rand.Read(e.payload[:tokenSize]) // never fails, as documented
-	e.id = int(binary.BigEndian.Uint16(e.payload))
+	e.id = binary.BigEndian.Uint16(e.payload)
 	return e
 }
 
@@ -141,12 +137,7 @@ func (e *echo) send(conn net.PacketConn, seq int) error {
 	if len(body) >= 2*tokenSize {
 		binary.BigEndian.PutUint64(body[tokenSize:], uint64(time.Since(e.start)))
 	}
-	msg := icmp.Message{Type: e.request, Body: &icmp.Echo{ID: e.id, Seq: seq, Data: body}}
-	data, err := msg.Marshal(nil) // the kernel fills in the checksum of ICMPv6
-	if err != nil {
-		return err
-	}
-	_, err = conn.WriteTo(data, e.to)
+	_, err := conn.WriteTo(echoMessage(e.request, e.id, seq, body, nil), e.to)
 	return bare(err)
 }
 
@@ -168,17 +159,13 @@ func (e *echo) receive(conn net.PacketConn) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		msg, err := icmp.ParseMessage(e.number, buf[:n])
-		if err != nil || msg.Type != e.reply {
-			continue
-		}
-		body, ok := msg.Body.(*icmp.Echo)
-		if !ok || body.ID != e.id || len(body.Data) != len(e.payload) || string(body.Data[:tokenSize]) != string(e.payload[:tokenSize]) {
+		body, ok := payloadOf(buf[:n], e.reply, e.id)
+		if !ok || len(body) != len(e.payload) || string(body[:tokenSize]) != string(e.payload[:tokenSize]) {
 			continue
 		}
 		now := time.Since(e.start)
-		if len(body.Data) >= 2*tokenSize {
-			sent := time.Duration(binary.BigEndian.Uint64(body.Data[tokenSize:]))
+		if len(body) >= 2*tokenSize {
+			sent := time.Duration(binary.BigEndian.Uint64(body[tokenSize:]))
 			if sent >= 0 && sent <= now {
 				return now - sent, nil
 			}

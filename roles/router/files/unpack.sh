@@ -32,5 +32,5 @@ put() {
     sync "${2%/*}"
     echo unpacked
 }
+put wgmesh-cloud "$4" # first: `wgmesh join` starts it
 put wgmesh "$3"
-put wgmesh-cloud "$4"
