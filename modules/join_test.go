@@ -22,7 +22,7 @@ func TestJoinWithoutItsProgram(t *testing.T) {
 // The other program gets the arguments and its exit status counts. This test becomes it.
 func TestJoinIsTheOtherProgram(t *testing.T) {
 	if program := os.Getenv("JOIN_PROGRAM"); program != "" {
-		os.Exit(joinCommand(program)(t.Context(), []string{"--config", "a b"}, nil, os.Stdout, os.Stderr))
+		t.Fatal("it came back", joinCommand(program)(t.Context(), []string{"--config", "a b"}, nil, os.Stdout, os.Stderr))
 	}
 	program := filepath.Join(t.TempDir(), "wgmesh-cloud")
 	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\nprintf '%s.' \"$@\"\nexit 75\n"), 0o755))
