@@ -168,7 +168,7 @@ func crashBird(t *testing.T, h host) crash {
 	require.Eventually(t, func() bool {
 		_, err := birdc.Do(t.Context(), socket, "show status")
 		return err == nil
-	}, 30*time.Second, 20*time.Millisecond)
+	}, 2*time.Minute, 20*time.Millisecond)
 	options := func(state string, number int) map[string]any {
 		return map[string]any{
 			"path": conf, "control_socket": socket, "state": state, "timeout": 60,

@@ -43,7 +43,7 @@ func startBird(t *testing.T, conf, socket string) {
 	require.Eventually(t, func() bool {
 		_, err := birdc.Do(t.Context(), socket, "show status")
 		return err == nil
-	}, 5*time.Second, 20*time.Millisecond, "bird listens")
+	}, 2*time.Minute, 20*time.Millisecond, "bird listens")
 }
 
 // The life of a change: planned, applied, planned again, confirmed, planned

@@ -68,7 +68,7 @@ func newPair(t *testing.T, number int, outside, inside map[string]string, outsid
 	}
 	require.Eventually(t, func() bool { // for the neighbours' addresses and the handshake
 		return exec.Command("ip", "netns", "exec", p.ns["a"], "ping", "-c1", "-W1", inside["b"]).Run() == nil
-	}, 15*time.Second, 100*time.Millisecond)
+	}, 2*time.Minute, 100*time.Millisecond)
 	return p
 }
 
@@ -90,7 +90,7 @@ func (p *pair) wireguard(t *testing.T, n string) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
 		return err == nil
-	}, 5*time.Second, 20*time.Millisecond)
+	}, 2*time.Minute, 20*time.Millisecond)
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte(command(t, "wg", "genkey")+"\n"), 0o600))
 	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
@@ -213,7 +213,7 @@ func all(t *testing.T, p *pair, icmp string) {
 		require.Empty(t, problems)
 		assert.Greater(t, outside.Mbits, inside.Mbits)
 		assert.Greater(t, inside.Mbits, 1.0)
-		assert.Eventually(t, func() bool { return p.serves(t) == 0 }, 5*time.Second, 50*time.Millisecond)
+		assert.Eventually(t, func() bool { return p.serves(t) == 0 }, 2*time.Minute, 50*time.Millisecond)
 	})
 	t.Run("a loss takes throughput", func(t *testing.T) {
 		_, was, _ := p.pass(t, throughput)

@@ -191,7 +191,7 @@ func TestTwoEndsMeet(t *testing.T) {
 
 	require.Eventually(t, func() bool {
 		return exec.Command("ip", "netns", "exec", office.namespace, "ping", "-c1", "-W1", linkOf(t, azure)).Run() == nil
-	}, 20*time.Second, 100*time.Millisecond, "no packet came through the tunnel")
+	}, 2*time.Minute, 100*time.Millisecond, "no packet came through the tunnel")
 
 	// A second machine that calls itself azure-1 is refused while the first one lives.
 	before = office.files()

@@ -148,7 +148,7 @@ func (p *pair) startWireGuard(t *testing.T, n string) {
 		require.Eventually(t, func() bool {
 			_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
 			return err == nil
-		}, 5*time.Second, 20*time.Millisecond)
+		}, 2*time.Minute, 20*time.Millisecond)
 	}
 	key := filepath.Join(p.dir, n+".key")
 	p.secret(t, key, command(t, "wg", "genkey"))
@@ -226,22 +226,25 @@ func (p *pair) status(t *testing.T, wait int, change map[string]any) (map[string
 	return res, took
 }
 
-// broken expects exactly these problems, each given by its beginning.
+// broken expects that it comes to exactly these problems, each given by its beginning:
+// BFD and BIRD take a moment to notice.
 func (p *pair) broken(t *testing.T, wait int, want ...string) {
 	t.Helper()
-	res, _ := p.status(t, wait, nil)
-	got := texts(res["problems"])
-	if !assert.Len(t, got, len(want), strings.Join(got, "\n")) {
-		return // what was broken has to be mended for the next test
-	}
-	for i := range want {
-		assert.Contains(t, got[i], strings.ReplaceAll(want[i], "TUN", "tunnel "+p.tun["a"]+" to azure-2"))
-	}
+	assert.EventuallyWithT(t, func(c *assert.CollectT) { // what was broken has to be mended for the next test
+		res, _ := p.status(t, wait, nil)
+		got := texts(res["problems"])
+		if !assert.Len(c, got, len(want), strings.Join(got, "\n")) {
+			return
+		}
+		for i := range want {
+			assert.Contains(c, got[i], strings.ReplaceAll(want[i], "TUN", "tunnel "+p.tun["a"]+" to azure-2"))
+		}
+	}, 2*time.Minute, 100*time.Millisecond)
 }
 
 func (p *pair) healthy(t *testing.T) {
 	t.Helper()
-	res, _ := p.status(t, 30, nil)
+	res, _ := p.status(t, 120, nil)
 	require.Equal(t, true, res["healthy"], "%v", res["problems"])
 }
 
@@ -258,10 +261,12 @@ func TestHealthyThenBroken(t *testing.T) {
 			best = min(best, took)
 		}
 		t.Logf("best of 5: %s\n%s", best, strings.Join(texts(res["lines"]), "\n"))
-		limit := 100 * time.Millisecond
-		if os.Getenv("WGMESH_EMULATED") != "" {
-			limit = time.Second // emulated processors: this says only that nothing waits
+		// That nothing waits, of which a slow machine can tell by what a start costs it.
+		began := time.Now()
+		for range 5 {
+			_ = exec.Command("ip", "netns", "exec", p.ns["a"], p.binary).Run() // it says what it is
 		}
+		limit := max(100*time.Millisecond, 4*time.Since(began))
 		assert.Less(t, best, limit)
 		tunnel := res["tunnels"].([]any)[0].(map[string]any)
 		assert.Equal(t, 1340.0, tunnel["path_mtu"])
@@ -300,7 +305,6 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("the session is switched off", func(t *testing.T) {
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
-		time.Sleep(200 * time.Millisecond)
 		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: switch it on (birdc enable azure_2)", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
 		p.healthy(t)
@@ -308,7 +312,6 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("the other BIRD is dead", func(t *testing.T) {
 		stop(p.bird["b"])
-		time.Sleep(time.Second)
 		p.broken(t, 0, ": BGP is ", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.startBird(t, "b")
 		p.healthy(t)
@@ -317,7 +320,6 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("our BIRD is dead", func(t *testing.T) {
 		// Its routes stay, the other side's go when BFD has noticed.
 		require.NoError(t, p.bird["a"].Process.Kill())
-		time.Sleep(time.Second)
 		p.broken(t, 0, "BIRD does not run: start it", "router azure-2 at "+siteB+": no answer")
 		p.startBird(t, "a")
 		p.healthy(t)
@@ -329,7 +331,7 @@ func TestHealthyThenBroken(t *testing.T) {
 		thief := p.daemon(t, "a", "python3", "-c", "import socket, time; s = socket.create_server(('127.0.0.1', 179)); time.sleep(1000)")
 		require.Eventually(t, func() bool {
 			return strings.Contains(p.in(t, "a", "cat", "/proc/self/net/tcp"), ":00B3 00000000:0000 0A")
-		}, 10*time.Second, 50*time.Millisecond)
+		}, 2*time.Minute, 50*time.Millisecond)
 		p.startBird(t, "a")
 		p.broken(t, 3600, fmt.Sprintf("TCP 179 is held by python3, pid %d, and BIRD has to listen there", thief.Process.Pid), "prefix", "router azure-2")
 		stop(thief)
@@ -340,7 +342,6 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("our BIRD was stopped by a signal", func(t *testing.T) {
 		require.NoError(t, p.bird["a"].Process.Signal(syscall.SIGSTOP))
-		time.Sleep(time.Second)
 		p.broken(t, 3600, "BIRD does not answer within 3s", "router azure-2")
 		require.NoError(t, p.bird["a"].Process.Signal(syscall.SIGCONT))
 		p.healthy(t)
@@ -366,12 +367,12 @@ func TestHealthyThenBroken(t *testing.T) {
 	// Without a cause that is known for sure, a wait ends when nothing moves.
 	t.Run("nothing becomes healthy any more", func(t *testing.T) {
 		stop(p.bird["b"])
-		time.Sleep(time.Second)
+		p.broken(t, 0, ": BGP is ", "prefix", "router azure-2 at")
 		res, _ := p.status(t, 3600, map[string]any{"settle": 1})
 		assert.Equal(t, false, res["required_healthy"])
 		assert.Contains(t, texts(res["problems"])[0], "BGP is ")
 		p.startBird(t, "b")
-		res, _ = p.status(t, 60, map[string]any{"settle": 30, "ping": false, "reach": map[string]any{}})
+		res, _ = p.status(t, 240, map[string]any{"settle": 120, "ping": false, "reach": map[string]any{}})
 		assert.Equal(t, true, res["healthy"], "%v", res["problems"])
 		p.healthy(t)
 	})
@@ -390,7 +391,6 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("a firewall on the way", func(t *testing.T) {
 		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp dport 51820 drop")
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
-		time.Sleep(time.Second)
 		p.broken(t, 0, "TUN: no handshake yet, though 192.0.2.2 answers ping: open UDP 51820", "prefix", "router azure-2")
 		p.in(t, "b", "nft", "delete table inet t")
 		p.healthy(t)
@@ -398,7 +398,6 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("no peer yet", func(t *testing.T) {
 		p.in(t, "a", "wg", "set", p.tun["a"], "peer", p.public["b"], "remove")
-		time.Sleep(time.Second)
 		p.broken(t, 0, "TUN: the interface has no peer yet", "prefix", "router azure-2")
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		p.healthy(t)
@@ -406,10 +405,11 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("waiting takes no longer than asked for", func(t *testing.T) {
 		stop(p.bird["b"])
-		time.Sleep(time.Second)
+		p.broken(t, 0, ": BGP is ", "prefix", "router azure-2 at")
+		_, one := p.status(t, 0, nil)
 		_, took := p.status(t, 2, nil)
 		assert.GreaterOrEqual(t, took, 2*time.Second)
-		assert.Less(t, took, 4*time.Second)
+		assert.Less(t, took, 2*time.Second+max(2*time.Second, 3*one), "a look took %s", one)
 		p.startBird(t, "b")
 		p.healthy(t)
 	})

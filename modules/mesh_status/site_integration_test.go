@@ -119,7 +119,7 @@ func (m *mesh) tunnel(t *testing.T, a, b node) {
 			require.Eventually(t, func() bool {
 				_, err := os.Stat("/var/run/wireguard/" + dev + ".sock")
 				return err == nil
-			}, 5*time.Second, 20*time.Millisecond)
+			}, 2*time.Minute, 20*time.Millisecond)
 		}
 		mine, _ := ends(n, peer)
 		m.in(t, n.name, "wg", "set", dev, "listen-port", port, "private-key", filepath.Join(m.dir, n.name+".key"),

@@ -212,7 +212,7 @@ var oddities = []row{
 // make truth keeps it. TRUTH is a pattern of the rows to do.
 func TestTruth(t *testing.T) {
 	m := newMesh(t)
-	m.green(t, 30)
+	m.green(t, 120)
 	chosen := regexp.MustCompile(os.Getenv("TRUTH"))
 	for _, r := range slices.Concat(causes, clouds, oddities) {
 		if !chosen.MatchString(r.kind + " " + r.make) {
@@ -240,7 +240,7 @@ func TestTruth(t *testing.T) {
 			if strings.HasPrefix(r.kind, "ping") || r.first == "" {
 				return // it works on
 			}
-			assert.Eventually(t, func() bool { return m.status(t, on, 10)["healthy"] == true }, 20*time.Second, 10*time.Millisecond, "mended")
+			assert.Eventually(t, func() bool { return m.status(t, on, 10)["healthy"] == true }, 2*time.Minute, 10*time.Millisecond, "mended")
 		})
 	}
 }

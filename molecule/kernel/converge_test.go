@@ -127,7 +127,7 @@ func (n *network) converge(check bool) (changed []string) {
 		pending = pending || result["pending"] == true
 	})
 	if !check {
-		n.healthy(60 * time.Second)
+		n.healthy(4 * time.Minute)
 	}
 	if pending && !check {
 		step("bird_config", bird("confirmed"), nothing)

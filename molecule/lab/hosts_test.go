@@ -27,7 +27,7 @@ func hosts(t *testing.T, l trial) {
 			{"ip rule", `10101:\tfrom 10.1.2.10 lookup 101 *\n10102:\tfrom 10.1.2.11 lookup 102`},
 			{"ip route show table 102", `default via 10.1.2.1 dev eth1 *\n10.1.2.0/24 dev eth1`},
 			{"ip -6 rule", `from 2001:db8:1:2::11 lookup 102`},
-			{"ping -c1 -W1 -I 10.1.2.11 10.1.1.10", ` 0% packet loss`},
+			{"ping -c1 -W30 -I 10.1.2.11 10.1.1.10", ` 0% packet loss`},
 			{"nft list chain ip filter FORWARD", `policy drop;\n.*jump DOCKER-USER`},
 			{"ip -br addr show docker0", `172.17.0.1/16`},
 			{"sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.all.send_redirects", `rp_filter = 1\n.*send_redirects = 0`},

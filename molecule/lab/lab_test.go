@@ -94,6 +94,16 @@ func (l trial) pings(from, to string, options ...string) bool {
 	return err == nil
 }
 
+// reaches is pings for what has to come through, on a busy machine at the second try.
+func (l trial) reaches(from, to string, options ...string) bool {
+	for range 30 {
+		if l.pings(from, to, options...) {
+			return true
+		}
+	}
+	return false
+}
+
 func newTrial(t *testing.T, tool, suffix string) trial {
 	dir := t.TempDir()
 	l := trial{T: t, tool: tool, name: "t" + suffix + strings.TrimLeft(filepath.Base(dir), "0")[:1] + pid(), dir: filepath.Join(dir, "lab")}
@@ -156,18 +166,18 @@ func underlay(t *testing.T, l trial) {
 	assert.Equal(t, "198.51.100.1:51820", seen(t, w1, e1, "192.0.2.1"), "an endpoint is mapped 1:1, both ways")
 	assert.Contains(t, seen(t, w2, e1, "192.0.2.1"), "100.64.0.", "a router without endpoint is behind masquerade")
 	for _, to := range []string{"192.0.2.2", "10.1.1.1", "10.1.2.10", "10.1.1.100", "10.1.2.100", "198.51.100.1"} {
-		assert.True(t, l.pings("e1", to), "e1 to %s", to)
+		assert.True(t, l.reaches("e1", to), "e1 to %s", to)
 	}
-	assert.True(t, l.pings("e1", "2001:db8:1:2::10"), "zone to zone in IPv6")
-	assert.True(t, l.pings("node-east-1", "2001:db8:1:1::10"), "neighbours in IPv6, by proxy")
-	assert.True(t, l.pings("w6", "2001:db8:f::1"), "IPv6 endpoints are the routers' own addresses")
-	assert.True(t, l.pings("e6", "2001:db8:f::6"), "also at a site without IPv6 networks")
-	assert.True(t, l.pings("w1", "10.2.1.1"), "an off-link gateway answers")
+	assert.True(t, l.reaches("e1", "2001:db8:1:2::10"), "zone to zone in IPv6")
+	assert.True(t, l.reaches("node-east-1", "2001:db8:1:1::10"), "neighbours in IPv6, by proxy")
+	assert.True(t, l.reaches("w6", "2001:db8:f::1"), "IPv6 endpoints are the routers' own addresses")
+	assert.True(t, l.reaches("e6", "2001:db8:f::6"), "also at a site without IPv6 networks")
+	assert.True(t, l.reaches("w1", "10.2.1.1"), "an off-link gateway answers")
 	assert.False(t, l.pings("e1", "10.2.1.10"), "private addresses do not cross the internet")
-	assert.True(t, l.pings("w1", "192.0.2.1", "-M", "do", "-s", "1372"), "1400 bytes reach Azure")
+	assert.True(t, l.reaches("w1", "192.0.2.1", "-M", "do", "-s", "1372"), "1400 bytes reach Azure")
 	assert.False(t, l.pings("w1", "192.0.2.1", "-M", "do", "-s", "1373"), "1401 bytes do not")
-	assert.True(t, l.pings("w1", "192.0.2.1", "-M", "dont", "-s", "1392"), "unless they may be broken up")
-	assert.True(t, l.pings("e1", "fe80::ffff:1%mgmt0"), "the controller")
+	assert.True(t, l.reaches("w1", "192.0.2.1", "-M", "dont", "-s", "1392"), "unless they may be broken up")
+	assert.True(t, l.reaches("e1", "fe80::ffff:1%mgmt0"), "the controller")
 	assert.False(t, l.pings("e1", "fe80::2%mgmt0"), "management is no way from host to host")
 }
 
@@ -181,7 +191,7 @@ func seen(t *testing.T, from, to, endpoint string) string {
 	require.NoError(t, within(from, func() (err error) { client, err = net.ListenPacket("udp4", ":51820"); return }))
 	defer client.Close()
 	buf := make([]byte, 64)
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	require.NoError(t, server.SetDeadline(deadline))
 	require.NoError(t, client.SetDeadline(deadline))
 	_, err := client.WriteTo([]byte("ping"), &net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820})
@@ -199,18 +209,18 @@ func seen(t *testing.T, from, to, endpoint string) string {
 func cuts(t *testing.T, l trial) {
 	l.must("cut", "west", "east")
 	assert.False(t, l.pings("e1", "198.51.100.1"))
-	assert.True(t, l.pings("e1", "192.0.2.2"), "inside the site")
+	assert.True(t, l.reaches("e1", "192.0.2.2"), "inside the site")
 	l.must("join", "east", "west")
-	assert.True(t, l.pings("e1", "198.51.100.1"))
+	assert.True(t, l.reaches("e1", "198.51.100.1"))
 	l.must("cut", "e1", "w1")
 	assert.False(t, l.pings("e1", "198.51.100.1"))
 	assert.False(t, l.pings("w1", "192.0.2.1"))
-	assert.True(t, l.pings("e2", "198.51.100.1"), "others are not cut")
+	assert.True(t, l.reaches("e2", "198.51.100.1"), "others are not cut")
 	l.must("cut", "e1", "e2")
 	assert.False(t, l.pings("e1", "192.0.2.2"), "two routers of one site")
 	l.must("join")
-	assert.True(t, l.pings("e1", "192.0.2.2"))
-	assert.True(t, l.pings("e1", "198.51.100.1"))
+	assert.True(t, l.reaches("e1", "192.0.2.2"))
+	assert.True(t, l.reaches("e1", "198.51.100.1"))
 	out, err := l.try("cut", "e1", "nowhere")
 	require.Error(t, err)
 	assert.Contains(t, out, "e1 and nowhere are not two sites or two routers")
@@ -237,7 +247,7 @@ func power(t *testing.T, l trial) {
 	assert.Equal(t, id, l.must("exec", "e2", "grep -q kept /root/file && cat /etc/machine-id"))
 	assert.NotEqual(t, boot, l.must("exec", "e2", "cat /proc/sys/kernel/random/boot_id"))
 	assert.Contains(t, route(), "dev e2 ")
-	assert.True(t, l.pings("e1", "192.0.2.2"))
+	assert.True(t, l.reaches("e1", "192.0.2.2"))
 }
 
 // killed kills `lab up` with SIGKILL at several places.
@@ -274,7 +284,7 @@ func killedBake(t *testing.T, l trial) {
 	bakes := func() []string { return append(namespaces("wgmesh-"+bakeName), groups("wgmesh-"+bakeName)...) }
 	cmd := exec.Command(l.tool, append(l.args("up"), "--cache", cache)...)
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { return len(groups("wgmesh-"+bakeName)) > 0 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(groups("wgmesh-"+bakeName)) > 0 }, 2*time.Minute, 10*time.Millisecond)
 	time.Sleep(200 * time.Millisecond)
 	_ = cmd.Process.Signal(syscall.SIGKILL)
 	_ = cmd.Wait()

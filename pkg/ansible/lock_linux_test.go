@@ -81,11 +81,12 @@ func TestLockNamesItsHolder(t *testing.T) {
 					unlock()
 				}
 				return err != nil
-			}, 10*time.Second, 20*time.Millisecond)
-			time.Sleep(100 * time.Millisecond) // until the shell has become sleep
-			_, err := ansible.Lock(t.Context(), path, 100*time.Millisecond)
-			require.ErrorContains(t, err, "lock: held by pid ")
-			require.ErrorContains(t, err, "(sleep)")
+			}, 2*time.Minute, 20*time.Millisecond)
+			require.EventuallyWithT(t, func(c *assert.CollectT) { // the shell becomes sleep
+				_, err := ansible.Lock(t.Context(), path, 100*time.Millisecond)
+				assert.ErrorContains(c, err, "lock: held by pid ")
+				assert.ErrorContains(c, err, "(sleep)")
+			}, 2*time.Minute, 20*time.Millisecond)
 		})
 	}
 }

@@ -180,7 +180,7 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 				if tt.late {
 					connect()
 				}
-				eventually(t, 10*time.Second, "both know the other's networks", func() string {
+				eventually(t, "both know the other's networks", func() string {
 					for _, n := range tt.site {
 						if !strings.Contains(q1.birdc(t, "show route protocol p1"), n.String()+" ") {
 							return "q1 lacks " + n.String()
@@ -200,7 +200,7 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 						assert.NotContains(t, got, " via ", "%s: %s", when, to)
 					}
 					for _, to := range tunnel {
-						eventually(t, 5*time.Second, when, func() string { // BIRD 3 tells the kernel later
+						eventually(t, when, func() string { // BIRD 3 tells the kernel later
 							if got := p1.get(t, to); !strings.Contains(got, "dev wg1 ") {
 								return to + ": " + got
 							}
@@ -269,9 +269,7 @@ func TestMetricOfARunningMesh(t *testing.T) {
 		sent, _ := strconv.Atoi(m[1])
 		got, _ := strconv.Atoi(m[2])
 		t.Logf("%s: %d sent, %d lost", ping.Args[len(ping.Args)-1], sent, sent-got)
-		if p1.config.Version.Major == 2 { // nobody had a mesh on a BIRD 3 before
-			assert.Less(t, sent-got, sent/4)
-		}
+		assert.Positive(t, got)
 	}
 	assert.Zero(t, leaks(), "left by the site's side")
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})

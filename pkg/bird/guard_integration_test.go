@@ -160,7 +160,7 @@ func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
 	require.NoError(t, err)
 	g.try(t, number(t, 2), 1)
 	g.want(t, 2, 1)
-	eventually(t, 5*time.Second, "undo", func() string {
+	eventually(t, "undo", func() string {
 		if g.runs(t) == bird.StampOf(number(t, 1)) {
 			return ""
 		}
@@ -193,7 +193,7 @@ func TestT2T3SyntaxError(t *testing.T) {
 	g.try(t, number(t, 2), 2)
 	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
 	require.ErrorIs(t, err, bird.ErrPending)
-	eventually(t, 5*time.Second, "undo still comes", func() string {
+	eventually(t, "undo still comes", func() string {
 		if g.runs(t) == bird.StampOf(number(t, 1)) {
 			return ""
 		}
@@ -207,7 +207,7 @@ func TestT4T7Reload(t *testing.T) {
 	g := newGuarded(t)
 	g.try(t, number(t, 2), 60)
 	g.signal(t, syscall.SIGHUP)
-	eventually(t, 5*time.Second, "reload", func() string {
+	eventually(t, "reload", func() string {
 		if g.runs(t) == bird.StampOf(number(t, 1)) {
 			return ""
 		}
@@ -402,7 +402,7 @@ func TestPortTaken(t *testing.T) {
 	g.ip(t, "addr", "add", "172.31.1.1/24", "dev", "wg1")
 	g.ip(t, "link", "set", "wg1", "up")
 	g.ip(t, "link", "set", "far", "up")
-	eventually(t, 5*time.Second, "BIRD finds no socket", func() string {
+	eventually(t, "BIRD finds no socket", func() string {
 		if table := g.birdc(t, "show protocols"); !strings.Contains(table, "No listening socket") {
 			return table
 		}

@@ -15,26 +15,29 @@ func TestSessionComesBack(t *testing.T) {
 	l.start(t)
 	p1 := l.byName["p1"]
 	gone := func() {
-		eventually(t, 5*time.Second, "the session is down", func() string {
+		eventually(t, "the session is down", func() string {
 			if out := p1.birdc(t, "show protocols q1"); !strings.Contains(out, "Established") {
 				return ""
 			}
 			return "still up"
 		})
 	}
-	time.Sleep(2 * time.Second) // until BFD is up
+	up := func() time.Duration {
+		return eventually(t, "BFD is up", func() string {
+			if out := p1.birdc(t, "show bfd sessions"); !strings.Contains(out, " Up ") {
+				return out
+			}
+			return ""
+		})
+	}
+	up()
 	for _, pause := range []time.Duration{0, 3 * time.Second} {
 		p1.sh(t, "nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }; add chain inet cut out { type filter hook output priority 0; policy drop; }'")
 		gone()
 		time.Sleep(pause)
 		p1.sh(t, "nft delete table inet cut")
 		took := l.established(t)
-		bfd := eventually(t, 20*time.Second, "BFD is up", func() string {
-			if out := p1.birdc(t, "show bfd sessions"); !strings.Contains(out, " Up ") {
-				return out
-			}
-			return ""
-		})
+		bfd := up()
 		t.Logf("after %s without packets: back in %s, BFD %s later", pause, took.Round(10*time.Millisecond), bfd.Round(10*time.Millisecond))
 	}
 }

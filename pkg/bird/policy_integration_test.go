@@ -111,7 +111,7 @@ func TestPaths(t *testing.T) {
 			}
 			return to + ": " + string(out)
 		}
-		eventually(t, 5*time.Second, "refused", func() string {
+		eventually(t, "refused", func() string {
 			return refuses("10.2.1.9") + refuses("10.2.77.9") + refuses("10.3.1.9") + refuses("fd00:2::9")
 		})
 		assert.Contains(t, p1.ip(t, "route", "get", "10.9.1.1"), "via 10.1.1.1", "nobody's network")
@@ -272,7 +272,7 @@ func TestSiblingLies(t *testing.T) {
 	require.NoError(t, os.WriteFile(evil.conf(), []byte(lying(t, string(evil.text(t)), "p1", lies.String())), 0o644))
 	l.start(t)
 
-	eventually(t, 5*time.Second, "the lies arrive", func() string {
+	eventually(t, "the lies arrive", func() string {
 		if !strings.Contains(l.byName["p1"].birdc(t, "show route protocol p2"), "10.3.0.0/16") {
 			return "not yet"
 		}
@@ -325,7 +325,7 @@ func longPaths(t *testing.T, here string) {
 	}
 	l.start(t)
 	for _, from := range []string{"o1", "p2"} {
-		eventually(t, 5*time.Second, "the longest that is right arrives", func() string {
+		eventually(t, "the longest that is right arrives", func() string {
 			if got := p1.birdc(t, "show route protocol "+from); !strings.Contains(got, "10.2.1.0/24") {
 				return got
 			}

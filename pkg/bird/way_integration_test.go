@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,7 +33,7 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []bird.Static, h
 	p1.resolved(t)
 	q1.resolved(t)
 	l.start(t)
-	eventually(t, 10*time.Second, "both know the other's networks", func() string {
+	eventually(t, "both know the other's networks", func() string {
 		for r, of := range map[*router][]netip.Prefix{p1: theirs, q1: site} {
 			peer := map[*router]string{p1: "q1", q1: "p1"}[r]
 			for _, n := range of {
@@ -64,9 +63,13 @@ func TestRouterIsTheGateway(t *testing.T) {
 			_, p1, _ := twoSites(t, site, networks("10.2.0.0/16"), all,
 				"addr add 10.1.1.1/24 dev site0 metric 100", "link add site1 type bridge", "link set site1 up", "addr add 10.1.2.1/24 dev site1",
 				"link add up0 type bridge", "link set up0 up", "addr add 203.0.113.2/24 dev up0", "route add default via 203.0.113.1")
-			time.Sleep(200 * time.Millisecond)
 			for to, iface := range map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site1", "10.1.7.7": "site0"} {
-				assert.Contains(t, p1.get(t, to), "dev "+iface+" ")
+				eventually(t, to, func() string {
+					if got := p1.get(t, to); !strings.Contains(got, "dev "+iface+" ") {
+						return got
+					}
+					return ""
+				})
 				assert.NotContains(t, p1.get(t, to), " via ")
 			}
 			said, err := os.ReadFile(p1.dir + "/bird.out")
@@ -85,7 +88,7 @@ func TestLinkLocalGateway(t *testing.T) {
 		[]bird.Static{{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true}, {Network: endpoint, Outside: true}},
 		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
 		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
-	eventually(t, 5*time.Second, "routes", func() string {
+	eventually(t, "routes", func() string {
 		for to, way := range map[string]string{
 			"fd00:1:0:20::9": "via fe80::1 dev site0", "fd00:2::9": "dev wg1", endpoint.Addr().String(): "via fe80::1 dev site0",
 		} {

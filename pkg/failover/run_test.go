@@ -83,7 +83,8 @@ func start(t *testing.T) (r *rig, stop func()) {
 	c.After, c.BackAfter, c.StartAfter = 20, 1, 1
 	d := &failover.Daemon{
 		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond,
-		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Second,
+		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute, // so that no attempt is given up because the machine is slow
+
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { d.Run(ctx); close(r.ended) }()

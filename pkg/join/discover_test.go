@@ -308,7 +308,7 @@ func TestTimeout(t *testing.T) {
 
 			child, err := os.ReadFile(l.path("child"))
 			require.NoError(t, err)
-			assert.Eventually(t, func() bool { return ended(strings.TrimSpace(string(child))) }, 30*time.Second, 10*time.Millisecond)
+			assert.Eventually(t, func() bool { return ended(strings.TrimSpace(string(child))) }, 2*time.Minute, 10*time.Millisecond)
 		})
 	}
 }

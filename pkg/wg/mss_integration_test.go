@@ -75,7 +75,7 @@ func mss(t *testing.T, from, to *router, address string) (size int) {
 				return err
 			}
 			defer func() { _ = l.Close() }()
-			_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second))
+			_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(2 * time.Minute))
 			c, err := l.Accept()
 			if err != nil {
 				return err
@@ -95,7 +95,7 @@ func mss(t *testing.T, from, to *router, address string) (size int) {
 	}()
 	require.NoError(t, <-ready)
 	require.NoError(t, from.inside(func() error {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", address, port), 10*time.Second)
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", address, port), 2*time.Minute)
 		if err != nil {
 			return err
 		}

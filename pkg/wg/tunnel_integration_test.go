@@ -4,7 +4,6 @@ package wg_test
 
 import (
 	"net/netip"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,13 +17,20 @@ import (
 func TestLiveCreate(t *testing.T) {
 	a, b := pair(t, 3)
 	b.sh("nft 'add table inet t; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp length 156 counter'")
+	began := time.Now()
 	done := a.apply()
 	assert.Len(t, done, 7, "%v", done) // the clamp; file and start of each tunnel
 	b.apply()
 	for _, address := range []string{"172.31.1.2", "172.31.2.2", "172.31.3.2", "fd00:3::2"} {
 		a.reaches(address)
 	}
-	assert.Regexp(t, "packets [0-3] bytes", b.sh("nft list table inet t"), "the first handshake must not need a retry: of 3 tunnels b began more than 3")
+	// WireGuard tries again after 5 s, so a machine that needed longer may have done so.
+	tries := 3 * (1 + int(time.Since(began)/(5*time.Second)))
+	count := regexp.MustCompile(`packets (\d+) bytes`).FindStringSubmatch(b.sh("nft list table inet t"))
+	require.NotNil(t, count)
+	begun, err := strconv.Atoi(count[1])
+	require.NoError(t, err)
+	assert.LessOrEqual(t, begun, tries, "the first handshake must not need a retry: handshakes that b began, of 3 tunnels")
 	assert.Empty(t, a.apply())
 
 	start := time.Now()
@@ -55,10 +61,7 @@ func TestLiveDrift(t *testing.T) {
 	identity := a.sh("ip -o link show %s | cut -d: -f1", other)
 	received := a.received(other)
 
-	stream := exec.Command("ip", "netns", "exec", a.ns, "ping", "-q", "-i", "0.03", "172.31.2.2")
-	var report strings.Builder
-	stream.Stdout = &report
-	require.NoError(t, stream.Start())
+	stream := a.stream("172.31.2.2")
 
 	drifts := []struct{ name, break_, done string }{
 		{"peer removed", "wg set " + name + " peer " + key + " remove", "peer b (added)"},
@@ -85,7 +88,7 @@ func TestLiveDrift(t *testing.T) {
 	}
 	if a.kind == "userspace" {
 		drifts = append(drifts, struct{ name, break_, done string }{
-			"wireguard-go killed", "kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); sleep 0.2", "brought up",
+			"wireguard-go killed", "kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); while ip link show " + name + " >/dev/null 2>&1; do sleep 0.05; done", "brought up",
 		})
 	}
 	for _, drift := range drifts {
@@ -100,17 +103,12 @@ func TestLiveDrift(t *testing.T) {
 			a.reaches("fd00:1::2")
 		})
 	}
-	require.NoError(t, stream.Process.Signal(exitSignal))
-	require.NoError(t, stream.Wait())
-	t.Logf("stream through the other tunnel: %s", strings.Join(strings.Fields(report.String()), " "))
-	assert.Contains(t, report.String(), " 0% packet loss")
+	n, lost := stream.end(t)
+	t.Logf("stream through the other tunnel: %d answers, %d lost", n, lost)
+	assert.Zero(t, lost)
 	// A rekey is no loss: it comes after two minutes, whoever does what. A peer that
 	// was taken away, if only for a moment, counts from 0 again.
 	assert.Equal(t, identity, a.sh("ip -o link show %s | cut -d: -f1", other), "the other tunnel kept its interface")
-	answers := regexp.MustCompile(`(\d+) received`).FindStringSubmatch(report.String())
-	require.NotNil(t, answers, report.String())
-	n, err := strconv.Atoi(answers[1])
-	require.NoError(t, err)
 	assert.GreaterOrEqual(t, a.received(other), received+n*84, "the other tunnel kept its session: bytes received")
 }
 
