@@ -4,14 +4,12 @@ package proof_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,13 +51,11 @@ func (l lab) secrets(t *testing.T) []secret {
 func killedRun(t *testing.T, l lab) {
 	// The plan is made and keys are about to be rotated: the worst moment.
 	for _, after := range []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second} {
-		ctx, cancel := context.WithTimeout(t.Context(), after)
-		cmd := exec.CommandContext(ctx, "ansible-playbook", "-i", l.inventory(), "wgmesh.router.mesh", "-e", "mesh_rotate_preshared_keys=true")
-		cmd.Dir = l.root
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-		_ = cmd.Run()
-		cancel()
+		cmd, kill := l.aRun(t, "-e", "mesh_rotate_preshared_keys=true")
+		require.NoError(t, cmd.Start())
+		time.Sleep(after)
+		kill()
+		_ = cmd.Wait()
 	}
 	l.mesh(t)
 	l.allPing(t)

@@ -16,15 +16,15 @@ import (
 )
 
 // asks is a shell command that asks a health port and prints the first line of what it
-// is told, or "nothing".
-func asks(address string) string {
-	return fmt.Sprintf(`timeout 3 bash -c 'exec 3<>/dev/tcp/%s/8179; printf "GET / HTTP/1.1\r\n\r\n" >&3; read -r line <&3; echo "$line"' 2>/dev/null || echo nothing`, address)
+// is told, or "nothing" after some seconds.
+func asks(address string, seconds int) string {
+	return fmt.Sprintf(`timeout %d bash -c 'exec 3<>/dev/tcp/%s/8179; printf "GET / HTTP/1.1\r\n\r\n" >&3; read -r line <&3; echo "$line"' 2>/dev/null || echo nothing`, seconds, address)
 }
 
 // silence opens a health port 40 times, says nothing, and does so again every second,
-// for ten seconds.
+// until /run/enough is there.
 func silence(address string) string {
-	return fmt.Sprintf(`timeout 10 bash -c 'while :; do for fd in $(seq 10 49); do eval "exec $fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
+	return fmt.Sprintf(`timeout 600 bash -c 'until [ -e /run/enough ]; do for fd in $(seq 10 49); do eval "exec $fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
 }
 
 // closeTunnels has all that is played in a lab from now on close its tunnels to what
@@ -39,24 +39,24 @@ func (l lab) closeTunnels(t *testing.T) {
 // tunnelsClosed asks for sshd, which answers all addresses of a router.
 func tunnelsClosed(t *testing.T, l lab) {
 	azure := l.addresses(t)["azure-1"].Address
-	const sshd = `timeout 3 bash -c 'read -r line </dev/tcp/%s/22; echo "$line"' 2>/dev/null || echo nothing`
-	assert.Contains(t, l.in(t, "node-azure-1", fmt.Sprintf(sshd, azure)), "SSH-2.0", "the site's own nodes reach it")
+	const sshd = `timeout %d bash -c 'read -r line </dev/tcp/%s/22; echo "$line"' 2>/dev/null || echo nothing`
+	assert.Contains(t, l.in(t, "node-azure-1", fmt.Sprintf(sshd, 60, azure)), "SSH-2.0", "the site's own nodes reach it")
 	for _, host := range []string{"office-1", "node-office-hq"} {
-		assert.Equal(t, "nothing", l.in(t, host, fmt.Sprintf(sshd, azure)), host)
+		assert.Equal(t, "nothing", l.in(t, host, fmt.Sprintf(sshd, 3, azure)), host)
 	}
-	assert.Contains(t, l.in(t, "office-1", fmt.Sprintf(sshd, l.addresses(t)["node-azure-1"].Address)), "SSH-2.0", "what is forwarded is not touched")
+	assert.Contains(t, l.in(t, "office-1", fmt.Sprintf(sshd, 60, l.addresses(t)["node-azure-1"].Address)), "SSH-2.0", "what is forwarded is not touched")
 }
 
 // balancerStarved has one of those who are answered hold the health port of azure-1,
 // which goes on answering others, and nobody who comes out of a tunnel.
 func balancerStarved(t *testing.T, l lab) {
 	azure := l.addresses(t)["azure-1"].Address
-	assert.Contains(t, l.in(t, "node-azure-1", asks(azure)), "HTTP/1.1 200 OK", "router_health_sources has its address")
+	assert.Contains(t, l.in(t, "node-azure-1", asks(azure, 60)), "HTTP/1.1 200 OK", "router_health_sources has its address")
 	link := l.in(t, "azure-1", `ip -o -4 addr show wg6 | awk '{sub("/.*", "", $4); print $4}'`) // to azure-2
 	var all sync.WaitGroup
 	for host, address := range map[string]string{"office-1": azure, "node-office-hq": azure, "azure-2": link} {
 		all.Go(func() {
-			out, err := l.try(t, "exec", host, asks(address))
+			out, err := l.try(t, "exec", host, asks(address, 3))
 			assert.NoError(t, err, host)
 			assert.Equal(t, "nothing\n", out, "%s asks out of a tunnel; router_health_sources has its address, too", host)
 		})
@@ -69,9 +69,11 @@ func balancerStarved(t *testing.T, l lab) {
 		_, _ = l.try(t, "exec", "node-azure-1", silence(azure))
 	}()
 	l.waitFor(t, "azure-1", `[ "$(ss -Htn state established '( sport = 8179 )' | wc -l)" -ge 2 ]`)
-	out := l.in(t, "azure-1", "for n in $(seq 12); do "+asks("127.0.0.1")+"; sleep 0.5; done")
+	out := l.in(t, "azure-1", "for n in $(seq 12); do "+asks("127.0.0.1", 60)+"; sleep 0.5; done")
 	assert.Equal(t, 12, strings.Count(out, "200 OK"), "questions that were answered while another one holds the port:\n%s", out)
+	l.in(t, "node-azure-1", "touch /run/enough")
 	<-silent
+	l.in(t, "node-azure-1", "rm /run/enough")
 	assert.Equal(t, "active", l.in(t, "azure-1", "systemctl is-active wgmesh-health.socket"))
 	assert.NotContains(t, l.in(t, "azure-1", "cat /etc/systemd/system/wgmesh-health@.service"), "Groups=", "who may ask BIRD may also configure it")
 }

@@ -20,24 +20,27 @@ func (l lab) probe(t *testing.T, router string) (status, body string) {
 // balancerAsks cuts azure-1 off from all other sites and leaves it its session with
 // azure-2, to which the balancer had better go itself.
 func balancerAsks(t *testing.T, l lab) {
+	all := `[ "$(birdc show protocols | grep -c Established)" = 6 ]`
+	l.waitFor(t, "azure-1", all)
 	status, body := l.probe(t, "azure-1")
 	assert.Equal(t, "HTTP/1.1 200 OK", status)
 	assert.Equal(t, "5 of 5 BGP sessions to other sites are up", body)
 
 	others := `for p in $(birdc show protocols | awk '$2 == "BGP" && $1 != "azure_2" { print $1 }'); do birdc `
 	l.in(t, "azure-1", others+`disable $p; done`)
+	l.waitFor(t, "azure-1", `[ "$(birdc show protocols | grep -c Established)" = 1 ]`)
 	status, body = l.probe(t, "azure-1")
 	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", status)
 	assert.Equal(t, "0 of 5 BGP sessions to other sites are up", body)
 	assert.Contains(t, l.in(t, "azure-1", "birdc show protocols azure_2"), "Established")
 
 	l.in(t, "azure-1", others+`enable $p; done`)
-	l.waitFor(t, "azure-1", `[ "$(birdc show protocols | grep -c Established)" = 6 ]`)
+	l.waitFor(t, "azure-1", all)
 	assert.NotContains(t, l.in(t, "azure-1", "journalctl -q --no-pager"), "wgmesh-health@", "a line for each question would bury the rest")
 
 	l.in(t, "azure-1", "systemctl stop bird")
 	status, _ = l.probe(t, "azure-1")
 	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", status, "without BIRD")
 	l.in(t, "azure-1", "systemctl start bird")
-	l.waitFor(t, "azure-1", `[ "$(birdc show protocols | grep -c Established)" = 6 ]`)
+	l.waitFor(t, "azure-1", all)
 }

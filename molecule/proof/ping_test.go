@@ -64,7 +64,7 @@ func (l lab) allPing(t *testing.T) {
 
 func (l lab) ping(t *testing.T, from, address string) {
 	t.Helper()
-	out, err := l.try(t, "exec", from, "ping", "-q", "-c", "3", "-i", "0.3", "-W", "2", "-s", payload, address)
+	out, err := l.try(t, "exec", from, "ping", "-q", "-c", "3", "-i", "0.3", "-W", "30", "-s", payload, address)
 	assert.NoError(t, err, "%s to %s: %s", from, address, out)
 }
 
@@ -79,7 +79,7 @@ func (l lab) stream(t *testing.T, from, to string) *stream {
 	t.Helper()
 	s := &stream{name: from + " to " + to, out: &strings.Builder{}}
 	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, from,
-		"timeout", "60", "ping", "-D", "-n", "-i", "0.02", "-s", payload, l.addresses(t)[to].Address)
+		"timeout", "1200", "ping", "-D", "-n", "-i", "0.02", "-s", payload, l.addresses(t)[to].Address)
 	s.cmd.Dir = l.root
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())

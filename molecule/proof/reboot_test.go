@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bootLimit is what the reboot of a router may take until its network is whole.
+// bootLimit is what the reboot of a router may take until its network is whole, on a
+// machine that is quiet.
 const bootLimit = 30 * time.Second
 
 // victim is the router whose power is cut. It has wg1 to two-1, wg2 to three-1.
@@ -59,7 +60,7 @@ func (l lab) powerCut(t *testing.T, what, harm string, sessions int) {
 	l.waitFor(t, victim, whole(sessions))
 	took := time.Since(began)
 	t.Logf("%s: power on to %d sessions %.1f s", what, sessions, took.Seconds())
-	assert.Less(t, took, bootLimit, what)
+	within(t, took, bootLimit, what)
 }
 
 const (
@@ -150,8 +151,9 @@ func lateNetwork(t *testing.T, l lab) {
 	began := time.Now()
 	l.tool(t, "join", "one", "two")
 	l.waitFor(t, victim, whole(2))
-	t.Logf("two-1 in reach to 2 sessions %.1f s", time.Since(began).Seconds())
-	assert.Less(t, time.Since(began), bootLimit)
+	took := time.Since(began)
+	t.Logf("two-1 in reach to 2 sessions %.1f s", took.Seconds())
+	within(t, took, bootLimit, "two-1 in reach")
 	l.in(t, victim, "systemctl disable -q late; rm /etc/systemd/system/late.service")
 }
 

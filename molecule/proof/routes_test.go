@@ -69,7 +69,6 @@ func setRoutes(t *testing.T, l lab, cloud *ec2) {
 }
 
 func loseRouter(t *testing.T, l lab, cloud *ec2) {
-	const limit = 3 * time.Second
 	theirs, ours := l.zones(t)
 	time.Sleep(time.Second)
 	began := time.Now()
@@ -91,7 +90,7 @@ func loseRouter(t *testing.T, l lab, cloud *ec2) {
 	bfd := l.bfdDown(t, "aws-2", "wg3")
 	set = max(set, down) // the journal may note a line after what it says was done
 	t.Logf("zone a without its router: %.2f s (BFD %.2f, decision %.2f, API %.2f, route %.2f)", gap, bfd-from, down-bfd, set-down, to-set)
-	assert.Less(t, gap, limit.Seconds())
+	assert.Less(t, gap, holdTime.Seconds()/2, "BFD did not notice")
 	assert.Greater(t, gap, 0.3, "nobody noticed")
 	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"))
 	assert.Equal(t, 1, cloud.writes(began), "one route was moved")
@@ -203,7 +202,7 @@ func (l lab) zones(t *testing.T) (a, c *stream) {
 func (e *ec2) waitAtRest() {
 	e.t.Helper()
 	require.Eventually(e.t, func() bool { return e.holder("rtb-0a") == "aws-1" && e.holder("rtb-0c") == "aws-2" },
-		2*time.Minute, 50*time.Millisecond, "the tables came not to rest")
+		5*time.Minute, 50*time.Millisecond, "the tables came not to rest")
 }
 
 // waitSaid waits until the daemon of a router has said a line like that.

@@ -4,13 +4,10 @@ package proof_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,15 +16,17 @@ import (
 )
 
 const (
-	// undoAfter is the guard's time, in seconds, where nobody settles a change, and
-	// undoLimit what a router may take beyond it until everything is back. On a slow
-	// machine it is what a run that changes nothing takes.
-	undoAfter = 10
+	// undoLimit is what a router may take beyond the guard's time until everything is
+	// back. On a slow machine it is what a run that changes nothing takes.
 	undoLimit = 5 * time.Second
 )
 
 // pace is how long a run that changes nothing takes on this machine.
 var pace time.Duration
+
+// undoAfter is the guard's time, in seconds, where nobody settles a change: enough for
+// the run to get from the change to where it waits.
+func undoAfter() int { return max(10, int(2*pace/time.Second)) }
 
 // TestUndo makes changes on one router of three that cut off what worked, or that
 // nobody confirms. Each is taken back as a whole, and good ones are kept, also while
@@ -153,7 +152,7 @@ func (l lab) back(t *testing.T, before map[string]string, since time.Time) {
 	l.waitFor(t, victim, "! test -e /etc/wireguard/wgmesh-undo/journal.json")
 	took := time.Since(since)
 	t.Logf("taken back after %.1f s", took.Seconds())
-	assert.Less(t, took, undoAfter*time.Second+max(undoLimit, pace))
+	within(t, took, time.Duration(undoAfter())*time.Second+max(undoLimit, pace), "to take it back")
 	same(t, before, l.settled(t))
 }
 
@@ -163,7 +162,7 @@ func (c badChange) alive(t *testing.T, l lab, before map[string]string) {
 	}
 	began, guard := time.Now(), 120
 	if c.lost == "" {
-		guard = undoAfter
+		guard = undoAfter()
 	}
 	_, out, err := l.play(t, c.extra(guard, 3)...)
 	require.Error(t, err, tail(out))
@@ -185,11 +184,8 @@ func (c badChange) alive(t *testing.T, l lab, before map[string]string) {
 // die runs the play, and kills it when the router has changed and waits.
 func (l lab) die(t *testing.T, args ...string) time.Time {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "ansible-playbook", append([]string{"-i", l.inventory(), "wgmesh.router.mesh"}, args...)...)
-	cmd.Dir = l.root
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd, kill := l.aRun(t, args...)
+	defer time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -197,7 +193,7 @@ func (l lab) die(t *testing.T, args ...string) time.Time {
 	for in := bufio.NewScanner(out); !reached && in.Scan(); {
 		reached = strings.Contains(in.Text(), "Wait for the routers that worked with this one")
 	}
-	assert.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL))
+	kill()
 	died := time.Now()
 	_ = cmd.Wait()
 	require.True(t, reached, "the run did not get so far")
@@ -206,7 +202,7 @@ func (l lab) die(t *testing.T, args ...string) time.Time {
 }
 
 func (c badChange) controllerDies(t *testing.T, l lab, before map[string]string) {
-	died := l.die(t, c.extra(undoAfter, 60)...)
+	died := l.die(t, c.extra(undoAfter(), 60)...)
 	assert.NotEqual(t, before[victim], l.everything(t)[victim], "nothing was changed")
 	l.back(t, before, died)
 	out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), victim, "-m", "wgmesh.router.mesh_guard", "-a", "state=confirmed")
