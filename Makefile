@@ -5,6 +5,7 @@ SHELL := /bin/bash
 INVENTORY ?= examples/field-case/inventory.yml
 LAB_NAME  ?= lab
 RUNS      ?= 5
+LOAD      ?= 0
 
 BUILD := build
 LAB   := $(BUILD)/lab-tool
@@ -126,6 +127,10 @@ birds: ## tests with a real BIRD on each BIRD of Debian's: docs/runs/bird.txt (r
 .PHONY: test
 test: ## set up and run every test there is (root)
 	@.ci/test
+
+.PHONY: again
+again: ## make test RUNS times beside LOAD busy processes, and a table of what failed (root)
+	@RUNS=$(RUNS) LOAD=$(LOAD) .ci/again
 
 .PHONY: clean
 clean: ## remove build/ (take the labs down first)
