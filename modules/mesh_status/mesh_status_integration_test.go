@@ -36,7 +36,7 @@ const (
 	siteA, siteB = "10.0.1.4", "10.1.2.4"
 	birdConf     = `router id 0.0.0.%[1]d;
 protocol device {}
-protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }
+protocol bfd { interface "*" { interval 200 ms; multiplier 10; }; }
 protocol static { ipv4; route %[2]s blackhole; }
 protocol kernel { ipv4 { import none; export where source = RTS_BGP; }; }
 protocol bgp %[3]s { local %[4]s as %[5]d; neighbor %[6]s as %[7]d; interface "%[8]s"; direct; bfd on;

@@ -134,7 +134,7 @@ func (m *mesh) route(t *testing.T, n node) {
 	var b strings.Builder
 	fmt.Fprintf(&b, `router id 0.0.0.%d;
 protocol device {}
-protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }
+protocol bfd { interface "*" { interval 200 ms; multiplier 10; }; }
 protocol static { ipv4; route %s via %s; }
 protocol kernel { ipv4 { import none; export filter { if source = RTS_STATIC then krt_metric = 512; krt_prefsrc = %s; accept; }; }; }
 `, n.id, sites[n.site], n.gateway, n.address)
