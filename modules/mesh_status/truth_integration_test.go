@@ -123,7 +123,7 @@ var causes = []row{
 		`^nft ip f pre: iifname "eth0" ip daddr 10\.1\.0\.0/16 dnat to 10\.0\.1\.20 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"tunnel's own packets", "azure-1", "nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; sleep 1", "nft delete table inet f; sleep 2",
+		"tunnel's own packets", "azure-1", "nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done", "nft delete table inet f",
 		`^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
 	},
 	{"our own table", "azure-1", "nft delete table inet wgmesh", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not loaded, so TCP may hang in tunnels`},
