@@ -52,12 +52,12 @@ lint: setup ## formatting, vet, golangci, shellcheck, ansible-lint
 
 .PHONY: unit
 unit: ## Go tests that need nothing
-	@$(GO) test ./...
+	@$(GO) test -timeout 60m ./...
 
 .PHONY: integration
 integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
 	@.ci/venv moto
-	@$(GO) test -tags integration -count=1 -p 1 ./pkg/... ./modules/...
+	@$(GO) test -tags integration -count=1 -p 1 -timeout 60m ./pkg/... ./modules/...
 
 .PHONY: emul
 emul: ## Azure's and Google's own clients against our stand-ins for their clouds
@@ -86,7 +86,7 @@ proof: setup collection $(LAB) ## what the README promises, on a lab of its own 
 
 .PHONY: proofs
 proofs: # of what is staged already: those that RUN names, without those of SKIP
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 60m -v -run '$(RUN)' -skip '$(SKIP)' ./molecule/lab ./molecule/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '$(SKIP)' ./molecule/lab ./molecule/proof
 
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)

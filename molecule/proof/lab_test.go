@@ -71,7 +71,11 @@ func (l lab) command(t *testing.T, limit time.Duration, name string, args ...str
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = l.root
+	cmd.WaitDelay = 10 * time.Second // what it started may hold its output for ever
 	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%s did not end within %v: %w", name, limit, err)
+	}
 	return string(out), err
 }
 
@@ -117,7 +121,7 @@ func (l lab) onRouters(t *testing.T, script string) map[string]string {
 
 func (l lab) group(t *testing.T, name string) []string {
 	t.Helper()
-	out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), name, "--list-hosts")
+	out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), name, "--list-hosts")
 	require.NoError(t, err, out)
 	var hosts []string
 	for _, line := range strings.Split(out, "\n")[1:] {
@@ -147,7 +151,7 @@ func (l lab) play(t *testing.T, args ...string) (recap, string, error) {
 func (l lab) playbook(t *testing.T, name string, args ...string) (recap, string, error) {
 	t.Helper()
 	args = append([]string{"-i", l.inventory(), "wgmesh.router." + name}, args...)
-	out, err := l.command(t, 5*time.Minute, "ansible-playbook", args...)
+	out, err := l.command(t, 20*time.Minute, "ansible-playbook", args...)
 	counts := recap{}
 	for _, m := range recapLine.FindAllStringSubmatch(out, -1) {
 		counts[m[1]] = map[string]int{}

@@ -85,7 +85,7 @@ func TestOthers(t *testing.T) {
 func others(t *testing.T, l lab, host, peer, gone string) {
 	l.in(t, host, belongings)
 	road := func() (string, error) {
-		return l.command(t, time.Minute, "ansible-playbook", "-i", l.inventory(), "molecule/proof/testdata/road.yml", "-e", "road="+host)
+		return l.command(t, 10*time.Minute, "ansible-playbook", "-i", l.inventory(), "molecule/proof/testdata/road.yml", "-e", "road="+host)
 	}
 	out, err := road()
 	require.NoError(t, err, tail(out))
@@ -120,7 +120,7 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 	untouched(t, "another mesh's play")
 
 	alone := func(module, args string) {
-		out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), host, "-m", "wgmesh.router."+module, "-a", args)
+		out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), host, "-m", "wgmesh.router."+module, "-a", args)
 		require.NoError(t, err, tail(out))
 		require.Contains(t, out, "CHANGED", module)
 	}

@@ -274,7 +274,7 @@ func page(t *testing.T, path string) []string {
 func (r *removal) run(t *testing.T, line string) (string, error) {
 	t.Helper()
 	t.Logf("$ %s", line)
-	return r.command(t, 5*time.Minute, "bash", "-c", fmt.Sprintf("cd %s && HOME=%s && %s", filepath.Dir(r.inventory()), r.home, line))
+	return r.command(t, 20*time.Minute, "bash", "-c", fmt.Sprintf("cd %s && HOME=%s && %s", filepath.Dir(r.inventory()), r.home, line))
 }
 
 // follow runs the next lines of the page, which must all be well.

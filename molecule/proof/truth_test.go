@@ -99,6 +99,6 @@ func (l lab) at(t *testing.T, on, script string) {
 		l.in(t, on, script)
 		return
 	}
-	out, err := l.command(t, time.Minute, "ip", "netns", "exec", "wgmesh-"+l.name+".site."+site, "sh", "-ec", script)
+	out, err := l.command(t, 10*time.Minute, "ip", "netns", "exec", "wgmesh-"+l.name+".site."+site, "sh", "-ec", script)
 	assert.NoError(t, err, out)
 }

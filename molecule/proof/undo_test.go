@@ -205,7 +205,7 @@ func (c badChange) controllerDies(t *testing.T, l lab, before map[string]string)
 	died := l.die(t, c.extra(undoAfter(), 60)...)
 	assert.NotEqual(t, before[victim], l.everything(t)[victim], "nothing was changed")
 	l.back(t, before, died)
-	out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), victim, "-m", "wgmesh.router.mesh_guard", "-a", "state=confirmed")
+	out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), victim, "-m", "wgmesh.router.mesh_guard", "-a", "state=confirmed")
 	require.Error(t, err, out)
 	assert.Contains(t, out, "the change was taken back at")
 }
