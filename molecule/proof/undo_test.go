@@ -169,7 +169,7 @@ func (c badChange) alive(t *testing.T, l lab, before map[string]string) {
 	if c.lost == "" {
 		assert.Regexp(t, `unreachable=1|timed out|Timeout|the change was taken back at`, out)
 	} else {
-		assert.Regexp(t, `its change cut off ([a-z]+-1,? )*`+c.lost+`.* so it was taken back`, flat(out))
+		assert.Regexp(t, `its change cut off ([a-z]+-1,? )*`+c.lost+`.* so it was taken back: \w`, flat(out))
 	}
 	t.Logf("the run ended after %.1f s", time.Since(began).Seconds())
 	if c.lost == "" {

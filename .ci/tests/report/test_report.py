@@ -108,7 +108,8 @@ azure-1  1 router  it has a new public key
         {"aws-1": {"__mesh_lost": ["gcp-1", "gcp-2"], "__mesh_kept": {"troubles": [misses("gcp-1"), misses("gcp-2")]}}}, ["aws-1"],
         """
 ROUTER  FOLLOWS  CAUSE -> WHAT TO DO
-aws-1   -        its change cut off gcp-1, gcp-2, so it was taken back
+aws-1   -        its change cut off gcp-1, gcp-2, so it was taken back: no
+                 handshake
                  -> before the next run: check that it runs, and UDP in its
                     firewall""",
         ["aws-1"],

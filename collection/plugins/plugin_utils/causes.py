@@ -221,9 +221,13 @@ def failures(router, variables):
     """What failed on a router: (router, cause, do, kind), the first task that did only."""
     lost = variables.get("__mesh_lost")
     if lost:
-        troubles = [t for t in (variables.get("__mesh_kept") or {}).get("troubles") or [] if t.get("peer") in lost]
-        do = str(troubles[0].get("do")) if troubles else "look at those tunnels"
-        return [(router, "its change cut off %s, so it was taken back" % ", ".join(sorted(map(str, lost))), "before the next run: " + do, "lost")]
+        troubles = [t for t in (variables.get("__mesh_kept") or {}).get("troubles") or [] if t.get("peer") in lost and t.get("cause")]
+        said = "its change cut off %s, so it was taken back" % listed(sorted(map(str, lost)), 3)
+        if not troubles:
+            return [(router, said, "look at those tunnels before the next run", "lost")]
+        do = cut("before the next run: " + plain(troubles[0].get("do") or OTHERWISE), 85)
+        room = MOST - len(said + ": " + do)
+        return [(router, said + (": " + cut(plain(troubles[0]["cause"]), room) if room >= 20 else ""), do, "lost")]
     for name in RESULTS:
         result = variables.get(name) or {}
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
