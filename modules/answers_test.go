@@ -71,7 +71,7 @@ func TestAnswersAreDocumented(t *testing.T) {
 	require.Len(t, table, len(modules())+len(inCloud))
 	for name, have := range table {
 		t.Run(name, func(t *testing.T) {
-			raw, err := os.ReadFile("../collection/plugins/modules/" + name + ".py")
+			raw, err := os.ReadFile("../collection/plugins/modules/" + inAnsible(name) + ".py")
 			require.NoError(t, err)
 			m := regexp.MustCompile(`(?s)RETURN = r"""(.*?)"""`).FindSubmatch(raw)
 			require.NotNil(t, m, "no RETURN")
@@ -117,7 +117,7 @@ func TestAnswersHaveTheTypes(t *testing.T) {
 		"mesh_peer.envelopes":         psk.Envelope{},
 		"mesh_peer.pending":           psk.Pending{},
 		"mesh_peer.psks":              psk.Held{},
-		"mesh_preflight.refusals":     cause.Cause{},
+		"mesh_preflight.causes":       cause.Cause{},
 		"mesh_status.tunnels":         status.View{},
 		"sysctl_router.defeated":      sysctl.Defeat{},
 		"wg_psk.envelopes":            psk.Envelope{},

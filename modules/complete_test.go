@@ -16,6 +16,17 @@ import (
 // inCloud are the modules of the other program, wgmesh-cloud.
 var inCloud = []string{"cloud_forwarding", "cloud_routes"}
 
+// onlyRead are the modules that are called _info in Ansible.
+var onlyRead = []string{"mesh_measure", "mesh_plan", "mesh_preflight", "mesh_status"}
+
+// inAnsible is the name by which a task calls a module.
+func inAnsible(module string) string {
+	if slices.Contains(onlyRead, module) {
+		return module + "_info"
+	}
+	return module
+}
+
 // onController runs as an action plugin alone, and never on a router.
 const onController = "mesh_report"
 
@@ -25,12 +36,25 @@ func TestEveryModuleIsEverywhere(t *testing.T) {
 	want := slices.Sorted(slices.Values(append(inCloud, slices.Collect(maps.Keys(modules()))...)))
 	assert.Equal(t, want, names(t, "*/*.go", `^([a-z_]+)/([a-z_]+)\.go$`), "folders")
 
+	for i, name := range want {
+		want[i] = inAnsible(name)
+	}
+	slices.Sort(want)
 	raw, err := os.ReadFile("../collection/meta/runtime.yml")
 	require.NoError(t, err)
 	var meta struct {
-		Groups map[string][]string `yaml:"action_groups"`
+		Groups  map[string][]string `yaml:"action_groups"`
+		Routing map[string]map[string]struct {
+			Redirect string
+		} `yaml:"plugin_routing"`
 	}
 	require.NoError(t, yaml.Unmarshal(raw, &meta))
+	for _, kind := range []string{"action", "modules"} {
+		assert.Equal(t, onlyRead, slices.Sorted(maps.Keys(meta.Routing[kind])), "former names: "+kind)
+		for name, to := range meta.Routing[kind] {
+			assert.Equal(t, "wgmesh.router."+inAnsible(name), to.Redirect)
+		}
+	}
 	assert.Equal(t, want, meta.Groups["all"], "action group")
 
 	want = slices.Sorted(slices.Values(append(want, onController)))

@@ -52,7 +52,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 	require.Len(t, options, len(modules())+len(inCloud))
 	for name, value := range options {
 		t.Run(name, func(t *testing.T) {
-			doc := readDocumented(t, "modules/"+name)
+			doc := readDocumented(t, "modules/"+inAnsible(name))
 			for _, fragment := range doc.Fragments {
 				shared, ours := strings.CutPrefix(fragment, "wgmesh.router.")
 				require.True(t, ours, fragment)

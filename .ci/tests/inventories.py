@@ -49,10 +49,31 @@ PLAYS = {"IMAGE": """
 - hosts: routers
   gather_facts: false
   tasks:
-    - wgmesh.router.mesh_plan:
+    - wgmesh.router.mesh_plan_info:
         router: "{{ inventory_hostname }}"
         routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
         sites: "{{ mesh_sites }}"
+""", "FORMER": """
+- hosts: routers
+  gather_facts: false
+  module_defaults:
+    group/wgmesh.router.all: {sites: "{{ mesh_sites }}"}
+  tasks:
+    - wgmesh.router.mesh_plan: &plan
+        router: "{{ inventory_hostname }}"
+        routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+      register: before
+    - wgmesh.router.mesh_plan_info: *plan
+      register: now
+    - assert: {that: before.plan == now.plan}
+- hosts: routers
+  gather_facts: false
+  tasks:
+    - wgmesh.router.mesh_measure: {router: azure-1, tunnels: []}
+    - wgmesh.router.mesh_status: {ping: false, expect: any, plan: 5}
+      ignore_errors: true
+    - wgmesh.router.mesh_preflight: {plam: 5}
+      ignore_errors: true
 """}
 
 FACTS = "{{ ansible_facts.default_ipv4.address }}"
@@ -240,6 +261,15 @@ class Test(unittest.TestCase):
         self.assertEqual(0, code, out)
         self.assertEqual(1, " ".join(out.split()).count("site azure: as 64512 is the default"), out)
         self.assertEqual(2, out.count("ok: ["), out)
+
+    def test_former_names(self):
+        """What only reads had names without _info. They are taken, and told once."""
+        code, out = self.play(inventory(everywhere={"ansible_connection": "local"}), "--limit", "azure-1", "FORMER")
+        self.assertEqual(0, code, out)
+        for name in ("plan", "measure", "status", "preflight"):
+            self.assertIn("wgmesh.router.mesh_%s has been deprecated. Use wgmesh.router.mesh_%s_info instead" % (name, name), out)
+        self.assertIn("plan: unknown option", out)
+        self.assertIn("plam: unknown option", out)
 
     def test_every_playbook(self):
         self.assertEqual(0, self.play(inventory(), "--syntax-check", *["wgmesh.router." + name for name in PLAYBOOKS])[0])

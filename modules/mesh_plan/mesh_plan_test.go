@@ -17,7 +17,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
-const stub = "../../collection/plugins/modules/mesh_plan.py"
+const stub = "../../collection/plugins/modules/mesh_plan_info.py"
 
 // run runs the module on options in YAML and returns its result.
 func run(t *testing.T, options string) map[string]any {
@@ -175,7 +175,7 @@ func TestDocumentation(t *testing.T) {
 
 	var examples []map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["EXAMPLES"], &examples))
-	options := examples[0]["wgmesh.router.mesh_plan"].(map[string]any)
+	options := examples[0]["wgmesh.router.mesh_plan_info"].(map[string]any)
 	options["router"] = "azure-2"
 	raw, err := yaml.Marshal(options)
 	require.NoError(t, err)

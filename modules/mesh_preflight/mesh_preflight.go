@@ -84,7 +84,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	refusals, warnings := preflight.Compare(want, have)
-	p := ansible.Plan{Return: map[string]any{"refusals": refusals}}
+	var p ansible.Plan
 	for _, f := range warnings {
 		p.Warnings = append(p.Warnings, f.String())
 	}

@@ -123,12 +123,12 @@ func (h host) run(t *testing.T) (refusals, warnings []string) {
 		Changed, Failed bool
 		Msg             string
 		Warnings        []string
-		Refusals        []struct{ Cause, Do string }
+		Causes          []struct{ Cause, Do string }
 	}
 	require.NoError(t, json.Unmarshal(out.Bytes(), &res))
 	assert.False(t, res.Changed)
-	assert.Equal(t, len(res.Refusals) > 0, res.Failed, res.Msg)
-	for _, r := range res.Refusals {
+	assert.Equal(t, len(res.Causes) > 0, res.Failed, res.Msg)
+	for _, r := range res.Causes {
 		assert.Contains(t, res.Msg, r.Cause)
 		refusals = append(refusals, r.Cause+": "+r.Do)
 	}

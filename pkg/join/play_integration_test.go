@@ -64,7 +64,7 @@ const play = `
 - hosts: "{{ wgmesh_self }}"
   gather_facts: false
   tasks:
-    - wgmesh.router.mesh_plan: {router: "{{ plan }}"}
+    - wgmesh.router.mesh_plan_info: {router: "{{ plan }}"}
       when: plan is defined
     - wgmesh.router.wg_keypair: {name: "{{ own_keys | default('good') }}"}
 - hosts: routers:!{{ wgmesh_self }}
@@ -108,7 +108,7 @@ func joining(t *testing.T, bin, hosts string) lone {
 	require.NoError(t, err)
 	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
 	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
-	file(t, root+"/plugins/modules/mesh_plan", meshPlan, 0o700)
+	file(t, root+"/plugins/modules/mesh_plan_info", meshPlan, 0o700)
 	file(t, root+"/plugins/modules/mesh_gate", meshGate, 0o700)
 	file(t, root+"/plugins/modules/wg_keypair", wgKeypair, 0o700)
 	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)

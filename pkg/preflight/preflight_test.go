@@ -146,7 +146,7 @@ func TestPassing(t *testing.T) {
 
 // The documentation and the role name the questions that there are.
 func TestNames(t *testing.T) {
-	for _, path := range []string{"../../collection/plugins/modules/mesh_preflight.py", "../../roles/mesh/meta/argument_specs.yml"} {
+	for _, path := range []string{"../../collection/plugins/modules/mesh_preflight_info.py", "../../roles/mesh/meta/argument_specs.yml"} {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		for _, name := range Names() {

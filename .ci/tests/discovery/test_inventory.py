@@ -312,7 +312,7 @@ class Test(unittest.TestCase):
         self.assertNotIn("gcp-3", said)
 
     def test_values_wrong(self):
-        """mesh_plan says what is wrong with values, and who has the same id."""
+        """mesh_plan_info says what is wrong with values, and who has the same id."""
         self.vms(("", "198.51.100.21", words(3, "aws", "a")))
         self.google.vm("gcp-2", "europe-west3-b", "", words(16, "gcp", "x"), {"mesh_endpoint": "none", "mesh_host_key": "ssh-dss AAAA"})
         args = ["-i", lab.EXAMPLES, "-e", "to=/nonexistent", pathlib.Path(__file__).parent / "plan.yml"]

@@ -27,7 +27,7 @@ from ansible.plugins.callback import CallbackBase
 
 PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
 
-PLAN_ACTIONS = ("wgmesh.router.mesh_plan", "mesh_plan")
+PLAN_ACTIONS = ("wgmesh.router.mesh_plan_info", "wgmesh.router.mesh_plan", "mesh_plan_info", "mesh_plan")
 
 GATE_ACTIONS = ("wgmesh.router.mesh_gate", "mesh_gate")
 

@@ -29,7 +29,7 @@ options:
     elements: str
     required: true
   goal:
-    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status) has to be true.
+    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be true.
     type: str
     default: healthy
 """

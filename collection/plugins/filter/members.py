@@ -1,11 +1,11 @@
 # Copyright: wgmesh.router contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The routers of the inventory, as the mesh_plan module wants them."""
+"""The routers of the inventory, as the mesh_plan_info module wants them."""
 
 DOCUMENTATION = r"""
 name: members
-short_description: The routers of the inventory, for the mesh_plan module
+short_description: The routers of the inventory, for the mesh_plan_info module
 version_added: 0.1.0
 description:
   - Reads only the C(mesh_) variables of each router, never all of its variables,
@@ -27,7 +27,7 @@ options:
 
 EXAMPLES = r"""
 - name: Plan the mesh
-  wgmesh.router.mesh_plan:
+  wgmesh.router.mesh_plan_info:
     router: "{{ inventory_hostname }}"
     routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
     sites: "{{ mesh_sites }}"
@@ -51,7 +51,7 @@ def members(names, hostvars):
 
 
 def member(variables):
-    # .get, so that a variable that is not set stays away: mesh_plan then says
+    # .get, so that a variable that is not set stays away: mesh_plan_info then says
     # which router lacks it.
     found = {field: variables.get("mesh_" + field) for field in FIELDS}
     return {field: value for field, value in found.items() if value is not None}

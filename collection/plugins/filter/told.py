@@ -42,7 +42,7 @@ _value:
   description:
     - C(peers), for the option of that name of M(wgmesh.router.wg_psk).
     - C(envelopes), all of them.
-    - C(reach), for the option of that name of M(wgmesh.router.mesh_status).
+    - C(reach), for the option of that name of M(wgmesh.router.mesh_status_info).
     - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
     - C(stale), to whom some of them had a tunnel that is wanted no more.
   type: dict

@@ -24,7 +24,7 @@ description:
   - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or is the key
     of another router which proves that it has it, is left out with a warning.
 notes:
-  - Whether the values make a mesh is for M(wgmesh.router.mesh_plan) to say.
+  - Whether the values make a mesh is for M(wgmesh.router.mesh_plan_info) to say.
   - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the section
     C(inventory) of F(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1). C(wgmesh join) does.
 options:

@@ -261,8 +261,8 @@ requirements:
   - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write. The text is not the same
     for both, so this module has to run again after an upgrade from BIRD 2 to 3.
 seealso:
-  - module: wgmesh.router.mesh_plan
-  - module: wgmesh.router.mesh_status
+  - module: wgmesh.router.mesh_plan_info
+  - module: wgmesh.router.mesh_status_info
   - name: BIRD 2 manual
     description: The language that the options are named after.
     link: https://bird.network.cz/?get_doc&f=bird.html&v=20

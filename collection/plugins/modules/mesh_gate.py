@@ -47,7 +47,7 @@ options:
     type: dict
     default: {}
   plan:
-    description: The plan of this router, as M(wgmesh.router.mesh_plan) returned it.
+    description: The plan of this router, as M(wgmesh.router.mesh_plan_info) returned it.
     type: dict
     required: true
   interface_prefix:
@@ -66,13 +66,13 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
-  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_plan_info
   - module: wgmesh.router.mesh_peer
 """
 
 EXAMPLES = r"""
 - name: Plan the mesh of the inventory
-  wgmesh.router.mesh_plan:
+  wgmesh.router.mesh_plan_info:
     router: "{{ inventory_hostname }}"
     routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
     sites: "{{ mesh_sites }}"

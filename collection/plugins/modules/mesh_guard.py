@@ -36,7 +36,7 @@ author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
   - module: wgmesh.router.bird_config
-  - module: wgmesh.router.mesh_status
+  - module: wgmesh.router.mesh_status_info
 """
 
 EXAMPLES = r"""
@@ -47,7 +47,7 @@ EXAMPLES = r"""
   register: tunnels
 
 - name: Look whether all who could be reached before still can
-  wgmesh.router.mesh_status:
+  wgmesh.router.mesh_status_info:
     tunnels: "{{ mesh.plan.status.tunnels }}"
     require: "{{ tunnels.worked }}"
     wait: 60

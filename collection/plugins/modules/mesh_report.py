@@ -17,7 +17,7 @@ description:
   - This is a part of the role C(mesh) and of the playbooks, and reads their variables.
 options:
   goal:
-    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status) has to be true.
+    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be true.
     type: str
     choices: [healthy, required_healthy]
     default: healthy
@@ -50,7 +50,7 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
-  - module: wgmesh.router.mesh_status
+  - module: wgmesh.router.mesh_status_info
 """
 
 EXAMPLES = r"""

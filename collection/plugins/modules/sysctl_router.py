@@ -80,7 +80,7 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
-  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_plan_info
   - module: ansible.posix.sysctl
 """
 

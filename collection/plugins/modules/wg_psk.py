@@ -42,7 +42,7 @@ options:
     type: str
     required: true
   tunnels:
-    description: All tunnels of this router, as C(plan.preshared_keys) of M(wgmesh.router.mesh_plan) has them.
+    description: All tunnels of this router, as C(plan.preshared_keys) of M(wgmesh.router.mesh_plan_info) has them.
     type: list
     elements: dict
     default: []

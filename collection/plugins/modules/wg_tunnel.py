@@ -131,7 +131,7 @@ options:
     default: accept
   input_ports:
     description:
-      - TCP ports that O(input=mesh) leaves open besides, such as V(22) for SSH, or the one of M(wgmesh.router.mesh_measure).
+      - TCP ports that O(input=mesh) leaves open besides, such as V(22) for SSH, or the one of M(wgmesh.router.mesh_measure_info).
       - There is one list for all tunnels of this host.
     type: list
     elements: int
@@ -152,7 +152,7 @@ options:
     default: /run/bird/bird.ctl
   gate:
     description:
-      - The plan of this router, as M(wgmesh.router.mesh_plan) returned it. Brings the files of M(wgmesh.router.mesh_gate) up
+      - The plan of this router, as M(wgmesh.router.mesh_plan_info) returned it. Brings the files of M(wgmesh.router.mesh_gate) up
         to date where they are, as that module does with C(state=updated), before anything else is done. So who is purged
         here is refused there.
       - Empty leaves those files alone.
@@ -184,7 +184,7 @@ attributes:
     details:
       - A peer that roamed is no change.
 seealso:
-  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_plan_info
   - module: wgmesh.router.wg_keypair
   - module: wgmesh.router.wg_psk
 author:

@@ -283,7 +283,7 @@ ANSWERS = {
     "mesh_plan": {
         "plan": Whole({"router": {"name": NAME, "id": INT, "site": TEXT, "zone": TEXT, "as": INT}, "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME}]}),
     },
-    "mesh_preflight": {"refusals": [CAUSE]},
+    "mesh_preflight": {"causes?": [CAUSE]},
     "mesh_status": {
         "healthy": BOOL,
         "required_healthy": BOOL,

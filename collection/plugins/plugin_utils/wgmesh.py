@@ -168,7 +168,8 @@ class ActionModule(ActionBase):
 
     def _run_module(self, task_vars):
         self._ssh_arguments()
-        module = self._task.action.rpartition(".")[2]
+        # What only reads is called _info in Ansible, by its rules, and by its former name too.
+        module = self._task.action.rpartition(".")[2].removesuffix("_info")
         if self._wants_fresh_connection(module, task_vars) and self._connection.transport != "local":
             self._connection.reset()
 

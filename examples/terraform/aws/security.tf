@@ -29,7 +29,7 @@ resource "aws_vpc_security_group_ingress_rule" "tunnel" {
   cidr_ipv4         = !each.value.known ? "0.0.0.0/0" : "${each.value.source}/32"
 }
 
-# Pings outside of the tunnels: mesh_status and mesh_measure send them.
+# Pings outside of the tunnels: mesh_status_info and mesh_measure_info send them.
 resource "aws_vpc_security_group_ingress_rule" "ping" {
   for_each          = local.known_peers
   security_group_id = aws_security_group.router[each.value.router].id

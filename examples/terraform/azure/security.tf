@@ -40,7 +40,7 @@ resource "azurerm_network_security_rule" "tunnel" {
   destination_port_range      = tostring(each.value.port)
 }
 
-# Pings outside of the tunnels: mesh_status and mesh_measure send them.
+# Pings outside of the tunnels: mesh_status_info and mesh_measure_info send them.
 resource "azurerm_network_security_rule" "ping" {
   for_each                    = local.known_peers
   name                        = "ping-${each.value.peer}"

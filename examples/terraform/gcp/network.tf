@@ -33,7 +33,7 @@ locals {
 resource "google_compute_network" "site" {
   name                    = local.name
   auto_create_subnetworks = false
-  mtu                     = 1460 # what mesh_plan takes for cloud: gcp
+  mtu                     = 1460 # what mesh_plan_info takes for cloud: gcp
 }
 
 resource "google_compute_subnetwork" "routers" {

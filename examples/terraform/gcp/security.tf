@@ -25,8 +25,8 @@ resource "google_compute_firewall" "tunnel" {
   }
 }
 
-# From the other routers: pings outside of the tunnels, which mesh_status and
-# mesh_measure send, and SSH where they join by themselves.
+# From the other routers: pings outside of the tunnels, which mesh_status_info and
+# mesh_measure_info send, and SSH where they join by themselves.
 resource "google_compute_firewall" "peers" {
   name          = "${local.name}-peers"
   network       = google_compute_network.site.id

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 DOCUMENTATION = r"""
-module: mesh_plan
+module: mesh_plan_info
 short_description: Compute one router's part of a WireGuard and BGP mesh
 version_added: 0.1.0
 description:
@@ -150,13 +150,13 @@ seealso:
   - module: wgmesh.router.wg_psk
   - module: wgmesh.router.bird_config
   - module: wgmesh.router.sysctl_router
-  - module: wgmesh.router.mesh_status
+  - module: wgmesh.router.mesh_status_info
 author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""
 - name: Plan a mesh of two sites
-  wgmesh.router.mesh_plan:
+  wgmesh.router.mesh_plan_info:
     router: "{{ inventory_hostname }}"
     routers:
       office-1: {id: 1, site: office, endpoint: 192.0.2.11}
@@ -176,7 +176,7 @@ EXAMPLES = r"""
   register: mesh
 
 - name: Plan the mesh of the inventory
-  wgmesh.router.mesh_plan:
+  wgmesh.router.mesh_plan_info:
     router: "{{ inventory_hostname }}"
     routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
     sites: "{{ mesh_sites }}"
@@ -215,7 +215,7 @@ plan:
               preshared_key_file: /etc/wireguard/wgmesh-psk/20.psk
     measure:
       description:
-        - For M(wgmesh.router.mesh_measure), C(tunnels) of which this router is the initiator, with C(name), C(peer),
+        - For M(wgmesh.router.mesh_measure_info), C(tunnels) of which this router is the initiator, with C(name), C(peer),
           C(address) and, unless the peer has none, C(endpoint).
       type: dict
     gate:
@@ -324,7 +324,7 @@ plan:
       type: dict
       sample: {ipv6: false, reserved_ports: [51801, 51820], interfaces: [wg1, wg20]}
     status:
-      description: For the options of the same names of M(wgmesh.router.mesh_status).
+      description: For the options of the same names of M(wgmesh.router.mesh_status_info).
       type: dict
       contains:
         tunnels:

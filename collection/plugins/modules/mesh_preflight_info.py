@@ -7,7 +7,7 @@
 # the host. This file is its documentation.
 
 DOCUMENTATION = r"""
-module: mesh_preflight
+module: mesh_preflight_info
 short_description: Look whether a host can have what is planned for it
 version_added: 0.5.0
 description:
@@ -17,7 +17,7 @@ description:
   - Reads only, in well under a second, and says nothing about a router that is as planned.
 options:
   plan:
-    description: The plan for this router, as M(wgmesh.router.mesh_plan) returns it.
+    description: The plan for this router, as M(wgmesh.router.mesh_plan_info) returns it.
     type: dict
     required: true
   accept:
@@ -63,32 +63,32 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
-  - module: wgmesh.router.mesh_plan
-  - module: wgmesh.router.mesh_status
+  - module: wgmesh.router.mesh_plan_info
+  - module: wgmesh.router.mesh_status_info
 """
 
 EXAMPLES = r"""
 - name: Plan the mesh
-  wgmesh.router.mesh_plan:
+  wgmesh.router.mesh_plan_info:
     router: "{{ inventory_hostname }}"
     routers: "{{ mesh_routers }}"
     sites: "{{ mesh_sites }}"
   register: mesh
 
 - name: Look before the first change
-  wgmesh.router.mesh_preflight:
+  wgmesh.router.mesh_preflight_info:
     plan: "{{ mesh.plan }}"
 
 - name: The same, where Docker's network may hide a part of another site
-  wgmesh.router.mesh_preflight:
+  wgmesh.router.mesh_preflight_info:
     plan: "{{ mesh.plan }}"
     accept: [networks]
 """
 
 RETURN = r"""
-refusals:
+causes:
   description: What is in the way, one element for each cause. With any, the task fails.
-  returned: always
+  returned: failure
   type: list
   elements: dict
   contains:

@@ -7,7 +7,7 @@
 # the host. This file is its documentation.
 
 DOCUMENTATION = r"""
-module: mesh_status
+module: mesh_status_info
 short_description: Whether the tunnels of a router work, and what exactly does not
 version_added: 0.1.0
 description:
@@ -29,7 +29,7 @@ description:
 options:
   tunnels:
     description:
-      - The tunnels to look at, as C(plan.status.tunnels) of M(wgmesh.router.mesh_plan) has them.
+      - The tunnels to look at, as C(plan.status.tunnels) of M(wgmesh.router.mesh_plan_info) has them.
     type: list
     elements: dict
     default: []
@@ -202,18 +202,18 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
-  - module: wgmesh.router.mesh_plan
+  - module: wgmesh.router.mesh_plan_info
 """
 
 EXAMPLES = r"""
 - name: Wait for one tunnel
-  wgmesh.router.mesh_status:
+  wgmesh.router.mesh_status_info:
     tunnels:
       - {name: wg20, peer: aws-2, address: 198.18.20.2, mtu: 1340, neighbor: aws_2}
     wait: 30
 
 - name: Look at the whole mesh, and go on
-  wgmesh.router.mesh_status:
+  wgmesh.router.mesh_status_info:
     tunnels: "{{ mesh.plan.status.tunnels }}"
     prefixes: "{{ mesh.plan.status.prefixes }}"
     expect: any

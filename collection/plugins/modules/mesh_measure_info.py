@@ -7,7 +7,7 @@
 # the host. This file is its documentation.
 
 DOCUMENTATION = r"""
-module: mesh_measure
+module: mesh_measure_info
 short_description: What a tunnel costs in time and throughput, measured outside and inside of it
 version_added: 0.2.0
 description:
@@ -30,7 +30,7 @@ options:
     default: measured
   tunnels:
     description:
-      - The tunnels to measure, as C(plan.measure.tunnels) of M(wgmesh.router.mesh_plan) has them.
+      - The tunnels to measure, as C(plan.measure.tunnels) of M(wgmesh.router.mesh_plan_info) has them.
     type: list
     elements: dict
     default: []
@@ -173,13 +173,13 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
-  - module: wgmesh.router.mesh_plan
-  - module: wgmesh.router.mesh_status
+  - module: wgmesh.router.mesh_plan_info
+  - module: wgmesh.router.mesh_status_info
 """
 
 EXAMPLES = r"""
 - name: Measure one tunnel
-  wgmesh.router.mesh_measure:
+  wgmesh.router.mesh_measure_info:
     tunnels:
       - {name: wg20, peer: aws-2, address: 198.18.20.2, endpoint: 198.51.100.12}
   register: measured
