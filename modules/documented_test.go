@@ -24,6 +24,7 @@ import (
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
+	meshsteps "github.com/wgmesh/router/modules/mesh_steps"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
@@ -44,6 +45,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 		"mesh_plan":        meshplan.Options{},
 		"mesh_preflight":   meshpreflight.Options{},
 		"mesh_status":      meshstatus.Options{},
+		"mesh_steps":       meshsteps.Options{},
 		"sysctl_router":    sysctlrouter.Options{},
 		"wg_keypair":       wgkeypair.Options{},
 		"wg_psk":           wgpsk.Options{},

@@ -27,6 +27,7 @@ import (
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
+	meshsteps "github.com/wgmesh/router/modules/mesh_steps"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
@@ -37,7 +38,7 @@ import (
 
 // modules returns all modules by name.
 func modules() map[string]ansible.Module {
-	return map[string]ansible.Module{
+	table := map[string]ansible.Module{
 		"bird_config":    ansible.New(birdconfig.Plan),
 		"mesh_gate":      ansible.New(meshgate.Plan),
 		"mesh_guard":     ansible.New(meshguard.Plan),
@@ -51,6 +52,8 @@ func modules() map[string]ansible.Module {
 		"wg_psk":         ansible.New(wgpsk.Plan),
 		"wg_tunnel":      ansible.New(wgtunnel.Plan),
 	}
+	table["mesh_steps"] = meshsteps.Module(maps.Clone(table))
+	return table
 }
 
 // A command is what systemd, sshd or a person starts as "wgmesh COMMAND", and is

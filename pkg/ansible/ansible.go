@@ -42,6 +42,7 @@ type Plan struct {
 // A Module is one Ansible module, ready to run.
 type Module struct {
 	plan     func(ctx context.Context, options []byte) (Plan, error)
+	steps    map[string]Module // of a module that runs others, which plans nothing itself
 	lock     string
 	patience time.Duration
 	harden   func() error

@@ -21,11 +21,7 @@ type result map[string]any
 // result runs the module from its raw input to what is to be reported.
 func (m Module) result(argv []string, in io.Reader) (res result) {
 	res = result{"changed": false}
-	defer func() {
-		if v := recover(); v != nil {
-			res.fail(fmt.Errorf("internal error: %s; please report it", describePanic(v)))
-		}
-	}()
+	defer res.survive()
 	if err := m.harden(); err != nil {
 		return res.fail(err)
 	}
@@ -39,16 +35,37 @@ func (m Module) result(argv []string, in io.Reader) (res result) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
 	defer stop()
+	if m.steps != nil {
+		return m.sequence(ctx, ctl, raw, res)
+	}
+	m.locked(ctx, ctl, raw, res)
+	return res
+}
 
+// survive makes a panic a failure. What is known by then is reported all the same.
+func (r result) survive() {
+	if v := recover(); v != nil {
+		r.fail(fmt.Errorf("internal error: %s; please report it", describePanic(v)))
+	}
+}
+
+// survivor is locked for one step of several, whose panic must not lose the others.
+func (m Module) survivor(ctx context.Context, ctl control, raw []byte, res result) {
+	defer res.survive()
+	m.locked(ctx, ctl, raw, res)
+}
+
+// locked executes under the router's lock, unless nothing is to change.
+func (m Module) locked(ctx context.Context, ctl control, raw []byte, res result) {
 	if m.lock != "" && !ctl.Check {
 		unlock, err := lock(ctx, m.lock, m.patience)
 		if err != nil {
-			return res.fail(err)
+			res.fail(err)
+			return
 		}
 		defer unlock()
 	}
 	m.execute(ctx, ctl, raw, res)
-	return res
 }
 
 // execute plans, and applies the plan unless this is check mode. It fills res
@@ -107,17 +124,22 @@ func (r result) fail(err error) result {
 
 // write prints the result as one line of JSON.
 func (r result) write(out io.Writer) error {
+	text, err := r.text()
+	_, werr := out.Write(text)
+	return errors.Join(err, werr)
+}
+
+// text is the result as one line of JSON, or what says that it is none.
+func (r result) text() ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r); err != nil {
+	err := enc.Encode(r)
+	if err != nil {
 		buf.Reset()
 		fmt.Fprintf(&buf, `{"failed":true,"changed":%t,"msg":"internal error: the result is not JSON; please report it"}`+"\n", r["changed"])
-		_, werr := out.Write(buf.Bytes())
-		return errors.Join(err, werr)
 	}
-	_, err := out.Write(buf.Bytes())
-	return err
+	return buf.Bytes(), err
 }
 
 // message puts an error on one line. Errors that were joined are numbered.

@@ -194,7 +194,10 @@ class ActionModule(ActionBase):
         if data is None:
             cause = "the module ended without a result: " + ending(answer)
             return {**answers.failed(cause, "look at what else that host says (journalctl -b), and run again"), "_ansible_parsed": False}
-        return wrap_var(answers.accept(module, host, self._task.args, data)) | {"_ansible_parsed": True}
+        return wrap_var(self._check_answer(module, host, data)) | {"_ansible_parsed": True}
+
+    def _check_answer(self, module, host, data):
+        return answers.accept(module, host, self._task.args, data)
 
     # Whether input goes to a command's standard input, which is one round trip.
     _piped = None
@@ -235,9 +238,12 @@ class ActionModule(ActionBase):
     def _wants_fresh_connection(self, module, task_vars):
         """A change counts as confirmed only if a new connection can be made.
         One that ControlPersist kept open proves nothing."""
-        if module in ("bird_config", "mesh_guard") and self._task.args.get("state") == "confirmed":
+        if self._confirms(module):
             return True
         return boolean(self._variable(task_vars, "wgmesh_fresh_connection", False), strict=False)
+
+    def _confirms(self, module):
+        return confirms(module, self._task.args)
 
     def _variable(self, task_vars, name, default):
         """A variable of the host the task runs on, which may be delegated."""
@@ -288,6 +294,10 @@ class ActionModule(ActionBase):
             raise Refusal("%s on the target is mounted noexec" % where, "set wgmesh_remote_dir to a folder where programs may run")
         if state != "done":
             raise Refusal("uploading to the target: %s" % ending(answer), "set wgmesh_remote_dir to a folder that can be written")
+
+
+def confirms(module, arguments):
+    return module in ("bird_config", "mesh_guard") and arguments.get("state") == "confirmed"
 
 
 def one_line(script):

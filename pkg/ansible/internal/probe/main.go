@@ -35,7 +35,11 @@ func main() {
 	if filepath.Base(os.Args[0]) == "wgmesh" {
 		argv = argv[1:] // the name of the module, which may be any
 	}
-	ansible.New(plan).Main(argv)
+	module := ansible.New(plan)
+	if len(os.Args) > 1 && os.Args[1] == "mesh_steps" {
+		module = ansible.Sequence(map[string]ansible.Module{"probe": module, "bird_config": module})
+	}
+	module.Main(argv)
 }
 
 func plan(_ context.Context, o options) (ansible.Plan, error) {

@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The module itself is a binary, which the collection's action plugin brings to
+# the host. This file is its documentation.
+
+DOCUMENTATION = r"""
+module: mesh_steps
+short_description: Run several modules of this collection in one round trip
+version_added: 0.3.0
+description:
+  - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A task
+    of Ansible costs a round trip and its own work on the controller, which is more than most of these modules need.
+  - Each step has its own check mode, diff and lock, and each of its answers is looked at as that of the module alone.
+  - 'A step may take an option from what an earlier step answered. C({"$from": "mesh.plan.tunnels"}) is C(plan.tunnels) of
+    the step that registers C(mesh). With C($default) beside it that is taken where there is no such key.'
+  - A step that confirms a change has to be the first, since the task runs over a new connection then.
+  - The timeout of the task is that of all steps. C(module_defaults) of the modules do not reach their steps.
+options:
+  steps:
+    description: The steps, in their order.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the step is for, as the name of a task. Its diff and its failure have it.
+        type: str
+        required: true
+      module:
+        description: A module of this collection, but for those of clouds and this one, without C(wgmesh.router.).
+        type: str
+        required: true
+      register:
+        description: The key of I(answers) for this step, by which later steps refer to it.
+        type: str
+        required: true
+      args:
+        description: The options of the module.
+        type: dict
+      when:
+        description: Leave the step out where this is false or empty. It may be a reference.
+        type: raw
+      unless:
+        description: Leave the step out where this is true or not empty. It may be a reference.
+        type: raw
+extends_documentation_fragment: [wgmesh.router.attributes]
+attributes:
+  diff_mode:
+    details:
+      - Shows the diff of each step under its name.
+author:
+  - wgmesh.router contributors (@wgmesh)
+"""
+
+EXAMPLES = r"""
+- name: Plan the mesh, and let the kernel forward
+  wgmesh.router.mesh_steps:
+    steps:
+      - name: Plan the mesh
+        module: mesh_plan_info
+        register: mesh
+        args:
+          router: "{{ inventory_hostname }}"
+          routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+          sites: "{{ mesh_sites }}"
+      - name: Let the kernel forward between the tunnels
+        module: sysctl_router
+        register: sysctl
+        args:
+          ipv6: {$from: mesh.plan.sysctl.ipv6}
+          interfaces: {$from: mesh.plan.sysctl.interfaces}
+  register: result
+
+- name: Show which file it wrote
+  ansible.builtin.debug:
+    msg: "{{ result.answers.sysctl.path }}"
+"""
+
+RETURN = r"""
+answers:
+  description: For each step that ran, under the name that it registers, what its module returned.
+  returned: success
+  type: dict
+  sample: {sysctl: {changed: false, path: /etc/sysctl.d/90-wgmesh.conf}}
+"""

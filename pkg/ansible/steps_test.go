@@ -1,0 +1,100 @@
+package ansible_test
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/pkg/ansible"
+)
+
+// several is a call of two modules: "port" of run_test.go, under a lock, and "read".
+func several(t *testing.T, h *host) ansible.Module {
+	t.Helper()
+	read := ansible.New(func(_ context.Context, o struct {
+		Old  int      `json:"old"`
+		List []string `json:"list"`
+	},
+	) (ansible.Plan, error) {
+		return ansible.Plan{Return: map[string]any{"seen": o.Old, "list": o.List}}, nil
+	}, ansible.Unlocked())
+	m := ansible.Sequence(map[string]ansible.Module{
+		"port": h.module(t), "read": read.WithLock(""),
+	})
+	return m.WithLock(filepath.Join(t.TempDir(), "unused"))
+}
+
+func TestSteps(t *testing.T) {
+	first := `{"name":"A","module":"port","register":"a","args":{"port":2}}`
+	tests := map[string]struct {
+		in, out string
+		port    int
+	}{
+		"in order, with what the first found": {
+			in:   `{"steps":[` + first + `,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.new"}}}]}`,
+			port: 2, out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},"b":{"changed":false,"seen":2,"list":null}}}`,
+		},
+		"check mode writes nothing": {
+			in:   `{"_ansible_check_mode":true,"steps":[` + first + `]}`,
+			port: 1, out: `{"changed":true,"answers":{"a":{"changed":true,"old":1}}}`,
+		},
+		"what is missing has a default": {
+			in:   `{"steps":[` + first + `,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.none","$default":7},"list":{"$from":"a.done"}}}]}`,
+			port: 2, out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},"b":{"changed":false,"seen":7,"list":["set port 2"]}}}`,
+		},
+		"left out": {
+			in:   `{"steps":[{"name":"A","module":"read","register":"a"},{"name":"B","module":"port","register":"b","when":{"$from":"a.changed"},"args":{"port":3}},{"name":"C","module":"port","register":"c","unless":"yes","args":{"port":3}}]}`,
+			port: 1, out: `{"changed":false,"answers":{"a":{"changed":false,"seen":0,"list":null}}}`,
+		},
+		"the first failure is the last step": {
+			in:   `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"at once"}},{"name":"B","module":"read","register":"b"}]}`,
+			port: 1, out: `{"changed":false,"failed":true,"msg":"A: eth0: no such device","answers":{"a":{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}}}`,
+		},
+		"a result that is no JSON": {
+			in:   `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"not JSON"}},{"name":"B","module":"read","register":"b"}]}`,
+			port: 2, out: `{"changed":true,"failed":true,"msg":"A: internal error: the result is not JSON; please report it","answers":{"a":{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}}}`,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := host{port: 1}
+			var out bytes.Buffer
+			several(t, &h).Run(nil, strings.NewReader(tt.in), &out)
+			assert.JSONEq(t, tt.out, out.String())
+			assert.Equal(t, tt.port, h.port)
+		})
+	}
+}
+
+// What cannot work is refused before the first step does anything.
+func TestStepsAreRefused(t *testing.T) {
+	for name, tt := range map[string]struct{ in, msg string }{
+		"no steps":          {`{}`, "steps: required option is missing"},
+		"unknown module":    {`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"prot","register":"b"}]}`, `steps[1].module: prot: no such module; did you mean "port"?`},
+		"unknown reference": {`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"read","register":"b","args":{"old":{"$from":"b.new"}}}]}`, `steps[1].args.old: $from "b.new": no earlier step registers "b"; did you mean "a"?`},
+		"a later step":      {`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":{"$from":"b.x"}}},{"name":"B","module":"read","register":"b"}]}`, `no earlier step registers "b"; none is expected here`},
+		"a name twice":      {`{"steps":[{"name":"A","module":"read","register":"a"},{"name":"B","module":"read","register":"a"}]}`, `steps[1].register: "a" is taken`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host{port: 1}
+			var out bytes.Buffer
+			assert.Equal(t, 1, several(t, &h).Run(nil, strings.NewReader(tt.in), &out))
+			assert.Contains(t, strings.ReplaceAll(out.String(), `\"`, `"`), tt.msg)
+			assert.Zero(t, h.planned)
+		})
+	}
+}
+
+func TestAStepSurvivesPanics(t *testing.T) {
+	h := host{port: 1}
+	var out bytes.Buffer
+	in := `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"panic"}},{"name":"B","module":"port","register":"b","args":{"port":3}}]}`
+	assert.Equal(t, 1, several(t, &h).Run(nil, strings.NewReader(in), &out))
+	assert.Contains(t, out.String(), "internal error: panic in ")
+	assert.NotContains(t, out.String(), "secret")
+	assert.Equal(t, 1, h.port)
+}
