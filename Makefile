@@ -11,6 +11,9 @@ BUILD := build
 LAB   := $(BUILD)/lab-tool
 GO    := go
 
+# One set of flags for all, so that Go compiles a package once.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(filter-out -trimpath -buildvcs=false,$(GOFLAGS)) -trimpath -buildvcs=false)
 export PATH := $(CURDIR)/$(BUILD)/tools:/usr/local/go/bin:/usr/lib/go/bin:$(PATH)
 
 .PHONY: help
@@ -28,10 +31,14 @@ collection: ## build the modules, stage build/ansible_collections and its tarbal
 
 $(LAB): go.mod $(wildcard molecule/lab/*.go molecule/lab/*/*.go) molecule/lab/base.sh
 	@mkdir -p $(BUILD)
-	@CGO_ENABLED=0 $(GO) build -o $@ ./molecule/lab
+	@$(GO) build -o $@ ./molecule/lab
+
+.PHONY: quick
+quick: # what a lab and plays on it need
+	@.ci/quick
 
 .PHONY: lab-up
-lab-up: $(LAB) collection ## hosts for any inventory on this machine (INVENTORY=..., LAB_NAME=...)
+lab-up: quick ## hosts for any inventory on this machine (INVENTORY=..., LAB_NAME=...)
 	@. $(BUILD)/env && $(LAB) up --inventory $(INVENTORY) --name $(LAB_NAME)
 
 .PHONY: lab-down
@@ -39,7 +46,7 @@ lab-down: $(LAB) ## take the hosts away again, also those of a lab that was kill
 	@$(LAB) down --name $(LAB_NAME)
 
 .PHONY: demo
-demo: setup collection $(LAB) ## the whole chain on the 7-router case: up, mesh, pings, a router dies
+demo: quick ## the whole chain on the 7-router case: up, mesh, pings, a router dies
 	@molecule/demo/run
 
 .PHONY: bench

@@ -271,7 +271,7 @@ class ActionModule(ActionBase):
     def _upload(self, module, system, task_vars):
         builds = manifest(module)
         if system not in builds:
-            raise Refusal("the target is %s" % system, "wgmesh.router has builds for %s only" % ", ".join(sorted(builds)))
+            raise Refusal("the target is %s" % system, "wgmesh.router has builds for %s only; a clone makes all by `make collection`" % ", ".join(sorted(builds)))
         build = builds[system]
         path = os.path.join(BUILDS, build["file"])
         try:
@@ -318,9 +318,12 @@ def manifest(module):
     path = os.path.join(BUILDS, "manifest.json")
     try:
         with open(path, encoding="utf-8") as file:
-            builds = json.load(file)[PROGRAMS.get(module, "wgmesh")]
+            data = json.load(file)
     except OSError as err:
         raise Refusal("the collection has no builds: %s" % err, "run `make collection`") from err
+    builds = data.get(PROGRAMS.get(module, "wgmesh"))
+    if builds is None:  # .ci/stage host
+        raise Refusal("only what a lab needs is staged, without this module", "run `make collection`")
     return {system: builds[name] for system, name in SYSTEMS.items() if name in builds}
 
 
