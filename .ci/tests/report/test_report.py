@@ -84,8 +84,9 @@ the mesh  7 routers  routers aws-1, aws-2: id 5 is given to all of them
     "three fail early, two for one reason": (
         {
             "aws-1": {"__mesh_keypair": {"failed": True, "causes": [{"cause": "write /etc/wireguard/wgmesh.key: no space left on device", "do": ""}]}},
-            "gcp-1": {"__mesh_keypair": {"failed": True, "causes": [{"cause": "write /etc/wireguard/wgmesh.key: no space left on device", "do": ""}]}},
-            "aws-2": {"__mesh_opened": {"failed": True, "msg": "no answer within 10 s, the timeout of this task: look at what hangs on this host", "no_answer": True}},
+            "gcp-1": {"__mesh_links": {"failed": True, "msg": "Open the keys: no space", "answers": {
+                "__mesh_opened": {"failed": True, "causes": [{"cause": "write /etc/wireguard/wgmesh.key: no space left on device", "do": ""}]}}}},
+            "aws-2": {"__mesh_links": {"failed": True, "msg": "no answer within 10 s, the timeout of this task: look at what hangs on this host", "no_answer": True}},
             "gcp-2": status(misses("aws-1"), misses("gcp-1")),
         }, ["aws-1", "aws-2", "gcp-1"],
         """
@@ -97,7 +98,8 @@ aws-2         -         no answer within 10 s, the timeout of this task
         ["aws-1", "aws-2", "gcp-1"],
     ),
     "a key is refused": (
-        {"aws-1": {**status(), "__mesh_tunnels": {"pending": [{"peer": "azure-1", "refused": True, "reason": "azure-1: it has a new public key: name it in mesh_replaced"}]}}}, [],
+        {"aws-1": {**status(), "__mesh_links": {"answers": {"__mesh_tunnels": {"pending": [
+            {"peer": "azure-1", "refused": True, "reason": "azure-1: it has a new public key: name it in mesh_replaced"}]}}}}}, [],
         """
 ROUTER   FOLLOWS   CAUSE -> WHAT TO DO
 azure-1  1 router  it has a new public key

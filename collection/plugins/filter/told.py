@@ -49,6 +49,9 @@ _value:
 """
 
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import registered
+
+
 def told(names, hostvars):
     """Return {peers, envelopes, reach, heard, stale} of the routers that answered."""
     found = {"peers": [], "envelopes": [], "reach": {}, "heard": {}, "stale": []}
@@ -72,7 +75,7 @@ def told(names, hostvars):
 
 def part(variables, variable, key):
     """What a registered variable has under key, None when there is none."""
-    return (variables.get(variable) or {}).get(key)
+    return registered(variables, variable).get(key)
 
 
 class FilterModule:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import registered
+
 # As in pkg/cause, which makes most of the texts.
 MOST = 160
 
@@ -21,7 +23,7 @@ MOST_CAUSES = 20
 # What a play registers, in its order; those of loops have a result for each item.
 RESULTS = (
     "__mesh_plan", "__mesh_preflight", "__mesh_keypair", "__mesh_gate", "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
-    "__mesh_bird", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten", "__mesh_measured", "__mesh_serving",
+    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten", "__mesh_measured", "__mesh_serving",
     "__mesh_throughput", "__mesh_table", "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left", "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
 )  # fmt: skip
 LOOPS = ("callback_plans", "callback_gates", "callback_known", "callback_told")
@@ -158,7 +160,7 @@ class Mesh:
         told = {}  # by whom it was told: who refuses it, and why
         for router in self.alive:
             for name in ("__mesh_sealed", "__mesh_opened", "__mesh_tunnels"):
-                for pending in (self.hostvars[router].get(name) or {}).get("pending") or []:
+                for pending in registered(self.hostvars[router], name).get("pending") or []:
                     if pending.get("refused") and str(pending["peer"]) in self.hostvars:
                         told.setdefault(str(pending["peer"]), {})[router] = str(pending["reason"])
         wrong = set()
@@ -229,7 +231,7 @@ def failures(router, variables):
         room = MOST - len(said + ": " + do)
         return [(router, said + (": " + cut(plain(troubles[0]["cause"]), room) if room >= 20 else ""), do, "lost")]
     for name in RESULTS:
-        result = variables.get(name) or {}
+        result = registered(variables, name)
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
             return [(router, *row) for row in of_result(result, "plan" if name == "__mesh_plan" else "failed")]
     out = {}
