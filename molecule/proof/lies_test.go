@@ -72,7 +72,8 @@ func (l lab) unharmed(t *testing.T, run func()) {
 }
 
 func liarIsVictim(t *testing.T, l lab) {
-	l.lies(t, map[string]string{"wg_keypair": `s/"name":"three-1"/"name":"one-1"/g`})
+	// Not in the plan, which it is refused for before.
+	l.lies(t, map[string]string{"mesh_steps": `s/"public":{"name":"three-1"/"public":{"name":"one-1"/g`})
 	l.unharmed(t, func() {
 		_, out, err := l.play(t, "--limit", "two-1,three-1")
 		assert.Error(t, err)
@@ -96,8 +97,7 @@ func liarIsVictimInJoin(t *testing.T, l lab) {
 
 func liarTellsRubbish(t *testing.T, l lab) {
 	l.lies(t, map[string]string{
-		"wg_keypair": `s|"public_key":"[^"]*"|"public_key":"` + low + `"|g; s|^{|{"ansible_facts":{"mesh_endpoint":"203.0.113.9","mesh_site":"one"},"warnings":["\\u001b[2Jx"],|`,
-		"mesh_steps": `s|"source_addresses":\[[^]]*\]|"source_addresses":["203.0.113.9"]|`,
+		"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + low + `"|g; s|^{|{"ansible_facts":{"mesh_endpoint":"203.0.113.9","mesh_site":"one"},"warnings":["\\u001b[2Jx"],|; s|"source_addresses":\[[^]]*\]|"source_addresses":["203.0.113.9"]|`,
 	})
 	l.unharmed(t, func() {
 		_, out, err := l.play(t)
@@ -110,7 +110,7 @@ func liarTellsRubbish(t *testing.T, l lab) {
 
 func liarHasNewKey(t *testing.T, l lab) {
 	key := l.in(t, liar, "wg genkey | wg pubkey")
-	l.lies(t, map[string]string{"wg_keypair": `s|"public_key":"[^"]*"|"public_key":"` + key + `"|g`})
+	l.lies(t, map[string]string{"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + key + `"|g`})
 	l.unharmed(t, func() {
 		_, out, err := l.play(t)
 		assert.Error(t, err)

@@ -40,7 +40,7 @@ const honest = `for f in /usr/local/libexec/wgmesh/*/wgmesh; do mv $f.real $f; d
 var ways = []way{
 	{
 		name: "its public key is another one's",
-		make: instead(`case $1 in wg_keypair) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; *) exec "$real" "$@";; esac`),
+		make: instead(`case $1 in mesh_steps) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; *) exec "$real" "$@";; esac`),
 		cure: honest, fresh: "no handshake", running: ".",
 	},
 	{

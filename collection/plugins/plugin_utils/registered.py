@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # Tasks of several steps, each of which registers something.
-PHASES = ("__mesh_links",)
+PHASES = ("__mesh_begun", "__mesh_links")
 
 
 def registered(variables, name):
