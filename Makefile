@@ -57,6 +57,10 @@ bench: setup collection $(LAB) ## cold mesh and second run against no-op tasks, 
 lint: setup ## formatting, vet, golangci, shellcheck, ansible-lint
 	@.ci/lint
 
+.PHONY: galaxy
+galaxy: setup ## what Galaxy and reviewers run on the tarball: sanity on three cores, importer, lint, docs
+	@.ci/galaxy
+
 .PHONY: unit
 unit: ## Go tests that need nothing
 	@$(GO) test -timeout 60m ./...

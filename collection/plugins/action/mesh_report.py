@@ -41,7 +41,8 @@ class ActionModule(ActionBase):
             try:
                 report.write(path, content)
             except OSError as error:
-                return dict(result, failed=True, msg="mesh_report_file %s: %s: name a file in a folder that is there on the controller" % (path, error.strerror))
+                cause = "mesh_report_file %s: %s" % (path, error.strerror)
+                return dict(result, failed=True, msg=cause + ": name a file in a folder that is there on the controller")
         if refused:
             return dict(result, failed=True, msg="the inventory is no mesh: the table above says why, and what to do")
         return {**result, "changed": False, "causes": content["causes"]}

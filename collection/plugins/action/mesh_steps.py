@@ -26,7 +26,10 @@ class ActionModule(wgmesh.ActionModule):
                 cause = "%s: its answer to %s is not used: it has nothing of the step %s" % (host, module, name)
                 return {**result, "answers": found, **answers.failed(cause, "take %s for taken over, unless somebody changed its program" % host)}
             arguments = resolve(step.get("args") or {}, found)
-            one = answers.accept(step["module"].removesuffix("_info"), host, arguments, given[register]) if isinstance(given[register], dict) else answers.failed("the step %s has no result" % name, "run again")
+            if isinstance(given[register], dict):
+                one = answers.accept(step["module"].removesuffix("_info"), host, arguments, given[register])
+            else:
+                one = answers.failed("the step %s has no result" % name, "run again")
             if "diff" in one:
                 header = {"before_header": name, "after_header": name}
                 diffs.append({**one.pop("diff"), **header})

@@ -3,13 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a join has to say on a router's console: a line for each router that it did not reach."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: join
 type: aggregate
 short_description: One line for each router that a join did not reach
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Prints nothing about what works. For each host that failed or is unreachable it prints one line with the reason
     and, where the reason is known, what to do.

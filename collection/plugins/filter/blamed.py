@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: blamed
 short_description: The routers that a run is red for
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Puts together what the routers of a run have seen. A cause is that of one router, or of the two ends of a tunnel; what
     follows from it for the others makes them not red. When the cause is out of the run, those that miss it are named.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: image_hosts
 short_description: The hosts that the image play makes routers of
-version_added: 0.5.0
+version_added: 1.0.0
 description:
   - What C(router_hosts) says, as an extra variable or in the inventory. Without it the group of the routers, as the other
     playbooks find it (C(mesh_group)). Other hosts of an inventory are left alone.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: mesh_group
 short_description: The group of the inventory whose hosts are the routers
-version_added: 0.4.0
+version_added: 1.0.0
 description:
   - Ansible chooses the hosts of a play before it looks at the variables of the inventory. This finds C(mesh_group) there, too.
   - A host counts as a router when it is in the group that its own C(mesh_group) names.

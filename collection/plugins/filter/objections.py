@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: objections
 short_description: What of an inventory stands against a run, before a router is asked anything
-version_added: 0.4.0
+version_added: 1.0.0
 description:
   - No group of routers, or more than one; a run without a router.
   - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
@@ -86,7 +86,7 @@ def objections(said, groups, hostvars, targeted, also=()):
         return ["%s: choose one with -e mesh_group=NAME" % ", ".join(
             "%s is a router of the group %s" % (name, group) for group, name in sorted(found.items()))]
     group = next(iter(found))
-    members = [name for name in groups[group]]
+    members = list(groups[group])
     if not set(members) & set(targeted):
         return ["no host of this run is a router: the group %s has none of %s" % (group, some(targeted))]
     with open(DEFAULTS, encoding="utf-8") as file:
@@ -162,7 +162,7 @@ def within(path, values):
     """Follow two dictionaries down to where they differ."""
     one, two = values.values()
     while isinstance(one, dict) and isinstance(two, dict):
-        here = sorted(k for k in {*one, *two} if key(one.get(k)) != key(two.get(k)))[0]
+        here = sorted(k for k in [*one, *two] if key(one.get(k)) != key(two.get(k)))[0]
         path, one, two = "%s.%s" % (path, here), one.get(here), two.get(here)
     return path, dict(zip(values, (one, two)))
 

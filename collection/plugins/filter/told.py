@@ -6,7 +6,7 @@
 DOCUMENTATION = r"""
 name: told
 short_description: What the routers told in this run, each under the name by which it was asked
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Collects what the role C(mesh) registered for each router. A router that is not in the run, failed or could not be
     reached is missing.

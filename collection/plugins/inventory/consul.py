@@ -3,12 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The hosts on which a service of a Consul catalogue runs."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: consul
 short_description: The hosts on which a service of a Consul catalogue runs
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Asks an agent or a server of Consul for the instances of one service, and makes each a host, with what is
     registered about it as variables that begin with C(consul_). Reads only, and needs nothing but Python.
@@ -110,11 +108,9 @@ author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""
-# consul.yml: all instances of the service wgmesh-router that the local agent knows
-plugin: wgmesh.router.consul
-
----
-# offices.consul.yml: the routers of the mesh wan in two datacenters, which their metadata describe
+# The first line alone is all instances of the service wgmesh-router that the local agent
+# knows. This is offices.consul.yml: the routers of the mesh wan in two datacenters, which their metadata
+# describe.
 plugin: wgmesh.router.consul
 url: https://consul.example:8501
 ca_file: /etc/ssl/consul-ca.pem
@@ -326,11 +322,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def wanted(self, variables):
         meta = variables["consul_service_meta"]
-        return (
-            set(self.get_option("tags")) <= set(variables["consul_service_tags"])
-            and all(meta.get(key) == str(value) for key, value in self.get_option("meta").items())
-            and (variables["consul_status"] == "passing" or not self.get_option("passing"))
-        )
+        tagged = set(self.get_option("tags")) <= set(variables["consul_service_tags"])
+        told = all(meta.get(key) == str(value) for key, value in self.get_option("meta").items())
+        passing = variables["consul_status"] == "passing" or not self.get_option("passing")
+        return tagged and told and passing
 
     def name(self, variables):
         expression = self.get_option("hostname")
@@ -340,7 +335,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise ConsulError("hostname %s gives no name for %s: %s" % (expression, where(variables), error)) from None
         # Names are used as templates here and there, and core 2.14 prints those that are marked as unsafe in a form of its own.
         if not isinstance(name, str) or not re.fullmatch(r"\w[\w.:@-]*", name):
-            raise ConsulError("hostname %s gives no name for %s: expected letters, digits and . - _ : @, a letter or digit first" % (expression, where(variables)))
+            expected = "expected letters, digits and . - _ : @, a letter or digit first"
+            raise ConsulError("hostname %s gives no name for %s: %s" % (expression, where(variables), expected))
         return "".join(list(name))
 
     def add(self, name, variables):
@@ -377,7 +373,8 @@ def address(text, service, node):
         pass
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", text):
         return text
-    raise ConsulError("service %s of node %s has the address %s: expected an IP address or a host name of letters, digits, . and -" % (service, node, json.dumps(text)[:80]))
+    found = "service %s of node %s has the address %s" % (service, node, json.dumps(text)[:80])
+    raise ConsulError(found + ": expected an IP address or a host name of letters, digits, . and -")
 
 
 def marked(value):

@@ -3,12 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks for what other sources of an inventory can get wrong in silence."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 name: routers
 short_description: Refuses an inventory of routers in which something is missing
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Adds no host. It looks at the routers that the sources before it found, in clouds and elsewhere, and fails when one
     of them lacks what it needs, with every problem in one line. So it has to be the last source. In a folder, the one
@@ -20,13 +18,13 @@ description:
     C(mesh_from_). A router has to be in one of them at most, and each source makes one for each machine.
   - The file's name ends in C(routers.yml) or C(routers.yaml).
   - Before ansible-core 2.19 Ansible runs what a source found as templates. With such a one it refuses an inventory that has a
-    program or another plugin's configuration among its sources, except for M(wgmesh.router.consul#inventory), which marks what it finds.
+    program or another plugin's configuration among its sources, except for P(wgmesh.router.consul#inventory), which marks what it finds.
   - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or is the key
     of another router which proves that it has it, is left out with a warning.
 notes:
   - Whether the values make a mesh is for M(wgmesh.router.mesh_plan_info) to say.
   - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the section
-    C(inventory) of F(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1). C(wgmesh join) does.
+    C(inventory) of C(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1). C(wgmesh join) does.
 options:
   plugin:
     description: This plugin.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: cloud_forwarding
 short_description: Whether a cloud lets a VM forward packets that are not its own
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - A cloud drops what a VM sends with another sender's address, and what comes for another receiver, unless it was told that
     the VM is a router. This module tells it. It reads, changes that one setting and nothing else, waits, and reads back.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: cloud_routes
 short_description: Send other sites' networks to a router in a cloud's route tables
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - The VMs of a site in a cloud reach other sites by routes of the cloud, which send those sites' networks to a router. This module
     points such routes at the router that it runs on, or at one that is named. It changes the routes of I(prefixes) and nothing else, waits, and
@@ -55,7 +55,8 @@ options:
   tables:
     description:
       - The route tables. On AWS their ids, such as C(rtb-0123456789abcdef0), all of one region; on Azure their resource ids; on GCP, where a
-        network is its own table, names of VPC networks, or C(projects/PROJECT/global/networks/NAME) for one of another project, where routes go to the router's address.
+        network is its own table, names of VPC networks, or C(projects/PROJECT/global/networks/NAME) for one
+        of another project, where routes go to the router's address.
     type: list
     elements: str
     required: true

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_gate
 short_description: Which routers may ask this one for the tunnel between the two
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Routers that join the mesh by themselves at boot (the play C(wgmesh.router.join)) reach the others over SSH, as the
     account C(wgmesh). This module writes the three files that decide what they can do there. All of it is public data.

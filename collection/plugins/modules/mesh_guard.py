@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_guard
 short_description: Keep or take back the change of a router that waits for its confirmation
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - With the option I(guard), M(wgmesh.router.wg_keypair), M(wgmesh.router.wg_psk), M(wgmesh.router.sysctl_router),
     M(wgmesh.router.wg_tunnel) and M(wgmesh.router.bird_config) change a router on trial. Before the first of them writes,

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_measure_info
 short_description: What a tunnel costs in time and throughput, measured outside and inside of it
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Pings the peer's outside address and then its end of the tunnel, through that very interface, with ping(8), and
     prints the two side by side. With I(throughput) it does the same with iperf3(1).

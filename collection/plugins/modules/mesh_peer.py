@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_peer
 short_description: One tunnel of this router, with what the router at its other end tells about itself
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Sets up this router's end of the tunnel to one other router, from the plan that M(wgmesh.router.mesh_gate) left here
     and from what is public of the other one. The pre-shared key, the boot files and the interface are done as

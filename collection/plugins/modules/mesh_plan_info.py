@@ -5,7 +5,7 @@
 DOCUMENTATION = r"""
 module: mesh_plan_info
 short_description: Compute one router's part of a WireGuard and BGP mesh
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Takes the whole mesh and returns what follows from it for one router, in the options of the other modules of this
     collection. Tunnels, addresses, ports, MTUs, allowed IPs, BGP neighbors, announced prefixes and kernel settings.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_preflight_info
 short_description: Look whether a host can have what is planned for it
-version_added: 0.5.0
+version_added: 1.0.0
 description:
   - Compares a host with its plan before anything is written on it. What is in the way is told with its owner and with what
     to do, one line each, and the task fails. What does no harm is a warning.

@@ -8,7 +8,7 @@
 DOCUMENTATION = r"""
 module: mesh_report
 short_description: Say at the end of a play what is wrong with the whole mesh
-version_added: 0.4.0
+version_added: 1.0.0
 description:
   - Prints one table of what is wrong with the mesh, each cause once, and of what does no harm yet. It puts together what the
     role C(mesh) registered for all routers, also of those that failed.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_status_info
 short_description: Whether the tunnels of a router work, and what exactly does not
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Looks at the WireGuard handshake, the BGP and the BFD session of each tunnel, pings through it with packets of its
     whole MTU, looks for every expected network in the kernel's routes, and pings other routers from site to site.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: mesh_steps
 short_description: Run several modules of this collection in one round trip
-version_added: 0.3.0
+version_added: 1.0.0
 description:
   - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A task
     of Ansible costs a round trip and its own work on the controller, which is more than most of these modules need.

@@ -18,9 +18,9 @@ description:
     interface; with I(ipv6) C(net.ipv6.conf.all.forwarding=1) and C(net.ipv6.fib_multipath_hash_policy=1)."
   - C(rp_filter) in force is the larger of the values of C(all) and of the interface. With redundant tunnels a reply
     comes by another way than the request, so both have to be 0.
-  - Reports what defeats the profile. That is a file which is read later and sets another value, among F(/etc/sysctl.d),
-    F(/run/sysctl.d), F(/usr/local/lib/sysctl.d), F(/usr/lib/sysctl.d), F(/etc/sysctl.conf) and an enabled ufw's
-    F(/etc/ufw/sysctl.conf); or an interface that is not in I(interfaces) and has C(rp_filter=1).
+  - Reports what defeats the profile. That is a file which is read later and sets another value, among C(/etc/sysctl.d),
+    C(/run/sysctl.d), C(/usr/local/lib/sysctl.d), C(/usr/lib/sysctl.d), C(/etc/sysctl.conf) and an enabled ufw's
+    C(/etc/ufw/sysctl.conf); or an interface that is not in I(interfaces) and has C(rp_filter=1).
   - A parameter that this kernel, or the network namespace of a container, does not have or does not let be set is
     reported in a warning and is only written to the file. In a container that is C(net.core.*).
   - Nothing is set back when it is wanted no more, for nobody knows to what. Reserved ports are the exception.

@@ -174,7 +174,8 @@ requirements:
   - package nftables, with O(mss_clamp=true) or O(input=mesh)
   - package wireguard-go, when the kernel has no WireGuard
 notes:
-  - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for an order to have none. The next run of this module mends it.
+  - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for
+    an order to have none. The next run of this module mends it.
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   diff_mode:

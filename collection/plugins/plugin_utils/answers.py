@@ -281,7 +281,10 @@ ANSWERS = {
         "done?": [TEXT],
     },
     "mesh_plan": {
-        "plan": Whole({"router": {"name": NAME, "id": INT, "site": TEXT, "zone": TEXT, "as": INT}, "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME}]}),
+        "plan": Whole({
+            "router": {"name": NAME, "id": INT, "site": TEXT, "zone": TEXT, "as": INT},
+            "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME}],
+        }),
     },
     "mesh_preflight": {"causes?": [CAUSE]},
     "mesh_status": {

@@ -23,8 +23,10 @@ MOST_CAUSES = 20
 # What a play registers, in its order; those of loops have a result for each item.
 RESULTS = (
     "__mesh_plan", "__mesh_preflight", "__mesh_keypair", "__mesh_begun", "__mesh_gate", "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
-    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten", "__mesh_measured", "__mesh_serving",
-    "__mesh_throughput", "__mesh_table", "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left", "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
+    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten",
+    "__mesh_measured", "__mesh_serving", "__mesh_throughput", "__mesh_table",
+    "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
+    "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
 )  # fmt: skip
 LOOPS = ("callback_plans", "callback_gates", "callback_known", "callback_told")
 
@@ -32,10 +34,12 @@ LOOPS = ("callback_plans", "callback_gates", "callback_known", "callback_told")
 # errors of Go say what is wrong and no more.
 ADVICE = (
     (r"Permission denied \(|Too many authentication failures", "give ansible_user and a key that this router takes"),
-    (r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No \S+ host key is known", "compare its host key with known_hosts, and mend the one that is wrong"),
+    (r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No \S+ host key is known",
+     "compare its host key with known_hosts, and mend the one that is wrong"),
     (r"Could not resolve hostname", "correct ansible_host in the inventory"),
     (r"connect to host|[Tt]imed out|Connection (?:closed|reset|refused)|no longer answers", "check that it runs, its address, and SSH in its firewall"),
-    (r"[Mm]issing sudo password|sudo: .*password|Incorrect .* password|must have a tty", "let the user become root there without a password, or give the password (-K)"),
+    (r"[Mm]issing sudo password|sudo: .*password|Incorrect .* password|must have a tty",
+     "let the user become root there without a password, or give the password (-K)"),
     (r"[Nn]o space left on device", "make room on its disk (df -h), and run again"),
     (r"[Rr]ead-only file system", "mount it writable, or set wgmesh_remote_dir to a folder where programs may run"),
     (r"[Pp]ermission denied|[Oo]peration not permitted", "run as root (become: true)"),
@@ -45,7 +49,10 @@ ADVICE = (
 OTHERWISE = "run again with -v, which shows more"
 
 # What ssh and Ansible put before what they say.
-CHATTER = re.compile(r"^(?:Task failed: |Module failed: |Action failed: |Failed to connect to the host via ssh: ?|Data could not be sent to remote host \S+?\. Make sure this host can be reached over ssh: ?)+")
+CHATTER = re.compile(
+    r"^(?:Task failed: |Module failed: |Action failed: |Failed to connect to the host via ssh: ?|"
+    r"Data could not be sent to remote host \S+?\. Make sure this host can be reached over ssh: ?)+"
+)
 
 
 def causes(hostvars, targeted, alive, goal="healthy", network=True):
@@ -66,7 +73,7 @@ def inventory(lines, hostvars):
     """Return the rows of what is wrong with an inventory, whether of one router or of no one."""
     found = {}
     for line in lines:
-        router, _, rest = str(line).partition(": ")
+        router, _colon, rest = str(line).partition(": ")
         if router not in hostvars:
             router, rest = "the mesh", str(line)
         found.setdefault(fit(*halves(rest)), []).append(router)
@@ -182,7 +189,7 @@ class Mesh:
         while True:
             # Pairs of which no end is a cause yet.
             left = sorted((a, b) for a in self.misses for b in self.misses[a] if a not in self.down and b not in self.down)
-            missed = [b for _, b in left]
+            missed = [peer for _router, peer in left]
             worst = max(sorted(set(missed)), key=missed.count, default=None)
             if worst is None or missed.count(worst) < 2:  # one witness proves nothing
                 break
@@ -205,10 +212,10 @@ class Mesh:
         self.add(router, where + str(cause), do, "tunnel", self.without(router))
 
     def rows(self):
-        rows = [
-            {"routers": sorted(routers), "ends": sorted(ends), "cause": cause, "do": do, "kind": kind, "follows": sorted(follows - ends if kind != "plan" else follows)}
-            for (cause, do, kind), (routers, ends, follows) in self.found.items()
-        ]
+        rows = []
+        for (cause, do, kind), (routers, ends, follows) in self.found.items():
+            after = follows if kind == "plan" else follows - ends
+            rows.append({"routers": sorted(routers), "ends": sorted(ends), "cause": cause, "do": do, "kind": kind, "follows": sorted(after)})
         return sorted(rows, key=lambda row: (-len(row["follows"]), row["routers"], row["cause"]))
 
 
@@ -262,7 +269,7 @@ def of_result(result, kind):
 
 def halves(text):
     """A line in this project's words: what was found, and after its last colon what to do."""
-    cause, _, do = text.rpartition(": ")
+    cause, _colon, do = text.rpartition(": ")
     return (cause, do) if cause and re.match(r"[a-z]+ ", do) else (text, "")
 
 

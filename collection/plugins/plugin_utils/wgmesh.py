@@ -271,7 +271,8 @@ class ActionModule(ActionBase):
     def _upload(self, module, system, task_vars):
         builds = manifest(module)
         if system not in builds:
-            raise Refusal("the target is %s" % system, "wgmesh.router has builds for %s only; a clone makes all by `make collection`" % ", ".join(sorted(builds)))
+            there = ", ".join(sorted(builds))
+            raise Refusal("the target is %s" % system, "wgmesh.router has builds for %s only; a clone makes all by `make collection`" % there)
         build = builds[system]
         path = os.path.join(BUILDS, build["file"])
         try:
@@ -287,7 +288,7 @@ class ActionModule(ActionBase):
         root_dir, user_dir = self._dirs(task_vars)
         answer = self._execute(UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER), content)
         signal.alarm(left)
-        state, _, where = (target_answer(answer) or "").partition(" ")
+        state, _space, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
             raise Refusal("%s is not what the manifest names, or is damaged on its way" % path, "run `make collection`")
         if state == "noexec":
