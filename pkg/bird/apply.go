@@ -80,7 +80,8 @@ func (h Host) daemonStep(ctx context.Context, s Step) (string, error) {
 		}
 		return "confirmed the configuration", nil
 	case ActUndo:
-		return "took the change back", configure(ctx, c, "configure undo", codeDone, codeInProgress, codeQueued)
+		// There is nothing to do when its time ran out in this very moment.
+		return "took the change back", configure(ctx, c, "configure undo", codeDone, codeInProgress, codeQueued, codeNothing)
 	case ActLoad:
 		return "loaded " + h.Path, configure(ctx, c, `configure "`+h.Path+`"`, codeDone, codeInProgress, codeQueued)
 	case ActEnable:

@@ -50,17 +50,15 @@ func ObserveDaemon(ctx context.Context, control string) (Daemon, error) {
 	}
 	defer func() { _ = c.Close() }()
 	d := Daemon{Running: true}
-	status, err := waitIdle(ctx, c)
-	if err != nil {
+	if err := d.configuration(ctx, c); err != nil {
 		return d, err
 	}
-	for _, l := range status.Lines {
-		if l.Code == codeUndoIn {
-			d.Pending, d.Left = true, strings.TrimPrefix(l.Text, "Configuration unconfirmed, undo in ")
+	// BIRD may take a change back between two answers. What two rounds agree on is true.
+	for was := (Daemon{}); d.Pending && (d.Runs != was.Runs || !was.Pending); {
+		was = d
+		if err := d.configuration(ctx, c); err != nil {
+			return d, err
 		}
-	}
-	if d.Runs, err = running(ctx, c); err != nil {
-		return d, err
 	}
 	table, err := c.Command(ctx, "show protocols")
 	if err != nil {
@@ -82,6 +80,22 @@ func ObserveDaemon(ctx context.Context, control string) (Daemon, error) {
 		}
 	}
 	return d, nil
+}
+
+// configuration asks what the daemon runs, and whether it waits for a confirmation.
+func (d *Daemon) configuration(ctx context.Context, c *birdc.Client) error {
+	status, err := waitIdle(ctx, c)
+	if err != nil {
+		return err
+	}
+	d.Pending, d.Left = false, ""
+	for _, l := range status.Lines {
+		if l.Code == codeUndoIn {
+			d.Pending, d.Left = true, strings.TrimPrefix(l.Text, "Configuration unconfirmed, undo in ")
+		}
+	}
+	d.Runs, err = running(ctx, c)
+	return err
 }
 
 // noSocket is what BIRD says of a session that it could not listen for, and bgpPort is

@@ -1,0 +1,68 @@
+//go:build integration
+
+package bird_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestBirdGoesBackMeanwhile takes a change back in the moment in which BIRD does so by
+// itself: between two of the questions, and between the last one and the command.
+func TestBirdGoesBackMeanwhile(t *testing.T) {
+	for _, command := range []string{"configure status", "eval ", "show protocols", "configure undo"} {
+		t.Run(command, func(t *testing.T) {
+			g := newGuarded(t)
+			g.try(t, number(t, 2), 3600)
+			late := g.host
+			late.Socket = g.interpose(t, command, func() { g.birdc(t, "configure undo") })
+			_, err := late.TakeBack(t.Context())
+			require.NoError(t, err)
+			g.want(t, 1, 1)
+			assert.Equal(t, []string{"bird.conf"}, g.files(t), "nothing of the trial is left")
+		})
+	}
+}
+
+// interpose returns a control socket that hands everything to BIRD's, and that does
+// something before it hands on the first command that begins like this one.
+func (g *guarded) interpose(t *testing.T, command string, do func()) string {
+	path := filepath.Join(t.TempDir(), "late.ctl")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	done := false
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			daemon, err := net.Dial("unix", g.socket())
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go func() {
+				_, _ = io.Copy(client, daemon)
+				_ = client.Close()
+			}()
+			for in := bufio.NewScanner(client); in.Scan(); {
+				if !done && strings.HasPrefix(in.Text(), command) {
+					done = true
+					do()
+				}
+				_, _ = io.WriteString(daemon, in.Text()+"\n")
+			}
+			_ = daemon.Close()
+		}
+	}()
+	return path
+}
