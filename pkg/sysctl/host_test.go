@@ -24,6 +24,8 @@ func stock() tree {
 		"proc/sys/net/ipv4/ip_local_reserved_ports":     "",
 		"proc/sys/net/ipv4/fib_multipath_hash_policy":   "0",
 		"proc/sys/net/ipv4/tcp_mtu_probing":             "0",
+		"proc/sys/net/ipv4/ip_nonlocal_bind":            "0",
+		"proc/sys/net/ipv6/ip_nonlocal_bind":            "0",
 		"proc/sys/net/ipv6/conf/all/forwarding":         "0",
 		"proc/sys/net/ipv6/conf/eth0/accept_ra":         "1",
 		"proc/sys/net/ipv6/fib_multipath_hash_policy":   "0",

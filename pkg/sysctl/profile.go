@@ -101,6 +101,12 @@ func (p Profile) Settings() Settings {
 		// that says so is filtered: "1 - Disabled by default, enabled when an
 		// ICMP black hole detected".
 		"net/ipv4/tcp_mtu_probing": "1",
+		// BIRD binds the socket of a BFD session once, when it hears of the address of
+		// the tunnel, and the kernel tells it a moment before one can bind to that
+		// (net/ipv4/devinet.c, __inet_insert_ifa): "allows processes to bind() to
+		// non-local IP addresses". Without it such a session sends nothing until BGP
+		// is restarted, while BGP is well.
+		"net/ipv4/ip_nonlocal_bind": "1",
 	}
 	if p.IPv6 {
 		// "Enable global IPv6 forwarding between all interfaces"; ip_forward
@@ -108,6 +114,7 @@ func (p Profile) Settings() Settings {
 		// kernel takes none (net/ipv6/route.c, rt6_do_redirect).
 		s[keyForward6] = "1"
 		s["net/ipv6/fib_multipath_hash_policy"] = "1"
+		s["net/ipv6/ip_nonlocal_bind"] = "1"
 	}
 	for _, name := range append([]string{pseudoAll, pseudoDefault}, p.Interfaces...) {
 		conf := Key(prefixConf4 + name)

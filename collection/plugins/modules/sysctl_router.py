@@ -13,9 +13,12 @@ version_added: 0.1.0
 description:
   - Sets the forwarding profile now, in C(/proc/sys), and for every boot, in a drop-in of sysctl.d(5). Both are read,
     compared and mended on their own.
-  - "The profile: C(net.ipv4.ip_forward=1), C(net.ipv4.fib_multipath_hash_policy=1), C(net.ipv4.tcp_mtu_probing=1); for
-    C(all), C(default) and each of I(interfaces) C(rp_filter=0) and C(accept_redirects=0); C(send_redirects=0) for every
-    interface; with I(ipv6) C(net.ipv6.conf.all.forwarding=1) and C(net.ipv6.fib_multipath_hash_policy=1)."
+  - "The profile: C(net.ipv4.ip_forward=1), C(net.ipv4.fib_multipath_hash_policy=1), C(net.ipv4.tcp_mtu_probing=1),
+    C(net.ipv4.ip_nonlocal_bind=1); for C(all), C(default) and each of I(interfaces) C(rp_filter=0) and
+    C(accept_redirects=0); C(send_redirects=0) for every interface; with I(ipv6) C(net.ipv6.conf.all.forwarding=1),
+    C(net.ipv6.fib_multipath_hash_policy=1) and C(net.ipv6.ip_nonlocal_bind=1)."
+  - C(ip_nonlocal_bind) is for BFD. BIRD binds the socket of a session once, and Linux tells it of a new address a moment
+    before a program can bind to it. Without this parameter such a session stays dead behind a BGP session that is well.
   - C(rp_filter) in force is the larger of the values of C(all) and of the interface. With redundant tunnels a reply
     comes by another way than the request, so both have to be 0.
   - Reports what defeats the profile. That is a file which is read later and sets another value, among C(/etc/sysctl.d),
