@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"

@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
