@@ -88,12 +88,12 @@ func (o Options) floor(root string, host bird.Host) floor.Host {
 // Plan works out what BIRD on this host needs.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	host := o.host("/")
-	return plan(ctx, o, host, o.floor("/", host))
+	return planBoth(ctx, o, host, o.floor("/", host))
 }
 
-// plan is the floor's plan with BIRD's on top of it, under the guard when they are to
+// planBoth is the floor's plan with BIRD's on top of it, under the guard when they are to
 // be applied.
-func plan(ctx context.Context, o Options, host bird.Host, below floor.Host) (ansible.Plan, error) {
+func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) (ansible.Plan, error) {
 	net, err := bird.ObserveNetwork()
 	if err != nil {
 		return ansible.Plan{}, err

@@ -21,6 +21,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // startBird runs BIRD in a network namespace of its own, with the
@@ -62,7 +63,7 @@ func TestLaw(t *testing.T) {
 	step := func(state string, changed, pending bool) {
 		t.Helper()
 		o.State = state
-		p, err := plan(t.Context(), o, host, below)
+		p, err := planBoth(t.Context(), o, host, below)
 		require.NoError(t, err)
 		assert.Equal(t, changed, p.Changed, state)
 		assert.Equal(t, p.Changed, p.Before != p.After)
@@ -78,7 +79,7 @@ func TestLaw(t *testing.T) {
 	}
 	before, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	_, err = plan(t.Context(), o, host, below)
+	_, err = planBoth(t.Context(), o, host, below)
 	require.NoError(t, err)
 	after, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -95,7 +96,7 @@ func TestLaw(t *testing.T) {
 	assert.Equal(t, string(foreign), string(kept))
 
 	o.HoldTime = 9
-	p, err := plan(t.Context(), o, host, below)
+	p, err := planBoth(t.Context(), o, host, below)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"azure_1"}, p.Return["disruptive"])
 	step(bird.Applied, true, true)
@@ -108,7 +109,7 @@ func options() Options {
 	var o Options
 	o.SetDefaults()
 	o.RouterID, o.AS = netip.MustParseAddr("0.0.0.1"), 65010
-	o.Neighbors = []bird.Neighbor{{
+	o.Neighbors = []plan.Neighbor{{
 		Name: "azure_1", Router: "azure-1", Interface: "wg2", AS: 65020,
 		Address: netip.MustParseAddr("172.31.2.2"), LocalAddress: netip.MustParseAddr("172.31.2.1"),
 	}}
@@ -129,15 +130,15 @@ func TestFloorLaw(t *testing.T) {
 	require.NoError(t, netns.Set(ns))
 	require.NoError(t, ns.Close())
 
-	azure := bird.Owner{AS: 65020, Site: "azure", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24")}}
-	aws := bird.Owner{AS: 65030, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}
-	o.Owners = []bird.Owner{azure, aws} // and no session with aws yet
+	azure := plan.Owner{AS: 65020, Site: "azure", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24")}}
+	aws := plan.Owner{AS: 65030, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}
+	o.Owners = []plan.Owner{azure, aws} // and no session with aws yet
 	host := o.host(dir + "/")
 	step := func(state string, changed bool, refused string) {
 		t.Helper()
 		o.State = state
 		for _, more := range []bool{changed, false} {
-			p, err := plan(t.Context(), o, host, o.floor(dir+"/", host))
+			p, err := planBoth(t.Context(), o, host, o.floor(dir+"/", host))
 			require.NoError(t, err)
 			require.Equal(t, more, p.Changed, "%s: %s\n%s", state, p.Before, p.After)
 			assert.Equal(t, more, p.Before != p.After)
@@ -162,7 +163,7 @@ func TestFloorLaw(t *testing.T) {
 	more.Name, more.Router, more.Interface, more.AS = "aws_1", "aws-1", "wg3", 65030
 	more.Address, more.LocalAddress = netip.MustParseAddr("172.31.3.2"), netip.MustParseAddr("172.31.3.1")
 	former := o.Neighbors
-	o.Neighbors = []bird.Neighbor{more}
+	o.Neighbors = []plan.Neighbor{more}
 	step(Floor, true, "10.1.0.0/16 10.2.0.0/16")
 	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
 	step(bird.Undone, true, "10.1.0.0/16 10.2.0.0/16")

@@ -3,6 +3,8 @@ package birdconfig_test
 import (
 	"testing"
 
+	"github.com/wgmesh/router/pkg/plan"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -22,7 +24,7 @@ func TestOptions(t *testing.T) {
 			"local_address": "172.31.18.1", "as": "65040", "transit": true, "import_limit": "14"}],
 		"bfd": {"interval": "100"}
 	}`), &o))
-	assert.Equal(t, 65020, o.AS)
+	assert.Equal(t, plan.AS(65020), o.AS)
 	assert.Equal(t, 100, o.BFD.Interval)
 	assert.Equal(t, 3, o.BFD.Multiplier, "a default stays where the task is silent")
 	assert.Equal(t, 120, o.Timeout)

@@ -12,13 +12,13 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/mark"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	State           string         `json:"state"`
-	Plan            map[string]any `json:"plan"` // a mesh.Plan, as mesh_plan returned it
+	Plan            map[string]any `json:"plan"` // a plan.Plan, as mesh_plan returned it
 	KeepRemoved     bool           `json:"keep_removed"`
 	Heard           map[string]any `json:"heard"` // what mesh_peer returned as removed, by who was asked
 	InterfacePrefix string         `json:"interface_prefix"`
@@ -40,11 +40,11 @@ func (o *Options) SetDefaults() {
 }
 
 func (o Options) want() (gate.Want, error) {
-	var p mesh.Plan
+	var p plan.Plan
 	if err := strict(o.Plan, &p); err != nil {
 		return gate.Want{}, fmt.Errorf("plan: expected the plan that mesh_plan of this collection returned: %w", err)
 	}
-	heard := map[string][]mesh.GateRemoved{}
+	heard := map[string][]plan.GateRemoved{}
 	if err := strict(o.Heard, &heard); err != nil {
 		return gate.Want{}, fmt.Errorf("heard: expected what mesh_peer returned as removed, by the name of who was asked: %w", err)
 	}

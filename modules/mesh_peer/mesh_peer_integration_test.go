@@ -24,6 +24,7 @@ import (
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // An end is a router in a network namespace, with folders of its own.
@@ -69,7 +70,7 @@ func twoEnds(t *testing.T) (office, azure end) {
 }
 
 // plan is the plan of the end, for an inventory in which azure-1 has that state.
-func (e end) plan(azure string) mesh.Plan {
+func (e end) plan(azure string) plan.Plan {
 	e.t.Helper()
 	m := mesh.Mesh{
 		Routers: map[string]mesh.Router{

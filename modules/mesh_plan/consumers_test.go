@@ -14,7 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/failover"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // golden returns all plans that pkg/mesh has as golden files.
@@ -64,14 +64,14 @@ func prefix(golden string) string {
 
 // A router may be called like any of BIRD's words or of bird_config's names.
 func TestProtocolNamesAreFree(t *testing.T) {
-	words, err := os.ReadFile("../../pkg/bird/keywords.txt")
+	words, err := os.ReadFile("../../pkg/plan/birdwords.txt")
 	require.NoError(t, err)
 	names := append(strings.Fields(string(words)), "10.0.0.1", "site4", "ranked4", "kernel6", "bfd1", "other_site", "carries")
 	require.Greater(t, len(names), 500)
 	for _, name := range names {
-		n := bird.Neighbor{Name: mesh.ProtocolName(name)}
+		n := plan.Neighbor{Name: plan.ProtocolName(name)}
 		var text string
-		if err := (bird.Config{Neighbors: []bird.Neighbor{n}}).Validate(); err != nil {
+		if err := (bird.Config{Bird: plan.Bird{Neighbors: []plan.Neighbor{n}}}).Validate(); err != nil {
 			text = err.Error()
 		}
 		assert.NotContains(t, text, ": name: ", "router %s", name)

@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 // renumbers refuses a default that would give other addresses to tunnels which the
 // router has already.
-func (o Options) renumbers(plan mesh.Plan) error {
+func (o Options) renumbers(p plan.Plan) error {
 	if o.TunnelDirectory == "" {
 		return nil
 	}
@@ -21,7 +21,7 @@ func (o Options) renumbers(plan mesh.Plan) error {
 	if err != nil {
 		return err // Plan has parsed it
 	}
-	for _, t := range plan.Tunnels {
+	for _, t := range p.Tunnels {
 		have := madeAddress(filepath.Join(o.TunnelDirectory, t.Name+".conf"))
 		if !have.IsValid() || pool.Contains(have.Addr()) {
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -37,20 +38,20 @@ func (o Options) Validate() error {
 // Plan computes what the other modules have to make on the router. There is
 // never anything to apply.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
-	out, warnings, err := o.leaveOut()
+	left, warnings, err := o.leaveOut()
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	plan, err := o.Mesh.Plan(o.Router)
+	out, err := o.Mesh.Plan(o.Router)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	if err := o.renumbers(plan); err != nil {
+	if err := o.renumbers(out); err != nil {
 		return ansible.Plan{}, err
 	}
 	// What the inventory itself says, and nothing that was read from the gate.
-	plan.Gate.Removed = slices.DeleteFunc(plan.Gate.Removed, func(r mesh.GateRemoved) bool { return slices.Contains(out, r.Name) })
-	return ansible.Plan{Return: map[string]any{"plan": plan}, Warnings: append(warnings, o.Warnings()...)}, nil
+	out.Gate.Removed = slices.DeleteFunc(out.Gate.Removed, func(r plan.GateRemoved) bool { return slices.Contains(left, r.Name) })
+	return ansible.Plan{Return: map[string]any{"plan": out}, Warnings: append(warnings, o.Warnings()...)}, nil
 }
 
 // leaveOut makes those routers absent that gate_file keeps out, and returns their

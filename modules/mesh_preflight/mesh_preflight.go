@@ -15,14 +15,14 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mark"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	Plan           map[string]any `json:"plan"` // a mesh.Plan, as mesh_plan returned it
+	Plan           map[string]any `json:"plan"` // a plan.Plan, as mesh_plan returned it
 	Accept         []string       `json:"accept"`
 	PrivateKeyFile string         `json:"private_key_file"`
 	Directory      string         `json:"directory"`
@@ -96,7 +96,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 }
 
 // known asks pkg/wg and pkg/bird what of this host is ours.
-func (o Options) known(ctx context.Context, plan mesh.Plan) (preflight.Known, error) {
+func (o Options) known(ctx context.Context, plan plan.Plan) (preflight.Known, error) {
 	want := wg.Want{Owner: o.Owner, PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
 	for _, t := range plan.Tunnels {
 		wanted := wg.Tunnel{Name: t.Name}

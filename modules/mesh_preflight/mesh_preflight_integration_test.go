@@ -22,6 +22,7 @@ import (
 	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A host is a network namespace with the plan of one router.
@@ -38,7 +39,7 @@ func newHost(t *testing.T, dual bool) host {
 	h.root("ip netns add %s", h.name)
 	t.Cleanup(func() { h.root("ip netns del %s", h.name) })
 	h.root("ip -n %[1]s link set lo up; ip -n %[1]s link add eth0 type veth peer name cable; ip -n %[1]s link set cable up; ip -n %[1]s addr add 10.2.1.4/24 dev eth0; ip -n %[1]s link set eth0 up", h.name)
-	raw, err := json.Marshal(plan(t, dual))
+	raw, err := json.Marshal(planned(t, dual))
 	require.NoError(t, err)
 	var p map[string]any
 	require.NoError(t, json.Unmarshal(raw, &p))
@@ -48,7 +49,7 @@ func newHost(t *testing.T, dual bool) host {
 }
 
 // plan is that of aws-1, which has the tunnels 2, 3 and 6.
-func plan(t *testing.T, dual bool) mesh.Plan {
+func planned(t *testing.T, dual bool) plan.Plan {
 	t.Helper()
 	m := mesh.Mesh{
 		Routers: map[string]mesh.Router{

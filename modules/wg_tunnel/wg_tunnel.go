@@ -32,7 +32,7 @@ type Options struct {
 	InterfacePrefix string            `json:"interface_prefix"`
 	Directory       string            `json:"directory"`
 	ControlSocket   string            `json:"control_socket"`
-	Gate            map[string]any    `json:"gate"` // a mesh.Plan, as mesh_plan returned it
+	Gate            map[string]any    `json:"gate"` // as mesh_plan returned it
 	GateDirectory   string            `json:"gate_directory"`
 	BindToMachine   *bool             `json:"bind_to_machine"` // nil: as it is
 	mark.Owner

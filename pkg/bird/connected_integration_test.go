@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // network is what the module sees of a namespace.
@@ -155,8 +156,8 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 				}
 				p1.config.Networks, p1.config.Static, p1.config.Originate = tt.site, nil, nil
 				for _, n := range tt.site {
-					p1.config.Static = append(p1.config.Static, bird.Static{Network: n, Via: netip.MustParseAddr(tt.via)})
-					p1.config.Originate = append(p1.config.Originate, bird.Originate{Network: n})
+					p1.config.Static = append(p1.config.Static, plan.Static{Network: n, Via: netip.MustParseAddr(tt.via)})
+					p1.config.Originate = append(p1.config.Originate, plan.Originate{Network: n})
 				}
 				for _, n := range tt.theirs {
 					// Announced, and installed nowhere there.
@@ -164,12 +165,12 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 					if n.Addr().Is6() {
 						via = "fd00:2::1"
 					}
-					q1.config.Static = append(q1.config.Static, bird.Static{Network: n, Via: netip.MustParseAddr(via)})
-					q1.config.Originate = append(q1.config.Originate, bird.Originate{Network: n})
+					q1.config.Static = append(q1.config.Static, plan.Static{Network: n, Via: netip.MustParseAddr(via)})
+					q1.config.Originate = append(q1.config.Originate, plan.Originate{Network: n})
 				}
 				q1.config.Static, q1.config.Originate = once(q1.config.Static, q1.config.Originate)
 				for _, c := range []*bird.Config{&p1.config, &q1.config} {
-					c.Owners = []bird.Owner{{AS: 65001, Networks: tt.site}, {AS: 65002}}
+					c.Owners = []plan.Owner{{AS: 65001, Networks: tt.site}, {AS: 65002}}
 					for _, s := range q1.config.Static {
 						c.Owners[1].Networks = append(c.Owners[1].Networks, s.Network)
 					}
@@ -222,7 +223,7 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 	}
 }
 
-func once(static []bird.Static, originate []bird.Originate) (s []bird.Static, o []bird.Originate) {
+func once(static []plan.Static, originate []plan.Originate) (s []plan.Static, o []plan.Originate) {
 	seen := map[netip.Prefix]bool{}
 	for i, x := range static {
 		if !seen[x.Network] {

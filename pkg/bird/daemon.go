@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/socket"
 )
 
@@ -116,7 +117,7 @@ func portTaken(control string) bool {
 
 // running asks for the stamp of the text that the daemon runs.
 func running(ctx context.Context, c *birdc.Client) (Stamp, error) {
-	reply, err := c.Command(ctx, "eval "+stampName)
+	reply, err := c.Command(ctx, "eval "+plan.BirdStamp)
 	var refused *birdc.Error
 	switch {
 	case errors.As(err, &refused): // no such constant: not our text

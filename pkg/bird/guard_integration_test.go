@@ -21,6 +21,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A guarded is one BIRD under the protocol that this package follows.
@@ -46,7 +47,7 @@ func number(t *testing.T, n int) []byte {
 	var c bird.Config
 	c.SetDefaults()
 	c.RouterID, c.AS, c.HoldTime = address("0.0.0.1"), 65001, 30+n
-	c.Neighbors = []bird.Neighbor{{Name: "p1", Interface: "wg1", Address: address("172.31.1.2"), LocalAddress: address("172.31.1.1"), AS: 65002}}
+	c.Neighbors = []plan.Neighbor{{Name: "p1", Interface: "wg1", Address: address("172.31.1.2"), LocalAddress: address("172.31.1.1"), AS: 65002}}
 	require.NoError(t, c.Validate())
 	text := bird.Render(c, bird.Sources{})
 	return text

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // need fails the test when the host cannot run it: a test that is skipped
@@ -131,7 +132,7 @@ type router struct {
 	config     bird.Config
 }
 
-func (r *router) as() int { return 65000 + r.site }
+func (r *router) as() plan.AS { return plan.AS(65000 + r.site) }
 
 func zonesOf(site int) []int {
 	if site <= 2 {
@@ -174,24 +175,24 @@ func newLab(t *testing.T, routers ...*router) *lab {
 func (l *lab) policy(r *router) bird.Config {
 	var c bird.Config
 	c.SetDefaults()
-	c.BFD = bird.BFD{Interval: 100, Multiplier: 5}
+	c.BFD = plan.BFD{Interval: 100, Multiplier: 5}
 	c.RouterID, c.AS, c.Transit = address("0.0.0.%d", r.id), r.as(), true
 	site, site6 := prefix("10.%d.0.0/16", r.site), prefix("fd00:%d::/48", r.site)
 	c.Networks = []netip.Prefix{site, site6}
 	via := address("10.%d.%d.1", r.site, r.zone)
-	c.Static = []bird.Static{{Network: site, Via: via}, {Network: site6, Via: address("fd00:%d::1", r.site)}}
-	c.Originate = []bird.Originate{{Network: site, MED: 50}, {Network: site6, MED: 50}}
+	c.Static = []plan.Static{{Network: site, Via: via}, {Network: site6, Via: address("fd00:%d::1", r.site)}}
+	c.Originate = []plan.Originate{{Network: site, MED: 50}, {Network: site6, MED: 50}}
 	for _, z := range zonesOf(r.site) {
 		zone := prefix("10.%d.%d.0/24", r.site, z)
-		c.Static = append(c.Static, bird.Static{Network: zone, Via: via})
+		c.Static = append(c.Static, plan.Static{Network: zone, Via: via})
 		med := 0
 		if z != r.zone {
 			med = 100
 		}
-		c.Originate = append(c.Originate, bird.Originate{Network: zone, MED: med})
+		c.Originate = append(c.Originate, plan.Originate{Network: zone, MED: med})
 	}
 	for s := 1; s <= 4; s++ {
-		o := bird.Owner{AS: 65000 + s, Networks: []netip.Prefix{prefix("10.%d.0.0/16", s), prefix("fd00:%d::/48", s)}}
+		o := plan.Owner{AS: plan.AS(65000 + s), Networks: []netip.Prefix{prefix("10.%d.0.0/16", s), prefix("fd00:%d::/48", s)}}
 		for _, z := range zonesOf(s) {
 			o.Networks = append(o.Networks, prefix("10.%d.%d.0/24", s, z))
 		}
@@ -215,7 +216,7 @@ func (l *lab) join(t *testing.T, a, b *router) {
 		if i == 1 {
 			peer = a
 		}
-		r.config.Neighbors = append(r.config.Neighbors, bird.Neighbor{
+		r.config.Neighbors = append(r.config.Neighbors, plan.Neighbor{
 			Name: peer.label, Router: peer.label, Interface: name, AS: peer.as(), Transit: true,
 			LocalAddress: address("172.31.%d.%d", n, i+1), Address: address("172.31.%d.%d", n, 2-i),
 			LocalAddress6: address("fd53:%d::%d", n, i+1), Address6: address("fd53:%d::%d", n, 2-i),

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wgmesh/router/pkg/plan"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
@@ -30,11 +32,11 @@ func TestAddressComesAfterSession(t *testing.T) {
 		var c bird.Config
 		c.SetDefaults()
 		c.RouterID, c.AS = address("0.0.0.1"), 65001
-		peer := bird.Neighbor{Name: "p1", Interface: "wg1", Address: address("%s", other), LocalAddress: address("%s", own), AS: 65002}
+		peer := plan.Neighbor{Name: "p1", Interface: "wg1", Address: address("%s", other), LocalAddress: address("%s", own), AS: 65002}
 		if n == b {
 			c.RouterID, c.AS, peer.AS = address("0.0.0.2"), 65002, 65001
 		}
-		c.Neighbors = []bird.Neighbor{peer}
+		c.Neighbors = []plan.Neighbor{peer}
 		require.NoError(t, c.Validate())
 		require.NoError(t, os.WriteFile(n.conf(), bird.Render(c, bird.Sources{}), 0o640))
 		n.start(t)

@@ -1,12 +1,14 @@
 package bird
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Metric is that of BIRD's routes in the kernel, one better than the floor's
@@ -66,7 +68,7 @@ type family struct {
 }
 
 type ownerLine struct {
-	AS        int
+	AS        plan.AS
 	Site, Set string
 }
 
@@ -77,9 +79,9 @@ type originLine struct {
 
 // A session is one neighbour with its template and channels.
 type session struct {
-	Neighbor
+	plan.Neighbor
 	Template, Title string
-	LocalAS         int
+	LocalAS         plan.AS
 	Channels        []channel
 }
 
@@ -91,15 +93,15 @@ type channel struct {
 }
 
 func newView(c Config, src Sources) view {
-	v := view{Config: c, StampName: stampName, Stamp: noStamp}
+	v := view{Config: c, StampName: plan.BirdStamp, Stamp: noStamp}
 	neighbors := slices.Clone(c.Neighbors)
-	order.By(neighbors, func(a, b Neighbor) int { return strings.Compare(a.Name, b.Name) })
+	order.By(neighbors, func(a, b plan.Neighbor) int { return strings.Compare(a.Name, b.Name) })
 	var names []string
 	for _, n := range neighbors {
 		names = append(names, fmt.Sprintf("%q", n.Interface))
 		v.Same = v.Same || n.AS == c.AS
 		v.Others = v.Others || n.AS != c.AS
-		v.Dual = v.Dual || n.dual()
+		v.Dual = v.Dual || n.Dual()
 	}
 	v.Interfaces = strings.Join(names, ", ")
 	v.Families = append(v.Families, newFamily(c, src.IPv4, "4"))
@@ -119,14 +121,14 @@ func newFamily(c Config, source netip.Addr, n string) family {
 		Transit: c.Transit, Drain: c.Drain, LongestPath: longestPath(c),
 	}
 	static := slices.Clone(c.Static)
-	order.By(static, func(a, b Static) int { return a.Network.Compare(b.Network) })
+	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })
 	for _, s := range static {
 		if s.Network.Addr().Is4() == is4 {
 			f.Static = append(f.Static, staticRoute(s))
 		}
 	}
 	owners := slices.Clone(c.Owners)
-	order.By(owners, func(a, b Owner) int { return a.AS - b.AS })
+	order.By(owners, func(a, b plan.Owner) int { return cmp.Compare(a.AS, b.AS) })
 	for _, o := range owners {
 		switch set := prefixSet(o.Networks, is4); {
 		case set == "":
@@ -158,7 +160,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 // of them. From 2048 numbers on, a BIRD with CVE-2026-49943 crashes on a mask.
 func longestPath(c Config) int { return min(max(10, 2*len(c.Owners)), 1024) }
 
-func newSession(c Config, n Neighbor) session {
+func newSession(c Config, n plan.Neighbor) session {
 	s := session{Neighbor: n, LocalAS: c.AS, Template: "other_site", Title: n.Router}
 	if s.Title == "" {
 		s.Title = n.Name
@@ -176,7 +178,7 @@ func newSession(c Config, n Neighbor) session {
 		limit = max(limit, 10)
 	}
 	s.Channels = append(s.Channels, newChannel(c, n, "4", n.Address, limit))
-	if n.dual() {
+	if n.Dual() {
 		ch := newChannel(c, n, "6", n.Address6, limit)
 		ch.NextHop = n.LocalAddress6.String()
 		s.Channels = append(s.Channels, ch)
@@ -184,13 +186,13 @@ func newSession(c Config, n Neighbor) session {
 	if n.AS == c.AS {
 		s.Template = "same_site"
 	}
-	if n.dual() {
+	if n.Dual() {
 		s.Template += "_dual"
 	}
 	return s
 }
 
-func newChannel(c Config, n Neighbor, f string, peer netip.Addr, limit int) channel {
+func newChannel(c Config, n plan.Neighbor, f string, peer netip.Addr, limit int) channel {
 	ch := channel{Name: "ipv" + f, Limit: limit}
 	if n.AS == c.AS {
 		ch.Import = fmt.Sprintf("from_same_site%s(%s)", f, peer)
@@ -202,7 +204,7 @@ func newChannel(c Config, n Neighbor, f string, peer netip.Addr, limit int) chan
 	return ch
 }
 
-func staticRoute(s Static) string {
+func staticRoute(s plan.Static) string {
 	if !s.Via.IsValid() {
 		return fmt.Sprintf("route %s via %q;", s.Network, s.Interface)
 	}

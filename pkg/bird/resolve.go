@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // An Interface is a network interface of the host with its addresses in the
@@ -37,7 +38,7 @@ type Sources struct{ IPv4, IPv6 netip.Addr }
 // source of the router's own packets.
 func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	host.Interfaces = slices.DeleteFunc(slices.Clone(host.Interfaces), func(i Interface) bool {
-		return slices.ContainsFunc(c.Neighbors, func(n Neighbor) bool { return n.Interface == i.Name })
+		return slices.ContainsFunc(c.Neighbors, func(n plan.Neighbor) bool { return n.Interface == i.Name })
 	})
 	inside := func(a netip.Addr) bool {
 		return slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Contains(a) })
@@ -58,12 +59,12 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	c.Local = local(c, host)
 	c.Static = slices.Clone(c.Static)
 	for i := range c.Static {
-		if err := c.Static[i].resolve(host, inside); err != nil {
+		if err := resolve(&c.Static[i], host, inside); err != nil {
 			return c, src, own, fmt.Errorf("static[%d] (%s): %w", i, c.Static[i].Network, err)
 		}
 	}
 	// Without a default route there is no outside, and nothing to keep out of tunnels.
-	c.Static = slices.DeleteFunc(c.Static, func(s Static) bool { return s.Outside && s.Interface == "" })
+	c.Static = slices.DeleteFunc(c.Static, func(s plan.Static) bool { return s.Outside && s.Interface == "" })
 	return c, src, own, nil
 }
 
@@ -105,7 +106,7 @@ func local(c Config, host Network) []netip.Prefix {
 }
 
 // resolve finds the way of a route. inside says whether an address is of the site.
-func (s *Static) resolve(host Network, inside func(netip.Addr) bool) error {
+func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 	is4 := s.Network.Addr().Is4()
 	site := host.holder(func(a netip.Addr) bool { return a.Is4() == is4 && inside(a) })
 	if site != nil && site.Loopback {
@@ -127,7 +128,7 @@ func (s *Static) resolve(host Network, inside func(netip.Addr) bool) error {
 		s.Connected, s.Via, s.OnLink, site = true, netip.Addr{}, false, self
 	}
 	if s.Connected {
-		return s.connect(host, site)
+		return connect(s, host, site)
 	}
 	if s.Derived && !host.reaches(s.Via) && (!s.OnLink || !is4) && way.gateway.IsValid() && host.named(way.iface).has(is4, inside) {
 		s.Via, s.Interface = way.gateway, way.iface
@@ -147,7 +148,7 @@ func (s *Static) resolve(host Network, inside func(netip.Addr) bool) error {
 
 // connect finds the interface of a network that the host is the gateway of: that of an
 // address in it, site's before others, or else site.
-func (s *Static) connect(host Network, site *Interface) error {
+func connect(s *plan.Static, host Network, site *Interface) error {
 	if s.Interface != "" {
 		return nil
 	}

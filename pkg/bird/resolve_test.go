@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 func addrs(text ...string) []netip.Addr {
@@ -49,12 +50,12 @@ func TestResolveLocal(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			site := networks("10.3.0.0/16", "10.3.1.0/24")
-			c := bird.Config{
-				AS: 65003, Unreachable: true, Networks: site[:1],
-				Static:    []bird.Static{{Network: site[0], Via: netip.MustParseAddr("10.3.0.1")}, {Network: site[1], Via: netip.MustParseAddr("10.3.0.1")}},
-				Owners:    []bird.Owner{{AS: 65003, Networks: site}, {AS: 65001, Networks: tt.theirs}, {AS: 65009, Networks: tt.carried, Carried: true}, {AS: 65010, Networks: networks("10.10.0.0/16")}},
-				Neighbors: []bird.Neighbor{{Name: "p1", AS: 65001, Interface: "wg1"}},
-			}
+			c := bird.Config{Unreachable: true, Bird: plan.Bird{
+				AS: 65003, Networks: site[:1],
+				Static:    []plan.Static{{Network: site[0], Via: netip.MustParseAddr("10.3.0.1")}, {Network: site[1], Via: netip.MustParseAddr("10.3.0.1")}},
+				Owners:    []plan.Owner{{AS: 65003, Networks: site}, {AS: 65001, Networks: tt.theirs}, {AS: 65009, Networks: tt.carried, Carried: true}, {AS: 65010, Networks: networks("10.10.0.0/16")}},
+				Neighbors: []plan.Neighbor{{Name: "p1", AS: 65001, Interface: "wg1"}},
+			}}
 			host := bird.Network{Interfaces: []bird.Interface{{Name: "wg1", Subnets: networks("172.31.0.0/16")}}}
 			for i, s := range tt.subnets {
 				host.Interfaces = append(host.Interfaces, bird.Interface{Name: []string{"eth0", "docker0"}[i], Subnets: []netip.Prefix{s}})
@@ -71,10 +72,10 @@ func TestResolveLocal(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	site := []netip.Prefix{netip.MustParsePrefix("10.3.0.0/16"), netip.MustParsePrefix("fd00:3::/48")}
-	onlink := bird.Static{Network: site[0], Via: netip.MustParseAddr("10.3.0.1"), OnLink: true}
+	onlink := plan.Static{Network: site[0], Via: netip.MustParseAddr("10.3.0.1"), OnLink: true}
 	tests := map[string]struct {
 		host      bird.Network
-		neighbors []bird.Neighbor
+		neighbors []plan.Neighbor
 		src       bird.Sources
 		own       []netip.Addr
 		iface     string
@@ -96,7 +97,7 @@ func TestResolve(t *testing.T) {
 			host: bird.Network{Interfaces: []bird.Interface{
 				{Name: "wg1", Addresses: addrs("10.3.9.1")}, {Name: "eth0", Addresses: addrs("10.3.0.2")},
 			}},
-			neighbors: []bird.Neighbor{{Interface: "wg1"}},
+			neighbors: []plan.Neighbor{{Interface: "wg1"}},
 			src:       bird.Sources{IPv4: netip.MustParseAddr("10.3.0.2")},
 			own:       addrs("10.3.0.2"),
 			iface:     "eth0",
@@ -105,7 +106,7 @@ func TestResolve(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := bird.Config{Networks: site, Static: []bird.Static{onlink}, Neighbors: tt.neighbors}
+			c := bird.Config{Bird: plan.Bird{Networks: site, Static: []plan.Static{onlink}, Neighbors: tt.neighbors}}
 			got, src, own, err := bird.Resolve(c, tt.host)
 			assert.Empty(t, c.Static[0].Interface, "the caller's configuration stays as it is")
 			if tt.err != "" {
@@ -139,12 +140,12 @@ func TestResolveWay(t *testing.T) {
 		i.Loopback = true
 		return i
 	}
-	derived := func(via string) bird.Static { return bird.Static{Via: ip(via), Derived: true} }
-	said := func(via, iface string) bird.Static { return bird.Static{Via: ip(via), Interface: iface} }
-	connected := bird.Static{Connected: true}
+	derived := func(via string) plan.Static { return plan.Static{Via: ip(via), Derived: true} }
+	said := func(via, iface string) plan.Static { return plan.Static{Via: ip(via), Interface: iface} }
+	connected := plan.Static{Connected: true}
 	net4, net6, zone2 := networks("10.0.0.0/16")[0], networks("fd00:1::/48")[0], networks("10.0.2.0/24")[0]
-	at := func(n netip.Prefix, s bird.Static) bird.Static { s.Network = n; return s }
-	onlink := func(s bird.Static) bird.Static { s.OnLink = true; return s }
+	at := func(n netip.Prefix, s plan.Static) plan.Static { s.Network = n; return s }
+	onlink := func(s plan.Static) plan.Static { s.OnLink = true; return s }
 	office := bird.Network{Interfaces: []bird.Interface{lo("127.0.0.1/8"), lan("eth0", "203.0.113.2/24"), lan("eth1", "10.0.1.1/24"), lan("eth2", "10.0.2.1/24")}, Default4: "eth0", Gateway4: ip("203.0.113.1")}
 	inside := bird.Network{Interfaces: []bird.Interface{lan("eth0", "10.0.1.11/24")}, Default4: "eth0", Gateway4: ip("10.0.1.254")}
 	slash32 := bird.Network{Interfaces: []bird.Interface{lan("ens4", "10.0.1.11/32")}, Default4: "ens4", Gateway4: ip("10.0.1.254")}
@@ -152,7 +153,7 @@ func TestResolveWay(t *testing.T) {
 	elsewhere := bird.Network{Interfaces: []bird.Interface{lan("eth0", "2001:db8::2/64"), lan("eth1", "fd00:1:0:10::4/128")}, Default6: "eth0", Gateway6: ip("fe80::1")}
 	tests := map[string]struct {
 		host  bird.Network
-		given bird.Static
+		given plan.Static
 		want  string // "via%interface onlink", or an error
 	}{
 		"own address, derived":                      {office, at(net4, derived("10.0.1.1")), "%eth1"},
@@ -164,7 +165,7 @@ func TestResolveWay(t *testing.T) {
 		"connected":                                 {office, at(net4, connected), "%eth1"},
 		"connected, a zone":                         {office, at(zone2, connected), "%eth2"},
 		"connected, no address in the zone":         {inside, at(zone2, connected), "%eth0"},
-		"connected, with its interface":             {office, at(net4, bird.Static{Connected: true, Interface: "eth2"}), "%eth2"},
+		"connected, with its interface":             {office, at(net4, plan.Static{Connected: true, Interface: "eth2"}), "%eth2"},
 		"connected nowhere":                         {aws, at(net4, connected), "static[0] (10.0.0.0/16): without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface"},
 		"derived and in the subnet":                 {inside, at(net4, derived("10.0.1.1")), "10.0.1.1"},
 		"derived and in no subnet":                  {inside, at(net4, derived("10.0.0.1")), "10.0.1.254%eth0"},
@@ -176,13 +177,13 @@ func TestResolveWay(t *testing.T) {
 		"GCP with IPv6":                             {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
 		"IPv6, said":                                {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
 		"IPv6, the default route is elsewhere":      {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
-		"outside":                                   {aws, bird.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "fe80::1%eth0"},
-		"outside, IPv4":                             {slash32, bird.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink"},
-		"outside, no default route":                 {aws, bird.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "gone"},
+		"outside":                                   {aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "fe80::1%eth0"},
+		"outside, IPv4":                             {slash32, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink"},
+		"outside, no default route":                 {aws, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "gone"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := bird.Config{Networks: []netip.Prefix{net4, net6}, Static: []bird.Static{tt.given}}
+			c := bird.Config{Bird: plan.Bird{Networks: []netip.Prefix{net4, net6}, Static: []plan.Static{tt.given}}}
 			got, _, _, err := bird.Resolve(c, tt.host)
 			if err != nil {
 				assert.Equal(t, tt.want, err.Error())

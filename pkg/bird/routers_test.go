@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // What Render writes about a neighbor is what is read again.
@@ -13,8 +15,8 @@ func TestRoutersAreReadBack(t *testing.T) {
 	var c Config
 	c.SetDefaults()
 	c.RouterID, c.AS = netip.MustParseAddr("10.0.0.1"), 65001
-	c.Owners = []Owner{{AS: 65002, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}}
-	c.Neighbors = []Neighbor{
+	c.Owners = []plan.Owner{{AS: 65002, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}}
+	c.Neighbors = []plan.Neighbor{
 		{Name: "aws_1", Router: "aws-1", Interface: "wg5", Address: netip.MustParseAddr("172.31.0.11"), LocalAddress: netip.MustParseAddr("172.31.0.10"), AS: 65002},
 		{Name: "own_2", Interface: "wg6", Address: netip.MustParseAddr("172.31.0.13"), LocalAddress: netip.MustParseAddr("172.31.0.12"), AS: 65001},
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // deafen makes the two ends of a tunnel send to a wrong hardware address:
@@ -91,7 +92,7 @@ func TestInterfaceMadeAnew(t *testing.T) {
 func TestDisruptsIsTrue(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	for _, r := range l.byName { // slow enough for a machine that is busy with other things
-		r.config.BFD = bird.BFD{Interval: 500, Multiplier: 10}
+		r.config.BFD = plan.BFD{Interval: 500, Multiplier: 10}
 	}
 	l.start(t)
 	p1 := l.byName["p1"]
@@ -126,7 +127,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 		{"bfd interval", func(c *bird.Config) { c.BFD.Interval = 400 }},
 		{"med", func(c *bird.Config) { c.Originate[0].MED = 77 }},
 		{"another neighbor", func(c *bird.Config) {
-			c.Neighbors = append(c.Neighbors, bird.Neighbor{
+			c.Neighbors = append(c.Neighbors, plan.Neighbor{
 				Name: "o1", Interface: "wg9", AS: 65003, Address: address("172.31.9.2"), LocalAddress: address("172.31.9.1"),
 			})
 		}},
@@ -150,7 +151,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 			require.NoError(t, err)
 			tt.change(&p1.config)
 			if n := &p1.config.Neighbors[0]; n.Address6.IsUnspecified() {
-				n.Address6, n.LocalAddress6 = bird.Neighbor{}.Address6, bird.Neighbor{}.Address6
+				n.Address6, n.LocalAddress6 = plan.Neighbor{}.Address6, plan.Neighbor{}.Address6
 			}
 			time.Sleep(aside)
 			l.configure(t, p1)

@@ -5,12 +5,9 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
-)
 
-// stampName is the constant by which a text names itself. BIRD tells its value
-// on request, so the daemon itself says which text it runs. The time of its
-// last reconfiguration cannot: after an undo it is that of the older text.
-const stampName = "wgmesh_config"
+	"github.com/wgmesh/router/pkg/plan"
+)
 
 // A Stamp names one rendered text. The empty Stamp is that of any text that
 // is not ours.
@@ -27,7 +24,7 @@ func stamped(rendered string) string {
 
 // StampOf reads the stamp that a text carries.
 func StampOf(text []byte) Stamp {
-	m := regexp.MustCompile(`(?m)^define ` + stampName + ` = "([0-9a-f]{16})";$`).FindSubmatch(text)
+	m := regexp.MustCompile(`(?m)^define ` + plan.BirdStamp + ` = "([0-9a-f]{16})";$`).FindSubmatch(text)
 	if m == nil {
 		return ""
 	}

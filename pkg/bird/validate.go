@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Validate lists everything in the configuration that BIRD would refuse or
@@ -52,7 +54,7 @@ func (c Config) validateStatic() error {
 		if s.Interface != "" {
 			if err := checkName(interfaceName, s.Interface, "the name of a network interface"); err != nil {
 				bad(fmt.Errorf("interface: %w", err))
-			} else if isKeyword(s.Interface) {
+			} else if plan.IsBirdWord(s.Interface) {
 				bad(fmt.Errorf("interface: BIRD cannot name %s in a route, because it is a word of its language; rename the interface", s.Interface))
 			}
 		}
@@ -103,7 +105,7 @@ func (c Config) validateOriginate() error {
 
 func (c Config) validateOwners() error {
 	var errs []error
-	owner, at := map[netip.Prefix]int{}, map[int]bool{}
+	owner, at := map[netip.Prefix]plan.AS{}, map[plan.AS]bool{}
 	for i, o := range c.Owners {
 		bad := func(err error) { errs = append(errs, fmt.Errorf("owners[%d] (AS %d): %w", i, o.AS, err)) }
 		if err := checkAS(o.AS); err != nil {
@@ -156,7 +158,7 @@ func (c Config) validateNeighbors() error {
 			bad("address6", checkAddr(n.Address6, false))
 			bad("local_address6", checkAddr(n.LocalAddress6, false))
 		}
-		if n.Address == n.LocalAddress || (n.dual() && n.Address6 == n.LocalAddress6) {
+		if n.Address == n.LocalAddress || (n.Dual() && n.Address6 == n.LocalAddress6) {
 			bad("address", errors.New("both ends have the same address"))
 		}
 		bad("as", checkAS(n.AS))
@@ -168,7 +170,7 @@ func (c Config) validateNeighbors() error {
 	return errors.Join(errs...)
 }
 
-func checkAS(as int) error {
+func checkAS(as plan.AS) error {
 	// 0, 23456 and the last of each range mean something else (RFC 7607, 6793, 7300).
 	if as <= 0 || as >= 1<<32-1 || as == 23456 || as == 65535 {
 		return fmt.Errorf("expected an AS number, for a private one 64512 to 65534 or 4200000000 to 4294967294, got %d", as)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 func TestValidate(t *testing.T) {
@@ -29,13 +30,13 @@ func TestValidate(t *testing.T) {
 		"static default":      {func(c *bird.Config) { c.Static[0].Network = net("0.0.0.0/0") }, "static[0] (0.0.0.0/0): 0.0.0.0/0 is the default route"},
 		"static twice":        {func(c *bird.Config) { c.Static = append(c.Static, c.Static[0]) }, "the network is there twice"},
 		"static wrong family": {func(c *bird.Config) { c.Static[0].Via = ip("fd00::1") }, `via: expected an IPv4 address, got "fd00::1"`},
-		"static nowhere":      {func(c *bird.Config) { c.Static[0] = bird.Static{Network: net("10.3.0.0/16")} }, "expected via, the gateway's address, or interface"},
+		"static nowhere":      {func(c *bird.Config) { c.Static[0] = plan.Static{Network: net("10.3.0.0/16")} }, "expected via, the gateway's address, or interface"},
 		"onlink without via":  {func(c *bird.Config) { c.Static[0].Via = netip.Addr{} }, "onlink needs via"},
 		"via with a zone":     {func(c *bird.Config) { c.Static[1].Via = ip("fe80::1%eth0") }, "via: expected an IPv6 address"},
 		"link-local nowhere":  {func(c *bird.Config) { c.Static[1].Via, c.Static[1].Interface = ip("fe80::1"), "" }, "via: fe80::1 is link-local: it needs interface"},
 		"connected and via":   {func(c *bird.Config) { c.Static[0].Connected = true }, "static[0] (10.3.0.0/16): connected and outside are each a way by itself"},
 		"connected, outside": {func(c *bird.Config) {
-			c.Static[0] = bird.Static{Network: net("10.3.0.0/16"), Connected: true, Outside: true}
+			c.Static[0] = plan.Static{Network: net("10.3.0.0/16"), Connected: true, Outside: true}
 		}, "each a way by itself"},
 		"interface is a word":  {func(c *bird.Config) { c.Static[0].Interface = "direct" }, "rename the interface"},
 		"not announced":        {func(c *bird.Config) { c.Originate[0].Network = net("10.9.0.0/16") }, "originate[0] (10.9.0.0/16): no entry of static has this network"},
@@ -86,14 +87,14 @@ func fuzzed(name, router, iface, site, staticIface, network, via, address, addre
 	gateway, _ := netip.ParseAddr(via)
 	peer, _ := netip.ParseAddr(address)
 	peer6, _ := netip.ParseAddr(address6)
-	c.Static = []bird.Static{{Network: net, Via: gateway, Interface: staticIface, OnLink: staticIface != "" && gateway.IsValid()}}
-	c.Originate = []bird.Originate{{Network: net, MED: med}}
-	c.Owners = []bird.Owner{{AS: as, Site: site, Networks: []netip.Prefix{net}}}
-	n := bird.Neighbor{Name: name, Router: router, Interface: iface, Address: peer, LocalAddress: netip.MustParseAddr("172.31.9.1"), AS: as, ImportLimit: limit}
+	c.Static = []plan.Static{{Network: net, Via: gateway, Interface: staticIface, OnLink: staticIface != "" && gateway.IsValid()}}
+	c.Originate = []plan.Originate{{Network: net, MED: med}}
+	c.Owners = []plan.Owner{{AS: plan.AS(as), Site: site, Networks: []netip.Prefix{net}}}
+	n := plan.Neighbor{Name: name, Router: router, Interface: iface, Address: peer, LocalAddress: netip.MustParseAddr("172.31.9.1"), AS: plan.AS(as), ImportLimit: limit}
 	if peer6.IsValid() {
 		n.Address6, n.LocalAddress6 = peer6, netip.MustParseAddr("fd53:9::1")
 	}
-	c.Neighbors = []bird.Neighbor{n}
+	c.Neighbors = []plan.Neighbor{n}
 	return c
 }
 

@@ -12,10 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // twoSites are p1, whose host is made by commands of ip, and q1.
-func twoSites(t *testing.T, site, theirs []netip.Prefix, static []bird.Static, host ...string) (l *lab, p1, q1 *router) {
+func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static, host ...string) (l *lab, p1, q1 *router) {
 	t.Helper()
 	l = newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	p1, q1 = l.byName["p1"], l.byName["q1"]
@@ -25,10 +26,10 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []bird.Static, h
 	}
 	p1.config.Networks, p1.config.Static, p1.config.Originate = site, static, nil
 	for _, n := range site {
-		p1.config.Originate = append(p1.config.Originate, bird.Originate{Network: n})
+		p1.config.Originate = append(p1.config.Originate, plan.Originate{Network: n})
 	}
 	for _, c := range []*bird.Config{&p1.config, &q1.config} {
-		c.Owners = []bird.Owner{{AS: 65001, Networks: site}, {AS: 65002, Networks: theirs}}
+		c.Owners = []plan.Owner{{AS: 65001, Networks: site}, {AS: 65002, Networks: theirs}}
 	}
 	p1.resolved(t)
 	q1.resolved(t)
@@ -51,11 +52,11 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []bird.Static, h
 // uplink.
 func TestRouterIsTheGateway(t *testing.T) {
 	site := networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24")
-	for name, static := range map[string]bird.Static{
+	for name, static := range map[string]plan.Static{
 		"derived": {Via: netip.MustParseAddr("10.1.1.1"), Derived: true}, "said": {Via: netip.MustParseAddr("10.1.1.1")}, "none": {Connected: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var all []bird.Static
+			var all []plan.Static
 			for _, n := range site {
 				static.Network = n
 				all = append(all, static)
@@ -85,7 +86,7 @@ func TestLinkLocalGateway(t *testing.T) {
 	site, theirs := networks("fd00:1::/56"), networks("fd00:2::/48")
 	endpoint := networks("fd00:2:0:10::4/128")[0]
 	_, p1, q1 := twoSites(t, site, theirs,
-		[]bird.Static{{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true}, {Network: endpoint, Outside: true}},
+		[]plan.Static{{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true}, {Network: endpoint, Outside: true}},
 		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
 		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
 	eventually(t, "routes", func() string {

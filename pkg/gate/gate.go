@@ -23,7 +23,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mark"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // The names of the files in the folder of a Want.
@@ -43,11 +43,11 @@ type Want struct {
 	Router          string // this router's name
 	ID              int    // and id
 	InterfacePrefix string // of tunnels, such as wg
-	Tunnels         []mesh.Tunnel
-	PresharedKeys   []mesh.PresharedKey
-	Status          []mesh.StatusTunnel
-	Peers           []mesh.GatePeer    // who may call
-	Removed         []mesh.GateRemoved // who is out by the inventory
+	Tunnels         []plan.Tunnel
+	PresharedKeys   []plan.PresharedKey
+	Status          []plan.StatusTunnel
+	Peers           []plan.GatePeer    // who may call
+	Removed         []plan.GateRemoved // who is out by the inventory
 	Directory       string             // of the files, an absolute path
 	// OnlyUpdate makes no door where there is none.
 	OnlyUpdate bool
@@ -55,7 +55,7 @@ type Want struct {
 	// somebody else stays out, whatever the inventory says.
 	KeepRemoved bool
 	// Heard is what other routers answered: who is out, by the name of who says it.
-	Heard map[string][]mesh.GateRemoved
+	Heard map[string][]plan.GateRemoved
 }
 
 // plainName is what mesh_plan takes as a router's name. It goes into a line that
@@ -84,7 +84,7 @@ func (w Want) Check() error {
 		switch {
 		case !plainName.MatchString(p.Name) || p.Name == w.Router:
 			bad("plan.gate.peers[%d].name: %q: expected the name of another router, of letters, digits, '.', '-' and '_'", i, p.Name)
-		case !slices.ContainsFunc(w.PresharedKeys, func(k mesh.PresharedKey) bool { return k.Peer == p.Name }):
+		case !slices.ContainsFunc(w.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == p.Name }):
 			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan", i, p.Name)
 		}
 		if !plainKey.MatchString(p.HostKey) {

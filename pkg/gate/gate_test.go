@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/gate"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 const (
@@ -20,10 +20,10 @@ const (
 func want(dir string) gate.Want {
 	return gate.Want{
 		Router: "office-1", ID: 1, InterfacePrefix: "wg", Directory: dir,
-		Tunnels:       []mesh.Tunnel{{Name: "wg2", Peers: []mesh.Peer{{Name: "azure-1"}}}, {Name: "wg4", Peers: []mesh.Peer{{Name: "aws-1"}}}},
-		PresharedKeys: []mesh.PresharedKey{{Number: 2, Peer: "azure-1", Role: "initiator"}, {Number: 4, Peer: "aws-1", Role: "initiator"}},
-		Status:        []mesh.StatusTunnel{{Name: "wg2", Peer: "azure-1"}, {Name: "wg4", Peer: "aws-1"}},
-		Peers:         []mesh.GatePeer{{Name: "azure-1", HostKey: keyA}, {Name: "aws-1", HostKey: keyB}},
+		Tunnels:       []plan.Tunnel{{Name: "wg2", Peers: []plan.Peer{{Name: "azure-1"}}}, {Name: "wg4", Peers: []plan.Peer{{Name: "aws-1"}}}},
+		PresharedKeys: []plan.PresharedKey{{Number: 2, Peer: "azure-1", Role: "initiator"}, {Number: 4, Peer: "aws-1", Role: "initiator"}},
+		Status:        []plan.StatusTunnel{{Name: "wg2", Peer: "azure-1"}, {Name: "wg4", Peer: "aws-1"}},
+		Peers:         []plan.GatePeer{{Name: "azure-1", HostKey: keyA}, {Name: "aws-1", HostKey: keyB}},
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // By whom a router was removed, and so who lets it in again.
@@ -29,7 +29,7 @@ const (
 // A Removed is a router that was taken out of the mesh and must not come back by
 // itself.
 type Removed struct {
-	mesh.GateRemoved
+	plan.GateRemoved
 	By string `json:"by"`
 }
 
@@ -72,19 +72,19 @@ func (w Want) byOperator(old State) []Removed {
 	removed := []Removed{}
 	for _, r := range w.Removed {
 		// The key may be known here and not there, as in inherit.
-		if i := slices.IndexFunc(gone, func(g mesh.GateRemoved) bool { return g.Name == r.Name && g.ID == r.ID }); i >= 0 && r.HostKey == "" {
+		if i := slices.IndexFunc(gone, func(g plan.GateRemoved) bool { return g.Name == r.Name && g.ID == r.ID }); i >= 0 && r.HostKey == "" {
 			r.HostKey = gone[i].HostKey
 		}
 		removed = append(removed, Removed{r, ByMesh})
 	}
 	planned := peers(w.ID, w.PresharedKeys, w.Peers)
 	for _, r := range gone {
-		if !slices.ContainsFunc(planned, func(p mesh.GateRemoved) bool { return p.Name == r.Name || p.ID == r.ID }) && !listed(removed, r.Name) {
+		if !slices.ContainsFunc(planned, func(p plan.GateRemoved) bool { return p.Name == r.Name || p.ID == r.ID }) && !listed(removed, r.Name) {
 			removed = append(removed, Removed{r, ByMesh})
 		}
 	}
 	for i := range removed {
-		if slices.ContainsFunc(w.Peers, func(p mesh.GatePeer) bool { return p.HostKey == removed[i].HostKey }) {
+		if slices.ContainsFunc(w.Peers, func(p plan.GatePeer) bool { return p.HostKey == removed[i].HostKey }) {
 			removed[i].HostKey = "" // the machine is here under another name
 		}
 	}
@@ -94,17 +94,17 @@ func (w Want) byOperator(old State) []Removed {
 // inherit lists who may call, with the host keys that are known already of those
 // for whom the inventory of all has none: it may be the routers' own inventories
 // alone that have them.
-func (w Want) inherit(old State) []mesh.GatePeer {
-	out := []mesh.GatePeer{}
+func (w Want) inherit(old State) []plan.GatePeer {
+	out := []plan.GatePeer{}
 	for _, k := range w.PresharedKeys {
-		named := func(p mesh.GatePeer) bool { return p.Name == k.Peer }
+		named := func(p plan.GatePeer) bool { return p.Name == k.Peer }
 		if i := slices.IndexFunc(w.Peers, named); i >= 0 {
 			out = append(out, w.Peers[i])
 			continue
 		}
 		i := slices.IndexFunc(old.Peers, named)
-		same := slices.ContainsFunc(old.PresharedKeys, func(o mesh.PresharedKey) bool { return o.Peer == k.Peer && o.Number == k.Number })
-		if i >= 0 && same && !slices.ContainsFunc(w.Peers, func(p mesh.GatePeer) bool { return p.HostKey == old.Peers[i].HostKey }) {
+		same := slices.ContainsFunc(old.PresharedKeys, func(o plan.PresharedKey) bool { return o.Peer == k.Peer && o.Number == k.Number })
+		if i >= 0 && same && !slices.ContainsFunc(w.Peers, func(p plan.GatePeer) bool { return p.HostKey == old.Peers[i].HostKey }) {
 			out = append(out, old.Peers[i])
 		}
 	}
@@ -152,11 +152,11 @@ func listed(removed []Removed, name string) bool {
 }
 
 // peers lists those at the other ends of a router's tunnels.
-func peers(id int, keys []mesh.PresharedKey, known []mesh.GatePeer) []mesh.GateRemoved {
-	var out []mesh.GateRemoved
+func peers(id int, keys []plan.PresharedKey, known []plan.GatePeer) []plan.GateRemoved {
+	var out []plan.GateRemoved
 	for _, k := range keys {
-		r := mesh.GateRemoved{Name: k.Peer, ID: mesh.Other(id, k.Number)}
-		if i := slices.IndexFunc(known, func(p mesh.GatePeer) bool { return p.Name == k.Peer }); i >= 0 {
+		r := plan.GateRemoved{Name: k.Peer, ID: plan.Other(id, k.Number)}
+		if i := slices.IndexFunc(known, func(p plan.GatePeer) bool { return p.Name == k.Peer }); i >= 0 {
 			r.HostKey = known[i].HostKey
 		}
 		out = append(out, r)
@@ -166,12 +166,12 @@ func peers(id int, keys []mesh.PresharedKey, known []mesh.GatePeer) []mesh.GateR
 
 // vote asks what was heard about a router. It has no voice itself, and neither has
 // anybody that the plan does not know.
-func (w Want) vote(about mesh.GateRemoved) (with, against []string, all int) {
+func (w Want) vote(about plan.GateRemoved) (with, against []string, all int) {
 	for _, voter := range slices.Sorted(maps.Keys(w.Heard)) {
 		known := State{PresharedKeys: w.PresharedKeys}.Knows(voter)
 		switch {
 		case voter == about.Name || !known:
-		case slices.ContainsFunc(w.Heard[voter], func(r mesh.GateRemoved) bool { return r.Name == about.Name && r.ID == about.ID }):
+		case slices.ContainsFunc(w.Heard[voter], func(r plan.GateRemoved) bool { return r.Name == about.Name && r.ID == about.ID }):
 			with = append(with, voter)
 		default:
 			against = append(against, voter)
@@ -188,12 +188,12 @@ func carried(voices []string, all int) bool { return len(voices) >= 2 && 2*len(v
 // without takes routers out of a want, by their names and by their host keys.
 func (w Want) without(removed []Removed) Want {
 	out := func(name string) bool { return listed(removed, name) }
-	w.PresharedKeys = slices.DeleteFunc(slices.Clone(w.PresharedKeys), func(k mesh.PresharedKey) bool { return out(k.Peer) })
-	w.Status = slices.DeleteFunc(slices.Clone(w.Status), func(t mesh.StatusTunnel) bool { return out(t.Peer) })
-	w.Tunnels = slices.DeleteFunc(slices.Clone(w.Tunnels), func(t mesh.Tunnel) bool {
-		return slices.ContainsFunc(t.Peers, func(p mesh.Peer) bool { return out(p.Name) })
+	w.PresharedKeys = slices.DeleteFunc(slices.Clone(w.PresharedKeys), func(k plan.PresharedKey) bool { return out(k.Peer) })
+	w.Status = slices.DeleteFunc(slices.Clone(w.Status), func(t plan.StatusTunnel) bool { return out(t.Peer) })
+	w.Tunnels = slices.DeleteFunc(slices.Clone(w.Tunnels), func(t plan.Tunnel) bool {
+		return slices.ContainsFunc(t.Peers, func(p plan.Peer) bool { return out(p.Name) })
 	})
-	w.Peers = slices.DeleteFunc(slices.Clone(w.Peers), func(p mesh.GatePeer) bool {
+	w.Peers = slices.DeleteFunc(slices.Clone(w.Peers), func(p plan.GatePeer) bool {
 		return out(p.Name) || slices.ContainsFunc(removed, func(r Removed) bool { return r.HostKey == p.HostKey })
 	})
 	return w
@@ -202,11 +202,11 @@ func (w Want) without(removed []Removed) Want {
 // FirstHand lists who is out by this router's own knowledge, for others that ask.
 // What it only heard of others it does not repeat: a rumour would keep itself
 // alive.
-func (s State) FirstHand() []mesh.GateRemoved {
-	out := []mesh.GateRemoved{}
+func (s State) FirstHand() []plan.GateRemoved {
+	out := []plan.GateRemoved{}
 	for _, r := range s.Removed {
 		if r.By != ByPeers {
-			out = append(out, mesh.GateRemoved{Name: r.Name, ID: r.ID})
+			out = append(out, plan.GateRemoved{Name: r.Name, ID: r.ID})
 		}
 	}
 	return out

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/gate"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // five is what aws-2 wants in a mesh of five, without those who are gone from the
@@ -18,7 +18,7 @@ import (
 func five(dir string, gone ...string) gate.Want {
 	w := gate.Want{Router: "aws-2", ID: 5, InterfacePrefix: "wg", Directory: dir, KeepRemoved: true}
 	for i, name := range []string{"office-1", "office-2", "azure-1", "aws-1"} {
-		number := mesh.Number(5, i+1)
+		number := plan.Number(5, i+1)
 		out := false
 		for _, g := range gone {
 			out = out || g == name
@@ -26,10 +26,10 @@ func five(dir string, gone ...string) gate.Want {
 		if out {
 			continue
 		}
-		w.Tunnels = append(w.Tunnels, mesh.Tunnel{Name: "wg" + string(rune('0'+number)), Peers: []mesh.Peer{{Name: name}}})
-		w.PresharedKeys = append(w.PresharedKeys, mesh.PresharedKey{Number: number, Peer: name})
-		w.Status = append(w.Status, mesh.StatusTunnel{Peer: name})
-		w.Peers = append(w.Peers, mesh.GatePeer{Name: name, HostKey: "ssh-ed25519 AAAA" + strings.ReplaceAll(name, "-", "")})
+		w.Tunnels = append(w.Tunnels, plan.Tunnel{Name: "wg" + string(rune('0'+number)), Peers: []plan.Peer{{Name: name}}})
+		w.PresharedKeys = append(w.PresharedKeys, plan.PresharedKey{Number: number, Peer: name})
+		w.Status = append(w.Status, plan.StatusTunnel{Peer: name})
+		w.Peers = append(w.Peers, plan.GatePeer{Name: name, HostKey: "ssh-ed25519 AAAA" + strings.ReplaceAll(name, "-", "")})
 	}
 	return w
 }
@@ -77,17 +77,17 @@ func admits(t *testing.T, dir, name, key string) bool {
 
 const keyOfAzure = "ssh-ed25519 AAAAazure1"
 
-func said(names ...string) []mesh.GateRemoved {
+func said(names ...string) []plan.GateRemoved {
 	ids := map[string]int{"office-1": 1, "office-2": 2, "azure-1": 3, "aws-1": 4, "aws-2": 5}
-	out := []mesh.GateRemoved{}
+	out := []plan.GateRemoved{}
 	for _, n := range names {
-		out = append(out, mesh.GateRemoved{Name: n, ID: ids[n]})
+		out = append(out, plan.GateRemoved{Name: n, ID: ids[n]})
 	}
 	return out
 }
 
 func TestWhoRemovesAndWhoLetsInAgain(t *testing.T) {
-	type heard = map[string][]mesh.GateRemoved
+	type heard = map[string][]plan.GateRemoved
 	type step struct {
 		name   string
 		change func(*gate.Want)
@@ -175,7 +175,7 @@ func TestWhoRemovesAndWhoLetsInAgain(t *testing.T) {
 func TestOneLiar(t *testing.T) {
 	dir := t.TempDir()
 	w := five(dir)
-	w.Heard = map[string][]mesh.GateRemoved{"azure-1": said("office-1", "office-2", "aws-1", "aws-2"), "office-1": said(), "office-2": said(), "aws-1": said()}
+	w.Heard = map[string][]plan.GateRemoved{"azure-1": said("office-1", "office-2", "aws-1", "aws-2"), "office-1": said(), "office-2": said(), "aws-1": said()}
 	by, warnings := run(t, w)
 	assert.Empty(t, by)
 	assert.Equal(t, []string{
@@ -184,11 +184,11 @@ func TestOneLiar(t *testing.T) {
 		"aws-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
 	}, warnings)
 
-	w.Heard = map[string][]mesh.GateRemoved{"office-1": said("office-2"), "azure-1": said("office-2"), "aws-1": said("office-2")}
+	w.Heard = map[string][]plan.GateRemoved{"office-1": said("office-2"), "azure-1": said("office-2"), "aws-1": said("office-2")}
 	by, warnings = run(t, w)
 	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
 	assert.Equal(t, []string{"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its tunnel, its keys and its entry in the gate go here too"}, warnings)
-	w.Heard = map[string][]mesh.GateRemoved{"office-1": said("office-2"), "azure-1": said(), "aws-1": said("office-2")}
+	w.Heard = map[string][]plan.GateRemoved{"office-1": said("office-2"), "azure-1": said(), "aws-1": said("office-2")}
 	by, _ = run(t, w)
 	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by, "one liar brings it back")
 }
@@ -196,11 +196,11 @@ func TestOneLiar(t *testing.T) {
 // What was only heard is not told on: nobody's voice counts twice.
 func TestFirstHand(t *testing.T) {
 	s := gate.State{Removed: []gate.Removed{
-		{GateRemoved: mesh.GateRemoved{Name: "a", ID: 1, HostKey: keyA}, By: gate.ByMesh},
-		{GateRemoved: mesh.GateRemoved{Name: "b", ID: 2}, By: gate.ByPeers},
-		{GateRemoved: mesh.GateRemoved{Name: "c", ID: 3}, By: gate.ByInventory},
+		{GateRemoved: plan.GateRemoved{Name: "a", ID: 1, HostKey: keyA}, By: gate.ByMesh},
+		{GateRemoved: plan.GateRemoved{Name: "b", ID: 2}, By: gate.ByPeers},
+		{GateRemoved: plan.GateRemoved{Name: "c", ID: 3}, By: gate.ByInventory},
 	}}
-	assert.Equal(t, []mesh.GateRemoved{{Name: "a", ID: 1}, {Name: "c", ID: 3}}, s.FirstHand())
+	assert.Equal(t, []plan.GateRemoved{{Name: "a", ID: 1}, {Name: "c", ID: 3}}, s.FirstHand())
 	for _, name := range []string{"a", "b"} {
 		_, out := s.Out(name, "")
 		assert.True(t, out, name)
@@ -225,9 +225,9 @@ func TestRenamed(t *testing.T) {
 	assert.True(t, admits(t, dir, "azure-one", keyOfAzure))
 
 	// It got another name and another id: the old ones are out, the machine is in.
-	w.PresharedKeys[2] = mesh.PresharedKey{Number: mesh.Number(5, 9), Peer: "azure-9"}
+	w.PresharedKeys[2] = plan.PresharedKey{Number: plan.Number(5, 9), Peer: "azure-9"}
 	w.Status[2].Peer, w.Peers[2].Name, w.Tunnels[2].Peers[0].Name = "azure-9", "azure-9", "azure-9"
-	w.Removed = []mesh.GateRemoved{{Name: "azure-one", ID: 3, HostKey: w.Peers[2].HostKey}}
+	w.Removed = []plan.GateRemoved{{Name: "azure-one", ID: 3, HostKey: w.Peers[2].HostKey}}
 	by, _ = run(t, w)
 	assert.Equal(t, map[string]string{"azure-one": gate.ByMesh}, by)
 	assert.True(t, admits(t, dir, "azure-9", keyOfAzure))

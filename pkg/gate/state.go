@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A State is what this router knows of its own tunnels. A caller's word counts
@@ -19,10 +19,10 @@ type State struct {
 	Mesh            string              `json:"mesh,omitempty"`
 	Router          string              `json:"router"`
 	InterfacePrefix string              `json:"interface_prefix"`
-	Tunnels         []mesh.Tunnel       `json:"tunnels"`
-	PresharedKeys   []mesh.PresharedKey `json:"preshared_keys"`
-	Status          []mesh.StatusTunnel `json:"status"`
-	Peers           []mesh.GatePeer     `json:"peers"`
+	Tunnels         []plan.Tunnel       `json:"tunnels"`
+	PresharedKeys   []plan.PresharedKey `json:"preshared_keys"`
+	Status          []plan.StatusTunnel `json:"status"`
+	Peers           []plan.GatePeer     `json:"peers"`
 	Removed         []Removed           `json:"removed"` // by name
 }
 
@@ -30,9 +30,9 @@ const madeBy = "wgmesh.router"
 
 // A Link is the one tunnel between this router and a peer.
 type Link struct {
-	Tunnel       mesh.Tunnel
-	PresharedKey mesh.PresharedKey
-	Status       mesh.StatusTunnel
+	Tunnel       plan.Tunnel
+	PresharedKey plan.PresharedKey
+	Status       plan.StatusTunnel
 }
 
 func (w Want) state(removed []Removed) (string, error) {
@@ -64,11 +64,11 @@ func (s State) Link(peer string) (Link, error) {
 	if i := slices.IndexFunc(s.Removed, func(r Removed) bool { return r.Name == peer }); i >= 0 {
 		return Link{}, fmt.Errorf("%s has no tunnel to %s, which was removed from the mesh, %s", s.Router, peer, s.Removed[i].Why())
 	}
-	k := slices.IndexFunc(s.PresharedKeys, func(k mesh.PresharedKey) bool { return k.Peer == peer })
-	t := slices.IndexFunc(s.Tunnels, func(t mesh.Tunnel) bool {
-		return slices.ContainsFunc(t.Peers, func(p mesh.Peer) bool { return p.Name == peer })
+	k := slices.IndexFunc(s.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == peer })
+	t := slices.IndexFunc(s.Tunnels, func(t plan.Tunnel) bool {
+		return slices.ContainsFunc(t.Peers, func(p plan.Peer) bool { return p.Name == peer })
 	})
-	u := slices.IndexFunc(s.Status, func(t mesh.StatusTunnel) bool { return t.Peer == peer })
+	u := slices.IndexFunc(s.Status, func(t plan.StatusTunnel) bool { return t.Peer == peer })
 	if k < 0 || t < 0 || u < 0 {
 		var names []string
 		for _, k := range s.PresharedKeys {
@@ -81,5 +81,5 @@ func (s State) Link(peer string) (Link, error) {
 
 // Knows reports whether this router has a tunnel to a peer of that name.
 func (s State) Knows(peer string) bool {
-	return slices.ContainsFunc(s.PresharedKeys, func(k mesh.PresharedKey) bool { return k.Peer == peer })
+	return slices.ContainsFunc(s.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == peer })
 }

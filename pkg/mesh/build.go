@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/wgmesh/router/pkg/order"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // What WireGuard adds to a packet: 32 bytes of its own, 8 of UDP, and the IP
@@ -48,7 +50,7 @@ func (m Mesh) Warnings() []string {
 // Plan returns what follows from the mesh for the router of that name. When
 // the mesh cannot work, or the router is not in it, the error is Problems with
 // everything that is wrong.
-func (m Mesh) Plan(name string) (Plan, error) {
+func (m Mesh) Plan(name string) (plan.Plan, error) {
 	var p Problems
 	n := parse(m, &p)
 	check(n, &p)
@@ -62,40 +64,40 @@ func (m Mesh) Plan(name string) (Plan, error) {
 		p.add("router: %q is absent, so it has no plan: set its state to present, or leave it out of the run", name)
 	}
 	if err := p.err(); err != nil {
-		return Plan{}, err
+		return plan.Plan{}, err
 	}
 	return n.plan(n.routers[i]), nil
 }
 
 // plan builds the plan of one router of a mesh without problems.
-func (n *network) plan(self *router) Plan {
-	out := Plan{
-		Router:        Self{Name: self.name, ID: self.ID, Site: self.site.name, Zone: self.Zone, AS: self.site.AS},
-		Tunnels:       []Tunnel{},
-		PresharedKeys: []PresharedKey{},
+func (n *network) plan(self *router) plan.Plan {
+	out := plan.Plan{
+		Router:        plan.Self{Name: self.name, ID: self.ID, Site: self.site.name, Zone: self.Zone, AS: self.site.AS},
+		Tunnels:       []plan.Tunnel{},
+		PresharedKeys: []plan.PresharedKey{},
 		Bird:          n.bird(self),
-		Sysctl:        Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
+		Sysctl:        plan.Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
 		Status:        n.status(self),
-		Measure:       Measure{Tunnels: []MeasureTunnel{}},
-		Gate:          Gate{Peers: []GatePeer{}, Removed: n.removed()},
+		Measure:       plan.Measure{Tunnels: []plan.MeasureTunnel{}},
+		Gate:          plan.Gate{Peers: []plan.GatePeer{}, Removed: n.removed()},
 	}
 	for _, l := range n.links(self) {
 		out.Tunnels = append(out.Tunnels, n.wireguard(l))
-		out.PresharedKeys = append(out.PresharedKeys, PresharedKey{Number: l.number, Peer: l.peer.name, Role: role(self, l.peer)})
+		out.PresharedKeys = append(out.PresharedKeys, plan.PresharedKey{Number: l.number, Peer: l.peer.name, Role: role(self, l.peer)})
 		out.Bird.Neighbors = append(out.Bird.Neighbors, n.neighbor(l))
 		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.inner(self, l.number))
 		out.Sysctl.Interfaces = append(out.Sysctl.Interfaces, l.name)
-		out.Status.Tunnels = append(out.Status.Tunnels, StatusTunnel{
+		out.Status.Tunnels = append(out.Status.Tunnels, plan.StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
 			Networks: sorted(l.peer.site.networks), Probe: l.peer.probe,
 		})
 		if role(self, l.peer) == "initiator" {
-			out.Measure.Tunnels = append(out.Measure.Tunnels, MeasureTunnel{
+			out.Measure.Tunnels = append(out.Measure.Tunnels, plan.MeasureTunnel{
 				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: n.at(l.peer, self, l.number).Addr(),
 			})
 		}
 		if key := PlainHostKey(l.peer.HostKey); key != "" {
-			out.Gate.Peers = append(out.Gate.Peers, GatePeer{Name: l.peer.name, HostKey: key})
+			out.Gate.Peers = append(out.Gate.Peers, plan.GatePeer{Name: l.peer.name, HostKey: key})
 		}
 	}
 	out.Failover = n.failover(self)
@@ -103,11 +105,11 @@ func (n *network) plan(self *router) Plan {
 }
 
 // removed lists the absent routers by name.
-func (n *network) removed() []GateRemoved {
-	out := []GateRemoved{}
+func (n *network) removed() []plan.GateRemoved {
+	out := []plan.GateRemoved{}
 	for _, name := range slices.Sorted(maps.Keys(n.Routers)) {
 		if r := n.Routers[name]; r.State == StateAbsent {
-			out = append(out, GateRemoved{Name: name, ID: r.ID, HostKey: PlainHostKey(r.HostKey)})
+			out = append(out, plan.GateRemoved{Name: name, ID: r.ID, HostKey: PlainHostKey(r.HostKey)})
 		}
 	}
 	return out
@@ -131,7 +133,7 @@ func (n *network) links(self *router) []hop {
 		if !n.joined(self, peer) {
 			continue
 		}
-		num := Number(self.ID, peer.ID)
+		num := plan.Number(self.ID, peer.ID)
 		h := hop{number: num, name: n.tunnel(num), self: self, peer: peer, mtu: n.mtu(self, peer)}
 		l := link4(n.pool, n.LinkPrefixLength, num)
 		h.networks = []netip.Prefix{l.network}
@@ -179,8 +181,8 @@ func role(self, peer *router) string {
 }
 
 // wireguard returns one tunnel for wg_tunnel.
-func (n *network) wireguard(h hop) Tunnel {
-	peer := Peer{
+func (n *network) wireguard(h hop) plan.Tunnel {
+	peer := plan.Peer{
 		Name:                h.peer.name,
 		Endpoint:            n.at(h.peer, h.self, h.number),
 		AllowedIPs:          sorted(append(n.behind(h), h.networks...)),
@@ -191,7 +193,7 @@ func (n *network) wireguard(h hop) Tunnel {
 	if n.dual {
 		addresses = append(addresses, netip.PrefixFrom(h.mine6, 127))
 	}
-	return Tunnel{Name: h.name, ListenPort: n.inner(h.self, h.number), Addresses: addresses, MTU: h.mtu, Peers: []Peer{peer}}
+	return plan.Tunnel{Name: h.name, ListenPort: n.inner(h.self, h.number), Addresses: addresses, MTU: h.mtu, Peers: []plan.Peer{peer}}
 }
 
 // behind lists the site networks that may arrive from a peer, and be sent to

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/order"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // MEDs of what a router announces. Another site's router takes the lowest, so
@@ -17,36 +19,36 @@ const (
 )
 
 // bird returns the router's part of bird_config, without neighbours.
-func (n *network) bird(self *router) Bird {
-	out := Bird{
+func (n *network) bird(self *router) plan.Bird {
+	out := plan.Bird{
 		RouterID:  routerID(self.ID),
 		AS:        self.site.AS,
 		Transit:   self.site.transits(),
 		Networks:  sorted(self.site.networks),
-		Static:    []Static{},
+		Static:    []plan.Static{},
 		Originate: originate(self),
-		Owners:    []Owner{},
-		Neighbors: []Neighbor{},
-		BFD:       BFD{Interval: 300, Multiplier: 3},
+		Owners:    []plan.Owner{},
+		Neighbors: []plan.Neighbor{},
+		BFD:       plan.BFD{Interval: 300, Multiplier: 3},
 	}
 	if n.BFD == BFDFast {
 		out.BFD.Interval = 100
 	}
 	for _, x := range self.site.owns() {
 		g, _ := gatewayOf(self, x.Addr())
-		out.Static = append(out.Static, Static{
+		out.Static = append(out.Static, plan.Static{
 			Network: x, Via: g.addr, OnLink: self.site.OnLink && g.addr.IsValid(), Interface: g.iface, Connected: !g.addr.IsValid(), Derived: g.derived,
 		})
 	}
 	for _, r := range n.routers {
 		end := n.at(r, self, 0).Addr()
-		way := Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true}
+		way := plan.Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true}
 		if r.site != self.site && r.site.has(end) && !slices.Contains(out.Static, way) {
 			out.Static = append(out.Static, way)
 		}
 	}
 	for _, s := range n.sites {
-		out.Owners = append(out.Owners, Owner{AS: s.AS, Site: s.name, Networks: s.owns(), Carried: n.carried(self, s)})
+		out.Owners = append(out.Owners, plan.Owner{AS: s.AS, Site: s.name, Networks: s.owns(), Carried: n.carried(self, s)})
 	}
 	return out
 }
@@ -75,7 +77,7 @@ func (s *site) owns() []netip.Prefix {
 
 // originate lists what a router announces. A zone's subnet that is all of the
 // site's network counts as the zone's.
-func originate(self *router) []Originate {
+func originate(self *router) []plan.Originate {
 	med := map[netip.Prefix]int{}
 	for _, x := range self.site.networks {
 		med[x] = medSite
@@ -90,16 +92,16 @@ func originate(self *router) []Originate {
 			med[x] = medOwnZone
 		}
 	}
-	out := []Originate{}
+	out := []plan.Originate{}
 	for _, x := range self.site.owns() {
-		out = append(out, Originate{Network: x, MED: med[x]})
+		out = append(out, plan.Originate{Network: x, MED: med[x]})
 	}
 	return out
 }
 
 // neighbor returns the BGP session over one tunnel.
-func (n *network) neighbor(h hop) Neighbor {
-	return Neighbor{
+func (n *network) neighbor(h hop) plan.Neighbor {
+	return plan.Neighbor{
 		Name:          h.peer.protocol,
 		Router:        h.peer.name,
 		Interface:     h.name,
@@ -129,17 +131,17 @@ func (n *network) importLimit(h hop) int {
 
 // status returns what mesh_status waits for, without the tunnels. A site whose
 // routers are all absent announces nothing, so nothing of it can be missed.
-func (n *network) status(self *router) Status {
-	out := Status{Tunnels: []StatusTunnel{}, Prefixes: []StatusPrefix{}, SourceNetworks: sorted(self.site.networks), Probe: self.probe}
+func (n *network) status(self *router) plan.Status {
+	out := plan.Status{Tunnels: []plan.StatusTunnel{}, Prefixes: []plan.StatusPrefix{}, SourceNetworks: sorted(self.site.networks), Probe: self.probe}
 	for _, s := range n.sites {
 		alive := slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == s })
 		if s == self.site || !alive {
 			continue
 		}
 		for _, x := range s.owns() {
-			out.Prefixes = append(out.Prefixes, StatusPrefix{Network: x, Site: s.name, AS: s.AS})
+			out.Prefixes = append(out.Prefixes, plan.StatusPrefix{Network: x, Site: s.name, AS: s.AS})
 		}
 	}
-	order.By(out.Prefixes, func(a, b StatusPrefix) int { return a.Network.Compare(b.Network) })
+	order.By(out.Prefixes, func(a, b plan.StatusPrefix) int { return a.Network.Compare(b.Network) })
 	return out
 }

@@ -8,6 +8,5 @@
 // tunnel agree because both compute it from the same Mesh.
 //
 // The package is pure: no I/O, no clock, no randomness, no dependence on the
-// order of maps. It knows the options of the other modules by name only; their
-// JSON keys are the agreement between them.
+// order of maps. The words in which it answers are those of pkg/plan.
 package mesh

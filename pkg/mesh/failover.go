@@ -6,43 +6,15 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/order"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
-// Failover is for wgmesh-cloud failover: the cloud's route tables that this
-// router keeps pointed at itself, and the BFD sessions by which it knows when
-// to take those of another one. All lists are empty at a site that has no such
-// tables.
-type Failover struct {
-	Router   string            `json:"router"`
-	Cloud    string            `json:"cloud"`
-	Prefixes []netip.Prefix    `json:"prefixes"` // the routes: networks of the other sites
-	Tables   []string          `json:"tables"`   // of this router's zone
-	After    int               `json:"after"`    // milliseconds from BFD's word to acting on it
-	Peers    []FailoverPeer    `json:"peers"`
-	Partners []FailoverPartner `json:"partners"`
-}
-
-// A FailoverPeer is a router of another site with its BFD session.
-type FailoverPeer struct {
-	Name      string     `json:"name"`
-	Interface string     `json:"interface"`
-	Address   netip.Addr `json:"address"`
-}
-
-// A FailoverPartner is another router of this site.
-type FailoverPartner struct {
-	FailoverPeer
-	Tables []string `json:"tables"`
-	// Before are the routers that go before this one when it needs somebody to
-	// stand in for it: those of its zone, then all others, by id.
-	Before []string `json:"before"`
-}
-
 // failover returns a router's part in keeping the tables of its site right.
-func (n *network) failover(self *router) Failover {
-	out := Failover{
+func (n *network) failover(self *router) plan.Failover {
+	out := plan.Failover{
 		Router: self.name, Cloud: self.site.Cloud,
-		Prefixes: []netip.Prefix{}, Tables: []string{}, Peers: []FailoverPeer{}, Partners: []FailoverPartner{},
+		Prefixes: []netip.Prefix{}, Tables: []string{}, Peers: []plan.FailoverPeer{}, Partners: []plan.FailoverPartner{},
 	}
 	if !slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == self.site && len(r.RouteTables) > 0 }) {
 		return out
@@ -52,13 +24,13 @@ func (n *network) failover(self *router) Failover {
 	out.After = n.bird(self).BFD.Interval
 	out.Tables = append(out.Tables, self.RouteTables...)
 	for _, l := range n.links(self) {
-		p := FailoverPeer{Name: l.peer.name, Interface: l.name, Address: l.theirs}
+		p := plan.FailoverPeer{Name: l.peer.name, Interface: l.name, Address: l.theirs}
 		if l.peer.site != self.site {
 			out.Peers = append(out.Peers, p)
 			out.Prefixes = append(out.Prefixes, l.peer.site.networks...)
 			continue
 		}
-		out.Partners = append(out.Partners, FailoverPartner{
+		out.Partners = append(out.Partners, plan.FailoverPartner{
 			FailoverPeer: p, Tables: append([]string{}, l.peer.RouteTables...), Before: n.before(self, l.peer),
 		})
 	}
@@ -75,7 +47,7 @@ func (n *network) before(self, of *router) []string {
 		if r.Zone == of.Zone {
 			return r.ID
 		}
-		return maxID + r.ID
+		return plan.MaxID + r.ID
 	}
 	var others []*router
 	for _, r := range n.routers {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // The nearest gateway counts, for each family by itself.
@@ -68,7 +69,7 @@ func TestGateway(t *testing.T) {
 func TestEndpointInOwnNetwork(t *testing.T) {
 	m := load(t, "dual-stack")
 	router(&m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20:10::4" })
-	outside := mesh.Static{Network: netip.MustParsePrefix("2001:db8:20:10::4/128"), Outside: true}
+	outside := plan.Static{Network: netip.MustParsePrefix("2001:db8:20:10::4/128"), Outside: true}
 	for name, in := range m.Routers {
 		p, err := m.Plan(name)
 		require.NoError(t, err)

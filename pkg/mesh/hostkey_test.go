@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Public keys that ssh-keygen made for this test; nobody has their private halves.
@@ -28,7 +29,7 @@ func TestGateHasThePeersWithAKey(t *testing.T) {
 	hostKeys(&m, map[string]string{"azure-1": azureKey + " root@azure-1", "aws-1": "  " + awsKey + "  ", "office-1": awsKey[:len(awsKey)-1] + "A"})
 	p, err := m.Plan("office-1")
 	require.NoError(t, err)
-	assert.Equal(t, []mesh.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
+	assert.Equal(t, []plan.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
 }
 
 func TestRefusesHostKeys(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Mesh is the whole network as an inventory describes it. Addresses are text,
@@ -75,7 +77,7 @@ type Router struct {
 // A Site is a place with an AS number and networks of its own.
 type Site struct {
 	// AS is the site's AS number, private (RFC 6996) unless there is a reason.
-	AS int64 `json:"as"`
+	AS plan.AS `json:"as"`
 	// Cloud decides the default MTU: azure, aws, gcp or other (also when empty).
 	Cloud string `json:"cloud"`
 	// Networks are the site's prefixes, IPv4, IPv6 or both.

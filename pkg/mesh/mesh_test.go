@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // fromYAML reads a mesh as the module would, defaults first.
@@ -37,9 +38,9 @@ func load(t testing.TB, name string) mesh.Mesh {
 }
 
 // plans returns the plan of every present router.
-func plans(t testing.TB, m mesh.Mesh) map[string]mesh.Plan {
+func plans(t testing.TB, m mesh.Mesh) map[string]plan.Plan {
 	t.Helper()
-	out := map[string]mesh.Plan{}
+	out := map[string]plan.Plan{}
 	for name, r := range m.Routers {
 		if r.State != mesh.StateAbsent {
 			p, err := m.Plan(name)
@@ -153,17 +154,17 @@ func TestProtocolName(t *testing.T) {
 		"":                    "_",
 	}
 	for router, want := range tests {
-		assert.Equal(t, want, mesh.ProtocolName(router), router)
+		assert.Equal(t, want, plan.ProtocolName(router), router)
 	}
 }
 
 func TestNumber(t *testing.T) {
-	assert.Equal(t, 20, mesh.Number(5, 7))
+	assert.Equal(t, 20, plan.Number(5, 7))
 	seen := map[int]bool{}
 	for j := 2; j <= 40; j++ {
 		for i := 1; i < j; i++ {
-			n := mesh.Number(i, j)
-			assert.Equal(t, n, mesh.Number(j, i))
+			n := plan.Number(i, j)
+			assert.Equal(t, n, plan.Number(j, i))
 			assert.False(t, seen[n], "%d %d", i, j)
 			seen[n] = true
 		}

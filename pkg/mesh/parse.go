@@ -9,6 +9,8 @@ import (
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/order"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // network is a Mesh with its addresses parsed. Parts that are wrong are left
@@ -92,7 +94,7 @@ func parseSite(name string, in Site, p *Problems) *site {
 }
 
 func (n *network) parseRouter(name string, in Router, p *Problems) *router {
-	r := &router{Router: in, name: name, protocol: ProtocolName(name)}
+	r := &router{Router: in, name: name, protocol: plan.ProtocolName(name)}
 	r.gateways = parseGateways("router "+name, in.Gateway, p)
 	if i := slices.IndexFunc(n.sites, func(s *site) bool { return s.name == in.Site }); i >= 0 {
 		r.site = n.sites[i]

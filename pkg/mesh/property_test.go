@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // The figures of the case, as its network was built by hand.
@@ -33,11 +34,11 @@ func TestFieldCase(t *testing.T) {
 		assert.Equal(t, 2, names[fmt.Sprintf("wg%d", n)], "wg%d", n)
 	}
 	// The tunnel that the case describes: wg20 between aws-1 (5) and gcp-1 (7).
-	i := slices.IndexFunc(all["gcp-1"].Tunnels, func(x mesh.Tunnel) bool { return x.Name == "wg20" })
-	assert.Equal(t, mesh.Tunnel{
+	i := slices.IndexFunc(all["gcp-1"].Tunnels, func(x plan.Tunnel) bool { return x.Name == "wg20" })
+	assert.Equal(t, plan.Tunnel{
 		Name: "wg20", ListenPort: 51820, MTU: 1400,
 		Addresses: []netip.Prefix{netip.MustParsePrefix("172.31.20.2/24")},
-		Peers: []mesh.Peer{{
+		Peers: []plan.Peer{{
 			Name:                "aws-1",
 			Endpoint:            netip.MustParseAddrPort("198.51.100.11:51820"),
 			AllowedIPs:          prefixes("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "172.31.20.0/24"),
@@ -45,7 +46,7 @@ func TestFieldCase(t *testing.T) {
 			PresharedKeyFile:    "/etc/wireguard/wgmesh-psk/20.psk",
 		}},
 	}, all["gcp-1"].Tunnels[i])
-	assert.Equal(t, []mesh.Originate{
+	assert.Equal(t, []plan.Originate{
 		{Network: netip.MustParsePrefix("10.1.0.0/16"), MED: 50},
 		{Network: netip.MustParsePrefix("10.1.1.0/24"), MED: 100},
 		{Network: netip.MustParsePrefix("10.1.2.0/24"), MED: 0},
@@ -73,7 +74,7 @@ func random(seed uint64) mesh.Mesh {
 	ids := r.Perm(30)
 	for s := range 1 + r.IntN(5) {
 		transit := r.IntN(4) > 0
-		in := mesh.Site{AS: int64(65001 + s), Transit: &transit, Zones: map[string]mesh.Zone{}}
+		in := mesh.Site{AS: plan.AS(65001 + s), Transit: &transit, Zones: map[string]mesh.Zone{}}
 		in.Cloud = []string{"", "azure", "gcp"}[r.IntN(3)]
 		families := 1 + r.IntN(3)
 		for z := range 1 + r.IntN(3) {
@@ -142,18 +143,18 @@ func TestEndsAgree(t *testing.T) {
 	for name, m := range meshes(t) {
 		t.Run(name, func(t *testing.T) {
 			all := plans(t, m)
-			for a, plan := range all {
+			for a, p := range all {
 				for b := range all {
 					_, joined := called(m, a, b)
 					_, back := called(m, b, a)
-					assert.Equal(t, a != b && (joined || back), peer(plan, b).Name == b, "%s and %s", a, b)
+					assert.Equal(t, a != b && (joined || back), peer(p, b).Name == b, "%s and %s", a, b)
 				}
-				assert.True(t, slices.IsSorted(plan.Sysctl.ReservedPorts))
-				for i, tunnel := range plan.Tunnels {
+				assert.True(t, slices.IsSorted(p.Sysctl.ReservedPorts))
+				for i, tunnel := range p.Tunnels {
 					far := all[tunnel.Peers[0].Name]
-					j := slices.IndexFunc(far.Tunnels, func(x mesh.Tunnel) bool { return x.Name == tunnel.Name })
+					j := slices.IndexFunc(far.Tunnels, func(x plan.Tunnel) bool { return x.Name == tunnel.Name })
 					require.GreaterOrEqual(t, j, 0, "%s at %s", tunnel.Name, far.Router.Name)
-					agree(t, m, plan, far, i, j)
+					agree(t, m, p, far, i, j)
 					assert.Equal(t, a, far.Tunnels[j].Peers[0].Name)
 				}
 			}
@@ -170,12 +171,12 @@ func called(m mesh.Mesh, caller, at string) (string, bool) {
 	return r.Endpoint, r.Endpoint != ""
 }
 
-func agree(t *testing.T, m mesh.Mesh, here, there mesh.Plan, i, j int) {
+func agree(t *testing.T, m mesh.Mesh, here, there plan.Plan, i, j int) {
 	t.Helper()
 	a, b := here.Tunnels[i], there.Tunnels[j]
 	na, nb := here.Bird.Neighbors[i], there.Bird.Neighbors[j]
 	ka, kb := here.PresharedKeys[i], there.PresharedKeys[j]
-	number := mesh.Number(here.Router.ID, there.Router.ID)
+	number := plan.Number(here.Router.ID, there.Router.ID)
 	assert.Equal(t, fmt.Sprintf("%s%d", m.InterfacePrefix, number), a.Name)
 	assert.Equal(t, a.MTU, b.MTU)
 	r := m.Routers[here.Router.Name]
@@ -215,8 +216,8 @@ func TestNothingTwice(t *testing.T) {
 	for name, m := range meshes(t) {
 		t.Run(name, func(t *testing.T) {
 			seen := map[netip.Prefix]string{}
-			for _, plan := range plans(t, m) {
-				for _, tunnel := range plan.Tunnels {
+			for _, p := range plans(t, m) {
+				for _, tunnel := range p.Tunnels {
 					for _, a := range tunnel.Addresses {
 						if of, ok := seen[a.Masked()]; ok {
 							assert.Equal(t, of, tunnel.Name, a)
@@ -253,15 +254,15 @@ func TestNumbersNeverMove(t *testing.T) {
 				r.State = mesh.StateAbsent
 				fewer.Routers[gone] = r
 				absent := plans(t, fewer)
-				for other, plan := range absent {
-					assert.Contains(t, plan.Gate.Removed, mesh.GateRemoved{Name: gone, ID: r.ID})
-					plan.Gate.Removed = removed[other].Gate.Removed
-					absent[other] = plan
+				for other, p := range absent {
+					assert.Contains(t, p.Gate.Removed, plan.GateRemoved{Name: gone, ID: r.ID})
+					p.Gate.Removed = removed[other].Gate.Removed
+					absent[other] = p
 				}
 				assert.Equal(t, removed, absent, "to be absent and to be gone are the same to others, but that the gate knows who is absent")
-				for other, plan := range removed {
-					want := slices.DeleteFunc(slices.Clone(before[other].Tunnels), func(x mesh.Tunnel) bool { return x.Peers[0].Name == gone })
-					assert.Equal(t, want, plan.Tunnels, other)
+				for other, p := range removed {
+					want := slices.DeleteFunc(slices.Clone(before[other].Tunnels), func(x plan.Tunnel) bool { return x.Peers[0].Name == gone })
+					assert.Equal(t, want, p.Tunnels, other)
 				}
 			}
 		})

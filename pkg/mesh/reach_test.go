@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // lab is a small model of the network that a set of plans makes: BGP as the
 // plans' policy has it, and packets that WireGuard passes at both ends only
 // when the allowed IPs of both say so. It knows nothing but the plans.
 type lab struct {
-	routers map[string]mesh.Plan
+	routers map[string]plan.Plan
 	down    map[string]bool // tunnels by name
 	dead    map[string]bool // routers by name
 	rib     map[string]map[netip.Prefix]route
@@ -27,7 +28,7 @@ type lab struct {
 // route is the best one of a router for a prefix.
 type route struct {
 	via      string // name of the next router; empty: it is of the own site
-	path     []int64
+	path     []plan.AS
 	med      int
 	internal bool // learned from a router of the same site
 }
@@ -50,7 +51,7 @@ func (l *lab) converge(t *testing.T) {
 }
 
 // decide picks the best routes of what the neighbours have at the moment.
-func (l *lab) decide(self mesh.Plan) map[netip.Prefix]route {
+func (l *lab) decide(self plan.Plan) map[netip.Prefix]route {
 	out := map[netip.Prefix]route{}
 	if l.dead[self.Router.Name] {
 		return out
@@ -72,7 +73,7 @@ func (l *lab) decide(self mesh.Plan) map[netip.Prefix]route {
 }
 
 // exported is what one router tells another.
-func (l *lab) exported(from, to mesh.Plan) map[netip.Prefix]route {
+func (l *lab) exported(from, to plan.Plan) map[netip.Prefix]route {
 	out := map[netip.Prefix]route{}
 	inside := from.Bird.AS == to.Bird.AS
 	for prefix, r := range l.rib[from.Router.Name] {
@@ -81,9 +82,9 @@ func (l *lab) exported(from, to mesh.Plan) map[netip.Prefix]route {
 		case inside && (own || !r.internal):
 			out[prefix] = route{via: from.Router.Name, path: r.path, med: r.med, internal: true}
 		case !inside && own:
-			out[prefix] = route{via: from.Router.Name, path: []int64{from.Bird.AS}, med: r.med}
+			out[prefix] = route{via: from.Router.Name, path: []plan.AS{from.Bird.AS}, med: r.med}
 		case !inside && from.Bird.Transit:
-			out[prefix] = route{via: from.Router.Name, path: append([]int64{from.Bird.AS}, r.path...)}
+			out[prefix] = route{via: from.Router.Name, path: append([]plan.AS{from.Bird.AS}, r.path...)}
 		}
 	}
 	return out
@@ -91,7 +92,7 @@ func (l *lab) exported(from, to mesh.Plan) map[netip.Prefix]route {
 
 // accepted is the import policy: no loops, the last AS owns the prefix, and a
 // third site carries it only when the neighbour's may.
-func accepted(self mesh.Plan, n mesh.Neighbor, prefix netip.Prefix, r route) bool {
+func accepted(self plan.Plan, n plan.Neighbor, prefix netip.Prefix, r route) bool {
 	if len(r.path) == 0 || slices.Contains(r.path, self.Bird.AS) {
 		return false // ours: the static route towards the site is better
 	}
@@ -99,7 +100,7 @@ func accepted(self mesh.Plan, n mesh.Neighbor, prefix netip.Prefix, r route) boo
 		return false
 	}
 	last := r.path[len(r.path)-1]
-	return slices.ContainsFunc(self.Bird.Owners, func(o mesh.Owner) bool {
+	return slices.ContainsFunc(self.Bird.Owners, func(o plan.Owner) bool {
 		return o.AS == last && slices.Contains(o.Networks, prefix)
 	})
 }
@@ -121,7 +122,7 @@ func better(a, b route) bool {
 
 // walk follows a packet to the site that has the prefix and returns the router
 // where it enters.
-func (l *lab) walk(from mesh.Plan, source, target netip.Prefix) (entry string, err error) {
+func (l *lab) walk(from plan.Plan, source, target netip.Prefix) (entry string, err error) {
 	cur := from
 	for range len(l.routers) + 1 {
 		r, ok := l.rib[cur.Router.Name][target]
@@ -144,13 +145,13 @@ func (l *lab) walk(from mesh.Plan, source, target netip.Prefix) (entry string, e
 	return "", fmt.Errorf("it goes in circles")
 }
 
-func peer(of mesh.Plan, name string) mesh.Peer {
+func peer(of plan.Plan, name string) plan.Peer {
 	for _, tunnel := range of.Tunnels {
 		if tunnel.Peers[0].Name == name {
 			return tunnel.Peers[0]
 		}
 	}
-	return mesh.Peer{}
+	return plan.Peer{}
 }
 
 func covers(allowed []netip.Prefix, x netip.Prefix) bool {

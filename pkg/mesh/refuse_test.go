@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // router and site change one entry of a mesh.
@@ -43,7 +44,7 @@ func TestRefuses(t *testing.T) {
 	networks := func(name string, values ...string) func(*m) {
 		return func(m *m) { site(m, name, func(s *mesh.Site) { s.Networks, s.Zones = values, nil }); zoneless(m, name) }
 	}
-	as := func(name string, value int64) func(*m) {
+	as := func(name string, value plan.AS) func(*m) {
 		return func(m *m) { site(m, name, func(s *mesh.Site) { s.AS = value }) }
 	}
 	id := func(name string, value int) func(*m) {

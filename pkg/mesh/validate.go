@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Validate reports everything that keeps the mesh from working, all at once,
@@ -70,8 +72,8 @@ func (n *network) checkRouters(p *Problems) {
 		switch {
 		case r.ID == 0:
 			p.add("router %s: id is missing: give a number from 1 up that no other router has or had", r.name)
-		case r.ID < 0 || r.ID > maxID:
-			p.add("router %s: id is %d: expected 1 to %d, because tunnel numbers, so UDP ports, grow with its square", r.name, r.ID, maxID)
+		case r.ID < 0 || r.ID > plan.MaxID:
+			p.add("router %s: id is %d: expected 1 to %d, because tunnel numbers, so UDP ports, grow with its square", r.name, r.ID, plan.MaxID)
 		}
 		switch {
 		case r.Site == "":

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // checkEndpoints checks each tunnel's two outside addresses.
@@ -14,13 +16,13 @@ func (n *network) checkEndpoints(p *Problems) {
 	for i, a := range n.routers {
 		n.checkOutside(a, p)
 		for _, b := range n.routers[i+1:] {
-			if a.ID < 1 || b.ID > maxID || a.ID == b.ID || a.unread() || b.unread() {
+			if a.ID < 1 || b.ID > plan.MaxID || a.ID == b.ID || a.unread() || b.unread() {
 				continue // has been reported; there is no tunnel to speak of
 			}
 			if !n.joined(a, b) {
 				if n.carrier(a, b) == nil {
 					p.add("routers %s and %s: neither has an endpoint (tunnel %d), and no third router carries for them: give one an address",
-						a.name, b.name, Number(a.ID, b.ID))
+						a.name, b.name, plan.Number(a.ID, b.ID))
 				}
 				apart = append(apart, a.name+" and "+b.name)
 				continue
@@ -69,7 +71,7 @@ func (n *network) checkShared(a, b *router, p *Problems) {
 			return
 		}
 	}
-	number := Number(a.ID, b.ID)
+	number := plan.Number(a.ID, b.ID)
 	if n.at(a, b, number).Addr() == a.endpoint && n.at(b, a, number).Addr() == b.endpoint {
 		n.warned.add("routers %s and %s: both are behind %s and call each other there, which few NATs allow: give them endpoints for their own site", a.name, b.name, a.endpoint)
 	}
@@ -79,7 +81,7 @@ func (n *network) checkShared(a, b *router, p *Problems) {
 func (n *network) forwarded(r *router) map[int]bool {
 	out := map[int]bool{}
 	for _, caller := range n.routers {
-		if number := Number(r.ID, caller.ID); caller.ID != r.ID && n.at(r, caller, 0).Addr() == r.endpoint {
+		if number := plan.Number(r.ID, caller.ID); caller.ID != r.ID && n.at(r, caller, 0).Addr() == r.endpoint {
 			out[n.outer(r, number)] = true
 		}
 	}
@@ -154,8 +156,8 @@ func (n *network) checkPorts(p *Problems) {
 	for _, r := range n.routers {
 		highest := 0
 		for _, other := range n.routers {
-			if other.ID != r.ID && other.ID >= 1 && other.ID <= maxID && r.ID >= 1 && r.ID <= maxID {
-				highest = max(highest, Number(r.ID, other.ID))
+			if other.ID != r.ID && other.ID >= 1 && other.ID <= plan.MaxID && r.ID >= 1 && r.ID <= plan.MaxID {
+				highest = max(highest, plan.Number(r.ID, other.ID))
 			}
 		}
 		for _, base := range []struct {
@@ -175,14 +177,14 @@ func (n *network) checkPorts(p *Problems) {
 func (n *network) checkHighest(p *Problems) {
 	var a, b *router // a has the highest id
 	for _, r := range n.routers {
-		if r.ID >= 1 && r.ID <= maxID && (a == nil || r.ID != a.ID) {
+		if r.ID >= 1 && r.ID <= plan.MaxID && (a == nil || r.ID != a.ID) {
 			a, b = r, a
 		}
 	}
 	if b == nil {
 		return
 	}
-	num := Number(a.ID, b.ID)
+	num := plan.Number(a.ID, b.ID)
 	if port := n.PortBase + num; n.PortBase >= 0 && n.PortBase <= 65534 && port > 65535 {
 		p.add("port_base: %d is too high: tunnel %d between %s and %s would be port %d: take %d or less, or lower ids", n.PortBase, num, b.name, a.name, port, 65535-num)
 	}

@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // checkSites checks each site by itself.
 func (n *network) checkSites(p *Problems) {
-	owner := map[int64][]string{}
+	owner := map[plan.AS][]string{}
 	for _, s := range n.sites {
 		if !plainName(s.name) {
 			p.add("site %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", s.name, longestName)
@@ -40,7 +42,7 @@ func (n *network) checkSites(p *Problems) {
 }
 
 // checkAS says why BGP cannot work with an AS number, or returns "".
-func checkAS(as int64) string {
+func checkAS(as plan.AS) string {
 	switch {
 	case as == 0:
 		return "is missing"
@@ -54,7 +56,7 @@ func checkAS(as int64) string {
 
 // doubtful says why an AS number is seldom the one that is meant, or returns "". Inside
 // the mesh any will do; it matters to whoever speaks BGP with a router besides.
-func doubtful(as int64) string {
+func doubtful(as plan.AS) string {
 	switch {
 	case as == 64512:
 		return "is the default of AWS's gateways, and clashes with theirs"

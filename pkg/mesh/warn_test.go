@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // What works and is seldom meant is planned, with a warning. Each alone in the field
@@ -17,7 +18,7 @@ func TestWarns(t *testing.T) {
 	endpoint := func(name, value string) func(*m) {
 		return func(m *m) { router(m, name, func(r *mesh.Router) { r.Endpoint = value }) }
 	}
-	as := func(value int64) func(*m) {
+	as := func(value plan.AS) func(*m) {
 		return func(m *m) { site(m, "aws", func(s *mesh.Site) { s.AS = value }) }
 	}
 	behind := func(base int, lan bool) func(*m) { // the office has one public address

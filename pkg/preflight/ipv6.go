@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // ipv6 asks whether tunnels that are to have IPv6 addresses can have them.
@@ -18,7 +18,7 @@ func ipv6(w Want, h Have) []finding {
 
 // ipv6 reports whether a tunnel has an IPv6 address.
 func (w Want) ipv6() bool {
-	return slices.ContainsFunc(w.Plan.Tunnels, func(t mesh.Tunnel) bool {
+	return slices.ContainsFunc(w.Plan.Tunnels, func(t plan.Tunnel) bool {
 		return slices.ContainsFunc(t.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
 	})
 }

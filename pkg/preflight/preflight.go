@@ -10,13 +10,13 @@ import (
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mark"
-	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Want is what is planned for a host.
 type Want struct {
 	mark.Owner
-	Plan mesh.Plan
+	Plan plan.Plan
 	// Accept are the questions whose findings are known to the user: they warn.
 	Accept []string
 	// Bound says that the keys belong to this machine, by its id.

@@ -1,6 +1,19 @@
-package mesh
+// Package plan is the language of a planned mesh: what pkg/mesh works out for one
+// router, and what every module is given of it.
+//
+// It holds the types with their JSON keys, which are the names of the modules'
+// options, and what both ends of a tunnel have to agree about: its number, the
+// names in BIRD and the places on a host. It does no I/O and imports nothing of
+// this project.
+package plan
 
-import "net/netip"
+import (
+	"net/netip"
+	"reflect"
+)
+
+// AS is the number of an autonomous system.
+type AS int64
 
 // A Plan is everything that follows from a Mesh for one router. Each part
 // carries exactly the options of the module that it is meant for, under their
@@ -17,13 +30,19 @@ type Plan struct {
 	Failover      Failover       `json:"failover"`
 }
 
+// String names the plan, which is too long to be printed.
+func (p Plan) String() string { return "the plan of " + p.Router.Name }
+
+// IsZero reports whether there is no plan.
+func (p Plan) IsZero() bool { return reflect.ValueOf(p).IsZero() }
+
 // Self says whose plan it is.
 type Self struct {
 	Name string `json:"name"`
 	ID   int    `json:"id"`
 	Site string `json:"site"`
 	Zone string `json:"zone"`
-	AS   int64  `json:"as"`
+	AS   AS     `json:"as"`
 }
 
 // A Tunnel is one WireGuard interface, for wg_tunnel.
@@ -52,12 +71,13 @@ type PresharedKey struct {
 	Role   string `json:"role"` // initiator makes the key, responder receives it
 }
 
-// Bird is for bird_config.
+// Bird is for bird_config: who the router is, what it announces, whom it talks to and
+// whose prefixes it believes.
 type Bird struct {
-	RouterID  netip.Addr     `json:"router_id"`
-	AS        int64          `json:"as"`
-	Transit   bool           `json:"transit"` // this site may carry others' traffic
-	Networks  []netip.Prefix `json:"networks"`
+	RouterID  netip.Addr     `json:"router_id"` // written as an IPv4 address, unique in the mesh
+	AS        AS             `json:"as"`
+	Transit   bool           `json:"transit"`  // this site may carry others' traffic
+	Networks  []netip.Prefix `json:"networks"` // the router's own address in them is the source of its packets
 	Static    []Static       `json:"static"`
 	Originate []Originate    `json:"originate"`
 	Owners    []Owner        `json:"owners"`
@@ -65,50 +85,63 @@ type Bird struct {
 	BFD       BFD            `json:"bfd"`
 }
 
-// A Static is a route to a part of the router's own site.
+// A Static is a route into the router's own site, via a gateway, or straight out of
+// Interface when Via is the zero address. bird_config finds the interface of a
+// Connected one, and Via of one that goes Outside.
 type Static struct {
-	Network   netip.Prefix `json:"network"`
-	Via       netip.Addr   `json:"via"`
-	OnLink    bool         `json:"onlink"`
-	Interface string       `json:"interface,omitempty"`
-	// Connected, Derived and Outside are as in bird_config.
+	Network netip.Prefix `json:"network"`
+	Via     netip.Addr   `json:"via"`
+	// OnLink takes the gateway as reachable although no subnet of the host
+	// holds it and although it may not answer ARP.
+	OnLink    bool   `json:"onlink"`
+	Interface string `json:"interface,omitempty"` // empty: BIRD's choice, or bird_config's with OnLink
+	// Connected says that the host itself is the gateway: the network is on its own
+	// interfaces.
 	Connected bool `json:"connected,omitempty"`
-	Derived   bool `json:"derived,omitempty"`
-	Outside   bool `json:"outside,omitempty"`
+	// Derived says that nobody gave Via. It is taken for a guess.
+	Derived bool `json:"derived,omitempty"`
+	// Outside says that the way is the host's default route: what tunnels are made of.
+	Outside bool `json:"outside,omitempty"`
 }
 
-// An Originate is a prefix that this router announces. Of the routers of a
-// site, the one with the lowest MED is preferred.
+// An Originate is a prefix that is announced while a static route to it stands. Of the
+// routers of a site, the one with the lowest MED is preferred.
 type Originate struct {
 	Network netip.Prefix `json:"network"`
 	MED     int          `json:"med"`
 }
 
-// An Owner lists all prefixes that may have a site's AS as their origin.
+// An Owner lists every prefix that may have AS as its origin: these and no more
+// specific ones.
 type Owner struct {
-	AS       int64          `json:"as"`
+	AS       AS             `json:"as"`
 	Site     string         `json:"site"`
 	Networks []netip.Prefix `json:"networks"`
 	// Carried says that the site has routers, that this one has no tunnel to any of
-	// them, and that others carry what it has for them.
+	// them, and that others carry what it has for them. It counts as a neighbour then.
 	Carried bool `json:"carried,omitempty"`
 }
 
-// A Neighbor is one BGP session over a tunnel.
+// A Neighbor is one BGP session over one tunnel. It carries IPv6 routes too when both
+// IPv6 addresses are given.
 type Neighbor struct {
-	Name          string     `json:"name"` // of the protocol in BIRD
-	Router        string     `json:"router"`
+	Name          string     `json:"name"`   // of the protocol in BIRD
+	Router        string     `json:"router"` // as the inventory calls it
 	Interface     string     `json:"interface"`
 	Address       netip.Addr `json:"address"`
 	LocalAddress  netip.Addr `json:"local_address"`
 	Address6      netip.Addr `json:"address6,omitzero"`
 	LocalAddress6 netip.Addr `json:"local_address6,omitzero"`
-	AS            int64      `json:"as"`
-	Transit       bool       `json:"transit"` // the neighbour's site may carry others' traffic
-	ImportLimit   int        `json:"import_limit"`
+	AS            AS         `json:"as"`
+	Transit       bool       `json:"transit"`      // the neighbour's site may carry others' traffic
+	ImportLimit   int        `json:"import_limit"` // routes per family; 0: twice what all owners have
 }
 
-// BFD is the pace of failure detection.
+// Dual reports whether the session carries both families.
+func (n Neighbor) Dual() bool { return n.Address6.IsValid() && n.LocalAddress6.IsValid() }
+
+// BFD is the pace of failure detection: a path is dead after Multiplier intervals
+// without a packet.
 type BFD struct {
 	Interval   int `json:"interval"` // milliseconds
 	Multiplier int `json:"multiplier"`
@@ -139,7 +172,7 @@ type StatusTunnel struct {
 	Neighbor string     `json:"neighbor"` // name of the protocol in BIRD
 	Address  netip.Addr `json:"address"`  // of the peer's end
 	MTU      int        `json:"mtu"`
-	AS       int64      `json:"as"` // the peer's
+	AS       AS         `json:"as"` // the peer's
 	// Networks are those of the peer's site, where its own addresses have to be.
 	Networks []netip.Prefix `json:"networks"`
 	// Probe are hosts behind the peer that answer ping.
@@ -152,7 +185,7 @@ type StatusPrefix struct {
 	Site    string       `json:"site"`
 	// AS tells who announces the prefix, so that mesh_status knows whether it
 	// can be expected while only some peers are required.
-	AS int64 `json:"as"`
+	AS AS `json:"as"`
 }
 
 // Measure is for mesh_measure: what this router measures. Each tunnel is

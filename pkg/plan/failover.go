@@ -1,0 +1,33 @@
+package plan
+
+import "net/netip"
+
+// Failover is for wgmesh-cloud failover: the cloud's route tables that this
+// router keeps pointed at itself, and the BFD sessions by which it knows when
+// to take those of another one. All lists are empty at a site that has no such
+// tables.
+type Failover struct {
+	Router   string            `json:"router"`
+	Cloud    string            `json:"cloud"`
+	Prefixes []netip.Prefix    `json:"prefixes"` // the routes: networks of the other sites
+	Tables   []string          `json:"tables"`   // of this router's zone
+	After    int               `json:"after"`    // milliseconds from BFD's word to acting on it
+	Peers    []FailoverPeer    `json:"peers"`
+	Partners []FailoverPartner `json:"partners"`
+}
+
+// A FailoverPeer is a router of another site with its BFD session.
+type FailoverPeer struct {
+	Name      string     `json:"name"`
+	Interface string     `json:"interface"`
+	Address   netip.Addr `json:"address"`
+}
+
+// A FailoverPartner is another router of this site.
+type FailoverPartner struct {
+	FailoverPeer
+	Tables []string `json:"tables"`
+	// Before are the routers that go before this one when it needs somebody to
+	// stand in for it: those of its zone, then all others, by id.
+	Before []string `json:"before"`
+}
