@@ -79,6 +79,30 @@ terraform: ## examples/terraform and examples/packer, offline, with mistakes tha
 	@.ci/terraform
 	@.ci/packer
 
+.PHONY: discovery
+discovery: setup ## the inventories of clouds, by the vendors' collections against stand-ins
+	@.ci/test-discovery
+
+.PHONY: protocol
+protocol: setup ## the action plugins under real Ansible over SSH, and which inventories are refused (root)
+	@.ci/test-ansible
+
+.PHONY: el
+el: ## what the image play does on EL 9, offline
+	@.ci/test-el
+
+.PHONY: tarball
+tarball: setup ## two builds of the same sources are one tarball
+	@.ci/test-tarball
+
+.PHONY: published
+published: ## extract the vendors' published descriptions anew, which stand-ins are held against
+	@.ci/published
+
+.PHONY: changelog
+changelog: setup ## fold the fragments into the changelog of the version in galaxy.yml
+	@.ci/changelog
+
 .PHONY: consul
 consul: ## the inventory plugin for Consul against a real one, which takes minutes to build
 	@.ci/consul
