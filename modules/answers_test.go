@@ -17,10 +17,10 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 	"github.com/wgmesh/router/pkg/measure"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/sysctl"
-	"github.com/wgmesh/router/pkg/wg"
 )
 
 // A returned is one value that a module returns, as its documentation or the table
@@ -123,7 +123,7 @@ func TestAnswersHaveTheTypes(t *testing.T) {
 		"wg_psk.envelopes":            psk.Envelope{},
 		"wg_psk.pending":              psk.Pending{},
 		"wg_psk.psks":                 psk.Held{},
-		"wg_tunnel.pending":           wg.Pending{},
+		"wg_tunnel.pending":           plan.Pending{},
 	} {
 		module, key, _ := strings.Cut(path, ".")
 		t.Run(path, func(t *testing.T) {

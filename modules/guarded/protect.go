@@ -14,6 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/sysctl"
 	"github.com/wgmesh/router/pkg/wg"
@@ -130,7 +131,7 @@ func worked(ctx context.Context, daemon bird.Host) (status.Before, error) {
 	r := status.Request{BFD: true, Socket: daemon.Socket}
 	routers, err := daemon.Routers()
 	for _, n := range routers {
-		t := status.Tunnel{Name: n.Interface, Peer: n.Name, Neighbor: n.Protocol, Address: n.Address}
+		t := plan.StatusTunnel{Name: n.Interface, Peer: n.Name, Neighbor: n.Protocol, Address: n.Address}
 		if link, err := net.InterfaceByName(n.Interface); err == nil {
 			t.MTU = link.MTU
 		}

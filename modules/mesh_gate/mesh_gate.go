@@ -3,11 +3,8 @@
 package meshgate
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
@@ -17,12 +14,12 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	State           string         `json:"state"`
-	Plan            map[string]any `json:"plan"` // a plan.Plan, as mesh_plan returned it
-	KeepRemoved     bool           `json:"keep_removed"`
-	Heard           map[string]any `json:"heard"` // what mesh_peer returned as removed, by who was asked
-	InterfacePrefix string         `json:"interface_prefix"`
-	Directory       string         `json:"directory"`
+	State           string                        `json:"state"`
+	Plan            plan.Plan                     `json:"plan"` // as mesh_plan returned it
+	KeepRemoved     bool                          `json:"keep_removed"`
+	Heard           map[string][]plan.GateRemoved `json:"heard"` // what mesh_peer returned as removed, by who was asked
+	InterfacePrefix string                        `json:"interface_prefix"`
+	Directory       string                        `json:"directory"`
 	mark.Owner
 }
 
@@ -39,51 +36,26 @@ func (o *Options) SetDefaults() {
 	o.Directory = "/etc/wgmesh"
 }
 
-func (o Options) want() (gate.Want, error) {
-	var p plan.Plan
-	if err := strict(o.Plan, &p); err != nil {
-		return gate.Want{}, fmt.Errorf("plan: expected the plan that mesh_plan of this collection returned: %w", err)
-	}
-	heard := map[string][]plan.GateRemoved{}
-	if err := strict(o.Heard, &heard); err != nil {
-		return gate.Want{}, fmt.Errorf("heard: expected what mesh_peer returned as removed, by the name of who was asked: %w", err)
-	}
+func (o Options) want() gate.Want {
+	p := o.Plan
 	return gate.Want{
 		Owner: o.Owner, Router: p.Router.Name, ID: p.Router.ID, InterfacePrefix: o.InterfacePrefix,
 		Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys, Status: p.Status.Tunnels, Peers: p.Gate.Peers, Removed: p.Gate.Removed,
-		OnlyUpdate: o.State == Updated, KeepRemoved: o.KeepRemoved, Heard: heard, Directory: o.Directory,
-	}, nil
-}
-
-// strict turns what is loose into a type that has all of its fields.
-func strict(from map[string]any, to any) error {
-	raw, err := json.Marshal(from)
-	if err != nil {
-		return err
+		OnlyUpdate: o.State == Updated, KeepRemoved: o.KeepRemoved, Heard: o.Heard, Directory: o.Directory,
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	return dec.Decode(to)
 }
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	if len(o.Plan) == 0 {
+	if o.Plan.IsZero() {
 		return errors.New("plan: required option is missing")
 	}
-	want, err := o.want()
-	if err != nil {
-		return err
-	}
-	return errors.Join(ansible.OneOf("state", o.State, present, Updated), want.Check())
+	return errors.Join(ansible.OneOf("state", o.State, present, Updated), o.want().Check())
 }
 
 // Plan works out which files of the gate have to be written.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
-	want, err := o.want()
-	if err != nil {
-		return ansible.Plan{}, err
-	}
+	want := o.want()
 	have, err := gate.Observe(want)
 	if err != nil {
 		return ansible.Plan{}, err

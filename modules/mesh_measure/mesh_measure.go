@@ -13,30 +13,23 @@ import (
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/measure"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	State      string           `json:"state"`
-	Router     string           `json:"router"`
-	Tunnels    []Tunnel         `json:"tunnels"`
-	Results    []measure.Result `json:"results"`
-	Ping       bool             `json:"ping"`
-	Count      int              `json:"count"`
-	Size       int              `json:"size"`     // bytes
-	Interval   float64          `json:"interval"` // seconds
-	Throughput bool             `json:"throughput"`
-	Parallel   int              `json:"parallel"`
-	Seconds    int              `json:"seconds"`
-	Port       int              `json:"port"`
-}
-
-// A Tunnel is one element of the option tunnels.
-type Tunnel struct {
-	Name     string     `json:"name"`
-	Peer     string     `json:"peer"`
-	Address  netip.Addr `json:"address"`
-	Endpoint netip.Addr `json:"endpoint"`
+	State      string               `json:"state"`
+	Router     string               `json:"router"`
+	Tunnels    []plan.MeasureTunnel `json:"tunnels"`
+	Results    []measure.Result     `json:"results"`
+	Ping       bool                 `json:"ping"`
+	Count      int                  `json:"count"`
+	Size       int                  `json:"size"`     // bytes
+	Interval   float64              `json:"interval"` // seconds
+	Throughput bool                 `json:"throughput"`
+	Parallel   int                  `json:"parallel"`
+	Seconds    int                  `json:"seconds"`
+	Port       int                  `json:"port"`
 }
 
 // SetDefaults fills in what the task does not say.
@@ -77,7 +70,7 @@ func (o Options) Validate() error {
 // Plan says what would be measured. Packets are sent, and servers started, by
 // its Record only: they are no change, and check mode has none of them.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
-	r, tunnels := o.request()
+	r, tunnels := o.request(), o.Tunnels
 	p := ansible.Plan{Return: map[string]any{}}
 	show := func(results []measure.Result) {
 		results = measure.Merge(results)
@@ -116,7 +109,7 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	return p, nil
 }
 
-func (o Options) request() (measure.Request, []measure.Tunnel) {
+func (o Options) request() measure.Request {
 	r := measure.Request{
 		Router: o.Router, Ping: o.Ping, Count: o.Count, Size: o.Size, Interval: time.Duration(o.Interval * float64(time.Second)),
 		Throughput: o.Throughput, Parallel: o.Parallel, Seconds: o.Seconds, Port: o.Port,
@@ -124,9 +117,5 @@ func (o Options) request() (measure.Request, []measure.Tunnel) {
 	if r.Router == "" {
 		r.Router, _ = os.Hostname() // empty on a host without a name
 	}
-	var tunnels []measure.Tunnel
-	for _, t := range o.Tunnels {
-		tunnels = append(tunnels, measure.Tunnel(t))
-	}
-	return r, tunnels
+	return r
 }

@@ -5,18 +5,18 @@ package meshpeer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
-	"github.com/wgmesh/router/pkg/wg"
 )
 
 // The values of the option state.
@@ -29,7 +29,7 @@ const (
 type Options struct {
 	State          string         `json:"state"`
 	Name           string         `json:"name"` // of the router at the other end
-	PublicKey      wg.PublicKey   `json:"public_key"`
+	PublicKey      plan.PublicKey `json:"public_key"`
 	SealingKey     string         `json:"sealing_key"`
 	Envelopes      []psk.Envelope `json:"envelopes"`
 	GateFile       string         `json:"gate_file"`
@@ -154,13 +154,12 @@ func (e *end) key(ctx context.Context) (ansible.Plan, error) {
 	var o wgpsk.Options
 	o.SetDefaults()
 	o.Name = e.state.Router
-	k := e.link.PresharedKey
-	o.Tunnels = []psk.Tunnel{{Number: k.Number, Peer: k.Peer, Role: k.Role}}
+	o.Tunnels = []plan.PresharedKey{e.link.PresharedKey}
 	o.Peers = []psk.Peer{{Name: e.Name, PublicKey: e.PublicKey.String(), SealingKey: e.SealingKey}}
 	o.Directory, o.PrivateKeyFile, o.SealingKeyFile = e.PSKDirectory, e.PrivateKeyFile, e.SealingKeyFile
 	o.Mesh = e.state.Mesh
 	o.State = "sealed"
-	if k.Role == psk.Responder {
+	if e.link.PresharedKey.Role == plan.Responder {
 		o.State, o.Envelopes = "opened", e.Envelopes
 	}
 	o.Replaced, o.ControlSocket = []string{e.Name}, e.ControlSocket // checkOther has asked who is there
@@ -177,14 +176,15 @@ func (e *end) key(ctx context.Context) (ansible.Plan, error) {
 // caller's key together with the pre-shared key that belongs to it: one of the two
 // alone opens nothing, and cuts what is there.
 func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
-	tunnels, err := json.Marshal(map[string]any{"tunnels": []any{e.link.Tunnel}})
-	if err != nil {
-		return ansible.Plan{}, err
-	}
 	var o wgtunnel.Options
-	if err := ansible.Decode(tunnels, &o); err != nil {
-		return ansible.Plan{}, err
+	o.SetDefaults()
+	peers := slices.Clone(e.link.Tunnel.Peers)
+	for i := range peers {
+		peers[i].PresharedKeyFile = fmt.Sprintf("%s/%d.psk", e.PSKDirectory, e.link.PresharedKey.Number)
 	}
+	tunnel := e.link.Tunnel
+	tunnel.Peers = peers
+	o.Tunnels = []plan.Tunnel{tunnel}
 	o.Mesh = e.state.Mesh
 	o.Input = ""          // as the others have it: what this router lets in is not for its caller to say
 	o.BindToMachine = nil // likewise
@@ -193,8 +193,8 @@ func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	}
 	o.Replaced, o.ControlSocket = []string{e.Name}, e.ControlSocket
 	o.PrivateKeyFile, o.Directory, o.InterfacePrefix = e.PrivateKeyFile, e.Directory, e.state.InterfacePrefix
-	for i := range o.Tunnels[0].Peers {
-		o.Tunnels[0].Peers[i].PresharedKeyFile = fmt.Sprintf("%s/%d.psk", e.PSKDirectory, e.link.PresharedKey.Number)
+	if err := o.Validate(); err != nil {
+		return ansible.Plan{}, err
 	}
 	p, err := wgtunnel.Plan(ctx, o)
 	delete(p.Return, "pending") // the key's own says more

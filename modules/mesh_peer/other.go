@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -19,7 +20,7 @@ func (e *end) checkOther(ctx context.Context) error {
 		return err
 	}
 	t := e.link.Tunnel
-	have, err := wg.Observe(ctx, host, wg.Want{Tunnels: []wg.Tunnel{{Name: t.Name}}, PrivateKeyFile: e.PrivateKeyFile, Directory: e.Directory})
+	have, err := wg.Observe(ctx, host, wg.Want{Tunnels: []plan.Tunnel{{Name: t.Name}}, PrivateKeyFile: e.PrivateKeyFile, Directory: e.Directory})
 	if err != nil {
 		return err
 	}

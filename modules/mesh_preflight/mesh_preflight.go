@@ -3,11 +3,8 @@
 package meshpreflight
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/wgmesh/router/pkg/ansible"
@@ -22,12 +19,12 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	Plan           map[string]any `json:"plan"` // a plan.Plan, as mesh_plan returned it
-	Accept         []string       `json:"accept"`
-	PrivateKeyFile string         `json:"private_key_file"`
-	Directory      string         `json:"directory"`
-	ControlSocket  string         `json:"control_socket"`
-	BindToMachine  bool           `json:"bind_to_machine"`
+	Plan           plan.Plan `json:"plan"` // as mesh_plan returned it
+	Accept         []string  `json:"accept"`
+	PrivateKeyFile string    `json:"private_key_file"`
+	Directory      string    `json:"directory"`
+	ControlSocket  string    `json:"control_socket"`
+	BindToMachine  bool      `json:"bind_to_machine"`
 	mark.Owner
 }
 
@@ -39,27 +36,16 @@ func (o *Options) SetDefaults() {
 	o.BindToMachine = true
 }
 
-func (o Options) want() (preflight.Want, error) {
-	w := preflight.Want{Owner: o.Owner, Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine}
-	raw, err := json.Marshal(o.Plan)
-	if err != nil {
-		return w, err
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&w.Plan); err != nil {
-		return w, fmt.Errorf("plan: expected the plan that mesh_plan of this collection returned: %w", err)
-	}
-	return w, nil
+func (o Options) want() preflight.Want {
+	return preflight.Want{Owner: o.Owner, Plan: o.Plan, Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine}
 }
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	if len(o.Plan) == 0 {
+	if o.Plan.IsZero() {
 		return errors.New("plan: required option is missing")
 	}
-	_, err := o.want()
-	err = errors.Join(err, o.Owner.Check())
+	err := o.Owner.Check()
 	for _, name := range o.Accept {
 		err = errors.Join(err, ansible.OneOf("accept", name, preflight.Names()...))
 	}
@@ -68,14 +54,11 @@ func (o Options) Validate() error {
 
 // Plan looks at the host. It has nothing to apply.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
-	want, err := o.want()
-	if err != nil {
-		return ansible.Plan{}, err
-	}
 	if uid := os.Geteuid(); uid != 0 {
 		return ansible.Plan{}, cause.New("this runs as user %d, and a router is set up by root: set ansible_become to true", uid)
 	}
-	known, err := o.known(ctx, want.Plan)
+	want := o.want()
+	known, err := o.known(ctx)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
@@ -96,16 +79,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 }
 
 // known asks pkg/wg and pkg/bird what of this host is ours.
-func (o Options) known(ctx context.Context, plan plan.Plan) (preflight.Known, error) {
-	want := wg.Want{Owner: o.Owner, PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
-	for _, t := range plan.Tunnels {
-		wanted := wg.Tunnel{Name: t.Name}
-		for _, p := range t.Peers {
-			wanted.Peers = append(wanted.Peers, wg.Peer{Name: p.Name, PresharedKeyFile: p.PresharedKeyFile})
-		}
-		want.Tunnels = append(want.Tunnels, wanted)
-	}
-	for _, r := range plan.Gate.Removed {
+func (o Options) known(ctx context.Context) (preflight.Known, error) {
+	want := wg.Want{Owner: o.Owner, Tunnels: o.Plan.Tunnels, PrivateKeyFile: o.PrivateKeyFile, Directory: o.Directory}
+	for _, r := range o.Plan.Gate.Removed {
 		want.Removed = append(want.Removed, r.Name)
 	}
 	host, err := wg.Open(o.Directory)

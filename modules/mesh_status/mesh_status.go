@@ -17,14 +17,15 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/floor"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	Router         string                  `json:"router"`
-	Tunnels        []Tunnel                `json:"tunnels"`
-	Prefixes       []Prefix                `json:"prefixes"`
+	Tunnels        []plan.StatusTunnel     `json:"tunnels"`
+	Prefixes       []plan.StatusPrefix     `json:"prefixes"`
 	SourceNetworks []netip.Prefix          `json:"source_networks"`
 	Reach          map[string][]netip.Addr `json:"reach"`
 	Probe          []netip.Addr            `json:"probe"`
@@ -35,40 +36,11 @@ type Options struct {
 	Wait           int                     `json:"wait"`   // seconds
 	Settle         int                     `json:"settle"` // seconds
 	Waited         int                     `json:"waited"` // seconds
-	Pending        []Pending               `json:"pending"`
+	Pending        []plan.Pending          `json:"pending"`
 	Ping           bool                    `json:"ping"`
 	Expect         string                  `json:"expect"`
 	ControlSocket  string                  `json:"control_socket"`
 	MetricsFile    string                  `json:"metrics_file"`
-}
-
-// A Tunnel is one element of the option tunnels.
-type Tunnel struct {
-	Name     string     `json:"name"`
-	Peer     string     `json:"peer"`
-	Neighbor string     `json:"neighbor"`
-	Address  netip.Addr `json:"address"`
-	MTU      int        `json:"mtu"` // bytes
-	AS       int64      `json:"as"`
-	// Networks are those of the peer's site; without any, the addresses that
-	// reach has for it may be anywhere.
-	Networks []netip.Prefix `json:"networks"`
-	Probe    []netip.Addr   `json:"probe"`
-}
-
-// A Prefix is one element of the option prefixes.
-type Prefix struct {
-	Network netip.Prefix `json:"network"`
-	Site    string       `json:"site"`
-	AS      int64        `json:"as"`
-}
-
-// A Pending is one element of the option pending, which the module wg_tunnel returns.
-type Pending struct {
-	Tunnel  string `json:"tunnel"`
-	Peer    string `json:"peer"`
-	Reason  string `json:"reason"`
-	Refused bool   `json:"refused"`
 }
 
 // SetDefaults fills in what the task does not say.
@@ -140,18 +112,14 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 
 func (o Options) request() status.Request {
 	r := status.Request{
-		SourceNetworks: o.SourceNetworks, Probe: o.Probe, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
+		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
 		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason
 	}
-	for _, t := range o.Tunnels {
-		r.Tunnels = append(r.Tunnels, status.Tunnel(t))
-	}
 	var networks []netip.Prefix
 	for _, p := range o.Prefixes {
-		r.Prefixes = append(r.Prefixes, status.Prefix(p))
 		networks = append(networks, p.Network)
 	}
 	r.Floor = floor.Protocol

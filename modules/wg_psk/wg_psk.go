@@ -14,22 +14,23 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	State          string         `json:"state"` // sealed or opened
-	Name           string         `json:"name"`
-	Tunnels        []psk.Tunnel   `json:"tunnels"`
-	Peers          []psk.Peer     `json:"peers"`
-	Envelopes      []psk.Envelope `json:"envelopes"`
-	Directory      string         `json:"directory"`
-	PrivateKeyFile string         `json:"private_key_file"`
-	SealingKeyFile string         `json:"sealing_key_file"`
-	Rotate         []string       `json:"rotate"`
-	Purge          bool           `json:"purge"`
+	State          string              `json:"state"` // sealed or opened
+	Name           string              `json:"name"`
+	Tunnels        []plan.PresharedKey `json:"tunnels"`
+	Peers          []psk.Peer          `json:"peers"`
+	Envelopes      []psk.Envelope      `json:"envelopes"`
+	Directory      string              `json:"directory"`
+	PrivateKeyFile string              `json:"private_key_file"`
+	SealingKeyFile string              `json:"sealing_key_file"`
+	Rotate         []string            `json:"rotate"`
+	Purge          bool                `json:"purge"`
 
 	Replaced        []string `json:"replaced"`
 	Removed         []string `json:"removed"`

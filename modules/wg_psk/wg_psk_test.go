@@ -14,6 +14,7 @@ import (
 
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -23,7 +24,7 @@ func TestOptions(t *testing.T) {
 	require.NoError(t, ansible.Decode([]byte(`{"state":"sealed","name":"a","tunnels":[{"number":"20","peer":"b","role":"initiator"}],
 		"peers":[{"name":"b","public_key":null,"sealing_key":null}],"rotate":true}`), &o))
 	assert.Equal(t, wgpsk.Options{
-		State: "sealed", Name: "a", Tunnels: []psk.Tunnel{{Number: 20, Peer: "b", Role: "initiator"}}, Peers: []psk.Peer{{Name: "b"}},
+		State: "sealed", Name: "a", Tunnels: []plan.PresharedKey{{Number: 20, Peer: "b", Role: "initiator"}}, Peers: []psk.Peer{{Name: "b"}},
 		Directory: "/etc/wireguard/wgmesh-psk", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
 		Rotate: []string{"true"}, InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
 	}, o)
@@ -47,7 +48,7 @@ func host(t *testing.T, name, peer, role string) (wgpsk.Options, psk.Peer) {
 	dir := t.TempDir()
 	k, s := seal.NewWGPrivate(), seal.NewPrivateKey()
 	o := wgpsk.Options{
-		Name: name, Tunnels: []psk.Tunnel{{Number: 20, Peer: peer, Role: role}},
+		Name: name, Tunnels: []plan.PresharedKey{{Number: 20, Peer: peer, Role: role}},
 		Directory: filepath.Join(dir, "psk"), PrivateKeyFile: filepath.Join(dir, "key"), SealingKeyFile: filepath.Join(dir, "seal"),
 	}
 	require.NoError(t, os.WriteFile(o.PrivateKeyFile, k.Encode(), 0o600))

@@ -14,13 +14,14 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	Tunnels         []wg.Tunnel       `json:"tunnels"`
+	Tunnels         []plan.Tunnel     `json:"tunnels"`
 	PrivateKeyFile  string            `json:"private_key_file"`
 	PublicKeys      map[string]string `json:"public_keys"` // as the peers told them: some may be wrong
 	Replaced        []string          `json:"replaced"`
@@ -32,7 +33,7 @@ type Options struct {
 	InterfacePrefix string            `json:"interface_prefix"`
 	Directory       string            `json:"directory"`
 	ControlSocket   string            `json:"control_socket"`
-	Gate            map[string]any    `json:"gate"` // as mesh_plan returned it
+	Gate            plan.Plan         `json:"gate"` // as mesh_plan returned it; zero: no gate
 	GateDirectory   string            `json:"gate_directory"`
 	BindToMachine   *bool             `json:"bind_to_machine"` // nil: as it is
 	mark.Owner
@@ -56,7 +57,7 @@ func (o *Options) SetDefaults() {
 // the peer that told it; the other peers go on.
 func (o Options) want() wg.Want {
 	w := wg.Want{
-		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]wg.PublicKey{}, Refused: map[string]string{},
+		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]plan.PublicKey{}, Refused: map[string]string{},
 		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Replace: o.Guard > 0, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
 		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory, Tables: map[string]string{},
 	}
@@ -66,7 +67,7 @@ func (o Options) want() wg.Want {
 		}
 	}
 	for name, text := range o.PublicKeys {
-		var key wg.PublicKey
+		var key plan.PublicKey
 		if err := key.UnmarshalText([]byte(text)); err != nil {
 			w.Refused[name] = err.Error()
 			continue
@@ -99,7 +100,7 @@ func (o Options) Validate() error {
 	if o.Tunnels == nil {
 		missing = errors.New("tunnels: required option is missing")
 	}
-	if len(o.Gate) > 0 {
+	if !o.Gate.IsZero() {
 		if err := o.gate().Validate(); err != nil {
 			gate = fmt.Errorf("gate: %w", err)
 		}
@@ -167,7 +168,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		guarded.Tunnels(c, want, have, delta)
 		return nil
 	})
-	if err != nil || len(o.Gate) == 0 {
+	if err != nil || o.Gate.IsZero() {
 		return p, err
 	}
 	door, err := meshgate.Plan(ctx, o.gate())

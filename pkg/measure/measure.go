@@ -10,15 +10,9 @@ import (
 	"context"
 	"net/netip"
 	"time"
-)
 
-// A Tunnel is what is to be measured, as its initiator sees it.
-type Tunnel struct {
-	Name     string     // interface, for example wg20
-	Peer     string     // router at the other end
-	Address  netip.Addr // of the peer's end
-	Endpoint netip.Addr // of the peer outside; zero: it has none
-}
+	"github.com/wgmesh/router/pkg/plan"
+)
 
 // A Request says how to measure.
 type Request struct {
@@ -50,13 +44,13 @@ type Path struct {
 }
 
 // Planned is a tunnel that is not measured yet.
-func (r Request) Planned(t Tunnel) Result {
+func (r Request) Planned(t plan.MeasureTunnel) Result {
 	return Result{Router: r.Router, Peer: t.Peer, Name: t.Name, Outside: Path{Address: t.Endpoint}, Inside: Path{Address: t.Address}}
 }
 
 // Measure measures a tunnel, one way after the other, so that they do not
 // disturb each other. What cannot be measured is told in the result.
-func (r Request) Measure(ctx context.Context, t Tunnel) Result {
+func (r Request) Measure(ctx context.Context, t plan.MeasureTunnel) Result {
 	out := r.Planned(t)
 	if r.Ping {
 		if t.Endpoint.IsValid() {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Limit is how long a server waits for, and serves, two tests in turn.
@@ -14,7 +16,7 @@ func (r Request) Limit() time.Duration {
 
 // Serve starts, on the peer, the servers for the two ways to it. It returns what
 // the tunnels cannot be served for, as results; those that are served are none.
-func (r Request) Serve(ctx context.Context, tunnels []Tunnel) []Result {
+func (r Request) Serve(ctx context.Context, tunnels []plan.MeasureTunnel) []Result {
 	out := []Result{}
 	for _, t := range tunnels {
 		result := r.Planned(t)
@@ -36,7 +38,7 @@ func (r Request) Serve(ctx context.Context, tunnels []Tunnel) []Result {
 }
 
 // Stop ends on the peer what Serve started there, if it still runs.
-func (r Request) Stop(ctx context.Context, tunnels []Tunnel) error {
+func (r Request) Stop(ctx context.Context, tunnels []plan.MeasureTunnel) error {
 	var errs []error
 	for _, t := range tunnels {
 		servers, err := r.outside(t)
@@ -53,7 +55,7 @@ func (r Request) server(a netip.Addr) Server {
 }
 
 // outside is the server for the way outside, or none when there is no such way.
-func (r Request) outside(t Tunnel) ([]Server, error) {
+func (r Request) outside(t plan.MeasureTunnel) ([]Server, error) {
 	if !t.Endpoint.IsValid() {
 		return nil, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wgmesh/router/pkg/measure"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 func way(address string, p measure.Ping) measure.Path {
@@ -92,7 +93,7 @@ throughput of tunnels: 2, on both ways: 1 (TCP from the first router to the seco
 
 func TestTableBeforeMeasuring(t *testing.T) {
 	r := measure.Request{Router: "office-1"}
-	planned := r.Planned(measure.Tunnel{Name: "wg4", Peer: "azure-2", Address: netip.MustParseAddr("172.31.4.1"), Endpoint: netip.MustParseAddr("203.0.113.12")})
+	planned := r.Planned(plan.MeasureTunnel{Name: "wg4", Peer: "azure-2", Address: netip.MustParseAddr("172.31.4.1"), Endpoint: netip.MustParseAddr("203.0.113.12")})
 	assert.Equal(t, []string{
 		"office-1 - azure-2  wg4   outside 203.0.113.12    inside 172.31.4.1",
 		"tunnels: 1, nothing measured",

@@ -47,28 +47,45 @@ type Self struct {
 
 // A Tunnel is one WireGuard interface, for wg_tunnel.
 type Tunnel struct {
-	Name       string         `json:"name"`
-	ListenPort int            `json:"listen_port"`
-	Addresses  []netip.Prefix `json:"addresses"` // this end's, with the length of the link network
-	MTU        int            `json:"mtu"`       // bytes inside the tunnel
+	Name       string         `json:"name"`        // interface name, at most 15 characters
+	ListenPort int            `json:"listen_port"` // UDP port; 0: any, and not compared
+	Addresses  []netip.Prefix `json:"addresses"`   // this end's, with the length of the link network
+	MTU        int            `json:"mtu"`         // bytes inside the tunnel; 0: what wg-quick chooses, and not compared
 	Peers      []Peer         `json:"peers"`
 }
 
-// A Peer is the other end of a Tunnel.
+// A Peer is the other end of a Tunnel. A planned one has no PublicKey: the peer itself
+// tells it.
 type Peer struct {
-	Name string `json:"name"`
-	// Endpoint is left out when the peer cannot be reached from outside.
-	Endpoint            netip.AddrPort `json:"endpoint,omitzero"`
+	Name                string         `json:"name"`
+	PublicKey           PublicKey      `json:"public_key,omitzero"`
+	Endpoint            netip.AddrPort `json:"endpoint,omitzero"` // zero: the peer calls us
 	AllowedIPs          []netip.Prefix `json:"allowed_ips"`
-	PersistentKeepalive int            `json:"persistent_keepalive"` // seconds
-	PresharedKeyFile    string         `json:"preshared_key_file"`
+	PersistentKeepalive int            `json:"persistent_keepalive"` // seconds; 0: off
+	PresharedKeyFile    string         `json:"preshared_key_file"`   // absolute path; empty: no pre-shared key
 }
+
+// A Pending peer cannot be configured yet. What its tunnel has stays.
+type Pending struct {
+	Tunnel string `json:"tunnel"`
+	Peer   string `json:"peer"`
+	Reason string `json:"reason"`
+	// Refused says that the peer told something that is not used. Time does not
+	// mend that.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// The roles of a router in a tunnel.
+const (
+	Initiator = "initiator" // the lower id: makes the pre-shared key
+	Responder = "responder" // the higher id: is given the key
+)
 
 // A PresharedKey is this router's part in the key of one tunnel, for wg_psk.
 type PresharedKey struct {
-	Number int    `json:"number"`
-	Peer   string `json:"peer"`
-	Role   string `json:"role"` // initiator makes the key, responder receives it
+	Number int    `json:"number"` // from 1
+	Peer   string `json:"peer"`   // name of the router at the other end
+	Role   string `json:"role"`   // of this router: Initiator or Responder
 }
 
 // Bird is for bird_config: who the router is, what it announces, whom it talks to and
@@ -167,13 +184,14 @@ type Status struct {
 
 // A StatusTunnel is one tunnel with its BGP session.
 type StatusTunnel struct {
-	Name     string     `json:"name"`
+	Name     string     `json:"name"` // interface, for example wg20
 	Peer     string     `json:"peer"`
-	Neighbor string     `json:"neighbor"` // name of the protocol in BIRD
+	Neighbor string     `json:"neighbor"` // name of the protocol in BIRD; empty: no BGP in this tunnel
 	Address  netip.Addr `json:"address"`  // of the peer's end
-	MTU      int        `json:"mtu"`
-	AS       AS         `json:"as"` // the peer's
-	// Networks are those of the peer's site, where its own addresses have to be.
+	MTU      int        `json:"mtu"`      // bytes inside the tunnel; 0: not probed
+	AS       AS         `json:"as"`       // the peer's; 0: not compared
+	// Networks are those of the peer's site, where its own addresses have to be. Nil: they
+	// may be anywhere.
 	Networks []netip.Prefix `json:"networks"`
 	// Probe are hosts behind the peer that answer ping.
 	Probe []netip.Addr `json:"probe,omitempty"`
@@ -184,7 +202,7 @@ type StatusPrefix struct {
 	Network netip.Prefix `json:"network"`
 	Site    string       `json:"site"`
 	// AS tells who announces the prefix, so that mesh_status knows whether it
-	// can be expected while only some peers are required.
+	// can be expected while only some peers are required. 0: not known.
 	AS AS `json:"as"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
 )
 
@@ -60,7 +61,7 @@ type Delta struct {
 	Envelopes []Envelope // of keys that exist; Apply adds those it makes
 
 	role    string
-	tunnels []Tunnel
+	tunnels []plan.PresharedKey
 	self    Self
 	have    Store
 }
@@ -89,7 +90,7 @@ func (d Delta) Touched() []string {
 
 // files adds the steps that mend or clear the files of a tunnel. They come
 // before a new key is written: a replaced file keeps its owner.
-func (d *Delta) files(t Tunnel, e entry) {
+func (d *Delta) files(t plan.PresharedKey, e entry) {
 	for _, f := range e.files {
 		if faults := f.Faults(); len(faults) > 0 {
 			why := strings.Join(faults, ", ")
@@ -104,12 +105,12 @@ func (d *Delta) files(t Tunnel, e entry) {
 	}
 }
 
-func (d *Delta) wait(t Tunnel, reason string) {
+func (d *Delta) wait(t plan.PresharedKey, reason string) {
 	d.Pending = append(d.Pending, Pending{Tunnel: t.Number, Peer: t.Peer, Reason: reason})
 }
 
 // refuse is wait for what the peer told and is not used.
-func (d *Delta) refuse(t Tunnel, why error) {
+func (d *Delta) refuse(t plan.PresharedKey, why error) {
 	d.Pending = append(d.Pending, Pending{t.Number, t.Peer, t.Peer + ": " + why.Error(), true})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -22,7 +23,7 @@ func FuzzStore(f *testing.F) {
 	peer := psk.Peer{Name: "b", PublicKey: seal.NewWGPrivate().Public().String(), SealingKey: seal.NewPrivateKey().Public().String()}
 	f.Fuzz(func(t *testing.T, text, record []byte) {
 		dir := t.TempDir()
-		w := psk.Want{Name: "a", Directory: dir, Tunnels: []psk.Tunnel{{Number: 20, Peer: "b", Role: psk.Initiator}}, Peers: []psk.Peer{peer}, Now: time.Unix(9, 0)}
+		w := psk.Want{Name: "a", Directory: dir, Tunnels: []plan.PresharedKey{{Number: 20, Peer: "b", Role: plan.Initiator}}, Peers: []psk.Peer{peer}, Now: time.Unix(9, 0)}
 		for name, data := range map[string][]byte{"/20.psk": text, "/20.json": record, "/key": key.Encode(), "/seal": sealing.Encode()} {
 			require.NoError(t, os.WriteFile(dir+name, data, 0o600))
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -28,7 +29,7 @@ func refusals(d psk.Delta) []string {
 
 func TestEnvelopesThatAreRefused(t *testing.T) {
 	a, b := pair(t)
-	b.tunnels = append(b.tunnels, psk.Tunnel{Number: 21, Peer: "office-1", Role: psk.Responder}, psk.Tunnel{Number: 22, Peer: "last", Role: psk.Initiator})
+	b.tunnels = append(b.tunnels, plan.PresharedKey{Number: 21, Peer: "office-1", Role: plan.Responder}, plan.PresharedKey{Number: 22, Peer: "last", Role: plan.Initiator})
 	c := newRouter(t, "office-1")
 	_, out := a.run(true, nil, a, b)
 	good := out.Envelopes[0]
@@ -195,8 +196,8 @@ func TestOddFilesAreRefused(t *testing.T) {
 func TestBadPeers(t *testing.T) {
 	a, b := pair(t)
 	c := newRouter(t, "aws-1")
-	a.tunnels = append(a.tunnels, psk.Tunnel{Number: 19, Peer: "aws-1", Role: psk.Initiator}, psk.Tunnel{Number: 21, Peer: "azure-1", Role: psk.Responder})
-	d := newRouter(t, "azure-1", psk.Tunnel{Number: 21, Peer: "office-2", Role: psk.Initiator})
+	a.tunnels = append(a.tunnels, plan.PresharedKey{Number: 19, Peer: "aws-1", Role: plan.Initiator}, plan.PresharedKey{Number: 21, Peer: "azure-1", Role: plan.Responder})
+	d := newRouter(t, "azure-1", plan.PresharedKey{Number: 21, Peer: "office-2", Role: plan.Initiator})
 	good, last := b.peer, d.peer
 	low := "4Ot6fDtBuK4WVuP68Z/EatoJjeucMrH9hmIFFl9JuAA=" // a point of order 8 (RFC 7748 section 6.1)
 	for name, test := range map[string]struct {
@@ -204,9 +205,9 @@ func TestBadPeers(t *testing.T) {
 		want   string
 		both   bool // a responder's tunnel as well
 	}{
-		"rubbish":           {func(p *psk.Peer) { p.PublicKey = "x" }, "public key: expected base64", true},
-		"low order":         {func(p *psk.Peer) { p.PublicKey = low }, "public key " + low + ": it is a point of low order", true},
-		"zero":              {func(p *psk.Peer) { p.PublicKey = strings.Repeat("A", 43) + "=" }, "public key: ", true},
+		"rubbish":           {func(p *psk.Peer) { p.PublicKey = "x" }, "not a WireGuard public key: expected 44 characters", true},
+		"low order":         {func(p *psk.Peer) { p.PublicKey = low }, "not a WireGuard public key, but a point of low order", true},
+		"zero":              {func(p *psk.Peer) { p.PublicKey = strings.Repeat("A", 43) + "=" }, "not a WireGuard public key, but a point of low order", true},
 		"our own":           {func(p *psk.Peer) { p.PublicKey = a.peer.PublicKey }, "it has the same public key as this router", true},
 		"sealing rubbish":   {func(p *psk.Peer) { p.SealingKey = "x" }, "sealing key: expected", false},
 		"sealing cut":       {func(p *psk.Peer) { p.SealingKey = p.SealingKey[:400] }, "sealing key: expected", false},
@@ -252,8 +253,8 @@ func TestBadPeers(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	w := psk.Want{Name: "a", Directory: "psk", Tunnels: []psk.Tunnel{
-		{Number: 0, Peer: "b", Role: psk.Initiator}, {Number: 2, Peer: "a", Role: psk.Responder}, {Number: 2, Peer: "c", Role: "boss"},
+	w := psk.Want{Name: "a", Directory: "psk", Tunnels: []plan.PresharedKey{
+		{Number: 0, Peer: "b", Role: plan.Initiator}, {Number: 2, Peer: "a", Role: plan.Responder}, {Number: 2, Peer: "c", Role: "boss"},
 	}}
 	err := w.Check()
 	for _, want := range []string{

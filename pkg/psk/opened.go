@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
 )
 
@@ -19,7 +20,7 @@ import (
 // What is wrong with the word of one peer makes that one tunnel wait, and no
 // other: Pending says why.
 func DiffOpened(want Want, self Self, have Store) (Delta, error) {
-	d := Delta{role: Responder, tunnels: want.tunnels(Responder), self: self, have: have}
+	d := Delta{role: plan.Responder, tunnels: want.tunnels(plan.Responder), self: self, have: have}
 	for _, t := range d.tunnels {
 		_, far, ok := d.far(want, t)
 		if !ok {
@@ -47,13 +48,13 @@ func DiffOpened(want Want, self Self, have Store) (Delta, error) {
 
 // envelope is the one that the peer of a tunnel sent for it. What it sent for
 // tunnels that are none between the two is an error, and so is a second one.
-func (w Want) envelope(t Tunnel) (env Envelope, found bool, err error) {
+func (w Want) envelope(t plan.PresharedKey) (env Envelope, found bool, err error) {
 	for _, e := range w.Envelopes {
 		if e.To != w.Name || e.From != t.Peer {
 			continue
 		}
 		switch {
-		case e.Tunnel != t.Number && !slices.Contains(w.Tunnels, Tunnel{e.Tunnel, t.Peer, Responder}):
+		case e.Tunnel != t.Number && !slices.Contains(w.Tunnels, plan.PresharedKey{Number: e.Tunnel, Peer: t.Peer, Role: plan.Responder}):
 			return env, false, fmt.Errorf("it sent an envelope for tunnel %d: expected one for tunnel %d, which it initiates", e.Tunnel, t.Number)
 		case e.Tunnel != t.Number:
 		case found:
@@ -67,7 +68,7 @@ func (w Want) envelope(t Tunnel) (env Envelope, found bool, err error) {
 	return env, found, nil
 }
 
-func (d *Delta) opened(want Want, t Tunnel, far seal.WGPublic, env Envelope) error {
+func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env Envelope) error {
 	own := d.self.private.Public()
 	e := d.have.entries[t.Number]
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {

@@ -26,23 +26,11 @@ import (
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/order"
-)
-
-// The roles of a router in a tunnel.
-const (
-	Initiator = "initiator" // the lower id: makes the key
-	Responder = "responder" // the higher id: is given the key
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // maxGeneration is above every generation; JSON carries it without a loss.
 const maxGeneration = 1 << 53
-
-// A Tunnel is one tunnel of this router.
-type Tunnel struct {
-	Number int    `json:"number"` // from 1
-	Peer   string `json:"peer"`   // name of the router at the other end
-	Role   string `json:"role"`   // of this router: Initiator or Responder
-}
 
 // A Peer is what a router of this run told about itself. A key that it does not
 // have yet is "".
@@ -63,11 +51,11 @@ type Envelope struct {
 
 // Want is what the store of this router should be like.
 type Want struct {
-	Name      string     // of this router
-	Tunnels   []Tunnel   // all of this router's tunnels
-	Peers     []Peer     // the routers of this run; the tunnels of others are left alone
-	Rotate    []string   // DiffSealed: tunnel numbers, peer names, or "true" for all
-	Envelopes []Envelope // DiffOpened: those for other routers are ignored
+	Name      string              // of this router
+	Tunnels   []plan.PresharedKey // all of this router's tunnels
+	Peers     []Peer              // the routers of this run; the tunnels of others are left alone
+	Rotate    []string            // DiffSealed: tunnel numbers, peer names, or "true" for all
+	Envelopes []Envelope          // DiffOpened: those for other routers are ignored
 	// Alive says by which sign a peer is there that has the key in the record of
 	// the tunnel of this number. Another key of it is refused; see NewKeys.
 	Alive      map[int]string
@@ -87,7 +75,7 @@ func (w Want) Check() error {
 	if !strings.HasPrefix(w.Directory, "/") {
 		bad("directory: expected an absolute path, got %q", w.Directory)
 	}
-	numbers := map[int]Tunnel{}
+	numbers := map[int]plan.PresharedKey{}
 	for i, t := range w.Tunnels {
 		if t.Number < 1 {
 			bad("tunnels[%d].number: expected 1 or more, got %d", i, t.Number)
@@ -97,7 +85,7 @@ func (w Want) Check() error {
 		if t.Peer == "" || t.Peer == w.Name {
 			bad("tunnels[%d].peer: expected the name of another router, got %q", i, t.Peer)
 		}
-		if t.Role != Initiator && t.Role != Responder {
+		if t.Role != plan.Initiator && t.Role != plan.Responder {
 			bad("tunnels[%d].role: expected initiator or responder, got %q", i, t.Role)
 		}
 		numbers[t.Number] = t
@@ -106,14 +94,14 @@ func (w Want) Check() error {
 }
 
 // tunnels returns the tunnels in which this router has the role, by number.
-func (w Want) tunnels(role string) []Tunnel {
-	var out []Tunnel
+func (w Want) tunnels(role string) []plan.PresharedKey {
+	var out []plan.PresharedKey
 	for _, t := range w.Tunnels {
 		if t.Role == role {
 			out = append(out, t)
 		}
 	}
-	order.By(out, func(a, b Tunnel) int { return a.Number - b.Number })
+	order.By(out, func(a, b plan.PresharedKey) int { return a.Number - b.Number })
 	return out
 }
 
@@ -130,7 +118,7 @@ func (w Want) peers(name string) []Peer {
 
 // rotates says whether a new key was asked for. Words that name no tunnel of
 // this router are for other routers: the same list goes to all of them.
-func (w Want) rotates(t Tunnel) bool {
+func (w Want) rotates(t plan.PresharedKey) bool {
 	for _, word := range w.Rotate {
 		switch strings.ToLower(word) {
 		case "true", "yes", "on", "all":

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 )
 
@@ -206,7 +207,7 @@ func TestPurge(t *testing.T) {
 	write(a.record(8), `{"made_by":"somebody"}`)
 	write(a.key(8), "theirs")
 	write(a.file("psk/notes.txt"), "mine")
-	a.tunnels = []psk.Tunnel{{Number: 9, Peer: "aws-1", Role: psk.Responder}}
+	a.tunnels = []plan.PresharedKey{{Number: 9, Peer: "aws-1", Role: plan.Responder}}
 
 	delta, _ := a.run(true, nil, a, b)
 	assert.Empty(t, delta.Steps, "nothing is removed unless it is asked for")

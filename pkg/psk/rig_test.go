@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -19,14 +20,14 @@ type router struct {
 	t       *testing.T
 	name    string
 	dir     string
-	tunnels []psk.Tunnel
+	tunnels []plan.PresharedKey
 	now     time.Time
 	rotate  []string
 	purge   bool
 	peer    psk.Peer // what it tells the others
 }
 
-func newRouter(t *testing.T, name string, tunnels ...psk.Tunnel) *router {
+func newRouter(t *testing.T, name string, tunnels ...plan.PresharedKey) *router {
 	t.Helper()
 	r := &router{t: t, name: name, dir: t.TempDir(), tunnels: tunnels, now: time.Unix(1_700_000_000, 0)}
 	r.rekey()
@@ -36,8 +37,8 @@ func newRouter(t *testing.T, name string, tunnels ...psk.Tunnel) *router {
 // pair returns the two ends of tunnel 20.
 func pair(t *testing.T) (a, b *router) {
 	t.Helper()
-	return newRouter(t, "office-2", psk.Tunnel{Number: 20, Peer: "gcp-1", Role: psk.Initiator}),
-		newRouter(t, "gcp-1", psk.Tunnel{Number: 20, Peer: "office-2", Role: psk.Responder})
+	return newRouter(t, "office-2", plan.PresharedKey{Number: 20, Peer: "gcp-1", Role: plan.Initiator}),
+		newRouter(t, "gcp-1", plan.PresharedKey{Number: 20, Peer: "office-2", Role: plan.Responder})
 }
 
 func (r *router) file(name string) string { return filepath.Join(r.dir, name) }

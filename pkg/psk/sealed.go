@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
 )
 
@@ -14,7 +15,7 @@ import (
 // What is wrong with the word of one peer makes that one tunnel wait, and no
 // other: Pending says why.
 func DiffSealed(want Want, self Self, have Store) (Delta, error) {
-	d := Delta{role: Initiator, tunnels: want.tunnels(Initiator), self: self, have: have, Envelopes: []Envelope{}}
+	d := Delta{role: plan.Initiator, tunnels: want.tunnels(plan.Initiator), self: self, have: have, Envelopes: []Envelope{}}
 	for _, t := range d.tunnels {
 		if peer, far, ok := d.far(want, t); ok {
 			if err := d.sealed(want, t, peer, far); err != nil {
@@ -31,7 +32,7 @@ func DiffSealed(want Want, self Self, have Store) (Delta, error) {
 // far is what the peer of a tunnel told, and its public key. Without one that can
 // be used the tunnel waits, and when the peer is not in this run nothing of it is
 // touched.
-func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool) {
+func (d *Delta) far(want Want, t plan.PresharedKey) (peer Peer, key plan.PublicKey, ok bool) {
 	told := want.peers(t.Peer)
 	switch {
 	case len(told) == 0:
@@ -41,11 +42,11 @@ func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool)
 		return peer, key, false
 	}
 	peer = told[0]
-	if peer.PublicKey == "" || d.role == Initiator && peer.SealingKey == "" {
+	if peer.PublicKey == "" || d.role == plan.Initiator && peer.SealingKey == "" {
 		d.wait(t, t.Peer+" has no keys yet")
 		return peer, key, false
 	}
-	key, err := seal.ParseWGPublic(peer.PublicKey)
+	key, err := plan.ParsePublicKey(peer.PublicKey)
 	e := d.have.entries[t.Number]
 	switch sign := want.Alive[t.Number]; {
 	case err != nil:
@@ -63,7 +64,7 @@ func (d *Delta) far(want Want, t Tunnel) (peer Peer, key seal.WGPublic, ok bool)
 	return peer, key, err == nil
 }
 
-func (d *Delta) sealed(want Want, t Tunnel, peer Peer, far seal.WGPublic) error {
+func (d *Delta) sealed(want Want, t plan.PresharedKey, peer Peer, far plan.PublicKey) error {
 	sealing, err := seal.ParsePublicKey(peer.SealingKey)
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func NewKeys(want Want, have Store) map[int]string {
 }
 
 // whyNew says why a new key is needed, or "" when the one that is there fits.
-func whyNew(want Want, t Tunnel, e entry, own, far seal.WGPublic) string {
+func whyNew(want Want, t plan.PresharedKey, e entry, own, far plan.PublicKey) string {
 	switch {
 	case e.broken != nil:
 		return "the file holds no key"

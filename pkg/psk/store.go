@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
@@ -38,7 +39,7 @@ func parseRecord(raw []byte, number int) (Record, bool) {
 }
 
 // bound reports that the key is for these two ends.
-func (r Record) bound(own, peer seal.WGPublic) bool {
+func (r Record) bound(own, peer plan.PublicKey) bool {
 	return r.PublicKey == own.String() && r.PeerPublicKey == peer.String()
 }
 
@@ -74,7 +75,7 @@ func (s Store) Wipe() {
 // Observe reads the store. What is absent or cannot be read as a key is made
 // anew later and no error here; a link, or a folder that others can write to,
 // is one.
-func Observe(dir string, tunnels []Tunnel) (Store, error) {
+func Observe(dir string, tunnels []plan.PresharedKey) (Store, error) {
 	s := Store{dir: dir, entries: map[int]entry{}}
 	exists, err := keyfile.CheckDir(dir)
 	if err != nil {

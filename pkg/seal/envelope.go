@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // protocol names this use of HPKE. A change of the ciphersuite, of Binding or
@@ -18,8 +20,8 @@ const envelopeSize = 1120 + keySize + 16
 
 // An End is one end of a tunnel.
 type End struct {
-	Name string   // the router's inventory name
-	Key  WGPublic // its WireGuard public key
+	Name string         // the router's inventory name
+	Key  plan.PublicKey // its WireGuard public key
 }
 
 // A Binding is what an envelope is for. An envelope opens only with the very
@@ -36,7 +38,7 @@ func (b Binding) check() error {
 		return errors.New("both routers need a name")
 	case b.Initiator.Name == b.Responder.Name:
 		return fmt.Errorf("both ends are %s", b.Initiator.Name)
-	case b.Initiator.Key == (WGPublic{}) || b.Responder.Key == (WGPublic{}):
+	case b.Initiator.Key == (plan.PublicKey{}) || b.Responder.Key == (plan.PublicKey{}):
 		return errors.New("both routers need a public key")
 	case b.Initiator.Key == b.Responder.Key:
 		return fmt.Errorf("%s and %s have the same public key: one is a copy of the other; make new keys with wg_keypair, regenerate: always", b.Initiator.Name, b.Responder.Name)

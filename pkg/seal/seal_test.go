@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
 )
 
@@ -149,11 +150,11 @@ func TestSealRefuses(t *testing.T) {
 	}{
 		"no name":         {func(b *seal.Binding) { b.Responder.Name = "" }, "need a name"},
 		"same name":       {func(b *seal.Binding) { b.Responder.Name = "office-1" }, "both ends are office-1"},
-		"no key":          {func(b *seal.Binding) { b.Responder.Key = seal.WGPublic{} }, "need a public key"},
+		"no key":          {func(b *seal.Binding) { b.Responder.Key = plan.PublicKey{} }, "need a public key"},
 		"cloned router":   {func(b *seal.Binding) { b.Responder.Key = b.Initiator.Key }, "regenerate: always"},
 		"tunnel 0":        {func(b *seal.Binding) { b.Tunnel = 0 }, "tunnel number 0"},
 		"generation 0":    {func(b *seal.Binding) { b.Generation = 0 }, "generation 0"},
-		"low-order point": {func(b *seal.Binding) { b.Responder.Key = seal.WGPublic{1} }, "is not usable"},
+		"low-order point": {func(b *seal.Binding) { b.Responder.Key = plan.PublicKey{1} }, "is not usable"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -205,15 +206,15 @@ func TestWGKey(t *testing.T) {
 		assert.Zero(t, raw[0]&7)
 		assert.Equal(t, byte(64), raw[31]&0xc0)
 	}
-	pub, err := seal.ParseWGPublic(k.Public().String())
+	pub, err := plan.ParsePublicKey(k.Public().String())
 	require.NoError(t, err)
 	assert.Equal(t, k.Public(), pub)
 	for _, bad := range []string{"", "x", pub.String() + "\n", " " + pub.String(), strings.Repeat("A", 43) + "=", strings.Repeat("A", 43) + "B"} {
-		_, err := seal.ParseWGPublic(bad)
-		require.ErrorContains(t, err, "public key: ")
+		_, err := plan.ParsePublicKey(bad)
+		require.ErrorContains(t, err, "not a WireGuard public key")
 	}
-	assert.Empty(t, seal.WGPublic{}.String())
-	assert.Equal(t, seal.WGPublic{}, seal.WGPrivate{}.Public())
+	assert.Empty(t, plan.PublicKey{}.String())
+	assert.Equal(t, plan.PublicKey{}, seal.WGPrivate{}.Public())
 }
 
 func TestPSK(t *testing.T) {

@@ -2,41 +2,10 @@ package seal
 
 import (
 	"crypto/ecdh"
-	"encoding/base64"
 	"fmt"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
-
-// A WGPublic is a WireGuard public key: a Curve25519 point. It is comparable;
-// the zero value is no key.
-type WGPublic [keySize]byte
-
-// ParseWGPublic reads the base64 text that wg(8) uses. White space around it,
-// the all-zero key and points of low order are refused.
-func ParseWGPublic(text string) (WGPublic, error) {
-	s, err := parseSecret([]byte(text))
-	if err != nil || len(text) != keyText {
-		if err == nil {
-			err = errNotKey
-		}
-		return WGPublic{}, fmt.Errorf("public key: %w", err)
-	}
-	key := WGPublic(*s.bytes())
-	if _, err := NewWGPrivate().shared(key); err != nil { // any private key tells
-		return WGPublic{}, fmt.Errorf("public key %s: it is a point of low order: make it a new key, or take it for taken over", key)
-	}
-	return key, nil
-}
-
-// String returns the base64 text, or "" for no key.
-func (p WGPublic) String() string {
-	if p == (WGPublic{}) {
-		return ""
-	}
-	return base64.StdEncoding.EncodeToString(p[:])
-}
-
-// MarshalText returns the base64 text.
-func (p WGPublic) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // A WGPrivate is a WireGuard private key. It never shows itself.
 type WGPrivate struct{ secret }
@@ -59,20 +28,20 @@ func ParseWGPrivate(text []byte) (WGPrivate, error) {
 }
 
 // Public returns the public half, or the zero value when there is no key.
-func (k WGPrivate) Public() WGPublic {
+func (k WGPrivate) Public() plan.PublicKey {
 	if k.IsZero() {
-		return WGPublic{}
+		return plan.PublicKey{}
 	}
 	key, err := ecdh.X25519().NewPrivateKey(k.bytes()[:])
 	if err != nil {
-		return WGPublic{} // cannot happen: the length is right
+		return plan.PublicKey{} // cannot happen: the length is right
 	}
-	return WGPublic(key.PublicKey().Bytes())
+	return plan.PublicKey(key.PublicKey().Bytes())
 }
 
 // shared returns the Diffie-Hellman secret of this key and a peer's. The caller
 // wipes it. A point of low order is refused, as the kernel does.
-func (k WGPrivate) shared(peer WGPublic) ([]byte, error) {
+func (k WGPrivate) shared(peer plan.PublicKey) ([]byte, error) {
 	if k.IsZero() {
 		return nil, errZeroKey
 	}

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Session is a BGP protocol of BIRD.
@@ -22,7 +23,7 @@ type Session struct {
 	// Since is when Up last changed, as BIRD has it: the time of day, or the date of
 	// what is older than about 20 hours ("iso short ms" in sysdep/unix/config.Y).
 	Since      string
-	NeighborAS int64
+	NeighborAS plan.AS
 	// LastError is BIRD's text, which may hold words of the peer; empty if none.
 	LastError string
 	// Imported is the number of routes taken, over all channels.
@@ -81,7 +82,8 @@ func (s *Session) detail(line string) {
 	case "BGP state":
 		s.State = value
 	case "Neighbor AS":
-		s.NeighborAS, _ = strconv.ParseInt(value, 10, 64)
+		number, _ := strconv.ParseInt(value, 10, 64)
+		s.NeighborAS = plan.AS(number)
 	case "Last error":
 		s.LastError = printable(value)
 	case "Routes":
@@ -174,7 +176,7 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 }
 
 // session finds the BFD session of a tunnel.
-func (v birdView) bfdOf(t Tunnel) (BFDSession, bool) {
+func (v birdView) bfdOf(t plan.StatusTunnel) (BFDSession, bool) {
 	for _, s := range v.bfd {
 		if s.Address == t.Address && s.Interface == t.Name {
 			return s, true

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // rejectAfter is the age from which WireGuard takes no packet under a session
@@ -25,7 +26,7 @@ const rejectAfter = 180 * time.Second
 // what follows from it: without a handshake there can be no BGP.
 func Check(r Request, o Observation) Report {
 	var rep Report
-	needsBird := slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return t.Neighbor != "" })
+	needsBird := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Neighbor != "" })
 	if p, found := checkBird(o); found && needsBird {
 		p.Required = r.Require == nil || len(r.Require) > 0
 		rep.Problems = append(rep.Problems, p)
@@ -124,17 +125,17 @@ func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Repo
 }
 
 // nobodyBrings reports whether all peers that announce a prefix are hopeless.
-func (r Request) nobodyBrings(p Prefix, hopeless map[string]bool) bool {
-	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t Tunnel) bool { return p.AS != 0 && t.AS != p.AS })
+func (r Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) bool {
+	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t plan.StatusTunnel) bool { return p.AS != 0 && t.AS != p.AS })
 	if len(owners) == 0 {
 		owners = r.Tunnels
 	}
-	return !slices.ContainsFunc(owners, func(t Tunnel) bool { return !hopeless[t.Peer] })
+	return !slices.ContainsFunc(owners, func(t plan.StatusTunnel) bool { return !hopeless[t.Peer] })
 }
 
 // checkTunnel finds what is wrong with a tunnel. A problem without a cause follows
 // from what is wrong with the whole router.
-func checkTunnel(r Request, t Tunnel, s TunnelState, o Observation) []Problem {
+func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) []Problem {
 	if s.DeviceErr != nil {
 		return []Problem{{Here: deviceTrouble(t, s.DeviceErr), Cause: cause.New("no interface for it at the other end: run the mesh play for all"), Final: true}}
 	}
@@ -188,14 +189,14 @@ func stale(p Peer, now time.Time) bool {
 	return p.Handshake.IsZero() || p.Keepalive > 0 && now.Sub(p.Handshake) > rejectAfter
 }
 
-func deviceTrouble(t Tunnel, err error) cause.Cause {
+func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return cause.New("interface %s does not exist: run the mesh play here, or start it (systemctl start wg-quick@%s)", t.Name, t.Name)
 	}
 	return cause.New("%s cannot be read as a WireGuard interface (%s): run as root, and look at what it is (ip -d link show %s)", t.Name, err, t.Name)
 }
 
-func handshakeTrouble(t Tunnel, s TunnelState, now time.Time) cause.Cause {
+func handshakeTrouble(t plan.StatusTunnel, s TunnelState, now time.Time) cause.Cause {
 	p := s.Device.Peer
 	age := "no handshake yet"
 	if !p.Handshake.IsZero() {
@@ -218,7 +219,7 @@ func handshakeTrouble(t Tunnel, s TunnelState, now time.Time) cause.Cause {
 	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
 }
 
-func pingTrouble(t Tunnel, s TunnelState) cause.Cause {
+func pingTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
 	what := fmt.Sprintf("%s does not answer ping", t.Address)
 	if !errors.Is(s.PingErr, ErrNoAnswer) {
 		what = fmt.Sprintf("ping to %s: %s", t.Address, s.PingErr)
@@ -226,7 +227,7 @@ func pingTrouble(t Tunnel, s TunnelState) cause.Cause {
 	return cause.New("%s, though the handshake is young: check its address, ICMP there, and wg show %s allowed-ips at both ends", what, t.Name)
 }
 
-func mtuTrouble(t Tunnel, s TunnelState) cause.Cause {
+func mtuTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
 	if errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU {
 		return cause.New("the MTU of %s is %d, expected %d: run the mesh play here", t.Name, s.Device.MTU, t.MTU)
 	}
@@ -238,7 +239,7 @@ func mtuTrouble(t Tunnel, s TunnelState) cause.Cause {
 }
 
 // checkSession is about BGP and the BFD session that guards it.
-func checkSession(r Request, t Tunnel, s TunnelState) (Problem, bool) {
+func checkSession(r Request, t plan.StatusTunnel, s TunnelState) (Problem, bool) {
 	if s.Session == nil {
 		return Problem{
 			Here:  cause.New("BIRD has no protocol %s: run the mesh play here", t.Neighbor),
@@ -290,7 +291,7 @@ func checkSession(r Request, t Tunnel, s TunnelState) (Problem, bool) {
 }
 
 // checkPrefix says what is wrong with a prefix, and whether it is simply missing.
-func checkPrefix(r Request, p Prefix, o Observation) (c cause.Cause, missing bool) {
+func checkPrefix(r Request, p plan.StatusPrefix, o Observation) (c cause.Cause, missing bool) {
 	route, found := o.Routes[p.Network]
 	if !found || route.Floor {
 		return cause.New("prefix %s of %s: no tunnel has a route to it: look at birdc show route for %s all, here and there", p.Network, p.Site, p.Network), true
@@ -299,7 +300,7 @@ func checkPrefix(r Request, p Prefix, o Observation) (c cause.Cause, missing boo
 		return cause.New("prefix %s of %s: a route made by %s drops its packets (%s): remove it (ip route show %s)", p.Network, p.Site, route.Protocol, route.Type, p.Network), false
 	}
 	for _, dev := range route.Devices {
-		if !slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == dev }) {
+		if !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == dev }) {
 			return cause.New("prefix %s of %s: goes out of %s by a route made by %s: remove that route (ip route show %s)", p.Network, p.Site, dev, route.Protocol, p.Network), false
 		}
 	}

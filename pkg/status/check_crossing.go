@@ -9,6 +9,7 @@ import (
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // checkCrossings finds the routers that do not forward into their sites. A tunnel that
@@ -27,7 +28,7 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 	blamed = map[string]bool{}
 	dead := map[netip.Addr]bool{}
 	for _, c := range o.Crossings {
-		i := slices.IndexFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == c.device })
+		i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == c.device })
 		if c.err != nil && !errors.Is(c.err, ErrNoAnswer) { // it is not the other one's fault
 			if w := cause.New("no ping can be sent for %s to forward (%s): run it as root, or look at the interface", c.peer, c.err); !slices.Contains(rep.Warnings, w) {
 				rep.Warnings = append(rep.Warnings, w)
@@ -66,7 +67,7 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 		rep.Problems = append(rep.Problems, p)
 	}
 	for _, c := range o.Crossings {
-		if i := slices.IndexFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == c.device }); blamed[c.peer] {
+		if i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == c.device }); blamed[c.peer] {
 			rep.Tunnels[i] = false
 		}
 	}
@@ -115,6 +116,6 @@ func checkSite(r Request, o Observation) (out []Problem) {
 
 // nothingToTry says that nobody can tell whether this router forwards into its site.
 func (r Request) nothingToTry() bool {
-	alone := !slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return slices.Equal(t.Networks, r.SourceNetworks) })
+	alone := !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return slices.Equal(t.Networks, r.SourceNetworks) })
 	return len(r.SourceNetworks) > 0 && len(r.Tunnels) > 0 && len(r.Probe) == 0 && alone
 }

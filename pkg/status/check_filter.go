@@ -7,6 +7,7 @@ import (
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/filter"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // packets are what a flow consists of: each protocol counts by itself, since hosts that
@@ -71,7 +72,7 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 }
 
 // sick are the packets that a tunnel which is not well needs.
-func (f Forwarding) sick(t Tunnel, s TunnelState) (out []filter.Packet) {
+func (f Forwarding) sick(t plan.StatusTunnel, s TunnelState) (out []filter.Packet) {
 	both := func(in, out2 string, local, remote netip.Addr, proto string, port int) {
 		here, there := netip.PrefixFrom(local, 0), netip.PrefixFrom(remote, remote.BitLen())
 		out = append(

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // checkForwarding finds what the kernel does wrong with packets that it is to
@@ -74,7 +75,7 @@ func wrong(c cause.Cause) (Problem, bool) { return Problem{Cause: c}, true }
 
 // checkFlow says what is wrong with the kernel's answer for one packet.
 func (f Forwarding) checkFlow(r Request, x flow, o Observation) (Problem, bool) {
-	tunnel := slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return t.Name == x.answer.Device })
+	tunnel := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == x.answer.Device })
 	where := x.network.String()
 	if x.site != "" {
 		where += " of " + x.site

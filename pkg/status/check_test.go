@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -22,11 +23,11 @@ var now = time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 // night is the router office-1 with a tunnel to azure-2 and one to gcp-1.
 func night() (status.Request, status.Observation) {
 	r := status.Request{
-		Tunnels: []status.Tunnel{
+		Tunnels: []plan.StatusTunnel{
 			{Name: "wg20", Peer: "azure-2", Neighbor: "azure_2", Address: netip.MustParseAddr("172.31.20.2"), MTU: 1340, AS: 65020},
 			{Name: "wg21", Peer: "gcp-1", Neighbor: "gcp_1", Address: netip.MustParseAddr("172.31.21.2"), MTU: 1400, AS: 65040},
 		},
-		Prefixes: []status.Prefix{
+		Prefixes: []plan.StatusPrefix{
 			{Network: netip.MustParsePrefix("10.1.0.0/16"), Site: "azure", AS: 65020},
 			{Network: netip.MustParsePrefix("10.3.0.0/16"), Site: "gcp"},
 		},
@@ -242,7 +243,7 @@ func TestRequire(t *testing.T) {
 		r.Require = []string{"gcp-1"}
 		assert.True(t, status.Check(r, o).RequiredHealthy(), "nobody can tell")
 	})
-	r := status.Request{Tunnels: []status.Tunnel{{Peer: "azure-2", Neighbor: "azure_2"}}, Require: []string{"azure_2", "azure2"}}
+	r := status.Request{Tunnels: []plan.StatusTunnel{{Peer: "azure-2", Neighbor: "azure_2"}}, Require: []string{"azure_2", "azure2"}}
 	assert.Equal(t, []string{"azure2"}, r.Unknown())
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -16,7 +17,7 @@ func TestConfine(t *testing.T) {
 		return status.Target{Name: name, Address: netip.MustParseAddr(address)}
 	}
 	r := status.Request{
-		Tunnels: []status.Tunnel{
+		Tunnels: []plan.StatusTunnel{
 			{Name: "wg1", Peer: "azure-1", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8:1::/48")}},
 			{Name: "wg2", Peer: "old-1"}, // by a plan that does not say it
 		},

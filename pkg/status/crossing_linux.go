@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A crossing is a ping that another router has to forward into its site: out of the
@@ -43,7 +45,7 @@ func (r Request) crossings(own []netip.Addr) (out []*crossing) {
 		for _, target := range r.Reach {
 			if target.Name == t.Peer {
 				list = append(list, &crossing{to: target.Address, direct: true})
-			} else if slices.ContainsFunc(r.Tunnels, func(o Tunnel) bool {
+			} else if slices.ContainsFunc(r.Tunnels, func(o plan.StatusTunnel) bool {
 				return o.Peer == target.Name && o.AS == t.AS && slices.Equal(o.Networks, t.Networks)
 			}) {
 				list = append(list, &crossing{to: target.Address})

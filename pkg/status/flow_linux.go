@@ -10,6 +10,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/filter"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // The ways of a packet that a router is there for.
@@ -177,7 +178,7 @@ func lastOf(n netip.Prefix) netip.Addr {
 
 // sourcesOf are the networks from which packets come out of a tunnel: those of the
 // peer's site, or behind a router of the own site, of each other one.
-func (r Request) sourcesOf(t Tunnel, dst netip.Addr) (out []netip.Prefix) {
+func (r Request) sourcesOf(t plan.StatusTunnel, dst netip.Addr) (out []netip.Prefix) {
 	networks := t.Networks
 	if slices.Equal(networks, r.SourceNetworks) {
 		networks = nil

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Peer is the other end of a tunnel as WireGuard sees it.
@@ -34,7 +36,7 @@ type Device struct {
 
 // observeDevice reads a tunnel's interface. It never lists devices: userspace
 // ones of other network namespaces would be among them.
-func observeDevice(t Tunnel) (Device, error) {
+func observeDevice(t plan.StatusTunnel) (Device, error) {
 	link, err := netlink.LinkByName(t.Name)
 	if err != nil {
 		return Device{}, err
@@ -99,7 +101,7 @@ type Route struct {
 
 // observeRoutes reads the best route in the main table for exactly each prefix,
 // and the networks that the floor refuses: the routes with its protocol number.
-func observeRoutes(ctx context.Context, prefixes []Prefix, floor int) (map[netip.Prefix]Route, []netip.Prefix, error) {
+func observeRoutes(ctx context.Context, prefixes []plan.StatusPrefix, floor int) (map[netip.Prefix]Route, []netip.Prefix, error) {
 	wanted := map[netip.Prefix]bool{}
 	families := map[int]bool{}
 	for _, p := range prefixes {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // An Observation is the state of one router at one time, in the order of the
@@ -111,7 +112,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	return o
 }
 
-func observeTunnel(ctx context.Context, r Request, t Tunnel, probes bool) (s TunnelState) {
+func observeTunnel(ctx context.Context, r Request, t plan.StatusTunnel, probes bool) (s TunnelState) {
 	if s.Device, s.DeviceErr = observeDevice(t); s.DeviceErr != nil || !probes || s.Device.Peer == nil {
 		return s
 	}
@@ -140,7 +141,7 @@ func observeTunnel(ctx context.Context, r Request, t Tunnel, probes bool) (s Tun
 }
 
 // pingWhole sends one IP packet of exactly size bytes that must not be cut.
-func pingWhole(ctx context.Context, r Request, t Tunnel, size int) error {
+func pingWhole(ctx context.Context, r Request, t plan.StatusTunnel, size int) error {
 	header := header4
 	if t.Address.Is6() {
 		header = header6
@@ -151,7 +152,7 @@ func pingWhole(ctx context.Context, r Request, t Tunnel, size int) error {
 
 // pathMTU finds the largest packet that gets through, to within 20 bytes. All
 // sizes are tried at the same time.
-func pathMTU(ctx context.Context, r Request, t Tunnel) int {
+func pathMTU(ctx context.Context, r Request, t plan.StatusTunnel) int {
 	const step, least = 20, 576
 	var sizes []int
 	for size := t.MTU - step; size >= least; size -= step {

@@ -12,12 +12,14 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Request says what a healthy router has.
 type Request struct {
-	Tunnels  []Tunnel
-	Prefixes []Prefix
+	Tunnels  []plan.StatusTunnel
+	Prefixes []plan.StatusPrefix
 	// SourceNetworks are the own site's: probes of Reach come from the own
 	// address inside them, because that is what other sites know a way back to.
 	SourceNetworks []netip.Prefix
@@ -53,27 +55,6 @@ type Request struct {
 	Waited time.Duration
 }
 
-// A Tunnel is one WireGuard interface to one peer, with a BGP session in it.
-type Tunnel struct {
-	Name     string     // interface, for example wg20
-	Peer     string     // router at the other end
-	Neighbor string     // protocol in BIRD; empty: no BGP in this tunnel
-	Address  netip.Addr // the peer's link address, IPv4 or IPv6
-	MTU      int        // bytes inside the tunnel; 0: not probed
-	AS       int64      // the peer's; 0: not compared
-	// Networks are those of the peer's site; nil: not known.
-	Networks []netip.Prefix
-	// Probe are hosts behind the peer that answer ping.
-	Probe []netip.Addr
-}
-
-// A Prefix has to be in the kernel's routing table, through a tunnel.
-type Prefix struct {
-	Network netip.Prefix
-	Site    string // that it belongs to
-	AS      int64  // of the site; 0: not known
-}
-
 // A Target is an address of another router, in its site, that has to answer.
 type Target struct {
 	Name    string
@@ -87,7 +68,7 @@ func (r Request) requires(names ...string) bool {
 
 // requiresPrefix tells whether a prefix is required: one of the peers that
 // announce it is, or every peer is, when it is not known who announces it.
-func (r Request) requiresPrefix(p Prefix) bool {
+func (r Request) requiresPrefix(p plan.StatusPrefix) bool {
 	anyOne, all := false, true
 	for _, t := range r.Tunnels {
 		required := r.requires(t.Peer, t.Neighbor)
@@ -102,7 +83,7 @@ func (r Request) requiresPrefix(p Prefix) bool {
 // be able to have others ask somebody else.
 func (r *Request) Confine() (strangers []Target) {
 	r.Reach = slices.DeleteFunc(r.Reach, func(to Target) bool {
-		i := slices.IndexFunc(r.Tunnels, func(t Tunnel) bool { return t.Peer == to.Name })
+		i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Peer == to.Name })
 		if i < 0 || r.Tunnels[i].Networks == nil {
 			return false
 		}

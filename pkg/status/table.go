@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/table"
 )
 
@@ -35,7 +36,7 @@ func Notes(o Observation) []string {
 	return []string{}
 }
 
-func row(t Tunnel, s TunnelState, o Observation) []string {
+func row(t plan.StatusTunnel, s TunnelState, o Observation) []string {
 	cells := []string{t.Name, t.Peer, "-", "-", "-", "-", "-", "-"}
 	if p := s.Device.Peer; s.DeviceErr == nil && p != nil {
 		cells[2] = "never"

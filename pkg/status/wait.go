@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // pollEvery is the pause between two looks while waiting. A look without pings
@@ -195,7 +196,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (r Request) Unknown() []string {
 	var out []string
 	for _, name := range r.Require {
-		known := slices.ContainsFunc(r.Tunnels, func(t Tunnel) bool { return name == t.Peer || name == t.Neighbor }) ||
+		known := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return name == t.Peer || name == t.Neighbor }) ||
 			slices.ContainsFunc(r.Reach, func(t Target) bool { return name == t.Name })
 		if !known {
 			out = append(out, name)

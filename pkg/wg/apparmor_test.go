@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -17,9 +18,9 @@ func TestArmor(t *testing.T) {
 	const loaded, file, local = "/sys/kernel/security/apparmor/profiles", "/etc/apparmor.d/wg", "/etc/apparmor.d/local/wg"
 	elsewhere := wg.Want{
 		PrivateKeyFile: "/etc/keys/wg.key",
-		Tunnels:        []wg.Tunnel{{Name: "wg1", Peers: []wg.Peer{{Name: "b", PresharedKeyFile: "/etc/keys/1.psk"}, {Name: "c", PresharedKeyFile: "/etc/wireguard/../psk/2"}}}},
+		Tunnels:        []plan.Tunnel{{Name: "wg1", Peers: []plan.Peer{{Name: "b", PresharedKeyFile: "/etc/keys/1.psk"}, {Name: "c", PresharedKeyFile: "/etc/wireguard/../psk/2"}}}},
 	}
-	home := wg.Want{PrivateKeyFile: "/etc/wireguard/wgmesh.key", Tunnels: []wg.Tunnel{{Peers: []wg.Peer{{PresharedKeyFile: "/etc/wireguard/wgmesh-psk/1.psk"}, {}}}}}
+	home := wg.Want{PrivateKeyFile: "/etc/wireguard/wgmesh.key", Tunnels: []plan.Tunnel{{Peers: []plan.Peer{{PresharedKeyFile: "/etc/wireguard/wgmesh-psk/1.psk"}, {}}}}}
 	for name, tt := range map[string]struct {
 		files    map[string]string
 		closed   int

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // conflicts finds what stands in the way of the changes of d: ports and addresses
@@ -17,7 +18,7 @@ import (
 func (d *Delta) conflicts(w Want, have State) error {
 	var errs []error
 	for _, t := range slices.Clone(d.Tunnels) {
-		i := slices.IndexFunc(w.Tunnels, func(o Tunnel) bool { return o.Name == t.Name })
+		i := slices.IndexFunc(w.Tunnels, func(o plan.Tunnel) bool { return o.Name == t.Name })
 		want := w.Tunnels[i]
 		if port := want.ListenPort; port != 0 && (t.Start || t.Device.ListenPort != 0) {
 			errs = append(errs, d.port(w, have, t.Name, port))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -87,7 +88,7 @@ func TestLiveRevert(t *testing.T) {
 			one := &a.want.Tunnels[0]
 			one.ListenPort, one.MTU, one.Addresses = 50001, 1300, prefixes("172.30.1.1/24")
 			one.Peers[0].AllowedIPs, one.Peers[0].PersistentKeepalive = prefixes("10.1.0.0/16"), 7
-			a.want.PublicKeys = map[string]wg.PublicKey{"b": keyOf("somebody")}
+			a.want.PublicKeys = map[string]plan.PublicKey{"b": keyOf("somebody")}
 		},
 		func() {
 			a.want.Replace = true
@@ -96,9 +97,9 @@ func TestLiveRevert(t *testing.T) {
 	} {
 		a.reaches("172.31.1.2")
 		want := a.want
-		a.want.Tunnels = append([]wg.Tunnel{}, want.Tunnels...)
+		a.want.Tunnels = append([]plan.Tunnel{}, want.Tunnels...)
 		for i := range a.want.Tunnels {
-			a.want.Tunnels[i].Peers = append([]wg.Peer{}, want.Tunnels[i].Peers...)
+			a.want.Tunnels[i].Peers = append([]plan.Peer{}, want.Tunnels[i].Peers...)
 		}
 		texts := map[string]string{}
 		for _, tunnel := range want.Tunnels {

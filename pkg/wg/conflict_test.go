@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -105,7 +106,7 @@ func TestRevert(t *testing.T) {
 		"one more": func(_ *fake, w *wg.Want) {
 			more := w.Tunnels[1]
 			more.Name, more.ListenPort, more.Addresses = "wg3", 51803, prefixes("172.31.3.0/31")
-			more.Peers = []wg.Peer{{Name: "cat", PublicKey: keyOf("cat")}}
+			more.Peers = []plan.Peer{{Name: "cat", PublicKey: keyOf("cat")}}
 			w.Tunnels = append(w.Tunnels, more)
 		},
 		"a name for the mesh": func(_ *fake, w *wg.Want) { w.Mesh = "routers" },
@@ -128,7 +129,7 @@ func TestRevert(t *testing.T) {
 				for name, file := range f.files {
 					texts[name] = file.Text
 				}
-				s, d := plan(t, f, w)
+				s, d := planned(t, f, w)
 				d.MSS = nil
 				_, interfaces := wg.Touched(w, s, d)
 				_, err := wg.Apply(t.Context(), f, d)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Delta is what has to change. It holds no secret, only names of key files.
@@ -63,7 +65,7 @@ func (c DeviceChange) empty() bool {
 // they are.
 type PeerChange struct {
 	Name             string // for people
-	PublicKey        PublicKey
+	PublicKey        plan.PublicKey
 	Remove           bool
 	Add              bool
 	PresharedKeyFile *string // empty: no pre-shared key

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // staleHandshake is the age after which no session is left (REJECT_AFTER_TIME
@@ -22,7 +23,7 @@ func Diff(want Want, have State) (Delta, error) {
 	var d Delta
 	var errs []error
 	tunnels := slices.Clone(want.Tunnels)
-	order.By(tunnels, func(a, b Tunnel) int { return strings.Compare(a.Name, b.Name) })
+	order.By(tunnels, func(a, b plan.Tunnel) int { return strings.Compare(a.Name, b.Name) })
 	for _, t := range tunnels {
 		now := have.Interfaces[t.Name]
 		r := resolve(want, t, have)
@@ -50,7 +51,7 @@ func Diff(want Want, have State) (Delta, error) {
 }
 
 // foreign refuses an interface that we did not make.
-func foreign(w Want, t Tunnel, now Interface, own PublicKey) error {
+func foreign(w Want, t plan.Tunnel, now Interface, own plan.PublicKey) error {
 	file := filepath.Join(w.Directory, t.Name+".conf")
 	switch {
 	case now.File != nil && !now.File.Ours && !now.File.Blank:
@@ -70,9 +71,9 @@ func foreign(w Want, t Tunnel, now Interface, own PublicKey) error {
 }
 
 // check refuses peers that WireGuard drops without a word.
-func (t resolved) check(own PublicKey) error {
+func (t resolved) check(own plan.PublicKey) error {
 	var errs []error
-	seen := map[PublicKey]string{}
+	seen := map[plan.PublicKey]string{}
 	for _, p := range append(slices.Clone(t.peers), t.kept...) {
 		if p.PublicKey == own {
 			errs = append(errs, fmt.Errorf("%s: peer %s: %s is this router's own public key: give the peer's", t.Name, p.Name, p.PublicKey))
@@ -119,15 +120,15 @@ func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
 // a message in their order, and a network that is given to a second peer is
 // taken from the first.
 func diffPeers(t resolved, now Interface, have State) []PeerChange {
-	var recorded []FilePeer
+	var recorded []plan.Peer
 	if now.File != nil {
 		recorded = parse(now.File.record())
 	}
 	var remove, change []PeerChange
-	live := map[PublicKey]LivePeer{}
+	live := map[plan.PublicKey]LivePeer{}
 	for _, l := range now.Device.Peers {
 		live[l.PublicKey] = l
-		wanted := slices.ContainsFunc(t.peers, func(p FilePeer) bool { return p.PublicKey == l.PublicKey })
+		wanted := slices.ContainsFunc(t.peers, func(p plan.Peer) bool { return p.PublicKey == l.PublicKey })
 		if !wanted && len(t.pending) == 0 {
 			remove = append(remove, PeerChange{Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true})
 		}
@@ -139,8 +140,8 @@ func diffPeers(t resolved, now Interface, have State) []PeerChange {
 			change = append(change, addPeer(p))
 			continue
 		}
-		old := slices.IndexFunc(recorded, func(f FilePeer) bool { return f.PublicKey == p.PublicKey })
-		var last *FilePeer
+		old := slices.IndexFunc(recorded, func(f plan.Peer) bool { return f.PublicKey == p.PublicKey })
+		var last *plan.Peer
 		if old >= 0 {
 			last = &recorded[old]
 		}
@@ -155,7 +156,7 @@ func diffPeers(t resolved, now Interface, have State) []PeerChange {
 	return append(remove, change...)
 }
 
-func addPeer(p FilePeer) PeerChange {
+func addPeer(p plan.Peer) PeerChange {
 	c := PeerChange{
 		Name: p.Name, PublicKey: p.PublicKey, Add: true, Endpoint: p.Endpoint,
 		Keepalive: &p.PersistentKeepalive, AddAllowedIPs: p.AllowedIPs,
@@ -166,7 +167,7 @@ func addPeer(p FilePeer) PeerChange {
 	return c
 }
 
-func diffPeer(p FilePeer, l LivePeer, last *FilePeer, have State) PeerChange {
+func diffPeer(p plan.Peer, l LivePeer, last *plan.Peer, have State) PeerChange {
 	c := PeerChange{Name: p.Name, PublicKey: p.PublicKey}
 	if l.PresharedKey != have.PresharedKeys[p.PresharedKeyFile] {
 		c.PresharedKeyFile = &p.PresharedKeyFile
@@ -183,7 +184,7 @@ func diffPeer(p FilePeer, l LivePeer, last *FilePeer, have State) PeerChange {
 
 // endpointDue tells whether the endpoint must be set. A peer that roamed and
 // answers is left alone: to set the endpoint again would cut it off.
-func endpointDue(want netip.AddrPort, live LivePeer, last *FilePeer, now time.Time) bool {
+func endpointDue(want netip.AddrPort, live LivePeer, last *plan.Peer, now time.Time) bool {
 	switch {
 	case !want.IsValid() || want == live.Endpoint:
 		return false
@@ -196,7 +197,7 @@ func endpointDue(want netip.AddrPort, live LivePeer, last *FilePeer, now time.Ti
 	}
 }
 
-func nameOf(peers []FilePeer, key PublicKey) string {
+func nameOf(peers []plan.Peer, key plan.PublicKey) string {
 	for _, p := range peers {
 		if p.PublicKey == key && p.Name != "" {
 			return p.Name

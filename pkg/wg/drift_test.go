@@ -127,7 +127,7 @@ func TestDrift(t *testing.T) {
 			converge(t, f, mesh())
 			good := f.dump()
 			tt.drift(f)
-			_, d := plan(t, f, mesh())
+			_, d := planned(t, f, mesh())
 			done, err := wg.Apply(t.Context(), f, d)
 			require.NoError(t, err)
 			assert.Equal(t, tt.writes, f.writes)
@@ -150,7 +150,7 @@ func TestKeyChangeIsOneMessage(t *testing.T) {
 	f, w := meshHost(), mesh()
 	converge(t, f, w)
 	w.PublicKeys["ann"] = keyOf("new")
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	require.Len(t, d.Tunnels, 1)
 	peers := d.Tunnels[0].Device.Peers
 	require.Len(t, peers, 2)
@@ -163,14 +163,14 @@ func TestAllowedIPsChangeInPlace(t *testing.T) {
 	f, w := meshHost(), mesh()
 	converge(t, f, w)
 	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.1.0.0/16 10.7.0.0/16 172.31.1.0/31")
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	p := d.Tunnels[0].Device.Peers[0]
 	assert.Equal(t, prefixes("10.7.0.0/16"), p.AddAllowedIPs)
 	assert.Empty(t, p.RemoveAllowedIPs)
 
 	converge(t, f, w)
 	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.1.0.0/16 172.31.1.0/31")
-	_, d = plan(t, f, w)
+	_, d = planned(t, f, w)
 	p = d.Tunnels[0].Device.Peers[0]
 	assert.Empty(t, p.AddAllowedIPs)
 	assert.Equal(t, prefixes("10.7.0.0/16"), p.RemoveAllowedIPs)
@@ -204,7 +204,7 @@ func TestEndpoint(t *testing.T) {
 				d.Peers[0].Endpoint, d.Peers[0].LastHandshake = tt.live, time.Now().Add(-tt.age)
 			})
 			w.Tunnels[0].Peers[0].Endpoint = tt.want
-			_, d := plan(t, f, w)
+			_, d := planned(t, f, w)
 			set := netip.AddrPort{}
 			for _, td := range d.Tunnels {
 				for _, p := range td.Device.Peers {

@@ -1,6 +1,10 @@
 package wg
 
-import "github.com/wgmesh/router/pkg/mark"
+import (
+	"github.com/wgmesh/router/pkg/mark"
+
+	"github.com/wgmesh/router/pkg/plan"
+)
 
 // What the external tests look at from inside.
 var (
@@ -14,7 +18,7 @@ var (
 )
 
 // Render is the file of a tunnel without an input filter.
-func Render(t Tunnel, peers []FilePeer, privateKeyFile, mssFile string) string {
+func Render(t plan.Tunnel, peers []plan.Peer, privateKeyFile, mssFile string) string {
 	return render(mark.Owner{}, t, peers, privateKeyFile, tableHook{file: mssFile})
 }
 

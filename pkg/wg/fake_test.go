@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -23,7 +24,7 @@ type fake struct {
 	links   map[string]wg.Link
 	devices map[string]wg.Device
 	units   map[string]wg.Unit
-	private map[string]wg.PublicKey   // private key files, by what they are the key of
+	private map[string]plan.PublicKey // private key files, by what they are the key of
 	psks    map[string]wg.Fingerprint // pre-shared key files
 	mss     wg.MSS
 	flushed []string // files whose tables are not there
@@ -46,7 +47,7 @@ func newFake() *fake {
 	return &fake{
 		systemd: true,
 		files:   map[string]wg.File{}, links: map[string]wg.Link{}, devices: map[string]wg.Device{},
-		units: map[string]wg.Unit{}, private: map[string]wg.PublicKey{keyPath: keyOf("me")},
+		units: map[string]wg.Unit{}, private: map[string]plan.PublicKey{keyPath: keyOf("me")},
 		psks: map[string]wg.Fingerprint{},
 	}
 }
@@ -120,11 +121,11 @@ func (f *fake) Disable(_ context.Context, names []string) error {
 
 func (f *fake) Down(_ context.Context, name string) error { return f.DeleteLink(name) }
 
-func (f *fake) PublicKey(path string) (wg.PublicKey, error) {
+func (f *fake) PublicKey(path string) (plan.PublicKey, error) {
 	if k, ok := f.private[path]; ok {
 		return k, nil
 	}
-	return wg.PublicKey{}, fs.ErrNotExist
+	return plan.PublicKey{}, fs.ErrNotExist
 }
 
 func (f *fake) Fingerprint(path string) (wg.Fingerprint, error) {
@@ -358,7 +359,7 @@ func (f *fake) up(name string) error {
 	}
 	l, d := wg.Link{Kind: "wireguard", Up: true, MTU: 1420}, wg.Device{ListenPort: 40000}
 	peer := func(key string) *wg.LivePeer {
-		k, err := wg.ParsePublicKey(key)
+		k, err := plan.ParsePublicKey(key)
 		for i := range d.Peers {
 			if d.Peers[i].PublicKey == k {
 				return &d.Peers[i]

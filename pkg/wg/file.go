@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Mark is how the first line of every file of ours starts. Files without it are
@@ -14,16 +15,6 @@ import (
 const Mark = "# Managed by wgmesh.router"
 
 const header = Mark + " (wg_tunnel). Do not edit: the next run puts it back.\n"
-
-// A FilePeer is a peer as a wg-quick file of ours has it.
-type FilePeer struct {
-	Name                string // empty when the file does not say
-	PublicKey           PublicKey
-	Endpoint            netip.AddrPort
-	AllowedIPs          []netip.Prefix // sorted
-	PersistentKeepalive int            // seconds
-	PresharedKeyFile    string
-}
 
 // A tableHook loads the nftables table as the tunnel comes up. Closed is a tunnel
 // that must not be there without its filter.
@@ -47,7 +38,7 @@ type tableHook struct {
 // pipefail set.
 //
 // The last line tells a whole file from one that breaks off.
-func render(owner mark.Owner, t Tunnel, peers []FilePeer, privateKeyFile string, table tableHook) string {
+func render(owner mark.Owner, t plan.Tunnel, peers []plan.Peer, privateKeyFile string, table tableHook) string {
 	var b strings.Builder
 	b.WriteString(header + owner.Line() + "[Interface]\n")
 	for _, a := range sorted(t.Addresses) {
@@ -96,9 +87,9 @@ func render(owner mark.Owner, t Tunnel, peers []FilePeer, privateKeyFile string,
 // parse reads the peers of a wg-quick file. It takes what render writes and
 // passes over what it does not know, since people edit files: a line that was
 // spoilt is only lost, and the file is rewritten anyway.
-func parse(text string) []FilePeer {
-	var peers []FilePeer
-	hooks := map[PublicKey]FilePeer{}
+func parse(text string) []plan.Peer {
+	var peers []plan.Peer
+	hooks := map[plan.PublicKey]plan.Peer{}
 	name, inPeer := "", false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -111,7 +102,7 @@ func parse(text string) []FilePeer {
 		}
 		if strings.HasPrefix(line, "[") {
 			if inPeer = line == "[Peer]"; inPeer {
-				peers = append(peers, FilePeer{Name: name})
+				peers = append(peers, plan.Peer{Name: name})
 			}
 			name = ""
 			continue
@@ -120,7 +111,7 @@ func parse(text string) []FilePeer {
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		switch {
 		case inPeer:
-			peers[len(peers)-1].set(key, value)
+			set(&peers[len(peers)-1], key, value)
 		case key == "PostUp":
 			parseHook(hooks, value)
 		}
@@ -129,10 +120,10 @@ func parse(text string) []FilePeer {
 }
 
 // set takes one line of a [Peer] section.
-func (p *FilePeer) set(key, value string) {
+func set(p *plan.Peer, key, value string) {
 	switch key {
 	case "PublicKey":
-		p.PublicKey, _ = ParsePublicKey(value)
+		p.PublicKey, _ = plan.ParsePublicKey(value)
 	case "Endpoint":
 		p.Endpoint, _ = netip.ParseAddrPort(value)
 	case "AllowedIPs":
@@ -146,14 +137,14 @@ func (p *FilePeer) set(key, value string) {
 }
 
 // parseHook reads "wg set %i ... peer K preshared-key F persistent-keepalive N".
-func parseHook(hooks map[PublicKey]FilePeer, hook string) {
+func parseHook(hooks map[plan.PublicKey]plan.Peer, hook string) {
 	words := strings.Fields(hook)
-	var key PublicKey
+	var key plan.PublicKey
 	for i := 0; i+1 < len(words); i++ {
 		p := hooks[key]
 		switch words[i] {
 		case "peer":
-			key, _ = ParsePublicKey(words[i+1])
+			key, _ = plan.ParsePublicKey(words[i+1])
 			continue
 		case "preshared-key":
 			if hookPath.MatchString(words[i+1]) {
@@ -171,8 +162,8 @@ func parseHook(hooks map[PublicKey]FilePeer, hook string) {
 }
 
 // withHooks adds what the hooks say, and drops peers without a usable key.
-func withHooks(peers []FilePeer, hooks map[PublicKey]FilePeer) []FilePeer {
-	var out []FilePeer
+func withHooks(peers []plan.Peer, hooks map[plan.PublicKey]plan.Peer) []plan.Peer {
+	var out []plan.Peer
 	for _, p := range peers {
 		if p.PublicKey.IsZero() {
 			continue

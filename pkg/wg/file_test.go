@@ -9,19 +9,20 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
-func filePeer() wg.FilePeer {
+func filePeer() plan.Peer {
 	p := mesh().Tunnels[0].Peers[0]
-	return wg.FilePeer{
+	return plan.Peer{
 		Name: "ann", PublicKey: keyOf("ann"), Endpoint: p.Endpoint, AllowedIPs: p.AllowedIPs,
 		PersistentKeepalive: 25, PresharedKeyFile: "/psk/1",
 	}
 }
 
 func TestRender(t *testing.T) {
-	text := wg.Render(mesh().Tunnels[0], []wg.FilePeer{filePeer(), {PublicKey: keyOf("bob")}}, keyPath, "/etc/wireguard/wgmesh.nft")
+	text := wg.Render(mesh().Tunnels[0], []plan.Peer{filePeer(), {PublicKey: keyOf("bob")}}, keyPath, "/etc/wireguard/wgmesh.nft")
 	ann, bob := keyOf("ann").String(), keyOf("bob").String()
 	assert.Equal(t, `# Managed by wgmesh.router (wg_tunnel). Do not edit: the next run puts it back.
 [Interface]
@@ -47,7 +48,7 @@ PublicKey = `+bob+`
 }
 
 func TestParse(t *testing.T) {
-	want := []wg.FilePeer{filePeer(), {PublicKey: keyOf("bob")}}
+	want := []plan.Peer{filePeer(), {PublicKey: keyOf("bob")}}
 	text := wg.Render(mesh().Tunnels[0], want, keyPath, "")
 	assert.Equal(t, want, wg.Parse(text))
 	tests := map[string]struct{ text, err string }{
@@ -68,12 +69,12 @@ func TestParse(t *testing.T) {
 // and cannot bring a hook along.
 func FuzzParse(f *testing.F) {
 	tunnel := mesh().Tunnels[0]
-	f.Add(wg.Render(tunnel, []wg.FilePeer{filePeer()}, keyPath, "/x.nft"))
+	f.Add(wg.Render(tunnel, []plan.Peer{filePeer()}, keyPath, "/x.nft"))
 	f.Add("# peer: a\n[Peer]\nPublicKey = " + keyOf("ann").String() + "\nAllowedIPs = 10.1.2.3/8, ::ffff:1.2.3.4/99,\nEndpoint = [fe80::1%eth0]:1\n")
 	f.Add("PostUp = wg set %i peer " + keyOf("ann").String() + " preshared-key /a;reboot persistent-keepalive 99999\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		peers := wg.Parse(text)
-		seen := map[wg.PublicKey]bool{}
+		seen := map[plan.PublicKey]bool{}
 		for _, p := range peers {
 			if seen[p.PublicKey] {
 				return // refused by Diff

@@ -36,7 +36,7 @@ func TestFilter(t *testing.T) {
 
 	w := filtered()
 	w.MSSClamp = false
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	require.NotNil(t, d.MSS)
 	assert.NotContains(t, *d.MSS, "maxseg")
 	assert.Contains(t, *d.MSS, "hook input")
@@ -57,11 +57,11 @@ func TestFilterOfTwoLists(t *testing.T) {
 	converge(t, f, one)
 	converge(t, f, two)
 	assert.Contains(t, f.mss.File, "# input mesh: wg1 tcp/22\n")
-	_, d := plan(t, f, one)
+	_, d := planned(t, f, one)
 	assert.True(t, d.Empty(), "%+v", d)
 
 	two.Purge = true
-	_, d = plan(t, f, two)
+	_, d = planned(t, f, two)
 	require.NotNil(t, d.MSS)
 	assert.NotContains(t, *d.MSS, "input", "the filter of a tunnel that is gone")
 }
@@ -93,7 +93,7 @@ func TestFilterDrift(t *testing.T) {
 			f := meshHost()
 			converge(t, f, filtered(22))
 			drift(&f.mss)
-			_, d := plan(t, f, filtered(22))
+			_, d := planned(t, f, filtered(22))
 			assert.NotNil(t, d.MSS)
 		})
 	}

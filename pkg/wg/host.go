@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // systemDirectory is the only place where wg-quick@.service looks.
@@ -160,11 +161,11 @@ func (h *Host) RemoveFile(name string) error {
 }
 
 // PublicKey returns the public half of a private key file.
-func (h *Host) PublicKey(path string) (PublicKey, error) {
+func (h *Host) PublicKey(path string) (plan.PublicKey, error) {
 	key, err := readKeyFile(path)
 	defer key.wipe()
 	if err != nil {
-		return PublicKey{}, err
+		return plan.PublicKey{}, err
 	}
 	return key.public()
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // answerTime is how long a userspace device may take to answer.
@@ -89,14 +91,14 @@ func (h *Host) Device(name string) (Device, error) {
 func (h *Host) device(dev *wgtypes.Device) Device {
 	out := Device{ListenPort: dev.ListenPort}
 	if dev.PrivateKey != (wgtypes.Key{}) {
-		out.PublicKey = PublicKey(dev.PublicKey)
+		out.PublicKey = plan.PublicKey(dev.PublicKey)
 	}
 	clear(dev.PrivateKey[:])
 	for i := range dev.Peers {
 		p := &dev.Peers[i]
 		psk := secret(p.PresharedKey)
 		live := LivePeer{
-			PublicKey: PublicKey(p.PublicKey), PresharedKey: h.salt.fingerprint(&psk),
+			PublicKey: plan.PublicKey(p.PublicKey), PresharedKey: h.salt.fingerprint(&psk),
 			PersistentKeepalive: int(p.PersistentKeepaliveInterval / time.Second), LastHandshake: p.LastHandshakeTime,
 		}
 		psk.wipe()
@@ -290,7 +292,7 @@ func ipNet(p netip.Prefix) net.IPNet {
 // Implementation says which WireGuard these interfaces use: kernel, userspace,
 // or nothing when none of them is there. It is slower than the kernel's, so one
 // userspace interface makes it userspace.
-func (h *Host) Implementation(tunnels []Tunnel) (string, error) {
+func (h *Host) Implementation(tunnels []plan.Tunnel) (string, error) {
 	links, err := h.Links()
 	if err != nil {
 		return "", err

@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 func TestParsePublicKey(t *testing.T) {
 	good := keyOf("ann").String()
-	k, err := wg.ParsePublicKey(good)
+	k, err := plan.ParsePublicKey(good)
 	require.NoError(t, err)
 	assert.Equal(t, keyOf("ann"), k)
 
@@ -28,7 +29,7 @@ func TestParsePublicKey(t *testing.T) {
 		"url alphabet": strings.Repeat("-", 43) + "=", "loose last bits": strings.Repeat("/", 43) + "=", "low order": low, "zero": zero,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := wg.ParsePublicKey(text)
+			_, err := plan.ParsePublicKey(text)
 			require.ErrorContains(t, err, "not a WireGuard public key")
 			if text != "" {
 				assert.NotContains(t, err.Error(), strings.TrimSpace(text), "it may be a private key")
@@ -39,9 +40,9 @@ func TestParsePublicKey(t *testing.T) {
 
 // An absent key is no key, in JSON too.
 func TestPublicKeyJSON(t *testing.T) {
-	var keys map[string]wg.PublicKey
+	var keys map[string]plan.PublicKey
 	require.NoError(t, json.Unmarshal([]byte(`{"a":"`+keyOf("ann").String()+`","b":"","c":null}`), &keys))
-	assert.Equal(t, map[string]wg.PublicKey{"a": keyOf("ann"), "b": {}, "c": {}}, keys)
+	assert.Equal(t, map[string]plan.PublicKey{"a": keyOf("ann"), "b": {}, "c": {}}, keys)
 	assert.Error(t, json.Unmarshal([]byte(`{"a":"x"}`), &keys))
 }
 
@@ -90,7 +91,7 @@ func TestReadKeyFile(t *testing.T) {
 			require.NoError(t, os.RemoveAll(path))
 			tt.make(t)
 			printed, err := wg.ReadKeyFile(path)
-			assert.Equal(t, "(secret)", printed)
+			assert.Equal(t, "[redacted]", printed)
 			if tt.err == "" {
 				assert.NoError(t, err)
 				return

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -69,13 +70,13 @@ func newRouter(t *testing.T, name string) *router {
 	sh(t, "umask 077; wg genkey > %s/wgmesh.key", r.dir)
 	r.want = wg.Want{
 		PrivateKeyFile: r.dir + "/wgmesh.key", Directory: r.dir, InterfacePrefix: "wt", MSSClamp: true,
-		PublicKeys: map[string]wg.PublicKey{},
+		PublicKeys: map[string]plan.PublicKey{},
 	}
 	return r
 }
 
-func (r *router) publicKey() wg.PublicKey {
-	k, err := wg.ParsePublicKey(strings.TrimSpace(sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir)))
+func (r *router) publicKey() plan.PublicKey {
+	k, err := plan.ParsePublicKey(strings.TrimSpace(sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir)))
 	require.NoError(r.t, err)
 	return k
 }
@@ -118,7 +119,7 @@ func (r *router) inside(do func() error) error {
 }
 
 // plan observes and compares, and requires that this changed nothing at all.
-func (r *router) plan() (d wg.Delta, pending []wg.Pending) {
+func (r *router) plan() (d wg.Delta, pending []plan.Pending) {
 	r.t.Helper()
 	before := r.dump()
 	d, pending = r.compare()
@@ -127,7 +128,7 @@ func (r *router) plan() (d wg.Delta, pending []wg.Pending) {
 }
 
 // compare is plan without looking after it.
-func (r *router) compare() (d wg.Delta, pending []wg.Pending) {
+func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 	r.t.Helper()
 	require.NoError(r.t, r.want.Validate())
 	err := r.inside(func() error {
@@ -247,10 +248,10 @@ func pair(t *testing.T, n int) (a, b *router) {
 // add wants tunnel i to peer, as host number self of its link network.
 func (r *router) add(own, peer string, i, self int) {
 	link := fmt.Sprintf("172.31.%d", i)
-	r.want.Tunnels = append(r.want.Tunnels, wg.Tunnel{
+	r.want.Tunnels = append(r.want.Tunnels, plan.Tunnel{
 		Name: unique(fmt.Sprintf("%s%d", own, i)), ListenPort: 51800 + i, MTU: 1340,
 		Addresses: prefixes(fmt.Sprintf("%s.%d/24 fd00:%d::%d/64", link, self, i, self)),
-		Peers: []wg.Peer{{
+		Peers: []plan.Peer{{
 			Name: peer, Endpoint: netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:%d", 3-self, 51800+i)),
 			AllowedIPs: prefixes(fmt.Sprintf("%s.0/24 fd00:%d::/64 10.%d.0.0/16", link, i, i)), PersistentKeepalive: 25,
 			PresharedKeyFile: fmt.Sprintf("%s/%d.psk", r.dir, i),

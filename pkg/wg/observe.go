@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Observe reads everything that w is about. It writes nothing. A key file that
@@ -115,7 +117,7 @@ func (s *State) readKeys(r Reader, w Want) error {
 
 // hasAddress tells that w wants address a on interface name.
 func (w Want) hasAddress(name string, a netip.Prefix) bool {
-	return slices.ContainsFunc(w.Tunnels, func(t Tunnel) bool { return t.Name == name && slices.Contains(t.Addresses, a) })
+	return slices.ContainsFunc(w.Tunnels, func(t plan.Tunnel) bool { return t.Name == name && slices.Contains(t.Addresses, a) })
 }
 
 // ports are those that are wanted and that no interface of s has.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // mesh is the one that a file of ours says it was made for.
@@ -26,7 +27,7 @@ func (w Want) made(f *File) bool {
 		return w.Owns(mesh)
 	}
 	peers := parse(f.record())
-	return len(peers) > 0 && !slices.ContainsFunc(peers, func(p FilePeer) bool { return !slices.Contains(w.Removed, p.Name) })
+	return len(peers) > 0 && !slices.ContainsFunc(peers, func(p plan.Peer) bool { return !slices.Contains(w.Removed, p.Name) })
 }
 
 // others are the interfaces that wg_tunnel made for somebody else, sorted.
@@ -44,7 +45,7 @@ func (s State) others(w Want) []string {
 
 // notOurs refuses a wanted interface that wg_tunnel made for somebody else. A file of
 // a version before meshes had names is taken over when it is this very tunnel.
-func (w Want) notOurs(t Tunnel, f File) error {
+func (w Want) notOurs(t plan.Tunnel, f File) error {
 	file := filepath.Join(w.Directory, t.Name+".conf")
 	mesh := f.mesh()
 	if w.Owns(mesh) {
@@ -54,8 +55,8 @@ func (w Want) notOurs(t Tunnel, f File) error {
 		return fmt.Errorf("%s: %s belongs to the mesh %s: choose another name for this tunnel (in a play mesh_interface_prefix)", t.Name, file, mesh)
 	}
 	had := parse(f.record())
-	known := func(p FilePeer) bool {
-		return slices.ContainsFunc(t.Peers, func(o Peer) bool {
+	known := func(p plan.Peer) bool {
+		return slices.ContainsFunc(t.Peers, func(o plan.Peer) bool {
 			return o.Name == p.Name || o.PresharedKeyFile != "" && o.PresharedKeyFile == p.PresharedKeyFile
 		})
 	}
@@ -79,7 +80,7 @@ func Unnamed(w Want, s State) []string {
 		for _, p := range parse(f.record()) {
 			if path.Base(p.PresharedKeyFile) == number+".psk" {
 				out = append(out, fmt.Sprintf("%s: a tunnel to %s that an older version made is left alone: if it was one of this mesh, have mesh_state: absent for %s, else end it by hand",
-					name, nameOf([]FilePeer{p}, p.PublicKey), nameOf([]FilePeer{p}, p.PublicKey)))
+					name, nameOf([]plan.Peer{p}, p.PublicKey), nameOf([]plan.Peer{p}, p.PublicKey)))
 			}
 		}
 	}

@@ -9,13 +9,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 // road is a tunnel that a user makes for himself.
 func road() wg.Want {
 	w := mesh()
-	w.Tunnels = []wg.Tunnel{{Name: "wg-road", ListenPort: 51821, Addresses: prefixes("10.99.0.1/24"), MTU: 1400, Peers: []wg.Peer{{
+	w.Tunnels = []plan.Tunnel{{Name: "wg-road", ListenPort: 51821, Addresses: prefixes("10.99.0.1/24"), MTU: 1400, Peers: []plan.Peer{{
 		Name: "cat", PublicKey: keyOf("cat"), AllowedIPs: prefixes("10.99.0.2/32"),
 	}}}}
 	return w
@@ -47,7 +48,7 @@ func TestPurgeIsOfOneMesh(t *testing.T) {
 	assert.Equal(t, []string{"wg2: removed"}, converge(t, f, w))
 	assert.Equal(t, alone, rows(f, "wg-road"))
 	kept := rows(f, "wg1")
-	w.Tunnels = []wg.Tunnel{}
+	w.Tunnels = []plan.Tunnel{}
 	converge(t, f, w)
 	assert.Equal(t, []string{"wg-road"}, slices.Sorted(maps.Keys(f.files)))
 	assert.Equal(t, alone, rows(f, "wg-road"))
@@ -58,7 +59,7 @@ func TestPurgeIsOfOneMesh(t *testing.T) {
 	w.Tunnels = w.Tunnels[:1]
 	converge(t, f, w)
 	r := road()
-	r.Tunnels, r.Purge = []wg.Tunnel{}, true
+	r.Tunnels, r.Purge = []plan.Tunnel{}, true
 	assert.Equal(t, []string{"wg-road: removed"}, converge(t, f, r))
 	assert.Equal(t, kept, rows(f, "wg1"))
 }
@@ -71,13 +72,13 @@ func TestClampOfTwo(t *testing.T) {
 	converge(t, f, w)
 	converge(t, f, road())
 	for _, w := range []wg.Want{w, road()} {
-		_, d := plan(t, f, w)
+		_, d := planned(t, f, w)
 		assert.True(t, d.Empty(), "%+v", d)
 	}
 	r := road()
 	r.MSSClamp = false
 	converge(t, f, r)
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	assert.True(t, d.Empty(), "%+v", d)
 	assert.Equal(t, wg.MSSText("mesh"), f.mss.File)
 }
@@ -91,7 +92,7 @@ func TestFilterOfTwoOwners(t *testing.T) {
 	w := of("routers", mesh())
 	w.Purge = true
 	converge(t, f, w)
-	_, d := plan(t, f, r)
+	_, d := planned(t, f, r)
 	assert.True(t, d.Empty(), "%+v", d)
 }
 
@@ -123,7 +124,7 @@ func TestOlderFiles(t *testing.T) {
 			converge(t, f, old)
 			w.Tunnels, w.Purge = w.Tunnels[1:], true
 			tt.change(&w)
-			s, _ := plan(t, f, w)
+			s, _ := planned(t, f, w)
 			assert.Equal(t, tt.removed, strings.Join(wg.Stale(w, s), " "))
 			assert.Contains(t, strings.Join(wg.Unnamed(w, s), " "), tt.warns)
 			converge(t, f, w)

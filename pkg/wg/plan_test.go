@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -17,31 +18,31 @@ func TestPending(t *testing.T) {
 	tests := map[string]struct {
 		first   bool // converge with everything known before
 		change  func(f *fake, w *wg.Want)
-		pending []wg.Pending
+		pending []plan.Pending
 		peers   string // of wg1 in the end
 	}{
 		"new, key unknown": {
 			change:  func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") },
-			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noKey}},
+			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noKey}},
 		},
 		"new, preshared key not there": {
 			change:  func(f *fake, _ *wg.Want) { f.psks = nil },
-			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}},
+			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}},
 		},
 		"known before, key unknown now": {
 			first: true, change: func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") }, peers: "ann",
 		},
 		"known before, preshared key lost": {
 			first: true, change: func(f *fake, _ *wg.Want) { f.psks = nil },
-			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
 		},
 		"key changed, preshared key lost": {
 			first: true, change: func(f *fake, w *wg.Want) { f.psks, w.PublicKeys["ann"] = nil, keyOf("new") },
-			pending: []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
 		},
 		"another peer, key unknown": {
 			first: true, change: func(_ *fake, w *wg.Want) { w.Tunnels[0].Peers[0].Name = "cat" },
-			pending: []wg.Pending{{Tunnel: "wg1", Peer: "cat", Reason: noKey}}, peers: "ann",
+			pending: []plan.Pending{{Tunnel: "wg1", Peer: "cat", Reason: noKey}}, peers: "ann",
 		},
 	}
 	for name, tt := range tests {
@@ -52,10 +53,10 @@ func TestPending(t *testing.T) {
 			}
 			file := f.files["wg1"]
 			tt.change(f, &w)
-			s, d := plan(t, f, w)
+			s, d := planned(t, f, w)
 			want := tt.pending
 			if want == nil {
-				want = []wg.Pending{}
+				want = []plan.Pending{}
 			}
 			assert.Equal(t, want, wg.PendingPeers(w, s))
 			assert.Equal(t, tt.first, d.Empty(), "an existing tunnel stays as it is")
@@ -77,10 +78,10 @@ func TestPending(t *testing.T) {
 // its place in the file, while the others follow the want.
 func TestPendingAmongOthers(t *testing.T) {
 	f, w := meshHost(), mesh()
-	w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, wg.Peer{Name: "bob", AllowedIPs: prefixes("10.5.0.0/16")})
+	w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob", AllowedIPs: prefixes("10.5.0.0/16")})
 	converge(t, f, w)
 	f.psks = nil
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	assert.True(t, d.Empty(), "%+v", d)
 	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.66.0.0/16") // of the pending one
 	w.Tunnels[0].Peers[1].AllowedIPs = prefixes("10.6.0.0/16")
@@ -142,7 +143,7 @@ func TestPurgeLeavesForeign(t *testing.T) {
 	converge(t, f, w)
 	f.files["office"] = wg.File{}
 	w.Tunnels = w.Tunnels[:1]
-	s, d := plan(t, f, w)
+	s, d := planned(t, f, w)
 	assert.Equal(t, []string{"wg2"}, wg.Stale(w, s))
 	assert.True(t, d.Empty())
 	w.Purge = true
@@ -166,14 +167,14 @@ func TestRefusedPeers(t *testing.T) {
 			converge(t, f, w)
 			before := f.dump()
 			test.change(&w)
-			s, d := plan(t, f, w)
+			s, d := planned(t, f, w)
 			assert.True(t, d.Empty(), "%+v", d)
-			assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
+			assert.Equal(t, []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
 
 			// What does not hang on the key is mended all the same, here and elsewhere.
 			w.Tunnels[0].MTU--
 			w.Tunnels[1].MTU--
-			_, d = plan(t, f, w)
+			_, d = planned(t, f, w)
 			assert.Len(t, d.Tunnels, 2)
 			_, err := wg.Apply(t.Context(), f, d)
 			require.NoError(t, err)
@@ -182,8 +183,8 @@ func TestRefusedPeers(t *testing.T) {
 			// A new router that tells such a key gets no tunnel, and the others theirs.
 			f, w = meshHost(), mesh()
 			test.change(&w)
-			s, d = plan(t, f, w)
-			assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
+			s, d = planned(t, f, w)
+			assert.Equal(t, []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
 			_, err = wg.Apply(t.Context(), f, d)
 			require.NoError(t, err)
 			assert.Empty(t, f.devices["wg1"].Peers)
@@ -197,11 +198,11 @@ func TestRefusedPeers(t *testing.T) {
 func TestTwins(t *testing.T) {
 	f, w := meshHost(), mesh()
 	converge(t, f, w)
-	s, _ := plan(t, f, w)
+	s, _ := planned(t, f, w)
 	assert.Empty(t, wg.Twins(w, s))
 	other := w.Tunnels[1].Peers[0].Name
 	w.PublicKeys[other] = keyOf("ann")
-	s, d := plan(t, f, w)
+	s, d := planned(t, f, w)
 	require.Len(t, d.Tunnels, 1)
 	assert.Equal(t, w.Tunnels[1].Name, d.Tunnels[0].Name)
 	assert.Empty(t, wg.PendingPeers(w, s))
@@ -210,18 +211,18 @@ func TestTwins(t *testing.T) {
 
 	w = mesh()
 	converge(t, f, w)
-	w.Tunnels[0].Peers = append([]wg.Peer{{Name: "liar"}}, w.Tunnels[0].Peers...)
+	w.Tunnels[0].Peers = append([]plan.Peer{{Name: "liar"}}, w.Tunnels[0].Peers...)
 	w.PublicKeys["liar"] = keyOf("ann")
-	s, d = plan(t, f, w)
+	s, d = planned(t, f, w)
 	assert.True(t, d.Empty(), "%+v", d)
-	assert.Equal(t, []wg.Pending{{Tunnel: "wg1", Peer: "liar", Reason: "liar: public key " + keyOf("ann").String() + " is already that of peer ann: make new keys on one of them", Refused: true}}, wg.PendingPeers(w, s))
+	assert.Equal(t, []plan.Pending{{Tunnel: "wg1", Peer: "liar", Reason: "liar: public key " + keyOf("ann").String() + " is already that of peer ann: make new keys on one of them", Refused: true}}, wg.PendingPeers(w, s))
 }
 
 // Without a private key a plan can be shown, and applying it does nothing.
 func TestNoPrivateKey(t *testing.T) {
 	f, w := meshHost(), mesh()
 	f.private = nil
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	assert.False(t, d.Empty())
 	done, err := wg.Apply(t.Context(), f, d)
 	assert.ErrorContains(t, err, "private_key_file: file does not exist; run wg_keypair first")
@@ -256,7 +257,7 @@ func TestFailures(t *testing.T) {
 			converge(t, clean, w)
 			for k := 1; ; k++ {
 				f, w := start()
-				_, d := plan(t, f, w)
+				_, d := planned(t, f, w)
 				f.failAt = k
 				done, err := wg.Apply(t.Context(), f, d)
 				if len(f.writes) < k {

@@ -6,24 +6,25 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // resolved is a Tunnel with the keys of its peers found.
 type resolved struct {
-	Tunnel
-	peers   []FilePeer // to configure, sorted by name
-	kept    []FilePeer // in the file and not to be touched, since something is pending
-	pending []Pending
-	refused []Pending // told something that is not used, and keep the key they have
+	plan.Tunnel
+	peers   []plan.Peer // to configure, sorted by name
+	kept    []plan.Peer // in the file and not to be touched, since something is pending
+	pending []plan.Pending
+	refused []plan.Pending // told something that is not used, and keep the key they have
 }
 
 // resolve finds the key of every peer: as given, else as the file remembers it
 // under the same name, so that a run that does not know all routers (--limit,
 // an unreachable host) changes nothing about the others.
-func resolve(w Want, t Tunnel, s State) resolved {
+func resolve(w Want, t plan.Tunnel, s State) resolved {
 	out := resolved{Tunnel: t}
 	have := s.Interfaces[t.Name]
-	var recorded []FilePeer
+	var recorded []plan.Peer
 	if have.File != nil { // the text of another's file is empty
 		recorded = parse(have.File.record())
 	}
@@ -33,7 +34,7 @@ func resolve(w Want, t Tunnel, s State) resolved {
 			key = recordedKey(recorded, p.Name)
 		}
 		_, havePSK := s.PresharedKeys[p.PresharedKeyFile]
-		wait := Pending{Tunnel: t.Name, Peer: p.Name, Refused: refused != ""}
+		wait := plan.Pending{Tunnel: t.Name, Peer: p.Name, Refused: refused != ""}
 		switch {
 		case wait.Refused:
 			wait.Reason = p.Name + ": " + refused
@@ -49,14 +50,14 @@ func resolve(w Want, t Tunnel, s State) resolved {
 		if wait.Refused {
 			out.refused = append(out.refused, wait)
 		}
-		out.peers = append(out.peers, FilePeer{
+		out.peers = append(out.peers, plan.Peer{
 			Name: p.Name, PublicKey: key, Endpoint: p.Endpoint, AllowedIPs: networks(p.AllowedIPs),
 			PersistentKeepalive: p.PersistentKeepalive, PresharedKeyFile: p.PresharedKeyFile,
 		})
 	}
 	if len(out.pending) > 0 {
-		out.kept = slices.DeleteFunc(recorded, func(f FilePeer) bool {
-			return slices.ContainsFunc(out.peers, func(p FilePeer) bool {
+		out.kept = slices.DeleteFunc(recorded, func(f plan.Peer) bool {
+			return slices.ContainsFunc(out.peers, func(p plan.Peer) bool {
 				return p.Name == f.Name || p.PublicKey == f.PublicKey
 			})
 		})
@@ -68,7 +69,7 @@ func resolve(w Want, t Tunnel, s State) resolved {
 // refusal says why the key that p told is not used, "" when it is, or when p told
 // none. Of two peers of a tunnel that tell the same key it stays with the one that
 // has it, or else goes to the first.
-func (w Want) refusal(t Tunnel, p Peer, recorded []FilePeer, own PublicKey) string {
+func (w Want) refusal(t plan.Tunnel, p plan.Peer, recorded []plan.Peer, own plan.PublicKey) string {
 	if !w.told(p) {
 		return ""
 	}
@@ -80,7 +81,7 @@ func (w Want) refusal(t Tunnel, p Peer, recorded []FilePeer, own PublicKey) stri
 		return fmt.Sprintf("%s is this router's own public key: expected the peer's", key)
 	}
 	for i, other := range t.Peers {
-		mine := slices.IndexFunc(t.Peers, func(o Peer) bool { return o.Name == p.Name })
+		mine := slices.IndexFunc(t.Peers, func(o plan.Peer) bool { return o.Name == p.Name })
 		has := recordedKey(recorded, p.Name) == key
 		if other.Name != p.Name && (recordedKey(recorded, other.Name) == key || !has && i < mine && w.keyOf(other) == key) {
 			return fmt.Sprintf("public key %s is already that of peer %s: make new keys on one of them", key, other.Name)
@@ -90,16 +91,16 @@ func (w Want) refusal(t Tunnel, p Peer, recorded []FilePeer, own PublicKey) stri
 }
 
 // recordedKey is the key that a file has for a peer of this name, zero for none.
-func recordedKey(recorded []FilePeer, name string) PublicKey {
+func recordedKey(recorded []plan.Peer, name string) plan.PublicKey {
 	for _, f := range recorded {
 		if f.Name == name {
 			return f.PublicKey
 		}
 	}
-	return PublicKey{}
+	return plan.PublicKey{}
 }
 
-func comparePeers(a, b FilePeer) int {
+func comparePeers(a, b plan.Peer) int {
 	return strings.Compare(a.Name+" "+a.PublicKey.String(), b.Name+" "+b.PublicKey.String())
 }
 
@@ -115,13 +116,13 @@ func (t resolved) text(w Want, s State) string {
 }
 
 // PendingPeers lists the peers that cannot be configured yet, sorted.
-func PendingPeers(w Want, s State) []Pending {
-	out := []Pending{}
+func PendingPeers(w Want, s State) []plan.Pending {
+	out := []plan.Pending{}
 	for _, t := range w.Tunnels {
 		r := resolve(w, t, s)
 		out = append(append(out, r.pending...), r.refused...)
 	}
-	order.By(out, func(a, b Pending) int {
+	order.By(out, func(a, b plan.Pending) int {
 		return strings.Compare(a.Tunnel+" "+a.Peer, b.Tunnel+" "+b.Peer)
 	})
 	return out
@@ -130,7 +131,7 @@ func PendingPeers(w Want, s State) []Pending {
 // A NewKey is a peer that told another public key than the one it has.
 type NewKey struct {
 	Tunnel, Peer string
-	Have         PublicKey
+	Have         plan.PublicKey
 }
 
 // NewKeys lists the peers that told another public key than the one they have.
@@ -157,7 +158,7 @@ func NewKeys(w Want, s State) []NewKey {
 // tunnels do not disturb each other, but only one of the two can be its owner.
 func Twins(w Want, s State) []string {
 	type end struct{ tunnel, peer string }
-	seen := map[PublicKey]end{}
+	seen := map[plan.PublicKey]end{}
 	var out []string
 	for _, t := range w.Tunnels {
 		for _, p := range resolve(w, t, s).peers {
@@ -183,7 +184,7 @@ func StalePeers(w Want, s State) []string {
 	out := []string{}
 	for _, name := range s.stale(w) {
 		for _, p := range parse(s.Interfaces[name].File.record()) {
-			out = append(out, nameOf([]FilePeer{p}, p.PublicKey))
+			out = append(out, nameOf([]plan.Peer{p}, p.PublicKey))
 		}
 	}
 	slices.Sort(out)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Before is what an interface was before a change, besides its file.
@@ -156,7 +157,7 @@ func (r *reverter) units(before map[string]Before) {
 
 // parseTunnel reads what render wrote: the tunnel, with the keys of its peers, and
 // the path of its private key.
-func parseTunnel(name, text string) (t Tunnel, privateKeyFile string) {
+func parseTunnel(name, text string) (t plan.Tunnel, privateKeyFile string) {
 	t.Name = name
 	for line := range strings.Lines(text) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
@@ -179,9 +180,7 @@ func parseTunnel(name, text string) (t Tunnel, privateKeyFile string) {
 			}
 		}
 	}
-	for _, p := range parse(text) {
-		t.Peers = append(t.Peers, Peer(p))
-	}
+	t.Peers = parse(text)
 	return t, privateKeyFile
 }
 

@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // State is what a router has now, as far as a Want is about it.
 type State struct {
-	PublicKey     PublicKey              // of the private key file; zero: there is no such file yet
+	PublicKey     plan.PublicKey         // of the private key file; zero: there is no such file yet
 	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
 	Interfaces    map[string]Interface   // wanted ones, and those we made
 	Ports         map[int]string         // wanted UDP ports that something else holds, and who
@@ -69,14 +71,14 @@ const (
 
 // A Device is the WireGuard side of an interface.
 type Device struct {
-	PublicKey  PublicKey // zero: no private key
+	PublicKey  plan.PublicKey // zero: no private key
 	ListenPort int
 	Peers      []LivePeer
 }
 
 // A LivePeer is a peer as the kernel or wireguard-go has it.
 type LivePeer struct {
-	PublicKey           PublicKey
+	PublicKey           plan.PublicKey
 	PresharedKey        Fingerprint
 	Endpoint            netip.AddrPort // follows the peer when it roams
 	AllowedIPs          []netip.Prefix // sorted
@@ -106,7 +108,7 @@ type Reader interface {
 	Units(ctx context.Context, names []string) (map[string]Unit, error)
 	// PublicKey returns the public half of a private key file. The error is
 	// fs.ErrNotExist when there is none.
-	PublicKey(path string) (PublicKey, error)
+	PublicKey(path string) (plan.PublicKey, error)
 	// Fingerprint returns that of a pre-shared key file. The error is
 	// fs.ErrNotExist when there is none.
 	Fingerprint(path string) (Fingerprint, error)

@@ -16,66 +16,38 @@ import (
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/plan"
 )
-
-// A Tunnel is one wanted WireGuard interface.
-type Tunnel struct {
-	Name       string         `json:"name"`        // interface name, at most 15 characters
-	ListenPort int            `json:"listen_port"` // UDP port; 0: any, and not compared
-	Addresses  []netip.Prefix `json:"addresses"`   // own addresses with the length of the link network
-	MTU        int            `json:"mtu"`         // bytes; 0: what wg-quick chooses, and not compared
-	Peers      []Peer         `json:"peers"`
-}
-
-// A Peer is one wanted peer of a Tunnel.
-type Peer struct {
-	Name                string         `json:"name"`                 // how people call it; also the key into Want.PublicKeys
-	PublicKey           PublicKey      `json:"public_key"`           // zero: look Name up in Want.PublicKeys
-	Endpoint            netip.AddrPort `json:"endpoint"`             // zero: the peer calls us
-	AllowedIPs          []netip.Prefix `json:"allowed_ips"`          //
-	PersistentKeepalive int            `json:"persistent_keepalive"` // seconds; 0: off
-	PresharedKeyFile    string         `json:"preshared_key_file"`   // absolute path; empty: no pre-shared key
-}
 
 // Want is everything one call asks for.
 type Want struct {
-	Tunnels         []Tunnel
-	PrivateKeyFile  string               // of this router, for all tunnels
-	PublicKeys      map[string]PublicKey // by peer name, as the peers told them; zero or missing: not known yet
-	Refused         map[string]string    // by peer name: why what it told is not used; it keeps the key that it has
-	mark.Owner                           // for whom the tunnels are
-	Removed         []string             // peers that are out of the mesh
-	Purge           bool                 // remove what was made for this mesh and is no longer wanted
-	Replace         bool                 // without Purge: only what is in the way of a wanted interface
-	MSSClamp        bool                 // keep the nftables table that clamps TCP MSS
-	Input           string               // InputAccept, InputMesh; empty: as the other tunnels here
-	InputPorts      []int                // TCP ports that InputMesh leaves open besides
-	InterfacePrefix string               // interfaces the clamp is for, such as wg
-	Directory       string               // of the wg-quick files, such as /etc/wireguard
-	Tables          map[string]string    // tables of nftables that others of this project keep, and their files, where they are
-}
-
-// A Pending peer cannot be configured yet. What its tunnel has stays.
-type Pending struct {
-	Tunnel string `json:"tunnel"`
-	Peer   string `json:"peer"`
-	Reason string `json:"reason"`
-	// Refused says that the peer told something that is not used. Time does not
-	// mend that.
-	Refused bool `json:"refused,omitempty"`
+	Tunnels         []plan.Tunnel
+	PrivateKeyFile  string                    // of this router, for all tunnels
+	PublicKeys      map[string]plan.PublicKey // by peer name, as the peers told them; zero or missing: not known yet
+	Refused         map[string]string         // by peer name: why what it told is not used; it keeps the key that it has
+	mark.Owner                                // for whom the tunnels are
+	Removed         []string                  // peers that are out of the mesh
+	Purge           bool                      // remove what was made for this mesh and is no longer wanted
+	Replace         bool                      // without Purge: only what is in the way of a wanted interface
+	MSSClamp        bool                      // keep the nftables table that clamps TCP MSS
+	Input           string                    // InputAccept, InputMesh; empty: as the other tunnels here
+	InputPorts      []int                     // TCP ports that InputMesh leaves open besides
+	InterfacePrefix string                    // interfaces the clamp is for, such as wg
+	Directory       string                    // of the wg-quick files, such as /etc/wireguard
+	Tables          map[string]string         // tables of nftables that others of this project keep, and their files, where they are
 }
 
 // told reports whether the key of p is the peer's own word, and not that of who
 // wrote the tunnel down.
-func (w Want) told(p Peer) bool { return p.PublicKey.IsZero() }
+func (w Want) told(p plan.Peer) bool { return p.PublicKey.IsZero() }
 
 // keyOf returns the public key to use for p, zero when it is not known.
-func (w Want) keyOf(p Peer) PublicKey {
+func (w Want) keyOf(p plan.Peer) plan.PublicKey {
 	if !w.told(p) {
 		return p.PublicKey
 	}
 	if w.Refused[p.Name] != "" {
-		return PublicKey{}
+		return plan.PublicKey{}
 	}
 	return w.PublicKeys[p.Name]
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 var (
@@ -48,14 +50,14 @@ func (w Want) Validate() error {
 			bad("%s: listen_port %d is already that of %s", where, t.ListenPort, other)
 		}
 		ports[t.ListenPort] = t.Name
-		for _, err := range append(t.check(), w.checkPeers(t)...) {
+		for _, err := range append(checkTunnel(t), w.checkPeers(t)...) {
 			bad("%s: %w", where, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (t Tunnel) check() []error {
+func checkTunnel(t plan.Tunnel) []error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !interfaceName.MatchString(t.Name) {
@@ -87,10 +89,10 @@ func (t Tunnel) check() []error {
 	return errs
 }
 
-func (w Want) checkPeers(t Tunnel) []error {
+func (w Want) checkPeers(t plan.Tunnel) []error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	names, keys, owner := map[string]bool{}, map[PublicKey]Peer{}, map[netip.Prefix]string{}
+	names, keys, owner := map[string]bool{}, map[plan.PublicKey]plan.Peer{}, map[netip.Prefix]string{}
 	for i, p := range t.Peers {
 		where := fmt.Sprintf("peers[%d] %s", i, p.Name)
 		if !peerName.MatchString(p.Name) {

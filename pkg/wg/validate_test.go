@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -55,18 +56,18 @@ func TestValidate(t *testing.T) {
 		"prefix":           {func(w *wg.Want) { w.InterfacePrefix = `wg" drop` }, `interface_prefix: "wg\" drop": expected 1 to 14 of letters, digits and _.-`},
 		"allowed ips of two peers": {
 			func(w *wg.Want) {
-				w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, wg.Peer{Name: "bob", AllowedIPs: prefixes("10.1.7.7/16")})
+				w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob", AllowedIPs: prefixes("10.1.7.7/16")})
 			},
 			`tunnels[0] wg1: peers[1] bob: allowed_ips 10.1.0.0/16 is already that of peer ann, and WireGuard gives a network to one peer only`,
 		},
 		"same key twice": {
 			func(w *wg.Want) {
-				w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, wg.Peer{Name: "bob", PublicKey: keyOf("ann")})
+				w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob", PublicKey: keyOf("ann")})
 			},
 			`tunnels[0] wg1: peers[1] bob: public key ` + keyOf("ann").String() + ` is already that of peer ann`,
 		},
 		"same peer twice": {
-			func(w *wg.Want) { w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, wg.Peer{Name: "ann"}) },
+			func(w *wg.Want) { w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "ann"}) },
 			`tunnels[0] wg1: peers[1] ann: name is already that of another peer of this tunnel`,
 		},
 	}

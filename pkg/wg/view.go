@@ -4,6 +4,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A View is what people see of a router's tunnels: sorted, without secrets and
@@ -49,7 +51,7 @@ func Views(w Want, s State, d Delta) (before, after View) {
 		before.Tunnels[t.Name] = viewNow(resolve(w, t, s), s, changes[t.Name])
 	}
 	for _, r := range d.Remove {
-		before.Tunnels[r.Name] = viewNow(resolved{Tunnel: Tunnel{Name: r.Name}}, s, TunnelDelta{})
+		before.Tunnels[r.Name] = viewNow(resolved{Tunnel: plan.Tunnel{Name: r.Name}}, s, TunnelDelta{})
 	}
 	after = View{Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp, Input: before.Input, DropIn: before.DropIn}
 	if d.Boot != nil {
@@ -106,7 +108,7 @@ func viewNow(t resolved, s State, d TunnelDelta) TunnelView {
 	v.PublicKey, v.MTU, v.Addresses = now.Device.PublicKey.String(), now.Link.MTU, texts(now.Link.Addresses)
 	v.ListenPort = now.Device.ListenPort
 	v.Peers = map[string]PeerView{}
-	var recorded []FilePeer
+	var recorded []plan.Peer
 	if now.File != nil {
 		recorded = parse(now.File.record())
 	}
@@ -169,7 +171,7 @@ func viewAfter(w Want, t resolved, s State, d TunnelDelta, before TunnelView) Tu
 	if d.Start {
 		v.Peers = map[string]PeerView{}
 		for _, p := range append(slices.Clone(t.peers), t.kept...) {
-			v.Peers[nameOf([]FilePeer{p}, p.PublicKey)] = viewWanted(p)
+			v.Peers[nameOf([]plan.Peer{p}, p.PublicKey)] = viewWanted(p)
 		}
 		return v
 	}
@@ -187,7 +189,7 @@ func viewAfter(w Want, t resolved, s State, d TunnelDelta, before TunnelView) Tu
 	return v
 }
 
-func viewWanted(p FilePeer) PeerView {
+func viewWanted(p plan.Peer) PeerView {
 	v := PeerView{
 		PublicKey: p.PublicKey.String(), PresharedKey: "(unset)", Endpoint: endpointText(p.Endpoint),
 		AllowedIPs: texts(p.AllowedIPs), PersistentKeepalive: p.PersistentKeepalive,

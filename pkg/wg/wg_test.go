@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -19,17 +20,17 @@ const keyPath = "/etc/wireguard/wgmesh.key"
 var people = []string{"me", "ann", "bob", "cat", "new"}
 
 // keyOf is the public key of someone.
-func keyOf(name string) wg.PublicKey {
+func keyOf(name string) plan.PublicKey {
 	seed := sha256.Sum256([]byte(name))
 	private, err := ecdh.X25519().NewPrivateKey(seed[:])
 	if err != nil {
 		panic(err)
 	}
-	return wg.PublicKey(private.PublicKey().Bytes())
+	return plan.PublicKey(private.PublicKey().Bytes())
 }
 
 // nick is whose key it is.
-func nick(k wg.PublicKey) string {
+func nick(k plan.PublicKey) string {
 	for _, name := range people {
 		if keyOf(name) == k {
 			return name
@@ -51,13 +52,13 @@ func mesh() wg.Want {
 	return wg.Want{
 		PrivateKeyFile: keyPath, Directory: "/etc/wireguard", InterfacePrefix: "wg", MSSClamp: true,
 		Tables:     map[string]string{"wgmesh_metadata": "/etc/wgmesh/metadata.nft"},
-		PublicKeys: map[string]wg.PublicKey{"ann": keyOf("ann"), "bob": keyOf("bob")},
-		Tunnels: []wg.Tunnel{
-			{Name: "wg1", ListenPort: 51801, Addresses: prefixes("172.31.1.0/31"), MTU: 1340, Peers: []wg.Peer{{
+		PublicKeys: map[string]plan.PublicKey{"ann": keyOf("ann"), "bob": keyOf("bob")},
+		Tunnels: []plan.Tunnel{
+			{Name: "wg1", ListenPort: 51801, Addresses: prefixes("172.31.1.0/31"), MTU: 1340, Peers: []plan.Peer{{
 				Name: "ann", Endpoint: netip.MustParseAddrPort("203.0.113.1:51801"), PersistentKeepalive: 25,
 				AllowedIPs: prefixes("10.1.0.0/16 172.31.1.0/31"), PresharedKeyFile: "/psk/1",
 			}}},
-			{Name: "wg2", ListenPort: 51802, Addresses: prefixes("172.31.2.1/31 fd00::2/127"), MTU: 1420, Peers: []wg.Peer{{
+			{Name: "wg2", ListenPort: 51802, Addresses: prefixes("172.31.2.1/31 fd00::2/127"), MTU: 1420, Peers: []plan.Peer{{
 				Name: "bob", Endpoint: netip.MustParseAddrPort("203.0.113.2:51802"),
 				AllowedIPs: prefixes("10.2.0.0/16 172.31.2.0/31"),
 			}}},
@@ -72,8 +73,8 @@ func meshHost() *fake {
 	return f
 }
 
-// plan is Observe and Diff, with what must hold for any plan.
-func plan(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
+// planned is Observe and Diff, with what must hold for any plan.
+func planned(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
 	t.Helper()
 	require.NoError(t, w.Validate())
 	f.writes = nil
@@ -92,10 +93,10 @@ func plan(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
 // converge applies w, and requires that a second plan finds nothing to do.
 func converge(t *testing.T, f *fake, w wg.Want) (done []string) {
 	t.Helper()
-	_, d := plan(t, f, w)
+	_, d := planned(t, f, w)
 	done, err := wg.Apply(t.Context(), f, d)
 	require.NoError(t, err)
-	_, again := plan(t, f, w)
+	_, again := planned(t, f, w)
 	require.True(t, again.Empty(), "second plan: %+v", again)
 	return done
 }
@@ -182,7 +183,7 @@ mss: false false
 			name: "renamed: the old one holds the port until it is gone",
 			change: func() {
 				w.Tunnels[0].Name = "wg7"
-				w.PublicKeys = map[string]wg.PublicKey{"ann": keyOf("ann")}
+				w.PublicKeys = map[string]plan.PublicKey{"ann": keyOf("ann")}
 			},
 			writes: "Stop wg1; RemoveFile wg1; WriteFile wg7; Enable wg7; Start wg7",
 			state: `wg7: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
@@ -192,14 +193,14 @@ mss: false false
 		},
 		{
 			name:   "nothing at all",
-			change: func() { w.Tunnels = []wg.Tunnel{} },
+			change: func() { w.Tunnels = []plan.Tunnel{} },
 			writes: "Stop wg7; RemoveFile wg7",
 			state:  "mss: false false\n",
 		},
 	}
 	for _, s := range steps {
 		s.change()
-		_, d := plan(t, f, w)
+		_, d := planned(t, f, w)
 		_, err := wg.Apply(t.Context(), f, d)
 		require.NoError(t, err, s.name)
 		assert.Equal(t, s.writes, strings.Join(f.writes, "; "), s.name)
@@ -208,7 +209,7 @@ mss: false false
 			state = strings.Replace(state, line, strings.Split(line, " file=")[0], 1)
 		}
 		assert.Equal(t, s.state, state, s.name)
-		_, again := plan(t, f, w)
+		_, again := planned(t, f, w)
 		assert.True(t, again.Empty(), "%s: second plan: %+v", s.name, again)
 	}
 }
