@@ -14,6 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/cloud/aws"
 	"github.com/wgmesh/router/pkg/cloud/route"
 	"github.com/wgmesh/router/pkg/failover"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Exit statuses besides 0, from sysexits.h.
@@ -40,7 +41,7 @@ systemd runs it as wgmesh-failover.service; stopping it changes nothing.
   wgmesh-cloud failover --check [FILE]  look at FILE only
   wgmesh-cloud failover --show [FILE]   print which router holds which table
 
-FILE is ` + failover.DefaultFile + ` unless it is named; the role routes writes it.
+FILE is ` + plan.FailoverFile + ` unless it is named; the role routes writes it.
 `
 
 // failoverCommand is "wgmesh-cloud failover".
@@ -63,7 +64,7 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 		_, _ = fmt.Fprintf(stderr, "wgmesh-cloud failover: %v\n\n%s", err, failoverHelp)
 		return usage
 	}
-	path := failover.DefaultFile
+	path := plan.FailoverFile
 	if flags.NArg() == 1 {
 		path = flags.Arg(0)
 	}

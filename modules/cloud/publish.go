@@ -17,6 +17,7 @@ import (
 	"github.com/wgmesh/router/pkg/cloud/gcp"
 	"github.com/wgmesh/router/pkg/cloud/hostkey"
 	"github.com/wgmesh/router/pkg/join"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 const publishHelp = `wgmesh-cloud publish-host-key puts the public half of this machine's SSH host key where
@@ -48,7 +49,7 @@ func publishCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 func (p publisher) command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("wgmesh-cloud publish-host-key", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	config := flags.String("config", "/etc/wgmesh/join.yml", "")
+	config := flags.String("config", plan.JoinFile, "")
 	name := flags.String("cloud", "", "")
 	replace := flags.Bool("replace", false, "")
 	err := flags.Parse(args)

@@ -33,7 +33,7 @@ const (
 func (o *Options) SetDefaults() {
 	o.State = present
 	o.InterfacePrefix = "wg"
-	o.Directory = "/etc/wgmesh"
+	o.Directory = plan.Directory
 }
 
 func (o Options) want() gate.Want {

@@ -13,6 +13,7 @@ import (
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
@@ -45,13 +46,13 @@ type Options struct {
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
 	o.State = peered
-	o.GateFile = "/etc/wgmesh/" + gate.StateFile
-	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
-	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
-	o.IdentityFile = "/etc/wireguard/wgmesh.id"
-	o.PSKDirectory = "/etc/wireguard/wgmesh-psk"
-	o.Directory = "/etc/wireguard"
-	o.ControlSocket = "/run/bird/bird.ctl"
+	o.GateFile = plan.Directory + "/" + gate.StateFile
+	o.PrivateKeyFile = plan.PrivateKeyFile
+	o.SealingKeyFile = plan.SealingKeyFile
+	o.IdentityFile = plan.IdentityFile
+	o.PSKDirectory = plan.PSKDirectory
+	o.Directory = plan.TunnelDirectory
+	o.ControlSocket = birdc.Socket
 }
 
 // Validate refuses options that cannot be right on any host.

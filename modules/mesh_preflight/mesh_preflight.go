@@ -30,8 +30,8 @@ type Options struct {
 
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
-	o.Directory = "/etc/wireguard"
+	o.PrivateKeyFile = plan.PrivateKeyFile
+	o.Directory = plan.TunnelDirectory
 	o.ControlSocket = birdc.Socket
 	o.BindToMachine = true
 }

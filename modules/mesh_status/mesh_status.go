@@ -16,6 +16,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
@@ -45,7 +46,7 @@ type Options struct {
 
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.BFD, o.Ping, o.Expect, o.ControlSocket = true, true, "healthy", "/run/bird/bird.ctl"
+	o.BFD, o.Ping, o.Expect, o.ControlSocket = true, true, "healthy", birdc.Socket
 }
 
 // Validate refuses options that cannot be right on any router.

@@ -11,6 +11,7 @@ import (
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/keypair"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -28,9 +29,9 @@ type Options struct {
 
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
-	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
-	o.IdentityFile = "/etc/wireguard/wgmesh.id"
+	o.PrivateKeyFile = plan.PrivateKeyFile
+	o.SealingKeyFile = plan.SealingKeyFile
+	o.IdentityFile = plan.IdentityFile
 	o.Regenerate = string(keypair.Partly)
 	o.BindToMachine = true
 }
@@ -57,10 +58,10 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	if err := o.Refuse(claims); err != nil {
 		return ansible.Plan{}, err
 	}
-	return plan(keypair.Host{Unbound: !o.BindToMachine}, o)
+	return planOn(keypair.Host{Unbound: !o.BindToMachine}, o)
 }
 
-func plan(host keypair.Host, o Options) (ansible.Plan, error) {
+func planOn(host keypair.Host, o Options) (ansible.Plan, error) {
 	want := o.want()
 	have, err := keypair.Observe(want.Files, host)
 	if err != nil {

@@ -49,7 +49,7 @@ func TestPlan(t *testing.T) {
 		Regenerate: "partial_idempotence",
 	}
 
-	p, err := plan(host, o)
+	p, err := planOn(host, o)
 	require.NoError(t, err)
 	assert.True(t, p.Changed)
 	assert.Equal(t, map[string]any{
@@ -64,7 +64,7 @@ func TestPlan(t *testing.T) {
 	assert.Len(t, p.Return["public_key"], 44)
 	assert.Len(t, p.Return["sealing_key"], 1624)
 
-	again, err := plan(host, o)
+	again, err := planOn(host, o)
 	require.NoError(t, err)
 	assert.False(t, again.Changed)
 	assert.Equal(t, p.Return, again.Return)
@@ -77,6 +77,6 @@ func TestPlan(t *testing.T) {
 	assert.False(t, strings.Contains(string(text), string(key[:20])), "the private key shows")
 
 	o.ImageBuild = true
-	_, err = plan(host, o)
+	_, err = planOn(host, o)
 	require.ErrorContains(t, err, "image build")
 }

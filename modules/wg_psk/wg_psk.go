@@ -42,9 +42,9 @@ type Options struct {
 
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.Directory = "/etc/wireguard/wgmesh-psk"
-	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
-	o.SealingKeyFile = "/etc/wireguard/wgmesh.seal"
+	o.Directory = plan.PSKDirectory
+	o.PrivateKeyFile = plan.PrivateKeyFile
+	o.SealingKeyFile = plan.SealingKeyFile
 	o.InterfacePrefix, o.ControlSocket = "wg", birdc.Socket
 }
 

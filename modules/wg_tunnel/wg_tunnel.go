@@ -42,13 +42,13 @@ type Options struct {
 
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.PrivateKeyFile = "/etc/wireguard/wgmesh.key"
+	o.PrivateKeyFile = plan.PrivateKeyFile
 	o.MSSClamp = true
 	o.Input = wg.InputAccept
 	o.InterfacePrefix = "wg"
-	o.Directory = "/etc/wireguard"
+	o.Directory = plan.TunnelDirectory
 	o.ControlSocket = birdc.Socket
-	o.GateDirectory = "/etc/wgmesh"
+	o.GateDirectory = plan.Directory
 	bind := true
 	o.BindToMachine = &bind
 }

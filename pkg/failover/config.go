@@ -6,69 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
-// DefaultFile is where the role routes puts what a router has to know.
-const DefaultFile = "/etc/wgmesh/failover.json"
-
-// A Config is what the file says. mesh_plan computes most of it.
+// A Config is what the file says: what mesh_plan computes, and how to go about it.
 type Config struct {
-	// Router is the name of this router.
-	Router string `json:"router"`
-	// Cloud says whose tables they are.
-	Cloud string `json:"cloud"`
+	plan.Failover
 	// Mesh is the mark that a table has to carry.
 	Mesh string `json:"mesh"`
-	// Prefixes are the routes to move: the networks of the other sites.
-	Prefixes []netip.Prefix `json:"prefixes"`
-	// Tables are those of this router's own zone.
-	Tables []string `json:"tables"`
-	// After is how long a partner's session has to be down, in milliseconds.
-	After int `json:"after"`
 	// BackAfter is how long a router has to be well before it takes its own
 	// tables back, in seconds.
 	BackAfter int `json:"back_after"`
 	// StartAfter is how long a partner may take to come up after we did, in
 	// seconds.
 	StartAfter int `json:"start_after"`
-	// Peers are the routers of other sites. We are well when one is in reach.
-	Peers []Peer `json:"peers"`
-	// Partners are the other routers of this site.
-	Partners []Partner `json:"partners"`
 	// Socket is BIRD's control socket.
 	Socket string `json:"socket"`
 	// APIEndpoint and MetadataEndpoint are used in place of the cloud's own.
 	APIEndpoint      string `json:"api_endpoint"`
 	MetadataEndpoint string `json:"metadata_endpoint"`
-}
-
-// A Session is a BFD session as BIRD names it.
-type Session struct {
-	Interface string     `json:"interface"`
-	Address   netip.Addr `json:"address"` // of the other end, inside the tunnel
-}
-
-// A Peer is a router of another site.
-type Peer struct {
-	Name string `json:"name"`
-	Session
-}
-
-// A Partner is another router of this site.
-type Partner struct {
-	Name string `json:"name"`
-	Session
-	// Tables are those of its zone, of which it has the care while it is up.
-	Tables []string `json:"tables"`
-	// Before are the routers that take its tables rather than we, if one is up.
-	Before []string `json:"before"`
 }
 
 func (c Config) after() time.Duration      { return time.Duration(c.After) * time.Millisecond }
@@ -161,10 +123,10 @@ func (c Config) validateOthers() (errs []error) {
 		}
 	}
 	own(c.Router, c.Tables)
-	sessions := map[Session]string{}
+	sessions := map[plan.BFDSession]string{}
 	all := slices.Clone(c.Peers)
 	for _, p := range c.Partners {
-		all = append(all, Peer{p.Name, p.Session})
+		all = append(all, p.FailoverPeer)
 		own(p.Name, p.Tables)
 	}
 	for _, p := range all {
@@ -173,14 +135,14 @@ func (c Config) validateOthers() (errs []error) {
 		}
 		if p.Interface == "" || !p.Address.IsValid() {
 			errs = append(errs, fmt.Errorf("%s: expected the interface and the address of its BFD session", p.Name))
-		} else if other := sessions[p.Session]; other != "" {
+		} else if other := sessions[p.BFDSession]; other != "" {
 			errs = append(errs, fmt.Errorf("%s: its session %s on %s is that of %s", p.Name, p.Address, p.Interface, other))
 		}
-		names, sessions[p.Session] = append(names, p.Name), p.Name
+		names, sessions[p.BFDSession] = append(names, p.Name), p.Name
 	}
 	for _, p := range c.Partners {
 		for _, b := range p.Before {
-			if b == p.Name || !slices.ContainsFunc(c.Partners, func(o Partner) bool { return o.Name == b }) {
+			if b == p.Name || !slices.ContainsFunc(c.Partners, func(o plan.FailoverPartner) bool { return o.Name == b }) {
 				errs = append(errs, fmt.Errorf("%s: before: %s is none of the other partners", p.Name, b))
 			}
 		}

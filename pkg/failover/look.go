@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // patience is how long BIRD may take to answer.
@@ -57,7 +58,7 @@ func sessionsUp(text string) Seen {
 			continue
 		}
 		if address, err := netip.ParseAddr(f[0]); err == nil {
-			seen[Session{f[1], address.WithZone("")}] = true
+			seen[plan.BFDSession{Interface: f[1], Address: address.WithZone("")}] = true
 		}
 	}
 	return seen

@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Seen is the BFD sessions that are up at one moment. Nil means that BIRD did
 // not answer.
-type Seen map[Session]bool
+type Seen map[plan.BFDSession]bool
 
 // An Order is a table that has to point at this router. It is to be carried out
 // once for each number, and only as long as it stands.
@@ -60,7 +62,7 @@ type Watch struct {
 
 // A partner is what has been seen of a Partner.
 type partner struct {
-	Partner
+	plan.FailoverPartner
 	up     bool
 	since  time.Time // when up changed
 	known  bool      // it was up since we are well
@@ -74,7 +76,7 @@ type partner struct {
 func NewWatch(c Config, now time.Time) *Watch {
 	w := &Watch{config: c, began: now, changed: now}
 	for _, p := range c.Partners {
-		w.partners = append(w.partners, partner{Partner: p, since: now})
+		w.partners = append(w.partners, partner{FailoverPartner: p, since: now})
 	}
 	return w
 }
@@ -94,7 +96,7 @@ func (w *Watch) Step(now time.Time, seen Seen) (orders []Order, news []string) {
 	}
 	w.blind = time.Time{}
 	w.look(now, seen)
-	w.setWell(now, slices.ContainsFunc(w.config.Peers, func(p Peer) bool { return seen[p.Session] }))
+	w.setWell(now, slices.ContainsFunc(w.config.Peers, func(p plan.FailoverPeer) bool { return seen[p.BFDSession] }))
 	if !w.well {
 		return nil, w.tell(now, "no router of another site is in reach: leaving the route tables as they are")
 	}
@@ -115,7 +117,7 @@ func (w *Watch) tell(now time.Time, line string) []string {
 func (w *Watch) look(now time.Time, seen Seen) {
 	for i := range w.partners {
 		p := &w.partners[i]
-		up := seen[p.Session]
+		up := seen[p.BFDSession]
 		if up == p.up {
 			continue
 		}

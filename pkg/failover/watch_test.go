@@ -10,26 +10,31 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wgmesh/router/pkg/failover"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
-// session makes up the session to a router: its interface is the router's name.
-func session(name string) failover.Session {
-	return failover.Session{Interface: name, Address: netip.MustParseAddr("172.31.0.1")}
+// peer makes up a router with its session: the interface is the router's name.
+func peer(name string) plan.FailoverPeer {
+	return plan.FailoverPeer{Name: name, BFDSession: session(name)}
+}
+
+func session(name string) plan.BFDSession {
+	return plan.BFDSession{Interface: name, Address: netip.MustParseAddr("172.31.0.1")}
 }
 
 // partner is "NAME:TABLE,TABLE:BEFORE,BEFORE".
-func partner(text string) failover.Partner {
+func partner(text string) plan.FailoverPartner {
 	list := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 	}
 	f := append(strings.Split(text, ":"), "", "")
-	return failover.Partner{Name: f[0], Session: session(f[0]), Tables: list(f[1]), Before: list(f[2])}
+	return plan.FailoverPartner{FailoverPeer: peer(f[0]), Tables: list(f[1]), Before: list(f[2])}
 }
 
 func config(router, table string, partners ...string) failover.Config {
 	c := failover.Config{
-		Router: router, Tables: []string{table}, After: 300, BackAfter: 30, StartAfter: 10,
-		Peers: []failover.Peer{{Name: "office-1", Session: session("office-1")}, {Name: "gcp-1", Session: session("gcp-1")}},
+		Failover:  plan.Failover{Router: router, Tables: []string{table}, After: 300, Peers: []plan.FailoverPeer{peer("office-1"), peer("gcp-1")}},
+		BackAfter: 30, StartAfter: 10,
 	}
 	for _, p := range partners {
 		c.Partners = append(c.Partners, partner(p))

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Guard names the places of one router.
@@ -38,7 +40,7 @@ type Guard struct {
 
 // Host is the guard of this router.
 func Host() Guard {
-	g := Guard{Folder: "/etc/wireguard/wgmesh-undo", Run: "/run/wgmesh", Launch: detach}
+	g := Guard{Folder: plan.UndoDirectory, Run: plan.RunDirectory, Launch: detach}
 	if _, err := os.Stat("/run/systemd/system"); err == nil { // as sd_booted(3) does
 		g.Units, g.Launch = "/etc/systemd/system", transient
 	}

@@ -15,6 +15,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Exit statuses besides 0, from sysexits.h.
@@ -66,7 +68,7 @@ Exit status: 0 done, 75 try again, 78 something here has to be changed first.
 func Command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("wgmesh join", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	path := flags.String("config", "/etc/wgmesh/join.yml", "")
+	path := flags.String("config", plan.JoinFile, "")
 	verbose := flags.Bool("verbose", false, "")
 	core := flags.Bool("core", false, "")
 	err := flags.Parse(args)

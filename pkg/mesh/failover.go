@@ -24,7 +24,7 @@ func (n *network) failover(self *router) plan.Failover {
 	out.After = n.bird(self).BFD.Interval
 	out.Tables = append(out.Tables, self.RouteTables...)
 	for _, l := range n.links(self) {
-		p := plan.FailoverPeer{Name: l.peer.name, Interface: l.name, Address: l.theirs}
+		p := plan.FailoverPeer{Name: l.peer.name, BFDSession: plan.BFDSession{Interface: l.name, Address: l.theirs}}
 		if l.peer.site != self.site {
 			out.Peers = append(out.Peers, p)
 			out.Prefixes = append(out.Prefixes, l.peer.site.networks...)

@@ -136,7 +136,7 @@ func (m *Mesh) SetDefaults() {
 	m.InterfacePrefix = "wg"
 	m.PersistentKeepalive = 25
 	m.BFD = BFDNormal
-	m.PresharedKeyDirectory = "/etc/wireguard/wgmesh-psk"
+	m.PresharedKeyDirectory = plan.PSKDirectory
 }
 
 // UnmarshalJSON reads a list of subnets, one subnet, or a dictionary.

@@ -16,16 +16,22 @@ type Failover struct {
 	Partners []FailoverPartner `json:"partners"`
 }
 
-// A FailoverPeer is a router of another site with its BFD session.
-type FailoverPeer struct {
-	Name      string     `json:"name"`
+// A BFDSession is one as BIRD names it.
+type BFDSession struct {
 	Interface string     `json:"interface"`
-	Address   netip.Addr `json:"address"`
+	Address   netip.Addr `json:"address"` // of the other end, inside the tunnel
+}
+
+// A FailoverPeer is a router of another site. We are well when one is in reach.
+type FailoverPeer struct {
+	Name string `json:"name"`
+	BFDSession
 }
 
 // A FailoverPartner is another router of this site.
 type FailoverPartner struct {
 	FailoverPeer
+	// Tables are those of its zone, of which it has the care while it is up.
 	Tables []string `json:"tables"`
 	// Before are the routers that go before this one when it needs somebody to
 	// stand in for it: those of its zone, then all others, by id.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/socket"
 )
 
@@ -252,7 +253,7 @@ const least = 1 << 20
 // closed are the folders that a run writes to and cannot.
 func closed() map[string]string {
 	out := map[string]string{}
-	for _, folder := range []string{"/etc/wireguard", "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system"} {
+	for _, folder := range []string{plan.TunnelDirectory, "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system"} {
 		folder = nearest(folder)
 		var fs unix.Statfs_t
 		switch err := unix.Statfs(folder, &fs); {

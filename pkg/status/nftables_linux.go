@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // An NFTable is one of nftables that this project loads from a file. Where the file
@@ -24,9 +25,9 @@ type NFTable struct {
 
 // NFTables are those of the module wg_tunnel and of the role router.
 var NFTables = []NFTable{
-	{"wgmesh", "/etc/wireguard/wgmesh.nft", "TCP may hang in tunnels, which have no input filter"},
-	{"wgmesh_metadata", "/etc/wgmesh/metadata.nft", "what is forwarded gets to the metadata service"},
-	{"wgmesh_health", "/etc/wgmesh/health.nft", "anybody can ask on the health port"},
+	{"wgmesh", plan.MSSFile, "TCP may hang in tunnels, which have no input filter"},
+	{"wgmesh_metadata", plan.Directory + "/metadata.nft", "what is forwarded gets to the metadata service"},
+	{"wgmesh_health", plan.Directory + "/health.nft", "anybody can ask on the health port"},
 }
 
 // nftTime is how long nft may take to list the names of tables.

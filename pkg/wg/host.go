@@ -17,7 +17,7 @@ import (
 )
 
 // systemDirectory is the only place where wg-quick@.service looks.
-const systemDirectory = "/etc/wireguard"
+const systemDirectory = plan.TunnelDirectory
 
 // A Host is the machine this runs on, in the network namespace of the calling
 // thread. It is both a Reader and a Writer.

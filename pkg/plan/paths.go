@@ -1,0 +1,19 @@
+package plan
+
+// Where everything of a router lies, unless an option says otherwise. What belongs to
+// BIRD itself is in pkg/birdc.
+const (
+	TunnelDirectory = "/etc/wireguard" // wg-quick's files
+	PrivateKeyFile  = TunnelDirectory + "/wgmesh.key"
+	SealingKeyFile  = TunnelDirectory + "/wgmesh.seal"
+	IdentityFile    = TunnelDirectory + "/wgmesh.id"
+	PSKDirectory    = TunnelDirectory + "/wgmesh-psk"
+	UndoDirectory   = TunnelDirectory + "/wgmesh-undo" // it holds keys
+	MSSFile         = TunnelDirectory + "/wgmesh.nft"
+
+	Directory    = "/etc/wgmesh" // the door, and what the programs read
+	JoinFile     = Directory + "/join.yml"
+	FailoverFile = Directory + "/failover.json"
+
+	RunDirectory = "/run/wgmesh"
+)
