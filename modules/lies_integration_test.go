@@ -530,14 +530,17 @@ func play(name, dir, module string, caller *string) (printed string) {
 	return p.lie(string(told), module, answer)
 }
 
-// steps answers a call of several modules, each as if it were alone. Nothing refers to an
-// earlier one here.
+// steps answers a call of several modules, each as if it were alone.
 func (p player) steps() string {
 	answers, failed := map[string]json.RawMessage{}, false
+	known, _ := p.args["given"].(map[string]any)
+	if known == nil {
+		known = map[string]any{}
+	}
 	for _, step := range p.args["steps"].([]any) {
 		s := step.(map[string]any)
 		module := strings.TrimSuffix(s["module"].(string), "_info")
-		one := player{name: p.name, dir: p.dir, args: s["args"].(map[string]any)}
+		one := player{name: p.name, dir: p.dir, args: resolved(s["args"], known).(map[string]any)}
 		answer := one.answer(module)
 		printed := text(answer)
 		if told, err := os.ReadFile(filepath.Join(p.dir, "lie")); err == nil && answer["failed"] != true {
@@ -547,11 +550,38 @@ func (p player) steps() string {
 			return printed
 		}
 		answers[s["register"].(string)] = json.RawMessage(printed)
+		known[s["register"].(string)] = answer
 		if failed = answer["failed"] == true; failed {
 			break
 		}
 	}
 	return text(map[string]any{"changed": false, "failed": failed, "answers": answers})
+}
+
+// resolved are options with what they refer to.
+func resolved(value any, known map[string]any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		if reference, ok := v["$from"].(string); ok {
+			var at any = known
+			for key := range strings.SplitSeq(reference, ".") {
+				at = at.(map[string]any)[key]
+			}
+			return at
+		}
+		out := map[string]any{}
+		for key, one := range v {
+			out[key] = resolved(one, known)
+		}
+		return out
+	case []any:
+		out := []any{}
+		for _, one := range v {
+			out = append(out, resolved(one, known))
+		}
+		return out
+	}
+	return value
 }
 
 func readAll() ([]byte, error) {

@@ -30,13 +30,14 @@ func Sequence(table map[string]Module) Module {
 
 // Steps are the options of that module.
 type Steps struct {
-	Steps []Step `json:"steps"`
+	Given map[string]any `json:"given"`
+	Steps []Step         `json:"steps"`
 }
 
 // Validate refuses what cannot work, before the first step.
 func (o Steps) Validate() error {
 	errs := []error{Required("steps", o.Steps)}
-	known := []string{}
+	known := slices.Sorted(maps.Keys(o.Given))
 	for i, s := range o.Steps {
 		at := fmt.Sprintf("steps[%d]", i)
 		errs = append(errs, Required(at+".name", s.Name, at+".module", s.Module, at+".register", s.Register))
@@ -59,7 +60,7 @@ func unknown(path string, value any, known []string) error {
 	_, err := resolve(path, value, func(path, reference string) (any, error) {
 		first, _, _ := strings.Cut(reference, ".")
 		if !slices.Contains(known, first) {
-			return nil, fmt.Errorf("%s: $from %q: no earlier step registers %q; %s", path, reference, first, hint(first, known))
+			return nil, fmt.Errorf("%s: $from %q: neither given nor registered by an earlier step: %q; %s", path, reference, first, hint(first, known))
 		}
 		return nil, nil
 	})
@@ -78,7 +79,10 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 		}
 	}
 	answers := map[string]json.RawMessage{}
-	results := map[string]any{}
+	results := maps.Clone(o.Given)
+	if results == nil {
+		results = map[string]any{}
+	}
 	res["answers"] = answers
 	for i, s := range o.Steps {
 		one, ran := m.step(ctx, ctl, fmt.Sprintf("steps[%d]", i), s, results)
@@ -165,8 +169,8 @@ func jsonText(v any) string {
 	return string(text)
 }
 
-// The keys of a reference: {"$from": "plan.plan.tunnels"}, where "plan" is what an
-// earlier step registers. $default is for what may be missing there.
+// The keys of a reference: {"$from": "plan.plan.tunnels"}, where "plan" is given, or what
+// an earlier step registers. $default is for what may be missing there.
 const (
 	fromKey    = "$from"
 	defaultKey = "$default"

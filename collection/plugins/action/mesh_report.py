@@ -15,7 +15,7 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, report
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, registered, report
 
 
 class ActionModule(ActionBase):
@@ -26,7 +26,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        hostvars, targeted, alive = (task_vars[name] for name in ("hostvars", "ansible_play_hosts_all", "ansible_play_hosts"))
+        hostvars = registered.once(task_vars["hostvars"])
+        targeted, alive = (task_vars[name] for name in ("ansible_play_hosts_all", "ansible_play_hosts"))
         check = bool(task_vars.get("ansible_check_mode"))
         goal, refused = self.option("goal", "healthy"), self.option("refused", [])
         rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)

@@ -17,6 +17,8 @@ class ActionModule(wgmesh.ActionModule):
         result = answers.accept(module, host, self._task.args, dict(data, answers={}))
         if result.get("failed") and "answers" not in result and not data.get("failed"):
             return result
+        known = self._task.args.get("given")
+        known = dict(known) if isinstance(known, dict) else {}
         found, diffs, did = {}, [], []
         for step in self._steps():
             name, register = answers.line(str(step.get("name"))), step.get("register")
@@ -25,7 +27,7 @@ class ActionModule(wgmesh.ActionModule):
                     continue
                 cause = "%s: its answer to %s is not used: it has nothing of the step %s" % (host, module, name)
                 return {**result, "answers": found, **answers.failed(cause, "take %s for taken over, unless somebody changed its program" % host)}
-            arguments = resolve(step.get("args") or {}, found)
+            arguments = resolve(step.get("args") or {}, known)
             if isinstance(given[register], dict):
                 one = answers.accept(step["module"].removesuffix("_info"), host, arguments, given[register])
             else:
@@ -33,7 +35,7 @@ class ActionModule(wgmesh.ActionModule):
             if "diff" in one:
                 header = {"before_header": name, "after_header": name}
                 diffs.append({**one.pop("diff"), **header})
-            found[register] = one
+            known[register] = found[register] = one
             did += [name] if one.get("changed") else []
             result.setdefault("warnings", []).extend(one.get("warnings") or [])
             if one.get("failed"):

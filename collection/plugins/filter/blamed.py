@@ -49,11 +49,12 @@ _value:
   type: dict
 """
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import causes
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, registered
 
 
 def blamed(hostvars, targeted, alive, goal="healthy"):
     """Return the routers that are to fail."""
+    hostvars = registered.once(hostvars)
     return causes.blamed(causes.causes(hostvars, targeted, alive, goal), hostvars, targeted, alive, goal)
 
 

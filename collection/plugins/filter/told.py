@@ -12,7 +12,7 @@ description:
     reached is missing.
   - A router speaks for itself only. Its keys are filed under the name of the host that was asked, and of its envelopes
     those count that it sends itself.
-positional: _input, hostvars
+positional: _input, hostvars, to
 options:
   _input:
     description: Names of the routers, usually C(groups.routers).
@@ -23,6 +23,9 @@ options:
     description: Ansible's C(hostvars).
     type: dict
     required: true
+  to:
+    description: The router for which the envelopes are, by default any.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -32,35 +35,40 @@ EXAMPLES = r"""
     name: "{{ inventory_hostname }}"
     tunnels: "{{ __mesh_plan.plan.preshared_keys }}"
     peers: "{{ told.peers }}"
-    envelopes: "{{ told.envelopes | selectattr('to', 'equalto', inventory_hostname) }}"
+    envelopes: "{{ told.envelopes }}"
   vars:
-    told: "{{ groups.routers | wgmesh.router.told(hostvars) }}"
+    told: "{{ groups.routers | wgmesh.router.told(hostvars, inventory_hostname) }}"
 """
 
 RETURN = r"""
 _value:
   description:
     - C(peers), for the option of that name of M(wgmesh.router.wg_psk).
-    - C(envelopes), all of them.
+    - C(public_keys), for the option of that name of M(wgmesh.router.wg_tunnel).
+    - C(envelopes), those for the router I(to), or all.
     - C(reach), for the option of that name of M(wgmesh.router.mesh_status_info).
     - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
     - C(stale), to whom some of them had a tunnel that is wanted no more.
+    - C(failed), the names of those of which a task failed.
+    - C(sick), those too, and of those that said in this run what is wrong with them.
   type: dict
 """
 
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import registered
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered
 
 
-def told(names, hostvars):
-    """Return {peers, envelopes, reach, heard, stale} of the routers that answered."""
-    found = {"peers": [], "envelopes": [], "reach": {}, "heard": {}, "stale": []}
+def told(names, hostvars, to=None):
+    """Return {peers, public_keys, envelopes, reach, heard, stale, failed, sick} of the routers that answered."""
+    found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}, "stale": [], "failed": [], "sick": []}
+    hostvars = once(hostvars)
     for name in names:
         variables = hostvars[name]
         public = part(variables, "__mesh_keypair", "public") or {}
         if public.get("public_key"):
             found["peers"].append({"name": name, "public_key": public["public_key"], "sealing_key": public["sealing_key"]})
-        found["envelopes"] += [e for e in part(variables, "__mesh_sealed", "envelopes") or () if e["from"] == name]
+            found["public_keys"][name] = public["public_key"]
+        found["envelopes"] += [e for e in part(variables, "__mesh_sealed", "envelopes") or () if e["from"] == name and to in (None, e["to"])]
         addresses = part(variables, "__mesh_bird", "source_addresses")
         if addresses is None:
             addresses = part(variables, "__mesh_addresses", "source_addresses")
@@ -70,6 +78,9 @@ def told(names, hostvars):
         if removed is not None:
             found["heard"][name] = removed
         found["stale"] += part(variables, "__mesh_tunnels", "stale_peers") or ()
+        failed = "__mesh_failed" in variables
+        found["failed"] += [name] if failed else []
+        found["sick"] += [name] if failed or part(variables, "__mesh_kept", "sick") else []
     return found
 
 

@@ -14,11 +14,16 @@ description:
   - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A task
     of Ansible costs a round trip and its own work on the controller, which is more than most of these modules need.
   - Each step has its own check mode, diff and lock, and each of its answers is looked at as that of the module alone.
-  - 'A step may take an option from what an earlier step answered. C({"$from": "mesh.plan.tunnels"}) is C(plan.tunnels) of
-    the step that registers C(mesh). With C($default) beside it that is taken where there is no such key.'
+  - 'A step may take an option from what an earlier step answered, or from I(given). C({"$from": "mesh.plan.tunnels"}) is
+    C(plan.tunnels) of the step that registers C(mesh). With C($default) beside it that is taken where there is no such key.'
   - A step that confirms a change has to be the first, since the task runs over a new connection then.
   - The timeout of the task is that of all steps. C(module_defaults) of the modules do not reach their steps.
 options:
+  given:
+    description:
+      - What several steps need, by names that they refer to. Ansible works a template out again wherever it is used, which
+        is most of the time that a task takes.
+    type: dict
   steps:
     description: The steps, in their order.
     type: list

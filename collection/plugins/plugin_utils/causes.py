@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import registered
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered
 
 # As in pkg/cause, which makes most of the texts.
 MOST = 160
@@ -57,6 +57,7 @@ CHATTER = re.compile(
 
 def causes(hostvars, targeted, alive, goal="healthy", network=True):
     """Return the rows: of what failed, and unless network is false of what the routers have seen."""
+    hostvars = once(hostvars)
     alive = [*alive, *(router for router in targeted if router not in alive and finished(hostvars[router]))]
     mesh = Mesh(hostvars, targeted, alive, goal, network)
     for router in targeted:

@@ -9,6 +9,36 @@ from __future__ import annotations
 PHASES = ("__mesh_begun", "__mesh_links")
 
 
+class Once:
+    """A mapping of which each value is looked up once."""
+
+    def __init__(self, mapping, look=None):
+        self.mapping, self.look, self.found = mapping, look or mapping.__getitem__, {}
+
+    def __contains__(self, name):
+        return name in self.mapping
+
+    def __getitem__(self, name):
+        if name not in self.found:
+            self.found[name] = self.look(name)
+        return self.found[name]
+
+    def get(self, name, default=None):
+        return self[name] if name in self.mapping else default
+
+
+def once(hostvars):
+    """Return hostvars of which each variable is looked up once. Ansible looks through all of
+    a value for templates each time. What a router answered is none, and a phase is large."""
+
+    def of_host(name):
+        variables = hostvars[name]
+        raw = hostvars.raw_get(name) if hasattr(hostvars, "raw_get") else {}
+        return Once(variables, lambda key: raw[key] if key in PHASES and isinstance(raw.get(key), dict) else variables[key])
+
+    return hostvars if isinstance(hostvars, Once) else Once(hostvars, of_host)
+
+
 def registered(variables, name):
     """Return what is registered under name, and {} when nothing is."""
     for phase in PHASES:
