@@ -148,13 +148,14 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta) {
 	}
 	p.Changed = true
 	change := p.Apply
-	p.Apply = func(ctx context.Context) ([]string, error) {
+	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
 		done, err := below.Apply(ctx, delta)
+		out := ansible.Outcome{Done: done}
 		if err != nil || change == nil {
-			return done, err
+			return out, err
 		}
 		more, err := change(ctx)
-		return append(done, more...), err
+		return out.Then(more), err
 	}
 }
 
@@ -207,12 +208,13 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 	if delta.Pending() {
 		p.Return["pending"] = true
 	}
-	p.Apply = func(ctx context.Context) ([]string, error) {
+	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
 		done, err := host.Apply(ctx, delta)
+		out := ansible.Outcome{Done: done}
 		if err == nil && o.State != bird.Applied {
-			p.Return["pending"] = false
+			out.Return = map[string]any{"pending": false}
 		}
-		return done, err
+		return out, err
 	}
 	return p, t, nil
 }

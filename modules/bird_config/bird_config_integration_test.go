@@ -71,9 +71,10 @@ func TestLaw(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotContains(t, string(raw), "null", "lists are lists also when empty")
 		if changed {
-			done, err := p.Apply(t.Context())
+			out, err := p.Apply(t.Context())
 			require.NoError(t, err)
-			assert.NotEmpty(t, done)
+			assert.NotEmpty(t, out.Done)
+			p.Report(out.Return)
 		}
 		assert.Equal(t, pending, p.Return["pending"], state)
 	}

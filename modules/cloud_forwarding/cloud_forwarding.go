@@ -105,27 +105,26 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	delta := cloud.Diff(o.State == "enabled", have)
-	result := map[string]any{
-		"cloud": name, "instance": vm.Instance(), "interfaces": have,
-		"verified": len(delta) == 0, "restart_required": false,
-	}
 	return ansible.Plan{
 		Before: have, After: cloud.After(have, delta), Changed: len(delta) > 0,
-		Apply: func(ctx context.Context) ([]string, error) {
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
 			ctx, cancel := context.WithDeadline(ctx, deadline)
 			defer cancel()
 			done, err := cloud.Apply(ctx, vm, delta)
-			if err == nil {
-				result["verified"], result["interfaces"] = true, cloud.After(have, delta)
+			if err != nil {
+				return ansible.Outcome{Done: done}, err
 			}
-			return done, err
+			return ansible.Outcome{Done: done, Return: map[string]any{"verified": true, "interfaces": cloud.After(have, delta)}}, nil
 		},
 		Rehearse: func(ctx context.Context) []string {
 			ctx, cancel := context.WithDeadline(ctx, deadline)
 			defer cancel()
 			return cloud.Rehearse(ctx, vm, delta)
 		},
-		Return: result,
+		Return: map[string]any{
+			"cloud": name, "instance": vm.Instance(), "interfaces": have,
+			"verified": len(delta) == 0, "restart_required": false,
+		},
 	}, nil
 }
 

@@ -52,21 +52,20 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	}
 	plan := ansible.Plan{
 		Before: shown(have), After: shown(route.After(have, delta)), Changed: len(delta) > 0,
-		Apply: func(ctx context.Context) ([]string, error) {
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
 			ctx, cancel := within(ctx)
 			defer cancel()
 			done, err := route.Apply(ctx, p.Pace, tables, want, delta)
+			out := ansible.Outcome{Done: done}
 			if err != nil {
-				return done, err
+				return out, err
 			}
-			result["verified"] = true
-			if have, err = tables.Observe(ctx, want); err == nil { // with what only the cloud knows: names, warnings
-				result["routes"] = shown(have)
-				if troubles := route.Troubles(want, have); len(troubles) > 0 {
-					result["warnings"] = troubles
-				}
+			out.Return = map[string]any{"verified": true}
+			now, err := tables.Observe(ctx, want) // with what only the cloud knows: names, warnings
+			if err == nil {
+				out.Return["routes"], out.Warnings = shown(now), route.Troubles(want, now)
 			}
-			return done, err
+			return out, err
 		},
 		Rehearse: func(ctx context.Context) []string {
 			ctx, cancel := within(ctx)

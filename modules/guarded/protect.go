@@ -70,18 +70,17 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 	if err != nil {
 		return err
 	}
-	if p.Return == nil {
-		p.Return = map[string]any{}
-	}
 	var before status.Before
 	if j != nil {
 		renew := p.Record
-		p.Record = func(ctx context.Context) error {
-			err := g.Renew(ctx, o.Guard)
+		p.Record = func(ctx context.Context) (seen map[string]any, err error) {
+			err = g.Renew(ctx, o.Guard)
 			if renew != nil {
-				err = errors.Join(err, renew(ctx))
+				var later error
+				seen, later = renew(ctx)
+				err = errors.Join(err, later)
 			}
-			return err
+			return seen, err
 		}
 		if j.Overdue() {
 			return guard.ErrOverdue
@@ -92,14 +91,14 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		}
 		before = kept[""]
 	}
-	report(p.Return, j != nil, before)
+	p.Report(report(j != nil, before))
 	apply := p.Apply
-	p.Apply = func(ctx context.Context) ([]string, error) {
-		var unknown []string
+	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
+		var out ansible.Outcome
 		if j == nil {
 			var err error
 			if before, err = worked(ctx, daemon); err != nil {
-				unknown = []string{"did not find out which routers worked before this change, so none counts as lost: " + err.Error()}
+				out.Done = []string{"did not find out which routers worked before this change, so none counts as lost: " + err.Error()}
 			}
 		}
 		var c guard.Change
@@ -109,21 +108,23 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 			err = g.Arm(ctx, o.Guard, c)
 		}
 		if err != nil {
-			return nil, err
+			return ansible.Outcome{}, err
 		}
-		report(p.Return, true, before)
-		done, err := apply(ctx)
-		return append(unknown, done...), err
+		out.Return = report(true, before)
+		more, err := apply(ctx)
+		return out.Then(more), err
 	}
 	return nil
 }
 
-// report reports whether a change waits, and what worked when it began.
-func report(result map[string]any, armed bool, before status.Before) {
-	result["armed"] = armed
-	result["worked"] = append([]string{}, before.Worked...) // never null
-	result["silent"] = append([]string{}, before.Silent...)
-	result["routed"] = append([]netip.Prefix{}, before.Routed...)
+// report returns whether a change waits, and what worked when it began.
+func report(armed bool, before status.Before) map[string]any {
+	return map[string]any{
+		"armed":  armed,
+		"worked": append([]string{}, before.Worked...), // never null
+		"silent": append([]string{}, before.Silent...),
+		"routed": append([]netip.Prefix{}, before.Routed...),
+	}
 }
 
 // worked is what works now.

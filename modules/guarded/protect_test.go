@@ -3,6 +3,7 @@ package guarded
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -44,8 +45,8 @@ func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, erro
 	t.Helper()
 	have, err := os.ReadFile(r.file)
 	require.NoError(t, err)
-	p := ansible.Plan{Changed: string(have) != text, Return: map[string]any{"own": 1}, Apply: func(context.Context) ([]string, error) {
-		return []string{"wrote"}, os.WriteFile(r.file, []byte(text), 0o600)
+	p := ansible.Plan{Changed: string(have) != text, Return: map[string]any{"own": 1}, Apply: func(context.Context) (ansible.Outcome, error) {
+		return ansible.Outcome{Done: []string{"wrote"}}, os.WriteFile(r.file, []byte(text), 0o600)
 	}}
 	err = Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird"}, &p, func(c *guard.Change) error {
 		c.Files = append(c.Files, r.file)
@@ -66,12 +67,14 @@ func (r router) apply(t *testing.T, seconds int, text string) map[string]any {
 	p, err := r.plan(t, seconds, text)
 	require.NoError(t, err)
 	if p.Record != nil {
-		require.NoError(t, p.Record(t.Context()))
+		_, err := p.Record(t.Context())
+		require.NoError(t, err)
 	}
 	if p.Changed {
-		done, err := p.Apply(t.Context())
+		out, err := p.Apply(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, []string{"wrote"}, done)
+		assert.Equal(t, []string{"wrote"}, out.Done)
+		maps.Copy(p.Return, out.Return)
 	}
 	return p.Return
 }

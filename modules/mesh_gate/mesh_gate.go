@@ -72,6 +72,9 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	return ansible.Plan{
 		Before: before, After: after, Changed: len(delta.Files) > 0, Warnings: delta.Warnings,
 		Return: map[string]any{"removed": removed},
-		Apply:  func(context.Context) ([]string, error) { return gate.Apply(delta) },
+		Apply: func(context.Context) (ansible.Outcome, error) {
+			done, err := gate.Apply(delta)
+			return ansible.Outcome{Done: done}, err
+		},
 	}, nil
 }

@@ -44,8 +44,9 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 		Changed: true,
 	}
 	if o.State == undone {
-		p.Apply = func(ctx context.Context) ([]string, error) {
-			return guarded.Undo(ctx, g, func(guard.Journal) bool { return true })
+		p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
+			done, err := guarded.Undo(ctx, g, func(guard.Journal) bool { return true })
+			return ansible.Outcome{Done: done}, err
 		}
 		return p, nil
 	}
@@ -53,7 +54,10 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 		return p, guard.ErrOverdue
 	}
 	settle, err := guarded.Confirm(ctx, g, *j)
-	p.Apply = settle
+	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
+		done, err := settle(ctx)
+		return ansible.Outcome{Done: done}, err
+	}
 	return p, err
 }
 

@@ -71,42 +71,40 @@ func (o Options) Validate() error {
 // its Record only: they are no change, and check mode has none of them.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	r, tunnels := o.request(), o.Tunnels
-	p := ansible.Plan{Return: map[string]any{}}
-	show := func(results []measure.Result) {
-		results = measure.Merge(results)
-		p.Return["tunnels"] = results
-		p.Return["lines"] = measure.Table(results)
-		texts, problems := []string{}, measure.Problems(results)
-		for _, problem := range problems {
-			texts = append(texts, problem.Text())
-		}
-		p.Return["problems"], p.Return["troubles"] = texts, problems
-	}
+	var p ansible.Plan
 	switch o.State {
 	case "measured":
 		planned := slices.Clone(o.Results)
 		for _, t := range tunnels {
 			planned = append(planned, r.Planned(t))
 		}
-		show(planned)
-		p.Record = func(ctx context.Context) error {
+		p.Return = report(planned)
+		p.Record = func(ctx context.Context) (map[string]any, error) {
 			results := slices.Clone(o.Results)
 			for _, t := range tunnels {
 				results = append(results, r.Measure(ctx, t))
 			}
-			show(results)
-			return ctx.Err()
+			return report(results), ctx.Err()
 		}
 	case "serving":
-		show(nil)
-		p.Record = func(ctx context.Context) error {
-			show(r.Serve(ctx, tunnels))
-			return ctx.Err()
+		p.Return = report(nil)
+		p.Record = func(ctx context.Context) (map[string]any, error) {
+			return report(r.Serve(ctx, tunnels)), ctx.Err()
 		}
 	case "stopped":
-		p.Record = func(ctx context.Context) error { return r.Stop(ctx, tunnels) }
+		p.Record = func(ctx context.Context) (map[string]any, error) { return nil, r.Stop(ctx, tunnels) }
 	}
 	return p, nil
+}
+
+// report is the result: what was measured, as data and for people.
+func report(results []measure.Result) map[string]any {
+	results = measure.Merge(results)
+	texts, problems := []string{}, measure.Problems(results)
+	for _, problem := range problems {
+		texts = append(texts, problem.Text())
+	}
+	return map[string]any{"tunnels": results, "lines": measure.Table(results), "problems": texts, "troubles": problems}
 }
 
 func (o Options) request() measure.Request {

@@ -102,36 +102,38 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		out.Changed = out.Changed || p.Changed
 		out.Warnings = append(out.Warnings, p.Warnings...)
 		before, after = append(before, p.Before), append(after, p.After)
-		report(out.Return, p.Return)
+		out.Report(told(p.Return))
 	}
 	out.Before, out.After = before, after
-	out.Apply = func(ctx context.Context) ([]string, error) {
-		var done []string
+	out.Apply = func(ctx context.Context) (ansible.Outcome, error) {
+		var all ansible.Outcome
 		for _, step := range steps {
 			p, err := step(ctx)
+			var did ansible.Outcome
 			if err == nil && p.Changed {
-				var did []string
 				did, err = p.Apply(ctx)
-				done = append(done, did...)
 			}
-			report(out.Return, p.Return)
+			p.Report(did.Return)
+			all = all.Then(ansible.Outcome{Done: did.Done, Return: told(p.Return)})
 			if err != nil {
-				return done, fmt.Errorf("tunnel to %s: %w", o.Name, err)
+				return all, fmt.Errorf("tunnel to %s: %w", o.Name, err)
 			}
 		}
-		return done, nil
+		return all, nil
 	}
 	return out, nil
 }
 
-// report copies what the other router needs to know, and nothing about the
-// tunnels to third ones.
-func report(to, from map[string]any) {
+// told is what the other router needs to know, and nothing about the tunnels to
+// third ones.
+func told(result map[string]any) map[string]any {
+	out := map[string]any{}
 	for _, key := range []string{"public", "envelopes", "psks", "pending"} {
-		if v, ok := from[key]; ok {
-			to[key] = v
+		if v, ok := result[key]; ok {
+			out[key] = v
 		}
 	}
+	return out
 }
 
 // An end is this router's end of one tunnel.

@@ -103,7 +103,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if o.MetricsFile != "" {
 		host, _ := os.Hostname() // the label stays empty on a host without a name
 		metrics := status.Metrics(cmp.Or(o.Router, host), r, seen, report)
-		p.Record = func(context.Context) error { return atomicfile.Write(o.MetricsFile, metrics, 0o644) }
+		p.Record = func(context.Context) (map[string]any, error) {
+			return nil, atomicfile.Write(o.MetricsFile, metrics, 0o644)
+		}
 	}
 	if o.Expect == "healthy" && !report.Healthy() {
 		return p, joined(report.Texts())

@@ -72,7 +72,10 @@ func plan(root string, o Options) (ansible.Plan, error) {
 	}
 	out := ansible.Plan{
 		Before: p.Before, After: p.After, Changed: p.Changed(), Warnings: p.Warnings,
-		Apply: func(ctx context.Context) ([]string, error) { return sysctl.Writer{Root: root}.Apply(ctx, p) },
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
+			done, err := sysctl.Writer{Root: root}.Apply(ctx, p)
+			return ansible.Outcome{Done: done}, err
+		},
 		Return: map[string]any{
 			"path":           p.Path,
 			"reserved_ports": p.ReservedPorts,

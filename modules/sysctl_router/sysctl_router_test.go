@@ -38,9 +38,9 @@ func TestConverges(t *testing.T) {
 	p, err := plan(root, o)
 	require.NoError(t, err)
 	require.True(t, p.Changed)
-	done, err := p.Apply(t.Context())
+	out, err := p.Apply(t.Context())
 	require.NoError(t, err)
-	assert.Contains(t, done, "set net.ipv4.conf.wg20.rp_filter=0")
+	assert.Contains(t, out.Done, "set net.ipv4.conf.wg20.rp_filter=0")
 	assert.Equal(t, "51801,51803-51804", p.Return["reserved_ports"])
 	assert.Contains(t, p.Return["file_only"], "net.core.wmem_max")
 

@@ -5,6 +5,7 @@ package wgkeypair
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -72,16 +73,13 @@ func planOn(host keypair.Host, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	before, after := delta.Views()
-	result := map[string]any{}
-	report(result, o.Name, delta.Public())
 	p := ansible.Plan{
 		Before: before, After: after, Changed: len(delta.Steps) > 0,
-		Apply: func(context.Context) ([]string, error) {
+		Apply: func(context.Context) (ansible.Outcome, error) {
 			pub, done, err := delta.Apply()
-			report(result, o.Name, pub)
-			return done, err
+			return ansible.Outcome{Done: done, Return: report(o.Name, pub)}, err
 		},
-		Return: result, Warnings: delta.Warnings,
+		Return: report(o.Name, delta.Public()), Warnings: delta.Warnings,
 	}
 	err = o.Protect(&p, func(c *guard.Change) error {
 		c.Files = append(c.Files, o.PrivateKeyFile, o.SealingKeyFile, o.IdentityFile)
@@ -90,8 +88,8 @@ func planOn(host keypair.Host, o Options) (ansible.Plan, error) {
 	return p, err
 }
 
-// report fills in the result: null for a key that is not made yet.
-func report(result map[string]any, name string, p keypair.Public) {
+// report is the result: null for a key that is not made yet.
+func report(name string, p keypair.Public) map[string]any {
 	keys := map[string]any{"name": name, "public_key": nil, "sealing_key": nil}
 	if p.PublicKey != "" {
 		keys["public_key"] = p.PublicKey
@@ -99,8 +97,7 @@ func report(result map[string]any, name string, p keypair.Public) {
 	if p.SealingKey != "" {
 		keys["sealing_key"] = p.SealingKey
 	}
+	result := maps.Clone(keys)
 	result["public"] = keys
-	for k, v := range keys {
-		result[k] = v
-	}
+	return result
 }

@@ -58,9 +58,10 @@ func TestPlan(t *testing.T) {
 	}, p.Return, "what check mode returns on a new router")
 	assert.NoDirExists(t, dir+"/k")
 
-	done, err := p.Apply(context.Background())
+	out, err := p.Apply(context.Background())
 	require.NoError(t, err)
-	assert.Len(t, done, 3)
+	assert.Len(t, out.Done, 3)
+	p.Report(out.Return)
 	assert.Len(t, p.Return["public_key"], 44)
 	assert.Len(t, p.Return["sealing_key"], 1624)
 
@@ -70,7 +71,7 @@ func TestPlan(t *testing.T) {
 	assert.Equal(t, p.Return, again.Return)
 	assert.Equal(t, again.Before, again.After)
 
-	text, err := json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, done})
+	text, err := json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, out})
 	require.NoError(t, err)
 	key, err := os.ReadFile(o.PrivateKeyFile)
 	require.NoError(t, err)

@@ -93,17 +93,15 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		defer delta.Wipe() // Apply, which does it otherwise, is not called
 	}
 	before, after := delta.Views()
-	result := map[string]any{"pending": append([]psk.Pending{}, delta.Pending...)}
-	report(result, o.State, delta.Outcome())
 	p := ansible.Plan{
 		Before: before, After: after, Changed: len(delta.Steps) > 0,
-		Apply: func(context.Context) ([]string, error) {
+		Apply: func(context.Context) (ansible.Outcome, error) {
 			out, done, err := delta.Apply()
-			report(result, o.State, out)
-			return done, err
+			return ansible.Outcome{Done: done, Return: report(o.State, out)}, err
 		},
-		Return: result, Warnings: delta.Warnings,
+		Return: report(o.State, delta.Outcome()), Warnings: delta.Warnings,
 	}
+	p.Report(map[string]any{"pending": append([]psk.Pending{}, delta.Pending...)})
 	err = o.Protect(&p, func(c *guard.Change) error {
 		c.Files = append(c.Files, delta.Touched()...)
 		return nil
@@ -129,9 +127,9 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 	return out
 }
 
-func report(result map[string]any, state string, out psk.Outcome) {
-	result["psks"] = out.Held
+func report(state string, out psk.Outcome) map[string]any {
 	if state == "sealed" {
-		result["envelopes"] = out.Envelopes
+		return map[string]any{"psks": out.Held, "envelopes": out.Envelopes}
 	}
+	return map[string]any{"psks": out.Held}
 }

@@ -70,9 +70,10 @@ func TestPlan(t *testing.T) {
 	assert.True(t, p.Changed)
 	assert.JSONEq(t, `{"pending":[],"psks":[],"envelopes":[]}`, text(t, p.Return), "what check mode returns")
 	assert.NoDirExists(t, a.Directory)
-	done, err := p.Apply(context.Background())
+	out, err := p.Apply(context.Background())
 	require.NoError(t, err)
-	fmt.Fprint(&seen, done, text(t, p.Return), text(t, p.Before), text(t, p.After))
+	p.Report(out.Return)
+	fmt.Fprint(&seen, out.Done, text(t, p.Return), text(t, p.Before), text(t, p.After))
 
 	for run, changed := range []bool{true, false} {
 		require.NoError(t, json.Unmarshal([]byte(text(t, p.Return["envelopes"])), &b.Envelopes))
@@ -81,12 +82,13 @@ func TestPlan(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, changed, q.Changed)
 		if changed {
-			done, err = q.Apply(context.Background())
+			out, err = q.Apply(context.Background())
 			require.NoError(t, err)
+			q.Report(out.Return)
 		}
 		assert.NotContains(t, q.Return, "envelopes")
 		assert.JSONEq(t, strings.ReplaceAll(text(t, p.Return["psks"]), `"b"`, `"a"`), text(t, q.Return["psks"]), "both ends report the same id")
-		fmt.Fprint(&seen, done, text(t, q.Return), text(t, q.Before), text(t, q.After))
+		fmt.Fprint(&seen, out.Done, text(t, q.Return), text(t, q.Before), text(t, q.After))
 
 		p, err = wgpsk.Plan(context.Background(), a)
 		require.NoError(t, err)

@@ -139,12 +139,6 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	before, after := wg.Views(want, have, delta)
-	result := map[string]any{
-		"stale":          wg.Stale(want, have),
-		"stale_peers":    wg.StalePeers(want, have),
-		"pending":        wg.PendingPeers(want, have),
-		"implementation": kind,
-	}
 	warnings := slices.Concat(wg.Twins(want, have), wg.Unnamed(want, have), closed)
 	for _, p := range wg.PendingPeers(want, have) {
 		if p.Refused {
@@ -156,12 +150,17 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	}
 	p := ansible.Plan{
 		Warnings: warnings,
-		Before:   before, After: after, Changed: !delta.Empty(), Return: result,
-		Apply: func(ctx context.Context) ([]string, error) {
+		Before:   before, After: after, Changed: !delta.Empty(),
+		Return: map[string]any{
+			"stale":          wg.Stale(want, have),
+			"stale_peers":    wg.StalePeers(want, have),
+			"pending":        wg.PendingPeers(want, have),
+			"implementation": kind,
+		},
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
 			done, err := wg.Apply(ctx, host, delta)
 			kind, kindErr := host.Implementation(want.Tunnels)
-			result["implementation"] = kind
-			return done, errors.Join(err, kindErr)
+			return ansible.Outcome{Done: done, Return: map[string]any{"implementation": kind}}, errors.Join(err, kindErr)
 		},
 	}
 	err = o.Protect(&p, func(c *guard.Change) error {
@@ -198,13 +197,13 @@ type view struct {
 func behind(door, p ansible.Plan, before, after view) ansible.Plan {
 	tunnels := p
 	p.Before, p.After, p.Changed = before, after, true
-	p.Apply = func(ctx context.Context) ([]string, error) {
-		done, err := door.Apply(ctx)
+	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
+		out, err := door.Apply(ctx)
 		if err != nil || !tunnels.Changed {
-			return done, err
+			return out, err
 		}
 		more, err := tunnels.Apply(ctx)
-		return append(done, more...), err
+		return out.Then(more), err
 	}
 	return p
 }

@@ -10,7 +10,9 @@ package ansible
 import (
 	"context"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -21,22 +23,48 @@ type Plan struct {
 	Before, After any
 	// Changed says that Apply has something to do.
 	Changed bool
-	// Apply makes the change and returns what it did, in words, also when it
-	// fails half-way. It is never called in check mode or without Changed.
-	Apply func(ctx context.Context) (done []string, err error)
+	// Apply makes the change and returns what came of it, also when it fails
+	// half-way. It is never called in check mode or without Changed.
+	Apply func(ctx context.Context) (Outcome, error)
 	// Rehearse asks, in check mode and when there is something to apply, whether
 	// Apply would be allowed, and returns what stands against it as warnings. It
 	// writes nothing. It may be nil.
 	Rehearse func(ctx context.Context) (warnings []string)
 	// Record does what is no change of the host, such as to write a file of
 	// metrics of what was seen, or to measure. It runs on every run but in check
-	// mode, also when the plan comes with an error, and may add to Return.
-	Record func(ctx context.Context) error
-	// Return holds further result keys. Apply may add to it. A plan that
-	// comes with an error may have them too, to report what was found.
+	// mode, also when the plan comes with an error, and returns what Return is to
+	// have besides.
+	Record func(ctx context.Context) (map[string]any, error)
+	// Return holds further result keys. A plan that comes with an error may have
+	// them too, to report what was found.
 	Return map[string]any
 	// Warnings are shown by Ansible beside the result.
 	Warnings []string
+}
+
+// An Outcome is what came of a change.
+type Outcome struct {
+	Done     []string       // what was done, in words
+	Return   map[string]any // the result keys that are not, or not so, in the plan's
+	Warnings []string       // those beside the plan's
+}
+
+// Then is the outcome of a change with that of the one after it.
+func (o Outcome) Then(next Outcome) Outcome {
+	return Outcome{
+		Done: slices.Concat(o.Done, next.Done), Return: merge(o.Return, next.Return), Warnings: slices.Concat(o.Warnings, next.Warnings),
+	}
+}
+
+// Report adds result keys to those that the plan has.
+func (p *Plan) Report(keys map[string]any) { p.Return = merge(p.Return, keys) }
+
+// merge returns the keys of both, with the values of next where both have one.
+func merge(first, next map[string]any) map[string]any {
+	out := map[string]any{}
+	maps.Copy(out, first)
+	maps.Copy(out, next)
+	return out
 }
 
 // A Module is one Ansible module, ready to run.

@@ -31,7 +31,7 @@ func TestRecord(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			recorded := 0
 			m := ansible.New(func(context.Context, struct{}) (ansible.Plan, error) {
-				return ansible.Plan{Record: func(context.Context) error { recorded++; return tt.record }}, tt.plan
+				return ansible.Plan{Record: func(context.Context) (map[string]any, error) { recorded++; return nil, tt.record }}, tt.plan
 			}).WithLock(filepath.Join(t.TempDir(), "lock"))
 			var out bytes.Buffer
 			m.Run(nil, strings.NewReader(tt.options), &out)

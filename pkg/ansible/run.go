@@ -73,7 +73,9 @@ func (m Module) locked(ctx context.Context, ctl control, raw []byte, res result)
 func (m Module) execute(ctx context.Context, ctl control, raw []byte, res result) {
 	p, err := m.plan(ctx, raw)
 	if p.Record != nil && !ctl.Check {
-		err = errors.Join(err, p.Record(ctx))
+		seen, recordErr := p.Record(ctx)
+		p.Report(seen)
+		err = errors.Join(err, recordErr)
 	}
 	if err != nil {
 		res.add(p)
@@ -88,16 +90,18 @@ func (m Module) execute(ctx context.Context, ctl control, raw []byte, res result
 		p.Warnings = append(p.Warnings, p.Rehearse(ctx)...)
 	}
 	if p.Changed && !ctl.Check && p.Apply != nil {
-		done, err := p.Apply(ctx)
-		if len(done) > 0 {
-			res["done"] = done
+		out, err := p.Apply(ctx)
+		if len(out.Done) > 0 {
+			res["done"] = out.Done
 		}
 		if err != nil {
-			res["changed"] = len(done) > 0
+			res["changed"] = len(out.Done) > 0
 			res.fail(err)
 		}
+		p.Report(out.Return)
+		p.Warnings = append(p.Warnings, out.Warnings...)
 	}
-	res.add(p) // last: Apply may have added to Return
+	res.add(p)
 }
 
 // add merges what a plan returns. What this package itself reports wins, and

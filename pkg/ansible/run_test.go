@@ -39,27 +39,26 @@ func (h *host) plan(_ context.Context, o settings) (ansible.Plan, error) {
 		Changed: h.port != o.Port,
 		Return:  map[string]any{"old": h.port, "rc": 7},
 	}
-	p.Apply = func(ctx context.Context) ([]string, error) {
+	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
 		h.applied++
 		switch o.Fault {
 		case "at once":
-			return nil, errors.New("eth0: no such device")
+			return ansible.Outcome{}, errors.New("eth0: no such device")
 		case "half-way":
-			return []string{"opened port 1"}, errors.New("eth0: no such device")
+			return ansible.Outcome{Done: []string{"opened port 1"}}, errors.New("eth0: no such device")
 		case "panic":
 			panic("secret")
 		case "runtime panic":
-			return []string{[]string{}[o.Port]}, nil
+			return ansible.Outcome{Done: []string{[]string{}[o.Port]}}, nil
 		case "signal":
 			if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-				return nil, err
+				return ansible.Outcome{}, err
 			}
 			<-ctx.Done()
-			return nil, ctx.Err()
+			return ansible.Outcome{}, ctx.Err()
 		}
 		h.port = o.Port
-		p.Return["new"] = h.port
-		return []string{fmt.Sprintf("set port %d", h.port)}, nil
+		return ansible.Outcome{Done: []string{fmt.Sprintf("set port %d", h.port)}, Return: map[string]any{"new": h.port}}, nil
 	}
 	switch o.Fault {
 	case "plan":
@@ -208,7 +207,7 @@ func TestRehearse(t *testing.T) {
 			m := ansible.New(func(_ context.Context, o settings) (ansible.Plan, error) {
 				return ansible.Plan{
 					Changed: o.Port == 2, Warnings: []string{"first"},
-					Apply:    func(context.Context) ([]string, error) { return nil, nil },
+					Apply:    func(context.Context) (ansible.Outcome, error) { return ansible.Outcome{}, nil },
 					Rehearse: func(context.Context) []string { asked++; return []string{"no permission"} },
 				}, nil
 			}, ansible.Unlocked())

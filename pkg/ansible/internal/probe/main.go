@@ -59,14 +59,15 @@ func plan(_ context.Context, o options) (ansible.Plan, error) {
 	_, err = os.Stat(os.Args[len(os.Args)-1])
 	return ansible.Plan{
 		Before: string(have), After: o.Content, Changed: string(have) != o.Content,
-		Apply: func(context.Context) ([]string, error) {
+		Apply: func(context.Context) (ansible.Outcome, error) {
 			if err := os.WriteFile(o.Path, []byte(o.Content), 0o600); err != nil {
-				return nil, err
+				return ansible.Outcome{}, err
 			}
+			out := ansible.Outcome{Done: []string{"wrote the file"}}
 			if o.Fault == "apply" {
-				return []string{"wrote the file"}, errors.New("wg20: no such interface")
+				return out, errors.New("wg20: no such interface")
 			}
-			return []string{"wrote the file"}, nil
+			return out, nil
 		},
 		Return: map[string]any{
 			"uid": os.Getuid(), "program": os.Args[0], "arguments": os.Args[1:],
