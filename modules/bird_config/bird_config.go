@@ -49,7 +49,7 @@ func (o Options) Validate() error {
 	errs := []error{
 		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, Floor),
 		o.host("/").Validate(),
-		o.CheckGuard(),
+		o.ValidateGuard(),
 	}
 	if o.Timeout < 0 || o.Timeout > 86400 {
 		errs = append(errs, errors.New("timeout: expected 0 to 86400 seconds"))

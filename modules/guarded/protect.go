@@ -38,8 +38,8 @@ type Options struct {
 	Guard int `json:"guard"` // seconds; 0: the change is kept at once
 }
 
-// CheckGuard refuses what cannot be right on any host.
-func (o Options) CheckGuard() error {
+// ValidateGuard refuses what cannot be right on any host.
+func (o Options) ValidateGuard() error {
 	if o.Guard < 0 || o.Guard > 86400 {
 		return errors.New("guard: expected 0 to 86400 seconds")
 	}
@@ -147,7 +147,7 @@ func worked(ctx context.Context, daemon bird.Host) (status.Before, error) {
 }
 
 // Tunnels adds what a delta of tunnels touches.
-func Tunnels(c *guard.Change, w wg.Want, s wg.State, d wg.Delta) {
+func Tunnels(c *guard.Change, w wg.Want, s wg.Have, d wg.Delta) {
 	files, before := wg.Touched(w, s, d)
 	c.Files = append(c.Files, files...)
 	for name, b := range before {

@@ -50,7 +50,7 @@ func (o Options) Validate() error {
 	if o.Plan.IsZero() {
 		return errors.New("plan: required option is missing")
 	}
-	return errors.Join(ansible.OneOf("state", o.State, present, Updated), o.want().Check())
+	return errors.Join(ansible.OneOf("state", o.State, present, Updated), o.want().Validate())
 }
 
 // Plan works out which files of the gate have to be written.

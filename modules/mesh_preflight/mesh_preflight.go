@@ -45,7 +45,7 @@ func (o Options) Validate() error {
 	if o.Plan.IsZero() {
 		return errors.New("plan: required option is missing")
 	}
-	err := o.Owner.Check()
+	err := o.Owner.Validate()
 	for _, name := range o.Accept {
 		err = errors.Join(err, ansible.OneOf("accept", name, preflight.Names()...))
 	}

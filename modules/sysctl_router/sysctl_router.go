@@ -54,7 +54,7 @@ func (o Options) profile() (sysctl.Profile, error) {
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	p, err := o.profile()
-	return errors.Join(err, p.Check(), mark.Owner{Mesh: o.Mesh}.Check(), o.CheckGuard())
+	return errors.Join(err, p.Validate(), mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
 }
 
 // Plan works out what the host needs to have the profile.

@@ -46,7 +46,7 @@ func (o Options) want() keypair.Want {
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	return errors.Join(ansible.Required("name", o.Name), o.want().Check(), o.Owner.Check(), o.CheckGuard())
+	return errors.Join(ansible.Required("name", o.Name), o.want().Validate(), o.Owner.Validate(), o.ValidateGuard())
 }
 
 // Plan works out which keys have to be made or mended. It is the first of a mesh to

@@ -60,8 +60,8 @@ func (o Options) Validate() error {
 	errs := []error{
 		ansible.Required("name", o.Name),
 		ansible.OneOf("state", o.State, "sealed", "opened"),
-		o.want().Check(),
-		o.CheckGuard(),
+		o.want().Validate(),
+		o.ValidateGuard(),
 	}
 	if o.State == "sealed" && len(o.Envelopes) > 0 {
 		errs = append(errs, errors.New("envelopes: only with state: opened"))

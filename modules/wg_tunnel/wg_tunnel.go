@@ -79,7 +79,7 @@ func (o Options) want() wg.Want {
 
 // keep refuses the new keys of peers whose old key is in use by somebody who is
 // there, but for those that were replaced.
-func (o Options) keep(ctx context.Context, want wg.Want, have wg.State) {
+func (o Options) keep(ctx context.Context, want wg.Want, have wg.Have) {
 	changed := slices.DeleteFunc(wg.NewKeys(want, have), func(k wg.NewKey) bool { return slices.Contains(o.Replaced, k.Peer) })
 	var holders []status.KeyHolder
 	for _, k := range changed {
@@ -105,7 +105,7 @@ func (o Options) Validate() error {
 			gate = fmt.Errorf("gate: %w", err)
 		}
 	}
-	return errors.Join(missing, gate, o.want().Validate(), o.CheckGuard())
+	return errors.Join(missing, gate, o.want().Validate(), o.ValidateGuard())
 }
 
 // Plan works out what the tunnels of this host need.

@@ -70,7 +70,7 @@ func (d Delta) Pending() bool {
 }
 
 // Diff plans the way from have to want. It does no I/O.
-func Diff(want Want, have State) (Delta, error) {
+func Diff(want Want, have Have) (Delta, error) {
 	switch want.State {
 	case Confirmed:
 		return diffConfirmed(have)
@@ -80,7 +80,7 @@ func Diff(want Want, have State) (Delta, error) {
 	return diffApplied(want, have)
 }
 
-func diffApplied(want Want, have State) (Delta, error) {
+func diffApplied(want Want, have Have) (Delta, error) {
 	stamp, same := StampOf(want.Text), bytes.Equal(want.Text, have.Text)
 	if have.Daemon.Pending && (!have.tries() || !bytes.Equal(have.Trial, want.Text)) {
 		return nil, fmt.Errorf("%w: confirm it with state=confirmed, take it back with state=undone, or wait %s until BIRD does", ErrPending, have.Daemon.Left)
@@ -127,7 +127,7 @@ func diffApplied(want Want, have State) (Delta, error) {
 	return d, nil
 }
 
-func diffConfirmed(have State) (Delta, error) {
+func diffConfirmed(have Have) (Delta, error) {
 	finish := func(d Delta) Delta {
 		d = append(d, have.keepOriginal()...)
 		return append(d, Step{Do: ActFinish, Names: []string{have.Marker.Candidate}})
@@ -152,7 +152,7 @@ func diffConfirmed(have State) (Delta, error) {
 		ErrTakenBack, have.Marker.Until.Format(time.TimeOnly))
 }
 
-func diffUndone(have State) (Delta, error) {
+func diffUndone(have Have) (Delta, error) {
 	var d Delta
 	switch {
 	case have.Daemon.Pending && !have.tries():
@@ -169,18 +169,18 @@ func diffUndone(have State) (Delta, error) {
 }
 
 // tries tells whether BIRD runs the text that the marker speaks of.
-func (s State) tries() bool {
+func (s Have) tries() bool {
 	return s.Marker != nil && s.Marker.Stamp != "" && s.Daemon.Runs == s.Marker.Stamp
 }
 
-func (s State) leftovers() *Step {
+func (s Have) leftovers() *Step {
 	if s.Marker == nil && len(s.Candidates) == 0 {
 		return nil
 	}
 	return &Step{Do: ActClean, Names: s.Candidates}
 }
 
-func (s State) enable() Delta {
+func (s Have) enable() Delta {
 	if len(s.Daemon.Down) == 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (s State) enable() Delta {
 }
 
 // keepGood renews the copy of a bird.conf that is right.
-func (s State) keepGood(want Want) Delta {
+func (s Have) keepGood(want Want) Delta {
 	if want.Unit == (Unit{}) || bytes.Equal(s.Good, s.Text) {
 		return nil
 	}
@@ -196,7 +196,7 @@ func (s State) keepGood(want Want) Delta {
 }
 
 // keepOriginal keeps a file that is not ours, the first time it is replaced.
-func (s State) keepOriginal() Delta {
+func (s Have) keepOriginal() Delta {
 	if s.Text == nil || s.Original || StampOf(s.Text) != "" {
 		return nil
 	}

@@ -33,56 +33,56 @@ func TestDiffApplied(t *testing.T) {
 	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2)}
 	edited := append(conf(2), "# by hand\n"...)
 	tests := map[string]struct {
-		have    bird.State
+		have    bird.Have
 		timeout int
 		want    []bird.Action
 		pending bool
 		err     error
 	}{
-		"nothing to do":          {have: bird.State{Text: conf(2), Daemon: runs(2)}},
-		"a change":               {have: bird.State{Text: conf(1), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
-		"kept at once":           {have: bird.State{Text: conf(1), Daemon: runs(1)}, want: []bird.Action{bird.ActTry}},
-		"the first run at once":  {have: bird.State{Text: []byte("log syslog all;"), Daemon: runs(0)}, want: []bird.Action{bird.ActOriginal, bird.ActTry}},
-		"the first run, no BIRD": {have: bird.State{Text: []byte("log syslog all;")}, want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart}},
-		"original kept already":  {have: bird.State{Text: []byte("log"), Original: true}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
-		"no file, no BIRD":       {have: bird.State{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
-		"stopped":                {have: bird.State{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
+		"nothing to do":          {have: bird.Have{Text: conf(2), Daemon: runs(2)}},
+		"a change":               {have: bird.Have{Text: conf(1), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
+		"kept at once":           {have: bird.Have{Text: conf(1), Daemon: runs(1)}, want: []bird.Action{bird.ActTry}},
+		"the first run at once":  {have: bird.Have{Text: []byte("log syslog all;"), Daemon: runs(0)}, want: []bird.Action{bird.ActOriginal, bird.ActTry}},
+		"the first run, no BIRD": {have: bird.Have{Text: []byte("log syslog all;")}, want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart}},
+		"original kept already":  {have: bird.Have{Text: []byte("log"), Original: true}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
+		"no file, no BIRD":       {have: bird.Have{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
+		"stopped":                {have: bird.Have{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
 		"file right, daemon never reloaded": {
-			have: bird.State{Text: conf(2), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
+			have: bird.Have{Text: conf(2), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
 		},
 		"cut off between confirmation and rename": {
-			have: bird.State{Text: conf(1), Daemon: runs(2), Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
+			have: bird.Have{Text: conf(1), Daemon: runs(2), Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
 			want: []bird.Action{bird.ActClean, bird.ActInstall},
 		},
 		"edited by hand, perhaps loaded": {
-			have: bird.State{Text: edited, Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
+			have: bird.Have{Text: edited, Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
 		},
 		"edited to something else, not loaded": {
-			have: bird.State{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall},
+			have: bird.Have{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall},
 		},
 		"undone meanwhile": {
-			have:    bird.State{Text: conf(1), Daemon: runs(1), Marker: marker, Candidates: []string{cand}},
+			have:    bird.Have{Text: conf(1), Daemon: runs(1), Marker: marker, Candidates: []string{cand}},
 			timeout: 60, want: []bird.Action{bird.ActClean, bird.ActTry}, pending: true,
 		},
-		"stale candidate": {have: bird.State{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}}, want: []bird.Action{bird.ActClean}},
+		"stale candidate": {have: bird.Have{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}}, want: []bird.Action{bird.ActClean}},
 		"the same change waits": {
-			have: bird.State{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
+			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
 		},
 		"another change waits": {
-			have: bird.State{
+			have: bird.Have{
 				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
 				Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3),
 			}, err: bird.ErrPending,
 		},
-		"someone's own change waits": {have: bird.State{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
+		"someone's own change waits": {have: bird.Have{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
 		"someone's change after ours": {
-			have: bird.State{
+			have: bird.Have{
 				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
 				Marker: marker, Candidates: []string{cand}, Trial: conf(2),
 			}, err: bird.ErrPending,
 		},
 		"disabled by hand": {
-			have: bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}},
+			have: bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}},
 			want: []bird.Action{bird.ActEnable},
 		},
 	}
@@ -100,7 +100,7 @@ func TestDiffApplied(t *testing.T) {
 }
 
 func TestDiffUnit(t *testing.T) {
-	have := bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: bird.Unit{DropIn: "[Service]\n"}, Good: conf(2)}
+	have := bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: bird.Unit{DropIn: "[Service]\n"}, Good: conf(2)}
 	unit := bird.Host{Path: "/etc/bird/bird.conf", Service: "bird", Units: "/etc/systemd/system"}.Unit()
 	assert.Contains(t, unit.DropIn, "\nOOMScoreAdjust=-900\n")
 	assert.Contains(t, unit.DropIn, "ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
@@ -129,48 +129,48 @@ func TestDiffUnit(t *testing.T) {
 func TestDiffConfirmedAndUndone(t *testing.T) {
 	const cand = "/etc/bird/bird.conf.cand-x"
 	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2), Until: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	left := func(s bird.State) bird.State {
+	left := func(s bird.Have) bird.Have {
 		s.Marker, s.Candidates, s.Trial = marker, []string{cand}, conf(2)
 		return s
 	}
 	pending := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17 s"}
 	tests := map[string]struct {
-		have               bird.State
+		have               bird.Have
 		confirmed, undone  []bird.Action
 		confirmErr, undErr string
 	}{
-		"nothing waits": {have: bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
+		"nothing waits": {have: bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
 		"waits": {
-			have:      left(bird.State{Text: conf(1), Daemon: pending}),
+			have:      left(bird.Have{Text: conf(1), Daemon: pending}),
 			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean},
 		},
 		"waits, first run": {
-			have:      left(bird.State{Text: []byte("log"), Daemon: pending}),
+			have:      left(bird.Have{Text: []byte("log"), Daemon: pending}),
 			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean},
 		},
 		"not ours": {
-			have:       bird.State{Text: conf(1), Daemon: pending},
+			have:       bird.Have{Text: conf(1), Daemon: pending},
 			confirmErr: "it is not this module's", undErr: "it is not this module's",
 		},
 		"candidate lost": {
-			have:       bird.State{Text: conf(1), Daemon: pending, Marker: marker},
+			have:       bird.Have{Text: conf(1), Daemon: pending, Marker: marker},
 			confirmErr: "is gone", undone: []bird.Action{bird.ActUndo, bird.ActClean},
 		},
 		"undo has fired": {
-			have:       left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
+			have:       left(bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
 			confirmErr: "has been taken back: its time ran out at 03:04:05",
 			undone:     []bird.Action{bird.ActClean},
 		},
 		"died meanwhile": {
-			have:       left(bird.State{Text: conf(1)}),
+			have:       left(bird.Have{Text: conf(1)}),
 			confirmErr: "BIRD does not run", undone: []bird.Action{bird.ActClean},
 		},
 		"cut off after the confirmation": {
-			have:      left(bird.State{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}}),
+			have:      left(bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}}),
 			confirmed: []bird.Action{bird.ActFinish}, undone: []bird.Action{bird.ActLoad, bird.ActClean},
 		},
 		"cut off after the rename": {
-			have:      bird.State{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
+			have:      bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
 			confirmed: []bird.Action{bird.ActClean}, undone: []bird.Action{bird.ActClean},
 		},
 	}

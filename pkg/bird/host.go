@@ -43,9 +43,9 @@ func ConfigPath(root string) string {
 	return debian
 }
 
-// A State is what is there: the file, the daemon, and what an earlier change
+// Have is what is there: the file, the daemon, and what an earlier change
 // has left.
-type State struct {
+type Have struct {
 	Text       []byte // of bird.conf; nil when absent
 	Original   bool   // a copy of the distribution's file has been kept
 	Good       []byte // text from which a damaged bird.conf is put back at boot
@@ -91,8 +91,8 @@ func (h Host) Validate() error {
 }
 
 // Observe reads all of it and writes nothing.
-func (h Host) Observe(ctx context.Context) (State, error) {
-	var s State
+func (h Host) Observe(ctx context.Context) (Have, error) {
+	var s Have
 	var err error
 	if info, err := os.Lstat(h.Path); err == nil && !info.Mode().IsRegular() {
 		return s, fmt.Errorf("%s: expected a regular file, found %s; name the file itself", h.Path, info.Mode().Type())
@@ -124,7 +124,7 @@ func (h Host) Observe(ctx context.Context) (State, error) {
 }
 
 // observeBoot reads what a start of the service goes by.
-func (h Host) observeBoot(s *State) error {
+func (h Host) observeBoot(s *Have) error {
 	dropIn, err := readIfThere(h.dropIn())
 	if err != nil {
 		return err

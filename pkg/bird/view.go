@@ -2,7 +2,7 @@ package bird
 
 // Views are what a diff shows: the text on disk before and after, and in the
 // last lines what that text cannot tell. They are equal when d is empty.
-func Views(have State, d Delta) (before, after string) {
+func Views(have Have, d Delta) (before, after string) {
 	before = string(have.Text) + "# daemon: " + have.daemon() + "\n"
 	if len(d) == 0 {
 		return before, before
@@ -43,7 +43,7 @@ func (u Unit) view() string {
 }
 
 // daemon says in words what the daemon does, seen from the file on disk.
-func (s State) daemon() string {
+func (s Have) daemon() string {
 	switch {
 	case !s.Daemon.Running:
 		return "does not run"

@@ -77,8 +77,8 @@ type Want struct {
 	Keep bool
 }
 
-// A State is what there is of the floor.
-type State struct {
+// Have is what there is of the floor.
+type Have struct {
 	Routes  []Route // in the kernel, with our number, sorted
 	IPv6    bool    // the kernel takes IPv6 routes
 	Files   []File  // those of ours that are there
@@ -111,12 +111,12 @@ func (d Delta) Empty() bool { return d.before == d.now }
 func (d Delta) Views() (before, after string) { return d.before, d.now }
 
 // Diff plans the way from have to want. It does no I/O.
-func (h Host) Diff(want Want, have State) Delta {
+func (h Host) Diff(want Want, have Have) Delta {
 	networks := want.Networks
 	if want.Keep {
 		networks = append(slices.Clone(networks), Parse([]byte(have.text(h.list())))...)
 	}
-	after := State{IPv6: have.IPv6, Files: h.files(networks), Enabled: h.Units != "" && len(networks) > 0}
+	after := Have{IPv6: have.IPv6, Files: h.files(networks), Enabled: h.Units != "" && len(networks) > 0}
 	for _, n := range sorted(networks) {
 		if n.Addr().Is4() || have.IPv6 {
 			after.Routes = append(after.Routes, Route{n, true})
@@ -142,7 +142,7 @@ func without[T comparable](list, less []T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(less, v) })
 }
 
-func (s State) text(path string) string {
+func (s Have) text(path string) string {
 	for _, f := range s.Files {
 		if f.Path == path {
 			return f.Text
@@ -151,7 +151,7 @@ func (s State) text(path string) string {
 	return ""
 }
 
-func (s State) view() string {
+func (s Have) view() string {
 	var b strings.Builder
 	for _, r := range s.Routes {
 		fmt.Fprintf(&b, "# refused when BIRD has no way: %s%s\n", r.Network, map[bool]string{false: ", by a route that somebody changed"}[r.Right])

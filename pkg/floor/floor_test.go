@@ -42,7 +42,7 @@ func TestDiff(t *testing.T) {
 	a, b := prefixes("10.1.0.0/16")[0], prefixes("fd00:2::/48")[0]
 	both := floor.Want{Networks: prefixes("fd00:2::/48", "10.1.0.0/16")}
 
-	fresh := floor.State{IPv6: true}
+	fresh := floor.Have{IPv6: true}
 	d := h.Diff(both, fresh)
 	assert.Equal(t, []floor.Route{{Network: a, Right: true}, {Network: b, Right: true}}, d.Add)
 	assert.Len(t, d.Write, 4)
@@ -51,7 +51,7 @@ func TestDiff(t *testing.T) {
 	before, after := d.Views()
 	assert.NotEqual(t, before, after)
 
-	there := floor.State{IPv6: true, Routes: d.Add, Files: d.Write, Enabled: true}
+	there := floor.Have{IPv6: true, Routes: d.Add, Files: d.Write, Enabled: true}
 	assert.True(t, h.Diff(both, there).Empty())
 
 	d = h.Diff(floor.Want{Networks: prefixes("10.1.0.0/16"), Keep: true}, there)
@@ -72,7 +72,7 @@ func TestDiff(t *testing.T) {
 	assert.Equal(t, []floor.Route{{Network: a, Right: true}}, d.Add)
 	assert.Equal(t, []floor.Route{{Network: a, Right: false}}, d.Remove)
 
-	d = h.Diff(both, floor.State{})
+	d = h.Diff(both, floor.Have{})
 	assert.Equal(t, []floor.Route{{Network: a, Right: true}}, d.Add, "a kernel without IPv6")
 	assert.Contains(t, d.Write[0].Text, "fd00:2::/48", "it may have it at the next boot")
 

@@ -100,8 +100,8 @@ WantedBy=sysinit.target
 }
 
 // Observe reads all of it and writes nothing.
-func (h Host) Observe(context.Context) (State, error) {
-	s := State{IPv6: takesIPv6()}
+func (h Host) Observe(context.Context) (Have, error) {
+	s := Have{IPv6: takesIPv6()}
 	for _, path := range h.paths() {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {

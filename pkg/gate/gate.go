@@ -65,10 +65,10 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 // plainKey is a public key without its comment, as mesh_plan gives it.
 var plainKey = regexp.MustCompile(`^[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}$`)
 
-// Check refuses a Want that cannot be right on any host. Errors name the options
+// Validate refuses a Want that cannot be right on any host. Errors name the options
 // of mesh_gate.
-func (w Want) Check() error {
-	errs := []error{w.Owner.Check()}
+func (w Want) Validate() error {
+	errs := []error{w.Owner.Validate()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if !plainName.MatchString(w.Router) {
 		bad("plan.router.name: %q: expected the name of this router in the inventory, of letters, digits, '.', '-' and '_'", w.Router)

@@ -103,9 +103,9 @@ func TestCheckRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := want("/etc/wgmesh")
-			require.NoError(t, w.Check())
+			require.NoError(t, w.Validate())
 			test.change(&w)
-			assert.ErrorContains(t, w.Check(), test.want)
+			assert.ErrorContains(t, w.Validate(), test.want)
 		})
 	}
 }

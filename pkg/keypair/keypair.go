@@ -56,9 +56,9 @@ func Choices() []string {
 	return []string{string(Never), string(Fail), string(Partly), string(Fully), string(Always)}
 }
 
-// Check refuses a Want that cannot be right on any host. Errors name the
+// Validate refuses a Want that cannot be right on any host. Errors name the
 // options of wg_keypair.
-func (w Want) Check() error {
+func (w Want) Validate() error {
 	if !slices.Contains(Choices(), string(w.Regenerate)) {
 		return fmt.Errorf("regenerate: expected one of %s, got %q", strings.Join(Choices(), ", "), w.Regenerate)
 	}

@@ -32,7 +32,7 @@ func newRig(t *testing.T) *rig {
 	r.want = keypair.Want{Regenerate: keypair.Partly, Files: keypair.Files{
 		PrivateKey: filepath.Join(r.dir, "wgmesh.key"), SealingKey: filepath.Join(r.dir, "wgmesh.seal"), Identity: filepath.Join(r.dir, "wgmesh.id"),
 	}}
-	require.NoError(t, r.want.Check())
+	require.NoError(t, r.want.Validate())
 	return r
 }
 
@@ -289,6 +289,6 @@ func TestCheck(t *testing.T) {
 	} {
 		w := r.want
 		change(&w)
-		require.ErrorContains(t, w.Check(), want)
+		require.ErrorContains(t, w.Validate(), want)
 	}
 }

@@ -26,8 +26,8 @@ type Owner struct {
 	Before string `json:"mesh_before"`
 }
 
-// Check refuses what cannot be the name of a mesh.
-func (o Owner) Check() error {
+// Validate refuses what cannot be the name of a mesh.
+func (o Owner) Validate() error {
 	var errs []error
 	for _, n := range [][2]string{{"mesh", o.Mesh}, {"mesh_before", o.Before}} {
 		if n[1] != "" && !name.MatchString(n[1]) {

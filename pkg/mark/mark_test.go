@@ -26,10 +26,10 @@ func TestOf(t *testing.T) {
 	}
 	assert.Equal(t, "# mesh: routers\n", mark.Owner{Mesh: "routers"}.Line())
 	assert.Empty(t, mark.Owner{}.Line())
-	require.NoError(t, mark.Owner{}.Check())
-	require.NoError(t, mark.Owner{Mesh: "tag_mesh_a-b", Before: "routers"}.Check())
+	require.NoError(t, mark.Owner{}.Validate())
+	require.NoError(t, mark.Owner{Mesh: "tag_mesh_a-b", Before: "routers"}.Validate())
 	for _, bad := range []string{"a b", "-a", "a\n", strings.Repeat("a", 64)} {
-		require.ErrorContains(t, mark.Owner{Mesh: bad}.Check(), "mesh_name", "%q", bad)
+		require.ErrorContains(t, mark.Owner{Mesh: bad}.Validate(), "mesh_name", "%q", bad)
 	}
 }
 

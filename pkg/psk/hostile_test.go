@@ -256,7 +256,7 @@ func TestCheck(t *testing.T) {
 	w := psk.Want{Name: "a", Directory: "psk", Tunnels: []plan.PresharedKey{
 		{Number: 0, Peer: "b", Role: plan.Initiator}, {Number: 2, Peer: "a", Role: plan.Responder}, {Number: 2, Peer: "c", Role: "boss"},
 	}}
-	err := w.Check()
+	err := w.Validate()
 	for _, want := range []string{
 		`directory: expected an absolute path, got "psk"`, "tunnels[0].number: expected 1 or more", `tunnels[1].peer: expected the name of another router, got "a"`,
 		"tunnels[2].number: 2 is already the tunnel to a", `tunnels[2].role: expected initiator or responder, got "boss"`,

@@ -66,11 +66,11 @@ type Want struct {
 	Now        time.Time
 }
 
-// Check refuses a Want that cannot be right on any host, with all problems at
+// Validate refuses a Want that cannot be right on any host, with all problems at
 // once. Errors name the options of wg_psk. What other routers told (peers and
 // envelopes) is not looked at: it is wrong for their own tunnels only.
-func (w Want) Check() error {
-	errs := []error{w.Owner.Check()}
+func (w Want) Validate() error {
+	errs := []error{w.Owner.Validate()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if !strings.HasPrefix(w.Directory, "/") {
 		bad("directory: expected an absolute path, got %q", w.Directory)

@@ -60,7 +60,7 @@ func (r *router) plan(sealed bool, envelopes []psk.Envelope, peers ...*router) (
 	for _, p := range peers {
 		want.Peers = append(want.Peers, p.peer)
 	}
-	if err := want.Check(); err != nil {
+	if err := want.Validate(); err != nil {
 		return psk.Delta{}, err
 	}
 	self, err := psk.ReadSelf(r.file("key"), r.file("seal"))

@@ -22,9 +22,9 @@ import (
 // that old means that newer ones fail.
 const rejectAfter = 180 * time.Second
 
-// Check finds what is wrong. Of a tunnel it names the cause and leaves out
+// Judge finds what is wrong. Of a tunnel it names the cause and leaves out
 // what follows from it: without a handshake there can be no BGP.
-func Check(r Request, o Observation) Report {
+func Judge(r Request, o Observation) Report {
 	var rep Report
 	needsBird := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Neighbor != "" })
 	if p, found := checkBird(o); found && needsBird {

@@ -191,7 +191,7 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
 			tt.breakIt(scene{&r, &o, &o.Tunnels[0]})
-			rep := status.Check(r, o)
+			rep := status.Judge(r, o)
 			assert.Equal(t, tt.want, append([]string(nil), rep.Texts()...))
 			assert.Equal(t, tt.want == nil, rep.Healthy())
 			assert.Equal(t, tt.want == nil, rep.RequiredHealthy(), "all are required")
@@ -229,7 +229,7 @@ func TestRequire(t *testing.T) {
 					t.Log("targets have no name in BIRD")
 					r.Require = []string{"azure-2"}
 				}
-				rep := status.Check(r, o)
+				rep := status.Judge(r, o)
 				assert.False(t, rep.Healthy())
 				assert.Equal(t, tt.want, rep.RequiredHealthy())
 			})
@@ -239,9 +239,9 @@ func TestRequire(t *testing.T) {
 		r, o := night()
 		delete(o.Routes, r.Prefixes[1].Network)
 		r.Require = []string{"gcp-1", "azure-2"}
-		assert.False(t, status.Check(r, o).RequiredHealthy())
+		assert.False(t, status.Judge(r, o).RequiredHealthy())
 		r.Require = []string{"gcp-1"}
-		assert.True(t, status.Check(r, o).RequiredHealthy(), "nobody can tell")
+		assert.True(t, status.Judge(r, o).RequiredHealthy(), "nobody can tell")
 	})
 	r := status.Request{Tunnels: []plan.StatusTunnel{{Peer: "azure-2", Neighbor: "azure_2"}}, Require: []string{"azure_2", "azure2"}}
 	assert.Equal(t, []string{"azure2"}, r.Unknown())
@@ -253,7 +253,7 @@ func TestFamilyThatTheSiteDoesNotSpeak(t *testing.T) {
 	r, o := night()
 	r.Reach[0].Address = netip.MustParseAddr("2001:db8::10")
 	o.Targets[0] = status.TargetState{}
-	assert.True(t, status.Check(r, o).Healthy())
+	assert.True(t, status.Judge(r, o).Healthy())
 }
 
 // An endpoint that is in its site's network is reached by no tunnel, and what is in the
@@ -261,9 +261,9 @@ func TestFamilyThatTheSiteDoesNotSpeak(t *testing.T) {
 func TestTargetThatIsTheEndOfATunnel(t *testing.T) {
 	r, o := night()
 	o.Targets[0].Err = status.ErrNoAnswer
-	assert.False(t, status.Check(r, o).Healthy())
+	assert.False(t, status.Judge(r, o).Healthy())
 	r.Reach[0].Address = o.Tunnels[0].Device.Peer.Endpoint.Addr()
-	assert.True(t, status.Check(r, o).Healthy())
+	assert.True(t, status.Judge(r, o).Healthy())
 }
 
 func TestTable(t *testing.T) {
@@ -273,7 +273,7 @@ func TestTable(t *testing.T) {
 	o.Routes[r.Prefixes[1].Network] = status.Route{Devices: []string{r.Tunnels[1].Name}}
 	o.Tunnels[0].Device.Peer.Handshake = time.Time{}
 	o.Tunnels[0].Session.State, o.Tunnels[0].BFD.State, o.Tunnels[0].PingErr = "OpenConfirm", "Down", status.ErrNoAnswer
-	got := status.Table(r, o, status.Check(r, o))
+	got := status.Table(r, o, status.Judge(r, o))
 	assert.Equal(t, strings.Split(strings.Trim(`
   tunnel          peer             handshake rtt    mtu  bgp         bfd  routes
 ! wg20            azure-2          never     -      -    OpenConfirm Down 2
@@ -282,7 +282,7 @@ not healthy, problems: 1, 1/2 tunnels, 2/2 prefixes, 1/1 routers answer`, "\n"),
 
 	r, o = night()
 	o.Tunnels[0].WholeErr, o.Tunnels[0].PathMTU = status.ErrNoAnswer, 1280
-	got = status.Table(r, o, status.Check(r, o))
+	got = status.Table(r, o, status.Judge(r, o))
 	assert.Contains(t, got[1], "<1300")
 }
 
@@ -294,7 +294,7 @@ func TestTableNamesAKnownHole(t *testing.T) {
 	} {
 		r, o := night()
 		o.BirdVersion = version
-		got := strings.Join(status.Table(r, o, status.Check(r, o)), "\n")
+		got := strings.Join(status.Table(r, o, status.Judge(r, o)), "\n")
 		assert.Equal(t, named, strings.Contains(got, "CVE-2026-49943"), version)
 	}
 }
@@ -304,21 +304,21 @@ func TestTableNamesAKnownHole(t *testing.T) {
 func TestFloorIsMissing(t *testing.T) {
 	r, o := night()
 	r.Floor, r.Refused = 157, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24"), netip.MustParsePrefix("10.3.0.0/16")}
-	rep := status.Check(r, o)
+	rep := status.Judge(r, o)
 	require.Len(t, rep.Problems, 1)
 	assert.Contains(t, rep.Problems[0].Text(), "the floor is missing for 10.1.0.0/16, 10.1.1.0/24, 10.3.0.0/16: ")
 	assert.True(t, rep.RequiredHealthy())
 	o.Refused = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")} // the outer one refuses what is in it
-	assert.Contains(t, status.Check(r, o).Problems[0].Text(), "the floor is missing for 10.3.0.0/16: ")
+	assert.Contains(t, status.Judge(r, o).Problems[0].Text(), "the floor is missing for 10.3.0.0/16: ")
 	o.Refused = append(o.Refused, netip.MustParsePrefix("10.0.0.0/14"))
-	assert.Empty(t, status.Check(r, o).Problems)
+	assert.Empty(t, status.Judge(r, o).Problems)
 }
 
 func TestMetrics(t *testing.T) {
 	r, o := night()
 	r.Tunnels[1].Peer = `a"b\c`
 	o.Tunnels[1].Device.Peer, o.Tunnels[1].Session = nil, nil
-	text := string(status.Metrics("office-1", r, o, status.Check(r, o)))
+	text := string(status.Metrics("office-1", r, o, status.Judge(r, o)))
 	for _, line := range []string{
 		`wgmesh_healthy{router="office-1"} 0`,
 		`wgmesh_last_check_seconds{router="office-1"} 1795402800`,

@@ -32,7 +32,7 @@ func TestMissingTables(t *testing.T) {
 
 // A table that is gone makes a router red, and takes no change back.
 func TestCheckTables(t *testing.T) {
-	rep := Check(Request{}, Observation{MissingTables: []cause.Cause{cause.New("table inet two is not loaded: load it")}})
+	rep := Judge(Request{}, Observation{MissingTables: []cause.Cause{cause.New("table inet two is not loaded: load it")}})
 	assert.False(t, rep.Healthy())
 	assert.True(t, rep.RequiredHealthy())
 	assert.Equal(t, []string{"table inet two is not loaded: load it"}, rep.Texts())

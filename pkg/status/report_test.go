@@ -96,7 +96,7 @@ func TestCauses(t *testing.T) {
 			r.Prefixes = r.Prefixes[:1]
 			o.At = now.Add(time.Second)
 			tt.breakIt(&r, &o)
-			rep := status.Check(r, o)
+			rep := status.Judge(r, o)
 			got := outcome{required: rep.RequiredHealthy(), final: true, sick: rep.Sick(), untouched: rep.Tunnels[1]}
 			for i, p := range rep.Problems {
 				got.final = got.final && p.Final
@@ -115,7 +115,7 @@ func TestWhatFollowsIsFinal(t *testing.T) {
 	o.Tunnels[0].DeviceErr = netlink.LinkNotFoundError{}
 	delete(o.Routes, r.Prefixes[0].Network)
 	o.Targets[0].Err = status.ErrNoAnswer
-	rep := status.Check(r, o)
+	rep := status.Judge(r, o)
 	for _, p := range rep.Problems {
 		assert.True(t, p.Final, p.Text())
 	}
@@ -123,7 +123,7 @@ func TestWhatFollowsIsFinal(t *testing.T) {
 
 	// gcp-1 could bring a prefix of which nobody knows whose it is.
 	delete(o.Routes, r.Prefixes[1].Network)
-	for _, p := range status.Check(r, o).Problems {
+	for _, p := range status.Judge(r, o).Problems {
 		assert.Equal(t, !strings.HasPrefix(p.Text(), "prefix 10.3.0.0/16 of gcp: "), p.Final, p.Text())
 	}
 }

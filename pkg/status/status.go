@@ -3,7 +3,7 @@
 // round-trip time and path MTU of each tunnel, and whether other routers'
 // sites answer. It can wait for health, and it names what is missing.
 //
-// It changes nothing. Observe asks the kernel and BIRD, Check is pure and
+// It changes nothing. Observe asks the kernel and BIRD, Judge is pure and
 // turns an observation into problems in the words of the inventory. The module
 // mesh_status calls it.
 package status

@@ -40,7 +40,7 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 	o := Observe(ctx, r, !r.NoPing)
 	first := o
 	for poll := 1; ; poll++ {
-		rep := Check(r, o)
+		rep := Judge(r, o)
 		left := wait - time.Since(began)
 		// Once nothing moves any more, the look with pings that follows is the last,
 		// unless something came up in the meantime.

@@ -41,7 +41,7 @@ func (p Plan) Changed() bool { return len(p.Live) > 0 || p.File != nil }
 // Observe reads the host and works out what profile takes. The drop-in is at
 // path, an absolute path on the host. It writes nothing.
 func Observe(h Host, profile Profile, path string) (Plan, error) {
-	if err := profile.Check(); err != nil {
+	if err := profile.Validate(); err != nil {
 		return Plan{}, err
 	}
 	if !filepath.IsAbs(path) || !strings.HasSuffix(path, ".conf") {

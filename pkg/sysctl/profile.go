@@ -45,7 +45,7 @@ type Profile struct {
 }
 
 // Check lists everything that is wrong with p.
-func (p Profile) Check() error {
+func (p Profile) Validate() error {
 	var errs []error
 	for _, name := range p.Interfaces {
 		if err := checkInterface(name); err != nil {

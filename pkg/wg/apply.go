@@ -13,7 +13,7 @@ import (
 // run finds what is left to do.
 func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	for _, path := range d.keys {
-		if err := w.CheckKey(path); err != nil {
+		if err := w.UsableKey(path); err != nil {
 			return nil, fmt.Errorf("private_key_file: %w; run wg_keypair first", err)
 		}
 	}

@@ -153,7 +153,7 @@ type Boot string
 
 // diffBoot returns whether the drop-in has to come or to go, nil when it is
 // right. With no tunnel wanted it stays, unless all is purged and nobody else has one.
-func diffBoot(w Want, s State) *bool {
+func diffBoot(w Want, s Have) *bool {
 	present := len(w.Tunnels) > 0
 	switch {
 	case s.Boot == BootUnmanaged, present && s.Boot == BootCurrent, !present && (s.Boot == BootAbsent || !w.Purge || len(s.others(w)) > 0):

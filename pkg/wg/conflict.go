@@ -15,7 +15,7 @@ import (
 // conflicts finds what stands in the way of the changes of d: ports and addresses
 // that something else has. Between our own interfaces it makes room; for what is not
 // ours it returns an error that names the owner.
-func (d *Delta) conflicts(w Want, have State) error {
+func (d *Delta) conflicts(w Want, have Have) error {
 	var errs []error
 	for _, t := range slices.Clone(d.Tunnels) {
 		i := slices.IndexFunc(w.Tunnels, func(o plan.Tunnel) bool { return o.Name == t.Name })
@@ -37,7 +37,7 @@ func (d *Delta) conflicts(w Want, have State) error {
 }
 
 // port makes room for an interface that is to listen on a port.
-func (d *Delta) port(w Want, have State, name string, port int) error {
+func (d *Delta) port(w Want, have Have, name string, port int) error {
 	for _, other := range sortedKeys(have.Interfaces) {
 		dev := have.Interfaces[other].Device
 		if other == name || dev == nil || dev.ListenPort != port {
@@ -56,7 +56,7 @@ func (d *Delta) port(w Want, have State, name string, port int) error {
 }
 
 // address makes room for an interface that is to have an address.
-func (d *Delta) address(w Want, have State, name string, a netip.Addr) error {
+func (d *Delta) address(w Want, have Have, name string, a netip.Addr) error {
 	for _, other := range sortedKeys(have.Interfaces) {
 		link := have.Interfaces[other].Link
 		if _, wanted := w.names()[other]; wanted || link == nil {
@@ -84,7 +84,7 @@ func (d *Delta) release(name string) {
 
 // replace removes an interface of this mesh that is not wanted and in the way, if what is
 // not wanted may be removed.
-func (d *Delta) replace(w Want, have State, name, what string) error {
+func (d *Delta) replace(w Want, have Have, name, what string) error {
 	file := have.Interfaces[name].File
 	switch {
 	case file != nil && file.Ours && !w.made(file):

@@ -19,7 +19,7 @@ const staleHandshake = 180 * time.Second
 
 // Diff compares want and have. It does no I/O. The error lists every interface
 // that must not be touched, because it is not ours or would not work.
-func Diff(want Want, have State) (Delta, error) {
+func Diff(want Want, have Have) (Delta, error) {
 	var d Delta
 	var errs []error
 	tunnels := slices.Clone(want.Tunnels)
@@ -86,7 +86,7 @@ func (t resolved) check(own plan.PublicKey) error {
 	return errors.Join(errs...)
 }
 
-func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
+func diffTunnel(w Want, t resolved, now Interface, have Have) TunnelDelta {
 	d := TunnelDelta{Name: t.Name, Enable: have.Systemd && !now.Unit.Enabled}
 	if text := t.text(w, have); now.File == nil || now.File.Text != text || now.File.Copy != text {
 		d.File = &text
@@ -119,7 +119,7 @@ func diffTunnel(w Want, t resolved, now Interface, have State) TunnelDelta {
 // diffPeers lists removals before anything else: the kernel takes the peers of
 // a message in their order, and a network that is given to a second peer is
 // taken from the first.
-func diffPeers(t resolved, now Interface, have State) []PeerChange {
+func diffPeers(t resolved, now Interface, have Have) []PeerChange {
 	var recorded []plan.Peer
 	if now.File != nil {
 		recorded = parse(now.File.record())
@@ -167,7 +167,7 @@ func addPeer(p plan.Peer) PeerChange {
 	return c
 }
 
-func diffPeer(p plan.Peer, l LivePeer, last *plan.Peer, have State) PeerChange {
+func diffPeer(p plan.Peer, l LivePeer, last *plan.Peer, have Have) PeerChange {
 	c := PeerChange{Name: p.Name, PublicKey: p.PublicKey}
 	if l.PresharedKey != have.PresharedKeys[p.PresharedKeyFile] {
 		c.PresharedKeyFile = &p.PresharedKeyFile

@@ -148,7 +148,7 @@ func (f *fake) LoadTable(_ context.Context, file string) error {
 	return f.write("LoadTable %s", file)
 }
 
-func (f *fake) CheckKey(path string) error {
+func (f *fake) UsableKey(path string) error {
 	_, err := f.PublicKey(path)
 	return err
 }

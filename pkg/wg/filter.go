@@ -59,7 +59,7 @@ func parseFilter(text string) (f filter) {
 // filter is the one that is wanted. A tunnel that w is not about and does not remove
 // keeps what it has, so that two lists of tunnels on one router do not undo each other. Where
 // w says nothing, a tunnel gets the filter when others here have it.
-func (w Want) filter(s State) filter {
+func (w Want) filter(s Have) filter {
 	have := parseFilter(s.MSS.File)
 	wanted := w.names()
 	out := filter{ports: have.ports}

@@ -180,8 +180,8 @@ func (h *Host) Fingerprint(path string) (Fingerprint, error) {
 	return h.salt.fingerprint(&key), nil
 }
 
-// CheckKey reports that a key file is missing or not usable.
-func (h *Host) CheckKey(path string) error {
+// UsableKey reports that a key file is missing or not usable.
+func (h *Host) UsableKey(path string) error {
 	key, err := readKeyFile(path)
 	key.wipe()
 	return err

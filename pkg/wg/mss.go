@@ -50,7 +50,7 @@ func clamped(text string) []string {
 }
 
 // prefixes are those of the interfaces to clamp. What the tunnels of others have stays.
-func (w Want) prefixes(s State) []string {
+func (w Want) prefixes(s Have) []string {
 	var out []string
 	if w.MSSClamp && len(w.Tunnels) > 0 {
 		out = append(out, w.InterfacePrefix)
@@ -81,7 +81,7 @@ func tableSummary(prefixes []string, f filter) string {
 
 // diffMSS returns the new text of the file, or nil when nothing is to do. With
 // no tunnel wanted the table is left as it is, unless all is purged.
-func diffMSS(w Want, s State) *string {
+func diffMSS(w Want, s Have) *string {
 	if w.MSSClamp && len(w.Tunnels) == 0 && !w.Purge {
 		return nil
 	}

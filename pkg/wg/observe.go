@@ -15,18 +15,18 @@ import (
 
 // Observe reads everything that w is about. It writes nothing. A key file that
 // is missing is no error here, one that is not safe to use is.
-func Observe(ctx context.Context, r Reader, w Want) (State, error) {
-	s := State{
+func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
+	s := Have{
 		PresharedKeys: map[string]Fingerprint{}, Interfaces: map[string]Interface{},
 		Elsewhere: map[netip.Addr]string{}, Now: time.Now(),
 	}
 	files, err := r.Files()
 	if err != nil {
-		return State{}, fmt.Errorf("wg-quick files: %w", err)
+		return Have{}, fmt.Errorf("wg-quick files: %w", err)
 	}
 	links, err := r.Links()
 	if err != nil {
-		return State{}, fmt.Errorf("network interfaces: %w", err)
+		return Have{}, fmt.Errorf("network interfaces: %w", err)
 	}
 	names := w.names()
 	for name, f := range files {
@@ -43,7 +43,7 @@ func Observe(ctx context.Context, r Reader, w Want) (State, error) {
 	}
 	units, err := r.Units(ctx, sortedKeys(names))
 	if err != nil {
-		return State{}, fmt.Errorf("wg-quick units: %w", err)
+		return Have{}, fmt.Errorf("wg-quick units: %w", err)
 	}
 	s.Systemd = units != nil
 	var errs []error
@@ -90,7 +90,7 @@ func device(r Reader, name string, l Link) (*Device, error) {
 	return &d, nil
 }
 
-func (s *State) readKeys(r Reader, w Want) error {
+func (s *Have) readKeys(r Reader, w Want) error {
 	var errs []error
 	key, err := r.PublicKey(w.PrivateKeyFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +121,7 @@ func (w Want) hasAddress(name string, a netip.Prefix) bool {
 }
 
 // ports are those that are wanted and that no interface of s has.
-func (w Want) ports(s State) []int {
+func (w Want) ports(s Have) []int {
 	var out []int
 	for _, t := range w.Tunnels {
 		if d := s.Interfaces[t.Name].Device; t.ListenPort != 0 && (d == nil || d.ListenPort != t.ListenPort) {

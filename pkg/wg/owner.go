@@ -31,7 +31,7 @@ func (w Want) made(f *File) bool {
 }
 
 // others are the interfaces that wg_tunnel made for somebody else, sorted.
-func (s State) others(w Want) []string {
+func (s Have) others(w Want) []string {
 	wanted := w.names()
 	var out []string
 	for _, name := range sortedKeys(s.Interfaces) {
@@ -69,7 +69,7 @@ func (w Want) notOurs(t plan.Tunnel, f File) error {
 
 // Unnamed are warnings about tunnels that look like those of this mesh, from a version
 // before meshes had names, to somebody who is not in it any more.
-func Unnamed(w Want, s State) []string {
+func Unnamed(w Want, s Have) []string {
 	var out []string
 	for _, name := range s.others(w) {
 		f := s.Interfaces[name].File

@@ -21,7 +21,7 @@ type resolved struct {
 // resolve finds the key of every peer: as given, else as the file remembers it
 // under the same name, so that a run that does not know all routers (--limit,
 // an unreachable host) changes nothing about the others.
-func resolve(w Want, t plan.Tunnel, s State) resolved {
+func resolve(w Want, t plan.Tunnel, s Have) resolved {
 	out := resolved{Tunnel: t}
 	have := s.Interfaces[t.Name]
 	var recorded []plan.Peer
@@ -105,7 +105,7 @@ func comparePeers(a, b plan.Peer) int {
 }
 
 // text is the wg-quick file that t should have.
-func (t resolved) text(w Want, s State) string {
+func (t resolved) text(w Want, s Have) string {
 	table := tableHook{closed: slices.Contains(w.filter(s).tunnels, t.Name)}
 	if w.MSSClamp || table.closed {
 		table.file = w.mssFile()
@@ -116,7 +116,7 @@ func (t resolved) text(w Want, s State) string {
 }
 
 // PendingPeers lists the peers that cannot be configured yet, sorted.
-func PendingPeers(w Want, s State) []plan.Pending {
+func PendingPeers(w Want, s Have) []plan.Pending {
 	out := []plan.Pending{}
 	for _, t := range w.Tunnels {
 		r := resolve(w, t, s)
@@ -137,7 +137,7 @@ type NewKey struct {
 // NewKeys lists the peers that told another public key than the one they have.
 // Who asks whether the machine that has the old one is there puts the answer into
 // Want.Refused.
-func NewKeys(w Want, s State) []NewKey {
+func NewKeys(w Want, s Have) []NewKey {
 	var out []NewKey
 	for _, t := range w.Tunnels {
 		have := s.Interfaces[t.Name]
@@ -156,7 +156,7 @@ func NewKeys(w Want, s State) []NewKey {
 
 // Twins are warnings about one public key that peers of two interfaces have. The
 // tunnels do not disturb each other, but only one of the two can be its owner.
-func Twins(w Want, s State) []string {
+func Twins(w Want, s Have) []string {
 	type end struct{ tunnel, peer string }
 	seen := map[plan.PublicKey]end{}
 	var out []string
@@ -172,7 +172,7 @@ func Twins(w Want, s State) []string {
 }
 
 // Stale lists the interfaces we made that are not wanted any more, sorted.
-func Stale(w Want, s State) []string {
+func Stale(w Want, s Have) []string {
 	if out := s.stale(w); out != nil {
 		return out
 	}
@@ -180,7 +180,7 @@ func Stale(w Want, s State) []string {
 }
 
 // StalePeers lists who is at the other ends of those interfaces, sorted.
-func StalePeers(w Want, s State) []string {
+func StalePeers(w Want, s Have) []string {
 	out := []string{}
 	for _, name := range s.stale(w) {
 		for _, p := range parse(s.Interfaces[name].File.record()) {

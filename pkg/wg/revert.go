@@ -24,7 +24,7 @@ type Before struct {
 
 // Touched lists what the changes of d touch: the files, as absolute paths, and the
 // interfaces as they are now.
-func Touched(w Want, s State, d Delta) (files []string, interfaces map[string]Before) {
+func Touched(w Want, s Have, d Delta) (files []string, interfaces map[string]Before) {
 	interfaces = map[string]Before{}
 	add := func(name string) {
 		path := filepath.Join(w.Directory, name+".conf")

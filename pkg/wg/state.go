@@ -10,7 +10,7 @@ import (
 )
 
 // State is what a router has now, as far as a Want is about it.
-type State struct {
+type Have struct {
 	PublicKey     plan.PublicKey         // of the private key file; zero: there is no such file yet
 	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
 	Interfaces    map[string]Interface   // wanted ones, and those we made
@@ -149,12 +149,12 @@ type Writer interface {
 	LoadTable(ctx context.Context, file string) error
 	// SetBoot writes the units' drop-in, or removes it.
 	SetBoot(ctx context.Context, present bool) error
-	// CheckKey reports that a key file is missing or not usable.
-	CheckKey(path string) error
+	// UsableKey reports that a key file is missing or not usable.
+	UsableKey(path string) error
 }
 
 // stale are the interfaces made for the mesh of w that w does not name.
-func (s State) stale(w Want) []string {
+func (s Have) stale(w Want) []string {
 	wanted := w.names()
 	var out []string
 	for _, name := range sortedKeys(s.Interfaces) {
@@ -168,7 +168,7 @@ func (s State) stale(w Want) []string {
 
 // Damaged lists the files that a power cut or an accident damaged, and that
 // were put back from their copies at boot, sorted.
-func Damaged(s State) []string {
+func Damaged(s Have) []string {
 	var out []string
 	for _, name := range sortedKeys(s.Interfaces) {
 		if f := s.Interfaces[name].File; f != nil && f.Damaged != "" {

@@ -7,7 +7,7 @@
 // changes of a Delta and decides nothing.
 //
 // No secret is in a type of this package that leaves it: private and pre-shared
-// keys are named by the path of their file; State holds fingerprints of them.
+// keys are named by the path of their file; Have holds fingerprints of them.
 package wg
 
 import (

@@ -38,7 +38,7 @@ func (w Want) Validate() error {
 			bad("input_ports: %d: expected TCP ports from 1 to 65535", p)
 		}
 	}
-	errs = append(errs, w.Check())
+	errs = append(errs, w.Owner.Validate())
 	names, ports := map[string]int{}, map[int]string{}
 	for i, t := range w.Tunnels {
 		where := fmt.Sprintf("tunnels[%d] %s", i, t.Name)

@@ -41,7 +41,7 @@ type PeerView struct {
 
 // Views returns what is there before d is applied and what will be there after.
 // They are equal exactly when d is empty.
-func Views(w Want, s State, d Delta) (before, after View) {
+func Views(w Want, s Have, d Delta) (before, after View) {
 	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", Input: parseFilter(s.MSS.File).words(), DropIn: s.Boot, Unloaded: d.Load}
 	changes := map[string]TunnelDelta{}
 	for _, td := range d.Tunnels {
@@ -81,7 +81,7 @@ func Views(w Want, s State, d Delta) (before, after View) {
 	return before, after
 }
 
-func viewNow(t resolved, s State, d TunnelDelta) TunnelView {
+func viewNow(t resolved, s Have, d TunnelDelta) TunnelView {
 	now := s.Interfaces[t.Name]
 	v := TunnelView{State: "absent", File: "absent"}
 	if now.File != nil {
@@ -122,7 +122,7 @@ func viewNow(t resolved, s State, d TunnelDelta) TunnelView {
 	return v
 }
 
-func viewPeer(t resolved, s State, d TunnelDelta, l LivePeer) PeerView {
+func viewPeer(t resolved, s Have, d TunnelDelta, l LivePeer) PeerView {
 	v := PeerView{
 		PublicKey: l.PublicKey.String(), PresharedKey: l.PresharedKey.String(),
 		AllowedIPs: texts(l.AllowedIPs), PersistentKeepalive: l.PersistentKeepalive,
@@ -146,7 +146,7 @@ func viewPeer(t resolved, s State, d TunnelDelta, l LivePeer) PeerView {
 	return v
 }
 
-func viewAfter(w Want, t resolved, s State, d TunnelDelta, before TunnelView) TunnelView {
+func viewAfter(w Want, t resolved, s Have, d TunnelDelta, before TunnelView) TunnelView {
 	v := before
 	v.File, v.State = "current", "up"
 	if s.Systemd {

@@ -74,7 +74,7 @@ func meshHost() *fake {
 }
 
 // planned is Observe and Diff, with what must hold for any plan.
-func planned(t *testing.T, f *fake, w wg.Want) (wg.State, wg.Delta) {
+func planned(t *testing.T, f *fake, w wg.Want) (wg.Have, wg.Delta) {
 	t.Helper()
 	require.NoError(t, w.Validate())
 	f.writes = nil
