@@ -29,9 +29,9 @@ setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
 collection: ## build the modules, stage build/ansible_collections and its tarball
 	@.ci/stage
 
-$(LAB): go.mod $(wildcard molecule/lab/*.go molecule/lab/*/*.go) molecule/lab/base.sh
+$(LAB): go.mod $(wildcard cmd/lab/*.go internal/lab/*.go internal/lab/*/*.go) internal/lab/base.sh
 	@mkdir -p $(BUILD)
-	@$(GO) build -o $@ ./molecule/lab
+	@$(GO) build -o $@ ./cmd/lab
 
 .PHONY: quick
 quick: # what a lab and plays on it need
@@ -47,11 +47,11 @@ lab-down: $(LAB) ## take the hosts away again, also those of a lab that was kill
 
 .PHONY: demo
 demo: quick ## the whole chain on the 7-router case: up, mesh, pings, a router dies
-	@molecule/demo/run
+	@test/demo/run
 
 .PHONY: bench
 bench: setup collection $(LAB) ## cold mesh and second run against no-op tasks, medians of RUNS runs
-	@RUNS=$(RUNS) molecule/bench/run
+	@RUNS=$(RUNS) test/bench/run
 
 .PHONY: lint
 lint: setup ## formatting, vet, golangci, shellcheck, ansible-lint
@@ -121,39 +121,39 @@ proof: setup collection $(LAB) ## what the README promises, on a lab of its own 
 
 .PHONY: proofs
 proofs: # of what is staged already: those that RUN names, without those of SKIP
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '$(SKIP)' ./molecule/lab ./molecule/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '$(SKIP)' ./internal/lab ./test/proof
 
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
-	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./molecule/proof
+	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./test/proof
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
 
 .PHONY: survive
 survive: setup collection $(LAB) ## networkd, NetworkManager, nftables, BIRD restart and are upgraded under traffic: docs/runs/survive.txt (root)
-	@. $(BUILD)/env && WGMESH_SURVIVE=all $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$/^others$$' ./molecule/proof
+	@. $(BUILD)/env && WGMESH_SURVIVE=all $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$/^others$$' ./test/proof
 
 .PHONY: sick
 sick: setup collection $(LAB) ## one router of seven is sick in every way there is (root)
-	@. $(BUILD)/env && WGMESH_SICK=. $(GO) test -tags lab -count=1 -timeout 60m -v -run TestSick ./molecule/proof
+	@. $(BUILD)/env && WGMESH_SICK=. $(GO) test -tags lab -count=1 -timeout 60m -v -run TestSick ./test/proof
 
 .PHONY: truth
 truth: setup collection $(LAB) ## what drops or diverts what routers forward, and what only looks so: docs/runs/truth.txt (root)
 	@set -o pipefail; $(GO) test -tags integration -count=1 -v -run '^TestTruth$$' ./modules/mesh_status | sed -n 's/^ *truth_[a-z_]*.go:[0-9]*: //p; /^\(---\|ok\|FAIL\)/p'
-	@. $(BUILD)/env && WGMESH_TRUTH=. $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestDualStack$$' ./molecule/proof
+	@. $(BUILD)/env && WGMESH_TRUTH=. $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestDualStack$$' ./test/proof
 
 .PHONY: image
 image: setup collection ## a bootable router image by Packer and qemu: build/image/router.qcow2 (root)
-	@molecule/image/run
-	@molecule/image/look_test
-	@molecule/image/boot_test
+	@test/image/run
+	@test/image/look_test
+	@test/image/boot_test
 
 .PHONY: e2e
 e2e: setup collection ## machines from such an image become a mesh by themselves; IMAGE=path for one that is there (root)
-	@molecule/e2e/run
+	@test/e2e/run
 
 .PHONY: distros
 distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04, and on a mixed mesh (root)
-	@molecule/distros/run
+	@test/distros/run
 
 .PHONY: birds
 birds: ## tests with a real BIRD on each BIRD of Debian's: docs/runs/bird.txt (root)

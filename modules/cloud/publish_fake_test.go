@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/wgmesh/router/tests/published"
+	"github.com/wgmesh/router/internal/fakecloud/published"
 )
 
 // A fakePlace is what the stand-ins have in common: the value at this machine's place,

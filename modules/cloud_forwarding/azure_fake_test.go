@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/tests/published"
+	"github.com/wgmesh/router/internal/fakecloud/published"
 )
 
 const (

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/tests/published"
+	"github.com/wgmesh/router/internal/fakecloud/published"
 )
 
 // fakeGCP stands in for Compute Engine, its metadata service and the token

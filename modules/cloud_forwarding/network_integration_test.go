@@ -188,7 +188,7 @@ func (n *network) module(t *testing.T, o options) map[string]any {
 func TestProgramInItsOwnNetwork(t *testing.T) {
 	dir := t.TempDir()
 	program, mock := filepath.Join(dir, "wgmesh-cloud"), filepath.Join(dir, "imds")
-	for _, argv := range [][]string{{"go", "build", "-o", program, "../cloud"}, {"go", "build", "-C", "../../tests/imds", "-o", mock, "tool"}} {
+	for _, argv := range [][]string{{"go", "build", "-o", program, "../cloud"}, {"go", "build", "-C", "../../test/imds", "-o", mock, "tool"}} {
 		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 		require.NoError(t, err, "%v: %s", argv, out)
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/tests/published"
+	"github.com/wgmesh/router/internal/fakecloud/published"
 )
 
 // fakeGCP stands in for the routes of Compute Engine, its metadata service and

@@ -38,7 +38,7 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-// golden is also in .ci/tests/discovery/test_inventory.py: Python checks what Go signs.
+// golden is also in test/discovery/test_inventory.py: Python checks what Go signs.
 const golden = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop wgmesh:i-0a:" +
 	"dCr4HKqyObXkQ2S6I+My4aw7bTpxsyV8iiiJ9JQp5jv01dPdMzIwOAAeNFvrjcuWGptIYMyNlDiK2n0KjVYZCg=="
 

@@ -1,0 +1,161 @@
+package lab
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// hierarchies lists the cgroup trees in which each host gets a group of its own:
+// the unified one, and beside it the named tree of systemd on a hybrid machine.
+// The controllers of version 1 are left alone: containers see only version 2.
+func hierarchies() ([]string, error) {
+	f, err := os.Open("/proc/self/mounts")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []string
+	unified := false
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		w := strings.Fields(lines.Text())
+		if len(w) < 4 || !strings.HasPrefix(w[1], cgroupRoot) {
+			continue
+		}
+		unified = unified || w[2] == "cgroup2"
+		if w[2] == "cgroup2" || strings.Contains(","+w[3]+",", ",name=systemd,") {
+			out = append(out, w[1])
+		}
+	}
+	if !unified {
+		return nil, fmt.Errorf("%s: no cgroup version 2 is mounted; the lab's containers need it", cgroupRoot)
+	}
+	return out, nil
+}
+
+// makeGroups makes the groups of a host and lists them.
+func makeGroups(name string) ([]string, error) {
+	trees, err := hierarchies()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, tree := range trees {
+		dir := filepath.Join(tree, name)
+		if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
+			return nil, err
+		}
+		out = append(out, dir)
+	}
+	return out, nil
+}
+
+// ownGroups gives a process groups of that name: a command to put before its own where
+// systemd rules the cgroups, else what joinGroups wants in the environment.
+func ownGroups(name string) (before, env []string, err error) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		return []string{"systemd-run", "--quiet", "--scope", "--collect", "--unit=" + name + ".scope", "--property=Delegate=yes"}, nil, nil
+	}
+	own, err := makeGroups(name)
+	return nil, []string{"GROUPS_OF_HOST=" + strings.Join(own, " ")}, err
+}
+
+// joinGroups is a shell's way into the groups of ownGroups.
+const joinGroups = `for g in $GROUPS_OF_HOST; do echo $$ > "$g/cgroup.procs"; done
+unset GROUPS_OF_HOST
+`
+
+// groups finds the groups whose names begin with prefix, wherever systemd or the
+// lab has put them. The groups inside them are not listed.
+func groups(prefix string) []string {
+	var out []string
+	var walk func(dir string, depth int)
+	walk = func(dir string, depth int) {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			switch {
+			case !e.IsDir():
+			case strings.HasPrefix(e.Name(), prefix):
+				out = append(out, path)
+			case depth > 0:
+				walk(path, depth-1)
+			}
+		}
+	}
+	walk(cgroupRoot, 6)
+	return out
+}
+
+// group finds the groups of exactly one host.
+func group(name string) []string {
+	var out []string
+	for _, dir := range groups(name) {
+		if base := filepath.Base(dir); base == name || base == name+".scope" {
+			out = append(out, dir)
+		}
+	}
+	return out
+}
+
+// pids lists the processes in a group and in those below it.
+func pids(dir string) []int {
+	var out []int
+	_ = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return nil
+		}
+		text, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		for _, w := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(w); err == nil && pid > 0 {
+				out = append(out, pid)
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// kill ends every process of the groups with SIGKILL, waits until they are gone
+// and removes the groups.
+func kill(dirs []string, limit time.Duration) error {
+	end := time.Now().Add(limit)
+	for _, dir := range dirs {
+		for {
+			// Kernels before 5.14 have no cgroup.kill; the loop does it then.
+			if os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) != nil {
+				for _, pid := range pids(dir) {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			left := pids(dir)
+			if len(left) == 0 && remove(dir) {
+				break
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("%s: processes %v still there after %s", dir, left, limit)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// remove removes a tree of groups, innermost first; false: one is still in use.
+func remove(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	err := syscall.Rmdir(dir)
+	return err == nil || err == syscall.ENOENT
+}

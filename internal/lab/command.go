@@ -1,0 +1,50 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// command runs a program to its end with that text as its input. The error holds
+// the last line that the program said.
+func command(ctx context.Context, limit time.Duration, input string, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdin = strings.NewReader(input)
+	cmd.WaitDelay = 2 * time.Second
+	// A lab that is killed takes its helpers along. The kernel means the thread.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err == nil {
+		return out.String(), nil
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		err = fmt.Errorf("no end after %s", limit)
+	}
+	said := strings.TrimSpace(errs.String())
+	if said == "" {
+		said = strings.TrimSpace(out.String())
+	}
+	if said != "" {
+		err = fmt.Errorf("%w: %s", err, strings.ReplaceAll(last(said, 400), "\n", " / "))
+	}
+	return out.String(), fmt.Errorf("%s: %w", strings.Join(argv[:min(len(argv), 4)], " "), err)
+}
+
+func last(s string, n int) string {
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}

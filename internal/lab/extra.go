@@ -1,0 +1,62 @@
+package lab
+
+import (
+	"context"
+	_ "embed" // the recipe is a file of its own
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wgmesh/router/internal/lab/profile"
+)
+
+// An image is what a router boots from: a distribution, and what is installed on it
+// besides the product's packages and before them.
+type image struct {
+	suite    string
+	packages []string // sorted
+}
+
+func (i image) String() string { return strings.Join(append([]string{i.suite}, i.packages...), "+") }
+
+// imageOf is the image that a profile needs.
+func (l *lab) imageOf(p profile.Profile) image {
+	i := image{p.Suite, p.Installed(l.bare)}
+	if i.suite == "" {
+		i.suite = l.suite
+	}
+	return i
+}
+
+//go:embed extra.sh
+var extraRecipe string
+
+// extra is the layer over base with an image's packages, by extra.sh.
+func (l *lab) extra(ctx context.Context, base string, i image) (string, error) {
+	path := filepath.Join(l.cache, "extra-"+hash(baseRecipe+extraRecipe+i.String()))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	l.say("installing %s on %s (once)", strings.Join(i.packages, ", "), i.suite)
+	work := path + ".new"
+	if err := os.RemoveAll(work); err != nil {
+		return "", err
+	}
+	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", base, work}
+	if _, err := command(ctx, 10*time.Minute, extraRecipe, slices.Concat(argv, i.packages)...); err != nil {
+		return "", fmt.Errorf("image %s: %w", i, err)
+	}
+	upper := filepath.Join(work, "upper")
+	for _, name := range unique {
+		if err := os.RemoveAll(filepath.Join(upper, name)); err != nil {
+			return "", err
+		}
+	}
+	if err := os.Rename(upper, path); err != nil {
+		return "", err
+	}
+	return path, os.RemoveAll(work)
+}

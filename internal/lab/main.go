@@ -1,0 +1,108 @@
+// Package lab makes the hosts of any wgmesh.router inventory on one Linux machine:
+// booted systemd containers for the routers, light ones for the nodes behind
+// them, and the sites' gateways and the internet between them as network
+// namespaces. See `lab help`.
+package lab
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const help = `lab makes the hosts of an inventory on this machine (needs root).
+
+  lab up --inventory FILE    boot a host for every router, and nodes behind them
+  lab down                   take everything away, also what a killed lab left
+  lab stop HOST              cut its power: all its processes and links are gone
+  lab start HOST             boot it again; its files were kept
+  lab cut A B                drop every packet between two sites or two routers
+  lab join [A B]             let them talk again (no names: all of them)
+  lab status                 list the hosts
+  lab exec HOST COMMAND...   run a command on a host
+
+Options, before the names:
+  --name NAME        which lab (default "lab"); several can run side by side
+  --dir DIR          its folder (default build/lab, or build/lab/NAME)
+  --inventory FILE   what ansible-inventory reads, or its --list output (.json);
+                     given again, a file that adds to it, such as lab_host of hosts
+  --bare             up: boot the routers without the product's packages
+  --limit A,B        up: boot only these hosts (lab start boots others later)
+  --image-playbook P up: the play that makes the router image
+                     (default wgmesh.router.image; "none": only the packages)
+  --suite NAME       up: the distribution: bookworm, trixie, jammy or noble
+  --cache DIR        where root file systems are kept (/var/cache/wgmesh-lab)
+`
+
+// Main runs the program with these arguments, and returns its exit status.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := run(ctx, args); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		return 1
+	}
+	return 0
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "--help" {
+		fmt.Print(help)
+		return nil
+	}
+	verb, args := args[0], args[1:]
+	if verb == "dial" { // called by ssh for every connection: no flags, no files
+		return dial(args)
+	}
+	var o options
+	flags := flag.NewFlagSet("lab "+verb, flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, help) }
+	o.register(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s: needs root, to make network namespaces and containers", verb)
+	}
+	l, err := open(o)
+	if err != nil {
+		return err
+	}
+	return l.do(ctx, verb, flags.Args())
+}
+
+func (l *lab) do(ctx context.Context, verb string, names []string) error {
+	want := map[string]int{"up": 0, "down": 0, "status": 0, "stop": 1, "start": 1, "cut": 2}
+	if n, ok := want[verb]; ok && n != len(names) {
+		return fmt.Errorf("%s: takes %d names, got %d: %q", verb, n, len(names), names)
+	}
+	switch verb {
+	case "status":
+		return l.status()
+	case "exec":
+		return l.exec(names)
+	}
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	switch verb {
+	case "up":
+		return l.up(ctx)
+	case "down":
+		return l.down(ctx)
+	case "stop":
+		return l.stop(ctx, names[0])
+	case "start":
+		return l.start(ctx, names[0])
+	case "cut":
+		return l.cut(ctx, names, true)
+	case "join":
+		return l.cut(ctx, names, false)
+	}
+	return fmt.Errorf("%q: unknown; `lab help` lists the commands", verb)
+}

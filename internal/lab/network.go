@@ -1,0 +1,100 @@
+package lab
+
+import (
+	"context"
+
+	"github.com/wgmesh/router/internal/lab/topology"
+)
+
+// forwarder makes a namespace a router that answers for the addresses behind it
+// at once, lets asymmetric paths be, and sends every ICMP error.
+var forwarder = []string{
+	"ipv4/ip_forward=1", "ipv6/conf/all/forwarding=1",
+	"ipv4/conf/all/rp_filter=0", "ipv4/conf/default/rp_filter=0",
+	"ipv4/conf/all/send_redirects=0", "ipv4/conf/default/send_redirects=0",
+	"ipv4/conf/all/proxy_arp=1", "ipv6/conf/all/proxy_ndp=1",
+	"ipv6/conf/default/accept_dad=0", "ipv6/conf/all/accept_dad=0",
+	"ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
+}
+
+// fresh gives a host what a distribution gives a new machine: it forwards nothing
+// and filters reverse paths loosely. Without it a namespace takes over what the
+// lab's own machine has set.
+var fresh = []string{
+	"ipv4/ip_forward=0", "ipv6/conf/all/forwarding=0",
+	"ipv4/conf/all/rp_filter=2", "ipv4/conf/default/rp_filter=2",
+	"ipv6/conf/all/disable_ipv6=0", "ipv6/conf/default/disable_ipv6=0",
+	"ipv6/conf/default/accept_dad=0", "ipv6/conf/all/accept_dad=0",
+	"ipv6/conf/default/accept_ra=0", "ipv6/conf/all/accept_ra=0",
+	"ipv4/ip_local_reserved_ports=",
+}
+
+// network makes everything between the hosts.
+func (l *lab) network(ctx context.Context) error {
+	t := l.Topology
+	if err := addNamespaces(ctx, t.Namespaces()...); err != nil {
+		return err
+	}
+	for _, ns := range t.Namespaces() {
+		values := forwarder
+		if ns == t.Management() {
+			values = fresh
+		}
+		if err := sysctls(ns, values...); err != nil {
+			return err
+		}
+	}
+	if err := ip(ctx, t.Management(), t.BridgeScript()); err != nil {
+		return err
+	}
+	if err := ip(ctx, t.Internet(), t.InternetScript()); err != nil {
+		return err
+	}
+	for _, s := range t.Sites {
+		if err := ip(ctx, t.Gateway(s.Name), t.GatewayScript(s)); err != nil {
+			return err
+		}
+		if err := nft(ctx, t.Gateway(s.Name), t.NATScript(s)); err != nil {
+			return err
+		}
+		if err := l.serveDHCP(s); err != nil {
+			return err
+		}
+	}
+	return ip(ctx, t.Internet(), t.EndpointScript())
+}
+
+// connect makes a host's namespace and its links.
+func (l *lab) connect(ctx context.Context, h topology.Host) error {
+	t := l.Topology
+	ns := t.Namespace(h.Name)
+	if err := addNamespaces(ctx, ns); err != nil {
+		return err
+	}
+	if err := sysctls(ns, fresh...); err != nil {
+		return err
+	}
+	if h.Profile.NoIPv6 {
+		if err := sysctls(ns, "ipv6/conf/all/disable_ipv6=1", "ipv6/conf/default/disable_ipv6=1"); err != nil {
+			return err
+		}
+	}
+	if err := ip(ctx, t.Management(), t.ManageScript(h)); err != nil {
+		return err
+	}
+	if err := sysctls(ns, "ipv6/conf/mgmt0/disable_ipv6=0"); err != nil {
+		return err
+	}
+	if h.Site != "" {
+		if err := ip(ctx, t.Gateway(h.Site), t.ConnectScript(h)); err != nil {
+			return err
+		}
+		// Per interface only: else the first packet to a neighbour waits 0.8 s.
+		for _, port := range h.Ports() {
+			if err := sysctls(t.Gateway(h.Site), "ipv4/neigh/"+port+"/proxy_delay=0", "ipv6/neigh/"+port+"/proxy_delay=0"); err != nil {
+				return err
+			}
+		}
+	}
+	return ip(ctx, ns, t.ManagedScript(h)+t.HostScript(h))
+}

@@ -1,0 +1,58 @@
+// The client of Azure's own for the network against our stand-in. To compile it
+// takes minutes; .ci/emul runs it.
+package cloudforwarding_test
+
+import (
+	"errors"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/test/emul/armclient"
+)
+
+func TestAzureByItsOwnClient(t *testing.T) {
+	f := newAzure(t)
+	f.faults["PUT "+nicA] = append(f.faults["PUT "+nicA], func(w http.ResponseWriter) { refuse(w, 429, "TooManyRequests", "slow down") })
+	client, err := armnetwork.NewInterfacesClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
+	require.NoError(t, err)
+	name := filepath.Base(nicA)
+	have, err := client.Get(t.Context(), "mesh", name, nil)
+	require.NoError(t, err)
+	assert.False(t, *have.Properties.EnableIPForwarding)
+	assert.Equal(t, armnetwork.ProvisioningStateSucceeded, *have.Properties.ProvisioningState)
+
+	*have.Properties.EnableIPForwarding = true
+	stale := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {"W/\"77\""}})
+	_, err = client.BeginCreateOrUpdate(stale, "mesh", name, have.Interface, nil)
+	var refused *azcore.ResponseError
+	require.True(t, errors.As(err, &refused), "%v", err)
+	assert.Equal(t, 412, refused.StatusCode)
+	assert.Equal(t, "PreconditionFailed", refused.ErrorCode)
+
+	f.polls = 1
+	matching := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
+	poller, err := client.BeginCreateOrUpdate(matching, "mesh", name, have.Interface, nil)
+	require.NoError(t, err)
+	done, err := poller.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: time.Second})
+	require.NoError(t, err)
+	assert.True(t, *done.Properties.EnableIPForwarding)
+	assert.NotContains(t, f.nics[nicA]["properties"], "futureField", "Azure's client drops what it does not know, which is why ours is none")
+
+	f.polls, f.fails = 0, "InternalServerError"
+	have, err = client.Get(t.Context(), "mesh", name, nil)
+	require.NoError(t, err)
+	poller, err = client.BeginCreateOrUpdate(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}}), "mesh", name, have.Interface, nil)
+	require.NoError(t, err)
+	_, err = poller.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: time.Second})
+	require.True(t, errors.As(err, &refused), "%v", err)
+	assert.Equal(t, "InternalServerError", refused.ErrorCode)
+}

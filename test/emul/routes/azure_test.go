@@ -1,0 +1,70 @@
+package cloudroutes_test
+
+import (
+	"errors"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/test/emul/armclient"
+)
+
+func TestAzureByItsOwnClient(t *testing.T) {
+	f := newAzure(t)
+	const subscription = "00000000-0000-0000-0000-000000000001"
+	tables, err := armnetwork.NewRouteTablesClient(subscription, armclient.Token{}, armclient.To(f.URL))
+	require.NoError(t, err)
+	client, err := armnetwork.NewRoutesClient(subscription, armclient.Token{}, armclient.To(f.URL))
+	require.NoError(t, err)
+	table, err := tables.Get(t.Context(), "mesh", "nodes", nil)
+	require.NoError(t, err)
+	assert.Len(t, table.Properties.Routes, 4)
+
+	name, often := filepath.Base(azureOurs), &runtime.PollUntilDoneOptions{Frequency: time.Second}
+	want := armnetwork.Route{Properties: &armnetwork.RoutePropertiesFormat{
+		AddressPrefix: to.Ptr("10.0.0.0/16"), NextHopType: to.Ptr(armnetwork.RouteNextHopTypeVirtualAppliance), NextHopIPAddress: to.Ptr("10.1.0.4"),
+	}}
+	f.polls = 1
+	f.fault("PUT "+azureOurs, 429, "TooManyRequests", "slow down")
+	made, err := client.BeginCreateOrUpdate(t.Context(), "mesh", "nodes", name, want, nil)
+	require.NoError(t, err)
+	_, err = made.PollUntilDone(t.Context(), often)
+	require.NoError(t, err)
+	have, err := client.Get(t.Context(), "mesh", "nodes", name, nil)
+	require.NoError(t, err)
+	assert.Equal(t, "10.1.0.4", *have.Properties.NextHopIPAddress)
+	assert.Equal(t, armnetwork.ProvisioningStateSucceeded, *have.Properties.ProvisioningState)
+
+	stale := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {`W/"77"`}})
+	_, err = client.BeginCreateOrUpdate(stale, "mesh", "nodes", name, have.Route, nil)
+	var refused *azcore.ResponseError
+	require.True(t, errors.As(err, &refused), "%v", err)
+	assert.Equal(t, 412, refused.StatusCode)
+
+	matching := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
+	f.fails = "InternalServerError"
+	gone, err := client.BeginDelete(matching, "mesh", "nodes", name, nil)
+	require.NoError(t, err)
+	_, err = gone.PollUntilDone(t.Context(), often)
+	require.True(t, errors.As(err, &refused), "%v", err)
+	assert.Equal(t, "InternalServerError", refused.ErrorCode)
+	f.fails = ""
+	have, err = client.Get(t.Context(), "mesh", "nodes", name, nil)
+	require.NoError(t, err, "what failed is taken back")
+
+	matching = policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
+	gone, err = client.BeginDelete(matching, "mesh", "nodes", name, nil)
+	require.NoError(t, err)
+	_, err = gone.PollUntilDone(t.Context(), often)
+	require.NoError(t, err)
+	assert.Len(t, f.routes, 4, "the others are left")
+}

@@ -1,0 +1,141 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// belongings are what others have on a router: another WireGuard of wg-quick's, a
+// container engine's rules as Docker writes them, a table of nftables, a routing table
+// with its rules, another routing daemon's configuration, a unit, a sysctl file. All
+// of it lives, and all but the rules comes back at boot.
+const belongings = `
+set -e
+umask 077; wg genkey >/etc/wireguard/private.key; wg genpsk >/etc/wireguard/ann.psk
+printf '[Interface]\nPrivateKey = %s\nAddress = 10.98.0.1/24\nListenPort = 51922\nTable = off\n' "$(wg genkey)" >/etc/wireguard/wg-mine.conf
+cp /etc/wireguard/wg-mine.conf /etc/wireguard/wg-mine.conf.good # a copy of the user's own
+umask 022
+systemctl enable -q --now wg-quick@wg-mine
+printf '[Unit]\nDescription=mine\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/mine.service
+mkdir -p /etc/systemd/system/wg-quick@.service.d /etc/systemd/networkd.conf.d /etc/frr /etc/docker
+printf '[Unit]\nDocumentation=man:mine\n' >/etc/systemd/system/wg-quick@.service.d/10-mine.conf
+printf '[Network]\nSpeedMeter=no\n' >/etc/systemd/networkd.conf.d/10-mine.conf
+systemctl daemon-reload; systemctl enable -q --now mine
+printf 'net.ipv4.conf.all.log_martians = 1\n' >/etc/sysctl.d/50-mine.conf; sysctl -qp /etc/sysctl.d/50-mine.conf
+printf 'bgpd_options="-p 1179"\n' >/etc/frr/daemons; printf 'router bgp 65500\n' >/etc/frr/frr.conf; printf '{}\n' >/etc/docker/daemon.json
+ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
+ip route add 192.168.77.0/24 dev docker0 table 177; ip rule add from 192.168.77.0/24 lookup 177 pref 1177; ip route add 192.168.78.0/24 dev docker0
+nft -f - <<'END'
+table inet mine { chain in { type filter hook input priority 10; policy accept; tcp dport 2323 drop
+	}
+}
+table ip filter {
+	chain DOCKER { iifname != "docker0" oifname "docker0" drop
+	}
+	chain DOCKER-FORWARD { ct state established,related accept; iifname "docker0" accept
+	}
+	chain DOCKER-USER { return
+	}
+	chain FORWARD { type filter hook forward priority filter; policy accept; jump DOCKER-USER; jump DOCKER-FORWARD; oifname "docker0" jump DOCKER
+	}
+}
+table ip nat {
+	chain DOCKER { iifname "docker0" return
+	}
+	chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local jump DOCKER
+	}
+	chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; ip saddr 172.17.0.0/16 oifname != "docker0" masquerade
+	}
+}
+END`
+
+// theirs is all of that, byte for byte, and what it is in the kernel.
+const theirs = `
+cd /etc; for f in wireguard/private.key wireguard/ann.psk wireguard/wg-mine.conf wireguard/wg-mine.conf.good wireguard/wg-road.conf wireguard/wg-road.conf.good \
+	systemd/system/mine.service systemd/system/wg-quick@.service.d/10-mine.conf systemd/networkd.conf.d/10-mine.conf sysctl.d/50-mine.conf frr/daemons frr/frr.conf docker/daemon.json; do
+	stat -c '%n %a %u:%g %Y %i' $f; sha256sum $f; done
+for d in wg-road wg-mine docker0; do ip -o link show $d | sed 's/ state .*//'; ip -o addr show $d | grep -v fe80; done
+for d in wg-road wg-mine; do for w in public-key listen-port allowed-ips persistent-keepalive preshared-keys; do echo $d $w $(wg show $d $w | sha256sum); done; done
+ip rule; ip route show table 177; ip route show 192.168.78.0/24; sysctl net.ipv4.conf.all.log_martians
+for t in 'inet mine' 'ip filter' 'ip nat'; do nft list table $t; done
+systemctl is-enabled mine wg-quick@wg-mine wg-quick@wg-road; systemctl is-active mine wg-quick@wg-mine wg-quick@wg-road
+systemctl show -p ActiveEnterTimestamp mine wg-quick@wg-mine wg-quick@wg-road`
+
+// TestOthers looks that what others made on a router lives through every kind of run.
+func TestOthers(t *testing.T) {
+	l := up(t, "others", "test/proof/testdata/dual.yml")
+	l.mesh(t)
+	gone := filepath.Join(t.TempDir(), "gone.yml")
+	require.NoError(t, os.WriteFile(gone, []byte("all: {children: {routers: {hosts: {three-1: {mesh_state: absent}}}}}\n"), 0o600))
+	others(t, l, "one-1", "two-1", gone)
+}
+
+// others takes a router on which others have things through every kind of run, and
+// ends with one that makes a router absent.
+func others(t *testing.T, l lab, host, peer, gone string) {
+	l.in(t, host, belongings)
+	road := func() (string, error) {
+		return l.command(t, 10*time.Minute, "ansible-playbook", "-i", l.inventory(), "test/proof/testdata/road.yml", "-e", "road="+host)
+	}
+	out, err := road()
+	require.NoError(t, err, tail(out))
+	want := l.in(t, host, theirs)
+	untouched := func(t *testing.T, after string) {
+		t.Helper()
+		same(t, map[string]string{host: want}, map[string]string{host: l.in(t, host, theirs)})
+		require.False(t, t.Failed(), "after %s", after)
+	}
+
+	_, out, err = l.playbook(t, "image", "--limit", host)
+	require.NoError(t, err, tail(out))
+	untouched(t, "a second image play")
+	assert.Empty(t, l.mesh(t).changed())
+	untouched(t, "a mesh play")
+
+	partners := filepath.Join(t.TempDir(), "partners.yml")
+	text, err := os.ReadFile("testdata/partners.yml")
+	require.NoError(t, err)
+	text = fmt.Appendf(text, "      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n        %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
+	require.NoError(t, os.WriteFile(partners, text, 0o600))
+	before := l.onRouters(t, state)
+	for _, check := range [][]string{{"--check"}, {}} {
+		counts, out, err := l.play(t, append(check, "-i", partners, "-e", "mesh_group=partners")...)
+		require.Error(t, err)
+		assert.Contains(t, out, "this host is in the mesh routers (/etc/", tail(out))
+		assert.Contains(t, out, "so it cannot be in partners: take it out there first")
+		assert.Empty(t, counts.changed())
+		assert.ElementsMatch(t, []string{host, peer}, slices.Collect(maps.Keys(counts)))
+		same(t, before, l.onRouters(t, state))
+	}
+	untouched(t, "another mesh's play")
+
+	alone := func(module, args string) {
+		out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), host, "-m", "wgmesh.router."+module, "-a", args)
+		require.NoError(t, err, tail(out))
+		require.Contains(t, out, "CHANGED", module)
+	}
+	alone("wg_tunnel", `{"mesh": "routers", "tunnels": [], "purge": true, "guard": 600}`)
+	assert.Equal(t, "wg-mine wg-road", l.in(t, host, "echo $(wg show interfaces | tr ' ' '\n' | sort)"))
+	untouched(t, "all of the mesh was purged")
+	alone("mesh_guard", `{"state": "undone"}`)
+	assert.Empty(t, l.mesh(t).changed(), "the mesh is back as it was")
+	untouched(t, "the purge was taken back")
+
+	l.mesh(t, "-i", gone)
+	untouched(t, "a router was made absent")
+	out, err = road()
+	require.NoError(t, err, tail(out))
+	assert.Contains(t, out, "changed=0", "the user's own run")
+	untouched(t, "the user's own run")
+	assert.Empty(t, l.mesh(t, "-i", gone).changed())
+}

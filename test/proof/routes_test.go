@@ -1,0 +1,280 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// backAfter is routes_back_after of testdata/routes.yml.
+const backAfter = 5 * time.Second
+
+// TestRoutes has nodes whose packets go where a route table of EC2 says. The
+// table's router dies, and they go through the router of the other zone. The steps
+// build on each other, so the first that fails ends the test.
+func TestRoutes(t *testing.T) {
+	l := up(t, "routes", "test/proof/testdata/routes.yml")
+	cloud := newEC2(t, l)
+	l.mesh(t)
+	steps := []struct {
+		name string
+		run  func(*testing.T, lab, *ec2)
+	}{
+		{"in check mode nothing changes, here or in the cloud", checkRoutes},
+		{"each zone's table points at its router, and the nodes reach the office", setRoutes},
+		{"a router dies: its zone goes on through the other one", loseRouter},
+		{"it comes back and takes its table again, without a gap", regainRouter},
+		{"both are well and do not see each other, the API is down: no packet is lost, and each says it once", splitBrain},
+		{"a start, an end and another run change nothing", changeNothing},
+		{"routers without route tables lose the daemon, and the tables stay as they are", leaveRoutes},
+	}
+	for _, step := range steps {
+		if !t.Run(step.name, func(t *testing.T) { step.run(t, l, cloud) }) {
+			for _, r := range []string{"aws-1", "aws-2"} {
+				out, _ := l.try(t, "exec", r, "journalctl -q --no-pager -u wgmesh-failover | tail -30")
+				t.Logf("%s:\n%s", r, out)
+			}
+			t.FailNow()
+		}
+	}
+}
+
+func checkRoutes(t *testing.T, l lab, cloud *ec2) {
+	before := l.onRouters(t, state)
+	_, out, err := l.playbook(t, "routes", "--check", "--diff")
+	require.NoError(t, err, tail(out))
+	assert.Contains(t, out, "eni-aws-1", "the diff does not name what a real run changes")
+	same(t, before, l.onRouters(t, state))
+	assert.Zero(t, cloud.writes(time.Time{}))
+}
+
+func setRoutes(t *testing.T, l lab, cloud *ec2) {
+	_, out, err := l.playbook(t, "routes")
+	require.NoError(t, err, tail(out))
+	assert.Equal(t, "aws-1", cloud.holder("rtb-0a"))
+	assert.Equal(t, "aws-2", cloud.holder("rtb-0c"))
+	assert.Equal(t, 2, cloud.writes(time.Time{}))
+	l.allPing(t)
+	assert.Empty(t, l.in(t, "office-1", "ls /usr/local/bin/wgmesh-cloud /etc/wgmesh/failover.json 2>/dev/null; true"))
+	l.waitSaid(t, "aws-1", "other sites are in reach")
+	l.waitSaid(t, "aws-2", "other sites are in reach")
+}
+
+func loseRouter(t *testing.T, l lab, cloud *ec2) {
+	theirs, ours := l.zones(t)
+	time.Sleep(time.Second)
+	began := time.Now()
+	l.tool(t, "stop", "aws-1")
+	l.waitSaid(t, "aws-2", "aws-1 is down: rtb-0a: ")
+	l.waitFor(t, "node-aws-a", "ping -q -c 3 -i 0.1 -W 1 "+l.addresses(t)["node-office-hq"].Address)
+	longest := theirs.stop(t).Seconds()
+	ours.stop(t)
+	from, to := theirs.gap(t)
+	gap := to - from
+	assert.InDelta(t, longest, gap, 0.01, "it ended without an answer")
+	down := l.said(t, "aws-2", "aws-1 is down: taking rtb-0a", began)
+	var set float64
+	for _, c := range cloud.since(began) {
+		if c.writes {
+			set = float64(c.at.UnixMicro()) / 1e6
+		}
+	}
+	bfd := l.bfdDown(t, "aws-2", "wg3")
+	set = max(set, down) // the journal may note a line after what it says was done
+	t.Logf("zone a without its router: %.2f s (BFD %.2f, decision %.2f, API %.2f, route %.2f)", gap, bfd-from, down-bfd, set-down, to-set)
+	assert.Less(t, gap, holdTime.Seconds()/2, "BFD did not notice")
+	assert.Greater(t, gap, 0.3, "nobody noticed")
+	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"))
+	assert.Equal(t, 1, cloud.writes(began), "one route was moved")
+	assert.Zero(t, ours.lost(t), "zone c lost packets")
+}
+
+func regainRouter(t *testing.T, l lab, cloud *ec2) {
+	theirs, ours := l.zones(t)
+	began := time.Now()
+	l.tool(t, "start", "aws-1")
+	l.waitSaid(t, "aws-1", "well for 5 s: rtb-0a: ")
+	back := l.said(t, "aws-1", "well for 5 s: rtb-0a: ", began)
+	well := l.said(t, "aws-1", "other sites are in reach", began)
+	time.Sleep(time.Second)
+	theirs.stop(t)
+	ours.stop(t)
+	t.Logf("aws-1 has its table %.1f s after power on, %.1f s after it had a session; of a packet every 20 ms zone a lost %d, zone c %d",
+		back-float64(began.UnixMicro())/1e6, back-well, theirs.lost(t), ours.lost(t))
+	assert.GreaterOrEqual(t, back-well, backAfter.Seconds()-0.2)
+	assert.Equal(t, "aws-1", cloud.holder("rtb-0a"))
+	assert.Equal(t, 1, cloud.writes(began))
+	assert.Zero(t, theirs.lost(t), "zone a lost packets")
+	assert.Zero(t, ours.lost(t), "zone c lost packets")
+}
+
+func splitBrain(t *testing.T, l lab, cloud *ec2) {
+	theirs, ours := l.zones(t)
+	began := time.Now()
+	cloud.off()
+	l.tool(t, "cut", "aws-1", "aws-2")
+	const line = "aws-2 is down, but rtb-0c: ec2:DescribeRouteTables: "
+	l.waitSaid(t, "aws-1", line)
+	time.Sleep(500 * time.Millisecond)
+	cloud.on()
+	// Each takes the other's table. Only aws-1 is known to have failed first.
+	l.waitSaidSince(t, "aws-1", "rtb-0c.* (.*attempt [0-9]", began)
+	l.waitSaidSince(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
+	assert.Equal(t, "1", l.in(t, "aws-1", fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -c 'but rtb-0c'", began.Unix())))
+	cloud.waitAtRest()
+	l.tool(t, "join", "aws-1", "aws-2")
+	theirs.stop(t)
+	ours.stop(t)
+	t.Logf("split brain: %d moves, %d calls; lost in zone a %d, in zone c %d", cloud.writes(began), len(cloud.since(began)), theirs.lost(t), ours.lost(t))
+	assert.LessOrEqual(t, cloud.writes(began), 4)
+	assert.Zero(t, theirs.lost(t)+ours.lost(t))
+}
+
+func changeNothing(t *testing.T, l lab, cloud *ec2) {
+	for try := 1; ; try++ {
+		l.waitFor(t, "aws-1", whole(2))
+		l.waitFor(t, "aws-2", whole(2))
+		cloud.waitAtRest()
+		began, before := time.Now(), l.onRouters(t, state)
+		l.in(t, "aws-1", "systemctl stop wgmesh-failover")
+		l.in(t, "aws-2", "systemctl restart wgmesh-failover")
+		counts, out, err := l.playbook(t, "routes")
+		after := l.onRouters(t, state)
+		if try < 3 && l.flapped(t, began) {
+			t.Log("a session was lost meanwhile, on a machine that is too busy: once more")
+			continue
+		}
+		require.NoError(t, err, tail(out))
+		assert.Equal(t, []string{"aws-1 (1)"}, counts.changed(), "it starts what was stopped, and nothing else")
+		same(t, before, after)
+		assert.Zero(t, cloud.writes(began))
+		break
+	}
+	assert.Equal(t, "rtb-0a of aws-1: 10.0.0.0/16 goes to eni-aws-1\nrtb-0c of aws-2: 10.0.0.0/16 goes to eni-aws-2, this router",
+		l.in(t, "aws-2", "wgmesh-cloud failover --show"))
+	l.waitSaid(t, "aws-1", "other sites are in reach")
+	cpu := l.in(t, "aws-1", "sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
+	var ticks, memory, seconds float64
+	_, err := fmt.Sscan(cpu, &ticks, &memory, &seconds)
+	require.NoError(t, err, cpu)
+	t.Logf("a daemon: %.0f ms of processor time in its first %.0f s, %.0f MB of memory", 10*ticks, seconds, memory/1024)
+}
+
+func leaveRoutes(t *testing.T, l lab, cloud *ec2) {
+	began := time.Now()
+	counts, out, err := l.playbook(t, "routes", "-e", `{"mesh_route_tables": []}`)
+	require.NoError(t, err, tail(out))
+	assert.ElementsMatch(t, []string{"aws-1 (1)", "aws-2 (1)"}, counts.changed())
+	assert.Equal(t, "inactive", l.in(t, "aws-1", `systemctl is-active wgmesh-failover
+		ls /etc/wgmesh/failover.json /etc/systemd/system/wgmesh-failover.service /usr/local/bin/wgmesh-cloud 2>/dev/null; true`))
+	assert.Zero(t, cloud.writes(began))
+}
+
+// flapped tells whether a daemon has lost sight of a router since a moment.
+func (l lab) flapped(t *testing.T, since time.Time) bool {
+	t.Helper()
+	for _, r := range []string{"aws-1", "aws-2"} {
+		if l.in(t, r, fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -e 'is down' -e 'leaving the' || true", since.Unix())) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// zones begins a stream to the office from each zone.
+func (l lab) zones(t *testing.T) (a, c *stream) {
+	t.Helper()
+	for _, node := range []string{"node-aws-a", "node-aws-c"} {
+		l.in(t, node, "true") // opens the connection
+	}
+	return l.stream(t, "node-aws-a", "node-office-hq"), l.stream(t, "node-aws-c", "node-office-hq")
+}
+
+// waitAtRest waits until each table is with its own router.
+func (e *ec2) waitAtRest() {
+	e.t.Helper()
+	require.Eventually(e.t, func() bool { return e.holder("rtb-0a") == "aws-1" && e.holder("rtb-0c") == "aws-2" },
+		5*time.Minute, 50*time.Millisecond, "the tables came not to rest")
+}
+
+// waitSaid waits until the daemon of a router has said a line like that.
+func (l lab) waitSaid(t *testing.T, router, words string) {
+	t.Helper()
+	l.waitFor(t, router, "journalctl -q --no-pager -b -u wgmesh-failover | grep -q '"+words+"'")
+}
+
+// waitSaidSince is waitSaid for a line that may have been said before, too.
+func (l lab) waitSaidSince(t *testing.T, router, words string, since time.Time) {
+	t.Helper()
+	l.waitFor(t, router, fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -q '%s'", since.Unix(), words))
+}
+
+// said is when the daemon of a router said a line first since a moment, in seconds
+// of the clock.
+func (l lab) said(t *testing.T, router, words string, since time.Time) float64 {
+	t.Helper()
+	out := l.in(t, router, fmt.Sprintf("journalctl -q --no-pager -o short-unix --since @%d -u wgmesh-failover | grep -m 1 '%s'", since.Unix(), words))
+	at, err := strconv.ParseFloat(strings.Fields(out)[0], 64)
+	require.NoError(t, err, out)
+	return at
+}
+
+// bfdDown is when BIRD lost its session on an interface.
+func (l lab) bfdDown(t *testing.T, router, tunnel string) float64 {
+	t.Helper()
+	out := l.in(t, router, "date -u +%F; birdc show bfd sessions | awk '$2 == \""+tunnel+"\" && $3 == \"Down\" {print $4}'")
+	at, err := time.Parse("2006-01-02\n15:04:05.000", out)
+	require.NoError(t, err)
+	return float64(at.UnixMilli()) / 1e3
+}
+
+var sequence = regexp.MustCompile(`(?m)^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+) `)
+
+// answers are the times of the answers to a stream that was stopped, by number.
+func (s *stream) answers(t *testing.T) map[int]float64 {
+	t.Helper()
+	out := map[int]float64{}
+	for _, m := range sequence.FindAllStringSubmatch(s.out.String(), -1) {
+		n, err := strconv.Atoi(m[2])
+		require.NoError(t, err)
+		out[n], err = strconv.ParseFloat(m[1], 64)
+		require.NoError(t, err)
+	}
+	require.NotEmpty(t, out, "%s: not one answer: %s", s.name, s.out)
+	return out
+}
+
+// lost counts the pings without an answer between the first and the last answer.
+func (s *stream) lost(t *testing.T) int {
+	t.Helper()
+	answers := s.answers(t)
+	first, last := 1<<30, 0
+	for n := range answers {
+		first, last = min(first, n), max(last, n)
+	}
+	return last - first + 1 - len(answers)
+}
+
+// gap is the longest time between two answers: of the one before it and of the one
+// after it.
+func (s *stream) gap(t *testing.T) (from, to float64) {
+	t.Helper()
+	var last float64
+	for _, m := range sequence.FindAllStringSubmatch(s.out.String(), -1) {
+		at, err := strconv.ParseFloat(m[1], 64)
+		require.NoError(t, err)
+		if last > 0 && at-last > to-from {
+			from, to = last, at
+		}
+		last = at
+	}
+	return from, to
+}
