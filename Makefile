@@ -29,7 +29,7 @@ setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/
 collection: ## build the modules, stage build/ansible_collections and its tarball
 	@.ci/stage
 
-$(LAB): go.mod $(wildcard cmd/lab/*.go internal/lab/*.go internal/lab/*/*.go) internal/lab/base.sh
+$(LAB): go.mod $(wildcard cmd/lab/*.go internal/lab/*.go internal/lab/*/*.go pkg/inventory/*.go pkg/mesh/*.go) internal/lab/base.sh
 	@mkdir -p $(BUILD)
 	@$(GO) build -o $@ ./cmd/lab
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+
+	"github.com/wgmesh/router/pkg/inventory"
 )
 
 // A members is who is in the mesh, as a source says.
@@ -65,25 +67,25 @@ func (r run) discover(ctx context.Context) (members, error) {
 }
 
 // ask runs ansible-inventory. An answer that is not about this router is none.
-func (r run) ask(ctx context.Context) (inventory, string, error) {
+func (r run) ask(ctx context.Context) (listing, string, error) {
 	c := r.config
 	path, err := find("ansible-inventory", c.AnsibleBinDir)
 	if err != nil {
-		return inventory{}, "", err
+		return listing{}, "", err
 	}
 	dir, err := c.ansibleDir()
 	if err != nil {
-		return inventory{}, "", err
+		return listing{}, "", err
 	}
 	var args []string
 	for _, source := range c.Inventory {
 		if _, err := os.Stat(source); err != nil {
-			return inventory{}, "", fmt.Errorf("%s: no such file or directory", source)
+			return listing{}, "", fmt.Errorf("%s: no such file or directory", source)
 		}
 		args = append(args, "-i", source)
 	}
 	if err := r.checkCore(ctx, path, dir); err != nil {
-		return inventory{}, "", err
+		return listing{}, "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.DiscoveryTimeout,
 		fmt.Errorf("no answer from %s within discovery_timeout, %v", strings.Join(c.Inventory, ", "), c.DiscoveryTimeout))
@@ -100,14 +102,15 @@ func (r run) ask(ctx context.Context) (inventory, string, error) {
 		if why := condense(string(stderr.text)); why != "" && ctx.Err() == nil {
 			err = errors.New(why)
 		}
-		return inventory{}, "", err
+		return listing{}, "", err
 	}
-	found, err := parseList(stdout.Bytes())
+	list, err := inventory.Parse(stdout.Bytes())
 	if err != nil {
-		return inventory{}, "", errors.New(oneLine(err.Error()))
+		return listing{}, "", errors.New(oneLine(err.Error()))
 	}
-	if len(found.members(c.Group)) == 0 {
-		return inventory{}, "", fmt.Errorf("%s: there is no router in the group %s", strings.Join(c.Inventory, ", "), c.Group)
+	found := listing{list}
+	if len(found.Members(c.Group)) == 0 {
+		return listing{}, "", fmt.Errorf("%s: there is no router in the group %s", strings.Join(c.Inventory, ", "), c.Group)
 	}
 	name, err := self(c, r.machine, found)
 	return found, name, err

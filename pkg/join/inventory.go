@@ -2,51 +2,13 @@ package join
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/netip"
-	"slices"
+
+	"github.com/wgmesh/router/pkg/inventory"
 )
 
-// An inventory is an answer of "ansible-inventory --list".
-type inventory struct {
-	groups map[string]group
-	// vars has the variables of each host, with those of its groups merged in.
-	// They stay as Ansible wrote them: marks such as __ansible_unsafe, which keep
-	// a cloud's tag from being run as a template, must not get lost.
-	vars map[string]map[string]json.RawMessage
-}
-
-type group struct {
-	Hosts    []string `json:"hosts"`
-	Children []string `json:"children"`
-}
-
-// parseList reads what "ansible-inventory --list" printed.
-func parseList(text []byte) (inventory, error) {
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(text, &top); err != nil {
-		return inventory{}, fmt.Errorf("ansible-inventory printed no JSON: %w", err)
-	}
-	i := inventory{groups: map[string]group{}}
-	for name, raw := range top {
-		if name == "_meta" {
-			var meta struct {
-				HostVars map[string]map[string]json.RawMessage `json:"hostvars"`
-			}
-			if err := json.Unmarshal(raw, &meta); err != nil {
-				return inventory{}, fmt.Errorf("ansible-inventory printed _meta in an unknown form: %w", err)
-			}
-			i.vars = meta.HostVars
-			continue
-		}
-		var g group
-		if err := json.Unmarshal(raw, &g); err != nil {
-			return inventory{}, fmt.Errorf("ansible-inventory printed the group %s in an unknown form: %w", name, err)
-		}
-		i.groups[name] = g
-	}
-	return i, nil
-}
+// A listing is an answer of "ansible-inventory --list".
+type listing struct{ inventory.List }
 
 // The form of an inventory that Ansible's yaml plugin reads; JSON is YAML. What
 // --list prints is only understood when a program prints it.
@@ -56,7 +18,7 @@ type staticGroup struct {
 }
 
 // render writes the inventory as a file for ansible-playbook -i.
-func (i inventory) render() ([]byte, error) {
+func (l listing) render() ([]byte, error) {
 	all := staticGroup{Hosts: map[string]map[string]json.RawMessage{}}
 	static := map[string]*staticGroup{"all": &all}
 	at := func(name string) *staticGroup {
@@ -65,7 +27,7 @@ func (i inventory) render() ([]byte, error) {
 		}
 		return static[name]
 	}
-	for name, g := range i.groups {
+	for name, g := range l.Groups {
 		for _, host := range g.Hosts {
 			all.Hosts[host] = map[string]json.RawMessage{}
 			if name != "all" && name != "ungrouped" {
@@ -82,7 +44,7 @@ func (i inventory) render() ([]byte, error) {
 			}
 		}
 	}
-	for host, vars := range i.vars {
+	for host, vars := range l.Vars {
 		all.Hosts[host] = vars
 	}
 	text, err := json.MarshalIndent(static, "", "  ")
@@ -90,49 +52,29 @@ func (i inventory) render() ([]byte, error) {
 }
 
 // parseKept reads what render wrote.
-func parseKept(text []byte) (inventory, error) {
+func parseKept(text []byte) (listing, error) {
 	var static map[string]staticGroup
 	if err := json.Unmarshal(text, &static); err != nil {
-		return inventory{}, err
+		return listing{}, err
 	}
-	i := inventory{groups: map[string]group{}, vars: static["all"].Hosts}
+	l := listing{inventory.List{Groups: map[string]inventory.Group{}, Vars: static["all"].Hosts}}
 	for name, s := range static {
-		var g group
+		var g inventory.Group
 		for host := range s.Hosts {
 			g.Hosts = append(g.Hosts, host)
 		}
 		for child := range s.Children {
 			g.Children = append(g.Children, child)
 		}
-		i.groups[name] = g
+		l.Groups[name] = g
 	}
-	return i, nil
-}
-
-// members lists the hosts of a group and of the groups below it, sorted.
-func (i inventory) members(name string) []string {
-	var hosts []string
-	seen := map[string]bool{}
-	var walk func(name string)
-	walk = func(name string) {
-		if seen[name] {
-			return
-		}
-		seen[name] = true
-		hosts = append(hosts, i.groups[name].Hosts...)
-		for _, child := range i.groups[name].Children {
-			walk(child)
-		}
-	}
-	walk(name)
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	return l, nil
 }
 
 // address reads a variable of a host as an IP address. What is none, a name or
 // a template, is the zero address.
-func (i inventory) address(host, variable string) netip.Addr {
-	raw := i.vars[host][variable]
+func (l listing) address(host, variable string) netip.Addr {
+	raw := l.Vars[host][variable]
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
 		var marked struct {

@@ -30,8 +30,8 @@ func thisMachine() machine {
 // self finds the name of this machine among the routers of the inventory: the
 // one that join.yml gives, the host's name, or the router that has one of this
 // machine's addresses.
-func self(c Config, m machine, i inventory) (string, error) {
-	routers := i.members(c.Group)
+func self(c Config, m machine, i listing) (string, error) {
+	routers := i.Members(c.Group)
 	known := strings.Join(routers, ", ")
 	if c.Router != "" {
 		if !slices.Contains(routers, c.Router) {

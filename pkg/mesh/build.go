@@ -19,9 +19,9 @@ const (
 	overhead6 = 80
 )
 
-// underlays returns the MTU of a cloud's network in bytes, and whether the
+// Underlay returns the MTU of a cloud's network in bytes, and whether the
 // cloud is known. Azure 1400 leaves room for its own encapsulation.
-func underlays(cloud string) (mtu int, known bool) {
+func Underlay(cloud string) (mtu int, known bool) {
 	switch cloud {
 	case "azure":
 		return 1400, true
@@ -168,7 +168,7 @@ func outside(s *site) int {
 	if s.MTU != 0 {
 		return s.MTU
 	}
-	cloud, _ := underlays(s.Cloud)
+	cloud, _ := Underlay(s.Cloud)
 	return cloud
 }
 

@@ -24,7 +24,7 @@ func (n *network) checkSites(p *Problems) {
 				n.warned.add("site %s: as %d %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, s.AS, why)
 			}
 		}
-		if mtu, known := underlays(s.Cloud); !known {
+		if mtu, known := Underlay(s.Cloud); !known {
 			n.warned.add("site %s: cloud is %q, which is taken as other, with an MTU of %d: set mtu if it is less", s.name, s.Cloud, mtu)
 		}
 		if len(s.Networks) == 0 {

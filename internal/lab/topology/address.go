@@ -25,15 +25,6 @@ type allocator struct{ taken map[netip.Addr]string }
 
 func newAllocator() allocator { return allocator{taken: map[netip.Addr]string{}} }
 
-// reserve marks an address that is spoken for, and names a clash.
-func (a allocator) reserve(addr netip.Addr, owner string) error {
-	if other, ok := a.taken[addr]; ok && other != owner {
-		return fmt.Errorf("%s: address %s is taken by %s", owner, addr, other)
-	}
-	a.taken[addr] = owner
-	return nil
-}
-
 // next is the first free host address of the subnet at or after the wanted place,
 // or from its beginning when the subnet is too small for that.
 func (a allocator) next(subnet netip.Prefix, from int, owner string) (netip.Addr, error) {

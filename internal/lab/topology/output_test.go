@@ -12,10 +12,10 @@ import (
 
 const list = `{
  "_meta": {"hostvars": {
-  "a": {"mesh_id": 1, "mesh_site": "s", "mesh_sites": {"s": {"networks": ["10.0.0.0/24"]}}, "mesh_zone": "",
+  "a": {"mesh_id": 1, "mesh_endpoint": "192.0.2.1", "mesh_site": "s", "mesh_sites": {"s": {"as": 65010, "networks": ["10.0.0.0/24"]}}, "mesh_zone": "",
         "ansible_host": "1.2.3.4", "ansible_ssh_common_args": "-v", "ansible_become": true, "port": 51800, "zone": "1",
         "secret": {"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n3333\n"}},
-  "b": {"mesh_id": 2, "mesh_site": "s", "mesh_sites": {"s": {"networks": ["10.0.0.0/24"]}}, "port": 51800, "zone": "2",
+  "b": {"mesh_id": 2, "mesh_site": "s", "mesh_sites": {"s": {"as": 65010, "networks": ["10.0.0.0/24"]}}, "port": 51800, "zone": "2",
         "text": {"__ansible_unsafe": "{{ no }}"}}}},
  "all": {"children": ["routers", "clouds"]},
  "clouds": {"children": ["deep"]}, "deep": {"hosts": ["b", "stranger"]}, "empty": {},
@@ -28,7 +28,7 @@ func TestParseInventory(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, inv.Hosts, "also those of child groups, and no endless loop")
 	assert.Equal(t, map[string][]string{"clouds": {"b"}, "deep": {"b"}, "x": {"a", "b"}}, inv.Groups)
 	for text, want := range map[string]string{
-		"ERROR":                     "not the JSON",
+		"ERROR":                     "printed no JSON",
 		`{"_meta": {}, "all": {}}`:  "group routers: not there",
 		`{"routers": {}}`:           "group routers: has no hosts",
 		`{"_meta": 3}`:              "_meta",

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/internal/lab/profile"
+	"github.com/wgmesh/router/pkg/mesh"
 )
 
 // Pools for the links between the sites' gateways and the internet: the first
@@ -35,47 +36,37 @@ func New(lab string, inv Inventory) (Topology, error) {
 			bad = append(bad, fmt.Errorf("%s: mesh_sites differs from that of %s; set it once, for the group routers", h, inv.Hosts[0]))
 		}
 	}
-	sites, err := parseSites(want)
+	m, err := meshOf(inv)
 	if err = errors.Join(append(bad, err)...); err != nil {
 		return t, err
 	}
-	t.Sites = sites
-	bad = append(bad, t.addRouters(inv))
+	t.Sites = sitesOf(m)
+	bad = append(bad, t.addRouters(inv, m))
 	t.addNodes()
-	bad = append(bad, t.address(), t.link(inv), t.number())
+	bad = append(bad, t.address(), t.link(m), t.number())
 	return t, errors.Join(bad...)
 }
 
-func (t *Topology) addRouters(inv Inventory) error {
+func (t *Topology) addRouters(inv Inventory, m mesh.Mesh) error {
 	var bad []error
-	ids, endpoints := map[int]string{}, map[netip.Addr]string{}
+	endpoints := map[netip.Addr]string{}
 	for _, name := range inv.Hosts {
-		vars := inv.Vars[name]
-		h := Host{Name: name, Kind: Router, Site: text(vars["mesh_site"]), Zone: text(vars["mesh_zone"])}
-		id, err := number(vars["mesh_id"])
-		if err != nil || id < 1 {
-			bad = append(bad, fmt.Errorf("%s: mesh_id: %v is not a number from 1", name, vars["mesh_id"]))
-		} else if other, ok := ids[id]; ok {
-			bad = append(bad, fmt.Errorf("%s: mesh_id: %d is that of %s", name, id, other))
-		}
-		h.ID, ids[id] = id, name
-		if e := text(vars["mesh_endpoint"]); e != "" {
-			if h.Endpoint, err = netip.ParseAddr(e); err != nil {
-				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %q is not an IP address", name, e))
-			} else if other, ok := endpoints[h.Endpoint]; ok && inv.Vars[other]["mesh_site"] != vars["mesh_site"] {
-				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to routers of one site", name, e, other))
-			} else {
-				endpoints[h.Endpoint] = name
-			}
-		}
-		if s, ok := t.Site(h.Site); !ok {
-			bad = append(bad, fmt.Errorf("%s: mesh_site: %q is not in mesh_sites", name, h.Site))
-		} else if z, ok := s.zone(h.Zone); !ok {
-			bad = append(bad, fmt.Errorf("%s: mesh_zone: %q is not a zone of %s", name, h.Zone, h.Site))
+		r := m.Routers[name]
+		h := Host{Name: name, Kind: Router, ID: r.ID, Site: r.Site, Zone: r.Zone, Endpoint: endpoint(r)}
+		if other, ok := endpoints[h.Endpoint]; ok && h.Endpoint.IsValid() && m.Routers[other].Site != r.Site {
+			bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to routers of one site", name, h.Endpoint, other))
 		} else {
+			endpoints[h.Endpoint] = name
+		}
+		if err := t.ofSite(r); err != nil { // mesh_plan does not look at one that is absent
+			bad = append(bad, fmt.Errorf("%s: %w", name, err))
+		} else {
+			s, _ := t.Site(r.Site)
+			z, _ := s.zone(r.Zone)
 			h.Zone = z.Name
 		}
-		if h.Profile, err = profile.Parse(vars["lab_host"]); err != nil {
+		var err error
+		if h.Profile, err = profile.Parse(inv.Vars[name]["lab_host"]); err != nil {
 			bad = append(bad, ofHost(name, err))
 		}
 		if h.Profile.Forwarded != (profile.Ports{}) && !h.Endpoint.IsValid() {
@@ -87,13 +78,13 @@ func (t *Topology) addRouters(inv Inventory) error {
 		t.Hosts = append(t.Hosts, h)
 	}
 	slices.SortFunc(t.Hosts, func(a, b Host) int { return cmp.Or(a.ID-b.ID, strings.Compare(a.Name, b.Name)) })
-	bad = append(bad, t.forward(inv))
+	bad = append(bad, t.forward(m))
 	return errors.Join(bad...)
 }
 
 // forward gives routers that share an endpoint the ports of their tunnels there, or
 // those that lab_host says.
-func (t *Topology) forward(inv Inventory) error {
+func (t *Topology) forward(m mesh.Mesh) error {
 	taken := map[netip.AddrPort]string{}
 	var bad []error
 	for i := range t.Hosts {
@@ -102,16 +93,7 @@ func (t *Topology) forward(inv Inventory) error {
 		if !said && !slices.ContainsFunc(t.Hosts, func(o Host) bool { return o.ID != h.ID && h.Endpoint.IsValid() && o.Endpoint == h.Endpoint }) {
 			continue
 		}
-		base := func(names ...string) int {
-			for _, name := range names {
-				if n, err := number(inv.Vars[h.Name][name]); err == nil {
-					return n
-				}
-			}
-			return 51800
-		}
-		outer := base("mesh_endpoint_port_base", "mesh_port_base")
-		inner := base("mesh_listen_port_base", "mesh_endpoint_port_base", "mesh_port_base")
+		outer, inner := portBases(m, m.Routers[h.Name])
 		h.Forwards = h.Profile.Forwarded.All()
 		for _, o := range t.Hosts {
 			if low, high := min(h.ID, o.ID), max(h.ID, o.ID); !said && o.Endpoint != h.Endpoint { // the tunnel's number
@@ -159,8 +141,7 @@ func (t *Topology) addNodes() {
 	}
 }
 
-// address gives every host an address in the first network per family of its
-// zone. A router whose endpoint lies in its site has that address itself.
+// address gives every host an address in the first network per family of its zone.
 func (t *Topology) address() error {
 	a := newAllocator()
 	var bad []error
@@ -181,13 +162,9 @@ func (t *Topology) address() error {
 		if !ok || !h.Endpoint.IsValid() {
 			continue
 		}
-		inside := slices.ContainsFunc(s.Networks, func(p netip.Prefix) bool { return p.Contains(h.Endpoint) })
-		h.NAT = h.Endpoint.Is4() && !inside
+		h.NAT = h.Endpoint.Is4()
 		if h.Profile.Forwarded != (profile.Ports{}) && !h.NAT {
 			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: its mesh_endpoint %s is not a public IPv4 address", h.Name, h.Endpoint))
-		}
-		if inside {
-			bad = append(bad, a.reserve(h.Endpoint, h.Name))
 		}
 	}
 	for i := range t.Hosts {
@@ -208,10 +185,7 @@ func (t *Topology) address() error {
 			if h.Profile.NoIPv6 && subnet.Addr().Is6() {
 				continue
 			}
-			addr, err := h.Endpoint, error(nil)
-			if h.NAT || !subnet.Contains(h.Endpoint) {
-				addr, err = a.next(subnet, first(h.Kind, subnet.Addr().Is6()), h.Name)
-			}
+			addr, err := a.next(subnet, first(h.Kind, subnet.Addr().Is6()), h.Name)
 			if err != nil {
 				bad = append(bad, err)
 				continue
@@ -274,7 +248,7 @@ func (s Site) onHost(addr netip.Addr, subnet netip.Prefix) netip.Prefix {
 }
 
 // link numbers the links between the gateways and the internet.
-func (t *Topology) link(inv Inventory) error {
+func (t *Topology) link(m mesh.Mesh) error {
 	var used []netip.Prefix
 	for _, s := range t.Sites {
 		used = append(used, s.Networks...)
@@ -287,11 +261,7 @@ func (t *Topology) link(inv Inventory) error {
 			used = append(used, netip.PrefixFrom(h.Endpoint, h.Endpoint.BitLen()))
 		}
 	}
-	for _, name := range []string{"mesh_link_pool", "mesh_link_pool6"} {
-		if p, err := netip.ParsePrefix(text(inv.Vars[inv.Hosts[0]][name])); err == nil {
-			used = append(used, p)
-		}
-	}
+	used = append(used, prefixes([]string{m.LinkPool, m.LinkPool6})...)
 	var pools []netip.Prefix
 	for _, candidates := range [][]string{pools4, pools6} {
 		free := slices.IndexFunc(candidates, func(c string) bool {

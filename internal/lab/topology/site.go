@@ -1,117 +1,82 @@
 package topology
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/mesh"
 )
 
-// underlay is the largest packet that a cloud carries to the internet whole.
-var underlay = map[string]int{"azure": 1400, "gcp": 1460}
-
-// parseSites reads mesh_sites. Every problem is reported, not the first.
-func parseSites(v any) ([]Site, error) {
-	raw, ok := v.(map[string]any)
-	if !ok || len(raw) == 0 {
-		return nil, errors.New("mesh_sites: not there; give each site its networks")
-	}
-	var out []Site
-	var bad []error
-	for i, name := range slices.Sorted(maps.Keys(raw)) {
-		s, err := parseSite(name, i+1, raw[name])
-		out, bad = append(out, s), append(bad, err)
-	}
-	return out, errors.Join(bad...)
+// settings are options of mesh_plan that an inventory may set, by its variables.
+var settings = map[string]string{
+	"link_pool": "mesh_link_pool", "link_prefix_length": "mesh_link_prefix_length", "link_pool6": "mesh_link_pool6",
+	"port_base": "mesh_port_base", "interface_prefix": "mesh_interface_prefix", "persistent_keepalive": "mesh_keepalive", "bfd": "mesh_bfd",
 }
 
-func parseSite(name string, num int, v any) (Site, error) {
-	where := "mesh_sites." + name
-	raw, ok := v.(map[string]any)
-	if !ok {
-		return Site{}, fmt.Errorf("%s: want keys such as networks and zones", where)
-	}
-	s := Site{Name: name, Number: num, Onlink: truth(raw["onlink"]), MTU: 1500, NIC: 1500}
-	cloud := text(raw["cloud"])
-	if m, ok := underlay[cloud]; ok {
-		s.MTU = m
-	}
-	if cloud == "gcp" {
-		s.NIC = 1460 // what Google's DHCP hands out
-	}
-	var bad []error
-	if raw["mtu"] != nil {
-		m, err := number(raw["mtu"])
-		if err != nil || m < 576 || m > 65535 {
-			bad = append(bad, fmt.Errorf("%s.mtu: %v: want bytes from 576 to 65535", where, raw["mtu"]))
-		} else {
-			s.MTU, s.NIC = m, max(m, s.NIC)
+// meshOf is the inventory as mesh_plan reads it, and refuses what mesh_plan refuses.
+func meshOf(inv Inventory) (mesh.Mesh, error) {
+	common := inv.Vars[inv.Hosts[0]]
+	routers := map[string]any{}
+	options := map[string]any{"routers": routers, "sites": common["mesh_sites"]}
+	for option, variable := range settings {
+		if v := common[variable]; v != nil {
+			options[option] = v
 		}
 	}
-	var err error
-	s.Networks, err = prefixes(where+".networks", raw["networks"])
-	bad = append(bad, err)
-	gateways, err := addresses(where+".gateway", raw["gateway"])
-	bad = append(bad, err)
-	zones, err := parseZones(where+".zones", raw["zones"], gateways)
-	bad = append(bad, err)
-	if len(zones) == 0 {
-		subnets := firsts(s.Networks)
-		zones = []Zone{{Subnets: subnets, Gateways: gatewaysOf(subnets, gateways)}}
+	for _, h := range inv.Hosts {
+		router := map[string]any{}
+		for _, f := range reflect.VisibleFields(reflect.TypeFor[mesh.Router]()) {
+			if v := inv.Vars[h]["mesh_"+f.Tag.Get("json")]; v != nil {
+				router[f.Tag.Get("json")] = v
+			}
+		}
+		routers[h] = router
 	}
-	s.Zones = zones
-	if len(s.Networks) == 0 {
-		bad = append(bad, fmt.Errorf("%s.networks: want at least one network", where))
+	var m mesh.Mesh
+	raw, err := json.Marshal(options)
+	if err == nil {
+		err = ansible.Decode(raw, &m)
 	}
-	return s, errors.Join(bad...)
+	return m, err
 }
 
-// parseZones reads zones as {name: [subnets]}, as {name: {subnets, gateway}} or
-// as a list of {name, subnets}.
-func parseZones(where string, v any, site []netip.Addr) ([]Zone, error) {
-	raw := map[string]any{}
-	switch v := v.(type) {
-	case nil:
-		return nil, nil
-	case map[string]any:
-		raw = v
-	case []any:
-		for i, e := range v {
-			m, ok := e.(map[string]any)
-			if !ok || text(m["name"]) == "" {
-				return nil, fmt.Errorf("%s[%d]: want a zone with a name", where, i)
-			}
-			raw[text(m["name"])] = m
+// sitesOf are the sites of a mesh that is well.
+func sitesOf(m mesh.Mesh) (out []Site) {
+	for i, name := range slices.Sorted(maps.Keys(m.Sites)) {
+		in := m.Sites[name]
+		mtu, _ := mesh.Underlay(in.Cloud)
+		s := Site{Name: name, Number: i + 1, Onlink: in.OnLink, MTU: mtu, NIC: 1500, Networks: prefixes(in.Networks)}
+		if in.Cloud == "gcp" {
+			s.NIC = 1460 // what Google's DHCP hands out
 		}
-	default:
-		return nil, fmt.Errorf("%s: want {name: [subnets]}", where)
+		if in.MTU > 0 {
+			s.MTU, s.NIC = in.MTU, max(in.MTU, s.NIC)
+		}
+		for _, name := range slices.Sorted(maps.Keys(in.Zones)) {
+			z := Zone{Name: name, Subnets: prefixes(in.Zones[name].Networks)}
+			z.Gateways = gatewaysOf(firsts(z.Subnets), slices.Concat(in.Gateway, in.Zones[name].Gateway))
+			s.Zones = append(s.Zones, z)
+		}
+		if len(s.Zones) == 0 {
+			subnets := firsts(s.Networks)
+			s.Zones = []Zone{{Subnets: subnets, Gateways: gatewaysOf(subnets, in.Gateway)}}
+		}
+		out = append(out, s)
 	}
-	var out []Zone
-	var bad []error
-	for _, name := range slices.Sorted(maps.Keys(raw)) {
-		z := Zone{Name: name}
-		subnets, gateways := raw[name], site
-		var err error
-		if m, ok := raw[name].(map[string]any); ok {
-			subnets = m["subnets"]
-			if subnets == nil {
-				subnets = m["networks"]
-			}
-			if m["gateway"] != nil {
-				gateways, err = addresses(where+"."+name+".gateway", m["gateway"])
-				bad = append(bad, err)
-			}
-		}
-		z.Subnets, err = prefixes(where+"."+name, subnets)
-		bad = append(bad, err)
-		if len(z.Subnets) == 0 {
-			bad = append(bad, fmt.Errorf("%s.%s: want at least one subnet", where, name))
-		}
-		z.Gateways = gatewaysOf(firsts(z.Subnets), gateways)
-		out = append(out, z)
+	return out
+}
+
+func prefixes(texts []string) (out []netip.Prefix) {
+	for _, text := range texts {
+		out = append(out, netip.MustParsePrefix(strings.TrimSpace(text)))
 	}
-	return out, errors.Join(bad...)
+	return out
 }
 
 // firsts keeps the first network of each family.
@@ -125,18 +90,49 @@ func firsts(all []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// gatewaysOf gives each subnet the wanted gateway of its family, else its first
-// host address.
-func gatewaysOf(subnets []netip.Prefix, wanted []netip.Addr) []netip.Addr {
+// gatewaysOf gives each subnet the last of the wanted gateways of its family, else its
+// first host address.
+func gatewaysOf(subnets []netip.Prefix, wanted []string) []netip.Addr {
 	var out []netip.Addr
 	for _, p := range subnets {
 		gateway := p.Addr().Next()
-		for _, a := range wanted {
-			if a.Is6() == p.Addr().Is6() {
+		for _, text := range wanted {
+			text, _, _ := strings.Cut(strings.TrimSpace(text), "%")
+			if a, err := netip.ParseAddr(text); err == nil && a.Is6() == p.Addr().Is6() { // not mesh.NoGateway
 				gateway = a
 			}
 		}
 		out = append(out, gateway)
 	}
 	return out
+}
+
+// endpoint is a router's address on the internet, if it has one.
+func endpoint(r mesh.Router) netip.Addr {
+	a, _ := netip.ParseAddr(strings.Trim(strings.TrimSpace(r.Endpoint), "[]"))
+	return a.Unmap()
+}
+
+// portBases are the first UDP ports of a router outside and inside of its NAT.
+func portBases(m mesh.Mesh, r mesh.Router) (outer, inner int) {
+	outer = m.PortBase
+	if r.EndpointPortBase > 0 {
+		outer = r.EndpointPortBase
+	}
+	if inner = outer; r.ListenPortBase > 0 {
+		inner = r.ListenPortBase
+	}
+	return outer, inner
+}
+
+// ofSite refuses sites of which the lab cannot make anything.
+func (t Topology) ofSite(r mesh.Router) error {
+	s, ok := t.Site(r.Site)
+	if !ok {
+		return fmt.Errorf("mesh_site: %q is not in mesh_sites", r.Site)
+	}
+	if _, ok := s.zone(r.Zone); !ok {
+		return fmt.Errorf("mesh_zone: %q is not a zone of %s", r.Zone, r.Site)
+	}
+	return nil
 }

@@ -50,9 +50,9 @@ func router(id int, site, zone, endpoint string) map[string]any {
 }
 
 const sites = `
-office: {networks: [10.0.0.0/16]}
-azure: {cloud: azure, networks: [10.1.0.0/16, "fd01::/48"], zones: {"1": [10.1.1.0/24, "fd01:0:0:1::/64"], "2": {subnets: [10.1.2.0/28], gateway: 10.1.2.14}}}
-gcp: {cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: [{name: b, subnets: 10.3.1.0/24}]}
+office: {as: 65010, networks: [10.0.0.0/16]}
+azure: {as: 65020, cloud: azure, networks: [10.1.0.0/16, "fd01::/48"], zones: {"1": [10.1.1.0/24, "fd01:0:0:1::/64"], "2": {networks: [10.1.2.0/28], gateway: 10.1.2.14}}}
+gcp: {as: 65030, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: {b: 10.3.1.0/24}}
 `
 
 func example(t *testing.T) topology.Topology {
@@ -61,7 +61,7 @@ func example(t *testing.T) topology.Topology {
 		"office-1": router(1, "office", "", ""),
 		"azure-1":  router(2, "azure", "1", "203.0.113.1"),
 		"azure-2":  router(3, "azure", "2", "203.0.113.2"),
-		"azure-3":  router(5, "azure", "1", "10.1.1.77"),
+		"azure-3":  router(5, "azure", "1", "2001:db8:9::3"),
 		"gcp-1":    router(4, "gcp", "b", "2001:db8:9::1"),
 	}))
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func TestNewAddresses(t *testing.T) {
 		"office-1":     "10.0.0.10/16 via 10.0.0.1",
 		"azure-1":      "10.1.1.10/24 via 10.1.1.1, fd01:0:0:1::10/64 via fd01:0:0:1::1",
 		"azure-2":      "10.1.2.10/28 via 10.1.2.14",
-		"azure-3":      "10.1.1.77/24 via 10.1.1.1, fd01:0:0:1::11/64 via fd01:0:0:1::1",
+		"azure-3":      "10.1.1.11/24 via 10.1.1.1, fd01:0:0:1::11/64 via fd01:0:0:1::1",
 		"gcp-1":        "10.3.1.10/32 via 10.3.1.1",
 		"node-office":  "10.0.0.100/16 via 10.0.0.1",
 		"node-azure-1": "10.1.1.100/24 via 10.1.1.1, fd01:0:0:1::100/64 via fd01:0:0:1::1",
@@ -104,14 +104,20 @@ func TestNewRefuses(t *testing.T) {
 		hosts       map[string]map[string]any
 		want        []string
 	}{
-		{"every problem at once", sites, map[string]map[string]any{
+		{"whatever mesh_plan refuses, in its words", sites, map[string]map[string]any{
 			"a": router(1, "azure", "3", "203.0.113.1"),
 			"b": router(1, "moon", "", "203.0.113.1"),
 			"c": router(0, "gcp", "b", "here"),
 		}, []string{
-			`a: mesh_zone: "3" is not a zone of azure`, `b: mesh_id: 1 is that of a`, `b: mesh_site: "moon" is not in mesh_sites`,
-			`b: mesh_endpoint: 203.0.113.1 is that of a`, `c: mesh_id: 0 is not a number from 1`, `c: mesh_endpoint: "here" is not an IP address`,
+			`router a: site azure has no zone "3"`, "routers a, b: id 1 is given to all of them", `router b: site "moon" is unknown`, "router c: id is missing", `router c: endpoint is "here": expected an IP address`,
 		}},
+		{"a list of zones", "s: {as: 65010, networks: [10.0.0.0/16], zones: [{name: b}]}", map[string]map[string]any{
+			"a": router(1, "s", "b", ""),
+		}, []string{"sites.s.zones: expected a dictionary, got a list"}},
+		{"one endpoint at two sites", sites, map[string]map[string]any{
+			"a": router(1, "azure", "1", "203.0.113.1"),
+			"b": {"mesh_id": 2, "mesh_site": "office", "mesh_endpoint": "203.0.113.1", "mesh_endpoint_port_base": 52800},
+		}, []string{`b: mesh_endpoint: 203.0.113.1 is that of a; the lab maps`}},
 		{
 			"a router called like a node", sites,
 			map[string]map[string]any{"node-gcp-b": router(1, "gcp", "b", "")},
@@ -121,7 +127,7 @@ func TestNewRefuses(t *testing.T) {
 			"lab_host, host and key", sites,
 			map[string]map[string]any{
 				"a": {"mesh_id": 1, "mesh_site": "office", "lab_host": map[string]any{"nic": 2, "metric": "x"}},
-				"b": {"mesh_id": 2, "mesh_site": "gcp", "mesh_endpoint": "2001:db8::1", "lab_host": []any{"no-ipv6", "moon"}},
+				"b": {"mesh_id": 2, "mesh_site": "gcp", "mesh_zone": "b", "mesh_endpoint": "2001:db8::1", "lab_host": []any{"no-ipv6", "moon"}},
 			},
 			[]string{
 				"a: lab_host.metric: x: want a number", "a: lab_host.nic: no such key", "b: lab_host: moon is not a profile",
@@ -129,17 +135,17 @@ func TestNewRefuses(t *testing.T) {
 			},
 		},
 		{
-			"a full subnet", "s: {networks: [10.0.0.0/30]}",
-			map[string]map[string]any{"a": router(1, "s", "", ""), "b": router(2, "s", "", "")},
+			"a full subnet", "s: {as: 65010, networks: [10.0.0.0/30]}",
+			map[string]map[string]any{"a": router(1, "s", "", "192.0.2.1"), "b": router(2, "s", "", "")},
 			[]string{"b: subnet 10.0.0.0/30 has no free address"},
 		},
 		{
-			"bad sites", "s: {networks: [10.0.0/8], mtu: 20, zones: {z: []}}",
+			"bad sites", "s: {as: 65010, networks: [10.0.0/8], mtu: 20, zones: {z: []}}",
 			map[string]map[string]any{"a": router(1, "s", "z", "")},
-			[]string{`mesh_sites.s.networks: "10.0.0/8" is not a network`, "mesh_sites.s.mtu: 20", "mesh_sites.s.zones.z: want at least one subnet"},
+			[]string{`site s: networks: "10.0.0/8" is not a network`, "site s: mtu is 20"},
 		},
 		{
-			"a site name that is a path", "a/b: {networks: [10.0.0.0/8]}",
+			"a site name that is a path", "a/b: {as: 65010, networks: [10.0.0.0/8]}",
 			map[string]map[string]any{"a": router(1, "a/b", "", "")},
 			[]string{`"a/b"`},
 		},
@@ -155,7 +161,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestLinksAvoidTheInventory(t *testing.T) {
-	topo, err := topology.New("lab", listing(t, "s: {networks: [100.64.0.0/10, fd1a:b000::/32]}", map[string]map[string]any{"a": router(1, "s", "", "")}))
+	topo, err := topology.New("lab", listing(t, "s: {as: 65010, networks: [100.64.0.0/10, fd1a:b000::/32]}", map[string]map[string]any{"a": router(1, "s", "", "")}))
 	require.NoError(t, err)
 	assert.Equal(t, netip.MustParsePrefix("198.19.0.6/30"), topo.Sites[0].Wan[0])
 	assert.Equal(t, netip.MustParsePrefix("fd1a:b001:0:1::2/64"), topo.Sites[0].Wan[1])
@@ -201,8 +207,8 @@ func TestScripts(t *testing.T) {
 // What lab_host asks of the network itself, without what it leaves as it is.
 func TestProfileScripts(t *testing.T) {
 	hosts := map[string]map[string]any{
-		"azure-1": router(1, "azure", "1", ""),
-		"azure-2": router(2, "azure", "1", ""),
+		"azure-1": router(1, "azure", "1", "203.0.113.1"),
+		"azure-2": router(2, "azure", "1", "203.0.113.2"),
 		"gcp-1":   router(3, "gcp", "b", ""),
 	}
 	hosts["azure-1"]["lab_host"] = map[string]any{"profile": "ec2-two-nics", "ip": "route add blackhole 192.0.2.0/24"}
@@ -260,8 +266,8 @@ rule add pref 10101 from 10.3.1.10 lookup 101
 
 func TestDHCPConfig(t *testing.T) {
 	hosts := map[string]map[string]any{
-		"azure-1": router(1, "azure", "1", ""),
-		"azure-2": router(2, "azure", "2", ""),
+		"azure-1": router(1, "azure", "1", "203.0.113.1"),
+		"azure-2": router(2, "azure", "2", "203.0.113.2"),
 		"gcp-1":   router(3, "gcp", "b", ""),
 	}
 	hosts["azure-1"]["lab_host"] = []any{"dhcp-networkd", "ec2-two-nics"}
@@ -296,10 +302,10 @@ dhcp-option=option:mtu,1460
 	assert.Contains(t, topo.ConnectScript(gcp), "address add dev gcp-1 10.3.1.1/24 noprefixroute")
 	assert.Equal(t, "link set dev lo up\n", topo.HostScript(gcp), "its own program addresses it")
 
-	hosts["azure-2"] = router(2, "azure", "2", "10.1.9.9")
+	hosts["azure-2"] = router(2, "azure", "2", "2001:db8:9::2")
 	hosts["azure-2"]["lab_host"] = "dhcp-networkd"
 	_, err = topology.New("lab", listing(t, sites, hosts))
-	assert.ErrorContains(t, err, "azure-2: lab_host.client: its mesh_endpoint 10.1.9.9 is an address that only the lab can give it")
+	assert.ErrorContains(t, err, "azure-2: lab_host.client: its mesh_endpoint 2001:db8:9::2 is an address that only the lab can give it")
 }
 
 // Two routers behind one public address, and one whose ports change there.
@@ -311,6 +317,7 @@ func TestForwardedPorts(t *testing.T) {
 	}
 	hosts["o1"]["lab_host"] = map[string]any{"forward_ports": "51800-51801"}
 	hosts["o2"]["lab_host"] = map[string]any{"forward_ports": "52800-52801:51800"}
+	hosts["o2"]["mesh_endpoint_port_base"], hosts["o2"]["mesh_listen_port_base"] = 52800, 51800
 	topo, err := topology.New("lab", listing(t, sites, hosts))
 	require.NoError(t, err)
 	office, _ := topo.Site("office")
@@ -331,10 +338,10 @@ func TestForwardedPorts(t *testing.T) {
 
 	hosts["o2"]["lab_host"] = map[string]any{"forward_ports": "51801-51899"}
 	hosts["g1"]["lab_host"] = map[string]any{"forward_ports": "51800-51899"}
-	hosts["g1"]["mesh_endpoint"] = "10.3.1.9"
+	hosts["g1"]["mesh_endpoint"] = "2001:db8:9::9"
 	_, err = topology.New("lab", listing(t, sites, hosts))
 	assert.ErrorContains(t, err, "o2: mesh_endpoint: UDP 51801 of 192.0.2.1 is that of o1")
-	assert.ErrorContains(t, err, "g1: lab_host.forward_ports: its mesh_endpoint 10.3.1.9 is not a public IPv4 address")
+	assert.ErrorContains(t, err, "g1: lab_host.forward_ports: its mesh_endpoint 2001:db8:9::9 is not a public IPv4 address")
 }
 
 // A router that is its LAN's gateway: the site is one Ethernet, and the provider's
