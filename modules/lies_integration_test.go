@@ -640,11 +640,11 @@ func (p player) answer(module string) map[string]any {
 			return p.documented(module)
 		}
 		return map[string]any{
-			"changed": false, "pending": false, "disruptive": []any{}, "established": []any{},
+			"changed": false, "pending": false, "drained": false, "disruptive": []any{}, "established": []any{},
 			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
 		}
 	case "mesh_status":
-		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{}, "lines": []any{}, "notes": []any{}, "source_addresses": []any{}}
+		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{}, "lines": []any{}, "notes": []any{}, "drained": false, "drained_seconds": 0, "drained_why": "", "source_addresses": []any{}}
 	}
 	return p.documented(module)
 }

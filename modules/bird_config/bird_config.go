@@ -3,12 +3,14 @@
 package birdconfig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -17,15 +19,25 @@ import (
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Floor is a state beside those of pkg/bird: refuse what Unreachable says, and leave
 // BIRD alone. It goes before whatever switches forwarding on.
 const Floor = "floor"
 
+// Drained and Undrained change one line of the configuration that is there, and need to
+// know nothing else of it.
+const (
+	Drained   = "drained"
+	Undrained = "undrained"
+)
+
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	bird.Config
+	Drain         *bool  `json:"drain"` // nil: as it is
+	DrainWhy      string `json:"drain_why"`
 	State         string `json:"state"`
 	Timeout       int    `json:"timeout"` // seconds
 	Path          string `json:"path"`
@@ -47,18 +59,33 @@ func (o *Options) SetDefaults() {
 // itself is needed only to apply it.
 func (o Options) Validate() error {
 	errs := []error{
-		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, Floor),
+		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, Floor, Drained, Undrained),
 		o.host("/").Validate(),
 		o.ValidateGuard(),
 	}
 	if o.Timeout < 0 || o.Timeout > 86400 {
 		errs = append(errs, errors.New("timeout: expected 0 to 86400 seconds"))
 	}
+	errs = append(errs, o.validateDrain())
 	if o.State == bird.Applied || o.State == Floor {
 		errs = append(errs, o.Config.Validate())
 	}
 	return errors.Join(errs...)
 }
+
+func (o Options) validateDrain() error {
+	drains := o.State == Drained || o.State == bird.Applied && o.Drain != nil && *o.Drain
+	switch {
+	case o.DrainWhy != "" && !drains:
+		return errors.New("drain_why: nothing is drained here: expected state: drained, or drain: true, beside it")
+	case o.Drain != nil && o.State != bird.Applied:
+		return fmt.Errorf("drain: it goes with state: applied, not %s: use state: drained or undrained", o.State)
+	}
+	return plan.Drain{Why: o.DrainWhy}.Validate()
+}
+
+// redrains reports whether a drain is all that is asked for.
+func (o Options) redrains() bool { return o.State == Drained || o.State == Undrained }
 
 // host names the places on the host; root is a folder that stands for /.
 func (o Options) host(root string) bird.Host {
@@ -111,6 +138,12 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	p, trial, err := planBird(ctx, o, host, src, own)
 	if err != nil || o.State == bird.Undone || o.State == bird.Confirmed && o.AS == 0 {
 		return p, err
+	}
+	if o.redrains() {
+		return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
+			guarded.Daemon(c, host, trial.running)
+			return nil
+		})
 	}
 	have, err := below.Observe(ctx)
 	if err != nil {
@@ -165,7 +198,7 @@ type trial struct{ running, pending bool }
 func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, own []netip.Addr) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
 		return ansible.Plan{Return: map[string]any{
-			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{}, "disruptive": []string{},
+			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{}, "disruptive": []string{}, "drained": false,
 		}}, t, nil
 	}
 	have, err := host.Observe(ctx)
@@ -177,13 +210,18 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 		"source_addresses": append([]netip.Addr{}, own...),
 		"established":      established(o, have.Daemon.Up),
 		"disruptive":       []string{},
+		"drained":          bird.Drained(have.Present()).On(),
 	}}
-	want := bird.Want{State: o.State, Timeout: o.Timeout, Start: o.Service != ""}
-	if o.State == bird.Applied {
+	want := bird.Want{State: o.aim(), Timeout: o.Timeout, Start: o.Service != ""}
+	if o.redrains() || o.State == bird.Applied {
 		if mesh := mark.Of(string(have.Text)); mesh != "" && !o.Owns(mesh) {
 			return p, t, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", host.Path, mesh)
 		}
-		want.Text = bird.Render(o.Config, src)
+		o.Config.Drain = o.drain(bird.Drained(have.Present()), time.Now())
+		p.Return["drained"] = o.Config.Drain.On()
+		if want.Text, err = o.text(have, src); err != nil {
+			return p, t, fmt.Errorf("%s: %w", host.Path, err)
+		}
 		if err := bird.Check(ctx, want.Text); errors.Is(err, bird.ErrNoBird) {
 			p.Warnings = append(p.Warnings, "the configuration has not been checked: "+err.Error())
 		} else if err != nil {
@@ -204,19 +242,50 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 	p.Before, p.After = bird.Views(have, delta)
 	p.Changed = len(delta) > 0
 	t.running = have.Daemon.Running
-	t.pending = delta.Pending() || have.Daemon.Pending && o.State == bird.Applied
+	t.pending = delta.Pending() || have.Daemon.Pending && want.State == bird.Applied
 	if delta.Pending() {
 		p.Return["pending"] = true
 	}
 	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
 		done, err := host.Apply(ctx, delta)
 		out := ansible.Outcome{Done: done}
-		if err == nil && o.State != bird.Applied {
+		if err == nil && want.State != bird.Applied {
 			out.Return = map[string]any{"pending": false}
 		}
 		return out, err
 	}
 	return p, t, nil
+}
+
+// aim is the state in the words of pkg/bird.
+func (o Options) aim() string {
+	if o.redrains() {
+		return bird.Applied
+	}
+	return o.State
+}
+
+// text is what BIRD is to run.
+func (o Options) text(have bird.Have, src bird.Sources) ([]byte, error) {
+	if o.redrains() {
+		return bird.Redrained(have.Present(), o.Config.Drain)
+	}
+	return bird.Render(o.Config, src), nil
+}
+
+// drain is what the router's drain is to be. One that is drained stays so since when it
+// was, and for the same reason unless there is a new one.
+func (o Options) drain(have plan.Drain, now time.Time) plan.Drain {
+	switch {
+	case o.State == Undrained || o.Drain != nil && !*o.Drain:
+		return plan.Drain{}
+	case o.State != Drained && o.Drain == nil:
+		return have
+	case !have.On():
+		have = plan.Drain{Since: now.UTC().Truncate(time.Second)}
+	}
+	have.Why = cmp.Or(o.DrainWhy, have.Why)
+	return have
 }
 
 // established names the routers whose sessions are up, as the inventory calls

@@ -96,6 +96,21 @@ func TestLaw(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(foreign), string(kept))
 
+	step(Drained, true, true)
+	step(Drained, false, true)
+	step(bird.Applied, false, true)
+	step(bird.Confirmed, true, false)
+	step(bird.Applied, false, false) // as it is
+	o.DrainWhy = "a new kernel"
+	step(Drained, true, true)
+	step(bird.Undone, true, false)
+	o.DrainWhy = ""
+	step(Drained, false, false)
+	step(Undrained, true, true)
+	step(bird.Confirmed, true, false)
+	step(Undrained, false, false)
+	step(bird.Applied, false, false)
+
 	o.HoldTime = 9
 	p, err := planBoth(t.Context(), o, host, below)
 	require.NoError(t, err)

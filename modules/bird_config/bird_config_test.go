@@ -40,6 +40,9 @@ func TestOptionsRefused(t *testing.T) {
 		`{"router_id": "0.0.0.1", "as": 65001, "path": "bird.conf"}`:       "path: expected an absolute path",
 		`{"router_id": "0.0.0.1", "as": 65001, "neighbours": []}`:          "neighbors",
 		`{"router_id": "0.0.0.1", "as": 65001, "static": [{"gw": "x"}]}`:   "static[0].gw",
+		`{"state": "drained", "drain_why": "a\nb"}`:                        "drain_why: ",
+		`{"state": "confirmed", "drain_why": "x"}`:                         "drain_why: nothing is drained here",
+		`{"state": "undrained", "drain": true}`:                            "drain: it goes with state: applied",
 		`{"state": "confirmed", "service": "bird;reboot"}`:                 "service: expected the name of a systemd unit",
 		`{"router_id": "0.0.0.1", "as": 65001, "neighbors": [{"as": 1}]}`:  "neighbors[0]",
 		`{"router_id": "0.0.0.1", "as": 65001, "bfd": {"multiplier": 1}}`:  "bfd.multiplier",
@@ -50,4 +53,5 @@ func TestOptionsRefused(t *testing.T) {
 	}
 	var o birdconfig.Options
 	assert.NoError(t, ansible.Decode([]byte(`{"state": "confirmed"}`), &o), "a confirmation needs no routing")
+	assert.NoError(t, ansible.Decode([]byte(`{"state": "drained"}`), &o), "nor does a drain")
 }

@@ -42,6 +42,8 @@ type Options struct {
 	Expect         string                  `json:"expect"`
 	ControlSocket  string                  `json:"control_socket"`
 	MetricsFile    string                  `json:"metrics_file"`
+	DrainWarn      int                     `json:"drain_warn"` // seconds; 0: never
+	Traffic        int                     `json:"traffic"`    // seconds
 }
 
 // SetDefaults fills in what the task does not say.
@@ -60,6 +62,12 @@ func (o Options) Validate() error {
 	}
 	if o.Waited < 0 {
 		errs = append(errs, fmt.Errorf("waited: %d; expected 0 or more seconds", o.Waited))
+	}
+	if o.DrainWarn < 0 {
+		errs = append(errs, fmt.Errorf("drain_warn: %d; expected 0 or more seconds", o.DrainWarn))
+	}
+	if o.Traffic < 0 || o.Traffic > 60 {
+		errs = append(errs, fmt.Errorf("traffic: %d; expected 0 to 60 seconds", o.Traffic))
 	}
 	for i, t := range o.Tunnels {
 		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
@@ -88,8 +96,21 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"tunnels":          status.Views(r, seen, report),
 		"lines":            status.Table(r, seen, report),
 		"source_addresses": status.Addresses(o.SourceNetworks),
-		"notes":            status.Notes(seen),
+		"notes":            status.Notes(r, seen),
+		"drained":          seen.Drained.On(),
+		"drained_seconds":  0,
+		"drained_why":      seen.Drained.Why,
 	}}
+	if seen.Drained.On() {
+		p.Return["drained_seconds"] = int(max(0, seen.At.Sub(seen.Drained.Since).Seconds()))
+	}
+	if o.Traffic > 0 {
+		traffic, err := status.ObserveTraffic(ctx, r, time.Duration(o.Traffic)*time.Second)
+		if err != nil {
+			return p, err
+		}
+		p.Return["forwarded"], p.Return["carried"] = traffic.Forwarded, traffic.Tunnels
+	}
 	for _, w := range report.Warnings {
 		p.Warnings = append(p.Warnings, w.String())
 	}
@@ -116,7 +137,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 func (o Options) request() status.Request {
 	r := status.Request{
 		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
-		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, Pending: map[string]string{},
+		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason

@@ -3,6 +3,8 @@ package bird
 import (
 	"fmt"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A conf is the text of bird.conf as it is written, from top to bottom. Every part
@@ -27,6 +29,10 @@ router id %s;
 # daemon runs, also after an undo.
 define %[3]s = "%[4]s";
 
+# Since when and why everyone is asked to use another router than this one. Empty: it
+# is not drained.
+define %[5]s = "%[6]s";
+
 # No "protocol direct": the networks of tunnels and subnets are nobody's
 # business, and nothing below needs them as routes.
 #
@@ -36,7 +42,7 @@ define %[3]s = "%[4]s";
 protocol device device1 {
 	scan time 1;
 }
-`, v.Line(), v.RouterID, v.StampName, v.Stamp)
+`, v.Line(), v.RouterID, v.StampName, v.Stamp, plan.BirdDrain, v.Drain)
 }
 
 func (o *conf) kernel(f family) {
@@ -157,17 +163,14 @@ function from_other_site%[1]s(int peer_as; ip peer_address; bool carries) {
 	if bgp_next_hop != peer_address then return false;	# sends traffic to itself only
 	if !carries && bgp_path.last != peer_as then return false;
 	ranked%[1]s();
-`, f.N, f.LongestPath)
-	if f.Drain {
-		o.put("\tbgp_local_pref = 0;	# draining: rather the way that the site's other router has\n")
-	}
-	o.put(`	if (65535, 0) ~ bgp_community then bgp_local_pref = 0;	# GRACEFUL_SHUTDOWN, RFC 8326
+	if %[3]s != "" then bgp_local_pref = 0;	# rather the way that the site's other router has
+	if (65535, 0) ~ bgp_community then bgp_local_pref = 0;	# GRACEFUL_SHUTDOWN, RFC 8326
 	return owned%[1]s();
 }
 
 function to_other_site%[1]s(int peer_as) {
-`, f.N)
-	o.draining(f)
+`, f.N, f.LongestPath, plan.BirdDrain)
+	o.draining()
 	o.put("\tif originated%s() then return true;\n", f.N)
 	if f.Transit {
 		o.put(`	# Prefixes of third sites, for a neighbour whose own tunnels to them are
@@ -194,14 +197,12 @@ function from_same_site%[1]s(ip peer_address) {
 
 function to_same_site%[1]s() {
 `, f.N, f.LongestPath)
-	o.draining(f)
+	o.draining()
 	o.put("\treturn originated%s() || (source = RTS_BGP && bgp_path.len > 0);\n}\n", f.N)
 }
 
-func (o *conf) draining(f family) {
-	if f.Drain {
-		o.put("\tbgp_community.add((65535, 0));	# draining: GRACEFUL_SHUTDOWN, RFC 8326\n")
-	}
+func (o *conf) draining() {
+	o.put("\tif %s != \"\" then bgp_community.add((65535, 0));	# GRACEFUL_SHUTDOWN, RFC 8326\n", plan.BirdDrain)
 }
 
 func (o *conf) sessions(v view) {

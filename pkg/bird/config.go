@@ -14,8 +14,8 @@ import (
 type Config struct {
 	mark.Owner
 	plan.Bird
-	Drain    bool `json:"drain"`     // ask everyone to use another router
-	HoldTime int  `json:"hold_time"` // seconds
+	Drain    plan.Drain `json:"-"`         // ask everyone to use another router
+	HoldTime int        `json:"hold_time"` // seconds
 	// Unreachable refuses packets to what neighbors' AS own while no neighbor has a
 	// way to it (Refused), by routes below BIRD's, which are not BIRD's. Otherwise they
 	// go by the host's other routes, which as a rule means out of it, not encrypted.

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 func sixRouters(t *testing.T) *lab {
@@ -134,14 +135,14 @@ func TestPaths(t *testing.T) {
 	})
 	t.Run("draining moves the traffic and keeps the sessions", func(t *testing.T) {
 		p1 := l.byName["p1"]
-		p1.config.Drain = true
+		p1.config.Drain = drain
 		l.configure(t, p1)
 		l.expect(t, map[string]string{
 			"q1 10.1.1.0/24": "p2", "o1 10.1.1.0/24": "p2", "q2 fd00:1::/48": "p2",
 			"p1 10.2.1.0/24": "p2", "p1 10.3.0.0/16": "p2", "p2 10.2.1.0/24": "q1",
 		})
 		assert.Equal(t, 5, strings.Count(p1.birdc(t, "show protocols"), "Established"))
-		p1.config.Drain = false
+		p1.config.Drain = plan.Drain{}
 		l.configure(t, p1)
 		l.expect(t, zones())
 	})

@@ -63,7 +63,6 @@ type family struct {
 	Owners      []ownerLine
 	Originate   []originLine
 	Transit     bool
-	Drain       bool
 	LongestPath int // AS numbers that a path may have
 }
 
@@ -118,7 +117,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	is4 := n == "4"
 	f := family{
 		N: n, Channel: "ipv" + n, Source: text(source), Metric: Metric, Local: prefixSet(c.Local, is4),
-		Transit: c.Transit, Drain: c.Drain, LongestPath: longestPath(c),
+		Transit: c.Transit, LongestPath: longestPath(c),
 	}
 	static := slices.Clone(c.Static)
 	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })

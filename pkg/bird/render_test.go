@@ -7,14 +7,18 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
+
+var drain = plan.Drain{Since: time.Date(2026, 11, 27, 15, 30, 0, 0, time.UTC), Why: "a new kernel"}
 
 // load reads a case of testdata and renders it.
 func load(t *testing.T, dir string) (bird.Config, []byte) {
@@ -25,6 +29,9 @@ func load(t *testing.T, dir string) (bird.Config, []byte) {
 		raw, err := os.ReadFile(filepath.Join(dir, file))
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(raw, into), file)
+	}
+	if filepath.Base(dir) == "drain" {
+		c.Drain = drain
 	}
 	require.NoError(t, c.Validate())
 	c, src, _, err := bird.Resolve(c, host)
@@ -81,7 +88,7 @@ func TestStamp(t *testing.T) {
 	c, text := load(t, "testdata/azure-1")
 	stamp := bird.StampOf(text)
 	assert.Len(t, stamp, 16)
-	c.Drain = true
+	c.Drain = drain
 	other := bird.Render(c, bird.Sources{})
 	assert.NotEqual(t, stamp, bird.StampOf(other))
 	assert.Empty(t, bird.StampOf([]byte("log syslog all;\n")))

@@ -120,7 +120,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 		change func(c *bird.Config)
 	}{
 		{"nothing", func(*bird.Config) {}},
-		{"drain", func(c *bird.Config) { c.Drain = true }},
+		{"drain", func(c *bird.Config) { c.Drain = drain }},
 		{"transit", func(c *bird.Config) { c.Transit = false }},
 		{"owners", func(c *bird.Config) { c.Owners = c.Owners[:3] }},
 		{"import limit", func(c *bird.Config) { c.Neighbors[0].ImportLimit = 99 }},

@@ -16,7 +16,7 @@ func TestDisrupts(t *testing.T) {
 		want   []string
 	}{
 		"nothing":        {change: func(*bird.Config) {}},
-		"drain":          {change: func(c *bird.Config) { c.Drain = true }},
+		"drain":          {change: func(c *bird.Config) { c.Drain = drain }},
 		"owner":          {change: func(c *bird.Config) { c.Owners = c.Owners[:1] }},
 		"import limit":   {change: func(c *bird.Config) { c.Neighbors[0].ImportLimit = 77 }},
 		"bfd interval":   {change: func(c *bird.Config) { c.BFD.Interval = 333 }},

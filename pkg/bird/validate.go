@@ -13,7 +13,7 @@ import (
 // parser takes.
 func (c Config) Validate() error {
 	errs := []error{
-		c.Owner.Validate(), c.validateRouter(), c.validateStatic(), c.validateOriginate(), c.validateOwners(), c.validateNeighbors(),
+		c.Owner.Validate(), c.validateRouter(), c.validateStatic(), c.validateOriginate(), c.validateOwners(), c.validateNeighbors(), c.Drain.Validate(),
 	}
 	for i, n := range c.Networks {
 		if err := checkPrefix(n); err != nil {

@@ -82,7 +82,9 @@ func fuzzed(name, router, iface, site, staticIface, network, via, address, addre
 	var c bird.Config
 	c.SetDefaults()
 	c.RouterID, c.AS, c.Transit = netip.MustParseAddr("0.0.0.1"), 64999, med%2 == 0
-	c.Drain = med%3 == 0
+	if med%3 == 0 {
+		c.Drain = plan.Drain{Since: drain.Since, Why: site}
+	}
 	net, _ := netip.ParsePrefix(network)
 	gateway, _ := netip.ParseAddr(via)
 	peer, _ := netip.ParseAddr(address)

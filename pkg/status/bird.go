@@ -140,6 +140,7 @@ type birdView struct {
 	bfd      []BFDSession
 	version  string // such as 2.0.12; empty when it is not told
 	holder   string // who has TCP 179 instead of BIRD
+	drained  plan.Drain
 	err      error
 }
 
@@ -166,6 +167,13 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 		return birdView{err: err}
 	}
 	v.bfd = ParseBFD(bfd.Text())
+	drained, err := conn.Command(ctx, "eval "+plan.BirdDrain)
+	if err != nil && !errors.As(err, &refused) { // an older text has no such constant
+		return birdView{err: err}
+	}
+	if err == nil {
+		v.drained = plan.ParseDrain(printable(drained.Text()))
+	}
 	for _, s := range v.sessions {
 		if strings.Contains(s.LastError, noSocket) {
 			v.holder = portHolder()

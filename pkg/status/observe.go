@@ -21,7 +21,9 @@ type Observation struct {
 	// PortHolder is who listens on TCP 179 instead of BIRD; empty: nobody.
 	PortHolder  string
 	BirdVersion string
-	Routes      map[netip.Prefix]Route
+	// Drained is the router's own drain, as its BIRD has it.
+	Drained plan.Drain
+	Routes  map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix
 	// RoutesErr tells why the kernel's routes could not be read.
@@ -100,7 +102,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	}
 	all.Wait()
 
-	o.BirdErr, o.BirdVersion, o.PortHolder = bird.err, bird.version, bird.holder
+	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
 	for i, t := range r.Tunnels {
 		if s, ok := bird.sessions[t.Neighbor]; ok {
 			o.Tunnels[i].Session = &s

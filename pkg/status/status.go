@@ -51,6 +51,8 @@ type Request struct {
 	NoPing bool
 	// Settle ends a wait in which nothing new became healthy for so long. 0: none.
 	Settle time.Duration
+	// DrainWarn is from when on a drain is a long one. 0: never.
+	DrainWarn time.Duration
 	// Waited is how long the network was left alone before, which Settle counts too.
 	Waited time.Duration
 }

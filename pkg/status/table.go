@@ -25,15 +25,31 @@ func Table(r Request, o Observation, rep Report) []string {
 		rows = append(rows, append([]string{mark}, row(t, o.Tunnels[i], o)...))
 	}
 	lines := append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
-	return append(lines, Notes(o)...)
+	return append(lines, Notes(r, o)...)
 }
 
 // Notes are what is to be known about this router beside its health; it is never nil.
-func Notes(o Observation) []string {
-	if hole := knownHole(o.BirdVersion); hole != "" {
-		return []string{hole}
+func Notes(r Request, o Observation) []string {
+	notes := []string{}
+	if o.Drained.On() {
+		notes = append(notes, drainNote(r, o))
 	}
-	return []string{}
+	if hole := knownHole(o.BirdVersion); hole != "" {
+		notes = append(notes, hole)
+	}
+	return notes
+}
+
+// drainNote says how long the router has been drained, and when that is too long.
+func drainNote(r Request, o Observation) string {
+	note := fmt.Sprintf("drained for %s, since %s", age(o.At.Sub(o.Drained.Since)), o.Drained.Since.Format("2006-01-02 15:04 MST"))
+	if o.Drained.Why != "" {
+		note += " (" + o.Drained.Why + ")"
+	}
+	if r.DrainWarn > 0 && o.At.Sub(o.Drained.Since) > r.DrainWarn {
+		note += ": that is long: run wgmesh.router.undrain when the work is done"
+	}
+	return note
 }
 
 func row(t plan.StatusTunnel, s TunnelState, o Observation) []string {

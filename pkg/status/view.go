@@ -1,6 +1,10 @@
 package status
 
-import "time"
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
 
 // A View is one tunnel as the module returns it. Times are in seconds; -1 and
 // empty stand for what is not known.
@@ -18,6 +22,8 @@ type View struct {
 	BFD          string  `json:"bfd"`
 	Imported     int     `json:"imported"` // routes
 	PSK          bool    `json:"preshared_key"`
+	// Carries are the networks that the kernel sends into this tunnel.
+	Carries []netip.Prefix `json:"carries"`
 }
 
 // Views returns the tunnels of an observation in the order of the request.
@@ -25,7 +31,7 @@ func Views(r Request, o Observation, rep Report) []View {
 	out := make([]View, len(r.Tunnels))
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i]
-		v := View{Name: t.Name, Peer: t.Peer, Healthy: rep.Tunnels[i], HandshakeAge: -1, RTT: -1, PathMTU: s.PathMTU}
+		v := View{Name: t.Name, Peer: t.Peer, Healthy: rep.Tunnels[i], HandshakeAge: -1, RTT: -1, PathMTU: s.PathMTU, Carries: []netip.Prefix{}}
 		if p := s.Device.Peer; p != nil {
 			v.Rx, v.Tx, v.PSK = p.Rx, p.Tx, p.PSK
 			if p.Endpoint.IsValid() {
@@ -40,6 +46,11 @@ func Views(r Request, o Observation, rep Report) []View {
 		}
 		if s.Session != nil {
 			v.BGP, v.Imported = s.Session.State, s.Session.Imported
+		}
+		for _, p := range r.Prefixes {
+			if slices.Contains(o.Routes[p.Network].Devices, t.Name) {
+				v.Carries = append(v.Carries, p.Network)
+			}
 		}
 		if s.BFD != nil {
 			v.BFD = s.BFD.State

@@ -30,8 +30,12 @@ options:
       - C(undone) takes the change that waits back at once. No change when nothing waits.
       - C(floor) sees to I(unreachable) and leaves BIRD alone. Meant to come before the kernel is told to forward
         (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change waited.
+      - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained, and need
+        no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and sends the site's
+        own traffic by the site's other routers. All sessions stay up, so nothing is lost when the router then goes away. As with
+        C(applied), the change waits for its confirmation.
     type: str
-    choices: [applied, confirmed, undone, floor]
+    choices: [applied, confirmed, undone, floor, drained, undrained]
     default: applied
   timeout:
     description:
@@ -199,10 +203,17 @@ options:
         default: 3
   drain:
     description:
-      - Ask all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and send the site's own traffic by the
-        site's other routers. All sessions stay up, so nothing is lost when the router then goes away.
+      - With C(state=applied), whether the router is drained, as C(state=drained) and C(state=undrained) make it.
+      - Without it, that stays as it is on the router. It is a line of C(bird.conf), so a reboot keeps it too, and so does a
+        run with an older inventory.
     type: bool
-    default: false
+  drain_why:
+    description:
+      - The reason of a drain, for whoever looks at the router meanwhile. One line of at most 100 bytes without C(") and backslash.
+      - Without it, the reason of a router that is drained already stays as it is.
+    type: str
+    default: ""
+    version_added: 1.1.0
   unreachable:
     description:
       - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it. The sender is
@@ -326,6 +337,11 @@ disruptive:
   type: list
   elements: str
   sample: [azure_1]
+drained:
+  description: Whether the router is drained when the change is done.
+  returned: success
+  type: bool
+  sample: false
 established:
   description: Routers whose BGP sessions were up before the change, by C(router) of C(neighbors).
   returned: success

@@ -147,6 +147,14 @@ options:
         Ansible gets to later, since it has fewer forks than routers, do not wait again for what the first waited for.
     type: int
     default: 0
+  drain_warn:
+    description: Seconds after which the note about a drain (C(notes)) says that it is a long one. With C(0) it never does.
+    type: int
+    default: 0
+  traffic:
+    description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are left out.
+    type: int
+    default: 0
   pending:
     description:
       - The peers whose tunnels wait for something, as C(pending) of M(wgmesh.router.wg_tunnel) has them. They are named with
@@ -287,6 +295,35 @@ tunnels:
     bfd: {description: The state of the BFD session., type: str}
     imported: {description: Routes taken from the peer., type: int}
     preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
+    carries: {description: 'The networks of I(prefixes) that the kernel sends into this tunnel.', type: list, elements: str}
+drained:
+  description: Whether this router is drained (M(wgmesh.router.bird_config)), as its BIRD says.
+  returned: always
+  type: bool
+drained_seconds:
+  description: For how many seconds it has been.
+  returned: always
+  type: int
+drained_why:
+  description: The reason that was given.
+  returned: always
+  type: str
+forwarded:
+  description:
+    - Packets per second that the kernel forwards. What the router itself sends and receives, such as BGP, BFD and pings, is
+      not among them.
+  returned: with I(traffic)
+  type: int
+carried:
+  description: What each tunnel carries meanwhile, BGP, BFD and pings included.
+  returned: with I(traffic)
+  type: list
+  elements: dict
+  contains:
+    name: {description: The interface., type: str}
+    peer: {description: The router at the other end., type: str}
+    received: {description: Packets per second out of the tunnel., type: int}
+    sent: {description: Packets per second into the tunnel., type: int}
 source_addresses:
   description: The router's own addresses in I(source_networks), for the option I(reach) on the others.
   returned: always

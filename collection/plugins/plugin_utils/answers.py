@@ -241,6 +241,7 @@ CAUSE = {"cause": TEXT, "do": TEXT}
 ANSWERS = {
     "bird_config": {
         "pending": BOOL,
+        "drained": BOOL,
         "disruptive": [NAME],
         "established": [NAME],
         "source_addresses": List(ADDRESS, most=64),  # all other routers ping them
@@ -296,12 +297,17 @@ ANSWERS = {
         "tunnels": [
             {
                 "name": NAME, "peer": NAME, "healthy": BOOL, "handshake_age": FLOAT, "endpoint": TEXT, "rx": INT, "tx": INT, "rtt": FLOAT,
-                "path_mtu": INT, "bgp": TEXT, "bfd": TEXT, "imported": INT, "preshared_key": BOOL,
+                "path_mtu": INT, "bgp": TEXT, "bfd": TEXT, "imported": INT, "preshared_key": BOOL, "carries": [TEXT],
             }
         ],  # fmt: skip
         "lines": [TEXT],
         "source_addresses": List(ADDRESS, most=64),
         "notes": [TEXT],
+        "drained": BOOL,
+        "drained_seconds": INT,
+        "drained_why": TEXT,
+        "forwarded?": INT,
+        "carried?": [{"name": NAME, "peer": NAME, "received": INT, "sent": INT}],
     },
     "mesh_steps": {"answers": Whole({})},  # its action plugin looks at each by itself
     "sysctl_router": {

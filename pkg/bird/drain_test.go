@@ -1,0 +1,47 @@
+package bird_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// A drain that is set in a text is the drain that the same configuration renders, so
+// that a run of the mesh play finds nothing to change.
+func TestRedrained(t *testing.T) {
+	c, plain := load(t, "testdata/dual")
+	assert.False(t, bird.Drained(plain).On())
+	c.Drain = drain
+	want := bird.Render(c, bird.Sources{IPv4: addrs("10.3.0.2")[0], IPv6: addrs("fd00:3::2")[0]})
+	got, err := bird.Redrained(plain, drain)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(got))
+	assert.Equal(t, drain, bird.Drained(got))
+	back, err := bird.Redrained(got, plan.Drain{})
+	require.NoError(t, err)
+	assert.Equal(t, string(plain), string(back))
+
+	for name, text := range map[string]string{
+		"foreign": "router id 1.2.3.4;\n", "older": strings.Replace(string(plain), "wgmesh_drained = ", "else_where = ", 1), "nothing": "",
+	} {
+		_, err := bird.Redrained([]byte(text), drain)
+		require.ErrorIs(t, err, bird.ErrNoDrain, name)
+	}
+}
+
+// What counts is what BIRD tries, then the file, then its copy.
+func TestDrainedAsItIs(t *testing.T) {
+	_, plain := load(t, "testdata/dual")
+	drained, err := bird.Redrained(plain, drain)
+	require.NoError(t, err)
+	trial := bird.Have{Text: plain, Trial: drained, Marker: &bird.Marker{Stamp: bird.StampOf(drained)}, Daemon: bird.Daemon{Running: true, Pending: true, Runs: bird.StampOf(drained)}}
+	assert.Equal(t, drained, trial.Present())
+	trial.Daemon = bird.Daemon{Running: true, Runs: bird.StampOf(plain)}
+	assert.Equal(t, plain, trial.Present(), "it has been taken back")
+	assert.Equal(t, drained, bird.Have{Text: drained[:40], Good: drained}.Present(), "it broke off")
+}
