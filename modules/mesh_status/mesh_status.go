@@ -98,6 +98,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"source_addresses": status.Addresses(o.SourceNetworks),
 		"notes":            status.Notes(r, seen),
 		"drained":          seen.Drained.On(),
+		"ways":             status.Ways(r, seen),
 		"drained_seconds":  0,
 		"drained_why":      seen.Drained.Why,
 	}}

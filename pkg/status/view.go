@@ -22,8 +22,6 @@ type View struct {
 	BFD          string  `json:"bfd"`
 	Imported     int     `json:"imported"` // routes
 	PSK          bool    `json:"preshared_key"`
-	// Carries are the networks that the kernel sends into this tunnel.
-	Carries []netip.Prefix `json:"carries"`
 }
 
 // Views returns the tunnels of an observation in the order of the request.
@@ -31,7 +29,7 @@ func Views(r Request, o Observation, rep Report) []View {
 	out := make([]View, len(r.Tunnels))
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i]
-		v := View{Name: t.Name, Peer: t.Peer, Healthy: rep.Tunnels[i], HandshakeAge: -1, RTT: -1, PathMTU: s.PathMTU, Carries: []netip.Prefix{}}
+		v := View{Name: t.Name, Peer: t.Peer, Healthy: rep.Tunnels[i], HandshakeAge: -1, RTT: -1, PathMTU: s.PathMTU}
 		if p := s.Device.Peer; p != nil {
 			v.Rx, v.Tx, v.PSK = p.Rx, p.Tx, p.PSK
 			if p.Endpoint.IsValid() {
@@ -47,15 +45,29 @@ func Views(r Request, o Observation, rep Report) []View {
 		if s.Session != nil {
 			v.BGP, v.Imported = s.Session.State, s.Session.Imported
 		}
-		for _, p := range r.Prefixes {
-			if slices.Contains(o.Routes[p.Network].Devices, t.Name) {
-				v.Carries = append(v.Carries, p.Network)
-			}
-		}
 		if s.BFD != nil {
 			v.BFD = s.BFD.State
 		}
 		out[i] = v
+	}
+	return out
+}
+
+// A Way is a network of another site, and a router to which the kernel sends what goes there.
+type Way struct {
+	Network netip.Prefix `json:"network"`
+	Peer    string       `json:"peer"`
+}
+
+// Ways lists the kernel's ways to the prefixes of the request; it is never nil.
+func Ways(r Request, o Observation) []Way {
+	out := []Way{}
+	for _, p := range r.Prefixes {
+		for _, t := range r.Tunnels {
+			if slices.Contains(o.Routes[p.Network].Devices, t.Name) {
+				out = append(out, Way{p.Network, t.Peer})
+			}
+		}
 	}
 	return out
 }

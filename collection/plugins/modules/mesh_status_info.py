@@ -295,7 +295,14 @@ tunnels:
     bfd: {description: The state of the BFD session., type: str}
     imported: {description: Routes taken from the peer., type: int}
     preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
-    carries: {description: 'The networks of I(prefixes) that the kernel sends into this tunnel.', type: list, elements: str}
+ways:
+  description: To whom the kernel sends what goes to the networks of I(prefixes).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    network: {description: The network., type: str}
+    peer: {description: The router at the other end of the tunnel., type: str}
 drained:
   description: Whether this router is drained (M(wgmesh.router.bird_config)), as its BIRD says.
   returned: always

@@ -297,13 +297,14 @@ ANSWERS = {
         "tunnels": [
             {
                 "name": NAME, "peer": NAME, "healthy": BOOL, "handshake_age": FLOAT, "endpoint": TEXT, "rx": INT, "tx": INT, "rtt": FLOAT,
-                "path_mtu": INT, "bgp": TEXT, "bfd": TEXT, "imported": INT, "preshared_key": BOOL, "carries": [TEXT],
+                "path_mtu": INT, "bgp": TEXT, "bfd": TEXT, "imported": INT, "preshared_key": BOOL,
             }
         ],  # fmt: skip
         "lines": [TEXT],
         "source_addresses": List(ADDRESS, most=64),
         "notes": [TEXT],
         "drained": BOOL,
+        "ways": [{"network": TEXT, "peer": NAME}],
         "drained_seconds": INT,
         "drained_why": TEXT,
         "forwarded?": INT,
