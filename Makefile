@@ -107,6 +107,9 @@ changelog: setup ## fold the fragments into the changelog of the version in gala
 consul: ## the inventory plugin for Consul against a real one, which takes minutes to build
 	@.ci/consul
 
+.PHONY: cores
+cores: protocol molecule ## the action plugins and Molecule under each ansible-core from 2.14 to the newest pre-release (root)
+
 .PHONY: kernel
 kernel: ## those tests with the kernel's WireGuard, in a virtual machine
 	@.ci/kernel
