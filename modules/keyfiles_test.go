@@ -42,7 +42,7 @@ func TestKeyFilesAreReadAlike(t *testing.T) {
 			assert.Equal(t, tt.good, err == nil, "wg_tunnel, a pre-shared key: %v", err)
 			_, err = seal.ParsePSK([]byte(tt.text))
 			assert.Equal(t, tt.good, err == nil, "wg_psk: %v", err)
-			have, err := keypair.Observe(keypair.Files{PrivateKey: path, SealingKey: dir + "/seal", Identity: dir + "/id"}, keypair.Host{})
+			have, err := keypair.Host{}.Observe(t.Context(), keypair.Want{Files: keypair.Files{PrivateKey: path, SealingKey: dir + "/seal", Identity: dir + "/id"}})
 			require.NoError(t, err)
 			assert.Equal(t, tt.good, have.Private.Broken == nil, "wg_keypair: %v", have.Private.Broken)
 			if tt.good {

@@ -54,13 +54,14 @@ func (o Options) Validate() error {
 }
 
 // Plan works out which files of the gate have to be written.
-func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	var door gate.Door
 	want := o.want()
-	have, err := gate.Observe(want)
+	have, err := door.Observe(ctx, want)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	delta, err := gate.Diff(want, have)
+	delta, err := door.Diff(want, have)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
@@ -68,13 +69,13 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	for _, r := range delta.Removed {
 		removed = append(removed, r.Name)
 	}
-	before, after := gate.Views(have, delta)
-	return ansible.Plan{
-		Before: before, After: after, Changed: len(delta.Files) > 0, Warnings: delta.Warnings,
-		Return: map[string]any{"removed": removed},
-		Apply: func(context.Context) (ansible.Outcome, error) {
-			done, err := gate.Apply(delta)
+	p := ansible.Plan{
+		Changed: !delta.Empty(), Warnings: delta.Warnings(), Return: map[string]any{"removed": removed},
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
+			done, err := door.Apply(ctx, delta)
 			return ansible.Outcome{Done: done}, err
 		},
-	}, nil
+	}
+	p.Before, p.After = delta.Views()
+	return p, nil
 }

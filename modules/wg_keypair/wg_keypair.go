@@ -51,7 +51,7 @@ func (o Options) Validate() error {
 
 // Plan works out which keys have to be made or mended. It is the first of a mesh to
 // write on a host, so it looks whether the host is in another one.
-func Plan(_ context.Context, o Options) (ansible.Plan, error) {
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	claims, err := mark.Observe("/")
 	if err != nil {
 		return ansible.Plan{}, err
@@ -59,28 +59,27 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	if err := o.Refuse(claims); err != nil {
 		return ansible.Plan{}, err
 	}
-	return planOn(keypair.Host{Unbound: !o.BindToMachine}, o)
+	return o.plan(ctx, keypair.Host{Unbound: !o.BindToMachine})
 }
 
-func planOn(host keypair.Host, o Options) (ansible.Plan, error) {
+func (o Options) plan(ctx context.Context, host keypair.Host) (ansible.Plan, error) {
 	want := o.want()
-	have, err := keypair.Observe(want.Files, host)
+	have, err := host.Observe(ctx, want)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	delta, err := keypair.Diff(want, have)
+	delta, err := host.Diff(want, have)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	before, after := delta.Views()
 	p := ansible.Plan{
-		Before: before, After: after, Changed: len(delta.Steps) > 0,
-		Apply: func(context.Context) (ansible.Outcome, error) {
-			pub, done, err := delta.Apply()
-			return ansible.Outcome{Done: done, Return: report(o.Name, pub)}, err
+		Changed: !delta.Empty(), Warnings: delta.Warnings(), Return: report(o.Name, delta.Public()),
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
+			out, err := host.Apply(ctx, delta)
+			return ansible.Outcome{Done: out.Done, Return: report(o.Name, out.Public)}, err
 		},
-		Return: report(o.Name, delta.Public()), Warnings: delta.Warnings,
 	}
+	p.Before, p.After = delta.Views()
 	err = o.Protect(&p, func(c *guard.Change) error {
 		c.Files = append(c.Files, o.PrivateKeyFile, o.SealingKeyFile, o.IdentityFile)
 		return nil

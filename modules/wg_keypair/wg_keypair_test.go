@@ -49,7 +49,7 @@ func TestPlan(t *testing.T) {
 		Regenerate: "partial_idempotence",
 	}
 
-	p, err := planOn(host, o)
+	p, err := o.plan(t.Context(), host)
 	require.NoError(t, err)
 	assert.True(t, p.Changed)
 	assert.Equal(t, map[string]any{
@@ -65,7 +65,7 @@ func TestPlan(t *testing.T) {
 	assert.Len(t, p.Return["public_key"], 44)
 	assert.Len(t, p.Return["sealing_key"], 1624)
 
-	again, err := planOn(host, o)
+	again, err := o.plan(t.Context(), host)
 	require.NoError(t, err)
 	assert.False(t, again.Changed)
 	assert.Equal(t, p.Return, again.Return)
@@ -78,6 +78,6 @@ func TestPlan(t *testing.T) {
 	assert.False(t, strings.Contains(string(text), string(key[:20])), "the private key shows")
 
 	o.ImageBuild = true
-	_, err = planOn(host, o)
+	_, err = o.plan(t.Context(), host)
 	require.ErrorContains(t, err, "image build")
 }

@@ -71,42 +71,42 @@ func (o Options) Validate() error {
 
 // Plan works out which keys have to be made, or opened and stored.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	host := psk.Host{PrivateKeyFile: o.PrivateKeyFile, SealingKeyFile: o.SealingKeyFile, Opens: o.State == "opened"}
 	want := o.want()
-	self, err := psk.ReadSelf(o.PrivateKeyFile, o.SealingKeyFile)
+	have, err := host.Observe(ctx, want)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	have, err := psk.Observe(o.Directory, o.Tunnels)
+	have.Alive = o.alive(ctx, psk.NewKeys(want, have))
+	delta, err := host.Diff(want, have)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	want.Alive = o.alive(ctx, psk.NewKeys(want, have))
-	diff := psk.DiffSealed
-	if o.State == "opened" {
-		diff = psk.DiffOpened
-	}
-	delta, err := diff(want, self, have)
-	if err != nil {
-		return ansible.Plan{}, err
-	}
-	if len(delta.Steps) == 0 {
+	if delta.Empty() {
 		defer delta.Wipe() // Apply, which does it otherwise, is not called
 	}
-	before, after := delta.Views()
 	p := ansible.Plan{
-		Before: before, After: after, Changed: len(delta.Steps) > 0,
-		Apply: func(context.Context) (ansible.Outcome, error) {
-			out, done, err := delta.Apply()
-			return ansible.Outcome{Done: done, Return: report(o.State, out)}, err
+		Changed: !delta.Empty(), Warnings: delta.Warnings(), Return: o.report(delta.Outcome()),
+		Apply: func(ctx context.Context) (ansible.Outcome, error) {
+			out, err := host.Apply(ctx, delta)
+			return ansible.Outcome{Done: out.Done, Return: o.report(out)}, err
 		},
-		Return: report(o.State, delta.Outcome()), Warnings: delta.Warnings,
 	}
+	p.Before, p.After = delta.Views()
 	p.Report(map[string]any{"pending": append([]psk.Pending{}, delta.Pending...)})
 	err = o.Protect(&p, func(c *guard.Change) error {
 		c.Files = append(c.Files, delta.Touched()...)
 		return nil
 	})
 	return p, err
+}
+
+// report is what the other routers need of this one.
+func (o Options) report(out psk.Outcome) map[string]any {
+	if o.State == "sealed" {
+		return map[string]any{"psks": out.Held, "envelopes": out.Envelopes}
+	}
+	return map[string]any{"psks": out.Held}
 }
 
 // alive asks, for the tunnels whose peer has a new key, whether whoever has the one
@@ -125,11 +125,4 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 		out[numbers[i]] = sign
 	}
 	return out
-}
-
-func report(state string, out psk.Outcome) map[string]any {
-	if state == "sealed" {
-		return map[string]any{"psks": out.Held, "envelopes": out.Envelopes}
-	}
-	return map[string]any{"psks": out.Held}
 }

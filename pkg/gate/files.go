@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,8 +37,11 @@ func (w Want) files(removed []Removed) ([]File, error) {
 	}, err
 }
 
+// A Door has the shape of a domain. All that it knows is in the Want.
+type Door struct{}
+
 // Observe reads the files that there are.
-func Observe(w Want) ([]File, error) {
+func (Door) Observe(_ context.Context, w Want) ([]File, error) {
 	var have []File
 	for _, name := range []string{StateFile, KnownHosts, AuthorizedKeys} {
 		path := filepath.Join(w.Directory, name)
@@ -59,14 +63,21 @@ func Observe(w Want) ([]File, error) {
 
 // A Delta is what has to be written, and who is out when it is.
 type Delta struct {
-	Files    []File
-	Removed  []Removed // by name
-	Warnings []string
-	want     []File
+	Files   []File
+	Removed []Removed // by name
+
+	warnings   []string
+	have, want []File
 }
 
+// Empty reports whether nothing has to be written.
+func (d Delta) Empty() bool { return len(d.Files) == 0 }
+
+// Warnings are about what others say and the plan does not.
+func (d Delta) Warnings() []string { return d.warnings }
+
 // Diff works out which files have to be written.
-func Diff(w Want, have []File) (Delta, error) {
+func (Door) Diff(w Want, have []File) (Delta, error) {
 	if w.OnlyUpdate && len(have) == 0 {
 		return Delta{}, nil
 	}
@@ -82,9 +93,9 @@ func Diff(w Want, have []File) (Delta, error) {
 	if old.MadeBy == madeBy && old.Mesh != "" && !w.Owns(old.Mesh) {
 		return Delta{}, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", filepath.Join(w.Directory, StateFile), old.Mesh)
 	}
-	var d Delta
+	d := Delta{have: have}
 	var err error
-	w, d.Removed, d.Warnings = w.settle(old)
+	w, d.Removed, d.warnings = w.settle(old)
 	if d.want, err = w.files(d.Removed); err != nil {
 		return d, err
 	}
@@ -97,8 +108,11 @@ func Diff(w Want, have []File) (Delta, error) {
 }
 
 // Apply writes the files of a delta and returns what it did, in words.
-func Apply(d Delta) (done []string, err error) {
+func (Door) Apply(ctx context.Context, d Delta) (done []string, err error) {
 	for _, f := range d.Files {
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
 		if err := os.MkdirAll(filepath.Dir(f.Path), dirMode); err != nil {
 			return done, err
 		}
@@ -111,9 +125,9 @@ func Apply(d Delta) (done []string, err error) {
 }
 
 // Views returns the files as they are and as Apply leaves them, for people.
-func Views(have []File, d Delta) (before, after map[string]string) {
+func (d Delta) Views() (before, after map[string]string) {
 	before, after = map[string]string{}, map[string]string{}
-	for _, f := range have {
+	for _, f := range d.have {
 		before[f.Path] = f.Text
 	}
 	for _, f := range d.want {

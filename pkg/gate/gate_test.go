@@ -31,11 +31,11 @@ func want(dir string) gate.Want {
 func TestApplyAndAgain(t *testing.T) {
 	w := want(filepath.Join(t.TempDir(), "wgmesh"))
 	step := func() []string {
-		have, err := gate.Observe(w)
+		have, err := gate.Door{}.Observe(t.Context(), w)
 		require.NoError(t, err)
-		delta, err := gate.Diff(w, have)
+		delta, err := gate.Door{}.Diff(w, have)
 		require.NoError(t, err)
-		done, err := gate.Apply(delta)
+		done, err := gate.Door{}.Apply(t.Context(), delta)
 		require.NoError(t, err)
 		return done
 	}
@@ -61,11 +61,11 @@ func TestApplyAndAgain(t *testing.T) {
 
 func TestLinkIsTheOneTunnel(t *testing.T) {
 	w := want(t.TempDir())
-	have, err := gate.Observe(w)
+	have, err := gate.Door{}.Observe(t.Context(), w)
 	require.NoError(t, err)
-	delta, err := gate.Diff(w, have)
+	delta, err := gate.Door{}.Diff(w, have)
 	require.NoError(t, err)
-	_, err = gate.Apply(delta)
+	_, err = gate.Door{}.Apply(t.Context(), delta)
 	require.NoError(t, err)
 
 	s, err := gate.Read(filepath.Join(w.Directory, gate.StateFile))

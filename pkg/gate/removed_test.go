@@ -37,22 +37,22 @@ func five(dir string, gone ...string) gate.Want {
 // run does what a run of mesh_gate does, and a second one, which must do nothing.
 func run(t *testing.T, w gate.Want) (by map[string]string, warnings []string) {
 	t.Helper()
-	have, err := gate.Observe(w)
+	have, err := gate.Door{}.Observe(t.Context(), w)
 	require.NoError(t, err)
-	d, err := gate.Diff(w, have)
+	d, err := gate.Door{}.Diff(w, have)
 	require.NoError(t, err)
-	_, err = gate.Apply(d)
+	_, err = gate.Door{}.Apply(t.Context(), d)
 	require.NoError(t, err)
-	have, err = gate.Observe(w)
+	have, err = gate.Door{}.Observe(t.Context(), w)
 	require.NoError(t, err)
-	again, err := gate.Diff(w, have)
+	again, err := gate.Door{}.Diff(w, have)
 	require.NoError(t, err)
 	assert.Empty(t, again.Files, "a second run changes something")
 	by = map[string]string{}
 	for _, r := range d.Removed {
 		by[r.Name] = r.By
 	}
-	return by, d.Warnings
+	return by, d.Warnings()
 }
 
 // admits reports whether the gate lets a router in, by each of the three files.

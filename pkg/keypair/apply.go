@@ -1,6 +1,7 @@
 package keypair
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
@@ -14,6 +15,13 @@ import (
 type Public struct {
 	PublicKey  string // WireGuard, base64
 	SealingKey string // MLKEM768-X25519, base64
+}
+
+// An Outcome is what came of Apply: the public halves as they are then, and what was
+// done, in words.
+type Outcome struct {
+	Public
+	Done []string
 }
 
 // Public returns the public halves as they are before Apply: "" for a key that
@@ -31,19 +39,17 @@ func (d Delta) Public() Public {
 	return p
 }
 
-// Apply does the steps in their order and stops at the first error. It returns
-// the public halves as they are then, and what was done, in words.
-func (d Delta) Apply() (Public, []string, error) {
-	pub := d.Public()
-	var done []string
+// Apply does the steps in their order and stops at the first error.
+func (Host) Apply(_ context.Context, d Delta) (Outcome, error) {
+	out := Outcome{Public: d.Public()}
 	for _, s := range d.Steps {
-		word, err := d.step(s, &pub)
+		word, err := d.step(s, &out.Public)
 		if err != nil {
-			return pub, done, fmt.Errorf("%s: %w; run again when this is solved", s.Path, err)
+			return out, fmt.Errorf("%s: %w; run again when this is solved", s.Path, err)
 		}
-		done = append(done, fmt.Sprintf("%s %s (%s)", word, s.Path, s.Why))
+		out.Done = append(out.Done, fmt.Sprintf("%s %s (%s)", word, s.Path, s.Why))
 	}
-	return pub, done, nil
+	return out, nil
 }
 
 func (d Delta) step(s Step, pub *Public) (done string, err error) {

@@ -29,17 +29,23 @@ const (
 
 // A Delta is what has to be done. It is empty when nothing has to.
 type Delta struct {
-	Steps    []Step
-	Warnings []string
+	Steps []Step
 
-	files   Files
-	machine string // to record
-	before  Have
+	warnings []string
+	files    Files
+	machine  string // to record
+	before   Have
 }
+
+// Empty reports whether there is nothing to do.
+func (d Delta) Empty() bool { return len(d.Steps) == 0 }
+
+// Warnings are about what is kept although it may not be safe.
+func (d Delta) Warnings() []string { return d.warnings }
 
 // Diff compares and decides. It fails when Regenerate forbids what is needed,
 // and on a host that is being made into an image.
-func Diff(want Want, have Have) (Delta, error) {
+func (Host) Diff(want Want, have Have) (Delta, error) {
 	d := Delta{files: want.Files, machine: have.Machine, before: have}
 	if want.ImageBuild {
 		have.Image = "image_build is set"
@@ -80,7 +86,7 @@ func (d *Delta) key(option string, r Regenerate, have Key, cloned bool, create, 
 	if faults := have.Faults(); len(faults) > 0 {
 		d.add(Mend, have.Path, strings.Join(faults, ", "))
 		if have.Exposed() {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("%s was open to other users (%s); if anybody may have read it, make new keys with regenerate: always", have.Path, strings.Join(faults, ", ")))
+			d.warnings = append(d.warnings, fmt.Sprintf("%s was open to other users (%s); if anybody may have read it, make new keys with regenerate: always", have.Path, strings.Join(faults, ", ")))
 		}
 	}
 	switch {
@@ -107,17 +113,17 @@ func (d *Delta) identity(want Want, have Have) {
 	switch {
 	case have.Unbound:
 	case have.Machine == "":
-		d.Warnings = append(d.Warnings, "this machine has no /etc/machine-id: a clone of its disk cannot be told from it and would use the same keys")
+		d.warnings = append(d.warnings, "this machine has no /etc/machine-id: a clone of its disk cannot be told from it and would use the same keys")
 	case have.Recorded == "":
 		d.add(Record, want.Identity, "no machine is recorded")
 		if have.Private.Exists && want.Regenerate != Always {
-			d.Warnings = append(d.Warnings, fmt.Sprintf("%s was there before and is kept: if it came with the image, every machine of that image has it; then make new keys with regenerate: always, and build the image again", want.PrivateKey))
+			d.warnings = append(d.warnings, fmt.Sprintf("%s was there before and is kept: if it came with the image, every machine of that image has it; then make new keys with regenerate: always, and build the image again", want.PrivateKey))
 		}
 	case have.Cloned() && want.Regenerate == Never:
-		d.Warnings = append(d.Warnings, fmt.Sprintf("the keys %s and %s were made on another machine (a cloned disk?) and are kept, because of regenerate: never", want.PrivateKey, want.SealingKey))
+		d.warnings = append(d.warnings, fmt.Sprintf("the keys %s and %s were made on another machine (a cloned disk?) and are kept, because of regenerate: never", want.PrivateKey, want.SealingKey))
 	case have.Cloned():
 		d.add(Record, want.Identity, "the machine is another")
-		d.Warnings = append(d.Warnings, fmt.Sprintf("the machine id changed since the keys were made (a cloned disk?): this router gets new keys, and its peers need a run of the play to learn them (%s); if the id is new at each boot, set bind_to_machine (mesh_bind_to_machine) to false", want.PrivateKey))
+		d.warnings = append(d.warnings, fmt.Sprintf("the machine id changed since the keys were made (a cloned disk?): this router gets new keys, and its peers need a run of the play to learn them (%s); if the id is new at each boot, set bind_to_machine (mesh_bind_to_machine) to false", want.PrivateKey))
 	}
 }
 

@@ -1,6 +1,7 @@
 package keypair_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -41,11 +42,11 @@ func (r *rig) machine(id string) {
 }
 
 func (r *rig) plan() (keypair.Delta, error) {
-	have, err := keypair.Observe(r.want.Files, r.host)
+	have, err := r.host.Observe(context.Background(), r.want)
 	if err != nil {
 		return keypair.Delta{}, err
 	}
-	return keypair.Diff(r.want, have)
+	return r.host.Diff(r.want, have)
 }
 
 // converge plans, looks that planning wrote nothing, applies, and plans again:
@@ -56,7 +57,8 @@ func (r *rig) converge() (keypair.Delta, keypair.Public, []string) {
 	delta, err := r.plan()
 	require.NoError(r.t, err)
 	require.Equal(r.t, tree, snapshot(r.t, r.dir), "planning wrote something")
-	pub, done, err := delta.Apply()
+	out, err := r.host.Apply(context.Background(), delta)
+	pub, done := out.Public, out.Done
 	require.NoError(r.t, err)
 	require.Len(r.t, done, len(delta.Steps))
 	if r.want.Regenerate != keypair.Always {
@@ -116,7 +118,7 @@ func TestNewRouter(t *testing.T) {
 
 	_, pub, done := r.converge()
 	assert.Len(t, done, 3)
-	assert.Empty(t, delta.Warnings)
+	assert.Empty(t, delta.Warnings())
 	st, err := os.Stat(r.dir)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
@@ -203,7 +205,7 @@ func TestRegenerate(t *testing.T) {
 			delta, second, _ := r.converge()
 			assert.Equal(t, tt.private == "kept", first.PublicKey == second.PublicKey)
 			assert.Equal(t, tt.sealing == "kept", first.SealingKey == second.SealingKey)
-			assert.Contains(t, strings.Join(delta.Warnings, ";"), tt.warning)
+			assert.Contains(t, strings.Join(delta.Warnings(), ";"), tt.warning)
 			if tt.private == "kept" && tt.name == "whole" {
 				assert.Empty(t, delta.Steps)
 				assert.Equal(t, tree, snapshot(t, r.dir))
@@ -245,8 +247,8 @@ func TestWrongModesAreMended(t *testing.T) {
 		delta, second, done := rig.converge()
 		assert.Equal(t, first, second, "mending a mode makes no new key")
 		assert.Len(t, done, 3)
-		require.Len(t, delta.Warnings, 1, "only the private key was open to others")
-		assert.Contains(t, delta.Warnings[0], "mode 0644, expected 0600")
+		require.Len(t, delta.Warnings(), 1, "only the private key was open to others")
+		assert.Contains(t, delta.Warnings()[0], "mode 0644, expected 0600")
 	}
 }
 

@@ -1,6 +1,7 @@
 package keypair_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -58,7 +59,7 @@ func TestUnbound(t *testing.T) {
 		r.machine(id)
 		delta, have, _ := r.converge()
 		assert.Empty(t, delta.Steps)
-		assert.Empty(t, delta.Warnings)
+		assert.Empty(t, delta.Warnings())
 		assert.Equal(t, pub, have)
 	}
 	require.NoError(t, os.WriteFile(r.host.ImageMarker, nil, 0o600))
@@ -70,8 +71,8 @@ func TestNoMachineID(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, os.Remove(r.host.MachineID))
 	delta, pub, _ := r.converge()
-	require.Len(t, delta.Warnings, 1)
-	assert.Contains(t, delta.Warnings[0], "has no /etc/machine-id")
+	require.Len(t, delta.Warnings(), 1)
+	assert.Contains(t, delta.Warnings()[0], "has no /etc/machine-id")
 	assert.NoFileExists(t, r.want.Identity)
 
 	r.machine("0123456789abcdef0123456789abcdef")
@@ -111,7 +112,7 @@ func TestCrashAfterEachStep(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, delta.Steps, 3)
 			delta.Steps = delta.Steps[:steps]
-			_, _, err = delta.Apply()
+			_, err = r.host.Apply(context.Background(), delta)
 			require.NoError(t, err)
 
 			_, pub, _ := r.converge()
@@ -128,10 +129,10 @@ func TestRaceLosesPolitely(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(r.dir, 0o700))
 	require.NoError(t, os.WriteFile(r.want.SealingKey, []byte("theirs"), 0o600))
-	_, done, err := delta.Apply()
+	out, err := r.host.Apply(context.Background(), delta)
 	require.ErrorIs(t, err, os.ErrExist)
 	require.ErrorContains(t, err, r.want.SealingKey)
-	require.Len(t, done, 1, "it says what was done before")
+	require.Len(t, out.Done, 1, "it says what was done before")
 	data, err := os.ReadFile(r.want.SealingKey)
 	require.NoError(t, err)
 	assert.Equal(t, "theirs", string(data))
@@ -159,7 +160,7 @@ func TestNothingShowsAKey(t *testing.T) {
 	delta, pub, done := r.converge()
 	r.want.Regenerate = keypair.Always
 	second, pub2, done2 := r.converge()
-	have, err := keypair.Observe(r.want.Files, r.host)
+	have, err := r.host.Observe(context.Background(), r.want)
 	require.NoError(t, err)
 	before, after := second.Views()
 

@@ -1,6 +1,7 @@
 package keypair
 
 import (
+	"context"
 	"path/filepath"
 
 	"github.com/wgmesh/router/pkg/seal"
@@ -35,41 +36,40 @@ func (h Have) Cloned() bool {
 
 // Observe reads the identity of a router. A file that is absent is no error; a
 // link, a folder that others can write to, or an unreadable file is.
-func Observe(files Files, host Host) (Have, error) {
-	var h Have
-	m, err := host.observe()
+func (h Host) Observe(_ context.Context, want Want) (Have, error) {
+	var have Have
+	m, err := h.observe()
 	if err != nil {
-		return h, err
+		return have, err
 	}
-	h.Machine, h.Image, h.Unbound = m.hash, m.image, host.Unbound
-
-	h.Private, err = readKey("private_key_file", files.PrivateKey, func(text []byte) (string, string, error) {
+	have.Machine, have.Image, have.Unbound = m.hash, m.image, h.Unbound
+	have.Private, err = readKey("private_key_file", want.PrivateKey, func(text []byte) (string, string, error) {
 		k, err := seal.ParseWGPrivate(text)
 		defer k.Wipe()
 		return k.Public().String(), k.Public().String(), err
 	})
 	if err != nil {
-		return h, err
+		return have, err
 	}
-	h.Sealing, err = readKey("sealing_key_file", files.SealingKey, func(text []byte) (string, string, error) {
+	have.Sealing, err = readKey("sealing_key_file", want.SealingKey, func(text []byte) (string, string, error) {
 		k, err := seal.ParsePrivateKey(text)
 		defer k.Wipe()
 		pub := k.Public()
 		return pub.String(), pub.Fingerprint(), err
 	})
 	if err != nil {
-		return h, err
+		return have, err
 	}
-	if _, err := keyfile.CheckDir(filepath.Dir(files.Identity)); err != nil {
-		return h, wrap("identity_file", err)
+	if _, err := keyfile.CheckDir(filepath.Dir(want.Identity)); err != nil {
+		return have, wrap("identity_file", err)
 	}
 	var id identity
-	if h.identity, id, err = readIdentity(files.Identity); err != nil {
-		return h, err
+	if have.identity, id, err = readIdentity(want.Identity); err != nil {
+		return have, err
 	}
-	h.Recorded = id.Machine
-	h.leftovers, err = keyfile.Leftovers(files.Identity)
-	return h, wrap("identity_file", err)
+	have.Recorded = id.Machine
+	have.leftovers, err = keyfile.Leftovers(want.Identity)
+	return have, wrap("identity_file", err)
 }
 
 // readKey reads one key file and keeps its public half. parse returns the

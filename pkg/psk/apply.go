@@ -1,6 +1,7 @@
 package psk
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -14,6 +15,7 @@ import (
 type Outcome struct {
 	Envelopes []Envelope // all of them, by tunnel
 	Held      []Held     // all of them, by tunnel
+	Done      []string   // what was done, in words
 }
 
 // Outcome returns what there is without Apply.
@@ -22,22 +24,20 @@ func (d Delta) Outcome() Outcome {
 }
 
 // Apply does the steps in their order and stops at the first error. It returns
-// the outcome so far and what was done, in words. An envelope is returned only
-// for a key that is on the disk.
-func (d Delta) Apply() (Outcome, []string, error) {
+// the outcome so far. An envelope is returned only for a key that is on the disk.
+func (Host) Apply(_ context.Context, d Delta) (Outcome, error) {
 	defer d.Wipe()
 	out := d.Outcome()
-	var done []string
 	for _, s := range d.Steps {
 		word, err := d.step(s, &out)
 		if err != nil {
-			return out, done, fmt.Errorf("tunnel %d to %s: %w", s.Tunnel, s.Peer, err)
+			return out, fmt.Errorf("tunnel %d to %s: %w", s.Tunnel, s.Peer, err)
 		}
-		done = append(done, fmt.Sprintf("%s tunnel %d to %s (%s)", word, s.Tunnel, s.Peer, s.Why))
+		out.Done = append(out.Done, fmt.Sprintf("%s tunnel %d to %s (%s)", word, s.Tunnel, s.Peer, s.Why))
 	}
 	order.By(out.Envelopes, func(a, b Envelope) int { return a.Tunnel - b.Tunnel })
 	order.By(out.Held, func(a, b Held) int { return a.Tunnel - b.Tunnel })
-	return out, done, nil
+	return out, nil
 }
 
 func (d Delta) step(s Step, out *Outcome) (done string, err error) {
@@ -57,14 +57,14 @@ func (d Delta) step(s Step, out *Outcome) (done string, err error) {
 }
 
 func (d Delta) makeKey(s Step, out *Outcome) error {
-	if d.self.absent != nil {
-		return d.self.absent
+	if d.have.self.absent != nil {
+		return d.have.self.absent
 	}
 	key := seal.NewPSK()
 	defer key.Wipe()
 	s.record.PSKID = key.ID()
 	// Sealing first: when the peer's keys are no good, nothing is written.
-	text, err := seal.Seal(s.sealing, d.self.private, seal.Binding{
+	text, err := seal.Seal(s.sealing, d.have.self.private, seal.Binding{
 		Initiator: s.ends[0], Responder: s.ends[1], Tunnel: s.Tunnel, Generation: s.record.Generation,
 	}, key)
 	if err != nil {

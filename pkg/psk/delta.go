@@ -57,18 +57,22 @@ type Held struct {
 type Delta struct {
 	Steps     []Step
 	Pending   []Pending
-	Warnings  []string
 	Envelopes []Envelope // of keys that exist; Apply adds those it makes
 
-	role    string
-	tunnels []plan.PresharedKey
-	self    Self
-	have    Store
+	warnings []string
+	role     string
+	tunnels  []plan.PresharedKey
+	have     Have
 }
+
+// Empty reports whether there is nothing to do.
+func (d Delta) Empty() bool { return len(d.Steps) == 0 }
+
+// Warnings are about keys that others may have read.
+func (d Delta) Warnings() []string { return d.warnings }
 
 // Wipe overwrites all keys that the delta knows. Apply does it at its end.
 func (d Delta) Wipe() {
-	d.self.Wipe()
 	d.have.Wipe()
 	for _, s := range d.Steps {
 		s.key.Wipe()
@@ -96,7 +100,7 @@ func (d *Delta) files(t plan.PresharedKey, e entry) {
 			why := strings.Join(faults, ", ")
 			d.Steps = append(d.Steps, Step{Action: Mend, Tunnel: t.Number, Peer: t.Peer, Why: why, path: f.Path})
 			if f.Exposed() && strings.HasSuffix(f.Path, ".psk") {
-				d.Warnings = append(d.Warnings, f.Path+" was open to other users ("+why+"); if anybody may have read it, make a new key with rotate: ["+strconv.Itoa(t.Number)+"]")
+				d.warnings = append(d.warnings, f.Path+" was open to other users ("+why+"); if anybody may have read it, make a new key with rotate: ["+strconv.Itoa(t.Number)+"]")
 			}
 		}
 	}

@@ -28,14 +28,13 @@ func FuzzStore(f *testing.F) {
 			require.NoError(t, os.WriteFile(dir+name, data, 0o600))
 		}
 		for run := range 2 {
-			self, err := psk.ReadSelf(dir+"/key", dir+"/seal")
+			host := psk.Host{PrivateKeyFile: dir + "/key", SealingKeyFile: dir + "/seal"}
+			have, err := host.Observe(t.Context(), w)
 			require.NoError(t, err)
-			have, err := psk.Observe(dir, w.Tunnels)
-			require.NoError(t, err)
-			delta, err := psk.DiffSealed(w, self, have)
+			delta, err := host.Diff(w, have)
 			require.NoError(t, err)
 			require.False(t, run == 1 && len(delta.Steps) > 0, "the second run changes something")
-			out, _, err := delta.Apply()
+			out, err := host.Apply(t.Context(), delta)
 			require.NoError(t, err)
 			require.Len(t, out.Envelopes, 1)
 			require.Positive(t, out.Held[0].Generation)

@@ -164,9 +164,9 @@ func TestApplyFailsHalfWay(t *testing.T) {
 	delta, err := a.plan(true, nil, a, b)
 	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(a.key(20), 0o700)) // appears after planning
-	out, done, err := delta.Apply()
+	out, err := psk.Host{}.Apply(t.Context(), delta)
 	require.ErrorContains(t, err, "tunnel 20 to gcp-1")
-	assert.Empty(t, done)
+	assert.Empty(t, out.Done)
 	assert.Empty(t, out.Envelopes, "no envelope for a key that is not on the disk")
 
 	_, err = a.plan(true, nil, a, b)
@@ -283,11 +283,11 @@ func TestNothingShowsAKey(t *testing.T) {
 	opened, err := b.plan(false, first.Envelopes, a, b) // holds the opened key, not stored yet
 	require.NoError(t, err)
 	show(self, sealed, &sealed, first, opened, &opened, opened.Steps)
-	_, done, err := opened.Apply()
+	out2, err := psk.Host{}.Apply(t.Context(), opened)
 	require.NoError(t, err)
-	have, err := psk.Observe(a.file("psk"), a.tunnels)
+	have, err := psk.Host{PrivateKeyFile: a.file("key"), SealingKeyFile: a.file("seal")}.Observe(t.Context(), psk.Want{Directory: a.file("psk"), Tunnels: a.tunnels})
 	require.NoError(t, err)
-	show(done, have, &have)
+	show(out2, have, &have)
 	show(string(read(t, a.record(20))))
 
 	for _, path := range []string{a.key(20), b.key(20), a.file("key"), a.file("seal"), b.file("key"), b.file("seal")} {

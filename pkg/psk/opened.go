@@ -9,7 +9,7 @@ import (
 	"github.com/wgmesh/router/pkg/seal"
 )
 
-// DiffOpened decides for the tunnels that this router responds to: it opens the
+// diffOpened decides for the tunnels that this router responds to: it opens the
 // envelopes addressed to it and stores each key that it does not hold already.
 //
 // An envelope of a lower generation than the recorded one is refused: somebody
@@ -19,8 +19,8 @@ import (
 //
 // What is wrong with the word of one peer makes that one tunnel wait, and no
 // other: Pending says why.
-func DiffOpened(want Want, self Self, have Store) (Delta, error) {
-	d := Delta{role: plan.Responder, tunnels: want.tunnels(plan.Responder), self: self, have: have}
+func diffOpened(want Want, have Have) (Delta, error) {
+	d := Delta{role: plan.Responder, tunnels: want.tunnels(plan.Responder), have: have}
 	for _, t := range d.tunnels {
 		_, far, ok := d.far(want, t)
 		if !ok {
@@ -31,8 +31,8 @@ func DiffOpened(want Want, self Self, have Store) (Delta, error) {
 		case err == nil && !found:
 			d.wait(t, "no envelope came from "+t.Peer)
 			continue
-		case err == nil && self.absent != nil:
-			return Delta{}, fmt.Errorf("tunnel %d to %s: %w", t.Number, t.Peer, self.absent)
+		case err == nil && have.self.absent != nil:
+			return Delta{}, fmt.Errorf("tunnel %d to %s: %w", t.Number, t.Peer, have.self.absent)
 		case err == nil:
 			err = d.opened(want, t, far, env)
 		}
@@ -69,14 +69,14 @@ func (w Want) envelope(t plan.PresharedKey) (env Envelope, found bool, err error
 }
 
 func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env Envelope) error {
-	own := d.self.private.Public()
+	own := d.have.self.private.Public()
 	e := d.have.entries[t.Number]
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {
 		record, _ := paths(d.have.dir, t.Number)
 		return fmt.Errorf("its envelope has generation %d, expected %d or higher: an old envelope was sent again, or its clock is slow: set the clock of %s, or remove %s here",
 			env.Generation, e.record.Generation, t.Peer, record)
 	}
-	key, err := seal.Open(d.self.sealing, d.self.private, seal.Binding{
+	key, err := seal.Open(d.have.self.sealing, d.have.self.private, seal.Binding{
 		Initiator: seal.End{Name: t.Peer, Key: far}, Responder: seal.End{Name: want.Name, Key: own},
 		Tunnel: t.Number, Generation: env.Generation,
 	}, env.Sealed)

@@ -13,7 +13,7 @@
 // more than the recorded generation where that is higher. So it grows also when
 // an initiator has lost its store, without asking the responder.
 //
-// Observe reads, DiffSealed and DiffOpened decide, Apply writes. The one caller
+// Observe reads, Diff decides, Apply writes. The one caller
 // is the module wg_psk.
 package psk
 
@@ -51,18 +51,15 @@ type Envelope struct {
 
 // Want is what the store of this router should be like.
 type Want struct {
-	Name      string              // of this router
-	Tunnels   []plan.PresharedKey // all of this router's tunnels
-	Peers     []Peer              // the routers of this run; the tunnels of others are left alone
-	Rotate    []string            // DiffSealed: tunnel numbers, peer names, or "true" for all
-	Envelopes []Envelope          // DiffOpened: those for other routers are ignored
-	// Alive says by which sign a peer is there that has the key in the record of
-	// the tunnel of this number. Another key of it is refused; see NewKeys.
-	Alive      map[int]string
-	mark.Owner          // for whom the keys are
-	Removed    []string // peers that are out of the mesh
-	Purge      bool     // remove the owner's keys whose tunnel is not in Tunnels
-	Directory  string   // the store, an absolute path
+	Name       string              // of this router
+	Tunnels    []plan.PresharedKey // all of this router's tunnels
+	Peers      []Peer              // the routers of this run; the tunnels of others are left alone
+	Rotate     []string            // sealing: tunnel numbers, peer names, or "true" for all
+	Envelopes  []Envelope          // opening: those for other routers are ignored
+	mark.Owner                     // for whom the keys are
+	Removed    []string            // peers that are out of the mesh
+	Purge      bool                // remove the owner's keys whose tunnel is not in Tunnels
+	Directory  string              // the store, an absolute path
 	Now        time.Time
 }
 

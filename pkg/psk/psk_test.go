@@ -167,9 +167,9 @@ func TestOwnKeysMissing(t *testing.T) {
 	assert.Len(t, delta.Steps, 1)
 	assert.Empty(t, delta.Outcome().Envelopes)
 	assert.Empty(t, delta.Held())
-	_, done, err := delta.Apply()
+	failed, err := psk.Host{}.Apply(t.Context(), delta)
 	require.ErrorContains(t, err, "private_key_file "+a.file("key")+" does not exist: run wg_keypair first")
-	assert.Empty(t, done)
+	assert.Empty(t, failed.Done)
 	assert.NoDirExists(t, a.file("psk"))
 
 	a.rekey()
@@ -194,8 +194,8 @@ func TestModesAndLeftovers(t *testing.T) {
 	assert.Equal(t, first, second)
 	for _, d := range []psk.Delta{sealed, opened} {
 		assert.Len(t, d.Steps, 3)
-		require.Len(t, d.Warnings, 1)
-		assert.Contains(t, d.Warnings[0], "rotate: [20]")
+		require.Len(t, d.Warnings(), 1)
+		assert.Contains(t, d.Warnings()[0], "rotate: [20]")
 	}
 	assert.NoFileExists(t, a.file("psk/.20.psk.4711"))
 }

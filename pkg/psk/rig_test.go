@@ -63,16 +63,12 @@ func (r *router) plan(sealed bool, envelopes []psk.Envelope, peers ...*router) (
 	if err := want.Validate(); err != nil {
 		return psk.Delta{}, err
 	}
-	self, err := psk.ReadSelf(r.file("key"), r.file("seal"))
-	require.NoError(r.t, err)
-	have, err := psk.Observe(want.Directory, want.Tunnels)
+	host := psk.Host{PrivateKeyFile: r.file("key"), SealingKeyFile: r.file("seal"), Opens: !sealed}
+	have, err := host.Observe(r.t.Context(), want)
 	if err != nil {
 		return psk.Delta{}, err
 	}
-	if sealed {
-		return psk.DiffSealed(want, self, have)
-	}
-	return psk.DiffOpened(want, self, have)
+	return host.Diff(want, have)
 }
 
 // run plans, looks that planning wrote nothing, applies, and plans again: the
@@ -89,10 +85,9 @@ func (r *router) run(sealed bool, envelopes []psk.Envelope, peers ...*router) (p
 		require.Equal(r.t, before, after)
 	} else {
 		require.NotEqual(r.t, before, after, "the diff has to show what is done")
-		var done []string
-		out, done, err = delta.Apply()
+		out, err = psk.Host{}.Apply(r.t.Context(), delta)
 		require.NoError(r.t, err)
-		require.Len(r.t, done, len(delta.Steps))
+		require.Len(r.t, out.Done, len(delta.Steps))
 	}
 	r.rotate = nil
 	again, err := r.plan(sealed, envelopes, peers...)

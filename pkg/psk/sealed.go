@@ -8,14 +8,14 @@ import (
 	"github.com/wgmesh/router/pkg/seal"
 )
 
-// DiffSealed decides for the tunnels that this router initiates: a key that is
+// diffSealed decides for the tunnels that this router initiates: a key that is
 // there and still fits is sealed again, which changes nothing on this host and
 // heals a responder that lost it; otherwise a new key has to be made.
 //
 // What is wrong with the word of one peer makes that one tunnel wait, and no
 // other: Pending says why.
-func DiffSealed(want Want, self Self, have Store) (Delta, error) {
-	d := Delta{role: plan.Initiator, tunnels: want.tunnels(plan.Initiator), self: self, have: have, Envelopes: []Envelope{}}
+func diffSealed(want Want, have Have) (Delta, error) {
+	d := Delta{role: plan.Initiator, tunnels: want.tunnels(plan.Initiator), have: have, Envelopes: []Envelope{}}
 	for _, t := range d.tunnels {
 		if peer, far, ok := d.far(want, t); ok {
 			if err := d.sealed(want, t, peer, far); err != nil {
@@ -48,12 +48,12 @@ func (d *Delta) far(want Want, t plan.PresharedKey) (peer Peer, key plan.PublicK
 	}
 	key, err := plan.ParsePublicKey(peer.PublicKey)
 	e := d.have.entries[t.Number]
-	switch sign := want.Alive[t.Number]; {
+	switch sign := d.have.Alive[t.Number]; {
 	case err != nil:
 	case e.recorded && e.record.Mesh != "" && !want.Owns(e.record.Mesh):
 		record, _ := paths(d.have.dir, t.Number)
 		err = fmt.Errorf("%s is of a tunnel of the mesh %s", record, e.record.Mesh)
-	case key == d.self.private.Public():
+	case key == d.have.self.private.Public():
 		err = errors.New("it has the same public key as this router, so one is a copy: run wg_keypair with regenerate=always on one of them")
 	case sign != "" && e.recorded && e.record.PeerPublicKey != key.String():
 		err = fmt.Errorf("it has a new public key, and whoever has the one before is alive (%s): stop the wrong one, or name it in mesh_replaced", sign)
@@ -70,7 +70,7 @@ func (d *Delta) sealed(want Want, t plan.PresharedKey, peer Peer, far plan.Publi
 		return err
 	}
 	e := d.have.entries[t.Number]
-	own := d.self.private.Public()
+	own := d.have.self.private.Public()
 	ends := [2]seal.End{{Name: want.Name, Key: own}, {Name: t.Peer, Key: far}}
 	why := whyNew(want, t, e, own, far)
 	if why != "" {
@@ -82,7 +82,7 @@ func (d *Delta) sealed(want Want, t plan.PresharedKey, peer Peer, far plan.Publi
 		return nil
 	}
 	b := seal.Binding{Initiator: ends[0], Responder: ends[1], Tunnel: t.Number, Generation: e.record.Generation}
-	text, err := seal.Seal(sealing, d.self.private, b, e.key)
+	text, err := seal.Seal(sealing, d.have.self.private, b, e.key)
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,8 @@ func (d *Delta) sealed(want Want, t plan.PresharedKey, peer Peer, far plan.Publi
 
 // NewKeys lists the tunnels whose peer told another public key than the one in
 // the tunnel's record, with the latter. Who asks whether the peer that has it is
-// there puts the answer into Want.Alive.
-func NewKeys(want Want, have Store) map[int]string {
+// there puts the answer into Have.Alive.
+func NewKeys(want Want, have Have) map[int]string {
 	out := map[int]string{}
 	for _, t := range want.Tunnels {
 		e := have.entries[t.Number]

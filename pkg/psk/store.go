@@ -1,6 +1,7 @@
 package psk
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,31 +59,57 @@ func (e entry) holds() bool {
 	return e.recorded && !e.key.IsZero() && e.key.ID() == e.record.PSKID
 }
 
-// A Store is what was seen of the folder. The keys in it do not show.
-type Store struct {
+// Have is this router's own keys, and what was seen of the store. The keys in it do
+// not show.
+type Have struct {
+	// Alive says by which sign a peer is there that has the key in the record of
+	// the tunnel of this number. Another key of it is refused; see NewKeys.
+	Alive map[int]string
+
+	self    Self
 	dir     string
 	entries map[int]entry
 	orphans []Record // ours, of tunnels that are not wanted
 }
 
+// A Host is where the keys of a router lie that wg_keypair made, and which way the
+// pre-shared keys go.
+type Host struct {
+	PrivateKeyFile, SealingKeyFile string
+	Opens                          bool // what was sealed elsewhere; otherwise it makes and seals
+}
+
 // Wipe overwrites the keys that were read.
-func (s Store) Wipe() {
+func (s Have) Wipe() {
+	s.self.Wipe()
 	for _, e := range s.entries {
 		e.key.Wipe()
 	}
 }
 
-// Observe reads the store. What is absent or cannot be read as a key is made
+// Diff decides for the tunnels of one way.
+func (h Host) Diff(want Want, have Have) (Delta, error) {
+	if h.Opens {
+		return diffOpened(want, have)
+	}
+	return diffSealed(want, have)
+}
+
+// Observe reads the keys and the store. What is absent or cannot be read as a key is made
 // anew later and no error here; a link, or a folder that others can write to,
 // is one.
-func Observe(dir string, tunnels []plan.PresharedKey) (Store, error) {
-	s := Store{dir: dir, entries: map[int]entry{}}
-	exists, err := keyfile.CheckDir(dir)
+func (h Host) Observe(_ context.Context, want Want) (Have, error) {
+	s := Have{dir: want.Directory, entries: map[int]entry{}}
+	var err error
+	if s.self, err = ReadSelf(h.PrivateKeyFile, h.SealingKeyFile); err != nil {
+		return s, err
+	}
+	exists, err := keyfile.CheckDir(s.dir)
 	if err != nil {
 		return s, fmt.Errorf("directory: %w", err)
 	}
-	for _, t := range tunnels {
-		e, err := readEntry(dir, t.Number)
+	for _, t := range want.Tunnels {
+		e, err := readEntry(s.dir, t.Number)
 		if err != nil {
 			return s, fmt.Errorf("tunnel %d: %w", t.Number, err)
 		}
@@ -127,7 +154,7 @@ var recordName = regexp.MustCompile(`^([1-9][0-9]{0,8})\.json$`)
 
 // findOrphans looks for records of ours whose tunnel is not wanted. Whatever is
 // not certainly ours is passed over.
-func (s *Store) findOrphans() error {
+func (s *Have) findOrphans() error {
 	files, err := os.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -44,7 +44,7 @@ type Profile struct {
 	RmemDefault, RmemMax, WmemMax int
 }
 
-// Check lists everything that is wrong with p.
+// Validate lists everything that is wrong with p.
 func (p Profile) Validate() error {
 	var errs []error
 	for _, name := range p.Interfaces {

@@ -9,7 +9,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// State is what a router has now, as far as a Want is about it.
+// Have is what a router has now, as far as a Want is about it.
 type Have struct {
 	PublicKey     plan.PublicKey         // of the private key file; zero: there is no such file yet
 	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
