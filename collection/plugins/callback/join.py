@@ -13,8 +13,19 @@ description:
     and, where the reason is known, what to do.
   - The command C(wgmesh join) runs the playbook C(wgmesh.router.join) with it and makes its own summary from the file that
     the environment variable C(WGMESH_JOIN_REPORT) names. Without that variable the plugin prints a summary itself.
-requirements:
-  - Set as C(stdout_callback), or enabled beside another one.
+  - It stands in for Ansible's own output as C(stdout_callback), or beside another one in C(callbacks_enabled).
+author: wgmesh.router contributors (@wgmesh)
+"""
+
+EXAMPLES = r"""
+# Only what a run did not reach, of any playbook of this collection:
+#
+#   ANSIBLE_STDOUT_CALLBACK=wgmesh.router.join ansible-playbook -i inventory.yml wgmesh.router.mesh
+#
+# or in ansible.cfg:
+#
+#   [defaults]
+#   stdout_callback = wgmesh.router.join
 """
 
 import json

@@ -15,7 +15,7 @@ options:
     type: str
     default: ""
   mesh_before:
-    description: A mesh whose things count as those of O(mesh). Its former name, or the mesh that the host leaves for it.
+    description: A mesh whose things count as those of I(mesh). Its former name, or the mesh that the host leaves for it.
     type: str
     default: ""
 """

@@ -32,6 +32,7 @@ options:
     description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be true.
     type: str
     default: healthy
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""

@@ -35,6 +35,7 @@ options:
     description: Whether Packer runs the play.
     type: bool
     default: false
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""

@@ -28,6 +28,7 @@ options:
     description: Ansible's C(hostvars).
     type: dict
     required: true
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""

@@ -38,6 +38,7 @@ options:
     type: list
     elements: str
     default: []
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""

@@ -26,6 +26,7 @@ options:
   to:
     description: The router for which the envelopes are, by default any.
     type: str
+author: wgmesh.router contributors (@wgmesh)
 """
 
 EXAMPLES = r"""

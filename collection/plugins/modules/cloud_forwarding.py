@@ -64,22 +64,7 @@ options:
   name:
     description: For GCP, from the control node, the instance's name.
     type: str
-  api_endpoint:
-    description:
-      - URL of the cloud's API, where it is not the one that follows from the region or from what the metadata service says.
-        AWS's regions in China and of governments need none.
-      - For Azure from the control node, C(https://management.usgovcloudapi.net) or C(https://management.chinacloudapi.cn). In yet
-        another cloud C(AZURE_AUTHORITY_HOST) says where to log in.
-      - Google's follows from the universe of the instance or of the credentials.
-    type: str
-  metadata_endpoint:
-    description: URL of the metadata service, where it is not the usual one. It is never reached through a proxy.
-    type: str
-  timeout:
-    description: Seconds that all of it may take.
-    type: int
-    default: 300
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.cloud]
 attributes:
   check_mode:
     details:
@@ -91,8 +76,6 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 notes:
-  - It was tested against moto, with signatures and policies enforced, and against stand-ins that were built from the vendors'
-    documentation. It was never run against a live account.
   - What a router's role needs on AWS is C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute). The second
     one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
   - On Azure it is C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and C(write), and, since an
@@ -101,6 +84,11 @@ notes:
   - On GCP it is C(compute.instances.get), C(compute.instances.update) and C(compute.zoneOperations.get). A router that does it by itself
     also needs the access scope C(compute) or C(cloud-platform), which an instance can get only while it is stopped.
   - Instances of a uniform scale set are refused, since their interfaces can only be set in the scale set.
+seealso:
+  - module: wgmesh.router.cloud_routes
+  - name: What the cloud has to let a router do
+    description: What each cloud asks for, and the policies to give.
+    link: https://github.com/wgmesh/router/blob/main/docs/cloud-forwarding.md
 """
 
 EXAMPLES = r"""

@@ -78,22 +78,7 @@ options:
       - For GCP, which of several routes for a network is used. The lowest one wins, and routes of the same priority share the traffic. It is 1000
         where nothing is said.
     type: int
-  api_endpoint:
-    description:
-      - URL of the cloud's API, where it is not the one that follows from the region or from what the metadata service says.
-        AWS's regions in China and of governments need none.
-      - For Azure from the control node, C(https://management.usgovcloudapi.net) or C(https://management.chinacloudapi.cn). In yet
-        another cloud C(AZURE_AUTHORITY_HOST) says where to log in.
-      - Google's follows from the universe of the instance or of the credentials.
-    type: str
-  metadata_endpoint:
-    description: URL of the metadata service, where it is not the usual one. It is never reached through a proxy.
-    type: str
-  timeout:
-    description: Seconds that all of it may take.
-    type: int
-    default: 300
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.cloud]
 attributes:
   check_mode:
     details:
@@ -105,8 +90,6 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 notes:
-  - It was tested against moto, with signatures and policies enforced, and against stand-ins that were built from the vendors'
-    documentation. It was never run against a live account.
   - What a router's role needs on AWS is C(ec2:DescribeRouteTables), C(ec2:CreateRoute), C(ec2:ReplaceRoute) and C(ec2:DeleteRoute), the last three
     limited to tables with the mark by the condition C(aws:ResourceTag/wgmesh.router).
   - On GCP it is C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete), C(compute.networks.updatePolicy),
@@ -117,6 +100,9 @@ notes:
     between our read and our write is replaced as well.
 seealso:
   - module: wgmesh.router.cloud_forwarding
+  - name: How a cloud's VMs find their router
+    description: What covers a router's death on each cloud, and the policies to give.
+    link: https://github.com/wgmesh/router/blob/main/docs/cloud-routes.md
 """
 
 EXAMPLES = r"""

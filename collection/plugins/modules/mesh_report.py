@@ -12,7 +12,7 @@ version_added: 1.0.0
 description:
   - Prints one table of what is wrong with the mesh, each cause once, and of what does no harm yet. It puts together what the
     role C(mesh) registered for all routers, also of those that failed.
-  - Runs on the controller, once for all routers. It changes nothing but O(file), and does not make the run red; the tasks
+  - Runs on the controller, once for all routers. It changes nothing but I(file), and does not make the run red; the tasks
     that failed do.
   - This is a part of the role C(mesh) and of the playbooks, and reads their variables.
 options:

@@ -26,7 +26,7 @@ description:
 options:
   tunnels:
     description:
-      - The wanted interfaces. Interfaces that are not in the list are left alone, see O(purge).
+      - The wanted interfaces. Interfaces that are not in the list are left alone, see I(purge).
       - An empty list asks for none.
     type: list
     elements: dict
@@ -39,16 +39,16 @@ options:
         type: str
         required: true
       listen_port:
-        description: UDP port, different for each interface. V(0) takes any free port and does not compare it.
+        description: UDP port, different for each interface. C(0) takes any free port and does not compare it.
         type: int
         default: 0
       addresses:
-        description: Own addresses with the prefix length of the link network, such as V(198.18.20.1/31). Others are removed, except automatic link-local ones.
+        description: Own addresses with the prefix length of the link network, such as C(198.18.20.1/31). Others are removed, except automatic link-local ones.
         type: list
         elements: str
         default: []
       mtu:
-        description: MTU in bytes, at least 1280 with an IPv6 address. V(0) takes what C(wg-quick) chooses and does not compare it.
+        description: MTU in bytes, at least 1280 with an IPv6 address. C(0) takes what C(wg-quick) chooses and does not compare it.
         type: int
         default: 0
       peers:
@@ -58,14 +58,14 @@ options:
         default: []
         suboptions:
           name:
-            description: How people call this peer. It is the key into O(public_keys), and is kept as a comment in the file.
+            description: How people call this peer. It is the key into I(public_keys), and is kept as a comment in the file.
             type: str
             required: true
           public_key:
-            description: The peer's public key, base64. It goes before the one in O(public_keys).
+            description: The peer's public key, base64. It goes before the one in I(public_keys).
             type: str
           endpoint:
-            description: IP address and UDP port of the peer, such as V(203.0.113.12:51820) or V([2001:db8::12]:51820). Left out for a peer that calls us.
+            description: IP address and UDP port of the peer, such as C(203.0.113.12:51820) or C([2001:db8::12]:51820). Left out for a peer that calls us.
             type: str
           allowed_ips:
             description: Networks that may arrive from the peer and are sent to it. No routes are made for them.
@@ -73,7 +73,7 @@ options:
             elements: str
             default: []
           persistent_keepalive:
-            description: Seconds between packets that keep a NAT open. V(0) is off.
+            description: Seconds between packets that keep a NAT open. C(0) is off.
             type: int
             default: 0
           preshared_key_file:
@@ -86,10 +86,10 @@ options:
   public_keys:
     description:
       - Public keys by name of peer.
-      - A peer whose key is neither here nor in its O(tunnels[].peers[].public_key) keeps the key that it has on the host.
-        If it has none it is not configured, and is reported in RV(pending).
+      - A peer whose key is neither here nor in its I(tunnels[].peers[].public_key) keeps the key that it has on the host.
+        If it has none it is not configured, and is reported in C(pending).
       - These are what the peers tell. One that is not a key, is this router's own, or is new while whoever has the one before is alive (its BFD
-        session is up, or its last handshake is recent and its packets arrive) is refused, with a warning and in RV(pending). All other peers go on.
+        session is up, or its last handshake is recent and its packets arrive) is refused, with a warning and in C(pending). All other peers go on.
     type: dict
     default: {}
   replaced:
@@ -99,39 +99,39 @@ options:
     default: []
   removed:
     description:
-      - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by O(purge) if
+      - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by I(purge) if
         it is to one of these, and otherwise left alone. It may be your own.
     type: list
     elements: str
     default: []
   purge:
     description:
-      - Whether to remove interfaces that this module made for O(mesh) and that are not in O(tunnels). Others are never removed.
+      - Whether to remove interfaces that this module made for I(mesh) and that are not in I(tunnels). Others are never removed.
       - With I(guard) one of them is replaced also without it, when its port or its addresses are in the way of a wanted
-        interface (another O(interface_prefix), say).
+        interface (another I(interface_prefix), say).
     type: bool
     default: false
   mss_clamp:
     description:
       - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU of the tunnel, in both directions.
-      - V(false) removes the clamp.
+      - C(false) removes the clamp.
       - The tables that the role C(wgmesh.router.router) keeps (metadata guard, health port) are loaded again too, where their files are and they are not.
       - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as its reload does.
     type: bool
     default: true
   input:
     description:
-      - What may come out of O(tunnels) for the router itself. What is only forwarded is not touched.
-      - V(accept) leaves it to the host's own firewall.
-      - V(mesh) lets in ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), O(input_ports), and answers to what the router itself asked for, and drops
+      - What may come out of I(tunnels) for the router itself. What is only forwarded is not touched.
+      - C(accept) leaves it to the host's own firewall.
+      - C(mesh) lets in ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), I(input_ports), and answers to what the router itself asked for, and drops
         the rest, in the nftables table C(inet wgmesh). It needs no connection tracking. At boot such a tunnel stays down if its filter cannot be loaded.
-      - Tunnels of this module that are not in O(tunnels) keep what they have.
+      - Tunnels of this module that are not in I(tunnels) keep what they have.
     type: str
     choices: [accept, mesh]
     default: accept
   input_ports:
     description:
-      - TCP ports that O(input=mesh) leaves open besides, such as V(22) for SSH, or the one of M(wgmesh.router.mesh_measure_info).
+      - TCP ports that I(input=mesh) leaves open besides, such as C(22) for SSH, or the one of M(wgmesh.router.mesh_measure_info).
       - There is one list for all tunnels of this host.
     type: list
     elements: int
@@ -171,7 +171,7 @@ options:
     default: true
 requirements:
   - package wireguard-tools
-  - package nftables, with O(mss_clamp=true) or O(input=mesh)
+  - package nftables, with I(mss_clamp=true) or I(input=mesh)
   - package wireguard-go, when the kernel has no WireGuard
 notes:
   - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for
@@ -240,7 +240,7 @@ done:
   elements: str
   sample: ["wg20: mtu 1340", "wg20: peer azure-2 (allowed_ips)"]
 stale:
-  description: Interfaces that this module made for O(mesh) and that are not wanted any more. With O(purge=true) they were removed.
+  description: Interfaces that this module made for I(mesh) and that are not wanted any more. With I(purge=true) they were removed.
   returned: success
   type: list
   elements: str
@@ -271,7 +271,7 @@ pending:
       type: bool
   sample: [{tunnel: wg20, peer: azure-2, reason: its public key is not known yet}]
 implementation:
-  description: V(kernel), or V(userspace) when any of the interfaces is run by wireguard-go. Empty while none is there.
+  description: C(kernel), or C(userspace) when any of the interfaces is run by wireguard-go. Empty while none is there.
   returned: success
   type: str
   sample: kernel
