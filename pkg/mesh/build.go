@@ -69,6 +69,22 @@ func (m Mesh) Plan(name string) (plan.Plan, error) {
 	return n.plan(n.routers[i]), nil
 }
 
+// Plans returns the plans of all routers that are present, by id. When the mesh cannot
+// work the error is Problems.
+func (m Mesh) Plans() ([]plan.Plan, error) {
+	var p Problems
+	n := parse(m, &p)
+	check(n, &p)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	out := make([]plan.Plan, 0, len(n.routers))
+	for _, r := range n.routers {
+		out = append(out, n.plan(r))
+	}
+	return out, nil
+}
+
 // plan builds the plan of one router of a mesh without problems.
 func (n *network) plan(self *router) plan.Plan {
 	out := plan.Plan{

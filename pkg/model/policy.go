@@ -1,0 +1,148 @@
+package model
+
+import (
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// What from stands for where it is no router.
+const (
+	nowhere = -2 // there is no way
+	ownSite = -1 // a static route into the own site
+)
+
+// The ranks of ranked4 and ranked6 in bird.conf, and what a draining router is worth.
+const (
+	direct    = 100
+	otherZone = 90
+	carried   = 80
+	drained   = 0
+
+	ownTunnelFirst = 1<<32 - 1 // the MED of what the own site's other routers have
+	zoneMED        = 50        // a higher one is another zone's
+)
+
+// A path is the AS numbers from the neighbour to the owner. Paths share their ends.
+type path struct {
+	as, last plan.AS
+	length   int
+	next     *path
+}
+
+func (p *path) len() int {
+	if p == nil {
+		return 0
+	}
+	return p.length
+}
+
+func (p *path) has(as plan.AS) bool {
+	for ; p != nil; p = p.next {
+		if p.as == as {
+			return true
+		}
+	}
+	return false
+}
+
+func prepend(as plan.AS, p *path) *path {
+	out := &path{as: as, last: as, length: p.len() + 1, next: p}
+	if p != nil {
+		out.last = p.last
+	}
+	return out
+}
+
+// A way is a router's best route to a prefix.
+type way struct {
+	from     int // the router that it was learned from, which is the next hop; or ownSite, nowhere
+	inside   bool
+	shutdown bool // it carries GRACEFUL_SHUTDOWN
+	pref     int
+	med      int64
+	path     *path
+	out      *path // path with the router's own AS before it, for other sites
+}
+
+// told returns what becomes of router i's way at the other end of its session s: what
+// the export filter lets out and the import filter lets in.
+func (n *Network) told(p, i int, s *session, best way) (way, bool) {
+	if best.from == nowhere || best.from == s.peer || n.prefixes[p].Addr().Is6() && !s.dual {
+		return way{}, false // nothing, or BIRD's rule: never back to where it is from
+	}
+	from, to := &n.routers[i], &n.routers[s.peer]
+	originated := best.from == ownSite && from.med[p] >= 0
+	w := way{from: i, inside: s.inside, pref: direct, shutdown: best.shutdown || from.drain}
+	if s.inside {
+		// to_same_site, and BIRD's rule that iBGP's routes are not told to iBGP
+		if !originated && (best.from == ownSite || best.inside || best.path.len() == 0) {
+			return way{}, false
+		}
+		w.path, w.med = best.path, best.med
+		if originated {
+			w.med = from.med[p]
+		} else {
+			w.pref = best.pref
+		}
+		if w.path.len() > to.longest {
+			return way{}, false
+		}
+		w.pref = min(w.pref, rank(w))
+		w.med = ownTunnelFirst
+	} else {
+		// to_other_site. A MED of somebody else's goes no further.
+		switch {
+		case originated:
+			w.med = from.med[p]
+		case !from.transit || best.from == ownSite || best.path.len() == 0 || best.path.has(to.as):
+			return way{}, false
+		}
+		w.path = best.out
+		carries := to.sessions[s.back].carries
+		if w.path.len() > to.longest || w.path.has(to.as) || !carries && w.path.last != from.as {
+			return way{}, false
+		}
+		w.pref = rank(w)
+		if to.drain {
+			w.pref = drained
+		}
+	}
+	if w.shutdown {
+		w.pref = drained
+	}
+	owner := to.owner[p]
+	if w.path.len() == 0 {
+		return w, owner == to.as
+	}
+	// owned: the own site's networks are in no line of it
+	return w, owner == w.path.last && owner != to.as
+}
+
+func rank(w way) int {
+	switch {
+	case w.path.len() > 1:
+		return carried
+	case w.med > zoneMED:
+		return otherZone
+	}
+	return direct
+}
+
+// better reports whether BIRD takes a rather than b (bgp_rte_better). No two routers
+// have one id.
+func (n *Network) better(a, b way) bool {
+	switch {
+	case b.from == nowhere || a.from == nowhere:
+		return a.from != nowhere
+	case b.from == ownSite || a.from == ownSite:
+		return b.from != ownSite
+	case a.pref != b.pref:
+		return a.pref > b.pref
+	case a.path.len() != b.path.len():
+		return a.path.len() < b.path.len()
+	case a.med != b.med:
+		return a.med < b.med
+	case a.inside != b.inside:
+		return b.inside
+	}
+	return n.routers[a.from].id.Less(n.routers[b.from].id)
+}
