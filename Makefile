@@ -178,6 +178,10 @@ test: ## set up and run every test there is (root)
 again: ## make test RUNS times beside LOAD busy processes, and a table of what failed (root)
 	@RUNS=$(RUNS) LOAD=$(LOAD) .ci/again
 
+.PHONY: measure
+measure: ## how much of everything there is: lines, stand-ins, set-ups, repeated code
+	@$(GO) run ./test/measure
+
 .PHONY: clean
 clean: ## remove build/ (take the labs down first)
 	@rm -rf $(BUILD)

@@ -16,12 +16,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A crash is one module and the run of it that is killed at every system call
@@ -56,32 +55,27 @@ const changing = "openat,write,fsync,fchmod,fchmodat,fchown,fchownat,renameat,re
 // disk before or would be after is there whole, the next run converges, and the
 // one after it has nothing to do.
 func TestCrash(t *testing.T) {
-	for _, tool := range []string{"strace", "ip", "wg", "wg-quick", "bird"} {
-		_, err := exec.LookPath(tool)
-		require.NoError(t, err, "this test needs %s", tool)
-	}
-	binary := filepath.Join(t.TempDir(), "wgmesh")
-	shell(t, "CGO_ENABLED=0 go build -o "+binary+" .")
-	require.Zero(t, os.Geteuid(), "this test needs root, for a network namespace")
-	name := fmt.Sprintf("wc%d", os.Getpid())
-	shell(t, "ip netns add "+name+"; ip -n "+name+" link set lo up")
-	t.Cleanup(func() { _ = exec.CommandContext(context.Background(), "ip", "netns", "del", name).Run() })
+	nettest.Need(t, "strace", "wg", "wg-quick", "bird")
+	binary, ns := nettest.Wgmesh(t, "modules"), nettest.New(t, "crash")
 	for run, prepare := range map[string]func(*testing.T, host) crash{
 		"wg_keypair": crashKeypair, "wg_psk": crashPSK, "wg_tunnel": crashTunnel,
 		"bird_config applied": crashBird, "bird_config confirmed": crashConfirmation,
 	} {
-		t.Run(run, func(t *testing.T) { prepare(t, newHost(t, binary, name)).sweep(t) })
+		t.Run(run, func(t *testing.T) { prepare(t, newHost(t, binary, ns)).sweep(t) })
 	}
 }
 
 // A host is where modules run: a network namespace, folders of its own for /run
 // and systemd's units, and a systemctl that does nothing.
-type host struct{ binary, namespace, root string }
+type host struct {
+	nettest.Namespace
+	binary, root string
+}
 
-func newHost(t *testing.T, binary, namespace string) host {
+func newHost(t *testing.T, binary string, ns nettest.Namespace) host {
 	t.Helper()
-	h := host{binary, namespace, t.TempDir()}
-	shell(t, "cd "+h.root+"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
+	h := host{ns, binary, t.TempDir()}
+	nettest.Sh(t, "%s", "cd "+h.root+"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
 	require.NoError(t, os.WriteFile(h.root+"/tools/systemd-run", []byte(waiting), 0o755))
 	t.Cleanup(h.endWaiting)
 	t.Setenv("PATH", h.root+"/tools:"+os.Getenv("PATH"))
@@ -91,7 +85,7 @@ func newHost(t *testing.T, binary, namespace string) host {
 // command is a program on the host.
 func (h host) command(ctx context.Context, args ...string) *exec.Cmd {
 	const enter = `mount --bind "$0/run" /run; mount --bind "$0/units" /etc/systemd/system; mount --bind "$0/wireguard" /etc/wireguard; exec "$@"`
-	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.namespace, "unshare", "--mount", "sh", "-ec", enter, h.root}, args...)...)
+	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.Name, "unshare", "--mount", "sh", "-ec", enter, h.root}, args...)...)
 }
 
 var key = regexp.MustCompile(`^[A-Za-z0-9+/]{43}=\n$`)
@@ -135,8 +129,8 @@ func crashPSK(t *testing.T, h host) crash {
 func crashTunnel(t *testing.T, h host) crash {
 	dir := filepath.Join(t.TempDir(), "wireguard")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	name := fmt.Sprintf("wc%d", os.Getpid())
-	shell(t, "umask 077; wg genkey > "+dir+"/key")
+	name := nettest.Unique("c")
+	nettest.Sh(t, "umask 077; wg genkey > %s/key", dir)
 	const peer = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=" // an example of wg(8)
 	options := func(port, mtu int) map[string]any {
 		return map[string]any{
@@ -159,16 +153,7 @@ func crashBird(t *testing.T, h host) crash {
 	dir := t.TempDir()
 	conf, socket := dir+"/bird.conf", dir+"/bird.ctl"
 	require.NoError(t, os.WriteFile(conf, []byte("router id 9.9.9.9;\nprotocol device {}\n"), 0o640))
-	cmd := h.command(context.Background(), "bird", "-f", "-c", conf, "-s", socket)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	require.Eventually(t, func() bool {
-		_, err := birdc.Do(t.Context(), socket, "show status")
-		return err == nil
-	}, 2*time.Minute, 20*time.Millisecond)
+	nettest.WaitForBird(t, h.command(context.Background(), "bird", "-f", "-c", conf, "-s", socket), socket, t.TempDir()+"/bird.out")
 	options := func(state string, number int) map[string]any {
 		return map[string]any{
 			"path": conf, "control_socket": socket, "state": state, "timeout": 60,
@@ -323,12 +308,7 @@ func (c crash) strace(t *testing.T, args ...string) string {
 // call runs the module as it is, which must end well.
 func (h host) call(t *testing.T, module string, options map[string]any) map[string]any {
 	t.Helper()
-	cmd := h.command(t.Context(), h.binary, module)
-	cmd.Stdin = strings.NewReader(encode(t, options))
-	out, err := cmd.Output()
-	var reply map[string]any
-	require.NoError(t, json.Unmarshal(out, &reply), "%s: %s", module, out)
-	require.NoError(t, err, "%s: %v", module, reply["msg"])
+	reply := nettest.Ask(t, h.command(t.Context(), h.binary, module), options)
 	require.Nil(t, reply["failed"], "%s: %v", module, reply["msg"])
 	return reply
 }
@@ -338,10 +318,4 @@ func encode(t *testing.T, options map[string]any) string {
 	text, err := json.Marshal(options)
 	require.NoError(t, err)
 	return string(text)
-}
-
-func shell(t *testing.T, script string) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "sh", "-ec", script).CombinedOutput()
-	require.NoError(t, err, "%s: %s", script, out)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A trial is a change under the guard, on a host of its own.
@@ -25,19 +27,11 @@ type trial struct {
 // system call after another. At every point the router is whole: as before, or, once
 // confirmed, as after.
 func TestGuardCrash(t *testing.T) {
-	for _, tool := range []string{"strace", "setsid", "ip", "wg", "wg-quick", "bird", "birdc"} {
-		_, err := exec.LookPath(tool)
-		require.NoError(t, err, "this test needs %s", tool)
-	}
-	binary := filepath.Join(t.TempDir(), "wgmesh")
-	shell(t, "CGO_ENABLED=0 go build -o "+binary+" .")
-	require.Zero(t, os.Geteuid(), "this test needs root, for a network namespace")
-	name := fmt.Sprintf("wu%d", os.Getpid())
-	shell(t, "ip netns add "+name+"; ip -n "+name+" link set lo up")
-	t.Cleanup(func() { _ = exec.CommandContext(context.Background(), "ip", "netns", "del", name).Run() })
+	nettest.Need(t, "strace", "setsid", "wg", "wg-quick", "bird", "birdc")
+	binary, ns := nettest.Wgmesh(t, "modules"), nettest.New(t, "guard")
 	for what, prepare := range map[string]func(*testing.T, host) trial{"tunnel": tunnelTrial, "BIRD": birdTrial, "key": keyTrial} {
 		t.Run(what, func(t *testing.T) {
-			c := prepare(t, newHost(t, binary, name))
+			c := prepare(t, newHost(t, binary, ns))
 			c.options["guard"], c.alone = 600, true
 			t.Run("armed", c.armed)
 			t.Run("undone", c.undone)

@@ -3,48 +3,29 @@
 package birdconfig
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
-	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
 // startBird runs BIRD in a network namespace of its own, with the
 // distribution's file on disk.
-func startBird(t *testing.T, conf, socket string) {
+func startBird(t *testing.T, conf, socket string) nettest.Namespace {
 	t.Helper()
-	require.Zero(t, os.Geteuid(), "this test needs root, for a network namespace")
-	name := fmt.Sprintf("wt%d-birdconf", os.Getpid())
-	for _, args := range [][]string{{"netns", "add", name}, {"-n", name, "link", "set", "lo", "up"}} {
-		out, err := exec.CommandContext(context.Background(), "ip", args...).CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}
-	cmd := exec.CommandContext(context.Background(), "ip", "netns", "exec", name, "bird", "-f", "-c", conf, "-s", socket)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		require.NoError(t, exec.CommandContext(context.Background(), "ip", "netns", "del", name).Run())
-	})
-	require.Eventually(t, func() bool {
-		_, err := birdc.Do(t.Context(), socket, "show status")
-		return err == nil
-	}, 2*time.Minute, 20*time.Millisecond, "bird listens")
+	ns := nettest.New(t, "birdconf")
+	ns.Bird(t, conf, socket)
+	return ns
 }
 
 // The life of a change: planned, applied, planned again, confirmed, planned
@@ -139,12 +120,7 @@ func TestFloorLaw(t *testing.T) {
 	o := options()
 	o.Path, o.ControlSocket = filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
 	require.NoError(t, os.WriteFile(o.Path, []byte("router id 9.9.9.9;\nprotocol device {}\n"), 0o640))
-	startBird(t, o.Path, o.ControlSocket)
-	runtime.LockOSThread() // never unlocked: the thread ends with the test
-	ns, err := netns.GetFromName(fmt.Sprintf("wt%d-birdconf", os.Getpid()))
-	require.NoError(t, err)
-	require.NoError(t, netns.Set(ns))
-	require.NoError(t, ns.Close())
+	startBird(t, o.Path, o.ControlSocket).Enter(t)
 
 	azure := plan.Owner{AS: 65020, Site: "azure", Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24")}}
 	aws := plan.Owner{AS: 65030, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}

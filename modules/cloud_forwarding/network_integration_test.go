@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +26,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A network is a network namespace with nothing but loopback, on which the
@@ -52,25 +53,15 @@ const metadataAddress = "169.254.169.254"
 
 func newNetwork(t *testing.T, program string) *network {
 	t.Helper()
-	require.Zero(t, os.Geteuid(), "missing: root, for a network namespace")
 	dir := t.TempDir()
 	n := &network{program: program, hosts: filepath.Join(dir, "hosts"), authorities: filepath.Join(dir, "ca.pem")}
 	require.NoError(t, os.WriteFile(n.hosts, []byte(metadataAddress+" metadata.google.internal\n"), 0o644))
 	n.certify(t)
 
-	runtime.LockOSThread()
-	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
-	n.run(t, "ip", "link", "set", "lo", "up")
-	n.run(t, "ip", "addr", "add", metadataAddress+"/32", "dev", "lo")
+	nettest.Alone(t)
+	nettest.Run(t, "ip", "addr", "add", metadataAddress+"/32", "dev", "lo")
 	n.serve(t, "127.0.0.1:3128", http.HandlerFunc(n.proxy))
 	return n
-}
-
-func (n *network) run(t *testing.T, argv ...string) string {
-	t.Helper()
-	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-	require.NoError(t, err, "%v: %s", argv, out)
-	return string(out)
 }
 
 // serve listens in the namespace, since the caller's thread is in it.
@@ -217,7 +208,7 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 	service.Stdout, service.Stderr = &log, &log
 	service.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	require.NoError(t, service.Start())
-	status := n.run(t, "curl", "-s", "--noproxy", "*", "--retry", "100", "--retry-delay", "0", "--retry-connrefused", "-o", "/dev/null", "-w", "%{http_code}",
+	status := nettest.Run(t, "curl", "-s", "--noproxy", "*", "--retry", "100", "--retry-delay", "0", "--retry-connrefused", "-o", "/dev/null", "-w", "%{http_code}",
 		"http://"+metadataAddress+"/latest/meta-data/instance-id")
 	assert.Equal(t, "401", status, "version 1 is refused")
 	forwards(options{"cloud": "aws"}, aws.ec2.Config.Handler, "ec2.eu-central-1.amazonaws.com")

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,41 +14,31 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A pair is two routers in network namespaces with one tunnel of userspace
 // WireGuard between them, over IPv4 or IPv6. The module runs in a, and for its
 // server in b, as the binary does on a router.
 type pair struct {
-	binary  string
-	ns, tun map[string]string // interface names: wireguard-go's sockets are shared by all namespaces
-	outside map[string]string
-	inside  map[string]string
+	binary          string
+	ns              map[string]nettest.Namespace
+	tun             map[string]string // interface names: wireguard-go's sockets are shared by all namespaces
+	outside, inside map[string]string
 }
 
-func newPair(t *testing.T, number int, outside, inside map[string]string, outsideLength, insideLength int) *pair {
+func newPair(t *testing.T, outside, inside map[string]string, outsideLength, insideLength int) *pair {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("missing: root, for network namespaces")
-	}
-	for _, tool := range []string{"wireguard-go", "wg", "nft", "ip", "ping", "iperf3"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("missing: %s", tool)
-		}
-	}
-	id := os.Getpid()%1000*10 + number
+	nettest.Need(t, "wg", "nft", "ping", "iperf3")
 	p := &pair{
-		binary: filepath.Join(t.TempDir(), "wgmesh"), outside: outside, inside: inside,
-		ns:  map[string]string{"a": fmt.Sprintf("wms%da", id), "b": fmt.Sprintf("wms%db", id)},
-		tun: map[string]string{"a": fmt.Sprintf("wms%da", id), "b": fmt.Sprintf("wms%db", id)},
+		binary: nettest.Wgmesh(t, "modules"), outside: outside, inside: inside, ns: map[string]nettest.Namespace{},
+		tun: map[string]string{"a": nettest.Unique("a"), "b": nettest.Unique("b")},
 	}
-	command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
 	for _, n := range []string{"a", "b"} {
-		command(t, "ip", "netns", "add", p.ns[n])
-		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", p.ns[n]).Run() })
-		p.in(t, n, "ip", "link", "set", "lo", "up")
+		p.ns[n] = nettest.New(t, n)
 	}
-	command(t, "ip", "-n", p.ns["a"], "link", "add", "under", "type", "veth", "peer", "name", "under", "netns", p.ns["b"])
+	nettest.Cable(t, p.ns["a"], "under", p.ns["b"], "under")
 	public := map[string]string{}
 	for _, n := range []string{"a", "b"} {
 		p.address(t, n, outside[n], outsideLength, "under")
@@ -67,7 +56,7 @@ func newPair(t *testing.T, number int, outside, inside map[string]string, outsid
 		p.in(t, n, "wg", "set", p.tun[n], "peer", public[other], "endpoint", endpoint, "allowed-ips", "0.0.0.0/0,::/0")
 	}
 	require.Eventually(t, func() bool { // for the neighbours' addresses and the handshake
-		return exec.Command("ip", "netns", "exec", p.ns["a"], "ping", "-c1", "-W1", inside["b"]).Run() == nil
+		return p.ns["a"].Command("ping", "-c1", "-W1", inside["b"]).Run() == nil
 	}, 2*time.Minute, 100*time.Millisecond)
 	return p
 }
@@ -83,14 +72,7 @@ func (p *pair) address(t *testing.T, n, address string, length int, device strin
 
 func (p *pair) wireguard(t *testing.T, n string) {
 	t.Helper()
-	cmd := exec.Command("ip", "netns", "exec", p.ns[n], "wireguard-go", "-f", p.tun[n])
-	cmd.Env = append(os.Environ(), "WG_PROCESS_FOREGROUND=1", "LOG_LEVEL=silent")
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	require.Eventually(t, func() bool {
-		_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
-		return err == nil
-	}, 2*time.Minute, 20*time.Millisecond)
+	p.ns[n].Userspace(t, p.tun[n])
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte(command(t, "wg", "genkey")+"\n"), 0o600))
 	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
@@ -98,14 +80,12 @@ func (p *pair) wireguard(t *testing.T, n string) {
 
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	require.NoError(t, err, "%s %v: %s", name, args, out)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(nettest.Run(t, name, args...))
 }
 
 func (p *pair) in(t *testing.T, n string, args ...string) string {
 	t.Helper()
-	return command(t, "ip", append([]string{"netns", "exec", p.ns[n]}, args...)...)
+	return strings.TrimSpace(p.ns[n].Run(t, args...))
 }
 
 // lose makes b drop what a rule of nft names, and returns what mends it.
@@ -133,7 +113,7 @@ func (p *pair) module(t *testing.T, n string, change map[string]any) (outside, i
 	}
 	in, err := json.Marshal(options)
 	require.NoError(t, err)
-	cmd := exec.Command("ip", "netns", "exec", p.ns[n], p.binary, "mesh_measure")
+	cmd := p.ns[n].Command(p.binary, "mesh_measure")
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s", out)
@@ -159,10 +139,10 @@ func (p *pair) serves(t *testing.T) int {
 
 func TestMeasure(t *testing.T) {
 	t.Run("IPv4", func(t *testing.T) {
-		all(t, newPair(t, 4, map[string]string{"a": "192.0.2.1", "b": "192.0.2.2"}, map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}, 24, 31), "icmp")
+		all(t, newPair(t, map[string]string{"a": "192.0.2.1", "b": "192.0.2.2"}, map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}, 24, 31), "icmp")
 	})
 	t.Run("IPv6", func(t *testing.T) {
-		all(t, newPair(t, 6, map[string]string{"a": "2001:db8::1", "b": "2001:db8::2"}, map[string]string{"a": "fd00:31::14:0", "b": "fd00:31::14:1"}, 64, 127), "icmpv6")
+		all(t, newPair(t, map[string]string{"a": "2001:db8::1", "b": "2001:db8::2"}, map[string]string{"a": "fd00:31::14:0", "b": "fd00:31::14:1"}, 64, 127), "icmpv6")
 	})
 }
 

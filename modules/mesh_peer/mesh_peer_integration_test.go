@@ -3,22 +3,18 @@
 package meshpeer_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
@@ -29,41 +25,29 @@ import (
 
 // An end is a router in a network namespace, with folders of its own.
 type end struct {
-	t         *testing.T
-	name      string // in the inventory
-	namespace string
-	dir       string
+	nettest.Namespace
+	t    *testing.T
+	name string // in the inventory
+	dir  string
 }
 
 func sh(t *testing.T, format string, args ...any) string {
 	t.Helper()
-	line := fmt.Sprintf(format, args...)
-	out, err := exec.Command("sh", "-c", line).CombinedOutput()
-	require.NoError(t, err, "%s: %s", line, out)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(nettest.Sh(t, format, args...))
 }
 
 // twoEnds are office-1 and azure-1 of a mesh of three, joined by a cable.
 func twoEnds(t *testing.T) (office, azure end) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root")
-	}
 	ends := []end{{t: t, name: "office-1"}, {t: t, name: "azure-1"}}
 	for i, id := range []string{"o", "a"} {
-		// The names of interfaces differ: wireguard-go's sockets are seen in all namespaces.
-		ends[i].namespace = fmt.Sprintf("mp%d%s", os.Getpid()%100000, id)
+		ends[i].Namespace = nettest.New(t, id)
 		ends[i].dir = filepath.Join(t.TempDir(), "etc")
 		require.NoError(t, os.Mkdir(ends[i].dir, 0o700))
-		sh(t, "ip netns add %s", ends[i].namespace)
-		t.Cleanup(func() {
-			n := ends[i].namespace
-			_ = exec.Command("sh", "-c", fmt.Sprintf("for i in $(ip -n %[1]s -o link | grep -o '%[1]s[0-9]*:' | tr -d :); do ip -n %[1]s link del $i; done; ip netns del %[1]s", n)).Run()
-		})
 	}
-	sh(t, "ip link add eth0 netns %s type veth peer name eth0 netns %s", ends[0].namespace, ends[1].namespace)
+	nettest.Cable(t, ends[0].Namespace, "eth0", ends[1].Namespace, "eth0")
 	for i, e := range ends {
-		sh(t, "ip -n %[1]s addr add 192.0.2.%[2]d/24 dev eth0; ip -n %[1]s link set eth0 up", e.namespace, i+1)
+		sh(t, "ip -n %[1]s addr add 192.0.2.%[2]d/24 dev eth0; ip -n %[1]s link set eth0 up", e.Name, i+1)
 		e.open(nil)
 	}
 	return ends[0], ends[1]
@@ -85,7 +69,7 @@ func (e end) plan(azure string) plan.Plan {
 		},
 	}
 	m.SetDefaults()
-	m.InterfacePrefix = e.namespace
+	m.InterfacePrefix = e.Name
 	plan, err := m.Plan(e.name)
 	require.NoError(e.t, err)
 	return plan
@@ -94,7 +78,7 @@ func (e end) plan(azure string) plan.Plan {
 // open runs mesh_gate as a router that joins does, with an inventory that knows all.
 func (e end) open(more map[string]any) {
 	e.t.Helper()
-	options := map[string]any{"plan": e.plan("present"), "interface_prefix": e.namespace, "directory": e.dir}
+	options := map[string]any{"plan": e.plan("present"), "interface_prefix": e.Name, "directory": e.dir}
 	maps.Copy(options, more)
 	res := e.module(ansible.New(meshgate.Plan), options)
 	require.Nil(e.t, res["failed"], "%s", res["msg"])
@@ -103,25 +87,7 @@ func (e end) open(more map[string]any) {
 // module runs a module in the namespace of the end.
 func (e end) module(m ansible.Module, options map[string]any) map[string]any {
 	e.t.Helper()
-	raw, err := json.Marshal(options)
-	require.NoError(e.t, err)
-	var out bytes.Buffer
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
-		ns, err := netns.GetFromName(e.namespace)
-		if err == nil {
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			m.Run(nil, bytes.NewReader(raw), &out)
-		}
-		done <- err
-	}()
-	require.NoError(e.t, <-done)
-	var result map[string]any
-	require.NoError(e.t, json.Unmarshal(out.Bytes(), &result))
-	return result
+	return e.Module(e.t, m, options)
 }
 
 // ask runs mesh_peer on this end for a caller.
@@ -179,7 +145,7 @@ func TestTwoEndsMeet(t *testing.T) {
 	assert.Equal(t, false, again["changed"])
 	assert.Equal(t, before, office.files())
 	assert.Equal(t, met["psks"], again["psks"])
-	assert.NotContains(t, sh(t, "ip -n %s -br link", office.namespace), office.namespace+"2", "the tunnel to aws-1 is nobody's business here")
+	assert.NotContains(t, sh(t, "ip -n %s -br link", office.Name), office.Name+"2", "the tunnel to aws-1 is nobody's business here")
 
 	// azure-1 waits for the key until it comes with office-1's own call.
 	waiting := azure.must("office-1", fromOffice)
@@ -191,7 +157,7 @@ func TestTwoEndsMeet(t *testing.T) {
 	assert.Equal(t, false, azure.must("office-1", fromOffice)["changed"])
 
 	require.Eventually(t, func() bool {
-		return exec.Command("ip", "netns", "exec", office.namespace, "ping", "-c1", "-W1", linkOf(t, azure)).Run() == nil
+		return office.Command("ping", "-c1", "-W1", linkOf(t, azure)).Run() == nil
 	}, 2*time.Minute, 100*time.Millisecond, "no packet came through the tunnel")
 
 	// A second machine that calls itself azure-1 is refused while the first one lives.
@@ -200,7 +166,7 @@ func TestTwoEndsMeet(t *testing.T) {
 	refused := office.ask("azure-1", second)
 	assert.Equal(t, true, refused["failed"])
 	assert.Contains(t, refused["msg"], "are there two machines with this name and id?")
-	assert.Contains(t, refused["msg"], "its last handshake on "+office.namespace+"1 was")
+	assert.Contains(t, refused["msg"], "its last handshake on "+office.Name+"1 was")
 	assert.Equal(t, before, office.files())
 
 	// And a sealing key that is none, whoever makes the key.
@@ -225,13 +191,13 @@ func TestTwoEndsMeet(t *testing.T) {
 	second["replaced"] = []string{"azure-1"}
 	replaced := office.must("azure-1", second)
 	assert.Equal(t, []any{}, replaced["pending"])
-	assert.Contains(t, sh(t, "ip netns exec %s wg show %s1 peers", office.namespace, office.namespace), second["public_key"])
+	assert.Contains(t, sh(t, "ip netns exec %s wg show %s1 peers", office.Name, office.Name), second["public_key"])
 }
 
 // linkOf is the address of the end in its tunnel.
 func linkOf(t *testing.T, e end) string {
 	t.Helper()
-	return sh(t, "ip -n %s -4 -o addr show %s1 | awk '{print $4}' | cut -d/ -f1", e.namespace, e.namespace)
+	return sh(t, "ip -n %s -4 -o addr show %s1 | awk '{print $4}' | cut -d/ -f1", e.Name, e.Name)
 }
 
 func TestRefusesStrangers(t *testing.T) {
@@ -256,7 +222,7 @@ func TestRemovedStaysOut(t *testing.T) {
 		plan := office.plan(azure)
 		res := office.module(ansible.New(wgtunnel.Plan), map[string]any{
 			"tunnels": plan.Tunnels, "public_keys": map[string]any{}, "private_key_file": office.dir + "/key", "directory": office.dir,
-			"interface_prefix": office.namespace, "purge": true, "gate": plan, "gate_directory": office.dir, "mss_clamp": false,
+			"interface_prefix": office.Name, "purge": true, "gate": plan, "gate_directory": office.dir, "mss_clamp": false,
 		})
 		require.Nil(t, res["failed"], "%s", res["msg"])
 		return res
@@ -264,7 +230,7 @@ func TestRemovedStaysOut(t *testing.T) {
 	res := purge("absent")
 	assert.Equal(t, []any{"azure-1"}, res["stale_peers"])
 	done := fmt.Sprint(res["done"])
-	assert.Less(t, strings.Index(done, "gate.json"), strings.Index(done, office.namespace+"1"), "the gate comes first: %s", done)
+	assert.Less(t, strings.Index(done, "gate.json"), strings.Index(done, office.Name+"1"), "the gate comes first: %s", done)
 	assert.Equal(t, false, purge("absent")["changed"])
 
 	for _, inventory := range []string{"", "its own one is older"} {
@@ -281,8 +247,8 @@ func TestRemovedStaysOut(t *testing.T) {
 		}
 		assert.Equal(t, before, office.files())
 	}
-	assert.NotContains(t, sh(t, "ip -n %s -br link", office.namespace), office.namespace+"1")
-	assert.NotContains(t, office.files(), office.namespace+"1.conf")
+	assert.NotContains(t, sh(t, "ip -n %s -br link", office.Name), office.Name+"1")
+	assert.NotContains(t, office.files(), office.Name+"1.conf")
 	assert.Equal(t, []any{map[string]any{"name": "azure-1", "id": 2.}}, office.must("aws-1", map[string]any{"state": "known"})["removed"])
 
 	// The mesh play lets it in again.

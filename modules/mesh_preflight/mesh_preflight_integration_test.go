@@ -10,15 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/mesh"
@@ -27,18 +26,14 @@ import (
 
 // A host is a network namespace with the plan of one router.
 type host struct {
-	t       *testing.T
-	name    string
+	nettest.Namespace
 	options map[string]any
 }
 
 func newHost(t *testing.T, dual bool) host {
 	t.Helper()
-	require.Zero(t, os.Geteuid(), "this test needs root")
-	h := host{t: t, name: fmt.Sprintf("pf%d", os.Getpid())}
-	h.root("ip netns add %s", h.name)
-	t.Cleanup(func() { h.root("ip netns del %s", h.name) })
-	h.root("ip -n %[1]s link set lo up; ip -n %[1]s link add eth0 type veth peer name cable; ip -n %[1]s link set cable up; ip -n %[1]s addr add 10.2.1.4/24 dev eth0; ip -n %[1]s link set eth0 up", h.name)
+	h := host{Namespace: nettest.New(t, "pf")}
+	h.Sh(t, "ip link add eth0 type veth peer name cable; ip link set cable up; ip addr add 10.2.1.4/24 dev eth0; ip link set eth0 up")
 	raw, err := json.Marshal(planned(t, dual))
 	require.NoError(t, err)
 	var p map[string]any
@@ -74,16 +69,10 @@ func planned(t *testing.T, dual bool) plan.Plan {
 	return p
 }
 
-func (h host) root(format string, args ...any) {
-	h.t.Helper()
-	out, err := exec.Command("sh", "-ec", fmt.Sprintf(format, args...)).CombinedOutput()
-	require.NoError(h.t, err, "%s: %s", format, out)
-}
-
 // start runs a program in the namespace until the test ends, and returns its number.
 func (h host) start(t *testing.T, args ...string) int {
 	t.Helper()
-	cmd := exec.Command("ip", append([]string{"netns", "exec", h.name}, args...)...)
+	cmd := h.Command(args...)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -99,34 +88,18 @@ func (h host) start(t *testing.T, args ...string) int {
 // run is the module as Ansible runs it, in the namespace.
 func (h host) run(t *testing.T) (refusals, warnings []string) {
 	t.Helper()
-	raw, err := json.Marshal(h.options)
+	began := time.Now()
+	result := h.Module(t, ansible.New(meshpreflight.Plan, ansible.Unlocked()), h.options)
+	raw, err := json.Marshal(result)
 	require.NoError(t, err)
-	var out bytes.Buffer
-	done := make(chan error)
-	var took time.Duration
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
-		ns, err := netns.GetFromName(h.name)
-		if err == nil {
-			defer func() { _ = ns.Close() }()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			began := time.Now()
-			ansible.New(meshpreflight.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(raw), &out)
-			took = time.Since(began)
-		}
-		done <- err
-	}()
-	require.NoError(t, <-done)
-	t.Logf("%s in %v", out.String(), took)
+	t.Logf("%s in %v", raw, time.Since(began))
 	var res struct {
 		Changed, Failed bool
 		Msg             string
 		Warnings        []string
 		Causes          []struct{ Cause, Do string }
 	}
-	require.NoError(t, json.Unmarshal(out.Bytes(), &res))
+	require.NoError(t, json.Unmarshal(raw, &res))
 	assert.False(t, res.Changed)
 	assert.Equal(t, len(res.Causes) > 0, res.Failed, res.Msg)
 	for _, r := range res.Causes {
@@ -152,8 +125,8 @@ func TestHosts(t *testing.T) {
 		return fmt.Sprintf("%s, pid %d", name, h.start(t, program, "-c", fmt.Sprintf(text, port)))
 	}
 	shell := func(script string) func(host, *testing.T) string {
-		return func(h host, _ *testing.T) string {
-			h.root("ip netns exec %s sh -ec '%s'", h.name, script)
+		return func(h host, t *testing.T) string {
+			h.Sh(t, "%s", script)
 			return ""
 		}
 	}
@@ -229,9 +202,9 @@ func TestHosts(t *testing.T) {
 // where that has none, one in user space.
 func (h host) wireguard(t *testing.T, port int) string {
 	t.Helper()
-	name := fmt.Sprintf("fl%d", os.Getpid()) // the sockets of those in user space are everybody's
-	h.root("ip -n %[1]s link add %[2]s type wireguard 2>/dev/null || ip netns exec %[1]s wireguard-go %[2]s >/dev/null 2>&1; ip netns exec %[1]s wg set %[2]s listen-port %[3]d; ip -n %[1]s link set %[2]s up", h.name, name, port)
-	t.Cleanup(func() { h.root("ip -n %s link del %s", h.name, name) })
+	name := nettest.Unique("fl")
+	h.WireGuard(t, name)
+	h.Sh(t, "wg set %s listen-port %d; ip link set %[1]s up", name, port)
 	return name
 }
 

@@ -3,8 +3,6 @@
 package meshstatus_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A pair is two routers, "a" of site office and "b" of site azure, each in its
@@ -25,7 +25,7 @@ type pair struct {
 	whole  *testing.T // ends what subtests start, too
 	binary string
 	dir    string
-	ns     map[string]string
+	ns     map[string]nettest.Namespace
 	tun    map[string]string // interface names: wireguard-go's sockets are shared by all namespaces
 	public map[string]string
 	bird   map[string]*exec.Cmd
@@ -47,22 +47,20 @@ protocol bgp %[3]s { local %[4]s as %[5]d; neighbor %[6]s as %[7]d; interface "%
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	needs(t, "bird", "birdc", "wg", "nft", "ip")
-	id := os.Getpid() % 1000
+	nettest.Need(t, "bird", "birdc", "wg", "nft")
 	p := &pair{
-		whole: t, dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{}, ns: map[string]string{},
-		tun: map[string]string{"a": fmt.Sprintf("wts%da", id), "b": fmt.Sprintf("wts%db", id)},
+		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{}, ns: map[string]nettest.Namespace{},
+		tun: map[string]string{"a": nettest.Unique("a"), "b": nettest.Unique("b")},
 	}
-	p.build(t)
 	for _, n := range []string{"a", "b"} {
-		p.namespace(t, n, fmt.Sprintf("wts%d%s", id, n))
+		p.ns[n] = nettest.New(t, n)
 		// Its site, of which the gateway is all there is.
-		p.namespace(t, n+"-site", fmt.Sprintf("wts%d%ss", id, n))
-		command(t, "ip", "-n", p.ns[n], "link", "add", "site", "type", "veth", "peer", "name", "site", "netns", p.ns[n+"-site"])
+		p.ns[n+"-site"] = nettest.New(t, n+"s")
+		nettest.Cable(t, p.ns[n], "site", p.ns[n+"-site"], "site")
 		p.in(t, n+"-site", "sh", "-ec", "ip addr add 198.51.100.1/24 dev site; ip link set site up")
 		p.in(t, n, "sh", "-ec", "ip addr add 198.51.100.2/24 dev site; ip link set site up; ip route add default via 198.51.100.1; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
 	}
-	command(t, "ip", "-n", p.ns["a"], "link", "add", "under", "type", "veth", "peer", "name", "under", "netns", p.ns["b"])
+	nettest.Cable(t, p.ns["a"], "under", p.ns["b"], "under")
 	for n, address := range map[string]string{"a": "192.0.2.1/24", "b": "192.0.2.2/24"} {
 		p.in(t, n, "ip", "addr", "add", address, "dev", "under")
 		p.in(t, n, "ip", "link", "set", "under", "up")
@@ -77,79 +75,19 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// needs fails where a test cannot run.
-func needs(t *testing.T, tools ...string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("missing: root, for network namespaces")
-	}
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("missing: %s", tool)
-		}
-	}
-}
-
-// build builds the binary; where there is no Go, it was built before.
-func (p *pair) build(t *testing.T) {
-	t.Helper()
-	if p.binary = os.Getenv("WGMESH"); p.binary == "" {
-		p.binary = filepath.Join(p.dir, "wgmesh")
-		command(t, "go", "build", "-o", p.binary, "github.com/wgmesh/router/modules")
-	}
-}
-
-// namespace makes a network namespace that ends with the test.
-func (p *pair) namespace(t *testing.T, n, name string) {
-	t.Helper()
-	p.ns[n] = name
-	command(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
-	p.in(t, n, "ip", "link", "set", "lo", "up")
-}
-
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	require.NoError(t, err, "%s %v: %s", name, args, out)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(nettest.Run(t, name, args...))
 }
 
 func (p *pair) in(t *testing.T, n string, args ...string) string {
 	t.Helper()
-	return command(t, "ip", append([]string{"netns", "exec", p.ns[n]}, args...)...)
-}
-
-// daemon starts a program in a namespace and ends it with the test.
-func (p *pair) daemon(t *testing.T, n string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command("ip", append([]string{"netns", "exec", p.ns[n]}, args...)...)
-	cmd.Env = append(os.Environ(), "WG_PROCESS_FOREGROUND=1", "LOG_LEVEL=silent")
-	require.NoError(t, cmd.Start())
-	p.whole.Cleanup(func() { stop(cmd) })
-	return cmd
-}
-
-func stop(cmd *exec.Cmd) {
-	_ = cmd.Process.Signal(os.Interrupt)
-	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(3 * time.Second):
-		_ = cmd.Process.Kill()
-	}
+	return strings.TrimSpace(p.ns[n].Run(t, args...))
 }
 
 func (p *pair) startWireGuard(t *testing.T, n string) {
 	t.Helper()
-	if exec.Command("ip", "-n", p.ns[n], "link", "add", p.tun[n], "type", "wireguard").Run() != nil {
-		p.wg[n] = p.daemon(t, n, "wireguard-go", "-f", p.tun[n])
-		require.Eventually(t, func() bool {
-			_, err := os.Stat("/var/run/wireguard/" + p.tun[n] + ".sock")
-			return err == nil
-		}, 2*time.Minute, 20*time.Millisecond)
-	}
+	p.wg[n] = p.ns[n].WireGuard(p.whole, p.tun[n])
 	key := filepath.Join(p.dir, n+".key")
 	p.secret(t, key, command(t, "wg", "genkey"))
 	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
@@ -161,7 +99,7 @@ func (p *pair) startWireGuard(t *testing.T, n string) {
 func (p *pair) stopWireGuard(t *testing.T, n string) {
 	t.Helper()
 	if p.wg[n] != nil {
-		stop(p.wg[n])
+		nettest.Stop(p.wg[n])
 		return
 	}
 	p.in(t, n, "ip", "link", "del", p.tun[n])
@@ -195,7 +133,7 @@ func (p *pair) startBird(t *testing.T, n string) {
 	}
 	path := filepath.Join(p.dir, n+".conf")
 	require.NoError(t, os.WriteFile(path, []byte(conf), 0o600))
-	p.bird[n] = p.daemon(t, n, "bird", "-f", "-c", path, "-s", p.socket(n), "-P", filepath.Join(p.dir, n+".pid"))
+	p.bird[n] = p.ns[n].Start(p.whole, "bird", "-f", "-c", path, "-s", p.socket(n), "-P", filepath.Join(p.dir, n+".pid"))
 }
 
 // status runs the module in a and returns its result and how long it took.
@@ -213,17 +151,9 @@ func (p *pair) status(t *testing.T, wait int, change map[string]any) (map[string
 	for k, v := range change {
 		options[k] = v
 	}
-	in, err := json.Marshal(options)
-	require.NoError(t, err)
-	cmd := exec.Command("ip", "netns", "exec", p.ns["a"], p.binary, "mesh_status")
-	cmd.Stdin = bytes.NewReader(in)
 	start := time.Now()
-	out, err := cmd.Output()
-	took := time.Since(start)
-	require.NoError(t, err, "%s", out)
-	var res map[string]any
-	require.NoError(t, json.Unmarshal(out, &res))
-	return res, took
+	res := nettest.Ask(t, p.ns["a"].Command(p.binary, "mesh_status"), options)
+	return res, time.Since(start)
 }
 
 // broken expects that it comes to exactly these problems, each given by its beginning:
@@ -264,7 +194,7 @@ func TestHealthyThenBroken(t *testing.T) {
 		// That nothing waits, of which a slow machine can tell by what a start costs it.
 		began := time.Now()
 		for range 5 {
-			_ = exec.Command("ip", "netns", "exec", p.ns["a"], p.binary).Run() // it says what it is
+			_ = p.ns["a"].Command(p.binary).Run() // it says what it is
 		}
 		limit := max(100*time.Millisecond, 4*time.Since(began))
 		assert.Less(t, best, limit)
@@ -311,7 +241,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	})
 
 	t.Run("the other BIRD is dead", func(t *testing.T) {
-		stop(p.bird["b"])
+		nettest.Stop(p.bird["b"])
 		p.broken(t, 0, ": BGP is ", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.startBird(t, "b")
 		p.healthy(t)
@@ -327,15 +257,15 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	// What time cannot mend ends a wait of an hour.
 	t.Run("another program has TCP 179", func(t *testing.T) {
-		stop(p.bird["a"])
-		thief := p.daemon(t, "a", "python3", "-c", "import socket, time; s = socket.create_server(('127.0.0.1', 179)); time.sleep(1000)")
+		nettest.Stop(p.bird["a"])
+		thief := p.ns["a"].Start(p.whole, "python3", "-c", "import socket, time; s = socket.create_server(('127.0.0.1', 179)); time.sleep(1000)")
 		require.Eventually(t, func() bool {
 			return strings.Contains(p.in(t, "a", "cat", "/proc/self/net/tcp"), ":00B3 00000000:0000 0A")
 		}, 2*time.Minute, 50*time.Millisecond)
 		p.startBird(t, "a")
 		p.broken(t, 3600, fmt.Sprintf("TCP 179 is held by python3, pid %d, and BIRD has to listen there", thief.Process.Pid), "prefix", "router azure-2")
-		stop(thief)
-		stop(p.bird["a"])
+		nettest.Stop(thief)
+		nettest.Stop(p.bird["a"])
 		p.startBird(t, "a")
 		p.healthy(t)
 	})
@@ -366,7 +296,7 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	// Without a cause that is known for sure, a wait ends when nothing moves.
 	t.Run("nothing becomes healthy any more", func(t *testing.T) {
-		stop(p.bird["b"])
+		nettest.Stop(p.bird["b"])
 		p.broken(t, 0, ": BGP is ", "prefix", "router azure-2 at")
 		res, _ := p.status(t, 3600, map[string]any{"settle": 1})
 		assert.Equal(t, false, res["required_healthy"])
@@ -404,7 +334,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	})
 
 	t.Run("waiting takes no longer than asked for", func(t *testing.T) {
-		stop(p.bird["b"])
+		nettest.Stop(p.bird["b"])
 		p.broken(t, 0, ": BGP is ", "prefix", "router azure-2 at")
 		_, one := p.status(t, 0, nil)
 		_, took := p.status(t, 2, nil)

@@ -3,17 +3,16 @@
 package meshstatus_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A mesh is three routers in network namespaces, office-1 and two of azure, with a
@@ -42,15 +41,13 @@ var hosts = map[string][]string{"office": {"10.0.3.20"}, "azure": {"10.1.3.20"}}
 
 func newMesh(t *testing.T) *mesh {
 	t.Helper()
-	needs(t, "bird", "birdc", "wg", "nft", "ip", "tc")
+	nettest.Need(t, "bird", "birdc", "wg", "nft", "tc")
 	m := &mesh{pair{
-		whole: t, dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
-		ns: map[string]string{}, tun: map[string]string{},
+		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
+		ns: map[string]nettest.Namespace{}, tun: map[string]string{},
 	}}
-	m.build(t)
-	id := os.Getpid() % 1000
-	for i, n := range []string{"office-1", "azure-1", "azure-2", "office", "azure", "office-host", "azure-host", "internet"} {
-		m.namespace(t, n, fmt.Sprintf("wtm%d%c", id, 'a'+i))
+	for _, n := range []string{"office-1", "azure-1", "azure-2", "office", "azure", "office-host", "azure-host", "internet"} {
+		m.ns[n] = nettest.New(t, n)
 	}
 	m.table(t, "azure-1")
 	m.in(t, "internet", "ip", "link", "add", "name", "lan", "type", "bridge")
@@ -59,7 +56,7 @@ func newMesh(t *testing.T) *mesh {
 		m.join(t, n)
 	}
 	for site, third := range map[string]string{"office": "10.0.3", "azure": "10.1.3"} {
-		command(t, "ip", "-n", m.ns[site], "link", "add", "name", "card", "type", "veth", "peer", "name", "eth0", "netns", m.ns[site+"-host"])
+		nettest.Cable(t, m.ns[site], "card", m.ns[site+"-host"], "eth0")
 		m.in(t, site, "sh", "-ec", "ip addr add "+third+".1/24 dev card; ip link set card up; sysctl -qw net.ipv4.ip_forward=1")
 		m.in(t, site+"-host", "sh", "-ec", "ip addr add "+third+".20/24 dev eth0; ip link set eth0 up; ip route add default via "+third+".1")
 	}
@@ -80,17 +77,15 @@ func newMesh(t *testing.T) *mesh {
 func (m *mesh) join(t *testing.T, n node) {
 	t.Helper()
 	port := "r" + fmt.Sprint(n.id)
-	command(t, "ip", "-n", m.ns[n.name], "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", m.ns[n.site])
-	command(t, "ip", "-n", m.ns[n.name], "link", "add", "wan", "type", "veth", "peer", "name", port, "netns", m.ns["internet"])
+	nettest.Cable(t, m.ns[n.name], "eth0", m.ns[n.site], port)
+	nettest.Cable(t, m.ns[n.name], "wan", m.ns["internet"], port)
 	m.in(t, "internet", "ip", "link", "set", port, "master", "lan", "up")
 	m.in(t, n.site, "sh", "-ec", fmt.Sprintf("ip link set %s up; ip addr add %s/24 dev %s", port, n.gateway, port))
 	m.in(t, n.name, "sh", "-ec", fmt.Sprintf(`ip link set eth0 up; ip link set wan up; ip addr add %s/24 dev eth0; ip addr add 192.0.2.%d/24 dev wan
 		ip route add default via %s; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.default.rp_filter=0`, n.address, n.id, n.gateway))
 	key := filepath.Join(m.dir, n.name+".key")
 	m.secret(t, key, command(t, "wg", "genkey"))
-	public, err := exec.Command("sh", "-c", "wg pubkey < "+key).Output()
-	require.NoError(t, err)
-	m.public[n.name] = strings.TrimSpace(string(public))
+	m.public[n.name] = strings.TrimSpace(nettest.Sh(t, "wg pubkey < %s", key))
 }
 
 // device is a router's tunnel to another one: wireguard-go's sockets are shared by
@@ -114,13 +109,7 @@ func (m *mesh) tunnel(t *testing.T, a, b node) {
 	for _, end := range [][2]node{{a, b}, {b, a}} {
 		n, peer := end[0], end[1]
 		dev, port := m.device(n.name, peer.name), fmt.Sprintf("518%d%d", min(n.id, peer.id), max(n.id, peer.id))
-		if exec.Command("ip", "-n", m.ns[n.name], "link", "add", dev, "type", "wireguard").Run() != nil {
-			m.daemon(t, n.name, "wireguard-go", "-f", dev)
-			require.Eventually(t, func() bool {
-				_, err := os.Stat("/var/run/wireguard/" + dev + ".sock")
-				return err == nil
-			}, 2*time.Minute, 20*time.Millisecond)
-		}
+		m.ns[n.name].WireGuard(m.whole, dev)
 		mine, _ := ends(n, peer)
 		m.in(t, n.name, "wg", "set", dev, "listen-port", port, "private-key", filepath.Join(m.dir, n.name+".key"),
 			"peer", m.public[peer.name], "endpoint", fmt.Sprintf("192.0.2.%d:%s", peer.id, port), "persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0")
@@ -154,7 +143,7 @@ protocol kernel { ipv4 { import none; export filter { if source = RTS_STATIC the
 	}
 	path := filepath.Join(m.dir, n.name+".conf")
 	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
-	m.bird[n.name] = m.daemon(t, n.name, "bird", "-f", "-c", path, "-s", m.socket(n.name), "-P", filepath.Join(m.dir, n.name+".pid"))
+	m.bird[n.name] = m.ns[n.name].Start(m.whole, "bird", "-f", "-c", path, "-s", m.socket(n.name), "-P", filepath.Join(m.dir, n.name+".pid"))
 }
 
 // clamp is the table that the module wg_tunnel makes.
@@ -172,7 +161,7 @@ table inet wgmesh {
 // table gives a router the table of ours and its file, which ip netns shows to it alone.
 func (m *mesh) table(t *testing.T, n string) {
 	t.Helper()
-	dir := "/etc/netns/" + m.ns[n]
+	dir := "/etc/netns/" + m.ns[n].Name
 	require.NoError(t, os.MkdirAll(dir+"/wireguard", 0o700))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.WriteFile(dir+"/wireguard/wgmesh.nft", []byte(clamp), 0o600))
@@ -201,18 +190,10 @@ func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
 			prefixes = append(prefixes, map[string]any{"network": network, "site": site})
 		}
 	}
-	in, err := json.Marshal(map[string]any{
+	return nettest.Ask(t, m.ns[on.name].Command(m.binary, "mesh_status"), map[string]any{
 		"tunnels": tunnels, "prefixes": prefixes, "source_networks": []string{sites[on.site]}, "reach": reach, "probe": hosts[on.site],
 		"control_socket": m.socket(on.name), "wait": wait, "expect": "any",
 	})
-	require.NoError(t, err)
-	cmd := exec.Command("ip", "netns", "exec", m.ns[on.name], m.binary, "mesh_status")
-	cmd.Stdin = bytes.NewReader(in)
-	out, err := cmd.Output()
-	require.NoError(t, err, "%s", out)
-	var res map[string]any
-	require.NoError(t, json.Unmarshal(out, &res))
-	return res
 }
 
 // green expects that every router finds nothing wrong.

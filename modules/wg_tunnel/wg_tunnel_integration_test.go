@@ -3,20 +3,16 @@
 package wgtunnel_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 )
@@ -24,25 +20,9 @@ import (
 // The module from arguments to result, in a network namespace of its own: check
 // mode, converge, again, purge; and no secret in any result.
 func TestModule(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root")
-	}
-	name := fmt.Sprintf("wm%d", os.Getpid())
-	command := func(line string) string {
-		out, err := exec.Command("sh", "-c", line).CombinedOutput()
-		require.NoError(t, err, "%s: %s", line, out)
-		return strings.TrimSpace(string(out))
-	}
-	command("ip netns add " + name)
-	kind := "userspace"
-	if exec.Command("sh", "-c", "ip -n "+name+" link add "+name+" type wireguard && ip -n "+name+" link del "+name).Run() == nil {
-		kind = "kernel" // wg-quick prefers it
-	}
-	t.Cleanup(func() { _ = exec.Command("sh", "-c", "ip -n "+name+" link del "+name+"; ip netns del "+name).Run() })
-	runtime.LockOSThread() // never unlocked: the thread ends with the test
-	ns, err := netns.GetFromName(name)
-	require.NoError(t, err)
-	require.NoError(t, netns.Set(ns))
+	ns := nettest.New(t, "m")
+	name, kind := ns.Name, ns.Kind(t)
+	command := func(line string) string { return strings.TrimSpace(ns.Sh(t, "%s", line)) }
 
 	dir := filepath.Join(t.TempDir(), "wireguard")
 	require.NoError(t, os.Mkdir(dir, 0o700))
@@ -61,13 +41,9 @@ func TestModule(t *testing.T) {
 	}
 	run := func(key string, value any) map[string]any {
 		options[key] = value
-		raw, err := json.Marshal(options)
-		require.NoError(t, err)
-		var out bytes.Buffer
-		ansible.New(wgtunnel.Plan).Run(nil, bytes.NewReader(raw), &out)
-		assert.False(t, strings.Contains(out.String(), secret) || strings.Contains(out.String(), psk), "a secret is in the result")
-		var result map[string]any
-		require.NoError(t, json.Unmarshal(out.Bytes(), &result))
+		result := ns.Module(t, ansible.New(wgtunnel.Plan), options)
+		text := fmt.Sprint(result)
+		assert.False(t, strings.Contains(text, secret) || strings.Contains(text, psk), "a secret is in the result")
 		require.Nil(t, result["failed"], "%s", result["msg"])
 		return result
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,8 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -25,18 +24,11 @@ import (
 // network is what the module sees of a namespace.
 func (n namespace) network(t *testing.T) bird.Network {
 	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
-	require.NoError(t, err)
-	defer func() { _ = home.Close() }()
-	there, err := netns.GetFromName(n.name)
-	require.NoError(t, err)
-	defer func() { _ = there.Close() }()
-	require.NoError(t, netns.Set(there))
-	host, err := bird.ObserveNetwork()
-	require.NoError(t, netns.Set(home))
-	require.NoError(t, err)
+	var host bird.Network
+	require.NoError(t, n.Inside(func() (err error) {
+		host, err = bird.ObserveNetwork()
+		return err
+	}))
 	return host
 }
 
@@ -50,14 +42,14 @@ func (r *router) resolved(t *testing.T) {
 	text := bird.Render(c, src)
 	require.NoError(t, os.WriteFile(r.conf(), text, 0o644))
 	for _, n := range c.Refused() {
-		r.ip(t, "route", "replace", "unreachable", n.String(), "proto", "157", "metric", "4294967295")
+		r.IP(t, "route", "replace", "unreachable", n.String(), "proto", "157", "metric", "4294967295")
 	}
 }
 
 // get is what the kernel answers for a packet.
 func (n namespace) get(t *testing.T, to string) string {
 	t.Helper()
-	out, _ := exec.CommandContext(t.Context(), "ip", "-n", n.name, "route", "get", to).CombinedOutput()
+	out, _ := exec.CommandContext(t.Context(), "ip", "-n", n.Name, "route", "get", to).CombinedOutput()
 	return string(out)
 }
 
@@ -137,14 +129,14 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, metric %d", name, metric), func(t *testing.T) {
 				l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 				p1, q1 := l.byName["p1"], l.byName["q1"]
-				p1.ip(t, "addr", "flush", "dev", "site0")
-				p1.ip(t, "link", "add", "site1", "type", "bridge")
-				p1.ip(t, "link", "set", "site1", "up")
+				p1.IP(t, "addr", "flush", "dev", "site0")
+				p1.IP(t, "link", "add", "site1", "type", "bridge")
+				p1.IP(t, "link", "set", "site1", "up")
 				command := func(text string) {
 					if strings.Contains(text, "%") {
 						text = fmt.Sprintf(text, metric)
 					}
-					p1.ip(t, strings.Fields(text)...)
+					p1.IP(t, strings.Fields(text)...)
 				}
 				connect := func() {
 					for _, text := range tt.host {
@@ -181,7 +173,7 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 				if tt.late {
 					connect()
 				}
-				eventually(t, "both know the other's networks", func() string {
+				nettest.Eventually(t, "both know the other's networks", func() string {
 					for _, n := range tt.site {
 						if !strings.Contains(q1.birdc(t, "show route protocol p1"), n.String()+" ") {
 							return "q1 lacks " + n.String()
@@ -201,7 +193,7 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 						assert.NotContains(t, got, " via ", "%s: %s", when, to)
 					}
 					for _, to := range tunnel {
-						eventually(t, when, func() string { // BIRD 3 tells the kernel later
+						nettest.Eventually(t, when, func() string { // BIRD 3 tells the kernel later
 							if got := p1.get(t, to); !strings.Contains(got, "dev wg1 ") {
 								return to + ": " + got
 							}
@@ -210,13 +202,13 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 					}
 				}
 				check("running", tt.tunnel)
-				p1.ip(t, "addr", "flush", "dev", "site0")
-				p1.ip(t, "addr", "flush", "dev", "site1")
+				p1.IP(t, "addr", "flush", "dev", "site0")
+				p1.IP(t, "addr", "flush", "dev", "site1")
 				connect() // as DHCP does
 				time.Sleep(100 * time.Millisecond)
 				check("connected again", nil)
 				if t.Failed() {
-					t.Log(p1.ip(t, "route"), p1.ip(t, "-6", "route"))
+					t.Log(p1.IP(t, "route"), p1.IP(t, "-6", "route"))
 				}
 			})
 		}
@@ -250,7 +242,7 @@ func TestMetricOfARunningMesh(t *testing.T) {
 	var outs []*strings.Builder
 	for _, to := range []string{"10.2.1.12", "fd00:2::1:12"} {
 		out := &strings.Builder{}
-		cmd := exec.CommandContext(t.Context(), "ip", "netns", "exec", p1.name, "ping", "-q", "-i", "0.001", "-W", "1", to)
+		cmd := p1.Command("ping", "-q", "-i", "0.001", "-W", "1", to)
 		cmd.Stdout, cmd.Stderr = out, out
 		require.NoError(t, cmd.Start())
 		pings, outs = append(pings, cmd), append(outs, out)
@@ -274,6 +266,6 @@ func TestMetricOfARunningMesh(t *testing.T) {
 	}
 	assert.Zero(t, leaks(), "left by the site's side")
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})
-	assert.Contains(t, p1.ip(t, "route", "show", "10.2.1.0/24"), fmt.Sprintf("metric %d", uint32(bird.Metric)))
+	assert.Contains(t, p1.IP(t, "route", "show", "10.2.1.0/24"), fmt.Sprintf("metric %d", uint32(bird.Metric)))
 	assert.Contains(t, p1.birdc(t, "show protocols"), "Established", "the session stayed")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -14,7 +15,7 @@ import (
 func FuzzParserTakes(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, name, router, iface, site, staticIface, network, via, address, address6 string, as, med, limit int) {
-		need(t)
+		nettest.Need(t, "bird")
 		c := fuzzed(name, router, iface, site, staticIface, network, via, address, address6, as, med, limit)
 		if c.Validate() != nil {
 			return

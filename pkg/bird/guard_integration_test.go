@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,8 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -161,7 +160,7 @@ func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
 	require.NoError(t, err)
 	g.try(t, number(t, 2), 1)
 	g.want(t, 2, 1)
-	eventually(t, "undo", func() string {
+	nettest.Eventually(t, "undo", func() string {
 		if g.runs(t) == bird.StampOf(number(t, 1)) {
 			return ""
 		}
@@ -194,7 +193,7 @@ func TestT2T3SyntaxError(t *testing.T) {
 	g.try(t, number(t, 2), 2)
 	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
 	require.ErrorIs(t, err, bird.ErrPending)
-	eventually(t, "undo still comes", func() string {
+	nettest.Eventually(t, "undo still comes", func() string {
 		if g.runs(t) == bird.StampOf(number(t, 1)) {
 			return ""
 		}
@@ -208,7 +207,7 @@ func TestT4T7Reload(t *testing.T) {
 	g := newGuarded(t)
 	g.try(t, number(t, 2), 60)
 	g.signal(t, syscall.SIGHUP)
-	eventually(t, "reload", func() string {
+	nettest.Eventually(t, "reload", func() string {
 		if g.runs(t) == bird.StampOf(number(t, 1)) {
 			return ""
 		}
@@ -371,46 +370,27 @@ func TestMends(t *testing.T) {
 	})
 }
 
-// inside runs do on a thread in the namespace.
-func (n namespace) inside(t *testing.T, do func() error) {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
-		ns, err := netns.GetFromName(n.name)
-		if err == nil {
-			defer func() { _ = ns.Close() }()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			err = do()
-		}
-		done <- err
-	}()
-	require.NoError(t, <-done)
-}
-
 // A session that is down because another program listens on TCP 179 is left alone, or
 // every run would change something. When the port is free, the next run enables it.
 func TestPortTaken(t *testing.T) {
 	g := newGuarded(t)
 	var thief net.Listener
-	g.inside(t, func() (err error) {
+	require.NoError(t, g.Inside(func() (err error) {
 		thief, err = net.Listen("tcp4", ":179")
 		return err
-	})
-	g.ip(t, "link", "add", "wg1", "type", "veth", "peer", "name", "far")
-	g.ip(t, "addr", "add", "172.31.1.1/24", "dev", "wg1")
-	g.ip(t, "link", "set", "wg1", "up")
-	g.ip(t, "link", "set", "far", "up")
-	eventually(t, "BIRD finds no socket", func() string {
+	}))
+	g.IP(t, "link", "add", "wg1", "type", "veth", "peer", "name", "far")
+	g.IP(t, "addr", "add", "172.31.1.1/24", "dev", "wg1")
+	g.IP(t, "link", "set", "wg1", "up")
+	g.IP(t, "link", "set", "far", "up")
+	nettest.Eventually(t, "BIRD finds no socket", func() string {
 		if table := g.birdc(t, "show protocols"); !strings.Contains(table, "No listening socket") {
 			return table
 		}
 		return ""
 	})
 	run := func() (done []string) {
-		g.inside(t, func() error {
+		require.NoError(t, g.Inside(func() error {
 			have, err := g.host.Observe(t.Context())
 			if err != nil {
 				return err
@@ -420,7 +400,7 @@ func TestPortTaken(t *testing.T) {
 				done, err = g.host.Apply(t.Context(), d)
 			}
 			return err
-		})
+		}))
 		return done
 	}
 	assert.Empty(t, run())

@@ -3,7 +3,6 @@
 package bird_test
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,79 +15,31 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// need fails the test when the host cannot run it: a test that is skipped
-// proves nothing.
-func need(t *testing.T) {
-	t.Helper()
-	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
-	for _, tool := range []string{"ip", "bird"} {
-		_, err := exec.LookPath(tool)
-		require.NoError(t, err, "this test needs %s", tool)
-	}
-}
-
-func run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(context.Background(), name, args...).CombinedOutput()
-	require.NoError(t, err, "%s %s: %s", name, strings.Join(args, " "), out)
-	return string(out)
-}
-
-// A namespace is a network namespace that goes away with the test.
+// A namespace is a network namespace with a folder for its BIRD.
 type namespace struct {
-	name, dir string
+	nettest.Namespace
+	dir string
 }
 
 func newNamespace(t *testing.T, label string) namespace {
 	t.Helper()
-	need(t)
-	ns := namespace{name: fmt.Sprintf("wt%d-%s", os.Getpid(), label), dir: t.TempDir()}
-	run(t, "ip", "netns", "add", ns.name)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", ns.name) })
-	ns.ip(t, "link", "set", "lo", "up")
-	ns.sh(t, "echo 1 > /proc/sys/net/ipv6/conf/default/keep_addr_on_down; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+	ns := namespace{nettest.New(t, label), t.TempDir()}
+	ns.Sh(t, "cd /proc/sys/net; echo 1 > ipv6/conf/default/keep_addr_on_down; echo 1 > ipv4/ip_forward; echo 1 > ipv6/conf/all/forwarding")
 	return ns
-}
-
-func (n namespace) ip(t *testing.T, args ...string) string {
-	t.Helper()
-	return run(t, "ip", append([]string{"-n", n.name}, args...)...)
-}
-
-func (n namespace) sh(t *testing.T, script string) string {
-	t.Helper()
-	return run(t, "ip", "netns", "exec", n.name, "sh", "-ec", script)
 }
 
 func (n namespace) conf() string   { return filepath.Join(n.dir, "bird.conf") }
 func (n namespace) socket() string { return filepath.Join(n.dir, "bird.ctl") }
 
-// start runs BIRD in the foreground and stops it with the test, by its id.
 func (n namespace) start(t *testing.T) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(context.Background(), "ip", "netns", "exec", n.name, "bird", "-f", "-c", n.conf(), "-s", n.socket())
-	out, err := os.Create(filepath.Join(n.dir, "bird.out"))
-	require.NoError(t, err)
-	cmd.Stdout, cmd.Stderr = out, out
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = out.Close()
-	})
-	eventually(t, "bird listens", func() string {
-		if _, err := birdc.Do(t.Context(), n.socket(), "show status"); err != nil {
-			log, _ := os.ReadFile(out.Name())
-			return err.Error() + " " + string(log)
-		}
-		return ""
-	})
-	return cmd
+	return n.Bird(t, n.conf(), n.socket())
 }
 
 func (n namespace) birdc(t *testing.T, command string) string {
@@ -96,24 +47,6 @@ func (n namespace) birdc(t *testing.T, command string) string {
 	reply, err := birdc.Do(t.Context(), n.socket(), command)
 	require.NoError(t, err)
 	return reply.Text()
-}
-
-// eventually waits until check has no complaint, and returns how long that took. Its
-// patience only matters in failure, so it is that of a machine that is slow and busy.
-func eventually(t *testing.T, what string, check func() string) time.Duration {
-	t.Helper()
-	const within = 2 * time.Minute
-	begin := time.Now()
-	for {
-		complaint := check()
-		if complaint == "" {
-			return time.Since(begin)
-		}
-		if time.Since(begin) > within {
-			require.FailNow(t, what, "not within %s: %s", within, complaint)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // A lab is a mesh of routers with a veth pair in place of each tunnel.
@@ -158,10 +91,10 @@ func newLab(t *testing.T, routers ...*router) *lab {
 		r.id = i + 1
 		r.namespace = newNamespace(t, r.label)
 		l.byName[r.label] = r
-		r.ip(t, "link", "add", "site0", "type", "bridge")
-		r.ip(t, "link", "set", "site0", "up")
-		r.ip(t, "addr", "add", fmt.Sprintf("10.%d.%d.%d/24", r.site, r.zone, r.id+10), "dev", "site0")
-		r.ip(t, "addr", "add", fmt.Sprintf("fd00:%d::%d:%d/64", r.site, r.zone, r.id+10), "dev", "site0", "nodad")
+		r.IP(t, "link", "add", "site0", "type", "bridge")
+		r.IP(t, "link", "set", "site0", "up")
+		r.IP(t, "addr", "add", fmt.Sprintf("10.%d.%d.%d/24", r.site, r.zone, r.id+10), "dev", "site0")
+		r.IP(t, "addr", "add", fmt.Sprintf("fd00:%d::%d:%d/64", r.site, r.zone, r.id+10), "dev", "site0", "nodad")
 		r.config = l.policy(r)
 	}
 	for j := range routers {
@@ -207,11 +140,11 @@ func link(a, b *router) int { i, j := min(a.id, b.id), max(a.id, b.id); return (
 func (l *lab) join(t *testing.T, a, b *router) {
 	n := link(a, b)
 	name := "wg" + strconv.Itoa(n)
-	a.ip(t, "link", "add", name, "type", "veth", "peer", "name", name, "netns", b.name)
+	nettest.Cable(t, a.Namespace, name, b.Namespace, name)
 	for i, r := range []*router{a, b} {
-		r.ip(t, "link", "set", name, "up")
-		r.ip(t, "addr", "add", fmt.Sprintf("172.31.%d.%d/24", n, i+1), "dev", name)
-		r.ip(t, "addr", "add", fmt.Sprintf("fd53:%d::%d/64", n, i+1), "dev", name, "nodad")
+		r.IP(t, "link", "set", name, "up")
+		r.IP(t, "addr", "add", fmt.Sprintf("172.31.%d.%d/24", n, i+1), "dev", name)
+		r.IP(t, "addr", "add", fmt.Sprintf("fd53:%d::%d/64", n, i+1), "dev", name, "nodad")
 		peer := b
 		if i == 1 {
 			peer = a
@@ -251,7 +184,7 @@ func (l *lab) start(t *testing.T) {
 
 func (l *lab) established(t *testing.T) time.Duration {
 	t.Helper()
-	return eventually(t, "all sessions are established", func() string {
+	return nettest.Eventually(t, "all sessions are established", func() string {
 		for _, r := range l.routers {
 			table := r.birdc(t, "show protocols")
 			if n := strings.Count(table, "Established"); n != len(l.routers)-1 {
@@ -268,15 +201,15 @@ func (l *lab) mend(t *testing.T, a, b string) { l.set(t, a, b, "up") }
 
 func (l *lab) set(t *testing.T, a, b, state string) {
 	t.Helper()
-	l.byName[a].ip(t, "link", "set", "wg"+strconv.Itoa(link(l.byName[a], l.byName[b])), state)
+	l.byName[a].IP(t, "link", "set", "wg"+strconv.Itoa(link(l.byName[a], l.byName[b])), state)
 }
 
 // via names the router that r sends packets for the destination to.
 func (l *lab) via(t *testing.T, r *router, destination string) string {
 	t.Helper()
-	out := r.ip(t, "route", "show", destination)
+	out := r.IP(t, "route", "show", destination)
 	if strings.Contains(destination, ":") {
-		out = r.ip(t, "-6", "route", "show", destination)
+		out = r.IP(t, "-6", "route", "show", destination)
 	}
 	for _, peer := range l.routers {
 		if peer != r && strings.Contains(out, fmt.Sprintf("dev wg%d ", link(r, peer))) && strings.Contains(out, "proto bird") {
@@ -289,7 +222,7 @@ func (l *lab) via(t *testing.T, r *router, destination string) string {
 // expect waits until the paths are as wanted: "p1 10.2.1.0/24" -> "q1".
 func (l *lab) expect(t *testing.T, want map[string]string) {
 	t.Helper()
-	eventually(t, "paths", func() string {
+	nettest.Eventually(t, "paths", func() string {
 		var wrong []string
 		for from, to := range want {
 			name, destination, _ := strings.Cut(from, " ")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
 
 	"github.com/stretchr/testify/require"
@@ -21,14 +22,14 @@ import (
 // Here the address comes late for sure. The kernel parameters of a router make up for it.
 func TestAddressComesAfterSession(t *testing.T) {
 	a, b := newNamespace(t, "late-a"), newNamespace(t, "late-b")
-	a.ip(t, "link", "add", "wg1", "type", "veth", "peer", "name", "wg1", "netns", b.name)
+	nettest.Cable(t, a.Namespace, "wg1", b.Namespace, "wg1")
 	for key, value := range (sysctl.Profile{}).Settings() {
-		a.sh(t, "echo "+value+" > /proc/sys/"+string(key))
+		a.Sh(t, "echo %s > /proc/sys/%s", value, string(key))
 	}
-	a.ip(t, "addr", "add", "172.31.1.4/29", "dev", "wg1") // the neighbor is there, the address not
-	b.ip(t, "addr", "add", "172.31.1.3/29", "dev", "wg1")
+	a.IP(t, "addr", "add", "172.31.1.4/29", "dev", "wg1") // the neighbor is there, the address not
+	b.IP(t, "addr", "add", "172.31.1.3/29", "dev", "wg1")
 	for n, own, other := a, "172.31.1.2", "172.31.1.3"; ; n, own, other = b, other, own {
-		n.ip(t, "link", "set", "wg1", "up")
+		n.IP(t, "link", "set", "wg1", "up")
 		var c bird.Config
 		c.SetDefaults()
 		c.RouterID, c.AS = address("0.0.0.1"), 65001
@@ -44,9 +45,9 @@ func TestAddressComesAfterSession(t *testing.T) {
 			break
 		}
 	}
-	eventually(t, "the BFD session is made", func() string { return lacks(a.birdc(t, "show bfd sessions"), "172.31.1.3") })
-	a.ip(t, "addr", "add", "172.31.1.2/29", "dev", "wg1")
-	eventually(t, "BFD is up", func() string { return lacks(a.birdc(t, "show bfd sessions"), " Up ") })
+	nettest.Eventually(t, "the BFD session is made", func() string { return lacks(a.birdc(t, "show bfd sessions"), "172.31.1.3") })
+	a.IP(t, "addr", "add", "172.31.1.2/29", "dev", "wg1")
+	nettest.Eventually(t, "BFD is up", func() string { return lacks(a.birdc(t, "show bfd sessions"), " Up ") })
 }
 
 func lacks(text, part string) string {

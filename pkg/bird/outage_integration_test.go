@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // A path that carries nothing for a while, on a link that stays up: the session is back
@@ -15,7 +17,7 @@ func TestSessionComesBack(t *testing.T) {
 	l.start(t)
 	p1 := l.byName["p1"]
 	gone := func() {
-		eventually(t, "the session is down", func() string {
+		nettest.Eventually(t, "the session is down", func() string {
 			if out := p1.birdc(t, "show protocols q1"); !strings.Contains(out, "Established") {
 				return ""
 			}
@@ -23,7 +25,7 @@ func TestSessionComesBack(t *testing.T) {
 		})
 	}
 	up := func() time.Duration {
-		return eventually(t, "BFD is up", func() string {
+		return nettest.Eventually(t, "BFD is up", func() string {
 			if out := p1.birdc(t, "show bfd sessions"); !strings.Contains(out, " Up ") {
 				return out
 			}
@@ -32,10 +34,10 @@ func TestSessionComesBack(t *testing.T) {
 	}
 	up()
 	for _, pause := range []time.Duration{0, 3 * time.Second} {
-		p1.sh(t, "nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }; add chain inet cut out { type filter hook output priority 0; policy drop; }'")
+		p1.Sh(t, "nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }; add chain inet cut out { type filter hook output priority 0; policy drop; }'")
 		gone()
 		time.Sleep(pause)
-		p1.sh(t, "nft delete table inet cut")
+		p1.Sh(t, "nft delete table inet cut")
 		took := l.established(t)
 		bfd := up()
 		t.Logf("after %s without packets: back in %s, BFD %s later", pause, took.Round(10*time.Millisecond), bfd.Round(10*time.Millisecond))

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -52,8 +53,8 @@ func TestPaths(t *testing.T) {
 	l.expect(t, zones())
 
 	t.Run("own packets carry the site's address", func(t *testing.T) {
-		assert.Contains(t, l.byName["p1"].ip(t, "route", "get", "10.2.1.9"), "src 10.1.1.11")
-		assert.Contains(t, l.byName["p1"].ip(t, "-6", "route", "get", "fd00:2::9"), "src fd00:1::1:11")
+		assert.Contains(t, l.byName["p1"].IP(t, "route", "get", "10.2.1.9"), "src 10.1.1.11")
+		assert.Contains(t, l.byName["p1"].IP(t, "-6", "route", "get", "fd00:2::9"), "src fd00:1::1:11")
 	})
 	t.Run("no tunnel's network is announced", func(t *testing.T) {
 		for _, r := range l.routers {
@@ -100,30 +101,30 @@ func TestPaths(t *testing.T) {
 	t.Run("what nobody has a way to is refused, and not sent the host's other way", func(t *testing.T) {
 		p1 := l.byName["p1"]
 		p1.floor(t)
-		p1.ip(t, "route", "add", "default", "via", "10.1.1.1")
-		p1.ip(t, "-6", "route", "add", "default", "via", "fd00:1::1:1")
+		p1.IP(t, "route", "add", "default", "via", "10.1.1.1")
+		p1.IP(t, "-6", "route", "add", "default", "via", "fd00:1::1:1")
 		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
 			l.cut(t, "p1", peer)
 		}
 		refuses := func(to string) string {
-			out, _ := exec.CommandContext(t.Context(), "ip", "-n", p1.name, "route", "get", to).CombinedOutput()
+			out, _ := exec.CommandContext(t.Context(), "ip", "-n", p1.Name, "route", "get", to).CombinedOutput()
 			if strings.Contains(string(out), "No route to host") {
 				return ""
 			}
 			return to + ": " + string(out)
 		}
-		eventually(t, "refused", func() string {
+		nettest.Eventually(t, "refused", func() string {
 			return refuses("10.2.1.9") + refuses("10.2.77.9") + refuses("10.3.1.9") + refuses("fd00:2::9")
 		})
-		assert.Contains(t, p1.ip(t, "route", "get", "10.9.1.1"), "via 10.1.1.1", "nobody's network")
+		assert.Contains(t, p1.IP(t, "route", "get", "10.9.1.1"), "via 10.1.1.1", "nobody's network")
 		p1.config.Unreachable = false
 		assert.Empty(t, p1.config.Refused())
 		p1.config.Unreachable = true
 		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
 			l.mend(t, "p1", peer)
 		}
-		p1.ip(t, "route", "del", "default")
-		p1.ip(t, "-6", "route", "del", "default")
+		p1.IP(t, "route", "del", "default")
+		p1.IP(t, "-6", "route", "del", "default")
 		l.established(t)
 		l.expect(t, zones())
 		for _, to := range []string{"10.2.1.9", "10.2.77.9", "10.3.1.9", "fd00:2::9"} {
@@ -218,9 +219,9 @@ func TestHijack(t *testing.T) {
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1", "q1 10.1.1.0/24": "p1"})
 	for _, name := range []string{"p1", "p2", "q1"} {
 		r := l.byName[name]
-		got := r.ip(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(r, evil)))
+		got := r.IP(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(r, evil)))
 		assert.Equal(t, 2, strings.Count(got, "via"), "%s took\n%s", name, got)
-		assert.Empty(t, r.ip(t, "route", "show", "default"), name)
+		assert.Empty(t, r.IP(t, "route", "show", "default"), name)
 		assert.Contains(t, r.birdc(t, "show protocols o1"), "Established", name)
 	}
 	fromSibling := l.byName["p1"].birdc(t, "show route protocol p2")
@@ -234,7 +235,7 @@ func TestHijack(t *testing.T) {
 // Every text that a golden file holds, and everything that Validate accepts,
 // is taken by the real parser.
 func TestParserTakesGoldens(t *testing.T) {
-	need(t)
+	nettest.Need(t, "bird")
 	for _, dir := range cases(t) {
 		text, err := os.ReadFile(dir + "/bird.conf")
 		require.NoError(t, err)
@@ -273,7 +274,7 @@ func TestSiblingLies(t *testing.T) {
 	require.NoError(t, os.WriteFile(evil.conf(), []byte(lying(t, string(evil.text(t)), "p1", lies.String())), 0o644))
 	l.start(t)
 
-	eventually(t, "the lies arrive", func() string {
+	nettest.Eventually(t, "the lies arrive", func() string {
 		if !strings.Contains(l.byName["p1"].birdc(t, "show route protocol p2"), "10.3.0.0/16") {
 			return "not yet"
 		}
@@ -283,7 +284,7 @@ func TestSiblingLies(t *testing.T) {
 	l.expect(t, map[string]string{
 		"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1", "p1 10.2.2.0/24": "q2", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1",
 	})
-	assert.Empty(t, p1.ip(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(p1, evil))), "drawn by the sibling")
+	assert.Empty(t, p1.IP(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(p1, evil))), "drawn by the sibling")
 	for _, network := range []string{"10.3.1.0/25", "10.2.2.0/25", "10.4.0.0/16", "10.1.1.0/25", "0.0.0.0/0", "203.0.113.0/24"} {
 		assert.NotContains(t, p1.birdc(t, "show route protocol p2")+"\n", network+" ", "nobody owns it")
 	}
@@ -326,7 +327,7 @@ func longPaths(t *testing.T, here string) {
 	}
 	l.start(t)
 	for _, from := range []string{"o1", "p2"} {
-		eventually(t, "the longest that is right arrives", func() string {
+		nettest.Eventually(t, "the longest that is right arrives", func() string {
 			if got := p1.birdc(t, "show route protocol "+from); !strings.Contains(got, "10.2.1.0/24") {
 				return got
 			}
@@ -363,7 +364,7 @@ func lying(t *testing.T, text, to, routes string) string {
 func (r *router) floor(t *testing.T) {
 	t.Helper()
 	for _, n := range r.config.Refused() {
-		r.ip(t, "route", "replace", "unreachable", n.String(), "proto", "157", "metric", "4294967295")
+		r.IP(t, "route", "replace", "unreachable", n.String(), "proto", "157", "metric", "4294967295")
 	}
 }
 
@@ -379,11 +380,11 @@ func (r *router) leaks(t *testing.T) func() int {
 		}
 		rules += fmt.Sprintf("\t\toifname \"site0\" %s daddr %s counter name %s\n", family, n, counter)
 	}
-	r.sh(t, "nft -f - <<'END'\n"+rules+"\t}\n}\nEND")
+	r.Sh(t, "%s", "nft -f - <<'END'\n"+rules+"\t}\n}\nEND")
 	return func() int {
 		t.Helper()
 		n := 0
-		for _, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(r.sh(t, "nft list counters table inet leak"), -1) {
+		for _, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(r.Sh(t, "nft list counters table inet leak"), -1) {
 			packets, err := strconv.Atoi(m[1])
 			require.NoError(t, err)
 			n += packets
@@ -399,18 +400,18 @@ func TestNothingLeavesWithoutBird(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	p1 := l.byName["p1"]
 	node := newNamespace(t, "node")
-	p1.ip(t, "link", "add", "n0", "type", "veth", "peer", "name", "eth0", "netns", node.name)
-	p1.ip(t, "link", "set", "n0", "master", "site0", "up")
-	node.ip(t, "link", "set", "eth0", "up")
+	nettest.Cable(t, p1.Namespace, "n0", node.Namespace, "eth0")
+	p1.IP(t, "link", "set", "n0", "master", "site0", "up")
+	node.IP(t, "link", "set", "eth0", "up")
 	for _, address := range []string{"10.1.1.99/24", "fd00:1::1:99/64"} {
-		node.ip(t, "addr", "add", address, "dev", "eth0", "nodad")
+		node.IP(t, "addr", "add", address, "dev", "eth0", "nodad")
 	}
-	node.ip(t, "route", "add", "default", "via", "10.1.1.11")
-	node.ip(t, "-6", "route", "add", "default", "via", "fd00:1::1:11")
-	p1.ip(t, "route", "add", "default", "via", "10.1.1.98")
-	p1.ip(t, "-6", "route", "add", "default", "via", "fd00:1::1:98")
+	node.IP(t, "route", "add", "default", "via", "10.1.1.11")
+	node.IP(t, "-6", "route", "add", "default", "via", "fd00:1::1:11")
+	p1.IP(t, "route", "add", "default", "via", "10.1.1.98")
+	p1.IP(t, "-6", "route", "add", "default", "via", "fd00:1::1:98")
 	for _, neighbour := range []string{"10.1.1.98", "fd00:1::1:98"} { // the cloud's router takes everything
-		p1.ip(t, "neigh", "add", neighbour, "lladdr", "02:00:00:00:00:01", "dev", "site0")
+		p1.IP(t, "neigh", "add", neighbour, "lladdr", "02:00:00:00:00:01", "dev", "site0")
 	}
 	for i, r := range l.routers { // start, with a daemon that can be ended
 		require.NoError(t, os.WriteFile(r.conf(), r.text(t), 0o644), i)
@@ -422,9 +423,7 @@ func TestNothingLeavesWithoutBird(t *testing.T) {
 
 	for _, to := range []string{"10.2.1.12", "fd00:2::1:12"} {
 		for _, from := range []namespace{node, p1.namespace} {
-			ping := exec.CommandContext(t.Context(), "ip", "netns", "exec", from.name, "ping", "-q", "-i", "0.002", to)
-			require.NoError(t, ping.Start())
-			t.Cleanup(func() { _ = ping.Process.Kill(); _ = ping.Wait() })
+			from.Start(t, "ping", "-q", "-i", "0.002", to)
 		}
 	}
 	begin := func() { daemon = p1.namespace.start(t); l.established(t) }
@@ -438,7 +437,7 @@ func TestNothingLeavesWithoutBird(t *testing.T) {
 	leaks := p1.leaks(t)
 	end(syscall.SIGTERM)()
 	require.Positive(t, leaks(), "nothing leaves without the floor either, so this test shows nothing")
-	p1.sh(t, "nft delete table inet leak")
+	p1.Sh(t, "nft delete table inet leak")
 	p1.floor(t)
 	begin()
 	leaks = p1.leaks(t)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -25,13 +26,13 @@ func (l *lab) deafen(t *testing.T, a, b string, deaf bool) {
 	for _, r := range []*router{l.byName[a], l.byName[b]} {
 		for host := 1; host <= 2; host++ {
 			peer := fmt.Sprintf("172.31.%d.%d", n, host)
-			if strings.Contains(r.ip(t, "addr", "show", "dev", fmt.Sprintf("wg%d", n)), peer+"/") {
+			if strings.Contains(r.IP(t, "addr", "show", "dev", fmt.Sprintf("wg%d", n)), peer+"/") {
 				continue
 			}
 			if deaf {
-				r.ip(t, "neigh", "replace", peer, "lladdr", "02:00:00:00:00:01", "dev", fmt.Sprintf("wg%d", n), "nud", "permanent")
+				r.IP(t, "neigh", "replace", peer, "lladdr", "02:00:00:00:00:01", "dev", fmt.Sprintf("wg%d", n), "nud", "permanent")
 			} else {
-				r.ip(t, "neigh", "del", peer, "dev", fmt.Sprintf("wg%d", n))
+				r.IP(t, "neigh", "del", peer, "dev", fmt.Sprintf("wg%d", n))
 			}
 		}
 	}
@@ -42,7 +43,7 @@ func (l *lab) deafen(t *testing.T, a, b string, deaf bool) {
 func TestSilentLoss(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2}, &router{label: "q1", site: 2, zone: 1})
 	l.start(t)
-	eventually(t, "BFD", func() string {
+	nettest.Eventually(t, "BFD", func() string {
 		if table := l.byName["p1"].birdc(t, "show bfd sessions"); strings.Count(table, " Up ") != 2 {
 			return table
 		}
@@ -51,7 +52,7 @@ func TestSilentLoss(t *testing.T) {
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1"})
 
 	l.deafen(t, "p1", "q1", true)
-	gap := eventually(t, "another way", func() string {
+	gap := nettest.Eventually(t, "another way", func() string {
 		if via := l.via(t, l.byName["p1"], "10.2.1.0/24"); via != "p2" {
 			return "goes by " + via
 		}
@@ -62,7 +63,7 @@ func TestSilentLoss(t *testing.T) {
 	hold := time.Duration(l.byName["p1"].config.HoldTime) * time.Second
 	assert.Less(t, gap, hold/2, "BFD did not notice")
 	// With a device scan every 10 s it takes 4.6 to 4.8 s, on a quiet machine.
-	back := eventually(t, "the direct way again", func() string {
+	back := nettest.Eventually(t, "the direct way again", func() string {
 		if via := l.via(t, l.byName["p1"], "10.2.1.0/24"); via != "q1" {
 			return "goes by " + via
 		}
@@ -75,11 +76,11 @@ func TestSilentLoss(t *testing.T) {
 func TestInterfaceMadeAnew(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	l.start(t)
-	l.byName["p1"].ip(t, "link", "del", "wg1")
+	l.byName["p1"].IP(t, "link", "del", "wg1")
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": ""})
 	p1, q1 := *l.byName["p1"], *l.byName["q1"]
 	l.join(t, &p1, &q1)
-	took := eventually(t, "session", func() string {
+	took := nettest.Eventually(t, "session", func() string {
 		if via := l.via(t, l.byName["p1"], "10.2.1.0/24"); via != "q1" {
 			return "goes by " + via
 		}
@@ -141,7 +142,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var before string
-			eventually(t, "established", func() string {
+			nettest.Eventually(t, "established", func() string {
 				if before = since(); before == "" {
 					return p1.birdc(t, "show protocols q1")
 				}
@@ -157,7 +158,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 			l.configure(t, p1)
 			disrupts := slices.Contains(bird.Disrupts(old, p1.text(t)), "q1")
 			time.Sleep(200 * time.Millisecond) // which it may use to do what it should not
-			eventually(t, fmt.Sprintf("session restarted: %v", disrupts), func() string {
+			nettest.Eventually(t, fmt.Sprintf("session restarted: %v", disrupts), func() string {
 				if after := since(); same(before, after) == disrupts {
 					return fmt.Sprintf("it was up since %s before, and since %q after", before, after)
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -20,9 +21,9 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static, h
 	t.Helper()
 	l = newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	p1, q1 = l.byName["p1"], l.byName["q1"]
-	p1.ip(t, "addr", "flush", "dev", "site0")
+	p1.IP(t, "addr", "flush", "dev", "site0")
 	for _, text := range host {
-		p1.ip(t, strings.Fields(text)...)
+		p1.IP(t, strings.Fields(text)...)
 	}
 	p1.config.Networks, p1.config.Static, p1.config.Originate = site, static, nil
 	for _, n := range site {
@@ -34,7 +35,7 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static, h
 	p1.resolved(t)
 	q1.resolved(t)
 	l.start(t)
-	eventually(t, "both know the other's networks", func() string {
+	nettest.Eventually(t, "both know the other's networks", func() string {
 		for r, of := range map[*router][]netip.Prefix{p1: theirs, q1: site} {
 			peer := map[*router]string{p1: "q1", q1: "p1"}[r]
 			for _, n := range of {
@@ -65,7 +66,7 @@ func TestRouterIsTheGateway(t *testing.T) {
 				"addr add 10.1.1.1/24 dev site0 metric 100", "link add site1 type bridge", "link set site1 up", "addr add 10.1.2.1/24 dev site1",
 				"link add up0 type bridge", "link set up0 up", "addr add 203.0.113.2/24 dev up0", "route add default via 203.0.113.1")
 			for to, iface := range map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site1", "10.1.7.7": "site0"} {
-				eventually(t, to, func() string {
+				nettest.Eventually(t, to, func() string {
 					if got := p1.get(t, to); !strings.Contains(got, "dev "+iface+" ") {
 						return got
 					}
@@ -89,7 +90,7 @@ func TestLinkLocalGateway(t *testing.T) {
 		[]plan.Static{{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true}, {Network: endpoint, Outside: true}},
 		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
 		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
-	eventually(t, "routes", func() string {
+	nettest.Eventually(t, "routes", func() string {
 		for to, way := range map[string]string{
 			"fd00:1:0:20::9": "via fe80::1 dev site0", "fd00:2::9": "dev wg1", endpoint.Addr().String(): "via fe80::1 dev site0",
 		} {

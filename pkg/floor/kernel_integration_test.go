@@ -7,14 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/mark"
 )
@@ -22,20 +21,10 @@ import (
 // alone puts the test into a network namespace of its own, with IPv6.
 func alone(t *testing.T) {
 	t.Helper()
-	require.Zero(t, os.Geteuid(), "this test needs root, for a network namespace")
-	runtime.LockOSThread() // never unlocked: the thread ends with the test
-	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
-	sh(t, "ip link set lo up")
-	sh(t, "ip link add dev wan type veth peer name far; ip link set wan up; ip link set far up")
-	sh(t, "ip addr add 192.0.2.2/24 dev wan; ip route add default via 192.0.2.1")
-	sh(t, "ip addr add 2001:db8::2/64 dev wan nodad; ip -6 route add default via 2001:db8::1")
-}
-
-func sh(t *testing.T, script string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "sh", "-ec", script).CombinedOutput()
-	require.NoError(t, err, "%s: %s", script, out)
-	return string(out)
+	nettest.Alone(t)
+	nettest.Sh(t, "ip link add dev wan type veth peer name far; ip link set wan up; ip link set far up")
+	nettest.Sh(t, "ip addr add 192.0.2.2/24 dev wan; ip route add default via 192.0.2.1")
+	nettest.Sh(t, "ip addr add 2001:db8::2/64 dev wan nodad; ip -6 route add default via 2001:db8::1")
 }
 
 func reach(t *testing.T, h floor.Host, want floor.Want) floor.Delta {
@@ -84,8 +73,8 @@ func TestKernel(t *testing.T) {
 	h := host(t)
 	// Others' routes, of the same and of a near kind.
 	const theirs = "ip route add unreachable 10.8.0.0/16 proto static; ip route add 10.9.0.0/16 via 192.0.2.1 proto bird metric 32; ip -6 route add unreachable fd00:8::/48"
-	sh(t, theirs)
-	foreign := sh(t, "ip route; ip -6 route")
+	nettest.Sh(t, theirs)
+	foreign := nettest.Sh(t, "ip route; ip -6 route")
 
 	both := floor.Want{Networks: prefixes("10.1.0.0/16", "10.2.0.0/31", "10.3.3.3/32", "fd00:1::/48", "fd00:2::1/128")}
 	assert.False(t, reach(t, h, both).Empty())
@@ -96,47 +85,47 @@ func TestKernel(t *testing.T) {
 		assert.False(t, refused(t, to), to)
 	}
 	// Every other route wins, of whatever metric.
-	sh(t, "ip route add 10.1.0.0/16 via 192.0.2.1 metric 4294967294; ip -6 route add fd00:1::/48 via 2001:db8::1 metric 4294967294")
+	nettest.Sh(t, "ip route add 10.1.0.0/16 via 192.0.2.1 metric 4294967294; ip -6 route add fd00:1::/48 via 2001:db8::1 metric 4294967294")
 	assert.False(t, refused(t, "10.1.0.1"))
 	assert.False(t, refused(t, "fd00:1::9"))
 	assert.True(t, reach(t, h, both).Empty(), "a second run")
-	sh(t, "ip route del 10.1.0.0/16 metric 4294967294; ip -6 route del fd00:1::/48 metric 4294967294")
+	nettest.Sh(t, "ip route del 10.1.0.0/16 metric 4294967294; ip -6 route del fd00:1::/48 metric 4294967294")
 
 	// What somebody broke is mended, what has our number and is wrong goes.
-	sh(t, "ip route del unreachable 10.1.0.0/16 proto 157; ip route add blackhole 10.7.0.0/16 proto 157; ip -6 route add unreachable fd00:7::/48 proto 157 metric 9")
+	nettest.Sh(t, "ip route del unreachable 10.1.0.0/16 proto 157; ip route add blackhole 10.7.0.0/16 proto 157; ip -6 route add unreachable fd00:7::/48 proto 157 metric 9")
 	assert.False(t, reach(t, h, both).Empty())
 	assert.True(t, reach(t, h, both).Empty())
 	assert.True(t, refused(t, "10.1.0.1"))
-	assert.NotContains(t, sh(t, "ip route; ip -6 route"), "10.7.0.0")
-	assert.NotContains(t, sh(t, "ip route; ip -6 route"), "fd00:7")
+	assert.NotContains(t, nettest.Sh(t, "ip route; ip -6 route"), "10.7.0.0")
+	assert.NotContains(t, nettest.Sh(t, "ip route; ip -6 route"), "fd00:7")
 
 	// Who puts the file back has it loaded.
 	list := filepath.Join(h.Folder, "floor")
 	before, err := os.ReadFile(list)
 	require.NoError(t, err)
-	routes := sh(t, "ip route; ip -6 route")
+	routes := nettest.Sh(t, "ip route; ip -6 route")
 	reach(t, h, floor.Want{Networks: prefixes("10.4.0.0/16")})
 	assert.False(t, refused(t, "10.1.0.1"))
 	require.NoError(t, os.WriteFile(list, before, 0o644))
 	require.NoError(t, h.Load(t.Context()))
-	assert.Equal(t, routes, sh(t, "ip route; ip -6 route"))
+	assert.Equal(t, routes, nettest.Sh(t, "ip route; ip -6 route"))
 
 	// And the other way round, by the script, as at boot.
-	sh(t, "ip route flush proto 157; ip -6 route flush proto 157")
+	nettest.Sh(t, "ip route flush proto 157; ip -6 route flush proto 157")
 	assert.False(t, refused(t, "10.1.0.1"))
 	script := "sh " + filepath.Join(h.Folder, "floor.sh") + " " + list
-	sh(t, script)
-	assert.Equal(t, routes, sh(t, "ip route; ip -6 route"))
-	sh(t, script)
+	nettest.Sh(t, "%s", script)
+	assert.Equal(t, routes, nettest.Sh(t, "ip route; ip -6 route"))
+	nettest.Sh(t, "%s", script)
 	assert.True(t, reach(t, h, both).Empty(), "the script and the module do not agree")
 
 	require.NoError(t, os.Remove(list))
 	require.NoError(t, h.Load(t.Context()))
-	assert.Equal(t, foreign, sh(t, "ip route; ip -6 route"), "no list, no floor")
+	assert.Equal(t, foreign, nettest.Sh(t, "ip route; ip -6 route"), "no list, no floor")
 	reach(t, h, both)
 	assert.False(t, reach(t, h, floor.Want{}).Empty())
-	assert.Equal(t, foreign, sh(t, "ip route; ip -6 route"), "others' routes stay")
-	assert.Empty(t, sh(t, "find "+filepath.Dir(h.Folder)+" -type f -o -type l"))
+	assert.Equal(t, foreign, nettest.Sh(t, "ip route; ip -6 route"), "others' routes stay")
+	assert.Empty(t, nettest.Run(t, "find", filepath.Dir(h.Folder), "-type", "f", "-o", "-type", "l"))
 }
 
 // A list that breaks off is used as far as it goes, and said to be broken.
@@ -147,11 +136,11 @@ func TestScriptOnABrokenList(t *testing.T) {
 	for n := len(text) - 1; n >= 0; n -= 5 {
 		for name, broken := range map[string][]byte{"cut": text[:n], "zeros": append(append([]byte{}, text[:n]...), make([]byte, len(text)-n)...)} {
 			require.NoError(t, os.WriteFile(list, broken, 0o644))
-			sh(t, "ip route flush proto 157; ip -6 route flush proto 157")
+			nettest.Sh(t, "ip route flush proto 157; ip -6 route flush proto 157")
 			out, err := exec.CommandContext(t.Context(), "sh", "floor.sh", list).CombinedOutput()
 			whole := n == len(text)-1 // the line feed at its end is nothing
 			assert.Equal(t, whole, err == nil, "%s at %d: %s", name, n, out)
-			assert.Equal(t, len(floor.Parse(broken)), strings.Count(sh(t, "ip route show proto 157; ip -6 route show proto 157"), "unreachable"), "%s at %d", name, n)
+			assert.Equal(t, len(floor.Parse(broken)), strings.Count(nettest.Sh(t, "ip route show proto 157; ip -6 route show proto 157"), "unreachable"), "%s at %d", name, n)
 		}
 	}
 }
@@ -159,11 +148,11 @@ func TestScriptOnABrokenList(t *testing.T) {
 // Where IPv6 is switched off nothing leaves by it, and nothing is in the way.
 func TestWithoutIPv6(t *testing.T) {
 	alone(t)
-	sh(t, "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
+	nettest.Sh(t, "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6")
 	h := host(t)
 	both := floor.Want{Networks: prefixes("10.1.0.0/16", "fd00:1::/48")}
 	reach(t, h, both)
 	assert.True(t, reach(t, h, both).Empty())
 	assert.True(t, refused(t, "10.1.0.1"))
-	sh(t, "sh "+filepath.Join(h.Folder, "floor.sh")+" "+filepath.Join(h.Folder, "floor"))
+	nettest.Run(t, "sh", filepath.Join(h.Folder, "floor.sh"), filepath.Join(h.Folder, "floor"))
 }

@@ -7,26 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
-
-// netns moves the test's thread into a new network namespace for good: the
-// thread is never unlocked, so it ends with the test and the namespace with it.
-// Subtests run on other threads, in the machine's own namespace: have none.
-func netns(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("missing: root, for a network namespace")
-	}
-	runtime.LockOSThread()
-	require.NoError(t, unix.Unshare(unix.CLONE_NEWNET))
-}
 
 // A host whose /proc/sys is the real one of this thread's namespace and whose
 // files are a test folder.
@@ -40,15 +28,9 @@ func kernelHost(t *testing.T) string {
 	return root
 }
 
-func ip(t *testing.T, args ...string) {
-	t.Helper()
-	out, err := exec.Command("ip", args...).CombinedOutput()
-	require.NoError(t, err, "ip %v: %s", args, out)
-}
-
 func TestRealKernel(t *testing.T) {
-	netns(t)
-	ip(t, "link", "add", "sct0", "type", "veth", "peer", "name", "sct1.5")
+	nettest.Alone(t)
+	nettest.Run(t, "ip", "link", "add", "sct0", "type", "veth", "peer", "name", "sct1.5")
 	root := kernelHost(t)
 	host := sysctl.Writer{Root: root}
 	write := func(key, value string) {
@@ -99,7 +81,7 @@ func TestSystemdReadsTheDropin(t *testing.T) {
 	if _, err := os.Stat(tool); err != nil {
 		t.Fatalf("missing: %s of the package systemd", tool)
 	}
-	netns(t)
+	nettest.Alone(t)
 	root := kernelHost(t)
 	_, err := sysctl.Writer{Root: root}.Apply(t.Context(), observe(t, root, sysctl.Profile{
 		Interfaces: []string{"sct-later"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,

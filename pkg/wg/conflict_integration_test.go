@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -35,7 +36,7 @@ func TestLiveMakesRoom(t *testing.T) {
 	old := a.want.Tunnels[0].Name
 	a.want.Replace = true
 	for i := range a.want.Tunnels {
-		a.want.Tunnels[i].Name = unique("n" + strconv.Itoa(i))
+		a.want.Tunnels[i].Name = nettest.Unique("n" + strconv.Itoa(i))
 	}
 	a.apply()
 	assert.NotContains(t, a.sh("ip -o link; ls %s", a.dir), old)
@@ -46,7 +47,7 @@ func TestLiveMakesRoom(t *testing.T) {
 // diff is what Diff says of the router as it is.
 func (r *router) diff() (err error) {
 	r.t.Helper()
-	return r.inside(func() error {
+	return r.Inside(func() error {
 		h, err := wg.Open(r.dir)
 		if err != nil {
 			return err
@@ -64,7 +65,7 @@ func (r *router) diff() (err error) {
 func TestLiveNamesTheOwner(t *testing.T) {
 	a, _ := pair(t, 2)
 	var held net.PacketConn
-	require.NoError(t, a.inside(func() (err error) {
+	require.NoError(t, a.Inside(func() (err error) {
 		held, err = net.ListenPacket("udp4", "127.0.0.1:51802")
 		return err
 	}))
@@ -92,7 +93,7 @@ func TestLiveRevert(t *testing.T) {
 		},
 		func() {
 			a.want.Replace = true
-			a.want.Tunnels[0].Name, a.want.Tunnels[1].Name = unique("x"), unique("y")
+			a.want.Tunnels[0].Name, a.want.Tunnels[1].Name = nettest.Unique("x"), nettest.Unique("y")
 		},
 	} {
 		a.reaches("172.31.1.2")
@@ -108,7 +109,7 @@ func TestLiveRevert(t *testing.T) {
 			texts[tunnel.Name] = string(text)
 		}
 		change()
-		require.NoError(t, a.inside(func() error {
+		require.NoError(t, a.Inside(func() error {
 			h, err := wg.Open(a.dir)
 			if err != nil {
 				return err

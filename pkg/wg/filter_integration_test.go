@@ -73,7 +73,7 @@ func TestLiveInputFilter(t *testing.T) {
 // listen answers every connection and every packet on these ports of a router.
 func listen(t *testing.T, r *router, network string, ports ...int) {
 	t.Helper()
-	require.NoError(t, r.inside(func() error {
+	require.NoError(t, r.Inside(func() error {
 		addresses, err := net.InterfaceAddrs()
 		for _, address := range addresses {
 			ip := address.(*net.IPNet).IP
@@ -144,7 +144,7 @@ func answer(t *testing.T, from *router, addresses []string, ports, want string) 
 				if slices.Contains(strings.Fields(want), port) {
 					patience = time.Minute
 				}
-				err := from.inside(func() error { return ask(address, port, patience) })
+				err := from.Inside(func() error { return ask(address, port, patience) })
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // These tests are about the kernel's WireGuard and fail without it.
@@ -53,7 +55,10 @@ func TestKernelKeepsTheSession(t *testing.T) {
 		{"keepalive", func() { peer.PersistentKeepalive = 7 }, "peer b (persistent_keepalive 7)"},
 		{"mtu", func() { tunnel.MTU = 1300 }, "mtu 1300"},
 		{"address", func() { tunnel.Addresses = append(tunnel.Addresses, netip.MustParsePrefix("172.31.77.1/32")) }, "add address 172.31.77.1/32"},
-		{"pre-shared key", func() { sh(t, "umask 077; wg genpsk > %s/1.psk; cp %s/1.psk %s/1.psk", a.dir, a.dir, b.dir); b.apply() }, "peer b (preshared key)"},
+		{"pre-shared key", func() {
+			nettest.Sh(t, "umask 077; wg genpsk > %s/1.psk; cp %s/1.psk %s/1.psk", a.dir, a.dir, b.dir)
+			b.apply()
+		}, "peer b (preshared key)"},
 	} {
 		t.Run(change.name, func(t *testing.T) {
 			change.make()

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 const exitSignal = syscall.SIGINT
@@ -56,7 +58,7 @@ func TestLiveMSSClamp(t *testing.T) {
 func (r *router) node(name, net4, net6, far4, far6 string) *router {
 	n := newRouter(r.t, name)
 	tun := r.want.Tunnels[0].Name
-	sh(r.t, "ip link add eth0 netns %s type veth peer name lan netns %s", n.ns, r.ns)
+	nettest.Cable(r.t, n.Namespace, "eth0", r.Namespace, "lan")
 	r.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip link set lan up; ip addr add %s.1/24 dev lan; ip addr add %s1/64 dev lan nodad; ip route add %s.0/24 dev %s; ip route add %s/64 dev %s", net4, net6, far4, tun, far6, tun)
 	n.sh("ip link set eth0 up; ip addr add %s.2/24 dev eth0; ip addr add %s2/64 dev eth0 nodad; ip route add default via %s.1; ip route add default via %s1", net4, net6, net4, net6)
 	return n
@@ -68,7 +70,7 @@ func mss(t *testing.T, from, to *router, address string) (size int) {
 	const port = 5001
 	ready, done := make(chan error, 1), make(chan error, 1)
 	go func() {
-		done <- to.inside(func() error {
+		done <- to.Inside(func() error {
 			l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, port))
 			ready <- err
 			if err != nil {
@@ -94,7 +96,7 @@ func mss(t *testing.T, from, to *router, address string) (size int) {
 		})
 	}()
 	require.NoError(t, <-ready)
-	require.NoError(t, from.inside(func() error {
+	require.NoError(t, from.Inside(func() error {
 		c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:%d", address, port), 2*time.Minute)
 		if err != nil {
 			return err

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,53 +20,27 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/vishvananda/netns"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 // A router is a network namespace with its own folder of keys and files.
 type router struct {
+	nettest.Namespace
 	t    *testing.T
-	ns   string
 	dir  string
 	want wg.Want
 	kind string // of WireGuard: that of the kernel where it has one, as wg-quick chooses
 }
 
-// need ends the test when the machine lacks something, by name.
-func need(t *testing.T, tools ...string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test needs root")
-	}
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("this test needs %s: apt-get install --no-install-recommends wireguard-go wireguard-tools nftables iputils-ping", tool)
-		}
-	}
-}
-
-// unique makes an interface or namespace name that no other test run has:
-// control sockets of wireguard-go are shared by all namespaces.
-func unique(suffix string) string { return fmt.Sprintf("wt%d%s", os.Getpid()%100000, suffix) }
-
 func newRouter(t *testing.T, name string) *router {
 	t.Helper()
-	r := &router{t: t, ns: unique(name), dir: filepath.Join(t.TempDir(), "wireguard")}
+	r := &router{Namespace: nettest.New(t, name), t: t, dir: filepath.Join(t.TempDir(), "wireguard")}
 	require.NoError(t, os.Mkdir(r.dir, 0o700))
-	sh(t, "ip netns add %s && ip -n %s link set lo up", r.ns, r.ns)
-	t.Cleanup(func() {
-		// Interfaces first: their wireguard-go processes end with them.
-		_ = exec.Command("sh", "-c", fmt.Sprintf("for i in $(ip -n %[1]s -o link | grep -o 'wt[0-9a-z]*:' | tr -d :); do ip -n %[1]s link del $i; done; ip netns del %[1]s", r.ns)).Run()
-	})
-	if r.kind = "kernel"; exec.Command("ip", "-n", r.ns, "link", "add", unique("probe"), "type", "wireguard").Run() != nil {
-		r.kind = "userspace"
-		need(t, "wireguard-go")
-	}
-	_ = exec.Command("ip", "-n", r.ns, "link", "del", unique("probe")).Run()
-	sh(t, "umask 077; wg genkey > %s/wgmesh.key", r.dir)
+	r.kind = r.Kind(t)
+	nettest.Sh(t, "umask 077; wg genkey > %s/wgmesh.key", r.dir)
 	r.want = wg.Want{
 		PrivateKeyFile: r.dir + "/wgmesh.key", Directory: r.dir, InterfacePrefix: "wt", MSSClamp: true,
 		PublicKeys: map[string]plan.PublicKey{},
@@ -76,46 +49,15 @@ func newRouter(t *testing.T, name string) *router {
 }
 
 func (r *router) publicKey() plan.PublicKey {
-	k, err := plan.ParsePublicKey(strings.TrimSpace(sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir)))
+	k, err := plan.ParsePublicKey(strings.TrimSpace(nettest.Sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir)))
 	require.NoError(r.t, err)
 	return k
 }
 
-// sh runs a shell command and returns what it prints.
-func sh(t *testing.T, format string, args ...any) string {
-	t.Helper()
-	command := fmt.Sprintf(format, args...)
-	out, err := exec.Command("sh", "-c", command).CombinedOutput()
-	require.NoError(t, err, "%s: %s", command, out)
-	return string(out)
-}
-
 // sh runs a shell command inside the router.
-func (r *router) sh(format string, args ...any) (out string) {
+func (r *router) sh(format string, args ...any) string {
 	r.t.Helper()
-	require.NoError(r.t, r.inside(func() error {
-		out = sh(r.t, format, args...)
-		return nil
-	}))
-	return out
-}
-
-// inside runs do on a thread in the router's namespace.
-func (r *router) inside(do func() error) error {
-	ch := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
-		ns, err := netns.GetFromName(r.ns)
-		if err == nil {
-			defer func() { _ = ns.Close() }()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			err = do()
-		}
-		ch <- err
-	}()
-	return <-ch
+	return r.Sh(r.t, format, args...)
 }
 
 // plan observes and compares, and requires that this changed nothing at all.
@@ -131,7 +73,7 @@ func (r *router) plan() (d wg.Delta, pending []plan.Pending) {
 func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 	r.t.Helper()
 	require.NoError(r.t, r.want.Validate())
-	err := r.inside(func() error {
+	err := r.Inside(func() error {
 		h, err := wg.Open(r.dir)
 		if err != nil {
 			return err
@@ -153,7 +95,7 @@ func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 func (r *router) apply() (done []string) {
 	r.t.Helper()
 	d, _ := r.plan()
-	err := r.inside(func() error {
+	err := r.Inside(func() error {
 		h, err := wg.Open(r.dir)
 		if err != nil {
 			return err
@@ -177,7 +119,7 @@ func (r *router) apply() (done []string) {
 func (r *router) dump() string {
 	r.t.Helper()
 	text := ""
-	require.NoError(r.t, r.inside(func() error {
+	require.NoError(r.t, r.Inside(func() error {
 		// Not through a shell: the virtual machine of `make kernel` has slow processors.
 		for _, tool := range [][]string{{"ip", "-d", "addr"}, {"nft", "list", "ruleset"}} {
 			out, _ := exec.Command(tool[0], tool[1:]...).Output()
@@ -226,19 +168,21 @@ func (r *router) files() string {
 // pair joins two routers by a cable and n tunnels, with pre-shared keys.
 func pair(t *testing.T, n int) (a, b *router) {
 	t.Helper()
-	need(t, "wg", "wg-quick", "nft", "ping", "ip")
+	nettest.Need(t, "wg", "wg-quick", "nft", "ping")
 	a, b = newRouter(t, "a"), newRouter(t, "b")
-	// Without link-local addresses, which change by themselves at first.
-	sh(t, "ip link add eth0 netns %[1]s type veth peer name eth0 netns %[2]s; for n in %[1]s %[2]s; do ip -n $n link set eth0 addrgenmode none; done", a.ns, b.ns)
-	sh(t, "ip -n %s addr add 192.0.2.1/24 dev eth0; ip -n %s link set eth0 up", a.ns, a.ns)
-	sh(t, "ip -n %s addr add 192.0.2.2/24 dev eth0; ip -n %s link set eth0 up", b.ns, b.ns)
+	nettest.Cable(t, a.Namespace, "eth0", b.Namespace, "eth0")
+	for i, r := range []*router{a, b} { // without link-local addresses, which change by themselves at first
+		r.IP(t, "link", "set", "eth0", "addrgenmode", "none")
+		r.IP(t, "addr", "add", fmt.Sprintf("192.0.2.%d/24", i+1), "dev", "eth0")
+		r.IP(t, "link", "set", "eth0", "up")
+	}
 	// The kernel tells a little later that the cable is in: what a plan must not change.
 	for _, r := range []*router{a, b} {
 		require.Eventually(t, func() bool { return strings.Contains(r.sh("ip link show eth0"), "state UP") }, 2*time.Minute, 10*time.Millisecond)
 	}
 	a.want.PublicKeys["b"], b.want.PublicKeys["a"] = b.publicKey(), a.publicKey()
 	for i := 1; i <= n; i++ {
-		sh(t, "umask 077; wg genpsk > %s/%d.psk; cp -p %s/%d.psk %s/%d.psk", a.dir, i, a.dir, i, b.dir, i)
+		nettest.Sh(t, "umask 077; wg genpsk > %s/%d.psk; cp -p %s/%d.psk %s/%d.psk", a.dir, i, a.dir, i, b.dir, i)
 		a.add("a", "b", i, 1)
 		b.add("b", "a", i, 2)
 	}
@@ -249,7 +193,7 @@ func pair(t *testing.T, n int) (a, b *router) {
 func (r *router) add(own, peer string, i, self int) {
 	link := fmt.Sprintf("172.31.%d", i)
 	r.want.Tunnels = append(r.want.Tunnels, plan.Tunnel{
-		Name: unique(fmt.Sprintf("%s%d", own, i)), ListenPort: 51800 + i, MTU: 1340,
+		Name: nettest.Unique(fmt.Sprintf("%s%d", own, i)), ListenPort: 51800 + i, MTU: 1340,
 		Addresses: prefixes(fmt.Sprintf("%s.%d/24 fd00:%d::%d/64", link, self, i, self)),
 		Peers: []plan.Peer{{
 			Name: peer, Endpoint: netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:%d", 3-self, 51800+i)),
@@ -267,7 +211,7 @@ type stream struct {
 
 func (r *router) stream(address string) *stream {
 	r.t.Helper()
-	s := &stream{cmd: exec.Command("ip", "netns", "exec", r.ns, "ping", "-n", "-i", "0.03", address)}
+	s := &stream{cmd: r.Command("ping", "-n", "-i", "0.03", address)}
 	s.cmd.Stdout = &s.out
 	require.NoError(r.t, s.cmd.Start())
 	r.t.Cleanup(func() { _ = s.cmd.Process.Kill() })
@@ -296,6 +240,6 @@ func (s *stream) end(t *testing.T) (answers, lost int) {
 func (r *router) reaches(address string) {
 	r.t.Helper()
 	require.Eventually(r.t, func() bool {
-		return r.inside(exec.Command("ping", "-c1", "-W1", address).Run) == nil
+		return r.Inside(exec.Command("ping", "-c1", "-W1", address).Run) == nil
 	}, 2*time.Minute, 50*time.Millisecond, "no answer from %s", address)
 }

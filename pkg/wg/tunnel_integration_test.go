@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 func TestLiveCreate(t *testing.T) {
@@ -37,7 +39,7 @@ func TestLiveCreate(t *testing.T) {
 	a.plan()
 	t.Logf("a plan of 3 tunnels, and two dumps: %s", time.Since(start).Round(time.Millisecond))
 	name := a.want.Tunnels[0].Name
-	assert.NotContains(t, a.sh("cat %s/*.conf", a.dir), strings.TrimSpace(sh(t, "cat %s/wgmesh.key", a.dir)))
+	assert.NotContains(t, a.sh("cat %s/*.conf", a.dir), strings.TrimSpace(nettest.Sh(t, "cat %s/wgmesh.key", a.dir)))
 	assert.Contains(t, a.sh("stat -c %%a %s/%s.conf", a.dir, name), "600")
 
 	a.want.Tunnels, a.want.Purge = a.want.Tunnels[1:], true
@@ -56,8 +58,8 @@ func TestLiveDrift(t *testing.T) {
 	a.reaches("172.31.2.2")
 	name, other := a.want.Tunnels[0].Name, a.want.Tunnels[1].Name
 	key := b.publicKey().String()
-	foreign := strings.TrimSpace(sh(t, "wg genkey | wg pubkey"))
-	sh(t, "umask 077; wg genkey > %s/other.key; wg genpsk > %s/other.psk", a.dir, a.dir)
+	foreign := strings.TrimSpace(nettest.Sh(t, "wg genkey | wg pubkey"))
+	nettest.Sh(t, "umask 077; wg genkey > %s/other.key; wg genpsk > %s/other.psk", a.dir, a.dir)
 	identity := a.sh("ip -o link show %s | cut -d: -f1", other)
 	received := a.received(other)
 
@@ -160,7 +162,7 @@ func TestLiveKeyChange(t *testing.T) {
 	b.apply()
 	a.reaches("172.31.1.2")
 	a.reaches("172.31.2.2")
-	sh(t, "umask 077; wg genkey > %s/wgmesh.key", b.dir)
+	nettest.Sh(t, "umask 077; wg genkey > %s/wgmesh.key", b.dir)
 	b.apply()
 	a.want.PublicKeys["b"] = b.publicKey()
 	done := strings.Join(a.apply(), "\n")
