@@ -133,7 +133,7 @@ func TestAWSByMoto(t *testing.T) {
 	first, foreign := of(vm), of(other)
 	second := m.ask(t, "ec2", "networkInterfaceId", "Action", "CreateNetworkInterface", "SubnetId", subnet)
 	m.ask(t, "ec2", "attachmentId", "Action", "AttachNetworkInterface", "NetworkInterfaceId", second, "InstanceId", vm, "DeviceIndex", "1")
-	o := options{"instance_id": vm, "region": "eu-west-1", "api_endpoint": m.url, "metadata_endpoint": f.imds.URL, "timeout": 20}
+	o := options{"instance_id": vm, "region": "eu-west-1", "api_endpoint": m.url, "metadata_endpoint": f.IMDS.URL, "timeout": 20}
 
 	t.Run("a reader", func(t *testing.T) {
 		m.user(t, "reader", `"ec2:DescribeNetworkInterfaces"`)

@@ -6,11 +6,18 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud/aws"
 )
+
+// fakeAWS is the stand-in with the options that lead to it.
+type fakeAWS struct{ *aws.Cloud }
+
+func newAWS(t *testing.T) *fakeAWS { return &fakeAWS{aws.Start(t)} }
 
 // router are the options on the router itself, against the stand-in.
 func (f *fakeAWS) router() options {
-	return options{"cloud": "aws", "api_endpoint": f.ec2.URL, "metadata_endpoint": f.imds.URL, "timeout": 20}
+	return options{"cloud": "aws", "api_endpoint": f.EC2.URL, "metadata_endpoint": f.IMDS.URL, "timeout": 20}
 }
 
 // control are the options on a control node.
@@ -38,19 +45,19 @@ func TestAWSOnTheRouter(t *testing.T) {
 		map[string]any{"id": "eni-0a", "primary": true, "forwarding": true},
 		map[string]any{"id": "eni-0b", "primary": false, "forwarding": true},
 	}, result["interfaces"])
-	assert.Equal(t, map[string]bool{"eni-0a": false, "eni-0b": false, "eni-0c": true, "eni-0f": true}, f.checks(), "a managed and a foreign interface are left alone")
-	assert.Zero(t, f.bare, "metadata requests without a token")
+	assert.Equal(t, map[string]bool{"eni-0a": false, "eni-0b": false, "eni-0c": true, "eni-0f": true}, f.Checks(), "a managed and a foreign interface are left alone")
+	assert.Zero(t, f.Bare, "metadata requests without a token")
 
 	t.Run("again", func(t *testing.T) {
 		result := run(t, f.router())
 		assert.Equal(t, false, result["changed"])
 		assert.Equal(t, true, result["verified"])
-		assert.Len(t, f.writes, 2)
+		assert.Len(t, f.Writes, 2)
 	})
 	t.Run("and off", func(t *testing.T) {
 		result := run(t, f.router().and(options{"state": "disabled"}))
 		assert.Equal(t, []any{"eni-0a: disabled forwarding", "eni-0b: disabled forwarding"}, result["done"])
-		assert.True(t, f.checks()["eni-0a"])
+		assert.True(t, f.Checks()["eni-0a"])
 	})
 }
 
@@ -72,7 +79,7 @@ func TestAWSInterfaces(t *testing.T) {
 			if tt.msg != "" {
 				assert.Equal(t, tt.msg, result["msg"])
 			}
-			assert.Equal(t, tt.writes, f.writes)
+			assert.Equal(t, tt.writes, f.Writes)
 		})
 	}
 }
@@ -82,8 +89,8 @@ func TestAWSFromTheControlNode(t *testing.T) {
 	result := run(t, f.control(t))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "aws", result["cloud"])
-	assert.Len(t, f.writes, 2)
-	assert.Zero(t, f.session, "the role of the machine it runs on was not asked for")
+	assert.Len(t, f.Writes, 2)
+	assert.Zero(t, f.Session, "the role of the machine it runs on was not asked for")
 }
 
 func TestAWSCheckMode(t *testing.T) {
@@ -93,44 +100,44 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Equal(t, false, result["verified"])
 	assert.NotContains(t, result, "warnings")
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "forwarding: true")
-	assert.Empty(t, f.writes)
+	assert.Empty(t, f.Writes)
 
-	f.faults[modify] = []fault{{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", status: 403, forever: true}}
+	f.Faults[modify] = []aws.Fault{{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true}}
 	result = run(t, f.router().and(check).and(options{"interfaces": "primary"}))
 	assert.Equal(t, []any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
 		"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
-	assert.Empty(t, f.writes)
+	assert.Empty(t, f.Writes)
 }
 
 func TestAWSWaitsForTheRead(t *testing.T) {
 	f := newAWS(t)
-	f.lag = 3
+	f.Lag = 3
 	result := run(t, f.router())
 	assert.Equal(t, true, result["verified"])
-	assert.Equal(t, 1+2*4, f.reads)
+	assert.Equal(t, 1+2*4, f.Reads)
 }
 
 // Another writer takes the change back before it was read.
 func TestAWSLostRace(t *testing.T) {
 	f := newAWS(t)
-	f.onWrite = func() { f.enis[0].check = true }
+	f.OnWrite = func() { f.Interfaces[0].Check = true }
 	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
 	assert.Equal(t, "eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over", msg)
 	assert.True(t, changed, "it was changed, by us")
 }
 
 func TestAWSThrottling(t *testing.T) {
-	slow := fault{code: "RequestLimitExceeded", message: "Request limit exceeded.", status: 503}
+	slow := aws.Fault{Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Status: 503}
 	t.Run("is waited out", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults[describe] = slices.Repeat([]fault{slow}, 12)
-		f.faults[modify] = slices.Repeat([]fault{slow}, 12)
+		f.Faults[describe] = slices.Repeat([]aws.Fault{slow}, 12)
+		f.Faults[modify] = slices.Repeat([]aws.Fault{slow}, 12)
 		assert.Equal(t, true, run(t, f.router())["verified"])
 	})
 	t.Run("until timeout", func(t *testing.T) {
 		f := newAWS(t)
-		slow.forever = true
-		f.faults[modify] = []fault{slow}
+		slow.Forever = true
+		f.Faults[modify] = []aws.Fault{slow}
 		// On a busy machine the time may be over while a request is under way, which
 		// may have been done. So this asks for no word on whether something changed.
 		msg, _ := fails(t, f.router().and(options{"timeout": 1}))
@@ -141,13 +148,13 @@ func TestAWSThrottling(t *testing.T) {
 func TestAWSExpiredCredentials(t *testing.T) {
 	t.Run("of the role are renewed", func(t *testing.T) {
 		f := newAWS(t)
-		f.valid = 2
+		f.Valid = 2
 		assert.Equal(t, true, run(t, f.router())["verified"])
-		assert.Equal(t, 2, f.session)
+		assert.Equal(t, 2, f.Session)
 	})
 	t.Run("of a person are not", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults[describe] = []fault{{code: "RequestExpired", message: "Request has expired.", status: 400, forever: true}}
+		f.Faults[describe] = []aws.Fault{{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true}}
 		msg, _ := fails(t, f.control(t))
 		assert.Equal(t, "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+
 			"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock", msg)
@@ -155,16 +162,16 @@ func TestAWSExpiredCredentials(t *testing.T) {
 }
 
 func TestAWSMissingPermission(t *testing.T) {
-	denied := fault{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation.", status: 403, forever: true}
+	denied := aws.Fault{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation.", Status: 403, Forever: true}
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults[describe] = []fault{denied}
+		f.Faults[describe] = []aws.Fault{denied}
 		msg, _ := fails(t, f.router())
 		assert.Contains(t, msg, "the permission ec2:DescribeNetworkInterfaces is missing")
 	})
 	t.Run("to write the second", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults[modify] = []fault{{}, denied}
+		f.Faults[modify] = []aws.Fault{{}, denied}
 		result := run(t, f.router())
 		assert.Contains(t, result["msg"], "eni-0b: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation")
 		assert.Equal(t, true, result["changed"])
@@ -173,7 +180,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	})
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
-		f.norole = true
+		f.NoRole = true
 		msg, _ := fails(t, f.router())
 		assert.Contains(t, msg, "the instance has no role to act with")
 	})
@@ -181,10 +188,10 @@ func TestAWSMissingPermission(t *testing.T) {
 
 func TestAWSBrokenService(t *testing.T) {
 	f := newAWS(t)
-	f.faults[describe] = slices.Repeat([]fault{{code: "InternalError", status: 500}}, 3)
+	f.Faults[describe] = slices.Repeat([]aws.Fault{{Code: "InternalError", Status: 500}}, 3)
 	assert.Equal(t, true, run(t, f.router())["verified"])
 
-	f.ec2.Close()
+	f.EC2.Close()
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "connection refused")
 }
@@ -192,7 +199,7 @@ func TestAWSBrokenService(t *testing.T) {
 // The write is done, and then the service fails for good: it was changed.
 func TestAWSFailsLate(t *testing.T) {
 	f := newAWS(t)
-	f.faults[describe] = []fault{{}, {code: "InternalError", message: "An internal error has occurred", status: 500, forever: true}}
+	f.Faults[describe] = []aws.Fault{{}, {Code: "InternalError", Message: "An internal error has occurred", Status: 500, Forever: true}}
 	result := run(t, f.router())
 	assert.Equal(t, "eni-0a: ec2:DescribeNetworkInterfaces: InternalError: An internal error has occurred (request req-0815)", result["msg"])
 	assert.Equal(t, true, result["changed"])
@@ -203,20 +210,20 @@ func TestAWSFailsLate(t *testing.T) {
 func TestAWSVanishedInstance(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		f := newAWS(t)
-		f.enis = nil
+		f.Interfaces = nil
 		msg, _ := fails(t, f.router())
 		assert.Equal(t, "i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", msg)
 	})
 	t.Run("after the write", func(t *testing.T) {
 		f := newAWS(t)
-		f.onWrite = func() { f.enis[0].instance = "" }
+		f.OnWrite = func() { f.Interfaces[0].Instance = "" }
 		msg, changed := fails(t, f.router())
 		assert.Equal(t, "eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled", msg)
 		assert.True(t, changed)
 	})
 	t.Run("for good", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults[modify] = []fault{{code: "InvalidNetworkInterfaceID.NotFound", message: "The networkInterface ID 'eni-0a' does not exist", status: 400}}
+		f.Faults[modify] = []aws.Fault{{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID 'eni-0a' does not exist", Status: 400}}
 		msg, changed := fails(t, f.router())
 		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
 		assert.False(t, changed)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/internal/fakecloud"
 )
 
 // A write arrives and its answer gets lost, whole or from the middle on. When asked
@@ -13,13 +15,13 @@ func TestLostAnswers(t *testing.T) {
 	for name, middle := range map[string]bool{"whole": false, "from the middle on": true} {
 		t.Run("aws, "+name, func(t *testing.T) {
 			f := newAWS(t)
-			f.lose = loss{1, middle}
+			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
 			result := run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
 			assert.Len(t, result["done"], 2)
 
 			f = newAWS(t)
-			f.lose = loss{100, middle}
+			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
 			msg, changed := fails(t, f.router())
 			assert.Contains(t, msg, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: ")
 			assert.True(t, changed)

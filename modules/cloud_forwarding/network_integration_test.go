@@ -198,7 +198,7 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 	}
 
 	aws := newAWS(t)
-	aws.region = "eu-central-1"
+	aws.Region = "eu-central-1"
 	config := filepath.Join(dir, "imds.json")
 	require.NoError(t, os.WriteFile(config, []byte(`{"imdsv2": true, "server": {"hostname": "`+metadataAddress+`", "port": "80"},
 		"metadata": {"values": {"instance-id": "i-router", "placement-region": "eu-central-1"}}}`), 0o644))
@@ -211,7 +211,7 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 	status := nettest.Run(t, "curl", "-s", "--noproxy", "*", "--retry", "100", "--retry-delay", "0", "--retry-connrefused", "-o", "/dev/null", "-w", "%{http_code}",
 		"http://"+metadataAddress+"/latest/meta-data/instance-id")
 	assert.Equal(t, "401", status, "version 1 is refused")
-	forwards(options{"cloud": "aws"}, aws.ec2.Config.Handler, "ec2.eu-central-1.amazonaws.com")
+	forwards(options{"cloud": "aws"}, aws.EC2.Config.Handler, "ec2.eu-central-1.amazonaws.com")
 	require.NoError(t, service.Process.Kill())
 	_ = service.Wait()
 	assert.Contains(t, log.String(), "/latest/meta-data/iam/security-credentials/", "whose role it used")
@@ -221,8 +221,8 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 		"cn-north-1": "ec2.cn-north-1.amazonaws.com.cn", "us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "eusc-de-east-1": "ec2.eusc-de-east-1.amazonaws.eu",
 	} {
 		f := newAWS(t)
-		f.region, n.service = region, f.imds.Config.Handler
-		forwards(options{"cloud": "aws"}, f.ec2.Config.Handler, host)
+		f.Region, n.service = region, f.IMDS.Config.Handler
+		forwards(options{"cloud": "aws"}, f.EC2.Config.Handler, host)
 	}
 	for environ, host := range map[string]string{
 		"AzurePublicCloud": "management.azure.com", "AzureUSGovernmentCloud": "management.usgovcloudapi.net", "AzureChinaCloud": "management.chinacloudapi.cn",

@@ -143,7 +143,7 @@ func TestAWSByMoto(t *testing.T) {
 	before := m.items(t, ours)
 	o := options{
 		"via": us, "region": "cn-north-1", "mesh": "example", "tables": []string{ours}, "prefixes": []string{"10.0.0.0/16", "10.2.0.0/16", "2001:db8::/32"},
-		"api_endpoint": m.url, "metadata_endpoint": f.imds.URL, "timeout": 120,
+		"api_endpoint": m.url, "metadata_endpoint": f.IMDS.URL, "timeout": 120,
 	}
 
 	t.Run("a reader", func(t *testing.T) {

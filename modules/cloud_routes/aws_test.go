@@ -7,13 +7,26 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud/aws"
+)
+
+// fakeAWS is the stand-in with the options that lead to it.
+type fakeAWS struct{ *aws.Cloud }
+
+func newAWS(t *testing.T) *fakeAWS { return &fakeAWS{aws.Start(t)} }
+
+// Routes as EC2 shows them.
+const (
+	transit   = `<transitGatewayId>tgw-1</transitGatewayId><origin>CreateRoute</origin><state>active</state><fieldOfTomorrow>x</fieldOfTomorrow>`
+	blackhole = `<networkInterfaceId>eni-gone</networkInterfaceId><origin>CreateRoute</origin><state>blackhole</state>`
 )
 
 // router are the options on the router itself, against the stand-in.
 func (f *fakeAWS) router() options {
 	return options{
 		"mesh": "example", "tables": []string{"rtb-a", "rtb-b"}, "prefixes": []string{"10.0.0.0/16", "2001:db8::/32"},
-		"api_endpoint": f.ec2.URL, "metadata_endpoint": f.imds.URL, "timeout": 120,
+		"api_endpoint": f.EC2.URL, "metadata_endpoint": f.IMDS.URL, "timeout": 120,
 	}
 }
 
@@ -31,7 +44,7 @@ func (f *fakeAWS) control(t *testing.T) options {
 
 func TestAWSFromNothing(t *testing.T) {
 	f := newAWS(t)
-	before := f.without()
+	before := f.Without()
 	result := succeeds(t, f.router())
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
@@ -43,29 +56,29 @@ func TestAWSFromNothing(t *testing.T) {
 	}, result["done"])
 	assert.Equal(t, map[string]any{"table": "rtb-a", "prefix": "10.0.0.0/16", "via": "eni-us"}, result["routes"].([]any)[0])
 	assert.Len(t, result["routes"], 4)
-	assert.Equal(t, before, f.without("10.0.0.0/16", "2001:db8::/32"), "other routes are as they were")
-	assert.Zero(t, f.bare, "metadata requests without a token")
+	assert.Equal(t, before, f.Without("10.0.0.0/16", "2001:db8::/32"), "other routes are as they were")
+	assert.Zero(t, f.Bare, "metadata requests without a token")
 
 	unchanged(t, f.router())
-	assert.Len(t, f.writes, 4)
+	assert.Len(t, f.Writes, 4)
 
 	result = succeeds(t, f.router().and(absent))
 	assert.Contains(t, result["done"], "rtb-a: 10.0.0.0/16: no longer goes to eni-us")
 	assert.Equal(t, []any{}, result["routes"])
-	assert.Equal(t, before, f.tables)
+	assert.Equal(t, before, f.Tables)
 	unchanged(t, f.router().and(absent))
 }
 
 // A route that is there is replaced, so that there is no moment without one.
 func TestAWSTakesOver(t *testing.T) {
-	for name, there := range map[string]string{"another router's": via("eni-them"), "a black hole": blackhole, "a black hole without a target": `<state>blackhole</state>`} {
+	for name, there := range map[string]string{"another router's": aws.Via("eni-them"), "a black hole": blackhole, "a black hole without a target": `<state>blackhole</state>`} {
 		t.Run(name, func(t *testing.T) {
 			f := newAWS(t)
-			f.tables["rtb-a"].routes["10.0.0.0/16"] = there
-			before := f.without("10.0.0.0/16")
+			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = there
+			before := f.Without("10.0.0.0/16")
 			assert.Equal(t, true, succeeds(t, f.one())["verified"])
-			assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.writes)
-			assert.Equal(t, before, f.without("10.0.0.0/16"))
+			assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
+			assert.Equal(t, before, f.Without("10.0.0.0/16"))
 			unchanged(t, f.one())
 		})
 	}
@@ -73,7 +86,7 @@ func TestAWSTakesOver(t *testing.T) {
 
 func TestAWSOurOwnBlackHole(t *testing.T) {
 	f := newAWS(t)
-	f.tables["rtb-a"].routes["10.0.0.0/16"] = `<networkInterfaceId>eni-us</networkInterfaceId><state>blackhole</state>`
+	f.Tables["rtb-a"].Routes["10.0.0.0/16"] = `<networkInterfaceId>eni-us</networkInterfaceId><state>blackhole</state>`
 	result := succeeds(t, f.one())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: the route to eni-us carries nothing: blackhole"}, result["warnings"])
@@ -82,8 +95,8 @@ func TestAWSOurOwnBlackHole(t *testing.T) {
 func TestAWSFromTheControlNode(t *testing.T) {
 	f := newAWS(t)
 	assert.Equal(t, true, succeeds(t, f.control(t))["verified"])
-	assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-them"}, f.writes)
-	assert.Zero(t, f.session, "the role of the machine it runs on was not asked for")
+	assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-them"}, f.Writes)
+	assert.Zero(t, f.Session, "the role of the machine it runs on was not asked for")
 }
 
 func TestAWSSomebodyElsesRoute(t *testing.T) {
@@ -91,22 +104,22 @@ func TestAWSSomebodyElsesRoute(t *testing.T) {
 		"the transit gateway tgw-1": transit,
 		"the peering pcx-1":         `<vpcPeeringConnectionId>pcx-1</vpcPeeringConnectionId><state>blackhole</state>`,
 		"the NAT gateway nat-1":     `<natGatewayId>nat-1</natGatewayId><state>active</state>`,
-		"the gateway local":         local,
+		"the gateway local":         aws.Local,
 		"the gateway vpce-1":        `<gatewayId>vpce-1</gatewayId><state>active</state>`,
 		"the virtual private gateway vgw-1, which has propagated it": `<gatewayId>vgw-1</gatewayId><origin>EnableVgwRoutePropagation</origin><state>active</state>`,
-		"where a VPC route server has pointed it":                    via("eni-x")[:len(via("eni-x"))-len("<origin>CreateRoute</origin><state>active</state>")] + `<origin>Advertisement</origin><state>active</state>`,
+		"where a VPC route server has pointed it":                    aws.Via("eni-x")[:len(aws.Via("eni-x"))-len("<origin>CreateRoute</origin><state>active</state>")] + `<origin>Advertisement</origin><state>active</state>`,
 		"what this module does not know":                             `<thingOfTomorrow>x-1</thingOfTomorrow><state>active</state>`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newAWS(t)
-			f.tables["rtb-a"].routes["10.0.0.0/16"] = xml
-			before := f.without()
+			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = xml
+			before := f.Without()
 			msg, changed := fails(t, f.router()) // although the others could be set
 			assert.Equal(t, "rtb-a: 10.0.0.0/16: it goes to "+what+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
 			unchanged(t, f.one().and(absent))
-			assert.Equal(t, before, f.tables)
-			assert.Empty(t, f.writes)
+			assert.Equal(t, before, f.Tables)
+			assert.Empty(t, f.Writes)
 		})
 	}
 }
@@ -123,7 +136,7 @@ func TestAWSMark(t *testing.T) {
 				got, _ := fails(t, f.router().and(options{"tables": []string{"rtb-a", id}, "state": state}))
 				assert.Equal(t, msg, got)
 			}
-			assert.Empty(t, f.writes)
+			assert.Empty(t, f.Writes)
 		})
 	}
 }
@@ -131,17 +144,17 @@ func TestAWSMark(t *testing.T) {
 // Absent takes away what goes to us, and not what another router has taken over.
 func TestAWSAbsent(t *testing.T) {
 	f := newAWS(t)
-	f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-us")
-	f.tables["rtb-b"].routes["10.0.0.0/16"] = via("eni-them")
+	f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-us")
+	f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 	result := succeeds(t, f.router().and(absent))
-	assert.Equal(t, []string{"DeleteRoute rtb-a 10.0.0.0/16"}, f.writes)
+	assert.Equal(t, []string{"DeleteRoute rtb-a 10.0.0.0/16"}, f.Writes)
 	assert.Equal(t, []any{map[string]any{"table": "rtb-b", "prefix": "10.0.0.0/16", "via": "eni-them"}}, result["routes"])
 }
 
 func TestAWSCheckMode(t *testing.T) {
 	f := newAWS(t)
-	f.tables["rtb-b"].routes["10.0.0.0/16"] = via("eni-them")
-	before := f.without()
+	f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+	before := f.Without()
 	o := f.router().and(check).and(options{"_ansible_diff": true})
 	result := succeeds(t, o)
 	assert.Equal(t, true, result["changed"])
@@ -150,90 +163,90 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: eni-us")
 	assert.Contains(t, result["diff"].(map[string]any)["before"], "via: eni-them")
 	for _, action := range []string{"CreateRoute", "ReplaceRoute"} {
-		f.faults[action] = []fault{{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", status: 403, forever: true}}
+		f.Faults[action] = []aws.Fault{{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true}}
 	}
 	warnings := succeeds(t, o)["warnings"]
 	assert.Len(t, warnings, 4)
 	assert.Contains(t, warnings, "rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); "+
 		"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
-	assert.Equal(t, before, f.tables)
-	assert.Empty(t, f.writes)
+	assert.Equal(t, before, f.Tables)
+	assert.Empty(t, f.Writes)
 }
 
 func TestAWSWaitsForTheRead(t *testing.T) {
 	f := newAWS(t)
-	f.lag = 3
+	f.Lag = 3
 	result := succeeds(t, f.one())
 	assert.Equal(t, true, result["verified"])
-	assert.Len(t, f.writes, 1)
-	assert.Equal(t, 1+3+1+1, f.reads, "one before, three that were old, one that agreed, one for the result")
+	assert.Len(t, f.Writes, 1)
+	assert.Equal(t, 1+3+1+1, f.Reads, "one before, three that were old, one that agreed, one for the result")
 }
 
 // What others do between our read and our write.
 func TestAWSLostRace(t *testing.T) {
-	once := func(f *fakeAWS, do func()) func() { return func() { do(); f.onRead = nil } }
+	once := func(f *fakeAWS, do func()) func() { return func() { do(); f.OnRead = nil } }
 	t.Run("another router makes the route", func(t *testing.T) {
 		f := newAWS(t)
-		f.onRead = once(f, func() { f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them") })
+		f.OnRead = once(f, func() { f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them") })
 		result := succeeds(t, f.one())
-		assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.writes)
+		assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
 		assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: goes to eni-us now, before to eni-them"}, result["done"])
 	})
 	t.Run("somebody deletes it", func(t *testing.T) {
 		f := newAWS(t)
-		f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them")
-		f.onRead = once(f, func() { delete(f.tables["rtb-a"].routes, "10.0.0.0/16") })
+		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+		f.OnRead = once(f, func() { delete(f.Tables["rtb-a"].Routes, "10.0.0.0/16") })
 		assert.Equal(t, true, succeeds(t, f.one())["verified"])
-		assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-us"}, f.writes)
+		assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
 	})
 	t.Run("somebody deletes what we delete", func(t *testing.T) {
 		f := newAWS(t)
-		f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-us")
-		f.onRead = once(f, func() { delete(f.tables["rtb-a"].routes, "10.0.0.0/16") })
+		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-us")
+		f.OnRead = once(f, func() { delete(f.Tables["rtb-a"].Routes, "10.0.0.0/16") })
 		result := succeeds(t, f.one().and(absent))
 		assert.Equal(t, true, result["verified"])
-		assert.Empty(t, f.writes)
+		assert.Empty(t, f.Writes)
 	})
 	t.Run("a peering is put in", func(t *testing.T) {
 		f := newAWS(t)
-		f.onRead = once(f, func() { f.tables["rtb-a"].routes["10.0.0.0/16"] = transit })
+		f.OnRead = once(f, func() { f.Tables["rtb-a"].Routes["10.0.0.0/16"] = transit })
 		msg, changed := fails(t, f.one())
 		assert.Contains(t, msg, "it goes to the transit gateway tgw-1")
 		assert.False(t, changed)
-		assert.Empty(t, f.writes)
+		assert.Empty(t, f.Writes)
 	})
 	t.Run("the partner takes it back", func(t *testing.T) {
 		f := newAWS(t)
-		f.onRead = func() {
-			if len(f.writes) > 0 {
-				f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them")
+		f.OnRead = func() {
+			if len(f.Writes) > 0 {
+				f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 			}
 		}
-		f.lag = 1
+		f.Lag = 1
 		msg, changed := fails(t, f.one().and(options{"timeout": 2}))
 		assert.Equal(t, "rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
-		assert.Len(t, f.writes, 1, "it is not fought for")
+		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
 	t.Run("without end", func(t *testing.T) {
 		f := newAWS(t)
-		f.tables["rtb-a"].routes["10.0.0.0/16"] = via("eni-them")
-		f.faults["ReplaceRoute"] = []fault{{code: "InvalidRoute.NotFound", message: "gone", status: 400, forever: true}}
+		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+		f.Faults["ReplaceRoute"] = []aws.Fault{{Code: "InvalidRoute.NotFound", Message: "gone", Status: 400, Forever: true}}
 		msg, _ := fails(t, f.one())
 		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
 	})
 }
 
 func TestAWSThrottling(t *testing.T) {
-	slow := fault{code: "RequestLimitExceeded", message: "Request limit exceeded.", status: 503}
+	slow := aws.Fault{Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Status: 503}
 	f := newAWS(t)
-	f.faults["DescribeRouteTables"] = slices.Repeat([]fault{slow}, 12)
-	f.faults["CreateRoute"] = slices.Repeat([]fault{slow}, 12)
+	f.Faults["DescribeRouteTables"] = slices.Repeat([]aws.Fault{slow}, 12)
+	f.Faults["CreateRoute"] = slices.Repeat([]aws.Fault{slow}, 12)
 	assert.Equal(t, true, succeeds(t, f.one())["verified"])
 
 	f = newAWS(t)
-	slow.forever = true
-	f.faults["CreateRoute"] = []fault{slow}
+	slow.Forever = true
+	f.Faults["CreateRoute"] = []aws.Fault{slow}
 	// Whether something changed is not asked: the time may be over while a request is
 	// under way, which may have been done.
 	msg, _ := fails(t, f.one().and(options{"timeout": 2}))
@@ -242,28 +255,28 @@ func TestAWSThrottling(t *testing.T) {
 
 func TestAWSExpiredCredentials(t *testing.T) {
 	f := newAWS(t)
-	f.valid = 2
+	f.Valid = 2
 	assert.Equal(t, true, succeeds(t, f.one())["verified"])
-	assert.Equal(t, 2, f.session)
+	assert.Equal(t, 2, f.Session)
 
 	f = newAWS(t)
-	f.faults["DescribeRouteTables"] = []fault{{code: "RequestExpired", message: "Request has expired.", status: 400, forever: true}}
+	f.Faults["DescribeRouteTables"] = []aws.Fault{{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true}}
 	msg, _ := fails(t, f.control(t))
 	assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
 }
 
 func TestAWSMissingPermission(t *testing.T) {
-	denied := fault{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation.", status: 403, forever: true}
+	denied := aws.Fault{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation.", Status: 403, Forever: true}
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults["DescribeRouteTables"] = []fault{denied}
+		f.Faults["DescribeRouteTables"] = []aws.Fault{denied}
 		msg, _ := fails(t, f.one())
 		assert.Contains(t, msg, "the permission ec2:DescribeRouteTables is missing")
 	})
 	t.Run("to write some", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults["CreateRoute"] = []fault{{}, denied}
-		f.tables["rtb-b"].routes["10.0.0.0/16"] = via("eni-them")
+		f.Faults["CreateRoute"] = []aws.Fault{{}, denied}
+		f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 		result := run(t, f.router())
 		assert.Equal(t, true, result["failed"])
 		assert.Contains(t, result["msg"], "rtb-a: 2001:db8::/32: ec2:CreateRoute: UnauthorizedOperation")
@@ -274,7 +287,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	})
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
-		f.norole = true
+		f.NoRole = true
 		msg, _ := fails(t, f.one())
 		assert.Contains(t, msg, "the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
 	})
@@ -282,9 +295,9 @@ func TestAWSMissingPermission(t *testing.T) {
 
 func TestAWSBrokenService(t *testing.T) {
 	f := newAWS(t)
-	f.faults["DescribeRouteTables"] = slices.Repeat([]fault{{code: "InternalError", status: 500}}, 3)
+	f.Faults["DescribeRouteTables"] = slices.Repeat([]aws.Fault{{Code: "InternalError", Status: 500}}, 3)
 	assert.Equal(t, true, succeeds(t, f.one())["verified"])
-	f.ec2.Close()
+	f.EC2.Close()
 	msg, _ := fails(t, f.one())
 	assert.Contains(t, msg, "connection refused")
 }
@@ -292,32 +305,32 @@ func TestAWSBrokenService(t *testing.T) {
 func TestAWSVanishes(t *testing.T) {
 	t.Run("the table, before the write", func(t *testing.T) {
 		f := newAWS(t)
-		f.onRead = func() { maps.DeleteFunc(f.tables, func(string, *table) bool { return true }) }
+		f.OnRead = func() { maps.DeleteFunc(f.Tables, func(string, *aws.Table) bool { return true }) }
 		msg, changed := fails(t, f.one())
 		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
 		assert.False(t, changed)
 	})
 	t.Run("the table, after the write", func(t *testing.T) {
 		f := newAWS(t)
-		f.onRead = func() {
-			if len(f.writes) > 0 {
-				f.tables = nil
+		f.OnRead = func() {
+			if len(f.Writes) > 0 {
+				f.Tables = nil
 			}
 		}
-		f.lag = 1
+		f.Lag = 1
 		msg, changed := fails(t, f.one())
 		assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
 		assert.True(t, changed)
 	})
 	t.Run("the interface", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults["CreateRoute"] = []fault{{code: "InvalidNetworkInterfaceID.NotFound", message: "The networkInterface ID 'eni-us' does not exist", status: 400}}
+		f.Faults["CreateRoute"] = []aws.Fault{{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID 'eni-us' does not exist", Status: 400}}
 		msg, _ := fails(t, f.one())
 		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
 	})
 	t.Run("room in the table", func(t *testing.T) {
 		f := newAWS(t)
-		f.faults["CreateRoute"] = []fault{{code: "RouteLimitExceeded", message: "The maximum number of routes has been reached.", status: 400}}
+		f.Faults["CreateRoute"] = []aws.Fault{{Code: "RouteLimitExceeded", Message: "The maximum number of routes has been reached.", Status: 400}}
 		msg, _ := fails(t, f.one())
 		assert.Contains(t, msg, "RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
 	})

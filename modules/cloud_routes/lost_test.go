@@ -15,7 +15,7 @@ func TestLostAnswers(t *testing.T) {
 		lose *int
 	}
 	for name, make := range map[string]func(t *testing.T) cloud{
-		"aws": func(t *testing.T) cloud { f := newAWS(t); return cloud{f.one(), &f.lose} },
+		"aws": func(t *testing.T) cloud { f := newAWS(t); return cloud{f.one(), &f.Lose.Times} },
 		"azure": func(t *testing.T) cloud {
 			f := newAzure(t)
 			return cloud{f.router(), &f.lose}

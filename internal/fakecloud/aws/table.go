@@ -1,0 +1,117 @@
+package aws
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A Table has tags, and routes by destination: each the XML of the rest of it.
+type Table struct {
+	Tags   map[string]string
+	Routes map[string]string
+}
+
+// Via is a route to an interface, as EC2 shows it.
+func Via(eni string) string {
+	return `<networkInterfaceId>` + eni + `</networkInterfaceId><instanceId>i-of-` + eni + `</instanceId><instanceOwnerId>123456789012</instanceOwnerId><origin>CreateRoute</origin><state>active</state>`
+}
+
+// Local is the route of a VPC's own network.
+const Local = `<gatewayId>local</gatewayId><origin>CreateRouteTable</origin><state>active</state>`
+
+// Without is a copy of all tables without some of the routes.
+func (c *Cloud) Without(destinations ...string) map[string]*Table {
+	out := map[string]*Table{}
+	for id, t := range c.Tables {
+		out[id] = &Table{maps.Clone(t.Tags), maps.Clone(t.Routes)}
+		for _, d := range destinations {
+			delete(out[id].Routes, d)
+		}
+	}
+	return out
+}
+
+func (c *Cloud) describeTables(w http.ResponseWriter, r *http.Request) {
+	c.Reads++
+	tables := c.Tables
+	if len(c.stale) > 0 {
+		tables, c.stale = c.stale[0], c.stale[1:]
+	}
+	var sets strings.Builder
+	for i := 1; r.Form.Get(fmt.Sprint("RouteTableId.", i)) != ""; i++ {
+		id := r.Form.Get(fmt.Sprint("RouteTableId.", i))
+		t, found := tables[id]
+		if !found {
+			c.noTable(w, id)
+			return
+		}
+		fmt.Fprintf(&sets, `<item><routeTableId>%s</routeTableId><vpcId>vpc-1</vpcId><fieldOfTomorrow/><routeSet>`, id)
+		for _, d := range slices.Sorted(maps.Keys(t.Routes)) {
+			fmt.Fprintf(&sets, `<item><%s>%s</%[1]s>%[3]s</item>`, field(d), d, t.Routes[d])
+		}
+		sets.WriteString(`</routeSet><tagSet>`)
+		for _, k := range slices.Sorted(maps.Keys(t.Tags)) {
+			fmt.Fprintf(&sets, `<item><key>%s</key><value>%s</value></item>`, k, t.Tags[k])
+		}
+		sets.WriteString(`</tagSet></item>`)
+	}
+	fmt.Fprint(w, `<DescribeRouteTablesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-describe</requestId><routeTableSet>`+sets.String()+`</routeTableSet></DescribeRouteTablesResponse>`)
+	if c.OnRead != nil {
+		c.OnRead()
+	}
+}
+
+func (c *Cloud) noTable(w http.ResponseWriter, id string) {
+	c.refuse(w, Fault{Code: "InvalidRouteTableID.NotFound", Message: "The routeTable ID '" + id + "' does not exist", Status: 400})
+}
+
+// field is where EC2 shows a destination.
+func field(destination string) string {
+	switch {
+	case strings.HasPrefix(destination, "pl-"):
+		return "destinationPrefixListId"
+	case strings.Contains(destination, ":"):
+		return "destinationIpv6CidrBlock"
+	}
+	return "destinationCidrBlock"
+}
+
+func (c *Cloud) route(w http.ResponseWriter, r *http.Request, action string) {
+	id, d := r.Form.Get("RouteTableId"), r.Form.Get("DestinationCidrBlock")+r.Form.Get("DestinationIpv6CidrBlock")
+	t, found := c.Tables[id]
+	there := false
+	if found {
+		_, there = t.Routes[d]
+	}
+	eni := r.Form.Get("NetworkInterfaceId")
+	switch {
+	case !found:
+		c.noTable(w, id)
+	case (field(d) == "destinationIpv6CidrBlock") != r.Form.Has("DestinationIpv6CidrBlock"):
+		c.refuse(w, Fault{Code: "InvalidParameterValue", Message: "Value (" + d + ") for parameter destinationCidrBlock is invalid.", Status: 400})
+	case r.Form.Get("DryRun") == "true":
+		c.dryRun(w)
+	case action == "CreateRoute" && there:
+		c.refuse(w, Fault{Code: "RouteAlreadyExists", Message: "The route identified by " + d + " already exists.", Status: 400})
+	case action == "ReplaceRoute" && !there:
+		c.refuse(w, Fault{Code: "InvalidParameterValue", Message: "There is no route defined for '" + d + "' in the route table. Use CreateRoute instead.", Status: 400})
+	case action == "DeleteRoute" && !there:
+		c.refuse(w, Fault{Code: "InvalidRoute.NotFound", Message: "no route with destination-cidr-block " + d + " in route table " + id, Status: 400})
+	case action != "DeleteRoute" && !strings.HasPrefix(eni, "eni-"):
+		c.refuse(w, Fault{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID '" + eni + "' does not exist", Status: 400})
+	default:
+		before := c.Without()
+		for range c.Lag {
+			c.stale = append(c.stale, before)
+		}
+		if action == "DeleteRoute" {
+			delete(t.Routes, d)
+		} else {
+			t.Routes[d] = Via(eni)
+		}
+		c.done(w, action, fmt.Sprintf("%s %s %s %s", action, id, d, eni))
+	}
+}
