@@ -4,8 +4,10 @@ package fakecloud
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 )
 
 // A Loss is how often the connection is cut in place of an answer to a write.
@@ -27,6 +29,15 @@ func (l *Loss) Take(w http.ResponseWriter) {
 		_ = http.NewResponseController(w).Flush()
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// Loopback refuses every host but loopback: a test that forgets to override an address
+// reaches nobody.
+func Loopback(host string) error {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s: a test reaches loopback only", host)
 }
 
 // Answer writes v as JSON.

@@ -38,6 +38,7 @@ type publisher struct {
 	dmi           fs.FS
 	api, metadata string
 	pace          cloud.Pace
+	allow         func(host string) error // which hosts may be called; nil: all
 	limit         time.Duration
 }
 
@@ -117,11 +118,11 @@ func (p publisher) publish(ctx context.Context, path, name string, replace bool)
 func (p publisher) place(ctx context.Context, name string) (hostkey.Place, error) {
 	switch name {
 	case cloud.AWS:
-		return aws.ConnectHostKey(ctx, aws.Options{API: p.api, Metadata: p.metadata, Pace: p.pace})
+		return aws.ConnectHostKey(ctx, aws.Options{API: p.api, Metadata: p.metadata, Pace: p.pace, Allow: p.allow})
 	case cloud.Azure:
-		return azure.ConnectHostKey(ctx, azure.Options{API: p.api, Metadata: p.metadata, Pace: p.pace})
+		return azure.ConnectHostKey(ctx, azure.Options{API: p.api, Metadata: p.metadata, Pace: p.pace, Allow: p.allow})
 	case cloud.GCP:
-		return gcp.ConnectHostKey(ctx, gcp.Options{API: p.api, Metadata: p.metadata, Pace: p.pace})
+		return gcp.ConnectHostKey(ctx, gcp.Options{API: p.api, Metadata: p.metadata, Pace: p.pace, Allow: p.allow})
 	}
 	return nil, nil
 }

@@ -18,6 +18,8 @@ import (
 
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/hostkey"
+
+	"github.com/wgmesh/router/internal/fakecloud"
 )
 
 // A machine is one that joins by itself: its join.yml and its host key.
@@ -50,7 +52,7 @@ func (m machine) line(t *testing.T, id string) string {
 // publish runs the command on a machine of the cloud.
 func publish(t *testing.T, at *fakePlace, args ...string) (status int, said string) {
 	t.Helper()
-	p := publisher{dmi: fstest.MapFS{}, pace: cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond}, limit: 10 * time.Second}
+	p := publisher{dmi: fstest.MapFS{}, allow: fakecloud.Loopback, pace: cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond}, limit: 10 * time.Second}
 	if at != nil {
 		p.api, p.metadata = at.URL, at.URL
 	}
@@ -167,7 +169,7 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 		"for a controller": {[]string{"--config", controller, "--cloud", "gcp"}, 0, "mode: controller: nobody asks for this router's host key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := publisher{dmi: fstest.MapFS{}, metadata: "http://127.0.0.1:1", pace: cloud.Pace{First: time.Millisecond, Most: time.Millisecond}, limit: time.Second}
+			p := publisher{dmi: fstest.MapFS{}, allow: fakecloud.Loopback, metadata: "http://127.0.0.1:1", pace: cloud.Pace{First: time.Millisecond, Most: time.Millisecond}, limit: time.Second}
 			var out, errOut bytes.Buffer
 			assert.Equal(t, tt.status, p.command(t.Context(), tt.args, &out, &errOut))
 			assert.Contains(t, out.String()+errOut.String(), tt.said)

@@ -78,13 +78,14 @@ type instance interface {
 
 // A Planner is the module with what it stands on.
 type Planner struct {
-	Pace cloud.Pace
-	DMI  fs.FS // what the firmware says about this machine
+	Pace  cloud.Pace
+	DMI   fs.FS                   // what the firmware says about this machine
+	Allow func(host string) error // which hosts may be called; nil: all
 }
 
 // Plan finds the instance and reads what it may forward.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
-	return Planner{cloud.DefaultPace(), os.DirFS("/sys/class/dmi/id")}.Plan(ctx, o)
+	return Planner{Pace: cloud.DefaultPace(), DMI: os.DirFS("/sys/class/dmi/id")}.Plan(ctx, o)
 }
 
 // Plan finds the instance and reads what it may forward.
@@ -151,12 +152,12 @@ func (p Planner) connect(ctx context.Context, name string, o Options) (instance,
 	case cloud.AWS:
 		return aws.Connect(ctx, aws.Options{
 			InstanceID: o.InstanceID, Region: o.Region, Interfaces: o.Interfaces,
-			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
+			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
 		})
 	case cloud.Azure:
 		return azure.Connect(ctx, azure.Options{
 			ResourceID: o.ResourceID, Interfaces: o.Interfaces,
-			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
+			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
 		})
 	}
 	if !slices.Equal(o.Interfaces, []string{"all"}) {
@@ -164,6 +165,6 @@ func (p Planner) connect(ctx context.Context, name string, o Options) (instance,
 	}
 	return gcp.Connect(ctx, gcp.Options{
 		Project: o.Project, Zone: o.Zone, Name: o.Name,
-		API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace,
+		API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
 	})
 }

@@ -15,6 +15,8 @@ import (
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/cloud"
+
+	"github.com/wgmesh/router/internal/fakecloud"
 )
 
 type options map[string]any
@@ -40,7 +42,7 @@ func runOn(t *testing.T, dmi fstest.MapFS, o options) map[string]any {
 	t.Helper()
 	raw, err := json.Marshal(o)
 	require.NoError(t, err)
-	p := cloudforwarding.Planner{Pace: cloud.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}, DMI: dmi}
+	p := cloudforwarding.Planner{Pace: cloud.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}, DMI: dmi, Allow: fakecloud.Loopback}
 	var out bytes.Buffer
 	status := ansible.New(p.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(raw), &out)
 	assert.Equal(t, 1, strings.Count(out.String(), "\n"), out.String())

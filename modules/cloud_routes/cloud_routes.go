@@ -15,13 +15,14 @@ import (
 
 // A Planner is the module with what it stands on.
 type Planner struct {
-	Pace cloud.Pace
-	DMI  fs.FS // what the firmware says about this machine
+	Pace  cloud.Pace
+	DMI   fs.FS                   // what the firmware says about this machine
+	Allow func(host string) error // which hosts may be called; nil: all
 }
 
 // Plan finds the tables and reads where the prefixes go.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
-	return Planner{cloud.DefaultPace(), os.DirFS("/sys/class/dmi/id")}.Plan(ctx, o)
+	return Planner{Pace: cloud.DefaultPace(), DMI: os.DirFS("/sys/class/dmi/id")}.Plan(ctx, o)
 }
 
 // Plan finds the tables and reads where the prefixes go.

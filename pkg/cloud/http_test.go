@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud"
 )
 
 func TestIsMetadata(t *testing.T) {
@@ -41,9 +43,9 @@ func TestDefaultsAreRefused(t *testing.T) {
 		"http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://metadata.google.internal/", "https://management.azure.com/",
 		"https://ec2.eu-west-1.amazonaws.com/", "https://compute.googleapis.com/",
 	} {
-		_, err := Client("").Get(target)
+		_, err := Client("", fakecloud.Loopback).Get(target)
 		assert.ErrorContains(t, err, "a test reaches loopback only", target)
 	}
-	_, err := (dialer{}).dial(t.Context(), "tcp", "169.254.169.254:80")
+	_, err := (dialer{allow: fakecloud.Loopback}).dial(t.Context(), "tcp", "169.254.169.254:80")
 	assert.ErrorContains(t, err, "a test reaches loopback only")
 }

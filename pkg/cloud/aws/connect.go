@@ -37,6 +37,7 @@ type Options struct {
 	API        string // in place of the region's endpoint
 	Metadata   string // in place of http://169.254.169.254
 	Pace       cloud.Pace
+	Allow      func(host string) error // as in cloud.Client
 }
 
 // An Instance is one EC2 instance. It has the two calls that are made, and not
@@ -55,9 +56,9 @@ type Instance struct {
 // service, and the credentials: those of this machine's role, or for an instance
 // that was named what the environment has for AWS's own tools.
 func Connect(ctx context.Context, o Options) (*Instance, error) {
-	w := way{region: o.Region, api: o.API, metadata: o.Metadata}
+	w := way{region: o.Region, api: o.API, metadata: o.Metadata, allow: o.Allow}
 	if o.InstanceID == "" {
-		m := metadata(o.Metadata)
+		m := metadata(o.Metadata, o.Allow)
 		var err error
 		if o.InstanceID, err = get(ctx, m, "instance-id"); err != nil {
 			return nil, err
@@ -79,6 +80,7 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 // A way is how to reach EC2: where, and as whom.
 type way struct {
 	region, api, metadata string
+	allow                 func(host string) error
 	role                  aws.CredentialsProvider // nil for what AWS's own tools take
 }
 
@@ -94,7 +96,7 @@ func (w *way) own(ctx context.Context, m *imds.Client) (err error) {
 // region, and what gets new credentials.
 func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew func(), err error) {
 	// The SDK's own client takes the certificates of AWS_CA_BUNDLE.
-	client := awshttp.NewBuildableClient().WithTransportOptions(cloud.Tune(w.metadata))
+	client := awshttp.NewBuildableClient().WithTransportOptions(cloud.Tune(w.metadata, w.allow))
 	set := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
@@ -148,8 +150,8 @@ func (c atOnce) Do(r *http.Request) (*http.Response, error) {
 
 // metadata asks for a token first, always: version 1 can be reached through an
 // open proxy or a server that fetches what it is told to.
-func metadata(endpoint string) *imds.Client {
-	return imds.New(imds.Options{HTTPClient: cloud.Client(endpoint), Endpoint: endpoint, EnableFallback: aws.FalseTernary})
+func metadata(endpoint string, allow func(host string) error) *imds.Client {
+	return imds.New(imds.Options{HTTPClient: cloud.Client(endpoint, allow), Endpoint: endpoint, EnableFallback: aws.FalseTernary})
 }
 
 // mostMetadata bounds an answer of the metadata service.

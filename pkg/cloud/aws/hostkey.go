@@ -25,12 +25,12 @@ type HostKey struct {
 
 // ConnectHostKey finds this machine and its role.
 func ConnectHostKey(ctx context.Context, o Options) (*HostKey, error) {
-	m := metadata(o.Metadata)
+	m := metadata(o.Metadata, o.Allow)
 	id, err := get(ctx, m, "instance-id")
 	if err != nil {
 		return nil, err
 	}
-	w := way{api: o.API, metadata: o.Metadata}
+	w := way{api: o.API, metadata: o.Metadata, allow: o.Allow}
 	if err := w.own(ctx, m); err != nil {
 		return nil, err
 	}

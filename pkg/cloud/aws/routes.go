@@ -19,6 +19,7 @@ type RouteOptions struct {
 	API      string // in place of the region's endpoint
 	Metadata string // in place of http://169.254.169.254
 	Pace     cloud.Pace
+	Allow    func(host string) error // as in cloud.Client
 }
 
 // Routes are the route tables of one region. Like an Instance it has calls, and
@@ -38,9 +39,9 @@ type Routes struct {
 // was named, what the environment has for AWS's own tools. What it returns can be
 // used by several goroutines at once.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	w := way{region: o.Region, api: o.API, metadata: o.Metadata}
+	w := way{region: o.Region, api: o.API, metadata: o.Metadata, allow: o.Allow}
 	if o.Via == "" {
-		m := metadata(o.Metadata)
+		m := metadata(o.Metadata, o.Allow)
 		mac, err := get(ctx, m, "mac")
 		if err != nil {
 			return nil, err

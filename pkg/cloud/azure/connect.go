@@ -29,6 +29,7 @@ type Options struct {
 	API        string // in place of the resource manager of the VM's cloud
 	Metadata   string // in place of http://169.254.169.254
 	Pace       cloud.Pace
+	Allow      func(host string) error // as in cloud.Client
 }
 
 // A VM is one virtual machine.
@@ -68,7 +69,7 @@ func Connect(ctx context.Context, o Options) (*VM, error) {
 // connect reaches the resource manager: as this machine, about which it asks, or
 // with what Azure's own tools take.
 func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this about, err error) {
-	client := cloud.Client(o.Metadata)
+	client := cloud.Client(o.Metadata, o.Allow)
 	api := strings.TrimSuffix(o.API, "/")
 	rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
 	if own {

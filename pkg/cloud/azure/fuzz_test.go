@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/cloud"
+
+	"github.com/wgmesh/router/internal/fakecloud"
 )
 
 var quick = cloud.Pace{First: time.Microsecond, Most: time.Microsecond}
@@ -78,7 +80,7 @@ func FuzzAnswers(f *testing.F) {
 		v, err := Connect(ctx, o)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\n")
-			v = &VM{id: "/vm", words: o.Interfaces, api: s.URL, rest: &cloud.REST{HTTP: cloud.Client(""), Pace: quick, Base: s.URL, Explain: explain}}
+			v = &VM{id: "/vm", words: o.Interfaces, api: s.URL, rest: &cloud.REST{HTTP: cloud.Client("", fakecloud.Loopback), Pace: quick, Base: s.URL, Explain: explain}}
 		}
 		if _, err = v.Observe(ctx); err != nil {
 			assert.NotContains(t, err.Error(), "\n")

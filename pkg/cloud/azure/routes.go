@@ -19,6 +19,7 @@ type RouteOptions struct {
 	API      string // in place of the resource manager of the cloud
 	Metadata string // in place of http://169.254.169.254
 	Pace     cloud.Pace
+	Allow    func(host string) error // as in cloud.Client
 }
 
 // Routes are routes of route tables to one address.
@@ -31,7 +32,7 @@ type Routes struct {
 // metadata service, and takes its managed identity; or, for an address that was
 // named, what Azure's own tools take.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	rest, about, err := connect(ctx, o.Via == "", Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace})
+	rest, about, err := connect(ctx, o.Via == "", Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace, Allow: o.Allow})
 	if err != nil {
 		return nil, err
 	}

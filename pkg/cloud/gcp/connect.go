@@ -33,6 +33,7 @@ type Options struct {
 	API                 string // in place of https://compute.googleapis.com
 	Metadata            string // in place of http://metadata.google.internal
 	Pace                cloud.Pace
+	Allow               func(host string) error // as in cloud.Client
 }
 
 // An Instance is one VM.
@@ -49,7 +50,7 @@ const scope = "https://www.googleapis.com/auth/"
 // service, and the credentials: the service account of this machine, or for an
 // instance that was named the application default credentials.
 func Connect(ctx context.Context, o Options) (*Instance, error) {
-	client := cloud.Client(o.Metadata)
+	client := cloud.Client(o.Metadata, o.Allow)
 	i := &Instance{project: o.Project, zone: o.Zone, name: o.Name, api: strings.TrimSuffix(o.API, "/")}
 	i.rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
 	universe := "googleapis.com"

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/cloud"
+
+	"github.com/wgmesh/router/internal/fakecloud"
 )
 
 var quick = cloud.Pace{First: time.Microsecond, Most: time.Microsecond}
@@ -75,7 +77,7 @@ func FuzzAnswers(f *testing.F) {
 		i, err := Connect(ctx, o)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\x1b")
-			i = &Instance{project: "p", zone: "z", name: "n", api: s.URL, rest: &cloud.REST{HTTP: cloud.Client(""), Pace: quick, Base: s.URL, Explain: explain}}
+			i = &Instance{project: "p", zone: "z", name: "n", api: s.URL, rest: &cloud.REST{HTTP: cloud.Client("", fakecloud.Loopback), Pace: quick, Base: s.URL, Explain: explain}}
 		}
 		for _, err := range []error{
 			func() error { _, err := i.Observe(ctx); return err }(),

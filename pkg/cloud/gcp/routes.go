@@ -22,6 +22,7 @@ type RouteOptions struct {
 	API      string // in place of https://compute.googleapis.com
 	Metadata string // in place of http://metadata.google.internal
 	Pace     cloud.Pace
+	Allow    func(host string) error // as in cloud.Client
 }
 
 // Routes are static routes to one instance, the router.
@@ -38,7 +39,7 @@ var instances = regexp.MustCompile(`^(?:https://[^/]+/compute/v1/)?(?:projects/(
 // its service account; or, for an instance that was named, the application
 // default credentials.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	at := Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace}
+	at := Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace, Allow: o.Allow}
 	if o.Via != "" {
 		parts := instances.FindStringSubmatch(o.Via)
 		if parts == nil {
