@@ -9,9 +9,9 @@ class ModuleDocFragment:
 options:
   guard:
     description:
-      - Seconds after which the change is taken back unless M(wgmesh.router.mesh_guard) confirms it. The modules of one run
-        share one guard; the first that is about to write arms it, on the router, where it needs neither the controller nor
-        a connection. A reboot takes an unconfirmed change back too.
+      - Seconds after which the change is taken back unless M(wgmesh.router.mesh_guard) confirms it. The modules of one
+        run share one guard; the first that is about to write arms it, on the router, where it needs neither the
+        controller nor a connection. A reboot takes an unconfirmed change back too.
       - C(0) keeps the change at once.
     type: int
     default: 0

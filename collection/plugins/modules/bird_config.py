@@ -8,16 +8,16 @@ short_description: Configure BIRD so that a bad change takes itself back
 version_added: 0.1.0
 description:
   - Renders C(bird.conf) from structured options, lets BIRD's own parser check it, and lets the running BIRD try it out.
-    Unless a later task confirms it, over a new connection, BIRD goes back by itself, also when the controller is gone or
-    the change cut the router off. The file on disk is touched only after the confirmation, so a crash or a reboot
+    Unless a later task confirms it, over a new connection, BIRD goes back by itself, also when the controller is gone
+    or the change cut the router off. The file on disk is touched only after the confirmation, so a crash or a reboot
     meanwhile goes back too.
   - One BGP session per neighbor, with BFD, and with IPv6 routes as well when the neighbor has IPv6 link addresses. eBGP
     between sites, iBGP within a site.
-  - A prefix is accepted only if the AS at the end of its path is its owner, and only exactly as listed in C(owners). So a
-    default route, a tunnel's network, a bogon, a more specific prefix or another site's prefix is never taken, whoever
-    sends it.
-  - A subnet that the host is connected to is never beaten. All routes have a metric worse than any that DHCP or a network
-    manager gives, and a network that lies inside of such a subnet is announced and not installed.
+  - A prefix is accepted only if the AS at the end of its path is its owner, and only exactly as listed in C(owners). So
+    a default route, a tunnel's network, a bogon, a more specific prefix or another site's prefix is never taken,
+    whoever sends it.
+  - A subnet that the host is connected to is never beaten. All routes have a metric worse than any that DHCP or a
+    network manager gives, and a network that lies inside of such a subnet is announced and not installed.
   - Asks the daemon itself which text it runs. A file that was changed but never loaded, a session that someone disabled
     and a change that was cut off half-way are noticed and mended.
 options:
@@ -29,11 +29,12 @@ options:
         change when nothing waits.
       - C(undone) takes the change that waits back at once. No change when nothing waits.
       - C(floor) sees to I(unreachable) and leaves BIRD alone. Meant to come before the kernel is told to forward
-        (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change waited.
-      - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained, and need
-        no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and sends the site's
-        own traffic by the site's other routers. All sessions stay up, so nothing is lost when the router then goes away. As with
-        C(applied), the change waits for its confirmation.
+        (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change
+        waited.
+      - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained,
+        and need no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and
+        sends the site's own traffic by the site's other routers. All sessions stay up, so nothing is lost when the
+        router then goes away. As with C(applied), the change waits for its confirmation.
     type: str
     choices: [applied, confirmed, undone, floor, drained, undrained]
     default: applied
@@ -118,7 +119,8 @@ options:
       med:
         description:
           - Of the routers of one site, traffic enters by the one with the lowest MED.
-          - A way with up to C(50) that another router of the own site knows is as good as one by an own tunnel with more than C(50).
+          - A way with up to C(50) that another router of the own site knows is as good as one by an own tunnel with
+            more than C(50).
         type: int
         default: 0
   owners:
@@ -140,7 +142,8 @@ options:
         elements: str
         default: []
       carried:
-        description: None of its routers is a neighbor, and a neighbor carries its traffic. It counts as a neighbor for I(unreachable).
+        description: None of its routers is a neighbor, and a neighbor carries its traffic. It counts as a neighbor for
+          I(unreachable).
         type: bool
         default: false
   neighbors:
@@ -204,27 +207,28 @@ options:
   drain:
     description:
       - With C(state=applied), whether the router is drained, as C(state=drained) and C(state=undrained) make it.
-      - Without it, that stays as it is on the router. It is a line of C(bird.conf), so a reboot keeps it too, and so does a
-        run with an older inventory.
+      - Without it, that stays as it is on the router. It is a line of C(bird.conf), so a reboot keeps it too, and so
+        does a run with an older inventory.
     type: bool
   drain_why:
     description:
-      - The reason of a drain, for whoever looks at the router meanwhile. One line of at most 100 bytes without C(") and backslash.
+      - The reason of a drain, for whoever looks at the router meanwhile. One line of at most 100 bytes without C(") and
+        backslash.
       - Without it, the reason of a router that is drained already stays as it is.
     type: str
     default: ""
     version_added: 1.1.0
   unreachable:
     description:
-      - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it. The sender is
-        told at once.
-      - This is the floor below BIRD's routes, and not BIRD's. For the outermost of these networks the kernel has a route of
-        type C(unreachable), of the worst metric (4294967295), with the protocol number 157, in the main table. Any other
-        route for such a network, or for a part of it, wins over it. So nothing leaves by the default route while BIRD is
-        stopped, upgraded or has no configuration that it can use.
-      - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) brings it back at
-        boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps networkd
-        from removing routes that it did not make; where networkd runs it is restarted, once, to read that.
+      - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it. The sender
+        is told at once.
+      - This is the floor below BIRD's routes, and not BIRD's. For the outermost of these networks the kernel has a
+        route of type C(unreachable), of the worst metric (4294967295), with the protocol number 157, in the main table.
+        Any other route for such a network, or for a part of it, wins over it. So nothing leaves by the default route
+        while BIRD is stopped, upgraded or has no configuration that it can use.
+      - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) brings it
+        back at boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps
+        networkd from removing routes that it did not make; where networkd runs it is restarted, once, to read that.
       - Only routes with that protocol number are ever changed or removed.
       - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
         back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
@@ -255,9 +259,9 @@ options:
     description:
       - Keep a drop-in for C(service), where systemd runs. A crashed BIRD is restarted in 200 ms, it has priority, and
         C(systemctl reload) is refused while a change waits for its confirmation.
-      - A copy of the file that was written last is kept, with C(.good) added. When BIRD is to start and refuses its file,
-        or the file breaks off as a power cut leaves one, it starts with the copy, and says so in one line. The file is
-        kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
+      - A copy of the file that was written last is kept, with C(.good) added. When BIRD is to start and refuses its
+        file, or the file breaks off as a power cut leaves one, it starts with the copy, and says so in one line. The
+        file is kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
     type: bool
     default: true
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
@@ -269,8 +273,8 @@ attributes:
     details:
       - The text on disk before and after, and what the daemon does. It has no secrets.
 requirements:
-  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write. The text is not the same
-    for both, so this module has to run again after an upgrade from BIRD 2 to 3.
+  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write. The text is not
+    the same for both, so this module has to run again after an upgrade from BIRD 2 to 3.
 seealso:
   - module: wgmesh.router.mesh_plan_info
   - module: wgmesh.router.mesh_status_info
@@ -303,7 +307,7 @@ EXAMPLES = r"""
         as: 65020
   register: bird
 
-# The connection must be a new one: a router that cut itself off can not confirm.
+# The connection must be a new one: a router that cut itself off cannot confirm.
 - name: Close the connection
   ansible.builtin.meta: reset_connection
 

@@ -11,24 +11,26 @@ module: cloud_forwarding
 short_description: Whether a cloud lets a VM forward packets that are not its own
 version_added: 1.0.0
 description:
-  - A cloud drops what a VM sends with another sender's address, and what comes for another receiver, unless it was told that
-    the VM is a router. This module tells it. It reads, changes that one setting and nothing else, waits, and reads back.
-  - On AWS it is the source/destination check of each network interface, which is off for a router. The instance's attribute is
-    never used, since EC2 refuses it for an instance with two interfaces.
-  - On Azure it is IP forwarding of each network interface. Azure takes an interface only as a whole, so all that was read goes back
-    with the one field changed, also what this module does not know, and only if nobody else wrote in between.
-  - On GCP it is C(canIpForward) of the instance, which can be changed while it runs. The instance goes back as a whole in the
-    same way, and Google is told to refuse where the update would need more than a refresh.
-  - On the router itself, without any ids, it asks the cloud's metadata service who the machine is and uses the machine's own
-    identity. From the control node it takes ids, and the credentials that the vendor's own tools take.
-  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the permission that
-    is missing.
+  - A cloud drops what a VM sends with another sender's address, and what comes for another receiver, unless it was told
+    that the VM is a router. This module tells it. It reads, changes that one setting and nothing else, waits, and reads
+    back.
+  - On AWS it is the source/destination check of each network interface, which is off for a router. The instance's
+    attribute is never used, since EC2 refuses it for an instance with two interfaces.
+  - On Azure it is IP forwarding of each network interface. Azure takes an interface only as a whole, so all that was
+    read goes back with the one field changed, also what this module does not know, and only if nobody else wrote in
+    between.
+  - On GCP it is C(canIpForward) of the instance, which can be changed while it runs. The instance goes back as a whole
+    in the same way, and Google is told to refuse where the update would need more than a refresh.
+  - On the router itself, without any ids, it asks the cloud's metadata service who the machine is and uses the
+    machine's own identity. From the control node it takes ids, and the credentials that the vendor's own tools take.
+  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the
+    permission that is missing.
   - Nothing is restarted.
 options:
   cloud:
     description:
-      - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from what the machine's firmware
-        says. No metadata service is tried to find out.
+      - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from what the machine's
+        firmware says. No metadata service is tried to find out.
     type: str
     choices: [auto, aws, azure, gcp]
     default: auto
@@ -76,13 +78,14 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 notes:
-  - What a router's role needs on AWS is C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute). The second
-    one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
-  - On Azure it is C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and C(write), and, since an
-    interface is written as a whole, C(join/action) on what it is part of - its subnet, security group, public address and
-    load balancer pools. An error names the one that is missing. There is no dry run.
-  - On GCP it is C(compute.instances.get), C(compute.instances.update) and C(compute.zoneOperations.get). A router that does it by itself
-    also needs the access scope C(compute) or C(cloud-platform), which an instance can get only while it is stopped.
+  - What a router's role needs on AWS is C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute).
+    The second one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
+  - On Azure it is C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and C(write),
+    and, since an interface is written as a whole, C(join/action) on what it is part of - its subnet, security group,
+    public address and load balancer pools. An error names the one that is missing. There is no dry run.
+  - On GCP it is C(compute.instances.get), C(compute.instances.update) and C(compute.zoneOperations.get). A router that
+    does it by itself also needs the access scope C(compute) or C(cloud-platform), which an instance can get only while
+    it is stopped.
   - Instances of a uniform scale set are refused, since their interfaces can only be set in the scale set.
 seealso:
   - module: wgmesh.router.cloud_routes

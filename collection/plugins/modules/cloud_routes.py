@@ -11,29 +11,30 @@ module: cloud_routes
 short_description: Send other sites' networks to a router in a cloud's route tables
 version_added: 1.0.0
 description:
-  - The VMs of a site in a cloud reach other sites by routes of the cloud, which send those sites' networks to a router. This module
-    points such routes at the router that it runs on, or at one that is named. It changes the routes of I(prefixes) and nothing else, waits, and
-    reads back.
-  - On AWS it is the routes of route tables, which go to a network interface. Where there is a route it is replaced, so that there is no moment
-    without one, and where there is none it is created. Routes have no tags there, so the route table carries the mark - whoever makes the
-    table tags it with C(wgmesh.router) and the mesh's name. A table without it is refused. In a table with it, a route of I(prefixes) that
-    goes to a network interface, or nowhere any more, is taken over. One that goes to anything else (a transit gateway, a peering, a NAT gateway)
-    is an error that names it.
-  - On GCP it is static routes of a VPC network, which go to an instance. They cannot be changed, so a new one is made, and the old one deleted when
-    the new one is there. Routes of several routers stand beside each other, and I(priority) says which is used. Ours carry the mesh's name in their
-    name and description, and others are never touched. One for the same network is an error that names it.
-  - On Azure it is the routes of a route table, which go to an address, such as that of an internal load balancer. Only the one route is
-    written, and only if nobody else wrote in between. Ours carry the mesh's name in their name, and others are never touched. One for the
-    same network is an error that names it.
-  - On the router itself, without I(via), it asks the cloud's metadata service who the machine is and uses the machine's own identity. From the
-    control node it takes I(via), and the credentials that the vendor's own tools take.
-  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the permission that
-    is missing.
+  - The VMs of a site in a cloud reach other sites by routes of the cloud, which send those sites' networks to a router.
+    This module points such routes at the router that it runs on, or at one that is named. It changes the routes of
+    I(prefixes) and nothing else, waits, and reads back.
+  - On AWS it is the routes of route tables, which go to a network interface. Where there is a route it is replaced, so
+    that there is no moment without one, and where there is none it is created. Routes have no tags there, so the route
+    table carries the mark - whoever makes the table tags it with C(wgmesh.router) and the mesh's name. A table without
+    it is refused. In a table with it, a route of I(prefixes) that goes to a network interface, or nowhere any more, is
+    taken over. One that goes to anything else (a transit gateway, a peering, a NAT gateway) is an error that names it.
+  - On GCP it is static routes of a VPC network, which go to an instance. They cannot be changed, so a new one is made,
+    and the old one deleted when the new one is there. Routes of several routers stand beside each other, and
+    I(priority) says which is used. Ours carry the mesh's name in their name and description, and others are never
+    touched. One for the same network is an error that names it.
+  - On Azure it is the routes of a route table, which go to an address, such as that of an internal load balancer. Only
+    the one route is written, and only if nobody else wrote in between. Ours carry the mesh's name in their name, and
+    others are never touched. One for the same network is an error that names it.
+  - On the router itself, without I(via), it asks the cloud's metadata service who the machine is and uses the machine's
+    own identity. From the control node it takes I(via), and the credentials that the vendor's own tools take.
+  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the
+    permission that is missing.
 options:
   cloud:
     description:
-      - Which cloud it is. With C(auto) it follows from how I(tables) look, from I(project), or else from what the machine's firmware
-        says. No metadata service is tried to find out.
+      - Which cloud it is. With C(auto) it follows from how I(tables) look, from I(project), or else from what the
+        machine's firmware says. No metadata service is tried to find out.
     type: str
     choices: [auto, aws, azure, gcp]
     default: auto
@@ -44,7 +45,8 @@ options:
     choices: [present, absent]
     default: present
   mesh:
-    description: The mesh's name, up to 28 small letters, digits and hyphens. What carries the mark of another one is not touched.
+    description: The mesh's name, up to 28 small letters, digits and hyphens. What carries the mark of another one is
+      not touched.
     type: str
     required: true
   prefixes:
@@ -54,18 +56,18 @@ options:
     required: true
   tables:
     description:
-      - The route tables. On AWS their ids, such as C(rtb-0123456789abcdef0), all of one region; on Azure their resource ids; on GCP, where a
-        network is its own table, names of VPC networks, or C(projects/PROJECT/global/networks/NAME) for one
-        of another project, where routes go to the router's address.
+      - The route tables. On AWS their ids, such as C(rtb-0123456789abcdef0), all of one region; on Azure their resource
+        ids; on GCP, where a network is its own table, names of VPC networks, or
+        C(projects/PROJECT/global/networks/NAME) for one of another project, where routes go to the router's address.
     type: list
     elements: str
     required: true
   via:
     description:
       - The router that the routes shall go to. By default the one that the module runs on.
-      - On AWS a network interface, such as C(eni-0123456789abcdef0), by default the first one of this machine. On GCP an instance,
-        such as C(zones/europe-west3-a/instances/gcp-1). On Azure an address, which for two routers is that of their load balancer, by
-        default the first address of this machine.
+      - On AWS a network interface, such as C(eni-0123456789abcdef0), by default the first one of this machine. On GCP
+        an instance, such as C(zones/europe-west3-a/instances/gcp-1). On Azure an address, which for two routers is that
+        of their load balancer, by default the first address of this machine.
     type: str
   region:
     description: For AWS, the region of I(via). By default what C(AWS_REGION) or the profile says.
@@ -75,14 +77,15 @@ options:
     type: str
   priority:
     description:
-      - For GCP, which of several routes for a network is used. The lowest one wins, and routes of the same priority share the traffic. It is 1000
-        where nothing is said.
+      - For GCP, which of several routes for a network is used. The lowest one wins, and routes of the same priority
+        share the traffic. It is 1000 where nothing is said.
     type: int
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.cloud]
 attributes:
   check_mode:
     details:
-      - On AWS a missing permission is a warning then, found out with DryRun. On GCP it is the access scope only, and on Azure there is no way to ask.
+      - On AWS a missing permission is a warning then, found out with DryRun. On GCP it is the access scope only, and on
+        Azure there is no way to ask.
   safe_file_operations:
     support: N/A
     details:
@@ -90,14 +93,17 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 notes:
-  - What a router's role needs on AWS is C(ec2:DescribeRouteTables), C(ec2:CreateRoute), C(ec2:ReplaceRoute) and C(ec2:DeleteRoute), the last three
-    limited to tables with the mark by the condition C(aws:ResourceTag/wgmesh.router).
-  - On GCP it is C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete), C(compute.networks.updatePolicy),
-    C(compute.instances.use) and C(compute.globalOperations.get), and on a router the access scope C(compute) or C(cloud-platform).
-    For a network of another project (Shared VPC) it is also C(compute.instances.get); the first four are then needed in the project of the network.
-  - On Azure it is C(Microsoft.Network/routeTables/read) and C(read), C(write) and C(delete) of C(Microsoft.Network/routeTables/routes).
-  - To replace a route on AWS cannot be made to depend on what is there, so one that somebody else puts in within the milliseconds
-    between our read and our write is replaced as well.
+  - What a router's role needs on AWS is C(ec2:DescribeRouteTables), C(ec2:CreateRoute), C(ec2:ReplaceRoute) and
+    C(ec2:DeleteRoute), the last three limited to tables with the mark by the condition
+    C(aws:ResourceTag/wgmesh.router).
+  - On GCP it is C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete),
+    C(compute.networks.updatePolicy), C(compute.instances.use) and C(compute.globalOperations.get), and on a router the
+    access scope C(compute) or C(cloud-platform). For a network of another project (Shared VPC) it is also
+    C(compute.instances.get); the first four are then needed in the project of the network.
+  - On Azure it is C(Microsoft.Network/routeTables/read) and C(read), C(write) and C(delete) of
+    C(Microsoft.Network/routeTables/routes).
+  - To replace a route on AWS cannot be made to depend on what is there, so one that somebody else puts in within the
+    milliseconds between our read and our write is replaced as well.
 seealso:
   - module: wgmesh.router.cloud_forwarding
   - name: How a cloud's VMs find their router
@@ -171,7 +177,7 @@ routes:
       description: The network.
       type: str
     via:
-      description: What it goes to. In words where that is no router.
+      description: What it goes to. In words where that is not a router.
       type: str
     priority:
       description: On GCP its priority.

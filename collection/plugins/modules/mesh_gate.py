@@ -8,7 +8,7 @@
 
 DOCUMENTATION = r"""
 module: mesh_gate
-short_description: Which routers may ask this one for the tunnel between the two
+short_description: Set which routers may ask this one for the tunnel between the two
 version_added: 1.0.0
 description:
   - Routers that join the mesh by themselves at boot (the play C(wgmesh.router.join)) reach the others over SSH, as the
@@ -16,10 +16,10 @@ description:
   - C(authorized_keys) lets in every router of the plan that has a C(host_key), bound to its name and to one command,
     C(wgmesh gate NAME), which runs M(wgmesh.router.mesh_peer) for that router and nothing else. No shell, no file, no
     forwarding.
-  - C(known_hosts) has the host keys by which this router knows the others, under their names in the inventory.
-  - C(gate.json) is what this router knows about its own tunnels. A caller can not change it.
-  - C(gate.json) also keeps who was removed from the mesh, and by whom. A router that the plan calls absent is removed, and
-    so is one that has vanished from it. It is refused from then on. See I(keep_removed) for who lets it in again.
+  - C(known_hosts) has the host keys of the other routers, under their names in the inventory.
+  - C(gate.json) describes this router's own tunnels. A caller cannot change it.
+  - C(gate.json) also keeps who was removed from the mesh, and by whom. A router that the plan calls absent is removed,
+    and so is one that has vanished from it. It is refused from then on. See I(keep_removed) for who lets it in again.
   - The account, its line in C(sudoers) and in sshd's configuration come with the image (the role C(router) with
     C(router_join=true)).
 options:
@@ -32,18 +32,18 @@ options:
     default: present
   keep_removed:
     description:
-      - With C(false), as in the mesh play, I(plan) has the last word. A router that it knows is let in again, and one that
-        is absent or has vanished is out until another run with C(false) knows it.
-      - With C(true), as in C(wgmesh join), where I(plan) comes from the router's own inventory, which may be old, those who
-        are out stay out.
+      - With C(false), as in the mesh play, I(plan) has the last word. A router that it knows is let in again, and one
+        that is absent or has vanished is out until another run with C(false) knows it.
+      - With C(true), as in C(wgmesh join), where I(plan) comes from the router's own inventory, which may be old, those
+        who are out stay out.
     type: bool
     default: false
   heard:
     description:
-      - What other routers said about who is out, C(removed) of M(wgmesh.router.mesh_peer), by the name of who was asked.
-        For I(keep_removed=true).
-      - A router is out when at least two others say so, and more than half of those that were heard. It is in again when
-        as many do not say so any more. One router alone is believed by nobody, and named in a warning.
+      - The routers that others call removed, C(removed) of M(wgmesh.router.mesh_peer), by the name of the router that
+        was asked. For I(keep_removed=true).
+      - A router is out when at least two others say so, and more than half of those that were heard. It is in again
+        when as many do not say so any more. A single router is not believed, and is named in a warning.
     type: dict
     default: {}
   plan:
@@ -51,7 +51,7 @@ options:
     type: dict
     required: true
   interface_prefix:
-    description: What the names of the tunnels' interfaces begin with.
+    description: The prefix of the names of the tunnels' interfaces.
     type: str
     default: wg
   directory:

@@ -8,16 +8,16 @@
 
 DOCUMENTATION = r"""
 module: mesh_guard
-short_description: Keep or take back the change of a router that waits for its confirmation
+short_description: Keep or take back a router's change that waits for confirmation
 version_added: 1.0.0
 description:
   - With the option I(guard), M(wgmesh.router.wg_keypair), M(wgmesh.router.wg_psk), M(wgmesh.router.sysctl_router),
-    M(wgmesh.router.wg_tunnel) and M(wgmesh.router.bird_config) change a router on trial. Before the first of them writes,
-    a process on the router is told to take all of it back after that time. This module settles it.
-  - What is taken back is put back byte for byte (files with their modes and owners), and what runs is brought back to it
-    (tunnels, their keys, kernel parameters, BIRD), field by field.
+    M(wgmesh.router.wg_tunnel) and M(wgmesh.router.bird_config) change a router on trial. Before the first of them
+    writes, a process on the router is told to take all of it back after that time. This module settles it.
+  - Files are restored byte for byte, with their modes and owners. The running state (tunnels, their keys, kernel
+    parameters, BIRD) is restored field by field.
   - The task that confirms runs over a new connection. A router that cut off its own management cannot confirm.
-  - C(wgmesh undo) on the router does by hand what I(state=undone) does.
+  - C(wgmesh undo) on the router does the same by hand as I(state=undone).
 options:
   state:
     description:
@@ -46,7 +46,7 @@ EXAMPLES = r"""
     guard: 120
   register: tunnels
 
-- name: Look whether all who could be reached before still can
+- name: Check that all routers that could be reached before still can
   wgmesh.router.mesh_status_info:
     tunnels: "{{ mesh.plan.status.tunnels }}"
     require: "{{ tunnels.worked }}"

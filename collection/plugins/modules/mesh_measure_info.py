@@ -8,15 +8,15 @@
 
 DOCUMENTATION = r"""
 module: mesh_measure_info
-short_description: What a tunnel costs in time and throughput, measured outside and inside of it
+short_description: Measure the time and throughput that a tunnel costs
 version_added: 1.0.0
 description:
   - Pings the peer's outside address and then its end of the tunnel, through that very interface, with ping(8), and
     prints the two side by side. With I(throughput) it does the same with iperf3(1).
-  - One tunnel is measured after another, and one way after the other. The play C(wgmesh.router.measure) measures each
-    tunnel of the mesh once, from the router with the lower id, one router after another.
-  - An endpoint that answers no ping, or a firewall that lets no iperf3 in from outside, is told in the table and is no
-    failure. Changes nothing. Check mode sends nothing and shows the addresses that would be measured.
+  - Tunnels are measured one after another, and so are the two ways of each. The play C(wgmesh.router.measure) measures
+    each tunnel of the mesh once, from the router with the lower id, one router after another.
+  - An endpoint that answers no ping, or a firewall that lets no iperf3 in from outside, is noted in the table and is
+    not a failure. Changes nothing. Check mode sends nothing and shows the addresses that would be measured.
 options:
   state:
     description:
@@ -93,10 +93,10 @@ options:
             description: The deviation, as ping has it.
             type: float
           ping_error:
-            description: What ping said when it could not send.
+            description: The message of ping when it could not send.
             type: str
           mbits:
-            description: What arrived at the peer in Mbit/s; C(0) when that is not known.
+            description: Throughput received by the peer in Mbit/s. C(0) when it is not known.
             type: float
           retransmits:
             description: Segments that TCP sent again.

@@ -8,25 +8,26 @@
 
 DOCUMENTATION = r"""
 module: mesh_peer
-short_description: One tunnel of this router, with what the router at its other end tells about itself
+short_description: Set up one tunnel of this router with the public keys of the other end
 version_added: 1.0.0
 description:
   - Sets up this router's end of the tunnel to one other router, from the plan that M(wgmesh.router.mesh_gate) left here
-    and from what is public of the other one. The pre-shared key, the boot files and the interface are done as
+    and from the public keys of the other one. The pre-shared key, the boot files and the interface are done as
     M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel) do them; no other tunnel is touched.
   - Makes this router's own keys when it has none yet.
-  - This is the one module that a router which joins by itself may run on another one (C(wgmesh gate)). There it can give
-    I(state), I(public_key), I(sealing_key) and I(envelopes); I(name) is the caller, and everything else is this router's.
-  - Refuses another I(public_key) than the one in use while the machine that has the old one is alive (its BFD session is
-    up, or its last handshake is recent and its packets arrive), because two machines with one id would take the tunnel
-    from each other. A replaced router is let in as soon as the old one is gone, or when I(replaced) names it.
+  - This is the one module that a router which joins by itself may run on another one (C(wgmesh gate)). There it can
+    give I(state), I(public_key), I(sealing_key) and I(envelopes); I(name) is the caller, and everything else is this
+    router's.
+  - Refuses another I(public_key) than the one in use while the machine that has the old one is alive (its BFD session
+    is up, or its last handshake is recent and its packets arrive), because two machines with one id would take the
+    tunnel from each other. A replaced router is let in as soon as the old one is gone, or when I(replaced) names it.
   - The interface gets the other router's key together with the pre-shared key that belongs to it. While that one is
     missing, the tunnel keeps what it has.
 options:
   state:
     description:
       - C(peered) sets the tunnel up.
-      - C(known) only tells the public halves of this router's keys.
+      - C(known) only returns the public halves of this router's keys.
     type: str
     choices: [known, peered]
     default: peered
@@ -41,7 +42,8 @@ options:
     description: The public half of its sealing key. Required with I(state=peered).
     type: str
   envelopes:
-    description: Sealed pre-shared keys from it, as M(wgmesh.router.wg_psk) returned them there, when it is the initiator.
+    description: Sealed pre-shared keys from it, as M(wgmesh.router.wg_psk) returned them there, when it is the
+      initiator.
     type: list
     elements: dict
     default: []
@@ -91,11 +93,12 @@ options:
     type: path
     default: /etc/wireguard
   control_socket:
-    description: BIRD's control socket, which is asked whether the other end is alive.
+    description: BIRD's control socket, used to find out whether the other end is alive.
     type: path
     default: /run/bird/bird.ctl
   replaced:
-    description: Routers that were replaced. One that is named here is let in with a new key although the one before is alive.
+    description: Routers that were replaced. One that is named here is let in with a new key although the one before is
+      alive.
     type: list
     elements: str
     default: []
@@ -155,8 +158,8 @@ public:
   sample: {name: office-1, public_key: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=, sealing_key: 3q2+7wABAgMEBQYH...}
 removed:
   description:
-    - The routers that are out of the mesh by this router's own knowledge (the mesh play, or its inventory), and not by what it
-      heard of others.
+    - The routers that are out of the mesh by this router's own knowledge (the mesh play, or its inventory), and not by
+      what it heard of others.
   returned: success, since version 0.3.0
   type: list
   elements: dict
@@ -220,7 +223,8 @@ pending:
       description: What is missing or wrong.
       type: str
     refused:
-      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is true.
+      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is
+        true.
       type: bool
 done:
   description: What was done, in words, also when the module failed half-way.

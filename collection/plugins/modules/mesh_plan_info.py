@@ -13,11 +13,11 @@ description:
     never moves when other routers come or go. Tunnel 20 is interface C(wg20), UDP port 51820 and link network number 20
     of the pool at both ends.
   - Refuses a mesh that cannot work, with every problem listed at once, one line each. Among them are overlapping
-    networks, ids and AS numbers that are used twice, an endpoint inside a network that is routed into the tunnels, a link
-    pool that is too small or in use, and unknown sites and zones.
-  - Warns of what works and is seldom meant, in the same words for each router, so that Ansible shows it once. Among it are AS
-    numbers that are not private, endpoints of different families, and two routers without a tunnel because neither has an
-    endpoint; that is refused only when no third router can carry what they have for each other.
+    networks, ids and AS numbers that are used twice, an endpoint inside a network that is routed into the tunnels, a
+    link pool that is too small or in use, and unknown sites and zones.
+  - Warns of what works and is seldom meant, in the same words for each router, so that Ansible shows it once. Among it
+    are AS numbers that are not private, endpoints of different families, and two routers without a tunnel because
+    neither has an endpoint; that is refused only when no third router can carry what they have for each other.
   - Is pure. It reads nothing but its options, I(gate_file) and I(tunnel_directory), and changes nothing.
 options:
   router:
@@ -30,15 +30,16 @@ options:
       - C(id) is a small number, C(1) to C(363), that is unique in the mesh and is kept for life (required).
       - C(site) is the router's site, one of C(sites) (required).
       - C(zone) is the router's zone, one of those of its site.
-      - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that can not be
-        reached from outside. Two of those have no tunnel, and a third router carries their traffic. An IPv6 address may be
-        in a network of the router's own site, as clouds have it; the other sites' routers reach this one address outside of
-        the tunnels.
-      - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind one public
-        address have different ones, each a range of ports that is forwarded to it.
+      - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that cannot be
+        reached from outside. Two of those have no tunnel, and a third router carries their traffic. An IPv6 address may
+        be in a network of the router's own site, as clouds have it; the other sites' routers reach this one address
+        outside of the tunnels.
+      - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind
+        one public address have different ones, each a range of ports that is forwarded to it.
       - C(listen_port_base) is what the router listens on, where the forwarding changes the ports.
-      - C(endpoints) are addresses that the routers of some sites use in place of C(endpoint), by the name of their site. They
-        are direct, with the ports on which the router listens. For routers of one site behind one address it is that of the LAN.
+      - C(endpoints) are addresses that the routers of some sites use in place of C(endpoint), by the name of their
+        site. They are direct, with the ports on which the router listens. For routers of one site behind one address it
+        is that of the LAN.
       - C(state) is C(present) (the default) or C(absent). An absent router has no tunnels, but its id stays taken.
       - C(gateway) is the next hop towards the networks of the router's own site, as C(address) or C(address%interface),
         or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
@@ -57,13 +58,13 @@ options:
   sites:
     description:
       - The sites of the mesh by name.
-      - C(as) is the site's AS number, which no other site has (required). One that is not private (RFC 6996) is warned of, as are
-        C(64512) and C(65515), which gateways of AWS and Azure have.
+      - C(as) is the site's AS number, which no other site has (required). One that is not private (RFC 6996) is warned
+        of, as are C(64512) and C(65515), which gateways of AWS and Azure have.
       - C(networks) is a list of the prefixes that the site owns, IPv4, IPv6 or both (required).
       - C(zones) are the site's failure domains by name. Each is a list of subnets, or a dictionary of C(networks) and
         C(gateway). Traffic to these subnets enters the site by a router of the zone as long as one lives.
-      - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default, and what any other word counts as). It sets the MTU outside
-        the tunnels to 1400, 1500, 1460 and 1500.
+      - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default, and what any other word counts as). It sets the
+        MTU outside the tunnels to 1400, 1500, 1460 and 1500.
       - C(mtu) is that MTU in bytes, where the cloud's is not right.
       - C(gateway) is as in C(routers), for all routers of the site.
       - C(probe) is as in C(routers), for all routers of the site.
@@ -75,8 +76,8 @@ options:
   link_pool:
     description:
       - IPv4 network that the link networks of the tunnels are taken from. No site and no router may use any of it.
-      - The default is from the range for measuring devices (RFC 2544), which no cloud, VPC, container engine or provider hands out.
-        Until 0.3.0 it was 172.31.0.0/16, the default VPC of AWS.
+      - The default is from the range for measuring devices (RFC 2544), which no cloud, VPC, container engine or
+        provider hands out. Until 0.3.0 it was 172.31.0.0/16, the default VPC of AWS.
     type: str
     default: 198.18.0.0/16
   link_prefix_length:
@@ -116,21 +117,23 @@ options:
     default: /etc/wireguard/wgmesh-psk
   gate_file:
     description:
-      - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by the
-        mesh play, or by what most of the others say, is absent from the plan, whatever I(routers) says, with a warning.
+      - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by
+        the mesh play, or by what most of the others say, is absent from the plan, whatever I(routers) says, with a
+        warning.
       - For a router that joins by itself, whose inventory may be older. Empty, as in the mesh play, I(routers) decides.
     type: path
     default: ""
   tunnel_directory:
     description:
-      - Folder of the router's tunnels, C(/etc/wireguard). With it, a I(link_pool) that would give other addresses to tunnels which
-        M(wgmesh.router.wg_tunnel) has made is refused. The role C(mesh) gives it while the inventory does not set
-        C(mesh_link_pool), so that a new default renumbers nobody.
+      - Folder of the router's tunnels, C(/etc/wireguard). With it, a I(link_pool) that would give other addresses to
+        tunnels which M(wgmesh.router.wg_tunnel) has made is refused. The role C(mesh) gives it while the inventory does
+        not set C(mesh_link_pool), so that a new default renumbers nobody.
     type: path
     default: ""
   known_only:
     description:
-      - Leave out the routers that I(gate_file) has no tunnel to, so that an inventory which is too old makes nothing new.
+      - Leave out the routers that I(gate_file) has no tunnel to, so that an inventory which is too old makes nothing
+        new.
     type: bool
     default: false
 extends_documentation_fragment: [wgmesh.router.attributes]
@@ -215,13 +218,13 @@ plan:
               preshared_key_file: /etc/wireguard/wgmesh-psk/20.psk
     measure:
       description:
-        - For M(wgmesh.router.mesh_measure_info), C(tunnels) of which this router is the initiator, with C(name), C(peer),
-          C(address) and, unless the peer has none, C(endpoint).
+        - For M(wgmesh.router.mesh_measure_info), C(tunnels) of which this router is the initiator, with C(name),
+          C(peer), C(address) and, unless the peer has none, C(endpoint).
       type: dict
     gate:
       description:
-        - For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key, and C(removed)
-          with C(name), C(id) and C(host_key) of the routers that I(routers) calls absent.
+        - For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key, and
+          C(removed) with C(name), C(id) and C(host_key) of the routers that I(routers) calls absent.
       type: dict
     failover:
       description:
@@ -287,8 +290,8 @@ plan:
           elements: str
           sample: [10.2.0.0/16]
         static:
-          description: Routes to the networks and subnets of the router's site. There is C(interface) too where the gateway names one,
-            and C(connected), C(derived) and C(outside) as in M(wgmesh.router.bird_config).
+          description: Routes to the networks and subnets of the router's site. There is C(interface) too where the
+            gateway names one, and C(connected), C(derived) and C(outside) as in M(wgmesh.router.bird_config).
           type: list
           elements: dict
           sample: [{network: 10.2.0.0/16, via: 10.2.1.1, onlink: false}]
@@ -328,7 +331,8 @@ plan:
       type: dict
       contains:
         tunnels:
-          description: The tunnels with the names of their BGP sessions, the peers' link addresses and AS numbers, and the networks of their sites.
+          description: The tunnels with the names of their BGP sessions, the peers' link addresses and AS numbers, and
+            the networks of their sites.
           type: list
           elements: dict
           sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 198.18.20.2, mtu: 1400, as: 65040, networks: [10.3.0.0/16]}]

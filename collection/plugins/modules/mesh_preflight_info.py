@@ -8,13 +8,13 @@
 
 DOCUMENTATION = r"""
 module: mesh_preflight_info
-short_description: Look whether a host can have what is planned for it
+short_description: Check that a host can take its plan
 version_added: 1.0.0
 description:
-  - Compares a host with its plan before anything is written on it. What is in the way is told with its owner and with what
-    to do, one line each, and the task fails. What does no harm is a warning.
-  - A host that is in another mesh is refused first, and whatever else is said.
-  - Reads only, in well under a second, and says nothing about a router that is as planned.
+  - Compares a host with its plan before anything is written on it. Each conflict is reported
+    in one line, with its owner and what to do, and the task fails. A harmless conflict is a warning.
+  - A host that is in another mesh is refused first, whatever the options.
+  - Only reads, in well under a second, and reports nothing about a router that is as planned.
 options:
   plan:
     description: The plan for this router, as M(wgmesh.router.mesh_plan_info) returns it.
@@ -22,15 +22,16 @@ options:
     required: true
   accept:
     description:
-      - The questions whose answers are known to you. What they find is a warning.
+      - The checks whose conflicts you accept. Their findings become warnings.
       - C(programs) asks whether BIRD, WireGuard and their tools are installed.
       - C(files) asks whether the folders that a run writes to can be written to.
-      - C(bird) asks whether the installed BIRD will do, and whether it works for somebody else, whose configuration would be
-        replaced.
+      - C(bird) asks whether the installed BIRD will do, and whether it works for somebody else, whose configuration
+        would be replaced.
       - C(interfaces) asks whether somebody else has the name of a tunnel or of its file.
       - C(machine) asks whether the id of the machine, to which the keys belong, is new at each boot.
       - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
-      - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server or what its cloud serves.
+      - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server
+        or what its cloud serves.
       - C(networks) asks whether a subnet or a route of this host is in a network of another site.
       - C(ipv6) asks whether IPv6 is off where the plan has it.
       - C(ping) asks whether the host answers ping.
@@ -39,7 +40,7 @@ options:
     choices: [addresses, bird, files, interfaces, ipv6, machine, networks, ping, ports, programs]
     default: []
   private_key_file:
-    description: Path of this router's private key, by which its interfaces are known.
+    description: Path of this router's private key. It identifies the interfaces of this router.
     type: path
     default: /etc/wireguard/wgmesh.key
   directory:
@@ -47,11 +48,11 @@ options:
     type: path
     default: /etc/wireguard
   control_socket:
-    description: Path of the control socket of this router's BIRD, by which its process is known.
+    description: Path of the control socket of this router's BIRD. It identifies the process.
     type: path
     default: /run/bird/bird.ctl
   bind_to_machine:
-    description: What M(wgmesh.router.wg_keypair) and M(wgmesh.router.wg_tunnel) are told.
+    description: The same as in M(wgmesh.router.wg_keypair) and M(wgmesh.router.wg_tunnel).
     type: bool
     default: true
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.mesh]

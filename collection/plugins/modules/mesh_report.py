@@ -7,17 +7,18 @@
 
 DOCUMENTATION = r"""
 module: mesh_report
-short_description: Say at the end of a play what is wrong with the whole mesh
+short_description: Report the faults of the whole mesh at the end of a play
 version_added: 1.0.0
 description:
-  - Prints one table of what is wrong with the mesh, each cause once, and of what does no harm yet. It puts together what the
-    role C(mesh) registered for all routers, also of those that failed.
-  - Runs on the controller, once for all routers. It changes nothing but I(file), and does not make the run red; the tasks
-    that failed do.
+  - Prints one table of the faults of the mesh, each cause once, and of warnings. It combines the results that the role
+    C(mesh) registered for all routers, also for those that failed.
+  - Runs on the controller, once for all routers. It changes nothing but I(file), and does not make the run red; the
+    tasks that failed do.
   - This is a part of the role C(mesh) and of the playbooks, and reads their variables.
 options:
   goal:
-    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be true.
+    description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be
+      true.
     type: str
     choices: [healthy, required_healthy]
     default: healthy
@@ -35,7 +36,7 @@ options:
     type: bool
     default: false
   refused:
-    description: What is wrong with the inventory, as the filter C(objections) returns it. With any, the task fails.
+    description: The faults of the inventory, as the filter C(objections) returns them. With any, the task fails.
     type: list
     elements: str
     default: []

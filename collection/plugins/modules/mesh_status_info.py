@@ -8,20 +8,21 @@
 
 DOCUMENTATION = r"""
 module: mesh_status_info
-short_description: Whether the tunnels of a router work, and what exactly does not
+short_description: Report whether the tunnels of a router work, and name each fault
 version_added: 1.0.0
 description:
   - Looks at the WireGuard handshake, the BGP and the BFD session of each tunnel, pings through it with packets of its
     whole MTU, looks for every expected network in the kernel's routes, and pings other routers from site to site.
-  - Names each problem in one line, with what was expected and what to do next. Of a tunnel it names the cause and not
-    what follows from it.
+  - Names each problem in one line, with what was expected and what to do next. For a tunnel it names the cause, not its
+    consequences.
   - A handshake is missing when there was none, or with a keepalive when it is older than 180 seconds. Handshakes that
-    arrive and are never completed tell of pre-shared keys that differ; waiting for more than 5 seconds shows that best.
+    arrive and are never completed indicate pre-shared keys that differ; waiting for more than 5 seconds shows that
+    best.
   - Asks the kernel what it does with packets that are only forwarded, from each tunnel into I(source_networks) and from
-    there to I(prefixes), with the rules, tables, routes and sysctls of the host, and names the one that drops or diverts
-    them. The same for what the router itself sends.
-  - Sends pings that another router has to forward into its site, to hosts of I(probe) and to the other routers there, and
-    tells which router forwards nothing. Asks by ARP for the gateways into the own site.
+    there to I(prefixes), with the rules, tables, routes and sysctls of the host, and names the one that drops or
+    diverts them. The same for what the router itself sends.
+  - Sends pings that another router has to forward into its site, to hosts of I(probe) and to the other routers there,
+    and tells which router forwards nothing. Asks by ARP for the gateways into the own site.
   - Reads nftables and both kinds of iptables, and names the rule or the policy that drops or rewrites such packets. One
     that drops a part of them is a warning.
   - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
@@ -57,14 +58,15 @@ options:
         type: int
       networks:
         description:
-          - The networks of the peer's site. Addresses of the peer in I(reach) that are in none of them are not asked, and
-            a warning names them. Left out, they may be anywhere.
+          - The networks of the peer's site. Addresses of the peer in I(reach) that are in none of them are not asked,
+            and a warning names them. Left out, they may be anywhere.
         type: list
         elements: str
       probe:
         description:
-          - Hosts behind the peer. A ping to each of them is sent into the tunnel whatever this router's own routes say, so that
-            the peer has to forward it. So are pings to the addresses that I(reach) has for the other routers of its site.
+          - Hosts behind the peer. A ping to each of them is sent into the tunnel whatever this router's own routes say,
+            so that the peer has to forward it. So are pings to the addresses that I(reach) has for the other routers of
+            its site.
         type: list
         elements: str
   prefixes:
@@ -86,8 +88,8 @@ options:
         type: int
   unreachable:
     description:
-      - Whether what is in I(prefixes) has to be refused while no tunnel has a way to it, as option C(unreachable) of
-        M(wgmesh.router.bird_config) sees to.
+      - Whether packets for I(prefixes) have to be refused while no tunnel has a way there. The option C(unreachable) of
+        M(wgmesh.router.bird_config) sees to that.
     type: bool
     default: false
   source_networks:
@@ -105,8 +107,8 @@ options:
     default: {}
   probe:
     description:
-      - Hosts of the router's own site that have to answer a ping from it. Without any, and without another router at its
-        site, a warning says that nobody can try what it forwards.
+      - Hosts of the router's own site that have to answer a ping from it. Without any, and without another router at
+        its site, a warning says that nobody can try what it forwards.
     type: list
     elements: str
     default: []
@@ -117,8 +119,8 @@ options:
     elements: str
   silent:
     description:
-      - Routers of which only the sessions count, and whether they answer pings does not. A module with the option C(guard)
-        returns those that did not answer before the change.
+      - Routers of which only the sessions count, and whether they answer pings does not. A module with the option
+        C(guard) returns those that did not answer before the change.
     type: list
     elements: str
     default: []
@@ -131,9 +133,9 @@ options:
     description:
       - Seconds to wait until everything required is well. The wait ends sooner when time can mend nothing of what is
         missing, such as an interface that does not exist, a BIRD that does not run or answer, TCP 179 in the hands of
-        another program, or a peer that has told no key.
-      - A peer that does not answer pings, though its BGP and BFD sessions prove that packets get through, is named and not
-        waited for.
+        another program, or a peer that has not sent a key.
+      - A peer that does not answer pings, though its BGP and BFD sessions prove that packets get through, is named and
+        not waited for.
     type: int
     default: 0
   settle:
@@ -143,22 +145,25 @@ options:
     default: 0
   waited:
     description:
-      - Seconds for which the network was left alone before this task. They count for C(settle), so that the routers which
-        Ansible gets to later, since it has fewer forks than routers, do not wait again for what the first waited for.
+      - Seconds for which the network was left alone before this task. They count for C(settle), so that the routers
+        which Ansible gets to later, since it has fewer forks than routers, do not wait again for what the first waited
+        for.
     type: int
     default: 0
   drain_warn:
-    description: Seconds after which the note about a drain (C(notes)) says that it is a long one. With C(0) it never does.
+    description: Seconds after which the note about a drain (C(notes)) says that it is a long one. With C(0) it never
+      does.
     type: int
     default: 0
   traffic:
-    description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are left out.
+    description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are
+      left out.
     type: int
     default: 0
   pending:
     description:
-      - The peers whose tunnels wait for something, as C(pending) of M(wgmesh.router.wg_tunnel) has them. They are named with
-        the reason and not waited for.
+      - The peers whose tunnels wait for something, as C(pending) of M(wgmesh.router.wg_tunnel) has them. They are named
+        with the reason and not waited for.
     type: list
     elements: dict
     default: []
@@ -170,14 +175,15 @@ options:
         description: The name of the router at the other end.
         type: str
       reason:
-        description: What it waits for.
+        description: The reason for the wait.
         type: str
       refused:
-        description: Whether the peer told something that is not used.
+        description: Whether an answer of the peer was refused.
         type: bool
   ping:
     description:
-      - Whether to ping. Without, what counts are handshakes, sessions and routes, which is what a change of routing can cut.
+      - Whether to ping. Without, what counts are handshakes, sessions and routes, which is what a change of routing can
+        cut.
     type: bool
     default: true
   expect:
@@ -197,8 +203,8 @@ options:
     type: str
   metrics_file:
     description:
-      - Writes what was seen to this file, in the format of Prometheus's textfile collector, also when that is a failure.
-        That is no change. The names of the metrics start with C(wgmesh_).
+      - Writes what was seen to this file, in the format of Prometheus's textfile collector, also when that is a
+        failure. That is not a change. The names of the metrics start with C(wgmesh_).
     type: path
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
@@ -317,8 +323,8 @@ drained_why:
   type: str
 forwarded:
   description:
-    - Packets per second that the kernel forwards. What the router itself sends and receives, such as BGP, BFD and pings, is
-      not among them.
+    - Packets per second that the kernel forwards. What the router itself sends and receives, such as BGP, BFD and
+      pings, is not among them.
   returned: with I(traffic)
   type: int
 carried:
@@ -349,7 +355,8 @@ lines:
     - "! wg20   aws-2   190 s     -      -    Active      Down 0"
     - "not healthy, problems: 1, 1/2 tunnels, 3/3 prefixes"
 notes:
-  description: What is to be known about this router beside its health, such as an old BIRD. These lines are in I(lines), too.
+  description: What is to be known about this router beside its health, such as an old BIRD. These lines are in
+    I(lines), too.
   returned: always
   type: list
   elements: str

@@ -11,8 +11,9 @@ module: mesh_steps
 short_description: Run several modules of this collection in one round trip
 version_added: 1.0.0
 description:
-  - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A task
-    of Ansible costs a round trip and its own work on the controller, which is more than most of these modules need.
+  - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A
+    task of Ansible costs a round trip and its own work on the controller, which is more than most of these modules
+    need.
   - Each step has its own check mode, diff and lock, and each of its answers is looked at as that of the module alone.
   - 'A step may take an option from what an earlier step answered, or from I(given). C({"$from": "mesh.plan.tunnels"}) is
     C(plan.tunnels) of the step that registers C(mesh). With C($default) beside it that is taken where there is no such key.'
@@ -21,8 +22,8 @@ description:
 options:
   given:
     description:
-      - What several steps need, by names that they refer to. Ansible works a template out again wherever it is used, which
-        is most of the time that a task takes.
+      - Values that several steps need, by names that they refer to. Ansible works a template out again wherever it is
+        used, which is most of the time that a task takes.
     type: dict
   steps:
     description: The steps, in their order.
@@ -31,7 +32,7 @@ options:
     required: true
     suboptions:
       name:
-        description: What the step is for, as the name of a task. Its diff and its failure have it.
+        description: The purpose of the step, as the name of a task. It appears in the step's diff and failure.
         type: str
         required: true
       module:

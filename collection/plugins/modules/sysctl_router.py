@@ -17,8 +17,9 @@ description:
     C(net.ipv4.ip_nonlocal_bind=1); for C(all), C(default) and each of I(interfaces) C(rp_filter=0) and
     C(accept_redirects=0); C(send_redirects=0) for every interface; with I(ipv6) C(net.ipv6.conf.all.forwarding=1),
     C(net.ipv6.fib_multipath_hash_policy=1) and C(net.ipv6.ip_nonlocal_bind=1)."
-  - C(ip_nonlocal_bind) is for BFD. BIRD binds the socket of a session once, and Linux tells it of a new address a moment
-    before a program can bind to it. Without this parameter such a session stays dead behind a BGP session that is well.
+  - C(ip_nonlocal_bind) is for BFD. BIRD binds the socket of a session once, and Linux tells it of a new address a
+    moment before a program can bind to it. Without this parameter such a session stays dead behind a BGP session that
+    is well.
   - C(rp_filter) in force is the larger of the values of C(all) and of the interface. With redundant tunnels a reply
     comes by another way than the request, so both have to be 0.
   - Reports what defeats the profile. That is a file which is read later and sets another value, among C(/etc/sysctl.d),
@@ -45,8 +46,8 @@ options:
     description:
       - UDP and TCP ports, or ranges such as C(51801-51821), that the kernel shall give to nobody who asks for any port.
         A tunnel whose port is taken at boot does not come up.
-      - They are merged into C(net.ipv4.ip_local_reserved_ports). Ports that others reserved stay. Those that this module
-        reserved and that are wanted no more are given up; the drop-in records which those are.
+      - They are merged into C(net.ipv4.ip_local_reserved_ports). Ports that others reserved stay. Those that this
+        module reserved and that are wanted no more are given up; the drop-in records which those are.
       - Without it, the ports that the drop-in has are kept.
     type: list
     elements: str

@@ -51,9 +51,9 @@ options:
         key is an error.
       - C(full_idempotence) also replaces a file that is not readable as a key.
       - C(always) makes new keys on every run, and is not idempotent.
-      - A router with a new key is cut off until its peers know it, so run the play for all routers. Peers take it while the
-        tunnel is alive only when the option C(replaced) of M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel) names the
-        router, which the role C(mesh) does in a run with C(mesh_regenerate_keys=always).
+      - A router with a new key is cut off until its peers know it, so run the play for all routers. Peers take it while
+        the tunnel is alive only when the option C(replaced) of M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel)
+        names the router, which the role C(mesh) does in a run with C(mesh_regenerate_keys=always).
     type: str
     choices: [never, fail, partial_idempotence, full_idempotence, always]
     default: partial_idempotence
@@ -64,8 +64,8 @@ options:
   bind_to_machine:
     description:
       - The keys belong to the machine that they were made on, by its C(/etc/machine-id).
-      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the disk
-        is not told from this machine then.
+      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the
+        disk is not told from this machine then.
     type: bool
     default: true
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
@@ -123,7 +123,8 @@ public:
       type: str
       sample: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=
     sealing_key:
-      description: The public half of the sealing key (1624 characters), or C(null) in check mode when it is yet to be made.
+      description: The public half of the sealing key (1624 characters), or C(null) in check mode when it is yet to be
+        made.
       type: str
       sample: 3q2+7wABAgMEBQYH...
 name:

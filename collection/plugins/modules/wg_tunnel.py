@@ -16,13 +16,16 @@ description:
     An interface that works is never taken down, a peer that did not change keeps its session.
   - At boot the interfaces come up without Ansible, from C(wg-quick) files and enabled units C(wg-quick@NAME.service).
     Without systemd the interfaces are started with C(wg-quick up).
-  - Beside each file is a copy, C(NAME.conf.good). With systemd, a drop-in of C(wg-quick@.service) puts a file that is missing or
-    breaks off back from its copy before the interface comes up, keeps what was there as C(NAME.conf.damaged), and says so in one line.
-    It also refuses to reload a tunnel of this module, because C(wg syncconf) would take its keys away. Tunnels of others are left to C(wg-quick).
-  - No key is an option or stands in a file that this module writes. Private and pre-shared keys are named by the path of their file on the host.
+  - Beside each file is a copy, C(NAME.conf.good). With systemd, a drop-in of C(wg-quick@.service) puts a file that is
+    missing or breaks off back from its copy before the interface comes up, keeps what was there as
+    C(NAME.conf.damaged), and says so in one line. It also refuses to reload a tunnel of this module, because C(wg
+    syncconf) would take its keys away. Tunnels of others are left to C(wg-quick).
+  - No key is an option or stands in a file that this module writes. Private and pre-shared keys are named by the path
+    of their file on the host.
   - The kernel's WireGuard is used where the kernel has it, else the package C(wireguard-go).
   - The address from which a peer was heard last (its endpoint) may differ from the configured one, since peers roam.
-    The configured endpoint is set only for a new peer, when it was changed in the task, or when there was no handshake for 180 seconds.
+    The configured endpoint is set only for a new peer, when it was changed in the task, or when there was no handshake
+    for 180 seconds.
 options:
   tunnels:
     description:
@@ -35,7 +38,8 @@ options:
       name:
         description:
           - Name of the interface, at most 15 characters.
-          - A file or interface of this name that this module did not make, or made for somebody else, is an error, and is left alone.
+          - A file or interface of this name that this module did not make, or made for somebody else, is an error, and
+            is left alone.
         type: str
         required: true
       listen_port:
@@ -43,12 +47,14 @@ options:
         type: int
         default: 0
       addresses:
-        description: Own addresses with the prefix length of the link network, such as C(198.18.20.1/31). Others are removed, except automatic link-local ones.
+        description: Own addresses with the prefix length of the link network, such as C(198.18.20.1/31). Others are
+          removed, except automatic link-local ones.
         type: list
         elements: str
         default: []
       mtu:
-        description: MTU in bytes, at least 1280 with an IPv6 address. C(0) takes what C(wg-quick) chooses and does not compare it.
+        description: MTU in bytes, at least 1280 with an IPv6 address. C(0) takes what C(wg-quick) chooses and does not
+          compare it.
         type: int
         default: 0
       peers:
@@ -58,14 +64,16 @@ options:
         default: []
         suboptions:
           name:
-            description: How people call this peer. It is the key into I(public_keys), and is kept as a comment in the file.
+            description: How people call this peer. It is the key into I(public_keys), and is kept as a comment in the
+              file.
             type: str
             required: true
           public_key:
             description: The peer's public key, base64. It goes before the one in I(public_keys).
             type: str
           endpoint:
-            description: IP address and UDP port of the peer, such as C(203.0.113.12:51820) or C([2001:db8::12]:51820). Left out for a peer that calls us.
+            description: IP address and UDP port of the peer, such as C(203.0.113.12:51820) or C([2001:db8::12]:51820).
+              Left out for a peer that calls us.
             type: str
           allowed_ips:
             description: Networks that may arrive from the peer and are sent to it. No routes are made for them.
@@ -86,10 +94,11 @@ options:
   public_keys:
     description:
       - Public keys by name of peer.
-      - A peer whose key is neither here nor in its I(tunnels[].peers[].public_key) keeps the key that it has on the host.
-        If it has none it is not configured, and is reported in C(pending).
-      - These are what the peers tell. One that is not a key, is this router's own, or is new while whoever has the one before is alive (its BFD
-        session is up, or its last handshake is recent and its packets arrive) is refused, with a warning and in C(pending). All other peers go on.
+      - A peer whose key is neither here nor in its I(tunnels[].peers[].public_key) keeps the key that it has on the
+        host. If it has none it is not configured, and is reported in C(pending).
+      - These are what the peers tell. One that is not a key, is this router's own, or is new while whoever has the one
+        before is alive (its BFD session is up, or its last handshake is recent and its packets arrive) is refused, with
+        a warning and in C(pending). All other peers go on.
     type: dict
     default: {}
   replaced:
@@ -99,39 +108,45 @@ options:
     default: []
   removed:
     description:
-      - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by I(purge) if
-        it is to one of these, and otherwise left alone. It may be your own.
+      - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by I(purge)
+        if it is to one of these, and otherwise left alone. It may be your own.
     type: list
     elements: str
     default: []
   purge:
     description:
-      - Whether to remove interfaces that this module made for I(mesh) and that are not in I(tunnels). Others are never removed.
+      - Whether to remove interfaces that this module made for I(mesh) and that are not in I(tunnels). Others are never
+        removed.
       - With I(guard) one of them is replaced also without it, when its port or its addresses are in the way of a wanted
         interface (another I(interface_prefix), say).
     type: bool
     default: false
   mss_clamp:
     description:
-      - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU of the tunnel, in both directions.
+      - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU
+        of the tunnel, in both directions.
       - C(false) removes the clamp.
-      - The tables that the role C(wgmesh.router.router) keeps (metadata guard, health port) are loaded again too, where their files are and they are not.
-      - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as its reload does.
+      - The tables that the role C(wgmesh.router.router) keeps (metadata guard, health port) are loaded again too, where
+        their files are and they are not.
+      - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as
+        its reload does.
     type: bool
     default: true
   input:
     description:
       - What may come out of I(tunnels) for the router itself. What is only forwarded is not touched.
       - C(accept) leaves it to the host's own firewall.
-      - C(mesh) lets in ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), I(input_ports), and answers to what the router itself asked for, and drops
-        the rest, in the nftables table C(inet wgmesh). It needs no connection tracking. At boot such a tunnel stays down if its filter cannot be loaded.
+      - C(mesh) lets in ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), I(input_ports), and answers to what the router
+        itself asked for, and drops the rest, in the nftables table C(inet wgmesh). It needs no connection tracking. At
+        boot such a tunnel stays down if its filter cannot be loaded.
       - Tunnels of this module that are not in I(tunnels) keep what they have.
     type: str
     choices: [accept, mesh]
     default: accept
   input_ports:
     description:
-      - TCP ports that I(input=mesh) leaves open besides, such as C(22) for SSH, or the one of M(wgmesh.router.mesh_measure_info).
+      - TCP ports that I(input=mesh) leaves open besides, such as C(22) for SSH, or the one of
+        M(wgmesh.router.mesh_measure_info).
       - There is one list for all tunnels of this host.
     type: list
     elements: int
@@ -152,9 +167,9 @@ options:
     default: /run/bird/bird.ctl
   gate:
     description:
-      - The plan of this router, as M(wgmesh.router.mesh_plan_info) returned it. Brings the files of M(wgmesh.router.mesh_gate) up
-        to date where they are, as that module does with C(state=updated), before anything else is done. So who is purged
-        here is refused there.
+      - The plan of this router, as M(wgmesh.router.mesh_plan_info) returned it. Brings the files of
+        M(wgmesh.router.mesh_gate) up to date where they are, as that module does with C(state=updated), before anything
+        else is done. So who is purged here is refused there.
       - Empty leaves those files alone.
     type: dict
     default: {}
@@ -165,8 +180,8 @@ options:
   bind_to_machine:
     description:
       - The tunnels come up at boot only in the machine that they were made on, by its C(/etc/machine-id).
-      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the disk
-        is not told from this machine then.
+      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the
+        disk is not told from this machine then.
     type: bool
     default: true
 requirements:
@@ -183,7 +198,7 @@ attributes:
       - Shows no secrets.
   idempotent:
     details:
-      - A peer that roamed is no change.
+      - A peer that roamed is not a change.
 seealso:
   - module: wgmesh.router.mesh_plan_info
   - module: wgmesh.router.wg_keypair
@@ -240,7 +255,8 @@ done:
   elements: str
   sample: ["wg20: mtu 1340", "wg20: peer azure-2 (allowed_ips)"]
 stale:
-  description: Interfaces that this module made for I(mesh) and that are not wanted any more. With I(purge=true) they were removed.
+  description: Interfaces that this module made for I(mesh) and that are not wanted any more. With I(purge=true) they
+    were removed.
   returned: success
   type: list
   elements: str
@@ -267,7 +283,8 @@ pending:
       description: What is missing or wrong.
       type: str
     refused:
-      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is true.
+      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is
+        true.
       type: bool
   sample: [{tunnel: wg20, peer: azure-2, reason: its public key is not known yet}]
 implementation:
