@@ -17,7 +17,7 @@ is on standard input. sshd starts it for the account wgmesh, by the line of
 `
 
 // gateCommand is the door for routers that join by themselves: whatever a caller
-// asked sshd to run, he gets mesh_peer, for the tunnel between the two.
+// asked sshd to run, it gets mesh_peer, for the tunnel between the two.
 func gateCommand(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) != 1 || args[0] == "--help" {
 		fmt.Fprint(stderr, gateHelp)
@@ -36,8 +36,8 @@ func gateCommand(ctx context.Context, args []string, stdin io.Reader, stdout, st
 	return modules()["mesh_peer"].Patient().Run(nil, bytes.NewReader(arguments), stdout)
 }
 
-// requestLimit is how long a caller may take to say what he wants. Ansible sends it
-// at once; an sftp, say, would wait for an answer for ever, and so would we.
+// requestLimit is how long a caller may take to send its request. Ansible sends it
+// at once; an sftp, say, would wait for an answer forever, and so would we.
 const requestLimit = 10 * time.Second
 
 func readRequest(ctx context.Context, stdin io.Reader) ([]byte, error) {

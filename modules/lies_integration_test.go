@@ -84,7 +84,7 @@ type network struct {
 	ids    map[string]int // of all routers
 	liars  map[string]lie // by the name of the router
 	partly bool           // not all honest routers are in the run
-	more   string         // lines of the inventory, of hosts that are no routers
+	more   string         // lines of the inventory, of hosts that are not routers
 }
 
 func newNetwork(t *testing.T, core string) *network {
@@ -382,7 +382,7 @@ func liesInCallback(t *testing.T, n *network) {
 }
 
 // callerLies is C2: the router that calls back plans for its peers, and for hosts
-// that are no routers.
+// that are not routers.
 func callerLies(t *testing.T, n *network) {
 	n.more = fmt.Sprintf("databases:\n  hosts:\n    db-1: {ansible_connection: local, wgmesh_remote_dir: %s}\n", n.folder("db-1"))
 	n.routers(append(slices.Clone(honest), "liar-1"))
@@ -416,7 +416,7 @@ func callerLies(t *testing.T, n *network) {
 			name, file, _ := strings.Cut(what, " ")
 			assert.Equal(t, text, read(name, file), "%s: %s", l.name, what)
 		}
-		assert.NoFileExists(t, filepath.Join(n.folder("db-1"), "calls"), "%s: a host that is no router was asked:\n%s", l.name, tail(out))
+		assert.NoFileExists(t, filepath.Join(n.folder("db-1"), "calls"), "%s: a host that is not a router was asked:\n%s", l.name, tail(out))
 	}
 }
 
@@ -495,7 +495,7 @@ var gateCaller = honest[1]
 type player struct {
 	name, dir string
 	args      map[string]any
-	forged    bool // the plan is for a host that it can not plan for
+	forged    bool // the plan is for a host that it cannot plan for
 }
 
 // play answers one call. For a caller it is what `wgmesh gate` is.

@@ -61,7 +61,7 @@ func undoCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr
 	return 0
 }
 
-// undo waits for the router's lock, but not for ever.
+// undo waits for the router's lock, but not forever.
 func undo(ctx context.Context, g guard.Guard, say func(string), due func(guard.Journal) bool) error {
 	release, err := ansible.Hold(ctx, lockPatience)
 	if err != nil {

@@ -73,7 +73,7 @@ func open(o options) (*lab, error) {
 		err = json.Unmarshal(text, &l.state)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.state = state{} // a half-written state is no state: down works without
+		l.state = state{} // a half-written state is not a state: down works without
 	}
 	if l.Dir == "" {
 		l.Dir = o.dir

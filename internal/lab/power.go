@@ -9,7 +9,7 @@ import (
 	"github.com/wgmesh/router/internal/lab/topology"
 )
 
-// running tells whether any process of the host is there.
+// running reports whether any process of the host is there.
 func (l *lab) running(name string) bool {
 	for _, dir := range group(l.Topology.Namespace(name)) {
 		if len(pids(dir)) > 0 {
@@ -36,7 +36,7 @@ func (l *lab) stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// connected tells whether anything of the host is there: it may have gone down by
+// connected reports whether anything of the host is there: it may have gone down by
 // itself, or a command may have been killed half-way.
 func (l *lab) connected(name string) bool {
 	ns := l.Topology.Namespace(name)

@@ -255,7 +255,7 @@ func (f *fakeAzure) begin(w http.ResponseWriter, what string, undo func()) {
 	w.Header().Set("x-ms-request-id", "req-write")
 }
 
-// work goes on with the operation, and says whether it has ended.
+// work goes on with the operation, and reports whether it has ended.
 func (f *fakeAzure) work() bool {
 	if f.left--; f.left > 0 {
 		return false

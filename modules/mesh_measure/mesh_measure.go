@@ -68,7 +68,7 @@ func (o Options) Validate() error {
 }
 
 // Plan says what would be measured. Packets are sent, and servers started, by
-// its Record only: they are no change, and check mode has none of them.
+// its Record only: they are not a change, and check mode has none of them.
 func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	r, tunnels := o.request(), o.Tunnels
 	var p ansible.Plan

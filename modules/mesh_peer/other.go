@@ -12,7 +12,7 @@ import (
 
 // checkOther refuses a caller with another key than the one that is in use, while
 // whoever has that key is there: two machines that both believe to be one router
-// would take the tunnel from each other for ever. A replaced router is let in as
+// would take the tunnel from each other forever. A replaced router is let in as
 // soon as the one before is gone, or when replaced says so.
 func (e *end) checkOther(ctx context.Context) error {
 	host, err := wg.Open(e.Directory)

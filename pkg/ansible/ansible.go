@@ -30,7 +30,7 @@ type Plan struct {
 	// Apply would be allowed, and returns what stands against it as warnings. It
 	// writes nothing. It may be nil.
 	Rehearse func(ctx context.Context) (warnings []string)
-	// Record does what is no change of the host, such as to write a file of
+	// Record does what is not a change of the host, such as to write a file of
 	// metrics of what was seen, or to measure. It runs on every run but in check
 	// mode, also when the plan comes with an error, and returns what Return is to
 	// have besides.

@@ -13,7 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
-// A record is no change: it is written on every run but in check mode, also
+// A record is not a change: it is written on every run but in check mode, also
 // beside a failure, and says so when it cannot be written.
 func TestRecord(t *testing.T) {
 	for name, tt := range map[string]struct {

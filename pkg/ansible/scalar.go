@@ -10,7 +10,7 @@ import (
 )
 
 // setScalar converts src to the kind of dst, as leniently as Ansible's own
-// modules do, but never with a loss: 1.5 is no int.
+// modules do, but never with a loss: 1.5 is not an int.
 func setScalar(src any, dst reflect.Value) error {
 	text, ok := scalarText(src)
 	if dst.Kind() == reflect.String {

@@ -58,7 +58,7 @@ func TestSteps(t *testing.T) {
 			in:   `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"at once"}},{"name":"B","module":"read","register":"b"}]}`,
 			port: 1, out: `{"changed":false,"failed":true,"msg":"A: eth0: no such device","answers":{"a":{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}}}`,
 		},
-		"a result that is no JSON": {
+		"a result that is not JSON": {
 			in:   `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"not JSON"}},{"name":"B","module":"read","register":"b"}]}`,
 			port: 2, out: `{"changed":true,"failed":true,"msg":"A: internal error: the result is not JSON; please report it","answers":{"a":{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}}}`,
 		},

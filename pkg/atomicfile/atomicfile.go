@@ -53,7 +53,7 @@ func CreateGroup(path string, data []byte, perm fs.FileMode, gid int) error {
 }
 
 // Remove unlinks the file path and makes that last. A path that is not there
-// is no error. A symbolic link is removed, not what it points to; a folder is
+// is not an error. A symbolic link is removed, not what it points to; a folder is
 // refused.
 func Remove(path string) error {
 	err := syscall.Unlink(path)

@@ -189,8 +189,8 @@ func (h Host) keep(text []byte) error {
 	return h.place(h.good(), text)
 }
 
-// create makes a file that BIRD's group can read: that of bird.conf, which EL keeps
-// in /etc, or without one that of the folder.
+// create makes a file that BIRD's group can read. The group is that of bird.conf, which
+// EL keeps in /etc, or of the folder when there is no bird.conf.
 func (h Host) create(path string, text []byte) error {
 	info, err := os.Lstat(h.Path)
 	if err != nil || path == h.Path {

@@ -40,7 +40,7 @@ type Daemon struct {
 }
 
 // ObserveDaemon asks the daemon on the control socket. A BIRD that does not
-// run is no error. One in the middle of a reconfiguration is waited for.
+// run is not an error. One in the middle of a reconfiguration is waited for.
 func ObserveDaemon(ctx context.Context, control string) (Daemon, error) {
 	c, err := birdc.Dial(ctx, control)
 	if errors.Is(err, birdc.ErrNotRunning) {
@@ -107,7 +107,7 @@ const (
 )
 
 // portTaken reports whether somebody else than the BIRD of a control socket listens for
-// BGP. What cannot be found out is no reason to leave a session down.
+// BGP. What cannot be found out is not a reason to leave a session down.
 func portTaken(control string) bool {
 	held, err := socket.Owners(socket.TCP, bgpPort)
 	birds, _ := socket.Listeners(control)

@@ -64,7 +64,7 @@ type Step struct {
 // A Delta is what takes a host to the wanted state, in order.
 type Delta []Step
 
-// Pending tells whether the delta leaves a change that waits.
+// Pending reports whether the delta leaves a change that waits.
 func (d Delta) Pending() bool {
 	return slices.ContainsFunc(d, func(s Step) bool { return s.Do == ActTry && s.Timeout > 0 })
 }
@@ -168,7 +168,7 @@ func diffUndone(have Have) (Delta, error) {
 	return d, nil
 }
 
-// tries tells whether BIRD runs the text that the marker speaks of.
+// tries reports whether BIRD runs the text that the marker speaks of.
 func (s Have) tries() bool {
 	return s.Marker != nil && s.Marker.Stamp != "" && s.Daemon.Runs == s.Marker.Stamp
 }

@@ -28,7 +28,7 @@ func (h Host) TakeBack(ctx context.Context) ([]string, error) {
 	}
 	d, err := Diff(Want{State: Undone}, have)
 	if errors.Is(err, ErrPending) {
-		return nil, nil // somebody else's change, and what BIRD does with it his affair
+		return nil, nil // somebody else's change, which is not ours to undo
 	}
 	if err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 	return s, err
 }
 
-// observeBoot reads what a start of the service goes by.
+// observeBoot reads the files that a start of the service depends on.
 func (h Host) observeBoot(s *Have) error {
 	dropIn, err := readIfThere(h.dropIn())
 	if err != nil {
@@ -143,7 +143,7 @@ func (h Host) observeBoot(s *Have) error {
 	return nil
 }
 
-// Manages tells whether there is a systemd unit to look after.
+// Manages reports whether there is a systemd unit to look after.
 func (h Host) Manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
 
 func (h Host) command(ctx context.Context, name string, args ...string) error {

@@ -105,7 +105,7 @@ func local(c Config, host Network) []netip.Prefix {
 	return slices.Compact(out)
 }
 
-// resolve finds the way of a route. inside says whether an address is of the site.
+// resolve finds the way of a route. inside reports whether an address is of the site.
 func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 	is4 := s.Network.Addr().Is4()
 	site := host.holder(func(a netip.Addr) bool { return a.Is4() == is4 && inside(a) })
@@ -188,7 +188,7 @@ func (n Network) named(name string) Interface {
 	return Interface{}
 }
 
-// reaches tells whether a gateway is in a subnet of the host.
+// reaches reports whether a gateway is in a subnet of the host.
 func (n Network) reaches(gateway netip.Addr) bool {
 	return slices.ContainsFunc(n.Interfaces, func(i Interface) bool {
 		return slices.ContainsFunc(i.Subnets, func(s netip.Prefix) bool { return s.Contains(gateway) })

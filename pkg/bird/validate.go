@@ -188,7 +188,7 @@ func checkPrefix(p netip.Prefix) error {
 	case p.Bits() == 0:
 		return fmt.Errorf("%s is the default route, which no site owns", p)
 	case a.Is4In6(), a.IsLoopback(), a.IsMulticast(), a.IsLinkLocalUnicast(), a.IsUnspecified():
-		return fmt.Errorf("%s is no network of a site", p)
+		return fmt.Errorf("%s is not a network of a site", p)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func TestValidate(t *testing.T) {
 		"med":                  {func(c *bird.Config) { c.Originate[0].MED = -1 }, "med: expected 0 to"},
 		"two owners":           {func(c *bird.Config) { c.Owners[0].Networks[0] = net("10.3.0.0/16") }, "10.3.0.0/16 belongs to AS 65020 already; a prefix has one owner"},
 		"owner twice":          {func(c *bird.Config) { c.Owners[0].AS = 65040 }, "the AS is there twice"},
-		"owner of multicast":   {func(c *bird.Config) { c.Owners[0].Networks[0] = net("224.0.0.0/4") }, "224.0.0.0/4 is no network of a site"},
+		"owner of multicast":   {func(c *bird.Config) { c.Owners[0].Networks[0] = net("224.0.0.0/4") }, "224.0.0.0/4 is not a network of a site"},
 		"owner of everything":  {func(c *bird.Config) { c.Owners[0].Networks[0] = net("::/0") }, "::/0 is the default route, which no site owns"},
 		"site breaks comment":  {func(c *bird.Config) { c.Owners[0].Site = "azure\nprotocol" }, "site:"},
 		"title breaks comment": {func(c *bird.Config) { c.Neighbors[0].Router = "a\n}" }, "router:"},

@@ -38,7 +38,7 @@ func (r Reply) Text() string {
 	return strings.TrimRight(strings.Join(text, "\n"), "\n")
 }
 
-// Has tells whether any line has one of the codes. A command such as
+// Has reports whether any line has one of the codes. A command such as
 // "configure" says what happened in one line and what comes next in another.
 func (r Reply) Has(codes ...int) bool {
 	for _, l := range r.Lines {

@@ -41,7 +41,7 @@ type Reader interface {
 type Writer interface {
 	// Rehearse asks whether Set would be allowed, where the cloud can be asked.
 	Rehearse(ctx context.Context, id string, forwarding bool) error
-	// Set returns when a read has shown the new setting. It says whether it may
+	// Set returns when a read has shown the new setting. It reports whether it may
 	// have changed anything, also when it fails.
 	Set(ctx context.Context, id string, forwarding bool) (changed bool, err error)
 }

@@ -34,15 +34,15 @@ type Error struct {
 	Unsure    bool          // it may have been done all the same
 }
 
-// Unsure says whether what failed may have been done all the same: nobody heard
+// Unsure reports whether what failed may have been done all the same: nobody heard
 // what became of it.
 func Unsure(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Unsure
 }
 
-// Unheard says of an error of a connection whether the request may have arrived:
-// it has not where there was no connection.
+// Unheard reports whether the request may have arrived although its connection failed.
+// It cannot have arrived when there was no connection.
 func Unheard(err error) bool {
 	var e *net.OpError
 	return !errors.As(err, &e) || e.Op != "dial" && e.Op != "proxyconnect"

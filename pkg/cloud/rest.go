@@ -42,7 +42,7 @@ type REST struct {
 	Base string // where tokens may go: this host, and those below it
 	// Token returns a token, a new one when fresh. nil for an API without.
 	Token func(ctx context.Context, fresh bool) (string, error)
-	// Explain says what an answer means that is no success.
+	// Explain says what an answer means that is not a success.
 	Explain func(do string, a Answer) *Error
 
 	fresh bool
@@ -109,7 +109,7 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	return a, e
 }
 
-// home says whether a token may go there.
+// home reports whether a token may go there.
 func (r *REST) home(u *url.URL) bool {
 	base, err := url.Parse(r.Base)
 	if err != nil || u.Scheme != base.Scheme {

@@ -58,7 +58,7 @@ func family(a netip.Addr) int {
 	return unix.AF_INET6
 }
 
-// matches tells whether a rule is about a packet without a mark and of no protocol
+// matches reports whether a rule is about a packet without a mark and of no protocol
 // in particular.
 func matches(r netlink.Rule, f Flow) bool {
 	in := f.In

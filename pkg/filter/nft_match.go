@@ -24,7 +24,7 @@ func (n nftRule) match(m map[string]any) match {
 	return func(Packet) truth { return maybe }
 }
 
-// about tells whether a packet has what a match looks at at all: an IPv6 packet has no
+// about reports whether a packet has what a match looks at at all: an IPv6 packet has no
 // "ip saddr", and matches neither == nor != of it.
 func (n nftRule) about(left any, p Packet) truth {
 	m, _ := left.(map[string]any)

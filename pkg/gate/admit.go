@@ -15,16 +15,16 @@ const Module = "wgmesh.router.mesh_peer"
 // four thousand.
 const MaxRequest = 64 << 10
 
-// public are the options that a caller may give: who he is and what is public
-// of him. Whatever names a file, or another router, is this router's own affair.
+// public are the options that a caller may set: its name and its public keys. Options
+// that name a file or another router come from this router itself.
 var public = []string{"state", "public_key", "sealing_key", "envelopes"}
 
 // Admit turns what a caller sent, the arguments of an Ansible module, into the
-// arguments that the module mesh_peer gets here. The caller is who sshd says he
-// is. An error says what he may not do.
+// arguments that the module mesh_peer gets here. The caller's name comes
+// from sshd. An error says what the caller may not do.
 func Admit(request []byte, caller string) (arguments []byte, err error) {
 	if !plainName.MatchString(caller) {
-		return nil, fmt.Errorf("gate: %q is no name of a router", caller)
+		return nil, fmt.Errorf("gate: %q is not the name of a router", caller)
 	}
 	if len(request) > MaxRequest {
 		return nil, fmt.Errorf("gate: the request of %s is larger than %d bytes", caller, MaxRequest)

@@ -38,8 +38,8 @@ func TestAdmitRefuses(t *testing.T) {
 		"a folder":                {`{` + asked + `, "directory": "/root"}`, "azure-1", "option directory is not for callers"},
 		"an upper-case option":    {`{` + asked + `, "Directory": "/root"}`, "azure-1", "option Directory is not for callers"},
 		"too much":                {`{` + asked + `, "sealing_key": "` + strings.Repeat("A", gate.MaxRequest) + `"}`, "azure-1", "larger than 65536 bytes"},
-		"a caller with a space":   {`{` + asked + `}`, "azure-1 x", "is no name of a router"},
-		"a caller with an option": {`{` + asked + `}`, "--help", "is no name of a router"},
+		"a caller with a space":   {`{` + asked + `}`, "azure-1 x", "is not the name of a router"},
+		"a caller with an option": {`{` + asked + `}`, "--help", "is not the name of a router"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := gate.Admit([]byte(test.request), test.caller)

@@ -86,7 +86,7 @@ func (Door) Diff(w Want, have []File) (Delta, error) {
 	for _, f := range have {
 		there[f.Path] = f
 		if filepath.Base(f.Path) == StateFile {
-			// A state that is damaged, or not ours, is written anew.
+			// A state that is damaged, or not ours, is written again.
 			_ = json.Unmarshal([]byte(f.Text), &old)
 		}
 	}

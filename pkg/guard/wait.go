@@ -14,8 +14,8 @@ import (
 const (
 	// look is the pause between two looks at the journal of a change that waits.
 	look = time.Second
-	// unarmed is how long a journal may take to appear: who started this process
-	// may have been killed before he wrote it.
+	// unarmed is how long a journal may take to appear: the program that started this
+	// process may have been killed before it wrote one.
 	unarmed = 30 * time.Second
 	// again is the pause after a try to take the change back that failed.
 	again = 5 * time.Second

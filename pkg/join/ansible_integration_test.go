@@ -164,7 +164,7 @@ func TestTagIsNoTemplate(t *testing.T) {
 	})
 }
 
-// What real Ansible says about sources that it can not read, in one line.
+// What real Ansible says about sources that it cannot read, in one line.
 func TestDiscoveryFails(t *testing.T) {
 	old := func(name string) string {
 		return "DIR/" + name + ": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer: " +

@@ -35,7 +35,7 @@ func condense(text string) string {
 		}
 		return oneLine(last)
 	}
-	source, why := m[1], "Ansible can not read it"
+	source, why := m[1], "Ansible cannot read it"
 	for _, part := range parts[1:] {
 		// The plugin ini is tried last, with everything.
 		if m := attempt.FindStringSubmatch(strings.TrimSpace(part)); m != nil && (m[1] != "ini" || strings.HasSuffix(source, ".ini")) {

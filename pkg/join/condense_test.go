@@ -16,7 +16,7 @@ func TestCondense(t *testing.T) {
 		"words to a terminal": {"ERROR! the \x1b[2Jplay\u009b1mbook\r\a of \u202eazure-1\x7f failed\u2028now\n", "the [2Jplay 1mbook of azure-1 failed now"},
 		"only ini, which reads anything": {
 			"[WARNING]:  * Failed to parse /x with ini plugin: y\nERROR! Completely failed to parse inventory source /x\n",
-			"/x: Ansible can not read it",
+			"/x: Ansible cannot read it",
 		},
 		"a hyphen at the end of a line": {
 			"[WARNING]:  * Failed to parse /etc/a-\nb.yml with yaml\nplugin: no such\nthing\nERROR! Completely failed to parse inventory source /etc/a-\nb.yml\n",

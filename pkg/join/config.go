@@ -96,7 +96,7 @@ func (c *Controller) fill(n node, name string) error {
 			c.URL, err = url.Parse(address)
 			if err != nil || c.URL.Host == "" {
 				// Not the parser's words: they repeat the address, and it may hold a password.
-				return n.wrong("%s: is no URL; expected https://HOST/api/v2/job_templates/NUMBER/callback/", name)
+				return n.wrong("%s: is not a URL; expected https://HOST/api/v2/job_templates/NUMBER/callback/", name)
 			}
 			return nil
 		},
@@ -129,7 +129,7 @@ func (c Controller) key() (string, error) {
 	case err != nil:
 		return "", wrong("%v", err)
 	case !info.Mode().IsRegular():
-		return "", wrong("%s: is no regular file; expected one with the host config key", c.KeyFile)
+		return "", wrong("%s: is not a regular file; expected one with the host config key", c.KeyFile)
 	case info.Mode().Perm()&0o077 != 0:
 		return "", wrong("%s: others can read the host config key (mode %04o): chmod 600 %s", c.KeyFile, info.Mode().Perm(), c.KeyFile)
 	}

@@ -86,7 +86,7 @@ func (c Controller) post(ctx context.Context, client *http.Client, key string) (
 		return 0, nil, "", err
 	}
 	var answer struct{ Msg, Detail string }
-	// What is no JSON comes from something before the controller and says nothing.
+	// What is not JSON comes from something before the controller and says nothing.
 	_ = json.Unmarshal(text, &answer)
 	return response.StatusCode, response.Header, oneLine(answer.Msg + " " + answer.Detail), nil
 }
@@ -114,7 +114,7 @@ func (c Controller) outcome(name string, status int, location, said string) (str
 	case status == http.StatusBadRequest && has("Multiple hosts"):
 		return "", later("%s: the controller %s has several hosts with this machine's address; leave one of them in the job template's inventory", name, host)
 	case status == http.StatusBadRequest && has("Cannot start automatically"):
-		return "", later("%s: the controller %s can not start the job by itself (%s); give the job template an inventory and take its prompts and survey away", name, host, said)
+		return "", later("%s: the controller %s cannot start the job by itself (%s); give the job template an inventory and take its prompts and survey away", name, host, said)
 	case status == http.StatusBadRequest:
 		return "", later("%s: the controller %s refused: %s", name, host, answered)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:

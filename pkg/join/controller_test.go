@@ -75,11 +75,11 @@ func TestController(t *testing.T) {
 		},
 		"prompts": {
 			&awx{key: hostKey, hosts: here, prompts: true}, callback, 75,
-			"azure-1: the controller HOST can not start the job by itself (Cannot start automatically, user input required!); give the job template an inventory and take its prompts and survey away",
+			"azure-1: the controller HOST cannot start the job by itself (Cannot start automatically, user input required!); give the job template an inventory and take its prompts and survey away",
 		},
 		"no inventory": {
 			&awx{key: hostKey}, callback, 75,
-			"azure-1: the controller HOST can not start the job by itself (Cannot start automatically, an inventory is required.); give the job template an inventory and take its prompts and survey away",
+			"azure-1: the controller HOST cannot start the job by itself (Cannot start automatically, an inventory is required.); give the job template an inventory and take its prompts and survey away",
 		},
 		"wrong key": {
 			&awx{key: "other", hosts: here}, callback, 78,

@@ -94,7 +94,7 @@ func (r run) ask(ctx context.Context) (listing, string, error) {
 	var stderr tail
 	err = tool{
 		path: path, args: append(args, "--list"), dir: dir, out: &stdout, err: &stderr,
-		// Half of the sources are not the mesh: without this a source that can not
+		// Half of the sources are not the mesh: without this a source that cannot
 		// be read is only a warning.
 		env: []string{"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1"},
 	}.run(ctx)

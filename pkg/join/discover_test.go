@@ -121,7 +121,7 @@ func TestOutcomes(t *testing.T) {
 		},
 		"no discovery": {
 			"ansible-inventory", `echo '[ERROR]: Completely failed to parse inventory source DIR/inventory.yml' >&2; exit 1`, 75,
-			"wgmesh join: discovery failed: DIR/inventory.yml: Ansible can not read it\n",
+			"wgmesh join: discovery failed: DIR/inventory.yml: Ansible cannot read it\n",
 		},
 		"an empty answer": {
 			"ansible-inventory", `echo '{}'`, 75,
@@ -173,7 +173,7 @@ func TestKeptAnswer(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(before), string(after))
 
-	// A power cut can not leave half of it, but a disk can.
+	// A power cut cannot leave half of it, but a disk can.
 	require.NoError(t, os.WriteFile(kept, before[:len(before)/2], 0o600))
 	status, said = l.join()
 	assert.Equal(t, 75, status)

@@ -26,7 +26,7 @@ const (
 	badConfig = 78 // EX_CONFIG: someone has to change something on this machine first
 )
 
-// A problem is an outcome that is no success.
+// A problem is an outcome that is not a success.
 type problem struct {
 	status int
 	text   string

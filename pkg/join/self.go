@@ -14,7 +14,7 @@ type machine struct {
 	addresses []netip.Addr
 }
 
-// thisMachine asks the kernel. What it does not say is not there.
+// thisMachine asks the kernel. Fields that the kernel does not provide stay empty.
 func thisMachine() machine {
 	var m machine
 	m.hostname, _ = os.Hostname()

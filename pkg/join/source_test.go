@@ -34,7 +34,7 @@ func TestCoreThatASourceNeeds(t *testing.T) {
 		{"AWS", "aws_ec2.yml", "plugin: amazon.aws.aws_ec2\n", 0o644, "2.19\n"},
 		{"AWS in JSON", "aws_ec2.yml", `{"plugin": "aws_ec2"}`, 0o644, "2.19\n"},
 		{"by a merge", "x.yml", "a: &a {plugin: amazon.aws.aws_ec2}\n<<: *a\n", 0o644, "2.19\n"},
-		{"what is no YAML", "x.yml", "plugin: amazon.aws.aws_ec2\nplugin: again\n", 0o644, "2.19\n"},
+		{"what is not YAML", "x.yml", "plugin: amazon.aws.aws_ec2\nplugin: again\n", 0o644, "2.19\n"},
 		{"encrypted", "x.yml", "$ANSIBLE_VAULT;1.1;AES256\n3132\n", 0o644, "2.19\n"},
 		{"program", "routers.yml", "#!/bin/sh\n", 0o755, "2.19\n"},
 		{"ours", "consul.yml", "plugin: wgmesh.router.consul\n", 0o644, "2.14\n"},

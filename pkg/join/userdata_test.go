@@ -18,5 +18,5 @@ func TestUserDataIsNoYAML(t *testing.T) {
   in "<unicode string>", line 3, column 3: secret
 2026-11-24 03:05:25,224 - cloud_config.py[WARNING]: Failed at merging in cloud config part from part-001: empty cloud config
 `), 0o600))
-	assert.EqualError(t, missing("/j", log), "/j: no such file; the user-data that should bring it is no YAML: invalid format at line 3 column 3, says "+log)
+	assert.EqualError(t, missing("/j", log), "/j: no such file; the user-data that should bring it is not YAML: invalid format at line 3 column 3, says "+log)
 }

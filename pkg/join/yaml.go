@@ -54,7 +54,7 @@ func parse(file string, text []byte) (node, error) {
 			}
 			where = fmt.Sprintf("%s:%d", file, line)
 		}
-		return node{}, wrong("%s: is no YAML: %s", where, oneLine(what))
+		return node{}, wrong("%s: is not YAML: %s", where, oneLine(what))
 	}
 	root := node{document.Content[0], file}
 	if !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF) {
@@ -171,7 +171,7 @@ func duration(to *time.Duration) field {
 	return func(n node, name string) error {
 		value, err := time.ParseDuration(n.Value)
 		if n.Kind != yaml.ScalarNode || err != nil || value <= 0 {
-			return n.wrong("%s: %q is no duration; expected one such as 90s or 10m", name, n.Value)
+			return n.wrong("%s: %q is not a duration; expected one such as 90s or 10m", name, n.Value)
 		}
 		*to = value
 		return nil

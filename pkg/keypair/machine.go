@@ -88,7 +88,7 @@ func readIdentity(path string) (keyfile.Info, identity, error) {
 		return info, identity{}, wrap("identity_file", err)
 	}
 	var id identity
-	// What cannot be read says nothing about the machine: it is written anew.
+	// What cannot be read says nothing about the machine: it is written again.
 	if json.Unmarshal(raw, &id) != nil || id.MadeBy != madeBy {
 		return info, identity{}, nil
 	}

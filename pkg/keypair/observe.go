@@ -13,7 +13,7 @@ type Key struct {
 	keyfile.Info
 	Public    string   // base64; "" when there is no key or it is broken
 	Short     string   // a form of Public that fits in a diff
-	Broken    error    // why the content is no key
+	Broken    error    // why the content is not a key
 	Leftovers []string // temporary files of a killed run
 }
 
@@ -34,7 +34,7 @@ func (h Have) Cloned() bool {
 	return h.Machine != "" && h.Recorded != "" && h.Machine != h.Recorded
 }
 
-// Observe reads the identity of a router. A file that is absent is no error; a
+// Observe reads the identity of a router. A file that is absent is not an error; a
 // link, a folder that others can write to, or an unreadable file is.
 func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 	var have Have

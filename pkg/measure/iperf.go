@@ -64,7 +64,7 @@ func failed(err error, router string) Throughput {
 	return Throughput{ThroughputError: err.Error()}
 }
 
-// leavesBy tells whether packets to an address leave by an interface.
+// leavesBy reports whether packets to an address leave by an interface.
 func leavesBy(to netip.Addr, device string) error {
 	link, err := netlink.LinkByName(device)
 	if err != nil {

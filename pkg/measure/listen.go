@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Listens tells whether a program listens on exactly this address and TCP port.
+// Listens reports whether a program listens on exactly this address and TCP port.
 // It reads the kernel's list (proc_net_tcp in the kernel's documentation): a
 // connection would be taken for the one test.
 func Listens(address netip.Addr, port int) bool {

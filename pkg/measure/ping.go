@@ -25,7 +25,7 @@ type Ping struct {
 	PingError string `json:"ping_error"`
 }
 
-// Answered tells whether there are times.
+// Answered reports whether there are times.
 func (p Ping) Answered() bool { return p.Received > 0 }
 
 // Loss is the share of packets without an answer, in percent.
@@ -100,7 +100,7 @@ func ParsePing(text string) (Ping, error) {
 	for i, to := range []*float64{&p.Min, &p.Avg, &p.Max, &p.Mdev} {
 		f, err := strconv.ParseFloat(times[i+1], 64)
 		if err != nil {
-			return Ping{}, fmt.Errorf("%w: %q is no time", ErrNoSummary, times[i+1])
+			return Ping{}, fmt.Errorf("%w: %q is not a time", ErrNoSummary, times[i+1])
 		}
 		*to = f
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // An output is what a program printed. err is set when it did not run or did
-// not end in time; its exit status is no error.
+// not end in time; its exit status is not an error.
 type output struct {
 	stdout, stderr string
 	err            error

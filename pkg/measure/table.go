@@ -41,12 +41,12 @@ func Table(results []Result) []string {
 	return lines
 }
 
-// rated tells whether throughput was measured, or tried.
+// rated reports whether throughput was measured, or tried.
 func (r Result) rated() bool {
 	return r.Outside.Throughput != (Throughput{}) || r.Inside.Throughput != (Throughput{})
 }
 
-// only tells whether throughput is all that was measured.
+// only reports whether throughput is all that was measured.
 func (r Result) only() bool {
 	return r.rated() && r.Outside.Ping == (Ping{}) && r.Inside.Ping == (Ping{})
 }

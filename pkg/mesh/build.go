@@ -215,7 +215,8 @@ func (n *network) wireguard(h hop) plan.Tunnel {
 // behind lists the site networks that may arrive from a peer, and be sent to
 // it. From a router of this site: all, since it carries what comes from and
 // goes to other sites. From another site: its own, and when it may be transit
-// also the third sites', but never ours, which nobody else can be a source of.
+// also the third sites', but never our own, which no peer may
+// be a source of.
 func (n *network) behind(h hop) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range n.sites {
@@ -228,7 +229,7 @@ func (n *network) behind(h hop) []netip.Prefix {
 	return out
 }
 
-// transits says whether the site may carry traffic between two others.
+// transits reports whether the site may carry traffic between two others.
 func (s *site) transits() bool { return s.Transit == nil || *s.Transit }
 
 // sorted returns the prefixes in order, each once: IPv4 first, then by address

@@ -53,7 +53,7 @@ func (n *network) bird(self *router) plan.Bird {
 	return out
 }
 
-// routerID returns the id as a dotted quad. It is no address of anybody; BGP
+// routerID returns the id as a dotted quad. It is nobody's address; BGP
 // needs it to be unique, and that the id is.
 func routerID(id int) netip.Addr {
 	var b [4]byte
@@ -61,7 +61,7 @@ func routerID(id int) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// has tells whether an address is in one of the site's networks.
+// has reports whether an address is in one of the site's networks.
 func (s *site) has(a netip.Addr) bool {
 	return slices.ContainsFunc(s.networks, func(x netip.Prefix) bool { return x.Contains(a) })
 }

@@ -39,11 +39,11 @@ func TestRefusesHostKeys(t *testing.T) {
 	}{
 		"one for two routers": {map[string]string{"azure-1": azureKey, "aws-1": azureKey + " again"}, "routers azure-1, aws-1: both have the same host_key"},
 		"a private key":       {map[string]string{"aws-1": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "router aws-1: host_key is a private key: take it out"},
-		"a second line":       {map[string]string{"aws-1": awsKey + "\nssh-rsa AAAA"}, "router aws-1: host_key is no SSH public key"},
-		"options":             {map[string]string{"aws-1": `command="sh" ` + awsKey}, "router aws-1: host_key is no SSH public key"},
-		"another type inside": {map[string]string{"aws-1": "ssh-rsa" + awsKey[len("ssh-ed25519"):]}, "router aws-1: host_key is no SSH public key"},
-		"half a key":          {map[string]string{"aws-1": "ssh-ed25519 AAAA"}, "router aws-1: host_key is no SSH public key"},
-		"a certificate":       {map[string]string{"aws-1": "ssh-ed25519-cert-v01@openssh.com AAAA"}, "router aws-1: host_key is no SSH public key"},
+		"a second line":       {map[string]string{"aws-1": awsKey + "\nssh-rsa AAAA"}, "router aws-1: host_key is not an SSH public key"},
+		"options":             {map[string]string{"aws-1": `command="sh" ` + awsKey}, "router aws-1: host_key is not an SSH public key"},
+		"another type inside": {map[string]string{"aws-1": "ssh-rsa" + awsKey[len("ssh-ed25519"):]}, "router aws-1: host_key is not an SSH public key"},
+		"half a key":          {map[string]string{"aws-1": "ssh-ed25519 AAAA"}, "router aws-1: host_key is not an SSH public key"},
+		"a certificate":       {map[string]string{"aws-1": "ssh-ed25519-cert-v01@openssh.com AAAA"}, "router aws-1: host_key is not an SSH public key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "field-case")

@@ -93,7 +93,7 @@ type Site struct {
 	// MTU is that of the network outside the tunnels, in bytes; 0 means that
 	// the cloud's default applies.
 	MTU int `json:"mtu"`
-	// Transit says whether the site may carry traffic between two others that
+	// Transit reports whether the site may carry traffic between two others that
 	// have lost their direct tunnels. Nil means that it may.
 	Transit *bool `json:"transit"`
 }

@@ -47,7 +47,7 @@ func link6(pool netip.Prefix, n int) link {
 	return l
 }
 
-// holds says whether the pool has a link network of that number and length.
+// holds reports whether the pool has a link network of that number and length.
 func holds(pool netip.Prefix, length, n int) bool {
 	bits := length - pool.Bits()
 	return bits >= 0 && (bits >= 31 || n < 1<<bits)

@@ -27,7 +27,7 @@ func (n *network) at(r, caller *router, number int) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// joined says whether two routers have a tunnel: one of them can call the other.
+// joined reports whether two routers have a tunnel: one of them can call the other.
 func (n *network) joined(a, b *router) bool {
 	return a != b && (n.at(a, b, 0).IsValid() || n.at(b, a, 0).IsValid())
 }

@@ -117,7 +117,7 @@ func (n *network) checkOutside(r *router, p *Problems) {
 	}
 }
 
-// elsewhere says whether some router is not of site s.
+// elsewhere reports whether some router is not of site s.
 func (n *network) elsewhere(s *site) bool {
 	for _, r := range n.routers {
 		if r.site != nil && r.site != s {

@@ -47,7 +47,7 @@ func checkAS(as plan.AS) string {
 	case as == 0:
 		return "is missing"
 	case as < 0 || as > 4294967295:
-		return fmt.Sprintf("%d is no AS number", as)
+		return fmt.Sprintf("%d is not an AS number", as)
 	case as == 23456, as == 65535, as == 4294967295:
 		return fmt.Sprintf("%d is reserved and cannot be used by anybody: it means something else in BGP", as)
 	}
@@ -159,7 +159,7 @@ func (n *network) checkOverlaps(p *Problems) {
 	}
 }
 
-// contains says whether x lies within of.
+// contains reports whether x lies within of.
 func contains(of, x netip.Prefix) bool {
 	return x.Bits() >= of.Bits() && of.Contains(x.Addr())
 }

@@ -113,7 +113,7 @@ func (w Want) peers(name string) []Peer {
 	return out
 }
 
-// rotates says whether a new key was asked for. Words that name no tunnel of
+// rotates reports whether a new key was asked for. Words that name no tunnel of
 // this router are for other routers: the same list goes to all of them.
 func (w Want) rotates(t plan.PresharedKey) bool {
 	for _, word := range w.Rotate {

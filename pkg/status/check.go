@@ -183,8 +183,8 @@ func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) [
 	return out
 }
 
-// stale tells whether a peer's last handshake is missing or too old. Without a
-// keepalive an idle tunnel makes none, which is no fault.
+// stale reports whether a peer's last handshake is missing or too old. Without a
+// keepalive an idle tunnel makes none, which is not a fault.
 func stale(p Peer, now time.Time) bool {
 	return p.Handshake.IsZero() || p.Keepalive > 0 && now.Sub(p.Handshake) > rejectAfter
 }
@@ -335,7 +335,7 @@ func checkTarget(r Request, to netip.Addr, s TargetState) Problem {
 	return Problem{Cause: blame, Here: cause.New("ping of %d bytes%s: %s: check ip route get to it", reachProbe, from, s.Err)}
 }
 
-// speaks tells whether the own site has a network of an address's family. A
+// speaks reports whether the own site has a network of an address's family. A
 // site with IPv4 only has no way to another one's IPv6 addresses, nor needs one.
 func (r Request) speaks(a netip.Addr) bool {
 	return slices.ContainsFunc(r.SourceNetworks, func(n netip.Prefix) bool { return n.Addr().Is4() == a.Is4() })

@@ -13,7 +13,7 @@ import (
 )
 
 // checkCrossings finds the routers that do not forward into their sites. A tunnel that
-// is not well has been told of, and a host that answers nobody is no router's fault as
+// is not well has been told of, and a host that answers nobody is not a router's fault as
 // far as is known. It returns who is blamed, and who is there.
 func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bool, alive map[netip.Addr]bool) {
 	alive = map[netip.Addr]bool{}

@@ -39,7 +39,7 @@ type Observation struct {
 	Hosts     []TargetState
 	// Gateways are the next hops into the own site, when Probed.
 	Gateways []Gateway
-	// Probed says whether pings were sent.
+	// Probed reports whether pings were sent.
 	Probed bool
 }
 
@@ -52,7 +52,7 @@ type TunnelState struct {
 	BFD     *BFDSession
 	// RxGrew says that packets of the peer were accepted while waiting.
 	RxGrew bool
-	// What pings told, when Probed.
+	// The results of pings, valid only if Probed.
 	RTT      time.Duration
 	PingErr  error // small packets
 	WholeErr error // packets of the tunnel's MTU, without fragments

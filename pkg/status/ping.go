@@ -21,7 +21,7 @@ const (
 	tokenSize   = 8
 	smallProbe  = 56   // payload, as ping(8)
 	reachProbe  = 1272 // payload: 1300 bytes of IPv4, what every tunnel must carry
-	probeRepeat = 3    // a lost packet or two is no dead tunnel
+	probeRepeat = 3    // a lost packet or two is not a dead tunnel
 )
 
 // ErrNoAnswer reports that no echo reply came in time.
@@ -141,8 +141,8 @@ func (e *echo) send(conn net.PacketConn, seq int) error {
 	return bare(err)
 }
 
-// bare leaves of an error of the net package what the kernel said: its
-// addresses are in the problem's text already.
+// bare strips the net package's wrapping down to the errno, since the problem's text
+// already has the addresses.
 func bare(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -1,4 +1,4 @@
-// Package status looks at one router of the mesh and says whether it is
+// Package status looks at one router of the mesh and reports whether it is
 // healthy: WireGuard handshakes, BGP and BFD sessions, kernel routes,
 // round-trip time and path MTU of each tunnel, and whether other routers'
 // sites answer. It can wait for health, and it names what is missing.
@@ -63,12 +63,12 @@ type Target struct {
 	Address netip.Addr
 }
 
-// requires tells whether any of the names of a peer is required.
+// requires reports whether any of the names of a peer is required.
 func (r Request) requires(names ...string) bool {
 	return r.Require == nil || slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Require, n) })
 }
 
-// requiresPrefix tells whether a prefix is required: one of the peers that
+// requiresPrefix reports whether a prefix is required: one of the peers that
 // announce it is, or every peer is, when it is not known who announces it.
 func (r Request) requiresPrefix(p plan.StatusPrefix) bool {
 	anyOne, all := false, true

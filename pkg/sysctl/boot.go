@@ -100,7 +100,7 @@ func (h Host) lateFiles() ([]bootFile, error) {
 
 func (h Host) readConf(path string) (bootFile, error) {
 	data, err := os.ReadFile(h.path(path))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a dangling link is no file
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a dangling link is not a file
 		return bootFile{}, fmt.Errorf("sysctl file: %w", err)
 	}
 	return bootFile{path: path, sets: parseConf(data)}, nil
@@ -148,7 +148,7 @@ func (b boot) defeats(want Settings) []Defeat {
 	return out
 }
 
-// satisfies tells whether a value is as good as the wanted one: a buffer may
+// satisfies reports whether a value is as good as the wanted one: a buffer may
 // be larger and a set of ports may hold more.
 func satisfies(k Key, value, want string) bool {
 	switch k {

@@ -81,7 +81,7 @@ func (p Ports) Minus(q Ports) Ports {
 	return p
 }
 
-// Contains tells whether every port of q is in p.
+// Contains reports whether every port of q is in p.
 func (p Ports) Contains(q Ports) bool { return q.Minus(p) == Ports{} }
 
 func (p *Ports) add(port int)     { p.bits[port/64] |= 1 << (port % 64) }

@@ -50,7 +50,7 @@ type applier struct {
 	errs []error
 }
 
-// try records the outcome of one change and tells whether it was made.
+// try records the outcome of one change and reports whether it was made.
 func (a *applier) try(done, what string, err error) bool {
 	if err != nil {
 		a.errs = append(a.errs, fmt.Errorf("%s: %w", what, err))

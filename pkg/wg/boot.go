@@ -41,9 +41,9 @@ ExecReload=/bin/sh ` + bootFolder + `/50-wgmesh.sh reload %i
 `
 }
 
-// machineMark is what the drop-in knows this machine by, so that the tunnels of a
-// disk do not come up in another machine, which would take the traffic of the
-// first one. It is "" without a machine-id(5), which is not told itself.
+// machineMark identifies this machine to the drop-in, so that a cloned disk does not
+// bring the tunnels up and take the traffic of the first machine. It does not reveal
+// machine-id(5), and is "" without one.
 func machineMark(path string) string {
 	id, err := os.ReadFile(path)
 	if id = bytes.TrimSpace(id); err != nil || len(id) != 32 {
@@ -66,7 +66,7 @@ func tableDropIn(file string) string {
 		"ExecStartPost" + load + "ExecReload" + load + "ExecStopPost" + load
 }
 
-// Bind says whether the tunnels belong to this machine: they do not come up at boot in
+// Bind reports whether the tunnels belong to this machine: they do not come up at boot in
 // another one. Nil leaves it as it is, which is so without a word against it.
 func (h *Host) Bind(bind *bool) {
 	if bind == nil {

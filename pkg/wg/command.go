@@ -29,7 +29,7 @@ func run(ctx context.Context, stdin, name string, args ...string) (stdout string
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, fmt.Errorf("it did not end within %v", commandTime))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	// wireguard-go forks for ever when it inherits WG_PROCESS_FOREGROUND=0, and
+	// wireguard-go forks forever when it inherits WG_PROCESS_FOREGROUND=0, and
 	// holds our pipes open with LOG_LEVEL.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		k, _, _ := strings.Cut(kv, "=")

@@ -182,7 +182,7 @@ func diffPeer(p plan.Peer, l LivePeer, last *plan.Peer, have Have) PeerChange {
 	return c
 }
 
-// endpointDue tells whether the endpoint must be set. A peer that roamed and
+// endpointDue reports whether the endpoint must be set. A peer that roamed and
 // answers is left alone: to set the endpoint again would cut it off.
 func endpointDue(want netip.AddrPort, live LivePeer, last *plan.Peer, now time.Time) bool {
 	switch {

@@ -149,10 +149,11 @@ func (h *Host) Configure(name string, c DeviceChange) error {
 // nobody is the public key of nobody: no private key is known for a hash.
 var nobody = wgtypes.Key(sha256.Sum256([]byte("wgmesh.router: the public key of nobody")))
 
-// takeAway takes networks from peers that stay. Before Linux 6.16 that is told
-// only by replacing all of a peer's networks, and for a moment it has none and
-// loses packets. A network that is given to another peer moves without such a
-// moment, so these move to nobody, who is removed in the same message.
+// takeAway takes networks from peers that stay. Before Linux 6.16 the
+// only way is to replace all of a peer's networks, which leaves it with none for a
+// moment and drops packets. A network that is given to another peer moves without
+// such a moment, so these move to a placeholder peer, which is removed in the same
+// message.
 func takeAway(peers []PeerChange) []wgtypes.PeerConfig {
 	var take []net.IPNet
 	for _, p := range peers {
@@ -213,7 +214,7 @@ func (h *Host) SetMTU(name string, mtu int) error {
 // SetUp brings the link up.
 func (h *Host) SetUp(name string) error { return onLink(name, netlink.LinkSetUp) }
 
-// AddAddress adds a to name; one that is there already is no error.
+// AddAddress adds a to name; one that is there already is not an error.
 func (h *Host) AddAddress(name string, a netip.Prefix) error {
 	return onLink(name, func(l netlink.Link) error {
 		n := ipNet(a)

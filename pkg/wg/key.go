@@ -34,12 +34,12 @@ func (s *secret) public() (plan.PublicKey, error) {
 	return plan.PublicKey(private.PublicKey().Bytes()), nil
 }
 
-// A Fingerprint tells whether two secrets are equal and nothing else about
+// A Fingerprint reports whether two secrets are equal and nothing else about
 // them: it is keyed with a salt that lives as long as one Host. The zero
 // value means: no key.
 type Fingerprint [sha256.Size]byte
 
-// IsZero tells that there is no key.
+// IsZero reports whether there is no key.
 func (f Fingerprint) IsZero() bool { return f == Fingerprint{} }
 
 // String is (set) or (unset).

@@ -38,7 +38,7 @@ func TestParsePublicKey(t *testing.T) {
 	}
 }
 
-// An absent key is no key, in JSON too.
+// An absent key is not a key, in JSON too.
 func TestPublicKeyJSON(t *testing.T) {
 	var keys map[string]plan.PublicKey
 	require.NoError(t, json.Unmarshal([]byte(`{"a":"`+keyOf("ann").String()+`","b":"","c":null}`), &keys))

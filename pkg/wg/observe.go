@@ -14,7 +14,7 @@ import (
 )
 
 // Observe reads everything that w is about. It writes nothing. A key file that
-// is missing is no error here, one that is not safe to use is.
+// is missing is not an error here, one that is not safe to use is.
 func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	s := Have{
 		PresharedKeys: map[string]Fingerprint{}, Interfaces: map[string]Interface{},

@@ -138,7 +138,7 @@ type Writer interface {
 	DeleteLink(name string) error
 	SetMTU(name string, mtu int) error
 	SetUp(name string) error
-	AddAddress(name string, a netip.Prefix) error // present already is no error
+	AddAddress(name string, a netip.Prefix) error // present already is not an error
 	RemoveAddress(name string, a netip.Prefix) error
 	// Configure makes all changes in one message.
 	Configure(name string, c DeviceChange) error
@@ -178,7 +178,7 @@ func Damaged(s Have) []string {
 	return out
 }
 
-// blank tells whether a file that starts like this is nobody's: it is empty or
+// blank reports whether a file that starts like this is nobody's: it is empty or
 // all zero, or breaks off within our mark.
 func blank(start string) bool {
 	return strings.HasPrefix(Mark, start) || strings.Trim(start, "\x00") == ""

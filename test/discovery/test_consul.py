@@ -162,12 +162,12 @@ class Test(unittest.TestCase):
             "tls": ({"url": self.serve(self.consul, context)}, r"certificate is not trusted \(.*\): name the authority's in ca_file"),
             "url": (
                 {"url": "unix:///run/consul.sock"},
-                r"url or CONSUL_HTTP_ADDR is no address of Consul: expected such as https://consul.example:8501",
+                r"url or CONSUL_HTTP_ADDR is not an address of Consul: expected such as https://consul.example:8501",
             ),
             "slow": ({"url": at["slow"], "timeout": 1}, r"no answer of Consul within 1 s, which timeout is"),
             "lost": ({"url": at["lost"]}, r"Consul answers 500: No cluster leader"),
             "datacenter": ({"datacenters": ["paris"]}, r"dc=paris: Consul answers 500: No path to datacenter"),
-            "broken": ({"url": at["broken"]}, r"this is no answer of Consul: expected a JSON list"),
+            "broken": ({"url": at["broken"]}, r"this is not an answer of Consul: expected a JSON list"),
             "moved": ({"url": at["moved"], "token_file": weak}, r"Consul answers 302"),
             "refused": (
                 {"url": at["guarded"], "token_file": token},
@@ -205,7 +205,7 @@ class Test(unittest.TestCase):
                 {"service": "nameless", "datacenters": ["vienna"], "strict": True, "compose": {"a": "b"}},
                 r"Could not set a for host nameless",
             ),
-            "option": ({"tokn": "x"}, r"tokn is no option of this plugin: see ansible-doc -t inventory wgmesh\.router\.consul"),
+            "option": ({"tokn": "x"}, r"tokn is not an option of this plugin: see ansible-doc -t inventory wgmesh\.router\.consul"),
         }
         sources = {name: self.source(name, **options) for name, (options, _) in expected.items()}
         fine = self.source("stale", url=at["lost"], stale=True)

@@ -31,7 +31,7 @@ func badInput(t *testing.T, n *network) {
 		m     *machine
 		lines []string
 	}{
-		{syntax, []string{`wgmesh join: /etc/wgmesh/join.yml: no such file; the user-data .* is no YAML: invalid format at line 3 column 3`}},
+		{syntax, []string{`wgmesh join: /etc/wgmesh/join.yml: no such file; the user-data .* is not YAML: invalid format at line 3 column 3`}},
 		{lost, []string{`wgmesh join: discovery failed: /etc/wgmesh/inventory.yml: no such file or directory`}},
 		{second, []string{
 			`aws-1: /etc/wireguard/wgmesh.key was there before and is kept: if it came with the image`,

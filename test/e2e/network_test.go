@@ -69,7 +69,7 @@ func newNetwork(t *testing.T, first int) *network {
 	return n
 }
 
-// clear removes what a run left that was killed, or was to leave it.
+// clear removes the machines of a run that was killed, or was told to keep them.
 func (n *network) clear(t *testing.T) {
 	t.Helper()
 	pids, err := filepath.Glob(filepath.Join(n.work, "*", "pid"))

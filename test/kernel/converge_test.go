@@ -161,7 +161,7 @@ func (n *network) healthy(within time.Duration) time.Duration {
 func options(raw json.RawMessage) map[string]any {
 	o := map[string]any{}
 	if err := json.Unmarshal(raw, &o); err != nil {
-		panic(err) // a plan of ours that is no object
+		panic(err) // a plan of ours that is not an object
 	}
 	return o
 }

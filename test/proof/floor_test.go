@@ -32,7 +32,7 @@ const sender = "node-one-a"
 // TestFloor ends the BIRD of a router in every way, again and again, while a node of
 // its site sends to the two other sites without a pause. What the router gives back to
 // its site's gateway for another site is counted on the gateway: this is what would
-// leave unencrypted. It is no packet.
+// leave unencrypted. It is not a packet.
 func TestFloor(t *testing.T) {
 	l := up(t, "floor", "test/proof/testdata/reboot.yml")
 	l.mesh(t)

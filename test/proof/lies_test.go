@@ -119,7 +119,7 @@ func liarHasNewKey(t *testing.T, l lab) {
 }
 
 // liarPlans has it plan as it likes for the routers that it calls back: what their gate
-// lets in, and a host that is no router.
+// lets in, and a host that is not a router.
 func liarPlans(t *testing.T, l lab) {
 	l.lies(t, nil)
 	_, out, err := l.playbook(t, "callback", "--limit", liar)
@@ -129,7 +129,7 @@ func liarPlans(t *testing.T, l lab) {
 s#"preshared_keys":\[#"preshared_keys":[{"number":9,"peer":"` + node + `","role":"initiator"},#`})
 	l.unharmed(t, func() {
 		_, out, _ := l.playbook(t, "callback", "--limit", liar)
-		assert.NotContains(t, out, node, "a host that is no router was asked")
+		assert.NotContains(t, out, node, "a host that is not a router was asked")
 	})
 	assert.Contains(t, l.in(t, liar, "cat /etc/wgmesh/authorized_keys"), evil, "it did not lie")
 }

@@ -178,7 +178,7 @@ func leaveRoutes(t *testing.T, l lab, cloud *ec2) {
 	assert.Zero(t, cloud.writes(began))
 }
 
-// flapped tells whether a daemon has lost sight of a router since a moment.
+// flapped reports whether a daemon has lost sight of a router since a moment.
 func (l lab) flapped(t *testing.T, since time.Time) bool {
 	t.Helper()
 	for _, r := range []string{"aws-1", "aws-2"} {

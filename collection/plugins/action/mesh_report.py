@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
                 cause = "mesh_report_file %s: %s" % (path, error.strerror)
                 return dict(result, failed=True, msg=cause + ": name a file in a folder that is there on the controller")
         if refused:
-            return dict(result, failed=True, msg="the inventory is no mesh: the table above says why, and what to do")
+            return dict(result, failed=True, msg="the inventory does not describe a mesh: the table above says why, and what to do")
         return {**result, "changed": False, "causes": content["causes"]}
 
     def option(self, name, default):

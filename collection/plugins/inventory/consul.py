@@ -15,8 +15,8 @@ description:
     without any host, since that is also what Consul says to a token that it does not know.
   - Registered texts are never run as templates.
 notes:
-  - The ACL token is taken from the file in C(token_file), or from the environment variable C(CONSUL_HTTP_TOKEN). It is no option,
-    so that it is in no file of the inventory, and it is printed nowhere.
+  - The ACL token is taken from the file in C(token_file), or from the environment variable C(CONSUL_HTTP_TOKEN). It is
+    no option, so that it is in no file of the inventory, and it is printed nowhere.
   - The token needs C(service:read) for the service and C(node:read) for the nodes on which it runs.
 options:
   plugin:
@@ -27,19 +27,21 @@ options:
   url:
     description:
       - Where Consul answers, such as C(https://consul.example:8501).
-      - An address without C(https://), as Consul's own programs have it in the environment variable, is plain HTTP, unless the environment
-        variable C(CONSUL_HTTP_SSL) is C(true).
+      - An address without C(https://), as Consul's own programs have it in the environment variable, is plain HTTP,
+        unless the environment variable C(CONSUL_HTTP_SSL) is C(true).
     type: str
     default: http://127.0.0.1:8500
     env:
       - name: CONSUL_HTTP_ADDR
   token_file:
-    description: File that has the ACL token and nothing else. Without it, C(CONSUL_HTTP_TOKEN) counts, and without both none is sent.
+    description: File that has the ACL token and nothing else. Without it, C(CONSUL_HTTP_TOKEN) counts, and without both
+      none is sent.
     type: path
     env:
       - name: CONSUL_HTTP_TOKEN_FILE
   ca_file:
-    description: Certificates of the authorities that may have signed Consul's. Without it, those that the system trusts.
+    description: Certificates of the authorities that may have signed Consul's. Without it, those that the system
+      trusts.
     type: path
     env:
       - name: CONSUL_CACERT
@@ -89,8 +91,8 @@ options:
     default: false
   stale:
     description:
-      - Whether a server that is not the leader may answer. That works while there is no leader, and what it says can be old, which
-        is then a warning.
+      - Whether a server that is not the leader may answer. That works while there is no leader, and what it says can be
+        old, which is then a warning.
     type: bool
     default: false
   hostname:
@@ -158,7 +160,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.token = ""
         try:
             for option in sorted(set(given) - set(self._options)):
-                raise ConsulError("%s is no option of this plugin: see ansible-doc -t inventory %s" % (option, self.NAME))
+                raise ConsulError("%s is not an option of this plugin: see ansible-doc -t inventory %s" % (option, self.NAME))
             instances = self.cached(self.get_cache_key(path), cache)
             for name, variables in self.hosts(instances):
                 self.add(name, variables)
@@ -206,7 +208,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except ValueError:
             fine = False
         if not fine:
-            raise ConsulError("url or CONSUL_HTTP_ADDR is no address of Consul: expected such as https://consul.example:8501")
+            raise ConsulError("url or CONSUL_HTTP_ADDR is not an address of Consul: expected such as https://consul.example:8501")
         return url
 
     def read_token(self):
@@ -219,7 +221,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 with open(path, encoding="utf-8") as file:
                     token = file.read().strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise ConsulError("%s cannot be read: %s" % (where, getattr(error, "strerror", None) or "it is no text")) from None
+                raise ConsulError("%s cannot be read: %s" % (where, getattr(error, "strerror", None) or "it is not text")) from None
             if not token:
                 raise ConsulError("%s is empty: expected the ACL token and nothing else" % where)
         # A header takes one line of ASCII, and Python would print the rest in its error.
@@ -262,7 +264,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except ValueError:
             value = None
         if not isinstance(value, kind):
-            raise ConsulError("%s: this is no answer of Consul: expected a JSON list" % url)
+            raise ConsulError("%s: this is not an answer of Consul: expected a JSON list" % url)
         return value
 
     def refused(self, error):
@@ -318,7 +320,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 }
             )
         except (AttributeError, KeyError, TypeError):
-            raise ConsulError("this is no answer of Consul: an instance lacks Node, Service or a part of them") from None
+            raise ConsulError("this is not an answer of Consul: an instance lacks Node, Service or a part of them") from None
 
     def wanted(self, variables):
         meta = variables["consul_service_meta"]

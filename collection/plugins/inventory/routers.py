@@ -11,20 +11,22 @@ description:
   - Adds no host. It looks at the routers that the sources before it found, in clouds and elsewhere, and fails when one
     of them lacks what it needs, with every problem in one line. So it has to be the last source. In a folder, the one
     whose file has the last name.
-  - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) where its site has zones. A router that nobody can
-    call from outside says so with C(mesh_endpoint=none).
+  - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) where its site has zones. A router that
+    nobody can call from outside says so with C(mesh_endpoint=none).
   - Each site of C(mesh_sites) needs a router. Some plugins show an empty cloud to those who may not look into it.
   - Two machines with one name would become one host of the inventory. It sees them by the groups whose names begin with
-    C(mesh_from_). A router has to be in one of them at most, and each source makes one for each machine.
+    C(mesh_from_). A router may be in one of them at most. Each source makes one group for each machine.
   - The file's name ends in C(routers.yml) or C(routers.yaml).
-  - Before ansible-core 2.19 Ansible runs what a source found as templates. With such a one it refuses an inventory that has a
-    program or another plugin's configuration among its sources, except for P(wgmesh.router.consul#inventory), which marks what it finds.
-  - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or is the key
-    of another router which proves that it has it, is left out with a warning.
+  - Before ansible-core 2.19 Ansible runs what a source found as templates. With such a one it refuses an inventory that
+    has a program or another plugin's configuration among its sources, except for P(wgmesh.router.consul#inventory),
+    which marks what it finds.
+  - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or
+    is the key of another router which proves that it has it, is left out with a warning.
 notes:
   - Whether the values make a mesh is for M(wgmesh.router.mesh_plan_info) to say.
-  - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the section
-    C(inventory) of C(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1). C(wgmesh join) does.
+  - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the
+    section C(inventory) of C(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1).
+    C(wgmesh join) does.
 options:
   plugin:
     description: This plugin.
@@ -43,9 +45,10 @@ options:
     default: {}
   guest_attributes:
     description:
-      - Read C(mesh_host_key) of VMs that P(google.cloud.gcp_compute#inventory) found from their guest attributes, in which nobody else can write.
-        A key that the source gives counts first.
-      - Needs the permission C(compute.instances.getGuestAttributes), and takes Google's application default credentials.
+      - Read C(mesh_host_key) of VMs that P(google.cloud.gcp_compute#inventory) found from their guest attributes, in
+        which nobody else can write. A key that the source gives counts first.
+      - Needs the permission C(compute.instances.getGuestAttributes), and takes Google's application default
+        credentials.
     type: bool
     default: false
 author: wgmesh.router contributors (@wgmesh)

@@ -182,7 +182,7 @@ class Mesh:
                 wrong.add(peer)
 
     def missed(self):
-        """Who is the cause that others miss him. What only two see of each other is told as it is."""
+        """Find the routers that cause others to miss them. A fault between only two routers is reported as it is."""
         for peer in sorted({peer for list_ in self.misses.values() for peer in list_}):
             if peer not in self.alive and peer not in self.down:
                 # A router that joins by itself has nobody else in its run.

@@ -55,8 +55,8 @@ ROOT_DIR = "/usr/local/libexec/wgmesh"
 USER_DIR = '"$HOME"/.cache/wgmesh'
 
 # A router that lost its power, or its way here, says nothing more. ssh ends after
-# these 9 seconds. It takes the first value that it is given: that of somebody who
-# set his own stands before ours.
+# these 9 seconds. It takes the first value that it is given: a user's own setting
+# stands before ours.
 KEEPALIVE = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
 
 # A terminal has no end of input and takes no line of more than 4095 characters. ssh

@@ -36,7 +36,7 @@ func (d *Description) Request(r *http.Request, body []byte, served any) []string
 	case m.Request != nil:
 		v, err := decode(body)
 		if err != nil {
-			return append(c.found, "the body is no JSON: "+err.Error())
+			return append(c.found, "the body is not JSON: "+err.Error())
 		}
 		c.value("body", m.Request, v, served)
 	}
@@ -63,7 +63,7 @@ func (d *Description) Answer(r *http.Request, status int, body []byte) []string 
 	case want != nil && (status != http.StatusAccepted && status != http.StatusNoContent):
 		v, err := decode(body)
 		if err != nil {
-			return append(c.found, "the answer is no JSON: "+err.Error())
+			return append(c.found, "the answer is not JSON: "+err.Error())
 		}
 		c.value("answer", want, v, nil)
 	}
@@ -165,7 +165,7 @@ func (c *checker) value(at string, s *Schema, v, served any) {
 	}
 }
 
-// is says whether a value of one of these types may be there, and whether
+// is reports whether a value of one of these types may be there, and whether
 // there is more to check.
 func (c *checker) is(at string, s *Schema, v any, types ...string) bool {
 	if s.Type == "any" || s.Format == "google.protobuf.Any" {
@@ -219,7 +219,7 @@ func (c *checker) text(at string, s *Schema, v string) {
 	}
 }
 
-// fits says whether a text is of the schema's format.
+// fits reports whether a text is of the schema's format.
 func fits(s *Schema, v string) bool {
 	var err error
 	switch s.Format {

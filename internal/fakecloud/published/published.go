@@ -24,7 +24,7 @@ type Description struct {
 	Parameters map[string]*Schema `json:"parameters,omitempty"` // of every method
 	Methods    map[string]*Method `json:"methods"`
 	Schemas    map[string]*Schema `json:"schemas"`
-	Errors     *Schema            `json:"errors,omitempty"` // answers that are no success
+	Errors     *Schema            `json:"errors,omitempty"` // answers that are not a success
 }
 
 // A Source is where a description was taken from.
@@ -83,7 +83,7 @@ var Azure = sync.OnceValue(func() *Description { return parse(azure) })
 // GCP is Compute Engine: instances, routes, operations.
 var GCP = sync.OnceValue(func() *Description { return parse(gcp) })
 
-// parse reads an extract. One that cannot be read is no accident of a run: the
+// parse reads an extract. One that cannot be read is not an accident of a run: the
 // package's own tests find it.
 func parse(raw []byte) *Description {
 	d := &Description{}
@@ -129,7 +129,7 @@ func (d *Description) find(r *http.Request) (id string, m *Method, variables map
 	return "", nil, nil
 }
 
-// Has says whether a request is one to the API at all, and none to a metadata
+// Has reports whether a request is one to the API at all, and none to a metadata
 // service or for a token.
 func (d *Description) Has(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, d.Base)

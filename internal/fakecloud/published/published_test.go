@@ -86,7 +86,7 @@ func TestRequests(t *testing.T) {
 		"gcp, a strange name":    {call: "GET " + strings.ReplaceAll(instance, "gcp-1", "GCP_1"), wrong: `instance: expected [a-z]`},
 		"gcp, no method":         {call: "PATCH " + instance, body: `{}`, wrong: "no method has this path"},
 		"gcp, a body too much":   {call: "GET " + instance, body: `{}`, wrong: "compute.instances.get takes no body"},
-		"gcp, no JSON":           {call: "PUT " + instance, body: `{`, wrong: "the body is no JSON"},
+		"gcp, no JSON":           {call: "PUT " + instance, body: `{`, wrong: "the body is not JSON"},
 		"gcp, as it was served": {
 			call: "PUT " + instance, body: `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
 			served: `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
@@ -143,7 +143,7 @@ func TestAnswers(t *testing.T) {
 		"gcp, created":          {call: "PUT " + instance, status: 201, body: `{}`, wrong: "compute.instances.update does not answer with the status 201"},
 		"gcp, of tomorrow":      {call: "GET " + instance, status: 200, body: `{"futureField": 1}`},
 		"azure, an interface":   {call: "PUT " + nic, status: 201, body: `{"properties": {"provisioningState": "Updating", "futureField": 1}}`},
-		"azure, nothing":        {call: "PUT " + nic, status: 201, wrong: "the answer is no JSON: EOF"},
+		"azure, nothing":        {call: "PUT " + nic, status: 201, wrong: "the answer is not JSON: EOF"},
 		"azure, accepted":       {call: "PUT " + nic, status: 202, wrong: "armnetwork.Interfaces.CreateOrUpdate does not answer with the status 202"},
 		"azure, deleted":        {call: "DELETE " + route, status: 204},
 		"azure, deleted, words": {call: "DELETE " + route, status: 200, body: `{}`, wrong: "armnetwork.Routes.Delete answers without a body"},

@@ -7,7 +7,7 @@ import (
 	"github.com/wgmesh/router/internal/lab/profile"
 )
 
-// bearsEndpoint tells whether the endpoint is an address of the host besides that
+// bearsEndpoint reports whether the endpoint is an address of the host besides that
 // in its zone, as IPv6 endpoints are.
 func (h Host) bearsEndpoint() bool {
 	return h.Endpoint.IsValid() && !h.NAT && h.Address(h.Endpoint.Is6()) != h.Endpoint

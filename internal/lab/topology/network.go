@@ -142,7 +142,7 @@ const siteTable = 99
 func zoneTable(i int) int { return 100 + i }
 
 // ConnectScript hangs a host on its site's gateway, in the gateway's namespace,
-// by a link of its own: like a VPC, which is no Ethernet.
+// by a link of its own: like a VPC, which is not Ethernet.
 //
 // The routes of a router vanish with its link, and those through the site's other
 // routers, of a higher metric, take over at once. They play the part of Azure's

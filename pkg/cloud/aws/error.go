@@ -86,7 +86,7 @@ func explain(do string, err error) *cloud.Error {
 	return e
 }
 
-// cut says whether the connection ended in the middle of an answer.
+// cut reports whether the connection ended in the middle of an answer.
 func cut(err error) bool {
 	var connection net.Error
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &connection)

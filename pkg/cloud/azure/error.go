@@ -21,7 +21,7 @@ func explain(do string, a cloud.Answer) *cloud.Error {
 	var body struct {
 		Error problem `json:"error"`
 	}
-	_ = json.Unmarshal(a.Body, &body) // what is no JSON has no code
+	_ = json.Unmarshal(a.Body, &body) // what is not JSON has no code
 	e := body.Error.explain(do)
 	if e.Code == "" {
 		e.Code = "HTTP " + strconv.Itoa(a.Status)

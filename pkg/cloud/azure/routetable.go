@@ -57,7 +57,7 @@ func sameFamily(w route.Want) error {
 	return nil
 }
 
-// checkTable refuses what is no route table's id.
+// checkTable refuses what is not a route table's id.
 func checkTable(id string) error {
 	parts := strings.Split(strings.ToLower(id), "/")
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||

@@ -22,7 +22,7 @@ var authorities = map[string]string{
 	managers["AzureChinaCloud"]:        azcloud.AzureChina.ActiveDirectoryAuthorityHost,
 }
 
-// microsofts says whether a place to log in is that of a cloud of Microsoft's.
+// microsofts reports whether a place to log in is that of a cloud of Microsoft's.
 func microsofts(host string) bool {
 	return slices.ContainsFunc([]azcloud.Configuration{azcloud.AzurePublic, azcloud.AzureGovernment, azcloud.AzureChina}, func(c azcloud.Configuration) bool {
 		return strings.TrimSuffix(c.ActiveDirectoryAuthorityHost, "/") == strings.TrimSuffix(host, "/")

@@ -69,7 +69,7 @@ func (v *VM) Observe(ctx context.Context) ([]cloud.Interface, error) {
 	return have, nil
 }
 
-// Rehearse does nothing: Azure can not be asked whether a write would be allowed.
+// Rehearse does nothing: Azure cannot be asked whether a write would be allowed.
 func (*VM) Rehearse(context.Context, string, bool) error { return nil }
 
 // Set writes the interface back with the one field changed, waits for the

@@ -71,7 +71,7 @@ func parseOperation(do string, a cloud.Answer) (operation, error) {
 		return o, hint(&cloud.Error{Do: do, Code: o.Error.Errors[0].Code, Message: o.Error.Errors[0].Message})
 	}
 	if !words.MatchString(o.Name) {
-		return o, &cloud.Error{Do: do, Err: fmt.Errorf("the answer is no operation: its name is %q", o.Name)}
+		return o, &cloud.Error{Do: do, Err: fmt.Errorf("the answer is not an operation: its name is %q", o.Name)}
 	}
 	return o, nil
 }

@@ -23,7 +23,7 @@ func explain(do string, a cloud.Answer) *cloud.Error {
 			} `json:"details"`
 		} `json:"error"`
 	}
-	_ = json.Unmarshal(a.Body, &body) // what is no JSON has no code
+	_ = json.Unmarshal(a.Body, &body) // what is not JSON has no code
 	e := &cloud.Error{Do: do, Message: body.Error.Message, Code: "HTTP " + strconv.Itoa(a.Status), RequestID: a.Header.Get("X-Goog-Request-Id")}
 	for _, each := range body.Error.Errors {
 		e.Code = each.Reason

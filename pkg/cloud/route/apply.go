@@ -68,7 +68,7 @@ type applier struct {
 }
 
 // write makes the changes. One that fails for good does not stop the others, for
-// a router that takes over shall take what it can get.
+// a router that takes over should take as many routes as it can.
 func (a *applier) write(ctx context.Context, delta []Change) (race error) {
 	for _, c := range delta {
 		changed, err := a.tables.Write(ctx, a.want, c)

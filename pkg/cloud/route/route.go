@@ -67,7 +67,7 @@ type Reader interface {
 type Writer interface {
 	// Rehearse asks whether Write would be allowed, where the cloud can be asked.
 	Rehearse(ctx context.Context, w Want, c Change) error
-	// Write makes one change. It says whether it may have changed anything, also
+	// Write makes one change. It reports whether it may have changed anything, also
 	// when it fails. A cloud.Race says that the table is no longer as it was read.
 	Write(ctx context.Context, w Want, c Change) (changed bool, err error)
 }
@@ -120,7 +120,7 @@ func Compare(a, b Route) int {
 		strings.Compare(a.Via, b.Via), strings.Compare(a.Name, b.Name))
 }
 
-// Covers says whether a route is for one of the tables and prefixes.
+// Covers reports whether a route is for one of the tables and prefixes.
 func (w Want) Covers(r Route) bool {
 	return slices.Contains(w.Tables, r.Table) && slices.Contains(w.Prefixes, r.Prefix)
 }

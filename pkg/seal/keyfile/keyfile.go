@@ -33,7 +33,7 @@ type Info struct {
 }
 
 // Read examines a key file and returns its content, which the caller wipes. A
-// file that is absent is no error. A symbolic link, or anything else that is
+// file that is absent is not an error. A symbolic link, or anything else that is
 // not a regular file, is.
 func Read(path string) (Info, []byte, error) {
 	f, info, err := open(path)

@@ -66,7 +66,7 @@ aws-1 - office-1  -        interface wg7 does not exist
                            -> run the mesh play here""",
         ["aws-1", "office-1"],
     ),
-    "the inventory is no mesh": (
+    "the inventory does not describe a mesh": (
         {name: {"__mesh_plan": {"failed": False, "causes": [
             {"cause": "routers aws-1, aws-2: id 5 is given to all of them", "do": "give each its own, and leave that of an absent router alone"},
             {"cause": "link_pool: 10.1.0.0/24 overlaps network 10.1.0.0/16 of site azure", "do": "take a network that no site uses"},
@@ -191,7 +191,7 @@ class Cores(unittest.TestCase):
         for core in os.environ.get("CORES", "2.14 newest").split():
             for name, (_, early, want, red) in SCENES.items():
                 # Each is a run of Ansible: all ways once, and what goes other ways through it.
-                for way, environment in list(ways.items())[: {"a port is held": 5, "the inventory is no mesh": 1, "two do not hear each other": 1}.get(name, 0)]:
+                for way, environment in list(ways.items())[: {"a port is held": 5, "the inventory does not describe a mesh": 1, "two do not hear each other": 1}.get(name, 0)]:
                     with self.subTest(core=core, scene=name, way=way):
                         done, written = self.play(core, name, **environment)
                         self.assertEqual(2, done.returncode, done.stdout + done.stderr)
