@@ -31,7 +31,7 @@ func (o options) and(more options) options {
 // check is what Ansible sends in check mode.
 var check = options{"_ansible_check_mode": true}
 
-// run runs the module as Ansible does, on a machine that is no cloud's, and
+// run runs the module as Ansible does, on a machine outside of any cloud, and
 // returns its one line of JSON.
 func run(t *testing.T, o options) map[string]any {
 	t.Helper()

@@ -34,7 +34,7 @@ var (
 	absent = options{"state": "absent"}
 )
 
-// run runs the module as Ansible does, on a machine that is no cloud's, and
+// run runs the module as Ansible does, on a machine outside of any cloud, and
 // returns its one line of JSON.
 func run(t *testing.T, o options) map[string]any {
 	t.Helper()

@@ -226,7 +226,7 @@ func TestT4T7Reload(t *testing.T) {
 }
 
 // T5: a second change inside the window is refused, so the known-good one is
-// never lost; the same one again is no change.
+// never lost; the same one again is not a change.
 func TestT5SecondRun(t *testing.T) {
 	g := newGuarded(t)
 	g.try(t, number(t, 2), 60)

@@ -4,7 +4,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// What from stands for where it is no router.
+// What from stands for where it is not a router.
 const (
 	nowhere = -2 // there is no way
 	ownSite = -1 // a static route into the own site

@@ -33,7 +33,7 @@ func TestFirstKey(t *testing.T) {
 
 	trees := []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)}
 	sealed, opened, again := converge(t, a, b)
-	assert.Empty(t, sealed.Steps, "sealing again is no change")
+	assert.Empty(t, sealed.Steps, "sealing again is not a change")
 	assert.Empty(t, opened.Steps)
 	assert.Equal(t, held, again)
 	assert.Equal(t, trees, []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)})

@@ -108,7 +108,7 @@ func TestLiveDrift(t *testing.T) {
 	n, lost := stream.end(t)
 	t.Logf("stream through the other tunnel: %d answers, %d lost", n, lost)
 	assert.Zero(t, lost)
-	// A rekey is no loss: it comes after two minutes, whoever does what. A peer that
+	// A rekey is not a loss: it comes after two minutes, whoever does what. A peer that
 	// was taken away, if only for a moment, counts from 0 again.
 	assert.Equal(t, identity, a.sh("ip -o link show %s | cut -d: -f1", other), "the other tunnel kept its interface")
 	assert.GreaterOrEqual(t, a.received(other), received+n*84, "the other tunnel kept its session: bytes received")

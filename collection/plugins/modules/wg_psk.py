@@ -166,7 +166,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - Envelopes are different on every run, which is no change. Not with I(rotate).
+      - Envelopes are different on every run, which is not a change. Not with I(rotate).
   safe_file_operations:
     details:
       - The record is written before the key, so that no generation is used twice whenever the run ends. The tunnel

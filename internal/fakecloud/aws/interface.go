@@ -12,7 +12,7 @@ type Interface struct {
 	ID, Instance string
 	Index        int
 	Managed      bool
-	Check        bool // the source/destination check: true is no forwarding
+	Check        bool // the source/destination check: with it on, nothing is forwarded
 	shown        []bool
 }
 

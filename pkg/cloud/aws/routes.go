@@ -87,7 +87,7 @@ func (r *Routes) Write(ctx context.Context, _ route.Want, c route.Change) (chang
 	return err == nil || cloud.Unsure(err), err
 }
 
-// moved says whether an error means that the table is no longer as it was read.
+// moved reports whether an error means that the table is no longer as it was read.
 func moved(c route.Change, e *cloud.Error) bool {
 	switch e.Code {
 	case "RouteAlreadyExists":

@@ -96,7 +96,7 @@ func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this a
 	return rest, this, nil
 }
 
-// checkID refuses what is no VM that has network interfaces of its own.
+// checkID refuses what is not a VM that has network interfaces of its own.
 func checkID(id string) error {
 	parts := strings.Split(strings.ToLower(id), "/")
 	for _, part := range parts {

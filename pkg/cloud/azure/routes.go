@@ -50,7 +50,7 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 // Via is the address.
 func (r *Routes) Via() string { return r.via }
 
-// Rehearse does nothing: Azure can not be asked whether a write would be allowed.
+// Rehearse does nothing: Azure cannot be asked whether a write would be allowed.
 func (*Routes) Rehearse(context.Context, route.Want, route.Change) error { return nil }
 
 // Write writes one route, or deletes it, and waits for the operation. What is
@@ -112,7 +112,7 @@ func (r *Routes) url(id string) string { return r.rest.Base + id + "?api-version
 
 func at(r route.Route) string { return r.Table + ": " + r.Prefix.String() }
 
-// gone says whether an error means that the route is not there.
+// gone reports whether an error means that the route is not there.
 func gone(err error) bool {
 	var e *cloud.Error
 	return errors.As(err, &e) && (e.Code == "NotFound" || e.Code == "ResourceNotFound" || e.Code == "HTTP 404")
