@@ -50,7 +50,7 @@ demo: quick ## the whole chain on the 7-router case: up, mesh, pings, a router d
 	@test/demo/run
 
 .PHONY: bench
-bench: setup collection $(LAB) ## cold mesh and second run against no-op tasks, medians of RUNS runs
+bench: setup collection $(LAB) ## what the play, one task and 200 tunnels cost, against others: medians of RUNS (root)
 	@RUNS=$(RUNS) test/bench/run
 
 .PHONY: lint
