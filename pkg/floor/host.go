@@ -150,7 +150,7 @@ func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 			done = append(done, "restarted systemd-networkd, which leaves the routes alone from now on")
 		}
 	}
-	if reload {
+	if reload && !d.Enable { // which does it, too
 		if err := h.systemctl(ctx, "daemon-reload"); err != nil {
 			return done, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -57,8 +58,12 @@ func parseUnits(text string) map[string]Unit {
 	return out
 }
 
-// Enable makes the interfaces come up at boot.
+// Enable makes the interfaces come up at boot. Where the drop-in is yet to come, systemd
+// reads all files again for that, which takes it longer than all the rest.
 func (h *Host) Enable(ctx context.Context, names []string) error {
+	if boot, err := h.Boot(); err == nil && boot != BootCurrent {
+		return h.systemctl(ctx, "enable --no-reload", names)
+	}
 	return h.systemctl(ctx, "enable", names)
 }
 
@@ -87,7 +92,7 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 	if _, err := look("wg-quick"); err != nil {
 		return err // systemctl would only miss the unit
 	}
-	_, err := run(ctx, "", "systemctl", append([]string{verb, "--"}, unitsOf(names)...)...)
+	_, err := run(ctx, "", "systemctl", slices.Concat(strings.Fields(verb), []string{"--"}, unitsOf(names))...)
 	return err
 }
 
