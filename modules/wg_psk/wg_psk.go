@@ -31,6 +31,7 @@ type Options struct {
 	SealingKeyFile string              `json:"sealing_key_file"`
 	Rotate         []string            `json:"rotate"`
 	Purge          bool                `json:"purge"`
+	Known          bool                `json:"known"`
 
 	Replaced        []string `json:"replaced"`
 	Removed         []string `json:"removed"`
@@ -94,6 +95,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	}
 	p.Before, p.After = delta.Views()
 	p.Report(map[string]any{"pending": append([]psk.Pending{}, delta.Pending...)})
+	if o.Known {
+		p.Report(map[string]any{"known": psk.Known(want, have)})
+	}
 	err = o.Protect(&p, func(c *guard.Change) error {
 		c.Files = append(c.Files, delta.Touched()...)
 		return nil

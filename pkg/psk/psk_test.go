@@ -227,3 +227,35 @@ func TestPurge(t *testing.T) {
 		assert.FileExists(t, path)
 	}
 }
+
+// What both ends know needs no envelope. A key that is broken, open to others, of another
+// mesh or of a router that was rebuilt is not known.
+func TestKnown(t *testing.T) {
+	known := func(r *router) []psk.Bound {
+		want := psk.Want{Name: r.name, Tunnels: r.tunnels, Directory: r.file("psk")}
+		host := psk.Host{PrivateKeyFile: r.file("key"), SealingKeyFile: r.file("seal")}
+		have, err := host.Observe(t.Context(), want)
+		require.NoError(t, err)
+		return psk.Known(want, have)
+	}
+	a, b := pair(t)
+	assert.Equal(t, []psk.Bound{}, known(a))
+	converge(t, a, b)
+	here, there := known(a), known(b)
+	require.Len(t, here, 1)
+	require.Len(t, there, 1)
+	assert.Equal(t, here[0].PSKID, there[0].PSKID)
+	assert.Equal(t, []string{b.peer.PublicKey, a.peer.PublicKey}, []string{here[0].PeerPublicKey, there[0].PeerPublicKey})
+
+	require.NoError(t, os.Chmod(a.key(20), 0o640))
+	assert.Empty(t, known(a), "open to others")
+	require.NoError(t, os.Chmod(a.key(20), 0o600))
+	a.tunnels[0].Peer = "gcp-9"
+	assert.Empty(t, known(a), "a peer with another name")
+	require.NoError(t, os.WriteFile(b.key(20), []byte("x\n"), 0o600))
+	assert.Empty(t, known(b), "broken")
+	a.tunnels[0].Peer = "gcp-1"
+	require.Len(t, known(a), 1)
+	a.rekey()
+	assert.Empty(t, known(a), "rebuilt")
+}

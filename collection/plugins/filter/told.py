@@ -50,6 +50,8 @@ _value:
     - C(reach), for the option of that name of M(wgmesh.router.mesh_status_info).
     - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
     - C(stale), to whom some of them had a tunnel that is wanted no more.
+    - C(known), for C(initiator) and C(responder) whether both ends said that they know the pre-shared key of each tunnel
+      between the router I(to) and one of them in which it is that.
     - C(failed), the names of those of which a task failed.
     - C(sick), those too, and of those that said in this run what is wrong with them.
   type: dict
@@ -60,7 +62,7 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import on
 
 
 def told(names, hostvars, to=None):
-    """Return {peers, public_keys, envelopes, reach, heard, stale, failed, sick} of the routers that answered."""
+    """Return {peers, public_keys, envelopes, known, reach, heard, stale, failed, sick} of the routers that answered."""
     found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}, "stale": [], "failed": [], "sick": []}
     hostvars = once(hostvars)
     for name in names:
@@ -82,7 +84,29 @@ def told(names, hostvars, to=None):
         failed = "__mesh_failed" in variables
         found["failed"] += [name] if failed else []
         found["sick"] += [name] if failed or part(variables, "__mesh_kept", "sick") else []
+    found["known"] = known(to, hostvars, found["public_keys"]) if to in names else {}
     return found
+
+
+def known(name, hostvars, public_keys):
+    """Whether a router has nothing to seal, and nothing to open; it has when nobody asked."""
+    asked = part(hostvars[name], "__mesh_held", "known") is not None
+    out = {"initiator": asked, "responder": asked}
+    for tunnel in (part(hostvars[name], "__mesh_plan", "plan") or {}).get("preshared_keys") or ():
+        peer = tunnel["peer"]
+        if peer in public_keys:
+            here = key_of(hostvars[name], tunnel, peer, public_keys)
+            if here is None or here != key_of(hostvars[peer], tunnel, name, public_keys):
+                out[tunnel["role"]] = False
+    return out
+
+
+def key_of(variables, tunnel, peer, public_keys):
+    """What one end says of the key of a tunnel, None unless it is for the public key that the other end has."""
+    for held in part(variables, "__mesh_held", "known") or ():
+        if (held["tunnel"], held["peer"], held["peer_public_key"]) == (tunnel["number"], peer, public_keys.get(peer, "")):
+            return held["psk_id"], held["generation"]
+    return None
 
 
 def part(variables, variable, key):

@@ -149,6 +149,13 @@ options:
     type: list
     elements: str
     default: []
+  known:
+    description:
+      - Also list in C(known) which keys nothing has to be done about here. Where both ends list the same key, and each the
+        public key that the other one has, there is nothing to seal.
+    type: bool
+    default: false
+    version_added: 1.0.0
   purge:
     description:
       - Removes the keys of tunnels that are not in I(tunnels).
@@ -246,6 +253,28 @@ psks:
       description: Generation of the key.
       type: int
   sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123}]
+known:
+  description: The keys of all tunnels, but for those that are missing, broken, open to others or of a router that was rebuilt.
+  returned: with I(known=true)
+  type: list
+  elements: dict
+  contains:
+    tunnel:
+      description: Number of the tunnel.
+      type: int
+    peer:
+      description: Name of the router at the other end.
+      type: str
+    psk_id:
+      description: As in C(psks).
+      type: str
+    generation:
+      description: Generation of the key.
+      type: int
+    peer_public_key:
+      description: The public key at the other end that it is bound to.
+      type: str
+  sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123, peer_public_key: pFG3Dy4tXk...}]
 pending:
   description: Tunnels whose key has to wait, although the peer is in the run. What they have is left alone.
   returned: success

@@ -225,6 +225,7 @@ SEALING_KEY = Key(1216, "the public half of a sealing key", null=True)
 PUBLIC = Object({"name": NAME, "public_key": PUBLIC_KEY, "sealing_key": SEALING_KEY}, exactly=True)
 ENVELOPE = Object({"tunnel": INT, "from": NAME, "to": NAME, "generation": INT, "sealed": Key(1168, "a sealed key")}, exactly=True)
 HELD = {"tunnel": INT, "peer": NAME, "psk_id": TEXT, "generation": INT}
+KNOWN = {**HELD, "peer_public_key": PUBLIC_KEY}
 PENDING = {"tunnel": INT, "peer": NAME, "reason": TEXT, "refused?": BOOL}
 WAY = {
     "address": TEXT, "sent": INT, "received": INT, "min": FLOAT, "avg": FLOAT, "max": FLOAT, "mdev": FLOAT, "ping_error": TEXT,
@@ -327,7 +328,7 @@ ANSWERS = {
         "done?": [TEXT],
         **GUARDED,
     },
-    "wg_psk": {"envelopes?": [ENVELOPE], "psks": [HELD], "pending": [PENDING], "done?": [TEXT], **GUARDED},
+    "wg_psk": {"envelopes?": [ENVELOPE], "psks": [HELD], "known?": [KNOWN], "pending": [PENDING], "done?": [TEXT], **GUARDED},
     "wg_tunnel": {
         "done?": [TEXT],
         **GUARDED,
@@ -408,6 +409,6 @@ def claims_of_tunnels(answer, sender, peers, initiated):
             yield field + "tunnel", "%s to %s" % (number, envelope["to"]), "%s to %s" % (number, initiated.get(str(number), "nobody"))
         yield field + "tunnel", number, number if number not in told else "one envelope for each tunnel"
         told.add(number)
-    for field in ("psks", "pending"):
+    for field in ("psks", "known", "pending"):
         for i, entry in enumerate(answer.get(field, ())):
             yield "%s[%d].peer" % (field, i), entry["peer"], entry["peer"] if entry["peer"] in peers else "the router at the other end"

@@ -32,9 +32,10 @@ def once(hostvars):
     a value for templates each time. What a router answered is none, and a phase is large."""
 
     def of_host(name):
-        variables = hostvars[name]
-        raw = hostvars.raw_get(name) if hasattr(hostvars, "raw_get") else {}
-        return Once(variables, lambda key: raw[key] if key in PHASES and isinstance(raw.get(key), dict) else variables[key])
+        if not hasattr(hostvars, "raw_get"):
+            return Once(hostvars[name])
+        raw = hostvars.raw_get(name)
+        return Once(raw, lambda key: raw[key] if key in PHASES and isinstance(raw[key], dict) else hostvars[name][key])
 
     return hostvars if isinstance(hostvars, Once) else Once(hostvars, of_host)
 
