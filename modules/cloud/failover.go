@@ -80,7 +80,7 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	case *show:
 		return showTables(ctx, tables, stdout, stderr)
 	}
-	eye := failover.NewEye(c.Socket)
+	eye := failover.NewEye(c)
 	defer eye.Close()
 	_, _ = fmt.Fprintf(stdout, "%s\n", describe(c))
 	d := &failover.Daemon{Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Pace: pace(), Limit: attempt}

@@ -2,6 +2,8 @@ package failover
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -13,31 +15,75 @@ import (
 // patience is how long BIRD may take to answer.
 const patience = time.Second
 
-// An Eye asks BIRD for its BFD sessions, over a connection that it keeps.
+// An Eye asks BIRD for its BFD sessions, and who is drained, over a connection that it
+// keeps.
 type Eye struct {
-	socket string
+	config Config
 	bird   *birdc.Client
 }
 
-// NewEye makes an Eye for the BIRD at a control socket.
-func NewEye(socket string) *Eye { return &Eye{socket: socket} }
+// NewEye makes an Eye for the BIRD of a configuration.
+func NewEye(c Config) *Eye { return &Eye{config: c} }
 
-// Look returns the sessions that are up, or nil when BIRD does not answer.
-func (e *Eye) Look(ctx context.Context) Seen {
+// Look returns what BIRD says, or nil when it does not answer.
+func (e *Eye) Look(ctx context.Context) *Seen {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if e.bird == nil {
 		var err error
-		if e.bird, err = birdc.Dial(ctx, e.socket); err != nil {
+		if e.bird, err = birdc.Dial(ctx, e.config.Socket); err != nil {
 			return nil
 		}
 	}
-	reply, err := e.bird.Command(ctx, "show bfd sessions")
+	seen, err := e.ask(ctx)
 	if err != nil {
 		e.Close()
 		return nil
 	}
-	return sessionsUp(reply.Text())
+	return seen
+}
+
+func (e *Eye) ask(ctx context.Context) (*Seen, error) {
+	reply, err := e.bird.Command(ctx, "show bfd sessions")
+	if err != nil {
+		return nil, err
+	}
+	seen := &Seen{Up: sessionsUp(reply.Text()), Drained: map[plan.BFDSession]bool{}}
+	reply, err = e.bird.Command(ctx, "eval "+plan.BirdDrain)
+	if refused := new(birdc.Error); err != nil && !errors.As(err, &refused) { // an older bird.conf has no such constant
+		return nil, err
+	}
+	seen.Self = err == nil && plan.ParseDrain(reply.Text()).On()
+	for _, p := range e.config.Partners {
+		if !seen.Up[p.BFDSession] {
+			continue
+		}
+		// What a drained router announces has GRACEFUL_SHUTDOWN (RFC 8326). One that
+		// announces nothing, as before its session is up again, says nothing about it.
+		for _, drained := range []bool{false, true} {
+			command := fmt.Sprintf("show route where from = %s && ((65535, 0) ~ bgp_community) = %t count", p.Address, drained)
+			reply, err := e.bird.Command(ctx, command)
+			if err != nil {
+				return nil, err
+			}
+			if counts(reply.Text()) {
+				seen.Drained[p.BFDSession] = drained
+			}
+		}
+	}
+	return seen, nil
+}
+
+// counts reports whether BIRD counted a route: "3 of 12 routes for 9 networks in table
+// master4", a line for each table.
+func counts(text string) bool {
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) > 1 && f[1] == "of" && f[0] != "0" {
+			return true
+		}
+	}
+	return false
 }
 
 // Close ends the connection. The next Look makes a new one.
@@ -50,8 +96,8 @@ func (e *Eye) Close() {
 
 // sessionsUp reads BIRD's "show bfd sessions": address, interface, state and
 // more (proto/bfd/bfd.c, bfd_show_sessions).
-func sessionsUp(text string) Seen {
-	seen := Seen{}
+func sessionsUp(text string) map[plan.BFDSession]bool {
+	seen := map[plan.BFDSession]bool{}
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) < 3 || f[2] != "Up" {

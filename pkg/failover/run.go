@@ -22,7 +22,7 @@ type Taker interface {
 // A Daemon does what a Watch orders.
 type Daemon struct {
 	Config Config
-	Look   func(context.Context) Seen
+	Look   func(context.Context) *Seen
 	Taker  Taker
 	Out    io.Writer // the journal: one line for everything that happens
 	Every  time.Duration

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -47,7 +48,7 @@ func (r *rig) called(table string) int { r.mu.Lock(); defer r.mu.Unlock(); retur
 
 func (r *rig) Write(p []byte) (int, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.out.Write(p) }
 
-func (r *rig) look(context.Context) failover.Seen {
+func (r *rig) look(context.Context) *failover.Seen {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return seen(r.up)
@@ -165,7 +166,7 @@ func TestEye(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bird.ctl")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
-	answer := "1020-bfd1:\n IP address  Interface  State  Since  Interval  Timeout\n" +
+	bfd := "1020-bfd1:\n IP address  Interface  State  Since  Interval  Timeout\n" +
 		" 172.31.0.1  aws-2  Up  08:00:00.000  0.300  0.900\n 172.31.0.1  gcp-1  Down  08:00:00.000  0.300  0.000\n 172.31.0.1  office-1  Init  x  1  0\n0000 \n"
 	conns := make(chan net.Conn, 8)
 	go func() {
@@ -178,20 +179,30 @@ func TestEye(t *testing.T) {
 			go func() {
 				_, _ = io.WriteString(c, "0001 BIRD 2.0.12 ready.\n")
 				for in := bufio.NewScanner(c); in.Scan(); {
+					answer := bfd
+					switch {
+					case strings.HasPrefix(in.Text(), "eval "):
+						answer = "0023 \n"
+					case strings.HasPrefix(in.Text(), "show route where from = 172.31.0.1 "):
+						n := strings.Count(in.Text(), "= true") * 3
+						answer = fmt.Sprintf("0014-%d of 9 routes for 3 networks in table master4\n Total: 3 of 9 routes for 3 networks in 2 tables\n0000 \n", n)
+					}
 					_, _ = io.WriteString(c, answer)
 				}
 			}()
 		}
 	}()
-	eye := failover.NewEye(path)
+	c := config("aws-1", "rtb-a", "aws-2:rtb-c", "aws-3:rtb-d")
+	c.Socket = path
+	eye := failover.NewEye(c)
 	defer eye.Close()
 	for range 3 {
-		assert.Equal(t, seen("aws-2"), eye.Look(t.Context()))
+		assert.Equal(t, seen("aws-2~"), eye.Look(t.Context()))
 	}
 	assert.Len(t, conns, 1, "it keeps its connection")
 	require.NoError(t, (<-conns).Close())
 	assert.Nil(t, eye.Look(t.Context()))
-	assert.Equal(t, seen("aws-2"), eye.Look(t.Context()), "it makes a new one")
+	assert.Equal(t, seen("aws-2~"), eye.Look(t.Context()), "it makes a new one")
 	require.NoError(t, l.Close())
 	require.NoError(t, (<-conns).Close())
 	assert.Nil(t, eye.Look(t.Context()))

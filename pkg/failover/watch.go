@@ -17,9 +17,15 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// Seen is the BFD sessions that are up at one moment. Nil means that BIRD did
-// not answer.
-type Seen map[plan.BFDSession]bool
+// Seen is what BIRD says at one moment. Nil means that it did not answer.
+type Seen struct {
+	// Up are the BFD sessions that are up.
+	Up map[plan.BFDSession]bool
+	// Drained are the partners that say whether they are drained, and whether they are.
+	Drained map[plan.BFDSession]bool
+	// Self reports whether this router is drained.
+	Self bool
+}
 
 // An Order is a table that has to point at this router. It is to be carried out
 // once for each number, and only as long as it stands.
@@ -63,13 +69,14 @@ type Watch struct {
 // A partner is what has been seen of a Partner.
 type partner struct {
 	plan.FailoverPartner
-	up     bool
-	since  time.Time // when up changed
-	known  bool      // it was up since we are well
-	flaps  int       // how often in a row it went down soon after it had come up
-	down   bool      // it is taken for dead
-	order  int       // the number of the order for its tables, 0 for none
-	defers bool      // another one is to take its tables
+	up      bool
+	since   time.Time // when up changed
+	known   bool      // it was up since we are well
+	flaps   int       // how often in a row it went down soon after it had come up
+	drained bool      // it said so when it last said anything
+	down    bool      // it is taken for dead, or is drained
+	order   int       // the number of the order for its tables, 0 for none
+	defers  bool      // another one is to take its tables
 }
 
 // NewWatch begins to watch. Until it is told otherwise nothing is up.
@@ -83,7 +90,7 @@ func NewWatch(c Config, now time.Time) *Watch {
 
 // Step takes what is seen now. It returns the orders that stand, by table, and
 // for the journal what is new.
-func (w *Watch) Step(now time.Time, seen Seen) (orders []Order, news []string) {
+func (w *Watch) Step(now time.Time, seen *Seen) (orders []Order, news []string) {
 	if seen == nil {
 		if w.blind.IsZero() {
 			w.blind = now
@@ -96,7 +103,11 @@ func (w *Watch) Step(now time.Time, seen Seen) (orders []Order, news []string) {
 	}
 	w.blind = time.Time{}
 	w.look(now, seen)
-	w.setWell(now, slices.ContainsFunc(w.config.Peers, func(p plan.FailoverPeer) bool { return seen[p.BFDSession] }))
+	if seen.Self {
+		w.setWell(now, false)
+		return nil, w.tell(now, "this router is drained: leaving the route tables to the others")
+	}
+	w.setWell(now, slices.ContainsFunc(w.config.Peers, func(p plan.FailoverPeer) bool { return seen.Up[p.BFDSession] }))
 	if !w.well {
 		return nil, w.tell(now, "no router of another site is in reach: leaving the route tables as they are")
 	}
@@ -114,10 +125,13 @@ func (w *Watch) tell(now time.Time, line string) []string {
 }
 
 // look takes over which partners' sessions are up.
-func (w *Watch) look(now time.Time, seen Seen) {
+func (w *Watch) look(now time.Time, seen *Seen) {
 	for i := range w.partners {
 		p := &w.partners[i]
-		up := seen[p.BFDSession]
+		up := seen.Up[p.BFDSession]
+		if drained, known := seen.Drained[p.BFDSession]; known {
+			p.drained = drained
+		}
 		if up == p.up {
 			continue
 		}
@@ -157,7 +171,7 @@ func (w *Watch) judge(now time.Time) (news []string) {
 		p.down = w.isDown(now, *p)
 		switch {
 		case p.down && !was:
-			why = p.Name + " is down"
+			why = p.state()
 			if len(p.Tables) == 0 {
 				news = append(news, why)
 			}
@@ -187,13 +201,23 @@ func (w *Watch) judge(now time.Time) (news []string) {
 	return news
 }
 
-// isDown says whether a partner is to be taken for dead. Each time it went down
-// soon after it had come up doubles the time that it is granted, so that tables
-// do not follow a session that flaps.
+// state says what is with a partner that is down.
+func (p partner) state() string {
+	if p.drained {
+		return p.Name + " is drained"
+	}
+	return p.Name + " is down"
+}
+
+// isDown says whether others are to do a partner's work, because it is drained or to be
+// taken for dead. Each time it went down soon after it had come up doubles the time that
+// it is granted, so that tables do not follow a session that flaps.
 func (w *Watch) isDown(now time.Time, p partner) bool {
 	switch {
 	case p.up:
-		return false
+		return p.drained
+	case p.drained && p.down: // it went away, as it was drained for
+		return true
 	case !p.known:
 		return now.Sub(w.wellAt) >= w.config.startAfter()
 	}
@@ -214,7 +238,7 @@ func (w *Watch) standIn(p *partner) (news []string) {
 	i := slices.IndexFunc(w.partners, func(other partner) bool { return !other.down && slices.Contains(p.Before, other.Name) })
 	if i >= 0 {
 		if !p.defers {
-			news = append(news, fmt.Sprintf("%s is down: leaving %s to %s", p.Name, strings.Join(p.Tables, ", "), w.partners[i].Name))
+			news = append(news, fmt.Sprintf("%s: leaving %s to %s", p.state(), strings.Join(p.Tables, ", "), w.partners[i].Name))
 		}
 		p.order, p.defers = 0, true
 		return news
@@ -222,7 +246,7 @@ func (w *Watch) standIn(p *partner) (news []string) {
 	if p.order == 0 {
 		w.number++
 		p.order, p.defers = w.number, false
-		news = append(news, fmt.Sprintf("%s is down: taking %s", p.Name, strings.Join(p.Tables, ", ")))
+		news = append(news, fmt.Sprintf("%s: taking %s", p.state(), strings.Join(p.Tables, ", ")))
 	}
 	return news
 }
@@ -233,7 +257,7 @@ func (w *Watch) standing() []Order {
 	for _, p := range w.partners {
 		for _, table := range p.Tables {
 			if p.order > 0 {
-				out = append(out, Order{Table: table, Number: p.order, Why: p.Name + " is down"})
+				out = append(out, Order{Table: table, Number: p.order, Why: p.state()})
 			}
 		}
 	}

@@ -42,14 +42,20 @@ func config(router, table string, partners ...string) failover.Config {
 	return c
 }
 
-// seen is the sessions to these routers; "-" is a BIRD that does not answer.
-func seen(up string) failover.Seen {
+// seen is the sessions to these routers, of which those with "~" are drained; "-" is a
+// BIRD that does not answer, and "~" that of a router that is drained itself.
+func seen(up string) *failover.Seen {
 	if up == "-" {
 		return nil
 	}
-	s := failover.Seen{}
-	for name := range strings.FieldsSeq(up) {
-		s[session(name)] = true
+	s := &failover.Seen{Up: map[plan.BFDSession]bool{}, Drained: map[plan.BFDSession]bool{}}
+	for word := range strings.FieldsSeq(up) {
+		name, drained := strings.CutSuffix(word, "~")
+		if name == "" {
+			s.Self = true
+			continue
+		}
+		s.Up[session(name)], s.Drained[session(name)] = true, drained
 	}
 	return s
 }
@@ -106,6 +112,12 @@ func TestWatch(t *testing.T) {
 	}{
 		"all is well": {two, []at{{0, all}}, 100, []string{
 			reach, settled, "90.0 rtb-a! it had been moved",
+		}},
+		"the partner is drained, reboots and is drained no more": {two, []at{{0, all}, {40, "office-1 gcp-1 aws-2~"}, {45, "office-1 gcp-1"}, {55, "office-1 gcp-1 aws-2~"}, {60, all}}, 70, []string{
+			reach, settled, "40.0 aws-2 is drained: taking rtb-c", "40.0 rtb-c! aws-2 is drained", "40.0 rtb-a! aws-2 is drained", "60.0 aws-2 is up again",
+		}},
+		"this router is drained, and no more": {two, []at{{0, all}, {40, "~ " + all}, {50, all}}, 81, []string{
+			reach, settled, "40.0 this router is drained: leaving the route tables to the others", "50.0 other sites are in reach", "80.0 rtb-a! well for 30 s",
 		}},
 		"the partner dies": {two, []at{{0, all}, {40, "office-1 gcp-1"}}, 60, []string{
 			reach, settled,

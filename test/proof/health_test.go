@@ -3,6 +3,7 @@
 package proof_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,6 +38,15 @@ func balancerAsks(t *testing.T, l lab) {
 	l.in(t, "azure-1", others+`enable $p; done`)
 	l.waitFor(t, "azure-1", all)
 	assert.NotContains(t, l.in(t, "azure-1", "journalctl -q --no-pager"), "wgmesh-health@", "a line for each question would bury the rest")
+
+	const line = `sed -i 's/^\(define wgmesh_drained = "\).*"/\1%s"/' /etc/bird/bird.conf; birdc configure`
+	l.in(t, "azure-1", fmt.Sprintf(line, "2026-11-27T15:30:00Z a new kernel"))
+	status, body = l.probe(t, "azure-1")
+	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", status)
+	assert.Equal(t, "drained since 2026-11-27T15:30:00Z a new kernel", body)
+	l.in(t, "azure-1", fmt.Sprintf(line, ""))
+	status, _ = l.probe(t, "azure-1")
+	assert.Equal(t, "HTTP/1.1 200 OK", status)
 
 	l.in(t, "azure-1", "systemctl stop bird")
 	status, _ = l.probe(t, "azure-1")

@@ -2,8 +2,9 @@
 # Written by the Ansible role wgmesh.router.router, for wgmesh-health.socket. Answers
 # one HTTP request, of a load balancer or a person, on standard input and output: 200
 # while this router has a way of its own to another site, which is a BGP session that
-# is up, and 503 otherwise. One inside of the site does not count: by that, packets
-# would only go on to the other router, and the balancer can bring them there itself.
+# is up, and 503 otherwise, or when it is drained. One inside of the site does not
+# count: by that, packets would only go on to the other router, and the balancer can
+# bring them there itself.
 set -u
 read -r method _ || exit 0
 while read -r header && [ "${#header}" -gt 1 ]; do :; done # what is left unread would cut the answer short
@@ -21,5 +22,7 @@ case $sessions in
 *) status='200 OK' ;;
 esac
 body="$sessions BGP sessions to other sites are up"
+drained=$(sed -n 's/^drained: //p' /run/wgmesh-health/sessions)
+[ -z "$drained" ] || status='503 Service Unavailable' body="drained since $drained"
 printf 'HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' "$status" $((${#body} + 1))
 [ "$method" = HEAD ] || printf '%s\n' "$body"
