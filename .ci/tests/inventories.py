@@ -25,11 +25,13 @@ except ImportError:  # the oldest core
         _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
 
 init_plugin_loader()
+from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 
-PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join")
+PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain")
 
 # The plays that an accepted inventory gets instead of one that needs routers.
 PLAYS = {"IMAGE": """
@@ -285,6 +287,50 @@ class Test(unittest.TestCase):
         code, out = self.play(inventory(azure={"mesh_keepalive": 60}), "--limit", "azure-1", "wgmesh.router.callback")
         self.assertNotEqual(0, code, out)
         self.assertIn("azure-1 has mesh_keepalive 60, aws-1 25: set it for all", out)
+
+
+class Drains(unittest.TestCase):
+    """Who is drained, and what still uses him."""
+
+    HOSTS = {
+        "azure-1": {"mesh_site": "azure"}, "azure-2": {"mesh_site": "azure"}, "azure-9": {"mesh_site": "azure", "mesh_state": "absent"},
+        "gcp-1": {"mesh_site": "gcp"},
+    }  # fmt: skip
+
+    @staticmethod
+    def seen(name, drained=False, troubles=(), ways=()):
+        found = {"drained": drained, "troubles": [{"peer": peer, "text": text} for peer, text in troubles], "ways": list(ways)}
+        return {"item": name, "answers": {"__mesh_seen": found}}
+
+    def refused(self, name, seen, targeted=None, **more):
+        line = drainable(name, self.HOSTS, list(self.HOSTS), targeted or [name], seen, **more)
+        self.assertLessEqual(len(line), 160, line)
+        return line
+
+    def test_refused(self):
+        well = [self.seen("azure-1"), self.seen("azure-2", troubles=[("azure-1", "it is sick itself")])]
+        self.assertEqual("", self.refused("azure-1", well))
+        for words, line in {
+            "azure-9 is not drained: the inventory has it absent": self.refused("azure-9", []),
+            "azure-1, azure-2 are of one site: name one": self.refused("azure-1", well, ["azure-1", "azure-2", "azure-9"]),
+            "gcp-1 is not drained: it is the only router of its site": self.refused("gcp-1", [self.seen("gcp-1")]),
+            "azure-2 of its site is drained already: undrain": self.refused("azure-1", [well[0], self.seen("azure-2", True)]),
+            "azure-2 of its site does not answer: mend": self.refused("azure-1", [well[0], {"item": "azure-2", "unreachable": True}]),
+            "azure-2 of its site is not well (no route": self.refused("azure-1", [well[0], self.seen("azure-2", troubles=[("", "no route " * 30)])]),
+        }.items():
+            self.assertIn(words, line)
+        self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
+        self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
+
+    def test_left(self):
+        others = [self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}, {"network": "10.9.0.0/16", "peer": "azure-2"}]), {"item": "x"}]
+        carried = [{"name": "wg6", "peer": "azure-2", "received": 5, "sent": 205}, {"name": "wg2", "peer": "office-1", "received": 4, "sent": 4}]
+        traffic = {"forwarded": 200, "carried": carried}
+        lines = undrained("azure-1", others, traffic)
+        self.assertEqual("gcp-1 has no other way to 10.1.0.0/16 than by azure-1", lines[0])
+        self.assertIn("azure-1 forwards 200 packets/s (wg6 azure-2: 5 in, 205 out", lines[1])
+        self.assertIn("it comes from its own site", undrained("azure-1", [], traffic)[0])
+        self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,116 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a router is not to be drained now."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: drainable
+short_description: Why a router is not to be drained now
+version_added: 1.1.0
+description:
+  - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
+    and not drained itself. Of each site, one router is drained in a run.
+  - A router that is drained already is not asked again, so that a run that was cut off goes on.
+positional: _input, hostvars, group, targeted, seen
+options:
+  _input:
+    description: The name of the router.
+    type: str
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  group:
+    description: The names of all routers.
+    type: list
+    elements: str
+    required: true
+  targeted:
+    description: The routers of the run, C(ansible_play_hosts_all).
+    type: list
+    elements: str
+    required: true
+  seen:
+    description: The results of a loop over the routers of the site, each of which planned and looked at itself.
+    type: list
+    elements: dict
+    required: true
+  force:
+    description: Whether it is drained without the others too.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Refuse a drain that would cut the site off
+  ansible.builtin.fail:
+    msg: "{{ refused }}"
+  when: refused | length > 0
+  vars:
+    refused: "{{ inventory_hostname | wgmesh.router.drainable(hostvars, groups.routers, ansible_play_hosts_all, looked.results) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One line, empty when nothing stands against it.
+  type: str
+  sample: "azure-1 is not drained: azure-2 of its site is drained already: undrain that one first"
+"""
+
+
+LONGEST = 60
+
+
+def drainable(name, hostvars, group, targeted, seen, force=False):
+    """Return the line."""
+    mine = [other for other in group if hostvars[other].get("mesh_site") == hostvars[name].get("mesh_site") and present(hostvars[other])]
+    if name not in mine:
+        return refusal(name, "the inventory has it absent", "drain routers that are there")
+    several = [other for other in mine if other in targeted]
+    if len(several) > 1:
+        return refusal(name, "%s are of one site" % listed(several), "name one router of a site with --limit")
+    answers = {result.get("item"): status(result) for result in seen}
+    if force or (answers.get(name) or {}).get("drained"):
+        return ""
+    others = [other for other in mine if other != name]
+    if not others:
+        return refusal(name, "it is the only router of its site", "add another one, or accept the cut with -e mesh_drain_force=true")
+    for other in others:
+        answer = answers.get(other)
+        if answer is None:
+            return refusal(name, "%s of its site does not answer" % other, "mend that one first")
+        if answer["drained"]:
+            return refusal(name, "%s of its site is drained already" % other, "undrain that one first")
+        troubles = [trouble["text"] for trouble in answer["troubles"] if trouble["peer"] != name]
+        if troubles:
+            return refusal(name, "%s of its site is not well (%s)" % (other, cut(troubles[0])), "mend that one first")
+    return ""
+
+
+def status(result):
+    """What a router has seen of itself, None when it did not answer."""
+    return (result.get("answers") or {}).get("__mesh_seen")
+
+
+def present(variables):
+    return variables.get("mesh_state", "present") != "absent"
+
+
+def listed(names):
+    return ", ".join(names[:2]) + (" and %d more" % (len(names) - 2) if len(names) > 2 else "")
+
+
+def cut(text):
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def refusal(name, found, do):
+    return "%s is not drained: %s: %s" % (name, found, do)
+
+
+class FilterModule:
+    def filters(self):
+        return {"drainable": drainable}
