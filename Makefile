@@ -6,6 +6,7 @@ INVENTORY ?= examples/field-case/inventory.yml
 LAB_NAME  ?= lab
 RUNS      ?= 5
 LOAD      ?= 0
+DRAINS    ?= 20
 
 BUILD := build
 LAB   := $(BUILD)/lab-tool
@@ -138,6 +139,10 @@ proofs: # of what is staged already: those that RUN names, without those of SKIP
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./test/proof
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
+
+.PHONY: drain
+drain: setup collection $(LAB) ## drain, power cut, undrain, DRAINS times under 200 packets/s each way: docs/runs/drain.txt (root)
+	@. $(BUILD)/env && WGMESH_DRAINS=$(DRAINS) $(GO) test -tags lab -count=1 -timeout 120m -v -run '^TestRoutes$$' ./test/proof
 
 .PHONY: survive
 survive: setup collection $(LAB) ## networkd, NetworkManager, nftables, BIRD restart and are upgraded under traffic: docs/runs/survive.txt (root)

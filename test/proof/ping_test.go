@@ -77,9 +77,15 @@ type stream struct {
 
 func (l lab) stream(t *testing.T, from, to string) *stream {
 	t.Helper()
+	return l.streamEvery(t, "0.02", from, to)
+}
+
+// streamEvery is a stream of another interval, in seconds.
+func (l lab) streamEvery(t *testing.T, interval, from, to string) *stream {
+	t.Helper()
 	s := &stream{name: from + " to " + to, out: &strings.Builder{}}
 	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, from,
-		"timeout", "1200", "ping", "-D", "-n", "-i", "0.02", "-s", payload, l.addresses(t)[to].Address)
+		"timeout", "1200", "ping", "-D", "-n", "-i", interval, "-s", payload, l.addresses(t)[to].Address)
 	s.cmd.Dir = l.root
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())

@@ -1,0 +1,98 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// drainReboot has aws-1 drained, cut off its power and undrained while the sites talk by
+// 200 packets a second each way, and each node of AWS holds a TCP session with the office.
+// `make drain` does it WGMESH_DRAINS times.
+func drainReboot(t *testing.T, l lab, cloud *ec2) {
+	rounds, _ := strconv.Atoi(os.Getenv("WGMESH_DRAINS"))
+	rounds = max(rounds, 1)
+	refuseDrains(t, l)
+	nodes := []string{"node-aws-a", "node-aws-c"}
+	for i, node := range nodes {
+		port := strconv.Itoa(5300 + i)
+		l.in(t, "node-office-hq", "iperf3 -s -D -1 -p "+port)
+		l.in(t, node, "iperf3 -c "+l.addresses(t)["node-office-hq"].Address+" -p "+port+" -t 86400 -b 64K -l 512 >/run/held.log 2>&1 </dev/null & echo $! >/run/held.pid")
+	}
+	sent, lost := 0, 0
+	for range rounds {
+		var streams []*stream // anew: a ping's number ends at 65535
+		for _, node := range nodes {
+			streams = append(streams, l.streamEvery(t, "0.005", node, "node-office-hq"), l.streamEvery(t, "0.005", "node-office-hq", node))
+		}
+		drainOnce(t, l, cloud, rounds == 1)
+		for _, s := range streams {
+			s.stop(t)
+			sent, lost = sent+len(s.answers(t))+s.lost(t), lost+s.lost(t)
+			assert.Zero(t, s.lost(t), s.name)
+		}
+	}
+	ended := 0
+	for _, node := range nodes {
+		if out, err := l.try(t, "exec", node, "kill -0 $(cat /run/held.pid) && kill $(cat /run/held.pid)"); err != nil {
+			ended++
+			t.Error(node, out, l.in(t, node, "tail -n 3 /run/held.log"))
+		}
+	}
+	t.Logf("%d x drain, reboot, undrain: of %d packets %d lost, of %d TCP sessions %d ended", rounds, sent, lost, len(nodes), ended)
+}
+
+// refuseDrains asks for what cannot be, and in check mode. Nothing changes.
+func refuseDrains(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	for _, tt := range []struct{ limit, words string }{
+		{"office-1", "office-1 is not drained: it is the only router of its site"},
+		{"aws-1,aws-2", "aws-1, aws-2 are of one site: name one router of a site with --limit"},
+	} {
+		counts, out, err := l.playbook(t, "drain", "--limit", tt.limit)
+		require.Error(t, err, tt.limit)
+		assert.Contains(t, out, tt.words)
+		assert.Empty(t, counts.changed())
+	}
+	_, out, err := l.playbook(t, "drain", "--limit", "aws-1", "--check", "--diff")
+	require.NoError(t, err, tail(out))
+	assert.Contains(t, out, "+define wgmesh_drained = \"20")
+	same(t, before, l.onRouters(t, state))
+}
+
+// drainOnce is one round, and with all it also asks what else leaves the drain alone.
+func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) {
+	began := time.Now()
+	_, out, err := l.playbook(t, "drain", "--limit", "aws-1", "-e", `{"mesh_drain_why": "a new kernel"}`)
+	require.NoError(t, err, tail(out))
+	assert.Contains(t, out, "aws-1 is drained: no kernel of 2 other routers sends anything to it, and its own forwards 0 packets/s")
+	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"))
+	l.said(t, "aws-2", "aws-1 is drained: taking rtb-0a", began)
+	if all {
+		counts, out, err := l.playbook(t, "drain", "--limit", "aws-1")
+		require.NoError(t, err, tail(out))
+		assert.Empty(t, counts.changed(), "it is drained already")
+		_, out, err = l.playbook(t, "drain", "--limit", "aws-2")
+		require.Error(t, err)
+		assert.Contains(t, out, "aws-2 is not drained: aws-1 of its site is drained already: undrain that one first")
+		counts, out, err = l.play(t, "-e", "mesh_settle=60")
+		require.NoError(t, err, tail(out))
+		assert.Empty(t, counts.changed(), "the mesh play leaves it drained")
+		assert.Regexp(t, `aws-1: drained for .* \(a new kernel\)`, out)
+	}
+	l.tool(t, "stop", "aws-1")
+	l.tool(t, "start", "aws-1")
+	l.waitFor(t, "aws-1", whole(2))
+	assert.Contains(t, l.in(t, "aws-1", "birdc eval wgmesh_drained"), "Z a new kernel")
+	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"), "it took its table although it is drained")
+	counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
+	require.NoError(t, err, tail(out))
+	assert.Equal(t, []string{"aws-1 (2)"}, counts.changed())
+	cloud.waitAtRest()
+}
