@@ -66,10 +66,6 @@ galaxy: setup ## what Galaxy and reviewers run on the tarball: sanity on three c
 release-check: setup collection ## each requirement of Galaxy, the community package and Red Hat, and whether it holds
 	@status=0; $(BUILD)/venv-newest/bin/python .ci/release_check.py || status=1; .ci/galaxy || status=1; exit $$status
 
-.PHONY: release-check
-release-check: galaxy ## the same, and each requirement of Galaxy, the community package and certification, and whether it holds
-	@. $(BUILD)/env && python3 .ci/release_check.py
-
 .PHONY: unit
 unit: ## Go tests that need nothing
 	@$(GO) test -timeout 60m ./...

@@ -40,6 +40,7 @@ GALAXY_LIMIT = 20 * 1024 * 1024  # bytes of a request
 # The oldest ansible-core that its makers still mend, of the last three.
 MAINTAINED = (2, 19)
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the changelog is long
 REQUIREMENTS = []
 
 
@@ -68,7 +69,7 @@ class Release:
             return ""
 
     def load(self, name):
-        return yaml.safe_load(self.text(name)) or {}
+        return yaml.load(self.text(name), LOADER) or {}
 
     @property
     def info(self):
@@ -83,7 +84,7 @@ class Release:
         """The documentation of each module."""
         for path in sorted((self.folder / "plugins/modules").glob("*.py")):
             found = re.search(r'^DOCUMENTATION = r?"""\n(.*?)"""', path.read_text(encoding="utf-8"), re.S | re.M)
-            yield path.stem, yaml.safe_load(found.group(1)) if found else {}
+            yield path.stem, yaml.load(found.group(1), LOADER) if found else {}
 
 
 @requirement("package hub", "a version of semver, 1.0.0 or later")
