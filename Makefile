@@ -66,6 +66,10 @@ galaxy: setup ## what Galaxy and reviewers run on the tarball: sanity on three c
 release-check: setup collection ## each requirement of Galaxy, the community package and Red Hat, and whether it holds
 	@status=0; $(BUILD)/venv-newest/bin/python .ci/release_check.py || status=1; .ci/galaxy || status=1; exit $$status
 
+.PHONY: ee
+ee: setup ## the mesh play from the contents of the execution environment (root)
+	@test/ee/run
+
 .PHONY: unit
 unit: ## Go tests that need nothing
 	@$(GO) test -timeout 60m ./...
