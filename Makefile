@@ -66,6 +66,11 @@ galaxy: setup ## what Galaxy and reviewers run on the tarball: sanity on three c
 release-check: setup collection ## each requirement of Galaxy, the community package and Red Hat, and whether it holds
 	@status=0; $(BUILD)/venv-newest/bin/python .ci/release_check.py || status=1; .ci/galaxy || status=1; exit $$status
 
+.PHONY: follow
+follow: setup collection $(LAB) ## the README word by word, from the tarball, under the oldest and the newest core (root)
+	@.ci/venv 2.14 2.21
+	@test/follow/run
+
 .PHONY: ee
 ee: setup ## the mesh play from the contents of the execution environment (root)
 	@test/ee/run
