@@ -65,7 +65,7 @@ def other_architecture(folder):
 
 
 def link(folder):
-    (folder / "roles/link").symlink_to("mesh")
+    (folder / "docs/link").symlink_to("README.md")
 
 
 MANIFEST = rc.BINARIES + "/manifest.json"
@@ -96,7 +96,7 @@ SPOILS = {
     "_origin": [
         edit(MANIFEST, r'"commit": "\w+"', '"commit": ""'), edit(MANIFEST, r'"dirty": false', '"dirty": true'),
         edit(MANIFEST, r'"commit": "....', '"commit": "0000'), write(rc.BINARIES + "/wg"), other_architecture],
-    "_clean": [link, write("plugins/filter/__pycache__/x.pyc"), write("examples/notes.orig")],
+    "_clean": [link, write("plugins/filter/__pycache__/x.pyc"), write("docs/notes.orig")],
     "_environment": [remove("meta/execution-environment.yml"), remove("meta/ee-bindep.txt")],
 }  # fmt: skip
 # Another version is not in the changelog, and without a minimum nothing is tested from it.
