@@ -84,6 +84,10 @@ integration: ## Go tests with real BIRD and WireGuard in network namespaces (roo
 	@.ci/venv moto
 	@$(GO) test -tags integration -count=1 -p 1 -timeout 60m ./pkg/... ./modules/...
 
+.PHONY: model
+model: ## what a preview takes: the case with its 406 faults, and 100 routers
+	@$(GO) test -run '^$$' -bench BenchmarkPreview -benchtime 1x ./pkg/model
+
 .PHONY: emul
 emul: ## Azure's and Google's own clients against our stand-ins for their clouds
 	@.ci/emul

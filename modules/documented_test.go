@@ -23,6 +23,7 @@ import (
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
+	meshpreview "github.com/wgmesh/router/modules/mesh_preview"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	meshsteps "github.com/wgmesh/router/modules/mesh_steps"
 	sysctlrouter "github.com/wgmesh/router/modules/sysctl_router"
@@ -44,6 +45,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 		"mesh_peer":        meshpeer.Options{},
 		"mesh_plan":        meshplan.Options{},
 		"mesh_preflight":   meshpreflight.Options{},
+		"mesh_preview":     meshpreview.Options{},
 		"mesh_status":      meshstatus.Options{},
 		"mesh_steps":       meshsteps.Options{},
 		"sysctl_router":    sysctlrouter.Options{},

@@ -31,7 +31,7 @@ from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_gro
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 
-PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain")
+PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview")
 
 # The plays that an accepted inventory gets instead of one that needs routers.
 PLAYS = {"IMAGE": """

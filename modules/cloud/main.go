@@ -1,6 +1,6 @@
 // Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
 // commands by which a router joins the mesh, keeps the cloud's route tables right and
-// publishes its SSH host key. They are not in wgmesh, because the vendors' SDKs, HTTP
+// publishes its SSH host key, and the preview, which only a controller runs. They are not in wgmesh, because the vendors' SDKs, HTTP
 // and TLS would more than double what every router keeps and every task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
@@ -18,6 +18,7 @@ import (
 
 	cloudforwarding "github.com/wgmesh/router/modules/cloud_forwarding"
 	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
+	meshpreview "github.com/wgmesh/router/modules/mesh_preview"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/join"
 	"github.com/wgmesh/router/pkg/version"
@@ -29,6 +30,7 @@ func modules() map[string]ansible.Module {
 		// These change nothing on this machine.
 		"cloud_forwarding": ansible.New(cloudforwarding.Plan, ansible.Unlocked()),
 		"cloud_routes":     ansible.New(cloudroutes.Plan, ansible.Unlocked()),
+		"mesh_preview":     ansible.New(meshpreview.Plan, ansible.Unlocked()),
 	}
 }
 
@@ -55,7 +57,7 @@ func main() {
 		fmt.Print(version.Line("wgmesh-cloud"))
 		return
 	}
-	fmt.Fprint(os.Stderr, "The modules cloud_forwarding and cloud_routes of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
+	fmt.Fprint(os.Stderr, "The modules cloud_forwarding, cloud_routes and mesh_preview of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
 		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n\n"+
 		"What a router runs by itself say `wgmesh join --help`, `wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n"+
 		"Which build this is says `wgmesh-cloud --version`.\n")

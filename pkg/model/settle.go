@@ -154,7 +154,7 @@ func (n *Network) spread(p int, row []way, d state, queue []int) {
 			switch {
 			case found && n.better(w, before):
 				n.take(s.peer, row, w)
-			case before.from == i && !(found && same(w, before)):
+			case before.from == i && (!found || !same(w, before)):
 				n.choose(p, s.peer, row, d)
 			}
 			if after := row[s.peer]; !same(after, before) && !waits[s.peer] {

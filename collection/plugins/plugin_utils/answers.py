@@ -289,6 +289,7 @@ ANSWERS = {
         }),
     },
     "mesh_preflight": {"causes?": [CAUSE]},
+    "mesh_preview": {"preview": Whole({"lines": [TEXT]})},
     "mesh_status": {
         "healthy": BOOL,
         "required_healthy": BOOL,

@@ -42,9 +42,9 @@ except ImportError:
 
 BUILDS = os.path.join(os.path.dirname(__file__), "bin")
 
-# Modules that are in a program of their own, with the vendors' SDKs; all others
-# are in wgmesh. On a target each program is "wgmesh" in the folder of its build.
-PROGRAMS = {"cloud_forwarding": "wgmesh-cloud", "cloud_routes": "wgmesh-cloud"}
+# Modules that are in a program of their own, with the vendors' SDKs and what only a
+# controller runs; all others are in wgmesh. On a target each program is "wgmesh" in the folder of its build.
+PROGRAMS = {"cloud_forwarding": "wgmesh-cloud", "cloud_routes": "wgmesh-cloud", "mesh_preview": "wgmesh-cloud"}
 
 # What `uname -sm` says on the systems there is a build for.
 SYSTEMS = {"Linux x86_64": "linux_amd64", "Linux aarch64": "linux_arm64"}

@@ -1,0 +1,53 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+from ansible.inventory.manager import InventoryManager
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+from ansible_collections.wgmesh.router.plugins.filter.members import members
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group
+from ansible_collections.wgmesh.router.plugins.filter.objections import objections
+from ansible_collections.wgmesh.router.plugins.plugin_utils import wgmesh
+
+# The options of the module and the variables of an inventory that are them. What an
+# inventory does not say has the same default in both.
+SETTINGS = {
+    "sites": "mesh_sites", "link_pool": "mesh_link_pool", "link_prefix_length": "mesh_link_prefix_length", "link_pool6": "mesh_link_pool6",
+    "port_base": "mesh_port_base", "interface_prefix": "mesh_interface_prefix", "persistent_keepalive": "mesh_keepalive", "bfd": "mesh_bfd",
+}  # fmt: skip
+
+
+class ActionModule(wgmesh.ActionModule):
+    """Reads the other inventory that a preview compares with, on the controller."""
+
+    def _run_module(self, task_vars):
+        against = self._task.args.get("against")
+        if isinstance(against, str):
+            if against.strip():
+                self._task.args["against"] = self._mesh(against.strip(), task_vars)
+            else:
+                del self._task.args["against"]
+        return super()._run_module(task_vars)
+
+    def _mesh(self, path, task_vars):
+        path = os.path.expanduser(path)
+        if not os.path.exists(path):
+            raise wgmesh.Refusal("against: there is no %s" % path, "give the path of an inventory")
+        inventory = InventoryManager(loader=self._loader, sources=[path])
+        variables = VariableManager(loader=self._loader, inventory=inventory)
+        hostvars = HostVars(inventory=inventory, variable_manager=variables, loader=self._loader)
+        groups, said = inventory.get_groups_dict(), str(self._variable(task_vars, "mesh_group", "routers"))
+        for line in objections(said, groups, hostvars, [host.name for host in inventory.get_hosts()]):
+            cause, _colon, do = line.rpartition(": ")
+            raise wgmesh.Refusal("against %s: %s" % (path, cause or do), do if cause else "correct that inventory")
+        names = groups[mesh_group(said, groups, hostvars)]
+        present = [name for name in names if hostvars[name].get("mesh_state", "present") != "absent"] or names
+        first = hostvars[sorted(present)[0]]
+        found = {option: first.get(variable) for option, variable in SETTINGS.items()}
+        return {"routers": members(names, hostvars), **{option: value for option, value in found.items() if value is not None}}

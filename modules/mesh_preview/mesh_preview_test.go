@@ -1,0 +1,119 @@
+package meshpreview_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	meshpreview "github.com/wgmesh/router/modules/mesh_preview"
+	"github.com/wgmesh/router/pkg/ansible"
+)
+
+const small = `
+routers: {a: {id: 1, site: here, endpoint: 192.0.2.1}, b: {id: 2, site: there}}
+sites: {here: {as: 65001, networks: 10.0.0.0/16}, there: {as: "65002", networks: [10.1.0.0/16]}}
+`
+
+// run runs the module on options in YAML and returns its result.
+func run(t *testing.T, options string) map[string]any {
+	t.Helper()
+	var tree map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(options), &tree))
+	args, err := json.Marshal(tree)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	ansible.New(meshpreview.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(args), &out)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &result), out.String())
+	return result
+}
+
+// previewed returns the preview of the field case after a change of its text, against
+// the case as it is.
+func previewed(t *testing.T, more string, change ...string) map[string]any {
+	t.Helper()
+	raw, err := os.ReadFile("../../pkg/mesh/testdata/field-case/mesh.yaml")
+	require.NoError(t, err)
+	text := string(raw)
+	for i := 0; i < len(change); i += 2 {
+		require.Contains(t, text, change[i])
+		text = strings.Replace(text, change[i], change[i+1], 1)
+	}
+	var against map[string]any
+	require.NoError(t, yaml.Unmarshal(raw, &against))
+	old, err := yaml.Marshal(map[string]any{"against": against})
+	require.NoError(t, err)
+	return run(t, text+"faults: two\n"+more+string(old))
+}
+
+func lines(t *testing.T, result map[string]any) string {
+	t.Helper()
+	require.NotContains(t, result, "failed", result["msg"])
+	var out []string
+	for _, line := range result["preview"].(map[string]any)["lines"].([]any) {
+		out = append(out, line.(string))
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestPreview(t *testing.T) {
+	t.Run("nothing changes", func(t *testing.T) {
+		have := lines(t, previewed(t, ""))
+		assert.Equal(t, `7 routers, 21 tunnels, 10 prefixes
+
+What routers change: nothing
+
+Sessions that start anew: none
+
+Traffic that moves or is cut: none
+
+What is lost: nothing that was there
+
+What one fault cuts (37 faults looked at):
+  without router gcp-1: nobody reaches gcp, which has no other router
+
+What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are of routers and tunnels alone):
+  without router office-1 and router office-2: nobody reaches office, which has no other router
+  without router azure-1 and router azure-2: nobody reaches azure, which has no other router
+  without router aws-1 and router aws-2: nobody reaches aws, which has no other router`, have)
+	})
+	t.Run("a router goes", func(t *testing.T) {
+		have := lines(t, previewed(t, "", "  aws-2: {", "  aws-2: {state: absent, "))
+		assert.Contains(t, have, "6 routers, 15 tunnels")
+		assert.Contains(t, have, "aws-2 is removed: 6 tunnels")
+		assert.Contains(t, have, "    - wg21 to gcp-1\n")
+		assert.Contains(t, have, "to 10.2.2.0/24: azure-1 > aws-2 -> azure-1 > aws-1")
+		assert.Contains(t, have, "What is lost:\n  without router aws-1: nobody reaches aws, which has no other router")
+	})
+	t.Run("a pool moves, and sessions with it", func(t *testing.T) {
+		have := lines(t, previewed(t, "", "link_pool: 172.31.0.0/16", "link_pool: 198.18.0.0/16"))
+		assert.Contains(t, have, "~ wg2 to azure-1: addresses -172.31.2.1/24 +198.18.2.1/24, allowed_ips -172.31.2.0/24 +198.18.2.0/24")
+		assert.Contains(t, have, "Sessions that start anew:\n  office-1 with ")
+		assert.Contains(t, have, "Traffic that moves or is cut: none")
+	})
+	t.Run("a site may carry nobody", func(t *testing.T) {
+		result := previewed(t, "show: [gcp-1]\n", "zones: {hq: [10.0.1.0/24]}", "transit: false, zones: {hq: [10.0.1.0/24]}")
+		changes := result["preview"].(map[string]any)["routers"].([]any)
+		require.Len(t, changes, 1, "only what is to be shown")
+		assert.Equal(t, "gcp-1", changes[0].(map[string]any)["router"])
+		assert.Equal(t, []any{}, changes[0].(map[string]any)["resets"], "BIRD only reloads filters")
+		assert.Contains(t, lines(t, result), "What is lost: nothing that was there", "another site carries")
+	})
+	t.Run("mistakes are one line", func(t *testing.T) {
+		for more, want := range map[string]string{
+			"faults: three\n": "faults: expected one of one, two, auto",
+			"faults: two\nagainst: {sites: {a: {as: 65001, networks: [10.0.0.0/16]}}, routers: {x: {id: 1, site: b}}}\n": "against: ",
+			"faults: one\nagainst: {rooters: {}}\n": "against: rooters: unknown option",
+		} {
+			msg, _ := run(t, small+more)["msg"].(string)
+			assert.Contains(t, msg, want)
+			assert.NotContains(t, msg, "\n")
+		}
+	})
+}

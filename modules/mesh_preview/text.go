@@ -1,0 +1,107 @@
+package meshpreview
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/model"
+)
+
+// mostLines is how many lines of a kind people are shown. Tools get all.
+const mostLines = 20
+
+// says is a line for each thing that is cut, in health and by each fault.
+func says(r model.Report) (out []string) {
+	out = append(out, cuts(r.Healthy)...)
+	for _, c := range r.Single {
+		out = append(out, cuts(c)...)
+	}
+	return out
+}
+
+func cuts(c model.Case) (out []string) {
+	var names []string
+	for _, f := range c.Faults {
+		names = append(names, f.String())
+	}
+	when := "always"
+	if len(names) > 0 {
+		when = "without " + strings.Join(names, " and ")
+	}
+	for _, site := range c.Gone {
+		if c.Faults[0].Kind != model.SiteFault { // which is that
+			out = append(out, fmt.Sprintf("%s: nobody reaches %s, which has no other router", when, site))
+		}
+	}
+	for _, cut := range c.Cut {
+		who := cut.From
+		if !cut.Whole {
+			who += " (by " + strings.Join(cut.Routers, ", ") + ")"
+		}
+		out = append(out, fmt.Sprintf("%s: %s does not reach %s: %s", when, who, cut.To, cut.Why))
+	}
+	return out
+}
+
+// text is the preview for people.
+func (p preview) text(compared bool) []string {
+	r := p.Faults
+	out := []string{fmt.Sprintf("%d routers, %d tunnels, %d prefixes", r.Routers, r.Tunnels, r.Prefixes)}
+	section := func(title, none string, lines []string) {
+		if len(lines) == 0 {
+			out = append(out, "", title+": "+none)
+			return
+		}
+		out = append(out, "", title+":")
+		for i, line := range lines {
+			if i == mostLines {
+				out = append(out, fmt.Sprintf("  and %d more", len(lines)-i))
+				break
+			}
+			out = append(out, "  "+line)
+		}
+	}
+	if compared {
+		var changes, resets, moves []string
+		for _, c := range p.Routers {
+			if c.State == "same" {
+				continue
+			}
+			changes = append(changes, fmt.Sprintf("%s is %s: %s, %s in bird.conf", c.Router, c.State, many(len(c.Tunnels), "tunnel"), many(len(c.Bird), "line")))
+			for _, t := range c.Tunnels {
+				changes = append(changes, "  "+t)
+			}
+			for _, peer := range c.Resets {
+				resets = append(resets, c.Router+" with "+peer)
+			}
+		}
+		for _, m := range p.Traffic {
+			is := strings.Join(m.Is, " > ")
+			if len(m.Is) == 0 {
+				is = "CUT"
+			}
+			moves = append(moves, fmt.Sprintf("to %s: %s -> %s", m.Network, strings.Join(m.Was, " > "), is))
+		}
+		section("What routers change", "nothing", changes)
+		section("Sessions that start anew", "none", resets)
+		section("Traffic that moves or is cut", "none", moves)
+		section("What is lost", "nothing that was there", p.Lost)
+	}
+	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))
+	if r.Doubles > 0 {
+		var lines []string
+		for _, c := range r.Double {
+			lines = append(lines, cuts(c)...)
+		}
+		section(fmt.Sprintf("What two faults cut beyond that (%s looked at; %d faults and pairs are of routers and tunnels alone)",
+			many(r.Doubles, "pair"), r.Plain), "nothing", lines)
+	}
+	return out
+}
+
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
