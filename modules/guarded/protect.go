@@ -159,11 +159,11 @@ func Tunnels(c *guard.Change, w wg.Want, s wg.Have, d wg.Delta) {
 }
 
 // Parameters adds what a plan of parameters touches.
-func Parameters(c *guard.Change, h sysctl.Host, p sysctl.Plan) error {
-	if p.File != nil {
-		c.Files = append(c.Files, p.Path)
+func Parameters(c *guard.Change, h sysctl.Host, d sysctl.Delta) error {
+	if d.File != nil {
+		c.Files = append(c.Files, d.Path)
 	}
-	values, err := h.Touched(p)
+	values, err := h.Touched(d)
 	for key, value := range values {
 		c.Note(parameters, key, value)
 	}

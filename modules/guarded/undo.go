@@ -223,7 +223,7 @@ func (u *undoing) texts(folder string, before map[string]wg.Before) (map[string]
 func (u *undoing) parameters() {
 	values, err := guard.Note[string](u.j, parameters)
 	u.add(nil, err)
-	u.add(sysctl.Writer{Root: "/"}.Restore(u.ctx, values))
+	u.add(sysctl.Host{Root: "/"}.Restore(u.ctx, values))
 }
 
 // bootUnits starts the tunnels that this boot does not know of, and keeps those down

@@ -34,55 +34,61 @@ func (o *Options) SetDefaults() {
 	o.Path = sysctl.Path
 }
 
-// profile turns the options into the domain's type.
-func (o Options) profile() (sysctl.Profile, error) {
-	p := sysctl.Profile{
+// want turns the options into the domain's type.
+func (o Options) want() (sysctl.Want, error) {
+	w := sysctl.Want{Path: o.Path, Profile: sysctl.Profile{
 		Mesh: o.Mesh,
 		IPv6: o.IPv6, Interfaces: o.Interfaces,
 		RmemDefault: o.RmemDefault, RmemMax: o.RmemMax, WmemMax: o.WmemMax,
-	}
+	}}
 	if o.ReservedPorts != nil {
 		ports, err := sysctl.ParsePorts(strings.Join(o.ReservedPorts, ","))
 		if err != nil {
-			return p, fmt.Errorf("reserved_ports: %w", err)
+			return w, fmt.Errorf("reserved_ports: %w", err)
 		}
-		p.ReservedPorts = &ports
+		w.ReservedPorts = &ports
 	}
-	return p, nil
+	return w, nil
 }
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	p, err := o.profile()
-	return errors.Join(err, p.Validate(), mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
+	want, err := o.want()
+	return errors.Join(err, want.Validate(), mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
 }
 
 // Plan works out what the host needs to have the profile.
-func Plan(_ context.Context, o Options) (ansible.Plan, error) { return plan("/", o) }
+func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	return o.plan(ctx, sysctl.Host{Root: "/"})
+}
 
-func plan(root string, o Options) (ansible.Plan, error) {
-	profile, err := o.profile()
+func (o Options) plan(ctx context.Context, host sysctl.Host) (ansible.Plan, error) {
+	want, err := o.want()
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	host := sysctl.Host{Root: root}
-	p, err := sysctl.Observe(host, profile, o.Path)
+	have, err := host.Observe(ctx, want)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	out := ansible.Plan{
-		Before: p.Before, After: p.After, Changed: p.Changed(), Warnings: p.Warnings,
+	delta, err := host.Diff(want, have)
+	if err != nil {
+		return ansible.Plan{}, err
+	}
+	p := ansible.Plan{
+		Changed: !delta.Empty(), Warnings: delta.Warnings(),
 		Apply: func(ctx context.Context) (ansible.Outcome, error) {
-			done, err := sysctl.Writer{Root: root}.Apply(ctx, p)
+			done, err := host.Apply(ctx, delta)
 			return ansible.Outcome{Done: done}, err
 		},
 		Return: map[string]any{
-			"path":           p.Path,
-			"reserved_ports": p.ReservedPorts,
-			"file_only":      append([]string{}, p.FileOnly...), // never null
-			"defeated":       append([]sysctl.Defeat{}, p.Defeated...),
+			"path":           delta.Path,
+			"reserved_ports": delta.ReservedPorts,
+			"file_only":      append([]string{}, delta.FileOnly...), // never null
+			"defeated":       append([]sysctl.Defeat{}, delta.Defeated...),
 		},
 	}
-	err = o.Protect(&out, func(c *guard.Change) error { return guarded.Parameters(c, host, p) })
-	return out, err
+	p.Before, p.After = delta.Views()
+	err = o.Protect(&p, func(c *guard.Change) error { return guarded.Parameters(c, host, delta) })
+	return p, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/sysctl"
 )
 
 // host is a fake file system with a few parameters.
@@ -35,7 +36,7 @@ func TestConverges(t *testing.T) {
 	var o Options
 	require.NoError(t, ansible.Decode([]byte(`{"interfaces":"wg20","reserved_ports":[51801,"51803-51804"]}`), &o))
 
-	p, err := plan(root, o)
+	p, err := o.plan(t.Context(), sysctl.Host{Root: root})
 	require.NoError(t, err)
 	require.True(t, p.Changed)
 	out, err := p.Apply(t.Context())
@@ -44,7 +45,7 @@ func TestConverges(t *testing.T) {
 	assert.Equal(t, "51801,51803-51804", p.Return["reserved_ports"])
 	assert.Contains(t, p.Return["file_only"], "net.core.wmem_max")
 
-	again, err := plan(root, o)
+	again, err := o.plan(t.Context(), sysctl.Host{Root: root})
 	require.NoError(t, err)
 	assert.False(t, again.Changed)
 	text, err := json.Marshal(again.Return)

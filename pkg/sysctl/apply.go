@@ -11,24 +11,21 @@ import (
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
 
-// A Writer can change the host whose file system starts at Root.
-type Writer struct{ Root string }
-
-// Apply makes the changes of a plan and returns what it did, in words, also
+// Apply makes the changes of a delta and returns what it did, in words, also
 // when it fails half-way. The drop-in comes first: if a value is refused, a
 // reboot still finds the rest.
-func (w Writer) Apply(ctx context.Context, p Plan) (done []string, err error) {
-	if p.File != nil {
-		if err := atomicfile.Write(filepath.Join(w.Root, p.Path), p.File, 0o644); err != nil {
+func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
+	if d.File != nil {
+		if err := atomicfile.Write(filepath.Join(h.Root, d.Path), d.File, 0o644); err != nil {
 			return nil, fmt.Errorf("sysctl drop-in: %w", err)
 		}
-		done = append(done, "wrote "+p.Path)
+		done = append(done, "wrote "+d.Path)
 	}
-	for _, c := range p.Live {
+	for _, c := range d.Live {
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}
-		err := w.set(c)
+		err := h.set(c)
 		if errors.Is(err, fs.ErrNotExist) && isInterface(c.Key) {
 			continue // the interface went away meanwhile
 		}
@@ -41,8 +38,8 @@ func (w Writer) Apply(ctx context.Context, p Plan) (done []string, err error) {
 }
 
 // set writes one parameter. It does not create a file: in /proc it could not.
-func (w Writer) set(c Change) error {
-	f, err := os.OpenFile(filepath.Join(w.Root, "proc/sys", string(c.Key)), os.O_WRONLY|os.O_TRUNC, 0)
+func (h Host) set(c Change) error {
+	f, err := os.OpenFile(filepath.Join(h.Root, "proc/sys", string(c.Key)), os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func render(mesh string, want Settings, ours Ports) []byte {
 	if ours != (Ports{}) {
 		fmt.Fprintf(&b, "%s %s\n", portsMark, ours)
 	}
-	for _, c := range Diff(want, nil) {
+	for _, c := range Changes(want, nil) {
 		dash := ""
 		if optional(c.Key) {
 			dash = "-"

@@ -12,8 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Host is a read-only view of a Linux host. Planning gets this and nothing
-// that can write.
+// A Host is a Linux host.
 type Host struct {
 	// Root is where the host's file system starts: "/", or a test's folder.
 	Root string

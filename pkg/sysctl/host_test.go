@@ -91,29 +91,40 @@ func snapshot(tb testing.TB, root string) map[string]string {
 	return files
 }
 
-func observe(tb testing.TB, root string, p sysctl.Profile) sysctl.Plan {
+func observe(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	tb.Helper()
-	plan, err := sysctl.Observe(sysctl.Host{Root: root}, p, sysctl.Path)
+	delta, err := planned(root, p)
 	require.NoError(tb, err)
-	return plan
+	return delta
+}
+
+func planned(root string, p sysctl.Profile) (sysctl.Delta, error) {
+	host, want := sysctl.Host{Root: root}, sysctl.Want{Profile: p, Path: sysctl.Path}
+	have, err := host.Observe(context.Background(), want)
+	if err != nil {
+		return sysctl.Delta{}, err
+	}
+	return host.Diff(want, have)
 }
 
 // converge plans and applies, and holds the law: planning writes nothing, and
 // after applying nothing is left to do.
-func converge(tb testing.TB, root string, p sysctl.Profile) sysctl.Plan {
+func converge(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	tb.Helper()
 	untouched := snapshot(tb, root)
 	plan := observe(tb, root, p)
 	require.Equal(tb, untouched, snapshot(tb, root), "planning must not write")
 
-	done, err := sysctl.Writer{Root: root}.Apply(context.Background(), plan)
+	done, err := sysctl.Host{Root: root}.Apply(context.Background(), plan)
 	require.NoError(tb, err)
-	require.Equal(tb, plan.Changed(), len(done) > 0)
+	require.Equal(tb, !plan.Empty(), len(done) > 0)
 
 	again := observe(tb, root, p)
-	require.False(tb, again.Changed(), "left over: %v %s", again.Live, again.File)
-	require.Equal(tb, again.Before, again.After)
-	require.Equal(tb, plan.After, again.After)
+	require.True(tb, again.Empty(), "left over: %v %s", again.Live, again.File)
+	_, planned := plan.Views()
+	before, after := again.Views()
+	require.Equal(tb, before, after)
+	require.Equal(tb, planned, after)
 	return plan
 }
 
@@ -169,7 +180,7 @@ func TestDiff(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.delta, sysctl.Diff(tt.want, tt.have))
+			assert.Equal(t, tt.delta, sysctl.Changes(tt.want, tt.have))
 		})
 	}
 }

@@ -2,6 +2,8 @@ package sysctl
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -9,15 +11,37 @@ import (
 	"strings"
 )
 
-// A Plan is what has to be done for a profile, and what was found.
-type Plan struct {
+// Want is a profile, and the drop-in that keeps it, an absolute path on the host.
+type Want struct {
+	Profile
+	Path string
+}
+
+// Validate lists everything that cannot be right on any host.
+func (w Want) Validate() error {
+	err := w.Profile.Validate()
+	if !filepath.IsAbs(w.Path) || !strings.HasSuffix(w.Path, ".conf") {
+		err = errors.Join(err, fmt.Errorf("path %q: expected an absolute path that ends in .conf, the only files sysctl.d(5) reads", w.Path))
+	}
+	return err
+}
+
+// Have is what a host has of the parameters, now and at boot.
+type Have struct {
+	own        dropin
+	others     boot
+	interfaces []string
+	now        map[Key]value
+	advertised []string // interfaces whose IPv6 default route ends with forwarding
+}
+
+// A Delta is what has to be done for a profile, and what was found.
+type Delta struct {
 	// Live are the changes to /proc/sys.
 	Live []Change
 	// Path is the drop-in; File its new content, nil when it is right.
 	Path string
 	File []byte
-	// Before and After are the managed parameters and the drop-in.
-	Before, After View
 	// FileOnly are the keys that this kernel, or this container's network
 	// namespace, does not let us set. They are in the drop-in alone.
 	FileOnly []string
@@ -25,97 +49,117 @@ type Plan struct {
 	Defeated []Defeat
 	// ReservedPorts is the live list after the change.
 	ReservedPorts string
-	// Warnings are for people: one line each, with what to do.
-	Warnings []string
+
+	before, after View
+	warnings      []string
 }
 
-// A View is one side of a plan, as --diff shows it.
+// A View is one side of a delta, as --diff shows it.
 type View struct {
 	Live map[string]string `json:"live"`
 	File []string          `json:"file"`
 }
 
-// Changed tells whether there is anything to do.
-func (p Plan) Changed() bool { return len(p.Live) > 0 || p.File != nil }
+// Empty reports whether there is nothing to do.
+func (d Delta) Empty() bool { return len(d.Live) == 0 && d.File == nil }
 
-// Observe reads the host and works out what profile takes. The drop-in is at
-// path, an absolute path on the host. It writes nothing.
-func Observe(h Host, profile Profile, path string) (Plan, error) {
-	if err := profile.Validate(); err != nil {
-		return Plan{}, err
+// Views are the managed parameters and the drop-in.
+func (d Delta) Views() (before, after View) { return d.before, d.after }
+
+// Warnings are about what will not hold: one line each, with what to do.
+func (d Delta) Warnings() []string { return d.warnings }
+
+// Observe reads the host, and writes nothing.
+func (h Host) Observe(_ context.Context, want Want) (Have, error) {
+	have := Have{now: map[Key]value{}}
+	var err error
+	if have.own, err = h.readDropin(want.Path); err != nil {
+		return have, err
 	}
-	if !filepath.IsAbs(path) || !strings.HasSuffix(path, ".conf") {
-		return Plan{}, fmt.Errorf("path %q: expected an absolute path that ends in .conf, the only files sysctl.d(5) reads", path)
+	if have.others, err = h.readBoot(want.Path); err != nil {
+		return have, err
 	}
-	own, err := h.readDropin(path)
-	if err != nil {
-		return Plan{}, err
+	if have.interfaces, err = h.interfaces(); err != nil {
+		return have, err
 	}
-	others, err := h.readBoot(path)
-	if err != nil {
-		return Plan{}, err
+	profile := want.with(have.own)
+	keys := slices.Collect(maps.Keys(profile.Settings()))
+	for _, b := range profile.buffers() {
+		keys = append(keys, b.key)
 	}
-	if profile.Interfaces == nil {
-		profile.Interfaces = own.interfaces
+	for _, name := range have.interfaces {
+		keys = append(keys, Key(prefixConf4+name+suffixSend), Key(prefixConf4+name+suffixStrict))
 	}
-	w := &work{host: h, have: Settings{}, live: profile.Settings(), boot: profile.Settings()}
-	for _, step := range []func() error{
-		func() error { return w.buffers(profile.buffers(), others) },
-		func() error { return w.ports(profile.ReservedPorts, own.ports, others) },
-		w.everyInterface,
-		w.observe,
-	} {
-		if err := step(); err != nil {
-			return Plan{}, err
+	keys = append(keys, keyPorts)
+	slices.Sort(keys)
+	for _, k := range keys {
+		if have.now[k], err = h.read(k); err != nil {
+			return have, err
 		}
 	}
-	return w.plan(profile, path, own, others)
+	if want.IPv6 {
+		have.advertised, err = h.routedByAdvertisement()
+	}
+	return have, err
 }
 
-// work holds what Observe collects: wanted values now and at boot, and what is
-// there. The two differ in what belongs to others: their reserved ports of
-// today are no reason to reserve them at every boot.
+// with is the profile with the interfaces of the drop-in where it names none.
+func (p Profile) with(own dropin) Profile {
+	if p.Interfaces == nil {
+		p.Interfaces = own.interfaces
+	}
+	return p
+}
+
+// Diff works out what the profile takes. It does no I/O.
+func (Host) Diff(want Want, have Have) (Delta, error) {
+	profile := want.with(have.own)
+	w := &work{Have: have, had: Settings{}, live: profile.Settings(), boot: profile.Settings()}
+	w.buffers(profile.buffers())
+	if err := w.ports(profile.ReservedPorts); err != nil {
+		return Delta{}, err
+	}
+	for _, name := range have.interfaces { // it has to hold on interfaces nobody named
+		w.live[Key(prefixConf4+name+suffixSend)] = "0"
+	}
+	w.compare()
+	return w.delta(profile, want.Path), nil
+}
+
+// work is what Diff collects: wanted values now and at boot. The two differ in what
+// belongs to others: their reserved ports of today are no reason to reserve them at
+// every boot.
 type work struct {
-	host             Host
-	live, boot, have Settings
-	fileOnly         []string
-	ours             Ports
+	Have
+	live, boot, had Settings
+	fileOnly        []string
+	ours            Ports
 }
 
-func (w *work) buffers(buffers []buffer, others boot) error {
+func (w *work) buffers(buffers []buffer) {
 	for _, b := range buffers {
-		if b.least == 0 {
-			continue
+		if b.least != 0 {
+			want := atLeast(b.least, w.now[b.key].text, w.others.value(b.key))
+			w.live[b.key], w.boot[b.key] = want, want
 		}
-		now, err := w.host.read(b.key)
-		if err != nil {
-			return err
-		}
-		want := atLeast(b.least, now.text, others.value(b.key))
-		w.live[b.key], w.boot[b.key] = want, want
 	}
-	return nil
 }
 
 // ports merges the wanted ports into the list, which the kernel only replaces
 // as a whole. What is there and not recorded as ours belongs to others.
-func (w *work) ports(wanted *Ports, recorded Ports, others boot) error {
-	now, err := w.host.read(keyPorts)
-	if err != nil {
-		return err
-	}
-	have, err := ParsePorts(now.text)
+func (w *work) ports(wanted *Ports) error {
+	there, err := ParsePorts(w.now[keyPorts].text)
 	if err != nil {
 		return fmt.Errorf("sysctl %s: %w", keyPorts, err)
 	}
-	theirsAtBoot, err := ParsePorts(others.value(keyPorts))
+	theirsAtBoot, err := ParsePorts(w.others.value(keyPorts))
 	if err != nil { // theirs to mend; the kernel refuses the line too
 		theirsAtBoot = Ports{}
 	}
 	if wanted == nil {
-		wanted = &recorded
+		wanted = &w.own.ports
 	}
-	theirs := have.Minus(recorded.Minus(theirsAtBoot))
+	theirs := there.Minus(w.own.ports.Minus(theirsAtBoot))
 	w.ours = wanted.Minus(theirs).Minus(theirsAtBoot)
 	w.live[keyPorts] = theirs.Union(*wanted).String()
 	if want := theirsAtBoot.Union(*wanted); want != (Ports{}) {
@@ -124,25 +168,13 @@ func (w *work) ports(wanted *Ports, recorded Ports, others boot) error {
 	return nil
 }
 
-// everyInterface adds what has to hold on interfaces nobody named.
-func (w *work) everyInterface() error {
-	names, err := w.host.interfaces()
-	for _, name := range names {
-		w.live[Key(prefixConf4+name+suffixSend)] = "0"
-	}
-	return err
-}
-
-// observe reads the live values and drops from live what cannot be set here.
-func (w *work) observe() error {
+// compare drops from live what cannot be set here.
+func (w *work) compare() {
 	for _, k := range sortedKeys(w.live) {
-		now, err := w.host.read(k)
-		if err != nil {
-			return err
-		}
+		now := w.now[k]
 		switch {
 		case now.present && (now.writable || now.text == w.live[k]):
-			w.have[k] = now.text
+			w.had[k] = now.text
 			continue
 		case !now.present && isInterface(k):
 			// not there yet: default's values are for it
@@ -151,71 +183,52 @@ func (w *work) observe() error {
 		}
 		delete(w.live, k)
 	}
-	return nil
 }
 
 func isInterface(k Key) bool { return optional(k) && strings.HasPrefix(string(k), prefixConf4) }
 
-func (w *work) plan(profile Profile, path string, own dropin, others boot) (Plan, error) {
-	file := render(cmp.Or(profile.Mesh, own.mesh), w.boot, w.ours)
-	p := Plan{
-		Live:          Diff(w.live, w.have),
+func (w *work) delta(profile Profile, path string) Delta {
+	file := render(cmp.Or(profile.Mesh, w.own.mesh), w.boot, w.ours)
+	d := Delta{
+		Live:          Changes(w.live, w.had),
 		Path:          path,
-		Before:        View{Live: dotted(w.have), File: lines(own.text)},
-		After:         View{Live: dotted(w.live), File: lines(file)},
 		FileOnly:      w.fileOnly,
-		Defeated:      others.defeats(w.boot),
+		Defeated:      append(w.others.defeats(w.boot), w.strict(profile.Interfaces)...),
 		ReservedPorts: w.live[keyPorts],
+		before:        View{Live: dotted(w.had), File: lines(w.own.text)},
+		after:         View{Live: dotted(w.live), File: lines(file)},
 	}
-	if string(file) != string(own.text) {
-		p.File = file
+	if string(file) != string(w.own.text) {
+		d.File = file
 	}
-	strict, err := w.strictInterfaces(profile.Interfaces)
-	if err != nil {
-		return Plan{}, err
+	for _, defeat := range d.Defeated {
+		d.warnings = append(d.warnings, defeat.Reason)
 	}
-	p.Defeated = append(p.Defeated, strict...)
-	for _, d := range p.Defeated {
-		p.Warnings = append(p.Warnings, d.Reason)
+	if len(d.FileOnly) > 0 {
+		d.warnings = append(d.warnings, fmt.Sprintf("%s: this kernel or container does not let them be set here, so they are only in %s; set them on the container's host", strings.Join(d.FileOnly, ", "), path))
 	}
-	if len(p.FileOnly) > 0 {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("%s: this kernel or container does not let them be set here, so they are only in %s; set them on the container's host", strings.Join(p.FileOnly, ", "), path))
+	for _, n := range w.advertised {
+		d.warnings = append(d.warnings, fmt.Sprintf("interface %s has its IPv6 default route from router advertisements, which a kernel that forwards no longer takes: set net.ipv6.conf.%s.accept_ra=2 or a static route", n, n))
 	}
-	if profile.IPv6 {
-		names, err := w.host.routedByAdvertisement()
-		if err != nil {
-			return Plan{}, err
-		}
-		for _, n := range names {
-			p.Warnings = append(p.Warnings, fmt.Sprintf("interface %s has its IPv6 default route from router advertisements, which a kernel that forwards no longer takes: set net.ipv6.conf.%s.accept_ra=2 or a static route", n, n))
-		}
-	}
-	return p, nil
+	return d
 }
 
-// strictInterfaces reports the interfaces nobody named that check the source
+// strict reports the interfaces nobody named that check the source
 // strictly: for them max(all, interface) is 1 in spite of us. Loose checking
 // (2) lets asymmetric paths through.
-func (w *work) strictInterfaces(named []string) ([]Defeat, error) {
-	names, err := w.host.interfaces()
+func (w *work) strict(named []string) []Defeat {
 	var out []Defeat
-	for _, name := range names {
-		if slices.Contains(named, name) {
+	for _, name := range w.interfaces {
+		k := Key(prefixConf4 + name + suffixStrict)
+		if slices.Contains(named, name) || w.now[k].text != "1" {
 			continue
 		}
-		k := Key(prefixConf4 + name + "/rp_filter")
-		now, err := w.host.read(k)
-		if err != nil {
-			return nil, err
-		}
-		if now.text == "1" {
-			out = append(out, Defeat{
-				Key: k.String(), Want: "0", Found: "1", By: name,
-				Reason: fmt.Sprintf("interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so replies that come by another way are dropped there: add %s to interfaces", name, name),
-			})
-		}
+		out = append(out, Defeat{
+			Key: k.String(), Want: "0", Found: "1", By: name,
+			Reason: fmt.Sprintf("interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so replies that come by another way are dropped there: add %s to interfaces", name, name),
+		})
 	}
-	return out, err
+	return out
 }
 
 func dotted(s Settings) map[string]string {

@@ -49,7 +49,7 @@ func TestFreshHostBecomesRouter(t *testing.T) {
 	golden, err := os.ReadFile("testdata/99-zz-wgmesh.conf")
 	require.NoError(t, err)
 	assert.Equal(t, string(golden), dropin(t, root))
-	assert.Empty(t, plan.Warnings, "GCP's file sorts before ours")
+	assert.Empty(t, plan.Warnings(), "GCP's file sorts before ours")
 	assert.Empty(t, plan.FileOnly)
 }
 
@@ -95,7 +95,7 @@ func TestOmittedListsKeepWhatTheDropinHas(t *testing.T) {
 	root := stock().host(t)
 	converge(t, root, sysctl.Profile{Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801")})
 	plan := observe(t, root, sysctl.Profile{})
-	assert.False(t, plan.Changed(), "%v %s", plan.Live, plan.File)
+	assert.True(t, plan.Empty(), "%v %s", plan.Live, plan.File)
 
 	plan = observe(t, root, sysctl.Profile{Interfaces: []string{}, ReservedPorts: ports(t, "")})
 	assert.NotNil(t, plan.File)
@@ -129,8 +129,8 @@ func TestKeysThatCannotBeSetHere(t *testing.T) {
 	assert.Equal(t, []string{"net.core.rmem_default", "net.core.rmem_max"}, plan.FileOnly)
 	assert.Equal(t, "212992", live(t, root, "net.core.rmem_max"))
 	assert.Contains(t, dropin(t, root), "-net.core.rmem_default = 1048576\n-net.core.rmem_max = 8388608\n")
-	require.Len(t, plan.Warnings, 1)
-	assert.Contains(t, plan.Warnings[0], "net.core.rmem_default, net.core.rmem_max: this kernel or container")
+	require.Len(t, plan.Warnings(), 1)
+	assert.Contains(t, plan.Warnings()[0], "net.core.rmem_default, net.core.rmem_max: this kernel or container")
 }
 
 func TestDefeats(t *testing.T) {
@@ -169,7 +169,7 @@ func TestDefeats(t *testing.T) {
 				got = append(got, d.Key+" "+d.By)
 			}
 			assert.Equal(t, tt.want, got)
-			assert.Len(t, plan.Warnings, len(tt.want))
+			assert.Len(t, plan.Warnings(), len(tt.want))
 		})
 	}
 }
@@ -178,19 +178,19 @@ func TestWarnsOfLostAdvertisedRoute(t *testing.T) {
 	const route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0"
 	root := stock().with(tree{"proc/net/ipv6_route": route}).host(t)
 	plan := observe(t, root, sysctl.Profile{IPv6: true})
-	require.Len(t, plan.Warnings, 1)
-	assert.Contains(t, plan.Warnings[0], "net.ipv6.conf.eth0.accept_ra=2")
-	assert.Empty(t, observe(t, root, sysctl.Profile{}).Warnings)
+	require.Len(t, plan.Warnings(), 1)
+	assert.Contains(t, plan.Warnings()[0], "net.ipv6.conf.eth0.accept_ra=2")
+	assert.Empty(t, observe(t, root, sysctl.Profile{}).Warnings())
 }
 
 func TestRefuses(t *testing.T) {
-	_, err := sysctl.Observe(sysctl.Host{Root: t.TempDir()}, sysctl.Profile{Interfaces: []string{"wg1/../x", "default", "muchtoolongforaname"}, RmemMax: -1}, sysctl.Path)
+	err := sysctl.Want{Profile: sysctl.Profile{Interfaces: []string{"wg1/../x", "default", "muchtoolongforaname"}, RmemMax: -1}, Path: sysctl.Path}.Validate()
 	require.ErrorContains(t, err, `interface "wg1/../x"`)
 	require.ErrorContains(t, err, `interface "default": always part of the profile`)
 	require.ErrorContains(t, err, `interface "muchtoolongforaname"`)
 	require.ErrorContains(t, err, "net.core.rmem_max: expected 0")
 
-	_, err = sysctl.Observe(sysctl.Host{Root: t.TempDir()}, sysctl.Profile{}, "/etc/sysctl.d/wgmesh")
+	err = sysctl.Want{Path: "/etc/sysctl.d/wgmesh"}.Validate()
 	require.ErrorContains(t, err, "ends in .conf")
 }
 
@@ -200,7 +200,7 @@ func TestFailureHalfWayReportsWhatWasDone(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(root, "proc/sys/net/ipv4/tcp_mtu_probing")))
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "proc/sys/net/ipv4/conf/eth0")))
 
-	done, err := sysctl.Writer{Root: root}.Apply(context.Background(), plan)
+	done, err := sysctl.Host{Root: root}.Apply(context.Background(), plan)
 	require.ErrorContains(t, err, "set sysctl net.ipv4.tcp_mtu_probing=1")
 	assert.Equal(t, []string{"wrote " + sysctl.Path, "set net.ipv4.ip_forward=1"}, done[:2], "an interface that went away is no failure")
 }
@@ -211,7 +211,7 @@ func FuzzDropin(f *testing.F) {
 	root := stock().host(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		require.NoError(t, os.WriteFile(filepath.Join(root, sysctl.Path), []byte(text), 0o644))
-		plan, err := sysctl.Observe(sysctl.Host{Root: root}, sysctl.Profile{}, sysctl.Path)
+		plan, err := planned(root, sysctl.Profile{})
 		if err != nil {
 			return
 		}

@@ -24,6 +24,8 @@ const (
 	// if at least one of conf/{all,interface}/send_redirects is set to TRUE",
 	// so this one is set on every interface there is.
 	suffixSend = "/send_redirects"
+
+	suffixStrict = "/rp_filter"
 )
 
 // A Profile is what makes a Linux host a router of tunnels. Every key it leads

@@ -10,9 +10,9 @@ import (
 
 // Touched are the values that the changes of a plan replace, by the key's path, and
 // those that the kernel changes along with them.
-func (h Host) Touched(p Plan) (map[string]string, error) {
+func (h Host) Touched(d Delta) (map[string]string, error) {
 	out := map[string]string{}
-	for _, c := range p.Live {
+	for _, c := range d.Live {
 		out[string(c.Key)] = c.Old
 		if !isForwarding(c.Key) {
 			continue
@@ -43,11 +43,11 @@ func (h Host) Touched(p Plan) (map[string]string, error) {
 
 // Restore gives parameters the values that they had, by key. It returns what it
 // did, in words.
-func (w Writer) Restore(ctx context.Context, values map[string]string) (done []string, err error) {
+func (h Host) Restore(ctx context.Context, values map[string]string) (done []string, err error) {
 	want, have := Settings{}, Settings{}
 	for text, v := range values {
 		k := Key(text)
-		now, err := Host(w).read(k)
+		now, err := h.read(k)
 		if err != nil {
 			return nil, err
 		}
@@ -57,21 +57,21 @@ func (w Writer) Restore(ctx context.Context, values map[string]string) (done []s
 		want[k], have[k] = v, now.text
 	}
 	for range 2 { // to change forwarding changes others along with it
-		p := Plan{Live: Diff(want, have)}
-		did, err := w.Apply(ctx, p)
+		d := Delta{Live: Changes(want, have)}
+		did, err := h.Apply(ctx, d)
 		done = append(done, did...)
 		if err != nil {
 			return done, err
 		}
 		for k := range have {
-			now, err := Host(w).read(k)
+			now, err := h.read(k)
 			if err != nil {
 				return done, err
 			}
 			have[k] = now.text
 		}
 	}
-	if left := Diff(want, have); len(left) > 0 {
+	if left := Changes(want, have); len(left) > 0 {
 		return done, fmt.Errorf("sysctl %s: expected %q, the kernel keeps %q", left[0].Key, left[0].New, left[0].Old)
 	}
 	return done, nil

@@ -43,12 +43,12 @@ type Change struct {
 	Old, New string
 }
 
-// Diff lists the changes that take have to want. Keys that only have holds are
+// Changes lists the changes that take have to want. Keys that only have holds are
 // left alone. The switches for forwarding come first, because the kernel
 // resets other parameters when they change (ip-sysctl.rst, ip_forward: "its
 // change resets all configuration parameters to their default state"); the
 // rest is sorted by key.
-func Diff(want, have Settings) []Change {
+func Changes(want, have Settings) []Change {
 	var delta []Change
 	for k, v := range want {
 		if old, ok := have[k]; !ok || old != v {

@@ -32,7 +32,7 @@ func TestRealKernel(t *testing.T) {
 	nettest.Alone(t)
 	nettest.Run(t, "ip", "link", "add", "sct0", "type", "veth", "peer", "name", "sct1.5")
 	root := kernelHost(t)
-	host := sysctl.Writer{Root: root}
+	host := sysctl.Host{Root: root}
 	write := func(key, value string) {
 		require.NoError(t, os.WriteFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))), []byte(value+"\n"), 0o644))
 	}
@@ -53,7 +53,7 @@ func TestRealKernel(t *testing.T) {
 	require.NotEmpty(t, done)
 
 	again := observe(t, root, profile)
-	require.False(t, again.Changed(), "%v", again.Live)
+	require.True(t, again.Empty(), "%v", again.Live)
 	for key, want := range map[string]string{
 		"net.ipv4.ip_forward":              "1",
 		"net.ipv6.conf.all.forwarding":     "1",
@@ -71,7 +71,7 @@ func TestRealKernel(t *testing.T) {
 	_, err = host.Apply(t.Context(), observe(t, root, profile))
 	require.NoError(t, err)
 	require.Empty(t, live(t, root, "net.ipv4.ip_local_reserved_ports"))
-	require.False(t, observe(t, root, profile).Changed())
+	require.True(t, observe(t, root, profile).Empty())
 }
 
 // What reads the drop-in at boot understands it, also where an interface is
@@ -83,7 +83,7 @@ func TestSystemdReadsTheDropin(t *testing.T) {
 	}
 	nettest.Alone(t)
 	root := kernelHost(t)
-	_, err := sysctl.Writer{Root: root}.Apply(t.Context(), observe(t, root, sysctl.Profile{
+	_, err := sysctl.Host{Root: root}.Apply(t.Context(), observe(t, root, sysctl.Profile{
 		Interfaces: []string{"sct-later"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,
 	}))
 	require.NoError(t, err)
