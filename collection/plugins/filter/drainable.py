@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: drainable
 short_description: Why a router is not to be drained now
-version_added: 1.1.0
+version_added: 1.0.0
 description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
     and not drained itself. Of each site, one router is drained in a run.

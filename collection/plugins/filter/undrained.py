@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: undrained
 short_description: What still uses a router that is drained
-version_added: 1.1.0
+version_added: 1.0.0
 description:
   - Puts together what the kernels of the other routers say of their ways, and what that of the drained router forwards.
 positional: _input, others, traffic

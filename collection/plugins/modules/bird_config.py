@@ -217,7 +217,7 @@ options:
       - Without it, the reason of a router that is drained already stays as it is.
     type: str
     default: ""
-    version_added: 1.1.0
+    version_added: 1.0.0
   unreachable:
     description:
       - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it. The sender
