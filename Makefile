@@ -82,7 +82,7 @@ unit: ## Go tests that need nothing
 .PHONY: integration
 integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
 	@.ci/venv moto
-	@$(GO) test -tags integration -count=1 -p 1 -timeout 60m ./pkg/... ./modules/...
+	@$(GO) test -tags integration -count=1 -p 2 -timeout 60m ./pkg/... ./modules/...
 
 .PHONY: model
 model: ## what a preview takes: the case with its 406 faults, and 100 routers
