@@ -5,7 +5,7 @@
 # No key is baked in: the play refuses one, and Packer's own goes with the machine.
 variable "version" {
   description = "Of the collection that is installed here: ansible-galaxy collection list wgmesh.router."
-  default     = "0.1.0"
+  default     = "1.0.0"
 }
 
 variable "commit" {
