@@ -7,6 +7,7 @@ LAB_NAME  ?= lab
 RUNS      ?= 5
 LOAD      ?= 0
 DRAINS    ?= 20
+TOPOLOGIES ?= 100
 
 BUILD := build
 LAB   := $(BUILD)/lab-tool
@@ -85,8 +86,9 @@ integration: ## Go tests with real BIRD and WireGuard in network namespaces (roo
 	@$(GO) test -tags integration -count=1 -p 2 -timeout 60m ./pkg/... ./modules/...
 
 .PHONY: model
-model: ## what a preview takes: the case with its 406 faults, and 100 routers
+model: ## the model of the network against real BIRDs: TOPOLOGIES=100 random ones; and what a preview takes (root)
 	@$(GO) test -run '^$$' -bench BenchmarkPreview -benchtime 1x ./pkg/model
+	@set -o pipefail; $(GO) test -tags integration -count=1 -timeout 120m -parallel 4 -v -run TestModelIsBIRD ./pkg/model -topologies $(TOPOLOGIES) | grep -E 'seed|^(ok|FAIL|---)'
 
 .PHONY: emul
 emul: ## Azure's and Google's own clients against our stand-ins for their clouds

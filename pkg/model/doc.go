@@ -3,7 +3,9 @@
 //
 // It is BGP as the texts of pkg/bird make it: their filters, preferences, MEDs,
 // transit and draining, on the sessions that both ends have planned, and WireGuard's
-// allowed IPs on each hop. A change of the filters in pkg/bird has to be made here too.
+// allowed IPs on each hop. It is held against real BIRDs on random networks, fault by
+// fault (differential_integration_test.go); a change of the filters in pkg/bird has to
+// be made here too.
 //
 // It knows the state in which a network comes to rest, and nothing of the way there:
 // no BFD, no timers, no MTU, no load, no import limits. It takes the way from a router

@@ -1,0 +1,346 @@
+//go:build integration
+
+package model_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/model"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+var (
+	topologies = flag.Int("topologies", 3, "random networks to compare with BIRD")
+	seed       = flag.Uint64("seed", 1, "of the first one")
+)
+
+// The law of the model: on random networks with a real BIRD on each router, every router
+// has the routes in its kernel that the model gives it, in health, after each fault of a
+// row of them that add up, and when all is mended.
+func TestModelIsBIRD(t *testing.T) {
+	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
+	version, err := bird.Installed(t.Context())
+	require.NoError(t, err)
+	for i := range *topologies {
+		s := *seed + uint64(i)
+		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
+			t.Parallel()
+			compare(t, rand.New(rand.NewPCG(s, s)), s, version)
+		})
+	}
+}
+
+func compare(t *testing.T, random *rand.Rand, seed uint64, version bird.Version) {
+	plans := randomPlans(random)
+	var draining []string
+	if random.IntN(3) == 0 {
+		draining = append(draining, plans[random.IntN(len(plans))].Router.Name)
+	}
+	n := model.New(plans, draining...)
+	l := &lab{plans: plans, prefix: fmt.Sprintf("md%d-%d-", os.Getpid(), seed), sockets: map[string]string{}, down: map[string]bool{}}
+	l.start(t, draining, version)
+	l.agrees(t, n.After(), "in health")
+
+	// This test can fail: a network with one more that drains is another one.
+	var others []string
+	for _, p := range plans {
+		if !slices.Contains(draining, p.Router.Name) {
+			others = append(others, p.Router.Name)
+		}
+	}
+	if lie := model.New(plans, append(slices.Clone(draining), others...)...); lie.After().Moves(n.After()) > 0 {
+		assert.NotEmpty(t, l.differs(t, lie.After()), "the comparison sees no difference where there is one")
+	}
+
+	all, _ := n.Faults()
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	steps := min(5, len(all))
+	for i := range steps {
+		l.set(t, all[i], "down")
+		l.agrees(t, n.After(all[:i+1]...), fmt.Sprint("after ", all[:i+1]))
+	}
+	for i := range steps {
+		l.set(t, all[i], "up")
+	}
+	l.down = map[string]bool{}
+	l.agrees(t, n.After(), "mended")
+	t.Logf("seed %d: %d routers, %d sites, draining %v: %d states, no difference; %v", seed, len(plans), len(plans[0].Bird.Owners), draining, steps+2, all[:steps])
+}
+
+// randomPlans is a mesh of two to four sites with up to three routers each, with zones
+// or without, some of them not reachable, some sites without transit, some with IPv6.
+func randomPlans(random *rand.Rand) []plan.Plan {
+	for {
+		var m mesh.Mesh
+		m.SetDefaults()
+		m.Sites, m.Routers = map[string]mesh.Site{}, map[string]mesh.Router{}
+		id, ids := 0, random.Perm(20)
+		for s := 1; s <= 2+random.IntN(3); s++ {
+			name := fmt.Sprint("s", s)
+			site := mesh.Site{AS: plan.AS(65000 + random.IntN(5)*10 + s), Networks: mesh.List{fmt.Sprintf("10.%d.0.0/16", s)}, Zones: map[string]mesh.Zone{}}
+			if random.IntN(3) == 0 {
+				site.Networks = append(site.Networks, fmt.Sprintf("fd00:%d::/48", s))
+			}
+			zones := random.IntN(3)
+			for z := 1; z <= zones; z++ {
+				site.Zones[fmt.Sprint("z", z)] = mesh.Zone{Networks: mesh.List{fmt.Sprintf("10.%d.%d.0/24", s, z)}}
+			}
+			if random.IntN(4) == 0 {
+				no := false
+				site.Transit = &no
+			}
+			for range 1 + random.IntN(3) {
+				r := mesh.Router{ID: ids[id] + 1, Site: name, Endpoint: fmt.Sprintf("192.0.2.%d", id+1), Gateway: mesh.List{fmt.Sprintf("10.%d.250.1", s), fmt.Sprintf("fd00:%d::1", s)}}
+				if len(site.Networks) == 1 {
+					r.Gateway = r.Gateway[:1]
+				}
+				if zones > 0 {
+					r.Zone = fmt.Sprint("z", 1+random.IntN(zones))
+				}
+				if random.IntN(4) == 0 {
+					r.Endpoint = ""
+				}
+				id++
+				m.Routers[fmt.Sprint("r", r.ID)] = r
+			}
+			m.Sites[name] = site
+		}
+		if plans, err := m.Plans(); err == nil && len(plans) > 2 {
+			return plans
+		}
+	}
+}
+
+// A lab is a namespace with a BIRD for each router, and a veth pair for each tunnel.
+type lab struct {
+	plans   []plan.Plan
+	prefix  string
+	sockets map[string]string
+	down    map[string]bool // routers that a fault took away
+}
+
+func (l *lab) ns(router string) string { return l.prefix + router }
+
+func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
+	var links strings.Builder
+	made := map[string]bool{}
+	for _, p := range l.plans {
+		ip(t, "", "netns", "add", l.ns(p.Router.Name))
+		t.Cleanup(func() { ip(t, "", "netns", "del", l.ns(p.Router.Name)) })
+	}
+	for _, p := range l.plans {
+		for _, tunnel := range p.Tunnels {
+			if peer := tunnel.Peers[0].Name; !made[tunnel.Name] {
+				made[tunnel.Name] = true
+				fmt.Fprintf(&links, "link add %s netns %s type veth peer name %s netns %s\n", tunnel.Name, l.ns(p.Router.Name), tunnel.Name, l.ns(peer))
+			}
+		}
+	}
+	batch(t, "", links.String())
+	for i, p := range l.plans {
+		var text strings.Builder
+		text.WriteString("link set lo up\nlink add site0 type bridge\nlink set site0 up\n")
+		for _, s := range p.Bird.Static {
+			if s.Network.Bits() == 16 {
+				fmt.Fprintf(&text, "addr add %s/24 dev site0\n", lastByte(s.Via, 10+i))
+			} else if s.Network.Addr().Is6() {
+				fmt.Fprintf(&text, "addr add %s/64 dev site0 nodad\n", lastByte(s.Via, 10+i))
+			}
+		}
+		for _, tunnel := range p.Tunnels {
+			fmt.Fprintf(&text, "link set %s up\n", tunnel.Name)
+			for _, a := range tunnel.Addresses {
+				nodad := ""
+				if a.Addr().Is6() {
+					nodad = " nodad"
+				}
+				fmt.Fprintf(&text, "addr add %s dev %s%s\n", a, tunnel.Name, nodad)
+			}
+		}
+		out, err := exec.CommandContext(t.Context(), "ip", "netns", "exec", l.ns(p.Router.Name), "sh", "-ec",
+			"echo 1 >/proc/sys/net/ipv6/conf/default/keep_addr_on_down; echo 1 >/proc/sys/net/ipv6/conf/all/keep_addr_on_down; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding").CombinedOutput()
+		require.NoError(t, err, string(out))
+		batch(t, l.ns(p.Router.Name), text.String())
+
+		var c bird.Config
+		c.SetDefaults()
+		c.Bird, c.Version = p.Bird, version
+		c.BFD = plan.BFD{Interval: 200, Multiplier: 5}
+		if slices.Contains(draining, p.Router.Name) {
+			c.Drain = plan.Drain{Since: time.Now()}
+		}
+		require.NoError(t, c.Validate())
+		dir := t.TempDir()
+		conf, socket := filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
+		require.NoError(t, os.WriteFile(conf, bird.Render(c, bird.Sources{}), 0o644))
+		l.sockets[p.Router.Name] = socket
+		cmd := exec.Command("ip", "netns", "exec", l.ns(p.Router.Name), "bird", "-f", "-c", conf, "-s", socket)
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	}
+}
+
+func lastByte(a netip.Addr, b int) netip.Addr {
+	raw := a.AsSlice()
+	raw[len(raw)-1] = byte(b)
+	out, _ := netip.AddrFromSlice(raw)
+	return out
+}
+
+// set takes all tunnels of a fault away, or brings them back.
+func (l *lab) set(t *testing.T, f model.Fault, state string) {
+	t.Helper()
+	where := map[string]*strings.Builder{}
+	for _, p := range l.plans {
+		of := f.Kind == model.RouterFault && f.Name == p.Router.Name ||
+			f.Kind == model.ZoneFault && f.Name == p.Router.Site+" "+p.Router.Zone || f.Kind == model.SiteFault && f.Name == p.Router.Site
+		l.down[p.Router.Name] = l.down[p.Router.Name] || of
+		for _, tunnel := range p.Tunnels {
+			sites := []string{p.Router.Site, l.site(tunnel.Peers[0].Name)}
+			slices.Sort(sites)
+			if of || f.Kind == model.TunnelFault && strings.HasPrefix(f.Name, tunnel.Name+" ") || f.Kind == model.UnderlayFault && f.Name == strings.Join(sites, "-") {
+				if where[p.Router.Name] == nil {
+					where[p.Router.Name] = &strings.Builder{}
+				}
+				fmt.Fprintf(where[p.Router.Name], "link set %s %s\n", tunnel.Name, state)
+			}
+		}
+	}
+	for router, text := range where {
+		batch(t, l.ns(router), text.String())
+	}
+}
+
+func (l *lab) site(router string) string {
+	i := slices.IndexFunc(l.plans, func(p plan.Plan) bool { return p.Router.Name == router })
+	return l.plans[i].Router.Site
+}
+
+// agrees waits until the sessions are those of the model's state, and then until the
+// routes are. They have to be the same a moment later too.
+func (l *lab) agrees(t *testing.T, v *model.View, when string) {
+	t.Helper()
+	complaint, again := "", false
+	for begin := time.Now(); time.Since(begin) < 2*time.Minute; time.Sleep(150 * time.Millisecond) {
+		if complaint = l.sessions(v); complaint != "" {
+			again = false
+			continue
+		}
+		if complaint = l.differs(t, v); complaint == "" && again {
+			return
+		}
+		again = complaint == ""
+	}
+	require.FailNow(t, "the model is not what BIRD does", "%s: %s", when, complaint)
+}
+
+func (l *lab) sessions(v *model.View) string {
+	for _, p := range l.plans {
+		if l.down[p.Router.Name] {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		reply, err := birdc.Do(ctx, l.sockets[p.Router.Name], "show protocols")
+		cancel()
+		if err != nil {
+			return err.Error()
+		}
+		if have, want := strings.Count(reply.Text(), "Established"), v.Sessions(p.Router.Name); have != want {
+			return fmt.Sprintf("%s has %d sessions, expected %d", p.Router.Name, have, want)
+		}
+	}
+	return ""
+}
+
+// differs compares the routes in the kernels with the model's.
+func (l *lab) differs(t *testing.T, v *model.View) string {
+	t.Helper()
+	var out []string
+	for _, p := range l.plans {
+		if l.down[p.Router.Name] {
+			continue
+		}
+		have, want := l.routes(t, p), map[string]string{}
+		for _, o := range p.Bird.Owners {
+			for _, network := range o.Networks {
+				if next := v.Next(p.Router.Name, network); next != "" {
+					want[network.String()] = next
+				}
+			}
+		}
+		for _, network := range slices.Sorted(maps.Keys(want)) {
+			if have[network] != want[network] {
+				out = append(out, fmt.Sprintf("%s to %s: BIRD by %q, model by %q", p.Router.Name, network, have[network], want[network]))
+			}
+		}
+		for _, network := range slices.Sorted(maps.Keys(have)) {
+			if want[network] == "" {
+				out = append(out, fmt.Sprintf("%s to %s: BIRD by %q, model by nobody", p.Router.Name, network, have[network]))
+			}
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// routes are those of BIRD's in the kernel: prefix to the router that is next.
+func (l *lab) routes(t *testing.T, p plan.Plan) map[string]string {
+	t.Helper()
+	by := map[string]string{"site0": p.Router.Name}
+	for _, tunnel := range p.Tunnels {
+		by[tunnel.Name] = tunnel.Peers[0].Name
+	}
+	out := map[string]string{}
+	for _, family := range []string{"-4", "-6"} {
+		raw, err := exec.CommandContext(t.Context(), "ip", "-n", l.ns(p.Router.Name), "-j", family, "route", "show", "proto", "bird").Output()
+		require.NoError(t, err)
+		var routes []struct{ Dst, Dev string }
+		if len(raw) > 0 {
+			require.NoError(t, json.Unmarshal(raw, &routes))
+		}
+		for _, r := range routes {
+			out[r.Dst] = by[r.Dev]
+		}
+	}
+	return out
+}
+
+func ip(t *testing.T, ns string, args ...string) {
+	t.Helper()
+	if ns != "" {
+		args = append([]string{"-n", ns}, args...)
+	}
+	out, err := exec.Command("ip", args...).CombinedOutput()
+	require.NoError(t, err, "ip %v: %s", args, out)
+}
+
+// batch runs many lines of ip's at once.
+func batch(t *testing.T, ns, lines string) {
+	t.Helper()
+	args := []string{"-batch", "-"}
+	if ns != "" {
+		args = append([]string{"-n", ns}, args...)
+	}
+	cmd := exec.Command("ip", args...)
+	cmd.Stdin = strings.NewReader(lines)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s in:\n%s", out, lines)
+}
