@@ -127,7 +127,7 @@ func TestLab(t *testing.T) {
 	}
 	require.Zero(t, os.Geteuid(), "the lab's test needs root")
 	tool := filepath.Join(t.TempDir(), "lab")
-	out, err := exec.Command("go", "build", "-o", tool, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", tool, "github.com/wgmesh/router/cmd/lab").CombinedOutput()
 	require.NoError(t, err, string(out))
 
 	before := machine(t)
