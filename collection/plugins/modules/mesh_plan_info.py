@@ -24,97 +24,6 @@ options:
     description: Name of the router whose plan is wanted, one of C(routers).
     type: str
     required: true
-  routers:
-    description:
-      - All routers of the mesh by name, not only those of this run.
-      - C(id) is a small number, C(1) to C(363), that is unique in the mesh and is kept for life (required).
-      - C(site) is the router's site, one of C(sites) (required).
-      - C(zone) is the router's zone, one of those of its site.
-      - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that cannot be
-        reached from outside. Two of those have no tunnel, and a third router carries their traffic. An IPv6 address may
-        be in a network of the router's own site, as clouds have it; the other sites' routers reach this one address
-        outside of the tunnels.
-      - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind
-        one public address have different ones, each a range of ports that is forwarded to it.
-      - C(listen_port_base) is what the router listens on, where the forwarding changes the ports.
-      - C(endpoints) are addresses that the routers of some sites use in place of C(endpoint), by the name of their
-        site. They are direct, with the ports on which the router listens. For routers of one site behind one address it
-        is that of the LAN.
-      - C(state) is C(present) (the default) or C(absent). An absent router has no tunnels, but its id stays taken.
-      - C(gateway) is the next hop towards the networks of the router's own site, as C(address) or C(address%interface),
-        or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
-        the router's zone, that of its site, the first host address of the zone's first network, and that of the
-        site's.
-      - C(gateway=none) says that the router is the gateway itself, with the site's networks on its own interfaces. It
-        holds for the families that no other gateway is given for. Nobody needs to say it where the derived gateway is
-        an address of the router's own.
-      - C(probe) lists hosts behind the router that answer ping, with which the others try what it forwards.
-      - C(host_key) is the public half of the router's SSH host key, C(ssh-ed25519 AAAA...), for routers that join by
-        themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
-      - C(route_tables) are the ids of AWS's route tables of the router's zone, which it keeps pointed at itself, and
-        which another router of its site takes while it is down. No two routers have the same.
-    type: dict
-    required: true
-  sites:
-    description:
-      - The sites of the mesh by name.
-      - C(as) is the site's AS number, which no other site has (required). One that is not private (RFC 6996) is warned
-        of, as are C(64512) and C(65515), which gateways of AWS and Azure have.
-      - C(networks) is a list of the prefixes that the site owns, IPv4, IPv6 or both (required).
-      - C(zones) are the site's failure domains by name. Each is a list of subnets, or a dictionary of C(networks) and
-        C(gateway). Traffic to these subnets enters the site by a router of the zone as long as one lives.
-      - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default, and what any other word counts as). It sets the
-        MTU outside the tunnels to 1400, 1500, 1460 and 1500.
-      - C(mtu) is that MTU in bytes, where the cloud's is not right.
-      - C(gateway) is as in C(routers), for all routers of the site.
-      - C(probe) is as in C(routers), for all routers of the site.
-      - C(onlink=true) says that the gateway is in no subnet of the router's own address, as on GCP.
-      - C(transit=false) says that the site must not carry traffic between two others that have lost their direct
-        tunnels.
-    type: dict
-    required: true
-  link_pool:
-    description:
-      - IPv4 network that the link networks of the tunnels are taken from. No site and no router may use any of it.
-      - The default is from the range for measuring devices (RFC 2544), which no cloud, VPC, container engine or
-        provider hands out. Until 0.3.0 it was 172.31.0.0/16, the default VPC of AWS.
-    type: str
-    default: 198.18.0.0/16
-  link_prefix_length:
-    description:
-      - Length of an IPv4 link network, C(8) to C(31). The router with the lower id has its first host address.
-      - With C(24) and the default C(link_pool), tunnel 20 has 198.18.20.0/24.
-    type: int
-    default: 31
-  link_pool6:
-    description:
-      - IPv6 network that the link networks of the tunnels, a /127 each, are taken from. It counts only when some site
-        has IPv6 networks.
-      - The default is a unique local prefix that spells C(wgmesh) in ASCII. Where there is a unique local prefix
-        already, take a /64 of that.
-    type: str
-    default: "fd77:676d:6573:6800::/64"
-  port_base:
-    description: This plus a tunnel's number is its UDP port at both ends, unless a router has its own.
-    type: int
-    default: 51800
-  interface_prefix:
-    description: This followed by a tunnel's number is its interface. Linux allows 15 characters in all.
-    type: str
-    default: wg
-  persistent_keepalive:
-    description: Seconds between keepalive packets, or C(0) for none.
-    type: int
-    default: 25
-  bfd:
-    description: How fast BFD notices that a tunnel is dead. C(normal) is 3 x 300 ms, C(fast) is 3 x 100 ms.
-    type: str
-    choices: [normal, fast]
-    default: normal
-  preshared_key_directory:
-    description: Folder on the router for the pre-shared keys of its tunnels. Only their paths are in the plan.
-    type: path
-    default: /etc/wireguard/wgmesh-psk
   gate_file:
     description:
       - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by
@@ -136,7 +45,7 @@ options:
         new.
     type: bool
     default: false
-extends_documentation_fragment: [wgmesh.router.attributes]
+extends_documentation_fragment: [wgmesh.router.plan, wgmesh.router.attributes]
 attributes:
   check_mode:
     details:
