@@ -26,19 +26,29 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # Folders of plugins that the package's requirements list.
 FOLDERS = set(
     "action become cache callback cliconf connection doc_fragments filter httpapi inventory lookup"
-    " module_utils modules netconf plugin_utils shell strategy terminal test vars".split())
+    " module_utils modules netconf plugin_utils shell strategy terminal test vars".split()
+)
 # One of these is required by the importer (galaxy_importer/constants.py).
 TAGS = set(
     "application cloud database eda infrastructure linux monitoring networking security storage"
-    " tools windows".split())
+    " tools windows".split()
+)
 # The order of Red Hat's template for a README, in our words.
-SECTIONS = ("Requirements", "Install", "Three commands", "Variables", "Documentation", "Tested with",
-            "Releases, support, conduct", "Licence")
+SECTIONS = (
+    "Requirements",
+    "Install",
+    "Three commands",
+    "Variables",
+    "Documentation",
+    "Tested with",
+    "Releases, support, conduct",
+    "Licence",
+)
 BINARIES = "plugins/plugin_utils/bin"
 MACHINES = {"amd64": 62, "arm64": 183}  # e_machine of an ELF file
 GALAXY_LIMIT = 20 * 1024 * 1024  # bytes of a request
-# The oldest ansible-core that its makers still mend, of the last three.
-MAINTAINED = (2, 19)
+# How many versions of ansible-core its makers mend: the newest and those before it.
+MAINTAINED = 3
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the changelog is long
 REQUIREMENTS = []
@@ -46,9 +56,11 @@ REQUIREMENTS = []
 
 def requirement(source, words):
     """Register a function that returns why a requirement does not hold, or nothing."""
+
     def register(check):
         REQUIREMENTS.append((source, words, check))
         return check
+
     return register
 
 
@@ -96,7 +108,11 @@ def _version(r):
 
 @requirement("package", "galaxy.yml: authors, description, licence, repository, issues, documentation, homepage")
 def _metadata(r):
-    lacks = [key for key in ("authors", "description", "repository", "issues", "documentation", "homepage") if not r.info.get(key)]
+    lacks = [
+        key
+        for key in ("authors", "description", "repository", "issues", "documentation", "homepage")
+        if not r.info.get(key)
+    ]
     if not (r.info.get("license") or r.info.get("license_file")):
         lacks.append("license or license_file")
     return lacks and "galaxy.yml lacks " + ", ".join(lacks)
@@ -109,7 +125,11 @@ def _tags(r):
 
 @requirement("package", "no dependency, or one with a lower and an upper bound")
 def _dependencies(r):
-    open_ended = [name for name, versions in (r.info.get("dependencies") or {}).items() if ">" not in versions or "<" not in versions]
+    open_ended = [
+        name
+        for name, versions in (r.info.get("dependencies") or {}).items()
+        if ">" not in versions or "<" not in versions
+    ]
     return open_ended and "galaxy.yml: dependencies of any version: " + ", ".join(open_ended)
 
 
@@ -123,9 +143,11 @@ def _folders(r):
 def _info(r):
     # A module that cannot change anything says so in its documentation.
     wrong = [
-        name for name, doc in r.documents()
+        name
+        for name, doc in r.documents()
         if re.search(r"changes nothing(?! but)", " ".join(str(line) for line in doc.get("description", [])))
-        and not name.endswith(("_info", "_facts"))]
+        and not name.endswith(("_info", "_facts"))
+    ]
     return wrong and ", ".join(wrong)
 
 
@@ -134,9 +156,12 @@ def _redirects(r):
     here = {name for name, _ in r.documents()}
     wrong = [
         "%s %s" % (kind, name)
-        for kind, names in (r.load("meta/runtime.yml").get("plugin_routing") or {}).items() for name, routing in names.items()
+        for kind, names in (r.load("meta/runtime.yml").get("plugin_routing") or {}).items()
+        for name, routing in names.items()
         if routing.get("redirect", "").rpartition(".")[2] not in here
-        or kind == "modules" and not (routing.get("deprecation") or {}).get("removal_version")]
+        or kind == "modules"
+        and not (routing.get("deprecation") or {}).get("removal_version")
+    ]
     return wrong and "meta/runtime.yml: " + ", ".join(wrong)
 
 
@@ -151,19 +176,29 @@ def _authors(r):
 
 @requirement("package hub", "requires_ansible in meta/runtime.yml")
 def _requires(r):
-    return r.minimum is None and "meta/runtime.yml: requires_ansible %r" % r.load("meta/runtime.yml").get("requires_ansible")
+    return r.minimum is None and "meta/runtime.yml: requires_ansible %r" % r.load("meta/runtime.yml").get(
+        "requires_ansible"
+    )
+
+
+def cores(r, pre=False):
+    """The versions of ansible-core, as numbers, of our virtual environments."""
+    for path in sorted((r.repository / ".ci").glob("requirements-*.txt")):
+        found = re.search(r"^ansible-core==(\d+)\.(\d+)", path.read_text(encoding="utf-8"), re.M)
+        if found and (pre or path.name != "requirements-pre.txt"):
+            yield int(found.group(1)), int(found.group(2))
 
 
 @requirement("redhat", "requires_ansible names no ansible-core that is out of maintenance")
 def _maintained(r):
-    if r.minimum and r.minimum < MAINTAINED:
+    major, newest = max(cores(r))
+    if r.minimum and r.minimum < (major, newest - MAINTAINED + 1):
         return Known("it says %d.%d, which Debian 12 has: the package takes that, certification does not" % r.minimum)
 
 
 @requirement("package", "tests run on every ansible-core that is promised, from the oldest")
 def _cores(r):
-    lists = sorted((r.repository / ".ci").glob("requirements-*.txt"))
-    found = {m.group(1) for p in lists if (m := re.search(r"^ansible-core==(\d+\.\d+)", p.read_text(encoding="utf-8"), re.M))}
+    found = {"%d.%d" % core for core in cores(r, pre=True)}
     row = re.search(r"^\| ansible-core \| ([^|]*)", r.text("README.md"), re.M)
     promised = set(re.findall(r"\d+\.\d+", row.group(1))) if row else set()
     if not r.minimum or "%d.%d" % r.minimum not in found or not promised or promised - found:
@@ -207,16 +242,21 @@ def _readme(r):
 def _urls(r):
     wrong = [
         "%s: %s" % (path.relative_to(r.folder), link)
-        for path in [r.folder / "README.md", *sorted(r.folder.glob("roles/*/README.md"))] if path.exists()
-        for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")) if not re.match(r"https?://|#", link)]
+        for path in [r.folder / "README.md", *sorted(r.folder.glob("roles/*/README.md"))]
+        if path.exists()
+        for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+        if not re.match(r"https?://|#", link)
+    ]
     return wrong and ", ".join(wrong)
 
 
 @requirement("hub package", "every role has a README and its arguments")
 def _roles(r):
     wrong = [
-        role.name for role in sorted((r.folder / "roles").iterdir())
-        if not (role / "README.md").exists() or not (role / "meta/argument_specs.yml").exists()]
+        role.name
+        for role in sorted((r.folder / "roles").iterdir())
+        if not (role / "README.md").exists() or not (role / "meta/argument_specs.yml").exists()
+    ]
     return wrong and ", ".join(wrong)
 
 
@@ -231,7 +271,11 @@ def _community(r):
 def _licence(r):
     if "GNU GENERAL PUBLIC LICENSE" not in r.text("LICENSE"):
         return "LICENSE"
-    wrong = [p.name for p in sorted(r.folder.glob("plugins/**/*.py")) if "SPDX-License-Identifier: GPL-3.0-or-later" not in p.read_text(encoding="utf-8")]
+    wrong = [
+        p.name
+        for p in sorted(r.folder.glob("plugins/**/*.py"))
+        if "SPDX-License-Identifier: GPL-3.0-or-later" not in p.read_text(encoding="utf-8")
+    ]
     return wrong and ", ".join(wrong)
 
 
@@ -240,7 +284,9 @@ def _third_parties(r):
     text = r.text("THIRD-PARTY-LICENSES")
     lacks = set()
     for program in sorted((r.folder / BINARIES).glob("wgmesh*_linux_*")):
-        listed = subprocess.run(["go", "version", "-m", str(program)], check=True, stdout=subprocess.PIPE, text=True).stdout
+        listed = subprocess.run(
+            ["go", "version", "-m", str(program)], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
         linked = {"%s %s" % found for found in re.findall(r"^\tdep\t(\S+)\t(\S+)", listed, re.M)}
         lacks |= {one for one in linked if not re.search(r"^%s, (licen|copying)" % re.escape(one), text, re.M | re.I)}
     return lacks and "THIRD-PARTY-LICENSES lacks " + ", ".join(sorted(lacks))
@@ -260,7 +306,10 @@ def _origin(r):
             content = path.read_bytes() if path.exists() else b""
             if hashlib.sha256(content).hexdigest() != entry["sha256"]:
                 return "%s: not the one of manifest.json" % entry["file"]
-            if content[:4] != b"\x7fELF" or struct.unpack_from("<H", content, 18)[0] != MACHINES[system.rpartition("_")[2]]:
+            if (
+                content[:4] != b"\x7fELF"
+                or struct.unpack_from("<H", content, 18)[0] != MACHINES[system.rpartition("_")[2]]
+            ):
                 return "%s: not a program for %s" % (entry["file"], system)
             if commit.encode() not in content:
                 return "%s does not know its commit" % entry["file"]
@@ -278,9 +327,13 @@ def _size(r):
 @requirement("package", "no link, no cache and no build product in the tarball")
 def _clean(r):
     wrong = [
-        str(p.relative_to(r.folder)) for p in sorted(r.folder.rglob("*"))
-        if p.is_symlink() or p.name in ("__pycache__", ".git", ".DS_Store", ".ansible") or p.suffix in (".pyc", ".swp", ".orig")
-        or (p.suffix in (".gz", ".zip", ".exe", ".so") and p.is_file())]
+        str(p.relative_to(r.folder))
+        for p in sorted(r.folder.rglob("*"))
+        if p.is_symlink()
+        or p.name in ("__pycache__", ".git", ".DS_Store", ".ansible")
+        or p.suffix in (".pyc", ".swp", ".orig")
+        or (p.suffix in (".gz", ".zip", ".exe", ".so") and p.is_file())
+    ]
     return wrong and ", ".join(wrong[:5])
 
 
@@ -297,14 +350,19 @@ def _environment(r):
 @requirement("package", "a tag in git for the version")
 def _tag(r):
     tag = "v%s" % r.info.get("version")
-    found = subprocess.run(["git", "-C", str(r.repository), "tag", "--list", tag], check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = subprocess.run(
+        ["git", "-C", str(r.repository), "tag", "--list", tag], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     return not found.strip() and Known("%s comes last, when all of this holds" % tag)
 
 
 def main(arguments):
     tarballs = [pathlib.Path(a) for a in arguments] or sorted((REPOSITORY / "build").glob("wgmesh-router-*.tar.gz"))
     if len(tarballs) != 1 or not tarballs[0].is_file():
-        sys.exit("release_check: expected one tarball, got %s: run make collection" % (", ".join(map(str, tarballs)) or "none"))
+        sys.exit(
+            "release_check: expected one tarball, got %s: run make collection"
+            % (", ".join(map(str, tarballs)) or "none")
+        )
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(tarballs[0]) as archive:

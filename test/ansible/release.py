@@ -22,6 +22,7 @@ def edit(name, pattern, new):
         after = re.sub(pattern, new, before, count=1, flags=re.M)
         assert after != before, "%s: nothing matches %s" % (name, pattern)
         replace(path, after)
+
     return spoil
 
 
@@ -35,6 +36,7 @@ def write(name, content="x"):
     def spoil(folder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         replace(folder / name, content)
+
     return spoil
 
 
@@ -42,6 +44,7 @@ def remove(name):
     def spoil(folder):
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     return spoil
 
 
@@ -51,6 +54,7 @@ def info(**values):
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["collection_info"].update(values)
         replace(path, json.dumps(manifest))
+
     return spoil
 
 
@@ -123,7 +127,9 @@ def main():
         # What is between two releases on main: fragments, and a tree with edits.
         shutil.rmtree(good / "changelogs/fragments", ignore_errors=True)
         manifest = good / MANIFEST
-        manifest.write_text(manifest.read_text(encoding="utf-8").replace('"dirty": true', '"dirty": false'), encoding="utf-8")
+        manifest.write_text(
+            manifest.read_text(encoding="utf-8").replace('"dirty": true', '"dirty": false'), encoding="utf-8"
+        )
         size = tarball.stat().st_size
         assert failing(good, size) == set(), failing(good, size)
         assert failing(good, 16_000_000, SLOW) == {"_size"}
@@ -134,7 +140,11 @@ def main():
                 shutil.copytree(good, bad, symlinks=True, copy_function=os.link)
                 spoil(bad)
                 found = failing(bad, size, SLOW - {name})
-                assert found - FOLLOWS.get(name, set()) == {name}, "%s, spoil %d: found %s" % (name, number, sorted(found) or "nothing")
+                assert found - FOLLOWS.get(name, set()) == {name}, "%s, spoil %d: found %s" % (
+                    name,
+                    number,
+                    sorted(found) or "nothing",
+                )
                 shutil.rmtree(bad)
                 done += 1
     print("release: %d ways to spoil a release, each noticed, and no other requirement with it" % done)

@@ -16,7 +16,11 @@ import sys
 
 import yaml
 
-NETWORK = {"/etc/resolv.conf": "etc/resolv.conf", "/etc/hosts": "etc/hosts", "/etc/ssl/certs/ca-certificates.crt": "etc/machine.crt"}
+NETWORK = {
+    "/etc/resolv.conf": "etc/resolv.conf",
+    "/etc/hosts": "etc/hosts",
+    "/etc/ssl/certs/ca-certificates.crt": "etc/machine.crt",
+}
 TRUSTED = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), "/etc/machine.crt")
 
 
@@ -55,10 +59,20 @@ class Stage:
 
     def run(self, command):
         print("RUN", command, flush=True)
-        script = "mount -t proc proc proc; mount --rbind /dev dev; exec chroot . sh -c %s" % shlex.quote("cd %s && %s" % (self.workdir, command))
+        script = "mount -t proc proc proc; mount --rbind /dev dev; exec chroot . sh -c %s" % shlex.quote(
+            "cd %s && %s" % (self.workdir, command)
+        )
         machine = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy") or k == "PIP_INDEX_URL"}
-        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", **TRUSTED, **machine, **self.environment}
-        subprocess.run(["unshare", "--mount", "--pid", "--fork", "sh", "-ec", script], cwd=self.root, env=environment, check=True)
+        environment = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "DEBIAN_FRONTEND": "noninteractive",
+            **TRUSTED,
+            **machine,
+            **self.environment,
+        }
+        subprocess.run(
+            ["unshare", "--mount", "--pid", "--fork", "sh", "-ec", script], cwd=self.root, env=environment, check=True
+        )
 
 
 def build(folder, files):
