@@ -117,7 +117,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	is4 := n == "4"
 	f := family{
 		N: n, Channel: "ipv" + n, Source: text(source), Metric: Metric, Local: prefixSet(c.Local, is4),
-		Transit: c.Transit, LongestPath: longestPath(c),
+		Transit: c.Transit, LongestPath: c.LongestPath(),
 	}
 	static := slices.Clone(c.Static)
 	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })
@@ -153,11 +153,6 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	}
 	return f
 }
-
-// longestPath is twice the number of sites. A path without a loop names each site at
-// most once. As with the import limits, sites can be added before every router knows
-// of them. From 2048 numbers on, a BIRD with CVE-2026-49943 crashes on a mask.
-func longestPath(c Config) int { return min(max(10, 2*len(c.Owners)), 1024) }
 
 func newSession(c Config, n plan.Neighbor) session {
 	s := session{Neighbor: n, LocalAS: c.AS, Template: "other_site", Title: n.Router}

@@ -74,7 +74,7 @@ func New(plans []plan.Plan, draining ...string) *Network {
 	for _, p := range plans {
 		r := router{
 			name: p.Router.Name, site: p.Router.Site, zone: p.Router.Zone, as: p.Bird.AS, id: p.Bird.RouterID,
-			transit: p.Bird.Transit, drain: slices.Contains(draining, p.Router.Name), longest: min(max(10, 2*len(p.Bird.Owners)), 1024),
+			transit: p.Bird.Transit, drain: slices.Contains(draining, p.Router.Name), longest: p.Bird.LongestPath(),
 			to: slices.Repeat([]int{-1}, len(plans)), owner: make([]plan.AS, len(index)), static: make([]bool, len(index)), med: make([]int64, len(index)),
 		}
 		for _, o := range p.Bird.Owners {

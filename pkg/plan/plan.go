@@ -102,6 +102,12 @@ type Bird struct {
 	BFD       BFD            `json:"bfd"`
 }
 
+// LongestPath is how many AS numbers the path of a route may have: twice the number of
+// sites. A path without a loop names each site at most once. As with the import limits,
+// sites can be added before every router knows of them. From 2048 numbers on, a BIRD with
+// CVE-2026-49943 crashes on a mask.
+func (b Bird) LongestPath() int { return min(max(10, 2*len(b.Owners)), 1024) }
+
 // A Static is a route into the router's own site, via a gateway, or straight out of
 // Interface when Via is the zero address. bird_config finds the interface of a
 // Connected one, and Via of one that goes Outside.
