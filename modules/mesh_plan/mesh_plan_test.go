@@ -17,7 +17,10 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
-const stub = "../../collection/plugins/modules/mesh_plan_info.py"
+const (
+	stub     = "../../collection/plugins/modules/mesh_plan_info.py"
+	fragment = "../../collection/plugins/doc_fragments/plan.py"
+)
 
 // run runs the module on options in YAML and returns its result.
 func run(t *testing.T, options string) map[string]any {
@@ -150,19 +153,16 @@ const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGd4CoQyoAVOEVgo8YkTSNFqyxX
 // The documentation has the options and defaults of the module, and plans its
 // own example.
 func TestDocumentation(t *testing.T) {
-	text, err := os.ReadFile(stub)
-	require.NoError(t, err)
-	parts := map[string][]byte{}
-	for _, m := range regexp.MustCompile(`(?s)\n([A-Z]+) = r"""\n(.*?)"""`).FindAllSubmatch(text, -1) {
-		parts[string(m[1])] = m[2]
-	}
-	var doc struct {
-		Options map[string]struct{ Default any }
-	}
-	require.NoError(t, yaml.Unmarshal(parts["DOCUMENTATION"], &doc))
+	parts := docParts(t, stub)
 	documented := map[string]any{}
-	for name, option := range doc.Options {
-		documented[name] = option.Default
+	for _, text := range [][]byte{parts["DOCUMENTATION"], docParts(t, fragment)["DOCUMENTATION"]} {
+		var doc struct {
+			Options map[string]struct{ Default any }
+		}
+		require.NoError(t, yaml.Unmarshal(text, &doc))
+		for name, option := range doc.Options {
+			documented[name] = option.Default
+		}
 	}
 	documented["router"] = "" // required, so without default
 	var o meshplan.Options
@@ -183,4 +183,16 @@ func TestDocumentation(t *testing.T) {
 	var returns map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["RETURN"], &returns))
 	assert.Contains(t, returns, "plan")
+}
+
+// docParts returns the documentation of a plugin by name, such as EXAMPLES.
+func docParts(t *testing.T, path string) map[string][]byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	parts := map[string][]byte{}
+	for _, m := range regexp.MustCompile(`(?s)\n *([A-Z]+) = r"""\n(.*?)"""`).FindAllSubmatch(text, -1) {
+		parts[string(m[1])] = m[2]
+	}
+	return parts
 }
