@@ -7,6 +7,7 @@ LAB_NAME  ?= lab
 RUNS      ?= 5
 LOAD      ?= 0
 DRAINS    ?= 20
+SEED      ?= 1
 TOPOLOGIES ?= 100
 
 BUILD := build
@@ -144,7 +145,12 @@ proof: setup collection $(LAB) ## what the README promises, on a lab of its own 
 
 .PHONY: proofs
 proofs: # of what is staged already: those that RUN names, without those of SKIP
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '$(SKIP)' ./internal/lab ./test/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '^TestFailover$(if $(SKIP),|$(SKIP))' ./internal/lab ./test/proof
+
+.PHONY: failover
+failover: RUNS = 20
+failover: setup collection $(LAB) ## 28 single faults and more, RUNS times, and what each costs: SEED=1 ONLY=tunnel,router BFD=fast (root)
+	@. $(BUILD)/env && RUNS=$(RUNS) SEED=$(SEED) ONLY=$(ONLY) BFD=$(BFD) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailover$$' ./test/proof
 
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)

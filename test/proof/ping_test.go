@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/outage"
 )
 
 // payload is what the case measured with: ping -s1272.
@@ -23,6 +23,8 @@ const payload = "1272"
 
 type node struct {
 	Site     string `json:"lab_site"`
+	Zone     string `json:"lab_zone"`
+	ID       int    `json:"mesh_id"` // of a router
 	Address  string `json:"lab_address"`
 	Address6 string `json:"lab_address6"`
 }
@@ -72,7 +74,25 @@ func (l lab) ping(t *testing.T, from, address string) {
 type stream struct {
 	name string
 	cmd  *exec.Cmd
-	out  *strings.Builder
+	out  *output
+}
+
+// output is what a program has printed so far.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 func (l lab) stream(t *testing.T, from, to string) *stream {
@@ -83,9 +103,22 @@ func (l lab) stream(t *testing.T, from, to string) *stream {
 // streamEvery is a stream of another interval, in seconds.
 func (l lab) streamEvery(t *testing.T, interval, from, to string) *stream {
 	t.Helper()
-	s := &stream{name: from + " to " + to, out: &strings.Builder{}}
-	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, from,
-		"timeout", "1200", "ping", "-D", "-n", "-i", interval, "-s", payload, l.addresses(t)[to].Address)
+	s := l.streamTo(t, interval, from, l.addresses(t)[to].Address)
+	s.name = from + " to " + to
+	return s
+}
+
+func (l lab) streamTo(t *testing.T, interval, from, address string) *stream {
+	t.Helper()
+	return l.start(t, from, "ping", "-D", "-n", "-i", interval, "-s", payload, address)
+}
+
+// start has a host run a program until the stream is stopped, or for 20 minutes.
+func (l lab) start(t *testing.T, host string, command ...string) *stream {
+	t.Helper()
+	s := &stream{name: host + ": " + strings.Join(command, " "), out: &output{}}
+	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"),
+		append([]string{"exec", "--name", l.name, host, "timeout", "1200"}, command...)...)
 	s.cmd.Dir = l.root
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())
@@ -93,24 +126,39 @@ func (l lab) streamEvery(t *testing.T, interval, from, to string) *stream {
 	return s
 }
 
-var stamp = regexp.MustCompile(`(?m)^\[(\d+\.\d+)\] \d+ bytes from`)
+// end ends what a stream runs.
+func (s *stream) end() {
+	_ = s.cmd.Process.Signal(syscall.SIGINT)
+	_ = s.cmd.Wait()
+}
+
+// answers are the answers to a stream that was stopped.
+func (s *stream) answers(t *testing.T) []outage.Answer {
+	t.Helper()
+	out := outage.Answers(s.out.String())
+	require.NotEmpty(t, out, "%s: not one answer: %s", s.name, s.out)
+	return out
+}
+
+// lost counts the pings without an answer between the first and the last answer.
+func (s *stream) lost(t *testing.T) int {
+	t.Helper()
+	return outage.Lost(s.answers(t))
+}
+
+// gap is the longest time between two answers, in seconds of the clock: of the one
+// before it and of the one after it.
+func (s *stream) gap(t *testing.T) (from, to float64) {
+	t.Helper()
+	a, b := outage.Longest(s.answers(t))
+	return float64(a.UnixMicro()) / 1e6, float64(b.UnixMicro()) / 1e6
+}
 
 // stop ends the stream and tells the longest time without an answer.
 func (s *stream) stop(t *testing.T) time.Duration {
 	t.Helper()
-	end := float64(time.Now().UnixMicro()) / 1e6
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGINT))
-	_ = s.cmd.Wait()
-	stamps := stamp.FindAllStringSubmatch(s.out.String(), -1)
-	require.NotEmpty(t, stamps, "%s: not one answer: %s", s.name, s.out)
-	var last, longest float64
-	for i, m := range append(stamps, []string{"", strconv.FormatFloat(end, 'f', 6, 64)}) {
-		at, err := strconv.ParseFloat(m[1], 64)
-		require.NoError(t, err)
-		if i > 0 {
-			longest = max(longest, at-last)
-		}
-		last = at
-	}
-	return time.Duration(longest * float64(time.Second)).Round(time.Millisecond)
+	end := time.Now()
+	s.end()
+	from, to := outage.Longest(append(s.answers(t), outage.Answer{At: end}))
+	return to.Sub(from).Round(time.Millisecond)
 }

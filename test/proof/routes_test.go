@@ -4,7 +4,6 @@ package proof_test
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -235,47 +234,4 @@ func (l lab) bfdDown(t *testing.T, router, tunnel string) float64 {
 	at, err := time.Parse("2006-01-02\n15:04:05.000", out)
 	require.NoError(t, err)
 	return float64(at.UnixMilli()) / 1e3
-}
-
-var sequence = regexp.MustCompile(`(?m)^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+) `)
-
-// answers are the times of the answers to a stream that was stopped, by number.
-func (s *stream) answers(t *testing.T) map[int]float64 {
-	t.Helper()
-	out := map[int]float64{}
-	for _, m := range sequence.FindAllStringSubmatch(s.out.String(), -1) {
-		n, err := strconv.Atoi(m[2])
-		require.NoError(t, err)
-		out[n], err = strconv.ParseFloat(m[1], 64)
-		require.NoError(t, err)
-	}
-	require.NotEmpty(t, out, "%s: not one answer: %s", s.name, s.out)
-	return out
-}
-
-// lost counts the pings without an answer between the first and the last answer.
-func (s *stream) lost(t *testing.T) int {
-	t.Helper()
-	answers := s.answers(t)
-	first, last := 1<<30, 0
-	for n := range answers {
-		first, last = min(first, n), max(last, n)
-	}
-	return last - first + 1 - len(answers)
-}
-
-// gap is the longest time between two answers: of the one before it and of the one
-// after it.
-func (s *stream) gap(t *testing.T) (from, to float64) {
-	t.Helper()
-	var last float64
-	for _, m := range sequence.FindAllStringSubmatch(s.out.String(), -1) {
-		at, err := strconv.ParseFloat(m[1], 64)
-		require.NoError(t, err)
-		if last > 0 && at-last > to-from {
-			from, to = last, at
-		}
-		last = at
-	}
-	return from, to
 }
