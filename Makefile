@@ -152,6 +152,15 @@ failover: RUNS = 20
 failover: setup collection $(LAB) ## 28 single faults and more, RUNS times, and what each costs: SEED=1 ONLY=tunnel,router BFD=fast (root)
 	@. $(BUILD)/env && RUNS=$(RUNS) SEED=$(SEED) ONLY=$(ONLY) BFD=$(BFD) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailover$$' ./test/proof
 
+.PHONY: etcd
+etcd: RUNS = 3
+etcd: setup collection $(LAB) ## those faults, and an etcd of five members on the case's nodes: no acknowledged write is lost (root)
+	@. $(BUILD)/env && RUNS=$(RUNS) SEED=$(SEED) ONLY=$(ONLY) BFD=$(BFD) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverEtcd$$' ./test/proof
+
+.PHONY: zones
+zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestFailoverZones$$' ./test/proof
+
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./test/proof

@@ -117,6 +117,8 @@ type result struct {
 	boot  time.Duration // of hosts that had no power: until BIRD ran, and back is from there
 	false []string      // sessions that fell, and it did not touch them
 	load  string
+	// of a cluster that is written to
+	acked, lost, elections, leaders int
 }
 
 func (r result) String() string {
@@ -152,14 +154,13 @@ func (c aCase) suffer(t *testing.T, e event) result {
 
 	made := time.Now()
 	e.make(t)
-	mended := made
 	if !e.mends {
 		time.Sleep(2 * time.Second) // BFD has noticed by then, if it does at all
 		if e.alone == "" {
 			arrive(time.Now())
 		}
-		mended = time.Now()
 	}
+	mended := time.Now()
 	e.mend(t)
 	c.waitWhole(t)
 	arrive(time.Now())
