@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -35,10 +37,14 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 			a.mend(t)
 		}
 	}
-	a.start(d.Tunnels)
+	fresh, byFile := a.prepare(d.Tunnels)
+	if d.Boot != nil && *d.Boot { // has systemd read all units again, so after the enabling
+		a.boot(true)
+	}
+	a.start(fresh, byFile)
 	a.remove(d.Remove, false)
-	if d.Boot != nil {
-		a.try("drop-in of wg-quick@.service: "+bootVerb(*d.Boot), "drop-in of wg-quick@.service", w.SetBoot(ctx, *d.Boot))
+	if d.Boot != nil && !*d.Boot {
+		a.boot(false)
 	}
 	return a.done, errors.Join(a.errs...)
 }
@@ -58,6 +64,10 @@ func (a *applier) try(done, what string, err error) bool {
 	}
 	a.done = append(a.done, done)
 	return true
+}
+
+func (a *applier) boot(present bool) {
+	a.try("drop-in of wg-quick@.service: "+bootVerb(present), "drop-in of wg-quick@.service", a.w.SetBoot(a.ctx, present))
 }
 
 func (a *applier) remove(list []Removal, first bool) {
@@ -84,7 +94,22 @@ type step struct {
 // mend changes an interface that lives. Adding comes before removing. The file
 // comes last: it is the record of the endpoints that were set.
 func (a *applier) mend(t TunnelDelta) {
-	var steps []step
+	steps := a.live(t)
+	if t.File != nil {
+		steps = append(steps, step{"wg-quick file", func() error { return a.w.WriteFile(t.Name, *t.File) }})
+	}
+	if t.Enable {
+		steps = append(steps, step{"enable at boot", func() error { return a.w.Enable(a.ctx, []string{t.Name}) }})
+	}
+	for _, s := range steps {
+		if !a.try(t.Name+": "+s.name, t.Name+": "+s.name, s.do()) {
+			return
+		}
+	}
+}
+
+// live are the changes to what the kernel has of an interface.
+func (a *applier) live(t TunnelDelta) (steps []step) {
 	add := func(name string, do func() error) { steps = append(steps, step{name, do}) }
 	if t.MTU != 0 {
 		add(fmt.Sprintf("mtu %d", t.MTU), func() error { return a.w.SetMTU(t.Name, t.MTU) })
@@ -101,17 +126,7 @@ func (a *applier) mend(t TunnelDelta) {
 	if !t.Device.empty() {
 		add(t.Device.words(), func() error { return a.w.Configure(t.Name, t.Device) })
 	}
-	if t.File != nil {
-		add("wg-quick file", func() error { return a.w.WriteFile(t.Name, *t.File) })
-	}
-	if t.Enable {
-		add("enable at boot", func() error { return a.w.Enable(a.ctx, []string{t.Name}) })
-	}
-	for _, s := range steps {
-		if !a.try(t.Name+": "+s.name, t.Name+": "+s.name, s.do()) {
-			return
-		}
-	}
+	return steps
 }
 
 // removeAddress also puts back what the kernel takes along: to remove the first
@@ -128,27 +143,30 @@ func (a *applier) removeAddress(t TunnelDelta, p netip.Prefix) error {
 	return nil
 }
 
-// start brings up what is not there, all in one go.
-func (a *applier) start(list []TunnelDelta) {
-	var names, failed, enable []string
+// prepare makes ready to be brought up what is not there, and returns it: what can be
+// made at once, and what wg-quick makes from its file.
+func (a *applier) prepare(list []TunnelDelta) (fresh, byFile []TunnelDelta) {
+	var failed, enable []string
+	closed := len(a.errs) == 0 // the filter is there, for which wg-quick would look
 	for _, t := range list {
 		if !t.Start {
 			continue
 		}
-		if err := a.prepare(t); err != nil {
+		if err := a.clear(t); err != nil {
 			a.errs = append(a.errs, fmt.Errorf("%s: %w", t.Name, err))
 			continue
 		}
-		names = append(names, t.Name)
+		if t.Fresh && closed {
+			fresh = append(fresh, t)
+		} else {
+			byFile = append(byFile, t)
+		}
 		if t.Reset {
 			failed = append(failed, t.Name)
 		}
 		if t.Enable {
 			enable = append(enable, t.Name)
 		}
-	}
-	if len(names) == 0 {
-		return
 	}
 	if len(failed) > 0 {
 		if err := a.w.Reset(a.ctx, failed); err != nil {
@@ -159,13 +177,54 @@ func (a *applier) start(list []TunnelDelta) {
 		list := strings.Join(enable, ", ")
 		a.try(list+": enable at boot", list+": enable at boot", a.w.Enable(a.ctx, enable))
 	}
-	errs := a.w.Start(a.ctx, names)
-	for _, name := range names {
-		a.try(name+": brought up", name+": bring up", errs[name])
+	return fresh, byFile
+}
+
+// start brings up all in one go.
+func (a *applier) start(fresh, byFile []TunnelDelta) {
+	errs := map[string]error{}
+	if len(fresh) > 0 {
+		errs = a.w.Create(a.ctx, names(fresh))
+	}
+	for _, t := range fresh {
+		if errs[t.Name] == nil {
+			errs[t.Name] = a.furnish(t)
+		}
+	}
+	if len(byFile) > 0 {
+		maps.Copy(errs, a.w.Start(a.ctx, names(byFile)))
+	}
+	for _, t := range slices.Concat(fresh, byFile) {
+		a.try(t.Name+": brought up", t.Name+": bring up", errs[t.Name])
 	}
 }
 
-func (a *applier) prepare(t TunnelDelta) error {
+func names(list []TunnelDelta) []string {
+	out := make([]string, len(list))
+	for i, t := range list {
+		out[i] = t.Name
+	}
+	return out
+}
+
+// furnish gives an interface that was just made all that it is to have, up last: it
+// answers nobody without its keys. They go first: a wireguard-go that answers has
+// set the MTU it begins with, which would replace ours. Half of it is worse than nothing.
+func (a *applier) furnish(t TunnelDelta) error {
+	keys, rest := TunnelDelta{Name: t.Name, Device: t.Device}, t
+	rest.Device, rest.Up = DeviceChange{}, false
+	steps := append(a.live(keys), a.live(rest)...)
+	steps = append(steps, a.live(TunnelDelta{Name: t.Name, Up: true})...)
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", s.name, err), a.w.DeleteLink(t.Name))
+		}
+	}
+	return nil
+}
+
+// clear writes the file of a tunnel, and takes away the dead interface of its name.
+func (a *applier) clear(t TunnelDelta) error {
 	if t.File != nil {
 		if err := a.w.WriteFile(t.Name, *t.File); err != nil {
 			return fmt.Errorf("wg-quick file: %w", err)

@@ -34,7 +34,10 @@ func dropIn(machine string) string {
 CPUWeight=1000
 LimitCORE=0
 MemorySwapMax=0
+SyslogIdentifier=wg-quick
 ExecCondition=/bin/sh ` + strings.TrimSpace(bootFolder+`/50-wgmesh.sh up %i `+machine) + `
+ExecStart=
+ExecStart=/bin/sh ` + bootFolder + `/50-wgmesh.sh start %i
 ExecStartPost=-/bin/sh ` + bootFolder + `/50-wgmesh.sh after %i
 ExecReload=
 ExecReload=/bin/sh ` + bootFolder + `/50-wgmesh.sh reload %i

@@ -7,6 +7,8 @@
 #                 another machine than the one of MARK the tunnel stays down: of
 #                 two machines with one disk's keys, the last to call would take
 #                 the traffic of the first.
+#   start NAME    Makes the interface, and nothing on it, for a wg_tunnel that does
+#                 the rest at once; for anybody else it is wg-quick up.
 #   after NAME    Says so again when the interface is up, where systemctl status
 #                 shows it: what wg-quick says comes in between.
 #   reload NAME   "wg syncconf" would take the keys away, which are in files of
@@ -58,6 +60,19 @@ up() {
   echo "<4>$name: $file was missing or broke off: put back from $copy$kept; the mesh play says whether it is current" | tee "$note"
 }
 
+start() {
+  bare=${WGMESH_RUN:-/run/wgmesh}/bare
+  if [ -f "$bare" ] && read -r run names <"$bare" && [ -d "/proc/$run" ]; then
+    case " $names " in
+    *" $name "*)
+      ip link add dev "$name" type wireguard 2>/dev/null || exec wireguard-go "$name"
+      return
+      ;;
+    esac
+  fi
+  exec wg-quick up "$name"
+}
+
 after() {
   [ -f "$note" ] || return 0
   cat "$note"
@@ -73,9 +88,9 @@ reload() {
 }
 
 case $verb in
-up | after | reload) "$verb" ;;
+up | start | after | reload) "$verb" ;;
 *)
-  echo "expected up, after or reload, got $verb" >&2
+  echo "expected up, start, after or reload, got $verb" >&2
   exit 255
   ;;
 esac

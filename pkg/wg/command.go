@@ -29,6 +29,7 @@ func run(ctx context.Context, stdin, name string, args ...string) (stdout string
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, fmt.Errorf("it did not end within %v", commandTime))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Args[0] = name // as wg-quick calls it: people look for "wireguard-go wg1"
 	// wireguard-go forks forever when it inherits WG_PROCESS_FOREGROUND=0, and
 	// holds our pipes open with LOG_LEVEL.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {

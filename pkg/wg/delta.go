@@ -28,7 +28,8 @@ type TunnelDelta struct {
 	Name       string
 	File       *string // new text of the wg-quick file
 	DeleteLink bool    // what is there is dead
-	Start      bool    // bring it up from the file
+	Start      bool    // bring it up: from the file, or Fresh
+	Fresh      bool    // make it as this delta says, which is all of it: much quicker than wg-quick
 	Reset      bool    // its unit has failed before
 	Enable     bool    // at boot
 	Release    bool    // leave its port first: another interface gets it

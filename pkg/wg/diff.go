@@ -93,7 +93,12 @@ func diffTunnel(w Want, t resolved, now Interface, have Have) TunnelDelta {
 	}
 	if now.Link == nil || now.Device == nil {
 		d.Start, d.DeleteLink, d.Reset = true, now.Link != nil, now.Unit.Failed
-		return d
+		// wg-quick finds out an MTU that nobody gave, and a peer that waits for its
+		// keys may be in the file alone.
+		if d.Fresh = t.MTU != 0 && len(t.kept) == 0; !d.Fresh {
+			return d
+		}
+		now.Link, now.Device = &Link{}, &Device{}
 	}
 	if t.MTU != 0 && now.Link.MTU != t.MTU {
 		d.MTU = t.MTU

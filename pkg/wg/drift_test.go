@@ -103,14 +103,14 @@ func TestDrift(t *testing.T) {
 			[]string{"Configure wg1"},
 			[]string{"wg1: peer ann (endpoint 203.0.113.1:51801)"},
 		},
-		"interface deleted": {func(f *fake) { _ = f.DeleteLink("wg1") }, []string{"Start wg1"}, nil},
+		"interface deleted": {func(f *fake) { _ = f.DeleteLink("wg1") }, slices.Concat([]string{"Create wg1"}, furnished), nil},
 		"interface dead": {
 			func(f *fake) {
 				delete(f.devices, "wg1")
 				_ = f.link("wg1", nil, func(l *wg.Link) { l.Kind = "tun" })
 				f.units["wg1"] = wg.Unit{Enabled: true, Failed: true}
 			},
-			[]string{"DeleteLink wg1", "Reset wg1", "Start wg1"},
+			slices.Concat([]string{"DeleteLink wg1", "Reset wg1", "Create wg1"}, furnished),
 			nil,
 		},
 		"not enabled":     {func(f *fake) { f.units["wg1"] = wg.Unit{} }, []string{"Enable wg1"}, nil},
@@ -219,3 +219,6 @@ func TestEndpoint(t *testing.T) {
 		})
 	}
 }
+
+// furnished is what is done to wg1 once it is made.
+var furnished = []string{"Configure wg1", "SetMTU wg1 1340", "AddAddress wg1 172.31.1.0/31", "SetUp wg1"}

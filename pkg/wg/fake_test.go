@@ -204,6 +204,17 @@ func (f *fake) Start(_ context.Context, names []string) map[string]error {
 	return errs
 }
 
+func (f *fake) Create(_ context.Context, names []string) map[string]error {
+	errs := map[string]error{}
+	for _, n := range names {
+		if errs[n] = f.write("Create %s", n); errs[n] == nil {
+			f.links[n], f.devices[n] = wg.Link{Kind: "wireguard"}, wg.Device{}
+			delete(errs, n)
+		}
+	}
+	return errs
+}
+
 func (f *fake) Stop(_ context.Context, name string) error {
 	if err := f.write("Stop %s", name); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
@@ -209,6 +210,19 @@ func wipe(cfg *wgtypes.Config) {
 // SetMTU sets the MTU of name, in bytes.
 func (h *Host) SetMTU(name string, mtu int) error {
 	return onLink(name, func(l netlink.Link) error { return netlink.LinkSetMTU(l, mtu) })
+}
+
+// addLink makes an interface of the kernel's WireGuard (rtnetlink(7)). netlink.LinkAdd
+// knows all kinds of links, which is 50 kB of program.
+func addLink(name string) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kindKernel))
+	req.AddData(info)
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }
 
 // SetUp brings the link up.

@@ -132,6 +132,9 @@ type Writer interface {
 	// Start brings up interfaces that are not there from their files. The
 	// errors are by name; interfaces that came up are not in it.
 	Start(ctx context.Context, names []string) map[string]error
+	// Create makes interfaces that are not there, and nothing on them: a port, a
+	// key and peers have to come from Configure. The errors are as Start's.
+	Create(ctx context.Context, names []string) map[string]error
 	// Stop takes an interface away, now and at boot. One that is not there is
 	// no error.
 	Stop(ctx context.Context, name string) error

@@ -7,6 +7,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 func unit(name string) string { return "wg-quick@" + name + ".service" }
@@ -96,16 +100,61 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 	return err
 }
 
-// Start brings up interfaces that are not there. With systemd it is one restart
-// of all their units: a unit whose interface was deleted still counts as
-// started, and the stop part of a restart fails on it without harm.
+// bareFile names the interfaces whose units make nothing but the interface, and the
+// process for which they do so: without it they do as ever. The script reads it.
+const bareFile = plan.RunDirectory + "/bare"
+
+// Create makes interfaces that are not there. With systemd their units do it, so that
+// a WireGuard in user space is theirs.
+func (h *Host) Create(ctx context.Context, names []string) map[string]error {
+	errs := map[string]error{}
+	if !h.systemd {
+		for _, name := range names {
+			if err := h.link(ctx, name); err != nil {
+				errs[name] = explain(err)
+			}
+		}
+		return errs
+	}
+	if err := os.MkdirAll(plan.RunDirectory, 0o700); err != nil {
+		return all(names, err)
+	}
+	text := fmt.Sprintf("%d %s\n", os.Getpid(), strings.Join(names, " "))
+	if err := os.WriteFile(bareFile, []byte(text), 0o600); err != nil {
+		return all(names, err)
+	}
+	errs = h.restart(ctx, names)
+	if err := os.Remove(bareFile); err != nil {
+		return all(names, err)
+	}
+	return errs
+}
+
+// link makes one interface: the kernel's, or one in user space.
+func (h *Host) link(ctx context.Context, name string) error {
+	err := addLink(name)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		if _, missing := look("wireguard-go"); missing != nil {
+			return err
+		}
+		_, err = run(ctx, "", "wireguard-go", name)
+	}
+	return err
+}
+
+func all(names []string, err error) map[string]error {
+	errs := map[string]error{}
+	for _, name := range names {
+		errs[name] = err
+	}
+	return errs
+}
+
+// Start brings up interfaces that are not there from their files.
 func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 	errs := map[string]error{}
 	if _, missing := look("wg-quick"); missing != nil {
-		for _, name := range names {
-			errs[name] = missing
-		}
-		return errs
+		return all(names, missing)
 	}
 	if !h.systemd {
 		for _, name := range names {
@@ -115,6 +164,14 @@ func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 		}
 		return errs
 	}
+	return h.restart(ctx, names)
+}
+
+// restart starts the units of interfaces that are not there, all at once: a unit whose
+// interface was deleted still counts as started, and the stop part of a restart fails
+// on it without harm.
+func (h *Host) restart(ctx context.Context, names []string) map[string]error {
+	errs := map[string]error{}
 	err := h.systemctl(ctx, "restart", names)
 	if err == nil {
 		return errs
