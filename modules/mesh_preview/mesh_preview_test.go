@@ -105,6 +105,13 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Equal(t, []any{}, changes[0].(map[string]any)["resets"], "BIRD only reloads filters")
 		assert.Contains(t, lines(t, result), "What is lost: nothing that was there", "another site carries")
 	})
+	t.Run("a router comes to each of two sites that had one", func(t *testing.T) {
+		more := strings.Replace(small, "routers: {", "routers: {c: {id: 3, site: here, endpoint: 192.0.2.3}, d: {id: 4, site: there}, ", 1)
+		result := run(t, more+"faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n")
+		have := lines(t, result)
+		assert.Contains(t, have, "c is new: 3 tunnels\n")
+		assert.Contains(t, have, "What is lost: nothing that was there", "what was a tunnel is an underlay now")
+	})
 	t.Run("mistakes are one line", func(t *testing.T) {
 		for more, want := range map[string]string{
 			"faults: three\n": "faults: expected one of one, two, auto",

@@ -245,6 +245,13 @@ func (o Options) moves(before, after []plan.Plan, was, is *model.View) []move {
 func lost(was, is model.Report) []string {
 	out := []string{}
 	had := says(was)
+	// A router that was alone in its zone was the zone as well, which is more than one now.
+	for _, c := range was.Single {
+		for _, same := range c.Faults[0].Same {
+			c.Faults = []model.Fault{same}
+			had = append(had, cuts(c)...)
+		}
+	}
 	for _, line := range says(is) {
 		if !slices.Contains(had, line) {
 			out = append(out, line)

@@ -67,7 +67,11 @@ func (p preview) text(compared bool) []string {
 			if c.State == "same" {
 				continue
 			}
-			changes = append(changes, fmt.Sprintf("%s is %s: %s, %s in bird.conf", c.Router, c.State, many(len(c.Tunnels), "tunnel"), many(len(c.Bird), "line")))
+			change := fmt.Sprintf("%s is %s: %s", c.Router, c.State, many(len(c.Tunnels), "tunnel"))
+			if len(c.Bird) > 0 {
+				change += fmt.Sprintf(", %s in bird.conf", many(len(c.Bird), "line"))
+			}
+			changes = append(changes, change)
 			for _, t := range c.Tunnels {
 				changes = append(changes, "  "+t)
 			}

@@ -20,6 +20,8 @@ const (
 type Fault struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
+	// Same are the groups that have nothing but this one: of a zone with one router the zone.
+	Same []Fault `json:"-"`
 
 	routers, tunnels []int
 }
@@ -72,9 +74,11 @@ func (n *Network) Faults() (all []Fault, many int) {
 		return strings.Compare(a.Name, b.Name)
 	})
 	for _, g := range groups {
-		if !slices.ContainsFunc(all, func(f Fault) bool {
+		if i := slices.IndexFunc(all, func(f Fault) bool {
 			return slices.Equal(f.routers, g.routers) && slices.Equal(f.tunnels, g.tunnels)
-		}) {
+		}); i >= 0 {
+			all[i].Same = append(all[i].Same, g)
+		} else {
 			all = append(all, g)
 		}
 	}

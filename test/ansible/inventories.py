@@ -283,6 +283,25 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, code, out)
         self.assertIn("the group routers is not in the inventory", out)
 
+    def test_preview(self):
+        """No host of these exists: the preview asks none."""
+        with tempfile.TemporaryDirectory() as folder:
+            before, result, broken = (pathlib.Path(folder, name) for name in ("before.yml", "preview.json", "broken.yml"))
+            before.write_text(json.dumps(inventory()))
+            broken.write_text(json.dumps(inventory(aws_1={"mesh_id": 1})))
+            more = inventory(azure={"mesh_endpoint": "192.0.2.3"})
+            more["all"]["children"]["azure"]["hosts"]["azure-2"] = {"mesh_id": 3, "mesh_site": "azure"}
+            code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % before, "-e", "mesh_preview_file=%s" % result)
+            self.assertEqual(0, code, out)
+            seen = json.loads(result.read_text())
+            self.assertEqual({"azure-1": "changed", "azure-2": "new", "aws-1": "changed"}, {r["router"]: r["state"] for r in seen["routers"]})
+            for want in ("azure-2 is new", "aws-1 is changed", "What is lost: nothing that was there", "without router aws-1: nobody reaches aws"):
+                self.assertIn(want, out)
+            self.assertNotIn("without router azure-1: nobody", out)
+            code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
+            self.assertNotEqual(0, code, out)
+            self.assertIn("id 1", out)
+
     def test_callback_plans_the_peers(self):
         code, out = self.play(inventory(azure={"mesh_keepalive": 60}), "--limit", "azure-1", "wgmesh.router.callback")
         self.assertNotEqual(0, code, out)
