@@ -9,12 +9,31 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 )
+
+// fakeAzure is the stand-in with the options that lead to it.
+type fakeAzure struct{ *azure.Cloud }
+
+func newAzure(t *testing.T) *fakeAzure { return &fakeAzure{azure.Start(t)} }
+
+// router are the options on the router itself.
+func (f *fakeAzure) router() options {
+	return options{"cloud": "azure", "api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20}
+}
+
+// control are the options on a control node where somebody has used az login.
+func (f *fakeAzure) control() options {
+	f.Login()
+	return options{"resource_id": azure.VM, "api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20}
+}
 
 func TestAzureOnTheRouter(t *testing.T) {
 	f := newAzure(t)
 	want := map[string]any{}
-	raw, err := json.Marshal(f.nics[nicA])
+	raw, err := json.Marshal(f.NICs[azure.NICA])
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(raw, &want))
 	want["properties"].(map[string]any)["enableIPForwarding"] = true
@@ -23,29 +42,29 @@ func TestAzureOnTheRouter(t *testing.T) {
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
-	assert.Equal(t, azureVM, result["instance"])
-	assert.Equal(t, f.URL+"/", f.audience)
-	assert.Equal(t, []any{nicA + ": enabled forwarding", nicB + ": enabled forwarding"}, result["done"])
-	assert.Equal(t, want, f.nics[nicA], "every other field survives, also those that we do not know")
-	assert.False(t, f.forwarding(nicOther), "a foreign interface is left alone")
+	assert.Equal(t, azure.VM, result["instance"])
+	assert.Equal(t, f.URL+"/", f.Audience)
+	assert.Equal(t, []any{azure.NICA + ": enabled forwarding", azure.NICB + ": enabled forwarding"}, result["done"])
+	assert.Equal(t, want, f.NICs[azure.NICA], "every other field survives, also those that we do not know")
+	assert.False(t, f.Forwarding(azure.NICOther), "a foreign interface is left alone")
 
 	result = run(t, f.router())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, true, result["verified"])
-	assert.Len(t, f.writes, 2)
+	assert.Len(t, f.Writes, 2)
 
 	result = run(t, f.router().and(options{"state": "disabled", "interfaces": "primary"}))
-	assert.Equal(t, []any{nicA + ": disabled forwarding"}, result["done"])
-	assert.True(t, f.forwarding(nicB))
+	assert.Equal(t, []any{azure.NICA + ": disabled forwarding"}, result["done"])
+	assert.True(t, f.Forwarding(azure.NICB))
 }
 
 func TestAzureFromTheControlNode(t *testing.T) {
 	f := newAzure(t)
-	result := run(t, f.control(t).and(options{"interfaces": []string{"router-b"}}))
+	result := run(t, f.control().and(options{"interfaces": []string{"router-b"}}))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "azure", result["cloud"])
-	assert.Equal(t, []string{"router-b"}, f.writes)
-	assert.Zero(t, f.token, "the identity of the machine it runs on was not asked for")
+	assert.Equal(t, []string{"PUT router-b"}, f.Writes)
+	assert.Zero(t, f.Token, "the identity of the machine it runs on was not asked for")
 }
 
 func TestAzureCheckMode(t *testing.T) {
@@ -53,45 +72,45 @@ func TestAzureCheckMode(t *testing.T) {
 	result := run(t, f.router().and(check))
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
-	assert.Empty(t, f.writes)
+	assert.Empty(t, f.Writes)
 }
 
 func TestAzureForeignInterface(t *testing.T) {
 	f := newAzure(t)
-	msg, _ := fails(t, f.router().and(options{"interfaces": []string{nicOther}}))
-	assert.Contains(t, msg, "interfaces: "+nicOther+" is none of "+azureVM)
-	f.nics[nicB]["properties"].(map[string]any)["virtualMachine"] = map[string]any{"id": azureVM + "2"}
+	msg, _ := fails(t, f.router().and(options{"interfaces": []string{azure.NICOther}}))
+	assert.Contains(t, msg, "interfaces: "+azure.NICOther+" is none of "+azure.VM)
+	f.NICs[azure.NICB]["properties"].(map[string]any)["virtualMachine"] = map[string]any{"id": azure.VM + "2"}
 	msg, _ = fails(t, f.router())
-	assert.Contains(t, msg, "router-b: it is not attached to "+azureVM)
-	assert.Empty(t, f.writes)
+	assert.Contains(t, msg, "router-b: it is not attached to "+azure.VM)
+	assert.Empty(t, f.Writes)
 }
 
 // Somebody writes between our read and our write: their change is kept.
 func TestAzureLostRace(t *testing.T) {
 	f := newAzure(t)
-	f.fault("PUT "+nicA, 412, "PreconditionFailedEtagMismatch", "changed")
-	f.faults["PUT "+nicA] = append(f.faults["PUT "+nicA], f.faults["PUT "+nicA]...)
+	f.Fault("PUT "+azure.NICA, 412, "PreconditionFailedEtagMismatch", "changed")
+	f.Faults["PUT "+azure.NICA] = append(f.Faults["PUT "+azure.NICA], f.Faults["PUT "+azure.NICA]...)
 	result := run(t, f.router())
 	assert.Equal(t, true, result["verified"], "%v", result["msg"])
 
 	f = newAzure(t)
 	reads := 0
-	f.served = func(id string) {
-		if id == nicA {
+	f.Served = func(where string) {
+		if where == "GET "+azure.NICA {
 			if reads++; reads == 2 { // the one before our write
-				f.nics[nicA]["tags"] = map[string]any{"theirs": "kept"}
-				f.etag++
+				f.NICs[azure.NICA]["tags"] = map[string]any{"theirs": "kept"}
+				f.ETag++
 			}
 		}
 	}
 	require.Equal(t, true, run(t, f.router())["verified"])
-	assert.Equal(t, map[string]any{"theirs": "kept"}, f.nics[nicA]["tags"])
-	assert.Equal(t, []string{"router-a", "router-b"}, f.writes)
+	assert.Equal(t, map[string]any{"theirs": "kept"}, f.NICs[azure.NICA]["tags"])
+	assert.Equal(t, []string{"PUT router-a", "PUT router-b"}, f.Writes)
 	assert.GreaterOrEqual(t, reads, 4)
 
 	f = newAzure(t)
 	for range 20 {
-		f.fault("PUT "+nicA, 412, "PreconditionFailed", "changed")
+		f.Fault("PUT "+azure.NICA, 412, "PreconditionFailed", "changed")
 	}
 	msg, changed := fails(t, f.router())
 	assert.Contains(t, msg, "PreconditionFailed: changed (request req-4711); lost against another writer 8 times")
@@ -101,40 +120,40 @@ func TestAzureLostRace(t *testing.T) {
 func TestAzureThrottling(t *testing.T) {
 	f := newAzure(t)
 	for range 10 {
-		f.fault("PUT "+nicA, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
-		f.fault("GET "+azureVM, 429, "TooManyRequests", "slow down")
+		f.Fault("PUT "+azure.NICA, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
+		f.Fault("GET "+azure.VM, 429, "TooManyRequests", "slow down")
 	}
 	assert.Equal(t, true, run(t, f.router())["verified"])
 
 	f = newAzure(t)
-	f.fault("PUT "+nicA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
+	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
-	assert.Equal(t, nicA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
+	assert.Equal(t, azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
 
 func TestAzureExpiredToken(t *testing.T) {
 	f := newAzure(t)
-	f.valid = 3
+	f.Valid = 3
 	result := run(t, f.router())
 	assert.Contains(t, result["msg"], "ExpiredAuthenticationToken", "one new token, no more")
-	f.valid = f.token + 2
+	f.Valid = f.Token + 2
 	assert.Equal(t, true, run(t, f.router())["verified"])
 }
 
 func TestAzureMissingPermission(t *testing.T) {
 	for name, tt := range map[string]struct{ where, code, message, missing string }{
-		"to read": {"GET " + azureVM, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'", "Microsoft.Compute/virtualMachines/read"},
+		"to read": {"GET " + azure.VM, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'", "Microsoft.Compute/virtualMachines/read"},
 		"to write": {
-			"PUT " + nicA, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
+			"PUT " + azure.NICA, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
 			"Microsoft.Network/networkInterfaces/write",
 		},
-		"to join": {"PUT " + nicA, "LinkedAuthorizationFailed", "The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; however, it does not have permission " +
+		"to join": {"PUT " + azure.NICA, "LinkedAuthorizationFailed", "The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; however, it does not have permission " +
 			"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAzure(t)
-			f.fault(tt.where, 403, tt.code, tt.message)
+			f.Fault(tt.where, 403, tt.code, tt.message)
 			msg, changed := fails(t, f.router())
 			assert.Contains(t, msg, tt.code)
 			assert.Contains(t, msg, "(request req-4711); the permission "+tt.missing+" is missing")
@@ -143,7 +162,7 @@ func TestAzureMissingPermission(t *testing.T) {
 	}
 	t.Run("no identity", func(t *testing.T) {
 		f := newAzure(t)
-		f.noID = true
+		f.NoID = true
 		msg, _ := fails(t, f.router())
 		assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 	})
@@ -152,28 +171,28 @@ func TestAzureMissingPermission(t *testing.T) {
 // The second of two interfaces is not allowed: the first is done, and said.
 func TestAzureHalfWay(t *testing.T) {
 	f := newAzure(t)
-	f.fault("PUT "+nicB, 403, "ScopeLocked", "The scope is locked.")
+	f.Fault("PUT "+azure.NICB, 403, "ScopeLocked", "The scope is locked.")
 	result := run(t, f.router())
-	assert.Equal(t, nicB+": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
+	assert.Equal(t, azure.NICB+": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
-	assert.Equal(t, []any{nicA + ": enabled forwarding"}, result["done"])
+	assert.Equal(t, []any{azure.NICA + ": enabled forwarding"}, result["done"])
 }
 
 // While an operation is asked for, Azure may be busy and the token may expire.
 func TestAzureTroubleWhileItWaits(t *testing.T) {
 	f := newAzure(t)
 	for range 6 {
-		f.fault("GET "+azureOperation, 429, "TooManyRequests", "slow down", "Retry-After", "0")
+		f.Fault("GET "+azure.Operation, 429, "TooManyRequests", "slow down", "Retry-After", "0")
 	}
-	f.fault("GET "+azureOperation, 500, "InternalServerError", "once")
-	f.onPoll = func() { f.valid, f.onPoll = f.token+1, nil }
+	f.Fault("GET "+azure.Operation, 500, "InternalServerError", "once")
+	f.OnPoll = func() { f.Valid, f.OnPoll = f.Token+1, nil }
 	assert.Equal(t, true, run(t, f.router())["verified"])
 
 	f = newAzure(t)
-	f.polls = 1 << 30
+	f.Polls = 1 << 30
 	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
-	assert.Equal(t, nicA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
+	assert.Equal(t, azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
 	assert.True(t, changed)
 }
 
@@ -181,9 +200,9 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 func TestAzureBusyMetadata(t *testing.T) {
 	f := newAzure(t)
 	for _, path := range []string{"/metadata/instance", "/metadata/identity/oauth2/token"} {
-		f.fault("GET "+path, 410, "", "")
-		f.fault("GET "+path, 429, "", "")
-		f.fault("GET "+path, 500, "", "")
+		f.Fault("GET "+path, 410, "", "")
+		f.Fault("GET "+path, 429, "", "")
+		f.Fault("GET "+path, 500, "", "")
 	}
 	assert.Equal(t, true, run(t, f.router())["verified"])
 }
@@ -199,7 +218,7 @@ func TestAzureLogin(t *testing.T) {
 	} {
 		t.Run(login, func(t *testing.T) {
 			f := newAzure(t)
-			o := f.control(t).and(options{"api_endpoint": api})
+			o := f.control().and(options{"api_endpoint": api})
 			t.Setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
 			t.Setenv("AZURE_TENANT_ID", "00000000-0000-0000-0000-000000000002")
 			t.Setenv("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000003")
@@ -216,26 +235,26 @@ func TestAzureLogin(t *testing.T) {
 
 func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
-	f.faults["GET "+azureOperation] = []func(http.ResponseWriter){func(w http.ResponseWriter) { answer(w, map[string]any{"status": "Failed"}) }}
+	f.Faults["GET "+azure.Operation] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { fakecloud.Answer(w, map[string]any{"status": "Failed"}) }}
 	msg, changed := fails(t, f.router())
-	assert.Equal(t, nicA+": write the network interface: the operation ended with Failed", msg)
+	assert.Equal(t, azure.NICA+": write the network interface: the operation ended with Failed", msg)
 	assert.True(t, changed)
 
 	f = newAzure(t)
-	f.fails = "InternalServerError"
+	f.Fails = "InternalServerError"
 	msg, changed = fails(t, f.router())
-	assert.Equal(t, nicA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
+	assert.Equal(t, azure.NICA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
 }
 
 func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
-	f.fault("GET "+azureVM, 404, "ResourceNotFound", "The Resource was not found.")
+	f.Fault("GET "+azure.VM, 404, "ResourceNotFound", "The Resource was not found.")
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "ResourceNotFound: The Resource was not found (request req-4711); it is gone")
 
 	f = newAzure(t)
-	f.onPoll = func() { maps.DeleteFunc(f.nics, func(string, map[string]any) bool { return true }) }
+	f.OnPoll = func() { maps.DeleteFunc(f.NICs, func(string, map[string]any) bool { return true }) }
 	msg, changed := fails(t, f.router())
 	assert.Contains(t, msg, "it is gone")
 	assert.True(t, changed)
@@ -244,11 +263,11 @@ func TestAzureVanishes(t *testing.T) {
 // A write has to wait for another one that is going on.
 func TestAzureBusyInterface(t *testing.T) {
 	f := newAzure(t)
-	properties := f.nics[nicA]["properties"].(map[string]any)
+	properties := f.NICs[azure.NICA]["properties"].(map[string]any)
 	properties["provisioningState"] = "Updating"
 	reads := 0
-	f.onRead = func(id string) {
-		if reads++; id == nicA && reads == 5 {
+	f.Served = func(where string) {
+		if reads++; where == "GET "+azure.NICA && reads == 5 {
 			properties["provisioningState"] = "Succeeded"
 		}
 	}
@@ -262,13 +281,13 @@ func TestAzureRefuses(t *testing.T) {
 		msg string
 	}{
 		"a uniform scale set": {set: func(f *fakeAzure) {
-			f.vmID = group + "/Microsoft.Compute/virtualMachineScaleSets/set/virtualMachines/0"
+			f.ID = azure.Group + "/Microsoft.Compute/virtualMachineScaleSets/set/virtualMachines/0"
 		}, msg: "it belongs to a scale set with uniform orchestration"},
-		"a cloud unknown":    {set: func(f *fakeAzure) { f.environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
-		"no VM's id":         {o: options{"resource_id": nicA}, msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME"},
+		"a cloud unknown":    {set: func(f *fakeAzure) { f.Environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
+		"no VM's id":         {o: options{"resource_id": azure.NICA}, msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME"},
 		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
-		"china":              {set: func(f *fakeAzure) { f.environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
-		"the government":     {set: func(f *fakeAzure) { f.environ = "AzureUSGovernmentCloud" }, o: options{"api_endpoint": ""}, msg: "management.usgovcloudapi.net: a test reaches loopback only"},
+		"china":              {set: func(f *fakeAzure) { f.Environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"the government":     {set: func(f *fakeAzure) { f.Environ = "AzureUSGovernmentCloud" }, o: options{"api_endpoint": ""}, msg: "management.usgovcloudapi.net: a test reaches loopback only"},
 		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
 		"another cloud's id": {o: options{"instance_id": "i-1"}, msg: "instance_id: goes with cloud: aws, got cloud: azure"},
 	} {
@@ -280,7 +299,7 @@ func TestAzureRefuses(t *testing.T) {
 			}
 			msg, _ := fails(t, f.router().and(tt.o))
 			assert.Contains(t, msg, tt.msg)
-			assert.Empty(t, f.writes)
+			assert.Empty(t, f.Writes)
 		})
 	}
 }
@@ -288,10 +307,10 @@ func TestAzureRefuses(t *testing.T) {
 // An answer that sends the token elsewhere is not followed.
 func TestAzureKeepsTheTokenHome(t *testing.T) {
 	f := newAzure(t)
-	f.faults["PUT "+nicA] = []func(w http.ResponseWriter){func(w http.ResponseWriter) {
+	f.Faults["PUT "+azure.NICA] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Azure-AsyncOperation", "http://127.0.0.1:1/operations/1")
 		w.WriteHeader(201)
-		answer(w, map[string]any{"id": nicA})
+		fakecloud.Answer(w, map[string]any{"id": azure.NICA})
 	}}
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)

@@ -6,11 +6,36 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud/gcp"
 )
+
+// fakeGCP is the stand-in with the options that lead to it.
+type fakeGCP struct{ *gcp.Cloud }
+
+func newGCP(t *testing.T) *fakeGCP { return &fakeGCP{gcp.Start(t)} }
+
+const (
+	gcpInstance = gcp.API + gcp.Router
+	gcpWait     = gcp.API + gcp.Zone + "/operations/operation-1/wait"
+)
+
+// router are the options on the router itself.
+func (f *fakeGCP) router() options {
+	return options{"cloud": "gcp", "api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20}
+}
+
+// control are the options on a control node with the key of a service account.
+func (f *fakeGCP) control() options {
+	f.Login()
+	return options{
+		"project": "example.com:mesh", "zone": "europe-west3-a", "name": "gcp-1", "api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20,
+	}
+}
 
 func TestGCPOnTheRouter(t *testing.T) {
 	f := newGCP(t)
-	want := maps.Clone(f.vm)
+	want := maps.Clone(f.VM)
 	want["canIpForward"] = true
 
 	result := run(t, f.router())
@@ -19,23 +44,23 @@ func TestGCPOnTheRouter(t *testing.T) {
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1", result["instance"])
 	assert.Equal(t, []any{"gcp-1: enabled forwarding"}, result["done"])
-	assert.Equal(t, want, f.vm, "every other field survives, also those that we do not know")
+	assert.Equal(t, want, f.VM, "every other field survives, also those that we do not know")
 
 	result = run(t, f.router())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, true, result["verified"])
 
 	assert.Equal(t, true, run(t, f.router().and(options{"state": "disabled"}))["verified"])
-	assert.Equal(t, []string{"true", "false"}, f.writes)
+	assert.Equal(t, []string{"canIpForward true", "canIpForward false"}, f.Writes)
 }
 
 func TestGCPFromTheControlNode(t *testing.T) {
 	f := newGCP(t)
-	result := run(t, f.control(t))
+	result := run(t, f.control())
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "gcp", result["cloud"])
-	assert.Equal(t, []string{"true"}, f.writes)
-	assert.Zero(t, f.token, "the service account of the machine it runs on was not asked for")
+	assert.Equal(t, []string{"canIpForward true"}, f.Writes)
+	assert.Zero(t, f.Token, "the service account of the machine it runs on was not asked for")
 }
 
 func TestGCPCheckMode(t *testing.T) {
@@ -45,29 +70,29 @@ func TestGCPCheckMode(t *testing.T) {
 	assert.Equal(t, false, result["verified"])
 	assert.NotContains(t, result, "warnings")
 
-	f.permissions = nil
+	f.Permissions = nil
 	result = run(t, f.router().and(check))
 	assert.Equal(t, []any{"example.com:mesh/europe-west3-a/gcp-1: the permission compute.instances.update is missing: allow it in a role of the account"}, result["warnings"])
-	f.scopes = "https://www.googleapis.com/auth/compute.readonly"
+	f.Scopes = "https://www.googleapis.com/auth/compute.readonly"
 	assert.Contains(t, run(t, f.router().and(check))["warnings"].([]any)[0], "access scopes do not let it change instances")
-	assert.Empty(t, f.writes)
+	assert.Empty(t, f.Writes)
 }
 
 // Somebody writes between our read and our write: their change is kept.
 func TestGCPLostRace(t *testing.T) {
 	f := newGCP(t)
 	reads := 0
-	f.served = func() {
+	f.OnRead = func() {
 		if reads++; reads == 2 { // the one before our write
-			f.vm["labels"] = map[string]any{"theirs": "kept"}
-			f.fingerprint++
+			f.VM["labels"] = map[string]any{"theirs": "kept"}
+			f.Fingerprint++
 		}
 	}
 	require.Equal(t, true, run(t, f.router())["verified"])
-	assert.Equal(t, map[string]any{"theirs": "kept"}, f.vm["labels"])
+	assert.Equal(t, map[string]any{"theirs": "kept"}, f.VM["labels"])
 
 	f = newGCP(t)
-	f.served = func() { f.fingerprint++ }
+	f.OnRead = func() { f.Fingerprint++ }
 	msg, changed := fails(t, f.router())
 	assert.Contains(t, msg, "conditionNotMet: Supplied fingerprint does not match current metadata fingerprint (request req-gcp); lost against another writer 8 times")
 	assert.False(t, changed)
@@ -76,22 +101,22 @@ func TestGCPLostRace(t *testing.T) {
 func TestGCPThrottling(t *testing.T) {
 	f := newGCP(t)
 	for range 10 {
-		f.fault("GET "+gcpInstance, 403, "rateLimitExceeded", "Rate Limit Exceeded")
-		f.fault("PUT "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded")
+		f.Fault("GET "+gcpInstance, 403, "rateLimitExceeded", "Rate Limit Exceeded")
+		f.Fault("PUT "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded")
 	}
 	assert.Equal(t, true, run(t, f.router())["verified"])
 
 	f = newGCP(t)
-	f.fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
+	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	msg, _ := fails(t, f.router().and(options{"timeout": 1}))
 	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
 }
 
 func TestGCPExpiredToken(t *testing.T) {
 	f := newGCP(t)
-	f.valid = 2
+	f.Valid = 2
 	assert.Equal(t, true, run(t, f.router())["verified"])
-	f.valid = f.token + 100
+	f.Valid = f.Token + 100
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "authError: Invalid Credentials (request req-gcp); Google does not accept the token")
 }
@@ -99,24 +124,24 @@ func TestGCPExpiredToken(t *testing.T) {
 func TestGCPMissingPermission(t *testing.T) {
 	t.Run("to write", func(t *testing.T) {
 		f := newGCP(t)
-		f.fault("PUT "+gcpInstance, 403, "forbidden", "Required 'compute.instances.update' permission for 'projects/mesh/zones/europe-west3-a/instances/gcp-1'")
+		f.Fault("PUT "+gcpInstance, 403, "forbidden", "Required 'compute.instances.update' permission for 'projects/mesh/zones/europe-west3-a/instances/gcp-1'")
 		msg, changed := fails(t, f.router())
 		assert.Contains(t, msg, "(request req-gcp); the permission compute.instances.update is missing")
 		assert.False(t, changed)
 	})
 	t.Run("scopes", func(t *testing.T) {
 		f := newGCP(t)
-		f.scopes = "https://www.googleapis.com/auth/compute.readonly\nhttps://www.googleapis.com/auth/logging.write\n"
+		f.Scopes = "https://www.googleapis.com/auth/compute.readonly\nhttps://www.googleapis.com/auth/logging.write\n"
 		msg, _ := fails(t, f.router())
 		assert.Contains(t, msg, "it needs https://www.googleapis.com/auth/compute or https://www.googleapis.com/auth/cloud-platform, which it can get only while it is stopped")
-		assert.Empty(t, f.writes)
-		f.scopes = ""
+		assert.Empty(t, f.Writes)
+		f.Scopes = ""
 		msg, _ = fails(t, f.router())
 		assert.Contains(t, msg, "the instance has no service account to act with")
 	})
 	t.Run("policy", func(t *testing.T) {
 		f := newGCP(t)
-		f.fault("PUT "+gcpInstance, 412, "forbidden", "Constraint constraints/compute.vmCanIpForward violated for projects/mesh.")
+		f.Fault("PUT "+gcpInstance, 412, "forbidden", "Constraint constraints/compute.vmCanIpForward violated for projects/mesh.")
 		msg, _ := fails(t, f.router())
 		assert.Contains(t, msg, "the organization's policy compute.vmCanIpForward forbids it")
 	})
@@ -126,14 +151,14 @@ func TestGCPMissingPermission(t *testing.T) {
 func TestGCPTroubleWhileItWaits(t *testing.T) {
 	f := newGCP(t)
 	for range 6 {
-		f.fault("POST "+gcpWait, 403, "userRateLimitExceeded", "slow down")
+		f.Fault("POST "+gcpWait, 403, "userRateLimitExceeded", "slow down")
 	}
-	f.fault("POST "+gcpWait, 503, "backendError", "once")
-	f.onWait = func() { f.valid, f.onWait = f.token+1, nil }
+	f.Fault("POST "+gcpWait, 503, "backendError", "once")
+	f.OnWait = func() { f.Valid, f.OnWait = f.Token+1, nil }
 	assert.Equal(t, true, run(t, f.router())["verified"])
 
 	f = newGCP(t)
-	f.waits = 1 << 30
+	f.Waits = 1 << 30
 	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
 	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over", msg)
 	assert.True(t, changed)
@@ -142,8 +167,8 @@ func TestGCPTroubleWhileItWaits(t *testing.T) {
 func TestGCPBusyMetadata(t *testing.T) {
 	f := newGCP(t)
 	for _, name := range []string{"instance/zone", "universe/universe-domain", "instance/service-accounts/default/token"} {
-		f.fault("GET /computeMetadata/v1/"+name, 429, "", "")
-		f.fault("GET /computeMetadata/v1/"+name, 503, "", "")
+		f.Fault("GET /computeMetadata/v1/"+name, 429, "", "")
+		f.Fault("GET /computeMetadata/v1/"+name, 503, "", "")
 	}
 	assert.Equal(t, true, run(t, f.router())["verified"])
 }
@@ -152,13 +177,13 @@ func TestGCPBusyMetadata(t *testing.T) {
 // a service account names.
 func TestGCPUniverse(t *testing.T) {
 	f := newGCP(t)
-	f.universe = "s3nsapis.fr"
+	f.Universe = "s3nsapis.fr"
 	msg, _ := fails(t, f.router().and(options{"api_endpoint": ""}))
 	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
-	msg, _ = fails(t, f.control(t).and(options{"api_endpoint": ""}))
+	msg, _ = fails(t, f.control().and(options{"api_endpoint": ""}))
 	assert.Contains(t, msg, "compute.googleapis.com: a test reaches loopback only")
-	f.inKey = map[string]string{"universe_domain": "s3nsapis.fr"}
-	msg, _ = fails(t, f.control(t).and(options{"api_endpoint": ""}))
+	f.InKey = map[string]string{"universe_domain": "s3nsapis.fr"}
+	msg, _ = fails(t, f.control().and(options{"api_endpoint": ""}))
 	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
 }
 
@@ -171,8 +196,8 @@ func TestGCPShortToken(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			f := newGCP(t)
-			f.short, f.inKey = true, more
-			result := run(t, f.control(t))
+			f.Short, f.InKey = true, more
+			result := run(t, f.control())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
 		})
 	}
@@ -180,12 +205,12 @@ func TestGCPShortToken(t *testing.T) {
 
 func TestGCPFailsLate(t *testing.T) {
 	f := newGCP(t)
-	f.fails = "CONDITION_NOT_MET" // a race that only the operation loses
-	f.onWait = func() { f.onWait = func() { f.fails = "" } }
+	f.Fails = "CONDITION_NOT_MET"      // a race that only the operation loses
+	f.OnWait = func() { f.Fails = "" } // the next one
 	assert.Equal(t, true, run(t, f.router())["verified"])
 
 	f = newGCP(t)
-	f.fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
+	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 	msg, changed := fails(t, f.router())
 	assert.Regexp(t, `^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
 	assert.True(t, changed)
@@ -193,22 +218,22 @@ func TestGCPFailsLate(t *testing.T) {
 
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
-	f.onWait = func() { f.vm = nil }
+	f.OnWait = func() { f.VM = nil }
 	msg, changed := fails(t, f.router())
 	assert.Contains(t, msg, "it is gone")
 	assert.True(t, changed)
 	msg, _ = fails(t, f.router())
-	assert.Contains(t, msg, "notFound: The resource '"+gcpInstance+"' was not found (request req-gcp); it is gone")
+	assert.Contains(t, msg, "notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); it is gone")
 }
 
 // Where another field has drifted so that an update would restart the VM,
 // nothing happens.
 func TestGCPNeverRestarts(t *testing.T) {
 	f := newGCP(t)
-	f.restart = true
+	f.Restart = true
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "requires RESTART")
-	assert.Empty(t, f.writes)
+	assert.Empty(t, f.Writes)
 }
 
 func TestGCPRefuses(t *testing.T) {
@@ -225,10 +250,10 @@ func TestGCPRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)
-			f.control(t) // its credentials, where a name is given
+			f.control() // its credentials, where a name is given
 			msg, _ := fails(t, f.router().and(tt.o))
 			assert.Contains(t, msg, tt.msg)
-			assert.Empty(t, f.writes)
+			assert.Empty(t, f.Writes)
 		})
 	}
 }

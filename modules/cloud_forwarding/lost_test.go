@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 )
 
 // A write arrives and its answer gets lost, whole or from the middle on. When asked
@@ -28,27 +29,27 @@ func TestLostAnswers(t *testing.T) {
 		})
 		t.Run("azure, "+name, func(t *testing.T) {
 			f := newAzure(t)
-			f.lose = loss{1, middle}
+			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
 			result := run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
-			assert.Equal(t, []any{nicA + ": enabled forwarding", nicB + ": enabled forwarding"}, result["done"])
-			assert.Equal(t, []string{"router-a", "router-b"}, f.writes, "the second time its etag is old, so it is not written twice")
+			assert.Equal(t, []any{azure.NICA + ": enabled forwarding", azure.NICB + ": enabled forwarding"}, result["done"])
+			assert.Equal(t, []string{"PUT router-a", "PUT router-b"}, f.Writes, "the second time its etag is old, so it is not written twice")
 
 			f = newAzure(t)
-			f.lose = loss{100, middle}
+			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
 			msg, changed := fails(t, f.router())
-			assert.Contains(t, msg, nicA+": write the network interface: ")
+			assert.Contains(t, msg, azure.NICA+": write the network interface: ")
 			assert.True(t, changed)
 		})
 		t.Run("gcp, "+name, func(t *testing.T) {
 			f := newGCP(t)
-			f.lose = loss{1, middle}
+			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
 			result := run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
-			assert.Equal(t, []string{"true"}, f.writes)
+			assert.Equal(t, []string{"canIpForward true"}, f.Writes)
 
 			f = newGCP(t)
-			f.lose = loss{100, middle}
+			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
 			msg, changed := fails(t, f.router())
 			assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1: update the instance: ")
 			assert.True(t, changed)

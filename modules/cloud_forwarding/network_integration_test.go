@@ -228,13 +228,13 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 		"AzurePublicCloud": "management.azure.com", "AzureUSGovernmentCloud": "management.usgovcloudapi.net", "AzureChinaCloud": "management.chinacloudapi.cn",
 	} {
 		f := newAzure(t)
-		f.environ, f.polls, f.outside, n.service = environ, 0, "https://"+host, f.Config.Handler
+		f.Environ, f.Polls, f.Outside, n.service = environ, 0, "https://"+host, f.Config.Handler
 		forwards(options{"cloud": "azure"}, f.Config.Handler, host)
-		assert.Equal(t, "https://"+host+"/", f.audience)
+		assert.Equal(t, "https://"+host+"/", f.Audience)
 	}
 	for universe, host := range map[string]string{"": "compute.googleapis.com", "s3nsapis.fr": "compute.s3nsapis.fr"} {
 		f := newGCP(t)
-		f.universe, f.waits, n.service = universe, 0, f.Config.Handler
+		f.Universe, f.Waits, n.service = universe, 0, f.Config.Handler
 		forwards(options{"cloud": "gcp"}, f.Config.Handler, host)
 	}
 	assert.Positive(t, n.asked)

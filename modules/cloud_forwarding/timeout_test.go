@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 )
 
 // Where somebody takes the connection and never answers, the module ends with
@@ -15,16 +17,16 @@ func TestSilence(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // connections are made, and wait to be accepted
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, silent.Close()) })
-	aws, azure, gcp := newAWS(t), newAzure(t), newGCP(t)
-	gcp.inKey = map[string]string{"token_uri": "http://" + silent.Addr().String()}
-	key := gcp.control(t) // whose token nobody makes
+	inAWS, inAzure, inGCP := newAWS(t), newAzure(t), newGCP(t)
+	inGCP.InKey = map[string]string{"token_uri": "http://" + silent.Addr().String()}
+	key := inGCP.control() // whose token nobody makes
 	for name, tt := range map[string]struct {
 		o             options
 		api, metadata string
 	}{
-		"aws":        {o: aws.router(), api: "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: ", metadata: "metadata instance-id: "},
-		"azure":      {o: azure.router(), api: azureVM + ": read the VM: ", metadata: "metadata of the instance: "},
-		"gcp":        {o: gcp.router(), api: "example.com:mesh/europe-west3-a/gcp-1: read the instance: ", metadata: "metadata project/project-id: "},
+		"aws":        {o: inAWS.router(), api: "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: ", metadata: "metadata instance-id: "},
+		"azure":      {o: inAzure.router(), api: azure.VM + ": read the VM: ", metadata: "metadata of the instance: "},
+		"gcp":        {o: inGCP.router(), api: "example.com:mesh/europe-west3-a/gcp-1: read the instance: ", metadata: "metadata project/project-id: "},
 		"gcp, a key": {o: key, api: "Google credentials: "},
 	} {
 		for option, begins := range map[string]string{"api_endpoint": tt.api, "metadata_endpoint": tt.metadata} {

@@ -7,27 +7,49 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 )
 
-const azureTwo = azureTable + "/routes/wgmesh-example-10-2-0-0-16"
+// fakeAzure is the stand-in with the options that lead to it.
+type fakeAzure struct{ *azure.Cloud }
+
+func newAzure(t *testing.T) *fakeAzure { return &fakeAzure{azure.Start(t)} }
+
+// router are the options on the router itself.
+func (f *fakeAzure) router() options {
+	return options{
+		"cloud": "azure", "mesh": "example", "tables": []string{azure.Table}, "prefixes": []string{"10.0.0.0/16"},
+		"api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 120,
+	}
+}
+
+// control are the options on a control node where somebody has used az login.
+func (f *fakeAzure) control() options {
+	f.Login()
+	return f.router().and(options{"cloud": "auto", "via": "10.1.0.4"})
+}
+
+const azureTwo = azure.Table + "/routes/wgmesh-example-10-2-0-0-16"
 
 func TestAzureFromNothing(t *testing.T) {
 	f := newAzure(t)
-	before := f.without()
+	before := f.Without()
 	o := f.router().and(options{"prefixes": []string{"10.0.0.0/16", "10.2.0.0/16"}})
 	result := succeeds(t, o)
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, "10.1.1.4", result["via"], "this machine's first address")
-	assert.Equal(t, f.URL+"/", f.audience)
-	assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: goes to 10.1.1.4 now", azureTable + ": 10.2.0.0/16: goes to 10.1.1.4 now"}, result["done"])
-	assert.Equal(t, map[string]any{"table": azureTable, "prefix": "10.0.0.0/16", "via": "10.1.1.4", "name": "wgmesh-example-10-0-0-0-16"}, result["routes"].([]any)[0])
-	assert.Equal(t, before, f.without(azureOurs, azureTwo), "other routes are as they were")
+	assert.Equal(t, f.URL+"/", f.Audience)
+	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: goes to 10.1.1.4 now", azure.Table + ": 10.2.0.0/16: goes to 10.1.1.4 now"}, result["done"])
+	assert.Equal(t, map[string]any{"table": azure.Table, "prefix": "10.0.0.0/16", "via": "10.1.1.4", "name": "wgmesh-example-10-0-0-0-16"}, result["routes"].([]any)[0])
+	assert.Equal(t, before, f.Without(azure.Ours, azureTwo), "other routes are as they were")
 
 	unchanged(t, o)
-	assert.Len(t, f.writes, 2)
+	assert.Len(t, f.Writes, 2)
 
 	assert.Len(t, succeeds(t, o.and(absent))["done"], 2)
-	assert.Equal(t, before, f.without())
+	assert.Equal(t, before, f.Without())
 	unchanged(t, o.and(absent))
 }
 
@@ -35,24 +57,24 @@ func TestAzureFromNothing(t *testing.T) {
 // every other field of the route survives.
 func TestAzureFromTheControlNode(t *testing.T) {
 	f := newAzure(t)
-	f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
-	want := f.without()
-	want[azureOurs]["properties"].(map[string]any)["nextHopIpAddress"] = "10.1.0.4"
-	result := succeeds(t, f.control(t))
+	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
+	want := f.Without()
+	want[azure.Ours]["properties"].(map[string]any)["nextHopIpAddress"] = "10.1.0.4"
+	result := succeeds(t, f.control())
 	assert.Equal(t, "azure", result["cloud"])
-	assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: goes to 10.1.0.4 now, before to 10.1.0.5"}, result["done"])
-	assert.Equal(t, want, f.without())
-	assert.Zero(t, f.token, "the identity of the machine it runs on was not asked for")
-	assert.Equal(t, []string{"PUT wgmesh-example-10-0-0-0-16"}, f.writes, "one route, not the table")
+	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: goes to 10.1.0.4 now, before to 10.1.0.5"}, result["done"])
+	assert.Equal(t, want, f.Without())
+	assert.Zero(t, f.Token, "the identity of the machine it runs on was not asked for")
+	assert.Equal(t, []string{"PUT wgmesh-example-10-0-0-0-16"}, f.Writes, "one route, not the table")
 
 	// One of ours that somebody has turned is ours still.
-	f.routes[azureOurs]["properties"].(map[string]any)["nextHopType"] = "None"
-	assert.Contains(t, succeeds(t, f.control(t))["done"].([]any)[0], "goes to 10.1.0.4 now, before to the next hop None")
+	f.Routes[azure.Ours]["properties"].(map[string]any)["nextHopType"] = "None"
+	assert.Contains(t, succeeds(t, f.control())["done"].([]any)[0], "goes to 10.1.0.4 now, before to the next hop None")
 }
 
 func TestAzureIPv6(t *testing.T) {
 	f := newAzure(t)
-	o := f.control(t).and(options{"prefixes": []string{"2001:db8::/32"}, "via": "fd00::0004"})
+	o := f.control().and(options{"prefixes": []string{"2001:db8::/32"}, "via": "fd00::0004"})
 	assert.Equal(t, "wgmesh-example-2001-db8---32", succeeds(t, o)["routes"].([]any)[0].(map[string]any)["name"])
 	unchanged(t, o)
 	msg, _ := fails(t, o.and(options{"via": "10.1.0.4"}))
@@ -67,98 +89,98 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAzure(t)
-			f.add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
-			before := f.without()
+			f.Add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
+			before := f.Without()
 			msg, changed := fails(t, f.router())
-			assert.Equal(t, azureTable+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
+			assert.Equal(t, azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
 			unchanged(t, f.router().and(absent))
-			assert.Equal(t, before, f.without())
-			assert.Empty(t, f.writes)
+			assert.Equal(t, before, f.Without())
+			assert.Empty(t, f.Writes)
 		})
 	}
 }
 
 func TestAzureAbsentLeavesTheOthers(t *testing.T) {
 	f := newAzure(t)
-	f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.4")
+	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.4")
 	unchanged(t, f.router().and(absent))
-	assert.Len(t, succeeds(t, f.control(t).and(absent))["done"], 1)
-	assert.Equal(t, []string{"DELETE wgmesh-example-10-0-0-0-16"}, f.writes)
+	assert.Len(t, succeeds(t, f.control().and(absent))["done"], 1)
+	assert.Equal(t, []string{"DELETE wgmesh-example-10-0-0-0-16"}, f.Writes)
 }
 
 func TestAzureCheckMode(t *testing.T) {
 	f := newAzure(t)
-	before := f.without()
+	before := f.Without()
 	result := succeeds(t, f.router().and(check).and(options{"_ansible_diff": true}))
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: 10.1.1.4")
-	assert.Equal(t, before, f.without())
-	assert.Empty(t, f.writes)
+	assert.Equal(t, before, f.Without())
+	assert.Empty(t, f.Writes)
 }
 
 // What others do between our read and our write is kept.
 func TestAzureLostRace(t *testing.T) {
 	there := func(t *testing.T) *fakeAzure {
 		f := newAzure(t)
-		f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
+		f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
 		return f
 	}
 	t.Run("another field", func(t *testing.T) {
 		f := there(t)
 		reads := 0
-		f.served = func(where string) {
-			if where == "GET "+azureOurs {
+		f.Served = func(where string) {
+			if where == "GET "+azure.Ours {
 				if reads++; reads == 1 {
-					f.routes[azureOurs]["futureTheirs"] = "kept"
-					f.etag++
+					f.Routes[azure.Ours]["futureTheirs"] = "kept"
+					f.ETag++
 				}
 			}
 		}
 		assert.Equal(t, true, succeeds(t, f.router())["verified"])
-		assert.Equal(t, "kept", f.routes[azureOurs]["futureTheirs"])
+		assert.Equal(t, "kept", f.Routes[azure.Ours]["futureTheirs"])
 		assert.Equal(t, 2, reads)
 	})
 	t.Run("it is deleted", func(t *testing.T) {
 		f := there(t)
-		f.served = func(where string) {
-			if where == "GET "+azureTable && len(f.writes) == 0 {
-				delete(f.routes, azureOurs)
+		f.Served = func(where string) {
+			if where == "GET "+azure.Table && len(f.Writes) == 0 {
+				delete(f.Routes, azure.Ours)
 			}
 		}
 		result := succeeds(t, f.router())
-		assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: goes to 10.1.1.4 now"}, result["done"])
+		assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: goes to 10.1.1.4 now"}, result["done"])
 	})
 	t.Run("it is turned", func(t *testing.T) {
 		f := there(t)
 		once := true
-		f.served = func(where string) {
-			if where == "GET "+azureTable && once {
-				f.routes[azureOurs]["properties"].(map[string]any)["nextHopIpAddress"], once = "10.1.1.4", false
-				f.etag++
+		f.Served = func(where string) {
+			if where == "GET "+azure.Table && once {
+				f.Routes[azure.Ours]["properties"].(map[string]any)["nextHopIpAddress"], once = "10.1.1.4", false
+				f.ETag++
 			}
 		}
 		assert.Equal(t, true, succeeds(t, f.router())["verified"])
-		assert.Empty(t, f.writes, "somebody else has done it")
+		assert.Empty(t, f.Writes, "somebody else has done it")
 	})
 	t.Run("what we delete is gone", func(t *testing.T) {
 		f := there(t)
-		f.served = func(where string) {
-			if where == "GET "+azureOurs {
-				delete(f.routes, azureOurs)
+		f.Served = func(where string) {
+			if where == "GET "+azure.Ours {
+				delete(f.Routes, azure.Ours)
 			}
 		}
 		succeeds(t, f.router().and(absent).and(options{"via": ""}))
-		f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
+		f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
 		assert.Equal(t, true, succeeds(t, f.router().and(absent))["verified"])
-		assert.Empty(t, f.writes)
+		assert.Empty(t, f.Writes)
 	})
 	t.Run("without end", func(t *testing.T) {
 		f := there(t)
-		f.served = func(string) { f.etag++ }
+		f.Served = func(string) { f.ETag++ }
 		msg, changed := fails(t, f.router())
-		assert.Equal(t, azureTable+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
+		assert.Equal(t, azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
 			"lost against another writer 8 times: who else manages it?", msg)
 		assert.False(t, changed)
 	})
@@ -167,78 +189,78 @@ func TestAzureLostRace(t *testing.T) {
 func TestAzureThrottling(t *testing.T) {
 	f := newAzure(t)
 	for range 10 {
-		f.fault("PUT "+azureOurs, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
-		f.fault("GET "+azureTable, 429, "TooManyRequests", "slow down")
+		f.Fault("PUT "+azure.Ours, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
+		f.Fault("GET "+azure.Table, 429, "TooManyRequests", "slow down")
 	}
 	assert.Equal(t, true, succeeds(t, f.router())["verified"])
 
 	f = newAzure(t)
-	f.fault("PUT "+azureOurs, 429, "TooManyRequests", "slow down", "Retry-After", "60")
+	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	msg, changed := fails(t, f.router().and(options{"timeout": 2}))
-	assert.Equal(t, azureTable+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
+	assert.Equal(t, azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
 
 // A table that another operation is changing is waited for.
 func TestAzureBusyTable(t *testing.T) {
 	f := newAzure(t)
-	f.state = "Updating"
+	f.State = "Updating"
 	reads := 0
-	f.served = func(string) {
+	f.Served = func(string) {
 		if reads++; reads == 5 {
-			f.state = "Succeeded"
+			f.State = "Succeeded"
 		}
 	}
 	assert.Equal(t, true, succeeds(t, f.router())["verified"])
 
 	f = newAzure(t)
-	f.state = "Updating"
+	f.State = "Updating"
 	msg, _ := fails(t, f.router().and(options{"timeout": 2}))
-	assert.Equal(t, azureTable+": its provisioningState is Updating; still so when `timeout` was over", msg)
+	assert.Equal(t, azure.Table+": its provisioningState is Updating; still so when `timeout` was over", msg)
 }
 
 func TestAzureExpiredToken(t *testing.T) {
 	f := newAzure(t)
-	f.valid = 3
+	f.Valid = 3
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "ExpiredAuthenticationToken", "one new token, no more")
-	f.valid = f.token + 2
+	f.Valid = f.Token + 2
 	assert.Equal(t, true, succeeds(t, f.router())["verified"])
 }
 
 func TestAzureMissingPermission(t *testing.T) {
-	for where, permission := range map[string]string{"GET " + azureTable: "Microsoft.Network/routeTables/read", "PUT " + azureOurs: "Microsoft.Network/routeTables/routes/write"} {
+	for where, permission := range map[string]string{"GET " + azure.Table: "Microsoft.Network/routeTables/read", "PUT " + azure.Ours: "Microsoft.Network/routeTables/routes/write"} {
 		f := newAzure(t)
-		f.fault(where, 403, "AuthorizationFailed", "The client 'x' does not have authorization to perform action '"+permission+"' over scope '/subscriptions/1'")
+		f.Fault(where, 403, "AuthorizationFailed", "The client 'x' does not have authorization to perform action '"+permission+"' over scope '/subscriptions/1'")
 		msg, changed := fails(t, f.router())
 		assert.Contains(t, msg, "(request req-4711); the permission "+permission+" is missing")
 		assert.False(t, changed)
 	}
 	f := newAzure(t)
-	f.noID = true
+	f.NoID = true
 	msg, _ := fails(t, f.router())
 	assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 }
 
 func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
-	f.fails = "InternalServerError"
-	before := f.without()
+	f.Fails = "InternalServerError"
+	before := f.Without()
 	msg, changed := fails(t, f.router())
-	assert.Equal(t, azureTable+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
+	assert.Equal(t, azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
-	assert.Equal(t, before, f.without())
+	assert.Equal(t, before, f.Without())
 }
 
 func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
-	msg, _ := fails(t, f.router().and(options{"tables": []string{azureTables + "/gone"}}))
-	assert.Contains(t, msg, azureTables+"/gone: read the route table: ResourceNotFound: ")
+	msg, _ := fails(t, f.router().and(options{"tables": []string{azure.Tables + "/gone"}}))
+	assert.Contains(t, msg, azure.Tables+"/gone: read the route table: ResourceNotFound: ")
 	assert.Contains(t, msg, "(request req-4711); it is gone")
 
-	f.served = func(where string) {
-		if where == "GET "+azureTable {
-			f.routes = nil
+	f.Served = func(where string) {
+		if where == "GET "+azure.Table {
+			f.Routes = nil
 		}
 	}
 	msg, changed := fails(t, f.router())
@@ -246,20 +268,20 @@ func TestAzureVanishes(t *testing.T) {
 	assert.False(t, changed)
 
 	f = newAzure(t)
-	f.served = func(where string) {
+	f.Served = func(where string) {
 		if strings.HasPrefix(where, http.MethodPut) {
-			f.routes = nil
+			f.Routes = nil
 		}
 	}
 	msg, changed = fails(t, f.router())
-	assert.Contains(t, msg, azureTable+": read the route table: ResourceNotFound: ")
+	assert.Contains(t, msg, azure.Table+": read the route table: ResourceNotFound: ")
 	assert.True(t, changed)
 }
 
 func TestAzureTrouble(t *testing.T) {
 	f := newAzure(t)
-	f.add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")["provisioningState"] = "Failed"
-	assert.Equal(t, []any{azureTable + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"}, succeeds(t, f.router())["warnings"])
+	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")["provisioningState"] = "Failed"
+	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"}, succeeds(t, f.router())["warnings"])
 }
 
 func TestAzureRefuses(t *testing.T) {
@@ -268,11 +290,11 @@ func TestAzureRefuses(t *testing.T) {
 		o   options
 		msg string
 	}{
-		"no table's id":      {o: options{"tables": []string{azureOurs}}, msg: "tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got "},
+		"no table's id":      {o: options{"tables": []string{azure.Ours}}, msg: "tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got "},
 		"no address":         {o: options{"via": "lb-1"}, msg: `via: on Azure expected an address, such as that of the routers' load balancer, got "lb-1"`},
-		"a cloud unknown":    {set: func(f *fakeAzure) { f.environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
+		"a cloud unknown":    {set: func(f *fakeAzure) { f.Environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
 		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
-		"china":              {set: func(f *fakeAzure) { f.environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"china":              {set: func(f *fakeAzure) { f.Environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
 		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
 		"another's priority": {o: options{"priority": 1}, msg: "priority: goes with cloud: gcp, got cloud: azure"},
 	} {
@@ -284,7 +306,7 @@ func TestAzureRefuses(t *testing.T) {
 			}
 			msg, _ := fails(t, f.router().and(tt.o))
 			assert.Contains(t, msg, tt.msg)
-			assert.Empty(t, f.writes)
+			assert.Empty(t, f.Writes)
 		})
 	}
 }
@@ -292,10 +314,10 @@ func TestAzureRefuses(t *testing.T) {
 // An answer that sends the token elsewhere is not followed.
 func TestAzureKeepsTheTokenHome(t *testing.T) {
 	f := newAzure(t)
-	f.faults["PUT "+azureOurs] = []func(w http.ResponseWriter){func(w http.ResponseWriter) {
+	f.Faults["PUT "+azure.Ours] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Azure-AsyncOperation", "http://127.0.0.1:1/operations/1")
 		w.WriteHeader(201)
-		answer(w, map[string]any{})
+		fakecloud.Answer(w, map[string]any{})
 	}}
 	msg, _ := fails(t, f.router())
 	require.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)

@@ -18,9 +18,9 @@ func TestLostAnswers(t *testing.T) {
 		"aws": func(t *testing.T) cloud { f := newAWS(t); return cloud{f.one(), &f.Lose.Times} },
 		"azure": func(t *testing.T) cloud {
 			f := newAzure(t)
-			return cloud{f.router(), &f.lose}
+			return cloud{f.router(), &f.Lose.Times}
 		},
-		"gcp": func(t *testing.T) cloud { f := newGCP(t); return cloud{f.router(), &f.lose} },
+		"gcp": func(t *testing.T) cloud { f := newGCP(t); return cloud{f.router(), &f.Lose.Times} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := make(t)

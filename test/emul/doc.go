@@ -4,6 +4,6 @@
 // Google's clients take for their cloud is at least what they expect of it.
 //
 // It is a module of its own, so that these clients, which take minutes to compile,
-// are in no program that we ship. The stand-ins are links to those of
-// modules/cloud_forwarding and modules/cloud_routes. .ci/emul runs it.
+// are in no program that we ship. The stand-ins are those of
+// internal/fakecloud. .ci/emul runs it.
 package emul

@@ -2,7 +2,7 @@
 // is compiled in seconds, where the one for the network takes minutes, and takes
 // the same paths, etags, errors and operations. What the fields are is the part
 // of internal/fakecloud/published. CI runs this, and `make emul` the others too.
-package cloudforwarding_test
+package arm_test
 
 import (
 	"errors"
@@ -17,13 +17,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 	"github.com/wgmesh/router/test/emul/armclient"
 )
 
 const version = "2025-05-01"
 
 func TestAzureByItsGenericClient(t *testing.T) {
-	f := newAzure(t)
+	f := azure.Start(t)
 	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
 	require.NoError(t, err)
 	read := func(id, version string) armresources.GenericResource {
@@ -32,7 +33,7 @@ func TestAzureByItsGenericClient(t *testing.T) {
 		return answer.GenericResource
 	}
 	write := func(etag string, r armresources.GenericResource) error {
-		poller, err := client.BeginCreateOrUpdateByID(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {etag}}), nicA, version, r, nil)
+		poller, err := client.BeginCreateOrUpdateByID(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {etag}}), azure.NICA, version, r, nil)
 		if err != nil {
 			return err
 		}
@@ -40,8 +41,8 @@ func TestAzureByItsGenericClient(t *testing.T) {
 		return err
 	}
 
-	assert.Contains(t, read(azureVM, "2024-07-01").Properties, "networkProfile")
-	have := read(nicA, version)
+	assert.Contains(t, read(azure.VM, "2024-07-01").Properties, "networkProfile")
+	have := read(azure.NICA, version)
 	properties := have.Properties.(map[string]any)
 	assert.Equal(t, false, properties["enableIPForwarding"])
 	properties["enableIPForwarding"] = true
@@ -51,18 +52,18 @@ func TestAzureByItsGenericClient(t *testing.T) {
 	assert.Equal(t, 412, refused.StatusCode)
 	assert.Equal(t, "PreconditionFailed", refused.ErrorCode)
 
-	f.polls = 1
-	f.fault("PUT "+nicA, 429, "TooManyRequests", "slow down")
-	f.fault("GET "+azureOperation, 503, "ServiceUnavailable", "once")
-	require.NoError(t, write(f.tag(), have))
-	assert.True(t, f.forwarding(nicA))
-	assert.Contains(t, f.nics[nicA]["properties"], "futureField", "to this client properties are any")
-	assert.NotContains(t, f.nics[nicA], "futureTop", "but the rest it drops, as they all do, which is why ours is none")
+	f.Polls = 1
+	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down")
+	f.Fault("GET "+azure.Operation, 503, "ServiceUnavailable", "once")
+	require.NoError(t, write(f.Tag(), have))
+	assert.True(t, f.Forwarding(azure.NICA))
+	assert.Contains(t, azure.Properties(f.NICs[azure.NICA]), "futureField", "to this client properties are any")
+	assert.NotContains(t, f.NICs[azure.NICA], "futureTop", "but the rest it drops, as they all do, which is why ours is none")
 
-	f.polls, f.fails = 0, "InternalServerError"
-	require.True(t, errors.As(write(f.tag(), read(nicA, version)), &refused))
+	f.Polls, f.Fails = 0, "InternalServerError"
+	require.True(t, errors.As(write(f.Tag(), read(azure.NICA, version)), &refused))
 	assert.Equal(t, "InternalServerError", refused.ErrorCode)
-	_, err = client.GetByID(t.Context(), nicOther+"2", version, nil)
+	_, err = client.GetByID(t.Context(), azure.NICOther+"2", version, nil)
 	require.True(t, errors.As(err, &refused))
 	assert.Equal(t, "ResourceNotFound", refused.ErrorCode)
 }

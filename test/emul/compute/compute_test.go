@@ -1,6 +1,6 @@
 // Google's own client for Compute Engine against our stand-in. To compile it takes
 // a minute; .ci/emul runs it.
-package cloudforwarding_test
+package compute_test
 
 import (
 	"errors"
@@ -11,12 +11,12 @@ import (
 	"google.golang.org/api/compute/v1"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
+
+	"github.com/wgmesh/router/internal/fakecloud/gcp"
 )
 
-type options map[string]any
-
 func TestGCPByItsOwnClient(t *testing.T) {
-	f := newGCP(t) // its GCE_METADATA_HOST: the client finds its token by itself
+	f := gcp.Start(t) // its GCE_METADATA_HOST: the client finds its token by itself
 	client, err := compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/"))
 	require.NoError(t, err)
 	const project, zone = "example.com:mesh", "europe-west3-a"
@@ -25,39 +25,39 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	assert.False(t, have.CanIpForward)
 	assert.Equal(t, "fp00", have.Fingerprint)
 
-	update := func(i *compute.Instance) (*compute.Operation, error) {
-		return client.Instances.Update(project, zone, "gcp-1", i).MostDisruptiveAllowedAction("REFRESH").RequestId("00000000-0000-4000-8000-000000000001").Do()
+	update := func(i *compute.Instance, id string) (*compute.Operation, error) {
+		o, err := client.Instances.Update(project, zone, "gcp-1", i).MostDisruptiveAllowedAction("REFRESH").RequestId(id).Do()
+		for err == nil && o.Status != "DONE" {
+			o, err = client.ZoneOperations.Wait(project, zone, o.Name).Do()
+		}
+		return o, err
 	}
 	stale := *have
 	stale.Fingerprint = "b2xk"
-	_, err = update(&stale)
+	_, err = update(&stale, "00000000-0000-4000-8000-000000000001")
 	var refused *googleapi.Error
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, 412, refused.Code)
 	assert.Equal(t, "conditionNotMet", refused.Errors[0].Reason)
 
 	have.CanIpForward = true
-	o, err := update(have)
+	o, err := update(have, "00000000-0000-4000-8000-000000000002")
 	require.NoError(t, err)
-	for o.Status != "DONE" {
-		o, err = client.ZoneOperations.Wait(project, zone, o.Name).Do()
-		require.NoError(t, err)
-	}
 	assert.Nil(t, o.Error)
-	assert.Equal(t, true, f.vm["canIpForward"])
-	assert.NotContains(t, f.vm, "futureField", "Google's client drops what it does not know, which is why ours is none")
+	assert.Equal(t, true, f.VM["canIpForward"])
+	assert.NotContains(t, f.VM, "futureField", "Google's client drops what it does not know, which is why ours is none")
 
-	f.fails = "RESOURCE_IN_USE"
+	f.Fails = "RESOURCE_IN_USE"
 	have, err = client.Instances.Get(project, zone, "gcp-1").Do()
 	require.NoError(t, err)
 	have.CanIpForward = false
 	have.ForceSendFields = []string{"CanIpForward"}
-	o, err = update(have)
+	o, err = update(have, "00000000-0000-4000-8000-000000000003")
 	require.NoError(t, err)
 	assert.Equal(t, "RESOURCE_IN_USE", o.Error.Errors[0].Code)
-	assert.NotZero(t, f.token)
+	assert.NotZero(t, f.Token)
 
-	f.permissions = []string{}
+	f.Permissions = []string{}
 	may, err := client.Instances.TestIamPermissions(project, zone, "gcp-1", &compute.TestPermissionsRequest{Permissions: []string{"compute.instances.update"}}).Do()
 	require.NoError(t, err)
 	assert.Empty(t, may.Permissions)

@@ -1,6 +1,6 @@
 // The client of Azure's own for the network against our stand-in. To compile it
 // takes minutes; .ci/emul runs it.
-package cloudforwarding_test
+package network_test
 
 import (
 	"errors"
@@ -16,15 +16,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 	"github.com/wgmesh/router/test/emul/armclient"
 )
 
 func TestAzureByItsOwnClient(t *testing.T) {
-	f := newAzure(t)
-	f.faults["PUT "+nicA] = append(f.faults["PUT "+nicA], func(w http.ResponseWriter) { refuse(w, 429, "TooManyRequests", "slow down") })
+	f := azure.Start(t)
+	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down")
 	client, err := armnetwork.NewInterfacesClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
 	require.NoError(t, err)
-	name := filepath.Base(nicA)
+	name := filepath.Base(azure.NICA)
 	have, err := client.Get(t.Context(), "mesh", name, nil)
 	require.NoError(t, err)
 	assert.False(t, *have.Properties.EnableIPForwarding)
@@ -38,16 +39,16 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	assert.Equal(t, 412, refused.StatusCode)
 	assert.Equal(t, "PreconditionFailed", refused.ErrorCode)
 
-	f.polls = 1
+	f.Polls = 1
 	matching := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
 	poller, err := client.BeginCreateOrUpdate(matching, "mesh", name, have.Interface, nil)
 	require.NoError(t, err)
 	done, err := poller.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: time.Second})
 	require.NoError(t, err)
 	assert.True(t, *done.Properties.EnableIPForwarding)
-	assert.NotContains(t, f.nics[nicA]["properties"], "futureField", "Azure's client drops what it does not know, which is why ours is none")
+	assert.NotContains(t, azure.Properties(f.NICs[azure.NICA]), "futureField", "Azure's client drops what it does not know, which is why ours is none")
 
-	f.polls, f.fails = 0, "InternalServerError"
+	f.Polls, f.Fails = 0, "InternalServerError"
 	have, err = client.Get(t.Context(), "mesh", name, nil)
 	require.NoError(t, err)
 	poller, err = client.BeginCreateOrUpdate(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}}), "mesh", name, have.Interface, nil)

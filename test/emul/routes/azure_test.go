@@ -1,4 +1,4 @@
-package cloudroutes_test
+package routes_test
 
 import (
 	"errors"
@@ -15,11 +15,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud/azure"
 	"github.com/wgmesh/router/test/emul/armclient"
 )
 
 func TestAzureByItsOwnClient(t *testing.T) {
-	f := newAzure(t)
+	f := azure.Start(t)
 	const subscription = "00000000-0000-0000-0000-000000000001"
 	tables, err := armnetwork.NewRouteTablesClient(subscription, armclient.Token{}, armclient.To(f.URL))
 	require.NoError(t, err)
@@ -29,12 +30,12 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, table.Properties.Routes, 4)
 
-	name, often := filepath.Base(azureOurs), &runtime.PollUntilDoneOptions{Frequency: time.Second}
+	name, often := filepath.Base(azure.Ours), &runtime.PollUntilDoneOptions{Frequency: time.Second}
 	want := armnetwork.Route{Properties: &armnetwork.RoutePropertiesFormat{
 		AddressPrefix: to.Ptr("10.0.0.0/16"), NextHopType: to.Ptr(armnetwork.RouteNextHopTypeVirtualAppliance), NextHopIPAddress: to.Ptr("10.1.0.4"),
 	}}
-	f.polls = 1
-	f.fault("PUT "+azureOurs, 429, "TooManyRequests", "slow down")
+	f.Polls = 1
+	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down")
 	made, err := client.BeginCreateOrUpdate(t.Context(), "mesh", "nodes", name, want, nil)
 	require.NoError(t, err)
 	_, err = made.PollUntilDone(t.Context(), often)
@@ -51,13 +52,13 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	assert.Equal(t, 412, refused.StatusCode)
 
 	matching := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
-	f.fails = "InternalServerError"
+	f.Fails = "InternalServerError"
 	gone, err := client.BeginDelete(matching, "mesh", "nodes", name, nil)
 	require.NoError(t, err)
 	_, err = gone.PollUntilDone(t.Context(), often)
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, "InternalServerError", refused.ErrorCode)
-	f.fails = ""
+	f.Fails = ""
 	have, err = client.Get(t.Context(), "mesh", "nodes", name, nil)
 	require.NoError(t, err, "what failed is taken back")
 
@@ -66,5 +67,5 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	require.NoError(t, err)
 	_, err = gone.PollUntilDone(t.Context(), often)
 	require.NoError(t, err)
-	assert.Len(t, f.routes, 4, "the others are left")
+	assert.Len(t, f.Routes, 4, "the others are left")
 }

@@ -1,6 +1,6 @@
 // Google's and Azure's own clients for routes against our stand-ins. To compile
 // them takes minutes; .ci/emul runs it.
-package cloudroutes_test
+package routes_test
 
 import (
 	"errors"
@@ -11,10 +11,12 @@ import (
 	"google.golang.org/api/compute/v1"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
+
+	"github.com/wgmesh/router/internal/fakecloud/gcp"
 )
 
 func TestGCPByItsOwnClient(t *testing.T) {
-	f := newGCP(t) // its GCE_METADATA_HOST: the client finds its token by itself
+	f := gcp.Start(t) // its GCE_METADATA_HOST: the client finds its token by itself
 	client, err := compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/"))
 	require.NoError(t, err)
 	const project = "example.com:mesh"
@@ -30,10 +32,10 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	insert := func(id string) (*compute.Operation, error) {
 		return client.Routes.Insert(project, &compute.Route{
 			Name: "wgmesh-example-1", Description: "wgmesh.router example", DestRange: "10.0.0.0/16", Priority: 1000,
-			Network: gcpNetwork, NextHopInstance: gcpRouter,
+			Network: gcp.Network, NextHopInstance: gcp.Router,
 		}).RequestId(id).Do()
 	}
-	f.warning = map[string]any{"code": "NEXT_HOP_CANNOT_IP_FORWARD", "message": "cannot", "data": []any{}}
+	f.Warning = map[string]any{"code": "NEXT_HOP_CANNOT_IP_FORWARD", "message": "cannot", "data": []any{}}
 	assert.Nil(t, wait(insert("00000000-0000-4000-8000-000000000001")).Error)
 
 	byName := map[string]*compute.Route{}
@@ -46,7 +48,7 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	assert.Len(t, byName, 5)
 	made := byName["wgmesh-example-1"]
 	require.NotNil(t, made)
-	assert.Equal(t, "https://www.googleapis.com/compute/v1/"+gcpRouter, made.NextHopInstance)
+	assert.Equal(t, "https://www.googleapis.com/compute/v1/"+gcp.Router, made.NextHopInstance)
 	require.Len(t, made.Warnings, 1)
 	assert.Equal(t, "NEXT_HOP_CANNOT_IP_FORWARD", made.Warnings[0].Code)
 
@@ -59,12 +61,12 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	remove := func(id string) (*compute.Operation, error) {
 		return client.Routes.Delete(project, "wgmesh-example-1").RequestId(id).Do()
 	}
-	f.fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
+	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 	o := wait(remove("00000000-0000-4000-8000-000000000003"))
-	assert.Equal(t, f.fails, o.Error.Errors[0].Code)
-	f.fails = ""
+	assert.Equal(t, f.Fails, o.Error.Errors[0].Code)
+	f.Fails = ""
 	assert.Nil(t, wait(remove("00000000-0000-4000-8000-000000000004")).Error)
-	assert.Empty(t, f.names("10.0.0.0/16"))
+	assert.Empty(t, f.Names("10.0.0.0/16"))
 	_, err = remove("00000000-0000-4000-8000-000000000005")
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, 404, refused.Code)

@@ -1,0 +1,190 @@
+// Package gcp stands in for Compute Engine, the metadata service of one instance and
+// Google's token endpoint.
+//
+// It is built from Google's published descriptions: the discovery document of compute/v1
+// (instances.get, update and testIamPermissions; routes.list, insert and delete, no other
+// methods; zoneOperations.wait and globalOperations.wait; schemas Route, RouteList,
+// Operation), "Update instance properties", "Static routes", "About VM metadata" and "Set
+// and query guest attributes". Requests and answers are held against that document
+// (package published). As Google does, it wants the current fingerprint, makes the
+// instance what the body says, so that fields that are missing are gone, answers before
+// it has worked, lists in pages, and does one thing for one requestId.
+package gcp
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/published"
+)
+
+// What there is. Partner is another instance, Shared a network of another project.
+const (
+	API     = "/compute/v1/"
+	Project = "projects/example.com:mesh"
+	Zone    = Project + "/zones/europe-west3-a"
+	Router  = Zone + "/instances/gcp-1"
+	Partner = Project + "/zones/europe-west3-b/instances/gcp-2"
+	Network = Project + "/global/networks/mesh-vpc"
+	Shared  = "projects/host-project/global/networks/shared-vpc"
+	Routes  = API + Project + "/global/routes"
+	Link    = "https://www.googleapis.com" + API // of a resource to another one
+)
+
+// A Cloud is what the instance sees. Its fields may be set before it is asked, and by its
+// hooks.
+type Cloud struct {
+	*httptest.Server
+	fakecloud.Tokens // of the instance's service account
+	t                *testing.T
+
+	mu          sync.Mutex
+	VM          map[string]any // without its fingerprint; nil when it is gone
+	Fingerprint int
+	Routes      map[string]map[string]any // by project and name
+	Guest       map[string]string         // guest attributes
+	Faults      fakecloud.Faults
+	Scopes      string
+	Waits       int    // of each operation, until it is done
+	Fails       string // code of the next operation's error
+	Permissions []string
+	Lose        fakecloud.Loss
+	Universe    string            // "" where the metadata service does not say it
+	InKey       map[string]string // more of what the key of a service account says
+	Short       bool              // tokens of a key are about to expire
+	Restart     bool              // another field of the VM's would need a restart
+	Warning     map[string]any    // of routes that are made
+	Deletes     string            // the prefix whose routes somebody deletes whenever they come
+	Writes      []string
+	OnRead      func() // after the instance was answered
+	OnList      func() // after the last page of the routes was answered
+	OnWait      func()
+
+	operations map[string]*operation
+	requests   map[string]string // operations by requestId
+}
+
+// Start makes an instance in a network with routes, for a test that has none of this
+// machine's settings.
+func Start(t *testing.T) *Cloud {
+	c := &Cloud{
+		t: t, Routes: map[string]map[string]any{}, Guest: map[string]string{}, Faults: fakecloud.Faults{}, Waits: 2,
+		Scopes: "https://www.googleapis.com/auth/cloud-platform\n", Permissions: []string{"compute.instances.update"},
+		operations: map[string]*operation{}, requests: map[string]string{},
+	}
+	c.VM = map[string]any{
+		"kind": "compute#instance", "id": "12345678901234567890", "name": "gcp-1", "status": "RUNNING", "futureField": map[string]any{"deep": []any{true, "<&>"}},
+		"networkInterfaces": []any{
+			map[string]any{"name": "nic0", "network": Link + Network, "networkIP": "10.1.0.2", "futureInner": 1.5},
+			map[string]any{"name": "nic1", "network": Link + Shared, "networkIP": "10.7.0.2"},
+		},
+	}
+	c.Add("default-route-1", "", "0.0.0.0/0", 1000, "nextHopGateway", Project+"/global/gateways/default-internet-gateway")
+	c.Add("default-route-2", "", "10.1.0.0/16", 0, "nextHopNetwork", Network)
+	c.Add("by-hand", "of somebody", "10.9.0.0/16", 1000, "nextHopIp", "10.1.0.9")
+	c.Add("wgmesh-lab-0123", "wgmesh.router lab", "10.8.0.0/16", 1000, "nextHopInstance", Partner)
+	c.Server = httptest.NewServer(published.GCP().Guard(t, c.serve))
+	t.Cleanup(c.Close)
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
+	t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(c.URL, "http://"))
+	t.Setenv("HOME", t.TempDir())
+	return c
+}
+
+// Fault is answered once to a method and path.
+func (c *Cloud) Fault(where string, status int, reason, message string, header ...string) {
+	c.Faults[where] = append(c.Faults[where], func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, reason, message, header...) })
+}
+
+func refuse(w http.ResponseWriter, status int, reason, message string, header ...string) {
+	for i := 0; i < len(header); i += 2 {
+		w.Header().Set(header[i], header[i+1])
+	}
+	w.WriteHeader(status)
+	fakecloud.Answer(w, map[string]any{"error": map[string]any{
+		"code": status, "message": message, "errors": []any{map[string]any{"reason": reason, "domain": "global", "message": message}},
+		"details": []any{map[string]any{"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": "req-gcp"}},
+	}})
+}
+
+var (
+	routeURL = regexp.MustCompile(`^/compute/v1/projects/([^/]+)/global/routes(?:/([^/]+))?$`)
+	waitURL  = regexp.MustCompile(`^/compute/v1/(projects/[^/]+/(?:global|zones/[^/]+))/operations/([^/]+)/wait$`)
+)
+
+func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/computeMetadata/v1/"):
+		c.metadata(w, r)
+	case r.URL.Path == "/token":
+		c.token(w, r)
+	case len(c.Writes) > 0 && c.Lose.Reads && c.Lose.Times > 0:
+		c.Lose.Take(w)
+	case !c.Accept(r):
+		refuse(w, 401, "authError", "Invalid Credentials")
+	case c.Faults.Take(w, r):
+	default:
+		c.resource(w, r)
+	}
+}
+
+func (c *Cloud) resource(w http.ResponseWriter, r *http.Request) {
+	wait, route := waitURL.FindStringSubmatch(r.URL.Path), routeURL.FindStringSubmatch(r.URL.Path)
+	switch where := r.Method + " " + r.URL.Path; {
+	case wait != nil && r.Method == http.MethodPost && c.operations[wait[2]] != nil && c.operations[wait[2]].scope == wait[1]:
+		c.wait(w, wait[2])
+	case where == "GET "+API+Router && c.VM != nil:
+		c.read(w)
+	case where == "PUT "+API+Router && c.VM != nil:
+		c.update(w, r)
+	case where == "POST "+API+Router+"/testIamPermissions" && c.VM != nil:
+		body := map[string]any{}
+		if len(c.Permissions) > 0 { // Google leaves empty lists out
+			body["permissions"] = c.Permissions
+		}
+		fakecloud.Answer(w, body)
+	case route != nil && route[2] == "" && r.Method == http.MethodGet:
+		c.list(w, r, route[1])
+	case route != nil && route[2] == "" && r.Method == http.MethodPost:
+		c.insert(w, r, route[1])
+	case route != nil && r.Method == http.MethodDelete && c.Routes[route[1]+"/"+route[2]] != nil:
+		c.begin(w, r, "projects/"+route[1]+"/global", "delete "+route[2], func() { delete(c.Routes, route[1]+"/"+route[2]) })
+	default: // there is no update and no patch of routes: they are immutable
+		refuse(w, 404, "notFound", "The resource '"+strings.TrimPrefix(r.URL.Path, API)+"' was not found")
+	}
+}
+
+// read answers with the instance.
+func (c *Cloud) read(w http.ResponseWriter) {
+	body := maps.Clone(c.VM)
+	body["fingerprint"] = c.print()
+	answer(w, body)
+	if c.OnRead != nil {
+		c.OnRead()
+	}
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	fakecloud.Answer(w, v)
+}
+
+// token is the endpoint that keys of service accounts and logins lead to.
+func (c *Cloud) token(w http.ResponseWriter, r *http.Request) {
+	assert.Contains(c.t, []string{"urn:ietf:params:oauth:grant-type:jwt-bearer", "refresh_token"}, r.FormValue("grant_type"))
+	seconds := 3600
+	if c.Short {
+		seconds = 5
+	}
+	answer(w, map[string]any{"access_token": "token-99", "token_type": "Bearer", "expires_in": seconds})
+}

@@ -1,3 +1,0 @@
-package cloudforwarding_test
-
-type options map[string]any

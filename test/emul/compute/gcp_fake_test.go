@@ -1,1 +1,0 @@
-../../../modules/cloud_forwarding/gcp_fake_test.go

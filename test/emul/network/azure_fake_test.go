@@ -1,1 +1,0 @@
-../../../modules/cloud_forwarding/azure_fake_test.go

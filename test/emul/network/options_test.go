@@ -1,1 +1,0 @@
-../arm/options_test.go

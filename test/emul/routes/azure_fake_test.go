@@ -1,1 +1,0 @@
-../../../modules/cloud_routes/azure_fake_test.go

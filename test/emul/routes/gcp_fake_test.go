@@ -1,1 +1,0 @@
-../../../modules/cloud_routes/gcp_fake_test.go
