@@ -36,14 +36,15 @@ const (
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	bird.Config
-	Drain         *bool  `json:"drain"` // nil: as it is
-	DrainWhy      string `json:"drain_why"`
-	State         string `json:"state"`
-	Timeout       int    `json:"timeout"` // seconds
-	Path          string `json:"path"`
-	ControlSocket string `json:"control_socket"`
-	Service       string `json:"service"`
-	ManageUnit    bool   `json:"manage_unit"`
+	Drain         *bool    `json:"drain"` // nil: as it is
+	DrainWhy      string   `json:"drain_why"`
+	State         string   `json:"state"`
+	UsedBy        []string `json:"used_by"`
+	Timeout       int      `json:"timeout"` // seconds
+	Path          string   `json:"path"`
+	ControlSocket string   `json:"control_socket"`
+	Service       string   `json:"service"`
+	ManageUnit    bool     `json:"manage_unit"`
 	guarded.Options
 }
 
@@ -59,7 +60,7 @@ func (o *Options) SetDefaults() {
 // itself is needed only to apply it.
 func (o Options) Validate() error {
 	errs := []error{
-		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, Floor, Drained, Undrained),
+		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, bird.Absent, Floor, Drained, Undrained),
 		o.host("/").Validate(),
 		o.ValidateGuard(),
 	}
@@ -67,6 +68,12 @@ func (o Options) Validate() error {
 		errs = append(errs, errors.New("timeout: expected 0 to 86400 seconds"))
 	}
 	errs = append(errs, o.validateDrain())
+	if len(o.UsedBy) > 0 && o.State != bird.Absent {
+		errs = append(errs, fmt.Errorf("used_by: it goes with state: absent, not %s", o.State))
+	}
+	if o.State == bird.Absent && o.Guard != 0 {
+		errs = append(errs, errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent"))
+	}
 	if o.State == bird.Applied || o.State == Floor {
 		errs = append(errs, o.Config.Validate())
 	}
@@ -151,11 +158,15 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	}
 	// What a change takes off the floor goes when it is kept: until then BIRD may go
 	// back to where it needs it.
-	delta := below.Diff(floor.Want{Networks: o.Refused(), Keep: trial.pending || o.State == Floor}, have)
-	if !delta.Empty() {
-		lay(&p, below, delta)
+	want := floor.Want{Networks: o.Refused(), Keep: trial.pending || o.State == Floor}
+	if o.State == bird.Absent {
+		want = floor.Want{}
 	}
-	if o.State == bird.Confirmed {
+	delta := below.Diff(want, have)
+	if !delta.Empty() {
+		lay(&p, below, delta, o.State == bird.Absent)
+	}
+	if o.State == bird.Confirmed || o.State == bird.Absent {
 		return p, nil
 	}
 	return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
@@ -167,8 +178,8 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	})
 }
 
-// lay puts the floor's part below BIRD's.
-func lay(p *ansible.Plan, below floor.Host, delta floor.Delta) {
+// lay puts the floor's part below BIRD's: before it, or after a BIRD that ends.
+func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, last bool) {
 	before, after := delta.Views()
 	for _, view := range []struct {
 		of   *any
@@ -180,15 +191,24 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta) {
 		*view.of = view.text
 	}
 	p.Changed = true
-	change := p.Apply
-	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
+	steps := []func(context.Context) (ansible.Outcome, error){func(ctx context.Context) (ansible.Outcome, error) {
 		done, err := below.Apply(ctx, delta)
-		out := ansible.Outcome{Done: done}
-		if err != nil || change == nil {
-			return out, err
+		return ansible.Outcome{Done: done}, err
+	}}
+	if p.Apply != nil {
+		steps = append(steps, p.Apply)
+	}
+	if last {
+		slices.Reverse(steps)
+	}
+	p.Apply = func(ctx context.Context) (out ansible.Outcome, err error) {
+		for _, step := range steps {
+			more, err := step(ctx)
+			if out = out.Then(more); err != nil {
+				return out, err
+			}
 		}
-		more, err := change(ctx)
-		return out.Then(more), err
+		return out, nil
 	}
 }
 
@@ -213,10 +233,18 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 		"drained":          bird.Drained(have.Present()).On(),
 	}}
 	want := bird.Want{State: o.aim(), Timeout: o.Timeout, Start: o.Service != ""}
-	if o.redrains() || o.State == bird.Applied {
+	changes := o.redrains() || o.State == bird.Applied
+	if changes || o.State == bird.Absent {
 		if mesh := mark.Of(string(have.Text)); mesh != "" && !o.Owns(mesh) {
 			return p, t, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", host.Path, mesh)
 		}
+	}
+	if o.State == bird.Absent {
+		if err := o.refuseAbsent(host, have); err != nil {
+			return p, t, err
+		}
+	}
+	if changes {
 		o.Config.Drain = o.drain(bird.Drained(have.Present()), time.Now())
 		p.Return["drained"] = o.Config.Drain.On()
 		if want.Text, err = o.text(have, src); err != nil {

@@ -17,6 +17,7 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
+	State         string   `json:"state"`
 	IPv6          bool     `json:"ipv6"`
 	Interfaces    []string `json:"interfaces"`     // nil: those of the drop-in
 	ReservedPorts []string `json:"reserved_ports"` // ports and ranges; nil: those of the drop-in
@@ -32,11 +33,18 @@ type Options struct {
 func (o *Options) SetDefaults() {
 	o.RmemDefault, o.RmemMax, o.WmemMax = 1<<20, 8<<20, 8<<20
 	o.Path = sysctl.Path
+	o.State = present
 }
+
+// The values of the option state.
+const (
+	present = "present" // the host has the profile
+	absent  = "absent"  // it has what it had before
+)
 
 // want turns the options into the domain's type.
 func (o Options) want() (sysctl.Want, error) {
-	w := sysctl.Want{Path: o.Path, Profile: sysctl.Profile{
+	w := sysctl.Want{Path: o.Path, Absent: o.State == absent, Profile: sysctl.Profile{
 		Mesh: o.Mesh,
 		IPv6: o.IPv6, Interfaces: o.Interfaces,
 		RmemDefault: o.RmemDefault, RmemMax: o.RmemMax, WmemMax: o.WmemMax,
@@ -54,7 +62,10 @@ func (o Options) want() (sysctl.Want, error) {
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	want, err := o.want()
-	return errors.Join(err, want.Validate(), mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
+	if o.State == absent && o.Guard != 0 {
+		err = errors.Join(err, errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent"))
+	}
+	return errors.Join(err, ansible.OneOf("state", o.State, present, absent), want.Validate(), mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
 }
 
 // Plan works out what the host needs to have the profile.

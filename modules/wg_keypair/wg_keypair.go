@@ -17,6 +17,7 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
+	State          string `json:"state"`
 	Name           string `json:"name"`
 	PrivateKeyFile string `json:"private_key_file"`
 	SealingKeyFile string `json:"sealing_key_file"`
@@ -35,18 +36,30 @@ func (o *Options) SetDefaults() {
 	o.IdentityFile = plan.IdentityFile
 	o.Regenerate = string(keypair.Partly)
 	o.BindToMachine = true
+	o.State = present
 }
+
+// The values of the option state.
+const (
+	present = "present" // the router has keys
+	absent  = "absent"  // it has none
+)
 
 func (o Options) want() keypair.Want {
 	return keypair.Want{
 		Files:      keypair.Files{PrivateKey: o.PrivateKeyFile, SealingKey: o.SealingKeyFile, Identity: o.IdentityFile},
 		Regenerate: keypair.Regenerate(o.Regenerate), ImageBuild: o.ImageBuild,
+		Absent: o.State == absent,
 	}
 }
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	return errors.Join(ansible.Required("name", o.Name), o.want().Validate(), o.Owner.Validate(), o.ValidateGuard())
+	var err error
+	if o.State == absent && o.Guard != 0 {
+		err = errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent")
+	}
+	return errors.Join(err, ansible.OneOf("state", o.State, present, absent), ansible.Required("name", o.Name), o.want().Validate(), o.Owner.Validate(), o.ValidateGuard())
 }
 
 // Plan works out which keys have to be made or mended. It is the first of a mesh to

@@ -95,14 +95,18 @@ func (m Module) Patient() Module {
 // SetDefaults() it is called before, and when O has a method Validate() error,
 // after decoding.
 func New[O any](plan func(context.Context, O) (Plan, error), opts ...Option) Module {
-	m := Module{lock: lockPath, patience: lockWait(), harden: harden}
-	m.plan = func(ctx context.Context, raw []byte) (Plan, error) {
-		var o O
-		if err := Decode(raw, &o); err != nil {
+	return module(func(ctx context.Context, raw []byte) (Plan, error) {
+		o := new(O)
+		if err := Decode(raw, o); err != nil {
 			return Plan{}, err
 		}
-		return plan(ctx, o)
-	}
+		return plan(ctx, *o)
+	}, opts)
+}
+
+// module is what New does for every O: once in the program, and not once for each.
+func module(plan func(context.Context, []byte) (Plan, error), opts []Option) Module {
+	m := Module{plan: plan, lock: lockPath, patience: lockWait(), harden: harden}
 	for _, opt := range opts {
 		opt(&m)
 	}

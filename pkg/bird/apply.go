@@ -42,6 +42,8 @@ func (h Host) step(ctx context.Context, s Step) (string, error) {
 		err := atomicfile.Create(h.original(), s.Text, 0o640)
 		if errors.Is(err, os.ErrExist) {
 			err = nil
+		} else if err == nil {
+			err = keepAsIs(h.Path, h.original())
 		}
 		return "kept the former file as " + h.original(), err
 	case ActTry:
@@ -54,6 +56,8 @@ func (h Host) step(ctx context.Context, s Step) (string, error) {
 		return h.start(ctx, s.Stamp)
 	case ActFinish:
 		return "wrote " + h.Path, h.finish(s.Names[0])
+	case ActStop, ActBack, ActRemove, ActUnitAway, ActDisable:
+		return h.absentStep(ctx, s)
 	}
 	return h.daemonStep(ctx, s)
 }
@@ -239,7 +243,7 @@ func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
 	if !h.Systemd {
 		return "", fmt.Errorf("BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
 	}
-	if err := h.command(ctx, "systemctl", "start", h.Service); err != nil {
+	if err := h.systemctl(ctx, "start", h.Service); err != nil {
 		return "", err
 	}
 	for end := time.Now().Add(startWait); ; {
@@ -270,5 +274,5 @@ func (h Host) writeUnit(ctx context.Context, u Unit) (string, error) {
 	if err := atomicfile.Write(h.dropIn(), []byte(u.DropIn), 0o644); err != nil {
 		return "", err
 	}
-	return "wrote " + h.dropIn(), h.command(ctx, "systemctl", "daemon-reload")
+	return "wrote " + h.dropIn(), h.systemctl(ctx, "daemon-reload")
 }

@@ -49,6 +49,11 @@ const (
 	ActFinish   Action = "finish"   // make the candidate bird.conf
 	ActUndo     Action = "undo"     // tell BIRD to go back
 	ActLoad     Action = "load"     // let BIRD read bird.conf again
+	ActStop     Action = "stop"     // end BIRD
+	ActBack     Action = "back"     // put the former file back
+	ActRemove   Action = "remove"   // remove files of ours
+	ActUnitAway Action = "unitless" // remove the systemd drop-in
+	ActDisable  Action = "disable"  // do not start the service at boot
 )
 
 // A Step is one action with what it needs.
@@ -57,7 +62,7 @@ type Step struct {
 	Text    []byte   // ActTry, ActInstall, ActKeep, ActOriginal
 	Unit    Unit     // ActUnit
 	Timeout int      // ActTry
-	Names   []string // ActClean: files; ActEnable: protocols; ActFinish: the candidate
+	Names   []string // ActClean, ActRemove: files; ActEnable: protocols; ActFinish: the candidate
 	Stamp   Stamp    // the text that BIRD runs afterwards: ActStart, ActTry
 }
 
@@ -72,6 +77,8 @@ func (d Delta) Pending() bool {
 // Diff plans the way from have to want. It does no I/O.
 func Diff(want Want, have Have) (Delta, error) {
 	switch want.State {
+	case Absent:
+		return diffAbsent(want, have), nil
 	case Confirmed:
 		return diffConfirmed(have)
 	case Undone:

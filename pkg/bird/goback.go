@@ -48,7 +48,7 @@ func (h Host) GoBack(ctx context.Context, before Before) (done []string, err err
 	case err != nil:
 		return nil, err
 	case !before.Running && d.Running && h.Systemd && h.Service != "":
-		return []string{"stopped " + h.Service + ", which did not run before"}, h.command(ctx, "systemctl", "stop", h.Service)
+		return []string{"stopped " + h.Service + ", which did not run before"}, h.systemctl(ctx, "stop", h.Service)
 	case before.Running && !d.Running && h.Systemd && h.Service != "":
 		words, err := h.start(ctx, StampOf(text))
 		return []string{words}, err

@@ -55,6 +55,11 @@ type Have struct {
 	Candidates []string
 	Trial      []byte // text of the marker's candidate; nil when absent
 	Unit       Unit   // empty when absent or not managed
+
+	path    string
+	traces  []string // files of ours beside bird.conf
+	enabled bool     // the service, at boot
+	former  []byte   // the distribution's text
 }
 
 // marker is a file of its own for each bird.conf, should a host run several.
@@ -119,6 +124,9 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 			return s, err
 		}
 	}
+	if err := h.observeAbsent(&s); err != nil {
+		return s, err
+	}
 	s.Daemon, err = ObserveDaemon(ctx, h.Socket)
 	return s, err
 }
@@ -146,7 +154,8 @@ func (h Host) observeBoot(s *Have) error {
 // Manages reports whether there is a systemd unit to look after.
 func (h Host) Manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
 
-func (h Host) command(ctx context.Context, name string, args ...string) error {
+func (h Host) systemctl(ctx context.Context, args ...string) error {
+	const name = "systemctl"
 	if h.Command != nil {
 		return h.Command(ctx, name, args...)
 	}

@@ -10,6 +10,14 @@ func Views(have Have, d Delta) (before, after string) {
 	text, daemon, unit := string(have.Text), have.daemon(), ""
 	for _, s := range d {
 		switch s.Do {
+		case ActStop, ActBack, ActRemove, ActUnitAway, ActDisable:
+			for _, path := range have.traces {
+				before += "# of ours: " + path + "\n"
+			}
+			if have.Unit != (Unit{}) {
+				before += have.Unit.view()
+			}
+			return before, have.viewAbsent(d)
 		case ActUnit:
 			before += have.Unit.view()
 			unit = s.Unit.view()

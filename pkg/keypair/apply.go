@@ -34,6 +34,13 @@ func (d Delta) Public() Public {
 			p.PublicKey = ""
 		case MakeSealing, ReplaceSealing:
 			p.SealingKey = ""
+		case Clear:
+			switch s.Path {
+			case d.files.PrivateKey:
+				p.PublicKey = ""
+			case d.files.SealingKey:
+				p.SealingKey = ""
+			}
 		}
 	}
 	return p

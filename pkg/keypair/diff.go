@@ -24,7 +24,7 @@ const (
 	MakeSealing                  // the same for the sealing key
 	ReplaceSealing               //
 	Record                       // write the identity file
-	Clear                        // remove a temporary file of a killed run
+	Clear                        // remove a file: a key that is to go, or what a killed run left
 )
 
 // A Delta is what has to be done. It is empty when nothing has to.
@@ -46,6 +46,9 @@ func (d Delta) Warnings() []string { return d.warnings }
 // Diff compares and decides. It fails when Regenerate forbids what is needed,
 // and on a host that is being made into an image.
 func (Host) Diff(want Want, have Have) (Delta, error) {
+	if want.Absent {
+		return diffAbsent(want, have), nil
+	}
 	d := Delta{files: want.Files, machine: have.Machine, before: have}
 	if want.ImageBuild {
 		have.Image = "image_build is set"

@@ -25,6 +25,7 @@ type Want struct {
 	Files
 	Regenerate Regenerate
 	ImageBuild bool // the host is being made into an image: refuse to make keys
+	Absent     bool // take the keys away
 }
 
 // Regenerate says when keys that exist are replaced by new ones. The words are

@@ -47,6 +47,17 @@ func (d Delta) Views() (before, after View) {
 		case Record:
 			after.Machine, after.IdentityFile = "this machine", whole
 		case Clear:
+			switch s.Path {
+			case d.files.PrivateKey:
+				after.PublicKey, after.PrivateKeyFile = nil, "absent"
+				continue
+			case d.files.SealingKey:
+				after.SealingKey, after.SealingKeyFile = nil, "absent"
+				continue
+			case d.files.Identity:
+				after.Machine, after.IdentityFile = "not recorded", "absent"
+				continue
+			}
 			before.Leftovers = append(before.Leftovers, s.Path)
 		}
 	}

@@ -21,6 +21,9 @@ func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 		}
 		done = append(done, "wrote "+d.Path)
 	}
+	if d.Remove {
+		return h.remove(ctx, d)
+	}
 	for _, c := range d.Live {
 		if err := ctx.Err(); err != nil {
 			return done, err

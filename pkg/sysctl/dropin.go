@@ -22,6 +22,9 @@ const Path = "/etc/sysctl.d/99-zz-wgmesh.conf"
 // portsMark starts the comment that records which reserved ports are ours.
 const portsMark = "# reserved by wgmesh:"
 
+// formerMark starts a comment that records what a parameter was before we set it.
+const formerMark = "# before:"
+
 const header = `# Made by Ansible (wgmesh.router.sysctl_router): changes by hand are lost.
 # The name sorts last, because the last file that sets a key wins: sysctl.d(5).
 `
@@ -32,6 +35,8 @@ type dropin struct {
 	ports      Ports // that we reserved, not those that were there before
 	interfaces []string
 	mesh       string
+	sets       Settings // what it sets
+	former     Settings // what that was before
 }
 
 func (h Host) readDropin(path string) (dropin, error) {
@@ -42,15 +47,21 @@ func (h Host) readDropin(path string) (dropin, error) {
 	if err != nil {
 		return dropin{}, fmt.Errorf("sysctl drop-in: %w", err)
 	}
-	d := dropin{text: data, mesh: mark.Of(string(data))}
+	d := dropin{text: data, mesh: mark.Of(string(data)), sets: Settings{}, former: Settings{}}
 	for line := range strings.Lines(string(data)) {
 		if list, ok := strings.CutPrefix(line, portsMark); ok {
 			if d.ports, err = ParsePorts(list); err != nil {
 				return dropin{}, fmt.Errorf("sysctl drop-in %s: record of reserved ports: %w; remove the file and run again", path, err)
 			}
 		}
+		if was, ok := strings.CutPrefix(line, formerMark); ok {
+			for _, set := range parseConf([]byte(was)) {
+				d.former[set.key] = set.value
+			}
+		}
 	}
 	for _, set := range parseConf(data) {
+		d.sets[set.key] = set.value
 		name, found := strings.CutPrefix(string(set.key), prefixConf4)
 		name, rp := strings.CutSuffix(name, "/rp_filter")
 		if found && rp && checkInterface(name) == nil {
@@ -64,11 +75,14 @@ func (h Host) readDropin(path string) (dropin, error) {
 // is not there at boot does not fail systemd-sysctl.service: an interface
 // comes later (udev then runs systemd-sysctl for it), and a container has no
 // net.core. Forwarding comes first, as in Diff.
-func render(mesh string, want Settings, ours Ports) []byte {
+func render(mesh string, want Settings, ours Ports, former Settings) []byte {
 	var b strings.Builder
 	b.WriteString(header + mark.Owner{Mesh: mesh}.Line())
 	if ours != (Ports{}) {
 		fmt.Fprintf(&b, "%s %s\n", portsMark, ours)
+	}
+	for _, k := range sortedKeys(former) {
+		fmt.Fprintf(&b, "%s %s = %s\n", formerMark, k, former[k])
 	}
 	for _, c := range Changes(want, nil) {
 		dash := ""

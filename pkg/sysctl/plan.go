@@ -15,6 +15,8 @@ import (
 type Want struct {
 	Profile
 	Path string
+	// Absent takes the drop-in away, and gives the parameters their former values.
+	Absent bool
 }
 
 // Validate lists everything that cannot be right on any host.
@@ -42,6 +44,8 @@ type Delta struct {
 	// Path is the drop-in; File its new content, nil when it is right.
 	Path string
 	File []byte
+	// Remove takes the drop-in away.
+	Remove bool
 	// FileOnly are the keys that this kernel, or this container's network
 	// namespace, does not let us set. They are in the drop-in alone.
 	FileOnly []string
@@ -61,7 +65,7 @@ type View struct {
 }
 
 // Empty reports whether there is nothing to do.
-func (d Delta) Empty() bool { return len(d.Live) == 0 && d.File == nil }
+func (d Delta) Empty() bool { return len(d.Live) == 0 && d.File == nil && !d.Remove }
 
 // Views are the managed parameters and the drop-in.
 func (d Delta) Views() (before, after View) { return d.before, d.after }
@@ -91,6 +95,12 @@ func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 		keys = append(keys, Key(prefixConf4+name+suffixSend), Key(prefixConf4+name+suffixStrict))
 	}
 	keys = append(keys, keyPorts)
+	for k := range have.own.former {
+		keys = append(keys, k)
+	}
+	for k := range have.own.sets {
+		keys = append(keys, k)
+	}
 	slices.Sort(keys)
 	for _, k := range keys {
 		if have.now[k], err = h.read(k); err != nil {
@@ -116,8 +126,15 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 	profile := want.with(have.own)
 	w := &work{Have: have, had: Settings{}, live: profile.Settings(), boot: profile.Settings()}
 	w.buffers(profile.buffers())
-	if err := w.ports(profile.ReservedPorts); err != nil {
+	ports := profile.ReservedPorts
+	if want.Absent {
+		ports = &Ports{}
+	}
+	if err := w.ports(ports); err != nil {
 		return Delta{}, err
+	}
+	if want.Absent {
+		return w.absent(want.Path), nil
 	}
 	for _, name := range have.interfaces { // it has to hold on interfaces nobody named
 		w.live[Key(prefixConf4+name+suffixSend)] = "0"
@@ -188,7 +205,7 @@ func (w *work) compare() {
 func isInterface(k Key) bool { return optional(k) && strings.HasPrefix(string(k), prefixConf4) }
 
 func (w *work) delta(profile Profile, path string) Delta {
-	file := render(cmp.Or(profile.Mesh, w.own.mesh), w.boot, w.ours)
+	file := render(cmp.Or(profile.Mesh, w.own.mesh), w.boot, w.ours, w.former())
 	d := Delta{
 		Live:          Changes(w.live, w.had),
 		Path:          path,

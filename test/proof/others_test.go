@@ -78,6 +78,63 @@ func TestOthers(t *testing.T) {
 	gone := filepath.Join(t.TempDir(), "gone.yml")
 	require.NoError(t, os.WriteFile(gone, []byte("all: {children: {routers: {hosts: {three-1: {mesh_state: absent}}}}}\n"), 0o600))
 	others(t, l, "one-1", "two-1", gone)
+	reset(t, l, "one-1")
+}
+
+// everything is all of a host that a reset has to bring back: its files, units, accounts,
+// parameters, tables, addresses and routes.
+const everything = `
+cd /etc; find . \( -name '*-' -o -name '.pwd.lock' -o -name ld.so.cache -o -path ./mtab -o -path ./resolv.conf \) -prune -o \( -type f -o -type l \) -print | LC_ALL=C sort | while read -r f; do
+	echo "file $(stat -c '%n %a %U:%G' "$f") $(sha256sum <"$f" 2>/dev/null)"; done
+systemctl list-unit-files --no-legend --plain --state=enabled
+systemctl list-units --no-legend --plain --state=active --type=service,socket,timer | cut -d' ' -f1 | grep -v '^user\|^session'
+getent passwd | sort; getent group | sort
+sysctl -a 2>/dev/null | grep -E '^net\.(core|ipv4|ipv6)\.' | grep -vE 'neigh|entropy|stat|\.gc|count|fib_sync_mem|max_.*orphans|secret|flowlabel|_mem '
+nft list ruleset; ip rule; ip -6 rule; for f in -4 -6; do ip $f route show table all | sed 's/ expires [0-9]*sec//'; done; ip -o addr | sed 's/ valid_lft.*//'; ip -o link | sed 's/ qlen.*//;s/ group.*//'`
+
+// ours finds anything that is still there of the mesh, but what the user's own tunnel needs.
+const ours = `{ find / -xdev \( -path /proc -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o -path /run/wgmesh \) -prune -o -name '*wgmesh*' -print
+ls /etc/systemd/system | grep -i -e wgmesh -e floor; systemctl list-units --all --no-legend --plain '*wgmesh*' 'wg-quick@wg[0-9]*'; nft list tables | grep wgmesh; getent passwd wgmesh
+ip route show table all proto 157; ip -6 route show table all proto 157; grep -rsl wgmesh /etc --exclude-dir=wireguard
+} | grep -v -e /50-wgmesh -e /wgmesh.nft -e 'table inet wgmesh$'; true`
+
+// reset makes a router as it was, twice: the image and the mesh in between leave no trace.
+func reset(t *testing.T, l lab, host string) {
+	run := func(args ...string) (recap, string, error) {
+		t.Helper()
+		return l.playbook(t, "reset", append(args, "--limit", host)...)
+	}
+	all := l.onRouters(t, state)
+	_, out, err := run()
+	require.Error(t, err)
+	assert.Contains(t, out, "it is still used by", tail(out))
+	counts, out, err := run("--check", "--diff", "-e", "mesh_reset_force=true")
+	require.NoError(t, err, tail(out))
+	assert.NotEmpty(t, counts.changed())
+	assert.Contains(t, out, "wgmesh.key", "a diff says what would go")
+	same(t, all, l.onRouters(t, state))
+
+	want := l.in(t, host, theirs)
+	var first string
+	for _, round := range []string{"the first reset", "the image, the mesh and another reset"} {
+		counts, out, err = run("-e", "mesh_reset_force=true")
+		require.NoError(t, err, tail(out))
+		require.NotEmpty(t, counts.changed(), round)
+		same(t, map[string]string{host: want}, map[string]string{host: l.in(t, host, theirs)})
+		assert.Empty(t, l.in(t, host, ours), round)
+		counts, out, err = run() // nobody uses it any more
+		require.NoError(t, err, tail(out))
+		assert.Empty(t, counts.changed(), "a second run changes nothing")
+		now := l.in(t, host, everything)
+		if first == "" {
+			first = now
+			_, out, err = l.playbook(t, "image", "--limit", host)
+			require.NoError(t, err, tail(out))
+			l.mesh(t)
+			continue
+		}
+		same(t, map[string]string{host: first}, map[string]string{host: now})
+	}
 }
 
 // others takes a router on which others have things through every kind of run, and

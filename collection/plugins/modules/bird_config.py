@@ -35,9 +35,19 @@ options:
         and need no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and
         sends the site's own traffic by the site's other routers. All sessions stay up, so nothing is lost when the
         router then goes away. As with C(applied), the change waits for its confirmation.
+      - C(absent) ends BIRD and takes away all that this module made. A C(bird.conf) that was there before it is put
+        back, and BIRD runs that one again; without one the service is disabled. It needs no other option, and cannot be
+        taken back.
     type: str
-    choices: [applied, confirmed, undone, floor, drained, undrained]
+    choices: [applied, confirmed, undone, floor, drained, undrained, absent]
     default: applied
+  used_by:
+    description:
+      - Routers that may still use this one, by their names in the inventory. With I(state=absent) it is an error, and
+        nothing is changed, when one of them has a session with it and it is not drained.
+    type: list
+    elements: str
+    default: []
   timeout:
     description:
       - Seconds until BIRD takes an unconfirmed change back. C(0) keeps the change at once.

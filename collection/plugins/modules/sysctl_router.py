@@ -27,8 +27,17 @@ description:
     C(/etc/ufw/sysctl.conf); or an interface that is not in I(interfaces) and has C(rp_filter=1).
   - A parameter that this kernel, or the network namespace of a container, does not have or does not let be set is
     reported in a warning and is only written to the file. In a container that is C(net.core.*).
-  - Nothing is set back when it is wanted no more, for nobody knows to what. Reserved ports are the exception.
+  - The drop-in records what each parameter was before. With I(state=present) nothing is set back when it is wanted no
+    more, but for reserved ports.
 options:
+  state:
+    description:
+      - C(present) sees to the profile.
+      - C(absent) takes the drop-in away and gives every parameter that still has our value the one from before. Where
+        the drop-in does not know it, that is what the host's other files say, and otherwise there is a warning.
+    type: str
+    choices: [present, absent]
+    default: present
   ipv6:
     description:
       - Whether to forward IPv6 too.

@@ -24,6 +24,13 @@ description:
   - A folder that is missing is made with mode C(0700). A folder in which group or others may write is refused, and so
     is anything in the place of a key file that is not a regular file, a symbolic link for one.
 options:
+  state:
+    description:
+      - C(present) sees to it that the router has keys.
+      - C(absent) takes the keys and the record of the machine away. Nobody can bring them back.
+    type: str
+    choices: [present, absent]
+    default: present
   name:
     description: Name of the router, as the other routers know it. It is returned beside the keys.
     type: str

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A resettable is a host in a folder. Its systemd, nft and userdel note what they are told;
+// those that begin with the text in the file "fail" do not work.
+type resettable struct{ root, log string }
+
+func newResettable(t *testing.T, files map[string]string) resettable {
+	t.Helper()
+	r := resettable{root: t.TempDir()}
+	bin := t.TempDir()
+	r.log = filepath.Join(bin, "log")
+	for name, text := range map[string]string{
+		"systemctl": `case $* in *is-active*|*is-enabled*) [ -e "` + bin + `/on" ] && [ "${*##* }" = wgmesh-join.timer ] && { echo enabled; exit 0; }; exit 1 ;; esac`,
+		"nft":       `case $* in "list table inet wgmesh_metadata") [ -e "` + bin + `/on" ]; exit ;; list*) exit 1 ;; esac`,
+		"userdel":   `sed -i /^wgmesh:/d "` + r.root + `/etc/passwd"`, "loginctl": "exit 1",
+	} {
+		text = "#!/bin/sh\n" + text + "\necho \"" + name + " $*\" >>\"" + r.log + "\"\n! grep -qs \"^" + name + "$\" \"" + bin + "/fail\"\n"
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755))
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "on"), nil, 0o644))
+	for path, text := range files {
+		path = filepath.Join(r.root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+	return r
+}
+
+func (r resettable) run(t *testing.T, check, state string) (said string, err error) {
+	t.Helper()
+	out, err := exec.Command("sh", roleFiles+"reset.sh", check, state, r.root).CombinedOutput()
+	return string(out), err
+}
+
+func (r resettable) files(t *testing.T) (found []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(r.root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			found = append(found, strings.TrimPrefix(path, r.root))
+		}
+		return err
+	}))
+	return found
+}
+
+const accounts = "root:x:0:0:root:/root:/bin/sh\nwgmesh:x:998:998::/var/lib/wgmesh/home:/usr/local/libexec/wgmesh-shell\n"
+
+func TestResetTakesWhatIsOurs(t *testing.T) {
+	ours := map[string]string{
+		"/etc/passwd": accounts, "/etc/ssh/sshd_config.d/60-wgmesh.conf": "", "/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "",
+		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf": "", "/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf": "",
+		"/usr/local/bin/wgmesh": "", "/etc/chrony.conf": "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
+	}
+	theirs := map[string]string{
+		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "", "/etc/wireguard/wgmesh-psk/ann.psk": "", "/etc/sudoers.d/wgmesh-mine": "",
+	}
+	for path, text := range theirs {
+		ours[path] = text
+	}
+	r := newResettable(t, ours)
+	before := r.files(t)
+	said, err := r.run(t, "True", "absent")
+	require.NoError(t, err, said)
+	assert.Equal(t, before, r.files(t), "check mode")
+	for _, line := range []string{"unit wgmesh-join.timer", "table inet wgmesh_metadata", "account wgmesh", "file /etc/ssh/sshd_config.d/60-wgmesh.conf", "folder /etc/wgmesh", "lines in /etc/chrony.conf"} {
+		assert.Contains(t, said, "gone: "+line+"\n")
+	}
+	assert.NotContains(t, said, "wgmesh_health")
+
+	said, err = r.run(t, "False", "ended")
+	require.NoError(t, err, said)
+	assert.FileExists(t, r.root+"/etc/wgmesh/gate.json", "the modules are not done")
+	assert.FileExists(t, r.root+"/usr/local/bin/wgmesh")
+	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(r.log), "on")))
+	said, err = r.run(t, "False", "absent")
+	require.NoError(t, err, said)
+	assert.ElementsMatch(t, []string{
+		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf", "/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine",
+	}, r.files(t))
+	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
+	text, err := os.ReadFile(r.root + "/etc/chrony.conf")
+	require.NoError(t, err)
+	assert.Equal(t, "pool a\n\nmine\n", string(text))
+	log, err := os.ReadFile(r.log)
+	require.NoError(t, err)
+	for _, line := range []string{"systemctl disable -q --now wgmesh-join.timer", "nft delete table inet wgmesh_metadata", "userdel --force wgmesh", "systemctl try-reload-or-restart ssh.service sshd.service"} {
+		assert.Contains(t, string(log), line+"\n")
+	}
+	for _, state := range []string{"ended", "absent"} {
+		said, err = r.run(t, "False", state)
+		require.NoError(t, err)
+		assert.Empty(t, said, "a second run changes nothing")
+	}
+}
+
+// An account of the name with another shell is somebody else's. A step that fails is
+// the last, and is found again.
+func TestResetLeavesWhatIsNotOurs(t *testing.T) {
+	r := newResettable(t, map[string]string{"/etc/passwd": strings.Replace(accounts, "/usr/local/libexec/wgmesh-shell", "/bin/bash", 1)})
+	said, err := r.run(t, "True", "ended")
+	require.NoError(t, err)
+	assert.NotContains(t, said, "account")
+
+	r = newResettable(t, map[string]string{"/etc/passwd": accounts, "/etc/sudoers.d/wgmesh": ""})
+	fail := filepath.Join(filepath.Dir(r.log), "fail")
+	require.NoError(t, os.WriteFile(fail, []byte("nft\n"), 0o644))
+	_, err = r.run(t, "False", "ended")
+	require.Error(t, err)
+	assert.FileExists(t, r.root+"/etc/sudoers.d/wgmesh")
+	require.NoError(t, os.Remove(fail))
+	_, err = r.run(t, "False", "ended")
+	require.NoError(t, err)
+	assert.NoFileExists(t, r.root+"/etc/sudoers.d/wgmesh")
+}
+
+// Whatever the roles put on a host by a path that has our name in it goes.
+func TestResetKnowsWhatTheRolesPut(t *testing.T) {
+	script, err := os.ReadFile(roleFiles + "reset.sh")
+	require.NoError(t, err)
+	covered := func(path string) bool {
+		for _, word := range strings.Fields(strings.ReplaceAll(string(script), "'", " ")) {
+			if ok, _ := filepath.Match(word, path); strings.HasPrefix(word, "/") && (ok || strings.HasPrefix(path, word+"/")) {
+				return true
+			}
+		}
+		return false
+	}
+	of := map[string]string{"/etc/sysctl.d/99-zz-wgmesh.conf": "sysctl_router", "/usr/local/libexec/wgmesh": "the play itself"}
+	seen := 0
+	look := func(file, path string) {
+		seen++
+		if of[path] == "" {
+			assert.True(t, covered(path), "%s puts %s on a host, and roles/router/files/reset.sh does not take it away", file, path)
+		}
+	}
+	line := regexp.MustCompile(`(?m)^\s*(?:- |- \{.*dest: |dest: |path: |home: |- path: )[^#\n]*`)
+	path := regexp.MustCompile(`/(?:etc|usr/local|usr/share|opt|var/lib)/[A-Za-z0-9@*_./-]*wgmesh[A-Za-z0-9@*_./-]*`)
+	for _, role := range []string{"router", "routes"} {
+		walk(t, func(file, text string) {
+			if _, put, found := strings.Cut(file, "/files/root"); found {
+				look(file, put)
+			} else if strings.HasSuffix(file, ".yml") && !strings.Contains(file, "/meta/") {
+				for _, l := range line.FindAllString(text, -1) {
+					for _, p := range path.FindAllString(l, -1) {
+						look(file, strings.TrimRight(p, "/."))
+					}
+				}
+			}
+		}, "../roles/"+role)
+	}
+	assert.Greater(t, seen, 20)
+}

@@ -1,0 +1,113 @@
+package bird_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// booted is a host whose BIRD does not run, with what an applied configuration leaves.
+func booted(t *testing.T, files map[string]string) (h bird.Host, told *[]string) {
+	t.Helper()
+	root := t.TempDir()
+	told = &[]string{}
+	h = bird.Host{
+		Path: root + "/bird/bird.conf", Socket: root + "/bird.ctl", Service: "bird", Run: root + "/run", Units: root + "/units", Systemd: true,
+		Command: func(_ context.Context, name string, args ...string) error {
+			*told = append(*told, name+" "+strings.Join(args, " "))
+			return nil
+		},
+	}
+	for path, text := range files {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o640))
+	}
+	return h, told
+}
+
+func away(t *testing.T, h bird.Host) (bird.Have, bird.Delta) {
+	t.Helper()
+	have, err := h.Observe(t.Context())
+	require.NoError(t, err)
+	d, err := bird.Diff(bird.Want{State: bird.Absent, Unit: h.Unit()}, have)
+	require.NoError(t, err)
+	return have, d
+}
+
+// Cut off after each step, the same run finishes, and the one after it changes nothing.
+func TestAbsentWithoutAFormerFile(t *testing.T) {
+	for cut := range 4 {
+		h, told := booted(t, map[string]string{
+			"bird/bird.conf": string(conf(1)), "bird/bird.conf.good": string(conf(1)), "bird/bird.conf.cand-x": string(conf(2)),
+			"units/bird.service.d/50-wgmesh.conf": "x", "units/bird.service.d/50-wgmesh.sh": "x", "units/multi-user.target.wants/bird.service": "",
+		})
+		have, d := away(t, h)
+		assert.Equal(t, []bird.Action{bird.ActUnitAway, bird.ActDisable, bird.ActRemove}, actions(d))
+		before, after := bird.Views(have, d)
+		assert.Contains(t, before, string(conf(1)))
+		assert.Equal(t, "# daemon: does not run\n", after)
+		_, err := h.Apply(t.Context(), d[:cut])
+		require.NoError(t, err)
+
+		_, d = away(t, h)
+		_, err = h.Apply(t.Context(), d)
+		require.NoError(t, err)
+		entries, err := os.ReadDir(filepath.Dir(h.Path))
+		require.NoError(t, err)
+		assert.Empty(t, entries)
+		assert.NoDirExists(t, h.Units+"/bird.service.d")
+		assert.True(t, slices.Contains(*told, "systemctl disable bird"), "%v", *told)
+		_, d = away(t, h)
+		assert.Empty(t, d)
+	}
+}
+
+// The former file is the same again, with its owner, mode and time.
+func TestAbsentPutsTheFormerFileBack(t *testing.T) {
+	h, _ := booted(t, map[string]string{"bird/bird.conf": "mine", "units/multi-user.target.wants/bird.service": ""})
+	then := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	require.NoError(t, os.Chmod(h.Path, 0o604))
+	require.NoError(t, os.Chtimes(h.Path, then, then))
+	have, err := h.Observe(t.Context())
+	require.NoError(t, err)
+	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Unit: h.Unit()}, have)
+	require.NoError(t, err)
+	// BIRD is not asked: what it would check is not a configuration.
+	_, err = h.Apply(t.Context(), slices.DeleteFunc(d, func(s bird.Step) bool { return s.Do == bird.ActInstall || s.Do == bird.ActStart }))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(h.Path, conf(1), 0o640))
+
+	have, d = away(t, h)
+	assert.Equal(t, []bird.Action{bird.ActUnitAway, bird.ActBack, bird.ActStart}, actions(d))
+	_, after := bird.Views(have, d)
+	assert.Contains(t, after, "mine")
+	_, err = h.Apply(t.Context(), d[:2])
+	require.NoError(t, err)
+	text, err := os.ReadFile(h.Path)
+	require.NoError(t, err)
+	assert.Equal(t, "mine", string(text))
+	info, err := os.Stat(h.Path)
+	require.NoError(t, err)
+	assert.Equal(t, then, info.ModTime().UTC())
+	assert.EqualValues(t, 0o604, info.Mode().Perm())
+}
+
+// A bird.conf of the user's own stays, and so does his BIRD. One that a run which was
+// cut off has put back is started.
+func TestAbsentLeavesAnother(t *testing.T) {
+	h, _ := booted(t, map[string]string{"bird/bird.conf": "mine", "units/multi-user.target.wants/bird.service": ""})
+	_, d := away(t, h)
+	assert.Empty(t, d)
+	require.NoError(t, os.WriteFile(h.Path+".good", conf(1), 0o640))
+	_, d = away(t, h)
+	assert.Equal(t, []bird.Action{bird.ActStart, bird.ActRemove}, actions(d))
+}

@@ -1,0 +1,91 @@
+package sysctl_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/sysctl"
+)
+
+func takeAway(t *testing.T, root string) sysctl.Delta {
+	t.Helper()
+	h, want := sysctl.Host{Root: root}, sysctl.Want{Path: sysctl.Path, Absent: true}
+	have, err := h.Observe(t.Context(), want)
+	require.NoError(t, err)
+	d, err := h.Diff(want, have)
+	require.NoError(t, err)
+	if !d.Empty() {
+		_, err = h.Apply(t.Context(), d)
+		require.NoError(t, err)
+	}
+	return d
+}
+
+// texts is what the files of a host say.
+func texts(t *testing.T, root string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for path := range snapshot(t, root) {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		out[path] = strings.TrimSpace(string(text))
+	}
+	return out
+}
+
+var router = sysctl.Profile{
+	Mesh: "routers", IPv6: true, Interfaces: []string{"wg1", "wg20"}, RmemDefault: 1 << 20, RmemMax: 8 << 20, WmemMax: 8 << 20,
+}
+
+// The host is as it was, file by file, also when the profile changed meanwhile.
+func TestAbsentPutsTheFormerValuesBack(t *testing.T) {
+	root := stock().host(t)
+	before := texts(t, root)
+	p := router
+	p.ReservedPorts = ports(t, "51801,51820")
+	converge(t, root, sysctl.Profile{RmemDefault: 1 << 20})
+	converge(t, root, p)
+	assert.NotEqual(t, before, texts(t, root))
+
+	assert.False(t, takeAway(t, root).Empty())
+	assert.Equal(t, before, texts(t, root))
+	assert.True(t, takeAway(t, root).Empty(), "a second run changes nothing")
+}
+
+// A value that somebody has changed since is not ours any more.
+func TestAbsentLeavesWhatSomebodyChanged(t *testing.T) {
+	root := stock().host(t)
+	converge(t, root, router)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "proc/sys/net/core/rmem_max"), []byte("9999999\n"), 0o644))
+	takeAway(t, root)
+	assert.Equal(t, "9999999", live(t, root, "net.core.rmem_max"))
+	assert.Equal(t, "0", live(t, root, "net.ipv4.ip_forward"))
+}
+
+// A drop-in of a version that kept no record: what other files say counts, the rest is said.
+func TestAbsentWithoutARecord(t *testing.T) {
+	root := stock().with(tree{"etc/sysctl.d/50-mine.conf": "net.ipv4.tcp_mtu_probing = 2\n"}).host(t)
+	converge(t, root, router)
+	path := filepath.Join(root, sysctl.Path)
+	var kept strings.Builder
+	for line := range strings.Lines(dropin(t, root)) {
+		if !strings.HasPrefix(line, "# before:") {
+			kept.WriteString(line)
+		}
+	}
+	require.NoError(t, os.WriteFile(path, []byte(kept.String()), 0o644))
+	assert.True(t, observe(t, root, router).Empty(), "nothing is recorded of what is ours already")
+
+	d := takeAway(t, root)
+	require.Len(t, d.Warnings(), 1)
+	assert.Contains(t, d.Warnings()[0], "net.ipv4.fib_multipath_hash_policy")
+	assert.Equal(t, "2", live(t, root, "net.ipv4.tcp_mtu_probing"))
+	assert.Equal(t, "1", live(t, root, "net.ipv4.fib_multipath_hash_policy"))
+	assert.Equal(t, "0", live(t, root, "net.ipv4.ip_forward"), "a file of the image's says so")
+	assert.NoFileExists(t, path)
+}

@@ -1,0 +1,104 @@
+# shellcheck shell=sh
+# Take away what the roles router and routes put on a host beside what the modules make,
+# and say a line for each thing that goes. What is not ours by its name stays. Needs no
+# Python, may be cut off anywhere and run again. Arguments: CHECK ("True" only says what
+# would go), and STATE:
+#   ended   what runs, or could bring something back
+#   absent  also the programs and the folders, which the modules need until they are done
+# With a third argument that folder stands for /, and programs are taken from PATH.
+check=$1 state=$2 root=${3:-}
+set -eu
+
+# does LINE COMMAND...
+does() {
+    printf '%s\n' "gone: $1"
+    shift
+    [ "$check" = True ] || "$@"
+}
+
+units=
+for u in wgmesh-join.timer wgmesh-join.service wgmesh-host-key.service wgmesh-failover.service \
+    wgmesh-health.socket wgmesh-metadata.service wgmesh-hostkeys.service; do
+    # A unit without its file may still run.
+    if systemctl -q is-active "$u" 2>/dev/null || [ "$(systemctl is-enabled "$u" 2>/dev/null)" = enabled ]; then
+        units="$units $u"
+        does "unit $u" systemctl disable -q --now "$u"
+    fi
+done
+case $units in
+*health*) [ "$check" = True ] || systemctl stop 'wgmesh-health@*.service' || true ;;
+esac
+
+for t in wgmesh_metadata wgmesh_health; do
+    ! nft list table inet "$t" >/dev/null 2>&1 || does "table inet $t" nft delete table inet "$t"
+done
+
+# The account with our shell is ours. Its sessions end with it.
+if grep -q '^wgmesh:.*:/usr/local/libexec/wgmesh-shell$' "$root/etc/passwd"; then
+    [ "$check" = True ] || loginctl terminate-user wgmesh 2>/dev/null || true
+    does 'account wgmesh' userdel --force wgmesh
+fi
+
+files='/etc/ssh/sshd_config.d/60-wgmesh.conf
+/etc/sudoers.d/wgmesh
+/etc/chrony/conf.d/50-wgmesh.conf
+/usr/local/bin/wgmesh-cloud
+/usr/local/libexec/wgmesh-cloud
+/usr/local/libexec/wgmesh-health.sh
+/usr/local/libexec/wgmesh-sessions.sh
+/usr/local/libexec/wgmesh-shell
+/etc/systemd/system/nftables.service.d/60-wgmesh-health.conf
+/etc/systemd/system/nftables.service.d/60-wgmesh-metadata.conf
+/etc/systemd/system/user-*.slice.d/60-wgmesh.conf
+/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf
+/etc/systemd/system/wgmesh-failover.service
+/etc/systemd/system/wgmesh-health.socket
+/etc/systemd/system/wgmesh-health@.service
+/etc/systemd/system/wgmesh-host-key.service
+/etc/systemd/system/wgmesh-hostkeys.service
+/etc/systemd/system/wgmesh-join.service
+/etc/systemd/system/wgmesh-join.timer
+/etc/systemd/system/wgmesh-metadata.service'
+folders=
+shared=
+if [ "$state" = absent ]; then
+    files="$files
+/usr/local/bin/wgmesh"
+    folders='/etc/wgmesh /var/lib/wgmesh /run/wgmesh-health /opt/wgmesh
+/usr/share/ansible/collections/ansible_collections/wgmesh/router'
+    # Those of others as well: they go when nothing is left in them.
+    shared='/etc/wireguard/wgmesh-psk /etc/systemd/networkd.conf.d /etc/systemd/system/nftables.service.d
+/etc/systemd/system/user-*.slice.d /etc/systemd/system/wg-quick@.service.d
+/usr/share/ansible/collections/ansible_collections/wgmesh'
+fi
+
+removed=
+for pattern in $files; do
+    for path in "$root"$pattern; do
+        if [ -e "$path" ] || [ -L "$path" ]; then
+            removed="$removed $path"
+            does "file ${path#"$root"}" rm -f "$path"
+        fi
+    done
+done
+if [ -n "$removed" ] && [ "$check" != True ]; then
+    systemctl daemon-reload
+    case $removed in
+    */etc/ssh/*) systemctl try-reload-or-restart ssh.service sshd.service || true ;;
+    esac
+fi
+
+# EL's chrony has no folder for files of others: the role adds three lines to its file.
+conf=$root/etc/chrony.conf
+if grep -qs '^# Written by the role wgmesh.router.router\.$' "$conf"; then
+    does "lines in ${conf#"$root"}" sed -i -e '/^$/{$!N;/^\n# Written by the role wgmesh\.router\.router\.$/{N;d};P;D}' "$conf"
+fi
+
+for path in $folders; do
+    [ ! -e "$root$path" ] || does "folder $path" rm -rf "$root$path"
+done
+for pattern in $shared; do
+    for path in "$root"$pattern; do
+        [ ! -d "$path" ] || [ -n "$(ls -A "$path")" ] || does "folder ${path#"$root"}" rmdir "$path"
+    done
+done
