@@ -644,7 +644,7 @@ func (p player) answer(module string) map[string]any {
 			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
 		}
 	case "mesh_status":
-		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{}, "lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{}, "drained_seconds": 0, "drained_why": "", "source_addresses": []any{}}
+		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{}, "lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{}, "drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false, "source_addresses": []any{}}
 	}
 	return p.documented(module)
 }

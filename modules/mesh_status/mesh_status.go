@@ -42,8 +42,10 @@ type Options struct {
 	Expect         string                  `json:"expect"`
 	ControlSocket  string                  `json:"control_socket"`
 	MetricsFile    string                  `json:"metrics_file"`
-	DrainWarn      int                     `json:"drain_warn"` // seconds; 0: never
-	Traffic        int                     `json:"traffic"`    // seconds
+	DrainWarn      int                     `json:"drain_warn"`     // seconds; 0: never
+	KeyAgeWarn     int                     `json:"key_age_warn"`   // seconds; 0: never
+	ImageAgeWarn   int                     `json:"image_age_warn"` // seconds; 0: never
+	Traffic        int                     `json:"traffic"`        // seconds
 }
 
 // SetDefaults fills in what the task does not say.
@@ -63,8 +65,13 @@ func (o Options) Validate() error {
 	if o.Waited < 0 {
 		errs = append(errs, fmt.Errorf("waited: %d; expected 0 or more seconds", o.Waited))
 	}
-	if o.DrainWarn < 0 {
-		errs = append(errs, fmt.Errorf("drain_warn: %d; expected 0 or more seconds", o.DrainWarn))
+	for _, warn := range []struct {
+		name  string
+		value int
+	}{{"drain_warn", o.DrainWarn}, {"key_age_warn", o.KeyAgeWarn}, {"image_age_warn", o.ImageAgeWarn}} {
+		if warn.value < 0 {
+			errs = append(errs, fmt.Errorf("%s: %d; expected 0 or more seconds", warn.name, warn.value))
+		}
 	}
 	if o.Traffic < 0 || o.Traffic > 60 {
 		errs = append(errs, fmt.Errorf("traffic: %d; expected 0 to 60 seconds", o.Traffic))
@@ -87,7 +94,10 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	r := o.request()
 	strangers := r.Confine()
 	seen, report := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)
+	look("/", &seen)
 	p := ansible.Plan{Return: map[string]any{
+		"ages":             status.Ages(seen),
+		"reboot_required":  seen.Reboot,
 		"healthy":          report.Healthy(),
 		"required_healthy": report.RequiredHealthy(),
 		"problems":         report.Texts(),
@@ -138,7 +148,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 func (o Options) request() status.Request {
 	r := status.Request{
 		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
-		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second, Pending: map[string]string{},
+		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
+		KeyWarn: time.Duration(o.KeyAgeWarn) * time.Second, ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason

@@ -14,6 +14,7 @@ const (
 	Directory    = "/etc/wgmesh" // the door, and what the programs read
 	JoinFile     = Directory + "/join.yml"
 	FailoverFile = Directory + "/failover.json"
+	ImageFile    = Directory + "/image" // as old as the last run of the image play
 
 	RunDirectory = "/run/wgmesh"
 )

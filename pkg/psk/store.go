@@ -180,6 +180,16 @@ func (s *Have) findOrphans() error {
 	return nil
 }
 
+// Records lists the records of ours in a folder, by tunnel. The generation of a key is
+// when it was made, in milliseconds of Unix time.
+func Records(dir string) []Record {
+	s := Have{dir: dir}
+	if s.findOrphans() != nil { // nothing is known then
+		return nil
+	}
+	return s.orphans
+}
+
 // paths returns the two files of a tunnel.
 func paths(dir string, number int) (record, key string) {
 	base := filepath.Join(dir, strconv.Itoa(number))

@@ -19,6 +19,7 @@ func Metrics(router string, r Request, o Observation, rep Report) []byte {
 	m.tunnels(r, o, rep)
 	m.sessions(r, o)
 	m.rest(r, rep, o.Probed)
+	m.ages(o)
 	return []byte(m.b.String())
 }
 

@@ -23,7 +23,11 @@ type Observation struct {
 	BirdVersion string
 	// Drained is the router's own drain, as its BIRD has it.
 	Drained plan.Drain
-	Routes  map[netip.Prefix]Route
+	// Made are the times of keys and the image, which other packages know, and Reboot is
+	// whether the system asks for one.
+	Made   []Made
+	Reboot bool
+	Routes map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix
 	// RoutesErr tells why the kernel's routes could not be read.

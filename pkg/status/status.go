@@ -53,6 +53,8 @@ type Request struct {
 	Settle time.Duration
 	// DrainWarn is from when on a drain is a long one. 0: never.
 	DrainWarn time.Duration
+	// KeyWarn and ImageWarn are from when on a key or the image is an old one. 0: never.
+	KeyWarn, ImageWarn time.Duration
 	// Waited is how long the network was left alone before, which Settle counts too.
 	Waited time.Duration
 }

@@ -25,6 +25,7 @@ func Table(r Request, o Observation, rep Report) []string {
 		rows = append(rows, append([]string{mark}, row(t, o.Tunnels[i], o)...))
 	}
 	lines := append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
+	lines = append(lines, ageLines(o)...)
 	return append(lines, Notes(r, o)...)
 }
 
@@ -37,7 +38,7 @@ func Notes(r Request, o Observation) []string {
 	if hole := knownHole(o.BirdVersion); hole != "" {
 		notes = append(notes, hole)
 	}
-	return notes
+	return append(notes, ageNotes(r, o)...)
 }
 
 // drainNote says how long the router has been drained, and when that is too long.

@@ -155,6 +155,15 @@ options:
       does.
     type: int
     default: 0
+  key_age_warn:
+    description: Seconds after which a private key or a pre-shared key is an old one, and C(notes) says so. With C(0) it
+      never is.
+    type: int
+    default: 0
+  image_age_warn:
+    description: Seconds after which the image is an old one, and C(notes) says so. With C(0) it never is.
+    type: int
+    default: 0
   traffic:
     description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are
       left out.
@@ -311,6 +320,29 @@ ways:
     peer: {description: The router at the other end of the tunnel., type: str}
 drained:
   description: Whether this router is drained (M(wgmesh.router.bird_config)), as its BIRD says.
+  returned: always
+  type: bool
+ages:
+  description:
+    - How old the keys and the image of this router are, and how long a drain and a change that waits for its confirmation
+      have been there. What is not known is left out.
+    - The age of the private key is that of its file, that of a pre-shared key is in its record, and that of the image is
+      the time since the image play ran.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    what:
+      description: C(private_key), C(preshared_key), C(image), C(drain) or C(waiting_change).
+      type: str
+    peer:
+      description: The router at the other end, for a pre-shared key.
+      type: str
+    seconds:
+      description: The age.
+      type: int
+reboot_required:
+  description: Whether the system asks for a reboot (C(/run/reboot-required)).
   returned: always
   type: bool
 drained_seconds:

@@ -309,6 +309,8 @@ ANSWERS = {
         "ways": [{"network": TEXT, "peer": NAME}],
         "drained_seconds": INT,
         "drained_why": TEXT,
+        "ages": [{"what": TEXT, "peer": TEXT, "seconds": INT}],
+        "reboot_required": BOOL,
         "forwarded?": INT,
         "carried?": [{"name": NAME, "peer": NAME, "received": INT, "sent": INT}],
     },

@@ -1,0 +1,40 @@
+package meshstatus
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/status"
+)
+
+func TestLook(t *testing.T) {
+	root, then := t.TempDir(), time.Unix(1_700_000_000, 0)
+	var none, seen status.Observation
+	look(root, &none)
+	assert.Empty(t, none.Made)
+	assert.False(t, none.Reboot)
+	for path, text := range map[string]string{
+		"etc/wireguard/wgmesh.key": "secret", "etc/wgmesh/image": "", "run/reboot-required": "",
+		"etc/wireguard/wgmesh-psk/3.json":          `{"made_by":"wgmesh.router","tunnel":3,"peer":"gcp-1","generation":1700000000000}`,
+		"etc/wireguard/wgmesh-psk/4.json":          `{"tunnel":4,"peer":"mine","generation":1700000000000}`,
+		"etc/wireguard/wgmesh-undo/journal.json":   "damaged",
+		"etc/wireguard/wgmesh-psk/not-a-record.js": "",
+	} {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.NoError(t, os.Chtimes(path, then, then))
+	}
+	look(root, &seen)
+	assert.True(t, seen.Reboot)
+	for i := range seen.Made {
+		assert.True(t, seen.Made[i].At.Equal(then), "%v", seen.Made[i])
+		seen.Made[i].At = time.Time{}
+	}
+	assert.Equal(t, []status.Made{{What: status.PrivateKey}, {What: status.Image}, {What: status.PresharedKey, Peer: "gcp-1"}}, seen.Made)
+}

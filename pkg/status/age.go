@@ -1,0 +1,128 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// What has an age. The words are the values of a result and of a label.
+const (
+	PrivateKey    = "private_key"
+	PresharedKey  = "preshared_key"
+	Image         = "image"
+	Drain         = "drain"
+	WaitingChange = "waiting_change"
+)
+
+// A Made is when something of this router was made, or began.
+type Made struct {
+	What string
+	Peer string // of a pre-shared key
+	At   time.Time
+}
+
+// An Age is the same as the module returns it.
+type Age struct {
+	What    string `json:"what"`
+	Peer    string `json:"peer"`
+	Seconds int    `json:"seconds"`
+}
+
+// Ages lists the age of everything that has one; it is never nil.
+func Ages(o Observation) []Age {
+	out := []Age{}
+	for _, m := range o.made() {
+		out = append(out, Age{m.What, m.Peer, int(max(0, o.At.Sub(m.At).Seconds()))})
+	}
+	return out
+}
+
+// made is what is known, with the drain.
+func (o Observation) made() []Made {
+	if !o.Drained.On() {
+		return o.Made
+	}
+	return append(append([]Made{}, o.Made...), Made{What: Drain, At: o.Drained.Since})
+}
+
+// ageLines are the ages of keys and image, in lines of the table's width.
+func ageLines(o Observation) []string {
+	var own, shared []string
+	for _, m := range o.Made {
+		old := age(o.At.Sub(m.At))
+		switch m.What {
+		case PrivateKey:
+			own = append(own, "private key "+old)
+		case Image:
+			own = append(own, "image "+old)
+		case PresharedKey:
+			shared = append(shared, m.Peer+" "+old)
+		}
+	}
+	return append(wrapped("age: ", own), wrapped("age of pre-shared keys: ", shared)...)
+}
+
+// wrapped puts words after a head into lines of the table's width.
+func wrapped(head string, words []string) (lines []string) {
+	line := head
+	for i, w := range words {
+		if i < len(words)-1 {
+			w += ","
+		}
+		if line != head && utf8.RuneCountInString(line+w)+1 > tableWidth {
+			lines, line = append(lines, strings.TrimRight(line, " ")), "  "
+		}
+		line += w + " "
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	return append(lines, strings.TrimRight(line, " "))
+}
+
+// ageNotes say what is old, what waits, and what to do. None of it is a fault.
+func ageNotes(r Request, o Observation) (notes []string) {
+	var old []Made
+	for _, m := range o.Made {
+		d := o.At.Sub(m.At)
+		switch {
+		case m.What == PrivateKey && r.KeyWarn > 0 && d > r.KeyWarn:
+			notes = append(notes, fmt.Sprintf("the private key is %s old: make a new one (docs/at-night.md)", age(d)))
+		case m.What == PresharedKey && r.KeyWarn > 0 && d > r.KeyWarn:
+			old = append(old, m)
+		case m.What == Image && r.ImageWarn > 0 && d > r.ImageWarn:
+			notes = append(notes, fmt.Sprintf("the image is %s old: make a new one, or run wgmesh.router.image", age(d)))
+		case m.What == WaitingChange:
+			notes = append(notes, fmt.Sprintf("a change waits for its confirmation for %s: docs/guard.md says how to settle it", age(d)))
+		}
+	}
+	if len(old) > 0 {
+		oldest := old[0]
+		for _, m := range old {
+			if m.At.Before(oldest.At) {
+				oldest = m
+			}
+		}
+		notes = append(notes, fmt.Sprintf("pre-shared keys that are old: %d, the oldest is that of %s with %s: make new ones (docs/at-night.md)", len(old), oldest.Peer, age(o.At.Sub(oldest.At))))
+	}
+	if o.Reboot {
+		notes = append(notes, "a reboot is required (/run/reboot-required): run wgmesh.router.drain before it")
+	}
+	return notes
+}
+
+// ages adds the times of all that has an age.
+func (m *metrics) ages(o Observation) {
+	m.metric("wgmesh_made_seconds", "gauge", "When a key, the image, a drain or a change that waits was made, in Unix time.")
+	for _, made := range o.made() {
+		if made.What == PresharedKey {
+			m.sample(seconds(made.At), "what", made.What, "peer", made.Peer)
+		} else {
+			m.sample(seconds(made.At), "what", made.What)
+		}
+	}
+	m.metric("wgmesh_reboot_required", "gauge", "Whether the system asks for a reboot.")
+	m.sample(truth(o.Reboot))
+}
