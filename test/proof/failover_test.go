@@ -29,6 +29,10 @@ type choice struct {
 	bfd  []string
 }
 
+func (o choice) String() string {
+	return fmt.Sprintf(" RUNS=%d SEED=%d ONLY=%s BFD=%s", o.runs, o.seed, strings.Join(o.only, ","), strings.Join(o.bfd, ","))
+}
+
 func chosen(t *testing.T) choice {
 	t.Helper()
 	list := func(name string, all []string) []string {
@@ -89,7 +93,7 @@ func TestFailover(t *testing.T) {
 	o := chosen(t)
 	c := up(t, "failover", "examples/field-case/inventory.yml").theCase(t)
 	c.mesh(t)
-	p := newPaper(t, c, "failover", o)
+	p := newPaper(t, c, "failover", o.String(), o)
 	for _, bfd := range o.bfd {
 		c.mesh(t, "-e", "mesh_bfd="+bfd)
 		sheet := p.failover(bfd)

@@ -40,7 +40,7 @@ type sheet struct {
 
 // newPaper knows the machine and the programs. All kinds of a command go to docs/runs,
 // some of them to build.
-func newPaper(t *testing.T, c aCase, name string, o choice) *paper {
+func newPaper(t *testing.T, c aCase, name, options string, o choice) *paper {
 	t.Helper()
 	folder := "docs/runs"
 	if len(o.only) < len(kinds) {
@@ -59,11 +59,10 @@ func newPaper(t *testing.T, c aCase, name string, o choice) *paper {
 		}
 	}
 	return &paper{file: filepath.Join(c.root, folder, name+".txt"), head: []string{
-		fmt.Sprintf("make %s RUNS=%d SEED=%d ONLY=%s BFD=%s, at commit %s, begun %s", name, o.runs, o.seed,
-			strings.Join(o.only, ","), strings.Join(o.bfd, ","), strings.TrimSpace(commit), time.Now().UTC().Format("2006-01-02 15:04 MST")),
+		fmt.Sprintf("make %s%s, at commit %s, begun %s", name, options, strings.TrimSpace(commit), time.Now().UTC().Format("2006-01-02 15:04 MST")),
 		fmt.Sprintf("%d routers, %d tunnels, %d sites on one machine: %d x %s, Linux %s", len(c.routers),
 			len(c.routers)*(len(c.routers)-1)/2, len(c.sites), runtime.NumCPU(), model, c.in(t, c.routers[0], "uname -r")),
-		wireguard + ", " + strings.Join(strings.Fields(c.in(t, c.routers[0], "bird --version 2>&1")), " "),
+		wireguard + ", " + strings.Join(strings.Fields(c.in(t, c.routers[0], "bird --version 2>&1 | grep BIRD")), " "),
 	}}
 }
 
