@@ -172,31 +172,35 @@ func (k cluster) suffer(t *testing.T, e event, prefix string) result {
 	goOn()
 	writer.end()
 
-	list := acknowledged(writer.out.String())
-	r.acked, r.elections = len(list), after-term
+	r.elections = after - term
 	if now != leader {
 		r.leaders = 1
 	}
-	var late []outage.Answer
-	for _, a := range list {
-		if a.At.After(made.Add(-time.Second)) {
-			late = append(late, a)
-		}
-	}
-	from, to := outage.Longest(late)
-	r.gap = to.Sub(from)
-	have := strings.Fields(k.in(t, client, "/root/writer read "+k.urls()+" "+prefix))
+	k.compare(t, acknowledged(writer.out.String()), client, prefix, made, &r)
+	return r
+}
+
+// compare counts what was acknowledged and what of it is not there, and says how long
+// nothing was acknowledged since a moment.
+func (k cluster) compare(t *testing.T, list []outage.Answer, client, prefix string, since time.Time, r *result) {
+	t.Helper()
+	r.acked = len(list)
 	there := map[string]bool{}
-	for _, n := range have {
+	for _, n := range strings.Fields(k.in(t, client, "/root/writer read "+k.urls()+" "+prefix)) {
 		there[n] = true
 	}
+	var late []outage.Answer
 	for _, a := range list {
+		if a.At.After(since.Add(-time.Second)) {
+			late = append(late, a)
+		}
 		if !there[strconv.Itoa(a.Number)] {
 			r.lost++
 		}
 	}
+	from, to := outage.Longest(late)
+	r.gap = to.Sub(from)
 	assert.Zero(t, r.lost, "writes that were acknowledged and are not there")
-	return r
 }
 
 // acknowledged reads what the writer has printed.

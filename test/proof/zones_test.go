@@ -34,8 +34,8 @@ func TestFailoverZones(t *testing.T) {
 	c.mesh(t)
 	p := newPaper(t, c, "zones", "", choice{only: kinds})
 	p.head = append(p.head,
-		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. Sites are next to each other here, and a packet",
-		fmt.Sprintf("between two zones of a site is held back by %v at the site's gateway, each way; what that comes to: aws-a to aws-c, azure-1 to azure-2", between))
+		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. Sites are next to each other here,",
+		fmt.Sprintf("and a packet between two zones of a site is held back by %v at the site's gateway, each way; what that comes to: aws-a to aws-c, azure-1 to azure-2", between))
 	for _, site := range c.sites {
 		c.delay(t, site)
 	}
@@ -154,7 +154,8 @@ func (c aCase) delay(t *testing.T, site string) {
 		inGateway(t, ns, "ip "+line)
 	}
 	// What was translated before it was held back is not to be looked at again.
-	inGateway(t, ns, "nft 'add table ip delay; add chain ip delay back { type filter hook prerouting priority raw; }; add rule ip delay back iifname delay notrack'")
+	inGateway(t, ns, `nft 'add table ip delay; add chain ip delay back { type filter hook prerouting priority raw; }
+		add rule ip delay back iifname delay notrack'`)
 }
 
 // port is the gateway's end of a host's link.
@@ -180,30 +181,9 @@ func slow(t *testing.T, ns string) {
 	var device *os.File
 	go func() { // the thread ends with it, and is never used elsewhere
 		runtime.LockOSThread()
-		made <- func() error {
-			space, err := os.Open("/run/netns/" + ns)
-			if err != nil {
-				return err
-			}
-			defer space.Close()
-			if err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNET); err != nil {
-				return err
-			}
-			fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-			if err != nil {
-				return err
-			}
-			request, err := unix.NewIfreq("delay")
-			if err != nil {
-				return err
-			}
-			request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-			if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
-				return err
-			}
-			device = os.NewFile(uintptr(fd), "delay")
-			return nil
-		}()
+		var err error
+		device, err = tun(ns)
+		made <- err
 	}()
 	require.NoError(t, <-made)
 	t.Cleanup(func() { device.Close() })
@@ -230,4 +210,29 @@ func slow(t *testing.T, ns string) {
 			_, _ = device.Write(p.bytes)
 		}
 	}()
+}
+
+// tun enters a namespace for good and makes the device there.
+func tun(ns string) (*os.File, error) {
+	space, err := os.Open("/run/netns/" + ns)
+	if err != nil {
+		return nil, err
+	}
+	defer space.Close()
+	if err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	request, err := unix.NewIfreq("delay")
+	if err != nil {
+		return nil, err
+	}
+	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "delay"), nil
 }
