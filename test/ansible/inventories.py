@@ -28,10 +28,11 @@ init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 
-PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview")
+PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview", "reset", "add", "remove")
 
 # The plays that an accepted inventory gets instead of one that needs routers.
 PLAYS = {"IMAGE": """
@@ -350,6 +351,35 @@ class Drains(unittest.TestCase):
         self.assertIn("azure-1 forwards 200 packets/s (wg6 azure-2: 5 in, 205 out", lines[1])
         self.assertIn("it comes from its own site", undrained("azure-1", [], traffic)[0])
         self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
+
+
+class Moving(unittest.TestCase):
+    """What stands against adding or removing a router."""
+
+    MEMBERS = {"one-1": {"id": 1}, "two-1": {"id": "2"}, "gone-1": {"id": 4, "state": "absent"}, "new-1": {}, "odd-1": {"id": "x"}}
+
+    def test_add(self):
+        two = {**self.MEMBERS, "new-1": {"id": 3}}
+        for name, members, want in (
+            ("", self.MEMBERS, "no router is named: -e mesh_add=NAME, one of the inventory"),
+            ("nobody", self.MEMBERS, "nobody is not a router of the inventory: put it there first"),
+            ("new-1", self.MEMBERS, "new-1 has no mesh_id: give it 3, the lowest that nobody has or had"),
+            ("odd-1", two, "odd-1 has no mesh_id: give it 5, the lowest that nobody has or had"),
+            ("new-1", {**self.MEMBERS, "new-1": {"id": 4}}, "new-1 has the mesh_id 4 of gone-1: give it 3, the lowest that nobody has or had"),
+            ("gone-1", two, "gone-1 is mesh_state: absent in the inventory: take that line away, and run this again"),
+            ("new-1", two, ""),
+            ("two-1", two, ""),
+        ):
+            with self.subTest(name):
+                self.assertEqual(want, moving(name, "add", members))
+                self.assertLessEqual(len(want), 160)
+
+    def test_remove(self):
+        self.assertEqual("", moving("one-1", "remove", self.MEMBERS))
+        self.assertEqual("", moving("gone-1", "remove", self.MEMBERS))  # a run that was cut off goes on
+        self.assertEqual("x is not a router of the inventory: name one that is, by its name there", moving("x", "remove", self.MEMBERS))
+        alone = {"one-1": {"id": 1}, "gone-1": self.MEMBERS["gone-1"]}
+        self.assertEqual("one-1 is the only router: wgmesh.router.reset makes its host as it was", moving("one-1", "remove", alone))
 
 
 if __name__ == "__main__":

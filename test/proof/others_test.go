@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,12 +100,14 @@ ls /etc/systemd/system | grep -i -e wgmesh -e floor; systemctl list-units --all 
 ip route show table all proto 157; ip -6 route show table all proto 157; grep -rsl wgmesh /etc --exclude-dir=wireguard
 } | grep -v -e /50-wgmesh -e /wgmesh.nft -e 'table inet wgmesh$'; true`
 
-// reset makes a router as it was, twice: the image and the mesh in between leave no trace.
+// reset makes a router as it was, twice: that it was added and removed in between leaves
+// no trace.
 func reset(t *testing.T, l lab, host string) {
 	run := func(args ...string) (recap, string, error) {
 		t.Helper()
 		return l.playbook(t, "reset", append(args, "--limit", host)...)
 	}
+	l.mesh(t) // all three, without an absent one
 	all := l.onRouters(t, state)
 	_, out, err := run()
 	require.Error(t, err)
@@ -111,30 +115,64 @@ func reset(t *testing.T, l lab, host string) {
 	counts, out, err := run("--check", "--diff", "-e", "mesh_reset_force=true")
 	require.NoError(t, err, tail(out))
 	assert.NotEmpty(t, counts.changed())
-	assert.Contains(t, out, "wgmesh.key", "a diff says what would go")
+	assert.Contains(t, out, "+private_key_file: absent", "a diff says what would go")
 	same(t, all, l.onRouters(t, state))
 
 	want := l.in(t, host, theirs)
-	var first string
-	for _, round := range []string{"the first reset", "the image, the mesh and another reset"} {
-		counts, out, err = run("-e", "mesh_reset_force=true")
+	away := func(args ...string) string {
+		t.Helper()
+		counts, out, err = run(args...)
 		require.NoError(t, err, tail(out))
-		require.NotEmpty(t, counts.changed(), round)
+		require.NotEmpty(t, counts.changed())
 		same(t, map[string]string{host: want}, map[string]string{host: l.in(t, host, theirs)})
-		assert.Empty(t, l.in(t, host, ours), round)
+		assert.Empty(t, l.in(t, host, ours))
 		counts, out, err = run() // nobody uses it any more
 		require.NoError(t, err, tail(out))
 		assert.Empty(t, counts.changed(), "a second run changes nothing")
-		now := l.in(t, host, everything)
-		if first == "" {
-			first = now
-			_, out, err = l.playbook(t, "image", "--limit", host)
-			require.NoError(t, err, tail(out))
-			l.mesh(t)
-			continue
-		}
-		same(t, map[string]string{host: first}, map[string]string{host: now})
+		return l.in(t, host, everything)
 	}
+	first := away("-e", "mesh_reset_force=true")
+	comeAndGo(t, l, host)
+	same(t, map[string]string{host: first}, map[string]string{host: away()})
+}
+
+// comeAndGo adds a router to the mesh and removes it, and the others lose no packet.
+func comeAndGo(t *testing.T, l lab, host string) {
+	_, out, err := l.playbook(t, "add", "-e", "mesh_add=nobody")
+	require.Error(t, err)
+	assert.Contains(t, out, "nobody is not a router of the inventory: put it there first")
+
+	to := l.addresses(t)["node-three-a"].Address
+	said := &strings.Builder{}
+	ping := exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, "node-two-a", "ping", "-n", "-i", "0.01", to)
+	ping.Dir, ping.Stdout, ping.Stderr = l.root, said, said
+	require.NoError(t, ping.Start())
+	t.Cleanup(func() { _ = ping.Process.Kill() })
+
+	counts, out, err := l.playbook(t, "add", "-e", "mesh_add="+host)
+	require.NoError(t, err, tail(out))
+	assert.Len(t, counts.changed(), 3)
+	all := l.onRouters(t, state)
+	remove := func(more ...string) recap {
+		t.Helper()
+		counts, out, err := l.playbook(t, "remove", append(more, "-e", "mesh_remove="+host, "-e", "mesh_drain=false")...)
+		require.NoError(t, err, tail(out))
+		return counts
+	}
+	remove("--check")
+	same(t, all, l.onRouters(t, state))
+	assert.Len(t, remove().changed(), 2, "the others forget it")
+	assert.Equal(t, "wg3", l.in(t, "two-1", "wg show interfaces"))
+	assert.Empty(t, remove().changed(), "a second run changes nothing")
+
+	require.NoError(t, ping.Process.Signal(os.Interrupt))
+	_ = ping.Wait()
+	answers := answer.FindAllStringSubmatch(said.String(), -1)
+	require.Greater(t, len(answers), 500)
+	for n, m := range answers {
+		require.Equal(t, fmt.Sprint(n+1), m[1], "a ping was lost, of %d", len(answers))
+	}
+	t.Logf("%d pings between two other sites, none lost", len(answers))
 }
 
 // others takes a router on which others have things through every kind of run, and
