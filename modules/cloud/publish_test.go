@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/pem"
-	"net/http"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +20,9 @@ import (
 	"github.com/wgmesh/router/pkg/cloud/hostkey"
 
 	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/aws"
+	"github.com/wgmesh/router/internal/fakecloud/azure"
+	"github.com/wgmesh/router/internal/fakecloud/gcp"
 )
 
 // A machine is one that joins by itself: its join.yml and its host key.
@@ -50,11 +53,11 @@ func (m machine) line(t *testing.T, id string) string {
 }
 
 // publish runs the command on a machine of the cloud.
-func publish(t *testing.T, at *fakePlace, args ...string) (status int, said string) {
+func publish(t *testing.T, at place, args ...string) (status int, said string) {
 	t.Helper()
-	p := publisher{dmi: fstest.MapFS{}, allow: fakecloud.Loopback, pace: cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond}, limit: 10 * time.Second}
-	if at != nil {
-		p.api, p.metadata = at.URL, at.URL
+	p := publisher{
+		dmi: fstest.MapFS{}, allow: fakecloud.Loopback, pace: cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond},
+		limit: 10 * time.Second, api: at.api, metadata: at.metadata,
 	}
 	var out, errOut bytes.Buffer
 	status = p.command(t.Context(), args, &out, &errOut)
@@ -65,80 +68,130 @@ func publish(t *testing.T, at *fakePlace, args ...string) (status int, said stri
 	return status, out.String() + errOut.String()
 }
 
-func status(code int) func(http.ResponseWriter) {
-	return func(w http.ResponseWriter) { w.WriteHeader(code) }
+// A place is where a cloud keeps the key, in its stand-in, and how its API is made to
+// refuse it.
+type place struct {
+	api, metadata string
+	values        map[string]string
+	key           string
+	writes        *[]string
+	refuse, fail  func()
+	mend          func()
 }
 
-func azureRefusal(w http.ResponseWriter) {
-	answer(w, 403, map[string]any{"error": map[string]any{"code": "AuthorizationFailed", "message": "The client 'x' does not have authorization to perform action " +
-		"'Microsoft.Resources/tags/write' over scope '/subscriptions/s'."}})
+func inAWS(t *testing.T) place {
+	c := aws.Start(t)
+	fault := func(action string, f aws.Fault) func() {
+		f.Forever = true
+		return func() { c.Faults[action] = []aws.Fault{f} }
+	}
+	return place{
+		c.EC2.URL, c.IMDS.URL, c.Tags, "mesh_host_key", &c.Writes,
+		fault("CreateTags", aws.Fault{Code: "UnauthorizedOperation", Message: "You are not authorized.", Status: 403}),
+		fault("DescribeTags", aws.Fault{Code: "InternalError", Message: "It went wrong.", Status: 500}),
+		func() { clear(c.Faults) },
+	}
+}
+
+func inAzure(t *testing.T) place {
+	c := azure.Start(t)
+	c.Attached = []string{azure.NICB, azure.NICA} // the primary one is not the first
+	fault := func(method string, status int, code, message string) func() {
+		return func() {
+			for range 1000 {
+				c.Fault(method+" "+azure.TagsOfNICA, status, code, message)
+			}
+		}
+	}
+	return place{
+		c.URL, c.URL, c.Tags, "mesh_host_key", &c.Writes,
+		fault("PATCH", 403, "AuthorizationFailed", "The client 'x' does not have authorization to perform action "+
+			"'Microsoft.Resources/tags/write' over scope '/subscriptions/s'."),
+		fault("GET", 500, "InternalServerError", "It went wrong."),
+		func() { clear(c.Faults) },
+	}
+}
+
+func inGCP(t *testing.T) place {
+	c := gcp.Start(t)
+	fault := func(method string, status int) func() {
+		return func() {
+			for range 1000 {
+				c.Fault(method+" /computeMetadata/v1/instance/guest-attributes/wgmesh/mesh_host_key", status, "", "It went wrong.")
+			}
+		}
+	}
+	return place{
+		c.URL, c.URL, c.Guest, "wgmesh/mesh_host_key", &c.Writes, fault("PUT", 403), fault("GET", 500), func() { clear(c.Faults) },
+	}
 }
 
 func TestPublishHostKey(t *testing.T) {
 	for name, c := range map[string]struct {
-		fake        func(*testing.T) *fakePlace
+		at          func(*testing.T) place
 		id, where   string
-		refuse      func(http.ResponseWriter)
 		explanation string
 	}{
 		"aws": {
-			newAmazon, "i-0a", "tag mesh_host_key of i-0a", amazonRefusal(403, "UnauthorizedOperation", "You are not authorized."),
-			"tag mesh_host_key of i-0a: ec2:CreateTags: UnauthorizedOperation: You are not authorized (request req-1); the permission ec2:CreateTags is missing: allow it",
+			inAWS, "i-router", "tag mesh_host_key of i-router", "tag mesh_host_key of i-router: ec2:CreateTags: UnauthorizedOperation: " +
+				"You are not authorized (request req-0815); the permission ec2:CreateTags is missing: allow it",
 		},
 		"azure": {
-			newAzure, "0f47b100-583c", "tag mesh_host_key of the network interface azure-1", azureRefusal,
+			inAzure, "0f47b100-583c", "tag mesh_host_key of the network interface router-a",
 			"the permission Microsoft.Resources/tags/write is missing: allow it in the role of the identity",
 		},
 		"gcp": {
-			newGoogle, "4711", "guest attribute wgmesh/mesh_host_key of 4711", status(403),
+			inGCP, "4711", "guest attribute wgmesh/mesh_host_key of 4711",
 			"HTTP 403; set enable-guest-attributes=TRUE in the metadata of the instance or of the project",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m, at := newMachine(t, ""), c.fake(t)
+			m, at := newMachine(t, ""), c.at(t)
+			others := maps.Clone(at.values)
 			run := func(args ...string) (int, string) {
 				return publish(t, at, append([]string{"--config", m.config, "--cloud", name}, args...)...)
 			}
 
-			at.refuse["write"] = c.refuse
+			at.refuse()
 			code, said := run()
 			assert.Equal(t, tryAgain, code)
 			assert.Contains(t, said, c.explanation)
-			delete(at.refuse, "write")
+			at.mend()
 
 			code, said = run()
 			assert.Zero(t, code, said)
-			assert.Equal(t, m.line(t, c.id), at.value)
+			assert.Equal(t, m.line(t, c.id), at.values[at.key])
 			assert.Regexp(t, `^wgmesh-cloud publish-host-key: azure-1: SHA256:\S+ is published as `+c.where+`\n$`, said)
 
 			code, said = run()
 			assert.Zero(t, code, said)
 			assert.Contains(t, said, "is there already as "+c.where)
-			assert.Equal(t, 1, at.writes, "a second run changes nothing")
+			assert.Len(t, *at.writes, 1, "a second run changes nothing")
 
 			before := m.line(t, c.id)
 			m.makeKey(t, 2)
 			code, said = run()
 			assert.Zero(t, code, said)
-			assert.Equal(t, m.line(t, c.id), at.value)
+			assert.Equal(t, m.line(t, c.id), at.values[at.key])
 			assert.Contains(t, said, "this machine's key before")
 
-			at.value = strings.Join(strings.Fields(before)[:2], " ") + " given"
+			at.values[at.key] = strings.Join(strings.Fields(before)[:2], " ") + " given"
 			code, said = run()
 			assert.Equal(t, badConfig, code)
 			assert.Contains(t, said, c.where+" holds SHA256:")
 			assert.Contains(t, said, "which this machine did not publish; this machine's key is SHA256:")
-			assert.Equal(t, 2, at.writes)
+			assert.Len(t, *at.writes, 2)
 			code, said = run("--replace")
 			assert.Zero(t, code, said)
-			assert.Equal(t, m.line(t, c.id), at.value)
+			assert.Equal(t, m.line(t, c.id), at.values[at.key])
 
-			at.refuse["read"] = func(w http.ResponseWriter) {
-				answer(w, 500, map[string]any{"error": map[string]any{"code": "InternalServerError", "message": "It went wrong."}})
-			}
+			at.fail()
 			code, said = run()
 			assert.Equal(t, tryAgain, code, said)
 			assert.NotContains(t, said, "PRIVATE")
+
+			delete(at.values, at.key)
+			assert.Equal(t, others, at.values, "other tags stay")
 		})
 	}
 }

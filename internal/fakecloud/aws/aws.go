@@ -2,7 +2,7 @@
 //
 // It is built from AWS's documentation (EC2 API reference: DescribeNetworkInterfaces,
 // ModifyNetworkInterfaceAttribute, DescribeRouteTables, CreateRoute, ReplaceRoute,
-// DeleteRoute, error codes, query requests; EC2 user guide: instance metadata version 2),
+// DeleteRoute, DescribeTags, CreateTags, error codes, query requests; EC2 user guide: instance metadata version 2),
 // and, for what ReplaceRoute says where there is no route, from getmoto/moto#6425, which
 // has it from AWS itself. It does what moto does not: it throttles, lets credentials
 // expire, is only eventually consistent, loses answers and instances. Signatures and
@@ -44,6 +44,7 @@ type Cloud struct {
 
 	Interfaces []*Interface
 	Tables     map[string]*Table
+	Tags       map[string]string // of the instance that asks
 	stale      []map[string]*Table
 }
 
@@ -59,7 +60,7 @@ type Fault struct {
 
 // New makes a region with an instance i-router, and route tables.
 func New() *Cloud {
-	c := &Cloud{Region: "cn-north-1", Faults: map[string][]Fault{}, Tables: map[string]*Table{}}
+	c := &Cloud{Region: "cn-north-1", Faults: map[string][]Fault{}, Tables: map[string]*Table{}, Tags: map[string]string{"cost": "net"}}
 	c.Who = func(*http.Request) (Machine, bool) {
 		return Machine{Name: "router", Instance: "i-router", Interface: "eni-us", MAC: "0e:49:61:0f:c3:11", Key: "ASIAEXAMPLE"}, true
 	}
@@ -148,6 +149,10 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 		c.modify(w, r)
 	case "DescribeRouteTables":
 		c.describeTables(w, r)
+	case "DescribeTags":
+		c.describeTags(w, r, machine)
+	case "CreateTags":
+		c.createTag(w, r, machine)
 	case "CreateRoute", "ReplaceRoute", "DeleteRoute":
 		c.route(w, r, action)
 	default: // ModifyInstanceAttribute above all: EC2 refuses it with several interfaces

@@ -76,7 +76,7 @@ func (c *Cloud) patchTags(w http.ResponseWriter, r *http.Request) {
 	}
 	assert.NoError(c.t, json.NewDecoder(r.Body).Decode(&body))
 	if body.Operation == "Replace" {
-		c.Tags = map[string]string{}
+		clear(c.Tags)
 	}
 	for name, value := range body.Properties.Tags {
 		assert.LessOrEqual(c.t, len(value), 256, "a tag's value")
