@@ -30,9 +30,12 @@ from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_h
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 
-PLAYBOOKS = ("mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview", "reset", "add", "remove")
+PLAYBOOKS = (
+    "mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview", "reset", "add", "remove", "rotate", "replace", "upgrade",
+)  # fmt: skip
 
 # The plays that an accepted inventory gets instead of one that needs routers.
 PLAYS = {"IMAGE": """
@@ -341,6 +344,25 @@ class Drains(unittest.TestCase):
             self.assertIn(words, line)
         self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
         self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
+
+    def test_turns(self):
+        seen = self.seen("azure-1")
+        seen["answers"]["__mesh_seen"]["drained_why"] = ""
+        other = self.seen("azure-1", True)
+        other["answers"]["__mesh_seen"]["drained_why"] = "a new disk " * 20
+        for words, name, found, more in (
+            ("", "azure-1", seen, {}),
+            ("azure-9 is absent in the inventory", "azure-9", seen, {}),
+            ("gcp-1 is the only router of its site: leave it out with --limit", "gcp-1", seen, {}),
+            ("", "gcp-1", seen, {"force": True}),
+            ("azure-1 does not say how it is: mend it first", "azure-1", {"unreachable": True}, {"force": True}),
+            ("azure-1 is drained (a new disk a new", "azure-1", other, {}),
+        ):
+            line = rollable(name, self.HOSTS, list(self.HOSTS), "rotate", found, **more)
+            self.assertLessEqual(len(line), 160, line)
+            self.assertTrue(line.startswith(words) and bool(line) == bool(words), line)
+        other["answers"]["__mesh_seen"]["drained_why"] = "rotate"
+        self.assertEqual("", rollable("azure-1", self.HOSTS, list(self.HOSTS), "rotate", other), "it goes on")
 
     def test_left(self):
         others = [self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}, {"network": "10.9.0.0/16", "peer": "azure-2"}]), {"item": "x"}]

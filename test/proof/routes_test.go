@@ -34,6 +34,7 @@ func TestRoutes(t *testing.T) {
 		{"both are well and do not see each other, the API is down: no packet is lost, and each says it once", splitBrain},
 		{"a start, an end and another run change nothing", changeNothing},
 		{"a router is drained, reboots and is undrained: no packet is lost, no session ends", drainReboot},
+		{"one takes new private keys and the other one is upgraded: no packet is lost", rotateUpgrade},
 		{"routers without route tables lose the daemon, and the tables stay as they are", leaveRoutes},
 	}
 	for _, step := range steps {

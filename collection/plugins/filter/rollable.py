@@ -1,0 +1,88 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a router cannot have its turn in a run that drains one after the other."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: rollable
+short_description: Why a router cannot have its turn in a run that drains one after the other
+version_added: 1.0.0
+description:
+  - Each router of such a run is drained, changed and undrained. So there has to be another one of its site, it has to
+    answer, and it is not drained for another reason, which somebody may still need.
+  - A router that a run of the same kind left drained is not refused, so that the run goes on.
+positional: _input, hostvars, group, why, seen
+options:
+  _input:
+    description: The name of the router.
+    type: str
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  group:
+    description: The names of all routers.
+    type: list
+    elements: str
+    required: true
+  why:
+    description: The reason for which such a run drains routers.
+    type: str
+    required: true
+  seen:
+    description: What the router has seen of itself, the result of a plan and a look.
+    type: dict
+    required: true
+  force:
+    description: Whether the only router of a site has its turn, too.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Refuse what would cut a site off
+  ansible.builtin.fail:
+    msg: "{{ refused }}"
+  when: refused | length > 0
+  vars:
+    refused: "{{ inventory_hostname | wgmesh.router.rollable(hostvars, groups.routers, 'upgrade', looked) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One line, empty when nothing stands against it.
+  type: str
+  sample: "azure-1 is drained (a new disk): undrain it first, or leave it out with --limit"
+"""
+
+
+LONGEST = 60
+
+
+def rollable(name, hostvars, group, why, seen, force=False):
+    """Return the line."""
+    mine = [other for other in group if hostvars[other].get("mesh_site") == hostvars[name].get("mesh_site") and present(hostvars[other])]
+    if name not in mine:
+        return "%s is absent in the inventory: leave it out with --limit" % name
+    if mine == [name] and not force:
+        return "%s is the only router of its site: leave it out with --limit, or accept the cut with -e mesh_drain_force=true" % name
+    status = (seen.get("answers") or {}).get("__mesh_seen")
+    if status is None:
+        return "%s does not say how it is: mend it first (status play), or leave it out with --limit" % name
+    if status["drained"] and status["drained_why"] != why:
+        reason = status["drained_why"] or "nobody said why"
+        reason = reason if len(reason) <= LONGEST else reason[: LONGEST - 3] + "..."
+        return "%s is drained (%s): undrain it first, or leave it out with --limit" % (name, reason)
+    return ""
+
+
+def present(variables):
+    return variables.get("mesh_state", "present") != "absent"
+
+
+class FilterModule:
+    def filters(self):
+        return {"rollable": rollable}

@@ -1,0 +1,66 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rotateUpgrade has one router of the pair take new private keys, and the other one a hook,
+// while the sites talk by 200 packets a second each way.
+func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
+	refuseTurns(t, l)
+	key := func() string { return l.in(t, "aws-1", "wg pubkey < /etc/wireguard/wgmesh.key") }
+	before := key()
+	hook := filepath.Join(t.TempDir(), "hook.yml")
+	require.NoError(t, os.WriteFile(hook, []byte("- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n"), 0o600))
+	var streams []*stream
+	for _, node := range []string{"node-aws-a", "node-aws-c"} {
+		streams = append(streams, l.streamEvery(t, "0.005", node, "node-office-hq"), l.streamEvery(t, "0.005", "node-office-hq", node))
+	}
+	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private")
+	require.NoError(t, err, tail(out))
+	cloud.waitAtRest()
+	_, out, err = l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
+	require.NoError(t, err, tail(out))
+	cloud.waitAtRest()
+	sent, lost := 0, 0
+	for _, s := range streams {
+		s.stop(t)
+		sent, lost = sent+len(s.answers(t))+s.lost(t), lost+s.lost(t)
+		assert.Zero(t, s.lost(t), s.name)
+	}
+	t.Logf("rotate of aws-1, upgrade of aws-2: of %d packets %d lost", sent, lost)
+	now := key()
+	assert.NotEqual(t, before, now)
+	assert.Contains(t, l.in(t, "office-1", "wg show all peers"), now)
+	assert.NotContains(t, l.in(t, "office-1", "wg show all peers"), before)
+	assert.Contains(t, l.in(t, "aws-2", "cat /run/turn"), "Z upgrade", "the hook ran while it was not drained")
+	counts, out, err := l.play(t)
+	require.NoError(t, err, tail(out))
+	assert.Empty(t, counts.changed())
+}
+
+// refuseTurns asks for what cannot be. Nothing changes.
+func refuseTurns(t *testing.T, l lab) {
+	before := l.onRouters(t, state)
+	began := time.Now()
+	for _, tt := range []struct{ play, limit, variable, words string }{
+		{"rotate", "office-1", "mesh_rotate=private", "office-1 is the only router of its site: leave it out with --limit"},
+		{"rotate", "aws-1", "mesh_rotate=publik", "preshared, private"},
+		{"upgrade", "aws-1", "mesh_upgrade_hook=/no/hook.yml", "mesh_upgrade_hook: /no/hook.yml is no file on the controller"},
+	} {
+		counts, out, err := l.playbook(t, tt.play, "--limit", tt.limit, "-e", tt.variable)
+		require.Error(t, err, tt.words)
+		assert.Contains(t, out, tt.words)
+		assert.Empty(t, counts.changed())
+	}
+	same(t, before, l.onRouters(t, state))
+	t.Logf("refused in %.1f s", time.Since(began).Seconds())
+}
