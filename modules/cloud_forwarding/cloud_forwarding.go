@@ -50,15 +50,18 @@ func (o Options) Validate() error {
 	if o.Timeout < 1 {
 		errs = append(errs, fmt.Errorf("timeout: expected 1 second or more, got %d", o.Timeout))
 	}
-	for name, url := range map[string]string{"api_endpoint": o.APIEndpoint, "metadata_endpoint": o.MetadataEndpoint} {
+	for _, each := range [][2]string{{"api_endpoint", o.APIEndpoint}, {"metadata_endpoint", o.MetadataEndpoint}} {
+		name, url := each[0], each[1]
 		if url != "" && !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 			errs = append(errs, fmt.Errorf("%s: expected a URL, got %q", name, url))
 		}
 	}
 	errs = append(errs, ansible.Exclusive("instance_id", o.InstanceID, "resource_id", o.ResourceID, "name", o.Name))
-	for option, ids := range map[string]struct{ cloud, value string }{"instance_id": {cloud.AWS, o.InstanceID}, "resource_id": {cloud.Azure, o.ResourceID}, "name": {cloud.GCP, o.Name}} {
-		if ids.value != "" && o.Cloud != "auto" && o.Cloud != ids.cloud {
-			errs = append(errs, fmt.Errorf("%s: goes with cloud: %s, got cloud: %s", option, ids.cloud, o.Cloud))
+	for _, id := range []struct{ option, cloud, value string }{
+		{"instance_id", cloud.AWS, o.InstanceID}, {"resource_id", cloud.Azure, o.ResourceID}, {"name", cloud.GCP, o.Name},
+	} {
+		if id.value != "" && o.Cloud != "auto" && o.Cloud != id.cloud {
+			errs = append(errs, fmt.Errorf("%s: goes with cloud: %s, got cloud: %s", id.option, id.cloud, o.Cloud))
 		}
 	}
 	if set := (o.Project != ""); set != (o.Zone != "") || set != (o.Name != "") {

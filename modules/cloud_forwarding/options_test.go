@@ -1,0 +1,16 @@
+package cloudforwarding_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Two mistakes are said in the same order every time.
+func TestMistakesInOrder(t *testing.T) {
+	first, _ := fails(t, options{"api_endpoint": "x", "metadata_endpoint": "y", "instance_id": "i-1"})
+	for range 20 {
+		msg, _ := fails(t, options{"api_endpoint": "x", "metadata_endpoint": "y", "instance_id": "i-1"})
+		assert.Equal(t, first, msg)
+	}
+}
