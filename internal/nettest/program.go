@@ -109,6 +109,16 @@ func (n Namespace) Module(t testing.TB, m ansible.Module, options any) map[strin
 	return result(t, out.Bytes())
 }
 
+// Result runs a module in this process, alone, and returns its result.
+func Result(t testing.TB, m ansible.Module, options any) map[string]any {
+	t.Helper()
+	raw, err := json.Marshal(options)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	m.Run(nil, bytes.NewReader(raw), &out)
+	return result(t, out.Bytes())
+}
+
 // Ask runs a program with a module's options, as Ansible does, and returns its result.
 func Ask(t testing.TB, cmd *exec.Cmd, options any) map[string]any {
 	t.Helper()

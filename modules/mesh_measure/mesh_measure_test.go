@@ -1,8 +1,6 @@
 package meshmeasure_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,17 +11,14 @@ import (
 
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	"github.com/wgmesh/router/pkg/ansible"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // run runs the module as Ansible does.
 func run(t *testing.T, options map[string]any) map[string]any {
 	t.Helper()
-	in, err := json.Marshal(options)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	ansible.New(meshmeasure.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(in), &out)
-	var result map[string]any
-	require.NoError(t, json.Unmarshal(out.Bytes(), &result))
+	result := nettest.Result(t, ansible.New(meshmeasure.Plan, ansible.Unlocked()), options)
 	assert.Equal(t, false, result["changed"])
 	return result
 }

@@ -1,7 +1,6 @@
 package meshplan_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	"github.com/wgmesh/router/pkg/ansible"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 const (
@@ -27,13 +28,7 @@ func run(t *testing.T, options string) map[string]any {
 	t.Helper()
 	var tree map[string]any
 	require.NoError(t, yaml.Unmarshal([]byte(options), &tree))
-	args, err := json.Marshal(tree)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	ansible.New(meshplan.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(args), &out)
-	var result map[string]any
-	require.NoError(t, json.Unmarshal(out.Bytes(), &result), out.String())
-	return result
+	return nettest.Result(t, ansible.New(meshplan.Plan, ansible.Unlocked()), tree)
 }
 
 // The module gives the plans that pkg/mesh has as golden files, for options as

@@ -1,8 +1,6 @@
 package meshpreview_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +11,8 @@ import (
 
 	meshpreview "github.com/wgmesh/router/modules/mesh_preview"
 	"github.com/wgmesh/router/pkg/ansible"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 const small = `
@@ -25,13 +25,7 @@ func run(t *testing.T, options string) map[string]any {
 	t.Helper()
 	var tree map[string]any
 	require.NoError(t, yaml.Unmarshal([]byte(options), &tree))
-	args, err := json.Marshal(tree)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	ansible.New(meshpreview.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(args), &out)
-	var result map[string]any
-	require.NoError(t, json.Unmarshal(out.Bytes(), &result), out.String())
-	return result
+	return nettest.Result(t, ansible.New(meshpreview.Plan, ansible.Unlocked()), tree)
 }
 
 // previewed returns the preview of the field case after a change of its text, against

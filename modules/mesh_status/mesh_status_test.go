@@ -1,8 +1,6 @@
 package meshstatus_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,18 +10,14 @@ import (
 
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	"github.com/wgmesh/router/pkg/ansible"
+
+	"github.com/wgmesh/router/internal/nettest"
 )
 
 // run runs the module as Ansible does. No tunnel of these tests exists.
 func run(t *testing.T, options map[string]any) map[string]any {
 	t.Helper()
-	in, err := json.Marshal(options)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	ansible.New(meshstatus.Plan, ansible.Unlocked()).Run(nil, bytes.NewReader(in), &out)
-	var result map[string]any
-	require.NoError(t, json.Unmarshal(out.Bytes(), &result))
-	return result
+	return nettest.Result(t, ansible.New(meshstatus.Plan, ansible.Unlocked()), options)
 }
 
 func options(t *testing.T) map[string]any {
