@@ -26,6 +26,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	}
 	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private")
 	require.NoError(t, err, tail(out))
+	assert.NotContains(t, out, "drained for", "it is not any more")
 	cloud.waitAtRest()
 	_, out, err = l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
 	require.NoError(t, err, tail(out))
