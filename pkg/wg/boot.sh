@@ -62,7 +62,8 @@ up() {
 
 start() {
   bare=${WGMESH_RUN:-/run/wgmesh}/bare
-  if [ -f "$bare" ] && read -r run names <"$bare" && [ -d "/proc/$run" ]; then
+  # A wg_tunnel that was killed leaves the file, and its number goes to another process.
+  if [ -f "$bare" ] && read -r run program names <"$bare" && [ "$(readlink "/proc/$run/exe")" = "$program" ]; then
     case " $names " in
     *" $name "*)
       ip link add dev "$name" type wireguard 2>/dev/null || exec wireguard-go "$name"

@@ -1,6 +1,7 @@
 package wg_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -229,4 +230,31 @@ func get(t *testing.T, path string) string {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(text)
+}
+
+// A wg_tunnel that was killed leaves its word behind, and its number may be somebody
+// else's by now: a tunnel that starts then gets all that its file says.
+func TestStartIsBareForItsProcessOnly(t *testing.T) {
+	dir := t.TempDir()
+	for _, program := range []string{"ip", "wg-quick", "wireguard-go"} {
+		put(t, filepath.Join(dir, program), "#!/bin/sh\necho ${0##*/} $*\n")
+		require.NoError(t, os.Chmod(filepath.Join(dir, program), 0o700))
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "run"), 0o700))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	const bare, full = "ip link add dev wg1 type wireguard\n", "wg-quick up wg1\n"
+	for word, want := range map[string]string{
+		"": full,
+		fmt.Sprintf("%d %s wg2 wg1", os.Getpid(), self):    bare,
+		fmt.Sprintf("%d %s wg2 wg11", os.Getpid(), self):   full,
+		fmt.Sprintf("%d %s wg1", 1<<22+1, self):            full, // beyond pid_max
+		fmt.Sprintf("%d %s wg1", os.Getpid(), "/bin/true"): full, // the number is another program's
+	} {
+		put(t, filepath.Join(dir, "run", "bare"), word+"\n")
+		status, said := script(t, dir, "start", "wg1")
+		assert.Zero(t, status, word)
+		assert.Equal(t, want, said, word)
+	}
 }

@@ -101,7 +101,8 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 }
 
 // bareFile names the interfaces whose units make nothing but the interface, and the
-// process for which they do so: without it they do as ever. The script reads it.
+// process and the program for which they do so: without it they do as ever. The script
+// reads it.
 const bareFile = plan.RunDirectory + "/bare"
 
 // Create makes interfaces that are not there. With systemd their units do it, so that
@@ -119,7 +120,11 @@ func (h *Host) Create(ctx context.Context, names []string) map[string]error {
 	if err := os.MkdirAll(plan.RunDirectory, 0o700); err != nil {
 		return all(names, err)
 	}
-	text := fmt.Sprintf("%d %s\n", os.Getpid(), strings.Join(names, " "))
+	program, err := os.Executable()
+	if err != nil {
+		return all(names, err)
+	}
+	text := fmt.Sprintf("%d %s %s\n", os.Getpid(), program, strings.Join(names, " "))
 	if err := os.WriteFile(bareFile, []byte(text), 0o600); err != nil {
 		return all(names, err)
 	}
