@@ -55,7 +55,7 @@ func refuseTurns(t *testing.T, l lab) {
 	for _, tt := range []struct{ play, limit, variable, words string }{
 		{"rotate", "office-1", "mesh_rotate=private", "office-1 is the only router of its site: leave it out with --limit"},
 		{"rotate", "aws-1", "mesh_rotate=publik", "preshared, private"},
-		{"upgrade", "aws-1", "mesh_upgrade_hook=/no/hook.yml", "mesh_upgrade_hook: /no/hook.yml is no file on the controller"},
+		{"upgrade", "aws-1", "mesh_upgrade_hook=/no/hook.yml", "mesh_upgrade_hook: /no/hook.yml is not a file on the controller"},
 	} {
 		counts, out, err := l.playbook(t, tt.play, "--limit", tt.limit, "-e", tt.variable)
 		require.Error(t, err, tt.words)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, of_site
+
 DOCUMENTATION = r"""
 name: drainable
 short_description: Why a router is not to be drained now
@@ -61,12 +63,9 @@ _value:
 """
 
 
-LONGEST = 60
-
-
 def drainable(name, hostvars, group, targeted, seen, force=False):
     """Return the line."""
-    mine = [other for other in group if hostvars[other].get("mesh_site") == hostvars[name].get("mesh_site") and present(hostvars[other])]
+    mine = of_site(name, hostvars, group)
     if name not in mine:
         return refusal(name, "the inventory has it absent", "drain routers that are there")
     several = [other for other in mine if other in targeted]
@@ -95,16 +94,8 @@ def status(result):
     return (result.get("answers") or {}).get("__mesh_seen")
 
 
-def present(variables):
-    return variables.get("mesh_state", "present") != "absent"
-
-
 def listed(names):
     return ", ".join(names[:2]) + (" and %d more" % (len(names) - 2) if len(names) > 2 else "")
-
-
-def cut(text):
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 def refusal(name, found, do):

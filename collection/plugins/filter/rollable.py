@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, of_site
+
 DOCUMENTATION = r"""
 name: rollable
 short_description: Why a router cannot have its turn in a run that drains one after the other
@@ -59,12 +61,9 @@ _value:
 """
 
 
-LONGEST = 60
-
-
 def rollable(name, hostvars, group, why, seen, force=False):
     """Return the line."""
-    mine = [other for other in group if hostvars[other].get("mesh_site") == hostvars[name].get("mesh_site") and present(hostvars[other])]
+    mine = of_site(name, hostvars, group)
     if name not in mine:
         return "%s is absent in the inventory: leave it out with --limit" % name
     if mine == [name] and not force:
@@ -73,14 +72,8 @@ def rollable(name, hostvars, group, why, seen, force=False):
     if status is None:
         return "%s does not say how it is: mend it first (status play), or leave it out with --limit" % name
     if status["drained"] and status["drained_why"] != why:
-        reason = status["drained_why"] or "nobody said why"
-        reason = reason if len(reason) <= LONGEST else reason[: LONGEST - 3] + "..."
-        return "%s is drained (%s): undrain it first, or leave it out with --limit" % (name, reason)
+        return "%s is drained (%s): undrain it first, or leave it out with --limit" % (name, cut(status["drained_why"] or "nobody said why"))
     return ""
-
-
-def present(variables):
-    return variables.get("mesh_state", "present") != "absent"
 
 
 class FilterModule:

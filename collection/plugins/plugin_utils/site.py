@@ -1,0 +1,19 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The routers of a site, for what drains one of them."""
+
+from __future__ import annotations
+
+LONGEST = 60
+
+
+def of_site(name, hostvars, group):
+    """Return the names of the routers of the site of this one, itself among them, without those that are absent."""
+    site = hostvars[name].get("mesh_site")
+    return [other for other in group if hostvars[other].get("mesh_site") == site and hostvars[other].get("mesh_state", "present") != "absent"]
+
+
+def cut(text):
+    """Return what of a text fits into a line beside other words."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
