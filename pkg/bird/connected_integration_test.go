@@ -238,9 +238,18 @@ func TestMetricOfARunningMesh(t *testing.T) {
 	l.start(t)
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})
 	p1.floor(t)
+	far := []string{"10.2.1.12", "fd00:2::1:12"}
+	for _, to := range far { // a cable's ends find each other first, which IPv6 may need a second for
+		nettest.Eventually(t, to+" answers", func() string {
+			if out, err := p1.Command("ping", "-q", "-c", "1", "-W", "1", to).CombinedOutput(); err != nil {
+				return string(out)
+			}
+			return ""
+		})
+	}
 	var pings []*exec.Cmd
 	var outs []*strings.Builder
-	for _, to := range []string{"10.2.1.12", "fd00:2::1:12"} {
+	for _, to := range far {
 		out := &strings.Builder{}
 		cmd := p1.Command("ping", "-q", "-i", "0.001", "-W", "1", to)
 		cmd.Stdout, cmd.Stderr = out, out
