@@ -109,14 +109,18 @@ func (n Namespace) Module(t testing.TB, m ansible.Module, options any) map[strin
 	return result(t, out.Bytes())
 }
 
-// Result runs a module in this process, alone, and returns its result.
+// Result runs a module in this process, alone, and returns its result: one line, and an
+// exit status that says the same.
 func Result(t testing.TB, m ansible.Module, options any) map[string]any {
 	t.Helper()
 	raw, err := json.Marshal(options)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	m.Run(nil, bytes.NewReader(raw), &out)
-	return result(t, out.Bytes())
+	status := m.Run(nil, bytes.NewReader(raw), &out)
+	res := result(t, out.Bytes())
+	require.Equal(t, 1, bytes.Count(out.Bytes(), []byte("\n")), "%s", out.Bytes())
+	require.Equal(t, res["failed"] == true, status == 1, "%s", out.Bytes())
+	return res
 }
 
 // Ask runs a program with a module's options, as Ansible does, and returns its result.

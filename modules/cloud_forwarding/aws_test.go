@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/aws"
 )
 
@@ -24,7 +25,7 @@ func (f *fakeAWS) router() options {
 func (f *fakeAWS) control(t *testing.T) options {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	return f.router().and(options{"cloud": "auto", "instance_id": "i-router", "region": "cn-north-1"})
+	return f.router().And(options{"cloud": "auto", "instance_id": "i-router", "region": "cn-north-1"})
 }
 
 const (
@@ -34,7 +35,7 @@ const (
 
 func TestAWSOnTheRouter(t *testing.T) {
 	f := newAWS(t)
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
@@ -49,13 +50,13 @@ func TestAWSOnTheRouter(t *testing.T) {
 	assert.Zero(t, f.Bare, "metadata requests without a token")
 
 	t.Run("again", func(t *testing.T) {
-		result := run(t, f.router())
+		result := task.Run(t, f.router())
 		assert.Equal(t, false, result["changed"])
 		assert.Equal(t, true, result["verified"])
 		assert.Len(t, f.Writes, 2)
 	})
 	t.Run("and off", func(t *testing.T) {
-		result := run(t, f.router().and(options{"state": "disabled"}))
+		result := task.Run(t, f.router().And(options{"state": "disabled"}))
 		assert.Equal(t, []any{"eni-0a: disabled forwarding", "eni-0b: disabled forwarding"}, result["done"])
 		assert.True(t, f.Checks()["eni-0a"])
 	})
@@ -75,7 +76,7 @@ func TestAWSInterfaces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAWS(t)
-			result := run(t, f.router().and(options{"interfaces": tt.words}))
+			result := task.Run(t, f.router().And(options{"interfaces": tt.words}))
 			if tt.msg != "" {
 				assert.Equal(t, tt.msg, result["msg"])
 			}
@@ -86,7 +87,7 @@ func TestAWSInterfaces(t *testing.T) {
 
 func TestAWSFromTheControlNode(t *testing.T) {
 	f := newAWS(t)
-	result := run(t, f.control(t))
+	result := task.Run(t, f.control(t))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "aws", result["cloud"])
 	assert.Len(t, f.Writes, 2)
@@ -95,7 +96,7 @@ func TestAWSFromTheControlNode(t *testing.T) {
 
 func TestAWSCheckMode(t *testing.T) {
 	f := newAWS(t)
-	result := run(t, f.router().and(check).and(options{"_ansible_diff": true}))
+	result := task.Run(t, f.router().And(check).And(options{"_ansible_diff": true}))
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.NotContains(t, result, "warnings")
@@ -103,7 +104,7 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Empty(t, f.Writes)
 
 	f.Faults[modify] = []aws.Fault{{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true}}
-	result = run(t, f.router().and(check).and(options{"interfaces": "primary"}))
+	result = task.Run(t, f.router().And(check).And(options{"interfaces": "primary"}))
 	assert.Equal(t, []any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
 		"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
 	assert.Empty(t, f.Writes)
@@ -112,7 +113,7 @@ func TestAWSCheckMode(t *testing.T) {
 func TestAWSWaitsForTheRead(t *testing.T) {
 	f := newAWS(t)
 	f.Lag = 3
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, 1+2*4, f.Reads)
 }
@@ -121,7 +122,7 @@ func TestAWSWaitsForTheRead(t *testing.T) {
 func TestAWSLostRace(t *testing.T) {
 	f := newAWS(t)
 	f.OnWrite = func() { f.Interfaces[0].Check = true }
-	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t, "eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over", msg)
 	assert.True(t, changed, "it was changed, by us")
 }
@@ -132,7 +133,7 @@ func TestAWSThrottling(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[describe] = slices.Repeat([]aws.Fault{slow}, 12)
 		f.Faults[modify] = slices.Repeat([]aws.Fault{slow}, 12)
-		assert.Equal(t, true, run(t, f.router())["verified"])
+		assert.Equal(t, true, task.Run(t, f.router())["verified"])
 	})
 	t.Run("until timeout", func(t *testing.T) {
 		f := newAWS(t)
@@ -140,7 +141,7 @@ func TestAWSThrottling(t *testing.T) {
 		f.Faults[modify] = []aws.Fault{slow}
 		// On a busy machine the time may be over while a request is under way, which
 		// may have been done. So this asks for no word on whether something changed.
-		msg, _ := fails(t, f.router().and(options{"timeout": 1}))
+		msg, _ := task.Fails(t, f.router().And(options{"timeout": 1}))
 		assert.Equal(t, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
 	})
 }
@@ -149,13 +150,13 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	t.Run("of the role are renewed", func(t *testing.T) {
 		f := newAWS(t)
 		f.Valid = 2
-		assert.Equal(t, true, run(t, f.router())["verified"])
+		assert.Equal(t, true, task.Run(t, f.router())["verified"])
 		assert.Equal(t, 2, f.Session)
 	})
 	t.Run("of a person are not", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[describe] = []aws.Fault{{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true}}
-		msg, _ := fails(t, f.control(t))
+		msg, _ := task.Fails(t, f.control(t))
 		assert.Equal(t, "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+
 			"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock", msg)
 	})
@@ -166,13 +167,13 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[describe] = []aws.Fault{denied}
-		msg, _ := fails(t, f.router())
+		msg, _ := task.Fails(t, f.router())
 		assert.Contains(t, msg, "the permission ec2:DescribeNetworkInterfaces is missing")
 	})
 	t.Run("to write the second", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[modify] = []aws.Fault{{}, denied}
-		result := run(t, f.router())
+		result := task.Run(t, f.router())
 		assert.Contains(t, result["msg"], "eni-0b: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation")
 		assert.Equal(t, true, result["changed"])
 		assert.Equal(t, false, result["verified"])
@@ -181,7 +182,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
 		f.NoRole = true
-		msg, _ := fails(t, f.router())
+		msg, _ := task.Fails(t, f.router())
 		assert.Contains(t, msg, "the instance has no role to act with")
 	})
 }
@@ -189,10 +190,10 @@ func TestAWSMissingPermission(t *testing.T) {
 func TestAWSBrokenService(t *testing.T) {
 	f := newAWS(t)
 	f.Faults[describe] = slices.Repeat([]aws.Fault{{Code: "InternalError", Status: 500}}, 3)
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f.EC2.Close()
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "connection refused")
 }
 
@@ -200,7 +201,7 @@ func TestAWSBrokenService(t *testing.T) {
 func TestAWSFailsLate(t *testing.T) {
 	f := newAWS(t)
 	f.Faults[describe] = []aws.Fault{{}, {Code: "InternalError", Message: "An internal error has occurred", Status: 500, Forever: true}}
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	assert.Equal(t, "eni-0a: ec2:DescribeNetworkInterfaces: InternalError: An internal error has occurred (request req-0815)", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
@@ -211,20 +212,20 @@ func TestAWSVanishedInstance(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		f := newAWS(t)
 		f.Interfaces = nil
-		msg, _ := fails(t, f.router())
+		msg, _ := task.Fails(t, f.router())
 		assert.Equal(t, "i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", msg)
 	})
 	t.Run("after the write", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnWrite = func() { f.Interfaces[0].Instance = "" }
-		msg, changed := fails(t, f.router())
+		msg, changed := task.Fails(t, f.router())
 		assert.Equal(t, "eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled", msg)
 		assert.True(t, changed)
 	})
 	t.Run("for good", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[modify] = []aws.Fault{{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID 'eni-0a' does not exist", Status: 400}}
-		msg, changed := fails(t, f.router())
+		msg, changed := task.Fails(t, f.router())
 		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
 		assert.False(t, changed)
 	})
@@ -237,7 +238,7 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
 	o := f.router()
 	delete(o, "metadata_endpoint")
-	msg, _ := fails(t, o)
+	msg, _ := task.Fails(t, o)
 	assert.Contains(t, msg, "169.254.169.254: a test reaches loopback only")
 
 	o = f.control(t)
@@ -246,7 +247,7 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 		"eu-central-1": "ec2.eu-central-1.amazonaws.com", "cn-north-1": "ec2.cn-north-1.amazonaws.com.cn",
 		"us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "eusc-de-east-1": "ec2.eusc-de-east-1.amazonaws.eu",
 	} {
-		msg, _ = fails(t, o.and(options{"region": region}))
+		msg, _ = task.Fails(t, o.And(options{"region": region}))
 		assert.Contains(t, msg, host+": a test reaches loopback only")
 	}
 }
@@ -266,7 +267,7 @@ func TestOptions(t *testing.T) {
 		"no cloud's machine": {options{}, "cloud: this machine's firmware says nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			msg, _ := fails(t, tt.o)
+			msg, _ := task.Fails(t, tt.o)
 			assert.Contains(t, msg, tt.msg)
 		})
 	}
@@ -276,6 +277,6 @@ func TestAutoGoesByTheFirmware(t *testing.T) {
 	f := newAWS(t)
 	o := f.router()
 	delete(o, "cloud")
-	result := runOn(t, dmi(map[string]string{"sys_vendor": "Amazon EC2", "product_name": "t3.micro"}), o)
+	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Amazon EC2", "product_name": "t3.micro"}), o)
 	assert.Equal(t, "aws", result["cloud"], "%v", result["msg"])
 }

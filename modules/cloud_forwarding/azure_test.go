@@ -38,7 +38,7 @@ func TestAzureOnTheRouter(t *testing.T) {
 	require.NoError(t, json.Unmarshal(raw, &want))
 	want["properties"].(map[string]any)["enableIPForwarding"] = true
 
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
@@ -48,19 +48,19 @@ func TestAzureOnTheRouter(t *testing.T) {
 	assert.Equal(t, want, f.NICs[azure.NICA], "every other field survives, also those that we do not know")
 	assert.False(t, f.Forwarding(azure.NICOther), "a foreign interface is left alone")
 
-	result = run(t, f.router())
+	result = task.Run(t, f.router())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, true, result["verified"])
 	assert.Len(t, f.Writes, 2)
 
-	result = run(t, f.router().and(options{"state": "disabled", "interfaces": "primary"}))
+	result = task.Run(t, f.router().And(options{"state": "disabled", "interfaces": "primary"}))
 	assert.Equal(t, []any{azure.NICA + ": disabled forwarding"}, result["done"])
 	assert.True(t, f.Forwarding(azure.NICB))
 }
 
 func TestAzureFromTheControlNode(t *testing.T) {
 	f := newAzure(t)
-	result := run(t, f.control().and(options{"interfaces": []string{"router-b"}}))
+	result := task.Run(t, f.control().And(options{"interfaces": []string{"router-b"}}))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "azure", result["cloud"])
 	assert.Equal(t, []string{"PUT router-b"}, f.Writes)
@@ -69,7 +69,7 @@ func TestAzureFromTheControlNode(t *testing.T) {
 
 func TestAzureCheckMode(t *testing.T) {
 	f := newAzure(t)
-	result := run(t, f.router().and(check))
+	result := task.Run(t, f.router().And(check))
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Empty(t, f.Writes)
@@ -77,10 +77,10 @@ func TestAzureCheckMode(t *testing.T) {
 
 func TestAzureForeignInterface(t *testing.T) {
 	f := newAzure(t)
-	msg, _ := fails(t, f.router().and(options{"interfaces": []string{azure.NICOther}}))
+	msg, _ := task.Fails(t, f.router().And(options{"interfaces": []string{azure.NICOther}}))
 	assert.Contains(t, msg, "interfaces: "+azure.NICOther+" is none of "+azure.VM)
 	f.NICs[azure.NICB]["properties"].(map[string]any)["virtualMachine"] = map[string]any{"id": azure.VM + "2"}
-	msg, _ = fails(t, f.router())
+	msg, _ = task.Fails(t, f.router())
 	assert.Contains(t, msg, "router-b: it is not attached to "+azure.VM)
 	assert.Empty(t, f.Writes)
 }
@@ -90,7 +90,7 @@ func TestAzureLostRace(t *testing.T) {
 	f := newAzure(t)
 	f.Fault("PUT "+azure.NICA, 412, "PreconditionFailedEtagMismatch", "changed")
 	f.Faults["PUT "+azure.NICA] = append(f.Faults["PUT "+azure.NICA], f.Faults["PUT "+azure.NICA]...)
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	assert.Equal(t, true, result["verified"], "%v", result["msg"])
 
 	f = newAzure(t)
@@ -103,7 +103,7 @@ func TestAzureLostRace(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, true, run(t, f.router())["verified"])
+	require.Equal(t, true, task.Run(t, f.router())["verified"])
 	assert.Equal(t, map[string]any{"theirs": "kept"}, f.NICs[azure.NICA]["tags"])
 	assert.Equal(t, []string{"PUT router-a", "PUT router-b"}, f.Writes)
 	assert.GreaterOrEqual(t, reads, 4)
@@ -112,7 +112,7 @@ func TestAzureLostRace(t *testing.T) {
 	for range 20 {
 		f.Fault("PUT "+azure.NICA, 412, "PreconditionFailed", "changed")
 	}
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Contains(t, msg, "PreconditionFailed: changed (request req-4711); lost against another writer 8 times")
 	assert.False(t, changed)
 }
@@ -123,11 +123,11 @@ func TestAzureThrottling(t *testing.T) {
 		f.Fault("PUT "+azure.NICA, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
 		f.Fault("GET "+azure.VM, 429, "TooManyRequests", "slow down")
 	}
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f = newAzure(t)
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
-	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t, azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
@@ -135,10 +135,10 @@ func TestAzureThrottling(t *testing.T) {
 func TestAzureExpiredToken(t *testing.T) {
 	f := newAzure(t)
 	f.Valid = 3
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	assert.Contains(t, result["msg"], "ExpiredAuthenticationToken", "one new token, no more")
 	f.Valid = f.Token + 2
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 }
 
 func TestAzureMissingPermission(t *testing.T) {
@@ -154,7 +154,7 @@ func TestAzureMissingPermission(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newAzure(t)
 			f.Fault(tt.where, 403, tt.code, tt.message)
-			msg, changed := fails(t, f.router())
+			msg, changed := task.Fails(t, f.router())
 			assert.Contains(t, msg, tt.code)
 			assert.Contains(t, msg, "(request req-4711); the permission "+tt.missing+" is missing")
 			assert.False(t, changed)
@@ -163,7 +163,7 @@ func TestAzureMissingPermission(t *testing.T) {
 	t.Run("no identity", func(t *testing.T) {
 		f := newAzure(t)
 		f.NoID = true
-		msg, _ := fails(t, f.router())
+		msg, _ := task.Fails(t, f.router())
 		assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 	})
 }
@@ -172,7 +172,7 @@ func TestAzureMissingPermission(t *testing.T) {
 func TestAzureHalfWay(t *testing.T) {
 	f := newAzure(t)
 	f.Fault("PUT "+azure.NICB, 403, "ScopeLocked", "The scope is locked.")
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	assert.Equal(t, azure.NICB+": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
@@ -187,11 +187,11 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 	}
 	f.Fault("GET "+azure.Operation, 500, "InternalServerError", "once")
 	f.OnPoll = func() { f.Valid, f.OnPoll = f.Token+1, nil }
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f = newAzure(t)
 	f.Polls = 1 << 30
-	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t, azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
 	assert.True(t, changed)
 }
@@ -204,7 +204,7 @@ func TestAzureBusyMetadata(t *testing.T) {
 		f.Fault("GET "+path, 429, "", "")
 		f.Fault("GET "+path, 500, "", "")
 	}
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 }
 
 // On a control node the login is that of the cloud whose API it is.
@@ -218,7 +218,7 @@ func TestAzureLogin(t *testing.T) {
 	} {
 		t.Run(login, func(t *testing.T) {
 			f := newAzure(t)
-			o := f.control().and(options{"api_endpoint": api})
+			o := f.control().And(options{"api_endpoint": api})
 			t.Setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
 			t.Setenv("AZURE_TENANT_ID", "00000000-0000-0000-0000-000000000002")
 			t.Setenv("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000003")
@@ -226,7 +226,7 @@ func TestAzureLogin(t *testing.T) {
 			if strings.Contains(api, "azurestack") {
 				t.Setenv("AZURE_AUTHORITY_HOST", "https://login.azurestack.eu")
 			}
-			msg, _ := fails(t, o)
+			msg, _ := task.Fails(t, o)
 			assert.Contains(t, msg, login+": a test reaches loopback only")
 			assert.NotContains(t, msg, "secret\"")
 		})
@@ -236,13 +236,13 @@ func TestAzureLogin(t *testing.T) {
 func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
 	f.Faults["GET "+azure.Operation] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { fakecloud.Answer(w, map[string]any{"status": "Failed"}) }}
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Equal(t, azure.NICA+": write the network interface: the operation ended with Failed", msg)
 	assert.True(t, changed)
 
 	f = newAzure(t)
 	f.Fails = "InternalServerError"
-	msg, changed = fails(t, f.router())
+	msg, changed = task.Fails(t, f.router())
 	assert.Equal(t, azure.NICA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
 }
@@ -250,12 +250,12 @@ func TestAzureFailsLate(t *testing.T) {
 func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
 	f.Fault("GET "+azure.VM, 404, "ResourceNotFound", "The Resource was not found.")
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "ResourceNotFound: The Resource was not found (request req-4711); it is gone")
 
 	f = newAzure(t)
 	f.OnPoll = func() { maps.DeleteFunc(f.NICs, func(string, map[string]any) bool { return true }) }
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Contains(t, msg, "it is gone")
 	assert.True(t, changed)
 }
@@ -271,7 +271,7 @@ func TestAzureBusyInterface(t *testing.T) {
 			properties["provisioningState"] = "Succeeded"
 		}
 	}
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 }
 
 func TestAzureRefuses(t *testing.T) {
@@ -297,7 +297,7 @@ func TestAzureRefuses(t *testing.T) {
 			if tt.set != nil {
 				tt.set(f)
 			}
-			msg, _ := fails(t, f.router().and(tt.o))
+			msg, _ := task.Fails(t, f.router().And(tt.o))
 			assert.Contains(t, msg, tt.msg)
 			assert.Empty(t, f.Writes)
 		})
@@ -312,6 +312,6 @@ func TestAzureKeepsTheTokenHome(t *testing.T) {
 		w.WriteHeader(201)
 		fakecloud.Answer(w, map[string]any{"id": azure.NICA})
 	}}
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)
 }

@@ -38,7 +38,7 @@ func TestGCPOnTheRouter(t *testing.T) {
 	want := maps.Clone(f.VM)
 	want["canIpForward"] = true
 
-	result := run(t, f.router())
+	result := task.Run(t, f.router())
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
@@ -46,17 +46,17 @@ func TestGCPOnTheRouter(t *testing.T) {
 	assert.Equal(t, []any{"gcp-1: enabled forwarding"}, result["done"])
 	assert.Equal(t, want, f.VM, "every other field survives, also those that we do not know")
 
-	result = run(t, f.router())
+	result = task.Run(t, f.router())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, true, result["verified"])
 
-	assert.Equal(t, true, run(t, f.router().and(options{"state": "disabled"}))["verified"])
+	assert.Equal(t, true, task.Run(t, f.router().And(options{"state": "disabled"}))["verified"])
 	assert.Equal(t, []string{"canIpForward true", "canIpForward false"}, f.Writes)
 }
 
 func TestGCPFromTheControlNode(t *testing.T) {
 	f := newGCP(t)
-	result := run(t, f.control())
+	result := task.Run(t, f.control())
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "gcp", result["cloud"])
 	assert.Equal(t, []string{"canIpForward true"}, f.Writes)
@@ -65,16 +65,16 @@ func TestGCPFromTheControlNode(t *testing.T) {
 
 func TestGCPCheckMode(t *testing.T) {
 	f := newGCP(t)
-	result := run(t, f.router().and(check))
+	result := task.Run(t, f.router().And(check))
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.NotContains(t, result, "warnings")
 
 	f.Permissions = nil
-	result = run(t, f.router().and(check))
+	result = task.Run(t, f.router().And(check))
 	assert.Equal(t, []any{"example.com:mesh/europe-west3-a/gcp-1: the permission compute.instances.update is missing: allow it in a role of the account"}, result["warnings"])
 	f.Scopes = "https://www.googleapis.com/auth/compute.readonly"
-	assert.Contains(t, run(t, f.router().and(check))["warnings"].([]any)[0], "access scopes do not let it change instances")
+	assert.Contains(t, task.Run(t, f.router().And(check))["warnings"].([]any)[0], "access scopes do not let it change instances")
 	assert.Empty(t, f.Writes)
 }
 
@@ -88,12 +88,12 @@ func TestGCPLostRace(t *testing.T) {
 			f.Fingerprint++
 		}
 	}
-	require.Equal(t, true, run(t, f.router())["verified"])
+	require.Equal(t, true, task.Run(t, f.router())["verified"])
 	assert.Equal(t, map[string]any{"theirs": "kept"}, f.VM["labels"])
 
 	f = newGCP(t)
 	f.OnRead = func() { f.Fingerprint++ }
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Contains(t, msg, "conditionNotMet: Supplied fingerprint does not match current metadata fingerprint (request req-gcp); lost against another writer 8 times")
 	assert.False(t, changed)
 }
@@ -104,20 +104,20 @@ func TestGCPThrottling(t *testing.T) {
 		f.Fault("GET "+gcpInstance, 403, "rateLimitExceeded", "Rate Limit Exceeded")
 		f.Fault("PUT "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded")
 	}
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f = newGCP(t)
 	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
-	msg, _ := fails(t, f.router().and(options{"timeout": 1}))
+	msg, _ := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
 }
 
 func TestGCPExpiredToken(t *testing.T) {
 	f := newGCP(t)
 	f.Valid = 2
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 	f.Valid = f.Token + 100
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "authError: Invalid Credentials (request req-gcp); Google does not accept the token")
 }
 
@@ -125,24 +125,24 @@ func TestGCPMissingPermission(t *testing.T) {
 	t.Run("to write", func(t *testing.T) {
 		f := newGCP(t)
 		f.Fault("PUT "+gcpInstance, 403, "forbidden", "Required 'compute.instances.update' permission for 'projects/mesh/zones/europe-west3-a/instances/gcp-1'")
-		msg, changed := fails(t, f.router())
+		msg, changed := task.Fails(t, f.router())
 		assert.Contains(t, msg, "(request req-gcp); the permission compute.instances.update is missing")
 		assert.False(t, changed)
 	})
 	t.Run("scopes", func(t *testing.T) {
 		f := newGCP(t)
 		f.Scopes = "https://www.googleapis.com/auth/compute.readonly\nhttps://www.googleapis.com/auth/logging.write\n"
-		msg, _ := fails(t, f.router())
+		msg, _ := task.Fails(t, f.router())
 		assert.Contains(t, msg, "it needs https://www.googleapis.com/auth/compute or https://www.googleapis.com/auth/cloud-platform, which it can get only while it is stopped")
 		assert.Empty(t, f.Writes)
 		f.Scopes = ""
-		msg, _ = fails(t, f.router())
+		msg, _ = task.Fails(t, f.router())
 		assert.Contains(t, msg, "the instance has no service account to act with")
 	})
 	t.Run("policy", func(t *testing.T) {
 		f := newGCP(t)
 		f.Fault("PUT "+gcpInstance, 412, "forbidden", "Constraint constraints/compute.vmCanIpForward violated for projects/mesh.")
-		msg, _ := fails(t, f.router())
+		msg, _ := task.Fails(t, f.router())
 		assert.Contains(t, msg, "the organization's policy compute.vmCanIpForward forbids it")
 	})
 }
@@ -155,11 +155,11 @@ func TestGCPTroubleWhileItWaits(t *testing.T) {
 	}
 	f.Fault("POST "+gcpWait, 503, "backendError", "once")
 	f.OnWait = func() { f.Valid, f.OnWait = f.Token+1, nil }
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f = newGCP(t)
 	f.Waits = 1 << 30
-	msg, changed := fails(t, f.router().and(options{"timeout": 1}))
+	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over", msg)
 	assert.True(t, changed)
 }
@@ -170,7 +170,7 @@ func TestGCPBusyMetadata(t *testing.T) {
 		f.Fault("GET /computeMetadata/v1/"+name, 429, "", "")
 		f.Fault("GET /computeMetadata/v1/"+name, 503, "", "")
 	}
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 }
 
 // A sovereign cloud has its own domain, which the metadata service or the key of
@@ -178,12 +178,12 @@ func TestGCPBusyMetadata(t *testing.T) {
 func TestGCPUniverse(t *testing.T) {
 	f := newGCP(t)
 	f.Universe = "s3nsapis.fr"
-	msg, _ := fails(t, f.router().and(options{"api_endpoint": ""}))
+	msg, _ := task.Fails(t, f.router().And(options{"api_endpoint": ""}))
 	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
-	msg, _ = fails(t, f.control().and(options{"api_endpoint": ""}))
+	msg, _ = task.Fails(t, f.control().And(options{"api_endpoint": ""}))
 	assert.Contains(t, msg, "compute.googleapis.com: a test reaches loopback only")
 	f.InKey = map[string]string{"universe_domain": "s3nsapis.fr"}
-	msg, _ = fails(t, f.control().and(options{"api_endpoint": ""}))
+	msg, _ = task.Fails(t, f.control().And(options{"api_endpoint": ""}))
 	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
 }
 
@@ -197,7 +197,7 @@ func TestGCPShortToken(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			f := newGCP(t)
 			f.Short, f.InKey = true, more
-			result := run(t, f.control())
+			result := task.Run(t, f.control())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
 		})
 	}
@@ -207,11 +207,11 @@ func TestGCPFailsLate(t *testing.T) {
 	f := newGCP(t)
 	f.Fails = "CONDITION_NOT_MET"      // a race that only the operation loses
 	f.OnWait = func() { f.Fails = "" } // the next one
-	assert.Equal(t, true, run(t, f.router())["verified"])
+	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f = newGCP(t)
 	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Regexp(t, `^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
 	assert.True(t, changed)
 }
@@ -219,10 +219,10 @@ func TestGCPFailsLate(t *testing.T) {
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
 	f.OnWait = func() { f.VM = nil }
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Contains(t, msg, "it is gone")
 	assert.True(t, changed)
-	msg, _ = fails(t, f.router())
+	msg, _ = task.Fails(t, f.router())
 	assert.Contains(t, msg, "notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); it is gone")
 }
 
@@ -231,7 +231,7 @@ func TestGCPVanishes(t *testing.T) {
 func TestGCPNeverRestarts(t *testing.T) {
 	f := newGCP(t)
 	f.Restart = true
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "requires RESTART")
 	assert.Empty(t, f.Writes)
 }
@@ -251,7 +251,7 @@ func TestGCPRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)
 			f.control() // its credentials, where a name is given
-			msg, _ := fails(t, f.router().and(tt.o))
+			msg, _ := task.Fails(t, f.router().And(tt.o))
 			assert.Contains(t, msg, tt.msg)
 			assert.Empty(t, f.Writes)
 		})

@@ -17,40 +17,40 @@ func TestLostAnswers(t *testing.T) {
 		t.Run("aws, "+name, func(t *testing.T) {
 			f := newAWS(t)
 			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
-			result := run(t, f.router())
+			result := task.Run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
 			assert.Len(t, result["done"], 2)
 
 			f = newAWS(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
-			msg, changed := fails(t, f.router())
+			msg, changed := task.Fails(t, f.router())
 			assert.Contains(t, msg, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: ")
 			assert.True(t, changed)
 		})
 		t.Run("azure, "+name, func(t *testing.T) {
 			f := newAzure(t)
 			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
-			result := run(t, f.router())
+			result := task.Run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
 			assert.Equal(t, []any{azure.NICA + ": enabled forwarding", azure.NICB + ": enabled forwarding"}, result["done"])
 			assert.Equal(t, []string{"PUT router-a", "PUT router-b"}, f.Writes, "the second time its etag is old, so it is not written twice")
 
 			f = newAzure(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
-			msg, changed := fails(t, f.router())
+			msg, changed := task.Fails(t, f.router())
 			assert.Contains(t, msg, azure.NICA+": write the network interface: ")
 			assert.True(t, changed)
 		})
 		t.Run("gcp, "+name, func(t *testing.T) {
 			f := newGCP(t)
 			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
-			result := run(t, f.router())
+			result := task.Run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
 			assert.Equal(t, []string{"canIpForward true"}, f.Writes)
 
 			f = newGCP(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
-			msg, changed := fails(t, f.router())
+			msg, changed := task.Fails(t, f.router())
 			assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1: update the instance: ")
 			assert.True(t, changed)
 		})

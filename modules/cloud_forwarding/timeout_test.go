@@ -36,7 +36,7 @@ func TestSilence(t *testing.T) {
 			t.Run(name+" "+option, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				msg, changed := fails(t, tt.o.and(options{"timeout": 3, option: "http://" + silent.Addr().String()}))
+				msg, changed := task.Fails(t, tt.o.And(options{"timeout": 3, option: "http://" + silent.Addr().String()}))
 				assert.Regexp(t, "^"+begins, msg)
 				assert.Contains(t, msg, "`timeout` was over")
 				assert.False(t, changed)

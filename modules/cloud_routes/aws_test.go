@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/aws"
 )
 
@@ -32,20 +33,20 @@ func (f *fakeAWS) router() options {
 
 // one are those for a single route.
 func (f *fakeAWS) one() options {
-	return f.router().and(options{"tables": []string{"rtb-a"}, "prefixes": []string{"10.0.0.0/16"}})
+	return f.router().And(options{"tables": []string{"rtb-a"}, "prefixes": []string{"10.0.0.0/16"}})
 }
 
 // control are the options on a control node, for another router.
 func (f *fakeAWS) control(t *testing.T) options {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	return f.one().and(options{"via": "eni-them", "region": "cn-north-1"})
+	return f.one().And(options{"via": "eni-them", "region": "cn-north-1"})
 }
 
 func TestAWSFromNothing(t *testing.T) {
 	f := newAWS(t)
 	before := f.Without()
-	result := succeeds(t, f.router())
+	result := task.Succeeds(t, f.router())
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, "aws", result["cloud"])
@@ -59,14 +60,14 @@ func TestAWSFromNothing(t *testing.T) {
 	assert.Equal(t, before, f.Without("10.0.0.0/16", "2001:db8::/32"), "other routes are as they were")
 	assert.Zero(t, f.Bare, "metadata requests without a token")
 
-	unchanged(t, f.router())
+	task.Unchanged(t, f.router())
 	assert.Len(t, f.Writes, 4)
 
-	result = succeeds(t, f.router().and(absent))
+	result = task.Succeeds(t, f.router().And(absent))
 	assert.Contains(t, result["done"], "rtb-a: 10.0.0.0/16: no longer goes to eni-us")
 	assert.Equal(t, []any{}, result["routes"])
 	assert.Equal(t, before, f.Tables)
-	unchanged(t, f.router().and(absent))
+	task.Unchanged(t, f.router().And(absent))
 }
 
 // A route that is there is replaced, so that there is no moment without one.
@@ -76,10 +77,10 @@ func TestAWSTakesOver(t *testing.T) {
 			f := newAWS(t)
 			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = there
 			before := f.Without("10.0.0.0/16")
-			assert.Equal(t, true, succeeds(t, f.one())["verified"])
+			assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
 			assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
 			assert.Equal(t, before, f.Without("10.0.0.0/16"))
-			unchanged(t, f.one())
+			task.Unchanged(t, f.one())
 		})
 	}
 }
@@ -87,14 +88,14 @@ func TestAWSTakesOver(t *testing.T) {
 func TestAWSOurOwnBlackHole(t *testing.T) {
 	f := newAWS(t)
 	f.Tables["rtb-a"].Routes["10.0.0.0/16"] = `<networkInterfaceId>eni-us</networkInterfaceId><state>blackhole</state>`
-	result := succeeds(t, f.one())
+	result := task.Succeeds(t, f.one())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: the route to eni-us carries nothing: blackhole"}, result["warnings"])
 }
 
 func TestAWSFromTheControlNode(t *testing.T) {
 	f := newAWS(t)
-	assert.Equal(t, true, succeeds(t, f.control(t))["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.control(t))["verified"])
 	assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-them"}, f.Writes)
 	assert.Zero(t, f.Session, "the role of the machine it runs on was not asked for")
 }
@@ -114,10 +115,10 @@ func TestAWSSomebodyElsesRoute(t *testing.T) {
 			f := newAWS(t)
 			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = xml
 			before := f.Without()
-			msg, changed := fails(t, f.router()) // although the others could be set
+			msg, changed := task.Fails(t, f.router()) // although the others could be set
 			assert.Equal(t, "rtb-a: 10.0.0.0/16: it goes to "+what+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
-			unchanged(t, f.one().and(absent))
+			task.Unchanged(t, f.one().And(absent))
 			assert.Equal(t, before, f.Tables)
 			assert.Empty(t, f.Writes)
 		})
@@ -133,7 +134,7 @@ func TestAWSMark(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			f := newAWS(t)
 			for _, state := range []string{"present", "absent"} {
-				got, _ := fails(t, f.router().and(options{"tables": []string{"rtb-a", id}, "state": state}))
+				got, _ := task.Fails(t, f.router().And(options{"tables": []string{"rtb-a", id}, "state": state}))
 				assert.Equal(t, msg, got)
 			}
 			assert.Empty(t, f.Writes)
@@ -146,7 +147,7 @@ func TestAWSAbsent(t *testing.T) {
 	f := newAWS(t)
 	f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-us")
 	f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
-	result := succeeds(t, f.router().and(absent))
+	result := task.Succeeds(t, f.router().And(absent))
 	assert.Equal(t, []string{"DeleteRoute rtb-a 10.0.0.0/16"}, f.Writes)
 	assert.Equal(t, []any{map[string]any{"table": "rtb-b", "prefix": "10.0.0.0/16", "via": "eni-them"}}, result["routes"])
 }
@@ -155,8 +156,8 @@ func TestAWSCheckMode(t *testing.T) {
 	f := newAWS(t)
 	f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 	before := f.Without()
-	o := f.router().and(check).and(options{"_ansible_diff": true})
-	result := succeeds(t, o)
+	o := f.router().And(check).And(options{"_ansible_diff": true})
+	result := task.Succeeds(t, o)
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.NotContains(t, result, "warnings")
@@ -165,7 +166,7 @@ func TestAWSCheckMode(t *testing.T) {
 	for _, action := range []string{"CreateRoute", "ReplaceRoute"} {
 		f.Faults[action] = []aws.Fault{{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true}}
 	}
-	warnings := succeeds(t, o)["warnings"]
+	warnings := task.Succeeds(t, o)["warnings"]
 	assert.Len(t, warnings, 4)
 	assert.Contains(t, warnings, "rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); "+
 		"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
@@ -176,7 +177,7 @@ func TestAWSCheckMode(t *testing.T) {
 func TestAWSWaitsForTheRead(t *testing.T) {
 	f := newAWS(t)
 	f.Lag = 3
-	result := succeeds(t, f.one())
+	result := task.Succeeds(t, f.one())
 	assert.Equal(t, true, result["verified"])
 	assert.Len(t, f.Writes, 1)
 	assert.Equal(t, 1+3+1+1, f.Reads, "one before, three that were old, one that agreed, one for the result")
@@ -188,7 +189,7 @@ func TestAWSLostRace(t *testing.T) {
 	t.Run("another router makes the route", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = once(f, func() { f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them") })
-		result := succeeds(t, f.one())
+		result := task.Succeeds(t, f.one())
 		assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
 		assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: goes to eni-us now, before to eni-them"}, result["done"])
 	})
@@ -196,21 +197,21 @@ func TestAWSLostRace(t *testing.T) {
 		f := newAWS(t)
 		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 		f.OnRead = once(f, func() { delete(f.Tables["rtb-a"].Routes, "10.0.0.0/16") })
-		assert.Equal(t, true, succeeds(t, f.one())["verified"])
+		assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
 		assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
 	})
 	t.Run("somebody deletes what we delete", func(t *testing.T) {
 		f := newAWS(t)
 		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-us")
 		f.OnRead = once(f, func() { delete(f.Tables["rtb-a"].Routes, "10.0.0.0/16") })
-		result := succeeds(t, f.one().and(absent))
+		result := task.Succeeds(t, f.one().And(absent))
 		assert.Equal(t, true, result["verified"])
 		assert.Empty(t, f.Writes)
 	})
 	t.Run("a peering is put in", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = once(f, func() { f.Tables["rtb-a"].Routes["10.0.0.0/16"] = transit })
-		msg, changed := fails(t, f.one())
+		msg, changed := task.Fails(t, f.one())
 		assert.Contains(t, msg, "it goes to the transit gateway tgw-1")
 		assert.False(t, changed)
 		assert.Empty(t, f.Writes)
@@ -223,7 +224,7 @@ func TestAWSLostRace(t *testing.T) {
 			}
 		}
 		f.Lag = 1
-		msg, changed := fails(t, f.one().and(options{"timeout": 2}))
+		msg, changed := task.Fails(t, f.one().And(options{"timeout": 2}))
 		assert.Equal(t, "rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
 		assert.Len(t, f.Writes, 1, "it is not fought for")
@@ -232,7 +233,7 @@ func TestAWSLostRace(t *testing.T) {
 		f := newAWS(t)
 		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 		f.Faults["ReplaceRoute"] = []aws.Fault{{Code: "InvalidRoute.NotFound", Message: "gone", Status: 400, Forever: true}}
-		msg, _ := fails(t, f.one())
+		msg, _ := task.Fails(t, f.one())
 		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
 	})
 }
@@ -242,26 +243,26 @@ func TestAWSThrottling(t *testing.T) {
 	f := newAWS(t)
 	f.Faults["DescribeRouteTables"] = slices.Repeat([]aws.Fault{slow}, 12)
 	f.Faults["CreateRoute"] = slices.Repeat([]aws.Fault{slow}, 12)
-	assert.Equal(t, true, succeeds(t, f.one())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
 
 	f = newAWS(t)
 	slow.Forever = true
 	f.Faults["CreateRoute"] = []aws.Fault{slow}
 	// Whether something changed is not asked: the time may be over while a request is
 	// under way, which may have been done.
-	msg, _ := fails(t, f.one().and(options{"timeout": 2}))
+	msg, _ := task.Fails(t, f.one().And(options{"timeout": 2}))
 	assert.Equal(t, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
 }
 
 func TestAWSExpiredCredentials(t *testing.T) {
 	f := newAWS(t)
 	f.Valid = 2
-	assert.Equal(t, true, succeeds(t, f.one())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
 	assert.Equal(t, 2, f.Session)
 
 	f = newAWS(t)
 	f.Faults["DescribeRouteTables"] = []aws.Fault{{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true}}
-	msg, _ := fails(t, f.control(t))
+	msg, _ := task.Fails(t, f.control(t))
 	assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
 }
 
@@ -270,14 +271,14 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults["DescribeRouteTables"] = []aws.Fault{denied}
-		msg, _ := fails(t, f.one())
+		msg, _ := task.Fails(t, f.one())
 		assert.Contains(t, msg, "the permission ec2:DescribeRouteTables is missing")
 	})
 	t.Run("to write some", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults["CreateRoute"] = []aws.Fault{{}, denied}
 		f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
-		result := run(t, f.router())
+		result := task.Run(t, f.router())
 		assert.Equal(t, true, result["failed"])
 		assert.Contains(t, result["msg"], "rtb-a: 2001:db8::/32: ec2:CreateRoute: UnauthorizedOperation")
 		assert.Contains(t, result["msg"], "the permission ec2:CreateRoute is missing")
@@ -288,7 +289,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
 		f.NoRole = true
-		msg, _ := fails(t, f.one())
+		msg, _ := task.Fails(t, f.one())
 		assert.Contains(t, msg, "the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
 	})
 }
@@ -296,9 +297,9 @@ func TestAWSMissingPermission(t *testing.T) {
 func TestAWSBrokenService(t *testing.T) {
 	f := newAWS(t)
 	f.Faults["DescribeRouteTables"] = slices.Repeat([]aws.Fault{{Code: "InternalError", Status: 500}}, 3)
-	assert.Equal(t, true, succeeds(t, f.one())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
 	f.EC2.Close()
-	msg, _ := fails(t, f.one())
+	msg, _ := task.Fails(t, f.one())
 	assert.Contains(t, msg, "connection refused")
 }
 
@@ -306,7 +307,7 @@ func TestAWSVanishes(t *testing.T) {
 	t.Run("the table, before the write", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = func() { maps.DeleteFunc(f.Tables, func(string, *aws.Table) bool { return true }) }
-		msg, changed := fails(t, f.one())
+		msg, changed := task.Fails(t, f.one())
 		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
 		assert.False(t, changed)
 	})
@@ -318,20 +319,20 @@ func TestAWSVanishes(t *testing.T) {
 			}
 		}
 		f.Lag = 1
-		msg, changed := fails(t, f.one())
+		msg, changed := task.Fails(t, f.one())
 		assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
 		assert.True(t, changed)
 	})
 	t.Run("the interface", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults["CreateRoute"] = []aws.Fault{{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID 'eni-us' does not exist", Status: 400}}
-		msg, _ := fails(t, f.one())
+		msg, _ := task.Fails(t, f.one())
 		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
 	})
 	t.Run("room in the table", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults["CreateRoute"] = []aws.Fault{{Code: "RouteLimitExceeded", Message: "The maximum number of routes has been reached.", Status: 400}}
-		msg, _ := fails(t, f.one())
+		msg, _ := task.Fails(t, f.one())
 		assert.Contains(t, msg, "RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
 	})
 }
@@ -341,12 +342,12 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
 	o := f.one()
 	delete(o, "metadata_endpoint")
-	msg, _ := fails(t, o)
+	msg, _ := task.Fails(t, o)
 	assert.Contains(t, msg, "169.254.169.254: a test reaches loopback only")
 
 	o = f.control(t)
 	delete(o, "api_endpoint")
-	msg, _ = fails(t, o)
+	msg, _ = task.Fails(t, o)
 	assert.Contains(t, msg, "ec2.cn-north-1.amazonaws.com.cn: a test reaches loopback only")
 }
 
@@ -372,7 +373,7 @@ func TestOptions(t *testing.T) {
 		"no cloud's machine": {options{"tables": []string{"default"}}, "cloud: this machine's firmware says nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			msg, _ := fails(t, least.and(tt.o))
+			msg, _ := task.Fails(t, least.And(tt.o))
 			assert.Contains(t, msg, tt.msg)
 		})
 	}
@@ -380,7 +381,7 @@ func TestOptions(t *testing.T) {
 
 func TestAutoGoesByTheFirmware(t *testing.T) {
 	f := newAWS(t)
-	result := runOn(t, dmi(map[string]string{"sys_vendor": "Amazon EC2"}), f.one().and(options{"tables": []string{"mesh"}}))
+	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Amazon EC2"}), f.one().And(options{"tables": []string{"mesh"}}))
 	require.Equal(t, true, result["failed"])
 	assert.Contains(t, result["msg"], "mesh: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
 }

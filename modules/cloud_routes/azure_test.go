@@ -28,7 +28,7 @@ func (f *fakeAzure) router() options {
 // control are the options on a control node where somebody has used az login.
 func (f *fakeAzure) control() options {
 	f.Login()
-	return f.router().and(options{"cloud": "auto", "via": "10.1.0.4"})
+	return f.router().And(options{"cloud": "auto", "via": "10.1.0.4"})
 }
 
 const azureTwo = azure.Table + "/routes/wgmesh-example-10-2-0-0-16"
@@ -36,8 +36,8 @@ const azureTwo = azure.Table + "/routes/wgmesh-example-10-2-0-0-16"
 func TestAzureFromNothing(t *testing.T) {
 	f := newAzure(t)
 	before := f.Without()
-	o := f.router().and(options{"prefixes": []string{"10.0.0.0/16", "10.2.0.0/16"}})
-	result := succeeds(t, o)
+	o := f.router().And(options{"prefixes": []string{"10.0.0.0/16", "10.2.0.0/16"}})
+	result := task.Succeeds(t, o)
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, "10.1.1.4", result["via"], "this machine's first address")
 	assert.Equal(t, f.URL+"/", f.Audience)
@@ -45,12 +45,12 @@ func TestAzureFromNothing(t *testing.T) {
 	assert.Equal(t, map[string]any{"table": azure.Table, "prefix": "10.0.0.0/16", "via": "10.1.1.4", "name": "wgmesh-example-10-0-0-0-16"}, result["routes"].([]any)[0])
 	assert.Equal(t, before, f.Without(azure.Ours, azureTwo), "other routes are as they were")
 
-	unchanged(t, o)
+	task.Unchanged(t, o)
 	assert.Len(t, f.Writes, 2)
 
-	assert.Len(t, succeeds(t, o.and(absent))["done"], 2)
+	assert.Len(t, task.Succeeds(t, o.And(absent))["done"], 2)
 	assert.Equal(t, before, f.Without())
-	unchanged(t, o.and(absent))
+	task.Unchanged(t, o.And(absent))
 }
 
 // The address of a load balancer, from the control node, in place of another one:
@@ -60,7 +60,7 @@ func TestAzureFromTheControlNode(t *testing.T) {
 	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.5")
 	want := f.Without()
 	want[azure.Ours]["properties"].(map[string]any)["nextHopIpAddress"] = "10.1.0.4"
-	result := succeeds(t, f.control())
+	result := task.Succeeds(t, f.control())
 	assert.Equal(t, "azure", result["cloud"])
 	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: goes to 10.1.0.4 now, before to 10.1.0.5"}, result["done"])
 	assert.Equal(t, want, f.Without())
@@ -69,15 +69,15 @@ func TestAzureFromTheControlNode(t *testing.T) {
 
 	// One of ours that somebody has turned is ours still.
 	f.Routes[azure.Ours]["properties"].(map[string]any)["nextHopType"] = "None"
-	assert.Contains(t, succeeds(t, f.control())["done"].([]any)[0], "goes to 10.1.0.4 now, before to the next hop None")
+	assert.Contains(t, task.Succeeds(t, f.control())["done"].([]any)[0], "goes to 10.1.0.4 now, before to the next hop None")
 }
 
 func TestAzureIPv6(t *testing.T) {
 	f := newAzure(t)
-	o := f.control().and(options{"prefixes": []string{"2001:db8::/32"}, "via": "fd00::0004"})
-	assert.Equal(t, "wgmesh-example-2001-db8---32", succeeds(t, o)["routes"].([]any)[0].(map[string]any)["name"])
-	unchanged(t, o)
-	msg, _ := fails(t, o.and(options{"via": "10.1.0.4"}))
+	o := f.control().And(options{"prefixes": []string{"2001:db8::/32"}, "via": "fd00::0004"})
+	assert.Equal(t, "wgmesh-example-2001-db8---32", task.Succeeds(t, o)["routes"].([]any)[0].(map[string]any)["name"])
+	task.Unchanged(t, o)
+	msg, _ := task.Fails(t, o.And(options{"via": "10.1.0.4"}))
 	assert.Equal(t, "prefixes: 2001:db8::/32 cannot go to 10.1.0.4, which is of the other family of addresses: use a task for each", msg)
 }
 
@@ -91,10 +91,10 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 			f := newAzure(t)
 			f.Add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
 			before := f.Without()
-			msg, changed := fails(t, f.router())
+			msg, changed := task.Fails(t, f.router())
 			assert.Equal(t, azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
-			unchanged(t, f.router().and(absent))
+			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Without())
 			assert.Empty(t, f.Writes)
 		})
@@ -104,15 +104,15 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 func TestAzureAbsentLeavesTheOthers(t *testing.T) {
 	f := newAzure(t)
 	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.0.4")
-	unchanged(t, f.router().and(absent))
-	assert.Len(t, succeeds(t, f.control().and(absent))["done"], 1)
+	task.Unchanged(t, f.router().And(absent))
+	assert.Len(t, task.Succeeds(t, f.control().And(absent))["done"], 1)
 	assert.Equal(t, []string{"DELETE wgmesh-example-10-0-0-0-16"}, f.Writes)
 }
 
 func TestAzureCheckMode(t *testing.T) {
 	f := newAzure(t)
 	before := f.Without()
-	result := succeeds(t, f.router().and(check).and(options{"_ansible_diff": true}))
+	result := task.Succeeds(t, f.router().And(check).And(options{"_ansible_diff": true}))
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: 10.1.1.4")
@@ -138,7 +138,7 @@ func TestAzureLostRace(t *testing.T) {
 				}
 			}
 		}
-		assert.Equal(t, true, succeeds(t, f.router())["verified"])
+		assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 		assert.Equal(t, "kept", f.Routes[azure.Ours]["futureTheirs"])
 		assert.Equal(t, 2, reads)
 	})
@@ -149,7 +149,7 @@ func TestAzureLostRace(t *testing.T) {
 				delete(f.Routes, azure.Ours)
 			}
 		}
-		result := succeeds(t, f.router())
+		result := task.Succeeds(t, f.router())
 		assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: goes to 10.1.1.4 now"}, result["done"])
 	})
 	t.Run("it is turned", func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestAzureLostRace(t *testing.T) {
 				f.ETag++
 			}
 		}
-		assert.Equal(t, true, succeeds(t, f.router())["verified"])
+		assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 		assert.Empty(t, f.Writes, "somebody else has done it")
 	})
 	t.Run("what we delete is gone", func(t *testing.T) {
@@ -171,15 +171,15 @@ func TestAzureLostRace(t *testing.T) {
 				delete(f.Routes, azure.Ours)
 			}
 		}
-		succeeds(t, f.router().and(absent).and(options{"via": ""}))
+		task.Succeeds(t, f.router().And(absent).And(options{"via": ""}))
 		f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
-		assert.Equal(t, true, succeeds(t, f.router().and(absent))["verified"])
+		assert.Equal(t, true, task.Succeeds(t, f.router().And(absent))["verified"])
 		assert.Empty(t, f.Writes)
 	})
 	t.Run("without end", func(t *testing.T) {
 		f := there(t)
 		f.Served = func(string) { f.ETag++ }
-		msg, changed := fails(t, f.router())
+		msg, changed := task.Fails(t, f.router())
 		assert.Equal(t, azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
 			"lost against another writer 8 times: who else manages it?", msg)
 		assert.False(t, changed)
@@ -192,11 +192,11 @@ func TestAzureThrottling(t *testing.T) {
 		f.Fault("PUT "+azure.Ours, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
 		f.Fault("GET "+azure.Table, 429, "TooManyRequests", "slow down")
 	}
-	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 
 	f = newAzure(t)
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down", "Retry-After", "60")
-	msg, changed := fails(t, f.router().and(options{"timeout": 2}))
+	msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
 	assert.Equal(t, azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
@@ -211,34 +211,34 @@ func TestAzureBusyTable(t *testing.T) {
 			f.State = "Succeeded"
 		}
 	}
-	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 
 	f = newAzure(t)
 	f.State = "Updating"
-	msg, _ := fails(t, f.router().and(options{"timeout": 2}))
+	msg, _ := task.Fails(t, f.router().And(options{"timeout": 2}))
 	assert.Equal(t, azure.Table+": its provisioningState is Updating; still so when `timeout` was over", msg)
 }
 
 func TestAzureExpiredToken(t *testing.T) {
 	f := newAzure(t)
 	f.Valid = 3
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "ExpiredAuthenticationToken", "one new token, no more")
 	f.Valid = f.Token + 2
-	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 }
 
 func TestAzureMissingPermission(t *testing.T) {
 	for where, permission := range map[string]string{"GET " + azure.Table: "Microsoft.Network/routeTables/read", "PUT " + azure.Ours: "Microsoft.Network/routeTables/routes/write"} {
 		f := newAzure(t)
 		f.Fault(where, 403, "AuthorizationFailed", "The client 'x' does not have authorization to perform action '"+permission+"' over scope '/subscriptions/1'")
-		msg, changed := fails(t, f.router())
+		msg, changed := task.Fails(t, f.router())
 		assert.Contains(t, msg, "(request req-4711); the permission "+permission+" is missing")
 		assert.False(t, changed)
 	}
 	f := newAzure(t)
 	f.NoID = true
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 }
 
@@ -246,7 +246,7 @@ func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
 	f.Fails = "InternalServerError"
 	before := f.Without()
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Equal(t, azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
 	assert.Equal(t, before, f.Without())
@@ -254,7 +254,7 @@ func TestAzureFailsLate(t *testing.T) {
 
 func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
-	msg, _ := fails(t, f.router().and(options{"tables": []string{azure.Tables + "/gone"}}))
+	msg, _ := task.Fails(t, f.router().And(options{"tables": []string{azure.Tables + "/gone"}}))
 	assert.Contains(t, msg, azure.Tables+"/gone: read the route table: ResourceNotFound: ")
 	assert.Contains(t, msg, "(request req-4711); it is gone")
 
@@ -263,7 +263,7 @@ func TestAzureVanishes(t *testing.T) {
 			f.Routes = nil
 		}
 	}
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Contains(t, msg, "make the route wgmesh-example-10-0-0-0-16: ResourceNotFound: ")
 	assert.False(t, changed)
 
@@ -273,7 +273,7 @@ func TestAzureVanishes(t *testing.T) {
 			f.Routes = nil
 		}
 	}
-	msg, changed = fails(t, f.router())
+	msg, changed = task.Fails(t, f.router())
 	assert.Contains(t, msg, azure.Table+": read the route table: ResourceNotFound: ")
 	assert.True(t, changed)
 }
@@ -281,7 +281,7 @@ func TestAzureVanishes(t *testing.T) {
 func TestAzureTrouble(t *testing.T) {
 	f := newAzure(t)
 	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")["provisioningState"] = "Failed"
-	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"}, succeeds(t, f.router())["warnings"])
+	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"}, task.Succeeds(t, f.router())["warnings"])
 }
 
 func TestAzureRefuses(t *testing.T) {
@@ -304,7 +304,7 @@ func TestAzureRefuses(t *testing.T) {
 			if tt.set != nil {
 				tt.set(f)
 			}
-			msg, _ := fails(t, f.router().and(tt.o))
+			msg, _ := task.Fails(t, f.router().And(tt.o))
 			assert.Contains(t, msg, tt.msg)
 			assert.Empty(t, f.Writes)
 		})
@@ -319,6 +319,6 @@ func TestAzureKeepsTheTokenHome(t *testing.T) {
 		w.WriteHeader(201)
 		fakecloud.Answer(w, map[string]any{})
 	}}
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	require.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)
 }

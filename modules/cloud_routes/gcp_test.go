@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/gcp"
 )
 
@@ -25,14 +26,14 @@ func (f *fakeGCP) router() options {
 // control are the options on a control node with the key of a service account.
 func (f *fakeGCP) control() options {
 	f.Login()
-	return f.router().and(options{"cloud": "auto", "project": "example.com:mesh", "via": "zones/europe-west3-b/instances/gcp-2"})
+	return f.router().And(options{"cloud": "auto", "project": "example.com:mesh", "via": "zones/europe-west3-b/instances/gcp-2"})
 }
 
 func TestGCPFromNothing(t *testing.T) {
 	f := newGCP(t)
 	before := f.Without()
-	o := f.router().and(options{"prefixes": []string{"10.0.0.0/16", "2001:db8::/32"}})
-	result := succeeds(t, o)
+	o := f.router().And(options{"prefixes": []string{"10.0.0.0/16", "2001:db8::/32"}})
+	result := task.Succeeds(t, o)
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, gcp.Router, result["via"])
 	assert.Equal(t, []any{"mesh-vpc: 10.0.0.0/16: goes to " + gcp.Router + " with priority 1000 now", "mesh-vpc: 2001:db8::/32: goes to " + gcp.Router + " with priority 1000 now"}, result["done"])
@@ -42,12 +43,12 @@ func TestGCPFromNothing(t *testing.T) {
 	assert.Equal(t, "wgmesh.router example", f.Routes["example.com:mesh/"+first["name"].(string)]["description"])
 	assert.Equal(t, before, f.Without("10.0.0.0/16", "2001:db8::/32"), "other routes are as they were")
 
-	unchanged(t, o)
+	task.Unchanged(t, o)
 	assert.Len(t, f.Writes, 2)
 
-	assert.Len(t, succeeds(t, o.and(absent))["done"], 2)
+	assert.Len(t, task.Succeeds(t, o.And(absent))["done"], 2)
 	assert.Equal(t, before, f.Routes)
-	unchanged(t, o.and(absent))
+	task.Unchanged(t, o.And(absent))
 }
 
 // A route cannot be changed: the new one is there before the old one goes.
@@ -57,7 +58,7 @@ func TestGCPMakesBeforeItBreaks(t *testing.T) {
 	f.Ours("partner", "10.0.0.0/16", 900, gcp.Partner)
 	seen := [][]string{}
 	f.OnList = func() { seen = append(seen, f.Names("10.0.0.0/16")) }
-	result := succeeds(t, f.router().and(options{"priority": 800}))
+	result := task.Succeeds(t, f.router().And(options{"priority": 800}))
 	assert.Equal(t, []string{"insert 10.0.0.0/16 800", "delete wgmesh-example-before"}, f.Writes)
 	assert.Equal(t, []any{"mesh-vpc: 10.0.0.0/16: goes to " + gcp.Router + " with priority 800 now, before to " + gcp.Router + " with priority 1000"}, result["done"])
 	assert.Equal(t, []string{"800 gcp-1", "900 gcp-2"}, f.Names("10.0.0.0/16"), "the partner's stands beside ours")
@@ -67,22 +68,22 @@ func TestGCPMakesBeforeItBreaks(t *testing.T) {
 	f = newGCP(t)
 	f.Ours("before", "10.0.0.0/16", 1000, gcp.Router)
 	f.Fault("DELETE "+gcp.Routes+"/", 403, "forbidden", "Required 'compute.routes.delete' permission for 'projects/mesh/global/routes/x'")
-	msg, changed := fails(t, f.router().and(options{"priority": 800}))
+	msg, changed := task.Fails(t, f.router().And(options{"priority": 800}))
 	assert.Contains(t, msg, "mesh-vpc: 10.0.0.0/16: delete the route wgmesh-example-before: ")
 	assert.Contains(t, msg, "the permission compute.routes.delete is missing")
 	assert.True(t, changed)
 	assert.Equal(t, []string{"1000 gcp-1", "800 gcp-1"}, f.Names("10.0.0.0/16"))
-	assert.Len(t, succeeds(t, f.router().and(options{"priority": 800}))["done"], 1)
+	assert.Len(t, task.Succeeds(t, f.router().And(options{"priority": 800}))["done"], 1)
 	assert.Equal(t, []string{"800 gcp-1"}, f.Names("10.0.0.0/16"))
 }
 
 func TestGCPFromTheControlNode(t *testing.T) {
 	f := newGCP(t)
-	result := succeeds(t, f.control().and(options{"tables": []string{gcp.Network}, "project": ""}).and(options{"via": gcp.Partner}))
+	result := task.Succeeds(t, f.control().And(options{"tables": []string{gcp.Network}, "project": ""}).And(options{"via": gcp.Partner}))
 	assert.Equal(t, "gcp", result["cloud"])
 	assert.Equal(t, []string{"1000 gcp-2"}, f.Names("10.0.0.0/16"))
 	assert.Zero(t, f.Token, "the service account of the machine it runs on was not asked for")
-	unchanged(t, f.control())
+	task.Unchanged(t, f.control())
 }
 
 func TestGCPSomebodyElsesRoute(t *testing.T) {
@@ -103,10 +104,10 @@ func TestGCPSomebodyElsesRoute(t *testing.T) {
 			f := newGCP(t)
 			tt.add(f)
 			before := f.Without()
-			msg, changed := fails(t, f.router())
+			msg, changed := task.Fails(t, f.router())
 			assert.Equal(t, "mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
-			unchanged(t, f.router().and(absent))
+			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Routes)
 			assert.Empty(t, f.Writes)
 		})
@@ -118,7 +119,7 @@ func TestGCPAbsentLeavesThePartners(t *testing.T) {
 	f.Ours("a", "10.0.0.0/16", 1000, gcp.Router)
 	f.Ours("b", "10.0.0.0/16", 900, gcp.Partner)
 	f.Ours("c", "10.7.0.0/16", 1000, gcp.Router)
-	succeeds(t, f.router().and(absent))
+	task.Succeeds(t, f.router().And(absent))
 	assert.Equal(t, []string{"delete wgmesh-example-a"}, f.Writes)
 }
 
@@ -126,18 +127,18 @@ func TestGCPCheckMode(t *testing.T) {
 	f := newGCP(t)
 	f.Ours("before", "10.0.0.0/16", 1000, gcp.Router)
 	before := f.Without()
-	o := f.router().and(check).and(options{"priority": 800, "_ansible_diff": true})
-	result := succeeds(t, o)
+	o := f.router().And(check).And(options{"priority": 800, "_ansible_diff": true})
+	result := task.Succeeds(t, o)
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.NotContains(t, result, "warnings")
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "priority: 800")
 	f.Scopes = "https://www.googleapis.com/auth/compute.readonly"
-	warnings := succeeds(t, o)["warnings"].([]any)
+	warnings := task.Succeeds(t, o)["warnings"].([]any)
 	assert.Contains(t, warnings[0], "the instance's access scopes do not let it change routes; it needs https://www.googleapis.com/auth/compute or")
 	assert.Equal(t, before, f.Routes)
 	assert.Empty(t, f.Writes)
-	msg, changed := fails(t, f.router().and(options{"priority": 800}))
+	msg, changed := task.Fails(t, f.router().And(options{"priority": 800}))
 	assert.Contains(t, msg, "access scopes do not let it change routes")
 	assert.False(t, changed)
 }
@@ -147,23 +148,23 @@ func TestGCPWarnings(t *testing.T) {
 	f := newGCP(t)
 	f.Warning = map[string]any{"code": "NEXT_HOP_CANNOT_IP_FORWARD", "message": "Next hop instance 'gcp-1' cannot\nforward."}
 	want := []any{"mesh-vpc: 10.0.0.0/16: the route to " + gcp.Router + " with priority 1000 carries nothing: NEXT_HOP_CANNOT_IP_FORWARD: Next hop instance 'gcp-1' cannot forward"}
-	result := succeeds(t, f.router())
+	result := task.Succeeds(t, f.router())
 	assert.Equal(t, want, result["warnings"])
 	assert.Equal(t, true, result["verified"])
-	result = succeeds(t, f.router())
+	result = task.Succeeds(t, f.router())
 	assert.Equal(t, false, result["changed"])
 	assert.Equal(t, want, result["warnings"])
 
 	f = newGCP(t)
 	f.Ours("a", "10.0.0.0/16", 1000, gcp.Router)["routeStatus"] = "DROPPED"
-	assert.Contains(t, succeeds(t, f.router())["warnings"].([]any)[0], "its status is DROPPED")
+	assert.Contains(t, task.Succeeds(t, f.router())["warnings"].([]any)[0], "its status is DROPPED")
 }
 
 // What others do between our read and our write.
 func TestGCPLostRace(t *testing.T) {
 	t.Run("it is there already", func(t *testing.T) {
 		f := newGCP(t)
-		succeeds(t, f.router())
+		task.Succeeds(t, f.router())
 		made := f.Without()
 		for name := range made {
 			delete(f.Routes, name)
@@ -175,7 +176,7 @@ func TestGCPLostRace(t *testing.T) {
 			}
 		}
 		writes := len(f.Writes)
-		result := succeeds(t, f.router())
+		result := task.Succeeds(t, f.router())
 		assert.Equal(t, true, result["verified"])
 		assert.Len(t, f.Writes, writes)
 		assert.Equal(t, []string{"1000 gcp-1"}, f.Names("10.0.0.0/16"))
@@ -184,13 +185,13 @@ func TestGCPLostRace(t *testing.T) {
 		f := newGCP(t)
 		f.Ours("a", "10.0.0.0/16", 1000, gcp.Router)
 		f.OnList = func() { delete(f.Routes, "example.com:mesh/wgmesh-example-a") }
-		assert.Equal(t, true, succeeds(t, f.router().and(absent))["verified"])
+		assert.Equal(t, true, task.Succeeds(t, f.router().And(absent))["verified"])
 		assert.Empty(t, f.Writes)
 	})
 	t.Run("somebody deletes what we made", func(t *testing.T) {
 		f := newGCP(t)
 		f.Deletes = "10.0.0.0/16"
-		msg, changed := fails(t, f.router().and(options{"timeout": 2}))
+		msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
 		assert.Equal(t, "mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
 		assert.Len(t, f.Writes, 1, "it is not fought for")
@@ -203,11 +204,11 @@ func TestGCPThrottling(t *testing.T) {
 		f.Fault("GET "+gcp.Routes, 403, "rateLimitExceeded", "Rate Limit Exceeded")
 		f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded")
 	}
-	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 
 	f = newGCP(t)
 	f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
-	msg, changed := fails(t, f.router().and(options{"timeout": 2}))
+	msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
 	assert.Equal(t, "mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
@@ -215,9 +216,9 @@ func TestGCPThrottling(t *testing.T) {
 func TestGCPExpiredToken(t *testing.T) {
 	f := newGCP(t)
 	f.Valid = 2
-	assert.Equal(t, true, succeeds(t, f.router())["verified"])
+	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 	f.Valid = f.Token + 100
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not accept the token")
 }
 
@@ -225,36 +226,36 @@ func TestGCPMissingPermission(t *testing.T) {
 	for where, permission := range map[string]string{"GET " + gcp.Routes: "compute.routes.list", "POST " + gcp.Routes: "compute.networks.updatePolicy"} {
 		f := newGCP(t)
 		f.Fault(where, 403, "forbidden", "Required '"+permission+"' permission for 'projects/mesh/global/networks/mesh-vpc'")
-		msg, changed := fails(t, f.router())
+		msg, changed := task.Fails(t, f.router())
 		assert.Contains(t, msg, "(request req-gcp); the permission "+permission+" is missing: allow it in a role of the account")
 		assert.False(t, changed)
 	}
 	f := newGCP(t)
 	f.Scopes = ""
-	msg, _ := fails(t, f.router())
+	msg, _ := task.Fails(t, f.router())
 	assert.Contains(t, msg, "the instance has no service account to act with")
 }
 
 func TestGCPFailsLate(t *testing.T) {
 	f := newGCP(t)
 	f.Fails = "QUOTA_EXCEEDED"
-	msg, changed := fails(t, f.router())
+	msg, changed := task.Fails(t, f.router())
 	assert.Regexp(t, `^mesh-vpc: 10.0.0.0/16: make the route: QUOTA_EXCEEDED: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
 	assert.True(t, changed)
 	assert.Empty(t, f.Names("10.0.0.0/16"))
 
 	// The old one stays where the new one did not come.
 	f.Ours("before", "10.0.0.0/16", 1000, gcp.Router)
-	_, _ = fails(t, f.router().and(options{"priority": 800}))
+	_, _ = task.Fails(t, f.router().And(options{"priority": 800}))
 	assert.Equal(t, []string{"1000 gcp-1"}, f.Names("10.0.0.0/16"))
 }
 
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
-	msg, _ := fails(t, f.router().and(options{"tables": []string{"gone-vpc"}}))
+	msg, _ := task.Fails(t, f.router().And(options{"tables": []string{"gone-vpc"}}))
 	assert.Contains(t, msg, "gone-vpc: 10.0.0.0/16: make the route: notFound: The resource 'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
 	f.Fault("GET "+gcp.Routes, 404, "notFound", "The resource 'projects/x' was not found")
-	msg, _ = fails(t, f.router())
+	msg, _ = task.Fails(t, f.router())
 	assert.Contains(t, msg, "it is gone, or the project, zone or name is another")
 }
 
@@ -272,12 +273,12 @@ func TestGCPRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)
 			f.control() // its credentials, where a router is named
-			msg, _ := fails(t, f.router().and(tt.o))
+			msg, _ := task.Fails(t, f.router().And(tt.o))
 			assert.Contains(t, msg, tt.msg)
 			assert.Empty(t, f.Writes)
 		})
 	}
-	result := runOn(t, dmi(map[string]string{"sys_vendor": "Google", "product_name": "Google Compute Engine"}), newGCP(t).router().and(options{"cloud": "auto"}))
+	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Google", "product_name": "Google Compute Engine"}), newGCP(t).router().And(options{"cloud": "auto"}))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "gcp", result["cloud"])
 }
@@ -291,8 +292,8 @@ func TestGCPSharedVPC(t *testing.T) {
 	partner["network"], partner["nextHopIp"] = "https://www.googleapis.com/compute/v1/"+gcp.Shared, "10.7.0.3"
 	f.Routes["host-project/wgmesh-example-partner"] = partner
 	before := f.Without()
-	o := f.router().and(options{"tables": []string{gcp.Shared}})
-	result := succeeds(t, o)
+	o := f.router().And(options{"tables": []string{gcp.Shared}})
+	result := task.Succeeds(t, o)
 	assert.Equal(t, []any{gcp.Shared + ": 10.0.0.0/16: goes to " + gcp.Router + " with priority 1000 now"}, result["done"])
 	assert.Len(t, result["routes"], 2, "the partner's stands beside ours")
 	var made map[string]any
@@ -304,17 +305,17 @@ func TestGCPSharedVPC(t *testing.T) {
 	require.NotNil(t, made)
 	assert.Equal(t, "10.7.0.2", made["nextHopIp"])
 	assert.NotContains(t, made, "nextHopInstance")
-	unchanged(t, o)
+	task.Unchanged(t, o)
 
 	// Another priority: the route is known by its address.
-	succeeds(t, o.and(options{"priority": 900}))
+	task.Succeeds(t, o.And(options{"priority": 900}))
 	assert.Len(t, f.Routes, len(before)+1)
-	unchanged(t, o.and(options{"priority": 900}))
-	succeeds(t, o.and(options{"priority": 900}).and(absent))
+	task.Unchanged(t, o.And(options{"priority": 900}))
+	task.Succeeds(t, o.And(options{"priority": 900}).And(absent))
 	assert.Equal(t, before, f.Routes)
 
 	f.VM["networkInterfaces"].([]any)[1].(map[string]any)["networkIP"] = ""
-	msg, changed := fails(t, o)
+	msg, changed := task.Fails(t, o)
 	assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1 has no address of that family in this network")
 	assert.False(t, changed)
 }

@@ -26,14 +26,14 @@ func TestLostAnswers(t *testing.T) {
 			c := make(t)
 			for _, state := range []string{"present", "absent"} {
 				*c.lose = 1
-				result := succeeds(t, c.o.and(options{"state": state}))
+				result := task.Succeeds(t, c.o.And(options{"state": state}))
 				assert.Equal(t, true, result["verified"])
 				assert.Len(t, result["done"], 1)
-				unchanged(t, c.o.and(options{"state": state}))
+				task.Unchanged(t, c.o.And(options{"state": state}))
 			}
 			c = make(t)
 			*c.lose = 100
-			result := run(t, c.o)
+			result := task.Run(t, c.o)
 			assert.Equal(t, true, result["changed"], "%v", result)
 		})
 	}
