@@ -16,6 +16,9 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
+// noFaults are none to try.
+const noFaults = "none"
+
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	Router    string `json:"router"`    // whose plan is wanted
@@ -23,7 +26,16 @@ type Options struct {
 	KnownOnly bool   `json:"known_only"`
 	// TunnelDirectory is where the tunnels are that the router has; empty: not to be looked at.
 	TunnelDirectory string `json:"tunnel_directory"`
-	mesh.Mesh              // brings SetDefaults and the other options
+	// Faults are what is tried on a model of the network. The action plugin has the
+	// controller do it: the model is in a program that routers do not have.
+	Faults    string `json:"faults"`
+	mesh.Mesh        // the other options
+}
+
+// SetDefaults fills in what the task does not say.
+func (o *Options) SetDefaults() {
+	o.Faults = noFaults
+	o.Mesh.SetDefaults()
 }
 
 // Validate leaves the mesh to Plan, so that an unknown router is listed together
@@ -31,6 +43,12 @@ type Options struct {
 func (o Options) Validate() error {
 	if o.KnownOnly && o.GateFile == "" {
 		return errors.New("known_only: needs gate_file, which says who is known")
+	}
+	if err := ansible.OneOf("faults", o.Faults, noFaults, "one", "two", "auto"); err != nil {
+		return err
+	}
+	if o.Faults != noFaults {
+		return fmt.Errorf("faults: %s is tried on the controller: ask for it in a task of mesh_plan_info, and not in a step", o.Faults)
 	}
 	return nil
 }

@@ -77,6 +77,16 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
   without router azure-1 and router azure-2: nobody reaches azure, which has no other router
   without router aws-1 and router aws-2: nobody reaches aws, which has no other router`, have)
 	})
+	t.Run("lines for others", func(t *testing.T) {
+		assert.Equal(t, []any{
+			"without router gcp-1: nobody reaches gcp, which has no other router",
+			"without router office-1 and router office-2: nobody reaches office, which has no other router",
+			"without router azure-1 and router azure-2: nobody reaches azure, which has no other router",
+			"without router aws-1 and router aws-2: nobody reaches aws, which has no other router",
+		}, previewed(t, "")["preview"].(map[string]any)["cut"])
+		one := run(t, small+"faults: one\n")["preview"].(map[string]any)
+		assert.Len(t, one["cut"], 4, "and none of two")
+	})
 	t.Run("a router goes", func(t *testing.T) {
 		have := lines(t, previewed(t, "", "  aws-2: {", "  aws-2: {state: absent, "))
 		assert.Contains(t, have, "6 routers, 15 tunnels")

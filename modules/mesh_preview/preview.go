@@ -23,6 +23,7 @@ type preview struct {
 	Routers []change     `json:"routers"` // nothing without a mesh to compare with
 	Traffic []move       `json:"traffic"`
 	Faults  model.Report `json:"faults"`
+	Cut     []string     `json:"cut"`  // what one fault cuts, and two beyond that
 	Lost    []string     `json:"lost"` // what the mesh to compare with kept and this one does not
 	Lines   []string     `json:"lines"`
 }
@@ -53,6 +54,7 @@ func (o Options) preview() (preview, error) {
 	network := model.New(after)
 	two := o.Faults == faultsTwo || o.Faults == faultsAuto && len(after) <= mostForTwo
 	out := preview{Routers: []change{}, Traffic: []move{}, Lost: []string{}, Faults: network.Report(two)}
+	out.Cut = append(says(out.Faults), saysTwo(out.Faults)...)
 	if len(o.Against) > 0 {
 		before, err := o.against()
 		if err != nil {

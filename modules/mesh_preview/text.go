@@ -11,9 +11,17 @@ import (
 const mostLines = 20
 
 // says is a line for each thing that is cut, in health and by each fault.
-func says(r model.Report) (out []string) {
-	out = append(out, cuts(r.Healthy)...)
+func says(r model.Report) []string {
+	out := append([]string{}, cuts(r.Healthy)...)
 	for _, c := range r.Single {
+		out = append(out, cuts(c)...)
+	}
+	return out
+}
+
+// saysTwo is the same of what two faults cut beyond that.
+func saysTwo(r model.Report) (out []string) {
+	for _, c := range r.Double {
 		out = append(out, cuts(c)...)
 	}
 	return out
@@ -93,12 +101,8 @@ func (p preview) text(compared bool) []string {
 	}
 	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))
 	if r.Doubles > 0 {
-		var lines []string
-		for _, c := range r.Double {
-			lines = append(lines, cuts(c)...)
-		}
 		section(fmt.Sprintf("What two faults cut beyond that (%s looked at; %d faults and pairs are of routers and tunnels alone)",
-			many(r.Doubles, "pair"), r.Plain), "nothing", lines)
+			many(r.Doubles, "pair"), r.Plain), "nothing", saysTwo(r))
 	}
 	return out
 }

@@ -59,6 +59,42 @@ PLAYS = {"IMAGE": """
         router: "{{ inventory_hostname }}"
         routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
         sites: "{{ mesh_sites }}"
+""", "FAULTS": """
+- hosts: routers
+  gather_facts: false
+  module_defaults:
+    wgmesh.router.mesh_plan_info:
+      router: "{{ inventory_hostname }}"
+      routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+      sites: "{{ mesh_sites }}"
+  tasks:
+    - wgmesh.router.mesh_plan_info: {faults: one}
+      become: true
+      become_method: su
+      run_once: true
+      vars: {wgmesh_remote_dir: /tmp/wgmesh-test}
+      register: tried
+    - assert:
+        that:
+          - tried.faults | length == 4
+          - tried.plan.router.name == 'azure-1'
+    - wgmesh.router.mesh_plan_info:
+      delegate_to: localhost
+      register: plain
+    - assert: {that: plain.faults is not defined}
+    - wgmesh.router.mesh_plan_info: {faults: three}
+      delegate_to: localhost
+      register: wrong
+      failed_when: "'faults: expected one of none, one, two, auto' not in wrong.msg"
+    - wgmesh.router.mesh_steps:
+        steps:
+          - name: Plan
+            module: mesh_plan_info
+            register: plan
+            args: {router: azure-1, routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}", sites: "{{ mesh_sites }}", faults: one}
+      delegate_to: localhost
+      register: step
+      failed_when: "'faults: one is tried on the controller' not in step.msg"
 """, "FORMER": """
 - hosts: routers
   gather_facts: false
@@ -305,6 +341,24 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+
+    def test_plan_tries_faults(self):
+        """The controller tries them, whoever the task is for, and before the mesh play asks a router."""
+        everywhere = {"ansible_connection": "local", "wgmesh_remote_dir": "/var/empty/router"}
+        code, out = self.play(inventory(everywhere=everywhere), "FAULTS")
+        self.assertEqual(0, code, out)
+        self.assertEqual(1, out.count("[WARNING]: without router aws-1: nobody reaches aws, which has no other router"), out)
+        first = inventory(azure_1={"mesh_state": "absent"})  # which runs no task of it
+        first["all"]["children"]["azure"]["hosts"]["azure-2"] = {"mesh_id": 3, "mesh_site": "azure", "mesh_endpoint": "192.0.2.3"}
+        code, out = self.play(first, "wgmesh.router.mesh", "-e", "mesh_plan_faults=one", "-e", "ansible_ssh_common_args='-o ConnectTimeout=1'")
+        self.assertNotEqual(0, code, out)
+        self.assertEqual(1, out.count("[WARNING]: without router azure-2: nobody reaches azure, which has no other router"), out)
+        self.assertLess(out.index("Try on a model of the network"), out.index("UNREACHABLE"))
+        code, out = self.play(inventory(aws_1={"mesh_id": 1}), "wgmesh.router.mesh", "-e", "mesh_plan_faults=one")
+        self.assertNotEqual(0, code, out)
+        self.assertIn("id 1", out)
+        self.assertNotIn("UNREACHABLE", out)
+        self.assertIn("mesh_plan_faults", self.play(inventory(), "wgmesh.router.mesh", "-e", "mesh_plan_faults=three")[1])
 
     def test_callback_plans_the_peers(self):
         code, out = self.play(inventory(azure={"mesh_keepalive": 60}), "--limit", "azure-1", "wgmesh.router.callback")

@@ -45,6 +45,15 @@ options:
         new.
     type: bool
     default: false
+  faults:
+    description:
+      - What may fail together on a model of the mesh, C(one) or C(two) as in M(wgmesh.router.mesh_preview_info). C(auto) is
+        two for up to 20 routers. What such a fault cuts is in C(faults), and a warning each.
+      - The controller tries it once for each host of the task, so let one host do it. It is no option for a step of
+        M(wgmesh.router.mesh_steps).
+    type: str
+    choices: [none, one, two, auto]
+    default: none
 extends_documentation_fragment: [wgmesh.router.plan, wgmesh.router.attributes]
 attributes:
   check_mode:
@@ -62,6 +71,7 @@ seealso:
   - module: wgmesh.router.wg_psk
   - module: wgmesh.router.bird_config
   - module: wgmesh.router.sysctl_router
+  - module: wgmesh.router.mesh_preview_info
   - module: wgmesh.router.mesh_status_info
 author: wgmesh.router contributors (@wgmesh)
 """
@@ -94,6 +104,17 @@ EXAMPLES = r"""
     sites: "{{ mesh_sites }}"
   register: mesh
 
+- name: Say what two faults cut, before anything is made
+  wgmesh.router.mesh_plan_info:
+    router: azure-1
+    routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+    sites: "{{ mesh_sites }}"
+    faults: two
+  delegate_to: localhost
+  run_once: true
+  register: tried
+  failed_when: tried.faults | length > 0
+
 - name: Make the tunnels of the plan
   wgmesh.router.wg_tunnel:
     tunnels: "{{ mesh.plan.tunnels }}"
@@ -101,6 +122,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+faults:
+  description: What the faults of I(faults) cut, one line each.
+  returned: when I(faults) is not C(none)
+  type: list
+  elements: str
+  sample: ["without router gcp-1: nobody reaches gcp, which has no other router"]
 plan:
   description: What follows from the mesh for C(router). All lists are sorted, and none is null.
   returned: success

@@ -84,6 +84,10 @@ preview:
           C(single), and each of C(double) that cuts what neither fault cuts alone, have C(faults), C(cut), C(gone), C(moved) and
           C(uneven).
       type: dict
+    cut:
+      description: What one fault cuts, and two beyond that. One line each.
+      type: list
+      elements: str
     lost:
       description: What the mesh to compare with keeps when something fails, and this one does not. One line each.
       type: list

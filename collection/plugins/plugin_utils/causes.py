@@ -22,7 +22,7 @@ MOST_CAUSES = 20
 
 # What a play registers, in its order; those of loops have a result for each item.
 RESULTS = (
-    "__mesh_plan", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_begun", "__mesh_gate",
+    "__mesh_faults", "__mesh_plan", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_begun", "__mesh_gate",
     "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
     "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten",
     "__mesh_measured", "__mesh_serving", "__mesh_throughput", "__mesh_table",
@@ -242,7 +242,7 @@ def failures(router, variables):
     for name in RESULTS:
         result = registered(variables, name)
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
-            return [(router, *row) for row in of_result(result, "plan" if name == "__mesh_plan" else "failed")]
+            return [(router, *row) for row in of_result(result, "plan" if name in ("__mesh_faults", "__mesh_plan") else "failed")]
     out = {}
     for name in LOOPS:
         for item in (variables.get(name) or {}).get("results") or []:

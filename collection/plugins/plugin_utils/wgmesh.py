@@ -173,7 +173,7 @@ class ActionModule(ActionBase):
         if self._wants_fresh_connection(module, task_vars) and self._connection.transport != "local":
             self._connection.reset()
 
-        arguments = dict(self._task.args)
+        arguments = self._arguments()
         self._update_module_args(self._task.action, arguments, task_vars)
         start = self._start_command(module, task_vars)
         stdin = json.dumps(arguments, **ENCODER).encode()
@@ -186,6 +186,10 @@ class ActionModule(ActionBase):
             if target_answer(answer):
                 raise Refusal("the uploaded build of wgmesh.router is gone again", "look for what cleans up on the target")
         return self._accept(module, answer, task_vars)
+
+    def _arguments(self):
+        """The options that the module gets."""
+        return dict(self._task.args)
 
     def _accept(self, module, answer, task_vars):
         """What counts of an answer: it is the word of the host that was asked."""
