@@ -24,18 +24,7 @@ const bootLimit = 2 * time.Minute
 // up makes the lab. When it is up already with the same inventory it says so and
 // does nothing; with another one that is an error.
 func (l *lab) up(ctx context.Context) (err error) {
-	if len(l.inventory) == 0 {
-		return errors.New("up: --inventory: want the inventory of the mesh, such as examples/field-case/inventory.yml")
-	}
-	text, err := readInventory(ctx, l.inventory)
-	if err != nil {
-		return err
-	}
-	inv, err := topology.ParseInventory(text)
-	if err != nil {
-		return err
-	}
-	t, err := topology.New(l.name, inv)
+	text, inv, t, err := l.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,18 +40,7 @@ func (l *lab) up(ctx context.Context) (err error) {
 		return fmt.Errorf("lab %s: a killed lab has left %s; `lab down --name %s` removes it", l.name, strings.Join(left, ", "), l.name)
 	}
 	l.say("lab %s: %d sites, %d routers, %d nodes", l.name, len(t.Sites), len(t.Routers("")), len(t.Hosts)-len(t.Routers("")))
-	var wanted []image
-	for i := range t.Hosts {
-		if h := &t.Hosts[i]; h.Kind == topology.Router {
-			want := l.imageOf(h.Profile)
-			h.Image = want.String()
-			// Of those too that `lab start` boots later.
-			if !slices.ContainsFunc(wanted, func(o image) bool { return o.String() == h.Image }) {
-				wanted = append(wanted, want)
-			}
-		}
-	}
-	if l.Layers, err = l.images(ctx, wanted); err != nil {
+	if l.Layers, err = l.images(ctx, l.wanted(t)); err != nil {
 		return err
 	}
 	l.Topology, l.Booted, l.Input = t, booted, input
@@ -86,16 +64,8 @@ func (l *lab) up(ctx context.Context) (err error) {
 		return err
 	}
 	l.say("network: the internet, %d gateways, the management network", len(t.Sites))
-	routers := slices.DeleteFunc(slices.Clone(booted), func(name string) bool {
-		h, _ := t.Host(name)
-		return h.Kind != topology.Router
-	})
-	others := 0
-	for _, name := range routers {
-		h, _ := t.Host(name)
-		others += len(h.Profile.WireGuard) + len(h.Profile.Installed(false)) // Docker and NetworkManager took 3
-	}
-	if err := roomToWatch(len(routers), others, !l.tellWireGuard(ctx)); err != nil {
+	routers, others := watchers(t, booted)
+	if err := roomToWatch(routers, others, !l.tellWireGuard(ctx)); err != nil {
 		return err
 	}
 	if err := l.bootAll(ctx, booted); err != nil {
@@ -103,6 +73,47 @@ func (l *lab) up(ctx context.Context) (err error) {
 	}
 	l.say("up: ansible -i %s all -m raw -a hostname", relative(filepath.Join(l.Dir, "inventory.yml")))
 	return nil
+}
+
+// read reads the inventory, as text too.
+func (l *lab) read(ctx context.Context) (text []byte, inv topology.Inventory, t topology.Topology, err error) {
+	if len(l.inventory) == 0 {
+		return nil, inv, t, errors.New("up: --inventory: want the inventory of the mesh, such as examples/field-case/inventory.yml")
+	}
+	if text, err = readInventory(ctx, l.inventory); err != nil {
+		return nil, inv, t, err
+	}
+	if inv, err = topology.ParseInventory(text); err != nil {
+		return nil, inv, t, err
+	}
+	t, err = topology.New(l.name, inv)
+	return text, inv, t, err
+}
+
+// wanted gives every router its image and returns the images, each once: of those
+// routers too that `lab start` boots later.
+func (l *lab) wanted(t topology.Topology) (wanted []image) {
+	for i := range t.Hosts {
+		if h := &t.Hosts[i]; h.Kind == topology.Router {
+			want := l.imageOf(h.Profile)
+			h.Image = want.String()
+			if !slices.ContainsFunc(wanted, func(o image) bool { return o.String() == h.Image }) {
+				wanted = append(wanted, want)
+			}
+		}
+	}
+	return wanted
+}
+
+// watchers counts the routers that boot, and what else of theirs watches files.
+func watchers(t topology.Topology, booted []string) (routers, others int) {
+	for _, name := range booted {
+		if h, _ := t.Host(name); h.Kind == topology.Router {
+			routers++
+			others += len(h.Profile.WireGuard) + len(h.Profile.Installed(false)) // Docker and NetworkManager took 3
+		}
+	}
+	return routers, others
 }
 
 func (l *lab) again(input string) error {

@@ -234,28 +234,13 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 	}}
 	want := bird.Want{State: o.aim(), Timeout: o.Timeout, Start: o.Service != ""}
 	changes := o.redrains() || o.State == bird.Applied
-	if changes || o.State == bird.Absent {
-		if mesh := mark.Of(string(have.Text)); mesh != "" && !o.Owns(mesh) {
-			return p, t, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", host.Path, mesh)
-		}
-	}
-	if o.State == bird.Absent {
-		if err := o.refuseAbsent(host, have); err != nil {
-			return p, t, err
-		}
+	if err := o.refuse(host, have, changes); err != nil {
+		return p, t, err
 	}
 	if changes {
-		o.Config.Drain = o.drain(bird.Drained(have.Present()), time.Now())
-		p.Return["drained"] = o.Config.Drain.On()
-		if want.Text, err = o.text(have, src); err != nil {
-			return p, t, fmt.Errorf("%s: %w", host.Path, err)
-		}
-		if err := bird.Check(ctx, want.Text); errors.Is(err, bird.ErrNoBird) {
-			p.Warnings = append(p.Warnings, "the configuration has not been checked: "+err.Error())
-		} else if err != nil {
+		if want.Text, err = o.render(ctx, host, src, have, &p); err != nil {
 			return p, t, err
 		}
-		p.Return["disruptive"] = append([]string{}, bird.Disrupts(have.Text, want.Text)...)
 	}
 	if host.Manages() {
 		want.Unit = host.Unit()
@@ -283,6 +268,37 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 		return out, err
 	}
 	return p, t, nil
+}
+
+// refuse reports why a file that is to change, or to go, must not.
+func (o Options) refuse(host bird.Host, have bird.Have, changes bool) error {
+	if changes || o.State == bird.Absent {
+		if mesh := mark.Of(string(have.Text)); mesh != "" && !o.Owns(mesh) {
+			return fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", host.Path, mesh)
+		}
+	}
+	if o.State == bird.Absent {
+		return o.refuseAbsent(host, have)
+	}
+	return nil
+}
+
+// render returns the configuration, with its drain, and says in the plan what it is:
+// checked or not, and whom it disrupts.
+func (o Options) render(ctx context.Context, host bird.Host, src bird.Sources, have bird.Have, p *ansible.Plan) ([]byte, error) {
+	o.Config.Drain = o.drain(bird.Drained(have.Present()), time.Now())
+	p.Return["drained"] = o.Config.Drain.On()
+	text, err := o.text(have, src)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", host.Path, err)
+	}
+	if err := bird.Check(ctx, text); errors.Is(err, bird.ErrNoBird) {
+		p.Warnings = append(p.Warnings, "the configuration has not been checked: "+err.Error())
+	} else if err != nil {
+		return nil, err
+	}
+	p.Return["disruptive"] = append([]string{}, bird.Disrupts(have.Text, text)...)
+	return text, nil
 }
 
 // aim is the state in the words of pkg/bird.

@@ -120,14 +120,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	armor := wg.LookArmor("/")
-	closed := armor.Closed(want)
-	if armor.Enforced && len(closed) > 0 {
-		var errs []error
-		for _, line := range closed {
-			errs = append(errs, errors.New(line))
-		}
-		return ansible.Plan{}, errors.Join(errs...)
+	closed, err := armored(want)
+	if err != nil {
+		return ansible.Plan{}, err
 	}
 	o.keep(ctx, want, have)
 	delta, err := wg.Diff(want, have)
@@ -139,17 +134,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	before, after := wg.Views(want, have, delta)
-	warnings := slices.Concat(wg.Twins(want, have), wg.Unnamed(want, have), closed)
-	for _, p := range wg.PendingPeers(want, have) {
-		if p.Refused {
-			warnings = append(warnings, p.Tunnel+": "+p.Reason)
-		}
-	}
-	for _, path := range wg.Damaged(have) {
-		warnings = append(warnings, path+": the tunnel's file was damaged once and put back from its copy when the interface came up: look at what is left of it here, and remove it")
-	}
 	p := ansible.Plan{
-		Warnings: warnings,
+		Warnings: warnings(want, have, closed),
 		Before:   before, After: after, Changed: !delta.Empty(),
 		Return: map[string]any{
 			"stale":          wg.Stale(want, have),
@@ -178,6 +164,35 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		p = behind(door, p, view{before, door.Before}, view{after, door.After})
 	}
 	return p, nil
+}
+
+// armored returns a warning for each file that AppArmor keeps from the programs that
+// need it, or refuses them all where it is enforced.
+func armored(want wg.Want) (closed []string, err error) {
+	armor := wg.LookArmor("/")
+	closed = armor.Closed(want)
+	if !armor.Enforced {
+		return closed, nil
+	}
+	var errs []error
+	for _, line := range closed {
+		errs = append(errs, errors.New(line))
+	}
+	return nil, errors.Join(errs...)
+}
+
+func warnings(want wg.Want, have wg.Have, closed []string) []string {
+	lines := slices.Concat(wg.Twins(want, have), wg.Unnamed(want, have), closed)
+	for _, p := range wg.PendingPeers(want, have) {
+		if p.Refused {
+			lines = append(lines, p.Tunnel+": "+p.Reason)
+		}
+	}
+	for _, path := range wg.Damaged(have) {
+		lines = append(lines, path+": the tunnel's file was damaged once and put back from its copy when the interface came up: "+
+			"look at what is left of it here, and remove it")
+	}
+	return lines
 }
 
 // gate is the door for the same tunnels, where there is one. Both are done under

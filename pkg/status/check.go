@@ -39,8 +39,24 @@ func Judge(r Request, o Observation) Report {
 	if o.Probed && r.nothingToTry() {
 		rep.Warnings = append(rep.Warnings, cause.New("nothing to forward to in its site: name a host that answers ping in mesh_probe, or nobody can try it"))
 	}
-	hopeless := map[string]bool{} // peers to which time brings no way
-	silent := map[string]bool{}
+	hopeless, silent := checkTunnels(r, o, own, &rep)
+	checkPrefixes(r, o, hopeless, &rep)
+	for _, c := range o.MissingTables {
+		rep.Problems = append(rep.Problems, Problem{Cause: c})
+	}
+	if open := r.open(o); len(open) > 0 && o.RoutesErr == nil {
+		rep.Problems = append(rep.Problems, Problem{
+			Cause: cause.New("the floor is missing for %s: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
+		})
+	}
+	checkTargets(r, o, hopeless, silent, &rep)
+	return rep
+}
+
+// checkTunnels reports the peers to which time brings no way, and those that are silent.
+// own reports whether this router's own BIRD is the cause.
+func checkTunnels(r Request, o Observation, own bool, rep *Report) (hopeless, silent map[string]bool) {
+	hopeless, silent = map[string]bool{}, map[string]bool{}
 	for i, t := range r.Tunnels {
 		healthy := o.BirdErr == nil || t.Neighbor == ""
 		hopeless[t.Peer] = hopeless[t.Peer] || own && t.Neighbor != ""
@@ -56,36 +72,31 @@ func Judge(r Request, o Observation) Report {
 		}
 		rep.Tunnels = append(rep.Tunnels, healthy)
 	}
-	checkPrefixes(r, o, hopeless, &rep)
-	for _, c := range o.MissingTables {
-		rep.Problems = append(rep.Problems, Problem{Cause: c})
-	}
-	if open := r.open(o); len(open) > 0 && o.RoutesErr == nil {
-		rep.Problems = append(rep.Problems, Problem{
-			Cause: cause.New("the floor is missing for %s: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
-		})
-	}
-	blamed, alive := checkCrossings(r, o, &rep)
+	return hopeless, silent
+}
+
+func checkTargets(r Request, o Observation, hopeless, silent map[string]bool, rep *Report) {
+	blamed, alive := checkCrossings(r, o, rep)
 	for i, target := range r.Reach {
 		p := Problem{}
 		if o.Probed && !o.isEnd(target.Address) {
 			p = checkTarget(r, target.Address, o.Targets[i])
 		}
 		rep.Targets = append(rep.Targets, p.Cause.Found == "" && o.Probed)
-		if p.Cause.Found != "" {
-			p.About, p.Peer = fmt.Sprintf("router %s at %s", target.Name, target.Address), target.Name
-			p.Required, p.Final, p.Silent = r.requires(target.Name), hopeless[target.Name], silent[target.Name]
-			// It is there, and another router of its site has to forward what goes to it.
-			if by := r.passes(o, target.Address, o.Targets[i].From); alive[target.Address] && by != "" && by != target.Name {
-				if blamed[by] {
-					continue
-				}
-				p.Peer, p.Cause, p.Here = by, forwardsNothing(target.Address), cause.Cause{}
-			}
-			rep.Problems = append(rep.Problems, p)
+		if p.Cause.Found == "" {
+			continue
 		}
+		p.About, p.Peer = fmt.Sprintf("router %s at %s", target.Name, target.Address), target.Name
+		p.Required, p.Final, p.Silent = r.requires(target.Name), hopeless[target.Name], silent[target.Name]
+		// It is there, and another router of its site has to forward what goes to it.
+		if by := r.passes(o, target.Address, o.Targets[i].From); alive[target.Address] && by != "" && by != target.Name {
+			if blamed[by] {
+				continue
+			}
+			p.Peer, p.Cause, p.Here = by, forwardsNothing(target.Address), cause.Cause{}
+		}
+		rep.Problems = append(rep.Problems, p)
 	}
-	return rep
 }
 
 // checkBird finds what keeps all sessions of this router down.

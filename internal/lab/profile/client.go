@@ -256,24 +256,7 @@ func (p Profile) networkManager(c Card) string {
 				continue
 			}
 			n++
-			line := fmt.Sprintf("route%d=%s", n, r.to)
-			if r.via.IsValid() {
-				line += "," + r.via.String()
-			}
-			say("%s", line)
-			var options []string
-			if r.onlink {
-				options = append(options, "onlink=true")
-			}
-			if r.source.IsValid() {
-				options = append(options, "src="+r.source.String())
-			}
-			if r.table > 0 {
-				options = append(options, fmt.Sprintf("table=%d", r.table))
-			}
-			if len(options) > 0 {
-				say("route%d_options=%s", n, strings.Join(options, ","))
-			}
+			say("%s", r.keyfile(n))
 		}
 		n = 0
 		for _, r := range c.rules() {
@@ -284,6 +267,53 @@ func (p Profile) networkManager(c Card) string {
 		}
 	}
 	return b.String()
+}
+
+// keyfile is the route as the nth of a family in a keyfile.
+func (r route) keyfile(n int) string {
+	line := fmt.Sprintf("route%d=%s", n, r.to)
+	if r.via.IsValid() {
+		line += "," + r.via.String()
+	}
+	var options []string
+	if r.onlink {
+		options = append(options, "onlink=true")
+	}
+	if r.source.IsValid() {
+		options = append(options, "src="+r.source.String())
+	}
+	if r.table > 0 {
+		options = append(options, fmt.Sprintf("table=%d", r.table))
+	}
+	if len(options) > 0 {
+		line += fmt.Sprintf("\nroute%d_options=%s", n, strings.Join(options, ","))
+	}
+	return line
+}
+
+// words are what `ip route add` takes for the route by an interface.
+func (r route) words(iface string) string {
+	line := r.to.String()
+	if r.via.IsValid() {
+		line += " via " + r.via.String()
+	}
+	line += " dev " + iface
+	if r.onlink {
+		line += " onlink"
+	}
+	if r.source.IsValid() {
+		line += " src " + r.source.String()
+	}
+	if r.table > 0 {
+		line += fmt.Sprintf(" table %d", r.table)
+	}
+	if r.metric > 0 && r.to.Addr().Is6() {
+		r.metric += 1024 // what one without a metric has
+	}
+	if r.metric > 0 {
+		line += fmt.Sprintf(" metric %d", r.metric)
+	}
+	return line
 }
 
 // ifupdown gives no connected route a metric: the kernel's own 0 stays.
@@ -324,27 +354,7 @@ func (p Profile) ifupdown(c Card) string {
 			if r.to.Addr().Is6() != v6 || r.ofServer {
 				continue
 			}
-			line := fmt.Sprintf("  up ip %sroute add %s", flag, r.to)
-			if r.via.IsValid() {
-				line += " via " + r.via.String()
-			}
-			line += " dev " + c.Name
-			if r.onlink {
-				line += " onlink"
-			}
-			if r.source.IsValid() {
-				line += " src " + r.source.String()
-			}
-			if r.table > 0 {
-				line += fmt.Sprintf(" table %d", r.table)
-			}
-			if r.metric > 0 {
-				if v6 {
-					r.metric += 1024 // what one without a metric has
-				}
-				line += fmt.Sprintf(" metric %d", r.metric)
-			}
-			say("%s", line)
+			say("  up ip %sroute add %s", flag, r.words(c.Name))
 		}
 		for _, r := range c.rules() {
 			if r.from.Is6() == v6 {

@@ -144,7 +144,6 @@ func (t *Topology) addNodes() {
 // address gives every host an address in the first network per family of its zone.
 func (t *Topology) address() error {
 	a := newAllocator()
-	var bad []error
 	for _, s := range t.Sites {
 		for _, z := range s.Zones {
 			for i, g := range z.Gateways {
@@ -153,6 +152,19 @@ func (t *Topology) address() error {
 			}
 		}
 	}
+	bad := []error{t.endpoints(), t.first(a)}
+	for _, h := range t.Hosts {
+		if h.Profile.Client != "" && h.bearsEndpoint() {
+			bad = append(bad, fmt.Errorf("%s: lab_host.client: its mesh_endpoint %s is an address that only the lab can give it", h.Name, h.Endpoint))
+		}
+	}
+	// Last, so that nobody's address depends on who has a second NIC.
+	return errors.Join(append(bad, t.second(a))...)
+}
+
+// endpoints says which hosts are behind a NAT.
+func (t *Topology) endpoints() error {
+	var bad []error
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
 		s, ok := t.Site(h.Site)
@@ -167,6 +179,12 @@ func (t *Topology) address() error {
 			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: its mesh_endpoint %s is not a public IPv4 address", h.Name, h.Endpoint))
 		}
 	}
+	return errors.Join(bad...)
+}
+
+// first gives addresses to every host's first NIC.
+func (t *Topology) first(a allocator) error {
+	var bad []error
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
 		s, ok := t.Site(h.Site)
@@ -178,32 +196,37 @@ func (t *Topology) address() error {
 			continue
 		}
 		for i, subnet := range firsts(z.Subnets) {
-			if h.Profile.LANGateway {
-				h.Addresses = []netip.Prefix{netip.PrefixFrom(z.Gateways[i], subnet.Bits())}
-				continue
-			}
-			if h.Profile.NoIPv6 && subnet.Addr().Is6() {
-				continue
-			}
-			addr, err := a.next(subnet, first(h.Kind, subnet.Addr().Is6()), h.Name)
-			if err != nil {
-				bad = append(bad, err)
-				continue
-			}
-			h.Addresses = append(h.Addresses, s.onHost(addr, subnet))
-			h.Gateways = append(h.Gateways, z.Gateways[i])
-			h.Subnets = append(h.Subnets, subnet)
-			if h.Profile.DHCP && subnet.Addr().Is4() && !subnet.Contains(z.Gateways[i]) {
-				bad = append(bad, fmt.Errorf("%s: lab_host.dhcp: its gateway %s is not in %s; write the address down", h.Name, z.Gateways[i], subnet))
-			}
+			bad = append(bad, h.join(a, s, subnet, z.Gateways[i]))
 		}
 	}
-	for _, h := range t.Hosts {
-		if h.Profile.Client != "" && h.bearsEndpoint() {
-			bad = append(bad, fmt.Errorf("%s: lab_host.client: its mesh_endpoint %s is an address that only the lab can give it", h.Name, h.Endpoint))
-		}
+	return errors.Join(bad...)
+}
+
+// join gives a host its address in a subnet of its zone.
+func (h *Host) join(a allocator, s Site, subnet netip.Prefix, gateway netip.Addr) error {
+	if h.Profile.LANGateway {
+		h.Addresses = []netip.Prefix{netip.PrefixFrom(gateway, subnet.Bits())}
+		return nil
 	}
-	// Last, so that nobody's address depends on who has a second NIC.
+	if h.Profile.NoIPv6 && subnet.Addr().Is6() {
+		return nil
+	}
+	addr, err := a.next(subnet, first(h.Kind, subnet.Addr().Is6()), h.Name)
+	if err != nil {
+		return err
+	}
+	h.Addresses = append(h.Addresses, s.onHost(addr, subnet))
+	h.Gateways = append(h.Gateways, gateway)
+	h.Subnets = append(h.Subnets, subnet)
+	if h.Profile.DHCP && subnet.Addr().Is4() && !subnet.Contains(gateway) {
+		return fmt.Errorf("%s: lab_host.dhcp: its gateway %s is not in %s; write the address down", h.Name, gateway, subnet)
+	}
+	return nil
+}
+
+// second gives addresses to the hosts' second NICs.
+func (t *Topology) second(a allocator) error {
+	var bad []error
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
 		s, _ := t.Site(h.Site)
