@@ -323,6 +323,21 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, code, out)
         self.assertIn("the group routers is not in the inventory", out)
 
+    def test_gone(self):
+        """The only router of a run goes away: nobody else is left to say so, and what to do."""
+        tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1, "mesh_drain_why": "rotate"})
+        for name in ("mesh", "status", "drain", "undrain", "reset", "remove"):
+            with self.subTest(name):
+                code, out = self.play(tree, "wgmesh.router." + name, "--limit", "azure-1", "-e", "mesh_remove=azure-1")
+                self.assertEqual(2, code, out)
+                self.assertIn("Connection refused: check that it runs, its address, and SSH in its firewall", out)
+                self.assertNotIn("UNREACHABLE", out)
+                self.assertEqual(name == "remove", "azure-1 is not removed: it cannot be drained" in out, out)
+                self.assertEqual(name not in ("reset", "remove"), "ROUTER FOLLOWS CAUSE" in out, out)
+                self.assertNotIn("inventory does not describe", out)
+        code, out = self.play(tree, "wgmesh.router.status")
+        self.assertEqual(4, code, "others are in the run\n" + out)
+
     def test_preview(self):
         """No host of these exists: the preview asks none."""
         with tempfile.TemporaryDirectory() as folder:

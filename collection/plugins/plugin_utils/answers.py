@@ -376,8 +376,8 @@ def accept(module, host, arguments, answer):
 
 
 def failed(cause, do):
-    """A failed result, with what to do also by itself."""
-    return {"failed": True, "msg": "%s: %s" % (cause, do), "causes": [{"cause": cause, "do": do}]}
+    """A failed result of the controller's own, with what to do also by itself."""
+    return {"failed": True, "msg": "%s: %s" % (cause, do), "causes": [{"cause": cause, "do": do}], "by_controller": True}
 
 
 def claims(module, host, arguments, answer):

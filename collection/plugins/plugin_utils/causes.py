@@ -24,7 +24,7 @@ MOST_CAUSES = 20
 RESULTS = (
     "__mesh_faults", "__mesh_plan", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_begun", "__mesh_gate",
     "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
-    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten",
+    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten", "__mesh_back",
     "__mesh_measured", "__mesh_serving", "__mesh_throughput", "__mesh_table",
     "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
     "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
@@ -242,7 +242,8 @@ def failures(router, variables):
     for name in RESULTS:
         result = registered(variables, name)
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
-            return [(router, *row) for row in of_result(result, "plan" if name in ("__mesh_faults", "__mesh_plan") else "failed")]
+            planned = name in ("__mesh_faults", "__mesh_plan") and not result.get("by_controller")
+            return [(router, *row) for row in of_result(result, "plan" if planned else "failed")]
     out = {}
     for name in LOOPS:
         for item in (variables.get(name) or {}).get("results") or []:
@@ -256,6 +257,7 @@ def failures(router, variables):
 
 def of_result(result, kind):
     """What one failed result says: (cause, do, kind)."""
+    kind = "no answer" if result.get("no_answer") else kind
     if result.get("causes"):
         return [(str(c.get("cause", "")), str(c.get("do") or ""), kind) for c in result["causes"][:MOST_CAUSES]]
     said = [line for line in (result.get("stderr_lines") or result.get("stdout_lines") or []) if str(line).strip()]
@@ -263,10 +265,20 @@ def of_result(result, kind):
         return [(*of_text(plain(said[-1])), kind)]
     text = CHATTER.sub("", " ".join(str(result.get("msg") or "it failed, and does not say why").split()))
     if result.get("unreachable"):
-        return [(text or "ssh does not say why it cannot be reached", advice(text) or ADVICE[3][1], "unreachable")]
+        return [(*unreached(text), "unreachable")]
     if result.get("do"):
-        return [(text, str(result["do"]), "no answer" if result.get("no_answer") else kind)]
+        return [(text, str(result["do"]), kind)]
     return [(*of_text(text), kind)]
+
+
+def unreached(text):
+    return text or "ssh does not say why it cannot be reached", advice(text) or ADVICE[3][1]
+
+
+def gone(text):
+    """What ssh says of a router that nothing more can be asked, and what to do, in one line."""
+    cause, do = unreached(CHATTER.sub("", " ".join(text.split())))
+    return fit(cause, do + ", then run again")
 
 
 def halves(text):

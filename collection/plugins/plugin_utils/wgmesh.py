@@ -29,7 +29,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes
 
 try:  # ansible-core 2.19 and newer: values carry tags, which the target must not see
     from ansible.module_utils.common.json import Direction, get_module_encoder
@@ -154,13 +154,22 @@ class ActionModule(ActionBase):
             if not isinstance(err, AnsibleConnectionFailure):
                 raise
             # Its text is ssh's, and the other end's.
-            raise AnsibleConnectionFailure(answers.printable(str(err)[:answers.LONGEST_LINE], lines=True)) from None
+            text = answers.printable(str(err)[:answers.LONGEST_LINE], lines=True)
+            if self._alone(task_vars):
+                return {**answers.failed(*causes.gone(text)), "no_answer": True}
+            raise AnsibleConnectionFailure(text) from None
         except BaseException as err:  # the timeout is not an Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
             end_commands(err)
             cause = "no answer within %s s, the timeout of this task" % self._task.timeout
             return {**answers.failed(cause, "look at what hangs on this host (its load, its disk), and run again"), "no_answer": True}
+
+    def _alone(self, task_vars):
+        """Whether nobody else is left to say that this router is gone. Ansible ends with an
+        unreachable host, and with a failed one goes on to what rescues and reports."""
+        mine = not self._task.delegate_to and not self._task.ignore_unreachable
+        return mine and list(task_vars.get("ansible_play_batch") or ()) == [task_vars["inventory_hostname"]]
 
     def _wants_password(self):
         cause = "%s does not let %s become root without a password here" % (self._connection.become.name, self._get_remote_user() or "this user")
