@@ -157,6 +157,11 @@ etcd: RUNS = 3
 etcd: setup collection $(LAB) ## those faults, and an etcd of five members on the case's nodes: no acknowledged write is lost (root)
 	@. $(BUILD)/env && RUNS=$(RUNS) SEED=$(SEED) ONLY=$(ONLY) BFD=$(BFD) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverEtcd$$' ./test/proof
 
+.PHONY: rolling
+rolling: RUNS = 20
+rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and add, RUNS times under 200 packets/s for each pair of sites: ONLY=drain,replace (root)
+	@. $(BUILD)/env && RUNS=$(RUNS) ONLY=$(ONLY) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverTurns$$' ./test/proof
+
 .PHONY: zones
 zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)
 	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestFailoverZones$$' ./test/proof

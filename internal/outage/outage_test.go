@@ -58,6 +58,18 @@ func TestGap(t *testing.T) {
 	assert.Zero(t, outage.Gap(slow, begin.Add(-1), end), "late and out of order, and none is lost")
 }
 
+func TestAnswersGoOn(t *testing.T) {
+	var text strings.Builder
+	for _, n := range []int{1, 30000, 60000, 65534, 0, 65535, 2, 30000, 60000, 5} {
+		fmt.Fprintf(&text, "[1763890000.000000] 64 bytes from 10.1.1.4: icmp_seq=%d ttl=62 time=1 ms\n", n)
+	}
+	var got []int
+	for _, a := range outage.Answers(text.String()) {
+		got = append(got, a.Number)
+	}
+	assert.Equal(t, []int{1, 30000, 60000, 65534, 65536, 65535, 65538, 95536, 125536, 131077}, got)
+}
+
 func TestQuantile(t *testing.T) {
 	var hundred []int
 	for n := range 100 {

@@ -18,14 +18,19 @@ type Answer struct {
 var answer = regexp.MustCompile(`(?m)^\[(\d+)\.(\d{6})\] \d+ bytes from .*icmp_seq=(\d+) `)
 
 // Answers reads the output of `ping -D`, in the order in which the answers came. What
-// was answered twice counts once.
+// was answered twice counts once. A number of 16 bits begins anew at 0 (RFC 792); here it
+// goes on.
 func Answers(text string) []Answer {
+	const turn = 1 << 16
 	var out []Answer
 	seen := map[int]bool{}
+	last := 0
 	for _, m := range answer.FindAllStringSubmatch(text, -1) {
 		seconds, _ := strconv.ParseInt(m[1], 10, 64)
 		micros, _ := strconv.ParseInt(m[2], 10, 64)
 		n, _ := strconv.Atoi(m[3])
+		n += (last - n + turn/2) / turn * turn // the nearest to the one before
+		last = n
 		if !seen[n] {
 			seen[n] = true
 			out = append(out, Answer{n, time.UnixMicro(seconds*1e6 + micros)})

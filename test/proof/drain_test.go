@@ -27,9 +27,9 @@ func drainReboot(t *testing.T, l lab, cloud *ec2) {
 	}
 	sent, lost := 0, 0
 	for range rounds {
-		var streams []*stream // anew: a ping's number ends at 65535
+		var streams []*stream
 		for _, node := range nodes {
-			streams = append(streams, l.streamEvery(t, "0.005", node, "node-office-hq"), l.streamEvery(t, "0.005", "node-office-hq", node))
+			streams = append(streams, l.flow(t, node, "node-office-hq")...)
 		}
 		drainOnce(t, l, cloud, rounds == 1)
 		for _, s := range streams {

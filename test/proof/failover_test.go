@@ -33,7 +33,10 @@ func (o choice) String() string {
 	return fmt.Sprintf(" RUNS=%d SEED=%d ONLY=%s BFD=%s", o.runs, o.seed, strings.Join(o.only, ","), strings.Join(o.bfd, ","))
 }
 
-func chosen(t *testing.T) choice {
+func chosen(t *testing.T) choice { return chosenOf(t, kinds) }
+
+// chosenOf is what the command line chose of some kinds.
+func chosenOf(t *testing.T, kinds []string) choice {
 	t.Helper()
 	list := func(name string, all []string) []string {
 		text := os.Getenv(name)

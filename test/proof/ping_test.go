@@ -108,6 +108,17 @@ func (l lab) streamEvery(t *testing.T, interval, from, to string) *stream {
 	return s
 }
 
+// flow has two nodes exchange at least 200 packets a second each way. It takes four pings,
+// since one that sends more often than every 10 ms keeps a processor busy, and a kernel of
+// 250 Hz makes 16 ms of ten.
+func (l lab) flow(t *testing.T, a, b string) (streams []*stream) {
+	t.Helper()
+	for range 2 {
+		streams = append(streams, l.streamEvery(t, "0.01", a, b), l.streamEvery(t, "0.01", b, a))
+	}
+	return streams
+}
+
 func (l lab) streamTo(t *testing.T, interval, from, address string) *stream {
 	t.Helper()
 	return l.start(t, from, "ping", "-D", "-n", "-i", interval, "-s", payload, address)

@@ -22,7 +22,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	require.NoError(t, os.WriteFile(hook, []byte("- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n"), 0o600))
 	var streams []*stream
 	for _, node := range []string{"node-aws-a", "node-aws-c"} {
-		streams = append(streams, l.streamEvery(t, "0.005", node, "node-office-hq"), l.streamEvery(t, "0.005", "node-office-hq", node))
+		streams = append(streams, l.flow(t, node, "node-office-hq")...)
 	}
 	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private")
 	require.NoError(t, err, tail(out))

@@ -1,0 +1,231 @@
+//go:build lab
+
+package proof_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/outage"
+)
+
+// What is changed in a mesh that carries traffic, in the order of the table.
+var turns = []string{"drain", "preshared", "private", "upgrade", "replace", "remove"}
+
+var turnWords = map[string]string{
+	"drain":     "drain, power cut, undrain: one router",
+	"preshared": "rotate: all pre-shared keys",
+	"private":   "rotate: the private keys of the %d that have another one beside them",
+	"upgrade":   "upgrade with a reboot: those %d, one after the other",
+	"replace":   "replace: one router, its disk emptied",
+	"remove":    "remove, reset, add: one router",
+}
+
+// A turn is what a change cost, summed over its rounds.
+type turn struct {
+	kind               string
+	rounds, sent, lost int
+	ended, plays       int
+	took               time.Duration
+	worst              time.Duration
+}
+
+// TestFailoverTurns changes the network of the case in every way in which plays do, while
+// every pair of sites exchanges over 200 packets a second and holds a TCP session:
+// make rolling.
+func TestFailoverTurns(t *testing.T) {
+	o := chosenOf(t, turns)
+	c := up(t, "turns", "examples/field-case/inventory.yml", "test/proof/testdata/turns.yml").theCase(t)
+	c.mesh(t)
+	c.balance(t)
+	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")), choice{only: kinds})
+	if len(o.only) < len(turns) {
+		p.file = filepath.Join(c.root, "build", "rolling.txt")
+	}
+	p.head = append(p.head, "every pair of sites: at least 200 packets of 1,272 bytes a second (pings both ways, and their answers), and one TCP session that lasts as long as the change")
+	var done []*turn
+	p.sheets = []*sheet{{
+		title: "What a change costs", paper: p,
+		rows:  func(*sheet) [][]string { return c.turnRows(done) },
+		notes: func(*sheet) []string { return nil },
+	}}
+	pair := c.redundant()
+	for _, kind := range o.only {
+		sum := &turn{kind: kind}
+		done = append(done, sum)
+		for run := range o.runs {
+			t.Run(fmt.Sprintf("%s %d of %d", kind, run+1, o.runs), func(t *testing.T) {
+				c.underTraffic(t, sum, func() { c.turn(t, kind, pair, pair[run%len(pair)], sum) })
+			})
+			n, _ := strconv.ParseFloat(load(), 64)
+			p.loads = append(p.loads, n)
+			p.write(t)
+		}
+		assert.Empty(t, c.mesh(t).changed(), "%s: the mesh play finds nothing to do", kind)
+	}
+}
+
+// redundant are the routers that have another one beside them.
+func (c aCase) redundant() []string {
+	return slices.DeleteFunc(slices.Clone(c.routers), func(r string) bool {
+		return len(c.at(c.routers, c.hosts[r].Site, "")) < 2
+	})
+}
+
+// turn makes one change: of a router, or of all that have another one beside them.
+func (c aCase) turn(t *testing.T, kind string, all []string, one string, sum *turn) {
+	t.Helper()
+	play := func(name string, args ...string) {
+		t.Helper()
+		_, out, err := c.playbook(t, name, args...)
+		require.NoError(t, err, tail(out))
+		sum.plays++
+	}
+	switch kind {
+	case "drain":
+		play("drain", "--limit", one)
+		c.tool(t, "stop", one)
+		c.tool(t, "start", one)
+		c.waitFor(t, one, whole(len(c.routers)-1))
+		play("undrain", "--limit", one)
+	case "preshared":
+		play("rotate", "-e", "mesh_rotate=preshared")
+	case "private":
+		play("rotate", "-e", "mesh_rotate=private", "--limit", strings.Join(all, ","))
+	case "upgrade":
+		play("upgrade", "--limit", strings.Join(all, ","), "-e", "mesh_upgrade_hook="+c.hook(t, "true"))
+	case "replace":
+		play("replace", "--limit", one, "-e", "mesh_upgrade_hook="+c.hook(t,
+			"rm -rf /etc/wireguard/* /etc/bird/bird.conf* /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*"))
+	case "remove":
+		play("remove", "-e", "mesh_remove="+one)
+		play("reset", "--limit", one)
+		play("add", "-e", "mesh_add="+one)
+	}
+	c.waitWhole(t)
+}
+
+// hook is a file of tasks that do something on a router and cut its power, as a hook for a
+// cloud's API would.
+func (c aCase) hook(t *testing.T, script string) string {
+	t.Helper()
+	tool := fmt.Sprintf("build/lab-tool %%s --name %s {{ inventory_hostname }}", c.name)
+	text := fmt.Sprintf(`- ansible.builtin.raw: %q
+- ansible.builtin.shell: %q
+  args: {chdir: %q}
+  delegate_to: localhost
+  become: false
+`, script, fmt.Sprintf(tool, "stop")+" && "+fmt.Sprintf(tool, "start"), c.root)
+	path := filepath.Join(t.TempDir(), "hook.yml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// underTraffic counts what is lost between the sites during a change.
+func (c aCase) underTraffic(t *testing.T, sum *turn, change func()) {
+	t.Helper()
+	var streams []*stream
+	var held []string // nodes, each with the pid file of a session
+	for i, site := range c.sites {
+		for j, other := range c.sites[:i] {
+			from, to := c.at(c.nodes, site, "")[0], c.at(c.nodes, other, "")[0]
+			streams = append(streams, c.streamEvery(t, "0.01", from, to), c.streamEvery(t, "0.01", to, from))
+			port := 5300 + 10*i + j
+			c.in(t, to, fmt.Sprintf("iperf3 -s -D -1 -p %d", port))
+			c.in(t, from, fmt.Sprintf("iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & echo $! >/run/held.%[2]d.pid",
+				c.hosts[to].Address, port))
+			held = append(held, fmt.Sprintf("%s %d", from, port))
+		}
+	}
+	began := time.Now()
+	change()
+	sum.took += time.Since(began)
+	sum.rounds++
+	for _, s := range streams {
+		s.stop(t)
+		list := s.answers(t)
+		lost := outage.Lost(list)
+		sum.sent, sum.lost = sum.sent+2*len(list)+lost, sum.lost+lost // a ping and its answer
+		sum.worst = max(sum.worst, outage.Gap(list, began, time.Now()))
+		assert.Zero(t, lost, "%s: longest gap %v", s.name, outage.Gap(list, began, time.Now()))
+	}
+	for _, h := range held {
+		node, port, _ := strings.Cut(h, " ")
+		pid := "/run/held." + port + ".pid"
+		if out, err := c.try(t, "exec", node, "kill -0 $(cat "+pid+") && kill $(cat "+pid+")"); err != nil {
+			sum.ended++
+			t.Error(node, out, c.in(t, node, "tail -n 3 /run/held."+port))
+		}
+	}
+}
+
+// balance sends the packets of a site with two routers to the other one while the first says
+// that it is not well, as a cloud's load balancer does: it asks their health once a second.
+func (c aCase) balance(t *testing.T) {
+	t.Helper()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	table := map[string]string{} // of a router, in its site's gateway
+	for i, r := range c.redundant() {
+		table[r] = strconv.Itoa(210 + i)
+		inGateway(t, c.gateway(r), fmt.Sprintf("ip route show table 99 | grep ' dev %s ' | while read route; do ip route add $route table %s; done", r, table[r]))
+	}
+	well := func(r string) bool {
+		out, err := c.try(t, "exec", r, `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8179; printf "GET / HTTP/1.0\r\n\r\n" >&3; head -n 1 <&3'`)
+		return err == nil && strings.Contains(out, " 200 ")
+	}
+	go func() {
+		defer close(stopped)
+		away := map[string]bool{}
+		for {
+			for _, r := range c.redundant() {
+				beside := slices.DeleteFunc(c.at(c.routers, c.hosts[r].Site, ""), func(o string) bool { return o == r })[0]
+				if sick := !well(r); sick != away[r] {
+					verb := map[bool]string{true: "add", false: "del"}[sick]
+					cmd := exec.Command("ip", "-n", c.gateway(r), "rule", verb, "pref", "1"+table[r][1:], "lookup", table[beside])
+					if out, err := cmd.CombinedOutput(); err != nil {
+						t.Errorf("%s: %s", cmd, out)
+					}
+					away[r] = sick
+				}
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+}
+
+func (c aCase) gateway(router string) string {
+	return "wgmesh-" + c.name + ".site." + c.hosts[router].Site
+}
+
+// turnRows is the table.
+func (c aCase) turnRows(done []*turn) [][]string {
+	rows := [][]string{{"change", "rounds", "plays", "s a round", "packets", "lost", "longest gap, ms", "TCP sessions", "ended"}}
+	pairs := len(c.sites) * (len(c.sites) - 1) / 2
+	for _, s := range done {
+		words := turnWords[s.kind]
+		if strings.Contains(words, "%d") {
+			words = fmt.Sprintf(words, len(c.redundant()))
+		}
+		rows = append(rows, []string{
+			words, strconv.Itoa(s.rounds), strconv.Itoa(s.plays), fmt.Sprintf("%.0f", s.took.Seconds()/float64(max(s.rounds, 1))),
+			strconv.Itoa(s.sent), strconv.Itoa(s.lost), strconv.FormatInt(s.worst.Milliseconds(), 10),
+			strconv.Itoa(s.rounds * pairs), strconv.Itoa(s.ended),
+		})
+	}
+	return rows
+}
