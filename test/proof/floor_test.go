@@ -38,10 +38,10 @@ func TestFloor(t *testing.T) {
 	l.mesh(t)
 	l.in(t, victim, `! grep -q unreachable /etc/bird/bird.conf; [ "$(ip route show proto 157 | grep -c unreachable)" = 2 ]
 		systemctl is-enabled wgmesh-floor; systemctl is-active wgmesh-floor`)
-	for n, to := range []string{"10.1.1.10", "10.2.1.10"} {
-		l.in(t, sender, "ping -q -i 0.002 "+to+" >/dev/null 2>&1 & echo $! > /run/ping."+strconv.Itoa(n))
-	}
-	t.Cleanup(func() { l.in(t, sender, "kill $(cat /run/ping.0 /run/ping.1)") })
+	// Below 10 ms a ping polls without a pause, so it takes several.
+	l.in(t, sender, `for n in 1 2 3 4; do for to in 10.1.1.10 10.2.1.10; do
+		ping -q -i 0.01 $to >/dev/null 2>&1 & echo $! >> /run/pings; done; done`)
+	t.Cleanup(func() { l.in(t, sender, "kill $(cat /run/pings)") })
 	arrives := `ping -q -c 5 -W 1 -i 0.05 10.1.1.10 && ping -q -c 5 -W 1 -i 0.05 10.2.1.10`
 	l.waitFor(t, sender, arrives)
 
