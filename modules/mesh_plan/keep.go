@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
@@ -23,7 +24,7 @@ func (o Options) renumbers(p plan.Plan) error {
 	}
 	for _, t := range p.Tunnels {
 		have := madeAddress(filepath.Join(o.TunnelDirectory, t.Name+".conf"))
-		if !have.IsValid() || pool.Contains(have.Addr()) {
+		if !have.IsValid() || pool.Contains(have.Addr()) || slices.Contains(t.Addresses, have) {
 			continue
 		}
 		was := "its network"

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"path"
@@ -99,9 +100,11 @@ func (n *network) plan(self *router) plan.Plan {
 	}
 	for _, l := range n.links(self) {
 		out.Tunnels = append(out.Tunnels, n.wireguard(l))
-		out.PresharedKeys = append(out.PresharedKeys, plan.PresharedKey{Number: l.number, Peer: l.peer.name, Role: role(self, l.peer)})
+		out.PresharedKeys = append(out.PresharedKeys, plan.PresharedKey{
+			Number: l.number, Peer: l.peer.name, Role: role(self, l.peer), Interface: self.Links[l.peer.name].Interface,
+		})
 		out.Bird.Neighbors = append(out.Bird.Neighbors, n.neighbor(l))
-		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.inner(self, l.number))
+		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.inner(self, l.peer))
 		out.Sysctl.Interfaces = append(out.Sysctl.Interfaces, l.name)
 		out.Status.Tunnels = append(out.Status.Tunnels, plan.StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
@@ -109,7 +112,7 @@ func (n *network) plan(self *router) plan.Plan {
 		})
 		if role(self, l.peer) == "initiator" {
 			out.Measure.Tunnels = append(out.Measure.Tunnels, plan.MeasureTunnel{
-				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: n.at(l.peer, self, l.number).Addr(),
+				Name: l.name, Peer: l.peer.name, Address: l.theirs, Endpoint: n.at(l.peer, self).Addr(),
 			})
 		}
 		if key := PlainHostKey(l.peer.HostKey); key != "" {
@@ -150,14 +153,12 @@ func (n *network) links(self *router) []hop {
 			continue
 		}
 		num := plan.Number(self.ID, peer.ID)
-		h := hop{number: num, name: n.tunnel(num), self: self, peer: peer, mtu: n.mtu(self, peer)}
+		h := hop{number: num, name: cmp.Or(self.Links[peer.name].Interface, n.tunnel(num)), self: self, peer: peer, mtu: n.mtu(self, peer)}
 		l := link4(n.pool, n.LinkPrefixLength, num)
-		h.networks = []netip.Prefix{l.network}
-		h.mine, h.theirs = l.ends(self.ID, peer.ID)
+		h.mine, h.theirs, h.networks = given(self, peer, l, nil)
 		if n.dual {
 			l = link6(n.pool6, num)
-			h.networks = append(h.networks, l.network)
-			h.mine6, h.theirs6 = l.ends(self.ID, peer.ID)
+			h.mine6, h.theirs6, h.networks = given(self, peer, l, h.networks)
 		}
 		out = append(out, h)
 	}
@@ -173,7 +174,7 @@ func (n *network) tunnel(number int) string {
 // mtu returns what fits through the tunnel between two routers, in bytes.
 func (n *network) mtu(a, b *router) int {
 	overhead := overhead4
-	if n.at(a, b, 0).Addr().Is6() || n.at(b, a, 0).Addr().Is6() {
+	if n.at(a, b).Addr().Is6() || n.at(b, a).Addr().Is6() {
 		overhead = overhead6
 	}
 	return min(outside(a.site), outside(b.site)) - overhead
@@ -200,16 +201,16 @@ func role(self, peer *router) string {
 func (n *network) wireguard(h hop) plan.Tunnel {
 	peer := plan.Peer{
 		Name:                h.peer.name,
-		Endpoint:            n.at(h.peer, h.self, h.number),
+		Endpoint:            n.at(h.peer, h.self),
 		AllowedIPs:          sorted(append(n.behind(h), h.networks...)),
 		PersistentKeepalive: n.PersistentKeepalive,
 		PresharedKeyFile:    path.Join(n.PresharedKeyDirectory, strconv.Itoa(h.number)+".psk"),
 	}
-	addresses := []netip.Prefix{netip.PrefixFrom(h.mine, n.LinkPrefixLength)}
+	addresses := []netip.Prefix{netip.PrefixFrom(h.mine, h.networks[0].Bits())}
 	if n.dual {
-		addresses = append(addresses, netip.PrefixFrom(h.mine6, 127))
+		addresses = append(addresses, netip.PrefixFrom(h.mine6, h.networks[1].Bits()))
 	}
-	return plan.Tunnel{Name: h.name, ListenPort: n.inner(h.self, h.number), Addresses: addresses, MTU: h.mtu, Peers: []plan.Peer{peer}}
+	return plan.Tunnel{Name: h.name, ListenPort: n.inner(h.self, h.peer), Addresses: addresses, MTU: h.mtu, Peers: []plan.Peer{peer}}
 }
 
 // behind lists the site networks that may arrive from a peer, and be sent to

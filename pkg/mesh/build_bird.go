@@ -41,7 +41,7 @@ func (n *network) bird(self *router) plan.Bird {
 		})
 	}
 	for _, r := range n.routers {
-		end := n.at(r, self, 0).Addr()
+		end := n.at(r, self).Addr()
 		way := plan.Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true}
 		if r.site != self.site && r.site.has(end) && !slices.Contains(out.Static, way) {
 			out.Static = append(out.Static, way)

@@ -72,6 +72,22 @@ type Router struct {
 	// RouteTables are the cloud's route tables of the router's zone, which it
 	// keeps pointed at itself.
 	RouteTables List `json:"route_tables"`
+	// Links are this router's ends of some tunnels, by the name of the peer: what was
+	// there before the mesh, and does not follow from the tunnels' numbers.
+	Links map[string]Link `json:"links"`
+}
+
+// A Link is one end of a tunnel. What is zero follows from the tunnel's number.
+type Link struct {
+	// Interface is its name, which begins with InterfacePrefix.
+	Interface string `json:"interface"`
+	// ListenPort is the UDP port on the router.
+	ListenPort int `json:"listen_port"`
+	// EndpointPort is the port at Endpoint, where address translation changes it.
+	EndpointPort int `json:"endpoint_port"`
+	// Addresses are this end's with the length of the link network, one per family. The
+	// other end has one of the same network.
+	Addresses List `json:"addresses"`
 }
 
 // A Site is a place with an AS number and networks of its own.

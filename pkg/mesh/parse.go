@@ -32,7 +32,8 @@ type router struct {
 	endpoint netip.Addr
 	callers  map[string]netip.Addr // Endpoints, by the site
 	gateways []gateway
-	probe    []netip.Addr // its own and its site's, sorted
+	probe    []netip.Addr              // its own and its site's, sorted
+	links    map[string][]netip.Prefix // Links' addresses, by the peer
 }
 
 type site struct {
@@ -107,6 +108,7 @@ func (n *network) parseRouter(name string, in Router, p *Problems) *router {
 	if in.Endpoint != "" {
 		r.endpoint = parseEndpoint(name, "endpoint", in.Endpoint, p)
 	}
+	r.links = parseLinks(name, in.Links, p)
 	r.callers = map[string]netip.Addr{}
 	for _, caller := range slices.Sorted(maps.Keys(in.Endpoints)) {
 		if _, known := n.Sites[caller]; !known {

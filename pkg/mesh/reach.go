@@ -3,33 +3,36 @@ package mesh
 import (
 	"cmp"
 	"net/netip"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // outer is the UDP port of a tunnel at a router's public address, and inner the one
 // that it listens on. They differ where address translation changes the port.
-func (n *network) outer(r *router, number int) int {
-	return cmp.Or(r.EndpointPortBase, n.PortBase) + number
+func (n *network) outer(r, peer *router) int {
+	l := r.Links[peer.name]
+	return cmp.Or(l.EndpointPort, l.ListenPort, cmp.Or(r.EndpointPortBase, n.PortBase)+plan.Number(r.ID, peer.ID))
 }
 
-func (n *network) inner(r *router, number int) int {
-	return cmp.Or(r.ListenPortBase, r.EndpointPortBase, n.PortBase) + number
+func (n *network) inner(r, peer *router) int {
+	return cmp.Or(r.Links[peer.name].ListenPort, cmp.Or(r.ListenPortBase, r.EndpointPortBase, n.PortBase)+plan.Number(r.ID, peer.ID))
 }
 
-// at is where a caller reaches a router for a tunnel, zero when it cannot. What is
+// at is where a caller reaches a router for their tunnel, zero when it cannot. What is
 // said for the caller's site is a direct way: no port is changed on it.
-func (n *network) at(r, caller *router, number int) netip.AddrPort {
+func (n *network) at(r, caller *router) netip.AddrPort {
 	if a, found := r.callers[caller.Site]; found {
-		return netip.AddrPortFrom(a, uint16(n.inner(r, number)))
+		return netip.AddrPortFrom(a, uint16(n.inner(r, caller)))
 	}
 	if r.endpoint.IsValid() {
-		return netip.AddrPortFrom(r.endpoint, uint16(n.outer(r, number)))
+		return netip.AddrPortFrom(r.endpoint, uint16(n.outer(r, caller)))
 	}
 	return netip.AddrPort{}
 }
 
 // joined reports whether two routers have a tunnel: one of them can call the other.
 func (n *network) joined(a, b *router) bool {
-	return a != b && (n.at(a, b, 0).IsValid() || n.at(b, a, 0).IsValid())
+	return a != b && (n.at(a, b).IsValid() || n.at(b, a).IsValid())
 }
 
 // carried says that a router has no tunnel to another site, and gets there all the same.

@@ -32,6 +32,7 @@ func check(n *network, p *Problems) {
 	n.checkRouteTables(p)
 	n.checkPools(p)
 	n.checkHighest(p)
+	n.checkLinks(p)
 }
 
 // checkSettings checks the options that hold for the whole mesh.

@@ -28,7 +28,7 @@ func (n *network) checkEndpoints(p *Problems) {
 				continue
 			}
 			n.checkShared(a, b, p)
-			toA, toB := n.at(a, b, 0).Addr(), n.at(b, a, 0).Addr()
+			toA, toB := n.at(a, b).Addr(), n.at(b, a).Addr()
 			if toA.IsValid() && toB.IsValid() && toA.Is4() != toB.Is4() {
 				if toA.Is4() {
 					a, b = b, a
@@ -71,8 +71,7 @@ func (n *network) checkShared(a, b *router, p *Problems) {
 			return
 		}
 	}
-	number := plan.Number(a.ID, b.ID)
-	if n.at(a, b, number).Addr() == a.endpoint && n.at(b, a, number).Addr() == b.endpoint {
+	if n.at(a, b).Addr() == a.endpoint && n.at(b, a).Addr() == b.endpoint {
 		n.warned.add("routers %s and %s: both are behind %s and call each other there, which few NATs allow: give them endpoints for their own site", a.name, b.name, a.endpoint)
 	}
 }
@@ -81,8 +80,8 @@ func (n *network) checkShared(a, b *router, p *Problems) {
 func (n *network) forwarded(r *router) map[int]bool {
 	out := map[int]bool{}
 	for _, caller := range n.routers {
-		if number := plan.Number(r.ID, caller.ID); caller.ID != r.ID && n.at(r, caller, 0).Addr() == r.endpoint {
-			out[n.outer(r, number)] = true
+		if caller.ID != r.ID && n.at(r, caller).Addr() == r.endpoint {
+			out[n.outer(r, caller)] = true
 		}
 	}
 	return out
@@ -95,12 +94,12 @@ func (n *network) checkOutside(r *router, p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
 			i := slices.IndexFunc(n.routers, func(caller *router) bool {
-				return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) && x.Contains(n.at(r, caller, 0).Addr())
+				return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) && x.Contains(n.at(r, caller).Addr())
 			})
 			if i < 0 {
 				continue
 			}
-			a := n.at(r, n.routers[i], 0).Addr()
+			a := n.at(r, n.routers[i]).Addr()
 			if s == r.site {
 				p.add("router %s: endpoint %s is inside network %s of site %s, behind the tunnels: give one outside, or endpoints.%s", r.name, a, x, s.name, s.name)
 			} else {

@@ -86,6 +86,8 @@ type PresharedKey struct {
 	Number int    `json:"number"` // from 1
 	Peer   string `json:"peer"`   // name of the router at the other end
 	Role   string `json:"role"`   // of this router: Initiator or Responder
+	// Interface is that of the tunnel when it does not have the name of the number.
+	Interface string `json:"interface,omitempty"`
 }
 
 // Bird is for bird_config: who the router is, what it announces, whom it talks to and

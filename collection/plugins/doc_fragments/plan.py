@@ -36,6 +36,10 @@ options:
         themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
       - C(route_tables) are the ids of AWS's route tables of the router's zone, which it keeps pointed at itself, and
         which another router of its site takes while it is down. No two routers have the same.
+      - C(links) are ends of tunnels that were there before the mesh, by the name of the peer. Each has C(interface),
+        C(listen_port), C(endpoint_port) (where the forwarding changes it) and C(addresses), one of a family with the
+        length of the link network. What is left out follows from the tunnel's number. The play
+        C(wgmesh.router.adopt) writes them.
     type: dict
     required: true
   sites:

@@ -42,7 +42,7 @@ _value:
 
 FIELDS = (
     "id", "site", "zone", "endpoint", "endpoint_port_base", "listen_port_base", "endpoints", "state", "gateway", "host_key", "route_tables",
-    "probe",
+    "probe", "links",
 )
 
 

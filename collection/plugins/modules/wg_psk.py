@@ -60,6 +60,10 @@ options:
         type: str
         choices: [initiator, responder]
         required: true
+      interface:
+        description: Its interface, when that is not I(interface_prefix) and the number.
+        type: str
+        version_added: 1.0.0
   peers:
     description: The routers of this run, each as C(public) of M(wgmesh.router.wg_keypair).
     type: list

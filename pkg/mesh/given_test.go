@@ -1,0 +1,86 @@
+package mesh_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// links gives both ends of a tunnel what was there before the mesh.
+func links(m *mesh.Mesh, a, b string, one, other mesh.Link) {
+	router(m, a, func(r *mesh.Router) { r.Links = map[string]mesh.Link{b: one} })
+	router(m, b, func(r *mesh.Router) { r.Links = map[string]mesh.Link{a: other} })
+}
+
+func TestLinksThatWereThere(t *testing.T) {
+	m := load(t, "field-case")
+	before := plans(t, m)
+	links(&m, "aws-1", "gcp-1",
+		mesh.Link{Interface: "wg-gcp", ListenPort: 41001, Addresses: mesh.List{"172.31.20.9/24"}},
+		mesh.Link{Interface: "wg-aws", ListenPort: 41002, EndpointPort: 41003, Addresses: mesh.List{"172.31.20.7/24"}})
+	after := plans(t, m)
+	tunnel := func(p plan.Plan, peer string) plan.Tunnel {
+		for _, each := range p.Tunnels {
+			if each.Peers[0].Name == peer {
+				return each
+			}
+		}
+		require.Fail(t, "no tunnel to "+peer)
+		return plan.Tunnel{}
+	}
+	mine, theirs := tunnel(after["aws-1"], "gcp-1"), tunnel(after["gcp-1"], "aws-1")
+	assert.Equal(t, "wg-gcp", mine.Name)
+	assert.Equal(t, 41001, mine.ListenPort)
+	assert.Equal(t, "172.31.20.9/24", mine.Addresses[0].String())
+	assert.Equal(t, uint16(41003), mine.Peers[0].Endpoint.Port(), "where address translation has it")
+	assert.Contains(t, mine.Peers[0].AllowedIPs, mine.Addresses[0].Masked())
+	assert.Equal(t, "wg-aws", theirs.Name)
+	assert.Equal(t, 41002, theirs.ListenPort)
+	assert.Equal(t, uint16(41001), theirs.Peers[0].Endpoint.Port())
+	assert.Contains(t, after["aws-1"].Sysctl.ReservedPorts, 41001)
+	assert.Contains(t, after["aws-1"].Sysctl.Interfaces, "wg-gcp")
+	for _, n := range after["aws-1"].Bird.Neighbors {
+		if n.Router == "gcp-1" {
+			assert.Equal(t, "wg-gcp 172.31.20.9 172.31.20.7", n.Interface+" "+n.LocalAddress.String()+" "+n.Address.String())
+		}
+	}
+	assert.Equal(t, before["azure-1"], after["azure-1"], "a router without links is as before")
+	assert.Equal(t, tunnel(before["aws-1"], "azure-1"), tunnel(after["aws-1"], "azure-1"), "and so is any other tunnel")
+}
+
+func TestRefusesLinks(t *testing.T) {
+	addresses := func(list ...string) mesh.Link { return mesh.Link{Addresses: list} }
+	for name, tt := range map[string]struct {
+		one, other mesh.Link
+		want       string
+	}{
+		"no prefix":       {addresses("172.31.20.9"), addresses(), `router aws-1: links.gcp-1: address "172.31.20.9": expected an address and the length`},
+		"no room":         {addresses("172.31.20.9/32"), addresses(), "router aws-1: links.gcp-1: address 172.31.20.9/32 has no room for the other end"},
+		"huge":            {addresses("172.31.20.9/4"), addresses(), "router aws-1: links.gcp-1: address 172.31.20.9/4 is in a network larger than /8"},
+		"twice":           {addresses("172.31.20.9/31", "172.31.21.9/31"), addresses(), "router aws-1: links.gcp-1: address 172.31.21.9/31 is the second of its family"},
+		"one end only":    {addresses("172.31.20.9/24"), addresses(), "router aws-1: links.gcp-1: address 172.31.20.9/24: router gcp-1 has none in links.aws-1"},
+		"in a site":       {addresses("10.2.0.9/24"), addresses("10.2.0.8/24"), "router aws-1: links.gcp-1: address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws"},
+		"other interface": {mesh.Link{Interface: "tun0"}, addresses(), `router aws-1: links.gcp-1: interface "tun0": expected up to 15 letters`},
+		"long interface":  {mesh.Link{Interface: "wg-to-google-cloud"}, addresses(), `router aws-1: links.gcp-1: interface "wg-to-google-cloud"`},
+		"port":            {mesh.Link{ListenPort: 70000}, addresses(), "router aws-1: links.gcp-1: port 70000: expected 1 to 65535"},
+		"name of another": {mesh.Link{Interface: "wg8"}, addresses(), "router aws-1: the tunnels to office-2 and gcp-1 are both interface wg8"},
+		"port of another": {mesh.Link{ListenPort: 51808}, addresses(), "router aws-1: the tunnels to office-2 and gcp-1 both listen on port 51808"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "field-case")
+			links(&m, "aws-1", "gcp-1", tt.one, tt.other)
+			err := m.Validate()
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), tt.want)
+		})
+	}
+	m := load(t, "field-case")
+	links(&m, "aws-1", "gcp-1", addresses("172.31.20.9/24"), addresses("172.31.21.9/24"))
+	require.ErrorContains(t, m.Validate(), "router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")
+	router(&m, "aws-1", func(r *mesh.Router) { r.Links = map[string]mesh.Link{"gcp-9": {}} })
+	require.ErrorContains(t, m.Validate(), `router aws-1: links: "gcp-9" is no other router`)
+}
