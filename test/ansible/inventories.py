@@ -35,6 +35,7 @@ from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained
 
 PLAYBOOKS = (
     "mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview", "reset", "add", "remove", "rotate", "replace", "upgrade",
+    "adopt",
 )  # fmt: skip
 
 # The plays that an accepted inventory gets instead of one that needs routers.

@@ -1,0 +1,316 @@
+"""What the play adopt makes of routers that were made by hand, on the Ansible of the environment.
+
+.ci/test-ansible runs it with the oldest and the newest core. A network of three sites is described
+as adopt.sh prints it, and the plan of the inventory has to be what was there.
+"""
+
+import base64
+import hashlib
+import ipaddress
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    from ansible.plugins.loader import init_plugin_loader
+except ImportError:  # the oldest core
+    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+    def init_plugin_loader():
+        _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
+
+init_plugin_loader()
+from ansible_collections.wgmesh.router.plugins.filter.adopted import adopted  # noqa: E402
+
+SITES = {"azure": (65020, "10.1.0.0/16"), "aws": (65030, "10.2.0.0/16"), "gcp": (65040, "10.3.0.0/16")}
+ROUTERS = {"azure-1": "203.0.113.11", "azure-2": "203.0.113.12", "aws-1": "198.51.100.11", "gcp-1": "198.51.100.71"}
+
+
+def key(name):
+    return base64.b64encode(hashlib.sha256(name.encode()).digest()).decode()
+
+
+class Network:
+    """A network that somebody made by hand. Tests change it before it is read."""
+
+    def __init__(self, routers=None, bird=True):
+        self.routers = routers or ROUTERS
+        self.bird = bird
+        self.keys = {}
+        self.interfaces = {name: {} for name in self.routers}  # by name
+        self.extra = {name: [] for name in self.routers}
+        self.number = 0
+        names = list(self.routers)
+        for i, one in enumerate(names):
+            for other in names[i + 1:]:
+                self.join(one, other)
+
+    def join(self, one, other):
+        self.number += 1
+        network = "172.31.%d" % self.number
+        for end, far, host, back in ((one, other, 7, 9), (other, one, 9, 7)):
+            self.interfaces[end]["wg-" + far] = {
+                "peer": [far], "address": "%s.%d/24" % (network, host), "far": "%s.%d" % (network, back), "port": 41000 + self.number,
+                "endpoint": "%s:%d" % (self.routers[far], 41000 + self.number), "allowed": [network + ".0/24", *self.nets(end, far)],
+                "mtu": 1340, "keepalive": "60", "calls": True,
+            }
+
+    def nets(self, end, far):
+        return [network for site, (_as, network) in SITES.items() if site != self.site(end) or site == self.site(far)]
+
+    @staticmethod
+    def site(name):
+        return name.split("-")[0]
+
+    def text(self, name):
+        lines, links, site = [], [], SITES.get(self.site(name), (65099, "10.9.0.0/16"))
+        mine = ipaddress.ip_network(site[1])[256 + 10 + int(name[-1])]
+        for interface, has in self.interfaces[name].items():
+            lines.append("key\t%s\t%s" % (interface, key(has.get("key", name))))
+            lines.append("port\t%s\t%d" % (interface, has["port"]))
+            lines.append("mark\t%s\t%s" % (interface, has.get("mark", "off")))
+            for peer in has["peer"]:
+                public = key(has.get("peer_key", peer))
+                lines.append("endpoint\t%s\t%s\t%s" % (interface, public, has["endpoint"]))
+                lines.append("allowed\t%s\t%s\t%s" % (interface, public, " ".join(has["allowed"])))
+                lines.append("keepalive\t%s\t%s\t%s" % (interface, public, has["keepalive"]))
+                lines.append("calls\t%s\t%s\t%s" % (interface, public, has["endpoint"] if has["calls"] is True else has["calls"]))
+            lines += ["line\t%s\t%s" % (interface, line) for line in has.get("lines", ["Table\toff"])]
+            address, length = has["address"].split("/")
+            links.append({"ifname": interface, "mtu": has["mtu"], "addr_info": [{"local": address, "prefixlen": int(length)}]})
+        links.append({"ifname": "eth0", "mtu": 1500, "addr_info": [{"local": str(mine), "prefixlen": 24}, {"local": "fe80::1", "prefixlen": 64}]})
+        links.append({"ifname": "lo", "mtu": 65536, "addr_info": [{"local": "127.0.0.1", "prefixlen": 8}]})
+        lines.append("ip\t" + json.dumps(links))
+        gateway = str(ipaddress.ip_network(site[1])[257])
+        lines.append("route\t" + json.dumps([{"dst": "default", "gateway": gateway, "dev": "eth0"}, {"dst": site[1], "dev": "eth0"}]))
+        if self.bird:
+            lines += ["bird\t" + line for line in self.birdc(name, site, gateway)]
+        return "\n".join(lines + self.extra[name]) + "\n"
+
+    def birdc(self, name, site, gateway):
+        lines = ["BIRD 2.0.12 ready.", "Name       Proto      Table      State  Since         Info", "device1    Device     ---        up     10:00:00.000"]
+        for has in self.interfaces[name].values():
+            peer = has["peer"][0]
+            lines += [
+                "to_%s BGP        ---        up     10:00:00.000  Established" % peer.replace("-", "_"), "  BGP state:          Established",
+                "    Neighbor address: " + has["far"], "    Neighbor AS:      %d" % SITES.get(self.site(peer), (65099,))[0], "    Local AS:         %d" % site[0],
+            ]
+        return lines + ["Table master4:", "%s          unicast [static1 10:00:00] * (200)" % site[1], "\tvia %s on eth0" % gateway]
+
+    def adopt(self, **variables):
+        hostvars = {name: {"__mesh_read": {"rc": 0, "stdout": self.text(name)}, **variables} for name in self.routers}
+        return adopted(list(self.routers), hostvars)
+
+
+class Adopt(unittest.TestCase):
+    maxDiff = None
+
+    def test_all_is_kept(self):
+        got = Network().adopt()
+        self.assertEqual("", got["refused"])
+        self.assertEqual([], got["lost"])
+        self.assertEqual(6, got["tunnels"])
+        self.assertEqual({
+            "mesh_sites": {
+                "azure": {"as": 65020, "networks": ["10.1.0.0/16"], "mtu": 1400}, "aws": {"as": 65030, "networks": ["10.2.0.0/16"], "mtu": 1400},
+                "gcp": {"as": 65040, "networks": ["10.3.0.0/16"], "mtu": 1400},
+            },
+            "mesh_interface_prefix": "wg", "mesh_keepalive": 60, "mesh_port_base": 51800, "mesh_link_pool": "198.18.0.0/16",
+        }, got["vars"])
+        self.assertEqual({
+            "mesh_id": 3, "mesh_site": "aws", "mesh_endpoint": "198.51.100.11", "mesh_gateway": "10.2.1.1", "mesh_links": {
+                "azure-1": {"interface": "wg-azure-1", "listen_port": 41002, "addresses": ["172.31.2.9/24"]},
+                "azure-2": {"interface": "wg-azure-2", "listen_port": 41004, "addresses": ["172.31.4.9/24"]},
+                "gcp-1": {"interface": "wg-gcp-1", "listen_port": 41006, "addresses": ["172.31.6.7/24"]},
+            },
+        }, got["hosts"]["aws-1"])
+
+    def test_without_bird(self):
+        got = Network(bird=False).adopt()
+        self.assertEqual(6, got["tunnels"])
+        self.assertEqual(["10.1.0.0/16"], got["vars"]["mesh_sites"]["azure"]["networks"])  # the others send it there, and it has an address in it
+        self.assertEqual("10.1.1.1", got["hosts"]["azure-1"]["mesh_gateway"])
+        self.assertEqual("azure", got["hosts"]["azure-2"]["mesh_site"])
+        self.assertIn("site azure: made of azure-1, azure-2 by the name: set mesh_site for those that are not of one site", got["lost"])
+        self.assertIn("site aws: no AS number was found: it gets 65001; any private one will do", got["lost"])
+
+    def test_what_others_say_counts(self):
+        sites = {"azure": {"as": 64999, "cloud": "azure", "networks": "10.1.0.0/16"}}
+        got = Network().adopt(mesh_sites=sites, mesh_keepalive=25, mesh_interface_prefix="wg")
+        self.assertEqual({"as": 64999, "cloud": "azure", "networks": "10.1.0.0/16"}, got["vars"]["mesh_sites"]["azure"])
+        self.assertNotIn("mesh_keepalive", got["vars"])
+        self.assertNotIn("mtu", sites["azure"])
+
+    def test_what_is_not_expressed(self):
+        ends = ("azure-1", "wg-aws-1", "aws-1", "wg-azure-1")
+        for what, change, more in (
+            ("azure-1 wg-aws-1: it has 2 peers: ", {"peer": ["aws-1", "gcp-1"]}, {}),
+            ("azure-1 wg-aws-1: its peer ", {"peer_key": "a stranger"}, {}),
+            ("azure-1 wg-aws-1: its file has PostUp: not kept", {"lines": ["PostUp"]}, {}),
+            ("azure-1 wg-aws-1: Table = 51820: the mesh routes in the main table", {"lines": ["Table\t51820"]}, {}),
+            ("azure-1 wg-aws-1: FwMark is set: ", {"mark": "0xca6c"}, {}),
+            ("azure-1 wg-aws-1: AllowedIPs 0.0.0.0/0: they become the networks", {"allowed": ["0.0.0.0/0"]}, {}),
+            ("azure-1 wg-aws-1: AllowedIPs 10.77.0.0/16 is in no network of a site: taken away", {"allowed": ["10.77.0.0/16"]}, {}),
+            ("azure-1 wg-aws-1: PersistentKeepalive 0: all have one: it becomes 60", {"keepalive": "off"}, {}),
+            ("azure-1 wg-aws-1: MTU 1300: it becomes 1340", {"mtu": 1300}, {}),
+            ("azure-1 wg-aws-1: its Endpoint is a host name: ", {"calls": "gw.example.com:41002"}, {}),
+            ("azure-1 wg-aws-1: its private key is not that of the other interfaces", {"key": "another"}, {"peer_key": "another"}),
+            ("azure-1 wg-aws-1: 172.31.2.7/32 and 172.31.2.9/24 at aws-1 are in no IPv4 network", {"address": "172.31.2.7/32"}, {}),
+        ):
+            with self.subTest(what):
+                network = Network()
+                network.interfaces[ends[0]][ends[1]].update(change)
+                network.interfaces[ends[2]][ends[3]].update(more)
+                got = network.adopt()
+                self.assertEqual("", got["refused"])
+                self.assertTrue([line for line in got["lost"] if line.startswith(what)], got["lost"])
+                for line in got["lost"]:
+                    self.assertLessEqual(len(line), 160)
+
+    def test_one_end_only(self):
+        network = Network()
+        del network.interfaces["aws-1"]["wg-azure-1"]
+        got = network.adopt()
+        self.assertEqual(5, got["tunnels"])
+        self.assertIn("azure-1 wg-aws-1: aws-1 has no interface with the other end: the mesh makes a tunnel beside it; end this one by hand", got["lost"])
+        self.assertNotIn("azure-1", got["hosts"]["aws-1"]["mesh_links"])
+
+    def test_ports_behind_nat(self):
+        network = Network()
+        network.interfaces["azure-1"]["wg-gcp-1"]["endpoint"] = "198.51.100.71:7000"
+        got = network.adopt()
+        self.assertEqual(7000, got["hosts"]["gcp-1"]["mesh_links"]["azure-1"]["endpoint_port"])
+        self.assertNotIn("endpoint_port", got["hosts"]["gcp-1"]["mesh_links"]["aws-1"])
+
+    def test_a_router_that_calls_only(self):
+        network = Network()
+        for name in ("azure-1", "azure-2", "aws-1"):
+            network.interfaces[name]["wg-gcp-1"]["calls"] = "(none)"
+        self.assertNotIn("mesh_endpoint", network.adopt()["hosts"]["gcp-1"])
+
+    def test_names(self):
+        network = Network()
+        network.interfaces["azure-1"]["tun.1"] = network.interfaces["azure-1"].pop("wg-aws-1")
+        got = network.adopt()
+        self.assertIn("azure-1 tun.1: its name does not begin with wg", " ".join(got["lost"]))
+        network = Network()
+        network.interfaces["azure-1"]["wg2"] = {**network.interfaces["azure-1"].pop("wg-aws-1"), "peer_key": "a stranger"}
+        self.assertEqual({"interface": "wg2a"}, network.adopt()["hosts"]["azure-1"]["mesh_links"]["aws-1"])
+
+    def test_other_protocols(self):
+        network = Network()
+        network.extra["gcp-1"] = ["bird\tospf1      OSPF       master4    up     10:00:00.000  Running",
+                                  "bird\tupstream   BGP        ---        start  10:00:00.000  Active", "bird\t    Neighbor address: 10.3.0.9"]
+        lost = network.adopt()["lost"]
+        self.assertIn("gcp-1: BIRD has ospf1, a protocol OSPF: the mesh's bird.conf has none: it ends", lost)
+        self.assertIn("gcp-1: BGP session upstream with 10.3.0.9 is in no such tunnel: it ends", lost)
+
+    def test_refused(self):
+        names = list(ROUTERS)
+        network = Network()
+        texts = {name: {"__mesh_read": {"rc": 0, "stdout": network.text(name)}} for name in names}
+        for answer, want in (
+            ({}, "gcp-1 was not read: all routers are read in one run, without --limit"),
+            ({"rc": 1, "stdout": ""}, "gcp-1 was not read"),
+            ({"rc": 0, "stdout": "key\twg0\tsecret\n"}, "gcp-1: line 1"),
+            ({"rc": 0, "stdout": "port\twg0\t70000\n"}, "gcp-1: line 1"),
+            ({"rc": 0, "stdout": "port\twg0; reboot\t1\n"}, "gcp-1: line 1"),
+            ({"rc": 0, "stdout": "ip\t[1, 2]\n"}, "gcp-1: ip"),
+            ({"rc": 0, "stdout": 'ip\t[{"ifname": "e", "addr_info": [{"local": "fe80::1%{{ x }}", "prefixlen": 8}]}]\n'}, "gcp-1: ip"),
+            ({"rc": 0, "stdout": "ip\t" + "[" * 100000 + "\n"}, "gcp-1: "),
+            ({"rc": 0, "stdout": "x" * (1024 * 1024 + 1)}, "gcp-1: its answer"),
+        ):
+            with self.subTest(want):
+                got = adopted(names, {**texts, "gcp-1": {"__mesh_read": answer}})
+                self.assertTrue(got["refused"].startswith(want), got["refused"])
+                self.assertLessEqual(len(got["refused"]), 160)
+                self.assertNotIn("secret", got["refused"])
+        nothing = {name: {"__mesh_read": {"rc": 0, "stdout": "ip\t[]\n"}} for name in names}
+        self.assertEqual("no WireGuard interface on azure-1: bring the network up first, since what runs is read", adopted(names, nothing)["refused"])
+        nothing["azure-1"]["__mesh_read"]["stdout"] += "key\twg1\t%s\nours\twg1\n" % key("x")
+        self.assertIn("azure-1: all of its WireGuard interfaces are the mesh's already", adopted(names, nothing)["refused"])
+
+
+# Prints the plan of each router, a line each.
+PLAN = """
+- hosts: routers
+  gather_facts: false
+  tasks:
+    - wgmesh.router.mesh_plan_info:
+        router: "{{ inventory_hostname }}"
+        routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
+        sites: "{{ mesh_sites }}"
+        link_pool: "{{ mesh_link_pool }}"
+        port_base: "{{ mesh_port_base }}"
+        interface_prefix: "{{ mesh_interface_prefix }}"
+        persistent_keepalive: "{{ mesh_keepalive }}"
+      register: mesh
+    - copy: {content: "{{ mesh.plan.tunnels | to_json }}", dest: "{{ folder }}/{{ inventory_hostname }}.json"}
+"""
+
+
+class Play(unittest.TestCase):
+    """The play itself, with what adopt.sh would print in files."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder, self.network = pathlib.Path(folder.name), Network()
+        for name in ROUTERS:
+            (self.folder / name).write_text(self.network.text(name), encoding="utf-8")
+        hosts = {"routers": {"hosts": {name: {} for name in ROUTERS}, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}}
+        (self.folder / "hosts.yml").write_text(json.dumps(hosts), encoding="utf-8")
+        (self.folder / "plan.yml").write_text(PLAN, encoding="utf-8")
+
+    def play(self, *args):
+        read = {"__mesh_adopt": "cat %s/{{ inventory_hostname }}" % self.folder, "folder": str(self.folder)}
+        done = subprocess.run(["ansible-playbook", "-i", "hosts.yml", "-e", json.dumps(read), *args],
+                              cwd=self.folder, capture_output=True, text=True, timeout=240, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_the_plan_is_what_was_there(self):
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml", "--check", "--diff")
+        self.assertEqual(0, code, out)
+        self.assertIn("mesh_links", out)
+        self.assertFalse((self.folder / "mesh.yml").exists())
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
+        self.assertEqual(0, code, out)
+        self.assertIn("6 tunnels of 4 routers can be taken over", out)
+        code, out = self.play("-i", "mesh.yml", "plan.yml")
+        self.assertEqual(0, code, out)
+        for name in ROUTERS:
+            tunnels = json.loads((self.folder / (name + ".json")).read_text(encoding="utf-8"))
+            self.assertEqual(3, len(tunnels))
+            for tunnel in tunnels:
+                has, peer = self.network.interfaces[name][tunnel["name"]], tunnel["peers"][0]
+                self.assertEqual(
+                    (has["port"], [has["address"]], has["mtu"], has["peer"], has["endpoint"], int(has["keepalive"])),
+                    (tunnel["listen_port"], tunnel["addresses"], tunnel["mtu"], [peer["name"]], peer["endpoint"], peer["persistent_keepalive"]))
+                self.assertEqual(set(), set(has["allowed"]) - set(peer["allowed_ips"]))
+
+    def test_a_file_of_others_stays(self):
+        there = self.folder / "mesh.yml"
+        there.write_text("mine", encoding="utf-8")
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
+        self.assertNotEqual(0, code, out)
+        self.assertIn("mesh_adopt_file: mesh.yml is there and says something else", out)
+        self.assertEqual("mine", there.read_text(encoding="utf-8"))
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml", "-e", "mesh_adopt_overwrite=true")
+        self.assertEqual(0, code, out)
+        self.assertIn("changed=1", out)
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
+        self.assertEqual(0, code, out)
+        self.assertNotIn("changed=1", out)
+
+    def test_limit(self):
+        code, out = self.play("wgmesh.router.adopt", "--limit", "aws-1")
+        self.assertNotEqual(0, code, out)
+        self.assertIn("azure-1 was not read: all routers are read in one run", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
