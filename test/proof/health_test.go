@@ -10,10 +10,13 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// probe asks as a load balancer does and returns the first and the last line of what it is told.
+// asksHealth asks a router as a load balancer does, on the router itself.
+const asksHealth = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8179; printf "GET / HTTP/1.1\r\nHost: router\r\n\r\n" >&3; cat <&3'`
+
+// probe returns the first and the last line of what a load balancer is told.
 func (l lab) probe(t *testing.T, router string) (status, body string) {
 	t.Helper()
-	out := l.in(t, router, `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8179; printf "GET / HTTP/1.1\r\nHost: router\r\n\r\n" >&3; cat <&3'`)
+	out := l.in(t, router, asksHealth)
 	lines := strings.Split(strings.ReplaceAll(out, "\r", ""), "\n")
 	return lines[0], lines[len(lines)-1]
 }

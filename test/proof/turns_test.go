@@ -181,8 +181,8 @@ func (c aCase) balance(t *testing.T) {
 		inGateway(t, c.gateway(r), fmt.Sprintf("ip route show table 99 | grep ' dev %s ' | while read route; do ip route add $route table %s; done", r, table[r]))
 	}
 	well := func(r string) bool {
-		out, err := c.try(t, "exec", r, `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8179; printf "GET / HTTP/1.0\r\n\r\n" >&3; head -n 1 <&3'`)
-		return err == nil && strings.Contains(out, " 200 ")
+		out, err := c.try(t, "exec", r, asksHealth)
+		return err == nil && strings.HasPrefix(out, "HTTP/1.1 200 ")
 	}
 	go func() {
 		defer close(stopped)
