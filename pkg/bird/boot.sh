@@ -1,6 +1,11 @@
 #!/bin/sh
 # Written by the Ansible module wgmesh.router.bird_config, beside the drop-in of
-# BIRD's service that runs it before BIRD starts.
+# BIRD's service that runs it before BIRD starts, and with the unit's name before it stops.
+#
+# BIRD deletes its routes in the kernel when it stops, and those that a killed one left when
+# it starts, seconds before its sessions are back. They were right, so copies of them stay
+# for half a minute. These are worse than every route of BIRD's and better than the floor
+# (wgmesh-floor.service): they carry what would be refused, and nothing else.
 #
 # A configuration that BIRD refuses, or one of ours that breaks off, as a power
 # cut leaves one, is put aside and replaced by the last one that the module
@@ -22,6 +27,33 @@ why() {
   fi
 }
 
+# copies prints the commands for ip that copy the routes of a family.
+copies() {
+  ip "$1" route show proto bird 2>/dev/null |
+    sed -n "/^[0-9a-f.:/]* via .* metric 4294967294\\( \\|\$\\)/{
+      s/ \\(linkdown\\|dead\\|pref [a-z]*\\)//g
+      s/ metric [0-9]*/ metric 4294967295/
+      s/^\\([^ ]*\\)\\(.*\\)/route del \\1 proto 158\\nroute $2 \\1\\2 proto 158 $3/p
+    }"
+}
+
+# keep copies all routes that there are, and has the copies taken away later.
+keep() {
+  four=$(copies -4 prepend '') six=$(copies -6 append 'pref high')
+  [ -n "$four$six" ] || return
+  echo "$four" | ip -4 -force -batch - 2>/dev/null
+  echo "$six" | ip -6 -force -batch - 2>/dev/null
+  gone='ip -4 route flush proto 158; ip -6 route flush proto 158'
+  systemctl -q stop wgmesh-kept.timer 2>/dev/null
+  systemd-run -q --collect --unit=wgmesh-kept --on-active=30 --timer-property=AccuracySec=1 /bin/sh -c "$gone" && return
+  sh -c "$gone"
+}
+
+if [ $# = 2 ]; then # one that only stops shall forward nothing
+  systemctl list-jobs --no-legend "$2" | grep -q ' restart ' && keep
+  exit 0
+fi
+keep
 [ -f "$good" ] || exit 0
 wrong=$(why "$file")
 [ -n "$wrong" ] || exit 0

@@ -104,6 +104,7 @@ func TestDiffUnit(t *testing.T) {
 	unit := bird.Host{Path: "/etc/bird/bird.conf", Service: "bird", Units: "/etc/systemd/system"}.Unit()
 	assert.Contains(t, unit.DropIn, "\nOOMScoreAdjust=-900\n")
 	assert.Contains(t, unit.DropIn, "ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
+	assert.Contains(t, unit.Script, fmt.Sprintf(" metric %d\\\\(", uint32(bird.Metric)), "whose routes it copies")
 	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
 	require.NoError(t, err)
 	assert.Equal(t, []bird.Action{bird.ActUnit}, actions(d))

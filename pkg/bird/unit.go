@@ -17,7 +17,8 @@ var bootScript string
 // for confirmation: "birdc configure" would silently end the trial.
 //
 // ExecCondition is what runs before the "bird -p" of the distribution's unit,
-// which a damaged bird.conf does not pass; the script never skips anything.
+// which a damaged bird.conf does not pass; the script never skips anything. It also
+// has the kernel forward on while BIRD has no sessions, as ExecStop does at a restart.
 func (h Host) Unit() Unit {
 	return Unit{Script: bootScript, DropIn: `# Written by the Ansible module wgmesh.router.bird_config.
 [Unit]
@@ -25,6 +26,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecCondition=/bin/sh ` + h.script() + ` ` + h.Path + `
+ExecStop=/bin/sh ` + h.script() + ` ` + h.Path + ` %n
 Restart=on-failure
 RestartSec=200ms
 Nice=-10
