@@ -166,6 +166,11 @@ rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and 
 zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)
 	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestFailoverZones$$' ./test/proof
 
+.PHONY: adopt
+adopt: ADOPT = examples/field-case/inventory.yml
+adopt: setup collection $(LAB) ## the case's network, made by hand, is adopted and taken over under traffic (root)
+	@. $(BUILD)/env && ADOPT=$(ADOPT) $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFailoverAdopt$$' ./test/proof
+
 .PHONY: floor
 floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
 	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./test/proof

@@ -27,6 +27,7 @@ type node struct {
 	ID       int    `json:"mesh_id"` // of a router
 	Address  string `json:"lab_address"`
 	Address6 string `json:"lab_address6"`
+	Endpoint string `json:"mesh_endpoint"` // of a router
 }
 
 func (l lab) addresses(t *testing.T) map[string]node {

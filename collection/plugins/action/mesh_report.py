@@ -85,6 +85,6 @@ def told(hostvars, targeted):
 
 def summary(hostvars, seen):
     """One line for a mesh that nothing is wrong with."""
-    ends = [tunnel for router in seen for tunnel in hostvars[router]["__mesh_status"].get("tunnels") or []]
-    tunnels = {tunnel["name"] for tunnel in ends}
+    # The two ends of one may have different names.
+    tunnels = {frozenset((router, tunnel["peer"])) for router in seen for tunnel in hostvars[router]["__mesh_status"].get("tunnels") or []}
     return "healthy: %d router%s, %d tunnel%s" % (len(seen), "s" * (len(seen) != 1), len(tunnels), "s" * (len(tunnels) != 1))

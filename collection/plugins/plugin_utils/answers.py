@@ -285,7 +285,7 @@ ANSWERS = {
     "mesh_plan": {
         "plan": Whole({
             "router": {"name": NAME, "id": INT, "site": TEXT, "zone": TEXT, "as": INT},
-            "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME}],
+            "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME, "interface?": NAME}],
         }),
         "faults?": [TEXT],  # its action plugin has it from the controller
     },

@@ -30,7 +30,7 @@ def misses(peer, **more):
 
 
 def status(*troubles, sick=(), **more):
-    return {"__mesh_status": {"healthy": not troubles, "troubles": list(troubles), "sick": list(sick), "tunnels": [{"name": "wg1"}], **more}}
+    return {"__mesh_status": {"healthy": not troubles, "troubles": list(troubles), "sick": list(sick), "tunnels": [{"name": "wg1", "peer": "one"}], **more}}
 
 
 def without(router, cause):
@@ -212,7 +212,7 @@ class Cores(unittest.TestCase):
             finally:
                 del SCENES["well"]
             self.assertEqual(0, done.returncode, done.stdout)
-            self.assertEqual(1, done.stdout.count("healthy: 7 routers, 1 tunnel\n"), done.stdout)
+            self.assertEqual(1, done.stdout.count("healthy: 7 routers, 7 tunnels\n"), done.stdout)
             self.assertNotIn("FOLLOWS", done.stdout)
             self.assertEqual((True, []), (written["healthy"], written["causes"]))
 

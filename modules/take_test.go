@@ -1,0 +1,154 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const byHandFiles = "../roles/mesh/files/"
+
+// A handmade is a host with two interfaces that somebody made. Its wg tells of them, and its
+// ip notes what it is told to change.
+type handmade struct{ dir, log string }
+
+func newHandmade(t *testing.T) handmade {
+	t.Helper()
+	h, bin := handmade{dir: t.TempDir()}, t.TempDir()
+	h.log = filepath.Join(bin, "log")
+	for name, text := range map[string]string{
+		"wg": `case "$*" in
+"show all public-key") printf 'wg-a\tmine=\nwg-b\tmine=\n' ;;
+"show all "*) ;;
+"show wg-c "*) exit 1 ;;
+"show wg-b public-key") cat "` + bin + `/public" ;;
+"show "*" public-key") echo mine= ;;
+"show "*" private-key") echo secret-private= ;;
+"show "*" peers") echo theirs= ;;
+"show wg-a preshared-keys") printf 'theirs=\tsecret-shared=\n' ;;
+"show "*" preshared-keys") printf 'theirs=\t(none)\n' ;;
+pubkey) sed 's/secret-private/mine/' ;;
+esac`,
+		"ip": `case "$*" in
+"-o -4 route show table main") printf '%s\n' 'default via 192.0.2.1 dev eth0 proto dhcp' '10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32 ' '10.2.0.0/16 dev wg-b scope link ' '10.9.0.0/16 dev tun0 scope link' '172.31.1.0/24 dev wg-a proto kernel scope link src 172.31.1.1' ;;
+*show*) ;;
+*) echo "$*" >>"` + h.log + `" ;;
+esac`,
+		"birdc": "exit 1",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("WGMESH_DIRECTORY", h.dir)
+	h.own(t, "mine=")
+	for _, name := range []string{"wg-a", "wg-b", "wg-other"} {
+		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\nSaveConfig = true\nPostUp = logger secret-hook\n\n" +
+			"[Peer] # the other end\nPublicKey = theirs= # theirs\nPresharedKey=secret-shared=\nEndpoint = 192.0.2.9:51820\n"
+		if name == "wg-b" {
+			text = strings.ReplaceAll(text, "PresharedKey=secret-shared=\n", "")
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(h.dir, name+".conf"), []byte(text), 0o600))
+	}
+	return h
+}
+
+// own says which public key wg-b has.
+func (h handmade) own(t *testing.T, public string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(h.log), "public"), []byte(public+"\n"), 0o644))
+}
+
+func (h handmade) run(script string, args ...string) (said string, err error) {
+	out, err := exec.Command("sh", append([]string{byHandFiles + script}, args...)...).CombinedOutput()
+	return string(out), err
+}
+
+func (h handmade) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.dir, name))
+	require.NoError(t, err)
+	return string(text)
+}
+
+func (h handmade) names(t *testing.T) string {
+	t.Helper()
+	files, err := os.ReadDir(h.dir)
+	require.NoError(t, err)
+	var out []string
+	for _, f := range files {
+		out = append(out, f.Name())
+	}
+	return strings.Join(out, " ")
+}
+
+func TestTakeOver(t *testing.T) {
+	h := newHandmade(t)
+	args := []string{"wg-a:3", "wg-b:5", "wg-c:6"}
+	said, err := h.run("take.sh", append([]string{"take", "True", "routers"}, args...)...)
+	require.NoError(t, err, said)
+	assert.Contains(t, said, "took: the private key of wg-b\n")
+	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t), "in check mode nothing changes")
+	assert.NoFileExists(t, h.log)
+
+	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
+	require.NoError(t, err, said)
+	assert.NotContains(t, said, "secret")
+	assert.Equal(t, "wg-a.conf wg-a.conf.by-hand wg-b.conf wg-b.conf.by-hand wg-other.conf wgmesh-psk wgmesh.key", h.names(t))
+	assert.Equal(t, "secret-private=\n", h.read(t, "wgmesh.key"))
+	assert.Equal(t, "secret-shared=\n", h.read(t, "wgmesh-psk/3.psk"))
+	assert.Equal(t, "# Managed by wgmesh.router (taken over).\n# mesh: routers\n[Interface]\nAddress = 172.31.1.1/24\n"+
+		"PostUp = wg set %i peer theirs= preshared-key "+h.dir+"/wgmesh-psk/3.psk\nPostUp = wg set %i private-key "+h.dir+"/wgmesh.key\n"+
+		"PostUp = logger secret-hook\n\n[Peer] # the other end\nPublicKey = theirs= # theirs\nEndpoint = 192.0.2.9:51820\n# end\n", h.read(t, "wg-a.conf"))
+	assert.NotContains(t, h.read(t, "wg-b.conf"), "preshared-key", "it has none")
+	assert.Contains(t, h.read(t, "wg-a.conf.by-hand"), "PrivateKey = secret-private=")
+	for _, name := range []string{"wgmesh.key", "wgmesh-psk/3.psk", "wg-a.conf"} {
+		info, err := os.Stat(filepath.Join(h.dir, name))
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
+	}
+	done, err := os.ReadFile(h.log)
+	require.NoError(t, err)
+	assert.Equal(t, "-4 route add 10.1.0.0/16 via 172.31.1.2 dev wg-a proto 158 metric 50000\n"+
+		"-4 route add 10.2.0.0/16 dev wg-b scope link proto 158 metric 50000\n"+
+		"-4 route del 10.2.0.0/16 dev wg-b scope link\n", string(done), "what others have stays")
+
+	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
+	require.NoError(t, err, said)
+	assert.Empty(t, said, "a second run takes nothing")
+}
+
+func TestTakeOverRefuses(t *testing.T) {
+	h := newHandmade(t)
+	h.own(t, "another=")
+	said, err := h.run("take.sh", "take", "False", "routers", "wg-a:3", "wg-b:5")
+	require.Error(t, err)
+	assert.Equal(t, "refused: wg-b has another private key than the others: end it, or leave it out of mesh_links\n", said)
+	h.own(t, "mine=")
+	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wgmesh.key"), []byte("of a mesh\n"), 0o600))
+	said, err = h.run("take.sh", "take", "False", "routers", "wg-a:3", "wg-b:5")
+	require.Error(t, err)
+	assert.Contains(t, said, "wgmesh.key is another key than that of wg-a wg-b: move it away")
+	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf wgmesh.key", h.names(t), "nothing is touched")
+	assert.NoFileExists(t, h.log)
+}
+
+// What is brought to the controller has no secret in it, wherever people keep theirs.
+func TestAdoptReadsNoSecret(t *testing.T) {
+	h := newHandmade(t)
+	said, err := h.run("adopt.sh", h.dir)
+	require.NoError(t, err, said)
+	assert.NotContains(t, said, "secret")
+	assert.Contains(t, said, "key\twg-a\tmine=\n")
+	assert.Contains(t, said, "line\twg-a\tPostUp\n")
+	assert.Contains(t, said, "line\twg-a\tSaveConfig\n")
+	assert.Contains(t, said, "calls\twg-a\ttheirs=\t192.0.2.9:51820\n")
+	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wg-a.conf"), []byte("# Managed by wgmesh.router\n[Interface]\nTable = off\n"), 0o600))
+	said, err = h.run("adopt.sh", h.dir)
+	require.NoError(t, err, said)
+	assert.Contains(t, said, "ours\twg-a\n")
+}

@@ -1,0 +1,165 @@
+# shellcheck shell=sh
+# Hand what people made by hand on this router over to a mesh, so that its modules find
+# what they would have made. Nothing that runs is stopped, and no key leaves the host.
+#   take CHECK MESH INTERFACE:NUMBER...
+#     The private key of the interfaces becomes that of the router, their pre-shared keys
+#     those of the tunnels with these numbers, and their wg-quick files get the mark of the
+#     mesh; the former ones stay beside them, as .by-hand. Routes that go when BIRD changes
+#     get a copy.
+#   free CHECK
+#     A copy goes as soon as BIRD has a route of the mesh in its place.
+# With CHECK=True it only says what would be done. Says a line for each thing, and in the
+# end "refused: ..." for what cannot be. May be cut off and run again. Needs no Python.
+verb=$1 check=$2
+shift 2
+dir=${WGMESH_DIRECTORY:-/etc/wireguard}
+key=$dir/wgmesh.key
+psk=$dir/wgmesh-psk
+mark='# Managed by wgmesh.router'
+copies=158         # the protocol of the copies, in the kernel
+worse=50000        # their metric
+better=4294967294  # that of the mesh's BIRD
+set -eu
+umask 077
+
+refuse() {
+    printf 'refused: %s\n' "$1"
+    exit 1
+}
+
+# does LINE COMMAND...
+does() {
+    printf 'took: %s\n' "$1"
+    shift
+    [ "$check" = True ] || "$@"
+}
+
+ours() {
+    case $(head -n 1 "$dir/$1.conf" 2>/dev/null) in "$mark"*) return 0 ;; esac
+    return 1
+}
+
+# put FILE: what comes in, whole or not at all.
+put() { cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"; }
+
+take_key() { wg show "$1" private-key | put "$key"; }
+
+take_psk() {
+    mkdir -p "$psk"
+    wg show "$1" preshared-keys | cut -f 2 | put "$psk/$2.psk"
+}
+
+# The keys go out of the file. Hooks read them from theirs, as in a file of wg_tunnel.
+take_file() {
+    [ -e "$dir/$1.conf.by-hand" ] || cp -p "$dir/$1.conf" "$dir/$1.conf.by-hand"
+    awk -v first="$mark (taken over)." -v mesh="$mesh" -v key="$key" -v psk="$psk/$2.psk" '
+        {
+            line = $0; sub(/#.*/, "", line)
+            name = tolower(line); sub(/=.*/, "", name); gsub(/[ \t]/, "", name)
+        }
+        name == "publickey" { peer = line; sub(/^[^=]*=/, "", peer); gsub(/[ \t\r]/, "", peer) }
+        name == "presharedkey" { shared = 1; next }
+        name == "saveconfig" { next }
+        name == "privatekey" { at = NR }
+        { text[NR] = $0 }
+        END {
+            print first; print "# mesh: " mesh
+            for (n = 1; n <= NR; n++) {
+                if (n == at && shared) print "PostUp = wg set %i peer " peer " preshared-key " psk
+                if (n == at) print "PostUp = wg set %i private-key " key
+                else if (n in text) print text[n]
+            }
+            print "# end"
+        }
+    ' "$dir/$1.conf" | put "$dir/$1.conf"
+}
+
+# words LINE: those of a route that its copy has as well.
+words() {
+    printf '%s\n' "$1" | sed -E 's/\\/ /g; s/ (proto|metric|pref|error|expires) [^ ]+//g; s/ (linkdown|dead|offload|trap|rt_[a-z_]+)\b//g'
+}
+
+copy_routes() {
+    for family in -4 -6; do
+        ip -o "$family" route show table main | while read -r route; do
+            case $route in
+            *" proto kernel"* | *" proto ra"* | *" proto $copies "* | "fe80::"* | unreachable* | blackhole* | prohibit*) continue ;;
+            *" proto bird "*) by=bird ;;
+            *) by=other ;;
+            esac
+            dev=${route#* dev }
+            dev=${dev%% *}
+            case $by" $names " in other*" $dev "* | bird*) ;; *) continue ;; esac
+            # shellcheck disable=SC2046 # they are words
+            set -- $(words "$route")
+            does "the route to $1 by $dev" ip "$family" route add "$@" proto "$copies" metric "$worse" 2>/dev/null || true
+            # What stays of BIRD's is BIRD's; any other would stand before the mesh's.
+            if [ "$by" = other ] && [ "$check" != True ]; then
+                metric=$(printf '%s\n' "$route" | sed -nE 's/.* metric ([0-9]+).*/\1/p')
+                ip "$family" route del "$@" ${metric:+metric "$metric"}
+            fi
+        done
+    done
+}
+
+take() {
+    mesh=$1 own=
+    shift
+    names=
+    for pair in "$@"; do
+        name=${pair%:*}
+        if ! wg show "$name" private-key >/dev/null 2>&1; then continue; fi
+        names="$names $name"
+        public=$(wg show "$name" public-key)
+        : "${own:=$public}"
+        [ "$own" = "$public" ] || refuse "$name has another private key than the others: end it, or leave it out of mesh_links"
+        ours "$name" || [ "$(wg show "$name" peers | wc -l)" -eq 1 ] || refuse "$name has not one peer: leave it out of mesh_links"
+    done
+    [ -n "$own" ] || return 0
+    if [ -e "$key" ]; then
+        [ "$(wg pubkey <"$key")" = "$own" ] || refuse "$key is another key than that of$names: move it away if no tunnel of a mesh uses it"
+    else
+        does "the private key of ${names##* }" take_key "${names##* }"
+    fi
+    left=
+    for pair in "$@"; do
+        name=${pair%:*} number=${pair##*:}
+        case " $names " in *" $name "*) ;; *) continue ;; esac
+        ours "$name" && continue
+        left=yes
+        shared=$(wg show "$name" preshared-keys | cut -f 2)
+        [ "$shared" = '(none)' ] || [ -e "$psk/$number.json" ] || does "the pre-shared key of $name" take_psk "$name" "$number"
+        shared=
+    done
+    [ -z "$left" ] || copy_routes
+    for pair in "$@"; do
+        name=${pair%:*} number=${pair##*:}
+        ours "$name" || [ ! -f "$dir/$name.conf" ] || does "$dir/$name.conf" take_file "$name" "$number"
+    done
+}
+
+# free_routes: reports whether none is left.
+free_routes() {
+    for family in -4 -6; do
+        ip -o "$family" route show table main proto "$copies" | while read -r to _; do
+            now=$(ip "$family" route show table main exact "$to")
+            case $now in
+            *" metric $better"* | *" proto kernel "*) ip "$family" route del "$to" proto "$copies" metric "$worse" && printf 'freed: %s\n' "$to" ;;
+            esac
+        done
+    done
+    [ -z "$(ip -4 route show proto "$copies")$(ip -6 route show proto "$copies")" ]
+}
+
+free() {
+    [ "$check" != True ] || return 0
+    for _ in $(seq 60); do
+        ! free_routes || return 0
+        sleep 1
+    done
+    for family in -4 -6; do
+        ip -o "$family" route show proto "$copies" | sed -E 's/^([^ ]+).* dev ([^ ]+).*/left: \1 by \2, for which BIRD has no route of the mesh/'
+    done
+}
+
+"$verb" "$@"
