@@ -214,6 +214,9 @@ func TestKilledBirdIsForgotten(t *testing.T) {
 	k.q1.Sh(t, "nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }'")
 	k.script(t, "start")
 	k.daemon = k.p1.namespace.start(t)
+	nettest.Eventually(t, "BIRD has deleted what the one before left", func() string {
+		return k.p1.IP(t, "route", "show", "10.2.1.0/24", "proto", "bird")
+	})
 	assert.Contains(t, k.p1.IP(t, "route", "get", "10.2.1.12"), "dev wg1 ")
 	k.p1.IP(t, "route", "add", "10.2.1.0/24", "dev", "site0", "proto", "bird", "metric", strconv.Itoa(bird.Metric))
 	assert.Contains(t, k.p1.IP(t, "route", "get", "10.2.1.12"), "dev site0 ")
