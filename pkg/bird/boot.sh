@@ -43,14 +43,14 @@ keep() {
   [ -n "$four$six" ] || return
   echo "$four" | ip -4 -force -batch - 2>/dev/null
   echo "$six" | ip -6 -force -batch - 2>/dev/null
-  gone='ip -4 route flush proto 158; ip -6 route flush proto 158'
   systemctl -q stop wgmesh-kept.timer 2>/dev/null
   systemd-run -q --collect --unit=wgmesh-kept --on-active=30 --timer-property=AccuracySec=1 /bin/sh -c "$gone" && return
   sh -c "$gone"
 }
 
+gone='ip -4 route flush proto 158; ip -6 route flush proto 158'
 if [ $# = 2 ]; then # one that only stops shall forward nothing
-  systemctl list-jobs --no-legend "$2" | grep -q ' restart ' && keep
+  if systemctl list-jobs --no-legend "$2" | grep -q ' restart '; then keep; else sh -c "$gone"; fi
   exit 0
 fi
 keep

@@ -178,7 +178,7 @@ func TestKilledBirdKeepsForwarding(t *testing.T) {
 			}
 			time.Sleep(200 * time.Millisecond)
 			for i, n := range count() {
-				t.Logf("%s: %d sent, %d came, %d answered", farAddresses[i], n[0], n[1], n[2])
+				t.Logf("%s: %d sent, %d came, %d answered", fmt.Sprintf(farAddresses[i], k.q1.id+10), n[0], n[1], n[2])
 				assert.Equal(t, n[0], n[1], "packets of the node that came through")
 				if second {
 					assert.Equal(t, n[0], n[2], "answers, by the other router meanwhile")
@@ -205,6 +205,8 @@ func TestKilledBirdIsForgotten(t *testing.T) {
 		require.Error(t, err, "%s", out)
 		require.Zero(t, leaks())
 	}
+	k.script(t, "restart", "bird.service")
+	require.Contains(t, k.p1.IP(t, "route", "show", "proto", "158"), "10.2.1.0/24 via ")
 	k.script(t, "stop", "bird.service")
 	k.ends(t, syscall.SIGTERM)
 	refused()
