@@ -28,6 +28,7 @@ init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.mistyped import SPECS, mistyped  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
@@ -339,6 +340,23 @@ class Test(unittest.TestCase):
         code, out = self.play(tree, "wgmesh.router.status")
         self.assertEqual(4, code, "others are in the run\n" + out)
 
+    def test_mistyped(self):
+        """An option that is not of its type is refused in one line, before a router is asked."""
+        for name, args, want in (
+            ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
+            ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
+            ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
+            ("drain", ("-e", "mesh_drain_force=flase", "--limit", "aws-1"), "aws-1: mesh_drain_force: got flase, expected true or false"),
+            ("add", ("-e", "mesh_add=aws-1", "-e", '{"router_packages_apt": {"bird2": true}}'), "router_packages_apt: got {'bird2': True}, expected a list of texts"),
+            ("remove", ("-e", "mesh_remove=aws-1", "-e", "mesh_drain=flase"), "mesh_drain: got flase, expected true or false"),
+            ("IMAGE", ("-e", "router_ipv6=perhaps"), "router_ipv6: got perhaps, expected true or false"),
+        ):
+            with self.subTest(name):
+                code, out = self.play(inventory(), name if name in PLAYS else "wgmesh.router." + name, *args)
+                self.assertEqual(2, code, out)
+                self.assertIn('FAILED! => {"changed": false, "msg": "%s"}' % want, out)
+                self.assertNotIn("argument_spec", out)
+
     def test_preview(self):
         """No host of these exists: the preview asks none."""
         with tempfile.TemporaryDirectory() as folder:
@@ -380,6 +398,70 @@ class Test(unittest.TestCase):
         code, out = self.play(inventory(azure={"mesh_keepalive": 60}), "--limit", "azure-1", "wgmesh.router.callback")
         self.assertNotEqual(0, code, out)
         self.assertIn("azure-1 has mesh_keepalive 60, aws-1 25: set it for all", out)
+
+
+class Options(unittest.TestCase):
+    """Options that are not of their type."""
+
+    WRONG = {"int": "abc", "bool": "perhaps", "float": "fast", "list": {"a": 1}, "dict": 5}
+    RIGHT = {"int": "5", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": 5, "path": "/tmp", "raw": [1]}
+
+    @staticmethod
+    def specs(role):
+        return yaml.safe_load(pathlib.Path(SPECS % role).read_text())["argument_specs"]
+
+    def test_every_option(self):
+        for role in ("mesh", "router", "routes"):
+            for entry, about in self.specs(role).items():
+                needed = {option: self.RIGHT[spec["type"]] for option, spec in about["options"].items() if spec.get("required")}
+                for option, spec in about["options"].items():
+                    of, names = [role + "/" + entry], ["azure-1", "aws-1"]
+                    kind, right = spec["type"], spec["choices"][0] if "choices" in spec else self.RIGHT[spec["type"]]
+                    if kind == "list" and spec.get("elements") == "int":
+                        right = "22,80"
+                    self.assertEqual("", mistyped(names, dict.fromkeys(names, {**needed, option: right}), of), option)
+                    if kind in self.WRONG or "choices" in spec:
+                        one = {"azure-1": needed, "aws-1": {**needed, option: self.WRONG.get(kind, "abc")}}
+                        line = mistyped(names, one, of)
+                        self.assertTrue(line.startswith("aws-1: %s: got " % option) and ", expected " in line, line)
+                        self.assertLessEqual(len(line), 160)
+                        self.assertEqual(line.removeprefix("aws-1: "), mistyped(names, dict.fromkeys(names, one["aws-1"]), of))
+                for option in needed:
+                    less = {key: value for key, value in needed.items() if key != option}
+                    self.assertEqual("x: %s is missing: set it in the inventory" % option, mistyped(["x"], {"x": less}, [role + "/" + entry]))
+
+    def test_otherwise(self):
+        of = ["mesh/drain"]
+        needed = {"mesh_sites": {}, "mesh_id": 1, "mesh_site": "a"}
+        for want, options in {
+            "x: mesh_drain_wait: got -1, expected a whole number, 0 or more": {"mesh_drain_wait": -1},
+            "x: mesh_drain_wait: got nothing, expected a whole number, 0 or more": {"mesh_drain_wait": ""},
+            "x: mesh_bfd: got slow, expected one of normal, fast": {"mesh_bfd": "slow"},
+            "x: mesh_tunnel_input_ports: got ['ssh'], expected a list of whole numbers": {"mesh_tunnel_input_ports": ["ssh"]},
+            "x: mesh_wait: got %s..., expected a whole number, 0 or more" % ("a " * 19)[:37]: {"mesh_wait": "a\n" * 100},
+            "x: mesh_wait: got b, expected a whole number, 0 or more (and 1 more)": {"mesh_drain_wait": "a", "mesh_wait": "b"},
+            "": {"mesh_wait": None, "mesh_upgrade_wait": "not of this play", "mesh_settle": "{{ later }}"},
+        }.items():
+            self.assertEqual(want, mistyped(["x"], {"x": {**needed, **options}}, of))
+        self.assertEqual("", mistyped(["x"], {"x": {"mesh_state": "absent"}}, ["mesh/status"]))
+        self.assertEqual("", mistyped(["x"], {"x": {**needed, "mesh_id": "x"}}, of, ["mesh_id"]))
+
+    def test_every_playbook(self):
+        """Each names what it runs of the roles, as far as that has options."""
+        for name in PLAYBOOKS:
+            plays = yaml.safe_load((pathlib.Path(__file__).parents[2] / "collection/playbooks" / (name + ".yml")).read_text())
+            runs = {"mesh/main"} if "wgmesh.router.mesh" in str(plays[1:]) and name == "mesh" else set()
+            runs |= {role["role"].rpartition(".")[2] + "/main" for play in plays for role in play.get("roles", [])}
+            tasks = [task for play in plays for task in play.get("tasks", [])]
+            while tasks:
+                task = tasks.pop()
+                tasks += task.get("block", []) + task.get("always", []) + task.get("rescue", [])
+                for word in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+                    if word in task:
+                        runs.add(task[word]["name"].rpartition(".")[2] + "/" + task[word].get("tasks_from", "main"))
+            said = plays[0].get("vars", {}).get("__mesh_entries", ["mesh/main"])
+            missing = {run for run in runs if run.split("/")[1] in self.specs(run.split("/")[0])} - set(said)
+            self.assertEqual(set(), missing - ({"mesh/roll", "mesh/main"} if name in ("rotate", "upgrade") else set()), name)
 
 
 class Drains(unittest.TestCase):

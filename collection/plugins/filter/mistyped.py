@@ -1,0 +1,122 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which options of the roles have a value that is not of their type."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: mistyped
+short_description: Which options of the roles have a value that is not of their type
+version_added: 1.0.0
+description:
+  - For the first play of each playbook. Ansible itself says it when a role begins, at length and once for each router.
+  - What an option has to be is in C(meta/argument_specs.yml) of its role. A value that cannot be rendered yet is left to others.
+positional: _input, hostvars, entries, others
+options:
+  _input:
+    description: Names of the hosts that the run is for.
+    type: list
+    elements: str
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  entries:
+    description: What will be run of the roles, each as C(ROLE/ENTRY).
+    type: list
+    elements: str
+    required: true
+  others:
+    description: Options that somebody else looks at.
+    type: list
+    elements: str
+    default: []
+author: wgmesh.router contributors (@wgmesh)
+"""
+
+EXAMPLES = r"""
+- name: Refuse an option that is not of its type
+  ansible.builtin.fail:
+    msg: "{{ mistyped }}"
+  when: mistyped | length > 0
+  vars:
+    mistyped: "{{ groups.routers | wgmesh.router.mistyped(hostvars, ['mesh/drain']) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One line, empty when all is well.
+  type: str
+  sample: "mesh_drain_wait: got soon, expected a whole number, 0 or more"
+"""
+
+import functools
+import os
+
+import yaml
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.wgmesh.router.plugins.filter.objections import read, short, some
+
+SPECS = os.path.join(os.path.dirname(__file__), "../../roles/%s/meta/argument_specs.yml")
+
+# Their playbooks leave out who is absent.
+PRESENT = ("mesh/measure", "mesh/preview", "mesh/status")
+
+WORDS = {
+    "bool": ("true or false", "true or false"), "dict": ("a dictionary", "dictionaries"), "float": ("a number, 0 or more", "numbers"),
+    "int": ("a whole number, 0 or more", "whole numbers"), "list": ("a list", "lists"), "path": ("a path", "paths"), "str": ("a text", "texts"),
+}  # fmt: skip
+
+
+def mistyped(names, hostvars, entries, others=()):
+    """Return the line."""
+    found = {}
+    for host in names:
+        variables = hostvars[host]
+        gone = read(variables, "mesh_state", "present")[0] == "absent"
+        for entry in entries:
+            for option, spec in described(*entry.split("/")).items():
+                line = "" if option in others or gone and entry in PRESENT else wrong(variables, option, spec)
+                if line and host not in found.setdefault(line, []):
+                    found[line].append(host)
+    # What all of several have was most likely said once.
+    lines = [line if len(hosts) == len(names) > 1 else "%s: %s" % (some(hosts), line) for line, hosts in found.items()]
+    return " ".join(lines[:1] + ["(and %d more)" % (len(lines) - 1)] * (len(lines) > 1))
+
+
+@functools.lru_cache(maxsize=None)
+def described(role, entry):
+    with open(SPECS % role, encoding="utf-8") as file:
+        return yaml.safe_load(file)["argument_specs"][entry]["options"]
+
+
+def wrong(variables, option, spec):
+    """Return what is wrong with one option of one host, or nothing."""
+    value, lost = read(variables, option, None)
+    if lost or value is None:
+        return "%s is missing: set it in the inventory" % option if spec.get("required") and not lost else ""
+    rules = {key: spec[key] for key in ("type", "elements", "choices") if key in spec}
+    result = ArgumentSpecValidator({option: rules}).validate({option: value})
+    negative = rules.get("type") in ("int", "float") and not result.error_messages and result.validated_parameters[option] < 0
+    if not result.error_messages and not negative:
+        return ""
+    return "%s: got %s, expected %s" % (option, short(" ".join(str(value).split()) or "nothing", 40), expected(rules))
+
+
+def expected(rules):
+    """Say in words what an option has to be."""
+    several = rules.get("type") == "list"
+    if "choices" in rules:
+        return "%s of %s" % ("some" if several else "one", ", ".join(map(str, rules["choices"])))
+    if several and "elements" in rules:
+        return "a list of " + WORDS[rules["elements"]][1]
+    return WORDS[rules.get("type", "str")][0]
+
+
+class FilterModule:
+    def filters(self):
+        return {"mistyped": mistyped}
