@@ -464,6 +464,30 @@ class Options(unittest.TestCase):
             self.assertEqual(set(), missing - ({"mesh/roll", "mesh/main"} if name in ("rotate", "upgrade") else set()), name)
 
 
+class Extra(unittest.TestCase):
+    """What is given with -e goes before what a play or a task sets."""
+
+    # Patience where a router joins by itself; and remove looks whether it was heard.
+    KNOWN = {"join.yml: mesh_contact_timeout", "join.yml: mesh_task_timeout", "join.yml: mesh_settle", "remove.yml: mesh_state"}
+
+    def test_nobody_sets_an_option(self):
+        root, found = pathlib.Path(__file__).parents[2], set()
+
+        def look(name, node):
+            if isinstance(node, list):
+                for one in node:
+                    look(name, one)
+            elif isinstance(node, dict):
+                for word in ("vars", "ansible.builtin.set_fact"):
+                    found.update("%s: %s" % (name, option) for option in node.get(word) or {} if option.startswith(("mesh_", "router_", "routes_")))
+                for one in node.values():
+                    look(name, one)
+
+        for path in [*root.glob("collection/playbooks/*.yml"), *root.glob("roles/*/tasks/*.yml")]:
+            look(path.name, yaml.safe_load(path.read_text()))
+        self.assertEqual(self.KNOWN, found)
+
+
 class Drains(unittest.TestCase):
     """Who is drained, and what still uses him."""
 
