@@ -21,14 +21,9 @@ import (
 
 // byHandSites are the sites as an administrator knows them.
 var byHandSites = map[string]struct {
-	as           int
-	network, way string
-}{
-	"office": {65010, "10.0.0.0/16", "10.0.1.1"},
-	"azure":  {65020, "10.1.0.0/16", "10.1.1.1"},
-	"aws":    {65030, "10.2.0.0/16", "10.2.1.1"},
-	"gcp":    {65040, "10.3.0.0/16", "10.3.1.1"},
-}
+	as      int
+	network string
+}{"office": {65010, "10.0.0.0/16"}, "azure": {65020, "10.1.0.0/16"}, "aws": {65030, "10.2.0.0/16"}, "gcp": {65040, "10.3.0.0/16"}}
 
 // TestFailoverAdopt has a network made by hand adopted, while every pair of sites exchanges packets:
 // the inventory is written, the mesh play takes all over, and its second run changes nothing.
@@ -153,20 +148,21 @@ systemctl enable -q --now wg-quick@wg-%[1]s
 	for i, r := range l.routers {
 		s := byHandSites[hosts[r].Site]
 		fmt.Fprintf(scripts[r], `rm /root/hand.key
-DEV=$(ip -o -4 addr show | awk '$4 ~ /^%[6]s/ {print $2; exit}')
+DEV=$(ip -o -4 addr show | awk '$4 ~ /^%[5]s/ {print $2; exit}')
+WAY=$(ip -o -4 addr show dev $DEV | awk '{split($4, a, "."); print a[1] "." a[2] "." a[3] ".1"; exit}')
 cat >/etc/bird/bird.conf <<END
 log syslog all;
 router id 172.31.255.%[1]d;
 protocol device { }
 protocol kernel { ipv4 { import none; export all; }; }
-protocol static home { ipv4; route %[2]s via %[3]s%%$DEV onlink; }
-template bgp peer { local as %[4]d; ipv4 { import all; export all; next hop self; }; }
-%[5]sEND
+protocol static home { ipv4; route %[2]s via $WAY%%$DEV onlink; }
+template bgp peer { local as %[3]d; ipv4 { import all; export all; next hop self; }; }
+%[4]sEND
 chmod 644 /etc/bird/bird.conf
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done
 systemctl enable -q bird; systemctl restart bird
-`, i+1, s.network, s.way, s.as, neighbors[r].String(), strings.ReplaceAll(strings.TrimSuffix(s.network, "0.0/16"), ".", `\.`))
+`, i+1, s.network, s.as, neighbors[r].String(), strings.ReplaceAll(strings.TrimSuffix(s.network, "0.0/16"), ".", `\.`))
 		l.in(t, r, scripts[r].String())
 	}
 }
