@@ -145,7 +145,7 @@ proof: setup collection $(LAB) ## what the README promises, on a lab of its own 
 
 .PHONY: proofs
 proofs: # of what is staged already: those that RUN names, without those of SKIP
-	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '^TestFailover$(if $(SKIP),|$(SKIP))' ./internal/lab ./test/proof
+	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -p 1 -timeout 180m -v -run '$(RUN)' -skip '^Test(Failover|Kills)$(if $(SKIP),|$(SKIP))' ./internal/lab ./test/proof
 
 .PHONY: failover
 failover: RUNS = 20
@@ -161,6 +161,10 @@ etcd: setup collection $(LAB) ## those faults, and an etcd of five members on th
 rolling: RUNS = 20
 rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and add, RUNS times under 200 packets/s for each pair of sites: ONLY=drain,replace (root)
 	@. $(BUILD)/env && RUNS=$(RUNS) ONLY=$(ONLY) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverTurns$$' ./test/proof
+
+.PHONY: kills
+kills: setup collection $(LAB) ## the controller of a play dies at every one of its tasks, and the same command again: PLAYS=drain,add EVERY=4 (root)
+	@. $(BUILD)/env && PLAYS=$(PLAYS) EVERY=$(EVERY) FIRST=$(FIRST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestKills$$' ./test/proof
 
 .PHONY: zones
 zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)

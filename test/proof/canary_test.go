@@ -51,7 +51,7 @@ func (l lab) secrets(t *testing.T) []secret {
 func killedRun(t *testing.T, l lab) {
 	// The plan is made and keys are about to be rotated: the worst moment.
 	for _, after := range []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second} {
-		cmd, kill := l.aRun(t, "-e", "mesh_rotate_preshared_keys=true")
+		cmd, kill := l.aRun(t, "mesh", "-e", "mesh_rotate_preshared_keys=true")
 		require.NoError(t, cmd.Start())
 		time.Sleep(after)
 		kill()

@@ -56,13 +56,13 @@ func within(t *testing.T, took, limit time.Duration, what string) {
 	}
 }
 
-// aRun makes a run of the mesh play that can be killed as a whole, as by a controller
+// aRun makes a run of a play that can be killed as a whole, as by a controller
 // that loses its power. The process group is not the whole: the forks of newer cores
 // leave it, and would go on.
-func (l lab) aRun(t *testing.T, args ...string) (cmd *exec.Cmd, kill func()) {
+func (l lab) aRun(t *testing.T, play string, args ...string) (cmd *exec.Cmd, kill func()) {
 	t.Helper()
 	mark := fmt.Sprintf("WGMESH_PROOF_RUN=%s %d", l.name, time.Now().UnixNano())
-	cmd = exec.Command("ansible-playbook", append([]string{"-i", l.inventory(), "wgmesh.router.mesh"}, args...)...)
+	cmd = exec.Command("ansible-playbook", append([]string{"-i", l.inventory(), "wgmesh.router." + play}, args...)...)
 	cmd.Dir = l.root
 	cmd.Env = append(os.Environ(), mark)
 	return cmd, func() {

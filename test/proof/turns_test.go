@@ -117,15 +117,15 @@ func (c aCase) turn(t *testing.T, kind string, all []string, one string, sum *tu
 
 // hook is a file of tasks that do something on a router and cut its power, as a hook for a
 // cloud's API would.
-func (c aCase) hook(t *testing.T, script string) string {
+func (l lab) hook(t *testing.T, script string) string {
 	t.Helper()
-	tool := fmt.Sprintf("build/lab-tool %%s --name %s {{ inventory_hostname }}", c.name)
+	tool := fmt.Sprintf("build/lab-tool %%s --name %s {{ inventory_hostname }}", l.name)
 	text := fmt.Sprintf(`- ansible.builtin.raw: %q
 - ansible.builtin.shell: %q
   args: {chdir: %q}
   delegate_to: localhost
   become: false
-`, script, fmt.Sprintf(tool, "stop")+" && "+fmt.Sprintf(tool, "start"), c.root)
+`, script, fmt.Sprintf(tool, "stop")+" && "+fmt.Sprintf(tool, "start"), l.root)
 	path := filepath.Join(t.TempDir(), "hook.yml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	return path

@@ -184,7 +184,7 @@ func (c badChange) alive(t *testing.T, l lab, before map[string]string) {
 // die runs the play, and kills it when the router has changed and waits.
 func (l lab) die(t *testing.T, args ...string) time.Time {
 	t.Helper()
-	cmd, kill := l.aRun(t, args...)
+	cmd, kill := l.aRun(t, "mesh", args...)
 	defer time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
