@@ -156,7 +156,8 @@ func typed(t reflect.Type) map[string]returned {
 			r.Type = "float"
 		case reflect.Struct:
 			r.Type, r.Contains = "dict", typed(f.Type)
-			if len(r.Contains) == 0 || reflect.PointerTo(f.Type).Implements(reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()) {
+			if len(r.Contains) == 0 ||
+				reflect.PointerTo(f.Type).Implements(reflect.TypeFor[interface{ MarshalText() ([]byte, error) }]()) {
 				r.Type, r.Contains = "str", nil // an address, a network
 			}
 		default:

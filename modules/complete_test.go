@@ -53,7 +53,9 @@ func TestEveryModuleIsEverywhere(t *testing.T) {
 	}
 	require.NoError(t, yaml.Unmarshal(raw, &meta))
 	for _, kind := range []string{"action", "modules"} {
-		had := slices.DeleteFunc(slices.Clone(onlyRead), func(name string) bool { return slices.Contains(neverOther, name) })
+		had := slices.DeleteFunc(slices.Clone(onlyRead), func(name string) bool {
+			return slices.Contains(neverOther, name)
+		})
 		assert.Equal(t, had, slices.Sorted(maps.Keys(meta.Routing[kind])), "former names: "+kind)
 		for name, to := range meta.Routing[kind] {
 			assert.Equal(t, "wgmesh.router."+inAnsible(name), to.Redirect)

@@ -75,7 +75,9 @@ type host struct {
 func newHost(t *testing.T, binary string, ns nettest.Namespace) host {
 	t.Helper()
 	h := host{ns, binary, t.TempDir()}
-	nettest.Sh(t, "%s", "cd "+h.root+"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
+	nettest.Sh(t, "%s",
+		"cd "+h.root+
+			"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
 	require.NoError(t, os.WriteFile(h.root+"/tools/systemd-run", []byte(waiting), 0o755))
 	t.Cleanup(h.endWaiting)
 	t.Setenv("PATH", h.root+"/tools:"+os.Getenv("PATH"))
@@ -85,7 +87,8 @@ func newHost(t *testing.T, binary string, ns nettest.Namespace) host {
 // command is a program on the host.
 func (h host) command(ctx context.Context, args ...string) *exec.Cmd {
 	const enter = `mount --bind "$0/run" /run; mount --bind "$0/units" /etc/systemd/system; mount --bind "$0/wireguard" /etc/wireguard; exec "$@"`
-	return exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", h.Name, "unshare", "--mount", "sh", "-ec", enter, h.root}, args...)...)
+	return exec.CommandContext(ctx, "ip",
+		append([]string{"netns", "exec", h.Name, "unshare", "--mount", "sh", "-ec", enter, h.root}, args...)...)
 }
 
 var key = regexp.MustCompile(`^[A-Za-z0-9+/]{43}=\n$`)
@@ -96,9 +99,13 @@ func crashKeypair(t *testing.T, h host) crash {
 		host: h, dir: dir, module: "wg_keypair", tidy: true,
 		before: func() { require.NoError(t, os.RemoveAll(dir)) },
 		options: map[string]any{
-			"name": "me", "private_key_file": dir + "/me.key", "sealing_key_file": dir + "/me.seal", "identity_file": dir + "/me.id",
+			"name": "me", "private_key_file": dir + "/me.key", "sealing_key_file": dir + "/me.seal",
+			"identity_file": dir + "/me.id",
 		},
-		whole: map[string]*regexp.Regexp{"me.key": key, "me.seal": regexp.MustCompile(`^[ -~]{60}\n$`), "me.id": regexp.MustCompile(`(?s)^\{.*\}\n$`)},
+		whole: map[string]*regexp.Regexp{
+			"me.key":  key,
+			"me.seal": regexp.MustCompile(`^[ -~]{60}\n$`), "me.id": regexp.MustCompile(`(?s)^\{.*\}\n$`),
+		},
 	}
 }
 
@@ -112,13 +119,17 @@ func crashPSK(t *testing.T, h host) crash {
 	}
 	for _, who := range []string{"me", "ann"} {
 		reply := h.call(t, "wg_keypair", map[string]any{
-			"name": who, "private_key_file": base + "/" + who + "/key", "sealing_key_file": base + "/" + who + "/seal", "identity_file": base + "/" + who + "/id",
+			"name": who, "private_key_file": base + "/" + who + "/key",
+			"sealing_key_file": base + "/" + who + "/seal", "identity_file": base + "/" + who + "/id",
 		})
 		if who == "ann" {
 			c.options = map[string]any{
-				"state": "sealed", "name": "me", "directory": dir, "private_key_file": base + "/me/key", "sealing_key_file": base + "/me/seal",
+				"state": "sealed", "name": "me", "directory": dir,
+				"private_key_file": base + "/me/key", "sealing_key_file": base + "/me/seal",
 				"tunnels": []any{map[string]any{"number": 1, "peer": "ann", "role": "initiator"}},
-				"peers":   []any{map[string]any{"name": "ann", "public_key": reply["public_key"], "sealing_key": reply["sealing_key"]}},
+				"peers": []any{map[string]any{
+					"name": "ann", "public_key": reply["public_key"], "sealing_key": reply["sealing_key"],
+				}},
 			}
 		}
 	}
@@ -136,8 +147,11 @@ func crashTunnel(t *testing.T, h host) crash {
 		return map[string]any{
 			"directory": dir, "private_key_file": dir + "/key", "interface_prefix": name,
 			"tunnels": []any{map[string]any{
-				"name": name, "listen_port": port, "mtu": mtu, "addresses": []string{fmt.Sprintf("172.31.20.0/%d", 22+port%9)},
-				"peers": []any{map[string]any{"name": "ann", "public_key": peer, "endpoint": fmt.Sprintf("192.0.2.1:%d", port)}},
+				"name": name, "listen_port": port, "mtu": mtu,
+				"addresses": []string{fmt.Sprintf("172.31.20.0/%d", 22+port%9)},
+				"peers": []any{map[string]any{
+					"name": "ann", "public_key": peer, "endpoint": fmt.Sprintf("192.0.2.1:%d", port),
+				}},
 			}},
 		}
 	}
@@ -153,7 +167,8 @@ func crashBird(t *testing.T, h host) crash {
 	dir := t.TempDir()
 	conf, socket := dir+"/bird.conf", dir+"/bird.ctl"
 	require.NoError(t, os.WriteFile(conf, []byte("router id 9.9.9.9;\nprotocol device {}\n"), 0o640))
-	nettest.WaitForBird(t, h.command(context.Background(), "bird", "-f", "-c", conf, "-s", socket), socket, t.TempDir()+"/bird.out")
+	nettest.WaitForBird(t, h.command(context.Background(), "bird", "-f", "-c", conf, "-s", socket),
+		socket, t.TempDir()+"/bird.out")
 	options := func(state string, number int) map[string]any {
 		return map[string]any{
 			"path": conf, "control_socket": socket, "state": state, "timeout": 60,

@@ -30,7 +30,9 @@ type tasks struct {
 // answers, it is a member of the mesh's group.
 func TestEveryDelegateIsInTheGroup(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"../collection/playbooks/*.yml", "../roles/*/tasks/*.yml", "../roles/*/handlers/*.yml"} {
+	for _, pattern := range []string{
+		"../collection/playbooks/*.yml", "../roles/*/tasks/*.yml", "../roles/*/handlers/*.yml",
+	} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, found, pattern)
@@ -47,16 +49,22 @@ func TestEveryDelegateIsInTheGroup(t *testing.T) {
 		for _, task := range f.all {
 			if task.Delegate != "" && task.Delegate != "localhost" { // the controller
 				delegated++
-				assert.True(t, f.bounded(task.Delegate, task), "%s: %s: delegate_to %s: expected a member of groups[mesh_group], whoever answered what", file, task.Name, task.Delegate)
+				assert.True(t, f.bounded(task.Delegate, task),
+					"%s: %s: delegate_to %s: expected a member of groups[mesh_group], whoever answered what", file,
+					task.Name, task.Delegate)
 			}
 		}
 	}
 	assert.NotZero(t, delegated)
 
 	// The test knows a delegate that is not bounded.
-	f := tasks{vars: map[string]string{"who": "{{ plan.peer }}"}, all: []task{{Loop: "{{ plan.peers }}", Register: "plans"}}}
+	f := tasks{
+		vars: map[string]string{"who": "{{ plan.peer }}"},
+		all:  []task{{Loop: "{{ plan.peers }}", Register: "plans"}},
+	}
 	for delegate, loop := range map[string]string{
-		"{{ plan.peer }}": "", "{{ item }}": "{{ plan.peers }}", "{{ item.item }}": "{{ plans.results }}", "{{ who }}": "", "{{ other }}": "", "db-1": "",
+		"{{ plan.peer }}": "", "{{ item }}": "{{ plan.peers }}",
+		"{{ item.item }}": "{{ plans.results }}", "{{ who }}": "", "{{ other }}": "", "db-1": "",
 		"{{ groups[mesh_group] | union([plan.peer]) | last }}": "", "{{ item.peer }}": "{{ groups[mesh_group] }}",
 	} {
 		assert.False(t, f.bounded(delegate, task{Loop: loop}), "%s of %s", delegate, loop)
@@ -98,7 +106,8 @@ var inBrackets = regexp.MustCompile(`\([^()]*\)`)
 func (f *tasks) bounded(expression string, at task) bool {
 	e := strings.TrimSpace(strings.Trim(strings.TrimSpace(expression), "{}"))
 	if rest, found := strings.CutPrefix(e, "groups[mesh_group]"); found {
-		for filter := range strings.SplitSeq(inBrackets.ReplaceAllString(inBrackets.ReplaceAllString(rest, "[]"), "[]"), "|") {
+		for filter := range strings.SplitSeq(
+			inBrackets.ReplaceAllString(inBrackets.ReplaceAllString(rest, "[]"), "[]"), "|") {
 			switch strings.TrimSpace(strings.ReplaceAll(filter, "[]", "")) {
 			case "", "difference", "intersect", "first", "list", "reject", "select":
 			case "default":
@@ -130,7 +139,8 @@ func (f *tasks) bounded(expression string, at task) bool {
 		return f.bounded(text, task{})
 	}
 	// What is made of an earlier loop's items, such as map(attribute='item.item').
-	if source, filters, found := strings.Cut(e, ".results "); found && strings.Contains(filters, "map(attribute='item") {
+	if source, filters, found := strings.Cut(e, ".results "); found &&
+		strings.Contains(filters, "map(attribute='item") {
 		path := strings.TrimSuffix(filters[strings.Index(filters, "map(attribute='")+len("map(attribute='"):], "')")
 		path, _, _ = strings.Cut(path, "'")
 		for _, earlier := range f.all {

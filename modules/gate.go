@@ -54,7 +54,8 @@ func readRequest(ctx context.Context, stdin io.Reader) ([]byte, error) {
 	case a := <-ch:
 		return a.request, a.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("gate: no request came within %v; a shell, a file or a tunnel is not to be had here", requestLimit)
+		return nil, fmt.Errorf("gate: no request came within %v; a shell, a file or a tunnel is not to be had here",
+			requestLimit)
 	}
 }
 

@@ -29,7 +29,9 @@ type trial struct {
 func TestGuardCrash(t *testing.T) {
 	nettest.Need(t, "strace", "setsid", "wg", "wg-quick", "bird", "birdc")
 	binary, ns := nettest.Wgmesh(t, "modules"), nettest.New(t, "guard")
-	for what, prepare := range map[string]func(*testing.T, host) trial{"tunnel": tunnelTrial, "BIRD": birdTrial, "key": keyTrial} {
+	for what, prepare := range map[string]func(*testing.T, host) trial{
+		"tunnel": tunnelTrial, "BIRD": birdTrial, "key": keyTrial,
+	} {
 		t.Run(what, func(t *testing.T) {
 			c := prepare(t, newHost(t, binary, ns))
 			c.options["guard"], c.alone = 600, true
@@ -45,7 +47,9 @@ func tunnelTrial(t *testing.T, h host) trial {
 	c := crashTunnel(t, h)
 	name := c.options["interface_prefix"].(string)
 	return trial{crash: c, state: func() string {
-		return c.shell(t, "wg show "+name+" | grep -v transfer; ip -4 -o addr show "+name+" | cut -d' ' -f2-; ip link show "+name+" | grep -o 'mtu [0-9]*'; cat "+c.dir+"/*")
+		return c.shell(t,
+			"wg show "+name+" | grep -v transfer; ip -4 -o addr show "+name+
+				" | cut -d' ' -f2-; ip link show "+name+" | grep -o 'mtu [0-9]*'; cat "+c.dir+"/*")
 	}}
 }
 
@@ -54,7 +58,9 @@ func birdTrial(t *testing.T, h host) trial {
 	c := crashBird(t, h)
 	socket := c.options["control_socket"].(string)
 	return trial{crash: c, state: func() string {
-		return c.shell(t, "birdc -s "+socket+" show status | grep 'Router ID'; birdc -s "+socket+" configure status | grep -c unconfirmed; cat "+c.options["path"].(string))
+		return c.shell(t,
+			"birdc -s "+socket+" show status | grep 'Router ID'; birdc -s "+socket+
+				" configure status | grep -c unconfirmed; cat "+c.options["path"].(string))
 	}}
 }
 
@@ -71,7 +77,9 @@ func keyTrial(t *testing.T, h host) trial {
 		}
 	}
 	c.options["regenerate"] = "always"
-	return trial{crash: c, state: func() string { return c.shell(t, "cd "+c.dir+"; sha256sum me.*; stat -c '%n %a %Y' me.*") }}
+	return trial{crash: c, state: func() string {
+		return c.shell(t, "cd "+c.dir+"; sha256sum me.*; stat -c '%n %a %Y' me.*")
+	}}
 }
 
 // shell runs on the host, where there is nothing to say about what is missing.

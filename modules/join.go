@@ -16,7 +16,8 @@ const cloudProgram = "/usr/local/libexec/wgmesh-cloud"
 func joinCommand(program string) command {
 	return func(_ context.Context, args []string, _ io.Reader, _, stderr io.Writer) int {
 		err := syscall.Exec(program, append([]string{"wgmesh", "join"}, args...), os.Environ())
-		_, _ = fmt.Fprintf(stderr, "wgmesh join: %s: %v; the play wgmesh.router.image with router_join: true brings it\n", program, err)
+		_, _ = fmt.Fprintf(stderr,
+			"wgmesh join: %s: %v; the play wgmesh.router.image with router_join: true brings it\n", program, err)
 		return 78 // EX_CONFIG: another try is of no use
 	}
 }

@@ -24,9 +24,12 @@ func TestKeyFilesAreReadAlike(t *testing.T) {
 		good bool
 	}{
 		"as wg genkey prints": {text + "\n", true}, "no newline": {text, true}, "Windows": {text + "\r\n", true},
-		"a blank": {text + " \n", true}, "a tab": {text + "\t", true}, "blank lines": {text + "\n\n \n", true}, "a form feed": {text + "\f\v", true},
-		"UTF-8 with a mark": {"\xef\xbb\xbf" + text + "\n", false}, "UTF-16": {"\xff\xfe" + text, false}, "a blank before": {" " + text + "\n", false},
-		"two keys": {text + "\n" + text + "\n", false}, "a comment": {text + " # mine\n", false}, "short": {text[:43] + "\n", false}, "zero": {zero + "\n", false},
+		"a blank": {text + " \n", true}, "a tab": {text + "\t", true},
+		"blank lines": {text + "\n\n \n", true}, "a form feed": {text + "\f\v", true},
+		"UTF-8 with a mark": {"\xef\xbb\xbf" + text + "\n", false},
+		"UTF-16":            {"\xff\xfe" + text, false}, "a blank before": {" " + text + "\n", false},
+		"two keys": {text + "\n" + text + "\n", false}, "a comment": {text + " # mine\n", false},
+		"short": {text[:43] + "\n", false}, "zero": {zero + "\n", false},
 		"empty": {"", false}, "not base64": {"!" + text[1:] + "\n", false}, "a NUL at the end": {text + "\x00", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +45,9 @@ func TestKeyFilesAreReadAlike(t *testing.T) {
 			assert.Equal(t, tt.good, err == nil, "wg_tunnel, a pre-shared key: %v", err)
 			_, err = seal.ParsePSK([]byte(tt.text))
 			assert.Equal(t, tt.good, err == nil, "wg_psk: %v", err)
-			have, err := keypair.Host{}.Observe(t.Context(), keypair.Want{Files: keypair.Files{PrivateKey: path, SealingKey: dir + "/seal", Identity: dir + "/id"}})
+			have, err := keypair.Host{}.Observe(t.Context(), keypair.Want{
+				Files: keypair.Files{PrivateKey: path, SealingKey: dir + "/seal", Identity: dir + "/id"},
+			})
 			require.NoError(t, err)
 			assert.Equal(t, tt.good, have.Private.Broken == nil, "wg_keypair: %v", have.Private.Broken)
 			if tt.good {

@@ -17,7 +17,8 @@ func TestLicences(t *testing.T) {
 	text := string(said)
 	assert.Contains(t, text, "Copyright 2009 The Go Authors")
 	for _, architecture := range []string{"amd64", "arm64"} {
-		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", ".", "./cloud")
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", ".", "./cloud")
 		list.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+architecture, "CGO_ENABLED=0")
 		modules, err := list.Output()
 		require.NoError(t, err)

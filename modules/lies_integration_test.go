@@ -140,12 +140,15 @@ func (n *network) routers(names []string) {
 	for _, name := range names {
 		id := n.ids[name]
 		fmt.Fprintf(&sites, "        %s: {as: %d, networks: [10.%d.0.0/16]}\n", n.site(name), 64512+id, id)
-		fmt.Fprintf(&hosts, "    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
+		fmt.Fprintf(&hosts,
+			"    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
 			name, id, n.site(name), id, hostKey(id), n.folder(name))
 		require.NoError(n.t, os.MkdirAll(filepath.Join(n.folder(name), build), 0o700))
 		require.NoError(n.t, os.Symlink(self, filepath.Join(n.folder(name), build, "wgmesh")))
 	}
-	n.write("inventory.yml", "routers:\n  vars:\n    ansible_connection: local\n    mesh_contact_timeout: 15\n    mesh_sites:\n"+sites.String()+"  hosts:\n"+hosts.String()+n.more, 0o600)
+	n.write("inventory.yml",
+		"routers:\n  vars:\n    ansible_connection: local\n    mesh_contact_timeout: 15\n    mesh_sites:\n"+
+			sites.String()+"  hosts:\n"+hosts.String()+n.more, 0o600)
 	require.NoError(n.t, os.Symlink(self, filepath.Join(n.dir, "ssh")))
 }
 
@@ -169,9 +172,12 @@ func (n *network) playbook(name string, args ...string) (string, error) {
 	require.FileExists(n.t, bin+"/ansible-playbook", "run .ci/venv")
 	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, bin+"/ansible-playbook", append([]string{"-i", filepath.Join(n.dir, "inventory.yml"), "wgmesh.router." + name}, args...)...)
-	cmd.Env = append(os.Environ(), "PATH="+bin+":/usr/bin:/bin", "HOME="+n.dir, "ANSIBLE_COLLECTIONS_PATH="+n.dir, "ANSIBLE_NOCOLOR=1",
-		"ANSIBLE_FORKS=8", "ANSIBLE_SSH_EXECUTABLE="+n.dir+"/ssh", "ANSIBLE_RETRY_FILES_ENABLED=0", "ANSIBLE_STDOUT_CALLBACK=default")
+	cmd := exec.CommandContext(ctx, bin+"/ansible-playbook",
+		append([]string{"-i", filepath.Join(n.dir, "inventory.yml"), "wgmesh.router." + name}, args...)...)
+	cmd.Env = append(os.Environ(), "PATH="+bin+":/usr/bin:/bin", "HOME="+n.dir,
+		"ANSIBLE_COLLECTIONS_PATH="+n.dir, "ANSIBLE_NOCOLOR=1",
+		"ANSIBLE_FORKS=8", "ANSIBLE_SSH_EXECUTABLE="+n.dir+"/ssh", "ANSIBLE_RETRY_FILES_ENABLED=0",
+		"ANSIBLE_STDOUT_CALLBACK=default")
 	cmd.Dir = n.dir
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
@@ -238,7 +244,8 @@ func (n *network) same(before, after map[string]string) {
 // calm looks that nothing in an output moves a terminal's cursor.
 func calm(t *testing.T, out string) {
 	t.Helper()
-	controls := regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f\x{80}-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{200b}-\x{200f}]`)
+	controls := regexp.MustCompile(
+		`[\x00-\x08\x0b-\x1f\x7f\x{80}-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\x{200b}-\x{200f}]`)
 	if at := controls.FindStringIndex(out); at != nil {
 		assert.Fail(t, "a control character in the output", "%q", out[max(0, at[0]-60):min(len(out), at[1]+60)])
 	}
@@ -249,7 +256,8 @@ func tail(out string) string { return out[max(0, len(out)-6000):] }
 // failures are the lines of an output that say that something failed and have a
 // host in them, those of the table at the end included.
 func failures(out, host string) []string {
-	return append(linesOf(out, `^(?:fatal|failed|\[ERROR\]).*\b`+host+`\b`), linesOf(out, `^(?:[a-z]+-\d+(?:,| -) )*`+host+`\b`)...)
+	return append(linesOf(out, `^(?:fatal|failed|\[ERROR\]).*\b`+host+`\b`),
+		linesOf(out, `^(?:[a-z]+-\d+(?:,| -) )*`+host+`\b`)...)
 }
 
 // ends are the lines that say that a task of a host failed.
@@ -280,7 +288,8 @@ func liesInMesh(t *testing.T, n *network) {
 		for _, line := range ends(out, name) {
 			assert.Regexp(t, `liar-\d+`, line, "%s ended red and names no liar", name)
 		}
-		assert.FileExists(t, filepath.Join(n.folder(name), "mesh_status.json"), "%s did not come to the end of its run", name)
+		assert.FileExists(t, filepath.Join(n.folder(name), "mesh_status.json"),
+			"%s did not come to the end of its run", name)
 		recap := regexp.MustCompile(`(?m)^` + name + `\s+: .*unreachable=0 .*$`).FindString(out)
 		assert.NotEmpty(t, recap, "%s has no recap", name)
 	}
@@ -348,7 +357,8 @@ func liesInJoin(t *testing.T, n *network) {
 			assert.Regexp(t, `liar-\d+`, line, "%s ended red and names no liar", joiner)
 		}
 	}
-	assert.FileExists(t, filepath.Join(n.folder(joiner), "mesh_status.json"), "%s did not come to the end of its run:\n%s", joiner, tail(out))
+	assert.FileExists(t, filepath.Join(n.folder(joiner), "mesh_status.json"),
+		"%s did not come to the end of its run:\n%s", joiner, tail(out))
 	n.named(out, n.ids[joiner], func(l lie) bool { return l.peer })
 }
 
@@ -361,9 +371,11 @@ func (n *network) gate(name string) {
 		sites[n.site(r)] = map[string]any{"as": 64512 + id, "networks": []any{fmt.Sprintf("10.%d.0.0/16", id)}}
 	}
 	p := player{name: name, dir: n.folder(name)}
-	planned := p.run(ansible.New(meshplan.Plan, ansible.Unlocked()), map[string]any{"router": name, "routers": routers, "sites": sites}, nil)
+	planned := p.run(ansible.New(meshplan.Plan, ansible.Unlocked()),
+		map[string]any{"router": name, "routers": routers, "sites": sites}, nil)
 	require.Nil(n.t, planned["failed"], planned["msg"])
-	made := p.run(ansible.New(meshgate.Plan, ansible.Unlocked()), map[string]any{"plan": planned["plan"]}, map[string]string{"directory": "gate"})
+	made := p.run(ansible.New(meshgate.Plan, ansible.Unlocked()),
+		map[string]any{"plan": planned["plan"]}, map[string]string{"directory": "gate"})
 	require.Nil(n.t, made["failed"], made["msg"])
 }
 
@@ -377,14 +389,16 @@ func liesInCallback(t *testing.T, n *network) {
 	out, _ = n.playbook("callback", "--limit", caller)
 	calm(t, out)
 	n.same(before, n.tunnels())
-	assert.FileExists(t, filepath.Join(n.folder(caller), "mesh_status.json"), "%s did not come to the end of its run:\n%s", caller, tail(out))
+	assert.FileExists(t, filepath.Join(n.folder(caller), "mesh_status.json"),
+		"%s did not come to the end of its run:\n%s", caller, tail(out))
 	n.named(out, n.ids[caller], func(l lie) bool { return l.peer })
 }
 
 // callerLies is C2: the router that calls back plans for its peers, and for hosts
 // that are not routers.
 func callerLies(t *testing.T, n *network) {
-	n.more = fmt.Sprintf("databases:\n  hosts:\n    db-1: {ansible_connection: local, wgmesh_remote_dir: %s}\n", n.folder("db-1"))
+	n.more = fmt.Sprintf("databases:\n  hosts:\n    db-1: {ansible_connection: local, wgmesh_remote_dir: %s}\n",
+		n.folder("db-1"))
 	n.routers(append(slices.Clone(honest), "liar-1"))
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -416,7 +430,8 @@ func callerLies(t *testing.T, n *network) {
 			name, file, _ := strings.Cut(what, " ")
 			assert.Equal(t, text, read(name, file), "%s: %s", l.name, what)
 		}
-		assert.NoFileExists(t, filepath.Join(n.folder("db-1"), "calls"), "%s: a host that is not a router was asked:\n%s", l.name, tail(out))
+		assert.NoFileExists(t, filepath.Join(n.folder("db-1"), "calls"),
+			"%s: a host that is not a router was asked:\n%s", l.name, tail(out))
 	}
 }
 
@@ -436,7 +451,9 @@ func planForOthers(p player, a map[string]any) {
 func nameDatabase(p player, a map[string]any) {
 	plan := a["plan"].(map[string]any)
 	if p.args["router"] == p.name {
-		plan["preshared_keys"] = append(plan["preshared_keys"].([]any), map[string]any{"number": 9, "peer": "db-1", "role": "initiator"})
+		plan["preshared_keys"] = append(plan["preshared_keys"].([]any), map[string]any{
+			"number": 9, "peer": "db-1", "role": "initiator",
+		})
 	}
 	if p.forged {
 		plan["router"].(map[string]any)["name"] = "db-1"
@@ -479,7 +496,8 @@ func TestMain(m *testing.M) {
 				if _, err := os.Stat(filepath.Join(filepath.Dir(os.Args[0]), "router", name, "off")); err == nil {
 					panic("connect to host: no route") // and ends with another status than 0
 				}
-				fmt.Fprintln(os.Stdout, play(name, filepath.Join(filepath.Dir(os.Args[0]), "router", name), "mesh_peer", &gateCaller))
+				fmt.Fprintln(os.Stdout,
+					play(name, filepath.Join(filepath.Dir(os.Args[0]), "router", name), "mesh_peer", &gateCaller))
 				break
 			}
 		}
@@ -644,7 +662,13 @@ func (p player) answer(module string) map[string]any {
 			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
 		}
 	case "mesh_status":
-		return map[string]any{"changed": false, "healthy": true, "required_healthy": true, "problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{}, "lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{}, "drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false, "source_addresses": []any{}}
+		return map[string]any{
+			"changed": false, "healthy": true, "required_healthy": true,
+			"problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{},
+			"lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{},
+			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false,
+			"source_addresses": []any{},
+		}
 	}
 	return p.documented(module)
 }
@@ -653,7 +677,8 @@ func (p player) answer(module string) map[string]any {
 // nothing in it.
 func (p player) documented(module string) map[string]any {
 	answer := map[string]any{"changed": false}
-	text, err := os.ReadFile(filepath.Join(p.dir, "../../ansible_collections/wgmesh/router/plugins/modules", module+".py"))
+	text, err := os.ReadFile(
+		filepath.Join(p.dir, "../../ansible_collections/wgmesh/router/plugins/modules", module+".py"))
 	m := regexp.MustCompile(`(?s)RETURN = r"""(.*?)"""`).FindSubmatch(text)
 	if err != nil || m == nil {
 		return answer
@@ -662,7 +687,10 @@ func (p player) documented(module string) map[string]any {
 	_ = yaml.Unmarshal(m[1], &keys)
 	for key, value := range keys {
 		if value.Returned == "success" || value.Returned == "always" {
-			answer[key] = map[string]any{"bool": false, "int": 0, "float": 0, "str": "", "list": []any{}, "dict": map[string]any{}}[value.Type]
+			answer[key] = map[string]any{
+				"bool": false, "int": 0, "float": 0, "str": "",
+				"list": []any{}, "dict": map[string]any{},
+			}[value.Type]
 		}
 	}
 	return answer
@@ -686,7 +714,9 @@ func (p player) peer() map[string]any {
 	}
 	args := map[string]any{
 		"name": p.name, "tunnels": []any{link.PresharedKey}, "state": "sealed",
-		"peers": []any{map[string]any{"name": caller, "public_key": p.args["public_key"], "sealing_key": p.args["sealing_key"]}},
+		"peers": []any{map[string]any{
+			"name": caller, "public_key": p.args["public_key"], "sealing_key": p.args["sealing_key"],
+		}},
 	}
 	if link.PresharedKey.Role == "responder" {
 		args["state"], args["envelopes"] = "opened", p.args["envelopes"]

@@ -115,25 +115,35 @@ var lies = []lie{
 	told("a list of what is public", func(_ player, a, public map[string]any) { a["public"] = []any{public} }),
 	// Envelopes that are none, or not for now.
 	sends("a short envelope", func(e map[string]any) { e["sealed"] = "AAAA" }),
-	sends("an envelope that does not open", func(e map[string]any) { e["sealed"] = strings.Repeat("A", 1556) + "AA==" }),
+	sends("an envelope that does not open", func(e map[string]any) {
+		e["sealed"] = strings.Repeat("A", 1556) + "AA=="
+	}),
 	sends("an envelope that is a number", func(e map[string]any) { e["sealed"] = 1 }),
 	sends("an envelope of generation 0", func(e map[string]any) { e["generation"] = 0 }),
 	sends("an envelope of the last generation", func(e map[string]any) { e["generation"] = 1 << 60 }),
 	sends("an envelope of half a generation", func(e map[string]any) { e["generation"] = 1.5 }),
 	sends("a tunnel that is a text", func(e map[string]any) { e["tunnel"] = "1" }),
 	sends("an envelope with a field more", func(e map[string]any) { e["endpoint"] = "203.0.113.9:1" }),
-	{name: "envelopes that are an object", mesh: true, peer: true, sealed: func(_ player, a map[string]any, _ []any) { a["envelopes"] = map[string]any{} }},
-	{name: "envelopes that are null", mesh: true, peer: true, sealed: func(_ player, a map[string]any, _ []any) { a["envelopes"] = nil }},
+	{name: "envelopes that are an object", mesh: true, peer: true, sealed: func(_ player, a map[string]any, _ []any) {
+		a["envelopes"] = map[string]any{}
+	}},
+	{name: "envelopes that are null", mesh: true, peer: true, sealed: func(_ player, a map[string]any, _ []any) {
+		a["envelopes"] = nil
+	}},
 	{name: "keys held with others", mesh: true, peer: true, sealed: func(_ player, a map[string]any, _ []any) {
 		a["psks"] = []any{map[string]any{"tunnel": 1, "peer": victim + esc, "psk_id": "x", "generation": 1}}
 	}},
 	// Results that are not of a module of ours (M7, L6).
 	{name: "facts, that change where and how it is asked", every: func(_ player, a map[string]any) {
 		a["ansible_facts"] = map[string]any{
-			"mesh_endpoint": "203.0.113.9", "mesh_site": "s2", "mesh_group": "all", "ansible_control_path": "/tmp/x", "mesh_wait": -1,
+			"mesh_endpoint": "203.0.113.9", "mesh_site": "s2", "mesh_group": "all",
+			"ansible_control_path": "/tmp/x", "mesh_wait": -1,
 			"__mesh_peers": []any{}, "__mesh_keypair": map[string]any{"public": map[string]any{"name": victim}},
 		}
-		a["_ansible_facts_cacheable"], a["add_host"], a["add_group"] = true, map[string]any{"host_name": "evil-1", "groups": []any{"routers"}}, "routers"
+		a["_ansible_facts_cacheable"], a["add_host"], a["add_group"] = true, map[string]any{
+			"host_name": "evil-1",
+			"groups":    []any{"routers"},
+		}, "routers"
 	}},
 	{name: "invocation, exceptions, deprecations", every: func(_ player, a map[string]any) {
 		a["invocation"], a["exception"], a["_ansible_no_log"] = map[string]any{"module_args": esc}, esc, true
@@ -141,15 +151,31 @@ var lies = []lie{
 		a["results"], a["item"], a["unreachable"], a["skipped"] = []any{1}, victim, true, true
 	}},
 	{name: "an exit status", every: func(_ player, a map[string]any) { a["rc"] = 255 }},
-	{name: "a failure that is a text", mesh: true, peer: true, every: func(_ player, a map[string]any) { a["failed"] = "yes" }},
-	{name: "a change that is an object", mesh: true, peer: true, every: func(_ player, a map[string]any) { a["changed"] = map[string]any{"x": 1} }},
-	{name: "warnings that are no list", mesh: true, peer: true, every: func(_ player, a map[string]any) { a["warnings"] = 7 }},
-	{name: "warnings that move the cursor", every: func(_ player, a map[string]any) { a["warnings"] = []any{esc, "a\nb"} }},
-	{name: "a failure that moves the cursor", mesh: true, peer: true, every: func(_ player, a map[string]any) { a["failed"], a["msg"] = true, "no: "+esc }},
-	{name: "a failure of 3 MB", mesh: true, peer: true, every: func(_ player, a map[string]any) { a["failed"], a["msg"] = true, strings.Repeat("x", 3<<20) }},
+	{name: "a failure that is a text", mesh: true, peer: true, every: func(_ player, a map[string]any) {
+		a["failed"] = "yes"
+	}},
+	{name: "a change that is an object", mesh: true, peer: true, every: func(_ player, a map[string]any) {
+		a["changed"] = map[string]any{"x": 1}
+	}},
+	{name: "warnings that are no list", mesh: true, peer: true, every: func(_ player, a map[string]any) {
+		a["warnings"] = 7
+	}},
+	{name: "warnings that move the cursor", every: func(_ player, a map[string]any) {
+		a["warnings"] = []any{esc, "a\nb"}
+	}},
+	{name: "a failure that moves the cursor", mesh: true, peer: true, every: func(_ player, a map[string]any) {
+		a["failed"], a["msg"] = true, "no: "+esc
+	}},
+	{name: "a failure of 3 MB", mesh: true, peer: true, every: func(_ player, a map[string]any) {
+		a["failed"], a["msg"] = true, strings.Repeat("x", 3<<20)
+	}},
 	// Addresses that all others would ping (H1).
-	{name: "an address in another site", bird: func(_ player, a map[string]any) { a["source_addresses"] = []any{"203.0.113.9", "10.2.0.1"} }},
-	{name: "an address that is none", mesh: true, bird: func(_ player, a map[string]any) { a["source_addresses"] = []any{"-oProxyCommand=x"} }},
+	{name: "an address in another site", bird: func(_ player, a map[string]any) {
+		a["source_addresses"] = []any{"203.0.113.9", "10.2.0.1"}
+	}},
+	{name: "an address that is none", mesh: true, bird: func(_ player, a map[string]any) {
+		a["source_addresses"] = []any{"-oProxyCommand=x"}
+	}},
 	{name: "a thousand addresses", mesh: true, bird: func(_ player, a map[string]any) {
 		var all []any
 		for i := range 1000 {
@@ -157,15 +183,22 @@ var lies = []lie{
 		}
 		a["source_addresses"] = all
 	}},
-	{name: "addresses that are an object", mesh: true, bird: func(_ player, a map[string]any) { a["source_addresses"] = map[string]any{"a": 1} }},
+	{name: "addresses that are an object", mesh: true, bird: func(_ player, a map[string]any) {
+		a["source_addresses"] = map[string]any{"a": 1}
+	}},
 	// No answers.
 	{name: "says nothing", mesh: true, peer: true, raw: func(string) string { return "" }},
 	{name: "says rubbish", mesh: true, peer: true, raw: func(string) string { return esc + "{]" }},
 	{name: "says a list", mesh: true, peer: true, raw: func(string) string { return "[1]" }},
-	{name: "nests a million lists", mesh: true, peer: true, raw: func(string) string { return `{"plan": ` + strings.Repeat("[", 1<<20) }},
-	{name: "says a number without end", mesh: true, peer: true, raw: func(string) string { return `{"changed": 1` + strings.Repeat("0", 1<<16) + "}" }},
+	{name: "nests a million lists", mesh: true, peer: true, raw: func(string) string {
+		return `{"plan": ` + strings.Repeat("[", 1<<20)
+	}},
+	{name: "says a number without end", mesh: true, peer: true, raw: func(string) string {
+		return `{"changed": 1` + strings.Repeat("0", 1<<16) + "}"
+	}},
 	{name: "answers twice, the second time as the victim", mesh: true, peer: true, raw: func(answer string) string {
-		return answer + "\n" + `{"changed": false, "public": {"name": "` + victim + `"}, "router": "` + victim + `", "plan": {}}`
+		return answer + "\n" + `{"changed": false, "public": {"name": "` + victim +
+			`"}, "router": "` + victim + `", "plan": {}}`
 	}},
 }
 

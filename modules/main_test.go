@@ -17,10 +17,15 @@ func TestChoose(t *testing.T) {
 		args, left []string
 		found      bool
 	}{
-		"by argument":           {args: []string{"/x/wgmesh", "wg_tunnel"}, left: []string{}, found: true},
-		"by argument, file":     {args: []string{"/x/wgmesh", "wg_tunnel", "args"}, left: []string{"args"}, found: true},
-		"by name":               {args: []string{"/tmp/wg_tunnel", "args"}, left: []string{"args"}, found: true},
-		"by Ansible's name":     {args: []string{"/tmp/ansible-tmp-1/AnsiballZ_wg_tunnel", "args"}, left: []string{"args"}, found: true},
+		"by argument": {args: []string{"/x/wgmesh", "wg_tunnel"}, left: []string{}, found: true},
+		"by argument, file": {
+			args: []string{"/x/wgmesh", "wg_tunnel", "args"}, left: []string{"args"}, found: true,
+		},
+		"by name": {args: []string{"/tmp/wg_tunnel", "args"}, left: []string{"args"}, found: true},
+		"by Ansible's name": {
+			args: []string{"/tmp/ansible-tmp-1/AnsiballZ_wg_tunnel", "args"},
+			left: []string{"args"}, found: true,
+		},
 		"by name, stdin":        {args: []string{"/tmp/wg_tunnel"}, left: []string{}, found: true},
 		"no argument":           {args: []string{"wgmesh"}},
 		"for a person":          {args: []string{"wgmesh", "--help"}, left: []string{"--help"}},
@@ -58,7 +63,11 @@ func TestPerson(t *testing.T) {
 		"help":           {[]string{"--help"}, 0, "\n  wg_tunnel\n", ""},
 		"help, commands": {[]string{"--help"}, 0, "\nCommands:\n", ""},
 		"help, join":     {[]string{"--help"}, 0, "\n  join\n", ""},
-		"version":        {[]string{"--version"}, 0, fmt.Sprintf("wgmesh unknown commit unknown build %x ", sha256.Sum256(content)), ""},
+		"version": {
+			[]string{"--version"},
+			0,
+			fmt.Sprintf("wgmesh unknown commit unknown build %x ", sha256.Sum256(content)), "",
+		},
 		"nothing":        {nil, 2, "", "wgmesh MODULE [FILE]"},
 		"unknown module": {[]string{"wg_tunel", "args"}, 2, "", "wgmesh: wg_tunel: no such module or command\n"},
 	}

@@ -23,11 +23,14 @@ func newResettable(t *testing.T, files map[string]string) resettable {
 	bin := t.TempDir()
 	r.log = filepath.Join(bin, "log")
 	for name, text := range map[string]string{
-		"systemctl": `case $* in *is-active*|*is-enabled*) [ -e "` + bin + `/on" ] && [ "${*##* }" = wgmesh-join.timer ] && { echo enabled; exit 0; }; exit 1 ;; esac`,
-		"nft":       `case $* in "list table inet wgmesh_metadata") [ -e "` + bin + `/on" ]; exit ;; list*) exit 1 ;; esac`,
-		"userdel":   `sed -i /^wgmesh:/d "` + r.root + `/etc/passwd"`, "loginctl": "exit 1",
+		"systemctl": `case $* in *is-active*|*is-enabled*) [ -e "` + bin +
+			`/on" ] && [ "${*##* }" = wgmesh-join.timer ] && { echo enabled; exit 0; }; exit 1 ;; esac`,
+		"nft": `case $* in "list table inet wgmesh_metadata") [ -e "` + bin +
+			`/on" ]; exit ;; list*) exit 1 ;; esac`,
+		"userdel": `sed -i /^wgmesh:/d "` + r.root + `/etc/passwd"`, "loginctl": "exit 1",
 	} {
-		text = "#!/bin/sh\n" + text + "\necho \"" + name + " $*\" >>\"" + r.log + "\"\n! grep -qs \"^" + name + "$\" \"" + bin + "/fail\"\n"
+		text = "#!/bin/sh\n" + text + "\necho \"" + name + " $*\" >>\"" + r.log +
+			"\"\n! grep -qs \"^" + name + "$\" \"" + bin + "/fail\"\n"
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755))
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -61,12 +64,16 @@ const accounts = "root:x:0:0:root:/root:/bin/sh\nwgmesh:x:998:998::/var/lib/wgme
 
 func TestResetTakesWhatIsOurs(t *testing.T) {
 	ours := map[string]string{
-		"/etc/passwd": accounts, "/etc/ssh/sshd_config.d/60-wgmesh.conf": "", "/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "",
-		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf": "", "/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf": "",
-		"/usr/local/bin/wgmesh": "", "/etc/chrony.conf": "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
+		"/etc/passwd": accounts, "/etc/ssh/sshd_config.d/60-wgmesh.conf": "",
+		"/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "",
+		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf":         "",
+		"/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf": "",
+		"/usr/local/bin/wgmesh":                                       "",
+		"/etc/chrony.conf":                                            "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
 	}
 	theirs := map[string]string{
-		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "", "/etc/wireguard/wgmesh-psk/ann.psk": "", "/etc/sudoers.d/wgmesh-mine": "",
+		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "",
+		"/etc/wireguard/wgmesh-psk/ann.psk":                    "", "/etc/sudoers.d/wgmesh-mine": "",
 	}
 	for path, text := range theirs {
 		ours[path] = text
@@ -76,7 +83,11 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	said, err := r.run(t, "True", "absent")
 	require.NoError(t, err, said)
 	assert.Equal(t, before, r.files(t), "check mode")
-	for _, line := range []string{"unit wgmesh-join.timer", "table inet wgmesh_metadata", "account wgmesh", "file /etc/ssh/sshd_config.d/60-wgmesh.conf", "folder /etc/wgmesh", "lines in /etc/chrony.conf"} {
+	for _, line := range []string{
+		"unit wgmesh-join.timer", "table inet wgmesh_metadata",
+		"account wgmesh", "file /etc/ssh/sshd_config.d/60-wgmesh.conf", "folder /etc/wgmesh",
+		"lines in /etc/chrony.conf",
+	} {
 		assert.Contains(t, said, "gone: "+line+"\n")
 	}
 	assert.NotContains(t, said, "wgmesh_health")
@@ -89,7 +100,8 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	said, err = r.run(t, "False", "absent")
 	require.NoError(t, err, said)
 	assert.ElementsMatch(t, []string{
-		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf", "/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine",
+		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf",
+		"/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine",
 	}, r.files(t))
 	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
 	text, err := os.ReadFile(r.root + "/etc/chrony.conf")
@@ -97,7 +109,11 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	assert.Equal(t, "pool a\n\nmine\n", string(text))
 	log, err := os.ReadFile(r.log)
 	require.NoError(t, err)
-	for _, line := range []string{"systemctl disable -q --now wgmesh-join.timer", "nft delete table inet wgmesh_metadata", "userdel --force wgmesh", "systemctl try-reload-or-restart ssh.service sshd.service"} {
+	for _, line := range []string{
+		"systemctl disable -q --now wgmesh-join.timer",
+		"nft delete table inet wgmesh_metadata", "userdel --force wgmesh",
+		"systemctl try-reload-or-restart ssh.service sshd.service",
+	} {
 		assert.Contains(t, string(log), line+"\n")
 	}
 	for _, state := range []string{"ended", "absent"} {
@@ -110,7 +126,9 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 // An account of the name with another shell is somebody else's. A step that fails is
 // the last, and is found again.
 func TestResetLeavesWhatIsNotOurs(t *testing.T) {
-	r := newResettable(t, map[string]string{"/etc/passwd": strings.Replace(accounts, "/usr/local/libexec/wgmesh-shell", "/bin/bash", 1)})
+	r := newResettable(t, map[string]string{
+		"/etc/passwd": strings.Replace(accounts, "/usr/local/libexec/wgmesh-shell", "/bin/bash", 1),
+	})
 	said, err := r.run(t, "True", "ended")
 	require.NoError(t, err)
 	assert.NotContains(t, said, "account")
@@ -133,18 +151,22 @@ func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 	require.NoError(t, err)
 	covered := func(path string) bool {
 		for _, word := range strings.Fields(strings.ReplaceAll(string(script), "'", " ")) {
-			if ok, _ := filepath.Match(word, path); strings.HasPrefix(word, "/") && (ok || strings.HasPrefix(path, word+"/")) {
+			if ok, _ := filepath.Match(word, path); strings.HasPrefix(word, "/") &&
+				(ok || strings.HasPrefix(path, word+"/")) {
 				return true
 			}
 		}
 		return false
 	}
-	of := map[string]string{"/etc/sysctl.d/99-zz-wgmesh.conf": "sysctl_router", "/usr/local/libexec/wgmesh": "the play itself"}
+	of := map[string]string{
+		"/etc/sysctl.d/99-zz-wgmesh.conf": "sysctl_router", "/usr/local/libexec/wgmesh": "the play itself",
+	}
 	seen := 0
 	look := func(file, path string) {
 		seen++
 		if of[path] == "" {
-			assert.True(t, covered(path), "%s puts %s on a host, and roles/router/files/reset.sh does not take it away", file, path)
+			assert.True(t, covered(path),
+				"%s puts %s on a host, and roles/router/files/reset.sh does not take it away", file, path)
 		}
 	}
 	line := regexp.MustCompile(`(?m)^\s*(?:- |- \{.*dest: |dest: |path: |home: |- path: )[^#\n]*`)

@@ -53,7 +53,9 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	require.NoError(t, os.Mkdir(collection, 0o755))
 	for _, arch := range []string{"amd64", "arm64"} {
 		for _, name := range []string{"wgmesh", "wgmesh-cloud"} {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "src/plugins/plugin_utils/bin/"+name+"_linux_"+arch), []byte("program"), 0o755))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(dir, "src/plugins/plugin_utils/bin/"+name+"_linux_"+arch),
+					[]byte("program"), 0o755))
 		}
 	}
 	tarball := filepath.Join(dir, "c.tar.gz")
@@ -76,12 +78,15 @@ func TestRoleAnsible(t *testing.T) {
 		have, oldest, pip string // what is here, what is wanted, what PyPI gives
 		want              string
 	}{
-		"new enough for a list":      {"2.14.18", "2.14", "", ""},
-		"new enough for tags":        {"2.19.0", "2.19", "", ""},
-		"newer":                      {"2.20.1", "2.19", "", ""},
-		"too old for tags":           {"2.14.18", "2.19", "2.19.3", "installed\n"},
-		"too old for a list":         {"2.12.0", "2.14", "2.17.9", "installed\n"},
-		"too old, and PyPI as well":  {"2.14.18", "2.19", "", "ansible-core 2.19 or newer is neither here nor to be had from PyPI for Python 3.10"},
+		"new enough for a list": {"2.14.18", "2.14", "", ""},
+		"new enough for tags":   {"2.19.0", "2.19", "", ""},
+		"newer":                 {"2.20.1", "2.19", "", ""},
+		"too old for tags":      {"2.14.18", "2.19", "2.19.3", "installed\n"},
+		"too old for a list":    {"2.12.0", "2.14", "2.17.9", "installed\n"},
+		"too old, and PyPI as well": {
+			"2.14.18", "2.19", "",
+			"ansible-core 2.19 or newer is neither here nor to be had from PyPI for Python 3.10",
+		},
 		"nobody said what is wanted": {"2.19.0", "", "2.19.3", "the oldest version that will do"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +99,8 @@ func TestRoleAnsible(t *testing.T) {
 			program("python3", `[ "$1" != --version ] || { echo Python 3.10; exit; }
 mkdir -p "$3/bin" && printf '#!/bin/sh\n[ "$3" = "ansible-core>=`+tt.oldest+`" ] && [ -n "`+tt.pip+`" ]\n' >"$3/bin/pip" && chmod +x "$3/bin/pip"`)
 			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-			out, err := exec.Command("sh", roleFiles+"ansible.sh", filepath.Join(dir, "venv"), tt.oldest).CombinedOutput()
+			out, err := exec.Command("sh", roleFiles+"ansible.sh", filepath.Join(dir, "venv"),
+				tt.oldest).CombinedOutput()
 			if tt.pip == "" && tt.want != "" || tt.oldest == "" {
 				assert.Error(t, err)
 				assert.Contains(t, string(out), tt.want)
@@ -113,7 +119,8 @@ func TestRoleShell(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "sudo"), []byte("#!/bin/sh\necho ran: \"$@\"\n"), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	out, err := exec.Command("sh", roleFiles+"wgmesh-shell.sh", "-c", "sudo -n /usr/local/bin/wgmesh gate azure-1").Output()
+	out, err := exec.Command("sh", roleFiles+"wgmesh-shell.sh", "-c",
+		"sudo -n /usr/local/bin/wgmesh gate azure-1").Output()
 	require.NoError(t, err)
 	assert.Equal(t, "ran: -n /usr/local/bin/wgmesh gate azure-1\n", string(out))
 	const gate = "sudo -n /usr/local/bin/wgmesh gate "
@@ -143,7 +150,10 @@ func TestRoleShell(t *testing.T) {
 func TestRoleSSHD(t *testing.T) {
 	text, err := os.ReadFile(roleFiles + "sshd-wgmesh.conf")
 	require.NoError(t, err)
-	for _, line := range []string{"AuthorizedKeysCommand none", "AuthorizedPrincipalsFile none", "AuthorizedPrincipalsCommand none", "TrustedUserCAKeys none", "MaxSessions 1"} {
+	for _, line := range []string{
+		"AuthorizedKeysCommand none", "AuthorizedPrincipalsFile none",
+		"AuthorizedPrincipalsCommand none", "TrustedUserCAKeys none", "MaxSessions 1",
+	} {
 		assert.Contains(t, string(text), "\n    "+line+"\n")
 	}
 }

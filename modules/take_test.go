@@ -98,11 +98,13 @@ func TestTakeOver(t *testing.T) {
 	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
 	require.NoError(t, err, said)
 	assert.NotContains(t, said, "secret")
-	assert.Equal(t, "wg-a.conf wg-a.conf.by-hand wg-b.conf wg-b.conf.by-hand wg-other.conf wgmesh-psk wgmesh.key", h.names(t))
+	assert.Equal(t,
+		"wg-a.conf wg-a.conf.by-hand wg-b.conf wg-b.conf.by-hand wg-other.conf wgmesh-psk wgmesh.key", h.names(t))
 	assert.Equal(t, "secret-private=\n", h.read(t, "wgmesh.key"))
 	assert.Equal(t, "secret-shared=\n", h.read(t, "wgmesh-psk/3.psk"))
 	assert.Equal(t, "# Managed by wgmesh.router (taken over).\n# mesh: routers\n[Interface]\nAddress = 172.31.1.1/24\n"+
-		"PostUp = wg set %i peer theirs= preshared-key "+h.dir+"/wgmesh-psk/3.psk\nPostUp = wg set %i private-key "+h.dir+"/wgmesh.key\n"+
+		"PostUp = wg set %i peer theirs= preshared-key "+h.dir+
+		"/wgmesh-psk/3.psk\nPostUp = wg set %i private-key "+h.dir+"/wgmesh.key\n"+
 		"PostUp = logger secret-hook\n\n[Peer] # the other end\nPublicKey = theirs= # theirs\nEndpoint = 192.0.2.9:51820\n# end\n", h.read(t, "wg-a.conf"))
 	assert.NotContains(t, h.read(t, "wg-b.conf"), "preshared-key", "it has none")
 	assert.Contains(t, h.read(t, "wg-a.conf.by-hand"), "PrivateKey = secret-private=")
@@ -127,7 +129,8 @@ func TestTakeOverRefuses(t *testing.T) {
 	h.own(t, "another=")
 	said, err := h.run("take.sh", "take", "False", "routers", "wg-a:3", "wg-b:5")
 	require.Error(t, err)
-	assert.Equal(t, "refused: wg-b has another private key than the others: end it, or leave it out of mesh_links\n", said)
+	assert.Equal(t,
+		"refused: wg-b has another private key than the others: end it, or leave it out of mesh_links\n", said)
 	h.own(t, "mine=")
 	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wgmesh.key"), []byte("of a mesh\n"), 0o600))
 	said, err = h.run("take.sh", "take", "False", "routers", "wg-a:3", "wg-b:5")
@@ -147,7 +150,9 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 	assert.Contains(t, said, "line\twg-a\tPostUp\n")
 	assert.Contains(t, said, "line\twg-a\tSaveConfig\n")
 	assert.Contains(t, said, "calls\twg-a\ttheirs=\t192.0.2.9:51820\n")
-	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wg-a.conf"), []byte("# Managed by wgmesh.router\n[Interface]\nTable = off\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(h.dir, "wg-a.conf"),
+			[]byte("# Managed by wgmesh.router\n[Interface]\nTable = off\n"), 0o600))
 	said, err = h.run("adopt.sh", h.dir)
 	require.NoError(t, err, said)
 	assert.Contains(t, said, "ours\twg-a\n")

@@ -29,7 +29,8 @@ func TestVariablesAreDocumented(t *testing.T) {
 	used := usedVariables(t)
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		if !documented[name] && !inner[name] {
-			t.Errorf("%s: the variable %s is documented nowhere: add it to the role's argument_specs.yml or to docs/variables.md",
+			t.Errorf(
+				"%s: the variable %s is documented nowhere: add it to the role's argument_specs.yml or to docs/variables.md",
 				used[name], name)
 		}
 	}
@@ -74,7 +75,8 @@ func innerNames(t *testing.T) map[string]bool {
 		for _, line := range regexp.MustCompile(`(?m)^\s*(\w+):`).FindAllStringSubmatch(text, -1) {
 			inner[line[1]] = true
 		}
-	}, "../collection/plugins/modules", "../collection/plugins/action", "../collection/plugins/filter", "../collection/plugins/doc_fragments")
+	}, "../collection/plugins/modules", "../collection/plugins/action",
+		"../collection/plugins/filter", "../collection/plugins/doc_fragments")
 	answers, err := os.ReadFile("../collection/plugins/plugin_utils/answers.py")
 	require.NoError(t, err)
 	for _, key := range regexp.MustCompile(`"(\w+)\??":`).FindAllStringSubmatch(string(answers), -1) {

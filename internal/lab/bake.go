@@ -58,7 +58,10 @@ type batch struct {
 // Packer would, and keeps what that wrote as their layers.
 func (l *lab) bake(ctx context.Context, all []batch) (err error) {
 	work := all[0].path + ".new"
-	b := &lab{options: options{name: bakeName + strings.TrimPrefix(filepath.Base(all[0].path), "router-"), cache: l.cache}, begun: l.begun}
+	b := &lab{
+		options: options{name: bakeName + strings.TrimPrefix(filepath.Base(all[0].path), "router-"), cache: l.cache},
+		begun:   l.begun,
+	}
 	b.Dir = work
 	if err := b.sweep(true); err != nil { // of a bake that was killed
 		return err
@@ -121,7 +124,8 @@ func (l *lab) furnishImages(ctx context.Context, b *lab, hosts []string) error {
 			}
 		}
 	} else {
-		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i", filepath.Join(b.Dir, "inventory.yml"), "-e", "router_hosts=all", l.playbook)
+		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i",
+			filepath.Join(b.Dir, "inventory.yml"), "-e", "router_hosts=all", l.playbook)
 	}
 	if err == nil {
 		return nil

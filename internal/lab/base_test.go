@@ -14,5 +14,6 @@ import (
 func TestBaseIsTheOneThatCIMakes(t *testing.T) {
 	said, err := exec.CommandContext(t.Context(), "../../.ci/base", "path").Output()
 	require.NoError(t, err)
-	require.Equal(t, filepath.Join("/var/cache/wgmesh-lab", "base-"+hash(baseRecipe+"bookworm")), strings.TrimSpace(string(said)))
+	require.Equal(t, filepath.Join("/var/cache/wgmesh-lab", "base-"+hash(baseRecipe+"bookworm")),
+		strings.TrimSpace(string(said)))
 }

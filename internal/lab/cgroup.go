@@ -61,7 +61,10 @@ func makeGroups(name string) ([]string, error) {
 // systemd rules the cgroups, else what joinGroups wants in the environment.
 func ownGroups(name string) (before, env []string, err error) {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		return []string{"systemd-run", "--quiet", "--scope", "--collect", "--unit=" + name + ".scope", "--property=Delegate=yes"}, nil, nil
+		return []string{
+			"systemd-run", "--quiet", "--scope", "--collect",
+			"--unit=" + name + ".scope", "--property=Delegate=yes",
+		}, nil, nil
 	}
 	own, err := makeGroups(name)
 	return nil, []string{"GROUPS_OF_HOST=" + strings.Join(own, " ")}, err

@@ -24,7 +24,8 @@ func (l *lab) serveDHCP(site topology.Site) error {
 	if err := os.MkdirAll(filepath.Join(l.Dir, "hosts"), 0o755); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(l.Dir, "hosts", "dhcp-"+site.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(l.Dir, "hosts", "dhcp-"+site.Name+".log"),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,8 @@ func (l *lab) addressed(ctx context.Context, h topology.Host) error {
 		if err != nil {
 			return err
 		}
-		routes, err := command(ctx, 10*time.Second, "", "ip", "-n", l.Topology.Namespace(h.Name), "route", "show", "default")
+		routes, err := command(ctx, 10*time.Second, "", "ip", "-n", l.Topology.Namespace(h.Name),
+			"route", "show", "default")
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,10 @@ func hosts(t *testing.T, l trial) {
 			{"systemctl is-active systemd-networkd; networkctl list mgmt0", `^active\n[\s\S]*unmanaged`},
 		},
 		"e2": {
-			{"ip route show 10.1.2.0/24", `dev eth0 proto kernel scope link src 10.1.2.10 metric 100 *\n.*dev eth1 proto kernel scope link src 10.1.2.11 metric 200`},
+			{
+				"ip route show 10.1.2.0/24",
+				`dev eth0 proto kernel scope link src 10.1.2.10 metric 100 *\n.*dev eth1 proto kernel scope link src 10.1.2.11 metric 200`,
+			},
 			{"ip route show default", `via 10.1.2.1 dev eth0 metric 100 *\n.* via 10.1.2.1 dev eth1 metric 200`},
 			{"ip rule", `10101:\tfrom 10.1.2.10 lookup 101 *\n10102:\tfrom 10.1.2.11 lookup 102`},
 			{"ip route show table 102", `default via 10.1.2.1 dev eth1 *\n10.1.2.0/24 dev eth1`},
@@ -30,15 +33,24 @@ func hosts(t *testing.T, l trial) {
 			{"ping -c1 -W30 -I 10.1.2.11 10.1.1.10", ` 0% packet loss`},
 			{"nft list chain ip filter FORWARD", `policy drop;\n.*jump DOCKER-USER`},
 			{"ip -br addr show docker0", `172.17.0.1/16`},
-			{"sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.all.send_redirects", `rp_filter = 1\n.*send_redirects = 0`},
+			{
+				"sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.all.send_redirects",
+				`rp_filter = 1\n.*send_redirects = 0`,
+			},
 			{"ls /etc/sysctl.d", `zz-hardening.conf`},
 			{"su admin -c 'sudo -n true'", `password is required`},
 			{"su admin -c 'echo lab | sudo -S id -u'", `0$`},
 		},
 		"w1": {
 			{"ip route show default", `metric 100`},
-			{"ip -6 addr show dev eth0; cat /proc/sys/net/ipv6/conf/{all,default,eth0,mgmt0}/disable_ipv6 | tr -d '\n'", `^1110$`},
-			{"nft list ruleset", `table inet filter[\s\S]*chain ufw6-user-forward[\s\S]*chain FORWARD \{\n.*policy drop`},
+			{
+				"ip -6 addr show dev eth0; cat /proc/sys/net/ipv6/conf/{all,default,eth0,mgmt0}/disable_ipv6 | tr -d '\n'",
+				`^1110$`,
+			},
+			{
+				"nft list ruleset",
+				`table inet filter[\s\S]*chain ufw6-user-forward[\s\S]*chain FORWARD \{\n.*policy drop`,
+			},
 			{"systemctl is-enabled nftables; grep '^flush' /etc/nftables.conf", `enabled\nflush ruleset`},
 			{"setsid su admin -c 'sudo -n id -u'", `must have a tty`},
 		},
@@ -46,7 +58,10 @@ func hosts(t *testing.T, l trial) {
 			{"wg show all listen-port | sort", `flannel-wg\t51820\ntailscale0\t41641\nwg-road\t51999`},
 			{"ls /etc/wireguard; ip route get 100.97.0.7", `^wg-road.conf\n100.97.0.7 dev `},
 			{"ip rule", `220:\tfrom 192.168.77.0/24 lookup 220[\s\S]*5270:\tfrom all lookup 52`},
-			{"ip route show table 220; ip route show 192.168.78.0/24", `unreachable default[\s\S]*blackhole 192.168.78.0/24 proto static metric 4000`},
+			{
+				"ip route show table 220; ip route show 192.168.78.0/24",
+				`unreachable default[\s\S]*blackhole 192.168.78.0/24 proto static metric 4000`,
+			},
 			{"ss -Hltnp sport = 179", `0.0.0.0:179 .*"bird"`},
 			{"sysctl net.ipv4.conf.all.rp_filter", `= 1`},
 		},

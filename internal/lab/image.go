@@ -60,7 +60,10 @@ func (l *lab) images(ctx context.Context, wanted []image) (layers, error) {
 			out.Routers[i.String()] = below
 			continue
 		}
-		b := batch{image: i, below: below, path: filepath.Join(l.cache, "router-"+hash(baseRecipe+i.String()+l.playbook+content))}
+		b := batch{
+			image: i, below: below,
+			path: filepath.Join(l.cache, "router-"+hash(baseRecipe+i.String()+l.playbook+content)),
+		}
 		out.Routers[i.String()] = append([]string{b.path}, below...)
 		if _, err := os.Stat(b.path); err != nil {
 			unmade = append(unmade, b)

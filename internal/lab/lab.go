@@ -142,7 +142,8 @@ func (l *lab) lock() (func(), error) {
 		}
 		f.Close()
 		if time.Now().After(end) {
-			return nil, fmt.Errorf("lab %s: another command has worked on it for 2 minutes; wait for it or end it", l.name)
+			return nil, fmt.Errorf(
+				"lab %s: another command has worked on it for 2 minutes; wait for it or end it", l.name)
 		}
 	}
 }

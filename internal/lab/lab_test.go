@@ -58,7 +58,8 @@ all:
           mesh_site: east
           mesh_zone: "1"
           mesh_endpoint: "2001:db8:f::1"
-          lab_host: {profile: [tailscale, flannel, road-warrior, foreign-table, other-bgp], sysctl: {net.ipv4.conf.all.rp_filter: 1}}
+          lab_host: {profile: [tailscale, flannel, road-warrior, foreign-table, other-bgp],
+                     sysctl: {net.ipv4.conf.all.rp_filter: 1}}
 `
 
 // trial is one lab under test, driven by the built program.
@@ -106,7 +107,10 @@ func (l trial) reaches(from, to string, options ...string) bool {
 
 func newTrial(t *testing.T, tool, suffix string) trial {
 	dir := t.TempDir()
-	l := trial{T: t, tool: tool, name: "t" + suffix + strings.TrimLeft(filepath.Base(dir), "0")[:1] + pid(), dir: filepath.Join(dir, "lab")}
+	l := trial{
+		T: t, tool: tool,
+		name: "t" + suffix + strings.TrimLeft(filepath.Base(dir), "0")[:1] + pid(), dir: filepath.Join(dir, "lab"),
+	}
 	l.inventory = filepath.Join(dir, "inventory.yml")
 	require.NoError(t, os.WriteFile(l.inventory, []byte(twoSites), 0o600))
 	t.Cleanup(func() {
@@ -138,7 +142,8 @@ func TestLab(t *testing.T) {
 	assert.Contains(t, again, "is up already")
 
 	t.Run("ansible reaches all", func(t *testing.T) {
-		out, err := exec.Command("ansible", "-i", l.dir+"/inventory.yml", "all", "-m", "raw", "-a", "hostname").CombinedOutput()
+		out, err := exec.Command("ansible", "-i", l.dir+"/inventory.yml", "all", "-m", "raw", "-a",
+			"hostname").CombinedOutput()
 		require.NoError(t, err, string(out))
 		for _, h := range []string{"e1", "e2", "w1", "w2", "w6", "e6", "node-east-1", "node-east-2", "node-west-b"} {
 			assert.Regexp(t, regexp.MustCompile(`(?m)^`+h+` \| .*rc=0 >>\s+`+h), string(out))
@@ -152,7 +157,8 @@ func TestLab(t *testing.T) {
 		b := newTrial(t, tool, "b")
 		b.must("up", "--bare", "--limit", "e1")
 		assert.Equal(t, "e1", strings.TrimSpace(b.must("exec", "e1", "hostname")))
-		b.must("exec", "e1", "! command -v birdc && apt-get install -y --no-install-recommends bird2 wireguard-tools wireguard-go nftables && command -v birdc wg wireguard-go nft")
+		b.must("exec", "e1",
+			"! command -v birdc && apt-get install -y --no-install-recommends bird2 wireguard-tools wireguard-go nftables && command -v birdc wg wireguard-go nft")
 		b.must("down")
 		assert.Equal(t, "e1", strings.TrimSpace(l.must("exec", "e1", "hostname")), "the other lab lives on")
 	})
@@ -162,7 +168,8 @@ func TestLab(t *testing.T) {
 
 // underlay proves NAT in both directions, masquerade, MTU and dual stack.
 func underlay(t *testing.T, l trial) {
-	e1, w1, w2 := topology.Prefix(l.name)+"host.e1", topology.Prefix(l.name)+"host.w1", topology.Prefix(l.name)+"host.w2"
+	e1, w1, w2 := topology.Prefix(l.name)+"host.e1", topology.Prefix(l.name)+
+		"host.w1", topology.Prefix(l.name)+"host.w2"
 	assert.Equal(t, "198.51.100.1:51820", seen(t, w1, e1, "192.0.2.1"), "an endpoint is mapped 1:1, both ways")
 	assert.Contains(t, seen(t, w2, e1, "192.0.2.1"), "100.64.0.", "a router without endpoint is behind masquerade")
 	for _, to := range []string{"192.0.2.2", "10.1.1.1", "10.1.2.10", "10.1.1.100", "10.1.2.100", "198.51.100.1"} {
@@ -284,7 +291,9 @@ func killedBake(t *testing.T, l trial) {
 	bakes := func() []string { return append(namespaces("wgmesh-"+bakeName), groups("wgmesh-"+bakeName)...) }
 	cmd := exec.Command(l.tool, append(l.args("up"), "--cache", cache)...)
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { return len(groups("wgmesh-"+bakeName)) > 0 }, 2*time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(groups("wgmesh-"+bakeName)) > 0
+	}, 2*time.Minute, 10*time.Millisecond)
 	time.Sleep(200 * time.Millisecond)
 	_ = cmd.Process.Signal(syscall.SIGKILL)
 	_ = cmd.Wait()
@@ -320,10 +329,11 @@ func traces(t *testing.T, name string) []string {
 
 // machine is the network of the machine itself, as far as it does not move.
 func machine(t *testing.T) string {
-	out, err := exec.Command("sh", "-c", `ip -o addr | sed 's/valid_lft.*//'; ip rule; ip -6 rule; ip route show table all; `+
-		`ip -6 route show table all | sed 's/expires [0-9a-z]*//'; nft list ruleset; `+
-		`sysctl -a 2>/dev/null | grep -E '^(net|kernel\.(core|dmesg|printk|pid_max))' | grep -vE 'conntrack_count|nf_conntrack_buckets|tcp_mem|udp_mem'; `+
-		`cat /root/.ssh/known_hosts 2>/dev/null || true`).Output()
+	out, err := exec.Command("sh", "-c",
+		`ip -o addr | sed 's/valid_lft.*//'; ip rule; ip -6 rule; ip route show table all; `+
+			`ip -6 route show table all | sed 's/expires [0-9a-z]*//'; nft list ruleset; `+
+			`sysctl -a 2>/dev/null | grep -E '^(net|kernel\.(core|dmesg|printk|pid_max))' | grep -vE 'conntrack_count|nf_conntrack_buckets|tcp_mem|udp_mem'; `+
+			`cat /root/.ssh/known_hosts 2>/dev/null || true`).Output()
 	require.NoError(t, err)
 	return string(out)
 }

@@ -91,7 +91,8 @@ func (l *lab) connect(ctx context.Context, h topology.Host) error {
 		}
 		// Per interface only: else the first packet to a neighbour waits 0.8 s.
 		for _, port := range h.Ports() {
-			if err := sysctls(t.Gateway(h.Site), "ipv4/neigh/"+port+"/proxy_delay=0", "ipv6/neigh/"+port+"/proxy_delay=0"); err != nil {
+			if err := sysctls(t.Gateway(h.Site), "ipv4/neigh/"+port+"/proxy_delay=0",
+				"ipv6/neigh/"+port+"/proxy_delay=0"); err != nil {
 				return err
 			}
 		}

@@ -12,7 +12,8 @@ import (
 func (l *lab) status() error {
 	if !l.isUp() {
 		if left := l.leftovers(); len(left) > 0 {
-			return fmt.Errorf("lab %s was killed and has left %s; `lab down --name %s` removes it", l.name, strings.Join(left, ", "), l.name)
+			return fmt.Errorf("lab %s was killed and has left %s; `lab down --name %s` removes it",
+				l.name, strings.Join(left, ", "), l.name)
 		}
 		fmt.Printf("lab %s is not up\n", l.name)
 		return nil

@@ -37,9 +37,11 @@ func (l *lab) up(ctx context.Context) (err error) {
 		return err
 	}
 	if left := l.leftovers(); len(left) > 0 {
-		return fmt.Errorf("lab %s: a killed lab has left %s; `lab down --name %s` removes it", l.name, strings.Join(left, ", "), l.name)
+		return fmt.Errorf("lab %s: a killed lab has left %s; `lab down --name %s` removes it",
+			l.name, strings.Join(left, ", "), l.name)
 	}
-	l.say("lab %s: %d sites, %d routers, %d nodes", l.name, len(t.Sites), len(t.Routers("")), len(t.Hosts)-len(t.Routers("")))
+	l.say("lab %s: %d sites, %d routers, %d nodes", l.name, len(t.Sites), len(t.Routers("")),
+		len(t.Hosts)-len(t.Routers("")))
 	if l.Layers, err = l.images(ctx, l.wanted(t)); err != nil {
 		return err
 	}
@@ -78,7 +80,8 @@ func (l *lab) up(ctx context.Context) (err error) {
 // read reads the inventory, as text too.
 func (l *lab) read(ctx context.Context) (text []byte, inv topology.Inventory, t topology.Topology, err error) {
 	if len(l.inventory) == 0 {
-		return nil, inv, t, errors.New("up: --inventory: want the inventory of the mesh, such as examples/field-case/inventory.yml")
+		return nil, inv, t, errors.New(
+			"up: --inventory: want the inventory of the mesh, such as examples/field-case/inventory.yml")
 	}
 	if text, err = readInventory(ctx, l.inventory); err != nil {
 		return nil, inv, t, err
@@ -118,7 +121,8 @@ func watchers(t topology.Topology, booted []string) (routers, others int) {
 
 func (l *lab) again(input string) error {
 	if l.Input != input {
-		return fmt.Errorf("lab %s is up in %s with another inventory or other options; take it down first", l.name, l.Dir)
+		return fmt.Errorf("lab %s is up in %s with another inventory or other options; take it down first",
+			l.name, l.Dir)
 	}
 	var off []string
 	for _, name := range l.Booted {
@@ -127,7 +131,9 @@ func (l *lab) again(input string) error {
 		}
 	}
 	if len(off) > 0 {
-		return fmt.Errorf("lab %s is up, but without %s; `lab start` boots a stopped host, `lab down --name %s` ends the lab", l.name, strings.Join(off, ", "), l.name)
+		return fmt.Errorf(
+			"lab %s is up, but without %s; `lab start` boots a stopped host, `lab down --name %s` ends the lab", l.name,
+			strings.Join(off, ", "), l.name)
 	}
 	l.say("lab %s is up already: %s", l.name, relative(filepath.Join(l.Dir, "inventory.yml")))
 	return nil
@@ -168,7 +174,8 @@ func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
 			return err
 		}
 	}
-	if _, err := command(ctx, 10*time.Second, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "wgmesh-lab", "-f", f.Key); err != nil {
+	if _, err := command(ctx, 10*time.Second, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "",
+		"-C", "wgmesh-lab", "-f", f.Key); err != nil {
 		return err
 	}
 	known, err := l.hostKeys()
@@ -284,7 +291,8 @@ func readInventory(ctx context.Context, paths []string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains([]string{"{"}, string(text[:min(1, len(text))])) && strings.Contains(string(text), `"_meta"`) {
+		if slices.Contains([]string{"{"}, string(text[:min(1, len(text))])) &&
+			strings.Contains(string(text), `"_meta"`) {
 			return text, nil
 		}
 	}

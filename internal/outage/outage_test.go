@@ -35,7 +35,8 @@ func TestAnswers(t *testing.T) {
 	assert.Equal(t, outage.Answer{Number: 1, At: at(9)}, all[0])
 	assert.Zero(t, outage.Lost(all))
 	assert.Zero(t, outage.Lost(nil))
-	some := outage.Answers(pings(50, 51, 52, 100) + "[1001.000000] 1280 bytes from 10.1.1.9: icmp_seq=99 ttl=60 time=9 ms (DUP!)\n")
+	some := outage.Answers(pings(50, 51, 52, 100) +
+		"[1001.000000] 1280 bytes from 10.1.1.9: icmp_seq=99 ttl=60 time=9 ms (DUP!)\n")
 	assert.Len(t, some, 96)
 	assert.Equal(t, 3, outage.Lost(some), "what comes after the last answer is not known to be lost")
 	from, to := outage.Longest(some)

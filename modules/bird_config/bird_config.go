@@ -60,7 +60,8 @@ func (o *Options) SetDefaults() {
 // itself is needed only to apply it.
 func (o Options) Validate() error {
 	errs := []error{
-		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, bird.Absent, Floor, Drained, Undrained),
+		ansible.OneOf("state", o.State, bird.Applied, bird.Confirmed, bird.Undone, bird.Absent,
+			Floor, Drained, Undrained),
 		o.host("/").Validate(),
 		o.ValidateGuard(),
 	}
@@ -72,7 +73,8 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("used_by: it goes with state: absent, not %s", o.State))
 	}
 	if o.State == bird.Absent && o.Guard != 0 {
-		errs = append(errs, errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent"))
+		errs = append(errs,
+			errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent"))
 	}
 	if o.State == bird.Applied || o.State == Floor {
 		errs = append(errs, o.Config.Validate())
@@ -215,10 +217,13 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, last bool) {
 // A trial reports whether BIRD runs, and whether a change of it waits afterwards.
 type trial struct{ running, pending bool }
 
-func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, own []netip.Addr) (p ansible.Plan, t trial, err error) {
+func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
+	own []netip.Addr,
+) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
 		return ansible.Plan{Return: map[string]any{
-			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{}, "disruptive": []string{}, "drained": false,
+			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{},
+			"disruptive": []string{}, "drained": false,
 		}}, t, nil
 	}
 	have, err := host.Observe(ctx)
@@ -246,7 +251,9 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources, 
 		want.Unit = host.Unit()
 	}
 	if have.Damaged != "" {
-		p.Warnings = append(p.Warnings, have.Damaged+": BIRD could not use this file once and was started with the last good one instead: look at what it was, and remove it")
+		p.Warnings = append(p.Warnings,
+			have.Damaged+
+				": BIRD could not use this file once and was started with the last good one instead: look at what it was, and remove it")
 	}
 	delta, err := bird.Diff(want, have)
 	if err != nil {
@@ -285,7 +292,9 @@ func (o Options) refuse(host bird.Host, have bird.Have, changes bool) error {
 
 // render returns the configuration, with its drain, and says in the plan what it is:
 // checked or not, and whom it disrupts.
-func (o Options) render(ctx context.Context, host bird.Host, src bird.Sources, have bird.Have, p *ansible.Plan) ([]byte, error) {
+func (o Options) render(ctx context.Context, host bird.Host, src bird.Sources, have bird.Have,
+	p *ansible.Plan,
+) ([]byte, error) {
 	o.Config.Drain = o.drain(bird.Drained(have.Present()), time.Now())
 	p.Return["drained"] = o.Config.Drain.On()
 	text, err := o.text(have, src)

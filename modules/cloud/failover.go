@@ -83,7 +83,9 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	eye := failover.NewEye(c)
 	defer eye.Close()
 	_, _ = fmt.Fprintf(stdout, "%s\n", describe(c))
-	d := &failover.Daemon{Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Pace: pace(), Limit: attempt}
+	d := &failover.Daemon{
+		Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Pace: pace(), Limit: attempt,
+	}
 	d.Run(ctx)
 	return 0
 }
@@ -120,7 +122,9 @@ func (s *siteTables) connect(ctx context.Context) (route.Tables, error) {
 	if s.tables != nil {
 		return s.tables, nil
 	}
-	tables, err := aws.ConnectRoutes(ctx, aws.RouteOptions{API: s.config.APIEndpoint, Metadata: s.config.MetadataEndpoint, Pace: pace()})
+	tables, err := aws.ConnectRoutes(ctx, aws.RouteOptions{
+		API: s.config.APIEndpoint, Metadata: s.config.MetadataEndpoint, Pace: pace(),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 // Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
 // commands by which a router joins the mesh, keeps the cloud's route tables right and
-// publishes its SSH host key, and the preview, which only a controller runs. They are not in wgmesh, because the vendors' SDKs, HTTP
+// publishes its SSH host key, and the preview, which only a controller runs. They are not in
+// wgmesh, because the vendors' SDKs, HTTP
 // and TLS would more than double what every router keeps and every task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
@@ -57,9 +58,10 @@ func main() {
 		fmt.Print(version.Line("wgmesh-cloud"))
 		return
 	}
-	fmt.Fprint(os.Stderr, "The modules cloud_forwarding, cloud_routes and mesh_preview of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
-		"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n\n"+
-		"What a router runs by itself say `wgmesh join --help`, `wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n"+
-		"Which build this is says `wgmesh-cloud --version`.\n")
+	fmt.Fprint(os.Stderr,
+		"The modules cloud_forwarding, cloud_routes and mesh_preview of the Ansible collection wgmesh.router, to be run by Ansible.\n"+
+			"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud cloud_routes [FILE]\n\n"+
+			"What a router runs by itself say `wgmesh join --help`, `wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n"+
+			"Which build this is says `wgmesh-cloud --version`.\n")
 	os.Exit(2)
 }

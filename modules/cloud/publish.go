@@ -44,7 +44,10 @@ type publisher struct {
 
 // publishCommand is "wgmesh-cloud publish-host-key".
 func publishCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return publisher{dmi: os.DirFS("/sys/class/dmi/id"), pace: cloud.DefaultPace(), limit: time.Minute}.command(ctx, args, stdout, stderr)
+	return publisher{
+		dmi: os.DirFS("/sys/class/dmi/id"), pace: cloud.DefaultPace(),
+		limit: time.Minute,
+	}.command(ctx, args, stdout, stderr)
 }
 
 func (p publisher) command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -90,7 +93,8 @@ func (p publisher) publish(ctx context.Context, path, name string, replace bool)
 	}
 	if name == "" {
 		if name, err = cloud.Detect(p.dmi); err != nil {
-			return fmt.Sprintf("%s: no cloud of ours runs this machine: bring %s.pub to the inventory as mesh_host_key", config.Router, config.IdentityFile), 0, nil
+			return fmt.Sprintf("%s: no cloud of ours runs this machine: bring %s.pub to the inventory as mesh_host_key",
+				config.Router, config.IdentityFile), 0, nil
 		}
 	}
 	key, err := hostkey.Load(config.IdentityFile)

@@ -33,13 +33,16 @@ func newMachine(t *testing.T, more string) machine {
 	dir := t.TempDir()
 	m := machine{config: dir + "/join.yml", identity: dir + "/ssh_host_ed25519_key"}
 	m.makeKey(t, 1)
-	require.NoError(t, os.WriteFile(m.config, []byte("router: azure-1\ninventory: /none\nidentity_file: "+m.identity+"\n"+more), 0o600))
+	require.NoError(t,
+		os.WriteFile(m.config,
+			[]byte("router: azure-1\ninventory: /none\nidentity_file: "+m.identity+"\n"+more), 0o600))
 	return m
 }
 
 func (m machine) makeKey(t *testing.T, seed byte) {
 	t.Helper()
-	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)), "root@azure-1")
+	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
+		"root@azure-1")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(m.identity, pem.EncodeToMemory(block), 0o600))
 }
@@ -56,7 +59,8 @@ func (m machine) line(t *testing.T, id string) string {
 func publish(t *testing.T, at place, args ...string) (status int, said string) {
 	t.Helper()
 	p := publisher{
-		dmi: fstest.MapFS{}, allow: fakecloud.Loopback, pace: cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond},
+		dmi: fstest.MapFS{}, allow: fakecloud.Loopback,
+		pace:  cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond},
 		limit: 10 * time.Second, api: at.api, metadata: at.metadata,
 	}
 	var out, errOut bytes.Buffer
@@ -117,12 +121,15 @@ func inGCP(t *testing.T) place {
 	fault := func(method string, status int) func() {
 		return func() {
 			for range 1000 {
-				c.Fault(method+" /computeMetadata/v1/instance/guest-attributes/wgmesh/mesh_host_key", status, "", "It went wrong.")
+				c.Fault(method+" /computeMetadata/v1/instance/guest-attributes/wgmesh/mesh_host_key", status, "",
+					"It went wrong.")
 			}
 		}
 	}
 	return place{
-		c.URL, c.URL, c.Guest, "wgmesh/mesh_host_key", &c.Writes, fault("PUT", 403), fault("GET", 500), func() { clear(c.Faults) },
+		c.URL, c.URL, c.Guest, "wgmesh/mesh_host_key", &c.Writes, fault("PUT", 403), fault("GET", 500), func() {
+			clear(c.Faults)
+		},
 	}
 }
 
@@ -133,7 +140,8 @@ func TestPublishHostKey(t *testing.T) {
 		explanation string
 	}{
 		"aws": {
-			inAWS, "i-router", "tag mesh_host_key of i-router", "tag mesh_host_key of i-router: ec2:CreateTags: UnauthorizedOperation: " +
+			inAWS, "i-router", "tag mesh_host_key of i-router",
+			"tag mesh_host_key of i-router: ec2:CreateTags: UnauthorizedOperation: " +
 				"You are not authorized (request req-0815); the permission ec2:CreateTags is missing: allow it",
 		},
 		"azure": {
@@ -204,25 +212,52 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 	wrong := newMachine(t, "")
 	require.NoError(t, os.WriteFile(wrong.identity, []byte("CANARY"), 0o600))
 	controller := filepath.Join(t.TempDir(), "join.yml")
-	require.NoError(t, os.WriteFile(controller, []byte("mode: controller\ncontroller: {url: 'https://awx.example/api/v2/job_templates/7/callback/', host_config_key_file: /k}\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(controller,
+			[]byte("mode: controller\ncontroller: {url: 'https://awx.example/api/v2/job_templates/7/callback/', host_config_key_file: /k}\n"), 0o600))
 	for name, tt := range map[string]struct {
 		args   []string
 		status int
 		said   string
 	}{
-		"help":             {[]string{"--help"}, 0, "in place of a key that this machine did not publish"},
-		"a word":           {[]string{"now"}, usage, `"now" is one argument too many`},
-		"a wish":           {[]string{"--force"}, usage, "-force"},
-		"no file":          {[]string{"--config", "/nonexistent"}, badConfig, "/nonexistent: no such file"},
-		"a bad file":       {[]string{"--config", bad.config}, badConfig, bad.config + ":4: modee: is not known"},
-		"another cloud":    {[]string{"--config", m.config, "--cloud", "ibm"}, usage, `--cloud: "ibm" is none of aws, azure, gcp`},
-		"no cloud":         {[]string{"--config", m.config}, 0, "azure-1: no cloud of ours runs this machine: bring " + m.identity + ".pub to the inventory as mesh_host_key"},
-		"no key":           {[]string{"--config", none.config, "--cloud", "gcp"}, tryAgain, none.identity + ": no such file; the first boot makes it"},
-		"what is no key":   {[]string{"--config", wrong.config, "--cloud", "gcp"}, badConfig, "identity_file: " + wrong.identity + ": is not a private key of OpenSSH"},
-		"for a controller": {[]string{"--config", controller, "--cloud", "gcp"}, 0, "mode: controller: nobody asks for this router's host key"},
+		"help":       {[]string{"--help"}, 0, "in place of a key that this machine did not publish"},
+		"a word":     {[]string{"now"}, usage, `"now" is one argument too many`},
+		"a wish":     {[]string{"--force"}, usage, "-force"},
+		"no file":    {[]string{"--config", "/nonexistent"}, badConfig, "/nonexistent: no such file"},
+		"a bad file": {[]string{"--config", bad.config}, badConfig, bad.config + ":4: modee: is not known"},
+		"another cloud": {
+			[]string{"--config", m.config, "--cloud", "ibm"},
+			usage,
+			`--cloud: "ibm" is none of aws, azure, gcp`,
+		},
+		"no cloud": {
+			[]string{"--config", m.config},
+			0,
+			"azure-1: no cloud of ours runs this machine: bring " + m.identity +
+				".pub to the inventory as mesh_host_key",
+		},
+		"no key": {
+			[]string{"--config", none.config, "--cloud", "gcp"},
+			tryAgain,
+			none.identity + ": no such file; the first boot makes it",
+		},
+		"what is no key": {
+			[]string{"--config", wrong.config, "--cloud", "gcp"},
+			badConfig,
+			"identity_file: " + wrong.identity + ": is not a private key of OpenSSH",
+		},
+		"for a controller": {
+			[]string{"--config", controller, "--cloud", "gcp"},
+			0,
+			"mode: controller: nobody asks for this router's host key",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := publisher{dmi: fstest.MapFS{}, allow: fakecloud.Loopback, metadata: "http://127.0.0.1:1", pace: cloud.Pace{First: time.Millisecond, Most: time.Millisecond}, limit: time.Second}
+			p := publisher{
+				dmi: fstest.MapFS{}, allow: fakecloud.Loopback,
+				metadata: "http://127.0.0.1:1",
+				pace:     cloud.Pace{First: time.Millisecond, Most: time.Millisecond}, limit: time.Second,
+			}
 			var out, errOut bytes.Buffer
 			assert.Equal(t, tt.status, p.command(t.Context(), tt.args, &out, &errOut))
 			assert.Contains(t, out.String()+errOut.String(), tt.said)

@@ -22,15 +22,22 @@ func TestAWSByMoto(t *testing.T) {
 	m := moto.Start(t, "../../build/venv-moto", "eu-west-1")
 	image := m.Ask(t, "imageId", "Action", "DescribeImages", "Owner.1", "amazon")
 	subnet := m.Ask(t, "subnetId", "Action", "DescribeSubnets")
-	vm := m.Ask(t, "instanceId", "Action", "RunInstances", "ImageId", image, "MinCount", "1", "MaxCount", "1", "SubnetId", subnet)
-	other := m.Ask(t, "instanceId", "Action", "RunInstances", "ImageId", image, "MinCount", "1", "MaxCount", "1", "SubnetId", subnet)
+	vm := m.Ask(t, "instanceId", "Action", "RunInstances", "ImageId", image, "MinCount", "1",
+		"MaxCount", "1", "SubnetId", subnet)
+	other := m.Ask(t, "instanceId", "Action", "RunInstances", "ImageId", image, "MinCount", "1",
+		"MaxCount", "1", "SubnetId", subnet)
 	of := func(instance string) string {
-		return m.Ask(t, "networkInterfaceId", "Action", "DescribeNetworkInterfaces", "Filter.1.Name", "attachment.instance-id", "Filter.1.Value.1", instance)
+		return m.Ask(t, "networkInterfaceId", "Action", "DescribeNetworkInterfaces",
+			"Filter.1.Name", "attachment.instance-id", "Filter.1.Value.1", instance)
 	}
 	first, foreign := of(vm), of(other)
 	second := m.Ask(t, "networkInterfaceId", "Action", "CreateNetworkInterface", "SubnetId", subnet)
-	m.Ask(t, "attachmentId", "Action", "AttachNetworkInterface", "NetworkInterfaceId", second, "InstanceId", vm, "DeviceIndex", "1")
-	o := options{"instance_id": vm, "region": "eu-west-1", "api_endpoint": m.URL, "metadata_endpoint": f.IMDS.URL, "timeout": 20}
+	m.Ask(t, "attachmentId", "Action", "AttachNetworkInterface", "NetworkInterfaceId", second,
+		"InstanceId", vm, "DeviceIndex", "1")
+	o := options{
+		"instance_id": vm, "region": "eu-west-1", "api_endpoint": m.URL,
+		"metadata_endpoint": f.IMDS.URL, "timeout": 20,
+	}
 
 	t.Run("a reader", func(t *testing.T) {
 		m.User(t, "reader", `"ec2:DescribeNetworkInterfaces"`)
@@ -38,7 +45,8 @@ func TestAWSByMoto(t *testing.T) {
 		defer m.Enforce(t, false)
 		result := task.Run(t, o.And(check))
 		require.Len(t, result["warnings"], 2, "%v", result)
-		assert.Contains(t, result["warnings"].([]any)[0], "the permission ec2:ModifyNetworkInterfaceAttribute is missing")
+		assert.Contains(t, result["warnings"].([]any)[0],
+			"the permission ec2:ModifyNetworkInterfaceAttribute is missing")
 		msg, changed := task.Fails(t, o)
 		assert.Contains(t, msg, "the permission ec2:ModifyNetworkInterfaceAttribute is missing")
 		assert.False(t, changed)
@@ -63,6 +71,8 @@ func TestAWSByMoto(t *testing.T) {
 		assert.Equal(t, true, result["verified"])
 		assert.Equal(t, false, task.Run(t, o)["changed"])
 		m.Enforce(t, false)
-		assert.Equal(t, []string{"false", "false", "true"}, []string{checkOf(t, m, first), checkOf(t, m, second), checkOf(t, m, foreign)})
+		assert.Equal(t, []string{"false", "false", "true"}, []string{
+			checkOf(t, m, first), checkOf(t, m, second), checkOf(t, m, foreign),
+		})
 	})
 }

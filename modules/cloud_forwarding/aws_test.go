@@ -46,7 +46,9 @@ func TestAWSOnTheRouter(t *testing.T) {
 		map[string]any{"id": "eni-0a", "primary": true, "forwarding": true},
 		map[string]any{"id": "eni-0b", "primary": false, "forwarding": true},
 	}, result["interfaces"])
-	assert.Equal(t, map[string]bool{"eni-0a": false, "eni-0b": false, "eni-0c": true, "eni-0f": true}, f.Checks(), "a managed and a foreign interface are left alone")
+	assert.Equal(t,
+		map[string]bool{"eni-0a": false, "eni-0b": false, "eni-0c": true, "eni-0f": true},
+		f.Checks(), "a managed and a foreign interface are left alone")
 	assert.Zero(t, f.Bare, "metadata requests without a token")
 
 	t.Run("again", func(t *testing.T) {
@@ -68,11 +70,17 @@ func TestAWSInterfaces(t *testing.T) {
 		writes []string
 		msg    string
 	}{
-		"primary":   {words: []string{"primary"}, writes: []string{"eni-0a false"}},
-		"one":       {words: []string{"eni-0b"}, writes: []string{"eni-0b false"}},
-		"twice":     {words: []string{"eni-0b", "all"}, writes: []string{"eni-0a false", "eni-0b false"}},
-		"a foreign": {words: []string{"eni-0a", "eni-0f"}, msg: "interfaces: eni-0f is none of i-router in cn-north-1, which has eni-0a, eni-0b"},
-		"a managed": {words: []string{"eni-0c"}, msg: "interfaces: eni-0c is none of i-router in cn-north-1, which has eni-0a, eni-0b"},
+		"primary": {words: []string{"primary"}, writes: []string{"eni-0a false"}},
+		"one":     {words: []string{"eni-0b"}, writes: []string{"eni-0b false"}},
+		"twice":   {words: []string{"eni-0b", "all"}, writes: []string{"eni-0a false", "eni-0b false"}},
+		"a foreign": {
+			words: []string{"eni-0a", "eni-0f"},
+			msg:   "interfaces: eni-0f is none of i-router in cn-north-1, which has eni-0a, eni-0b",
+		},
+		"a managed": {
+			words: []string{"eni-0c"},
+			msg:   "interfaces: eni-0c is none of i-router in cn-north-1, which has eni-0a, eni-0b",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAWS(t)
@@ -103,10 +111,17 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "forwarding: true")
 	assert.Empty(t, f.Writes)
 
-	f.Faults[modify] = []aws.Fault{{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true}}
+	f.Faults[modify] = []aws.Fault{
+		{
+			Code:    "UnauthorizedOperation",
+			Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA",
+			Status:  403, Forever: true,
+		},
+	}
 	result = task.Run(t, f.router().And(check).And(options{"interfaces": "primary"}))
-	assert.Equal(t, []any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
-		"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
+	assert.Equal(t,
+		[]any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
+			"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
 	assert.Empty(t, f.Writes)
 }
 
@@ -123,7 +138,8 @@ func TestAWSLostRace(t *testing.T) {
 	f := newAWS(t)
 	f.OnWrite = func() { f.Interfaces[0].Check = true }
 	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
-	assert.Equal(t, "eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over", msg)
+	assert.Equal(t,
+		"eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over", msg)
 	assert.True(t, changed, "it was changed, by us")
 }
 
@@ -142,7 +158,8 @@ func TestAWSThrottling(t *testing.T) {
 		// On a busy machine the time may be over while a request is under way, which
 		// may have been done. So this asks for no word on whether something changed.
 		msg, _ := task.Fails(t, f.router().And(options{"timeout": 1}))
-		assert.Equal(t, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
+		assert.Equal(t,
+			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
 	})
 }
 
@@ -155,15 +172,21 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	})
 	t.Run("of a person are not", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults[describe] = []aws.Fault{{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true}}
+		f.Faults[describe] = []aws.Fault{
+			{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true},
+		}
 		msg, _ := task.Fails(t, f.control(t))
-		assert.Equal(t, "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+
-			"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock", msg)
+		assert.Equal(t,
+			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+
+				"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock", msg)
 	})
 }
 
 func TestAWSMissingPermission(t *testing.T) {
-	denied := aws.Fault{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation.", Status: 403, Forever: true}
+	denied := aws.Fault{
+		Code:    "UnauthorizedOperation",
+		Message: "You are not authorized to perform this operation.", Status: 403, Forever: true,
+	}
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[describe] = []aws.Fault{denied}
@@ -200,9 +223,13 @@ func TestAWSBrokenService(t *testing.T) {
 // The write is done, and then the service fails for good: it was changed.
 func TestAWSFailsLate(t *testing.T) {
 	f := newAWS(t)
-	f.Faults[describe] = []aws.Fault{{}, {Code: "InternalError", Message: "An internal error has occurred", Status: 500, Forever: true}}
+	f.Faults[describe] = []aws.Fault{
+		{}, {Code: "InternalError", Message: "An internal error has occurred", Status: 500, Forever: true},
+	}
 	result := task.Run(t, f.router())
-	assert.Equal(t, "eni-0a: ec2:DescribeNetworkInterfaces: InternalError: An internal error has occurred (request req-0815)", result["msg"])
+	assert.Equal(t,
+		"eni-0a: ec2:DescribeNetworkInterfaces: InternalError: An internal error has occurred (request req-0815)",
+		result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Equal(t, []any{"eni-0a: enabled forwarding"}, result["done"])
@@ -213,20 +240,26 @@ func TestAWSVanishedInstance(t *testing.T) {
 		f := newAWS(t)
 		f.Interfaces = nil
 		msg, _ := task.Fails(t, f.router())
-		assert.Equal(t, "i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", msg)
+		assert.Equal(t,
+			"i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", msg)
 	})
 	t.Run("after the write", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnWrite = func() { f.Interfaces[0].Instance = "" }
 		msg, changed := task.Fails(t, f.router())
-		assert.Equal(t, "eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled", msg)
+		assert.Equal(t,
+			"eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled", msg)
 		assert.True(t, changed)
 	})
 	t.Run("for good", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults[modify] = []aws.Fault{{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID 'eni-0a' does not exist", Status: 400}}
+		f.Faults[modify] = []aws.Fault{{
+			Code:    "InvalidNetworkInterfaceID.NotFound",
+			Message: "The networkInterface ID 'eni-0a' does not exist", Status: 400,
+		}}
 		msg, changed := task.Fails(t, f.router())
-		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
+		assert.Contains(t, msg,
+			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
 		assert.False(t, changed)
 	})
 }

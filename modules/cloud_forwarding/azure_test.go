@@ -128,7 +128,9 @@ func TestAzureThrottling(t *testing.T) {
 	f = newAzure(t)
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
-	assert.Equal(t, azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
+	assert.Equal(t,
+		azure.NICA+
+			": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
 
@@ -143,13 +145,20 @@ func TestAzureExpiredToken(t *testing.T) {
 
 func TestAzureMissingPermission(t *testing.T) {
 	for name, tt := range map[string]struct{ where, code, message, missing string }{
-		"to read": {"GET " + azure.VM, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'", "Microsoft.Compute/virtualMachines/read"},
+		"to read": {
+			"GET " + azure.VM, "AuthorizationFailed",
+			"The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'", "Microsoft.Compute/virtualMachines/read",
+		},
 		"to write": {
-			"PUT " + azure.NICA, "AuthorizationFailed", "The client 'x' does not have authorization to perform action 'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
+			"PUT " + azure.NICA, "AuthorizationFailed",
+			"The client 'x' does not have authorization to perform action 'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
 			"Microsoft.Network/networkInterfaces/write",
 		},
-		"to join": {"PUT " + azure.NICA, "LinkedAuthorizationFailed", "The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; however, it does not have permission " +
-			"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action"},
+		"to join": {
+			"PUT " + azure.NICA, "LinkedAuthorizationFailed",
+			"The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; however, it does not have permission " +
+				"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAzure(t)
@@ -164,7 +173,8 @@ func TestAzureMissingPermission(t *testing.T) {
 		f := newAzure(t)
 		f.NoID = true
 		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
+		assert.Contains(t, msg,
+			"token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 	})
 }
 
@@ -173,7 +183,9 @@ func TestAzureHalfWay(t *testing.T) {
 	f := newAzure(t)
 	f.Fault("PUT "+azure.NICB, 403, "ScopeLocked", "The scope is locked.")
 	result := task.Run(t, f.router())
-	assert.Equal(t, azure.NICB+": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
+	assert.Equal(t,
+		azure.NICB+
+			": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Equal(t, []any{azure.NICA + ": enabled forwarding"}, result["done"])
@@ -192,7 +204,8 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 	f = newAzure(t)
 	f.Polls = 1 << 30
 	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
-	assert.Equal(t, azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
+	assert.Equal(t,
+		azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
 	assert.True(t, changed)
 }
 
@@ -235,7 +248,9 @@ func TestAzureLogin(t *testing.T) {
 
 func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
-	f.Faults["GET "+azure.Operation] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { fakecloud.Answer(w, map[string]any{"status": "Failed"}) }}
+	f.Faults["GET "+azure.Operation] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
+		fakecloud.Answer(w, map[string]any{"status": "Failed"})
+	}}
 	msg, changed := task.Fails(t, f.router())
 	assert.Equal(t, azure.NICA+": write the network interface: the operation ended with Failed", msg)
 	assert.True(t, changed)
@@ -243,7 +258,8 @@ func TestAzureFailsLate(t *testing.T) {
 	f = newAzure(t)
 	f.Fails = "InternalServerError"
 	msg, changed = task.Fails(t, f.router())
-	assert.Equal(t, azure.NICA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
+	assert.Equal(t,
+		azure.NICA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
 }
 
@@ -283,13 +299,28 @@ func TestAzureRefuses(t *testing.T) {
 		"a uniform scale set": {set: func(f *fakeAzure) {
 			f.ID = azure.Group + "/Microsoft.Compute/virtualMachineScaleSets/set/virtualMachines/0"
 		}, msg: "it belongs to a scale set with uniform orchestration"},
-		"a cloud unknown":    {set: func(f *fakeAzure) { f.Environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
-		"no VM's id":         {o: options{"resource_id": azure.NICA}, msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME"},
-		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
-		"china":              {set: func(f *fakeAzure) { f.Environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
-		"the government":     {set: func(f *fakeAzure) { f.Environ = "AzureUSGovernmentCloud" }, o: options{"api_endpoint": ""}, msg: "management.usgovcloudapi.net: a test reaches loopback only"},
-		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
-		"another cloud's id": {o: options{"instance_id": "i-1"}, msg: "instance_id: goes with cloud: aws, got cloud: azure"},
+		"a cloud unknown": {set: func(f *fakeAzure) {
+			f.Environ = "AzureStack"
+		}, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
+		"no VM's id": {
+			o:   options{"resource_id": azure.NICA},
+			msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME",
+		},
+		"the public cloud": {
+			o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only",
+		},
+		"china": {set: func(f *fakeAzure) {
+			f.Environ = "AzureChinaCloud"
+		}, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"the government": {set: func(f *fakeAzure) {
+			f.Environ = "AzureUSGovernmentCloud"
+		}, o: options{"api_endpoint": ""}, msg: "management.usgovcloudapi.net: a test reaches loopback only"},
+		"no override": {
+			o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only",
+		},
+		"another cloud's id": {
+			o: options{"instance_id": "i-1"}, msg: "instance_id: goes with cloud: aws, got cloud: azure",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAzure(t)

@@ -58,7 +58,9 @@ func (o Options) Validate() error {
 	}
 	errs = append(errs, ansible.Exclusive("instance_id", o.InstanceID, "resource_id", o.ResourceID, "name", o.Name))
 	for _, id := range []struct{ option, cloud, value string }{
-		{"instance_id", cloud.AWS, o.InstanceID}, {"resource_id", cloud.Azure, o.ResourceID}, {"name", cloud.GCP, o.Name},
+		{"instance_id", cloud.AWS, o.InstanceID},
+		{"resource_id", cloud.Azure, o.ResourceID},
+		{"name", cloud.GCP, o.Name},
 	} {
 		if id.value != "" && o.Cloud != "auto" && o.Cloud != id.cloud {
 			errs = append(errs, fmt.Errorf("%s: goes with cloud: %s, got cloud: %s", id.option, id.cloud, o.Cloud))
@@ -118,7 +120,10 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 			if err != nil {
 				return ansible.Outcome{Done: done}, err
 			}
-			return ansible.Outcome{Done: done, Return: map[string]any{"verified": true, "interfaces": cloud.After(have, delta)}}, nil
+			return ansible.Outcome{
+				Done:   done,
+				Return: map[string]any{"verified": true, "interfaces": cloud.After(have, delta)},
+			}, nil
 		},
 		Rehearse: func(ctx context.Context) []string {
 			ctx, cancel := context.WithDeadline(ctx, deadline)
@@ -164,7 +169,8 @@ func (p Planner) connect(ctx context.Context, name string, o Options) (instance,
 		})
 	}
 	if !slices.Equal(o.Interfaces, []string{"all"}) {
-		return nil, errors.New("interfaces: on GCP forwarding is a property of the whole instance; leave interfaces out")
+		return nil, errors.New(
+			"interfaces: on GCP forwarding is a property of the whole instance; leave interfaces out")
 	}
 	return gcp.Connect(ctx, gcp.Options{
 		Project: o.Project, Zone: o.Zone, Name: o.Name,

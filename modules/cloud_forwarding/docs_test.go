@@ -14,7 +14,9 @@ import (
 // The tests that the documentation names are there.
 func TestTestsOfTheDocumentation(t *testing.T) {
 	var source strings.Builder
-	for _, pattern := range []string{"../cloud_*/*_test.go", "../../pkg/cloud/*_test.go", "../../pkg/cloud/*/*_test.go"} {
+	for _, pattern := range []string{
+		"../cloud_*/*_test.go", "../../pkg/cloud/*_test.go", "../../pkg/cloud/*/*_test.go",
+	} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, file := range files {
@@ -28,6 +30,7 @@ func TestTestsOfTheDocumentation(t *testing.T) {
 	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(page), -1)
 	assert.NotEmpty(t, named)
 	for _, each := range named {
-		assert.True(t, strings.Contains(source.String(), "\nfunc "+each[1]+"("), "docs/cloud-forwarding.md: there is no %s", each[1])
+		assert.True(t, strings.Contains(source.String(), "\nfunc "+each[1]+"("),
+			"docs/cloud-forwarding.md: there is no %s", each[1])
 	}
 }

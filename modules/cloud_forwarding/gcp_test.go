@@ -29,7 +29,8 @@ func (f *fakeGCP) router() options {
 func (f *fakeGCP) control() options {
 	f.Login()
 	return options{
-		"project": "example.com:mesh", "zone": "europe-west3-a", "name": "gcp-1", "api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20,
+		"project": "example.com:mesh", "zone": "europe-west3-a", "name": "gcp-1",
+		"api_endpoint": f.URL, "metadata_endpoint": f.URL, "timeout": 20,
 	}
 }
 
@@ -72,9 +73,11 @@ func TestGCPCheckMode(t *testing.T) {
 
 	f.Permissions = nil
 	result = task.Run(t, f.router().And(check))
-	assert.Equal(t, []any{"example.com:mesh/europe-west3-a/gcp-1: the permission compute.instances.update is missing: allow it in a role of the account"}, result["warnings"])
+	assert.Equal(t,
+		[]any{"example.com:mesh/europe-west3-a/gcp-1: the permission compute.instances.update is missing: allow it in a role of the account"}, result["warnings"])
 	f.Scopes = "https://www.googleapis.com/auth/compute.readonly"
-	assert.Contains(t, task.Run(t, f.router().And(check))["warnings"].([]any)[0], "access scopes do not let it change instances")
+	assert.Contains(t, task.Run(t, f.router().And(check))["warnings"].([]any)[0],
+		"access scopes do not let it change instances")
 	assert.Empty(t, f.Writes)
 }
 
@@ -94,7 +97,8 @@ func TestGCPLostRace(t *testing.T) {
 	f = newGCP(t)
 	f.OnRead = func() { f.Fingerprint++ }
 	msg, changed := task.Fails(t, f.router())
-	assert.Contains(t, msg, "conditionNotMet: Supplied fingerprint does not match current metadata fingerprint (request req-gcp); lost against another writer 8 times")
+	assert.Contains(t, msg,
+		"conditionNotMet: Supplied fingerprint does not match current metadata fingerprint (request req-gcp); lost against another writer 8 times")
 	assert.False(t, changed)
 }
 
@@ -109,7 +113,8 @@ func TestGCPThrottling(t *testing.T) {
 	f = newGCP(t)
 	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	msg, _ := task.Fails(t, f.router().And(options{"timeout": 1}))
-	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
+	assert.Equal(t,
+		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
 }
 
 func TestGCPExpiredToken(t *testing.T) {
@@ -124,7 +129,8 @@ func TestGCPExpiredToken(t *testing.T) {
 func TestGCPMissingPermission(t *testing.T) {
 	t.Run("to write", func(t *testing.T) {
 		f := newGCP(t)
-		f.Fault("PUT "+gcpInstance, 403, "forbidden", "Required 'compute.instances.update' permission for 'projects/mesh/zones/europe-west3-a/instances/gcp-1'")
+		f.Fault("PUT "+gcpInstance, 403, "forbidden",
+			"Required 'compute.instances.update' permission for 'projects/mesh/zones/europe-west3-a/instances/gcp-1'")
 		msg, changed := task.Fails(t, f.router())
 		assert.Contains(t, msg, "(request req-gcp); the permission compute.instances.update is missing")
 		assert.False(t, changed)
@@ -133,7 +139,8 @@ func TestGCPMissingPermission(t *testing.T) {
 		f := newGCP(t)
 		f.Scopes = "https://www.googleapis.com/auth/compute.readonly\nhttps://www.googleapis.com/auth/logging.write\n"
 		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg, "it needs https://www.googleapis.com/auth/compute or https://www.googleapis.com/auth/cloud-platform, which it can get only while it is stopped")
+		assert.Contains(t, msg,
+			"it needs https://www.googleapis.com/auth/compute or https://www.googleapis.com/auth/cloud-platform, which it can get only while it is stopped")
 		assert.Empty(t, f.Writes)
 		f.Scopes = ""
 		msg, _ = task.Fails(t, f.router())
@@ -141,7 +148,8 @@ func TestGCPMissingPermission(t *testing.T) {
 	})
 	t.Run("policy", func(t *testing.T) {
 		f := newGCP(t)
-		f.Fault("PUT "+gcpInstance, 412, "forbidden", "Constraint constraints/compute.vmCanIpForward violated for projects/mesh.")
+		f.Fault("PUT "+gcpInstance, 412, "forbidden",
+			"Constraint constraints/compute.vmCanIpForward violated for projects/mesh.")
 		msg, _ := task.Fails(t, f.router())
 		assert.Contains(t, msg, "the organization's policy compute.vmCanIpForward forbids it")
 	})
@@ -160,13 +168,16 @@ func TestGCPTroubleWhileItWaits(t *testing.T) {
 	f = newGCP(t)
 	f.Waits = 1 << 30
 	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
-	assert.Equal(t, "example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over", msg)
+	assert.Equal(t,
+		"example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over", msg)
 	assert.True(t, changed)
 }
 
 func TestGCPBusyMetadata(t *testing.T) {
 	f := newGCP(t)
-	for _, name := range []string{"instance/zone", "universe/universe-domain", "instance/service-accounts/default/token"} {
+	for _, name := range []string{
+		"instance/zone", "universe/universe-domain", "instance/service-accounts/default/token",
+	} {
 		f.Fault("GET /computeMetadata/v1/"+name, 429, "", "")
 		f.Fault("GET /computeMetadata/v1/"+name, 503, "", "")
 	}
@@ -212,7 +223,8 @@ func TestGCPFailsLate(t *testing.T) {
 	f = newGCP(t)
 	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 	msg, changed := task.Fails(t, f.router())
-	assert.Regexp(t, `^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
+	assert.Regexp(t,
+		`^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
 	assert.True(t, changed)
 }
 
@@ -241,12 +253,18 @@ func TestGCPRefuses(t *testing.T) {
 		o   options
 		msg string
 	}{
-		"interfaces":     {options{"interfaces": []string{"nic1"}}, "interfaces: on GCP forwarding is a property of the whole instance"},
-		"half an id":     {options{"name": "gcp-1"}, "project, zone, name: all three of them or none"},
-		"another's id":   {options{"resource_id": "/x"}, "resource_id: goes with cloud: azure"},
-		"a strange name": {options{"project": "p", "zone": "z", "name": "../x"}, `name: expected a name as Google Cloud has them, got "../x"`},
-		"the real API":   {options{"api_endpoint": ""}, "compute.googleapis.com: a test reaches loopback only"},
-		"no override":    {options{"metadata_endpoint": ""}, "metadata.google.internal: a test reaches loopback only"},
+		"interfaces": {
+			options{"interfaces": []string{"nic1"}},
+			"interfaces: on GCP forwarding is a property of the whole instance",
+		},
+		"half an id":   {options{"name": "gcp-1"}, "project, zone, name: all three of them or none"},
+		"another's id": {options{"resource_id": "/x"}, "resource_id: goes with cloud: azure"},
+		"a strange name": {
+			options{"project": "p", "zone": "z", "name": "../x"},
+			`name: expected a name as Google Cloud has them, got "../x"`,
+		},
+		"the real API": {options{"api_endpoint": ""}, "compute.googleapis.com: a test reaches loopback only"},
+		"no override":  {options{"metadata_endpoint": ""}, "metadata.google.internal: a test reaches loopback only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)

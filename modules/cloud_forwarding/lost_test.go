@@ -32,8 +32,10 @@ func TestLostAnswers(t *testing.T) {
 			f.Lose = fakecloud.Loss{Times: 1, Middle: middle, Reads: true}
 			result := task.Run(t, f.router())
 			assert.Equal(t, true, result["verified"], "%v", result["msg"])
-			assert.Equal(t, []any{azure.NICA + ": enabled forwarding", azure.NICB + ": enabled forwarding"}, result["done"])
-			assert.Equal(t, []string{"PUT router-a", "PUT router-b"}, f.Writes, "the second time its etag is old, so it is not written twice")
+			assert.Equal(t,
+				[]any{azure.NICA + ": enabled forwarding", azure.NICB + ": enabled forwarding"}, result["done"])
+			assert.Equal(t, []string{"PUT router-a", "PUT router-b"}, f.Writes,
+				"the second time its etag is old, so it is not written twice")
 
 			f = newAzure(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}

@@ -78,12 +78,14 @@ func (n *network) certify(t *testing.T) {
 	n.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	raw := n.sign(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "stand-in"}, SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		Subject: pkix.Name{CommonName: "stand-in"}, SerialNumber: big.NewInt(1),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	})
 	n.authority, err = x509.ParseCertificate(raw)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(n.authorities, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o644))
+	require.NoError(t,
+		os.WriteFile(n.authorities, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o644))
 }
 
 func (n *network) sign(t *testing.T, c *x509.Certificate) []byte {
@@ -117,12 +119,15 @@ func (n *network) proxy(w http.ResponseWriter, r *http.Request) {
 	}
 	name, _, _ := net.SplitHostPort(r.Host)
 	leaf, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(2), DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}, n.authority, n.key.Public(), n.key)
 	if err != nil {
 		return
 	}
-	conn := tls.Server(bare, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf}, PrivateKey: n.key}}})
+	conn := tls.Server(bare, &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{leaf}, PrivateKey: n.key}},
+	})
 	s := &http.Server{Handler: api, ReadHeaderTimeout: time.Minute}
 	_ = s.Serve(&once{conn: conn})
 }
@@ -157,7 +162,8 @@ func (n *network) module(t *testing.T, o options) map[string]any {
 	t.Helper()
 	raw, err := json.Marshal(o)
 	require.NoError(t, err)
-	cmd := exec.Command("unshare", "--mount", "sh", "-ec", `mount --bind "$0" /etc/hosts; exec "$@"`, n.hosts, n.program, "cloud_forwarding")
+	cmd := exec.Command("unshare", "--mount", "sh", "-ec",
+		`mount --bind "$0" /etc/hosts; exec "$@"`, n.hosts, n.program, "cloud_forwarding")
 	cmd.Stdin = bytes.NewReader(raw)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "SSL_CERT_FILE=" + n.authorities}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
@@ -179,7 +185,10 @@ func (n *network) module(t *testing.T, o options) map[string]any {
 func TestProgramInItsOwnNetwork(t *testing.T) {
 	dir := t.TempDir()
 	program, mock := filepath.Join(dir, "wgmesh-cloud"), filepath.Join(dir, "imds")
-	for _, argv := range [][]string{{"go", "build", "-o", program, "../cloud"}, {"go", "build", "-C", "../../test/imds", "-o", mock, "tool"}} {
+	for _, argv := range [][]string{
+		{"go", "build", "-o", program, "../cloud"},
+		{"go", "build", "-C", "../../test/imds", "-o", mock, "tool"},
+	} {
 		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
 		require.NoError(t, err, "%v: %s", argv, out)
 	}
@@ -200,7 +209,8 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 	aws := newAWS(t)
 	aws.Region = "eu-central-1"
 	config := filepath.Join(dir, "imds.json")
-	require.NoError(t, os.WriteFile(config, []byte(`{"imdsv2": true, "server": {"hostname": "`+metadataAddress+`", "port": "80"},
+	require.NoError(t,
+		os.WriteFile(config, []byte(`{"imdsv2": true, "server": {"hostname": "`+metadataAddress+`", "port": "80"},
 		"metadata": {"values": {"instance-id": "i-router", "placement-region": "eu-central-1"}}}`), 0o644))
 	service := exec.Command(mock, "-c", config)
 	service.Env = []string{"HOME=" + dir}
@@ -208,7 +218,8 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 	service.Stdout, service.Stderr = &log, &log
 	service.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	require.NoError(t, service.Start())
-	status := nettest.Run(t, "curl", "-s", "--noproxy", "*", "--retry", "100", "--retry-delay", "0", "--retry-connrefused", "-o", "/dev/null", "-w", "%{http_code}",
+	status := nettest.Run(t, "curl", "-s", "--noproxy", "*", "--retry", "100", "--retry-delay", "0",
+		"--retry-connrefused", "-o", "/dev/null", "-w", "%{http_code}",
 		"http://"+metadataAddress+"/latest/meta-data/instance-id")
 	assert.Equal(t, "401", status, "version 1 is refused")
 	forwards(options{"cloud": "aws"}, aws.EC2.Config.Handler, "ec2.eu-central-1.amazonaws.com")
@@ -218,14 +229,16 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 
 	n.metadata(t)
 	for region, host := range map[string]string{
-		"cn-north-1": "ec2.cn-north-1.amazonaws.com.cn", "us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "eusc-de-east-1": "ec2.eusc-de-east-1.amazonaws.eu",
+		"cn-north-1":    "ec2.cn-north-1.amazonaws.com.cn",
+		"us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "eusc-de-east-1": "ec2.eusc-de-east-1.amazonaws.eu",
 	} {
 		f := newAWS(t)
 		f.Region, n.service = region, f.IMDS.Config.Handler
 		forwards(options{"cloud": "aws"}, f.EC2.Config.Handler, host)
 	}
 	for environ, host := range map[string]string{
-		"AzurePublicCloud": "management.azure.com", "AzureUSGovernmentCloud": "management.usgovcloudapi.net", "AzureChinaCloud": "management.chinacloudapi.cn",
+		"AzurePublicCloud":       "management.azure.com",
+		"AzureUSGovernmentCloud": "management.usgovcloudapi.net", "AzureChinaCloud": "management.chinacloudapi.cn",
 	} {
 		f := newAzure(t)
 		f.Environ, f.Polls, f.Outside, n.service = environ, 0, "https://"+host, f.Config.Handler

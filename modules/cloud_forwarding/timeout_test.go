@@ -24,9 +24,16 @@ func TestSilence(t *testing.T) {
 		o             options
 		api, metadata string
 	}{
-		"aws":        {o: inAWS.router(), api: "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: ", metadata: "metadata instance-id: "},
-		"azure":      {o: inAzure.router(), api: azure.VM + ": read the VM: ", metadata: "metadata of the instance: "},
-		"gcp":        {o: inGCP.router(), api: "example.com:mesh/europe-west3-a/gcp-1: read the instance: ", metadata: "metadata project/project-id: "},
+		"aws": {
+			o:   inAWS.router(),
+			api: "i-router in cn-north-1: ec2:DescribeNetworkInterfaces: ", metadata: "metadata instance-id: ",
+		},
+		"azure": {o: inAzure.router(), api: azure.VM + ": read the VM: ", metadata: "metadata of the instance: "},
+		"gcp": {
+			o:        inGCP.router(),
+			api:      "example.com:mesh/europe-west3-a/gcp-1: read the instance: ",
+			metadata: "metadata project/project-id: ",
+		},
 		"gcp, a key": {o: key, api: "Google credentials: "},
 	} {
 		for option, begins := range map[string]string{"api_endpoint": tt.api, "metadata_endpoint": tt.metadata} {
@@ -36,7 +43,8 @@ func TestSilence(t *testing.T) {
 			t.Run(name+" "+option, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				msg, changed := task.Fails(t, tt.o.And(options{"timeout": 3, option: "http://" + silent.Addr().String()}))
+				msg, changed := task.Fails(t,
+					tt.o.And(options{"timeout": 3, option: "http://" + silent.Addr().String()}))
 				assert.Regexp(t, "^"+begins, msg)
 				assert.Contains(t, msg, "`timeout` was over")
 				assert.False(t, changed)

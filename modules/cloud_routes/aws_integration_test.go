@@ -20,7 +20,8 @@ func items(t *testing.T, m moto.Server, table string) map[string]string {
 	require.NotNil(t, set, answer)
 	out := map[string]string{}
 	for _, item := range regexp.MustCompile(`(?s)<item>(.*?)</item>`).FindAllStringSubmatch(set[1], -1) {
-		destination := regexp.MustCompile(`<destination(?:Ipv6CidrBlock|CidrBlock)>([^<]*)<`).FindStringSubmatch(item[1])
+		destination := regexp.MustCompile(
+			`<destination(?:Ipv6CidrBlock|CidrBlock)>([^<]*)<`).FindStringSubmatch(item[1])
 		require.NotNil(t, destination, item[1])
 		out[destination[1]] = item[1]
 	}
@@ -40,15 +41,18 @@ func TestAWSByMoto(t *testing.T) {
 	us, them := eni(), eni()
 	table := func() string { return m.Ask(t, "routeTableId", "Action", "CreateRouteTable", "VpcId", vpc) }
 	ours, bare := table(), table()
-	m.Call(t, "ec2", "Action", "CreateTags", "ResourceId.1", ours, "Tag.1.Key", "wgmesh.router", "Tag.1.Value", "example")
+	m.Call(t, "ec2", "Action", "CreateTags", "ResourceId.1", ours, "Tag.1.Key", "wgmesh.router",
+		"Tag.1.Value", "example")
 	route := func(destination string) {
-		m.Call(t, "ec2", "Action", "CreateRoute", "RouteTableId", ours, "DestinationCidrBlock", destination, "NetworkInterfaceId", them)
+		m.Call(t, "ec2", "Action", "CreateRoute", "RouteTableId", ours, "DestinationCidrBlock",
+			destination, "NetworkInterfaceId", them)
 	}
 	route("10.0.0.0/16")
 	route("10.99.0.0/16")
 	before := items(t, m, ours)
 	o := options{
-		"via": us, "region": "cn-north-1", "mesh": "example", "tables": []string{ours}, "prefixes": []string{"10.0.0.0/16", "10.2.0.0/16", "2001:db8::/32"},
+		"via": us, "region": "cn-north-1", "mesh": "example", "tables": []string{ours},
+		"prefixes":     []string{"10.0.0.0/16", "10.2.0.0/16", "2001:db8::/32"},
 		"api_endpoint": m.URL, "metadata_endpoint": f.IMDS.URL, "timeout": 120,
 	}
 
@@ -77,7 +81,8 @@ func TestAWSByMoto(t *testing.T) {
 		result := task.Succeeds(t, o)
 		assert.Equal(t, true, result["verified"])
 		assert.Equal(t, []any{
-			ours + ": 10.0.0.0/16: goes to " + us + " now, before to " + them, ours + ": 10.2.0.0/16: goes to " + us + " now", ours + ": 2001:db8::/32: goes to " + us + " now",
+			ours + ": 10.0.0.0/16: goes to " + us + " now, before to " + them,
+			ours + ": 10.2.0.0/16: goes to " + us + " now", ours + ": 2001:db8::/32: goes to " + us + " now",
 		}, result["done"])
 		task.Unchanged(t, o)
 		msg, _ := task.Fails(t, o.And(options{"tables": []string{bare}}))

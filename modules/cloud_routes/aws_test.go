@@ -55,7 +55,8 @@ func TestAWSFromNothing(t *testing.T) {
 		"rtb-a: 10.0.0.0/16: goes to eni-us now", "rtb-a: 2001:db8::/32: goes to eni-us now",
 		"rtb-b: 10.0.0.0/16: goes to eni-us now", "rtb-b: 2001:db8::/32: goes to eni-us now",
 	}, result["done"])
-	assert.Equal(t, map[string]any{"table": "rtb-a", "prefix": "10.0.0.0/16", "via": "eni-us"}, result["routes"].([]any)[0])
+	assert.Equal(t, map[string]any{"table": "rtb-a", "prefix": "10.0.0.0/16", "via": "eni-us"},
+		result["routes"].([]any)[0])
 	assert.Len(t, result["routes"], 4)
 	assert.Equal(t, before, f.Without("10.0.0.0/16", "2001:db8::/32"), "other routes are as they were")
 	assert.Zero(t, f.Bare, "metadata requests without a token")
@@ -72,7 +73,10 @@ func TestAWSFromNothing(t *testing.T) {
 
 // A route that is there is replaced, so that there is no moment without one.
 func TestAWSTakesOver(t *testing.T) {
-	for name, there := range map[string]string{"another router's": aws.Via("eni-them"), "a black hole": blackhole, "a black hole without a target": `<state>blackhole</state>`} {
+	for name, there := range map[string]string{
+		"another router's": aws.Via("eni-them"),
+		"a black hole":     blackhole, "a black hole without a target": `<state>blackhole</state>`,
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newAWS(t)
 			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = there
@@ -108,15 +112,19 @@ func TestAWSSomebodyElsesRoute(t *testing.T) {
 		"the gateway local":         aws.Local,
 		"the gateway vpce-1":        `<gatewayId>vpce-1</gatewayId><state>active</state>`,
 		"the virtual private gateway vgw-1, which has propagated it": `<gatewayId>vgw-1</gatewayId><origin>EnableVgwRoutePropagation</origin><state>active</state>`,
-		"where a VPC route server has pointed it":                    aws.Via("eni-x")[:len(aws.Via("eni-x"))-len("<origin>CreateRoute</origin><state>active</state>")] + `<origin>Advertisement</origin><state>active</state>`,
-		"what this module does not know":                             `<thingOfTomorrow>x-1</thingOfTomorrow><state>active</state>`,
+		"where a VPC route server has pointed it": aws.Via(
+			"eni-x")[:len(aws.Via("eni-x"))-len("<origin>CreateRoute</origin><state>active</state>")] +
+			`<origin>Advertisement</origin><state>active</state>`,
+		"what this module does not know": `<thingOfTomorrow>x-1</thingOfTomorrow><state>active</state>`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := newAWS(t)
 			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = xml
 			before := f.Without()
 			msg, changed := task.Fails(t, f.router()) // although the others could be set
-			assert.Equal(t, "rtb-a: 10.0.0.0/16: it goes to "+what+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
+			assert.Equal(t,
+				"rtb-a: 10.0.0.0/16: it goes to "+what+
+					": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
 			task.Unchanged(t, f.one().And(absent))
 			assert.Equal(t, before, f.Tables)
@@ -149,7 +157,8 @@ func TestAWSAbsent(t *testing.T) {
 	f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 	result := task.Succeeds(t, f.router().And(absent))
 	assert.Equal(t, []string{"DeleteRoute rtb-a 10.0.0.0/16"}, f.Writes)
-	assert.Equal(t, []any{map[string]any{"table": "rtb-b", "prefix": "10.0.0.0/16", "via": "eni-them"}}, result["routes"])
+	assert.Equal(t,
+		[]any{map[string]any{"table": "rtb-b", "prefix": "10.0.0.0/16", "via": "eni-them"}}, result["routes"])
 }
 
 func TestAWSCheckMode(t *testing.T) {
@@ -164,12 +173,18 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: eni-us")
 	assert.Contains(t, result["diff"].(map[string]any)["before"], "via: eni-them")
 	for _, action := range []string{"CreateRoute", "ReplaceRoute"} {
-		f.Faults[action] = []aws.Fault{{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true}}
+		f.Faults[action] = []aws.Fault{
+			{
+				Code:    "UnauthorizedOperation",
+				Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true,
+			},
+		}
 	}
 	warnings := task.Succeeds(t, o)["warnings"]
 	assert.Len(t, warnings, 4)
-	assert.Contains(t, warnings, "rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); "+
-		"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
+	assert.Contains(t, warnings,
+		"rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); "+
+			"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
 	assert.Equal(t, before, f.Tables)
 	assert.Empty(t, f.Writes)
 }
@@ -225,16 +240,20 @@ func TestAWSLostRace(t *testing.T) {
 		}
 		f.Lag = 1
 		msg, changed := task.Fails(t, f.one().And(options{"timeout": 2}))
-		assert.Equal(t, "rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
+		assert.Equal(t,
+			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
 	t.Run("without end", func(t *testing.T) {
 		f := newAWS(t)
 		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
-		f.Faults["ReplaceRoute"] = []aws.Fault{{Code: "InvalidRoute.NotFound", Message: "gone", Status: 400, Forever: true}}
+		f.Faults["ReplaceRoute"] = []aws.Fault{
+			{Code: "InvalidRoute.NotFound", Message: "gone", Status: 400, Forever: true},
+		}
 		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
+		assert.Contains(t, msg,
+			"rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
 	})
 }
 
@@ -251,7 +270,8 @@ func TestAWSThrottling(t *testing.T) {
 	// Whether something changed is not asked: the time may be over while a request is
 	// under way, which may have been done.
 	msg, _ := task.Fails(t, f.one().And(options{"timeout": 2}))
-	assert.Equal(t, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
+	assert.Equal(t,
+		"rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
 }
 
 func TestAWSExpiredCredentials(t *testing.T) {
@@ -261,13 +281,19 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	assert.Equal(t, 2, f.Session)
 
 	f = newAWS(t)
-	f.Faults["DescribeRouteTables"] = []aws.Fault{{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true}}
+	f.Faults["DescribeRouteTables"] = []aws.Fault{
+		{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true},
+	}
 	msg, _ := task.Fails(t, f.control(t))
-	assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
+	assert.Contains(t, msg,
+		"rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
 }
 
 func TestAWSMissingPermission(t *testing.T) {
-	denied := aws.Fault{Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation.", Status: 403, Forever: true}
+	denied := aws.Fault{
+		Code:    "UnauthorizedOperation",
+		Message: "You are not authorized to perform this operation.", Status: 403, Forever: true,
+	}
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults["DescribeRouteTables"] = []aws.Fault{denied}
@@ -284,13 +310,19 @@ func TestAWSMissingPermission(t *testing.T) {
 		assert.Contains(t, result["msg"], "the permission ec2:CreateRoute is missing")
 		assert.Equal(t, true, result["changed"])
 		assert.Equal(t, false, result["verified"])
-		assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: goes to eni-us now", "rtb-b: 10.0.0.0/16: goes to eni-us now, before to eni-them"}, result["done"], "what can be taken is taken")
+		assert.Equal(t,
+			[]any{
+				"rtb-a: 10.0.0.0/16: goes to eni-us now",
+				"rtb-b: 10.0.0.0/16: goes to eni-us now, before to eni-them",
+			}, result["done"],
+			"what can be taken is taken")
 	})
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
 		f.NoRole = true
 		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg, "the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
+		assert.Contains(t, msg,
+			"the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
 	})
 }
 
@@ -308,7 +340,8 @@ func TestAWSVanishes(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = func() { maps.DeleteFunc(f.Tables, func(string, *aws.Table) bool { return true }) }
 		msg, changed := task.Fails(t, f.one())
-		assert.Contains(t, msg, "rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
+		assert.Contains(t, msg,
+			"rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
 		assert.False(t, changed)
 	})
 	t.Run("the table, after the write", func(t *testing.T) {
@@ -325,15 +358,22 @@ func TestAWSVanishes(t *testing.T) {
 	})
 	t.Run("the interface", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults["CreateRoute"] = []aws.Fault{{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID 'eni-us' does not exist", Status: 400}}
+		f.Faults["CreateRoute"] = []aws.Fault{{
+			Code:    "InvalidNetworkInterfaceID.NotFound",
+			Message: "The networkInterface ID 'eni-us' does not exist", Status: 400,
+		}}
 		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg, "InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
+		assert.Contains(t, msg,
+			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
 	})
 	t.Run("room in the table", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults["CreateRoute"] = []aws.Fault{{Code: "RouteLimitExceeded", Message: "The maximum number of routes has been reached.", Status: 400}}
+		f.Faults["CreateRoute"] = []aws.Fault{{
+			Code: "RouteLimitExceeded", Message: "The maximum number of routes has been reached.", Status: 400,
+		}}
 		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg, "RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
+		assert.Contains(t, msg,
+			"RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
 	})
 }
 
@@ -357,13 +397,25 @@ func TestOptions(t *testing.T) {
 		o   options
 		msg string
 	}{
-		"nothing":            {options{"mesh": "", "tables": []string{}, "prefixes": []string{}}, "3 problems: (1) mesh: required option is missing; (2) prefixes: required option is missing; (3) tables: required option is missing"},
-		"cloud":              {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure, gcp"},
-		"state":              {options{"state": "gone"}, "state: expected one of present, absent"},
-		"mesh":               {options{"mesh": "My Mesh"}, `mesh: expected up to 28 small letters, digits and hyphens, got "My Mesh"`},
-		"bits":               {options{"prefixes": []string{"10.0.0.1/16"}}, "prefixes[0]: expected a network, got 10.0.0.1/16, which has bits beyond its length; did you mean 10.0.0.0/16?"},
-		"no prefix":          {options{"prefixes": []string{"office"}}, "prefixes[0]: "},
-		"no table":           {options{"tables": []string{"rtb-a", ""}}, "tables[1]: expected the id of a route table, got nothing"},
+		"nothing": {
+			options{"mesh": "", "tables": []string{}, "prefixes": []string{}},
+			"3 problems: (1) mesh: required option is missing; (2) prefixes: required option is missing; (3) tables: required option is missing",
+		},
+		"cloud": {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure, gcp"},
+		"state": {options{"state": "gone"}, "state: expected one of present, absent"},
+		"mesh": {
+			options{"mesh": "My Mesh"},
+			`mesh: expected up to 28 small letters, digits and hyphens, got "My Mesh"`,
+		},
+		"bits": {
+			options{"prefixes": []string{"10.0.0.1/16"}},
+			"prefixes[0]: expected a network, got 10.0.0.1/16, which has bits beyond its length; did you mean 10.0.0.0/16?",
+		},
+		"no prefix": {options{"prefixes": []string{"office"}}, "prefixes[0]: "},
+		"no table": {
+			options{"tables": []string{"rtb-a", ""}},
+			"tables[1]: expected the id of a route table, got nothing",
+		},
 		"timeout":            {options{"timeout": 0}, "timeout: expected 1 second or more, got 0"},
 		"endpoint":           {options{"api_endpoint": "ec2.local"}, `api_endpoint: expected a URL, got "ec2.local"`},
 		"priority":           {options{"priority": 65536}, "priority: expected a number from 0 to 65535, got 65536"},
@@ -381,7 +433,8 @@ func TestOptions(t *testing.T) {
 
 func TestAutoGoesByTheFirmware(t *testing.T) {
 	f := newAWS(t)
-	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Amazon EC2"}), f.one().And(options{"tables": []string{"mesh"}}))
+	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Amazon EC2"}),
+		f.one().And(options{"tables": []string{"mesh"}}))
 	require.Equal(t, true, result["failed"])
 	assert.Contains(t, result["msg"], "mesh: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
 }

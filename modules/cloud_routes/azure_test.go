@@ -41,8 +41,14 @@ func TestAzureFromNothing(t *testing.T) {
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, "10.1.1.4", result["via"], "this machine's first address")
 	assert.Equal(t, f.URL+"/", f.Audience)
-	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: goes to 10.1.1.4 now", azure.Table + ": 10.2.0.0/16: goes to 10.1.1.4 now"}, result["done"])
-	assert.Equal(t, map[string]any{"table": azure.Table, "prefix": "10.0.0.0/16", "via": "10.1.1.4", "name": "wgmesh-example-10-0-0-0-16"}, result["routes"].([]any)[0])
+	assert.Equal(t,
+		[]any{azure.Table + ": 10.0.0.0/16: goes to 10.1.1.4 now", azure.Table + ": 10.2.0.0/16: goes to 10.1.1.4 now"},
+		result["done"])
+	assert.Equal(t,
+		map[string]any{
+			"table": azure.Table, "prefix": "10.0.0.0/16", "via": "10.1.1.4",
+			"name": "wgmesh-example-10-0-0-0-16",
+		}, result["routes"].([]any)[0])
 	assert.Equal(t, before, f.Without(azure.Ours, azureTwo), "other routes are as they were")
 
 	task.Unchanged(t, o)
@@ -69,7 +75,8 @@ func TestAzureFromTheControlNode(t *testing.T) {
 
 	// One of ours that somebody has turned is ours still.
 	f.Routes[azure.Ours]["properties"].(map[string]any)["nextHopType"] = "None"
-	assert.Contains(t, task.Succeeds(t, f.control())["done"].([]any)[0], "goes to 10.1.0.4 now, before to the next hop None")
+	assert.Contains(t, task.Succeeds(t, f.control())["done"].([]any)[0],
+		"goes to 10.1.0.4 now, before to the next hop None")
 }
 
 func TestAzureIPv6(t *testing.T) {
@@ -78,7 +85,9 @@ func TestAzureIPv6(t *testing.T) {
 	assert.Equal(t, "wgmesh-example-2001-db8---32", task.Succeeds(t, o)["routes"].([]any)[0].(map[string]any)["name"])
 	task.Unchanged(t, o)
 	msg, _ := task.Fails(t, o.And(options{"via": "10.1.0.4"}))
-	assert.Equal(t, "prefixes: 2001:db8::/32 cannot go to 10.1.0.4, which is of the other family of addresses: use a task for each", msg)
+	assert.Equal(t,
+		"prefixes: 2001:db8::/32 cannot go to 10.1.0.4, which is of the other family of addresses: use a task for each",
+		msg)
 }
 
 func TestAzureSomebodyElsesRoute(t *testing.T) {
@@ -92,7 +101,9 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 			f.Add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
 			before := f.Without()
 			msg, changed := task.Fails(t, f.router())
-			assert.Equal(t, azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
+			assert.Equal(t,
+				azure.Table+": 10.0.0.0/16: it goes to "+to+
+					": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Without())
@@ -180,8 +191,10 @@ func TestAzureLostRace(t *testing.T) {
 		f := there(t)
 		f.Served = func(string) { f.ETag++ }
 		msg, changed := task.Fails(t, f.router())
-		assert.Equal(t, azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
-			"lost against another writer 8 times: who else manages it?", msg)
+		assert.Equal(t,
+			azure.Table+
+				": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
+				"lost against another writer 8 times: who else manages it?", msg)
 		assert.False(t, changed)
 	})
 }
@@ -197,7 +210,9 @@ func TestAzureThrottling(t *testing.T) {
 	f = newAzure(t)
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
-	assert.Equal(t, azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
+	assert.Equal(t,
+		azure.Table+
+			": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
 
@@ -229,9 +244,14 @@ func TestAzureExpiredToken(t *testing.T) {
 }
 
 func TestAzureMissingPermission(t *testing.T) {
-	for where, permission := range map[string]string{"GET " + azure.Table: "Microsoft.Network/routeTables/read", "PUT " + azure.Ours: "Microsoft.Network/routeTables/routes/write"} {
+	for where, permission := range map[string]string{
+		"GET " + azure.Table: "Microsoft.Network/routeTables/read",
+		"PUT " + azure.Ours:  "Microsoft.Network/routeTables/routes/write",
+	} {
 		f := newAzure(t)
-		f.Fault(where, 403, "AuthorizationFailed", "The client 'x' does not have authorization to perform action '"+permission+"' over scope '/subscriptions/1'")
+		f.Fault(where, 403, "AuthorizationFailed",
+			"The client 'x' does not have authorization to perform action '"+permission+
+				"' over scope '/subscriptions/1'")
 		msg, changed := task.Fails(t, f.router())
 		assert.Contains(t, msg, "(request req-4711); the permission "+permission+" is missing")
 		assert.False(t, changed)
@@ -239,7 +259,8 @@ func TestAzureMissingPermission(t *testing.T) {
 	f := newAzure(t)
 	f.NoID = true
 	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
+	assert.Contains(t, msg,
+		"token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 }
 
 func TestAzureFailsLate(t *testing.T) {
@@ -247,7 +268,9 @@ func TestAzureFailsLate(t *testing.T) {
 	f.Fails = "InternalServerError"
 	before := f.Without()
 	msg, changed := task.Fails(t, f.router())
-	assert.Equal(t, azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
+	assert.Equal(t,
+		azure.Table+
+			": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
 	assert.True(t, changed)
 	assert.Equal(t, before, f.Without())
 }
@@ -281,7 +304,9 @@ func TestAzureVanishes(t *testing.T) {
 func TestAzureTrouble(t *testing.T) {
 	f := newAzure(t)
 	f.Add("wgmesh-example-10-0-0-0-16", "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")["provisioningState"] = "Failed"
-	assert.Equal(t, []any{azure.Table + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"}, task.Succeeds(t, f.router())["warnings"])
+	assert.Equal(t,
+		[]any{azure.Table + ": 10.0.0.0/16: the route to 10.1.1.4 carries nothing: its provisioningState is Failed"},
+		task.Succeeds(t, f.router())["warnings"])
 }
 
 func TestAzureRefuses(t *testing.T) {
@@ -290,12 +315,26 @@ func TestAzureRefuses(t *testing.T) {
 		o   options
 		msg string
 	}{
-		"no table's id":      {o: options{"tables": []string{azure.Ours}}, msg: "tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got "},
-		"no address":         {o: options{"via": "lb-1"}, msg: `via: on Azure expected an address, such as that of the routers' load balancer, got "lb-1"`},
-		"a cloud unknown":    {set: func(f *fakeAzure) { f.Environ = "AzureStack" }, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
-		"the public cloud":   {o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only"},
-		"china":              {set: func(f *fakeAzure) { f.Environ = "AzureChinaCloud" }, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
-		"no override":        {o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only"},
+		"no table's id": {
+			o:   options{"tables": []string{azure.Ours}},
+			msg: "tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got ",
+		},
+		"no address": {
+			o:   options{"via": "lb-1"},
+			msg: `via: on Azure expected an address, such as that of the routers' load balancer, got "lb-1"`,
+		},
+		"a cloud unknown": {set: func(f *fakeAzure) {
+			f.Environ = "AzureStack"
+		}, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
+		"the public cloud": {
+			o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only",
+		},
+		"china": {set: func(f *fakeAzure) {
+			f.Environ = "AzureChinaCloud"
+		}, o: options{"api_endpoint": ""}, msg: "management.chinacloudapi.cn: a test reaches loopback only"},
+		"no override": {
+			o: options{"metadata_endpoint": ""}, msg: "169.254.169.254: a test reaches loopback only",
+		},
 		"another's priority": {o: options{"priority": 1}, msg: "priority: goes with cloud: gcp, got cloud: azure"},
 	} {
 		t.Run(name, func(t *testing.T) {

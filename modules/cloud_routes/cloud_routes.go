@@ -47,7 +47,9 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	delta, refused := route.Diff(want, have)
-	result := map[string]any{"cloud": name, "via": want.Via, "routes": shown(have), "verified": len(delta) == 0 && refused == nil}
+	result := map[string]any{
+		"cloud": name, "via": want.Via, "routes": shown(have), "verified": len(delta) == 0 && refused == nil,
+	}
 	if refused != nil { // nothing is written when a part of it cannot be
 		return ansible.Plan{Return: result}, refused
 	}

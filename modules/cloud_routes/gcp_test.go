@@ -26,7 +26,9 @@ func (f *fakeGCP) router() options {
 // control are the options on a control node with the key of a service account.
 func (f *fakeGCP) control() options {
 	f.Login()
-	return f.router().And(options{"cloud": "auto", "project": "example.com:mesh", "via": "zones/europe-west3-b/instances/gcp-2"})
+	return f.router().And(options{
+		"cloud": "auto", "project": "example.com:mesh", "via": "zones/europe-west3-b/instances/gcp-2",
+	})
 }
 
 func TestGCPFromNothing(t *testing.T) {
@@ -36,7 +38,11 @@ func TestGCPFromNothing(t *testing.T) {
 	result := task.Succeeds(t, o)
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, gcp.Router, result["via"])
-	assert.Equal(t, []any{"mesh-vpc: 10.0.0.0/16: goes to " + gcp.Router + " with priority 1000 now", "mesh-vpc: 2001:db8::/32: goes to " + gcp.Router + " with priority 1000 now"}, result["done"])
+	assert.Equal(t,
+		[]any{
+			"mesh-vpc: 10.0.0.0/16: goes to " + gcp.Router + " with priority 1000 now",
+			"mesh-vpc: 2001:db8::/32: goes to " + gcp.Router + " with priority 1000 now",
+		}, result["done"])
 	first := result["routes"].([]any)[0].(map[string]any)
 	assert.Regexp(t, `^wgmesh-example-[0-9a-f]{12}$`, first["name"])
 	assert.InDelta(t, 1000, first["priority"], 0)
@@ -60,14 +66,17 @@ func TestGCPMakesBeforeItBreaks(t *testing.T) {
 	f.OnList = func() { seen = append(seen, f.Names("10.0.0.0/16")) }
 	result := task.Succeeds(t, f.router().And(options{"priority": 800}))
 	assert.Equal(t, []string{"insert 10.0.0.0/16 800", "delete wgmesh-example-before"}, f.Writes)
-	assert.Equal(t, []any{"mesh-vpc: 10.0.0.0/16: goes to " + gcp.Router + " with priority 800 now, before to " + gcp.Router + " with priority 1000"}, result["done"])
+	assert.Equal(t,
+		[]any{"mesh-vpc: 10.0.0.0/16: goes to " + gcp.Router +
+			" with priority 800 now, before to " + gcp.Router + " with priority 1000"}, result["done"])
 	assert.Equal(t, []string{"800 gcp-1", "900 gcp-2"}, f.Names("10.0.0.0/16"), "the partner's stands beside ours")
 	assert.Len(t, result["routes"], 2)
 
 	// It ended between the two: the next run takes the old one away.
 	f = newGCP(t)
 	f.Ours("before", "10.0.0.0/16", 1000, gcp.Router)
-	f.Fault("DELETE "+gcp.Routes+"/", 403, "forbidden", "Required 'compute.routes.delete' permission for 'projects/mesh/global/routes/x'")
+	f.Fault("DELETE "+gcp.Routes+"/", 403, "forbidden",
+		"Required 'compute.routes.delete' permission for 'projects/mesh/global/routes/x'")
 	msg, changed := task.Fails(t, f.router().And(options{"priority": 800}))
 	assert.Contains(t, msg, "mesh-vpc: 10.0.0.0/16: delete the route wgmesh-example-before: ")
 	assert.Contains(t, msg, "the permission compute.routes.delete is missing")
@@ -79,7 +88,8 @@ func TestGCPMakesBeforeItBreaks(t *testing.T) {
 
 func TestGCPFromTheControlNode(t *testing.T) {
 	f := newGCP(t)
-	result := task.Succeeds(t, f.control().And(options{"tables": []string{gcp.Network}, "project": ""}).And(options{"via": gcp.Partner}))
+	result := task.Succeeds(t,
+		f.control().And(options{"tables": []string{gcp.Network}, "project": ""}).And(options{"via": gcp.Partner}))
 	assert.Equal(t, "gcp", result["cloud"])
 	assert.Equal(t, []string{"1000 gcp-2"}, f.Names("10.0.0.0/16"))
 	assert.Zero(t, f.Token, "the service account of the machine it runs on was not asked for")
@@ -91,8 +101,12 @@ func TestGCPSomebodyElsesRoute(t *testing.T) {
 		add func(*fakeGCP)
 		to  string
 	}{
-		"a peering":     {func(f *fakeGCP) { f.Add("peering-1", "", "10.0.0.0/16", 0, "nextHopPeering", "hub") }, "the peering hub by the route peering-1"},
-		"without marks": {func(f *fakeGCP) { f.Add("by-hand-2", "", "10.0.0.0/16", 2000, "nextHopInstance", gcp.Router) }, gcp.Router + " by the route by-hand-2"},
+		"a peering": {func(f *fakeGCP) {
+			f.Add("peering-1", "", "10.0.0.0/16", 0, "nextHopPeering", "hub")
+		}, "the peering hub by the route peering-1"},
+		"without marks": {func(f *fakeGCP) {
+			f.Add("by-hand-2", "", "10.0.0.0/16", 2000, "nextHopInstance", gcp.Router)
+		}, gcp.Router + " by the route by-hand-2"},
 		"another mesh": {func(f *fakeGCP) {
 			f.Add("wgmesh-example-b-1", "wgmesh.router example-b", "10.0.0.0/16", 1000, "nextHopInstance", gcp.Router)
 		}, gcp.Router + " by the route wgmesh-example-b-1"},
@@ -105,7 +119,9 @@ func TestGCPSomebodyElsesRoute(t *testing.T) {
 			tt.add(f)
 			before := f.Without()
 			msg, changed := task.Fails(t, f.router())
-			assert.Equal(t, "mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, or take the prefix out of `prefixes`", msg)
+			assert.Equal(t,
+				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+
+					": remove that route where it is made, or take the prefix out of `prefixes`", msg)
 			assert.False(t, changed)
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Routes)
@@ -135,7 +151,8 @@ func TestGCPCheckMode(t *testing.T) {
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "priority: 800")
 	f.Scopes = "https://www.googleapis.com/auth/compute.readonly"
 	warnings := task.Succeeds(t, o)["warnings"].([]any)
-	assert.Contains(t, warnings[0], "the instance's access scopes do not let it change routes; it needs https://www.googleapis.com/auth/compute or")
+	assert.Contains(t, warnings[0],
+		"the instance's access scopes do not let it change routes; it needs https://www.googleapis.com/auth/compute or")
 	assert.Equal(t, before, f.Routes)
 	assert.Empty(t, f.Writes)
 	msg, changed := task.Fails(t, f.router().And(options{"priority": 800}))
@@ -146,8 +163,11 @@ func TestGCPCheckMode(t *testing.T) {
 // What Google warns of is a warning of the module, when it was made and later.
 func TestGCPWarnings(t *testing.T) {
 	f := newGCP(t)
-	f.Warning = map[string]any{"code": "NEXT_HOP_CANNOT_IP_FORWARD", "message": "Next hop instance 'gcp-1' cannot\nforward."}
-	want := []any{"mesh-vpc: 10.0.0.0/16: the route to " + gcp.Router + " with priority 1000 carries nothing: NEXT_HOP_CANNOT_IP_FORWARD: Next hop instance 'gcp-1' cannot forward"}
+	f.Warning = map[string]any{
+		"code": "NEXT_HOP_CANNOT_IP_FORWARD", "message": "Next hop instance 'gcp-1' cannot\nforward.",
+	}
+	want := []any{"mesh-vpc: 10.0.0.0/16: the route to " + gcp.Router +
+		" with priority 1000 carries nothing: NEXT_HOP_CANNOT_IP_FORWARD: Next hop instance 'gcp-1' cannot forward"}
 	result := task.Succeeds(t, f.router())
 	assert.Equal(t, want, result["warnings"])
 	assert.Equal(t, true, result["verified"])
@@ -192,7 +212,8 @@ func TestGCPLostRace(t *testing.T) {
 		f := newGCP(t)
 		f.Deletes = "10.0.0.0/16"
 		msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
-		assert.Equal(t, "mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over", msg)
+		assert.Equal(t,
+			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over", msg)
 		assert.True(t, changed, "it was changed, by us")
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
@@ -209,7 +230,8 @@ func TestGCPThrottling(t *testing.T) {
 	f = newGCP(t)
 	f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
-	assert.Equal(t, "mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
+	assert.Equal(t,
+		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
 	assert.False(t, changed)
 }
 
@@ -219,15 +241,20 @@ func TestGCPExpiredToken(t *testing.T) {
 	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 	f.Valid = f.Token + 100
 	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not accept the token")
+	assert.Contains(t, msg,
+		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not accept the token")
 }
 
 func TestGCPMissingPermission(t *testing.T) {
-	for where, permission := range map[string]string{"GET " + gcp.Routes: "compute.routes.list", "POST " + gcp.Routes: "compute.networks.updatePolicy"} {
+	for where, permission := range map[string]string{
+		"GET " + gcp.Routes: "compute.routes.list", "POST " + gcp.Routes: "compute.networks.updatePolicy",
+	} {
 		f := newGCP(t)
-		f.Fault(where, 403, "forbidden", "Required '"+permission+"' permission for 'projects/mesh/global/networks/mesh-vpc'")
+		f.Fault(where, 403, "forbidden",
+			"Required '"+permission+"' permission for 'projects/mesh/global/networks/mesh-vpc'")
 		msg, changed := task.Fails(t, f.router())
-		assert.Contains(t, msg, "(request req-gcp); the permission "+permission+" is missing: allow it in a role of the account")
+		assert.Contains(t, msg,
+			"(request req-gcp); the permission "+permission+" is missing: allow it in a role of the account")
 		assert.False(t, changed)
 	}
 	f := newGCP(t)
@@ -240,7 +267,8 @@ func TestGCPFailsLate(t *testing.T) {
 	f := newGCP(t)
 	f.Fails = "QUOTA_EXCEEDED"
 	msg, changed := task.Fails(t, f.router())
-	assert.Regexp(t, `^mesh-vpc: 10.0.0.0/16: make the route: QUOTA_EXCEEDED: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
+	assert.Regexp(t,
+		`^mesh-vpc: 10.0.0.0/16: make the route: QUOTA_EXCEEDED: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
 	assert.True(t, changed)
 	assert.Empty(t, f.Names("10.0.0.0/16"))
 
@@ -253,7 +281,8 @@ func TestGCPFailsLate(t *testing.T) {
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
 	msg, _ := task.Fails(t, f.router().And(options{"tables": []string{"gone-vpc"}}))
-	assert.Contains(t, msg, "gone-vpc: 10.0.0.0/16: make the route: notFound: The resource 'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
+	assert.Contains(t, msg,
+		"gone-vpc: 10.0.0.0/16: make the route: notFound: The resource 'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
 	f.Fault("GET "+gcp.Routes, 404, "notFound", "The resource 'projects/x' was not found")
 	msg, _ = task.Fails(t, f.router())
 	assert.Contains(t, msg, "it is gone, or the project, zone or name is another")
@@ -264,11 +293,17 @@ func TestGCPRefuses(t *testing.T) {
 		o   options
 		msg string
 	}{
-		"a strange network": {options{"tables": []string{"a/b"}}, `tables: expected the name of a network, or projects/PROJECT/global/networks/NAME, got "a/b"`},
-		"a strange via":     {options{"via": "gcp-1"}, `via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option project, got "gcp-1"`},
-		"region":            {options{"region": "x", "via": gcp.Router}, "region: goes with cloud: aws, got cloud: gcp"},
-		"the real API":      {options{"api_endpoint": ""}, "compute.googleapis.com: a test reaches loopback only"},
-		"no override":       {options{"metadata_endpoint": ""}, "metadata.google.internal: a test reaches loopback only"},
+		"a strange network": {
+			options{"tables": []string{"a/b"}},
+			`tables: expected the name of a network, or projects/PROJECT/global/networks/NAME, got "a/b"`,
+		},
+		"a strange via": {
+			options{"via": "gcp-1"},
+			`via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option project, got "gcp-1"`,
+		},
+		"region":       {options{"region": "x", "via": gcp.Router}, "region: goes with cloud: aws, got cloud: gcp"},
+		"the real API": {options{"api_endpoint": ""}, "compute.googleapis.com: a test reaches loopback only"},
+		"no override":  {options{"metadata_endpoint": ""}, "metadata.google.internal: a test reaches loopback only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)
@@ -278,7 +313,9 @@ func TestGCPRefuses(t *testing.T) {
 			assert.Empty(t, f.Writes)
 		})
 	}
-	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Google", "product_name": "Google Compute Engine"}), newGCP(t).router().And(options{"cloud": "auto"}))
+	result := task.On(t,
+		fakecloud.DMI(map[string]string{"sys_vendor": "Google", "product_name": "Google Compute Engine"}),
+		newGCP(t).router().And(options{"cloud": "auto"}))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "gcp", result["cloud"])
 }
@@ -294,7 +331,8 @@ func TestGCPSharedVPC(t *testing.T) {
 	before := f.Without()
 	o := f.router().And(options{"tables": []string{gcp.Shared}})
 	result := task.Succeeds(t, o)
-	assert.Equal(t, []any{gcp.Shared + ": 10.0.0.0/16: goes to " + gcp.Router + " with priority 1000 now"}, result["done"])
+	assert.Equal(t,
+		[]any{gcp.Shared + ": 10.0.0.0/16: goes to " + gcp.Router + " with priority 1000 now"}, result["done"])
 	assert.Len(t, result["routes"], 2, "the partner's stands beside ours")
 	var made map[string]any
 	for name, r := range f.Routes {

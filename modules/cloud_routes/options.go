@@ -54,7 +54,8 @@ func (o Options) Validate() error {
 	}
 	for i, p := range o.Prefixes {
 		if p != p.Masked() {
-			bad("prefixes[%d]: expected a network, got %s, which has bits beyond its length; did you mean %s?", i, p, p.Masked())
+			bad("prefixes[%d]: expected a network, got %s, which has bits beyond its length; did you mean %s?", i,
+				p, p.Masked())
 		}
 	}
 	for i, table := range o.Tables {
@@ -111,7 +112,9 @@ func (p Planner) which(o Options) (name string, err error) {
 	for option, is := range map[string]struct {
 		cloud string
 		set   bool
-	}{"region": {cloud.AWS, o.Region != ""}, "project": {cloud.GCP, o.Project != ""}, "priority": {cloud.GCP, o.Priority != nil}} {
+	}{"region": {cloud.AWS, o.Region != ""}, "project": {cloud.GCP, o.Project != ""}, "priority": {
+		cloud.GCP, o.Priority != nil,
+	}} {
 		if is.set && is.cloud != name {
 			return "", fmt.Errorf("%s: goes with cloud: %s, got cloud: %s", option, is.cloud, name)
 		}
@@ -122,9 +125,19 @@ func (p Planner) which(o Options) (name string, err error) {
 func (p Planner) connect(ctx context.Context, name string, o Options) (route.Tables, error) {
 	switch name {
 	case cloud.AWS:
-		return aws.ConnectRoutes(ctx, aws.RouteOptions{Via: o.Via, Region: o.Region, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow})
+		return aws.ConnectRoutes(ctx,
+			aws.RouteOptions{
+				Via: o.Via, Region: o.Region, API: o.APIEndpoint,
+				Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
+			})
 	case cloud.Azure:
-		return azure.ConnectRoutes(ctx, azure.RouteOptions{Via: o.Via, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow})
+		return azure.ConnectRoutes(ctx, azure.RouteOptions{
+			Via: o.Via, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
+		})
 	}
-	return gcp.ConnectRoutes(ctx, gcp.RouteOptions{Via: o.Via, Project: o.Project, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow})
+	return gcp.ConnectRoutes(ctx,
+		gcp.RouteOptions{
+			Via: o.Via, Project: o.Project, API: o.APIEndpoint,
+			Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
+		})
 }

@@ -14,7 +14,9 @@ import (
 // Confirm plans to keep the change of a journal. BIRD keeps its part first, and the
 // journal goes last: until then all of the change can be taken back, BIRD's part by
 // the copy of its file, and the same confirmation finds the way on.
-func Confirm(ctx context.Context, g guard.Guard, j guard.Journal) (settle func(context.Context) ([]string, error), err error) {
+func Confirm(ctx context.Context, g guard.Guard,
+	j guard.Journal,
+) (settle func(context.Context) ([]string, error), err error) {
 	daemon, err := guard.Note[bird.Before](j, daemons)
 	if err != nil {
 		return nil, err
@@ -26,7 +28,8 @@ func Confirm(ctx context.Context, g guard.Guard, j guard.Journal) (settle func(c
 			return nil, err
 		}
 		if deltas[path], err = bird.Diff(bird.Want{State: bird.Confirmed}, have); err != nil {
-			return nil, fmt.Errorf("%w; the rest of the change of this router follows: `wgmesh undo` does it at once", err)
+			return nil, fmt.Errorf(
+				"%w; the rest of the change of this router follows: `wgmesh undo` does it at once", err)
 		}
 	}
 	return func(ctx context.Context) (done []string, err error) {

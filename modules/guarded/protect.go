@@ -98,7 +98,9 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		if j == nil {
 			var err error
 			if before, err = worked(ctx, daemon); err != nil {
-				out.Done = []string{"did not find out which routers worked before this change, so none counts as lost: " + err.Error()}
+				out.Done = []string{
+					"did not find out which routers worked before this change, so none counts as lost: " + err.Error(),
+				}
 			}
 		}
 		var c guard.Change

@@ -45,9 +45,12 @@ func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, erro
 	t.Helper()
 	have, err := os.ReadFile(r.file)
 	require.NoError(t, err)
-	p := ansible.Plan{Changed: string(have) != text, Return: map[string]any{"own": 1}, Apply: func(context.Context) (ansible.Outcome, error) {
-		return ansible.Outcome{Done: []string{"wrote"}}, os.WriteFile(r.file, []byte(text), 0o600)
-	}}
+	p := ansible.Plan{
+		Changed: string(have) != text, Return: map[string]any{"own": 1},
+		Apply: func(context.Context) (ansible.Outcome, error) {
+			return ansible.Outcome{Done: []string{"wrote"}}, os.WriteFile(r.file, []byte(text), 0o600)
+		},
+	}
 	err = Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird"}, &p, func(c *guard.Change) error {
 		c.Files = append(c.Files, r.file)
 		return nil

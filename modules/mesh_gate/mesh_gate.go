@@ -40,7 +40,8 @@ func (o Options) want() gate.Want {
 	p := o.Plan
 	return gate.Want{
 		Owner: o.Owner, Router: p.Router.Name, ID: p.Router.ID, InterfacePrefix: o.InterfacePrefix,
-		Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys, Status: p.Status.Tunnels, Peers: p.Gate.Peers, Removed: p.Gate.Removed,
+		Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys, Status: p.Status.Tunnels,
+		Peers: p.Gate.Peers, Removed: p.Gate.Removed,
 		OnlyUpdate: o.State == Updated, KeepRemoved: o.KeepRemoved, Heard: o.Heard, Directory: o.Directory,
 	}
 }

@@ -109,7 +109,8 @@ func report(results []measure.Result) map[string]any {
 
 func (o Options) request() measure.Request {
 	r := measure.Request{
-		Router: o.Router, Ping: o.Ping, Count: o.Count, Size: o.Size, Interval: time.Duration(o.Interval * float64(time.Second)),
+		Router: o.Router, Ping: o.Ping, Count: o.Count, Size: o.Size,
+		Interval:   time.Duration(o.Interval * float64(time.Second)),
 		Throughput: o.Throughput, Parallel: o.Parallel, Seconds: o.Seconds, Port: o.Port,
 	}
 	if r.Router == "" {

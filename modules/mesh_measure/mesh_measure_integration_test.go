@@ -91,7 +91,9 @@ func (p *pair) in(t *testing.T, n string, args ...string) string {
 // lose makes b drop what a rule of nft names, and returns what mends it.
 func (p *pair) lose(t *testing.T, rule string) (mend func()) {
 	t.Helper()
-	p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "+rule+" drop")
+	p.in(t, "b", "nft",
+		"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "+
+			rule+" drop")
 	return func() { p.in(t, "b", "nft", "delete table inet t") }
 }
 
@@ -106,7 +108,9 @@ func (p *pair) module(t *testing.T, n string, change map[string]any) (outside, i
 	t.Helper()
 	options := map[string]any{
 		"router": "office-1", "interval": 0.05, "count": 20, "port": 5901, "seconds": 1, "parallel": 4,
-		"tunnels": []any{map[string]any{"name": p.tun["a"], "peer": "azure-2", "address": p.inside["b"], "endpoint": p.outside["b"]}},
+		"tunnels": []any{map[string]any{
+			"name": p.tun["a"], "peer": "azure-2", "address": p.inside["b"], "endpoint": p.outside["b"],
+		}},
 	}
 	for k, v := range change {
 		options[k] = v
@@ -139,10 +143,12 @@ func (p *pair) serves(t *testing.T) int {
 
 func TestMeasure(t *testing.T) {
 	t.Run("IPv4", func(t *testing.T) {
-		all(t, newPair(t, map[string]string{"a": "192.0.2.1", "b": "192.0.2.2"}, map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}, 24, 31), "icmp")
+		all(t, newPair(t, map[string]string{"a": "192.0.2.1", "b": "192.0.2.2"},
+			map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}, 24, 31), "icmp")
 	})
 	t.Run("IPv6", func(t *testing.T) {
-		all(t, newPair(t, map[string]string{"a": "2001:db8::1", "b": "2001:db8::2"}, map[string]string{"a": "fd00:31::14:0", "b": "fd00:31::14:1"}, 64, 127), "icmpv6")
+		all(t, newPair(t, map[string]string{"a": "2001:db8::1", "b": "2001:db8::2"},
+			map[string]string{"a": "fd00:31::14:0", "b": "fd00:31::14:1"}, 64, 127), "icmpv6")
 	})
 }
 

@@ -28,7 +28,9 @@ func run(t *testing.T, options map[string]any) map[string]any {
 func tool(t *testing.T, dir, name, script string) (calls string) {
 	t.Helper()
 	calls = filepath.Join(dir, name+".calls")
-	require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nprintf '%s\\n' \"$*\" >>"+calls+"\n"+script+"\n"), 0o755))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(dir, name),
+			[]byte("#!/bin/sh\nprintf '%s\\n' \"$*\" >>"+calls+"\n"+script+"\n"), 0o755))
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	return calls
 }
@@ -40,8 +42,10 @@ func recording(name string) string {
 
 func options(more map[string]any) map[string]any {
 	o := map[string]any{
-		"router":  "office-1",
-		"tunnels": []any{map[string]any{"name": "wg20", "peer": "aws-2", "address": "172.31.20.2", "endpoint": "198.51.100.12"}},
+		"router": "office-1",
+		"tunnels": []any{map[string]any{
+			"name": "wg20", "peer": "aws-2", "address": "172.31.20.2", "endpoint": "198.51.100.12",
+		}},
 	}
 	for k, v := range more {
 		o[k] = v
@@ -50,13 +54,18 @@ func options(more map[string]any) map[string]any {
 }
 
 func TestMeasuresBothWays(t *testing.T) {
-	calls := tool(t, t.TempDir(), "ping", `case "$*" in *wg20*) `+recording("ping-loss.txt")+`;; *) `+recording("ping-clean.txt")+`;; esac`)
+	calls := tool(t, t.TempDir(), "ping",
+		`case "$*" in *wg20*) `+recording("ping-loss.txt")+`;; *) `+recording("ping-clean.txt")+`;; esac`)
 	res := run(t, options(map[string]any{"interval": "0.5", "count": "4"}))
-	assert.Equal(t, "office-1 - aws-2  wg20   outside 0.05/0.09 ms 0 %   inside 0.03/0.05 ms 30 %   - 0.03 ms", res["lines"].([]any)[0])
+	assert.Equal(t,
+		"office-1 - aws-2  wg20   outside 0.05/0.09 ms 0 %   inside 0.03/0.05 ms 30 %   - 0.03 ms",
+		res["lines"].([]any)[0])
 	assert.Empty(t, res["problems"])
 	said, err := os.ReadFile(calls)
 	require.NoError(t, err)
-	assert.Equal(t, "-n -q -c 4 -s 1272 -i 0.5 -W 2 198.51.100.12\n-n -q -c 4 -s 1272 -i 0.5 -W 2 -I wg20 172.31.20.2\n", string(said))
+	assert.Equal(t,
+		"-n -q -c 4 -s 1272 -i 0.5 -W 2 198.51.100.12\n-n -q -c 4 -s 1272 -i 0.5 -W 2 -I wg20 172.31.20.2\n",
+		string(said))
 
 	// What one call returns, another takes: here the table of all routers.
 	again := run(t, map[string]any{"results": res["tunnels"]})
@@ -70,7 +79,8 @@ func TestCheckModeSendsNothing(t *testing.T) {
 		res := run(t, options(map[string]any{"_ansible_check_mode": true, "state": state, "throughput": true}))
 		assert.Nil(t, res["failed"])
 		if state == "measured" {
-			assert.Equal(t, "office-1 - aws-2  wg20   outside 198.51.100.12    inside 172.31.20.2", res["lines"].([]any)[0])
+			assert.Equal(t, "office-1 - aws-2  wg20   outside 198.51.100.12    inside 172.31.20.2",
+				res["lines"].([]any)[0])
 		}
 	}
 	assert.NoFileExists(t, calls)
@@ -80,27 +90,37 @@ func TestToolsThatAreNotThere(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	res := run(t, options(nil))
 	assert.Nil(t, res["failed"])
-	assert.Equal(t, []any{"office-1: ping is not there: install the package iputils-ping (apt-get) or iputils (dnf) on office-1"}, res["problems"])
+	assert.Equal(t,
+		[]any{"office-1: ping is not there: install the package iputils-ping (apt-get) or iputils (dnf) on office-1"},
+		res["problems"])
 
 	// The one call is on the peer: it is its iperf3 that is missing.
 	loopback := []any{map[string]any{"name": "wg20", "peer": "aws-2", "address": "127.0.0.1"}}
 	res = run(t, options(map[string]any{"state": "serving", "tunnels": loopback}))
-	assert.Equal(t, []any{"aws-2: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)"}, res["problems"])
+	assert.Equal(t,
+		[]any{"aws-2: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)"}, res["problems"])
 }
 
 func TestPingThatCannotSend(t *testing.T) {
 	tool(t, t.TempDir(), "ping", "echo 'ping: SO_BINDTODEVICE wg20: No such device' >&2; exit 2")
 	res := run(t, options(nil))
-	assert.Contains(t, res["problems"], "office-1: tunnel wg20 to aws-2: ping inside to 172.31.20.2 failed (SO_BINDTODEVICE wg20: No such device): see what wgmesh.router.status says")
+	assert.Contains(t, res["problems"],
+		"office-1: tunnel wg20 to aws-2: ping inside to 172.31.20.2 failed (SO_BINDTODEVICE wg20: No such device): see what wgmesh.router.status says")
 }
 
 func TestRefusesOptions(t *testing.T) {
 	res := run(t, map[string]any{
 		"state": "begun", "count": 0, "size": 8, "interval": "NaN", "parallel": 129, "seconds": 0, "port": 65536,
-		"tunnels": []any{map[string]any{"name": "wg20"}, map[string]any{"name": "wg21", "peer": "a", "address": "0.0.0.0", "endpoint": "224.0.0.1"}},
+		"tunnels": []any{
+			map[string]any{"name": "wg20"},
+			map[string]any{"name": "wg21", "peer": "a", "address": "0.0.0.0", "endpoint": "224.0.0.1"},
+		},
 	})
 	assert.Equal(t, true, res["failed"])
-	for _, want := range []string{"state", "count: 0", "size: 8", "interval: NaN", "parallel: 129", "seconds: 0", "port: 65536", "tunnels[0]", "tunnels[1]: 0.0.0.0", "tunnels[1]: 224.0.0.1"} {
+	for _, want := range []string{
+		"state", "count: 0", "size: 8", "interval: NaN", "parallel: 129",
+		"seconds: 0", "port: 65536", "tunnels[0]", "tunnels[1]: 0.0.0.0", "tunnels[1]: 224.0.0.1",
+	} {
 		assert.Contains(t, res["msg"], want)
 	}
 	assert.Equal(t, 10, strings.Count(res["msg"].(string), "expected"))

@@ -94,8 +94,10 @@ func (e end) module(m ansible.Module, options map[string]any) map[string]any {
 func (e end) ask(caller string, options map[string]any) map[string]any {
 	e.t.Helper()
 	all := map[string]any{
-		"name": caller, "gate_file": e.dir + "/gate.json", "private_key_file": e.dir + "/key", "sealing_key_file": e.dir + "/seal",
-		"identity_file": e.dir + "/id", "psk_directory": e.dir + "/psk", "directory": e.dir, "control_socket": e.dir + "/no-bird",
+		"name": caller, "gate_file": e.dir + "/gate.json", "private_key_file": e.dir + "/key",
+		"sealing_key_file": e.dir + "/seal",
+		"identity_file":    e.dir + "/id", "psk_directory": e.dir + "/psk", "directory": e.dir,
+		"control_socket": e.dir + "/no-bird",
 	}
 	for k, v := range options {
 		all[k] = v
@@ -112,7 +114,8 @@ func (e end) must(caller string, options map[string]any) map[string]any {
 
 // files is everything on the end's disk, by sums.
 func (e end) files() string {
-	return sh(e.t, "cd %s && find . -exec stat -c '%%n %%a %%Y' {} + | sort && find . -type f -exec sha256sum {} + | sort", e.dir)
+	return sh(e.t,
+		"cd %s && find . -exec stat -c '%%n %%a %%Y' {} + | sort && find . -type f -exec sha256sum {} + | sort", e.dir)
 }
 
 func caller(res map[string]any) map[string]any {
@@ -145,7 +148,8 @@ func TestTwoEndsMeet(t *testing.T) {
 	assert.Equal(t, false, again["changed"])
 	assert.Equal(t, before, office.files())
 	assert.Equal(t, met["psks"], again["psks"])
-	assert.NotContains(t, sh(t, "ip -n %s -br link", office.Name), office.Name+"2", "the tunnel to aws-1 is nobody's business here")
+	assert.NotContains(t, sh(t, "ip -n %s -br link", office.Name), office.Name+"2",
+		"the tunnel to aws-1 is nobody's business here")
 
 	// azure-1 waits for the key until it comes with office-1's own call.
 	waiting := azure.must("office-1", fromOffice)
@@ -153,7 +157,8 @@ func TestTwoEndsMeet(t *testing.T) {
 	fromOffice["envelopes"] = met["envelopes"]
 	opened := azure.must("office-1", fromOffice)
 	assert.Equal(t, []any{}, opened["pending"])
-	assert.Equal(t, met["psks"].([]any)[0].(map[string]any)["psk_id"], opened["psks"].([]any)[0].(map[string]any)["psk_id"])
+	assert.Equal(t, met["psks"].([]any)[0].(map[string]any)["psk_id"],
+		opened["psks"].([]any)[0].(map[string]any)["psk_id"])
 	assert.Equal(t, false, azure.must("office-1", fromOffice)["changed"])
 
 	require.Eventually(t, func() bool {
@@ -171,7 +176,9 @@ func TestTwoEndsMeet(t *testing.T) {
 
 	// And a sealing key that is none, whoever makes the key.
 	for name, e := range map[string]end{"azure-1": office, "office-1": azure} {
-		bad := map[string]any{"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": "x", "replaced": []string{name}}
+		bad := map[string]any{
+			"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": "x", "replaced": []string{name},
+		}
 		res := e.ask(name, bad)
 		assert.Equal(t, true, res["failed"])
 		assert.Contains(t, res["msg"], "sealing_key: sealing key: expected base64 of an MLKEM768-X25519 public key")
@@ -221,8 +228,10 @@ func TestRemovedStaysOut(t *testing.T) {
 	purge := func(azure string) map[string]any {
 		plan := office.plan(azure)
 		res := office.module(ansible.New(wgtunnel.Plan), map[string]any{
-			"tunnels": plan.Tunnels, "public_keys": map[string]any{}, "private_key_file": office.dir + "/key", "directory": office.dir,
-			"interface_prefix": office.Name, "purge": true, "gate": plan, "gate_directory": office.dir, "mss_clamp": false,
+			"tunnels": plan.Tunnels, "public_keys": map[string]any{},
+			"private_key_file": office.dir + "/key", "directory": office.dir,
+			"interface_prefix": office.Name, "purge": true, "gate": plan,
+			"gate_directory": office.dir, "mss_clamp": false,
 		})
 		require.Nil(t, res["failed"], "%s", res["msg"])
 		return res
@@ -230,7 +239,8 @@ func TestRemovedStaysOut(t *testing.T) {
 	res := purge("absent")
 	assert.Equal(t, []any{"azure-1"}, res["stale_peers"])
 	done := fmt.Sprint(res["done"])
-	assert.Less(t, strings.Index(done, "gate.json"), strings.Index(done, office.Name+"1"), "the gate comes first: %s", done)
+	assert.Less(t, strings.Index(done, "gate.json"), strings.Index(done, office.Name+"1"),
+		"the gate comes first: %s", done)
 	assert.Equal(t, false, purge("absent")["changed"])
 
 	for _, inventory := range []string{"", "its own one is older"} {
@@ -242,14 +252,16 @@ func TestRemovedStaysOut(t *testing.T) {
 			fromAzure["state"] = state
 			res = office.ask("azure-1", fromAzure)
 			assert.Equal(t, true, res["failed"], inventory)
-			assert.Equal(t, "office-1 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; "+
-				"one with an inventory that calls it present lets it in again", res["msg"], inventory)
+			assert.Equal(t,
+				"office-1 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; "+
+					"one with an inventory that calls it present lets it in again", res["msg"], inventory)
 		}
 		assert.Equal(t, before, office.files())
 	}
 	assert.NotContains(t, sh(t, "ip -n %s -br link", office.Name), office.Name+"1")
 	assert.NotContains(t, office.files(), office.Name+"1.conf")
-	assert.Equal(t, []any{map[string]any{"name": "azure-1", "id": 2.}}, office.must("aws-1", map[string]any{"state": "known"})["removed"])
+	assert.Equal(t, []any{map[string]any{"name": "azure-1", "id": 2.}},
+		office.must("aws-1", map[string]any{"state": "known"})["removed"])
 
 	// The mesh play lets it in again.
 	purge("present")

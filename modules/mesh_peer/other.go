@@ -20,7 +20,9 @@ func (e *end) checkOther(ctx context.Context) error {
 		return err
 	}
 	t := e.link.Tunnel
-	have, err := wg.Observe(ctx, host, wg.Want{Tunnels: []plan.Tunnel{{Name: t.Name}}, PrivateKeyFile: e.PrivateKeyFile, Directory: e.Directory})
+	have, err := wg.Observe(ctx, host, wg.Want{
+		Tunnels: []plan.Tunnel{{Name: t.Name}}, PrivateKeyFile: e.PrivateKeyFile, Directory: e.Directory,
+	})
 	if err != nil {
 		return err
 	}
@@ -32,12 +34,15 @@ func (e *end) checkOther(ctx context.Context) error {
 	if i >= 0 {
 		return nil
 	}
-	holder := status.KeyHolder{Interface: t.Name, PublicKey: device.Peers[0].PublicKey.String(), Address: e.link.Status.Address}
+	holder := status.KeyHolder{
+		Interface: t.Name, PublicKey: device.Peers[0].PublicKey.String(), Address: e.link.Status.Address,
+	}
 	sign := status.Alive(ctx, e.ControlSocket, []status.KeyHolder{holder})[0]
 	if sign == "" {
 		return nil
 	}
-	return fmt.Errorf("%s has a tunnel to another %s, which is alive (%s): are there two machines with this name and id? "+
-		"Stop the one that should not be, or give it an id of its own; a replacement is let in when the old one is gone",
+	return fmt.Errorf(
+		"%s has a tunnel to another %s, which is alive (%s): are there two machines with this name and id? "+
+			"Stop the one that should not be, or give it an id of its own; a replacement is let in when the old one is gone",
 		e.state.Router, e.Name, sign)
 }

@@ -66,7 +66,8 @@ func prefix(golden string) string {
 func TestProtocolNamesAreFree(t *testing.T) {
 	words, err := os.ReadFile("../../pkg/plan/birdwords.txt")
 	require.NoError(t, err)
-	names := append(strings.Fields(string(words)), "10.0.0.1", "site4", "ranked4", "kernel6", "bfd1", "other_site", "carries")
+	names := append(strings.Fields(string(words)), "10.0.0.1", "site4", "ranked4", "kernel6",
+		"bfd1", "other_site", "carries")
 	require.Greater(t, len(names), 500)
 	for _, name := range names {
 		n := plan.Neighbor{Name: plan.ProtocolName(name)}

@@ -18,15 +18,29 @@ func TestKeepsAddresses(t *testing.T) {
 		look       bool
 		want       string
 	}{
-		"no tunnel":                          {look: true},
-		"the old default":                    {file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", look: true, want: "wg1 has 172.31.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: set it to 172.31.0.0/16"},
-		"another pool":                       {file: wg.Mark + "\n[Interface]\nAddress = fd00::/127\nAddress = 10.9.0.2/31\n", look: true, want: "wg1 has 10.9.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: set it to its network"},
-		"the default":                        {file: wg.Mark + "\n[Interface]\nAddress = 198.18.0.2/31\n", look: true},
-		"somebody else's":                    {file: "[Interface]\nAddress = 172.31.0.2/31\n", look: true},
-		"spoilt":                             {file: wg.Mark + "\n[Interface]\nAddress = 172.31\n", look: true},
-		"said, so renumber":                  {file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 10.9.0.0/16\n"},
-		"said, so keep":                      {file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 172.31.0.0/16\n"},
-		"by a variable of the play, so keep": {file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 172.31.0.0/16\n", look: true},
+		"no tunnel": {look: true},
+		"the old default": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", look: true,
+			want: "wg1 has 172.31.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: set it to 172.31.0.0/16",
+		},
+		"another pool": {
+			file: wg.Mark +
+				"\n[Interface]\nAddress = fd00::/127\nAddress = 10.9.0.2/31\n", look: true,
+			want: "wg1 has 10.9.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: set it to its network",
+		},
+		"the default":     {file: wg.Mark + "\n[Interface]\nAddress = 198.18.0.2/31\n", look: true},
+		"somebody else's": {file: "[Interface]\nAddress = 172.31.0.2/31\n", look: true},
+		"spoilt":          {file: wg.Mark + "\n[Interface]\nAddress = 172.31\n", look: true},
+		"said, so renumber": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 10.9.0.0/16\n",
+		},
+		"said, so keep": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 172.31.0.0/16\n",
+		},
+		"by a variable of the play, so keep": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n",
+			pool: "link_pool: 172.31.0.0/16\n", look: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -48,7 +48,9 @@ func (o Options) Validate() error {
 		return err
 	}
 	if o.Faults != noFaults {
-		return fmt.Errorf("faults: %s is tried on the controller: ask for it in a task of mesh_plan_info, and not in a step", o.Faults)
+		return fmt.Errorf(
+			"faults: %s is tried on the controller: ask for it in a task of mesh_plan_info, and not in a step",
+			o.Faults)
 	}
 	return nil
 }
@@ -68,7 +70,9 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	// What the inventory itself says, and nothing that was read from the gate.
-	out.Gate.Removed = slices.DeleteFunc(out.Gate.Removed, func(r plan.GateRemoved) bool { return slices.Contains(left, r.Name) })
+	out.Gate.Removed = slices.DeleteFunc(out.Gate.Removed, func(r plan.GateRemoved) bool {
+		return slices.Contains(left, r.Name)
+	})
 	return ansible.Plan{Return: map[string]any{"plan": out}, Warnings: append(warnings, o.Warnings()...)}, nil
 }
 
@@ -94,7 +98,9 @@ func (o Options) leaveOut() (out, warnings []string, err error) {
 		}
 		removed, found := state.Out(name, mesh.PlainHostKey(r.HostKey))
 		if found {
-			warnings = append(warnings, fmt.Sprintf("%s is left out: it was removed from the mesh, %s. Take it out of the inventory here, or set its mesh_state to absent", name, removed.Why()))
+			warnings = append(warnings,
+				fmt.Sprintf(
+					"%s is left out: it was removed from the mesh, %s. Take it out of the inventory here, or set its mesh_state to absent", name, removed.Why()))
 		}
 		if found || o.KnownOnly && !state.Knows(name) {
 			r.State = mesh.StateAbsent

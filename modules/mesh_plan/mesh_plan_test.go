@@ -68,15 +68,26 @@ func TestLenient(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	tests := map[string]struct{ old, new, want string }{
-		"unknown option":         {"router: a", "router: a\nlink_pol: 10.0.0.0/8", `link_pol: unknown option; did you mean "link_pool"?`},
-		"unknown key of router":  {"id: 2", "id: 2, enpoint: 192.0.2.2", `routers.b.enpoint: unknown option; did you mean "endpoint"?`},
-		"unknown key of a site":  {`"mtu"`, `"mut"`, `sites.there.mut: unknown option; did you mean "mtu"?`},
-		"unknown key of a zone":  {`"10.0.1.0/24"`, `{"network": "10.0.1.0/24"}`, "sites.here.zones.1: "},
-		"id is a word":           {"id: 2", "id: two", `routers.b.id: expected an integer, got "two"`},
-		"unknown router":         {"router: a", "router: c", `router: "c" is not among the routers: expected one of a, b`},
-		"no router":              {"router: a", "", "router: it is empty"},
-		"problems of the mesh":   {"id: 2", "id: 1", "routers a, b: id 1 is given to all of them"},
-		"two problems, of which": {"router: a\nrouters:", "router: c\nbfd: slow\nrouters:", "bfd: \"slow\": expected normal or fast; (2) router: \"c\" is not among"},
+		"unknown option": {
+			"router: a", "router: a\nlink_pol: 10.0.0.0/8",
+			`link_pol: unknown option; did you mean "link_pool"?`,
+		},
+		"unknown key of router": {
+			"id: 2", "id: 2, enpoint: 192.0.2.2",
+			`routers.b.enpoint: unknown option; did you mean "endpoint"?`,
+		},
+		"unknown key of a site": {`"mtu"`, `"mut"`, `sites.there.mut: unknown option; did you mean "mtu"?`},
+		"unknown key of a zone": {`"10.0.1.0/24"`, `{"network": "10.0.1.0/24"}`, "sites.here.zones.1: "},
+		"id is a word":          {"id: 2", "id: two", `routers.b.id: expected an integer, got "two"`},
+		"unknown router": {
+			"router: a", "router: c", `router: "c" is not among the routers: expected one of a, b`,
+		},
+		"no router":            {"router: a", "", "router: it is empty"},
+		"problems of the mesh": {"id: 2", "id: 1", "routers a, b: id 1 is given to all of them"},
+		"two problems, of which": {
+			"router: a\nrouters:", "router: c\nbfd: slow\nrouters:",
+			"bfd: \"slow\": expected normal or fast; (2) router: \"c\" is not among",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -116,13 +127,19 @@ sites:`, 1) + "gate_file: " + gate + "\n"
 	assert.Contains(t, result["msg"], "has not joined yet")
 
 	write := func(removed string) {
-		require.NoError(t, os.WriteFile(gate, []byte(`{"made_by": "wgmesh.router", "preshared_keys": [{"number": 1, "peer": "b"}], "removed": [`+removed+`]}`), 0o600))
+		require.NoError(t,
+			os.WriteFile(gate,
+				[]byte(`{"made_by": "wgmesh.router", "preshared_keys": [{"number": 1, "peer": "b"}], "removed": [`+
+					removed+`]}`), 0o600))
 	}
 	write("")
 	names, _, _ = peers(strings.Replace(mesh, "known_only: false", "known_only: true", 1))
 	assert.Equal(t, []string{"b"}, names, "c would be new")
 	for by, out := range map[string]bool{"mesh": true, "peers": true, "inventory": false} {
-		for _, entry := range []string{`{"name": "c", "id": 3, "by": "` + by + `"}`, `{"name": "x", "id": 9, "host_key": "` + hostKey + `", "by": "` + by + `"}`} {
+		for _, entry := range []string{
+			`{"name": "c", "id": 3, "by": "` + by + `"}`,
+			`{"name": "x", "id": 9, "host_key": "` + hostKey + `", "by": "` + by + `"}`,
+		} {
 			write(entry)
 			names, removed, warnings = peers(mesh)
 			assert.Equal(t, absent, removed, "what the inventory says, and no more")
@@ -132,7 +149,8 @@ sites:`, 1) + "gate_file: " + gate + "\n"
 			}
 			assert.Equal(t, []string{"b"}, names, entry)
 			require.Len(t, warnings, 1)
-			assert.Regexp(t, "^c is left out: it was removed from the mesh, .*Take it out of the inventory here, or set its mesh_state to absent$", warnings.([]any)[0])
+			assert.Regexp(t,
+				"^c is left out: it was removed from the mesh, .*Take it out of the inventory here, or set its mesh_state to absent$", warnings.([]any)[0])
 		}
 	}
 

@@ -37,7 +37,9 @@ func (o *Options) SetDefaults() {
 }
 
 func (o Options) want() preflight.Want {
-	return preflight.Want{Owner: o.Owner, Plan: o.Plan, Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine}
+	return preflight.Want{
+		Owner: o.Owner, Plan: o.Plan, Accept: o.Accept, Socket: o.ControlSocket, Bound: o.BindToMachine,
+	}
 }
 
 // Validate refuses options that cannot be right on any host.
@@ -55,7 +57,8 @@ func (o Options) Validate() error {
 // Plan looks at the host. It has nothing to apply.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	if uid := os.Geteuid(); uid != 0 {
-		return ansible.Plan{}, cause.New("this runs as user %d, and a router is set up by root: set ansible_become to true", uid)
+		return ansible.Plan{}, cause.New(
+			"this runs as user %d, and a router is set up by root: set ansible_become to true", uid)
 	}
 	want := o.want()
 	known, err := o.known(ctx)
@@ -90,7 +93,9 @@ func (o Options) known(ctx context.Context) (preflight.Known, error) {
 	}
 	defer func() { _ = host.Close() }()
 	s, err := wg.Look(host, want)
-	k := preflight.Known{Ours: s.Ours, Taken: s.Taken, Listen: s.Listen, Bird: preflight.Bird{Path: bird.ConfigPath("/")}}
+	k := preflight.Known{
+		Ours: s.Ours, Taken: s.Taken, Listen: s.Listen, Bird: preflight.Bird{Path: bird.ConfigPath("/")},
+	}
 	if text, readErr := os.ReadFile(k.Bird.Path); readErr == nil && !ours(k.Bird.Path, text) {
 		k.Bird.Foreign = text
 	}

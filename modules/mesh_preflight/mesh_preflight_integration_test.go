@@ -39,7 +39,10 @@ func newHost(t *testing.T, dual bool) host {
 	var p map[string]any
 	require.NoError(t, json.Unmarshal(raw, &p))
 	dir := t.TempDir()
-	h.options = map[string]any{"mesh": "routers", "plan": p, "directory": dir, "private_key_file": dir + "/key", "control_socket": dir + "/bird.ctl", "_ansible_check_mode": true}
+	h.options = map[string]any{
+		"mesh": "routers", "plan": p, "directory": dir,
+		"private_key_file": dir + "/key", "control_socket": dir + "/bird.ctl", "_ansible_check_mode": true,
+	}
 	return h
 }
 
@@ -48,11 +51,15 @@ func planned(t *testing.T, dual bool) plan.Plan {
 	t.Helper()
 	m := mesh.Mesh{
 		Routers: map[string]mesh.Router{
-			"azure-1": {ID: 1, Site: "azure", Endpoint: "192.0.2.1"}, "azure-2": {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
-			"aws-1": {ID: 3, Site: "aws", Endpoint: "192.0.2.3"}, "gcp-1": {ID: 4, Site: "gcp", Endpoint: "192.0.2.4"},
+			"azure-1": {ID: 1, Site: "azure", Endpoint: "192.0.2.1"},
+			"azure-2": {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
+			"aws-1":   {ID: 3, Site: "aws", Endpoint: "192.0.2.3"},
+			"gcp-1":   {ID: 4, Site: "gcp", Endpoint: "192.0.2.4"},
 		},
 		Sites: map[string]mesh.Site{
-			"azure": {AS: 64513, Networks: []string{"10.1.0.0/16"}}, "aws": {AS: 64514, Networks: []string{"10.2.0.0/16"}}, "gcp": {AS: 64515, Networks: []string{"10.3.0.0/16"}},
+			"azure": {AS: 64513, Networks: []string{"10.1.0.0/16"}},
+			"aws":   {AS: 64514, Networks: []string{"10.2.0.0/16"}},
+			"gcp":   {AS: 64515, Networks: []string{"10.3.0.0/16"}},
 		},
 	}
 	m.SetDefaults()
@@ -60,7 +67,8 @@ func planned(t *testing.T, dual bool) plan.Plan {
 	if dual {
 		for _, site := range []string{"azure", "aws"} {
 			s := m.Sites[site]
-			s.Networks = append(s.Networks, map[string]string{"azure": "2001:db8:1::/48", "aws": "2001:db8:2::/48"}[site])
+			s.Networks = append(s.Networks,
+				map[string]string{"azure": "2001:db8:1::/48", "aws": "2001:db8:2::/48"}[site])
 			m.Sites[site] = s
 		}
 	}
@@ -136,14 +144,21 @@ func TestHosts(t *testing.T) {
 		refused []string // the start of each line; OWNER is who holds it
 		warned  []string
 	}{
-		"as the clouds deliver it": {host: shell("ip link add docker0 type veth peer name other; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up")},
+		"as the clouds deliver it": {
+			host: shell(
+				"ip link add docker0 type veth peer name other; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up"),
+		},
 		"a tunnel's port": {
 			host:    func(h host, t *testing.T) string { return process(h, t, udp, 51802) },
 			refused: []string{"UDP 51802 is held by OWNER, and wg2 needs it: stop it, or "},
 		},
 		"two ports that the kernel holds": {
-			host:    shell("ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; ip link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),
-			refused: []string{"UDP 51802 is held by flannel.1, and wg2 needs it", "UDP 51803 is held by vx, and wg3 needs it"},
+			host: shell(
+				"ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; ip link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),
+			refused: []string{
+				"UDP 51802 is held by flannel.1, and wg2 needs it",
+				"UDP 51803 is held by vx, and wg3 needs it",
+			},
 		},
 		"a WireGuard of somebody else": {
 			host:    func(h host, t *testing.T) string { return h.wireguard(t, 51806) },
@@ -161,27 +176,68 @@ func TestHosts(t *testing.T) {
 			host:   func(h host, t *testing.T) string { return process(h, t, udp, 4784) },
 			warned: []string{"UDP 4784 is held by OWNER, and BIRD opens it for BFD"},
 		},
-		"a default VPC":    {host: shell("ip addr add 172.31.7.5/20 dev eth0"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with 172.31.0.0/20 of eth0: set another mesh_link_pool"}},
-		"an address":       {host: shell("ip addr add 172.31.0.5/32 dev eth0"), refused: []string{"wg2's address 172.31.0.5 is on eth0: remove it there"}},
-		"a route":          {host: shell("ip route add 172.31.0.4/31 via 10.2.1.1 proto static"), refused: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.31.0.4/31 by static on eth0"}},
-		"a wide route":     {host: shell("ip route add 172.16.0.0/12 via 10.2.1.1 proto dhcp"), warned: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.16.0.0/12 by dhcp on eth0"}},
-		"another site":     {host: shell("ip link add docker0 type veth peer name other; ip addr add 10.3.5.1/24 dev docker0"), refused: []string{"10.3.5.0/24 of docker0 overlaps with 10.3.0.0/16 of site gcp"}},
-		"an old way there": {host: shell("ip route add 10.3.0.0/16 via 10.2.1.9 proto static"), warned: []string{"a route to 10.3.0.0/16 by static on eth0 goes before the mesh's to site gcp: remove it"}},
-		"an interface":     {host: shell("ip link add wg6 type veth peer name other"), refused: []string{"wg6 is a veth interface that wgmesh.router did not make: remove it"}},
-		"a tun interface":  {host: shell("ip tuntap add wg6 mode tun"), refused: []string{"wg6 is a tun interface that wgmesh.router did not make"}},
-		"a file":           {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "[Interface]\n") }, refused: []string{"OWNER was not made for this mesh: move it away"}},
+		"a default VPC": {host: shell("ip addr add 172.31.7.5/20 dev eth0"), refused: []string{
+			"wg2's network 172.31.0.4/31 overlaps with 172.31.0.0/20 of eth0: set another mesh_link_pool",
+		}},
+		"an address": {
+			host:    shell("ip addr add 172.31.0.5/32 dev eth0"),
+			refused: []string{"wg2's address 172.31.0.5 is on eth0: remove it there"},
+		},
+		"a route": {host: shell("ip route add 172.31.0.4/31 via 10.2.1.1 proto static"), refused: []string{
+			"wg2's network 172.31.0.4/31 overlaps with the route to 172.31.0.4/31 by static on eth0",
+		}},
+		"a wide route": {
+			host:   shell("ip route add 172.16.0.0/12 via 10.2.1.1 proto dhcp"),
+			warned: []string{"wg2's network 172.31.0.4/31 overlaps with the route to 172.16.0.0/12 by dhcp on eth0"},
+		},
+		"another site": {
+			host:    shell("ip link add docker0 type veth peer name other; ip addr add 10.3.5.1/24 dev docker0"),
+			refused: []string{"10.3.5.0/24 of docker0 overlaps with 10.3.0.0/16 of site gcp"},
+		},
+		"an old way there": {
+			host:   shell("ip route add 10.3.0.0/16 via 10.2.1.9 proto static"),
+			warned: []string{"a route to 10.3.0.0/16 by static on eth0 goes before the mesh's to site gcp: remove it"},
+		},
+		"an interface": {
+			host:    shell("ip link add wg6 type veth peer name other"),
+			refused: []string{"wg6 is a veth interface that wgmesh.router did not make: remove it"},
+		},
+		"a tun interface": {
+			host:    shell("ip tuntap add wg6 mode tun"),
+			refused: []string{"wg6 is a tun interface that wgmesh.router did not make"},
+		},
+		"a file": {host: func(h host, t *testing.T) string {
+			return h.file(t, "wg6.conf", "[Interface]\n")
+		}, refused: []string{"OWNER was not made for this mesh: move it away"}},
 		"a user's, by wg_tunnel": {
 			host: func(h host, t *testing.T) string {
-				return h.file(t, "wg6.conf", "# Managed by wgmesh.router.\n[Interface]\n[Peer]\nPublicKey = "+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))+"\n# end\n")
+				return h.file(t, "wg6.conf",
+					"# Managed by wgmesh.router.\n[Interface]\n[Peer]\nPublicKey = "+
+						base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{1}, 32))+"\n# end\n")
 			},
 			refused: []string{"OWNER was not made for this mesh: move it away"},
 		},
-		"a file of ours":     {host: func(h host, t *testing.T) string { return h.file(t, "wg6.conf", "# Managed by wgmesh.router.\n") }},
-		"no IPv6, no need":   {host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")},
-		"no IPv6":            {dual: true, host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1"), refused: []string{"IPv6 is off (net.ipv6.conf.all.disable_ipv6 = 1), and the mesh has IPv6 networks"}},
-		"no IPv6 for new":    {dual: true, host: shell("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"), refused: []string{"IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)"}},
-		"no ping of IPv6":    {dual: true, host: shell("sysctl -qw net.ipv6.icmp.echo_ignore_all=1"), warned: []string{"this router answers no ping (net.ipv6.icmp.echo_ignore_all = 1)"}},
-		"it answers no ping": {host: shell("sysctl -qw net.ipv4.icmp_echo_ignore_all=1"), warned: []string{"this router answers no ping (net.ipv4.icmp_echo_ignore_all = 1)"}},
+		"a file of ours": {host: func(h host, t *testing.T) string {
+			return h.file(t, "wg6.conf", "# Managed by wgmesh.router.\n")
+		}},
+		"no IPv6, no need": {host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")},
+		"no IPv6": {
+			dual:    true,
+			host:    shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1"),
+			refused: []string{"IPv6 is off (net.ipv6.conf.all.disable_ipv6 = 1), and the mesh has IPv6 networks"},
+		},
+		"no IPv6 for new": {
+			dual:    true,
+			host:    shell("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"),
+			refused: []string{"IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)"},
+		},
+		"no ping of IPv6": {dual: true, host: shell("sysctl -qw net.ipv6.icmp.echo_ignore_all=1"), warned: []string{
+			"this router answers no ping (net.ipv6.icmp.echo_ignore_all = 1)",
+		}},
+		"it answers no ping": {
+			host:   shell("sysctl -qw net.ipv4.icmp_echo_ignore_all=1"),
+			warned: []string{"this router answers no ping (net.ipv4.icmp_echo_ignore_all = 1)"},
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			h := newHost(t, tt.dual)
@@ -221,7 +277,9 @@ func TestBird(t *testing.T) {
 	h := newHost(t, false)
 	dir := t.TempDir()
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	for version, refused := range map[string]bool{"1.6.8": true, "2.0.12": false, "3.0.1": true, "3.1.8": false, "4.0.0": true} {
+	for version, refused := range map[string]bool{
+		"1.6.8": true, "2.0.12": false, "3.0.1": true, "3.1.8": false, "4.0.0": true,
+	} {
 		require.NoError(t, os.WriteFile(dir+"/bird", []byte("#!/bin/sh\necho BIRD version "+version+" >&2\n"), 0o755))
 		refusals, _ := h.run(t)
 		text := strings.Join(refusals, "\n")

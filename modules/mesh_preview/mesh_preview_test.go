@@ -97,12 +97,14 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 	})
 	t.Run("a pool moves, and sessions with it", func(t *testing.T) {
 		have := lines(t, previewed(t, "", "link_pool: 172.31.0.0/16", "link_pool: 198.18.0.0/16"))
-		assert.Contains(t, have, "~ wg2 to azure-1: addresses -172.31.2.1/24 +198.18.2.1/24, allowed_ips -172.31.2.0/24 +198.18.2.0/24")
+		assert.Contains(t, have,
+			"~ wg2 to azure-1: addresses -172.31.2.1/24 +198.18.2.1/24, allowed_ips -172.31.2.0/24 +198.18.2.0/24")
 		assert.Contains(t, have, "Sessions that start anew:\n  office-1 with ")
 		assert.Contains(t, have, "Traffic that moves or is cut: none")
 	})
 	t.Run("a site may carry nobody", func(t *testing.T) {
-		result := previewed(t, "show: [gcp-1]\n", "zones: {hq: [10.0.1.0/24]}", "transit: false, zones: {hq: [10.0.1.0/24]}")
+		result := previewed(t, "show: [gcp-1]\n", "zones: {hq: [10.0.1.0/24]}",
+			"transit: false, zones: {hq: [10.0.1.0/24]}")
 		changes := result["preview"].(map[string]any)["routers"].([]any)
 		require.Len(t, changes, 1, "only what is to be shown")
 		assert.Equal(t, "gcp-1", changes[0].(map[string]any)["router"])
@@ -110,7 +112,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, lines(t, result), "What is lost: nothing that was there", "another site carries")
 	})
 	t.Run("a router comes to each of two sites that had one", func(t *testing.T) {
-		more := strings.Replace(small, "routers: {", "routers: {c: {id: 3, site: here, endpoint: 192.0.2.3}, d: {id: 4, site: there}, ", 1)
+		more := strings.Replace(small, "routers: {",
+			"routers: {c: {id: 3, site: here, endpoint: 192.0.2.3}, d: {id: 4, site: there}, ", 1)
 		result := run(t, more+"faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n")
 		have := lines(t, result)
 		assert.Contains(t, have, "c is new: 3 tunnels\n")

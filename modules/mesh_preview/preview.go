@@ -95,7 +95,10 @@ func (o Options) changes(before, after []plan.Plan) []change {
 	}
 	for _, p := range before {
 		if find(after, p.Router.Name).IsZero() && o.shown(p.Router.Name) {
-			c := change{Router: p.Router.Name, State: "removed", Tunnels: []string{}, Bird: []string{}, Resets: []string{}}
+			c := change{
+				Router: p.Router.Name, State: "removed", Tunnels: []string{},
+				Bird: []string{}, Resets: []string{},
+			}
 			for _, t := range p.Tunnels {
 				c.Tunnels = append(c.Tunnels, "- "+title(t))
 			}

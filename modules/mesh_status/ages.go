@@ -22,7 +22,9 @@ func look(root string, seen *status.Observation) {
 	file(status.PrivateKey, plan.PrivateKeyFile)
 	file(status.Image, plan.ImageFile)
 	for _, r := range psk.Records(filepath.Join(root, plan.PSKDirectory)) {
-		seen.Made = append(seen.Made, status.Made{What: status.PresharedKey, Peer: r.Peer, At: time.UnixMilli(r.Generation)})
+		seen.Made = append(seen.Made, status.Made{
+			What: status.PresharedKey, Peer: r.Peer, At: time.UnixMilli(r.Generation),
+		})
 	}
 	if j, err := (guard.Guard{Folder: filepath.Join(root, plan.UndoDirectory)}).Read(); err == nil && j != nil {
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})

@@ -36,5 +36,10 @@ func TestLook(t *testing.T) {
 		assert.True(t, seen.Made[i].At.Equal(then), "%v", seen.Made[i])
 		seen.Made[i].At = time.Time{}
 	}
-	assert.Equal(t, []status.Made{{What: status.PrivateKey}, {What: status.Image}, {What: status.PresharedKey, Peer: "gcp-1"}}, seen.Made)
+	assert.Equal(t,
+		[]status.Made{
+			{What: status.PrivateKey},
+			{What: status.Image},
+			{What: status.PresharedKey, Peer: "gcp-1"},
+		}, seen.Made)
 }

@@ -126,11 +126,15 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		p.Warnings = append(p.Warnings, w.String())
 	}
 	for _, s := range strangers {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("router %s: its own address %s is in no network of its site, and is not asked: expected one that is; if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
+		p.Warnings = append(p.Warnings,
+			fmt.Sprintf(
+				"router %s: its own address %s is in no network of its site, and is not asked: expected one that is; if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
 	}
 	// Some unknown names are as it should be: a play has absent routers too.
 	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("require: expected routers that have a tunnel here, %s have none, so nothing is required", strings.Join(unknown, ", ")))
+		p.Warnings = append(p.Warnings,
+			fmt.Sprintf("require: expected routers that have a tunnel here, %s have none, so nothing is required",
+				strings.Join(unknown, ", ")))
 	}
 	if o.MetricsFile != "" {
 		host, _ := os.Hostname() // the label stays empty on a host without a name
@@ -147,9 +151,12 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 
 func (o Options) request() status.Request {
 	r := status.Request{
-		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe, Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
-		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second, Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
-		KeyWarn: time.Duration(o.KeyAgeWarn) * time.Second, ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Pending: map[string]string{},
+		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe,
+		Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
+		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second,
+		Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
+		KeyWarn:   time.Duration(o.KeyAgeWarn) * time.Second,
+		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason

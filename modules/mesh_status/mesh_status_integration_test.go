@@ -49,7 +49,9 @@ func newPair(t *testing.T) *pair {
 	t.Helper()
 	nettest.Need(t, "bird", "birdc", "wg", "nft")
 	p := &pair{
-		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{}, ns: map[string]nettest.Namespace{},
+		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(),
+		public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
+		ns:  map[string]nettest.Namespace{},
 		tun: map[string]string{"a": nettest.Unique("a"), "b": nettest.Unique("b")},
 	}
 	for _, n := range []string{"a", "b"} {
@@ -58,7 +60,8 @@ func newPair(t *testing.T) *pair {
 		p.ns[n+"-site"] = nettest.New(t, n+"s")
 		nettest.Cable(t, p.ns[n], "site", p.ns[n+"-site"], "site")
 		p.in(t, n+"-site", "sh", "-ec", "ip addr add 198.51.100.1/24 dev site; ip link set site up")
-		p.in(t, n, "sh", "-ec", "ip addr add 198.51.100.2/24 dev site; ip link set site up; ip route add default via 198.51.100.1; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
+		p.in(t, n, "sh", "-ec",
+			"ip addr add 198.51.100.2/24 dev site; ip link set site up; ip route add default via 198.51.100.1; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0")
 	}
 	nettest.Cable(t, p.ns["a"], "under", p.ns["b"], "under")
 	for n, address := range map[string]string{"a": "192.0.2.1/24", "b": "192.0.2.2/24"} {
@@ -116,7 +119,10 @@ func (p *pair) secret(t *testing.T, path, text string) {
 func (p *pair) peer(t *testing.T, n, other, endpoint, psk string) {
 	t.Helper()
 	p.in(t, n, "wg", "set", p.tun[n], "peer", p.public[other], "remove")
-	args := []string{"wg", "set", p.tun[n], "peer", p.public[other], "endpoint", endpoint + ":51820", "persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0"}
+	args := []string{
+		"wg", "set", p.tun[n], "peer", p.public[other], "endpoint",
+		endpoint + ":51820", "persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0",
+	}
 	if psk != "" {
 		args = append(args, "preshared-key", psk)
 	}
@@ -133,14 +139,18 @@ func (p *pair) startBird(t *testing.T, n string) {
 	}
 	path := filepath.Join(p.dir, n+".conf")
 	require.NoError(t, os.WriteFile(path, []byte(conf), 0o600))
-	p.bird[n] = p.ns[n].Start(p.whole, "bird", "-f", "-c", path, "-s", p.socket(n), "-P", filepath.Join(p.dir, n+".pid"))
+	p.bird[n] = p.ns[n].Start(p.whole, "bird", "-f", "-c", path, "-s", p.socket(n), "-P",
+		filepath.Join(p.dir, n+".pid"))
 }
 
 // status runs the module in a and returns its result and how long it took.
 func (p *pair) status(t *testing.T, wait int, change map[string]any) (map[string]any, time.Duration) {
 	t.Helper()
 	options := map[string]any{
-		"tunnels":         []any{map[string]any{"name": p.tun["a"], "peer": "azure-2", "neighbor": "azure_2", "address": link["b"], "mtu": 1340, "as": 65020}},
+		"tunnels": []any{map[string]any{
+			"name": p.tun["a"], "peer": "azure-2",
+			"neighbor": "azure_2", "address": link["b"], "mtu": 1340, "as": 65020,
+		}},
 		"prefixes":        []any{map[string]any{"network": "10.1.0.0/16", "site": "azure"}},
 		"source_networks": []string{"10.0.0.0/16"},
 		"reach":           map[string]any{"azure-2": []string{siteB}, "office-1": []string{siteA}},
@@ -206,7 +216,8 @@ func TestHealthyThenBroken(t *testing.T) {
 	})
 
 	t.Run("a black hole for large packets", func(t *testing.T) {
-		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in iifname under meta length > 1380 drop")
+		p.in(t, "b", "nft",
+			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in iifname under meta length > 1380 drop")
 		p.broken(t, 0, "TUN: packets of 1340 bytes do not get through, those of 1300 do")
 		p.in(t, "b", "nft", "delete table inet t")
 		p.healthy(t)
@@ -235,7 +246,9 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("the session is switched off", func(t *testing.T) {
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
-		p.broken(t, 0, "TUN: BGP session azure_2 is switched off: switch it on (birdc enable azure_2)", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
+		p.broken(t, 0,
+			"TUN: BGP session azure_2 is switched off: switch it on (birdc enable azure_2)",
+			"prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
 		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
 		p.healthy(t)
 	})
@@ -258,12 +271,15 @@ func TestHealthyThenBroken(t *testing.T) {
 	// What time cannot mend ends a wait of an hour.
 	t.Run("another program has TCP 179", func(t *testing.T) {
 		nettest.Stop(p.bird["a"])
-		thief := p.ns["a"].Start(p.whole, "python3", "-c", "import socket, time; s = socket.create_server(('127.0.0.1', 179)); time.sleep(1000)")
+		thief := p.ns["a"].Start(p.whole, "python3", "-c",
+			"import socket, time; s = socket.create_server(('127.0.0.1', 179)); time.sleep(1000)")
 		require.Eventually(t, func() bool {
 			return strings.Contains(p.in(t, "a", "cat", "/proc/self/net/tcp"), ":00B3 00000000:0000 0A")
 		}, 2*time.Minute, 50*time.Millisecond)
 		p.startBird(t, "a")
-		p.broken(t, 3600, fmt.Sprintf("TCP 179 is held by python3, pid %d, and BIRD has to listen there", thief.Process.Pid), "prefix", "router azure-2")
+		p.broken(t, 3600,
+			fmt.Sprintf("TCP 179 is held by python3, pid %d, and BIRD has to listen there", thief.Process.Pid),
+			"prefix", "router azure-2")
 		nettest.Stop(thief)
 		nettest.Stop(p.bird["a"])
 		p.startBird(t, "a")
@@ -286,8 +302,10 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	// BGP and BFD prove that packets get through: named, and not required.
 	t.Run("ICMP is refused", func(t *testing.T) {
-		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in meta l4proto icmp drop")
-		p.broken(t, 3600, "TUN: "+link["b"]+" does not answer ping, though BGP and BFD work: admit ICMP", "router azure-2")
+		p.in(t, "b", "nft",
+			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in meta l4proto icmp drop")
+		p.broken(t, 3600,
+			"TUN: "+link["b"]+" does not answer ping, though BGP and BFD work: admit ICMP", "router azure-2")
 		res, _ := p.status(t, 3600, nil)
 		assert.Equal(t, []any{false, true}, []any{res["healthy"], res["required_healthy"]})
 		p.in(t, "b", "nft", "delete table inet t")
@@ -313,15 +331,19 @@ func TestHealthyThenBroken(t *testing.T) {
 		}
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "b.psk"))
-		p.broken(t, 12, "TUN: its handshakes arrive but none is completed: run the mesh play for both (preshared keys)", "prefix", "router azure-2")
+		p.broken(t, 12,
+			"TUN: its handshakes arrive but none is completed: run the mesh play for both (preshared keys)", "prefix",
+			"router azure-2")
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "a.psk"))
 		p.healthy(t)
 	})
 
 	t.Run("a firewall on the way", func(t *testing.T) {
-		p.in(t, "b", "nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp dport 51820 drop")
+		p.in(t, "b", "nft",
+			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp dport 51820 drop")
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
-		p.broken(t, 0, "TUN: no handshake yet, though 192.0.2.2 answers ping: open UDP 51820", "prefix", "router azure-2")
+		p.broken(t, 0, "TUN: no handshake yet, though 192.0.2.2 answers ping: open UDP 51820",
+			"prefix", "router azure-2")
 		p.in(t, "b", "nft", "delete table inet t")
 		p.healthy(t)
 	})

@@ -23,7 +23,9 @@ func run(t *testing.T, options map[string]any) map[string]any {
 func options(t *testing.T) map[string]any {
 	t.Helper()
 	return map[string]any{
-		"tunnels":        []any{map[string]any{"name": "wtnone0", "peer": "azure-2", "address": "172.31.20.2", "neighbor": "azure_2"}},
+		"tunnels": []any{map[string]any{
+			"name": "wtnone0", "peer": "azure-2", "address": "172.31.20.2", "neighbor": "azure_2",
+		}},
 		"control_socket": filepath.Join(t.TempDir(), "bird.ctl"),
 		"router":         "office-1",
 	}
@@ -59,7 +61,8 @@ func TestRequireLimitsWhatIsRequired(t *testing.T) {
 	assert.Nil(t, res["warnings"])
 
 	o["require"] = "azure2"
-	assert.Contains(t, texts(run(t, o)["warnings"])[0], "require: expected routers that have a tunnel here, azure2 have none")
+	assert.Contains(t, texts(run(t, o)["warnings"])[0],
+		"require: expected routers that have a tunnel here, azure2 have none")
 }
 
 func texts(list any) (out []string) {
@@ -93,10 +96,12 @@ func TestOptions(t *testing.T) {
 		"nothing to look at": {options: `{}`},
 		"unknown":            {options: `{"tunnel":[]}`, err: `did you mean "tunnels"?`},
 		"expect":             {options: `{"expect":"all"}`, err: "expect: expected one of healthy, any"},
-		"half a tunnel":      {options: `{"tunnels":[{"name":"wg1"}]}`, err: "tunnels[0]: expected name, peer and address"},
-		"no network":         {options: `{"prefixes":[{"site":"aws"}]}`, err: "prefixes[0]: expected a network"},
-		"wait":               {options: `{"wait":-1}`, err: "wait: -1; expected 0 or more seconds"},
-		"reach as the role":  {options: `{"reach":{"aws-1":["10.2.1.4"]}}`},
+		"half a tunnel": {
+			options: `{"tunnels":[{"name":"wg1"}]}`, err: "tunnels[0]: expected name, peer and address",
+		},
+		"no network":        {options: `{"prefixes":[{"site":"aws"}]}`, err: "prefixes[0]: expected a network"},
+		"wait":              {options: `{"wait":-1}`, err: "wait: -1; expected 0 or more seconds"},
+		"reach as the role": {options: `{"reach":{"aws-1":["10.2.1.4"]}}`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -43,10 +43,13 @@ func newMesh(t *testing.T) *mesh {
 	t.Helper()
 	nettest.Need(t, "bird", "birdc", "wg", "nft", "tc")
 	m := &mesh{pair{
-		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(), public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
+		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(),
+		public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
 		ns: map[string]nettest.Namespace{}, tun: map[string]string{},
 	}}
-	for _, n := range []string{"office-1", "azure-1", "azure-2", "office", "azure", "office-host", "azure-host", "internet"} {
+	for _, n := range []string{
+		"office-1", "azure-1", "azure-2", "office", "azure", "office-host", "azure-host", "internet",
+	} {
 		m.ns[n] = nettest.New(t, n)
 	}
 	m.table(t, "azure-1")
@@ -57,11 +60,14 @@ func newMesh(t *testing.T) *mesh {
 	}
 	for site, third := range map[string]string{"office": "10.0.3", "azure": "10.1.3"} {
 		nettest.Cable(t, m.ns[site], "card", m.ns[site+"-host"], "eth0")
-		m.in(t, site, "sh", "-ec", "ip addr add "+third+".1/24 dev card; ip link set card up; sysctl -qw net.ipv4.ip_forward=1")
-		m.in(t, site+"-host", "sh", "-ec", "ip addr add "+third+".20/24 dev eth0; ip link set eth0 up; ip route add default via "+third+".1")
+		m.in(t, site, "sh", "-ec",
+			"ip addr add "+third+".1/24 dev card; ip link set card up; sysctl -qw net.ipv4.ip_forward=1")
+		m.in(t, site+"-host", "sh", "-ec",
+			"ip addr add "+third+".20/24 dev eth0; ip link set eth0 up; ip route add default via "+third+".1")
 	}
 	m.in(t, "office", "sh", "-ec", "ip route add 10.1.0.0/16 via 10.0.1.4")
-	m.in(t, "azure", "sh", "-ec", "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20")
+	m.in(t, "azure", "sh", "-ec",
+		"ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20")
 	for i, n := range nodes {
 		for _, peer := range nodes[i+1:] {
 			m.tunnel(t, n, peer)
@@ -81,7 +87,9 @@ func (m *mesh) join(t *testing.T, n node) {
 	nettest.Cable(t, m.ns[n.name], "wan", m.ns["internet"], port)
 	m.in(t, "internet", "ip", "link", "set", port, "master", "lan", "up")
 	m.in(t, n.site, "sh", "-ec", fmt.Sprintf("ip link set %s up; ip addr add %s/24 dev %s", port, n.gateway, port))
-	m.in(t, n.name, "sh", "-ec", fmt.Sprintf(`ip link set eth0 up; ip link set wan up; ip addr add %s/24 dev eth0; ip addr add 192.0.2.%d/24 dev wan
+	m.in(t, n.name, "sh", "-ec",
+		fmt.Sprintf(
+			`ip link set eth0 up; ip link set wan up; ip addr add %s/24 dev eth0; ip addr add 192.0.2.%d/24 dev wan
 		ip route add default via %s; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.default.rp_filter=0`, n.address, n.id, n.gateway))
 	key := filepath.Join(m.dir, n.name+".key")
 	m.secret(t, key, command(t, "wg", "genkey"))
@@ -97,7 +105,8 @@ func (m *mesh) device(n, peer string) string {
 
 // ends are the link addresses of a tunnel, the router's own one first.
 func ends(n, peer node) (string, string) {
-	low, high := fmt.Sprintf("172.31.%d%d.0", min(n.id, peer.id), max(n.id, peer.id)), fmt.Sprintf("172.31.%d%d.1", min(n.id, peer.id), max(n.id, peer.id))
+	low, high := fmt.Sprintf("172.31.%d%d.0", min(n.id, peer.id),
+		max(n.id, peer.id)), fmt.Sprintf("172.31.%d%d.1", min(n.id, peer.id), max(n.id, peer.id))
 	if n.id < peer.id {
 		return low, high
 	}
@@ -112,8 +121,10 @@ func (m *mesh) tunnel(t *testing.T, a, b node) {
 		m.ns[n.name].WireGuard(m.whole, dev)
 		mine, _ := ends(n, peer)
 		m.in(t, n.name, "wg", "set", dev, "listen-port", port, "private-key", filepath.Join(m.dir, n.name+".key"),
-			"peer", m.public[peer.name], "endpoint", fmt.Sprintf("192.0.2.%d:%s", peer.id, port), "persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0")
-		m.in(t, n.name, "sh", "-ec", fmt.Sprintf("ip addr add %s/31 dev %s; ip link set %s mtu 1340 up", mine, dev, dev))
+			"peer", m.public[peer.name], "endpoint", fmt.Sprintf("192.0.2.%d:%s", peer.id, port),
+			"persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0")
+		m.in(t, n.name, "sh", "-ec",
+			fmt.Sprintf("ip addr add %s/31 dev %s; ip link set %s mtu 1340 up", mine, dev, dev))
 	}
 }
 
@@ -143,7 +154,8 @@ protocol kernel { ipv4 { import none; export filter { if source = RTS_STATIC the
 	}
 	path := filepath.Join(m.dir, n.name+".conf")
 	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
-	m.bird[n.name] = m.ns[n.name].Start(m.whole, "bird", "-f", "-c", path, "-s", m.socket(n.name), "-P", filepath.Join(m.dir, n.name+".pid"))
+	m.bird[n.name] = m.ns[n.name].Start(m.whole, "bird", "-f", "-c", path, "-s", m.socket(n.name),
+		"-P", filepath.Join(m.dir, n.name+".pid"))
 }
 
 // clamp is the table that the module wg_tunnel makes.
@@ -191,7 +203,8 @@ func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
 		}
 	}
 	return nettest.Ask(t, m.ns[on.name].Command(m.binary, "mesh_status"), map[string]any{
-		"tunnels": tunnels, "prefixes": prefixes, "source_networks": []string{sites[on.site]}, "reach": reach, "probe": hosts[on.site],
+		"tunnels": tunnels, "prefixes": prefixes, "source_networks": []string{sites[on.site]},
+		"reach": reach, "probe": hosts[on.site],
 		"control_socket": m.socket(on.name), "wait": wait, "expect": "any",
 	})
 }

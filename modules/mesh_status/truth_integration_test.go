@@ -24,188 +24,341 @@ type row struct {
 // causes hinder what a router is to forward, or what it sends to another site.
 var causes = []row{
 	{
-		"rule", "azure-1", "ip rule add from 10.1.1.4 lookup 101 pref 10101; ip route add default via 10.1.1.1 table 101", "ip rule del pref 10101; ip route flush table 101",
+		"rule", "azure-1",
+		"ip rule add from 10.1.1.4 lookup 101 pref 10101; ip route add default via 10.1.1.1 table 101",
+		"ip rule del pref 10101; ip route flush table 101",
 		`^rule 10101 \(from 10\.1\.1\.4 lookup 101\) sends its own packets for 10\.0\.0\.0/16 of office out of eth0`,
 	},
 	{
-		"rule", "azure-1", "ip rule add to 10.0.0.0/16 lookup 200 pref 99; ip route add default via 192.0.2.254 dev wan table 200", "ip rule del pref 99; ip route flush table 200",
+		"rule", "azure-1",
+		"ip rule add to 10.0.0.0/16 lookup 200 pref 99; ip route add default via 192.0.2.254 dev wan table 200",
+		"ip rule del pref 99; ip route flush table 200",
 		`^rule 99 \(from all to 10\.0\.0\.0/16 lookup 200\) sends 10\.0\.0\.0/16 of office out of wan: `,
 	},
 	{
-		"rule", "office-1", "ip rule add iif eth0 lookup 201 pref 98; ip route add default via 192.0.2.254 dev wan table 201", "ip rule del pref 98; ip route flush table 201",
+		"rule", "office-1",
+		"ip rule add iif eth0 lookup 201 pref 98; ip route add default via 192.0.2.254 dev wan table 201",
+		"ip rule del pref 98; ip route flush table 201",
 		`^rule 98 \(from all iif eth0 lookup 201\) sends 10\.1\.0\.0/16 of azure out of wan: `,
 	},
 	{
-		"rule", "azure-2", "ip rule add to 10.1.0.0/16 lookup 202 pref 97; ip route add default via 192.0.2.254 dev wan table 202", "ip rule del pref 97; ip route flush table 202",
+		"rule", "azure-2",
+		"ip rule add to 10.1.0.0/16 lookup 202 pref 97; ip route add default via 192.0.2.254 dev wan table 202",
+		"ip rule del pref 97; ip route flush table 202",
 		`^rule 97 \(from all to 10\.1\.0\.0/16 lookup 202\) sends 10\.1\.0\.0/16 out of wan: `,
 	},
 	{
-		"rule that drops", "azure-1", "ip rule add from 10.1.0.0/16 to 10.0.0.0/16 prohibit pref 96", "ip rule del pref 96",
+		"rule that drops", "azure-1",
+		"ip rule add from 10.1.0.0/16 to 10.0.0.0/16 prohibit pref 96", "ip rule del pref 96",
 		`^rule 96 \(from 10\.1\.0\.0/16 to 10\.0\.0\.0/16 prohibit\) drops 10\.0\.0\.0/16 of office: `,
 	},
-	{"rule that drops", "office-1", "ip rule add iif TUN blackhole pref 95", "ip rule del pref 95", `^rule 95 \(from all iif TUN blackhole\) drops 10\.0\.0\.0/16: `},
 	{
-		"table", "office-1", "ip rule add from 10.0.0.0/16 lookup 203 pref 94; ip route add unreachable default table 203", "ip rule del pref 94; ip route flush table 203",
+		"rule that drops", "office-1", "ip rule add iif TUN blackhole pref 95", "ip rule del pref 95",
+		`^rule 95 \(from all iif TUN blackhole\) drops 10\.0\.0\.0/16: `,
+	},
+	{
+		"table", "office-1",
+		"ip rule add from 10.0.0.0/16 lookup 203 pref 94; ip route add unreachable default table 203",
+		"ip rule del pref 94; ip route flush table 203",
 		`^rule 94 \(from 10\.0\.0\.0/16 lookup 203\) drops 10\.1\.0\.0/16 of azure \(route unreachable default\): `,
 	},
-	{"route", "azure-1", "ip route add 10.0.7.0/24 via 192.0.2.254", "ip route del 10.0.7.0/24", `^route 10\.0\.7\.0/24 via 192\.0\.2\.254 dev wan \(proto boot\) takes 10\.0\.7\.0/24 of office away, expected a tunnel: `},
 	{
-		"route", "azure-1", "ip link add docker0 type bridge; ip addr add 10.0.8.1/24 dev docker0; ip link set docker0 up", "ip link del docker0",
+		"route", "azure-1", "ip route add 10.0.7.0/24 via 192.0.2.254", "ip route del 10.0.7.0/24",
+		`^route 10\.0\.7\.0/24 via 192\.0\.2\.254 dev wan \(proto boot\) takes 10\.0\.7\.0/24 of office away, expected a tunnel: `,
+	},
+	{
+		"route", "azure-1",
+		"ip link add docker0 type bridge; ip addr add 10.0.8.1/24 dev docker0; ip link set docker0 up",
+		"ip link del docker0",
 		`^route 10\.0\.8\.0/24 dev docker0 \(proto kernel\) takes 10\.0\.8\.0/24 of office away, expected a tunnel: `,
 	},
 	{
-		"route", "office-1", "ip route add 10.0.0.0/16 dev wan metric 5 proto static", "ip route del 10.0.0.0/16 dev wan metric 5",
+		"route", "office-1", "ip route add 10.0.0.0/16 dev wan metric 5 proto static",
+		"ip route del 10.0.0.0/16 dev wan metric 5",
 		`^route 10\.0\.0\.0/16 dev wan \(proto static\) beats the site's own by eth0: `,
 	},
-	{"route", "azure-1", "ip route add 10.0.9.9/32 via 10.1.1.1", "ip route del 10.0.9.9/32", `^route 10\.0\.9\.9/32 via 10\.1\.1\.1 dev eth0 \(proto boot\) takes `},
-	{"route that drops", "azure-1", "ip route add blackhole 10.1.9.0/24", "ip route del blackhole 10.1.9.0/24", `^route blackhole 10\.1\.9\.0/24 \(proto boot\) drops 10\.1\.9\.0/24: `},
-	{"route that drops", "azure-2", "ip route add unreachable 10.0.4.0/22", "ip route del unreachable 10.0.4.0/22", `^route unreachable 10\.0\.4\.0/22 \(proto boot\) drops `},
-	{"route that drops", "azure-2", "ip route add prohibit 10.0.5.0/24 proto static", "ip route del prohibit 10.0.5.0/24 proto static", `^route prohibit 10\.0\.5\.0/24 \(proto static\) drops `},
-	{"sysctl", "azure-1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1", `^it forwards no IPv4 \(net\.ipv4\.ip_forward=0\): `},
 	{
-		"sysctl of an interface", "azure-1", "sysctl -qw net.ipv4.conf.eth0.forwarding=0", "sysctl -qw net.ipv4.conf.eth0.forwarding=1",
+		"route", "azure-1", "ip route add 10.0.9.9/32 via 10.1.1.1", "ip route del 10.0.9.9/32",
+		`^route 10\.0\.9\.9/32 via 10\.1\.1\.1 dev eth0 \(proto boot\) takes `,
+	},
+	{
+		"route that drops", "azure-1", "ip route add blackhole 10.1.9.0/24",
+		"ip route del blackhole 10.1.9.0/24", `^route blackhole 10\.1\.9\.0/24 \(proto boot\) drops 10\.1\.9\.0/24: `,
+	},
+	{
+		"route that drops", "azure-2", "ip route add unreachable 10.0.4.0/22",
+		"ip route del unreachable 10.0.4.0/22", `^route unreachable 10\.0\.4\.0/22 \(proto boot\) drops `,
+	},
+	{
+		"route that drops", "azure-2", "ip route add prohibit 10.0.5.0/24 proto static",
+		"ip route del prohibit 10.0.5.0/24 proto static", `^route prohibit 10\.0\.5\.0/24 \(proto static\) drops `,
+	},
+	{
+		"sysctl", "azure-1", "sysctl -qw net.ipv4.ip_forward=0", "sysctl -qw net.ipv4.ip_forward=1",
+		`^it forwards no IPv4 \(net\.ipv4\.ip_forward=0\): `,
+	},
+	{
+		"sysctl of an interface", "azure-1", "sysctl -qw net.ipv4.conf.eth0.forwarding=0",
+		"sysctl -qw net.ipv4.conf.eth0.forwarding=1",
 		`^it forwards nothing that comes by eth0 \(net\.ipv4\.conf\.eth0\.forwarding=0\): `,
 	},
 	{
-		"sysctl of an interface", "azure-2", "sysctl -qw net.ipv4.conf.TUN.forwarding=0", "sysctl -qw net.ipv4.conf.TUN.forwarding=1",
+		"sysctl of an interface", "azure-2", "sysctl -qw net.ipv4.conf.TUN.forwarding=0",
+		"sysctl -qw net.ipv4.conf.TUN.forwarding=1",
 		`^it forwards nothing that comes by TUN \(net\.ipv4\.conf\.TUN\.forwarding=0\): `,
 	},
 	{
-		"reverse path filter", "azure-1", "sysctl -qw net.ipv4.conf.all.rp_filter=1", "sysctl -qw net.ipv4.conf.all.rp_filter=0",
+		"reverse path filter", "azure-1", "sysctl -qw net.ipv4.conf.all.rp_filter=1",
+		"sysctl -qw net.ipv4.conf.all.rp_filter=0",
 		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.all\.rp_filter=1\): `,
 	},
 	{
-		"reverse path filter", "office-1", "for d in /proc/sys/net/ipv4/conf/wm*; do echo 1 > $d/rp_filter; done", "for d in /proc/sys/net/ipv4/conf/wm*; do echo 0 > $d/rp_filter; done",
+		"reverse path filter", "office-1",
+		"for d in /proc/sys/net/ipv4/conf/wm*; do echo 1 > $d/rp_filter; done",
+		"for d in /proc/sys/net/ipv4/conf/wm*; do echo 0 > $d/rp_filter; done",
 		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.wm\w+\.rp_filter=1\): `,
 	},
 	{
-		"filter", "azure-1", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }'", "nft delete table inet f",
+		"filter", "azure-1",
+		"nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }'",
+		"nft delete table inet f",
 		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"filter", "azure-1", "nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward icmp type echo-request accept; add rule inet f forward ct state established,related accept'", "nft delete table inet f",
+		"filter", "azure-1",
+		"nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward icmp type echo-request accept; add rule inet f forward ct state established,related accept'", "nft delete table inet f",
 		`^nft inet f forward: policy drop drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"filter", "azure-2", `nft 'add table ip f; add chain ip f onward { type filter hook forward priority 10; }; add rule ip f onward iifname "wm*" oifname "eth0" counter drop'`, "nft delete table ip f",
+		"filter", "azure-2",
+		`nft 'add table ip f; add chain ip f onward { type filter hook forward priority 10; }; add rule ip f onward iifname "wm*" oifname "eth0" counter drop'`, "nft delete table ip f",
 		`^nft ip f onward: iifname "wm\*" oifname "eth0" drop drops icmp from `,
 	},
 	{
-		"filter", "office-1", `nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`, "nft delete table inet f",
+		"filter", "office-1",
+		`nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`, "nft delete table inet f",
 		`^nft inet f c: meta l4proto (tcp|6) reject.* drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"filter at another hook", "azure-1", `nft 'add table inet f; add chain inet f early { type filter hook prerouting priority -300; }; add rule inet f early ip saddr { 10.0.0.0/8 } iifname "wm*" drop'`, "nft delete table inet f",
+		"filter at another hook", "azure-1",
+		`nft 'add table inet f; add chain inet f early { type filter hook prerouting priority -300; }; add rule inet f early ip saddr { 10.0.0.0/8 } iifname "wm*" drop'`, "nft delete table inet f",
 		`^nft inet f early: ip saddr \{? ?10\.0\.0\.0/8 ?\}? iifname "wm\*" drop drops `,
 	},
 	{
-		"filter at another hook", "azure-1", `nft 'add table inet f; add chain inet f late { type filter hook postrouting priority 300; }; add rule inet f late oifname "eth0" meta l4proto != tcp drop'`, "nft delete table inet f",
+		"filter at another hook", "azure-1",
+		`nft 'add table inet f; add chain inet f late { type filter hook postrouting priority 300; }; add rule inet f late oifname "eth0" meta l4proto != tcp drop'`, "nft delete table inet f",
 		`^nft inet f late: oifname "eth0" meta l4proto != (tcp|6) drop drops icmp from `,
 	},
 	{
-		"filter of a device", "azure-1", `nft 'add table netdev f; add chain netdev f in { type filter hook ingress device "eth0" priority 0; }; add rule netdev f in ip daddr 10.0.0.0/16 drop'`, "nft delete table netdev f",
+		"filter of a device", "azure-1",
+		`nft 'add table netdev f; add chain netdev f in { type filter hook ingress device "eth0" priority 0; }; add rule netdev f in ip daddr 10.0.0.0/16 drop'`, "nft delete table netdev f",
 		`^nft netdev f in: ip daddr 10\.0\.0\.0/16 drop drops icmp from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
 	{
-		"reverse path filter of nftables", "azure-1", `nft 'add table inet f; add chain inet f raw { type filter hook prerouting priority -300; }; add rule inet f raw fib saddr . iif oif missing drop'`, "nft delete table inet f",
+		"reverse path filter of nftables", "azure-1",
+		`nft 'add table inet f; add chain inet f raw { type filter hook prerouting priority -300; }; add rule inet f raw fib saddr . iif oif missing drop'`, "nft delete table inet f",
 		`^nft inet f raw: fib saddr \. iif oif missing drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"address translation", "azure-1", `nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "wm*" masquerade'`, "nft delete table ip f",
+		"address translation", "azure-1",
+		`nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "wm*" masquerade'`, "nft delete table ip f",
 		`^nft ip f post: oifname "wm\*" masquerade rewrites packets from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
 	{
-		"address translation", "azure-1", `nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "eth0" ip saddr 10.0.0.0/8 snat to 10.1.1.4'`, "nft delete table ip f",
+		"address translation", "azure-1",
+		`nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "eth0" ip saddr 10.0.0.0/8 snat to 10.1.1.4'`, "nft delete table ip f",
 		`^nft ip f post: oifname "eth0" ip saddr 10\.0\.0\.0/8 snat to 10\.1\.1\.4 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"address translation", "office-1", `nft 'add table ip f; add chain ip f pre { type nat hook prerouting priority -100; }; add rule ip f pre iifname "eth0" ip daddr 10.1.0.0/16 dnat to 10.0.1.20'`, "nft delete table ip f",
+		"address translation", "office-1",
+		`nft 'add table ip f; add chain ip f pre { type nat hook prerouting priority -100; }; add rule ip f pre iifname "eth0" ip daddr 10.1.0.0/16 dnat to 10.0.1.20'`, "nft delete table ip f",
 		`^nft ip f pre: iifname "eth0" ip daddr 10\.1\.0\.0/16 dnat to 10\.0\.1\.20 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
-		"tunnel's own packets", "azure-1", "nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done", "nft delete table inet f",
+		"tunnel's own packets", "azure-1",
+		"nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done", "nft delete table inet f",
 		`^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
 	},
-	{"our own table", "azure-1", "nft delete table inet wgmesh", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not loaded, so TCP may hang in tunnels`},
-	{"our own table", "azure-1", "nft flush ruleset", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not loaded, so `},
-	{"our own table", "azure-1", "nft flush chain inet wgmesh forward", "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not what /etc/wireguard/wgmesh\.nft says, so `},
-	{"our own table", "azure-1", `nft add rule inet wgmesh forward oifname "wan" accept`, "nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not what /etc/wireguard/wgmesh\.nft says, so `},
 	{
-		"IPsec", "azure-1", "ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", "ip xfrm policy flush",
+		"our own table", "azure-1", "nft delete table inet wgmesh", "nft -f /etc/wireguard/wgmesh.nft",
+		`^table inet wgmesh is not loaded, so TCP may hang in tunnels`,
+	},
+	{
+		"our own table", "azure-1", "nft flush ruleset", "nft -f /etc/wireguard/wgmesh.nft",
+		`^table inet wgmesh is not loaded, so `,
+	},
+	{
+		"our own table", "azure-1", "nft flush chain inet wgmesh forward",
+		"nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not what /etc/wireguard/wgmesh\.nft says, so `,
+	},
+	{
+		"our own table", "azure-1", `nft add rule inet wgmesh forward oifname "wan" accept`,
+		"nft -f /etc/wireguard/wgmesh.nft", `^table inet wgmesh is not what /etc/wireguard/wgmesh\.nft says, so `,
+	},
+	{
+		"IPsec", "azure-1",
+		"ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", "ip xfrm policy flush",
 		`^the IPsec policy 10\.1\.0\.0/16 to 10\.0\.0\.0/8 \(dir out\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
 	{
-		"IPsec", "office-1", "ip xfrm policy add src 0.0.0.0/0 dst 10.0.0.0/16 dir fwd action block", "ip xfrm policy flush",
+		"IPsec", "office-1",
+		"ip xfrm policy add src 0.0.0.0/0 dst 10.0.0.0/16 dir fwd action block", "ip xfrm policy flush",
 		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
-	{"link", "azure-1", "ip link set eth0 down", "ip link set eth0 up; ip route replace default via 10.1.1.1; birdc -s CTL restart static1", `^it has no route for 10\.1\.0\.0/16: |^\S+ of its own site`},
-	{"ping", "azure-1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=0", `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\): `},
+	{
+		"link", "azure-1", "ip link set eth0 down",
+		"ip link set eth0 up; ip route replace default via 10.1.1.1; birdc -s CTL restart static1",
+		`^it has no route for 10\.1\.0\.0/16: |^\S+ of its own site`,
+	},
+	{
+		"ping", "azure-1", "sysctl -qw net.ipv4.icmp_echo_ignore_all=1",
+		"sysctl -qw net.ipv4.icmp_echo_ignore_all=0", `^it ignores ping \(net\.ipv4\.icmp_echo_ignore_all=1\): `,
+	},
 }
 
 // clouds are causes around a router, which another one sees: what drops and diverts in
 // the site's namespace is done by the cloud, or by its gateway.
 var clouds = []row{
 	{
-		kind: "source/destination check", on: "azure, seen by office-1", make: "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r2 ip saddr != 10.1.1.4 drop; add rule ip c f oifname r2 ip daddr != 10.1.1.4 drop'",
-		cure: "nft delete table ip c", first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
-	},
-	{
-		kind: "source/destination check", on: "azure, seen by office-1", make: "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
-		cure: "nft delete table ip c", first: `^tunnel wm\w+ to azure-2: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
-	},
-	{
-		kind: "program behind the filters", on: "azure-1, seen by office-1", make: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
-		cure: "tc qdisc del dev eth0 clsact", first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
-	},
-	{
-		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down", cure: "ip link set eth0 up; ip route add default via 10.1.3.1",
-		first: `^10\.1\.3\.20 of its own site does not answer `,
-	},
-	{
-		kind: "gateway that forwards nothing", on: "azure, seen by azure-1", make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
-		first: `^10\.1\.3\.20 of its own site does not answer \(10\.1\.0\.0/16 via 10\.1\.1\.1 dev eth0\): `,
-	},
-	{
-		kind: "gateway that forwards nothing", on: "azure, seen by office-1", make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
+		kind: "source/destination check", on: "azure, seen by office-1",
+		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r2 ip saddr != 10.1.1.4 drop; add rule ip c f oifname r2 ip daddr != 10.1.1.4 drop'",
+		cure:  "nft delete table ip c",
 		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
 	},
 	{
-		kind: "gateway that is dead", on: "azure, seen by azure-2", make: "ip addr del 10.1.2.1/24 dev r3", cure: "ip addr add 10.1.2.1/24 dev r3; ip route replace 10.0.0.0/16 via 10.1.2.4 metric 20",
+		kind: "source/destination check", on: "azure, seen by office-1",
+		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
+		cure:  "nft delete table ip c",
+		first: `^tunnel wm\w+ to azure-2: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "program behind the filters", on: "azure-1, seen by office-1",
+		make:  "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
+		cure:  "tc qdisc del dev eth0 clsact",
+		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down",
+		cure:  "ip link set eth0 up; ip route add default via 10.1.3.1",
+		first: `^10\.1\.3\.20 of its own site does not answer `,
+	},
+	{
+		kind: "gateway that forwards nothing", on: "azure, seen by azure-1",
+		make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
+		first: `^10\.1\.3\.20 of its own site does not answer \(10\.1\.0\.0/16 via 10\.1\.1\.1 dev eth0\): `,
+	},
+	{
+		kind: "gateway that forwards nothing", on: "azure, seen by office-1",
+		make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
+		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+	},
+	{
+		kind: "gateway that is dead", on: "azure, seen by azure-2",
+		make:  "ip addr del 10.1.2.1/24 dev r3",
+		cure:  "ip addr add 10.1.2.1/24 dev r3; ip route replace 10.0.0.0/16 via 10.1.2.4 metric 20",
 		first: `^gateway 10\.1\.2\.1 of 10\.1\.0\.0/16 does not answer on eth0: `,
 	},
 	{
-		kind: "site's routes lead nowhere", on: "azure, seen by office-1", make: "ip route del 10.0.0.0/16 metric 10; ip route del 10.0.0.0/16 metric 20", cure: "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20",
+		kind: "site's routes lead nowhere", on: "azure, seen by office-1",
+		make:  "ip route del 10.0.0.0/16 metric 10; ip route del 10.0.0.0/16 metric 20",
+		cure:  "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20",
 		first: `^nothing comes back of 10\.1\.3\.20 through azure-1, azure-2: `,
 	},
 }
 
 // oddities are what hosts have, and what does no harm.
 var oddities = []row{
-	{kind: "rule for another network", on: "azure-1", make: "ip rule add from 192.168.7.0/24 lookup 150 pref 90", cure: "ip rule del pref 90"},
 	{
-		kind: "second NIC with its own rule and table", on: "azure-1", make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev eth1; ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; ip route add default via 10.1.5.1 dev eth1 table 102",
+		kind: "rule for another network", on: "azure-1",
+		make: "ip rule add from 192.168.7.0/24 lookup 150 pref 90", cure: "ip rule del pref 90",
+	},
+	{
+		kind: "second NIC with its own rule and table", on: "azure-1",
+		make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev eth1; ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; ip route add default via 10.1.5.1 dev eth1 table 102",
 		cure: "ip link del eth1; ip rule del pref 10102",
 	},
-	{kind: "empty table before main", on: "office-1", make: "ip rule add lookup 151 pref 91", cure: "ip rule del pref 91"},
-	{kind: "rule by mark", on: "office-1", make: "ip rule add fwmark 0x5210 lookup 152 pref 92; ip route add default dev wan table 152", cure: "ip rule del pref 92; ip route flush table 152"},
-	{kind: "Docker's bridge", on: "azure-1", make: "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up", cure: "ip link del docker0"},
-	{kind: "blackhole for an attacker", on: "azure-2", make: "ip route add blackhole 203.0.113.66", cure: "ip route del blackhole 203.0.113.66"},
-	{kind: "route of the LAN behind another router", on: "office-1", make: "ip route add 10.0.5.0/24 via 10.0.1.20 proto static", cure: "ip route del 10.0.5.0/24"},
-	{kind: "strict filter on the site's interface", on: "office-1", make: "sysctl -qw net.ipv4.conf.eth0.rp_filter=1", cure: "sysctl -qw net.ipv4.conf.eth0.rp_filter=0"},
-	{kind: "loose filter everywhere", on: "azure-1", make: "sysctl -qw net.ipv4.conf.all.rp_filter=2", cure: "sysctl -qw net.ipv4.conf.all.rp_filter=0"},
-	{kind: "Docker's forward chain, and rules for the mesh", on: "azure-1", make: `nft 'add table ip d; add chain ip d FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip d FORWARD ct state related,established accept; add rule ip d FORWARD oifname "docker0" drop; add rule ip d FORWARD ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 accept'`, cure: "nft delete table ip d"},
-	{kind: "Docker's masquerade", on: "azure-1", make: `nft 'add table ip d; add chain ip d POSTROUTING { type nat hook postrouting priority 100; }; add rule ip d POSTROUTING oifname != "docker0" ip saddr 172.17.0.0/16 masquerade'`, cure: "nft delete table ip d"},
-	{kind: "masquerade to the internet", on: "office-1", make: `nft 'add table ip d; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post oifname "wan" masquerade'`, cure: "nft delete table ip d"},
-	{kind: "input chain that drops", on: "azure-2", make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d"},
-	{kind: "ufw's input chain", on: "azure-1", make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input ct state invalid drop; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d"},
-	{kind: "answers nobody asked for are dropped", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state invalid drop'", cure: "nft delete table inet d"},
-	{kind: "list of attackers", on: "office-1", make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { 203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority -200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d"},
-	{kind: "verdict map of states", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state vmap { established : accept, related : accept, invalid : drop }'", cure: "nft delete table inet d"},
-	{kind: "port that is closed between sites", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward tcp dport 25 drop'", cure: "nft delete table inet d"},
-	{kind: "counters, logs and limits", on: "azure-1", make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward limit rate 5/minute counter log prefix \"fwd\"'", cure: "nft delete table inet d"},
-	{kind: "IPsec to a partner", on: "azure-1", make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", cure: "ip xfrm policy flush"},
-	{kind: "IPsec that lets all through", on: "azure-1", make: "ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd action allow", cure: "ip xfrm policy flush"},
-	{kind: "rule that leads where main does", on: "azure-1", make: "ip rule add to 10.0.0.0/16 lookup main pref 93", cure: "ip rule del pref 93"},
+	{
+		kind: "empty table before main", on: "office-1", make: "ip rule add lookup 151 pref 91",
+		cure: "ip rule del pref 91",
+	},
+	{
+		kind: "rule by mark", on: "office-1",
+		make: "ip rule add fwmark 0x5210 lookup 152 pref 92; ip route add default dev wan table 152",
+		cure: "ip rule del pref 92; ip route flush table 152",
+	},
+	{
+		kind: "Docker's bridge", on: "azure-1",
+		make: "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up",
+		cure: "ip link del docker0",
+	},
+	{
+		kind: "blackhole for an attacker", on: "azure-2", make: "ip route add blackhole 203.0.113.66",
+		cure: "ip route del blackhole 203.0.113.66",
+	},
+	{
+		kind: "route of the LAN behind another router", on: "office-1",
+		make: "ip route add 10.0.5.0/24 via 10.0.1.20 proto static", cure: "ip route del 10.0.5.0/24",
+	},
+	{
+		kind: "strict filter on the site's interface", on: "office-1",
+		make: "sysctl -qw net.ipv4.conf.eth0.rp_filter=1", cure: "sysctl -qw net.ipv4.conf.eth0.rp_filter=0",
+	},
+	{
+		kind: "loose filter everywhere", on: "azure-1",
+		make: "sysctl -qw net.ipv4.conf.all.rp_filter=2", cure: "sysctl -qw net.ipv4.conf.all.rp_filter=0",
+	},
+	{
+		kind: "Docker's forward chain, and rules for the mesh", on: "azure-1",
+		make: `nft 'add table ip d; add chain ip d FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip d FORWARD ct state related,established accept; add rule ip d FORWARD oifname "docker0" drop; add rule ip d FORWARD ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 accept'`, cure: "nft delete table ip d",
+	},
+	{
+		kind: "Docker's masquerade", on: "azure-1",
+		make: `nft 'add table ip d; add chain ip d POSTROUTING { type nat hook postrouting priority 100; }; add rule ip d POSTROUTING oifname != "docker0" ip saddr 172.17.0.0/16 masquerade'`, cure: "nft delete table ip d",
+	},
+	{
+		kind: "masquerade to the internet", on: "office-1",
+		make: `nft 'add table ip d; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post oifname "wan" masquerade'`, cure: "nft delete table ip d",
+	},
+	{
+		kind: "input chain that drops", on: "azure-2",
+		make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "ufw's input chain", on: "azure-1",
+		make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input ct state invalid drop; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "answers nobody asked for are dropped", on: "azure-1",
+		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state invalid drop'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "list of attackers", on: "office-1",
+		make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { 203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority -200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "verdict map of states", on: "azure-1",
+		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state vmap { established : accept, related : accept, invalid : drop }'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "port that is closed between sites", on: "azure-1",
+		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward tcp dport 25 drop'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "counters, logs and limits", on: "azure-1",
+		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward limit rate 5/minute counter log prefix \"fwd\"'", cure: "nft delete table inet d",
+	},
+	{
+		kind: "IPsec to a partner", on: "azure-1",
+		make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", cure: "ip xfrm policy flush",
+	},
+	{
+		kind: "IPsec that lets all through", on: "azure-1",
+		make: "ip xfrm policy add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd action allow", cure: "ip xfrm policy flush",
+	},
+	{
+		kind: "rule that leads where main does", on: "azure-1",
+		make: "ip rule add to 10.0.0.0/16 lookup main pref 93", cure: "ip rule del pref 93",
+	},
 }
 
 // TestTruth makes each cause and each oddity on a mesh that works. It prints a table;
@@ -240,7 +393,9 @@ func TestTruth(t *testing.T) {
 			if strings.HasPrefix(r.kind, "ping") || r.first == "" {
 				return // it works on
 			}
-			assert.Eventually(t, func() bool { return m.status(t, on, 10)["healthy"] == true }, 2*time.Minute, 10*time.Millisecond, "mended")
+			assert.Eventually(t, func() bool {
+				return m.status(t, on, 10)["healthy"] == true
+			}, 2*time.Minute, 10*time.Millisecond, "mended")
 		})
 	}
 }

@@ -63,9 +63,11 @@ func (o Options) want() (sysctl.Want, error) {
 func (o Options) Validate() error {
 	want, err := o.want()
 	if o.State == absent && o.Guard != 0 {
-		err = errors.Join(err, errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent"))
+		err = errors.Join(err,
+			errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent"))
 	}
-	return errors.Join(err, ansible.OneOf("state", o.State, present, absent), want.Validate(), mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
+	return errors.Join(err, ansible.OneOf("state", o.State, present, absent), want.Validate(),
+		mark.Owner{Mesh: o.Mesh}.Validate(), o.ValidateGuard())
 }
 
 // Plan works out what the host needs to have the profile.

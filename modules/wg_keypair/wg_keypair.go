@@ -59,7 +59,8 @@ func (o Options) Validate() error {
 	if o.State == absent && o.Guard != 0 {
 		err = errors.New("guard: what is absent cannot be taken back: expected 0, or none, beside state: absent")
 	}
-	return errors.Join(err, ansible.OneOf("state", o.State, present, absent), ansible.Required("name", o.Name), o.want().Validate(), o.Owner.Validate(), o.ValidateGuard())
+	return errors.Join(err, ansible.OneOf("state", o.State, present, absent),
+		ansible.Required("name", o.Name), o.want().Validate(), o.Owner.Validate(), o.ValidateGuard())
 }
 
 // Plan works out which keys have to be made or mended. It is the first of a mesh to

@@ -26,8 +26,9 @@ func TestOptions(t *testing.T) {
 	o, err := decode(t, `{"name":"azure-1","image_build":"no","_ansible_check_mode":true}`)
 	require.NoError(t, err)
 	assert.Equal(t, Options{
-		State: "present", Name: "azure-1", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
-		IdentityFile: "/etc/wireguard/wgmesh.id", Regenerate: "partial_idempotence", BindToMachine: true,
+		State: "present", Name: "azure-1", PrivateKeyFile: "/etc/wireguard/wgmesh.key",
+		SealingKeyFile: "/etc/wireguard/wgmesh.seal",
+		IdentityFile:   "/etc/wireguard/wgmesh.id", Regenerate: "partial_idempotence", BindToMachine: true,
 	}, o)
 	for task, want := range map[string]string{
 		`{}`:                                 "name: required option is missing",

@@ -122,7 +122,9 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 	for _, t := range o.Tunnels {
 		if key, changed := before[t.Number]; changed && !slices.Contains(o.Replaced, t.Peer) {
 			numbers = append(numbers, t.Number)
-			holders = append(holders, status.KeyHolder{Interface: cmp.Or(t.Interface, o.InterfacePrefix+strconv.Itoa(t.Number)), PublicKey: key})
+			holders = append(holders, status.KeyHolder{
+				Interface: cmp.Or(t.Interface, o.InterfacePrefix+strconv.Itoa(t.Number)), PublicKey: key,
+			})
 		}
 	}
 	out := map[int]string{}

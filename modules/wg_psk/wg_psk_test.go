@@ -21,12 +21,15 @@ import (
 
 func TestOptions(t *testing.T) {
 	var o wgpsk.Options
-	require.NoError(t, ansible.Decode([]byte(`{"state":"sealed","name":"a","tunnels":[{"number":"20","peer":"b","role":"initiator"}],
+	require.NoError(t,
+		ansible.Decode([]byte(`{"state":"sealed","name":"a","tunnels":[{"number":"20","peer":"b","role":"initiator"}],
 		"peers":[{"name":"b","public_key":null,"sealing_key":null}],"rotate":true}`), &o))
 	assert.Equal(t, wgpsk.Options{
-		State: "sealed", Name: "a", Tunnels: []plan.PresharedKey{{Number: 20, Peer: "b", Role: "initiator"}}, Peers: []psk.Peer{{Name: "b"}},
-		Directory: "/etc/wireguard/wgmesh-psk", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
-		Rotate: []string{"true"}, InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
+		State: "sealed", Name: "a",
+		Tunnels: []plan.PresharedKey{{Number: 20, Peer: "b", Role: "initiator"}}, Peers: []psk.Peer{{Name: "b"}},
+		Directory: "/etc/wireguard/wgmesh-psk", PrivateKeyFile: "/etc/wireguard/wgmesh.key",
+		SealingKeyFile: "/etc/wireguard/wgmesh.seal",
+		Rotate:         []string{"true"}, InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
 	}, o)
 	for task, want := range map[string]string{
 		`{"state":"sealed"}`: "name: required option is missing",
@@ -49,7 +52,8 @@ func host(t *testing.T, name, peer, role string) (wgpsk.Options, psk.Peer) {
 	k, s := seal.NewWGPrivate(), seal.NewPrivateKey()
 	o := wgpsk.Options{
 		Name: name, Tunnels: []plan.PresharedKey{{Number: 20, Peer: peer, Role: role}},
-		Directory: filepath.Join(dir, "psk"), PrivateKeyFile: filepath.Join(dir, "key"), SealingKeyFile: filepath.Join(dir, "seal"),
+		Directory: filepath.Join(dir, "psk"), PrivateKeyFile: filepath.Join(dir, "key"),
+		SealingKeyFile: filepath.Join(dir, "seal"),
 	}
 	require.NoError(t, os.WriteFile(o.PrivateKeyFile, k.Encode(), 0o600))
 	require.NoError(t, os.WriteFile(o.SealingKeyFile, s.Encode(), 0o600))
@@ -87,7 +91,8 @@ func TestPlan(t *testing.T) {
 			q.Report(out.Return)
 		}
 		assert.NotContains(t, q.Return, "envelopes")
-		assert.JSONEq(t, strings.ReplaceAll(text(t, p.Return["psks"]), `"b"`, `"a"`), text(t, q.Return["psks"]), "both ends report the same id")
+		assert.JSONEq(t, strings.ReplaceAll(text(t, p.Return["psks"]), `"b"`, `"a"`),
+			text(t, q.Return["psks"]), "both ends report the same id")
 		fmt.Fprint(&seen, out.Done, text(t, q.Return), text(t, q.Before), text(t, q.After))
 
 		p, err = wgpsk.Plan(context.Background(), a)
@@ -95,7 +100,9 @@ func TestPlan(t *testing.T) {
 		assert.False(t, p.Changed, "run %d", run)
 		assert.Equal(t, p.Before, p.After)
 	}
-	for _, path := range []string{a.Directory + "/20.psk", b.Directory + "/20.psk", a.PrivateKeyFile, b.PrivateKeyFile, b.SealingKeyFile} {
+	for _, path := range []string{
+		a.Directory + "/20.psk", b.Directory + "/20.psk", a.PrivateKeyFile, b.PrivateKeyFile, b.SealingKeyFile,
+	} {
 		secret, err := os.ReadFile(path)
 		require.NoError(t, err)
 		assert.False(t, strings.Contains(seen.String(), string(secret[:24])), "%s shows", path)

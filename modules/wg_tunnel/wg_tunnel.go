@@ -57,8 +57,10 @@ func (o *Options) SetDefaults() {
 // the peer that told it; the other peers go on.
 func (o Options) want() wg.Want {
 	w := wg.Want{
-		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile, PublicKeys: map[string]plan.PublicKey{}, Refused: map[string]string{},
-		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Replace: o.Guard > 0, MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
+		Tunnels: o.Tunnels, PrivateKeyFile: o.PrivateKeyFile,
+		PublicKeys: map[string]plan.PublicKey{}, Refused: map[string]string{},
+		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Replace: o.Guard > 0,
+		MSSClamp: o.MSSClamp, Input: o.Input, InputPorts: o.InputPorts,
 		InterfacePrefix: o.InterfacePrefix, Directory: o.Directory, Tables: map[string]string{},
 	}
 	for _, table := range status.NFTables {
@@ -80,14 +82,17 @@ func (o Options) want() wg.Want {
 // keep refuses the new keys of peers whose old key is in use by somebody who is
 // there, but for those that were replaced.
 func (o Options) keep(ctx context.Context, want wg.Want, have wg.Have) {
-	changed := slices.DeleteFunc(wg.NewKeys(want, have), func(k wg.NewKey) bool { return slices.Contains(o.Replaced, k.Peer) })
+	changed := slices.DeleteFunc(wg.NewKeys(want, have), func(k wg.NewKey) bool {
+		return slices.Contains(o.Replaced, k.Peer)
+	})
 	var holders []status.KeyHolder
 	for _, k := range changed {
 		holders = append(holders, status.KeyHolder{Interface: k.Tunnel, PublicKey: k.Have.String()})
 	}
 	for i, sign := range status.Alive(ctx, o.ControlSocket, holders) {
 		if sign != "" {
-			want.Refused[changed[i].Peer] = "it has a new public key, and whoever has the one before is alive (" + sign +
+			want.Refused[changed[i].Peer] = "it has a new public key, and whoever has the one before is alive (" +
+				sign +
 				"): stop the wrong one, or name it in mesh_replaced"
 		}
 	}
@@ -146,7 +151,10 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		Apply: func(ctx context.Context) (ansible.Outcome, error) {
 			done, err := wg.Apply(ctx, host, delta)
 			kind, kindErr := host.Implementation(want.Tunnels)
-			return ansible.Outcome{Done: done, Return: map[string]any{"implementation": kind}}, errors.Join(err, kindErr)
+			return ansible.Outcome{
+				Done:   done,
+				Return: map[string]any{"implementation": kind},
+			}, errors.Join(err, kindErr)
 		},
 	}
 	err = o.Protect(&p, func(c *guard.Change) error {
@@ -189,8 +197,9 @@ func warnings(want wg.Want, have wg.Have, closed []string) []string {
 		}
 	}
 	for _, path := range wg.Damaged(have) {
-		lines = append(lines, path+": the tunnel's file was damaged once and put back from its copy when the interface came up: "+
-			"look at what is left of it here, and remove it")
+		lines = append(lines,
+			path+": the tunnel's file was damaged once and put back from its copy when the interface came up: "+
+				"look at what is left of it here, and remove it")
 	}
 	return lines
 }
@@ -198,7 +207,10 @@ func warnings(want wg.Want, have wg.Have, closed []string) []string {
 // gate is the door for the same tunnels, where there is one. Both are done under
 // one lock and from one plan, so that nobody can ask for a tunnel that was purged.
 func (o Options) gate() meshgate.Options {
-	return meshgate.Options{State: meshgate.Updated, Plan: o.Gate, Owner: o.Owner, InterfacePrefix: o.InterfacePrefix, Directory: o.GateDirectory}
+	return meshgate.Options{
+		State: meshgate.Updated, Plan: o.Gate, Owner: o.Owner,
+		InterfacePrefix: o.InterfacePrefix, Directory: o.GateDirectory,
+	}
 }
 
 // A view is what people see of the tunnels and of the gate.

@@ -34,7 +34,10 @@ func TestModule(t *testing.T) {
 		"tunnels": []any{map[string]any{
 			"name": name, "listen_port": "51820", "addresses": "172.31.20.0/31", "mtu": 1340,
 			"peers": []any{
-				map[string]any{"name": "ann", "endpoint": "192.0.2.1:51820", "allowed_ips": []string{"10.0.0.0/8"}, "preshared_key_file": dir + "/psk"},
+				map[string]any{
+					"name": "ann", "endpoint": "192.0.2.1:51820",
+					"allowed_ips": []string{"10.0.0.0/8"}, "preshared_key_file": dir + "/psk",
+				},
 				map[string]any{"name": "bob"},
 			},
 		}},
@@ -58,7 +61,9 @@ func TestModule(t *testing.T) {
 	assert.Equal(t, true, second["changed"])
 	assert.Equal(t, first["diff"], second["diff"], "check mode must tell what the run does")
 	assert.Equal(t, kind, second["implementation"])
-	assert.Equal(t, []any{map[string]any{"tunnel": name, "peer": "bob", "reason": "its public key is not known yet"}}, second["pending"])
+	assert.Equal(t,
+		[]any{map[string]any{"tunnel": name, "peer": "bob", "reason": "its public key is not known yet"}},
+		second["pending"])
 
 	third := run("_ansible_check_mode", false)
 	assert.Equal(t, false, third["changed"])

@@ -67,11 +67,20 @@ func TestExamples(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	tests := map[string]struct{ options, msg string }{
-		"no tunnels":   {`{}`, "tunnels: required option is missing"},
-		"misspelt":     {`{"tunnels":[{"name":"wg1","peers":[{"name":"a","allowed_ip":[]}]}]}`, `did you mean "allowed_ips"?`},
-		"bad address":  {`{"tunnels":[{"name":"wg1","addresses":["10.0.0.1"]}]}`, "tunnels[0].addresses[0]"},
-		"bad key":      {`{"tunnels":[{"name":"wg1","peers":[{"name":"a","public_key":"aGVsbG8="}]}]}`, "not a WireGuard public key"},
-		"bad endpoint": {`{"tunnels":[{"name":"wg1","peers":[{"name":"a","endpoint":"example.com:51820"}]}]}`, "tunnels[0].peers[0].endpoint"},
+		"no tunnels": {`{}`, "tunnels: required option is missing"},
+		"misspelt": {
+			`{"tunnels":[{"name":"wg1","peers":[{"name":"a","allowed_ip":[]}]}]}`,
+			`did you mean "allowed_ips"?`,
+		},
+		"bad address": {`{"tunnels":[{"name":"wg1","addresses":["10.0.0.1"]}]}`, "tunnels[0].addresses[0]"},
+		"bad key": {
+			`{"tunnels":[{"name":"wg1","peers":[{"name":"a","public_key":"aGVsbG8="}]}]}`,
+			"not a WireGuard public key",
+		},
+		"bad endpoint": {
+			`{"tunnels":[{"name":"wg1","peers":[{"name":"a","endpoint":"example.com:51820"}]}]}`,
+			"tunnels[0].peers[0].endpoint",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,8 @@ type Outcome struct {
 // Then is the outcome of a change with that of the one after it.
 func (o Outcome) Then(next Outcome) Outcome {
 	return Outcome{
-		Done: slices.Concat(o.Done, next.Done), Return: merge(o.Return, next.Return), Warnings: slices.Concat(o.Warnings, next.Warnings),
+		Done: slices.Concat(o.Done, next.Done), Return: merge(o.Return, next.Return),
+		Warnings: slices.Concat(o.Warnings, next.Warnings),
 	}
 }
 

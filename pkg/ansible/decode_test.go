@@ -87,11 +87,19 @@ func TestDecode(t *testing.T) {
 		"list of JSON":       {`{"tags":"[\"a,b\"]"}`, func(o *options) { o.Tags = []string{"a,b"} }},
 		"list of one":        {`{"tags":7}`, func(o *options) { o.Tags = []string{"7"} }},
 		"empty list":         {`{"tags":""}`, func(o *options) { o.Tags = []string{} }},
-		"map":                {`{"public_keys":{"a":"x","b":2}}`, func(o *options) { o.Keys = map[string]string{"a": "x", "b": "2"} }},
-		"map of structs":     {`{"sites":{"a":{"mtu":"1400"}}}`, func(o *options) { o.Sites = map[string]tunnel{"a": {MTU: 1400}} }},
-		"map in a string":    {`{"public_keys":"{\"a\":\"x\"}"}`, func(o *options) { o.Keys = map[string]string{"a": "x"} }},
-		"any":                {`{"any":{"a":[1,2.5,"x",null]}}`, func(o *options) { o.Any = map[string]any{"a": []any{int64(1), 2.5, "x", nil}} }},
-		"own UnmarshalJSON":  {`{"rotate":[1,"a"]}`, func(o *options) { o.Rotate.Text = `[1,"a"]` }},
+		"map": {`{"public_keys":{"a":"x","b":2}}`, func(o *options) {
+			o.Keys = map[string]string{"a": "x", "b": "2"}
+		}},
+		"map of structs": {`{"sites":{"a":{"mtu":"1400"}}}`, func(o *options) {
+			o.Sites = map[string]tunnel{"a": {MTU: 1400}}
+		}},
+		"map in a string": {`{"public_keys":"{\"a\":\"x\"}"}`, func(o *options) {
+			o.Keys = map[string]string{"a": "x"}
+		}},
+		"any": {`{"any":{"a":[1,2.5,"x",null]}}`, func(o *options) {
+			o.Any = map[string]any{"a": []any{int64(1), 2.5, "x", nil}}
+		}},
+		"own UnmarshalJSON": {`{"rotate":[1,"a"]}`, func(o *options) { o.Rotate.Text = `[1,"a"]` }},
 		"deep": {
 			`{"tunnels":[{"name":"wg20","mtu":"1340","via":"10.0.0.1","peers":[{"port":"51820","endpoint":"203.0.113.1:51820","allowed_ips":"10.0.0.0/8, fd00::/8"}]}]}`,
 			func(o *options) {
@@ -115,36 +123,53 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	tests := map[string]struct{ in, err string }{
-		"no JSON":              {`{`, `arguments: expected one JSON object: unexpected EOF`},
-		"no object":            {`[]`, `arguments: expected one JSON object, got a list`},
-		"two objects":          {`{}{}`, `arguments: expected one JSON object: something follows it`},
-		"near name":            {`{"purg":true}`, `purg: unknown option; did you mean "purge"?`},
-		"swapped letters":      {`{"tunnels":[{"name":"a"},{"peers":[{"prot":1}]}]}`, `tunnels[1].peers[0].prot: unknown option; did you mean "port"?`},
-		"in a map":             {`{"sites":{"azure":{"mut":1}}}`, `sites.azure.mut: unknown option; did you mean "mtu"?`},
-		"far name":             {`{"sites":{"a":{"zzzzzz":1}}}`, `sites.a.zzzzzz: unknown option; expected one of mtu, name, peers, via`},
-		"case counts":          {`{"Purge":true}`, `Purge: unknown option; did you mean "purge"?`},
-		"percent sign":         {`{"sites":{"%d":1}}`, `sites.%d: expected a dictionary, got 1`},
-		"unexported":           {`{"shared":{}}`, `shared: unknown option; expected one of any, drain, public_keys, purge, ratio, rotate, sites, small, state, tags, timeout, tunnels`},
-		"word for int":         {`{"timeout":"soon"}`, `timeout: expected an integer, got "soon"`},
-		"bool for int":         {`{"timeout":true}`, `timeout: expected an integer, got true`},
-		"list for int":         {`{"timeout":[1]}`, `timeout: expected an integer, got a list`},
-		"fraction for int":     {`{"timeout":1.5}`, `timeout: expected an integer, got "1.5"`},
-		"infinity for int":     {`{"timeout":"inf"}`, `timeout: expected an integer, got "inf"`},
-		"nan for int":          {`{"timeout":"nan"}`, `timeout: expected an integer, got "nan"`},
-		"too large":            {`{"small":128}`, `small: expected an integer of 8 bits, got 128`},
-		"negative":             {`{"tunnels":[{"mtu":-1}]}`, `tunnels[0].mtu: expected an integer from 0 to 65535, got -1`},
-		"word for number":      {`{"ratio":"half"}`, `ratio: expected a number, got "half"`},
-		"word for bool":        {`{"purge":"maybe"}`, `purge: expected yes or no, got "maybe"`},
-		"2 for bool":           {`{"purge":2}`, `purge: expected yes or no, got 2`},
-		"dictionary for bool":  {`{"drain":{}}`, `drain: expected yes or no, got a dictionary`},
-		"dictionary for text":  {`{"state":{}}`, `state: expected a string, got a dictionary`},
-		"dictionary for list":  {`{"tags":{}}`, `tags: expected a list, got a dictionary`},
-		"list for dictionary":  {`{"public_keys":[]}`, `public_keys: expected a dictionary, got a list`},
-		"null in a list":       {`{"tags":["a",null]}`, `tags[1]: expected a value, got null`},
-		"bad address":          {`{"tunnels":[{"via":"here"}]}`, `tunnels[0].via: ParseAddr("here"): unable to parse IP`},
-		"list for address":     {`{"tunnels":[{"via":[]}]}`, `tunnels[0].via: expected a string, got a list`},
-		"own UnmarshalJSON":    {`{"rotate":"never"}`, `rotate: not a rotation`},
-		"long strings are cut": {`{"purge":"` + strings.Repeat("secret", 9) + `"}`, `purge: expected yes or no, got a long string`},
+		"no JSON":     {`{`, `arguments: expected one JSON object: unexpected EOF`},
+		"no object":   {`[]`, `arguments: expected one JSON object, got a list`},
+		"two objects": {`{}{}`, `arguments: expected one JSON object: something follows it`},
+		"near name":   {`{"purg":true}`, `purg: unknown option; did you mean "purge"?`},
+		"swapped letters": {
+			`{"tunnels":[{"name":"a"},{"peers":[{"prot":1}]}]}`,
+			`tunnels[1].peers[0].prot: unknown option; did you mean "port"?`,
+		},
+		"in a map": {
+			`{"sites":{"azure":{"mut":1}}}`, `sites.azure.mut: unknown option; did you mean "mtu"?`,
+		},
+		"far name": {
+			`{"sites":{"a":{"zzzzzz":1}}}`,
+			`sites.a.zzzzzz: unknown option; expected one of mtu, name, peers, via`,
+		},
+		"case counts":  {`{"Purge":true}`, `Purge: unknown option; did you mean "purge"?`},
+		"percent sign": {`{"sites":{"%d":1}}`, `sites.%d: expected a dictionary, got 1`},
+		"unexported": {
+			`{"shared":{}}`,
+			`shared: unknown option; expected one of any, drain, public_keys, purge, ratio, rotate, sites, small, state, tags, timeout, tunnels`,
+		},
+		"word for int":     {`{"timeout":"soon"}`, `timeout: expected an integer, got "soon"`},
+		"bool for int":     {`{"timeout":true}`, `timeout: expected an integer, got true`},
+		"list for int":     {`{"timeout":[1]}`, `timeout: expected an integer, got a list`},
+		"fraction for int": {`{"timeout":1.5}`, `timeout: expected an integer, got "1.5"`},
+		"infinity for int": {`{"timeout":"inf"}`, `timeout: expected an integer, got "inf"`},
+		"nan for int":      {`{"timeout":"nan"}`, `timeout: expected an integer, got "nan"`},
+		"too large":        {`{"small":128}`, `small: expected an integer of 8 bits, got 128`},
+		"negative": {
+			`{"tunnels":[{"mtu":-1}]}`, `tunnels[0].mtu: expected an integer from 0 to 65535, got -1`,
+		},
+		"word for number":     {`{"ratio":"half"}`, `ratio: expected a number, got "half"`},
+		"word for bool":       {`{"purge":"maybe"}`, `purge: expected yes or no, got "maybe"`},
+		"2 for bool":          {`{"purge":2}`, `purge: expected yes or no, got 2`},
+		"dictionary for bool": {`{"drain":{}}`, `drain: expected yes or no, got a dictionary`},
+		"dictionary for text": {`{"state":{}}`, `state: expected a string, got a dictionary`},
+		"dictionary for list": {`{"tags":{}}`, `tags: expected a list, got a dictionary`},
+		"list for dictionary": {`{"public_keys":[]}`, `public_keys: expected a dictionary, got a list`},
+		"null in a list":      {`{"tags":["a",null]}`, `tags[1]: expected a value, got null`},
+		"bad address": {
+			`{"tunnels":[{"via":"here"}]}`, `tunnels[0].via: ParseAddr("here"): unable to parse IP`,
+		},
+		"list for address":  {`{"tunnels":[{"via":[]}]}`, `tunnels[0].via: expected a string, got a list`},
+		"own UnmarshalJSON": {`{"rotate":"never"}`, `rotate: not a rotation`},
+		"long strings are cut": {
+			`{"purge":"` + strings.Repeat("secret", 9) + `"}`, `purge: expected yes or no, got a long string`,
+		},
 		"all at once": {
 			`{"purge":3,"tunnels":[{"mtu":"x"}],"prge":1}`,
 			"prge: unknown option; did you mean \"purge\"?\npurge: expected yes or no, got 3\ntunnels[0].mtu: expected an integer, got \"x\"",
@@ -169,7 +194,8 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `[]`, `{"timeout":"5","purge":"yes","tags":"a,b"}`, `{"timeout":1e400}`, `{"small":-129}`,
 		`{"tunnels":[{"peers":[{"port":"51820","allowed_ips":["10.0.0.0/8"],"endpoint":"[fd00::1]:1"}]}]}`,
-		`{"tunnels":"[{\"name\":\"[1]\"}]"}`, `{"any":{"a":[null,1,2.5,1e999]}}`, `{"public_keys":"{}"}`, `{"ratio":"nan"}`,
+		`{"tunnels":"[{\"name\":\"[1]\"}]"}`, `{"any":{"a":[null,1,2.5,1e999]}}`,
+		`{"public_keys":"{}"}`, `{"ratio":"nan"}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -33,7 +33,8 @@ func TestRender(t *testing.T) {
 		"no JSON":      {make(chan int), "(chan int cannot be shown)\n"},
 		"view": {
 			view{
-				Name: "wg20", Ports: []int{1, 2}, Via: netip.MustParseAddr("fd00::1"), Keys: map[string]string{"b": "", "a": "x\ny"},
+				Name: "wg20", Ports: []int{1, 2}, Via: netip.MustParseAddr("fd00::1"),
+				Keys:  map[string]string{"b": "", "a": "x\ny"},
 				Peers: []map[string]any{{"name": "p", "ips": []string{"a"}}, {"name": true}},
 			},
 			"keys:\n  a: \"x\\ny\"\n  b: \"\"\nname: wg20\nnone: null\npeers:\n  - ips:\n      - a\n    name: p\n  - name: true\nports:\n  - 1\n  - 2\nvia: fd00::1\n",

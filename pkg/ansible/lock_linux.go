@@ -65,10 +65,13 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 		select {
 		case <-ctx.Done():
 			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: told to end while another module was changing this router: %w", path, ctx.Err())
+			return nil, fmt.Errorf("lock %s: told to end while another module was changing this router: %w",
+				path, ctx.Err())
 		case <-over:
 			_ = f.Close()
-			return nil, cause.New("lock %s: held by %s for all of %v: end that if it hangs, or run again when it has ended", path, holder(path), wait)
+			return nil, cause.New(
+				"lock %s: held by %s for all of %v: end that if it hangs, or run again when it has ended", path,
+				holder(path), wait)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -89,9 +92,11 @@ func openLock(path string) (*os.File, error) {
 	}
 	switch {
 	case !info.IsDir():
-		return nil, fmt.Errorf("%s is a %s, expected a folder of root's: look who made it, and remove it", dir, kind(info))
+		return nil, fmt.Errorf("%s is a %s, expected a folder of root's: look who made it, and remove it",
+			dir, kind(info))
 	case owner(info) != os.Geteuid() || info.Mode().Perm()&0o022 != 0:
-		return nil, fmt.Errorf("folder %s belongs to user %d with mode %04o, expected one of root's that nobody else can write to: look who made it, and remove it", dir, owner(info), info.Mode().Perm())
+		return nil, fmt.Errorf(
+			"folder %s belongs to user %d with mode %04o, expected one of root's that nobody else can write to: look who made it, and remove it", dir, owner(info), info.Mode().Perm())
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err == nil {

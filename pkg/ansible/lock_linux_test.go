@@ -167,7 +167,9 @@ func asRoot(t *testing.T) {
 }
 
 func TestLockWait(t *testing.T) {
-	for text, want := range map[string]time.Duration{"": 5 * time.Second, "45": 45 * time.Second, "0": 0, "-1": 5 * time.Second, "x": 5 * time.Second} {
+	for text, want := range map[string]time.Duration{
+		"": 5 * time.Second, "45": 45 * time.Second, "0": 0, "-1": 5 * time.Second, "x": 5 * time.Second,
+	} {
 		t.Setenv("WGMESH_LOCK_WAIT", text)
 		assert.Equal(t, want, ansible.LockWait(), "%q", text)
 	}

@@ -141,7 +141,9 @@ func (r result) text() ([]byte, error) {
 	err := enc.Encode(r)
 	if err != nil {
 		buf.Reset()
-		fmt.Fprintf(&buf, `{"failed":true,"changed":%t,"msg":"internal error: the result is not JSON; please report it"}`+"\n", r["changed"])
+		fmt.Fprintf(&buf,
+			`{"failed":true,"changed":%t,"msg":"internal error: the result is not JSON; please report it"}`+"\n",
+			r["changed"])
 	}
 	return buf.Bytes(), err
 }

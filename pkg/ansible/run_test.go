@@ -58,7 +58,10 @@ func (h *host) plan(_ context.Context, o settings) (ansible.Plan, error) {
 			return ansible.Outcome{}, ctx.Err()
 		}
 		h.port = o.Port
-		return ansible.Outcome{Done: []string{fmt.Sprintf("set port %d", h.port)}, Return: map[string]any{"new": h.port}}, nil
+		return ansible.Outcome{
+			Done:   []string{fmt.Sprintf("set port %d", h.port)},
+			Return: map[string]any{"new": h.port},
+		}, nil
 	}
 	switch o.Fault {
 	case "plan":
@@ -83,25 +86,64 @@ func TestRun(t *testing.T) {
 		port    int // afterwards; it starts as 1
 		status  int
 	}{
-		"applies":        {in: `{"port":2}`, port: 2, out: `{"changed":true,"done":["set port 2"],"old":1,"new":2}`},
-		"nothing to do":  {in: `{"port":1}`, port: 1, out: `{"changed":false,"old":1}`},
-		"check":          {in: `{"port":2,"_ansible_check_mode":true}`, port: 1, out: `{"changed":true,"old":1}`},
-		"check as text":  {in: `{"port":2,"_ansible_check_mode":"True"}`, port: 1, out: `{"changed":true,"old":1}`},
-		"diff":           {in: `{"port":2,"_ansible_diff":true}`, port: 2, out: `{"changed":true,"done":["set port 2"],"old":1,"new":2,"diff":{"before":"port: 1\n","after":"port: 2\n"}}`},
-		"check and diff": {in: `{"port":2,"_ansible_diff":true,"_ansible_check_mode":true}`, port: 1, out: `{"changed":true,"old":1,"diff":{"before":"port: 1\n","after":"port: 2\n"}}`},
-		"null flags":     {in: `{"port":2,"_ansible_diff":null,"_ansible_check_mode":null}`, port: 2, out: `{"changed":true,"done":["set port 2"],"old":1,"new":2}`},
-		"warning":        {in: `{"port":1,"fault":"warn"}`, port: 1, out: `{"changed":false,"old":1,"warnings":["look"]}`},
+		"applies":       {in: `{"port":2}`, port: 2, out: `{"changed":true,"done":["set port 2"],"old":1,"new":2}`},
+		"nothing to do": {in: `{"port":1}`, port: 1, out: `{"changed":false,"old":1}`},
+		"check":         {in: `{"port":2,"_ansible_check_mode":true}`, port: 1, out: `{"changed":true,"old":1}`},
+		"check as text": {in: `{"port":2,"_ansible_check_mode":"True"}`, port: 1, out: `{"changed":true,"old":1}`},
+		"diff": {
+			in: `{"port":2,"_ansible_diff":true}`, port: 2,
+			out: `{"changed":true,"done":["set port 2"],"old":1,"new":2,"diff":{"before":"port: 1\n","after":"port: 2\n"}}`,
+		},
+		"check and diff": {
+			in:   `{"port":2,"_ansible_diff":true,"_ansible_check_mode":true}`,
+			port: 1, out: `{"changed":true,"old":1,"diff":{"before":"port: 1\n","after":"port: 2\n"}}`,
+		},
+		"null flags": {
+			in: `{"port":2,"_ansible_diff":null,"_ansible_check_mode":null}`, port: 2,
+			out: `{"changed":true,"done":["set port 2"],"old":1,"new":2}`,
+		},
+		"warning": {in: `{"port":1,"fault":"warn"}`, port: 1, out: `{"changed":false,"old":1,"warnings":["look"]}`},
 
-		"unknown option": {in: `{"prot":2}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"prot: unknown option; did you mean \"port\"?","causes":[{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`},
-		"two problems":   {in: `{"prot":2,"port":"x"}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"2 problems: (1) port: expected an integer, got \"x\"; (2) prot: unknown option; did you mean \"port\"?","causes":[{"cause":"port: \"x\"","do":"expected an integer"},{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`},
-		"no JSON":        {in: `{`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"arguments: expected one JSON object: unexpected end of JSON input","causes":[{"cause":"arguments","do":"expected one JSON object: unexpected end of JSON input"}]}`},
-		"odd check mode": {in: `{"port":2,"_ansible_check_mode":"maybe"}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"_ansible_check_mode: expected yes or no, got \"maybe\"","causes":[{"cause":"_ansible_check_mode: \"maybe\"","do":"expected yes or no"}]}`},
-		"plan fails":     {in: `{"port":2,"fault":"plan"}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"port: nothing there","old":1,"causes":[{"cause":"port: nothing there","do":""}]}`},
-		"many problems":  {in: `{"fault":"plan joined"}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"mesh: 3 problems: (1) a; (2) b; (3) c","old":1,"causes":[{"cause":"mesh: a","do":""},{"cause":"mesh: b","do":""},{"cause":"mesh: c","do":""}]}`},
-		"fails at once":  {in: `{"port":2,"fault":"at once"}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}`},
-		"fails half-way": {in: `{"port":2,"fault":"half-way"}`, port: 1, status: 1, out: `{"changed":true,"done":["opened port 1"],"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}`},
-		"told to stop":   {in: `{"port":2,"fault":"signal"}`, port: 1, status: 1, out: `{"changed":false,"failed":true,"msg":"context canceled","old":1,"causes":[{"cause":"context canceled","do":""}]}`},
-		"not JSON":       {in: `{"port":2,"fault":"not JSON"}`, port: 2, status: 1, out: `{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}`},
+		"unknown option": {
+			in: `{"prot":2}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"prot: unknown option; did you mean \"port\"?","causes":[{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
+		},
+		"two problems": {
+			in: `{"prot":2,"port":"x"}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"2 problems: (1) port: expected an integer, got \"x\"; (2) prot: unknown option; did you mean \"port\"?","causes":[{"cause":"port: \"x\"","do":"expected an integer"},{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
+		},
+		"no JSON": {
+			in: `{`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"arguments: expected one JSON object: unexpected end of JSON input","causes":[{"cause":"arguments","do":"expected one JSON object: unexpected end of JSON input"}]}`,
+		},
+		"odd check mode": {
+			in: `{"port":2,"_ansible_check_mode":"maybe"}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"_ansible_check_mode: expected yes or no, got \"maybe\"","causes":[{"cause":"_ansible_check_mode: \"maybe\"","do":"expected yes or no"}]}`,
+		},
+		"plan fails": {
+			in: `{"port":2,"fault":"plan"}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"port: nothing there","old":1,"causes":[{"cause":"port: nothing there","do":""}]}`,
+		},
+		"many problems": {
+			in: `{"fault":"plan joined"}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"mesh: 3 problems: (1) a; (2) b; (3) c","old":1,"causes":[{"cause":"mesh: a","do":""},{"cause":"mesh: b","do":""},{"cause":"mesh: c","do":""}]}`,
+		},
+		"fails at once": {
+			in: `{"port":2,"fault":"at once"}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}`,
+		},
+		"fails half-way": {
+			in: `{"port":2,"fault":"half-way"}`, port: 1, status: 1,
+			out: `{"changed":true,"done":["opened port 1"],"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}`,
+		},
+		"told to stop": {
+			in: `{"port":2,"fault":"signal"}`, port: 1, status: 1,
+			out: `{"changed":false,"failed":true,"msg":"context canceled","old":1,"causes":[{"cause":"context canceled","do":""}]}`,
+		},
+		"not JSON": {
+			in: `{"port":2,"fault":"not JSON"}`, port: 2, status: 1,
+			out: `{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}`,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -60,7 +60,8 @@ func unknown(path string, value any, known []string) error {
 	_, err := resolve(path, value, func(path, reference string) (any, error) {
 		first, _, _ := strings.Cut(reference, ".")
 		if !slices.Contains(known, first) {
-			return nil, fmt.Errorf("%s: $from %q: neither given nor registered by an earlier step: %q; %s", path, reference, first, hint(first, known))
+			return nil, fmt.Errorf("%s: $from %q: neither given nor registered by an earlier step: %q; %s", path,
+				reference, first, hint(first, known))
 		}
 		return nil, nil
 	})
@@ -75,7 +76,8 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 	}
 	for i, s := range o.Steps {
 		if _, found := m.steps[inBinary(s.Module)]; !found {
-			return res.fail(fmt.Errorf("steps[%d].module: %s: no such module; %s", i, s.Module, hint(s.Module, slices.Sorted(maps.Keys(m.steps)))))
+			return res.fail(fmt.Errorf("steps[%d].module: %s: no such module; %s", i, s.Module,
+				hint(s.Module, slices.Sorted(maps.Keys(m.steps)))))
 		}
 	}
 	answers := map[string]json.RawMessage{}
@@ -109,7 +111,9 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 func inBinary(module string) string { return strings.TrimSuffix(module, "_info") }
 
 // step runs one step, unless it is to be left out.
-func (m Module) step(ctx context.Context, ctl control, at string, s Step, results map[string]any) (res result, ran bool) {
+func (m Module) step(ctx context.Context, ctl control, at string, s Step,
+	results map[string]any,
+) (res result, ran bool) {
 	res = result{"changed": false}
 	find := func(path, reference string) (any, error) { return lookup(path, reference, results) }
 	when, err := condition(at+".when", s.When, true, find)

@@ -35,16 +35,20 @@ func TestSteps(t *testing.T) {
 		port    int
 	}{
 		"in order, with what the first found": {
-			in:   `{"steps":[` + first + `,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.new"}}}]}`,
-			port: 2, out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},"b":{"changed":false,"seen":2,"list":null}}}`,
+			in: `{"steps":[` + first +
+				`,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.new"}}}]}`,
+			port: 2,
+			out:  `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},"b":{"changed":false,"seen":2,"list":null}}}`,
 		},
 		"check mode writes nothing": {
 			in:   `{"_ansible_check_mode":true,"steps":[` + first + `]}`,
 			port: 1, out: `{"changed":true,"answers":{"a":{"changed":true,"old":1}}}`,
 		},
 		"what is missing has a default": {
-			in:   `{"steps":[` + first + `,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.none","$default":7},"list":{"$from":"a.done"}}}]}`,
-			port: 2, out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},"b":{"changed":false,"seen":7,"list":["set port 2"]}}}`,
+			in: `{"steps":[` + first +
+				`,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.none","$default":7},"list":{"$from":"a.done"}}}]}`,
+			port: 2,
+			out:  `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},"b":{"changed":false,"seen":7,"list":["set port 2"]}}}`,
 		},
 		"what is given": {
 			in:   `{"given":{"all":{"old":5,"list":[{"$from":"no reference"}]}},"steps":[{"name":"A","module":"read","register":"a","when":{"$from":"all.list"},"args":{"old":{"$from":"all.old"}}}]}`,
@@ -56,11 +60,13 @@ func TestSteps(t *testing.T) {
 		},
 		"the first failure is the last step": {
 			in:   `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"at once"}},{"name":"B","module":"read","register":"b"}]}`,
-			port: 1, out: `{"changed":false,"failed":true,"msg":"A: eth0: no such device","answers":{"a":{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}}}`,
+			port: 1,
+			out:  `{"changed":false,"failed":true,"msg":"A: eth0: no such device","answers":{"a":{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}}}`,
 		},
 		"a result that is not JSON": {
 			in:   `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"not JSON"}},{"name":"B","module":"read","register":"b"}]}`,
-			port: 2, out: `{"changed":true,"failed":true,"msg":"A: internal error: the result is not JSON; please report it","answers":{"a":{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}}}`,
+			port: 2,
+			out:  `{"changed":true,"failed":true,"msg":"A: internal error: the result is not JSON; please report it","answers":{"a":{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}}}`,
 		},
 	}
 	for name, tt := range tests {
@@ -77,12 +83,24 @@ func TestSteps(t *testing.T) {
 // What cannot work is refused before the first step does anything.
 func TestStepsAreRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ in, msg string }{
-		"no steps":          {`{}`, "steps: required option is missing"},
-		"unknown module":    {`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"prot","register":"b"}]}`, `steps[1].module: prot: no such module; did you mean "port"?`},
-		"unknown reference": {`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"read","register":"b","args":{"old":{"$from":"b.new"}}}]}`, `steps[1].args.old: $from "b.new": neither given nor registered by an earlier step: "b"; did you mean "a"?`},
-		"a later step":      {`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":{"$from":"b.x"}}},{"name":"B","module":"read","register":"b"}]}`, `neither given nor registered by an earlier step: "b"; none is expected here`},
-		"a given name":      {`{"given":{"a":1},"steps":[{"name":"A","module":"read","register":"a"}]}`, `steps[0].register: "a" is taken`},
-		"a name twice":      {`{"steps":[{"name":"A","module":"read","register":"a"},{"name":"B","module":"read","register":"a"}]}`, `steps[1].register: "a" is taken`},
+		"no steps": {`{}`, "steps: required option is missing"},
+		"unknown module": {
+			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"prot","register":"b"}]}`, `steps[1].module: prot: no such module; did you mean "port"?`,
+		},
+		"unknown reference": {
+			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"read","register":"b","args":{"old":{"$from":"b.new"}}}]}`, `steps[1].args.old: $from "b.new": neither given nor registered by an earlier step: "b"; did you mean "a"?`,
+		},
+		"a later step": {
+			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":{"$from":"b.x"}}},{"name":"B","module":"read","register":"b"}]}`, `neither given nor registered by an earlier step: "b"; none is expected here`,
+		},
+		"a given name": {
+			`{"given":{"a":1},"steps":[{"name":"A","module":"read","register":"a"}]}`,
+			`steps[0].register: "a" is taken`,
+		},
+		"a name twice": {
+			`{"steps":[{"name":"A","module":"read","register":"a"},{"name":"B","module":"read","register":"a"}]}`,
+			`steps[1].register: "a" is taken`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := host{port: 1}

@@ -18,13 +18,15 @@ func TestRequired(t *testing.T) {
 func TestExclusive(t *testing.T) {
 	assert.NoError(t, ansible.Exclusive("a", "", "b", 1))
 	assert.NoError(t, ansible.Exclusive("a", "", "b", 0))
-	assert.EqualError(t, ansible.Exclusive("a", "x", "b", 0, "c", 1), "a, c: these options exclude each other; keep one")
+	assert.EqualError(t, ansible.Exclusive("a", "x", "b", 0, "c", 1),
+		"a, c: these options exclude each other; keep one")
 }
 
 func TestOneOf(t *testing.T) {
 	assert.NoError(t, ansible.OneOf("state", "present", "present", "absent"))
 	assert.NoError(t, ansible.OneOf("state", "", "", "absent"))
-	assert.EqualError(t, ansible.OneOf("state", "gone", "present", "absent"), `state: expected one of present, absent, got "gone"`)
+	assert.EqualError(t, ansible.OneOf("state", "gone", "present", "absent"),
+		`state: expected one of present, absent, got "gone"`)
 }
 
 type checked struct {

@@ -193,7 +193,9 @@ func list(t *testing.T, dir string) []string {
 // An error is about the file that somebody knows, not about the temporary one.
 func TestErrorsNameTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gone", "file")
-	for _, err := range []error{atomicfile.Write(path, []byte("x"), 0o600), atomicfile.Create(path, []byte("x"), 0o600)} {
+	for _, err := range []error{
+		atomicfile.Write(path, []byte("x"), 0o600), atomicfile.Create(path, []byte("x"), 0o600),
+	} {
 		require.EqualError(t, err, "open "+path+": no such file or directory")
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}

@@ -21,7 +21,8 @@ func booted(t *testing.T, files map[string]string) (h bird.Host, told *[]string)
 	root := t.TempDir()
 	told = &[]string{}
 	h = bird.Host{
-		Path: root + "/bird/bird.conf", Socket: root + "/bird.ctl", Service: "bird", Run: root + "/run", Units: root + "/units", Systemd: true,
+		Path: root + "/bird/bird.conf", Socket: root + "/bird.ctl", Service: "bird",
+		Run: root + "/run", Units: root + "/units", Systemd: true,
 		Command: func(_ context.Context, name string, args ...string) error {
 			*told = append(*told, name+" "+strings.Join(args, " "))
 			return nil
@@ -47,8 +48,10 @@ func away(t *testing.T, h bird.Host) (bird.Have, bird.Delta) {
 func TestAbsentWithoutAFormerFile(t *testing.T) {
 	for cut := range 4 {
 		h, told := booted(t, map[string]string{
-			"bird/bird.conf": string(conf(1)), "bird/bird.conf.good": string(conf(1)), "bird/bird.conf.cand-x": string(conf(2)),
-			"units/bird.service.d/50-wgmesh.conf": "x", "units/bird.service.d/50-wgmesh.sh": "x", "units/multi-user.target.wants/bird.service": "",
+			"bird/bird.conf": string(conf(1)), "bird/bird.conf.good": string(conf(1)),
+			"bird/bird.conf.cand-x":               string(conf(2)),
+			"units/bird.service.d/50-wgmesh.conf": "x", "units/bird.service.d/50-wgmesh.sh": "x",
+			"units/multi-user.target.wants/bird.service": "",
 		})
 		have, d := away(t, h)
 		assert.Equal(t, []bird.Action{bird.ActUnitAway, bird.ActDisable, bird.ActRemove}, actions(d))
@@ -82,7 +85,9 @@ func TestAbsentPutsTheFormerFileBack(t *testing.T) {
 	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Unit: h.Unit()}, have)
 	require.NoError(t, err)
 	// BIRD is not asked: what it would check is not a configuration.
-	_, err = h.Apply(t.Context(), slices.DeleteFunc(d, func(s bird.Step) bool { return s.Do == bird.ActInstall || s.Do == bird.ActStart }))
+	_, err = h.Apply(t.Context(), slices.DeleteFunc(d, func(s bird.Step) bool {
+		return s.Do == bird.ActInstall || s.Do == bird.ActStart
+	}))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(h.Path, conf(1), 0o640))
 

@@ -85,7 +85,8 @@ func (h Host) daemonStep(ctx context.Context, s Step) (string, error) {
 		return "confirmed the configuration", nil
 	case ActUndo:
 		// There is nothing to do when its time ran out in this very moment.
-		return "took the change back", configure(ctx, c, "configure undo", codeDone, codeInProgress, codeQueued, codeNothing)
+		return "took the change back", configure(ctx, c, "configure undo", codeDone, codeInProgress,
+			codeQueued, codeNothing)
 	case ActLoad:
 		return "loaded " + h.Path, configure(ctx, c, `configure "`+h.Path+`"`, codeDone, codeInProgress, codeQueued)
 	case ActEnable:
@@ -241,7 +242,8 @@ func (h Host) clean(candidates []string) error {
 
 func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
 	if !h.Systemd {
-		return "", fmt.Errorf("BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
+		return "", fmt.Errorf(
+			"BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
 	}
 	if err := h.systemctl(ctx, "start", h.Service); err != nil {
 		return "", err
@@ -252,7 +254,9 @@ func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
 			return "started " + h.Service, nil
 		}
 		if time.Now().After(end) {
-			return "", errors.Join(err, fmt.Errorf("%s was started but does not run %s after %s; look at systemctl status %s", h.Service, h.Path, startWait, h.Service))
+			return "", errors.Join(err,
+				fmt.Errorf("%s was started but does not run %s after %s; look at systemctl status %s", h.Service,
+					h.Path, startWait, h.Service))
 		}
 		select {
 		case <-ctx.Done():

@@ -35,7 +35,9 @@ func boot(t *testing.T, conf, good []byte) (path, said string) {
 // the broken one is kept.
 func TestBootPutsBack(t *testing.T) {
 	good := number(t, 1)
-	cuts := map[string][]byte{"missing": nil, "zeros": make([]byte, len(good)), "last line lost": good[:len(good)-len("# end\n")]}
+	cuts := map[string][]byte{
+		"missing": nil, "zeros": make([]byte, len(good)), "last line lost": good[:len(good)-len("# end\n")],
+	}
 	for _, percent := range []int{0, 1, 10, 50, 90, 99} {
 		cuts[fmt.Sprintf("%d percent", percent)] = good[:len(good)*percent/100]
 	}

@@ -46,7 +46,9 @@ func (c Config) Refused() []netip.Prefix {
 	}
 	var all, out []netip.Prefix
 	for _, o := range c.Owners {
-		if o.AS != c.AS && (o.Carried || slices.ContainsFunc(c.Neighbors, func(n plan.Neighbor) bool { return n.AS == o.AS })) {
+		if o.AS != c.AS && (o.Carried || slices.ContainsFunc(c.Neighbors, func(n plan.Neighbor) bool {
+			return n.AS == o.AS
+		})) {
 			all = append(all, without(o.Networks, c.Local)...)
 		}
 	}

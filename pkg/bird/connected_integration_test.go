@@ -70,7 +70,8 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 			wire: map[string]string{"10.1.1.50": "site0"},
 		},
 		"the address comes later": {
-			host: []string{"addr add 10.1.1.11/24 dev site0 metric %d"}, site: networks("10.1.0.0/16", "10.1.1.0/24"), via: "10.1.1.1", late: true,
+			host: []string{"addr add 10.1.1.11/24 dev site0 metric %d"},
+			site: networks("10.1.0.0/16", "10.1.1.0/24"), via: "10.1.1.1", late: true,
 			wire: map[string]string{"10.1.1.50": "site0"},
 		},
 		"the subnet's gateway is another one": {
@@ -79,7 +80,8 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 			wire: map[string]string{"10.1.1.50": "site0", "10.1.1.254": "site0"},
 		},
 		"zones inside of a flat subnet": {
-			host: []string{"addr add 10.1.1.11/16 dev site0 metric %d"}, site: networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24"), via: "10.1.1.1",
+			host: []string{"addr add 10.1.1.11/16 dev site0 metric %d"},
+			site: networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24"), via: "10.1.1.1",
 			wire: map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site0", "10.1.9.9": "site0"},
 		},
 		"a zone is the second interface's subnet": {
@@ -108,17 +110,20 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 			wire: map[string]string{"10.1.1.50": "site0", "10.9.1.1": "site0"}, tunnel: []string{"10.2.0.9"},
 		},
 		"IPv6, the site is the subnet": {
-			host: []string{"addr add fd00:1::11/64 dev site0 nodad metric %d"}, site: networks("fd00:1::/64"), via: "fd00:1::1",
+			host: []string{"addr add fd00:1::11/64 dev site0 nodad metric %d"},
+			site: networks("fd00:1::/64"), via: "fd00:1::1",
 			wire: map[string]string{"fd00:1::50": "site0"},
 		},
 		"IPv6, zones inside of a flat subnet": {
-			host: []string{"addr add fd00:1::11/48 dev site0 nodad metric %d"}, site: networks("fd00:1::/48", "fd00:1:0:1::/64"), via: "fd00:1::1",
+			host: []string{"addr add fd00:1::11/48 dev site0 nodad metric %d"},
+			site: networks("fd00:1::/48", "fd00:1:0:1::/64"), via: "fd00:1::1",
 			wire: map[string]string{"fd00:1:0:1::50": "site0", "fd00:1:0:9::1": "site0"},
 		},
 		"IPv6, another site has what is on a second interface": {
 			host: []string{"addr add fd00:1::11/64 dev site0 nodad", "addr add fd00:7::1/64 dev site1 nodad metric %d"},
-			site: networks("fd00:1::/48"), via: "fd00:1::1", theirs: networks("fd00:7::/64", "fd00:7::/80", "fd00:2::/48"),
-			wire: map[string]string{"fd00:7::2": "site1", "fd00:7::1:0:0:2": "site1"}, tunnel: []string{"fd00:2::9"},
+			site: networks("fd00:1::/48"), via: "fd00:1::1",
+			theirs: networks("fd00:7::/64", "fd00:7::/80", "fd00:2::/48"),
+			wire:   map[string]string{"fd00:7::2": "site1", "fd00:7::1:0:0:2": "site1"}, tunnel: []string{"fd00:2::9"},
 		},
 	}
 	for name, tt := range tests {
@@ -148,7 +153,9 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 				}
 				p1.config.Networks, p1.config.Static, p1.config.Originate = tt.site, nil, nil
 				for _, n := range tt.site {
-					p1.config.Static = append(p1.config.Static, plan.Static{Network: n, Via: netip.MustParseAddr(tt.via)})
+					p1.config.Static = append(p1.config.Static, plan.Static{
+						Network: n, Via: netip.MustParseAddr(tt.via),
+					})
 					p1.config.Originate = append(p1.config.Originate, plan.Originate{Network: n})
 				}
 				for _, n := range tt.theirs {
@@ -232,7 +239,8 @@ func TestMetricOfARunningMesh(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	p1 := l.byName["p1"]
 	text := p1.text(t)
-	before := regexp.MustCompile(`(?s)(protocol kernel kernel4 .*?)\tmetric \d+;[^\n]*\n`).ReplaceAllString(string(text), "$1")
+	before := regexp.MustCompile(
+		`(?s)(protocol kernel kernel4 .*?)\tmetric \d+;[^\n]*\n`).ReplaceAllString(string(text), "$1")
 	before = regexp.MustCompile(`metric \d+;`).ReplaceAllString(before, "metric 512;")
 	require.NoError(t, os.WriteFile(p1.conf(), []byte(before), 0o644))
 	l.start(t)

@@ -112,7 +112,9 @@ func portTaken(control string) bool {
 	held, err := socket.Owners(socket.TCP, bgpPort)
 	birds, _ := socket.Listeners(control)
 	owners, taken := held[bgpPort]
-	return err == nil && taken && !slices.ContainsFunc(owners, func(o socket.Owner) bool { return slices.Contains(birds, o) })
+	return err == nil && taken && !slices.ContainsFunc(owners, func(o socket.Owner) bool {
+		return slices.Contains(birds, o)
+	})
 }
 
 // running asks for the stamp of the text that the daemon runs.
@@ -147,7 +149,8 @@ func waitIdle(ctx context.Context, c *birdc.Client) (birdc.Reply, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return status, fmt.Errorf("bird has been reconfiguring for %s; look at birdc show protocols: %w", settle, ctx.Err())
+			return status, fmt.Errorf("bird has been reconfiguring for %s; look at birdc show protocols: %w",
+				settle, ctx.Err())
 		case <-time.After(pollInterval):
 		}
 	}
@@ -161,7 +164,8 @@ func configure(ctx context.Context, c *birdc.Client, command string, want ...int
 		return err
 	}
 	if !reply.Has(want...) {
-		return fmt.Errorf("bird %q: expected %04d, got %04d %s", command, want[0], reply.Code(), oneLine([]byte(reply.Text())))
+		return fmt.Errorf("bird %q: expected %04d, got %04d %s", command, want[0], reply.Code(),
+			oneLine([]byte(reply.Text())))
 	}
 	_, err = waitIdle(ctx, c)
 	return err

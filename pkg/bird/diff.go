@@ -90,7 +90,9 @@ func Diff(want Want, have Have) (Delta, error) {
 func diffApplied(want Want, have Have) (Delta, error) {
 	stamp, same := StampOf(want.Text), bytes.Equal(want.Text, have.Text)
 	if have.Daemon.Pending && (!have.tries() || !bytes.Equal(have.Trial, want.Text)) {
-		return nil, fmt.Errorf("%w: confirm it with state=confirmed, take it back with state=undone, or wait %s until BIRD does", ErrPending, have.Daemon.Left)
+		return nil, fmt.Errorf(
+			"%w: confirm it with state=confirmed, take it back with state=undone, or wait %s until BIRD does",
+			ErrPending, have.Daemon.Left)
 	}
 	var d Delta
 	if want.Unit != (Unit{}) && want.Unit != have.Unit {
@@ -141,9 +143,11 @@ func diffConfirmed(have Have) (Delta, error) {
 	}
 	switch {
 	case have.Daemon.Pending && !have.tries():
-		return nil, fmt.Errorf("%w, and it is not this module's: BIRD takes it back in %s; settle it with birdc", ErrPending, have.Daemon.Left)
+		return nil, fmt.Errorf("%w, and it is not this module's: BIRD takes it back in %s; settle it with birdc",
+			ErrPending, have.Daemon.Left)
 	case have.Daemon.Pending && have.Trial == nil:
-		return nil, fmt.Errorf("candidate %s is gone, so the change cannot be kept: use state=undone and apply again", have.Marker.Candidate)
+		return nil, fmt.Errorf("candidate %s is gone, so the change cannot be kept: use state=undone and apply again",
+			have.Marker.Candidate)
 	case have.Daemon.Pending:
 		return finish(Delta{{Do: ActConfirm}}), nil
 	case have.Marker == nil:
@@ -155,7 +159,8 @@ func diffConfirmed(have Have) (Delta, error) {
 	case have.tries() && have.Trial != nil:
 		return finish(nil), nil // an earlier run was cut off after the confirmation
 	}
-	return nil, fmt.Errorf("%w: its time ran out at %s, or BIRD was restarted or reloaded: look at its log and at what mesh_status found, and apply again",
+	return nil, fmt.Errorf(
+		"%w: its time ran out at %s, or BIRD was restarted or reloaded: look at its log and at what mesh_status found, and apply again",
 		ErrTakenBack, have.Marker.Until.Format(time.TimeOnly))
 }
 

@@ -39,23 +39,37 @@ func TestDiffApplied(t *testing.T) {
 		pending bool
 		err     error
 	}{
-		"nothing to do":          {have: bird.Have{Text: conf(2), Daemon: runs(2)}},
-		"a change":               {have: bird.Have{Text: conf(1), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true},
-		"kept at once":           {have: bird.Have{Text: conf(1), Daemon: runs(1)}, want: []bird.Action{bird.ActTry}},
-		"the first run at once":  {have: bird.Have{Text: []byte("log syslog all;"), Daemon: runs(0)}, want: []bird.Action{bird.ActOriginal, bird.ActTry}},
-		"the first run, no BIRD": {have: bird.Have{Text: []byte("log syslog all;")}, want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart}},
-		"original kept already":  {have: bird.Have{Text: []byte("log"), Original: true}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
-		"no file, no BIRD":       {have: bird.Have{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
-		"stopped":                {have: bird.Have{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
+		"nothing to do": {have: bird.Have{Text: conf(2), Daemon: runs(2)}},
+		"a change": {
+			have: bird.Have{Text: conf(1), Daemon: runs(1)}, timeout: 60,
+			want: []bird.Action{bird.ActTry}, pending: true,
+		},
+		"kept at once": {have: bird.Have{Text: conf(1), Daemon: runs(1)}, want: []bird.Action{bird.ActTry}},
+		"the first run at once": {
+			have: bird.Have{Text: []byte("log syslog all;"), Daemon: runs(0)},
+			want: []bird.Action{bird.ActOriginal, bird.ActTry},
+		},
+		"the first run, no BIRD": {
+			have: bird.Have{Text: []byte("log syslog all;")},
+			want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart},
+		},
+		"original kept already": {
+			have: bird.Have{Text: []byte("log"), Original: true},
+			want: []bird.Action{bird.ActInstall, bird.ActStart},
+		},
+		"no file, no BIRD": {have: bird.Have{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
+		"stopped":          {have: bird.Have{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
 		"file right, daemon never reloaded": {
-			have: bird.Have{Text: conf(2), Daemon: runs(1)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
+			have: bird.Have{Text: conf(2), Daemon: runs(1)}, timeout: 60,
+			want: []bird.Action{bird.ActTry}, pending: true,
 		},
 		"cut off between confirmation and rename": {
 			have: bird.Have{Text: conf(1), Daemon: runs(2), Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
 			want: []bird.Action{bird.ActClean, bird.ActInstall},
 		},
 		"edited by hand, perhaps loaded": {
-			have: bird.Have{Text: edited, Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActTry}, pending: true,
+			have: bird.Have{Text: edited, Daemon: runs(2)}, timeout: 60,
+			want: []bird.Action{bird.ActTry}, pending: true,
 		},
 		"edited to something else, not loaded": {
 			have: bird.Have{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall},
@@ -64,7 +78,10 @@ func TestDiffApplied(t *testing.T) {
 			have:    bird.Have{Text: conf(1), Daemon: runs(1), Marker: marker, Candidates: []string{cand}},
 			timeout: 60, want: []bird.Action{bird.ActClean, bird.ActTry}, pending: true,
 		},
-		"stale candidate": {have: bird.Have{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}}, want: []bird.Action{bird.ActClean}},
+		"stale candidate": {
+			have: bird.Have{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}},
+			want: []bird.Action{bird.ActClean},
+		},
 		"the same change waits": {
 			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
 		},
@@ -82,7 +99,9 @@ func TestDiffApplied(t *testing.T) {
 			}, err: bird.ErrPending,
 		},
 		"disabled by hand": {
-			have: bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}},
+			have: bird.Have{
+				Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}},
+			},
 			want: []bird.Action{bird.ActEnable},
 		},
 	}
@@ -100,10 +119,14 @@ func TestDiffApplied(t *testing.T) {
 }
 
 func TestDiffUnit(t *testing.T) {
-	have := bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Unit: bird.Unit{DropIn: "[Service]\n"}, Good: conf(2)}
+	have := bird.Have{
+		Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)},
+		Unit: bird.Unit{DropIn: "[Service]\n"}, Good: conf(2),
+	}
 	unit := bird.Host{Path: "/etc/bird/bird.conf", Service: "bird", Units: "/etc/systemd/system"}.Unit()
 	assert.Contains(t, unit.DropIn, "\nOOMScoreAdjust=-900\n")
-	assert.Contains(t, unit.DropIn, "ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
+	assert.Contains(t, unit.DropIn,
+		"ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
 	assert.Contains(t, unit.Script, fmt.Sprintf(" metric %d\\\\(", uint32(bird.Metric)), "whose routes it copies")
 	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
 	require.NoError(t, err)
@@ -143,11 +166,13 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		"nothing waits": {have: bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
 		"waits": {
 			have:      left(bird.Have{Text: conf(1), Daemon: pending}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean},
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish},
+			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
 		},
 		"waits, first run": {
 			have:      left(bird.Have{Text: []byte("log"), Daemon: pending}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish}, undone: []bird.Action{bird.ActUndo, bird.ActClean},
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish},
+			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
 		},
 		"not ours": {
 			have:       bird.Have{Text: conf(1), Daemon: pending},

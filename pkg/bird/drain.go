@@ -13,7 +13,8 @@ import (
 var drainLine = regexp.MustCompile(`(?m)^define ` + plan.BirdDrain + ` = "([^"\n]*)";$`)
 
 // ErrNoDrain reports a text that cannot say that its router is drained.
-var ErrNoDrain = errors.New("it is not a bird.conf of this version of wgmesh.router: run the mesh play on this router first")
+var ErrNoDrain = errors.New(
+	"it is not a bird.conf of this version of wgmesh.router: run the mesh play on this router first")
 
 // Drained is the drain that a text of ours has in it.
 func Drained(text []byte) plan.Drain {

@@ -27,7 +27,8 @@ func TestRedrained(t *testing.T) {
 	assert.Equal(t, string(plain), string(back))
 
 	for name, text := range map[string]string{
-		"foreign": "router id 1.2.3.4;\n", "older": strings.Replace(string(plain), "wgmesh_drained = ", "else_where = ", 1), "nothing": "",
+		"foreign": "router id 1.2.3.4;\n",
+		"older":   strings.Replace(string(plain), "wgmesh_drained = ", "else_where = ", 1), "nothing": "",
 	} {
 		_, err := bird.Redrained([]byte(text), drain)
 		require.ErrorIs(t, err, bird.ErrNoDrain, name)
@@ -39,7 +40,11 @@ func TestDrainedAsItIs(t *testing.T) {
 	_, plain := load(t, "testdata/dual")
 	drained, err := bird.Redrained(plain, drain)
 	require.NoError(t, err)
-	trial := bird.Have{Text: plain, Trial: drained, Marker: &bird.Marker{Stamp: bird.StampOf(drained)}, Daemon: bird.Daemon{Running: true, Pending: true, Runs: bird.StampOf(drained)}}
+	trial := bird.Have{
+		Text: plain, Trial: drained,
+		Marker: &bird.Marker{Stamp: bird.StampOf(drained)},
+		Daemon: bird.Daemon{Running: true, Pending: true, Runs: bird.StampOf(drained)},
+	}
 	assert.Equal(t, drained, trial.Present())
 	trial.Daemon = bird.Daemon{Running: true, Runs: bird.StampOf(plain)}
 	assert.Equal(t, plain, trial.Present(), "it has been taken back")

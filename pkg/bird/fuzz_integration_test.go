@@ -14,7 +14,9 @@ import (
 // BIRD's parser takes every configuration that Validate accepts.
 func FuzzParserTakes(f *testing.F) {
 	seed(f)
-	f.Fuzz(func(t *testing.T, name, router, iface, site, staticIface, network, via, address, address6 string, as, med, limit int) {
+	f.Fuzz(func(t *testing.T, name, router, iface, site, staticIface, network, via, address,
+		address6 string, as, med, limit int,
+	) {
 		nettest.Need(t, "bird")
 		c := fuzzed(name, router, iface, site, staticIface, network, via, address, address6, as, med, limit)
 		if c.Validate() != nil {

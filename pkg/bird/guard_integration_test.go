@@ -46,7 +46,9 @@ func number(t *testing.T, n int) []byte {
 	var c bird.Config
 	c.SetDefaults()
 	c.RouterID, c.AS, c.HoldTime = address("0.0.0.1"), 65001, 30+n
-	c.Neighbors = []plan.Neighbor{{Name: "p1", Interface: "wg1", Address: address("172.31.1.2"), LocalAddress: address("172.31.1.1"), AS: 65002}}
+	c.Neighbors = []plan.Neighbor{
+		{Name: "p1", Interface: "wg1", Address: address("172.31.1.2"), LocalAddress: address("172.31.1.1"), AS: 65002},
+	}
 	require.NoError(t, c.Validate())
 	text := bird.Render(c, bird.Sources{})
 	return text
@@ -140,7 +142,9 @@ func TestConfirmedChangeStays(t *testing.T) {
 	assert.Len(t, done, 2)
 	g.want(t, 2, 2)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t), "nothing is left behind")
-	for _, again := range []bird.Want{{State: bird.Confirmed}, {State: bird.Undone}, {State: bird.Applied, Text: number(t, 2), Timeout: 60}} {
+	for _, again := range []bird.Want{
+		{State: bird.Confirmed}, {State: bird.Undone}, {State: bird.Applied, Text: number(t, 2), Timeout: 60},
+	} {
 		done, err = g.apply(t, again)
 		require.NoError(t, err)
 		assert.Empty(t, done, again.State)
@@ -430,7 +434,9 @@ func TestStart(t *testing.T) {
 	require.NoError(t, err)
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"systemctl daemon-reload", "systemctl start bird"}, ran)
-	for name, want := range map[string]string{"50-wgmesh.conf": g.host.Unit().DropIn, "50-wgmesh.sh": g.host.Unit().Script} {
+	for name, want := range map[string]string{
+		"50-wgmesh.conf": g.host.Unit().DropIn, "50-wgmesh.sh": g.host.Unit().Script,
+	} {
 		have, err := os.ReadFile(filepath.Join(g.dir, "bird.service.d", name))
 		require.NoError(t, err)
 		assert.Equal(t, want, string(have), name)

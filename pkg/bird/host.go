@@ -86,11 +86,15 @@ func (h Host) Validate() error {
 	var errs []error
 	for name, value := range map[string]string{"path": h.Path, "control_socket": h.Socket} {
 		if !path.MatchString(value) || filepath.Clean(value) != value {
-			errs = append(errs, fmt.Errorf("%s: expected an absolute path of letters, digits and _ . / + -, got %q", name, value))
+			errs = append(errs,
+				fmt.Errorf("%s: expected an absolute path of letters, digits and _ . / + -, got %q", name, value))
 		}
 	}
-	if !regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_.@-]*)?$`).MatchString(h.Service) || strings.HasSuffix(h.Service, ".service") {
-		errs = append(errs, fmt.Errorf("service: expected the name of a systemd unit without .service, or an empty string, got %q", h.Service))
+	if !regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_.@-]*)?$`).MatchString(h.Service) ||
+		strings.HasSuffix(h.Service, ".service") {
+		errs = append(errs,
+			fmt.Errorf(
+				"service: expected the name of a systemd unit without .service, or an empty string, got %q", h.Service))
 	}
 	return errors.Join(errs...)
 }

@@ -66,7 +66,8 @@ func newKilledLab(t *testing.T, second bool) *killedLab {
 	k.established(t)
 	for _, to := range farAddresses {
 		nettest.Eventually(t, to+" answers", func() string {
-			if out, err := k.node.Command("ping", "-q", "-c", "1", "-W", "1", fmt.Sprintf(to, k.q1.id+10)).CombinedOutput(); err != nil {
+			if out, err := k.node.Command("ping", "-q", "-c", "1", "-W", "1",
+				fmt.Sprintf(to, k.q1.id+10)).CombinedOutput(); err != nil {
 				return string(out)
 			}
 			return ""
@@ -80,7 +81,9 @@ func newKilledLab(t *testing.T, second bool) *killedLab {
 // script runs what the unit runs, while systemd has a job for it.
 func (k *killedLab) script(t *testing.T, job string, args ...string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(filepath.Join(k.tools, "systemctl"), []byte("#!/bin/sh\n[ $1 != list-jobs ] || echo 7 bird.service "+job+" running\n"), 0o755))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(k.tools, "systemctl"),
+			[]byte("#!/bin/sh\n[ $1 != list-jobs ] || echo 7 bird.service "+job+" running\n"), 0o755))
 	cmd := k.p1.Command(append([]string{"sh", "boot.sh", k.p1.conf()}, args...)...)
 	cmd.Env = append(os.Environ(), "PATH="+k.tools+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
@@ -111,7 +114,9 @@ func (k *killedLab) forgets(t *testing.T) {
 	told, err := os.ReadFile(filepath.Join(k.tools, "told"))
 	require.NoError(t, err, "nothing takes the copies away")
 	k.p1.Sh(t, "%s", string(told))
-	assert.Empty(t, strings.TrimSpace(k.p1.IP(t, "route", "show", "proto", "158")+k.p1.IP(t, "-6", "route", "show", "proto", "158")))
+	assert.Empty(t,
+		strings.TrimSpace(k.p1.IP(t, "route", "show", "proto", "158")+
+			k.p1.IP(t, "-6", "route", "show", "proto", "158")))
 }
 
 // pings has the node send to q1, 500 packets of each family in a second, and returns what
@@ -150,7 +155,8 @@ END`)
 			answered, _ := strconv.Atoi(m[2])
 			found = append(found, [3]int{sent, 0, answered})
 		}
-		counters := k.q1.Sh(t, "nft list counter inet came four; nft list counter inet came six; nft delete table inet came")
+		counters := k.q1.Sh(t,
+			"nft list counter inet came four; nft list counter inet came six; nft delete table inet came")
 		for i, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(counters, -1) {
 			found[i][1], _ = strconv.Atoi(m[1])
 		}
@@ -201,7 +207,8 @@ func TestKilledBirdIsForgotten(t *testing.T) {
 			out, err := k.p1.Command("ip", "route", "get", fmt.Sprintf(to, k.q1.id+10)).CombinedOutput()
 			require.Error(t, err, "%s", out)
 		}
-		out, err := k.node.Command("ping", "-q", "-c", "5", "-i", "0.002", "-W", "1", fmt.Sprintf(farAddresses[0], k.q1.id+10)).CombinedOutput()
+		out, err := k.node.Command("ping", "-q", "-c", "5", "-i", "0.002", "-W", "1",
+			fmt.Sprintf(farAddresses[0], k.q1.id+10)).CombinedOutput()
 		require.Error(t, err, "%s", out)
 		require.Zero(t, leaks())
 	}

@@ -30,7 +30,8 @@ type namespace struct {
 func newNamespace(t *testing.T, label string) namespace {
 	t.Helper()
 	ns := namespace{nettest.New(t, label), t.TempDir()}
-	ns.Sh(t, "cd /proc/sys/net; echo 1 > ipv6/conf/default/keep_addr_on_down; echo 1 > ipv4/ip_forward; echo 1 > ipv6/conf/all/forwarding")
+	ns.Sh(t,
+		"cd /proc/sys/net; echo 1 > ipv6/conf/default/keep_addr_on_down; echo 1 > ipv4/ip_forward; echo 1 > ipv6/conf/all/forwarding")
 	return ns
 }
 
@@ -125,7 +126,10 @@ func (l *lab) policy(r *router) bird.Config {
 		c.Originate = append(c.Originate, plan.Originate{Network: zone, MED: med})
 	}
 	for s := 1; s <= 4; s++ {
-		o := plan.Owner{AS: plan.AS(65000 + s), Networks: []netip.Prefix{prefix("10.%d.0.0/16", s), prefix("fd00:%d::/48", s)}}
+		o := plan.Owner{
+			AS:       plan.AS(65000 + s),
+			Networks: []netip.Prefix{prefix("10.%d.0.0/16", s), prefix("fd00:%d::/48", s)},
+		}
 		for _, z := range zonesOf(s) {
 			o.Networks = append(o.Networks, prefix("10.%d.%d.0/24", s, z))
 		}
@@ -212,7 +216,8 @@ func (l *lab) via(t *testing.T, r *router, destination string) string {
 		out = r.IP(t, "-6", "route", "show", destination)
 	}
 	for _, peer := range l.routers {
-		if peer != r && strings.Contains(out, fmt.Sprintf("dev wg%d ", link(r, peer))) && strings.Contains(out, "proto bird") {
+		if peer != r && strings.Contains(out, fmt.Sprintf("dev wg%d ", link(r, peer))) &&
+			strings.Contains(out, "proto bird") {
 			return peer.label
 		}
 	}

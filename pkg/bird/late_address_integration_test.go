@@ -33,7 +33,10 @@ func TestAddressComesAfterSession(t *testing.T) {
 		var c bird.Config
 		c.SetDefaults()
 		c.RouterID, c.AS = address("0.0.0.1"), 65001
-		peer := plan.Neighbor{Name: "p1", Interface: "wg1", Address: address("%s", other), LocalAddress: address("%s", own), AS: 65002}
+		peer := plan.Neighbor{
+			Name: "p1", Interface: "wg1", Address: address("%s", other),
+			LocalAddress: address("%s", own), AS: 65002,
+		}
 		if n == b {
 			c.RouterID, c.AS, peer.AS = address("0.0.0.2"), 65002, 65001
 		}
@@ -45,7 +48,9 @@ func TestAddressComesAfterSession(t *testing.T) {
 			break
 		}
 	}
-	nettest.Eventually(t, "the BFD session is made", func() string { return lacks(a.birdc(t, "show bfd sessions"), "172.31.1.3") })
+	nettest.Eventually(t, "the BFD session is made", func() string {
+		return lacks(a.birdc(t, "show bfd sessions"), "172.31.1.3")
+	})
 	a.IP(t, "addr", "add", "172.31.1.2/29", "dev", "wg1")
 	nettest.Eventually(t, "BFD is up", func() string { return lacks(a.birdc(t, "show bfd sessions"), " Up ") })
 }

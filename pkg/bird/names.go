@@ -21,7 +21,8 @@ func checkProtocolName(name string) error {
 		return err
 	}
 	if plan.IsBirdSymbol(name) || plan.IsBirdWord(name) {
-		return fmt.Errorf("%q is a word of BIRD's language or of this configuration; use another name, such as %q", name, "router_"+name)
+		return fmt.Errorf("%q is a word of BIRD's language or of this configuration; use another name, such as %q",
+			name, "router_"+name)
 	}
 	return nil
 }

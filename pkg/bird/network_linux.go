@@ -23,7 +23,8 @@ func ObserveNetwork() (Network, error) {
 	if err != nil {
 		return host, fmt.Errorf("addresses: %w", err)
 	}
-	const passing = 0x01 | 0x08 | 0x20 | 0x40 // IFA_F_TEMPORARY, DADFAILED, DEPRECATED, TENTATIVE; on IPv4, 0x01 is SECONDARY
+	// IFA_F_TEMPORARY, DADFAILED, DEPRECATED, TENTATIVE; on IPv4, 0x01 is SECONDARY
+	const passing = 0x01 | 0x08 | 0x20 | 0x40
 	names := map[int]string{}
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name

@@ -59,13 +59,15 @@ func TestPaths(t *testing.T) {
 	t.Run("no tunnel's network is announced", func(t *testing.T) {
 		for _, r := range l.routers {
 			for line := range strings.Lines(r.birdc(t, "show route")) {
-				assert.False(t, strings.HasPrefix(line, "172.31.") || strings.HasPrefix(line, "fd53:"), "%s: %s", r.label, line)
+				assert.False(t,
+					strings.HasPrefix(line, "172.31.") || strings.HasPrefix(line, "fd53:"), "%s: %s", r.label, line)
 			}
 		}
 	})
 	t.Run("a router without its own tunnel to the zone goes by its neighbour's", func(t *testing.T) {
 		l.cut(t, "q2", "p1")
-		l.expect(t, with(zones(), map[string]string{"q2 10.1.1.0/24": "q1", "p1 10.2.2.0/24": "p2", "p1 fd00:2::/48": "q1"}))
+		l.expect(t,
+			with(zones(), map[string]string{"q2 10.1.1.0/24": "q1", "p1 10.2.2.0/24": "p2", "p1 fd00:2::/48": "q1"}))
 		l.mend(t, "q2", "p1")
 		l.expect(t, zones())
 	})
@@ -73,7 +75,9 @@ func TestPaths(t *testing.T) {
 		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
 			l.cut(t, "p1", peer)
 		}
-		l.expect(t, map[string]string{"q1 10.1.1.0/24": "p2", "q2 10.1.1.0/24": "p2", "o1 10.1.1.0/24": "p2", "q1 fd00:1::/48": "p2"})
+		l.expect(t, map[string]string{
+			"q1 10.1.1.0/24": "p2", "q2 10.1.1.0/24": "p2", "o1 10.1.1.0/24": "p2", "q1 fd00:1::/48": "p2",
+		})
 		for _, peer := range []string{"q1", "q2", "o1", "g1", "p2"} {
 			l.mend(t, "p1", peer)
 		}
@@ -188,7 +192,8 @@ func TestHijack(t *testing.T) {
 		&router{label: "q1", site: 2, zone: 1}, &router{label: "o1", site: 3, zone: 1})
 	evil := l.byName["o1"]
 	routes := []string{
-		"0.0.0.0/0", "10.2.0.0/16", "10.2.1.0/24", "10.2.1.0/25", "10.1.1.0/24", "10.0.0.0/8", "172.31.1.0/24", "127.0.0.0/8",
+		"0.0.0.0/0", "10.2.0.0/16", "10.2.1.0/24", "10.2.1.0/25", "10.1.1.0/24", "10.0.0.0/8",
+		"172.31.1.0/24", "127.0.0.0/8",
 		"10.3.1.128/25", "10.3.2.0/24",
 	}
 	for i := range 1000 {
@@ -211,12 +216,16 @@ func TestHijack(t *testing.T) {
 	// Nor is the site's own other router believed about what nobody owns, or
 	// what another site owns.
 	sibling := l.byName["p2"]
-	text = strings.Replace(string(sibling.text(t)), "\troute 10.1.0.0/16", "\troute 10.1.1.128/25 blackhole;\n\troute 10.2.2.0/24 blackhole;\n\troute 10.1.0.0/16", 1)
-	text = strings.Replace(text, "export where to_same_site4();", "export where source = RTS_STATIC || to_same_site4();", 1)
+	text = strings.Replace(string(sibling.text(t)), "\troute 10.1.0.0/16",
+		"\troute 10.1.1.128/25 blackhole;\n\troute 10.2.2.0/24 blackhole;\n\troute 10.1.0.0/16", 1)
+	text = strings.Replace(text, "export where to_same_site4();",
+		"export where source = RTS_STATIC || to_same_site4();", 1)
 	require.NoError(t, os.WriteFile(sibling.conf(), []byte(text), 0o644))
 	l.start(t)
 
-	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1", "q1 10.1.1.0/24": "p1"})
+	l.expect(t, map[string]string{
+		"p1 10.2.1.0/24": "q1", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1", "q1 10.1.1.0/24": "p1",
+	})
 	for _, name := range []string{"p1", "p2", "q1"} {
 		r := l.byName[name]
 		got := r.IP(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(r, evil)))
@@ -248,7 +257,8 @@ func TestParserTakesGoldens(t *testing.T) {
 // goes on by its own tunnels, and still by the zone's router where MEDs say so.
 func TestSiblingLies(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2},
-		&router{label: "q1", site: 2, zone: 1}, &router{label: "q2", site: 2, zone: 2}, &router{label: "o1", site: 3, zone: 1})
+		&router{label: "q1", site: 2, zone: 1}, &router{label: "q2", site: 2, zone: 2},
+		&router{label: "o1", site: 3, zone: 1})
 	evil := l.byName["p2"]
 	// By link addresses of the evil one's, to nobody: what it draws it reads.
 	var lies strings.Builder
@@ -282,10 +292,14 @@ func TestSiblingLies(t *testing.T) {
 	})
 	p1 := l.byName["p1"]
 	l.expect(t, map[string]string{
-		"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1", "p1 10.2.2.0/24": "q2", "p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1",
+		"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1", "p1 10.2.2.0/24": "q2",
+		"p1 10.3.0.0/16": "o1", "p1 10.3.1.0/24": "o1",
 	})
-	assert.Empty(t, p1.IP(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(p1, evil))), "drawn by the sibling")
-	for _, network := range []string{"10.3.1.0/25", "10.2.2.0/25", "10.4.0.0/16", "10.1.1.0/25", "0.0.0.0/0", "203.0.113.0/24"} {
+	assert.Empty(t,
+		p1.IP(t, "route", "show", "proto", "bird", "dev", fmt.Sprintf("wg%d", link(p1, evil))), "drawn by the sibling")
+	for _, network := range []string{
+		"10.3.1.0/25", "10.2.2.0/25", "10.4.0.0/16", "10.1.1.0/25", "0.0.0.0/0", "203.0.113.0/24",
+	} {
 		assert.NotContains(t, p1.birdc(t, "show route protocol p2")+"\n", network+" ", "nobody owns it")
 	}
 
@@ -311,18 +325,21 @@ func longPaths(t *testing.T, here string) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2},
 		&router{label: "o1", site: 3, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	long := func(network string, n int, as string) string {
-		return "\troute " + network + " blackhole {\n\t\tbgp_path.prepend(" + as + ");\n" + strings.Repeat("\t\tbgp_path.prepend(65009);\n", n-1) + "\t};\n"
+		return "\troute " + network + " blackhole {\n\t\tbgp_path.prepend(" + as + ");\n" +
+			strings.Repeat("\t\tbgp_path.prepend(65009);\n", n-1) + "\t};\n"
 	}
 	routes := func(own int) string { // so many are added on the way
 		return long("10.2.1.0/24", 10-own, "65002") + long("10.2.0.0/16", 11-own, "65002") +
 			long("10.4.0.0/16", 900, "65004") + long("10.4.1.0/24", 2100, "65004")
 	}
 	p1 := l.byName["p1"]
-	text := strings.ReplaceAll(string(p1.text(t)), "enable extended messages off;", "enable extended messages "+here+";")
+	text := strings.ReplaceAll(string(p1.text(t)), "enable extended messages off;",
+		"enable extended messages "+here+";")
 	require.NoError(t, os.WriteFile(p1.conf(), []byte(text), 0o644))
 	for name, own := range map[string]int{"o1": 1, "p2": 0} { // one of another site, one of the own
 		evil := l.byName[name]
-		text := strings.ReplaceAll(string(evil.text(t)), "enable extended messages off;", "enable extended messages on;")
+		text := strings.ReplaceAll(string(evil.text(t)), "enable extended messages off;",
+			"enable extended messages on;")
 		require.NoError(t, os.WriteFile(evil.conf(), []byte(lying(t, text, "p1", routes(own))), 0o644))
 	}
 	l.start(t)
@@ -350,12 +367,14 @@ func longPaths(t *testing.T, here string) {
 // lying makes a configuration announce these routes to one neighbour, and nothing else.
 func lying(t *testing.T, text, to, routes string) string {
 	t.Helper()
-	text = strings.Replace(text, "# ---- Sessions", "ipv4 table lies;\nprotocol static liar {\n\tipv4 { table lies; };\n"+routes+"}\n\n# ---- Sessions", 1)
+	text = strings.Replace(text, "# ---- Sessions",
+		"ipv4 table lies;\nprotocol static liar {\n\tipv4 { table lies; };\n"+routes+"}\n\n# ---- Sessions", 1)
 	head, tail, found := strings.Cut(text, "protocol bgp "+to+" ")
 	require.True(t, found)
 	channel, rest, found := strings.Cut(tail, "\tipv6 {")
 	require.True(t, found)
-	channel = regexp.MustCompile(`(?s)import where .*?;.*?export where [^;]*;`).ReplaceAllString(channel, "table lies;\n\t\timport none;\n\t\texport all;")
+	channel = regexp.MustCompile(`(?s)import where .*?;.*?export where [^;]*;`).ReplaceAllString(channel,
+		"table lies;\n\t\timport none;\n\t\texport all;")
 	return head + "protocol bgp " + to + " " + channel + "\tipv6 {" + rest
 }
 
@@ -384,7 +403,8 @@ func (r *router) leaks(t *testing.T) func() int {
 	return func() int {
 		t.Helper()
 		n := 0
-		for _, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(r.Sh(t, "nft list counters table inet leak"), -1) {
+		for _, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(
+			r.Sh(t, "nft list counters table inet leak"), -1) {
 			packets, err := strconv.Atoi(m[1])
 			require.NoError(t, err)
 			n += packets
@@ -444,7 +464,12 @@ func TestNothingLeavesWithoutBird(t *testing.T) {
 	for range rounds() {
 		for name, stop := range map[string]func(){
 			"stopped": end(syscall.SIGTERM), "killed": end(syscall.SIGKILL),
-			"without a way": func() { l.cut(t, "p1", "q1"); time.Sleep(time.Second); l.mend(t, "p1", "q1"); end(syscall.SIGTERM)() },
+			"without a way": func() {
+				l.cut(t, "p1", "q1")
+				time.Sleep(time.Second)
+				l.mend(t, "p1", "q1")
+				end(syscall.SIGTERM)()
+			},
 		} {
 			stop()
 			begin()

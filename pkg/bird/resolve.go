@@ -45,7 +45,9 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	}
 	var own []netip.Addr
 	for _, i := range host.Interfaces {
-		own = append(own, slices.DeleteFunc(slices.Clone(i.Addresses), func(a netip.Addr) bool { return !inside(a) })...)
+		own = append(own, slices.DeleteFunc(slices.Clone(i.Addresses), func(a netip.Addr) bool {
+			return !inside(a)
+		})...)
 	}
 	var src Sources
 	for _, a := range own {
@@ -121,16 +123,20 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 		s.OnLink = way.gateway.IsValid() && !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway)
 		return nil
 	}
-	if self := host.holder(func(a netip.Addr) bool { return a == s.Via }); self != nil && (s.Interface == "" || s.Interface == self.Name) {
+	if self := host.holder(func(a netip.Addr) bool {
+		return a == s.Via
+	}); self != nil && (s.Interface == "" || s.Interface == self.Name) {
 		if self.Loopback {
-			return fmt.Errorf("via %s is this host's own, on %s: give the gateway, or connected (gateway: none)", s.Via, self.Name)
+			return fmt.Errorf("via %s is this host's own, on %s: give the gateway, or connected (gateway: none)",
+				s.Via, self.Name)
 		}
 		s.Connected, s.Via, s.OnLink, site = true, netip.Addr{}, false, self
 	}
 	if s.Connected {
 		return connect(s, host, site)
 	}
-	if s.Derived && !host.reaches(s.Via) && (!s.OnLink || !is4) && way.gateway.IsValid() && host.named(way.iface).has(is4, inside) {
+	if s.Derived && !host.reaches(s.Via) && (!s.OnLink || !is4) && way.gateway.IsValid() &&
+		host.named(way.iface).has(is4, inside) {
 		s.Via, s.Interface = way.gateway, way.iface
 		s.OnLink = !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway)
 	}
@@ -141,7 +147,8 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 		s.Interface = site.Name
 	}
 	if s.Interface == "" {
-		return errors.New("onlink needs an interface, and this host has neither an address inside networks nor a default route; set interface")
+		return errors.New(
+			"onlink needs an interface, and this host has neither an address inside networks nor a default route; set interface")
 	}
 	return nil
 }
@@ -157,7 +164,8 @@ func connect(s *plan.Static, host Network, site *Interface) error {
 		in = site
 	}
 	if in == nil {
-		return errors.New("without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface")
+		return errors.New(
+			"without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface")
 	}
 	s.Interface = in.Name
 	return nil

@@ -37,28 +37,64 @@ func TestResolveLocal(t *testing.T) {
 		local   []netip.Prefix
 		refused []netip.Prefix
 	}{
-		"a subnet of the site":         {subnets: networks("10.3.1.0/24", "172.17.0.0/16"), theirs: networks("10.1.0.0/16"), refused: networks("10.1.0.0/16")},
-		"the site's":                   {subnets: networks("10.3.0.0/16"), local: networks("10.3.1.0/24")},
-		"a larger one":                 {subnets: networks("10.0.0.0/8"), theirs: networks("10.1.0.0/16"), local: networks("10.3.0.0/16", "10.3.1.0/24"), refused: networks("10.1.0.0/16")},
-		"another site has docker0's":   {subnets: networks("172.17.0.0/16"), theirs: networks("172.17.0.0/16"), refused: networks("172.17.0.0/16")},
-		"another site has a part":      {subnets: networks("172.17.0.0/16"), theirs: networks("172.17.5.0/24", "10.1.0.0/16"), local: networks("172.17.5.0/24"), refused: networks("10.1.0.0/16")},
-		"another site has more":        {subnets: networks("172.17.0.0/16"), theirs: networks("172.16.0.0/12"), refused: networks("172.16.0.0/12")},
-		"IPv6, a part":                 {subnets: networks("fd00:7::/64"), theirs: networks("fd00:7::/80"), local: networks("fd00:7::/80")},
-		"carried by others":            {theirs: networks("10.1.0.0/16"), carried: networks("10.9.0.0/16"), refused: networks("10.1.0.0/16", "10.9.0.0/16")},
-		"a tunnel's own is not looked": {subnets: nil, theirs: networks("172.31.1.0/24"), refused: networks("172.31.1.0/24")},
+		"a subnet of the site": {
+			subnets: networks("10.3.1.0/24", "172.17.0.0/16"),
+			theirs:  networks("10.1.0.0/16"), refused: networks("10.1.0.0/16"),
+		},
+		"the site's": {subnets: networks("10.3.0.0/16"), local: networks("10.3.1.0/24")},
+		"a larger one": {
+			subnets: networks("10.0.0.0/8"),
+			theirs:  networks("10.1.0.0/16"), local: networks("10.3.0.0/16", "10.3.1.0/24"),
+			refused: networks("10.1.0.0/16"),
+		},
+		"another site has docker0's": {
+			subnets: networks("172.17.0.0/16"),
+			theirs:  networks("172.17.0.0/16"), refused: networks("172.17.0.0/16"),
+		},
+		"another site has a part": {
+			subnets: networks("172.17.0.0/16"),
+			theirs:  networks("172.17.5.0/24", "10.1.0.0/16"), local: networks("172.17.5.0/24"),
+			refused: networks("10.1.0.0/16"),
+		},
+		"another site has more": {
+			subnets: networks("172.17.0.0/16"),
+			theirs:  networks("172.16.0.0/12"), refused: networks("172.16.0.0/12"),
+		},
+		"IPv6, a part": {
+			subnets: networks("fd00:7::/64"), theirs: networks("fd00:7::/80"), local: networks("fd00:7::/80"),
+		},
+		"carried by others": {
+			theirs:  networks("10.1.0.0/16"),
+			carried: networks("10.9.0.0/16"), refused: networks("10.1.0.0/16", "10.9.0.0/16"),
+		},
+		"a tunnel's own is not looked": {
+			subnets: nil, theirs: networks("172.31.1.0/24"), refused: networks("172.31.1.0/24"),
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			site := networks("10.3.0.0/16", "10.3.1.0/24")
 			c := bird.Config{Unreachable: true, Bird: plan.Bird{
 				AS: 65003, Networks: site[:1],
-				Static:    []plan.Static{{Network: site[0], Via: netip.MustParseAddr("10.3.0.1")}, {Network: site[1], Via: netip.MustParseAddr("10.3.0.1")}},
-				Owners:    []plan.Owner{{AS: 65003, Networks: site}, {AS: 65001, Networks: tt.theirs}, {AS: 65009, Networks: tt.carried, Carried: true}, {AS: 65010, Networks: networks("10.10.0.0/16")}},
+				Static: []plan.Static{
+					{Network: site[0], Via: netip.MustParseAddr("10.3.0.1")},
+					{Network: site[1], Via: netip.MustParseAddr("10.3.0.1")},
+				},
+				Owners: []plan.Owner{
+					{AS: 65003, Networks: site},
+					{AS: 65001, Networks: tt.theirs},
+					{AS: 65009, Networks: tt.carried, Carried: true},
+					{
+						AS: 65010, Networks: networks("10.10.0.0/16"),
+					},
+				},
 				Neighbors: []plan.Neighbor{{Name: "p1", AS: 65001, Interface: "wg1"}},
 			}}
 			host := bird.Network{Interfaces: []bird.Interface{{Name: "wg1", Subnets: networks("172.31.0.0/16")}}}
 			for i, s := range tt.subnets {
-				host.Interfaces = append(host.Interfaces, bird.Interface{Name: []string{"eth0", "docker0"}[i], Subnets: []netip.Prefix{s}})
+				host.Interfaces = append(host.Interfaces, bird.Interface{
+					Name: []string{"eth0", "docker0"}[i], Subnets: []netip.Prefix{s},
+				})
 			}
 			got, _, _, err := bird.Resolve(c, host)
 			require.NoError(t, err)
@@ -83,14 +119,17 @@ func TestResolve(t *testing.T) {
 	}{
 		"address inside the site": {
 			host: bird.Network{Interfaces: []bird.Interface{
-				{Name: "eth0", Addresses: addrs("192.0.2.7")}, {Name: "eth1", Addresses: addrs("10.3.0.2", "fd00:3::2", "10.3.0.9")},
+				{Name: "eth0", Addresses: addrs("192.0.2.7")},
+				{Name: "eth1", Addresses: addrs("10.3.0.2", "fd00:3::2", "10.3.0.9")},
 			}, Default4: "eth0"},
 			src:   bird.Sources{IPv4: netip.MustParseAddr("10.3.0.2"), IPv6: netip.MustParseAddr("fd00:3::2")},
 			own:   addrs("10.3.0.2", "fd00:3::2", "10.3.0.9"),
 			iface: "eth1",
 		},
 		"only a default route": {
-			host:  bird.Network{Interfaces: []bird.Interface{{Name: "eth0", Addresses: addrs("192.0.2.7")}}, Default4: "eth0"},
+			host: bird.Network{
+				Interfaces: []bird.Interface{{Name: "eth0", Addresses: addrs("192.0.2.7")}}, Default4: "eth0",
+			},
 			iface: "eth0",
 		},
 		"a tunnel does not count": {
@@ -146,11 +185,28 @@ func TestResolveWay(t *testing.T) {
 	net4, net6, zone2 := networks("10.0.0.0/16")[0], networks("fd00:1::/48")[0], networks("10.0.2.0/24")[0]
 	at := func(n netip.Prefix, s plan.Static) plan.Static { s.Network = n; return s }
 	onlink := func(s plan.Static) plan.Static { s.OnLink = true; return s }
-	office := bird.Network{Interfaces: []bird.Interface{lo("127.0.0.1/8"), lan("eth0", "203.0.113.2/24"), lan("eth1", "10.0.1.1/24"), lan("eth2", "10.0.2.1/24")}, Default4: "eth0", Gateway4: ip("203.0.113.1")}
-	inside := bird.Network{Interfaces: []bird.Interface{lan("eth0", "10.0.1.11/24")}, Default4: "eth0", Gateway4: ip("10.0.1.254")}
-	slash32 := bird.Network{Interfaces: []bird.Interface{lan("ens4", "10.0.1.11/32")}, Default4: "ens4", Gateway4: ip("10.0.1.254")}
-	aws := bird.Network{Interfaces: []bird.Interface{lan("eth0", "fe80::7/64", "fd00:1:0:10::4/128")}, Default6: "eth0", Gateway6: ip("fe80::1")}
-	elsewhere := bird.Network{Interfaces: []bird.Interface{lan("eth0", "2001:db8::2/64"), lan("eth1", "fd00:1:0:10::4/128")}, Default6: "eth0", Gateway6: ip("fe80::1")}
+	office := bird.Network{
+		Interfaces: []bird.Interface{
+			lo("127.0.0.1/8"), lan("eth0", "203.0.113.2/24"),
+			lan("eth1", "10.0.1.1/24"), lan("eth2", "10.0.2.1/24"),
+		}, Default4: "eth0", Gateway4: ip("203.0.113.1"),
+	}
+	inside := bird.Network{
+		Interfaces: []bird.Interface{lan("eth0", "10.0.1.11/24")},
+		Default4:   "eth0", Gateway4: ip("10.0.1.254"),
+	}
+	slash32 := bird.Network{
+		Interfaces: []bird.Interface{lan("ens4", "10.0.1.11/32")},
+		Default4:   "ens4", Gateway4: ip("10.0.1.254"),
+	}
+	aws := bird.Network{
+		Interfaces: []bird.Interface{lan("eth0", "fe80::7/64", "fd00:1:0:10::4/128")}, Default6: "eth0",
+		Gateway6: ip("fe80::1"),
+	}
+	elsewhere := bird.Network{Interfaces: []bird.Interface{
+		lan("eth0", "2001:db8::2/64"),
+		lan("eth1", "fd00:1:0:10::4/128"),
+	}, Default6: "eth0", Gateway6: ip("fe80::1")}
 	tests := map[string]struct {
 		host  bird.Network
 		given plan.Static
@@ -161,25 +217,42 @@ func TestResolveWay(t *testing.T) {
 		"own address, said with its interface":      {office, at(net4, said("10.0.1.1", "eth1")), "%eth1"},
 		"own address, onlink":                       {office, at(net4, onlink(said("10.0.1.1", ""))), "%eth1"},
 		"own address, another zone on an interface": {office, at(zone2, derived("10.0.1.1")), "%eth2"},
-		"own address on lo":                         {bird.Network{Interfaces: []bird.Interface{lo("10.0.1.1/32"), lan("eth0", "10.0.9.2/24")}}, at(net4, said("10.0.1.1", "")), "static[0] (10.0.0.0/16): via 10.0.1.1 is this host's own, on lo: give the gateway, or connected (gateway: none)"},
-		"connected":                                 {office, at(net4, connected), "%eth1"},
-		"connected, a zone":                         {office, at(zone2, connected), "%eth2"},
-		"connected, no address in the zone":         {inside, at(zone2, connected), "%eth0"},
-		"connected, with its interface":             {office, at(net4, plan.Static{Connected: true, Interface: "eth2"}), "%eth2"},
-		"connected nowhere":                         {aws, at(net4, connected), "static[0] (10.0.0.0/16): without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface"},
-		"derived and in the subnet":                 {inside, at(net4, derived("10.0.1.1")), "10.0.1.1"},
-		"derived and in no subnet":                  {inside, at(net4, derived("10.0.0.1")), "10.0.1.254%eth0"},
-		"said and in no subnet":                     {inside, at(net4, said("10.0.0.1", "")), "10.0.0.1"},
-		"derived, the default route is elsewhere":   {office, at(net4, derived("10.0.0.1")), "10.0.0.1"},
-		"derived, a whole address":                  {slash32, at(net4, derived("10.0.1.1")), "10.0.1.254%ens4 onlink"},
-		"derived, GCP":                              {slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink"},
-		"AWS with IPv6":                             {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
-		"GCP with IPv6":                             {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
-		"IPv6, said":                                {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
-		"IPv6, the default route is elsewhere":      {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
-		"outside":                                   {aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "fe80::1%eth0"},
-		"outside, IPv4":                             {slash32, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink"},
-		"outside, no default route":                 {aws, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "gone"},
+		"own address on lo": {
+			bird.Network{Interfaces: []bird.Interface{lo("10.0.1.1/32"), lan("eth0", "10.0.9.2/24")}},
+			at(net4, said("10.0.1.1", "")),
+			"static[0] (10.0.0.0/16): via 10.0.1.1 is this host's own, on lo: give the gateway, or connected (gateway: none)",
+		},
+		"connected":                         {office, at(net4, connected), "%eth1"},
+		"connected, a zone":                 {office, at(zone2, connected), "%eth2"},
+		"connected, no address in the zone": {inside, at(zone2, connected), "%eth0"},
+		"connected, with its interface": {
+			office, at(net4, plan.Static{Connected: true, Interface: "eth2"}), "%eth2",
+		},
+		"connected nowhere": {
+			aws, at(net4, connected),
+			"static[0] (10.0.0.0/16): without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface",
+		},
+		"derived and in the subnet":               {inside, at(net4, derived("10.0.1.1")), "10.0.1.1"},
+		"derived and in no subnet":                {inside, at(net4, derived("10.0.0.1")), "10.0.1.254%eth0"},
+		"said and in no subnet":                   {inside, at(net4, said("10.0.0.1", "")), "10.0.0.1"},
+		"derived, the default route is elsewhere": {office, at(net4, derived("10.0.0.1")), "10.0.0.1"},
+		"derived, a whole address":                {slash32, at(net4, derived("10.0.1.1")), "10.0.1.254%ens4 onlink"},
+		"derived, GCP": {
+			slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink",
+		},
+		"AWS with IPv6":                        {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
+		"GCP with IPv6":                        {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
+		"IPv6, said":                           {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
+		"IPv6, the default route is elsewhere": {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
+		"outside": {
+			aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "fe80::1%eth0",
+		},
+		"outside, IPv4": {
+			slash32,
+			plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true},
+			"10.0.1.254%ens4 onlink",
+		},
+		"outside, no default route": {aws, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "gone"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -17,8 +17,14 @@ func TestRoutersAreReadBack(t *testing.T) {
 	c.RouterID, c.AS = netip.MustParseAddr("10.0.0.1"), 65001
 	c.Owners = []plan.Owner{{AS: 65002, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}}
 	c.Neighbors = []plan.Neighbor{
-		{Name: "aws_1", Router: "aws-1", Interface: "wg5", Address: netip.MustParseAddr("172.31.0.11"), LocalAddress: netip.MustParseAddr("172.31.0.10"), AS: 65002},
-		{Name: "own_2", Interface: "wg6", Address: netip.MustParseAddr("172.31.0.13"), LocalAddress: netip.MustParseAddr("172.31.0.12"), AS: 65001},
+		{
+			Name: "aws_1", Router: "aws-1", Interface: "wg5",
+			Address: netip.MustParseAddr("172.31.0.11"), LocalAddress: netip.MustParseAddr("172.31.0.10"), AS: 65002,
+		},
+		{
+			Name: "own_2", Interface: "wg6", Address: netip.MustParseAddr("172.31.0.13"),
+			LocalAddress: netip.MustParseAddr("172.31.0.12"), AS: 65001,
+		},
 	}
 	require.NoError(t, c.Validate())
 	text := Render(c, Sources{})

@@ -30,7 +30,8 @@ func (l *lab) deafen(t *testing.T, a, b string, deaf bool) {
 				continue
 			}
 			if deaf {
-				r.IP(t, "neigh", "replace", peer, "lladdr", "02:00:00:00:00:01", "dev", fmt.Sprintf("wg%d", n), "nud", "permanent")
+				r.IP(t, "neigh", "replace", peer, "lladdr", "02:00:00:00:00:01", "dev",
+					fmt.Sprintf("wg%d", n), "nud", "permanent")
 			} else {
 				r.IP(t, "neigh", "del", peer, "dev", fmt.Sprintf("wg%d", n))
 			}
@@ -41,7 +42,9 @@ func (l *lab) deafen(t *testing.T, a, b string, deaf bool) {
 // A path that loses everything while its interfaces stay up is left in the
 // time that BFD is set to, and used again soon after it is mended.
 func TestSilentLoss(t *testing.T) {
-	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2}, &router{label: "q1", site: 2, zone: 1})
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2}, &router{
+		label: "q1", site: 2, zone: 1,
+	})
 	l.start(t)
 	nettest.Eventually(t, "BFD", func() string {
 		if table := l.byName["p1"].birdc(t, "show bfd sessions"); strings.Count(table, " Up ") != 2 {
@@ -69,7 +72,8 @@ func TestSilentLoss(t *testing.T) {
 		}
 		return ""
 	})
-	t.Logf("left a silent path after %s (BFD 5 x 100 ms), was back %s after it was mended", gap.Round(time.Millisecond), back.Round(time.Millisecond))
+	t.Logf("left a silent path after %s (BFD 5 x 100 ms), was back %s after it was mended",
+		gap.Round(time.Millisecond), back.Round(time.Millisecond))
 }
 
 // An interface that is made anew is found by the session without help.
@@ -129,7 +133,8 @@ func TestDisruptsIsTrue(t *testing.T) {
 		{"med", func(c *bird.Config) { c.Originate[0].MED = 77 }},
 		{"another neighbor", func(c *bird.Config) {
 			c.Neighbors = append(c.Neighbors, plan.Neighbor{
-				Name: "o1", Interface: "wg9", AS: 65003, Address: address("172.31.9.2"), LocalAddress: address("172.31.9.1"),
+				Name: "o1", Interface: "wg9", AS: 65003, Address: address("172.31.9.2"),
+				LocalAddress: address("172.31.9.1"),
 			})
 		}},
 		{"a neighbor within the site", func(c *bird.Config) { c.Neighbors[1].AS = c.AS }},

@@ -15,19 +15,29 @@ func TestDisrupts(t *testing.T) {
 		change func(*bird.Config)
 		want   []string
 	}{
-		"nothing":        {change: func(*bird.Config) {}},
-		"drain":          {change: func(c *bird.Config) { c.Drain = drain }},
-		"owner":          {change: func(c *bird.Config) { c.Owners = c.Owners[:1] }},
-		"import limit":   {change: func(c *bird.Config) { c.Neighbors[0].ImportLimit = 77 }},
-		"bfd interval":   {change: func(c *bird.Config) { c.BFD.Interval = 333 }},
-		"new session":    {change: func(c *bird.Config) { n := c.Neighbors[0]; n.Name = "azure_9"; c.Neighbors = append(c.Neighbors, n) }},
-		"gone session":   {change: func(c *bird.Config) { c.Neighbors = c.Neighbors[:1] }},
-		"hold time":      {change: func(c *bird.Config) { c.HoldTime = 9 }, want: both},
-		"router id":      {change: func(c *bird.Config) { c.RouterID = netip.MustParseAddr("0.0.0.9") }, want: both},
-		"address":        {change: func(c *bird.Config) { c.Neighbors[0].Address = netip.MustParseAddr("172.31.18.9") }, want: []string{"azure_1"}},
-		"interface":      {change: func(c *bird.Config) { c.Neighbors[1].Interface = "wg99" }, want: []string{"gcp_2"}},
-		"ipv6 goes":      {change: func(c *bird.Config) { c.Neighbors[0].Address6 = netip.Addr{} }, want: []string{"azure_1"}},
-		"ipv6 next hop":  {change: func(c *bird.Config) { c.Neighbors[0].LocalAddress6 = netip.MustParseAddr("fd53::99") }, want: []string{"azure_1"}},
+		"nothing":      {change: func(*bird.Config) {}},
+		"drain":        {change: func(c *bird.Config) { c.Drain = drain }},
+		"owner":        {change: func(c *bird.Config) { c.Owners = c.Owners[:1] }},
+		"import limit": {change: func(c *bird.Config) { c.Neighbors[0].ImportLimit = 77 }},
+		"bfd interval": {change: func(c *bird.Config) { c.BFD.Interval = 333 }},
+		"new session": {change: func(c *bird.Config) {
+			n := c.Neighbors[0]
+			n.Name = "azure_9"
+			c.Neighbors = append(c.Neighbors, n)
+		}},
+		"gone session": {change: func(c *bird.Config) { c.Neighbors = c.Neighbors[:1] }},
+		"hold time":    {change: func(c *bird.Config) { c.HoldTime = 9 }, want: both},
+		"router id":    {change: func(c *bird.Config) { c.RouterID = netip.MustParseAddr("0.0.0.9") }, want: both},
+		"address": {change: func(c *bird.Config) {
+			c.Neighbors[0].Address = netip.MustParseAddr("172.31.18.9")
+		}, want: []string{"azure_1"}},
+		"interface": {change: func(c *bird.Config) { c.Neighbors[1].Interface = "wg99" }, want: []string{"gcp_2"}},
+		"ipv6 goes": {change: func(c *bird.Config) {
+			c.Neighbors[0].Address6 = netip.Addr{}
+		}, want: []string{"azure_1"}},
+		"ipv6 next hop": {change: func(c *bird.Config) {
+			c.Neighbors[0].LocalAddress6 = netip.MustParseAddr("fd53::99")
+		}, want: []string{"azure_1"}},
 		"becomes iBGP":   {change: func(c *bird.Config) { c.Neighbors[0].AS = c.AS }, want: []string{"azure_1"}},
 		"own AS changes": {change: func(c *bird.Config) { c.AS = 65099 }, want: both},
 	}

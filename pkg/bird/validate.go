@@ -13,7 +13,8 @@ import (
 // parser takes.
 func (c Config) Validate() error {
 	errs := []error{
-		c.Owner.Validate(), c.validateRouter(), c.validateStatic(), c.validateOriginate(), c.validateOwners(), c.validateNeighbors(), c.Drain.Validate(),
+		c.Owner.Validate(), c.validateRouter(), c.validateStatic(), c.validateOriginate(),
+		c.validateOwners(), c.validateNeighbors(), c.Drain.Validate(),
 	}
 	for i, n := range c.Networks {
 		if err := checkPrefix(n); err != nil {
@@ -26,7 +27,9 @@ func (c Config) Validate() error {
 func (c Config) validateRouter() error {
 	var errs []error
 	if !c.RouterID.Is4() || c.RouterID.IsUnspecified() {
-		errs = append(errs, fmt.Errorf("router_id: expected an IPv4 address such as 0.0.0.3, unique in the mesh, got %q", text(c.RouterID)))
+		errs = append(errs,
+			fmt.Errorf("router_id: expected an IPv4 address such as 0.0.0.3, unique in the mesh, got %q",
+				text(c.RouterID)))
 	}
 	if err := checkAS(c.AS); err != nil {
 		errs = append(errs, fmt.Errorf("as: %w", err))
@@ -55,7 +58,8 @@ func (c Config) validateStatic() error {
 			if err := checkName(interfaceName, s.Interface, "the name of a network interface"); err != nil {
 				bad(fmt.Errorf("interface: %w", err))
 			} else if plan.IsBirdWord(s.Interface) {
-				bad(fmt.Errorf("interface: BIRD cannot name %s in a route, because it is a word of its language; rename the interface", s.Interface))
+				bad(fmt.Errorf(
+					"interface: BIRD cannot name %s in a route, because it is a word of its language; rename the interface", s.Interface))
 			}
 		}
 		alone := s.Via.IsValid() || s.OnLink || s.Interface != "" && s.Outside
@@ -173,7 +177,8 @@ func (c Config) validateNeighbors() error {
 func checkAS(as plan.AS) error {
 	// 0, 23456 and the last of each range mean something else (RFC 7607, 6793, 7300).
 	if as <= 0 || as >= 1<<32-1 || as == 23456 || as == 65535 {
-		return fmt.Errorf("expected an AS number, for a private one 64512 to 65534 or 4200000000 to 4294967294, got %d", as)
+		return fmt.Errorf(
+			"expected an AS number, for a private one 64512 to 65534 or 4200000000 to 4294967294, got %d", as)
 	}
 	return nil
 }

@@ -10,15 +10,20 @@ import (
 
 func TestParseVersion(t *testing.T) {
 	for text, want := range map[string]bird.Version{
-		"BIRD version 2.0.8\n": {Major: 2}, "BIRD version 2.0.12": {Major: 2}, "BIRD version 2.17.6\n": {Major: 2, Minor: 17},
-		"BIRD version 2.20.0": {Major: 2, Minor: 20}, "BIRD version 3.1.8\n": {Major: 3, Minor: 1}, "BIRD version 3.4.0": {Major: 3, Minor: 4},
+		"BIRD version 2.0.8\n": {Major: 2}, "BIRD version 2.0.12": {Major: 2},
+		"BIRD version 2.17.6\n": {Major: 2, Minor: 17},
+		"BIRD version 2.20.0":   {Major: 2, Minor: 20},
+		"BIRD version 3.1.8\n":  {Major: 3, Minor: 1}, "BIRD version 3.4.0": {Major: 3, Minor: 4},
 		"BIRD version 2.13": {Major: 2, Minor: 13}, "a warning\nBIRD version 3.2.0\n": {Major: 3, Minor: 2},
 	} {
 		got, err := bird.ParseVersion(text)
 		assert.NoError(t, err, text)
 		assert.Equal(t, want, got, text)
 	}
-	for _, text := range []string{"", "BIRD version 1.6.8\n", "BIRD version 2.0.7", "BIRD version 3.0.1", "BIRD version 4.0.0", "BIRD version x", "sh: not found"} {
+	for _, text := range []string{
+		"", "BIRD version 1.6.8\n", "BIRD version 2.0.7",
+		"BIRD version 3.0.1", "BIRD version 4.0.0", "BIRD version x", "sh: not found",
+	} {
 		_, err := bird.ParseVersion(text)
 		assert.Error(t, err, text)
 		assert.LessOrEqual(t, len(err.Error()), 160)

@@ -17,7 +17,9 @@ import (
 )
 
 // twoSites are p1, whose host is made by commands of ip, and q1.
-func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static, host ...string) (l *lab, p1, q1 *router) {
+func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static,
+	host ...string,
+) (l *lab, p1, q1 *router) {
 	t.Helper()
 	l = newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	p1, q1 = l.byName["p1"], l.byName["q1"]
@@ -54,7 +56,8 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static, h
 func TestRouterIsTheGateway(t *testing.T) {
 	site := networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24")
 	for name, static := range map[string]plan.Static{
-		"derived": {Via: netip.MustParseAddr("10.1.1.1"), Derived: true}, "said": {Via: netip.MustParseAddr("10.1.1.1")}, "none": {Connected: true},
+		"derived": {Via: netip.MustParseAddr("10.1.1.1"), Derived: true},
+		"said":    {Via: netip.MustParseAddr("10.1.1.1")}, "none": {Connected: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var all []plan.Static
@@ -63,8 +66,10 @@ func TestRouterIsTheGateway(t *testing.T) {
 				all = append(all, static)
 			}
 			_, p1, _ := twoSites(t, site, networks("10.2.0.0/16"), all,
-				"addr add 10.1.1.1/24 dev site0 metric 100", "link add site1 type bridge", "link set site1 up", "addr add 10.1.2.1/24 dev site1",
-				"link add up0 type bridge", "link set up0 up", "addr add 203.0.113.2/24 dev up0", "route add default via 203.0.113.1")
+				"addr add 10.1.1.1/24 dev site0 metric 100", "link add site1 type bridge",
+				"link set site1 up", "addr add 10.1.2.1/24 dev site1",
+				"link add up0 type bridge", "link set up0 up", "addr add 203.0.113.2/24 dev up0",
+				"route add default via 203.0.113.1")
 			for to, iface := range map[string]string{"10.1.1.50": "site0", "10.1.2.50": "site1", "10.1.7.7": "site0"} {
 				nettest.Eventually(t, to, func() string {
 					if got := p1.get(t, to); !strings.Contains(got, "dev "+iface+" ") {
@@ -87,12 +92,16 @@ func TestLinkLocalGateway(t *testing.T) {
 	site, theirs := networks("fd00:1::/56"), networks("fd00:2::/48")
 	endpoint := networks("fd00:2:0:10::4/128")[0]
 	_, p1, q1 := twoSites(t, site, theirs,
-		[]plan.Static{{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true}, {Network: endpoint, Outside: true}},
+		[]plan.Static{
+			{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true},
+			{Network: endpoint, Outside: true},
+		},
 		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
 		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
 	nettest.Eventually(t, "routes", func() string {
 		for to, way := range map[string]string{
-			"fd00:1:0:20::9": "via fe80::1 dev site0", "fd00:2::9": "dev wg1", endpoint.Addr().String(): "via fe80::1 dev site0",
+			"fd00:1:0:20::9": "via fe80::1 dev site0", "fd00:2::9": "dev wg1",
+			endpoint.Addr().String(): "via fe80::1 dev site0",
 		} {
 			if got := p1.get(t, to); !strings.Contains(got, way) {
 				return to + ": " + got

@@ -59,7 +59,8 @@ func TestCommand(t *testing.T) {
 
 	reply, err = c.Command(t.Context(), "show protocols")
 	require.NoError(t, err)
-	assert.Equal(t, []birdc.Line{{2002, "Name  Proto"}, {1002, "azure_1 BGP"}, {1002, "gcp_1  BGP"}, {0, ""}}, reply.Lines)
+	assert.Equal(t,
+		[]birdc.Line{{2002, "Name  Proto"}, {1002, "azure_1 BGP"}, {1002, "gcp_1  BGP"}, {0, ""}}, reply.Lines)
 	assert.True(t, reply.Has(7, 1002))
 	assert.False(t, reply.Has(1003))
 

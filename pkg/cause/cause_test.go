@@ -18,8 +18,14 @@ func TestNew(t *testing.T) {
 		got       cause.Cause
 		found, do string
 	}{
-		"short":      {cause.New("TCP 179 is held by %s, pid %d: stop it", "nginx", 812), "TCP 179 is held by nginx, pid 812", "stop it"},
-		"last colon": {cause.New("wg20: peer %s: no key: run wg_keypair first", "a"), "wg20: peer a: no key", "run wg_keypair first"},
+		"short": {
+			cause.New("TCP 179 is held by %s, pid %d: stop it", "nginx", 812),
+			"TCP 179 is held by nginx, pid 812", "stop it",
+		},
+		"last colon": {
+			cause.New("wg20: peer %s: no key: run wg_keypair first", "a"),
+			"wg20: peer a: no key", "run wg_keypair first",
+		},
 		"not of an argument": {
 			cause.New("%s is down: start it", "a: b: c"), "a: b: c is down", "start it",
 		},
@@ -27,19 +33,25 @@ func TestNew(t *testing.T) {
 		"one line":      {cause.New("it says %s: look", "a\n\tb"), "it says a b", "look"},
 		"quoted":        {cause.New("%q is not a name: give one", "a\x1b"), `"a\x1b" is not a name`, "give one"},
 		"a long path": {
-			cause.New("key file %s: mode %04o: chmod 600 it, and replace the key if anyone could have read it", path, 0o644),
-			"key file /etc/wireguard/deep/deep/deep/deep/de.../deep/deep/deep/deep/deep/wgmesh.key: mode 0644", "chmod 600 it, and replace the key if anyone could have read it",
+			cause.New("key file %s: mode %04o: chmod 600 it, and replace the key if anyone could have read it",
+				path, 0o644),
+			"key file /etc/wireguard/deep/deep/deep/deep/de.../deep/deep/deep/deep/deep/wgmesh.key: mode 0644",
+			"chmod 600 it, and replace the key if anyone could have read it",
 		},
 		"what to do is cut last": {
 			cause.New("%s says %s: run the mesh play on %s", router, path, "azure-1"),
 			"rrrrrrrrrrrrrrrrrrrrrrrrrrrrrr...rrrrrrrrrrrrrrrrrrrrrrrrrr-12 says /etc/wireguard/deep/deep/deep/...eep/deep/deep/deep/wgmesh.key", "run the mesh play on azure-1",
 		},
 		"a list": {
-			cause.New("no floor for %s: run the mesh play here", cause.List(strings.Fields(strings.Repeat("10.200.100.0/24 ", 20)))),
+			cause.New("no floor for %s: run the mesh play here",
+				cause.List(strings.Fields(strings.Repeat("10.200.100.0/24 ", 20)))),
 			"no floor for 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24 and 14 more", "run the mesh play here",
 		},
 		"a list that fits": {cause.New("no floor for %s: run it", cause.List{"a", "b"}), "no floor for a, b", "run it"},
-		"prefixed":         {cause.New("down: start it").Prefixed("tunnel %s to %s", "wg1", "a"), "tunnel wg1 to a: down", "start it"},
+		"prefixed": {
+			cause.New("down: start it").Prefixed("tunnel %s to %s", "wg1", "a"),
+			"tunnel wg1 to a: down", "start it",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,23 +68,44 @@ func TestOf(t *testing.T) {
 		err  error
 		want []cause.Cause
 	}{
-		"a cause":            {known, []cause.Cause{known}},
-		"a cause of a part":  {fmt.Errorf("tunnel 3 to a: %w", known), one("tunnel 3 to a: TCP 179 is held by nginx: master", "stop it")},
-		"words":              {errors.New("x.key: mode 0644: chown root and chmod 600 it"), one("x.key: mode 0644", "chown root and chmod 600 it")},
-		"no advice":          {errors.New("write x: no space left on device"), one("write x: no space left on device", "")},
-		"expected":           {errors.New(`port: expected an integer, got "x"`), one(`port: "x"`, "expected an integer")},
-		"expected, no value": {errors.New("networks[1]: expected a network such as 10.1.0.0/16"), one("networks[1]", "expected a network such as 10.1.0.0/16")},
-		"expected and what to do": {
-			errors.New("x: expected a regular file, found a symbolic link; remove it"), one("x: expected a regular file, found a symbolic link", "remove it"),
+		"a cause": {known, []cause.Cause{known}},
+		"a cause of a part": {
+			fmt.Errorf("tunnel 3 to a: %w", known),
+			one("tunnel 3 to a: TCP 179 is held by nginx: master", "stop it"),
 		},
-		"joined": {errors.Join(known, errors.Join(errors.New("a"), errors.New("b; run it"))), []cause.Cause{known, {Found: "a"}, {Found: "b", Do: "run it"}}},
+		"words": {
+			errors.New("x.key: mode 0644: chown root and chmod 600 it"),
+			one("x.key: mode 0644", "chown root and chmod 600 it"),
+		},
+		"no advice": {
+			errors.New("write x: no space left on device"), one("write x: no space left on device", ""),
+		},
+		"expected": {
+			errors.New(`port: expected an integer, got "x"`), one(`port: "x"`, "expected an integer"),
+		},
+		"expected, no value": {
+			errors.New("networks[1]: expected a network such as 10.1.0.0/16"),
+			one("networks[1]", "expected a network such as 10.1.0.0/16"),
+		},
+		"expected and what to do": {
+			errors.New("x: expected a regular file, found a symbolic link; remove it"),
+			one("x: expected a regular file, found a symbolic link", "remove it"),
+		},
+		"joined": {
+			errors.Join(known, errors.Join(errors.New("a"), errors.New("b; run it"))),
+			[]cause.Cause{known, {Found: "a"}, {Found: "b", Do: "run it"}},
+		},
 		"joined behind words": {fmt.Errorf("mesh: %w", errors.Join(errors.New("a"), known)), []cause.Cause{
 			{Found: "mesh: a"}, {Found: "mesh: TCP 179 is held by nginx: master", Do: "stop it"},
 		}},
-		"two errors of one line": {fmt.Errorf("a: %w: %w", known, errors.New("run b")), one("a: TCP 179 is held by nginx: master", "stop it: run b")},
+		"two errors of one line": {
+			fmt.Errorf("a: %w: %w", known, errors.New("run b")),
+			one("a: TCP 179 is held by nginx: master", "stop it: run b"),
+		},
 		"a long line": {
 			errors.New(strings.Repeat("found ", 40) + "; " + strings.Repeat("look ", 40)),
-			one("found found found found found found fo... found found found found found found ", strings.Repeat("look ", 7)+"look...ok look look look look look look look "),
+			one("found found found found found found fo... found found found found found found ",
+				strings.Repeat("look ", 7)+"look...ok look look look look look look look "),
 		},
 	}
 	for name, tt := range tests {

@@ -8,8 +8,10 @@ import (
 
 // advice is where, in a line in this project's words, what to do begins.
 var advice = regexp.MustCompile(`(?:[:;] |, so )((?:` + strings.Join([]string{
-	"add", "admit", "allow", "apply", "ask", "boot", "check", "choose", "chown", "clean", "confirm", "correct", "do not", "end", "give", "install", "keep", "leave",
-	"list", "look", "lower", "make", "mend", "move", "name", "open", "please", "put", "raise", "remove", "rename", "replace", "restart", "restore", "run", "say",
+	"add", "admit", "allow", "apply", "ask", "boot", "check", "choose", "chown", "clean", "confirm",
+	"correct", "do not", "end", "give", "install", "keep", "leave",
+	"list", "look", "lower", "make", "mend", "move", "name", "open", "please", "put", "raise",
+	"remove", "rename", "replace", "restart", "restore", "run", "say",
 	"see", "set", "settle", "start", "stop", "switch", "take", "try", "use", "wait", "write",
 }, "|") + `)\b.*|did you mean .*)$`)
 

@@ -82,7 +82,8 @@ func TestWhatToDoIsNotCut(t *testing.T) {
 func each(t *testing.T, f func(at string, call *ast.CallExpr)) {
 	t.Helper()
 	calls(t, func(path, of, name string) bool {
-		return of == "cause" && name == "New" && filepath.Base(path) != "problems.go" || filepath.Base(filepath.Dir(path)) == "mesh" && of == "p" && name == "add"
+		return of == "cause" && name == "New" && filepath.Base(path) != "problems.go" ||
+			filepath.Base(filepath.Dir(path)) == "mesh" && of == "p" && name == "add"
 	}, f)
 }
 

@@ -53,7 +53,8 @@ func Select(have []Interface, words []string, instance string) ([]Interface, err
 	for _, word := range words {
 		found := false
 		for _, i := range have {
-			if word == "all" || word == "primary" && i.Primary || strings.EqualFold(word, i.ID) || strings.EqualFold(word, path.Base(i.ID)) {
+			if word == "all" || word == "primary" && i.Primary || strings.EqualFold(word, i.ID) ||
+				strings.EqualFold(word, path.Base(i.ID)) {
 				found = true
 				if !slices.Contains(out, i) {
 					out = append(out, i)
@@ -115,7 +116,9 @@ func Apply(ctx context.Context, w Writer, delta []Change) (done []string, err er
 	for _, c := range delta {
 		changed, err := w.Set(ctx, c.ID, c.Forwarding)
 		if changed {
-			done = append(done, fmt.Sprintf("%s: %s forwarding", c.ID, map[bool]string{true: "enabled", false: "disabled"}[c.Forwarding]))
+			done = append(done,
+				fmt.Sprintf("%s: %s forwarding", c.ID,
+					map[bool]string{true: "enabled", false: "disabled"}[c.Forwarding]))
 		}
 		if err != nil {
 			return done, err

@@ -78,7 +78,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Line makes one short line of a text that came over the network.
 func Line(s string) string {
 	s = strings.ToValidUTF8(s, "?")
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r)
+	}), " ")
 	if runes := []rune(s); len(runes) > mostMessage {
 		s = string(runes[:mostMessage]) + "..."
 	}

@@ -12,7 +12,10 @@ import (
 )
 
 func TestErrorIsOneLine(t *testing.T) {
-	e := &cloud.Error{Do: "read x", Code: "Denied", Message: "No.\r\n\tNot you.\x1b[31m", RequestID: "r-1", Hint: "ask somebody"}
+	e := &cloud.Error{
+		Do: "read x", Code: "Denied", Message: "No.\r\n\tNot you.\x1b[31m",
+		RequestID: "r-1", Hint: "ask somebody",
+	}
 	assert.Equal(t, "read x: Denied: No. Not you. [31m (request r-1); ask somebody", e.Error())
 
 	e = &cloud.Error{Do: "read x", Err: io.ErrUnexpectedEOF}

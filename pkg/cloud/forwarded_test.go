@@ -16,7 +16,8 @@ func TestRoleDropsWhatIsForwardedToMetadata(t *testing.T) {
 	text, err := os.ReadFile("../../roles/router/files/root/etc/wgmesh/metadata.nft")
 	require.NoError(t, err)
 	var dropped []netip.Prefix
-	for _, rule := range regexp.MustCompile(`ip6? daddr \{(.*)\} counter drop`).FindAllStringSubmatch(string(text), -1) {
+	for _, rule := range regexp.MustCompile(
+		`ip6? daddr \{(.*)\} counter drop`).FindAllStringSubmatch(string(text), -1) {
 		for _, word := range regexp.MustCompile(`[0-9a-f.:/]+`).FindAllString(rule[1], -1) {
 			p, err := netip.ParsePrefix(word)
 			if err != nil {
@@ -28,7 +29,9 @@ func TestRoleDropsWhatIsForwardedToMetadata(t *testing.T) {
 		}
 	}
 	known := append([]netip.Addr{}, metadataAddresses...)
-	for _, a := range []string{"169.254.169.254", "169.254.170.2", "169.254.169.253", "169.254.169.123", "fe80::a9fe:a9fe"} {
+	for _, a := range []string{
+		"169.254.169.254", "169.254.170.2", "169.254.169.253", "169.254.169.123", "fe80::a9fe:a9fe",
+	} {
 		known = append(known, netip.MustParseAddr(a))
 	}
 	for _, a := range known {
@@ -39,6 +42,7 @@ func TestRoleDropsWhatIsForwardedToMetadata(t *testing.T) {
 		assert.True(t, found, "%s is forwarded", a)
 	}
 	for _, p := range dropped {
-		assert.False(t, p.Contains(netip.MustParseAddr("10.0.0.1")) || p.Contains(netip.MustParseAddr("fd00::1")), "%s is somebody's network", p)
+		assert.False(t, p.Contains(netip.MustParseAddr("10.0.0.1")) ||
+			p.Contains(netip.MustParseAddr("fd00::1")), "%s is somebody's network", p)
 	}
 }

@@ -14,9 +14,11 @@ import (
 func TestIsMetadata(t *testing.T) {
 	d := dialer{metadata: host("http://127.0.0.1:8080/x")}
 	for name, want := range map[string]bool{
-		"169.254.169.254": true, "169.254.170.2": true, "fd00:ec2::254": true, "::ffff:169.254.169.254": true, "168.63.129.16": true,
+		"169.254.169.254": true, "169.254.170.2": true, "fd00:ec2::254": true,
+		"::ffff:169.254.169.254": true, "168.63.129.16": true,
 		"metadata.google.internal": true, "Metadata.Google.Internal.": true, "127.0.0.1": true,
-		"127.0.0.2": false, "ec2.eu-west-1.amazonaws.com": false, "management.azure.com": false, "10.0.0.1": false, "": false,
+		"127.0.0.2": false, "ec2.eu-west-1.amazonaws.com": false, "management.azure.com": false,
+		"10.0.0.1": false, "": false,
 	} {
 		assert.Equal(t, want, d.isMetadata(name), name)
 	}
@@ -40,7 +42,8 @@ func TestNoProxyForMetadata(t *testing.T) {
 // one that forgot to override the addresses.
 func TestDefaultsAreRefused(t *testing.T) {
 	for _, target := range []string{
-		"http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://metadata.google.internal/", "https://management.azure.com/",
+		"http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://metadata.google.internal/",
+		"https://management.azure.com/",
 		"https://ec2.eu-west-1.amazonaws.com/", "https://compute.googleapis.com/",
 	} {
 		_, err := Client("", fakecloud.Loopback).Get(target)

@@ -63,13 +63,18 @@ func TestTryWaitsOutThrottling(t *testing.T) {
 func TestUntil(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	assert.EqualError(t, quick.Until(ctx, func(context.Context) (bool, string, error) { return false, "x is off", nil }),
+	assert.EqualError(t, quick.Until(ctx, func(context.Context) (bool, string, error) {
+		return false, "x is off", nil
+	}),
 		"x is off; still so when `timeout` was over")
 }
 
 func TestRace(t *testing.T) {
 	n := 0
-	err := quick.Race(t.Context(), func(context.Context) error { n++; return &cloud.Error{Do: "x", Code: "412", Kind: cloud.Race} })
+	err := quick.Race(t.Context(), func(context.Context) error {
+		n++
+		return &cloud.Error{Do: "x", Code: "412", Kind: cloud.Race}
+	})
 	assert.EqualError(t, err, "x: 412; lost against another writer 8 times: who else manages it?")
 	assert.Equal(t, 8, n)
 	assert.NoError(t, quick.Race(t.Context(), func(context.Context) error { return nil }))

@@ -71,7 +71,8 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	}
 	if r.Token != nil {
 		if !r.home(request.URL) {
-			return Answer{}, fmt.Errorf("%s: the answer names %s, which is not below %s", q.Do, request.URL.Host, r.Base)
+			return Answer{}, fmt.Errorf("%s: the answer names %s, which is not below %s", q.Do,
+				request.URL.Host, r.Base)
 		}
 		token, err := r.Token(ctx, r.fresh)
 		if err != nil {

@@ -117,7 +117,9 @@ func (c Config) validateOthers() (errs []error) {
 			case t == "":
 				errs = append(errs, fmt.Errorf("%s: tables: one is empty", who))
 			case taken:
-				errs = append(errs, fmt.Errorf("tables: %s is given to %s and to %s: a table has one router that cares for it", t, other, who))
+				errs = append(errs,
+					fmt.Errorf("tables: %s is given to %s and to %s: a table has one router that cares for it", t,
+						other, who))
 			}
 			owner[t] = who
 		}
@@ -136,13 +138,16 @@ func (c Config) validateOthers() (errs []error) {
 		if p.Interface == "" || !p.Address.IsValid() {
 			errs = append(errs, fmt.Errorf("%s: expected the interface and the address of its BFD session", p.Name))
 		} else if other := sessions[p.BFDSession]; other != "" {
-			errs = append(errs, fmt.Errorf("%s: its session %s on %s is that of %s", p.Name, p.Address, p.Interface, other))
+			errs = append(errs,
+				fmt.Errorf("%s: its session %s on %s is that of %s", p.Name, p.Address, p.Interface, other))
 		}
 		names, sessions[p.BFDSession] = append(names, p.Name), p.Name
 	}
 	for _, p := range c.Partners {
 		for _, b := range p.Before {
-			if b == p.Name || !slices.ContainsFunc(c.Partners, func(o plan.FailoverPartner) bool { return o.Name == b }) {
+			if b == p.Name || !slices.ContainsFunc(c.Partners, func(o plan.FailoverPartner) bool {
+				return o.Name == b
+			}) {
 				errs = append(errs, fmt.Errorf("%s: before: %s is none of the other partners", p.Name, b))
 			}
 		}

@@ -61,7 +61,8 @@ func (e *Eye) ask(ctx context.Context) (*Seen, error) {
 		// What a drained router announces has GRACEFUL_SHUTDOWN (RFC 8326). One that
 		// announces nothing, as before its session is up again, says nothing about it.
 		for _, drained := range []bool{false, true} {
-			command := fmt.Sprintf("show route where from = %s && ((65535, 0) ~ bgp_community) = %t count", p.Address, drained)
+			command := fmt.Sprintf("show route where from = %s && ((65535, 0) ~ bgp_community) = %t count",
+				p.Address, drained)
 			reply, err := e.bird.Command(ctx, command)
 			if err != nil {
 				return nil, err

@@ -79,13 +79,16 @@ func (r *rig) Take(ctx context.Context, table string) ([]string, error) {
 // start runs a daemon that becomes well at once and is quick.
 func start(t *testing.T) (r *rig, stop func()) {
 	t.Helper()
-	r = &rig{calls: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all, ended: make(chan struct{})}
+	r = &rig{
+		calls: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all,
+		ended: make(chan struct{}),
+	}
 	c := config("aws-1", "rtb-a", "aws-2:rtb-c")
 	c.After, c.BackAfter, c.StartAfter = 20, 1, 1
 	d := &failover.Daemon{
 		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond,
-		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute, // so that no attempt is given up because the machine is slow
-
+		// so that no attempt is given up because the machine is slow
+		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute,
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { d.Run(ctx); close(r.ended) }()
@@ -96,7 +99,9 @@ func start(t *testing.T) (r *rig, stop func()) {
 
 func (r *rig) wait(t *testing.T, words string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Contains(r.said(), words) }, time.Minute, time.Millisecond, "%s\nwas not said in:\n%s", words, r.said())
+	require.Eventually(t, func() bool {
+		return strings.Contains(r.said(), words)
+	}, time.Minute, time.Millisecond, "%s\nwas not said in:\n%s", words, r.said())
 }
 
 func TestDaemonMovesOnce(t *testing.T) {
@@ -185,7 +190,8 @@ func TestEye(t *testing.T) {
 						answer = "0023 \n"
 					case strings.HasPrefix(in.Text(), "show route where from = 172.31.0.1 "):
 						n := strings.Count(in.Text(), "= true") * 3
-						answer = fmt.Sprintf("0014-%d of 9 routes for 3 networks in table master4\n Total: 3 of 9 routes for 3 networks in 2 tables\n0000 \n", n)
+						answer = fmt.Sprintf(
+							"0014-%d of 9 routes for 3 networks in table master4\n Total: 3 of 9 routes for 3 networks in 2 tables\n0000 \n", n)
 					}
 					_, _ = io.WriteString(c, answer)
 				}

@@ -235,10 +235,13 @@ func (w *Watch) standIn(p *partner) (news []string) {
 		p.order, p.defers = 0, false
 		return nil
 	}
-	i := slices.IndexFunc(w.partners, func(other partner) bool { return !other.down && slices.Contains(p.Before, other.Name) })
+	i := slices.IndexFunc(w.partners, func(other partner) bool {
+		return !other.down && slices.Contains(p.Before, other.Name)
+	})
 	if i >= 0 {
 		if !p.defers {
-			news = append(news, fmt.Sprintf("%s: leaving %s to %s", p.state(), strings.Join(p.Tables, ", "), w.partners[i].Name))
+			news = append(news,
+				fmt.Sprintf("%s: leaving %s to %s", p.state(), strings.Join(p.Tables, ", "), w.partners[i].Name))
 		}
 		p.order, p.defers = 0, true
 		return news

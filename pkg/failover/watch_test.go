@@ -33,7 +33,10 @@ func partner(text string) plan.FailoverPartner {
 
 func config(router, table string, partners ...string) failover.Config {
 	c := failover.Config{
-		Failover:  plan.Failover{Router: router, Tables: []string{table}, After: 300, Peers: []plan.FailoverPeer{peer("office-1"), peer("gcp-1")}},
+		Failover: plan.Failover{
+			Router: router, Tables: []string{table}, After: 300,
+			Peers: []plan.FailoverPeer{peer("office-1"), peer("gcp-1")},
+		},
 		BackAfter: 30, StartAfter: 10,
 	}
 	for _, p := range partners {
@@ -113,11 +116,24 @@ func TestWatch(t *testing.T) {
 		"all is well": {two, []at{{0, all}}, 100, []string{
 			reach, settled, "90.0 rtb-a! it had been moved",
 		}},
-		"the partner is drained, reboots and is drained no more": {two, []at{{0, all}, {40, "office-1 gcp-1 aws-2~"}, {45, "office-1 gcp-1"}, {55, "office-1 gcp-1 aws-2~"}, {60, all}}, 70, []string{
-			reach, settled, "40.0 aws-2 is drained: taking rtb-c", "40.0 rtb-c! aws-2 is drained", "40.0 rtb-a! aws-2 is drained", "60.0 aws-2 is up again",
-		}},
+		"the partner is drained, reboots and is drained no more": {
+			two,
+			[]at{
+				{0, all},
+				{40, "office-1 gcp-1 aws-2~"},
+				{45, "office-1 gcp-1"},
+				{55, "office-1 gcp-1 aws-2~"},
+				{60, all},
+			},
+			70,
+			[]string{
+				reach, settled, "40.0 aws-2 is drained: taking rtb-c",
+				"40.0 rtb-c! aws-2 is drained", "40.0 rtb-a! aws-2 is drained", "60.0 aws-2 is up again",
+			},
+		},
 		"this router is drained, and no more": {two, []at{{0, all}, {40, "~ " + all}, {50, all}}, 81, []string{
-			reach, settled, "40.0 this router is drained: leaving the route tables to the others", "50.0 other sites are in reach", "80.0 rtb-a! well for 30 s",
+			reach, settled, "40.0 this router is drained: leaving the route tables to the others",
+			"50.0 other sites are in reach", "80.0 rtb-a! well for 30 s",
 		}},
 		"the partner dies": {two, []at{{0, all}, {40, "office-1 gcp-1"}}, 60, []string{
 			reach, settled,
@@ -128,38 +144,77 @@ func TestWatch(t *testing.T) {
 			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
 			"70.0 rtb-a! well for 30 s", "130.0 rtb-a! it had been moved", "190.0 rtb-a! it had been moved",
 		}},
-		"and comes back, and dies again": {two, []at{{0, all}, {40, "office-1"}, {50, all}, {90, "office-1"}}, 95, []string{
-			reach, settled,
-			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
-			"50.0 aws-2 is up again", "80.0 rtb-a! well for 30 s",
-			"90.3 aws-2 is down: taking rtb-c", "90.3 rtb-c! aws-2 is down", "90.3 rtb-a! aws-2 is down",
-		}},
-		"a short loss of its session": {two, []at{{0, all}, {40, "office-1"}, {40.2, all}}, 69, []string{reach, settled}},
+		"and comes back, and dies again": {
+			two,
+			[]at{{0, all}, {40, "office-1"}, {50, all}, {90, "office-1"}},
+			95,
+			[]string{
+				reach, settled,
+				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
+				"50.0 aws-2 is up again", "80.0 rtb-a! well for 30 s",
+				"90.3 aws-2 is down: taking rtb-c", "90.3 rtb-c! aws-2 is down", "90.3 rtb-a! aws-2 is down",
+			},
+		},
+		"a short loss of its session": {
+			two, []at{{0, all}, {40, "office-1"}, {40.2, all}}, 69, []string{reach, settled},
+		},
 		"it flaps, each time for longer than it is granted at first": {
 			two,
-			[]at{{0, all}, {40, "office-1"}, {42, all}, {44, "office-1"}, {46, all}, {48, "office-1"}, {50, all}, {52, "office-1"}, {54, all}, {56, "office-1"}, {58, all}},
+			[]at{
+				{0, all},
+				{40, "office-1"},
+				{42, all},
+				{44, "office-1"},
+				{46, all},
+				{48, "office-1"},
+				{50, all},
+				{52, "office-1"},
+				{54, all},
+				{56, "office-1"},
+				{58, all},
+			},
 			87,
 			[]string{
 				reach, settled,
-				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down", "42.0 aws-2 is up again",
-				"44.6 aws-2 is down: taking rtb-c", "44.6 rtb-c! aws-2 is down", "44.6 rtb-a! aws-2 is down", "46.0 aws-2 is up again",
-				"49.2 aws-2 is down: taking rtb-c", "49.2 rtb-c! aws-2 is down", "49.2 rtb-a! aws-2 is down", "50.0 aws-2 is up again",
+				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down",
+				"40.3 rtb-a! aws-2 is down", "42.0 aws-2 is up again",
+				"44.6 aws-2 is down: taking rtb-c", "44.6 rtb-c! aws-2 is down",
+				"44.6 rtb-a! aws-2 is down", "46.0 aws-2 is up again",
+				"49.2 aws-2 is down: taking rtb-c", "49.2 rtb-c! aws-2 is down",
+				"49.2 rtb-a! aws-2 is down", "50.0 aws-2 is up again",
 			},
 		},
 		"and dies in the end": {
 			two,
-			[]at{{0, all}, {40, "office-1"}, {42, all}, {44, "office-1"}, {44.1, all}, {44.2, "office-1"}, {44.3, all}, {45, "office-1"}},
+			[]at{
+				{0, all},
+				{40, "office-1"},
+				{42, all},
+				{44, "office-1"},
+				{44.1, all},
+				{44.2, "office-1"},
+				{44.3, all},
+				{45, "office-1"},
+			},
 			60,
 			[]string{
 				reach, settled,
-				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down", "42.0 aws-2 is up again",
+				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down",
+				"40.3 rtb-a! aws-2 is down", "42.0 aws-2 is up again",
 				"47.4 aws-2 is down: taking rtb-c", "47.4 rtb-c! aws-2 is down", "47.4 rtb-a! aws-2 is down",
 			},
 		},
-		"we are cut off, the partner's session goes first": {two, []at{{0, all}, {40, "office-1"}, {40.2, ""}}, 100, []string{
-			reach, settled, "40.2 " + alone,
-		}},
-		"we are cut off but for the partner": {two, []at{{0, all}, {40, "aws-2"}}, 100, []string{reach, settled, "40.0 " + alone}},
+		"we are cut off, the partner's session goes first": {
+			two,
+			[]at{{0, all}, {40, "office-1"}, {40.2, ""}},
+			100,
+			[]string{
+				reach, settled, "40.2 " + alone,
+			},
+		},
+		"we are cut off but for the partner": {
+			two, []at{{0, all}, {40, "aws-2"}}, 100, []string{reach, settled, "40.0 " + alone},
+		},
 		"and come back, the partner later": {two, []at{{0, all}, {40, ""}, {60, "office-1"}, {69, all}}, 100, []string{
 			reach, settled, "40.0 " + alone, "60.0 other sites are in reach", "99.0 rtb-a! well for 30 s",
 		}},
@@ -168,16 +223,24 @@ func TestWatch(t *testing.T) {
 			"70.0 aws-2 is down: taking rtb-c", "70.0 rtb-c! aws-2 is down", "70.0 rtb-a! aws-2 is down",
 		}},
 		"one site of two is lost": {two, []at{{0, all}, {40, "gcp-1 aws-2 aws-3"}}, 60, []string{reach, settled}},
-		"BIRD is silent for a moment, and the partner dies in it": {two, []at{{0, all}, {40, "-"}, {42, "gcp-1"}}, 43, []string{
-			reach, settled, "42.3 aws-2 is down: taking rtb-c", "42.3 rtb-c! aws-2 is down", "42.3 rtb-a! aws-2 is down",
-		}},
+		"BIRD is silent for a moment, and the partner dies in it": {
+			two,
+			[]at{{0, all}, {40, "-"}, {42, "gcp-1"}},
+			43,
+			[]string{
+				reach, settled, "42.3 aws-2 is down: taking rtb-c", "42.3 rtb-c! aws-2 is down",
+				"42.3 rtb-a! aws-2 is down",
+			},
+		},
 		"BIRD is started again": {two, []at{{0, all}, {40, "-"}, {41.5, ""}, {43, "gcp-1"}, {46, all}}, 80, []string{
 			reach, settled, "41.5 " + alone, "43.0 other sites are in reach", "76.0 rtb-a! well for 30 s",
 		}},
 		"BIRD does not come back": {two, []at{{0, all}, {40, "-"}}, 100, []string{
 			reach, settled, "43.0 BIRD does not answer: leaving the route tables as they are",
 		}},
-		"nothing ever answers":         {two, nil, 60, []string{"10.0 BIRD does not answer: leaving the route tables as they are"}},
+		"nothing ever answers": {
+			two, nil, 60, []string{"10.0 BIRD does not answer: leaving the route tables as they are"},
+		},
 		"nobody is there at the start": {two, []at{{0, ""}}, 60, []string{"10.0 " + alone}},
 		"sessions come up one after the other": {two, []at{{0, "-"}, {1, ""}, {4, "gcp-1"}, {12, all}}, 45, []string{
 			"4.0 other sites are in reach", "42.0 rtb-a! well for 30 s",
@@ -185,14 +248,25 @@ func TestWatch(t *testing.T) {
 		"the partner is dead at the start": {two, []at{{0, "office-1"}}, 20, []string{
 			reach, "10.0 aws-2 is down: taking rtb-c", "10.0 rtb-c! aws-2 is down", "10.0 rtb-a! aws-2 is down",
 		}},
-		"another one goes first": {three, []at{{0, "office-1 aws-1 aws-2"}, {40, "office-1 aws-2"}, {50, "office-1"}, {60, "office-1 aws-2"}, {100, "office-1 aws-1 aws-2"}}, 105, []string{
-			reach, "30.0 rtb-d! well for 30 s",
-			"40.3 aws-1 is down: leaving rtb-a to aws-2", "40.3 rtb-d! aws-1 is down",
-			"50.3 aws-1 is down: taking rtb-a", "50.3 aws-2 is down: taking rtb-c",
-			"50.3 rtb-a! aws-1 is down", "50.3 rtb-c! aws-2 is down", "50.3 rtb-d! aws-2 is down",
-			"60.0 aws-2 is up again", "60.0 aws-1 is down: leaving rtb-a to aws-2",
-			"90.0 rtb-d! well for 30 s", "100.0 aws-1 is up again",
-		}},
+		"another one goes first": {
+			three,
+			[]at{
+				{0, "office-1 aws-1 aws-2"},
+				{40, "office-1 aws-2"},
+				{50, "office-1"},
+				{60, "office-1 aws-2"},
+				{100, "office-1 aws-1 aws-2"},
+			},
+			105,
+			[]string{
+				reach, "30.0 rtb-d! well for 30 s",
+				"40.3 aws-1 is down: leaving rtb-a to aws-2", "40.3 rtb-d! aws-1 is down",
+				"50.3 aws-1 is down: taking rtb-a", "50.3 aws-2 is down: taking rtb-c",
+				"50.3 rtb-a! aws-1 is down", "50.3 rtb-c! aws-2 is down", "50.3 rtb-d! aws-2 is down",
+				"60.0 aws-2 is up again", "60.0 aws-1 is down: leaving rtb-a to aws-2",
+				"90.0 rtb-d! well for 30 s", "100.0 aws-1 is up again",
+			},
+		},
 		"a partner without tables": {config("aws-1", "rtb-a", "aws-2"), []at{{0, all}, {40, "office-1"}}, 41, []string{
 			reach, settled, "40.3 aws-2 is down", "40.3 rtb-a! aws-2 is down",
 		}},

@@ -13,8 +13,10 @@ import (
 // them; empty: none does. A policy for one protocol or mark is left out.
 func (t Tables) Diverts(in string, src, dst netip.Prefix) string {
 	for _, p := range t.policies {
-		if p.Dir == netlink.XFRM_DIR_IN || p.Dir == netlink.XFRM_DIR_FWD && p.Action == netlink.XFRM_POLICY_ALLOW && len(p.Tmpls) == 0 ||
-			p.Dir == netlink.XFRM_DIR_FWD && in == "" || p.Proto != 0 || p.Mark != nil || !covers(p.Src, src) || !covers(p.Dst, dst) {
+		if p.Dir == netlink.XFRM_DIR_IN || p.Dir == netlink.XFRM_DIR_FWD &&
+			p.Action == netlink.XFRM_POLICY_ALLOW && len(p.Tmpls) == 0 ||
+			p.Dir == netlink.XFRM_DIR_FWD && in == "" || p.Proto != 0 || p.Mark != nil ||
+			!covers(p.Src, src) || !covers(p.Dst, dst) {
 			continue
 		}
 		if p.Action == netlink.XFRM_POLICY_BLOCK || len(p.Tmpls) > 0 {

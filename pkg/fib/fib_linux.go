@@ -139,5 +139,6 @@ func (t Tables) Ask(f Flow) Answer {
 
 // refusals are the errors of the types of routes that let nothing through.
 var refusals = map[int]error{
-	unix.RTN_BLACKHOLE: unix.EINVAL, unix.RTN_UNREACHABLE: unix.EHOSTUNREACH, unix.RTN_PROHIBIT: unix.EACCES, unix.RTN_THROW: unix.ENETUNREACH,
+	unix.RTN_BLACKHOLE: unix.EINVAL, unix.RTN_UNREACHABLE: unix.EHOSTUNREACH,
+	unix.RTN_PROHIBIT: unix.EACCES, unix.RTN_THROW: unix.ENETUNREACH,
 }

@@ -37,7 +37,8 @@ func (t Tables) Inside(n netip.Prefix) []netip.Prefix {
 // it has none.
 func (t Tables) Bird(n netip.Prefix) string {
 	for _, r := range t.routes[family(n.Addr())] {
-		if r.Protocol == unix.RTPROT_BIRD && r.Table == unix.RT_TABLE_MAIN && r.Dst != nil && r.Dst.String() == n.String() {
+		if r.Protocol == unix.RTPROT_BIRD && r.Table == unix.RT_TABLE_MAIN && r.Dst != nil &&
+			r.Dst.String() == n.String() {
 			return Reason{Route: r, Found: true, links: t.links}.Device()
 		}
 	}

@@ -28,7 +28,9 @@ func (t Tables) Reason(f Flow) Reason {
 
 // Main is what the table main alone would do.
 func (t Tables) Main(f Flow) Reason {
-	return t.reason(f, func(r netlink.Rule) bool { return r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_LOCAL })
+	return t.reason(f, func(r netlink.Rule) bool {
+		return r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_LOCAL
+	})
 }
 
 func (t Tables) reason(f Flow, counts func(netlink.Rule) bool) Reason {
@@ -66,7 +68,8 @@ func matches(r netlink.Rule, f Flow) bool {
 		in = "lo"
 	}
 	match := inside(r.Src, f.Src) && inside(r.Dst, f.Dst) && (r.IifName == "" || r.IifName == in) && r.OifName == "" &&
-		r.Mark == 0 && r.Tos == 0 && r.TunID == 0 && r.IPProto <= 0 && r.Sport == nil && r.Dport == nil && r.UIDRange == nil
+		r.Mark == 0 && r.Tos == 0 && r.TunID == 0 && r.IPProto <= 0 && r.Sport == nil &&
+		r.Dport == nil && r.UIDRange == nil
 	return match != r.Invert
 }
 
@@ -82,7 +85,8 @@ func (t Tables) best(table int, dst netip.Addr, suppress int) (best netlink.Rout
 		if r.Dst != nil {
 			bits, _ = r.Dst.Mask.Size()
 		}
-		if r.Table != table || !inside(r.Dst, dst) || bits < longest || bits == longest && r.Priority >= best.Priority || r.Flags&unix.RTNH_F_DEAD != 0 {
+		if r.Table != table || !inside(r.Dst, dst) || bits < longest || bits == longest &&
+			r.Priority >= best.Priority || r.Flags&unix.RTNH_F_DEAD != 0 {
 			continue
 		}
 		best, longest, found = r, bits, true
@@ -119,7 +123,8 @@ func (r Reason) Foreign() bool {
 	if !r.Found {
 		return false
 	}
-	return r.Drops() || r.Rule.Table != unix.RT_TABLE_LOCAL && r.Rule.Table != unix.RT_TABLE_MAIN && r.Rule.Table != unix.RT_TABLE_DEFAULT
+	return r.Drops() || r.Rule.Table != unix.RT_TABLE_LOCAL && r.Rule.Table != unix.RT_TABLE_MAIN &&
+		r.Rule.Table != unix.RT_TABLE_DEFAULT
 }
 
 // Drops reports whether the rule itself drops packets.
@@ -146,7 +151,11 @@ func (r Reason) RuleText() string {
 	add("to", text(r.Rule.Dst), r.Rule.Dst != nil && r.Rule.Dst.IP != nil)
 	add("iif", r.Rule.IifName, r.Rule.IifName != "")
 	if r.Drops() {
-		words = append(words, map[uint8]string{unix.FR_ACT_BLACKHOLE: "blackhole", unix.FR_ACT_UNREACHABLE: "unreachable", unix.FR_ACT_PROHIBIT: "prohibit"}[r.Rule.Type])
+		words = append(words,
+			map[uint8]string{
+				unix.FR_ACT_BLACKHOLE:   "blackhole",
+				unix.FR_ACT_UNREACHABLE: "unreachable", unix.FR_ACT_PROHIBIT: "prohibit",
+			}[r.Rule.Type])
 	} else {
 		add("lookup", tableName(r.Rule.Table), true)
 	}

@@ -12,7 +12,10 @@ import (
 
 // from the office into azure, through a router of azure.
 func packet(proto string) filter.Packet {
-	return filter.Packet{In: "wg2", Out: "eth0", Src: netip.MustParsePrefix("10.0.0.0/16"), Dst: netip.MustParsePrefix("10.1.0.0/16"), Proto: proto}
+	return filter.Packet{
+		In: "wg2", Out: "eth0", Src: netip.MustParsePrefix("10.0.0.0/16"),
+		Dst: netip.MustParsePrefix("10.1.0.0/16"), Proto: proto,
+	}
 }
 
 func outward(proto string) filter.Packet {
@@ -94,18 +97,43 @@ func TestIPTables(t *testing.T) {
 		packet      filter.Packet
 		want        filter.Outcome
 	}{
-		"Docker drops":                {docker, "", packet("icmp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
-		"Docker, outward":             {docker, "", outward("tcp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
-		"Docker with a way":           {docker, "-A DOCKER-USER -s 10.0.0.0/8 -d 10.0.0.0/8 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
-		"Docker with a way in":        {docker, "-A DOCKER-USER -i wg+ -j ACCEPT\n", outward("tcp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
-		"Docker with a part of a way": {docker, "-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"), filter.Outcome{Verdict: filter.Partly, Where: "iptables FORWARD: policy drop"}},
-		"Docker with a set":           {docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n", packet("tcp"), filter.Outcome{Verdict: filter.Unsure, Where: "iptables FORWARD: policy drop"}},
-		"ufw lets pings through":      {ufw, "", packet("icmp"), filter.Outcome{}},
-		"ufw drops all else":          {ufw, "", packet("tcp"), filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"}},
-		"ufw route allow":             {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
+		"Docker drops": {
+			docker, "", packet("icmp"),
+			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
+		},
+		"Docker, outward": {
+			docker, "", outward("tcp"),
+			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
+		},
+		"Docker with a way": {
+			docker, "-A DOCKER-USER -s 10.0.0.0/8 -d 10.0.0.0/8 -j ACCEPT\n", packet("tcp"), filter.Outcome{},
+		},
+		"Docker with a way in": {
+			docker, "-A DOCKER-USER -i wg+ -j ACCEPT\n", outward("tcp"),
+			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
+		},
+		"Docker with a part of a way": {
+			docker,
+			"-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"),
+			filter.Outcome{Verdict: filter.Partly, Where: "iptables FORWARD: policy drop"},
+		},
+		"Docker with a set": {
+			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n",
+			packet("tcp"),
+			filter.Outcome{Verdict: filter.Unsure, Where: "iptables FORWARD: policy drop"},
+		},
+		"ufw lets pings through": {ufw, "", packet("icmp"), filter.Outcome{}},
+		"ufw drops all else": {
+			ufw, "", packet("tcp"),
+			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
+		},
+		"ufw route allow": {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
 		"a comment with quotes": {
 			ufw, "-A ufw-user-forward -s 10.0.0.0/16 -m comment --comment \"no \\\"office\\\" -j ACCEPT\" -j REJECT --reject-with icmp-port-unreachable\n", packet("tcp"),
-			filter.Outcome{Verdict: filter.Drops, Where: "iptables: -A ufw-user-forward -s 10.0.0.0/16 -j REJECT --reject-with icmp-port-unreachable"},
+			filter.Outcome{
+				Verdict: filter.Drops,
+				Where:   "iptables: -A ufw-user-forward -s 10.0.0.0/16 -j REJECT --reject-with icmp-port-unreachable",
+			},
 		},
 	}
 	for name, tt := range tests {
@@ -149,7 +177,8 @@ func TestNFT(t *testing.T) {
 	}
 	const drop = `{"drop": null}`
 	saddr := func(right string) string {
-		return `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": ` + right + `}},`
+		return `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": ` +
+			right + `}},`
 	}
 	tests := map[string]struct {
 		expr string
@@ -160,22 +189,51 @@ func TestNFT(t *testing.T) {
 		"empty set":             {saddr(`"@none"`) + drop, filter.Passes},
 		"set that is not known": {saddr(`"@gone"`) + drop, filter.Unsure},
 		"range":                 {saddr(`{"range": ["10.0.0.0", "10.255.255.255"]}`) + drop, filter.Drops},
-		"IPv6":                  {`{"match": {"op": "!=", "left": {"payload": {"protocol": "ip6", "field": "saddr"}}, "right": "::1"}},` + drop, filter.Passes},
-		"port":                  {`{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 5432}},` + drop, filter.Partly},
-		"list of states":        {`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "invalid"]}},` + drop, filter.Drops},
-		"state in a set":        {`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}},` + drop, filter.Passes},
-		"mark":                  {`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5}},` + drop, filter.Unsure},
-		"its own addresses":     {`{"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},` + drop, filter.Passes},
-		"who sends it":          {`{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}},` + drop, filter.Passes},
-		"verdict map":           {`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", {"drop": null}]]}}}`, filter.Drops},
-		"another address":       {`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`, filter.Rewrites},
-		"clamp":                 {`{"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": {"rt": {"key": "mtu"}}}}`, filter.Passes},
+		"IPv6": {
+			`{"match": {"op": "!=", "left": {"payload": {"protocol": "ip6", "field": "saddr"}}, "right": "::1"}},` +
+				drop, filter.Passes,
+		},
+		"port": {
+			`{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 5432}},` +
+				drop, filter.Partly,
+		},
+		"list of states": {
+			`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "invalid"]}},` + drop,
+			filter.Drops,
+		},
+		"state in a set": {
+			`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}},` +
+				drop, filter.Passes,
+		},
+		"mark": {
+			`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5}},` + drop, filter.Unsure,
+		},
+		"its own addresses": {
+			`{"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},` +
+				drop, filter.Passes,
+		},
+		"who sends it": {
+			`{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}},` + drop, filter.Passes,
+		},
+		"verdict map": {
+			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", {"drop": null}]]}}}`, filter.Drops,
+		},
+		"another address": {
+			`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`,
+			filter.Rewrites,
+		},
+		"clamp": {
+			`{"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": {"rt": {"key": "mtu"}}}}`,
+			filter.Passes,
+		},
 		"target of iptables":    {`{"xt": {"type": "target", "name": "REJECT"}}`, filter.Drops},
 		"target without a name": {`{"xt": null}`, filter.Passes},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			rules, err := filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), func(string, string) bool { return false })
+			rules, err := filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), func(string, string) bool {
+				return false
+			})
 			require.NoError(t, err)
 			o := rules.Ask(packet("tcp"), filter.Forwarded)
 			assert.Equal(t, tt.want, o.Verdict)

@@ -27,8 +27,9 @@ func ParseIPTables(text []byte, six bool) (out Ruleset, tables []string) {
 			}
 			of := table + " "
 			c := &chain{
-				where: tool + " -t " + table, families: []bool{six}, priority: priorities[table], policy: strings.ToLower(f[1]),
-				named: func(name string) *chain { return chains[of+name] },
+				where: tool + " -t " + table, families: []bool{six}, priority: priorities[table],
+				policy: strings.ToLower(f[1]),
+				named:  func(name string) *chain { return chains[of+name] },
 			}
 			if table == "filter" {
 				c.where = tool

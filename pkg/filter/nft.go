@@ -50,8 +50,9 @@ func ParseNFT(data, text []byte, skip func(family, table string) bool) (Ruleset,
 		priority, _ := c.Prio.Int64()
 		table := c.Family + " " + c.Table + " "
 		made := &chain{
-			where: "nft " + table + c.Name, hook: c.Hook, priority: int(priority), policy: c.Policy, devices: texts(c.Dev),
-			named: func(name string) *chain { return chains[table+name] },
+			where: "nft " + table + c.Name, hook: c.Hook, priority: int(priority), policy: c.Policy,
+			devices: texts(c.Dev),
+			named:   func(name string) *chain { return chains[table+name] },
 		}
 		switch c.Family {
 		case "ip":
@@ -168,7 +169,8 @@ func (n nftRule) add(r *rule, word string, v any) {
 		r.matches = append(r.matches, func(Packet) truth { return maybe })
 	case "mangle":
 		key, _ := m["key"].(map[string]any)
-		if payload, ok := key["payload"].(map[string]any); ok && slices.Contains([]any{"saddr", "daddr", "sport", "dport"}, payload["field"]) {
+		if payload, ok := key["payload"].(map[string]any); ok &&
+			slices.Contains([]any{"saddr", "daddr", "sport", "dport"}, payload["field"]) {
 			does(rewrite, "")
 		}
 	case "xt":
@@ -192,7 +194,8 @@ func target(name string) string {
 		return returns
 	case "MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP", "TPROXY":
 		return rewrite
-	case "TCPMSS", "LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "CT", "NOTRACK", "CHECKSUM", "CLASSIFY", "DSCP", "TOS", "TTL", "HL", "TRACE",
+	case "TCPMSS", "LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "CT", "NOTRACK", "CHECKSUM",
+		"CLASSIFY", "DSCP", "TOS", "TTL", "HL", "TRACE",
 		"SET", "TEE", "SECMARK", "CONNSECMARK", "AUDIT", "RATEEST", "HMARK", "TCPOPTSTRIP", "SYNPROXY", "LED", "ECN":
 		return nothing
 	}

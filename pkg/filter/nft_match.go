@@ -129,7 +129,8 @@ func (n nftRule) meta(v, right any) match {
 	case "nfproto", "protocol":
 		return func(p Packet) truth {
 			six := p.Dst.Addr().Is6()
-			return is(six && slices.Contains([]string{"ipv6", "ip6"}, text) || !six && slices.Contains([]string{"ipv4", "ip"}, text))
+			return is(six && slices.Contains([]string{"ipv6", "ip6"}, text) || !six &&
+				slices.Contains([]string{"ipv4", "ip"}, text))
 		}
 	case "skuid", "skgid", "cgroup":
 		return func(p Packet) truth {

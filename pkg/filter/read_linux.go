@@ -30,7 +30,9 @@ func Read(ctx context.Context) Ruleset {
 	tools := []struct {
 		name string
 		six  bool
-	}{{"iptables-nft-save", false}, {"ip6tables-nft-save", true}, {"iptables-legacy-save", false}, {"ip6tables-legacy-save", true}}
+	}{{"iptables-nft-save", false}, {"ip6tables-nft-save", true}, {"iptables-legacy-save", false}, {
+		"ip6tables-legacy-save", true,
+	}}
 	saved := make([][]byte, len(tools))
 	var data, text []byte
 	var all sync.WaitGroup
@@ -51,7 +53,9 @@ func Read(ctx context.Context) Ruleset {
 		}
 	}
 	if len(data) > 0 {
-		part, err := ParseNFT(data, text, func(family, table string) bool { return slices.Contains(theirs[family], table) })
+		part, err := ParseNFT(data, text, func(family, table string) bool {
+			return slices.Contains(theirs[family], table)
+		})
 		if err != nil {
 			unread = append(unread, "nft")
 		}

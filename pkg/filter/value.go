@@ -89,7 +89,8 @@ func (p Packet) proto(text string) truth {
 	six := p.Dst.Addr().Is6()
 	switch strings.ToLower(text) {
 	case "tcp", "6", "udp", "17":
-		return is(p.Proto == map[string]string{"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp"}[strings.ToLower(text)])
+		return is(
+			p.Proto == map[string]string{"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp"}[strings.ToLower(text)])
 	case "icmp", "1":
 		return is(p.Proto == "icmp" && !six)
 	case "icmpv6", "ipv6-icmp", "58":

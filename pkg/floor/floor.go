@@ -36,7 +36,8 @@ func Text(owner mark.Owner, networks []netip.Prefix) []byte {
 		return nil
 	}
 	var b bytes.Buffer
-	b.WriteString("# Networks of other sites, refused where no tunnel has a way to them.\n# Written by the Ansible module wgmesh.router.bird_config.\n" + owner.Line())
+	b.WriteString(
+		"# Networks of other sites, refused where no tunnel has a way to them.\n# Written by the Ansible module wgmesh.router.bird_config.\n" + owner.Line())
 	for _, n := range sorted(networks) {
 		fmt.Fprintln(&b, n)
 	}
@@ -154,7 +155,8 @@ func (s Have) text(path string) string {
 func (s Have) view() string {
 	var b strings.Builder
 	for _, r := range s.Routes {
-		fmt.Fprintf(&b, "# refused when BIRD has no way: %s%s\n", r.Network, map[bool]string{false: ", by a route that somebody changed"}[r.Right])
+		fmt.Fprintf(&b, "# refused when BIRD has no way: %s%s\n", r.Network,
+			map[bool]string{false: ", by a route that somebody changed"}[r.Right])
 	}
 	for _, f := range s.Files {
 		fmt.Fprintf(&b, "# %s:\n%s", f.Path, f.Text)

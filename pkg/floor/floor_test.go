@@ -26,7 +26,9 @@ func TestListThatBreaksOff(t *testing.T) {
 	text := floor.Text(mark.Owner{Mesh: "routers"}, networks)
 	assert.Equal(t, networks, floor.Parse(text))
 	for n := range text {
-		for name, broken := range map[string][]byte{"cut": text[:n], "zeros": append(slices.Clone(text[:n]), make([]byte, len(text)-n)...)} {
+		for name, broken := range map[string][]byte{
+			"cut": text[:n], "zeros": append(slices.Clone(text[:n]), make([]byte, len(text)-n)...),
+		} {
 			for _, got := range floor.Parse(broken) {
 				assert.Contains(t, networks, got, "%s at %d", name, n)
 			}
@@ -38,7 +40,10 @@ func TestListThatBreaksOff(t *testing.T) {
 }
 
 func TestDiff(t *testing.T) {
-	h := floor.Host{Folder: "/etc/wgmesh", Units: "/etc/systemd/system", Networkd: "/etc/systemd/networkd.conf.d", Service: "bird"}
+	h := floor.Host{
+		Folder: "/etc/wgmesh", Units: "/etc/systemd/system",
+		Networkd: "/etc/systemd/networkd.conf.d", Service: "bird",
+	}
 	a, b := prefixes("10.1.0.0/16")[0], prefixes("fd00:2::/48")[0]
 	both := floor.Want{Networks: prefixes("fd00:2::/48", "10.1.0.0/16")}
 

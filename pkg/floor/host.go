@@ -209,7 +209,8 @@ func (h Host) systemctl(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl %s: %s (%w)", strings.Join(args, " "), strings.Join(strings.Fields(string(out)), " "), err)
+		return fmt.Errorf("systemctl %s: %s (%w)", strings.Join(args, " "),
+			strings.Join(strings.Fields(string(out)), " "), err)
 	}
 	return nil
 }

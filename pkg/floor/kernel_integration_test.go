@@ -85,14 +85,16 @@ func TestKernel(t *testing.T) {
 		assert.False(t, refused(t, to), to)
 	}
 	// Every other route wins, of whatever metric.
-	nettest.Sh(t, "ip route add 10.1.0.0/16 via 192.0.2.1 metric 4294967294; ip -6 route add fd00:1::/48 via 2001:db8::1 metric 4294967294")
+	nettest.Sh(t,
+		"ip route add 10.1.0.0/16 via 192.0.2.1 metric 4294967294; ip -6 route add fd00:1::/48 via 2001:db8::1 metric 4294967294")
 	assert.False(t, refused(t, "10.1.0.1"))
 	assert.False(t, refused(t, "fd00:1::9"))
 	assert.True(t, reach(t, h, both).Empty(), "a second run")
 	nettest.Sh(t, "ip route del 10.1.0.0/16 metric 4294967294; ip -6 route del fd00:1::/48 metric 4294967294")
 
 	// What somebody broke is mended, what has our number and is wrong goes.
-	nettest.Sh(t, "ip route del unreachable 10.1.0.0/16 proto 157; ip route add blackhole 10.7.0.0/16 proto 157; ip -6 route add unreachable fd00:7::/48 proto 157 metric 9")
+	nettest.Sh(t,
+		"ip route del unreachable 10.1.0.0/16 proto 157; ip route add blackhole 10.7.0.0/16 proto 157; ip -6 route add unreachable fd00:7::/48 proto 157 metric 9")
 	assert.False(t, reach(t, h, both).Empty())
 	assert.True(t, reach(t, h, both).Empty())
 	assert.True(t, refused(t, "10.1.0.1"))
@@ -134,13 +136,17 @@ func TestScriptOnABrokenList(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "floor")
 	text := floor.Text(mark.Owner{}, prefixes("10.1.0.0/16", "10.2.0.0/16", "fd00:1::/48"))
 	for n := len(text) - 1; n >= 0; n -= 5 {
-		for name, broken := range map[string][]byte{"cut": text[:n], "zeros": append(append([]byte{}, text[:n]...), make([]byte, len(text)-n)...)} {
+		for name, broken := range map[string][]byte{
+			"cut": text[:n], "zeros": append(append([]byte{}, text[:n]...), make([]byte, len(text)-n)...),
+		} {
 			require.NoError(t, os.WriteFile(list, broken, 0o644))
 			nettest.Sh(t, "ip route flush proto 157; ip -6 route flush proto 157")
 			out, err := exec.CommandContext(t.Context(), "sh", "floor.sh", list).CombinedOutput()
 			whole := n == len(text)-1 // the line feed at its end is nothing
 			assert.Equal(t, whole, err == nil, "%s at %d: %s", name, n, out)
-			assert.Equal(t, len(floor.Parse(broken)), strings.Count(nettest.Sh(t, "ip route show proto 157; ip -6 route show proto 157"), "unreachable"), "%s at %d", name, n)
+			assert.Equal(t, len(floor.Parse(broken)),
+				strings.Count(nettest.Sh(t, "ip route show proto 157; ip -6 route show proto 157"), "unreachable"),
+				"%s at %d", name, n)
 		}
 	}
 }

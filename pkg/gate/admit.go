@@ -31,7 +31,9 @@ func Admit(request []byte, caller string) (arguments []byte, err error) {
 	}
 	var sent map[string]json.RawMessage
 	if err := json.Unmarshal(request, &sent); err != nil || sent == nil {
-		return nil, fmt.Errorf("gate: expected the arguments of %s as one JSON object; a shell, a file or a tunnel is not to be had here", Module)
+		return nil, fmt.Errorf(
+			"gate: expected the arguments of %s as one JSON object; a shell, a file or a tunnel is not to be had here",
+			Module)
 	}
 	var module string
 	if err := json.Unmarshal(sent["_ansible_module_name"], &module); err != nil || module != Module {
@@ -49,7 +51,8 @@ func Admit(request []byte, caller string) (arguments []byte, err error) {
 			out[key] = sent[key]
 		case strings.HasPrefix(key, "_ansible_"): // says nothing that matters here
 		default:
-			return nil, fmt.Errorf("gate: option %s is not for callers; they may give %s", key, strings.Join(public, ", "))
+			return nil, fmt.Errorf("gate: option %s is not for callers; they may give %s", key,
+				strings.Join(public, ", "))
 		}
 	}
 	return json.Marshal(out)

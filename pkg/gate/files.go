@@ -91,7 +91,8 @@ func (Door) Diff(w Want, have []File) (Delta, error) {
 		}
 	}
 	if old.MadeBy == madeBy && old.Mesh != "" && !w.Owns(old.Mesh) {
-		return Delta{}, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)", filepath.Join(w.Directory, StateFile), old.Mesh)
+		return Delta{}, fmt.Errorf("%s is of the mesh %s: take the host out there first (docs/leave.md)",
+			filepath.Join(w.Directory, StateFile), old.Mesh)
 	}
 	d := Delta{have: have}
 	var err error

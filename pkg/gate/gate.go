@@ -85,7 +85,8 @@ func (w Want) Validate() error {
 		case !plainName.MatchString(p.Name) || p.Name == w.Router:
 			bad("plan.gate.peers[%d].name: %q: expected the name of another router, of letters, digits, '.', '-' and '_'", i, p.Name)
 		case !slices.ContainsFunc(w.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == p.Name }):
-			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan", i, p.Name)
+			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan", i,
+				p.Name)
 		}
 		if !plainKey.MatchString(p.HostKey) {
 			bad("plan.gate.peers[%d].host_key: expected the type and the key of an SSH public key and no comment", i)

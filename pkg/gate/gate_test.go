@@ -20,10 +20,15 @@ const (
 func want(dir string) gate.Want {
 	return gate.Want{
 		Router: "office-1", ID: 1, InterfacePrefix: "wg", Directory: dir,
-		Tunnels:       []plan.Tunnel{{Name: "wg2", Peers: []plan.Peer{{Name: "azure-1"}}}, {Name: "wg4", Peers: []plan.Peer{{Name: "aws-1"}}}},
-		PresharedKeys: []plan.PresharedKey{{Number: 2, Peer: "azure-1", Role: "initiator"}, {Number: 4, Peer: "aws-1", Role: "initiator"}},
-		Status:        []plan.StatusTunnel{{Name: "wg2", Peer: "azure-1"}, {Name: "wg4", Peer: "aws-1"}},
-		Peers:         []plan.GatePeer{{Name: "azure-1", HostKey: keyA}, {Name: "aws-1", HostKey: keyB}},
+		Tunnels: []plan.Tunnel{
+			{Name: "wg2", Peers: []plan.Peer{{Name: "azure-1"}}},
+			{Name: "wg4", Peers: []plan.Peer{{Name: "aws-1"}}},
+		},
+		PresharedKeys: []plan.PresharedKey{
+			{Number: 2, Peer: "azure-1", Role: "initiator"}, {Number: 4, Peer: "aws-1", Role: "initiator"},
+		},
+		Status: []plan.StatusTunnel{{Name: "wg2", Peer: "azure-1"}, {Name: "wg4", Peer: "aws-1"}},
+		Peers:  []plan.GatePeer{{Name: "azure-1", HostKey: keyA}, {Name: "aws-1", HostKey: keyB}},
 	}
 }
 
@@ -47,7 +52,8 @@ func TestApplyAndAgain(t *testing.T) {
 		require.NoError(t, err)
 		return string(text)
 	}
-	assert.Contains(t, read(gate.AuthorizedKeys), `restrict,command="sudo -n /usr/local/bin/wgmesh gate azure-1" `+keyA+" azure-1\n")
+	assert.Contains(t, read(gate.AuthorizedKeys),
+		`restrict,command="sudo -n /usr/local/bin/wgmesh gate azure-1" `+keyA+" azure-1\n")
 	assert.Contains(t, read(gate.KnownHosts), "aws-1 "+keyB+"\n")
 
 	// A line that somebody added, and a mode that sshd would refuse, are mended.
@@ -92,14 +98,20 @@ func TestCheckRefuses(t *testing.T) {
 		change func(*gate.Want)
 		want   string
 	}{
-		"a name that is a command": {func(w *gate.Want) { w.Peers[0].Name = `x" ssh-rsa` }, "expected the name of another router"},
+		"a name that is a command": {func(w *gate.Want) {
+			w.Peers[0].Name = `x" ssh-rsa`
+		}, "expected the name of another router"},
 		"a name that is an option": {func(w *gate.Want) { w.Router = "--help" }, "expected the name of this router"},
 		"no id":                    {func(w *gate.Want) { w.ID = 0 }, "expected the id of this router"},
-		"a key with a line break":  {func(w *gate.Want) { w.Peers[0].HostKey = keyA + "\nssh-ed25519 AAAA" }, "expected the type and the key"},
-		"a key with options":       {func(w *gate.Want) { w.Peers[0].HostKey = `command="sh" ` + keyA }, "expected the type and the key"},
-		"a key twice":              {func(w *gate.Want) { w.Peers[1].HostKey = keyA }, "it is that of azure-1 too"},
-		"a peer without a tunnel":  {func(w *gate.Want) { w.Peers[1].Name = "gcp-1" }, "there is no tunnel to gcp-1"},
-		"a folder of nowhere":      {func(w *gate.Want) { w.Directory = "etc" }, "expected an absolute path"},
+		"a key with a line break": {func(w *gate.Want) {
+			w.Peers[0].HostKey = keyA + "\nssh-ed25519 AAAA"
+		}, "expected the type and the key"},
+		"a key with options": {func(w *gate.Want) {
+			w.Peers[0].HostKey = `command="sh" ` + keyA
+		}, "expected the type and the key"},
+		"a key twice":             {func(w *gate.Want) { w.Peers[1].HostKey = keyA }, "it is that of azure-1 too"},
+		"a peer without a tunnel": {func(w *gate.Want) { w.Peers[1].Name = "gcp-1" }, "there is no tunnel to gcp-1"},
+		"a folder of nowhere":     {func(w *gate.Want) { w.Directory = "etc" }, "expected an absolute path"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := want("/etc/wgmesh")

@@ -72,14 +72,18 @@ func (w Want) byOperator(old State) []Removed {
 	removed := []Removed{}
 	for _, r := range w.Removed {
 		// The key may be known here and not there, as in inherit.
-		if i := slices.IndexFunc(gone, func(g plan.GateRemoved) bool { return g.Name == r.Name && g.ID == r.ID }); i >= 0 && r.HostKey == "" {
+		if i := slices.IndexFunc(gone, func(g plan.GateRemoved) bool {
+			return g.Name == r.Name && g.ID == r.ID
+		}); i >= 0 && r.HostKey == "" {
 			r.HostKey = gone[i].HostKey
 		}
 		removed = append(removed, Removed{r, ByMesh})
 	}
 	planned := peers(w.ID, w.PresharedKeys, w.Peers)
 	for _, r := range gone {
-		if !slices.ContainsFunc(planned, func(p plan.GateRemoved) bool { return p.Name == r.Name || p.ID == r.ID }) && !listed(removed, r.Name) {
+		if !slices.ContainsFunc(planned, func(p plan.GateRemoved) bool {
+			return p.Name == r.Name || p.ID == r.ID
+		}) && !listed(removed, r.Name) {
 			removed = append(removed, Removed{r, ByMesh})
 		}
 	}
@@ -103,8 +107,12 @@ func (w Want) inherit(old State) []plan.GatePeer {
 			continue
 		}
 		i := slices.IndexFunc(old.Peers, named)
-		same := slices.ContainsFunc(old.PresharedKeys, func(o plan.PresharedKey) bool { return o.Peer == k.Peer && o.Number == k.Number })
-		if i >= 0 && same && !slices.ContainsFunc(w.Peers, func(p plan.GatePeer) bool { return p.HostKey == old.Peers[i].HostKey }) {
+		same := slices.ContainsFunc(old.PresharedKeys, func(o plan.PresharedKey) bool {
+			return o.Peer == k.Peer && o.Number == k.Number
+		})
+		if i >= 0 && same && !slices.ContainsFunc(w.Peers, func(p plan.GatePeer) bool {
+			return p.HostKey == old.Peers[i].HostKey
+		}) {
 			out = append(out, old.Peers[i])
 		}
 	}
@@ -126,7 +134,8 @@ func (w Want) byItself(old State) (removed []Removed, warnings []string) {
 			continue
 		}
 		if _, against, all := w.vote(r.GateRemoved); carried(against, all) {
-			warn("%s is in the mesh again, say %s (%d of the %d that answered)", r.Name, strings.Join(against, ", "), len(against), all)
+			warn("%s is in the mesh again, say %s (%d of the %d that answered)", r.Name,
+				strings.Join(against, ", "), len(against), all)
 		} else {
 			removed = append(removed, r)
 		}
@@ -141,7 +150,8 @@ func (w Want) byItself(old State) (removed []Removed, warnings []string) {
 				r.Name, strings.Join(voices, ", "), len(voices), all)
 		default:
 			warn("%s was removed from the mesh, says %s, which is not believed: it takes two, and more than half of the %d that answered; "+
-				"if it is true, run the mesh play, and if not, look at who says it", r.Name, strings.Join(voices, ", "), all)
+				"if it is true, run the mesh play, and if not, look at who says it", r.Name, strings.Join(
+				voices, ", "), all)
 		}
 	}
 	return removed, warnings
@@ -171,7 +181,9 @@ func (w Want) vote(about plan.GateRemoved) (with, against []string, all int) {
 		known := State{PresharedKeys: w.PresharedKeys}.Knows(voter)
 		switch {
 		case voter == about.Name || !known:
-		case slices.ContainsFunc(w.Heard[voter], func(r plan.GateRemoved) bool { return r.Name == about.Name && r.ID == about.ID }):
+		case slices.ContainsFunc(w.Heard[voter], func(r plan.GateRemoved) bool {
+			return r.Name == about.Name && r.ID == about.ID
+		}):
 			with = append(with, voter)
 		default:
 			against = append(against, voter)
@@ -188,7 +200,9 @@ func carried(voices []string, all int) bool { return len(voices) >= 2 && 2*len(v
 // without takes routers out of a want, by their names and by their host keys.
 func (w Want) without(removed []Removed) Want {
 	out := func(name string) bool { return listed(removed, name) }
-	w.PresharedKeys = slices.DeleteFunc(slices.Clone(w.PresharedKeys), func(k plan.PresharedKey) bool { return out(k.Peer) })
+	w.PresharedKeys = slices.DeleteFunc(slices.Clone(w.PresharedKeys), func(k plan.PresharedKey) bool {
+		return out(k.Peer)
+	})
 	w.Status = slices.DeleteFunc(slices.Clone(w.Status), func(t plan.StatusTunnel) bool { return out(t.Peer) })
 	w.Tunnels = slices.DeleteFunc(slices.Clone(w.Tunnels), func(t plan.Tunnel) bool {
 		return slices.ContainsFunc(t.Peers, func(p plan.Peer) bool { return out(p.Name) })

@@ -26,10 +26,14 @@ func five(dir string, gone ...string) gate.Want {
 		if out {
 			continue
 		}
-		w.Tunnels = append(w.Tunnels, plan.Tunnel{Name: "wg" + string(rune('0'+number)), Peers: []plan.Peer{{Name: name}}})
+		w.Tunnels = append(w.Tunnels, plan.Tunnel{
+			Name: "wg" + string(rune('0'+number)), Peers: []plan.Peer{{Name: name}},
+		})
 		w.PresharedKeys = append(w.PresharedKeys, plan.PresharedKey{Number: number, Peer: name})
 		w.Status = append(w.Status, plan.StatusTunnel{Peer: name})
-		w.Peers = append(w.Peers, plan.GatePeer{Name: name, HostKey: "ssh-ed25519 AAAA" + strings.ReplaceAll(name, "-", "")})
+		w.Peers = append(w.Peers, plan.GatePeer{
+			Name: name, HostKey: "ssh-ed25519 AAAA" + strings.ReplaceAll(name, "-", ""),
+		})
 	}
 	return w
 }
@@ -139,22 +143,39 @@ func TestWhoRemovesAndWhoLetsInAgain(t *testing.T) {
 		},
 		"the others": {
 			{"joins", itself, true, ""},
-			{"two of three that answered", hears(heard{"office-1": said("azure-1"), "office-2": said("azure-1"), "aws-1": said()}), false, gate.ByPeers},
+			{
+				"two of three that answered",
+				hears(heard{"office-1": said("azure-1"), "office-2": said("azure-1"), "aws-1": said()}), false,
+				gate.ByPeers,
+			},
 			{"joins, and nobody answers", itself, false, gate.ByPeers},
 			{"one says otherwise", hears(heard{"office-1": said()}), false, gate.ByPeers},
 			{"half say otherwise", hears(heard{"office-1": said(), "office-2": said("azure-1")}), false, gate.ByPeers},
-			{"most say otherwise", hears(heard{"office-1": said(), "office-2": said("azure-1"), "aws-1": said()}), true, ""},
+			{
+				"most say otherwise",
+				hears(heard{"office-1": said(), "office-2": said("azure-1"), "aws-1": said()}), true, "",
+			},
 			{"all", hears(all), false, gate.ByPeers},
 			{"mesh play: present", operator, true, ""},
 		},
 		"not enough": {
 			{"one of one", hears(heard{"office-1": said("azure-1")}), true, ""},
 			{"one of three", hears(heard{"office-1": said("azure-1"), "office-2": said(), "aws-1": said()}), true, ""},
-			{"one of two", hears(heard{"office-1": said("azure-1"), "office-2": said(), "azure-1": said("azure-1")}), true, ""},
+			{
+				"one of two",
+				hears(heard{"office-1": said("azure-1"), "office-2": said(), "azure-1": said("azure-1")}), true, "",
+			},
 		},
 		"voices that do not count": {
-			{"itself and strangers", hears(heard{"azure-1": said("azure-1"), "stranger": said("azure-1"), "office-1": said("azure-1")}), true, ""},
-			{"another id", hears(heard{"office-1": {{Name: "azure-1", ID: 9}}, "office-2": {{Name: "azure-1", ID: 9}}}), true, ""},
+			{
+				"itself and strangers",
+				hears(heard{"azure-1": said("azure-1"), "stranger": said("azure-1"), "office-1": said("azure-1")}),
+				true, "",
+			},
+			{
+				"another id",
+				hears(heard{"office-1": {{Name: "azure-1", ID: 9}}, "office-2": {{Name: "azure-1", ID: 9}}}), true, "",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +196,10 @@ func TestWhoRemovesAndWhoLetsInAgain(t *testing.T) {
 func TestOneLiar(t *testing.T) {
 	dir := t.TempDir()
 	w := five(dir)
-	w.Heard = map[string][]plan.GateRemoved{"azure-1": said("office-1", "office-2", "aws-1", "aws-2"), "office-1": said(), "office-2": said(), "aws-1": said()}
+	w.Heard = map[string][]plan.GateRemoved{
+		"azure-1":  said("office-1", "office-2", "aws-1", "aws-2"),
+		"office-1": said(), "office-2": said(), "aws-1": said(),
+	}
 	by, warnings := run(t, w)
 	assert.Empty(t, by)
 	assert.Equal(t, []string{
@@ -184,10 +208,15 @@ func TestOneLiar(t *testing.T) {
 		"aws-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
 	}, warnings)
 
-	w.Heard = map[string][]plan.GateRemoved{"office-1": said("office-2"), "azure-1": said("office-2"), "aws-1": said("office-2")}
+	w.Heard = map[string][]plan.GateRemoved{
+		"office-1": said("office-2"), "azure-1": said("office-2"), "aws-1": said("office-2"),
+	}
 	by, warnings = run(t, w)
 	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
-	assert.Equal(t, []string{"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its tunnel, its keys and its entry in the gate go here too"}, warnings)
+	assert.Equal(t,
+		[]string{
+			"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its tunnel, its keys and its entry in the gate go here too",
+		}, warnings)
 	w.Heard = map[string][]plan.GateRemoved{"office-1": said("office-2"), "azure-1": said(), "aws-1": said("office-2")}
 	by, _ = run(t, w)
 	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by, "one liar brings it back")
@@ -219,7 +248,8 @@ func TestRenamed(t *testing.T) {
 	run(t, five(dir))
 	w := five(dir)
 	w.KeepRemoved = false
-	w.PresharedKeys[2].Peer, w.Status[2].Peer, w.Peers[2].Name, w.Tunnels[2].Peers[0].Name = "azure-one", "azure-one", "azure-one", "azure-one"
+	w.PresharedKeys[2].Peer, w.Status[2].Peer, w.Peers[2].Name,
+		w.Tunnels[2].Peers[0].Name = "azure-one", "azure-one", "azure-one", "azure-one"
 	by, _ := run(t, w)
 	assert.Empty(t, by)
 	assert.True(t, admits(t, dir, "azure-one", keyOfAzure))
@@ -252,7 +282,9 @@ func TestOnlyUpdate(t *testing.T) {
 func TestRefusedInOneLine(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, gate.StateFile)
-	require.NoError(t, os.WriteFile(path, []byte(`{"made_by": "wgmesh.router", "router": "aws-2", "interface_prefix": "wg", "tunnels": [{"name": "wg9", "peers": [{"name": "azure-1"}]}],
+	require.NoError(t,
+		os.WriteFile(path,
+			[]byte(`{"made_by": "wgmesh.router", "router": "aws-2", "interface_prefix": "wg", "tunnels": [{"name": "wg9", "peers": [{"name": "azure-1"}]}],
 		"preshared_keys": [{"number": 9, "peer": "azure-1"}], "status": [{"peer": "azure-1"}]}`), 0o600))
 	w := five(dir, "azure-1")
 	w.KeepRemoved = false
@@ -262,7 +294,8 @@ func TestRefusedInOneLine(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 3, s.Removed[0].ID, "by the number of its tunnel")
 	_, err = s.Link("azure-1")
-	assert.EqualError(t, err, "aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with an inventory that calls it present lets it in again")
+	assert.EqualError(t, err,
+		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with an inventory that calls it present lets it in again")
 	assert.Error(t, err)
 }
 

@@ -48,13 +48,15 @@ func Read(path string) (State, error) {
 	var s State
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%s does not exist: this router has not joined yet; its own `wgmesh join`, or the module mesh_gate, makes it", path)
+		return s, fmt.Errorf(
+			"%s does not exist: this router has not joined yet; its own `wgmesh join`, or the module mesh_gate, makes it", path)
 	}
 	if err != nil {
 		return s, err
 	}
 	if err := json.Unmarshal(text, &s); err != nil || s.MadeBy != madeBy {
-		return s, fmt.Errorf("%s is damaged or not ours: run `wgmesh join` or the module mesh_gate on this router", path)
+		return s, fmt.Errorf(
+			"%s is damaged or not ours: run `wgmesh join` or the module mesh_gate on this router", path)
 	}
 	return s, nil
 }
@@ -62,7 +64,8 @@ func Read(path string) (State, error) {
 // Link finds the tunnel between this router and a peer.
 func (s State) Link(peer string) (Link, error) {
 	if i := slices.IndexFunc(s.Removed, func(r Removed) bool { return r.Name == peer }); i >= 0 {
-		return Link{}, fmt.Errorf("%s has no tunnel to %s, which was removed from the mesh, %s", s.Router, peer, s.Removed[i].Why())
+		return Link{}, fmt.Errorf("%s has no tunnel to %s, which was removed from the mesh, %s",
+			s.Router, peer, s.Removed[i].Why())
 	}
 	k := slices.IndexFunc(s.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == peer })
 	t := slices.IndexFunc(s.Tunnels, func(t plan.Tunnel) bool {
@@ -74,7 +77,9 @@ func (s State) Link(peer string) (Link, error) {
 		for _, k := range s.PresharedKeys {
 			names = append(names, k.Peer)
 		}
-		return Link{}, fmt.Errorf("%s has no tunnel to %q: its inventory knows %s; it looks again when its wgmesh-join.timer runs", s.Router, peer, strings.Join(names, ", "))
+		return Link{}, fmt.Errorf(
+			"%s has no tunnel to %q: its inventory knows %s; it looks again when its wgmesh-join.timer runs", s.Router,
+			peer, strings.Join(names, ", "))
 	}
 	return Link{Tunnel: s.Tunnels[t], PresharedKey: s.PresharedKeys[k], Status: s.Status[u]}, nil
 }

@@ -37,7 +37,8 @@ func (c *Change) Note(kind, name string, v any) {
 }
 
 // ErrOverdue reports that the time of an earlier change is up.
-var ErrOverdue = errors.New("an earlier change of this router was not confirmed in time and is being taken back: run again in a few seconds; `wgmesh undo` says what stands against it")
+var ErrOverdue = errors.New(
+	"an earlier change of this router was not confirmed in time and is being taken back: run again in a few seconds; `wgmesh undo` says what stands against it")
 
 // Arm makes sure, before anything of c is touched, that it can and will be taken
 // back after so many seconds. What an earlier change keeps already stays as it is,
@@ -172,7 +173,9 @@ func (g Guard) launch(ctx context.Context, id string) error {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("the process that waits to take the change back did not start within %s: see journalctl -t wgmesh-undo", launchTime)
+			return fmt.Errorf(
+				"the process that waits to take the change back did not start within %s: see journalctl -t wgmesh-undo",
+				launchTime)
 		}
 	}
 	return nil

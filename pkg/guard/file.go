@@ -97,7 +97,8 @@ func (g Guard) Restore(f File) (changed bool, err error) {
 	if err := atomicfile.Write(f.Path, want, f.Mode); err != nil {
 		return false, err
 	}
-	return true, errors.Join(os.Lchown(f.Path, f.UID, f.GID), chmod(f.Path, f.Mode), os.Chtimes(f.Path, time.Time{}, f.Time))
+	return true, errors.Join(os.Lchown(f.Path, f.UID, f.GID), chmod(f.Path, f.Mode),
+		os.Chtimes(f.Path, time.Time{}, f.Time))
 }
 
 // chmod is for after the change of owner, which takes bits away.

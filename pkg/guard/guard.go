@@ -64,7 +64,8 @@ func (g Guard) Lock(ctx context.Context) (unlock func(), err error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("%s: a change is being taken back or confirmed: %w", f.Name(), ctx.Err()), f.Close())
+			return nil, errors.Join(
+				fmt.Errorf("%s: a change is being taken back or confirmed: %w", f.Name(), ctx.Err()), f.Close())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

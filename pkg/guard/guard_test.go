@@ -97,12 +97,16 @@ func TestRestore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			change()
 			r.restore(t)
-			for path, want := range map[string]string{files[0]: "one", files[1]: "two", files[2]: "one", files[4]: "four"} {
+			for path, want := range map[string]string{
+				files[0]: "one", files[1]: "two", files[2]: "one", files[4]: "four",
+			} {
 				have, err := os.ReadFile(path)
 				require.NoError(t, err)
 				assert.Equal(t, want, string(have), path)
 			}
-			for path, mode := range map[string]os.FileMode{files[0]: 0o640, files[1]: 0o600, files[2]: os.ModeSymlink | 0o777, files[4]: 0o644} {
+			for path, mode := range map[string]os.FileMode{
+				files[0]: 0o640, files[1]: 0o600, files[2]: os.ModeSymlink | 0o777, files[4]: 0o644,
+			} {
 				info, err := os.Lstat(path)
 				require.NoError(t, err)
 				assert.Equal(t, mode, info.Mode(), path)

@@ -42,7 +42,8 @@ func (g Guard) Read() (*Journal, error) {
 	}
 	var j Journal
 	if err := json.Unmarshal(raw, &j); err != nil {
-		return nil, fmt.Errorf("%s: %w; nothing of ours writes it so: look at what it is, and remove it", g.journal(), err)
+		return nil, fmt.Errorf("%s: %w; nothing of ours writes it so: look at what it is, and remove it",
+			g.journal(), err)
 	}
 	return &j, nil
 }

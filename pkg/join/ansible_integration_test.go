@@ -93,8 +93,9 @@ echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {"tag": {"__ans
 		if filepath.Base(t.Name()) == "2.14" { // which is let near no program's answer
 			sources, hosts = sources[:1], "azure-1"
 		}
-		file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: [%s]\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
-			strings.Join(sources, ", "), l.path("id"), l.path("bin"), l.path("state")), 0o600)
+		file(t, l.config,
+			fmt.Sprintf("router: azure-1\ninventory: [%s]\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
+				strings.Join(sources, ", "), l.path("id"), l.path("bin"), l.path("state")), 0o600)
 		// The real ansible-inventory, and no play.
 		require.NoError(t, os.Remove(l.path("bin/ansible-inventory")))
 		_, said := l.join()
@@ -103,7 +104,8 @@ echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {"tag": {"__ans
 		assert.Equal(t, listed(t, sources...), listed(t, kept))
 
 		// It is read as a template, or as none, where it was.
-		show := exec.CommandContext(t.Context(), "ansible", "-i", kept, hosts, "-m", "ansible.builtin.debug", "-a", "msg={{ tag }}/{{ template | default(everywhere) }}")
+		show := exec.CommandContext(t.Context(), "ansible", "-i", kept, hosts, "-m",
+			"ansible.builtin.debug", "-a", "msg={{ tag }}/{{ template | default(everywhere) }}")
 		out, err := show.CombinedOutput()
 		require.NoError(t, err, string(out))
 		if len(sources) > 1 {
@@ -142,21 +144,25 @@ func TestTagIsNoTemplate(t *testing.T) {
 		canary := l.path("canary")
 		file(t, l.path("plugins/hostile.py"), strings.ReplaceAll(hostile, "CANARY", canary), 0o600)
 		t.Setenv("ANSIBLE_INVENTORY_PLUGINS", l.path("plugins"))
-		source := file(t, l.path("routers.yml"), "plugin: hostile\ncompose: {mesh_zone: tags.zone | default('')}\n", 0o600)
-		file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
-			source, l.path("id"), l.path("bin"), l.path("state")), 0o600)
+		source := file(t, l.path("routers.yml"),
+			"plugin: hostile\ncompose: {mesh_zone: tags.zone | default('')}\n", 0o600)
+		file(t, l.config,
+			fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n",
+				source, l.path("id"), l.path("bin"), l.path("state")), 0o600)
 		require.NoError(t, os.Remove(l.path("bin/ansible-inventory")))
 		status, said := l.join()
 		if filepath.Base(t.Name()) == "2.14" {
 			assert.Equal(t, 78, status)
-			assert.Contains(t, said, "DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer")
+			assert.Contains(t, said,
+				"DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer")
 			assert.NoFileExists(t, canary)
 			listed(t, source) // and it would have
 			assert.FileExists(t, canary)
 			return
 		}
 		assert.Zero(t, status, said)
-		show := exec.CommandContext(t.Context(), "ansible", "-i", l.path("state/inventory.json"), "azure-1", "-m", "ansible.builtin.debug", "-a", "msg={{ mesh_zone }}")
+		show := exec.CommandContext(t.Context(), "ansible", "-i", l.path("state/inventory.json"),
+			"azure-1", "-m", "ansible.builtin.debug", "-a", "msg={{ mesh_zone }}")
 		out, err := show.CombinedOutput()
 		require.NoError(t, err, string(out))
 		assert.Contains(t, string(out), "{{ lookup(")
@@ -167,7 +173,8 @@ func TestTagIsNoTemplate(t *testing.T) {
 // What real Ansible says about sources that it cannot read, in one line.
 func TestDiscoveryFails(t *testing.T) {
 	old := func(name string) string {
-		return "DIR/" + name + ": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer: " +
+		return "DIR/" + name +
+			": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer: " +
 			"build the image with router_join_discovery: true, or put one into /opt/wgmesh/ansible/bin"
 	}
 	sources := map[string]struct {
@@ -199,7 +206,9 @@ func TestDiscoveryFails(t *testing.T) {
 				l := alone(t, "")
 				t.Setenv("PATH", bin+":/usr/bin:/bin")
 				file(t, l.path(name), source.text, source.mode)
-				file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", l.path(name), l.path("id"), l.path("state")), 0o600)
+				file(t, l.config,
+					fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", l.path(name),
+						l.path("id"), l.path("state")), 0o600)
 				status, said := l.join()
 				if want := source.want[core]; want == old(name) {
 					assert.Equal(t, "wgmesh join: "+want+"\n", said)

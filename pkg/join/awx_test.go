@@ -54,7 +54,8 @@ func (a *awx) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var data struct {
 		Key string `json:"host_config_key"`
 	}
-	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") || json.NewDecoder(r.Body).Decode(&data) != nil {
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") ||
+		json.NewDecoder(r.Body).Decode(&data) != nil {
 		answer(http.StatusUnsupportedMediaType, map[string]string{"detail": "Unsupported media type in request."})
 		return
 	}

@@ -11,10 +11,12 @@ var (
 	failed  = regexp.MustCompile(`(?m)^(?:\[ERROR\]:|ERROR!)`)
 	unread  = regexp.MustCompile(`^Completely failed to parse inventory source (\S+)`)
 	// core 2.14 and core 2.19 have their own words for it.
-	attempt = regexp.MustCompile(`(?s)^(?:\*\s+Failed\s+to\s+parse\s+\S+|Failed to parse inventory)\s+with\s+'?(\w+)'?\s+plugin:\s+(.*)`)
-	yaml214 = regexp.MustCompile(`^We were unable to read either as JSON nor YAML.*?Syntax Error while loading YAML\. (.*?) The error appears to be in '([^']+)': line (\d+).*`)
-	origin  = regexp.MustCompile(`(?m)^Origin: (/[^:\s]+:\d+)`)
-	stderr  = regexp.MustCompile(`(?s)Standard error from inventory script:\s*(.*)`)
+	attempt = regexp.MustCompile(
+		`(?s)^(?:\*\s+Failed\s+to\s+parse\s+\S+|Failed to parse inventory)\s+with\s+'?(\w+)'?\s+plugin:\s+(.*)`)
+	yaml214 = regexp.MustCompile(
+		`^We were unable to read either as JSON nor YAML.*?Syntax Error while loading YAML\. (.*?) The error appears to be in '([^']+)': line (\d+).*`)
+	origin = regexp.MustCompile(`(?m)^Origin: (/[^:\s]+:\d+)`)
+	stderr = regexp.MustCompile(`(?s)Standard error from inventory script:\s*(.*)`)
 )
 
 // condense says in one line why a program of Ansible failed, from what it wrote
@@ -38,7 +40,8 @@ func condense(text string) string {
 	source, why := m[1], "Ansible cannot read it"
 	for _, part := range parts[1:] {
 		// The plugin ini is tried last, with everything.
-		if m := attempt.FindStringSubmatch(strings.TrimSpace(part)); m != nil && (m[1] != "ini" || strings.HasSuffix(source, ".ini")) {
+		if m := attempt.FindStringSubmatch(strings.TrimSpace(part)); m != nil &&
+			(m[1] != "ini" || strings.HasSuffix(source, ".ini")) {
 			why = reason(m[2])
 			break
 		}

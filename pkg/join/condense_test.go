@@ -8,12 +8,23 @@ import (
 
 func TestCondense(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"nothing":             {"", ""},
-		"a warning":           {"[WARNING]: running playbook inside collection wgmesh.router\n", ""},
-		"an error":            {"[WARNING]: x\nERROR! the playbook: y could not\nbe found\n", "the playbook: y could not be found"},
-		"core 2.19":           {"[ERROR]: the playbook: y could not be found\n\nOrigin: /x\n", "the playbook: y could not be found"},
-		"Python fails":        {"Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'yaml'\n", "ModuleNotFoundError: No module named 'yaml'"},
-		"words to a terminal": {"ERROR! the \x1b[2Jplay\u009b1mbook\r\a of \u202eazure-1\x7f failed\u2028now\n", "the [2Jplay 1mbook of azure-1 failed now"},
+		"nothing":   {"", ""},
+		"a warning": {"[WARNING]: running playbook inside collection wgmesh.router\n", ""},
+		"an error": {
+			"[WARNING]: x\nERROR! the playbook: y could not\nbe found\n", "the playbook: y could not be found",
+		},
+		"core 2.19": {
+			"[ERROR]: the playbook: y could not be found\n\nOrigin: /x\n",
+			"the playbook: y could not be found",
+		},
+		"Python fails": {
+			"Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'yaml'\n",
+			"ModuleNotFoundError: No module named 'yaml'",
+		},
+		"words to a terminal": {
+			"ERROR! the \x1b[2Jplay\u009b1mbook\r\a of \u202eazure-1\x7f failed\u2028now\n",
+			"the [2Jplay 1mbook of azure-1 failed now",
+		},
 		"only ini, which reads anything": {
 			"[WARNING]:  * Failed to parse /x with ini plugin: y\nERROR! Completely failed to parse inventory source /x\n",
 			"/x: Ansible cannot read it",

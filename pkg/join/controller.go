@@ -65,7 +65,9 @@ func (c Controller) client() (*http.Client, error) {
 
 // post sends the callback, as awx/api/templates/api/job_template_callback.md
 // says, and returns what the controller said in words.
-func (c Controller) post(ctx context.Context, client *http.Client, key string) (status int, header http.Header, said string, err error) {
+func (c Controller) post(ctx context.Context, client *http.Client, key string) (status int,
+	header http.Header, said string, err error,
+) {
 	body, err := json.Marshal(map[string]string{"host_config_key": key})
 	if err != nil {
 		return 0, nil, "", err
@@ -107,22 +109,30 @@ func (c Controller) outcome(name string, status int, location, said string) (str
 		}
 		return fmt.Sprintf("%s: the controller %s took it over: %s", name, host, job), nil
 	case status == http.StatusBadRequest && has("already pending"):
-		return fmt.Sprintf("%s: the controller %s is at it already: its job for this router has not ended", name, host), nil
+		return fmt.Sprintf("%s: the controller %s is at it already: its job for this router has not ended",
+			name, host), nil
 	case status == http.StatusBadRequest && has("No matching host"):
-		return "", later("%s: the controller %s has no host with this machine's address in the job template's inventory; "+
-			"give it one (ansible_host), and set its source to update on launch", name, host)
+		return "", later(
+			"%s: the controller %s has no host with this machine's address in the job template's inventory; "+
+				"give it one (ansible_host), and set its source to update on launch", name, host)
 	case status == http.StatusBadRequest && has("Multiple hosts"):
-		return "", later("%s: the controller %s has several hosts with this machine's address; leave one of them in the job template's inventory", name, host)
+		return "", later(
+			"%s: the controller %s has several hosts with this machine's address; leave one of them in the job template's inventory", name, host)
 	case status == http.StatusBadRequest && has("Cannot start automatically"):
-		return "", later("%s: the controller %s cannot start the job by itself (%s); give the job template an inventory and take its prompts and survey away", name, host, said)
+		return "", later(
+			"%s: the controller %s cannot start the job by itself (%s); give the job template an inventory and take its prompts and survey away", name, host, said)
 	case status == http.StatusBadRequest:
 		return "", later("%s: the controller %s refused: %s", name, host, answered)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return "", wrong("%s: the controller %s refused the host config key of %s (%s); copy the job template's", name, host, c.KeyFile, answered)
+		return "", wrong("%s: the controller %s refused the host config key of %s (%s); copy the job template's", name,
+			host, c.KeyFile, answered)
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
-		return "", wrong("%s: the controller %s has no callback at %s (%s); copy the job template's \"Provisioning callback URL\" to controller.url", name, host, c.URL.Path, answered)
+		return "", wrong(
+			"%s: the controller %s has no callback at %s (%s); copy the job template's \"Provisioning callback URL\" to controller.url", name, host, c.URL.Path, answered)
 	case status >= 300 && status < 400:
-		return "", wrong("%s: %s redirects to %s, and the key does not follow; if that is right, set controller.url to it", name, host, redacted(location))
+		return "", wrong(
+			"%s: %s redirects to %s, and the key does not follow; if that is right, set controller.url to it", name,
+			host, redacted(location))
 	case status >= 500 || status == http.StatusTooManyRequests:
 		return "", later("%s: the controller %s is not able to answer: %s", name, host, answered)
 	default:
@@ -142,11 +152,14 @@ func (c Controller) unreachable(err error, now time.Time) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return later("the controller %s did not answer within play_timeout", host)
 	case errors.As(err, &stranger):
-		return wrong("the controller %s has a certificate of an authority that this machine does not know; name its certificate as controller.ca_file", host)
+		return wrong(
+			"the controller %s has a certificate of an authority that this machine does not know; name its certificate as controller.ca_file", host)
 	case errors.As(err, &other):
-		return wrong("the controller %s has a certificate for another name: %v; correct controller.url", host, oneLine(other.Error()))
+		return wrong("the controller %s has a certificate for another name: %v; correct controller.url", host,
+			oneLine(other.Error()))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return later("the controller %s has a certificate that is not valid at this machine's time, %s; look at `chronyc tracking`, then at the certificate",
+		return later(
+			"the controller %s has a certificate that is not valid at this machine's time, %s; look at `chronyc tracking`, then at the certificate",
 			host, now.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	// http.Client puts the address before the reason; it is said already.

@@ -31,7 +31,9 @@ func call(t *testing.T, url string, ca []byte, more string) (int, string) {
 	t.Helper()
 	dir := t.TempDir()
 	key := file(t, filepath.Join(dir, "callback.key"), hostKey+"\n", 0o600)
-	text := fmt.Sprintf("router: azure-1\nmode: controller\nstate_dir: %s\ncontroller:\n  url: %s\n  host_config_key_file: %s\n", dir, url, key)
+	text := fmt.Sprintf(
+		"router: azure-1\nmode: controller\nstate_dir: %s\ncontroller:\n  url: %s\n  host_config_key_file: %s\n",
+		dir, url, key)
 	if ca != nil {
 		text += "  ca_file: " + file(t, filepath.Join(dir, "ca.pem"), string(ca), 0o644) + "\n"
 	}
@@ -63,8 +65,14 @@ func TestController(t *testing.T) {
 		status     int
 		line       string
 	}{
-		"accepted": {&awx{key: hostKey, hosts: here}, callback, 0, "azure-1: the controller HOST took it over: /api/v2/jobs/42/"},
-		"pending":  {pending, callback, 0, "azure-1: the controller HOST is at it already: its job for this router has not ended"},
+		"accepted": {
+			&awx{key: hostKey, hosts: here}, callback, 0,
+			"azure-1: the controller HOST took it over: /api/v2/jobs/42/",
+		},
+		"pending": {
+			pending, callback, 0,
+			"azure-1: the controller HOST is at it already: its job for this router has not ended",
+		},
 		"unknown": {
 			&awx{key: hostKey, hosts: map[string]string{}}, callback, 75,
 			"azure-1: the controller HOST has no host with this machine's address in the job template's inventory; give it one (ansible_host), and set its source to update on launch",
@@ -89,9 +97,18 @@ func TestController(t *testing.T) {
 			&awx{key: hostKey, hosts: here}, "/api/v2/job_templates/8/callback/", 78,
 			"azure-1: the controller HOST has no callback at /api/v2/job_templates/8/callback/ (404 Not Found: The requested resource could not be found.); copy the job template's \"Provisioning callback URL\" to controller.url",
 		},
-		"starting up":    {answer(503, "<html>nginx"), callback, 75, "azure-1: the controller HOST is not able to answer: 503 Service Unavailable"},
-		"error, echo":    {answer(500, `{"detail": "bad `+hostKey+`"}`), callback, 75, "azure-1: the controller HOST is not able to answer: 500 Internal Server Error: bad [redacted]"},
-		"error starting": {answer(400, `{"msg": "Error starting job!"}`), callback, 75, "azure-1: the controller HOST refused: 400 Bad Request: Error starting job!"},
+		"starting up": {
+			answer(503, "<html>nginx"), callback, 75,
+			"azure-1: the controller HOST is not able to answer: 503 Service Unavailable",
+		},
+		"error, echo": {
+			answer(500, `{"detail": "bad `+hostKey+`"}`), callback, 75,
+			"azure-1: the controller HOST is not able to answer: 500 Internal Server Error: bad [redacted]",
+		},
+		"error starting": {
+			answer(400, `{"msg": "Error starting job!"}`), callback, 75,
+			"azure-1: the controller HOST refused: 400 Bad Request: Error starting job!",
+		},
 		"redirect": {
 			answer(301, ""), callback, 78,
 			"azure-1: HOST redirects to https://me:xxxxx@other.example/api/v2/job_templates/7/callback/, and the key does not follow; if that is right, set controller.url to it",
@@ -119,19 +136,22 @@ func TestControllerOutOfReach(t *testing.T) {
 		address := listener.Addr().String()
 		require.NoError(t, listener.Close())
 		status, line := call(t, "https://"+address+callback, nil, "")
-		assert.Equal(t, "the controller "+address+" cannot be reached: dial tcp "+address+": connect: connection refused", line)
+		assert.Equal(t,
+			"the controller "+address+" cannot be reached: dial tcp "+address+": connect: connection refused", line)
 		assert.Equal(t, 75, status)
 	})
 	t.Run("unknown authority", func(t *testing.T) {
 		server := serve(t, good)
 		status, line := call(t, server.URL+callback, nil, "")
-		assert.Contains(t, line, "has a certificate of an authority that this machine does not know; name its certificate as controller.ca_file")
+		assert.Contains(t, line,
+			"has a certificate of an authority that this machine does not know; name its certificate as controller.ca_file")
 		assert.Equal(t, 78, status)
 	})
 	t.Run("certificate of tomorrow", func(t *testing.T) {
 		server, ca := serveWith(t, good, time.Now().Add(time.Hour))
 		status, line := call(t, server.URL+callback, ca, "")
-		assert.Regexp(t, `^the controller \S+ has a certificate that is not valid at this machine's time, [0-9-]+ [0-9:]+ UTC; look at .chronyc tracking.`, line)
+		assert.Regexp(t,
+			`^the controller \S+ has a certificate that is not valid at this machine's time, [0-9-]+ [0-9:]+ UTC; look at .chronyc tracking.`, line)
 		assert.Equal(t, 75, status)
 	})
 	t.Run("another name", func(t *testing.T) {
@@ -188,7 +208,10 @@ func TestKeyFile(t *testing.T) {
 		"others read it": {hostKey, 0o644, "KEY: others can read the host config key (mode 0644): chmod 600 KEY"},
 		"empty":          {"\n", 0o600, "KEY: expected the host config key in one line"},
 		"two lines":      {hostKey + "\n" + hostKey, 0o600, "KEY: expected the host config key in one line"},
-		"missing":        {"", 0, "KEY: no such file; put the job template's host config key into it: install -m 600 /dev/stdin KEY"},
+		"missing": {
+			"", 0,
+			"KEY: no such file; put the job template's host config key into it: install -m 600 /dev/stdin KEY",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

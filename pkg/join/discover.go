@@ -59,9 +59,11 @@ func (r run) discover(ctx context.Context) (members, error) {
 		return members{}, later("discovery failed: %v", err)
 	}
 	m := members{self: name, file: c.kept(), old: time.Since(info.ModTime()) > c.InventoryMaxAge}
-	r.say("discovery failed: %v; using the routers known on %s", err, info.ModTime().UTC().Format("2006-01-02 15:04 UTC"))
+	r.say("discovery failed: %v; using the routers known on %s", err,
+		info.ModTime().UTC().Format("2006-01-02 15:04 UTC"))
 	if m.old {
-		r.say("WARNING: that is longer ago than inventory_max_age, %v: nothing new is made from it; see to discovery", c.InventoryMaxAge)
+		r.say("WARNING: that is longer ago than inventory_max_age, %v: nothing new is made from it; see to discovery",
+			c.InventoryMaxAge)
 	}
 	return m, nil
 }
@@ -88,7 +90,8 @@ func (r run) ask(ctx context.Context) (listing, string, error) {
 		return listing{}, "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.DiscoveryTimeout,
-		fmt.Errorf("no answer from %s within discovery_timeout, %v", strings.Join(c.Inventory, ", "), c.DiscoveryTimeout))
+		fmt.Errorf("no answer from %s within discovery_timeout, %v",
+			strings.Join(c.Inventory, ", "), c.DiscoveryTimeout))
 	defer cancel()
 	var stdout bytes.Buffer
 	var stderr tail
@@ -110,7 +113,8 @@ func (r run) ask(ctx context.Context) (listing, string, error) {
 	}
 	found := listing{list}
 	if len(found.Members(c.Group)) == 0 {
-		return listing{}, "", fmt.Errorf("%s: there is no router in the group %s", strings.Join(c.Inventory, ", "), c.Group)
+		return listing{}, "", fmt.Errorf("%s: there is no router in the group %s",
+			strings.Join(c.Inventory, ", "), c.Group)
 	}
 	name, err := self(c, r.machine, found)
 	return found, name, err

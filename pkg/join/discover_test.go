@@ -35,7 +35,8 @@ func alone(t *testing.T, more string) lone {
 	l := lone{t: t, dir: t.TempDir()}
 	l.config = file(t, l.path("join.yml"), fmt.Sprintf(
 		"inventory: %s\nidentity_file: %s\nansible_bin_dir: %s\nstate_dir: %s\n%s",
-		file(t, l.path("inventory.yml"), "", 0o600), file(t, l.path("id"), "", 0o600), l.path("bin"), l.path("state"), more), 0o600)
+		file(t, l.path("inventory.yml"), "", 0o600), file(t, l.path("id"), "", 0o600),
+		l.path("bin"), l.path("state"), more), 0o600)
 	t.Setenv("PATH", "/usr/bin:/bin")
 	l.program("ansible-inventory", "cat <<'END'\n"+list+"\nEND")
 	l.program("ansible-playbook", accepted)
@@ -100,15 +101,19 @@ func TestOutcomes(t *testing.T) {
 		said            string
 	}{
 		"some are missing": {
-			"ansible-playbook", `echo 'office-1: cannot be reached: why'; echo '{"peered": ["azure-2"], "missing": ["office-1"], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 4`, 75,
+			"ansible-playbook",
+			`echo 'office-1: cannot be reached: why'; echo '{"peered": ["azure-2"], "missing": ["office-1"], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 4`, 75,
 			"office-1: cannot be reached: why\nwgmesh join: azure-1: peered with 1 of 2 routers; not with office-1; 1 thing changed\n",
 		},
 		"the play fails": {
-			"ansible-playbook", `echo 'azure-1: wg8: why'; echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
+			"ansible-playbook",
+			`echo 'azure-1: wg8: why'; echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
 			"azure-1: wg8: why\nwgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what\n",
 		},
 		"the play fails at once": {
-			"ansible-playbook", `echo 'azure-1: why'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
+			"ansible-playbook",
+			`echo 'azure-1: why'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`,
+			75,
 			"azure-1: why\nwgmesh join: azure-1: the play failed before it had asked another router: the lines above say at what\n",
 		},
 		"nobody else": {
@@ -120,7 +125,8 @@ func TestOutcomes(t *testing.T) {
 			"wgmesh join: azure-1: the play did not start: the playbook: wgmesh.router.join could not be found\n",
 		},
 		"no discovery": {
-			"ansible-inventory", `echo '[ERROR]: Completely failed to parse inventory source DIR/inventory.yml' >&2; exit 1`, 75,
+			"ansible-inventory",
+			`echo '[ERROR]: Completely failed to parse inventory source DIR/inventory.yml' >&2; exit 1`, 75,
 			"wgmesh join: discovery failed: DIR/inventory.yml: Ansible cannot read it\n",
 		},
 		"an empty answer": {
@@ -205,7 +211,8 @@ func TestOnlyWhatIsAcceptedIsKept(t *testing.T) {
 	assert.Equal(t, string(before), string(after))
 
 	// A play that goes wrong later has an inventory that is good.
-	l.program("ansible-playbook", `echo '{"peered": ["web"], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"; exit 2`)
+	l.program("ansible-playbook",
+		`echo '{"peered": ["web"], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"; exit 2`)
 	status, _ = l.join()
 	assert.Equal(t, 75, status)
 	after, err = os.ReadFile(kept)
@@ -238,8 +245,11 @@ func TestKeptAnswerIsTooOld(t *testing.T) {
 			assert.Zero(t, status)
 			seen, err := os.ReadFile(l.path("seen"))
 			require.NoError(t, err)
-			assert.Equal(t, test.old, strings.Contains(string(seen), `"wgmesh_known_only":true`), "%s%v: %s", more, test.age, seen)
-			assert.Equal(t, test.old, strings.Contains(said, "WARNING: that is longer ago than inventory_max_age"), "%s%v: %s", more, test.age, said)
+			assert.Equal(t, test.old, strings.Contains(string(seen), `"wgmesh_known_only":true`),
+				"%s%v: %s", more, test.age, seen)
+			assert.Equal(t, test.old,
+				strings.Contains(said, "WARNING: that is longer ago than inventory_max_age"),
+				"%s%v: %s", more, test.age, said)
 		}
 	}
 }
@@ -251,14 +261,23 @@ func TestWhoAmI(t *testing.T) {
 		hosts, said string
 		status      int
 	}{
-		"the host's name": {fmt.Sprintf(`{%q: {}, "b": {}}`, hostname), "wgmesh join: " + hostname + " is in the mesh: 2 of 2 peers, nothing changed\n", 0},
-		"nobody": {`{"a": {"ansible_host": "127.0.0.1"}, "b": {"ansible_host": "{{ x }}"}}`, "wgmesh join: discovery failed: which router is this? The group routers has a, b, none with the name " + hostname +
-			" or an address of this machine; set router in DIR/join.yml\n", 75},
+		"the host's name": {
+			fmt.Sprintf(`{%q: {}, "b": {}}`, hostname),
+			"wgmesh join: " + hostname + " is in the mesh: 2 of 2 peers, nothing changed\n", 0,
+		},
+		"nobody": {
+			`{"a": {"ansible_host": "127.0.0.1"}, "b": {"ansible_host": "{{ x }}"}}`,
+			"wgmesh join: discovery failed: which router is this? The group routers has a, b, none with the name " +
+				hostname +
+				" or an address of this machine; set router in DIR/join.yml\n", 75,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := alone(t, "")
-			l.program("ansible-inventory", "cat <<'END'\n"+`{"_meta": {"hostvars": `+tt.hosts+`}, "routers": {"hosts": [`+names(tt.hosts)+"]}}\nEND")
+			l.program("ansible-inventory",
+				"cat <<'END'\n"+`{"_meta": {"hostvars": `+tt.hosts+`}, "routers": {"hosts": [`+
+					names(tt.hosts)+"]}}\nEND")
 			status, said := l.join()
 			assert.Equal(t, tt.said, said)
 			assert.Equal(t, tt.status, status)
@@ -272,14 +291,16 @@ func TestMissing(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.RemoveAll(l.path("bin")))
 		status, said := l.join()
-		assert.Equal(t, "wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name its folder as ansible_bin_dir\n", said)
+		assert.Equal(t,
+			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name its folder as ansible_bin_dir\n", said)
 		assert.Equal(t, 78, status)
 	})
 	t.Run("identity", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.Remove(l.path("id")))
 		status, said := l.join()
-		assert.Equal(t, "wgmesh join: identity_file DIR/id: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", said)
+		assert.Equal(t,
+			"wgmesh join: identity_file DIR/id: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", said)
 		assert.Equal(t, 75, status)
 	})
 	t.Run("inventory", func(t *testing.T) {
@@ -294,8 +315,14 @@ func TestMissing(t *testing.T) {
 // What takes too long is ended, with everything that it started.
 func TestTimeout(t *testing.T) {
 	for program, test := range map[string]struct{ limit, want string }{
-		"ansible-inventory": {"discovery_timeout", "wgmesh join: discovery failed: no answer from DIR/inventory.yml within discovery_timeout, 1s\n"},
-		"ansible-playbook":  {"play_timeout", "wgmesh join: azure-1: the play did not end within play_timeout, 1s; `wgmesh join --verbose` shows where it waits\n"},
+		"ansible-inventory": {
+			"discovery_timeout",
+			"wgmesh join: discovery failed: no answer from DIR/inventory.yml within discovery_timeout, 1s\n",
+		},
+		"ansible-playbook": {
+			"play_timeout",
+			"wgmesh join: azure-1: the play did not end within play_timeout, 1s; `wgmesh join --verbose` shows where it waits\n",
+		},
 	} {
 		t.Run(program, func(t *testing.T) {
 			l := alone(t, "router: azure-1\n"+test.limit+": 1s\n")
@@ -308,7 +335,9 @@ func TestTimeout(t *testing.T) {
 
 			child, err := os.ReadFile(l.path("child"))
 			require.NoError(t, err)
-			assert.Eventually(t, func() bool { return ended(strings.TrimSpace(string(child))) }, 2*time.Minute, 10*time.Millisecond)
+			assert.Eventually(t, func() bool {
+				return ended(strings.TrimSpace(string(child)))
+			}, 2*time.Minute, 10*time.Millisecond)
 		})
 	}
 }
@@ -323,10 +352,14 @@ touch `+l.path("started")+`; while ! [ -e `+l.path("go")+` ]; do sleep 0.05; don
 		status, _ := l.join()
 		first <- status
 	}()
-	require.Eventually(t, func() bool { _, err := os.Stat(l.path("started")); return err == nil }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		_, err := os.Stat(l.path("started"))
+		return err == nil
+	}, time.Minute, 10*time.Millisecond)
 	status, said := l.join()
 	assert.Zero(t, status)
-	assert.Equal(t, "wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends\n", said)
+	assert.Equal(t,
+		"wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends\n", said)
 	file(t, l.path("go"), "", 0o600)
 	assert.Zero(t, <-first)
 }

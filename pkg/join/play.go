@@ -31,7 +31,9 @@ type result struct {
 func (r run) joinFromHere(ctx context.Context) (string, error) {
 	c := r.config
 	if _, err := os.Stat(c.IdentityFile); err != nil {
-		return "", later("identity_file %s: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it", c.IdentityFile)
+		return "", later(
+			"identity_file %s: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it",
+			c.IdentityFile)
 	}
 	mesh, err := r.discover(ctx)
 	if err != nil {
@@ -83,18 +85,21 @@ func (r run) play(ctx context.Context, mesh members) (result, error) {
 		env = append(env, "ANSIBLE_STDOUT_CALLBACK="+plugin)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.PlayTimeout,
-		fmt.Errorf("the play did not end within play_timeout, %v; `wgmesh join --verbose` shows where it waits", c.PlayTimeout))
+		fmt.Errorf("the play did not end within play_timeout, %v; `wgmesh join --verbose` shows where it waits",
+			c.PlayTimeout))
 	defer cancel()
 	var stderr tail
 	failed := tool{
-		path: path, args: []string{"-i", mesh.file, playbook, "-e", string(vars)}, dir: dir, env: env, out: r.out, err: &stderr,
+		path: path, args: []string{"-i", mesh.file, playbook, "-e", string(vars)}, dir: dir,
+		env: env, out: r.out, err: &stderr,
 	}.run(ctx)
 	if ctx.Err() != nil {
 		return result{}, failed
 	}
 	text, err := os.ReadFile(report)
 	if err != nil {
-		return result{}, fmt.Errorf("the play did not start: %s", orElse(condense(string(stderr.text)), "`wgmesh join --verbose` shows more"))
+		return result{}, fmt.Errorf("the play did not start: %s",
+			orElse(condense(string(stderr.text)), "`wgmesh join --verbose` shows more"))
 	}
 	var ended result
 	if err := json.Unmarshal(text, &ended); err != nil {
@@ -104,7 +109,8 @@ func (r run) play(ctx context.Context, mesh members) (result, error) {
 		if len(ended.Peered) == 0 {
 			return ended, errors.New("the play failed before it had asked another router: the lines above say at what")
 		}
-		return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say at what", of(len(ended.Peered), len(ended.Peered), "routers"))
+		return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say at what",
+			of(len(ended.Peered), len(ended.Peered), "routers"))
 	}
 	return ended, nil
 }
@@ -121,7 +127,8 @@ func (r result) summary(name string) (string, error) {
 	}
 	if len(r.Missing) > 0 {
 		slices.Sort(r.Missing)
-		return "", later("%s: peered with %s; not with %s; %s", name, of(len(r.Peered), all, "routers"), strings.Join(r.Missing, ", "), changed)
+		return "", later("%s: peered with %s; not with %s; %s", name,
+			of(len(r.Peered), all, "routers"), strings.Join(r.Missing, ", "), changed)
 	}
 	if all == 0 {
 		return fmt.Sprintf("%s is in the mesh: it is the only router there, %s", name, changed), nil

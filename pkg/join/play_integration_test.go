@@ -29,7 +29,8 @@ exit 255
 `
 
 // The modules of a play, in a shell. The router aws-2 does not like to be peered
-// with and says so with controls of a terminal, aws-3 does not let it in, and azure-1 itself has an error when it is told to.
+// with and says so with controls of a terminal, aws-3 does not let it in, and azure-1 itself has an
+// error when it is told to.
 const (
 	meshPeer = `#!/bin/sh
 # WANT_JSON
@@ -113,8 +114,11 @@ func joining(t *testing.T, bin, hosts string) lone {
 	file(t, root+"/plugins/modules/wg_keypair", wgKeypair, 0o700)
 	file(t, root+"/plugins/modules/wg_tunnel", wgTunnel, 0o700)
 	file(t, root+"/playbooks/join.yml", play, 0o600)
-	inventory := file(t, l.path("inventory.yml"), "routers:\n  hosts:\n    azure-1: {ansible_connection: local}\n"+hosts, 0o600)
-	file(t, l.config, fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", inventory, l.path("id"), l.path("state")), 0o600)
+	inventory := file(t, l.path("inventory.yml"),
+		"routers:\n  hosts:\n    azure-1: {ansible_connection: local}\n"+hosts, 0o600)
+	file(t, l.config,
+		fmt.Sprintf("router: azure-1\ninventory: %s\nidentity_file: %s\nstate_dir: %s\n", inventory,
+			l.path("id"), l.path("state")), 0o600)
 	return l
 }
 
@@ -213,7 +217,8 @@ func TestVerbose(t *testing.T) {
 		l := joining(t, bin, "    gcp-1: {ansible_connection: local}\n")
 		status, said := l.join("--verbose")
 		assert.Contains(t, said, "PLAY RECAP")
-		assert.Regexp(t, regexp.MustCompile(`\nwgmesh join: azure-1 is in the mesh: 1 of 1 peers, 2 things changed\n$`), said)
+		assert.Regexp(t,
+			regexp.MustCompile(`\nwgmesh join: azure-1 is in the mesh: 1 of 1 peers, 2 things changed\n$`), said)
 		assert.Zero(t, status)
 	})
 }

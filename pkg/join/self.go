@@ -35,7 +35,8 @@ func self(c Config, m machine, i listing) (string, error) {
 	known := strings.Join(routers, ", ")
 	if c.Router != "" {
 		if !slices.Contains(routers, c.Router) {
-			return "", later("router %s is not in the group %s of the inventory, which has %s; correct router in %s, or the inventory", c.Router, c.Group, known, c.Path)
+			return "", later(
+				"router %s is not in the group %s of the inventory, which has %s; correct router in %s, or the inventory", c.Router, c.Group, known, c.Path)
 		}
 		return c.Router, nil
 	}
@@ -58,8 +59,10 @@ func self(c Config, m machine, i listing) (string, error) {
 	case 1:
 		return mine[0], nil
 	case 0:
-		return "", later("which router is this? The group %s has %s, none with the name %s or an address of this machine; set router in %s", c.Group, known, m.hostname, c.Path)
+		return "", later(
+			"which router is this? The group %s has %s, none with the name %s or an address of this machine; set router in %s", c.Group, known, m.hostname, c.Path)
 	default:
-		return "", later("which router is this? Addresses of this machine are those of %s; set router in %s", strings.Join(mine, " and "), c.Path)
+		return "", later("which router is this? Addresses of this machine are those of %s; set router in %s",
+			strings.Join(mine, " and "), c.Path)
 	}
 }

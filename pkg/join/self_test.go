@@ -14,8 +14,14 @@ func TestSelf(t *testing.T) {
 	i := listing{inventory.List{
 		Groups: map[string]inventory.Group{"routers": {Hosts: []string{"azure-1", "azure-2", "office-1"}}},
 		Vars: map[string]map[string]json.RawMessage{
-			"azure-1":  {"mesh_endpoint": json.RawMessage(`"203.0.113.11"`), "ansible_host": json.RawMessage(`"10.1.1.4"`)},
-			"azure-2":  {"mesh_endpoint": json.RawMessage(`"203.0.113.12"`), "ansible_host": json.RawMessage(`"::ffff:10.1.2.4"`)},
+			"azure-1": {
+				"mesh_endpoint": json.RawMessage(`"203.0.113.11"`),
+				"ansible_host":  json.RawMessage(`"10.1.1.4"`),
+			},
+			"azure-2": {
+				"mesh_endpoint": json.RawMessage(`"203.0.113.12"`),
+				"ansible_host":  json.RawMessage(`"::ffff:10.1.2.4"`),
+			},
 			"office-1": {"mesh_endpoint": json.RawMessage(`{"__ansible_unsafe": "192.0.2.11"}`)},
 		},
 	}}

@@ -76,7 +76,8 @@ func finderIn(path string, depth int) (string, error) {
 	case err != nil:
 		return "", err
 	case depth > mostFolders:
-		return "", wrong("%s: there are more than %d folders in each other: is there a link to a folder above?", path, mostFolders)
+		return "", wrong("%s: there are more than %d folders in each other: is there a link to a folder above?", path,
+			mostFolders)
 	case !info.IsDir():
 		finds, err := findsHosts(path, info)
 		if !finds {
@@ -157,6 +158,8 @@ func (r run) checkCore(ctx context.Context, program, dir string) error {
 	if known {
 		is = have.String()
 	}
-	return wrong("%s: ansible-core here is %s, which runs what this source finds as templates, as root; expected %s or newer: "+
-		"build the image with router_join_discovery: true, or put one into %s", source, is, dataCore, r.config.AnsibleBinDir)
+	return wrong(
+		"%s: ansible-core here is %s, which runs what this source finds as templates, as root; expected %s or newer: "+
+			"build the image with router_join_discovery: true, or put one into %s", source, is,
+		dataCore, r.config.AnsibleBinDir)
 }

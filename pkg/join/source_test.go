@@ -27,7 +27,10 @@ func TestCoreThatASourceNeeds(t *testing.T) {
 		want             string
 	}{
 		{"list", "routers.yml", "all: {hosts: {a: {plugin: x}}}\n", 0o644, "2.14\n"},
-		{"list with marks", "routers.yml", "all: {hosts: {a: {x: !unsafe '{{ 1 }}', y: !vault 'z'}}}\n", 0o644, "2.14\n"},
+		{
+			"list with marks", "routers.yml",
+			"all: {hosts: {a: {x: !unsafe '{{ 1 }}', y: !vault 'z'}}}\n", 0o644, "2.14\n",
+		},
 		{"list in JSON", "routers.json", `{"all": {"hosts": {"a": {}}}}`, 0o644, "2.14\n"},
 		{"list as ini", "routers", "[routers]\na mesh_id=1\n", 0o644, "2.14\n"},
 		{"nothing", "routers.yml", "", 0o644, "2.14\n"},
@@ -64,7 +67,9 @@ func TestCoreThatASourceNeeds(t *testing.T) {
 
 func TestWhatIsNoSource(t *testing.T) {
 	dir := t.TempDir()
-	for _, path := range []string{"group_vars/all.yml", "host_vars/a.yml", ".hidden.yml", "old.yml~", "old.orig", "b/group_vars/all.yml"} {
+	for _, path := range []string{
+		"group_vars/all.yml", "host_vars/a.yml", ".hidden.yml", "old.yml~", "old.orig", "b/group_vars/all.yml",
+	} {
 		file(t, dir+"/"+path, "plugin: amazon.aws.aws_ec2\n", 0o644)
 	}
 	assert.Equal(t, "2.14\n", needs(t, dir))
@@ -90,7 +95,8 @@ func TestOldCore(t *testing.T) {
 			_, first := l.join() // leaves an answer that would serve
 			require.Contains(t, first, "azure-1 is in the mesh")
 			file(t, l.path("inventory.yml"), "plugin: amazon.aws.aws_ec2\n", 0o600)
-			l.program("ansible-inventory", `if [ "$1" = --version ]; then echo '`+said+`'; exit; fi; touch `+l.path("asked")+`; cat <<'END'
+			l.program("ansible-inventory",
+				`if [ "$1" = --version ]; then echo '`+said+`'; exit; fi; touch `+l.path("asked")+`; cat <<'END'
 `+list+`
 END`)
 			status, line := l.join()
@@ -99,7 +105,9 @@ END`)
 				return
 			}
 			assert.Equal(t, 78, status)
-			assert.Contains(t, line, "wgmesh join: DIR/inventory.yml: "+want+" what this source finds as templates, as root; expected 2.19 or newer: build the image with router_join_discovery: true")
+			assert.Contains(t, line,
+				"wgmesh join: DIR/inventory.yml: "+want+
+					" what this source finds as templates, as root; expected 2.19 or newer: build the image with router_join_discovery: true")
 			assert.NoFileExists(t, l.path("asked"))
 		})
 	}

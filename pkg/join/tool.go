@@ -31,7 +31,8 @@ func find(name, dir string) (string, error) {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil || !filepath.IsAbs(path) {
-		return "", wrong("%s is neither in %s nor in PATH; install ansible-core, or name its folder as ansible_bin_dir", name, dir)
+		return "", wrong(
+			"%s is neither in %s nor in PATH; install ansible-core, or name its folder as ansible_bin_dir", name, dir)
 	}
 	return path, nil
 }

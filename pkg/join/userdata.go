@@ -19,7 +19,10 @@ var invalidFormat = regexp.MustCompile(`Failed loading yaml blob\. Invalid forma
 func missing(path, log string) error {
 	text, _ := os.ReadFile(log) // there is none without cloud-init
 	if at := invalidFormat.FindAllSubmatch(text, -1); at != nil {
-		return wrong("%s: no such file; the user-data that should bring it is not YAML: invalid format at %s, says %s", path, at[len(at)-1][1], log)
+		return wrong("%s: no such file; the user-data that should bring it is not YAML: invalid format at %s, says %s",
+			path, at[len(at)-1][1], log)
 	}
-	return wrong("%s: no such file; user-data (cloud-init, write_files) or the image brings it: see `grep WARNING %s`", path, log)
+	return wrong(
+		"%s: no such file; user-data (cloud-init, write_files) or the image brings it: see `grep WARNING %s`", path,
+		log)
 }

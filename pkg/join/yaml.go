@@ -70,7 +70,8 @@ func (n node) fields(prefix string, known map[string]field) error {
 		if prefix != "" {
 			what = prefix
 		}
-		return n.wrong("%s: expected fields and values, such as \"%s: ...\"", what, slices.Min(slices.Collect(maps.Keys(known))))
+		return n.wrong("%s: expected fields and values, such as \"%s: ...\"", what,
+			slices.Min(slices.Collect(maps.Keys(known))))
 	}
 	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -78,7 +79,8 @@ func (n node) fields(prefix string, known map[string]field) error {
 		name := strings.TrimPrefix(prefix+"."+key.Value, ".")
 		take, found := known[key.Value]
 		if !found {
-			return key.wrong("%s: is not known; expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			return key.wrong("%s: is not known; expected one of %s", name,
+				strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 		if line, twice := lines[key.Value]; twice {
 			return key.wrong("%s: is set in line %d already", name, line)

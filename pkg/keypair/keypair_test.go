@@ -31,7 +31,8 @@ func newRig(t *testing.T) *rig {
 	r.host = keypair.Host{MachineID: filepath.Join(root, "machine-id"), ImageMarker: filepath.Join(root, "image-build")}
 	r.machine("0123456789abcdef0123456789abcdef\n")
 	r.want = keypair.Want{Regenerate: keypair.Partly, Files: keypair.Files{
-		PrivateKey: filepath.Join(r.dir, "wgmesh.key"), SealingKey: filepath.Join(r.dir, "wgmesh.seal"), Identity: filepath.Join(r.dir, "wgmesh.id"),
+		PrivateKey: filepath.Join(r.dir, "wgmesh.key"),
+		SealingKey: filepath.Join(r.dir, "wgmesh.seal"), Identity: filepath.Join(r.dir, "wgmesh.id"),
 	}}
 	require.NoError(t, r.want.Validate())
 	return r

@@ -26,8 +26,10 @@ func TestImageBuildIsRefused(t *testing.T) {
 		change func(r *rig)
 		want   string
 	}{
-		"option":        {func(r *rig) { r.want.ImageBuild = true }, "image_build is set"},
-		"marker":        {func(r *rig) { require.NoError(r.t, os.WriteFile(r.host.ImageMarker, nil, 0o600)) }, "image-build exists"},
+		"option": {func(r *rig) { r.want.ImageBuild = true }, "image_build is set"},
+		"marker": {func(r *rig) {
+			require.NoError(r.t, os.WriteFile(r.host.ImageMarker, nil, 0o600))
+		}, "image-build exists"},
 		"empty id":      {func(r *rig) { r.machine("") }, "is empty or uninitialized"},
 		"uninitialized": {func(r *rig) { r.machine("uninitialized\n") }, "is empty or uninitialized"},
 	} {
@@ -44,7 +46,8 @@ func TestImageBuildIsRefused(t *testing.T) {
 			tree := snapshot(t, made.dir)
 			tt.change(made)
 			_, err = made.plan()
-			require.ErrorContains(t, err, "remove from the image: "+made.want.PrivateKey+", "+made.want.SealingKey+", "+made.want.Identity)
+			require.ErrorContains(t, err,
+				"remove from the image: "+made.want.PrivateKey+", "+made.want.SealingKey+", "+made.want.Identity)
 			assert.Equal(t, tree, snapshot(t, made.dir))
 		})
 	}

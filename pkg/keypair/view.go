@@ -34,7 +34,8 @@ func (d Delta) Views() (before, after View) {
 		switch s.Action {
 		case Mend:
 			for path, field := range map[string]*string{
-				d.files.PrivateKey: &after.PrivateKeyFile, d.files.SealingKey: &after.SealingKeyFile, d.files.Identity: &after.IdentityFile,
+				d.files.PrivateKey: &after.PrivateKeyFile,
+				d.files.SealingKey: &after.SealingKeyFile, d.files.Identity: &after.IdentityFile,
 			} {
 				if path == s.Path {
 					*field = whole

@@ -40,7 +40,8 @@ func TestWGAgreesAboutBadKeys(t *testing.T) {
 	require.NoError(t, err, "install wireguard-tools")
 	key := strings.TrimSpace(string(good))
 	for _, text := range []string{
-		key, key + "\n", key[:43], key[:43] + "A", key[:42] + "!=", key + "A", strings.Repeat("/", 43) + "=", key[:42] + "B=",
+		key, key + "\n", key[:43], key[:43] + "A", key[:42] + "!=", key + "A",
+		strings.Repeat("/", 43) + "=", key[:42] + "B=",
 	} {
 		r := newRig(t)
 		r.want.Regenerate = keypair.Never

@@ -106,5 +106,6 @@ func (o Owner) Refuse(claims []Claim) error {
 	if other == "" || o.Mesh == "" {
 		return nil
 	}
-	return cause.New("this host is in the mesh %s (%s), so it cannot be in %s: take it out there first (docs/leave.md)", other, paths, o.Mesh)
+	return cause.New("this host is in the mesh %s (%s), so it cannot be in %s: take it out there first (docs/leave.md)",
+		other, paths, o.Mesh)
 }

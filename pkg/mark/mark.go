@@ -31,7 +31,8 @@ func (o Owner) Validate() error {
 	var errs []error
 	for _, n := range [][2]string{{"mesh", o.Mesh}, {"mesh_before", o.Before}} {
 		if n[1] != "" && !name.MatchString(n[1]) {
-			errs = append(errs, fmt.Errorf("%s: %.70q: expected at most 63 letters, digits and _.- (in a play, mesh_name)", n[0], n[1]))
+			errs = append(errs,
+				fmt.Errorf("%s: %.70q: expected at most 63 letters, digits and _.- (in a play, mesh_name)", n[0], n[1]))
 		}
 	}
 	return errors.Join(errs...)

@@ -57,14 +57,19 @@ func TestClaims(t *testing.T) {
 	put("etc/wireguard/wg1.conf", "# Managed by wgmesh.router (wg_tunnel).\n# mesh: routers\n[Interface]\n")
 	put("etc/wireguard/wg2.conf", "# Managed by wgmesh.router (wg_tunnel).\n# mesh: routers\n[Interface]\n")
 	put("etc/wireguard/wgmesh-psk/1.json", `{"made_by":"wgmesh.router","mesh":"routers","tunnel":1}`)
-	put("etc/wgmesh/gate.json", `{"made_by": "wgmesh.router", "mesh": "routers", "tunnels": [`+strings.Repeat(" ", 9000))
+	put("etc/wgmesh/gate.json",
+		`{"made_by": "wgmesh.router", "mesh": "routers", "tunnels": [`+strings.Repeat(" ", 9000))
 	claims, err = mark.Observe(root)
 	require.NoError(t, err)
 	assert.Len(t, claims, 4)
 	require.NoError(t, mark.Owner{Mesh: "routers"}.Refuse(claims))
-	require.NoError(t, mark.Owner{Mesh: "partners", Before: "routers"}.Refuse(claims), "it moves, or the mesh has a new name")
+	require.NoError(t, mark.Owner{Mesh: "partners", Before: "routers"}.Refuse(claims),
+		"it moves, or the mesh has a new name")
 	require.NoError(t, mark.Owner{}.Refuse(claims), "nobody asks for a mesh")
 
-	err = mark.Owner{Mesh: "partners"}.Refuse([]mark.Claim{{"routers", "/etc/bird/bird.conf"}, {"routers", "/etc/wireguard/wg1.conf"}})
-	assert.EqualError(t, err, "this host is in the mesh routers (/etc/bird/bird.conf, /etc/wireguard/wg1.conf), so it cannot be in partners: take it out there first (docs/leave.md)")
+	err = mark.Owner{Mesh: "partners"}.Refuse([]mark.Claim{
+		{"routers", "/etc/bird/bird.conf"}, {"routers", "/etc/wireguard/wg1.conf"},
+	})
+	assert.EqualError(t, err,
+		"this host is in the mesh routers (/etc/bird/bird.conf, /etc/wireguard/wg1.conf), so it cannot be in partners: take it out there first (docs/leave.md)")
 }

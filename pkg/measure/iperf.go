@@ -45,7 +45,8 @@ func (r Request) throughput(ctx context.Context, to netip.Addr, device string) T
 	}
 	out := run(ctx, time.Duration(r.Seconds)*time.Second+settleWait, "iperf3",
 		"--client", to.String(), "--port", strconv.Itoa(r.Port), "--parallel", strconv.Itoa(r.Parallel),
-		"--time", strconv.Itoa(r.Seconds), "--json", "--connect-timeout", strconv.FormatInt(connectWait.Milliseconds(), 10))
+		"--time", strconv.Itoa(r.Seconds), "--json", "--connect-timeout",
+		strconv.FormatInt(connectWait.Milliseconds(), 10))
 	if out.err != nil {
 		return failed(out.err, r.Router)
 	}

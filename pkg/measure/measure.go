@@ -45,7 +45,10 @@ type Path struct {
 
 // Planned is a tunnel that is not measured yet.
 func (r Request) Planned(t plan.MeasureTunnel) Result {
-	return Result{Router: r.Router, Peer: t.Peer, Name: t.Name, Outside: Path{Address: t.Endpoint}, Inside: Path{Address: t.Address}}
+	return Result{
+		Router: r.Router, Peer: t.Peer, Name: t.Name, Outside: Path{Address: t.Endpoint},
+		Inside: Path{Address: t.Address},
+	}
 }
 
 // Measure measures a tunnel, one way after the other, so that they do not

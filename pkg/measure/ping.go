@@ -51,7 +51,9 @@ func (r Request) ping(ctx context.Context, to netip.Addr, device string) Ping {
 	}
 	out := run(ctx, limit, "ping", append(args, to.String())...)
 	if errors.Is(out.err, exec.ErrNotFound) {
-		return Ping{PingError: "ping is not there: install the package iputils-ping (apt-get) or iputils (dnf) on " + r.Router}
+		return Ping{
+			PingError: "ping is not there: install the package iputils-ping (apt-get) or iputils (dnf) on " + r.Router,
+		}
 	}
 	if out.err != nil {
 		return Ping{PingError: out.err.Error()}
@@ -74,7 +76,8 @@ var (
 )
 
 // ErrNoSummary says that a text is not what ping of iputils prints.
-var ErrNoSummary = errors.New("ping printed no summary that is known here: expected ping of iputils (package iputils-ping or iputils)")
+var ErrNoSummary = errors.New(
+	"ping printed no summary that is known here: expected ping of iputils (package iputils-ping or iputils)")
 
 // ParsePing reads the summary that ping of iputils prints at the end
 // (ping/ping_common.c, finish).

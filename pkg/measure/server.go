@@ -80,7 +80,8 @@ func (s Server) Serve(ctx context.Context) error {
 		case <-ended:
 			return fmt.Errorf("iperf3 does not listen on %s: %s", s.at(), words(said))
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("iperf3 does not listen on %s within %s", s.at(), startWait), s.Stop(context.WithoutCancel(ctx)))
+			return errors.Join(fmt.Errorf("iperf3 does not listen on %s within %s", s.at(), startWait),
+				s.Stop(context.WithoutCancel(ctx)))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

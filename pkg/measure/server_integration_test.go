@@ -53,13 +53,17 @@ func TestServerServesOneTestAsNobody(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "::1"} {
 		s := server(t, address, time.Minute)
 		require.NoError(t, s.Serve(t.Context()))
-		owner, err := exec.Command("sh", "-c", fmt.Sprintf("ps -eo user,args | grep '[i]perf3 --server --one-off --bind %s --port %d'", address, s.Port)).Output()
+		owner, err := exec.Command("sh", "-c",
+			fmt.Sprintf("ps -eo user,args | grep '[i]perf3 --server --one-off --bind %s --port %d'",
+				address, s.Port)).Output()
 		require.NoError(t, err)
 		assert.NotContains(t, string(owner), "root ", "somebody listens to the world as root")
 		assert.Equal(t, 2, strings.Count(string(owner), "nobody "), "timeout and iperf3")
 		out, err := exec.Command("iperf3", "-c", address, "-p", fmt.Sprint(s.Port), "-t", "1").CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		assert.Eventually(t, func() bool { return !measure.Listens(s.Address, s.Port) }, 2*time.Minute, 50*time.Millisecond, "a second test could come")
+		assert.Eventually(t, func() bool {
+			return !measure.Listens(s.Address, s.Port)
+		}, 2*time.Minute, 50*time.Millisecond, "a second test could come")
 	}
 }
 

@@ -23,7 +23,8 @@ func Table(results []Result) []string {
 	for _, r := range results {
 		name := []string{r.Router, "-", r.Peer, " " + r.Name}
 		if !r.only() {
-			cells := slices.Concat(name, []string{"  outside"}, r.Outside.times(), []string{"  inside"}, r.Inside.times())
+			cells := slices.Concat(name, []string{"  outside"}, r.Outside.times(),
+				[]string{"  inside"}, r.Inside.times())
 			times = append(times, append(cells, difference(r)))
 		}
 		if r.rated() {
@@ -63,7 +64,10 @@ func (p Path) times() []string {
 	case !p.Answered():
 		return []string{"no answer", ""}
 	}
-	return []string{fmt.Sprintf("%.[3]*[1]f/%.[3]*[2]f ms", p.Min, p.Avg, digits(p.Avg)), strconv.Itoa(int(math.Ceil(p.Loss()))) + " %"}
+	return []string{
+		fmt.Sprintf("%.[3]*[1]f/%.[3]*[2]f ms", p.Min, p.Avg, digits(p.Avg)),
+		strconv.Itoa(int(math.Ceil(p.Loss()))) + " %",
+	}
 }
 
 // digits is how many matter after the point of a time in milliseconds.
@@ -137,7 +141,8 @@ func sumTimes(results []Result) string {
 		return fmt.Sprintf("tunnels: %d, measured on both ways: 0 (times are min/avg)", len(results))
 	}
 	slices.Sort(costs)
-	return fmt.Sprintf("tunnels: %d, measured on both ways: %d, what a tunnel costs: median %s, most %s (times are min/avg)",
+	return fmt.Sprintf(
+		"tunnels: %d, measured on both ways: %d, what a tunnel costs: median %s, most %s (times are min/avg)",
 		len(results), len(costs), signed(costs[len(costs)/2]), signed(costs[len(costs)-1]))
 }
 
@@ -151,5 +156,6 @@ func sumRates(results []Result) string {
 			}
 		}
 	}
-	return fmt.Sprintf("throughput of tunnels: %d, on both ways: %d (TCP from the first router to the second)", inside, both)
+	return fmt.Sprintf("throughput of tunnels: %d, on both ways: %d (TCP from the first router to the second)",
+		inside, both)
 }

@@ -22,11 +22,25 @@ func answered(least, avg float64) measure.Ping {
 // mesh is a mesh with everything that a table shows.
 func mesh() []measure.Result {
 	return []measure.Result{
-		{Router: "office-1", Peer: "azure-2", Name: "wg4", Outside: way("203.0.113.12", answered(2.1, 2.3)), Inside: way("172.31.4.1", answered(2.4, 2.6))},
-		{Router: "office-1", Peer: "aws-1", Name: "wg7", Outside: way("198.51.100.11", measure.Ping{Sent: 10}), Inside: way("172.31.7.1", measure.Ping{Sent: 9, Received: 6, Min: 10.04, Avg: 12, Max: 13, Mdev: 1})},
+		{
+			Router: "office-1", Peer: "azure-2", Name: "wg4",
+			Outside: way("203.0.113.12", answered(2.1, 2.3)), Inside: way("172.31.4.1", answered(2.4, 2.6)),
+		},
+		{
+			Router: "office-1", Peer: "aws-1", Name: "wg7",
+			Outside: way("198.51.100.11", measure.Ping{Sent: 10}),
+			Inside:  way("172.31.7.1", measure.Ping{Sent: 9, Received: 6, Min: 10.04, Avg: 12, Max: 13, Mdev: 1}),
+		},
 		{Router: "azure-2", Peer: "branch", Name: "wg15", Inside: way("172.31.15.1", answered(0.512, 0.61))},
-		{Router: "azure-2", Peer: "six-1", Name: "wg19", Outside: way("2001:db8::6", answered(2, 2.5)), Inside: way("fd00:31::13:1", answered(2, 2.4))},
-		{Router: "azure-2", Peer: "gcp-1", Name: "wg20", Outside: way("198.51.100.71", measure.Ping{PingError: "Network is unreachable"}), Inside: way("172.31.20.1", measure.Ping{Sent: 10, PingError: "sendmsg: Required key not available"})},
+		{
+			Router: "azure-2", Peer: "six-1", Name: "wg19",
+			Outside: way("2001:db8::6", answered(2, 2.5)), Inside: way("fd00:31::13:1", answered(2, 2.4)),
+		},
+		{
+			Router: "azure-2", Peer: "gcp-1", Name: "wg20",
+			Outside: way("198.51.100.71", measure.Ping{PingError: "Network is unreachable"}),
+			Inside:  way("172.31.20.1", measure.Ping{Sent: 10, PingError: "sendmsg: Required key not available"}),
+		},
 	}
 }
 
@@ -93,7 +107,10 @@ throughput of tunnels: 2, on both ways: 1 (TCP from the first router to the seco
 
 func TestTableBeforeMeasuring(t *testing.T) {
 	r := measure.Request{Router: "office-1"}
-	planned := r.Planned(plan.MeasureTunnel{Name: "wg4", Peer: "azure-2", Address: netip.MustParseAddr("172.31.4.1"), Endpoint: netip.MustParseAddr("203.0.113.12")})
+	planned := r.Planned(plan.MeasureTunnel{
+		Name: "wg4", Peer: "azure-2",
+		Address: netip.MustParseAddr("172.31.4.1"), Endpoint: netip.MustParseAddr("203.0.113.12"),
+	})
 	assert.Equal(t, []string{
 		"office-1 - azure-2  wg4   outside 203.0.113.12    inside 172.31.4.1",
 		"tunnels: 1, nothing measured",

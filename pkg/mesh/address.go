@@ -79,9 +79,11 @@ func parseGateways(at string, texts []string, p *Problems) []gateway {
 		case a.IsLinkLocalUnicast() && iface == "":
 			p.add("%s: gateway %s is link-local: say on which interface, such as %s%%eth0", at, a, a)
 		case !a.IsLinkLocalUnicast() && unusable(a) != "":
-			p.add("%s: gateway %s is %s: expected the address of the next hop towards the site's networks", at, a, unusable(a))
+			p.add("%s: gateway %s is %s: expected the address of the next hop towards the site's networks", at, a,
+				unusable(a))
 		case strings.Contains(text, "%") && !interfaceName(iface):
-			p.add("%s: gateway %q: %q is not the name of an interface: name that which ip -br link shows", at, text, iface)
+			p.add("%s: gateway %q: %q is not the name of an interface: name that which ip -br link shows", at,
+				text, iface)
 		case hasFamily(out, a):
 			p.add("%s: gateway %s is the second of its family: keep one", at, a)
 		default:

@@ -60,7 +60,8 @@ func (m Mesh) Plan(name string) (plan.Plan, error) {
 	case name == "":
 		p.add("router: it is empty: name the router whose plan is wanted")
 	case !listed:
-		p.add("router: %q is not among the routers: expected one of %s", name, choices(slices.Sorted(maps.Keys(m.Routers))))
+		p.add("router: %q is not among the routers: expected one of %s", name,
+			choices(slices.Sorted(maps.Keys(m.Routers))))
 	case r.State == StateAbsent:
 		p.add("router: %q is absent, so it has no plan: set its state to present, or leave it out of the run", name)
 	}
@@ -107,7 +108,8 @@ func (n *network) plan(self *router) plan.Plan {
 		out.Sysctl.ReservedPorts = append(out.Sysctl.ReservedPorts, n.inner(self, l.peer))
 		out.Sysctl.Interfaces = append(out.Sysctl.Interfaces, l.name)
 		out.Status.Tunnels = append(out.Status.Tunnels, plan.StatusTunnel{
-			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs, MTU: l.mtu, AS: l.peer.site.AS,
+			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs,
+			MTU: l.mtu, AS: l.peer.site.AS,
 			Networks: sorted(l.peer.site.networks), Probe: l.peer.probe,
 		})
 		if role(self, l.peer) == "initiator" {
@@ -153,7 +155,10 @@ func (n *network) links(self *router) []hop {
 			continue
 		}
 		num := plan.Number(self.ID, peer.ID)
-		h := hop{number: num, name: cmp.Or(self.Links[peer.name].Interface, n.tunnel(num)), self: self, peer: peer, mtu: n.mtu(self, peer)}
+		h := hop{
+			number: num, name: cmp.Or(self.Links[peer.name].Interface, n.tunnel(num)),
+			self: self, peer: peer, mtu: n.mtu(self, peer),
+		}
 		l := link4(n.pool, n.LinkPrefixLength, num)
 		h.mine, h.theirs, h.networks = given(self, peer, l, nil)
 		if n.dual {
@@ -210,7 +215,10 @@ func (n *network) wireguard(h hop) plan.Tunnel {
 	if n.dual {
 		addresses = append(addresses, netip.PrefixFrom(h.mine6, h.networks[1].Bits()))
 	}
-	return plan.Tunnel{Name: h.name, ListenPort: n.inner(h.self, h.peer), Addresses: addresses, MTU: h.mtu, Peers: []plan.Peer{peer}}
+	return plan.Tunnel{
+		Name: h.name, ListenPort: n.inner(h.self, h.peer), Addresses: addresses,
+		MTU: h.mtu, Peers: []plan.Peer{peer},
+	}
 }
 
 // behind lists the site networks that may arrive from a peer, and be sent to

@@ -37,7 +37,8 @@ func (n *network) bird(self *router) plan.Bird {
 	for _, x := range self.site.owns() {
 		g, _ := gatewayOf(self, x.Addr())
 		out.Static = append(out.Static, plan.Static{
-			Network: x, Via: g.addr, OnLink: self.site.OnLink && g.addr.IsValid(), Interface: g.iface, Connected: !g.addr.IsValid(), Derived: g.derived,
+			Network: x, Via: g.addr, OnLink: self.site.OnLink && g.addr.IsValid(),
+			Interface: g.iface, Connected: !g.addr.IsValid(), Derived: g.derived,
 		})
 	}
 	for _, r := range n.routers {
@@ -48,7 +49,9 @@ func (n *network) bird(self *router) plan.Bird {
 		}
 	}
 	for _, s := range n.sites {
-		out.Owners = append(out.Owners, plan.Owner{AS: s.AS, Site: s.name, Networks: s.owns(), Carried: n.carried(self, s)})
+		out.Owners = append(out.Owners, plan.Owner{
+			AS: s.AS, Site: s.name, Networks: s.owns(), Carried: n.carried(self, s),
+		})
 	}
 	return out
 }
@@ -132,7 +135,10 @@ func (n *network) importLimit(h hop) int {
 // status returns what mesh_status waits for, without the tunnels. A site whose
 // routers are all absent announces nothing, so nothing of it can be missed.
 func (n *network) status(self *router) plan.Status {
-	out := plan.Status{Tunnels: []plan.StatusTunnel{}, Prefixes: []plan.StatusPrefix{}, SourceNetworks: sorted(self.site.networks), Probe: self.probe}
+	out := plan.Status{
+		Tunnels: []plan.StatusTunnel{}, Prefixes: []plan.StatusPrefix{},
+		SourceNetworks: sorted(self.site.networks), Probe: self.probe,
+	}
 	for _, s := range n.sites {
 		alive := slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == s })
 		if s == self.site || !alive {

@@ -14,7 +14,8 @@ import (
 func (n *network) failover(self *router) plan.Failover {
 	out := plan.Failover{
 		Router: self.name, Cloud: self.site.Cloud,
-		Prefixes: []netip.Prefix{}, Tables: []string{}, Peers: []plan.FailoverPeer{}, Partners: []plan.FailoverPartner{},
+		Prefixes: []netip.Prefix{}, Tables: []string{}, Peers: []plan.FailoverPeer{},
+		Partners: []plan.FailoverPartner{},
 	}
 	if !slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == self.site && len(r.RouteTables) > 0 }) {
 		return out
@@ -36,7 +37,9 @@ func (n *network) failover(self *router) plan.Failover {
 	}
 	// A network without IPv6 has no use for routes of it, and its cloud refuses them.
 	out.Prefixes = slices.DeleteFunc(sorted(out.Prefixes), func(x netip.Prefix) bool {
-		return !slices.ContainsFunc(self.site.networks, func(own netip.Prefix) bool { return own.Addr().Is4() == x.Addr().Is4() })
+		return !slices.ContainsFunc(self.site.networks, func(own netip.Prefix) bool {
+			return own.Addr().Is4() == x.Addr().Is4()
+		})
 	})
 	return out
 }
@@ -76,7 +79,8 @@ func (n *network) checkRouteTables(p *Problems) {
 		case "azure":
 			p.add("router %s: route_tables: on Azure the load balancer's probe moves the traffic: leave them out, and point routes at its address (cloud_routes)", r.name)
 		default:
-			p.add("router %s: route_tables: site %s has cloud %q, and only the tables of aws are moved: leave them out", r.name, r.Site, r.site.Cloud)
+			p.add("router %s: route_tables: site %s has cloud %q, and only the tables of aws are moved: leave them out",
+				r.name, r.Site, r.site.Cloud)
 		}
 		for _, table := range r.RouteTables {
 			switch other := owner[table]; {

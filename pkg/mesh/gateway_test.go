@@ -18,13 +18,23 @@ func TestGateway(t *testing.T) {
 		noZone             bool
 		via4, via6         string
 	}{
-		"derived from the zone":    {via4: "10.0.1.1", via6: "2001:db8:10:1::1"},
-		"derived from the site":    {noZone: true, via4: "10.0.0.1", via6: "2001:db8:10::1"},
-		"the site's":               {site: mesh.List{"10.0.0.3"}, via4: "10.0.0.3", via6: "2001:db8:10:1::1"},
-		"the zone's":               {zone: mesh.List{"10.0.0.2"}, site: mesh.List{"10.0.0.3", "2001:db8:10::3"}, via4: "10.0.0.2", via6: "2001:db8:10::3"},
-		"the router's":             {router: mesh.List{"10.0.0.4", "2001:db8:10::4"}, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.4", via6: "2001:db8:10::4"},
-		"another zone's is not":    {noZone: true, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.1", via6: "2001:db8:10::1"},
-		"none of the router's own": {router: mesh.List{"none"}, site: mesh.List{"10.0.0.3"}, via4: "connected", via6: "connected"},
+		"derived from the zone": {via4: "10.0.1.1", via6: "2001:db8:10:1::1"},
+		"derived from the site": {noZone: true, via4: "10.0.0.1", via6: "2001:db8:10::1"},
+		"the site's":            {site: mesh.List{"10.0.0.3"}, via4: "10.0.0.3", via6: "2001:db8:10:1::1"},
+		"the zone's": {
+			zone: mesh.List{"10.0.0.2"},
+			site: mesh.List{"10.0.0.3", "2001:db8:10::3"}, via4: "10.0.0.2", via6: "2001:db8:10::3",
+		},
+		"the router's": {
+			router: mesh.List{"10.0.0.4", "2001:db8:10::4"},
+			zone:   mesh.List{"10.0.0.2"}, via4: "10.0.0.4", via6: "2001:db8:10::4",
+		},
+		"another zone's is not": {
+			noZone: true, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.1", via6: "2001:db8:10::1",
+		},
+		"none of the router's own": {
+			router: mesh.List{"none"}, site: mesh.List{"10.0.0.3"}, via4: "connected", via6: "connected",
+		},
 		"none of the zone, one v4": {zone: mesh.List{"none", "10.0.0.2"}, via4: "10.0.0.2", via6: "connected"},
 		"none of the site":         {site: mesh.List{"none"}, via4: "connected", via6: "connected"},
 		"link-local on interface":  {router: mesh.List{"fe80::1%ens5"}, via4: "10.0.1.1", via6: "fe80::1%ens5"},

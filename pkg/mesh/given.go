@@ -44,7 +44,8 @@ func parseLinks(router string, links map[string]Link, p *Problems) map[string][]
 			case a.Bits() >= a.Addr().BitLen():
 				p.add("%s %s has no room for the other end: expected the length of a network that both ends are in, such as /31", at, a)
 			case a.Bits() < 8 || unusable(a.Addr()) != "":
-				p.add("%s %s is %s: expected one of a link network", at, a, cmp.Or(unusable(a.Addr()), "in a network larger than /8"))
+				p.add("%s %s is %s: expected one of a link network", at, a,
+					cmp.Or(unusable(a.Addr()), "in a network larger than /8"))
 			case slices.ContainsFunc(out[peer], func(o netip.Prefix) bool { return o.Addr().Is4() == a.Addr().Is4() }):
 				p.add("%s %s is the second of its family: keep one", at, a)
 			default:
@@ -75,11 +76,13 @@ func (n *network) checkLinks(p *Problems) {
 func (n *network) checkLink(r *router, peer string, p *Problems) {
 	at, l := "router "+r.name+": links."+peer, r.Links[peer]
 	if _, known := n.Routers[peer]; !known || peer == r.name {
-		p.add("router %s: links: %q is no other router: expected one of %s", r.name, peer, cause.List(slices.Sorted(maps.Keys(n.Routers))))
+		p.add("router %s: links: %q is no other router: expected one of %s", r.name, peer,
+			cause.List(slices.Sorted(maps.Keys(n.Routers))))
 		return
 	}
 	if i := l.Interface; i != "" && (!interfaceName(i) || !strings.HasPrefix(i, n.InterfacePrefix)) {
-		p.add("%s: interface %q: expected up to 15 letters, digits, - or _, that begin with interface_prefix, %s", at, i, n.InterfacePrefix)
+		p.add("%s: interface %q: expected up to 15 letters, digits, - or _, that begin with interface_prefix, %s", at,
+			i, n.InterfacePrefix)
 	}
 	for _, port := range []int{l.ListenPort, l.EndpointPort} {
 		if port < 0 || port > 65535 {
@@ -91,7 +94,8 @@ func (n *network) checkLink(r *router, peer string, p *Problems) {
 		for _, s := range n.sites {
 			for _, x := range s.networks {
 				if a.Overlaps(x) {
-					p.add("%s: address %s is in network %s of site %s: expected a network that no site uses", at, a, x, s.name)
+					p.add("%s: address %s is in network %s of site %s: expected a network that no site uses", at,
+						a, x, s.name)
 				}
 			}
 		}
@@ -104,7 +108,8 @@ func (n *network) checkLink(r *router, peer string, p *Problems) {
 			if b.IsValid() {
 				found = b.String()
 			}
-			p.add("%s: address %s: router %s has %s in links.%s: expected another one of network %s", at, a, peer, found, r.name, a.Masked())
+			p.add("%s: address %s: router %s has %s in links.%s: expected another one of network %s", at, a, peer,
+				found, r.name, a.Masked())
 		}
 	}
 }
@@ -118,16 +123,19 @@ func (n *network) checkTwins(r *router, p *Problems) {
 	var before []hop
 	for _, h := range n.links(r) {
 		if other := names[h.name]; other != "" {
-			p.add("router %s: the tunnels to %s and %s are both interface %s: give one another in links", r.name, other, h.peer.name, h.name)
+			p.add("router %s: the tunnels to %s and %s are both interface %s: give one another in links", r.name, other,
+				h.peer.name, h.name)
 		}
 		port := n.inner(r, h.peer)
 		if other := ports[port]; other != "" {
-			p.add("router %s: the tunnels to %s and %s both listen on port %d: give one another in links", r.name, other, h.peer.name, port)
+			p.add("router %s: the tunnels to %s and %s both listen on port %d: give one another in links", r.name,
+				other, h.peer.name, port)
 		}
 		for _, o := range before {
 			for _, x := range o.networks {
 				if slices.ContainsFunc(h.networks, x.Overlaps) {
-					p.add("router %s: the tunnels to %s and %s both have link network %s: give one another in links", r.name, o.peer.name, h.peer.name, x)
+					p.add("router %s: the tunnels to %s and %s both have link network %s: give one another in links",
+						r.name, o.peer.name, h.peer.name, x)
 				}
 			}
 		}

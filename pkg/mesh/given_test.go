@@ -45,7 +45,8 @@ func TestLinksThatWereThere(t *testing.T) {
 	assert.Contains(t, after["aws-1"].Sysctl.Interfaces, "wg-gcp")
 	for _, n := range after["aws-1"].Bird.Neighbors {
 		if n.Router == "gcp-1" {
-			assert.Equal(t, "wg-gcp 172.31.20.9 172.31.20.7", n.Interface+" "+n.LocalAddress.String()+" "+n.Address.String())
+			assert.Equal(t, "wg-gcp 172.31.20.9 172.31.20.7",
+				n.Interface+" "+n.LocalAddress.String()+" "+n.Address.String())
 		}
 	}
 	assert.Equal(t, before["azure-1"], after["azure-1"], "a router without links is as before")
@@ -58,17 +59,55 @@ func TestRefusesLinks(t *testing.T) {
 		one, other mesh.Link
 		want       string
 	}{
-		"no prefix":       {addresses("172.31.20.9"), addresses(), `router aws-1: links.gcp-1: address "172.31.20.9": expected an address and the length`},
-		"no room":         {addresses("172.31.20.9/32"), addresses(), "router aws-1: links.gcp-1: address 172.31.20.9/32 has no room for the other end"},
-		"huge":            {addresses("172.31.20.9/4"), addresses(), "router aws-1: links.gcp-1: address 172.31.20.9/4 is in a network larger than /8"},
-		"twice":           {addresses("172.31.20.9/31", "172.31.21.9/31"), addresses(), "router aws-1: links.gcp-1: address 172.31.21.9/31 is the second of its family"},
-		"one end only":    {addresses("172.31.20.9/24"), addresses(), "router aws-1: links.gcp-1: address 172.31.20.9/24: router gcp-1 has none in links.aws-1"},
-		"in a site":       {addresses("10.2.0.9/24"), addresses("10.2.0.8/24"), "router aws-1: links.gcp-1: address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws"},
-		"other interface": {mesh.Link{Interface: "tun0"}, addresses(), `router aws-1: links.gcp-1: interface "tun0": expected up to 15 letters`},
-		"long interface":  {mesh.Link{Interface: "wg-to-google-cloud"}, addresses(), `router aws-1: links.gcp-1: interface "wg-to-google-cloud"`},
-		"port":            {mesh.Link{ListenPort: 70000}, addresses(), "router aws-1: links.gcp-1: port 70000: expected 1 to 65535"},
-		"name of another": {mesh.Link{Interface: "wg8"}, addresses(), "router aws-1: the tunnels to office-2 and gcp-1 are both interface wg8"},
-		"port of another": {mesh.Link{ListenPort: 51808}, addresses(), "router aws-1: the tunnels to office-2 and gcp-1 both listen on port 51808"},
+		"no prefix": {
+			addresses("172.31.20.9"), addresses(),
+			`router aws-1: links.gcp-1: address "172.31.20.9": expected an address and the length`,
+		},
+		"no room": {
+			addresses("172.31.20.9/32"), addresses(),
+			"router aws-1: links.gcp-1: address 172.31.20.9/32 has no room for the other end",
+		},
+		"huge": {
+			addresses("172.31.20.9/4"), addresses(),
+			"router aws-1: links.gcp-1: address 172.31.20.9/4 is in a network larger than /8",
+		},
+		"twice": {
+			addresses("172.31.20.9/31", "172.31.21.9/31"), addresses(),
+			"router aws-1: links.gcp-1: address 172.31.21.9/31 is the second of its family",
+		},
+		"one end only": {
+			addresses("172.31.20.9/24"), addresses(),
+			"router aws-1: links.gcp-1: address 172.31.20.9/24: router gcp-1 has none in links.aws-1",
+		},
+		"in a site": {
+			addresses("10.2.0.9/24"), addresses("10.2.0.8/24"),
+			"router aws-1: links.gcp-1: address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws",
+		},
+		"other interface": {
+			mesh.Link{Interface: "tun0"},
+			addresses(),
+			`router aws-1: links.gcp-1: interface "tun0": expected up to 15 letters`,
+		},
+		"long interface": {
+			mesh.Link{Interface: "wg-to-google-cloud"},
+			addresses(),
+			`router aws-1: links.gcp-1: interface "wg-to-google-cloud"`,
+		},
+		"port": {
+			mesh.Link{ListenPort: 70000},
+			addresses(),
+			"router aws-1: links.gcp-1: port 70000: expected 1 to 65535",
+		},
+		"name of another": {
+			mesh.Link{Interface: "wg8"},
+			addresses(),
+			"router aws-1: the tunnels to office-2 and gcp-1 are both interface wg8",
+		},
+		"port of another": {
+			mesh.Link{ListenPort: 51808},
+			addresses(),
+			"router aws-1: the tunnels to office-2 and gcp-1 both listen on port 51808",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "field-case")
@@ -80,7 +119,8 @@ func TestRefusesLinks(t *testing.T) {
 	}
 	m := load(t, "field-case")
 	links(&m, "aws-1", "gcp-1", addresses("172.31.20.9/24"), addresses("172.31.21.9/24"))
-	require.ErrorContains(t, m.Validate(), "router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")
+	require.ErrorContains(t, m.Validate(),
+		"router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")
 	router(&m, "aws-1", func(r *mesh.Router) { r.Links = map[string]mesh.Link{"gcp-9": {}} })
 	require.ErrorContains(t, m.Validate(), `router aws-1: links: "gcp-9" is no other router`)
 }

@@ -38,7 +38,8 @@ func TestGolden(t *testing.T) {
 			goldens, err := filepath.Glob(filepath.Join(dir, "*.json"))
 			require.NoError(t, err)
 			for _, golden := range goldens {
-				assert.Contains(t, all, strings.TrimSuffix(filepath.Base(golden), ".json"), "%s belongs to no router", golden)
+				assert.Contains(t, all, strings.TrimSuffix(filepath.Base(golden), ".json"),
+					"%s belongs to no router", golden)
 			}
 		})
 	}

@@ -49,7 +49,8 @@ func (n *network) checkHostKeys(p *Problems) {
 		case key == "":
 			p.add("router %s: host_key is not an SSH public key: expected the line of its /etc/ssh/ssh_host_ed25519_key.pub, such as ssh-ed25519 AAAA...", r.name)
 		case twice:
-			p.add("routers %s, %s: both have the same host_key: give each its own, or one could speak for the other", other, r.name)
+			p.add("routers %s, %s: both have the same host_key: give each its own, or one could speak for the other",
+				other, r.name)
 		}
 		taken[key] = r.name
 	}

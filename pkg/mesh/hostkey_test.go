@@ -26,10 +26,15 @@ func hostKeys(m *mesh.Mesh, keys map[string]string) {
 // the files that sshd reads.
 func TestGateHasThePeersWithAKey(t *testing.T) {
 	m := load(t, "field-case")
-	hostKeys(&m, map[string]string{"azure-1": azureKey + " root@azure-1", "aws-1": "  " + awsKey + "  ", "office-1": awsKey[:len(awsKey)-1] + "A"})
+	hostKeys(&m,
+		map[string]string{
+			"azure-1": azureKey + " root@azure-1", "aws-1": "  " + awsKey + "  ",
+			"office-1": awsKey[:len(awsKey)-1] + "A",
+		})
 	p, err := m.Plan("office-1")
 	require.NoError(t, err)
-	assert.Equal(t, []plan.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
+	assert.Equal(t,
+		[]plan.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
 }
 
 func TestRefusesHostKeys(t *testing.T) {
@@ -37,13 +42,33 @@ func TestRefusesHostKeys(t *testing.T) {
 		keys map[string]string
 		want string
 	}{
-		"one for two routers": {map[string]string{"azure-1": azureKey, "aws-1": azureKey + " again"}, "routers azure-1, aws-1: both have the same host_key"},
-		"a private key":       {map[string]string{"aws-1": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "router aws-1: host_key is a private key: take it out"},
-		"a second line":       {map[string]string{"aws-1": awsKey + "\nssh-rsa AAAA"}, "router aws-1: host_key is not an SSH public key"},
-		"options":             {map[string]string{"aws-1": `command="sh" ` + awsKey}, "router aws-1: host_key is not an SSH public key"},
-		"another type inside": {map[string]string{"aws-1": "ssh-rsa" + awsKey[len("ssh-ed25519"):]}, "router aws-1: host_key is not an SSH public key"},
-		"half a key":          {map[string]string{"aws-1": "ssh-ed25519 AAAA"}, "router aws-1: host_key is not an SSH public key"},
-		"a certificate":       {map[string]string{"aws-1": "ssh-ed25519-cert-v01@openssh.com AAAA"}, "router aws-1: host_key is not an SSH public key"},
+		"one for two routers": {
+			map[string]string{"azure-1": azureKey, "aws-1": azureKey + " again"},
+			"routers azure-1, aws-1: both have the same host_key",
+		},
+		"a private key": {
+			map[string]string{"aws-1": "-----BEGIN OPENSSH PRIVATE KEY-----"},
+			"router aws-1: host_key is a private key: take it out",
+		},
+		"a second line": {
+			map[string]string{"aws-1": awsKey + "\nssh-rsa AAAA"},
+			"router aws-1: host_key is not an SSH public key",
+		},
+		"options": {
+			map[string]string{"aws-1": `command="sh" ` + awsKey},
+			"router aws-1: host_key is not an SSH public key",
+		},
+		"another type inside": {
+			map[string]string{"aws-1": "ssh-rsa" + awsKey[len("ssh-ed25519"):]},
+			"router aws-1: host_key is not an SSH public key",
+		},
+		"half a key": {
+			map[string]string{"aws-1": "ssh-ed25519 AAAA"}, "router aws-1: host_key is not an SSH public key",
+		},
+		"a certificate": {
+			map[string]string{"aws-1": "ssh-ed25519-cert-v01@openssh.com AAAA"},
+			"router aws-1: host_key is not an SSH public key",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "field-case")

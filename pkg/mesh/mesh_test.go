@@ -69,7 +69,9 @@ func TestTerraformInventory(t *testing.T) {
 	for name, plan := range plans(t, m) {
 		assert.Equal(t, want[name].Tunnels, plan.Tunnels, name)
 	}
-	for name, gateway := range map[string]string{"azure-2": "10.1.0.1", "aws-1": "10.2.0.1", "aws-2": "10.2.0.17", "gcp-1": "10.3.0.1"} {
+	for name, gateway := range map[string]string{
+		"azure-2": "10.1.0.1", "aws-1": "10.2.0.1", "aws-2": "10.2.0.17", "gcp-1": "10.3.0.1",
+	} {
 		for _, route := range plans(t, m)[name].Bird.Static {
 			assert.Equal(t, gateway, route.Via.String(), name)
 		}
@@ -119,10 +121,19 @@ func TestZoneReadsFromListOrDictionary(t *testing.T) {
 		want mesh.Zone
 		err  string
 	}{
-		"list":            {raw: `["10.1.0.0/24", "10.1.1.0/24"]`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24", "10.1.1.0/24"}}},
-		"one subnet":      {raw: `"10.1.0.0/24"`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24"}}},
-		"with commas":     {raw: `"10.1.0.0/24, 10.1.1.0/24"`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24", "10.1.1.0/24"}}},
-		"dictionary":      {raw: `{"networks": "10.1.0.0/24", "gateway": ["10.1.0.9"]}`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24"}, Gateway: mesh.List{"10.1.0.9"}}},
+		"list": {
+			raw:  `["10.1.0.0/24", "10.1.1.0/24"]`,
+			want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24", "10.1.1.0/24"}},
+		},
+		"one subnet": {raw: `"10.1.0.0/24"`, want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24"}}},
+		"with commas": {
+			raw:  `"10.1.0.0/24, 10.1.1.0/24"`,
+			want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24", "10.1.1.0/24"}},
+		},
+		"dictionary": {
+			raw:  `{"networks": "10.1.0.0/24", "gateway": ["10.1.0.9"]}`,
+			want: mesh.Zone{Networks: mesh.List{"10.1.0.0/24"}, Gateway: mesh.List{"10.1.0.9"}},
+		},
 		"null":            {raw: `null`},
 		"unknown key":     {raw: `{"networks": [], "gatway": "10.1.0.9"}`, err: `unknown field "gatway"`},
 		"list of numbers": {raw: `[1]`, err: "expected a list of strings"},

@@ -112,7 +112,8 @@ func (n *network) parseRouter(name string, in Router, p *Problems) *router {
 	r.callers = map[string]netip.Addr{}
 	for _, caller := range slices.Sorted(maps.Keys(in.Endpoints)) {
 		if _, known := n.Sites[caller]; !known {
-			p.add("router %s: endpoints: site %q is unknown: expected one of %s", name, caller, cause.List(slices.Sorted(maps.Keys(n.Sites))))
+			p.add("router %s: endpoints: site %q is unknown: expected one of %s", name, caller,
+				cause.List(slices.Sorted(maps.Keys(n.Sites))))
 		} else if a := parseEndpoint(name, "endpoints."+caller, in.Endpoints[caller], p); a.IsValid() {
 			r.callers[caller] = a
 		}

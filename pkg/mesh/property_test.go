@@ -101,7 +101,9 @@ func random(seed uint64) mesh.Mesh {
 			if r.IntN(3) == 0 {
 				endpoint = fmt.Sprintf("2001:db8:ffff::%d", id)
 			}
-			m.Routers[fmt.Sprintf("r-%d", id)] = mesh.Router{ID: id, Site: name, Zone: fmt.Sprint(r.IntN(len(in.Zones))), Endpoint: endpoint}
+			m.Routers[fmt.Sprintf("r-%d", id)] = mesh.Router{
+				ID: id, Site: name, Zone: fmt.Sprint(r.IntN(len(in.Zones))), Endpoint: endpoint,
+			}
 		}
 	}
 	// Some are behind address translation: one at most, or as many as come.
@@ -112,7 +114,9 @@ func random(seed uint64) mesh.Mesh {
 		if seed%4 == 3 {
 			router(&m, name, func(x *mesh.Router) {
 				x.EndpointPortBase, x.ListenPortBase = r.IntN(2)*52000, r.IntN(2)*53000
-				x.Endpoints = map[string]string{fmt.Sprintf("site%d", r.IntN(len(m.Sites))): fmt.Sprintf("203.0.113.%d", x.ID)}
+				x.Endpoints = map[string]string{
+					fmt.Sprintf("site%d", r.IntN(len(m.Sites))): fmt.Sprintf("203.0.113.%d", x.ID),
+				}
 			})
 		}
 	}
@@ -191,7 +195,8 @@ func agree(t *testing.T, m mesh.Mesh, here, there plan.Plan, i, j int) {
 		assert.Equal(t, a.ListenPort, int(e.Port()), "the peer calls the port that we listen on")
 	default:
 		assert.Equal(t, strings.Trim(address, "[]"), e.Addr().String())
-		assert.Equal(t, cmp.Or(r.EndpointPortBase, m.PortBase)+number, int(e.Port()), "the peer calls the port that is forwarded")
+		assert.Equal(t, cmp.Or(r.EndpointPortBase, m.PortBase)+number, int(e.Port()),
+			"the peer calls the port that is forwarded")
 	}
 	require.Len(t, b.Addresses, len(a.Addresses))
 	for x := range a.Addresses {
@@ -259,9 +264,12 @@ func TestNumbersNeverMove(t *testing.T) {
 					p.Gate.Removed = removed[other].Gate.Removed
 					absent[other] = p
 				}
-				assert.Equal(t, removed, absent, "to be absent and to be gone are the same to others, but that the gate knows who is absent")
+				assert.Equal(t, removed, absent,
+					"to be absent and to be gone are the same to others, but that the gate knows who is absent")
 				for other, p := range removed {
-					want := slices.DeleteFunc(slices.Clone(before[other].Tunnels), func(x plan.Tunnel) bool { return x.Peers[0].Name == gone })
+					want := slices.DeleteFunc(slices.Clone(before[other].Tunnels), func(x plan.Tunnel) bool {
+						return x.Peers[0].Name == gone
+					})
 					assert.Equal(t, want, p.Tunnels, other)
 				}
 			}
@@ -312,8 +320,10 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`{"routers": {"a": {"id": 9223372036854775807}, "b": {"id": -9223372036854775808}, "": {}}}`))
-	f.Add([]byte(`{"routers": {"a": {"id": 1, "site": "s", "zone": "z"}}, "sites": {"s": {"networks": ["::/0", "x"], "zones": {"z": "0.0.0.0/32"}}}}`))
-	f.Add([]byte(`{"link_pool": "255.255.255.254/31", "link_prefix_length": -1, "link_pool6": "ffff::/128", "port_base": 9223372036854775807}`))
+	f.Add([]byte(
+		`{"routers": {"a": {"id": 1, "site": "s", "zone": "z"}}, "sites": {"s": {"networks": ["::/0", "x"], "zones": {"z": "0.0.0.0/32"}}}}`))
+	f.Add([]byte(
+		`{"link_pool": "255.255.255.254/31", "link_prefix_length": -1, "link_pool6": "ffff::/128", "port_base": 9223372036854775807}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var m mesh.Mesh
 		m.SetDefaults()

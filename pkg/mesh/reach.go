@@ -15,7 +15,8 @@ func (n *network) outer(r, peer *router) int {
 }
 
 func (n *network) inner(r, peer *router) int {
-	return cmp.Or(r.Links[peer.name].ListenPort, cmp.Or(r.ListenPortBase, r.EndpointPortBase, n.PortBase)+plan.Number(r.ID, peer.ID))
+	return cmp.Or(r.Links[peer.name].ListenPort,
+		cmp.Or(r.ListenPortBase, r.EndpointPortBase, n.PortBase)+plan.Number(r.ID, peer.ID))
 }
 
 // at is where a caller reaches a router for their tunnel, zero when it cannot. What is

@@ -155,7 +155,9 @@ func peer(of plan.Plan, name string) plan.Peer {
 }
 
 func covers(allowed []netip.Prefix, x netip.Prefix) bool {
-	return slices.ContainsFunc(allowed, func(a netip.Prefix) bool { return a.Bits() <= x.Bits() && a.Contains(x.Addr()) })
+	return slices.ContainsFunc(allowed, func(a netip.Prefix) bool {
+		return a.Bits() <= x.Bits() && a.Contains(x.Addr())
+	})
 }
 
 // unreachable lists the pairs of a living router and a prefix of another site

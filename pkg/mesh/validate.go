@@ -49,7 +49,9 @@ func (n *network) checkSettings(p *Problems) {
 	if n.BFD != BFDNormal && n.BFD != BFDFast {
 		p.add("bfd: %q: expected normal or fast", n.BFD)
 	}
-	if !path.IsAbs(n.PresharedKeyDirectory) || strings.ContainsFunc(n.PresharedKeyDirectory, func(c rune) bool { return c < ' ' }) {
+	if !path.IsAbs(n.PresharedKeyDirectory) || strings.ContainsFunc(n.PresharedKeyDirectory, func(c rune) bool {
+		return c < ' '
+	}) {
 		p.add("preshared_key_directory: %q: expected an absolute path", n.PresharedKeyDirectory)
 	}
 	if !interfaceName(n.InterfacePrefix) {
@@ -64,7 +66,8 @@ func (n *network) checkRouters(p *Problems) {
 		case name == "":
 			p.add("routers: one has an empty name: give each its name in the inventory")
 		case !plainName(name):
-			p.add("router %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", name, longestName)
+			p.add("router %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", name,
+				longestName)
 		}
 	}
 	n.checkCase(p)
@@ -74,16 +77,19 @@ func (n *network) checkRouters(p *Problems) {
 		case r.ID == 0:
 			p.add("router %s: id is missing: give a number from 1 up that no other router has or had", r.name)
 		case r.ID < 0 || r.ID > plan.MaxID:
-			p.add("router %s: id is %d: expected 1 to %d, because tunnel numbers, so UDP ports, grow with its square", r.name, r.ID, plan.MaxID)
+			p.add("router %s: id is %d: expected 1 to %d, because tunnel numbers, so UDP ports, grow with its square",
+				r.name, r.ID, plan.MaxID)
 		}
 		switch {
 		case r.Site == "":
 			p.add("router %s: site is missing: expected one of %s", r.name, choices(known))
 		case r.site == nil:
-			p.add("router %s: site %q is unknown: expected one of %s, or add it to sites", r.name, r.Site, choices(known))
+			p.add("router %s: site %q is unknown: expected one of %s, or add it to sites", r.name,
+				r.Site, choices(known))
 		case r.Zone != "" && r.zone() == nil:
 			zones := slices.Sorted(maps.Keys(r.site.Zones))
-			p.add("router %s: site %s has no zone %q: expected one of %s, or add it to the site", r.name, r.Site, r.Zone, choices(zones))
+			p.add("router %s: site %s has no zone %q: expected one of %s, or add it to the site",
+				r.name, r.Site, r.Zone, choices(zones))
 		default:
 			n.checkGateways(r, p)
 		}
@@ -107,7 +113,8 @@ func (n *network) checkCase(p *Problems) {
 		if !slices.ContainsFunc(names, func(name string) bool { return n.Routers[name].HostKey != "" }) {
 			p = &n.warned
 		}
-		p.add("routers %s: the names differ in case only, and are one name to ssh: rename all but one", strings.Join(names, ", "))
+		p.add("routers %s: the names differ in case only, and are one name to ssh: rename all but one",
+			strings.Join(names, ", "))
 	}
 }
 
@@ -153,7 +160,8 @@ func (n *network) checkProtocols(p *Problems) {
 	}
 	for protocol, names := range taken {
 		if slices.Sort(names); len(names) > 1 {
-			p.add("routers %s: all would be protocol %s in BIRD, which knows no '-' or '.': rename all but one", strings.Join(names, ", "), protocol)
+			p.add("routers %s: all would be protocol %s in BIRD, which knows no '-' or '.': rename all but one",
+				strings.Join(names, ", "), protocol)
 		}
 	}
 }

@@ -38,11 +38,14 @@ func (n *network) checkEndpoints(p *Problems) {
 		}
 	}
 	if len(apart) > 0 {
-		n.warned.add("no tunnel between %s: neither has an endpoint, and a third router carries their traffic: give one an address",
+		n.warned.add(
+			"no tunnel between %s: neither has an endpoint, and a third router carries their traffic: give one an address",
 			cause.List(apart))
 	}
 	if len(six) > 0 {
-		n.warned.add("%s: only an IPv6 endpoint, where %s have an IPv4 one: give one end of such a tunnel both families", cause.List(once(six)), cause.List(once(four)))
+		n.warned.add(
+			"%s: only an IPv6 endpoint, where %s have an IPv4 one: give one end of such a tunnel both families",
+			cause.List(once(six)), cause.List(once(four)))
 	}
 }
 
@@ -72,7 +75,8 @@ func (n *network) checkShared(a, b *router, p *Problems) {
 		}
 	}
 	if n.at(a, b).Addr() == a.endpoint && n.at(b, a).Addr() == b.endpoint {
-		n.warned.add("routers %s and %s: both are behind %s and call each other there, which few NATs allow: give them endpoints for their own site", a.name, b.name, a.endpoint)
+		n.warned.add(
+			"routers %s and %s: both are behind %s and call each other there, which few NATs allow: give them endpoints for their own site", a.name, b.name, a.endpoint)
 	}
 }
 
@@ -94,7 +98,8 @@ func (n *network) checkOutside(r *router, p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
 			i := slices.IndexFunc(n.routers, func(caller *router) bool {
-				return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) && x.Contains(n.at(r, caller).Addr())
+				return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) &&
+					x.Contains(n.at(r, caller).Addr())
 			})
 			if i < 0 {
 				continue
@@ -107,7 +112,8 @@ func (n *network) checkOutside(r *router, p *Problems) {
 			}
 		}
 	}
-	for _, a := range append([]netip.Addr{r.endpoint}, slices.SortedFunc(maps.Values(r.callers), netip.Addr.Compare)...) {
+	for _, a := range append([]netip.Addr{r.endpoint},
+		slices.SortedFunc(maps.Values(r.callers), netip.Addr.Compare)...) {
 		for _, pool := range []netip.Prefix{n.pool, n.pool6} {
 			if pool.IsValid() && a.IsValid() && pool.Contains(a) {
 				p.add("router %s: endpoint %s is inside the link pool %s: take another link pool", r.name, a, pool)
@@ -140,10 +146,12 @@ func (n *network) checkPools(p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
 			if n.pool.IsValid() && n.pool.Overlaps(x) {
-				p.add("link_pool: %s overlaps network %s of site %s: take a network that no site uses", n.pool, x, s.name)
+				p.add("link_pool: %s overlaps network %s of site %s: take a network that no site uses",
+					n.pool, x, s.name)
 			}
 			if n.pool6.IsValid() && n.pool6.Overlaps(x) {
-				p.add("link_pool6: %s overlaps network %s of site %s: take a network that no site uses", n.pool6, x, s.name)
+				p.add("link_pool6: %s overlaps network %s of site %s: take a network that no site uses",
+					n.pool6, x, s.name)
 			}
 		}
 	}
@@ -164,7 +172,8 @@ func (n *network) checkPorts(p *Problems) {
 			value int
 		}{{"endpoint_port_base", r.EndpointPortBase}, {"listen_port_base", r.ListenPortBase}} {
 			if most := 65535 - highest; base.value < 0 || base.value > most {
-				p.add("router %s: %s: %d: expected up to %d, because the highest of its tunnels has number %d", r.name, base.name, base.value, most, highest)
+				p.add("router %s: %s: %d: expected up to %d, because the highest of its tunnels has number %d", r.name,
+					base.name, base.value, most, highest)
 			}
 		}
 	}
@@ -185,15 +194,18 @@ func (n *network) checkHighest(p *Problems) {
 	}
 	num := plan.Number(a.ID, b.ID)
 	if port := n.PortBase + num; n.PortBase >= 0 && n.PortBase <= 65534 && port > 65535 {
-		p.add("port_base: %d is too high: tunnel %d between %s and %s would be port %d: take %d or less, or lower ids", n.PortBase, num, b.name, a.name, port, 65535-num)
+		p.add("port_base: %d is too high: tunnel %d between %s and %s would be port %d: take %d or less, or lower ids",
+			n.PortBase, num, b.name, a.name, port, 65535-num)
 	}
 	if name := n.tunnel(num); interfaceName(n.InterfacePrefix) && len(name) > 15 {
 		p.add("interface_prefix: %q makes interface %s of %d characters, and Linux allows 15: take a shorter prefix, or lower ids", n.InterfacePrefix, name, len(name))
 	}
-	if n.LinkPrefixLength >= 8 && n.LinkPrefixLength <= 31 && n.pool.IsValid() && n.pool.Addr().Is4() && !holds(n.pool, n.LinkPrefixLength, num) {
+	if n.LinkPrefixLength >= 8 && n.LinkPrefixLength <= 31 && n.pool.IsValid() &&
+		n.pool.Addr().Is4() && !holds(n.pool, n.LinkPrefixLength, num) {
 		p.add("link_pool: %s is too small: it has no /%d number %d for tunnel %d: take a larger pool or a longer link_prefix_length", n.pool, n.LinkPrefixLength, num, num)
 	}
 	if n.pool6.IsValid() && n.pool6.Addr().Is6() && !holds(n.pool6, 127, num) {
-		p.add("link_pool6: %s is too small: it has no /127 number %d for tunnel %d: take a larger pool, such as a /64", n.pool6, num, num)
+		p.add("link_pool6: %s is too small: it has no /127 number %d for tunnel %d: take a larger pool, such as a /64",
+			n.pool6, num, num)
 	}
 }

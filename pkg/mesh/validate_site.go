@@ -14,18 +14,21 @@ func (n *network) checkSites(p *Problems) {
 	owner := map[plan.AS][]string{}
 	for _, s := range n.sites {
 		if !plainName(s.name) {
-			p.add("site %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", s.name, longestName)
+			p.add("site %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", s.name,
+				longestName)
 		}
 		if why := checkAS(s.AS); why != "" {
 			p.add("site %s: as %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, why)
 		} else {
 			owner[s.AS] = append(owner[s.AS], s.name)
 			if why := doubtful(s.AS); why != "" {
-				n.warned.add("site %s: as %d %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, s.AS, why)
+				n.warned.add("site %s: as %d %s: use one of 64513 to 65534 or 4200000000 to 4294967294",
+					s.name, s.AS, why)
 			}
 		}
 		if mtu, known := Underlay(s.Cloud); !known {
-			n.warned.add("site %s: cloud is %q, which is taken as other, with an MTU of %d: set mtu if it is less", s.name, s.Cloud, mtu)
+			n.warned.add("site %s: cloud is %q, which is taken as other, with an MTU of %d: set mtu if it is less",
+				s.name, s.Cloud, mtu)
 		}
 		if len(s.Networks) == 0 {
 			p.add("site %s: networks is missing, so nothing of it can be reached: list its prefixes, at least the subnet of its routers", s.name)
@@ -36,7 +39,8 @@ func (n *network) checkSites(p *Problems) {
 	}
 	for as, names := range owner {
 		if len(names) > 1 {
-			p.add("sites %s: all have as %d: give each site its own, or the one refuses the routes of the other", strings.Join(names, ", "), as)
+			p.add("sites %s: all have as %d: give each site its own, or the one refuses the routes of the other",
+				strings.Join(names, ", "), as)
 		}
 	}
 }
@@ -90,7 +94,8 @@ func (n *network) checkMTU(s *site, p *Problems) {
 	if !n.dual {
 		least, why = least4, ", because Linux takes 576 inside a tunnel at least"
 		if s.MTU >= least && s.MTU < minMTU {
-			n.warned.add("site %s: mtu is %d, which is little: look whether it is meant; 1280 is what any path has", s.name, s.MTU)
+			n.warned.add("site %s: mtu is %d, which is little: look whether it is meant; 1280 is what any path has",
+				s.name, s.MTU)
 		}
 	}
 	if s.MTU != 0 && (s.MTU < least || s.MTU > 65535) {
@@ -105,7 +110,8 @@ func (n *network) checkNetworks(s *site) {
 		if slices.Contains(s.networks[:i], x) {
 			n.warned.add("site %s: network %s is listed twice: keep one", s.name, x)
 		} else if least := shortest(x.Addr()); x.Bits() < least {
-			n.warned.add("site %s: network %s is larger than a /%d, and all of it goes into the tunnels: look whether it is meant", s.name, x, least)
+			n.warned.add(
+				"site %s: network %s is larger than a /%d, and all of it goes into the tunnels: look whether it is meant", s.name, x, least)
 		}
 	}
 }
@@ -123,7 +129,8 @@ func (n *network) checkZones(s *site, p *Problems) {
 		case z.name == "":
 			p.add("site %s: one zone has an empty name: give it one", s.name)
 		case len(s.Zones[z.name].Networks) == 0:
-			n.warned.add("site %s: zone %s has no networks, so no traffic is drawn to its routers: list its subnets", s.name, z.name)
+			n.warned.add("site %s: zone %s has no networks, so no traffic is drawn to its routers: list its subnets",
+				s.name, z.name)
 		}
 		for _, x := range z.networks {
 			if !slices.ContainsFunc(s.networks, func(of netip.Prefix) bool { return contains(of, x) }) {
@@ -134,9 +141,11 @@ func (n *network) checkZones(s *site, p *Problems) {
 				case x == y.Prefix && z.name == y.zone:
 					n.warned.add("site %s: zone %s: subnet %s is listed twice: keep one", s.name, z.name, x)
 				case x == y.Prefix:
-					n.warned.add("site %s: subnet %s is in the zones %s and %s, so the routers of both draw its traffic: leave it to one", s.name, x, y.zone, z.name)
+					n.warned.add(
+						"site %s: subnet %s is in the zones %s and %s, so the routers of both draw its traffic: leave it to one", s.name, x, y.zone, z.name)
 				case x.Overlaps(y.Prefix):
-					n.warned.add("site %s: subnet %s of zone %s overlaps %s of zone %s, the smaller one counts: leave each address in one zone", s.name, x, z.name, y.Prefix, y.zone)
+					n.warned.add(
+						"site %s: subnet %s of zone %s overlaps %s of zone %s, the smaller one counts: leave each address in one zone", s.name, x, z.name, y.Prefix, y.zone)
 				}
 			}
 			seen = append(seen, subnet{x, z.name})
@@ -151,7 +160,8 @@ func (n *network) checkOverlaps(p *Problems) {
 			for _, x := range a.networks {
 				for _, y := range b.networks {
 					if x.Overlaps(y) {
-						p.add("sites %s and %s: networks %s and %s overlap: leave each address at one site", a.name, b.name, x, y)
+						p.add("sites %s and %s: networks %s and %s overlap: leave each address at one site", a.name,
+							b.name, x, y)
 					}
 				}
 			}

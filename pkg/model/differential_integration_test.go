@@ -56,7 +56,10 @@ func compare(t *testing.T, random *rand.Rand, seed uint64, version bird.Version)
 		draining = append(draining, plans[random.IntN(len(plans))].Router.Name)
 	}
 	n := model.New(plans, draining...)
-	l := &lab{plans: plans, prefix: fmt.Sprintf("md%d-%d-", os.Getpid(), seed), sockets: map[string]string{}, down: map[string]bool{}}
+	l := &lab{
+		plans: plans, prefix: fmt.Sprintf("md%d-%d-", os.Getpid(), seed),
+		sockets: map[string]string{}, down: map[string]bool{},
+	}
 	l.start(t, draining, version)
 	l.agrees(t, n.After(), "in health")
 
@@ -83,7 +86,8 @@ func compare(t *testing.T, random *rand.Rand, seed uint64, version bird.Version)
 	}
 	l.down = map[string]bool{}
 	l.agrees(t, n.After(), "mended")
-	t.Logf("seed %d: %d routers, %d sites, draining %v: %d states, no difference; %v", seed, len(plans), len(plans[0].Bird.Owners), draining, steps+2, all[:steps])
+	t.Logf("seed %d: %d routers, %d sites, draining %v: %d states, no difference; %v", seed,
+		len(plans), len(plans[0].Bird.Owners), draining, steps+2, all[:steps])
 }
 
 // randomPlans is a mesh of two to four sites with up to three routers each, with zones
@@ -96,7 +100,10 @@ func randomPlans(random *rand.Rand) []plan.Plan {
 		id, ids := 0, random.Perm(20)
 		for s := 1; s <= 2+random.IntN(3); s++ {
 			name := fmt.Sprint("s", s)
-			site := mesh.Site{AS: plan.AS(65000 + random.IntN(5)*10 + s), Networks: mesh.List{fmt.Sprintf("10.%d.0.0/16", s)}, Zones: map[string]mesh.Zone{}}
+			site := mesh.Site{
+				AS:       plan.AS(65000 + random.IntN(5)*10 + s),
+				Networks: mesh.List{fmt.Sprintf("10.%d.0.0/16", s)}, Zones: map[string]mesh.Zone{},
+			}
 			if random.IntN(3) == 0 {
 				site.Networks = append(site.Networks, fmt.Sprintf("fd00:%d::/48", s))
 			}
@@ -109,7 +116,11 @@ func randomPlans(random *rand.Rand) []plan.Plan {
 				site.Transit = &no
 			}
 			for range 1 + random.IntN(3) {
-				r := mesh.Router{ID: ids[id] + 1, Site: name, Endpoint: fmt.Sprintf("192.0.2.%d", id+1), Gateway: mesh.List{fmt.Sprintf("10.%d.250.1", s), fmt.Sprintf("fd00:%d::1", s)}}
+				r := mesh.Router{
+					ID: ids[id] + 1, Site: name,
+					Endpoint: fmt.Sprintf("192.0.2.%d", id+1),
+					Gateway:  mesh.List{fmt.Sprintf("10.%d.250.1", s), fmt.Sprintf("fd00:%d::1", s)},
+				}
 				if len(site.Networks) == 1 {
 					r.Gateway = r.Gateway[:1]
 				}
@@ -151,7 +162,8 @@ func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
 		for _, tunnel := range p.Tunnels {
 			if peer := tunnel.Peers[0].Name; !made[tunnel.Name] {
 				made[tunnel.Name] = true
-				fmt.Fprintf(&links, "link add %s netns %s type veth peer name %s netns %s\n", tunnel.Name, l.ns(p.Router.Name), tunnel.Name, l.ns(peer))
+				fmt.Fprintf(&links, "link add %s netns %s type veth peer name %s netns %s\n",
+					tunnel.Name, l.ns(p.Router.Name), tunnel.Name, l.ns(peer))
 			}
 		}
 	}
@@ -212,12 +224,14 @@ func (l *lab) set(t *testing.T, f model.Fault, state string) {
 	where := map[string]*strings.Builder{}
 	for _, p := range l.plans {
 		of := f.Kind == model.RouterFault && f.Name == p.Router.Name ||
-			f.Kind == model.ZoneFault && f.Name == p.Router.Site+" "+p.Router.Zone || f.Kind == model.SiteFault && f.Name == p.Router.Site
+			f.Kind == model.ZoneFault && f.Name == p.Router.Site+" "+p.Router.Zone ||
+			f.Kind == model.SiteFault && f.Name == p.Router.Site
 		l.down[p.Router.Name] = l.down[p.Router.Name] || of
 		for _, tunnel := range p.Tunnels {
 			sites := []string{p.Router.Site, l.site(tunnel.Peers[0].Name)}
 			slices.Sort(sites)
-			if of || f.Kind == model.TunnelFault && strings.HasPrefix(f.Name, tunnel.Name+" ") || f.Kind == model.UnderlayFault && f.Name == strings.Join(sites, "-") {
+			if of || f.Kind == model.TunnelFault && strings.HasPrefix(f.Name, tunnel.Name+" ") ||
+				f.Kind == model.UnderlayFault && f.Name == strings.Join(sites, "-") {
 				if where[p.Router.Name] == nil {
 					where[p.Router.Name] = &strings.Builder{}
 				}
@@ -289,12 +303,15 @@ func (l *lab) differs(t *testing.T, v *model.View) string {
 		}
 		for _, network := range slices.Sorted(maps.Keys(want)) {
 			if have[network] != want[network] {
-				out = append(out, fmt.Sprintf("%s to %s: BIRD by %q, model by %q", p.Router.Name, network, have[network], want[network]))
+				out = append(out,
+					fmt.Sprintf("%s to %s: BIRD by %q, model by %q", p.Router.Name, network,
+						have[network], want[network]))
 			}
 		}
 		for _, network := range slices.Sorted(maps.Keys(have)) {
 			if want[network] == "" {
-				out = append(out, fmt.Sprintf("%s to %s: BIRD by %q, model by nobody", p.Router.Name, network, have[network]))
+				out = append(out,
+					fmt.Sprintf("%s to %s: BIRD by %q, model by nobody", p.Router.Name, network, have[network]))
 			}
 		}
 	}
@@ -310,7 +327,8 @@ func (l *lab) routes(t *testing.T, p plan.Plan) map[string]string {
 	}
 	out := map[string]string{}
 	for _, family := range []string{"-4", "-6"} {
-		raw, err := exec.CommandContext(t.Context(), "ip", "-n", l.ns(p.Router.Name), "-j", family, "route", "show", "proto", "bird").Output()
+		raw, err := exec.CommandContext(t.Context(), "ip", "-n", l.ns(p.Router.Name), "-j", family,
+			"route", "show", "proto", "bird").Output()
 		require.NoError(t, err)
 		var routes []struct{ Dst, Dev string }
 		if len(raw) > 0 {

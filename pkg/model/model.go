@@ -75,7 +75,8 @@ func New(plans []plan.Plan, draining ...string) *Network {
 		r := router{
 			name: p.Router.Name, site: p.Router.Site, zone: p.Router.Zone, as: p.Bird.AS, id: p.Bird.RouterID,
 			transit: p.Bird.Transit, drain: slices.Contains(draining, p.Router.Name), longest: p.Bird.LongestPath(),
-			to: slices.Repeat([]int{-1}, len(plans)), owner: make([]plan.AS, len(index)), static: make([]bool, len(index)), med: make([]int64, len(index)),
+			to: slices.Repeat([]int{-1}, len(plans)), owner: make([]plan.AS, len(index)),
+			static: make([]bool, len(index)), med: make([]int64, len(index)),
 		}
 		for _, o := range p.Bird.Owners {
 			for _, network := range o.Networks {
@@ -185,7 +186,10 @@ func (n *Network) join(plans []plan.Plan) {
 				continue
 			}
 			a, b := &n.routers[i], &n.routers[other.router]
-			s := session{peer: other.router, back: len(b.sessions), tunnel: len(n.tunnels), inside: p.Bird.AS == q.Bird.AS, dual: mine.Dual() && theirs.Dual()}
+			s := session{
+				peer: other.router, back: len(b.sessions), tunnel: len(n.tunnels),
+				inside: p.Bird.AS == q.Bird.AS, dual: mine.Dual() && theirs.Dual(),
+			}
 			t := s
 			t.peer, t.back = i, len(a.sessions)
 			s.carries, t.carries = mine.Transit, theirs.Transit

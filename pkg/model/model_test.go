@@ -71,7 +71,9 @@ func fault(t testing.TB, n *model.Network, text string) model.Fault {
 // What is checked by hand: from the filters, with a pencil, and in pkg/bird with BIRD.
 // 10.0 is office, 10.1 azure, 10.2 aws, 10.3 gcp; the third number is a zone.
 func TestWays(t *testing.T) {
-	azureToAWS := []string{"tunnel azure-1 aws-1", "tunnel azure-1 aws-2", "tunnel azure-2 aws-1", "tunnel azure-2 aws-2"}
+	azureToAWS := []string{
+		"tunnel azure-1 aws-1", "tunnel azure-1 aws-2", "tunnel azure-2 aws-1", "tunnel azure-2 aws-2",
+	}
 	tests := map[string]struct {
 		carryNobody []string
 		drain       []string
@@ -84,29 +86,46 @@ func TestWays(t *testing.T) {
 			"office-2 10.2.0.0/16": "aws-1", "aws-2 10.0.0.0/16": "office-1", "aws-2 10.0.1.0/24": "office-1",
 			"azure-1 10.1.2.0/24": "azure-1", "gcp-1 10.3.1.0/24": "gcp-1",
 		}},
-		"no own tunnel to the zone's router: by the neighbour's": {faults: []string{"tunnel azure-1 aws-2"}, want: map[string]string{
-			"aws-2 10.1.1.0/24": "aws-1", "azure-1 10.2.2.0/24": "azure-2", "azure-1 10.2.1.0/24": "aws-1", "azure-1 10.2.0.0/16": "aws-1",
-		}},
+		"no own tunnel to the zone's router: by the neighbour's": {
+			faults: []string{"tunnel azure-1 aws-2"}, want: map[string]string{
+				"aws-2 10.1.1.0/24": "aws-1", "azure-1 10.2.2.0/24": "azure-2",
+				"azure-1 10.2.1.0/24": "aws-1", "azure-1 10.2.0.0/16": "aws-1",
+			},
+		},
 		"the zone's router is away": {faults: []string{"router azure-1"}, want: map[string]string{
-			"aws-1 10.1.1.0/24": "azure-2", "gcp-1 10.1.1.0/24": "azure-2", "office-1 10.1.0.0/16": "azure-2", "azure-1 10.2.1.0/24": "",
+			"aws-1 10.1.1.0/24": "azure-2", "gcp-1 10.1.1.0/24": "azure-2",
+			"office-1 10.1.0.0/16": "azure-2", "azure-1 10.2.1.0/24": "",
 		}},
 		"a third site carries, of the lower router id": {faults: azureToAWS, want: map[string]string{
-			"azure-1 10.2.1.0/24": "office-1", "azure-2 10.2.2.0/24": "office-1", "aws-1 10.1.1.0/24": "office-1", "office-1 10.2.2.0/24": "aws-2",
+			"azure-1 10.2.1.0/24": "office-1", "azure-2 10.2.2.0/24": "office-1",
+			"aws-1 10.1.1.0/24": "office-1", "office-1 10.2.2.0/24": "aws-2",
 		}},
-		"so it does without the underlay": {faults: []string{"underlay aws-azure"}, want: map[string]string{"azure-1 10.2.1.0/24": "office-1"}},
+		"so it does without the underlay": {
+			faults: []string{"underlay aws-azure"}, want: map[string]string{"azure-1 10.2.1.0/24": "office-1"},
+		},
 		"the own tunnel to a third site before the neighbour's": {
 			faults: append(slices.Clone(azureToAWS), "tunnel office-1 azure-1", "tunnel office-2 azure-1"),
 			want:   map[string]string{"azure-1 10.2.1.0/24": "gcp-1", "azure-2 10.2.1.0/24": "office-1"},
 		},
-		"a site that carries nobody": {carryNobody: []string{"office"}, faults: azureToAWS, want: map[string]string{"azure-1 10.2.1.0/24": "gcp-1"}},
+		"a site that carries nobody": {
+			carryNobody: []string{"office"}, faults: azureToAWS,
+			want: map[string]string{"azure-1 10.2.1.0/24": "gcp-1"},
+		},
 		"no site that carries": {carryNobody: []string{"office", "gcp"}, faults: azureToAWS, want: map[string]string{
 			"azure-1 10.2.1.0/24": "", "azure-1 10.3.1.0/24": "gcp-1",
 		}},
 		"draining": {drain: []string{"azure-1"}, want: map[string]string{
-			"aws-1 10.1.1.0/24": "azure-2", "office-1 10.1.1.0/24": "azure-2", "azure-1 10.2.1.0/24": "azure-2", "azure-2 10.2.1.0/24": "aws-1",
+			"aws-1 10.1.1.0/24": "azure-2", "office-1 10.1.1.0/24": "azure-2",
+			"azure-1 10.2.1.0/24": "azure-2", "azure-2 10.2.1.0/24": "aws-1",
 		}},
-		"draining, and nobody else is there": {drain: []string{"gcp-1"}, want: map[string]string{"aws-1 10.3.1.0/24": "gcp-1", "gcp-1 10.2.1.0/24": "aws-1"}},
-		"a site is away":                     {faults: []string{"site azure"}, want: map[string]string{"aws-1 10.1.1.0/24": "", "aws-1 10.0.1.0/24": "office-1"}},
+		"draining, and nobody else is there": {
+			drain: []string{"gcp-1"},
+			want:  map[string]string{"aws-1 10.3.1.0/24": "gcp-1", "gcp-1 10.2.1.0/24": "aws-1"},
+		},
+		"a site is away": {
+			faults: []string{"site azure"},
+			want:   map[string]string{"aws-1 10.1.1.0/24": "", "aws-1 10.0.1.0/24": "office-1"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -154,7 +173,8 @@ func TestCuts(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"underlay aws-azure", "underlay aws-gcp", "underlay aws-office", "underlay azure-gcp", "underlay azure-office", "underlay gcp-office",
+		"underlay aws-azure", "underlay aws-gcp", "underlay aws-office", "underlay azure-gcp",
+		"underlay azure-office", "underlay gcp-office",
 	}, cut, "without transit an underlay that is away cuts its two sites")
 	c := n.After(fault(t, n, "tunnel azure-1 gcp-1"), fault(t, n, "tunnel azure-2 gcp-1")).Case()
 	assert.ElementsMatch(t, []model.Cut{
@@ -183,12 +203,15 @@ func TestAfterIsAsIfItNeverWas(t *testing.T) {
 		if f.Kind != model.RouterFault {
 			continue
 		}
-		rest := model.New(slices.DeleteFunc(slices.Clone(plans), func(p plan.Plan) bool { return p.Router.Name == f.Name })).After()
+		rest := model.New(slices.DeleteFunc(slices.Clone(plans), func(p plan.Plan) bool {
+			return p.Router.Name == f.Name
+		})).After()
 		v := n.After(f)
 		for _, p := range plans {
 			for _, o := range plans[0].Bird.Owners {
 				for _, network := range o.Networks {
-					assert.Equal(t, rest.Next(p.Router.Name, network), v.Next(p.Router.Name, network), "%s: %s to %s", f, p.Router.Name, network)
+					assert.Equal(t, rest.Next(p.Router.Name, network),
+						v.Next(p.Router.Name, network), "%s: %s to %s", f, p.Router.Name, network)
 				}
 			}
 		}
@@ -201,12 +224,17 @@ func grid(sites, routers int) mesh.Mesh {
 	m.SetDefaults()
 	m.Sites, m.Routers = map[string]mesh.Site{}, map[string]mesh.Router{}
 	for s := 1; s <= sites; s++ {
-		site := mesh.Site{AS: plan.AS(65000 + s), Networks: mesh.List{fmt.Sprintf("10.%d.0.0/16", s)}, Zones: map[string]mesh.Zone{}}
+		site := mesh.Site{
+			AS:       plan.AS(65000 + s),
+			Networks: mesh.List{fmt.Sprintf("10.%d.0.0/16", s)}, Zones: map[string]mesh.Zone{},
+		}
 		for z := 1; z <= routers; z++ {
 			zone := fmt.Sprint("z", z)
 			site.Zones[zone] = mesh.Zone{Networks: mesh.List{fmt.Sprintf("10.%d.%d.0/24", s, z)}}
 			id := (s-1)*routers + z
-			m.Routers[fmt.Sprintf("r%d", id)] = mesh.Router{ID: id, Site: fmt.Sprint("s", s), Zone: zone, Endpoint: fmt.Sprintf("192.0.2.%d", id)}
+			m.Routers[fmt.Sprintf("r%d", id)] = mesh.Router{
+				ID: id, Site: fmt.Sprint("s", s), Zone: zone, Endpoint: fmt.Sprintf("192.0.2.%d", id),
+			}
 		}
 		m.Sites[fmt.Sprint("s", s)] = site
 	}

@@ -168,7 +168,8 @@ func (v *View) uneven(prefixes []int) (count int) {
 	for j := range n.routers {
 		for i := range j {
 			a, b := n.routers[i], n.routers[j]
-			if a.at == b.at || a.home < 0 || b.home < 0 || v.down.router[i] || v.down.router[j] || !changed[a.home] && !changed[b.home] {
+			if a.at == b.at || a.home < 0 || b.home < 0 || v.down.router[i] || v.down.router[j] ||
+				!changed[a.home] && !changed[b.home] {
 				continue
 			}
 			var lost, lostToo string

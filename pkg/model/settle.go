@@ -122,7 +122,8 @@ func (n *Network) choose(p, k int, row []way, d state) {
 		if d.down(k, s) {
 			continue
 		}
-		if w, found := n.told(p, s.peer, &n.routers[s.peer].sessions[s.back], row[s.peer]); found && n.better(w, row[k]) {
+		if w, found := n.told(p, s.peer, &n.routers[s.peer].sessions[s.back], row[s.peer]); found &&
+			n.better(w, row[k]) {
 			n.take(k, row, w)
 		}
 	}

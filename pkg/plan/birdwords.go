@@ -23,7 +23,8 @@ const BirdStamp = "wgmesh_config"
 
 // birdSymbols are what the text of bird_config defines. Those with a family at
 // their end are there as 4 and as 6.
-var birdSymbols = regexp.MustCompile(`^(` + BirdStamp + `|` + BirdDrain + `|device1|bfd1|(other|same)_site(_dual)?|peer_as|peer_address|carries|` +
+var birdSymbols = regexp.MustCompile(`^(` + BirdStamp + `|` + BirdDrain +
+	`|device1|bfd1|(other|same)_site(_dual)?|peer_as|peer_address|carries|` +
 	`(kernel|site|own|owned|originated|ranked|master|(from|to)_(other|same)_site)[46])$`)
 
 // IsBirdSymbol reports whether bird_config itself defines a symbol of that name.

@@ -30,7 +30,8 @@ func (d Drain) On() bool { return !d.Since.IsZero() }
 func (d Drain) Validate() error {
 	bad := func(r rune) bool { return r == '"' || r == '\\' || !unicode.IsPrint(r) }
 	if i := strings.IndexFunc(d.Why, bad); i >= 0 || len(d.Why) > longestWhy {
-		return fmt.Errorf("drain_why: %.40q: expected one line of at most %d bytes, without \" and \\", d.Why, longestWhy)
+		return fmt.Errorf("drain_why: %.40q: expected one line of at most %d bytes, without \" and \\",
+			d.Why, longestWhy)
 	}
 	return nil
 }

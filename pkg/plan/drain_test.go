@@ -12,7 +12,9 @@ import (
 
 func TestDrain(t *testing.T) {
 	since := time.Date(2026, 11, 27, 15, 30, 0, 0, time.UTC)
-	for _, d := range []plan.Drain{{}, {Since: since}, {Since: since, Why: "a new kernel"}, {Since: since, Why: "größer; } # $x"}} {
+	for _, d := range []plan.Drain{
+		{}, {Since: since}, {Since: since, Why: "a new kernel"}, {Since: since, Why: "größer; } # $x"},
+	} {
 		assert.NoError(t, d.Validate())
 		assert.Equal(t, d, plan.ParseDrain(d.String()))
 	}

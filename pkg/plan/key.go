@@ -21,11 +21,13 @@ func ParsePublicKey(s string) (PublicKey, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(s)
 	defer clear(raw)
 	if err != nil || len(s) != keyText || len(raw) != keyLen {
-		return PublicKey{}, errors.New("not a WireGuard public key: expected 44 characters of base64, as wg pubkey prints")
+		return PublicKey{}, errors.New(
+			"not a WireGuard public key: expected 44 characters of base64, as wg pubkey prints")
 	}
 	k := PublicKey(raw)
 	if !k.usable() {
-		return PublicKey{}, errors.New("not a WireGuard public key, but a point of low order: make it a new key, or take it for taken over")
+		return PublicKey{}, errors.New(
+			"not a WireGuard public key, but a point of low order: make it a new key, or take it for taken over")
 	}
 	return k, nil
 }

@@ -50,8 +50,9 @@ type Tunnel struct {
 	Name       string         `json:"name"`        // interface name, at most 15 characters
 	ListenPort int            `json:"listen_port"` // UDP port; 0: any, and not compared
 	Addresses  []netip.Prefix `json:"addresses"`   // this end's, with the length of the link network
-	MTU        int            `json:"mtu"`         // bytes inside the tunnel; 0: what wg-quick chooses, and not compared
-	Peers      []Peer         `json:"peers"`
+	// bytes inside the tunnel; 0: what wg-quick chooses, and not compared
+	MTU   int    `json:"mtu"`
+	Peers []Peer `json:"peers"`
 }
 
 // A Peer is the other end of a Tunnel. A planned one has no PublicKey: the peer itself

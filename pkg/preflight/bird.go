@@ -20,7 +20,9 @@ func bird(_ Want, h Have) (out []finding) {
 		out = append(out, refuse(cause.New("%s keeps BIRD from starting: run systemctl unmask bird", h.Bird.Masked)))
 	}
 	if m := speaks.FindSubmatch(h.Bird.Foreign); m != nil {
-		out = append(out, refuse(cause.New("%s has a %s protocol that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, string(m[1]))))
+		out = append(out,
+			refuse(cause.New(
+				"%s has a %s protocol that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, string(m[1]))))
 	}
 	return out
 }

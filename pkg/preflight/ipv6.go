@@ -13,7 +13,11 @@ func ipv6(w Want, h Have) []finding {
 	if h.NoIPv6 == "" || !w.ipv6() {
 		return nil
 	}
-	return []finding{refuse(cause.New("IPv6 is off (%s), and the mesh has IPv6 networks: switch it on, or take IPv6 out of mesh_sites", h.NoIPv6))}
+	return []finding{
+		refuse(cause.New(
+			"IPv6 is off (%s), and the mesh has IPv6 networks: switch it on, or take IPv6 out of mesh_sites",
+			h.NoIPv6)),
+	}
 }
 
 // ipv6 reports whether a tunnel has an IPv6 address.

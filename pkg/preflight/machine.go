@@ -16,7 +16,11 @@ func machine(w Want, h Have) []finding {
 	if h.Passing == "" || !w.Bound {
 		return nil
 	}
-	return []finding{refuse(cause.New("the id of this machine is new at each boot (%s): make it last, or set mesh_bind_to_machine to false", h.Passing))}
+	return []finding{
+		refuse(cause.New(
+			"the id of this machine is new at each boot (%s): make it last, or set mesh_bind_to_machine to false",
+			h.Passing)),
+	}
 }
 
 // passing says why /etc/machine-id does not last while the keys beside it do.

@@ -33,7 +33,12 @@ type Known struct {
 // Observe looks at the host, in the network namespace of the calling thread. It
 // writes nothing.
 func Observe(w Want, known Known) (Have, error) {
-	h := Have{Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(), NoPing: switchedOn("net.ipv4.icmp_echo_ignore_all"), NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: closed(), Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird}
+	h := Have{
+		Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(),
+		NoPing:  switchedOn("net.ipv4.icmp_echo_ignore_all"),
+		NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: closed(),
+		Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird,
+	}
 	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")
 	kernel, err := h.interfaces()
 	if err == nil {
@@ -106,7 +111,8 @@ func (h *Have) routes() error {
 		for _, r := range routes {
 			n, ok := prefix(r.Dst)
 			dev := names[r.LinkIndex]
-			if !ok || n.Bits() == 0 || n.Addr().IsLinkLocalUnicast() || n.Addr().IsMulticast() || dev == "" || h.Ours[dev] ||
+			if !ok || n.Bits() == 0 || n.Addr().IsLinkLocalUnicast() || n.Addr().IsMulticast() ||
+				dev == "" || h.Ours[dev] ||
 				r.Type != unix.RTN_UNICAST || r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_BIRD {
 				continue
 			}
@@ -147,7 +153,9 @@ const again = 50 * time.Millisecond
 func (h *Have) others(control string, udp []int, kernel map[int]string) (map[string]map[int]string, error) {
 	held, err := socket.Look(map[string][]int{socket.UDP: udp, socket.TCP: {bgpPort}}, control)
 	ours := func(o socket.Owner) bool {
-		return o.Name == "wireguard-go" && h.Ours[o.Last] || slices.ContainsFunc(held.Unix, func(b socket.Owner) bool { return b.PID == o.PID })
+		return o.Name == "wireguard-go" && h.Ours[o.Last] || slices.ContainsFunc(held.Unix, func(b socket.Owner) bool {
+			return b.PID == o.PID
+		})
 	}
 	out := map[string]map[int]string{}
 	for protocol, ports := range held.Ports {
@@ -287,9 +295,11 @@ func masked(units ...string) string {
 // needed are those servers, and the addresses at which clouds serve their machines.
 func needed(resolvConf ...string) map[netip.Addr]string {
 	out := map[netip.Addr]string{
-		netip.MustParseAddr("169.254.169.254"): "the cloud's metadata", netip.MustParseAddr("fd00:ec2::254"): "the cloud's metadata",
-		netip.MustParseAddr("169.254.169.253"): "AWS's name server", netip.MustParseAddr("169.254.169.123"): "AWS's clock",
-		netip.MustParseAddr("168.63.129.16"): "Azure's platform",
+		netip.MustParseAddr("169.254.169.254"): "the cloud's metadata",
+		netip.MustParseAddr("fd00:ec2::254"):   "the cloud's metadata",
+		netip.MustParseAddr("169.254.169.253"): "AWS's name server",
+		netip.MustParseAddr("169.254.169.123"): "AWS's clock",
+		netip.MustParseAddr("168.63.129.16"):   "Azure's platform",
 	}
 	for _, path := range resolvConf {
 		f, err := os.Open(path)

@@ -13,18 +13,29 @@ const (
 func ports(w Want, h Have) (out []finding) {
 	for _, t := range w.Plan.Tunnels {
 		if owner := h.UDP[t.ListenPort]; owner != "" {
-			out = append(out, refuse(cause.New("UDP %d is held by %s, and %s needs it: stop it, or set another mesh_port_base", t.ListenPort, owner, t.Name)))
+			out = append(out,
+				refuse(cause.New("UDP %d is held by %s, and %s needs it: stop it, or set another mesh_port_base",
+					t.ListenPort, owner, t.Name)))
 		}
 	}
 	if owner := h.TCP[bgpPort]; owner != "" {
-		out = append(out, refuse(cause.New("TCP %d is held by %s, and BIRD needs it for BGP: stop it, or have it listen on another port", bgpPort, owner)))
+		out = append(out,
+			refuse(cause.New(
+				"TCP %d is held by %s, and BIRD needs it for BGP: stop it, or have it listen on another port",
+				bgpPort, owner)))
 	}
 	if owner := h.UDP[bfdPort]; owner != "" {
-		out = append(out, refuse(cause.New("UDP %d is held by %s, and BIRD needs it for BFD: stop it, since a host has one BFD daemon", bfdPort, owner)))
+		out = append(out,
+			refuse(cause.New(
+				"UDP %d is held by %s, and BIRD needs it for BFD: stop it, since a host has one BFD daemon",
+				bfdPort, owner)))
 	}
 	// BIRD opens it too, and no session of the mesh needs it.
 	if owner := h.UDP[bfdFarPort]; owner != "" {
-		out = append(out, warn(cause.New("UDP %d is held by %s, and BIRD opens it for BFD: leave it, or stop it if BIRD's log is to be quiet", bfdFarPort, owner)))
+		out = append(out,
+			warn(cause.New(
+				"UDP %d is held by %s, and BIRD opens it for BFD: leave it, or stop it if BIRD's log is to be quiet",
+				bfdFarPort, owner)))
 	}
 	return out
 }

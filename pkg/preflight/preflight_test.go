@@ -19,8 +19,10 @@ func dual(t *testing.T) Want {
 	t.Helper()
 	m := mesh.Mesh{
 		Routers: map[string]mesh.Router{
-			"azure-1": {ID: 1, Site: "azure", Endpoint: "192.0.2.1"}, "azure-2": {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
-			"aws-1": {ID: 3, Site: "aws", Endpoint: "192.0.2.3"}, "gcp-1": {ID: 4, Site: "gcp", Endpoint: "192.0.2.4"},
+			"azure-1": {ID: 1, Site: "azure", Endpoint: "192.0.2.1"},
+			"azure-2": {ID: 2, Site: "azure", Endpoint: "192.0.2.2"},
+			"aws-1":   {ID: 3, Site: "aws", Endpoint: "192.0.2.3"},
+			"gcp-1":   {ID: 4, Site: "gcp", Endpoint: "192.0.2.4"},
 		},
 		Sites: map[string]mesh.Site{
 			"azure": {AS: 64513, Networks: []string{"10.1.0.0/16", "2001:db8:1::/48"}},
@@ -37,7 +39,11 @@ func dual(t *testing.T) Want {
 
 func TestHealthyHost(t *testing.T) {
 	refusals, warnings := Compare(dual(t), Have{
-		Links:  []Link{{"eth0", []netip.Prefix{netip.MustParsePrefix("10.2.1.4/24"), netip.MustParsePrefix("2001:db8:9::4/64")}}, {"docker0", []netip.Prefix{netip.MustParsePrefix("172.17.0.1/16")}}},
+		Links: []Link{
+			{"eth0", []netip.Prefix{netip.MustParsePrefix("10.2.1.4/24"), netip.MustParsePrefix("2001:db8:9::4/64")}}, {
+				"docker0", []netip.Prefix{netip.MustParsePrefix("172.17.0.1/16")},
+			},
+		},
 		Routes: []Route{{netip.MustParsePrefix("10.200.0.0/16"), "tun0", "static"}},
 		Needed: needed(),
 	})
@@ -50,10 +56,20 @@ func TestHealthyHost(t *testing.T) {
 func worst(w Want) Have {
 	const process, dev = "fifteen-letters (wireguard-go, pid 4194304)", "fifteen-letters"
 	h := Have{
-		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process}, TCP: map[int]string{bgpPort: process},
-		NoIPv6: "ipv6.disable=1 on the kernel's command line", Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1", NoPing6: "net.ipv6.icmp.echo_ignore_all = 1",
-		No: append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...), Closed: map[string]string{"/etc/systemd/system": "read-only file system"},
-		Needed: map[netip.Addr]string{}, Bird: Bird{"/etc/bird/bird.conf", []byte("protocol device {}\n  protocol bgp uplink {\n"), "/etc/systemd/system/bird.service", "BIRD 2.0.7 is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3"},
+		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process},
+		TCP:     map[int]string{bgpPort: process},
+		NoIPv6:  "ipv6.disable=1 on the kernel's command line",
+		Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
+		NoPing6: "net.ipv6.icmp.echo_ignore_all = 1",
+		No:      append([]string{"WireGuard (neither in the kernel nor wireguard-go)"}, tools...),
+		Closed:  map[string]string{"/etc/systemd/system": "read-only file system"},
+		Needed:  map[netip.Addr]string{},
+		Bird: Bird{
+			"/etc/bird/bird.conf",
+			[]byte("protocol device {}\n  protocol bgp uplink {\n"),
+			"/etc/systemd/system/bird.service",
+			"BIRD 2.0.7 is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3",
+		},
 	}
 	for i, tunnel := range w.Plan.Tunnels {
 		h.UDP[tunnel.ListenPort] = process
@@ -64,9 +80,13 @@ func worst(w Want) Have {
 			case 0:
 				h.Links = append(h.Links, Link{dev, []netip.Prefix{netip.PrefixFrom(a.Addr(), a.Addr().BitLen())}})
 			case 1:
-				h.Links = append(h.Links, Link{dev, []netip.Prefix{netip.PrefixFrom(a.Masked().Addr().Next().Next().Prev(), 24)}})
+				h.Links = append(h.Links, Link{
+					dev, []netip.Prefix{netip.PrefixFrom(a.Masked().Addr().Next().Next().Prev(), 24)},
+				})
 			default:
-				h.Routes = append(h.Routes, Route{a.Masked(), dev, "static"}, Route{netip.PrefixFrom(a.Addr(), 12).Masked(), dev, "static"})
+				h.Routes = append(h.Routes, Route{a.Masked(), dev, "static"}, Route{
+					netip.PrefixFrom(a.Addr(), 12).Masked(), dev, "static",
+				})
 			}
 		}
 	}
@@ -102,7 +122,8 @@ func TestBird(t *testing.T) {
 	for text, want := range map[string]int{
 		"": 0, "protocol device {\n}\nprotocol direct {\n\tdisabled;\n}\nprotocol kernel {\n}\nprotocol static {\n}\n": 0,
 		"# protocol bgp {\n#protocol ospf x {}\n/* some */ # template bgp y\n": 0,
-		"protocol bgp uplink { }\n": 1, "\ttemplate bgp t {\n}\nprotocol bgp a from t {}\n": 1, "protocol ospf v2 {}": 1, "protocol  rip{}": 1, "protocol bgpx {}": 0,
+		"protocol bgp uplink { }\n": 1, "\ttemplate bgp t {\n}\nprotocol bgp a from t {}\n": 1,
+		"protocol ospf v2 {}": 1, "protocol  rip{}": 1, "protocol bgpx {}": 0,
 	} {
 		assert.Len(t, bird(Want{}, Have{Bird: Bird{Foreign: []byte(text)}}), want, text)
 	}
@@ -110,7 +131,9 @@ func TestBird(t *testing.T) {
 
 func TestNeeded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
-	require.NoError(t, os.WriteFile(path, []byte("# nameserver 10.0.0.1\nsearch example.org\nnameserver 198.18.0.6\nnameserver fe80::1%eth0\nnameserver\nnameserver x\n"), 0o644))
+	require.NoError(t,
+		os.WriteFile(path,
+			[]byte("# nameserver 10.0.0.1\nsearch example.org\nnameserver 198.18.0.6\nnameserver fe80::1%eth0\nnameserver\nnameserver x\n"), 0o644))
 	h := Have{Needed: needed(path, path+".none")}
 	assert.Contains(t, h.Needed, netip.MustParseAddr("fe80::1"))
 	w := dual(t)
@@ -118,7 +141,9 @@ func TestNeeded(t *testing.T) {
 	w.Plan.Tunnels[0].Addresses = []netip.Prefix{netip.MustParsePrefix("198.18.0.7/31")}
 	refusals, _ := Compare(w, h)
 	require.Len(t, refusals, 1)
-	assert.Equal(t, "wg2's network 198.18.0.6/31 hides 198.18.0.6, its name server ("+path+"): set another mesh_link_pool", refusals[0].String())
+	assert.Equal(t,
+		"wg2's network 198.18.0.6/31 hides 198.18.0.6, its name server ("+path+"): set another mesh_link_pool",
+		refusals[0].String())
 	w.Plan.Tunnels[0].Addresses[0] = netip.MustParsePrefix("169.254.169.1/24")
 	refusals, _ = Compare(w, h)
 	assert.Len(t, refusals, 3)
@@ -146,7 +171,9 @@ func TestPassing(t *testing.T) {
 
 // The documentation and the role name the questions that there are.
 func TestNames(t *testing.T) {
-	for _, path := range []string{"../../collection/plugins/modules/mesh_preflight_info.py", "../../roles/mesh/meta/argument_specs.yml"} {
+	for _, path := range []string{
+		"../../collection/plugins/modules/mesh_preflight_info.py", "../../roles/mesh/meta/argument_specs.yml",
+	} {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		for _, name := range Names() {

@@ -100,12 +100,15 @@ func (d *Delta) files(t plan.PresharedKey, e entry) {
 			why := strings.Join(faults, ", ")
 			d.Steps = append(d.Steps, Step{Action: Mend, Tunnel: t.Number, Peer: t.Peer, Why: why, path: f.Path})
 			if f.Exposed() && strings.HasSuffix(f.Path, ".psk") {
-				d.warnings = append(d.warnings, f.Path+" was open to other users ("+why+"); if anybody may have read it, make a new key with rotate: ["+strconv.Itoa(t.Number)+"]")
+				d.warnings = append(d.warnings,
+					f.Path+" was open to other users ("+why+
+						"); if anybody may have read it, make a new key with rotate: ["+strconv.Itoa(t.Number)+"]")
 			}
 		}
 	}
 	for _, path := range e.leftovers {
-		d.Steps = append(d.Steps, Step{Action: ClearFile, Tunnel: t.Number, Peer: t.Peer, Why: "left by a run that was killed", path: path})
+		d.Steps = append(d.Steps,
+			Step{Action: ClearFile, Tunnel: t.Number, Peer: t.Peer, Why: "left by a run that was killed", path: path})
 	}
 }
 
@@ -122,10 +125,13 @@ func (d *Delta) refuse(t plan.PresharedKey, why error) {
 // a mesh's when its peer was removed.
 func (d *Delta) purge(want Want) {
 	for _, r := range d.have.orphans {
-		if r.Mesh == "" && want.Mesh != "" && !slices.Contains(want.Removed, r.Peer) || r.Mesh != "" && !want.Owns(r.Mesh) {
+		if r.Mesh == "" && want.Mesh != "" && !slices.Contains(want.Removed, r.Peer) ||
+			r.Mesh != "" && !want.Owns(r.Mesh) {
 			continue
 		}
-		d.Steps = append(d.Steps, Step{Action: RemoveKey, Tunnel: r.Tunnel, Peer: r.Peer, Why: "the tunnel is gone", record: r})
+		d.Steps = append(d.Steps, Step{
+			Action: RemoveKey, Tunnel: r.Tunnel, Peer: r.Peer, Why: "the tunnel is gone", record: r,
+		})
 	}
 }
 
@@ -155,7 +161,8 @@ func (d Delta) Views() (before, after []Row) {
 			was.Files = whole
 		}
 		if e.recorded {
-			was.Peer, was.Mesh, was.Generation = e.record.Peer, e.record.Mesh, strconv.FormatInt(e.record.Generation, 10)
+			was.Peer, was.Mesh, was.Generation = e.record.Peer, e.record.Mesh, strconv.FormatInt(
+				e.record.Generation, 10)
 		}
 		if id := e.key.ID(); id != "" {
 			was.PSKID = id
@@ -173,7 +180,10 @@ func (d Delta) Views() (before, after []Row) {
 			case MakeKey:
 				is = Row{t.Number, t.Peer, s.record.Mesh, "next", "a new key: " + s.Why, whole}
 			case StoreKey:
-				is = Row{t.Number, t.Peer, s.record.Mesh, strconv.FormatInt(s.record.Generation, 10), s.record.PSKID, whole}
+				is = Row{
+					t.Number, t.Peer, s.record.Mesh,
+					strconv.FormatInt(s.record.Generation, 10), s.record.PSKID, whole,
+				}
 			}
 		}
 		if len(wrong) > 0 {
@@ -183,7 +193,12 @@ func (d Delta) Views() (before, after []Row) {
 	}
 	for _, s := range d.Steps {
 		if s.Action == RemoveKey {
-			before = append(before, Row{Tunnel: s.Tunnel, Peer: s.Peer, Mesh: s.record.Mesh, Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID, Files: "of a tunnel that is gone"})
+			before = append(before,
+				Row{
+					Tunnel: s.Tunnel, Peer: s.Peer, Mesh: s.record.Mesh,
+					Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID,
+					Files: "of a tunnel that is gone",
+				})
 		}
 	}
 	return before, after

@@ -29,7 +29,9 @@ func refusals(d psk.Delta) []string {
 
 func TestEnvelopesThatAreRefused(t *testing.T) {
 	a, b := pair(t)
-	b.tunnels = append(b.tunnels, plan.PresharedKey{Number: 21, Peer: "office-1", Role: plan.Responder}, plan.PresharedKey{Number: 22, Peer: "last", Role: plan.Initiator})
+	b.tunnels = append(b.tunnels,
+		plan.PresharedKey{Number: 21, Peer: "office-1", Role: plan.Responder},
+		plan.PresharedKey{Number: 22, Peer: "last", Role: plan.Initiator})
 	c := newRouter(t, "office-1")
 	_, out := a.run(true, nil, a, b)
 	good := out.Envelopes[0]
@@ -38,15 +40,27 @@ func TestEnvelopesThatAreRefused(t *testing.T) {
 		change func(e *psk.Envelope)
 		want   string
 	}{
-		{"tampered", func(e *psk.Envelope) { e.Sealed = "AAAA" + e.Sealed[4:] }, "20 office-2: its envelope of generation 1700000000000: the envelope does not open"},
+		{"tampered", func(e *psk.Envelope) {
+			e.Sealed = "AAAA" + e.Sealed[4:]
+		}, "20 office-2: its envelope of generation 1700000000000: the envelope does not open"},
 		{"cut", func(e *psk.Envelope) { e.Sealed = e.Sealed[:100] }, "is not base64 of 1168 bytes"},
 		{"no base64", func(e *psk.Envelope) { e.Sealed = "?" }, "is not base64 of 1168 bytes"},
 		{"another generation", func(e *psk.Envelope) { e.Generation++ }, "does not open"},
-		{"generation 0", func(e *psk.Envelope) { e.Generation = 0 }, "20 office-2: its envelope has generation 0: expected 1 to"},
-		{"another tunnel", func(e *psk.Envelope) { e.Tunnel, e.From = 21, "office-1" }, "21 office-1: its envelope of generation 1700000000000: the envelope does not open"},
-		{"unknown tunnel", func(e *psk.Envelope) { e.Tunnel = 99 }, "20 office-2: it sent an envelope for tunnel 99: expected one for tunnel 20, which it initiates"},
-		{"another's tunnel", func(e *psk.Envelope) { e.Tunnel = 21 }, "20 office-2: it sent an envelope for tunnel 21: expected one for tunnel 20"},
-		{"another sender", func(e *psk.Envelope) { e.From = "office-1" }, "21 office-1: it sent an envelope for tunnel 20: expected one for tunnel 21"},
+		{"generation 0", func(e *psk.Envelope) {
+			e.Generation = 0
+		}, "20 office-2: its envelope has generation 0: expected 1 to"},
+		{"another tunnel", func(e *psk.Envelope) {
+			e.Tunnel, e.From = 21, "office-1"
+		}, "21 office-1: its envelope of generation 1700000000000: the envelope does not open"},
+		{"unknown tunnel", func(e *psk.Envelope) {
+			e.Tunnel = 99
+		}, "20 office-2: it sent an envelope for tunnel 99: expected one for tunnel 20, which it initiates"},
+		{"another's tunnel", func(e *psk.Envelope) {
+			e.Tunnel = 21
+		}, "20 office-2: it sent an envelope for tunnel 21: expected one for tunnel 20"},
+		{"another sender", func(e *psk.Envelope) {
+			e.From = "office-1"
+		}, "21 office-1: it sent an envelope for tunnel 20: expected one for tunnel 21"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -196,7 +210,9 @@ func TestOddFilesAreRefused(t *testing.T) {
 func TestBadPeers(t *testing.T) {
 	a, b := pair(t)
 	c := newRouter(t, "aws-1")
-	a.tunnels = append(a.tunnels, plan.PresharedKey{Number: 19, Peer: "aws-1", Role: plan.Initiator}, plan.PresharedKey{Number: 21, Peer: "azure-1", Role: plan.Responder})
+	a.tunnels = append(a.tunnels, plan.PresharedKey{Number: 19, Peer: "aws-1", Role: plan.Initiator}, plan.PresharedKey{
+		Number: 21, Peer: "azure-1", Role: plan.Responder,
+	})
 	d := newRouter(t, "azure-1", plan.PresharedKey{Number: 21, Peer: "office-2", Role: plan.Initiator})
 	good, last := b.peer, d.peer
 	low := "4Ot6fDtBuK4WVuP68Z/EatoJjeucMrH9hmIFFl9JuAA=" // a point of order 8 (RFC 7748 section 6.1)
@@ -205,13 +221,23 @@ func TestBadPeers(t *testing.T) {
 		want   string
 		both   bool // a responder's tunnel as well
 	}{
-		"rubbish":           {func(p *psk.Peer) { p.PublicKey = "x" }, "not a WireGuard public key: expected 44 characters", true},
-		"low order":         {func(p *psk.Peer) { p.PublicKey = low }, "not a WireGuard public key, but a point of low order", true},
-		"zero":              {func(p *psk.Peer) { p.PublicKey = strings.Repeat("A", 43) + "=" }, "not a WireGuard public key, but a point of low order", true},
-		"our own":           {func(p *psk.Peer) { p.PublicKey = a.peer.PublicKey }, "it has the same public key as this router", true},
-		"sealing rubbish":   {func(p *psk.Peer) { p.SealingKey = "x" }, "sealing key: expected", false},
-		"sealing cut":       {func(p *psk.Peer) { p.SealingKey = p.SealingKey[:400] }, "sealing key: expected", false},
-		"sealing not a key": {func(p *psk.Peer) { p.SealingKey = strings.Repeat("/", 1621) + "8==" }, "sealing key: expected", false},
+		"rubbish": {func(p *psk.Peer) {
+			p.PublicKey = "x"
+		}, "not a WireGuard public key: expected 44 characters", true},
+		"low order": {func(p *psk.Peer) {
+			p.PublicKey = low
+		}, "not a WireGuard public key, but a point of low order", true},
+		"zero": {func(p *psk.Peer) {
+			p.PublicKey = strings.Repeat("A", 43) + "="
+		}, "not a WireGuard public key, but a point of low order", true},
+		"our own": {func(p *psk.Peer) {
+			p.PublicKey = a.peer.PublicKey
+		}, "it has the same public key as this router", true},
+		"sealing rubbish": {func(p *psk.Peer) { p.SealingKey = "x" }, "sealing key: expected", false},
+		"sealing cut":     {func(p *psk.Peer) { p.SealingKey = p.SealingKey[:400] }, "sealing key: expected", false},
+		"sealing not a key": {func(p *psk.Peer) {
+			p.SealingKey = strings.Repeat("/", 1621) + "8=="
+		}, "sealing key: expected", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.peer, d.peer = good, last
@@ -254,12 +280,16 @@ func TestBadPeers(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	w := psk.Want{Name: "a", Directory: "psk", Tunnels: []plan.PresharedKey{
-		{Number: 0, Peer: "b", Role: plan.Initiator}, {Number: 2, Peer: "a", Role: plan.Responder}, {Number: 2, Peer: "c", Role: "boss"},
+		{Number: 0, Peer: "b", Role: plan.Initiator},
+		{Number: 2, Peer: "a", Role: plan.Responder},
+		{Number: 2, Peer: "c", Role: "boss"},
 	}}
 	err := w.Validate()
 	for _, want := range []string{
-		`directory: expected an absolute path, got "psk"`, "tunnels[0].number: expected 1 or more", `tunnels[1].peer: expected the name of another router, got "a"`,
-		"tunnels[2].number: 2 is already the tunnel to a", `tunnels[2].role: expected initiator or responder, got "boss"`,
+		`directory: expected an absolute path, got "psk"`, "tunnels[0].number: expected 1 or more",
+		`tunnels[1].peer: expected the name of another router, got "a"`,
+		"tunnels[2].number: 2 is already the tunnel to a",
+		`tunnels[2].role: expected initiator or responder, got "boss"`,
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -285,7 +315,9 @@ func TestNothingShowsAKey(t *testing.T) {
 	show(self, sealed, &sealed, first, opened, &opened, opened.Steps)
 	out2, err := psk.Host{}.Apply(t.Context(), opened)
 	require.NoError(t, err)
-	have, err := psk.Host{PrivateKeyFile: a.file("key"), SealingKeyFile: a.file("seal")}.Observe(t.Context(), psk.Want{Directory: a.file("psk"), Tunnels: a.tunnels})
+	have, err := psk.Host{PrivateKeyFile: a.file("key"), SealingKeyFile: a.file("seal")}.Observe(t.Context(), psk.Want{
+		Directory: a.file("psk"), Tunnels: a.tunnels,
+	})
 	require.NoError(t, err)
 	show(out2, have, &have)
 	show(string(read(t, a.record(20))))

@@ -17,7 +17,9 @@ func Known(want Want, have Have) []Bound {
 		e := have.entries[t.Number]
 		if have.self.absent == nil && e.holds() && e.tidy() && e.record.Peer == t.Peer && e.record.Mesh == want.Mesh &&
 			e.record.PublicKey == have.self.private.Public().String() {
-			out = append(out, Bound{Held{t.Number, t.Peer, e.record.PSKID, e.record.Generation}, e.record.PeerPublicKey})
+			out = append(out, Bound{
+				Held{t.Number, t.Peer, e.record.PSKID, e.record.Generation}, e.record.PeerPublicKey,
+			})
 		}
 	}
 	return out

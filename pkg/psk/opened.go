@@ -54,13 +54,16 @@ func (w Want) envelope(t plan.PresharedKey) (env Envelope, found bool, err error
 			continue
 		}
 		switch {
-		case e.Tunnel != t.Number && !slices.Contains(w.Tunnels, plan.PresharedKey{Number: e.Tunnel, Peer: t.Peer, Role: plan.Responder}):
-			return env, false, fmt.Errorf("it sent an envelope for tunnel %d: expected one for tunnel %d, which it initiates", e.Tunnel, t.Number)
+		case e.Tunnel != t.Number &&
+			!slices.Contains(w.Tunnels, plan.PresharedKey{Number: e.Tunnel, Peer: t.Peer, Role: plan.Responder}):
+			return env, false, fmt.Errorf(
+				"it sent an envelope for tunnel %d: expected one for tunnel %d, which it initiates", e.Tunnel, t.Number)
 		case e.Tunnel != t.Number:
 		case found:
 			return env, false, fmt.Errorf("it sent a second envelope for tunnel %d: expected one", t.Number)
 		case e.Generation < 1 || e.Generation >= maxGeneration:
-			return env, false, fmt.Errorf("its envelope has generation %d: expected 1 to %d", e.Generation, int64(maxGeneration-1))
+			return env, false, fmt.Errorf("its envelope has generation %d: expected 1 to %d",
+				e.Generation, int64(maxGeneration-1))
 		default:
 			env, found = e, true
 		}
@@ -73,7 +76,8 @@ func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env E
 	e := d.have.entries[t.Number]
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {
 		record, _ := paths(d.have.dir, t.Number)
-		return fmt.Errorf("its envelope has generation %d, expected %d or higher: an old envelope was sent again, or its clock is slow: set the clock of %s, or remove %s here",
+		return fmt.Errorf(
+			"its envelope has generation %d, expected %d or higher: an old envelope was sent again, or its clock is slow: set the clock of %s, or remove %s here",
 			env.Generation, e.record.Generation, t.Peer, record)
 	}
 	key, err := seal.Open(d.have.self.sealing, d.have.self.private, seal.Binding{
@@ -81,7 +85,8 @@ func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env E
 		Tunnel: t.Number, Generation: env.Generation,
 	}, env.Sealed)
 	if errors.Is(err, seal.ErrNotOpened) {
-		return fmt.Errorf("its envelope of generation %d: %w; run the play again with both routers in it", env.Generation, err)
+		return fmt.Errorf("its envelope of generation %d: %w; run the play again with both routers in it",
+			env.Generation, err)
 	}
 	if err != nil {
 		return fmt.Errorf("its envelope of generation %d: %w", env.Generation, err)
@@ -92,7 +97,9 @@ func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env E
 		key.Wipe()
 		return nil
 	}
-	d.Steps = append(d.Steps, Step{Action: StoreKey, Tunnel: t.Number, Peer: t.Peer, Why: whyStore(e, record), record: record, key: key})
+	d.Steps = append(d.Steps, Step{
+		Action: StoreKey, Tunnel: t.Number, Peer: t.Peer, Why: whyStore(e, record), record: record, key: key,
+	})
 	return nil
 }
 

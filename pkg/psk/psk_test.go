@@ -49,17 +49,41 @@ func TestHeals(t *testing.T) {
 		responder  string
 		stillOlder bool // the clock went back
 	}{
-		{name: "responder lost its store", change: func(_, b *router) { remove(b.key(20), b.record(20)) }, responder: "there was none"},
+		{name: "responder lost its store", change: func(_, b *router) {
+			remove(b.key(20), b.record(20))
+		}, responder: "there was none"},
 		{name: "responder lost its key", change: func(_, b *router) { remove(b.key(20)) }, responder: "there was none"},
-		{name: "responder lost its record", change: func(_, b *router) { remove(b.record(20)) }, responder: "its record was not right"},
-		{name: "responder's key is rubbish", change: func(_, b *router) { write(b.key(20), "rubbish") }, responder: "the file holds no key"},
-		{name: "responder's record is rubbish", change: func(_, b *router) { write(b.record(20), "{") }, responder: "its record was not right"},
-		{name: "responder was rebuilt", change: func(_, b *router) { b.rekey(); remove(b.key(20), b.record(20)) }, newKey: true, initiator: "gcp-1 has a new public key", responder: "there was none"},
-		{name: "responder has new keys", change: func(_, b *router) { b.rekey() }, newKey: true, initiator: "gcp-1 has a new public key", responder: "office-2 has made a new one"},
-		{name: "initiator lost its store", change: func(a, _ *router) { remove(a.key(20), a.record(20)) }, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
-		{name: "initiator lost its key", change: func(a, _ *router) { remove(a.key(20)) }, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
-		{name: "initiator lost its record", change: func(a, _ *router) { remove(a.record(20)) }, newKey: true, initiator: "there is no record of the one in the file", responder: "office-2 has made a new one"},
-		{name: "initiator's key is rubbish", change: func(a, _ *router) { write(a.key(20), "rubbish") }, newKey: true, initiator: "the file holds no key", responder: "office-2 has made a new one"},
+		{name: "responder lost its record", change: func(_, b *router) {
+			remove(b.record(20))
+		}, responder: "its record was not right"},
+		{name: "responder's key is rubbish", change: func(_, b *router) {
+			write(b.key(20), "rubbish")
+		}, responder: "the file holds no key"},
+		{name: "responder's record is rubbish", change: func(_, b *router) {
+			write(b.record(20), "{")
+		}, responder: "its record was not right"},
+		{name: "responder was rebuilt", change: func(_, b *router) {
+			b.rekey()
+			remove(b.key(20), b.record(20))
+		}, newKey: true, initiator: "gcp-1 has a new public key", responder: "there was none"},
+		{name: "responder has new keys", change: func(_, b *router) {
+			b.rekey()
+		}, newKey: true, initiator: "gcp-1 has a new public key", responder: "office-2 has made a new one"},
+		{name: "initiator lost its store", change: func(a, _ *router) {
+			remove(a.key(20), a.record(20))
+		}, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
+		{name: "initiator lost its key", change: func(a, _ *router) {
+			remove(a.key(20))
+		}, newKey: true, initiator: "there is none", responder: "office-2 has made a new one"},
+		{
+			name: "initiator lost its record", change: func(a, _ *router) {
+				remove(a.record(20))
+			}, newKey: true, initiator: "there is no record of the one in the file",
+			responder: "office-2 has made a new one",
+		},
+		{name: "initiator's key is rubbish", change: func(a, _ *router) {
+			write(a.key(20), "rubbish")
+		}, newKey: true, initiator: "the file holds no key", responder: "office-2 has made a new one"},
 		{name: "initiator's key was changed by hand", change: func(a, _ *router) {
 			write(a.key(20), "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n")
 		}, newKey: true, initiator: "the record is of another key", responder: "office-2 has made a new one"},
@@ -73,12 +97,16 @@ func TestHeals(t *testing.T) {
 			b.rekey()
 			remove(a.key(20), a.record(20), b.key(20), b.record(20))
 		}, newKey: true, initiator: "there is none", responder: "there was none"},
-		{name: "rotate", change: func(a, _ *router) { a.rotate = []string{"True"} }, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
+		{name: "rotate", change: func(a, _ *router) {
+			a.rotate = []string{"True"}
+		}, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
 		{name: "rotate by number, clock back", change: func(a, _ *router) {
 			a.rotate = []string{"3", "20"}
 			a.now = time.Unix(5, 0)
 		}, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
-		{name: "rotate by name", change: func(a, _ *router) { a.rotate = []string{"gcp-1"} }, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
+		{name: "rotate by name", change: func(a, _ *router) {
+			a.rotate = []string{"gcp-1"}
+		}, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
 		{name: "rotate of others", change: func(a, _ *router) { a.rotate = []string{"2", "aws-1", "false"} }},
 	}
 	for _, tt := range tests {
@@ -145,7 +173,8 @@ func TestPeersThatAreNotInTheRun(t *testing.T) {
 
 	// The initiator is in the run, but its envelope did not come.
 	delta, out = b.run(false, nil, a, b)
-	assert.Equal(t, []psk.Pending{{Tunnel: 20, Peer: "office-2", Reason: "no envelope came from office-2"}}, delta.Pending)
+	assert.Equal(t,
+		[]psk.Pending{{Tunnel: 20, Peer: "office-2", Reason: "no envelope came from office-2"}}, delta.Pending)
 	assert.Len(t, out.Held, 1)
 
 	// Check mode on a new router: it has no keys to tell.
@@ -245,7 +274,9 @@ func TestKnown(t *testing.T) {
 	require.Len(t, here, 1)
 	require.Len(t, there, 1)
 	assert.Equal(t, here[0].PSKID, there[0].PSKID)
-	assert.Equal(t, []string{b.peer.PublicKey, a.peer.PublicKey}, []string{here[0].PeerPublicKey, there[0].PeerPublicKey})
+	assert.Equal(t, []string{b.peer.PublicKey, a.peer.PublicKey}, []string{
+		here[0].PeerPublicKey, there[0].PeerPublicKey,
+	})
 
 	require.NoError(t, os.Chmod(a.key(20), 0o640))
 	assert.Empty(t, known(a), "open to others")

@@ -56,7 +56,10 @@ func (r *router) rekey() {
 }
 
 func (r *router) plan(sealed bool, envelopes []psk.Envelope, peers ...*router) (psk.Delta, error) {
-	want := psk.Want{Name: r.name, Tunnels: r.tunnels, Envelopes: envelopes, Rotate: r.rotate, Purge: r.purge, Directory: r.file("psk"), Now: r.now}
+	want := psk.Want{
+		Name: r.name, Tunnels: r.tunnels, Envelopes: envelopes, Rotate: r.rotate,
+		Purge: r.purge, Directory: r.file("psk"), Now: r.now,
+	}
 	for _, p := range peers {
 		want.Peers = append(want.Peers, p.peer)
 	}

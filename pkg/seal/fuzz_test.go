@@ -81,7 +81,8 @@ func FuzzParseKeyFile(f *testing.F) {
 		} {
 			k, err := parse(text)
 			if err == nil {
-				require.True(t, bytes.Equal(bytes.TrimRight(text, " \t\r\n"), bytes.TrimSuffix(k.Encode(), []byte("\n"))))
+				require.True(t,
+					bytes.Equal(bytes.TrimRight(text, " \t\r\n"), bytes.TrimSuffix(k.Encode(), []byte("\n"))))
 			}
 		}
 	})

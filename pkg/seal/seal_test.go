@@ -63,7 +63,9 @@ func TestOpenRefusesAnotherBinding(t *testing.T) {
 		"names swapped": func(b *seal.Binding) {
 			b.Initiator.Name, b.Responder.Name = b.Responder.Name, b.Initiator.Name
 		},
-		"names that join to the same text": func(b *seal.Binding) { b.Initiator.Name, b.Responder.Name = "office-1g", "cp-1" },
+		"names that join to the same text": func(b *seal.Binding) {
+			b.Initiator.Name, b.Responder.Name = "office-1g", "cp-1"
+		},
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +138,9 @@ func TestOpenRefusesTampering(t *testing.T) {
 		_, err := seal.Open(p.sealing, p.b, p.bound, base64.StdEncoding.EncodeToString(bad))
 		require.Error(t, err, "byte %d", i)
 	}
-	for _, bad := range []string{"", "!", sealed[:len(sealed)-4], sealed + "AAAA", sealed[4:], strings.ToLower(sealed)} {
+	for _, bad := range []string{
+		"", "!", sealed[:len(sealed)-4], sealed + "AAAA", sealed[4:], strings.ToLower(sealed),
+	} {
 		_, err := seal.Open(p.sealing, p.b, p.bound, bad)
 		require.Error(t, err)
 	}
@@ -209,7 +213,10 @@ func TestWGKey(t *testing.T) {
 	pub, err := plan.ParsePublicKey(k.Public().String())
 	require.NoError(t, err)
 	assert.Equal(t, k.Public(), pub)
-	for _, bad := range []string{"", "x", pub.String() + "\n", " " + pub.String(), strings.Repeat("A", 43) + "=", strings.Repeat("A", 43) + "B"} {
+	for _, bad := range []string{
+		"", "x", pub.String() + "\n", " " + pub.String(),
+		strings.Repeat("A", 43) + "=", strings.Repeat("A", 43) + "B",
+	} {
 		_, err := plan.ParsePublicKey(bad)
 		require.ErrorContains(t, err, "not a WireGuard public key")
 	}

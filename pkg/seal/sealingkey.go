@@ -24,10 +24,12 @@ type PublicKey struct{ raw string }
 func ParsePublicKey(text string) (PublicKey, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return PublicKey{}, errors.New("sealing key: expected base64 of an MLKEM768-X25519 public key (1624 characters)")
+		return PublicKey{}, errors.New(
+			"sealing key: expected base64 of an MLKEM768-X25519 public key (1624 characters)")
 	}
 	if _, err := kem().NewPublicKey(raw); err != nil {
-		return PublicKey{}, fmt.Errorf("sealing key: expected an MLKEM768-X25519 public key of 1216 bytes, have %d bytes: %w", len(raw), err)
+		return PublicKey{}, fmt.Errorf(
+			"sealing key: expected an MLKEM768-X25519 public key of 1216 bytes, have %d bytes: %w", len(raw), err)
 	}
 	return PublicKey{string(raw)}, nil
 }

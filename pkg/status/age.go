@@ -93,9 +93,11 @@ func ageNotes(r Request, o Observation) (notes []string) {
 		case m.What == PresharedKey && r.KeyWarn > 0 && d > r.KeyWarn:
 			old = append(old, m)
 		case m.What == Image && r.ImageWarn > 0 && d > r.ImageWarn:
-			notes = append(notes, fmt.Sprintf("the image is %s old: make a new one, or run wgmesh.router.image", age(d)))
+			notes = append(notes,
+				fmt.Sprintf("the image is %s old: make a new one, or run wgmesh.router.image", age(d)))
 		case m.What == WaitingChange:
-			notes = append(notes, fmt.Sprintf("a change waits for its confirmation for %s: docs/guard.md says how to settle it", age(d)))
+			notes = append(notes,
+				fmt.Sprintf("a change waits for its confirmation for %s: docs/guard.md says how to settle it", age(d)))
 		}
 	}
 	if len(old) > 0 {
@@ -105,7 +107,10 @@ func ageNotes(r Request, o Observation) (notes []string) {
 				oldest = m
 			}
 		}
-		notes = append(notes, fmt.Sprintf("pre-shared keys that are old: %d, the oldest is that of %s with %s: make new ones (docs/at-night.md)", len(old), oldest.Peer, age(o.At.Sub(oldest.At))))
+		notes = append(notes,
+			fmt.Sprintf(
+				"pre-shared keys that are old: %d, the oldest is that of %s with %s: make new ones (docs/at-night.md)",
+				len(old), oldest.Peer, age(o.At.Sub(oldest.At))))
 	}
 	if o.Reboot {
 		notes = append(notes, "a reboot is required (/run/reboot-required): run wgmesh.router.drain before it")
@@ -115,7 +120,8 @@ func ageNotes(r Request, o Observation) (notes []string) {
 
 // ages adds the times of all that has an age.
 func (m *metrics) ages(o Observation) {
-	m.metric("wgmesh_made_seconds", "gauge", "When a key, the image, a drain or a change that waits was made, in Unix time.")
+	m.metric("wgmesh_made_seconds", "gauge",
+		"When a key, the image, a drain or a change that waits was made, in Unix time.")
 	for _, made := range o.made() {
 		if made.What == PresharedKey {
 			m.sample(seconds(made.At), "what", made.What, "peer", made.Peer)

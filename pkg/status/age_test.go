@@ -51,7 +51,9 @@ func TestAges(t *testing.T) {
 func TestAgesOfManyFitTheTable(t *testing.T) {
 	r, o := night()
 	for i := range 40 {
-		o.Made = append(o.Made, status.Made{What: status.PresharedKey, Peer: fmt.Sprintf("router-of-a-site-%d", i), At: o.At.Add(-day)})
+		o.Made = append(o.Made, status.Made{
+			What: status.PresharedKey, Peer: fmt.Sprintf("router-of-a-site-%d", i), At: o.At.Add(-day),
+		})
 	}
 	lines := status.Table(r, o, status.Judge(r, o))
 	for _, line := range lines {
@@ -62,7 +64,10 @@ func TestAgesOfManyFitTheTable(t *testing.T) {
 
 func TestMetricsOfAges(t *testing.T) {
 	r, o := night()
-	o.Made = []status.Made{{What: status.PrivateKey, At: time.Unix(1000, 0)}, {What: status.PresharedKey, Peer: "gcp-1", At: time.Unix(2000, 0)}}
+	o.Made = []status.Made{
+		{What: status.PrivateKey, At: time.Unix(1000, 0)},
+		{What: status.PresharedKey, Peer: "gcp-1", At: time.Unix(2000, 0)},
+	}
 	text := string(status.Metrics("office-1", r, o, status.Judge(r, o)))
 	for _, line := range []string{
 		`wgmesh_made_seconds{router="office-1",what="private_key"} 1000`,

@@ -74,7 +74,8 @@ func (h KeyHolder) alive(ctx context.Context, bird birdView) string {
 		}
 		pause(ctx, pollEvery)
 		if peer, there = h.peer(client); there && peer.ReceiveBytes > before {
-			return fmt.Sprintf("its last handshake on %s was %d s ago, and its packets arrive", h.Interface, int(age.Seconds()))
+			return fmt.Sprintf("its last handshake on %s was %d s ago, and its packets arrive",
+				h.Interface, int(age.Seconds()))
 		}
 	}
 	return ""

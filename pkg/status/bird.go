@@ -110,10 +110,12 @@ func ParseVersion(text string) string {
 // BIRD 3 are affected we do not know, so none is named.
 func knownHole(version string) string {
 	var major, minor int
-	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || major > 2 || major == 2 && minor > 19 || strings.HasPrefix(version, "2.19.") && version != "2.19.0" {
+	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || major > 2 || major == 2 &&
+		minor > 19 || strings.HasPrefix(version, "2.19.") && version != "2.19.0" {
 		return ""
 	}
-	return fmt.Sprintf("BIRD %s is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; this configuration is out of its reach (long paths are refused, extended messages off): upgrade BIRD", version)
+	return fmt.Sprintf(
+		"BIRD %s is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; this configuration is out of its reach (long paths are refused, extended messages off): upgrade BIRD", version)
 }
 
 // ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,

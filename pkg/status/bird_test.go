@@ -20,10 +20,19 @@ func capture(tb testing.TB, name string) string {
 
 func TestParseProtocols(t *testing.T) {
 	assert.Equal(t, map[string]status.Session{
-		"azure_2": {Name: "azure_2", Up: "up", State: "Established", Since: "11:21:44.295", NeighborAS: 65020, Imported: 3},
-		"gcp_1":   {Name: "gcp_1", Up: "start", State: "Connect", Since: "11:21:43.391", NeighborAS: 65040, LastError: "Socket: No route to host"},
-		"aws_1":   {Name: "aws_1", Up: "down", State: "Down", Since: "11:21:43.391", NeighborAS: 65030},
-		"wrongas": {Name: "wrongas", Up: "start", State: "Active", Since: "11:21:44.278", NeighborAS: 65030, LastError: "Socket: Connection reset by peer"},
+		"azure_2": {
+			Name: "azure_2", Up: "up", State: "Established", Since: "11:21:44.295",
+			NeighborAS: 65020, Imported: 3,
+		},
+		"gcp_1": {
+			Name: "gcp_1", Up: "start", State: "Connect", Since: "11:21:43.391",
+			NeighborAS: 65040, LastError: "Socket: No route to host",
+		},
+		"aws_1": {Name: "aws_1", Up: "down", State: "Down", Since: "11:21:43.391", NeighborAS: 65030},
+		"wrongas": {
+			Name: "wrongas", Up: "start", State: "Active", Since: "11:21:44.278",
+			NeighborAS: 65030, LastError: "Socket: Connection reset by peer",
+		},
 	}, status.ParseProtocols(capture(t, "protocols")))
 
 	limit := status.ParseProtocols(capture(t, "limit"))
@@ -38,7 +47,8 @@ func TestParseProtocolsBoundsForeignText(t *testing.T) {
 	for i := range long {
 		long[i] = 'x'
 	}
-	s := status.ParseProtocols("p BGP --- start 1 Idle\n  Last error:  Received: \x1b[31mred\x07\u0085 " + string(long) + "\n")
+	s := status.ParseProtocols(
+		"p BGP --- start 1 Idle\n  Last error:  Received: \x1b[31mred\x07\u0085 " + string(long) + "\n")
 	assert.Contains(t, s["p"].LastError, "Received: ?[31mred??")
 	assert.Len(t, s["p"].LastError, 123)
 }

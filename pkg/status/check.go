@@ -37,7 +37,9 @@ func Judge(r Request, o Observation) Report {
 	rep.Problems = append(rep.Problems, checkSite(r, o)...)
 	rep.Warnings = o.Forwarding.warnings()
 	if o.Probed && r.nothingToTry() {
-		rep.Warnings = append(rep.Warnings, cause.New("nothing to forward to in its site: name a host that answers ping in mesh_probe, or nobody can try it"))
+		rep.Warnings = append(rep.Warnings,
+			cause.New(
+				"nothing to forward to in its site: name a host that answers ping in mesh_probe, or nobody can try it"))
 	}
 	hopeless, silent := checkTunnels(r, o, own, &rep)
 	checkPrefixes(r, o, hopeless, &rep)
@@ -46,7 +48,8 @@ func Judge(r Request, o Observation) Report {
 	}
 	if open := r.open(o); len(open) > 0 && o.RoutesErr == nil {
 		rep.Problems = append(rep.Problems, Problem{
-			Cause: cause.New("the floor is missing for %s: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
+			Cause: cause.New(
+				"the floor is missing for %s: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
 		})
 	}
 	checkTargets(r, o, hopeless, silent, &rep)
@@ -89,7 +92,8 @@ func checkTargets(r Request, o Observation, hopeless, silent map[string]bool, re
 		p.About, p.Peer = fmt.Sprintf("router %s at %s", target.Name, target.Address), target.Name
 		p.Required, p.Final, p.Silent = r.requires(target.Name), hopeless[target.Name], silent[target.Name]
 		// It is there, and another router of its site has to forward what goes to it.
-		if by := r.passes(o, target.Address, o.Targets[i].From); alive[target.Address] && by != "" && by != target.Name {
+		if by := r.passes(o, target.Address, o.Targets[i].From); alive[target.Address] &&
+			by != "" && by != target.Name {
 			if blamed[by] {
 				continue
 			}
@@ -103,13 +107,25 @@ func checkTargets(r Request, o Observation, hopeless, silent map[string]bool, re
 func checkBird(o Observation) (p Problem, found bool) {
 	switch {
 	case errors.Is(o.BirdErr, birdc.ErrNotRunning):
-		return Problem{Final: true, Cause: cause.New("BIRD does not run: start it (systemctl start bird), and look at its log (journalctl -u bird)")}, true
+		return Problem{
+			Final: true,
+			Cause: cause.New(
+				"BIRD does not run: start it (systemctl start bird), and look at its log (journalctl -u bird)"),
+		}, true
 	case errors.Is(o.BirdErr, birdc.ErrSilent):
 		return Problem{Final: true, Cause: cause.Parse(birdc.ErrSilent.Error())}, true
 	case o.BirdErr != nil:
-		return Problem{Final: true, Cause: cause.New("BIRD does not answer (%s): look at its log (journalctl -u bird)", o.BirdErr)}, true
+		return Problem{
+			Final: true,
+			Cause: cause.New("BIRD does not answer (%s): look at its log (journalctl -u bird)", o.BirdErr),
+		}, true
 	case o.PortHolder != "":
-		return Problem{Final: true, Cause: cause.New("TCP 179 is held by %s, and BIRD has to listen there: stop that program, and run the mesh play again", o.PortHolder)}, true
+		return Problem{
+			Final: true,
+			Cause: cause.New(
+				"TCP 179 is held by %s, and BIRD has to listen there: stop that program, and run the mesh play again",
+				o.PortHolder),
+		}, true
 	}
 	return Problem{}, false
 }
@@ -118,7 +134,8 @@ func checkBird(o Observation) (p Problem, found bool) {
 func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Report) {
 	if o.RoutesErr != nil && len(r.Prefixes) > 0 {
 		rep.Problems = append(rep.Problems, Problem{
-			Cause: cause.New("the kernel's routes cannot be read (%s): run it again, as root", o.RoutesErr), Required: true,
+			Cause:    cause.New("the kernel's routes cannot be read (%s): run it again, as root", o.RoutesErr),
+			Required: true,
 		})
 	}
 	for _, p := range r.Prefixes {
@@ -129,7 +146,8 @@ func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Repo
 		rep.Prefixes = append(rep.Prefixes, found.Found == "" && o.RoutesErr == nil)
 		if found.Found != "" {
 			rep.Problems = append(rep.Problems, Problem{
-				Cause: found, Required: r.requiresPrefix(p), Final: missing && r.nobodyBrings(p, hopeless), Follows: missing,
+				Cause: found, Required: r.requiresPrefix(p),
+				Final: missing && r.nobodyBrings(p, hopeless), Follows: missing,
 			})
 		}
 	}
@@ -137,7 +155,9 @@ func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Repo
 
 // nobodyBrings reports whether all peers that announce a prefix are hopeless.
 func (r Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) bool {
-	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t plan.StatusTunnel) bool { return p.AS != 0 && t.AS != p.AS })
+	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t plan.StatusTunnel) bool {
+		return p.AS != 0 && t.AS != p.AS
+	})
 	if len(owners) == 0 {
 		owners = r.Tunnels
 	}
@@ -148,7 +168,10 @@ func (r Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) boo
 // from what is wrong with the whole router.
 func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) []Problem {
 	if s.DeviceErr != nil {
-		return []Problem{{Here: deviceTrouble(t, s.DeviceErr), Cause: cause.New("no interface for it at the other end: run the mesh play for all"), Final: true}}
+		return []Problem{{
+			Here:  deviceTrouble(t, s.DeviceErr),
+			Cause: cause.New("no interface for it at the other end: run the mesh play for all"), Final: true,
+		}}
 	}
 	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || stale(*s.Device.Peer, o.At)) {
 		why := cause.Parse(reason)
@@ -156,23 +179,32 @@ func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) [
 	}
 	if s.Device.Peer == nil {
 		return []Problem{{
-			Here:  cause.New("the interface has no peer yet: run the mesh play for both ends, so that each learns the other's public key"),
+			Here: cause.New(
+				"the interface has no peer yet: run the mesh play for both ends, so that each learns the other's public key"),
 			Cause: cause.New("it has told no key: run the mesh play for it and its peers"), Final: true,
 		}}
 	}
 	if stale(*s.Device.Peer, o.At) {
-		return []Problem{{Here: handshakeTrouble(t, s, o.At), Cause: cause.New("no handshake: check that it runs, and UDP in its firewall")}}
+		return []Problem{{
+			Here:  handshakeTrouble(t, s, o.At),
+			Cause: cause.New("no handshake: check that it runs, and UDP in its firewall"),
+		}}
 	}
 	var out []Problem
 	established := s.Session != nil && s.Session.State == "Established"
 	probed := o.Probed && !slices.Contains(r.Silent, t.Peer)
 	if probed && s.PingErr != nil {
 		carries := established && s.BFD != nil && s.BFD.State == "Up"
-		p := Problem{Here: pingTrouble(t, s), Cause: cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall")}
+		p := Problem{
+			Here:  pingTrouble(t, s),
+			Cause: cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall"),
+		}
 		if carries {
 			p = Problem{
-				Here:   cause.New("%s does not answer ping, though BGP and BFD work: admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
-				Cause:  cause.New("no answer to ping, though BGP and BFD work: admit ICMP there, or nobody learns that a packet is too large"),
+				Here: cause.New(
+					"%s does not answer ping, though BGP and BFD work: admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
+				Cause: cause.New(
+					"no answer to ping, though BGP and BFD work: admit ICMP there, or nobody learns that a packet is too large"),
 				Silent: true,
 			}
 		}
@@ -181,7 +213,12 @@ func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) [
 			return out
 		}
 	} else if probed && s.WholeErr != nil {
-		out = append(out, Problem{Here: mtuTrouble(t, s), Cause: cause.New("large packets do not get through its tunnels: lower mtu of its site, or let UDP fragments through"), Final: errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU})
+		out = append(out,
+			Problem{
+				Here: mtuTrouble(t, s),
+				Cause: cause.New(
+					"large packets do not get through its tunnels: lower mtu of its site, or let UDP fragments through"), Final: errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU,
+			})
 	}
 	if o.BirdErr == nil && t.Neighbor != "" {
 		if p, found := checkSession(r, t, s); found {
@@ -202,9 +239,13 @@ func stale(p Peer, now time.Time) bool {
 
 func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return cause.New("interface %s does not exist: run the mesh play here, or start it (systemctl start wg-quick@%s)", t.Name, t.Name)
+		return cause.New(
+			"interface %s does not exist: run the mesh play here, or start it (systemctl start wg-quick@%s)",
+			t.Name, t.Name)
 	}
-	return cause.New("%s cannot be read as a WireGuard interface (%s): run as root, and look at what it is (ip -d link show %s)", t.Name, err, t.Name)
+	return cause.New(
+		"%s cannot be read as a WireGuard interface (%s): run as root, and look at what it is (ip -d link show %s)",
+		t.Name, err, t.Name)
 }
 
 func handshakeTrouble(t plan.StatusTunnel, s TunnelState, now time.Time) cause.Cause {
@@ -221,11 +262,15 @@ func handshakeTrouble(t plan.StatusTunnel, s TunnelState, now time.Time) cause.C
 	// WireGuard counts a handshake's first message when it knows the sender's
 	// key. Only the second message is mixed with the pre-shared key.
 	case p.Handshake.IsZero() && p.Rx > 0 || s.RxGrew:
-		return cause.New("its handshakes arrive but none is completed: run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
+		return cause.New(
+			"its handshakes arrive but none is completed: run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
 	case !p.Endpoint.IsValid():
-		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router", age, last, t.Peer, port)
+		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router",
+			age, last, t.Peer, port)
 	case s.EndpointAnswers:
-		return cause.New("%s, though %s answers ping: open UDP %d in both firewalls, or run the mesh play for both (keys)", age, endpoint, port)
+		return cause.New(
+			"%s, though %s answers ping: open UDP %d in both firewalls, or run the mesh play for both (keys)", age,
+			endpoint, port)
 	}
 	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
 }
@@ -235,7 +280,9 @@ func pingTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
 	if !errors.Is(s.PingErr, ErrNoAnswer) {
 		what = fmt.Sprintf("ping to %s: %s", t.Address, s.PingErr)
 	}
-	return cause.New("%s, though the handshake is young: check its address, ICMP there, and wg show %s allowed-ips at both ends", what, t.Name)
+	return cause.New(
+		"%s, though the handshake is young: check its address, ICMP there, and wg show %s allowed-ips at both ends",
+		what, t.Name)
 }
 
 func mtuTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
@@ -246,7 +293,8 @@ func mtuTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
 	if s.PathMTU > 0 {
 		upTo = fmt.Sprintf("those of %d do", s.PathMTU)
 	}
-	return cause.New("packets of %d bytes do not get through, %s: check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
+	return cause.New(
+		"packets of %d bytes do not get through, %s: check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
 }
 
 // checkSession is about BGP and the BFD session that guards it.
@@ -265,17 +313,20 @@ func checkSession(r Request, t plan.StatusTunnel, s TunnelState) (Problem, bool)
 	switch {
 	case b.Up == "down" && strings.Contains(b.LastError, noSocket):
 		return Problem{
-			Here:  cause.New("BGP session %s has no socket, TCP 179 was taken when it began: run the mesh play here, or birdc restart %s", b.Name, b.Name),
+			Here: cause.New(
+				"BGP session %s has no socket, TCP 179 was taken when it began: run the mesh play here, or birdc restart %s", b.Name, b.Name),
 			Cause: cause.New("no BGP session: run the mesh play for all"), Final: true,
 		}, true
 	case b.Up == "down":
 		return Problem{
 			Here:  cause.New("BGP session %s is switched off: switch it on (birdc enable %s)", b.Name, b.Name),
-			Cause: cause.New("its BGP session is switched off at the other end: run the mesh play for all"), Final: true,
+			Cause: cause.New("its BGP session is switched off at the other end: run the mesh play for all"),
+			Final: true,
 		}, true
 	case t.AS != 0 && b.NeighborAS != 0 && b.NeighborAS != t.AS:
 		return Problem{
-			Here:  cause.New("BIRD expects AS %d of %s, the inventory says AS %d: run the mesh play here", b.NeighborAS, t.Peer, t.AS),
+			Here: cause.New("BIRD expects AS %d of %s, the inventory says AS %d: run the mesh play here", b.NeighborAS,
+				t.Peer, t.AS),
 			Cause: cause.New("others expect another AS number of it: run the mesh play for all"), Final: true,
 		}, true
 	case b.State != "Established":
@@ -284,17 +335,22 @@ func checkSession(r Request, t plan.StatusTunnel, s TunnelState) (Problem, bool)
 			why = " (" + b.LastError + ")"
 		}
 		return Problem{
-			Here:  cause.New("BGP is %s%s, not Established: look at birdc show protocols all on %s, and at TCP 179 in the tunnel", cmp.Or(b.State, b.Up), why, t.Peer),
+			Here: cause.New(
+				"BGP is %s%s, not Established: look at birdc show protocols all on %s, and at TCP 179 in the tunnel",
+				cmp.Or(b.State, b.Up), why, t.Peer),
 			Cause: cause.New("no BGP session: look at birdc show protocols all there"),
 		}, true
 	case r.BFD && bfd != "Up":
 		return Problem{
-			Here:  cause.New("BFD is %s, expected Up: check that %s has BFD on, and that UDP 3784 is open inside the tunnel", bfd, t.Peer),
+			Here: cause.New(
+				"BFD is %s, expected Up: check that %s has BFD on, and that UDP 3784 is open inside the tunnel",
+				bfd, t.Peer),
 			Cause: cause.New("no BFD session: check that it has BFD on, and that UDP 3784 is open inside the tunnel"),
 		}, true
 	case b.LimitHit:
 		return Problem{
-			Here:  cause.New("BGP session %s is over its limit, with %d routes: look at birdc show route export on %s", b.Name, b.Imported, t.Peer),
+			Here: cause.New("BGP session %s is over its limit, with %d routes: look at birdc show route export on %s",
+				b.Name, b.Imported, t.Peer),
 			Cause: cause.New("it announces too many routes: look at birdc show route export there"),
 		}, true
 	}
@@ -305,14 +361,19 @@ func checkSession(r Request, t plan.StatusTunnel, s TunnelState) (Problem, bool)
 func checkPrefix(r Request, p plan.StatusPrefix, o Observation) (c cause.Cause, missing bool) {
 	route, found := o.Routes[p.Network]
 	if !found || route.Floor {
-		return cause.New("prefix %s of %s: no tunnel has a route to it: look at birdc show route for %s all, here and there", p.Network, p.Site, p.Network), true
+		return cause.New(
+			"prefix %s of %s: no tunnel has a route to it: look at birdc show route for %s all, here and there",
+			p.Network, p.Site, p.Network), true
 	}
 	if len(route.Devices) == 0 {
-		return cause.New("prefix %s of %s: a route made by %s drops its packets (%s): remove it (ip route show %s)", p.Network, p.Site, route.Protocol, route.Type, p.Network), false
+		return cause.New("prefix %s of %s: a route made by %s drops its packets (%s): remove it (ip route show %s)",
+			p.Network, p.Site, route.Protocol, route.Type, p.Network), false
 	}
 	for _, dev := range route.Devices {
 		if !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == dev }) {
-			return cause.New("prefix %s of %s: goes out of %s by a route made by %s: remove that route (ip route show %s)", p.Network, p.Site, dev, route.Protocol, p.Network), false
+			return cause.New(
+				"prefix %s of %s: goes out of %s by a route made by %s: remove that route (ip route show %s)",
+				p.Network, p.Site, dev, route.Protocol, p.Network), false
 		}
 	}
 	return cause.Cause{}, false
@@ -321,7 +382,9 @@ func checkPrefix(r Request, p plan.StatusPrefix, o Observation) (c cause.Cause, 
 // open lists the networks to refuse that nothing refuses.
 func (r Request) open(o Observation) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(r.Refused), func(n netip.Prefix) bool {
-		return slices.ContainsFunc(o.Refused, func(outer netip.Prefix) bool { return outer.Bits() <= n.Bits() && outer.Contains(n.Addr()) })
+		return slices.ContainsFunc(o.Refused, func(outer netip.Prefix) bool {
+			return outer.Bits() <= n.Bits() && outer.Contains(n.Addr())
+		})
 	})
 }
 
@@ -331,19 +394,29 @@ func checkTarget(r Request, to netip.Addr, s TargetState) Problem {
 		return Problem{}
 	case s.Err == nil:
 		return Problem{
-			Here:  cause.New("no own address in %s to ask from: correct this router's address, or its site's networks in the inventory", names(r.SourceNetworks)),
-			Cause: cause.New("others have no address to ask it from: correct their addresses or their sites' networks in the inventory"),
+			Here: cause.New(
+				"no own address in %s to ask from: correct this router's address, or its site's networks in the inventory", names(r.SourceNetworks)),
+			Cause: cause.New(
+				"others have no address to ask it from: correct their addresses or their sites' networks in the inventory"),
 		}
 	}
 	from := ""
 	if s.From.IsValid() {
 		from = " from " + s.From.String()
 	}
-	blame := cause.New("no answer from its own address in its site: check its IP forwarding in the cloud, ip route get there, and ICMP in its firewall")
+	blame := cause.New(
+		"no answer from its own address in its site: check its IP forwarding in the cloud, ip route get there, and ICMP in its firewall")
 	if errors.Is(s.Err, ErrNoAnswer) {
-		return Problem{Cause: blame, Here: cause.New("no answer to a ping of %d bytes%s: check ip route get and the cloud's IP forwarding at both ends, and ICMP there", reachProbe, from)}
+		return Problem{
+			Cause: blame,
+			Here: cause.New(
+				"no answer to a ping of %d bytes%s: check ip route get and the cloud's IP forwarding at both ends, and ICMP there", reachProbe, from),
+		}
 	}
-	return Problem{Cause: blame, Here: cause.New("ping of %d bytes%s: %s: check ip route get to it", reachProbe, from, s.Err)}
+	return Problem{
+		Cause: blame,
+		Here:  cause.New("ping of %d bytes%s: %s: check ip route get to it", reachProbe, from, s.Err),
+	}
 }
 
 // speaks reports whether the own site has a network of an address's family. A

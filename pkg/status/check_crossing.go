@@ -30,7 +30,8 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 	for _, c := range o.Crossings {
 		i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == c.device })
 		if c.err != nil && !errors.Is(c.err, ErrNoAnswer) { // it is not the other one's fault
-			if w := cause.New("no ping can be sent for %s to forward (%s): run it as root, or look at the interface", c.peer, c.err); !slices.Contains(rep.Warnings, w) {
+			if w := cause.New("no ping can be sent for %s to forward (%s): run it as root, or look at the interface",
+				c.peer, c.err); !slices.Contains(rep.Warnings, w) {
 				rep.Warnings = append(rep.Warnings, w)
 			}
 			continue
@@ -44,7 +45,8 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 		}
 		blamed[c.peer] = true
 		rep.Problems = append(rep.Problems, Problem{
-			Peer: c.peer, About: fmt.Sprintf("tunnel %s to %s", c.device, c.peer), Required: r.requires(c.peer), Silent: true,
+			Peer: c.peer, About: fmt.Sprintf("tunnel %s to %s", c.device, c.peer),
+			Required: r.requires(c.peer), Silent: true,
 			Cause: forwardsNothing(c.to),
 		})
 	}
@@ -58,16 +60,22 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 		if slices.ContainsFunc(through, func(p string) bool { return blamed[p] }) {
 			continue
 		}
-		p := Problem{Cause: cause.New("nothing comes back of %s in its site: see that it runs, and look at its way back and at source/destination checks", a)}
+		p := Problem{
+			Cause: cause.New(
+				"nothing comes back of %s in its site: see that it runs, and look at its way back and at source/destination checks", a),
+		}
 		if p.Peer = through[0]; len(through) > 1 {
 			p.Peer = ""
-			p.Cause = cause.New("nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks", a, cause.List(through))
+			p.Cause = cause.New(
+				"nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks", a, cause.List(through))
 		}
 		p.Required, p.Silent = r.requires(through...), true
 		rep.Problems = append(rep.Problems, p)
 	}
 	for _, c := range o.Crossings {
-		if i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == c.device }); blamed[c.peer] {
+		if i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool {
+			return t.Name == c.device
+		}); blamed[c.peer] {
 			rep.Tunnels[i] = false
 		}
 	}
@@ -75,7 +83,9 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 }
 
 func forwardsNothing(to netip.Addr) cause.Cause {
-	return cause.New("it forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check", to)
+	return cause.New(
+		"it forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check",
+		to)
 }
 
 // passes is the router to which this one sends what is for an address; empty: none.
@@ -106,16 +116,25 @@ func checkSite(r Request, o Observation) (out []Problem) {
 			continue
 		}
 		way := "no route"
-		if x := slices.IndexFunc(o.Forwarding.flows, func(x flow) bool { return x.way == inward && x.network.Contains(r.Probe[i]) }); x >= 0 {
+		if x := slices.IndexFunc(o.Forwarding.flows, func(x flow) bool {
+			return x.way == inward && x.network.Contains(r.Probe[i])
+		}); x >= 0 {
 			way = o.Forwarding.flows[x].reason.RouteText()
 		}
-		out = append(out, Problem{Cause: cause.New("%s of its own site does not answer (%s): look at mesh_gateway, and that the host runs", r.Probe[i], way)})
+		out = append(out,
+			Problem{
+				Cause: cause.New(
+					"%s of its own site does not answer (%s): look at mesh_gateway, and that the host runs",
+					r.Probe[i], way),
+			})
 	}
 	return out
 }
 
 // nothingToTry says that nobody can tell whether this router forwards into its site.
 func (r Request) nothingToTry() bool {
-	alone := !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return slices.Equal(t.Networks, r.SourceNetworks) })
+	alone := !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool {
+		return slices.Equal(t.Networks, r.SourceNetworks)
+	})
 	return len(r.SourceNetworks) > 0 && len(r.Tunnels) > 0 && len(r.Probe) == 0 && alone
 }

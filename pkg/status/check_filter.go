@@ -15,7 +15,8 @@ import (
 func (x flow) packets(invalid bool) (out []filter.Packet) {
 	for _, proto := range []string{"icmp", "tcp", "udp"} {
 		out = append(out, filter.Packet{
-			In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Proto: proto, Invalid: invalid, Detour: x.detour,
+			In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Proto: proto,
+			Invalid: invalid, Detour: x.detour,
 		})
 	}
 	return out
@@ -38,7 +39,12 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 		}
 		if policy := f.tables.Diverts(x.In, x.from, x.network); policy != "" && !said[policy] {
 			said[policy] = true
-			out = append(out, Problem{Cause: cause.New("the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower", policy, x.from, x.network)})
+			out = append(out,
+				Problem{
+					Cause: cause.New(
+						"the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower", policy,
+						x.from, x.network),
+				})
 		}
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, x.hooks())
@@ -47,9 +53,17 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 			}
 			switch found.Verdict {
 			case filter.Drops:
-				out = append(out, Problem{Cause: cause.New("%s drops %s from %s to %s: put a rule that accepts it first", found.Where, p.Proto, x.from, x.network)})
+				out = append(out,
+					Problem{
+						Cause: cause.New("%s drops %s from %s to %s: put a rule that accepts it first", found.Where,
+							p.Proto, x.from, x.network),
+					})
 			case filter.Rewrites:
-				out = append(out, Problem{Cause: cause.New("%s rewrites packets from %s to %s: leave them out of it", found.Where, x.from, x.network)})
+				out = append(out,
+					Problem{
+						Cause: cause.New("%s rewrites packets from %s to %s: leave them out of it",
+							found.Where, x.from, x.network),
+					})
 			default:
 				continue
 			}
@@ -64,7 +78,11 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 			}
 			if found := f.filters.Ask(p, hooks); found.Verdict == filter.Drops && !said[found.Where] {
 				said[found.Where] = true
-				out = append(out, Problem{Cause: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first", found.Where, p.Proto, t.Name, t.Peer)})
+				out = append(out,
+					Problem{
+						Cause: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first",
+							found.Where, p.Proto, t.Name, t.Peer),
+					})
 			}
 		}
 	}
@@ -128,14 +146,20 @@ func (f Forwarding) warnings() (out []cause.Cause) {
 			found := f.filters.Ask(p, filter.Forwarded)
 			switch {
 			case found.Verdict == filter.Unsure && strings.HasSuffix(found.Where, ": policy drop"):
-				add(found, cause.New("%s may drop what goes from %s to %s: put a rule that accepts it first", found.Where, x.from, x.network))
+				add(found,
+					cause.New("%s may drop what goes from %s to %s: put a rule that accepts it first", found.Where,
+						x.from, x.network))
 			case found.Verdict == filter.Partly:
-				add(found, cause.New("%s drops a part of what goes from %s to %s: see that it is meant", found.Where, x.from, x.network))
+				add(found,
+					cause.New("%s drops a part of what goes from %s to %s: see that it is meant",
+						found.Where, x.from, x.network))
 			}
 			p.Invalid = true
 			odd := f.filters.Ask(p, filter.Forwarded)
 			if odd.Verdict == filter.Drops && found.Verdict < filter.Rewrites {
-				add(odd, cause.New("%s drops answers that come by another router than the question: remove it where sites have several routers", odd.Where))
+				add(odd,
+					cause.New(
+						"%s drops answers that come by another router than the question: remove it where sites have several routers", odd.Where))
 			}
 		}
 	}

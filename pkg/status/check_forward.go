@@ -39,11 +39,14 @@ func (f Forwarding) checkSysctls() (out []Problem) {
 		}
 	}
 	off("net.ipv4.ip_forward", "0", func(k string) cause.Cause {
-		return cause.New("it forwards no IPv4 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)", k)
+		return cause.New(
+			"it forwards no IPv4 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)", k)
 	})
 	if six {
 		off("net.ipv6.conf.all.forwarding", "0", func(k string) cause.Cause {
-			return cause.New("it forwards no IPv6 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)", k)
+			return cause.New(
+				"it forwards no IPv6 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)",
+				k)
 		})
 	}
 	for device := range f.devices6() {
@@ -85,20 +88,27 @@ func (f Forwarding) checkFlow(r Request, x flow, o Observation) (Problem, bool) 
 	case x.answer.Err != nil:
 		return f.refused(x, whose, where)
 	case x.answer.Local:
-		return wrong(cause.New("it takes %s for addresses of its own (%s): remove that route of the table local", where, x.reason.RouteText()))
+		return wrong(
+			cause.New("it takes %s for addresses of its own (%s): remove that route of the table local", where,
+				x.reason.RouteText()))
 	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main.Device()) && !x.isBird(),
 		x.way != inward && !tunnel && !o.isEndpoint(x):
 		if x.reason.Foreign() {
-			return wrong(cause.New("%s sends %s out of %s: remove it, or put one for table main before it", x.reason.RuleText(), whose, x.answer.Device))
+			return wrong(
+				cause.New("%s sends %s out of %s: remove it, or put one for table main before it",
+					x.reason.RuleText(), whose, x.answer.Device))
 		}
 		want := "a tunnel"
 		if x.way == inward {
 			want = "its site's interface"
 		}
 		if x.reason.Device() != x.answer.Device { // we do not follow; the kernel knows
-			return wrong(cause.New("packets for %s go out of %s, expected %s: look at ip route get %s from %s iif %s", where, x.answer.Device, want, x.Dst, x.Src, x.In))
+			return wrong(
+				cause.New("packets for %s go out of %s, expected %s: look at ip route get %s from %s iif %s", where,
+					x.answer.Device, want, x.Dst, x.Src, x.In))
 		}
-		return wrong(cause.New("route %s (proto %s) takes %s away, expected %s: remove that route", x.reason.RouteText(), x.reason.Route.Protocol, whose, want))
+		return wrong(cause.New("route %s (proto %s) takes %s away, expected %s: remove that route",
+			x.reason.RouteText(), x.reason.Route.Protocol, whose, want))
 	case x.way == inward && x.exact:
 		return x.beaten()
 	}
@@ -129,7 +139,8 @@ func (x flow) beaten() (Problem, bool) {
 	if x.ours == "" || x.answer.Device == x.ours || x.reason.Route.Protocol == unix.RTPROT_KERNEL {
 		return Problem{}, false
 	}
-	return wrong(cause.New("route %s (proto %s) beats the site's own by %s: remove that route", x.reason.RouteText(), x.reason.Route.Protocol, x.ours))
+	return wrong(cause.New("route %s (proto %s) beats the site's own by %s: remove that route",
+		x.reason.RouteText(), x.reason.Route.Protocol, x.ours))
 }
 
 // strict is the sysctl by which an interface filters by the reverse path, if any: the
@@ -152,18 +163,29 @@ func (f Forwarding) refused(x flow, whose, where string) (Problem, bool) {
 	case x.Dst.Is4() && f.sysctls["net.ipv4.ip_forward"] == "0":
 		return Problem{}, false // said already
 	case x.Dst.Is4() && x.In != "" && f.sysctls[in4+".forwarding"] == "0":
-		return wrong(cause.New("it forwards nothing that comes by %s (%s.forwarding=0): run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
+		return wrong(
+			cause.New(
+				"it forwards nothing that comes by %s (%s.forwarding=0): run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
 	case x.reason.Found && x.reason.Drops():
 		return wrong(cause.New("%s drops %s: remove that rule", x.reason.RuleText(), whose))
 	case x.reason.Foreign():
-		return wrong(cause.New("%s drops %s (route %s): remove that rule, or mend its table", x.reason.RuleText(), whose, x.reason.RouteText()))
+		return wrong(cause.New("%s drops %s (route %s): remove that rule, or mend its table",
+			x.reason.RuleText(), whose, x.reason.RouteText()))
 	case x.reason.Found && x.reason.Route.Type != unix.RTN_UNICAST && x.reason.Route.Type != unix.RTN_LOCAL:
-		return wrong(cause.New("route %s (proto %s) drops %s: remove that route", x.reason.RouteText(), x.reason.Route.Protocol, whose))
+		return wrong(cause.New("route %s (proto %s) drops %s: remove that route",
+			x.reason.RouteText(), x.reason.Route.Protocol, whose))
 	// The kernel's error for that is EXDEV, and EINVAL in newer ones.
 	case f.strict(x.In) != "" && (errors.Is(x.answer.Err, unix.EXDEV) || errors.Is(x.answer.Err, unix.EINVAL)):
-		return wrong(cause.New("it drops what comes by another way than its own (%s=1): set it to 0 or 2, and run the mesh play here", f.strict(x.In)))
+		return wrong(
+			cause.New(
+				"it drops what comes by another way than its own (%s=1): set it to 0 or 2, and run the mesh play here",
+				f.strict(x.In)))
 	case !x.reason.Found:
-		return wrong(cause.New("it has no route for %s: look at its gateway and its interface (birdc show route; ip route)", where))
+		return wrong(
+			cause.New(
+				"it has no route for %s: look at its gateway and its interface (birdc show route; ip route)", where))
 	}
-	return wrong(cause.New("the kernel drops packets for %s (%s): look at ip route get %s from %s iif %s", where, x.answer.Err, x.Dst, x.Src, x.In))
+	return wrong(
+		cause.New("the kernel drops packets for %s (%s): look at ip route get %s from %s iif %s",
+			where, x.answer.Err, x.Dst, x.Src, x.In))
 }

@@ -156,7 +156,9 @@ func throw(fd int, c *crossing, e *echo) error {
 	if c.to.Is6() {
 		protocol = unix.ETH_P_IPV6
 	}
-	return unix.Sendto(fd, packetOf(c.from, c.to, e), 0, &unix.SockaddrLinklayer{Protocol: wire(protocol), Ifindex: link.Index})
+	return unix.Sendto(fd, packetOf(c.from, c.to, e), 0, &unix.SockaddrLinklayer{
+		Protocol: wire(protocol), Ifindex: link.Index,
+	})
 }
 
 // packetOf is an echo request with its IP header.
@@ -195,7 +197,9 @@ func listenAnswers(six bool) (*os.File, error) {
 		return nil, err
 	}
 	// The filter comes before the protocol, without which nothing arrives.
-	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
+		Len: uint16(len(filter)), Filter: &filter[0],
+	})
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol})
 	}

@@ -71,14 +71,19 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 		for _, t := range r.Tunnels {
 			devices[t.Name] = true
 			for _, from := range r.sourcesOf(t, to.Dst) {
-				f.add(flow{Flow: fib.Flow{In: t.Name, Src: someone(from, nil, nil), Dst: to.Dst}, way: inward, network: to.network, exact: to.exact, from: from})
+				f.add(flow{
+					Flow: fib.Flow{In: t.Name, Src: someone(from, nil, nil), Dst: to.Dst},
+					way:  inward, network: to.network, exact: to.exact, from: from,
+				})
 			}
 		}
 	}
 	var doors []flow // by which the own site's packets come in
 	for _, to := range into {
 		door := tables.Main(to.Flow).Device()
-		if devices[door] || door == "" || slices.ContainsFunc(doors, func(d flow) bool { return d.In == door && d.from == to.network }) {
+		if devices[door] || door == "" || slices.ContainsFunc(doors, func(d flow) bool {
+			return d.In == door && d.from == to.network
+		}) {
 			continue
 		}
 		doors = append(doors, flow{Flow: fib.Flow{In: door, Src: to.Dst}, from: to.network})
@@ -112,7 +117,8 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 }
 
 func (f *Forwarding) add(x flow) {
-	x.answer, x.reason, x.main, x.ours = f.tables.Ask(x.Flow), f.tables.Reason(x.Flow), f.tables.Main(x.Flow), f.tables.Bird(x.network)
+	x.answer, x.reason, x.main, x.ours = f.tables.Ask(x.Flow), f.tables.Reason(
+		x.Flow), f.tables.Main(x.Flow), f.tables.Bird(x.network)
 	x.detour = x.In != "" && f.tables.Reason(fib.Flow{Dst: x.Src}).Device() != x.In
 	f.flows = append(f.flows, x)
 }
@@ -202,7 +208,9 @@ func readSysctls(devices map[string]bool) map[string]string {
 		"net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.icmp.echo_ignore_all",
 	}
 	for d := range devices {
-		for _, key := range []string{"net.ipv4.conf.%.rp_filter", "net.ipv4.conf.%.forwarding", "net.ipv6.conf.%.disable_ipv6"} {
+		for _, key := range []string{
+			"net.ipv4.conf.%.rp_filter", "net.ipv4.conf.%.forwarding", "net.ipv6.conf.%.disable_ipv6",
+		} {
 			names = append(names, strings.Replace(key, "%", strings.ReplaceAll(d, ".", "/"), 1))
 		}
 	}

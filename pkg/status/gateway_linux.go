@@ -28,7 +28,10 @@ type Gateway struct {
 func observeGateways(ctx context.Context, f Forwarding, timeout time.Duration) (out []Gateway) {
 	for _, x := range f.flows {
 		via := x.answer.Via
-		if x.way == inward && x.isBird() && via.IsValid() && via.Is4() && !slices.ContainsFunc(out, func(g Gateway) bool { return g.Address == via && g.Device == x.answer.Device }) {
+		if x.way == inward && x.isBird() && via.IsValid() && via.Is4() &&
+			!slices.ContainsFunc(out, func(g Gateway) bool {
+				return g.Address == via && g.Device == x.answer.Device
+			}) {
 			out = append(out, Gateway{Address: via, Device: x.answer.Device, Network: x.network})
 		}
 	}
@@ -56,7 +59,9 @@ func silent(ctx context.Context, g Gateway, timeout time.Duration) bool {
 		return false
 	}
 	defer func() { _ = unix.Close(fd) }()
-	broadcast := unix.SockaddrLinklayer{Protocol: arp, Ifindex: link.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
+	broadcast := unix.SockaddrLinklayer{
+		Protocol: arp, Ifindex: link.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255},
+	}
 	if unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: arp, Ifindex: link.Index}) != nil {
 		return false
 	}
@@ -116,7 +121,11 @@ func wire(protocol uint16) uint16 {
 func checkGateways(o Observation) (out []Problem) {
 	for _, g := range o.Gateways {
 		if g.Dead {
-			out = append(out, Problem{Cause: cause.New("gateway %s of %s does not answer on %s: set mesh_gateway to one that does", g.Address, g.Network, g.Device)})
+			out = append(out,
+				Problem{
+					Cause: cause.New("gateway %s of %s does not answer on %s: set mesh_gateway to one that does",
+						g.Address, g.Network, g.Device),
+				})
 		}
 	}
 	return out

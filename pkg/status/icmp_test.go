@@ -15,7 +15,9 @@ import (
 // does without: it brings all that ICMP can say.
 func TestEchoMessage(t *testing.T) {
 	from, to := netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00:2::1")
-	for _, payload := range []string{"", "odd", "even", "\xff\xff\xff\xff\xff\xff\xff\xff", string(make([]byte, reachProbe))} {
+	for _, payload := range []string{
+		"", "odd", "even", "\xff\xff\xff\xff\xff\xff\xff\xff", string(make([]byte, reachProbe)),
+	} {
 		body := &icmp.Echo{ID: 0xfedc, Seq: 2, Data: []byte(payload)}
 		four, err := (&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: body}).Marshal(nil)
 		require.NoError(t, err)
@@ -28,7 +30,8 @@ func TestEchoMessage(t *testing.T) {
 		assert.Equal(t, payload, string(back))
 
 		body.Seq = 0
-		six, err := (&icmp.Message{Type: ipv6.ICMPTypeEchoRequest, Body: body}).Marshal(icmp.IPv6PseudoHeader(from.AsSlice(), to.AsSlice()))
+		six, err := (&icmp.Message{Type: ipv6.ICMPTypeEchoRequest, Body: body}).Marshal(
+			icmp.IPv6PseudoHeader(from.AsSlice(), to.AsSlice()))
 		require.NoError(t, err)
 		packet := packetOf(from, to, &echo{request: request6, id: 0xfedc, payload: []byte(payload)})
 		assert.Equal(t, six, packet[40:])

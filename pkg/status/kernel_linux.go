@@ -101,7 +101,9 @@ type Route struct {
 
 // observeRoutes reads the best route in the main table for exactly each prefix,
 // and the networks that the floor refuses: the routes with its protocol number.
-func observeRoutes(ctx context.Context, prefixes []plan.StatusPrefix, floor int) (map[netip.Prefix]Route, []netip.Prefix, error) {
+func observeRoutes(ctx context.Context, prefixes []plan.StatusPrefix,
+	floor int,
+) (map[netip.Prefix]Route, []netip.Prefix, error) {
 	wanted := map[netip.Prefix]bool{}
 	families := map[int]bool{}
 	for _, p := range prefixes {
@@ -145,7 +147,8 @@ func observeRoutes(ctx context.Context, prefixes []plan.StatusPrefix, floor int)
 // changed meanwhile: what it returned then may lack routes.
 func dumpRoutes(ctx context.Context, family int) (routes []netlink.Route, err error) {
 	for range 10 {
-		routes, err = netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		routes, err = netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN},
+			netlink.RT_FILTER_TABLE)
 		if !errors.Is(err, netlink.ErrDumpInterrupted) || ctx.Err() != nil {
 			return routes, err
 		}
@@ -227,7 +230,9 @@ func Addresses(networks []netip.Prefix) []netip.Addr {
 	out := []netip.Addr{}
 	own, _ := ownAddresses() // without any, nobody asks this router
 	for _, a := range own {
-		if !a.IsLinkLocalUnicast() && slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) }) {
+		if !a.IsLinkLocalUnicast() && slices.ContainsFunc(networks, func(n netip.Prefix) bool {
+			return n.Contains(a)
+		}) {
 			out = append(out, a)
 		}
 	}

@@ -49,11 +49,17 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	for _, t := range tables {
 		switch {
 		case err != nil:
-			out = append(out, cause.New("table inet %s cannot be looked for (nft list tables: %s): see that nft is there and that this is root", t.Name, err))
+			out = append(out,
+				cause.New(
+					"table inet %s cannot be looked for (nft list tables: %s): see that nft is there and that this is root", t.Name, err))
 		case !slices.Contains(strings.Split(string(list), "\n"), "table inet "+t.Name):
-			out = append(out, cause.New("table inet %s is not loaded, so %s: run nft -f %s, and look for what flushes nftables", t.Name, t.Without, t.File))
+			out = append(out,
+				cause.New("table inet %s is not loaded, so %s: run nft -f %s, and look for what flushes nftables",
+					t.Name, t.Without, t.File))
 		case differs(ctx, t):
-			out = append(out, cause.New("table inet %s is not what %s says, so %s: run nft -f %s, and look for who changes it", t.Name, t.File, t.Without, t.File))
+			out = append(out,
+				cause.New("table inet %s is not what %s says, so %s: run nft -f %s, and look for who changes it",
+					t.Name, t.File, t.Without, t.File))
 		}
 	}
 	return out
@@ -67,7 +73,8 @@ func differs(ctx context.Context, t NFTable) bool {
 	if err != nil {
 		return false
 	}
-	alone := exec.CommandContext(ctx, "sh", append([]string{"-c", `nft -f "$0" >/dev/null && exec nft "$@"`, t.File}, list...)...)
+	alone := exec.CommandContext(ctx, "sh",
+		append([]string{"-c", `nft -f "$0" >/dev/null && exec nft "$@"`, t.File}, list...)...)
 	alone.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	want, err := alone.Output()
 	return err == nil && !bytes.Equal(want, have) // where no namespace can be made nobody knows

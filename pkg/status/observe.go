@@ -178,7 +178,9 @@ func pathMTU(ctx context.Context, r Request, t plan.StatusTunnel) int {
 
 // observeTargets pings every target from the own address in the site. It returns the
 // own addresses.
-func observeTargets(ctx context.Context, r Request, targets []Target, states []TargetState, all *sync.WaitGroup) []netip.Addr {
+func observeTargets(ctx context.Context, r Request, targets []Target, states []TargetState,
+	all *sync.WaitGroup,
+) []netip.Addr {
 	own, err := ownAddresses()
 	for i, target := range targets {
 		s := &states[i]

@@ -97,7 +97,9 @@ type Trouble struct {
 func (r Report) Troubles() []Trouble {
 	out := []Trouble{}
 	for _, p := range r.Problems {
-		out = append(out, Trouble{Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Final: p.Final})
+		out = append(out, Trouble{
+			Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Final: p.Final,
+		})
 	}
 	return out
 }

@@ -39,14 +39,21 @@ func TestCauses(t *testing.T) {
 		},
 		"BIRD is silent": {
 			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrSilent) },
-			outcome{final: true, sick: []string{"BIRD does not answer within 3s"}, cause: "BIRD does not answer within 3s"},
+			outcome{
+				final: true, sick: []string{"BIRD does not answer within 3s"},
+				cause: "BIRD does not answer within 3s",
+			},
 		},
 		"another program has the port": {
 			func(_ *status.Request, o *status.Observation) {
 				o.PortHolder = "nginx, pid 812"
 				down(o, "Error: No listening socket")
 			},
-			outcome{final: true, sick: []string{"TCP 179 is held by nginx, pid 812, and BIRD has to listen there"}, cause: "TCP 179 is held by nginx, pid 812, and BIRD has to listen there"},
+			outcome{
+				final: true,
+				sick:  []string{"TCP 179 is held by nginx, pid 812, and BIRD has to listen there"},
+				cause: "TCP 179 is held by nginx, pid 812, and BIRD has to listen there",
+			},
 		},
 		"another program had the port": {
 			func(_ *status.Request, o *status.Observation) { down(o, "Error: No listening socket") },
@@ -54,14 +61,20 @@ func TestCauses(t *testing.T) {
 		},
 		"no interface": {
 			func(_ *status.Request, o *status.Observation) { o.Tunnels[0].DeviceErr = netlink.LinkNotFoundError{} },
-			outcome{final: true, sick: []string{}, peer: "azure-2", cause: "no interface for it at the other end", untouched: true},
+			outcome{
+				final: true, sick: []string{}, peer: "azure-2",
+				cause: "no interface for it at the other end", untouched: true,
+			},
 		},
 		"a peer that waits": {
 			func(r *status.Request, o *status.Observation) {
 				r.Pending = map[string]string{"azure-2": "its public key is of low order"}
 				o.Tunnels[0].Device.Peer = nil
 			},
-			outcome{final: true, sick: []string{}, peer: "azure-2", cause: "its tunnels wait: its public key is of low order", untouched: true},
+			outcome{
+				final: true, sick: []string{}, peer: "azure-2",
+				cause: "its tunnels wait: its public key is of low order", untouched: true,
+			},
 		},
 		"a peer whose new key waits, while the old one works": {
 			func(r *status.Request, _ *status.Observation) {
@@ -77,7 +90,10 @@ func TestCauses(t *testing.T) {
 			func(_ *status.Request, o *status.Observation) {
 				o.Tunnels[0].PingErr, o.Targets[0].Err = status.ErrNoAnswer, status.ErrNoAnswer
 			},
-			outcome{required: true, sick: []string{}, peer: "azure-2", cause: "no answer to ping, though BGP and BFD work", untouched: true},
+			outcome{
+				required: true, sick: []string{}, peer: "azure-2",
+				cause: "no answer to ping, though BGP and BFD work", untouched: true,
+			},
 		},
 		"no answer to ping, and BFD is down": {
 			func(_ *status.Request, o *status.Observation) {
@@ -87,7 +103,10 @@ func TestCauses(t *testing.T) {
 		},
 		"the tunnel answers and the site does not": {
 			func(_ *status.Request, o *status.Observation) { o.Targets[0].Err = status.ErrNoAnswer },
-			outcome{sick: []string{}, peer: "azure-2", cause: "no answer from its own address in its site", untouched: true},
+			outcome{
+				sick: []string{}, peer: "azure-2",
+				cause: "no answer from its own address in its site", untouched: true,
+			},
 		},
 	}
 	for name, tt := range tests {
@@ -119,7 +138,9 @@ func TestWhatFollowsIsFinal(t *testing.T) {
 	for _, p := range rep.Problems {
 		assert.True(t, p.Final, p.Text())
 	}
-	assert.Equal(t, []bool{false, true, false}, []bool{rep.Problems[0].Follows, rep.Problems[1].Follows, rep.Problems[2].Follows})
+	assert.Equal(t, []bool{false, true, false}, []bool{
+		rep.Problems[0].Follows, rep.Problems[1].Follows, rep.Problems[2].Follows,
+	})
 
 	// gcp-1 could bring a prefix of which nobody knows whose it is.
 	delete(o.Routes, r.Prefixes[1].Network)

@@ -91,7 +91,9 @@ func (r *Request) Confine() (strangers []Target) {
 		if i < 0 || r.Tunnels[i].Networks == nil {
 			return false
 		}
-		inside := slices.ContainsFunc(r.Tunnels[i].Networks, func(n netip.Prefix) bool { return n.Contains(to.Address) })
+		inside := slices.ContainsFunc(r.Tunnels[i].Networks, func(n netip.Prefix) bool {
+			return n.Contains(to.Address)
+		})
 		if !inside {
 			strangers = append(strangers, to)
 		}

@@ -43,7 +43,8 @@ func Notes(r Request, o Observation) []string {
 
 // drainNote says how long the router has been drained, and when that is too long.
 func drainNote(r Request, o Observation) string {
-	note := fmt.Sprintf("drained for %s, since %s", age(o.At.Sub(o.Drained.Since)), o.Drained.Since.Format("2006-01-02 15:04 MST"))
+	note := fmt.Sprintf("drained for %s, since %s", age(o.At.Sub(o.Drained.Since)),
+		o.Drained.Since.Format("2006-01-02 15:04 MST"))
 	if o.Drained.Why != "" {
 		note += " (" + o.Drained.Why + ")"
 	}

@@ -54,7 +54,8 @@ func ObserveTraffic(ctx context.Context, r Request, d time.Duration) (t Traffic,
 	for i, tunnel := range r.Tunnels {
 		now := packets(tunnel.Name)
 		t.Tunnels = append(t.Tunnels, Carried{
-			Name: tunnel.Name, Peer: tunnel.Peer, Received: rate(links[i].RxPackets, now.RxPackets), Sent: rate(links[i].TxPackets, now.TxPackets),
+			Name: tunnel.Name, Peer: tunnel.Peer, Received: rate(links[i].RxPackets, now.RxPackets),
+			Sent: rate(links[i].TxPackets, now.TxPackets),
 		})
 	}
 	return t, err

@@ -133,7 +133,8 @@ func (w *watch) over(o Observation, rep Report) bool {
 		w.answered = now
 	}
 	return !w.answered.IsZero() && now.Sub(w.answered) >= askAgain ||
-		!rep.RequiredHealthy() && rep.hopeless() && (now.Sub(w.hoped) >= sureAfter || errors.Is(o.BirdErr, birdc.ErrSilent))
+		!rep.RequiredHealthy() && rep.hopeless() &&
+			(now.Sub(w.hoped) >= sureAfter || errors.Is(o.BirdErr, birdc.ErrSilent))
 }
 
 // progress counts what is healthy, and the steps that tunnels have come towards it.
@@ -196,7 +197,9 @@ func pause(ctx context.Context, d time.Duration) {
 func (r Request) Unknown() []string {
 	var out []string
 	for _, name := range r.Require {
-		known := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return name == t.Peer || name == t.Neighbor }) ||
+		known := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool {
+			return name == t.Peer || name == t.Neighbor
+		}) ||
 			slices.ContainsFunc(r.Reach, func(t Target) bool { return name == t.Name })
 		if !known {
 			out = append(out, name)

@@ -39,7 +39,8 @@ func texts(t *testing.T, root string) map[string]string {
 }
 
 var router = sysctl.Profile{
-	Mesh: "routers", IPv6: true, Interfaces: []string{"wg1", "wg20"}, RmemDefault: 1 << 20, RmemMax: 8 << 20, WmemMax: 8 << 20,
+	Mesh: "routers", IPv6: true, Interfaces: []string{"wg1", "wg20"}, RmemDefault: 1 << 20,
+	RmemMax: 8 << 20, WmemMax: 8 << 20,
 }
 
 // The host is as it was, file by file, also when the profile changed meanwhile.

@@ -141,7 +141,8 @@ func (b boot) defeats(want Settings) []Defeat {
 			}
 			out = append(out, Defeat{
 				Key: k.String(), Want: w, Found: last[k], By: f.path,
-				Reason: fmt.Sprintf("%s sets %s=%s, expected %s, and %s: remove the line there", f.path, k, last[k], w, why),
+				Reason: fmt.Sprintf("%s sets %s=%s, expected %s, and %s: remove the line there",
+					f.path, k, last[k], w, why),
 			})
 		}
 	}

@@ -51,7 +51,8 @@ func (h Host) readDropin(path string) (dropin, error) {
 	for line := range strings.Lines(string(data)) {
 		if list, ok := strings.CutPrefix(line, portsMark); ok {
 			if d.ports, err = ParsePorts(list); err != nil {
-				return dropin{}, fmt.Errorf("sysctl drop-in %s: record of reserved ports: %w; remove the file and run again", path, err)
+				return dropin{}, fmt.Errorf(
+					"sysctl drop-in %s: record of reserved ports: %w; remove the file and run again", path, err)
 			}
 		}
 		if was, ok := strings.CutPrefix(line, formerMark); ok {

@@ -151,9 +151,15 @@ func ports(tb testing.TB, text string) *sysctl.Ports {
 
 func TestParseKey(t *testing.T) {
 	tests := map[string]struct{ text, key, dotted string }{
-		"dots":                {"net.ipv4.ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
-		"slashes":             {"net/ipv4/conf/eth0.100/rp_filter", "net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter"},
-		"dots with a slash":   {"net.ipv4.conf.eth0/100.rp_filter", "net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter"},
+		"dots": {"net.ipv4.ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
+		"slashes": {
+			"net/ipv4/conf/eth0.100/rp_filter",
+			"net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter",
+		},
+		"dots with a slash": {
+			"net.ipv4.conf.eth0/100.rp_filter",
+			"net/ipv4/conf/eth0.100/rp_filter", "net.ipv4.conf.eth0/100.rp_filter",
+		},
 		"a slash in front":    {"/net/ipv4/ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
 		"no separator at all": {"kernel", "kernel", "kernel"},
 	}
@@ -172,10 +178,15 @@ func TestDiff(t *testing.T) {
 		want, have sysctl.Settings
 		delta      []sysctl.Change
 	}{
-		"already right":        {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1"}},
-		"one value differs":    {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "0"}, delta: []sysctl.Change{{fwd, "0", "1"}}},
-		"foreign keys stay":    {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1", rp: "2"}},
-		"forwarding is first":  {want: sysctl.Settings{rp: "0", fwd: "1"}, delta: []sysctl.Change{{fwd, "", "1"}, {rp, "", "0"}}},
+		"already right": {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1"}},
+		"one value differs": {
+			want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "0"},
+			delta: []sysctl.Change{{fwd, "0", "1"}},
+		},
+		"foreign keys stay": {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1", rp: "2"}},
+		"forwarding is first": {
+			want: sysctl.Settings{rp: "0", fwd: "1"}, delta: []sysctl.Change{{fwd, "", "1"}, {rp, "", "0"}},
+		},
 		"empty is not missing": {want: sysctl.Settings{rp: ""}, delta: []sysctl.Change{{rp, "", ""}}},
 	}
 	for name, tt := range tests {

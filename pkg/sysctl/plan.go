@@ -23,7 +23,9 @@ type Want struct {
 func (w Want) Validate() error {
 	err := w.Profile.Validate()
 	if !filepath.IsAbs(w.Path) || !strings.HasSuffix(w.Path, ".conf") {
-		err = errors.Join(err, fmt.Errorf("path %q: expected an absolute path that ends in .conf, the only files sysctl.d(5) reads", w.Path))
+		err = errors.Join(err,
+			fmt.Errorf(
+				"path %q: expected an absolute path that ends in .conf, the only files sysctl.d(5) reads", w.Path))
 	}
 	return err
 }
@@ -222,10 +224,14 @@ func (w *work) delta(profile Profile, path string) Delta {
 		d.warnings = append(d.warnings, defeat.Reason)
 	}
 	if len(d.FileOnly) > 0 {
-		d.warnings = append(d.warnings, fmt.Sprintf("%s: this kernel or container does not let them be set here, so they are only in %s; set them on the container's host", strings.Join(d.FileOnly, ", "), path))
+		d.warnings = append(d.warnings,
+			fmt.Sprintf(
+				"%s: this kernel or container does not let them be set here, so they are only in %s; set them on the container's host", strings.Join(d.FileOnly, ", "), path))
 	}
 	for _, n := range w.advertised {
-		d.warnings = append(d.warnings, fmt.Sprintf("interface %s has its IPv6 default route from router advertisements, which a kernel that forwards no longer takes: set net.ipv6.conf.%s.accept_ra=2 or a static route", n, n))
+		d.warnings = append(d.warnings,
+			fmt.Sprintf(
+				"interface %s has its IPv6 default route from router advertisements, which a kernel that forwards no longer takes: set net.ipv6.conf.%s.accept_ra=2 or a static route", n, n))
 	}
 	return d
 }
@@ -242,7 +248,8 @@ func (w *work) strict(named []string) []Defeat {
 		}
 		out = append(out, Defeat{
 			Key: k.String(), Want: "0", Found: "1", By: name,
-			Reason: fmt.Sprintf("interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so replies that come by another way are dropped there: add %s to interfaces", name, name),
+			Reason: fmt.Sprintf(
+				"interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so replies that come by another way are dropped there: add %s to interfaces", name, name),
 		})
 	}
 	return out

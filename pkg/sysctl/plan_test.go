@@ -71,7 +71,10 @@ func TestReservedPorts(t *testing.T) {
 		"etc/sysctl.d/50-kubelet.conf": "net.ipv4.ip_local_reserved_ports=30000-30002\n",
 	}).host(t)
 	steps := []struct{ name, want, live, file, record string }{
-		{"merged with others' ports", "51801,51803,51806", "8080,51801,51803,51806", "30000-30002,51801,51803,51806", "51803,51806"},
+		{
+			"merged with others' ports", "51801,51803,51806", "8080,51801,51803,51806",
+			"30000-30002,51801,51803,51806", "51803,51806",
+		},
 		{"only ours are given up", "51806", "8080,51801,51806", "30000-30002,51806", "51806"},
 		{"all given up", "", "8080,51801", "30000-30002", ""},
 	}
@@ -142,23 +145,48 @@ func TestDefeats(t *testing.T) {
 		"sorts before": {files: tree{"etc/sysctl.d/99-gce.conf": "net.ipv4.ip_forward=0"}},
 		"sorts later": {
 			files: tree{"etc/sysctl.d/99-zzz-gce.conf": "net.ipv4.ip_forward=0\nnet.ipv4.conf.all.rp_filter=1"},
-			want:  []string{"net.ipv4.conf.all.rp_filter /etc/sysctl.d/99-zzz-gce.conf", "net.ipv4.ip_forward /etc/sysctl.d/99-zzz-gce.conf"},
+			want: []string{
+				"net.ipv4.conf.all.rp_filter /etc/sysctl.d/99-zzz-gce.conf",
+				"net.ipv4.ip_forward /etc/sysctl.d/99-zzz-gce.conf",
+			},
 		},
 		"another name of the key": {
 			files: tree{"usr/lib/sysctl.d/zz.conf": "net/ipv4/conf/all/forwarding = 0"},
 			want:  []string{"net.ipv4.ip_forward /usr/lib/sysctl.d/zz.conf"},
 		},
-		"hidden by /etc":            {files: tree{"usr/lib/sysctl.d/zz.conf": "net.ipv4.ip_forward=0", "etc/sysctl.d/zz.conf": "#"}},
-		"a pattern never wins":      {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.conf.*.rp_filter = 1\n-net.ipv4.conf.all.rp_filter"}},
-		"the same value":            {files: tree{"etc/sysctl.d/zz.conf": "-net.ipv4.ip_forward =  1"}},
-		"mended in the same file":   {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_forward=0\nnet.ipv4.ip_forward=1"}},
-		"a larger buffer":           {files: tree{"etc/sysctl.d/zz.conf": "net.core.rmem_max=99999999"}},
-		"more ports":                {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_local_reserved_ports=8080,51800-51821"}},
-		"other ports":               {files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_local_reserved_ports=8080"}, want: []string{"net.ipv4.ip_local_reserved_ports /etc/sysctl.d/zz.conf"}},
-		"procps reads it last":      {files: tree{"etc/sysctl.conf": "net.ipv4.ip_forward=0"}, want: []string{"net.ipv4.ip_forward /etc/sysctl.conf"}},
-		"ufw, off":                  {files: tree{"etc/ufw/ufw.conf": "ENABLED=no", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1"}},
-		"ufw, on":                   {files: tree{"etc/ufw/ufw.conf": "ENABLED=yes", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1"}, want: []string{"net.ipv4.conf.all.rp_filter /etc/ufw/sysctl.conf"}},
-		"an interface, strict":      {files: tree{"proc/sys/net/ipv4/conf/eth0/rp_filter": "1"}, want: []string{"net.ipv4.conf.eth0.rp_filter eth0"}},
+		"hidden by /etc": {
+			files: tree{"usr/lib/sysctl.d/zz.conf": "net.ipv4.ip_forward=0", "etc/sysctl.d/zz.conf": "#"},
+		},
+		"a pattern never wins": {
+			files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.conf.*.rp_filter = 1\n-net.ipv4.conf.all.rp_filter"},
+		},
+		"the same value": {files: tree{"etc/sysctl.d/zz.conf": "-net.ipv4.ip_forward =  1"}},
+		"mended in the same file": {
+			files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_forward=0\nnet.ipv4.ip_forward=1"},
+		},
+		"a larger buffer": {files: tree{"etc/sysctl.d/zz.conf": "net.core.rmem_max=99999999"}},
+		"more ports": {
+			files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_local_reserved_ports=8080,51800-51821"},
+		},
+		"other ports": {
+			files: tree{"etc/sysctl.d/zz.conf": "net.ipv4.ip_local_reserved_ports=8080"},
+			want:  []string{"net.ipv4.ip_local_reserved_ports /etc/sysctl.d/zz.conf"},
+		},
+		"procps reads it last": {
+			files: tree{"etc/sysctl.conf": "net.ipv4.ip_forward=0"},
+			want:  []string{"net.ipv4.ip_forward /etc/sysctl.conf"},
+		},
+		"ufw, off": {files: tree{
+			"etc/ufw/ufw.conf": "ENABLED=no", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1",
+		}},
+		"ufw, on": {
+			files: tree{"etc/ufw/ufw.conf": "ENABLED=yes", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1"},
+			want:  []string{"net.ipv4.conf.all.rp_filter /etc/ufw/sysctl.conf"},
+		},
+		"an interface, strict": {
+			files: tree{"proc/sys/net/ipv4/conf/eth0/rp_filter": "1"},
+			want:  []string{"net.ipv4.conf.eth0.rp_filter eth0"},
+		},
 		"an interface, ours to set": {files: tree{"proc/sys/net/ipv4/conf/wg1/rp_filter": "1"}},
 	}
 	for name, tt := range tests {
@@ -184,7 +212,10 @@ func TestWarnsOfLostAdvertisedRoute(t *testing.T) {
 }
 
 func TestRefuses(t *testing.T) {
-	err := sysctl.Want{Profile: sysctl.Profile{Interfaces: []string{"wg1/../x", "default", "muchtoolongforaname"}, RmemMax: -1}, Path: sysctl.Path}.Validate()
+	err := sysctl.Want{
+		Profile: sysctl.Profile{Interfaces: []string{"wg1/../x", "default", "muchtoolongforaname"}, RmemMax: -1},
+		Path:    sysctl.Path,
+	}.Validate()
 	require.ErrorContains(t, err, `interface "wg1/../x"`)
 	require.ErrorContains(t, err, `interface "default": always part of the profile`)
 	require.ErrorContains(t, err, `interface "muchtoolongforaname"`)
@@ -202,7 +233,8 @@ func TestFailureHalfWayReportsWhatWasDone(t *testing.T) {
 
 	done, err := sysctl.Host{Root: root}.Apply(context.Background(), plan)
 	require.ErrorContains(t, err, "set sysctl net.ipv4.tcp_mtu_probing=1")
-	assert.Equal(t, []string{"wrote " + sysctl.Path, "set net.ipv4.ip_forward=1"}, done[:2], "an interface that went away is no failure")
+	assert.Equal(t, []string{"wrote " + sysctl.Path, "set net.ipv4.ip_forward=1"}, done[:2],
+		"an interface that went away is no failure")
 }
 
 func FuzzDropin(f *testing.F) {

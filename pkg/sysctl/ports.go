@@ -14,7 +14,9 @@ type Ports struct{ bits [1024]uint64 }
 // empty items are allowed, as in the kernel (proc_do_large_bitmap).
 func ParsePorts(text string) (Ports, error) {
 	var p Ports
-	for _, item := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
+	for _, item := range strings.FieldsFunc(text, func(r rune) bool {
+		return r == ',' || r == ' ' || r == '\t' || r == '\n'
+	}) {
 		first, last, isRange := strings.Cut(item, "-")
 		lo, err := parsePort(first)
 		if err != nil {

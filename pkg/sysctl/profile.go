@@ -57,7 +57,8 @@ func (p Profile) Validate() error {
 	for _, b := range p.buffers() {
 		// The kernel refuses less than 2048+ bytes and more than an int32.
 		if b.least != 0 && (b.least < 4096 || b.least > 1<<31-1) {
-			errs = append(errs, fmt.Errorf("%s: expected 0 (leave it alone) or 4096 to 2147483647 bytes, got %d", b.key, b.least))
+			errs = append(errs,
+				fmt.Errorf("%s: expected 0 (leave it alone) or 4096 to 2147483647 bytes, got %d", b.key, b.least))
 		}
 	}
 	return errors.Join(errs...)
@@ -69,7 +70,9 @@ func checkInterface(name string) error {
 	})
 	switch {
 	case name == "" || len(name) > nameMax || bad || name == "." || name == "..":
-		return fmt.Errorf("interface %q: expected a network interface name of 1 to %d characters, without a slash or a pattern", name, nameMax)
+		return fmt.Errorf(
+			"interface %q: expected a network interface name of 1 to %d characters, without a slash or a pattern",
+			name, nameMax)
 	case name == pseudoAll || name == pseudoDefault:
 		return fmt.Errorf("interface %q: always part of the profile, name real interfaces only", name)
 	}

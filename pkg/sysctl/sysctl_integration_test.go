@@ -23,7 +23,8 @@ func kernelHost(t *testing.T) string {
 	root := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "etc/sysctl.d"), 0o755))
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "proc"), 0o755))
-	require.NoError(t, os.Symlink(fmt.Sprintf("/proc/%d/task/%d/net", os.Getpid(), unix.Gettid()), filepath.Join(root, "proc/net")))
+	require.NoError(t,
+		os.Symlink(fmt.Sprintf("/proc/%d/task/%d/net", os.Getpid(), unix.Gettid()), filepath.Join(root, "proc/net")))
 	require.NoError(t, os.Symlink("/proc/sys", filepath.Join(root, "proc/sys")))
 	return root
 }
@@ -34,7 +35,8 @@ func TestRealKernel(t *testing.T) {
 	root := kernelHost(t)
 	host := sysctl.Host{Root: root}
 	write := func(key, value string) {
-		require.NoError(t, os.WriteFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))), []byte(value+"\n"), 0o644))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))), []byte(value+"\n"), 0o644))
 	}
 	write("net.ipv4.conf.sct0.rp_filter", "1")
 	write("net.ipv4.conf.all.rp_filter", "1")

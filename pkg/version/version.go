@@ -24,5 +24,6 @@ func Line(program string) string {
 			build = fmt.Sprintf("%x", sha256.Sum256(content))
 		}
 	}
-	return fmt.Sprintf("%s %s commit %s build %s %s/%s %s\n", program, Number, Commit, build, runtime.GOOS, runtime.GOARCH, runtime.Version())
+	return fmt.Sprintf("%s %s commit %s build %s %s/%s %s\n", program, Number, Commit, build,
+		runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

@@ -51,11 +51,14 @@ func (a Armor) Closed(w Want) (out []string) {
 	seen := []string{}
 	for _, file := range files {
 		folder := filepath.Dir(file)
-		if file == "" || within(systemDirectory, file) || slices.Contains(seen, folder) || strings.Contains(a.Local, folder) {
+		if file == "" || within(systemDirectory, file) || slices.Contains(seen, folder) ||
+			strings.Contains(a.Local, folder) {
 			continue
 		}
 		seen = append(seen, folder)
-		out = append(out, fmt.Sprintf("AppArmor's profile %s lets wg read no key in %s: keep it below %s, or allow it in /etc/apparmor.d/local/%s", a.Profile, folder, systemDirectory, a.Profile))
+		out = append(out,
+			fmt.Sprintf(
+				"AppArmor's profile %s lets wg read no key in %s: keep it below %s, or allow it in /etc/apparmor.d/local/%s", a.Profile, folder, systemDirectory, a.Profile))
 	}
 	return out
 }

@@ -15,12 +15,24 @@ import (
 // Under AppArmor wg reads keys below /etc/wireguard only, and says no more than that
 // permission is denied.
 func TestArmor(t *testing.T) {
-	const loaded, file, local = "/sys/kernel/security/apparmor/profiles", "/etc/apparmor.d/wg", "/etc/apparmor.d/local/wg"
+	const loaded, file, local = "/sys/kernel/security/apparmor/profiles", "/etc/apparmor.d/wg",
+		"/etc/apparmor.d/local/wg"
 	elsewhere := wg.Want{
 		PrivateKeyFile: "/etc/keys/wg.key",
-		Tunnels:        []plan.Tunnel{{Name: "wg1", Peers: []plan.Peer{{Name: "b", PresharedKeyFile: "/etc/keys/1.psk"}, {Name: "c", PresharedKeyFile: "/etc/wireguard/../psk/2"}}}},
+		Tunnels: []plan.Tunnel{
+			{
+				Name: "wg1",
+				Peers: []plan.Peer{
+					{Name: "b", PresharedKeyFile: "/etc/keys/1.psk"},
+					{Name: "c", PresharedKeyFile: "/etc/wireguard/../psk/2"},
+				},
+			},
+		},
 	}
-	home := wg.Want{PrivateKeyFile: "/etc/wireguard/wgmesh.key", Tunnels: []plan.Tunnel{{Peers: []plan.Peer{{PresharedKeyFile: "/etc/wireguard/wgmesh-psk/1.psk"}, {}}}}}
+	home := wg.Want{
+		PrivateKeyFile: "/etc/wireguard/wgmesh.key",
+		Tunnels:        []plan.Tunnel{{Peers: []plan.Peer{{PresharedKeyFile: "/etc/wireguard/wgmesh-psk/1.psk"}, {}}}},
+	}
 	for name, tt := range map[string]struct {
 		files    map[string]string
 		closed   int
@@ -28,11 +40,13 @@ func TestArmor(t *testing.T) {
 	}{
 		"no AppArmor":     {nil, 0, false},
 		"no such profile": {map[string]string{loaded: "unconfined (enforce)\nwgetter (enforce)\n"}, 0, false},
-		"enforced":        {map[string]string{loaded: "man (enforce)\nwg (enforce)\nwg-quick (enforce)\n", file: ""}, 2, true},
-		"wg-quick's":      {map[string]string{loaded: "/usr/bin/wg-quick (enforce)\n"}, 2, true},
-		"only complains":  {map[string]string{loaded: "wg (complain)\n"}, 0, false},
-		"not known":       {map[string]string{file: ""}, 2, false},
-		"one is allowed":  {map[string]string{loaded: "wg (enforce)\n", local: "  /etc/keys/** r,\n"}, 1, true},
+		"enforced": {
+			map[string]string{loaded: "man (enforce)\nwg (enforce)\nwg-quick (enforce)\n", file: ""}, 2, true,
+		},
+		"wg-quick's":     {map[string]string{loaded: "/usr/bin/wg-quick (enforce)\n"}, 2, true},
+		"only complains": {map[string]string{loaded: "wg (complain)\n"}, 0, false},
+		"not known":      {map[string]string{file: ""}, 2, false},
+		"one is allowed": {map[string]string{loaded: "wg (enforce)\n", local: "  /etc/keys/** r,\n"}, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

@@ -29,7 +29,8 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	a.remove(d.Remove, true)
 	for _, t := range d.Tunnels {
 		if t.Release {
-			a.try(t.Name+": leaves its port", t.Name+": leave its port", w.Configure(t.Name, DeviceChange{AnyPort: true}))
+			a.try(t.Name+": leaves its port", t.Name+": leave its port",
+				w.Configure(t.Name, DeviceChange{AnyPort: true}))
 		}
 	}
 	for _, t := range d.Tunnels {
@@ -67,7 +68,8 @@ func (a *applier) try(done, what string, err error) bool {
 }
 
 func (a *applier) boot(present bool) {
-	a.try("drop-in of wg-quick@.service: "+bootVerb(present), "drop-in of wg-quick@.service", a.w.SetBoot(a.ctx, present))
+	a.try("drop-in of wg-quick@.service: "+bootVerb(present), "drop-in of wg-quick@.service",
+		a.w.SetBoot(a.ctx, present))
 }
 
 func (a *applier) remove(list []Removal, first bool) {

@@ -90,7 +90,10 @@ func (h *Host) bootFiles() []struct{ path, text string } {
 	return []struct{ path, text string }{
 		{filepath.Join(bootFolder, "50-wgmesh.sh"), bootScript},
 		{bootDropIn, dropIn(h.machine)},
-		{"/etc/systemd/system/nftables.service.d/50-wgmesh.conf", tableDropIn(Want{Directory: systemDirectory}.mssFile())},
+		{
+			"/etc/systemd/system/nftables.service.d/50-wgmesh.conf",
+			tableDropIn(Want{Directory: systemDirectory}.mssFile()),
+		},
 	}
 }
 
@@ -159,7 +162,8 @@ type Boot string
 func diffBoot(w Want, s Have) *bool {
 	present := len(w.Tunnels) > 0
 	switch {
-	case s.Boot == BootUnmanaged, present && s.Boot == BootCurrent, !present && (s.Boot == BootAbsent || !w.Purge || len(s.others(w)) > 0):
+	case s.Boot == BootUnmanaged, present && s.Boot == BootCurrent, !present &&
+		(s.Boot == BootAbsent || !w.Purge || len(s.others(w)) > 0):
 		return nil
 	}
 	return &present

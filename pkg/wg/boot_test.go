@@ -118,7 +118,8 @@ func TestBootOfClone(t *testing.T) {
 	put(t, clone, strings.Repeat("b2", 16)+"\n")
 	mark := wg.MachineMark(first)
 	require.Len(t, mark, 64)
-	assert.Contains(t, wg.DropIn(mark), "ExecCondition=/bin/sh /etc/systemd/system/wg-quick@.service.d/50-wgmesh.sh up %i "+mark+"\n")
+	assert.Contains(t, wg.DropIn(mark),
+		"ExecCondition=/bin/sh /etc/systemd/system/wg-quick@.service.d/50-wgmesh.sh up %i "+mark+"\n")
 
 	t.Setenv("WGMESH_MACHINE_ID", first)
 	status, said := script(t, dir, "up", "wg1", mark)
@@ -160,8 +161,10 @@ func TestReload(t *testing.T) {
 
 	put(t, filepath.Join(dir, "other.conf"), "[Interface]\nPrivateKey = x\n")
 	tools := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(tools, "wg"), []byte("#!/bin/sh\necho wg \"$1\" \"$2\"; cat \"$3\"\n"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(tools, "wg-quick"), []byte("#!/bin/sh\necho stripped \"$2\"\n"), 0o755))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(tools, "wg"), []byte("#!/bin/sh\necho wg \"$1\" \"$2\"; cat \"$3\"\n"), 0o755))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(tools, "wg-quick"), []byte("#!/bin/sh\necho stripped \"$2\"\n"), 0o755))
 	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
 	status, said = script(t, dir, "reload", "other")
 	assert.Zero(t, status, said)

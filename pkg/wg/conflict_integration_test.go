@@ -71,7 +71,8 @@ func TestLiveNamesTheOwner(t *testing.T) {
 	}))
 	name, err := os.ReadFile("/proc/self/comm")
 	require.NoError(t, err)
-	require.ErrorContains(t, a.diff(), "UDP port 51802 is held by "+string(name[:len(name)-1])+" (process "+strconv.Itoa(os.Getpid())+")")
+	require.ErrorContains(t, a.diff(),
+		"UDP port 51802 is held by "+string(name[:len(name)-1])+" (process "+strconv.Itoa(os.Getpid())+")")
 	require.NoError(t, held.Close())
 	a.sh("ip addr add 172.31.2.1/32 dev eth0")
 	require.ErrorContains(t, a.diff(), a.want.Tunnels[1].Name+": address 172.31.2.1 is on interface eth0")

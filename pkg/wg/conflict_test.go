@@ -18,7 +18,9 @@ func TestMakesRoom(t *testing.T) {
 		"two swap their ports": func(w *wg.Want) {
 			w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = w.Tunnels[1].ListenPort, w.Tunnels[0].ListenPort
 		},
-		"each takes the next one's": func(w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 51803 },
+		"each takes the next one's": func(w *wg.Want) {
+			w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 51803
+		},
 		"one takes that of one that may have any": func(w *wg.Want) {
 			w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 0
 		},
@@ -32,7 +34,9 @@ func TestMakesRoom(t *testing.T) {
 			w.Tunnels[0].Name, w.Tunnels[1].Name, w.Replace = "vpn1", "vpn2", true
 			w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 50001, 50002
 		},
-		"other names, with a purge": func(w *wg.Want) { w.Tunnels[0].Name, w.Tunnels[1].Name, w.Purge = "vpn1", "vpn2", true },
+		"other names, with a purge": func(w *wg.Want) {
+			w.Tunnels[0].Name, w.Tunnels[1].Name, w.Purge = "vpn1", "vpn2", true
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := meshHost(), mesh()
@@ -64,7 +68,9 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 		},
 		"an address": {
 			func(f *fake) {
-				f.links["eth0"] = wg.Link{Kind: "dummy", Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("172.31.1.0/24")}}
+				f.links["eth0"] = wg.Link{
+					Kind: "dummy", Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("172.31.1.0/24")},
+				}
 			}, nil,
 			"wg1: address 172.31.1.0 is on interface eth0",
 		},
@@ -95,14 +101,18 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 // cut off at any of its steps and taken again.
 func TestRevert(t *testing.T) {
 	changes := map[string]func(*fake, *wg.Want){
-		"address":     func(_ *fake, w *wg.Want) { w.Tunnels[0].Addresses = prefixes("172.30.1.0/31") },
-		"port":        func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort = 50001 },
-		"ports":       func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 51801 },
-		"MTU":         func(_ *fake, w *wg.Want) { w.Tunnels[0].MTU = 576 },
-		"key":         func(_ *fake, w *wg.Want) { w.PublicKeys["ann"] = keyOf("new") },
-		"endpoint":    func(_ *fake, w *wg.Want) { w.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.1:1") },
+		"address": func(_ *fake, w *wg.Want) { w.Tunnels[0].Addresses = prefixes("172.30.1.0/31") },
+		"port":    func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort = 50001 },
+		"ports":   func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 51801 },
+		"MTU":     func(_ *fake, w *wg.Want) { w.Tunnels[0].MTU = 576 },
+		"key":     func(_ *fake, w *wg.Want) { w.PublicKeys["ann"] = keyOf("new") },
+		"endpoint": func(_ *fake, w *wg.Want) {
+			w.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.1:1")
+		},
 		"allowed IPs": func(_ *fake, w *wg.Want) { w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.9.0.0/16") },
-		"names":       func(_ *fake, w *wg.Want) { w.Tunnels[0].Name, w.Tunnels[1].Name, w.Replace = "vpn1", "vpn2", true },
+		"names": func(_ *fake, w *wg.Want) {
+			w.Tunnels[0].Name, w.Tunnels[1].Name, w.Replace = "vpn1", "vpn2", true
+		},
 		"one more": func(_ *fake, w *wg.Want) {
 			more := w.Tunnels[1]
 			more.Name, more.ListenPort, more.Addresses = "wg3", 51803, prefixes("172.31.3.0/31")
@@ -115,7 +125,9 @@ func TestRevert(t *testing.T) {
 		"first of all":        func(f *fake, _ *wg.Want) { *f = *meshHost() },
 		"one was down":        func(f *fake, _ *wg.Want) { delete(f.links, "wg1"); delete(f.devices, "wg1") },
 		"none at boot":        func(f *fake, _ *wg.Want) { clear(f.units) },
-		"a mended file":       func(f *fake, _ *wg.Want) { f.files["wg1"] = wg.File{Ours: true, Text: f.files["wg1"].Text + "# x\n"} },
+		"a mended file": func(f *fake, _ *wg.Want) {
+			f.files["wg1"] = wg.File{Ours: true, Text: f.files["wg1"].Text + "# x\n"}
+		},
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +155,8 @@ func TestRevert(t *testing.T) {
 				f.failAt = 0
 				_, err = wg.Revert(t.Context(), f, interfaces, texts)
 				require.NoError(t, err)
-				assert.Equal(t, strings.ReplaceAll(before, "failed=true", "failed=false"), strings.ReplaceAll(f.dump(), "failed=true", "failed=false"), "cut off at step %d", cut)
+				assert.Equal(t, strings.ReplaceAll(before, "failed=true", "failed=false"),
+					strings.ReplaceAll(f.dump(), "failed=true", "failed=false"), "cut off at step %d", cut)
 				f.writes = nil
 				_, err = wg.Revert(t.Context(), f, interfaces, texts)
 				require.NoError(t, err)

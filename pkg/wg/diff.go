@@ -55,17 +55,20 @@ func foreign(w Want, t plan.Tunnel, now Interface, own plan.PublicKey) error {
 	file := filepath.Join(w.Directory, t.Name+".conf")
 	switch {
 	case now.File != nil && !now.File.Ours && !now.File.Blank:
-		return fmt.Errorf("%s: %s was not made by wgmesh.router (its first line is not %q): move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
+		return fmt.Errorf(
+			"%s: %s was not made by wgmesh.router (its first line is not %q): move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
 	case now.File != nil && now.File.Ours && w.notOurs(t, *now.File) != nil:
 		return w.notOurs(t, *now.File)
 	case now.Link == nil:
 		return nil
 	case now.Link.Kind != kindKernel && now.Link.Kind != kindUserspace:
-		return fmt.Errorf("%s: there is an interface of this name that is not WireGuard (%s): remove it, or choose another name for this tunnel", t.Name, now.Link.Kind)
+		return fmt.Errorf(
+			"%s: there is an interface of this name that is not WireGuard (%s): remove it, or choose another name for this tunnel", t.Name, now.Link.Kind)
 	case now.File != nil && now.File.Blank && now.Device != nil && now.Device.PublicKey.IsZero():
 		return nil // wg-quick made it from that file
 	case (now.File == nil || now.File.Blank) && (now.Device == nil || own.IsZero() || now.Device.PublicKey != own):
-		return fmt.Errorf("%s: an interface of this name is not of wgmesh.router (no %s, and another key): remove it (ip link delete %s), or choose another name", t.Name, file, t.Name)
+		return fmt.Errorf(
+			"%s: an interface of this name is not of wgmesh.router (no %s, and another key): remove it (ip link delete %s), or choose another name", t.Name, file, t.Name)
 	}
 	return nil
 }
@@ -76,10 +79,13 @@ func (t resolved) check(own plan.PublicKey) error {
 	seen := map[plan.PublicKey]string{}
 	for _, p := range append(slices.Clone(t.peers), t.kept...) {
 		if p.PublicKey == own {
-			errs = append(errs, fmt.Errorf("%s: peer %s: %s is this router's own public key: give the peer's", t.Name, p.Name, p.PublicKey))
+			errs = append(errs,
+				fmt.Errorf("%s: peer %s: %s is this router's own public key: give the peer's",
+					t.Name, p.Name, p.PublicKey))
 		}
 		if other, twice := seen[p.PublicKey]; twice {
-			errs = append(errs, fmt.Errorf("%s: peer %s: public key %s is already that of peer %s", t.Name, p.Name, p.PublicKey, other))
+			errs = append(errs,
+				fmt.Errorf("%s: peer %s: public key %s is already that of peer %s", t.Name, p.Name, p.PublicKey, other))
 		}
 		seen[p.PublicKey] = p.Name
 	}
@@ -107,7 +113,9 @@ func diffTunnel(w Want, t resolved, now Interface, have Have) TunnelDelta {
 	d.AddAddresses = minus(sorted(t.Addresses), now.Link.Addresses)
 	d.RemoveAddresses = minus(sorted(now.Link.Addresses), t.Addresses)
 	for _, a := range sorted(t.Addresses) {
-		if slices.ContainsFunc(d.RemoveAddresses, func(r netip.Prefix) bool { return r.Addr().Is4() && r.Masked() == a.Masked() }) {
+		if slices.ContainsFunc(d.RemoveAddresses, func(r netip.Prefix) bool {
+			return r.Addr().Is4() && r.Masked() == a.Masked()
+		}) {
 			d.RestoreAddresses = append(d.RestoreAddresses, a)
 		}
 	}
@@ -135,7 +143,9 @@ func diffPeers(t resolved, now Interface, have Have) []PeerChange {
 		live[l.PublicKey] = l
 		wanted := slices.ContainsFunc(t.peers, func(p plan.Peer) bool { return p.PublicKey == l.PublicKey })
 		if !wanted && len(t.pending) == 0 {
-			remove = append(remove, PeerChange{Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true})
+			remove = append(remove, PeerChange{
+				Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true,
+			})
 		}
 	}
 	order.By(remove, func(a, b PeerChange) int { return strings.Compare(a.PublicKey.String(), b.PublicKey.String()) })

@@ -33,12 +33,20 @@ func TestDrift(t *testing.T) {
 		"down": {func(f *fake) {
 			_ = f.link("wg1", nil, func(l *wg.Link) { l.Up = false })
 		}, []string{"SetUp wg1"}, nil},
-		"address missing": {func(f *fake) { _ = f.RemoveAddress("wg2", prefixes("fd00::2/127")[0]) }, []string{"AddAddress wg2 fd00::2/127"}, nil},
-		"address extra":   {func(f *fake) { _ = f.AddAddress("wg1", prefixes("10.9.9.9/32")[0]) }, []string{"RemoveAddress wg1 10.9.9.9/32"}, nil},
-		"address replaced in its subnet": {func(f *fake) {
-			_ = f.RemoveAddress("wg1", prefixes("172.31.1.0/31")[0])
-			_ = f.AddAddress("wg1", prefixes("172.31.1.1/31")[0])
-		}, []string{"AddAddress wg1 172.31.1.0/31", "RemoveAddress wg1 172.31.1.1/31", "AddAddress wg1 172.31.1.0/31"}, nil},
+		"address missing": {func(f *fake) {
+			_ = f.RemoveAddress("wg2", prefixes("fd00::2/127")[0])
+		}, []string{"AddAddress wg2 fd00::2/127"}, nil},
+		"address extra": {func(f *fake) {
+			_ = f.AddAddress("wg1", prefixes("10.9.9.9/32")[0])
+		}, []string{"RemoveAddress wg1 10.9.9.9/32"}, nil},
+		"address replaced in its subnet": {
+			func(f *fake) {
+				_ = f.RemoveAddress("wg1", prefixes("172.31.1.0/31")[0])
+				_ = f.AddAddress("wg1", prefixes("172.31.1.1/31")[0])
+			},
+			[]string{"AddAddress wg1 172.31.1.0/31", "RemoveAddress wg1 172.31.1.1/31", "AddAddress wg1 172.31.1.0/31"},
+			nil,
+		},
 		"link-local": {func(f *fake) { _ = f.AddAddress("wg1", prefixes("fe80::1/64")[0]) }, nil, nil},
 		"port": {
 			func(f *fake) { f.device("wg1", func(d *wg.Device) { d.ListenPort = 999 }) },
@@ -91,7 +99,9 @@ func TestDrift(t *testing.T) {
 		},
 		"allowed ip extra": {
 			func(f *fake) {
-				f.device("wg1", func(d *wg.Device) { d.Peers[0].AllowedIPs = prefixes("10.1.0.0/16 10.77.0.0/16 172.31.1.0/31") })
+				f.device("wg1", func(d *wg.Device) {
+					d.Peers[0].AllowedIPs = prefixes("10.1.0.0/16 10.77.0.0/16 172.31.1.0/31")
+				})
 			},
 			[]string{"Configure wg1"},
 			[]string{"wg1: peer ann (allowed_ips)"},
@@ -103,7 +113,9 @@ func TestDrift(t *testing.T) {
 			[]string{"Configure wg1"},
 			[]string{"wg1: peer ann (endpoint 203.0.113.1:51801)"},
 		},
-		"interface deleted": {func(f *fake) { _ = f.DeleteLink("wg1") }, slices.Concat([]string{"Create wg1"}, furnished), nil},
+		"interface deleted": {func(f *fake) {
+			_ = f.DeleteLink("wg1")
+		}, slices.Concat([]string{"Create wg1"}, furnished), nil},
 		"interface dead": {
 			func(f *fake) {
 				delete(f.devices, "wg1")
@@ -113,12 +125,16 @@ func TestDrift(t *testing.T) {
 			slices.Concat([]string{"DeleteLink wg1", "Reset wg1", "Create wg1"}, furnished),
 			nil,
 		},
-		"not enabled":     {func(f *fake) { f.units["wg1"] = wg.Unit{} }, []string{"Enable wg1"}, nil},
-		"file edited":     {func(f *fake) { f.files["wg1"] = wg.File{Ours: true, Text: wg.Mark} }, []string{"WriteFile wg1"}, nil},
-		"file lost":       {func(f *fake) { delete(f.files, "wg1") }, []string{"WriteFile wg1"}, nil},
-		"clamp table":     {func(f *fake) { f.mss.Live = "" }, []string{"SetMSS"}, nil},
-		"clamp edited":    {func(f *fake) { f.mss.Live = "chain other" }, []string{"SetMSS"}, nil},
-		"others' table":   {func(f *fake) { f.flushed = []string{"/etc/wgmesh/metadata.nft"} }, []string{"LoadTable /etc/wgmesh/metadata.nft"}, nil},
+		"not enabled": {func(f *fake) { f.units["wg1"] = wg.Unit{} }, []string{"Enable wg1"}, nil},
+		"file edited": {func(f *fake) {
+			f.files["wg1"] = wg.File{Ours: true, Text: wg.Mark}
+		}, []string{"WriteFile wg1"}, nil},
+		"file lost":    {func(f *fake) { delete(f.files, "wg1") }, []string{"WriteFile wg1"}, nil},
+		"clamp table":  {func(f *fake) { f.mss.Live = "" }, []string{"SetMSS"}, nil},
+		"clamp edited": {func(f *fake) { f.mss.Live = "chain other" }, []string{"SetMSS"}, nil},
+		"others' table": {func(f *fake) {
+			f.flushed = []string{"/etc/wgmesh/metadata.nft"}
+		}, []string{"LoadTable /etc/wgmesh/metadata.nft"}, nil},
 		"clamp file lost": {func(f *fake) { f.mss.File = "" }, []string{"SetMSS"}, nil},
 	}
 	for name, tt := range tests {
@@ -135,7 +151,9 @@ func TestDrift(t *testing.T) {
 				assert.Equal(t, tt.done, done)
 			}
 			for n, l := range f.links { // ours or not, it is not our business
-				l.Addresses = slices.DeleteFunc(l.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() })
+				l.Addresses = slices.DeleteFunc(l.Addresses, func(a netip.Prefix) bool {
+					return a.Addr().Is6() && a.Addr().IsLinkLocalUnicast()
+				})
 				l.Kind = "wireguard"
 				f.links[n] = l
 			}

@@ -353,10 +353,14 @@ func (f *fake) configurePeer(peers []wg.LivePeer, at int, p wg.PeerChange) {
 	if p.Keepalive != nil {
 		l.PersistentKeepalive = *p.Keepalive
 	}
-	l.AllowedIPs = slices.DeleteFunc(slices.Clone(l.AllowedIPs), func(o netip.Prefix) bool { return slices.Contains(p.RemoveAllowedIPs, o) })
+	l.AllowedIPs = slices.DeleteFunc(slices.Clone(l.AllowedIPs), func(o netip.Prefix) bool {
+		return slices.Contains(p.RemoveAllowedIPs, o)
+	})
 	for _, n := range p.AddAllowedIPs {
 		for i := range peers {
-			peers[i].AllowedIPs = slices.DeleteFunc(slices.Clone(peers[i].AllowedIPs), func(o netip.Prefix) bool { return o == n })
+			peers[i].AllowedIPs = slices.DeleteFunc(slices.Clone(peers[i].AllowedIPs), func(o netip.Prefix) bool {
+				return o == n
+			})
 		}
 		l.AllowedIPs = append(l.AllowedIPs, n)
 	}
@@ -434,7 +438,10 @@ func (f *fake) hook(d *wg.Device, words []string, peer func(string) *wg.LivePeer
 func (f *fake) dump() string {
 	var b strings.Builder
 	names := map[string]bool{}
-	for _, m := range [][]string{slices.Collect(maps.Keys(f.files)), slices.Collect(maps.Keys(f.links)), slices.Collect(maps.Keys(f.units))} {
+	for _, m := range [][]string{
+		slices.Collect(maps.Keys(f.files)),
+		slices.Collect(maps.Keys(f.links)), slices.Collect(maps.Keys(f.units)),
+	} {
 		for _, n := range m {
 			names[n] = true
 		}
@@ -443,10 +450,14 @@ func (f *fake) dump() string {
 		l, d := f.links[n], f.devices[n]
 		slices.SortFunc(l.Addresses, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 		fmt.Fprintf(&b, "%s: up=%v mtu=%d %v key=%s port=%d enabled=%v failed=%v file=%d\n",
-			n, l.Up, l.MTU, l.Addresses, nick(d.PublicKey), d.ListenPort, f.units[n].Enabled, f.units[n].Failed, len(f.files[n].Text))
-		slices.SortFunc(d.Peers, func(a, b wg.LivePeer) int { return strings.Compare(nick(a.PublicKey), nick(b.PublicKey)) })
+			n, l.Up, l.MTU, l.Addresses, nick(d.PublicKey), d.ListenPort, f.units[n].Enabled,
+			f.units[n].Failed, len(f.files[n].Text))
+		slices.SortFunc(d.Peers, func(a, b wg.LivePeer) int {
+			return strings.Compare(nick(a.PublicKey), nick(b.PublicKey))
+		})
 		for _, p := range d.Peers {
-			fmt.Fprintf(&b, "  %s: psk=%x %s %v keepalive=%d\n", nick(p.PublicKey), p.PresharedKey[:1], p.Endpoint, p.AllowedIPs, p.PersistentKeepalive)
+			fmt.Fprintf(&b, "  %s: psk=%x %s %v keepalive=%d\n", nick(p.PublicKey),
+				p.PresharedKey[:1], p.Endpoint, p.AllowedIPs, p.PersistentKeepalive)
 		}
 	}
 	for _, file := range f.flushed {

@@ -22,7 +22,8 @@ func filePeer() plan.Peer {
 }
 
 func TestRender(t *testing.T) {
-	text := wg.Render(mesh().Tunnels[0], []plan.Peer{filePeer(), {PublicKey: keyOf("bob")}}, keyPath, "/etc/wireguard/wgmesh.nft")
+	text := wg.Render(mesh().Tunnels[0], []plan.Peer{filePeer(), {PublicKey: keyOf("bob")}},
+		keyPath, "/etc/wireguard/wgmesh.nft")
 	ann, bob := keyOf("ann").String(), keyOf("bob").String()
 	assert.Equal(t, `# Managed by wgmesh.router (wg_tunnel). Do not edit: the next run puts it back.
 [Interface]
@@ -70,7 +71,8 @@ func TestParse(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	tunnel := mesh().Tunnels[0]
 	f.Add(wg.Render(tunnel, []plan.Peer{filePeer()}, keyPath, "/x.nft"))
-	f.Add("# peer: a\n[Peer]\nPublicKey = " + keyOf("ann").String() + "\nAllowedIPs = 10.1.2.3/8, ::ffff:1.2.3.4/99,\nEndpoint = [fe80::1%eth0]:1\n")
+	f.Add("# peer: a\n[Peer]\nPublicKey = " + keyOf("ann").String() +
+		"\nAllowedIPs = 10.1.2.3/8, ::ffff:1.2.3.4/99,\nEndpoint = [fe80::1%eth0]:1\n")
 	f.Add("PostUp = wg set %i peer " + keyOf("ann").String() + " preshared-key /a;reboot persistent-keepalive 99999\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		peers := wg.Parse(text)
@@ -85,7 +87,8 @@ func FuzzParse(f *testing.F) {
 		assert.Equal(t, peers, wg.Parse(out))
 		for line := range strings.Lines(out) {
 			if hook, ok := strings.CutPrefix(line, "PostUp = "); ok {
-				assert.True(t, strings.HasPrefix(hook, "wg set %i ") && !strings.ContainsAny(hook, ";&|`$()<>'\"\\#"), hook)
+				assert.True(t,
+					strings.HasPrefix(hook, "wg set %i ") && !strings.ContainsAny(hook, ";&|`$()<>'\"\\#"), hook)
 			}
 		}
 	})
@@ -98,7 +101,8 @@ func TestParseUnits(t *testing.T) {
 }
 
 func TestLastLines(t *testing.T) {
-	assert.Equal(t, "Unable to modify interface: No such file; x", wg.LastLines("[#] ip link add wg1 type wireguard\n│ box │\nUnable to modify interface: No such file\n\nx\n"))
+	assert.Equal(t, "Unable to modify interface: No such file; x",
+		wg.LastLines("[#] ip link add wg1 type wireguard\n│ box │\nUnable to modify interface: No such file\n\nx\n"))
 }
 
 // What nft of Debian 12 (1.0.6) lists for our table is what we expect, and any
@@ -135,7 +139,8 @@ func TestSummarise(t *testing.T) {
 }
 
 func FuzzSummarise(f *testing.F) {
-	f.Add([]byte(`{"nftables":[{"rule":{"expr":[{"match":{"op":"==","left":1,"right":null}},{"mangle":3}]}},{"set":1}]}`))
+	f.Add([]byte(
+		`{"nftables":[{"rule":{"expr":[{"match":{"op":"==","left":1,"right":null}},{"mangle":3}]}},{"set":1}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if got, err := wg.Summarise(b); err == nil {
 			assert.NotEmpty(t, got)

@@ -29,7 +29,8 @@ func TestLiveInputFilter(t *testing.T) {
 		r.want.Tunnels[0].Peers[0].AllowedIPs = prefixes("0.0.0.0/0 ::/0")
 		r.apply()
 	}
-	left, right := a.node("l", "10.1.0", "fd01::", "10.2.0", "fd02::"), b.node("r", "10.2.0", "fd02::", "10.1.0", "fd01::")
+	left, right := a.node("l", "10.1.0", "fd01::", "10.2.0", "fd02::"), b.node("r", "10.2.0",
+		"fd02::", "10.1.0", "fd01::")
 	a.reaches("10.2.0.2")
 	listen(t, a, "tcp", 22, 179, 5201, 8179)
 	listen(t, a, "udp", 123, 3784, 3785)
@@ -37,7 +38,8 @@ func TestLiveInputFilter(t *testing.T) {
 	answer(t, b, own, all, all)
 
 	a.want.Input, a.want.InputPorts = wg.InputMesh, []int{5201}
-	assert.Equal(t, []string{"mss clamp and input filter: loaded", a.want.Tunnels[0].Name + ": wg-quick file"}, a.apply())
+	assert.Equal(t,
+		[]string{"mss clamp and input filter: loaded", a.want.Tunnels[0].Name + ": wg-quick file"}, a.apply())
 	assert.Empty(t, a.apply(), "a second run")
 	answer(t, b, own, all, "tcp/179 tcp/5201 udp/3784 udp/3785")
 	for _, address := range own {
@@ -57,7 +59,8 @@ func TestLiveInputFilter(t *testing.T) {
 
 	// Without its filter a tunnel does not come up.
 	name := a.want.Tunnels[0].Name
-	a.sh("cp %[1]s/wgmesh.nft %[1]s/kept; echo 'no such thing' >>%[1]s/wgmesh.nft; wg-quick down %[1]s/%[2]s.conf", a.dir, name)
+	a.sh("cp %[1]s/wgmesh.nft %[1]s/kept; echo 'no such thing' >>%[1]s/wgmesh.nft; wg-quick down %[1]s/%[2]s.conf",
+		a.dir, name)
 	a.sh("! wg-quick up %s/%s.conf", a.dir, name)
 	assert.NotContains(t, a.sh("ip -o link"), name)
 	a.sh("mv %[1]s/kept %[1]s/wgmesh.nft; nft delete table inet wgmesh; wg-quick up %[1]s/%[2]s.conf", a.dir, name)

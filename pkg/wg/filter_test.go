@@ -28,7 +28,8 @@ func TestFilter(t *testing.T) {
 	assert.Contains(t, f.mss.File, `iifname != { "wg1", "wg2" } accept`)
 	assert.Contains(t, f.mss.File, "tcp dport { 179, 22, 5201 } accept")
 	assert.NotRegexp(t, `l4proto [^0-9]*[a-z]`, f.mss.File, "a host without /etc/protocols knows no names")
-	assert.Contains(t, f.files["wg1"].Text, "PreUp = cat /etc/wireguard/wgmesh.nft | nft -f - || {", "no tunnel comes up without its filter")
+	assert.Contains(t, f.files["wg1"].Text, "PreUp = cat /etc/wireguard/wgmesh.nft | nft -f - || {",
+		"no tunnel comes up without its filter")
 	assert.Equal(t, 1, strings.Count(f.files["wg1"].Text, "nft -f"))
 
 	converge(t, f, filtered())

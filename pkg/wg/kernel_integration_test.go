@@ -50,11 +50,15 @@ func TestKernelKeepsTheSession(t *testing.T) {
 		make func()
 		done string
 	}{
-		{"a network more", func() { peer.AllowedIPs = append(prefixes("10.55.0.0/16"), allowed...) }, "peer b (allowed_ips)"},
+		{"a network more", func() {
+			peer.AllowedIPs = append(prefixes("10.55.0.0/16"), allowed...)
+		}, "peer b (allowed_ips)"},
 		{"a network less", func() { peer.AllowedIPs = allowed }, "peer b (allowed_ips)"},
 		{"keepalive", func() { peer.PersistentKeepalive = 7 }, "peer b (persistent_keepalive 7)"},
 		{"mtu", func() { tunnel.MTU = 1300 }, "mtu 1300"},
-		{"address", func() { tunnel.Addresses = append(tunnel.Addresses, netip.MustParsePrefix("172.31.77.1/32")) }, "add address 172.31.77.1/32"},
+		{"address", func() {
+			tunnel.Addresses = append(tunnel.Addresses, netip.MustParsePrefix("172.31.77.1/32"))
+		}, "add address 172.31.77.1/32"},
 		{"pre-shared key", func() {
 			nettest.Sh(t, "umask 077; wg genpsk > %s/1.psk; cp %s/1.psk %s/1.psk", a.dir, a.dir, b.dir)
 			b.apply()

@@ -84,7 +84,8 @@ func (h *Host) Device(name string) (Device, error) {
 		}
 		return h.device(a.dev), nil
 	case <-time.After(answerTime):
-		return Device{}, fmt.Errorf("no answer within %s: its wireguard-go process hangs; end it, and run again", answerTime)
+		return Device{}, fmt.Errorf(
+			"no answer within %s: its wireguard-go process hangs; end it, and run again", answerTime)
 	}
 }
 

@@ -25,8 +25,10 @@ func TestParsePublicKey(t *testing.T) {
 	low := base64.StdEncoding.EncodeToString(append([]byte{1}, make([]byte, 31)...))
 	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for name, text := range map[string]string{
-		"empty": "", "short": good[:43], "long": good + "A", "newline": good + "\n", "not base64": strings.Repeat("!", 44),
-		"url alphabet": strings.Repeat("-", 43) + "=", "loose last bits": strings.Repeat("/", 43) + "=", "low order": low, "zero": zero,
+		"empty": "", "short": good[:43], "long": good + "A", "newline": good + "\n",
+		"not base64":      strings.Repeat("!", 44),
+		"url alphabet":    strings.Repeat("-", 43) + "=",
+		"loose last bits": strings.Repeat("/", 43) + "=", "low order": low, "zero": zero,
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := plan.ParsePublicKey(text)
@@ -51,7 +53,10 @@ func TestSecretDoesNotPrint(t *testing.T) {
 	s := wg.SecretOf(b)
 	marshalled, err := json.Marshal(map[string]any{"k": s})
 	require.NoError(t, err)
-	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), string(marshalled), fmt.Errorf("x %v", s).Error()} {
+	for _, text := range []string{
+		fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s),
+		string(marshalled), fmt.Errorf("x %v", s).Error(),
+	} {
 		for _, leak := range []string{"222 173", "0xde", "dead", base64.StdEncoding.EncodeToString(b[:])[:6]} {
 			assert.NotContains(t, strings.ToLower(text), strings.ToLower(leak))
 		}
@@ -72,16 +77,20 @@ func TestReadKeyFile(t *testing.T) {
 		make func(t *testing.T)
 		err  string
 	}{
-		"right":         {put(text+"\n", 0o600), ""},
-		"no newline":    {put(text, 0o400), ""},
-		"readable":      {put(text, 0o640), "mode 0640, owner"},
-		"blank lines":   {put(text+"\r\n \n", 0o600), ""},
-		"two lines":     {put(text+"\n"+text+"\n", 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
-		"too long":      {put(text+text, 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
-		"empty":         {put("", 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
-		"zero":          {put(strings.Repeat("A", 43)+"=", 0o600), "the key is all zeros"},
-		"not base64":    {put(strings.Repeat("?", 44), 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
-		"link":          {func(t *testing.T) { require.NoError(t, os.Symlink("/dev/null", path)) }, "is a symbolic link"},
+		"right":       {put(text+"\n", 0o600), ""},
+		"no newline":  {put(text, 0o400), ""},
+		"readable":    {put(text, 0o640), "mode 0640, owner"},
+		"blank lines": {put(text+"\r\n \n", 0o600), ""},
+		"two lines":   {put(text+"\n"+text+"\n", 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
+		"too long":    {put(text+text, 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
+		"empty":       {put("", 0o600), "expected base64 of 32 bytes (44 characters) on one line"},
+		"zero":        {put(strings.Repeat("A", 43)+"=", 0o600), "the key is all zeros"},
+		"not base64": {
+			put(strings.Repeat("?", 44), 0o600), "expected base64 of 32 bytes (44 characters) on one line",
+		},
+		"link": {func(t *testing.T) {
+			require.NoError(t, os.Symlink("/dev/null", path))
+		}, "is a symbolic link"},
 		"folder":        {func(t *testing.T) { require.NoError(t, os.Mkdir(path, 0o700)) }, "is not a regular file"},
 		"missing":       {func(*testing.T) {}, "file does not exist"},
 		"names the key": {func(*testing.T) {}, path},

@@ -22,10 +22,12 @@ func tableText(prefixes []string, f filter) string {
 		rules := ""
 		for _, prefix := range prefixes {
 			for _, way := range ways {
-				rules += fmt.Sprintf("\t\t%s \"%s*\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu\n", way, prefix)
+				rules += fmt.Sprintf("\t\t%s \"%s*\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu\n",
+					way, prefix)
 			}
 		}
-		body = "\tchain forward {\n\t\ttype filter hook forward priority mangle; policy accept;\n" + rules + "\t}\n" + body
+		body = "\tchain forward {\n\t\ttype filter hook forward priority mangle; policy accept;\n" +
+			rules + "\t}\n" + body
 	}
 	if body == "" {
 		return ""
@@ -119,7 +121,8 @@ func summarise(listing []byte) (string, error) {
 		switch {
 		case o.Chain != nil:
 			c := o.Chain
-			chains[c.Name] = slices.Insert(chains[c.Name], 0, fmt.Sprintf("chain %s %s %s %s %s", c.Name, c.Type, c.Hook, c.Prio, c.Policy))
+			chains[c.Name] = slices.Insert(chains[c.Name], 0,
+				fmt.Sprintf("chain %s %s %s %s %s", c.Name, c.Type, c.Hook, c.Prio, c.Policy))
 		case o.Rule != nil:
 			words := []string{o.Rule.Comment}
 			if o.Rule.Comment == "" {
@@ -163,13 +166,15 @@ func expression(e map[string]json.RawMessage) string {
 				return key + " " + strings.Trim(text(m.Right), `"`)
 			}
 		}
-		if strings.Contains(left, `{"payload":{"field":"flags","protocol":"tcp"}}`) && strings.Contains(left, "rst") && strings.Contains(text(m.Right), "syn") {
+		if strings.Contains(left, `{"payload":{"field":"flags","protocol":"tcp"}}`) &&
+			strings.Contains(left, "rst") && strings.Contains(text(m.Right), "syn") {
 			return "tcp flags"
 		}
 	}
 	if raw, ok := e["mangle"]; ok && len(e) == 1 {
 		var m struct{ Key, Value any }
-		if json.Unmarshal(raw, &m) == nil && strings.Contains(text(m.Key), `"maxseg"`) && text(m.Value) == `{"rt":{"key":"mtu"}}` {
+		if json.Unmarshal(raw, &m) == nil && strings.Contains(text(m.Key), `"maxseg"`) &&
+			text(m.Value) == `{"rt":{"key":"mtu"}}` {
 			return "maxseg rt mtu"
 		}
 	}

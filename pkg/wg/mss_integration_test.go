@@ -27,7 +27,8 @@ func TestLiveMSSClamp(t *testing.T) {
 		r.want.Tunnels[0].Peers[0].AllowedIPs = prefixes("0.0.0.0/0 ::/0")
 		r.apply()
 	}
-	left, right := a.node("l", "10.1.0", "fd01::", "10.2.0", "fd02::"), b.node("r", "10.2.0", "fd02::", "10.1.0", "fd01::")
+	left, right := a.node("l", "10.1.0", "fd01::", "10.2.0", "fd02::"), b.node("r", "10.2.0",
+		"fd02::", "10.1.0", "fd01::")
 	a.reaches("10.2.0.2")
 	for _, family := range []struct {
 		name, left, right string
@@ -88,7 +89,9 @@ func mss(t *testing.T, from, to *router, address string) (size int) {
 				return err
 			}
 			var optErr error
-			err = raw.Control(func(fd uintptr) { size, optErr = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG) })
+			err = raw.Control(func(fd uintptr) {
+				size, optErr = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+			})
 			if err == nil {
 				err = optErr
 			}

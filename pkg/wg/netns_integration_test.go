@@ -160,7 +160,8 @@ func (r *router) files() string {
 		require.NoError(r.t, err)
 		raw, err := os.ReadFile(filepath.Join(r.dir, e.Name()))
 		require.NoError(r.t, err)
-		text += fmt.Sprintf("%s %s %d %s %x\n", info.Mode(), info.ModTime(), info.Sys().(*syscall.Stat_t).Ino, e.Name(), sha256.Sum256(raw))
+		text += fmt.Sprintf("%s %s %d %s %x\n", info.Mode(), info.ModTime(),
+			info.Sys().(*syscall.Stat_t).Ino, e.Name(), sha256.Sum256(raw))
 	}
 	return text
 }
@@ -178,7 +179,9 @@ func pair(t *testing.T, n int) (a, b *router) {
 	}
 	// The kernel tells a little later that the cable is in: what a plan must not change.
 	for _, r := range []*router{a, b} {
-		require.Eventually(t, func() bool { return strings.Contains(r.sh("ip link show eth0"), "state UP") }, 2*time.Minute, 10*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return strings.Contains(r.sh("ip link show eth0"), "state UP")
+		}, 2*time.Minute, 10*time.Millisecond)
 	}
 	a.want.PublicKeys["b"], b.want.PublicKeys["a"] = b.publicKey(), a.publicKey()
 	for i := 1; i <= n; i++ {

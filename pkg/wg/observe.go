@@ -117,7 +117,9 @@ func (s *Have) readKeys(r Reader, w Want) error {
 
 // hasAddress tells that w wants address a on interface name.
 func (w Want) hasAddress(name string, a netip.Prefix) bool {
-	return slices.ContainsFunc(w.Tunnels, func(t plan.Tunnel) bool { return t.Name == name && slices.Contains(t.Addresses, a) })
+	return slices.ContainsFunc(w.Tunnels, func(t plan.Tunnel) bool {
+		return t.Name == name && slices.Contains(t.Addresses, a)
+	})
 }
 
 // ports are those that are wanted and that no interface of s has.

@@ -16,9 +16,11 @@ import (
 // road is a tunnel that a user makes for himself.
 func road() wg.Want {
 	w := mesh()
-	w.Tunnels = []plan.Tunnel{{Name: "wg-road", ListenPort: 51821, Addresses: prefixes("10.99.0.1/24"), MTU: 1400, Peers: []plan.Peer{{
-		Name: "cat", PublicKey: keyOf("cat"), AllowedIPs: prefixes("10.99.0.2/32"),
-	}}}}
+	w.Tunnels = []plan.Tunnel{
+		{Name: "wg-road", ListenPort: 51821, Addresses: prefixes("10.99.0.1/24"), MTU: 1400, Peers: []plan.Peer{{
+			Name: "cat", PublicKey: keyOf("cat"), AllowedIPs: prefixes("10.99.0.2/32"),
+		}}},
+	}
 	return w
 }
 
@@ -112,8 +114,10 @@ func TestOlderFiles(t *testing.T) {
 		warns   string
 	}{
 		"to a router that is absent": {func(w *wg.Want) { w.Removed = []string{"ann", "dan"} }, "wg1", ""},
-		"to one that is not known":   {func(w *wg.Want) { w.Removed = []string{"dan"} }, "", "wg1: a tunnel to ann that an older version made is left alone"},
-		"no mesh at all":             {func(w *wg.Want) { w.Mesh = "" }, "wg1", ""},
+		"to one that is not known": {func(w *wg.Want) {
+			w.Removed = []string{"dan"}
+		}, "", "wg1: a tunnel to ann that an older version made is left alone"},
+		"no mesh at all": {func(w *wg.Want) { w.Mesh = "" }, "wg1", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -145,10 +149,16 @@ func TestOthersAreRefused(t *testing.T) {
 			"wg1: /etc/wireguard/wg1.conf belongs to the mesh routers: choose another name",
 		},
 		"a mesh, for a user": {
-			func() wg.Want { return of("routers", mesh()) }, mesh, "wg2: /etc/wireguard/wg2.conf belongs to the mesh routers",
+			func() wg.Want {
+				return of("routers", mesh())
+			}, mesh, "wg2: /etc/wireguard/wg2.conf belongs to the mesh routers",
 		},
 		"a user's, of a planned name": {
-			func() wg.Want { w := road(); w.Tunnels[0].Name = "wg1"; return w }, func() wg.Want { return of("routers", mesh()) },
+			func() wg.Want {
+				w := road()
+				w.Tunnels[0].Name = "wg1"
+				return w
+			}, func() wg.Want { return of("routers", mesh()) },
 			"wg1: /etc/wireguard/wg1.conf was made with wg_tunnel for no mesh, to cat: remove it",
 		},
 		"a user's, at a planned port": {
@@ -162,7 +172,9 @@ func TestOthersAreRefused(t *testing.T) {
 			"wg1: address 172.31.1.0 is that of interface wg-road, which wg_tunnel made for no mesh",
 		},
 		"the mesh that it leaves": {
-			func() wg.Want { return of("routers", mesh()) }, func() wg.Want { w := of("partners", mesh()); w.Before = "routers"; return w }, "",
+			func() wg.Want {
+				return of("routers", mesh())
+			}, func() wg.Want { w := of("partners", mesh()); w.Before = "routers"; return w }, "",
 		},
 		"an older file, its peer renamed": {
 			mesh, func() wg.Want { w := of("routers", mesh()); w.Tunnels[0].Peers[0].Name = "anna"; return w }, "",

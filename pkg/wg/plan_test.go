@@ -159,8 +159,10 @@ func TestRefusedPeers(t *testing.T) {
 		change func(*wg.Want)
 		reason string
 	}{
-		"our own key": {func(w *wg.Want) { w.PublicKeys["ann"] = keyOf("me") }, keyOf("me").String() + " is this router's own public key: expected the peer's"},
-		"no key":      {func(w *wg.Want) { w.Refused = map[string]string{"ann": "it is none"} }, "it is none"},
+		"our own key": {func(w *wg.Want) {
+			w.PublicKeys["ann"] = keyOf("me")
+		}, keyOf("me").String() + " is this router's own public key: expected the peer's"},
+		"no key": {func(w *wg.Want) { w.Refused = map[string]string{"ann": "it is none"} }, "it is none"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := meshHost(), mesh()
@@ -169,7 +171,9 @@ func TestRefusedPeers(t *testing.T) {
 			test.change(&w)
 			s, d := planned(t, f, w)
 			assert.True(t, d.Empty(), "%+v", d)
-			assert.Equal(t, []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
+			assert.Equal(t,
+				[]plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}},
+				wg.PendingPeers(w, s))
 
 			// What does not hang on the key is mended all the same, here and elsewhere.
 			w.Tunnels[0].MTU--
@@ -178,13 +182,16 @@ func TestRefusedPeers(t *testing.T) {
 			assert.Len(t, d.Tunnels, 2)
 			_, err := wg.Apply(t.Context(), f, d)
 			require.NoError(t, err)
-			assert.Equal(t, strings.NewReplacer("mtu=1340", "mtu=1339", "mtu=1420", "mtu=1419").Replace(before), f.dump())
+			assert.Equal(t,
+				strings.NewReplacer("mtu=1340", "mtu=1339", "mtu=1420", "mtu=1419").Replace(before), f.dump())
 
 			// A new router that tells such a key gets no tunnel, and the others theirs.
 			f, w = meshHost(), mesh()
 			test.change(&w)
 			s, d = planned(t, f, w)
-			assert.Equal(t, []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}}, wg.PendingPeers(w, s))
+			assert.Equal(t,
+				[]plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}},
+				wg.PendingPeers(w, s))
 			_, err = wg.Apply(t.Context(), f, d)
 			require.NoError(t, err)
 			assert.Empty(t, f.devices["wg1"].Peers)
@@ -215,7 +222,15 @@ func TestTwins(t *testing.T) {
 	w.PublicKeys["liar"] = keyOf("ann")
 	s, d = planned(t, f, w)
 	assert.True(t, d.Empty(), "%+v", d)
-	assert.Equal(t, []plan.Pending{{Tunnel: "wg1", Peer: "liar", Reason: "liar: public key " + keyOf("ann").String() + " is already that of peer ann: make new keys on one of them", Refused: true}}, wg.PendingPeers(w, s))
+	assert.Equal(t,
+		[]plan.Pending{
+			{
+				Tunnel: "wg1", Peer: "liar",
+				Reason: "liar: public key " + keyOf("ann").String() +
+					" is already that of peer ann: make new keys on one of them", Refused: true,
+			},
+		},
+		wg.PendingPeers(w, s))
 }
 
 // Without a private key a plan can be shown, and applying it does nothing.

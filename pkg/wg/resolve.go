@@ -83,8 +83,10 @@ func (w Want) refusal(t plan.Tunnel, p plan.Peer, recorded []plan.Peer, own plan
 	for i, other := range t.Peers {
 		mine := slices.IndexFunc(t.Peers, func(o plan.Peer) bool { return o.Name == p.Name })
 		has := recordedKey(recorded, p.Name) == key
-		if other.Name != p.Name && (recordedKey(recorded, other.Name) == key || !has && i < mine && w.keyOf(other) == key) {
-			return fmt.Sprintf("public key %s is already that of peer %s: make new keys on one of them", key, other.Name)
+		if other.Name != p.Name &&
+			(recordedKey(recorded, other.Name) == key || !has && i < mine && w.keyOf(other) == key) {
+			return fmt.Sprintf("public key %s is already that of peer %s: make new keys on one of them",
+				key, other.Name)
 		}
 	}
 	return ""
@@ -163,7 +165,9 @@ func Twins(w Want, s Have) []string {
 	for _, t := range w.Tunnels {
 		for _, p := range resolve(w, t, s).peers {
 			if first, twice := seen[p.PublicKey]; twice && first.peer != p.Name {
-				out = append(out, fmt.Sprintf("%s to %s and %s to %s have the same public key %s: one of the two is not what it says", first.tunnel, first.peer, t.Name, p.Name, p.PublicKey))
+				out = append(out,
+					fmt.Sprintf("%s to %s and %s to %s have the same public key %s: one of the two is not what it says",
+						first.tunnel, first.peer, t.Name, p.Name, p.PublicKey))
 			}
 			seen[p.PublicKey] = end{t.Name, p.Name}
 		}

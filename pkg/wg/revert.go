@@ -85,7 +85,10 @@ func Revert(ctx context.Context, h Reverter, before map[string]Before, files map
 			mesh, later := mark.Of(text), have[name].mesh()
 			id := strings.Join([]string{was.Directory, key, mesh, later}, " ")
 			if wants[id] == nil {
-				wants[id] = &Want{Directory: was.Directory, PrivateKeyFile: key, Owner: mark.Owner{Mesh: mesh, Before: later}}
+				wants[id] = &Want{
+					Directory: was.Directory, PrivateKeyFile: key,
+					Owner: mark.Owner{Mesh: mesh, Before: later},
+				}
 			}
 			wants[id].Tunnels = append(wants[id].Tunnels, t)
 		case there:

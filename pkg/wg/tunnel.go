@@ -21,20 +21,22 @@ import (
 
 // Want is everything one call asks for.
 type Want struct {
-	Tunnels         []plan.Tunnel
-	PrivateKeyFile  string                    // of this router, for all tunnels
-	PublicKeys      map[string]plan.PublicKey // by peer name, as the peers told them; zero or missing: not known yet
-	Refused         map[string]string         // by peer name: why what it told is not used; it keeps the key that it has
-	mark.Owner                                // for whom the tunnels are
-	Removed         []string                  // peers that are out of the mesh
-	Purge           bool                      // remove what was made for this mesh and is no longer wanted
-	Replace         bool                      // without Purge: only what is in the way of a wanted interface
-	MSSClamp        bool                      // keep the nftables table that clamps TCP MSS
-	Input           string                    // InputAccept, InputMesh; empty: as the other tunnels here
-	InputPorts      []int                     // TCP ports that InputMesh leaves open besides
-	InterfacePrefix string                    // interfaces the clamp is for, such as wg
-	Directory       string                    // of the wg-quick files, such as /etc/wireguard
-	Tables          map[string]string         // tables of nftables that others of this project keep, and their files, where they are
+	Tunnels        []plan.Tunnel
+	PrivateKeyFile string                    // of this router, for all tunnels
+	PublicKeys     map[string]plan.PublicKey // by peer name, as the peers told them; zero or missing: not known yet
+	// by peer name: why what it told is not used; it keeps the key that it has
+	Refused         map[string]string
+	mark.Owner               // for whom the tunnels are
+	Removed         []string // peers that are out of the mesh
+	Purge           bool     // remove what was made for this mesh and is no longer wanted
+	Replace         bool     // without Purge: only what is in the way of a wanted interface
+	MSSClamp        bool     // keep the nftables table that clamps TCP MSS
+	Input           string   // InputAccept, InputMesh; empty: as the other tunnels here
+	InputPorts      []int    // TCP ports that InputMesh leaves open besides
+	InterfacePrefix string   // interfaces the clamp is for, such as wg
+	Directory       string   // of the wg-quick files, such as /etc/wireguard
+	// tables of nftables that others of this project keep, and their files, where they are
+	Tables map[string]string
 }
 
 // told reports whether the key of p is the peer's own word, and not that of who

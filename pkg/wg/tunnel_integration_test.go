@@ -32,7 +32,8 @@ func TestLiveCreate(t *testing.T) {
 	require.NotNil(t, count)
 	begun, err := strconv.Atoi(count[1])
 	require.NoError(t, err)
-	assert.LessOrEqual(t, begun, tries, "the first handshake must not need a retry: handshakes that b began, of 3 tunnels")
+	assert.LessOrEqual(t, begun, tries,
+		"the first handshake must not need a retry: handshakes that b began, of 3 tunnels")
 	assert.Empty(t, a.apply())
 
 	start := time.Now()
@@ -69,18 +70,31 @@ func TestLiveDrift(t *testing.T) {
 		{"peer removed", "wg set " + name + " peer " + key + " remove", "peer b (added)"},
 		{"foreign peer", "wg set " + name + " peer " + foreign + " allowed-ips 10.1.0.0/16", "peer b (allowed_ips)"},
 		{"private key", "wg set " + name + " private-key " + a.dir + "/other.key", "private key"},
-		{"preshared key", "wg set " + name + " peer " + key + " preshared-key " + a.dir + "/other.psk", "peer b (preshared key)"},
-		{"preshared key unset", "wg set " + name + " peer " + key + " preshared-key /dev/null", "peer b (preshared key)"},
+		{
+			"preshared key",
+			"wg set " + name + " peer " + key + " preshared-key " + a.dir + "/other.psk", "peer b (preshared key)",
+		},
+		{
+			"preshared key unset", "wg set " + name + " peer " + key + " preshared-key /dev/null",
+			"peer b (preshared key)",
+		},
 		{"address missing", "ip addr del 172.31.1.1/24 dev " + name, "add address 172.31.1.1/24"},
 		{"address6 missing", "ip addr del fd00:1::1/64 dev " + name, "add address fd00:1::1/64"},
 		{"address extra", "ip addr add 10.99.0.1/32 dev " + name, "remove address 10.99.0.1/32"},
-		{"address other", "ip addr flush dev " + name + "; ip addr add 172.31.1.9/24 dev " + name, "remove address 172.31.1.9/24"},
+		{
+			"address other", "ip addr flush dev " + name + "; ip addr add 172.31.1.9/24 dev " + name,
+			"remove address 172.31.1.9/24",
+		},
 		{"mtu", "ip link set " + name + " mtu 1400", "mtu 1340"},
 		{"mtu too small for IPv6", "ip link set " + name + " mtu 1200", "mtu 1340"},
 		{"port", "wg set " + name + " listen-port 40123", "listen_port 51801"},
 		{"keepalive", "wg set " + name + " peer " + key + " persistent-keepalive 7", "persistent_keepalive 25"},
 		{"allowed ips less", "wg set " + name + " peer " + key + " allowed-ips 172.31.1.0/24", "allowed_ips"},
-		{"allowed ips more", "wg set " + name + " peer " + key + " allowed-ips 172.31.1.0/24,fd00:1::/64,10.1.0.0/16,10.55.0.0/16", "allowed_ips"},
+		{
+			"allowed ips more",
+			"wg set " + name + " peer " + key + " allowed-ips 172.31.1.0/24,fd00:1::/64,10.1.0.0/16,10.55.0.0/16",
+			"allowed_ips",
+		},
 		{"link down", "ip link set " + name + " down", "set up"},
 		{"interface deleted", "ip link del " + name, "brought up"},
 		{"clamp deleted", "nft delete table inet wgmesh", "mss clamp: loaded"},
@@ -90,7 +104,9 @@ func TestLiveDrift(t *testing.T) {
 	}
 	if a.kind == "userspace" {
 		drifts = append(drifts, struct{ name, break_, done string }{
-			"wireguard-go killed", "kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); while ip link show " + name + " >/dev/null 2>&1; do sleep 0.05; done", "brought up",
+			"wireguard-go killed",
+			"kill -9 $(pgrep -fx \"wireguard-go " + name + "\"); while ip link show " + name +
+				" >/dev/null 2>&1; do sleep 0.05; done", "brought up",
 		})
 	}
 	for _, drift := range drifts {
@@ -142,7 +158,8 @@ func TestLiveRoaming(t *testing.T) {
 	// has never been heard.
 	b.sh("ip link del %s", b.want.Tunnels[0].Name)
 	key := b.publicKey().String()
-	a.sh("wg set %[1]s peer %[2]s remove; wg set %[1]s peer %[2]s endpoint 192.0.2.77:7 allowed-ips 172.31.1.0/24", name, key)
+	a.sh("wg set %[1]s peer %[2]s remove; wg set %[1]s peer %[2]s endpoint 192.0.2.77:7 allowed-ips 172.31.1.0/24",
+		name, key)
 	assert.Contains(t, strings.Join(a.apply(), "\n"), "endpoint 192.0.2.2:51801")
 	b.apply()
 	a.reaches("172.31.1.2")

@@ -32,7 +32,8 @@ func (h *Host) Units(ctx context.Context, names []string) (map[string]Unit, erro
 	if len(names) == 0 {
 		return out, nil
 	}
-	text, err := run(ctx, "", "systemctl", append([]string{"show", "--property=Id,ActiveState,UnitFileState", "--"}, unitsOf(names)...)...)
+	text, err := run(ctx, "", "systemctl",
+		append([]string{"show", "--property=Id,ActiveState,UnitFileState", "--"}, unitsOf(names)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +194,8 @@ func (h *Host) restart(ctx context.Context, names []string) map[string]error {
 
 // because says why a unit failed, in the words of its journal.
 func (h *Host) because(ctx context.Context, name string, err error) error {
-	text, journalErr := run(ctx, "", "journalctl", "--unit", unit(name), "--identifier", "wg-quick", "--lines", "8", "--output", "cat", "--no-pager")
+	text, journalErr := run(ctx, "", "journalctl", "--unit", unit(name), "--identifier", "wg-quick",
+		"--lines", "8", "--output", "cat", "--no-pager")
 	if last := lastLines(text); journalErr == nil && last != "" {
 		return fmt.Errorf("%s (more: journalctl -u %s)", last, unit(name))
 	}
@@ -205,7 +207,8 @@ func explain(err error) error {
 	_, module := os.Stat("/sys/module/wireguard")
 	_, userspace := look("wireguard-go")
 	if module != nil && userspace != nil {
-		return fmt.Errorf("%w; there is neither WireGuard in this kernel nor wireguard-go: install package wireguard-go, or boot a kernel with WireGuard", err)
+		return fmt.Errorf(
+			"%w; there is neither WireGuard in this kernel nor wireguard-go: install package wireguard-go, or boot a kernel with WireGuard", err)
 	}
 	return err
 }

@@ -124,7 +124,8 @@ func (w Want) checkPeers(t plan.Tunnel) []error {
 				continue
 			}
 			if other, twice := owner[a.Masked()]; twice && other != p.Name {
-				bad("%s: allowed_ips %s is already that of peer %s, and WireGuard gives a network to one peer only", where, a.Masked(), other)
+				bad("%s: allowed_ips %s is already that of peer %s, and WireGuard gives a network to one peer only",
+					where, a.Masked(), other)
 			}
 			owner[a.Masked()] = p.Name
 		}

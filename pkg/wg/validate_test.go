@@ -16,21 +16,38 @@ func TestValidate(t *testing.T) {
 		change func(w *wg.Want)
 		err    string
 	}{
-		"right":            {func(*wg.Want) {}, ""},
-		"no limits needed": {func(w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[0].MTU = 0, 0; w.Tunnels[1].ListenPort = 0 }, ""},
-		"least mtu":        {func(w *wg.Want) { w.Tunnels[0].MTU, w.Tunnels[1].MTU = 576, 1280 }, ""},
-		"name too long":    {func(w *wg.Want) { w.Tunnels[0].Name = "wg45678901234567" }, `tunnels[0] wg45678901234567: name "wg45678901234567": expected 1 to 15`},
+		"right": {func(*wg.Want) {}, ""},
+		"no limits needed": {func(w *wg.Want) {
+			w.Tunnels[0].ListenPort, w.Tunnels[0].MTU = 0, 0
+			w.Tunnels[1].ListenPort = 0
+		}, ""},
+		"least mtu": {func(w *wg.Want) { w.Tunnels[0].MTU, w.Tunnels[1].MTU = 576, 1280 }, ""},
+		"name too long": {func(w *wg.Want) {
+			w.Tunnels[0].Name = "wg45678901234567"
+		}, `tunnels[0] wg45678901234567: name "wg45678901234567": expected 1 to 15`},
 		"name that escapes": {
 			func(w *wg.Want) { w.Tunnels[0].Name = "../x" },
 			`tunnels[0] ../x: name "../x": expected 1 to 15 of letters, digits and _.-, a letter or digit first`,
 		},
-		"name twice":  {func(w *wg.Want) { w.Tunnels[1].Name = "wg1" }, `tunnels[1] wg1: name is already that of tunnels[0]`},
-		"port twice":  {func(w *wg.Want) { w.Tunnels[1].ListenPort = 51801 }, `tunnels[1] wg2: listen_port 51801 is already that of wg1`},
-		"port range":  {func(w *wg.Want) { w.Tunnels[1].ListenPort = 65536 }, `tunnels[1] wg2: listen_port 65536: expected 1 to 65535, or 0 for any`},
-		"mtu small":   {func(w *wg.Want) { w.Tunnels[0].MTU = 575 }, `tunnels[0] wg1: mtu 575: expected 576 to 65535`},
-		"mtu ipv6":    {func(w *wg.Want) { w.Tunnels[1].MTU = 1279 }, `tunnels[1] wg2: mtu 1279: expected 1280 to 65535 with an IPv6 address (RFC 8200)`},
-		"mtu large":   {func(w *wg.Want) { w.Tunnels[0].MTU = 65536 }, `tunnels[0] wg1: mtu 65536: expected 576 to 65535`},
-		"address bad": {func(w *wg.Want) { w.Tunnels[0].Addresses = prefixes("0.0.0.0/8") }, `tunnels[0] wg1: address 0.0.0.0/8: not an address an interface can have`},
+		"name twice": {func(w *wg.Want) {
+			w.Tunnels[1].Name = "wg1"
+		}, `tunnels[1] wg1: name is already that of tunnels[0]`},
+		"port twice": {func(w *wg.Want) {
+			w.Tunnels[1].ListenPort = 51801
+		}, `tunnels[1] wg2: listen_port 51801 is already that of wg1`},
+		"port range": {func(w *wg.Want) {
+			w.Tunnels[1].ListenPort = 65536
+		}, `tunnels[1] wg2: listen_port 65536: expected 1 to 65535, or 0 for any`},
+		"mtu small": {func(w *wg.Want) { w.Tunnels[0].MTU = 575 }, `tunnels[0] wg1: mtu 575: expected 576 to 65535`},
+		"mtu ipv6": {func(w *wg.Want) {
+			w.Tunnels[1].MTU = 1279
+		}, `tunnels[1] wg2: mtu 1279: expected 1280 to 65535 with an IPv6 address (RFC 8200)`},
+		"mtu large": {func(w *wg.Want) {
+			w.Tunnels[0].MTU = 65536
+		}, `tunnels[0] wg1: mtu 65536: expected 576 to 65535`},
+		"address bad": {func(w *wg.Want) {
+			w.Tunnels[0].Addresses = prefixes("0.0.0.0/8")
+		}, `tunnels[0] wg1: address 0.0.0.0/8: not an address an interface can have`},
 		"address twice": {
 			func(w *wg.Want) { w.Tunnels[0].Addresses = prefixes("10.0.0.1/24 10.0.0.1/25") },
 			`tunnels[0] wg1: address 10.0.0.1/25: twice`,
@@ -51,12 +68,20 @@ func TestValidate(t *testing.T) {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].PresharedKeyFile = "/psk; reboot" },
 			`tunnels[0] wg1: peers[0] ann: preshared_key_file "/psk; reboot": expected an absolute path of letters, digits and ._/@+=-`,
 		},
-		"private key path": {func(w *wg.Want) { w.PrivateKeyFile = "key" }, `private_key_file: "key": expected an absolute path of letters, digits and ._/@+=-`},
-		"directory":        {func(w *wg.Want) { w.Directory = "" }, `directory: "": expected an absolute path of letters, digits and ._/@+=-`},
-		"prefix":           {func(w *wg.Want) { w.InterfacePrefix = `wg" drop` }, `interface_prefix: "wg\" drop": expected 1 to 14 of letters, digits and _.-`},
+		"private key path": {func(w *wg.Want) {
+			w.PrivateKeyFile = "key"
+		}, `private_key_file: "key": expected an absolute path of letters, digits and ._/@+=-`},
+		"directory": {func(w *wg.Want) {
+			w.Directory = ""
+		}, `directory: "": expected an absolute path of letters, digits and ._/@+=-`},
+		"prefix": {func(w *wg.Want) {
+			w.InterfacePrefix = `wg" drop`
+		}, `interface_prefix: "wg\" drop": expected 1 to 14 of letters, digits and _.-`},
 		"allowed ips of two peers": {
 			func(w *wg.Want) {
-				w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob", AllowedIPs: prefixes("10.1.7.7/16")})
+				w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{
+					Name: "bob", AllowedIPs: prefixes("10.1.7.7/16"),
+				})
 			},
 			`tunnels[0] wg1: peers[1] bob: allowed_ips 10.1.0.0/16 is already that of peer ann, and WireGuard gives a network to one peer only`,
 		},

@@ -42,7 +42,10 @@ type PeerView struct {
 // Views returns what is there before d is applied and what will be there after.
 // They are equal exactly when d is empty.
 func Views(w Want, s Have, d Delta) (before, after View) {
-	before = View{Tunnels: map[string]TunnelView{}, MSSClamp: "current", Input: parseFilter(s.MSS.File).words(), DropIn: s.Boot, Unloaded: d.Load}
+	before = View{
+		Tunnels: map[string]TunnelView{}, MSSClamp: "current",
+		Input: parseFilter(s.MSS.File).words(), DropIn: s.Boot, Unloaded: d.Load,
+	}
 	changes := map[string]TunnelDelta{}
 	for _, td := range d.Tunnels {
 		changes[td.Name] = td
@@ -53,7 +56,10 @@ func Views(w Want, s Have, d Delta) (before, after View) {
 	for _, r := range d.Remove {
 		before.Tunnels[r.Name] = viewNow(resolved{Tunnel: plan.Tunnel{Name: r.Name}}, s, TunnelDelta{})
 	}
-	after = View{Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp, Input: before.Input, DropIn: before.DropIn}
+	after = View{
+		Tunnels: maps.Clone(before.Tunnels), MSSClamp: before.MSSClamp,
+		Input: before.Input, DropIn: before.DropIn,
+	}
 	if d.Boot != nil {
 		after.DropIn = BootCurrent
 		if !*d.Boot {

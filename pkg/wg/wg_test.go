@@ -58,10 +58,13 @@ func mesh() wg.Want {
 				Name: "ann", Endpoint: netip.MustParseAddrPort("203.0.113.1:51801"), PersistentKeepalive: 25,
 				AllowedIPs: prefixes("10.1.0.0/16 172.31.1.0/31"), PresharedKeyFile: "/psk/1",
 			}}},
-			{Name: "wg2", ListenPort: 51802, Addresses: prefixes("172.31.2.1/31 fd00::2/127"), MTU: 1420, Peers: []plan.Peer{{
-				Name: "bob", Endpoint: netip.MustParseAddrPort("203.0.113.2:51802"),
-				AllowedIPs: prefixes("10.2.0.0/16 172.31.2.0/31"),
-			}}},
+			{
+				Name: "wg2", ListenPort: 51802, Addresses: prefixes("172.31.2.1/31 fd00::2/127"),
+				MTU: 1420, Peers: []plan.Peer{{
+					Name: "bob", Endpoint: netip.MustParseAddrPort("203.0.113.2:51802"),
+					AllowedIPs: prefixes("10.2.0.0/16 172.31.2.0/31"),
+				}},
+			},
 		},
 	}
 }
@@ -84,7 +87,8 @@ func planned(t *testing.T, f *fake, w wg.Want) (wg.Have, wg.Delta) {
 	d, err := wg.Diff(w, s)
 	require.NoError(t, err)
 	old, now := wg.Views(w, s, d)
-	assert.Equal(t, d.Empty(), assert.ObjectsAreEqual(old, now), "the views must differ exactly when something changes: %+v -> %+v (%+v)", old, now, d)
+	assert.Equal(t, d.Empty(), assert.ObjectsAreEqual(old, now),
+		"the views must differ exactly when something changes: %+v -> %+v (%+v)", old, now, d)
 	assert.Empty(t, f.writes, "a plan must not write")
 	assert.Equal(t, before, f.dump())
 	return s, d
@@ -147,7 +151,8 @@ mss: true true
 		{
 			name: "every field of one tunnel",
 			change: func() {
-				w.Tunnels[1].Addresses, w.Tunnels[1].MTU, w.Tunnels[1].ListenPort = prefixes("172.31.9.1/31"), 1400, 51809
+				w.Tunnels[1].Addresses, w.Tunnels[1].MTU, w.Tunnels[1].ListenPort = prefixes(
+					"172.31.9.1/31"), 1400, 51809
 				w.Tunnels[1].Peers[0].PersistentKeepalive = 10
 				w.Tunnels[1].Peers[0].AllowedIPs = prefixes("10.2.0.0/16 172.31.9.0/31")
 				w.Tunnels[1].Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::9]:51809")

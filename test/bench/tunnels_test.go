@@ -46,14 +46,18 @@ func TestTwoHundred(t *testing.T) {
 		b.remove(some)
 		b.sh("rm /etc/wireguard/wg*.conf")
 	}
-	fmt.Printf("%d tunnels on one router, the kernel's WireGuard, in an emulated machine; medians of %d.\n", many, *runs)
+	fmt.Printf("%d tunnels on one router, the kernel's WireGuard, in an emulated machine; medians of %d.\n",
+		many, *runs)
 	fmt.Printf("wg-quick and wg had %d of them, and their seconds are %d times what they took.\n", some, many/some)
 	fmt.Printf("| %-12s | %10s | %-34s | %10s | %6s |\n|---|--:|---|--:|--:|\n", "", "wg_tunnel", "", "", "ratio")
 	for _, row := range [][3]string{
-		{"create", "up", "wg-quick up, for each"}, {"check", "sync", "wg syncconf, for each"}, {"change", "sync one", "wg syncconf, for each"},
+		{"create", "up", "wg-quick up, for each"},
+		{"check", "sync", "wg syncconf, for each"},
+		{"change", "sync one", "wg syncconf, for each"},
 	} {
 		ours, theirs := b.median(row[0]), b.median(row[1])*time.Duration(many/some)
-		fmt.Printf("| %-12s | %8.2f s | %-34s | %8.2f s | 1/%-4.1f |\n", row[0], ours.Seconds(), row[2], theirs.Seconds(), float64(theirs)/float64(ours))
+		fmt.Printf("| %-12s | %8.2f s | %-34s | %8.2f s | 1/%-4.1f |\n", row[0], ours.Seconds(),
+			row[2], theirs.Seconds(), float64(theirs)/float64(ours))
 	}
 }
 
@@ -102,9 +106,11 @@ func (b *bench) tunnels(networks string, changed bool) {
 		peer := fmt.Sprintf("router-%d", n)
 		keys[peer] = key
 		list = append(list, map[string]any{
-			"name": fmt.Sprintf("wg%d", n), "listen_port": 51800 + n, "addresses": []string{fmt.Sprintf("198.18.%d.%d/31", n/128, n%128*2)}, "mtu": 1420,
+			"name": fmt.Sprintf("wg%d", n), "listen_port": 51800 + n,
+			"addresses": []string{fmt.Sprintf("198.18.%d.%d/31", n/128, n%128*2)}, "mtu": 1420,
 			"peers": []any{map[string]any{
-				"name": peer, "endpoint": fmt.Sprintf("192.0.2.%d:%d", n%250+1, 51800+n), "allowed_ips": []string{allowed}, "persistent_keepalive": 25,
+				"name": peer, "endpoint": fmt.Sprintf("192.0.2.%d:%d", n%250+1, 51800+n),
+				"allowed_ips": []string{allowed}, "persistent_keepalive": 25,
 			}},
 		})
 	}

@@ -31,7 +31,12 @@ func badInput(t *testing.T, n *network) {
 		m     *machine
 		lines []string
 	}{
-		{syntax, []string{`wgmesh join: /etc/wgmesh/join.yml: no such file; the user-data .* is not YAML: invalid format at line 3 column 3`}},
+		{
+			syntax,
+			[]string{
+				`wgmesh join: /etc/wgmesh/join.yml: no such file; the user-data .* is not YAML: invalid format at line 3 column 3`,
+			},
+		},
 		{lost, []string{`wgmesh join: discovery failed: /etc/wgmesh/inventory.yml: no such file or directory`}},
 		{second, []string{
 			`aws-1: /etc/wireguard/wgmesh.key was there before and is kept: if it came with the image`,
@@ -50,12 +55,14 @@ func badInput(t *testing.T, n *network) {
 				t.Logf("%3.0f s after power on, %s: %s", time.Since(began).Seconds(), bad.m.name, line)
 			}
 			// The last of them at every try; what is done once is said once.
-			bad.m.waitFor(t, "systemctl status -l -n 50 wgmesh-join | grep -qP '"+bad.lines[len(bad.lines)-1]+"'", 10*time.Minute)
+			bad.m.waitFor(t,
+				"systemctl status -l -n 50 wgmesh-join | grep -qP '"+bad.lines[len(bad.lines)-1]+"'", 10*time.Minute)
 		})
 	}
 	wg.Wait()
 	out := clone.in(t, "systemctl status --no-pager 'wg-quick@*' || true")
-	assert.Contains(t, out, "stays down: the machine id changed", "the clone's tunnels must not come up with the keys of the first machine")
+	assert.Contains(t, out, "stays down: the machine id changed",
+		"the clone's tunnels must not come up with the keys of the first machine")
 	time.Sleep(10 * time.Second)
 	n.undisturbed(t, before)
 	n.prove(t)
@@ -67,7 +74,8 @@ func badInput(t *testing.T, n *network) {
 // keepDisk copies the disk of a machine that is off.
 func (n *network) keepDisk(t *testing.T, m *machine) {
 	t.Helper()
-	run(t, "nice", "-n", "19", "qemu-img", "convert", "-O", "raw", filepath.Join(m.dir(), "disk.qcow2"), filepath.Join(n.work, "kept.raw"))
+	run(t, "nice", "-n", "19", "qemu-img", "convert", "-O", "raw",
+		filepath.Join(m.dir(), "disk.qcow2"), filepath.Join(n.work, "kept.raw"))
 }
 
 // clone gives m the disk that was kept and, as a cloud that makes machines of

@@ -58,7 +58,8 @@ func cutPower(t *testing.T, n *network) {
 			bird -p -c /etc/bird/bird.conf || exit 1
 			echo $old files are old, $new are new, none is half`)
 		line = m.says(t, inMesh, 15*time.Minute)
-		t.Logf("cut %s, %.0f s after the apply began: %s; %.0f s after power on: %s", moment.what, applied.Seconds(), said, time.Since(began).Seconds(), line)
+		t.Logf("cut %s, %.0f s after the apply began: %s; %.0f s after power on: %s", moment.what,
+			applied.Seconds(), said, time.Since(began).Seconds(), line)
 		m.waitFor(t, whole, 3*time.Minute)
 		assert.Equal(t, key, m.in(t, "sha256sum /etc/wireguard/wgmesh.key"))
 	}

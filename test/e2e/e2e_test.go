@@ -67,7 +67,8 @@ func bootAll(t *testing.T, n *network) {
 	})
 	n.prove(t)
 	m := n.router("azure-1")
-	t.Logf("proved: Linux %s, 3 kernel tunnels, 3 BGP and 3 BFD sessions on each, and every site reaches every other", m.in(t, "uname -r"))
+	t.Logf("proved: Linux %s, 3 kernel tunnels, 3 BGP and 3 BFD sessions on each, and every site reaches every other",
+		m.in(t, "uname -r"))
 	keys := map[string]string{}
 	n.each(func(m *machine) {
 		out := m.in(t, "sha256sum /etc/wireguard/wgmesh.key; cat /etc/machine-id")

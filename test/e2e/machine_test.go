@@ -44,7 +44,8 @@ func (m *machine) vm(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(m.root, "test/image/vm"), args...)
 	cmd.Dir = m.root
-	cmd.Env = append(os.Environ(), "PORTS=2300", "LAN=239.255.42.43:4343", "MEMORY=640", "NETWORK=closed", "CLOCK="+m.clock)
+	cmd.Env = append(os.Environ(), "PORTS=2300", "LAN=239.255.42.43:4343", "MEMORY=640",
+		"NETWORK=closed", "CLOCK="+m.clock)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "vm %v: %s", args, out)
 }
@@ -59,7 +60,8 @@ func (m *machine) plug(t *testing.T, instance string) {
 	require.NoError(t, os.MkdirAll(dir, 0o700))
 	for name, text := range map[string]string{
 		// Who may log in stands here, so that the test comes in when user-data is broken.
-		"meta-data":      fmt.Sprintf("instance-id: %s\nlocal-hostname: %s\npublic-keys: [%s]\n", instance, m.name, strings.TrimSpace(string(key))),
+		"meta-data": fmt.Sprintf("instance-id: %s\nlocal-hostname: %s\npublic-keys: [%s]\n",
+			instance, m.name, strings.TrimSpace(string(key))),
 		"user-data":      m.files.userData,
 		"network-config": m.files.network,
 	} {
@@ -96,7 +98,8 @@ func (m *machine) renice(t *testing.T, to int) {
 	for _, thread := range threads {
 		tid, err := strconv.Atoi(thread.Name())
 		require.NoError(t, err)
-		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, to); !errors.Is(err, syscall.ESRCH) { // it may end meanwhile
+		// it may end meanwhile
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, to); !errors.Is(err, syscall.ESRCH) {
 			require.NoError(t, err)
 		}
 	}
@@ -139,7 +142,9 @@ func (m *machine) says(t *testing.T, pattern string, limit time.Duration) string
 	require.Eventually(t, func() bool {
 		line = strings.TrimSpace(re.FindString(m.console()))
 		return line != ""
-	}, limit, 200*time.Millisecond, "%s does not say %q; its console:\n%s", m.name, pattern, lazy(func() string { return tail(m.console(), 25) }))
+	}, limit, 200*time.Millisecond, "%s does not say %q; its console:\n%s", m.name, pattern, lazy(func() string {
+		return tail(m.console(), 25)
+	}))
 	// systemd and the kernel put their own words before it.
 	if _, said, found := strings.Cut(line, "]: "); found {
 		return said
@@ -177,8 +182,10 @@ func (m *machine) try(script string, limit time.Duration) (string, error) {
 
 func (m *machine) ssh(ctx context.Context, command ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "ssh", append([]string{
-		"-F", "/dev/null", "-i", m.key(), "-p", fmt.Sprint(2300 + m.n), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
-		"-o", "ConnectTimeout=30", "-o", "LogLevel=ERROR", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+		"-F", "/dev/null", "-i", m.key(), "-p", fmt.Sprint(2300 + m.n), "-o", "BatchMode=yes", "-o",
+		"IdentitiesOnly=yes",
+		"-o", "ConnectTimeout=30", "-o", "LogLevel=ERROR", "-o", "StrictHostKeyChecking=no", "-o",
+		"UserKnownHostsFile=/dev/null",
 		"-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", "ControlPath=" + m.control(), "debian@127.0.0.1",
 	}, command...)...)
 }
@@ -199,10 +206,12 @@ func (m *machine) reachable(t *testing.T, limit time.Duration) {
 // waitFor waits in the machine, so that nothing is asked again and again from here.
 func (m *machine) waitFor(t *testing.T, condition string, limit time.Duration) {
 	t.Helper()
-	script := fmt.Sprintf("end=$((SECONDS + %d)); until { %s; }; do [ $SECONDS -lt $end ] || exit 1; sleep 0.5; done", int(limit.Seconds()), condition)
+	script := fmt.Sprintf("end=$((SECONDS + %d)); until { %s; }; do [ $SECONDS -lt $end ] || exit 1; sleep 0.5; done",
+		int(limit.Seconds()), condition)
 	out, err := m.try(script, limit+time.Minute)
 	if err != nil {
-		now, _ := m.try("birdc show protocols; birdc show bfd sessions; wg show all latest-handshakes; systemctl --failed --no-legend", time.Minute)
+		now, _ := m.try(
+			"birdc show protocols; birdc show bfd sessions; wg show all latest-handshakes; systemctl --failed --no-legend", time.Minute)
 		require.NoError(t, err, "%s: not within %v: %s\n%s\n%s", m.name, limit, condition, out, now)
 	}
 }

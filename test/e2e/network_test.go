@@ -59,7 +59,8 @@ func newNetwork(t *testing.T, first int) *network {
 		public, err := os.ReadFile(n.hostKey(name) + ".pub")
 		require.NoError(t, err)
 		require.Contains(t, n.inventory, name+": {")
-		n.inventory = strings.Replace(n.inventory, name+": {", fmt.Sprintf("%s: {mesh_host_key: %q, ", name, strings.TrimSpace(string(public))), 1)
+		n.inventory = strings.Replace(n.inventory, name+": {",
+			fmt.Sprintf("%s: {mesh_host_key: %q, ", name, strings.TrimSpace(string(public))), 1)
 		n.routers = append(n.routers, n.machine(t, name, i+1))
 	}
 	for _, m := range n.routers {
@@ -146,7 +147,8 @@ func ethernet(addresses ...string) string {
 	for i := range addresses {
 		addresses[i] += "/24"
 	}
-	return fmt.Sprintf("version: 2\nethernets:\n  enp0s2: {dhcp4: true}\n  enp0s3: {addresses: [%s]}\n", strings.Join(addresses, ", "))
+	return fmt.Sprintf("version: 2\nethernets:\n  enp0s2: {dhcp4: true}\n  enp0s3: {addresses: [%s]}\n",
+		strings.Join(addresses, ", "))
 }
 
 func indent(text string, by int) string {
@@ -188,7 +190,9 @@ func (n *network) prove(t *testing.T) {
 		`
 		for name, at := range addresses {
 			if site(name) != site(m.name) {
-				script += fmt.Sprintf("ping -q -c 3 -i 0.3 -w 20 -I %s %s >/dev/null || { echo no ping to %s; exit 1; }\n", addresses[m.name][1], at[1], name)
+				script += fmt.Sprintf(
+					"ping -q -c 3 -i 0.3 -w 20 -I %s %s >/dev/null || { echo no ping to %s; exit 1; }\n",
+					addresses[m.name][1], at[1], name)
 			}
 		}
 		out, err := m.try(script, 3*time.Minute)
@@ -232,7 +236,8 @@ func (n *network) undisturbed(t *testing.T, before map[string]string, except ...
 	for name, was := range before {
 		if assert.Contains(t, after, name, "this session is down") {
 			// BIRD computes the time anew, to some milliseconds.
-			assert.InDelta(t, seconds(was), seconds(after[name]), 0.5, "session %s was down: up since %s, before since %s", name, after[name], was)
+			assert.InDelta(t, seconds(was), seconds(after[name]), 0.5,
+				"session %s was down: up since %s, before since %s", name, after[name], was)
 		}
 	}
 }

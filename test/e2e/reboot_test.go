@@ -28,7 +28,8 @@ func bootBlind(t *testing.T, n *network) {
 	began := m.start(t)
 	m.reachable(t, 5*time.Minute)
 	m.waitFor(t, whole, 5*time.Minute)
-	t.Logf("tunnels and sessions up %.1f s after network-online, %.0f s after power on", m.afterOnline(t), time.Since(began).Seconds())
+	t.Logf("tunnels and sessions up %.1f s after network-online, %.0f s after power on",
+		m.afterOnline(t), time.Since(began).Seconds())
 	assert.Less(t, m.afterOnline(t), bootLimit)
 	t.Log(m.says(t, "wgmesh join: discovery failed: .* using the routers known", 5*time.Minute))
 	line := m.says(t, inMesh, 10*time.Minute)

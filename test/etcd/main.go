@@ -70,7 +70,8 @@ func read(members []string, prefix string) error {
 	err := errors.New("no member")
 	for _, m := range members {
 		// All keys of the prefix, as a majority knows them.
-		if err = call(m, "kv/range", map[string]any{"key": text(prefix + "/"), "range_end": text(prefix + "0")}, &answer); err == nil {
+		if err = call(m, "kv/range",
+			map[string]any{"key": text(prefix + "/"), "range_end": text(prefix + "0")}, &answer); err == nil {
 			break
 		}
 	}

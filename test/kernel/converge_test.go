@@ -24,18 +24,21 @@ type network struct {
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
-	require.FileExists(t, "/src/test/kernel/tests", "this test sets the clock back: it runs in the virtual machine of `make kernel` only")
+	require.FileExists(t, "/src/test/kernel/tests",
+		"this test sets the clock back: it runs in the virtual machine of `make kernel` only")
 	host(t, "ip", "link", "add", "under", "type", "bridge")
 	host(t, "ip", "link", "set", "under", "up")
 	n := &network{
-		t: t, office: newRouter(t, "office-1", 1, 0), azure: newRouter(t, "azure-1", 2, 1), aws: newRouter(t, "aws-1", 3, 2),
+		t: t, office: newRouter(t, "office-1", 1, 0), azure: newRouter(t, "azure-1", 2, 1),
+		aws:  newRouter(t, "aws-1", 3, 2),
 		told: map[string]any{}, reach: map[string]any{},
 	}
 	sites, routers := map[string]any{}, map[string]any{}
 	for _, r := range n.routers() {
 		site, _, _ := strings.Cut(r.name, "-")
 		sites[site] = map[string]any{
-			"as": 65000 + 10*r.id, "networks": fmt.Sprintf("10.%d.0.0/16", r.site), "gateway": fmt.Sprintf("10.%d.0.1", r.site),
+			"as": 65000 + 10*r.id, "networks": fmt.Sprintf("10.%d.0.0/16", r.site),
+			"gateway": fmt.Sprintf("10.%d.0.1", r.site),
 		}
 		routers[r.name] = map[string]any{"id": r.id, "site": site, "endpoint": r.endpoint()}
 	}
@@ -101,7 +104,8 @@ func (n *network) converge(check bool) (changed []string) {
 	for _, state := range []string{"sealed", "opened"} {
 		step("wg_psk", func(r *router) map[string]any {
 			return map[string]any{
-				"state": state, "name": r.name, "tunnels": r.plan["preshared_keys"], "peers": values(n.told), "envelopes": sealedFor(r, envelopes),
+				"state": state, "name": r.name, "tunnels": r.plan["preshared_keys"],
+				"peers": values(n.told), "envelopes": sealedFor(r, envelopes),
 			}
 		}, func(_ *router, result map[string]any) {
 			list, _ := result["envelopes"].([]any)

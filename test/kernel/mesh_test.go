@@ -44,7 +44,9 @@ func (n *network) testConverge(t *testing.T) {
 	assert.Empty(t, n.converge(false), "the second run")
 	assert.Equal(t, before, n.state(), "a run that changes nothing must change nothing")
 	for _, r := range n.routers() {
-		assert.Equal(t, 2, strings.Count(r.run("ip", "-d", "-o", "link", "show", "type", "wireguard"), "wireguard"), "%s: tunnels of the kernel", r.name)
+		assert.Equal(t, 2,
+			strings.Count(r.run("ip", "-d", "-o", "link", "show", "type", "wireguard"), "wireguard"),
+			"%s: tunnels of the kernel", r.name)
 		r.steady(t, sessions[r.name])
 	}
 }
@@ -75,7 +77,9 @@ func (n *network) testFailover(t *testing.T) {
 	time.Sleep(time.Second)
 	n.cut(n.office, n.aws)
 	began := time.Now()
-	require.Eventually(t, func() bool { return n.via(n.office, n.aws) == "wg1" && n.via(n.aws, n.office) == "wg3" }, 2*time.Minute, 50*time.Millisecond,
+	require.Eventually(t, func() bool {
+		return n.via(n.office, n.aws) == "wg1" && n.via(n.aws, n.office) == "wg3"
+	}, 2*time.Minute, 50*time.Millisecond,
 		"traffic does not go around by azure")
 	moved := time.Since(began)
 	n.office.reaches(n.aws)
@@ -121,7 +125,8 @@ func (n *network) testClock(t *testing.T) {
 	r.start()
 	result, err := r.module("wg_tunnel", n.tunnels(r))
 	require.NoError(t, err)
-	assert.Equal(t, false, result["changed"], "what wg-quick brings up from our files is what we want: %v", result["done"])
+	assert.Equal(t, false, result["changed"],
+		"what wg-quick brings up from our files is what we want: %v", result["done"])
 	up := map[string]time.Duration{}
 	require.Eventually(t, func() bool {
 		for _, line := range strings.Split(strings.TrimSpace(r.run("wg", "show", "all", "latest-handshakes")), "\n") {
@@ -147,7 +152,8 @@ func (n *network) via(a, b *router) string {
 // cut drops what goes between the endpoints of a and b, mend lets it pass.
 func (n *network) cut(a, b *router) {
 	for _, end := range [][2]*router{{a, b}, {b, a}} {
-		end[0].run("nft", "add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add rule inet cut in ip saddr "+end[1].endpoint()+" drop")
+		end[0].run("nft",
+			"add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add rule inet cut in ip saddr "+end[1].endpoint()+" drop")
 	}
 }
 

@@ -82,7 +82,8 @@ func host(t *testing.T, args ...string) string {
 
 // command is one in the router. It is not the child of anything in between.
 func (r *router) command(args ...string) *exec.Cmd {
-	return exec.Command("nsenter", append([]string{"--target", strconv.Itoa(r.hold), "--net", "--mount", "--"}, args...)...)
+	return exec.Command("nsenter",
+		append([]string{"--target", strconv.Itoa(r.hold), "--net", "--mount", "--"}, args...)...)
 }
 
 func (r *router) run(args ...string) string {
@@ -107,7 +108,9 @@ func (r *router) start() {
 	require.NoError(r.t, err)
 	r.bird.Stderr = log
 	require.NoError(r.t, r.bird.Start())
-	require.Eventually(r.t, func() bool { return r.command("birdc", "show", "status").Run() == nil }, 2*time.Minute, 50*time.Millisecond,
+	require.Eventually(r.t, func() bool {
+		return r.command("birdc", "show", "status").Run() == nil
+	}, 2*time.Minute, 50*time.Millisecond,
 		"BIRD of %s does not start", r.name)
 	r.t.Cleanup(r.kill)
 }

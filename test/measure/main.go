@@ -50,7 +50,8 @@ func main() {
 	for _, path := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
 		c.file(path)
 	}
-	fmt.Printf("Go: product %d, proving %d, tests %d; together %d\n", c.product, c.proving, c.tests, c.product+c.proving+c.tests)
+	fmt.Printf("Go: product %d, proving %d, tests %d; together %d\n", c.product, c.proving, c.tests,
+		c.product+c.proving+c.tests)
 	fmt.Printf("shell: %d lines in %d scripts\n", c.shell, c.scripts)
 	fmt.Printf("stand-ins %d, set-ups of networks %d, symlinks %d\n", len(c.standIns), len(c.setUps), c.links)
 	fmt.Printf("pairs of repeated code: %s\n", pairs())
@@ -86,7 +87,8 @@ func (c *counts) file(path string) {
 	switch {
 	case filepath.Ext(path) == ".go":
 		c.source(path, text, lines)
-	case filepath.Ext(path) == ".sh" || bytes.HasPrefix(text, []byte("#!")) && bytes.Contains(bytes.SplitN(text, []byte("\n"), 2)[0], []byte("sh")):
+	case filepath.Ext(path) == ".sh" || bytes.HasPrefix(text, []byte("#!")) &&
+		bytes.Contains(bytes.SplitN(text, []byte("\n"), 2)[0], []byte("sh")):
 		c.shell += lines
 		c.scripts++
 	}

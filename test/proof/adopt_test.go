@@ -23,7 +23,9 @@ import (
 var byHandSites = map[string]struct {
 	as      int
 	network string
-}{"office": {65010, "10.0.0.0/16"}, "azure": {65020, "10.1.0.0/16"}, "aws": {65030, "10.2.0.0/16"}, "gcp": {65040, "10.3.0.0/16"}}
+}{"office": {65010, "10.0.0.0/16"}, "azure": {65020, "10.1.0.0/16"}, "aws": {65030, "10.2.0.0/16"}, "gcp": {
+	65040, "10.3.0.0/16",
+}}
 
 // TestFailoverAdopt has a network made by hand adopted, while every pair of sites exchanges packets:
 // the inventory is written, the mesh play takes all over, and its second run changes nothing.
@@ -37,7 +39,9 @@ func TestFailoverAdopt(t *testing.T) {
 	for _, from := range l.nodes {
 		for _, to := range l.nodes {
 			if hosts[from].Site != hosts[to].Site {
-				l.in(t, from, fmt.Sprintf("for i in $(seq 90); do ping -c 1 -W 1 %s >/dev/null && exit 0; done; exit 1", hosts[to].Address))
+				l.in(t, from,
+					fmt.Sprintf("for i in $(seq 90); do ping -c 1 -W 1 %s >/dev/null && exit 0; done; exit 1",
+						hosts[to].Address))
 				streams = append(streams, l.stream(t, from, to))
 			}
 		}
@@ -47,7 +51,8 @@ func TestFailoverAdopt(t *testing.T) {
 	l.reached(t, reached)
 	play := func(args ...string) string {
 		t.Helper()
-		out, err := l.command(t, 20*time.Minute, "ansible-playbook", append([]string{"-i", reached, "-e", "mesh_settle=60"}, args...)...)
+		out, err := l.command(t, 20*time.Minute, "ansible-playbook",
+			append([]string{"-i", reached, "-e", "mesh_settle=60"}, args...)...)
 		require.NoError(t, err, tail(out))
 		return out
 	}
@@ -64,7 +69,8 @@ func TestFailoverAdopt(t *testing.T) {
 		assert.Zero(t, s.lost(t), "%s: packets lost", s.name)
 	}
 	t.Logf("%d packets answered, %d streams", sent, len(streams))
-	assert.Equal(t, keys, l.onRouters(t, "wg show all public-key | sort"), "the keys are those that were there, and so are the interfaces")
+	assert.Equal(t, keys, l.onRouters(t, "wg show all public-key | sort"),
+		"the keys are those that were there, and so are the interfaces")
 	again := play("-i", written, "wgmesh.router.mesh")
 	assert.NotRegexp(t, `changed=[1-9]`, again, "the second run changes nothing")
 	l.onRouters(t, `test -z "$(ip route show proto 158)" && test -z "$(ip -6 route show proto 158)"`)

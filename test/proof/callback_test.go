@@ -35,7 +35,8 @@ func TestCallback(t *testing.T) {
 	key := l.in(t, "two-1", "wg pubkey < /etc/wireguard/wgmesh.key")
 
 	// What a new machine from the image has: nothing that the one before had made.
-	l.in(t, "two-1", `systemctl stop bird; for f in /etc/wireguard/wg*.conf; do systemctl disable -q --now wg-quick@$(basename $f .conf); done
+	l.in(t, "two-1",
+		`systemctl stop bird; for f in /etc/wireguard/wg*.conf; do systemctl disable -q --now wg-quick@$(basename $f .conf); done
 		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory.json /etc/wgmesh/*; systemctl start bird || true`)
 	l.waitFor(t, "one-1", "! birdc show bfd sessions | grep -q 'wg1.*Up'")
 
@@ -104,7 +105,8 @@ func (c *controller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		// kv = {"limit": host.name}: the job sees no other host.
 		c.jobs.Go(func() {
-			c.out, c.err = c.lab.command(c.t, 20*time.Minute, "ansible-playbook", "-i", c.lab.inventory(), "wgmesh.router.callback", "--limit", limit)
+			c.out, c.err = c.lab.command(c.t, 20*time.Minute, "ansible-playbook", "-i",
+				c.lab.inventory(), "wgmesh.router.callback", "--limit", limit)
 		})
 		w.Header().Set("Location", "/api/v2/jobs/42/")
 		w.WriteHeader(http.StatusCreated)

@@ -30,7 +30,8 @@ func (l lab) secrets(t *testing.T) []secret {
 	byText := map[string]*secret{}
 	var order []string
 	for _, r := range l.routers {
-		out := l.in(t, r, `cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; do echo "$f $(tr -d '\n' < $f)"; done`)
+		out := l.in(t, r,
+			`cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; do echo "$f $(tr -d '\n' < $f)"; done`)
 		for line := range strings.Lines(out) {
 			file, text, ok := strings.Cut(strings.TrimSpace(line), " ")
 			require.True(t, ok && len(text) >= 40, "%s: %s holds no key", r, file)
@@ -90,7 +91,9 @@ func (l lab) grepController(t *testing.T, patterns string) {
 			continue
 		}
 		// The lab keeps the routers' own files in a folder called hosts.
-		assert.Empty(t, grep(t, patterns, "grep", "-rlsF", "--devices=skip", "--exclude-dir=hosts", "-f", "-", place), "files of the controller that hold a secret")
+		assert.Empty(t,
+			grep(t, patterns, "grep", "-rlsF", "--devices=skip", "--exclude-dir=hosts", "-f", "-", place),
+			"files of the controller that hold a secret")
 	}
 }
 
@@ -109,7 +112,8 @@ func (l lab) grepRouters(t *testing.T, all []secret) {
 		}
 		search := []string{"build/lab-tool", "exec", "--name", l.name, r, "grep", "-rlsF", "--devices=skip", "-f", "-"}
 		everywhere := []string{"/etc", "/root", "/var", "/tmp", "/run", "/usr/local"}
-		assert.Empty(t, l.grep(t, foreign.String(), append(search, everywhere...)...), "%s: files that hold another router's secret", r)
+		assert.Empty(t, l.grep(t, foreign.String(), append(search, everywhere...)...),
+			"%s: files that hold another router's secret", r)
 		found := l.grep(t, own.String(), append(search, everywhere...)...)
 		assert.Contains(t, found, "/etc/wireguard/wgmesh.key", "%s: the search does not find what is there", r)
 		for file := range strings.Lines(found) {

@@ -67,7 +67,8 @@ func (s *sheet) costs() [][]string {
 func (s *sheet) goals() []string {
 	missed := map[string][]string{}
 	const back = "sessions back in < 2 s"
-	silent, told := fmt.Sprintf("p99 < %d ms of what only BFD notices", s.limit), "p99 <= 20 ms of what a router is told"
+	silent, told := fmt.Sprintf("p99 < %d ms of what only BFD notices",
+		s.limit), "p99 <= 20 ms of what a router is told"
 	for _, k := range rowKinds() {
 		for _, r := range s.of(k[0]) {
 			switch ms := r.gap.Milliseconds(); {
@@ -100,8 +101,11 @@ func (s *sheet) goals() []string {
 		}
 	}
 	if len(boots) > 0 {
-		out = append(out, fmt.Sprintf("from power on until the last BIRD ran: p50 %.1f s, max %.1f s; back counts from there. A gap at the repair of power is",
-			outage.Quantile(boots, 0.5), outage.Quantile(boots, 1)), "the lab's: its gateways send to a router as soon as it has a link, before its BIRD has a route")
+		out = append(out,
+			fmt.Sprintf(
+				"from power on until the last BIRD ran: p50 %.1f s, max %.1f s; back counts from there. A gap at the repair of power is",
+				outage.Quantile(boots, 0.5), outage.Quantile(boots, 1)),
+			"the lab's: its gateways send to a router as soon as it has a link, before its BIRD has a route")
 	}
 	return out
 }

@@ -23,7 +23,9 @@ func drainReboot(t *testing.T, l lab, cloud *ec2) {
 	for i, node := range nodes {
 		port := strconv.Itoa(5300 + i)
 		l.in(t, "node-office-hq", "iperf3 -s -D -1 -p "+port)
-		l.in(t, node, "iperf3 -c "+l.addresses(t)["node-office-hq"].Address+" -p "+port+" -t 86400 -b 64K -l 512 >/run/held.log 2>&1 </dev/null & echo $! >/run/held.pid")
+		l.in(t, node,
+			"iperf3 -c "+l.addresses(t)["node-office-hq"].Address+" -p "+port+
+				" -t 86400 -b 64K -l 512 >/run/held.log 2>&1 </dev/null & echo $! >/run/held.pid")
 	}
 	sent, lost := 0, 0
 	for range rounds {
@@ -45,7 +47,8 @@ func drainReboot(t *testing.T, l lab, cloud *ec2) {
 			t.Error(node, out, l.in(t, node, "tail -n 3 /run/held.log"))
 		}
 	}
-	t.Logf("%d x drain, reboot, undrain: of %d packets %d lost, of %d TCP sessions %d ended", rounds, sent, lost, len(nodes), ended)
+	t.Logf("%d x drain, reboot, undrain: of %d packets %d lost, of %d TCP sessions %d ended",
+		rounds, sent, lost, len(nodes), ended)
 }
 
 // refuseDrains asks for what cannot be, and in check mode. Nothing changes.
@@ -71,7 +74,8 @@ func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) {
 	began := time.Now()
 	_, out, err := l.playbook(t, "drain", "--limit", "aws-1", "-e", `{"mesh_drain_why": "a new kernel"}`)
 	require.NoError(t, err, tail(out))
-	assert.Contains(t, out, "aws-1 is drained: no kernel of 2 other routers sends anything to it, and its own forwards 0 packets/s")
+	assert.Contains(t, out,
+		"aws-1 is drained: no kernel of 2 other routers sends anything to it, and its own forwards 0 packets/s")
 	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"))
 	l.said(t, "aws-2", "aws-1 is drained: taking rtb-0a", began)
 	if all {

@@ -56,20 +56,29 @@ const (
 // nodes to the other sites.
 func newEC2(t *testing.T, l lab) *ec2 {
 	t.Helper()
-	e := &ec2{t: t, lab: l, inside: nettest.Namespace{Name: "wgmesh-" + l.name + ".site.aws"}, cloud: aws.New(), routers: map[string]aws.Machine{}}
+	e := &ec2{
+		t: t, lab: l, inside: nettest.Namespace{Name: "wgmesh-" + l.name + ".site.aws"},
+		cloud: aws.New(), routers: map[string]aws.Machine{},
+	}
 	for name, host := range l.addresses(t) {
 		if host.Site == "aws" && slices.Contains(l.routers, name) {
 			e.routers[host.Address] = aws.Machine{
-				Name: name, Instance: "i-" + name, Interface: "eni-" + name, Key: "ASIA-" + name, MAC: l.in(t, name, "cat /sys/class/net/eth0/address"),
+				Name: name, Instance: "i-" + name, Interface: "eni-" + name, Key: "ASIA-" + name,
+				MAC: l.in(t, name, "cat /sys/class/net/eth0/address"),
 			}
 		}
 	}
 	require.Len(t, e.routers, 2)
 	e.cloud.Region, e.cloud.Who, e.cloud.OnCall, e.cloud.OnWrite = "eu-central-1", e.who, e.called, e.steer
-	e.cloud.Faults["DeleteRoute"] = []aws.Fault{{Code: "InvalidAction", Message: "DeleteRoute is not for a router", Status: 400, Forever: true}}
+	e.cloud.Faults["DeleteRoute"] = []aws.Fault{
+		{Code: "InvalidAction", Message: "DeleteRoute is not for a router", Status: 400, Forever: true},
+	}
 	e.cloud.Tables = map[string]*aws.Table{}
 	for id := range zoneTables {
-		e.cloud.Tables[id] = &aws.Table{Tags: map[string]string{"wgmesh.router": "example"}, Routes: map[string]string{"10.2.0.0/16": aws.Local}}
+		e.cloud.Tables[id] = &aws.Table{
+			Tags:   map[string]string{"wgmesh.router": "example"},
+			Routes: map[string]string{"10.2.0.0/16": aws.Local},
+		}
 	}
 	// The lab's own gateway moves its routes at once, which no cloud does. These
 	// win over them and lose against what a table says.
@@ -133,7 +142,8 @@ func (e *ec2) steer() {
 			if e.cloud.Tables[id].Routes[elsewhere] != aws.Via(router.Interface) {
 				continue
 			}
-			cmd := exec.Command("ip", "-n", e.inside.Name, "route", "replace", elsewhere, "via", address, "dev", router.Name, "onlink", "table", fmt.Sprint(zone))
+			cmd := exec.Command("ip", "-n", e.inside.Name, "route", "replace", elsewhere, "via",
+				address, "dev", router.Name, "onlink", "table", fmt.Sprint(zone))
 			if out, err := cmd.CombinedOutput(); err != nil {
 				if _, gone := os.Stat("/run/netns/wgmesh-" + e.lab.name + ".host." + router.Name); gone == nil {
 					e.t.Errorf("%s: %s", cmd, out)

@@ -37,14 +37,16 @@ func TestFailoverEtcd(t *testing.T) {
 	k := c.etcd(t)
 	p := newPaper(t, c, "etcd", o.String(), o)
 	p.head = append(p.head, "etcd "+strings.Fields(k.in(t, k.members[0], "/root/etcd --version"))[2]+
-		", its defaults (heartbeat 100 ms, election 1 s), members on "+strings.Join(k.members, ", ")+"; the client at the office, or at GCP while the office is off")
+		", its defaults (heartbeat 100 ms, election 1 s), members on "+
+		strings.Join(k.members, ", ")+"; the client at the office, or at GCP while the office is off")
 	sheet := p.etcd(o.bfd[0])
 	list := o.events(c)
 	for n, e := range list {
 		t.Run(fmt.Sprintf("%d of %d, run %d: %s %s", n+1, len(list), e.run, e.kind, e.name), func(t *testing.T) {
 			r := k.suffer(t, e, fmt.Sprintf("e%d", n))
 			sheet.add(r)
-			t.Logf("%d writes acknowledged, %d of them lost, longest pause %d ms, %d elections", r.acked, r.lost, r.gap.Milliseconds(), r.elections)
+			t.Logf("%d writes acknowledged, %d of them lost, longest pause %d ms, %d elections",
+				r.acked, r.lost, r.gap.Milliseconds(), r.elections)
 		})
 		p.write(t)
 	}
@@ -60,7 +62,8 @@ func (c aCase) etcd(t *testing.T) cluster {
 		}
 	}
 	folder := t.TempDir()
-	download := exec.CommandContext(t.Context(), "sh", "-c", "chmod 755 . && apt-get -q download etcd-server && dpkg-deb -x etcd-server_*.deb .")
+	download := exec.CommandContext(t.Context(), "sh", "-c",
+		"chmod 755 . && apt-get -q download etcd-server && dpkg-deb -x etcd-server_*.deb .")
 	download.Dir = folder
 	out, err := download.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -83,7 +86,8 @@ func (c aCase) put(t *testing.T, file, host, path string) {
 	f, err := os.Open(file)
 	require.NoError(t, err)
 	defer f.Close()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(c.root, "build/lab-tool"), "exec", "--name", c.name, host, "cat >"+path+" && chmod 755 "+path)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(c.root, "build/lab-tool"), "exec",
+		"--name", c.name, host, "cat >"+path+" && chmod 755 "+path)
 	cmd.Dir, cmd.Stdin = c.root, f
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -109,8 +113,11 @@ func (k cluster) run(t *testing.T, node string) {
 		all = append(all, m+"="+k.url(m, 2380))
 	}
 	peer, client := k.url(node, 2380), k.url(node, 2379)
-	k.in(t, node, fmt.Sprintf("setsid /root/etcd --name %s --data-dir /root/data --initial-cluster %s --listen-peer-urls %s --initial-advertise-peer-urls %s"+
-		" --listen-client-urls %s --advertise-client-urls %s >>/root/etcd.log 2>&1 </dev/null &", node, strings.Join(all, ","), peer, peer, client, client))
+	k.in(t, node,
+		fmt.Sprintf(
+			"setsid /root/etcd --name %s --data-dir /root/data --initial-cluster %s --listen-peer-urls %s --initial-advertise-peer-urls %s"+
+				" --listen-client-urls %s --advertise-client-urls %s >>/root/etcd.log 2>&1 </dev/null &", node,
+			strings.Join(all, ","), peer, peer, client, client))
 }
 
 // waitMembers waits until every member has the same leader.
@@ -226,7 +233,9 @@ func (p *paper) etcd(bfd string) *sheet {
 
 // writes are the rows of make etcd.
 func (s *sheet) writes() [][]string {
-	rows := [][]string{{"fault", "times", "writes", "lost", "longest pause ms: p50", "p99", "max", "elections", "leader moved"}}
+	rows := [][]string{{
+		"fault", "times", "writes", "lost", "longest pause ms: p50", "p99", "max", "elections", "leader moved",
+	}}
 	for _, k := range rowKinds() {
 		list := s.of(k[0])
 		if len(list) == 0 {
@@ -240,8 +249,10 @@ func (s *sheet) writes() [][]string {
 			sum.elections, sum.leaders = sum.elections+r.elections, sum.leaders+r.leaders
 		}
 		rows = append(rows, []string{
-			k[1], fmt.Sprint(len(list)), fmt.Sprint(sum.acked), fmt.Sprint(sum.lost), fmt.Sprint(outage.Quantile(pauses, 0.5)),
-			fmt.Sprint(outage.Quantile(pauses, 0.99)), fmt.Sprint(outage.Quantile(pauses, 1)), fmt.Sprint(sum.elections), fmt.Sprint(sum.leaders),
+			k[1], fmt.Sprint(len(list)), fmt.Sprint(sum.acked), fmt.Sprint(sum.lost),
+			fmt.Sprint(outage.Quantile(pauses, 0.5)),
+			fmt.Sprint(outage.Quantile(pauses, 0.99)), fmt.Sprint(outage.Quantile(pauses, 1)),
+			fmt.Sprint(sum.elections), fmt.Sprint(sum.leaders),
 		})
 	}
 	return rows

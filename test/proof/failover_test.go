@@ -30,7 +30,8 @@ type choice struct {
 }
 
 func (o choice) String() string {
-	return fmt.Sprintf(" RUNS=%d SEED=%d ONLY=%s BFD=%s", o.runs, o.seed, strings.Join(o.only, ","), strings.Join(o.bfd, ","))
+	return fmt.Sprintf(" RUNS=%d SEED=%d ONLY=%s BFD=%s", o.runs, o.seed, strings.Join(o.only, ","),
+		strings.Join(o.bfd, ","))
 }
 
 func chosen(t *testing.T) choice { return chosenOf(t, kinds) }
@@ -129,8 +130,10 @@ type result struct {
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("gap %d ms (%s to %s), after the repair %d ms; sessions back after %.2f s; boot %.1f s; false alarms %v; load %s",
-		r.gap.Milliseconds(), r.worst.from, r.worst.to, r.again.Milliseconds(), r.back.Seconds(), r.boot.Seconds(), r.false, r.load)
+	return fmt.Sprintf(
+		"gap %d ms (%s to %s), after the repair %d ms; sessions back after %.2f s; boot %.1f s; false alarms %v; load %s",
+		r.gap.Milliseconds(), r.worst.from, r.worst.to, r.again.Milliseconds(), r.back.Seconds(),
+		r.boot.Seconds(), r.false, r.load)
 }
 
 // suffer lets a fault happen under traffic, waits until packets arrive in spite of it,

@@ -218,14 +218,18 @@ func (c aCase) pairs(f fault, dice *rand.Rand) (out []pair) {
 				continue
 			}
 			nodes = append(nodes, n)
-			if slices.ContainsFunc(f.near, func(r string) bool { return c.hosts[r].Site == site && c.hosts[r].Zone == c.hosts[n].Zone }) {
+			if slices.ContainsFunc(f.near, func(r string) bool {
+				return c.hosts[r].Site == site && c.hosts[r].Zone == c.hosts[n].Zone
+			}) {
 				near = append(near, n)
 			}
 		}
 		if len(near) > 0 {
 			nodes = near
 		}
-		if len(nodes) == 0 || !slices.ContainsFunc(c.at(c.routers, site, ""), func(r string) bool { return !slices.Contains(f.dead, r) }) {
+		if len(nodes) == 0 || !slices.ContainsFunc(c.at(c.routers, site, ""), func(r string) bool {
+			return !slices.Contains(f.dead, r)
+		}) {
 			return ""
 		}
 		return nodes[dice.IntN(len(nodes))]

@@ -36,7 +36,8 @@ const sender = "node-one-a"
 func TestFloor(t *testing.T) {
 	l := up(t, "floor", "test/proof/testdata/reboot.yml")
 	l.mesh(t)
-	l.in(t, victim, `! grep -q unreachable /etc/bird/bird.conf; [ "$(ip route show proto 157 | grep -c unreachable)" = 2 ]
+	l.in(t, victim,
+		`! grep -q unreachable /etc/bird/bird.conf; [ "$(ip route show proto 157 | grep -c unreachable)" = 2 ]
 		systemctl is-enabled wgmesh-floor; systemctl is-active wgmesh-floor`)
 	// Below 10 ms a ping polls without a pause, so it takes several.
 	l.in(t, sender, `for n in 1 2 3 4; do for to in 10.1.1.10 10.2.1.10; do
@@ -51,8 +52,11 @@ func TestFloor(t *testing.T) {
 		{"stopped", "systemctl stop bird; sleep 0.5", "systemctl start bird"},
 		{"killed", "kill -9 $(systemctl show -p MainPID --value bird); sleep 0.5", ""},
 		{"upgraded", "dpkg -i --force-confold /var/cache/apt/archives/bird2_*.deb", ""},
-		{"both configurations damaged", `cd /etc/bird; cp -p bird.conf bird.conf.good /root; truncate -s 99 bird.conf; truncate -s 88 bird.conf.good
-			! systemctl restart bird || exit 1; sleep 0.5`, "cp -p /root/bird.conf /root/bird.conf.good /etc/bird; systemctl reset-failed bird; systemctl start bird"},
+		{
+			"both configurations damaged",
+			`cd /etc/bird; cp -p bird.conf bird.conf.good /root; truncate -s 99 bird.conf; truncate -s 88 bird.conf.good
+			! systemctl restart bird || exit 1; sleep 0.5`, "cp -p /root/bird.conf /root/bird.conf.good /etc/bird; systemctl reset-failed bird; systemctl start bird",
+		},
 	}
 	leaks := l.leaks(t)
 	for _, step := range steps {
@@ -111,7 +115,8 @@ func TestFloor(t *testing.T) {
 	})
 	t.Run("with mesh_unreachable false nothing of it is left", func(t *testing.T) {
 		assert.Len(t, l.mesh(t, "-e", "mesh_unreachable=false").changed(), 3)
-		l.in(t, victim, `[ -z "$(ip route show proto 157; ls /etc/wgmesh/floor* /etc/systemd/system/*floor* /etc/systemd/system/*/*floor* /etc/systemd/networkd.conf.d/* 2>/dev/null)" ]`)
+		l.in(t, victim,
+			`[ -z "$(ip route show proto 157; ls /etc/wgmesh/floor* /etc/systemd/system/*floor* /etc/systemd/system/*/*floor* /etc/systemd/networkd.conf.d/* 2>/dev/null)" ]`)
 	})
 }
 
@@ -134,7 +139,8 @@ func (l lab) leaks(t *testing.T) func(*testing.T) int {
 }`, "-f", "-")
 	return func(t *testing.T) int {
 		t.Helper()
-		m := regexp.MustCompile(`packets (\d+) bytes`).FindStringSubmatch(nft(t, "", "list", "counters", "table", "inet", "leak"))
+		m := regexp.MustCompile(`packets (\d+) bytes`).FindStringSubmatch(
+			nft(t, "", "list", "counters", "table", "inet", "leak"))
 		require.NotNil(t, m)
 		n, err := strconv.Atoi(m[1])
 		require.NoError(t, err)

@@ -40,7 +40,8 @@ func balancerAsks(t *testing.T, l lab) {
 
 	l.in(t, "azure-1", others+`enable $p; done`)
 	l.waitFor(t, "azure-1", all)
-	assert.NotContains(t, l.in(t, "azure-1", "journalctl -q --no-pager"), "wgmesh-health@", "a line for each question would bury the rest")
+	assert.NotContains(t, l.in(t, "azure-1", "journalctl -q --no-pager"), "wgmesh-health@",
+		"a line for each question would bury the rest")
 
 	const line = `sed -i 's/^\(define wgmesh_drained = "\).*"/\1%s"/' /etc/bird/bird.conf; birdc configure`
 	l.in(t, "azure-1", fmt.Sprintf(line, "2026-11-27T15:30:00Z a new kernel"))

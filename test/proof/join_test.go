@@ -83,14 +83,17 @@ func (l lab) put(t *testing.T, router, path, text string) {
 
 func (l lab) tell(t *testing.T, router string) {
 	t.Helper()
-	l.put(t, router, "/etc/wgmesh/join.yml", fmt.Sprintf("router: %s\ninventory: /etc/wgmesh/inventory.yml\nidentity_file: %s\n", router, identity))
+	l.put(t, router, "/etc/wgmesh/join.yml",
+		fmt.Sprintf("router: %s\ninventory: /etc/wgmesh/inventory.yml\nidentity_file: %s\n", router, identity))
 }
 
 // introduce gives every router the inventory with the host keys of all, and tells
 // it to join by itself.
 func (l lab) introduce(t *testing.T, inventory string) {
 	t.Helper()
-	keys := l.onRouters(t, `ssh-keygen -q -t ecdsa -N "" -f `+identity+`; echo HostKey `+identity+` > /etc/ssh/sshd_config.d/70-identity.conf
+	keys := l.onRouters(t,
+		`ssh-keygen -q -t ecdsa -N "" -f `+identity+`; echo HostKey `+identity+
+			` > /etc/ssh/sshd_config.d/70-identity.conf
 		systemctl reload ssh; sleep 1; cat `+identity+`.pub`)
 	text, err := os.ReadFile(filepath.Join(l.root, inventory))
 	require.NoError(t, err)
@@ -135,7 +138,8 @@ func joinAllAtOnce(t *testing.T, l lab) {
 	for _, i := range order {
 		// As at boot: the timer starts the unit, systemd tries again by itself.
 		wg.Go(func() {
-			l.in(t, l.routers[i], "systemctl reset-failed wgmesh-join.service; systemctl start wgmesh-join.timer; systemctl start --no-block wgmesh-join.service")
+			l.in(t, l.routers[i],
+				"systemctl reset-failed wgmesh-join.service; systemctl start wgmesh-join.timer; systemctl start --no-block wgmesh-join.service")
 		})
 	}
 	wg.Wait()
@@ -148,7 +152,8 @@ func joinAllAtOnce(t *testing.T, l lab) {
 	}
 	t.Logf("7 routers, 21 tunnels, all sessions up after %v", time.Since(began).Round(time.Second))
 	for _, r := range l.routers {
-		l.waitFor(t, r, `[ "$(systemctl show -P ActiveState wgmesh-join.service)" = inactive ] && journalctl -q -u wgmesh-join.service | grep -q "6 of 6"`)
+		l.waitFor(t, r,
+			`[ "$(systemctl show -P ActiveState wgmesh-join.service)" = inactive ] && journalctl -q -u wgmesh-join.service | grep -q "6 of 6"`)
 	}
 	l.allPing(t)
 }
@@ -175,9 +180,12 @@ func joinBlind(t *testing.T, l lab) {
 	took := time.Since(began)
 	t.Logf("back in the mesh after %v", took.Round(100*time.Millisecond))
 	within(t, took, bootLimit, "back in the mesh")
-	l.waitFor(t, "aws-2", `journalctl -q -b -u wgmesh-join.service | grep -q "discovery failed.*using the routers known"`)
+	l.waitFor(t, "aws-2",
+		`journalctl -q -b -u wgmesh-join.service | grep -q "discovery failed.*using the routers known"`)
 	l.waitFor(t, "aws-2", `journalctl -q -b -u wgmesh-join.service | grep -q "6 of 6 peers, nothing changed"`)
-	assert.Equal(t, "first", strings.TrimSpace(l.in(t, "aws-2", `join=$(systemctl show -P ExecMainStartTimestampMonotonic wgmesh-join.service)
+	assert.Equal(t, "first",
+		strings.TrimSpace(
+			l.in(t, "aws-2", `join=$(systemctl show -P ExecMainStartTimestampMonotonic wgmesh-join.service)
 		for tunnel in $(wg show interfaces); do
 			[ "$(systemctl show -P ActiveEnterTimestampMonotonic wg-quick@$tunnel)" -le "$join" ] || echo "$tunnel came up after wgmesh join"
 		done; echo first`)))
@@ -193,18 +201,37 @@ func takenRouter(t *testing.T, l lab) {
 		return out
 	}
 	before, sessions, secrets := others(), l.sessions(t), l.secrets(t)
-	ssh := "ssh -F /dev/null -i " + identity + " -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts -o ConnectTimeout=5 "
+	ssh := "ssh -F /dev/null -i " + identity +
+		" -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts -o ConnectTimeout=5 "
 	to := " wgmesh@192.0.2.11 "
 	for name, test := range map[string]struct{ command, want string }{
-		"a command":               {ssh + to + "cat /etc/wireguard/wgmesh.key </dev/null", "a shell, a file or a tunnel is not to be had here"},
-		"a shell":                 {"echo id | " + ssh + "-tt" + to, "PTY allocation request failed"},
-		"another module":          {`echo '{"_ansible_module_name": "wgmesh.router.wg_tunnel", "tunnels": [], "purge": true}' | ` + ssh + to + "wg_tunnel", "azure-1 may run wgmesh.router.mesh_peer here and nothing else"},
-		"another router's tunnel": {`echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "name": "aws-1", "state": "known"}' | ` + ssh + to, "azure-1 may speak for itself only"},
-		"a plan of its own":       {`echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "gate_file": "/tmp/x"}' | ` + ssh + to, "option gate_file is not for callers"},
-		"sftp":                    {"echo 'get /etc/wgmesh/gate.json /tmp/stolen' | timeout 60 sftp -b - " + strings.TrimPrefix(ssh, "ssh ") + to, ""},
-		"a forwarded port":        {"(sleep 1; echo) | timeout 5 " + ssh + "-o ExitOnForwardFailure=yes -W 127.0.0.1:22" + to, "administratively prohibited"},
-		"root":                    {ssh + " root@192.0.2.11 id </dev/null", "Permission denied"},
-		"sudo for all":            {ssh + to + "sudo -n id </dev/null", "not to be had here"},
+		"a command": {
+			ssh + to + "cat /etc/wireguard/wgmesh.key </dev/null",
+			"a shell, a file or a tunnel is not to be had here",
+		},
+		"a shell": {"echo id | " + ssh + "-tt" + to, "PTY allocation request failed"},
+		"another module": {
+			`echo '{"_ansible_module_name": "wgmesh.router.wg_tunnel", "tunnels": [], "purge": true}' | ` + ssh + to +
+				"wg_tunnel", "azure-1 may run wgmesh.router.mesh_peer here and nothing else",
+		},
+		"another router's tunnel": {
+			`echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "name": "aws-1", "state": "known"}' | ` + ssh +
+				to, "azure-1 may speak for itself only",
+		},
+		"a plan of its own": {
+			`echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "gate_file": "/tmp/x"}' | ` + ssh + to,
+			"option gate_file is not for callers",
+		},
+		"sftp": {
+			"echo 'get /etc/wgmesh/gate.json /tmp/stolen' | timeout 60 sftp -b - " +
+				strings.TrimPrefix(ssh, "ssh ") + to, "",
+		},
+		"a forwarded port": {
+			"(sleep 1; echo) | timeout 5 " + ssh + "-o ExitOnForwardFailure=yes -W 127.0.0.1:22" + to,
+			"administratively prohibited",
+		},
+		"root":         {ssh + " root@192.0.2.11 id </dev/null", "Permission denied"},
+		"sudo for all": {ssh + to + "sudo -n id </dev/null", "not to be had here"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, _ := l.try(t, "exec", "azure-1", "("+test.command+") 2>&1; ls /tmp/stolen 2>&1")
@@ -225,7 +252,8 @@ func joinRebuilt(t *testing.T, l lab) {
 	l.tool(t, "stop", "office-2")
 	// What a new machine from the image has: the SSH host key that it was given, and
 	// nothing that the one before had made.
-	l.in(t, "gcp-1", `systemctl stop bird; for f in /etc/wireguard/wg*.conf; do n=$(basename $f .conf); systemctl disable -q --now wg-quick@$n; done
+	l.in(t, "gcp-1",
+		`systemctl stop bird; for f in /etc/wireguard/wg*.conf; do n=$(basename $f .conf); systemctl disable -q --now wg-quick@$n; done
 		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory* /etc/wgmesh/gate.json /etc/wgmesh/authorized_keys /etc/wgmesh/known_hosts; systemctl start bird || true`)
 	third := l
 	third.routers = []string{"azure-1", "aws-1"}

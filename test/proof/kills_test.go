@@ -51,7 +51,8 @@ func TestKills(t *testing.T) {
 	l := up(t, "kills", "test/proof/testdata/routes.yml")
 	l.mesh(t)
 	hook := l.hook(t, "true")
-	renewed := l.hook(t, "rm -rf /etc/wireguard/* /etc/bird/bird.conf* /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*")
+	renewed := l.hook(t,
+		"rm -rf /etc/wireguard/* /etc/bird/bird.conf* /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*")
 	arguments := func(play string) []string {
 		switch play {
 		case "rotate":
@@ -105,7 +106,8 @@ func TestKills(t *testing.T) {
 					failed = append(failed, strconv.Itoa(at))
 				}
 			}
-			line := k.play + ": " + strconv.Itoa(tasks) + " tasks, killed at " + strconv.Itoa(killed) + " of them, not converged: " + strconv.Itoa(len(failed))
+			line := k.play + ": " + strconv.Itoa(tasks) + " tasks, killed at " +
+				strconv.Itoa(killed) + " of them, not converged: " + strconv.Itoa(len(failed))
 			if len(failed) > 0 {
 				line += " (at " + strings.Join(failed, ", ") + ")"
 			}

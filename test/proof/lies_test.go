@@ -77,7 +77,8 @@ func liarIsVictim(t *testing.T, l lab) {
 	l.unharmed(t, func() {
 		_, out, err := l.play(t, "--limit", "two-1,three-1")
 		assert.Error(t, err)
-		assert.Regexp(t, `three-1: its answer to wg_keypair is not used: public.name: found .+one-1.+, expected three-1`, out)
+		assert.Regexp(t,
+			`three-1: its answer to wg_keypair is not used: public.name: found .+one-1.+, expected three-1`, out)
 		assert.Regexp(t, `two-1 +: ok=\d+ +changed=0 +unreachable=0 +failed=0`, out)
 	})
 }
@@ -97,13 +98,15 @@ func liarIsVictimInJoin(t *testing.T, l lab) {
 
 func liarTellsRubbish(t *testing.T, l lab) {
 	l.lies(t, map[string]string{
-		"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + low + `"|g; s|^{|{"ansible_facts":{"mesh_endpoint":"203.0.113.9","mesh_site":"one"},"warnings":["\\u001b[2Jx"],|; s|"source_addresses":\[[^]]*\]|"source_addresses":["203.0.113.9"]|`,
+		"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + low +
+			`"|g; s|^{|{"ansible_facts":{"mesh_endpoint":"203.0.113.9","mesh_site":"one"},"warnings":["\\u001b[2Jx"],|; s|"source_addresses":\[[^]]*\]|"source_addresses":["203.0.113.9"]|`,
 	})
 	l.unharmed(t, func() {
 		_, out, err := l.play(t)
 		assert.Error(t, err)
 		assert.Regexp(t, `three-1 \d routers? not a WireGuard public key, but a point of low order`, flat(out))
-		assert.Contains(t, strings.Join(strings.Fields(out), " "), "router three-1: its own address 203.0.113.9 is in no network of its site")
+		assert.Contains(t, strings.Join(strings.Fields(out), " "),
+			"router three-1: its own address 203.0.113.9 is in no network of its site")
 		assert.NotContains(t, out, "\x1b")
 	})
 }
@@ -114,7 +117,8 @@ func liarHasNewKey(t *testing.T, l lab) {
 	l.unharmed(t, func() {
 		_, out, err := l.play(t)
 		assert.Error(t, err)
-		assert.Regexp(t, `three-1 \d routers? it has a new public key, and whoever has the one before is alive \(its BFD session on wg[23] is up\)`, flat(out))
+		assert.Regexp(t,
+			`three-1 \d routers? it has a new public key, and whoever has the one before is alive \(its BFD session on wg[23] is up\)`, flat(out))
 	})
 }
 
@@ -125,8 +129,11 @@ func liarPlans(t *testing.T, l lab) {
 	_, out, err := l.playbook(t, "callback", "--limit", liar)
 	require.NoError(t, err, tail(out))
 	node := l.nodes[0]
-	l.lies(t, map[string]string{"mesh_plan": `s#"gate":{[^}]*}#"gate":{"peers":[{"name":"two-1","host_key":"ssh-ed25519 ` + evil + `"}]}#
-s#"preshared_keys":\[#"preshared_keys":[{"number":9,"peer":"` + node + `","role":"initiator"},#`})
+	l.lies(t,
+		map[string]string{
+			"mesh_plan": `s#"gate":{[^}]*}#"gate":{"peers":[{"name":"two-1","host_key":"ssh-ed25519 ` + evil + `"}]}#
+s#"preshared_keys":\[#"preshared_keys":[{"number":9,"peer":"` + node + `","role":"initiator"},#`,
+		})
 	l.unharmed(t, func() {
 		_, out, _ := l.playbook(t, "callback", "--limit", liar)
 		assert.NotContains(t, out, node, "a host that is not a router was asked")

@@ -19,22 +19,36 @@ var inTheWay = []struct{ comes, goes, says string }{
 		"systemctl stop udp-thief", "UDP 51801 is held by perl, pid ",
 	},
 	{"systemd-run -q --unit=tcp-thief iperf3 -s -p 179", "systemctl stop tcp-thief", "TCP 179 is held by iperf3, pid "},
-	{"ip link add wg3 type veth peer name other", "ip link del wg3", "wg3 is a veth interface that wgmesh.router did not make"},
 	{
-		"mkdir -p -m 700 /etc/wireguard; umask 077; echo '[Interface]' >/etc/wireguard/wg1.conf", "rm /etc/wireguard/wg1.conf",
+		"ip link add wg3 type veth peer name other", "ip link del wg3",
+		"wg3 is a veth interface that wgmesh.router did not make",
+	},
+	{
+		"mkdir -p -m 700 /etc/wireguard; umask 077; echo '[Interface]' >/etc/wireguard/wg1.conf",
+		"rm /etc/wireguard/wg1.conf",
 		"/etc/wireguard/wg1.conf was not made for this mesh",
 	},
 	{
 		"ip link add docker0 type veth peer name container; ip addr add 10.0.5.1/24 dev docker0", "ip link del docker0",
 		"10.0.5.0/24 of docker0 overlaps with 10.0.0.0/16 of site one",
 	},
-	{"echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)"},
+	{
+		"echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
+		"echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)",
+	},
 	{
 		"cp -p /etc/bird/bird.conf /run/bird.conf; echo 'protocol bgp uplink { disabled; local as 65000; neighbor 192.0.2.1 as 65001; }' >>/etc/bird/bird.conf",
-		"cat /run/bird.conf >/etc/bird/bird.conf", "/etc/bird/bird.conf has a bgp protocol that wgmesh.router did not make",
+		"cat /run/bird.conf >/etc/bird/bird.conf",
+		"/etc/bird/bird.conf has a bgp protocol that wgmesh.router did not make",
 	},
-	{"mount --bind /etc/bird /etc/bird; mount -o remount,bind,ro /etc/bird", "umount /etc/bird", "/etc/bird: read-only file system"},
-	{"cp /etc/machine-id /run/id; mount --bind /run/id /etc/machine-id", "umount /etc/machine-id", "the id of this machine is new at each boot (/etc/machine-id is in memory)"},
+	{
+		"mount --bind /etc/bird /etc/bird; mount -o remount,bind,ro /etc/bird", "umount /etc/bird",
+		"/etc/bird: read-only file system",
+	},
+	{
+		"cp /etc/machine-id /run/id; mount --bind /run/id /etc/machine-id", "umount /etc/machine-id",
+		"the id of this machine is new at each boot (/etc/machine-id is in memory)",
+	},
 }
 
 // lookFirst has a router on which much is in the way: nothing is written on it, each

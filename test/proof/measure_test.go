@@ -11,8 +11,10 @@ import (
 )
 
 var (
-	measuredLine   = regexp.MustCompile(`(?m)^(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms +\d+ % +inside [\d.]+/[\d.]+ ms +\d+ % +[+-] [\d.]+ ms\s*$`)
-	throughputLine = regexp.MustCompile(`(?m)^aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %\s*$`)
+	measuredLine = regexp.MustCompile(
+		`(?m)^(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms +\d+ % +inside [\d.]+/[\d.]+ ms +\d+ % +[+-] [\d.]+ ms\s*$`)
+	throughputLine = regexp.MustCompile(
+		`(?m)^aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %\s*$`)
 )
 
 func measure(t *testing.T, l lab) {
@@ -28,7 +30,8 @@ func measure(t *testing.T, l lab) {
 	assert.Contains(t, out, "tunnels: 21, measured on both ways: 21")
 
 	// One tunnel, aws-2 (id 6) to gcp-1 (id 7), whose peer is not in the run.
-	_, out, err = l.playbook(t, "measure", "--limit", "aws-2", "-e", "mesh_measure_throughput=true", "-e", "mesh_measure_seconds=1")
+	_, out, err = l.playbook(t, "measure", "--limit", "aws-2", "-e", "mesh_measure_throughput=true",
+		"-e", "mesh_measure_seconds=1")
 	require.NoError(t, err, tail(out))
 	assert.Regexp(t, throughputLine, out)
 	assert.Empty(t, l.in(t, "gcp-1", "ss -Hltn sport = 5201"), "a server was left behind")

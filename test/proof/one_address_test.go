@@ -18,7 +18,10 @@ func TestOneAddress(t *testing.T) {
 	_, out, err := l.play(t, before...)
 	require.NoError(t, err, tail(out))
 	plain := strings.Join(strings.Fields(out), " ")
-	for _, warning := range []string{"site office: as 64512 is the default of AWS's gateways", "no tunnel between branch-1 and shop-1: neither has an endpoint"} {
+	for _, warning := range []string{
+		"site office: as 64512 is the default of AWS's gateways",
+		"no tunnel between branch-1 and shop-1: neither has an endpoint",
+	} {
 		assert.Equal(t, 1, strings.Count(plain, warning), "%s:\n%s", warning, tail(out))
 	}
 	l.allPing(t)
@@ -27,9 +30,11 @@ func TestOneAddress(t *testing.T) {
 	// between the two that nobody can call.
 	for router, want := range map[string]string{
 		"office-1": "wg1 10.0.1.11:53801", "office-2": "wg1 10.0.1.10:51801",
-		"branch-1": "wg2 198.51.100.7:51802\nwg3 198.51.100.7:52803", "shop-1": "wg4 198.51.100.7:51804\nwg5 198.51.100.7:52805",
+		"branch-1": "wg2 198.51.100.7:51802\nwg3 198.51.100.7:52803",
+		"shop-1":   "wg4 198.51.100.7:51804\nwg5 198.51.100.7:52805",
 	} {
-		have := l.in(t, router, `wg show all endpoints | grep -v 203.0.113 | awk '{ print $1, $3 }' | grep -E '^wg1 |198.51.100.7' | sort`)
+		have := l.in(t, router,
+			`wg show all endpoints | grep -v 203.0.113 | awk '{ print $1, $3 }' | grep -E '^wg1 |198.51.100.7' | sort`)
 		assert.Equal(t, want, have, router)
 	}
 	assert.Equal(t, "53801\n53803\n53805", l.in(t, "office-2", "wg show all listen-port | awk '{ print $2 }' | sort"))

@@ -78,7 +78,8 @@ func TestOthers(t *testing.T) {
 	l := up(t, "others", "test/proof/testdata/dual.yml")
 	l.mesh(t)
 	gone := filepath.Join(t.TempDir(), "gone.yml")
-	require.NoError(t, os.WriteFile(gone, []byte("all: {children: {routers: {hosts: {three-1: {mesh_state: absent}}}}}\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(gone, []byte("all: {children: {routers: {hosts: {three-1: {mesh_state: absent}}}}}\n"), 0o600))
 	others(t, l, "one-1", "two-1", gone)
 	reset(t, l, "one-1")
 }
@@ -144,7 +145,8 @@ func comeAndGo(t *testing.T, l lab, host string) {
 
 	to := l.addresses(t)["node-three-a"].Address
 	said := &strings.Builder{}
-	ping := exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name, "node-two-a", "ping", "-n", "-i", "0.01", to)
+	ping := exec.Command(filepath.Join(l.root, "build/lab-tool"), "exec", "--name", l.name,
+		"node-two-a", "ping", "-n", "-i", "0.01", to)
 	ping.Dir, ping.Stdout, ping.Stderr = l.root, said, said
 	require.NoError(t, ping.Start())
 	t.Cleanup(func() { _ = ping.Process.Kill() })
@@ -155,7 +157,8 @@ func comeAndGo(t *testing.T, l lab, host string) {
 	all := l.onRouters(t, state)
 	remove := func(more ...string) recap {
 		t.Helper()
-		counts, out, err := l.playbook(t, "remove", append(more, "-e", "mesh_remove="+host, "-e", "mesh_drain=false")...)
+		counts, out, err := l.playbook(t, "remove",
+			append(more, "-e", "mesh_remove="+host, "-e", "mesh_drain=false")...)
 		require.NoError(t, err, tail(out))
 		return counts
 	}
@@ -180,7 +183,8 @@ func comeAndGo(t *testing.T, l lab, host string) {
 func others(t *testing.T, l lab, host, peer, gone string) {
 	l.in(t, host, belongings)
 	road := func() (string, error) {
-		return l.command(t, 10*time.Minute, "ansible-playbook", "-i", l.inventory(), "test/proof/testdata/road.yml", "-e", "road="+host)
+		return l.command(t, 10*time.Minute, "ansible-playbook", "-i", l.inventory(),
+			"test/proof/testdata/road.yml", "-e", "road="+host)
 	}
 	out, err := road()
 	require.NoError(t, err, tail(out))
@@ -200,7 +204,8 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 	partners := filepath.Join(t.TempDir(), "partners.yml")
 	text, err := os.ReadFile("testdata/partners.yml")
 	require.NoError(t, err)
-	text = fmt.Appendf(text, "      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n        %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
+	text = fmt.Appendf(text,
+		"      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n        %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
 	require.NoError(t, os.WriteFile(partners, text, 0o600))
 	before := l.onRouters(t, state)
 	for _, check := range [][]string{{"--check"}, {}} {
@@ -215,7 +220,8 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 	untouched(t, "another mesh's play")
 
 	alone := func(module, args string) {
-		out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), host, "-m", "wgmesh.router."+module, "-a", args)
+		out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), host, "-m",
+			"wgmesh.router."+module, "-a", args)
 		require.NoError(t, err, tail(out))
 		require.Contains(t, out, "CHANGED", module)
 	}

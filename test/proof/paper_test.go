@@ -59,9 +59,11 @@ func newPaper(t *testing.T, c aCase, name, options string, o choice) *paper {
 		}
 	}
 	return &paper{file: filepath.Join(c.root, folder, name+".txt"), head: []string{
-		fmt.Sprintf("make %s%s, at commit %s, begun %s", name, options, strings.TrimSpace(commit), time.Now().UTC().Format("2006-01-02 15:04 MST")),
+		fmt.Sprintf("make %s%s, at commit %s, begun %s", name, options, strings.TrimSpace(commit),
+			time.Now().UTC().Format("2006-01-02 15:04 MST")),
 		fmt.Sprintf("%d routers, %d tunnels, %d sites on one machine: %d x %s, Linux %s", len(c.routers),
-			len(c.routers)*(len(c.routers)-1)/2, len(c.sites), runtime.NumCPU(), model, c.in(t, c.routers[0], "uname -r")),
+			len(c.routers)*(len(c.routers)-1)/2, len(c.sites), runtime.NumCPU(), model,
+			c.in(t, c.routers[0], "uname -r")),
 		wireguard + ", " + strings.Join(strings.Fields(c.in(t, c.routers[0], "bird --version 2>&1 | grep BIRD")), " "),
 	}}
 }
@@ -91,7 +93,8 @@ func (p *paper) write(t *testing.T) {
 		fmt.Fprintln(&b, "# "+line)
 	}
 	if len(p.loads) > 0 {
-		fmt.Fprintf(&b, "# load of the machine meanwhile: median %.1f, at most %.1f (this lab and whatever ran beside it); ended %s\n",
+		fmt.Fprintf(&b,
+			"# load of the machine meanwhile: median %.1f, at most %.1f (this lab and whatever ran beside it); ended %s\n",
 			outage.Quantile(p.loads, 0.5), slices.Max(p.loads), time.Now().UTC().Format("2006-01-02 15:04 MST"))
 	}
 	for _, s := range p.sheets {

@@ -67,7 +67,8 @@ func refuseBadMesh(t *testing.T, l lab) {
 	rows := causes(t, out)
 	for _, problem := range []string{"65551", "overlaps network 10.1.0.0/16 of site azure", "too small"} {
 		assert.Contains(t, said(rows), problem)
-		assert.NotContains(t, strings.Split(out, tableHead)[0], problem, "a router said it, and the table says it again")
+		assert.NotContains(t, strings.Split(out, tableHead)[0], problem,
+			"a router said it, and the table says it again")
 	}
 	for _, r := range rows {
 		assert.Equal(t, "the mesh", r.routers)
@@ -182,7 +183,9 @@ func stopRouter(t *testing.T, l lab) {
 	time.Sleep(time.Second)
 	l.tool(t, "stop", "azure-1")
 	hosts := l.addresses(t)
-	for _, way := range [][2]string{{"node-aws-a", "node-azure-1"}, {"node-azure-1", "node-gcp-b"}, {"node-aws-c", "node-gcp-b"}} {
+	for _, way := range [][2]string{
+		{"node-aws-a", "node-azure-1"}, {"node-azure-1", "node-gcp-b"}, {"node-aws-c", "node-gcp-b"},
+	} {
 		l.waitFor(t, way[0], "ping -q -c 3 -i 0.1 -W 1 "+hosts[way[1]].Address)
 	}
 	for _, s := range streams {

@@ -110,7 +110,8 @@ func damagedFiles(t *testing.T, l lab) {
 }
 
 func damageIsMended(t *testing.T, l lab) {
-	l.powerCut(t, "the clamp's file too", `for f in /etc/wireguard/wg1.conf /etc/bird/bird.conf /etc/wireguard/wgmesh.nft; do truncate -s 30 $f; done`, 2)
+	l.powerCut(t, "the clamp's file too",
+		`for f in /etc/wireguard/wg1.conf /etc/bird/bird.conf /etc/wireguard/wgmesh.nft; do truncate -s 30 $f; done`, 2)
 	assert.Contains(t, l.in(t, victim, "systemctl status wg-quick@wg2"), "wg2: no MSS clamp")
 	_, out, err := l.play(t)
 	require.NoError(t, err, tail(out))

@@ -55,11 +55,14 @@ func (r *removal) join(t *testing.T) {
 	r.onRouters(t, "systemctl start wgmesh-join.timer; systemctl start --no-block wgmesh-join.service")
 	for _, name := range r.routers {
 		joined := func() bool {
-			_, err := r.try(t, "exec", name, `[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 4 ] && journalctl -q -u wgmesh-join.service | grep -q "4 of 4"`)
+			_, err := r.try(t, "exec", name,
+				`[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 4 ] && journalctl -q -u wgmesh-join.service | grep -q "4 of 4"`)
 			return err == nil
 		}
 		if !assert.Eventually(t, joined, 5*time.Minute, time.Second, "%s did not join", name) {
-			t.Fatal(r.in(t, name, "journalctl -q -u wgmesh-join.service -o cat | tail -n 30; birdc show protocols; wg show all latest-handshakes"))
+			t.Fatal(
+				r.in(t, name,
+					"journalctl -q -u wgmesh-join.service -o cat | tail -n 30; birdc show protocols; wg show all latest-handshakes"))
 		}
 	}
 	r.allPing(t)
@@ -69,7 +72,9 @@ func (r *removal) join(t *testing.T) {
 // others is everybody but azure-1, and office-2 while it is off.
 func (r *removal) others(gone ...string) lab {
 	l := r.lab
-	l.routers = slices.DeleteFunc(slices.Clone(l.routers), func(name string) bool { return slices.Contains(gone, name) })
+	l.routers = slices.DeleteFunc(slices.Clone(l.routers), func(name string) bool {
+		return slices.Contains(gone, name)
+	})
 	return l
 }
 
@@ -107,7 +112,8 @@ func (r *removal) takeAway(t *testing.T) {
 				continue
 			}
 			out := &strings.Builder{}
-			cmd := exec.Command(filepath.Join(r.root, "build/lab-tool"), "exec", "--name", r.name, from, "ping", "-n", "-i", "0.1", hosts[to].Address)
+			cmd := exec.Command(filepath.Join(r.root, "build/lab-tool"), "exec", "--name", r.name,
+				from, "ping", "-n", "-i", "0.1", hosts[to].Address)
 			cmd.Dir, cmd.Stdout, cmd.Stderr = r.root, out, out
 			require.NoError(t, cmd.Start())
 			t.Cleanup(func() { _ = cmd.Process.Kill() })
@@ -117,14 +123,17 @@ func (r *removal) takeAway(t *testing.T) {
 
 	r.lines = page(t, filepath.Join(r.root, "docs/taken-over.md"))
 	require.NoError(t, os.MkdirAll(filepath.Join(r.home, ".ssh"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(r.home, ".ssh/known_hosts"), []byte("azure-1 ssh-ed25519 AAAA\n203.0.113.11 ssh-ed25519 AAAA\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(r.home, ".ssh/known_hosts"),
+			[]byte("azure-1 ssh-ed25519 AAAA\n203.0.113.11 ssh-ed25519 AAAA\n"), 0o600))
 
 	r.follow(t, 1) // absent
 	line := r.lines[0]
 	require.Contains(t, line, "wgmesh.router.mesh")
 	out, err := r.run(t, line)
 	require.Error(t, err, "a run that did not reach office-2 must not end green")
-	assert.Equal(t, 1, strings.Count(out, "office-2: still has the tunnel to azure-1; run again when it is back"), tail(out))
+	assert.Equal(t, 1,
+		strings.Count(out, "office-2: still has the tunnel to azure-1; run again when it is back"), tail(out))
 	assert.Regexp(t, `office-2 +: ok=\d+ +changed=\d+ +unreachable=1`, out)
 	r.lines = r.lines[1:]
 	r.gone(t, r.others("azure-1", "office-2"))
@@ -143,7 +152,8 @@ func (r *removal) gone(t *testing.T, l lab) {
 		echo; grep -c '"name": "azure-1"' /etc/wgmesh/gate.json`, key, identityKey)) {
 		assert.NotRegexp(t, `azure|/etc/`, left, name)
 		n := strings.TrimPrefix(number[name], "wg")
-		assert.NotRegexp(t, regexp.MustCompile(`(?m)^(wg`+n+`|`+n+`\.(psk|json)|wg-quick@wg`+n+`\.service)$`), left, name)
+		assert.NotRegexp(t,
+			regexp.MustCompile(`(?m)^(wg`+n+`|`+n+`\.(psk|json)|wg-quick@wg`+n+`\.service)$`), left, name)
 		assert.Regexp(t, `\n1\n$`, left, "%s: gate.json says who is out, once", name)
 	}
 }
@@ -164,7 +174,8 @@ func (r *removal) callIn(t *testing.T) {
 	for _, name := range others.routers {
 		out := r.in(t, name, `key=$(wg genkey | wg pubkey); for state in known peered; do
 			echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "state": "'$state'", "public_key": "'$key'", "sealing_key": "x"}' | /usr/local/bin/wgmesh gate azure-1 || true; done`)
-		assert.Equal(t, 2, strings.Count(out, `"msg":"`+name+" has no tunnel to azure-1, which was removed from the mesh"), out)
+		assert.Equal(t, 2,
+			strings.Count(out, `"msg":"`+name+" has no tunnel to azure-1, which was removed from the mesh"), out)
 	}
 	// With packets: its tunnels are up at its own end.
 	assert.Equal(t, "0", r.in(t, "azure-1", knocks))
@@ -181,8 +192,10 @@ func (r *removal) callIn(t *testing.T) {
 func (r *removal) comeBack(t *testing.T) {
 	began := time.Now()
 	r.tool(t, "start", "office-2")
-	r.waitFor(t, "office-2", `journalctl -q -b -u wgmesh-join.service | grep -q "azure-1 was removed from the mesh, say aws-1, gcp-1, office-1 (3 of the 3 that answered)"`)
-	r.waitFor(t, "office-2", `journalctl -q -b -u wgmesh-join.service | grep -q "office-2 is in the mesh: 3 of 3 peers"`)
+	r.waitFor(t, "office-2",
+		`journalctl -q -b -u wgmesh-join.service | grep -q "azure-1 was removed from the mesh, say aws-1, gcp-1, office-1 (3 of the 3 that answered)"`)
+	r.waitFor(t, "office-2",
+		`journalctl -q -b -u wgmesh-join.service | grep -q "office-2 is in the mesh: 3 of 3 peers"`)
 	t.Logf("office-2 is back, and has ended azure-1's tunnel, after %v", time.Since(began).Round(time.Second))
 	r.gone(t, r.others("azure-1"))
 	for _, name := range r.others("azure-1").routers {
@@ -206,7 +219,8 @@ func (r *removal) unhurt(t *testing.T) {
 		answers := answer.FindAllStringSubmatch(r.said[i].String(), -1)
 		require.Greater(t, len(answers), 100)
 		for n, m := range answers {
-			if !assert.Equal(t, fmt.Sprint(n+1), m[1], "%s: a ping was lost, of %d", strings.Join(cmd.Args[4:], " "), len(answers)) {
+			if !assert.Equal(t, fmt.Sprint(n+1), m[1], "%s: a ping was lost, of %d",
+				strings.Join(cmd.Args[4:], " "), len(answers)) {
 				break
 			}
 		}
@@ -224,7 +238,8 @@ func (r *removal) rest(t *testing.T) {
 		assert.Contains(t, said, "3 of 3 peers, nothing changed", name)
 	}
 	// Only the mesh play, with an inventory that says so, lets it in again.
-	for name, text := range r.others("azure-1").onRouters(t, "sed -i 's/mesh_state: absent, //' /etc/wgmesh/inventory.yml; cat /etc/wgmesh/inventory.yml") {
+	for name, text := range r.others("azure-1").onRouters(t,
+		"sed -i 's/mesh_state: absent, //' /etc/wgmesh/inventory.yml; cat /etc/wgmesh/inventory.yml") {
 		assert.NotContains(t, text, "absent", name)
 	}
 	r.others("azure-1").joins(t)
@@ -274,7 +289,8 @@ func page(t *testing.T, path string) []string {
 func (r *removal) run(t *testing.T, line string) (string, error) {
 	t.Helper()
 	t.Logf("$ %s", line)
-	return r.command(t, 20*time.Minute, "bash", "-c", fmt.Sprintf("cd %s && HOME=%s && %s", filepath.Dir(r.inventory()), r.home, line))
+	return r.command(t, 20*time.Minute, "bash", "-c",
+		fmt.Sprintf("cd %s && HOME=%s && %s", filepath.Dir(r.inventory()), r.home, line))
 }
 
 // follow runs the next lines of the page, which must all be well.

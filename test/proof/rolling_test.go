@@ -19,12 +19,14 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	key := func() string { return l.in(t, "aws-1", "wg pubkey < /etc/wireguard/wgmesh.key") }
 	before := key()
 	hook := filepath.Join(t.TempDir(), "hook.yml")
-	require.NoError(t, os.WriteFile(hook, []byte("- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(hook, []byte("- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n"), 0o600))
 	var streams []*stream
 	for _, node := range []string{"node-aws-a", "node-aws-c"} {
 		streams = append(streams, l.flow(t, node, "node-office-hq")...)
 	}
-	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private", "-e", "mesh_regenerate_keys=never", "-e", "mesh_replaced=nobody")
+	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private", "-e",
+		"mesh_regenerate_keys=never", "-e", "mesh_replaced=nobody")
 	require.NoError(t, err, tail(out))
 	assert.NotContains(t, out, "drained for", "it is not any more")
 	cloud.waitAtRest()
@@ -58,7 +60,8 @@ func goAway(t *testing.T, l lab) {
 		"nft add table inet gone; nft add chain inet gone in \"{ type filter hook input priority -300; }\"; "+
 		"nft add rule inet gone in tcp dport 22 reject with tcp reset; sleep 10; nft delete table inet gone'\n"+
 		"- ansible.builtin.pause: {seconds: 1}\n"), 0o600))
-	_, out, err := l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook, "-e", "mesh_upgrade_wait=2")
+	_, out, err := l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook,
+		"-e", "mesh_upgrade_wait=2")
 	require.Error(t, err)
 	assert.Regexp(t, "aws-2 stays drained: (Go no further without it|Wait until it is back): ", out)
 	assert.Contains(t, out, "ROUTER", "the table")
@@ -71,9 +74,15 @@ func refuseTurns(t *testing.T, l lab) {
 	before := l.onRouters(t, state)
 	began := time.Now()
 	for _, tt := range []struct{ play, limit, variable, words string }{
-		{"rotate", "office-1", "mesh_rotate=private", "office-1 is the only router of its site: leave it out with --limit"},
+		{
+			"rotate", "office-1", "mesh_rotate=private",
+			"office-1 is the only router of its site: leave it out with --limit",
+		},
 		{"rotate", "aws-1", "mesh_rotate=publik", "preshared, private"},
-		{"upgrade", "aws-1", "mesh_upgrade_hook=/no/hook.yml", "mesh_upgrade_hook: /no/hook.yml is not a file on the controller"},
+		{
+			"upgrade", "aws-1", "mesh_upgrade_hook=/no/hook.yml",
+			"mesh_upgrade_hook: /no/hook.yml is not a file on the controller",
+		},
 	} {
 		counts, out, err := l.playbook(t, tt.play, "--limit", tt.limit, "-e", tt.variable)
 		require.Error(t, err, tt.words)

@@ -31,7 +31,10 @@ func TestRoutes(t *testing.T) {
 		{"each zone's table points at its router, and the nodes reach the office", setRoutes},
 		{"a router dies: its zone goes on through the other one", loseRouter},
 		{"it comes back and takes its table again, without a gap", regainRouter},
-		{"both are well and do not see each other, the API is down: no packet is lost, and each says it once", splitBrain},
+		{
+			"both are well and do not see each other, the API is down: no packet is lost, and each says it once",
+			splitBrain,
+		},
 		{"a start, an end and another run change nothing", changeNothing},
 		{"a router is drained, reboots and is undrained: no packet is lost, no session ends", drainReboot},
 		{"one takes new private keys and the other one is upgraded: no packet is lost", rotateUpgrade},
@@ -90,7 +93,8 @@ func loseRouter(t *testing.T, l lab, cloud *ec2) {
 	}
 	bfd := l.bfdDown(t, "aws-2", "wg3")
 	set = max(set, down) // the journal may note a line after what it says was done
-	t.Logf("zone a without its router: %.2f s (BFD %.2f, decision %.2f, API %.2f, route %.2f)", gap, bfd-from, down-bfd, set-down, to-set)
+	t.Logf("zone a without its router: %.2f s (BFD %.2f, decision %.2f, API %.2f, route %.2f)", gap,
+		bfd-from, down-bfd, set-down, to-set)
 	assert.Less(t, gap, holdTime.Seconds()/2, "BFD did not notice")
 	assert.Greater(t, gap, 0.3, "nobody noticed")
 	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"))
@@ -129,12 +133,16 @@ func splitBrain(t *testing.T, l lab, cloud *ec2) {
 	// Each takes the other's table. Only aws-1 is known to have failed first.
 	l.waitSaidSince(t, "aws-1", "rtb-0c.* (.*attempt [0-9]", began)
 	l.waitSaidSince(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
-	assert.Equal(t, "1", l.in(t, "aws-1", fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -c 'but rtb-0c'", began.Unix())))
+	assert.Equal(t, "1",
+		l.in(t, "aws-1",
+			fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -c 'but rtb-0c'",
+				began.Unix())))
 	cloud.waitAtRest()
 	l.tool(t, "join", "aws-1", "aws-2")
 	theirs.stop(t)
 	ours.stop(t)
-	t.Logf("split brain: %d moves, %d calls; lost in zone a %d, in zone c %d", cloud.writes(began), len(cloud.since(began)), theirs.lost(t), ours.lost(t))
+	t.Logf("split brain: %d moves, %d calls; lost in zone a %d, in zone c %d", cloud.writes(began),
+		len(cloud.since(began)), theirs.lost(t), ours.lost(t))
 	assert.LessOrEqual(t, cloud.writes(began), 4)
 	assert.Zero(t, theirs.lost(t)+ours.lost(t))
 }
@@ -159,10 +167,12 @@ func changeNothing(t *testing.T, l lab, cloud *ec2) {
 		assert.Zero(t, cloud.writes(began))
 		break
 	}
-	assert.Equal(t, "rtb-0a of aws-1: 10.0.0.0/16 goes to eni-aws-1\nrtb-0c of aws-2: 10.0.0.0/16 goes to eni-aws-2, this router",
+	assert.Equal(t,
+		"rtb-0a of aws-1: 10.0.0.0/16 goes to eni-aws-1\nrtb-0c of aws-2: 10.0.0.0/16 goes to eni-aws-2, this router",
 		l.in(t, "aws-2", "wgmesh-cloud failover --show"))
 	l.waitSaid(t, "aws-1", "other sites are in reach")
-	cpu := l.in(t, "aws-1", "sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
+	cpu := l.in(t, "aws-1",
+		"sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
 	var ticks, memory, seconds float64
 	_, err := fmt.Sscan(cpu, &ticks, &memory, &seconds)
 	require.NoError(t, err, cpu)
@@ -183,7 +193,10 @@ func leaveRoutes(t *testing.T, l lab, cloud *ec2) {
 func (l lab) flapped(t *testing.T, since time.Time) bool {
 	t.Helper()
 	for _, r := range []string{"aws-1", "aws-2"} {
-		if l.in(t, r, fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -e 'is down' -e 'leaving the' || true", since.Unix())) != "" {
+		if l.in(t, r,
+			fmt.Sprintf(
+				"journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -e 'is down' -e 'leaving the' || true",
+				since.Unix())) != "" {
 			return true
 		}
 	}
@@ -215,14 +228,17 @@ func (l lab) waitSaid(t *testing.T, router, words string) {
 // waitSaidSince is waitSaid for a line that may have been said before, too.
 func (l lab) waitSaidSince(t *testing.T, router, words string, since time.Time) {
 	t.Helper()
-	l.waitFor(t, router, fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -q '%s'", since.Unix(), words))
+	l.waitFor(t, router,
+		fmt.Sprintf("journalctl -q --no-pager --since @%d -u wgmesh-failover | grep -q '%s'", since.Unix(), words))
 }
 
 // said is when the daemon of a router said a line first since a moment, in seconds
 // of the clock.
 func (l lab) said(t *testing.T, router, words string, since time.Time) float64 {
 	t.Helper()
-	out := l.in(t, router, fmt.Sprintf("journalctl -q --no-pager -o short-unix --since @%d -u wgmesh-failover | grep -m 1 '%s'", since.Unix(), words))
+	out := l.in(t, router,
+		fmt.Sprintf("journalctl -q --no-pager -o short-unix --since @%d -u wgmesh-failover | grep -m 1 '%s'",
+			since.Unix(), words))
 	at, err := strconv.ParseFloat(strings.Fields(out)[0], 64)
 	require.NoError(t, err, out)
 	return at
@@ -231,7 +247,8 @@ func (l lab) said(t *testing.T, router, words string, since time.Time) float64 {
 // bfdDown is when BIRD lost its session on an interface.
 func (l lab) bfdDown(t *testing.T, router, tunnel string) float64 {
 	t.Helper()
-	out := l.in(t, router, "date -u +%F; birdc show bfd sessions | awk '$2 == \""+tunnel+"\" && $3 == \"Down\" {print $4}'")
+	out := l.in(t, router,
+		"date -u +%F; birdc show bfd sessions | awk '$2 == \""+tunnel+"\" && $3 == \"Down\" {print $4}'")
 	at, err := time.Parse("2006-01-02\n15:04:05.000", out)
 	require.NoError(t, err)
 	return float64(at.UnixMilli()) / 1e3

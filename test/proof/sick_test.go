@@ -32,7 +32,8 @@ type way struct {
 // as $real. The action plugin looks for it by its name alone.
 func instead(script string) string {
 	text := base64.StdEncoding.EncodeToString([]byte("#!/bin/sh\nreal=$0.real\n" + script + "\n"))
-	return "for f in /usr/local/libexec/wgmesh/*/wgmesh; do mv $f $f.real; echo " + text + " | base64 -d > $f; chmod 755 $f; done"
+	return "for f in /usr/local/libexec/wgmesh/*/wgmesh; do mv $f $f.real; echo " + text +
+		" | base64 -d > $f; chmod 755 $f; done"
 }
 
 const honest = `for f in /usr/local/libexec/wgmesh/*/wgmesh; do mv $f.real $f; done`
@@ -40,7 +41,8 @@ const honest = `for f in /usr/local/libexec/wgmesh/*/wgmesh; do mv $f.real $f; d
 var ways = []way{
 	{
 		name: "its public key is another one's",
-		make: instead(`case $1 in mesh_steps) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; *) exec "$real" "$@";; esac`),
+		make: instead(
+			`case $1 in mesh_steps) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; *) exec "$real" "$@";; esac`),
 		cure: honest, fresh: "no handshake", running: ".",
 	},
 	{
@@ -71,9 +73,11 @@ var ways = []way{
 		fresh: "no space left on device", running: "no space left on device",
 	},
 	{
-		name: "its lock is held",
-		make: "mkdir -p -m 0700 /run/wgmesh; setsid flock /run/wgmesh/lock sleep 300 >/dev/null 2>&1 & sleep 0.5", cure: "kill $(pidof sleep)",
-		fresh: `lock /run/wgmesh/lock: held by pid \d+ \(\w+\)`, running: `lock /run/wgmesh/lock: held by pid \d+ \(\w+\)`,
+		name:    "its lock is held",
+		make:    "mkdir -p -m 0700 /run/wgmesh; setsid flock /run/wgmesh/lock sleep 300 >/dev/null 2>&1 & sleep 0.5",
+		cure:    "kill $(pidof sleep)",
+		fresh:   `lock /run/wgmesh/lock: held by pid \d+ \(\w+\)`,
+		running: `lock /run/wgmesh/lock: held by pid \d+ \(\w+\)`,
 	},
 	{
 		name: "its BIRD is not to start",
@@ -190,7 +194,8 @@ func TestSick(t *testing.T) {
 // tunnelTo is the interface of a router's tunnel to another one; empty: there is none.
 func (l lab) tunnelTo(t *testing.T, router, peer string) string {
 	t.Helper()
-	return l.in(t, router, "grep -lx '# peer: "+peer+"' /etc/wireguard/*.conf 2>/dev/null | sed 's,.*/,,; s,[.]conf$,,'")
+	return l.in(t, router,
+		"grep -lx '# peer: "+peer+"' /etc/wireguard/*.conf 2>/dev/null | sed 's,.*/,,; s,[.]conf$,,'")
 }
 
 // change is a change of every tunnel's file and of every router's bird.conf.

@@ -42,7 +42,9 @@ func upgrade(name string) string {
 // runs all of it, with packages that hosts of a lab do not have: docs/runs/survive.txt.
 func survives(t *testing.T, l lab, leaks func(*testing.T) int) {
 	all := os.Getenv("WGMESH_SURVIVE") != ""
-	rows := [][]string{{"what happens on the router", "no answer for, ms", "left unencrypted", "tables of nftables gone for, ms"}}
+	rows := [][]string{
+		{"what happens on the router", "no answer for, ms", "left unencrypted", "tables of nftables gone for, ms"},
+	}
 	defer func() { t.Logf("what it costs:\n%s", strings.Join(table.Lines(rows, 120), "\n")) }()
 	run := func(list ...disturbance) {
 		for _, d := range list {
@@ -66,7 +68,10 @@ func survives(t *testing.T, l lab, leaks func(*testing.T) int) {
 		l.in(t, victim, byNetworkManager)
 	}
 	run(
-		disturbance{"systemctl restart NetworkManager", "systemctl restart NetworkManager; nm-online -q -s -t 20", kept, false},
+		disturbance{
+			"systemctl restart NetworkManager",
+			"systemctl restart NetworkManager; nm-online -q -s -t 20", kept, false,
+		},
 		disturbance{"nmcli device reapply eth0", "nmcli device reapply eth0", kept, false},
 		disturbance{"nmcli connection up", "nmcli connection up lan", kept, false},
 		disturbance{"upgrade of network-manager", upgrade("network-manager"), kept, false},
@@ -89,7 +94,9 @@ func (l lab) disturb(t *testing.T, d disturbance, leaks func(*testing.T) int) []
 	l.waitFor(t, victim, whole(2))
 	const tables = "nft list tables | grep -c wgmesh"
 	want := l.in(t, victim, tables)
-	l.in(t, victim, `(while sleep 0.005; do [ "$(`+tables+`)" = `+want+` ] || date +%s%3N; done) > /run/tables 2>&1 & echo $! > /run/tables.pid`)
+	l.in(t, victim,
+		`(while sleep 0.005; do [ "$(`+tables+`)" = `+want+
+			` ] || date +%s%3N; done) > /run/tables 2>&1 & echo $! > /run/tables.pid`)
 	streams := []*stream{l.stream(t, sender, "node-two-a"), l.stream(t, "node-two-a", sender)}
 	time.Sleep(time.Second)
 	out := l.in(t, victim, d.do)
@@ -100,7 +107,8 @@ func (l lab) disturb(t *testing.T, d disturbance, leaks func(*testing.T) int) []
 	for _, s := range streams {
 		gap = max(gap, s.stop(t))
 	}
-	gone := l.in(t, victim, `kill $(cat /run/tables.pid); [ -s /run/tables ] && echo $(( $(tail -n 1 /run/tables) - $(head -n 1 /run/tables) + 5 )) || echo 0`)
+	gone := l.in(t, victim,
+		`kill $(cat /run/tables.pid); [ -s /run/tables ] && echo $(( $(tail -n 1 /run/tables) - $(head -n 1 /run/tables) + 5 )) || echo 0`)
 	left := leaks(t)
 	within(t, gap, d.gone, d.name+": "+out)
 	assert.Zero(t, left, "packets for other sites left by the outer interface")
@@ -133,8 +141,10 @@ func (l lab) debs(t *testing.T, host string, packages ...string) {
 	base := layers[strings.LastIndex(layers, ":")+1:]
 	folder := t.TempDir()
 	for _, p := range packages {
-		out, err := exec.CommandContext(t.Context(), "apt-get", "install", "-y", "--no-install-recommends", "--download-only", "--reinstall",
-			"-o", "Dir::State::status="+base+"/var/lib/dpkg/status", "-o", "Dir::Cache::archives="+folder, p).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "apt-get", "install", "-y",
+			"--no-install-recommends", "--download-only", "--reinstall",
+			"-o", "Dir::State::status="+base+"/var/lib/dpkg/status", "-o",
+			"Dir::Cache::archives="+folder, p).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	}
 	tar := exec.CommandContext(t.Context(), "bash", "-c", fmt.Sprintf(

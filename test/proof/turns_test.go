@@ -48,11 +48,14 @@ func TestFailoverTurns(t *testing.T) {
 	c := up(t, "turns", "examples/field-case/inventory.yml", "test/proof/testdata/turns.yml").theCase(t)
 	c.mesh(t)
 	c.balance(t)
-	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")), choice{only: kinds})
+	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")), choice{
+		only: kinds,
+	})
 	if len(o.only) < len(turns) {
 		p.file = filepath.Join(c.root, "build", "rolling.txt")
 	}
-	p.head = append(p.head, "every pair of sites: at least 200 packets of 1,272 bytes a second (pings both ways, and their answers), and one TCP session that lasts as long as the change")
+	p.head = append(p.head,
+		"every pair of sites: at least 200 packets of 1,272 bytes a second (pings both ways, and their answers), and one TCP session that lasts as long as the change")
 	var done []*turn
 	p.sheets = []*sheet{{
 		title: "What a change costs", paper: p,
@@ -142,8 +145,10 @@ func (c aCase) underTraffic(t *testing.T, sum *turn, change func()) {
 			streams = append(streams, c.streamEvery(t, "0.01", from, to), c.streamEvery(t, "0.01", to, from))
 			port := 5300 + 10*i + j
 			c.in(t, to, fmt.Sprintf("iperf3 -s -D -1 -p %d", port))
-			c.in(t, from, fmt.Sprintf("iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & echo $! >/run/held.%[2]d.pid",
-				c.hosts[to].Address, port))
+			c.in(t, from,
+				fmt.Sprintf(
+					"iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & echo $! >/run/held.%[2]d.pid",
+					c.hosts[to].Address, port))
 			held = append(held, fmt.Sprintf("%s %d", from, port))
 		}
 	}
@@ -178,7 +183,10 @@ func (c aCase) balance(t *testing.T) {
 	table := map[string]string{} // of a router, in its site's gateway
 	for i, r := range c.redundant() {
 		table[r] = strconv.Itoa(210 + i)
-		inGateway(t, c.gateway(r), fmt.Sprintf("ip route show table 99 | grep ' dev %s ' | while read route; do ip route add $route table %s; done", r, table[r]))
+		inGateway(t, c.gateway(r),
+			fmt.Sprintf(
+				"ip route show table 99 | grep ' dev %s ' | while read route; do ip route add $route table %s; done",
+				r, table[r]))
 	}
 	well := func(r string) bool {
 		out, err := c.try(t, "exec", r, asksHealth)
@@ -189,10 +197,13 @@ func (c aCase) balance(t *testing.T) {
 		away := map[string]bool{}
 		for {
 			for _, r := range c.redundant() {
-				beside := slices.DeleteFunc(c.at(c.routers, c.hosts[r].Site, ""), func(o string) bool { return o == r })[0]
+				beside := slices.DeleteFunc(c.at(c.routers, c.hosts[r].Site, ""), func(o string) bool {
+					return o == r
+				})[0]
 				if sick := !well(r); sick != away[r] {
 					verb := map[bool]string{true: "add", false: "del"}[sick]
-					cmd := exec.Command("ip", "-n", c.gateway(r), "rule", verb, "pref", "1"+table[r][1:], "lookup", table[beside])
+					cmd := exec.Command("ip", "-n", c.gateway(r), "rule", verb, "pref",
+						"1"+table[r][1:], "lookup", table[beside])
 					if out, err := cmd.CombinedOutput(); err != nil {
 						t.Errorf("%s: %s", cmd, out)
 					}
@@ -214,7 +225,9 @@ func (c aCase) gateway(router string) string {
 
 // turnRows is the table.
 func (c aCase) turnRows(done []*turn) [][]string {
-	rows := [][]string{{"change", "rounds", "plays", "s a round", "packets", "lost", "longest gap, ms", "TCP sessions", "ended"}}
+	rows := [][]string{
+		{"change", "rounds", "plays", "s a round", "packets", "lost", "longest gap, ms", "TCP sessions", "ended"},
+	}
 	pairs := len(c.sites) * (len(c.sites) - 1) / 2
 	for _, s := range done {
 		words := turnWords[s.kind]
@@ -222,7 +235,8 @@ func (c aCase) turnRows(done []*turn) [][]string {
 			words = fmt.Sprintf(words, len(c.redundant()))
 		}
 		rows = append(rows, []string{
-			words, strconv.Itoa(s.rounds), strconv.Itoa(s.plays), fmt.Sprintf("%.0f", s.took.Seconds()/float64(max(s.rounds, 1))),
+			words, strconv.Itoa(s.rounds), strconv.Itoa(s.plays),
+			fmt.Sprintf("%.0f", s.took.Seconds()/float64(max(s.rounds, 1))),
 			strconv.Itoa(s.sent), strconv.Itoa(s.lost), strconv.FormatInt(s.worst.Milliseconds(), 10),
 			strconv.Itoa(s.rounds * pairs), strconv.Itoa(s.ended),
 		})

@@ -78,21 +78,33 @@ type badChange struct {
 }
 
 var badChanges = []badChange{
-	{name: "BIRD: another AS number", variables: `"mesh_sites": ` + sitesWith(`"as": 65011`, ""), lost: "two-1", dead: true},
-	{name: "half works: one peer has another AS number", variables: `"mesh_sites": ` + sitesWith("", `"as": 65031`), lost: "three-1"},
+	{
+		name: "BIRD: another AS number", variables: `"mesh_sites": ` + sitesWith(`"as": 65011`, ""),
+		lost: "two-1", dead: true,
+	},
+	{
+		name:      "half works: one peer has another AS number",
+		variables: `"mesh_sites": ` + sitesWith("", `"as": 65031`), lost: "three-1",
+	},
 	{name: "tunnel addresses of another length", variables: `"mesh_link_prefix_length": 30`, lost: "three-1"},
 	{name: "ports", variables: `"mesh_port_base": 50800`, lost: "two-1"},
 	{name: "key", variables: `"mesh_regenerate_keys": "always"`, lost: "two-1"},
 	{
-		name: "MTU that the way does not carry", variables: `"mesh_sites": ` + sitesWith(`"mtu": 1400`, ""), lost: "two-1",
+		name:      "MTU that the way does not carry",
+		variables: `"mesh_sites": ` + sitesWith(`"mtu": 1400`, ""), lost: "two-1",
 		before: `nft 'table inet cut { chain c { type filter hook output priority 0; oifname "wg1" meta length 1330-1350 drop; }; }'`, after: "nft delete table inet cut",
 	},
 	{name: "link pool", variables: `"mesh_link_pool": "172.30.0.0/16"`, lost: "two-1"},
-	{name: "interface prefix, and ports", variables: `"mesh_interface_prefix": "vpn", "mesh_port_base": 50800`, lost: "two-1", dead: true},
 	{
-		name: "kernel parameters, of interfaces with other names", variables: `"mesh_interface_prefix": "net"`, lost: "two-1",
-		before: spoil + `'until ip link show net1; do sleep 0.1; done; nft "table inet cut { chain c { type filter hook output priority 0; oifname net1 drop; }; }"'`,
-		after:  "nft delete table inet cut",
+		name:      "interface prefix, and ports",
+		variables: `"mesh_interface_prefix": "vpn", "mesh_port_base": 50800`, lost: "two-1", dead: true,
+	},
+	{
+		name:      "kernel parameters, of interfaces with other names",
+		variables: `"mesh_interface_prefix": "net"`, lost: "two-1",
+		before: spoil +
+			`'until ip link show net1; do sleep 0.1; done; nft "table inet cut { chain c { type filter hook output priority 0; oifname net1 drop; }; }"'`,
+		after: "nft delete table inet cut",
 	},
 	{
 		name: "the way of the controller", variables: `"mesh_keepalive": 23`,
@@ -115,7 +127,8 @@ func sitesWith(one, three string) string {
 		}
 		return fmt.Sprintf(`{%s, "networks": ["10.%d.0.0/16"], "zones": {"a": ["10.%d.1.0/24"]}}`, more, n, n)
 	}
-	return fmt.Sprintf(`{"one": %s, "two": %s, "three": %s}`, site(65010, 0, one), site(65020, 1, ""), site(65030, 2, three))
+	return fmt.Sprintf(`{"one": %s, "two": %s, "three": %s}`, site(65010, 0, one),
+		site(65020, 1, ""), site(65030, 2, three))
 }
 
 // everything is the state of a router without what a file that was put back cannot
@@ -123,7 +136,8 @@ func sitesWith(one, three string) string {
 func (l lab) everything(t *testing.T) map[string]string {
 	t.Helper()
 	script := strings.Replace(state, " %Y %i'", " %Y'", 1)
-	script = strings.Replace(script, "ip -d addr show | grep -v valid_lft", `ip -d addr show | grep -v valid_lft | sed -E 's/^[0-9]+: /: /; s/(promiscuity|allmulti|minmtu|maxmtu|numtxqueues|gso_max_size|tso_max_size) .*//'`, 1)
+	script = strings.Replace(script, "ip -d addr show | grep -v valid_lft",
+		`ip -d addr show | grep -v valid_lft | sed -E 's/^[0-9]+: /: /; s/(promiscuity|allmulti|minmtu|maxmtu|numtxqueues|gso_max_size|tso_max_size) .*//'`, 1)
 	script = strings.Replace(script, "private-key 2>/dev/null |", "private-key 2>/dev/null | sort |", 1)
 	// An interface that was made anew has another random address of its own.
 	script = strings.Replace(script, "grep -v valid_lft", "grep -v valid_lft | grep -v stable-privacy", 1)
@@ -135,7 +149,10 @@ func (l lab) everything(t *testing.T) map[string]string {
 // extra are the arguments of a run that makes the change. One that is to find out by
 // itself what it cut has the time for it, on a slow machine too.
 func (c badChange) extra(guard, wait int) []string {
-	return []string{"--limit", victim, "-e", fmt.Sprintf(`{%s, "mesh_confirm_timeout": %d, "mesh_wait": %d}`, c.variables, guard, wait)}
+	return []string{
+		"--limit", victim, "-e",
+		fmt.Sprintf(`{%s, "mesh_confirm_timeout": %d, "mesh_wait": %d}`, c.variables, guard, wait),
+	}
 }
 
 // settled waits until the sessions of the victim are up, and with them those of the
@@ -205,7 +222,8 @@ func (c badChange) controllerDies(t *testing.T, l lab, before map[string]string)
 	died := l.die(t, c.extra(undoAfter(), 60)...)
 	assert.NotEqual(t, before[victim], l.everything(t)[victim], "nothing was changed")
 	l.back(t, before, died)
-	out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), victim, "-m", "wgmesh.router.mesh_guard", "-a", "state=confirmed")
+	out, err := l.command(t, 10*time.Minute, "ansible", "-i", l.inventory(), victim, "-m",
+		"wgmesh.router.mesh_guard", "-a", "state=confirmed")
 	require.Error(t, err, out)
 	assert.Contains(t, out, "the change was taken back at")
 }
@@ -215,10 +233,12 @@ func rebootUndoes(t *testing.T, l lab) {
 		find systemd -type l | sort; wg show all allowed-ips | tr ' ' '\n' | sort; wg show all listen-port | sort; ip -4 -o addr | grep -v eth0 | awk '{print $2, $4}' | sort`
 	l.waitFor(t, victim, whole(2))
 	before := l.in(t, victim, files)
-	l.die(t, "--limit", victim, "-e", `{"mesh_interface_prefix": "vpn", "mesh_port_base": 50800, "mesh_confirm_timeout": 600}`)
+	l.die(t, "--limit", victim, "-e",
+		`{"mesh_interface_prefix": "vpn", "mesh_port_base": 50800, "mesh_confirm_timeout": 600}`)
 	l.powerCut(t, "a change waits", "true", 2)
 	assert.Equal(t, before, l.in(t, victim, files))
-	l.in(t, victim, "test ! -e /sys/class/net/vpn1 && test -z \"$(systemctl --failed --no-legend)\" && test ! -e /etc/wireguard/wgmesh-undo")
+	l.in(t, victim,
+		"test ! -e /sys/class/net/vpn1 && test -z \"$(systemctl --failed --no-legend)\" && test ! -e /etc/wireguard/wgmesh-undo")
 }
 
 // runAgain: the first change stays what it is compared with.
@@ -275,7 +295,8 @@ func keptWithSick(t *testing.T, l lab) {
 	assert.Contains(t, out, "three-1")
 	l.kept(t, victim, "two-1")
 	for _, r := range []string{victim, "two-1"} {
-		assert.Equal(t, []string{"22"}, slices.Compact(strings.Fields(l.in(t, r, "wg show all persistent-keepalive | cut -f3"))), r)
+		assert.Equal(t, []string{"22"},
+			slices.Compact(strings.Fields(l.in(t, r, "wg show all persistent-keepalive | cut -f3"))), r)
 	}
 	l.in(t, "three-1", "systemctl unmask --runtime -q bird; systemctl start bird")
 	l.mesh(t)

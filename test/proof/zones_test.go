@@ -35,12 +35,14 @@ func TestFailoverZones(t *testing.T) {
 	p := newPaper(t, c, "zones", "", choice{only: kinds})
 	p.head = append(p.head,
 		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. Sites are next to each other here,",
-		fmt.Sprintf("and a packet between two zones of a site is held back by %v at the site's gateway, each way; what that comes to: aws-a to aws-c, azure-1 to azure-2", between))
+		fmt.Sprintf(
+			"and a packet between two zones of a site is held back by %v at the site's gateway, each way; what that comes to: aws-a to aws-c, azure-1 to azure-2", between))
 	for _, site := range c.sites {
 		c.delay(t, site)
 	}
 	said := map[string]map[pair]float64{}
-	const aware, unaware = "zone-aware: a packet enters by the router of the destination's zone", "not zone-aware: routers have no mesh_zone"
+	const aware, unaware = "zone-aware: a packet enters by the router of the destination's zone",
+		"not zone-aware: routers have no mesh_zone"
 	for _, title := range []string{aware, unaware} {
 		if title == unaware {
 			c.mesh(t, "-i", c.zoneless(t))
@@ -66,8 +68,11 @@ func TestFailoverZones(t *testing.T) {
 	}
 	last := p.sheets[len(p.sheets)-1]
 	last.notes = func(*sheet) []string {
-		return []string{fmt.Sprintf("what zones spare a packet between sites, there and back, of %d ways: median %.2f ms, at most %.2f ms",
-			len(cost), outage.Quantile(cost, 0.5), outage.Quantile(cost, 1))}
+		return []string{
+			fmt.Sprintf(
+				"what zones spare a packet between sites, there and back, of %d ways: median %.2f ms, at most %.2f ms",
+				len(cost), outage.Quantile(cost, 0.5), outage.Quantile(cost, 1)),
+		}
 	}
 	p.write(t)
 	assert.Greater(t, outage.Quantile(cost, 1), 1.0, "no way went through another zone")
@@ -79,7 +84,8 @@ func (c aCase) zoneless(t *testing.T) string {
 	t.Helper()
 	text := "all:\n  children:\n    routers:\n      hosts:\n"
 	for _, r := range c.routers {
-		text += fmt.Sprintf("        %s: {mesh_zone: '', mesh_gateway: %s}\n", r, c.in(t, r, "ip -4 route show default | awk '{print $3}'"))
+		text += fmt.Sprintf("        %s: {mesh_zone: '', mesh_gateway: %s}\n", r,
+			c.in(t, r, "ip -4 route show default | awk '{print $3}'"))
 	}
 	file := filepath.Join(t.TempDir(), "zoneless.yml")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
@@ -142,7 +148,8 @@ func (c aCase) delay(t *testing.T, site string) {
 	for _, from := range append(c.at(c.routers, site, ""), c.at(c.nodes, site, "")...) {
 		for _, to := range append(c.at(c.routers, site, ""), c.at(c.nodes, site, "")...) {
 			if c.hosts[from].Zone != c.hosts[to].Zone {
-				lines = append(lines, fmt.Sprintf("rule add pref 50 iif %s to %s lookup 77", c.port(t, ns, from), c.hosts[to].Address))
+				lines = append(lines,
+					fmt.Sprintf("rule add pref 50 iif %s to %s lookup 77", c.port(t, ns, from), c.hosts[to].Address))
 			}
 		}
 	}

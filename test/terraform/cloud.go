@@ -16,14 +16,18 @@ import (
 // whose configuration leaves it out wants it on (terraform-provider-aws#44768).
 const check = "source_dest_check"
 
-func (*provider) ConfigureProvider(context.Context, *tfprotov5.ConfigureProviderRequest) (*tfprotov5.ConfigureProviderResponse, error) {
+func (*provider) ConfigureProvider(context.Context,
+	*tfprotov5.ConfigureProviderRequest,
+) (*tfprotov5.ConfigureProviderResponse, error) {
 	if os.Getenv("STUB_CLOUD") == "" {
 		return nil, fmt.Errorf("STUB_CLOUD names no folder: this program reaches no cloud")
 	}
 	return &tfprotov5.ConfigureProviderResponse{}, nil
 }
 
-func (p *provider) UpgradeResourceState(_ context.Context, r *tfprotov5.UpgradeResourceStateRequest) (*tfprotov5.UpgradeResourceStateResponse, error) {
+func (p *provider) UpgradeResourceState(_ context.Context,
+	r *tfprotov5.UpgradeResourceStateRequest,
+) (*tfprotov5.UpgradeResourceStateResponse, error) {
 	kind := p.kind(r.TypeName)
 	state, err := r.RawState.Unmarshal(kind)
 	if err != nil {
@@ -33,7 +37,9 @@ func (p *provider) UpgradeResourceState(_ context.Context, r *tfprotov5.UpgradeR
 	return &tfprotov5.UpgradeResourceStateResponse{UpgradedState: &value}, err
 }
 
-func (p *provider) ReadResource(_ context.Context, r *tfprotov5.ReadResourceRequest) (*tfprotov5.ReadResourceResponse, error) {
+func (p *provider) ReadResource(_ context.Context,
+	r *tfprotov5.ReadResourceRequest,
+) (*tfprotov5.ReadResourceResponse, error) {
 	o, err := p.open(r.TypeName, r.CurrentState)
 	if err != nil {
 		return nil, err
@@ -45,7 +51,9 @@ func (p *provider) ReadResource(_ context.Context, r *tfprotov5.ReadResourceRequ
 	return &tfprotov5.ReadResourceResponse{NewState: state}, err
 }
 
-func (p *provider) PlanResourceChange(_ context.Context, r *tfprotov5.PlanResourceChangeRequest) (*tfprotov5.PlanResourceChangeResponse, error) {
+func (p *provider) PlanResourceChange(_ context.Context,
+	r *tfprotov5.PlanResourceChangeRequest,
+) (*tfprotov5.PlanResourceChangeResponse, error) {
 	config, err := p.open(r.TypeName, r.Config)
 	if err != nil {
 		return nil, err
@@ -70,7 +78,9 @@ func (p *provider) PlanResourceChange(_ context.Context, r *tfprotov5.PlanResour
 	return &tfprotov5.PlanResourceChangeResponse{PlannedState: state, UnsafeToUseLegacyTypeSystem: true}, err
 }
 
-func (p *provider) ApplyResourceChange(_ context.Context, r *tfprotov5.ApplyResourceChangeRequest) (*tfprotov5.ApplyResourceChangeResponse, error) {
+func (p *provider) ApplyResourceChange(_ context.Context,
+	r *tfprotov5.ApplyResourceChangeRequest,
+) (*tfprotov5.ApplyResourceChangeResponse, error) {
 	before, err := p.open(r.TypeName, r.PriorState)
 	if err != nil {
 		return nil, err

@@ -31,13 +31,16 @@ func run(program string) error {
 	name, _, _ := strings.Cut(strings.TrimPrefix(program, "terraform-provider-"), "_v")
 	data, err := schemas.ReadFile("schemas/" + name + ".json")
 	if err != nil {
-		return fmt.Errorf("%s: expected to be called terraform-provider-NAME_vVERSION with a NAME of schemas/: %w", program, err)
+		return fmt.Errorf("%s: expected to be called terraform-provider-NAME_vVERSION with a NAME of schemas/: %w",
+			program, err)
 	}
 	snapshot, err := Parse(data)
 	if err != nil {
 		return fmt.Errorf("schemas/%s.json: %w", name, err)
 	}
-	return tf5server.Serve(snapshot.Address, func() tfprotov5.ProviderServer { return &provider{schema: snapshot.response()} })
+	return tf5server.Serve(snapshot.Address, func() tfprotov5.ProviderServer {
+		return &provider{schema: snapshot.response()}
+	})
 }
 
 // provider answers what Terraform asks before it plans. What is not written here
@@ -55,17 +58,23 @@ func (p *provider) GetMetadata(context.Context, *tfprotov5.GetMetadataRequest) (
 	return metadata, nil
 }
 
-func (p *provider) GetProviderSchema(context.Context, *tfprotov5.GetProviderSchemaRequest) (*tfprotov5.GetProviderSchemaResponse, error) {
+func (p *provider) GetProviderSchema(context.Context,
+	*tfprotov5.GetProviderSchemaRequest,
+) (*tfprotov5.GetProviderSchemaResponse, error) {
 	return p.schema, nil
 }
 
-func (*provider) PrepareProviderConfig(_ context.Context, r *tfprotov5.PrepareProviderConfigRequest) (*tfprotov5.PrepareProviderConfigResponse, error) {
+func (*provider) PrepareProviderConfig(_ context.Context,
+	r *tfprotov5.PrepareProviderConfigRequest,
+) (*tfprotov5.PrepareProviderConfigResponse, error) {
 	return &tfprotov5.PrepareProviderConfigResponse{PreparedConfig: r.Config}, nil
 }
 
 // ValidateResourceTypeConfig refuses what Terraform leaves to the provider: a value
 // for what only the provider says.
-func (p *provider) ValidateResourceTypeConfig(_ context.Context, r *tfprotov5.ValidateResourceTypeConfigRequest) (*tfprotov5.ValidateResourceTypeConfigResponse, error) {
+func (p *provider) ValidateResourceTypeConfig(_ context.Context,
+	r *tfprotov5.ValidateResourceTypeConfigRequest,
+) (*tfprotov5.ValidateResourceTypeConfigResponse, error) {
 	schema := p.schema.ResourceSchemas[r.TypeName]
 	config, err := r.Config.Unmarshal(schema.ValueType())
 	if err != nil {
@@ -89,10 +98,14 @@ func (p *provider) ValidateResourceTypeConfig(_ context.Context, r *tfprotov5.Va
 	return response, nil
 }
 
-func (*provider) GetResourceIdentitySchemas(context.Context, *tfprotov5.GetResourceIdentitySchemasRequest) (*tfprotov5.GetResourceIdentitySchemasResponse, error) {
+func (*provider) GetResourceIdentitySchemas(context.Context,
+	*tfprotov5.GetResourceIdentitySchemasRequest,
+) (*tfprotov5.GetResourceIdentitySchemasResponse, error) {
 	return &tfprotov5.GetResourceIdentitySchemasResponse{}, nil
 }
 
-func (*provider) StopProvider(context.Context, *tfprotov5.StopProviderRequest) (*tfprotov5.StopProviderResponse, error) {
+func (*provider) StopProvider(context.Context,
+	*tfprotov5.StopProviderRequest,
+) (*tfprotov5.StopProviderResponse, error) {
 	return &tfprotov5.StopProviderResponse{}, nil
 }

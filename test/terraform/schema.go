@@ -123,7 +123,8 @@ func (b Block) proto() *tfprotov5.SchemaBlock {
 	for _, name := range slices.Sorted(maps.Keys(b.Blocks)) {
 		inner := b.Blocks[name]
 		block.BlockTypes = append(block.BlockTypes, &tfprotov5.SchemaNestedBlock{
-			TypeName: name, Block: inner.proto(), Nesting: nestings[inner.Nesting], MinItems: inner.MinItems, MaxItems: inner.MaxItems,
+			TypeName: name, Block: inner.proto(), Nesting: nestings[inner.Nesting],
+			MinItems: inner.MinItems, MaxItems: inner.MaxItems,
 		})
 	}
 	return block

@@ -60,9 +60,15 @@ type Fault struct {
 
 // New makes a region with an instance i-router, and route tables.
 func New() *Cloud {
-	c := &Cloud{Region: "cn-north-1", Faults: map[string][]Fault{}, Tables: map[string]*Table{}, Tags: map[string]string{"cost": "net"}}
+	c := &Cloud{
+		Region: "cn-north-1", Faults: map[string][]Fault{}, Tables: map[string]*Table{},
+		Tags: map[string]string{"cost": "net"},
+	}
 	c.Who = func(*http.Request) (Machine, bool) {
-		return Machine{Name: "router", Instance: "i-router", Interface: "eni-us", MAC: "0e:49:61:0f:c3:11", Key: "ASIAEXAMPLE"}, true
+		return Machine{
+			Name: "router", Instance: "i-router", Interface: "eni-us",
+			MAC: "0e:49:61:0f:c3:11", Key: "ASIAEXAMPLE",
+		}, true
 	}
 	c.Interfaces = []*Interface{
 		{ID: "eni-0a", Instance: "i-router", Check: true},
@@ -74,8 +80,9 @@ func New() *Cloud {
 		c.Tables[id] = &Table{
 			Tags: map[string]string{"Name": id, "wgmesh.router": "example"},
 			Routes: map[string]string{
-				"10.1.0.0/16": Local, "0.0.0.0/0": `<natGatewayId>nat-1</natGatewayId><origin>CreateRoute</origin><state>active</state>`,
-				"10.0.0.0/8": Via("eni-them"), "pl-1": Via("eni-them"), "2001:db8:1::/56": Local,
+				"10.1.0.0/16": Local,
+				"0.0.0.0/0":   `<natGatewayId>nat-1</natGatewayId><origin>CreateRoute</origin><state>active</state>`,
+				"10.0.0.0/8":  Via("eni-them"), "pl-1": Via("eni-them"), "2001:db8:1::/56": Local,
 			},
 		}
 	}
@@ -125,8 +132,13 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 	}
 	machine, known := c.Who(r)
 	signed := r.Header.Get("Authorization")
-	if !known || !strings.Contains(signed, "/"+c.Region+"/ec2/aws4_request") || session > 0 && !strings.Contains(signed, "Credential="+machine.Key+"/") {
-		c.refuse(w, Fault{Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials", Status: 401})
+	if !known || !strings.Contains(signed, "/"+c.Region+"/ec2/aws4_request") || session > 0 &&
+		!strings.Contains(signed, "Credential="+machine.Key+"/") {
+		c.refuse(w,
+			Fault{
+				Code:    "AuthFailure",
+				Message: "AWS was not able to validate the provided access credentials", Status: 401,
+			})
 		return
 	}
 	if c.OnCall != nil {
@@ -167,15 +179,19 @@ func (c *Cloud) done(w http.ResponseWriter, action, what string) {
 		c.OnWrite()
 	}
 	c.Lose.Take(w)
-	fmt.Fprintf(w, `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
+	fmt.Fprintf(w,
+		`<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
 }
 
 func (c *Cloud) dryRun(w http.ResponseWriter) {
-	c.refuse(w, Fault{Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set.", Status: 412})
+	c.refuse(w, Fault{
+		Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set.", Status: 412,
+	})
 }
 
 func (c *Cloud) refuse(w http.ResponseWriter, f Fault) {
 	w.WriteHeader(f.Status)
-	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>req-0815</RequestID></Response>`,
+	fmt.Fprintf(w,
+		`<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>req-0815</RequestID></Response>`,
 		f.Code, html.EscapeString(f.Message))
 }

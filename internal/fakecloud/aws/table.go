@@ -16,7 +16,8 @@ type Table struct {
 
 // Via is a route to an interface, as EC2 shows it.
 func Via(eni string) string {
-	return `<networkInterfaceId>` + eni + `</networkInterfaceId><instanceId>i-of-` + eni + `</instanceId><instanceOwnerId>123456789012</instanceOwnerId><origin>CreateRoute</origin><state>active</state>`
+	return `<networkInterfaceId>` + eni + `</networkInterfaceId><instanceId>i-of-` + eni +
+		`</instanceId><instanceOwnerId>123456789012</instanceOwnerId><origin>CreateRoute</origin><state>active</state>`
 }
 
 // Local is the route of a VPC's own network.
@@ -58,14 +59,19 @@ func (c *Cloud) describeTables(w http.ResponseWriter, r *http.Request) {
 		}
 		sets.WriteString(`</tagSet></item>`)
 	}
-	fmt.Fprint(w, `<DescribeRouteTablesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-describe</requestId><routeTableSet>`+sets.String()+`</routeTableSet></DescribeRouteTablesResponse>`)
+	fmt.Fprint(w,
+		`<DescribeRouteTablesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-describe</requestId><routeTableSet>`+sets.String()+`</routeTableSet></DescribeRouteTablesResponse>`)
 	if c.OnRead != nil {
 		c.OnRead()
 	}
 }
 
 func (c *Cloud) noTable(w http.ResponseWriter, id string) {
-	c.refuse(w, Fault{Code: "InvalidRouteTableID.NotFound", Message: "The routeTable ID '" + id + "' does not exist", Status: 400})
+	c.refuse(w,
+		Fault{
+			Code:    "InvalidRouteTableID.NotFound",
+			Message: "The routeTable ID '" + id + "' does not exist", Status: 400,
+		})
 }
 
 // field is where EC2 shows a destination.
@@ -91,17 +97,38 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request, action string) {
 	case !found:
 		c.noTable(w, id)
 	case (field(d) == "destinationIpv6CidrBlock") != r.Form.Has("DestinationIpv6CidrBlock"):
-		c.refuse(w, Fault{Code: "InvalidParameterValue", Message: "Value (" + d + ") for parameter destinationCidrBlock is invalid.", Status: 400})
+		c.refuse(w,
+			Fault{
+				Code:    "InvalidParameterValue",
+				Message: "Value (" + d + ") for parameter destinationCidrBlock is invalid.", Status: 400,
+			})
 	case r.Form.Get("DryRun") == "true":
 		c.dryRun(w)
 	case action == "CreateRoute" && there:
-		c.refuse(w, Fault{Code: "RouteAlreadyExists", Message: "The route identified by " + d + " already exists.", Status: 400})
+		c.refuse(w,
+			Fault{
+				Code:    "RouteAlreadyExists",
+				Message: "The route identified by " + d + " already exists.", Status: 400,
+			})
 	case action == "ReplaceRoute" && !there:
-		c.refuse(w, Fault{Code: "InvalidParameterValue", Message: "There is no route defined for '" + d + "' in the route table. Use CreateRoute instead.", Status: 400})
+		c.refuse(w,
+			Fault{
+				Code:    "InvalidParameterValue",
+				Message: "There is no route defined for '" + d + "' in the route table. Use CreateRoute instead.",
+				Status:  400,
+			})
 	case action == "DeleteRoute" && !there:
-		c.refuse(w, Fault{Code: "InvalidRoute.NotFound", Message: "no route with destination-cidr-block " + d + " in route table " + id, Status: 400})
+		c.refuse(w,
+			Fault{
+				Code:    "InvalidRoute.NotFound",
+				Message: "no route with destination-cidr-block " + d + " in route table " + id, Status: 400,
+			})
 	case action != "DeleteRoute" && !strings.HasPrefix(eni, "eni-"):
-		c.refuse(w, Fault{Code: "InvalidNetworkInterfaceID.NotFound", Message: "The networkInterface ID '" + eni + "' does not exist", Status: 400})
+		c.refuse(w,
+			Fault{
+				Code:    "InvalidNetworkInterfaceID.NotFound",
+				Message: "The networkInterface ID '" + eni + "' does not exist", Status: 400,
+			})
 	default:
 		before := c.Without()
 		for range c.Lag {

@@ -106,7 +106,9 @@ func (c *Cloud) Login() {
 
 // Fault is answered once to a method and path, such as "PUT "+NICA.
 func (c *Cloud) Fault(where string, status int, code, message string, header ...string) {
-	c.Faults[where] = append(c.Faults[where], func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, code, message, header...) })
+	c.Faults[where] = append(c.Faults[where], func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, status, code, message, header...)
+	})
 }
 
 func refuse(w http.ResponseWriter, status int, code, message string, header ...string) {
@@ -127,7 +129,8 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 	case len(c.Writes) > 0 && c.Lose.Reads && c.Lose.Times > 0:
 		c.Lose.Take(w)
 	case !c.Accept(r):
-		refuse(w, 401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
+		refuse(w, 401, "ExpiredAuthenticationToken",
+			"The access token expiry UTC time is earlier than current UTC time.")
 	case c.Faults.Take(w, r):
 	default:
 		c.resource(w, r)
@@ -149,7 +152,8 @@ func (c *Cloud) resource(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, "MissingApiVersionParameter", "")
 	case writes && (nic || inTable) && c.left > 0:
 		c.work()
-		refuse(w, 429, "AnotherOperationInProgress", "Another operation on this or dependent resource is in progress.", "Retry-After", "0")
+		refuse(w, 429, "AnotherOperationInProgress",
+			"Another operation on this or dependent resource is in progress.", "Retry-After", "0")
 	case where == "GET "+c.ID:
 		c.vm(w)
 	case r.Method == http.MethodGet && nic:
@@ -185,9 +189,12 @@ func (c *Cloud) metadata(w http.ResponseWriter, r *http.Request) {
 	case c.Faults.Take(w, r):
 	case r.URL.Path == "/metadata/instance":
 		fakecloud.Answer(w, map[string]any{
-			"compute": map[string]any{"resourceId": c.ID, "vmId": "0f47b100-583c", "azEnvironment": c.Environ, "vmScaleSetName": ""},
+			"compute": map[string]any{
+				"resourceId": c.ID, "vmId": "0f47b100-583c", "azEnvironment": c.Environ, "vmScaleSetName": "",
+			},
 			"network": map[string]any{"interface": []any{map[string]any{"macAddress": "000D3A", "ipv4": map[string]any{
-				"ipAddress": []any{map[string]any{"privateIpAddress": "10.1.1.4", "publicIpAddress": ""}}, "subnet": []any{},
+				"ipAddress": []any{map[string]any{"privateIpAddress": "10.1.1.4", "publicIpAddress": ""}},
+				"subnet":    []any{},
 			}}}},
 		})
 	case r.URL.Path == "/metadata/identity/oauth2/token" && c.NoID:

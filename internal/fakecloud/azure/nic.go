@@ -13,9 +13,11 @@ import (
 
 func (c *Cloud) addNIC(id, owner string) {
 	c.NICs[id] = map[string]any{
-		"id": id, "name": filepath.Base(id), "location": "westeurope", "tags": map[string]any{"a": "<b>&"}, "futureTop": []any{1.5, nil},
+		"id": id, "name": filepath.Base(id), "location": "westeurope",
+		"tags": map[string]any{"a": "<b>&"}, "futureTop": []any{1.5, nil},
 		"properties": map[string]any{
-			"provisioningState": "Succeeded", "enableIPForwarding": false, "futureField": map[string]any{"Deep": 12345678901234567.0},
+			"provisioningState": "Succeeded", "enableIPForwarding": false,
+			"futureField": map[string]any{"Deep": 12345678901234567.0},
 			"ipConfigurations": []any{map[string]any{"name": "ipconfig1", "properties": map[string]any{
 				"publicIPAddress": map[string]any{"id": "/x"}, "futureInner": true,
 			}}},
@@ -35,7 +37,8 @@ func (c *Cloud) vm(w http.ResponseWriter) {
 		nics = append(nics, map[string]any{"id": id, "properties": map[string]any{"primary": id == NICA}})
 	}
 	fakecloud.Answer(w, map[string]any{
-		"id": c.ID, "location": "westeurope", "properties": map[string]any{"networkProfile": map[string]any{"networkInterfaces": nics}},
+		"id": c.ID, "location": "westeurope",
+		"properties": map[string]any{"networkProfile": map[string]any{"networkInterfaces": nics}},
 	})
 }
 
@@ -65,7 +68,8 @@ func (c *Cloud) putNIC(w http.ResponseWriter, r *http.Request) {
 
 func (c *Cloud) tags(w http.ResponseWriter) {
 	fakecloud.Answer(w, map[string]any{
-		"id": TagsOfNICA, "name": "default", "type": "Microsoft.Resources/tags", "properties": map[string]any{"tags": c.Tags},
+		"id": TagsOfNICA, "name": "default", "type": "Microsoft.Resources/tags",
+		"properties": map[string]any{"tags": c.Tags},
 	})
 }
 

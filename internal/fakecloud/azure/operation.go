@@ -42,7 +42,9 @@ func (c *Cloud) poll(w http.ResponseWriter) {
 		fakecloud.Answer(w, map[string]any{"status": "InProgress"})
 	case c.Fails != "":
 		w.Header().Set("x-ms-request-id", "req-op")
-		fakecloud.Answer(w, map[string]any{"status": "Failed", "error": map[string]any{"code": c.Fails, "message": "It went wrong."}})
+		fakecloud.Answer(w, map[string]any{
+			"status": "Failed", "error": map[string]any{"code": c.Fails, "message": "It went wrong."},
+		})
 	default:
 		fakecloud.Answer(w, map[string]any{"status": "Succeeded"})
 	}

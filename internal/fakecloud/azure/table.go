@@ -16,13 +16,17 @@ import (
 // Add puts a route into the table, as somebody has made it, and returns its properties.
 func (c *Cloud) Add(name, prefix, hop, address string) map[string]any {
 	properties := map[string]any{
-		"addressPrefix": prefix, "nextHopType": hop, "provisioningState": "Succeeded", "futureField": map[string]any{"Deep": []any{"<b>&", 1.5, nil}},
+		"addressPrefix": prefix, "nextHopType": hop, "provisioningState": "Succeeded",
+		"futureField": map[string]any{"Deep": []any{"<b>&", 1.5, nil}},
 	}
 	if address != "" {
 		properties["nextHopIpAddress"] = address
 	}
 	id := Table + "/routes/" + name
-	c.Routes[id] = map[string]any{"id": id, "name": name, "type": "Microsoft.Network/routeTables/routes", "futureTop": true, "properties": properties}
+	c.Routes[id] = map[string]any{
+		"id": id, "name": name,
+		"type": "Microsoft.Network/routeTables/routes", "futureTop": true, "properties": properties,
+	}
 	return properties
 }
 
@@ -54,7 +58,10 @@ func (c *Cloud) table(w http.ResponseWriter) {
 	}
 	fakecloud.Answer(w, map[string]any{
 		"id": Table, "name": "nodes", "location": "westeurope", "etag": c.Tag(), "tags": map[string]any{"a": "b"},
-		"properties": map[string]any{"provisioningState": c.State, "disableBgpRoutePropagation": false, "routes": routes, "subnets": []any{}},
+		"properties": map[string]any{
+			"provisioningState":          c.State,
+			"disableBgpRoutePropagation": false, "routes": routes, "subnets": []any{},
+		},
 	})
 }
 

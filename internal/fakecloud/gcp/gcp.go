@@ -81,13 +81,15 @@ func Start(t *testing.T) *Cloud {
 		operations: map[string]*operation{}, requests: map[string]string{},
 	}
 	c.VM = map[string]any{
-		"kind": "compute#instance", "id": "12345678901234567890", "name": "gcp-1", "status": "RUNNING", "futureField": map[string]any{"deep": []any{true, "<&>"}},
+		"kind": "compute#instance", "id": "12345678901234567890", "name": "gcp-1",
+		"status": "RUNNING", "futureField": map[string]any{"deep": []any{true, "<&>"}},
 		"networkInterfaces": []any{
 			map[string]any{"name": "nic0", "network": Link + Network, "networkIP": "10.1.0.2", "futureInner": 1.5},
 			map[string]any{"name": "nic1", "network": Link + Shared, "networkIP": "10.7.0.2"},
 		},
 	}
-	c.Add("default-route-1", "", "0.0.0.0/0", 1000, "nextHopGateway", Project+"/global/gateways/default-internet-gateway")
+	c.Add("default-route-1", "", "0.0.0.0/0", 1000, "nextHopGateway",
+		Project+"/global/gateways/default-internet-gateway")
 	c.Add("default-route-2", "", "10.1.0.0/16", 0, "nextHopNetwork", Network)
 	c.Add("by-hand", "of somebody", "10.9.0.0/16", 1000, "nextHopIp", "10.1.0.9")
 	c.Add("wgmesh-lab-0123", "wgmesh.router lab", "10.8.0.0/16", 1000, "nextHopInstance", Partner)
@@ -101,7 +103,9 @@ func Start(t *testing.T) *Cloud {
 
 // Fault is answered once to a method and path.
 func (c *Cloud) Fault(where string, status int, reason, message string, header ...string) {
-	c.Faults[where] = append(c.Faults[where], func(w http.ResponseWriter, _ *http.Request) { refuse(w, status, reason, message, header...) })
+	c.Faults[where] = append(c.Faults[where], func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, status, reason, message, header...)
+	})
 }
 
 func refuse(w http.ResponseWriter, status int, reason, message string, header ...string) {
@@ -110,7 +114,8 @@ func refuse(w http.ResponseWriter, status int, reason, message string, header ..
 	}
 	w.WriteHeader(status)
 	fakecloud.Answer(w, map[string]any{"error": map[string]any{
-		"code": status, "message": message, "errors": []any{map[string]any{"reason": reason, "domain": "global", "message": message}},
+		"code": status, "message": message,
+		"errors":  []any{map[string]any{"reason": reason, "domain": "global", "message": message}},
 		"details": []any{map[string]any{"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": "req-gcp"}},
 	}})
 }
@@ -141,7 +146,8 @@ func (c *Cloud) serve(w http.ResponseWriter, r *http.Request) {
 func (c *Cloud) resource(w http.ResponseWriter, r *http.Request) {
 	wait, route := waitURL.FindStringSubmatch(r.URL.Path), routeURL.FindStringSubmatch(r.URL.Path)
 	switch where := r.Method + " " + r.URL.Path; {
-	case wait != nil && r.Method == http.MethodPost && c.operations[wait[2]] != nil && c.operations[wait[2]].scope == wait[1]:
+	case wait != nil && r.Method == http.MethodPost && c.operations[wait[2]] != nil &&
+		c.operations[wait[2]].scope == wait[1]:
 		c.wait(w, wait[2])
 	case where == "GET "+API+Router && c.VM != nil:
 		c.read(w)
@@ -158,7 +164,9 @@ func (c *Cloud) resource(w http.ResponseWriter, r *http.Request) {
 	case route != nil && route[2] == "" && r.Method == http.MethodPost:
 		c.insert(w, r, route[1])
 	case route != nil && r.Method == http.MethodDelete && c.Routes[route[1]+"/"+route[2]] != nil:
-		c.begin(w, r, "projects/"+route[1]+"/global", "delete "+route[2], func() { delete(c.Routes, route[1]+"/"+route[2]) })
+		c.begin(w, r, "projects/"+route[1]+"/global", "delete "+route[2], func() {
+			delete(c.Routes, route[1]+"/"+route[2])
+		})
 	default: // there is no update and no patch of routes: they are immutable
 		refuse(w, 404, "notFound", "The resource '"+strings.TrimPrefix(r.URL.Path, API)+"' was not found")
 	}
@@ -181,7 +189,8 @@ func answer(w http.ResponseWriter, v any) {
 
 // token is the endpoint that keys of service accounts and logins lead to.
 func (c *Cloud) token(w http.ResponseWriter, r *http.Request) {
-	assert.Contains(c.t, []string{"urn:ietf:params:oauth:grant-type:jwt-bearer", "refresh_token"}, r.FormValue("grant_type"))
+	assert.Contains(c.t, []string{"urn:ietf:params:oauth:grant-type:jwt-bearer", "refresh_token"},
+		r.FormValue("grant_type"))
 	seconds := 3600
 	if c.Short {
 		seconds = 5

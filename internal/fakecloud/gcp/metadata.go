@@ -32,7 +32,8 @@ func (c *Cloud) metadata(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/computeMetadata/v1/")
 	guest, isGuest := strings.CutPrefix(path, "instance/guest-attributes/")
 	text := map[string]string{
-		"project/project-id": "example.com:mesh", "instance/id": "4711", "instance/name": "gcp-1", "instance/zone": "projects/1234/zones/europe-west3-a",
+		"project/project-id": "example.com:mesh", "instance/id": "4711", "instance/name": "gcp-1",
+		"instance/zone": "projects/1234/zones/europe-west3-a",
 		"instance/service-accounts/default/scopes": c.Scopes, "universe/universe-domain": c.Universe,
 	}[path]
 	switch {
@@ -66,7 +67,8 @@ func (c *Cloud) Login() {
 	key, err := serviceKey()
 	require.NoError(c.t, err)
 	content := map[string]string{
-		"type": "service_account", "client_email": "ansible@example", "private_key_id": "1", "token_uri": c.URL + "/token", "private_key": key,
+		"type": "service_account", "client_email": "ansible@example", "private_key_id": "1",
+		"token_uri": c.URL + "/token", "private_key": key,
 	}
 	maps.Copy(content, c.InKey)
 	raw, err := json.Marshal(content)

@@ -39,7 +39,9 @@ func (c *Cloud) wait(w http.ResponseWriter, name string) {
 	if o.left--; o.left <= 0 {
 		out["status"] = "DONE"
 		if o.failed != "" {
-			out["error"] = map[string]any{"errors": []any{map[string]any{"code": o.failed, "message": "It went wrong."}}}
+			out["error"] = map[string]any{
+				"errors": []any{map[string]any{"code": o.failed, "message": "It went wrong."}},
+			}
 		} else if o.do != nil {
 			o.do()
 			o.do = nil

@@ -82,7 +82,8 @@ func (c *Cloud) insert(w http.ResponseWriter, r *http.Request, project string) {
 	var body map[string]any
 	assert.NoError(c.t, json.NewDecoder(r.Body).Decode(&body))
 	for field := range body {
-		assert.Contains(c.t, []string{"name", "description", "network", "destRange", "priority", "nextHopInstance", "nextHopIp"}, field)
+		assert.Contains(c.t,
+			[]string{"name", "description", "network", "destRange", "priority", "nextHopInstance", "nextHopIp"}, field)
 	}
 	name, _ := body["name"].(string)
 	instance, _ := body["nextHopInstance"].(string)
@@ -111,5 +112,8 @@ func (c *Cloud) insert(w http.ResponseWriter, r *http.Request, project string) {
 	if c.Warning != nil {
 		body["warnings"] = []any{c.Warning}
 	}
-	c.begin(w, r, "projects/"+project+"/global", fmt.Sprint("insert ", body["destRange"], " ", body["priority"]), func() { c.Routes[key] = body })
+	c.begin(w, r, "projects/"+project+"/global",
+		fmt.Sprint("insert ", body["destRange"], " ", body["priority"]), func() {
+			c.Routes[key] = body
+		})
 }

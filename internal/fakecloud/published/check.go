@@ -54,7 +54,8 @@ func (d *Description) Answer(r *http.Request, status int, body []byte) []string 
 		if want = d.Errors; want == nil {
 			return nil // how errors look is not in the description
 		}
-	} else if good := append([]int{}, m.Statuses...); !slices.Contains(good, status) && (len(good) > 0 || status != http.StatusOK) {
+	} else if good := append([]int{}, m.Statuses...); !slices.Contains(good, status) &&
+		(len(good) > 0 || status != http.StatusOK) {
 		c.say("%s does not answer with the status %d", id, status)
 	}
 	switch {
@@ -190,7 +191,8 @@ func (c *checker) object(at string, s *Schema, v, served map[string]any) {
 		was, seen := served[name]
 		same := seen && reflect.DeepEqual(was, v[name])
 		switch {
-		case property == nil && c.method != "" && same, property == nil && c.method == "" && strings.HasPrefix(name, tomorrow):
+		case property == nil && c.method != "" && same, property == nil && c.method == "" &&
+			strings.HasPrefix(name, tomorrow):
 		case property == nil:
 			c.say("%s.%s: unknown field", at, name)
 		case property.ReadOnly && c.method != "" && !same:

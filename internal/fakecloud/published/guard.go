@@ -79,7 +79,10 @@ func (d *Description) refuse(w http.ResponseWriter, wrong string) {
 			"errors": []any{map[string]any{"message": message, "domain": "global", "reason": "badRequest"}},
 		}
 	case strings.Contains(wrong, "api-version is missing"):
-		e = map[string]any{"code": "MissingApiVersionParameter", "message": "The api-version query parameter (?api-version=) is required for all requests."}
+		e = map[string]any{
+			"code":    "MissingApiVersionParameter",
+			"message": "The api-version query parameter (?api-version=) is required for all requests.",
+		}
 	default:
 		e = map[string]any{"code": "InvalidRequestFormat", "message": "Cannot parse the request: " + wrong}
 	}

@@ -71,42 +71,124 @@ func TestRequests(t *testing.T) {
 		call, body, served string
 		wrong              string // "" when it is as published
 	}{
-		"gcp, an update":         {call: "PUT " + instance + "?mostDisruptiveAllowedAction=REFRESH", body: `{"canIpForward": true, "fingerprint": "YQ=="}`},
-		"gcp, misspelt":          {call: "PUT " + instance, body: `{"canIPForward": true}`, wrong: "body.canIPForward: unknown field"},
-		"gcp, misspelt inside":   {call: "PUT " + instance, body: `{"disks": [{"diskSizeGB": "1"}]}`, wrong: "body.disks[0].diskSizeGB: unknown field"},
-		"gcp, a wrong type":      {call: "PUT " + instance, body: `{"canIpForward": "true"}`, wrong: `body.canIpForward: expected boolean, got "true"`},
-		"gcp, an array":          {call: "PUT " + instance, body: `{"networkInterfaces": {}}`, wrong: `body.networkInterfaces: expected array, got {}`},
-		"gcp, null":              {call: "PUT " + instance, body: `{"canIpForward": null}`, wrong: `body.canIpForward: expected boolean, got null`},
-		"gcp, a wrong number":    {call: "PUT " + instance, body: `{"networkInterfaces": [{"queueCount": 1.5}]}`, wrong: `body.networkInterfaces[0].queueCount: expected integer int32, got 1.5`},
-		"gcp, no base64":         {call: "PUT " + instance, body: `{"fingerprint": "fp0"}`, wrong: `body.fingerprint: expected string byte, got "fp0"`},
-		"gcp, no such action":    {call: "PUT " + instance + "?mostDisruptiveAllowedAction=REBOOT", body: `{}`, wrong: "query parameter mostDisruptiveAllowedAction: expected one of INVALID, NO_EFFECT, REFRESH, RESTART"},
-		"gcp, no such parameter": {call: "PUT " + instance + "?mostDisruptiveAction=REFRESH", body: `{}`, wrong: "unknown query parameter mostDisruptiveAction"},
-		"gcp, twice":             {call: "PUT " + instance + "?minimalAction=REFRESH&minimalAction=REFRESH", body: `{}`, wrong: "query parameter minimalAction: given 2 times"},
-		"gcp, every method's":    {call: "GET " + instance + "?alt=json&prettyPrint=false"},
-		"gcp, a strange name":    {call: "GET " + strings.ReplaceAll(instance, "gcp-1", "GCP_1"), wrong: `instance: expected [a-z]`},
-		"gcp, no method":         {call: "PATCH " + instance, body: `{}`, wrong: "no method has this path"},
-		"gcp, a body too much":   {call: "GET " + instance, body: `{}`, wrong: "compute.instances.get takes no body"},
-		"gcp, no JSON":           {call: "PUT " + instance, body: `{`, wrong: "the body is not JSON"},
+		"gcp, an update": {
+			call: "PUT " + instance + "?mostDisruptiveAllowedAction=REFRESH",
+			body: `{"canIpForward": true, "fingerprint": "YQ=="}`,
+		},
+		"gcp, misspelt": {
+			call: "PUT " + instance, body: `{"canIPForward": true}`, wrong: "body.canIPForward: unknown field",
+		},
+		"gcp, misspelt inside": {
+			call: "PUT " + instance,
+			body: `{"disks": [{"diskSizeGB": "1"}]}`, wrong: "body.disks[0].diskSizeGB: unknown field",
+		},
+		"gcp, a wrong type": {
+			call: "PUT " + instance, body: `{"canIpForward": "true"}`,
+			wrong: `body.canIpForward: expected boolean, got "true"`,
+		},
+		"gcp, an array": {
+			call: "PUT " + instance, body: `{"networkInterfaces": {}}`,
+			wrong: `body.networkInterfaces: expected array, got {}`,
+		},
+		"gcp, null": {
+			call: "PUT " + instance, body: `{"canIpForward": null}`,
+			wrong: `body.canIpForward: expected boolean, got null`,
+		},
+		"gcp, a wrong number": {
+			call:  "PUT " + instance,
+			body:  `{"networkInterfaces": [{"queueCount": 1.5}]}`,
+			wrong: `body.networkInterfaces[0].queueCount: expected integer int32, got 1.5`,
+		},
+		"gcp, no base64": {
+			call: "PUT " + instance, body: `{"fingerprint": "fp0"}`,
+			wrong: `body.fingerprint: expected string byte, got "fp0"`,
+		},
+		"gcp, no such action": {
+			call:  "PUT " + instance + "?mostDisruptiveAllowedAction=REBOOT",
+			body:  `{}`,
+			wrong: "query parameter mostDisruptiveAllowedAction: expected one of INVALID, NO_EFFECT, REFRESH, RESTART",
+		},
+		"gcp, no such parameter": {
+			call: "PUT " + instance + "?mostDisruptiveAction=REFRESH",
+			body: `{}`, wrong: "unknown query parameter mostDisruptiveAction",
+		},
+		"gcp, twice": {
+			call: "PUT " + instance + "?minimalAction=REFRESH&minimalAction=REFRESH", body: `{}`,
+			wrong: "query parameter minimalAction: given 2 times",
+		},
+		"gcp, every method's": {call: "GET " + instance + "?alt=json&prettyPrint=false"},
+		"gcp, a strange name": {
+			call: "GET " + strings.ReplaceAll(instance, "gcp-1", "GCP_1"), wrong: `instance: expected [a-z]`,
+		},
+		"gcp, no method":       {call: "PATCH " + instance, body: `{}`, wrong: "no method has this path"},
+		"gcp, a body too much": {call: "GET " + instance, body: `{}`, wrong: "compute.instances.get takes no body"},
+		"gcp, no JSON":         {call: "PUT " + instance, body: `{`, wrong: "the body is not JSON"},
 		"gcp, as it was served": {
-			call: "PUT " + instance, body: `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
+			call:   "PUT " + instance,
+			body:   `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
 			served: `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
 		},
-		"gcp, never served":     {call: "PUT " + instance, body: `{"futureField": 1}`, served: `{"futureField": 2}`, wrong: "body.futureField: unknown field"},
-		"gcp, a route":          {call: "POST " + routes, body: `{"name": "a", "destRange": "10.0.0.0/8", "network": "global/networks/n", "priority": 900, "nextHopInstance": "x"}`},
-		"gcp, half a route":     {call: "POST " + routes, body: `{"name": "a", "priority": 900}`, wrong: "body.destRange: it is required"},
-		"azure, an interface":   {call: "PUT " + nic, body: `{"location": "westeurope", "properties": {"enableIPForwarding": true}}`},
-		"azure, misspelt":       {call: "PUT " + nic, body: `{"properties": {"enableIpForwarding": true}}`, wrong: "body.properties.enableIpForwarding: unknown field"},
-		"azure, a wrong type":   {call: "PUT " + nic, body: `{"properties": {"enableIPForwarding": 1}}`, wrong: "body.properties.enableIPForwarding: expected boolean, got 1"},
-		"azure, tags":           {call: "PUT " + nic, body: `{"tags": {"a": "b"}}`},
-		"azure, a wrong tag":    {call: "PUT " + nic, body: `{"tags": {"a": true}}`, wrong: "body.tags.a: expected string, got true"},
-		"azure, no version":     {call: "PUT " + strings.Split(nic, "?")[0], body: `{}`, wrong: "query parameter api-version is missing"},
-		"azure, another one":    {call: "GET " + strings.ReplaceAll(nic, "2025", "2011"), wrong: `query parameter api-version: expected one of 2025-05-01, got "2011-05-01"`},
+		"gcp, never served": {
+			call: "PUT " + instance, body: `{"futureField": 1}`,
+			served: `{"futureField": 2}`, wrong: "body.futureField: unknown field",
+		},
+		"gcp, a route": {
+			call: "POST " + routes,
+			body: `{"name": "a", "destRange": "10.0.0.0/8", "network": "global/networks/n", "priority": 900, "nextHopInstance": "x"}`,
+		},
+		"gcp, half a route": {
+			call: "POST " + routes, body: `{"name": "a", "priority": 900}`,
+			wrong: "body.destRange: it is required",
+		},
+		"azure, an interface": {
+			call: "PUT " + nic, body: `{"location": "westeurope", "properties": {"enableIPForwarding": true}}`,
+		},
+		"azure, misspelt": {
+			call:  "PUT " + nic,
+			body:  `{"properties": {"enableIpForwarding": true}}`,
+			wrong: "body.properties.enableIpForwarding: unknown field",
+		},
+		"azure, a wrong type": {
+			call:  "PUT " + nic,
+			body:  `{"properties": {"enableIPForwarding": 1}}`,
+			wrong: "body.properties.enableIPForwarding: expected boolean, got 1",
+		},
+		"azure, tags": {call: "PUT " + nic, body: `{"tags": {"a": "b"}}`},
+		"azure, a wrong tag": {
+			call: "PUT " + nic, body: `{"tags": {"a": true}}`, wrong: "body.tags.a: expected string, got true",
+		},
+		"azure, no version": {
+			call: "PUT " + strings.Split(nic, "?")[0], body: `{}`,
+			wrong: "query parameter api-version is missing",
+		},
+		"azure, another one": {
+			call:  "GET " + strings.ReplaceAll(nic, "2025", "2011"),
+			wrong: `query parameter api-version: expected one of 2025-05-01, got "2011-05-01"`,
+		},
 		"azure, other capitals": {call: "GET " + strings.ReplaceAll(nic, "resourceGroups", "resourcegroups")},
-		"azure, read-only":      {call: "PUT " + nic, body: `{"name": "b"}`, served: `{"name": "a"}`, wrong: "body.name: it is read-only"},
-		"azure, as served":      {call: "PUT " + nic, body: `{"name": "a", "properties": {"macAddress": "0"}}`, served: `{"name": "a", "properties": {"macAddress": "0"}}`},
-		"azure, a route":        {call: "PUT " + route, body: `{"properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.0.4"}}`},
-		"azure, half a route":   {call: "PUT " + route, body: `{"properties": {"addressPrefix": "10.0.0.0/8"}}`, wrong: "body.properties.nextHopType: it is required"},
-		"azure, a wrong hop":    {call: "PUT " + route, body: `{"properties": {"nextHopType": "Router"}}`, wrong: "body.properties.nextHopType: expected one of Internet, None"},
+		"azure, read-only": {
+			call: "PUT " + nic, body: `{"name": "b"}`,
+			served: `{"name": "a"}`, wrong: "body.name: it is read-only",
+		},
+		"azure, as served": {
+			call:   "PUT " + nic,
+			body:   `{"name": "a", "properties": {"macAddress": "0"}}`,
+			served: `{"name": "a", "properties": {"macAddress": "0"}}`,
+		},
+		"azure, a route": {
+			call: "PUT " + route,
+			body: `{"properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.0.4"}}`,
+		},
+		"azure, half a route": {
+			call:  "PUT " + route,
+			body:  `{"properties": {"addressPrefix": "10.0.0.0/8"}}`,
+			wrong: "body.properties.nextHopType: it is required",
+		},
+		"azure, a wrong hop": {
+			call:  "PUT " + route,
+			body:  `{"properties": {"nextHopType": "Router"}}`,
+			wrong: "body.properties.nextHopType: expected one of Internet, None",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := published.GCP()
@@ -137,18 +219,44 @@ func TestAnswers(t *testing.T) {
 		body   string
 		wrong  string
 	}{
-		"gcp, an operation":     {call: "PUT " + instance, status: 200, body: `{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X"}]}}`},
-		"gcp, no operation":     {call: "PUT " + instance, status: 200, body: `{"canIpForward": true}`, wrong: "answer.canIpForward: unknown field"},
-		"gcp, no status":        {call: "PUT " + instance, status: 200, body: `{"status": "Succeeded"}`, wrong: "answer.status: expected one of DONE, PENDING, RUNNING"},
-		"gcp, created":          {call: "PUT " + instance, status: 201, body: `{}`, wrong: "compute.instances.update does not answer with the status 201"},
-		"gcp, of tomorrow":      {call: "GET " + instance, status: 200, body: `{"futureField": 1}`},
-		"azure, an interface":   {call: "PUT " + nic, status: 201, body: `{"properties": {"provisioningState": "Updating", "futureField": 1}}`},
-		"azure, nothing":        {call: "PUT " + nic, status: 201, wrong: "the answer is not JSON: EOF"},
-		"azure, accepted":       {call: "PUT " + nic, status: 202, wrong: "armnetwork.Interfaces.CreateOrUpdate does not answer with the status 202"},
-		"azure, deleted":        {call: "DELETE " + route, status: 204},
-		"azure, deleted, words": {call: "DELETE " + route, status: 200, body: `{}`, wrong: "armnetwork.Routes.Delete answers without a body"},
-		"azure, an error":       {call: "PUT " + nic, status: 412, body: `{"error": {"code": "PreconditionFailed", "message": "m"}}`},
-		"azure, no error":       {call: "PUT " + nic, status: 412, body: `{"code": "PreconditionFailed"}`, wrong: "answer.code: unknown field"},
+		"gcp, an operation": {
+			call: "PUT " + instance, status: 200,
+			body: `{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X"}]}}`,
+		},
+		"gcp, no operation": {
+			call: "PUT " + instance, status: 200,
+			body: `{"canIpForward": true}`, wrong: "answer.canIpForward: unknown field",
+		},
+		"gcp, no status": {
+			call: "PUT " + instance, status: 200,
+			body: `{"status": "Succeeded"}`, wrong: "answer.status: expected one of DONE, PENDING, RUNNING",
+		},
+		"gcp, created": {
+			call: "PUT " + instance, status: 201, body: `{}`,
+			wrong: "compute.instances.update does not answer with the status 201",
+		},
+		"gcp, of tomorrow": {call: "GET " + instance, status: 200, body: `{"futureField": 1}`},
+		"azure, an interface": {
+			call: "PUT " + nic, status: 201,
+			body: `{"properties": {"provisioningState": "Updating", "futureField": 1}}`,
+		},
+		"azure, nothing": {call: "PUT " + nic, status: 201, wrong: "the answer is not JSON: EOF"},
+		"azure, accepted": {
+			call: "PUT " + nic, status: 202,
+			wrong: "armnetwork.Interfaces.CreateOrUpdate does not answer with the status 202",
+		},
+		"azure, deleted": {call: "DELETE " + route, status: 204},
+		"azure, deleted, words": {
+			call: "DELETE " + route, status: 200, body: `{}`,
+			wrong: "armnetwork.Routes.Delete answers without a body",
+		},
+		"azure, an error": {
+			call: "PUT " + nic, status: 412, body: `{"error": {"code": "PreconditionFailed", "message": "m"}}`,
+		},
+		"azure, no error": {
+			call: "PUT " + nic, status: 412, body: `{"code": "PreconditionFailed"}`,
+			wrong: "answer.code: unknown field",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := published.GCP()
@@ -182,14 +290,17 @@ func TestGuard(t *testing.T) {
 		failures     []string
 	}{
 		"gcp": {
-			api: published.GCP(), good: instance, bad: `{"canIPForward": true}`, body: `{"canIpForward": true, "kind": "compute#instance"}`, answer: `{"kind": "compute#instance"}`,
+			api: published.GCP(), good: instance, bad: `{"canIPForward": true}`,
+			body: `{"canIpForward": true, "kind": "compute#instance"}`, answer: `{"kind": "compute#instance"}`,
 			says:     `{"error":{"code":400,"errors":[{"domain":"global","message":"Invalid JSON payload received. body.canIPForward: unknown field","reason":"badRequest"}],`,
 			failures: []string{"gcp refuses PUT " + instance + ": body.canIPForward: unknown field"},
 		},
 		"azure": {
-			api: published.Azure(), good: nic, bad: `{"properties": {"enableIPForwarding": "yes"}}`, body: `{"name": "a"}`, answer: `{"name": "a"}`,
-			says:     `{"error":{"code":"InvalidRequestFormat","message":"Cannot parse the request: body.properties.enableIPForwarding: expected boolean, got \"yes\""}}`,
-			failures: []string{"azure refuses PUT " + nic + `: body.properties.enableIPForwarding: expected boolean, got "yes"`},
+			api: published.Azure(), good: nic, bad: `{"properties": {"enableIPForwarding": "yes"}}`,
+			body: `{"name": "a"}`, answer: `{"name": "a"}`,
+			says: `{"error":{"code":"InvalidRequestFormat","message":"Cannot parse the request: body.properties.enableIPForwarding: expected boolean, got \"yes\""}}`,
+			failures: []string{"azure refuses PUT " + nic +
+				`: body.properties.enableIPForwarding: expected boolean, got "yes"`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

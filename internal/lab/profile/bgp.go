@@ -12,7 +12,12 @@ func (p Profile) bgpFiles() []File {
 	switch p.BGP {
 	case "frr":
 		return []File{
-			{Path: "etc/frr/daemons", Mode: 0o644, Text: fmt.Sprintf("bgpd=yes\nvtysh_enable=yes\nzebra_options=\"-A 127.0.0.1\"\nbgpd_options=\"-A 127.0.0.1 -p %d\"\n", port)},
+			{
+				Path: "etc/frr/daemons", Mode: 0o644,
+				Text: fmt.Sprintf(
+					"bgpd=yes\nvtysh_enable=yes\nzebra_options=\"-A 127.0.0.1\"\nbgpd_options=\"-A 127.0.0.1 -p %d\"\n",
+					port),
+			},
 			{Path: "etc/frr/frr.conf", Mode: 0o644, Text: `frr defaults traditional
 router bgp 64999
  bgp router-id 192.0.2.254

@@ -18,10 +18,13 @@ func (p Profile) clientFiles(cards []Card) []File {
 	case "networkd":
 		out := networkdService
 		for _, c := range cards {
-			out = append(out, File{Path: "etc/systemd/network/20-" + c.Name + ".network", Text: p.networkd(c), Mode: 0o644})
+			out = append(out, File{
+				Path: "etc/systemd/network/20-" + c.Name + ".network", Text: p.networkd(c), Mode: 0o644,
+			})
 		}
 		return append(out, File{
-			Path: "etc/systemd/system/multi-user.target.wants/systemd-networkd.service", Link: "/lib/systemd/system/systemd-networkd.service",
+			Path: "etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
+			Link: "/lib/systemd/system/systemd-networkd.service",
 		})
 	case "netplan": // its generator starts networkd
 		text := "network:\n  version: 2\n  ethernets:\n"
@@ -32,7 +35,11 @@ func (p Profile) clientFiles(cards []Card) []File {
 	case "networkmanager":
 		var out []File
 		for _, c := range cards {
-			out = append(out, File{Path: "etc/NetworkManager/system-connections/" + c.Name + ".nmconnection", Text: p.networkManager(c), Mode: 0o600})
+			out = append(out,
+				File{
+					Path: "etc/NetworkManager/system-connections/" + c.Name + ".nmconnection",
+					Text: p.networkManager(c), Mode: 0o600,
+				})
 		}
 		return out
 	case "ifupdown":
@@ -86,7 +93,10 @@ func (p Profile) routes(c Card) []route {
 			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
 		own := c.Addresses[i]
-		r := route{to: everything, via: g, onlink: c.Onlink || !own.Contains(g), metric: c.Metric, ofServer: p.DHCP && g.Is4()}
+		r := route{
+			to: everything, via: g, onlink: c.Onlink || !own.Contains(g), metric: c.Metric,
+			ofServer: p.DHCP && g.Is4(),
+		}
 		if c.Source.IsValid() && c.Source.Is6() == g.Is6() {
 			r.source = c.Source
 		}

@@ -21,7 +21,8 @@ var (
 	}
 	onlink = []profile.Card{{
 		Name: "eth0", MAC: "02:00:00:00:00:03", Onlink: true, Metric: 100,
-		Addresses: []netip.Prefix{netip.MustParsePrefix("10.2.1.10/32")}, Gateways: []netip.Addr{netip.MustParseAddr("10.2.1.1")},
+		Addresses: []netip.Prefix{netip.MustParsePrefix("10.2.1.10/32")},
+		Gateways:  []netip.Addr{netip.MustParseAddr("10.2.1.1")},
 	}}
 )
 
@@ -73,6 +74,7 @@ func TestInstalled(t *testing.T) {
 	} {
 		p, err := parse(t, text)
 		require.NoError(t, err, text)
-		assert.Equal(t, want, [2]string{strings.Join(p.Installed(false), " "), strings.Join(p.Installed(true), " ")}, text)
+		assert.Equal(t, want,
+			[2]string{strings.Join(p.Installed(false), " "), strings.Join(p.Installed(true), " ")}, text)
 	}
 }

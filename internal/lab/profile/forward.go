@@ -16,7 +16,8 @@ func (p Profile) forwardFiles() []File {
 	case "ufw":
 		open := ""
 		if p.ForwardOpen {
-			open = "    iifname \"wg*\" counter accept\n    oifname \"wg*\" counter accept\n" // ufw route allow in on wg...
+			// ufw route allow in on wg...
+			open = "    iifname \"wg*\" counter accept\n    oifname \"wg*\" counter accept\n"
 		}
 		rules = ufw("ip", "ufw", ufwICMP, open) + ufw("ip6", "ufw6", ufwICMP6, open)
 	case "docker-package":
@@ -29,7 +30,8 @@ func (p Profile) forwardFiles() []File {
 		if p.ForwardOpen {
 			open = "ufw route allow in on wg+; ufw route allow out on wg+; "
 		}
-		return forwardUnit("ufw.service", "ufw allow 22/tcp; ufw allow 51800:51899/udp; ufw allow in on wg+; "+open+"ufw --force enable")
+		return forwardUnit("ufw.service",
+			"ufw allow 22/tcp; ufw allow 51800:51899/udp; ufw allow in on wg+; "+open+"ufw --force enable")
 	default:
 		return nil
 	}
@@ -147,7 +149,10 @@ func (p Profile) nftablesFiles() []File {
 		return nil
 	}
 	return []File{
-		{Path: "etc/systemd/system/sysinit.target.wants/nftables.service", Link: "/lib/systemd/system/nftables.service"},
+		{
+			Path: "etc/systemd/system/sysinit.target.wants/nftables.service",
+			Link: "/lib/systemd/system/nftables.service",
+		},
 		{Path: "etc/nftables.conf", Mode: 0o755, Text: `#!/usr/sbin/nft -f
 
 flush ruleset

@@ -147,7 +147,8 @@ func ports(v any) (Ports, error) {
 			p.To = p.First
 		}
 	}
-	if n := p.Last - p.First; m == nil || p.First < 1 || p.To < 1 || n < 0 || n >= most || p.Last > 65535 || p.To+n > 65535 {
+	if n := p.Last - p.First; m == nil || p.First < 1 || p.To < 1 || n < 0 || n >= most ||
+		p.Last > 65535 || p.To+n > 65535 {
 		return Ports{}, fmt.Errorf("%v: want at most %d ports, such as 51800-51899, or 52800-52899:51800", v, most)
 	}
 	return p, nil
@@ -219,7 +220,8 @@ func (p Profile) fits() error {
 	refuse(p.Client == "ifupdown" && p.Metric > 0, "metric", "ifupdown gives a connected route none")
 	refuse(len(p.IP) > 0 && (p.Client == "networkd" || p.Client == "netplan"), "ip",
 		"networkd removes at its start what it does not know; leave client out")
-	refuse(p.LANGateway && (p.Client != "" || p.NICs > 1 || p.PolicyRules), "lan_gateway", "has its own two NICs: leave client, nics and policy_rules out")
+	refuse(p.LANGateway && (p.Client != "" || p.NICs > 1 || p.PolicyRules), "lan_gateway",
+		"has its own two NICs: leave client, nics and policy_rules out")
 	refuse(p.ForwardOpen && p.Forward == "", "forward_open", "wants forward, which says whose rules drop")
 	refuse(p.BGPPort != 0 && p.BGP == "", "bgp_port", "wants bgp, which says whose port it is")
 	refuse(p.SysctlFile != "" && len(p.Sysctl) == 0, "sysctl_file", "wants sysctl, which says what is in the file")

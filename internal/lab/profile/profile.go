@@ -5,16 +5,17 @@ package profile
 // Profile is one host's lab_host. The zero value is a tidy host: the lab gives it
 // its address, and nothing but the product's own packages is on it.
 type Profile struct {
-	Suite       string            `json:"suite,omitempty"`        // the distribution; empty: the lab's
-	Packages    []string          `json:"packages,omitempty"`     // installed before the product's
-	Client      string            `json:"client,omitempty"`       // what addresses the NICs; empty: the lab
-	DHCP        bool              `json:"dhcp,omitempty"`         // the client asks a server
-	Metric      int               `json:"metric,omitempty"`       // of eth0's routes, eth1's is 100 more
-	NICs        int               `json:"nics,omitempty"`         // 1 or 2, in the same subnet
-	PolicyRules bool              `json:"policy_rules,omitempty"` // "from ADDRESS lookup TABLE" for each NIC
-	IP          []string          `json:"ip,omitempty"`           // lines for ip(8)
-	LANGateway  bool              `json:"lan_gateway,omitempty"`  // it has its LAN's first address, and an uplink
-	Forwarded   Ports             `json:"forwarded,omitzero"`     // all of its endpoint that reaches it; zero: everything
+	Suite       string   `json:"suite,omitempty"`        // the distribution; empty: the lab's
+	Packages    []string `json:"packages,omitempty"`     // installed before the product's
+	Client      string   `json:"client,omitempty"`       // what addresses the NICs; empty: the lab
+	DHCP        bool     `json:"dhcp,omitempty"`         // the client asks a server
+	Metric      int      `json:"metric,omitempty"`       // of eth0's routes, eth1's is 100 more
+	NICs        int      `json:"nics,omitempty"`         // 1 or 2, in the same subnet
+	PolicyRules bool     `json:"policy_rules,omitempty"` // "from ADDRESS lookup TABLE" for each NIC
+	IP          []string `json:"ip,omitempty"`           // lines for ip(8)
+	LANGateway  bool     `json:"lan_gateway,omitempty"`  // it has its LAN's first address, and an uplink
+	// all of its endpoint that reaches it; zero: everything
+	Forwarded   Ports             `json:"forwarded,omitzero"`
 	Forward     string            `json:"forward,omitempty"`      // whose forward rules drop; empty: nobody's
 	ForwardOpen bool              `json:"forward_open,omitempty"` // and the admin lets the mesh through
 	NFTables    bool              `json:"nftables,omitempty"`     // Debian's nftables.conf, loaded at boot

@@ -30,16 +30,30 @@ func TestParse(t *testing.T) {
 		"null":         {},
 		"metric":       {Metric: 100},
 		"ec2-two-nics": {Metric: 100, NICs: 2, PolicyRules: true},
-		"{profile: ec2-two-nics, metric: 512, ipv6: off}":                       {Metric: 512, NICs: 2, PolicyRules: true, NoIPv6: true},
-		"[sudo-tty, docker-rules-open]":                                         {Login: "admin", Sudo: "requiretty", Forward: "docker", ForwardOpen: true},
-		"{profile: [flannel], wireguard: {wg-road: {port: 51999, quick: yes}}}": {WireGuard: []profile.Tunnel{{Name: "flannel-wg", Port: 51820}, {Name: "wg-road", Port: 51999, Quick: true}}},
-		"{profile: flannel, wireguard: {flannel-wg: 51821}}":                    {WireGuard: []profile.Tunnel{{Name: "flannel-wg", Port: 51821}}},
-		"{ip: rule add pref 7 lookup 7}":                                        {IP: []string{"rule add pref 7 lookup 7"}},
-		"{forward_ports: 51800-51899}":                                          {Forwarded: profile.Ports{First: 51800, Last: 51899, To: 51800}},
-		"{forward_ports: '52800-52899:51800'}":                                  {Forwarded: profile.Ports{First: 52800, Last: 52899, To: 51800}},
-		"{bgp: bird, bgp_port: 1179}":                                           {BGP: "bird", BGPPort: 1179},
-		"{sysctl: {net.ipv4.conf.eth0/1.rp_filter: 1}}":                         {},
-		"{sysctl: {net.ipv4.ip_forward: 0}, sysctl_file: zz.conf}":              {Sysctl: map[string]string{"net.ipv4.ip_forward": "0"}, SysctlFile: "zz.conf"},
+		"{profile: ec2-two-nics, metric: 512, ipv6: off}": {
+			Metric: 512, NICs: 2, PolicyRules: true, NoIPv6: true,
+		},
+		"[sudo-tty, docker-rules-open]": {
+			Login: "admin", Sudo: "requiretty", Forward: "docker", ForwardOpen: true,
+		},
+		"{profile: [flannel], wireguard: {wg-road: {port: 51999, quick: yes}}}": {WireGuard: []profile.Tunnel{
+			{Name: "flannel-wg", Port: 51820}, {Name: "wg-road", Port: 51999, Quick: true},
+		}},
+		"{profile: flannel, wireguard: {flannel-wg: 51821}}": {
+			WireGuard: []profile.Tunnel{{Name: "flannel-wg", Port: 51821}},
+		},
+		"{ip: rule add pref 7 lookup 7}": {IP: []string{"rule add pref 7 lookup 7"}},
+		"{forward_ports: 51800-51899}": {
+			Forwarded: profile.Ports{First: 51800, Last: 51899, To: 51800},
+		},
+		"{forward_ports: '52800-52899:51800'}": {
+			Forwarded: profile.Ports{First: 52800, Last: 52899, To: 51800},
+		},
+		"{bgp: bird, bgp_port: 1179}":                   {BGP: "bird", BGPPort: 1179},
+		"{sysctl: {net.ipv4.conf.eth0/1.rp_filter: 1}}": {},
+		"{sysctl: {net.ipv4.ip_forward: 0}, sysctl_file: zz.conf}": {
+			Sysctl: map[string]string{"net.ipv4.ip_forward": "0"}, SysctlFile: "zz.conf",
+		},
 	} {
 		got, err := parse(t, text)
 		if strings.Contains(text, "eth0/1") {

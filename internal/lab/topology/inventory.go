@@ -25,7 +25,8 @@ func ParseInventory(data []byte) (Inventory, error) {
 		return Inventory{}, fmt.Errorf("inventory: %w", err)
 	}
 	if _, ok := list.Groups["routers"]; !ok {
-		return Inventory{}, errors.New("inventory: group routers: not there; put the hosts of the mesh in a group named routers")
+		return Inventory{}, errors.New(
+			"inventory: group routers: not there; put the hosts of the mesh in a group named routers")
 	}
 	inv := Inventory{Hosts: list.Members("routers"), Vars: map[string]map[string]any{}, Groups: map[string][]string{}}
 	if len(inv.Hosts) == 0 {

@@ -58,7 +58,8 @@ func (t Topology) InternetScript() string {
 	s.add("link set dev lo up")
 	for _, site := range t.Sites {
 		port := fmt.Sprintf("s%d", site.Number)
-		s.add("link add dev %s mtu %d type veth peer name wan mtu %d netns %s", port, site.MTU, site.MTU, t.Gateway(site.Name))
+		s.add("link add dev %s mtu %d type veth peer name wan mtu %d netns %s", port, site.MTU,
+			site.MTU, t.Gateway(site.Name))
 		for i, p := range site.Provider {
 			s.address(port, netip.PrefixFrom(p, site.Wan[i].Bits()))
 		}
@@ -150,7 +151,8 @@ func zoneTable(i int) int { return 100 + i }
 func (t Topology) ConnectScript(h Host) string {
 	var s script
 	site, _ := t.Site(h.Site)
-	s.add("link add dev %s mtu %d type veth peer name eth0 address %s mtu %d netns %s", h.Port, site.NIC, mac(h, 1), site.NIC, t.Namespace(h.Name))
+	s.add("link add dev %s mtu %d type veth peer name eth0 address %s mtu %d netns %s", h.Port,
+		site.NIC, mac(h, 1), site.NIC, t.Namespace(h.Name))
 	if t.isLAN(site.Name) {
 		t.connectLAN(&s, site, h)
 		return s.String()
@@ -178,7 +180,8 @@ func (t Topology) ConnectScript(h Host) string {
 	}
 	if len(h.Second) > 0 {
 		port := h.secondPort()
-		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port, site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
+		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port,
+			site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
 		for i, g := range h.Gateways {
 			s.gateway(h, port, g, h.Subnets[i])
 		}
@@ -198,7 +201,8 @@ func (t Topology) connectLAN(s *script, site Site, h Host) {
 		s.address(h.Port, netip.PrefixFrom(h.Uplink.Addr().Prev(), h.Uplink.Bits()))
 		s.add("link set dev %s up", h.Port)
 		port = h.secondPort()
-		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port, site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
+		s.add("link add dev %s mtu %d type veth peer name eth1 address %s mtu %d netns %s", port,
+			site.NIC, mac(h, 2), site.NIC, t.Namespace(h.Name))
 	}
 	s.add("link set dev %s addrgenmode none master lan up", port)
 }
@@ -230,7 +234,8 @@ func (t Topology) Cards(h Host) []profile.Card {
 	if h.Profile.LANGateway {
 		return []profile.Card{
 			{
-				Name: "eth0", MAC: mac(h, 1), Addresses: []netip.Prefix{h.Uplink}, Gateways: []netip.Addr{h.Uplink.Addr().Prev()}, Metric: h.Profile.Metric,
+				Name: "eth0", MAC: mac(h, 1), Addresses: []netip.Prefix{h.Uplink},
+				Gateways: []netip.Addr{h.Uplink.Addr().Prev()}, Metric: h.Profile.Metric,
 			},
 			{Name: "eth1", MAC: mac(h, 2), Addresses: h.Addresses, Metric: h.Profile.Metric},
 		}
@@ -241,7 +246,8 @@ func (t Topology) Cards(h Host) []profile.Card {
 			continue
 		}
 		c := profile.Card{
-			Name: fmt.Sprintf("eth%d", i), MAC: mac(h, i+1), Addresses: addresses, Gateways: h.Gateways, Onlink: site.Onlink,
+			Name: fmt.Sprintf("eth%d", i), MAC: mac(h, i+1), Addresses: addresses,
+			Gateways: h.Gateways, Onlink: site.Onlink,
 		}
 		if h.Profile.Metric > 0 {
 			c.Metric = h.Profile.Metric + 100*i

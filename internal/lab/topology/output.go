@@ -52,7 +52,8 @@ var connection = []string{
 }
 
 func kept(name string) bool {
-	return !slices.Contains(connection, name) && !strings.HasPrefix(name, "ansible_ssh_") && !strings.HasPrefix(name, "ansible_become_")
+	return !slices.Contains(connection, name) && !strings.HasPrefix(name, "ansible_ssh_") &&
+		!strings.HasPrefix(name, "ansible_become_")
 }
 
 // Inventory is the lab's inventory: group routers with all variables of the

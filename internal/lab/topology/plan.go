@@ -33,7 +33,9 @@ func New(lab string, inv Inventory) (Topology, error) {
 	want := inv.Vars[inv.Hosts[0]]["mesh_sites"]
 	for _, h := range inv.Hosts[1:] {
 		if !reflect.DeepEqual(inv.Vars[h]["mesh_sites"], want) {
-			bad = append(bad, fmt.Errorf("%s: mesh_sites differs from that of %s; set it once, for the group routers", h, inv.Hosts[0]))
+			bad = append(bad,
+				fmt.Errorf("%s: mesh_sites differs from that of %s; set it once, for the group routers", h,
+					inv.Hosts[0]))
 		}
 	}
 	m, err := meshOf(inv)
@@ -54,7 +56,9 @@ func (t *Topology) addRouters(inv Inventory, m mesh.Mesh) error {
 		r := m.Routers[name]
 		h := Host{Name: name, Kind: Router, ID: r.ID, Site: r.Site, Zone: r.Zone, Endpoint: endpoint(r)}
 		if other, ok := endpoints[h.Endpoint]; ok && h.Endpoint.IsValid() && m.Routers[other].Site != r.Site {
-			bad = append(bad, fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to routers of one site", name, h.Endpoint, other))
+			bad = append(bad,
+				fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to routers of one site", name,
+					h.Endpoint, other))
 		} else {
 			endpoints[h.Endpoint] = name
 		}
@@ -70,7 +74,8 @@ func (t *Topology) addRouters(inv Inventory, m mesh.Mesh) error {
 			bad = append(bad, ofHost(name, err))
 		}
 		if h.Profile.Forwarded != (profile.Ports{}) && !h.Endpoint.IsValid() {
-			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: wants mesh_endpoint, the address whose ports they are", name))
+			bad = append(bad,
+				fmt.Errorf("%s: lab_host.forward_ports: wants mesh_endpoint, the address whose ports they are", name))
 		}
 		if h.Profile.NoIPv6 && h.Endpoint.Is6() {
 			bad = append(bad, fmt.Errorf("%s: lab_host.ipv6: its mesh_endpoint %s is IPv6", name, h.Endpoint))
@@ -90,7 +95,9 @@ func (t *Topology) forward(m mesh.Mesh) error {
 	for i := range t.Hosts {
 		h := &t.Hosts[i]
 		said := h.Profile.Forwarded.Last > 0
-		if !said && !slices.ContainsFunc(t.Hosts, func(o Host) bool { return o.ID != h.ID && h.Endpoint.IsValid() && o.Endpoint == h.Endpoint }) {
+		if !said && !slices.ContainsFunc(t.Hosts, func(o Host) bool {
+			return o.ID != h.ID && h.Endpoint.IsValid() && o.Endpoint == h.Endpoint
+		}) {
 			continue
 		}
 		outer, inner := portBases(m, m.Routers[h.Name])
@@ -104,7 +111,8 @@ func (t *Topology) forward(m mesh.Mesh) error {
 		for _, port := range slices.Sorted(maps.Keys(h.Forwards)) {
 			at := netip.AddrPortFrom(h.Endpoint, uint16(port))
 			if other, ok := taken[at]; ok {
-				bad = append(bad, fmt.Errorf("%s: mesh_endpoint: UDP %d of %s is that of %s", h.Name, port, h.Endpoint, other))
+				bad = append(bad,
+					fmt.Errorf("%s: mesh_endpoint: UDP %d of %s is that of %s", h.Name, port, h.Endpoint, other))
 				break
 			}
 			taken[at] = h.Name
@@ -155,7 +163,9 @@ func (t *Topology) address() error {
 	bad := []error{t.endpoints(), t.first(a)}
 	for _, h := range t.Hosts {
 		if h.Profile.Client != "" && h.bearsEndpoint() {
-			bad = append(bad, fmt.Errorf("%s: lab_host.client: its mesh_endpoint %s is an address that only the lab can give it", h.Name, h.Endpoint))
+			bad = append(bad,
+				fmt.Errorf("%s: lab_host.client: its mesh_endpoint %s is an address that only the lab can give it",
+					h.Name, h.Endpoint))
 		}
 	}
 	// Last, so that nobody's address depends on who has a second NIC.
@@ -176,7 +186,9 @@ func (t *Topology) endpoints() error {
 		}
 		h.NAT = h.Endpoint.Is4()
 		if h.Profile.Forwarded != (profile.Ports{}) && !h.NAT {
-			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: its mesh_endpoint %s is not a public IPv4 address", h.Name, h.Endpoint))
+			bad = append(bad,
+				fmt.Errorf("%s: lab_host.forward_ports: its mesh_endpoint %s is not a public IPv4 address", h.Name,
+					h.Endpoint))
 		}
 	}
 	return errors.Join(bad...)
@@ -219,7 +231,8 @@ func (h *Host) join(a allocator, s Site, subnet netip.Prefix, gateway netip.Addr
 	h.Gateways = append(h.Gateways, gateway)
 	h.Subnets = append(h.Subnets, subnet)
 	if h.Profile.DHCP && subnet.Addr().Is4() && !subnet.Contains(gateway) {
-		return fmt.Errorf("%s: lab_host.dhcp: its gateway %s is not in %s; write the address down", h.Name, gateway, subnet)
+		return fmt.Errorf("%s: lab_host.dhcp: its gateway %s is not in %s; write the address down",
+			h.Name, gateway, subnet)
 	}
 	return nil
 }
@@ -248,7 +261,8 @@ func (t *Topology) second(a allocator) error {
 func (t Topology) oneLAN(h Host, s Site) error {
 	switch {
 	case len(t.Routers(s.Name)) > 1:
-		return fmt.Errorf("%s: lab_host.lan_gateway: site %s has other routers; it has to be the only one", h.Name, s.Name)
+		return fmt.Errorf("%s: lab_host.lan_gateway: site %s has other routers; it has to be the only one",
+			h.Name, s.Name)
 	case len(s.Zones) > 1 || len(firsts(s.Zones[0].Subnets)) > 1 || s.Zones[0].Subnets[0].Addr().Is6():
 		return fmt.Errorf("%s: lab_host.lan_gateway: want one zone with one IPv4 subnet at site %s", h.Name, s.Name)
 	case s.Onlink:
@@ -291,7 +305,8 @@ func (t *Topology) link(m mesh.Mesh) error {
 			return !slices.ContainsFunc(used, netip.MustParsePrefix(c).Overlaps)
 		})
 		if free < 0 {
-			return fmt.Errorf("mesh_sites: the networks cover all of %s, of which the lab needs one", strings.Join(candidates, ", "))
+			return fmt.Errorf("mesh_sites: the networks cover all of %s, of which the lab needs one",
+				strings.Join(candidates, ", "))
 		}
 		pools = append(pools, netip.MustParsePrefix(candidates[free]))
 	}
@@ -337,7 +352,9 @@ func (t *Topology) number() error {
 			h.Port = fmt.Sprintf("h%d", h.Number)
 		}
 		if other, ok := seen[h.Hostname()]; ok {
-			bad = append(bad, fmt.Errorf("%s: its host name %s is that of %s; the lab names its nodes node-<site>-<zone>", h.Name, h.Hostname(), other))
+			bad = append(bad,
+				fmt.Errorf("%s: its host name %s is that of %s; the lab names its nodes node-<site>-<zone>", h.Name,
+					h.Hostname(), other))
 		}
 		seen[h.Hostname()] = h.Name
 	}

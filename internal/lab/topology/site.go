@@ -16,7 +16,8 @@ import (
 // settings are options of mesh_plan that an inventory may set, by its variables.
 var settings = map[string]string{
 	"link_pool": "mesh_link_pool", "link_prefix_length": "mesh_link_prefix_length", "link_pool6": "mesh_link_pool6",
-	"port_base": "mesh_port_base", "interface_prefix": "mesh_interface_prefix", "persistent_keepalive": "mesh_keepalive", "bfd": "mesh_bfd",
+	"port_base": "mesh_port_base", "interface_prefix": "mesh_interface_prefix",
+	"persistent_keepalive": "mesh_keepalive", "bfd": "mesh_bfd",
 }
 
 // meshOf is the inventory as mesh_plan reads it, and refuses what mesh_plan refuses.

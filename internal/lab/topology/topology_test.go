@@ -109,14 +109,19 @@ func TestNewRefuses(t *testing.T) {
 			"b": router(1, "moon", "", "203.0.113.1"),
 			"c": router(0, "gcp", "b", "here"),
 		}, []string{
-			`router a: site azure has no zone "3"`, "routers a, b: id 1 is given to all of them", `router b: site "moon" is unknown`, "router c: id is missing", `router c: endpoint is "here": expected an IP address`,
+			`router a: site azure has no zone "3"`, "routers a, b: id 1 is given to all of them",
+			`router b: site "moon" is unknown`, "router c: id is missing",
+			`router c: endpoint is "here": expected an IP address`,
 		}},
 		{"a list of zones", "s: {as: 65010, networks: [10.0.0.0/16], zones: [{name: b}]}", map[string]map[string]any{
 			"a": router(1, "s", "b", ""),
 		}, []string{"sites.s.zones: expected a dictionary, got a list"}},
 		{"one endpoint at two sites", sites, map[string]map[string]any{
 			"a": router(1, "azure", "1", "203.0.113.1"),
-			"b": {"mesh_id": 2, "mesh_site": "office", "mesh_endpoint": "203.0.113.1", "mesh_endpoint_port_base": 52800},
+			"b": {
+				"mesh_id": 2, "mesh_site": "office", "mesh_endpoint": "203.0.113.1",
+				"mesh_endpoint_port_base": 52800,
+			},
 		}, []string{`b: mesh_endpoint: 203.0.113.1 is that of a; the lab maps`}},
 		{
 			"a router called like a node", sites,
@@ -127,10 +132,14 @@ func TestNewRefuses(t *testing.T) {
 			"lab_host, host and key", sites,
 			map[string]map[string]any{
 				"a": {"mesh_id": 1, "mesh_site": "office", "lab_host": map[string]any{"nic": 2, "metric": "x"}},
-				"b": {"mesh_id": 2, "mesh_site": "gcp", "mesh_zone": "b", "mesh_endpoint": "2001:db8::1", "lab_host": []any{"no-ipv6", "moon"}},
+				"b": {
+					"mesh_id": 2, "mesh_site": "gcp", "mesh_zone": "b",
+					"mesh_endpoint": "2001:db8::1", "lab_host": []any{"no-ipv6", "moon"},
+				},
 			},
 			[]string{
-				"a: lab_host.metric: x: want a number", "a: lab_host.nic: no such key", "b: lab_host: moon is not a profile",
+				"a: lab_host.metric: x: want a number", "a: lab_host.nic: no such key",
+				"b: lab_host: moon is not a profile",
 				"b: lab_host.ipv6: its mesh_endpoint 2001:db8::1 is IPv6",
 			},
 		},
@@ -161,7 +170,10 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestLinksAvoidTheInventory(t *testing.T) {
-	topo, err := topology.New("lab", listing(t, "s: {as: 65010, networks: [100.64.0.0/10, fd1a:b000::/32]}", map[string]map[string]any{"a": router(1, "s", "", "")}))
+	topo, err := topology.New("lab",
+		listing(t, "s: {as: 65010, networks: [100.64.0.0/10, fd1a:b000::/32]}", map[string]map[string]any{
+			"a": router(1, "s", "", ""),
+		}))
 	require.NoError(t, err)
 	assert.Equal(t, netip.MustParsePrefix("198.19.0.6/30"), topo.Sites[0].Wan[0])
 	assert.Equal(t, netip.MustParsePrefix("fd1a:b001:0:1::2/64"), topo.Sites[0].Wan[1])
@@ -305,7 +317,8 @@ dhcp-option=option:mtu,1460
 	hosts["azure-2"] = router(2, "azure", "2", "2001:db8:9::2")
 	hosts["azure-2"]["lab_host"] = "dhcp-networkd"
 	_, err = topology.New("lab", listing(t, sites, hosts))
-	assert.ErrorContains(t, err, "azure-2: lab_host.client: its mesh_endpoint 2001:db8:9::2 is an address that only the lab can give it")
+	assert.ErrorContains(t, err,
+		"azure-2: lab_host.client: its mesh_endpoint 2001:db8:9::2 is an address that only the lab can give it")
 }
 
 // Two routers behind one public address, and one whose ports change there.
@@ -341,7 +354,8 @@ func TestForwardedPorts(t *testing.T) {
 	hosts["g1"]["mesh_endpoint"] = "2001:db8:9::9"
 	_, err = topology.New("lab", listing(t, sites, hosts))
 	assert.ErrorContains(t, err, "o2: mesh_endpoint: UDP 51801 of 192.0.2.1 is that of o1")
-	assert.ErrorContains(t, err, "g1: lab_host.forward_ports: its mesh_endpoint 2001:db8:9::9 is not a public IPv4 address")
+	assert.ErrorContains(t, err,
+		"g1: lab_host.forward_ports: its mesh_endpoint 2001:db8:9::9 is not a public IPv4 address")
 }
 
 // A router that is its LAN's gateway: the site is one Ethernet, and the provider's
@@ -383,13 +397,16 @@ func TestCuts(t *testing.T) {
 		return c
 	}
 	assert.Equal(t, cut("office", "azure"), cut("azure", "office"))
-	scripts := topo.CutScripts([]topology.Cut{cut("azure", "office"), cut("azure-1", "azure-2"), cut("azure-1", "office-1")})
+	scripts := topo.CutScripts([]topology.Cut{
+		cut("azure", "office"), cut("azure-1", "azure-2"), cut("azure-1", "office-1"),
+	})
 	assert.Contains(t, scripts[topo.Internet()], "iifname s1 oifname s3 drop")
 	assert.Contains(t, scripts[topo.Internet()], "iifname s3 oifname s1 drop")
 	azure := scripts[topo.Gateway("azure")]
 	assert.Contains(t, azure, "ip saddr 10.1.1.10 ip daddr 10.1.2.10 drop", "behind the same gateway")
 	assert.NotContains(t, azure, "10.0.0.10", "a private address of another site is never seen here")
-	assert.Contains(t, scripts[topo.Gateway("office")], "ip saddr 10.0.0.10 ip daddr 203.0.113.1 drop", "office-1 has no endpoint to be cut at azure")
+	assert.Contains(t, scripts[topo.Gateway("office")],
+		"ip saddr 10.0.0.10 ip daddr 203.0.113.1 drop", "office-1 has no endpoint to be cut at azure")
 	assert.NotContains(t, scripts[topo.Gateway("gcp")], "chain", "nothing is cut there")
 	for _, bad := range [][2]string{{"azure", "azure"}, {"azure", "azure-1"}, {"azure-1", "node-gcp-b"}, {"x", "y"}} {
 		_, err := topo.NewCut(bad[0], bad[1])

@@ -48,8 +48,10 @@ type Instance struct {
 	words      []string
 	pace       cloud.Pace
 	renew      func()
-	describe   func(context.Context, *ec2.DescribeNetworkInterfacesInput, ...func(*ec2.Options)) (*ec2.DescribeNetworkInterfacesOutput, error)
-	modify     func(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput, ...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
+	describe   func(context.Context, *ec2.DescribeNetworkInterfacesInput,
+		...func(*ec2.Options)) (*ec2.DescribeNetworkInterfacesOutput, error)
+	modify func(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput,
+		...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
 }
 
 // Connect finds the instance's id and region, of this machine from its metadata
@@ -151,7 +153,9 @@ func (c atOnce) Do(r *http.Request) (*http.Response, error) {
 // metadata asks for a token first, always: version 1 can be reached through an
 // open proxy or a server that fetches what it is told to.
 func metadata(endpoint string, allow func(host string) error) *imds.Client {
-	return imds.New(imds.Options{HTTPClient: cloud.Client(endpoint, allow), Endpoint: endpoint, EnableFallback: aws.FalseTernary})
+	return imds.New(imds.Options{
+		HTTPClient: cloud.Client(endpoint, allow), Endpoint: endpoint, EnableFallback: aws.FalseTernary,
+	})
 }
 
 // mostMetadata bounds an answer of the metadata service.
@@ -174,7 +178,11 @@ func get(ctx context.Context, m *imds.Client, path string) (string, error) {
 	}
 	value := strings.TrimSpace(string(text))
 	if value == "" || strings.ContainsAny(value, " \t\r\n<>/") {
-		return "", &cloud.Error{Do: "metadata " + path, Message: fmt.Sprintf("expected one word, got %q", value), Hint: "what answers is not EC2's metadata service"}
+		return "", &cloud.Error{
+			Do:      "metadata " + path,
+			Message: fmt.Sprintf("expected one word, got %q", value),
+			Hint:    "what answers is not EC2's metadata service",
+		}
 	}
 	return value, nil
 }

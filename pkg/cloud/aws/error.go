@@ -77,7 +77,8 @@ func explain(do string, err error) *cloud.Error {
 	case status >= 500:
 		e.Kind = cloud.Broken
 	case operation != nil && operation.ServiceID == "ec2imds" && !strings.HasPrefix(do, "metadata "):
-		e.Hint = "the instance has no role to act with: attach an instance profile whose role allows " + permission(do) + ", or run the task on the control node " +
+		e.Hint = "the instance has no role to act with: attach an instance profile whose role allows " +
+			permission(do) + ", or run the task on the control node " +
 			"and name the instance or interface"
 	case errors.As(err, &send) || cut(err):
 		e.Kind = cloud.Broken

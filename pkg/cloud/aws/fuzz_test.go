@@ -27,7 +27,8 @@ func served(f *testing.F, body *string, status *int) string {
 	}))
 	f.Cleanup(s.Close)
 	for name, value := range map[string]string{
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s",
 		"AWS_CA_BUNDLE": "", "AWS_EC2_METADATA_SERVICE_ENDPOINT": s.URL,
 	} {
 		f.Setenv(name, value)
@@ -42,7 +43,8 @@ var quick = cloud.Pace{First: time.Microsecond, Most: time.Microsecond}
 func FuzzDescribe(f *testing.F) {
 	item := `<item><networkInterfaceId>eni-1</networkInterfaceId><sourceDestCheck>true</sourceDestCheck><attachment><instanceId>i-1</instanceId><deviceIndex>0</deviceIndex></attachment></item>`
 	set := func(s string) string {
-		return `<DescribeNetworkInterfacesResponse><networkInterfaceSet>` + s + `</networkInterfaceSet></DescribeNetworkInterfacesResponse>`
+		return `<DescribeNetworkInterfacesResponse><networkInterfaceSet>` + s +
+			`</networkInterfaceSet></DescribeNetworkInterfacesResponse>`
 	}
 	f.Add(set(item), false)
 	f.Add(set(strings.ReplaceAll(item, "i-1", "i-2")), false)
@@ -54,7 +56,11 @@ func FuzzDescribe(f *testing.F) {
 	var body string
 	status := http.StatusOK
 	url := served(f, &body, &status)
-	i, err := aws.Connect(f.Context(), aws.Options{InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: url, Metadata: url, Pace: quick})
+	i, err := aws.Connect(f.Context(),
+		aws.Options{
+			InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: url,
+			Metadata: url, Pace: quick,
+		})
 	assert.NoError(f, err)
 	f.Fuzz(func(t *testing.T, answer string, refused bool) {
 		if strings.Contains(strings.ToLower(answer), "nexttoken") {

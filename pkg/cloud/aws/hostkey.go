@@ -51,7 +51,8 @@ func (h *HostKey) Place() string { return "tag " + hostKeyTag + " of " + h.id }
 func (h *HostKey) Read(ctx context.Context) (line string, err error) {
 	err = h.pace.Try(ctx, h.renew, func(ctx context.Context) error {
 		out, err := h.describe(ctx, &ec2.DescribeTagsInput{Filters: []types.Filter{
-			{Name: aws.String("resource-id"), Values: []string{h.id}}, {Name: aws.String("key"), Values: []string{hostKeyTag}},
+			{Name: aws.String("resource-id"), Values: []string{h.id}},
+			{Name: aws.String("key"), Values: []string{hostKeyTag}},
 		}})
 		if err != nil {
 			return explain(h.Place()+": ec2:DescribeTags", err)

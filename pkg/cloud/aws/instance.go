@@ -17,7 +17,9 @@ func (i *Instance) Instance() string { return i.id + " in " + i.region }
 // Observe reads the interfaces that are attached to the instance. Those that
 // belong to another service of AWS are not ours to set.
 func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
-	in := &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{i.id}}}}
+	in := &ec2.DescribeNetworkInterfacesInput{
+		Filters: []types.Filter{{Name: aws.String("attachment.instance-id"), Values: []string{i.id}}},
+	}
 	var have []cloud.Interface
 	for {
 		out, err := i.look(ctx, i.Instance(), in)
@@ -31,7 +33,8 @@ func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
 		in.NextToken = out.NextToken
 	}
 	if len(have) == 0 {
-		return nil, fmt.Errorf("%s: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", i.Instance())
+		return nil, fmt.Errorf(
+			"%s: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", i.Instance())
 	}
 	return cloud.Select(have, i.words, i.Instance())
 }
@@ -42,7 +45,8 @@ func ours(id string, all []types.NetworkInterface) []cloud.Interface {
 	var out []cloud.Interface
 	for _, n := range all {
 		a := n.Attachment
-		if a == nil || aws.ToString(a.InstanceId) != id || aws.ToBool(n.RequesterManaged) || aws.ToString(n.NetworkInterfaceId) == "" || n.SourceDestCheck == nil {
+		if a == nil || aws.ToString(a.InstanceId) != id || aws.ToBool(n.RequesterManaged) ||
+			aws.ToString(n.NetworkInterfaceId) == "" || n.SourceDestCheck == nil {
 			continue
 		}
 		if a.Status == types.AttachmentStatusDetaching || a.Status == types.AttachmentStatusDetached {
@@ -79,10 +83,12 @@ func (i *Instance) Set(ctx context.Context, id string, forwarding bool) (changed
 		}
 		for _, n := range ours(i.id, out.NetworkInterfaces) {
 			if n.ID == id {
-				return n.Forwarding == forwarding, fmt.Sprintf("%s: SourceDestCheck was set to %t and still reads %t", id, !forwarding, !n.Forwarding), nil
+				return n.Forwarding == forwarding, fmt.Sprintf("%s: SourceDestCheck was set to %t and still reads %t",
+					id, !forwarding, !n.Forwarding), nil
 			}
 		}
-		return false, "", fmt.Errorf("%s: it is no longer attached to %s; run again when the instance has settled", id, i.Instance())
+		return false, "", fmt.Errorf("%s: it is no longer attached to %s; run again when the instance has settled", id,
+			i.Instance())
 	})
 }
 
@@ -97,7 +103,9 @@ func (i *Instance) ask(ctx context.Context, id string, forwarding, dry bool) err
 	})
 }
 
-func (i *Instance) look(ctx context.Context, what string, in *ec2.DescribeNetworkInterfacesInput) (out *ec2.DescribeNetworkInterfacesOutput, err error) {
+func (i *Instance) look(ctx context.Context, what string,
+	in *ec2.DescribeNetworkInterfacesInput,
+) (out *ec2.DescribeNetworkInterfacesOutput, err error) {
 	err = i.pace.Try(ctx, i.renew, func(ctx context.Context) error {
 		out, err = i.describe(ctx, in)
 		return wrap(what+": ec2:DescribeNetworkInterfaces", err)

@@ -28,10 +28,11 @@ type Routes struct {
 	via, region string
 	pace        cloud.Pace
 	renew       func()
-	describe    func(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
-	create      func(context.Context, *ec2.CreateRouteInput, ...func(*ec2.Options)) (*ec2.CreateRouteOutput, error)
-	replace     func(context.Context, *ec2.ReplaceRouteInput, ...func(*ec2.Options)) (*ec2.ReplaceRouteOutput, error)
-	remove      func(context.Context, *ec2.DeleteRouteInput, ...func(*ec2.Options)) (*ec2.DeleteRouteOutput, error)
+	describe    func(context.Context, *ec2.DescribeRouteTablesInput,
+		...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
+	create  func(context.Context, *ec2.CreateRouteInput, ...func(*ec2.Options)) (*ec2.CreateRouteOutput, error)
+	replace func(context.Context, *ec2.ReplaceRouteInput, ...func(*ec2.Options)) (*ec2.ReplaceRouteOutput, error)
+	remove  func(context.Context, *ec2.DeleteRouteInput, ...func(*ec2.Options)) (*ec2.DeleteRouteOutput, error)
 }
 
 // ConnectRoutes finds this machine's first network interface and its region from
@@ -105,15 +106,27 @@ func (r *Routes) ask(ctx context.Context, c route.Change, dry bool) error {
 		switch {
 		case c.New == nil:
 			v4, v6 := destination(*c.Old)
-			_, err := r.remove(ctx, &ec2.DeleteRouteInput{RouteTableId: &c.Old.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, DryRun: &dry})
+			_, err := r.remove(ctx,
+				&ec2.DeleteRouteInput{
+					RouteTableId: &c.Old.Table, DestinationCidrBlock: v4,
+					DestinationIpv6CidrBlock: v6, DryRun: &dry,
+				})
 			return wrap(at(*c.Old)+": ec2:DeleteRoute", err)
 		case c.Old == nil:
 			v4, v6 := destination(*c.New)
-			_, err := r.create(ctx, &ec2.CreateRouteInput{RouteTableId: &c.New.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry})
+			_, err := r.create(ctx,
+				&ec2.CreateRouteInput{
+					RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
+					DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
+				})
 			return wrap(at(*c.New)+": ec2:CreateRoute", err)
 		default:
 			v4, v6 := destination(*c.New)
-			_, err := r.replace(ctx, &ec2.ReplaceRouteInput{RouteTableId: &c.New.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry})
+			_, err := r.replace(ctx,
+				&ec2.ReplaceRouteInput{
+					RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
+					DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
+				})
 			return wrap(at(*c.New)+": ec2:ReplaceRoute", err)
 		}
 	})

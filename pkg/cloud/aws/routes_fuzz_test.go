@@ -18,13 +18,15 @@ import (
 // with the mark, or is an error on one line.
 func FuzzRouteTables(f *testing.F) {
 	table := func(tag, routes string) string {
-		return `<DescribeRouteTablesResponse><routeTableSet><item><routeTableId>rtb-1</routeTableId><routeSet>` + routes + `</routeSet><tagSet>` + tag + `</tagSet></item></routeTableSet></DescribeRouteTablesResponse>`
+		return `<DescribeRouteTablesResponse><routeTableSet><item><routeTableId>rtb-1</routeTableId><routeSet>` +
+			routes + `</routeSet><tagSet>` + tag + `</tagSet></item></routeTableSet></DescribeRouteTablesResponse>`
 	}
 	mark := `<item><key>wgmesh.router</key><value>m</value></item>`
 	item := `<item><destinationCidrBlock>10.0.0.0/16</destinationCidrBlock><networkInterfaceId>eni-1</networkInterfaceId><state>active</state></item>`
 	f.Add(table(mark, item), false)
 	f.Add(table(mark, strings.ReplaceAll(item, "networkInterfaceId", "transitGatewayId")+item), false)
-	f.Add(table(mark, `<item><destinationIpv6CidrBlock>2001:DB8:0::/32</destinationIpv6CidrBlock><gatewayId>a&#10;b</gatewayId></item>`), false)
+	f.Add(table(mark,
+		`<item><destinationIpv6CidrBlock>2001:DB8:0::/32</destinationIpv6CidrBlock><gatewayId>a&#10;b</gatewayId></item>`), false)
 	f.Add(table(mark, `<item><destinationCidrBlock>10.0.0.1/16</destinationCidrBlock></item><item/>`), false)
 	f.Add(table(`<item><key>wgmesh.router</key><value>x&#10;y</value></item>`, item), false)
 	f.Add(table("", ""), false)
@@ -33,9 +35,15 @@ func FuzzRouteTables(f *testing.F) {
 	var body string
 	status := http.StatusOK
 	url := served(f, &body, &status)
-	tables, err := aws.ConnectRoutes(f.Context(), aws.RouteOptions{Via: "eni-1", Region: "eu-west-1", API: url, Metadata: url, Pace: quick})
+	tables, err := aws.ConnectRoutes(f.Context(), aws.RouteOptions{
+		Via: "eni-1", Region: "eu-west-1", API: url, Metadata: url, Pace: quick,
+	})
 	assert.NoError(f, err)
-	want := route.Want{Mesh: "m", Tables: []string{"rtb-1"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/32")}, Via: "eni-1"}
+	want := route.Want{
+		Mesh: "m", Tables: []string{"rtb-1"},
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/32")},
+		Via:      "eni-1",
+	}
 	f.Fuzz(func(t *testing.T, answer string, refused bool) {
 		if strings.Contains(strings.ToLower(answer), "nexttoken") {
 			return // asks for page after page, until ctx ends
@@ -46,7 +54,9 @@ func FuzzRouteTables(f *testing.F) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a throttle is waited out
 		defer cancel()
-		for _, c := range []route.Change{{New: &route.Route{Prefix: want.Prefixes[0]}}, {Old: &route.Route{Prefix: want.Prefixes[1]}}} {
+		for _, c := range []route.Change{
+			{New: &route.Route{Prefix: want.Prefixes[0]}}, {Old: &route.Route{Prefix: want.Prefixes[1]}},
+		} {
 			if _, err := tables.Write(ctx, want, c); err != nil {
 				assert.NotContains(t, err.Error(), "\n")
 			}

@@ -49,7 +49,10 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 	}
 	for _, id := range w.Tables {
 		if !found[id] {
-			return nil, &cloud.Error{Do: id, Message: "there is no such route table in " + r.region, Hint: "is the id right, is it this account, was it deleted?"}
+			return nil, &cloud.Error{
+				Do: id, Message: "there is no such route table in " + r.region,
+				Hint: "is the id right, is it this account, was it deleted?",
+			}
 		}
 	}
 	order.By(have, route.Compare)
@@ -64,17 +67,21 @@ func marked(id string, tags []types.Tag, mesh string) error {
 		case aws.ToString(t.Value) == mesh:
 			return nil
 		default:
-			return fmt.Errorf("%s: its tag %s is %q, not %q: it belongs to another mesh", id, route.Mark, aws.ToString(t.Value), mesh)
+			return fmt.Errorf("%s: its tag %s is %q, not %q: it belongs to another mesh", id,
+				route.Mark, aws.ToString(t.Value), mesh)
 		}
 	}
-	return fmt.Errorf("%s: it has no tag %s: where the table is made, tag it with %s=%s, so that routers may move its routes", id, route.Mark, route.Mark, mesh)
+	return fmt.Errorf(
+		"%s: it has no tag %s: where the table is made, tag it with %s=%s, so that routers may move its routes", id,
+		route.Mark, route.Mark, mesh)
 }
 
 // routes are those for the wanted prefixes.
 func routes(w route.Want, table string, all []types.Route) []route.Route {
 	var out []route.Route
 	for _, each := range all {
-		prefix, err := netip.ParsePrefix(aws.ToString(each.DestinationCidrBlock) + aws.ToString(each.DestinationIpv6CidrBlock))
+		prefix, err := netip.ParsePrefix(aws.ToString(each.DestinationCidrBlock) +
+			aws.ToString(each.DestinationIpv6CidrBlock))
 		if err != nil {
 			continue // to a prefix list
 		}

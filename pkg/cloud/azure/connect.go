@@ -81,7 +81,8 @@ func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this a
 			api = managers[this.Compute.Environment]
 		}
 		if api == "" {
-			return nil, this, fmt.Errorf("api_endpoint: needed in the cloud %q, whose resource manager is not known", this.Compute.Environment)
+			return nil, this, fmt.Errorf("api_endpoint: needed in the cloud %q, whose resource manager is not known",
+				this.Compute.Environment)
 		}
 		rest.Token = func(ctx context.Context, _ bool) (string, error) { return m.token(ctx, api+"/") }
 	} else {
@@ -101,13 +102,16 @@ func checkID(id string) error {
 	parts := strings.Split(strings.ToLower(id), "/")
 	for _, part := range parts {
 		if part == "virtualmachinescalesets" {
-			return fmt.Errorf("%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
-				"set enableIPForwarding in the scale set's networkInterfaceConfigurations and upgrade its instances, or use flexible orchestration", id)
+			return fmt.Errorf(
+				"%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
+					"set enableIPForwarding in the scale set's networkInterfaceConfigurations and upgrade its instances, or use flexible orchestration", id)
 		}
 	}
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
-		strings.Join([]string{parts[1], parts[3], parts[5], parts[6], parts[7]}, "/") != "subscriptions/resourcegroups/providers/microsoft.compute/virtualmachines" {
-		return fmt.Errorf("resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME, got %q", id)
+		strings.Join([]string{parts[1], parts[3], parts[5], parts[6], parts[7]},
+			"/") != "subscriptions/resourcegroups/providers/microsoft.compute/virtualmachines" {
+		return fmt.Errorf(
+			"resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME, got %q", id)
 	}
 	return nil
 }
@@ -188,5 +192,7 @@ func (m metadata) token(ctx context.Context, audience string) (string, error) {
 }
 
 func (m metadata) get(ctx context.Context, do, path string) (cloud.Answer, error) {
-	return m.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: m.base + path, Header: map[string]string{"Metadata": "true"}})
+	return m.rest.Send(ctx, cloud.Request{
+		Do: do, Method: http.MethodGet, URL: m.base + path, Header: map[string]string{"Metadata": "true"},
+	})
 }

@@ -20,7 +20,8 @@ var quick = cloud.Pace{First: time.Microsecond, Most: time.Microsecond}
 
 // What is a network interface keeps all of it but for the one field.
 func FuzzNIC(f *testing.F) {
-	f.Add([]byte(`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"enableIPForwarding": false, "provisioningState": "Succeeded", "x": {"y": 12345678901234567890}}}`))
+	f.Add([]byte(
+		`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"enableIPForwarding": false, "provisioningState": "Succeeded", "x": {"y": 12345678901234567890}}}`))
 	f.Add([]byte(`{"etag": "1", "properties": {}}`))
 	f.Add([]byte(`{"etag": 1, "properties": null}`))
 	f.Add([]byte(`<html>`))
@@ -58,9 +59,12 @@ func compact(t *testing.T, raw json.RawMessage) string {
 // Whatever answers, the module ends with an error on one line or with interfaces
 // that were asked for.
 func FuzzAnswers(f *testing.F) {
-	f.Add([]byte(`{"compute": {"resourceId": "/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v", "azEnvironment": "x"}}`), 200)
+	f.Add([]byte(
+		`{"compute": {"resourceId": "/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v", "azEnvironment": "x"}}`), 200)
 	f.Add([]byte(`{"error": {"code": "AuthorizationFailed", "message": "action 'Microsoft.X/y'"}}`), 403)
-	f.Add([]byte(`{"properties": {"networkProfile": {"networkInterfaces": [{"id": "/subscriptions/x"}]}}, "access_token": "t"}`), 200)
+	f.Add([]byte(
+		`{"properties": {"networkProfile": {"networkInterfaces": [{"id": "/subscriptions/x"}]}}, "access_token": "t"}`),
+		200)
 	f.Add([]byte(`{"error": "invalid_request"}`), 400)
 	var body []byte
 	var status int
@@ -73,14 +77,17 @@ func FuzzAnswers(f *testing.F) {
 		if code < 200 || code > 599 || code == 429 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a throttle is waited out, also one that has another status
+		// a throttle is waited out, also one that has another status
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		body, status = answer, code
 		o := Options{Interfaces: []string{"all"}, API: s.URL, Metadata: s.URL, Pace: quick}
 		v, err := Connect(ctx, o)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\n")
-			v = &VM{id: "/vm", words: o.Interfaces, api: s.URL, rest: &cloud.REST{HTTP: cloud.Client("", fakecloud.Loopback), Pace: quick, Base: s.URL, Explain: explain}}
+			v = &VM{id: "/vm", words: o.Interfaces, api: s.URL, rest: &cloud.REST{
+				HTTP: cloud.Client("", fakecloud.Loopback), Pace: quick, Base: s.URL, Explain: explain,
+			}}
 		}
 		if _, err = v.Observe(ctx); err != nil {
 			assert.NotContains(t, err.Error(), "\n")

@@ -87,6 +87,8 @@ func (h *HostKey) Write(ctx context.Context, line string) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.vm.rest.Send(ctx, cloud.Request{Do: "write the " + h.Place(), Method: http.MethodPatch, URL: h.url(), Body: body})
+	_, err = h.vm.rest.Send(ctx, cloud.Request{
+		Do: "write the " + h.Place(), Method: http.MethodPatch, URL: h.url(), Body: body,
+	})
 	return err
 }

@@ -32,7 +32,9 @@ type Routes struct {
 // metadata service, and takes its managed identity; or, for an address that was
 // named, what Azure's own tools take.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	rest, about, err := connect(ctx, o.Via == "", Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace, Allow: o.Allow})
+	rest, about, err := connect(ctx, o.Via == "", Options{
+		API: o.API, Metadata: o.Metadata, Pace: o.Pace, Allow: o.Allow,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +44,8 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	}
 	via, err := netip.ParseAddr(o.Via)
 	if err != nil {
-		return nil, fmt.Errorf("%s: on Azure expected an address, such as that of the routers' load balancer, got %q", where, o.Via)
+		return nil, fmt.Errorf("%s: on Azure expected an address, such as that of the routers' load balancer, got %q",
+			where, o.Via)
 	}
 	return &Routes{via.String(), rest}, nil
 }
@@ -61,7 +64,9 @@ func (r *Routes) Write(ctx context.Context, w route.Want, c route.Change) (chang
 		if err != nil {
 			return false, err
 		}
-		return r.send(ctx, *c.New, name(w.Mesh, c.New.Prefix), cloud.Request{Do: "make the route", Method: http.MethodPut, Body: body})
+		return r.send(ctx, *c.New, name(w.Mesh, c.New.Prefix), cloud.Request{
+			Do: "make the route", Method: http.MethodPut, Body: body,
+		})
 	}
 	there, err := r.read(ctx, *c.Old)
 	switch {
@@ -74,7 +79,9 @@ func (r *Routes) Write(ctx context.Context, w route.Want, c route.Change) (chang
 	case there.via() != c.Old.Via:
 		return false, &cloud.Error{Do: at(*c.Old), Message: "it goes to " + there.via() + " by now", Kind: cloud.Race}
 	}
-	q := cloud.Request{Do: "delete the route", Method: http.MethodDelete, Header: map[string]string{"If-Match": there.etag}}
+	q := cloud.Request{
+		Do: "delete the route", Method: http.MethodDelete, Header: map[string]string{"If-Match": there.etag},
+	}
 	if c.New != nil {
 		q.Do, q.Method = "write the route", http.MethodPut
 		if q.Body, err = there.with(*c.New); err != nil {
@@ -101,7 +108,9 @@ func (r *Routes) send(ctx context.Context, at route.Route, name string, q cloud.
 
 func (r *Routes) read(ctx context.Context, old route.Route) (parsedRoute, error) {
 	do := at(old) + ": read the route " + old.Name
-	a, err := r.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: r.url(old.Table + "/routes/" + old.Name)})
+	a, err := r.rest.Send(ctx, cloud.Request{
+		Do: do, Method: http.MethodGet, URL: r.url(old.Table + "/routes/" + old.Name),
+	})
 	if err != nil {
 		return parsedRoute{}, err
 	}

@@ -18,7 +18,8 @@ import (
 
 // What is a route keeps all of it but for where it goes.
 func FuzzRoute(f *testing.F) {
-	f.Add([]byte(`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "None", "x": {"y": 12345678901234567890}}}`))
+	f.Add([]byte(
+		`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "None", "x": {"y": 12345678901234567890}}}`))
 	f.Add([]byte(`{"etag": "1", "properties": {"nextHopIpAddress": "10.0.0.4"}}`))
 	f.Add([]byte(`{"etag": 1, "properties": null}`))
 	f.Add([]byte(`<html>`))
@@ -56,8 +57,10 @@ func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a
 // Whatever answers, what comes out is about the wanted prefixes, and an error is
 // on one line.
 func FuzzRouteTable(f *testing.F) {
-	f.Add([]byte(`{"properties": {"provisioningState": "Succeeded", "routes": [{"name": "wgmesh-m-10-0-0-0-16", "properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.1.0.4"}}]}}`), 200)
-	f.Add([]byte(`{"properties": {"provisioningState": "Failed", "routes": [{"name": "a\nb", "properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "c\nd"}}, null, {"properties": {"addressPrefix": "AzureCloud"}}]}}`), 200)
+	f.Add([]byte(
+		`{"properties": {"provisioningState": "Succeeded", "routes": [{"name": "wgmesh-m-10-0-0-0-16", "properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.1.0.4"}}]}}`), 200)
+	f.Add([]byte(
+		`{"properties": {"provisioningState": "Failed", "routes": [{"name": "a\nb", "properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "c\nd"}}, null, {"properties": {"addressPrefix": "AzureCloud"}}]}}`), 200)
 	f.Add([]byte(`{"properties": {"provisioningState": "a\nb"}}`), 200)
 	f.Add([]byte(`{"etag": "1", "status": "Failed", "properties": {"addressPrefix": "x"}}`), 200)
 	f.Add([]byte(`{"error": {"code": "AuthorizationFailed", "message": "action 'Microsoft.X/y'"}}`), 403)
@@ -73,7 +76,10 @@ func FuzzRouteTable(f *testing.F) {
 	})}
 	const table = "/subscriptions/1/resourceGroups/g/providers/Microsoft.Network/routeTables/t"
 	r := &Routes{"10.1.0.4", &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain}}
-	want := route.Want{Mesh: "m", Tables: []string{table}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via()}
+	want := route.Want{
+		Mesh: "m", Tables: []string{table},
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(),
+	}
 	f.Fuzz(func(t *testing.T, answer []byte, code int) {
 		if code < 200 || code > 599 || code == 429 {
 			return

@@ -51,7 +51,8 @@ func sameFamily(w route.Want) error {
 	}
 	for _, p := range w.Prefixes {
 		if p.Addr().Is4() != via.Is4() {
-			return fmt.Errorf("prefixes: %s cannot go to %s, which is of the other family of addresses: use a task for each", p, via)
+			return fmt.Errorf(
+				"prefixes: %s cannot go to %s, which is of the other family of addresses: use a task for each", p, via)
 		}
 	}
 	return nil
@@ -61,8 +62,10 @@ func sameFamily(w route.Want) error {
 func checkTable(id string) error {
 	parts := strings.Split(strings.ToLower(id), "/")
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
-		strings.Join([]string{parts[0], parts[1], parts[3], parts[5], parts[6], parts[7]}, "/") != "/subscriptions/resourcegroups/providers/microsoft.network/routetables" {
-		return fmt.Errorf("tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got %q", id)
+		strings.Join([]string{parts[0], parts[1], parts[3], parts[5], parts[6], parts[7]},
+			"/") != "/subscriptions/resourcegroups/providers/microsoft.network/routetables" {
+		return fmt.Errorf(
+			"tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got %q", id)
 	}
 	return nil
 }
@@ -141,7 +144,9 @@ func (p parsedRoute) with(want route.Route) ([]byte, error) {
 	if properties == nil {
 		properties, whole = map[string]json.RawMessage{}, map[string]json.RawMessage{}
 	}
-	for name, value := range map[string]string{"addressPrefix": want.Prefix.String(), "nextHopType": "VirtualAppliance", "nextHopIpAddress": want.Via} {
+	for name, value := range map[string]string{
+		"addressPrefix": want.Prefix.String(), "nextHopType": "VirtualAppliance", "nextHopIpAddress": want.Via,
+	} {
 		raw, err := json.Marshal(value)
 		if err != nil {
 			return nil, err

@@ -24,7 +24,10 @@ var authorities = map[string]string{
 
 // microsofts reports whether a place to log in is that of a cloud of Microsoft's.
 func microsofts(host string) bool {
-	return slices.ContainsFunc([]azcloud.Configuration{azcloud.AzurePublic, azcloud.AzureGovernment, azcloud.AzureChina}, func(c azcloud.Configuration) bool {
+	return slices.ContainsFunc([]azcloud.Configuration{
+		azcloud.AzurePublic, azcloud.AzureGovernment,
+		azcloud.AzureChina,
+	}, func(c azcloud.Configuration) bool {
 		return strings.TrimSuffix(c.ActiveDirectoryAuthorityHost, "/") == strings.TrimSuffix(host, "/")
 	})
 }
@@ -37,7 +40,10 @@ func usual(api string, client *http.Client, pace cloud.Pace) (func(context.Conte
 		Transport: client, Retry: policy.RetryOptions{RetryDelay: pace.First, MaxRetryDelay: pace.Most},
 	}}
 	if host := authorities[api]; host != "" {
-		o.Cloud = azcloud.Configuration{ActiveDirectoryAuthorityHost: host, Services: map[azcloud.ServiceName]azcloud.ServiceConfiguration{}}
+		o.Cloud = azcloud.Configuration{
+			ActiveDirectoryAuthorityHost: host,
+			Services:                     map[azcloud.ServiceName]azcloud.ServiceConfiguration{},
+		}
 	} else if host := os.Getenv("AZURE_AUTHORITY_HOST"); host != "" && !microsofts(host) {
 		// The public cloud, which would be asked about it, does not know it and may be out of reach.
 		o.DisableInstanceDiscovery = true
@@ -50,7 +56,10 @@ func usual(api string, client *http.Client, pace cloud.Pace) (func(context.Conte
 	return func(ctx context.Context, _ bool) (string, error) {
 		token, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{api + "/.default"}})
 		if err != nil {
-			return "", &cloud.Error{Do: do, Err: err, Hint: "log in with az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"}
+			return "", &cloud.Error{
+				Do: do, Err: err,
+				Hint: "log in with az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+			}
 		}
 		if token.Token == "" {
 			return "", fmt.Errorf("%s: an empty token", do)

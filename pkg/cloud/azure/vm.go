@@ -62,7 +62,8 @@ func (v *VM) Observe(ctx context.Context) ([]cloud.Interface, error) {
 			return nil, err
 		}
 		if !strings.EqualFold(n.about.VM.ID, v.id) {
-			return nil, fmt.Errorf("%s: it is not attached to %s but to %q; run again when the VM has settled", have[i].ID, v.id, n.about.VM.ID)
+			return nil, fmt.Errorf("%s: it is not attached to %s but to %q; run again when the VM has settled",
+				have[i].ID, v.id, n.about.VM.ID)
 		}
 		have[i].Forwarding = n.about.Forwarding
 	}
@@ -86,7 +87,8 @@ func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool,
 		}
 		do := id + ": write the network interface"
 		a, err := v.rest.Send(ctx, cloud.Request{
-			Do: do, Method: http.MethodPut, URL: v.url(id, networkVersion), Body: body, Header: map[string]string{"If-Match": n.etag},
+			Do: do, Method: http.MethodPut, URL: v.url(id, networkVersion), Body: body,
+			Header: map[string]string{"If-Match": n.etag},
 		})
 		changed = changed || err == nil || cloud.Unsure(err)
 		if err != nil {
@@ -99,7 +101,8 @@ func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool,
 	}
 	n, err := v.settled(ctx, id)
 	if err == nil && n.about.Forwarding != forwarding {
-		err = fmt.Errorf("%s: enableIPForwarding was set to %t and reads %t: who else manages it?", id, forwarding, n.about.Forwarding)
+		err = fmt.Errorf("%s: enableIPForwarding was set to %t and reads %t: who else manages it?",
+			id, forwarding, n.about.Forwarding)
 	}
 	return changed, err
 }

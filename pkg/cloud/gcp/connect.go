@@ -62,12 +62,16 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 		i.rest.Token = m.token
 	} else {
 		// They keep this context for the tokens that they get later.
-		found, err := google.FindDefaultCredentials(context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, client), scope+"compute")
+		found, err := google.FindDefaultCredentials(
+			context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, client), scope+"compute")
 		if err == nil {
 			universe, err = found.GetUniverseDomain()
 		}
 		if err != nil {
-			return nil, &cloud.Error{Do: "Google credentials", Err: err, Hint: "log in with gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"}
+			return nil, &cloud.Error{
+				Do: "Google credentials", Err: err,
+				Hint: "log in with gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS",
+			}
 		}
 		i.rest.Token = func(ctx context.Context, _ bool) (string, error) { return usual(ctx, found.TokenSource) }
 	}
@@ -95,7 +99,10 @@ func usual(ctx context.Context, source oauth2.TokenSource) (string, error) {
 	if err == nil {
 		return token.AccessToken, nil
 	}
-	e := &cloud.Error{Do: "Google credentials", Err: err, Hint: "log in again with gcloud auth application-default login, or look at GOOGLE_APPLICATION_CREDENTIALS"}
+	e := &cloud.Error{
+		Do: "Google credentials", Err: err,
+		Hint: "log in again with gcloud auth application-default login, or look at GOOGLE_APPLICATION_CREDENTIALS",
+	}
 	var answer *oauth2.RetrieveError
 	if errors.As(err, &answer) {
 		e.Err, e.Code, e.Message = nil, answer.ErrorCode, answer.ErrorDescription

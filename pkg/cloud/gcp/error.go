@@ -24,7 +24,10 @@ func explain(do string, a cloud.Answer) *cloud.Error {
 		} `json:"error"`
 	}
 	_ = json.Unmarshal(a.Body, &body) // what is not JSON has no code
-	e := &cloud.Error{Do: do, Message: body.Error.Message, Code: "HTTP " + strconv.Itoa(a.Status), RequestID: a.Header.Get("X-Goog-Request-Id")}
+	e := &cloud.Error{
+		Do: do, Message: body.Error.Message, Code: "HTTP " + strconv.Itoa(a.Status),
+		RequestID: a.Header.Get("X-Goog-Request-Id"),
+	}
 	for _, each := range body.Error.Errors {
 		e.Code = each.Reason
 	}
@@ -39,7 +42,8 @@ func explain(do string, a cloud.Answer) *cloud.Error {
 	return hint(e)
 }
 
-const scopeHint = "it needs " + scope + "compute or " + scope + "cloud-platform, which it can get only while it is stopped " +
+const scopeHint = "it needs " + scope + "compute or " + scope +
+	"cloud-platform, which it can get only while it is stopped " +
 	"(gcloud compute instances set-service-account); or run the task on the control node"
 
 // permission is what a message says is missing.

@@ -20,7 +20,8 @@ var quick = cloud.Pace{First: time.Microsecond, Most: time.Microsecond}
 
 // What is an instance keeps all of it but for the one field.
 func FuzzInstance(f *testing.F) {
-	f.Add([]byte(`{"fingerprint": "a=", "id": "1", "new": [1e400, "<&>", 12345678901234567890], "canIpForward": false}`))
+	f.Add([]byte(
+		`{"fingerprint": "a=", "id": "1", "new": [1e400, "<&>", 12345678901234567890], "canIpForward": false}`))
 	f.Add([]byte(`{"fingerprint": "a="}`))
 	f.Add([]byte(`{"fingerprint": 1, "canIpForward": "yes"}`))
 	f.Add([]byte(`null`))
@@ -56,7 +57,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(`{"name": "operation-1", "status": "DONE"}`), 200)
 	f.Add([]byte(`{"name": "../x", "status": "RUNNING"}`), 200)
 	f.Add([]byte(`{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X", "message": "a\nb"}]}}`), 200)
-	f.Add([]byte(`{"error": {"code": 403, "errors": [{"reason": "forbidden"}], "details": [{"reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}]}}`), 403)
+	f.Add([]byte(
+		`{"error": {"code": 403, "errors": [{"reason": "forbidden"}], "details": [{"reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}]}}`), 403)
 	f.Add([]byte(`projects/1/zones/europe-west3-a`), 200)
 	var body []byte
 	var status int
@@ -70,14 +72,17 @@ func FuzzAnswers(f *testing.F) {
 		if code < 200 || code > 599 || code == 429 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // a throttle is waited out, also one that has another status
+		// a throttle is waited out, also one that has another status
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		body, status = answer, code
 		o := Options{API: s.URL, Metadata: s.URL, Pace: quick}
 		i, err := Connect(ctx, o)
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\x1b")
-			i = &Instance{project: "p", zone: "z", name: "n", api: s.URL, rest: &cloud.REST{HTTP: cloud.Client("", fakecloud.Loopback), Pace: quick, Base: s.URL, Explain: explain}}
+			i = &Instance{project: "p", zone: "z", name: "n", api: s.URL, rest: &cloud.REST{
+				HTTP: cloud.Client("", fakecloud.Loopback), Pace: quick, Base: s.URL, Explain: explain,
+			}}
 		}
 		for _, err := range []error{
 			func() error { _, err := i.Observe(ctx); return err }(),

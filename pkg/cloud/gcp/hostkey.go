@@ -46,7 +46,8 @@ func (h *HostKey) Read(ctx context.Context) (string, error) {
 // Write publishes a line.
 func (h *HostKey) Write(ctx context.Context, line string) error {
 	_, err := h.metadata.rest.Send(ctx, cloud.Request{
-		Do: "write the " + h.Place(), Method: http.MethodPut, URL: h.metadata.base + "/computeMetadata/v1/" + guestAttribute,
+		Do: "write the " + h.Place(), Method: http.MethodPut,
+		URL:    h.metadata.base + "/computeMetadata/v1/" + guestAttribute,
 		Header: map[string]string{"Metadata-Flavor": "Google", "Content-Type": "text/plain"}, Body: []byte(line),
 	})
 	return permitted(err)

@@ -30,7 +30,8 @@ func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
 
 // mayWrite refuses before the API does, in clearer words.
 func (i *Instance) mayWrite(what string) error {
-	if i.scopes == nil || slices.Contains(i.scopes, scope+"compute") || slices.Contains(i.scopes, scope+"cloud-platform") {
+	if i.scopes == nil || slices.Contains(i.scopes, scope+"compute") ||
+		slices.Contains(i.scopes, scope+"cloud-platform") {
 		return nil
 	}
 	return fmt.Errorf("%s: the instance's access scopes do not let it change %s; %s", i.Instance(), what, scopeHint)
@@ -43,7 +44,11 @@ func (i *Instance) Rehearse(ctx context.Context, _ string, _ bool) error {
 	}
 	const update = "compute.instances.update"
 	do := i.Instance() + ": test permissions"
-	a, err := i.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodPost, URL: i.url() + "/testIamPermissions", Body: []byte(`{"permissions":["` + update + `"]}`)})
+	a, err := i.rest.Send(ctx,
+		cloud.Request{
+			Do: do, Method: http.MethodPost, URL: i.url() + "/testIamPermissions",
+			Body: []byte(`{"permissions":["` + update + `"]}`),
+		})
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,8 @@ func (i *Instance) Set(ctx context.Context, _ string, forwarding bool) (changed 
 		id := newRequestID() // the same one when the request is sent again
 		do := i.Instance() + ": update the instance"
 		a, err := i.rest.Send(ctx, cloud.Request{
-			Do: do, Method: http.MethodPut, URL: i.url() + "?mostDisruptiveAllowedAction=REFRESH&requestId=" + id, Body: body,
+			Do: do, Method: http.MethodPut,
+			URL: i.url() + "?mostDisruptiveAllowedAction=REFRESH&requestId=" + id, Body: body,
 		})
 		changed = changed || err == nil || cloud.Unsure(err)
 		if err != nil {
@@ -89,7 +95,8 @@ func (i *Instance) Set(ctx context.Context, _ string, forwarding bool) (changed 
 	}
 	v, err := i.read(ctx)
 	if err == nil && v.forwarding != forwarding {
-		err = fmt.Errorf("%s: canIpForward was set to %t and reads %t: who else manages it?", i.Instance(), forwarding, v.forwarding)
+		err = fmt.Errorf("%s: canIpForward was set to %t and reads %t: who else manages it?",
+			i.Instance(), forwarding, v.forwarding)
 	}
 	return changed, err
 }
@@ -116,7 +123,9 @@ func wait(ctx context.Context, rest *cloud.REST, where, do string, a cloud.Answe
 		if err != nil || o.Status == "DONE" {
 			return err == nil, "", err
 		}
-		a, err = rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodPost, URL: where + "/operations/" + o.Name + "/wait"})
+		a, err = rest.Send(ctx, cloud.Request{
+			Do: do, Method: http.MethodPost, URL: where + "/operations/" + o.Name + "/wait",
+		})
 		return false, do + ": the operation " + o.Name + " is " + o.Status, err
 	})
 }

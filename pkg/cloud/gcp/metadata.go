@@ -78,7 +78,8 @@ func (m metadata) token(ctx context.Context, _ bool) (string, error) {
 
 func (m metadata) get(ctx context.Context, do, name string) (cloud.Answer, error) {
 	a, err := m.rest.Send(ctx, cloud.Request{
-		Do: do, Method: http.MethodGet, URL: m.base + "/computeMetadata/v1/" + name, Header: map[string]string{"Metadata-Flavor": "Google"},
+		Do: do, Method: http.MethodGet, URL: m.base + "/computeMetadata/v1/" + name,
+		Header: map[string]string{"Metadata-Flavor": "Google"},
 	})
 	if err == nil && a.Header.Get("Metadata-Flavor") != "Google" {
 		err = fmt.Errorf("%s: what answered is not Google's metadata service", do)

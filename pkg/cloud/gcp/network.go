@@ -86,7 +86,11 @@ func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
 		Next  string   `json:"nextPageToken"`
 	}
 	for range mostPages {
-		a, err := r.router.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next)})
+		a, err := r.router.rest.Send(ctx,
+			cloud.Request{
+				Do: do, Method: http.MethodGet,
+				URL: r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next),
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -105,8 +109,12 @@ func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
 // route is what a route means for us. Ours has the mesh's name in its name and
 // its description: mesh "a" shall not take "a-b" for its own.
 func (l listed) route(w route.Want, table string, prefix netip.Prefix) route.Route {
-	out := route.Route{Table: table, Prefix: prefix, Via: cloud.Line(partial(l.Instance)), Priority: l.Priority, Name: cloud.Line(l.Name), Trouble: l.trouble()}
-	ours := strings.HasPrefix(l.Name, names(w.Mesh)) && l.Description == description(w.Mesh) && words.MatchString(l.Name) && cmp.Or(l.Instance, l.Address) != ""
+	out := route.Route{
+		Table: table, Prefix: prefix, Via: cloud.Line(partial(l.Instance)),
+		Priority: l.Priority, Name: cloud.Line(l.Name), Trouble: l.trouble(),
+	}
+	ours := strings.HasPrefix(l.Name, names(w.Mesh)) && l.Description == description(w.Mesh) &&
+		words.MatchString(l.Name) && cmp.Or(l.Instance, l.Address) != ""
 	switch {
 	case ours && l.Instance == "":
 		out.Via = cloud.Line(l.Address)

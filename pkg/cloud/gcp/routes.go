@@ -33,7 +33,8 @@ type Routes struct {
 }
 
 // instances are how an instance is written; the first part may be missing.
-var instances = regexp.MustCompile(`^(?:https://[^/]+/compute/v1/)?(?:projects/([^/]+)/)?zones/([^/]+)/instances/([^/]+)$`)
+var instances = regexp.MustCompile(
+	`^(?:https://[^/]+/compute/v1/)?(?:projects/([^/]+)/)?zones/([^/]+)/instances/([^/]+)$`)
 
 // ConnectRoutes finds this machine's name from the metadata service, and takes
 // its service account; or, for an instance that was named, the application
@@ -43,7 +44,8 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	if o.Via != "" {
 		parts := instances.FindStringSubmatch(o.Via)
 		if parts == nil {
-			return nil, fmt.Errorf("via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option project, got %q", o.Via)
+			return nil, fmt.Errorf(
+				"via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option project, got %q", o.Via)
 		}
 		at.Project, at.Zone, at.Name = cmp.Or(parts[1], o.Project), parts[2], parts[3]
 	}
@@ -100,8 +102,9 @@ func (r *Routes) insert(ctx context.Context, w route.Want, n route.Route) (chang
 	}
 	about := fmt.Sprint(network, " ", n.Prefix, " ", hop, " ", n.Priority)
 	body, err := json.Marshal(map[string]any{
-		"name": names(w.Mesh) + fmt.Sprintf("%x", sha256.Sum256([]byte(about)))[:12], "description": description(w.Mesh),
-		"network": network, "destRange": n.Prefix.String(), "priority": n.Priority, field: hop,
+		"name":        names(w.Mesh) + fmt.Sprintf("%x", sha256.Sum256([]byte(about)))[:12],
+		"description": description(w.Mesh),
+		"network":     network, "destRange": n.Prefix.String(), "priority": n.Priority, field: hop,
 	})
 	if err != nil {
 		return false, err
@@ -133,7 +136,9 @@ func (r *Routes) remove(ctx context.Context, old route.Route) (changed bool, err
 // do makes one call and waits for its operation.
 func (r *Routes) do(ctx context.Context, do, project, method, path string, body []byte) (changed bool, err error) {
 	id := newRequestID() // the same one when the request is sent again
-	a, err := r.router.rest.Send(ctx, cloud.Request{Do: do, Method: method, URL: r.url(project) + path + "?requestId=" + id, Body: body})
+	a, err := r.router.rest.Send(ctx, cloud.Request{
+		Do: do, Method: method, URL: r.url(project) + path + "?requestId=" + id, Body: body,
+	})
 	if err != nil {
 		return cloud.Unsure(err), named(err, id)
 	}
@@ -160,7 +165,8 @@ func (r *Routes) network(table string) (project, path string, err error) {
 		project, name, _ = strings.Cut(rest, "/global/networks/")
 	}
 	if !words.MatchString(project) || !words.MatchString(name) {
-		return "", "", fmt.Errorf("tables: expected the name of a network, or projects/PROJECT/global/networks/NAME, got %q", table)
+		return "", "", fmt.Errorf(
+			"tables: expected the name of a network, or projects/PROJECT/global/networks/NAME, got %q", table)
 	}
 	return project, "projects/" + project + "/global/networks/" + name, nil
 }

@@ -26,24 +26,33 @@ func FuzzRoutes(f *testing.F) {
 	list := func(s string) []byte { return []byte(`{"items": [` + s + `]}`) }
 	ours := `{"name": "wgmesh-m-1", "description": "wgmesh.router m", "network": "https://www.googleapis.com/compute/v1/projects/p/global/networks/n", "destRange": "10.0.0.0/16", "priority": 1000, "nextHopInstance": "https://x/projects/p/zones/z/instances/i"}`
 	f.Add(list(ours), 200)
-	f.Add(list(ours+`, {"name": "x\ny", "network": "projects/p/global/networks/n", "destRange": "10.0.0.0/16", "nextHopPeering": "a\nb", "warnings": [{"code": "C", "message": "d\ne"}]}`), 200)
+	f.Add(list(ours+
+		`, {"name": "x\ny", "network": "projects/p/global/networks/n", "destRange": "10.0.0.0/16", "nextHopPeering": "a\nb", "warnings": [{"code": "C", "message": "d\ne"}]}`), 200)
 	f.Add(list(`{"destRange": "10.0.0.1/16"}, {"destRange": 1}, null`), 200)
 	f.Add([]byte(`{"items": null, "nextPageToken": "x"}`), 200)
 	f.Add([]byte(`{"name": "operation-1", "status": "DONE"}`), 200)
-	f.Add([]byte(`{"name": "o", "status": "DONE", "error": {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": "a\nb"}]}}`), 200)
+	f.Add([]byte(
+		`{"name": "o", "status": "DONE", "error": {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": "a\nb"}]}}`), 200)
 	f.Add([]byte(`{"error": {"code": 409, "errors": [{"reason": "alreadyExists"}]}}`), 409)
 	var body []byte
 	var status int
 	client := &http.Client{Transport: answering(func(*http.Request) *http.Response {
 		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
 	})}
-	r := &Routes{router: &Instance{project: "p", zone: "z", name: "i", api: "http://a", rest: &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain}}, project: "p"}
-	want := route.Want{Mesh: "m", Tables: []string{"n"}, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(), Priority: 1000}
+	r := &Routes{router: &Instance{
+		project: "p", zone: "z", name: "i", api: "http://a",
+		rest: &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain},
+	}, project: "p"}
+	want := route.Want{
+		Mesh: "m", Tables: []string{"n"},
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(), Priority: 1000,
+	}
 	f.Fuzz(func(t *testing.T, answer []byte, code int) {
 		if code < 200 || code > 599 || code == 429 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond) // a throttle is waited out, also one that has another status
+		// a throttle is waited out, also one that has another status
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
 		body, status = answer, code
 		n := &route.Route{Table: "n", Prefix: want.Prefixes[0], Via: want.Via, Name: "wgmesh-m-2"}

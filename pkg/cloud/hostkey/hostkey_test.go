@@ -24,7 +24,8 @@ import (
 // key makes the key of a seed, in a file, and loads it.
 func key(t *testing.T, seed byte) hostkey.Key {
 	t.Helper()
-	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), 32))), "root@router")
+	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), 32))),
+		"root@router")
 	require.NoError(t, err)
 	k, err := hostkey.Load(file(t, string(pem.EncodeToMemory(block))))
 	require.NoError(t, err)
@@ -68,9 +69,15 @@ func TestLoadRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"nothing":     {"", "is not a private key of OpenSSH; make one by ssh-keygen -A"},
 		"public half": {golden, "is not a private key of OpenSSH"},
-		"canary":      {"-----BEGIN OPENSSH PRIVATE KEY-----\nQ0FOQVJZ\n-----END OPENSSH PRIVATE KEY-----\n", "is not a private key of OpenSSH"},
-		"passphrase":  {string(pem.EncodeToMemory(locked)), "has a passphrase; a host key has none"},
-		"RSA":         {string(pem.EncodeToMemory(other)), "is not an Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key"},
+		"canary": {
+			"-----BEGIN OPENSSH PRIVATE KEY-----\nQ0FOQVJZ\n-----END OPENSSH PRIVATE KEY-----\n",
+			"is not a private key of OpenSSH",
+		},
+		"passphrase": {string(pem.EncodeToMemory(locked)), "has a passphrase; a host key has none"},
+		"RSA": {
+			string(pem.EncodeToMemory(other)),
+			"is not an Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := file(t, tt.text)
@@ -112,17 +119,28 @@ func TestPublish(t *testing.T) {
 		after   string
 		said    string // "" for a refusal
 	}{
-		"nothing":             {"", false, want, "is published as tag"},
-		"there":               {want, false, want, "is there already as tag"},
-		"there, a line":       {want + "\n", false, want + "\n", "is there already as tag"},
-		"key made again":      {other.Line("aws-1", "i-0a"), false, want, "takes the place of " + other.Fingerprint() + ", this machine's key before, as"},
-		"renamed":             {mine.Line("old", "i-0a"), false, want, "is published under the router's new name as"},
-		"machine before":      {other.Line("aws-1", "i-0b"), false, want, "takes the place of " + other.Fingerprint() + ", the key of the machine before this one, as"},
-		"given":               {plain(mine) + " root@aws-1", false, plain(mine) + " root@aws-1", "was given to the cloud by somebody and stays as it is, as"},
-		"another given":       {plain(other), false, plain(other), ""},
-		"another by name":     {plain(other) + " i-0a", false, plain(other) + " i-0a", ""},
-		"text":                {"to do", false, "to do", ""},
-		"another, replaced":   {plain(other), true, want, "takes the place of " + other.Fingerprint() + ", as --replace says, as"},
+		"nothing":       {"", false, want, "is published as tag"},
+		"there":         {want, false, want, "is there already as tag"},
+		"there, a line": {want + "\n", false, want + "\n", "is there already as tag"},
+		"key made again": {
+			other.Line("aws-1", "i-0a"), false, want,
+			"takes the place of " + other.Fingerprint() + ", this machine's key before, as",
+		},
+		"renamed": {mine.Line("old", "i-0a"), false, want, "is published under the router's new name as"},
+		"machine before": {
+			other.Line("aws-1", "i-0b"), false, want,
+			"takes the place of " + other.Fingerprint() + ", the key of the machine before this one, as",
+		},
+		"given": {
+			plain(mine) + " root@aws-1", false, plain(mine) + " root@aws-1",
+			"was given to the cloud by somebody and stays as it is, as",
+		},
+		"another given":   {plain(other), false, plain(other), ""},
+		"another by name": {plain(other) + " i-0a", false, plain(other) + " i-0a", ""},
+		"text":            {"to do", false, "to do", ""},
+		"another, replaced": {
+			plain(other), true, want, "takes the place of " + other.Fingerprint() + ", as --replace says, as",
+		},
 		"text, replaced":      {"to do", true, want, "takes the place of no SSH public key, as --replace says, as"},
 		"there, and replaced": {want, true, want, "is there already as"},
 	} {
@@ -133,7 +151,9 @@ func TestPublish(t *testing.T) {
 			if tt.said == "" {
 				assert.ErrorAs(t, err, new(hostkey.Refused))
 				assert.ErrorContains(t, err, "tag mesh_host_key of i-0a holds ")
-				assert.ErrorContains(t, err, ", which this machine did not publish; this machine's key is "+mine.Fingerprint()+": take the other one away")
+				assert.ErrorContains(t, err,
+					", which this machine did not publish; this machine's key is "+
+						mine.Fingerprint()+": take the other one away")
 				return
 			}
 			require.NoError(t, err)

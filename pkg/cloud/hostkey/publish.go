@@ -36,8 +36,10 @@ func Publish(ctx context.Context, place Place, key Key, router string, replace b
 	want := key.Line(router, place.Machine())
 	write, why, err := decide(strings.TrimSpace(have), want, place.Machine(), replace)
 	if err != nil {
-		return "", Refused{fmt.Sprintf("%s %v; this machine's key is %s: take the other one away, or bring it here, or start "+
-			"`wgmesh-cloud publish-host-key --replace` once", place.Place(), err, key.Fingerprint())}
+		return "", Refused{
+			fmt.Sprintf("%s %v; this machine's key is %s: take the other one away, or bring it here, or start "+
+				"`wgmesh-cloud publish-host-key --replace` once", place.Place(), err, key.Fingerprint()),
+		}
 	}
 	if write {
 		if err := place.Write(ctx, want); err != nil {

@@ -52,7 +52,8 @@ func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Chang
 			if err != nil || len(left) == 0 {
 				return err == nil, "", err
 			}
-			return false, left[0].slot().String() + ": was set and does not read so: " + a.reads(left[0]) + "; who else manages it?", nil
+			return false, left[0].slot().String() + ": was set and does not read so: " +
+				a.reads(left[0]) + "; who else manages it?", nil
 		})
 	}
 	return a.done, errors.Join(append(a.failures(), err)...)
@@ -115,7 +116,9 @@ func (*applier) reads(c Change) string {
 func (a *applier) failures() []error {
 	var out []error
 	for _, s := range a.slots {
-		if err := a.failed[s]; err != nil && !slices.ContainsFunc(out, func(e error) bool { return e.Error() == err.Error() }) {
+		if err := a.failed[s]; err != nil && !slices.ContainsFunc(out, func(e error) bool {
+			return e.Error() == err.Error()
+		}) {
 			out = append(out, err)
 		}
 	}
@@ -136,7 +139,8 @@ func Rehearse(ctx context.Context, t Tables, w Want, delta []Change) (warnings [
 func Troubles(w Want, have []Route) (warnings []string) {
 	for _, r := range have {
 		if r.Trouble != "" && r.Via == w.Via && r.Foreign == "" && !w.Absent {
-			warnings = append(warnings, slot{r.Table, r.Prefix}.String()+": the route to "+r.to()+" carries nothing: "+r.Trouble)
+			warnings = append(warnings,
+				slot{r.Table, r.Prefix}.String()+": the route to "+r.to()+" carries nothing: "+r.Trouble)
 		}
 	}
 	return warnings

@@ -108,7 +108,8 @@ func TestTakenBack(t *testing.T) {
 	defer cancel()
 	other := &taking{tables: f}
 	done, err := route.Ensure(ctx, quick, other, w)
-	require.EqualError(t, err, "t: 10.0.0.0/16: was set and does not read so: it goes to them; who else manages it?; still so when `timeout` was over")
+	require.EqualError(t, err,
+		"t: 10.0.0.0/16: was set and does not read so: it goes to them; who else manages it?; still so when `timeout` was over")
 	assert.Len(t, done, 1)
 	assert.Equal(t, 1, f.writes)
 }
@@ -143,5 +144,7 @@ func TestWarnings(t *testing.T) {
 
 	r := via("us", p1)
 	r.Trouble = "NEXT_HOP_NOT_RUNNING"
-	assert.Equal(t, []string{"t: 10.0.0.0/16: the route to us carries nothing: NEXT_HOP_NOT_RUNNING"}, route.Troubles(want(p1), []route.Route{r, via("us", p2)}))
+	assert.Equal(t,
+		[]string{"t: 10.0.0.0/16: the route to us carries nothing: NEXT_HOP_NOT_RUNNING"},
+		route.Troubles(want(p1), []route.Route{r, via("us", p2)}))
 }

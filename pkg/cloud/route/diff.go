@@ -21,7 +21,10 @@ func (s slot) String() string { return fmt.Sprintf("%s: %s", s.table, s.prefix) 
 func (w Want) slots() []slot {
 	var out []slot
 	for _, table := range slices.Compact(slices.Sorted(slices.Values(w.Tables))) {
-		for _, prefix := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.Prefixes), netip.Prefix.Compare), func(a, b netip.Prefix) bool { return a == b }) {
+		for _, prefix := range slices.CompactFunc(slices.SortedFunc(slices.Values(w.Prefixes), netip.Prefix.Compare),
+			func(a, b netip.Prefix) bool {
+				return a == b
+			}) {
 			out = append(out, slot{table, prefix})
 		}
 	}
@@ -66,7 +69,9 @@ func (s slot) diff(w Want, have []Route) ([]Change, error) {
 		}
 		switch {
 		case r.Foreign != "" && !w.Absent:
-			return nil, fmt.Errorf("%s: it goes to %s: remove that route where it is made, or take the prefix out of `prefixes`", s, r.Foreign)
+			return nil, fmt.Errorf(
+				"%s: it goes to %s: remove that route where it is made, or take the prefix out of `prefixes`",
+				s, r.Foreign)
 		case r.Foreign != "":
 		case !right && r.Via == w.Via && r.Priority == w.Priority:
 			right = true

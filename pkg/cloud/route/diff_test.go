@@ -58,25 +58,52 @@ func TestDiff(t *testing.T) {
 			want: want(p1), have: []route.Route{via("them", p1)},
 			delta: []string{"t: 10.0.0.0/16: goes to us now, before to them"},
 		},
-		"a black hole":               {want: want(p1), have: []route.Route{via("", p1)}, delta: []string{"t: 10.0.0.0/16: goes to us now, before to nothing"}},
-		"another prefix":             {want: want(p1), have: []route.Route{via("us", p1), via("them", p2)}},
-		"another table":              {want: want(p1), have: []route.Route{{Table: "u", Prefix: p1, Via: "us"}}, delta: []string{"t: 10.0.0.0/16: goes to us now"}},
-		"a default route is no part": {want: want(p1), have: []route.Route{via("us", netip.MustParsePrefix("10.0.0.0/8"))}, delta: []string{"t: 10.0.0.0/16: goes to us now"}},
+		"a black hole": {
+			want: want(p1), have: []route.Route{via("", p1)},
+			delta: []string{"t: 10.0.0.0/16: goes to us now, before to nothing"},
+		},
+		"another prefix": {want: want(p1), have: []route.Route{via("us", p1), via("them", p2)}},
+		"another table": {
+			want:  want(p1),
+			have:  []route.Route{{Table: "u", Prefix: p1, Via: "us"}},
+			delta: []string{"t: 10.0.0.0/16: goes to us now"},
+		},
+		"a default route is no part": {
+			want:  want(p1),
+			have:  []route.Route{via("us", netip.MustParsePrefix("10.0.0.0/8"))},
+			delta: []string{"t: 10.0.0.0/16: goes to us now"},
+		},
 		"somebody else's, and one that is free": {
 			want: want(p1, p2), have: []route.Route{foreign}, delta: []string{"t: 10.2.0.0/16: goes to us now"},
 			refused: "t: 10.0.0.0/16: it goes to the peering pcx-1: remove that route where it is made, or take the prefix out of `prefixes`",
 		},
-		"each once":                  {want: want(p1, p1), delta: []string{"t: 10.0.0.0/16: goes to us now"}},
-		"absent":                     {want: absent, have: []route.Route{via("us", p1), via("us", p2)}, delta: []string{"t: 10.0.0.0/16: no longer goes to us"}},
-		"absent, another router's":   {want: absent, have: []route.Route{via("them", p1)}},
-		"absent, somebody else's":    {want: absent, have: []route.Route{foreign}},
-		"absent, whosoever":          {want: whoever, have: []route.Route{via("them", p1)}, delta: []string{"t: 10.0.0.0/16: no longer goes to them"}},
+		"each once": {want: want(p1, p1), delta: []string{"t: 10.0.0.0/16: goes to us now"}},
+		"absent": {
+			want: absent,
+			have: []route.Route{via("us", p1), via("us", p2)}, delta: []string{"t: 10.0.0.0/16: no longer goes to us"},
+		},
+		"absent, another router's": {want: absent, have: []route.Route{via("them", p1)}},
+		"absent, somebody else's":  {want: absent, have: []route.Route{foreign}},
+		"absent, whosoever": {
+			want: whoever, have: []route.Route{via("them", p1)},
+			delta: []string{"t: 10.0.0.0/16: no longer goes to them"},
+		},
 		"absent, whosoever, foreign": {want: whoever, have: []route.Route{foreign}},
-		"another's stands beside":    {want: prior, have: []route.Route{beside}, delta: []string{"t: 10.0.0.0/16: goes to us with priority 900 now"}},
-		"another priority":           {want: prior, have: []route.Route{at("us", 1000), beside}, delta: []string{"t: 10.0.0.0/16: goes to us with priority 900 now, before to us with priority 1000"}},
-		"left over half-way":         {want: prior, have: []route.Route{at("us", 800), at("us", 900)}, delta: []string{"t: 10.0.0.0/16: no longer goes to us with priority 800"}},
+		"another's stands beside": {
+			want: prior, have: []route.Route{beside},
+			delta: []string{"t: 10.0.0.0/16: goes to us with priority 900 now"},
+		},
+		"another priority": {
+			want: prior, have: []route.Route{at("us", 1000), beside},
+			delta: []string{"t: 10.0.0.0/16: goes to us with priority 900 now, before to us with priority 1000"},
+		},
+		"left over half-way": {
+			want: prior, have: []route.Route{at("us", 800), at("us", 900)},
+			delta: []string{"t: 10.0.0.0/16: no longer goes to us with priority 800"},
+		},
 		"left over, both wrong": {want: prior, have: []route.Route{at("us", 700), at("us", 800)}, delta: []string{
-			"t: 10.0.0.0/16: goes to us with priority 900 now, before to us with priority 700", "t: 10.0.0.0/16: no longer goes to us with priority 800",
+			"t: 10.0.0.0/16: goes to us with priority 900 now, before to us with priority 700",
+			"t: 10.0.0.0/16: no longer goes to us with priority 800",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,10 +124,16 @@ func TestDiff(t *testing.T) {
 func TestDiffOrder(t *testing.T) {
 	w := want(p1, p2)
 	w.Priority = 1
-	have := []route.Route{{Table: "t", Prefix: p1, Via: "us", Priority: 1}, {Table: "t", Prefix: p1, Via: "us", Priority: 2}}
+	have := []route.Route{
+		{Table: "t", Prefix: p1, Via: "us", Priority: 1}, {Table: "t", Prefix: p1, Via: "us", Priority: 2},
+	}
 	delta, err := route.Diff(w, have)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"t: 10.2.0.0/16: goes to us with priority 1 now", "t: 10.0.0.0/16: no longer goes to us with priority 2"}, said(delta))
+	assert.Equal(t,
+		[]string{
+			"t: 10.2.0.0/16: goes to us with priority 1 now",
+			"t: 10.0.0.0/16: no longer goes to us with priority 2",
+		}, said(delta))
 	assert.Len(t, route.After(have, delta), 2)
 	assert.Len(t, have, 2)
 	assert.Equal(t, 2, have[1].Priority)

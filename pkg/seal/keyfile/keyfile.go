@@ -65,7 +65,8 @@ func open(path string) (*os.File, Info, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, info, nil
 	case errors.Is(err, syscall.ELOOP):
-		return nil, info, fmt.Errorf("%s is a symbolic link, expected a regular file: remove the link; keys are never read or written through one", path)
+		return nil, info, fmt.Errorf(
+			"%s is a symbolic link, expected a regular file: remove the link; keys are never read or written through one", path)
 	case err != nil:
 		return nil, info, err
 	}
@@ -139,10 +140,12 @@ func CheckDir(path string) (exists bool, err error) {
 		return false, fmt.Errorf("%s is not a folder: move it away", path)
 	}
 	if owner := st.Sys().(*syscall.Stat_t).Uid; owner != 0 && int(owner) != os.Geteuid() {
-		return true, fmt.Errorf("folder %s belongs to user %d, who can replace keys in it: run chown root %s", path, owner, path)
+		return true, fmt.Errorf("folder %s belongs to user %d, who can replace keys in it: run chown root %s", path,
+			owner, path)
 	}
 	if st.Mode().Perm()&0o022 != 0 {
-		return true, fmt.Errorf("folder %s has mode %#o and other users can replace keys in it: run chmod 0700 %s", path, uint32(st.Mode().Perm()), path)
+		return true, fmt.Errorf("folder %s has mode %#o and other users can replace keys in it: run chmod 0700 %s",
+			path, uint32(st.Mode().Perm()), path)
 	}
 	return true, nil
 }

@@ -25,7 +25,8 @@ const version = "2025-05-01"
 
 func TestAzureByItsGenericClient(t *testing.T) {
 	f := azure.Start(t)
-	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
+	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{},
+		armclient.To(f.URL))
 	require.NoError(t, err)
 	read := func(id, version string) armresources.GenericResource {
 		answer, err := client.GetByID(t.Context(), id, version, nil)
@@ -33,7 +34,8 @@ func TestAzureByItsGenericClient(t *testing.T) {
 		return answer.GenericResource
 	}
 	write := func(etag string, r armresources.GenericResource) error {
-		poller, err := client.BeginCreateOrUpdateByID(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {etag}}), azure.NICA, version, r, nil)
+		poller, err := client.BeginCreateOrUpdateByID(
+			policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {etag}}), azure.NICA, version, r, nil)
 		if err != nil {
 			return err
 		}
@@ -58,7 +60,8 @@ func TestAzureByItsGenericClient(t *testing.T) {
 	require.NoError(t, write(f.Tag(), have))
 	assert.True(t, f.Forwarding(azure.NICA))
 	assert.Contains(t, azure.Properties(f.NICs[azure.NICA]), "futureField", "to this client properties are any")
-	assert.NotContains(t, f.NICs[azure.NICA], "futureTop", "but the rest it drops, as they all do, which is why ours is none")
+	assert.NotContains(t, f.NICs[azure.NICA], "futureTop",
+		"but the rest it drops, as they all do, which is why ours is none")
 
 	f.Polls, f.Fails = 0, "InternalServerError"
 	require.True(t, errors.As(write(f.Tag(), read(azure.NICA, version)), &refused))

@@ -44,8 +44,11 @@ func (Token) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acces
 func To(url string) *arm.ClientOptions {
 	return &arm.ClientOptions{DisableRPRegistration: true, ClientOptions: policy.ClientOptions{
 		Transport: plain{}, Retry: policy.RetryOptions{RetryDelay: time.Millisecond},
-		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: "https://login.invalid", Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
-			cloud.ResourceManager: {Audience: "x", Endpoint: "https" + strings.TrimPrefix(url, "http")},
-		}},
+		Cloud: cloud.Configuration{
+			ActiveDirectoryAuthorityHost: "https://login.invalid",
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
+				cloud.ResourceManager: {Audience: "x", Endpoint: "https" + strings.TrimPrefix(url, "http")},
+			},
+		},
 	}}
 }

@@ -26,7 +26,8 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	assert.Equal(t, "fp00", have.Fingerprint)
 
 	update := func(i *compute.Instance, id string) (*compute.Operation, error) {
-		o, err := client.Instances.Update(project, zone, "gcp-1", i).MostDisruptiveAllowedAction("REFRESH").RequestId(id).Do()
+		o, err := client.Instances.Update(project, zone, "gcp-1",
+			i).MostDisruptiveAllowedAction("REFRESH").RequestId(id).Do()
 		for err == nil && o.Status != "DONE" {
 			o, err = client.ZoneOperations.Wait(project, zone, o.Name).Do()
 		}
@@ -58,7 +59,8 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	assert.NotZero(t, f.Token)
 
 	f.Permissions = []string{}
-	may, err := client.Instances.TestIamPermissions(project, zone, "gcp-1", &compute.TestPermissionsRequest{Permissions: []string{"compute.instances.update"}}).Do()
+	may, err := client.Instances.TestIamPermissions(project, zone, "gcp-1",
+		&compute.TestPermissionsRequest{Permissions: []string{"compute.instances.update"}}).Do()
 	require.NoError(t, err)
 	assert.Empty(t, may.Permissions)
 }

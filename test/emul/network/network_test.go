@@ -23,7 +23,8 @@ import (
 func TestAzureByItsOwnClient(t *testing.T) {
 	f := azure.Start(t)
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down")
-	client, err := armnetwork.NewInterfacesClient("00000000-0000-0000-0000-000000000001", armclient.Token{}, armclient.To(f.URL))
+	client, err := armnetwork.NewInterfacesClient("00000000-0000-0000-0000-000000000001",
+		armclient.Token{}, armclient.To(f.URL))
 	require.NoError(t, err)
 	name := filepath.Base(azure.NICA)
 	have, err := client.Get(t.Context(), "mesh", name, nil)
@@ -46,12 +47,14 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	done, err := poller.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: time.Second})
 	require.NoError(t, err)
 	assert.True(t, *done.Properties.EnableIPForwarding)
-	assert.NotContains(t, azure.Properties(f.NICs[azure.NICA]), "futureField", "Azure's client drops what it does not know, which is why ours is none")
+	assert.NotContains(t, azure.Properties(f.NICs[azure.NICA]), "futureField",
+		"Azure's client drops what it does not know, which is why ours is none")
 
 	f.Polls, f.Fails = 0, "InternalServerError"
 	have, err = client.Get(t.Context(), "mesh", name, nil)
 	require.NoError(t, err)
-	poller, err = client.BeginCreateOrUpdate(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}}), "mesh", name, have.Interface, nil)
+	poller, err = client.BeginCreateOrUpdate(policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}}),
+		"mesh", name, have.Interface, nil)
 	require.NoError(t, err)
 	_, err = poller.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: time.Second})
 	require.True(t, errors.As(err, &refused), "%v", err)

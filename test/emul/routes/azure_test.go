@@ -32,7 +32,8 @@ func TestAzureByItsOwnClient(t *testing.T) {
 
 	name, often := filepath.Base(azure.Ours), &runtime.PollUntilDoneOptions{Frequency: time.Second}
 	want := armnetwork.Route{Properties: &armnetwork.RoutePropertiesFormat{
-		AddressPrefix: to.Ptr("10.0.0.0/16"), NextHopType: to.Ptr(armnetwork.RouteNextHopTypeVirtualAppliance), NextHopIPAddress: to.Ptr("10.1.0.4"),
+		AddressPrefix: to.Ptr("10.0.0.0/16"),
+		NextHopType:   to.Ptr(armnetwork.RouteNextHopTypeVirtualAppliance), NextHopIPAddress: to.Ptr("10.1.0.4"),
 	}}
 	f.Polls = 1
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down")

@@ -9,7 +9,10 @@ import (
 	"github.com/wgmesh/router/internal/fakecloud/published"
 )
 
-var httpWords = map[string]string{"MethodGet": "GET", "MethodPut": "PUT", "MethodDelete": "DELETE", "MethodPost": "POST", "MethodPatch": "PATCH"}
+var httpWords = map[string]string{
+	"MethodGet": "GET", "MethodPut": "PUT", "MethodDelete": "DELETE",
+	"MethodPost": "POST", "MethodPatch": "PATCH",
+}
 
 var httpStatuses = map[string]int{"StatusOK": 200, "StatusCreated": 201, "StatusAccepted": 202, "StatusNoContent": 204}
 
@@ -56,8 +59,10 @@ func (g *generated) method(client, verb string) (*published.Method, error) {
 	if result := g.structs[client+verb+"Response"]; result != nil && len(result.Fields.List) > 0 {
 		m.Response = &published.Schema{Ref: g.name + "." + name(result.Fields.List[0].Type)}
 	}
-	if m.Path == "" || m.HTTPMethod == "" || len(m.Statuses) == 0 && verb != "List" { // whose pages are 200, by the pager
-		return nil, fmt.Errorf("its code is not as expected: path %q, method %q, statuses %v", m.Path, m.HTTPMethod, m.Statuses)
+	// whose pages are 200, by the pager
+	if m.Path == "" || m.HTTPMethod == "" || len(m.Statuses) == 0 && verb != "List" {
+		return nil, fmt.Errorf("its code is not as expected: path %q, method %q, statuses %v",
+			m.Path, m.HTTPMethod, m.Statuses)
 	}
 	return m, nil
 }

@@ -23,15 +23,25 @@ type generated struct {
 }
 
 func readGenerated(dir, name string, methods []string) (*generated, error) {
-	g := &generated{name, map[string]*ast.StructType{}, map[string][]string{}, map[string]map[string]string{}, map[string]*ast.FuncDecl{}}
-	files := map[string]bool{"models.go": true, "models_serde.go": true, "constants.go": true, "responses.go": true, "response_types.go": true}
+	g := &generated{
+		name,
+		map[string]*ast.StructType{},
+		map[string][]string{},
+		map[string]map[string]string{},
+		map[string]*ast.FuncDecl{},
+	}
+	files := map[string]bool{
+		"models.go": true, "models_serde.go": true, "constants.go": true,
+		"responses.go": true, "response_types.go": true,
+	}
 	for _, m := range methods {
 		client, _, _ := strings.Cut(m, ".")
 		files[strings.ToLower(client)+"_client.go"] = true
 	}
 	set := token.NewFileSet()
 	for file := range files {
-		parsed, err := parser.ParseFile(set, filepath.Join(dir, file), nil, parser.ParseComments|parser.SkipObjectResolution)
+		parsed, err := parser.ParseFile(set, filepath.Join(dir, file), nil,
+			parser.ParseComments|parser.SkipObjectResolution)
 		if os.IsNotExist(err) && strings.HasPrefix(file, "response") {
 			continue // one of both
 		}

@@ -42,8 +42,9 @@ func google(m module) (*published.Description, error) {
 		return nil, err
 	}
 	d := &published.Description{
-		Vendor: "gcp", Sources: []published.Source{source}, Base: "/" + document.ServicePath, Parameters: document.Parameters,
-		Methods: map[string]*published.Method{}, Schemas: map[string]*published.Schema{},
+		Vendor: "gcp", Sources: []published.Source{source}, Base: "/" + document.ServicePath,
+		Parameters: document.Parameters,
+		Methods:    map[string]*published.Method{}, Schemas: map[string]*published.Schema{},
 	}
 	for _, name := range googleMethods {
 		resource, verb, _ := strings.Cut(name, ".")
@@ -60,7 +61,9 @@ func google(m module) (*published.Description, error) {
 	for _, s := range d.Schemas { // what methods need that are not here is noise
 		reach(s, func(s *published.Schema) {
 			if s.Annotations != nil {
-				s.Annotations.Required = slices.DeleteFunc(s.Annotations.Required, func(id string) bool { return d.Methods[id] == nil })
+				s.Annotations.Required = slices.DeleteFunc(s.Annotations.Required, func(id string) bool {
+					return d.Methods[id] == nil
+				})
 				if len(s.Annotations.Required) == 0 {
 					s.Annotations = nil
 				}

@@ -27,9 +27,12 @@ func microsoft(modules []module) (*published.Description, error) {
 		Vendor: "azure", Base: "/subscriptions/", Schemas: map[string]*published.Schema{},
 		Errors: &published.Schema{Ref: "armnetwork.ErrorResponse"},
 		Methods: map[string]*published.Method{"armnetwork.Operations.Get": {
-			HTTPMethod: "GET", Path: "/subscriptions/{subscriptionId}/providers/Microsoft.Network/locations/{location}/operations/{operationId}",
-			Parameters: map[string]*published.Schema{"api-version": {Type: "string", Location: "query", Required: true}},
-			Response:   &published.Schema{Ref: "armnetwork.AzureAsyncOperationResult"},
+			HTTPMethod: "GET",
+			Path:       "/subscriptions/{subscriptionId}/providers/Microsoft.Network/locations/{location}/operations/{operationId}",
+			Parameters: map[string]*published.Schema{
+				"api-version": {Type: "string", Location: "query", Required: true},
+			},
+			Response: &published.Schema{Ref: "armnetwork.AzureAsyncOperationResult"},
 		}},
 	}
 	all := map[string]*published.Schema{}

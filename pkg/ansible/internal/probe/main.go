@@ -73,9 +73,10 @@ func plan(_ context.Context, o options) (ansible.Plan, error) {
 			"uid": os.Getuid(), "program": os.Args[0], "arguments": os.Args[1:],
 			"greeting":   os.Getenv("GREETING"),
 			"connection": strings.Fields(os.Getenv("SSH_CONNECTION") + " none none")[1], // the client's port
-			"left":       err == nil,                                                    // the file of arguments is still there
-			"template":   "{{ 1 + 1 }}",
-			"options":    o,
+			// the file of arguments is still there
+			"left":     err == nil,
+			"template": "{{ 1 + 1 }}",
+			"options":  o,
 		},
 		Warnings: warnings(o.Fault),
 	}, nil
