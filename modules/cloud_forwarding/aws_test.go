@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/aws"
+	"github.com/wgmesh/router/internal/fakecloud/rig"
 )
 
 // fakeAWS is the stand-in with the options that lead to it.
@@ -310,6 +310,6 @@ func TestAutoGoesByTheFirmware(t *testing.T) {
 	f := newAWS(t)
 	o := f.router()
 	delete(o, "cloud")
-	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Amazon EC2", "product_name": "t3.micro"}), o)
+	result := task.On(t, rig.DMI(map[string]string{"sys_vendor": "Amazon EC2", "product_name": "t3.micro"}), o)
 	assert.Equal(t, "aws", result["cloud"], "%v", result["msg"])
 }

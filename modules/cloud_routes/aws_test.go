@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/aws"
+	"github.com/wgmesh/router/internal/fakecloud/rig"
 )
 
 // fakeAWS is the stand-in with the options that lead to it.
@@ -433,7 +433,7 @@ func TestOptions(t *testing.T) {
 
 func TestAutoGoesByTheFirmware(t *testing.T) {
 	f := newAWS(t)
-	result := task.On(t, fakecloud.DMI(map[string]string{"sys_vendor": "Amazon EC2"}),
+	result := task.On(t, rig.DMI(map[string]string{"sys_vendor": "Amazon EC2"}),
 		f.one().And(options{"tables": []string{"mesh"}}))
 	require.Equal(t, true, result["failed"])
 	assert.Contains(t, result["msg"], "mesh: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")

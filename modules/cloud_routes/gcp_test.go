@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/gcp"
+	"github.com/wgmesh/router/internal/fakecloud/rig"
 )
 
 // fakeGCP is the stand-in with the options that lead to it.
@@ -314,7 +314,7 @@ func TestGCPRefuses(t *testing.T) {
 		})
 	}
 	result := task.On(t,
-		fakecloud.DMI(map[string]string{"sys_vendor": "Google", "product_name": "Google Compute Engine"}),
+		rig.DMI(map[string]string{"sys_vendor": "Google", "product_name": "Google Compute Engine"}),
 		newGCP(t).router().And(options{"cloud": "auto"}))
 	require.NotContains(t, result, "failed", "%v", result["msg"])
 	assert.Equal(t, "gcp", result["cloud"])

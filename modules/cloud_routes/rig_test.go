@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/rig"
 	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-type options = fakecloud.Options
+type options = rig.Options
 
 // Words of the tests.
 var (
@@ -18,7 +19,7 @@ var (
 	absent = options{"state": "absent"}
 )
 
-var task fakecloud.Task = func(dmi fstest.MapFS) ansible.Module {
+var task rig.Task = func(dmi fstest.MapFS) ansible.Module {
 	pace := cloud.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}
 	p := cloudroutes.Planner{Pace: pace, DMI: dmi, Allow: fakecloud.Loopback}
 	return ansible.New(p.Plan, ansible.Unlocked())

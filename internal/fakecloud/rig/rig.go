@@ -1,4 +1,5 @@
-package fakecloud
+// Package rig runs a module of a cloud against its stand-in.
+package rig
 
 import (
 	"maps"
