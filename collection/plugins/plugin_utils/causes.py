@@ -55,6 +55,9 @@ CHATTER = re.compile(
     r"Data could not be sent to remote host \S+?\. Make sure this host can be reached over ssh: ?)+"
 )
 
+# What ssh says of its own connections on the controller, beside what the other end did.
+OWN_WAY = re.compile(r"mux_client_|ControlSocket|ControlPath|[Pp]roxy dialer|Broken pipe")
+
 
 def causes(hostvars, targeted, alive, goal="healthy", network=True):
     """Return the rows: of what failed, and unless network is false of what the routers have seen."""
@@ -277,8 +280,9 @@ def unreached(text):
 
 def gone(text):
     """What ssh says of a router that nothing more can be asked, and what to do, in one line."""
-    cause, do = unreached(CHATTER.sub("", " ".join(text.split())))
-    return fit(cause, do + ", then run again")
+    lines = [line for line in text.splitlines() if not OWN_WAY.search(line)] or text.splitlines()
+    cause, do = unreached(CHATTER.sub("", " ".join(" ".join(lines).split())))
+    return fit("it is gone: " + cause, do + ", then run again")
 
 
 def halves(text):

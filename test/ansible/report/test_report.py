@@ -216,6 +216,18 @@ class Cores(unittest.TestCase):
             self.assertNotIn("FOLLOWS", done.stdout)
             self.assertEqual((True, []), (written["healthy"], written["causes"]))
 
+    def test_gone(self):
+        """What the router's end did is said, and not what ssh says of its own way there."""
+        mux = "Failed to connect to the host via ssh: mux_client_request_session: read from master failed: Broken pipe\r\n"
+        for text, want in {
+            mux + "Connection timed out during banner exchange\r\nproxy dialer did not pass back a connection": "Connection timed out during banner exchange",
+            "Failed to connect to the host via ssh: ssh: connect to host 192.0.2.1 port 22: Connection refused": "ssh: connect to host 192.0.2.1 port 22: Connection refused",
+            "proxy dialer did not pass back a connection": "proxy dialer did not pass back a connection",
+        }.items():
+            cause, do = causes.gone(text)
+            self.assertEqual("it is gone: " + want, cause)
+            self.assertTrue(do.endswith(", then run again"), do)
+
 
 if __name__ == "__main__":
     unittest.main()
