@@ -184,7 +184,7 @@ func (c badChange) alive(t *testing.T, l lab, before map[string]string) {
 	_, out, err := l.play(t, c.extra(guard, 3)...)
 	require.Error(t, err, tail(out))
 	if c.lost == "" {
-		assert.Regexp(t, `does not answer any more: |timed out|Timeout|the change was taken back at`, out)
+		assert.Regexp(t, `it is gone: |timed out|Timeout|the change was taken back at`, out)
 	} else {
 		assert.Regexp(t, `its change cut off ([a-z]+-1,? )*`+c.lost+`.* so it was taken back: \w`, flat(out))
 	}

@@ -56,7 +56,7 @@ CHATTER = re.compile(
 )
 
 # What ssh says of its own connections on the controller, beside what the other end did.
-OWN_WAY = re.compile(r"mux_client_|ControlSocket|ControlPath|[Pp]roxy dialer|Broken pipe")
+OWN_WAY = re.compile(r"mux_client_|mm_(?:receive|send)_fd|ControlSocket|ControlPath|[Pp]roxy dialer|Broken pipe")
 
 
 def causes(hostvars, targeted, alive, goal="healthy", network=True):
@@ -280,7 +280,7 @@ def unreached(text):
 
 def gone(text):
     """What ssh says of a router that nothing more can be asked, and what to do, in one line."""
-    lines = [line for line in text.splitlines() if not OWN_WAY.search(line)] or text.splitlines()
+    lines = [line for line in text.splitlines() if not OWN_WAY.search(line)] or ["ssh lost its connection"]
     cause, do = unreached(CHATTER.sub("", " ".join(" ".join(lines).split())))
     return fit("it is gone: " + cause, do + ", then run again")
 

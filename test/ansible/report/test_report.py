@@ -222,7 +222,7 @@ class Cores(unittest.TestCase):
         for text, want in {
             mux + "Connection timed out during banner exchange\r\nproxy dialer did not pass back a connection": "Connection timed out during banner exchange",
             "Failed to connect to the host via ssh: ssh: connect to host 192.0.2.1 port 22: Connection refused": "ssh: connect to host 192.0.2.1 port 22: Connection refused",
-            "proxy dialer did not pass back a connection": "proxy dialer did not pass back a connection",
+            mux + "mm_receive_fd: recvmsg: expected received 1 got 0\nproxy dialer did not pass back a connection": "ssh lost its connection",
         }.items():
             cause, do = causes.gone(text)
             self.assertEqual("it is gone: " + want, cause)
