@@ -24,7 +24,8 @@ MOST_CAUSES = 20
 RESULTS = (
     "__mesh_faults", "__mesh_plan", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_begun", "__mesh_gate",
     "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
-    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status", "__mesh_purged", "__mesh_forgotten", "__mesh_back",
+    "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status",
+    "__mesh_purged", "__mesh_forgotten", "__mesh_back",
     "__mesh_measured", "__mesh_serving", "__mesh_throughput", "__mesh_table",
     "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
     "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",

@@ -120,7 +120,7 @@ def mutual(all_ends, lost):
         elif end not in taken:
             # Of several between the same two, the one whose port is called.
             free = [other for other in back if other not in taken]
-            free.sort(key=lambda other: not calls(end, other) and not calls(other, end))
+            free.sort(key=lambda other: not any(calls(*way) for way in ((end, other), (other, end))))
             if free:
                 taken |= {end, free[0]}
                 out.append(Tunnel(end, free[0]))
