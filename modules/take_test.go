@@ -115,8 +115,8 @@ func TestTakeOver(t *testing.T) {
 	}
 	done, err := os.ReadFile(h.log)
 	require.NoError(t, err)
-	assert.Equal(t, "-4 route add 10.1.0.0/16 via 172.31.1.2 dev wg-a proto 158 metric 50000\n"+
-		"-4 route add 10.2.0.0/16 dev wg-b scope link proto 158 metric 50000\n"+
+	assert.Equal(t, "-4 route add 10.1.0.0/16 via 172.31.1.2 dev wg-a proto 159 metric 50000\n"+
+		"-4 route add 10.2.0.0/16 dev wg-b scope link proto 159 metric 50000\n"+
 		"-4 route del 10.2.0.0/16 dev wg-b scope link\n", string(done), "what others have stays")
 
 	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)

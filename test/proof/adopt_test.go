@@ -73,7 +73,7 @@ func TestFailoverAdopt(t *testing.T) {
 		"the keys are those that were there, and so are the interfaces")
 	again := play("-i", written, "wgmesh.router.mesh")
 	assert.NotRegexp(t, `changed=[1-9]`, again, "the second run changes nothing")
-	l.onRouters(t, `test -z "$(ip route show proto 158)" && test -z "$(ip -6 route show proto 158)"`)
+	l.onRouters(t, `test -z "$(ip route show proto 159)" && test -z "$(ip -6 route show proto 159)"`)
 }
 
 // reached writes an inventory that says how the routers are reached, and nothing else.

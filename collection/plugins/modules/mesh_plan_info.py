@@ -49,7 +49,7 @@ options:
     description:
       - What may fail together on a model of the mesh, C(one) or C(two) as in M(wgmesh.router.mesh_preview_info). C(auto) is
         two for up to 20 routers. What such a fault cuts is in C(faults), and a warning each.
-      - The controller tries it once for each host of the task, so let one host do it. It is no option for a step of
+      - The controller tries it once for each host of the task, so let one host do it. It is not an option of a step of
         M(wgmesh.router.mesh_steps).
     type: str
     choices: [none, one, two, auto]

@@ -112,7 +112,7 @@ def mutual(all_ends, lost):
     for end in all_ends:
         others = by_key.get(end.far, [])
         if not others:
-            lost.add(end.where, "its peer %s... is no router of the group, or has several peers there" % end.far[:8], "it stays as it is")
+            lost.add(end.where, "its peer %s... is not a router of the group, or has several peers there" % end.far[:8], "it stays as it is")
             continue
         back = [other for other in others if other.router != end.router and other.far == end.interface.key]
         if not back:

@@ -16,7 +16,7 @@ dir=${WGMESH_DIRECTORY:-/etc/wireguard}
 key=$dir/wgmesh.key
 psk=$dir/wgmesh-psk
 mark='# Managed by wgmesh.router'
-copies=158         # the protocol of the copies, in the kernel
+copies=159         # the protocol of the copies, in the kernel
 worse=50000        # their metric
 better=4294967294  # that of the mesh's BIRD
 set -eu
