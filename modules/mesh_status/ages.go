@@ -29,6 +29,5 @@ func look(root string, seen *status.Observation) {
 	if j, err := (guard.Guard{Folder: filepath.Join(root, plan.UndoDirectory)}).Read(); err == nil && j != nil {
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}
-	_, err := os.Stat(filepath.Join(root, "run/reboot-required"))
-	seen.Reboot = err == nil
+	seen.Reboot = status.RebootBy(root)
 }

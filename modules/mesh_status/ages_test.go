@@ -17,7 +17,7 @@ func TestLook(t *testing.T) {
 	var none, seen status.Observation
 	look(root, &none)
 	assert.Empty(t, none.Made)
-	assert.False(t, none.Reboot)
+	assert.Empty(t, none.Reboot)
 	for path, text := range map[string]string{
 		"etc/wireguard/wgmesh.key": "secret", "etc/wgmesh/image": "", "run/reboot-required": "",
 		"etc/wireguard/wgmesh-psk/3.json":          `{"made_by":"wgmesh.router","tunnel":3,"peer":"gcp-1","generation":1700000000000}`,
@@ -31,7 +31,7 @@ func TestLook(t *testing.T) {
 		require.NoError(t, os.Chtimes(path, then, then))
 	}
 	look(root, &seen)
-	assert.True(t, seen.Reboot)
+	assert.Equal(t, "/run/reboot-required", seen.Reboot)
 	for i := range seen.Made {
 		assert.True(t, seen.Made[i].At.Equal(then), "%v", seen.Made[i])
 		seen.Made[i].At = time.Time{}

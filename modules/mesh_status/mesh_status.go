@@ -97,7 +97,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	look("/", &seen)
 	p := ansible.Plan{Return: map[string]any{
 		"ages":             status.Ages(seen),
-		"reboot_required":  seen.Reboot,
+		"reboot_required":  seen.Reboot != "",
 		"healthy":          report.Healthy(),
 		"required_healthy": report.RequiredHealthy(),
 		"problems":         report.Texts(),

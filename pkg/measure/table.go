@@ -124,14 +124,14 @@ func share(r Result) string {
 }
 
 func sumTimes(results []Result) string {
-	var costs []float64
+	var costs []int // in microseconds, as ping prints them
 	measured := 0
 	for _, r := range results {
 		if r.Inside.Ping != (Ping{}) || r.Outside.Ping != (Ping{}) {
 			measured++
 		}
 		if ms, known := r.cost(); known {
-			costs = append(costs, ms)
+			costs = append(costs, int(math.Round(ms*1000)))
 		}
 	}
 	switch {
@@ -143,7 +143,7 @@ func sumTimes(results []Result) string {
 	slices.Sort(costs)
 	return fmt.Sprintf(
 		"tunnels: %d, measured on both ways: %d, what a tunnel costs: median %s, most %s (times are min/avg)",
-		len(results), len(costs), signed(costs[len(costs)/2]), signed(costs[len(costs)-1]))
+		len(results), len(costs), signed(float64(costs[len(costs)/2])/1000), signed(float64(costs[len(costs)-1])/1000))
 }
 
 func sumRates(results []Result) string {

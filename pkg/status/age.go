@@ -112,8 +112,8 @@ func ageNotes(r Request, o Observation) (notes []string) {
 				"pre-shared keys that are old: %d, the oldest is that of %s with %s: make new ones (docs/at-night.md)",
 				len(old), oldest.Peer, age(o.At.Sub(oldest.At))))
 	}
-	if o.Reboot {
-		notes = append(notes, "a reboot is required (/run/reboot-required): run wgmesh.router.drain before it")
+	if o.Reboot != "" {
+		notes = append(notes, fmt.Sprintf("a reboot is required (%s): run wgmesh.router.drain before it", o.Reboot))
 	}
 	return notes
 }
@@ -129,6 +129,7 @@ func (m *metrics) ages(o Observation) {
 			m.sample(seconds(made.At), "what", made.What)
 		}
 	}
-	m.metric("wgmesh_reboot_required", "gauge", "Whether the system asks for a reboot.")
-	m.sample(truth(o.Reboot))
+	m.metric("wgmesh_reboot_required", "gauge",
+		"Whether the system asks for a reboot, or has a newer kernel than it runs.")
+	m.sample(truth(o.Reboot != ""))
 }

@@ -40,7 +40,7 @@ func TestAges(t *testing.T) {
 	}, status.Notes(r, o))
 	assert.Equal(t, healthy, status.Judge(r, o).Healthy(), "a warning is not red")
 
-	r.KeyWarn, r.ImageWarn, o.Reboot = 0, 0, true
+	r.KeyWarn, r.ImageWarn, o.Reboot = 0, 0, "/run/reboot-required"
 	o.Made = []status.Made{{What: status.WaitingChange, At: o.At.Add(-30 * time.Second)}}
 	assert.Equal(t, []string{
 		"a change waits for its confirmation for 30 s: docs/guard.md says how to settle it",

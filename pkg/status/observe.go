@@ -24,9 +24,9 @@ type Observation struct {
 	// Drained is the router's own drain, as its BIRD has it.
 	Drained plan.Drain
 	// Made are the times of keys and the image, which other packages know, and Reboot is
-	// whether the system asks for one.
+	// what says that one is required (RebootBy), or empty.
 	Made   []Made
-	Reboot bool
+	Reboot string
 	Routes map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix

@@ -342,7 +342,9 @@ ages:
       description: The age.
       type: int
 reboot_required:
-  description: Whether the system asks for a reboot (C(/run/reboot-required)).
+  description:
+    - Whether the system asks for a reboot (C(/run/reboot-required)), or a newer kernel of the same flavour is installed than
+      runs (C(/boot/vmlinuz-*)). I(notes) says which.
   returned: always
   type: bool
 drained_seconds:

@@ -1,0 +1,83 @@
+package status_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/status"
+)
+
+func TestRebootBy(t *testing.T) {
+	for _, tt := range []struct {
+		name, running string
+		files         []string
+		want          string
+	}{
+		{"nothing is known", "", nil, ""},
+		{
+			"Debian, the newest runs", "6.1.0-28-amd64",
+			[]string{"boot/vmlinuz-6.1.0-28-amd64", "boot/vmlinuz-6.1.0-9-amd64"},
+			"",
+		},
+		{
+			"Debian, a newer one is there", "6.1.0-9-amd64",
+			[]string{"boot/vmlinuz-6.1.0-28-amd64", "boot/vmlinuz-6.1.0-9-amd64"},
+			"/boot/vmlinuz-6.1.0-28-amd64, and 6.1.0-9-amd64 runs",
+		},
+		{
+			"a backport", "6.1.0-28-amd64",
+			[]string{"boot/vmlinuz-6.1.0-28-amd64", "boot/vmlinuz-6.12.9+bpo-amd64"},
+			"/boot/vmlinuz-6.12.9+bpo-amd64, and 6.1.0-28-amd64 runs",
+		},
+		{
+			"another flavour", "6.1.0-9-cloud-amd64",
+			[]string{"boot/vmlinuz-6.1.0-28-amd64", "boot/vmlinuz-6.1.0-9-cloud-amd64"},
+			"",
+		},
+		{
+			"Ubuntu's flag goes first", "6.8.0-40-generic",
+			[]string{"run/reboot-required", "boot/vmlinuz-6.8.0-40-generic"},
+			"/run/reboot-required",
+		},
+		{"EL", "5.14.0-427.13.1.el9_4.x86_64", []string{
+			"boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64",
+			"boot/vmlinuz-5.14.0-503.11.1.el9_5.x86_64", "boot/vmlinuz-0-rescue-2f1",
+		}, "/boot/vmlinuz-5.14.0-503.11.1.el9_5.x86_64, and 5.14.0-427.13.1.el9_4.x86_64 runs"},
+		{
+			"EL, an update of the same", "5.14.0-427.el9.x86_64",
+			[]string{"boot/vmlinuz-5.14.0-427.el9.x86_64", "boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64"},
+			"/boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64, and 5.14.0-427.el9.x86_64 runs",
+		},
+		{
+			"EL, one for debugging", "5.14.0-427.el9.x86_64",
+			[]string{"boot/vmlinuz-5.14.0-427.el9.x86_64", "boot/vmlinuz-5.14.0-503.el9.x86_64+debug"},
+			"",
+		},
+		{
+			"modules without a kernel", "6.1.0-9-amd64",
+			[]string{"boot/vmlinuz-6.1.0-9-amd64", "lib/modules/6.1.0-28-amd64/modules.dep"},
+			"",
+		},
+		{"a container", "6.8.0-40-generic", []string{"boot/vmlinuz-6.11.0-1-generic", "boot/vmlinuz-"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			put := func(path, text string) {
+				path = filepath.Join(root, path)
+				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+				require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+			}
+			for _, f := range tt.files {
+				put(f, "")
+			}
+			if tt.running != "" {
+				put("proc/sys/kernel/osrelease", tt.running+"\n")
+			}
+			assert.Equal(t, tt.want, status.RebootBy(root))
+		})
+	}
+}
