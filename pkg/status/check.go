@@ -1,26 +1,15 @@
 package status
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
-	"time"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
-
-// rejectAfter is the age from which WireGuard takes no packet under a session
-// (REJECT_AFTER_TIME in the protocol's paper): with a keepalive, a handshake
-// that old means that newer ones fail.
-const rejectAfter = 180 * time.Second
 
 // Judge finds what is wrong. Of a tunnel it names the cause and leaves out
 // what follows from it: without a handshake there can be no BGP.
@@ -54,28 +43,6 @@ func Judge(r Request, o Observation) Report {
 	}
 	checkTargets(r, o, hopeless, silent, &rep)
 	return rep
-}
-
-// checkTunnels reports the peers to which time brings no way, and those that are silent.
-// own reports whether this router's own BIRD is the cause.
-func checkTunnels(r Request, o Observation, own bool, rep *Report) (hopeless, silent map[string]bool) {
-	hopeless, silent = map[string]bool{}, map[string]bool{}
-	for i, t := range r.Tunnels {
-		healthy := o.BirdErr == nil || t.Neighbor == ""
-		hopeless[t.Peer] = hopeless[t.Peer] || own && t.Neighbor != ""
-		for _, p := range checkTunnel(r, t, o.Tunnels[i], o) {
-			p.Peer, p.Required = t.Peer, r.requires(t.Peer, t.Neighbor)
-			hopeless[t.Peer] = hopeless[t.Peer] || p.Final
-			silent[t.Peer] = silent[t.Peer] || p.Silent
-			healthy = false
-			if p.Cause.Found != "" { // else it follows from what is said already
-				p.About = fmt.Sprintf("tunnel %s to %s", t.Name, t.Peer)
-				rep.Problems = append(rep.Problems, p)
-			}
-		}
-		rep.Tunnels = append(rep.Tunnels, healthy)
-	}
-	return hopeless, silent
 }
 
 func checkTargets(r Request, o Observation, hopeless, silent map[string]bool, rep *Report) {
@@ -162,199 +129,6 @@ func (r Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) boo
 		owners = r.Tunnels
 	}
 	return !slices.ContainsFunc(owners, func(t plan.StatusTunnel) bool { return !hopeless[t.Peer] })
-}
-
-// checkTunnel finds what is wrong with a tunnel. A problem without a cause follows
-// from what is wrong with the whole router.
-func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) []Problem {
-	if s.DeviceErr != nil {
-		return []Problem{{
-			Here:  deviceTrouble(t, s.DeviceErr),
-			Cause: cause.New("no interface for it at the other end: run the mesh play for all"), Final: true,
-		}}
-	}
-	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || stale(*s.Device.Peer, o.At)) {
-		why := cause.Parse(reason)
-		return []Problem{{Here: why.Prefixed("it waits"), Cause: why.Prefixed("its tunnels wait"), Final: true}}
-	}
-	if s.Device.Peer == nil {
-		return []Problem{{
-			Here: cause.New(
-				"the interface has no peer yet: run the mesh play for both ends, so that each learns the other's public key"),
-			Cause: cause.New("it has told no key: run the mesh play for it and its peers"), Final: true,
-		}}
-	}
-	if stale(*s.Device.Peer, o.At) {
-		return []Problem{{
-			Here:  handshakeTrouble(t, s, o.At),
-			Cause: cause.New("no handshake: check that it runs, and UDP in its firewall"),
-		}}
-	}
-	var out []Problem
-	established := s.Session != nil && s.Session.State == "Established"
-	probed := o.Probed && !slices.Contains(r.Silent, t.Peer)
-	if probed && s.PingErr != nil {
-		carries := established && s.BFD != nil && s.BFD.State == "Up"
-		p := Problem{
-			Here:  pingTrouble(t, s),
-			Cause: cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall"),
-		}
-		if carries {
-			p = Problem{
-				Here: cause.New(
-					"%s does not answer ping, though BGP and BFD work: admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
-				Cause: cause.New(
-					"no answer to ping, though BGP and BFD work: admit ICMP there, or nobody learns that a packet is too large"),
-				Silent: true,
-			}
-		}
-		out = append(out, p)
-		if !established {
-			return out
-		}
-	} else if probed && s.WholeErr != nil {
-		out = append(out,
-			Problem{
-				Here: mtuTrouble(t, s),
-				Cause: cause.New(
-					"large packets do not get through its tunnels: lower mtu of its site, or let UDP fragments through"), Final: errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU,
-			})
-	}
-	if o.BirdErr == nil && t.Neighbor != "" {
-		if p, found := checkSession(r, t, s); found {
-			if o.PortHolder != "" && !established {
-				p.Cause = cause.Cause{}
-			}
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// stale reports whether a peer's last handshake is missing or too old. Without a
-// keepalive an idle tunnel makes none, which is not a fault.
-func stale(p Peer, now time.Time) bool {
-	return p.Handshake.IsZero() || p.Keepalive > 0 && now.Sub(p.Handshake) > rejectAfter
-}
-
-func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {
-	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return cause.New(
-			"interface %s does not exist: run the mesh play here, or start it (systemctl start wg-quick@%s)",
-			t.Name, t.Name)
-	}
-	return cause.New(
-		"%s cannot be read as a WireGuard interface (%s): run as root, and look at what it is (ip -d link show %s)",
-		t.Name, err, t.Name)
-}
-
-func handshakeTrouble(t plan.StatusTunnel, s TunnelState, now time.Time) cause.Cause {
-	p := s.Device.Peer
-	age := "no handshake yet"
-	if !p.Handshake.IsZero() {
-		age = fmt.Sprintf("no handshake for %d s", int(now.Sub(p.Handshake).Seconds()))
-	}
-	port, last := s.Device.Port, "no endpoint known"
-	if p.Endpoint.IsValid() {
-		port, last = int(p.Endpoint.Port()), fmt.Sprintf("last endpoint %s", p.Endpoint)
-	}
-	switch endpoint := p.Endpoint.Addr(); {
-	// WireGuard counts a handshake's first message when it knows the sender's
-	// key. Only the second message is mixed with the pre-shared key.
-	case p.Handshake.IsZero() && p.Rx > 0 || s.RxGrew:
-		return cause.New(
-			"its handshakes arrive but none is completed: run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
-	case !p.Endpoint.IsValid():
-		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router",
-			age, last, t.Peer, port)
-	case s.EndpointAnswers:
-		return cause.New(
-			"%s, though %s answers ping: open UDP %d in both firewalls, or run the mesh play for both (keys)", age,
-			endpoint, port)
-	}
-	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
-}
-
-func pingTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
-	what := fmt.Sprintf("%s does not answer ping", t.Address)
-	if !errors.Is(s.PingErr, ErrNoAnswer) {
-		what = fmt.Sprintf("ping to %s: %s", t.Address, s.PingErr)
-	}
-	return cause.New(
-		"%s, though the handshake is young: check its address, ICMP there, and wg show %s allowed-ips at both ends",
-		what, t.Name)
-}
-
-func mtuTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
-	if errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU {
-		return cause.New("the MTU of %s is %d, expected %d: run the mesh play here", t.Name, s.Device.MTU, t.MTU)
-	}
-	upTo := "only small ones do"
-	if s.PathMTU > 0 {
-		upTo = fmt.Sprintf("those of %d do", s.PathMTU)
-	}
-	return cause.New(
-		"packets of %d bytes do not get through, %s: check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
-}
-
-// checkSession is about BGP and the BFD session that guards it.
-func checkSession(r Request, t plan.StatusTunnel, s TunnelState) (Problem, bool) {
-	if s.Session == nil {
-		return Problem{
-			Here:  cause.New("BIRD has no protocol %s: run the mesh play here", t.Neighbor),
-			Cause: cause.New("BIRD at the other end knows nothing of it: run the mesh play for all"), Final: true,
-		}, true
-	}
-	bfd := "missing"
-	if s.BFD != nil {
-		bfd = s.BFD.State
-	}
-	b := s.Session
-	switch {
-	case b.Up == "down" && strings.Contains(b.LastError, noSocket):
-		return Problem{
-			Here: cause.New(
-				"BGP session %s has no socket, TCP 179 was taken when it began: run the mesh play here, or birdc restart %s", b.Name, b.Name),
-			Cause: cause.New("no BGP session: run the mesh play for all"), Final: true,
-		}, true
-	case b.Up == "down":
-		return Problem{
-			Here:  cause.New("BGP session %s is switched off: switch it on (birdc enable %s)", b.Name, b.Name),
-			Cause: cause.New("its BGP session is switched off at the other end: run the mesh play for all"),
-			Final: true,
-		}, true
-	case t.AS != 0 && b.NeighborAS != 0 && b.NeighborAS != t.AS:
-		return Problem{
-			Here: cause.New("BIRD expects AS %d of %s, the inventory says AS %d: run the mesh play here", b.NeighborAS,
-				t.Peer, t.AS),
-			Cause: cause.New("others expect another AS number of it: run the mesh play for all"), Final: true,
-		}, true
-	case b.State != "Established":
-		why := ""
-		if b.LastError != "" {
-			why = " (" + b.LastError + ")"
-		}
-		return Problem{
-			Here: cause.New(
-				"BGP is %s%s, not Established: look at birdc show protocols all on %s, and at TCP 179 in the tunnel",
-				cmp.Or(b.State, b.Up), why, t.Peer),
-			Cause: cause.New("no BGP session: look at birdc show protocols all there"),
-		}, true
-	case r.BFD && bfd != "Up":
-		return Problem{
-			Here: cause.New(
-				"BFD is %s, expected Up: check that %s has BFD on, and that UDP 3784 is open inside the tunnel",
-				bfd, t.Peer),
-			Cause: cause.New("no BFD session: check that it has BFD on, and that UDP 3784 is open inside the tunnel"),
-		}, true
-	case b.LimitHit:
-		return Problem{
-			Here: cause.New("BGP session %s is over its limit, with %d routes: look at birdc show route export on %s",
-				b.Name, b.Imported, t.Peer),
-			Cause: cause.New("it announces too many routes: look at birdc show route export there"),
-		}, true
-	}
-	return Problem{}, false
 }
 
 // checkPrefix says what is wrong with a prefix, and whether it is simply missing.

@@ -16,19 +16,10 @@ import (
 // is not well has been told of, and a host that answers nobody is not a router's fault as
 // far as is known. It returns who is blamed, and who is there.
 func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bool, alive map[netip.Addr]bool) {
-	alive = map[netip.Addr]bool{}
-	for _, c := range o.Crossings {
-		alive[c.to] = alive[c.to] || c.err == nil
-	}
-	for i, t := range r.Reach {
-		if o.Probed && o.Targets[i].Err == nil && o.Targets[i].From.IsValid() {
-			alive[t.Address] = true
-		}
-	}
+	alive = aliveOf(r, o)
 	blamed = map[string]bool{}
 	dead := map[netip.Addr]bool{}
 	for _, c := range o.Crossings {
-		i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == c.device })
 		if c.err != nil && !errors.Is(c.err, ErrNoAnswer) { // it is not the other one's fault
 			if w := cause.New("no ping can be sent for %s to forward (%s): run it as root, or look at the interface",
 				c.peer, c.err); !slices.Contains(rep.Warnings, w) {
@@ -36,7 +27,7 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 			}
 			continue
 		}
-		if c.err == nil || c.direct || !rep.Tunnels[i] || blamed[c.peer] {
+		if c.err == nil || c.direct || !rep.Tunnels[r.tunnel(c.device)] || blamed[c.peer] {
 			continue
 		}
 		if !alive[c.to] {
@@ -51,35 +42,59 @@ func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bo
 		})
 	}
 	for _, a := range addressesOf(dead) {
-		var through []string
-		for _, c := range o.Crossings {
-			if c.to == a && !c.direct && !slices.Contains(through, c.peer) {
-				through = append(through, c.peer)
-			}
+		through := throughWhom(o, a)
+		if !slices.ContainsFunc(through, func(p string) bool { return blamed[p] }) {
+			p := nothingComesBack(a, through)
+			p.Required = r.requires(through...)
+			rep.Problems = append(rep.Problems, p)
 		}
-		if slices.ContainsFunc(through, func(p string) bool { return blamed[p] }) {
-			continue
-		}
-		p := Problem{
-			Cause: cause.New(
-				"nothing comes back of %s in its site: see that it runs, and look at its way back and at source/destination checks", a),
-		}
-		if p.Peer = through[0]; len(through) > 1 {
-			p.Peer = ""
-			p.Cause = cause.New(
-				"nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks", a, cause.List(through))
-		}
-		p.Required, p.Silent = r.requires(through...), true
-		rep.Problems = append(rep.Problems, p)
 	}
 	for _, c := range o.Crossings {
-		if i := slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool {
-			return t.Name == c.device
-		}); blamed[c.peer] {
-			rep.Tunnels[i] = false
+		if blamed[c.peer] {
+			rep.Tunnels[r.tunnel(c.device)] = false
 		}
 	}
 	return blamed, alive
+}
+
+// tunnel is the place of a tunnel in the request.
+func (r Request) tunnel(device string) int {
+	return slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == device })
+}
+
+// aliveOf are the addresses that have answered somebody.
+func aliveOf(r Request, o Observation) map[netip.Addr]bool {
+	alive := map[netip.Addr]bool{}
+	for _, c := range o.Crossings {
+		alive[c.to] = alive[c.to] || c.err == nil
+	}
+	for i, t := range r.Reach {
+		if o.Probed && o.Targets[i].Err == nil && o.Targets[i].From.IsValid() {
+			alive[t.Address] = true
+		}
+	}
+	return alive
+}
+
+// throughWhom are the peers that were to forward to an address.
+func throughWhom(o Observation, to netip.Addr) (peers []string) {
+	for _, c := range o.Crossings {
+		if c.to == to && !c.direct && !slices.Contains(peers, c.peer) {
+			peers = append(peers, c.peer)
+		}
+	}
+	return peers
+}
+
+// nothingComesBack is about an address that answers through no peer. If there is one
+// peer only, it is that one's.
+func nothingComesBack(of netip.Addr, through []string) Problem {
+	if len(through) > 1 {
+		return Problem{Silent: true, Cause: cause.New(
+			"nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks", of, cause.List(through))}
+	}
+	return Problem{Silent: true, Peer: through[0], Cause: cause.New(
+		"nothing comes back of %s in its site: see that it runs, and look at its way back and at source/destination checks", of)}
 }
 
 func forwardsNothing(to netip.Addr) cause.Cause {

@@ -78,16 +78,7 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 			}
 		}
 	}
-	var doors []flow // by which the own site's packets come in
-	for _, to := range into {
-		door := tables.Main(to.Flow).Device()
-		if devices[door] || door == "" || slices.ContainsFunc(doors, func(d flow) bool {
-			return d.In == door && d.from == to.network
-		}) {
-			continue
-		}
-		doors = append(doors, flow{Flow: fib.Flow{In: door, Src: to.Dst}, from: to.network})
-	}
+	doors := doorsOf(tables, into, devices)
 	for _, p := range r.Prefixes {
 		for _, to := range r.targets(tables, []netip.Prefix{p.Network}, addresses) {
 			to.site = p.Site
@@ -114,6 +105,20 @@ func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
 		f.programs = append(f.programs, fib.Programs(d)...)
 	}
 	return f
+}
+
+// doorsOf are the devices by which the own site's packets come in.
+func doorsOf(tables fib.Tables, into []flow, tunnels map[string]bool) (doors []flow) {
+	for _, to := range into {
+		door := tables.Main(to.Flow).Device()
+		if tunnels[door] || door == "" || slices.ContainsFunc(doors, func(d flow) bool {
+			return d.In == door && d.from == to.network
+		}) {
+			continue
+		}
+		doors = append(doors, flow{Flow: fib.Flow{In: door, Src: to.Dst}, from: to.network})
+	}
+	return doors
 }
 
 func (f *Forwarding) add(x flow) {

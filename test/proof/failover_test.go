@@ -97,7 +97,7 @@ func TestFailover(t *testing.T) {
 	o := chosen(t)
 	c := up(t, "failover", "examples/field-case/inventory.yml").theCase(t)
 	c.mesh(t)
-	p := newPaper(t, c, "failover", o.String(), o)
+	p := newPaper(t, c, "failover", o.String(), len(o.only) == len(kinds))
 	for _, bfd := range o.bfd {
 		c.mesh(t, "-e", "mesh_bfd="+bfd)
 		sheet := p.failover(bfd)

@@ -38,13 +38,13 @@ type sheet struct {
 	notes   func(*sheet) []string
 }
 
-// newPaper knows the machine and the programs. All kinds of a command go to docs/runs,
-// some of them to build.
-func newPaper(t *testing.T, c aCase, name, options string, o choice) *paper {
+// newPaper knows the machine and the programs. A whole run goes to docs/runs, a part of
+// one to build.
+func newPaper(t *testing.T, c aCase, name, options string, whole bool) *paper {
 	t.Helper()
-	folder := "docs/runs"
-	if len(o.only) < len(kinds) {
-		folder = "build"
+	folder := "build"
+	if whole {
+		folder = "docs/runs"
 	}
 	wireguard := "userspace WireGuard (wireguard-go)"
 	if c.in(t, c.routers[0], "ip -o link show type wireguard") != "" {

@@ -48,12 +48,8 @@ func TestFailoverTurns(t *testing.T) {
 	c := up(t, "turns", "examples/field-case/inventory.yml", "test/proof/testdata/turns.yml").theCase(t)
 	c.mesh(t)
 	c.balance(t)
-	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")), choice{
-		only: kinds,
-	})
-	if len(o.only) < len(turns) {
-		p.file = filepath.Join(c.root, "build", "rolling.txt")
-	}
+	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")),
+		len(o.only) == len(turns))
 	p.head = append(p.head,
 		"every pair of sites: 200 packets of 1,272 bytes a second (100 pings and their answers), and one TCP session that lasts as long as the change")
 	var done []*turn

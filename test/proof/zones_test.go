@@ -32,7 +32,7 @@ const between = 750 * time.Microsecond
 func TestFailoverZones(t *testing.T) {
 	c := up(t, "zones", "examples/field-case/inventory.yml").theCase(t)
 	c.mesh(t)
-	p := newPaper(t, c, "zones", "", choice{only: kinds})
+	p := newPaper(t, c, "zones", "", true)
 	p.head = append(p.head,
 		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. Sites are next to each other here,",
 		fmt.Sprintf(
