@@ -96,23 +96,28 @@ func (r run) play(ctx context.Context, mesh members) (result, error) {
 	if ctx.Err() != nil {
 		return result{}, failed
 	}
+	return outcome(report, failed, string(stderr.text))
+}
+
+// outcome is what the plugin has written, and the error of a play that failed though
+// nobody is missing.
+func outcome(report string, failed error, stderr string) (ended result, err error) {
 	text, err := os.ReadFile(report)
 	if err != nil {
 		return result{}, fmt.Errorf("the play did not start: %s",
-			orElse(condense(string(stderr.text)), "`wgmesh join --verbose` shows more"))
+			orElse(condense(stderr), "`wgmesh join --verbose` shows more"))
 	}
-	var ended result
 	if err := json.Unmarshal(text, &ended); err != nil {
 		return result{}, fmt.Errorf("%s: %w", report, err)
 	}
-	if exit := new(exec.ExitError); errors.As(failed, &exit) && len(ended.Missing) == 0 {
-		if len(ended.Peered) == 0 {
-			return ended, errors.New("the play failed before it had asked another router: the lines above say at what")
-		}
-		return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say at what",
-			of(len(ended.Peered), len(ended.Peered), "routers"))
+	if !errors.As(failed, new(*exec.ExitError)) || len(ended.Missing) > 0 {
+		return ended, nil
 	}
-	return ended, nil
+	if len(ended.Peered) == 0 {
+		return ended, errors.New("the play failed before it had asked another router: the lines above say at what")
+	}
+	return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say at what",
+		of(len(ended.Peered), len(ended.Peered), "routers"))
 }
 
 // summary is the outcome of a play that ended.

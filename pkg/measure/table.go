@@ -1,11 +1,13 @@
 package measure
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 
+	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/table"
 )
 
@@ -140,7 +142,7 @@ func sumTimes(results []Result) string {
 	case len(costs) == 0:
 		return fmt.Sprintf("tunnels: %d, measured on both ways: 0 (times are min/avg)", len(results))
 	}
-	slices.Sort(costs)
+	order.By(costs, cmp.Compare)
 	return fmt.Sprintf(
 		"tunnels: %d, measured on both ways: %d, what a tunnel costs: median %s, most %s (times are min/avg)",
 		len(results), len(costs), signed(float64(costs[len(costs)/2])/1000), signed(float64(costs[len(costs)-1])/1000))

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
-
+	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -112,8 +112,9 @@ func (n *network) checkOutside(r *router, p *Problems) {
 			}
 		}
 	}
-	for _, a := range append([]netip.Addr{r.endpoint},
-		slices.SortedFunc(maps.Values(r.callers), netip.Addr.Compare)...) {
+	endpoints := slices.Collect(maps.Values(r.callers))
+	order.By(endpoints, netip.Addr.Compare)
+	for _, a := range append([]netip.Addr{r.endpoint}, endpoints...) {
 		for _, pool := range []netip.Prefix{n.pool, n.pool6} {
 			if pool.IsValid() && a.IsValid() && pool.Contains(a) {
 				p.add("router %s: endpoint %s is inside the link pool %s: take another link pool", r.name, a, pool)
