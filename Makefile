@@ -159,8 +159,8 @@ etcd: setup collection $(LAB) ## those faults, and an etcd of five members on th
 
 .PHONY: rolling
 rolling: RUNS = 20
-rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and add, RUNS times under 200 packets/s for each pair of sites: ONLY=drain,replace (root)
-	@. $(BUILD)/env && RUNS=$(RUNS) ONLY=$(ONLY) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverTurns$$' ./test/proof
+rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and add, RUNS times under 200 packets/s for each pair of sites: ONLY=drain,replace PAUSE=0.04 (root)
+	@. $(BUILD)/env && RUNS=$(RUNS) ONLY=$(ONLY) PAUSE=$(PAUSE) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverTurns$$' ./test/proof
 
 .PHONY: kills
 kills: setup collection $(LAB) ## the controller of a play dies at every one of its tasks, and the same command again: PLAYS=drain,add EVERY=4 (root)
