@@ -261,8 +261,8 @@ func (o *conf) timers(v view) {
 	hold time %[1]d;			# the backstop of BFD; the default is 240
 	startup hold time %[1]d;		# a peer that dies while it says hello
 	connect delay time 1;		# default 5
-	connect retry time 5;		# default 120
-	error wait time 1, 5;		# default 60, 300: a minute without redundancy
+	connect retry time 2;		# default 120
+	error wait time 1, 1;		# default 60, 300: a minute without redundancy
 	error forget time 30;
 	graceful restart off;		# would keep routes of a dead path alive
 	long lived graceful restart off;
