@@ -40,6 +40,7 @@ func (t Topology) SSHConfig(f Files) string {
 	s.add("  PreferredAuthentications publickey")
 	s.add("  UserKnownHostsFile \"%s\"\n  GlobalKnownHostsFile /dev/null", f.KnownHosts)
 	s.add("  StrictHostKeyChecking yes\n  HostKeyAlias wgmesh-lab\n  UpdateHostKeys no")
+	s.add("  Ciphers ^aes128-gcm@openssh.com") // which the processor computes itself
 	s.add("  ProxyUseFdpass yes\n  ConnectTimeout 10")
 	s.add("  ServerAliveInterval 5\n  ServerAliveCountMax 3\n  LogLevel ERROR")
 	return s.String()
@@ -107,7 +108,9 @@ func (t Topology) Inventory(inv Inventory, f Files) ([]byte, error) {
 		"vars": map[string]any{
 			"ansible_user":            "root",
 			"ansible_ssh_common_args": fmt.Sprintf("-F '%s'", f.Config),
-			"lab_name":                t.Lab,
+			// Ansible's own, without -C: to compress what goes to the same machine is only work.
+			"ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=60s",
+			"lab_name":         t.Lab,
 		},
 	}}))
 	return append([]byte("# made by the lab; `lab down` removes it\n"), text...), err
