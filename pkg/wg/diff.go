@@ -160,6 +160,7 @@ func diffPeers(t resolved, now Interface, have Have) []PeerChange {
 		if old >= 0 {
 			last = &recorded[old]
 		}
+		l.AllowedIPs = t.says(l)
 		c := diffPeer(p, l, last, have)
 		for _, other := range t.peers { // to whom it moves
 			c.RemoveAllowedIPs = minus(c.RemoveAllowedIPs, other.AllowedIPs)
@@ -169,6 +170,27 @@ func diffPeers(t resolved, now Interface, have Have) []PeerChange {
 		}
 	}
 	return append(remove, change...)
+}
+
+// says are the networks of a live peer without those that say nothing more: the smallest
+// wanted network around such a one is that peer's as well, so the same packets go to it and
+// come from it with and without. Nothing takes it away without dropping packets: whoever has
+// it for a moment has them.
+func (t resolved) says(l LivePeer) (out []netip.Prefix) {
+	for _, n := range l.AllowedIPs {
+		bits, same := -1, false
+		for _, p := range append(slices.Clone(t.peers), t.kept...) {
+			for _, w := range p.AllowedIPs {
+				if w.Bits() > bits && w.Bits() <= n.Bits() && w.Contains(n.Addr()) {
+					bits, same = w.Bits(), p.PublicKey == l.PublicKey
+				}
+			}
+		}
+		if !same || bits == n.Bits() {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 func addPeer(p plan.Peer) PeerChange {

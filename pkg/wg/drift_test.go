@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -193,6 +194,33 @@ func TestAllowedIPsChangeInPlace(t *testing.T) {
 	assert.Empty(t, p.AddAllowedIPs)
 	assert.Equal(t, prefixes("10.7.0.0/16"), p.RemoveAllowedIPs)
 	converge(t, f, w)
+}
+
+// A network within a wanted one of the same peer says nothing more. To take it away would drop
+// packets, so it stays; beside another peer's network around it, it goes.
+func TestAllowedIPsThatSayNothingMore(t *testing.T) {
+	f, w := meshHost(), mesh()
+	converge(t, f, w)
+	change := func(peer int, text string) wg.PeerChange {
+		t.Helper()
+		w.Tunnels[0].Peers[peer].AllowedIPs = prefixes(text)
+		_, d := planned(t, f, w)
+		converge(t, f, w)
+		require.Len(t, d.Tunnels, 1)
+		return d.Tunnels[0].Device.Peers[0]
+	}
+	p := change(0, "0.0.0.0/0 ::/0")
+	assert.Equal(t, prefixes("0.0.0.0/0 ::/0"), p.AddAllowedIPs)
+	assert.Empty(t, p.RemoveAllowedIPs)
+
+	p = change(0, "10.1.2.0/24 172.31.1.0/31")
+	assert.Equal(t, prefixes("10.1.2.0/24"), p.AddAllowedIPs)
+	assert.Equal(t, prefixes("0.0.0.0/0 10.1.0.0/16 ::/0"), p.RemoveAllowedIPs)
+
+	w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob"})
+	change(1, "10.1.0.0/16")
+	p = change(0, "10.0.0.0/8 172.31.1.0/31")
+	assert.Equal(t, prefixes("10.1.2.0/24"), p.RemoveAllowedIPs, "the network around it is bob's")
 }
 
 // A peer that roamed is left where it is while it answers.

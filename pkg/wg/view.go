@@ -131,7 +131,7 @@ func viewNow(t resolved, s Have, d TunnelDelta) TunnelView {
 func viewPeer(t resolved, s Have, d TunnelDelta, l LivePeer) PeerView {
 	v := PeerView{
 		PublicKey: l.PublicKey.String(), PresharedKey: l.PresharedKey.String(),
-		AllowedIPs: texts(l.AllowedIPs), PersistentKeepalive: l.PersistentKeepalive,
+		AllowedIPs: texts(t.says(l)), PersistentKeepalive: l.PersistentKeepalive,
 	}
 	for _, p := range t.peers {
 		if p.PublicKey != l.PublicKey {
