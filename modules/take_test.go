@@ -39,7 +39,8 @@ esac`,
 *show*) ;;
 *) echo "$*" >>"` + h.log + `" ;;
 esac`,
-		"birdc": "exit 1",
+		"birdc": "exit 1", "systemctl": "exit 1", "sleep": "exit 0",
+		"systemd-run": `echo "later: $3 $4" >>"` + h.log + `"`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))
 	}
@@ -115,7 +116,8 @@ func TestTakeOver(t *testing.T) {
 	}
 	done, err := os.ReadFile(h.log)
 	require.NoError(t, err)
-	assert.Equal(t, "-4 route add 10.1.0.0/16 via 172.31.1.2 dev wg-a proto 159 metric 50000\n"+
+	assert.Equal(t, "later: --unit=wgmesh-taken --on-active=1800\n"+
+		"-4 route add 10.1.0.0/16 via 172.31.1.2 dev wg-a proto 159 metric 31\n"+
 		"-4 route add 10.2.0.0/16 dev wg-b scope link proto 159 metric 50000\n"+
 		"-4 route del 10.2.0.0/16 dev wg-b scope link\n", string(done), "what others have stays")
 

@@ -4,10 +4,10 @@
 #   take CHECK MESH INTERFACE:NUMBER...
 #     The private key of the interfaces becomes that of the router, their pre-shared keys
 #     those of the tunnels with these numbers, and their wg-quick files get the mark of the
-#     mesh; the former ones stay beside them, as .by-hand. Routes that go when BIRD changes
-#     get a copy.
+#     mesh; the former ones stay beside them, as .by-hand. Routes get a copy that stands
+#     before them: as soon as the first router has its new BIRD, those of the others change.
 #   free CHECK
-#     A copy goes as soon as BIRD has a route of the mesh in its place.
+#     Once BIRD is at rest, a copy goes where it has a route of the mesh in its place.
 # With CHECK=True it only says what would be done. Says a line for each thing, and in the
 # end "refused: ..." for what cannot be. May be cut off and run again. Needs no Python.
 verb=$1 check=$2
@@ -17,8 +17,12 @@ key=$dir/wgmesh.key
 psk=$dir/wgmesh-psk
 mark='# Managed by wgmesh.router'
 copies=159         # the protocol of the copies, in the kernel
-worse=50000        # their metric
-better=4294967294  # that of the mesh's BIRD
+worse=50000        # their metric where nothing stays that they have to stand before
+last=4294967294    # that of the mesh's BIRD
+frozen=1800        # seconds, after which BIRD by hand has its way where a run went no further
+# Seconds. So long, a session that BIRD by hand began can be in the way of the mesh's: then
+# the mesh's BIRD, which hears nothing of it, ends both (startup hold time).
+rest=${WGMESH_REST:-30}
 set -eu
 umask 077
 
@@ -79,7 +83,19 @@ words() {
     printf '%s\n' "$1" | sed -E 's/\\/ /g; s/ (proto|metric|pref|error|expires) [^ ]+//g; s/ (linkdown|dead|offload|trap|rt_[a-z_]+)\b//g'
 }
 
+# Copies stand before the routes of BIRD by hand, so it has to get them out of its way if
+# nobody else does. systemd would replace variables in that line, and backslashes.
+freeze() {
+    thaw=
+    for family in -4 -6; do
+        thaw="$thaw ip -o $family route show proto $copies | sed -n '/ metric $worse /!s/ .*/ proto $copies/p' | sed 's/^/route del /' | ip $family -force -batch -;"
+    done
+    systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
+    systemd-run -q --collect --unit=wgmesh-taken --on-active="$frozen" /bin/sh -c "$thaw" 2>/dev/null || true
+}
+
 copy_routes() {
+    [ "$check" = True ] || freeze
     for family in -4 -6; do
         ip -o "$family" route show table main | while read -r route; do
             case $route in
@@ -90,12 +106,14 @@ copy_routes() {
             dev=${route#* dev }
             dev=${dev%% *}
             case $by" $names " in other*" $dev "* | bird*) ;; *) continue ;; esac
+            metric=$(printf '%s\n' "$route" | sed -nE 's/.* metric ([0-9]+).*/\1/p')
+            at=$worse
+            [ "$by" = other ] || [ "${metric:-0}" -eq 0 ] || at=$((metric - 1))
             # shellcheck disable=SC2046 # they are words
             set -- $(words "$route")
-            does "the route to $1 by $dev" ip "$family" route add "$@" proto "$copies" metric "$worse" 2>/dev/null || true
+            does "the route to $1 by $dev" ip "$family" route add "$@" proto "$copies" metric "$at" 2>/dev/null || true
             # What stays of BIRD's is BIRD's; any other would stand before the mesh's.
             if [ "$by" = other ] && [ "$check" != True ]; then
-                metric=$(printf '%s\n' "$route" | sed -nE 's/.* metric ([0-9]+).*/\1/p')
                 ip "$family" route del "$@" ${metric:+metric "$metric"}
             fi
         done
@@ -142,19 +160,44 @@ take() {
 free_routes() {
     for family in -4 -6; do
         ip -o "$family" route show table main proto "$copies" | while read -r to _; do
-            now=$(ip "$family" route show table main exact "$to")
-            case $now in
-            *" metric $better"* | *" proto kernel "*) ip "$family" route del "$to" proto "$copies" metric "$worse" && printf 'freed: %s\n' "$to" ;;
-            esac
+            ip "$family" route show table main exact "$to" | grep -v '^unreachable' | grep -q -e " metric $last" -e ' proto kernel ' || continue
+            ip "$family" route del "$to" proto "$copies" && printf 'freed: %s\n' "$to"
         done
     done
-    [ -z "$(ip -4 route show proto "$copies")$(ip -6 route show proto "$copies")" ]
+    ! copied
+}
+
+# copied: reports whether there is a copy.
+copied() { [ -n "$(ip -4 route show proto "$copies")$(ip -6 route show proto "$copies")" ]; }
+
+# unchanged: how many seconds ago a protocol of BIRD has changed last. Those of yesterday have
+# a date.
+unchanged() {
+    timeout --foreground 5 birdc show protocols 2>&1 </dev/null | awk -v now="$(date +%T)" '
+        function of_day(time, part) { split(time, part, ":"); return part[1] * 3600 + part[2] * 60 + int(part[3]) }
+        BEGIN { least = 86400 }
+        $1 == "Name" { answers = 1 }
+        $5 ~ /^[0-9]+:[0-9]+:[0-9]/ { ago = (of_day(now) - of_day($5) + 86400) % 86400; if (ago < least) least = ago }
+        END { print answers ? least : 0 }
+    '
+}
+
+# settle waits until BIRD is at rest, or for three times as long as that takes: a copy is the
+# way that does not change. BIRD knows since when, so that whoever comes late need not wait.
+settle() {
+    end=$(($(date +%s) + 3 * rest))
+    while [ "$(unchanged)" -lt "$rest" ] && [ "$(date +%s)" -lt "$end" ]; do sleep 1; done
 }
 
 free() {
     [ "$check" != True ] || return 0
+    copied || return 0
+    settle
     for _ in $(seq 60); do
-        ! free_routes || return 0
+        if free_routes; then
+            systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
+            return 0
+        fi
         sleep 1
     done
     for family in -4 -6; do

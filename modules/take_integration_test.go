@@ -1,0 +1,75 @@
+//go:build integration
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
+	"github.com/wgmesh/router/pkg/birdc"
+)
+
+// A BIRD by hand whose neighbours already speak to the mesh loses its ways, and says so to
+// the kernel. What is forwarded goes on by the copies until the mesh's BIRD has a way.
+func TestTakeOverKeepsTheWay(t *testing.T) {
+	nettest.Need(t, "bird", "ip")
+	h := newHandmade(t)
+	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(h.log), "ip")), "that of the host from here on")
+	t.Setenv("WGMESH_REST", "1")
+	router, far := nettest.New(t, "hand"), nettest.New(t, "far")
+	nettest.Cable(t, router, "wg-a", far, "wg-a")
+	for i, n := range []nettest.Namespace{router, far} {
+		n.IP(t, "addr", "add", []string{"172.31.1.1/24", "172.31.1.2/24"}[i], "dev", "wg-a")
+		n.IP(t, "link", "set", "wg-a", "up")
+	}
+	dir := t.TempDir()
+	conf, socket := filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
+	bird := func(kernel, route string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(conf, []byte("router id 172.31.1.1;\nprotocol device { scan time 1; }\n"+
+			"protocol kernel { scan time 1; "+kernel+" ipv4 { import none; export all; }; }\n"+
+			"protocol static { ipv4; route 10.1.0.0/16 "+route+"; }\n"), 0o644))
+	}
+	is := func(text string) {
+		t.Helper()
+		nettest.Eventually(t, text, func() string {
+			if now := router.Sh(t, "ip route show"); !strings.Contains(now, text) {
+				return now
+			}
+			return ""
+		})
+		assert.Contains(t, router.Sh(t, "ip route get 10.1.2.3"), "dev wg-a")
+	}
+	configure := func() {
+		t.Helper()
+		_, err := birdc.Do(t.Context(), socket, "configure")
+		require.NoError(t, err)
+	}
+	script := func(words string) string {
+		t.Helper()
+		return router.Sh(t, "sh %s %s", byHandFiles+"take.sh", words)
+	}
+	bird("", "via 172.31.1.2")
+	router.Bird(t, conf, socket)
+	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32")
+	script("take False routers wg-a:3")
+	bird("", "unreachable")
+	configure()
+	is("unreachable 10.1.0.0/16 proto bird metric 32")
+	bird("metric 4294967294;", "unreachable")
+	configure()
+	is("unreachable 10.1.0.0/16 proto bird metric 4294967294")
+	assert.Contains(t, script("free False"), "left: 10.1.0.0/16 by wg-a")
+	bird("metric 4294967294;", "via 172.31.1.2")
+	configure()
+	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 4294967294")
+	assert.Equal(t, "freed: 10.1.0.0/16\n", script("free False"))
+	assert.NotContains(t, router.Sh(t, "ip route show"), "159")
+	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 4294967294")
+}
