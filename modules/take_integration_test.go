@@ -72,4 +72,11 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	assert.Equal(t, "freed: 10.1.0.0/16\n", script("free False"))
 	assert.NotContains(t, router.Sh(t, "ip route show"), "159")
 	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 4294967294")
+
+	// What systemd does half an hour later, where nobody has freed anything.
+	router.Sh(t, "ip route add 10.1.0.0/16 via 172.31.1.2 proto 159 metric 31")
+	router.Sh(t, "ip route add 10.2.0.0/16 via 172.31.1.2 proto 159 metric 50000")
+	router.Sh(t, "sh %s", filepath.Join(filepath.Dir(h.log), "later"))
+	assert.Equal(t, "10.2.0.0/16 via 172.31.1.2 dev wg-a metric 50000",
+		strings.TrimSpace(router.Sh(t, "ip route show proto 159")), "it is in nobody's way")
 }
