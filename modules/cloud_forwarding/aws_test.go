@@ -137,10 +137,9 @@ func TestAWSWaitsForTheRead(t *testing.T) {
 func TestAWSLostRace(t *testing.T) {
 	f := newAWS(t)
 	f.OnWrite = func() { f.Interfaces[0].Check = true }
-	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t,
-		"eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over", msg)
-	assert.True(t, changed, "it was changed, by us")
+		"eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over",
+		task.FailsChanged(t, f.router().And(options{"timeout": 1})))
 }
 
 func TestAWSThrottling(t *testing.T) {
@@ -157,9 +156,9 @@ func TestAWSThrottling(t *testing.T) {
 		f.Faults[modify] = []aws.Fault{slow}
 		// On a busy machine the time may be over while a request is under way, which
 		// may have been done. So this asks for no word on whether something changed.
-		msg, _ := task.Fails(t, f.router().And(options{"timeout": 1}))
 		assert.Equal(t,
-			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
+			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over",
+			task.Fails(t, f.router().And(options{"timeout": 1})))
 	})
 }
 
@@ -175,10 +174,9 @@ func TestAWSExpiredCredentials(t *testing.T) {
 		f.Faults[describe] = []aws.Fault{
 			{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true},
 		}
-		msg, _ := task.Fails(t, f.control(t))
 		assert.Equal(t,
-			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+
-				"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock", msg)
+			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock",
+			task.Fails(t, f.control(t)))
 	})
 }
 
@@ -190,8 +188,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults[describe] = []aws.Fault{denied}
-		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg, "the permission ec2:DescribeNetworkInterfaces is missing")
+		assert.Contains(t, task.Fails(t, f.router()), "the permission ec2:DescribeNetworkInterfaces is missing")
 	})
 	t.Run("to write the second", func(t *testing.T) {
 		f := newAWS(t)
@@ -205,8 +202,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
 		f.NoRole = true
-		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg, "the instance has no role to act with")
+		assert.Contains(t, task.Fails(t, f.router()), "the instance has no role to act with")
 	})
 }
 
@@ -216,8 +212,7 @@ func TestAWSBrokenService(t *testing.T) {
 	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
 	f.EC2.Close()
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "connection refused")
+	assert.Contains(t, task.Fails(t, f.router()), "connection refused")
 }
 
 // The write is done, and then the service fails for good: it was changed.
@@ -239,17 +234,16 @@ func TestAWSVanishedInstance(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		f := newAWS(t)
 		f.Interfaces = nil
-		msg, _ := task.Fails(t, f.router())
 		assert.Equal(t,
-			"i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?", msg)
+			"i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?",
+			task.Fails(t, f.router()))
 	})
 	t.Run("after the write", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnWrite = func() { f.Interfaces[0].Instance = "" }
-		msg, changed := task.Fails(t, f.router())
 		assert.Equal(t,
-			"eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled", msg)
-		assert.True(t, changed)
+			"eni-0a: it is no longer attached to i-router in cn-north-1; run again when the instance has settled",
+			task.FailsChanged(t, f.router()))
 	})
 	t.Run("for good", func(t *testing.T) {
 		f := newAWS(t)
@@ -257,10 +251,8 @@ func TestAWSVanishedInstance(t *testing.T) {
 			Code:    "InvalidNetworkInterfaceID.NotFound",
 			Message: "The networkInterface ID 'eni-0a' does not exist", Status: 400,
 		}}
-		msg, changed := task.Fails(t, f.router())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.FailsUnchanged(t, f.router()),
 			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
-		assert.False(t, changed)
 	})
 }
 
@@ -271,7 +263,7 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
 	o := f.router()
 	delete(o, "metadata_endpoint")
-	msg, _ := task.Fails(t, o)
+	msg := task.Fails(t, o)
 	assert.Contains(t, msg, "169.254.169.254: a test reaches loopback only")
 
 	o = f.control(t)
@@ -280,8 +272,7 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 		"eu-central-1": "ec2.eu-central-1.amazonaws.com", "cn-north-1": "ec2.cn-north-1.amazonaws.com.cn",
 		"us-gov-west-1": "ec2.us-gov-west-1.amazonaws.com", "eusc-de-east-1": "ec2.eusc-de-east-1.amazonaws.eu",
 	} {
-		msg, _ = task.Fails(t, o.And(options{"region": region}))
-		assert.Contains(t, msg, host+": a test reaches loopback only")
+		assert.Contains(t, task.Fails(t, o.And(options{"region": region})), host+": a test reaches loopback only")
 	}
 }
 
@@ -300,8 +291,7 @@ func TestOptions(t *testing.T) {
 		"no cloud's machine": {options{}, "cloud: this machine's firmware says nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			msg, _ := task.Fails(t, tt.o)
-			assert.Contains(t, msg, tt.msg)
+			assert.Contains(t, task.Fails(t, tt.o), tt.msg)
 		})
 	}
 }

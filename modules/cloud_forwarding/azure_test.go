@@ -77,11 +77,10 @@ func TestAzureCheckMode(t *testing.T) {
 
 func TestAzureForeignInterface(t *testing.T) {
 	f := newAzure(t)
-	msg, _ := task.Fails(t, f.router().And(options{"interfaces": []string{azure.NICOther}}))
-	assert.Contains(t, msg, "interfaces: "+azure.NICOther+" is none of "+azure.VM)
+	assert.Contains(t, task.Fails(t, f.router().And(options{"interfaces": []string{azure.NICOther}})),
+		"interfaces: "+azure.NICOther+" is none of "+azure.VM)
 	f.NICs[azure.NICB]["properties"].(map[string]any)["virtualMachine"] = map[string]any{"id": azure.VM + "2"}
-	msg, _ = task.Fails(t, f.router())
-	assert.Contains(t, msg, "router-b: it is not attached to "+azure.VM)
+	assert.Contains(t, task.Fails(t, f.router()), "router-b: it is not attached to "+azure.VM)
 	assert.Empty(t, f.Writes)
 }
 
@@ -112,9 +111,8 @@ func TestAzureLostRace(t *testing.T) {
 	for range 20 {
 		f.Fault("PUT "+azure.NICA, 412, "PreconditionFailed", "changed")
 	}
-	msg, changed := task.Fails(t, f.router())
-	assert.Contains(t, msg, "PreconditionFailed: changed (request req-4711); lost against another writer 8 times")
-	assert.False(t, changed)
+	assert.Contains(t, task.FailsUnchanged(t, f.router()),
+		"PreconditionFailed: changed (request req-4711); lost against another writer 8 times")
 }
 
 func TestAzureThrottling(t *testing.T) {
@@ -127,11 +125,9 @@ func TestAzureThrottling(t *testing.T) {
 
 	f = newAzure(t)
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
-	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t,
-		azure.NICA+
-			": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
-	assert.False(t, changed)
+		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over",
+		task.FailsUnchanged(t, f.router().And(options{"timeout": 1})))
 }
 
 func TestAzureExpiredToken(t *testing.T) {
@@ -163,17 +159,15 @@ func TestAzureMissingPermission(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newAzure(t)
 			f.Fault(tt.where, 403, tt.code, tt.message)
-			msg, changed := task.Fails(t, f.router())
+			msg := task.FailsUnchanged(t, f.router())
 			assert.Contains(t, msg, tt.code)
 			assert.Contains(t, msg, "(request req-4711); the permission "+tt.missing+" is missing")
-			assert.False(t, changed)
 		})
 	}
 	t.Run("no identity", func(t *testing.T) {
 		f := newAzure(t)
 		f.NoID = true
-		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.Fails(t, f.router()),
 			"token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 	})
 }
@@ -203,10 +197,9 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 
 	f = newAzure(t)
 	f.Polls = 1 << 30
-	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t,
-		azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over", msg)
-	assert.True(t, changed)
+		azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over",
+		task.FailsChanged(t, f.router().And(options{"timeout": 1})))
 }
 
 // The metadata service answers so while it is updated.
@@ -239,7 +232,7 @@ func TestAzureLogin(t *testing.T) {
 			if strings.Contains(api, "azurestack") {
 				t.Setenv("AZURE_AUTHORITY_HOST", "https://login.azurestack.eu")
 			}
-			msg, _ := task.Fails(t, o)
+			msg := task.Fails(t, o)
 			assert.Contains(t, msg, login+": a test reaches loopback only")
 			assert.NotContains(t, msg, "secret\"")
 		})
@@ -251,29 +244,25 @@ func TestAzureFailsLate(t *testing.T) {
 	f.Faults["GET "+azure.Operation] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
 		fakecloud.Answer(w, map[string]any{"status": "Failed"})
 	}}
-	msg, changed := task.Fails(t, f.router())
-	assert.Equal(t, azure.NICA+": write the network interface: the operation ended with Failed", msg)
-	assert.True(t, changed)
+	assert.Equal(t,
+		azure.NICA+": write the network interface: the operation ended with Failed", task.FailsChanged(t, f.router()))
 
 	f = newAzure(t)
 	f.Fails = "InternalServerError"
-	msg, changed = task.Fails(t, f.router())
 	assert.Equal(t,
-		azure.NICA+": write the network interface: InternalServerError: It went wrong (request req-op)", msg)
-	assert.True(t, changed)
+		azure.NICA+": write the network interface: InternalServerError: It went wrong (request req-op)",
+		task.FailsChanged(t, f.router()))
 }
 
 func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
 	f.Fault("GET "+azure.VM, 404, "ResourceNotFound", "The Resource was not found.")
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "ResourceNotFound: The Resource was not found (request req-4711); it is gone")
+	assert.Contains(t, task.Fails(t, f.router()),
+		"ResourceNotFound: The Resource was not found (request req-4711); it is gone")
 
 	f = newAzure(t)
 	f.OnPoll = func() { maps.DeleteFunc(f.NICs, func(string, map[string]any) bool { return true }) }
-	msg, changed := task.Fails(t, f.router())
-	assert.Contains(t, msg, "it is gone")
-	assert.True(t, changed)
+	assert.Contains(t, task.FailsChanged(t, f.router()), "it is gone")
 }
 
 // A write has to wait for another one that is going on.
@@ -328,8 +317,7 @@ func TestAzureRefuses(t *testing.T) {
 			if tt.set != nil {
 				tt.set(f)
 			}
-			msg, _ := task.Fails(t, f.router().And(tt.o))
-			assert.Contains(t, msg, tt.msg)
+			assert.Contains(t, task.Fails(t, f.router().And(tt.o)), tt.msg)
 			assert.Empty(t, f.Writes)
 		})
 	}
@@ -343,6 +331,5 @@ func TestAzureKeepsTheTokenHome(t *testing.T) {
 		w.WriteHeader(201)
 		fakecloud.Answer(w, map[string]any{"id": azure.NICA})
 	}}
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)
+	assert.Contains(t, task.Fails(t, f.router()), "the answer names 127.0.0.1:1, which is not below "+f.URL)
 }

@@ -96,10 +96,8 @@ func TestGCPLostRace(t *testing.T) {
 
 	f = newGCP(t)
 	f.OnRead = func() { f.Fingerprint++ }
-	msg, changed := task.Fails(t, f.router())
-	assert.Contains(t, msg,
+	assert.Contains(t, task.FailsUnchanged(t, f.router()),
 		"conditionNotMet: Supplied fingerprint does not match current metadata fingerprint (request req-gcp); lost against another writer 8 times")
-	assert.False(t, changed)
 }
 
 func TestGCPThrottling(t *testing.T) {
@@ -112,9 +110,9 @@ func TestGCPThrottling(t *testing.T) {
 
 	f = newGCP(t)
 	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
-	msg, _ := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t,
-		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
+		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over",
+		task.Fails(t, f.router().And(options{"timeout": 1})))
 }
 
 func TestGCPExpiredToken(t *testing.T) {
@@ -122,8 +120,8 @@ func TestGCPExpiredToken(t *testing.T) {
 	f.Valid = 2
 	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 	f.Valid = f.Token + 100
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "authError: Invalid Credentials (request req-gcp); Google does not accept the token")
+	assert.Contains(t, task.Fails(t, f.router()),
+		"authError: Invalid Credentials (request req-gcp); Google does not accept the token")
 }
 
 func TestGCPMissingPermission(t *testing.T) {
@@ -131,27 +129,23 @@ func TestGCPMissingPermission(t *testing.T) {
 		f := newGCP(t)
 		f.Fault("PUT "+gcpInstance, 403, "forbidden",
 			"Required 'compute.instances.update' permission for 'projects/mesh/zones/europe-west3-a/instances/gcp-1'")
-		msg, changed := task.Fails(t, f.router())
-		assert.Contains(t, msg, "(request req-gcp); the permission compute.instances.update is missing")
-		assert.False(t, changed)
+		assert.Contains(t, task.FailsUnchanged(t, f.router()),
+			"(request req-gcp); the permission compute.instances.update is missing")
 	})
 	t.Run("scopes", func(t *testing.T) {
 		f := newGCP(t)
 		f.Scopes = "https://www.googleapis.com/auth/compute.readonly\nhttps://www.googleapis.com/auth/logging.write\n"
-		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.Fails(t, f.router()),
 			"it needs https://www.googleapis.com/auth/compute or https://www.googleapis.com/auth/cloud-platform, which it can get only while it is stopped")
 		assert.Empty(t, f.Writes)
 		f.Scopes = ""
-		msg, _ = task.Fails(t, f.router())
-		assert.Contains(t, msg, "the instance has no service account to act with")
+		assert.Contains(t, task.Fails(t, f.router()), "the instance has no service account to act with")
 	})
 	t.Run("policy", func(t *testing.T) {
 		f := newGCP(t)
 		f.Fault("PUT "+gcpInstance, 412, "forbidden",
 			"Constraint constraints/compute.vmCanIpForward violated for projects/mesh.")
-		msg, _ := task.Fails(t, f.router())
-		assert.Contains(t, msg, "the organization's policy compute.vmCanIpForward forbids it")
+		assert.Contains(t, task.Fails(t, f.router()), "the organization's policy compute.vmCanIpForward forbids it")
 	})
 }
 
@@ -167,10 +161,9 @@ func TestGCPTroubleWhileItWaits(t *testing.T) {
 
 	f = newGCP(t)
 	f.Waits = 1 << 30
-	msg, changed := task.Fails(t, f.router().And(options{"timeout": 1}))
 	assert.Equal(t,
-		"example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over", msg)
-	assert.True(t, changed)
+		"example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over",
+		task.FailsChanged(t, f.router().And(options{"timeout": 1})))
 }
 
 func TestGCPBusyMetadata(t *testing.T) {
@@ -189,13 +182,13 @@ func TestGCPBusyMetadata(t *testing.T) {
 func TestGCPUniverse(t *testing.T) {
 	f := newGCP(t)
 	f.Universe = "s3nsapis.fr"
-	msg, _ := task.Fails(t, f.router().And(options{"api_endpoint": ""}))
-	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
-	msg, _ = task.Fails(t, f.control().And(options{"api_endpoint": ""}))
-	assert.Contains(t, msg, "compute.googleapis.com: a test reaches loopback only")
+	assert.Contains(t, task.Fails(t, f.router().And(options{"api_endpoint": ""})),
+		"compute.s3nsapis.fr: a test reaches loopback only")
+	assert.Contains(t, task.Fails(t, f.control().And(options{"api_endpoint": ""})),
+		"compute.googleapis.com: a test reaches loopback only")
 	f.InKey = map[string]string{"universe_domain": "s3nsapis.fr"}
-	msg, _ = task.Fails(t, f.control().And(options{"api_endpoint": ""}))
-	assert.Contains(t, msg, "compute.s3nsapis.fr: a test reaches loopback only")
+	assert.Contains(t, task.Fails(t, f.control().And(options{"api_endpoint": ""})),
+		"compute.s3nsapis.fr: a test reaches loopback only")
 }
 
 // A token that expires between the plan and the change is replaced, of the key of
@@ -222,20 +215,17 @@ func TestGCPFailsLate(t *testing.T) {
 
 	f = newGCP(t)
 	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
-	msg, changed := task.Fails(t, f.router())
 	assert.Regexp(t,
-		`^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
-	assert.True(t, changed)
+		`^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It went wrong \(request [0-9a-f-]{36}\)$`,
+		task.FailsChanged(t, f.router()))
 }
 
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
 	f.OnWait = func() { f.VM = nil }
-	msg, changed := task.Fails(t, f.router())
-	assert.Contains(t, msg, "it is gone")
-	assert.True(t, changed)
-	msg, _ = task.Fails(t, f.router())
-	assert.Contains(t, msg, "notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); it is gone")
+	assert.Contains(t, task.FailsChanged(t, f.router()), "it is gone")
+	assert.Contains(t, task.Fails(t, f.router()),
+		"notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); it is gone")
 }
 
 // Where another field has drifted so that an update would restart the VM,
@@ -243,8 +233,7 @@ func TestGCPVanishes(t *testing.T) {
 func TestGCPNeverRestarts(t *testing.T) {
 	f := newGCP(t)
 	f.Restart = true
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "requires RESTART")
+	assert.Contains(t, task.Fails(t, f.router()), "requires RESTART")
 	assert.Empty(t, f.Writes)
 }
 
@@ -269,8 +258,7 @@ func TestGCPRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)
 			f.control() // its credentials, where a name is given
-			msg, _ := task.Fails(t, f.router().And(tt.o))
-			assert.Contains(t, msg, tt.msg)
+			assert.Contains(t, task.Fails(t, f.router().And(tt.o)), tt.msg)
 			assert.Empty(t, f.Writes)
 		})
 	}

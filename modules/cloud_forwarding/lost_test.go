@@ -23,9 +23,7 @@ func TestLostAnswers(t *testing.T) {
 
 			f = newAWS(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
-			msg, changed := task.Fails(t, f.router())
-			assert.Contains(t, msg, "eni-0a: ec2:ModifyNetworkInterfaceAttribute: ")
-			assert.True(t, changed)
+			assert.Contains(t, task.FailsChanged(t, f.router()), "eni-0a: ec2:ModifyNetworkInterfaceAttribute: ")
 		})
 		t.Run("azure, "+name, func(t *testing.T) {
 			f := newAzure(t)
@@ -39,9 +37,7 @@ func TestLostAnswers(t *testing.T) {
 
 			f = newAzure(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
-			msg, changed := task.Fails(t, f.router())
-			assert.Contains(t, msg, azure.NICA+": write the network interface: ")
-			assert.True(t, changed)
+			assert.Contains(t, task.FailsChanged(t, f.router()), azure.NICA+": write the network interface: ")
 		})
 		t.Run("gcp, "+name, func(t *testing.T) {
 			f := newGCP(t)
@@ -52,9 +48,8 @@ func TestLostAnswers(t *testing.T) {
 
 			f = newGCP(t)
 			f.Lose = fakecloud.Loss{Times: 100, Middle: middle, Reads: true}
-			msg, changed := task.Fails(t, f.router())
-			assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1: update the instance: ")
-			assert.True(t, changed)
+			assert.Contains(t, task.FailsChanged(t, f.router()),
+				"example.com:mesh/europe-west3-a/gcp-1: update the instance: ")
 		})
 	}
 }

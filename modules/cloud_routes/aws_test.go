@@ -121,11 +121,10 @@ func TestAWSSomebodyElsesRoute(t *testing.T) {
 			f := newAWS(t)
 			f.Tables["rtb-a"].Routes["10.0.0.0/16"] = xml
 			before := f.Without()
-			msg, changed := task.Fails(t, f.router()) // although the others could be set
+			msg := task.FailsUnchanged(t, f.router()) // although the others could be set
 			assert.Equal(t,
 				"rtb-a: 10.0.0.0/16: it goes to "+what+
 					": remove that route where it is made, or take the prefix out of `prefixes`", msg)
-			assert.False(t, changed)
 			task.Unchanged(t, f.one().And(absent))
 			assert.Equal(t, before, f.Tables)
 			assert.Empty(t, f.Writes)
@@ -142,8 +141,8 @@ func TestAWSMark(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			f := newAWS(t)
 			for _, state := range []string{"present", "absent"} {
-				got, _ := task.Fails(t, f.router().And(options{"tables": []string{"rtb-a", id}, "state": state}))
-				assert.Equal(t, msg, got)
+				assert.Equal(t,
+					msg, task.Fails(t, f.router().And(options{"tables": []string{"rtb-a", id}, "state": state})))
 			}
 			assert.Empty(t, f.Writes)
 		})
@@ -226,9 +225,7 @@ func TestAWSLostRace(t *testing.T) {
 	t.Run("a peering is put in", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = once(f, func() { f.Tables["rtb-a"].Routes["10.0.0.0/16"] = transit })
-		msg, changed := task.Fails(t, f.one())
-		assert.Contains(t, msg, "it goes to the transit gateway tgw-1")
-		assert.False(t, changed)
+		assert.Contains(t, task.FailsUnchanged(t, f.one()), "it goes to the transit gateway tgw-1")
 		assert.Empty(t, f.Writes)
 	})
 	t.Run("the partner takes it back", func(t *testing.T) {
@@ -239,10 +236,9 @@ func TestAWSLostRace(t *testing.T) {
 			}
 		}
 		f.Lag = 1
-		msg, changed := task.Fails(t, f.one().And(options{"timeout": 2}))
 		assert.Equal(t,
-			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over", msg)
-		assert.True(t, changed, "it was changed, by us")
+			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still so when `timeout` was over",
+			task.FailsChanged(t, f.one().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
 	t.Run("without end", func(t *testing.T) {
@@ -251,8 +247,7 @@ func TestAWSLostRace(t *testing.T) {
 		f.Faults["ReplaceRoute"] = []aws.Fault{
 			{Code: "InvalidRoute.NotFound", Message: "gone", Status: 400, Forever: true},
 		}
-		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.Fails(t, f.one()),
 			"rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
 	})
 }
@@ -269,9 +264,9 @@ func TestAWSThrottling(t *testing.T) {
 	f.Faults["CreateRoute"] = []aws.Fault{slow}
 	// Whether something changed is not asked: the time may be over while a request is
 	// under way, which may have been done.
-	msg, _ := task.Fails(t, f.one().And(options{"timeout": 2}))
 	assert.Equal(t,
-		"rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over", msg)
+		"rtb-a: 10.0.0.0/16: ec2:CreateRoute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over",
+		task.Fails(t, f.one().And(options{"timeout": 2})))
 }
 
 func TestAWSExpiredCredentials(t *testing.T) {
@@ -284,8 +279,7 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	f.Faults["DescribeRouteTables"] = []aws.Fault{
 		{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true},
 	}
-	msg, _ := task.Fails(t, f.control(t))
-	assert.Contains(t, msg,
+	assert.Contains(t, task.Fails(t, f.control(t)),
 		"rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
 }
 
@@ -297,8 +291,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
 		f.Faults["DescribeRouteTables"] = []aws.Fault{denied}
-		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg, "the permission ec2:DescribeRouteTables is missing")
+		assert.Contains(t, task.Fails(t, f.one()), "the permission ec2:DescribeRouteTables is missing")
 	})
 	t.Run("to write some", func(t *testing.T) {
 		f := newAWS(t)
@@ -320,8 +313,7 @@ func TestAWSMissingPermission(t *testing.T) {
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)
 		f.NoRole = true
-		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.Fails(t, f.one()),
 			"the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
 	})
 }
@@ -331,18 +323,15 @@ func TestAWSBrokenService(t *testing.T) {
 	f.Faults["DescribeRouteTables"] = slices.Repeat([]aws.Fault{{Code: "InternalError", Status: 500}}, 3)
 	assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
 	f.EC2.Close()
-	msg, _ := task.Fails(t, f.one())
-	assert.Contains(t, msg, "connection refused")
+	assert.Contains(t, task.Fails(t, f.one()), "connection refused")
 }
 
 func TestAWSVanishes(t *testing.T) {
 	t.Run("the table, before the write", func(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = func() { maps.DeleteFunc(f.Tables, func(string, *aws.Table) bool { return true }) }
-		msg, changed := task.Fails(t, f.one())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.FailsUnchanged(t, f.one()),
 			"rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
-		assert.False(t, changed)
 	})
 	t.Run("the table, after the write", func(t *testing.T) {
 		f := newAWS(t)
@@ -352,9 +341,8 @@ func TestAWSVanishes(t *testing.T) {
 			}
 		}
 		f.Lag = 1
-		msg, changed := task.Fails(t, f.one())
-		assert.Contains(t, msg, "rtb-a: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
-		assert.True(t, changed)
+		assert.Contains(t, task.FailsChanged(t, f.one()),
+			"rtb-a: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound")
 	})
 	t.Run("the interface", func(t *testing.T) {
 		f := newAWS(t)
@@ -362,8 +350,7 @@ func TestAWSVanishes(t *testing.T) {
 			Code:    "InvalidNetworkInterfaceID.NotFound",
 			Message: "The networkInterface ID 'eni-us' does not exist", Status: 400,
 		}}
-		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.Fails(t, f.one()),
 			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
 	})
 	t.Run("room in the table", func(t *testing.T) {
@@ -371,8 +358,7 @@ func TestAWSVanishes(t *testing.T) {
 		f.Faults["CreateRoute"] = []aws.Fault{{
 			Code: "RouteLimitExceeded", Message: "The maximum number of routes has been reached.", Status: 400,
 		}}
-		msg, _ := task.Fails(t, f.one())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.Fails(t, f.one()),
 			"RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
 	})
 }
@@ -382,13 +368,11 @@ func TestDefaultAddressesAreRefused(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
 	o := f.one()
 	delete(o, "metadata_endpoint")
-	msg, _ := task.Fails(t, o)
-	assert.Contains(t, msg, "169.254.169.254: a test reaches loopback only")
+	assert.Contains(t, task.Fails(t, o), "169.254.169.254: a test reaches loopback only")
 
 	o = f.control(t)
 	delete(o, "api_endpoint")
-	msg, _ = task.Fails(t, o)
-	assert.Contains(t, msg, "ec2.cn-north-1.amazonaws.com.cn: a test reaches loopback only")
+	assert.Contains(t, task.Fails(t, o), "ec2.cn-north-1.amazonaws.com.cn: a test reaches loopback only")
 }
 
 func TestOptions(t *testing.T) {
@@ -425,8 +409,7 @@ func TestOptions(t *testing.T) {
 		"no cloud's machine": {options{"tables": []string{"default"}}, "cloud: this machine's firmware says nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			msg, _ := task.Fails(t, least.And(tt.o))
-			assert.Contains(t, msg, tt.msg)
+			assert.Contains(t, task.Fails(t, least.And(tt.o)), tt.msg)
 		})
 	}
 }

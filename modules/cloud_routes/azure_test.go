@@ -84,10 +84,9 @@ func TestAzureIPv6(t *testing.T) {
 	o := f.control().And(options{"prefixes": []string{"2001:db8::/32"}, "via": "fd00::0004"})
 	assert.Equal(t, "wgmesh-example-2001-db8---32", task.Succeeds(t, o)["routes"].([]any)[0].(map[string]any)["name"])
 	task.Unchanged(t, o)
-	msg, _ := task.Fails(t, o.And(options{"via": "10.1.0.4"}))
 	assert.Equal(t,
 		"prefixes: 2001:db8::/32 cannot go to 10.1.0.4, which is of the other family of addresses: use a task for each",
-		msg)
+		task.Fails(t, o.And(options{"via": "10.1.0.4"})))
 }
 
 func TestAzureSomebodyElsesRoute(t *testing.T) {
@@ -100,11 +99,9 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 			f := newAzure(t)
 			f.Add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
 			before := f.Without()
-			msg, changed := task.Fails(t, f.router())
 			assert.Equal(t,
-				azure.Table+": 10.0.0.0/16: it goes to "+to+
-					": remove that route where it is made, or take the prefix out of `prefixes`", msg)
-			assert.False(t, changed)
+				azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`",
+				task.FailsUnchanged(t, f.router()))
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Without())
 			assert.Empty(t, f.Writes)
@@ -190,12 +187,9 @@ func TestAzureLostRace(t *testing.T) {
 	t.Run("without end", func(t *testing.T) {
 		f := there(t)
 		f.Served = func(string) { f.ETag++ }
-		msg, changed := task.Fails(t, f.router())
 		assert.Equal(t,
-			azure.Table+
-				": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+
-				"lost against another writer 8 times: who else manages it?", msg)
-		assert.False(t, changed)
+			azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+"lost against another writer 8 times: who else manages it?",
+			task.FailsUnchanged(t, f.router()))
 	})
 }
 
@@ -209,11 +203,9 @@ func TestAzureThrottling(t *testing.T) {
 
 	f = newAzure(t)
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down", "Retry-After", "60")
-	msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
 	assert.Equal(t,
-		azure.Table+
-			": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over", msg)
-	assert.False(t, changed)
+		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over",
+		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
 }
 
 // A table that another operation is changing is waited for.
@@ -230,15 +222,15 @@ func TestAzureBusyTable(t *testing.T) {
 
 	f = newAzure(t)
 	f.State = "Updating"
-	msg, _ := task.Fails(t, f.router().And(options{"timeout": 2}))
-	assert.Equal(t, azure.Table+": its provisioningState is Updating; still so when `timeout` was over", msg)
+	assert.Equal(t,
+		azure.Table+": its provisioningState is Updating; still so when `timeout` was over",
+		task.Fails(t, f.router().And(options{"timeout": 2})))
 }
 
 func TestAzureExpiredToken(t *testing.T) {
 	f := newAzure(t)
 	f.Valid = 3
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "ExpiredAuthenticationToken", "one new token, no more")
+	assert.Contains(t, task.Fails(t, f.router()), "ExpiredAuthenticationToken", "one new token, no more")
 	f.Valid = f.Token + 2
 	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 }
@@ -252,14 +244,12 @@ func TestAzureMissingPermission(t *testing.T) {
 		f.Fault(where, 403, "AuthorizationFailed",
 			"The client 'x' does not have authorization to perform action '"+permission+
 				"' over scope '/subscriptions/1'")
-		msg, changed := task.Fails(t, f.router())
-		assert.Contains(t, msg, "(request req-4711); the permission "+permission+" is missing")
-		assert.False(t, changed)
+		assert.Contains(t, task.FailsUnchanged(t, f.router()),
+			"(request req-4711); the permission "+permission+" is missing")
 	}
 	f := newAzure(t)
 	f.NoID = true
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg,
+	assert.Contains(t, task.Fails(t, f.router()),
 		"token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")
 }
 
@@ -267,17 +257,15 @@ func TestAzureFailsLate(t *testing.T) {
 	f := newAzure(t)
 	f.Fails = "InternalServerError"
 	before := f.Without()
-	msg, changed := task.Fails(t, f.router())
 	assert.Equal(t,
-		azure.Table+
-			": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)", msg)
-	assert.True(t, changed)
+		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)",
+		task.FailsChanged(t, f.router()))
 	assert.Equal(t, before, f.Without())
 }
 
 func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
-	msg, _ := task.Fails(t, f.router().And(options{"tables": []string{azure.Tables + "/gone"}}))
+	msg := task.Fails(t, f.router().And(options{"tables": []string{azure.Tables + "/gone"}}))
 	assert.Contains(t, msg, azure.Tables+"/gone: read the route table: ResourceNotFound: ")
 	assert.Contains(t, msg, "(request req-4711); it is gone")
 
@@ -286,9 +274,8 @@ func TestAzureVanishes(t *testing.T) {
 			f.Routes = nil
 		}
 	}
-	msg, changed := task.Fails(t, f.router())
-	assert.Contains(t, msg, "make the route wgmesh-example-10-0-0-0-16: ResourceNotFound: ")
-	assert.False(t, changed)
+	assert.Contains(t, task.FailsUnchanged(t, f.router()),
+		"make the route wgmesh-example-10-0-0-0-16: ResourceNotFound: ")
 
 	f = newAzure(t)
 	f.Served = func(where string) {
@@ -296,9 +283,7 @@ func TestAzureVanishes(t *testing.T) {
 			f.Routes = nil
 		}
 	}
-	msg, changed = task.Fails(t, f.router())
-	assert.Contains(t, msg, azure.Table+": read the route table: ResourceNotFound: ")
-	assert.True(t, changed)
+	assert.Contains(t, task.FailsChanged(t, f.router()), azure.Table+": read the route table: ResourceNotFound: ")
 }
 
 func TestAzureTrouble(t *testing.T) {
@@ -343,8 +328,7 @@ func TestAzureRefuses(t *testing.T) {
 			if tt.set != nil {
 				tt.set(f)
 			}
-			msg, _ := task.Fails(t, f.router().And(tt.o))
-			assert.Contains(t, msg, tt.msg)
+			assert.Contains(t, task.Fails(t, f.router().And(tt.o)), tt.msg)
 			assert.Empty(t, f.Writes)
 		})
 	}
@@ -358,6 +342,5 @@ func TestAzureKeepsTheTokenHome(t *testing.T) {
 		w.WriteHeader(201)
 		fakecloud.Answer(w, map[string]any{})
 	}}
-	msg, _ := task.Fails(t, f.router())
-	require.Contains(t, msg, "the answer names 127.0.0.1:1, which is not below "+f.URL)
+	require.Contains(t, task.Fails(t, f.router()), "the answer names 127.0.0.1:1, which is not below "+f.URL)
 }

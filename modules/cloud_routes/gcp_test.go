@@ -77,10 +77,9 @@ func TestGCPMakesBeforeItBreaks(t *testing.T) {
 	f.Ours("before", "10.0.0.0/16", 1000, gcp.Router)
 	f.Fault("DELETE "+gcp.Routes+"/", 403, "forbidden",
 		"Required 'compute.routes.delete' permission for 'projects/mesh/global/routes/x'")
-	msg, changed := task.Fails(t, f.router().And(options{"priority": 800}))
+	msg := task.FailsChanged(t, f.router().And(options{"priority": 800}))
 	assert.Contains(t, msg, "mesh-vpc: 10.0.0.0/16: delete the route wgmesh-example-before: ")
 	assert.Contains(t, msg, "the permission compute.routes.delete is missing")
-	assert.True(t, changed)
 	assert.Equal(t, []string{"1000 gcp-1", "800 gcp-1"}, f.Names("10.0.0.0/16"))
 	assert.Len(t, task.Succeeds(t, f.router().And(options{"priority": 800}))["done"], 1)
 	assert.Equal(t, []string{"800 gcp-1"}, f.Names("10.0.0.0/16"))
@@ -118,11 +117,9 @@ func TestGCPSomebodyElsesRoute(t *testing.T) {
 			f := newGCP(t)
 			tt.add(f)
 			before := f.Without()
-			msg, changed := task.Fails(t, f.router())
 			assert.Equal(t,
-				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+
-					": remove that route where it is made, or take the prefix out of `prefixes`", msg)
-			assert.False(t, changed)
+				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, or take the prefix out of `prefixes`",
+				task.FailsUnchanged(t, f.router()))
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Routes)
 			assert.Empty(t, f.Writes)
@@ -155,9 +152,8 @@ func TestGCPCheckMode(t *testing.T) {
 		"the instance's access scopes do not let it change routes; it needs https://www.googleapis.com/auth/compute or")
 	assert.Equal(t, before, f.Routes)
 	assert.Empty(t, f.Writes)
-	msg, changed := task.Fails(t, f.router().And(options{"priority": 800}))
-	assert.Contains(t, msg, "access scopes do not let it change routes")
-	assert.False(t, changed)
+	assert.Contains(t, task.FailsUnchanged(t, f.router().And(options{"priority": 800})),
+		"access scopes do not let it change routes")
 }
 
 // What Google warns of is a warning of the module, when it was made and later.
@@ -211,10 +207,9 @@ func TestGCPLostRace(t *testing.T) {
 	t.Run("somebody deletes what we made", func(t *testing.T) {
 		f := newGCP(t)
 		f.Deletes = "10.0.0.0/16"
-		msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
 		assert.Equal(t,
-			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over", msg)
-		assert.True(t, changed, "it was changed, by us")
+			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over",
+			task.FailsChanged(t, f.router().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
 }
@@ -229,10 +224,9 @@ func TestGCPThrottling(t *testing.T) {
 
 	f = newGCP(t)
 	f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
-	msg, changed := task.Fails(t, f.router().And(options{"timeout": 2}))
 	assert.Equal(t,
-		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over", msg)
-	assert.False(t, changed)
+		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over",
+		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
 }
 
 func TestGCPExpiredToken(t *testing.T) {
@@ -240,8 +234,7 @@ func TestGCPExpiredToken(t *testing.T) {
 	f.Valid = 2
 	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 	f.Valid = f.Token + 100
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg,
+	assert.Contains(t, task.Fails(t, f.router()),
 		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not accept the token")
 }
 
@@ -252,40 +245,34 @@ func TestGCPMissingPermission(t *testing.T) {
 		f := newGCP(t)
 		f.Fault(where, 403, "forbidden",
 			"Required '"+permission+"' permission for 'projects/mesh/global/networks/mesh-vpc'")
-		msg, changed := task.Fails(t, f.router())
-		assert.Contains(t, msg,
+		assert.Contains(t, task.FailsUnchanged(t, f.router()),
 			"(request req-gcp); the permission "+permission+" is missing: allow it in a role of the account")
-		assert.False(t, changed)
 	}
 	f := newGCP(t)
 	f.Scopes = ""
-	msg, _ := task.Fails(t, f.router())
-	assert.Contains(t, msg, "the instance has no service account to act with")
+	assert.Contains(t, task.Fails(t, f.router()), "the instance has no service account to act with")
 }
 
 func TestGCPFailsLate(t *testing.T) {
 	f := newGCP(t)
 	f.Fails = "QUOTA_EXCEEDED"
-	msg, changed := task.Fails(t, f.router())
 	assert.Regexp(t,
-		`^mesh-vpc: 10.0.0.0/16: make the route: QUOTA_EXCEEDED: It went wrong \(request [0-9a-f-]{36}\)$`, msg)
-	assert.True(t, changed)
+		`^mesh-vpc: 10.0.0.0/16: make the route: QUOTA_EXCEEDED: It went wrong \(request [0-9a-f-]{36}\)$`,
+		task.FailsChanged(t, f.router()))
 	assert.Empty(t, f.Names("10.0.0.0/16"))
 
 	// The old one stays where the new one did not come.
 	f.Ours("before", "10.0.0.0/16", 1000, gcp.Router)
-	_, _ = task.Fails(t, f.router().And(options{"priority": 800}))
+	task.Fails(t, f.router().And(options{"priority": 800}))
 	assert.Equal(t, []string{"1000 gcp-1"}, f.Names("10.0.0.0/16"))
 }
 
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
-	msg, _ := task.Fails(t, f.router().And(options{"tables": []string{"gone-vpc"}}))
-	assert.Contains(t, msg,
+	assert.Contains(t, task.Fails(t, f.router().And(options{"tables": []string{"gone-vpc"}})),
 		"gone-vpc: 10.0.0.0/16: make the route: notFound: The resource 'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
 	f.Fault("GET "+gcp.Routes, 404, "notFound", "The resource 'projects/x' was not found")
-	msg, _ = task.Fails(t, f.router())
-	assert.Contains(t, msg, "it is gone, or the project, zone or name is another")
+	assert.Contains(t, task.Fails(t, f.router()), "it is gone, or the project, zone or name is another")
 }
 
 func TestGCPRefuses(t *testing.T) {
@@ -308,8 +295,7 @@ func TestGCPRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newGCP(t)
 			f.control() // its credentials, where a router is named
-			msg, _ := task.Fails(t, f.router().And(tt.o))
-			assert.Contains(t, msg, tt.msg)
+			assert.Contains(t, task.Fails(t, f.router().And(tt.o)), tt.msg)
 			assert.Empty(t, f.Writes)
 		})
 	}
@@ -353,7 +339,6 @@ func TestGCPSharedVPC(t *testing.T) {
 	assert.Equal(t, before, f.Routes)
 
 	f.VM["networkInterfaces"].([]any)[1].(map[string]any)["networkIP"] = ""
-	msg, changed := task.Fails(t, o)
-	assert.Contains(t, msg, "example.com:mesh/europe-west3-a/gcp-1 has no address of that family in this network")
-	assert.False(t, changed)
+	assert.Contains(t, task.FailsUnchanged(t, o),
+		"example.com:mesh/europe-west3-a/gcp-1 has no address of that family in this network")
 }

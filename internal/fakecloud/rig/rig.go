@@ -56,7 +56,29 @@ func (task Task) Succeeds(t *testing.T, o Options) map[string]any {
 }
 
 // Fails runs the module, which must fail, and returns its message of one line.
-func (task Task) Fails(t *testing.T, o Options) (message string, changed bool) {
+func (task Task) Fails(t *testing.T, o Options) string {
+	t.Helper()
+	message, _ := task.fails(t, o)
+	return message
+}
+
+// FailsUnchanged is Fails of a module that has changed nothing.
+func (task Task) FailsUnchanged(t *testing.T, o Options) string {
+	t.Helper()
+	message, changed := task.fails(t, o)
+	assert.False(t, changed)
+	return message
+}
+
+// FailsChanged is Fails of a module that has changed something before.
+func (task Task) FailsChanged(t *testing.T, o Options) string {
+	t.Helper()
+	message, changed := task.fails(t, o)
+	assert.True(t, changed)
+	return message
+}
+
+func (task Task) fails(t *testing.T, o Options) (message string, changed bool) {
 	t.Helper()
 	result := task.Run(t, o)
 	require.Equal(t, true, result["failed"], "%v", result)
