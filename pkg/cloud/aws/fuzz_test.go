@@ -10,20 +10,26 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/internal/fakecloud/fuzz"
 	"github.com/wgmesh/router/pkg/cloud/aws"
 )
 
-// served lets a server answer every request with what body holds.
-func served(f *testing.F, body *string, status *int) string {
+// A served server answers every request with the same, but for one about a token.
+type served struct {
+	fuzz.Always
+	url string
+}
+
+func serve(f *testing.F) *served {
+	a := &served{}
+	a.Status = http.StatusOK
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/api/token") {
 			w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
 			_, _ = w.Write([]byte("t"))
 			return
 		}
-		w.WriteHeader(*status)
-		_, _ = w.Write([]byte(*body))
+		a.ServeHTTP(w, r)
 	}))
 	f.Cleanup(s.Close)
 	for name, value := range map[string]string{
@@ -33,10 +39,25 @@ func served(f *testing.F, body *string, status *int) string {
 	} {
 		f.Setenv(name, value)
 	}
-	return s.URL
+	a.url = s.URL
+	return a
 }
 
-var quick = cloud.Pace{First: time.Microsecond, Most: time.Microsecond}
+// run has do look at any answer, also at one that refuses.
+func (a *served) run(f *testing.F, do func(ctx context.Context, t *testing.T, answer string)) {
+	f.Fuzz(func(t *testing.T, answer string, refused bool) {
+		if strings.Contains(strings.ToLower(answer), "nexttoken") {
+			return // asks for page after page, until ctx ends
+		}
+		a.Body, a.Status = []byte(answer), http.StatusOK
+		if refused {
+			a.Status = http.StatusBadRequest
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a throttle is waited out
+		defer cancel()
+		do(ctx, t, answer)
+	})
+}
 
 // Whatever EC2 answers, what comes out belongs to the instance, or is an error
 // on one line.
@@ -53,28 +74,14 @@ func FuzzDescribe(f *testing.F) {
 	f.Add(`<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>a&#10;b</Message></Error></Errors><RequestID>r</RequestID></Response>`, true)
 	f.Add(`<html>proxy</html>`, true)
 	f.Add(``, true)
-	var body string
-	status := http.StatusOK
-	url := served(f, &body, &status)
-	i, err := aws.Connect(f.Context(),
-		aws.Options{
-			InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: url,
-			Metadata: url, Pace: quick,
-		})
+	a := serve(f)
+	i, err := aws.Connect(f.Context(), aws.Options{
+		InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: a.url, Metadata: a.url, Pace: fuzz.Quick,
+	})
 	assert.NoError(f, err)
-	f.Fuzz(func(t *testing.T, answer string, refused bool) {
-		if strings.Contains(strings.ToLower(answer), "nexttoken") {
-			return // asks for page after page, until ctx ends
-		}
-		body, status = answer, http.StatusOK
-		if refused {
-			status = http.StatusBadRequest
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a throttle is waited out
-		defer cancel()
+	a.run(f, func(ctx context.Context, t *testing.T, answer string) {
 		have, err := i.Observe(ctx)
-		if err != nil {
-			assert.NotContains(t, err.Error(), "\n")
+		if fuzz.Failed(t, err) {
 			return
 		}
 		assert.NotEmpty(t, have)
@@ -91,16 +98,12 @@ func FuzzMetadata(f *testing.F) {
 	f.Add("<html>login</html>")
 	f.Add("a b\nc")
 	f.Add("")
-	var body string
-	status := http.StatusOK
-	url := served(f, &body, &status)
+	a := serve(f)
 	f.Fuzz(func(t *testing.T, answer string) {
-		body = answer
-		i, err := aws.Connect(t.Context(), aws.Options{API: url, Metadata: url, Pace: quick})
-		if err != nil {
-			assert.NotContains(t, err.Error(), "\n")
-			return
+		a.Body = []byte(answer)
+		i, err := aws.Connect(t.Context(), aws.Options{API: a.url, Metadata: a.url, Pace: fuzz.Quick})
+		if !fuzz.Failed(t, err) {
+			assert.Equal(t, strings.TrimSpace(answer)+" in "+strings.TrimSpace(answer), i.Instance())
 		}
-		assert.Equal(t, strings.TrimSpace(answer)+" in "+strings.TrimSpace(answer), i.Instance())
 	})
 }

@@ -2,14 +2,13 @@ package aws_test
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/internal/fakecloud/fuzz"
 	"github.com/wgmesh/router/pkg/cloud/aws"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
@@ -32,11 +31,9 @@ func FuzzRouteTables(f *testing.F) {
 	f.Add(table("", ""), false)
 	f.Add(`<Response><Errors><Error><Code>RouteAlreadyExists</Code><Message>a&#10;b</Message></Error></Errors><RequestID>r</RequestID></Response>`, true)
 	f.Add(`<html>proxy</html>`, true)
-	var body string
-	status := http.StatusOK
-	url := served(f, &body, &status)
+	a := serve(f)
 	tables, err := aws.ConnectRoutes(f.Context(), aws.RouteOptions{
-		Via: "eni-1", Region: "eu-west-1", API: url, Metadata: url, Pace: quick,
+		Via: "eni-1", Region: "eu-west-1", API: a.url, Metadata: a.url, Pace: fuzz.Quick,
 	})
 	assert.NoError(f, err)
 	want := route.Want{
@@ -44,33 +41,19 @@ func FuzzRouteTables(f *testing.F) {
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/32")},
 		Via:      "eni-1",
 	}
-	f.Fuzz(func(t *testing.T, answer string, refused bool) {
-		if strings.Contains(strings.ToLower(answer), "nexttoken") {
-			return // asks for page after page, until ctx ends
-		}
-		body, status = answer, http.StatusOK
-		if refused {
-			status = http.StatusBadRequest
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a throttle is waited out
-		defer cancel()
+	a.run(f, func(ctx context.Context, t *testing.T, answer string) {
 		for _, c := range []route.Change{
 			{New: &route.Route{Prefix: want.Prefixes[0]}}, {Old: &route.Route{Prefix: want.Prefixes[1]}},
 		} {
-			if _, err := tables.Write(ctx, want, c); err != nil {
-				assert.NotContains(t, err.Error(), "\n")
-			}
+			_, err := tables.Write(ctx, want, c)
+			fuzz.Failed(t, err)
 		}
 		have, err := tables.Observe(ctx, want)
-		if err != nil {
-			assert.NotContains(t, err.Error(), "\n")
+		if fuzz.Failed(t, err) {
 			return
 		}
 		assert.Contains(t, answer, "wgmesh.router")
-		for _, r := range have {
-			assert.True(t, want.Covers(r), "%v", r)
-			assert.NotContains(t, r.Via+r.Foreign+r.Trouble, "\n")
-		}
+		fuzz.Wanted(t, want, have)
 		delta, _ := route.Diff(want, have)
 		for _, c := range delta {
 			assert.True(t, want.Covers(*c.New))

@@ -1,9 +1,7 @@
 package azure
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -12,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/fakecloud/fuzz"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
@@ -26,8 +25,7 @@ func FuzzRoute(f *testing.F) {
 	want := route.Route{Prefix: netip.MustParsePrefix("10.0.0.0/16"), Via: "10.1.0.4"}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := parseRoute("x", cloud.Answer{Body: raw})
-		if err != nil {
-			assert.NotContains(t, err.Error(), "\n")
+		if fuzz.Failed(t, err) {
 			return
 		}
 		assert.NotContains(t, p.via(), "\n")
@@ -36,23 +34,10 @@ func FuzzRoute(f *testing.F) {
 		again, err := parseRoute("x", cloud.Answer{Body: body})
 		require.NoError(t, err, "%s", body)
 		assert.Equal(t, "10.1.0.4", again.via())
-		for name, value := range p.properties {
-			if name != "addressPrefix" && name != "nextHopType" && name != "nextHopIpAddress" {
-				assert.Equal(t, compact(t, value), compact(t, again.properties[name]), name)
-			}
-		}
-		for name, value := range p.whole {
-			if name != "properties" {
-				assert.Equal(t, compact(t, value), compact(t, again.whole[name]), name)
-			}
-		}
+		fuzz.Same(t, p.properties, again.properties, "addressPrefix", "nextHopType", "nextHopIpAddress")
+		fuzz.Same(t, p.whole, again.whole, "properties")
 	})
 }
-
-// answering is a transport that needs no network, which makes fuzzing quick.
-type answering func(*http.Request) *http.Response
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }
 
 // Whatever answers, what comes out is about the wanted prefixes, and an error is
 // on one line.
@@ -65,42 +50,26 @@ func FuzzRouteTable(f *testing.F) {
 	f.Add([]byte(`{"etag": "1", "status": "Failed", "properties": {"addressPrefix": "x"}}`), 200)
 	f.Add([]byte(`{"error": {"code": "AuthorizationFailed", "message": "action 'Microsoft.X/y'"}}`), 403)
 	f.Add([]byte(`null`), 404)
-	var body []byte
-	var status int
-	client := &http.Client{Transport: answering(func(r *http.Request) *http.Response {
-		a := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
+	answer := &fuzz.Always{Headers: func(h http.Header, r *http.Request) {
 		if r.Method != http.MethodGet {
-			a.Header.Set("Azure-AsyncOperation", "http://a/operation")
+			h.Set("Azure-AsyncOperation", "http://a/operation")
 		}
-		return a
-	})}
+	}}
+	client := &http.Client{Transport: answer}
 	const table = "/subscriptions/1/resourceGroups/g/providers/Microsoft.Network/routeTables/t"
-	r := &Routes{"10.1.0.4", &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain}}
+	r := &Routes{"10.1.0.4", &cloud.REST{HTTP: client, Pace: fuzz.Quick, Base: "http://a", Explain: explain}}
 	want := route.Want{
 		Mesh: "m", Tables: []string{table},
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(),
 	}
-	f.Fuzz(func(t *testing.T, answer []byte, code int) {
-		if code < 200 || code > 599 || code == 429 {
-			return
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond) // what is busy is waited for
-		defer cancel()
-		body, status = answer, code
+	answer.Run(f, 5*time.Millisecond, func(ctx context.Context, t *testing.T) {
 		one := &route.Route{Table: table, Prefix: want.Prefixes[0], Via: want.Via, Name: "wgmesh-m-10-0-0-0-16"}
 		for _, c := range []route.Change{{New: one}, {Old: one, New: one}, {Old: one}} {
-			if _, err := r.Write(ctx, want, c); err != nil {
-				assert.NotContains(t, err.Error(), "\n")
-			}
+			_, err := r.Write(ctx, want, c)
+			fuzz.Failed(t, err)
 		}
 		have, err := r.Observe(ctx, want)
-		if err != nil {
-			assert.NotContains(t, err.Error(), "\n")
-			return
-		}
-		for _, each := range have {
-			assert.True(t, want.Covers(each), "%v", each)
-			assert.NotContains(t, each.Via+each.Name+each.Foreign+each.Trouble, "\n")
-		}
+		fuzz.Failed(t, err)
+		fuzz.Wanted(t, want, have)
 	})
 }

@@ -1,9 +1,7 @@
 package gcp
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -11,14 +9,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/internal/fakecloud/fuzz"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
-
-// answering is a transport that needs no network, which makes fuzzing quick.
-type answering func(*http.Request) *http.Response
-
-func (a answering) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }
 
 // Whatever answers, what comes out is about the wanted prefixes, only what has
 // our marks is taken for ours, and an error is on one line.
@@ -34,44 +28,30 @@ func FuzzRoutes(f *testing.F) {
 	f.Add([]byte(
 		`{"name": "o", "status": "DONE", "error": {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": "a\nb"}]}}`), 200)
 	f.Add([]byte(`{"error": {"code": 409, "errors": [{"reason": "alreadyExists"}]}}`), 409)
-	var body []byte
-	var status int
-	client := &http.Client{Transport: answering(func(*http.Request) *http.Response {
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}
-	})}
+	answer := &fuzz.Always{}
 	r := &Routes{router: &Instance{
 		project: "p", zone: "z", name: "i", api: "http://a",
-		rest: &cloud.REST{HTTP: client, Pace: quick, Base: "http://a", Explain: explain},
+		rest: &cloud.REST{HTTP: &http.Client{Transport: answer}, Pace: fuzz.Quick, Base: "http://a", Explain: explain},
 	}, project: "p"}
 	want := route.Want{
 		Mesh: "m", Tables: []string{"n"},
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(), Priority: 1000,
 	}
-	f.Fuzz(func(t *testing.T, answer []byte, code int) {
-		if code < 200 || code > 599 || code == 429 {
-			return
-		}
-		// a throttle is waited out, also one that has another status
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
-		defer cancel()
-		body, status = answer, code
+	answer.Run(f, 5*time.Millisecond, func(ctx context.Context, t *testing.T) {
 		n := &route.Route{Table: "n", Prefix: want.Prefixes[0], Via: want.Via, Name: "wgmesh-m-2"}
 		for _, c := range []route.Change{{New: n}, {Old: n}} {
-			if _, err := r.Write(ctx, want, c); err != nil {
-				assert.NotContains(t, err.Error(), "\n")
-			}
+			_, err := r.Write(ctx, want, c)
+			fuzz.Failed(t, err)
 		}
 		have, err := r.Observe(ctx, want)
-		if err != nil {
-			assert.NotContains(t, err.Error(), "\n")
+		if fuzz.Failed(t, err) {
 			return
 		}
+		fuzz.Wanted(t, want, have)
 		for _, each := range have {
-			assert.True(t, want.Covers(each), "%v", each)
-			assert.NotContains(t, each.Via+each.Name+each.Foreign+each.Trouble, "\n")
 			if each.Foreign == "" {
 				assert.Regexp(t, `^wgmesh-m-[a-z0-9.:-]*$`, each.Name, "a name that goes into a URL")
-				assert.Contains(t, string(answer), "m")
+				assert.Contains(t, string(answer.Body), "m")
 			}
 		}
 	})
