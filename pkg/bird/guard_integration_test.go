@@ -66,16 +66,34 @@ func (g *guarded) apply(t *testing.T, want bird.Want) ([]string, error) {
 	return g.host.Apply(t.Context(), d)
 }
 
-func (g *guarded) try(t *testing.T, text []byte, timeout int) {
+// does is apply, which must work.
+func (g *guarded) does(t *testing.T, want bird.Want) []string {
 	t.Helper()
-	done, err := g.apply(t, bird.Want{State: bird.Applied, Text: text, Timeout: timeout})
+	done, err := g.apply(t, want)
 	require.NoError(t, err)
-	require.NotEmpty(t, done)
+	return done
 }
 
-func (g *guarded) state(t *testing.T, state string) ([]string, error) {
+func (g *guarded) try(t *testing.T, text []byte, timeout int) {
 	t.Helper()
-	return g.apply(t, bird.Want{State: state})
+	require.NotEmpty(t, g.does(t, bird.Want{State: bird.Applied, Text: text, Timeout: timeout}))
+}
+
+func (g *guarded) state(t *testing.T, state string) error {
+	t.Helper()
+	_, err := g.apply(t, bird.Want{State: state})
+	return err
+}
+
+// comesBack waits until BIRD runs text number 1 again.
+func (g *guarded) comesBack(t *testing.T) {
+	t.Helper()
+	nettest.Eventually(t, "the text before", func() string {
+		if g.runs(t) == bird.StampOf(number(t, 1)) {
+			return ""
+		}
+		return "still tries"
+	})
 }
 
 // runs and disk name the texts that BIRD runs and would boot with.
@@ -137,21 +155,16 @@ func TestConfirmedChangeStays(t *testing.T) {
 	g := newGuarded(t)
 	g.try(t, number(t, 2), 60)
 	g.want(t, 2, 1)
-	done, err := g.state(t, bird.Confirmed)
-	require.NoError(t, err)
-	assert.Len(t, done, 2)
+	assert.Len(t, g.does(t, bird.Want{State: bird.Confirmed}), 2)
 	g.want(t, 2, 2)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t), "nothing is left behind")
 	for _, again := range []bird.Want{
 		{State: bird.Confirmed}, {State: bird.Undone}, {State: bird.Applied, Text: number(t, 2), Timeout: 60},
 	} {
-		done, err = g.apply(t, again)
-		require.NoError(t, err)
-		assert.Empty(t, done, again.State)
+		assert.Empty(t, g.does(t, again), again.State)
 	}
 	// Kept at once, without a guard.
-	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 3)})
-	require.NoError(t, err)
+	g.does(t, bird.Want{State: bird.Applied, Text: number(t, 3)})
 	g.want(t, 3, 3)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 }
@@ -164,23 +177,16 @@ func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
 	require.NoError(t, err)
 	g.try(t, number(t, 2), 1)
 	g.want(t, 2, 1)
-	nettest.Eventually(t, "undo", func() string {
-		if g.runs(t) == bird.StampOf(number(t, 1)) {
-			return ""
-		}
-		return "still tries"
-	})
+	g.comesBack(t)
 	after, err := os.Stat(g.conf())
 	require.NoError(t, err)
 	assert.True(t, os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()))
 
 	for range 2 {
-		_, err = g.state(t, bird.Confirmed)
-		require.ErrorIs(t, err, bird.ErrTakenBack)
+		require.ErrorIs(t, g.state(t, bird.Confirmed), bird.ErrTakenBack)
 	}
 	g.try(t, number(t, 2), 60)
-	_, err = g.state(t, bird.Confirmed)
-	require.NoError(t, err)
+	require.NoError(t, g.state(t, bird.Confirmed))
 	g.want(t, 2, 2)
 }
 
@@ -197,12 +203,7 @@ func TestT2T3SyntaxError(t *testing.T) {
 	g.try(t, number(t, 2), 2)
 	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
 	require.ErrorIs(t, err, bird.ErrPending)
-	nettest.Eventually(t, "undo still comes", func() string {
-		if g.runs(t) == bird.StampOf(number(t, 1)) {
-			return ""
-		}
-		return "still tries"
-	})
+	g.comesBack(t)
 }
 
 // T4, T7: a reload reads the file on disk, which is the confirmed one, both
@@ -211,19 +212,12 @@ func TestT4T7Reload(t *testing.T) {
 	g := newGuarded(t)
 	g.try(t, number(t, 2), 60)
 	g.signal(t, syscall.SIGHUP)
-	nettest.Eventually(t, "reload", func() string {
-		if g.runs(t) == bird.StampOf(number(t, 1)) {
-			return ""
-		}
-		return "not yet"
-	})
+	g.comesBack(t)
 	g.want(t, 1, 1)
-	_, err := g.state(t, bird.Confirmed)
-	require.ErrorIs(t, err, bird.ErrTakenBack)
+	require.ErrorIs(t, g.state(t, bird.Confirmed), bird.ErrTakenBack)
 
 	g.try(t, number(t, 3), 60)
-	_, err = g.state(t, bird.Confirmed)
-	require.NoError(t, err)
+	require.NoError(t, g.state(t, bird.Confirmed))
 	g.signal(t, syscall.SIGHUP)
 	time.Sleep(300 * time.Millisecond)
 	g.want(t, 3, 3)
@@ -237,11 +231,8 @@ func TestT5SecondRun(t *testing.T) {
 	_, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 3), Timeout: 60})
 	require.ErrorIs(t, err, bird.ErrPending)
 	assert.ErrorContains(t, err, "state=undone")
-	done, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60})
-	require.NoError(t, err)
-	assert.Empty(t, done)
-	_, err = g.state(t, bird.Undone)
-	require.NoError(t, err)
+	assert.Empty(t, g.does(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60}))
+	require.NoError(t, g.state(t, bird.Undone))
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 
@@ -250,8 +241,7 @@ func TestT5SecondRun(t *testing.T) {
 	require.NoError(t, os.WriteFile(other, number(t, 5), 0o644))
 	g.birdc(t, fmt.Sprintf("configure %q timeout 60", other))
 	for _, state := range []string{bird.Confirmed, bird.Undone} {
-		_, err = g.state(t, state)
-		require.ErrorIs(t, err, bird.ErrPending, state)
+		require.ErrorIs(t, g.state(t, state), bird.ErrPending, state)
 	}
 }
 
@@ -261,14 +251,11 @@ func TestT6CrashInWindow(t *testing.T) {
 	g.try(t, number(t, 2), 60)
 	g.signal(t, syscall.SIGKILL)
 	_ = g.cmd.Wait()
-	_, err := g.state(t, bird.Confirmed)
-	require.ErrorContains(t, err, "BIRD does not run")
+	require.ErrorContains(t, g.state(t, bird.Confirmed), "BIRD does not run")
 	g.start(t)
 	g.want(t, 1, 1)
-	_, err = g.state(t, bird.Confirmed)
-	require.ErrorIs(t, err, bird.ErrTakenBack)
-	_, err = g.state(t, bird.Undone)
-	require.NoError(t, err)
+	require.ErrorIs(t, g.state(t, bird.Confirmed), bird.ErrTakenBack)
+	require.NoError(t, g.state(t, bird.Undone))
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 }
 
@@ -302,10 +289,8 @@ func TestCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGuarded(t)
 			cut(t, g)
-			_, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60})
-			require.NoError(t, err)
-			_, err = g.state(t, bird.Confirmed)
-			require.NoError(t, err)
+			g.does(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60})
+			require.NoError(t, g.state(t, bird.Confirmed))
 			g.want(t, 2, 2)
 			assert.Equal(t, []string{"bird.conf"}, g.files(t))
 		})
@@ -314,16 +299,14 @@ func TestCutOff(t *testing.T) {
 		g := newGuarded(t)
 		g.try(t, number(t, 2), 60)
 		g.birdc(t, "configure confirm")
-		_, err := g.state(t, bird.Confirmed)
-		require.NoError(t, err)
+		require.NoError(t, g.state(t, bird.Confirmed))
 		g.want(t, 2, 2)
 	})
 	t.Run("confirmed, not renamed, then undone", func(t *testing.T) {
 		g := newGuarded(t)
 		g.try(t, number(t, 2), 60)
 		g.birdc(t, "configure confirm")
-		_, err := g.state(t, bird.Undone)
-		require.NoError(t, err)
+		require.NoError(t, g.state(t, bird.Undone))
 		g.want(t, 1, 1)
 	})
 }
@@ -333,12 +316,9 @@ func TestCutOff(t *testing.T) {
 func TestMends(t *testing.T) {
 	g := newGuarded(t)
 	apply := func(n int) {
-		_, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, n)})
-		require.NoError(t, err)
+		g.does(t, bird.Want{State: bird.Applied, Text: number(t, n)})
 		g.want(t, n, n)
-		done, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, n)})
-		require.NoError(t, err)
-		require.Empty(t, done)
+		require.Empty(t, g.does(t, bird.Want{State: bird.Applied, Text: number(t, n)}))
 	}
 	t.Run("file changed, daemon never reloaded", func(t *testing.T) {
 		require.NoError(t, os.WriteFile(g.conf(), number(t, 2), 0o640))
@@ -353,9 +333,7 @@ func TestMends(t *testing.T) {
 	})
 	t.Run("session disabled", func(t *testing.T) {
 		g.birdc(t, "disable p1")
-		done, err := g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 2)})
-		require.NoError(t, err)
-		assert.Equal(t, []string{"enabled p1"}, done)
+		assert.Equal(t, []string{"enabled p1"}, g.does(t, bird.Want{State: bird.Applied, Text: number(t, 2)}))
 		apply(2)
 	})
 	t.Run("another program's file", func(t *testing.T) {
@@ -430,8 +408,7 @@ func TestStart(t *testing.T) {
 		},
 	}
 	want := bird.Want{State: bird.Applied, Text: number(t, 1), Timeout: 60, Unit: g.host.Unit(), Start: true}
-	_, err := g.apply(t, want)
-	require.NoError(t, err)
+	g.does(t, want)
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"systemctl daemon-reload", "systemctl start bird"}, ran)
 	for name, want := range map[string]string{
@@ -442,32 +419,26 @@ func TestStart(t *testing.T) {
 		assert.Equal(t, want, string(have), name)
 	}
 	g.good(t, 1)
-	done, err := g.apply(t, want)
-	require.NoError(t, err)
-	assert.Empty(t, done)
+	assert.Empty(t, g.does(t, want))
 
 	// The copy follows a change when it is confirmed, and not before.
 	g.try(t, number(t, 2), 60)
 	g.good(t, 1)
-	_, err = g.state(t, bird.Confirmed)
-	require.NoError(t, err)
+	require.NoError(t, g.state(t, bird.Confirmed))
 	g.good(t, 2)
 	require.NoError(t, os.Remove(g.conf()+".good"))
 	want.Text = number(t, 2)
 	for _, steps := range []int{1, 0} {
-		done, err = g.apply(t, want)
-		require.NoError(t, err)
-		assert.Len(t, done, steps)
+		assert.Len(t, g.does(t, want), steps)
 		g.good(t, 2)
 	}
 	want.Text = number(t, 1)
-	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: number(t, 1), Unit: want.Unit})
-	require.NoError(t, err)
+	g.does(t, bird.Want{State: bird.Applied, Text: number(t, 1), Unit: want.Unit})
 	g.good(t, 1) // at once, without a guard
 
 	g.host.Systemd = false
 	g.signal(t, syscall.SIGKILL)
 	_ = g.cmd.Wait()
-	_, err = g.apply(t, want)
+	_, err := g.apply(t, want)
 	assert.ErrorContains(t, err, "without systemd")
 }

@@ -28,8 +28,7 @@ func TestGroupOfTheFileStays(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, have.Candidates, 1)
 	assert.EqualValues(t, group, groupOf(t, have.Candidates[0]), "while it is tried")
-	_, err = g.state(t, bird.Confirmed)
-	require.NoError(t, err)
+	require.NoError(t, g.state(t, bird.Confirmed))
 	assert.EqualValues(t, group, groupOf(t, g.conf()), "when it is confirmed")
 }
 
