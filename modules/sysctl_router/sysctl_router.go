@@ -18,7 +18,7 @@ import (
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	State         string   `json:"state"`
-	IPv6          bool     `json:"ipv6"`
+	IPv6          *bool    `json:"ipv6"`           // nil: as the drop-in
 	Interfaces    []string `json:"interfaces"`     // nil: those of the drop-in
 	ReservedPorts []string `json:"reserved_ports"` // ports and ranges; nil: those of the drop-in
 	RmemDefault   int      `json:"rmem_default"`   // bytes

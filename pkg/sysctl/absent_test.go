@@ -39,7 +39,7 @@ func texts(t *testing.T, root string) map[string]string {
 }
 
 var router = sysctl.Profile{
-	Mesh: "routers", IPv6: true, Interfaces: []string{"wg1", "wg20"}, RmemDefault: 1 << 20,
+	Mesh: "routers", IPv6: new(true), Interfaces: []string{"wg1", "wg20"}, RmemDefault: 1 << 20,
 	RmemMax: 8 << 20, WmemMax: 8 << 20,
 }
 

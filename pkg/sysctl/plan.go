@@ -109,14 +109,18 @@ func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 			return have, err
 		}
 	}
-	if want.IPv6 {
+	if profile.Settings()[keyForward6] != "" {
 		have.advertised, err = h.routedByAdvertisement()
 	}
 	return have, err
 }
 
-// with is the profile with the interfaces of the drop-in where it names none.
+// with is the profile with what the drop-in has where it says nothing.
 func (p Profile) with(own dropin) Profile {
+	if p.IPv6 == nil {
+		there := own.sets[keyForward6] == "1"
+		p.IPv6 = &there
+	}
 	if p.Interfaces == nil {
 		p.Interfaces = own.interfaces
 	}

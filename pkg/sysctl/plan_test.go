@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -18,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestFreshHostBecomesRouter(t *testing.T) {
 	root := stock().host(t)
 	plan := converge(t, root, sysctl.Profile{
-		IPv6: true, Interfaces: []string{"wg1", "wg20"}, ReservedPorts: ports(t, "51801,51820"),
+		IPv6: new(true), Interfaces: []string{"wg1", "wg20"}, ReservedPorts: ports(t, "51801,51820"),
 		RmemDefault: 1 << 20, RmemMax: 8 << 20, WmemMax: 8 << 20,
 	})
 
@@ -51,6 +52,21 @@ func TestFreshHostBecomesRouter(t *testing.T) {
 	assert.Equal(t, string(golden), dropin(t, root))
 	assert.Empty(t, plan.Warnings(), "GCP's file sorts before ours")
 	assert.Empty(t, plan.FileOnly)
+}
+
+// The role router makes a host forward IPv6 before there is a mesh, which then knows better.
+func TestIPv6StaysAsTheDropInHasIt(t *testing.T) {
+	root := stock().host(t)
+	forwards := func() bool { return strings.Contains(dropin(t, root), "net.ipv6.conf.all.forwarding = 1\n") }
+	converge(t, root, sysctl.Profile{})
+	assert.False(t, forwards())
+	converge(t, root, sysctl.Profile{IPv6: new(true)})
+	require.True(t, forwards(), dropin(t, root))
+	converge(t, root, sysctl.Profile{Mesh: "routers"})
+	assert.True(t, forwards())
+	converge(t, root, sysctl.Profile{IPv6: new(false)})
+	assert.False(t, forwards())
+	assert.True(t, observe(t, root, sysctl.Profile{}).Empty())
 }
 
 func TestRepairsOneValue(t *testing.T) {
@@ -205,7 +221,7 @@ func TestDefeats(t *testing.T) {
 func TestWarnsOfLostAdvertisedRoute(t *testing.T) {
 	const route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0"
 	root := stock().with(tree{"proc/net/ipv6_route": route}).host(t)
-	plan := observe(t, root, sysctl.Profile{IPv6: true})
+	plan := observe(t, root, sysctl.Profile{IPv6: new(true)})
 	require.Len(t, plan.Warnings(), 1)
 	assert.Contains(t, plan.Warnings()[0], "net.ipv6.conf.eth0.accept_ra=2")
 	assert.Empty(t, observe(t, root, sysctl.Profile{}).Warnings())

@@ -33,8 +33,8 @@ const (
 type Profile struct {
 	// Mesh is the one that the router is in. Empty keeps that of the drop-in.
 	Mesh string
-	// IPv6 adds forwarding of IPv6.
-	IPv6 bool
+	// IPv6 adds forwarding of IPv6. Nil keeps what the drop-in says.
+	IPv6 *bool
 	// Interfaces get their own rp_filter besides those of "all" and "default".
 	// They need not exist yet. Nil keeps the interfaces of the drop-in.
 	Interfaces []string
@@ -113,7 +113,7 @@ func (p Profile) Settings() Settings {
 		// is restarted, while BGP is well.
 		"net/ipv4/ip_nonlocal_bind": "1",
 	}
-	if p.IPv6 {
+	if p.IPv6 != nil && *p.IPv6 {
 		// "Enable global IPv6 forwarding between all interfaces"; ip_forward
 		// is for IPv4 only. Redirects need no key: with forwarding on, the
 		// kernel takes none (net/ipv6/route.c, rt6_do_redirect).

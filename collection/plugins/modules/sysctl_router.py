@@ -40,11 +40,11 @@ options:
     default: present
   ipv6:
     description:
-      - Whether to forward IPv6 too.
+      - Whether to forward IPv6 too. Without it that stays as the drop-in has it, and where there is none IPv6 is not
+        forwarded.
       - A kernel that forwards IPv6 ignores router advertisements. There is a warning for an interface that has its
         default route from one.
     type: bool
-    default: false
   interfaces:
     description:
       - Interfaces, such as C(wg20), that get their own C(rp_filter) and C(accept_redirects). They need not exist yet.

@@ -56,6 +56,8 @@ echo "firewalld=$(systemctl is-enabled firewalld 2>/dev/null || true)"
 grep -qsE '^[[:space:]]*makestep[[:space:]]' /etc/chrony.conf /etc/chrony/chrony.conf /etc/chrony/conf.d/*.conf &&
     echo makestep=yes || echo makestep=no
 
+grep -qs '^# mesh: ' /etc/sysctl.d/99-zz-wgmesh.conf && echo profile=mesh || echo profile=none
+
 if [ ! -e /etc/systemd/system/wgmesh-metadata.service ]; then
     echo metadata=absent
 elif systemctl -q is-active wgmesh-metadata && nft list table inet wgmesh_metadata >/dev/null 2>&1; then
