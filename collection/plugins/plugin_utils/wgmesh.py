@@ -107,6 +107,7 @@ if [ "$(id -u)" = 0 ]; then dir={root_dir}; else dir={user_dir}; fi;
 mkdir -p "$dir/{build}";
 temp=$(mktemp "$dir/{build}/.wgmesh.XXXXXX");
 trap 'rm -f "$temp"' EXIT;
+trap 'exit 1' HUP INT PIPE TERM;
 cat >"$temp";
 case $(sha256sum <"$temp") in
 {build}" "*) ;;

@@ -21,7 +21,7 @@ fi
 if command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive
     i='apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends python3-venv'
-    $i || { apt-get update && $i; }
+    $i || { dpkg --configure -a && $i; } || { apt-get update && $i; }
 fi
 rm -rf "$venv"
 mkdir -p "${venv%/*}"

@@ -1,7 +1,11 @@
 # shellcheck shell=sh
-# put.sh CHECK PATH CONTENT: make PATH a file of that content, in one step, and
-# say "changed" when it was none. With CHECK "True" only say so.
-check=$1 path=$2 content=$3
+# put.sh CHECK PATH CONTENT [VALID [THEN]]: make PATH a file of that content, in one step,
+# and say "changed" when it was none. With CHECK "True" only say so. The command VALID has
+# to take the new file before, as its $1. THEN has whoever reads the file read it again. It
+# is done here, whether or not anybody still listens: a run after one that was cut off in
+# between would find the file as it should be, and leave it unread.
+check=$1 path=$2 content=$3 valid=${4:-} then=${5:-}
+trap '' PIPE
 [ -e "$path" ] && [ "$(cat "$path")" = "$content" ] && exit 0
 echo changed
 [ "$check" != True ] || exit 0
@@ -11,7 +15,9 @@ mkdir -p "${path%/*}"
 new=$(mktemp "$path.XXXXXX")
 printf '%s\n' "$content" > "$new"
 chmod 644 "$new"
+[ -z "$valid" ] || sh -c "$valid" valid "$new" || { rm -f "$new"; exit 1; }
 # A power cut leaves the old file or the new one, and none that is empty.
 sync "$new"
 mv -f "$new" "$path"
 sync "${path%/*}"
+[ -z "$then" ] || sh -c "$then"

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// unheard runs a command as on a router whose controller is gone: nobody reads what it says,
+// and its input ends.
+func unheard(t *testing.T, args ...string) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, read.Close())
+	defer write.Close()
+	cmd := exec.Command("sh", args...)
+	cmd.Stdout, cmd.Stderr, cmd.Stdin = write, write, strings.NewReader("half a prog")
+	_ = cmd.Run() // how it ends is for nobody
+}
+
+// A file is used by whoever reads it, or is not in its place: a run after one that was cut
+// off finds it there and does nothing.
+func TestRoleHasFilesRead(t *testing.T) {
+	dir := t.TempDir()
+	path, log := filepath.Join(dir, "a.conf"), filepath.Join(dir, "log")
+	then := `cat "` + path + `" >>"` + log + `"`
+	put := func(text, valid string) []string {
+		return []string{roleFiles + "put.sh", "False", path, text, valid, then}
+	}
+	unheard(t, put("one", "")...)
+	said, err := exec.Command("sh", put("one", "")...).CombinedOutput()
+	require.NoError(t, err)
+	assert.Empty(t, string(said))
+	require.Error(t, exec.Command("sh", put("bad", `! grep -q bad "$1"`)...).Run())
+	said, err = exec.Command("sh", put("two", `! grep -q bad "$1"`)...).CombinedOutput()
+	require.NoError(t, err)
+	assert.Equal(t, "changed\n", string(said))
+	text, err := os.ReadFile(log)
+	require.NoError(t, err)
+	assert.Equal(t, "one\ntwo\n", string(text))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 2, "nothing half made is left")
+}
+
+// Ansible forgets what was notified when a run is cut off.
+func TestRolesHaveNoHandlers(t *testing.T) {
+	seen := 0
+	walk(t, func(file, text string) {
+		if strings.HasSuffix(file, ".yml") {
+			seen++
+			assert.NotContains(t, text, "notify:", "%s: have put.sh do it", file)
+		}
+	}, "../roles")
+	assert.Greater(t, seen, 20)
+}
+
+func TestResetGoesOnWhenNobodyListens(t *testing.T) {
+	r := newResettable(t, map[string]string{
+		"/etc/passwd": accounts, "/etc/sudoers.d/wgmesh": "", "/etc/ssh/sshd_config.d/60-wgmesh.conf": "",
+	})
+	unheard(t, roleFiles+"reset.sh", "False", "ended", r.root)
+	log, err := os.ReadFile(r.log)
+	require.NoError(t, err)
+	for _, did := range []string{"nft delete table", "userdel", "systemctl daemon-reload", "try-reload-or-restart ssh"} {
+		assert.Contains(t, string(log), did)
+	}
+	assert.Equal(t, []string{"/etc/passwd"}, r.files(t))
+}
+
+// A program that is on its way to a router when the controller dies leaves nothing there.
+func TestUploadThatIsCutOffLeavesNothing(t *testing.T) {
+	text, err := os.ReadFile("../collection/plugins/plugin_utils/wgmesh.py")
+	require.NoError(t, err)
+	_, script, found := bytes.Cut(text, []byte("UPLOAD = \"\"\"\\\n"))
+	require.True(t, found)
+	script, _, _ = bytes.Cut(script, []byte(`"""`))
+	dir := t.TempDir()
+	line := strings.NewReplacer("{root_dir}", dir, "{user_dir}", dir, "{build}", "0123", "{answer}", "wgmesh-target: ",
+		"{{", "{", "}}", "}", "\n", " ").Replace(string(script))
+	unheard(t, "-c", line)
+	entries, err := os.ReadDir(filepath.Join(dir, "0123"))
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
