@@ -163,8 +163,8 @@ rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and 
 	@. $(BUILD)/env && RUNS=$(RUNS) ONLY=$(ONLY) PAUSE=$(PAUSE) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestFailoverTurns$$' ./test/proof
 
 .PHONY: kills
-kills: setup collection $(LAB) ## the controller of a play dies at every one of its tasks, and the same command again: PLAYS=drain,add EVERY=4 (root)
-	@. $(BUILD)/env && PLAYS=$(PLAYS) EVERY=$(EVERY) FIRST=$(FIRST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestKills$$' ./test/proof
+kills: setup collection $(LAB) ## the controller of a play dies at every one of its tasks, and the same command again: PLAYS=drain,add EVERY=2 FROM=9 MOST=30 (root)
+	@. $(BUILD)/env && PLAYS=$(PLAYS) EVERY=$(EVERY) FROM=$(FROM) MOST=$(MOST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestKills$$' ./test/proof
 
 .PHONY: zones
 zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)

@@ -3,13 +3,11 @@
 package proof_test
 
 import (
-	"bufio"
-	"io"
-	"math/rand/v2"
+	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,28 +19,72 @@ import (
 // turned is the router that the plays are for, which has another one beside it.
 const turned = "aws-1"
 
-// A killable is a play whose controller dies, with what has to come before it and what makes
-// the mesh whole again.
+// A killable is a play whose controller dies.
 type killable struct {
-	play          string
-	before, after []string
+	name, play string
+	args       []string
+	gone       bool     // whether the inventory says absent of the router
+	renews     []string // which keys of the router are other ones afterwards
 }
 
-var killables = []killable{
-	{play: "drain", after: []string{"undrain"}},
-	{play: "undrain", before: []string{"drain"}},
-	{play: "rotate"},
-	{play: "upgrade"},
-	{play: "replace"},
-	{play: "remove", after: []string{"reset", "add"}},
-	{play: "reset", before: []string{"remove"}, after: []string{"add"}},
-	{play: "add", before: []string{"remove", "reset"}},
+// circles are plays that together leave the mesh as it was, so that one lab does for all of
+// their kills.
+func circles(l lab, t *testing.T) [][]killable {
+	limit := []string{"--limit", turned}
+	hook := func(script string) []string {
+		return append([]string{"-e", "mesh_upgrade_hook=" + l.cloudHook(t, script)}, limit...)
+	}
+	return [][]killable{
+		{{name: "drain", args: limit}, {name: "undrain", args: limit}},
+		{
+			{name: "remove", args: []string{"-e", "mesh_remove=" + turned}},
+			{name: "reset", args: limit, gone: true},
+			{name: "add", args: []string{"-e", "mesh_add=" + turned}, renews: []string{"key", "psk"}},
+		},
+		{{
+			name: "rotate-private", play: "rotate", renews: []string{"key", "psk"},
+			args: append([]string{"-e", "mesh_rotate=private"}, limit...),
+		}},
+		{{name: "rotate-preshared", play: "rotate", renews: []string{"psk"}}}, // both ends have to be in the run
+		{{name: "upgrade", args: hook("true")}},
+		{{name: "replace", renews: []string{"key", "psk"}, args: hook("rm -rf /etc/wireguard/* /etc/bird/bird.conf*" +
+			" /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*")}},
+	}
 }
 
-// left is what a play leaves on a router by name: files, interfaces, peers, and a drain.
-const left = `find /etc /var/lib/wgmesh -path /etc/wgmesh/status -prune -o -print 2>/dev/null | sort
-ip -o link | cut -d: -f2 | sort; wg show all endpoints 2>/dev/null | wc -l
-grep -o '^define wgmesh_drained = ".' /etc/bird/bird.conf 2>/dev/null; true`
+// cloudHook is hook as a cloud does it: what was asked for is done, whether or not the
+// controller dies.
+func (l lab) cloudHook(t *testing.T, script string) string {
+	t.Helper()
+	tool := fmt.Sprintf("build/lab-tool %%s --name %s {{ inventory_hostname }}", l.name)
+	did := fmt.Sprintf(tool+" %q && "+tool+" && "+tool, "exec", script, "stop", "start")
+	text := fmt.Sprintf("- ansible.builtin.command:\n    argv: [env, -u, WGMESH_PROOF_RUN, setsid, -w, sh, -c, %q]\n"+
+		"    chdir: %s\n  delegate_to: localhost\n  become: false\n", did, l.root)
+	path := filepath.Join(t.TempDir(), "hook.yml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// left is what a play leaves on a router by name, and what of it has no key in it.
+const left = `find /etc /var/lib/wgmesh /usr/local/bin /usr/local/libexec -path /etc/wgmesh/status -prune -o \
+	-printf '%p %m %u\n' 2>/dev/null | sort
+grep -v '^define wgmesh_[cd]' /etc/bird/bird.conf 2>/dev/null | sha256sum
+grep -o '^define wgmesh_drained = ".' /etc/bird/bird.conf 2>/dev/null
+birdc show protocols 2>/dev/null | awk '/^[a-z]/ {print "protocol", $1, $2, $4}' | sort
+ip -o link | cut -d: -f2 | cut -d@ -f1 | sort; ip rule; ip -6 rule
+{ ip route show table all; ip -6 route show table all; } | grep -v 'fe80::' | sed -E 's/ expires [0-9]+sec//; s/[ \t]+$//' | sort
+wg show all allowed-ips 2>/dev/null | awk '{print $1, NF}' | sort
+wg show all preshared-keys 2>/dev/null | awk '{print $1, $3 == "(none)"}' | sort
+nft -s -t list ruleset 2>/dev/null
+sysctl -a 2>/dev/null | grep -E '^net\.ipv[46]\.(conf\.(all|default|wg.*)\.(rp_filter|forwarding)|ip_forward|ip_local_reserved)' | sort
+systemctl list-units --all --plain --no-legend 'wg*' 2>/dev/null | awk '{print "unit", $1, $3}' | sort
+ls /run/wgmesh 2>/dev/null | grep '^undo-'
+ps -eo args | grep -E '[w]gmesh (undo|[a-z]+_)'
+true`
+
+// secrets are the sums of the keys of a router.
+const secrets = `cd /etc/wireguard 2>/dev/null && test -e wgmesh.key || exit 0
+echo key $(sha256sum <wgmesh.key); for k in wgmesh-psk/*.psk; do echo "psk $k $(sha256sum <$k)"; done`
 
 // TestKills has the controller of each play die at every one of its tasks, and gives the same
 // command again: make kills.
@@ -50,139 +92,205 @@ func TestKills(t *testing.T) {
 	o := killOptions()
 	l := up(t, "kills", "test/proof/testdata/routes.yml")
 	l.mesh(t)
-	hook := l.hook(t, "true")
-	renewed := l.hook(t,
-		"rm -rf /etc/wireguard/* /etc/bird/bird.conf* /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*")
-	arguments := func(play string) []string {
-		switch play {
-		case "rotate":
-			return []string{"--limit", turned, "-e", "mesh_rotate=preshared,private"}
-		case "upgrade":
-			return []string{"--limit", turned, "-e", "mesh_upgrade_hook=" + hook}
-		case "replace":
-			return []string{"--limit", turned, "-e", "mesh_upgrade_hook=" + renewed}
-		case "add", "remove":
-			return []string{"-e", "mesh_" + play + "=" + turned}
-		}
-		return []string{"--limit", turned}
-	}
-	run := func(t *testing.T, play string) {
-		t.Helper()
-		_, out, err := l.playbook(t, play, arguments(play)...)
-		require.NoError(t, err, "%s: %s", play, tail(out))
-	}
-	for _, k := range killables {
-		if !slices.Contains(o.plays, k.play) {
-			continue
-		}
-		t.Run(k.play, func(t *testing.T) {
-			var want map[string]string
-			round := func(t *testing.T, at int) int {
-				t.Helper()
-				for _, play := range k.before {
-					run(t, play)
-				}
-				tasks := l.killAt(t, at, o.pause(), k.play, arguments(k.play)...)
-				if at > 0 {
-					run(t, k.play)
-				}
-				names := l.onRouters(t, left)
-				if at == 0 {
-					want = names
-				}
-				same(t, want, names)
-				for _, play := range k.after {
-					run(t, play)
-				}
-				assert.Empty(t, l.mesh(t).changed(), "the mesh play finds nothing to do")
-				_, out, err := l.playbook(t, "status")
-				assert.NoError(t, err, tail(out))
-				return tasks
+	absent := filepath.Join(t.TempDir(), "absent.yml")
+	require.NoError(t, os.WriteFile(absent, []byte("all: {hosts: {"+turned+": {mesh_state: absent}}}\n"), 0o600))
+	for _, plays := range circles(l, t) {
+		c := circle{lab: l, choice: o, seen: map[string]clean{}}
+		var names []string
+		for _, k := range plays {
+			if k.play = cmp.Or(k.play, k.name); k.gone {
+				k.args = append([]string{"-i", absent}, k.args...)
 			}
-			tasks, killed, failed := round(t, 0), 0, []string{}
-			for at := o.first; at <= tasks; at += o.every {
-				killed++
-				if !t.Run(strconv.Itoa(at), func(t *testing.T) { round(t, at) }) {
-					failed = append(failed, strconv.Itoa(at))
-				}
-			}
-			line := k.play + ": " + strconv.Itoa(tasks) + " tasks, killed at " +
-				strconv.Itoa(killed) + " of them, not converged: " + strconv.Itoa(len(failed))
-			if len(failed) > 0 {
-				line += " (at " + strings.Join(failed, ", ") + ")"
-			}
-			t.Log(line)
-			o.note(t, l.root, line)
-		})
-	}
-}
-
-// A killChoice is which plays are killed, and at which of their tasks.
-type killChoice struct {
-	plays        []string
-	first, every int
-	pause        func() time.Duration
-}
-
-func killOptions() killChoice {
-	number := func(name string) int {
-		n, _ := strconv.Atoi(os.Getenv(name))
-		return max(n, 1)
-	}
-	o := killChoice{plays: strings.Split(os.Getenv("PLAYS"), ","), first: number("FIRST"), every: number("EVERY")}
-	if o.plays[0] == "" {
-		o.plays = nil
-		for _, k := range killables {
-			o.plays = append(o.plays, k.play)
+			c.plays, names = append(c.plays, k), append(names, k.name)
+		}
+		if slices.ContainsFunc(names, o.wants) {
+			t.Run(strings.Join(names, "-"), c.turn)
 		}
 	}
-	random := rand.New(rand.NewPCG(uint64(number("SEED")), 0))
-	o.pause = func() time.Duration { return time.Duration(random.IntN(1000)) * time.Millisecond }
-	return o
 }
 
-// note adds a line to build/kills.txt.
-func (o killChoice) note(t *testing.T, root, line string) {
-	t.Helper()
-	file, err := os.OpenFile(filepath.Join(root, "build/kills.txt"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	require.NoError(t, err)
-	defer file.Close()
-	_, err = io.WriteString(file, time.Now().UTC().Format("2006-01-02 15:04:05 ")+line+"\n")
-	require.NoError(t, err)
+// A clean is what a run of a play does that comes to its end.
+type clean struct {
+	points []point // where it is killed, in that order
+	tasks  int
+	left   map[string]string
 }
 
-// killAt runs a play and kills its controller a moment after a task of a number began. It
-// returns how many tasks began; with 0 the play comes to its end.
-func (l lab) killAt(t *testing.T, at int, pause time.Duration, play string, args ...string) int {
-	t.Helper()
-	cmd, kill := l.aRun(t, play, args...)
-	read, write := io.Pipe()
-	cmd.Stdout, cmd.Stderr = write, write
-	require.NoError(t, cmd.Start())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- cmd.Wait()
-		write.Close()
-	}()
-	tasks, name, text := 0, "", &strings.Builder{}
-	for lines := bufio.NewScanner(read); lines.Scan(); { // its lines are short
-		text.WriteString(lines.Text() + "\n")
-		if !strings.HasPrefix(lines.Text(), "TASK [") {
-			continue
+// A circle is its plays in one lab.
+type circle struct {
+	lab
+	choice killChoice
+	plays  []killable
+	seen   map[string]clean
+}
+
+// turn learns what the plays do, and goes round until each was killed everywhere.
+func (c circle) turn(t *testing.T) {
+	for _, k := range c.plays {
+		tasks := c.killAt(t, point{}, k.play, k.args...)
+		c.seen[k.name] = clean{points: order(tasks), tasks: len(tasks), left: c.settle(t, nil)}
+		t.Logf("%s: %d tasks, %d of them do something on a host", k.name, len(tasks), len(c.seen[k.name].points))
+	}
+	c.whole(t)
+	failed, killed := map[string][]string{}, map[string]int{}
+	for i := c.choice.from - 1; ; i += c.choice.every {
+		more := false
+		for _, k := range c.plays {
+			more = more || i < c.choice.most && c.choice.wants(k.name) && i < len(c.seen[k.name].points)
 		}
-		if tasks++; tasks == at {
-			name = lines.Text()
-			go func() { _, _ = io.Copy(io.Discard, read) }()
-			time.Sleep(pause)
-			kill()
+		if !more {
 			break
 		}
+		for _, k := range c.plays {
+			points := c.seen[k.name].points
+			if i >= len(points) || !c.choice.wants(k.name) {
+				c.run(t, k)
+				continue
+			}
+			killed[k.name]++
+			how := meantimes[i/c.choice.every%len(meantimes)]
+			began := time.Now()
+			ok := t.Run(k.name+" "+points[i].name, func(t *testing.T) { c.killed(t, k, points[i], how) })
+			if !ok {
+				failed[k.name] = append(failed[k.name], points[i].name)
+			}
+			c.choice.notef(t, c.root, "%s %d of %d: killed in %q, %s: %s, %.0f s", k.name, i+1, len(points),
+				points[i].name, how.name, map[bool]string{true: "converged", false: "NOT CONVERGED"}[ok], time.Since(began).Seconds())
+		}
+		c.whole(t)
 	}
-	err := <-ended
-	if at == 0 {
-		require.NoError(t, err, "%s: %s", play, tail(text.String()))
-	} else {
-		t.Logf("killed %v after %s", pause, strings.TrimRight(name, " *"))
+	for _, k := range c.plays {
+		if c.choice.wants(k.name) {
+			c.choice.notef(t, c.root, "%s: %d tasks, %d do something on a host, killed at %d, not converged: %d %s", k.name,
+				c.seen[k.name].tasks, len(c.seen[k.name].points), killed[k.name], len(failed[k.name]),
+				strings.Join(failed[k.name], "; "))
+		}
 	}
-	return tasks
+}
+
+// A meantime is what comes between the kill and the same command.
+type meantime struct {
+	name    string
+	args    []string // of the run that is killed
+	between func(t *testing.T, c circle, k killable)
+}
+
+var meantimes = []meantime{
+	{name: "at once", between: func(*testing.T, circle, killable) {}},
+	{
+		name: "after the guard", args: []string{"-e", "mesh_confirm_timeout=15"},
+		between: func(t *testing.T, c circle, _ killable) {
+			for _, r := range c.routers {
+				c.waitFor(t, r, "! test -e /etc/wireguard/wgmesh-undo")
+			}
+		},
+	},
+	{
+		// It undoes no drain, and mends what it can: a router that gets new keys or is made
+		// anew has those of this moment.
+		name: "after the mesh play", between: func(t *testing.T, c circle, k killable) {
+			// A controller that is dead asks nothing more, but its last task still runs.
+			for _, r := range c.routers {
+				c.waitFor(t, r, `! pgrep -f "wgmesh/[0-9a-f]+/wgmesh [a-z]+_[a-z]+$"`)
+			}
+			before := c.in(t, turned, drained)
+			args := []string{"-e", "mesh_settle=60"}
+			if k.gone {
+				args = append(slices.Clone(k.args[:2]), args...)
+			}
+			_, out, err := c.play(t, args...)
+			assert.NoError(t, err, "the mesh play between: %s", tail(out))
+			if strings.Contains(before, "Z ") { // it was drained, and since when
+				assert.Equal(t, before, c.in(t, turned, drained), "the mesh play undoes the drain")
+			}
+		},
+	},
+}
+
+const drained = `grep '^define wgmesh_drained' /etc/bird/bird.conf 2>/dev/null || true`
+
+// killed has a run die at a point, and runs the play to its end.
+func (c circle) killed(t *testing.T, k killable, at point, how meantime) {
+	began, took := time.Now(), []time.Duration{}
+	lap := func() { took, began = append(took, time.Since(began).Round(time.Second)), time.Now() }
+	before := c.in(t, turned, secrets)
+	c.killAt(t, at, k.play, append(slices.Clone(k.args), how.args...)...)
+	lap()
+	how.between(t, c, k)
+	lap()
+	c.run(t, k)
+	lap()
+	t.Logf("until the kill, until the same command, and that: %v", took)
+	same(t, c.seen[k.name].left, c.settle(t, c.seen[k.name].left))
+	have := c.in(t, turned, secrets)
+	for line := range strings.Lines(before) {
+		kind, _, _ := strings.Cut(line, " ")
+		if k.name == "reset" || k.name == "remove" {
+			continue
+		}
+		assert.Equal(t, !slices.Contains(k.renews, kind), strings.Contains(have+"\n", line),
+			"whether a key of %s is the same", kind)
+	}
+}
+
+// run runs a play to its end.
+func (c circle) run(t *testing.T, k killable) {
+	t.Helper()
+	_, out, err := c.playbook(t, k.play, k.args...)
+	require.NoError(t, err, "%s: %s", k.play, tail(out))
+}
+
+// whole wants a mesh in which nothing is left to do.
+func (c circle) whole(t *testing.T) {
+	t.Helper()
+	counts := c.mesh(t)
+	assert.Empty(t, counts.changed(), "the mesh play finds nothing to do")
+}
+
+// settle waits a while for what ends by itself, and says what there is.
+func (c circle) settle(t *testing.T, want map[string]string) map[string]string {
+	t.Helper()
+	have := c.onRouters(t, left)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); have = c.onRouters(t, left) {
+		if again := c.onRouters(t, left); want == nil && equal(have, again) || want != nil && equal(want, have) {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	return have
+}
+
+func equal(a, b map[string]string) bool {
+	for r := range a {
+		if len(only(a[r], b[r]))+len(only(b[r], a[r])) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// order is where to kill: first in what writes, then right after it, then the rest. A task
+// that every host leaves out is none.
+func order(tasks []task) []point {
+	var writes, after, rest []point
+	for i, k := range tasks {
+		p := point{number: i + 1, name: k.name, lasts: k.lasts}
+		switch {
+		case k.idle:
+		case k.changed:
+			writes = append(writes, p)
+		case i > 0 && tasks[i-1].changed:
+			after = append(after, p)
+		default:
+			rest = append(rest, p)
+		}
+	}
+	return slices.Concat(writes, after, rest)
+}
+
+// A point is where a run is killed: a while after a task began.
+type point struct {
+	number int // 0: nowhere
+	name   string
+	lasts  time.Duration
 }
