@@ -341,11 +341,12 @@ class Test(unittest.TestCase):
         self.assertEqual(4, code, "others are in the run\n" + out)
 
     def test_mistyped(self):
-        """An option that is not of its type is refused in one line, before a router is asked."""
+        """An option that is not of its type, or does nothing, is refused in one line, before a router is asked."""
         for name, args, want in (
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
             ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
+            ("rotate", ("--limit", "aws-1"), "aws-1: a pre-shared key has two ends, and the other one is not in this run: name both routers with --limit, or none"),
             ("drain", ("-e", "mesh_drain_force=flase", "--limit", "aws-1"), "aws-1: mesh_drain_force: got flase, expected true or false"),
             ("add", ("-e", "mesh_add=aws-1", "-e", '{"router_packages_apt": {"bird2": true}}'), "router_packages_apt: got {'bird2': True}, expected a list of texts"),
             ("remove", ("-e", "mesh_remove=aws-1", "-e", "mesh_drain=flase"), "mesh_drain: got flase, expected true or false"),
