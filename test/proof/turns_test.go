@@ -47,6 +47,8 @@ type turn struct {
 func TestFailoverTurns(t *testing.T) {
 	o := chosenOf(t, turns)
 	c := up(t, "turns", "examples/field-case/inventory.yml", "test/proof/testdata/turns.yml").theCase(t)
+	_, out, err := c.playbook(t, "image") // the lab's image knows nothing of router_health
+	require.NoError(t, err, tail(out))
 	c.mesh(t)
 	c.balance(t)
 	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")),
@@ -140,6 +142,12 @@ func (c aCase) underTraffic(t *testing.T, sum *turn, change func()) {
 	t.Helper()
 	var streams []*stream
 	var held []string // nodes, each with the pid file of a session
+	defer func() {
+		for _, h := range held {
+			node, port, _ := strings.Cut(h, " ")
+			_, _ = c.try(t, "exec", node, "kill $(cat /run/held."+port+".pid)") // most have ended
+		}
+	}()
 	for i, site := range c.sites {
 		for j, other := range c.sites[:i] {
 			from, to := c.at(c.nodes, site, "")[0], c.at(c.nodes, other, "")[0]
@@ -192,6 +200,9 @@ func (c aCase) balance(t *testing.T) {
 	well := func(r string) bool {
 		out, err := c.try(t, "exec", r, asksHealth)
 		return err == nil && strings.HasPrefix(out, "HTTP/1.1 200 ")
+	}
+	for _, r := range c.redundant() {
+		require.Eventually(t, func() bool { return well(r) }, time.Minute, time.Second, "%s is well", r)
 	}
 	go func() {
 		defer close(stopped)
