@@ -192,10 +192,6 @@ func (c aCase) balance(t *testing.T) {
 	table := map[string]string{} // of a router, in its site's gateway
 	for i, r := range c.redundant() {
 		table[r] = strconv.Itoa(210 + i)
-		inGateway(t, c.gateway(r),
-			fmt.Sprintf(
-				"ip route show table 99 | grep ' dev %s ' | while read route; do ip route add $route table %s; done",
-				r, table[r]))
 	}
 	well := func(r string) bool {
 		out, err := c.try(t, "exec", r, asksHealth)
@@ -213,9 +209,13 @@ func (c aCase) balance(t *testing.T) {
 					return o == r
 				})[0]
 				if sick := !well(r); sick != away[r] {
-					verb := map[bool]string{true: "add", false: "del"}[sick]
-					cmd := exec.Command("ip", "-n", c.gateway(r), "rule", verb, "pref",
-						"1"+table[r][1:], "lookup", table[beside])
+					do := fmt.Sprintf("ip rule del pref 1%s", table[r][1:])
+					if sick { // a router that was rebooted since has new cables, without routes
+						do = fmt.Sprintf("ip route show table 99 | grep ' dev %[1]s ' | "+
+							"while read route; do ip route replace $route table %[2]s; done; ip rule add pref 1%[3]s lookup %[2]s",
+							beside, table[beside], table[r][1:])
+					}
+					cmd := exec.Command("ip", "netns", "exec", c.gateway(r), "sh", "-c", do)
 					if out, err := cmd.CombinedOutput(); err != nil {
 						t.Errorf("%s: %s", cmd, out)
 					}
@@ -249,7 +249,7 @@ func (c aCase) turnRows(done []*turn) [][]string {
 		rows = append(rows, []string{
 			words, strconv.Itoa(s.rounds), strconv.Itoa(s.plays),
 			fmt.Sprintf("%.0f", s.took.Seconds()/float64(max(s.rounds, 1))),
-			strconv.Itoa(s.sent), fmt.Sprintf("%.0f", float64(s.sent)/s.took.Seconds()/float64(pairs)),
+			strconv.Itoa(s.sent), fmt.Sprintf("%.0f", float64(s.sent)/max(s.took.Seconds(), 1)/float64(pairs)),
 			strconv.Itoa(s.lost), strconv.FormatInt(s.worst.Milliseconds(), 10),
 			strconv.Itoa(s.rounds * pairs), strconv.Itoa(s.ended),
 		})
