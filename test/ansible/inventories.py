@@ -346,6 +346,7 @@ class Test(unittest.TestCase):
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
             ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
+            ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
             ("rotate", ("--limit", "aws-1"), "aws-1: a pre-shared key has two ends, and the other one is not in this run: name both routers with --limit, or none"),
             ("drain", ("-e", "mesh_drain_force=flase", "--limit", "aws-1"), "aws-1: mesh_drain_force: got flase, expected true or false"),
             ("add", ("-e", "mesh_add=aws-1", "-e", '{"router_packages_apt": {"bird2": true}}'), "router_packages_apt: got {'bird2': True}, expected a list of texts"),
