@@ -42,8 +42,8 @@ type turn struct {
 }
 
 // TestFailoverTurns changes the network of the case in every way in which plays do, while
-// every pair of sites exchanges packets, 200 a second if the machine can and holds a TCP session:
-// make rolling.
+// every pair of sites exchanges packets, 200 a second if the machine can, and holds a TCP session: make
+// rolling.
 func TestFailoverTurns(t *testing.T) {
 	o := chosenOf(t, turns)
 	c := up(t, "turns", "examples/field-case/inventory.yml", "test/proof/testdata/turns.yml").theCase(t)

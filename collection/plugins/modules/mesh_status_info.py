@@ -343,8 +343,8 @@ ages:
       type: int
 reboot_required:
   description:
-    - Whether the system asks for a reboot (C(/run/reboot-required)), or a newer kernel of the same flavour is installed than
-      runs (C(/boot/vmlinuz-*)). I(notes) says which.
+    - Whether the system asks for a reboot (C(/run/reboot-required)), or a newer kernel of the same flavour is
+      installed than runs (C(/boot/vmlinuz-*)). I(notes) says which.
   returned: always
   type: bool
 drained_seconds:

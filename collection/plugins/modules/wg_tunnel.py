@@ -78,8 +78,8 @@ options:
           allowed_ips:
             description:
               - Networks that may arrive from the peer and are sent to it. No routes are made for them.
-              - A network that the interface has beside these stays where a network of the same peer is around it, because it
-                says nothing more and cannot be taken away without dropping packets.
+              - A network that the interface has beside these stays where a network of the same peer is around it,
+                because it says nothing more and cannot be taken away without dropping packets.
             type: list
             elements: str
             default: []
