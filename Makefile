@@ -176,12 +176,13 @@ adopt: setup collection $(LAB) ## the case's network, made by hand, is adopted a
 	@. $(BUILD)/env && ADOPT=$(ADOPT) $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFailoverAdopt$$' ./test/proof
 
 .PHONY: floor
-floor: setup collection $(LAB) ## TestFloor of the proof, 20 rounds each: docs/runs/floor.txt (root)
-	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./test/proof
-	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=20 $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
+floor: RUNS = 20
+floor: setup collection $(LAB) ## TestFloor of the proof and the same on BIRD alone, RUNS rounds each: docs/runs/floor.txt (root)
+	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=$(RUNS) $(GO) test -tags lab -count=1 -timeout 60m -v -run '^TestFloor$$' ./test/proof
+	@. $(BUILD)/env && WGMESH_FLOOR_ROUNDS=$(RUNS) $(GO) test -tags integration -count=1 -timeout 30m -v -run '^TestNothingLeavesWithoutBird$$' ./pkg/bird
 
 .PHONY: drain
-drain: setup collection $(LAB) ## drain, power cut, undrain, DRAINS times under 200 packets/s each way: docs/runs/drain.txt (root)
+drain: setup collection $(LAB) ## drain, power cut, undrain, DRAINS times under 200 packets/s each way (root)
 	@. $(BUILD)/env && WGMESH_DRAINS=$(DRAINS) $(GO) test -tags lab -count=1 -timeout 120m -v -run '^TestRoutes$$' ./test/proof
 
 .PHONY: survive
