@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BUILD)/tools:/usr/local/go/bin:/usr/lib/go/bin:$(PATH
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install what the machine lacks: Debian packages, Go, Ansible in build/venv-newest
@@ -217,7 +217,7 @@ birds: ## tests with a real BIRD on each BIRD of Debian's: docs/runs/bird.txt (r
 	@.ci/birds
 
 .PHONY: test
-test: ## set up and run every test there is (root)
+test: ## set up and run all that CI runs (root)
 	@.ci/test
 
 .PHONY: again
