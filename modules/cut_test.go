@@ -66,7 +66,7 @@ func TestResetGoesOnWhenNobodyListens(t *testing.T) {
 	r := newResettable(t, map[string]string{
 		"/etc/passwd": accounts, "/etc/sudoers.d/wgmesh": "", "/etc/ssh/sshd_config.d/60-wgmesh.conf": "",
 	})
-	unheard(t, roleFiles+"reset.sh", "False", "ended", r.root)
+	unheard(t, roleFiles+"reset.sh", "False", "ended", "", r.root)
 	log, err := os.ReadFile(r.log)
 	require.NoError(t, err)
 	for _, did := range []string{"nft delete table", "userdel", "systemctl daemon-reload", "try-reload-or-restart ssh"} {

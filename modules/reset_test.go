@@ -23,8 +23,12 @@ func newResettable(t *testing.T, files map[string]string) resettable {
 	bin := t.TempDir()
 	r.log = filepath.Join(bin, "log")
 	for name, text := range map[string]string{
-		"systemctl": `case $* in *is-active*|*is-enabled*) [ -e "` + bin +
-			`/on" ] && [ "${*##* }" = wgmesh-join.timer ] && { echo enabled; exit 0; }; exit 1 ;; esac`,
+		// A join that is at work, or is tried again soon, is neither active nor inactive.
+		"systemctl": `on() { [ -e "` + bin + `/on" ]; }
+			case $* in
+			"is-active wgmesh-join.service") if on; then echo activating; else echo inactive; fi; exit 3 ;;
+			is-active*) echo failed; exit 3 ;;
+			*is-enabled*) on && [ "${*##* }" = wgmesh-join.timer ] && echo enabled; exit ;; esac`,
 		"nft": `case $* in "list table inet wgmesh_metadata") [ -e "` + bin +
 			`/on" ]; exit ;; list*) exit 1 ;; esac`,
 		"userdel": `sed -i /^wgmesh:/d "` + r.root + `/etc/passwd"`, "loginctl": "exit 1",
@@ -45,7 +49,7 @@ func newResettable(t *testing.T, files map[string]string) resettable {
 
 func (r resettable) run(t *testing.T, check, state string) (said string, err error) {
 	t.Helper()
-	out, err := exec.Command("sh", roleFiles+"reset.sh", check, state, r.root).CombinedOutput()
+	out, err := exec.Command("sh", roleFiles+"reset.sh", check, state, "/srv/mesh.prom", r.root).CombinedOutput()
 	return string(out), err
 }
 
@@ -65,15 +69,22 @@ const accounts = "root:x:0:0:root:/root:/bin/sh\nwgmesh:x:998:998::/var/lib/wgme
 func TestResetTakesWhatIsOurs(t *testing.T) {
 	ours := map[string]string{
 		"/etc/passwd": accounts, "/etc/ssh/sshd_config.d/60-wgmesh.conf": "",
-		"/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "",
-		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf":         "",
-		"/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf": "",
-		"/usr/local/bin/wgmesh":                                       "",
-		"/etc/chrony.conf":                                            "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
+		"/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "", "/srv/mesh.prom": "",
+		"/etc/wgmesh/join.yml":     "router: a\nstate_dir: \"/srv/state\" # mine\n",
+		"/srv/state/ansible/tmp/x": "", "/srv/state/inventory.json": "", "/srv/state/inventory.found.json": "",
+		"/srv/state/join.lock": "",
+		// What runs leave that were cut off.
+		"/etc/sudoers.d/.ansible_tmp1a_wwgmesh": "", "/usr/local/bin/wgmesh-cloud.new": "",
+		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf.wgmesh-a1B2c3": "",
+		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf":               "",
+		"/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf":       "",
+		"/usr/local/bin/wgmesh": "",
+		"/etc/chrony.conf":      "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
 	}
 	theirs := map[string]string{
 		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "",
 		"/etc/wireguard/wgmesh-psk/ann.psk":                    "", "/etc/sudoers.d/wgmesh-mine": "",
+		"/etc/sudoers.d/wgmesh.backup": "", "/srv/state/mine": "",
 	}
 	for path, text := range theirs {
 		ours[path] = text
@@ -84,7 +95,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	require.NoError(t, err, said)
 	assert.Equal(t, before, r.files(t), "check mode")
 	for _, line := range []string{
-		"unit wgmesh-join.timer", "table inet wgmesh_metadata",
+		"unit wgmesh-join.timer", "unit wgmesh-join.service", "table inet wgmesh_metadata",
 		"account wgmesh", "file /etc/ssh/sshd_config.d/60-wgmesh.conf", "folder /etc/wgmesh",
 		"lines in /etc/chrony.conf",
 	} {
@@ -101,7 +112,8 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	require.NoError(t, err, said)
 	assert.ElementsMatch(t, []string{
 		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf",
-		"/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine",
+		"/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine", "/etc/sudoers.d/wgmesh.backup",
+		"/srv/state/mine",
 	}, r.files(t))
 	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
 	text, err := os.ReadFile(r.root + "/etc/chrony.conf")
@@ -110,7 +122,8 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	log, err := os.ReadFile(r.log)
 	require.NoError(t, err)
 	for _, line := range []string{
-		"systemctl disable -q --now wgmesh-join.timer",
+		"systemctl disable -q --now wgmesh-join.timer", "systemctl stop wgmesh-join.service",
+		"systemctl reset-failed wgmesh-*", // or systemd has them in memory, without a file
 		"nft delete table inet wgmesh_metadata", "userdel --force wgmesh",
 		"systemctl try-reload-or-restart ssh.service sshd.service",
 	} {
@@ -145,7 +158,8 @@ func TestResetLeavesWhatIsNotOurs(t *testing.T) {
 	assert.NoFileExists(t, r.root+"/etc/sudoers.d/wgmesh")
 }
 
-// Whatever the roles put on a host by a path that has our name in it goes.
+// Whatever the roles put on a host by a path that has our name in it goes, and so does what
+// our programs write: by this script, or by the module that is named here.
 func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 	script, err := os.ReadFile(roleFiles + "reset.sh")
 	require.NoError(t, err)
@@ -160,6 +174,11 @@ func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 	}
 	of := map[string]string{
 		"/etc/sysctl.d/99-zz-wgmesh.conf": "sysctl_router", "/usr/local/libexec/wgmesh": "the play itself",
+		"/wgmesh.key": "wg_keypair", "/wgmesh.seal": "wg_keypair", "/wgmesh.id": "wg_keypair",
+		"/wgmesh-psk": "wg_psk", "/wgmesh-undo": "mesh_guard",
+		"/50-wgmesh.conf": "wg_tunnel", "/etc/systemd/system/nftables.service.d/50-wgmesh.conf": "wg_tunnel",
+		"/wgmesh.nft": "wg_tunnel", "/50-wgmesh.sh": "wg_tunnel",
+		"/run/wgmesh": "the next boot", "/run/wgmesh/lock": "the next boot", "/run/wgmesh-image-build": "the next boot",
 	}
 	seen := 0
 	look := func(file, path string) {
@@ -171,18 +190,34 @@ func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 	}
 	line := regexp.MustCompile(`(?m)^\s*(?:- |- \{.*dest: |dest: |path: |home: |- path: )[^#\n]*`)
 	path := regexp.MustCompile(`/(?:etc|usr/local|usr/share|opt|var/lib)/[A-Za-z0-9@*_./-]*wgmesh[A-Za-z0-9@*_./-]*`)
-	for _, role := range []string{"router", "routes"} {
+	for _, role := range []string{"mesh", "router", "routes"} {
 		walk(t, func(file, text string) {
+			lines := line.FindAllString(text, -1)
 			if _, put, found := strings.Cut(file, "/files/root"); found {
-				look(file, put)
-			} else if strings.HasSuffix(file, ".yml") && !strings.Contains(file, "/meta/") {
-				for _, l := range line.FindAllString(text, -1) {
-					for _, p := range path.FindAllString(l, -1) {
-						look(file, strings.TrimRight(p, "/."))
-					}
+				lines = []string{put}
+			} else if strings.HasSuffix(file, ".sh") {
+				lines = []string{text}
+			} else if !strings.HasSuffix(file, ".yml") || strings.Contains(file, "/meta/") {
+				return
+			}
+			for _, l := range lines {
+				for _, p := range path.FindAllString(l, -1) {
+					look(file, strings.TrimRight(p, "/."))
 				}
 			}
 		}, "../roles/"+role)
 	}
-	assert.Greater(t, seen, 20)
+	assert.Greater(t, seen, 30)
+	seen = 0
+	literal := regexp.MustCompile(`"(/[^" %]*wgmesh[^" %]*)"`)
+	for _, folder := range []string{"../pkg", "../modules"} {
+		walk(t, func(file, text string) {
+			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
+				for _, found := range literal.FindAllStringSubmatch(text, -1) {
+					look(file, found[1])
+				}
+			}
+		}, folder)
+	}
+	assert.Greater(t, seen, 10)
 }

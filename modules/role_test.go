@@ -45,7 +45,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	path := filepath.Join(dir, "etc", "a.conf")
 	did := run(roleFiles+"put.sh", "False", path, "text")
 	require.Len(t, did, 3)
-	assert.Regexp(t, "^sync "+path+"\\..{6}$", did[0])
+	assert.Regexp(t, "^sync "+path+"\\.wgmesh-.{6}$", did[0])
 	assert.Equal(t, []string{"mv " + path, "sync " + filepath.Dir(path)}, did[1:])
 
 	collection := filepath.Join(dir, "collection")

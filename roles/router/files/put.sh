@@ -12,7 +12,7 @@ echo changed
 set -e
 umask 022
 mkdir -p "${path%/*}"
-new=$(mktemp "$path.XXXXXX")
+new=$(mktemp "$path.wgmesh-XXXXXX")
 printf '%s\n' "$content" > "$new"
 chmod 644 "$new"
 [ -z "$valid" ] || sh -c "$valid" valid "$new" || { rm -f "$new"; exit 1; }

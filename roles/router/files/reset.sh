@@ -5,8 +5,9 @@
 # would go), and STATE:
 #   ended   what runs, or could bring something back
 #   absent  also the programs and the folders, which the modules need until they are done
-# With a third argument that folder stands for /, and programs are taken from PATH.
-check=$1 state=$2 root=${3:-}
+# A third is the file of metrics that the mesh play writes, if any. With a fourth argument
+# that folder stands for /, and programs are taken from PATH.
+check=$1 state=$2 metrics=${3:-} root=${4:-}
 set -eu
 trap '' PIPE # what follows a line is done, whether or not anybody still listens
 
@@ -20,11 +21,16 @@ does() {
 units=
 for u in wgmesh-join.timer wgmesh-join.service wgmesh-host-key.service wgmesh-failover.service \
     wgmesh-health.socket wgmesh-metadata.service wgmesh-hostkeys.service; do
-    # A unit without its file may still run.
-    if systemctl -q is-active "$u" 2>/dev/null || [ "$(systemctl is-enabled "$u" 2>/dev/null)" = enabled ]; then
-        units="$units $u"
-        does "unit $u" systemctl disable -q --now "$u"
-    fi
+    # A unit without its file may still run. A join that is at work, or waits for its next
+    # try, is "activating" and not enabled: it would put everything back.
+    runs=$(systemctl is-active "$u" 2>/dev/null) || :
+    on=$(systemctl is-enabled "$u" 2>/dev/null) || :
+    case $runs:$on in
+    *:enabled) does "unit $u" systemctl disable -q --now "$u" ;;
+    inactive:* | failed:* | unknown:* | :*) continue ;;
+    *) does "unit $u" systemctl stop "$u" ;;
+    esac
+    units="$units $u"
 done
 case $units in
 *health*) [ "$check" = True ] || systemctl stop 'wgmesh-health@*.service' || true ;;
@@ -64,18 +70,27 @@ folders=
 shared=
 if [ "$state" = absent ]; then
     files="$files
-/usr/local/bin/wgmesh"
-    folders='/etc/wgmesh /var/lib/wgmesh /run/wgmesh-health /opt/wgmesh
+/usr/local/bin/wgmesh
+$metrics"
+    # What wgmesh join keeps where join.yml says so.
+    kept=$(sed -n "s/^state_dir:[[:space:]]*[\"']\{0,1\}\(\/[^\"' ]*\).*/\1/p" "$root/etc/wgmesh/join.yml" 2>/dev/null) || :
+    [ -z "$kept" ] || files="$files
+$kept/inventory.json
+$kept/inventory.found.json
+$kept/join.lock"
+    folders="${kept:+$kept/ansible}"' /etc/wgmesh /var/lib/wgmesh /run/wgmesh-health /opt/wgmesh
 /usr/share/ansible/collections/ansible_collections/wgmesh/router'
     # Those of others as well: they go when nothing is left in them.
     shared='/etc/wireguard/wgmesh-psk /etc/systemd/networkd.conf.d /etc/systemd/system/nftables.service.d
 /etc/systemd/system/user-*.slice.d /etc/systemd/system/wg-quick@.service.d
-/usr/share/ansible/collections/ansible_collections/wgmesh'
+/usr/share/ansible/collections/ansible_collections/wgmesh'"${kept:+ $kept}"
 fi
 
 removed=
 for pattern in $files; do
-    for path in "$root"$pattern; do
+    # And what a run that was cut off has left beside it, of put.sh, unpack.sh and Ansible.
+    # shellcheck disable=SC2231 # of some, the folder is a pattern
+    for path in "$root"$pattern "$root"$pattern.wgmesh-* "$root"$pattern.new "$root"${pattern%/*}/.ansible_tmp*"${pattern##*/}"; do
         if [ -e "$path" ] || [ -L "$path" ]; then
             removed="$removed $path"
             does "file ${path#"$root"}" rm -f "$path"
@@ -84,6 +99,7 @@ for pattern in $files; do
 done
 if [ -n "$removed" ] && [ "$check" != True ]; then
     systemctl daemon-reload
+    systemctl reset-failed 'wgmesh-*' 2>/dev/null || : # one that has failed stays in memory, without its file
     case $removed in
     */etc/ssh/*) systemctl try-reload-or-restart ssh.service sshd.service || true ;;
     esac

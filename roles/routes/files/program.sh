@@ -16,7 +16,7 @@ echo changed
 [ "$check" != True ] || exit 0
 set -e
 umask 022
-new=$(mktemp "$program.XXXXXX")
+new=$(mktemp "$program.wgmesh-XXXXXX")
 trap 'rm -f "$new"' EXIT
 cp "$dir/$build/wgmesh" "$new"
 chmod 755 "$new"
