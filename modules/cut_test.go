@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 // unheard runs a command as on a router whose controller is gone: nobody reads what it says,
@@ -48,6 +51,43 @@ func TestRoleHasFilesRead(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Len(t, entries, 2, "nothing half made is left")
+}
+
+// What a run packs on the controller is taken away by the next one, where it was killed.
+func TestPackedCollectionIsTakenAway(t *testing.T) {
+	var tasks []struct {
+		Block []struct {
+			Command struct{ Argv []string } `yaml:"ansible.builtin.command"`
+		}
+	}
+	text, err := os.ReadFile("../roles/router/tasks/join.yml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(text, &tasks))
+	var argv []string
+	for _, task := range tasks {
+		if len(task.Block) > 0 {
+			argv = task.Block[0].Command.Argv
+		}
+	}
+	require.NotEmpty(t, argv)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	run := func() string {
+		out, err := exec.Command(argv[0], argv[1:]...).Output()
+		require.NoError(t, err)
+		return strings.TrimSpace(string(out))
+	}
+	left, other := run(), filepath.Join(dir, "mine")
+	require.NoError(t, os.WriteFile(filepath.Join(left, "x"), nil, 0o600))
+	require.NoError(t, os.Mkdir(other, 0o700))
+	ago := time.Now().Add(-2 * time.Hour)
+	require.NoError(t, errors.Join(os.Chtimes(left, ago, ago), os.Chtimes(other, ago, ago)))
+	first := run()
+	second := run()
+	assert.NoDirExists(t, left)
+	for _, path := range []string{first, second, other} {
+		assert.DirExists(t, path, "another run is at work")
+	}
 }
 
 // Ansible forgets what was notified when a run is cut off.

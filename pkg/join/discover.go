@@ -120,10 +120,11 @@ func (r run) ask(ctx context.Context) (listing, string, error) {
 	return found, name, err
 }
 
-// ansibleDir makes the folder in which Ansible keeps its own things.
+// ansibleDir makes the folder in which Ansible keeps its own things, without what one that was
+// killed has left of them. The lock is held, so no other one is at work.
 func (c Config) ansibleDir() (string, error) {
 	dir := filepath.Join(c.StateDir, "ansible")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.RemoveAll(filepath.Join(dir, "tmp"))); err != nil {
 		return "", wrong("%v", err)
 	}
 	return dir, nil

@@ -68,6 +68,17 @@ func TestJoin(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
+// One that was killed cannot clean up after itself, and the timer starts the next for ever.
+func TestTheNextJoinCleansUp(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	left := file(t, l.path("state/ansible/tmp/ansible-local-1x/y"), "", 0o600)
+	kept := file(t, l.path("state/ansible/galaxy_token"), "", 0o600)
+	status, said := l.join()
+	assert.Zero(t, status, said)
+	assert.NoFileExists(t, left)
+	assert.FileExists(t, kept)
+}
+
 func TestHowThePlayIsRun(t *testing.T) {
 	l := alone(t, "router: azure-1\ngroup: cloud\n")
 	t.Setenv("HOME", "")
