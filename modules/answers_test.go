@@ -107,6 +107,34 @@ func sameReturned(t *testing.T, prefix string, want, have map[string]returned) {
 	}
 }
 
+// A field that is in no documentation is dropped, at every depth, and said with the router's
+// name, in the same words each time: Ansible shows the same warning once.
+func TestWhatNobodyKnowsIsSaid(t *testing.T) {
+	said := func(module, answer string) (got map[string]any) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "python3", "-c", `
+import json, sys
+sys.path.insert(0, "../collection/plugins/plugin_utils")
+import answers
+json.dump(answers.accept(sys.argv[1], "azure-1", {"tunnels": [{"peer": "b"}]}, json.loads(sys.argv[2])), sys.stdout)`, module, answer)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(out, &got))
+		return got
+	}
+	const pending = `{"tunnel": 1, "peer": "b", "reason": "", "since": 5}`
+	got := said("wg_psk", `{"changed": false, "psks": [], "owner\u001b[2J": 1, "pending": [`+pending+`, `+pending+`]}`)
+	assert.Equal(t, []any{"azure-1: its answer to wg_psk has owner[2J, pending.since, which nobody knows here, and which is not used: " +
+		"its program is another version, or somebody changed it"}, got["warnings"])
+	assert.NotContains(t, got, "owner")
+	assert.NotContains(t, got["pending"].([]any)[0], "since")
+	many := said("wg_psk", `{"psks": [], "pending": [], "warnings": ["x"], "a": 1, "b": 1, "c": 1, "d": 1}`)
+	assert.Contains(t, many["warnings"].([]any)[1], " has a, b, c and 1 more, which")
+	assert.NotContains(t, said("wg_psk", `{"psks": [], "pending": [], "diff": {"before": "", "after": ""}}`), "warnings")
+	assert.NotContains(t, said("mesh_steps", `{"answers": {"x": {"y": 1}}}`), "warnings")
+}
+
 // And it is what the modules' own types have.
 func TestAnswersHaveTheTypes(t *testing.T) {
 	table := answerTable(t)

@@ -5,7 +5,7 @@
 
 A router that was taken over answers whatever its new owner likes. So an answer
 is taken for what it is: the words of the host that was asked. What a module does
-not document is dropped, what is not of its type is refused, and a key or an
+not document is dropped with a warning, what is not of its type is refused, and a key or an
 envelope counts only for that host and only for the tunnel that it was asked for.
 Every answer of every module goes through accept(), and no other way leads in.
 """
@@ -72,6 +72,10 @@ class Type:
 
     def __call__(self, value):
         raise NotImplementedError
+
+    def surplus(self, _value):
+        """The fields of a value that nobody knows, so that they are dropped."""
+        return ()
 
 
 class Plain(Type):
@@ -148,6 +152,10 @@ class List(Type):
                 raise wrong.inside("[%d]" % i) from None
         return out
 
+    def surplus(self, value):
+        for element in value:
+            yield from self.elements.surplus(element)
+
 
 class Object(Type):
     """An object with these fields and no others. One whose name ends in ? may be
@@ -175,6 +183,13 @@ class Object(Type):
             except Wrong as wrong:
                 raise wrong.inside(name) from None
         return out
+
+    def surplus(self, value):
+        for name, one in value.items():
+            if name not in self.fields:
+                yield line(name, 40)
+            else:
+                yield from ("%s.%s" % (name, deeper) for deeper in self.fields[name][0].surplus(one))
 
 
 class Whole(Type):
@@ -344,23 +359,21 @@ ANSWERS = {
 }
 
 # What pkg/ansible returns for every module.
-COMMON = Object(
-    {
-        "changed?": BOOL,
-        "failed?": BOOL,
-        "msg?": TEXT,
-        "causes?": [CAUSE],
-        "warnings?": [TEXT],
-        "diff?": {"before?": Text(lines=True), "after?": Text(lines=True)},
-    }
-)
+COMMON = {
+    "changed?": BOOL,
+    "failed?": BOOL,
+    "msg?": TEXT,
+    "causes?": [CAUSE],
+    "warnings?": [TEXT],
+    "diff?": {"before?": Text(lines=True), "after?": Text(lines=True)},
+}
 
 
 def accept(module, host, arguments, answer):
     """Return what counts of the answer that a host gave to a module: a result that
     says what is wrong with it, when something is."""
     try:
-        common = COMMON(answer)
+        common = Object(COMMON)(answer)
         documented = Object(ANSWERS[module])(answer, complete=not common.get("failed"))
         for field, found, expected in claims(module, host, arguments, documented):
             if found != expected:
@@ -369,6 +382,13 @@ def accept(module, host, arguments, answer):
         return failed(
             "%s: its answer to %s is not used: %s: found %s, expected %s" % (host, module, wrong.field or "all of it", wrong.found, line(wrong.expected, 300)),
             "take %s for taken over, unless somebody changed its program" % host,
+        )
+    more = sorted(set(Object({**ANSWERS[module], **COMMON}).surplus(answer)))
+    if more:  # the same words each time, which Ansible shows once
+        names = ", ".join(more[:3]) + (" and %d more" % (len(more) - 3) if len(more) > 3 else "")
+        common.setdefault("warnings", []).append(
+            "%s: its answer to %s has %s, which nobody knows here, and which is not used: its program is another version, or somebody changed it"
+            % (host, module, names)
         )
     if common.get("failed"):
         common.setdefault("msg", "failed, and does not say why")
