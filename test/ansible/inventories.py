@@ -163,6 +163,7 @@ ACCEPTED = {
     "sites written otherwise": (inventory(azure={"mesh_sites": other(networks="10.1.0.0/16", **{"as": "65020"})}), []),
     "an absent router with other settings": (inventory(azure={"mesh_port_base": 52800}, azure_1={"mesh_state": "absent"}), []),
     "an absent router without facts": (inventory(aws_1={"mesh_state": "absent", "mesh_endpoint": FACTS}), []),
+    "a limit with patterns": (inventory(), ["--limit", "a*s-1:&all,~azu.*,localhost"]),
     "a keepalive of one's own": (inventory(azure={"mesh_keepalive": 60, "mesh_interface_prefix": "wgm", "mesh_wait": 10}), []),
     "an endpoint made of what is there": (inventory(azure_1={"mesh_endpoint": "{{ outside }}", "outside": "192.0.2.9"}), []),
     "facts that are gathered": (inventory(azure_1={"mesh_endpoint": FACTS}), []),
@@ -180,6 +181,10 @@ REFUSED = {
         leftover(inventory(everywhere={}), "vpn") | {"vpn": {"vars": {"mesh_group": "vpn"}}}, [],
         "azure-1 is a router of the group routers, db-1 is a router of the group vpn: choose one with -e mesh_group=NAME"),
     "a run without routers": (inventory(), ["--limit", "db-1"], "no host of this run is a router: the group routers has none of db-1"),
+    "a limit to who is absent": (
+        inventory(aws_1={"mesh_state": "absent"}), ["--limit", "aws-1"],
+        "aws-1 is mesh_state: absent, and no other router is in this run: leave --limit out, or name a router with it that is present"),
+    "a limit that is misspelt": (inventory(), ["--limit", "aws-1,!azrue"], "--limit: azrue is neither a host nor a group of the inventory: correct it"),
     "port base": (inventory(azure={"mesh_port_base": 52800}), [], "azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"),
     "port base, with a limit": (
         inventory(azure={"mesh_port_base": 52800}), ["--limit", "aws-1"], "azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"),
@@ -254,7 +259,7 @@ class Test(unittest.TestCase):
         groups = inventory.get_groups_dict()
         pattern = image_hosts("routers", groups, hostvars, variables._extra_vars.get("router_hosts", ""), "packer_build_name" in variables._extra_vars)
         taken = {host.name for host in inventory.get_hosts(pattern or "!all")} & set(targeted)
-        return objections(said, groups, hostvars, targeted), mesh_group(said, groups, hostvars), taken
+        return objections(said, groups, hostvars, targeted, limit=options.get("--limit", "")), mesh_group(said, groups, hostvars), taken
 
     def test_accepted(self):
         for name, (tree, args) in ACCEPTED.items():
@@ -330,7 +335,8 @@ class Test(unittest.TestCase):
         tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1, "mesh_drain_why": "rotate"})
         for name in ("mesh", "status", "drain", "undrain", "reset", "remove"):
             with self.subTest(name):
-                code, out = self.play(tree, "wgmesh.router." + name, "--limit", "azure-1", "-e", "mesh_remove=azure-1")
+                limit = "azure-1,aws-1" if name == "remove" else "azure-1"
+                code, out = self.play(tree, "wgmesh.router." + name, "--limit", limit, "-e", "mesh_remove=azure-1")
                 self.assertEqual(2, code, out)
                 self.assertIn("Connection refused: check that it runs, its address, and SSH in its firewall", out)
                 self.assertNotIn("UNREACHABLE", out)
@@ -347,6 +353,10 @@ class Test(unittest.TestCase):
             ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
             ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
+            ("rotate", ("-e", "mesh_rotat=private"), "-e mesh_rotat: is not an option: expected mesh_rotate"),
+            ("upgrade", ("-e", '{"mesh_upgrade_hok": "x.yml"}'), "-e mesh_upgrade_hok: is not an option: expected mesh_upgrade_hook"),
+            ("remove", ("-e", "mesh_remvoe=aws-1"), "-e mesh_remvoe: is not an option: expected mesh_remove"),
+            ("IMAGE", ("-e", "router_jion=true"), "-e router_jion: is not an option: expected router_join"),
             ("drain", ("-e", "mesh_drain_force=flase", "--limit", "aws-1"), "aws-1: mesh_drain_force: got flase, expected true or false"),
             ("add", ("-e", "mesh_add=aws-1", "-e", '{"router_packages_apt": {"bird2": true}}'), "router_packages_apt: got {'bird2': True}, expected a list of texts"),
             ("remove", ("-e", "mesh_remove=aws-1", "-e", "mesh_drain=flase"), "mesh_drain: got flase, expected true or false"),
@@ -374,6 +384,17 @@ class Test(unittest.TestCase):
                 self.assertNotIn("UNREACHABLE", out)
         code, out = self.play(tree, "wgmesh.router.rotate", "-e", "ansible_ssh_common_args='-o ConnectTimeout=1'")
         self.assertIn("UNREACHABLE", out, "all of them are not refused")
+
+    def test_limited(self):
+        """A limit that leaves nobody who does anything. Reset is for hosts that are absent, too."""
+        gone = inventory(aws_1={"mesh_state": "absent", "ansible_host": "127.0.0.1", "ansible_port": 1})
+        code, out = self.play(gone, "wgmesh.router.mesh", "--limit", "aws-1")
+        self.assertEqual((2, True), (code, "aws-1 is mesh_state: absent, and no other router" in out), out)
+        code, out = self.play(gone, "wgmesh.router.reset", "--limit", "aws-1")
+        self.assertEqual((2, True), (code, "Connection refused" in out), out)
+        code, out = self.play(inventory(), "wgmesh.router.drain", "--limit", "aws-1,azrue-1", "-e", "mesh_of_mine=1")
+        self.assertEqual((2, True), (code, "--limit: azrue-1 is neither a host nor a group of the inventory: correct it" in out), out)
+        self.assertNotIn("UNREACHABLE", out)
 
     def test_preview(self):
         """No host of these exists: the preview asks none."""
@@ -590,11 +611,33 @@ class Moving(unittest.TestCase):
                 self.assertEqual(want, moving(name, "add", members))
                 self.assertLessEqual(len(want), 160)
 
+        new = {**self.MEMBERS, "new-1": {"id": 3}}
+        self.assertEqual("", moving("new-1", "add", new, ["new-1"]))
+        self.assertEqual("new-1 is not in this run, so nothing is changed there: leave --limit out", moving("new-1", "add", new, ["one-1"]))
+
+    def test_limited(self):
+        """A run without the router itself, or without the others, was green and said that it was removed."""
+        for name, limit, want in (
+            ("add", "aws-1", "azure-1 is not in this run, so nothing is changed there: leave --limit out"),
+            ("remove", "aws-1", "azure-1 is not in this run, so nothing is changed there: leave --limit out"),
+            ("remove", "azure-1,db-1", "nobody of this run would end a tunnel to azure-1: leave --limit out, or name the others with it"),
+        ):
+            with self.subTest(name + " " + limit):
+                code, out = Test.play(self, inventory(), "wgmesh.router." + name, "--limit", limit, "-e", "mesh_%s=azure-1" % name)
+                self.assertEqual(2, code, out)
+                self.assertIn('FAILED! => {"changed": false, "msg": "%s"}' % want, out)
+                self.assertNotIn("UNREACHABLE", out)
+
     def test_remove(self):
         self.assertEqual("", moving("one-1", "remove", self.MEMBERS))
         self.assertEqual("", moving("gone-1", "remove", self.MEMBERS))  # a run that was cut off goes on
         self.assertEqual("x is not a router of the inventory: name one that is, by its name there", moving("x", "remove", self.MEMBERS))
         alone = {"one-1": {"id": 1}, "gone-1": self.MEMBERS["gone-1"]}
+        self.assertEqual("", moving("one-1", "remove", self.MEMBERS, ["db-1", "one-1", "two-1"]))
+        self.assertEqual("one-1 is not in this run, so nothing is changed there: leave --limit out", moving("one-1", "remove", self.MEMBERS, ["two-1"]))
+        self.assertEqual(
+            "nobody of this run would end a tunnel to one-1: leave --limit out, or name the others with it",
+            moving("one-1", "remove", self.MEMBERS, ["one-1", "gone-1", "db-1"]))
         self.assertEqual("one-1 is the only router: wgmesh.router.reset makes its host as it was", moving("one-1", "remove", alone))
 
 

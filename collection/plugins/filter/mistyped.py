@@ -52,12 +52,16 @@ _value:
   sample: "mesh_drain_wait: got soon, expected a whole number, 0 or more"
 """
 
+import difflib
 import functools
 import os
 
 import yaml
 
+from ansible import context
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.wgmesh.router.plugins.filter.objections import read, short, some
 
@@ -71,9 +75,18 @@ WORDS = {
     "int": ("a whole number, 0 or more", "whole numbers"), "list": ("a list", "lists"), "path": ("a path", "paths"), "str": ("a text", "texts"),
 }  # fmt: skip
 
+ROLES = ("mesh", "router", "routes")
+
+# The options of plays, which no role has (docs/variables.md).
+OF_PLAYS = ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_measure_at_once", "mesh_remove", "router_hosts")
+
 
 def mistyped(names, hostvars, entries, others=()):
     """Return the line."""
+    for given in extra():
+        line = misspelt(given)
+        if line:
+            return line
     found = {}
     for host in names:
         variables = hostvars[host]
@@ -88,10 +101,34 @@ def mistyped(names, hostvars, entries, others=()):
     return " ".join(lines[:1] + ["(and %d more)" % (len(lines) - 1)] * (len(lines) > 1))
 
 
+def extra():
+    """The names that were given with -e, but those in a file."""
+    for text in context.CLIARGS.get("extra_vars") or ():
+        text = str(text).strip()
+        try:
+            found = yaml.safe_load(text) if text[:1] in ("{", "[") else {} if text[:1] in ("@", "/", ".") else parse_kv(text)
+        except (yaml.YAMLError, AnsibleError):
+            continue  # Ansible has said so
+        yield from (name for name in found if isinstance(name, str))
+
+
+def misspelt(name):
+    """Say of a name that it is nearly an option, and does nothing. What is not near is somebody's own."""
+    if not name.startswith(tuple(role + "_" for role in ROLES)):
+        return ""
+    known = {*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])}
+    near = difflib.get_close_matches(name, sorted(known - {name}), 1, 0.9)
+    return "-e %s: is not an option: expected %s" % (short(name, 60), near[0]) if near and name not in known else ""
+
+
 @functools.lru_cache(maxsize=None)
-def described(role, entry):
+def specs(role):
     with open(SPECS % role, encoding="utf-8") as file:
-        return yaml.safe_load(file)["argument_specs"][entry]["options"]
+        return yaml.safe_load(file)["argument_specs"]
+
+
+def described(role, entry):
+    return specs(role)[entry]["options"]
 
 
 def wrong(variables, option, spec):

@@ -12,7 +12,8 @@ version_added: 1.0.0
 description:
   - For the plays C(wgmesh.router.add) and C(wgmesh.router.remove), before anything is done. A router that is added has to be
     in the inventory with an id that nobody else has or had. What else is wrong with an inventory is said by the plan.
-positional: _input, play, members
+  - It has to be in the run, and one that is removed with some other router that ends its tunnel.
+positional: _input, play, members, targeted
 options:
   _input:
     description: The name that was given.
@@ -26,6 +27,10 @@ options:
     description: The routers by name, as the filter P(wgmesh.router.members#filter) has them.
     type: dict
     required: true
+  targeted:
+    description: The hosts of the run, C(ansible_play_hosts_all). Without it all are.
+    type: list
+    elements: str
 author: wgmesh.router contributors (@wgmesh)
 """
 
@@ -46,15 +51,21 @@ _value:
 """
 
 
-def moving(name, play, members):
+def moving(name, play, members, targeted=None):
     """Return why a router cannot be added or removed, or nothing."""
     if not name:
         return "no router is named: -e mesh_%s=NAME, one of the inventory" % play
     if name not in members:
         return "%s is not a router of the inventory: %s" % (name, "put it there first" if play == "add" else "name one that is, by its name there")
+    if targeted is not None and name not in targeted:
+        return "%s is not in this run, so nothing is changed there: leave --limit out" % name
     if play == "remove":
         others = [other for other, of in members.items() if other != name and of.get("state") != "absent"]
-        return "" if others else "%s is the only router: wgmesh.router.reset makes its host as it was" % name
+        if not others:
+            return "%s is the only router: wgmesh.router.reset makes its host as it was" % name
+        if targeted is not None and not set(others) & set(targeted):
+            return "nobody of this run would end a tunnel to %s: leave --limit out, or name the others with it" % name
+        return ""
     router = members[name]
     if router.get("state") == "absent":
         return "%s is mesh_state: absent in the inventory: take that line away, and run this again" % name

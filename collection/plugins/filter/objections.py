@@ -10,7 +10,8 @@ name: objections
 short_description: What of an inventory stands against a run, before a router is asked anything
 version_added: 1.0.0
 description:
-  - No group of routers, or more than one; a run without a router.
+  - No group of routers, or more than one; a run without a router, or with absent ones only.
+  - A C(--limit) that names what is not there, which Ansible leaves out with a warning.
   - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
     ends of its tunnels from its own variables.
   - A variable that is a template which cannot be rendered, as one over facts is that nobody gathered.
@@ -38,6 +39,14 @@ options:
     type: list
     elements: str
     default: []
+  limit:
+    description: What C(--limit) says, C(ansible_limit).
+    type: str
+    default: ''
+  absent:
+    description: Whether a run of absent routers only has something to do.
+    type: bool
+    default: false
 author: wgmesh.router contributors (@wgmesh)
 """
 
@@ -78,7 +87,11 @@ TEMPLATE = re.compile(r"\{[{%][-+]?\s*(.*?)\s*[-+]?[%}]\}", re.DOTALL)
 DEFAULTS = os.path.join(os.path.dirname(__file__), "../../roles/mesh/defaults/main.yml")
 
 
-def objections(said, groups, hostvars, targeted, also=()):
+# A part of --limit that is a name, and no pattern of names.
+NAME = re.compile(r"[&!]?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
+
+
+def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False):
     """Return the lines."""
     found = routers(said, groups, hostvars)
     if not found:
@@ -88,6 +101,9 @@ def objections(said, groups, hostvars, targeted, also=()):
             "%s is a router of the group %s" % (name, group) for group, name in sorted(found.items()))]
     group = next(iter(found))
     members = list(groups[group])
+    unknown = [name[1] for name in map(NAME.fullmatch, re.split("[,:]", limit)) if name and name[1] not in {*groups, *groups["all"], "localhost"}]
+    if unknown:
+        return ["--limit: %s is neither a host nor a group of the inventory: correct it" % short(unknown[0], 60)]
     if not set(members) & set(targeted):
         return ["no host of this run is a router: the group %s has none of %s" % (group, some(targeted))]
     with open(DEFAULTS, encoding="utf-8") as file:
@@ -104,6 +120,9 @@ def objections(said, groups, hostvars, targeted, also=()):
             values[name][variable], lost = read(hostvars[name], variable, defaults.get(variable))
             if lost and not (gone and variable not in ("mesh_id", "mesh_state", "mesh_host_key")):
                 lines.append(unrendered(name, variable, lost))
+    if not absent and not set(present) & set(targeted):
+        return ["%s is mesh_state: absent, and no other router is in this run: leave --limit out, or name a router with it that is present"
+                % some([name for name in members if name in targeted])]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
 
