@@ -124,13 +124,18 @@ const (
 )
 
 func TestHosts(t *testing.T) {
-	python, err := exec.LookPath("python3")
+	out, err := exec.Command("python3", "-c", "import os; print(os.readlink('/proc/self/exe'))").Output()
 	require.NoError(t, err)
-	program, err := filepath.EvalSymlinks(python)
-	require.NoError(t, err)
+	program := strings.TrimSpace(string(out)) // not one that starts another one
 	name := filepath.Base(program)[:min(15, len(filepath.Base(program)))]
 	process := func(h host, t *testing.T, text string, port int) string {
 		return fmt.Sprintf("%s, pid %d", name, h.start(t, program, "-c", fmt.Sprintf(text, port)))
+	}
+	userspace := func(h host, t *testing.T, called string) string { // the process of wg2, which is ours
+		link := filepath.Join(t.TempDir(), called)
+		require.NoError(t, os.Symlink(program, link))
+		h.start(t, link, "-c", fmt.Sprintf(udp, 51802), "wg2")
+		return h.file(t, "wg2.conf", "# Managed by wgmesh.router.\n")
 	}
 	shell := func(script string) func(host, *testing.T) string {
 		return func(h host, t *testing.T) string {
@@ -152,6 +157,12 @@ func TestHosts(t *testing.T) {
 			host:    func(h host, t *testing.T) string { return process(h, t, udp, 51802) },
 			refused: []string{"UDP 51802 is held by OWNER, and wg2 needs it: stop it, or "},
 		},
+		"a tunnel's port, by its WireGuard in user space": {host: func(h host, t *testing.T) string {
+			return userspace(h, t, "wireguard-go")
+		}},
+		"the same on Ubuntu 22.04": {host: func(h host, t *testing.T) string {
+			return userspace(h, t, "wireguard")
+		}},
 		"two ports that the kernel holds": {
 			host: shell(
 				"ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; ip link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),

@@ -153,7 +153,7 @@ const again = 50 * time.Millisecond
 func (h *Have) others(control string, udp []int, kernel map[int]string) (map[string]map[int]string, error) {
 	held, err := socket.Look(map[string][]int{socket.UDP: udp, socket.TCP: {bgpPort}}, control)
 	ours := func(o socket.Owner) bool {
-		return o.Name == "wireguard-go" && h.Ours[o.Last] || slices.ContainsFunc(held.Unix, func(b socket.Owner) bool {
+		return o.WireGuard() && h.Ours[o.Last] || slices.ContainsFunc(held.Unix, func(b socket.Owner) bool {
 			return b.PID == o.PID
 		})
 	}
@@ -179,7 +179,7 @@ func (h *Have) others(control string, udp []int, kernel map[int]string) (map[str
 
 // owner names a process, and a WireGuard in user space by its interface.
 func owner(o socket.Owner) string {
-	if o.Name == "wireguard-go" {
+	if o.WireGuard() {
 		return fmt.Sprintf("%s (%s, pid %d)", o.Last, o.Name, o.PID)
 	}
 	return fmt.Sprintf("%s, pid %d", o.Name, o.PID)

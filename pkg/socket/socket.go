@@ -30,6 +30,10 @@ type Owner struct {
 	Last string // the last word of its command line
 }
 
+// WireGuard reports whether it is a WireGuard in user space. Ubuntu 22.04 calls the
+// program of wireguard-go wireguard, and by that name it starts itself as a daemon.
+func (o Owner) WireGuard() bool { return o.Name == "wireguard-go" || o.Name == "wireguard" }
+
 // Owners returns those of the ports that are held, in the network namespace of the
 // calling thread, with the processes that hold them. A port without a process is the
 // kernel's own, or its process has just ended.

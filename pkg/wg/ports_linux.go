@@ -16,7 +16,7 @@ func (h *Host) Ports(ports []int, except []string) (map[int]string, error) {
 	}
 	held, err := socket.Owners(socket.UDP, ports...)
 	for port, owners := range held {
-		ours := func(o socket.Owner) bool { return o.Name == "wireguard-go" && slices.Contains(except, o.Last) }
+		ours := func(o socket.Owner) bool { return o.WireGuard() && slices.Contains(except, o.Last) }
 		switch {
 		case slices.ContainsFunc(owners, ours):
 		case len(owners) == 0:
