@@ -164,6 +164,7 @@ ACCEPTED = {
     "an absent router with other settings": (inventory(azure={"mesh_port_base": 52800}, azure_1={"mesh_state": "absent"}), []),
     "an absent router without facts": (inventory(aws_1={"mesh_state": "absent", "mesh_endpoint": FACTS}), []),
     "a limit with patterns": (inventory(), ["--limit", "a*s-1:&all,~azu.*,localhost"]),
+    "routers that were replaced": (inventory(azure={"mesh_replaced": "aws-1, azure-1"}, aws={"mesh_replaced": ["azure-1"]}), []),
     "a keepalive of one's own": (inventory(azure={"mesh_keepalive": 60, "mesh_interface_prefix": "wgm", "mesh_wait": 10}), []),
     "an endpoint made of what is there": (inventory(azure_1={"mesh_endpoint": "{{ outside }}", "outside": "192.0.2.9"}), []),
     "facts that are gathered": (inventory(azure_1={"mesh_endpoint": FACTS}), []),
@@ -184,6 +185,8 @@ REFUSED = {
     "a limit to who is absent": (
         inventory(aws_1={"mesh_state": "absent"}), ["--limit", "aws-1"],
         "aws-1 is mesh_state: absent, and no other router is in this run: leave --limit out, or name a router with it that is present"),
+    "mesh_replaced that is misspelt": (
+        inventory(everywhere={"mesh_replaced": "aws-1, azrue-1"}), [], "mesh_replaced: azrue-1 is not a router of the inventory: name one that is"),
     "a limit that is misspelt": (inventory(), ["--limit", "aws-1,!azrue"], "--limit: azrue is neither a host nor a group of the inventory: correct it"),
     "port base": (inventory(azure={"mesh_port_base": 52800}), [], "azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"),
     "port base, with a limit": (

@@ -168,6 +168,7 @@ func (l lab) mesh(t *testing.T, args ...string) recap {
 	t.Helper()
 	counts, out, err := l.play(t, append([]string{"-e", "mesh_settle=60"}, args...)...)
 	require.NoError(t, err, tail(out))
+	assert.NotContains(t, strings.Join(strings.Fields(out), " "), "nobody knows here", "answers.py lacks a field")
 	return counts
 }
 

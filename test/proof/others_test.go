@@ -101,6 +101,14 @@ ls /etc/systemd/system | grep -i -e wgmesh -e floor; systemctl list-units --all 
 ip route show table all proto 157; ip -6 route show table all proto 157; grep -rsl wgmesh /etc --exclude-dir=wireguard
 } | grep -v -e /50-wgmesh -e /wgmesh.nft -e 'table inet wgmesh$'; true`
 
+// joining has a join at work, a unit that failed, and metrics. TestJoin
+// has the real ones.
+const joining = `cd /etc/systemd/system; touch /var/lib/wgmesh.prom
+printf '[Service]\nType=oneshot\nExecStart=/bin/sleep 900\n' >wgmesh-join.service
+printf '[Service]\nType=oneshot\nExecStart=/bin/false\n' >wgmesh-host-key.service
+systemctl daemon-reload; systemctl start --no-block wgmesh-join; systemctl start wgmesh-host-key 2>/dev/null || true
+sleep 1; systemctl is-active wgmesh-join | grep -x activating; systemctl is-failed wgmesh-host-key`
+
 // reset makes a router as it was, twice: that it was added and removed in between leaves
 // no trace.
 func reset(t *testing.T, l lab, host string) {
@@ -132,7 +140,8 @@ func reset(t *testing.T, l lab, host string) {
 		assert.Empty(t, counts.changed(), "a second run changes nothing")
 		return l.in(t, host, everything)
 	}
-	first := away("-e", "mesh_reset_force=true")
+	l.in(t, host, joining)
+	first := away("-e", "mesh_reset_force=true", "-e", "mesh_metrics_file=/var/lib/wgmesh.prom")
 	comeAndGo(t, l, host)
 	same(t, map[string]string{host: first}, map[string]string{host: away()})
 }

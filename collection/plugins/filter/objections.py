@@ -11,7 +11,7 @@ short_description: What of an inventory stands against a run, before a router is
 version_added: 1.0.0
 description:
   - No group of routers, or more than one; a run without a router, or with absent ones only.
-  - A C(--limit) that names what is not there, which Ansible leaves out with a warning.
+  - A C(--limit) that names what is not there, which Ansible leaves out with a warning; C(mesh_replaced) in the same way.
   - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
     ends of its tunnels from its own variables.
   - A variable that is a template which cannot be rendered, as one over facts is that nobody gathered.
@@ -123,8 +123,18 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     if not absent and not set(present) & set(targeted):
         return ["%s is mesh_state: absent, and no other router is in this run: leave --limit out, or name a router with it that is present"
                 % some([name for name in members if name in targeted])]
+    strangers = sorted({other for name in present for other in replaced(hostvars[name])} - set(members))
+    if strangers:
+        return ["mesh_replaced: %s is not a router of the inventory: name one that is" % short(strangers[0], 60)]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
+
+
+def replaced(variables):
+    """The routers that mesh_replaced names, as the role takes them apart."""
+    value = read(variables, "mesh_replaced", [])[0]
+    names = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
+    return {str(name).strip() for name in names} - {""}
 
 
 def nobody(said, groups, hostvars):
