@@ -49,23 +49,42 @@ func (r result) survive() {
 	}
 }
 
-// survivor is locked for one step of several, whose panic must not lose the others.
+// survivor executes one step of several, whose panic must not lose the others.
 func (m Module) survivor(ctx context.Context, ctl control, raw []byte, res result) {
 	defer res.survive()
-	m.locked(ctx, ctl, raw, res)
+	m.execute(ctx, ctl, raw, res)
 }
 
 // locked executes under the router's lock, unless nothing is to change.
 func (m Module) locked(ctx context.Context, ctl control, raw []byte, res result) {
-	if m.lock != "" && !ctl.Check {
-		unlock, err := lock(ctx, m.lock, m.patience)
-		if err != nil {
-			res.fail(err)
-			return
-		}
-		defer unlock()
+	var held holding
+	if err := held.take(ctx, ctl, m); err != nil {
+		res.fail(err)
+		return
 	}
+	defer held.end()
 	m.execute(ctx, ctl, raw, res)
+}
+
+// holding releases the router's lock. It is nil when it is not held.
+type holding func()
+
+// take takes the lock that a module wants, unless it is held or nothing is to change.
+func (h *holding) take(ctx context.Context, ctl control, m Module) error {
+	if *h != nil || m.lock == "" || ctl.Check {
+		return nil
+	}
+	unlock, err := lock(ctx, m.lock, m.patience)
+	if err == nil {
+		*h = unlock
+	}
+	return err
+}
+
+func (h holding) end() {
+	if h != nil {
+		h()
+	}
 }
 
 // execute plans, and applies the plan unless this is check mode. It fills res

@@ -21,9 +21,11 @@ type Step struct {
 }
 
 // Sequence makes the module that does the work of several of a table in one call, one
-// after another. Each has its own check mode, diff and lock, as if it were alone. The
-// first that fails is the last. What a step may take from an earlier one's result is
-// read here, so nothing has to travel for it.
+// after another. Each has its own check mode and diff, as if it were alone. The first that
+// fails is the last. What a step may take from an earlier one's result is read here, so
+// nothing has to travel for it. The router's lock is held from the first step that wants it
+// to the last step: another run, or what is left of one whose controller died, comes before
+// all of them or after.
 func Sequence(table map[string]Module) Module {
 	return Module{steps: table, harden: harden}
 }
@@ -86,8 +88,10 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 		results = map[string]any{}
 	}
 	res["answers"] = answers
+	var held holding
+	defer func() { held.end() }()
 	for i, s := range o.Steps {
-		one, ran := m.step(ctx, ctl, fmt.Sprintf("steps[%d]", i), s, results)
+		one, ran := m.step(ctx, ctl, fmt.Sprintf("steps[%d]", i), s, results, &held)
 		if !ran {
 			continue
 		}
@@ -112,7 +116,7 @@ func inBinary(module string) string { return strings.TrimSuffix(module, "_info")
 
 // step runs one step, unless it is to be left out.
 func (m Module) step(ctx context.Context, ctl control, at string, s Step,
-	results map[string]any,
+	results map[string]any, held *holding,
 ) (res result, ran bool) {
 	res = result{"changed": false}
 	find := func(path, reference string) (any, error) { return lookup(path, reference, results) }
@@ -132,10 +136,14 @@ func (m Module) step(ctx context.Context, ctl control, at string, s Step,
 		return res.fail(err), true
 	}
 	raw, err := json.Marshal(args)
+	module := m.steps[inBinary(s.Module)]
+	if err == nil {
+		err = held.take(ctx, ctl, module)
+	}
 	if err != nil {
 		return res.fail(err), true
 	}
-	m.steps[inBinary(s.Module)].survivor(ctx, ctl, raw, res)
+	module.survivor(ctx, ctl, raw, res)
 	return res, true
 }
 

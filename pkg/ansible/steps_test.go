@@ -3,6 +3,7 @@ package ansible_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,6 +78,43 @@ func TestSteps(t *testing.T) {
 			assert.JSONEq(t, tt.out, out.String())
 			assert.Equal(t, tt.port, h.port)
 		})
+	}
+}
+
+// Another run comes before all steps that change something or after, and not in between.
+func TestStepsKeepTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	free := func() bool {
+		unlock, err := ansible.Lock(context.Background(), path, 0)
+		if err == nil {
+			unlock()
+		}
+		return err == nil
+	}
+	var found []bool
+	look := func(context.Context, struct{}) (ansible.Plan, error) {
+		found = append(found, free())
+		return ansible.Plan{}, nil
+	}
+	m := ansible.Sequence(map[string]ansible.Module{
+		"read": ansible.New(look).WithLock(""), "change": ansible.New(look).WithLock(path),
+	}).WithLock("")
+	step := func(register, module string) string {
+		return `{"name":"A","module":"` + module + `","register":"` + register + `"}`
+	}
+	for _, tt := range []struct {
+		flags string
+		found []bool
+	}{
+		{"", []bool{true, false, false, false}},
+		{`"_ansible_check_mode":true,`, []bool{true, true, true, true}},
+	} {
+		found = nil
+		in := `{` + tt.flags + `"steps":[` + step("a", "read") + `,` + step("b", "change") + `,` + step("c", "read") +
+			`,` + step("d", "change") + `]}`
+		assert.Zero(t, m.Run(nil, strings.NewReader(in), io.Discard))
+		assert.Equal(t, tt.found, found)
+		assert.True(t, free(), "it is released at the end")
 	}
 }
 
