@@ -158,8 +158,26 @@ func TestResetLeavesWhatIsNotOurs(t *testing.T) {
 	assert.NoFileExists(t, r.root+"/etc/sudoers.d/wgmesh")
 }
 
+// takenBy says of what reset.sh leaves who takes it away: a path, or its end where Go adds it
+// to a folder.
+var takenBy = map[string]string{
+	"/etc/sysctl.d/99-zz-wgmesh.conf": "sysctl_router",
+	"/usr/local/libexec/wgmesh":       "the play itself",
+	"/wgmesh.key":                     "wg_keypair",
+	"/wgmesh.seal":                    "wg_keypair",
+	"/wgmesh.id":                      "wg_keypair",
+	"/wgmesh-psk":                     "wg_psk",
+	"/wgmesh-undo":                    "mesh_guard",
+	"/50-wgmesh.conf":                 "wg_tunnel",
+	"/wgmesh.nft":                     "wg_tunnel",
+	"/etc/systemd/system/nftables.service.d/50-wgmesh.conf": "wg_tunnel",
+	"/run/wgmesh":             "the next boot",
+	"/run/wgmesh/lock":        "the next boot",
+	"/run/wgmesh-image-build": "the next boot",
+}
+
 // Whatever the roles put on a host by a path that has our name in it goes, and so does what
-// our programs write: by this script, or by the module that is named here.
+// our programs write.
 func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 	script, err := os.ReadFile(roleFiles + "reset.sh")
 	require.NoError(t, err)
@@ -172,18 +190,10 @@ func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 		}
 		return false
 	}
-	of := map[string]string{
-		"/etc/sysctl.d/99-zz-wgmesh.conf": "sysctl_router", "/usr/local/libexec/wgmesh": "the play itself",
-		"/wgmesh.key": "wg_keypair", "/wgmesh.seal": "wg_keypair", "/wgmesh.id": "wg_keypair",
-		"/wgmesh-psk": "wg_psk", "/wgmesh-undo": "mesh_guard",
-		"/50-wgmesh.conf": "wg_tunnel", "/etc/systemd/system/nftables.service.d/50-wgmesh.conf": "wg_tunnel",
-		"/wgmesh.nft": "wg_tunnel", "/50-wgmesh.sh": "wg_tunnel",
-		"/run/wgmesh": "the next boot", "/run/wgmesh/lock": "the next boot", "/run/wgmesh-image-build": "the next boot",
-	}
 	seen := 0
 	look := func(file, path string) {
 		seen++
-		if of[path] == "" {
+		if takenBy[path] == "" {
 			assert.True(t, covered(path),
 				"%s puts %s on a host, and roles/router/files/reset.sh does not take it away", file, path)
 		}

@@ -124,7 +124,8 @@ func (r run) ask(ctx context.Context) (listing, string, error) {
 // killed has left of them. The lock is held, so no other one is at work.
 func (c Config) ansibleDir() (string, error) {
 	dir := filepath.Join(c.StateDir, "ansible")
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.RemoveAll(filepath.Join(dir, "tmp"))); err != nil {
+	err := errors.Join(os.MkdirAll(dir, 0o700), os.RemoveAll(filepath.Join(dir, "tmp")))
+	if err != nil {
 		return "", wrong("%v", err)
 	}
 	return dir, nil
