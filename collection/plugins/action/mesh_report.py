@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
         lines = list(self.option("lines", []))
         if self.option("tunnels", False):
             for router in seen:
-                found = hostvars[router]["__mesh_status"]
+                found = registered.status(hostvars[router])
                 lines += ["", router, *(line for line in found.get("lines") or [] if line not in (found.get("notes") or []))]
         for line in lines:
             self.display(causes.plain_row(line))
@@ -77,7 +77,7 @@ def told(hostvars, targeted):
     """The warnings of mesh_status, each once: those apart from what is wrong."""
     out = {}
     for router in targeted:
-        found = hostvars[router].get("__mesh_status") or {}
+        found = registered.status(hostvars[router])
         for text in [*(found.get("warnings") or []), *(found.get("notes") or [])][: causes.MOST_CAUSES]:
             out.setdefault(causes.plain(text), []).append(router)
     return [{"routers": sorted(routers), "text": text} for text, routers in sorted(out.items())]
@@ -86,5 +86,5 @@ def told(hostvars, targeted):
 def summary(hostvars, seen):
     """One line for a mesh that nothing is wrong with."""
     # The two ends of one may have different names.
-    tunnels = {frozenset((router, tunnel["peer"])) for router in seen for tunnel in hostvars[router]["__mesh_status"].get("tunnels") or []}
+    tunnels = {frozenset((router, tunnel["peer"])) for router in seen for tunnel in registered.status(hostvars[router]).get("tunnels") or []}
     return "healthy: %d router%s, %d tunnel%s" % (len(seen), "s" * (len(seen) != 1), len(tunnels), "s" * (len(tunnels) != 1))

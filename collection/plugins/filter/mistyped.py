@@ -61,6 +61,7 @@ import yaml
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load  # by libyaml where there is one
 from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.wgmesh.router.plugins.filter.objections import read, short, some
@@ -124,7 +125,7 @@ def misspelt(name):
 @functools.lru_cache(maxsize=None)
 def specs(role):
     with open(SPECS % role, encoding="utf-8") as file:
-        return yaml.safe_load(file)["argument_specs"]
+        return yaml_load(file)["argument_specs"]
 
 
 def described(role, entry):
@@ -137,11 +138,19 @@ def wrong(variables, option, spec):
     if lost or value is None:
         return "%s is missing: set it in the inventory" % option if spec.get("required") and not lost else ""
     rules = {key: spec[key] for key in ("type", "elements", "choices") if key in spec}
-    result = ArgumentSpecValidator({option: rules}).validate({option: value})
+    result = ArgumentSpecValidator({option: rules}).validate({option: plain(value)})
     negative = rules.get("type") in ("int", "float") and not result.error_messages and result.validated_parameters[option] < 0
     if not result.error_messages and not negative:
         return ""
     return "%s: got %s, expected %s" % (option, short(" ".join(str(value).split()) or "nothing", 40), expected(rules))
+
+
+def plain(value):
+    """The same without what Ansible renders when it is looked at. The validator copies what it
+    is given, and from ansible-core 2.19 on all variables of all hosts with that."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def expected(rules):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered, status
 
 # As in pkg/cause, which makes most of the texts.
 MOST = 160
@@ -97,7 +97,7 @@ def blamed(rows, hostvars, targeted, alive, goal="healthy"):
                 out.setdefault(router, set()).update(row["routers"], row["follows"] if row["kind"] == "refused" else ())
     if not out and all(router in alive for row in rows for router in row["ends"] if router in targeted):
         for router in alive:
-            if (hostvars[router].get("__mesh_status") or {}).get(goal) is False:
+            if status(hostvars[router]).get(goal) is False:
                 out[router] = {name for row in rows for name in row["routers"]} or {router}
     return {router: listed(sorted(names)) for router, names in out.items()}
 
@@ -122,11 +122,11 @@ class Mesh:
         }
 
     def seen(self, router):
-        status = self.hostvars[router].get("__mesh_status") or {}
-        if self.goal != "healthy" and status.get(self.goal):
+        seen = status(self.hostvars[router])
+        if self.goal != "healthy" and seen.get(self.goal):
             return []
         # A peer that the inventory does not know is nobody's cause.
-        return [t for t in status.get("troubles") or [] if "cause" in t and (not t.get("peer") or str(t["peer"]) in self.hostvars)]
+        return [t for t in seen.get("troubles") or [] if "cause" in t and (not t.get("peer") or str(t["peer"]) in self.hostvars)]
 
     def add(self, router, cause, do, kind, follows=()):
         routers, ends, after = self.found.setdefault((*fit(cause, do), kind), (set(), set(), set()))
@@ -228,8 +228,8 @@ class Mesh:
 def finished(variables):
     """Whether a router came to the end of the run. With fewer forks than routers the first
     may have failed already when the last one is asked."""
-    status = variables.get("__mesh_status") or {}
-    return "troubles" in status and not status.get("failed")
+    seen = status(variables)
+    return "troubles" in seen and not seen.get("failed")
 
 
 def failures(router, variables):

@@ -66,6 +66,18 @@ aws-1 - office-1  -        interface wg7 does not exist
                            -> run the mesh play here""",
         ["aws-1", "office-1"],
     ),
+    "one has looked at the network before, since nobody changed anything": (
+        {
+            "aws-1": {"__mesh_status": {"skipped": True}, "__mesh_links": {"answers": {"__mesh_proved": status(misses("office-1"))["__mesh_status"]}}},
+            "office-1": status(misses("aws-1")),
+        }, [],
+        """
+ROUTER            FOLLOWS  CAUSE -> WHAT TO DO
+aws-1 - office-1  -        no handshake yet, last endpoint 198.51.100.7:51820
+                           -> check UDP 51820 in the firewalls of both ends, and
+                              that office-1 runs""",
+        ["aws-1", "office-1"],
+    ),
     "the inventory does not describe a mesh": (
         {name: {"__mesh_plan": {"failed": False, "causes": [
             {"cause": "routers aws-1, aws-2: id 5 is given to all of them", "do": "give each its own, and leave that of an absent router alone"},
