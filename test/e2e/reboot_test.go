@@ -11,9 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bootLimit is what a router may take from network-online to all of its sessions.
-const bootLimit = 30.0
-
 // state is what a boot that changes nothing leaves alone.
 const state = `find /etc/wireguard /etc/bird /etc/wgmesh -type f | sort | xargs stat -c '%n %a %U %Y %s'; wg show all allowed-ips | sort; wg show all peers | sort`
 
@@ -30,7 +27,6 @@ func bootBlind(t *testing.T, n *network) {
 	m.waitFor(t, whole, 5*time.Minute)
 	t.Logf("tunnels and sessions up %.1f s after network-online, %.0f s after power on",
 		m.afterOnline(t), time.Since(began).Seconds())
-	assert.Less(t, m.afterOnline(t), bootLimit)
 	t.Log(m.says(t, "wgmesh join: discovery failed: .* using the routers known", 5*time.Minute))
 	line := m.says(t, inMesh, 10*time.Minute)
 	t.Logf("%3.0f s after power on: %s", time.Since(began).Seconds(), line)
@@ -54,7 +50,6 @@ func bootInThePast(t *testing.T, n *network) {
 	require.Greater(t, behind, 55*time.Minute, "the clock is right, so this proves nothing")
 	t.Logf("the clock is %v behind: tunnels and sessions up %.1f s after network-online, %.0f s after power on",
 		behind.Round(time.Second), m.afterOnline(t), time.Since(began).Seconds())
-	assert.Less(t, m.afterOnline(t), bootLimit)
 	line := m.says(t, inMesh, 10*time.Minute)
 	t.Logf("%3.0f s after power on: %s", time.Since(began).Seconds(), line)
 	assert.Contains(t, line, "nothing changed")
