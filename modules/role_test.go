@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,4 +158,34 @@ func TestRoleSSHD(t *testing.T) {
 	} {
 		assert.Contains(t, string(text), "\n    "+line+"\n")
 	}
+}
+
+// ansible-core before 2.19 renders a fact again each time it is used. What a router told
+// could have the controller run a lookup that way, unless the fact is made of a registered
+// variable by its name, which Ansible knows not to trust. Through hostvars it does not.
+func TestNoFactIsMadeThroughHostvars(t *testing.T) {
+	facts := regexp.MustCompile(`(?m)^( *)(?:ansible\.builtin\.)?set_fact:\n((?:^ *\n|^ +.*\n)+)`)
+	// Nothing gets through its filter but addresses, numbers, keys and names of one form.
+	checked := []string{"wgmesh.router.adopted(hostvars)"}
+	found := 0
+	for _, pattern := range []string{"../roles/*/tasks/*.yml", "../collection/playbooks/*.yml"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, m := range facts.FindAllStringSubmatch(string(text), -1) {
+				found++
+				for line := range strings.Lines(m[2]) {
+					if len(line)-len(strings.TrimLeft(line, " ")) <= len(m[1]) {
+						break // the next key of the task
+					}
+					made := strings.Contains(line, "hostvars") &&
+						!slices.ContainsFunc(checked, func(c string) bool { return strings.Contains(line, c) })
+					assert.False(t, made, "%s: a fact is made of hostvars: %s", file, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	assert.Greater(t, found, 10, "the facts of the roles are not found")
 }
