@@ -26,7 +26,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 		streams = append(streams, l.flow(t, node, "node-office-hq")...)
 	}
 	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private", "-e",
-		"mesh_regenerate_keys=never", "-e", "mesh_replaced=nobody")
+		"mesh_regenerate_keys=never", "-e", "mesh_replaced=office-1")
 	require.NoError(t, err, tail(out))
 	assert.NotContains(t, out, "drained for", "it is not any more")
 	cloud.waitAtRest()
