@@ -24,8 +24,8 @@ type Step struct {
 // after another. Each has its own check mode and diff, as if it were alone. The first that
 // fails is the last. What a step may take from an earlier one's result is read here, so
 // nothing has to travel for it. The router's lock is held from the first step that wants it
-// to the last step: another run, or what is left of one whose controller died, comes before
-// all of them or after.
+// to the last one that does: another run, or what is left of one whose controller died, comes
+// before all of them or after. A look at the network at the end keeps nobody waiting.
 func Sequence(table map[string]Module) Module {
 	return Module{steps: table, harden: harden}
 }
@@ -90,7 +90,12 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 	res["answers"] = answers
 	var held holding
 	defer func() { held.end() }()
+	last := m.lastLocked(o.Steps)
 	for i, s := range o.Steps {
+		if i > last {
+			held.end()
+			held = nil
+		}
 		one, ran := m.step(ctx, ctl, fmt.Sprintf("steps[%d]", i), s, results, &held)
 		if !ran {
 			continue
@@ -109,6 +114,17 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 		}
 	}
 	return res
+}
+
+// lastLocked is the index of the last step that wants the router's lock, -1 when none does.
+func (m Module) lastLocked(steps []Step) int {
+	last := -1
+	for i, s := range steps {
+		if m.steps[inBinary(s.Module)].lock != "" {
+			last = i
+		}
+	}
+	return last
 }
 
 // inBinary is the name of a module here. In Ansible what only reads is called _info.

@@ -106,12 +106,12 @@ func TestStepsKeepTheLock(t *testing.T) {
 		flags string
 		found []bool
 	}{
-		{"", []bool{true, false, false, false}},
-		{`"_ansible_check_mode":true,`, []bool{true, true, true, true}},
+		{"", []bool{true, false, false, false, true}},
+		{`"_ansible_check_mode":true,`, []bool{true, true, true, true, true}},
 	} {
 		found = nil
 		in := `{` + tt.flags + `"steps":[` + step("a", "read") + `,` + step("b", "change") + `,` + step("c", "read") +
-			`,` + step("d", "change") + `]}`
+			`,` + step("d", "change") + `,` + step("e", "read") + `]}`
 		assert.Zero(t, m.Run(nil, strings.NewReader(in), io.Discard))
 		assert.Equal(t, tt.found, found)
 		assert.True(t, free(), "it is released at the end")

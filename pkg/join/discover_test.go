@@ -68,7 +68,7 @@ func TestJoin(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-// One that was killed cannot clean up after itself, and the timer starts the next for ever.
+// A join that was killed leaves its temporary files, and its timer starts the next one.
 func TestTheNextJoinCleansUp(t *testing.T) {
 	l := alone(t, "router: azure-1\n")
 	left := file(t, l.path("state/ansible/tmp/ansible-local-1x/y"), "", 0o600)
