@@ -138,6 +138,16 @@ func (l lab) start(t *testing.T, host string, command ...string) *stream {
 	return s
 }
 
+// waitAnswer waits until the stream has an answer that came later than a moment, in seconds
+// of the clock.
+func (s *stream) waitAnswer(t *testing.T, since float64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		list := outage.Answers(s.out.String())
+		return len(list) > 0 && float64(list[len(list)-1].At.UnixMicro())/1e6 > since
+	}, 5*time.Minute, 50*time.Millisecond, "%s: no answer any more", s.name)
+}
+
 // end ends what a stream runs.
 func (s *stream) end() {
 	_ = s.cmd.Process.Signal(syscall.SIGINT)
