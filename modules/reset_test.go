@@ -26,11 +26,16 @@ func newResettable(t *testing.T, files map[string]string) resettable {
 		// A join that is at work, or is tried again soon, is neither active nor inactive.
 		"systemctl": `on() { [ -e "` + bin + `/on" ]; }
 			case $* in
+			"is-active -q wgmesh-taken.timer") [ -e "` + bin + `/copies" ]; exit ;;
+			"stop wgmesh-taken.timer") rm "` + bin + `/copies" ;;
 			"is-active wgmesh-join.service") if on; then echo activating; else echo inactive; fi; exit 3 ;;
 			is-active*) echo failed; exit 3 ;;
 			*is-enabled*) on && [ "${*##* }" = wgmesh-join.timer ] && echo enabled; exit ;; esac`,
 		"nft": `case $* in "list table inet wgmesh_metadata") [ -e "` + bin +
 			`/on" ]; exit ;; list*) exit 1 ;; esac`,
+		// What an adoption has left that was cut off.
+		"ip": `case $* in "-o -4 route show proto 159") cat "` + bin + `/copies" 2>/dev/null; exit ;; *show*) exit ;;
+			*del*) sed -i "\|^$4 |d" "` + bin + `/copies" ;; esac`,
 		"userdel": `sed -i /^wgmesh:/d "` + r.root + `/etc/passwd"`, "loginctl": "exit 1",
 	} {
 		text = "#!/bin/sh\n" + text + "\necho \"" + name + " $*\" >>\"" + r.log +
@@ -39,6 +44,8 @@ func newResettable(t *testing.T, files map[string]string) resettable {
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "on"), nil, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "copies"), []byte("10.1.0.0/16 via 192.0.2.9 dev eth0 metric 31 \n"+
+		"10.2.0.0/16 dev wg-b scope link metric 50000 linkdown \n"), 0o644))
 	for path, text := range files {
 		path = filepath.Join(r.root, path)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -97,7 +104,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	for _, line := range []string{
 		"unit wgmesh-join.timer", "unit wgmesh-join.service", "table inet wgmesh_metadata",
 		"account wgmesh", "file /etc/ssh/sshd_config.d/60-wgmesh.conf", "folder /etc/wgmesh",
-		"lines in /etc/chrony.conf",
+		"lines in /etc/chrony.conf", "the copy of a route to 10.1.0.0/16", "unit wgmesh-taken.timer",
 	} {
 		assert.Contains(t, said, "gone: "+line+"\n")
 	}
@@ -126,6 +133,8 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"systemctl reset-failed wgmesh-*", // or systemd has them in memory, without a file
 		"nft delete table inet wgmesh_metadata", "userdel --force wgmesh",
 		"systemctl try-reload-or-restart ssh.service sshd.service",
+		"ip -4 route del 10.1.0.0/16 proto 159\nip -4 route add 10.2.0.0/16 dev wg-b scope link\n" + // made by hand
+			"ip -4 route del 10.2.0.0/16 proto 159\nsystemctl stop wgmesh-taken.timer",
 	} {
 		assert.Contains(t, string(log), line+"\n")
 	}
@@ -191,6 +200,7 @@ func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 		return false
 	}
 	seen := 0
+	unit := regexp.MustCompile(`(?m)--unit=(wgmesh-\S+)|^copies=(\d+)`) // copies: routes
 	look := func(file, path string) {
 		seen++
 		if takenBy[path] == "" {
@@ -207,6 +217,9 @@ func TestResetKnowsWhatTheRolesPut(t *testing.T) {
 				lines = []string{put}
 			} else if strings.HasSuffix(file, ".sh") {
 				lines = []string{text}
+				for _, u := range unit.FindAllStringSubmatch(text, -1) {
+					assert.Contains(t, string(script), u[1]+u[2], "what %s makes", file)
+				}
 			} else if !strings.HasSuffix(file, ".yml") || strings.Contains(file, "/meta/") {
 				return
 			}

@@ -333,6 +333,20 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, code, out)
         self.assertIn("the group routers is not in the inventory", out)
 
+    def test_joins(self):
+        """A join of nobody was green."""
+        for args, want in (
+            (("-e", "wgmesh_self=azrue-1"), "azrue-1 is not a router of the inventory: name the one on which this runs, or run wgmesh join there"),
+            (("-e", "wgmesh_self=db-1"), "db-1 is not a router of the inventory: name the one"),
+            ((), "localhost is not a router of the inventory: name the one"),
+            (("-e", "wgmesh_self=aws-1", "--limit", "azure-1"), "aws-1 is not in this run: leave --limit out"),
+        ):
+            with self.subTest(args):
+                code, out = self.play(inventory(), "wgmesh.router.join", *args)
+                self.assertEqual(2, code, out)
+                self.assertEqual(1, out.count("wgmesh_self: " + want), out)
+                self.assertNotIn("Make ready", out)
+
     def test_gone(self):
         """The only router of a run goes away: nobody else is left to say so, and what to do."""
         tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1, "mesh_drain_why": "rotate"})
@@ -387,6 +401,17 @@ class Test(unittest.TestCase):
                 self.assertNotIn("UNREACHABLE", out)
         code, out = self.play(tree, "wgmesh.router.rotate", "-e", "ansible_ssh_common_args='-o ConnectTimeout=1'")
         self.assertIn("UNREACHABLE", out, "all of them are not refused")
+        order = ("wgmesh.router.mesh", "-e", "mesh_rotate_preshared_keys=true", "-e", "ansible_ssh_common_args='-o ConnectTimeout=1'")
+        for limit in ("aws-1", "azure-1,azure-3"):
+            with self.subTest("mesh " + limit):
+                code, out = self.play(tree, *order, "--limit", limit)
+                self.assertEqual(2, code, out)
+                self.assertEqual(1, out.count("FAILED!"), out)
+                self.assertIn('"msg": "%s: a pre-shared key has two ends, and the other one is not in this run' % limit.split(",")[0], out)
+                self.assertNotIn("UNREACHABLE", out)
+        for more in ((), ("--limit", "aws-1,azure-1")):
+            code, out = self.play(tree, *order, *more)
+            self.assertIn("UNREACHABLE", out, "both ends are there")
 
     def test_limited(self):
         """A limit that leaves nobody who does anything. Reset is for hosts that are absent, too."""

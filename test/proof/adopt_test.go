@@ -73,8 +73,18 @@ func TestFailoverAdopt(t *testing.T) {
 		"the keys are those that were there, and so are the interfaces")
 	again := play("-i", written, "wgmesh.router.mesh")
 	assert.NotRegexp(t, `changed=[1-9]`, again, "the second run changes nothing")
-	l.onRouters(t, `test -z "$(ip route show proto 159)" && test -z "$(ip -6 route show proto 159)"`)
+	l.onRouters(t, noCopies)
+
+	// What it leaves when it is cut off before BIRD is at rest.
+	router := l.routers[0]
+	l.in(t, router, `set -e; ip route add 198.18.0.0/24 dev lo proto 159 metric 31
+		ip -6 route add 2001:db8:9::/64 dev lo proto 159 metric 50000
+		systemd-run -q --collect --unit=wgmesh-taken --on-active=1800 true`)
+	play("-i", written, "wgmesh.router.reset", "--limit", router, "-e", "mesh_reset_force=true")
+	l.in(t, router, noCopies+` && test -n "$(ip -6 route show 2001:db8:9::/64)" && ! systemctl is-active wgmesh-taken.timer`)
 }
+
+const noCopies = `test -z "$(ip route show proto 159)" && test -z "$(ip -6 route show proto 159)"`
 
 // reached writes an inventory that says how the routers are reached, and nothing else.
 func (l lab) reached(t *testing.T, file string) {

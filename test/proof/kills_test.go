@@ -25,6 +25,8 @@ type killable struct {
 	args       []string
 	gone       bool     // whether the inventory says absent of the router
 	renews     []string // which keys of the router are other ones afterwards
+	first      func(*testing.T, circle)
+	last       string // the task with which the work is done: it is killed before that
 }
 
 // circles are plays that together leave the mesh as it was, so that one lab does for all of
@@ -47,9 +49,27 @@ func circles(l lab, t *testing.T) [][]killable {
 		}},
 		{{name: "rotate-preshared", play: "rotate", renews: []string{"psk"}}}, // both ends have to be in the run
 		{{name: "upgrade", args: hook("true")}},
-		{{name: "replace", renews: []string{"key", "psk"}, args: hook("rm -rf /etc/wireguard/* /etc/bird/bird.conf*" +
-			" /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*")}},
+		{{name: "replace", renews: []string{"key", "psk"}, args: hook(emptied)}},
+		{{
+			name: "replace-by-hand", play: "replace", renews: []string{"key", "psk"}, args: limit,
+			first: swap, last: "mesh : Let everyone use this router",
+		}},
 	}
+}
+
+// emptied makes another machine of a router.
+const emptied = "rm -rf /etc/wireguard/* /etc/bird/bird.conf* /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*"
+
+// swap has the first half of a replacement done, and is the user who then puts another
+// machine in the place of the one before.
+func swap(t *testing.T, c circle) {
+	t.Helper()
+	_, out, err := c.playbook(t, "replace", "--limit", turned)
+	require.Error(t, err, "it waits for the new machine")
+	require.Contains(t, out, turned+" is drained and may go", tail(out))
+	c.in(t, turned, emptied)
+	c.tool(t, "stop", turned)
+	c.tool(t, "start", turned)
 }
 
 // cloudHook is hook as a cloud does it: what was asked for is done, whether or not the
@@ -127,7 +147,13 @@ type circle struct {
 // turn learns what the plays do, and goes round until each was killed everywhere.
 func (c circle) turn(t *testing.T) {
 	for _, k := range c.plays {
+		if k.first != nil {
+			k.first(t, c)
+		}
 		tasks := c.killAt(t, point{}, k.play, k.args...)
+		if i := slices.IndexFunc(tasks, func(a task) bool { return a.name == k.last }); i >= 0 {
+			tasks = tasks[:i]
+		}
 		c.seen[k.name] = clean{points: order(tasks), tasks: len(tasks), left: c.settle(t, nil)}
 		t.Logf("%s: %d tasks, %d of them do something on a host", k.name, len(tasks), len(c.seen[k.name].points))
 	}
@@ -188,7 +214,7 @@ var meantimes = []meantime{
 	{
 		// It undoes no drain, and mends what it can: a router that gets new keys or is made
 		// anew has those of this moment.
-		name: "after the mesh play", between: func(t *testing.T, c circle, k killable) {
+		name: peered, between: func(t *testing.T, c circle, k killable) {
 			// A controller that is dead asks nothing more, but its last task still runs.
 			for _, r := range c.routers {
 				c.waitFor(t, r, `! pgrep -f "wgmesh/[0-9a-f]+/wgmesh [a-z]+_[a-z]+$"`)
@@ -207,6 +233,8 @@ var meantimes = []meantime{
 	},
 }
 
+const peered = "after the mesh play"
+
 const drained = `grep '^define wgmesh_drained' /etc/bird/bird.conf 2>/dev/null || true`
 
 // killed has a run die at a point, and runs the play to its end.
@@ -214,11 +242,17 @@ func (c circle) killed(t *testing.T, k killable, at point, how meantime) {
 	began, took := time.Now(), []time.Duration{}
 	lap := func() { took, began = append(took, time.Since(began).Round(time.Second)), time.Now() }
 	before := c.in(t, turned, secrets)
+	if k.first != nil {
+		k.first(t, c)
+	}
 	c.killAt(t, at, k.play, append(slices.Clone(k.args), how.args...)...)
 	lap()
 	how.between(t, c, k)
 	lap()
-	c.run(t, k)
+	// The mesh play may have done the rest of a replacement, and the next is another one.
+	if k.first == nil || how.name != peered || strings.Contains(c.in(t, turned, drained), "Z ") {
+		c.run(t, k)
+	}
 	lap()
 	t.Logf("until the kill, until the same command, and that: %v", took)
 	same(t, c.seen[k.name].left, c.settle(t, c.seen[k.name].left))

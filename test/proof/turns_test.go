@@ -111,8 +111,7 @@ func (c aCase) turn(t *testing.T, kind string, all []string, one string, sum *tu
 	case "upgrade":
 		play("upgrade", "--limit", strings.Join(all, ","), "-e", "mesh_upgrade_hook="+c.hook(t, "true"))
 	case "replace":
-		play("replace", "--limit", one, "-e", "mesh_upgrade_hook="+c.hook(t,
-			"rm -rf /etc/wireguard/* /etc/bird/bird.conf* /etc/wgmesh /var/lib/wgmesh /etc/systemd/system/wg*"))
+		play("replace", "--limit", one, "-e", "mesh_upgrade_hook="+c.hook(t, emptied))
 	case "remove":
 		play("remove", "-e", "mesh_remove="+one)
 		play("reset", "--limit", one)

@@ -47,6 +47,10 @@ options:
     description: Whether a run of absent routers only has something to do.
     type: bool
     default: false
+  joins:
+    description: Which router joins by itself, C(wgmesh_self).
+    type: str
+    default: ''
 author: wgmesh.router contributors (@wgmesh)
 """
 
@@ -91,7 +95,7 @@ DEFAULTS = os.path.join(os.path.dirname(__file__), "../../roles/mesh/defaults/ma
 NAME = re.compile(r"[&!]?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
 
-def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False):
+def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False, joins=""):
     """Return the lines."""
     found = routers(said, groups, hostvars)
     if not found:
@@ -104,6 +108,10 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     unknown = [name[1] for name in map(NAME.fullmatch, re.split("[,:]", limit)) if name and name[1] not in {*groups, *groups["all"], "localhost"}]
     if unknown:
         return ["--limit: %s is neither a host nor a group of the inventory: correct it" % short(unknown[0], 60)]
+    if joins and joins not in members:
+        return ["wgmesh_self: %s is not a router of the inventory: name the one on which this runs, or run wgmesh join there" % short(joins, 60)]
+    if joins and joins not in targeted:
+        return ["wgmesh_self: %s is not in this run: leave --limit out" % short(joins, 60)]
     if not set(members) & set(targeted):
         return ["no host of this run is a router: the group %s has none of %s" % (group, some(targeted))]
     with open(DEFAULTS, encoding="utf-8") as file:

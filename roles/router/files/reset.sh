@@ -66,9 +66,29 @@ files='/etc/ssh/sshd_config.d/60-wgmesh.conf
 /etc/systemd/system/wgmesh-join.service
 /etc/systemd/system/wgmesh-join.timer
 /etc/systemd/system/wgmesh-metadata.service'
+# Copies of routes that an adoption which was cut off has left (take.sh of the role mesh). One with
+# this metric stands for a route by hand, which comes back.
+uncopy() {
+    family=$1 route=$2
+    case $route in
+    *' metric 50000'*)
+        plain=$(printf '%s\n' "$route" | sed -E 's/ (metric|pref|error|expires) [^ ]+//g; s/ (linkdown|dead|offload|trap|rt_[a-z_]+)//g')
+        # shellcheck disable=SC2086 # they are words
+        ip "$family" route add $plain 2>/dev/null || :
+        ;;
+    esac
+    ip "$family" route del "${route%% *}" proto 159
+}
+
 folders=
 shared=
 if [ "$state" = absent ]; then
+    for family in -4 -6; do
+        ip -o "$family" route show proto 159 | sed 's/\\/ /g' | while read -r route; do
+            does "the copy of a route to ${route%% *}" uncopy "$family" "$route"
+        done
+    done
+    if systemctl is-active -q wgmesh-taken.timer; then does 'unit wgmesh-taken.timer' systemctl stop wgmesh-taken.timer; fi
     files="$files
 /usr/local/bin/wgmesh
 $metrics"
