@@ -175,7 +175,7 @@ func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
 	g := newGuarded(t)
 	before, err := os.Stat(g.conf())
 	require.NoError(t, err)
-	g.try(t, number(t, 2), 1)
+	g.try(t, number(t, 2), 5) // more than it takes to look
 	g.want(t, 2, 1)
 	g.comesBack(t)
 	after, err := os.Stat(g.conf())
@@ -200,7 +200,7 @@ func TestT2T3SyntaxError(t *testing.T) {
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 
-	g.try(t, number(t, 2), 2)
+	g.try(t, number(t, 2), 5)
 	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
 	require.ErrorIs(t, err, bird.ErrPending)
 	g.comesBack(t)

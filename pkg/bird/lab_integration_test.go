@@ -83,6 +83,16 @@ func address(format string, args ...any) netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf(format, args...))
 }
 
+// slowBFD is for a machine that stands still now and then: no session falls by that.
+var slowBFD = plan.BFD{Interval: 500, Multiplier: 10}
+
+// quickBFD has a lab notice by BFD soon.
+func (l *lab) quickBFD() {
+	for _, r := range l.routers {
+		r.config.BFD = plan.BFD{Interval: 100, Multiplier: 5}
+	}
+}
+
 // newLab makes the namespaces and links; start writes the configurations and
 // runs the daemons, so that a test can make one of them hostile in between.
 func newLab(t *testing.T, routers ...*router) *lab {
@@ -109,7 +119,7 @@ func newLab(t *testing.T, routers ...*router) *lab {
 func (l *lab) policy(r *router) bird.Config {
 	var c bird.Config
 	c.SetDefaults()
-	c.BFD = plan.BFD{Interval: 100, Multiplier: 5}
+	c.BFD = slowBFD
 	c.RouterID, c.AS, c.Transit = address("0.0.0.%d", r.id), r.as(), true
 	site, site6 := prefix("10.%d.0.0/16", r.site), prefix("fd00:%d::/48", r.site)
 	c.Networks = []netip.Prefix{site, site6}

@@ -14,6 +14,7 @@ import (
 // within seconds.
 func TestSessionComesBack(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
+	l.quickBFD()
 	l.start(t)
 	p1 := l.byName["p1"]
 	gone := func() {

@@ -45,6 +45,7 @@ func TestSilentLoss(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 2}, &router{
 		label: "q1", site: 2, zone: 1,
 	})
+	l.quickBFD()
 	l.start(t)
 	nettest.Eventually(t, "BFD", func() string {
 		if table := l.byName["p1"].birdc(t, "show bfd sessions"); strings.Count(table, " Up ") != 2 {
@@ -96,9 +97,6 @@ func TestInterfaceMadeAnew(t *testing.T) {
 // What Disrupts foretells is what BIRD does.
 func TestDisruptsIsTrue(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
-	for _, r := range l.byName { // slow enough for a machine that is busy with other things
-		r.config.BFD = plan.BFD{Interval: 500, Multiplier: 10}
-	}
 	l.start(t)
 	p1 := l.byName["p1"]
 	const aside = 500 * time.Millisecond // of a session that was up before

@@ -43,7 +43,7 @@ func server(t *testing.T, address string, limit time.Duration) measure.Server {
 // A server that nobody comes to, and that nobody ends, ends by itself: so it does
 // when the run that started it dies.
 func TestServerEndsByItself(t *testing.T) {
-	s := server(t, "127.0.0.1", 2*time.Second)
+	s := server(t, "127.0.0.1", 5*time.Second)
 	require.NoError(t, s.Serve(t.Context()))
 	assert.True(t, measure.Listens(s.Address, s.Port))
 	assert.Eventually(t, func() bool { return !measure.Listens(s.Address, s.Port) }, time.Minute, 100*time.Millisecond)
