@@ -55,14 +55,14 @@ func (l *lab) addressed(ctx context.Context, h topology.Host) error {
 	if h.Profile.Client == "" {
 		return nil
 	}
-	const limit = 40 * time.Second
+	const limit = bootLimit
 	missing := ""
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		out, err := command(ctx, 10*time.Second, "", "ip", "-n", l.Topology.Namespace(h.Name), "-o", "address")
+		out, err := command(ctx, time.Minute, "", "ip", "-n", l.Topology.Namespace(h.Name), "-o", "address")
 		if err != nil {
 			return err
 		}
-		routes, err := command(ctx, 10*time.Second, "", "ip", "-n", l.Topology.Namespace(h.Name),
+		routes, err := command(ctx, time.Minute, "", "ip", "-n", l.Topology.Namespace(h.Name),
 			"route", "show", "default")
 		if err != nil {
 			return err

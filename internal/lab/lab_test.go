@@ -201,8 +201,14 @@ func seen(t *testing.T, from, to, endpoint string) string {
 	deadline := time.Now().Add(time.Minute)
 	require.NoError(t, server.SetDeadline(deadline))
 	require.NoError(t, client.SetDeadline(deadline))
-	_, err := client.WriteTo([]byte("ping"), &net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820})
-	require.NoError(t, err)
+	go func() { // again and again: the first may be lost while the two ends find each other
+		for {
+			if _, err := client.WriteTo([]byte("ping"), &net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820}); err != nil {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+	}()
 	_, source, err := server.ReadFrom(buf)
 	require.NoError(t, err)
 	_, err = server.WriteTo([]byte("pong"), source)

@@ -31,19 +31,19 @@ func ip(ctx context.Context, ns, script string) error {
 	if ns != "" {
 		argv = []string{"ip", "-n", ns}
 	}
-	if _, err := command(ctx, 20*time.Second, four.String(), append(argv, "-batch", "-")...); err != nil {
+	if _, err := command(ctx, time.Minute, four.String(), append(argv, "-batch", "-")...); err != nil {
 		return err
 	}
 	if six.Len() == 0 {
 		return nil
 	}
-	_, err := command(ctx, 20*time.Second, six.String(), append(argv, "-6", "-batch", "-")...)
+	_, err := command(ctx, time.Minute, six.String(), append(argv, "-6", "-batch", "-")...)
 	return err
 }
 
 // nft loads a ruleset in a network namespace.
 func nft(ctx context.Context, ns, ruleset string) error {
-	_, err := command(ctx, 20*time.Second, ruleset, "nsenter", "--net="+filepath.Join(netnsDir, ns), "nft", "-f", "-")
+	_, err := command(ctx, time.Minute, ruleset, "nsenter", "--net="+filepath.Join(netnsDir, ns), "nft", "-f", "-")
 	return err
 }
 

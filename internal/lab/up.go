@@ -174,7 +174,7 @@ func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
 			return err
 		}
 	}
-	if _, err := command(ctx, 10*time.Second, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "",
+	if _, err := command(ctx, time.Minute, "", "ssh-keygen", "-q", "-t", "ed25519", "-N", "",
 		"-C", "wgmesh-lab", "-f", f.Key); err != nil {
 		return err
 	}
