@@ -29,13 +29,8 @@ func drainReboot(t *testing.T, l lab, cloud *ec2) {
 	}
 	sent, lost := 0, 0
 	for range rounds {
-		var streams []*stream
-		for _, node := range nodes {
-			streams = append(streams, l.flow(t, node, "node-office-hq")...)
-		}
-		drainOnce(t, l, cloud, rounds == 1)
+		streams := l.drainFlow(t, cloud, nodes, rounds == 1)
 		for _, s := range streams {
-			s.stop(t)
 			sent, lost = sent+len(s.answers(t))+s.lost(t), lost+s.lost(t)
 			assert.Zero(t, s.lost(t), s.name)
 		}
@@ -51,9 +46,31 @@ func drainReboot(t *testing.T, l lab, cloud *ec2) {
 		rounds, sent, lost, len(nodes), ended)
 }
 
+// drainFlow is one round under traffic, and has another one where a session fell.
+func (l lab) drainFlow(t *testing.T, cloud *ec2, nodes []string, all bool) (streams []*stream) {
+	t.Helper()
+	for try := 1; ; try++ {
+		streams = nil
+		for _, node := range nodes {
+			streams = append(streams, l.flow(t, node, "node-office-hq")...)
+		}
+		began := time.Now()
+		fell := drainOnce(t, l, cloud, all)
+		lost := 0
+		for _, s := range streams {
+			s.stop(t)
+			lost += s.lost(t)
+		}
+		fell = append(fell, l.flaps(t, began, "aws-2", "office-1")...)
+		if lost == 0 || !onceMore(t, try, fell) {
+			return streams
+		}
+	}
+}
+
 // refuseDrains asks for what cannot be, and in check mode. Nothing changes.
 func refuseDrains(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	for _, tt := range []struct{ limit, words string }{
 		{"office-1", "office-1 is not drained: it is the only router of its site"},
 		{"aws-1,aws-2", "aws-1, aws-2 are of one site: name one router of a site with --limit"},
@@ -66,11 +83,12 @@ func refuseDrains(t *testing.T, l lab) {
 	_, out, err := l.playbook(t, "drain", "--limit", "aws-1", "--check", "--diff")
 	require.NoError(t, err, tail(out))
 	assert.Contains(t, out, "+define wgmesh_drained = \"20")
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 }
 
-// drainOnce is one round, and with all it also asks what else leaves the drain alone.
-func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) {
+// drainOnce is one round, and with all it also asks what else leaves the drain alone. It
+// returns the sessions of the router that fell although it was on.
+func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) (fell []string) {
 	began := time.Now()
 	_, out, err := l.playbook(t, "drain", "--limit", "aws-1", "-e", `{"mesh_drain_why": "a new kernel"}`)
 	require.NoError(t, err, tail(out))
@@ -90,13 +108,16 @@ func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) {
 		assert.Empty(t, counts.changed(), "the mesh play leaves it drained")
 		assert.Regexp(t, `aws-1: drained for .* \(a new kernel\)`, out)
 	}
+	fell = l.flaps(t, began, "aws-1", "office-1")
 	l.tool(t, "stop", "aws-1")
 	l.tool(t, "start", "aws-1")
 	l.waitFor(t, "aws-1", whole(2))
+	up := time.Now()
 	assert.Contains(t, l.in(t, "aws-1", "birdc eval wgmesh_drained"), "Z a new kernel")
 	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"), "it took its table although it is drained")
 	counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
 	require.NoError(t, err, tail(out))
 	assert.Equal(t, []string{"aws-1 (2)"}, counts.changed())
 	cloud.waitAtRest()
+	return append(fell, l.flaps(t, up, "aws-1", "office-1")...)
 }

@@ -109,6 +109,7 @@ func tablesFlushed(t *testing.T, l lab) {
 		assert.Contains(t, strings.Join(strings.Fields(out), " "), "table inet "+table)
 	}
 	l.in(t, "azure-1", "nft -f /etc/wireguard/wgmesh.nft; nft -f /etc/wgmesh/metadata.nft")
+	l.waitHealthy(t)
 	_, out, err = l.playbook(t, "status", "--limit", "azure-1")
 	assert.NoError(t, err, tail(out))
 }

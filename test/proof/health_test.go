@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -21,21 +22,29 @@ func (l lab) probe(t *testing.T, router string) (status, body string) {
 	return lines[0], lines[len(lines)-1]
 }
 
+// told wants that a load balancer is told this, as soon as BIRD has read its configuration and
+// has its sessions.
+func (l lab) told(t *testing.T, router, status, body string) {
+	t.Helper()
+	s, b := l.probe(t, router)
+	for end := time.Now().Add(time.Minute); (s != status || b != body) && time.Now().Before(end); s, b = l.probe(t, router) {
+		time.Sleep(200 * time.Millisecond)
+	}
+	assert.Equal(t, status, s)
+	assert.Equal(t, body, b)
+}
+
 // balancerAsks cuts azure-1 off from all other sites and leaves it its session with
 // azure-2, to which the balancer had better go itself.
 func balancerAsks(t *testing.T, l lab) {
 	all := `[ "$(birdc show protocols | grep -c Established)" = 6 ]`
 	l.waitFor(t, "azure-1", all)
-	status, body := l.probe(t, "azure-1")
-	assert.Equal(t, "HTTP/1.1 200 OK", status)
-	assert.Equal(t, "5 of 5 BGP sessions to other sites are up", body)
+	l.told(t, "azure-1", "HTTP/1.1 200 OK", "5 of 5 BGP sessions to other sites are up")
 
 	others := `for p in $(birdc show protocols | awk '$2 == "BGP" && $1 != "azure_2" { print $1 }'); do birdc `
 	l.in(t, "azure-1", others+`disable $p; done`)
 	l.waitFor(t, "azure-1", `[ "$(birdc show protocols | grep -c Established)" = 1 ]`)
-	status, body = l.probe(t, "azure-1")
-	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", status)
-	assert.Equal(t, "0 of 5 BGP sessions to other sites are up", body)
+	l.told(t, "azure-1", "HTTP/1.1 503 Service Unavailable", "0 of 5 BGP sessions to other sites are up")
 	assert.Contains(t, l.in(t, "azure-1", "birdc show protocols azure_2"), "Established")
 
 	l.in(t, "azure-1", others+`enable $p; done`)
@@ -45,15 +54,12 @@ func balancerAsks(t *testing.T, l lab) {
 
 	const line = `sed -i 's/^\(define wgmesh_drained = "\).*"/\1%s"/' /etc/bird/bird.conf; birdc configure`
 	l.in(t, "azure-1", fmt.Sprintf(line, "2026-11-27T15:30:00Z a new kernel"))
-	status, body = l.probe(t, "azure-1")
-	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", status)
-	assert.Equal(t, "drained since 2026-11-27T15:30:00Z a new kernel", body)
+	l.told(t, "azure-1", "HTTP/1.1 503 Service Unavailable", "drained since 2026-11-27T15:30:00Z a new kernel")
 	l.in(t, "azure-1", fmt.Sprintf(line, ""))
-	status, _ = l.probe(t, "azure-1")
-	assert.Equal(t, "HTTP/1.1 200 OK", status)
+	l.told(t, "azure-1", "HTTP/1.1 200 OK", "5 of 5 BGP sessions to other sites are up")
 
 	l.in(t, "azure-1", "systemctl stop bird")
-	status, _ = l.probe(t, "azure-1")
+	status, _ := l.probe(t, "azure-1")
 	assert.Equal(t, "HTTP/1.1 503 Service Unavailable", status, "without BIRD")
 	l.in(t, "azure-1", "systemctl start bird")
 	l.waitFor(t, "azure-1", all)

@@ -159,13 +159,13 @@ func joinAllAtOnce(t *testing.T, l lab) {
 }
 
 func joinAgain(t *testing.T, l lab) {
-	before, sessions := l.onRouters(t, state), l.sessions(t)
+	before, sessions := l.states(t), l.sessions(t)
 	for _, r := range []string{"gcp-1", "office-1"} {
 		status, said := l.join(t, r)
 		assert.Equal(t, "0", status, said)
 		assert.Regexp(t, `(?m)^wgmesh join: `+r+` is in the mesh: 6 of 6 peers, nothing changed`, said)
 	}
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 	l.undisturbed(t, sessions)
 }
 
@@ -195,14 +195,10 @@ func joinBlind(t *testing.T, l lab) {
 
 // takenRouter has root on azure-1 and wants more.
 func takenRouter(t *testing.T, l lab) {
-	others := func() map[string]string {
-		out := l.onRouters(t, state)
-		delete(out, "azure-1")
-		return out
-	}
-	before, sessions, secrets := others(), l.sessions(t), l.secrets(t)
+	before, sessions, secrets := l.states(t), l.sessions(t), l.secrets(t)
+	delete(before, "azure-1")
 	ssh := "ssh -F /dev/null -i " + identity +
-		" -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts -o ConnectTimeout=5 "
+		" -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts -o ConnectTimeout=60 "
 	to := " wgmesh@192.0.2.11 "
 	for name, test := range map[string]struct{ command, want string }{
 		"a command": {
@@ -227,7 +223,7 @@ func takenRouter(t *testing.T, l lab) {
 				strings.TrimPrefix(ssh, "ssh ") + to, "",
 		},
 		"a forwarded port": {
-			"(sleep 1; echo) | timeout 5 " + ssh + "-o ExitOnForwardFailure=yes -W 127.0.0.1:22" + to,
+			"(sleep 1; echo) | timeout 60 " + ssh + "-o ExitOnForwardFailure=yes -W 127.0.0.1:22" + to,
 			"administratively prohibited",
 		},
 		"root":         {ssh + " root@192.0.2.11 id </dev/null", "Permission denied"},
@@ -243,7 +239,7 @@ func takenRouter(t *testing.T, l lab) {
 			}
 		})
 	}
-	same(t, before, others())
+	l.unchanged(t, before)
 	l.undisturbed(t, sessions)
 }
 
@@ -278,14 +274,15 @@ func joinRebuilt(t *testing.T, l lab) {
 }
 
 func joinTwice(t *testing.T, l lab) {
-	before, sessions := l.onRouters(t, state), l.sessions(t)
+	before, sessions := l.states(t), l.sessions(t)
 	// The second machine has the SSH key that was meant for the first, as two VMs
 	// of one user-data have, and keys of its own.
 	const ask = `echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "name": "azure-1", "public_key": "'$(wg genkey | wg pubkey)'", "sealing_key": "x"}' |
 		ssh -F /dev/null -i ` + identity + ` -o BatchMode=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts wgmesh@192.0.2.11 2>&1 || true`
+	l.waitFor(t, "office-1", "birdc show bfd sessions | grep -q 'wg2 .*Up'")
 	said := l.in(t, "azure-1", ask)
 	assert.Contains(t, said, "office-1 has a tunnel to another azure-1, which is alive (its BFD session on wg2 is up)")
 	assert.Contains(t, said, "are there two machines with this name and id?")
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 	l.undisturbed(t, sessions)
 }

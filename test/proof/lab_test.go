@@ -150,6 +150,9 @@ func (l lab) play(t *testing.T, args ...string) (recap, string, error) {
 // playbook runs a play of the collection.
 func (l lab) playbook(t *testing.T, name string, args ...string) (recap, string, error) {
 	t.Helper()
+	if name != "mesh" { // what else waits for tunnels does it as mesh does
+		args = append([]string{"-e", "mesh_settle=60"}, args...)
+	}
 	args = append([]string{"-i", l.inventory(), "wgmesh.router." + name}, args...)
 	out, err := l.command(t, 20*time.Minute, "ansible-playbook", args...)
 	counts := recap{}

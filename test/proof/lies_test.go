@@ -65,9 +65,9 @@ func (l lab) unharmed(t *testing.T, run func()) {
 	t.Helper()
 	others := l
 	others.routers = []string{"one-1", "two-1"}
-	before, sessions := others.onRouters(t, state), others.sessions(t)
+	before, sessions := others.states(t), others.sessions(t)
 	run()
-	same(t, before, others.onRouters(t, state))
+	others.unchanged(t, before)
 	others.undisturbed(t, sessions)
 }
 
@@ -113,6 +113,7 @@ func liarTellsRubbish(t *testing.T, l lab) {
 
 func liarHasNewKey(t *testing.T, l lab) {
 	key := l.in(t, liar, "wg genkey | wg pubkey")
+	l.waitHealthy(t)
 	l.lies(t, map[string]string{"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + key + `"|g`})
 	l.unharmed(t, func() {
 		_, out, err := l.play(t)

@@ -18,7 +18,7 @@ var (
 )
 
 func measure(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	counts, out, err := l.playbook(t, "measure", "-e", "mesh_measure_count=3", "-e", "mesh_measure_at_once=7")
 	require.NoError(t, err, tail(out))
 	assert.Empty(t, counts.changed())
@@ -35,5 +35,5 @@ func measure(t *testing.T, l lab) {
 	require.NoError(t, err, tail(out))
 	assert.Regexp(t, throughputLine, out)
 	assert.Empty(t, l.in(t, "gcp-1", "ss -Hltn sport = 5201"), "a server was left behind")
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 }

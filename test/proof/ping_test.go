@@ -65,9 +65,10 @@ func (l lab) allPing(t *testing.T) {
 	wg.Wait()
 }
 
+// ping wants three answers, however many it has to ask for.
 func (l lab) ping(t *testing.T, from, address string) {
 	t.Helper()
-	out, err := l.try(t, "exec", from, "ping", "-q", "-c", "3", "-i", "0.3", "-W", "30", "-s", payload, address)
+	out, err := l.try(t, "exec", from, "ping", "-q", "-c", "3", "-i", "0.3", "-w", "60", "-s", payload, address)
 	assert.NoError(t, err, "%s to %s: %s", from, address, out)
 }
 
@@ -101,11 +102,12 @@ func (l lab) stream(t *testing.T, from, to string) *stream {
 	return l.streamEvery(t, "0.02", from, to)
 }
 
-// streamEvery is a stream of another interval, in seconds.
+// streamEvery is a stream of another interval, in seconds. It has an answer already.
 func (l lab) streamEvery(t *testing.T, interval, from, to string) *stream {
 	t.Helper()
 	s := l.streamTo(t, interval, from, l.addresses(t)[to].Address)
 	s.name = from + " to " + to
+	s.waitAnswer(t, time.Time{})
 	return s
 }
 
@@ -138,13 +140,12 @@ func (l lab) start(t *testing.T, host string, command ...string) *stream {
 	return s
 }
 
-// waitAnswer waits until the stream has an answer that came later than a moment, in seconds
-// of the clock.
-func (s *stream) waitAnswer(t *testing.T, since float64) {
+// waitAnswer waits until the stream has an answer that came later than a moment.
+func (s *stream) waitAnswer(t *testing.T, since time.Time) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		list := outage.Answers(s.out.String())
-		return len(list) > 0 && float64(list[len(list)-1].At.UnixMicro())/1e6 > since
+		return len(list) > 0 && list[len(list)-1].At.After(since)
 	}, 5*time.Minute, 50*time.Millisecond, "%s: no answer any more", s.name)
 }
 
@@ -176,11 +177,12 @@ func (s *stream) gap(t *testing.T) (from, to float64) {
 	return float64(a.UnixMicro()) / 1e6, float64(b.UnixMicro()) / 1e6
 }
 
-// stop ends the stream and tells the longest time without an answer.
+// stop ends the stream as soon as it is answered, and tells the longest time without an
+// answer.
 func (s *stream) stop(t *testing.T) time.Duration {
 	t.Helper()
-	end := time.Now()
+	s.waitAnswer(t, time.Now())
 	s.end()
-	from, to := outage.Longest(append(s.answers(t), outage.Answer{At: end}))
+	from, to := outage.Longest(s.answers(t))
 	return to.Sub(from).Round(time.Millisecond)
 }

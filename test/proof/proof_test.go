@@ -48,20 +48,20 @@ func TestMesh(t *testing.T) {
 }
 
 func checkFresh(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	for r, text := range before {
 		require.Contains(t, text, "/etc/hostname", "%s: its state was not read", r)
 	}
 	_, out, err := l.play(t, "--check", "--diff")
 	require.NoError(t, err, tail(out))
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 	for _, word := range []string{"wg20", "router id", "ip_forward"} {
 		assert.Contains(t, out, word, "the diff does not name what a real run changes")
 	}
 }
 
 func refuseBadMesh(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	_, out, err := l.play(t, "-e", `{"mesh_port_base": 65530, "mesh_link_pool": "10.1.0.0/24"}`)
 	require.Error(t, err)
 	rows := causes(t, out)
@@ -73,7 +73,7 @@ func refuseBadMesh(t *testing.T, l lab) {
 	for _, r := range rows {
 		assert.Equal(t, "the mesh", r.routers)
 	}
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 }
 
 func halfConverged(t *testing.T, l lab) {
@@ -108,12 +108,12 @@ func converge(t *testing.T, l lab) {
 }
 
 func secondRun(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	assert.Empty(t, l.mesh(t).changed())
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 	// On a busy machine a router may be unwell for a moment, and waits.
 	for range 5 {
-		counts, out, err := l.play(t)
+		counts, out, err := l.play(t, "-e", "mesh_settle=60")
 		require.NoError(t, err, tail(out))
 		require.Empty(t, counts.changed())
 		_, wait, _ := strings.Cut(out, "Wait for the network]")
@@ -125,10 +125,10 @@ func secondRun(t *testing.T, l lab) {
 }
 
 func checkConverged(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	counts := l.mesh(t, "--check", "--diff")
 	assert.Empty(t, counts.changed())
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 }
 
 // mend breaks a field on every router at once, of a tunnel of its own, and has one
@@ -147,7 +147,7 @@ func mend(t *testing.T, l lab) {
 		{"aws-1", "wg20", "allowed IPs", "wg set $d peer $p allowed-ips 172.31.20.0/24"},
 		{"office-1", "wg2", "route", "ip route del 10.2.0.0/16"}, // BIRD itself may be faster than the run
 	}
-	want := l.onRouters(t, state)
+	want := l.states(t)
 	for len(breaks) > 0 {
 		before, hosts := l.sessions(t), map[string]bool{}
 		for len(breaks) > 0 && !hosts[breaks[0].router] {
@@ -166,7 +166,7 @@ func mend(t *testing.T, l lab) {
 			assert.True(t, hosts[name], "%s was changed, and nobody broke it", name)
 			assert.Equal(t, "(2)", ones, "%s: one field was broken, and what mended it was confirmed", name)
 		}
-		same(t, want, l.onRouters(t, state))
+		l.unchanged(t, want)
 		l.undisturbed(t, before)
 	}
 }
@@ -181,7 +181,12 @@ func zones(t *testing.T, l lab) {
 		{"azure-2", "10.2.1.0/24", "aws-1"},
 		{"office-2", "10.1.1.0/24", "azure-1"},
 	} {
-		assert.Equal(t, way.via, l.nextRouter(t, way.from, way.network), "%s from %s", way.network, way.from)
+		via := l.nextRouter(t, way.from, way.network)
+		for end := time.Now().Add(time.Minute); via != way.via && time.Now().Before(end); {
+			time.Sleep(time.Second) // a session may have fallen, or be up for a moment only
+			via = l.nextRouter(t, way.from, way.network)
+		}
+		assert.Equal(t, way.via, via, "%s from %s", way.network, way.from)
 	}
 }
 
@@ -193,12 +198,6 @@ func stopRouter(t *testing.T, l lab) {
 	}
 	time.Sleep(time.Second)
 	l.tool(t, "stop", "azure-1")
-	hosts := l.addresses(t)
-	for _, way := range [][2]string{
-		{"node-aws-a", "node-azure-1"}, {"node-azure-1", "node-gcp-b"}, {"node-aws-c", "node-gcp-b"},
-	} {
-		l.waitFor(t, way[0], "ping -q -c 3 -i 0.1 -W 1 "+hosts[way[1]].Address)
-	}
 	for _, s := range streams {
 		gap := s.stop(t)
 		t.Logf("%s: longest gap %v", s.name, gap)
@@ -230,7 +229,6 @@ func transit(t *testing.T, l lab) {
 	s := l.stream(t, "node-aws-a", "node-azure-1")
 	time.Sleep(time.Second)
 	l.tool(t, "cut", "azure", "aws")
-	l.waitFor(t, "node-aws-a", "ping -q -c 3 -i 0.1 -W 1 "+l.addresses(t)["node-azure-1"].Address)
 	gap := s.stop(t)
 	t.Logf("all tunnels of two sites cut: longest gap %v", gap)
 	assert.Less(t, gap, holdTime/2, "BFD did not notice")
@@ -257,11 +255,11 @@ func absent(t *testing.T, l lab) {
 	assert.Empty(t, l.mesh(t, "-i", gone).changed())
 }
 
-// nextRouter is the router at the other end of the tunnel that a prefix takes.
+// nextRouter is the router at the other end of the tunnel that a prefix takes, if any.
 func (l lab) nextRouter(t *testing.T, from, network string) string {
 	t.Helper()
 	return l.in(t, from, fmt.Sprintf(
-		`dev=$(ip route show %s | sed -n 's/.* dev \([^ ]*\) .*/\1/p'); sed -n 's/^# peer: //p' /etc/wireguard/$dev.conf`, network))
+		`dev=$(ip route show %s | sed -n 's/.* dev \([^ ]*\) .*/\1/p'); [ -z "$dev" ] || sed -n 's/^# peer: //p' /etc/wireguard/$dev.conf`, network))
 }
 
 // waitFor waits until a shell command succeeds on a host.
@@ -277,8 +275,7 @@ func (l lab) waitFor(t *testing.T, host, script string) {
 func (l lab) waitHealthy(t *testing.T) {
 	t.Helper()
 	for _, r := range l.routers {
-		l.waitFor(t, r, `[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 6 ] &&
-			[ "$(birdc show bfd sessions 2>/dev/null | grep -c Up)" = 6 ]`)
+		l.waitFor(t, r, whole(len(l.routers)-1))
 	}
 }
 

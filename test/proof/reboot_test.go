@@ -99,7 +99,7 @@ func damagedFiles(t *testing.T, l lab) {
 			if strings.Contains(f, "bird") {
 				unit, words = "bird", f+" cannot be used"
 			}
-			log := l.in(t, victim, "systemctl status "+unit)
+			log := l.in(t, victim, "systemctl status -n 200 "+unit)
 			assert.Contains(t, log, words)
 			if damage.name != "gone" {
 				assert.Contains(t, log, f+".damaged")
@@ -112,8 +112,8 @@ func damagedFiles(t *testing.T, l lab) {
 func damageIsMended(t *testing.T, l lab) {
 	l.powerCut(t, "the clamp's file too",
 		`for f in /etc/wireguard/wg1.conf /etc/bird/bird.conf /etc/wireguard/wgmesh.nft; do truncate -s 30 $f; done`, 2)
-	assert.Contains(t, l.in(t, victim, "systemctl status wg-quick@wg2"), "wg2: no MSS clamp")
-	_, out, err := l.play(t)
+	assert.Contains(t, l.in(t, victim, "systemctl status -n 200 wg-quick@wg2"), "wg2: no MSS clamp")
+	_, out, err := l.play(t, "-e", "mesh_settle=60")
 	require.NoError(t, err, tail(out))
 	for _, path := range []string{"/etc/wireguard/wg1.conf.damaged", "/etc/bird/bird.conf.damaged"} {
 		assert.Contains(t, out, path, "the run does not name it")
@@ -125,8 +125,8 @@ func damageIsMended(t *testing.T, l lab) {
 func failedTunnel(t *testing.T, l lab) {
 	l.powerCut(t, "a pre-shared key is damaged", "truncate -s 20 /etc/wireguard/wgmesh-psk/1.psk", 1)
 	assert.Contains(t, l.in(t, victim, "systemctl --failed --no-legend"), "wg-quick@wg1.service")
-	assert.Contains(t, l.in(t, victim, "systemctl status wg-quick@wg1 || true"), "1.psk")
-	l.in(t, victim, "ip route show 10.1.0.0/16 | grep -q 'dev wg2 '") // through the third site
+	assert.Contains(t, l.in(t, victim, "systemctl status -n 200 wg-quick@wg1 || true"), "1.psk")
+	l.waitFor(t, victim, "ip route show 10.1.0.0/16 | grep -q 'dev wg2 '") // through the third site
 	l.mesh(t)
 	l.waitFor(t, victim, whole(2))
 }
@@ -148,7 +148,7 @@ func lateNetwork(t *testing.T, l lab) {
 		systemctl enable -q late`
 	l.tool(t, "cut", "one", "two")
 	l.powerCut(t, "network-online 4 s late, two-1 out of reach", late, 1)
-	l.in(t, victim, "ip route show 10.1.0.0/16 | grep -q 'dev wg2 '")
+	l.waitFor(t, victim, "ip route show 10.1.0.0/16 | grep -q 'dev wg2 '")
 	began := time.Now()
 	l.tool(t, "join", "one", "two")
 	l.waitFor(t, victim, whole(2))
@@ -164,9 +164,10 @@ func reloadKeepsKeys(t *testing.T, l lab) {
 	out, err := l.try(t, "exec", victim, "systemctl reload wg-quick@wg1")
 	require.Error(t, err, "the reload did something: %s", out)
 	assert.Equal(t, before, l.in(t, victim, keys))
-	assert.Contains(t, l.in(t, victim, "systemctl status wg-quick@wg1"), "wg1: not reloaded")
-	l.in(t, victim, "systemctl is-active wg-quick@wg1; "+whole(2))
-	counts, out, err := l.play(t)
+	assert.Contains(t, l.in(t, victim, "systemctl status -n 200 wg-quick@wg1"), "wg1: not reloaded")
+	l.in(t, victim, "systemctl is-active wg-quick@wg1")
+	l.waitFor(t, victim, whole(2))
+	counts, out, err := l.play(t, "-e", "mesh_settle=60")
 	require.NoError(t, err, tail(out))
 	assert.Empty(t, counts.changed(), "a reboot or its mending left something to do")
 	assert.NotContains(t, out, ".damaged")

@@ -3,8 +3,10 @@
 package proof_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,47 +23,64 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	hook := filepath.Join(t.TempDir(), "hook.yml")
 	require.NoError(t,
 		os.WriteFile(hook, []byte("- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n"), 0o600))
-	var streams []*stream
-	for _, node := range []string{"node-aws-a", "node-aws-c"} {
-		streams = append(streams, l.flow(t, node, "node-office-hq")...)
+	var sent, lost int
+	for try := 1; ; try++ {
+		var fell []string
+		if sent, lost, fell = turnFlow(t, l, cloud, hook); lost == 0 || !onceMore(t, try, fell) {
+			break
+		}
 	}
-	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private", "-e",
-		"mesh_regenerate_keys=never", "-e", "mesh_replaced=office-1")
-	require.NoError(t, err, tail(out))
-	assert.NotContains(t, out, "drained for", "it is not any more")
-	cloud.waitAtRest()
-	goAway(t, l)
-	_, out, err = l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
-	require.NoError(t, err, tail(out))
-	cloud.waitAtRest()
-	sent, lost := 0, 0
-	for _, s := range streams {
-		s.stop(t)
-		sent, lost = sent+len(s.answers(t))+s.lost(t), lost+s.lost(t)
-		assert.Zero(t, s.lost(t), s.name)
-	}
+	assert.Zero(t, lost)
 	t.Logf("rotate of aws-1, upgrade of aws-2: of %d packets %d lost", sent, lost)
 	now := key()
 	assert.NotEqual(t, before, now)
 	assert.Contains(t, l.in(t, "office-1", "wg show all peers"), now)
 	assert.NotContains(t, l.in(t, "office-1", "wg show all peers"), before)
 	assert.Contains(t, l.in(t, "aws-2", "cat /run/turn"), "Z upgrade", "the hook ran while it was not drained")
-	counts, out, err := l.play(t)
-	require.NoError(t, err, tail(out))
-	assert.Empty(t, counts.changed())
+	assert.Empty(t, l.mesh(t).changed())
 }
 
-// goAway has a hook after which aws-2 cannot be reached for a while. The run ends there, and
-// says how the router is left.
+// turnFlow makes the two changes under traffic, and returns the sessions that fell beside.
+func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fell []string) {
+	t.Helper()
+	var streams []*stream
+	for _, node := range []string{"node-aws-a", "node-aws-c"} {
+		streams = append(streams, l.flow(t, node, "node-office-hq")...)
+	}
+	began := time.Now()
+	_, out, err := l.playbook(t, "rotate", "--limit", "aws-1", "-e", "mesh_rotate=private", "-e",
+		"mesh_regenerate_keys=never", "-e", "mesh_replaced=office-1")
+	require.NoError(t, err, tail(out))
+	assert.NotContains(t, out, "drained for", "it is not any more")
+	cloud.waitAtRest()
+	rotated := time.Now()
+	goAway(t, l)
+	_, out, err = l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
+	require.NoError(t, err, tail(out))
+	cloud.waitAtRest()
+	for _, s := range streams {
+		s.stop(t)
+		sent, lost = sent+len(s.answers(t))+s.lost(t), lost+s.lost(t)
+		if s.lost(t) > 0 {
+			t.Logf("%s: %d lost", s.name, s.lost(t))
+		}
+	}
+	return sent, lost, append(l.flaps(t, began, "aws-2", "office-1"), l.flaps(t, rotated, "aws-1", "office-1")...)
+}
+
+// goAway has a hook after which aws-2 cannot be reached. The run ends there, and says how the
+// router is left.
 func goAway(t *testing.T, l lab) {
 	began := time.Now()
+	inside := []string{"netns", "exec", "wgmesh-" + l.name + ".host.aws-2", "nft"}
 	hook := filepath.Join(t.TempDir(), "gone.yml")
-	require.NoError(t, os.WriteFile(hook, []byte("- ansible.builtin.raw: systemd-run sh -c '"+
-		"nft add table inet gone; nft add chain inet gone in \"{ type filter hook input priority -300; }\"; "+
-		"nft add rule inet gone in tcp dport 22 reject with tcp reset; sleep 10; nft delete table inet gone'\n"+
-		"- ansible.builtin.pause: {seconds: 1}\n"), 0o600))
+	require.NoError(t, os.WriteFile(hook, fmt.Appendf(nil, "- ansible.builtin.shell: ip %s '"+
+		"table inet gone { chain in { type filter hook input priority -300; tcp dport 22 reject with tcp reset; }; }'\n"+
+		"  delegate_to: localhost\n  become: false\n", strings.Join(inside, " ")), 0o600))
 	_, out, err := l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook,
 		"-e", "mesh_upgrade_wait=2")
+	said, back := l.command(t, time.Minute, "ip", append(inside, "delete", "table", "inet", "gone")...)
+	require.NoError(t, back, said)
 	require.Error(t, err)
 	assert.Regexp(t, "aws-2 stays drained: (Go no further without it|Wait until it is back): ", out)
 	assert.Contains(t, out, "ROUTER", "the table")
@@ -71,7 +90,7 @@ func goAway(t *testing.T, l lab) {
 
 // refuseTurns asks for what cannot be. Nothing changes.
 func refuseTurns(t *testing.T, l lab) {
-	before := l.onRouters(t, state)
+	before := l.states(t)
 	began := time.Now()
 	for _, tt := range []struct{ play, limit, variable, words string }{
 		{
@@ -89,6 +108,6 @@ func refuseTurns(t *testing.T, l lab) {
 		assert.Contains(t, out, tt.words)
 		assert.Empty(t, counts.changed())
 	}
-	same(t, before, l.onRouters(t, state))
+	l.unchanged(t, before)
 	t.Logf("refused in %.1f s", time.Since(began).Seconds())
 }

@@ -222,11 +222,12 @@ func (l lab) fresh(t *testing.T) {
 		[ ! -e /etc/bird/bird.conf.orig ] || { cat /etc/bird/bird.conf.orig > /etc/bird/bird.conf; rm /etc/bird/bird.conf.orig; }`)
 }
 
-// fine expects that the tunnels between routers are up, confirmed and carry packets.
+// fine expects that the tunnels between routers are up, confirmed and carry packets. A session
+// that fell just now may come back first.
 func (l lab) fine(t *testing.T, routers []string) {
 	t.Helper()
 	l.routers = routers
-	for r, said := range l.onRouters(t, `birdc configure status; ls /etc/bird
+	for r, said := range l.onRouters(t, calm(routers...)+`birdc configure status; ls /etc/bird
 		birdc show protocols all 2>/dev/null | awk '/^[^ ]+ +BGP /{name = $1} /BGP state:/{state = $3} /Neighbor address:/{sub(/%.*/, "", $3); print name, state, $3}' |
 		while read -r name state address; do
 			ping -q -c 1 -W 2 $address >/dev/null 2>&1 || ping -q -c 2 -W 2 $address >/dev/null 2>&1 || state="$state unanswered"

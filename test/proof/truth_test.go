@@ -97,6 +97,7 @@ func truth(t *testing.T, l lab) {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
+			l.waitHealthy(t) // a session that just fell would be the first row
 			l.at(t, x.on, x.make)
 			_, out, err := l.playbook(t, "status")
 			l.at(t, x.on, x.cure)
@@ -112,6 +113,7 @@ func truth(t *testing.T, l lab) {
 			}
 		})
 	}
+	l.waitHealthy(t)
 	_, out, err := l.playbook(t, "status")
 	assert.NoError(t, err, "mended: %s", tail(out))
 }
