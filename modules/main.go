@@ -63,9 +63,10 @@ type command func(ctx context.Context, args []string, stdin io.Reader, stdout, s
 // commands returns all commands by name.
 func commands() map[string]command {
 	return map[string]command{
-		"gate": gateCommand,
-		"join": joinCommand(cloudProgram),
-		"undo": undoCommand,
+		"gate":     gateCommand,
+		"handover": handoverCommand,
+		"join":     joinCommand(cloudProgram),
+		"undo":     undoCommand,
 	}
 }
 

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/wgmesh/router/modules/guarded"
@@ -27,15 +26,17 @@ const lockPatience = 5 * time.Second
 
 // undoCommand takes a change back.
 func undoCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("undo", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {}
-	id, boot := flags.String("wait", "", ""), flags.Bool("boot", false, "")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	boot, id := false, ""
+	switch {
+	case len(args) == 0:
+	case len(args) == 1 && strings.TrimLeft(args[0], "-") == "help":
 		fmt.Fprint(stdout, undoHelp)
 		return 0
-	case err != nil || flags.NArg() > 0:
+	case len(args) == 1 && args[0] == "--boot":
+		boot = true
+	case len(args) == 2 && args[0] == "--wait" && args[1] != "":
+		id = args[1]
+	default:
 		fmt.Fprint(stderr, undoHelp)
 		return 2
 	}
@@ -44,12 +45,12 @@ func undoCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr
 	err := ansible.Harden()
 	switch {
 	case err != nil:
-	case *boot:
+	case boot:
 		err = report(say)(guarded.UndoAtBoot(ctx, g))
-	case *id != "":
-		err = g.Wait(ctx, *id, func(ctx context.Context) error {
+	case id != "":
+		err = g.Wait(ctx, id, func(ctx context.Context) error {
 			say("the change was not confirmed in time: taking it back")
-			return undo(ctx, g, say, func(j guard.Journal) bool { return j.ID == *id && j.Overdue() })
+			return undo(ctx, g, say, func(j guard.Journal) bool { return j.ID == id && j.Overdue() })
 		}, say)
 	default:
 		err = undo(ctx, g, say, func(guard.Journal) bool { return true })

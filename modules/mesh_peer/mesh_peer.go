@@ -41,6 +41,7 @@ type Options struct {
 	Directory      string         `json:"directory"` // of the wg-quick files
 	ControlSocket  string         `json:"control_socket"`
 	Replaced       []string       `json:"replaced"`
+	Handover       int            `json:"handover"` // seconds; 0: the new key is used at once
 }
 
 // SetDefaults fills in what the task does not say.
@@ -194,7 +195,7 @@ func (e *end) tunnel(ctx context.Context) (ansible.Plan, error) {
 	if !e.waiting {
 		o.PublicKeys = map[string]string{e.Name: e.PublicKey.String()}
 	}
-	o.Replaced, o.ControlSocket = []string{e.Name}, e.ControlSocket
+	o.Replaced, o.ControlSocket, o.Handover = []string{e.Name}, e.ControlSocket, e.Handover
 	o.PrivateKeyFile, o.Directory, o.InterfacePrefix = e.PrivateKeyFile, e.Directory, e.state.InterfacePrefix
 	if err := o.Validate(); err != nil {
 		return ansible.Plan{}, err

@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/wgmesh/router/modules/guarded"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/detach"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
@@ -26,6 +30,8 @@ type Options struct {
 	PublicKeys      map[string]string `json:"public_keys"` // as the peers told them: some may be wrong
 	Replaced        []string          `json:"replaced"`
 	Removed         []string          `json:"removed"`
+	Handover        int               `json:"handover"` // seconds; 0: a new key is used at once
+	Hold            int               `json:"hold"`     // milliseconds
 	Purge           bool              `json:"purge"`
 	MSSClamp        bool              `json:"mss_clamp"`
 	Input           string            `json:"input"`
@@ -67,6 +73,9 @@ func (o Options) want() wg.Want {
 		if table.Name != "wgmesh" { // which is this module's own
 			w.Tables[table.Name] = table.File
 		}
+	}
+	if w.Hold = time.Duration(o.Hold) * time.Millisecond; o.Handover > 0 {
+		w.Handover = o.Replaced
 	}
 	for name, text := range o.PublicKeys {
 		var key plan.PublicKey
@@ -110,7 +119,18 @@ func (o Options) Validate() error {
 			gate = fmt.Errorf("gate: %w", err)
 		}
 	}
-	return errors.Join(missing, gate, o.want().Validate(), o.ValidateGuard())
+	return errors.Join(missing, gate, o.validateHandover(), o.want().Validate(), o.ValidateGuard())
+}
+
+// validateHandover: a peer takes no second handshake within 20 ms, and no older one.
+func (o Options) validateHandover() (err error) {
+	if o.Handover < 0 || o.Handover > 86400 {
+		err = fmt.Errorf("handover: expected 0 to 86400 seconds, got %d", o.Handover)
+	}
+	if o.Hold != 0 && (o.Hold < 50 || o.Hold > 1000) {
+		err = errors.Join(err, fmt.Errorf("hold: expected 0, or 50 to 1000 milliseconds, got %d", o.Hold))
+	}
+	return err
 }
 
 // Plan works out what the tunnels of this host need.
@@ -150,6 +170,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		},
 		Apply: func(ctx context.Context) (ansible.Outcome, error) {
 			done, err := wg.Apply(ctx, host, delta)
+			err = errors.Join(err, o.watch(ctx, delta))
 			kind, kindErr := host.Implementation(want.Tunnels)
 			return ansible.Outcome{
 				Done:   done,
@@ -172,6 +193,23 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		p = behind(door, p, view{before, door.Before}, view{after, door.After})
 	}
 	return p, nil
+}
+
+// watch starts what ends the handovers of a delta.
+func (o Options) watch(ctx context.Context, d wg.Delta) error {
+	var errs []error
+	for _, h := range d.Handovers() {
+		err := detach.Start(ctx, detach.Unit{
+			Name:        fmt.Sprintf("wgmesh-handover-%s-%d", h.Interface, os.Getpid()),
+			Description: "Hands the networks of " + h.Interface + " over to the new key of its peer",
+			Identifier:  "wgmesh-handover",
+			Properties:  []string{"Nice=-10"}, // the other end waits for it, but not for long
+		}, "handover", h.Interface, h.From.String(), h.To.String(), strconv.Itoa(o.Handover))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: watch for the new key of its peer: %w", h.Interface, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // armored returns a warning for each file that AppArmor keeps from the programs that

@@ -147,7 +147,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 			byMED[o.MED] = append(byMED[o.MED], o.Network)
 		}
 	}
-	slices.Sort(meds)
+	order.Ints(meds)
 	for _, med := range meds {
 		f.Originate = append(f.Originate, originLine{MED: med, Set: prefixSet(byMED[med], is4)})
 	}

@@ -18,12 +18,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/wgmesh/router/pkg/detach"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -40,9 +39,9 @@ type Guard struct {
 
 // Host is the guard of this router.
 func Host() Guard {
-	g := Guard{Folder: plan.UndoDirectory, Run: plan.RunDirectory, Launch: detach}
-	if _, err := os.Stat("/run/systemd/system"); err == nil { // as sd_booted(3) does
-		g.Units, g.Launch = "/etc/systemd/system", transient
+	g := Guard{Folder: plan.UndoDirectory, Run: plan.RunDirectory, Launch: launch}
+	if detach.Systemd() {
+		g.Units = "/etc/systemd/system"
 	}
 	return g
 }
@@ -78,37 +77,11 @@ func (g Guard) open(name string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(g.Run, name), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 }
 
-// transient has systemd run the waiting process: in a unit of its own, which ends
-// neither with the session nor with the module.
-func transient(ctx context.Context, id string) error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, launchTime)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemd-run", "--quiet", "--collect", "--unit=wgmesh-undo-"+id,
-		"--description=Takes a change of the mesh back unless it is confirmed",
-		"--property=Restart=on-failure", "--property=RestartSec=1", "--property=StartLimitIntervalSec=0",
-		"--property=OOMScoreAdjust=-900", "--property=LimitCORE=0", "--property=SyslogIdentifier=wgmesh-undo",
-		program, "undo", "--wait", id).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("systemd-run: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
-}
-
-// detach starts the waiting process in a session of its own.
-func detach(_ context.Context, id string) error {
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(context.Background(), program, "undo", "--wait", id)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	return cmd.Process.Release()
+// launch starts the waiting process. It ends neither with the session nor with the module.
+func launch(ctx context.Context, id string) error {
+	return detach.Start(ctx, detach.Unit{
+		Name: "wgmesh-undo-" + id, Identifier: "wgmesh-undo",
+		Description: "Takes a change of the mesh back unless it is confirmed",
+		Properties:  []string{"Restart=on-failure", "RestartSec=1", "StartLimitIntervalSec=0", "OOMScoreAdjust=-900"},
+	}, "undo", "--wait", id)
 }

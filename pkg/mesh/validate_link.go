@@ -67,7 +67,9 @@ func (n *network) checkShared(a, b *router, p *Problems) {
 		return
 	}
 	taken := n.forwarded(a)
-	for _, port := range slices.Sorted(maps.Keys(n.forwarded(b))) {
+	ports := slices.Collect(maps.Keys(n.forwarded(b)))
+	order.Ints(ports)
+	for _, port := range ports {
 		if taken[port] {
 			p.add("routers %s and %s: both have endpoint %s, so both would be its port %d: set endpoint_port_base, or give each its own",
 				a.name, b.name, a.endpoint, port)

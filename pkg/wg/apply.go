@@ -33,7 +33,7 @@ func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 				w.Configure(t.Name, DeviceChange{AnyPort: true}))
 		}
 	}
-	for _, t := range d.Tunnels {
+	for _, t := range a.announce(d.Tunnels) {
 		if !t.Start {
 			a.mend(t)
 		}

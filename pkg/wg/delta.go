@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -42,6 +43,7 @@ type TunnelDelta struct {
 	// removes the first address of their subnet.
 	RestoreAddresses []netip.Prefix
 	Device           DeviceChange
+	Handovers        []Handover
 }
 
 func (d TunnelDelta) empty() bool {
@@ -53,6 +55,7 @@ func (d TunnelDelta) empty() bool {
 // as they are.
 type DeviceChange struct {
 	PrivateKeyFile string
+	Hold           time.Duration // how long packets wait for the peers to know the new key; 0: not at all
 	ListenPort     int
 	AnyPort        bool         // one that is free
 	Peers          []PeerChange // removals first: allowed IPs move to who asks last

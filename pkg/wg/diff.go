@@ -125,14 +125,18 @@ func diffTunnel(w Want, t resolved, now Interface, have Have) TunnelDelta {
 	if t.ListenPort != 0 && now.Device.ListenPort != t.ListenPort {
 		d.Device.ListenPort = t.ListenPort
 	}
-	d.Device.Peers = diffPeers(t, now, have)
+	d.Handovers = t.handovers(w, now.Device)
+	d.Device.Peers = diffPeers(t, now, have, d.Handovers)
+	if d.Device.PrivateKeyFile != "" && !d.Start && w.Hold > 0 {
+		d.Device.hold(w.Hold, t, now.Device)
+	}
 	return d
 }
 
 // diffPeers lists removals before anything else: the kernel takes the peers of
 // a message in their order, and a network that is given to a second peer is
 // taken from the first.
-func diffPeers(t resolved, now Interface, have Have) []PeerChange {
+func diffPeers(t resolved, now Interface, have Have, handovers []Handover) []PeerChange {
 	var recorded []plan.Peer
 	if now.File != nil {
 		recorded = parse(now.File.record())
@@ -141,8 +145,7 @@ func diffPeers(t resolved, now Interface, have Have) []PeerChange {
 	live := map[plan.PublicKey]LivePeer{}
 	for _, l := range now.Device.Peers {
 		live[l.PublicKey] = l
-		wanted := slices.ContainsFunc(t.peers, func(p plan.Peer) bool { return p.PublicKey == l.PublicKey })
-		if !wanted && len(t.pending) == 0 {
+		if !t.wants(l.PublicKey) && len(t.pending) == 0 && !involved(handovers, l.PublicKey) {
 			remove = append(remove, PeerChange{
 				Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true,
 			})
@@ -151,6 +154,13 @@ func diffPeers(t resolved, now Interface, have Have) []PeerChange {
 	order.By(remove, func(a, b PeerChange) int { return strings.Compare(a.PublicKey.String(), b.PublicKey.String()) })
 	for _, p := range t.peers {
 		l, ok := live[p.PublicKey]
+		if involved(handovers, p.PublicKey) {
+			if ok { // its counters begin anew
+				remove = append(remove, PeerChange{Name: p.Name, PublicKey: p.PublicKey, Remove: true})
+			}
+			change = append(change, heir(p))
+			continue
+		}
 		if !ok {
 			change = append(change, addPeer(p))
 			continue
@@ -191,6 +201,16 @@ func (t resolved) says(l LivePeer) (out []netip.Prefix) {
 		}
 	}
 	return out
+}
+
+// wants reports whether one of the peers has that key.
+func (t resolved) wants(key plan.PublicKey) bool {
+	for i := range t.peers {
+		if t.peers[i].PublicKey == key {
+			return true
+		}
+	}
+	return false
 }
 
 func addPeer(p plan.Peer) PeerChange {

@@ -299,6 +299,20 @@ func (f *fake) SetBoot(_ context.Context, present bool) error {
 	return nil
 }
 
+// Announce spoils the pre-shared keys, as the kernel's does.
+func (f *fake) Announce(name string, c wg.DeviceChange) error {
+	if err := f.write("Announce %s", name); err != nil {
+		return err
+	}
+	d := f.devices[name]
+	d.PublicKey, d.Peers = f.private[c.PrivateKeyFile], slices.Clone(d.Peers)
+	for i := range d.Peers {
+		d.Peers[i].PresharedKey = wg.Fingerprint{1}
+	}
+	f.devices[name] = d
+	return nil
+}
+
 // Configure takes peers in their order, as the kernel does.
 func (f *fake) Configure(name string, c wg.DeviceChange) error {
 	if err := f.write("Configure %s", name); err != nil {

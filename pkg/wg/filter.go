@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // InputMesh lets in what the mesh needs, and nothing else, of what comes out of a
@@ -76,7 +78,7 @@ func (w Want) filter(s Have) filter {
 		out.ports = slices.Clone(w.InputPorts)
 	}
 	slices.Sort(out.tunnels)
-	slices.Sort(out.ports)
+	order.Ints(out.ports)
 	out.ports = slices.Compact(out.ports)
 	return out
 }

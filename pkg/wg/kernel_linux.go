@@ -102,6 +102,7 @@ func (h *Host) device(dev *wgtypes.Device) Device {
 		live := LivePeer{
 			PublicKey: plan.PublicKey(p.PublicKey), PresharedKey: h.salt.fingerprint(&psk),
 			PersistentKeepalive: int(p.PersistentKeepaliveInterval / time.Second), LastHandshake: p.LastHandshakeTime,
+			Received: p.ReceiveBytes,
 		}
 		psk.wipe()
 		clear(p.PresharedKey[:])
@@ -145,6 +146,11 @@ func (h *Host) Configure(name string, c DeviceChange) error {
 		}
 	}
 	cfg.Peers = append(cfg.Peers, takeAway(c.Peers)...)
+	if c.Hold > 0 {
+		if err := h.forget(name); err != nil {
+			return err
+		}
+	}
 	return h.client.ConfigureDevice(name, cfg)
 }
 

@@ -214,7 +214,13 @@ type stream struct {
 
 func (r *router) stream(address string) *stream {
 	r.t.Helper()
-	s := &stream{cmd: r.Command("ping", "-n", "-i", "0.03", address)}
+	return r.streamEvery("0.03", address)
+}
+
+// streamEvery is a stream of another interval, in seconds.
+func (r *router) streamEvery(interval, address string) *stream {
+	r.t.Helper()
+	s := &stream{cmd: r.Command("ping", "-n", "-i", interval, address)}
 	s.cmd.Stdout = &s.out
 	require.NoError(r.t, s.cmd.Start())
 	r.t.Cleanup(func() { _ = s.cmd.Process.Kill() })

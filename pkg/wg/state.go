@@ -84,6 +84,7 @@ type LivePeer struct {
 	AllowedIPs          []netip.Prefix // sorted
 	PersistentKeepalive int            // seconds
 	LastHandshake       time.Time      // zero: never
+	Received            int64          // bytes, handshakes among them
 }
 
 // MSS is the nftables table that clamps TCP MSS.
@@ -145,6 +146,8 @@ type Writer interface {
 	RemoveAddress(name string, a netip.Prefix) error
 	// Configure makes all changes in one message.
 	Configure(name string, c DeviceChange) error
+	// Announce has the peers of c know the private key of c, and sends them no packet yet.
+	Announce(name string, c DeviceChange) error
 	// SetMSS writes the file, empty: removes it; and loads it, or removes the
 	// table.
 	SetMSS(ctx context.Context, text string) error

@@ -13,6 +13,7 @@ package wg
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/order"
@@ -25,16 +26,19 @@ type Want struct {
 	PrivateKeyFile string                    // of this router, for all tunnels
 	PublicKeys     map[string]plan.PublicKey // by peer name, as the peers told them; zero or missing: not known yet
 	// by peer name: why what it told is not used; it keeps the key that it has
-	Refused         map[string]string
-	mark.Owner               // for whom the tunnels are
-	Removed         []string // peers that are out of the mesh
-	Purge           bool     // remove what was made for this mesh and is no longer wanted
-	Replace         bool     // without Purge: only what is in the way of a wanted interface
-	MSSClamp        bool     // keep the nftables table that clamps TCP MSS
-	Input           string   // InputAccept, InputMesh; empty: as the other tunnels here
-	InputPorts      []int    // TCP ports that InputMesh leaves open besides
-	InterfacePrefix string   // interfaces the clamp is for, such as wg
-	Directory       string   // of the wg-quick files, such as /etc/wireguard
+	Refused    map[string]string
+	mark.Owner          // for whom the tunnels are
+	Removed    []string // peers that are out of the mesh
+	Handover   []string // peers whose former key goes on until they use the new one
+	// how long packets wait for the peers to know a new key of this router; 0: not at all
+	Hold            time.Duration
+	Purge           bool   // remove what was made for this mesh and is no longer wanted
+	Replace         bool   // without Purge: only what is in the way of a wanted interface
+	MSSClamp        bool   // keep the nftables table that clamps TCP MSS
+	Input           string // InputAccept, InputMesh; empty: as the other tunnels here
+	InputPorts      []int  // TCP ports that InputMesh leaves open besides
+	InterfacePrefix string // interfaces the clamp is for, such as wg
+	Directory       string // of the wg-quick files, such as /etc/wireguard
 	// tables of nftables that others of this project keep, and their files, where they are
 	Tables map[string]string
 }

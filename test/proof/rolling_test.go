@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rotateUpgrade has one router of the pair take new private keys, and the other one a hook,
-// while the sites talk by 200 packets a second each way.
+// rotateUpgrade has one router of the pair take new private keys, then the only one of the other
+// site, and the other one of the pair a hook, while the sites talk by 200 packets a second each way.
 func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	refuseTurns(t, l)
 	key := func() string { return l.in(t, "aws-1", "wg pubkey < /etc/wireguard/wgmesh.key") }
@@ -31,7 +31,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 		}
 	}
 	assert.Zero(t, lost)
-	t.Logf("rotate of aws-1, upgrade of aws-2: of %d packets %d lost", sent, lost)
+	t.Logf("rotate of aws-1 and office-1, upgrade of aws-2: of %d packets %d lost", sent, lost)
 	now := key()
 	assert.NotEqual(t, before, now)
 	assert.Contains(t, l.in(t, "office-1", "wg show all peers"), now)
@@ -40,7 +40,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	assert.Empty(t, l.mesh(t).changed())
 }
 
-// turnFlow makes the two changes under traffic, and returns the sessions that fell beside.
+// turnFlow makes these changes under traffic, and returns the sessions that fell beside.
 func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fell []string) {
 	t.Helper()
 	var streams []*stream
@@ -53,6 +53,13 @@ func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fel
 	require.NoError(t, err, tail(out))
 	assert.NotContains(t, out, "drained for", "it is not any more")
 	cloud.waitAtRest()
+	alone := l.in(t, "office-1", "wg pubkey < /etc/wireguard/wgmesh.key")
+	_, out, err = l.playbook(t, "rotate", "--limit", "office-1", "-e", "mesh_rotate=private")
+	require.NoError(t, err, tail(out))
+	for _, r := range []string{"aws-1", "aws-2"} {
+		assert.NotContains(t, l.in(t, r, "wg show all peers"), alone)
+		assert.Empty(t, l.in(t, r, "systemctl list-units --plain --no-legend 'wgmesh-handover-*'"), r)
+	}
 	rotated := time.Now()
 	goAway(t, l)
 	_, out, err = l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
@@ -94,7 +101,7 @@ func refuseTurns(t *testing.T, l lab) {
 	began := time.Now()
 	for _, tt := range []struct{ play, limit, variable, words string }{
 		{
-			"rotate", "office-1", "mesh_rotate=private",
+			"upgrade", "office-1", "mesh_upgrade_hook=",
 			"office-1 is the only router of its site: leave it out with --limit",
 		},
 		{"rotate", "aws-1", "mesh_rotate=publik", "preshared, private"},

@@ -26,8 +26,8 @@ var turns = []string{"drain", "preshared", "private", "upgrade", "replace", "rem
 var turnWords = map[string]string{
 	"drain":     "drain, power cut, undrain: one router",
 	"preshared": "rotate: all pre-shared keys",
-	"private":   "rotate: the private keys of the %d that have another one beside them",
-	"upgrade":   "upgrade with a reboot: those %d, one after the other",
+	"private":   "rotate: all private keys",
+	"upgrade":   "upgrade with a reboot: the %d that have another one beside them",
 	"replace":   "replace: one router, its disk emptied",
 	"remove":    "remove, reset, add: one router",
 }
@@ -107,7 +107,7 @@ func (c aCase) turn(t *testing.T, kind string, all []string, one string, sum *tu
 	case "preshared":
 		play("rotate", "-e", "mesh_rotate=preshared")
 	case "private":
-		play("rotate", "-e", "mesh_rotate=private", "--limit", strings.Join(all, ","))
+		play("rotate", "-e", "mesh_rotate=private")
 	case "upgrade":
 		play("upgrade", "--limit", strings.Join(all, ","), "-e", "mesh_upgrade_hook="+c.hook(t, "true"))
 	case "replace":

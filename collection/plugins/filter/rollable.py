@@ -14,6 +14,7 @@ version_added: 1.0.0
 description:
   - Each router of such a run is drained, changed and undrained. So there has to be another one of its site, it has to
     answer, and it is not drained for another reason, which somebody may still need.
+  - Keys are rotated without a drain where there is no other one.
   - A router that a run of the same kind left drained is not refused, so that the run goes on.
 positional: _input, hostvars, group, why, seen
 options:
@@ -66,7 +67,7 @@ def rollable(name, hostvars, group, why, seen, force=False):
     mine = of_site(name, hostvars, group)
     if name not in mine:
         return "%s is absent in the inventory: leave it out with --limit" % name
-    if mine == [name] and not force:
+    if mine == [name] and why != "rotate" and not force:
         return "%s is the only router of its site: leave it out with --limit, or accept the cut with -e mesh_drain_force=true" % name
     status = (seen.get("answers") or {}).get("__mesh_seen")
     if status is None:

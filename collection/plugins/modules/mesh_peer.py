@@ -102,6 +102,10 @@ options:
     type: list
     elements: str
     default: []
+  handover:
+    description: For how many seconds the other end may go on with the key it had, as in M(wgmesh.router.wg_tunnel).
+    type: int
+    default: 0
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   diff_mode:

@@ -109,6 +109,23 @@ options:
     type: list
     elements: str
     default: []
+  handover:
+    description:
+      - For how many seconds a peer of I(replaced) may go on with the key it had. Its new key is a second peer of the
+        interface, without allowed IPs, until a packet comes from it. Then it gets them, and no packet is lost.
+      - A process of its own watches for that (C(wgmesh handover)). It gives the allowed IPs back if the former key is
+        heard again, which is when the other end takes its change back, and removes the former key in the end.
+      - With C(0), and in the next run without this option, the former key goes at once.
+    type: int
+    default: 0
+  hold:
+    description:
+      - When this router has a new private key, for how many milliseconds its packets wait until the peers, which know it
+        by I(handover), are ready. C(0), or 50 to 1000. It has to be longer than a packet takes to the peer.
+      - WireGuard keeps 128 packets for each peer that long. With C(0) the key changes at once, and packets are lost
+        until the next handshake.
+    type: int
+    default: 0
   removed:
     description:
       - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by I(purge)

@@ -1,0 +1,120 @@
+//go:build integration
+
+package wg_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/nettest"
+	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/wg"
+)
+
+// change applies what r wants, once, and returns what it did.
+func (r *router) change() (d wg.Delta) {
+	r.t.Helper()
+	d, _ = r.compare()
+	require.NoError(r.t, r.Inside(func() error {
+		h, err := wg.Open(r.dir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = h.Close() }()
+		_, err = wg.Apply(r.t.Context(), h, d)
+		return err
+	}))
+	return d
+}
+
+// watch hands over what d says, and returns how to end it.
+func (r *router) watch(d wg.Delta, limit time.Duration) (end func()) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- r.Inside(func() error {
+			h, err := wg.Open(r.dir)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = h.Close() }()
+			for _, o := range d.Handovers() {
+				if err := h.HandOver(ctx, o, limit); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}()
+	return func() {
+		cancel()
+		require.NoError(r.t, <-ended)
+	}
+}
+
+// newKeys gives r a new private key, and each of the tunnels of both a new pre-shared key.
+func newKeys(t *testing.T, r, peer *router) (key plan.PublicKey) {
+	t.Helper()
+	nettest.Sh(t, `umask 077; mv %[1]s/wgmesh.key %[1]s/before.key; wg genkey > %[1]s/wgmesh.key
+		mv %[1]s/1.psk %[1]s/before.psk; wg genpsk > %[1]s/1.psk; cp -p %[1]s/1.psk %[2]s/1.psk`, r.dir, peer.dir)
+	return r.publicKey()
+}
+
+// A router takes a new private key and new pre-shared keys while packets go through its only
+// tunnel, both ways. Not one is lost, and neither is one when it goes back.
+func TestHandover(t *testing.T) {
+	a, b := pair(t, 1)
+	a.apply()
+	b.apply()
+	a.reaches("172.31.1.2")
+	there, back := a.streamEvery("0.01", "172.31.1.2"), b.streamEvery("0.01", "172.31.1.1")
+	name, before := b.want.Tunnels[0].Name, a.publicKey()
+	peers := func() string { return b.sh("wg show %s allowed-ips | cut -c1-44,45-60 | sort", name) }
+	holds := func(key plan.PublicKey) bool {
+		for line := range strings.Lines(peers()) {
+			if strings.HasPrefix(line, key.String()) {
+				return !strings.Contains(line, "(none)")
+			}
+		}
+		return false
+	}
+
+	b.want.PublicKeys["a"] = newKeys(t, a, b)
+	b.want.Handover = []string{"a"}
+	end := b.watch(b.change(), time.Minute)
+	assert.True(t, holds(before), "the key of before goes on until the new one is used:\n%s", peers())
+	assert.False(t, holds(b.want.PublicKeys["a"]))
+	time.Sleep(500 * time.Millisecond)
+	a.want.Hold = 300 * time.Millisecond
+	a.change()
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, time.Minute, 20*time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
+
+	// The router takes its change back: its peer does so too, by what it hears.
+	nettest.Sh(t, `mv %[1]s/wgmesh.key %[1]s/new.key; cp -p %[1]s/before.key %[1]s/wgmesh.key
+		mv %[1]s/1.psk %[1]s/new.psk; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
+	a.change()
+	require.Eventually(t, func() bool { return holds(before) }, time.Minute, 20*time.Millisecond)
+	a.reaches("172.31.1.2")
+
+	nettest.Sh(t, `mv %[1]s/new.key %[1]s/wgmesh.key; mv %[1]s/new.psk %[1]s/1.psk`, a.dir)
+	a.change()
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, time.Minute, 20*time.Millisecond)
+	a.reaches("172.31.1.2")
+	for _, s := range []*stream{there, back} {
+		answers, lost := s.end(t)
+		t.Logf("%d answers, %d lost", answers, lost)
+		assert.Zero(t, lost)
+	}
+	end()
+	assert.NotContains(t, peers(), before.String(), "what is over is removed")
+	b.want.Handover = nil
+	b.apply()
+	a.apply()
+}
