@@ -158,8 +158,12 @@ func random() *wgtypes.Key {
 	return key
 }
 
-// watch is the pause between two looks of HandOver.
-const watch = 5 * time.Millisecond
+const (
+	// watch is the pause between two looks of HandOver.
+	watch = 5 * time.Millisecond
+	// late is how long a packet that was sent before another one may come after it.
+	late = 20 * time.Millisecond
+)
 
 // HandOver gives the networks of the peer o.From to o.To as soon as something comes from
 // that one, and back if something comes from o.From after that. When limit is over, or ctx,
@@ -175,13 +179,18 @@ func (h *Host) HandOver(ctx context.Context, o Handover, limit time.Duration) er
 		if err != nil {
 			return err
 		}
-		if gets.Received <= heard {
+		if heard < 0 {
+			heard = gets.Received
+		}
+		if gets.Received == heard {
 			continue
 		}
+		time.Sleep(late)
 		if err := h.give(o.Interface, has, gets); err != nil {
 			return fmt.Errorf("%s: give the networks of %s to %s: %w", o.Interface, holder, other, err)
 		}
-		holder, other, heard = other, holder, has.Received
+		time.Sleep(late)
+		holder, other, heard = other, holder, -1
 	}
 	if holder == o.From {
 		return nil
