@@ -601,9 +601,10 @@ class Drains(unittest.TestCase):
             ("azure-1 does not say how it is: mend it first", "azure-1", {"unreachable": True}, {"force": True}),
             ("azure-1 is drained (a new disk a new", "azure-1", other, {}),
         ):
-            line = rollable(name, self.HOSTS, list(self.HOSTS), "rotate", found, **more)
+            line = rollable(name, self.HOSTS, list(self.HOSTS), "upgrade", found, **more)
             self.assertLessEqual(len(line), 160, line)
             self.assertTrue(line.startswith(words) and bool(line) == bool(words), line)
+        self.assertEqual("", rollable("gcp-1", self.HOSTS, list(self.HOSTS), "rotate", self.seen("gcp-1")), "keys change without a drain")
         other["answers"]["__mesh_seen"]["drained_why"] = "rotate"
         self.assertEqual("", rollable("azure-1", self.HOSTS, list(self.HOSTS), "rotate", other), "it goes on")
 
