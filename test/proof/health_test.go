@@ -27,8 +27,9 @@ func (l lab) probe(t *testing.T, router string) (status, body string) {
 func (l lab) told(t *testing.T, router, status, body string) {
 	t.Helper()
 	s, b := l.probe(t, router)
-	for end := time.Now().Add(time.Minute); (s != status || b != body) && time.Now().Before(end); s, b = l.probe(t, router) {
+	for end := time.Now().Add(time.Minute); (s != status || b != body) && time.Now().Before(end); {
 		time.Sleep(200 * time.Millisecond)
+		s, b = l.probe(t, router)
 	}
 	assert.Equal(t, status, s)
 	assert.Equal(t, body, b)

@@ -224,7 +224,8 @@ func (r *removal) unhurt(t *testing.T) {
 	r.again = lost > 0 && onceMore(t, r.round, r.flaps(t, r.began, "office-1", "aws-1", "gcp-1"))
 	for _, s := range r.streams {
 		require.Greater(t, len(s.answers(t)), 100)
-		assert.True(t, r.again || s.lost(t) == 0, "%s: %d lost, of %d", s.name, s.lost(t), len(s.answers(t)))
+		assert.True(t, r.again || s.lost(t) == 0, "%s: %d lost, of %d", s.name, s.lost(t),
+			len(s.answers(t)))
 	}
 }
 

@@ -72,7 +72,8 @@ func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fel
 			t.Logf("%s: %d lost", s.name, s.lost(t))
 		}
 	}
-	return sent, lost, append(l.flaps(t, began, "aws-2", "office-1"), l.flaps(t, rotated, "aws-1", "office-1")...)
+	fell = append(l.flaps(t, began, "aws-2", "office-1"), l.flaps(t, rotated, "aws-1", "office-1")...)
+	return sent, lost, fell
 }
 
 // goAway has a hook after which aws-2 cannot be reached. The run ends there, and says how the
@@ -81,9 +82,10 @@ func goAway(t *testing.T, l lab) {
 	began := time.Now()
 	inside := []string{"netns", "exec", "wgmesh-" + l.name + ".host.aws-2", "nft"}
 	hook := filepath.Join(t.TempDir(), "gone.yml")
-	require.NoError(t, os.WriteFile(hook, fmt.Appendf(nil, "- ansible.builtin.shell: ip %s '"+
-		"table inet gone { chain in { type filter hook input priority -300; tcp dport 22 reject with tcp reset; }; }'\n"+
-		"  delegate_to: localhost\n  become: false\n", strings.Join(inside, " ")), 0o600))
+	const table = "table inet gone { chain in { type filter hook input priority -300; " +
+		"tcp dport 22 reject with tcp reset; }; }"
+	require.NoError(t, os.WriteFile(hook, fmt.Appendf(nil, "- ansible.builtin.shell: ip %s '%s'\n"+
+		"  delegate_to: localhost\n  become: false\n", strings.Join(inside, " "), table), 0o600))
 	_, out, err := l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook,
 		"-e", "mesh_upgrade_wait=2")
 	said, back := l.command(t, time.Minute, "ip", append(inside, "delete", "table", "inet", "gone")...)

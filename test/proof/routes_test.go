@@ -119,8 +119,8 @@ func regainRouter(t *testing.T, l lab, cloud *ec2) {
 		time.Sleep(time.Second)
 		theirs.stop(t)
 		ours.stop(t)
-		fell := append(l.flaps(t, began, "aws-2", "office-1"),
-			l.flaps(t, time.UnixMicro(int64(1e6*(well+1))), "aws-1", "office-1")...) // BIRD's clock is not exact
+		up := time.UnixMicro(int64(1e6 * (well + 1))) // BIRD is not exact to the second
+		fell := append(l.flaps(t, began, "aws-2", "office-1"), l.flaps(t, up, "aws-1", "office-1")...)
 		if onceMore(t, try, fell) {
 			began = time.Now()
 			l.tool(t, "stop", "aws-1")
