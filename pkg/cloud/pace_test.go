@@ -52,7 +52,7 @@ func TestTryWaitsOutThrottling(t *testing.T) {
 		return nil
 	}))
 
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	err := quick.Try(ctx, nil, func(context.Context) error {
 		return &cloud.Error{Do: "x", Code: "SlowDown", Kind: cloud.Throttled, After: time.Hour}
@@ -61,7 +61,7 @@ func TestTryWaitsOutThrottling(t *testing.T) {
 }
 
 func TestUntil(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	assert.EqualError(t, quick.Until(ctx, func(context.Context) (bool, string, error) {
 		return false, "x is off", nil
@@ -82,7 +82,7 @@ func TestRace(t *testing.T) {
 
 // A call that the end of the time cuts off says less than what came before it.
 func TestWhatCameBefore(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	n := 0
 	err := quick.Try(ctx, nil, func(ctx context.Context) error {
@@ -94,7 +94,7 @@ func TestWhatCameBefore(t *testing.T) {
 	})
 	assert.EqualError(t, err, "x: SlowDown; still so when `timeout` was over")
 	n = 0
-	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	err = quick.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		if n++; n == 1 {

@@ -104,7 +104,7 @@ func TestEventuallyConsistent(t *testing.T) {
 func TestTakenBack(t *testing.T) {
 	f := &tables{}
 	w := want(p1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	other := &taking{tables: f}
 	done, err := route.Ensure(ctx, quick, other, w)
