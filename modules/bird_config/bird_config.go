@@ -96,6 +96,14 @@ func (o Options) validateDrain() error {
 // redrains reports whether a drain is all that is asked for.
 func (o Options) redrains() bool { return o.State == Drained || o.State == Undrained }
 
+// takesBack reports whether the router is drained as wanted once the change that waits is
+// taken back: whoever drained or undrained it was cut off before the confirmation.
+func (o Options) takesBack(have bird.Have) bool {
+	wanted := o.State == Drained
+	return o.redrains() && have.Daemon.Pending &&
+		bird.Drained(have.Present()).On() != wanted && bird.Drained(have.Text).On() == wanted
+}
+
 // host names the places on the host; root is a folder that stands for /.
 func (o Options) host(root string) bird.Host {
 	_, err := os.Stat(root + "run/systemd/system") // as sd_booted(3) does
@@ -241,6 +249,9 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	changes := o.redrains() || o.State == bird.Applied
 	if err := o.refuse(host, have, changes); err != nil {
 		return p, t, err
+	}
+	if o.takesBack(have) {
+		want.State, changes, p.Return["drained"] = bird.Undone, false, o.State == Drained
 	}
 	if changes {
 		if want.Text, err = o.render(ctx, host, src, have, &p); err != nil {

@@ -88,7 +88,13 @@ func TestLaw(t *testing.T) {
 	o.DrainWhy = ""
 	step(Drained, false, false)
 	step(Undrained, true, true)
+	step(Drained, true, false) // whoever undrained it was cut off before the confirmation
+	step(Drained, false, false)
+	step(Undrained, true, true)
 	step(bird.Confirmed, true, false)
+	step(Undrained, false, false)
+	step(Drained, true, true)
+	step(Undrained, true, false)
 	step(Undrained, false, false)
 	step(bird.Applied, false, false)
 

@@ -34,7 +34,8 @@ options:
       - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained,
         and need no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and
         sends the site's own traffic by the site's other routers. All sessions stay up, so nothing is lost when the
-        router then goes away. As with C(applied), the change waits for its confirmation.
+        router then goes away. As with C(applied), the change waits for its confirmation. While one of them waits, the other
+        takes it back.
       - C(absent) ends BIRD and takes away all that this module made. A C(bird.conf) that was there before it is put
         back, and BIRD runs that one again; without one the service is disabled. It needs no other option, and cannot be
         taken back.
