@@ -349,7 +349,7 @@ func liesInJoin(t *testing.T, n *network) {
 		n.gate(name)
 	}
 	n.lie()
-	out, err = n.playbook("join", "-e", "wgmesh_self="+joiner)
+	out, err = n.playbook("join", "-e", "wgmesh_self="+joiner, "-e", "wgmesh_identity_file=/no/key")
 	calm(t, out)
 	n.same(before, n.tunnels())
 	if err != nil {
@@ -479,7 +479,7 @@ func liarAlone(t *testing.T, n *network) {
 		n.gate(name)
 	}
 	n.write("router/"+victim+"/off", "", 0o600)
-	out, _ = n.playbook("join", "-e", "wgmesh_self="+honest[1])
+	out, _ = n.playbook("join", "-e", "wgmesh_self="+honest[1], "-e", "wgmesh_identity_file=/no/key")
 	n.same(before, n.tunnels())
 	n.named(out, len(n.names)+1, func(lie) bool { return true })
 }

@@ -346,6 +346,13 @@ class Test(unittest.TestCase):
                 self.assertEqual(2, code, out)
                 self.assertEqual(1, out.count("wgmesh_self: " + want), out)
                 self.assertNotIn("Make ready", out)
+        with tempfile.TemporaryDirectory() as folder:
+            for own, refused in (("ssh-ed25519 AAAAmine a comment", False), ("ssh-ed25519 AAAAother", True)):
+                pathlib.Path(folder, "key.pub").write_text(own + "\n")
+                tree = inventory(aws_1={"mesh_host_key": "ssh-ed25519 AAAAmine", "mesh_id": 1, "wgmesh_remote_dir": folder})  # no mesh: nothing is made
+                out = self.play(tree, "wgmesh.router.join", "-e", "wgmesh_self=aws-1", "-e", "wgmesh_identity_file=%s/key" % folder)[1]
+                self.assertEqual(refused, "the SSH host key here is not the mesh_host_key of aws-1: run this there, or name the router" in out, out)
+                self.assertEqual(not refused, "TASK [wgmesh.router.mesh: Plan the mesh]" in out, out)
 
     def test_gone(self):
         """The only router of a run goes away: nobody else is left to say so, and what to do."""
