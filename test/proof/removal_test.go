@@ -27,7 +27,7 @@ func TestRemoval(t *testing.T) {
 // removeOnce returns false where packets were lost and sessions fell by themselves.
 func removeOnce(t *testing.T, try int) bool {
 	l := upFrom(t, "removal", "test/proof/testdata/removal.yml", "test/proof/testdata/join-image.yml")
-	r := &removal{lab: l, home: t.TempDir(), round: try}
+	r := &removal{lab: l, whole: t, home: t.TempDir(), round: try}
 	steps := []struct {
 		name string
 		run  func(*testing.T)
@@ -53,6 +53,7 @@ func removeOnce(t *testing.T, try int) bool {
 
 type removal struct {
 	lab
+	whole   *testing.T
 	home    string // of who follows the page
 	streams []*stream
 	began   time.Time // of the streams
@@ -117,11 +118,11 @@ func (r *removal) takeAway(t *testing.T) {
 		}
 	}
 	require.Len(t, nodes, 3)
-	r.began = time.Now()
+	r.began = time.Now() // and the streams end with the whole test, not with this step
 	for _, from := range nodes {
 		for _, to := range nodes {
 			if hosts[from].Site != hosts[to].Site {
-				r.streams = append(r.streams, r.streamEvery(t, "0.1", from, to))
+				r.streams = append(r.streams, r.streamEvery(r.whole, "0.1", from, to))
 			}
 		}
 	}
