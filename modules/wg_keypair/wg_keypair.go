@@ -13,6 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/keypair"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/seal"
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -94,11 +95,42 @@ func (o Options) plan(ctx context.Context, host keypair.Host) (ansible.Plan, err
 		},
 	}
 	p.Before, p.After = delta.Views()
+	if o.Guard > 0 {
+		renewed, err := o.renewed(guard.Host(), have)
+		if err != nil {
+			return p, err
+		}
+		p.Report(map[string]any{"renewed": renewed})
+	}
 	err = o.Protect(&p, func(c *guard.Change) error {
 		c.Files = append(c.Files, o.PrivateKeyFile, o.SealingKeyFile, o.IdentityFile)
 		return nil
 	})
 	return p, err
+}
+
+// renewed reports whether a change that waits for its confirmation has replaced the private
+// key. Who has the one before is this machine then.
+func (o Options) renewed(g guard.Guard, have keypair.Have) (bool, error) {
+	j, err := g.Read()
+	if err != nil || j == nil {
+		return false, err
+	}
+	for _, f := range j.Files {
+		if f.Path != o.PrivateKeyFile {
+			continue
+		}
+		text, err := g.Text(f)
+		defer seal.Wipe(text)
+		if err != nil {
+			return false, err
+		}
+		key, err := seal.ParseWGPrivate(text)
+		defer key.Wipe()
+		before := key.Public()
+		return err == nil && !before.IsZero() && before.String() != have.Private.Public, nil
+	}
+	return false, nil
 }
 
 // report is the result: null for a key that is not made yet.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/keypair"
 )
 
@@ -81,4 +82,45 @@ func TestPlan(t *testing.T) {
 	o.ImageBuild = true
 	_, err = o.plan(t.Context(), host)
 	require.ErrorContains(t, err, "image build")
+}
+
+// A router knows that a change that waits has given it another private key.
+func TestRenewed(t *testing.T) {
+	dir := t.TempDir()
+	host := keypair.Host{MachineID: filepath.Join(dir, "machine-id"), ImageMarker: filepath.Join(dir, "marker")}
+	require.NoError(t, os.WriteFile(host.MachineID, []byte("0123456789abcdef0123456789abcdef\n"), 0o600))
+	o := Options{
+		Name: "azure-1", PrivateKeyFile: dir + "/key", SealingKeyFile: dir + "/seal", IdentityFile: dir + "/id",
+		Regenerate: "always",
+	}
+	g := guard.Guard{Folder: dir + "/undo", Run: dir + "/run"}
+	g.Launch = func(_ context.Context, id string) error {
+		go func() { _ = g.Wait(t.Context(), id, func(context.Context) error { return nil }, func(string) {}) }()
+		return nil
+	}
+	renewed := func() bool {
+		t.Helper()
+		have, err := host.Observe(t.Context(), o.want())
+		require.NoError(t, err)
+		answer, err := o.renewed(g, have)
+		require.NoError(t, err)
+		return answer
+	}
+	renew := func() {
+		t.Helper()
+		require.NoError(t, g.Arm(t.Context(), 60, guard.Change{Files: []string{o.PrivateKeyFile}}))
+		p, err := o.plan(t.Context(), host)
+		require.NoError(t, err)
+		_, err = p.Apply(t.Context())
+		require.NoError(t, err)
+	}
+	assert.False(t, renewed(), "there is no key")
+	renew()
+	assert.False(t, renewed(), "it had none before")
+	require.NoError(t, os.RemoveAll(g.Folder))
+	assert.False(t, renewed(), "the change is confirmed")
+	require.NoError(t, g.Arm(t.Context(), 60, guard.Change{Files: []string{o.PrivateKeyFile}}))
+	assert.False(t, renewed(), "nothing was changed yet")
+	renew()
+	assert.True(t, renewed())
 }

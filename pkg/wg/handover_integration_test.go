@@ -87,25 +87,25 @@ func TestHandover(t *testing.T) {
 
 	b.want.PublicKeys["a"] = newKeys(t, a, b)
 	b.want.Handover = []string{"a"}
-	end := b.watch(b.change(), time.Minute)
+	end := b.watch(b.change(), 20*time.Minute)
 	assert.True(t, holds(before), "the key of before goes on until the new one is used:\n%s", peers())
 	assert.False(t, holds(b.want.PublicKeys["a"]))
 	time.Sleep(500 * time.Millisecond)
 	a.want.Hold = 300 * time.Millisecond
 	a.change()
-	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond)
 	time.Sleep(500 * time.Millisecond)
 
 	// The router takes its change back: its peer does so too, by what it hears.
 	nettest.Sh(t, `mv %[1]s/wgmesh.key %[1]s/new.key; cp -p %[1]s/before.key %[1]s/wgmesh.key
 		mv %[1]s/1.psk %[1]s/new.psk; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
 	a.change()
-	require.Eventually(t, func() bool { return holds(before) }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return holds(before) }, 3*time.Minute, 20*time.Millisecond)
 	a.reaches("172.31.1.2")
 
 	nettest.Sh(t, `mv %[1]s/new.key %[1]s/wgmesh.key; mv %[1]s/new.psk %[1]s/1.psk`, a.dir)
 	a.change()
-	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond)
 	a.reaches("172.31.1.2")
 	for _, s := range []*stream{there, back} {
 		answers, lost := s.end(t)

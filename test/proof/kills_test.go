@@ -22,6 +22,7 @@ const turned = "aws-1"
 // A killable is a play whose controller dies.
 type killable struct {
 	name, play string
+	router     string // turned, unless it says so
 	args       []string
 	gone       bool     // whether the inventory says absent of the router
 	renews     []string // which keys of the router are other ones afterwards
@@ -46,6 +47,10 @@ func circles(l lab, t *testing.T) [][]killable {
 		{{
 			name: "rotate-private", play: "rotate", renews: []string{"key", "psk"},
 			args: append([]string{"-e", "mesh_rotate=private"}, limit...),
+		}},
+		{{
+			name: "rotate-alone", play: "rotate", renews: []string{"key", "psk"}, router: "office-1",
+			args: []string{"-e", "mesh_rotate=private", "--limit", "office-1"},
 		}},
 		{{name: "rotate-preshared", play: "rotate", renews: []string{"psk"}}}, // both ends have to be in the run
 		{{name: "upgrade", args: hook("true")}},
@@ -118,7 +123,8 @@ func TestKills(t *testing.T) {
 		c := circle{lab: l, choice: o, seen: map[string]clean{}}
 		var names []string
 		for _, k := range plays {
-			if k.play = cmp.Or(k.play, k.name); k.gone {
+			k.play, k.router = cmp.Or(k.play, k.name), cmp.Or(k.router, turned)
+			if k.gone {
 				k.args = append([]string{"-i", absent}, k.args...)
 			}
 			c.plays, names = append(c.plays, k), append(names, k.name)
@@ -241,7 +247,7 @@ const drained = `grep '^define wgmesh_drained' /etc/bird/bird.conf 2>/dev/null |
 func (c circle) killed(t *testing.T, k killable, at point, how meantime) {
 	began, took := time.Now(), []time.Duration{}
 	lap := func() { took, began = append(took, time.Since(began).Round(time.Second)), time.Now() }
-	before := c.in(t, turned, secrets)
+	before := c.in(t, k.router, secrets)
 	if k.first != nil {
 		k.first(t, c)
 	}
@@ -256,7 +262,7 @@ func (c circle) killed(t *testing.T, k killable, at point, how meantime) {
 	lap()
 	t.Logf("until the kill, until the same command, and that: %v", took)
 	same(t, c.seen[k.name].left, c.settle(t, c.seen[k.name].left))
-	have := c.in(t, turned, secrets)
+	have := c.in(t, k.router, secrets)
 	for line := range strings.Lines(before) {
 		kind, _, _ := strings.Cut(line, " ")
 		if k.name == "reset" || k.name == "remove" {

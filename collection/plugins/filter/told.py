@@ -50,6 +50,7 @@ _value:
     - C(reach), for the option of that name of M(wgmesh.router.mesh_status_info).
     - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
     - C(changed), the names of those that changed something in this run, or of which that is not known.
+    - C(renewed), the names of those whose key is new by a change that waits for its confirmation.
     - C(stale), to whom some of them had a tunnel that is wanted no more.
     - C(known), for C(initiator) and C(responder) whether both ends said that they know the pre-shared key of each tunnel
       between the router I(to) and one of them in which it is that.
@@ -66,8 +67,8 @@ CHANGES = ("__mesh_begun", "__mesh_sealed", "__mesh_links")
 
 
 def told(names, hostvars, to=None):
-    """Return {peers, public_keys, envelopes, known, reach, heard, changed, stale, failed, sick} of the routers that answered."""
-    found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}, "changed": [], "stale": [], "failed": [], "sick": []}
+    """Return {peers, public_keys, envelopes, known, reach, heard, changed, renewed, stale, failed, sick} of the routers that answered."""
+    found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}, "changed": [], "renewed": [], "stale": [], "failed": [], "sick": []}
     hostvars = once(hostvars)
     for name in names:
         variables = hostvars[name]
@@ -86,6 +87,8 @@ def told(names, hostvars, to=None):
             found["heard"][name] = removed
         if any(part(variables, phase, "changed") or part(variables, phase, "failed") for phase in CHANGES):
             found["changed"].append(name)
+        if part(variables, "__mesh_keypair", "renewed"):
+            found["renewed"].append(name)
         found["stale"] += part(variables, "__mesh_tunnels", "stale_peers") or ()
         failed = "__mesh_failed" in variables
         found["failed"] += [name] if failed else []

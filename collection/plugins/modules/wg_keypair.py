@@ -160,6 +160,12 @@ armed:
   returned: with a I(guard)
   type: bool
   sample: true
+renewed:
+  description: A change that waits for M(wgmesh.router.mesh_guard) has replaced the private key of this router, whose peers may know the one
+    before.
+  returned: with a I(guard)
+  type: bool
+  sample: false
 routed:
   description: The networks to which BIRD had a way through a tunnel when that change began; nothing without one.
   returned: with a I(guard)

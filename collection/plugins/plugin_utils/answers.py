@@ -344,6 +344,7 @@ ANSWERS = {
         "name": NAME,
         "public_key": PUBLIC_KEY,
         "sealing_key": SEALING_KEY,
+        "renewed?": BOOL,
         "done?": [TEXT],
         **GUARDED,
     },
