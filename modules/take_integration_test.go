@@ -80,3 +80,31 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	assert.Equal(t, "10.2.0.0/16 via 172.31.1.2 dev wg-a metric 50000",
 		strings.TrimSpace(router.Sh(t, "ip route show proto 159")), "it is in nobody's way")
 }
+
+// An adoption that was cut off, and then reset: the copies go, and what they stood for stays.
+func TestResetTakesCopiesOfRoutes(t *testing.T) {
+	nettest.Need(t, "ip")
+	r := newResettable(t, map[string]string{"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"})
+	bin := filepath.Dir(r.log)
+	require.NoError(t, os.Remove(filepath.Join(bin, "ip")), "that of the host from here on")
+	router, far := nettest.New(t, "reset"), nettest.New(t, "far")
+	nettest.Cable(t, router, "wg-a", far, "wg-a")
+	router.IP(t, "addr", "add", "172.31.1.1/24", "dev", "wg-a")
+	router.IP(t, "link", "set", "wg-a", "up")
+	far.IP(t, "link", "set", "wg-a", "up")
+	router.Sh(t, `set -e
+		ip route add 10.1.0.0/16 via 172.31.1.2 proto bird metric 32
+		ip route add 10.1.0.0/16 via 172.31.1.2 proto 159 metric 31
+		ip route add 10.2.0.0/16 via 172.31.1.2 proto 159 metric 50000
+		ip route add 10.3.0.0/16 proto 159 metric 31 nexthop via 172.31.1.2 nexthop via 172.31.1.3
+		ip -6 route add 2001:db8::/64 dev wg-a proto 159 metric 50000`)
+	for range 2 {
+		router.Sh(t, "sh %s False absent '' %s", roleFiles+"reset.sh", r.root)
+		assert.Empty(t, router.Sh(t, "ip route show proto 159; ip -6 route show proto 159"))
+		routes := router.Sh(t, "ip -o route show; ip -6 route show dev wg-a")
+		assert.Contains(t, routes, "10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32")
+		assert.Contains(t, routes, "10.2.0.0/16 via 172.31.1.2 dev wg-a \n", "it was made by hand")
+		assert.NotContains(t, routes, "10.3.0.0/16")
+		assert.Contains(t, routes, "2001:db8::/64 metric 1024")
+	}
+}
