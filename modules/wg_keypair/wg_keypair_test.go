@@ -42,10 +42,17 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-func TestPlan(t *testing.T) {
-	dir := t.TempDir()
+// machine is a host that has its id in a folder.
+func machine(t *testing.T, dir string) keypair.Host {
+	t.Helper()
 	host := keypair.Host{MachineID: filepath.Join(dir, "machine-id"), ImageMarker: filepath.Join(dir, "marker")}
 	require.NoError(t, os.WriteFile(host.MachineID, []byte("0123456789abcdef0123456789abcdef\n"), 0o600))
+	return host
+}
+
+func TestPlan(t *testing.T) {
+	dir := t.TempDir()
+	host := machine(t, dir)
 	o := Options{
 		Name: "azure-1", PrivateKeyFile: dir + "/k/key", SealingKeyFile: dir + "/k/seal", IdentityFile: dir + "/k/id",
 		Regenerate: "partial_idempotence",
@@ -87,8 +94,7 @@ func TestPlan(t *testing.T) {
 // A router knows that a change that waits has given it another private key.
 func TestRenewed(t *testing.T) {
 	dir := t.TempDir()
-	host := keypair.Host{MachineID: filepath.Join(dir, "machine-id"), ImageMarker: filepath.Join(dir, "marker")}
-	require.NoError(t, os.WriteFile(host.MachineID, []byte("0123456789abcdef0123456789abcdef\n"), 0o600))
+	host := machine(t, dir)
 	o := Options{
 		Name: "azure-1", PrivateKeyFile: dir + "/key", SealingKeyFile: dir + "/seal", IdentityFile: dir + "/id",
 		Regenerate: "always",

@@ -93,7 +93,7 @@ func (c *DeviceChange) hold(limit time.Duration, t resolved, now *Device) {
 }
 
 // announce changes the private keys that packets wait for, of all tunnels at once, and
-// returns the tunnels without these changes.
+// returns the tunnels without these changes, but for those that failed, which are tried again.
 func (a *applier) announce(list []TunnelDelta) []TunnelDelta {
 	list = slices.Clone(list)
 	limit := time.Duration(0)
@@ -108,8 +108,8 @@ func (a *applier) announce(list []TunnelDelta) []TunnelDelta {
 	}
 	time.Sleep(limit) // whatever happens meanwhile: nothing goes through until it is over
 	for i, t := range list {
-		if t.Device.Hold > 0 {
-			a.try(t.Name+": "+t.Device.words(), t.Name+": "+t.Device.words(), a.w.Configure(t.Name, t.Device))
+		words := t.Name + ": " + t.Device.words()
+		if t.Device.Hold > 0 && a.try(words, words, a.w.Configure(t.Name, t.Device)) {
 			list[i].Device = DeviceChange{}
 		}
 	}

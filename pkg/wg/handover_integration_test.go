@@ -101,12 +101,14 @@ func TestHandover(t *testing.T) {
 		assert.Zero(t, lost)
 	}
 
-	// The router takes its change back: its peer does so too, by what it hears.
+	// The router takes its change back, as Revert does: its peer does so too, by what it hears.
 	nettest.Sh(t, `mv %[1]s/wgmesh.key %[1]s/new.key; cp -p %[1]s/before.key %[1]s/wgmesh.key
 		mv %[1]s/1.psk %[1]s/new.psk; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
 	a.change()
+	began := time.Now()
 	require.Eventually(t, func() bool { return holds(before) }, 3*time.Minute, 20*time.Millisecond)
 	a.reaches("172.31.1.2")
+	t.Logf("back after %v", time.Since(began))
 
 	nettest.Sh(t, `mv %[1]s/new.key %[1]s/wgmesh.key; mv %[1]s/new.psk %[1]s/1.psk`, a.dir)
 	a.change()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
@@ -59,6 +60,10 @@ type Reverter interface {
 	Down(ctx context.Context, name string) error
 }
 
+// revertHold is how long packets wait for peers to know the former key again (HandOver). One
+// that changes at once was heard by them after 10 s, measured in TestHandover.
+const revertHold = 300 * time.Millisecond
+
 // Revert brings interfaces back to what they were: those that were not there go,
 // and the others get what their former files say, field by field, as Apply does it.
 // files has the text of each that there was. It returns what it did, in words, also
@@ -88,6 +93,7 @@ func Revert(ctx context.Context, h Reverter, before map[string]Before, files map
 				wants[id] = &Want{
 					Directory: was.Directory, PrivateKeyFile: key,
 					Owner: mark.Owner{Mesh: mesh, Before: later},
+					Hold:  revertHold,
 				}
 			}
 			wants[id].Tunnels = append(wants[id].Tunnels, t)

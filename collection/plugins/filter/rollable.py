@@ -14,7 +14,7 @@ version_added: 1.0.0
 description:
   - Each router of such a run is drained, changed and undrained. So there has to be another one of its site, it has to
     answer, and it is not drained for another reason, which somebody may still need.
-  - Keys are rotated without a drain where there is no other one.
+  - Keys of the only router of a site are rotated without a drain.
   - A router that a run of the same kind left drained is not refused, so that the run goes on.
 positional: _input, hostvars, group, why, seen
 options:
