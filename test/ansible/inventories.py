@@ -370,6 +370,29 @@ class Test(unittest.TestCase):
         code, out = self.play(tree, "wgmesh.router.status")
         self.assertEqual(4, code, "others are in the run\n" + out)
 
+    def test_hook(self):
+        """A machine that does not answer may be gone, and is replaced. A hook is run for no inventory that is not understood."""
+        with tempfile.TemporaryDirectory() as folder:
+            hook, ran = pathlib.Path(folder, "hook.yml"), pathlib.Path(folder, "ran")
+            hook.write_text("- {ansible.builtin.command: touch %s, delegate_to: localhost, become: false}\n" % ran)
+            for want, change in (("id 1 is given to all of them", {"mesh_id": 1}), ("is absent", {"mesh_state": "absent"}), ("", {})):
+                tree = inventory(aws_1={"ansible_host": "127.0.0.1", "ansible_port": 1, **change})
+                if "mesh_state" in change:
+                    tree["all"]["children"]["aws"]["hosts"]["aws-2"] = {**tree["all"]["children"]["aws"]["hosts"]["aws-1"], "mesh_state": "present", "mesh_id": 3}
+                with self.subTest(want):
+                    code, out = self.play(tree, "wgmesh.router.replace", "--limit", "aws", "-e", "mesh_upgrade_hook=%s mesh_upgrade_wait=1" % hook)
+                    self.assertEqual(2, code, out)
+                    self.assertIn(want, out)
+                    self.assertEqual(want == "", ran.exists(), out)
+
+    def test_undrains_who_is_there(self):
+        """The line of a router that was removed stays in the inventory, and is no reason to leave the others drained."""
+        tree = inventory(azure_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
+        code, out = self.play(tree, "wgmesh.router.undrain")
+        self.assertEqual(2, code, out)
+        self.assertNotIn("inventory does not describe", out)
+        self.assertIn("aws-1 - it is gone", out)
+
     def test_mistyped(self):
         """An option that is not of its type, or does nothing, is refused in one line, before a router is asked."""
         for name, args, want in (
@@ -602,7 +625,6 @@ class Drains(unittest.TestCase):
         other["answers"]["__mesh_seen"]["drained_why"] = "a new disk " * 20
         for words, name, found, more in (
             ("", "azure-1", seen, {}),
-            ("azure-9 is absent in the inventory", "azure-9", seen, {}),
             ("gcp-1 is the only router of its site: leave it out with --limit", "gcp-1", seen, {}),
             ("", "gcp-1", seen, {"force": True}),
             ("azure-1 does not say how it is: mend it first", "azure-1", {"unreachable": True}, {"force": True}),
@@ -636,6 +658,7 @@ class Moving(unittest.TestCase):
         for name, members, want in (
             ("", self.MEMBERS, "no router is named: -e mesh_add=NAME, one of the inventory"),
             ("nobody", self.MEMBERS, "nobody is not a router of the inventory: put it there first"),
+            (["new-1"], self.MEMBERS, "mesh_add: got ['new-1'], expected the name of one router"),
             ("new-1", self.MEMBERS, "new-1 has no mesh_id: give it 3, the lowest that nobody has or had"),
             ("odd-1", two, "odd-1 has no mesh_id: give it 5, the lowest that nobody has or had"),
             ("new-1", {**self.MEMBERS, "new-1": {"id": 4}}, "new-1 has the mesh_id 4 of gone-1: give it 3, the lowest that nobody has or had"),
@@ -648,7 +671,8 @@ class Moving(unittest.TestCase):
                 self.assertLessEqual(len(want), 160)
 
         new = {**self.MEMBERS, "new-1": {"id": 3}}
-        self.assertEqual("", moving("new-1", "add", new, ["new-1"]))
+        self.assertEqual("", moving("new-1", "add", new, ["new-1", "one-1"]))
+        self.assertEqual("", moving("new-1", "add", {"new-1": {"id": 1}}, ["new-1"]))  # the first of all
         self.assertEqual("new-1 is not in this run, so nothing is changed there: leave --limit out", moving("new-1", "add", new, ["one-1"]))
 
     def test_limited(self):
@@ -656,6 +680,7 @@ class Moving(unittest.TestCase):
         for name, limit, want in (
             ("add", "aws-1", "azure-1 is not in this run, so nothing is changed there: leave --limit out"),
             ("remove", "aws-1", "azure-1 is not in this run, so nothing is changed there: leave --limit out"),
+            ("add", "azure-1,db-1", "nobody of this run would have a tunnel to azure-1: leave --limit out, or name the others with it"),
             ("remove", "azure-1,db-1", "nobody of this run would end a tunnel to azure-1: leave --limit out, or name the others with it"),
         ):
             with self.subTest(name + " " + limit):

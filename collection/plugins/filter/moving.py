@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut
+
 DOCUMENTATION = r"""
 name: moving
 short_description: Why a router cannot be added or removed
@@ -12,7 +14,7 @@ version_added: 1.0.0
 description:
   - For the plays C(wgmesh.router.add) and C(wgmesh.router.remove), before anything is done. A router that is added has to be
     in the inventory with an id that nobody else has or had. What else is wrong with an inventory is said by the plan.
-  - It has to be in the run, and one that is removed with some other router that ends its tunnel.
+  - It has to be in the run, with some other router that has a tunnel to it.
 positional: _input, play, members, targeted
 options:
   _input:
@@ -55,15 +57,18 @@ def moving(name, play, members, targeted=None):
     """Return why a router cannot be added or removed, or nothing."""
     if not name:
         return "no router is named: -e mesh_%s=NAME, one of the inventory" % play
+    if not isinstance(name, str):
+        return "mesh_%s: got %s, expected the name of one router" % (play, cut(str(name)))
     if name not in members:
         return "%s is not a router of the inventory: %s" % (name, "put it there first" if play == "add" else "name one that is, by its name there")
     if targeted is not None and name not in targeted:
         return "%s is not in this run, so nothing is changed there: leave --limit out" % name
+    others = [other for other, of in members.items() if other != name and of.get("state") != "absent"]
+    alone = targeted is not None and others and not set(others) & set(targeted)
     if play == "remove":
-        others = [other for other, of in members.items() if other != name and of.get("state") != "absent"]
         if not others:
             return "%s is the only router: wgmesh.router.reset makes its host as it was" % name
-        if targeted is not None and not set(others) & set(targeted):
+        if alone:
             return "nobody of this run would end a tunnel to %s: leave --limit out, or name the others with it" % name
         return ""
     router = members[name]
@@ -76,6 +81,8 @@ def moving(name, play, members, targeted=None):
         return "%s has no mesh_id: give it %d, the lowest that nobody has or had" % (name, free)
     if mine in taken:
         return "%s has the mesh_id %d of %s: give it %d, the lowest that nobody has or had" % (name, mine, taken[mine], free)
+    if alone:
+        return "nobody of this run would have a tunnel to %s: leave --limit out, or name the others with it" % name
     return ""
 
 

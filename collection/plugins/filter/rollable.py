@@ -65,8 +65,6 @@ _value:
 def rollable(name, hostvars, group, why, seen, force=False):
     """Return the line."""
     mine = of_site(name, hostvars, group)
-    if name not in mine:
-        return "%s is absent in the inventory: leave it out with --limit" % name
     if mine == [name] and why != "rotate" and not force:
         return "%s is the only router of its site: leave it out with --limit, or accept the cut with -e mesh_drain_force=true" % name
     status = (seen.get("answers") or {}).get("__mesh_seen")
