@@ -201,6 +201,63 @@ func TestTwoEndsMeet(t *testing.T) {
 	assert.Contains(t, sh(t, "ip netns exec %s wg show %s1 peers", office.Name, office.Name), second["public_key"])
 }
 
+// A rotation ended after azure-1 had told its new key, and it goes on with the one before:
+// office-1 has the new one on its disk, and a peer without networks.
+func TestKeyThatNobodyUses(t *testing.T) {
+	office, azure := twoEnds(t)
+	fromAzure := caller(azure.must("office-1", map[string]any{"state": "known"}))
+	fromOffice := caller(office.must("azure-1", map[string]any{"state": "known"}))
+	fromOffice["envelopes"] = office.must("azure-1", fromAzure)["envelopes"]
+	azure.must("office-1", fromOffice)
+	name, before := office.Name+"1", fromAzure["public_key"].(string)
+	reaches := func() bool { return office.Command("ping", "-c1", "-W1", linkOf(t, azure)).Run() == nil }
+	require.Eventually(t, reaches, 2*time.Minute, 100*time.Millisecond)
+
+	wg := "ip netns exec " + office.Name + " wg "
+	networks := strings.Join(strings.Fields(sh(t, wg+"show %s allowed-ips", name))[1:], ",")
+	psk := sh(t, "cp -p %s/psk/1.psk %s/before.psk; echo %s/before.psk", office.dir, office.dir, office.dir)
+	told := map[string]any{
+		"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": fromAzure["sealing_key"], "replaced": []string{"azure-1"},
+	}
+	office.must("azure-1", told)
+	sh(t, wg+"set %s peer %s preshared-key %s endpoint 192.0.2.2:51801 allowed-ips %s", name, before, psk, networks)
+	require.Eventually(t, reaches, 2*time.Minute, 100*time.Millisecond)
+	require.Contains(t, sh(t, wg+"show %s allowed-ips", name), told["public_key"].(string)+"\t(none)")
+
+	// A third key is a stranger's, as long as azure-1 is there.
+	talk := azure.Command("ping", "-qi", "0.2", linkOf(t, office)) // as its BIRD does
+	require.NoError(t, talk.Start())
+	t.Cleanup(func() { _ = talk.Process.Kill(); _ = talk.Wait() })
+	wanted := office.plan("present").Tunnels[:1]
+	wanted[0].Peers[0].PresharedKeyFile = psk
+	tunnels := func(key string) (pending any) {
+		keys := map[string]any{"azure-1": key}
+		if key == "" {
+			keys = map[string]any{}
+		}
+		options := map[string]any{
+			"tunnels": wanted, "public_keys": keys,
+			"private_key_file": office.dir + "/key", "directory": office.dir, "control_socket": office.dir + "/no-bird",
+			"interface_prefix": office.Name, "mss_clamp": false,
+		}
+		res := office.module(ansible.New(wgtunnel.Plan), options)
+		require.Nil(t, res["failed"], "%s", res["msg"])
+		return res["pending"]
+	}
+	third := map[string]any{"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": fromAzure["sealing_key"]}
+	assert.Contains(t, office.ask("azure-1", third)["msg"], "are there two machines with this name and id?")
+	assert.Contains(t, fmt.Sprint(tunnels(third["public_key"].(string))), "whoever has the one before is alive")
+	// Nothing is known of who is not in the run.
+	assert.Contains(t, fmt.Sprint(tunnels("")), "it told a new public key and goes on with the one before")
+	assert.Contains(t, sh(t, wg+"show %s allowed-ips", name), before+"\t10.")
+	assert.Contains(t, sh(t, wg+"show %s allowed-ips", name), told["public_key"].(string)+"\t(none)")
+
+	// Its own is the one that is in use.
+	assert.Equal(t, []any{}, tunnels(before))
+	assert.Equal(t, before, sh(t, wg+"show %s peers", name))
+	assert.Eventually(t, reaches, 2*time.Minute, 100*time.Millisecond)
+}
+
 // linkOf is the address of the end in its tunnel.
 func linkOf(t *testing.T, e end) string {
 	t.Helper()

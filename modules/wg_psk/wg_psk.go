@@ -123,7 +123,7 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 		if key, changed := before[t.Number]; changed && !slices.Contains(o.Replaced, t.Peer) {
 			numbers = append(numbers, t.Number)
 			holders = append(holders, status.KeyHolder{
-				Interface: cmp.Or(t.Interface, o.InterfacePrefix+strconv.Itoa(t.Number)), PublicKey: key,
+				Interface: cmp.Or(t.Interface, o.InterfacePrefix+strconv.Itoa(t.Number)), PublicKey: key, Told: o.told(t.Peer),
 			})
 		}
 	}
@@ -132,4 +132,13 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 		out[numbers[i]] = sign
 	}
 	return out
+}
+
+// told is the public key that a peer says it has.
+func (o Options) told(name string) string {
+	i := slices.IndexFunc(o.Peers, func(p psk.Peer) bool { return p.Name == name })
+	if i < 0 {
+		return ""
+	}
+	return o.Peers[i].PublicKey
 }

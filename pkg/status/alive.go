@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,13 +26,15 @@ const listen = 2500 * time.Millisecond
 type KeyHolder struct {
 	Interface string
 	PublicKey string     // base64
+	Told      string     // likewise, the key that somebody says is the one instead
 	Address   netip.Addr // its link address, which may be asked; zero: not known
 }
 
 // Alive reports by which sign each holder of a key is there, "" for by none: its
 // BFD session is up, or its last handshake is recent and packets of it arrive. A
 // handshake alone is made by a machine that is gone since, and a stopped BIRD
-// alone says nothing of the other end.
+// alone says nothing of the other end. A key that nobody has come to use yet has no
+// allowed IPs: there it is whoever has them, unless that one has the key that is told.
 func Alive(ctx context.Context, socket string, holders []KeyHolder) []string {
 	signs := make([]string, len(holders))
 	if len(holders) == 0 {
@@ -54,7 +57,7 @@ func (h KeyHolder) alive(ctx context.Context, bird birdView) string {
 	}
 	defer func() { _ = client.Close() }()
 	peer, there := h.peer(client)
-	if !there {
+	if !there || peer.PublicKey.String() == h.Told {
 		return ""
 	}
 	for _, s := range bird.bfd {
@@ -81,16 +84,18 @@ func (h KeyHolder) alive(ctx context.Context, bird birdView) string {
 	return ""
 }
 
-// peer is the holder as WireGuard knows it.
+// peer is the holder as WireGuard knows it, or who has the allowed IPs instead.
 func (h KeyHolder) peer(client *wgctrl.Client) (wgtypes.Peer, bool) {
 	device, err := client.Device(h.Interface)
 	if err != nil {
 		return wgtypes.Peer{}, false
 	}
-	for _, p := range device.Peers {
-		if p.PublicKey.String() == h.PublicKey {
-			return p, true
-		}
+	i := slices.IndexFunc(device.Peers, func(p wgtypes.Peer) bool { return p.PublicKey.String() == h.PublicKey })
+	if i >= 0 && len(device.Peers[i].AllowedIPs) == 0 {
+		i = slices.IndexFunc(device.Peers, func(p wgtypes.Peer) bool { return len(p.AllowedIPs) > 0 })
 	}
-	return wgtypes.Peer{}, false
+	if i < 0 {
+		return wgtypes.Peer{}, false
+	}
+	return device.Peers[i], true
 }

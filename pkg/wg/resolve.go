@@ -43,7 +43,14 @@ func resolve(w Want, t plan.Tunnel, s Have) resolved {
 		case p.PresharedKeyFile != "" && !havePSK:
 			wait.Reason = fmt.Sprintf("its pre-shared key file %s does not exist yet", p.PresharedKeyFile)
 		}
-		if key.IsZero() || p.PresharedKeyFile != "" && !havePSK {
+		waits := key.IsZero() || p.PresharedKeyFile != "" && !havePSK
+		if !waits && key != w.keyOf(p) && have.Device.unused(key, recorded) {
+			waits = true
+			if !wait.Refused {
+				wait.Reason = "it told a new public key and goes on with the one before: expected it in this run"
+			}
+		}
+		if waits {
 			out.pending = append(out.pending, wait)
 			continue
 		}
@@ -64,6 +71,23 @@ func resolve(w Want, t plan.Tunnel, s Have) resolved {
 	}
 	order.By(out.peers, comparePeers)
 	return out
+}
+
+// unused reports whether a peer that is recorded has no networks yet, since somebody who is
+// not recorded has them: whoever told the key goes on with the one before.
+func (d *Device) unused(key plan.PublicKey, recorded []plan.Peer) bool {
+	if d == nil {
+		return false
+	}
+	var without, other bool
+	for _, l := range d.Peers {
+		if l.PublicKey == key {
+			without = len(l.AllowedIPs) == 0
+		} else if len(l.AllowedIPs) > 0 {
+			other = other || !slices.ContainsFunc(recorded, func(p plan.Peer) bool { return p.PublicKey == l.PublicKey })
+		}
+	}
+	return without && other
 }
 
 // refusal says why the key that p told is not used, "" when it is, or when p told
@@ -133,7 +157,7 @@ func PendingPeers(w Want, s Have) []plan.Pending {
 // A NewKey is a peer that told another public key than the one it has.
 type NewKey struct {
 	Tunnel, Peer string
-	Have         plan.PublicKey
+	Have, Told   plan.PublicKey
 }
 
 // NewKeys lists the peers that told another public key than the one they have.
@@ -149,7 +173,7 @@ func NewKeys(w Want, s Have) []NewKey {
 		for _, p := range t.Peers {
 			key, old := w.keyOf(p), recordedKey(parse(have.File.record()), p.Name)
 			if w.told(p) && !key.IsZero() && !old.IsZero() && key != old {
-				out = append(out, NewKey{t.Name, p.Name, old})
+				out = append(out, NewKey{t.Name, p.Name, old, key})
 			}
 		}
 	}
