@@ -161,23 +161,36 @@ func random() *wgtypes.Key {
 const (
 	// watch is the pause between two looks of HandOver.
 	watch = 5 * time.Millisecond
+	// seldom is the same after the limit.
+	seldom = time.Second
 	// late is how long a packet that was sent before another one may come after it.
 	late = 20 * time.Millisecond
 )
 
 // HandOver gives the networks of the peer o.From to o.To as soon as something comes from
 // that one, and back if something comes from o.From after that. When limit is over, or ctx,
-// o.From is removed if it has no network. It ends early when one of the two is gone, or the
-// interface, which is somebody else's decision.
+// o.From is removed if it has no network, after limit as soon as o.To is heard once more: who
+// has been silent may have lost its power, and come back with the key of before. It ends early
+// when one of the two is gone, or the interface, which is somebody else's decision.
 func (h *Host) HandOver(ctx context.Context, o Handover, limit time.Duration) error {
 	holder, other, heard := o.From, o.To, int64(0)
-	for end := time.Now().Add(limit); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(watch) {
+	end, said := time.Now().Add(limit), int64(-1)
+	for pause := watch; ctx.Err() == nil; time.Sleep(pause) {
 		has, gets, err := h.both(o.Interface, holder, other)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && (has == nil || gets == nil) {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		if time.Now().After(end) {
+			if said < 0 {
+				said = has.Received
+			}
+			if holder == o.From || has.Received > said {
+				break
+			}
+			pause = seldom
 		}
 		if heard < 0 {
 			heard = gets.Received

@@ -120,3 +120,42 @@ func TestHandover(t *testing.T) {
 	b.apply()
 	a.apply()
 }
+
+// A router loses its power before its new key is confirmed, and comes back with the one of
+// before after its peers have stopped to wait for it.
+func TestHandoverOfSilent(t *testing.T) {
+	a, b := pair(t, 1)
+	a.apply()
+	b.apply()
+	a.reaches("172.31.1.2")
+	name, before := b.want.Tunnels[0].Name, a.publicKey()
+	peers := func() string { return b.sh("wg show %s allowed-ips", name) }
+	holds := func(key plan.PublicKey) bool {
+		_ = a.Command("ping", "-c1", "-W1", "172.31.1.2").Run()
+		for line := range strings.Lines(peers()) {
+			if strings.HasPrefix(line, key.String()) {
+				return !strings.Contains(line, "(none)")
+			}
+		}
+		return false
+	}
+
+	b.want.PublicKeys["a"] = newKeys(t, a, b)
+	b.want.Handover = []string{"a"}
+	limit := 20 * time.Second
+	end := b.watch(b.change(), limit)
+	began := time.Now()
+	a.want.Hold = 300 * time.Millisecond
+	a.change()
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond, "%s", peers())
+	a.sh("ip link set eth0 down")
+	time.Sleep(limit - time.Since(began) + 3*time.Second)
+	require.Contains(t, peers(), before.String(), "nobody has heard from the new key since")
+
+	nettest.Sh(t, `cp -p %[1]s/before.key %[1]s/wgmesh.key; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
+	a.sh("ip link set eth0 up")
+	a.change()
+	require.Eventually(t, func() bool { return holds(before) }, 3*time.Minute, 20*time.Millisecond, "%s", peers())
+	a.reaches("172.31.1.2")
+	end()
+}
