@@ -83,7 +83,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	e := &end{Options: o, state: state, link: link}
 	steps := []func(context.Context) (ansible.Plan, error){e.keys}
 	if o.State == peered {
-		if err := e.checkOther(ctx); err != nil {
+		if err := errors.Join(e.checkOwn(ctx), e.checkOther(ctx)); err != nil {
 			return ansible.Plan{}, err
 		}
 		if _, err := seal.ParsePublicKey(o.SealingKey); err != nil {
@@ -146,11 +146,26 @@ type end struct {
 }
 
 func (e *end) keys(ctx context.Context) (ansible.Plan, error) {
+	return wgkeypair.Plan(ctx, e.keypair())
+}
+
+func (e *end) keypair() wgkeypair.Options {
 	var o wgkeypair.Options
 	o.SetDefaults()
 	o.Name = e.state.Router
 	o.PrivateKeyFile, o.SealingKeyFile, o.IdentityFile = e.PrivateKeyFile, e.SealingKeyFile, e.IdentityFile
-	return wgkeypair.Plan(ctx, o)
+	return o
+}
+
+// checkOwn refuses while this router's own private key is one that a change may take back:
+// on an interface it would stay, since this module is not part of that change.
+func (e *end) checkOwn(ctx context.Context) error {
+	renewed, err := e.keypair().Renewed(ctx)
+	if err == nil && renewed {
+		err = fmt.Errorf("%s has a new private key, by a change that waits for its confirmation: "+
+			"run again when it is confirmed, or was taken back", e.state.Router)
+	}
+	return err
 }
 
 // key makes the pre-shared key as the initiator, or opens it as the responder.

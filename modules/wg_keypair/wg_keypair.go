@@ -109,6 +109,16 @@ func (o Options) plan(ctx context.Context, host keypair.Host) (ansible.Plan, err
 	return p, err
 }
 
+// Renewed reports whether a change that waits for its confirmation has replaced the private
+// key of this router.
+func (o Options) Renewed(ctx context.Context) (bool, error) {
+	have, err := keypair.Host{Unbound: !o.BindToMachine}.Observe(ctx, o.want())
+	if err != nil {
+		return false, err
+	}
+	return o.renewed(guard.Host(), have)
+}
+
 // renewed reports whether a change that waits for its confirmation has replaced the private
 // key. Who has the one before is this machine then.
 func (o Options) renewed(g guard.Guard, have keypair.Have) (bool, error) {
