@@ -209,34 +209,39 @@ type meantime struct {
 
 var meantimes = []meantime{
 	{name: "at once", between: func(*testing.T, circle, killable) {}},
-	{
-		name: "after the guard", args: []string{"-e", "mesh_confirm_timeout=15"},
-		between: func(t *testing.T, c circle, _ killable) {
-			for _, r := range c.routers {
-				c.waitFor(t, r, "! test -e /etc/wireguard/wgmesh-undo")
-			}
-		},
-	},
-	{
-		// It undoes no drain, and mends what it can: a router that gets new keys or is made
-		// anew has those of this moment.
-		name: peered, between: func(t *testing.T, c circle, k killable) {
-			// A controller that is dead asks nothing more, but its last task still runs.
-			for _, r := range c.routers {
-				c.waitFor(t, r, `! pgrep -f "wgmesh/[0-9a-f]+/wgmesh [a-z]+_[a-z]+$"`)
-			}
-			before := c.in(t, turned, drained)
-			args := []string{"-e", "mesh_settle=60"}
-			if k.gone {
-				args = append(slices.Clone(k.args[:2]), args...)
-			}
-			_, out, err := c.play(t, args...)
-			assert.NoError(t, err, "the mesh play between: %s", tail(out))
-			if strings.Contains(before, "Z ") { // it was drained, and since when
-				assert.Equal(t, before, c.in(t, turned, drained), "the mesh play undoes the drain")
-			}
-		},
-	},
+	{name: "after the guard", args: soon, between: afterGuard},
+	{name: peered, between: afterMesh},
+	{name: "after the guard and the mesh play", args: soon, between: func(t *testing.T, c circle, k killable) {
+		afterGuard(t, c, k)
+		afterMesh(t, c, k)
+	}},
+}
+
+var soon = []string{"-e", "mesh_confirm_timeout=15"}
+
+func afterGuard(t *testing.T, c circle, _ killable) {
+	for _, r := range c.routers {
+		c.waitFor(t, r, "! test -e /etc/wireguard/wgmesh-undo")
+	}
+}
+
+// afterMesh undoes no drain, and mends what it can: a router that gets new keys or is made
+// anew has those of this moment.
+func afterMesh(t *testing.T, c circle, k killable) {
+	// A controller that is dead asks nothing more, but its last task still runs.
+	for _, r := range c.routers {
+		c.waitFor(t, r, `! pgrep -f "wgmesh/[0-9a-f]+/wgmesh [a-z]+_[a-z]+$"`)
+	}
+	before := c.in(t, turned, drained)
+	args := []string{"-e", "mesh_settle=60"}
+	if k.gone {
+		args = append(slices.Clone(k.args[:2]), args...)
+	}
+	_, out, err := c.play(t, args...)
+	assert.NoError(t, err, "the mesh play between: %s", tail(out))
+	if strings.Contains(before, "Z ") { // it was drained, and since when
+		assert.Equal(t, before, c.in(t, turned, drained), "the mesh play undoes the drain")
+	}
 }
 
 const peered = "after the mesh play"
