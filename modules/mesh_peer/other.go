@@ -35,7 +35,8 @@ func (e *end) checkOther(ctx context.Context) error {
 		return nil
 	}
 	holder := status.KeyHolder{
-		Interface: t.Name, PublicKey: device.Peers[0].PublicKey.String(), Told: e.PublicKey.String(), Address: e.link.Status.Address,
+		Interface: t.Name, PublicKey: device.Peers[0].PublicKey.String(), Told: e.PublicKey.String(),
+		Address: e.link.Status.Address,
 	}
 	sign := status.Alive(ctx, e.ControlSocket, []status.KeyHolder{holder})[0]
 	if sign == "" {

@@ -123,7 +123,8 @@ func (o Options) alive(ctx context.Context, before map[int]string) map[int]strin
 		if key, changed := before[t.Number]; changed && !slices.Contains(o.Replaced, t.Peer) {
 			numbers = append(numbers, t.Number)
 			holders = append(holders, status.KeyHolder{
-				Interface: cmp.Or(t.Interface, o.InterfacePrefix+strconv.Itoa(t.Number)), PublicKey: key, Told: o.told(t.Peer),
+				Interface: cmp.Or(t.Interface, o.InterfacePrefix+strconv.Itoa(t.Number)),
+				PublicKey: key, Told: o.told(t.Peer),
 			})
 		}
 	}

@@ -96,7 +96,9 @@ func (o Options) keep(ctx context.Context, want wg.Want, have wg.Have) {
 	})
 	var holders []status.KeyHolder
 	for _, k := range changed {
-		holders = append(holders, status.KeyHolder{Interface: k.Tunnel, PublicKey: k.Have.String(), Told: k.Told.String()})
+		holders = append(holders, status.KeyHolder{
+			Interface: k.Tunnel, PublicKey: k.Have.String(), Told: k.Told.String(),
+		})
 	}
 	for i, sign := range status.Alive(ctx, o.ControlSocket, holders) {
 		if sign != "" {

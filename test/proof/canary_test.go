@@ -125,8 +125,7 @@ func (l lab) grepRouters(t *testing.T, all []secret) {
 
 func (l lab) grep(t *testing.T, patterns string, command ...string) string {
 	t.Helper()
-	command[0] = filepath.Join(l.root, command[0])
-	return grep(t, patterns, command...)
+	return grep(t, patterns, append([]string{filepath.Join(l.root, command[0])}, command[1:]...)...)
 }
 
 // grep runs a search with the patterns on its standard input, so that no
