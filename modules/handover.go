@@ -16,8 +16,8 @@ import (
 
 const handoverHelp = `wgmesh handover INTERFACE KEY NEWKEY SECONDS gives the allowed IPs of the peer KEY of
 INTERFACE to the peer NEWKEY as soon as something comes from that one, and back if KEY is
-heard again. After SECONDS it removes KEY if NEWKEY has them. wg_tunnel starts it when a
-peer takes a new key.
+heard again. After SECONDS it removes KEY if NEWKEY has them and is heard once more. wg_tunnel
+starts it when a peer takes a new key.
 `
 
 // handoverCommand waits for a peer to use its new key.

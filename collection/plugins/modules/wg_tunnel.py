@@ -114,8 +114,9 @@ options:
       - For how many seconds a peer of I(replaced) may go on with the key it had. Its new key is a second peer of the
         interface, without allowed IPs, until a packet comes from it. Then it gets them, and no packet is lost.
       - A process of its own watches for that (C(wgmesh handover)). It gives the allowed IPs back if the former key is
-        heard again, which is when the other end takes its change back, and removes the former key in the end.
-      - With C(0), and in the next run without this option, the former key goes at once.
+        heard again, which is when the other end takes its change back. After these seconds it removes the former key
+        as soon as the new one is heard once more.
+      - With C(0), and in the next run without this option in which the peer tells a key, the other key goes at once.
     type: int
     default: 0
   hold:
