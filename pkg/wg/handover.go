@@ -165,6 +165,8 @@ const (
 	seldom = time.Second
 	// late is how long a packet that was sent before another one may come after it.
 	late = 20 * time.Millisecond
+	// latest is the same where it comes in the way of nobody.
+	latest = 100 * time.Millisecond
 )
 
 // HandOver gives the networks of the peer o.From to o.To as soon as something comes from
@@ -202,7 +204,7 @@ func (h *Host) HandOver(ctx context.Context, o Handover, limit time.Duration) er
 		if err := h.give(o.Interface, has, gets); err != nil {
 			return fmt.Errorf("%s: give the networks of %s to %s: %w", o.Interface, holder, other, err)
 		}
-		time.Sleep(late)
+		time.Sleep(latest)
 		holder, other, heard = other, holder, -1
 	}
 	if holder == o.From {
