@@ -77,7 +77,7 @@ func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fel
 }
 
 // goAway has a hook after which aws-2 cannot be reached. The run ends there, and says how the
-// router is left.
+// router is left. Before that, it cannot be reached while it is in use: replace keeps its hook.
 func goAway(t *testing.T, l lab) {
 	began := time.Now()
 	inside := []string{"netns", "exec", "wgmesh-" + l.name + ".host.aws-2", "nft"}
@@ -86,10 +86,20 @@ func goAway(t *testing.T, l lab) {
 		"tcp dport 22 reject with tcp reset; }; }"
 	require.NoError(t, os.WriteFile(hook, fmt.Appendf(nil, "- ansible.builtin.shell: ip %s '%s'\n"+
 		"  delegate_to: localhost\n  become: false\n", strings.Join(inside, " "), table), 0o600))
-	_, out, err := l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook,
+	mend := func() {
+		said, err := l.command(t, time.Minute, "ip", append(inside, "delete", "table", "inet", "gone")...)
+		require.NoError(t, err, said)
+	}
+	said, err := l.command(t, time.Minute, "ip", append(inside, table)...)
+	require.NoError(t, err, said)
+	_, out, err := l.playbook(t, "replace", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
+	mend()
+	require.Error(t, err)
+	assert.Contains(t, out, "aws-2 does not answer, so it is not drained, and office-1 sends to it: mend its SSH")
+	assert.NotContains(t, out, "Do what the hook says")
+	_, out, err = l.playbook(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook,
 		"-e", "mesh_upgrade_wait=2")
-	said, back := l.command(t, time.Minute, "ip", append(inside, "delete", "table", "inet", "gone")...)
-	require.NoError(t, back, said)
+	mend()
 	require.Error(t, err)
 	assert.Regexp(t, "aws-2 stays drained: (Go no further without it|Wait until it is back): ", out)
 	assert.Contains(t, out, "ROUTER", "the table")
