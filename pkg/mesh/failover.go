@@ -54,7 +54,7 @@ func (n *network) before(self, of *router) []string {
 	}
 	var others []*router
 	for _, r := range n.routers {
-		if r.site == self.site && r != of && rank(r) < rank(self) {
+		if r.site == self.site && r != of && rank(r) < rank(self) && n.joined(self, r) {
 			others = append(others, r)
 		}
 	}
@@ -95,6 +95,18 @@ func (n *network) checkRouteTables(p *Problems) {
 		}
 		if !n.elsewhere(r.site) {
 			p.add("router %s: route_tables: there is no router of another site, so no route to put into them: leave them out", r.name)
+		}
+	}
+	n.warnOrphanTables(owner)
+}
+
+// warnOrphanTables names the tables for which nobody cares since their router is absent.
+func (n *network) warnOrphanTables(owner map[string]*router) {
+	for name, r := range n.Routers {
+		for _, table := range r.RouteTables {
+			if r.State == StateAbsent && owner[table] == nil {
+				n.warned.add("router %s is absent, so nobody cares for route table %s: give it to another router", name, table)
+			}
 		}
 	}
 }

@@ -31,6 +31,12 @@ func TestWarns(t *testing.T) {
 			})
 		}
 	}
+	orphan := func(table string) func(*m) { // aws-1 is absent, and aws-2 has this table
+		return func(m *m) {
+			router(m, "aws-1", func(r *mesh.Router) { r.State, r.RouteTables = mesh.StateAbsent, mesh.List{"rtb-0a"} })
+			router(m, "aws-2", func(r *mesh.Router) { r.RouteTables = mesh.List{table} })
+		}
+	}
 	for name, tt := range map[string]struct {
 		change func(*m)
 		want   []string
@@ -113,6 +119,9 @@ func TestWarns(t *testing.T) {
 		},
 		"IPv6 in brackets": {endpoint("aws-1", " [2001:db8:2::4] "), []string{"aws-1: only an IPv6 endpoint"}},
 		"IPv4 as IPv6":     {endpoint("aws-1", "::ffff:198.51.100.11"), nil},
+
+		"table of an absent router":             {orphan("rtb-0b"), []string{"router aws-1 is absent, so nobody cares for route table rtb-0a: give it to another router"}},
+		"table of an absent router, taken over": {orphan("rtb-0a"), nil},
 
 		"one address": {behind(52800, true), nil},
 		"one address and no LAN": {

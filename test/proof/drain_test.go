@@ -107,6 +107,9 @@ func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) (fell []string) {
 		require.NoError(t, err, tail(out))
 		assert.Empty(t, counts.changed(), "the mesh play leaves it drained")
 		assert.Regexp(t, `aws-1: drained for .* \(a new kernel\)`, out)
+		_, out, err = l.playbook(t, "routes")
+		require.NoError(t, err, tail(out))
+		assert.Equal(t, "aws-2", cloud.holder("rtb-0a"), "the routes play leaves it drained")
 	}
 	fell = l.flaps(t, began, "aws-1", "office-1")
 	l.tool(t, "stop", "aws-1")
