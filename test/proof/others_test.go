@@ -115,6 +115,15 @@ func reset(t *testing.T, l lab, host string) {
 		return l.playbook(t, "reset", append(args, "--limit", host)...)
 	}
 	l.mesh(t) // all three, without an absent one
+	drained := func(play string, want assert.ErrorAssertionFunc) string {
+		t.Helper()
+		_, out, err := l.playbook(t, play, "--limit", host, "-e", "mesh_drain_force=true", "-e", "mesh_drain_wait=1")
+		want(t, err, tail(out))
+		return out
+	}
+	drained("drain", assert.NoError)
+	assert.Contains(t, drained("reset", assert.Error), "has no other way to 10.", "the only router of its site")
+	drained("undrain", assert.NoError)
 	all := l.states(t)
 	_, out, err := run()
 	require.Error(t, err)
