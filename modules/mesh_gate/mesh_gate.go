@@ -41,7 +41,7 @@ func (o Options) want() gate.Want {
 	return gate.Want{
 		Owner: o.Owner, Router: p.Router.Name, ID: p.Router.ID, InterfacePrefix: o.InterfacePrefix,
 		Tunnels: p.Tunnels, PresharedKeys: p.PresharedKeys, Status: p.Status.Tunnels,
-		Peers: p.Gate.Peers, Removed: p.Gate.Removed,
+		Peers: p.Gate.Peers, Removed: p.Gate.Removed, Apart: p.Gate.Apart,
 		OnlyUpdate: o.State == Updated, KeepRemoved: o.KeepRemoved, Heard: o.Heard, Directory: o.Directory,
 	}
 }

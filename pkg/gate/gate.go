@@ -48,6 +48,7 @@ type Want struct {
 	Status          []plan.StatusTunnel
 	Peers           []plan.GatePeer    // who may call
 	Removed         []plan.GateRemoved // who is out by the inventory
+	Apart           []plan.GateRemoved // who is in, without a tunnel to this router
 	Directory       string             // of the files, an absolute path
 	// OnlyUpdate makes no door where there is none.
 	OnlyUpdate bool

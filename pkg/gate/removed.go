@@ -79,7 +79,7 @@ func (w Want) byOperator(old State) []Removed {
 		}
 		removed = append(removed, Removed{r, ByMesh})
 	}
-	planned := peers(w.ID, w.PresharedKeys, w.Peers)
+	planned := append(peers(w.ID, w.PresharedKeys, w.Peers), w.Apart...)
 	for _, r := range gone {
 		if !slices.ContainsFunc(planned, func(p plan.GateRemoved) bool {
 			return p.Name == r.Name || p.ID == r.ID

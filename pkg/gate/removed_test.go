@@ -263,6 +263,27 @@ func TestRenamed(t *testing.T) {
 	assert.True(t, admits(t, dir, "azure-9", keyOfAzure))
 }
 
+// A router without a tunnel to this one any more is not out, nor is it when a run before said so.
+func TestApart(t *testing.T) {
+	dir := t.TempDir()
+	run(t, five(dir))
+	w := five(dir, "azure-1")
+	w.KeepRemoved = false
+	w.Apart = []plan.GateRemoved{{Name: "azure-1", ID: 3}}
+	by, _ := run(t, w)
+	assert.Empty(t, by)
+	apart := w.Apart
+	w.Apart = nil
+	by, _ = run(t, w)
+	assert.Empty(t, by, "it had no tunnel")
+	run(t, five(dir))
+	by, _ = run(t, w)
+	assert.Equal(t, map[string]string{"azure-1": gate.ByMesh}, by)
+	w.Apart = apart
+	by, _ = run(t, w)
+	assert.Empty(t, by)
+}
+
 func TestOnlyUpdate(t *testing.T) {
 	w := five(filepath.Join(t.TempDir(), "wgmesh"))
 	w.OnlyUpdate = true

@@ -97,7 +97,7 @@ func (n *network) plan(self *router) plan.Plan {
 		Sysctl:        plan.Sysctl{IPv6: n.dual, ReservedPorts: []int{}, Interfaces: []string{}},
 		Status:        n.status(self),
 		Measure:       plan.Measure{Tunnels: []plan.MeasureTunnel{}},
-		Gate:          plan.Gate{Peers: []plan.GatePeer{}, Removed: n.removed()},
+		Gate:          plan.Gate{Peers: []plan.GatePeer{}, Removed: n.removed(), Apart: n.apart(self)},
 	}
 	for _, l := range n.links(self) {
 		out.Tunnels = append(out.Tunnels, n.wireguard(l))
@@ -131,6 +131,16 @@ func (n *network) removed() []plan.GateRemoved {
 	for _, name := range slices.Sorted(maps.Keys(n.Routers)) {
 		if r := n.Routers[name]; r.State == StateAbsent {
 			out = append(out, plan.GateRemoved{Name: name, ID: r.ID, HostKey: PlainHostKey(r.HostKey)})
+		}
+	}
+	return out
+}
+
+// apart lists the present routers that have no tunnel to this one.
+func (n *network) apart(self *router) (out []plan.GateRemoved) {
+	for _, r := range n.routers {
+		if r != self && !n.joined(self, r) {
+			out = append(out, plan.GateRemoved{Name: r.name, ID: r.ID})
 		}
 	}
 	return out

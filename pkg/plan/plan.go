@@ -233,8 +233,9 @@ type MeasureTunnel struct {
 // Gate is for mesh_gate: who may ask this router for a tunnel over SSH, and who
 // may not any more.
 type Gate struct {
-	Peers   []GatePeer    `json:"peers"`   // those with a host key, by the number of their tunnel
-	Removed []GateRemoved `json:"removed"` // the absent routers, by name
+	Peers   []GatePeer    `json:"peers"`           // those with a host key, by the number of their tunnel
+	Removed []GateRemoved `json:"removed"`         // the absent routers, by name
+	Apart   []GateRemoved `json:"apart,omitempty"` // the present ones without a tunnel to this one
 }
 
 // A GatePeer is a router with the key by which it is known.

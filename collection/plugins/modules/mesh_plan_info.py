@@ -160,7 +160,8 @@ plan:
     gate:
       description:
         - For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key, and
-          C(removed) with C(name), C(id) and C(host_key) of the routers that I(routers) calls absent.
+          C(removed) with C(name), C(id) and C(host_key) of the routers that I(routers) calls absent. C(apart) has
+          C(name) and C(id) of the others that have no tunnel to this one, if there are any.
       type: dict
     failover:
       description:
