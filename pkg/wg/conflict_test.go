@@ -97,6 +97,20 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 	}
 }
 
+// An interface that had lost its file was there all the same.
+func TestRevertWithoutFile(t *testing.T) {
+	f, w := meshHost(), mesh()
+	converge(t, f, w)
+	delete(f.files, "wg1")
+	s, d := planned(t, f, w)
+	_, interfaces := wg.Touched(w, s, d)
+	_, err := wg.Apply(t.Context(), f, d)
+	require.NoError(t, err)
+	_, err = wg.Revert(t.Context(), f, interfaces, map[string]string{})
+	require.NoError(t, err)
+	assert.Contains(t, f.links, "wg1")
+}
+
 // A change that is taken back leaves the host as it was, also when the way back is
 // cut off at any of its steps and taken again.
 func TestRevert(t *testing.T) {
