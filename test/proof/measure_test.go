@@ -3,6 +3,8 @@
 package proof_test
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -28,6 +30,14 @@ func measure(t *testing.T, l lab) {
 	}
 	assert.Len(t, tunnels, 21, "tunnels with both columns in the table:\n%s", tail(out))
 	assert.Contains(t, out, "tunnels: 21, measured on both ways: 21")
+
+	// A router that cannot does not end the run for those after it.
+	wrong := filepath.Join(t.TempDir(), "wrong.yml")
+	require.NoError(t, os.WriteFile(wrong, []byte("all: {hosts: {aws-1: {mesh_measure_count: 5000}}}\n"), 0o600))
+	_, out, err = l.playbook(t, "measure", "-i", wrong, "--limit", "aws-1,aws-2", "-e", "mesh_measure_interval=0.1")
+	require.Error(t, err)
+	assert.Contains(t, out, "count: 5000; expected 1 to 1000")
+	assert.Regexp(t, measuredLine, out)
 
 	// One tunnel, aws-2 (id 6) to gcp-1 (id 7), whose peer is not in the run.
 	_, out, err = l.playbook(t, "measure", "--limit", "aws-2", "-e", "mesh_measure_throughput=true",

@@ -30,7 +30,7 @@ RESULTS = (
     "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
     "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
 )  # fmt: skip
-LOOPS = ("callback_plans", "callback_gates", "callback_known", "callback_told")
+LOOPS = ("__mesh_call_plans", "__mesh_call_gates", "__mesh_call_known", "__mesh_call_told")
 
 # What somebody else says, and what to do about it. Ansible, ssh, the kernel and the
 # errors of Go say what is wrong and no more.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -138,6 +139,12 @@ class Rows(unittest.TestCase):
                 hostvars = {router: seen.get(router, status()) for router in ROUTERS}
                 rows = causes.causes(hostvars, ROUTERS, [router for router in ROUTERS if router not in early])
                 self.assertEqual(want.strip("\n"), "\n".join(report.table(rows)))
+
+    def test_reads_what_the_roles_register(self):
+        roles = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections/wgmesh/router/roles")
+        text = "".join(path.read_text() for path in roles.glob("*/tasks/*.yml"))
+        for name in (*causes.RESULTS, *causes.LOOPS):
+            self.assertRegex(text, r"register: %s\b" % name)
 
     def test_unreachable(self):
         said = "Failed to connect to the host via ssh: ssh: connect to host 198.51.100.7 port 22: No route to host"
