@@ -59,6 +59,9 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	router.Bird(t, conf, socket)
 	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32")
 	script("take False routers wg-a:3")
+	timer := filepath.Join(filepath.Dir(h.log), "later")
+	later, err := os.ReadFile(timer)
+	require.NoError(t, err)
 	bird("", "unreachable")
 	configure()
 	is("unreachable 10.1.0.0/16 proto bird metric 32")
@@ -66,6 +69,7 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	configure()
 	is("unreachable 10.1.0.0/16 proto bird metric 4294967294")
 	assert.Contains(t, script("free False"), "left: 10.1.0.0/16 by wg-a")
+	assert.NoFileExists(t, timer, "the copy is the only way, and stays")
 	bird("metric 4294967294;", "via 172.31.1.2")
 	configure()
 	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 4294967294")
@@ -76,7 +80,7 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	// What systemd does half an hour later, where nobody has freed anything.
 	router.Sh(t, "ip route add 10.1.0.0/16 via 172.31.1.2 proto 159 metric 31")
 	router.Sh(t, "ip route add 10.2.0.0/16 via 172.31.1.2 proto 159 metric 50000")
-	router.Sh(t, "sh %s", filepath.Join(filepath.Dir(h.log), "later"))
+	router.Sh(t, "%s", later)
 	assert.Equal(t, "10.2.0.0/16 via 172.31.1.2 dev wg-a metric 50000",
 		strings.TrimSpace(router.Sh(t, "ip route show proto 159")), "it is in nobody's way")
 }

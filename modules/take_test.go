@@ -39,7 +39,7 @@ esac`,
 *show*) ;;
 *) echo "$*" >>"` + h.log + `" ;;
 esac`,
-		"birdc": "exit 1", "systemctl": "exit 1", "sleep": "exit 0",
+		"birdc": "exit 1", "systemctl": `case "$*" in *stop*) rm -f "` + bin + `/later" ;; esac; exit 1`, "sleep": "exit 0",
 		"systemd-run": `echo "later: $3 $4" >>"` + h.log + `"; echo "$7" >"` + bin + `/later"`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))

@@ -7,7 +7,7 @@
 #     mesh; the former ones stay beside them, as .by-hand. Routes get a copy that stands
 #     before them: as soon as the first router has its new BIRD, those of the others change.
 #   free CHECK
-#     Once BIRD is at rest, a copy goes where it has a route of the mesh in its place.
+#     Once BIRD is at rest, a copy goes where it has a route of the mesh in its place. The others stay.
 # With CHECK=True it only says what would be done. Says a line for each thing, and in the
 # end "refused: ..." for what cannot be. May be cut off and run again. Needs no Python.
 verb=$1 check=$2
@@ -194,12 +194,11 @@ free() {
     copied || return 0
     settle
     for _ in $(seq 60); do
-        if free_routes; then
-            systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
-            return 0
-        fi
+        ! free_routes || break
         sleep 1
     done
+    # A copy that is left is the only way to where it leads.
+    systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
     for family in -4 -6; do
         ip -o "$family" route show proto "$copies" | sed -E 's/^([^ ]+).* dev ([^ ]+).*/left: \1 by \2, for which BIRD has no route of the mesh/'
     done
