@@ -85,13 +85,14 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf.wgmesh-a1B2c3": "",
 		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf":               "",
 		"/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf":       "",
-		"/usr/local/bin/wgmesh": "",
-		"/etc/chrony.conf":      "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
+		"/usr/local/bin/wgmesh":            "",
+		"/etc/wireguard/wg-a.conf.by-hand": "", "/etc/wireguard/wg-b.conf.by-hand": "",
+		"/etc/chrony.conf": "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
 	}
 	theirs := map[string]string{
 		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "",
 		"/etc/wireguard/wgmesh-psk/ann.psk":                    "", "/etc/sudoers.d/wgmesh-mine": "",
-		"/etc/sudoers.d/wgmesh.backup": "", "/srv/state/mine": "",
+		"/etc/sudoers.d/wgmesh.backup": "", "/srv/state/mine": "", "/etc/wireguard/wg-b.conf": "",
 	}
 	for path, text := range theirs {
 		ours[path] = text
@@ -120,7 +121,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf",
 		"/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine", "/etc/sudoers.d/wgmesh.backup",
-		"/srv/state/mine",
+		"/srv/state/mine", "/etc/wireguard/wg-a.conf", "/etc/wireguard/wg-b.conf", "/etc/wireguard/wg-b.conf.by-hand",
 	}, r.files(t))
 	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
 	text, err := os.ReadFile(r.root + "/etc/chrony.conf")

@@ -255,6 +255,13 @@ func TestPurge(t *testing.T) {
 	for _, path := range []string{a.key(7), a.key(8), a.record(8), a.file("psk/notes.txt")} {
 		assert.FileExists(t, path)
 	}
+
+	c, d := pair(t)
+	converge(t, c, d)
+	write(c.file("key"), "damaged")
+	c.tunnels, c.purge = nil, true
+	c.run(false, nil)
+	assert.NoFileExists(t, c.key(20))
 }
 
 // What both ends know needs no envelope. A key that is broken, open to others, of another

@@ -32,6 +32,7 @@ type fake struct {
 	ports   map[int]string // UDP ports that other programs hold
 	writes  []string       // every write since the last reset
 	failAt  int            // the write that fails, counted from 1
+	damaged error          // of the private key file
 }
 
 var (
@@ -122,6 +123,9 @@ func (f *fake) Disable(_ context.Context, names []string) error {
 func (f *fake) Down(_ context.Context, name string) error { return f.DeleteLink(name) }
 
 func (f *fake) PublicKey(path string) (plan.PublicKey, error) {
+	if f.damaged != nil {
+		return plan.PublicKey{}, f.damaged
+	}
 	if k, ok := f.private[path]; ok {
 		return k, nil
 	}

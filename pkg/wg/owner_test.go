@@ -1,6 +1,7 @@
 package wg_test
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ func TestPurgeIsOfOneMesh(t *testing.T) {
 	w = of("routers", mesh())
 	w.Tunnels = w.Tunnels[:1]
 	converge(t, f, w)
+	f.damaged = errors.New("not a key")
 	r := road()
 	r.Tunnels, r.Purge = []plan.Tunnel{}, true
 	assert.Equal(t, []string{"wg-road: removed"}, converge(t, f, r))
