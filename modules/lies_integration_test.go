@@ -147,7 +147,7 @@ func (n *network) routers(names []string) {
 		require.NoError(n.t, os.Symlink(self, filepath.Join(n.folder(name), build, "wgmesh")))
 	}
 	n.write("inventory.yml",
-		"routers:\n  vars:\n    ansible_connection: local\n    mesh_contact_timeout: 15\n    mesh_sites:\n"+
+		"routers:\n  vars:\n    ansible_connection: local\n    mesh_contact_timeout: 120\n    mesh_sites:\n"+
 			sites.String()+"  hosts:\n"+hosts.String()+n.more, 0o600)
 	require.NoError(n.t, os.Symlink(self, filepath.Join(n.dir, "ssh")))
 }

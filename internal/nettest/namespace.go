@@ -52,8 +52,11 @@ func New(t testing.TB, label string) Namespace {
 	n := Namespace{Unique(label)}
 	Run(t, "ip", "netns", "add", n.Name)
 	t.Cleanup(func() {
-		// Interfaces first: their wireguard-go processes end with them.
-		const script = `for i in $(ip -n $0 -o link | grep -o "$1[0-9a-z]*:" | tr -d :); do ip -n $0 link del $i; done; ip netns del $0`
+		// Interfaces first: their wireguard-go processes end with them, and take away the
+		// socket of that name, which all namespaces share.
+		const script = `for i in $(ip -n $0 -o link | grep -o "$1[0-9a-z]*:" | tr -d :); do ip -n $0 link del $i
+			n=0; while [ -e /var/run/wireguard/$i.sock ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.05; done
+		done; ip netns del $0`
 		_ = exec.CommandContext(context.Background(), "sh", "-c", script, n.Name, Unique("")).Run()
 	})
 	n.IP(t, "link", "set", "lo", "up")

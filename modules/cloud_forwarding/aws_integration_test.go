@@ -36,7 +36,7 @@ func TestAWSByMoto(t *testing.T) {
 		"InstanceId", vm, "DeviceIndex", "1")
 	o := options{
 		"instance_id": vm, "region": "eu-west-1", "api_endpoint": m.URL,
-		"metadata_endpoint": f.IMDS.URL, "timeout": 20,
+		"metadata_endpoint": f.IMDS.URL, "timeout": 120,
 	}
 
 	t.Run("a reader", func(t *testing.T) {

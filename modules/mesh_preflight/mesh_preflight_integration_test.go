@@ -272,6 +272,12 @@ func (h host) wireguard(t *testing.T, port int) string {
 	name := nettest.Unique("fl")
 	h.WireGuard(t, name)
 	h.Sh(t, "wg set %s listen-port %d; ip link set %[1]s up", name, port)
+	nettest.Eventually(t, "it listens", func() string {
+		if h.Sh(t, "ss -Hlun sport = :%d", port) == "" {
+			return "nobody has the port"
+		}
+		return ""
+	})
 	return name
 }
 

@@ -283,6 +283,12 @@ func TestMetricOfARunningMesh(t *testing.T) {
 	}
 	assert.Zero(t, leaks(), "left by the site's side")
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})
-	assert.Contains(t, p1.IP(t, "route", "show", "10.2.1.0/24"), fmt.Sprintf("metric %d", uint32(bird.Metric)))
+	nettest.Eventually(t, "the new metric", func() string {
+		now := p1.IP(t, "route", "show", "10.2.1.0/24")
+		if strings.Contains(now, fmt.Sprintf("metric %d", uint32(bird.Metric))) {
+			return ""
+		}
+		return now
+	})
 	assert.Contains(t, p1.birdc(t, "show protocols"), "Established", "the session stayed")
 }

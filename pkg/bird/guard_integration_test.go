@@ -175,7 +175,7 @@ func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
 	g := newGuarded(t)
 	before, err := os.Stat(g.conf())
 	require.NoError(t, err)
-	g.try(t, number(t, 2), 5) // more than it takes to look
+	g.try(t, number(t, 2), 12) // more than it takes to look
 	g.want(t, 2, 1)
 	g.comesBack(t)
 	after, err := os.Stat(g.conf())

@@ -73,6 +73,7 @@ func newKilledLab(t *testing.T, second bool) *killedLab {
 			return ""
 		})
 	}
+	k.expect(t, map[string]string{"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1", "p1 fd00:2::/48": "q1"})
 	tool := fmt.Sprintf("#!/bin/sh\nfor last; do :; done\nprintf '%%s\\n' \"$last\" >>%s/told\n", k.tools)
 	require.NoError(t, os.WriteFile(filepath.Join(k.tools, "systemd-run"), []byte(tool), 0o755))
 	return k
@@ -234,9 +235,11 @@ func TestKilledBirdIsForgotten(t *testing.T) {
 		return k.p1.IP(t, "route", "show", "10.2.1.0/24", "proto", "bird")
 	})
 	assert.Contains(t, k.p1.IP(t, "route", "get", "10.2.1.12"), "dev wg1 ")
+	require.NoError(t, k.daemon.Process.Signal(syscall.SIGSTOP)) // it deletes each second what it does not know
 	k.p1.IP(t, "route", "add", "10.2.1.0/24", "dev", "site0", "proto", "bird", "metric", strconv.Itoa(bird.Metric))
 	assert.Contains(t, k.p1.IP(t, "route", "get", "10.2.1.12"), "dev site0 ")
 	k.p1.IP(t, "route", "del", "10.2.1.0/24", "dev", "site0")
+	require.NoError(t, k.daemon.Process.Signal(syscall.SIGCONT))
 	k.forgets(t)
 	refused()
 }

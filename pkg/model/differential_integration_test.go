@@ -196,7 +196,7 @@ func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
 		var c bird.Config
 		c.SetDefaults()
 		c.Bird, c.Version = p.Bird, version
-		c.BFD = plan.BFD{Interval: 200, Multiplier: 5}
+		c.BFD = plan.BFD{Interval: 500, Multiplier: 10} // links fall at both ends
 		if slices.Contains(draining, p.Router.Name) {
 			c.Drain = plan.Drain{Since: time.Now()}
 		}

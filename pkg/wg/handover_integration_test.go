@@ -83,7 +83,8 @@ func TestHandover(t *testing.T) {
 	a.apply()
 	b.apply()
 	a.reaches("172.31.1.2")
-	there, back := a.streamEvery("0.01", "172.31.1.2"), b.streamEvery("0.01", "172.31.1.1")
+	// A slow machine takes a second, in which 128 packets may wait.
+	there, back := a.streamEvery("0.05", "172.31.1.2"), b.streamEvery("0.05", "172.31.1.1")
 	name, before := b.want.Tunnels[0].Name, a.publicKey()
 	peers := func() string { return b.sh("wg show %s allowed-ips | cut -c1-44,45-60 | sort", name) }
 	holds := func(key plan.PublicKey) bool { return carries(peers(), key) }
@@ -94,7 +95,7 @@ func TestHandover(t *testing.T) {
 	assert.True(t, holds(before), "the key of before goes on until the new one is used:\n%s", peers())
 	assert.False(t, holds(b.want.PublicKeys["a"]))
 	time.Sleep(500 * time.Millisecond)
-	a.want.Hold = 300 * time.Millisecond
+	a.want.Hold = time.Second
 	a.change()
 	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond)
 	a.reaches("172.31.1.2")
@@ -151,8 +152,8 @@ func TestHandoverOfSilent(t *testing.T) {
 	require.Contains(t, peers(), before.String(), "nobody has heard from the new key since")
 
 	nettest.Sh(t, `cp -p %[1]s/before.key %[1]s/wgmesh.key; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
-	a.sh("ip link set eth0 up")
 	a.change()
+	a.sh("ip link set eth0 up")
 	require.Eventually(t, func() bool { return holds(before) }, 3*time.Minute, 20*time.Millisecond, "%s", peers())
 	a.reaches("172.31.1.2")
 	end()

@@ -106,7 +106,7 @@ func (c *controller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// kv = {"limit": host.name}: the job sees no other host.
 		c.jobs.Go(func() {
 			c.out, c.err = c.lab.command(c.t, 20*time.Minute, "ansible-playbook", "-i",
-				c.lab.inventory(), "wgmesh.router.callback", "--limit", limit)
+				c.lab.inventory(), "wgmesh.router.callback", "--limit", limit, "-e", "mesh_settle=60")
 		})
 		w.Header().Set("Location", "/api/v2/jobs/42/")
 		w.WriteHeader(http.StatusCreated)

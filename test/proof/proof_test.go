@@ -229,6 +229,7 @@ func transit(t *testing.T, l lab) {
 	s := l.stream(t, "node-aws-a", "node-azure-1")
 	time.Sleep(time.Second)
 	l.tool(t, "cut", "azure", "aws")
+	time.Sleep(500 * time.Millisecond) // what was on its way has come
 	gap := s.stop(t)
 	t.Logf("all tunnels of two sites cut: longest gap %v", gap)
 	assert.Less(t, gap, holdTime/2, "BFD did not notice")

@@ -164,7 +164,7 @@ func reloadKeepsKeys(t *testing.T, l lab) {
 	out, err := l.try(t, "exec", victim, "systemctl reload wg-quick@wg1")
 	require.Error(t, err, "the reload did something: %s", out)
 	assert.Equal(t, before, l.in(t, victim, keys))
-	assert.Contains(t, l.in(t, victim, "systemctl status -n 200 wg-quick@wg1"), "wg1: not reloaded")
+	assert.Contains(t, l.in(t, victim, "journalctl --sync; systemctl status -n 200 wg-quick@wg1"), "wg1: not reloaded")
 	l.in(t, victim, "systemctl is-active wg-quick@wg1")
 	l.waitFor(t, victim, whole(2))
 	counts, out, err := l.play(t, "-e", "mesh_settle=60")

@@ -254,9 +254,10 @@ func rebootUndoes(t *testing.T, l lab) {
 func runAgain(t *testing.T, l lab) {
 	before := l.settled(t)
 	bad := badChange{variables: `"mesh_link_pool": "172.30.0.0/16"`}
-	l.die(t, bad.extra(60, 60)...)
+	guard := max(60, 4*undoAfter())
+	l.die(t, bad.extra(guard, guard)...)
 	bad.lost = "two-1"
-	_, out, err := l.play(t, bad.extra(60, 3)...)
+	_, out, err := l.play(t, bad.extra(guard, 3)...)
 	require.Error(t, err)
 	assert.Contains(t, out, "was taken back, because it cut off")
 	l.asBefore(t, before)

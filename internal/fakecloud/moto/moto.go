@@ -52,7 +52,7 @@ func Start(t *testing.T, venv, region string) Server {
 	require.Eventually(t, func() bool {
 		answer, err := http.Get("http://" + address + "/moto-api/data.json")
 		return err == nil && answer.Body.Close() == nil
-	}, time.Minute, 50*time.Millisecond, "moto did not start: %s", &log)
+	}, 5*time.Minute, 50*time.Millisecond, "moto did not start: %s", &log)
 	return Server{"http://" + address, region}
 }
 
