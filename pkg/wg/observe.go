@@ -93,7 +93,8 @@ func device(r Reader, name string, l Link) (*Device, error) {
 func (s *Have) readKeys(r Reader, w Want) error {
 	var errs []error
 	key, err := r.PublicKey(w.PrivateKeyFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && len(w.Tunnels) > 0 { // a damaged one is in the way of no removal
+	// A damaged one is in the way of no removal.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && len(w.Tunnels) > 0 {
 		errs = append(errs, fmt.Errorf("private_key_file: %w", err))
 	}
 	s.PublicKey = key
