@@ -85,14 +85,13 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf.wgmesh-a1B2c3": "",
 		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf":               "",
 		"/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf":       "",
-		"/usr/local/bin/wgmesh":            "",
-		"/etc/wireguard/wg-a.conf.by-hand": "", "/etc/wireguard/wg-b.conf.by-hand": "",
-		"/etc/chrony.conf": "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
+		"/usr/local/bin/wgmesh": "",
+		"/etc/chrony.conf":      "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
 	}
 	theirs := map[string]string{
 		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "",
 		"/etc/wireguard/wgmesh-psk/ann.psk":                    "", "/etc/sudoers.d/wgmesh-mine": "",
-		"/etc/sudoers.d/wgmesh.backup": "", "/srv/state/mine": "", "/etc/wireguard/wg-b.conf": "",
+		"/etc/sudoers.d/wgmesh.backup": "", "/srv/state/mine": "",
 	}
 	for path, text := range theirs {
 		ours[path] = text
@@ -121,7 +120,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf",
 		"/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine", "/etc/sudoers.d/wgmesh.backup",
-		"/srv/state/mine", "/etc/wireguard/wg-a.conf", "/etc/wireguard/wg-b.conf", "/etc/wireguard/wg-b.conf.by-hand",
+		"/srv/state/mine",
 	}, r.files(t))
 	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
 	text, err := os.ReadFile(r.root + "/etc/chrony.conf")
@@ -144,6 +143,16 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, said, "a second run changes nothing")
 	}
+}
+
+// The former files of an adoption have keys in them, so whoever resets hears of them.
+func TestResetNamesFilesByHand(t *testing.T) {
+	const path = "/etc/wireguard/wg-a.conf.by-hand"
+	r := newResettable(t, map[string]string{path: "PrivateKey = x", "/etc/passwd": accounts})
+	said, err := r.run(t, "False", "absent")
+	require.NoError(t, err, said)
+	assert.Contains(t, said, "left: "+path+", which an adoption put aside, with its keys\n")
+	assert.FileExists(t, r.root+path)
 }
 
 // An account of the name with another shell is somebody else's. A step that fails is

@@ -40,12 +40,13 @@ esac`,
 *) echo "$*" >>"` + h.log + `" ;;
 esac`,
 		"birdc": "exit 1", "systemctl": `case "$*" in *stop*) rm -f "` + bin + `/later" ;; esac; exit 1`, "sleep": "exit 0",
-		"systemd-run": `echo "later: $3 $4" >>"` + h.log + `"; echo "$7" >"` + bin + `/later"`,
+		"systemd-run": `echo "later: $3 $4" >>"` + h.log + `"; cp "$7" "` + bin + `/later"`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv("WGMESH_DIRECTORY", h.dir)
+	t.Setenv("WGMESH_THAW", filepath.Join(bin, "run", "thaw"))
 	h.own(t, "mine=")
 	for _, name := range []string{"wg-a", "wg-b", "wg-other"} {
 		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\nSaveConfig = true\nPostUp = logger secret-hook\n\n" +

@@ -101,7 +101,8 @@ func Revert(ctx context.Context, h Reverter, before map[string]Before, files map
 			if up {
 				r.try(name+": taken down, as it was", name+": take down", h.Down(ctx, name))
 			}
-		case was.Up: // its file was lost, so nothing says what it was, and others may need it
+		case was.Up: // nothing says what it was, and others may need it
+			r.done = append(r.done, name+": left as it is, its file was lost before")
 		case now || up:
 			// It also ends a unit that a file without an interface would start.
 			r.remove([]Removal{{Name: name}}, false)

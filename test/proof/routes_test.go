@@ -126,7 +126,8 @@ func regainRouter(t *testing.T, l lab, cloud *ec2) {
 		}
 		t.Logf("aws-1 has its table %.1f s after power on, %.1f s after it had a session; of a packet every 20 ms zone a lost %d, zone c %d",
 			back-float64(began.UnixMicro())/1e6, back-well, theirs.lost(t), ours.lost(t))
-		assert.Greater(t, back, well)
+		// It waits for 5 s. At boot the journal may note later that it had a session.
+		assert.Greater(t, back-well, 2.0)
 		assert.Equal(t, "aws-1", cloud.holder("rtb-0a"))
 		assert.Equal(t, 1, cloud.writes(began))
 		assert.Zero(t, theirs.lost(t), "zone a lost packets")
@@ -189,6 +190,9 @@ func changeNothing(t *testing.T, l lab, cloud *ec2) {
 		assert.Zero(t, cloud.writes(began))
 		break
 	}
+	counts, out, err := l.playbook(t, "routes")
+	require.NoError(t, err, tail(out))
+	assert.Empty(t, counts.changed(), "nothing is stopped, and nothing older than its files")
 	assert.Equal(t,
 		"rtb-0a of aws-1: 10.0.0.0/16 goes to eni-aws-1\nrtb-0c of aws-2: 10.0.0.0/16 goes to eni-aws-2, this router",
 		l.in(t, "aws-2", "wgmesh-cloud failover --show"))
@@ -196,7 +200,7 @@ func changeNothing(t *testing.T, l lab, cloud *ec2) {
 	cpu := l.in(t, "aws-1",
 		"sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
 	var ticks, memory, seconds float64
-	_, err := fmt.Sscan(cpu, &ticks, &memory, &seconds)
+	_, err = fmt.Sscan(cpu, &ticks, &memory, &seconds)
 	require.NoError(t, err, cpu)
 	t.Logf("a daemon: %.0f ms of processor time in its first %.0f s, %.0f MB of memory", 10*ticks, seconds, memory/1024)
 }

@@ -187,7 +187,8 @@ func TestSick(t *testing.T) {
 				}
 				// Ten seconds on a machine that has nothing else to do. One that is busy takes
 				// twice as long, or three times, for the same healthy run.
-				assert.Less(t, longer, 10+2*usual[mode].Seconds(), tail(out))
+				// That it waits for all of mesh_wait, a minute, is what this would show.
+				assert.Less(t, longer, min(10+2*usual[mode].Seconds(), 50), tail(out))
 			})
 		}
 	}

@@ -7,7 +7,7 @@
 #     mesh; the former ones stay beside them, as .by-hand. Routes get a copy that stands
 #     before them: as soon as the first router has its new BIRD, those of the others change.
 #   free CHECK
-#     Once BIRD is at rest, a copy goes where it has a route of the mesh in its place. The others stay.
+#     Once BIRD is at rest, a copy goes where it has a route of the mesh in its place.
 # With CHECK=True it only says what would be done. Says a line for each thing, and in the
 # end "refused: ..." for what cannot be. May be cut off and run again. Needs no Python.
 verb=$1 check=$2
@@ -15,11 +15,12 @@ shift 2
 dir=${WGMESH_DIRECTORY:-/etc/wireguard}
 key=$dir/wgmesh.key
 psk=$dir/wgmesh-psk
+thaw=${WGMESH_THAW:-/run/wgmesh/taken}
 mark='# Managed by wgmesh.router'
 copies=159         # the protocol of the copies, in the kernel
 worse=50000        # their metric where nothing stays that they have to stand before
 last=4294967294    # that of the mesh's BIRD
-frozen=1800        # seconds, after which BIRD by hand has its way where a run went no further
+frozen=1800        # seconds, after which BIRD has its way where a run went no further
 # Seconds. So long, a session that BIRD by hand began can be in the way of the mesh's: then
 # the mesh's BIRD, which hears nothing of it, ends both (startup hold time).
 rest=${WGMESH_REST:-30}
@@ -83,15 +84,20 @@ words() {
     printf '%s\n' "$1" | sed -E 's/\\/ /g; s/ (proto|metric|pref|error|expires) [^ ]+//g; s/ (linkdown|dead|offload|trap|rt_[a-z_]+)\b//g'
 }
 
-# Copies stand before the routes of BIRD by hand, so it has to get them out of its way if
-# nobody else does. systemd would replace variables in that line, and backslashes.
+# Copies stand before the routes of BIRD, by hand or of the mesh, so each gets out of the way of
+# one that is there later if nobody else sees to it. Where there is none it is the only way.
 freeze() {
-    thaw=
-    for family in -4 -6; do
-        thaw="$thaw ip -o $family route show proto $copies | sed -n '/ metric $worse /!s/ .*/ proto $copies/p' | sed 's/^/route del /' | ip $family -force -batch -;"
+    mkdir -p "${thaw%/*}"
+    put "$thaw" <<END
+for family in -4 -6; do
+    ip -o \$family route show table main proto $copies | grep -v ' metric $worse ' | while read -r to _; do
+        ip -o \$family route show table main exact "\$to" | grep -v -e '^unreachable' -e ' proto $copies ' | grep -q . || continue
+        ip \$family route del "\$to" proto $copies
     done
+done
+END
     systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
-    systemd-run -q --collect --unit=wgmesh-taken --on-active="$frozen" /bin/sh -c "$thaw" 2>/dev/null || true
+    systemd-run -q --collect --unit=wgmesh-taken --on-active="$frozen" --on-unit-active=300 /bin/sh "$thaw" 2>/dev/null || true
 }
 
 copy_routes() {
@@ -194,11 +200,12 @@ free() {
     copied || return 0
     settle
     for _ in $(seq 60); do
-        ! free_routes || break
+        if free_routes; then
+            systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
+            return 0
+        fi
         sleep 1
     done
-    # A copy that is left is the only way to where it leads.
-    systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
     for family in -4 -6; do
         ip -o "$family" route show proto "$copies" | sed -E 's/^([^ ]+).* dev ([^ ]+).*/left: \1 by \2, for which BIRD has no route of the mesh/'
     done

@@ -131,13 +131,9 @@ if grep -qs '^# Written by the role wgmesh.router.router\.$' "$conf"; then
     does "lines in ${conf#"$root"}" sed -i -e '/^$/{$!N;/^\n# Written by the role wgmesh\.router\.router\.$/{N;d};P;D}' "$conf"
 fi
 
-# What an adoption took over is again what it was, with the keys in it (take.sh of the role mesh).
 if [ "$state" = absent ]; then
     for path in "$root"/etc/wireguard/*.conf.by-hand; do
-        former=${path%.by-hand}
-        if [ -e "$path" ] && [ ! -e "$former" ]; then
-            does "file ${path#"$root"}, which is ${former##*/} again and not started" mv "$path" "$former"
-        fi
+        [ ! -e "$path" ] || printf '%s\n' "left: ${path#"$root"}, which an adoption put aside, with its keys"
     done
 fi
 
