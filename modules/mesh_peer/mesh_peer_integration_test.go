@@ -217,7 +217,8 @@ func TestKeyThatNobodyUses(t *testing.T) {
 	networks := strings.Join(strings.Fields(sh(t, wg+"show %s allowed-ips", name))[1:], ",")
 	psk := sh(t, "cp -p %s/psk/1.psk %s/before.psk; echo %s/before.psk", office.dir, office.dir, office.dir)
 	told := map[string]any{
-		"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": fromAzure["sealing_key"], "replaced": []string{"azure-1"},
+		"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": fromAzure["sealing_key"],
+		"replaced": []string{"azure-1"},
 	}
 	office.must("azure-1", told)
 	sh(t, wg+"set %s peer %s preshared-key %s endpoint 192.0.2.2:51801 allowed-ips %s", name, before, psk, networks)
