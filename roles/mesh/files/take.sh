@@ -91,7 +91,7 @@ freeze() {
     put "$thaw" <<END
 for family in -4 -6; do
     ip -o \$family route show table main proto $copies | grep -v ' metric $worse ' | while read -r to _; do
-        ip -o \$family route show table main exact "\$to" | grep -v -e '^unreachable' -e ' proto $copies ' | grep -q . || continue
+        ip -o \$family route show table main exact "\$to" | grep -qvE '^(unreachable|blackhole|prohibit|throw) | proto $copies | dead ' || continue
         ip \$family route del "\$to" proto $copies
     done
 done
