@@ -45,4 +45,4 @@ class AWS:
         """Turn the checks of signatures and policies on or off."""
         count = b"0" if on else b"100000"
         request = urllib.request.Request(self.url + "/moto-api/reset-auth", count, {"Content-Type": "text/plain"})
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=300).close()
