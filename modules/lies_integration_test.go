@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -184,7 +185,8 @@ func (n *network) playbook(name string, args ...string) (string, error) {
 	if file := os.Getenv("WGMESH_LIES_OUTPUT"); file != "" { // to look at what was said
 		_ = os.WriteFile(fmt.Sprintf("%s-%s-%d", file, name, len(args)), out, 0o600)
 	}
-	n.t.Logf("%s %s: %v", name, strings.Join(args, " "), time.Since(began).Round(100*time.Millisecond))
+	n.t.Logf("%s %s: %v, at most %d MB in a process", name, strings.Join(args, " "),
+		time.Since(began).Round(100*time.Millisecond), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss/1000)
 	return string(out), err
 }
 
@@ -294,6 +296,7 @@ func liesInMesh(t *testing.T, n *network) {
 		assert.NotEmpty(t, recap, "%s has no recap", name)
 	}
 	n.named(out, len(n.names)+1, func(l lie) bool { return l.mesh })
+	assert.NotEmpty(t, linesOf(out, `it answered 25 MB in 838861\d lines: expected at most 16 MB and 20000 lines`))
 	for _, r := range n.reached() {
 		assert.Regexp(t, `^10\.`, r, "a liar had the others ask an address that is in no site")
 	}

@@ -193,6 +193,12 @@ var lies = []lie{
 	{name: "nests a million lists", mesh: true, peer: true, raw: func(string) string {
 		return `{"plan": ` + strings.Repeat("[", 1<<20)
 	}},
+	{name: "says eight million lines", mesh: true, peer: true, raw: func(answer string) string {
+		return strings.Repeat("ab\n", 8<<20) + answer
+	}},
+	{name: "says too many objects", mesh: true, peer: true, raw: func(string) string {
+		return `{"plan": [` + strings.Repeat(`{"":0},`, 1<<18) + "0]}"
+	}},
 	{name: "says a number without end", mesh: true, peer: true, raw: func(string) string {
 		return `{"changed": 1` + strings.Repeat("0", 1<<16) + "}"
 	}},

@@ -51,10 +51,10 @@ func (r Removed) Why() string {
 func (w Want) settle(old State) (Want, []Removed, []string) {
 	var removed []Removed
 	var warnings []string
+	w.Peers = w.inherit(old)
 	if w.KeepRemoved {
 		removed, warnings = w.byItself(old)
 	} else {
-		w.Peers = w.inherit(old)
 		removed = w.byOperator(old)
 	}
 	order.By(removed, func(a, b Removed) int { return cmp.Compare(a.Name, b.Name) })
@@ -96,8 +96,8 @@ func (w Want) byOperator(old State) []Removed {
 }
 
 // inherit lists who may call, with the host keys that are known already of those
-// for whom the inventory of all has none: it may be the routers' own inventories
-// alone that have them.
+// for whom the inventory has none: it may be the routers' own inventories alone that
+// have them, and a cloud that limits how often it is asked leaves one out now and then.
 func (w Want) inherit(old State) []plan.GatePeer {
 	out := []plan.GatePeer{}
 	for _, k := range w.PresharedKeys {

@@ -342,6 +342,12 @@ func TestHostKeysStay(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, string(after), string(before), "in another order")
 
+	// Neither does a router by itself, whose discovery had no answer about one of them.
+	w.KeepRemoved, w.Peers = true, w.Peers[1:]
+	run(t, w)
+	assert.True(t, admits(t, dir, "office-1", "ssh-ed25519 AAAAoffice1"))
+	w.KeepRemoved, w.Peers = false, five(dir, "azure-1").Peers
+
 	// What the inventory says goes before what is known.
 	w.Peers[0].HostKey = "ssh-ed25519 AAAAnew"
 	run(t, w)

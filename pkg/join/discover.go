@@ -86,13 +86,13 @@ func (r run) ask(ctx context.Context) (listing, string, error) {
 		}
 		args = append(args, "-i", source)
 	}
-	if err := r.checkCore(ctx, path, dir); err != nil {
-		return listing{}, "", err
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.DiscoveryTimeout,
 		fmt.Errorf("no answer from %s within discovery_timeout, %v",
 			strings.Join(c.Inventory, ", "), c.DiscoveryTimeout))
 	defer cancel()
+	if err := r.checkCore(ctx, path, dir); err != nil {
+		return listing{}, "", err
+	}
 	var stdout bytes.Buffer
 	var stderr tail
 	err = tool{

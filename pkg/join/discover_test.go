@@ -353,6 +353,51 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// So does asking for the version of Ansible, which a source that runs programs needs first.
+func TestTimeoutOfVersion(t *testing.T) {
+	l := alone(t, "router: azure-1\ndiscovery_timeout: 1s\n")
+	require.NoError(t, os.Chmod(l.path("inventory.yml"), 0o700))
+	l.program("ansible-inventory", "[ \"$1\" != --version ] || exec sleep 60")
+	began := time.Now()
+	status, said := l.join()
+	assert.Equal(t, "wgmesh join: discovery failed: no answer from DIR/inventory.yml within discovery_timeout, 1s\n", said)
+	assert.Equal(t, 75, status)
+	assert.Less(t, time.Since(began), 30*time.Second, "the program would have taken 60")
+}
+
+// Routers that are missing for long are no reason to ask all others every half a minute.
+func TestMissingForLong(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	missing := func(names string) {
+		l.program("ansible-playbook",
+			`echo '{"peered": ["gcp-1"], "missing": [`+names+`], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"; exit 2`)
+	}
+	missing(`"office-1", "azure-2"`)
+	const said = "wgmesh join: azure-1: peered with 1 of 3 routers; not with azure-2, office-1; nothing changed\n"
+	for range 2 {
+		status, text := l.join()
+		assert.Equal(t, said, text)
+		assert.Equal(t, 75, status)
+	}
+	long := time.Now().Add(-11 * time.Minute)
+	require.NoError(t, os.Chtimes(l.path("state/missing"), long, long))
+	missing(`"azure-2", "office-1"`) // in another order
+	status, text := l.join()
+	assert.Equal(t, said, text)
+	assert.Equal(t, 69, status)
+
+	missing(`"office-1"`) // one is back: perhaps the other is soon
+	status, _ = l.join()
+	assert.Equal(t, 75, status)
+	l.program("ansible-playbook", accepted)
+	status, _ = l.join()
+	assert.Zero(t, status)
+	require.NoError(t, os.Chtimes(l.path("state/missing"), long, long))
+	missing(`"office-1"`) // and lost again
+	status, _ = l.join()
+	assert.Equal(t, 75, status)
+}
+
 // A second join leaves it to the first.
 func TestTwoJoins(t *testing.T) {
 	l := alone(t, "router: azure-1\n")

@@ -22,6 +22,7 @@ import (
 // Exit statuses besides 0, from sysexits.h.
 const (
 	usage     = 64 // EX_USAGE
+	absent    = 69 // EX_UNAVAILABLE: some others have been missing for long, all else is done
 	tryAgain  = 75 // EX_TEMPFAIL: another try can succeed although nothing is changed here
 	badConfig = 78 // EX_CONFIG: someone has to change something on this machine first
 )
@@ -61,7 +62,8 @@ const help = `wgmesh join brings this router into the mesh, as the file --config
   --verbose      show the play as ansible-playbook does
   --core         print the oldest ansible-core that may read the sources of an inventory
 
-Exit status: 0 done, 75 try again, 78 something here has to be changed first.
+Exit status: 0 done, 69 done but for routers that have been missing for ten minutes,
+75 try again, 78 something here has to be changed first.
 `
 
 // Command is "wgmesh join", which wgmesh has wgmesh-cloud do.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The playbook that peers this router with the others, and the plugin that
@@ -48,7 +49,27 @@ func (r run) joinFromHere(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", later("%s: %v", mesh.self, err)
 	}
-	return ended.summary(mesh.self)
+	return ended.summary(mesh.self, r.patience(ended.Missing))
+}
+
+// soon is how long the next try comes soon while the same routers are missing: they may
+// boot as well. Then the timer is enough, and who comes back joins by itself.
+const soon = 10 * time.Minute
+
+// patience is the exit status for these missing routers. Since when they are missing is
+// the time of the file with their names.
+func (r run) patience(missing []string) int {
+	slices.Sort(missing)
+	path, names := filepath.Join(r.config.StateDir, "missing"), strings.Join(missing, "\n")+"\n"
+	before, err := os.ReadFile(path)
+	if err == nil && string(before) == names {
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > soon {
+			return absent
+		}
+		return tryAgain
+	}
+	_ = os.WriteFile(path, []byte(names), 0o600) // without it the next try comes soon
+	return tryAgain
 }
 
 // play runs the playbook. The lines about single hosts are the plugin's.
@@ -120,8 +141,9 @@ func outcome(report string, failed error, stderr string) (ended result, err erro
 		of(len(ended.Peered), len(ended.Peered), "routers"))
 }
 
-// summary is the outcome of a play that ended.
-func (r result) summary(name string) (string, error) {
+// summary is the outcome of a play that ended; missing is the exit status when some
+// routers were.
+func (r result) summary(name string, missing int) (string, error) {
 	all := len(r.Peered) + len(r.Missing)
 	changed := "nothing changed"
 	switch {
@@ -131,9 +153,8 @@ func (r result) summary(name string) (string, error) {
 		changed = fmt.Sprintf("%d things changed", r.Changed)
 	}
 	if len(r.Missing) > 0 {
-		slices.Sort(r.Missing)
-		return "", later("%s: peered with %s; not with %s; %s", name,
-			of(len(r.Peered), all, "routers"), strings.Join(r.Missing, ", "), changed)
+		return "", problem{missing, fmt.Sprintf("%s: peered with %s; not with %s; %s", name,
+			of(len(r.Peered), all, "routers"), strings.Join(r.Missing, ", "), changed)}
 	}
 	if all == 0 {
 		return fmt.Sprintf("%s is in the mesh: it is the only router there, %s", name, changed), nil

@@ -148,6 +148,9 @@ func (r run) checkCore(ctx context.Context, program, dir string) error {
 	}
 	var stdout bytes.Buffer
 	if err := (tool{path: program, args: []string{"--version"}, dir: dir, out: &stdout, err: &bytes.Buffer{}}).run(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
 		return errors.New(program + " --version: " + oneLine(err.Error()))
 	}
 	have, known := parseCore(stdout.Bytes())

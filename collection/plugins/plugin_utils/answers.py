@@ -20,6 +20,8 @@ import json
 # How much of an answer is taken. A plan for a thousand routers is 2 MB.
 MOST_CHARACTERS = 16 * 1024 * 1024
 MOST_ELEMENTS = 20000
+MOST_LINES = 20000
+MOST_VALUES = 1000000  # of JSON, before it is read: an object takes 30 times the memory of its text
 MOST_DEPTH = 24
 LONGEST_LINE = 2000
 LONGEST_TEXT = 4 * 1024 * 1024
@@ -51,6 +53,22 @@ def line(text, most=LONGEST_LINE):
     """Return a text as one line that is not too long to read."""
     text = printable(text[: 4 * most])
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def too_much(output):
+    """Say how much an output of a command is that nobody can hold, or None. Ansible makes a
+    list of its lines, and a short line takes 30 times its own memory."""
+    size = len(output)
+    if size <= MOST_LINES:
+        return None
+    ends = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # of a line, to str.splitlines()
+    lines = sum(output.count(end.encode() if isinstance(output, bytes) else end) for end in ends)
+    return "%d MB in %d lines" % (size / 1e6, lines + 1) if size > MOST_CHARACTERS or lines > MOST_LINES else None
+
+
+def values(text):
+    """Count the values of a JSON text, or more: what is in its strings counts too."""
+    return text.count(",") + text.count("[") + text.count("{")
 
 
 def short(value):

@@ -164,6 +164,8 @@ class ActionModule(ActionBase):
                 raise
             end_commands(err)
             cause = "no answer within %s s, the timeout of this task" % self._task.timeout
+            if self._uploads:
+                cause = "the program was not there within %s s" % UPLOAD_TIME
             return {**answers.failed(cause, "look at what hangs on this host (its load, its disk), and run again"), "no_answer": True}
 
     def _alone(self, task_vars):
@@ -177,6 +179,7 @@ class ActionModule(ActionBase):
         return cause, "give ansible_become_password or -K, or allow it without one"
 
     def _run_module(self, task_vars):
+        self._uploads = False  # the try before may have ended there
         self._ssh_arguments()
         # What only reads is called _info in Ansible, by its rules, and by its former name too.
         module = self._task.action.rpartition(".")[2].removesuffix("_info")
@@ -215,6 +218,27 @@ class ActionModule(ActionBase):
 
     # Whether input goes to a command's standard input, which is one round trip.
     _piped = None
+    # Whether the program is on its way to the target.
+    _uploads = False
+
+    def _low_level_execute_command(self, *args, **kwargs):
+        """Run a command as Ansible does, and refuse an output that is too much before Ansible reads it."""
+        execute = self._connection.exec_command
+
+        def bounded(*args, **kwargs):
+            status, *outputs = execute(*args, **kwargs)
+            for output in outputs:
+                much = answers.too_much(output) if isinstance(output, (bytes, str)) else None
+                if much:
+                    raise Refusal("it answered %s" % much, "expected at most %d MB and %d lines: look at what else that host says (journalctl -b)" % (
+                        answers.MOST_CHARACTERS / 1e6, answers.MOST_LINES))
+            return (status, *outputs)
+
+        self._connection.exec_command = bounded
+        try:
+            return super()._low_level_execute_command(*args, **kwargs)
+        finally:
+            self._connection.exec_command = execute
 
     def _execute(self, script, data):
         """Run a script on the target that reads data."""
@@ -299,9 +323,11 @@ class ActionModule(ActionBase):
         left = signal.alarm(0)  # 0: the task has no timeout
         if left:
             signal.alarm(UPLOAD_TIME)
+        self._uploads = True
         root_dir, user_dir = self._dirs(task_vars)
         answer = self._execute(UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER), content)
         signal.alarm(left)
+        self._uploads = False
         state, _space, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
             raise Refusal("%s is not what the manifest names, or is damaged on its way" % path, "run `make collection`")
@@ -356,7 +382,7 @@ def decode(answer):
     """The last line that is a JSON object, which is what a module answers, or None."""
     for line in reversed(answer["stdout_lines"]):
         try:
-            data = json.loads(line) if len(line) <= answers.MOST_CHARACTERS else None
+            data = json.loads(line) if answers.values(line) <= answers.MOST_VALUES else None
         except (ValueError, RecursionError):
             continue
         if isinstance(data, dict):
