@@ -31,8 +31,9 @@ type Verdict int
 // The verdicts, in the order of what is worse.
 const (
 	Passes   Verdict = iota
-	Partly           // some such packets are dropped: those of certain ports or addresses
-	Unsure           // a rule that cannot be judged may drop it
+	Unsure           // a rule that cannot be judged may drop or rewrite it
+	Partly           // some such packets are hit: those of certain ports or addresses
+	Unless           // all are hit that a rule which cannot be judged did not let through before
 	Rewrites         // its addresses or ports are changed
 	Drops
 )
@@ -42,6 +43,8 @@ type Outcome struct {
 	Verdict Verdict
 	// Where names it as its tool does: "nft inet filter forward: iifname "wg*" drop".
 	Where string
+	// Rewrites says that it is hit by a change of addresses or ports, and not dropped.
+	Rewrites bool
 }
 
 // A truth is what is known of a packet and a rule: no, of some such packets, not
@@ -86,30 +89,27 @@ func all(list ...truth) truth {
 	return out
 }
 
-// anyOf is true when one is.
-func anyOf(list ...truth) truth { return slices.Max(append(list, no)) }
-
-// A match is one condition of a rule.
+// A match is a condition of a rule.
 type match func(Packet) truth
 
 // What a rule does.
 const (
-	accept   = "accept"
-	drop     = "drop"
-	rewrite  = "rewrite"
-	returns  = "return"
-	jump     = "jump"
-	goTo     = "goto"
-	nothing  = ""
-	unknown  = "unknown" // a target that is not known: it may drop
-	setsMark = "mark"
+	accept  = "accept"
+	drop    = "drop"
+	rewrite = "rewrite"
+	returns = "return"
+	jump    = "jump"
+	goTo    = "goto"
+	nothing = ""
+	unknown = "unknown" // a target that is not known: it may drop
 )
 
 // A rule is one line of a chain.
 type rule struct {
-	matches []match
-	does    []act
-	text    string
+	fits  match
+	does  []act
+	where string // how its tool names it
+	xt    bool   // a part of it is of iptables, and nft does not tell it
 }
 
 // An act is one thing that a rule does, under a condition of its own in a verdict map.
@@ -120,7 +120,8 @@ type act struct {
 
 // A chain is a list of rules, a base chain when it has a hook.
 type chain struct {
-	where    string // "nft inet filter forward", "iptables filter FORWARD"
+	where    string // "nft inet filter forward", "iptables FORWARD"
+	key      string // family, table and name
 	families []bool // is6, of the packets that come here
 	hook     string
 	priority int
@@ -133,9 +134,14 @@ type chain struct {
 // A Ruleset is all filters of a host.
 type Ruleset struct {
 	chains []*chain
-	// Unread says why a part could not be read; empty: all was.
-	Unread []string
+	// Unread are the tools that do not show what nobody else does.
+	Unread []Unread
+	// Absent are the tools that are not here, although the kernel has tables of theirs.
+	Absent []string
 }
+
+// An Unread is a command that failed, and why.
+type Unread struct{ Command, Why string }
 
 // The hooks that a packet passes, in their order.
 var (
@@ -177,125 +183,114 @@ func (c *chain) takes(p Packet) bool {
 // ask is about a base chain.
 func (c *chain) ask(p Packet) Outcome {
 	w := walk{packet: p}
-	end := w.through(c, 0)
-	if end == nothing || end == returns {
-		end = c.policy
-		if end == drop {
-			w.dropped(c.where + ": policy drop")
-		}
+	if c.devices == nil && (c.hook == "ingress" || c.hook == "egress") {
+		w.aside = maybe // nft does not tell of which devices
+	}
+	if w.through(c, 0) && c.policy == drop {
+		w.left = no
+		w.hit(no, Drops, c.where+": policy drop")
 	}
 	return w.outcome
 }
 
-// A walk is a packet on its way through the chains of one hook.
+// A walk is a packet on its way through the chains of one hook: how many such packets
+// are not where it is.
 type walk struct {
 	packet  Packet
 	outcome Outcome
-	escaped truth // whether it may have been accepted before: then no drop is sure
-	aside   bool  // in a chain that only some such packets come to, or perhaps none
+	gone    truth // they were accepted before
+	left    truth // they went back to a chain that called this one
+	aside   truth // they were not sent to this chain
 }
 
 // mostDepth is as deep as nftables lets chains call each other.
 const mostDepth = 16
 
-// through goes through a chain and returns what ends it.
-func (w *walk) through(c *chain, depth int) string {
-	if c == nil || depth > mostDepth {
-		w.escaped = maybe
-		return nothing
-	}
+// through goes through a chain, and reports whether packets come back out of it.
+func (w *walk) through(c *chain, depth int) (back bool) {
 	for _, r := range c.rules {
-		met := make([]truth, 0, len(r.matches))
-		for _, m := range r.matches {
-			met = append(met, m(w.packet))
-		}
-		hit := all(met...)
+		fits := r.fits(w.packet)
 		for _, a := range r.does {
-			sure := hit
+			sure := fits
 			if a.when != nil {
-				sure = all(hit, a.when(w.packet))
+				sure = all(fits, a.when(w.packet))
 			}
 			if sure == no {
 				continue
 			}
-			if end := w.does(c, r, a, sure, depth); end != nothing {
-				return end
+			ends, returned := w.does(c, r, a, not(sure), depth)
+			back = back || returned
+			if ends {
+				return back
+			}
+			if a.when != nil && sure == yes {
+				break // a map has one verdict
 			}
 		}
 	}
-	return nothing
+	return true
 }
 
-// does follows one act of a rule, and returns what ends the chain.
-func (w *walk) does(c *chain, r rule, a act, sure truth, depth int) string {
-	where := c.where + ": " + r.text
-	if sure != yes { // it may end here, or go on
-		switch a.what {
-		case drop:
-			w.may(sure, where)
-		case unknown:
-			w.may(maybe, where)
-		case accept, returns:
-			w.escaped = max(w.escaped, sure)
-		case jump, goTo:
-			branch := walk{packet: w.packet, escaped: max(w.escaped, sure), aside: true}
-			end := branch.through(c.named(a.target), depth+1)
-			w.worse(branch.outcome)
-			if end == accept || end == rewrite || branch.escaped > w.escaped || a.what == goTo {
-				w.escaped = max(w.escaped, branch.escaped, sure)
-			}
-		}
-		return nothing
+// does follows one act of a rule, which does not apply to others. It reports whether it
+// ends the chain, and whether packets go back to the chain that called it.
+func (w *walk) does(c *chain, r rule, a act, others truth, depth int) (ends, back bool) {
+	what, next := a.what, c.named(a.target)
+	switch {
+	case what == returns && depth == 0 && c.policy != drop:
+		what = accept
+	case (what == jump || what == goTo) && (next == nil || depth == mostDepth):
+		what = unknown
 	}
-	switch a.what {
-	case accept, returns:
-		return a.what
+	ends = others == no
+	switch what {
+	case accept:
+		w.gone = max(w.gone, w.left, w.aside, others)
 	case drop:
-		w.dropped(where)
-		return drop
+		w.hit(others, Drops, r.where)
 	case rewrite:
-		if !w.aside {
-			w.worse(Outcome{Rewrites, where})
-		}
-		return accept
+		w.hit(others, Rewrites, r.where)
+	case returns:
+		w.left = max(w.left, others)
+		back = true
 	case unknown:
-		w.may(maybe, where)
-		w.escaped = maybe
+		w.hit(maybe, Drops, r.where)
+		if w.gone = max(w.gone, w.left, w.aside, others); w.gone == no {
+			w.gone = maybe
+		}
+		ends = false
 	case jump, goTo:
-		end := w.through(c.named(a.target), depth+1)
-		if end == accept || end == drop {
-			return end
+		left, aside := w.left, w.aside
+		w.aside = max(aside, others)
+		out := w.through(next, depth+1)
+		w.left, w.aside = left, aside
+		switch {
+		case what == jump:
+			ends = ends && !out
+		case out:
+			w.left = max(left, others)
+			back = true
 		}
-		if a.what == goTo {
-			return returns
-		}
+	default:
+		ends = false
 	}
-	return nothing
+	return ends, back
 }
 
-func (w *walk) worse(o Outcome) {
+// hit notes that a rule drops or rewrites all packets that are here, except others.
+func (w *walk) hit(others truth, bad Verdict, where string) {
+	o := Outcome{bad, where, bad == Rewrites}
+	switch max(others, w.aside, w.gone, w.left) {
+	case part:
+		o.Verdict = Partly
+	case maybe:
+		o.Verdict = Unsure
+		// A chain that returns what it is not for is no reason to warn of its last rule,
+		// such as kube-proxy's MASQUERADE. One that drops all the rest is.
+		if others == no && w.aside == no && (bad == Drops || w.left == no) {
+			o.Verdict = Unless
+		}
+	}
 	if o.Verdict > w.outcome.Verdict {
 		w.outcome = o
-	}
-}
-
-// may notes a rule that drops some, or perhaps all.
-func (w *walk) may(sure truth, where string) {
-	if sure == part && w.escaped != maybe {
-		w.worse(Outcome{Partly, where})
-		return
-	}
-	w.worse(Outcome{Unsure, where})
-}
-
-// dropped notes that the packet is dropped here, unless it was let through before.
-func (w *walk) dropped(where string) {
-	switch w.escaped {
-	case no:
-		w.worse(Outcome{Drops, where})
-	case part:
-		w.worse(Outcome{Partly, where})
-	default:
-		w.worse(Outcome{Unsure, where})
 	}
 }

@@ -2,6 +2,8 @@ package filter_test
 
 import (
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -120,7 +122,7 @@ func TestIPTables(t *testing.T) {
 		"Docker with a set": {
 			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n",
 			packet("tcp"),
-			filter.Outcome{Verdict: filter.Unsure, Where: "iptables FORWARD: policy drop"},
+			filter.Outcome{Verdict: filter.Unless, Where: "iptables FORWARD: policy drop"},
 		},
 		"ufw lets pings through": {ufw, "", packet("icmp"), filter.Outcome{}},
 		"ufw drops all else": {
@@ -144,11 +146,15 @@ func TestIPTables(t *testing.T) {
 	}
 }
 
-// A chain that only some packets come to says nothing of all.
+// A chain that only some packets come to is about a part.
 func TestTranslationOfOnePort(t *testing.T) {
 	const saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:X - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j X\n-A X -j DNAT --to-destination 10.9.9.9\nCOMMIT\n"
 	rules, _ := filter.ParseIPTables([]byte(saved), false)
-	assert.Equal(t, filter.Outcome{}, rules.Ask(packet("tcp"), filter.Forwarded))
+	assert.Equal(t,
+		filter.Outcome{
+			Verdict: filter.Partly, Where: "iptables -t nat: -A X -j DNAT --to-destination 10.9.9.9", Rewrites: true,
+		},
+		rules.Ask(packet("tcp"), filter.Forwarded))
 	p := packet("tcp")
 	p.DPort = 80
 	assert.Equal(t, filter.Rewrites, rules.Ask(p, filter.Forwarded).Verdict)
@@ -172,6 +178,8 @@ func TestNFT(t *testing.T) {
 	rule := func(expr string) string {
 		return `{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"family": "inet", "table": "f", "name": "bad", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
 			{"set": {"family": "inet", "table": "f", "name": "few", "elem": [{"elem": {"val": "10.0.7.7", "expires": 5}}]}}, {"set": {"family": "inet", "table": "f", "name": "none"}},
+			{"map": {"family": "inet", "table": "f", "name": "zones", "map": "verdict", "elem": [
+				["eth0", {"accept": null}], ["wg*", {"drop": null}]]}},
 			{"chain": {"family": "inet", "table": "f", "name": "forward", "handle": 1, "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}},
 			{"rule": {"family": "inet", "table": "f", "chain": "forward", "handle": 3, "expr": [` + expr + `]}}]}`
 	}
@@ -179,6 +187,10 @@ func TestNFT(t *testing.T) {
 	saddr := func(right string) string {
 		return `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": ` +
 			right + `}},`
+	}
+	const tcpFlags = `{"payload": {"protocol": "tcp", "field": "flags"}}`
+	match := func(op, left, right string) string {
+		return `{"match": {"op": "` + op + `", "left": ` + left + `, "right": ` + right + `}},`
 	}
 	tests := map[string]struct {
 		expr string
@@ -206,14 +218,17 @@ func TestNFT(t *testing.T) {
 				drop, filter.Passes,
 		},
 		"mark": {
-			`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 5}},` + drop, filter.Unsure,
+			match("==", `{"meta": {"key": "mark"}}`,
+				`5`) + drop, filter.Unsure,
 		},
 		"its own addresses": {
-			`{"match": {"op": "==", "left": {"fib": {"result": "type", "flags": ["daddr"]}}, "right": "local"}},` +
+			match("==", `{"fib": {"result": "type", "flags": ["daddr"]}}`,
+				`"local"`) +
 				drop, filter.Passes,
 		},
 		"who sends it": {
-			`{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}},` + drop, filter.Passes,
+			match("==", `{"meta": {"key": "skuid"}}`,
+				`0`) + drop, filter.Passes,
 		},
 		"verdict map": {
 			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", {"drop": null}]]}}}`, filter.Drops,
@@ -226,14 +241,64 @@ func TestNFT(t *testing.T) {
 			`{"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": {"rt": {"key": "mtu"}}}}`,
 			filter.Passes,
 		},
+		"places in the packet": {
+			match("==", `{"payload": {"base": "th", "offset": 16, "len": 16}}`,
+				`80`) + drop,
+			filter.Unsure,
+		},
+		"fragments": {
+			match("!=", `{"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}`,
+				`0`) + drop, filter.Passes,
+		},
+		"new without SYN": {
+			match("!=", `{"&": [`+tcpFlags+`, ["fin", "syn", "rst", "ack"]]}`, `"syn"`) + drop, filter.Passes,
+		},
+		"SYN and FIN": {match("==", `{"&": [`+tcpFlags+`, ["fin", "syn"]]}`, `["fin", "syn"]`) + drop, filter.Passes},
+		"no SYN":      {match("==", `{"&": [`+tcpFlags+`, "syn"]}`, `0`) + drop, filter.Passes},
+		"SYN alone":   {match("==", `{"&": [`+tcpFlags+`, ["syn", "ack"]]}`, `"syn"`) + drop, filter.Drops},
+		"flags as an older nft has them": {
+			match("!=", `{"&": [`+tcpFlags+`, {"|": ["fin", "syn"]}]}`, `"syn"`) + drop, filter.Unsure,
+		},
+		"SYN":           {match("in", tcpFlags, `"syn"`) + drop, filter.Drops},
+		"not SYN":       {match("!", tcpFlags, `"syn"`) + drop, filter.Passes},
+		"SYN or ACK":    {match("==", tcpFlags, `{"set": ["syn", "ack"]}`) + drop, filter.Drops},
+		"exactly these": {match("==", tcpFlags, `["syn", "ack"]`) + drop, filter.Unsure},
+		"what is translated": {match("in", `{"ct": {"key": "status"}}`,
+			`"dnat"`) + drop, filter.Passes},
+		"no address of an interface": {
+			match("!=", `{"fib": {"result": "type", "flags": ["daddr", "iif"]}}`,
+				`{"set": ["local", "broadcast", "multicast"]}`) + drop, filter.Drops,
+		},
+		"limit of each": {
+			`{"set": {"op": "update", "elem": 1, "set": "@few", "stmt": [{"limit": {"inv": true}}]}},` + drop,
+			filter.Unsure,
+		},
+		"meter":       {`{"meter": {"key": 1, "stmt": {"limit": {"rate": 10}}, "name": "m"}},` + drop, filter.Unsure},
+		"note of all": {`{"set": {"op": "add", "elem": 1, "set": "@few"}},` + drop, filter.Drops},
+		"connections": {`{"ct count": {"val": 20, "inv": true}},` + drop, filter.Unsure},
+		"quota":       {`{"quota": {"val": 10, "val_unit": "mbytes", "inv": true}},` + drop, filter.Unsure},
+		"pairs": {
+			match("==", `{"concat": [{"meta": {"key": "iifname"}}, {"meta": {"key": "oifname"}}]}`,
+				`{"set": [{"concat": ["a", "b"]}, {"concat": ["wg2", "eth0"]}]}`) + drop, filter.Drops,
+		},
+		"pairs, one wrong": {
+			match("==", `{"concat": [{"meta": {"key": "iifname"}}, {"meta": {"key": "oifname"}}]}`,
+				`{"set": [{"concat": ["wg2", "b"]}]}`) + drop, filter.Passes,
+		},
+		"map with a name":       {`{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": "@zones"}}`, filter.Drops},
+		"map that is not known": {`{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": "@gone"}}`, filter.Unsure},
+		"all the rest of a map": {
+			`{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": {"set": [
+				["eth0", {"accept": null}], ["*", {"drop": null}]]}}}`, filter.Drops,
+		},
+		"match of iptables":     {`{"xt": {"type": "match", "name": "set"}},` + drop, filter.Unsure},
+		"note of iptables":      {`{"xt": {"type": "match", "name": "comment"}}`, filter.Passes},
 		"target of iptables":    {`{"xt": {"type": "target", "name": "REJECT"}}`, filter.Drops},
-		"target without a name": {`{"xt": null}`, filter.Passes},
+		"target without a name": {`{"xt": null}`, filter.Unsure},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			rules, err := filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), func(string, string) bool {
-				return false
-			})
+			rules, err := filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), filter.Ruleset{})
 			require.NoError(t, err)
 			o := rules.Ask(packet("tcp"), filter.Forwarded)
 			assert.Equal(t, tt.want, o.Verdict)
@@ -242,4 +307,85 @@ func TestNFT(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What kube-proxy and firewalld load, as nft 1.0.6 lists it: the service addresses are no
+// site's, and firewalld's zone of eth0 lets only pings through.
+func TestListings(t *testing.T) {
+	read := func(name string) filter.Ruleset {
+		data, err := os.ReadFile("testdata/" + name + ".json")
+		require.NoError(t, err)
+		text, err := os.ReadFile("testdata/" + name + ".txt")
+		require.NoError(t, err)
+		rules, err := filter.ParseNFT(data, text, filter.Ruleset{})
+		require.NoError(t, err)
+		return rules
+	}
+	kube := read("kube-proxy")
+	for _, proto := range []string{"icmp", "tcp", "udp"} {
+		for _, p := range []filter.Packet{packet(proto), outward(proto)} {
+			assert.Equal(t, filter.Outcome{
+				Verdict: filter.Unsure, Where: "nft ip kube-proxy masquerading: masquerade fully-random", Rewrites: true,
+			}, kube.Ask(p, filter.Forwarded))
+		}
+	}
+	fire := read("firewalld")
+	assert.Equal(t, filter.Outcome{}, fire.Ask(packet("tcp"), filter.Forwarded), "the zone trusted")
+	assert.Equal(t, filter.Outcome{}, fire.Ask(outward("icmp"), filter.Forwarded))
+	assert.Equal(t, filter.Outcome{
+		Verdict: filter.Drops, Where: "nft inet firewalld filter_FORWARD: reject with icmpx admin-prohibited",
+	}, fire.Ask(outward("tcp"), filter.Forwarded))
+	masked := outward("tcp")
+	masked.In, masked.Out = "wg2", "wan"
+	assert.Equal(t, "nft inet firewalld nat_POST_external: meta nfproto ipv4 oifname != \"lo\" masquerade",
+		fire.Ask(masked, filter.Forwarded).Where)
+}
+
+// A chain of a device that nft's JSON does not tell.
+func TestIngress(t *testing.T) {
+	const data = `{"nftables": [{"chain": {"family": "inet", "table": "f", "name": "in", "handle": 2, "type": "filter",
+		"hook": "ingress", "prio": 0, "policy": "accept"}}, {"rule": {"family": "inet", "table": "f", "chain": "in",
+		"handle": 6, "expr": [{"drop": null}]}}]}`
+	text := func(device string) string {
+		return "table inet f { # handle 1\n\tchain in { # handle 2\n\t\ttype filter hook ingress device" + device +
+			" priority filter; policy accept;\n\t\tdrop # handle 6\n\t}\n}\n"
+	}
+	for device, want := range map[string]filter.Verdict{
+		` "wg2"`: filter.Drops, ` "wg3"`: filter.Passes, `s = { "wg3", "wg2" }`: filter.Drops, ` wg3`: filter.Unsure,
+	} {
+		rules, err := filter.ParseNFT([]byte(data), []byte(text(device)), filter.Ruleset{})
+		require.NoError(t, err)
+		assert.Equal(t, want, rules.Ask(packet("tcp"), filter.Forwarded).Verdict, device)
+	}
+}
+
+// Of tables that both nft and iptables-nft-save show, each tells what it knows: nft the sets,
+// chains and conditions that iptables leaves out, and iptables its own matches.
+func TestBothOfOneTable(t *testing.T) {
+	const data = `{"nftables": [
+		{"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "prio": 0, "policy": "drop"}},
+		{"chain": {"family": "ip", "table": "filter", "name": "late", "hook": "forward", "prio": 9, "policy": "accept"}},
+		{"rule": {"family": "ip", "table": "filter", "chain": "FORWARD", "handle": 1, "expr": [%{"drop": null}]}},
+		{"rule": {"family": "ip", "table": "filter", "chain": "FORWARD", "handle": 2, "expr": [
+			{"xt": {"type": "match", "name": "conntrack"}}, {"counter": null}, {"accept": null}]}}]}`
+	const set = `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}},
+		"right": {"set": ["192.0.2.1"]}}}, `
+	saved, _ := filter.ParseIPTables([]byte(`# Table filter contains incompatible base-chains, use 'nft' tool to list them.
+*filter
+:FORWARD DROP [0:0]
+-A FORWARD -j DROP
+-A FORWARD -m conntrack --ctstate RELATED,NEW -j ACCEPT
+COMMIT
+`), false)
+	ask := func(data string, saved filter.Ruleset) filter.Outcome {
+		rules, err := filter.ParseNFT([]byte(data), nil, saved)
+		require.NoError(t, err)
+		return rules.Ask(packet("tcp"), filter.Forwarded)
+	}
+	assert.Equal(t, filter.Outcome{}, ask(with(data, set), saved))
+	assert.Equal(t, filter.Unless, ask(with(data, set), filter.Ruleset{}).Verdict, "nobody knows the match")
+	assert.Equal(t, filter.Drops, ask(with(data, ""), saved).Verdict)
+	late := strings.Replace(with(data, set), `{"rule"`,
+		`{"rule": {"family": "ip", "table": "filter", "chain": "late", "expr": [{"drop": null}]}}, {"rule"`, 1)
+	assert.Equal(t, "nft ip filter late: ", ask(late, saved).Where)
 }

@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -9,13 +11,12 @@ var priorities = map[string]int{"raw": -300, "mangle": -150, "nat": -100, "filte
 
 // ParseIPTables reads what iptables-save or ip6tables-save prints.
 func ParseIPTables(text []byte, six bool) (out Ruleset, tables []string) {
-	tool, table := "iptables", ""
+	tool, family, table := "iptables", "ip ", ""
 	if six {
-		tool = "ip6tables"
+		tool, family = "ip6tables", "ip6 "
 	}
 	chains := map[string]*chain{}
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
+	for _, line := range strings.Split(string(text), "\n") {
 		switch {
 		case strings.HasPrefix(line, "*"):
 			table = line[1:]
@@ -25,11 +26,11 @@ func ParseIPTables(text []byte, six bool) (out Ruleset, tables []string) {
 			if len(f) < 2 {
 				continue
 			}
-			of := table + " "
+			of := family + table + " "
 			c := &chain{
 				where: tool + " -t " + table, families: []bool{six}, priority: priorities[table],
-				policy: strings.ToLower(f[1]),
-				named:  func(name string) *chain { return chains[of+name] },
+				policy: strings.ToLower(f[1]), key: of + f[0],
+				named: func(name string) *chain { return chains[of+name] },
 			}
 			if table == "filter" {
 				c.where = tool
@@ -40,12 +41,12 @@ func ParseIPTables(text []byte, six bool) (out Ruleset, tables []string) {
 					c.where += " " + f[0]
 				}
 			}
-			chains[of+f[0]] = c
+			chains[c.key] = c
 			out.chains = append(out.chains, c)
 		case strings.HasPrefix(line, "-A "):
 			words := split(line)
-			if c := chains[table+" "+words[1]]; c != nil {
-				c.rules = append(c.rules, iptablesRule(words[2:], strings.Join(unquoted(line), " ")))
+			if c := chains[family+table+" "+words[1]]; c != nil {
+				c.rules = append(c.rules, iptablesRule(words[2:], c.where+": "+strings.Join(unquoted(line), " ")))
 			}
 		}
 	}
@@ -92,98 +93,119 @@ func split(line string) (words []string) {
 	return words
 }
 
-// iptablesRule reads the words of a rule behind its chain.
-func iptablesRule(words []string, text string) rule {
-	r := rule{text: text}
-	invert := false
-	for i := 0; i < len(words); i++ {
-		word := words[i]
-		value := ""
-		if i+1 < len(words) {
-			value = words[i+1]
+// iptablesRule reads the words of a rule behind its chain. What follows its target are
+// options of that.
+func iptablesRule(words []string, where string) rule {
+	r := rule{where: where, fits: func(p Packet) truth {
+		t, _ := conditions(words, p)
+		return t
+	}}
+	_, rest := conditions(words, Packet{Src: everything, Dst: everything})
+	if len(rest) > 1 {
+		does := target(rest[1])
+		if rest[0] == "-g" {
+			does = goTo
+		} else if does == unknown && rest[1] != "QUEUE" && rest[1] != "NFQUEUE" {
+			does = jump
 		}
-		if word == "!" {
-			invert = true
-			continue
-		}
-		m, takes := condition(word, value)
-		switch {
-		case word == "-j" || word == "-g":
-			does := target(value)
-			if word == "-g" {
-				does = goTo
-			} else if does == unknown && value != "QUEUE" && value != "NFQUEUE" {
-				does = jump
-			}
-			r.does = append(r.does, act{what: does, target: value})
-			return r // what follows are options of the target
-		case m != nil && invert:
-			r.matches = append(r.matches, func(p Packet) truth { return not(m(p)) })
-		case m != nil:
-			r.matches = append(r.matches, m)
-		}
-		invert = false
-		if takes {
-			i++
-		}
+		r.does = []act{{what: does, target: rest[1]}}
 	}
 	return r
 }
 
-// condition is one option of a rule. Without a match it says nothing of the packet.
-func condition(word, value string) (m match, takesValue bool) {
+var everything = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+
+// conditions judges all options before the target, and returns what is behind them.
+func conditions(words []string, p Packet) (fits truth, rest []string) {
+	fits = yes
+	for invert := false; len(words) > 0 && words[0] != "-j" && words[0] != "-g"; {
+		if words[0] == "!" {
+			invert, words = true, words[1:]
+			continue
+		}
+		t, used := condition(words, p)
+		if invert {
+			t = not(t)
+		}
+		fits, invert, words = all(fits, t), false, words[min(used, len(words)):]
+	}
+	return fits, words
+}
+
+// condition judges the option that the words begin with, and says how many words it has.
+func condition(words []string, p Packet) (t truth, used int) {
+	word, value := words[0], ""
+	if len(words) > 1 {
+		value = words[1]
+	}
+	list := strings.Split(strings.ToLower(value), ",")
 	switch word {
 	case "-s":
-		return func(p Packet) truth { return inNetwork(p.Src, value) }, true
+		return inNetwork(p.Src, value), 2
 	case "-d":
-		return func(p Packet) truth { return inNetwork(p.Dst, value) }, true
+		return inNetwork(p.Dst, value), 2
 	case "-i":
-		return func(p Packet) truth { return name(p.In, plus(value)) }, true
+		return name(p.In, plus(value)), 2
 	case "-o":
-		return func(p Packet) truth { return name(p.Out, plus(value)) }, true
+		return name(p.Out, plus(value)), 2
 	case "-p":
-		return func(p Packet) truth { return p.proto(value) }, true
+		return p.proto(value), 2
+	case "-f": // what begins something is no fragment's rest
+		return no, 1
 	case "-m":
 		switch value {
 		case "tcp", "udp", "icmp", "icmp6", "conntrack", "state", "comment", "multiport", "addrtype":
-			return nil, true // their options follow
+			return yes, 2 // their options follow
+		case "rpfilter":
+			return is(p.Detour == slices.Contains(words, "--invert")), 2
 		}
-		return func(Packet) truth { return maybe }, true
+		return maybe, 2
 	case "--comment":
-		return nil, true
+		return yes, 2
+	case "--validmark", "--accept-local", "--invert": // of rpfilter
+		return yes, 1
 	case "--ctstate", "--state":
-		return func(p Packet) truth { return p.state(strings.Split(strings.ToLower(value), ",")) }, true
-	case "--dport", "--dports", "--sport", "--sports":
-		return func(p Packet) truth {
-			have, met := p.DPort, []truth{}
-			if strings.HasPrefix(word, "--s") {
-				have = p.SPort
-			}
-			for one := range strings.SplitSeq(value, ",") {
-				low, high, ok := span(one)
-				if !ok {
-					return part
-				}
-				met = append(met, port(have, low, high))
-			}
-			return anyOf(met...)
-		}, true
+		return p.state(list), 2
+	case "--ctstatus": // nothing is known yet of what is new
+		return no, 2
+	case "--tcp-flags":
+		if len(words) > 2 {
+			return p.flags(list, strings.Split(strings.ToLower(words[2]), ",")), 3
+		}
+	case "--ports":
+		return part, 2
+	case "--dport", "--dports":
+		return portOf(p.DPort, list), 2
+	case "--sport", "--sports":
+		return portOf(p.SPort, list), 2
 	case "--icmp-type", "--icmpv6-type":
-		return func(Packet) truth {
-			return is(value == "8" || value == "128" || value == "echo-request" || value == "any")
-		}, true
+		return is(slices.Contains([]string{"8", "8/0", "128", "128/0", "echo-request", "any"}, value)), 2
 	case "--dst-type":
-		return func(p Packet) truth {
-			if value == "LOCAL" && p.In != "" && p.Out != "" {
-				return no // it is forwarded
-			}
-			return maybe
-		}, true
+		if value == "LOCAL" {
+			return is(p.Out == ""), 2
+		}
+		return maybe, 2
 	}
-	if strings.HasPrefix(word, "--") {
-		return func(Packet) truth { return maybe }, value != "" && !strings.HasPrefix(value, "-") && value != "!"
+	switch {
+	case !strings.HasPrefix(word, "--"):
+		return yes, 1
+	case value == "" || strings.HasPrefix(value, "-") || value == "!":
+		return maybe, 1
 	}
-	return nil, false
+	return maybe, 2
+}
+
+// portOf compares a port with a list of ports and ranges.
+func portOf(have int, list []string) truth {
+	t := no
+	for _, one := range list {
+		low, high, ok := span(one)
+		if !ok {
+			return part
+		}
+		t = max(t, port(have, low, high))
+	}
+	return t
 }
 
 // plus turns iptables' "wg+" into "wg*".

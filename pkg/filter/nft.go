@@ -17,42 +17,58 @@ type listing struct {
 		}
 		Rule *struct {
 			Family, Table, Chain string
-			Handle               int
+			Handle               json.Number
 			Expr                 []map[string]any
 		}
-		Set *struct {
-			Family, Table, Name string
-			Elem                []any
-		}
+		Set, Map *set
 	}
 }
 
+// A set is one that has a name.
+type set struct {
+	Family, Table, Name string
+	Elem                []any
+}
+
 // ParseNFT reads the JSON of the ruleset, and the same as text with handles, which
-// gives the rules their words. Tables for which skip says so are left out.
-func ParseNFT(data, text []byte, skip func(family, table string) bool) (Ruleset, error) {
+// gives the rules their words. What nft does not tell of a rule that iptables made is
+// taken from what iptables-nft-save says of it. All else is not: iptables leaves out what
+// it does not know of tables that it did not make.
+func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 	var doc listing
 	decoder := json.NewDecoder(strings.NewReader(string(data)))
 	decoder.UseNumber()
 	if err := decoder.Decode(&doc); err != nil {
-		return Ruleset{}, fmt.Errorf("nft -j list ruleset: %w", err)
+		return Ruleset{}, fmt.Errorf("its output is no JSON: %w", err)
 	}
 	words := handles(text)
-	chains, sets := map[string]*chain{}, map[string][]any{}
+	chains, sets, theirs := map[string]*chain{}, map[string][]any{}, map[string]*chain{}
+	for _, c := range saved.chains {
+		theirs[c.key] = c
+	}
 	var out Ruleset
 	for _, x := range doc.Nftables {
-		if s := x.Set; s != nil {
-			sets[s.Family+" "+s.Table+" "+s.Name] = s.Elem
+		for _, s := range []*set{x.Set, x.Map} {
+			if s != nil {
+				sets[s.Family+" "+s.Table+" "+s.Name] = append([]any{}, s.Elem...)
+			}
 		}
 		c := x.Chain
-		if c == nil || skip(c.Family, c.Table) {
+		if c == nil {
 			continue
 		}
 		priority, _ := c.Prio.Int64()
 		table := c.Family + " " + c.Table + " "
 		made := &chain{
 			where: "nft " + table + c.Name, hook: c.Hook, priority: int(priority), policy: c.Policy,
-			devices: texts(c.Dev),
-			named:   func(name string) *chain { return chains[table+name] },
+			devices: texts(c.Dev), key: table + c.Name,
+			named: func(name string) *chain { return chains[table+name] },
+		}
+		if t := theirs[made.key]; t != nil {
+			made.where = t.where
+		}
+		if made.devices == nil && c.Hook == "ingress" { // JSON has none of family inet
+			made.devices = quoted(words[made.key])
 		}
 		switch c.Family {
 		case "ip":
@@ -62,10 +78,7 @@ func ParseNFT(data, text []byte, skip func(family, table string) bool) (Ruleset,
 		case "inet", "netdev":
 			made.families = []bool{false, true}
 		}
-		if c.Family != "netdev" || len(made.devices) == 0 {
-			made.devices = nil
-		}
-		chains[table+c.Name] = made
+		chains[made.key] = made
 		out.chains = append(out.chains, made)
 	}
 	for _, x := range doc.Nftables {
@@ -74,10 +87,17 @@ func ParseNFT(data, text []byte, skip func(family, table string) bool) (Ruleset,
 		}
 		table := x.Rule.Family + " " + x.Rule.Table + " "
 		if c := chains[table+x.Rule.Chain]; c != nil {
-			p := nftRule{sets: func(name string) ([]any, bool) { e, ok := sets[table+name]; return e, ok }}
-			made := p.rule(x.Rule.Expr)
-			made.text = words[fmt.Sprintf("%s%s %d", table, x.Rule.Chain, x.Rule.Handle)]
-			c.rules = append(c.rules, made)
+			where := "nft " + c.key + ": " + words[c.key+" "+x.Rule.Handle.String()]
+			c.rules = append(c.rules, nftRule{table, sets}.rule(x.Rule.Expr, where))
+		}
+	}
+	for _, c := range out.chains {
+		if t := theirs[c.key]; t != nil && len(t.rules) == len(c.rules) {
+			for i := range c.rules {
+				if c.rules[i].xt {
+					c.rules[i] = t.rules[i]
+				}
+			}
 		}
 	}
 	return out, nil
@@ -87,11 +107,13 @@ func ParseNFT(data, text []byte, skip func(family, table string) bool) (Ruleset,
 func handles(text []byte) map[string]string {
 	out := map[string]string{}
 	table, in := "", ""
-	for line := range strings.Lines(string(text)) {
+	for _, line := range strings.Split(string(text), "\n") {
 		line = strings.TrimSpace(line)
 		words, handle, found := strings.Cut(line, " # handle ")
 		f := strings.Fields(words)
 		switch {
+		case strings.HasPrefix(line, "type ") && strings.Contains(line, " device"):
+			out[table+in] = line
 		case !found:
 		case len(f) == 4 && f[0] == "table":
 			table = f[1] + " " + f[2] + " "
@@ -99,6 +121,16 @@ func handles(text []byte) map[string]string {
 			in = f[1]
 		default:
 			out[table+in+" "+handle] = plain(f)
+		}
+	}
+	return out
+}
+
+// quoted are the words in quotes.
+func quoted(line string) (out []string) {
+	for i, word := range strings.Split(line, `"`) {
+		if i%2 == 1 {
+			out = append(out, word)
 		}
 	}
 	return out
@@ -132,55 +164,95 @@ func texts(v any) []string {
 	return nil
 }
 
-// An nftRule turns expressions into a rule.
+// An nftRule turns expressions into a rule of a table.
 type nftRule struct {
-	sets func(string) ([]any, bool)
+	table string
+	sets  map[string][]any
 }
 
-func (n nftRule) rule(expressions []map[string]any) (r rule) {
+func (n nftRule) rule(expressions []map[string]any, where string) rule {
+	r := rule{where: where, fits: func(p Packet) truth {
+		t := yes
+		for _, e := range expressions {
+			for word, v := range e {
+				t = all(t, n.meets(word, v, p))
+			}
+		}
+		return t
+	}}
+	unnamed := false
 	for _, e := range expressions {
 		for word, v := range e {
-			n.add(&r, word, v)
+			r.does = append(r.does, n.acts(word, v)...)
+			r.xt = r.xt || word == "xt"
+			unnamed = unnamed || word == "xt" && v == nil
 		}
+	}
+	if unnamed && len(r.does) == 0 { // an old nft does not say what it is
+		r.does = []act{{what: unknown}}
 	}
 	return r
 }
 
-func (n nftRule) add(r *rule, word string, v any) {
+// meets judges an expression.
+func (n nftRule) meets(word string, v any, p Packet) truth {
 	m, _ := v.(map[string]any)
-	does := func(what, target string) { r.does = append(r.does, act{what: what, target: target}) }
 	switch word {
 	case "match":
-		r.matches = append(r.matches, n.match(m))
-	case "accept", "return":
-		does(word, "")
-	case "drop", "reject":
-		does(drop, "")
-	case "jump", "goto":
-		target, _ := m["target"].(string)
-		does(word, target)
+		t := n.compare(m["left"], m["right"], p)
+		switch m["op"] {
+		case "==", "in", nil:
+			return t
+		case "!=", "!":
+			return all(n.about(m["left"], p), not(t))
+		}
+		return maybe
+	case "limit", "quota", "ct count", "meter":
+		return maybe
+	case "set", "map":
+		if m["stmt"] != nil { // a limit of each
+			return maybe
+		}
+	case "xt":
+		if m["type"] != "target" {
+			return maybe
+		}
+	}
+	return yes
+}
+
+// acts are what an expression does.
+func (n nftRule) acts(word string, v any) []act {
+	m, _ := v.(map[string]any)
+	what := nothing
+	to, _ := m["target"].(string)
+	switch word {
+	case accept, returns, drop, jump, goTo:
+		what = word
+	case "reject":
+		what = drop
 	case "masquerade", "snat", "dnat", "redirect", "tproxy":
-		does(rewrite, "")
+		what = rewrite
 	case "fwd", "queue":
-		does(unknown, "")
+		what = unknown
 	case "vmap":
-		n.verdicts(r, m)
-	case "limit":
-		r.matches = append(r.matches, func(Packet) truth { return maybe })
+		return n.verdicts(m)
 	case "mangle":
 		key, _ := m["key"].(map[string]any)
 		if payload, ok := key["payload"].(map[string]any); ok &&
 			slices.Contains([]any{"saddr", "daddr", "sport", "dport"}, payload["field"]) {
-			does(rewrite, "")
+			what = rewrite
 		}
 	case "xt":
-		name, _ := m["name"].(string)
 		if m["type"] == "target" {
-			does(target(name), "")
-		} else {
-			r.matches = append(r.matches, func(Packet) truth { return maybe })
+			name, _ := m["name"].(string)
+			return []act{{what: target(name)}}
 		}
 	}
+	if what == nothing {
+		return nil
+	}
+	return []act{{what: what, target: to}}
 }
 
 // target is what a target of iptables does that nftables has no word for.
@@ -192,7 +264,7 @@ func target(name string) string {
 		return drop
 	case "RETURN":
 		return returns
-	case "MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP", "TPROXY":
+	case "MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP", "TPROXY", "DNPT", "SNPT":
 		return rewrite
 	case "TCPMSS", "LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "CT", "NOTRACK", "CHECKSUM",
 		"CLASSIFY", "DSCP", "TOS", "TTL", "HL", "TRACE",
@@ -203,10 +275,10 @@ func target(name string) string {
 }
 
 // verdicts reads a verdict map.
-func (n nftRule) verdicts(r *rule, m map[string]any) {
+func (n nftRule) verdicts(m map[string]any) (out []act) {
 	elements := n.elements(m["data"])
 	if elements == nil {
-		r.does = append(r.does, act{what: unknown})
+		return []act{{what: unknown}}
 	}
 	for _, e := range elements {
 		pair, ok := e.([]any)
@@ -215,30 +287,22 @@ func (n nftRule) verdicts(r *rule, m map[string]any) {
 		}
 		verdict, _ := pair[1].(map[string]any)
 		for word, v := range verdict {
-			var one rule
-			n.add(&one, word, v)
-			for _, a := range one.does {
-				a.when = n.compare(m["key"], pair[0])
-				r.does = append(r.does, a)
+			for _, a := range n.acts(word, v) {
+				a.when = func(p Packet) truth { return n.compare(m["key"], pair[0], p) }
+				out = append(out, a)
 			}
 		}
 	}
+	return out
 }
 
-// elements are those of a set: an anonymous one, or one with a name.
+// elements are those of a set: an anonymous one, or one with a name. They are nil where
+// it is not known.
 func (n nftRule) elements(v any) []any {
-	if name, ok := v.(string); ok {
-		if name, ok = strings.CutPrefix(name, "@"); ok {
-			e, known := n.sets(name)
-			if known && e == nil {
-				e = []any{}
-			}
-			return e
-		}
-	}
 	if m, ok := v.(map[string]any); ok {
 		e, _ := m["set"].([]any)
 		return e
 	}
-	return nil
+	name, _ := v.(string)
+	return n.sets[n.table+strings.TrimPrefix(name, "@")]
 }

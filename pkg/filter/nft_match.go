@@ -7,27 +7,18 @@ import (
 	"strings"
 )
 
-func (n nftRule) match(m map[string]any) match {
-	op, _ := m["op"].(string)
-	compare := n.compare(m["left"], m["right"])
-	switch op {
-	case "==", "in", "":
-		return compare
-	case "!=":
-		return func(p Packet) truth {
-			if n.about(m["left"], p) == no {
-				return no
-			}
-			return not(compare(p))
-		}
-	}
-	return func(Packet) truth { return maybe }
-}
-
 // about reports whether a packet has what a match looks at at all: an IPv6 packet has no
 // "ip saddr", and matches neither == nor != of it.
 func (n nftRule) about(left any, p Packet) truth {
 	m, _ := left.(map[string]any)
+	for _, word := range []string{"&", "concat"} {
+		of, _ := m[word].([]any)
+		for _, one := range of {
+			if t := n.about(one, p); t != yes {
+				return t
+			}
+		}
+	}
 	payload, ok := m["payload"].(map[string]any)
 	if !ok {
 		return yes
@@ -41,125 +32,143 @@ func (n nftRule) about(left any, p Packet) truth {
 		return p.proto(payload["protocol"].(string))
 	case "th":
 		return is(p.Proto == "tcp" || p.Proto == "udp")
-	case "ether":
+	case "ether", nil: // nil: a place in the packet
 		return maybe
 	}
 	return no // a protocol that none of our packets is of
 }
 
-// compare makes the condition that left is right.
-func (n nftRule) compare(left, right any) match {
-	if name, ok := right.(string); ok && strings.HasPrefix(name, "@") || isSet(right) {
-		elements := n.elements(right)
-		_, known := n.sets(strings.TrimPrefix(name, "@"))
-		if elements == nil && !known {
-			return func(Packet) truth { return maybe }
-		}
-		var each []match
-		for _, e := range elements {
-			each = append(each, n.compare(left, e))
-		}
-		return func(p Packet) truth {
-			met := []truth{}
-			for _, m := range each {
-				met = append(met, m(p))
-			}
-			return anyOf(met...)
-		}
+// compare judges whether left is right.
+func (n nftRule) compare(left, right any, p Packet) truth {
+	if right == "*" {
+		return yes
 	}
-	if m, ok := right.(map[string]any); ok && m["elem"] != nil { // with a timeout or a comment
-		if elem, ok := m["elem"].(map[string]any); ok {
-			return n.compare(left, elem["val"])
+	m, _ := right.(map[string]any)
+	if name, _ := right.(string); strings.HasPrefix(name, "@") || m["set"] != nil {
+		elements := n.elements(right)
+		if elements == nil {
+			return maybe
 		}
+		t := no
+		for _, e := range elements {
+			t = max(t, n.compare(left, e, p))
+		}
+		return t
+	}
+	if elem, ok := m["elem"].(map[string]any); ok { // with a timeout or a comment
+		return n.compare(left, elem["val"], p)
+	}
+	if t := n.about(left, p); t != yes {
+		return t
 	}
 	l, _ := left.(map[string]any)
-	switch {
-	case l["meta"] != nil:
-		return n.meta(l["meta"], right)
-	case l["payload"] != nil:
-		return func(p Packet) truth { return all(n.about(left, p), payload(l["payload"], right, p)) }
-	case l["ct"] != nil:
-		if ct, ok := l["ct"].(map[string]any); ok && ct["key"] == "state" {
-			return func(p Packet) truth { return p.state(texts(right)) }
-		}
-	case l["fib"] != nil:
-		return reverse(l["fib"], right)
-	}
-	return func(Packet) truth { return maybe }
-}
-
-func isSet(v any) bool {
-	m, ok := v.(map[string]any)
-	return ok && m["set"] != nil
-}
-
-// reverse is the reverse path filter as nftables has it: "fib saddr . iif oif missing".
-func reverse(v, right any) match {
-	f, _ := v.(map[string]any)
-	flags := texts(f["flags"])
-	if f["result"] == "type" && right == "local" && slices.Equal(flags, []string{"daddr"}) {
-		return func(p Packet) truth {
-			if p.In != "" && p.Out != "" {
-				return no // it is forwarded
+	for word, v := range l {
+		of, _ := v.(map[string]any)
+		list, _ := v.([]any)
+		switch word {
+		case "meta":
+			return meta(of["key"], right, p)
+		case "payload":
+			return payload(of["field"], right, p)
+		case "ct":
+			switch of["key"] {
+			case "state":
+				return p.state(texts(right))
+			case "status": // nothing is known yet of what is new
+				return no
 			}
-			return maybe
+		case "fib":
+			return route(of, right, p)
+		case "&":
+			return masked(list, right, p)
+		case "concat":
+			parts, _ := m["concat"].([]any)
+			if len(parts) != len(list) {
+				return maybe
+			}
+			t := yes
+			for i := range list {
+				t = all(t, n.compare(list[i], parts[i], p))
+			}
+			return t
 		}
 	}
-	missing := right == false || right == "missing" || fmt.Sprint(right) == "0"
-	if !missing || !slices.Contains(flags, "saddr") || !slices.Contains([]any{"oif", "oifname"}, f["result"]) {
-		return func(Packet) truth { return maybe }
-	}
-	strict := slices.Contains(flags, "iif")
-	return func(p Packet) truth { return is(strict && p.Detour) }
+	return maybe
 }
 
-func (n nftRule) meta(v, right any) match {
-	key := v
-	if m, ok := v.(map[string]any); ok {
-		key = m["key"]
+// masked is about some of the flags of TCP, or the place of a fragment.
+func masked(left []any, right any, p Packet) truth {
+	if len(left) == 2 {
+		m, _ := left[0].(map[string]any)
+		of, _ := m["payload"].(map[string]any)
+		want, zero := texts(right), fmt.Sprint(right) == "0"
+		switch {
+		case of["field"] == "flags" && (zero || want != nil):
+			return p.flags(texts(left[1]), want)
+		case of["field"] == "frag-off" && zero:
+			return yes
+		}
 	}
-	text := fmt.Sprint(right)
+	return maybe
+}
+
+// route is what the routes say of an address. "fib saddr . iif oif missing" is the
+// reverse path filter as nftables has it.
+func route(f map[string]any, right any, p Packet) truth {
+	flags := texts(f["flags"])
+	missing := right == false || right == "missing" || fmt.Sprint(right) == "0"
+	switch {
+	case f["result"] == "type" && slices.Contains(flags, "daddr"):
+		if p.Out != "" { // it goes on to another host
+			return is(right == "unicast")
+		}
+		if len(flags) == 1 {
+			return is(right == "local")
+		}
+	case missing && slices.Contains(flags, "saddr") && slices.Contains([]any{"oif", "oifname"}, f["result"]):
+		return is(p.Detour && slices.Contains(flags, "iif"))
+	}
+	return maybe
+}
+
+func meta(key, right any, p Packet) truth {
+	text, six := fmt.Sprint(right), p.Dst.Addr().Is6()
 	switch key {
 	case "iifname", "iif":
-		return func(p Packet) truth { return name(p.In, text) }
+		return name(p.In, text)
 	case "oifname", "oif":
-		return func(p Packet) truth { return name(p.Out, text) }
+		return name(p.Out, text)
 	case "l4proto":
-		return func(p Packet) truth { return p.proto(text) }
+		return p.proto(text)
 	case "nfproto", "protocol":
-		return func(p Packet) truth {
-			six := p.Dst.Addr().Is6()
-			return is(six && slices.Contains([]string{"ipv6", "ip6"}, text) || !six &&
-				slices.Contains([]string{"ipv4", "ip"}, text))
-		}
+		return is(six && (text == "ipv6" || text == "ip6") || !six && (text == "ipv4" || text == "ip"))
 	case "skuid", "skgid", "cgroup":
-		return func(p Packet) truth {
-			if p.In != "" {
-				return no // a packet that is forwarded is nobody's
-			}
-			return maybe
+		if p.In != "" {
+			return no // a packet that is forwarded is nobody's
 		}
 	}
-	return func(Packet) truth { return maybe }
+	return maybe
 }
 
-func payload(v, right any, p Packet) truth {
-	m, _ := v.(map[string]any)
-	switch m["field"] {
+func payload(field, right any, p Packet) truth {
+	text := fmt.Sprint(right)
+	switch field {
 	case "saddr":
 		return address(p.Src, right)
 	case "daddr":
 		return address(p.Dst, right)
 	case "protocol", "nexthdr":
-		return p.proto(fmt.Sprint(right))
+		return p.proto(text)
 	case "sport":
 		return ports(p.SPort, right)
 	case "dport":
 		return ports(p.DPort, right)
 	case "type":
-		return is(fmt.Sprint(right) == "echo-request" || fmt.Sprint(right) == "8")
+		return is(text == "echo-request" || text == "8" || text == "128")
 	case "flags":
-		return part
+		if set := texts(right); len(set) < 2 {
+			return p.flags(set, []string{"syn"})
+		}
 	}
 	return maybe
 }

@@ -1,66 +1,141 @@
 package filter
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// patience is how long one tool may take to list its rules.
+// patience is how long the tools may take to list their rules.
 const patience = 5 * time.Second
 
+// The commands that list the rules.
+const (
+	nftData = iota
+	nftText
+	nft4
+	nft6
+	legacy4
+	legacy6
+)
+
+var commands = []string{
+	"nft -j list ruleset", "nft -a list ruleset", "iptables-nft-save", "ip6tables-nft-save",
+	"iptables-legacy-save", "ip6tables-legacy-save",
+}
+
+// families are those of the tables of iptables-nft-save, and a space.
+var families = map[int]string{nft4: "ip ", nft6: "ip6 "}
+
+// namesOf have the tables of legacy iptables that the kernel has.
+var namesOf = map[int]string{legacy4: "/proc/net/ip_tables_names", legacy6: "/proc/net/ip6_tables_names"}
+
 // Read reads all filters of this host. A tool that is not here has made none.
-func Read(ctx context.Context) Ruleset {
+func Read(ctx context.Context) (out Ruleset) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var mu sync.Mutex
-	var unread []string
-	list := func(name string, args ...string) []byte {
-		out, err := exec.CommandContext(ctx, name, args...).Output()
-		if err != nil && !errors.Is(err, exec.ErrNotFound) {
-			mu.Lock()
-			unread = append(unread, name)
-			mu.Unlock()
-		}
-		return out
-	}
-	tools := []struct {
-		name string
-		six  bool
-	}{{"iptables-nft-save", false}, {"ip6tables-nft-save", true}, {"iptables-legacy-save", false}, {
-		"ip6tables-legacy-save", true,
-	}}
-	saved := make([][]byte, len(tools))
-	var data, text []byte
+	said, why := make([][]byte, len(commands)), make([]string, len(commands))
 	var all sync.WaitGroup
-	all.Go(func() { data = list("nft", "-j", "list", "ruleset") })
-	all.Go(func() { text = list("nft", "-a", "list", "ruleset") })
-	for i, tool := range tools {
-		all.Go(func() { saved[i] = list(tool.name) })
+	for i, command := range commands {
+		if path := namesOf[i]; path != "" {
+			if names, _ := os.ReadFile(path); len(names) == 0 {
+				continue
+			}
+		}
+		all.Go(func() { said[i], why[i] = list(ctx, command) })
 	}
 	all.Wait()
 
-	var out Ruleset
-	theirs := map[string][]string{}
-	for i, tool := range tools {
-		part, tables := ParseIPTables(saved[i], tool.six)
-		out.chains = append(out.chains, part.chains...)
-		if i < 2 {
-			theirs[map[bool]string{false: "ip", true: "ip6"}[tool.six]] = tables
+	var saved Ruleset
+	shown := map[string]bool{}
+	for i := nft4; i <= legacy6; i++ {
+		part, tables := ParseIPTables(said[i], i == nft6 || i == legacy6)
+		if i >= legacy4 {
+			out.chains = append(out.chains, part.chains...)
+			out.unread(i, why[i])
+			if why[i] == absent {
+				out.Absent = append(out.Absent, commands[i])
+			}
+			continue
+		}
+		saved.chains = append(saved.chains, part.chains...)
+		if bytes.Contains(said[i], []byte("use 'nft' tool")) {
+			why[i] = "it cannot show all tables, and nft is not here"
+		}
+		for _, table := range tables {
+			shown[families[i]+table] = why[i] == ""
 		}
 	}
-	if len(data) > 0 {
-		part, err := ParseNFT(data, text, func(family, table string) bool {
-			return slices.Contains(theirs[family], table)
-		})
-		if err != nil {
-			unread = append(unread, "nft")
-		}
-		out.chains = append(out.chains, part.chains...)
+	ruleset, err := ParseNFT(said[nftData], said[nftText], saved)
+	switch {
+	case err == nil: // nft shows what iptables-nft-save does not
+		out.chains = append(out.chains, ruleset.chains...)
+		return out
+	case why[nftData] == "":
+		why[nftData] = err.Error()
 	}
-	out.Unread = unread
+	out.chains = append(out.chains, saved.chains...)
+	switch {
+	case why[nftData] == absent:
+		out.unread(nft4, why[nft4])
+		out.unread(nft6, why[nft6])
+	case why[nftText] != "" || others(said[nftText], shown):
+		out.unread(nftData, why[nftData])
+	}
 	return out
+}
+
+func (r *Ruleset) unread(i int, why string) {
+	if why != "" && why != absent {
+		r.Unread = append(r.Unread, Unread{commands[i], why})
+	}
+}
+
+// others reports whether nft lists a table that is not shown, and is not one of ours, which
+// are compared with their files.
+func others(text []byte, shown map[string]bool) bool {
+	for _, line := range strings.Split(string(text), "\n") {
+		f := strings.Fields(line)
+		if len(f) > 2 && f[0] == "table" && slices.Contains([]string{"ip", "ip6", "inet", "netdev"}, f[1]) &&
+			!shown[f[1]+" "+f[2]] && !strings.HasPrefix(f[2], "wgmesh") {
+			return true
+		}
+	}
+	return false
+}
+
+// absent is why a tool that is not installed, or may not look, says nothing.
+const absent = "not here"
+
+// harmless is what tools say without root, and where the kernel has no nftables.
+var harmless = []string{"not permitted", "you must be root", "Protocol not supported", "Invalid argument"}
+
+// list runs a command, and says why it failed.
+func list(ctx context.Context, command string) (out []byte, why string) {
+	f := strings.Fields(command)
+	c := exec.CommandContext(ctx, f[0], f[1:]...)
+	c.WaitDelay = time.Second // for what its children hold open
+	out, err := c.Output()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return out, ""
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, absent
+	case ctx.Err() != nil:
+		return nil, "its time ran out"
+	case !errors.As(err, &exit) || len(exit.Stderr) == 0:
+		return nil, err.Error()
+	}
+	why, _, _ = strings.Cut(string(exit.Stderr), "\n")
+	if slices.ContainsFunc(harmless, func(s string) bool { return strings.Contains(why, s) }) {
+		return nil, absent
+	}
+	return nil, why
 }

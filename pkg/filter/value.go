@@ -100,3 +100,17 @@ func (p Packet) proto(text string) truth {
 	}
 	return no // one that none of our packets is of
 }
+
+// flags reports whether of the TCP flags in mask those in want are set: the first packet of
+// a connection has SYN alone.
+func (p Packet) flags(mask, want []string) truth {
+	switch {
+	case p.Proto != "tcp":
+		return no
+	case p.Invalid || len(mask) == 0:
+		return maybe
+	case slices.Contains(mask, "syn") || slices.Contains(mask, "all"):
+		return is(slices.Equal(want, []string{"syn"}))
+	}
+	return is(len(want) == 0 || want[0] == "none")
+}

@@ -2,7 +2,6 @@ package status
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
@@ -33,6 +32,12 @@ func (x flow) hooks() []string {
 // those that keep a tunnel down.
 func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 	said := map[string]bool{}
+	for _, u := range f.filters.Unread {
+		out = append(out, Problem{
+			Cause: cause.New("%s fails (%s), so filters may be here that nobody sees: run it as root, and mend what it says",
+				u.Command, printable(u.Why)),
+		})
+	}
 	for _, x := range f.flows {
 		if x.answer.Err != nil || x.answer.Device == "" {
 			continue // it does not get that far
@@ -48,26 +53,16 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 		}
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, x.hooks())
-			if said[found.Where] {
-				continue
-			}
-			switch found.Verdict {
-			case filter.Drops:
-				out = append(out,
-					Problem{
-						Cause: cause.New("%s drops %s from %s to %s: put a rule that accepts it first", found.Where,
-							p.Proto, x.from, x.network),
-					})
-			case filter.Rewrites:
-				out = append(out,
-					Problem{
-						Cause: cause.New("%s rewrites packets from %s to %s: leave them out of it",
-							found.Where, x.from, x.network),
-					})
-			default:
+			if found.Verdict < filter.Rewrites || said[found.Where] {
 				continue
 			}
 			said[found.Where] = true
+			c := cause.New("%s drops %s from %s to %s: put a rule that accepts it first", found.Where,
+				p.Proto, x.from, x.network)
+			if found.Rewrites {
+				c = cause.New("%s rewrites packets from %s to %s: leave them out of it", found.Where, x.from, x.network)
+			}
+			out = append(out, Problem{Cause: c})
 		}
 	}
 	for i, t := range r.Tunnels {
@@ -128,8 +123,8 @@ func (f Forwarding) sick(t plan.StatusTunnel, s TunnelState) (out []filter.Packe
 // bfdPort is where BIRD listens for BFD (RFC 5881).
 const bfdPort = 3784
 
-// warnings are about filters that drop a part of what this router forwards, which may
-// be meant, or answers to what it has not seen.
+// warnings are about filters that drop or rewrite a part of what this router forwards,
+// which may be meant, or perhaps all of it, or answers to what it has not seen.
 func (f Forwarding) warnings() (out []cause.Cause) {
 	said := map[string]bool{}
 	add := func(found filter.Outcome, c cause.Cause) {
@@ -144,15 +139,19 @@ func (f Forwarding) warnings() (out []cause.Cause) {
 		}
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, filter.Forwarded)
-			switch {
-			case found.Verdict == filter.Unsure && strings.HasSuffix(found.Where, ": policy drop"):
+			does := "drop"
+			if found.Rewrites {
+				does = "rewrite"
+			}
+			switch found.Verdict {
+			case filter.Unless:
 				add(found,
-					cause.New("%s may drop what goes from %s to %s: put a rule that accepts it first", found.Where,
-						x.from, x.network))
-			case found.Verdict == filter.Partly:
+					cause.New("%s may %s what goes from %s to %s: put a rule that accepts it first", found.Where,
+						does, x.from, x.network))
+			case filter.Partly:
 				add(found,
-					cause.New("%s drops a part of what goes from %s to %s: see that it is meant",
-						found.Where, x.from, x.network))
+					cause.New("%s %ss a part of what goes from %s to %s: see that it is meant",
+						found.Where, does, x.from, x.network))
 			}
 			p.Invalid = true
 			odd := f.filters.Ask(p, filter.Forwarded)
@@ -162,6 +161,9 @@ func (f Forwarding) warnings() (out []cause.Cause) {
 						"%s drops answers that come by another router than the question: remove it where sites have several routers", odd.Where))
 			}
 		}
+	}
+	for _, tool := range f.filters.Absent {
+		out = append(out, cause.New("the kernel has tables that only %s shows: install it, and look at them", tool))
 	}
 	for _, program := range f.programs {
 		out = append(out, cause.New("%s may drop or divert what is forwarded: see that it is meant", program))

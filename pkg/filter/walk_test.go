@@ -1,0 +1,258 @@
+package filter_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/pkg/filter"
+)
+
+// saved is a table as iptables-save prints it. Chains with lower letters have no hook.
+func saved(table, policy string, rules ...string) []byte {
+	chains := map[string]bool{}
+	var b strings.Builder
+	b.WriteString("*" + table + "\n")
+	for _, r := range rules {
+		if name := strings.Fields(r)[0]; !chains[name] {
+			chains[name] = true
+			if strings.ToUpper(name) == name && !strings.Contains(name, "-") {
+				b.WriteString(":" + name + " " + policy + " [0:0]\n")
+			} else {
+				b.WriteString(":" + name + " - [0:0]\n")
+			}
+		}
+	}
+	for _, r := range rules {
+		b.WriteString("-A " + r + "\n")
+	}
+	return []byte(b.String() + "COMMIT\n")
+}
+
+// What becomes of a packet in chains that call each other, as netfilter has it: RETURN
+// ends only the chain it is in, and goto leaves the one it is in for good.
+func TestWalk(t *testing.T) {
+	const set, not = "-m set --match-set s src", "-m mark ! --mark 0x4000/0x4000"
+	const port = "-p tcp -m tcp --dport 22"
+	tests := map[string]struct {
+		policy string
+		rules  []string
+		want   filter.Verdict
+	}{
+		"all return to a chain that accepts": {
+			"DROP", []string{"FORWARD -j x", "FORWARD -j ACCEPT", "x -j RETURN"}, filter.Passes,
+		},
+		"some may return, and all are dropped": {
+			"DROP", []string{"FORWARD -j x", "x " + set + " -j RETURN"}, filter.Drops,
+		},
+		"some return, and all are dropped": {
+			"DROP", []string{"FORWARD -j x", "x " + port + " -j RETURN"}, filter.Drops,
+		},
+		"some return, the rest is let through": {
+			"DROP", []string{"FORWARD -j x", "x " + port + " -j RETURN", "x -j ACCEPT"}, filter.Partly,
+		},
+		"some return, the rest is dropped": {
+			"ACCEPT", []string{"FORWARD -j x", "x " + port + " -j RETURN", "x -j DROP"}, filter.Partly,
+		},
+		"some return, the rest is dropped, and they are too": {
+			"ACCEPT",
+			[]string{"FORWARD -j x", "FORWARD -j DROP", "x " + port + " -j RETURN", "x -j DROP"},
+			filter.Drops,
+		},
+		"some may return, the rest is let through": {
+			"DROP", []string{"FORWARD -j x", "x " + set + " -j RETURN", "x -j ACCEPT"}, filter.Unless,
+		},
+		"some may return, the rest is dropped": {
+			"ACCEPT", []string{"FORWARD -j x", "x " + set + " -j RETURN", "x -j DROP"}, filter.Unless,
+		},
+		"the rest is dropped one chain deeper": {
+			"ACCEPT",
+			[]string{"FORWARD -j x", "x " + set + " -j RETURN", "x -j y", "y -j LOG", "y -j DROP"},
+			filter.Unless,
+		},
+		"some may be let through, the rest is refused": {
+			"ACCEPT", []string{"FORWARD " + set + " -j ACCEPT", "FORWARD -j REJECT"}, filter.Unless,
+		},
+		"some may be let through in a chain, the rest is refused": {
+			"ACCEPT", []string{"FORWARD -j x", "FORWARD -j REJECT", "x " + set + " -j ACCEPT"}, filter.Unless,
+		},
+		"a list may drop": {"ACCEPT", []string{"FORWARD " + set + " -j DROP"}, filter.Unsure},
+		"a list may drop, in a chain": {
+			"ACCEPT", []string{"FORWARD " + set + " -j x", "x -j LOG", "x -j DROP"}, filter.Unsure,
+		},
+		"a list may drop, a port is dropped": {
+			"ACCEPT", []string{"FORWARD " + set + " -j DROP", "FORWARD " + port + " -j DROP"}, filter.Partly,
+		},
+		"nobody comes to a chain's drop": {
+			"ACCEPT", []string{"FORWARD -j x", "x -j RETURN", "x -j DROP"}, filter.Passes,
+		},
+		"a return of the base chain is its policy": {
+			"DROP", []string{"FORWARD -j RETURN", "FORWARD -j ACCEPT"}, filter.Drops,
+		},
+		"a return of some is their policy": {
+			"DROP", []string{"FORWARD " + port + " -j RETURN", "FORWARD -j ACCEPT"}, filter.Partly,
+		},
+		"a return that may be is its policy": {
+			"ACCEPT", []string{"FORWARD " + set + " -j RETURN", "FORWARD -j DROP"}, filter.Unless,
+		},
+		"goto does not come back": {
+			"ACCEPT", []string{"FORWARD -g x", "FORWARD -j DROP", "x -j LOG"}, filter.Passes,
+		},
+		"goto comes back to the policy": {
+			"DROP", []string{"FORWARD -g x", "FORWARD -j ACCEPT", "x -j LOG"}, filter.Drops,
+		},
+		"goto comes back to who called its chain": {
+			"ACCEPT",
+			[]string{"FORWARD -j x", "FORWARD -j DROP", "x -g y", "x -j ACCEPT", "y -j RETURN"},
+			filter.Drops,
+		},
+		"goto of some": {
+			"ACCEPT", []string{"FORWARD " + port + " -g x", "FORWARD -j DROP", "x -j LOG"}, filter.Partly,
+		},
+		"goto of some, in a chain": {
+			"ACCEPT",
+			[]string{"FORWARD -j x", "FORWARD -j DROP", "x " + port + " -g y", "x -j ACCEPT", "y -j LOG"},
+			filter.Partly,
+		},
+		"goto that drops, before what drops all": {
+			"ACCEPT", []string{"FORWARD " + port + " -g x", "FORWARD -j DROP", "x -j DROP"}, filter.Drops,
+		},
+		"goto to a chain that some return from": {
+			"ACCEPT",
+			[]string{"FORWARD -j x", "x -g y", "x -j DROP", "y " + port + " -j RETURN", "y -j ACCEPT"},
+			filter.Passes,
+		},
+		"a call that comes back to a chain that some have left": {
+			"ACCEPT",
+			[]string{"FORWARD -j x", "FORWARD -j DROP", "x " + port + " -j y", "x -j RETURN", "y -j RETURN"},
+			filter.Drops,
+		},
+		"a chain that drops what came to it": {
+			"ACCEPT", []string{"FORWARD " + port + " -j x", "x -j DROP"}, filter.Partly,
+		},
+		"a chain that lets through what came to it": {
+			"DROP", []string{"FORWARD " + port + " -j x", "x -j ACCEPT"}, filter.Partly,
+		},
+		"a chain that nobody knows": {"DROP", []string{"FORWARD -j STRANGE"}, filter.Unless},
+		"a queue of some":           {"DROP", []string{"FORWARD " + port + " -j NFQUEUE --queue-num 1"}, filter.Partly},
+		"a queue":                   {"ACCEPT", []string{"FORWARD -j NFQUEUE --queue-num 1"}, filter.Unsure},
+		"chains that call each other": {
+			"DROP", []string{"FORWARD -j x", "x -j y", "y -j x"}, filter.Unless,
+		},
+		"unless marked": {"ACCEPT", []string{"FORWARD -j x", "x " + not + " -j RETURN", "x -j LOG"}, filter.Passes},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			rules, _ := filter.ParseIPTables(saved("filter", tt.policy, tt.rules...), false)
+			assert.Equal(t, tt.want, rules.Ask(packet("tcp"), filter.Forwarded).Verdict)
+		})
+	}
+}
+
+// Address translation of all, of some, and of what nobody can tell.
+func TestTranslation(t *testing.T) {
+	const not = "-m mark ! --mark 0x4000/0x4000"
+	rewrites := func(v filter.Verdict, rule string) filter.Outcome {
+		return filter.Outcome{Verdict: v, Where: "iptables -t nat: -A " + rule, Rewrites: true}
+	}
+	tests := map[string]struct {
+		rules []string
+		want  filter.Outcome
+	}{
+		"of all": {
+			[]string{"POSTROUTING -o eth0 -j MASQUERADE"},
+			rewrites(filter.Rewrites, "POSTROUTING -o eth0 -j MASQUERADE"),
+		},
+		"of a part of the site": {
+			[]string{"POSTROUTING -s 10.0.7.0/24 -j SNAT --to-source 10.1.1.4"},
+			rewrites(filter.Partly, "POSTROUTING -s 10.0.7.0/24 -j SNAT --to-source 10.1.1.4"),
+		},
+		"of one port": {
+			[]string{"PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128"},
+			rewrites(filter.Partly, "PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3128"),
+		},
+		"of all but some": {
+			[]string{"POSTROUTING -d 10.1.7.0/24 -j RETURN", "POSTROUTING -j MASQUERADE"},
+			rewrites(filter.Partly, "POSTROUTING -j MASQUERADE"),
+		},
+		"of what is in a set": {
+			[]string{"POSTROUTING -m set --match-set s src -j MASQUERADE"},
+			rewrites(filter.Unsure, "POSTROUTING -m set --match-set s src -j MASQUERADE"),
+		},
+		"of what is in a set, and of all": {
+			[]string{"POSTROUTING -m set --match-set s src -j MASQUERADE", "POSTROUTING -o eth0 -j MASQUERADE"},
+			rewrites(filter.Rewrites, "POSTROUTING -o eth0 -j MASQUERADE"),
+		},
+		"of all that is not marked (kube-proxy)": {
+			[]string{
+				"POSTROUTING -j KUBE-POSTROUTING", "KUBE-POSTROUTING " + not + " -j RETURN",
+				"KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0", "KUBE-POSTROUTING -j MASQUERADE --random-fully",
+			},
+			rewrites(filter.Unsure, "KUBE-POSTROUTING -j MASQUERADE --random-fully"),
+		},
+		"of all after kube-proxy": {
+			[]string{
+				"POSTROUTING -j KUBE-POSTROUTING", "POSTROUTING -o eth0 -j MASQUERADE",
+				"KUBE-POSTROUTING " + not + " -j RETURN", "KUBE-POSTROUTING -j MASQUERADE --random-fully",
+			},
+			rewrites(filter.Rewrites, "POSTROUTING -o eth0 -j MASQUERADE"),
+		},
+		"of all but what IPsec takes": {
+			[]string{"POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT", "POSTROUTING -o eth0 -j MASQUERADE"},
+			rewrites(filter.Unless, "POSTROUTING -o eth0 -j MASQUERADE"),
+		},
+		"of another network": {[]string{"POSTROUTING -s 172.17.0.0/16 -j MASQUERADE"}, filter.Outcome{}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			rules, _ := filter.ParseIPTables(saved("nat", "ACCEPT", tt.rules...), false)
+			assert.Equal(t, tt.want, rules.Ask(packet("tcp"), filter.Forwarded))
+		})
+	}
+}
+
+// Conditions that hosts have in their rules.
+func TestConditions(t *testing.T) {
+	detour := packet("tcp")
+	detour.Detour = true
+	received := filter.Packet{In: "wg2", Src: packet("tcp").Src, Dst: packet("tcp").Dst, Proto: "tcp", DPort: 179}
+	tests := map[string]struct {
+		match  string
+		packet filter.Packet
+		want   filter.Verdict // of what it drops
+	}{
+		"fragments":    {"-f", packet("tcp"), filter.Passes},
+		"no fragments": {"! -f", packet("tcp"), filter.Drops},
+		"new without SYN": {
+			"-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m state --state NEW", packet("tcp"), filter.Passes,
+		},
+		"SYN":                      {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("tcp"), filter.Drops},
+		"SYN of another protocol":  {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("udp"), filter.Passes},
+		"no flag at all":           {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", packet("tcp"), filter.Passes},
+		"flags that are not asked": {"-p tcp -m tcp --tcp-flags FIN,ACK NONE", packet("tcp"), filter.Drops},
+		"ports of both ends":       {"-p tcp -m multiport --ports 22,80", packet("tcp"), filter.Partly},
+		"ping with its code":       {"-p icmp -m icmp --icmp-type 8/0", packet("icmp"), filter.Drops},
+		"what was translated":      {"-m conntrack --ctstatus DNAT", packet("tcp"), filter.Passes},
+		"what was not translated":  {"-m conntrack ! --ctstatus DNAT", packet("tcp"), filter.Drops},
+		"not the best way back":    {"-m rpfilter --validmark --invert", detour, filter.Drops},
+		"the best way back":        {"-m rpfilter --validmark --invert", packet("tcp"), filter.Passes},
+		"any way back":             {"-m rpfilter --loose --invert", detour, filter.Unsure},
+		"to the host, forwarded":   {"-m addrtype --dst-type LOCAL", packet("tcp"), filter.Passes},
+		"to the host":              {"-m addrtype --dst-type LOCAL", received, filter.Drops},
+		"not to the host":          {"-m addrtype ! --dst-type LOCAL", packet("tcp"), filter.Drops},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			rules, _ := filter.ParseIPTables(saved("raw", "ACCEPT", "PREROUTING "+tt.match+" -j DROP"), false)
+			assert.Equal(t, tt.want, rules.Ask(tt.packet, filter.Forwarded).Verdict)
+		})
+	}
+	rules, _ := filter.ParseIPTables(saved("mangle", "ACCEPT", "POSTROUTING -s 10.0.0.0/16 -j DNPT"), true)
+	six := packet("tcp")
+	six.Dst, six.Src = netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("2001:db8::/48")
+	assert.Equal(t, filter.Passes, rules.Ask(six, filter.Forwarded).Verdict)
+	rules, _ = filter.ParseIPTables(saved("mangle", "ACCEPT", "POSTROUTING -s 2001:db8::/48 -j SNPT"), true)
+	assert.Equal(t, filter.Rewrites, rules.Ask(six, filter.Forwarded).Verdict)
+}
