@@ -96,11 +96,13 @@ func split(line string) (words []string) {
 // iptablesRule reads the words of a rule behind its chain. What follows its target are
 // options of that.
 func iptablesRule(words []string, where string) rule {
-	r := rule{where: where, fits: func(p Packet) truth {
-		t, _ := conditions(words, p)
-		return t
-	}}
-	_, rest := conditions(words, Packet{Src: everything, Dst: everything})
+	rest := words
+	for len(rest) > 0 && rest[0] != "-j" && rest[0] != "-g" {
+		_, used := condition(rest, Packet{Src: everything, Dst: everything})
+		rest = rest[min(used, len(rest)):]
+	}
+	words = words[:len(words)-len(rest)]
+	r := rule{where: where, fits: func(p Packet) truth { return conditions(words, p) }}
 	if len(rest) > 1 {
 		does := target(rest[1])
 		if rest[0] == "-g" {
@@ -115,21 +117,20 @@ func iptablesRule(words []string, where string) rule {
 
 var everything = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 
-// conditions judges all options before the target, and returns what is behind them.
-func conditions(words []string, p Packet) (fits truth, rest []string) {
-	fits = yes
-	for invert := false; len(words) > 0 && words[0] != "-j" && words[0] != "-g"; {
-		if words[0] == "!" {
-			invert, words = true, words[1:]
-			continue
-		}
+// conditions judges the options before the target.
+func conditions(words []string, p Packet) truth {
+	fits := yes
+	for invert := false; len(words) > 0 && fits != no; {
 		t, used := condition(words, p)
 		if invert {
 			t = not(t)
 		}
-		fits, invert, words = all(fits, t), false, words[min(used, len(words)):]
+		if invert = words[0] == "!"; !invert {
+			fits = all(fits, t)
+		}
+		words = words[min(used, len(words)):]
 	}
-	return fits, words
+	return fits
 }
 
 // condition judges the option that the words begin with, and says how many words it has.
@@ -138,7 +139,6 @@ func condition(words []string, p Packet) (t truth, used int) {
 	if len(words) > 1 {
 		value = words[1]
 	}
-	list := strings.Split(strings.ToLower(value), ",")
 	switch word {
 	case "-s":
 		return inNetwork(p.Src, value), 2
@@ -165,19 +165,19 @@ func condition(words []string, p Packet) (t truth, used int) {
 	case "--validmark", "--accept-local", "--invert": // of rpfilter
 		return yes, 1
 	case "--ctstate", "--state":
-		return p.state(list), 2
+		return p.state(listed(value)), 2
 	case "--ctstatus": // nothing is known yet of what is new
 		return no, 2
 	case "--tcp-flags":
 		if len(words) > 2 {
-			return p.flags(list, strings.Split(strings.ToLower(words[2]), ",")), 3
+			return p.flags(listed(value), listed(words[2])), 3
 		}
 	case "--ports":
 		return part, 2
 	case "--dport", "--dports":
-		return portOf(p.DPort, list), 2
+		return portOf(p.DPort, value), 2
 	case "--sport", "--sports":
-		return portOf(p.SPort, list), 2
+		return portOf(p.SPort, value), 2
 	case "--icmp-type", "--icmpv6-type":
 		return is(slices.Contains([]string{"8", "8/0", "128", "128/0", "echo-request", "any"}, value)), 2
 	case "--dst-type":
@@ -195,10 +195,12 @@ func condition(words []string, p Packet) (t truth, used int) {
 	return maybe, 2
 }
 
+func listed(value string) []string { return strings.Split(strings.ToLower(value), ",") }
+
 // portOf compares a port with a list of ports and ranges.
-func portOf(have int, list []string) truth {
+func portOf(have int, list string) truth {
 	t := no
-	for _, one := range list {
+	for _, one := range listed(list) {
 		low, high, ok := span(one)
 		if !ok {
 			return part
