@@ -199,7 +199,11 @@ func (n nftRule) meets(word string, v any, p Packet) truth {
 	m, _ := v.(map[string]any)
 	switch word {
 	case "match":
-		t := n.compare(m["left"], m["right"], p)
+		right := m["right"]
+		if _, ok := right.([]any); ok && m["op"] != "==" { // any of these
+			right = map[string]any{"set": right}
+		}
+		t := n.compare(m["left"], right, p)
 		switch m["op"] {
 		case "==", "in", nil:
 			return t

@@ -59,10 +59,13 @@ func inNetwork(have netip.Prefix, text string) truth {
 
 // port compares a port, 0 for any, with a range.
 func port(have, low, high int) truth {
-	if have == 0 {
-		return part
+	switch {
+	case have != 0:
+		return is(low <= have && have <= high)
+	case low <= 1 && high == 65535:
+		return yes
 	}
-	return is(low <= have && have <= high)
+	return part
 }
 
 // span reads "53", "53:60" or "53-60".

@@ -1,11 +1,13 @@
 package filter_test
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/filter"
 )
@@ -232,6 +234,7 @@ func TestConditions(t *testing.T) {
 		"SYN of another protocol":  {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("udp"), filter.Passes},
 		"no flag at all":           {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", packet("tcp"), filter.Passes},
 		"flags that are not asked": {"-p tcp -m tcp --tcp-flags FIN,ACK NONE", packet("tcp"), filter.Drops},
+		"all ports":                {"-p tcp -m tcp --dport 1:65535", packet("tcp"), filter.Drops},
 		"ports of both ends":       {"-p tcp -m multiport --ports 22,80", packet("tcp"), filter.Partly},
 		"ping with its code":       {"-p icmp -m icmp --icmp-type 8/0", packet("icmp"), filter.Drops},
 		"what was translated":      {"-m conntrack --ctstatus DNAT", packet("tcp"), filter.Passes},
@@ -255,4 +258,48 @@ func TestConditions(t *testing.T) {
 	assert.Equal(t, filter.Passes, rules.Ask(six, filter.Forwarded).Verdict)
 	rules, _ = filter.ParseIPTables(saved("mangle", "ACCEPT", "POSTROUTING -s 2001:db8::/48 -j SNPT"), true)
 	assert.Equal(t, filter.Rewrites, rules.Ask(six, filter.Forwarded).Verdict)
+}
+
+// Whatever the rules are: what is said to drop, to rewrite or to pass does so for each port, and
+// whatever is in the set.
+func TestSound(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(list ...string) string { return list[random.IntN(len(list))] }
+	count := map[filter.Verdict]int{}
+	for range 4000 {
+		var rules []string
+		for _, chain := range []string{"FORWARD", "a", "b", "c"} { // each calls only later ones
+			calls := map[string][]string{"FORWARD": {"a", "b", "c"}, "a": {"b", "c"}, "b": {"c"}}[chain]
+			does := []string{"-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG"}
+			for _, to := range calls {
+				does = append(does, "-j "+to, "-j "+to, "-g "+to)
+			}
+			for range 1 + random.IntN(4) {
+				rules = append(rules, chain+" "+pick("", "", "PORT ", "SET ", "PORT SET ")+pick(does...))
+			}
+		}
+		policy := pick("ACCEPT", "DROP")
+		ask := func(set string, port int) filter.Verdict {
+			words := strings.NewReplacer("PORT", "-p tcp -m tcp --dport 22", "SET", set)
+			text := strings.Split(words.Replace(strings.Join(rules, "\n")), "\n")
+			parsed, _ := filter.ParseIPTables(saved("filter", policy, text...), false)
+			p := packet("tcp")
+			p.DPort = port
+			return parsed.Ask(p, filter.Forwarded).Verdict
+		}
+		all := ask("-m set --match-set s src", 0)
+		count[all]++
+		for _, port := range []int{22, 23} {
+			for _, set := range []string{"-s 10.0.0.0/16", "-s 192.0.2.0/24"} {
+				one := ask(set, port)
+				require.Contains(t, []filter.Verdict{filter.Passes, filter.Drops}, one)
+				if all == filter.Passes || all == filter.Drops {
+					require.Equal(t, all, one, "policy %s\n%s", policy, strings.Join(rules, "\n"))
+				}
+			}
+		}
+	}
+	for _, v := range []filter.Verdict{filter.Passes, filter.Unsure, filter.Partly, filter.Unless, filter.Drops} {
+		assert.Greater(t, count[v], 50, "%v", count)
+	}
 }
