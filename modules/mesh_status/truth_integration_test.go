@@ -140,6 +140,11 @@ var causes = []row{
 		`^nft inet f c: meta l4proto (tcp|6) reject.* drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
+		"filter after a chain that returns", "azure-1",
+		`nft 'add table inet f; add chain inet f c; add rule inet f c meta mark 5 return; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward jump c'`, "nft delete table inet f",
+		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+	},
+	{
 		"filter at another hook", "azure-1",
 		`nft 'add table inet f; add chain inet f early { type filter hook prerouting priority -300; }; add rule inet f early ip saddr { 10.0.0.0/8 } iifname "wm*" drop'`, "nft delete table inet f",
 		`^nft inet f early: ip saddr \{? ?10\.0\.0\.0/8 ?\}? iifname "wm\*" drop drops `,
@@ -314,6 +319,18 @@ var oddities = []row{
 	{
 		kind: "Docker's masquerade", on: "azure-1",
 		make: `nft 'add table ip d; add chain ip d POSTROUTING { type nat hook postrouting priority 100; }; add rule ip d POSTROUTING oifname != "docker0" ip saddr 172.17.0.0/16 masquerade'`, cure: "nft delete table ip d",
+	},
+	{
+		kind: "kube-proxy's masquerade", on: "azure-1",
+		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; add rule ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post jump m'`, cure: "nft delete table ip d",
+	},
+	{
+		kind: "proxy for one port", on: "azure-1",
+		make: `nft 'add table ip d; add chain ip d pre { type nat hook prerouting priority -100; }; add rule ip d pre tcp dport 3128 redirect to :3129'`, cure: "nft delete table ip d",
+	},
+	{
+		kind: "what no connection begins with", on: "azure-1",
+		make: `nft 'add table inet d; add chain inet d f { type filter hook forward priority 0; }; add rule inet d f ip frag-off & 0x1fff != 0 drop; add rule inet d f tcp flags & (fin|syn) == (fin|syn) drop; add rule inet d f tcp flags & (fin|syn|rst|ack) != syn ct state new drop; add rule inet d f ct count over 9999 drop'`, cure: "nft delete table inet d",
 	},
 	{
 		kind: "masquerade to the internet", on: "office-1",
