@@ -4,6 +4,7 @@ package meshstatus_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 // its site on eth0, like a VM, and the outside on wan.
 type mesh struct {
 	pair // for its helpers; ns are the routers and the sites
+	mtu  int
 }
 
 // A node is a router of it.
@@ -39,10 +41,10 @@ var sites = map[string]string{"office": "10.0.0.0/16", "azure": "10.1.0.0/16"}
 // hosts are those behind the routers.
 var hosts = map[string][]string{"office": {"10.0.3.20"}, "azure": {"10.1.3.20"}}
 
-func newMesh(t *testing.T) *mesh {
+func newMesh(t *testing.T, mtu int) *mesh {
 	t.Helper()
 	nettest.Need(t, "bird", "birdc", "wg", "nft", "tc")
-	m := &mesh{pair{
+	m := &mesh{mtu: mtu, pair: pair{
 		whole: t, binary: nettest.Wgmesh(t, "modules"), dir: t.TempDir(),
 		public: map[string]string{}, bird: map[string]*exec.Cmd{}, wg: map[string]*exec.Cmd{},
 		ns: map[string]nettest.Namespace{}, tun: map[string]string{},
@@ -124,7 +126,7 @@ func (m *mesh) tunnel(t *testing.T, a, b node) {
 			"peer", m.public[peer.name], "endpoint", fmt.Sprintf("192.0.2.%d:%s", peer.id, port),
 			"persistent-keepalive", "1", "allowed-ips", "0.0.0.0/0")
 		m.in(t, n.name, "sh", "-ec",
-			fmt.Sprintf("ip addr add %s/31 dev %s; ip link set %s mtu 1340 up", mine, dev, dev))
+			fmt.Sprintf("ip addr add %s/31 dev %s; ip link set %s mtu %d up", mine, dev, dev, m.mtu))
 	}
 }
 
@@ -183,7 +185,7 @@ func (m *mesh) table(t *testing.T, n string) {
 func protocol(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 // status runs the module on a router, as the role does.
-func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
+func (m *mesh) status(t *testing.T, on node, wait int, change map[string]any) map[string]any {
 	t.Helper()
 	reach, tunnels, prefixes := map[string]any{}, []any{}, []any{}
 	for _, peer := range nodes {
@@ -194,7 +196,7 @@ func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
 		_, theirs := ends(on, peer)
 		tunnels = append(tunnels, map[string]any{
 			"name": m.device(on.name, peer.name), "peer": peer.name, "neighbor": protocol(peer.name), "address": theirs,
-			"mtu": 1340, "as": peer.as, "networks": []string{sites[peer.site]}, "probe": hosts[peer.site],
+			"mtu": m.mtu, "as": peer.as, "networks": []string{sites[peer.site]}, "probe": hosts[peer.site],
 		})
 	}
 	for site, network := range sites {
@@ -202,18 +204,20 @@ func (m *mesh) status(t *testing.T, on node, wait int) map[string]any {
 			prefixes = append(prefixes, map[string]any{"network": network, "site": site})
 		}
 	}
-	return nettest.Ask(t, m.ns[on.name].Command(m.binary, "mesh_status"), map[string]any{
+	options := map[string]any{
 		"tunnels": tunnels, "prefixes": prefixes, "source_networks": []string{sites[on.site]},
 		"reach": reach, "probe": hosts[on.site],
 		"control_socket": m.socket(on.name), "wait": wait, "expect": "any",
-	})
+	}
+	maps.Copy(options, change)
+	return nettest.Ask(t, m.ns[on.name].Command(m.binary, "mesh_status"), options)
 }
 
 // green expects that every router finds nothing wrong.
 func (m *mesh) green(t *testing.T, wait int) {
 	t.Helper()
 	for _, n := range nodes {
-		res := m.status(t, n, wait)
+		res := m.status(t, n, wait, nil)
 		require.Equal(t, true, res["healthy"], "%s: %v", n.name, res["problems"])
 	}
 }

@@ -211,6 +211,11 @@ var causes = []row{
 		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
 	{
+		"allowed-ips", "office-1", "wg set TUN peer $(wg show TUN peers) allowed-ips 172.31.0.0/16",
+		"wg set TUN peer $(wg show TUN peers) allowed-ips 0.0.0.0/0",
+		`^allowed-ips lack what is behind azure-1: `,
+	},
+	{
 		"link", "azure-1", "ip link set eth0 down",
 		"ip link set eth0 up; ip route replace default via 10.1.1.1; birdc -s CTL restart static1",
 		`^it has no route for 10\.1\.0\.0/16: |^\S+ of its own site`,
@@ -228,19 +233,19 @@ var clouds = []row{
 		kind: "source/destination check", on: "azure, seen by office-1",
 		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r2 ip saddr != 10.1.1.4 drop; add rule ip c f oifname r2 ip daddr != 10.1.1.4 drop'",
 		cure:  "nft delete table ip c",
-		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-1, but through azure-2: look at both, first azure-1's `,
 	},
 	{
 		kind: "source/destination check", on: "azure, seen by office-1",
 		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
 		cure:  "nft delete table ip c",
-		first: `^tunnel wm\w+ to azure-2: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-2, but through azure-1: look at both, first azure-2's `,
 	},
 	{
 		kind: "program behind the filters", on: "azure-1, seen by office-1",
 		make:  "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
 		cure:  "tc qdisc del dev eth0 clsact",
-		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-1, but through azure-2: look at both, first azure-1's `,
 	},
 	{
 		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down",
@@ -255,7 +260,7 @@ var clouds = []row{
 	{
 		kind: "gateway that forwards nothing", on: "azure, seen by office-1",
 		make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
-		first: `^tunnel wm\w+ to azure-1: it forwards nothing to 10\.1\.\d\.\d+ of its site: `,
+		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-1, but through azure-2: look at both, first azure-1's `,
 	},
 	{
 		kind: "gateway that is dead", on: "azure, seen by azure-2",
@@ -381,7 +386,7 @@ var oddities = []row{
 // TestTruth makes each cause and each oddity on a mesh that works. It prints a table;
 // make truth keeps it. TRUTH is a pattern of the rows to do.
 func TestTruth(t *testing.T) {
-	m := newMesh(t)
+	m := newMesh(t, 1340)
 	m.green(t, 120)
 	chosen := regexp.MustCompile(os.Getenv("TRUTH"))
 	for _, r := range slices.Concat(causes, clouds, oddities) {
@@ -398,7 +403,7 @@ func TestTruth(t *testing.T) {
 			if r.first == "" { // a ping may be late
 				wait = 10
 			}
-			res := m.status(t, on, wait)
+			res := m.status(t, on, wait, nil)
 			took := time.Since(began).Round(time.Millisecond)
 			m.in(t, where, "sh", "-ec", local.Replace(r.cure))
 			problems := append(texts(res["problems"]), "green")
@@ -415,9 +420,43 @@ func TestTruth(t *testing.T) {
 				return // it works on
 			}
 			assert.Eventually(t, func() bool {
-				return m.status(t, on, 10)["healthy"] == true
+				return m.status(t, on, 10, nil)["healthy"] == true
 			}, 2*time.Minute, 10*time.Millisecond, "mended")
 		})
+	}
+}
+
+// TestUntried has a mesh with the least MTU that a site may have, in which the pings have to
+// fit into the tunnels, and takes away what a router could try.
+func TestUntried(t *testing.T) {
+	m := newMesh(t, 1220)
+	m.green(t, 120)
+	office, _ := m.pairOf("office-1")
+	assert.Empty(t, m.status(t, office, 0, nil)["warnings"])
+	m.in(t, "azure", "sysctl", "-qw", "net.ipv4.conf.r2.forwarding=0")
+	problems := texts(m.status(t, office, 0, nil)["problems"])
+	if assert.Len(t, problems, 1) {
+		assert.Contains(t, problems[0], "nothing comes back of 10.1.3.20 through azure-1, but through azure-2: ")
+	}
+	m.in(t, "azure", "sysctl", "-qw", "net.ipv4.conf.r2.forwarding=1")
+
+	tunnels := []any{}
+	for _, peer := range nodes[1:] {
+		_, theirs := ends(office, peer)
+		tunnels = append(tunnels, map[string]any{
+			"name": m.device(office.name, peer.name), "peer": peer.name, "address": theirs, "networks": []string{sites["azure"]},
+		})
+	}
+	alone := map[string]any{"tunnels": tunnels, "reach": nil} // as with --limit
+	warnings := texts(m.status(t, office, 0, alone)["warnings"])
+	if assert.Len(t, warnings, 1) {
+		assert.Contains(t, warnings[0], "no ping is tried for the routers of azure to forward: ")
+	}
+	alone["source_networks"] = []string{"10.9.0.0/16"}
+	alone["probe"] = []string{}
+	warnings = texts(m.status(t, office, 0, alone)["warnings"])
+	if assert.Len(t, warnings, 2) {
+		assert.Contains(t, warnings[1], "no own address to ask azure-1, azure-2 from: ")
 	}
 }
 

@@ -40,7 +40,7 @@ func Ages(o Observation) []Age {
 }
 
 // made is what is known, with the drain.
-func (o Observation) made() []Made {
+func (o *Observation) made() []Made {
 	if !o.Drained.On() {
 		return o.Made
 	}
@@ -48,7 +48,7 @@ func (o Observation) made() []Made {
 }
 
 // ageLines are the ages of keys and image, in lines of the table's width.
-func ageLines(o Observation) []string {
+func ageLines(o *Observation) []string {
 	var own, shared []string
 	for _, m := range o.Made {
 		old := age(o.At.Sub(m.At))
@@ -83,7 +83,7 @@ func wrapped(head string, words []string) (lines []string) {
 }
 
 // ageNotes say what is old, what waits, and what to do. None of it is a fault.
-func ageNotes(r Request, o Observation) (notes []string) {
+func ageNotes(r *Request, o *Observation) (notes []string) {
 	var old []Made
 	for _, m := range o.Made {
 		d := o.At.Sub(m.At)
@@ -119,7 +119,7 @@ func ageNotes(r Request, o Observation) (notes []string) {
 }
 
 // ages adds the times of all that has an age.
-func (m *metrics) ages(o Observation) {
+func (m *metrics) ages(o *Observation) {
 	m.metric("wgmesh_made_seconds", "gauge",
 		"When a key, the image, a drain or a change that waits was made, in Unix time.")
 	for _, made := range o.made() {

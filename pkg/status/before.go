@@ -39,11 +39,11 @@ func ObserveBefore(ctx context.Context, r Request) (Before, error) {
 	devices := map[string]bool{}
 	for i, t := range r.Tunnels {
 		devices[t.Name] = true
-		if _, wrong := checkSession(r, t, o.Tunnels[i]); wrong {
+		if _, wrong := checkSession(&r, t, &o.Tunnels[i]); wrong {
 			continue
 		}
 		out.Worked = append(out.Worked, t.Peer)
-		if len(checkTunnel(r, t, o.Tunnels[i], o)) > 0 {
+		if len(checkTunnel(&r, t, &o.Tunnels[i], &o)) > 0 {
 			out.Silent = append(out.Silent, t.Peer)
 		}
 	}

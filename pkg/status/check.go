@@ -16,37 +16,35 @@ import (
 func Judge(r Request, o Observation) Report {
 	var rep Report
 	needsBird := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Neighbor != "" })
-	if p, found := checkBird(o); found && needsBird {
+	if p, found := checkBird(&o); found && needsBird {
 		p.Required = r.Require == nil || len(r.Require) > 0
 		rep.Problems = append(rep.Problems, p)
 	}
 	own := len(rep.Problems) > 0
-	rep.Problems = append(rep.Problems, checkForwarding(r, o)...)
-	rep.Problems = append(rep.Problems, checkGateways(o)...)
-	rep.Problems = append(rep.Problems, checkSite(r, o)...)
+	rep.Problems = append(rep.Problems, checkForwarding(&r, &o)...)
+	rep.Problems = append(rep.Problems, checkGateways(&o)...)
+	rep.Problems = append(rep.Problems, checkSite(&r, &o)...)
 	rep.Warnings = o.Forwarding.warnings()
-	if o.Probed && r.nothingToTry() {
-		rep.Warnings = append(rep.Warnings,
-			cause.New(
-				"nothing to forward to in its site: name a host that answers ping in mesh_probe, or nobody can try it"))
+	if o.Probed {
+		rep.Warnings = append(rep.Warnings, r.untried(&o)...)
 	}
-	hopeless, silent := checkTunnels(r, o, own, &rep)
-	checkPrefixes(r, o, hopeless, &rep)
+	hopeless, silent := checkTunnels(&r, &o, own, &rep)
+	checkPrefixes(&r, &o, hopeless, &rep)
 	for _, c := range o.MissingTables {
 		rep.Problems = append(rep.Problems, Problem{Cause: c})
 	}
-	if open := r.open(o); len(open) > 0 && o.RoutesErr == nil {
+	if open := r.open(&o); len(open) > 0 && o.RoutesErr == nil {
 		rep.Problems = append(rep.Problems, Problem{
 			Cause: cause.New(
 				"the floor is missing for %s: run the mesh play here, and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
 		})
 	}
-	checkTargets(r, o, hopeless, silent, &rep)
+	checkTargets(&r, &o, hopeless, silent, &rep)
 	return rep
 }
 
-func checkTargets(r Request, o Observation, hopeless, silent map[string]bool, rep *Report) {
-	blamed, alive := checkCrossings(r, o, rep)
+func checkTargets(r *Request, o *Observation, hopeless, silent map[string]bool, rep *Report) {
+	heard := checkCrossings(r, o, rep)
 	for i, target := range r.Reach {
 		p := Problem{}
 		if o.Probed && !o.isEnd(target.Address) {
@@ -59,19 +57,22 @@ func checkTargets(r Request, o Observation, hopeless, silent map[string]bool, re
 		p.About, p.Peer = fmt.Sprintf("router %s at %s", target.Name, target.Address), target.Name
 		p.Required, p.Final, p.Silent = r.requires(target.Name), hopeless[target.Name], silent[target.Name]
 		// It is there, and another router of its site has to forward what goes to it.
-		if by := r.passes(o, target.Address, o.Targets[i].From); alive[target.Address] &&
-			by != "" && by != target.Name {
-			if blamed[by] {
-				continue
-			}
-			p.Peer, p.Cause, p.Here = by, forwardsNothing(target.Address), cause.Cause{}
+		by := r.passes(o, target.Address, o.Targets[i].From)
+		through := heard.through[target.Address]
+		theirs := by != "" && by != target.Name && len(through) > 0 && !slices.Contains(through, by)
+		if heard.cut[by] || heard.cut[target.Name] || theirs && heard.said[by] {
+			continue
+		}
+		if theirs {
+			q, _ := heard.loses(r, by, []netip.Addr{target.Address})
+			p.About, p.Peer, p.Alone, p.Cause, p.Here = "", by, true, q.Cause, q.Here
 		}
 		rep.Problems = append(rep.Problems, p)
 	}
 }
 
 // checkBird finds what keeps all sessions of this router down.
-func checkBird(o Observation) (p Problem, found bool) {
+func checkBird(o *Observation) (p Problem, found bool) {
 	switch {
 	case errors.Is(o.BirdErr, birdc.ErrNotRunning):
 		return Problem{
@@ -98,7 +99,7 @@ func checkBird(o Observation) (p Problem, found bool) {
 }
 
 // checkPrefixes looks for the networks of other sites in the kernel's routes.
-func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Report) {
+func checkPrefixes(r *Request, o *Observation, hopeless map[string]bool, rep *Report) {
 	if o.RoutesErr != nil && len(r.Prefixes) > 0 {
 		rep.Problems = append(rep.Problems, Problem{
 			Cause:    cause.New("the kernel's routes cannot be read (%s): run it again, as root", o.RoutesErr),
@@ -121,7 +122,7 @@ func checkPrefixes(r Request, o Observation, hopeless map[string]bool, rep *Repo
 }
 
 // nobodyBrings reports whether all peers that announce a prefix are hopeless.
-func (r Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) bool {
+func (r *Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) bool {
 	owners := slices.DeleteFunc(slices.Clone(r.Tunnels), func(t plan.StatusTunnel) bool {
 		return p.AS != 0 && t.AS != p.AS
 	})
@@ -132,7 +133,7 @@ func (r Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) boo
 }
 
 // checkPrefix says what is wrong with a prefix, and whether it is simply missing.
-func checkPrefix(r Request, p plan.StatusPrefix, o Observation) (c cause.Cause, missing bool) {
+func checkPrefix(r *Request, p plan.StatusPrefix, o *Observation) (c cause.Cause, missing bool) {
 	route, found := o.Routes[p.Network]
 	if !found || route.Floor {
 		return cause.New(
@@ -154,7 +155,7 @@ func checkPrefix(r Request, p plan.StatusPrefix, o Observation) (c cause.Cause, 
 }
 
 // open lists the networks to refuse that nothing refuses.
-func (r Request) open(o Observation) []netip.Prefix {
+func (r *Request) open(o *Observation) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(r.Refused), func(n netip.Prefix) bool {
 		return slices.ContainsFunc(o.Refused, func(outer netip.Prefix) bool {
 			return outer.Bits() <= n.Bits() && outer.Contains(n.Addr())
@@ -162,7 +163,7 @@ func (r Request) open(o Observation) []netip.Prefix {
 	})
 }
 
-func checkTarget(r Request, to netip.Addr, s TargetState) Problem {
+func checkTarget(r *Request, to netip.Addr, s TargetState) Problem {
 	switch {
 	case s.Self, s.Err == nil && (s.From.IsValid() || !r.speaks(to)):
 		return Problem{}
@@ -195,7 +196,7 @@ func checkTarget(r Request, to netip.Addr, s TargetState) Problem {
 
 // speaks reports whether the own site has a network of an address's family. A
 // site with IPv4 only has no way to another one's IPv6 addresses, nor needs one.
-func (r Request) speaks(a netip.Addr) bool {
+func (r *Request) speaks(a netip.Addr) bool {
 	return slices.ContainsFunc(r.SourceNetworks, func(n netip.Prefix) bool { return n.Addr().Is4() == a.Is4() })
 }
 

@@ -1,9 +1,10 @@
 package status
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
@@ -12,120 +13,182 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
+// heard is what pings told of the routers of other sites.
+type heard struct {
+	through map[netip.Addr]cause.List // the peers through which an address answered
+	owner   map[netip.Addr]string     // the peer that has it
+	said    map[string]bool           // the peers of which it is said that something is lost there
+	cut     map[string]bool           // those of sites into which this router sends not everything: said, too
+}
+
 // checkCrossings finds the routers that do not forward into their sites. A tunnel that
 // is not well has been told of, and a host that answers nobody is not a router's fault as
-// far as is known. It returns who is blamed, and who is there.
-func checkCrossings(r Request, o Observation, rep *Report) (blamed map[string]bool, alive map[netip.Addr]bool) {
-	alive = aliveOf(r, o)
-	blamed = map[string]bool{}
-	dead := map[netip.Addr]bool{}
+// far as is known.
+func checkCrossings(r *Request, o *Observation, rep *Report) *heard {
+	h := &heard{map[netip.Addr]cause.List{}, map[netip.Addr]string{}, map[string]bool{}, map[string]bool{}}
+	h.checkUnsent(r, o, rep)
 	for _, c := range o.Crossings {
-		if c.err != nil && !errors.Is(c.err, ErrNoAnswer) { // it is not the other one's fault
-			if w := cause.New("no ping can be sent for %s to forward (%s): run it as root, or look at the interface",
-				c.peer, c.err); !slices.Contains(rep.Warnings, w) {
-				rep.Warnings = append(rep.Warnings, w)
-			}
-			continue
+		if c.err == nil {
+			h.through[c.to] = append(h.through[c.to], c.peer)
 		}
-		if c.err == nil || c.direct || !rep.Tunnels[r.tunnel(c.device)] || blamed[c.peer] {
-			continue
+		if c.direct {
+			h.owner[c.to] = c.peer
 		}
-		if !alive[c.to] {
-			dead[c.to] = dead[c.to] || c.named
-			continue
-		}
-		blamed[c.peer] = true
-		rep.Problems = append(rep.Problems, Problem{
-			Peer: c.peer, About: fmt.Sprintf("tunnel %s to %s", c.device, c.peer),
-			Required: r.requires(c.peer), Silent: true,
-			Cause: forwardsNothing(c.to),
-		})
 	}
-	for _, a := range addressesOf(dead) {
-		through := throughWhom(o, a)
-		if !slices.ContainsFunc(through, func(p string) bool { return blamed[p] }) {
-			p := nothingComesBack(a, through)
-			p.Required = r.requires(through...)
+	lost := map[string][]netip.Addr{} // by peer: what answers, and not through it
+	dead := map[netip.Addr]cause.List{}
+	for _, c := range o.Crossings {
+		switch {
+		case c.direct, !errors.Is(c.err, ErrNoAnswer), !rep.Tunnels[r.tunnel(c.device)], h.cut[c.peer]:
+		case len(h.through[c.to]) > 0:
+			lost[c.peer] = append(lost[c.peer], c.to)
+		case c.named:
+			dead[c.to] = append(dead[c.to], c.peer)
+		}
+	}
+	for i := range r.Tunnels {
+		peer := r.Tunnels[i].Peer
+		if len(lost[peer]) == 0 {
+			continue
+		}
+		p, sure := h.loses(r, peer, lost[peer])
+		rep.Tunnels[i] = rep.Tunnels[i] && !sure
+		if !h.said[peer] {
+			h.said[peer] = true
 			rep.Problems = append(rep.Problems, p)
 		}
 	}
-	for _, c := range o.Crossings {
-		if blamed[c.peer] {
-			rep.Tunnels[r.tunnel(c.device)] = false
+	for _, a := range addressesOf(dead) {
+		if slices.ContainsFunc(dead[a], func(peer string) bool { return h.said[peer] }) {
+			continue
+		}
+		c := cause.New(
+			"nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks",
+			a, dead[a])
+		for _, peer := range dead[a] { // it is that of each of them, until one says why
+			rep.Problems = append(rep.Problems, r.theirs(peer, c))
 		}
 	}
-	return blamed, alive
+	return h
+}
+
+// theirs is a problem of a peer alone, that pings have found.
+func (r *Request) theirs(peer string, c cause.Cause) Problem {
+	return Problem{Peer: peer, Required: r.requires(peer), Silent: true, Alone: true, Cause: c}
+}
+
+// checkUnsent is about pings that did not get out of this router, each cause once: nobody
+// else has it.
+func (h *heard) checkUnsent(r *Request, o *Observation, rep *Report) {
+	unsent := map[string]cause.List{}
+	var errs []error
+	for _, c := range o.Crossings {
+		if c.err == nil || errors.Is(c.err, ErrNoAnswer) || !rep.Tunnels[r.tunnel(c.device)] {
+			continue // what keeps a tunnel down is said
+		}
+		if errors.Is(c.err, errHomeless) && slices.ContainsFunc(r.Reach, func(t Target) bool {
+			return t.Address.Is4() == c.to.Is4()
+		}) {
+			continue // a target says so
+		}
+		peers := unsent[c.err.Error()]
+		if peers == nil {
+			errs = append(errs, c.err)
+		}
+		if !slices.Contains(peers, c.peer) {
+			unsent[c.err.Error()] = append(peers, c.peer)
+		}
+	}
+	for _, err := range errs {
+		peers := unsent[err.Error()]
+		p := Problem{Required: r.requires(peers...), Silent: true, Cause: cause.New(
+			"no ping can be sent for %s to forward (%s): look at what filters its tunnels (tc, nft)", peers, err)}
+		switch {
+		case errors.Is(err, os.ErrPermission):
+			rep.Warnings = append(rep.Warnings,
+				cause.New("no ping can be sent for %s to forward (%s): run it as root", peers, err))
+			continue
+		case errors.Is(err, errHomeless):
+			rep.Warnings = append(rep.Warnings, cause.New(
+				"no own address to ask %s from: correct this router's address, or its site's networks in the inventory",
+				peers))
+			continue
+		case errors.Is(err, errNotAllowed):
+			p.Cause = cause.New(
+				"allowed-ips lack what is behind %s: run the mesh play here, and look at what else sets them (wg show)", peers)
+		}
+		for i := range r.Tunnels {
+			if slices.Contains(peers, r.Tunnels[i].Peer) {
+				rep.Tunnels[i] = false
+				h.cutSite(r, &r.Tunnels[i])
+			}
+		}
+		rep.Problems = append(rep.Problems, p)
+	}
+}
+
+// cutSite notes that answers of a site may be lost here: what is not in the allowed-ips is
+// taken from nobody either.
+func (h *heard) cutSite(r *Request, of *plan.StatusTunnel) {
+	for i := range r.Tunnels {
+		if t := &r.Tunnels[i]; sameSite(t, of) {
+			h.cut[t.Peer] = true
+		}
+	}
+}
+
+// loses is about a peer through which nothing comes back of addresses that answer through
+// others, and whether it is sure to be that one's fault.
+//
+// Any router may lie: it can answer in a host's place, and leave unanswered what came to its
+// own address by another router. So a peer is blamed only if no other router alone could have
+// made all of that up. At a site of two the other one always could, and both are named.
+func (h *heard) loses(r *Request, peer string, of []netip.Addr) (p Problem, sure bool) {
+	for i := range r.Tunnels {
+		if liar := r.Tunnels[i].Peer; liar != peer && h.made(liar, of) {
+			return r.theirs(peer, cause.New(
+				"nothing comes back of %s through %s, but through %s: look at both, first %s's gateway, filters, source/destination check",
+				of[0], peer, h.through[of[0]], peer)), false
+		}
+	}
+	p = r.theirs(peer, cause.New(
+		"it forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check", of[0]))
+	p.Here = cause.New(
+		"%s forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check",
+		peer, of[0])
+	return p, true
+}
+
+// made reports whether it follows from the word of one router alone that addresses are there.
+func (h *heard) made(by string, of []netip.Addr) bool {
+	return !slices.ContainsFunc(of, func(a netip.Addr) bool {
+		return h.owner[a] != by && (len(h.through[a]) > 1 || h.through[a][0] != by)
+	})
 }
 
 // tunnel is the place of a tunnel in the request.
-func (r Request) tunnel(device string) int {
+func (r *Request) tunnel(device string) int {
 	return slices.IndexFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == device })
 }
 
-// aliveOf are the addresses that have answered somebody.
-func aliveOf(r Request, o Observation) map[netip.Addr]bool {
-	alive := map[netip.Addr]bool{}
-	for _, c := range o.Crossings {
-		alive[c.to] = alive[c.to] || c.err == nil
-	}
-	for i, t := range r.Reach {
-		if o.Probed && o.Targets[i].Err == nil && o.Targets[i].From.IsValid() {
-			alive[t.Address] = true
-		}
-	}
-	return alive
-}
-
-// throughWhom are the peers that were to forward to an address.
-func throughWhom(o Observation, to netip.Addr) (peers []string) {
-	for _, c := range o.Crossings {
-		if c.to == to && !c.direct && !slices.Contains(peers, c.peer) {
-			peers = append(peers, c.peer)
-		}
-	}
-	return peers
-}
-
-// nothingComesBack is about an address that answers through no peer. If there is one
-// peer only, it is that one's.
-func nothingComesBack(of netip.Addr, through []string) Problem {
-	if len(through) > 1 {
-		return Problem{Silent: true, Cause: cause.New(
-			"nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks", of, cause.List(through))}
-	}
-	return Problem{Silent: true, Peer: through[0], Cause: cause.New(
-		"nothing comes back of %s in its site: see that it runs, and look at its way back and at source/destination checks", of)}
-}
-
-func forwardsNothing(to netip.Addr) cause.Cause {
-	return cause.New(
-		"it forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check",
-		to)
-}
-
 // passes is the router to which this one sends what is for an address; empty: none.
-func (r Request) passes(o Observation, to netip.Addr, from netip.Addr) string {
-	device := o.Forwarding.tables.Reason(fib.Flow{Src: from, Dst: to}).Device()
-	for _, t := range r.Tunnels {
-		if t.Name == device {
-			return t.Peer
-		}
+func (r *Request) passes(o *Observation, to netip.Addr, from netip.Addr) string {
+	if i := r.tunnel(o.Forwarding.tables.Reason(fib.Flow{Src: from, Dst: to}).Device()); i >= 0 {
+		return r.Tunnels[i].Peer
 	}
 	return ""
 }
 
-func addressesOf(set map[netip.Addr]bool) (out []netip.Addr) {
-	for a, is := range set {
-		if is {
-			out = append(out, a)
-		}
+func addressesOf(set map[netip.Addr]cause.List) (out []netip.Addr) {
+	for a := range set {
+		out = append(out, a)
 	}
 	order.By(out, netip.Addr.Compare)
 	return out
 }
 
 // checkSite is about the hosts of the own site that the inventory names.
-func checkSite(r Request, o Observation) (out []Problem) {
+func checkSite(r *Request, o *Observation) (out []Problem) {
 	for i, s := range o.Hosts {
 		if s.Err == nil {
 			continue
@@ -146,10 +209,47 @@ func checkSite(r Request, o Observation) (out []Problem) {
 	return out
 }
 
-// nothingToTry says that nobody can tell whether this router forwards into its site.
-func (r Request) nothingToTry() bool {
+// untried says what nobody can tell: whether this router forwards into its site, and
+// whether those of the other sites do.
+func (r *Request) untried(o *Observation) (out []cause.Cause) {
 	alone := !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool {
 		return slices.Equal(t.Networks, r.SourceNetworks)
 	})
-	return len(r.SourceNetworks) > 0 && len(r.Tunnels) > 0 && len(r.Probe) == 0 && alone
+	if len(r.SourceNetworks) > 0 && len(r.Tunnels) > 0 && len(r.Probe) == 0 && alone {
+		out = append(out, cause.New(
+			"nothing to forward to in its site: name a host that answers ping in mesh_probe, or nobody can try it"))
+	}
+	// A run of some waits for these alone, and the others are in no hurry.
+	if sites := r.untriedSites(o); len(sites) > 0 && r.Require == nil {
+		out = append(out, cause.New(
+			"no ping is tried for the routers of %s to forward: name a host there in mesh_probe, or run it without --limit",
+			sites))
+	}
+	return out
+}
+
+// untriedSites are the sites with a router that has nothing to forward for this one. One
+// that is alone there and takes part says so itself.
+func (r *Request) untriedSites(o *Observation) (sites cause.List) {
+	for i := range r.Tunnels {
+		t := &r.Tunnels[i]
+		tried := slices.ContainsFunc(o.Crossings, func(c *crossing) bool { return c.peer == t.Peer && !c.direct })
+		says := len(t.Probe) == 0 && slices.ContainsFunc(r.Reach, func(to Target) bool { return to.Name == t.Peer })
+		for j := range r.Tunnels {
+			says = says && (j == i || !sameSite(t, &r.Tunnels[j]))
+		}
+		if tried || says || !r.isElsewhere(t) {
+			continue
+		}
+		site := t.Peer
+		for _, p := range r.Prefixes {
+			if slices.Contains(t.Networks, p.Network) {
+				site = cmp.Or(p.Site, site)
+			}
+		}
+		if !slices.Contains(sites, site) {
+			sites = append(sites, site)
+		}
+	}
+	return sites
 }

@@ -11,7 +11,7 @@ import (
 
 // packets are what a flow consists of: each protocol counts by itself, since hosts that
 // drop what they forward let pings through.
-func (x flow) packets(invalid bool) (out []filter.Packet) {
+func (x *flow) packets(invalid bool) (out []filter.Packet) {
 	for _, proto := range []string{"icmp", "tcp", "udp"} {
 		out = append(out, filter.Packet{
 			In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Proto: proto,
@@ -21,7 +21,7 @@ func (x flow) packets(invalid bool) (out []filter.Packet) {
 	return out
 }
 
-func (x flow) hooks() []string {
+func (x *flow) hooks() []string {
 	if x.way == own {
 		return filter.Sent
 	}
@@ -30,7 +30,7 @@ func (x flow) hooks() []string {
 
 // checkFilters finds the filters that drop or rewrite what this router forwards, and
 // those that keep a tunnel down.
-func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
+func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 	said := map[string]bool{}
 	for _, u := range f.filters.Unread {
 		out = append(out, Problem{
@@ -38,7 +38,8 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 				u.Command, printable(u.Why)),
 		})
 	}
-	for _, x := range f.flows {
+	for i := range f.flows {
+		x := &f.flows[i]
 		if x.answer.Err != nil || x.answer.Device == "" {
 			continue // it does not get that far
 		}
@@ -66,7 +67,7 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 		}
 	}
 	for i, t := range r.Tunnels {
-		for _, p := range f.sick(t, o.Tunnels[i]) {
+		for _, p := range f.sick(t, &o.Tunnels[i]) {
 			hooks := filter.Received
 			if p.In == "" {
 				hooks = filter.Sent
@@ -85,7 +86,7 @@ func (f Forwarding) checkFilters(r Request, o Observation) (out []Problem) {
 }
 
 // sick are the packets that a tunnel which is not well needs.
-func (f Forwarding) sick(t plan.StatusTunnel, s TunnelState) (out []filter.Packet) {
+func (f *Forwarding) sick(t plan.StatusTunnel, s *TunnelState) (out []filter.Packet) {
 	both := func(in, out2 string, local, remote netip.Addr, proto string, port int) {
 		here, there := netip.PrefixFrom(local, 0), netip.PrefixFrom(remote, remote.BitLen())
 		out = append(
@@ -125,7 +126,7 @@ const bfdPort = 3784
 
 // warnings are about filters that drop or rewrite a part of what this router forwards,
 // which may be meant, or perhaps all of it, or answers to what it has not seen.
-func (f Forwarding) warnings() (out []cause.Cause) {
+func (f *Forwarding) warnings() (out []cause.Cause) {
 	said := map[string]bool{}
 	add := func(found filter.Outcome, c cause.Cause) {
 		if !said[found.Where] {
@@ -133,7 +134,8 @@ func (f Forwarding) warnings() (out []cause.Cause) {
 			out = append(out, c)
 		}
 	}
-	for _, x := range f.flows {
+	for i := range f.flows {
+		x := &f.flows[i]
 		if x.answer.Err != nil || x.answer.Device == "" || x.way == own {
 			continue
 		}

@@ -14,13 +14,14 @@ import (
 
 // checkForwarding finds what the kernel does wrong with packets that it is to
 // forward, each cause once.
-func checkForwarding(r Request, o Observation) []Problem {
-	f := o.Forwarding
+func checkForwarding(r *Request, o *Observation) []Problem {
+	f := &o.Forwarding
 	if f.err != nil {
 		return []Problem{{Cause: cause.New("its rules and routes cannot be read (%s): run it again, as root", f.err)}}
 	}
 	out := f.checkSysctls()
-	for _, x := range f.flows {
+	for i := range f.flows {
+		x := &f.flows[i]
 		p, found := f.checkFlow(r, x, o)
 		if found && !slices.ContainsFunc(out, func(q Problem) bool { return q.Cause.Found == p.Cause.Found }) {
 			out = append(out, p)
@@ -31,7 +32,7 @@ func checkForwarding(r Request, o Observation) []Problem {
 
 // checkSysctls is about what the kernel's answers for IPv6 do not tell, and about
 // pings.
-func (f Forwarding) checkSysctls() (out []Problem) {
+func (f *Forwarding) checkSysctls() (out []Problem) {
 	six := slices.ContainsFunc(f.flows, func(x flow) bool { return x.Dst.Is6() })
 	off := func(key, bad string, c func(string) cause.Cause) {
 		if f.sysctls[key] == bad {
@@ -63,9 +64,10 @@ func (f Forwarding) checkSysctls() (out []Problem) {
 }
 
 // devices6 are the interfaces that IPv6 comes by, as sysctl writes them.
-func (f Forwarding) devices6() map[string]bool {
+func (f *Forwarding) devices6() map[string]bool {
 	out := map[string]bool{}
-	for _, x := range f.flows {
+	for i := range f.flows {
+		x := &f.flows[i]
 		if x.In != "" && x.Dst.Is6() {
 			out[strings.ReplaceAll(x.In, ".", "/")] = true
 		}
@@ -77,7 +79,7 @@ func (f Forwarding) devices6() map[string]bool {
 func wrong(c cause.Cause) (Problem, bool) { return Problem{Cause: c}, true }
 
 // checkFlow says what is wrong with the kernel's answer for one packet.
-func (f Forwarding) checkFlow(r Request, x flow, o Observation) (Problem, bool) {
+func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bool) {
 	tunnel := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == x.answer.Device })
 	where := x.network.String()
 	if x.site != "" {
@@ -116,26 +118,26 @@ func (f Forwarding) checkFlow(r Request, x flow, o Observation) (Problem, bool) 
 }
 
 // isBird reports whether BIRD made the route: a router of the own site stands in then.
-func (x flow) isBird() bool {
+func (x *flow) isBird() bool {
 	return !x.reason.Foreign() && x.reason.Route.Protocol == unix.RTPROT_BIRD
 }
 
 // isEndpoint reports whether the packet is for the outside address of a peer, which
 // may be in its site's network.
-func (o Observation) isEndpoint(x flow) bool {
+func (o *Observation) isEndpoint(x *flow) bool {
 	return x.network.IsSingleIP() && o.isEnd(x.network.Addr())
 }
 
 // isEnd reports whether an address is the outside one of a peer: what is sent there goes
 // by no tunnel, and tells nothing about one.
-func (o Observation) isEnd(a netip.Addr) bool {
+func (o *Observation) isEnd(a netip.Addr) bool {
 	return slices.ContainsFunc(o.Tunnels, func(t TunnelState) bool {
 		return t.Device.Peer != nil && t.Device.Peer.Endpoint.Addr() == a
 	})
 }
 
 // beaten finds a foreign route that the own site's packets follow instead of ours.
-func (x flow) beaten() (Problem, bool) {
+func (x *flow) beaten() (Problem, bool) {
 	if x.ours == "" || x.answer.Device == x.ours || x.reason.Route.Protocol == unix.RTPROT_KERNEL {
 		return Problem{}, false
 	}
@@ -145,7 +147,7 @@ func (x flow) beaten() (Problem, bool) {
 
 // strict is the sysctl by which an interface filters by the reverse path, if any: the
 // larger one of two counts.
-func (f Forwarding) strict(device string) string {
+func (f *Forwarding) strict(device string) string {
 	all, its := "net.ipv4.conf.all.rp_filter", "net.ipv4.conf."+strings.ReplaceAll(device, ".", "/")+".rp_filter"
 	switch {
 	case device == "" || max(f.sysctls[all], f.sysctls[its]) != "1":
@@ -157,7 +159,7 @@ func (f Forwarding) strict(device string) string {
 }
 
 // refused names what drops a packet.
-func (f Forwarding) refused(x flow, whose, where string) (Problem, bool) {
+func (f *Forwarding) refused(x *flow, whose, where string) (Problem, bool) {
 	in4 := "net.ipv4.conf." + strings.ReplaceAll(x.In, ".", "/")
 	switch {
 	case x.Dst.Is4() && f.sysctls["net.ipv4.ip_forward"] == "0":

@@ -22,12 +22,12 @@ const rejectAfter = 180 * time.Second
 
 // checkTunnels reports the peers to which time brings no way, and those that are silent.
 // own reports whether this router's own BIRD is the cause.
-func checkTunnels(r Request, o Observation, own bool, rep *Report) (hopeless, silent map[string]bool) {
+func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent map[string]bool) {
 	hopeless, silent = map[string]bool{}, map[string]bool{}
 	for i, t := range r.Tunnels {
 		healthy := o.BirdErr == nil || t.Neighbor == ""
 		hopeless[t.Peer] = hopeless[t.Peer] || own && t.Neighbor != ""
-		for _, p := range checkTunnel(r, t, o.Tunnels[i], o) {
+		for _, p := range checkTunnel(r, t, &o.Tunnels[i], o) {
 			p.Peer, p.Required = t.Peer, r.requires(t.Peer, t.Neighbor)
 			hopeless[t.Peer] = hopeless[t.Peer] || p.Final
 			silent[t.Peer] = silent[t.Peer] || p.Silent
@@ -44,7 +44,7 @@ func checkTunnels(r Request, o Observation, own bool, rep *Report) (hopeless, si
 
 // checkTunnel finds what is wrong with a tunnel. A problem without a cause follows
 // from what is wrong with the whole router.
-func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) []Problem {
+func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation) []Problem {
 	if p, found := checkHandshake(r, t, s, o.At); found {
 		return []Problem{p}
 	}
@@ -70,7 +70,7 @@ func checkTunnel(r Request, t plan.StatusTunnel, s TunnelState, o Observation) [
 }
 
 // checkHandshake finds why no packet can come through a tunnel.
-func checkHandshake(r Request, t plan.StatusTunnel, s TunnelState, now time.Time) (p Problem, found bool) {
+func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Time) (p Problem, found bool) {
 	if s.DeviceErr != nil {
 		return Problem{
 			Here:  deviceTrouble(t, s.DeviceErr),
@@ -98,7 +98,7 @@ func checkHandshake(r Request, t plan.StatusTunnel, s TunnelState, now time.Time
 }
 
 // checkPing is about a tunnel whose small or whole packets get no answer.
-func checkPing(t plan.StatusTunnel, s TunnelState, established bool) Problem {
+func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 	switch {
 	case s.PingErr == nil:
 		return Problem{
@@ -139,7 +139,7 @@ func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {
 		t.Name, err, t.Name)
 }
 
-func handshakeTrouble(t plan.StatusTunnel, s TunnelState, now time.Time) cause.Cause {
+func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.Cause {
 	p := s.Device.Peer
 	age := "no handshake yet"
 	if !p.Handshake.IsZero() {
@@ -166,7 +166,7 @@ func handshakeTrouble(t plan.StatusTunnel, s TunnelState, now time.Time) cause.C
 	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
 }
 
-func pingTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
+func pingTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 	what := fmt.Sprintf("%s does not answer ping", t.Address)
 	if !errors.Is(s.PingErr, ErrNoAnswer) {
 		what = fmt.Sprintf("ping to %s: %s", t.Address, s.PingErr)
@@ -176,7 +176,7 @@ func pingTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
 		what, t.Name)
 }
 
-func mtuTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
+func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 	if errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU {
 		return cause.New("the MTU of %s is %d, expected %d: run the mesh play here", t.Name, s.Device.MTU, t.MTU)
 	}
@@ -189,7 +189,7 @@ func mtuTrouble(t plan.StatusTunnel, s TunnelState) cause.Cause {
 }
 
 // checkSession is about BGP and the BFD session that guards it.
-func checkSession(r Request, t plan.StatusTunnel, s TunnelState) (Problem, bool) {
+func checkSession(r *Request, t plan.StatusTunnel, s *TunnelState) (Problem, bool) {
 	if s.Session == nil {
 		return Problem{
 			Here:  cause.New("BIRD has no protocol %s: run the mesh play here", t.Neighbor),

@@ -1,8 +1,10 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -25,40 +27,89 @@ type crossing struct {
 	to     netip.Addr
 	named  bool // a host that the inventory names, not a router
 	direct bool // to the router itself: nothing is forwarded, and it tells that it is there
-	err    error
+	// payload is what fits into each tunnel to the site: the answer may come by another one.
+	payload int
+	err     error
 }
 
 // mostTargets is how many addresses behind one router are asked.
 const mostTargets = 5
 
 // crossings lists what to try: for each router of another site the hosts that are
-// named for it, and the other routers of its site.
-func (r Request) crossings(own []netip.Addr) (out []*crossing) {
-	for _, t := range r.Tunnels {
-		if t.Networks == nil || len(r.SourceNetworks) == 0 || slices.Equal(t.Networks, r.SourceNetworks) {
+// named for it, and the other routers of its site; and each of its networks that there is
+// no own address to ask from.
+func (r *Request) crossings(own []netip.Addr) (out []*crossing) {
+	for i := range r.Tunnels {
+		t := &r.Tunnels[i]
+		if !r.isElsewhere(t) {
 			continue
 		}
 		var list []*crossing
 		for _, a := range t.Probe {
 			list = append(list, &crossing{to: a, named: true})
 		}
-		for _, target := range r.Reach {
-			if target.Name == t.Peer {
-				list = append(list, &crossing{to: target.Address, direct: true})
-			} else if slices.ContainsFunc(r.Tunnels, func(o plan.StatusTunnel) bool {
-				return o.Peer == target.Name && o.AS == t.AS && slices.Equal(o.Networks, t.Networks)
-			}) {
-				list = append(list, &crossing{to: target.Address})
+		size := reachProbe + header4
+		for j := range r.Tunnels {
+			o := &r.Tunnels[j]
+			if !sameSite(o, t) {
+				continue
+			}
+			if o.MTU > 0 {
+				size = min(size, o.MTU)
+			}
+			for _, target := range r.Reach {
+				if target.Name == o.Peer {
+					list = append(list, &crossing{to: target.Address, direct: o.Peer == t.Peer})
+				}
 			}
 		}
 		for _, c := range list[:min(len(list), mostTargets)] {
 			if c.from = source(own, r.SourceNetworks, c.to); c.from.IsValid() {
-				c.peer, c.device = t.Peer, t.Name
+				c.peer, c.device, c.payload = t.Peer, t.Name, size-header(c.to)
 				out = append(out, c)
+			}
+		}
+		for _, n := range t.Networks {
+			if r.speaks(n.Addr()) && !source(own, r.SourceNetworks, n.Addr()).IsValid() {
+				out = append(out, &crossing{peer: t.Peer, device: t.Name, to: n.Addr(), err: errHomeless})
 			}
 		}
 	}
 	return out
+}
+
+// What keeps a ping from being sent, beside what the kernel says.
+var (
+	errHomeless   = errors.New("no own address")
+	errNotAllowed = errors.New("not in the allowed-ips")
+)
+
+// isElsewhere reports whether a tunnel leads to another site, of which it is known what it has.
+func (r *Request) isElsewhere(t *plan.StatusTunnel) bool {
+	return t.Networks != nil && len(r.SourceNetworks) > 0 && !slices.Equal(t.Networks, r.SourceNetworks)
+}
+
+func sameSite(a, b *plan.StatusTunnel) bool {
+	return a.AS == b.AS && slices.Equal(a.Networks, b.Networks)
+}
+
+// notAllowed tells the pings that WireGuard does not take. The kernel's says ENOKEY, and that of
+// wireguard-go nothing.
+func (o *Observation) notAllowed(r *Request) {
+	for _, c := range o.Crossings {
+		p := o.Tunnels[r.tunnel(c.device)].Device.Peer
+		taken := p == nil || slices.ContainsFunc(p.Allowed, func(n net.IPNet) bool { return n.Contains(c.to.AsSlice()) })
+		if errors.Is(c.err, unix.ENOKEY) || errors.Is(c.err, ErrNoAnswer) && !taken {
+			c.err = errNotAllowed
+		}
+	}
+}
+
+// thrown notes how an attempt went. When one packet got out, what is missing is the answer.
+func (c *crossing) thrown(err error) {
+	if !errors.Is(c.err, ErrNoAnswer) {
+		c.err = cmp.Or(err, ErrNoAnswer)
+	}
 }
 
 // cross tries all at once, and returns when all have answered or the time is up.
@@ -69,7 +120,7 @@ func cross(ctx context.Context, list []*crossing, timeout time.Duration) {
 	for _, six := range []bool{false, true} {
 		var these []*crossing
 		for _, c := range list {
-			if c.to.Is6() == six {
+			if c.err == nil && c.to.Is6() == six {
 				these = append(these, c)
 			}
 		}
@@ -102,8 +153,7 @@ func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.D
 	echoes := map[string]*crossing{}
 	waiting := map[*crossing]*echo{}
 	for _, c := range list {
-		c.err = ErrNoAnswer
-		e := newEcho(probe{to: c.to, payload: reachProbe})
+		e := newEcho(probe{to: c.to, payload: c.payload})
 		echoes[string(e.payload[:tokenSize])], waiting[c] = c, e
 	}
 	var mu sync.Mutex
@@ -114,9 +164,7 @@ func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.D
 		for range probeRepeat { // each goes out again until it is answered
 			mu.Lock()
 			for c, e := range waiting {
-				if err := throw(fd, c, e); err != nil {
-					c.err = err
-				}
+				c.thrown(throw(fd, c, e))
 			}
 			mu.Unlock()
 			select {

@@ -18,7 +18,7 @@ func judged(saved string) (problems, warnings []string) {
 		from: netip.MustParsePrefix("10.0.0.0/16"), answer: fib.Answer{Device: "eth0"},
 	}}}
 	f.filters, _ = filter.ParseIPTables([]byte(saved), false)
-	for _, p := range f.checkFilters(Request{}, Observation{}) {
+	for _, p := range f.checkFilters(&Request{}, &Observation{}) {
 		problems = append(problems, p.Cause.String())
 	}
 	for _, c := range f.warnings() {
@@ -92,7 +92,7 @@ func TestUnreadFilters(t *testing.T) {
 	assert.Equal(t, []Problem{{Cause: cause.Cause{
 		Found: "nft -j list ruleset fails (Error:?[31m no), so filters may be here that nobody sees",
 		Do:    "run it as root, and mend what it says",
-	}}}, f.checkFilters(Request{}, Observation{}))
+	}}}, f.checkFilters(&Request{}, &Observation{}))
 	assert.Equal(t, []cause.Cause{{
 		Found: "the kernel has tables that only iptables-legacy-save shows", Do: "install it, and look at them",
 	}}, f.warnings())

@@ -52,7 +52,7 @@ const mostParts = 32
 
 // observeForwarding asks the kernel for each way. Without networks of the own site
 // it is not known what is to be forwarded.
-func observeForwarding(ctx context.Context, r Request) (f Forwarding) {
+func observeForwarding(ctx context.Context, r *Request) (f Forwarding) {
 	if len(r.SourceNetworks) == 0 || len(r.Tunnels) == 0 {
 		return f
 	}
@@ -128,13 +128,13 @@ func (f *Forwarding) add(x flow) {
 	f.flows = append(f.flows, x)
 }
 
-func (r Request) has(family func(netip.Addr) bool) bool {
+func (r *Request) has(family func(netip.Addr) bool) bool {
 	return slices.ContainsFunc(r.SourceNetworks, func(n netip.Prefix) bool { return family(n.Addr()) })
 }
 
 // targets chooses an address in each network, and in each part of one that has a
 // route of its own. IPv6 counts where the own site has it.
-func (r Request) targets(tables fib.Tables, networks []netip.Prefix, taken []netip.Addr) (out []flow) {
+func (r *Request) targets(tables fib.Tables, networks []netip.Prefix, taken []netip.Addr) (out []flow) {
 	for _, n := range networks {
 		if !r.speaks(n.Addr()) {
 			continue
@@ -189,7 +189,7 @@ func lastOf(n netip.Prefix) netip.Addr {
 
 // sourcesOf are the networks from which packets come out of a tunnel: those of the
 // peer's site, or behind a router of the own site, of each other one.
-func (r Request) sourcesOf(t plan.StatusTunnel, dst netip.Addr) (out []netip.Prefix) {
+func (r *Request) sourcesOf(t plan.StatusTunnel, dst netip.Addr) (out []netip.Prefix) {
 	networks := t.Networks
 	if slices.Equal(networks, r.SourceNetworks) {
 		networks = nil

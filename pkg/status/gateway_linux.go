@@ -25,8 +25,9 @@ type Gateway struct {
 
 // observeGateways asks, as ARP does, who has the addresses of the gateways of BIRD's
 // routes into the own site. What the kernel remembers of a neighbour may be as old as a minute.
-func observeGateways(ctx context.Context, f Forwarding, timeout time.Duration) (out []Gateway) {
-	for _, x := range f.flows {
+func observeGateways(ctx context.Context, f *Forwarding, timeout time.Duration) (out []Gateway) {
+	for i := range f.flows {
+		x := &f.flows[i]
 		via := x.answer.Via
 		if x.way == inward && x.isBird() && via.IsValid() && via.Is4() &&
 			!slices.ContainsFunc(out, func(g Gateway) bool {
@@ -118,7 +119,7 @@ func wire(protocol uint16) uint16 {
 }
 
 // checkGateways is about gateways that are not there.
-func checkGateways(o Observation) (out []Problem) {
+func checkGateways(o *Observation) (out []Problem) {
 	for _, g := range o.Gateways {
 		if g.Dead {
 			out = append(out,

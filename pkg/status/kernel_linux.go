@@ -24,6 +24,7 @@ type Peer struct {
 	Keepalive time.Duration
 	Rx, Tx    int64 // bytes
 	PSK       bool
+	Allowed   []net.IPNet // what WireGuard sends to it, and takes from it
 }
 
 // A Device is a WireGuard interface.
@@ -73,6 +74,7 @@ func peerFor(address netip.Addr, peers []wgtypes.Peer) *Peer {
 	out := &Peer{
 		Handshake: p.LastHandshakeTime, Keepalive: p.PersistentKeepaliveInterval,
 		Rx: p.ReceiveBytes, Tx: p.TransmitBytes, PSK: p.PresharedKey != wgtypes.Key{},
+		Allowed: p.AllowedIPs,
 	}
 	// The kernel's zero is 1970, Go's is year 1.
 	if p.LastHandshakeTime.Unix() <= 0 {

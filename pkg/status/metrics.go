@@ -16,10 +16,10 @@ func Metrics(router string, r Request, o Observation, rep Report) []byte {
 	m.sample(truth(rep.Healthy()))
 	m.metric("wgmesh_last_check_seconds", "gauge", "When this was measured, in Unix time.")
 	m.sample(seconds(o.At))
-	m.tunnels(r, o, rep)
-	m.sessions(r, o)
-	m.rest(r, rep, o.Probed)
-	m.ages(o)
+	m.tunnels(&r, &o, rep)
+	m.sessions(&r, &o)
+	m.rest(&r, rep, o.Probed)
+	m.ages(&o)
 	return []byte(m.b.String())
 }
 
@@ -46,7 +46,7 @@ func (m *metrics) sample(value string, labels ...string) {
 var label = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // each adds a sample for every tunnel that has a value.
-func (m *metrics) each(r Request, value func(i int) (string, bool)) {
+func (m *metrics) each(r *Request, value func(i int) (string, bool)) {
 	for i, t := range r.Tunnels {
 		if v, ok := value(i); ok {
 			m.sample(v, "peer", t.Peer, "tunnel", t.Name)
@@ -54,7 +54,7 @@ func (m *metrics) each(r Request, value func(i int) (string, bool)) {
 	}
 }
 
-func (m *metrics) tunnels(r Request, o Observation, rep Report) {
+func (m *metrics) tunnels(r *Request, o *Observation, rep Report) {
 	peer := func(value func(p Peer) string) func(int) (string, bool) {
 		return func(i int) (string, bool) {
 			if p := o.Tunnels[i].Device.Peer; p != nil {
@@ -82,7 +82,7 @@ func (m *metrics) tunnels(r Request, o Observation, rep Report) {
 	})
 }
 
-func (m *metrics) sessions(r Request, o Observation) {
+func (m *metrics) sessions(r *Request, o *Observation) {
 	m.metric("wgmesh_bgp_established", "gauge", "Whether the BGP session with the peer is established.")
 	m.each(r, func(i int) (string, bool) {
 		s := o.Tunnels[i].Session
@@ -102,7 +102,7 @@ func (m *metrics) sessions(r Request, o Observation) {
 	})
 }
 
-func (m *metrics) rest(r Request, rep Report, probed bool) {
+func (m *metrics) rest(r *Request, rep Report, probed bool) {
 	m.metric("wgmesh_prefix_installed", "gauge", "Whether the kernel routes the prefix into a tunnel.")
 	for i, p := range r.Prefixes {
 		m.sample(truth(rep.Prefixes[i]), "network", p.Network.String(), "site", p.Site)

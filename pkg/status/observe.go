@@ -86,13 +86,13 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	all.Go(func() { bird = observeBird(ctx, r.Socket) })
 	all.Go(func() { o.Routes, o.Refused, o.RoutesErr = observeRoutes(ctx, r.Prefixes, r.Floor) })
 	for i, t := range r.Tunnels {
-		all.Go(func() { o.Tunnels[i] = observeTunnel(ctx, r, t, probes) })
+		all.Go(func() { o.Tunnels[i] = observeTunnel(ctx, &r, t, probes) })
 	}
 	if probes {
 		all.Go(func() { o.MissingTables = missingTables(ctx, r.NFTables) })
-		o.Forwarding = observeForwarding(ctx, r) // here: /proc/sys/net is the thread's
-		all.Go(func() { o.Gateways = observeGateways(ctx, o.Forwarding, r.timeout()) })
-		own := observeTargets(ctx, r, r.Reach, o.Targets, &all)
+		o.Forwarding = observeForwarding(ctx, &r) // here: /proc/sys/net is the thread's
+		all.Go(func() { o.Gateways = observeGateways(ctx, &o.Forwarding, r.timeout()) })
+		own := observeTargets(ctx, &r, r.Reach, o.Targets, &all)
 		o.Crossings = r.crossings(own)
 		all.Go(func() { cross(ctx, o.Crossings, r.timeout()) })
 		if len(r.SourceNetworks) > 0 {
@@ -101,10 +101,11 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 				hosts = append(hosts, Target{Address: a})
 			}
 			o.Hosts = make([]TargetState, len(hosts))
-			observeTargets(ctx, r, hosts, o.Hosts, &all)
+			observeTargets(ctx, &r, hosts, o.Hosts, &all)
 		}
 	}
 	all.Wait()
+	o.notAllowed(&r)
 
 	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
 	for i, t := range r.Tunnels {
@@ -118,7 +119,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	return o
 }
 
-func observeTunnel(ctx context.Context, r Request, t plan.StatusTunnel, probes bool) (s TunnelState) {
+func observeTunnel(ctx context.Context, r *Request, t plan.StatusTunnel, probes bool) (s TunnelState) {
 	if s.Device, s.DeviceErr = observeDevice(t); s.DeviceErr != nil || !probes || s.Device.Peer == nil {
 		return s
 	}
@@ -147,18 +148,16 @@ func observeTunnel(ctx context.Context, r Request, t plan.StatusTunnel, probes b
 }
 
 // pingWhole sends one IP packet of exactly size bytes that must not be cut.
-func pingWhole(ctx context.Context, r Request, t plan.StatusTunnel, size int) error {
-	header := header4
-	if t.Address.Is6() {
-		header = header6
-	}
-	_, err := ping(ctx, probe{to: t.Address, device: t.Name, payload: size - header, whole: true, timeout: r.timeout()})
+func pingWhole(ctx context.Context, r *Request, t plan.StatusTunnel, size int) error {
+	_, err := ping(ctx, probe{
+		to: t.Address, device: t.Name, payload: size - header(t.Address), whole: true, timeout: r.timeout(),
+	})
 	return err
 }
 
 // pathMTU finds the largest packet that gets through, to within 20 bytes. All
 // sizes are tried at the same time.
-func pathMTU(ctx context.Context, r Request, t plan.StatusTunnel) int {
+func pathMTU(ctx context.Context, r *Request, t plan.StatusTunnel) int {
 	const step, least = 20, 576
 	var sizes []int
 	for size := t.MTU - step; size >= least; size -= step {
@@ -178,7 +177,7 @@ func pathMTU(ctx context.Context, r Request, t plan.StatusTunnel) int {
 
 // observeTargets pings every target from the own address in the site. It returns the
 // own addresses.
-func observeTargets(ctx context.Context, r Request, targets []Target, states []TargetState,
+func observeTargets(ctx context.Context, r *Request, targets []Target, states []TargetState,
 	all *sync.WaitGroup,
 ) []netip.Addr {
 	own, err := ownAddresses()

@@ -20,6 +20,8 @@ type Problem struct {
 	// Peer is the router at the other end; empty: it is about this router alone,
 	// or about a network.
 	Peer string
+	// Alone says that it is the peer's alone, and not the tunnel's.
+	Alone bool
 	// Final says that time cannot mend it.
 	Final bool
 	// Silent says that pings are not answered, though BGP and BFD prove that
@@ -73,11 +75,13 @@ func (r Report) hopeless() bool {
 	return !slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Required && !p.Silent && !p.Final })
 }
 
-// Texts lists the lines of all problems; it is never nil.
+// Texts lists the lines of all problems, those of several peers once; it is never nil.
 func (r Report) Texts() []string {
 	out := []string{}
 	for _, p := range r.Problems {
-		out = append(out, p.Text())
+		if text := p.Text(); !slices.Contains(out, text) {
+			out = append(out, text)
+		}
 	}
 	return out
 }
@@ -90,6 +94,7 @@ type Trouble struct {
 	Here    cause.Cause `json:"here"`
 	Text    string      `json:"text"`
 	Follows bool        `json:"follows"`
+	Alone   bool        `json:"alone"`
 	Final   bool        `json:"final"`
 }
 
@@ -98,7 +103,8 @@ func (r Report) Troubles() []Trouble {
 	out := []Trouble{}
 	for _, p := range r.Problems {
 		out = append(out, Trouble{
-			Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Final: p.Final,
+			Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Alone: p.Alone,
+			Final: p.Final,
 		})
 	}
 	return out

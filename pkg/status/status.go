@@ -66,13 +66,13 @@ type Target struct {
 }
 
 // requires reports whether any of the names of a peer is required.
-func (r Request) requires(names ...string) bool {
+func (r *Request) requires(names ...string) bool {
 	return r.Require == nil || slices.ContainsFunc(names, func(n string) bool { return slices.Contains(r.Require, n) })
 }
 
 // requiresPrefix reports whether a prefix is required: one of the peers that
 // announce it is, or every peer is, when it is not known who announces it.
-func (r Request) requiresPrefix(p plan.StatusPrefix) bool {
+func (r *Request) requiresPrefix(p plan.StatusPrefix) bool {
 	anyOne, all := false, true
 	for _, t := range r.Tunnels {
 		required := r.requires(t.Peer, t.Neighbor)
@@ -102,7 +102,7 @@ func (r *Request) Confine() (strangers []Target) {
 	return strangers
 }
 
-func (r Request) timeout() time.Duration {
+func (r *Request) timeout() time.Duration {
 	if r.ProbeTimeout == 0 {
 		return time.Second
 	}

@@ -22,10 +22,10 @@ func Table(r Request, o Observation, rep Report) []string {
 		if !rep.Tunnels[i] {
 			mark = "!"
 		}
-		rows = append(rows, append([]string{mark}, row(t, o.Tunnels[i], o)...))
+		rows = append(rows, append([]string{mark}, row(t, &o.Tunnels[i], &o)...))
 	}
 	lines := append(table.Lines(rows, tableWidth, 2, 1), summary(rep, o.Probed))
-	lines = append(lines, ageLines(o)...)
+	lines = append(lines, ageLines(&o)...)
 	return append(lines, Notes(r, o)...)
 }
 
@@ -33,16 +33,16 @@ func Table(r Request, o Observation, rep Report) []string {
 func Notes(r Request, o Observation) []string {
 	notes := []string{}
 	if o.Drained.On() {
-		notes = append(notes, drainNote(r, o))
+		notes = append(notes, drainNote(&r, &o))
 	}
 	if hole := knownHole(o.BirdVersion); hole != "" {
 		notes = append(notes, hole)
 	}
-	return append(notes, ageNotes(r, o)...)
+	return append(notes, ageNotes(&r, &o)...)
 }
 
 // drainNote says how long the router has been drained, and when that is too long.
-func drainNote(r Request, o Observation) string {
+func drainNote(r *Request, o *Observation) string {
 	note := fmt.Sprintf("drained for %s, since %s", age(o.At.Sub(o.Drained.Since)),
 		o.Drained.Since.Format("2006-01-02 15:04 MST"))
 	if o.Drained.Why != "" {
@@ -54,7 +54,7 @@ func drainNote(r Request, o Observation) string {
 	return note
 }
 
-func row(t plan.StatusTunnel, s TunnelState, o Observation) []string {
+func row(t plan.StatusTunnel, s *TunnelState, o *Observation) []string {
 	cells := []string{t.Name, t.Peer, "-", "-", "-", "-", "-", "-"}
 	if p := s.Device.Peer; s.DeviceErr == nil && p != nil {
 		cells[2] = "never"
@@ -79,7 +79,7 @@ func row(t plan.StatusTunnel, s TunnelState, o Observation) []string {
 }
 
 // mtuCell is the MTU that works, or the least one that is known not to.
-func mtuCell(s TunnelState) string {
+func mtuCell(s *TunnelState) string {
 	switch {
 	case s.WholeErr == nil:
 		return strconv.Itoa(s.PathMTU)
@@ -122,7 +122,7 @@ func summary(rep Report, probed bool) string {
 	}
 	state := "healthy"
 	if !rep.Healthy() {
-		state = fmt.Sprintf("not healthy, problems: %d", len(rep.Problems))
+		state = fmt.Sprintf("not healthy, problems: %d", len(rep.Texts()))
 	}
 	return strings.Join(append([]string{state}, parts...), ", ")
 }

@@ -44,8 +44,8 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 		left := wait - time.Since(began)
 		// Once nothing moves any more, the look with pings that follows is the last,
 		// unless something came up in the meantime.
-		w.settled = r.Settle > 0 && w.settles(o, rep)
-		over := left <= 0 || ctx.Err() != nil || w.settled || w.over(o, rep)
+		w.settled = r.Settle > 0 && w.settles(&o, rep)
+		over := left <= 0 || ctx.Err() != nil || w.settled || w.over(&o, rep)
 		switch {
 		case over && (o.Probed || r.NoPing):
 			return o, rep
@@ -53,7 +53,7 @@ func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Repo
 			o = Observe(ctx, r, !r.NoPing)
 		default:
 			if poll%wakeEvery == 0 && !r.NoPing {
-				wake(ctx, r, o)
+				wake(ctx, &r, &o)
 			}
 			pause(ctx, min(pollEvery, left))
 			o = Observe(ctx, r, false)
@@ -74,7 +74,7 @@ type watch struct {
 }
 
 // settles reports whether nothing new became healthy for long enough.
-func (w *watch) settles(o Observation, rep Report) bool {
+func (w *watch) settles(o *Observation, rep Report) bool {
 	now := time.Now()
 	cheap, probed := progress(o, rep)
 	switch {
@@ -88,7 +88,7 @@ func (w *watch) settles(o Observation, rep Report) bool {
 }
 
 // newest is when a tunnel last came up, as far as the router itself knows.
-func (o Observation) newest() (at time.Time) {
+func (o *Observation) newest() (at time.Time) {
 	for _, t := range o.Tunnels {
 		if t.Device.Peer != nil {
 			at = latest(at, t.Device.Peer.Handshake)
@@ -102,7 +102,7 @@ func (o Observation) newest() (at time.Time) {
 
 // clock turns a time of day into the time before the observation that it is; zero
 // if it is none.
-func (o Observation) clock(text string) time.Time {
+func (o *Observation) clock(text string) time.Time {
 	const day = time.DateOnly + " "
 	at, err := time.ParseInLocation(day+"15:04:05.999", o.At.Format(day)+text, o.At.Location())
 	if err == nil && at.After(o.At) {
@@ -119,7 +119,7 @@ func latest(a, b time.Time) time.Time {
 }
 
 // over reports whether there is nothing left to wait for.
-func (w *watch) over(o Observation, rep Report) bool {
+func (w *watch) over(o *Observation, rep Report) bool {
 	now := time.Now()
 	if !rep.hopeless() || w.hoped.IsZero() {
 		w.hoped = now
@@ -138,7 +138,7 @@ func (w *watch) over(o Observation, rep Report) bool {
 }
 
 // progress counts what is healthy, and the steps that tunnels have come towards it.
-func progress(o Observation, rep Report) (cheap, probed int) {
+func progress(o *Observation, rep Report) (cheap, probed int) {
 	count := func(list []bool) (n int) {
 		for _, healthy := range list {
 			if healthy {
@@ -173,7 +173,7 @@ func (o *Observation) compare(first Observation) {
 }
 
 // wake sends a packet into each tunnel that waits for one.
-func wake(ctx context.Context, r Request, o Observation) {
+func wake(ctx context.Context, r *Request, o *Observation) {
 	var all sync.WaitGroup
 	for i, t := range r.Tunnels {
 		if p := o.Tunnels[i].Device.Peer; p != nil && p.Keepalive == 0 && stale(*p, o.At) {

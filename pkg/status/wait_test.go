@@ -31,6 +31,6 @@ func TestSettlesCountsWhatWasWaited(t *testing.T) {
 		"a session came up before":        {8 * time.Second, up(time.Time{}, "Established", ago(time.Hour)), true},
 	} {
 		w := watch{settle: 6 * time.Second, since: now.Add(-c.waited)}
-		assert.Equal(t, c.want, w.settles(c.seen, Report{}), name)
+		assert.Equal(t, c.want, w.settles(&c.seen, Report{}), name)
 	}
 }

@@ -66,7 +66,7 @@ options:
         description:
           - Hosts behind the peer. A ping to each of them is sent into the tunnel whatever this router's own routes say,
             so that the peer has to forward it. So are pings to the addresses that I(reach) has for the other routers of
-            its site.
+            its site. Where there is nothing to forward for it, a warning names its site, unless I(require) is given.
         type: list
         elements: str
   prefixes:
@@ -285,6 +285,7 @@ troubles:
     text: {description: The line of I(problems)., type: str}
     follows: {description: Whether it is a network without a way., type: bool}
     final: {description: Whether time cannot mend it., type: bool}
+    alone: {description: 'Whether it is that of I(peer) alone, and the tunnel is well.', type: bool}
 sick:
   description: Why this router has no session with anybody, in a few words; empty when that is not so.
   returned: always

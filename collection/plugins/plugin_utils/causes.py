@@ -128,10 +128,10 @@ class Mesh:
         # A peer that the inventory does not know is nobody's cause.
         return [t for t in seen.get("troubles") or [] if "cause" in t and (not t.get("peer") or str(t["peer"]) in self.hostvars)]
 
-    def add(self, router, cause, do, kind, follows=()):
+    def add(self, router, cause, do, kind, follows=(), red=None):
         routers, ends, after = self.found.setdefault((*fit(cause, do), kind), (set(), set(), set()))
         routers.add(router if isinstance(router, str) else " - ".join(router))
-        ends.update([router] if isinstance(router, str) else router)
+        ends.update(red or ([router] if isinstance(router, str) else router))
         after.update(follows)
 
     def without(self, router):
@@ -201,11 +201,15 @@ class Mesh:
                 break
             self.blame(worst)
         for pair in sorted({tuple(sorted(pair)) for pair in left}):
-            # Both ends may have seen it: what time cannot mend says more.
+            # Both ends may have seen it: what time cannot mend says more. What is the other one's
+            # alone counts where the tunnel is well. The witness is in the row, and not red.
             views = [self.misses[a][b] for a, b in (pair, pair[::-1]) if b in self.misses.get(a, {})]
-            view = max(views, key=lambda v: bool(v.get("final")))
-            here = view.get("here") or view
-            self.add(pair, here["cause"], here.get("do"), "tunnel")
+            alone = [view for view in views if view.get("alone")]
+            if len(alone) < len(views):
+                alone = [max((view for view in views if view not in alone), key=lambda v: bool(v.get("final")))]
+            for view in alone:
+                here = view.get("here") or view
+                self.add(pair, here["cause"], here.get("do"), "tunnel", red=view.get("alone") and [str(view["peer"])])
         if not self.found:
             for router, troubles in self.troubles.items():
                 for trouble in troubles:

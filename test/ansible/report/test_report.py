@@ -30,6 +30,11 @@ def misses(peer, **more):
     }  # fmt: skip
 
 
+def lost(peer):
+    cause = "forwards nothing to 10.1.3.20 of its site"
+    return misses(peer, cause="it " + cause, do="look at its gateway", here={"cause": "%s %s" % (peer, cause), "do": "look at its gateway"}, alone=True)
+
+
 def status(*troubles, sick=(), **more):
     return {"__mesh_status": {"healthy": not troubles, "troubles": list(troubles), "sick": list(sick), "tunnels": [{"name": "wg1", "peer": "one"}], **more}}
 
@@ -78,6 +83,52 @@ aws-1 - office-1  -        no handshake yet, last endpoint 198.51.100.7:51820
                            -> check UDP 51820 in the firewalls of both ends, and
                               that office-1 runs""",
         ["aws-1", "office-1"],
+    ),
+    "one does not forward, and one has seen it": (
+        {"office-1": status(lost("azure-1"))}, [],
+        """
+ROUTER              FOLLOWS  CAUSE -> WHAT TO DO
+azure-1 - office-1  -        azure-1 forwards nothing to 10.1.3.20 of its site
+                             -> look at its gateway""",
+        ["azure-1"],
+    ),
+    "one does not forward, and two have seen it": (
+        {"office-1": status(lost("azure-1")), "aws-1": status(lost("azure-1"))}, [],
+        """
+ROUTER   FOLLOWS    CAUSE -> WHAT TO DO
+azure-1  2 routers  it forwards nothing to 10.1.3.20 of its site
+                    -> look at its gateway""",
+        ["azure-1"],
+    ),
+    "two forward nothing to each other": (
+        {"office-1": status(lost("azure-1")), "azure-1": status(lost("office-1"))}, [],
+        """
+ROUTER              FOLLOWS  CAUSE -> WHAT TO DO
+azure-1 - office-1  -        azure-1 forwards nothing to 10.1.3.20 of its site
+                             -> look at its gateway
+azure-1 - office-1  -        office-1 forwards nothing to 10.1.3.20 of its site
+                             -> look at its gateway""",
+        ["azure-1", "office-1"],
+    ),
+    "a tunnel is down at one end, and at the other something is lost": (
+        {"office-1": status(lost("azure-1")), "azure-1": status(misses("office-1"))}, [],
+        """
+ROUTER              FOLLOWS  CAUSE -> WHAT TO DO
+azure-1 - office-1  -        no handshake yet, last endpoint 198.51.100.7:51820
+                             -> check UDP 51820 in the firewalls of both ends,
+                                and that office-1 runs""",
+        ["azure-1", "office-1"],
+    ),
+    "a host is down, as its routers say": (
+        {
+            "office-1": status(lost("azure-1"), lost("azure-2")), "aws-1": status(lost("azure-1"), lost("azure-2")),
+            **{name: status({**HELD, "cause": "10.1.3.20 of its own site does not answer", "do": "look at mesh_gateway"}) for name in ("azure-1", "azure-2")},
+        }, [],
+        """
+ROUTER            FOLLOWS    CAUSE -> WHAT TO DO
+azure-1, azure-2  2 routers  10.1.3.20 of its own site does not answer
+                             -> look at mesh_gateway""",
+        ["azure-1", "azure-2"],
     ),
     "the inventory does not describe a mesh": (
         {name: {"__mesh_plan": {"failed": False, "causes": [
@@ -134,11 +185,13 @@ aws-1   -        its change cut off gcp-1, gcp-2, so it was taken back: no
 
 class Rows(unittest.TestCase):
     def test_scenes(self):
-        for name, (seen, early, want, _) in SCENES.items():
+        for name, (seen, early, want, red) in SCENES.items():
             with self.subTest(name):
                 hostvars = {router: seen.get(router, status()) for router in ROUTERS}
-                rows = causes.causes(hostvars, ROUTERS, [router for router in ROUTERS if router not in early])
+                alive = [router for router in ROUTERS if router not in early]
+                rows = causes.causes(hostvars, ROUTERS, alive)
                 self.assertEqual(want.strip("\n"), "\n".join(report.table(rows)))
+                self.assertEqual([router for router in red if router not in early], sorted(causes.blamed(rows, hostvars, ROUTERS, alive)))
 
     def test_reads_what_the_roles_register(self):
         roles = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections/wgmesh/router/roles")
