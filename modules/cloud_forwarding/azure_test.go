@@ -247,6 +247,17 @@ func TestAzureFailsLate(t *testing.T) {
 	assert.Equal(t,
 		azure.NICA+": write the network interface: the operation ended with Failed", task.FailsChanged(t, f.router()))
 
+	for _, code := range []string{"OperationPreempted", "AnotherOperationInProgress"} { // another one won
+		f = newAzure(t)
+		f.Fails = code
+		f.OnPoll = func() {
+			if len(f.Writes) == 2 {
+				f.Fails = ""
+			}
+		}
+		assert.Equal(t, true, task.Run(t, f.router())["verified"], code)
+	}
+
 	f = newAzure(t)
 	f.Fails = "InternalServerError"
 	assert.Equal(t,

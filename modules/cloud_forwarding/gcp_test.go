@@ -213,6 +213,14 @@ func TestGCPFailsLate(t *testing.T) {
 	f.OnWait = func() { f.Fails = "" } // the next one
 	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 
+	for _, code := range []string{"RESOURCE_NOT_READY", "RATE_LIMIT_EXCEEDED"} { // and not at once
+		f = newGCP(t)
+		f.Fails = code
+		f.OnWait = func() { f.Fails = "" }
+		assert.Equal(t, true, task.Run(t, f.router())["verified"], code)
+		assert.Len(t, f.Writes, 2, code)
+	}
+
 	f = newGCP(t)
 	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 	assert.Regexp(t,

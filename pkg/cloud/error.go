@@ -48,6 +48,15 @@ func Unheard(err error) bool {
 	return !errors.As(err, &e) || e.Op != "dial" && e.Op != "proxyconnect"
 }
 
+// Ended is e as the end of an operation. Nobody can send that one again: what was
+// throttled has to be read and decided again.
+func (e *Error) Ended() *Error {
+	if e.Kind == Throttled {
+		e.Kind = Race
+	}
+	return e
+}
+
 // mostMessage bounds what is shown of a provider's message: some carry pages.
 const mostMessage = 400
 

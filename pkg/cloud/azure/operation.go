@@ -40,7 +40,7 @@ func wait(ctx context.Context, rest *cloud.REST, do string, a cloud.Answer) erro
 				e.Code = "the operation ended with " + operation.Status
 			}
 			e.RequestID = requestID(a)
-			return false, "", e
+			return false, "", e.Ended()
 		}
 		return false, do + ": the operation is " + operation.Status, nil
 	})

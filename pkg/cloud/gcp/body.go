@@ -68,7 +68,7 @@ func parseOperation(do string, a cloud.Answer) (operation, error) {
 		return o, err
 	}
 	if len(o.Error.Errors) > 0 {
-		return o, hint(&cloud.Error{Do: do, Code: o.Error.Errors[0].Code, Message: o.Error.Errors[0].Message})
+		return o, hint(&cloud.Error{Do: do, Code: o.Error.Errors[0].Code, Message: o.Error.Errors[0].Message}).Ended()
 	}
 	if !words.MatchString(o.Name) {
 		return o, &cloud.Error{Do: do, Err: fmt.Errorf("the answer is not an operation: its name is %q", o.Name)}

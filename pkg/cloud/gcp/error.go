@@ -62,7 +62,8 @@ func hint(e *cloud.Error) *cloud.Error {
 		e.Hint = "the organization's policy compute.vmCanIpForward forbids it; it is not a matter of permissions"
 	case code == "conditionnotmet":
 		e.Kind = cloud.Race
-	case code == "ratelimitexceeded" || code == "userratelimitexceeded" || code == "resourcenotready":
+	case code == "ratelimitexceeded" || code == "userratelimitexceeded" || code == "resourcenotready" ||
+		code == "resourceoperationrateexceeded":
 		e.Kind = cloud.Throttled
 	case code == "autherror":
 		e.Kind = cloud.Expired
