@@ -132,18 +132,24 @@ func (n *network) importLimit(h hop) int {
 	return max(10, 2*count)
 }
 
-// status returns what mesh_status waits for, without the tunnels. A site whose
-// routers are all absent announces nothing, so nothing of it can be missed.
+// others lists the other sites of which a router is there. A site whose routers are
+// all absent announces nothing.
+func (n *network) others(self *router) (out []*site) {
+	for _, s := range n.sites {
+		if s != self.site && slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == s }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// status returns what mesh_status waits for, without the tunnels.
 func (n *network) status(self *router) plan.Status {
 	out := plan.Status{
 		Tunnels: []plan.StatusTunnel{}, Prefixes: []plan.StatusPrefix{},
 		SourceNetworks: sorted(self.site.networks), Probe: self.probe,
 	}
-	for _, s := range n.sites {
-		alive := slices.ContainsFunc(n.routers, func(r *router) bool { return r.site == s })
-		if s == self.site || !alive {
-			continue
-		}
+	for _, s := range n.others(self) {
 		for _, x := range s.owns() {
 			out.Prefixes = append(out.Prefixes, plan.StatusPrefix{Network: x, Site: s.name, AS: s.AS})
 		}

@@ -24,11 +24,14 @@ func (n *network) failover(self *router) plan.Failover {
 	// up to one interval apart. It has to see that it is alone before it acts.
 	out.After = n.bird(self).BFD.Interval
 	out.Tables = append(out.Tables, self.RouteTables...)
+	// Also what a third router carries: the zone's packets come here for all of it.
+	for _, s := range n.others(self) {
+		out.Prefixes = append(out.Prefixes, s.networks...)
+	}
 	for _, l := range n.links(self) {
 		p := plan.FailoverPeer{Name: l.peer.name, BFDSession: plan.BFDSession{Interface: l.name, Address: l.theirs}}
 		if l.peer.site != self.site {
 			out.Peers = append(out.Peers, p)
-			out.Prefixes = append(out.Prefixes, l.peer.site.networks...)
 			continue
 		}
 		out.Partners = append(out.Partners, plan.FailoverPartner{
@@ -54,7 +57,7 @@ func (n *network) before(self, of *router) []string {
 	}
 	var others []*router
 	for _, r := range n.routers {
-		if r.site == self.site && r != of && rank(r) < rank(self) && n.joined(self, r) {
+		if r.site == self.site && r != of && rank(r) < rank(self) && n.joined(self, r) && n.watches(r) {
 			others = append(others, r)
 		}
 	}
@@ -64,6 +67,12 @@ func (n *network) before(self, of *router) []string {
 		out = append(out, r.name)
 	}
 	return out
+}
+
+// watches reports whether the router has a tunnel to another site, by which it knows
+// that it is well. Without one it can keep no table.
+func (n *network) watches(r *router) bool {
+	return slices.ContainsFunc(n.routers, func(o *router) bool { return o.site != r.site && n.joined(r, o) })
 }
 
 // checkRouteTables checks that each table has one router that cares for it, and
@@ -93,8 +102,11 @@ func (n *network) checkRouteTables(p *Problems) {
 			}
 			owner[table] = r
 		}
-		if !n.elsewhere(r.site) {
+		switch {
+		case !n.elsewhere(r.site):
 			p.add("router %s: route_tables: there is no router of another site, so no route to put into them: leave them out", r.name)
+		case !n.watches(r) && !slices.ContainsFunc(n.routers, (*router).unread):
+			p.add("router %s: route_tables: it has no tunnel to another site, so it cannot tell whether it is well: give it an endpoint, or its tables to another router", r.name)
 		}
 	}
 	n.warnOrphanTables(owner)

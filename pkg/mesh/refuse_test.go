@@ -364,6 +364,15 @@ func TestRefuses(t *testing.T) {
 				"aws-1": {ID: 5, Site: "aws", Endpoint: "192.0.2.1", RouteTables: mesh.List{"rtb-0a"}},
 			}
 		}, []string{"router aws-1: route_tables: there is no router of another site"}},
+		"table and no tunnel to another site": {func(m *m) {
+			tables(map[string]string{"aws-1": "rtb-0a"})(m)
+			for name, r := range m.Routers {
+				if r.Site != "aws" || name == "aws-1" {
+					r.Endpoint = ""
+					m.Routers[name] = r
+				}
+			}
+		}, []string{"router aws-1: route_tables: it has no tunnel to another site, so it cannot tell whether it is well: give it an endpoint"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
