@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -137,12 +138,17 @@ func (s *siteTables) want(tables ...string) route.Want {
 }
 
 // Take points a table at this router.
-func (s *siteTables) Take(ctx context.Context, table string) ([]string, error) {
+func (s *siteTables) Take(ctx context.Context, table string, only []netip.Prefix) ([]string, []netip.Prefix, error) {
 	tables, err := s.connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return route.Ensure(ctx, pace(), tables, s.want(table))
+	want := s.want(table)
+	if only != nil {
+		want.Prefixes = only
+	}
+	changed, err := route.Ensure(ctx, pace(), tables, want)
+	return changed, route.Failed(err), err
 }
 
 // showTables prints where the tables of the site go.

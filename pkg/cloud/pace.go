@@ -103,7 +103,10 @@ func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) err
 
 // Late says that the time was up when err was the last answer.
 func Late(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if why := context.Cause(ctx); errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if !errors.Is(why, context.DeadlineExceeded) {
+			return fmt.Errorf("%w; %v", err, why)
+		}
 		return fmt.Errorf("%w; still so when `timeout` was over", err)
 	}
 	return fmt.Errorf("%w; interrupted", err)

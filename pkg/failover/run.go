@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -12,11 +14,12 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// A Taker points a table at this router. It says what it changed, in words that
-// name the table, also when it fails, and nothing when the table was right. It is
-// called for several tables at once.
+// A Taker points a table at this router, all of it or only these networks. It says what it
+// changed, in words that name the table, also when it fails, and nothing when the table was
+// right; and which networks failed, or none where that was not about some. It is called for
+// several tables at once.
 type Taker interface {
-	Take(ctx context.Context, table string) (changed []string, err error)
+	Take(ctx context.Context, table string, only []netip.Prefix) (changed []string, failed []netip.Prefix, err error)
 }
 
 // A Daemon does what a Watch orders.
@@ -100,11 +103,23 @@ func (d *Daemon) begin(ctx context.Context, o Order, results chan<- result) job 
 	return job{o, cancel}
 }
 
-// carryOut tries until the table points here. What fails is said once.
+// often is how often the same failure is said.
+const often = 10 * time.Minute
+
+// requestID is another one for each attempt.
+var requestID = regexp.MustCompile(` \(request [^)]*\)`)
+
+// carryOut tries until the table points here. A network that does is left alone from then
+// on, so that two routers that are both well do not take it from each other while another
+// network fails. What fails is said once, and after a while again.
 func (d *Daemon) carryOut(ctx context.Context, o Order) error {
-	began, told := time.Now(), false
+	began, told := time.Now(), map[string]time.Time{}
+	var only []netip.Prefix
 	for n := 0; ; n++ {
-		changed, err := d.attempt(ctx, o.Table)
+		changed, failed, err := d.attempt(ctx, o.Table, only)
+		if len(failed) > 0 {
+			only = failed
+		}
 		took := fmt.Sprintf("%.2f s", time.Since(began).Seconds())
 		if n > 0 {
 			took += fmt.Sprintf(", attempt %d", n+1)
@@ -118,12 +133,15 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil && !told {
-			d.say("%s, but %v; trying until it works", o.Why, err)
-			told = true
+		if ctx.Err() == nil {
+			same := requestID.ReplaceAllString(err.Error(), "")
+			if at, found := told[same]; !found || time.Since(at) >= often {
+				d.say("%s, but %v; trying until it works", o.Why, err)
+				told[same] = time.Now()
+			}
 		}
 		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
-			if told && errors.Is(context.Cause(ctx), errVoid) {
+			if len(told) > 0 && errors.Is(context.Cause(ctx), errVoid) {
 				d.say("%s: gave up, it is no longer ours to move", o.Table)
 			}
 			return stop
@@ -131,10 +149,10 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 	}
 }
 
-func (d *Daemon) attempt(ctx context.Context, table string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.Limit)
+func (d *Daemon) attempt(ctx context.Context, table string, only []netip.Prefix) ([]string, []netip.Prefix, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Limit, fmt.Errorf("still so after %v", d.Limit))
 	defer cancel()
-	return d.Taker.Take(ctx, table)
+	return d.Taker.Take(ctx, table, only)
 }
 
 // say writes one line. systemd gives it the time.

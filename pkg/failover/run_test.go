@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -27,9 +28,11 @@ type rig struct {
 	up    string
 	calls map[string]int
 	fails map[string]error
-	slows map[string]bool // answers when the caller has given up
-	out   strings.Builder
-	ended chan struct{}
+	// The networks that fail, and those that the last call was about.
+	failed, only map[string][]netip.Prefix
+	slows        map[string]bool // answers when the caller has given up
+	out          strings.Builder
+	ended        chan struct{}
 }
 
 func (r *rig) see(up string)              { r.mu.Lock(); defer r.mu.Unlock(); r.up = up }
@@ -57,7 +60,7 @@ func (r *rig) look(context.Context) *failover.Seen {
 func (r *rig) slow(table string) { r.mu.Lock(); defer r.mu.Unlock(); r.slows[table] = true }
 
 // Take changes the table at the first call that does not fail.
-func (r *rig) Take(ctx context.Context, table string) ([]string, error) {
+func (r *rig) Take(ctx context.Context, table string, only []netip.Prefix) ([]string, []netip.Prefix, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls[table]++
@@ -65,22 +68,23 @@ func (r *rig) Take(ctx context.Context, table string) ([]string, error) {
 		r.mu.Unlock()
 		<-ctx.Done()
 		r.mu.Lock()
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
+	r.only[table] = only
 	if err := r.fails[table]; err != nil {
-		return nil, err
+		return nil, r.failed[table], err
 	}
 	if strings.Contains(r.out.String(), table+": moved") {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return []string{table + ": moved"}, nil
+	return []string{table + ": moved"}, nil, nil
 }
 
 // start runs a daemon that becomes well at once and is quick.
 func start(t *testing.T) (r *rig, stop func()) {
 	t.Helper()
 	r = &rig{
-		calls: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all,
+		calls: map[string]int{}, fails: map[string]error{}, failed: map[string][]netip.Prefix{}, only: map[string][]netip.Prefix{}, slows: map[string]bool{}, up: all,
 		ended: make(chan struct{}),
 	}
 	c := config("aws-1", "rtb-a", "aws-2:rtb-c")
@@ -126,6 +130,31 @@ func TestDaemonTriesUntilItWorks(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(r.said(), line), r.said())
 	r.fail("rtb-c", nil)
 	r.wait(t, "aws-2 is down: rtb-c: moved (TIME, attempt ")
+}
+
+// One network of a table goes to somebody else, and stays so: the others are done.
+func TestDaemonLeavesAloneWhatIsDone(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "rtb-a: moved")
+	foreign := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+	r.mu.Lock()
+	r.failed["rtb-c"] = foreign
+	r.mu.Unlock()
+	r.fail("rtb-c", errors.New("rtb-c: 10.9.0.0/16: it goes to tgw-1 (request 1)"))
+	r.see("office-1")
+	last := func() []netip.Prefix { r.mu.Lock(); defer r.mu.Unlock(); return r.only["rtb-c"] }
+	require.Eventually(t, func() bool { return r.called("rtb-c") > 2 }, time.Minute, time.Millisecond)
+	assert.Equal(t, foreign, last())
+	r.fail("rtb-c", errors.New("rtb-c: 10.9.0.0/16: it goes to tgw-1 (request 2)"))
+	calls := r.called("rtb-c")
+	require.Eventually(t, func() bool { return r.called("rtb-c") > calls+2 }, time.Minute, time.Millisecond)
+	assert.Equal(t, 1, strings.Count(r.said(), "it goes to tgw-1"), r.said())
+	r.mu.Lock()
+	delete(r.failed, "rtb-c") // not about a network
+	r.mu.Unlock()
+	r.fail("rtb-c", errors.New("rtb-c: ec2:ReplaceRoute: UnauthorizedOperation"))
+	r.wait(t, "aws-2 is down, but rtb-c: ec2:ReplaceRoute: UnauthorizedOperation; trying until it works\n")
+	assert.Equal(t, foreign, last())
 }
 
 // The partner comes back while the API does not answer: its tables are its own.
@@ -188,7 +217,7 @@ func TestEye(t *testing.T) {
 					switch {
 					case strings.HasPrefix(in.Text(), "eval "):
 						answer = "0023 \n"
-					case strings.HasPrefix(in.Text(), "show route where from = 172.31.0.1 "):
+					case strings.HasPrefix(in.Text(), "show route where from = 172.31.0.1 && bgp_path.len = 0 && "):
 						n := strings.Count(in.Text(), "= true") * 3
 						answer = fmt.Sprintf(
 							"0014-%d of 9 routes for 3 networks in table master4\n Total: 3 of 9 routes for 3 networks in 2 tables\n0000 \n", n)

@@ -103,7 +103,8 @@ func (w *Watch) Step(now time.Time, seen *Seen) (orders []Order, news []string) 
 	}
 	w.blind = time.Time{}
 	w.look(now, seen)
-	if seen.Self {
+	last := seen.Self && w.alone(now)
+	if seen.Self && !last {
 		w.setWell(now, false)
 		return nil, w.tell(now, "this router is drained: leaving the route tables to the others")
 	}
@@ -111,8 +112,21 @@ func (w *Watch) Step(now time.Time, seen *Seen) (orders []Order, news []string) 
 	if !w.well {
 		return nil, w.tell(now, "no router of another site is in reach: leaving the route tables as they are")
 	}
-	news = append(w.tell(now, "other sites are in reach"), w.judge(now)...)
+	line := "other sites are in reach"
+	if last {
+		line = "this router is drained, and its site has no other one: other sites are in reach by it alone"
+	}
+	news = append(w.tell(now, line), w.judge(now)...)
 	return w.standing(), news
+}
+
+// alone reports whether no partner has been there for so long that a drained router is the
+// last way out of its site. That is for BGP to find in a moment; here a router that was
+// drained to be rebooted waits longer, and finds its partners first.
+func (w *Watch) alone(now time.Time) bool {
+	return len(w.partners) > 0 && !slices.ContainsFunc(w.partners, func(p partner) bool {
+		return p.up || now.Sub(p.since) < w.config.backAfter()
+	})
 }
 
 // tell says once how we are, and in the first seconds nothing bad.

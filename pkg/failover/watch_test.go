@@ -103,6 +103,7 @@ func TestWatch(t *testing.T) {
 	const (
 		reach   = "0.0 other sites are in reach"
 		settled = "30.0 rtb-a! well for 30 s"
+		last    = "this router is drained, and its site has no other one: other sites are in reach by it alone"
 		alone   = "no router of another site is in reach: leaving the route tables as they are"
 	)
 	two := config("aws-1", "rtb-a", "aws-2:rtb-c")
@@ -135,6 +136,23 @@ func TestWatch(t *testing.T) {
 			reach, settled, "40.0 this router is drained: leaving the route tables to the others",
 			"50.0 other sites are in reach", "80.0 rtb-a! well for 30 s",
 		}},
+		"this router is drained, and its partner dies": {
+			two,
+			[]at{{0, all}, {40, "~ " + all}, {50, "~ office-1"}, {85, "~ -1"}, {87, "~ office-1"}, {150, "~ office-1 aws-2"}, {200, "office-1 aws-2"}},
+			231,
+			[]string{
+				reach, settled, "40.0 this router is drained: leaving the route tables to the others",
+				"80.0 " + last, "85.0 " + alone, "87.0 " + last,
+				"97.0 aws-2 is down: taking rtb-c", "97.0 rtb-c! aws-2 is down", "97.0 rtb-a! aws-2 is down",
+				"117.0 rtb-a! well for 30 s",
+				"150.0 this router is drained: leaving the route tables to the others",
+				"200.0 other sites are in reach", "230.0 rtb-a! well for 30 s",
+			},
+		},
+		"a drained router reboots, and its partner comes up as late as it may": {
+			two, []at{{0, "~"}, {5, "~ office-1"}, {29, "~ " + all}}, 100,
+			[]string{"10.0 this router is drained: leaving the route tables to the others"},
+		},
 		"the partner dies": {two, []at{{0, all}, {40, "office-1 gcp-1"}}, 60, []string{
 			reach, settled,
 			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",

@@ -19,6 +19,7 @@ func drainReboot(t *testing.T, l lab, cloud *ec2) {
 	rounds, _ := strconv.Atoi(os.Getenv("WGMESH_DRAINS"))
 	rounds = max(rounds, 1)
 	refuseDrains(t, l)
+	drainElsewhere(t, l)
 	nodes := []string{"node-aws-a", "node-aws-c"}
 	for i, node := range nodes {
 		port := strconv.Itoa(5300 + i)
@@ -84,6 +85,25 @@ func refuseDrains(t *testing.T, l lab) {
 	require.NoError(t, err, tail(out))
 	assert.Contains(t, out, "+define wgmesh_drained = \"20")
 	l.unchanged(t, before)
+}
+
+// drainElsewhere drains the only router of another site. Both routers of this site pass on
+// what it announces, with its GRACEFUL_SHUTDOWN, and neither is drained for that.
+func drainElsewhere(t *testing.T, l lab) {
+	began := time.Now()
+	l.in(t, "office-1", `cp -p /etc/bird/bird.conf /run/bird.was
+		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf; birdc configure`)
+	for router, other := range map[string]string{"aws-1": "aws_2", "aws-2": "aws_1"} {
+		l.waitFor(t, router, "birdc show route all protocol "+other+" | grep -q '(65535,0)'")
+	}
+	time.Sleep(time.Second) // the daemon looks every 100 ms
+	for _, router := range []string{"aws-1", "aws-2"} {
+		assert.Empty(t, l.in(t, router, saidSince(began)+"grep drained || true"), router)
+	}
+	l.in(t, "office-1", "mv /run/bird.was /etc/bird/bird.conf; birdc configure")
+	for router, other := range map[string]string{"aws-1": "aws_2", "aws-2": "aws_1"} {
+		l.waitFor(t, router, "! birdc show route all protocol "+other+" | grep -q '(65535,0)'")
+	}
 }
 
 // drainOnce is one round, and with all it also asks what else leaves the drain alone. It

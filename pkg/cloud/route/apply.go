@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cloud"
@@ -112,17 +113,50 @@ func (*applier) reads(c Change) string {
 	return "it goes to " + c.Old.to()
 }
 
-// failures are in the order of the changes.
+// failures are in the order of the changes, those of the same words together.
 func (a *applier) failures() []error {
 	var out []error
 	for _, s := range a.slots {
-		if err := a.failed[s]; err != nil && !slices.ContainsFunc(out, func(e error) bool {
-			return e.Error() == err.Error()
-		}) {
-			out = append(out, err)
+		err := a.failed[s]
+		if err == nil {
+			continue
+		}
+		if i := slices.IndexFunc(out, func(e error) bool { return e.Error() == err.Error() }); i >= 0 {
+			out[i] = failure{append(out[i].(failure).slots, s), err}
+		} else {
+			out = append(out, failure{[]slot{s}, err})
 		}
 	}
 	return out
+}
+
+// A failure is why these prefixes are not as they should be, and says nothing about others.
+type failure struct {
+	slots []slot
+	error
+}
+
+func (f failure) Unwrap() error { return f.error }
+
+// Failed lists the prefixes that an error of Ensure is about. There are none where it is,
+// or may be, about all.
+func Failed(err error) (prefixes []netip.Prefix) {
+	errs := []error{err}
+	for len(errs) > 0 {
+		err, errs = errs[0], errs[1:]
+		switch e := err.(type) {
+		case nil:
+		case interface{ Unwrap() []error }:
+			errs = append(errs, e.Unwrap()...)
+		case failure:
+			for _, s := range e.slots {
+				prefixes = append(prefixes, s.prefix)
+			}
+		default:
+			return nil
+		}
+	}
+	return prefixes
 }
 
 // Rehearse returns, in words, why the changes would be refused.

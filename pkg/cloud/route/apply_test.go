@@ -22,6 +22,7 @@ type tables struct {
 	have    []route.Route
 	stale   [][]route.Route // what is still read, in order
 	onWrite func(c route.Change) error
+	read    error // what Observe fails with
 	writes  int
 }
 
@@ -32,7 +33,7 @@ func (t *tables) Observe(_ context.Context, w route.Want) ([]route.Route, error)
 	if len(t.stale) > 0 {
 		have, t.stale = t.stale[0], t.stale[1:]
 	}
-	return slices.DeleteFunc(have, func(r route.Route) bool { return !w.Covers(r) }), nil
+	return slices.DeleteFunc(have, func(r route.Route) bool { return !w.Covers(r) }), t.read
 }
 
 func (*tables) Rehearse(_ context.Context, _ route.Want, c route.Change) error {
@@ -135,6 +136,10 @@ func TestTakesWhatItCan(t *testing.T) {
 	assert.Equal(t, []string{"t: 10.2.0.0/16: goes to us now"}, done)
 	require.ErrorContains(t, err, "t: 2001:db8::/32: it goes to the NAT gateway nat-1")
 	require.ErrorContains(t, err, "t: 10.0.0.0/16: Full")
+	assert.Equal(t, []netip.Prefix{p6, p1}, route.Failed(err))
+	f.read = errors.New("no answer")
+	_, err = route.Ensure(t.Context(), quick, f, want(p1, p2, p6))
+	assert.Empty(t, route.Failed(err))
 }
 
 func TestWarnings(t *testing.T) {
