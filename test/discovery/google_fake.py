@@ -1,6 +1,8 @@
 """Google Cloud as gcp_compute sees it: a token for a service account, and the aggregated list of instances.
 
 Fields are those of the REST reference of Compute Engine v1, instances.aggregatedList and instances.getGuestAttributes.
+An exceeded rate quota is 403 with the reason rateLimitExceeded (docs.cloud.google.com/compute/api-quota), and its body
+that of docs.cloud.google.com/compute/docs/troubleshooting/troubleshoot-operation-limits.
 """
 
 import json
@@ -34,7 +36,7 @@ class Google:
         self.instances = {}  # by zone
         self.refused = None  # an answer instead of the list
         self.published = {}  # guest attributes wgmesh/mesh_host_key by VM
-        self.busy = set()  # VMs that have been asked too often
+        self.trouble = {}  # by VM, what is answered first when it is asked for them; None is a connection that ends
         self.blind = False  # whether compute.instances.getGuestAttributes is missing
         self.key = rsa.generate_private_key(65537, 2048)
         self.asked = []
@@ -124,8 +126,11 @@ class Google:
         if self.blind:
             said = "Required 'compute.instances.getGuestAttributes' permission for '%s'" % instance
             return self.refusal(403, "forbidden", said)
-        if name in self.busy:
-            return self.refusal(429, "rateLimitExceeded", "Quota exceeded for quota metric 'Guest attribute queries'.")
+        if self.trouble.get(name):
+            first = self.trouble[name].pop(0)
+            if first is None:
+                raise ConnectionError
+            return first
         if name not in self.published:
             said = "The resource 'wgmesh/mesh_host_key' of type 'Guest Attribute' was not found."
             return self.refusal(404, "notFound", said)

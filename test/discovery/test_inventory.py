@@ -146,13 +146,26 @@ class Test(unittest.TestCase):
         self.assertIn({"name": "gcp-2", "host_key": " ".join(gcp.split()[:2])}, plans["office-1"]["gate"]["peers"])
         self.assertEqual([azure, gcp, KEY], [self.brought()[name].get("mesh_host_key") for name in ("azure-3", "gcp-2", "aws-1")])
 
-        # A router that keeps its attributes busy is without a key, and that is all.
-        self.google.busy = {"gcp-2"}
-        hosts, _, said = self.ansible.inventory(lab.EXAMPLES)
-        self.assertIsNotNone(hosts, said)
-        self.assertFalse(hosts["gcp-2"].get("mesh_host_key"))
-        self.assertEqual(azure, hosts["azure-3"]["mesh_host_key"])
-        self.assertIn("router gcp-2: mesh_host_key is left out: its guest attributes have been asked for too often", said)
+        # A router of which Google does not say it now is without a key, and that is all.
+        refusal, often = google_fake.Google.refusal, "its guest attributes have been asked for too often"
+        for trouble, told in (
+            (refusal(429, "rateLimitExceeded", "Quota exceeded for quota metric 'Guest attribute queries'."), often),
+            (refusal(403, "rateLimitExceeded", "Rate Limit Exceeded"), often),
+            (refusal(403, "userRateLimitExceeded", "User Rate Limit Exceeded"), often),
+            (refusal(403, "quotaExceeded", "Quota exceeded"), often),
+            (refusal(503, "backendError", "try again"), "its guest attributes could not be read: Google answers 503: run it again later"),
+            ((500, {}, b"no JSON"), "its guest attributes could not be read: Google answers 500: run it again later"),
+            (None, "its guest attributes could not be read: no answer (ProxyError): run it again later"),  # the net here is one
+        ):
+            self.google.trouble = {"gcp-2": [trouble] * 2}
+            hosts, _, said = self.ansible.inventory(lab.EXAMPLES)
+            self.assertIsNotNone(hosts, said)
+            self.assertFalse(hosts["gcp-2"].get("mesh_host_key"))
+            self.assertEqual(azure, hosts["azure-3"]["mesh_host_key"])
+            self.assertIn("router gcp-2: mesh_host_key is left out: " + told, said)
+        for once in (refusal(503, "backendError", "try again"), None):
+            self.google.trouble = {"gcp-2": [once]}
+            self.assertEqual(gcp, self.routers()["gcp-2"]["mesh_host_key"])
 
         self.google.blind = True
         said = self.refused()

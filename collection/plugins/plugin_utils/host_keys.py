@@ -13,12 +13,16 @@ import base64
 import binascii
 import re
 import struct
+import time
 
 TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 COMMENT = re.compile(r"wgmesh:[\w.-]+:([A-Za-z0-9+/]+={0,2})")
 LINK = re.compile(r"https://[^/]+/compute/v1/(projects/[a-z0-9.:-]+/zones/[a-z0-9-]+/instances/[a-z0-9-]+)")
 SCOPE = "https://www.googleapis.com/auth/compute.readonly"
 MISSING = "the permission compute.instances.getGuestAttributes is missing: allow it in a role of the account"
+
+# Reasons of a 403 that ends by itself: Compute Engine's answer to an exceeded rate quota, and not to a missing permission.
+OFTEN = {"ratelimitexceeded", "userratelimitexceeded", "quotaexceeded"}
 
 
 class HostKeyError(Exception):
@@ -57,7 +61,7 @@ def proven(name, line):
 
 
 class Busy(HostKeyError):
-    """One VM has been asked too often. That is its trouble, and no other router's."""
+    """Google does not say it now, of one VM. That is its trouble, and no other router's."""
 
 
 class GuestAttributes:
@@ -84,13 +88,13 @@ class GuestAttributes:
         # Where gcp_compute asks as well. The token goes to no host that an answer names.
         url = "https://www.googleapis.com/compute/v1/%s/getGuestAttributes" % found.group(1)
         try:
-            answer = self.session.get(url, params={"queryPath": "wgmesh/mesh_host_key"}, timeout=20)
+            answer = self.ask(url)
             if answer.status_code == 404:
                 return ""  # nothing is published, or the VM may not
+            if answer.status_code == 429 or answer.status_code == 403 and OFTEN & reasons(answer):
+                raise Busy("its guest attributes have been asked for too often")
             if answer.status_code == 403:
                 raise HostKeyError("guest attributes of %s: %s" % (found.group(1), MISSING))
-            if answer.status_code == 429:
-                raise Busy("its guest attributes have been asked for too often")
             if answer.status_code != 200:
                 raise HostKeyError("guest attributes of %s: Google answers %d" % (found.group(1), answer.status_code))
             items = answer.json()["queryValue"]["items"]
@@ -105,3 +109,29 @@ class GuestAttributes:
         words = line.split()
         # Any process of the VM may have written it, and before core 2.19 texts are run as templates.
         return line if len(words) == 3 and COMMENT.fullmatch(words[2]) and key_of(line) else key_of(line) or "not a key" * bool(line)
+
+    def ask(self, url):
+        """The answer. Where Google has none, it is asked once more."""
+        from requests import ConnectionError as NoConnection, Timeout
+
+        for attempt in range(2):
+            time.sleep(attempt)
+            try:
+                answer = self.session.get(url, params={"queryPath": "wgmesh/mesh_host_key"}, timeout=20)
+            except (NoConnection, Timeout) as error:
+                trouble = "no answer (%s)" % type(error).__name__
+                continue
+            if answer.status_code < 500:
+                return answer
+            trouble = "Google answers %d" % answer.status_code
+        raise Busy("its guest attributes could not be read: %s: run it again later" % trouble)
+
+
+def reasons(answer):
+    """Why Google refuses, in the words of both its kinds of errors."""
+    try:
+        error = answer.json()["error"]
+        found = [one.get("reason") for one in [*error.get("errors", []), *error.get("details", [])]]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return set()
+    return {one.lower().replace("_", "") for one in found if isinstance(one, str)}
