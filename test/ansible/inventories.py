@@ -585,6 +585,53 @@ class Extra(unittest.TestCase):
         self.assertEqual(self.KNOWN, found)
 
 
+class Routes(unittest.TestCase):
+    """What the role routes does on a router, with a folder for its root and a systemctl that writes down what it is told."""
+
+    def setUp(self):
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        bin_dir = self.root / "bin"
+        bin_dir.mkdir()
+        (bin_dir / "systemctl").write_text("#!/bin/sh\ncase $1 in is-*) echo ${1#is-}d ;; *) echo $* >> %s/told ;; esac\n" % self.root)
+        (bin_dir / "systemctl").chmod(0o755)
+        manifest = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":")[0])
+        manifest /= "ansible_collections/wgmesh/router/plugins/plugin_utils/bin/manifest.json"
+        for build in json.loads(manifest.read_text())["wgmesh-cloud"].values():
+            (self.root / build["sha256"]).mkdir()
+            (self.root / build["sha256"] / "wgmesh").write_text("#!/bin/sh\n")
+        self.config = self.root / "failover.json"
+        self.extra = {
+            "__routes_program": str(self.root / "wgmesh-cloud"), "__routes_build_dir": str(self.root),
+            "__routes_files": [{"path": str(self.config), "content": "{}"}],
+        }  # fmt: skip
+        self.env = {**os.environ, "PATH": "%s:%s" % (bin_dir, os.environ["PATH"])}
+
+    def run_tasks(self, tasks, *args):
+        """The numbers of tasks that changed, and what systemctl has been told."""
+        play = self.root / "play.yml"
+        role = {"ansible.builtin.include_role": {"name": "wgmesh.router.routes", "tasks_from": tasks}}
+        play.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [role]}]))
+        done = subprocess.run(
+            ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(self.extra), str(play), *args],
+            capture_output=True, text=True, timeout=120, check=False, env=self.env,
+        )  # fmt: skip
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        told = self.root / "told"
+        return done.stdout.count("changed: "), told.read_text().splitlines() if told.exists() else []
+
+    def test_check_says_what_a_run_does(self):
+        self.assertEqual((3, []), self.run_tasks("daemon", "--check"))
+        self.assertFalse(self.config.exists())
+        started = ["daemon-reload", "enable -q wgmesh-failover", "restart wgmesh-failover"]
+        self.assertEqual((3, started), self.run_tasks("daemon"))
+        (self.root / "told").unlink()
+        self.assertEqual((1, []), self.run_tasks("absent", "--check"))
+        self.assertTrue(self.config.exists())
+        self.assertEqual((1, ["disable -q --now wgmesh-failover", "daemon-reload"]), self.run_tasks("absent"))
+        self.assertFalse(self.config.exists())
+        self.assertEqual(0, self.run_tasks("absent", "--check")[0])
+
+
 class Drains(unittest.TestCase):
     """Who is drained, and what still uses him."""
 
