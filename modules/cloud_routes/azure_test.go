@@ -59,6 +59,17 @@ func TestAzureFromNothing(t *testing.T) {
 	task.Unchanged(t, o.And(absent))
 }
 
+// Nothing in the metadata says which of several interfaces is the primary one.
+func TestAzureSeveralInterfaces(t *testing.T) {
+	f := newAzure(t)
+	f.Second = "10.1.9.4"
+	assert.Equal(t,
+		"via: this machine has 2 network interfaces, and its metadata does not say which is the primary one: give the address that the routes shall go to",
+		task.FailsUnchanged(t, f.router()))
+	assert.Empty(t, f.Writes)
+	assert.Equal(t, "10.1.1.4", task.Succeeds(t, f.control().And(options{"via": "10.1.1.4"}))["via"])
+}
+
 // The address of a load balancer, from the control node, in place of another one:
 // every other field of the route survives.
 func TestAzureFromTheControlNode(t *testing.T) {

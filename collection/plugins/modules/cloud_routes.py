@@ -67,7 +67,8 @@ options:
       - The router that the routes shall go to. By default the one that the module runs on.
       - On AWS a network interface, such as C(eni-0123456789abcdef0), by default the first one of this machine. On GCP
         an instance, such as C(zones/europe-west3-a/instances/gcp-1). On Azure an address, which for two routers is that
-        of their load balancer, by default the first address of this machine.
+        of their load balancer, by default the first address of this machine, which
+        has to be given where it has several network interfaces.
     type: str
   region:
     description: For AWS, the region of I(via). By default what C(AWS_REGION) or the profile says.

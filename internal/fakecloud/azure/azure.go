@@ -58,6 +58,7 @@ type Cloud struct {
 	Fails    string // code of an operation's error
 	Writes   []string
 	NoID     bool
+	Second   string             // an address of another interface, which the metadata service lists first
 	Served   func(where string) // after an answer of the resource manager
 	OnPoll   func()
 	Environ  string
@@ -188,14 +189,20 @@ func (c *Cloud) metadata(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
 	case c.Faults.Take(w, r):
 	case r.URL.Path == "/metadata/instance":
+		var interfaces []any
+		for _, address := range []string{c.Second, "10.1.1.4"} {
+			if address != "" {
+				interfaces = append(interfaces, map[string]any{"macAddress": "000D3A", "ipv4": map[string]any{
+					"ipAddress": []any{map[string]any{"privateIpAddress": address, "publicIpAddress": ""}},
+					"subnet":    []any{},
+				}})
+			}
+		}
 		fakecloud.Answer(w, map[string]any{
 			"compute": map[string]any{
 				"resourceId": c.ID, "vmId": "0f47b100-583c", "azEnvironment": c.Environ, "vmScaleSetName": "",
 			},
-			"network": map[string]any{"interface": []any{map[string]any{"macAddress": "000D3A", "ipv4": map[string]any{
-				"ipAddress": []any{map[string]any{"privateIpAddress": "10.1.1.4", "publicIpAddress": ""}},
-				"subnet":    []any{},
-			}}}},
+			"network": map[string]any{"interface": interfaces},
 		})
 	case r.URL.Path == "/metadata/identity/oauth2/token" && c.NoID:
 		w.WriteHeader(400)

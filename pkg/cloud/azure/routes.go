@@ -15,7 +15,7 @@ import (
 
 // RouteOptions say for which router, and how to reach Azure.
 type RouteOptions struct {
-	Via      string // an address; "" for this machine's first one, with its managed identity
+	Via      string // an address; "" for that of this machine's one interface, with its managed identity
 	API      string // in place of the resource manager of the cloud
 	Metadata string // in place of http://169.254.169.254
 	Pace     cloud.Pace
@@ -37,6 +37,10 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if n := len(about.Network.Interfaces); n > 1 {
+		return nil, fmt.Errorf("via: this machine has %d network interfaces, and its metadata does not say which is the primary one: "+
+			"give the address that the routes shall go to", n)
 	}
 	where := "via"
 	if o.Via == "" {
