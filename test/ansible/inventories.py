@@ -603,6 +603,7 @@ class Routes(unittest.TestCase):
         self.extra = {
             "__routes_program": str(self.root / "wgmesh-cloud"), "__routes_build_dir": str(self.root),
             "__routes_files": [{"path": str(self.config), "content": "{}"}],
+            "__routes_failover": {"cloud": "aws", "prefixes": ["10.0.0.0/16"], "tables": ["rtb-0a"], "partners": [{"tables": ["rtb-0c"]}]},
         }  # fmt: skip
         self.env = {**os.environ, "PATH": "%s:%s" % (bin_dir, os.environ["PATH"])}
 
@@ -630,6 +631,36 @@ class Routes(unittest.TestCase):
         self.assertEqual((1, ["disable -q --now wgmesh-failover", "daemon-reload"]), self.run_tasks("absent"))
         self.assertFalse(self.config.exists())
         self.assertEqual(0, self.run_tasks("absent", "--check")[0])
+
+    def test_network_that_left(self):
+        """The module is one that writes down what it is told."""
+        source, copy = (root / "ansible_collections/wgmesh/router" for root in (pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"]), self.root))
+        for folder in ("", "plugins", "plugins/action"):
+            (copy / folder).mkdir(parents=True)
+            for path in (source / folder).iterdir():
+                if path.name not in ("plugins", "action", "cloud_routes.py"):
+                    (copy / folder / path.name).symlink_to(path)
+        asked = self.root / "asked"
+        (copy / "plugins/action/cloud_routes.py").write_text(
+            "import json\nfrom ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n"
+            "    def run(self, tmp=None, task_vars=None):\n"
+            "        with open(%r, 'a') as f:\n"
+            "            f.write(json.dumps(dict(self._task.args, check=self._task.check_mode)) + '\\n')\n"
+            "        return {'changed': True}\n" % str(asked)
+        )
+        self.env["ANSIBLE_COLLECTIONS_PATH"] = str(self.root)
+        self.config.write_text('{\n    "prefixes": [\n        "10.0.0.0/16",\n        "10.3.0.0/16",\n        "2001:db8:3::/48"\n    ]\n}\n')
+        for args, times in ((["--check"], 1), ([], 2)):  # a second time after the start, for the daemon that was there
+            self.run_tasks("daemon", *args)
+            told = [json.loads(line) for line in asked.read_text().splitlines()]
+            self.assertEqual(times, len(told))
+            for one in told:
+                self.assertEqual(["10.3.0.0/16", "2001:db8:3::/48"], one["prefixes"])
+                self.assertEqual(["rtb-0a", "rtb-0c"], one["tables"], "this router may be standing in")
+                self.assertEqual(("aws", "mesh", "absent", bool(args)), (one["cloud"], one["mesh"], one["state"], one["check"]))
+            asked.unlink()
+        self.run_tasks("daemon")
+        self.assertFalse(asked.exists())
 
 
 class Drains(unittest.TestCase):
