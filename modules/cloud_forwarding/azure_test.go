@@ -247,7 +247,7 @@ func TestAzureFailsLate(t *testing.T) {
 	assert.Equal(t,
 		azure.NICA+": write the network interface: the operation ended with Failed", task.FailsChanged(t, f.router()))
 
-	for _, code := range []string{"OperationPreempted", "AnotherOperationInProgress"} { // another one won
+	for _, code := range []string{"OperationPreempted", "AnotherOperationInProgress", "Canceled"} { // another one won
 		f = newAzure(t)
 		f.Fails = code
 		f.OnPoll = func() {

@@ -59,7 +59,8 @@ func (p problem) explain(do string) *cloud.Error {
 		e.Hint = "it is gone: was it deleted, or is the id of another cloud?"
 	case "AnotherOperationInProgress", "OperationNotAllowedDuringUpdate":
 		e.Kind = cloud.Throttled
-	case "RetryableError", "PreconditionFailed", "PreconditionFailedEtagMismatch":
+	case "RetryableError", "PreconditionFailed", "PreconditionFailedEtagMismatch",
+		"Canceled", "CanceledAndSupersededDueToAnotherOperation": // the code is the first, in its details is the second
 		e.Kind = cloud.Race
 	}
 	if strings.HasPrefix(p.Code, "TooManyRequests") || p.Code == "OperationPreempted" {
