@@ -20,6 +20,13 @@ import (
 // An existing file is replaced and keeps its owner and group. Anything at path
 // that is not a regular file, a symbolic link too, is refused.
 func Write(path string, data []byte, perm fs.FileMode) error {
+	return WriteGroup(path, data, perm, -1)
+}
+
+// WriteGroup is Write for a file of group gid, -1 for the one that Write gives. The group
+// is that of the open file before it has a name that others know: whoever may write in the
+// folder cannot put a link there instead.
+func WriteGroup(path string, data []byte, perm fs.FileMode, gid int) error {
 	have, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -29,10 +36,13 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 		return fmt.Errorf("write %s: expected a regular file, found %s; name the file itself or remove what is there",
 			path, kind(have.Mode()))
 	}
-	uid, gid := -1, -1
+	uid := -1
 	if have != nil {
 		if st, ok := have.Sys().(*syscall.Stat_t); ok {
-			uid, gid = int(st.Uid), int(st.Gid)
+			uid = int(st.Uid)
+			if gid < 0 {
+				gid = int(st.Gid)
+			}
 		}
 	}
 	return place(path, data, perm, uid, gid, os.Rename)
@@ -43,13 +53,6 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 // Of several processes that create the same path exactly one succeeds.
 func Create(path string, data []byte, perm fs.FileMode) error {
 	return place(path, data, perm, -1, -1, os.Link)
-}
-
-// CreateGroup is Create for a file of another group. The group is that of the open
-// file before it has a name that others know: whoever may write in the folder cannot
-// put a link there instead.
-func CreateGroup(path string, data []byte, perm fs.FileMode, gid int) error {
-	return place(path, data, perm, -1, gid, os.Link)
 }
 
 // Remove unlinks the file path and makes that last. A path that is not there

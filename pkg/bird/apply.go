@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -115,7 +117,7 @@ func (h Host) try(ctx context.Context, s Step) (words string, err error) {
 	}
 	defer func() { _ = c.Close() }()
 	candidate := h.Path + ".cand-" + strings.ToLower(rand.Text()[:8])
-	if err := h.create(candidate, s.Text); err != nil {
+	if err := h.place(candidate, s.Text); err != nil {
 		return "", err
 	}
 	reply, err := c.Command(ctx, `configure check "`+candidate+`"`)
@@ -177,12 +179,38 @@ func (h Host) install(ctx context.Context, text []byte) (string, error) {
 	return "wrote " + h.Path, h.keep(text)
 }
 
-// place writes a file that may be there.
+// place writes a file that BIRD reads.
 func (h Host) place(path string, text []byte) error {
-	if _, err := os.Lstat(path); err != nil {
-		return h.create(path, text)
+	return atomicfile.WriteGroup(path, text, 0o640, h.group(path))
+}
+
+var birdsGroup = regexp.MustCompile(`(?m)^bird:[^:\n]*:(\d+):`)
+
+// group is the one that a file needs for BIRD, which reads it when it is not root any more:
+// that of the control socket, which BIRD gives its own, or the one with its name. Where it
+// runs as root that is 0, and the file keeps its group, or gets that of bird.conf or of the
+// folder.
+func (h Host) group(path string) (gid int) {
+	if _, err := os.Lstat(h.Socket); err != nil {
+		groups, _ := os.ReadFile("/etc/group")
+		if m := birdsGroup.FindSubmatch(groups); m != nil {
+			gid, _ = strconv.Atoi(string(m[1]))
+		}
 	}
-	return atomicfile.Write(path, text, 0o640)
+	for _, like := range []string{h.Socket, path, h.Path, filepath.Dir(path)} {
+		if info, err := os.Lstat(like); err == nil && gid == 0 {
+			gid = int(info.Sys().(*syscall.Stat_t).Gid)
+		}
+	}
+	return gid
+}
+
+// closed reports whether a file has another mode or group than BIRD needs. A BIRD that is
+// root needs none.
+func (h Host) closed(path string) bool {
+	info, err := os.Lstat(path)
+	gid := h.group(path)
+	return err == nil && gid != 0 && (info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Gid) != gid)
 }
 
 // keep writes the copy of bird.conf, when something would put it back. It comes
@@ -192,19 +220,6 @@ func (h Host) keep(text []byte) error {
 		return nil
 	}
 	return h.place(h.good(), text)
-}
-
-// create makes a file that BIRD's group can read. The group is that of bird.conf, which
-// EL keeps in /etc, or of the folder when there is no bird.conf.
-func (h Host) create(path string, text []byte) error {
-	info, err := os.Lstat(h.Path)
-	if err != nil || path == h.Path {
-		info, err = os.Stat(filepath.Dir(path))
-	}
-	if err != nil {
-		return err
-	}
-	return atomicfile.CreateGroup(path, text, 0o640, int(info.Sys().(*syscall.Stat_t).Gid))
 }
 
 // finish makes the confirmed candidate the file that BIRD boots with.

@@ -109,6 +109,10 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 	if s.Text, err = readIfThere(h.Path); err != nil {
 		return s, err
 	}
+	if StampOf(s.Text) != "" && h.closed(h.Path) {
+		// BIRD would not start with it, so it is another text than the one to have.
+		s.Text = append(s.Text, "# its mode or group is not the one for BIRD\n"...)
+	}
 	if _, err := os.Lstat(h.original()); err == nil {
 		s.Original = true
 	}
@@ -148,6 +152,9 @@ func (h Host) observeBoot(s *Have) error {
 	s.Unit = Unit{DropIn: string(dropIn), Script: string(script)}
 	if s.Good, err = readIfThere(h.good()); err != nil {
 		return err
+	}
+	if h.closed(h.good()) {
+		s.Good = nil
 	}
 	if _, err := os.Lstat(h.damaged()); err == nil {
 		s.Damaged = h.damaged()

@@ -3,6 +3,7 @@
 package bird_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 )
@@ -30,6 +32,70 @@ func TestGroupOfTheFileStays(t *testing.T) {
 	assert.EqualValues(t, group, groupOf(t, have.Candidates[0]), "while it is tried")
 	require.NoError(t, g.state(t, bird.Confirmed))
 	assert.EqualValues(t, group, groupOf(t, g.conf()), "when it is confirmed")
+}
+
+// BIRD reads its files when it is not root any more. A bird.conf that came by mv, scp or
+// cloud-init is of root, with any mode.
+func TestFilesAreOfBirdsGroup(t *testing.T) {
+	const group = 4242
+	g := &guarded{namespace: newNamespace(t, "group")}
+	require.NoError(t, os.Chmod(filepath.Dir(g.dir), 0o755))
+	require.NoError(t, os.Chmod(g.dir, 0o777)) // BIRD makes its socket there
+	g.host = bird.Host{
+		Path: g.conf(), Socket: g.socket(), Run: filepath.Join(g.dir, "run"), Service: "bird", Units: g.dir, Systemd: true,
+		Command: func(context.Context, string, ...string) error { return nil },
+	}
+	fresh := func(n int, mode os.FileMode) {
+		t.Helper()
+		_ = os.Remove(g.conf())
+		require.NoError(t, os.WriteFile(g.conf(), number(t, n), 0o600))
+		require.NoError(t, os.Chmod(g.conf(), mode))
+	}
+	right := func(when string) {
+		t.Helper()
+		for _, path := range []string{g.conf(), g.conf() + ".good"} {
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			assert.EqualValues(t, group, groupOf(t, path), "%s: %s", when, path)
+			assert.Equal(t, os.FileMode(0o640), info.Mode(), "%s: %s", when, path)
+		}
+	}
+	mends := func(when string, n int) {
+		t.Helper()
+		want := bird.Want{State: bird.Applied, Text: number(t, n), Unit: g.host.Unit()}
+		have, err := g.host.Observe(t.Context())
+		require.NoError(t, err)
+		d, err := bird.Diff(want, have)
+		require.NoError(t, err)
+		before, after := bird.Views(have, d)
+		assert.NotEqual(t, before, after, "%s: --check shows nothing", when)
+		g.does(t, want)
+		right(when)
+		assert.Empty(t, g.does(t, want), when)
+	}
+
+	fresh(1, 0o644)
+	g.cmd = g.Command("bird", "-f", "-c", g.conf(), "-s", g.socket(), "-u", "4242", "-g", "4242")
+	nettest.WaitForBird(t, g.cmd, g.socket(), filepath.Join(g.dir, "bird.out"))
+	g.does(t, bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60, Unit: g.host.Unit()})
+	require.NoError(t, g.state(t, bird.Confirmed))
+	g.want(t, 2, 2)
+	mends("first", 3)
+	fresh(1, 0o640)
+	mends("another file, never loaded", 3)
+	fresh(3, 0o600)
+	mends("the same text, closed", 3)
+	require.NoError(t, os.Chown(g.conf()+".good", 0, 0))
+	mends("the copy", 3)
+
+	g.signal(t, syscall.SIGKILL)
+	_ = g.cmd.Wait()
+	require.NoError(t, os.Remove(g.socket()))
+	require.NoError(t, os.Chown(g.dir, -1, group))
+	fresh(1, 0o644)
+	mends("BIRD does not run", 3)
+	fresh(3, 0o600)
+	mends("nor with the same text", 3)
 }
 
 func groupOf(t *testing.T, path string) uint32 {
