@@ -112,6 +112,11 @@ func (w Want) checkPeers(t plan.Tunnel) []error {
 		if e := p.Endpoint; e.IsValid() && (e.Port() == 0 || e.Addr().IsUnspecified() || e.Addr().IsMulticast()) {
 			bad("%s: endpoint %s: expected the address and port that the peer listens on", where, e)
 		}
+		// The kernel is told no zone.
+		if a := p.Endpoint.Addr(); a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast() {
+			bad("%s: endpoint %s: a link-local address is one of a link, which WireGuard is not told: expected another",
+				where, p.Endpoint)
+		}
 		if k := p.PersistentKeepalive; k < 0 || k > 65535 {
 			bad("%s: persistent_keepalive %d: expected 0 to 65535 seconds", where, k)
 		}
