@@ -1,6 +1,7 @@
 package wg_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type fake struct {
 	writes  []string       // every write since the last reset
 	failAt  int            // the write that fails, counted from 1
 	damaged error          // of the private key file
+	pskErr  error          // of a pre-shared key file that is not in psks
 }
 
 var (
@@ -136,7 +138,7 @@ func (f *fake) Fingerprint(path string) (wg.Fingerprint, error) {
 	if k, ok := f.psks[path]; ok {
 		return k, nil
 	}
-	return wg.Fingerprint{}, fs.ErrNotExist
+	return wg.Fingerprint{}, cmp.Or(f.pskErr, fs.ErrNotExist)
 }
 
 func (f *fake) MSS(context.Context) (wg.MSS, error) { return f.mss, nil }

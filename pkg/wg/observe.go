@@ -13,11 +13,11 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// Observe reads everything that w is about. It writes nothing. A key file that
-// is missing is not an error here, one that is not safe to use is.
+// Observe reads everything that w is about. It writes nothing. A key file that is missing
+// is not an error here, a private one that is not safe to use is.
 func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	s := Have{
-		PresharedKeys: map[string]Fingerprint{}, Interfaces: map[string]Interface{},
+		PresharedKeys: map[string]Fingerprint{}, Unreadable: map[string]error{}, Interfaces: map[string]Interface{},
 		Elsewhere: map[netip.Addr]string{}, Now: time.Now(),
 	}
 	files, err := r.Files()
@@ -107,7 +107,7 @@ func (s *Have) readKeys(r Reader, w Want) error {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 			case err != nil:
-				errs = append(errs, fmt.Errorf("%s: peer %s: preshared_key_file: %w", t.Name, p.Name, err))
+				s.Unreadable[p.PresharedKeyFile] = err // only this one tunnel stays as it is
 			default:
 				s.PresharedKeys[p.PresharedKeyFile] = f
 			}

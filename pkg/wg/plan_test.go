@@ -1,6 +1,7 @@
 package wg_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -35,6 +36,14 @@ func TestPending(t *testing.T) {
 		"known before, preshared key lost": {
 			first: true, change: func(f *fake, _ *wg.Want) { f.psks = nil },
 			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+		},
+		"known before, preshared key damaged": {
+			first: true, change: func(f *fake, _ *wg.Want) { f.psks, f.pskErr = nil, errors.New("key file /psk/1: broken") },
+			pending: []plan.Pending{{
+				Tunnel: "wg1", Peer: "ann",
+				Reason: "its pre-shared key file /psk/1: broken: remove it, then run the mesh play for both ends",
+			}},
+			peers: "ann",
 		},
 		"key changed, preshared key lost": {
 			first: true, change: func(f *fake, w *wg.Want) { f.psks, w.PublicKeys["ann"] = nil, keyOf("new") },

@@ -40,6 +40,9 @@ func resolve(w Want, t plan.Tunnel, s Have) resolved {
 			wait.Reason = p.Name + ": " + refused
 		case key.IsZero():
 			wait.Reason = "its public key is not known yet"
+		case s.Unreadable[p.PresharedKeyFile] != nil:
+			wait.Reason = fmt.Sprintf("its pre-shared %v: remove it, then run the mesh play for both ends",
+				s.Unreadable[p.PresharedKeyFile])
 		case p.PresharedKeyFile != "" && !havePSK:
 			wait.Reason = fmt.Sprintf("its pre-shared key file %s does not exist yet", p.PresharedKeyFile)
 		}

@@ -13,6 +13,7 @@ import (
 type Have struct {
 	PublicKey     plan.PublicKey         // of the private key file; zero: there is no such file yet
 	PresharedKeys map[string]Fingerprint // by path; missing: there is no such file yet
+	Unreadable    map[string]error       // pre-shared key files that cannot be used, by path
 	Interfaces    map[string]Interface   // wanted ones, and those we made
 	Ports         map[int]string         // wanted UDP ports that something else holds, and who
 	Elsewhere     map[netip.Addr]string  // addresses of all other interfaces, and their names
