@@ -251,8 +251,13 @@ func (h *Host) AddAddress(name string, a netip.Prefix) error {
 // RemoveAddress removes a from name; one that is not there is no error.
 func (h *Host) RemoveAddress(name string, a netip.Prefix) error {
 	return onLink(name, func(l netlink.Link) error {
-		n := ipNet(a)
-		err := netlink.AddrDel(l, &netlink.Addr{IPNet: &n})
+		have, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
+		for _, one := range have {
+			// As it is: one with a peer is another one than without.
+			if p, _ := prefix(*one.IPNet); p == a && err == nil {
+				err = netlink.AddrDel(l, &one)
+			}
+		}
 		if errors.Is(err, unix.EADDRNOTAVAIL) {
 			return nil
 		}

@@ -81,6 +81,7 @@ func TestLiveDrift(t *testing.T) {
 		{"address missing", "ip addr del 172.31.1.1/24 dev " + name, "add address 172.31.1.1/24"},
 		{"address6 missing", "ip addr del fd00:1::1/64 dev " + name, "add address fd00:1::1/64"},
 		{"address extra", "ip addr add 10.99.0.1/32 dev " + name, "remove address 10.99.0.1/32"},
+		{"address with a peer", "ip addr add 10.9.0.1 peer 10.9.0.2/32 dev " + name, "remove address 10.9.0.1/32"},
 		{
 			"address other", "ip addr flush dev " + name + "; ip addr add 172.31.1.9/24 dev " + name,
 			"remove address 172.31.1.9/24",
@@ -117,6 +118,7 @@ func TestLiveDrift(t *testing.T) {
 			for _, d := range done {
 				assert.NotContains(t, d, other)
 			}
+			assert.Empty(t, a.apply(), "a second run")
 			a.reaches("172.31.1.2")
 			a.reaches("fd00:1::2")
 		})
