@@ -56,7 +56,7 @@ func diffAbsent(want Want, have Have) Delta {
 }
 
 // observeAbsent reads what only diffAbsent asks for.
-func (h Host) observeAbsent(s *Have) (err error) {
+func (h *Host) observeAbsent(s *Have) (err error) {
 	s.path = h.Path
 	s.traces = append(s.traces, s.Candidates...)
 	for _, path := range []string{h.good(), h.damaged()} {
@@ -92,7 +92,7 @@ func (s Have) viewAbsent(d Delta) string {
 }
 
 // absentStep takes the steps of diffAbsent.
-func (h Host) absentStep(ctx context.Context, s Step) (string, error) {
+func (h *Host) absentStep(ctx context.Context, s Step) (string, error) {
 	switch s.Do {
 	case ActStop:
 		return "stopped BIRD", h.stop(ctx)
@@ -111,7 +111,7 @@ func (h Host) absentStep(ctx context.Context, s Step) (string, error) {
 }
 
 // stop ends BIRD, and returns when it is gone.
-func (h Host) stop(ctx context.Context) error {
+func (h *Host) stop(ctx context.Context) error {
 	if h.Systemd && h.Service != "" {
 		if err := h.systemctl(ctx, "stop", h.Service); err != nil {
 			return err

@@ -26,15 +26,17 @@ const startWait = 15 * time.Second
 func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 	for _, s := range d {
 		words, err := h.step(ctx, s)
+		if err == nil || s.Do == ActTry && words != "" {
+			done = append(done, words)
+		}
 		if err != nil {
 			return done, err
 		}
-		done = append(done, words)
 	}
 	return done, nil
 }
 
-func (h Host) step(ctx context.Context, s Step) (string, error) {
+func (h *Host) step(ctx context.Context, s Step) (string, error) {
 	switch s.Do {
 	case ActUnit:
 		return h.writeUnit(ctx, s.Unit)
@@ -66,7 +68,7 @@ func (h Host) step(ctx context.Context, s Step) (string, error) {
 
 // daemonStep takes the steps that only speak to the daemon, over a connection
 // of their own.
-func (h Host) daemonStep(ctx context.Context, s Step) (string, error) {
+func (h *Host) daemonStep(ctx context.Context, s Step) (string, error) {
 	c, err := birdc.Dial(ctx, h.Socket)
 	if err != nil {
 		return "", err
@@ -105,9 +107,9 @@ func (h Host) daemonStep(ctx context.Context, s Step) (string, error) {
 	return "", fmt.Errorf("step %q is not known", s.Do)
 }
 
-// try lets the running BIRD use the text for s.Timeout seconds. bird.conf
-// stays as it is until the confirmation.
-func (h Host) try(ctx context.Context, s Step) (words string, err error) {
+// try lets the running BIRD use the text for s.Timeout seconds. bird.conf stays as it is
+// until the confirmation. There are words beside an error when BIRD may have taken it.
+func (h *Host) try(ctx context.Context, s Step) (words string, err error) {
 	if err := Check(ctx, s.Text); err != nil {
 		return "", err
 	}
@@ -128,7 +130,9 @@ func (h Host) try(ctx context.Context, s Step) (words string, err error) {
 		return "", errors.Join(err, atomicfile.Remove(candidate))
 	}
 	command := `configure "` + candidate + `"`
+	words = "configured BIRD"
 	if s.Timeout > 0 {
+		words += fmt.Sprintf(", which takes it back in %d s unless it is confirmed", s.Timeout)
 		command += fmt.Sprintf(" timeout %d", s.Timeout)
 		until := time.Now().Add(time.Duration(s.Timeout) * time.Second)
 		if err := writeMarker(h.marker(), Marker{Candidate: candidate, Stamp: s.Stamp, Until: until}); err != nil {
@@ -139,16 +143,16 @@ func (h Host) try(ctx context.Context, s Step) (words string, err error) {
 	if refused := new(birdc.Error); errors.As(err, &refused) {
 		return "", errors.Join(err, h.clean([]string{candidate}))
 	}
-	if err != nil {
-		return "", err // whatever BIRD did, its undo will come
+	if err == nil {
+		err = tried(ctx, c, s)
 	}
-	if err := tried(ctx, c, s); err != nil {
-		return "", err
+	if err != nil || s.Timeout > 0 {
+		return words, err // whatever BIRD did, its undo will come
 	}
-	if s.Timeout == 0 {
-		return "configured BIRD and wrote " + h.Path, h.finish(candidate)
+	if err := h.finish(candidate); err != nil {
+		return words, err
 	}
-	return fmt.Sprintf("configured BIRD, which takes it back in %d s unless it is confirmed", s.Timeout), nil
+	return words + " and wrote " + h.Path, nil
 }
 
 // tried makes sure that BIRD runs the text of this run, and not one that
@@ -169,7 +173,7 @@ func tried(ctx context.Context, c *birdc.Client, s Step) error {
 }
 
 // install writes bird.conf for a BIRD that runs this text already or not at all.
-func (h Host) install(ctx context.Context, text []byte) (string, error) {
+func (h *Host) install(ctx context.Context, text []byte) (string, error) {
 	if err := Check(ctx, text); err != nil {
 		return "", err
 	}
@@ -180,7 +184,7 @@ func (h Host) install(ctx context.Context, text []byte) (string, error) {
 }
 
 // place writes a file that BIRD reads.
-func (h Host) place(path string, text []byte) error {
+func (h *Host) place(path string, text []byte) error {
 	return atomicfile.WriteGroup(path, text, 0o640, h.group(path))
 }
 
@@ -190,7 +194,7 @@ var birdsGroup = regexp.MustCompile(`(?m)^bird:[^:\n]*:(\d+):`)
 // that of the control socket, which BIRD gives its own, or the one with its name. Where it
 // runs as root that is 0, and the file keeps its group, or gets that of bird.conf or of the
 // folder.
-func (h Host) group(path string) (gid int) {
+func (h *Host) group(path string) (gid int) {
 	if _, err := os.Lstat(h.Socket); err != nil {
 		groups, _ := os.ReadFile("/etc/group")
 		if m := birdsGroup.FindSubmatch(groups); m != nil {
@@ -207,7 +211,7 @@ func (h Host) group(path string) (gid int) {
 
 // closed reports whether a file has another mode or group than BIRD needs. A BIRD that is
 // root needs none.
-func (h Host) closed(path string) bool {
+func (h *Host) closed(path string) bool {
 	info, err := os.Lstat(path)
 	gid := h.group(path)
 	return err == nil && gid != 0 && (info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Gid) != gid)
@@ -215,7 +219,7 @@ func (h Host) closed(path string) bool {
 
 // keep writes the copy of bird.conf, when something would put it back. It comes
 // after the file itself, so that one of the two is always whole.
-func (h Host) keep(text []byte) error {
+func (h *Host) keep(text []byte) error {
 	if !h.Manages() {
 		return nil
 	}
@@ -223,7 +227,7 @@ func (h Host) keep(text []byte) error {
 }
 
 // finish makes the confirmed candidate the file that BIRD boots with.
-func (h Host) finish(candidate string) error {
+func (h *Host) finish(candidate string) error {
 	text, err := readIfThere(candidate)
 	if err != nil {
 		return err
@@ -247,7 +251,7 @@ func (h Host) finish(candidate string) error {
 	return atomicfile.Remove(h.marker())
 }
 
-func (h Host) clean(candidates []string) error {
+func (h *Host) clean(candidates []string) error {
 	var errs []error
 	for _, c := range candidates {
 		errs = append(errs, atomicfile.Remove(c))
@@ -255,7 +259,7 @@ func (h Host) clean(candidates []string) error {
 	return errors.Join(append(errs, atomicfile.Remove(h.marker()))...)
 }
 
-func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
+func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {
 	if !h.Systemd {
 		return "", fmt.Errorf(
 			"BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
@@ -283,7 +287,7 @@ func (h Host) start(ctx context.Context, stamp Stamp) (string, error) {
 
 // writeUnit writes the script first: a drop-in without it would keep BIRD from
 // starting.
-func (h Host) writeUnit(ctx context.Context, u Unit) (string, error) {
+func (h *Host) writeUnit(ctx context.Context, u Unit) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(h.dropIn()), 0o755); err != nil {
 		return "", err
 	}

@@ -63,19 +63,19 @@ type Have struct {
 }
 
 // marker is a file of its own for each bird.conf, should a host run several.
-func (h Host) marker() string {
+func (h *Host) marker() string {
 	return filepath.Join(h.Run, "bird"+strings.ReplaceAll(h.Path, "/", "-")+".json")
 }
 
-func (h Host) original() string { return h.Path + ".orig" }
-func (h Host) dropIn() string   { return h.beside("50-wgmesh.conf") }
-func (h Host) script() string   { return h.beside("50-wgmesh.sh") }
+func (h *Host) original() string { return h.Path + ".orig" }
+func (h *Host) dropIn() string   { return h.beside("50-wgmesh.conf") }
+func (h *Host) script() string   { return h.beside("50-wgmesh.sh") }
 
 // boot.sh has the same names.
-func (h Host) good() string    { return h.Path + ".good" }
-func (h Host) damaged() string { return h.Path + ".damaged" }
+func (h *Host) good() string    { return h.Path + ".good" }
+func (h *Host) damaged() string { return h.Path + ".damaged" }
 
-func (h Host) beside(name string) string {
+func (h *Host) beside(name string) string {
 	return filepath.Join(h.Units, h.Service+".service.d", name)
 }
 
@@ -140,7 +140,7 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 }
 
 // observeBoot reads the files that a start of the service depends on.
-func (h Host) observeBoot(s *Have) error {
+func (h *Host) observeBoot(s *Have) error {
 	dropIn, err := readIfThere(h.dropIn())
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (h Host) observeBoot(s *Have) error {
 // Manages reports whether there is a systemd unit to look after.
 func (h Host) Manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
 
-func (h Host) systemctl(ctx context.Context, args ...string) error {
+func (h *Host) systemctl(ctx context.Context, args ...string) error {
 	const name = "systemctl"
 	if h.Command != nil {
 		return h.Command(ctx, name, args...)

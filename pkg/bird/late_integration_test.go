@@ -4,6 +4,7 @@ package bird_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
 )
 
 // TestBirdGoesBackMeanwhile takes a change back in the moment in which BIRD does so by
@@ -29,6 +32,22 @@ func TestBirdGoesBackMeanwhile(t *testing.T) {
 			assert.Equal(t, []string{"bird.conf"}, g.files(t), "nothing of the trial is left")
 		})
 	}
+}
+
+// A run that fails after BIRD took the text says what it did.
+func TestTakenAndThenFailed(t *testing.T) {
+	g := newGuarded(t)
+	have, err := g.host.Observe(t.Context())
+	require.NoError(t, err)
+	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60}, have)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	late := g.host
+	late.Socket = g.interpose(t, "eval ", cancel)
+	done, err := late.Apply(ctx, d)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, bird.StampOf(number(t, 2)), g.runs(t))
+	assert.Equal(t, []string{"configured BIRD, which takes it back in 60 s unless it is confirmed"}, done)
 }
 
 // interpose returns a control socket that hands everything to BIRD's, and that does
