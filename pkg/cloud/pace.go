@@ -105,7 +105,7 @@ func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) err
 func Late(ctx context.Context, err error) error {
 	if why := context.Cause(ctx); errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		if !errors.Is(why, context.DeadlineExceeded) {
-			return fmt.Errorf("%w; %v", err, why)
+			return fmt.Errorf("%w; %s", err, why.Error())
 		}
 		return fmt.Errorf("%w; still so when `timeout` was over", err)
 	}

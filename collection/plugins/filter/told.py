@@ -54,6 +54,8 @@ _value:
     - C(stale), to whom some of them had a tunnel that is wanted no more.
     - C(known), for C(initiator) and C(responder) whether both ends said that they know the pre-shared key of each tunnel
       between the router I(to) and one of them in which it is that.
+    - C(behind), the numbers of the tunnels whose pre-shared key the router I(to) makes, and of which the other end said that
+      it has a newer one.
     - C(failed), the names of those of which a task failed.
     - C(sick), those too, and of those that said in this run what is wrong with them.
   type: dict
@@ -67,7 +69,7 @@ CHANGES = ("__mesh_begun", "__mesh_sealed", "__mesh_links")
 
 
 def told(names, hostvars, to=None):
-    """Return {peers, public_keys, envelopes, known, reach, heard, changed, renewed, stale, failed, sick} of the routers that answered."""
+    """Return {peers, public_keys, envelopes, known, behind, reach, heard, changed, renewed, stale, failed, sick} of the routers that answered."""
     found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}, "changed": [], "renewed": [], "stale": [], "failed": [], "sick": []}
     hostvars = once(hostvars)
     for name in names:
@@ -93,21 +95,25 @@ def told(names, hostvars, to=None):
         failed = "__mesh_failed" in variables
         found["failed"] += [name] if failed else []
         found["sick"] += [name] if failed or part(variables, "__mesh_kept", "sick") else []
-    found["known"] = known(to, hostvars, found["public_keys"]) if to in names else {}
+    found["known"], found["behind"] = known(to, hostvars, found["public_keys"]) if to in names else ({}, [])
     return found
 
 
 def known(name, hostvars, public_keys):
-    """Whether a router has nothing to seal, and nothing to open; it has when nobody asked."""
+    """Whether a router has nothing to seal, and nothing to open; it has when nobody asked. And
+    the tunnels for which it has to make a new key, since the other end has a newer one of it:
+    its guard took that back."""
     asked = part(hostvars[name], "__mesh_held", "known") is not None
-    out = {"initiator": asked, "responder": asked}
+    out, behind = {"initiator": asked, "responder": asked}, []
     for tunnel in (part(hostvars[name], "__mesh_plan", "plan") or {}).get("preshared_keys") or ():
         peer = tunnel["peer"]
         if peer in public_keys:
-            here = key_of(hostvars[name], tunnel, peer, public_keys)
-            if here is None or here != key_of(hostvars[peer], tunnel, name, public_keys):
+            here, there = key_of(hostvars[name], tunnel, peer, public_keys), key_of(hostvars[peer], tunnel, name, public_keys)
+            if here is None or here != there:
                 out[tunnel["role"]] = False
-    return out
+            if here and there and here[1] < there[1] and tunnel["role"] == "initiator":
+                behind.append(str(tunnel["number"]))
+    return out, behind
 
 
 def key_of(variables, tunnel, peer, public_keys):

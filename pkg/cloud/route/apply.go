@@ -57,7 +57,7 @@ func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Chang
 				a.reads(left[0]) + "; who else manages it?", nil
 		})
 	}
-	return a.done, errors.Join(append(a.failures(), err)...)
+	return a.done, errors.Join(a.failures(), err)
 }
 
 // An applier remembers what became of each prefix.
@@ -114,20 +114,24 @@ func (*applier) reads(c Change) string {
 }
 
 // failures are in the order of the changes, those of the same words together.
-func (a *applier) failures() []error {
-	var out []error
+func (a *applier) failures() error {
+	var out []failure
 	for _, s := range a.slots {
 		err := a.failed[s]
 		if err == nil {
 			continue
 		}
-		if i := slices.IndexFunc(out, func(e error) bool { return e.Error() == err.Error() }); i >= 0 {
-			out[i] = failure{append(out[i].(failure).slots, s), err}
+		if i := slices.IndexFunc(out, func(f failure) bool { return f.Error() == err.Error() }); i >= 0 {
+			out[i].slots = append(out[i].slots, s)
 		} else {
 			out = append(out, failure{[]slot{s}, err})
 		}
 	}
-	return out
+	var errs []error
+	for _, f := range out {
+		errs = append(errs, f)
+	}
+	return errors.Join(errs...)
 }
 
 // A failure is why these prefixes are not as they should be, and says nothing about others.
@@ -144,7 +148,7 @@ func Failed(err error) (prefixes []netip.Prefix) {
 	errs := []error{err}
 	for len(errs) > 0 {
 		err, errs = errs[0], errs[1:]
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // each by itself, not what it wraps
 		case nil:
 		case interface{ Unwrap() []error }:
 			errs = append(errs, e.Unwrap()...)
