@@ -84,7 +84,8 @@ func (r *rig) Take(ctx context.Context, table string, only []netip.Prefix) ([]st
 func start(t *testing.T) (r *rig, stop func()) {
 	t.Helper()
 	r = &rig{
-		calls: map[string]int{}, fails: map[string]error{}, failed: map[string][]netip.Prefix{}, only: map[string][]netip.Prefix{}, slows: map[string]bool{}, up: all,
+		calls: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all,
+		failed: map[string][]netip.Prefix{}, only: map[string][]netip.Prefix{},
 		ended: make(chan struct{}),
 	}
 	c := config("aws-1", "rtb-a", "aws-2:rtb-c")

@@ -150,7 +150,9 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		"a drained router reboots, and its partner comes up as late as it may": {
-			two, []at{{0, "~"}, {5, "~ office-1"}, {29, "~ " + all}}, 100,
+			two,
+			[]at{{0, "~"}, {5, "~ office-1"}, {29, "~ " + all}},
+			100,
 			[]string{"10.0 this router is drained: leaving the route tables to the others"},
 		},
 		"the partner dies": {two, []at{{0, all}, {40, "office-1 gcp-1"}}, 60, []string{
