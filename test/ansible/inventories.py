@@ -561,6 +561,46 @@ class Options(unittest.TestCase):
             self.assertEqual(set(), missing - ({"mesh/roll", "mesh/main"} if name in ("rotate", "upgrade") else set()), name)
 
 
+class AsItIs(unittest.TestCase):
+    """What only the image was told stays on its routers, whatever play makes them up to date."""
+
+    def test_unset(self):
+        play = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - {ansible.builtin.raw: printf 'health=%s\\njoin=%s\\nmetadata=absent\\nmakestep=yes\\noff=\\n', check_mode: false, register: __router_look}
+    - {ansible.builtin.include_role: {name: wgmesh.router.router, tasks_from: services, public: true}}
+    - {ansible.builtin.debug: {msg: "join {{ __router_join }}"}}
+  vars:
+    router_protect_metadata: false
+"""
+        health, sources = "item=/usr/local/libexec/wgmesh-health.sh", "item=/etc/wgmesh/health-sources.nft"
+        for state, said, want in (
+            ("listening", "", {health, "join True"}),
+            ("stopped", "", {health, "join True", "Answer the load balancer's probe"}),
+            ("absent", "", {"join False"}),
+            ("listening", "false", {"join False", "Answer it no more"}),
+            ("absent", "true", {health, sources, "join True", "Answer the load balancer's probe"}),
+        ):
+            with self.subTest(state + said), tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "play.yml")
+                path.write_text(play % (state, "absent" if state == "absent" else "installed"))
+                extra = ["-e", "router_health=%s router_join=%s" % (said, said)] if said else []
+                done = subprocess.run(
+                    ["ansible-playbook", "-v", "--check", "-i", "localhost,", "-c", "local", *extra, str(path)],
+                    capture_output=True, text=True, timeout=120, check=False,
+                )  # fmt: skip
+                self.assertEqual(0, done.returncode, done.stdout)
+                lines = done.stdout.replace("(item", "\nitem").replace(")", "\n").splitlines()
+                found = {word for word in (health, sources) if word in lines} | {"join %s" % it for it in (True, False) if '"join %s"' % it in done.stdout}
+                for task in ("Answer the load balancer's probe", "Answer it no more"):
+                    answer = done.stdout.partition(task)[2].partition("TASK [")[0]
+                    self.assertTrue(answer, done.stdout)
+                    found |= set() if "Conditional" in answer or "conditional" in answer else {task}
+                self.assertEqual(want, found, done.stdout)
+
+
 class Extra(unittest.TestCase):
     """What is given with -e goes before what a play or a task sets."""
 

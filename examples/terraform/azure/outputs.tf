@@ -5,9 +5,10 @@ output "inventory" {
       { for key, value in coalesce(azurerm_network_interface.router[name].tags, {}) : key => value if key == "mesh_host_key" },
       { for key, value in local.tags[name] : key => value if startswith(key, "mesh_") },
       {
-        mesh_id      = router.id
-        ansible_host = azurerm_public_ip.router[name].ip_address
-        ansible_user = var.admin
+        mesh_id       = router.id
+        router_health = true # the balancer's probe; the image need not have said it
+        ansible_host  = azurerm_public_ip.router[name].ip_address
+        ansible_user  = var.admin
       },
     )
   } } } } })

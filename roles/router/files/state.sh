@@ -73,3 +73,5 @@ elif systemctl -q is-active wgmesh-health.socket && nft list table inet wgmesh_h
 else
     echo health=stopped
 fi
+
+[ -e /etc/systemd/system/wgmesh-join.timer ] && echo join=installed || echo join=absent
