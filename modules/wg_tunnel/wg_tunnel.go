@@ -205,11 +205,8 @@ func (o Options) watch(ctx context.Context, d wg.Delta) error {
 			Name:        fmt.Sprintf("wgmesh-handover-%s-%d-%d", h.Interface, os.Getpid(), i),
 			Description: "Hands the networks of " + h.Interface + " over to the new key of its peer",
 			Identifier:  "wgmesh-handover",
-			// The other end waits for it, but not for long. One look that fails is not its end: the
-			// next one finds who has the networks.
-			Properties: []string{
-				"Nice=-10", "Restart=on-failure", "RestartSec=1", "StartLimitIntervalSec=0", "OOMScoreAdjust=-900",
-			},
+			// The other end waits for it, but not for long.
+			Properties: []string{"Nice=-10", "OOMScoreAdjust=-900"},
 		}, "handover", h.Interface, h.From.String(), h.To.String(), strconv.Itoa(o.Handover))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: watch for the new key of its peer: %w", h.Interface, err))

@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -42,7 +43,7 @@ func (s Have) Present() []byte {
 	case s.Daemon.Pending && s.tries() && s.Trial != nil:
 		return s.Trial
 	case StampOf(s.Text) != "":
-		return s.Text
+		return bytes.TrimSuffix(s.Text, []byte(closedMark))
 	}
 	return s.Good
 }

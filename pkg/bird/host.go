@@ -99,6 +99,9 @@ func (h Host) Validate() error {
 	return errors.Join(errs...)
 }
 
+// closedMark is behind a text that BIRD cannot read again.
+const closedMark = "# its mode or group is not the one for BIRD\n"
+
 // Observe reads all of it and writes nothing.
 func (h Host) Observe(ctx context.Context) (Have, error) {
 	var s Have
@@ -111,7 +114,7 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 	}
 	if StampOf(s.Text) != "" && h.closed(h.Path) {
 		// BIRD would not start with it, so it is another text than the one to have.
-		s.Text = append(s.Text, "# its mode or group is not the one for BIRD\n"...)
+		s.Text = append(s.Text, closedMark...)
 	}
 	if _, err := os.Lstat(h.original()); err == nil {
 		s.Original = true

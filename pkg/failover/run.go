@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -32,11 +33,16 @@ type Daemon struct {
 	Pace   cloud.Pace    // between two attempts
 	Limit  time.Duration // of one attempt
 
-	mu sync.Mutex // of Out
+	mu   sync.Mutex // of Out and told
+	told map[string]time.Time
 }
 
-// errVoid ends a job whose order stands no longer.
-var errVoid = errors.New("the order stands no longer")
+// errVoid ends a job whose order stands no longer, errNewer one that begins anew with the
+// whole table.
+var (
+	errVoid  = errors.New("the order stands no longer")
+	errNewer = errors.New("there is a newer order")
+)
 
 // A job is an order that is being carried out.
 type job struct {
@@ -80,7 +86,11 @@ func (d *Daemon) Run(ctx context.Context) {
 			stand := map[string]bool{}
 			for _, o := range orders {
 				stand[o.Table] = true
-				if _, busy := jobs[o.Table]; !busy && done[o.Table] < o.Number {
+				j, busy := jobs[o.Table]
+				switch {
+				case busy && j.Number < o.Number:
+					j.cancel(errNewer)
+				case !busy && done[o.Table] < o.Number:
 					jobs[o.Table] = d.begin(ctx, o, results)
 				}
 			}
@@ -113,7 +123,7 @@ var requestID = regexp.MustCompile(` \(request [^)]*\)`)
 // on, so that two routers that are both well do not take it from each other while another
 // network fails. What fails is said once, and after a while again.
 func (d *Daemon) carryOut(ctx context.Context, o Order) error {
-	began, told := time.Now(), map[string]time.Time{}
+	began, told := time.Now(), false
 	var only []netip.Prefix
 	for n := 0; ; n++ {
 		changed, failed, err := d.attempt(ctx, o.Table, only)
@@ -131,17 +141,17 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 			d.say("%s points here (%s)", o.Table, took)
 		}
 		if err == nil {
+			d.well(o.Table)
 			return nil
 		}
 		if ctx.Err() == nil {
-			same := requestID.ReplaceAllString(err.Error(), "")
-			if at, found := told[same]; !found || time.Since(at) >= often {
+			told = true
+			if d.news(o.Table + " " + requestID.ReplaceAllString(err.Error(), "")) {
 				d.say("%s, but %v; trying until it works", o.Why, err)
-				told[same] = time.Now()
 			}
 		}
 		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
-			if len(told) > 0 && errors.Is(context.Cause(ctx), errVoid) {
+			if told && errors.Is(context.Cause(ctx), errVoid) {
 				d.say("%s: gave up, it is no longer ours to move", o.Table)
 			}
 			return stop
@@ -153,6 +163,28 @@ func (d *Daemon) attempt(ctx context.Context, table string, only []netip.Prefix)
 	ctx, cancel := context.WithTimeoutCause(ctx, d.Limit, fmt.Errorf("still so after %v", d.Limit))
 	defer cancel()
 	return d.Taker.Take(ctx, table, only)
+}
+
+// news reports whether this failure has not been said for a while.
+func (d *Daemon) news(failure string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.told, func(_ string, at time.Time) bool { return time.Since(at) >= often })
+	if _, found := d.told[failure]; found {
+		return false
+	}
+	if d.told == nil {
+		d.told = map[string]time.Time{}
+	}
+	d.told[failure] = time.Now()
+	return true
+}
+
+// well has the next failure of a table said.
+func (d *Daemon) well(table string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.told, func(failure string, _ time.Time) bool { return strings.HasPrefix(failure, table+" ") })
 }
 
 // say writes one line. systemd gives it the time.

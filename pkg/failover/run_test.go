@@ -30,6 +30,7 @@ type rig struct {
 	fails map[string]error
 	// The networks that fail, and those that the last call was about.
 	failed, only map[string][]netip.Prefix
+	whole        int             // calls about all of rtb-a
 	slows        map[string]bool // answers when the caller has given up
 	out          strings.Builder
 	ended        chan struct{}
@@ -48,6 +49,8 @@ func (r *rig) said() string {
 var seconds = regexp.MustCompile(`\d+\.\d\d s`)
 
 func (r *rig) called(table string) int { r.mu.Lock(); defer r.mu.Unlock(); return r.calls[table] }
+
+func (r *rig) wholes() int { r.mu.Lock(); defer r.mu.Unlock(); return r.whole }
 
 func (r *rig) Write(p []byte) (int, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.out.Write(p) }
 
@@ -71,6 +74,9 @@ func (r *rig) Take(ctx context.Context, table string, only []netip.Prefix) ([]st
 		return nil, nil, ctx.Err()
 	}
 	r.only[table] = only
+	if table == "rtb-a" && only == nil {
+		r.whole++
+	}
 	if err := r.fails[table]; err != nil {
 		return nil, r.failed[table], err
 	}
@@ -156,6 +162,28 @@ func TestDaemonLeavesAloneWhatIsDone(t *testing.T) {
 	r.fail("rtb-c", errors.New("rtb-c: ec2:ReplaceRoute: UnauthorizedOperation"))
 	r.wait(t, "aws-2 is down, but rtb-c: ec2:ReplaceRoute: UnauthorizedOperation; trying until it works\n")
 	assert.Equal(t, foreign, last())
+}
+
+// What somebody moves in a table while one network of it fails is taken back all the same.
+func TestDaemonLooksAtAllOfItsOwn(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "rtb-a: moved")
+	foreign := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+	r.mu.Lock()
+	r.failed["rtb-a"] = foreign
+	r.whole = 0
+	r.mu.Unlock()
+	r.fail("rtb-a", errors.New("rtb-a: 10.9.0.0/16: it goes to tgw-1"))
+	for _, up := range []string{"office-1", all, "office-1"} { // each fall of the partner is a new order
+		before := r.wholes()
+		r.see(up)
+		if up != all {
+			require.Eventually(t, func() bool { return r.wholes() > before }, time.Minute, time.Millisecond)
+		} else {
+			r.wait(t, "aws-2 is up again")
+		}
+	}
+	assert.Equal(t, 1, strings.Count(r.said(), "it goes to tgw-1"), r.said())
 }
 
 // The partner comes back while the API does not answer: its tables are its own.

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long the tools may take to list their rules.
-const patience = 5 * time.Second
+const patience = 15 * time.Second
 
 // The commands that list the rules.
 const (

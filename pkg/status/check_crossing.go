@@ -222,7 +222,7 @@ func (r *Request) untried(o *Observation) (out []cause.Cause) {
 	// A run of some waits for these alone, and the others are in no hurry.
 	if sites := r.untriedSites(o); len(sites) > 0 && r.Require == nil {
 		out = append(out, cause.New(
-			"no ping is tried for the routers of %s to forward: name a host there in mesh_probe, or run it without --limit",
+			"no ping is tried for the routers of %s to forward: name a host there in mesh_probe, or run it with all its routers",
 			sites))
 	}
 	return out

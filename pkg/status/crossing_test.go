@@ -275,8 +275,8 @@ func TestPingsFitIntoTunnels(t *testing.T) {
 // What is not tried is said, each cause once.
 func TestUntried(t *testing.T) {
 	const (
-		sites = "no ping is tried for the routers of azure, gcp to forward: name a host there in mesh_probe, or run it without --limit"
-		gcp   = "no ping is tried for the routers of gcp to forward: name a host there in mesh_probe, or run it without --limit"
+		sites = "no ping is tried for the routers of azure, gcp to forward: name a host there in mesh_probe, or run it with all its routers"
+		gcp   = "no ping is tried for the routers of gcp to forward: name a host there in mesh_probe, or run it with all its routers"
 		home  = "no own address to ask azure-1, azure-2, gcp-1 from: correct this router's address, or its site's networks in the inventory"
 	)
 	tests := map[string]struct {

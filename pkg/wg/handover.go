@@ -182,8 +182,11 @@ func (h *Host) HandOver(ctx context.Context, o Handover, limit time.Duration) er
 		if errors.Is(err, fs.ErrNotExist) || err == nil && (has == nil || gets == nil) {
 			return nil
 		}
-		if err != nil {
-			return err
+		if err != nil { // one look that fails is not its end
+			if time.Now().After(end) {
+				return err
+			}
+			continue
 		}
 		if time.Now().After(end) {
 			if said < 0 {
@@ -201,8 +204,8 @@ func (h *Host) HandOver(ctx context.Context, o Handover, limit time.Duration) er
 			continue
 		}
 		time.Sleep(late)
-		if err := h.give(o.Interface, has, gets); err != nil {
-			return fmt.Errorf("%s: give the networks of %s to %s: %w", o.Interface, holder, other, err)
+		if h.give(o.Interface, has, gets) != nil {
+			continue
 		}
 		time.Sleep(latest)
 		holder, other, heard = other, holder, -1

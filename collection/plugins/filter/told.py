@@ -61,6 +61,7 @@ _value:
   type: dict
 """
 
+import time
 
 from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered
 
@@ -111,7 +112,8 @@ def known(name, hostvars, public_keys):
             here, there = key_of(hostvars[name], tunnel, peer, public_keys), key_of(hostvars[peer], tunnel, name, public_keys)
             if here is None or here != there:
                 out[tunnel["role"]] = False
-            if here and there and here[1] < there[1] and tunnel["role"] == "initiator":
+            # A generation is when it was made, in ms. One of the future is no reason for a key in each run.
+            if here and there and here[1] < there[1] <= time.time() * 1000 and tunnel["role"] == "initiator":
                 behind.append(str(tunnel["number"]))
     return out, behind
 

@@ -168,6 +168,12 @@ class ActionModule(ActionBase):
                 cause = "the program was not there within %s s" % UPLOAD_TIME
             return {**answers.failed(cause, "look at what hangs on this host (its load, its disk), and run again"), "no_answer": True}
 
+    def cleanup(self, force=False):
+        try:
+            super().cleanup(force)
+        except Refusal:  # the host says too much even of that, and would end a loop over all hosts
+            self._connection._shell.tmpdir = None
+
     def _alone(self, task_vars):
         """Whether nobody else is left to say that this router is gone. Ansible ends with an
         unreachable host, and with a failed one goes on to what rescues and reports."""

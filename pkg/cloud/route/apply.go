@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -40,7 +41,7 @@ func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Chang
 	err = pace.Race(ctx, func(ctx context.Context) (err error) {
 		if delta == nil { // not the first time
 			if delta, err = a.left(ctx); err != nil {
-				return err
+				return fmt.Errorf("%w", err) // the others are not written either, so it is not about some
 			}
 		}
 		err = a.write(ctx, delta)
