@@ -95,6 +95,19 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, have, "to 10.2.2.0/24: azure-1 > aws-2 -> azure-1 > aws-1")
 		assert.Contains(t, have, "What is lost:\n  without router aws-1: nobody reaches aws, which has no other router")
 	})
+	t.Run("a zone goes, another comes, a network is parted", func(t *testing.T) {
+		const zones = "zones: {a: [10.2.1.0/24], c: [10.2.2.0/24]}"
+		have := lines(t, previewed(t, "", zones, "zones: {a: [10.2.1.0/24], c: [10.2.3.0/24]}"))
+		assert.Contains(t, have, "to 10.2.2.0/24: azure-1 > aws-2 -> azure-1 > aws-1")
+		assert.Contains(t, have, "to 10.2.3.0/24: azure-1 > aws-1 -> azure-1 > aws-2")
+		assert.NotContains(t, have, "CUT", "it arrives as a part of the site")
+		have = lines(t, previewed(t, "", zones, "zones: {a: [10.2.1.0/24], c: [10.2.2.0/24, 10.2.3.0/24]}"))
+		assert.Contains(t, have, "to 10.2.3.0/24: azure-1 > aws-1 -> azure-1 > aws-2")
+		have = lines(t, previewed(t, "", "networks: [10.2.0.0/16]", "networks: [10.2.0.0/17, 10.2.128.0/17]"))
+		assert.Contains(t, have, "Traffic that moves or is cut: none")
+		have = lines(t, previewed(t, "", "networks: [10.2.0.0/16]", "networks: [10.2.0.0/17]"))
+		assert.Contains(t, have, "to 10.2.0.0/16: azure-1 > aws-1 -> CUT", "the other half")
+	})
 	t.Run("a pool moves, and sessions with it", func(t *testing.T) {
 		have := lines(t, previewed(t, "", "link_pool: 172.31.0.0/16", "link_pool: 198.18.0.0/16"))
 		assert.Contains(t, have,

@@ -11,6 +11,7 @@ import (
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/model"
+	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -221,29 +222,72 @@ func less(sign string, a, b []netip.Prefix) (out string) {
 	return out
 }
 
+// moves compares the ways to each network of both inventories. One that the other inventory
+// only has in parts is left to these.
 func (o Options) moves(before, after []plan.Plan, was, is *model.View) []move {
 	out := []move{}
 	for _, p := range before {
-		if find(after, p.Router.Name).IsZero() || !o.shown(p.Router.Name) {
+		q := find(after, p.Router.Name)
+		if q.IsZero() || !o.shown(p.Router.Name) {
 			continue
 		}
-		for _, owner := range p.Bird.Owners {
-			for _, network := range owner.Networks {
-				a, why := was.Way(p.Router.Name, network)
-				if why != "" || owner.AS == p.Bird.AS {
-					continue
-				}
-				b, why := is.Way(p.Router.Name, network)
-				if why != "" {
-					b = []string{}
-				}
-				if !slices.Equal(a, b) {
-					out = append(out, move{Router: p.Router.Name, Network: network.String(), Was: a, Is: b})
-				}
+		old, now := elsewhere(p), elsewhere(q)
+		both := slices.Concat(old, now)
+		order.By(both, netip.Prefix.Compare)
+		for _, network := range slices.Compact(both) {
+			if parted(network, old) || parted(network, now) {
+				continue
+			}
+			a, why := was.Way(p.Router.Name, network)
+			if why != "" {
+				continue
+			}
+			b, why := is.Way(p.Router.Name, network)
+			if why != "" {
+				b = []string{}
+			}
+			if !slices.Equal(a, b) {
+				out = append(out, move{Router: p.Router.Name, Network: network.String(), Was: a, Is: b})
 			}
 		}
 	}
 	return out
+}
+
+// elsewhere are the networks of other sites.
+func elsewhere(p plan.Plan) (out []netip.Prefix) {
+	for _, owner := range p.Bird.Owners {
+		if owner.AS != p.Bird.AS {
+			out = append(out, owner.Networks...)
+		}
+	}
+	return out
+}
+
+// parted reports whether list has a network in parts, all of it, and not as a whole.
+func parted(network netip.Prefix, list []netip.Prefix) bool {
+	return !holds(list, network) && covers(list, network)
+}
+
+func holds(list []netip.Prefix, network netip.Prefix) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool {
+		return p.Bits() <= network.Bits() && p.Contains(network.Addr())
+	})
+}
+
+// covers reports whether each address of a network is in one of list.
+func covers(list []netip.Prefix, network netip.Prefix) bool {
+	if holds(list, network) {
+		return true
+	}
+	if !slices.ContainsFunc(list, func(p netip.Prefix) bool { return network.Contains(p.Addr()) }) {
+		return false
+	}
+	half := network.Bits()
+	upper := network.Addr().AsSlice()
+	upper[half/8] |= 0x80 >> (half % 8)
+	second, _ := netip.AddrFromSlice(upper)
+	return covers(list, netip.PrefixFrom(network.Addr(), half+1)) && covers(list, netip.PrefixFrom(second, half+1))
 }
 
 // lost lists what one fault cuts now and did not before.

@@ -53,11 +53,17 @@ func (v *View) Next(name string, to netip.Prefix) string {
 	}
 }
 
-// Way names the routers that packets of a router's site to a prefix go by, and says why
-// they do not arrive, which is nothing when they do.
+// Way names the routers that packets of a router's site to a network go by, and says why
+// they do not arrive, which is nothing when they do. A network that is no prefix of its own
+// is a part of the longest one that it is in.
 func (v *View) Way(name string, to netip.Prefix) (way []string, why string) {
 	i := slices.IndexFunc(v.n.routers, func(r router) bool { return r.name == name })
-	p := slices.IndexFunc(v.n.prefixes, func(x prefix) bool { return x.Prefix == to })
+	p := -1
+	for at, x := range v.n.prefixes {
+		if x.Bits() <= to.Bits() && x.Contains(to.Addr()) && (p < 0 || x.Bits() > v.n.prefixes[p].Bits()) {
+			p = at
+		}
+	}
 	if i < 0 || p < 0 || v.down.router[i] {
 		return nil, NoRoute
 	}

@@ -200,6 +200,7 @@ def within(path, values):
     """Follow two dictionaries down to where they differ."""
     one, two = values.values()
     while isinstance(one, dict) and isinstance(two, dict):
+        one, two = ({str(k): v for k, v in side.items()} for side in (one, two))  # zones: {1: ...} and {"1": ...}
         here = sorted(k for k in [*one, *two] if key(one.get(k)) != key(two.get(k)))[0]
         path, one, two = "%s.%s" % (path, here), one.get(here), two.get(here)
     return path, dict(zip(values, (one, two)))
