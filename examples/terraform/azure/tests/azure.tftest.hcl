@@ -153,7 +153,7 @@ run "site" {
   assert {
     condition = yamldecode(output.inventory).all.children.routers.hosts["azure-1"] == {
       mesh_id      = 3, mesh_site = "azure", mesh_zone = "1", mesh_endpoint = "203.0.113.11"
-      ansible_host = "203.0.113.11", ansible_user = "ansible"
+      ansible_host = "203.0.113.11", ansible_user = "ansible", router_health = true
     }
     error_message = "inventory: what Ansible has to know of azure-1"
   }
