@@ -284,7 +284,7 @@ func (w *walk) hit(others truth, bad Verdict, where string) {
 		o.Verdict = Partly
 	case maybe:
 		o.Verdict = Unsure
-		// A chain that returns what it is not for is no reason to warn of its last rule,
+		// A chain that returns what it is not for is not a reason to warn of its last rule,
 		// such as kube-proxy's MASQUERADE. One that drops all the rest is.
 		if others == no && w.aside == no && (bad == Drops || w.left == no) {
 			o.Verdict = Unless

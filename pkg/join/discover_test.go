@@ -386,6 +386,11 @@ func TestMissingForLong(t *testing.T) {
 	assert.Equal(t, said, text)
 	assert.Equal(t, 69, status)
 
+	nobody := `echo '{"peered": [], "missing": ["azure-2", "office-1"], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`
+	l.program("ansible-playbook", nobody) // nobody is bothered, and this router has no tunnel
+	status, _ = l.join()
+	assert.Equal(t, 75, status)
+
 	missing(`"office-1"`) // one is back: perhaps the other is soon
 	status, _ = l.join()
 	assert.Equal(t, 75, status)

@@ -49,7 +49,11 @@ func (r run) joinFromHere(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", later("%s: %v", mesh.self, err)
 	}
-	return ended.summary(mesh.self, r.patience(ended.Missing))
+	patience := r.patience(ended.Missing)
+	if len(ended.Peered) == 0 { // it reaches nobody, so nobody is asked too often
+		patience = tryAgain
+	}
+	return ended.summary(mesh.self, patience)
 }
 
 // soon is how long the next try comes soon while the same routers are missing: they may

@@ -54,7 +54,7 @@ func (v *View) Next(name string, to netip.Prefix) string {
 }
 
 // Way names the routers that packets of a router's site to a network go by, and says why
-// they do not arrive, which is nothing when they do. A network that is no prefix of its own
+// they do not arrive, which is nothing when they do. A network without a prefix of its own
 // is a part of the longest one that it is in.
 func (v *View) Way(name string, to netip.Prefix) (way []string, why string) {
 	i := slices.IndexFunc(v.n.routers, func(r router) bool { return r.name == name })

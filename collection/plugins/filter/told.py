@@ -112,7 +112,7 @@ def known(name, hostvars, public_keys):
             here, there = key_of(hostvars[name], tunnel, peer, public_keys), key_of(hostvars[peer], tunnel, name, public_keys)
             if here is None or here != there:
                 out[tunnel["role"]] = False
-            # A generation is when it was made, in ms. One of the future is no reason for a key in each run.
+            # A generation is when it was made, in ms. With one of the future each run would make a key.
             if here and there and here[1] < there[1] <= time.time() * 1000 and tunnel["role"] == "initiator":
                 behind.append(str(tunnel["number"]))
     return out, behind
