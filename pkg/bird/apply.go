@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // startWait is how long a started BIRD may take until it runs its file.
@@ -188,8 +188,6 @@ func (h *Host) place(path string, text []byte) error {
 	return atomicfile.WriteGroup(path, text, 0o640, h.group(path))
 }
 
-var birdsGroup = regexp.MustCompile(`(?m)^bird:[^:\n]*:(\d+):`)
-
 // group is the one that a file needs for BIRD, which reads it when it is not root any more:
 // that of the control socket, which BIRD gives its own, or the one with its name. Where it
 // runs as root that is 0, and the file keeps its group, or gets that of bird.conf or of the
@@ -197,9 +195,7 @@ var birdsGroup = regexp.MustCompile(`(?m)^bird:[^:\n]*:(\d+):`)
 func (h *Host) group(path string) (gid int) {
 	if _, err := os.Lstat(h.Socket); err != nil {
 		groups, _ := os.ReadFile("/etc/group")
-		if m := birdsGroup.FindSubmatch(groups); m != nil {
-			gid, _ = strconv.Atoi(string(m[1]))
-		}
+		gid = birdsGroup(string(groups))
 	}
 	for _, like := range []string{h.Socket, path, h.Path, filepath.Dir(path)} {
 		if info, err := os.Lstat(like); err == nil && gid == 0 {
@@ -207,6 +203,18 @@ func (h *Host) group(path string) (gid int) {
 		}
 	}
 	return gid
+}
+
+// birdsGroup is the number that the group bird has in a text like /etc/group.
+func birdsGroup(groups string) int {
+	for line := range strings.SplitSeq(groups, "\n") {
+		fields := strings.Split(line, ":")
+		if len(fields) > 3 && fields[0] == "bird" && plan.Only(fields[2], plan.Digits) {
+			gid, _ := strconv.Atoi(fields[2])
+			return gid
+		}
+	}
+	return 0
 }
 
 // closed reports whether a file has another mode or group than BIRD needs. A BIRD that is

@@ -230,4 +230,20 @@ func TestHostValidate(t *testing.T) {
 		change(&bad)
 		assert.ErrorContains(t, bad.Validate(), name+":")
 	}
+	for _, path := range []string{
+		"", "/", "bird.conf", "/etc/", "/etc/.", "/etc/..", "/etc/../x", "/etc//x", "/x.", "/x\n", "/x y", "/é", "/x*", "/x\x00",
+	} {
+		bad := good
+		bad.Path = path
+		assert.Error(t, bad.Validate(), "%q", path)
+	}
+	for _, service := range []string{"@", "-x", ".x", "x y", "x\n", "x/y", "é", "bird;", "bird\x00"} {
+		bad := good
+		bad.Service = service
+		assert.Error(t, bad.Validate(), "%q", service)
+	}
+	good.Service = ""
+	require.NoError(t, good.Validate())
+	good.Service = "bird@a-b.c"
+	require.NoError(t, good.Validate())
 }

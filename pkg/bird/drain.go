@@ -3,15 +3,42 @@ package bird
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"regexp"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// drainLine is the line of our text that says whether the router is drained. What the
-// text does about it does not depend on it.
-var drainLine = regexp.MustCompile(`(?m)^define ` + plan.BirdDrain + ` = "([^"\n]*)";$`)
+// defined is what a line of our text defines a constant as, if it does. That of the drain
+// says whether the router is drained; what the text does about it does not depend on it.
+func defined(line []byte, name string) (value string, ok bool) {
+	value, ok = strings.CutPrefix(string(line), "define "+name+` = "`)
+	value, end := strings.CutSuffix(value, `";`)
+	if name == plan.BirdStamp {
+		end = end && len(value) == len(noStamp) && plan.Only(value, "0123456789abcdef")
+	}
+	return value, ok && end && !strings.Contains(value, `"`)
+}
+
+// find is the first value of a constant in a text.
+func find(text []byte, name string) (value string, ok bool) {
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
+		if value, ok := defined(line, name); ok {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// redefine is a text with another value of a constant.
+func redefine(text []byte, name, value string) []byte {
+	lines := bytes.Split(text, []byte("\n"))
+	for i, line := range lines {
+		if _, ok := defined(line, name); ok {
+			lines[i] = []byte("define " + name + ` = "` + value + `";`)
+		}
+	}
+	return bytes.Join(lines, []byte("\n"))
+}
 
 // ErrNoDrain reports a text that cannot say that its router is drained.
 var ErrNoDrain = errors.New(
@@ -19,21 +46,20 @@ var ErrNoDrain = errors.New(
 
 // Drained is the drain that a text of ours has in it.
 func Drained(text []byte) plan.Drain {
-	m := drainLine.FindSubmatch(text)
-	if m == nil || StampOf(text) == "" {
+	value, ok := find(text, plan.BirdDrain)
+	if !ok || StampOf(text) == "" {
 		return plan.Drain{}
 	}
-	return plan.ParseDrain(string(m[1]))
+	return plan.ParseDrain(value)
 }
 
 // Redrained is a text with another drain, and otherwise as it is.
 func Redrained(text []byte, d plan.Drain) ([]byte, error) {
-	if StampOf(text) == "" || !drainLine.Match(text) {
+	if _, ok := find(text, plan.BirdDrain); !ok || StampOf(text) == "" {
 		return nil, ErrNoDrain
 	}
-	text = drainLine.ReplaceAllLiteral(text, fmt.Appendf(nil, `define %s = "%s";`, plan.BirdDrain, d))
-	stamp := regexp.MustCompile(`(?m)^(define ` + plan.BirdStamp + ` = ")[0-9a-f]{16}";$`)
-	return []byte(stamped(string(stamp.ReplaceAll(text, []byte("${1}"+noStamp+`";`))))), nil
+	text = redefine(redefine(text, plan.BirdDrain, d.String()), plan.BirdStamp, noStamp)
+	return []byte(stamped(string(text))), nil
 }
 
 // Present is the text that counts on a host as it is: what BIRD tries, else bird.conf,

@@ -10,11 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Host names the places where BIRD lives on a host.
@@ -82,16 +83,16 @@ func (h *Host) beside(name string) string {
 // Validate refuses names that BIRD's commands or systemd could take for
 // something else.
 func (h Host) Validate() error {
-	path := regexp.MustCompile(`^/[A-Za-z0-9_./+-]*[A-Za-z0-9_+-]$`)
 	var errs []error
 	for name, value := range map[string]string{"path": h.Path, "control_socket": h.Socket} {
-		if !path.MatchString(value) || filepath.Clean(value) != value {
+		if !plan.Only(value, symbol+"./+-") || value[0] != '/' || filepath.Clean(value) != value ||
+			value[len(value)-1] == '/' || value[len(value)-1] == '.' {
 			errs = append(errs,
 				fmt.Errorf("%s: expected an absolute path of letters, digits and _ . / + -, got %q", name, value))
 		}
 	}
-	if !regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_.@-]*)?$`).MatchString(h.Service) ||
-		strings.HasSuffix(h.Service, ".service") {
+	if s := h.Service; s != "" && (!plan.Only(s, symbol+".@-") || strings.Contains(".@-", s[:1]) ||
+		strings.HasSuffix(s, ".service")) {
 		errs = append(errs,
 			fmt.Errorf(
 				"service: expected the name of a systemd unit without .service, or an empty string, got %q", h.Service))

@@ -11,6 +11,16 @@ import (
 	"github.com/wgmesh/router/pkg/bird"
 )
 
+func TestBirdsGroup(t *testing.T) {
+	for text, want := range map[string]int{
+		"root:x:0:\nbird:x:117:\n": 117, "bird:x:117:a,b": 117, "bird::0117:": 117, "bird:x:117:\nbird:x:118:\n": 117,
+		"": 0, "bird:x:117": 0, "bird:x::": 0, "bird:x:-1:": 0, "bird:x:+1:": 0, "bird:x:1 :": 0, "bird:117:": 0,
+		" bird:x:117:": 0, "xbird:x:117:": 0, "birds:x:117:": 0, "bird:x\n:117:": 0, "bird:x:1x:\nbird:x:118:": 118,
+	} {
+		assert.Equal(t, want, bird.BirdsGroup(text), "%q", text)
+	}
+}
+
 func TestConfigPath(t *testing.T) {
 	for name, tt := range map[string]struct {
 		files []string

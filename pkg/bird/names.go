@@ -2,7 +2,6 @@ package bird
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -11,9 +10,14 @@ import (
 // comment and adding a statement of its own: none has a quote, a space, a line
 // feed, a brace, a semicolon or one of BIRD's interface wildcards.
 const (
-	protocolName  = `^[A-Za-z_][A-Za-z0-9_]{0,62}$`
-	interfaceName = `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`
-	labelName     = `^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62})$`
+	alphanumeric = plan.Letters + plan.Digits
+	symbol       = alphanumeric + "_"
+)
+
+var (
+	protocolName  = plan.Name{First: plan.Letters + "_", Rest: symbol, Most: 63}
+	interfaceName = plan.Name{First: symbol, Rest: symbol + ".-", Most: 15}
+	labelName     = plan.Name{First: alphanumeric, Rest: symbol + ".-", Most: 63}
 )
 
 func checkProtocolName(name string) error {
@@ -27,8 +31,8 @@ func checkProtocolName(name string) error {
 	return nil
 }
 
-func checkName(pattern, name, want string) error {
-	if !regexp.MustCompile(pattern).MatchString(name) {
+func checkName(kind plan.Name, name, want string) error {
+	if !kind.Fits(name) {
 		return fmt.Errorf("%q is not a name; expected %s", name, want)
 	}
 	return nil

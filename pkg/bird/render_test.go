@@ -92,5 +92,18 @@ func TestStamp(t *testing.T) {
 	other := bird.Render(c, bird.Sources{})
 	assert.NotEqual(t, stamp, bird.StampOf(other))
 	assert.Empty(t, bird.StampOf([]byte("log syslog all;\n")))
-	assert.Empty(t, bird.StampOf([]byte(`# define wgmesh_config = "0123456789abcdef";`)))
+	for name, text := range map[string]string{
+		"comment": `# define wgmesh_config = "0123456789abcdef";`,
+		"indent":  ` define wgmesh_config = "0123456789abcdef";`,
+		"short":   `define wgmesh_config = "0123456789abcde";`,
+		"capital": `define wgmesh_config = "0123456789ABCDEF";`,
+		"more":    `define wgmesh_config = "0123456789abcdef"; x`,
+		"return":  "define wgmesh_config = \"0123456789abcdef\";\r\n",
+		"broken":  `define wgmesh_config = "0123456789abcdef`,
+		"lines":   "define wgmesh_config = \"01234567\n89abcdef\";",
+	} {
+		assert.Empty(t, bird.StampOf([]byte(text)), name)
+	}
+	two := "x\ndefine wgmesh_config = \"0123456789abcdef\";\ndefine wgmesh_config = \"1123456789abcdef\";"
+	assert.Equal(t, bird.Stamp("0123456789abcdef"), bird.StampOf([]byte(two)))
 }

@@ -3,7 +3,6 @@ package bird
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/plan"
@@ -24,9 +23,6 @@ func stamped(rendered string) string {
 
 // StampOf reads the stamp that a text carries.
 func StampOf(text []byte) Stamp {
-	m := regexp.MustCompile(`(?m)^define ` + plan.BirdStamp + ` = "([0-9a-f]{16})";$`).FindSubmatch(text)
-	if m == nil {
-		return ""
-	}
-	return Stamp(m[1])
+	value, _ := find(text, plan.BirdStamp)
+	return Stamp(value)
 }

@@ -30,6 +30,7 @@ func TestNew(t *testing.T) {
 			cause.New("%s is down: start it", "a: b: c"), "a: b: c is down", "start it",
 		},
 		"nothing to do": {cause.New("%d%% lost", 3), "3% lost", ""},
+		"verbs":         {cause.New("%-4d|%+.1f|%04o%%|%x", 3, 1.25, 8, 255), "3   |+1.2|0010%|ff", ""},
 		"one line":      {cause.New("it says %s: look", "a\n\tb"), "it says a b", "look"},
 		"quoted":        {cause.New("%q is not a name: give one", "a\x1b"), `"a\x1b" is not a name`, "give one"},
 		"a long path": {
@@ -91,6 +92,18 @@ func TestOf(t *testing.T) {
 			errors.New("x: expected a regular file, found a symbolic link; remove it"),
 			one("x: expected a regular file, found a symbolic link", "remove it"),
 		},
+		"a longer word": {errors.New("a: running b: runs_c: run9: RUN d"), one("a: running b: runs_c: run9: RUN d", "")},
+		"the first advice": {
+			errors.New("a: b, so run c; stop d"), one("a: b", "run c; stop d"),
+		},
+		"a word and a sign": {errors.New("a: run: b"), one("a", "run: b")},
+		"a word at the end": {errors.New("a; wait"), one("a", "wait")},
+		"another alphabet":  {errors.New("é: runé"), one("é", "runé")},
+		"what was meant":    {errors.New("a: did you mean b?"), one("a", "did you mean b?")},
+		"expected twice": {
+			errors.New("a, expected b, found c, got d expected e"), one("a: c, got d expected e", "expected b"),
+		},
+		"expected nothing": {errors.New(" expected , got "), one("", "expected ")},
 		"joined": {
 			errors.Join(known, errors.Join(errors.New("a"), errors.New("b; run it"))),
 			[]cause.Cause{known, {Found: "a"}, {Found: "b", Do: "run it"}},

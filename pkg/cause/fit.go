@@ -2,7 +2,6 @@ package cause
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -44,29 +43,37 @@ func (t text) String() string {
 
 func (t text) length() int { return len([]rune(t.String())) }
 
-// verb is one of a format.
-var verb = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-zA-Z%]`)
+// verb finds the first one of a format, and returns what stands before and behind it.
+func verb(format string) (before, verb, after string) {
+	for start := range len(format) {
+		if format[start] != '%' {
+			continue
+		}
+		rest := strings.TrimLeft(strings.TrimLeft(format[start+1:], "-+# 0"), "0123456789.")
+		if rest != "" && (rest[0] == '%' || letter(rest[0])) {
+			end := len(format) - len(rest) + 1
+			return format[:start], format[start:end], format[end:]
+		}
+	}
+	return format, "", ""
+}
 
 // parse fills arguments into a format, each in a piece of its own. The arguments
 // that are left over are those of the next part.
 func parse(format string, args []any) (text, []any) {
 	var t text
 	for format != "" {
-		at := verb.FindStringIndex(format)
-		if at == nil {
-			t = append(t, piece{text: format})
-			break
-		}
-		t = append(t, piece{text: format[:at[0]]})
-		switch name := format[at[0]:at[1]]; {
+		before, name, after := verb(format)
+		t = append(t, piece{text: before})
+		switch {
 		case name == "%%":
 			t = append(t, piece{text: "%"})
-		case len(args) > 0:
+		case name != "" && len(args) > 0:
 			p := piece{text: line(fmt.Sprintf(strings.ReplaceAll(name, "w", "v"), args[0])), soft: !number(args[0])}
 			p.list, _ = args[0].(List)
 			t, args = append(t, p), args[1:]
 		}
-		format = format[at[1]:]
+		format = after
 	}
 	return t, args
 }

@@ -2,33 +2,68 @@ package cause
 
 import (
 	"errors"
-	"regexp"
+	"slices"
 	"strings"
 )
 
-// advice is where, in a line in this project's words, what to do begins.
-var advice = regexp.MustCompile(`(?:[:;] |, so )((?:` + strings.Join([]string{
+// advising are the words with which, in a line in this project's words, what to do begins.
+var advising = []string{
 	"add", "admit", "allow", "apply", "ask", "boot", "check", "choose", "chown", "clean", "confirm",
 	"correct", "do not", "end", "give", "install", "keep", "leave",
 	"list", "look", "lower", "make", "mend", "move", "name", "open", "please", "put", "raise",
 	"remove", "rename", "replace", "restart", "restore", "run", "say",
 	"see", "set", "settle", "start", "stop", "switch", "take", "try", "use", "wait", "write",
-}, "|") + `)\b.*|did you mean .*)$`)
+}
 
-// expected is a line that says what was expected and nothing else.
-var expected = regexp.MustCompile(`^(.*?)[:;,]? (expected .*?)(?:, (?:got|found) (.*))?$`)
+// advice parts a line from what it says to do.
+func advice(text string) (found, do string, ok bool) {
+	for at := range text {
+		for _, mark := range []string{": ", "; ", ", so "} {
+			if do, ok := strings.CutPrefix(text[at:], mark); ok && advises(do) {
+				return text[:at], do, true
+			}
+		}
+	}
+	return "", "", false
+}
+
+func advises(text string) bool {
+	return strings.HasPrefix(text, "did you mean ") || slices.ContainsFunc(advising, func(word string) bool {
+		rest, ok := strings.CutPrefix(text, word)
+		return ok && (rest == "" || !letter(rest[0]) && !strings.Contains("_0123456789", rest[:1]))
+	})
+}
+
+func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
+// expected parts a line that says what was expected and nothing else: before it, that, and
+// what was there instead.
+func expected(text string) (found, do, got string, ok bool) {
+	found, want, ok := strings.Cut(text, " expected ")
+	if n := len(found) - 1; n >= 0 && strings.Contains(":;,", found[n:]) {
+		found = found[:n]
+	}
+	for at := range want {
+		for _, mark := range []string{", got ", ", found "} {
+			if got, ok := strings.CutPrefix(want[at:], mark); ok {
+				return found, "expected " + want[:at], got, true
+			}
+		}
+	}
+	return found, "expected " + want, "", ok
+}
 
 // Parse makes a cause of a line that somebody else made. Where it says what to do
 // is found by its words; a line that does not say it has nothing to do.
 func Parse(text string) Cause {
 	text = line(text)
 	c := Cause{Found: text}
-	if at := advice.FindStringSubmatchIndex(text); at != nil {
-		c = Cause{Found: text[:at[0]], Do: text[at[2]:]}
-	} else if m := expected.FindStringSubmatch(text); m != nil {
-		c = Cause{Found: m[1], Do: m[2]}
-		if m[3] != "" {
-			c.Found += separator + m[3]
+	if found, do, ok := advice(text); ok {
+		c = Cause{Found: found, Do: do}
+	} else if found, do, got, ok := expected(text); ok {
+		c = Cause{Found: found, Do: do}
+		if got != "" {
+			c.Found += separator + got
 		}
 	}
 	if room := Most - len(separator) - len([]rune(c.Found)); len([]rune(c.Do)) > room {

@@ -12,7 +12,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -54,15 +53,13 @@ func Parse(text []byte) []netip.Prefix {
 	}
 	var out []netip.Prefix
 	for _, line := range lines {
-		if n, err := netip.ParsePrefix(line); err == nil && network.MatchString(line) {
+		if n, err := netip.ParsePrefix(line); err == nil && n.Bits() > 0 && line == strings.ToLower(line) {
+			// As the script takes them: not everything, and nothing in capitals.
 			out = append(out, n.Masked())
 		}
 	}
 	return sorted(out)
 }
-
-// network is what the script takes for one, too.
-var network = regexp.MustCompile(`^[0-9a-f.:]+/[1-9][0-9]*$`)
 
 func sorted(networks []netip.Prefix) []netip.Prefix {
 	out := slices.Clone(networks)

@@ -23,7 +23,7 @@ var public = []string{"state", "public_key", "sealing_key", "envelopes"}
 // arguments that the module mesh_peer gets here. The caller's name comes
 // from sshd. An error says what the caller may not do.
 func Admit(request []byte, caller string) (arguments []byte, err error) {
-	if !plainName.MatchString(caller) {
+	if !plainName.Fits(caller) {
 		return nil, fmt.Errorf("gate: %q is not the name of a router", caller)
 	}
 	if len(request) > MaxRequest {

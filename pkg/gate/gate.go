@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -61,17 +60,23 @@ type Want struct {
 
 // plainName is what mesh_plan takes as a router's name. It goes into a line that
 // sshd and a shell read.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+var plainName = plan.Name{First: alphanumeric, Rest: alphanumeric + "._-", Most: 63}
 
-// plainKey is a public key without its comment, as mesh_plan gives it.
-var plainKey = regexp.MustCompile(`^[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}$`)
+const alphanumeric = plan.Letters + plan.Digits
+
+// plainKey reports whether a text is a public key without its comment, as mesh_plan gives it.
+func plainKey(text string) bool {
+	kind, key, _ := strings.Cut(text, " ")
+	key = strings.TrimSuffix(strings.TrimSuffix(key, "="), "=")
+	return plan.Only(kind, "abcdefghijklmnopqrstuvwxyz0123456789-") && plan.Only(key, alphanumeric+"+/")
+}
 
 // Validate refuses a Want that cannot be right on any host. Errors name the options
 // of mesh_gate.
 func (w Want) Validate() error {
 	errs := []error{w.Owner.Validate()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if !plainName.MatchString(w.Router) {
+	if !plainName.Fits(w.Router) {
 		bad("plan.router.name: %q: expected the name of this router in the inventory, of letters, digits, '.', '-' and '_'", w.Router)
 	}
 	if w.ID < 1 {
@@ -83,13 +88,13 @@ func (w Want) Validate() error {
 	seen := map[string]string{}
 	for i, p := range w.Peers {
 		switch {
-		case !plainName.MatchString(p.Name) || p.Name == w.Router:
+		case !plainName.Fits(p.Name) || p.Name == w.Router:
 			bad("plan.gate.peers[%d].name: %q: expected the name of another router, of letters, digits, '.', '-' and '_'", i, p.Name)
 		case !slices.ContainsFunc(w.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == p.Name }):
 			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan", i,
 				p.Name)
 		}
-		if !plainKey.MatchString(p.HostKey) {
+		if !plainKey(p.HostKey) {
 			bad("plan.gate.peers[%d].host_key: expected the type and the key of an SSH public key and no comment", i)
 		}
 		if other := seen[p.HostKey]; other != "" {

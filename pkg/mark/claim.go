@@ -88,7 +88,7 @@ func ofJSON(text string) string {
 			return ""
 		}
 		ours = ours || key == "made_by" && value == maker
-		if mesh, ok := value.(string); ok && ours && key == "mesh" && name.MatchString(mesh) {
+		if mesh, ok := value.(string); ok && ours && key == "mesh" && name.Fits(mesh) {
 			return mesh
 		}
 	}

@@ -5,8 +5,9 @@ package mark
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // start is how the line begins that a text file carries near its top.
@@ -16,7 +17,9 @@ const start = "# mesh: "
 const maker = "wgmesh.router"
 
 // name is what a mesh may be called: the name of an Ansible group, as a rule.
-var name = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
+var name = plan.Name{
+	First: plan.Letters + plan.Digits + "_", Rest: plan.Letters + plan.Digits + "_.-", Most: 63,
+}
 
 // An Owner is for whom something is made: a mesh, or a user himself.
 type Owner struct {
@@ -30,7 +33,7 @@ type Owner struct {
 func (o Owner) Validate() error {
 	var errs []error
 	for _, n := range [][2]string{{"mesh", o.Mesh}, {"mesh_before", o.Before}} {
-		if n[1] != "" && !name.MatchString(n[1]) {
+		if n[1] != "" && !name.Fits(n[1]) {
 			errs = append(errs,
 				fmt.Errorf("%s: %.70q: expected at most 63 letters, digits and _.- (in a play, mesh_name)", n[0], n[1]))
 		}
@@ -57,7 +60,7 @@ func Of(text string) string {
 			break
 		}
 		ours = ours || strings.Contains(line, maker)
-		if mesh, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok && ours && name.MatchString(mesh) {
+		if mesh, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok && ours && name.Fits(mesh) {
 			return mesh
 		}
 	}

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Ping is what ping(8) counted. Times are in milliseconds, and 0 when
@@ -70,10 +71,41 @@ func (r Request) ping(ctx context.Context, to netip.Addr, device string) Ping {
 	return p
 }
 
-var (
-	pingCounts = regexp.MustCompile(`(?m)^(\d+) packets transmitted, (\d+) received, `)
-	pingTimes  = regexp.MustCompile(`(?m)^rtt min/avg/max/mdev = ([0-9.]+)/([0-9.]+)/([0-9.]+)/([0-9.]+) ms`)
-)
+// pingCounts are the numbers of a line of ping that says how many packets were sent and received.
+func pingCounts(line string) []string {
+	sent, rest, _ := strings.Cut(line, " packets transmitted, ")
+	received, _, ok := strings.Cut(rest, " received, ")
+	return numbers(ok, plan.Digits, sent, received)
+}
+
+// pingTimes are those of the line with the times.
+func pingTimes(line string) []string {
+	rest, ours := strings.CutPrefix(line, "rtt min/avg/max/mdev = ")
+	times, _, ok := strings.Cut(rest, " ms")
+	fields := strings.Split(times, "/")
+	return numbers(ours && ok && len(fields) == 4, plan.Digits+".", fields...)
+}
+
+// numbers are those texts, or none when they are not all numbers.
+func numbers(ok bool, characters string, texts ...string) []string {
+	for _, text := range texts {
+		ok = ok && plan.Only(text, characters)
+	}
+	if !ok {
+		return nil
+	}
+	return texts
+}
+
+// find is what a function finds in the first line in which it finds something.
+func find(text string, in func(line string) []string) []string {
+	for line := range strings.SplitSeq(text, "\n") {
+		if found := in(line); found != nil {
+			return found
+		}
+	}
+	return nil
+}
 
 // ErrNoSummary says that a text is not what ping of iputils prints.
 var ErrNoSummary = errors.New(
@@ -82,28 +114,28 @@ var ErrNoSummary = errors.New(
 // ParsePing reads the summary that ping of iputils prints at the end
 // (ping/ping_common.c, finish).
 func ParsePing(text string) (Ping, error) {
-	counts := pingCounts.FindStringSubmatch(text)
+	counts := find(text, pingCounts)
 	if counts == nil {
 		return Ping{}, ErrNoSummary
 	}
 	var p Ping
 	var err1, err2 error
-	p.Sent, err1 = strconv.Atoi(counts[1])
-	p.Received, err2 = strconv.Atoi(counts[2])
+	p.Sent, err1 = strconv.Atoi(counts[0])
+	p.Received, err2 = strconv.Atoi(counts[1])
 	if err := errors.Join(err1, err2); err != nil || p.Received > p.Sent {
-		return Ping{}, fmt.Errorf("%w: %s sent and %s received", ErrNoSummary, counts[1], counts[2])
+		return Ping{}, fmt.Errorf("%w: %s sent and %s received", ErrNoSummary, counts[0], counts[1])
 	}
 	if p.Received == 0 {
 		return p, nil
 	}
-	times := pingTimes.FindStringSubmatch(text)
+	times := find(text, pingTimes)
 	if times == nil {
 		return Ping{}, fmt.Errorf("%w: it has no times", ErrNoSummary)
 	}
 	for i, to := range []*float64{&p.Min, &p.Avg, &p.Max, &p.Mdev} {
-		f, err := strconv.ParseFloat(times[i+1], 64)
+		f, err := strconv.ParseFloat(times[i], 64)
 		if err != nil {
-			return Ping{}, fmt.Errorf("%w: %q is not a time", ErrNoSummary, times[i+1])
+			return Ping{}, fmt.Errorf("%w: %q is not a time", ErrNoSummary, times[i])
 		}
 		*to = f
 	}

@@ -1,6 +1,6 @@
 package mesh
 
-import "regexp"
+import "github.com/wgmesh/router/pkg/plan"
 
 // longestName is that of a BIRD symbol, with room for what is put around it.
 const longestName = 56
@@ -8,11 +8,12 @@ const longestName = 56
 // plainName reports whether a router's or site's name is fit for interfaces of
 // all kinds: files, BIRD comments, one-line messages.
 func plainName(s string) bool {
-	return len(s) <= longestName && regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`).MatchString(s)
+	const first = plan.Letters + plan.Digits
+	return plan.Name{First: first, Rest: first + "_.-", Most: longestName}.Fits(s)
 }
 
 // interfaceName reports whether Linux, wg-quick and dotted sysctl keys all take s
 // as the name of an interface.
 func interfaceName(s string) bool {
-	return len(s) <= 15 && regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`).MatchString(s)
+	return plan.Name{First: plan.Letters, Rest: plan.Letters + plan.Digits + "_-", Most: 15}.Fits(s)
 }

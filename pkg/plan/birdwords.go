@@ -2,7 +2,6 @@ package plan
 
 import (
 	_ "embed"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,21 +20,33 @@ func IsBirdWord(name string) bool { return slices.Contains(strings.Fields(birdWo
 // last reconfiguration cannot: after an undo it is that of the older text.
 const BirdStamp = "wgmesh_config"
 
-// birdSymbols are what the text of bird_config defines. Those with a family at
-// their end are there as 4 and as 6.
-var birdSymbols = regexp.MustCompile(`^(` + BirdStamp + `|` + BirdDrain +
-	`|device1|bfd1|(other|same)_site(_dual)?|peer_as|peer_address|carries|` +
-	`(kernel|site|own|owned|originated|ranked|master|(from|to)_(other|same)_site)[46])$`)
+// birdSymbols are what the text of bird_config defines, and birdFamilies what it defines
+// with a 4 and with a 6 at its end.
+const (
+	birdSymbols = BirdStamp + " " + BirdDrain + " device1 bfd1 other_site same_site other_site_dual" +
+		" same_site_dual peer_as peer_address carries"
+	birdFamilies = "kernel site own owned originated ranked master" +
+		" from_other_site from_same_site to_other_site to_same_site"
+)
 
 // IsBirdSymbol reports whether bird_config itself defines a symbol of that name.
-func IsBirdSymbol(name string) bool { return birdSymbols.MatchString(name) }
+func IsBirdSymbol(name string) bool {
+	base := strings.TrimRight(name, "46")
+	return slices.Contains(strings.Fields(birdSymbols), name) ||
+		len(base) == len(name)-1 && slices.Contains(strings.Fields(birdFamilies), base)
+}
 
 // ProtocolName returns the name of the BGP protocol for a router in BIRD. It is
 // the router's name with every character that a BIRD symbol may not have
 // replaced by an underscore. An underscore goes before it when it would
 // otherwise begin with a digit or be one of BIRD's words, as gateway is.
 func ProtocolName(router string) string {
-	name := regexp.MustCompile(`[^A-Za-z0-9_]`).ReplaceAllString(router, "_")
+	name := strings.Map(func(r rune) rune {
+		if Only(string(r), Letters+Digits) {
+			return r
+		}
+		return '_'
+	}, router)
 	if name == "" || name[0] <= '9' || IsBirdWord(name) || IsBirdSymbol(name) {
 		return "_" + name
 	}

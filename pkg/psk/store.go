@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/plan"
@@ -150,7 +150,12 @@ func readEntry(dir string, number int) (entry, error) {
 	return e, nil
 }
 
-var recordName = regexp.MustCompile(`^([1-9][0-9]{0,8})\.json$`)
+// numberOf is the tunnel of a record's file.
+func numberOf(file string) (number int, ok bool) {
+	name, ok := strings.CutSuffix(file, ".json")
+	number, err := strconv.Atoi(name)
+	return number, ok && err == nil && 0 < number && number < 1e9 && strconv.Itoa(number) == name
+}
 
 // findOrphans looks for records of ours whose tunnel is not wanted. Whatever is
 // not certainly ours is passed over.
@@ -160,15 +165,8 @@ func (s *Have) findOrphans() error {
 		return err
 	}
 	for _, f := range files {
-		m := recordName.FindStringSubmatch(f.Name())
-		if m == nil {
-			continue
-		}
-		number, err := strconv.Atoi(m[1])
-		if err != nil {
-			continue
-		}
-		if _, wanted := s.entries[number]; wanted {
+		number, ok := numberOf(f.Name())
+		if _, wanted := s.entries[number]; !ok || wanted {
 			continue
 		}
 		_, raw, err := keyfile.Read(filepath.Join(s.dir, f.Name()))

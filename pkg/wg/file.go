@@ -98,7 +98,7 @@ func parse(text string) []plan.Peer {
 		line = strings.TrimSpace(line)
 		if n, ok := strings.CutPrefix(line, "# peer: "); ok {
 			name = ""
-			if peerName.MatchString(n) {
+			if peerName.Fits(n) {
 				name = n
 			}
 			continue
@@ -150,7 +150,7 @@ func parseHook(hooks map[plan.PublicKey]plan.Peer, hook string) {
 			key, _ = plan.ParsePublicKey(words[i+1])
 			continue
 		case "preshared-key":
-			if hookPath.MatchString(words[i+1]) {
+			if hookPath(words[i+1]) {
 				p.PresharedKeyFile = words[i+1]
 			}
 		case "persistent-keepalive":

@@ -50,7 +50,7 @@ func parseFilter(text string) (f filter) {
 				if p, err := strconv.ParseUint(port, 10, 16); err == nil {
 					f.ports = append(f.ports, int(p))
 				}
-			} else if interfaceName.MatchString(word) {
+			} else if interfaceName.Fits(word) {
 				f.tunnels = append(f.tunnels, word)
 			}
 		}

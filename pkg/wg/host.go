@@ -77,7 +77,7 @@ func (h *Host) Files() (map[string]File, error) {
 	out := map[string]File{}
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".conf")
-		if !ok || !interfaceName.MatchString(name) {
+		if !ok || !interfaceName.Fits(name) {
 			continue
 		}
 		f, err := readMarked(h.path(name))

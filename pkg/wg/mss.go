@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // mssFile is where the nftables table lives between boots.
@@ -40,13 +41,15 @@ func tableText(prefixes []string, f filter) string {
 
 var ways = []string{"iifname", "oifname"}
 
-var clampRule = regexp.MustCompile(`(?m)^\t\tiifname "([a-zA-Z0-9_.-]+)\*" tcp flags `)
-
 // clamped reads the prefixes of a file back.
 func clamped(text string) []string {
 	var out []string
-	for _, m := range clampRule.FindAllStringSubmatch(text, -1) {
-		out = append(out, m[1])
+	for line := range strings.SplitSeq(text, "\n") {
+		rule, ok := strings.CutPrefix(line, "\t\tiifname \"")
+		prefix, _, clamps := strings.Cut(rule, "*\" tcp flags ")
+		if ok && clamps && plan.Only(prefix, alphanumeric+"_.-") {
+			out = append(out, prefix)
+		}
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/plan"
@@ -12,22 +11,27 @@ import (
 
 var (
 	// What ip(8), wg-quick and a systemd unit can all have as a name.
-	interfaceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$`)
-	// Paths and names stand in wg-quick hooks, which bash evaluates.
-	hookPath = regexp.MustCompile(`^/[a-zA-Z0-9._/@+=-]*[a-zA-Z0-9._@+=-]$`)
-	peerName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._:@+-]{0,252}$`)
+	interfaceName = plan.Name{First: alphanumeric, Rest: alphanumeric + "_.-", Most: 15}
+	peerName      = plan.Name{First: alphanumeric, Rest: alphanumeric + "._:@+-", Most: 253}
 )
+
+const alphanumeric = plan.Letters + plan.Digits
+
+// hookPath reports whether a path can stand in a wg-quick hook, as names do. Bash evaluates those.
+func hookPath(path string) bool {
+	return plan.Only(path, alphanumeric+"._/@+=-") && path[0] == '/' && !strings.HasSuffix(path, "/")
+}
 
 // Validate lists everything that is wrong with w, without looking at the host.
 func (w Want) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, p := range [][2]string{{"private_key_file", w.PrivateKeyFile}, {"directory", w.Directory}} {
-		if !hookPath.MatchString(p[1]) {
+		if !hookPath(p[1]) {
 			bad("%s: %q: expected an absolute path of letters, digits and ._/@+=-", p[0], p[1])
 		}
 	}
-	if !interfaceName.MatchString(w.InterfacePrefix) || len(w.InterfacePrefix) > 14 {
+	if !interfaceName.Fits(w.InterfacePrefix) || len(w.InterfacePrefix) > 14 {
 		bad("interface_prefix: %q: expected 1 to 14 of letters, digits and _.-", w.InterfacePrefix)
 	}
 	if w.Input != "" && w.Input != InputAccept && w.Input != InputMesh {
@@ -60,7 +64,7 @@ func (w Want) Validate() error {
 func checkTunnel(t plan.Tunnel) []error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !interfaceName.MatchString(t.Name) {
+	if !interfaceName.Fits(t.Name) {
 		bad("name %q: expected 1 to 15 of letters, digits and _.-, a letter or digit first", t.Name)
 	}
 	if t.ListenPort < 0 || t.ListenPort > 65535 {
@@ -95,7 +99,7 @@ func (w Want) checkPeers(t plan.Tunnel) []error {
 	names, keys, owner := map[string]bool{}, map[plan.PublicKey]plan.Peer{}, map[netip.Prefix]string{}
 	for i, p := range t.Peers {
 		where := fmt.Sprintf("peers[%d] %s", i, p.Name)
-		if !peerName.MatchString(p.Name) {
+		if !peerName.Fits(p.Name) {
 			bad("peers[%d]: name %q: expected letters, digits and ._:@+-, a letter or digit first", i, p.Name)
 		}
 		if names[p.Name] {
@@ -120,7 +124,7 @@ func (w Want) checkPeers(t plan.Tunnel) []error {
 		if k := p.PersistentKeepalive; k < 0 || k > 65535 {
 			bad("%s: persistent_keepalive %d: expected 0 to 65535 seconds", where, k)
 		}
-		if f := p.PresharedKeyFile; f != "" && (!hookPath.MatchString(f) || strings.Contains(f, "/../")) {
+		if f := p.PresharedKeyFile; f != "" && (!hookPath(f) || strings.Contains(f, "/../")) {
 			bad("%s: preshared_key_file %q: expected an absolute path of letters, digits and ._/@+=-", where, f)
 		}
 		for _, a := range p.AllowedIPs {

@@ -126,7 +126,10 @@ func TestDir(t *testing.T) {
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "20.psk")
-	for _, name := range []string{".20.psk.123", ".20.psk.9", ".20.psk.x", ".120.psk.1", "20.psk.1", ".20xpsk.1"} {
+	for _, name := range []string{
+		".20.psk.123", ".20.psk.9", ".20.psk.x", ".120.psk.1", "20.psk.1", ".20xpsk.1",
+		".20.psk.", ".20.psk.1x", ".20.psk.+1", ".20.psk.1\n", ".20.psk.1.2", ".20.psk.\u0661",
+	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(dir, ".20.psk.7")))

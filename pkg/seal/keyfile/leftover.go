@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Leftovers returns the temporary files that a killed run of pkg/atomicfile
@@ -19,10 +21,10 @@ func Leftovers(path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := regexp.MustCompile(`^\.` + regexp.QuoteMeta(filepath.Base(path)) + `\.[0-9]+$`)
 	var out []string
 	for _, e := range entries {
-		if e.Type().IsRegular() && name.MatchString(e.Name()) {
+		number, ours := strings.CutPrefix(e.Name(), "."+filepath.Base(path)+".")
+		if e.Type().IsRegular() && ours && plan.Only(number, plan.Digits) {
 			out = append(out, filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}

@@ -1,0 +1,4 @@
+package bird
+
+// The group that BIRD's files get.
+var BirdsGroup = birdsGroup
