@@ -108,6 +108,12 @@ func TestRefusesLinks(t *testing.T) {
 			addresses(),
 			"router aws-1: the tunnels to office-2 and gcp-1 both listen on port 51808",
 		},
+		"port of BFD": {
+			mesh.Link{ListenPort: 3784},
+			addresses(),
+			"tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1 is BIRD's, for BFD: " +
+				"set listen_port in links, or another port_base",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "field-case")
@@ -118,6 +124,13 @@ func TestRefusesLinks(t *testing.T) {
 		})
 	}
 	m := load(t, "field-case")
+	m.PortBase = 3764
+	err := m.Validate()
+	require.ErrorContains(t, err, "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1, gcp-1 is BIRD's")
+	assert.NotContains(t, err.Error(), "\n", "and no other tunnel")
+	links(&m, "aws-1", "gcp-1", mesh.Link{ListenPort: 4784}, mesh.Link{ListenPort: 3800, EndpointPort: 3784})
+	require.NoError(t, m.Validate(), "the port of an address translation is another")
+	m = load(t, "field-case")
 	links(&m, "aws-1", "gcp-1", addresses("172.31.20.9/24"), addresses("172.31.21.9/24"))
 	require.ErrorContains(t, m.Validate(),
 		"router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")

@@ -125,7 +125,7 @@ func (h *Have) routes() error {
 // ports finds out who holds the ports that the plan needs. What our tunnels and our
 // BIRD hold is left out.
 func (h *Have) ports(w Want, kernel map[int]string) error {
-	udp := []int{bfdPort, bfdFarPort}
+	udp := []int{bfdPort}
 	for _, t := range w.Plan.Tunnels {
 		udp = append(udp, t.ListenPort)
 	}

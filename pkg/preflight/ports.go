@@ -2,11 +2,11 @@ package preflight
 
 import "github.com/wgmesh/router/pkg/cause"
 
-// The ports on which BIRD listens: BGP (RFC 4271) and BFD (RFC 5881, 5883).
+// The ports on which BIRD listens: BGP (RFC 4271) and BFD (RFC 5881). Ours does not on that of
+// BFD over more hops.
 const (
-	bgpPort    = 179
-	bfdPort    = 3784
-	bfdFarPort = 4784
+	bgpPort = 179
+	bfdPort = 3784
 )
 
 // ports asks who else holds the ports of the tunnels and of BIRD.
@@ -29,13 +29,6 @@ func ports(w Want, h Have) (out []finding) {
 			refuse(cause.New(
 				"UDP %d is held by %s, and BIRD needs it for BFD: stop it, since a host has one BFD daemon",
 				bfdPort, owner)))
-	}
-	// BIRD opens it too, and no session of the mesh needs it.
-	if owner := h.UDP[bfdFarPort]; owner != "" {
-		out = append(out,
-			warn(cause.New(
-				"UDP %d is held by %s, and BIRD opens it for BFD: leave it, or stop it if BIRD's log is to be quiet",
-				bfdFarPort, owner)))
 	}
 	return out
 }

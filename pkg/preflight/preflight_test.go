@@ -56,7 +56,7 @@ func TestHealthyHost(t *testing.T) {
 func worst(w Want) Have {
 	const process, dev = "fifteen-letters (wireguard-go, pid 4194304)", "fifteen-letters"
 	h := Have{
-		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process, bfdFarPort: process},
+		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process},
 		TCP:     map[int]string{bgpPort: process},
 		NoIPv6:  "ipv6.disable=1 on the kernel's command line",
 		Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
