@@ -167,7 +167,8 @@ func (n *network) links(self *router) []hop {
 		num := plan.Number(self.ID, peer.ID)
 		h := hop{
 			number: num, name: cmp.Or(self.Links[peer.name].Interface, n.tunnel(num)),
-			self: self, peer: peer, mtu: n.mtu(self, peer),
+			self: self, peer: peer,
+			mtu: min(outside(self.site), outside(peer.site)) - n.overhead(self, peer),
 		}
 		l := link4(n.pool, n.LinkPrefixLength, num)
 		h.mine, h.theirs, h.networks = given(self, peer, l, nil)
@@ -186,13 +187,12 @@ func (n *network) tunnel(number int) string {
 	return n.InterfacePrefix + strconv.Itoa(number)
 }
 
-// mtu returns what fits through the tunnel between two routers, in bytes.
-func (n *network) mtu(a, b *router) int {
-	overhead := overhead4
+// overhead returns what the tunnel between two routers adds to a packet, in bytes.
+func (n *network) overhead(a, b *router) int {
 	if n.at(a, b).Addr().Is6() || n.at(b, a).Addr().Is6() {
-		overhead = overhead6
+		return overhead6
 	}
-	return min(outside(a.site), outside(b.site)) - overhead
+	return overhead4
 }
 
 // outside returns the MTU of a site's network outside the tunnels.

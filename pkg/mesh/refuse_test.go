@@ -138,8 +138,19 @@ func TestRefuses(t *testing.T) {
 		"no AS":        {as("aws", 0), []string{"site aws: as is missing"}},
 		"same AS":      {as("aws", 65020), []string{"sites aws, azure: all have as 65020"}},
 		"tiny MTU": {func(m *m) {
+			site(m, "aws", func(s *mesh.Site) { s.MTU = 635 })
+		}, []string{
+			"site aws: mtu 635 leaves 575 in tunnel 7 of aws-1 and office-1, where Linux takes 576: set 636 or more",
+		}},
+		"tiny MTU for one tunnel, which goes over IPv6": {func(m *m) {
 			site(m, "aws", func(s *mesh.Site) { s.MTU = 655 })
-		}, []string{"site aws: mtu is 655: expected 656 to 65535 bytes outside the tunnels, because Linux takes 576"}},
+			endpoints("gcp-1", "aws", "2001:db8:ff::1")(m)
+		}, []string{
+			"site aws: mtu 655 leaves 575 in tunnel 20 of aws-1 and gcp-1, where Linux takes 576: set 656 or more",
+		}},
+		"negative MTU": {func(m *m) {
+			site(m, "aws", func(s *mesh.Site) { s.MTU = -1 })
+		}, []string{"site aws: mtu is -1: expected 636 to 65535 bytes outside the tunnels"}},
 		"names that differ in case, with keys": {func(m *m) {
 			r := m.Routers["azure-1"]
 			r.ID, r.State, r.HostKey = 90, mesh.StateAbsent,
@@ -421,7 +432,7 @@ func TestRefusesIPv6(t *testing.T) {
 		}, "link_pool6: 2001:db8:20:1::/64 overlaps network 2001:db8:20::/48 of site six"},
 		"MTU below 1280": {func(m *mesh.Mesh) {
 			site(m, "four", func(s *mesh.Site) { s.MTU = 1359 })
-		}, "site four: mtu is 1359: expected 1360 to 65535 bytes outside the tunnels, because the tunnels carry IPv6"},
+		}, "site four: mtu 1359 leaves 1279 in tunnel"},
 		"endpoint in site": {func(m *mesh.Mesh) {
 			router(m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:10::1" })
 		}, "router six-1: endpoint 2001:db8:10::1 is inside network 2001:db8:10::/48 of site both"},
@@ -441,6 +452,27 @@ func TestRefusesIPv6(t *testing.T) {
 	m := load(t, "field-case")
 	m.LinkPool6 = "nonsense"
 	assert.NoError(t, m.Validate(), "there is no IPv6 in this mesh")
+}
+
+// An IPv6 header outside is 20 bytes longer, for the tunnels that go that way and for no other.
+func TestMTUOfTheWayTaken(t *testing.T) {
+	m := load(t, "field-case")
+	site(&m, "gcp", func(s *mesh.Site) { s.Networks = append(s.Networks, "2001:db8:20::/48") })
+	site(&m, "aws", func(s *mesh.Site) { s.MTU = 1340 })
+	require.NoError(t, m.Validate())
+	router(&m, "office-1", func(r *mesh.Router) {
+		r.Endpoints = map[string]string{"aws": r.Endpoint}
+		r.Endpoint = "2001:db8:ff::1"
+	})
+	require.NoError(t, m.Validate(), "the tunnels of others")
+	router(&m, "gcp-1", func(r *mesh.Router) { r.Endpoints = map[string]string{"aws": "2001:db8:ff::9"} })
+	const want = "site aws: mtu 1340 leaves 1260 in tunnel 20 of aws-1 and gcp-1, where IPv6 needs 1280: set 1360 or more"
+	assertProblems(t, []string{want}, m.Validate())
+	site(&m, "aws", func(s *mesh.Site) { s.MTU = 1360 })
+	require.NoError(t, m.Validate())
+	for _, tunnel := range plans(t, m)["aws-1"].Tunnels {
+		assert.GreaterOrEqual(t, tunnel.MTU, 1280, tunnel.Name)
+	}
 }
 
 // Everything that is wrong comes at once, sorted, also when a plan is asked for.

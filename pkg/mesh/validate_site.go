@@ -77,29 +77,33 @@ func doubtful(as plan.AS) string {
 // minMTU is that of IPv6 (RFC 8200), and what any IPv4 path has nowadays.
 const minMTU = 1280
 
-// least4 leaves room for the smallest MTU that wg_tunnel takes for IPv4.
-const least4 = 576 + overhead6
-
-// checkMTU checks the MTU outside the tunnels. With IPv6 inside them it has to
-// leave room for IPv6's minimum.
+// checkMTU checks that the MTU outside leaves enough inside each tunnel of the site. The
+// defaults of the clouds do.
 func (n *network) checkMTU(s *site, p *Problems) {
-	least, why := minMTU, ""
+	inside, who := 576, "Linux takes"
 	if n.dual {
-		overhead := overhead4
-		if slices.ContainsFunc(n.routers, func(r *router) bool { return r.endpoint.Is6() }) {
-			overhead = overhead6
-		}
-		least, why = minMTU+overhead, ", because the tunnels carry IPv6"
+		inside, who = minMTU, "IPv6 needs"
 	}
-	if !n.dual {
-		least, why = least4, ", because Linux takes 576 inside a tunnel at least"
-		if s.MTU >= least && s.MTU < minMTU {
-			n.warned.add("site %s: mtu is %d, which is little: look whether it is meant; 1280 is what any path has",
-				s.name, s.MTU)
+	overhead := overhead4
+	var a, b *router
+	for _, self := range n.routers {
+		for _, peer := range n.routers {
+			if self.site == s && n.joined(self, peer) && (a == nil || n.overhead(self, peer) > overhead) {
+				a, b, overhead = self, peer, n.overhead(self, peer)
+			}
 		}
 	}
-	if s.MTU != 0 && (s.MTU < least || s.MTU > 65535) {
-		p.add("site %s: mtu is %d: expected %d to 65535 bytes outside the tunnels%s", s.name, s.MTU, least, why)
+	least := inside + overhead
+	switch {
+	case s.MTU == 0:
+	case a != nil && s.MTU > 0 && s.MTU < least:
+		p.add("site %s: mtu %d leaves %d in tunnel %d of %s and %s, where %s %d: set %d or more", s.name, s.MTU,
+			s.MTU-overhead, plan.Number(a.ID, b.ID), a.name, b.name, who, inside, least)
+	case s.MTU < least || s.MTU > 65535:
+		p.add("site %s: mtu is %d: expected %d to 65535 bytes outside the tunnels", s.name, s.MTU, least)
+	case s.MTU < minMTU:
+		n.warned.add("site %s: mtu is %d, which is little: look whether it is meant; 1280 is what any path has",
+			s.name, s.MTU)
 	}
 }
 
