@@ -193,6 +193,7 @@ var takenBy = map[string]string{
 	"/run/wgmesh":             "the next boot",
 	"/run/wgmesh/lock":        "the next boot",
 	"/run/wgmesh-image-build": "the next boot",
+	"/run/wgmesh-failover":    "systemd, when it stops the daemon",
 }
 
 // Whatever the roles put on a host by a path that has our name in it goes, and so does what

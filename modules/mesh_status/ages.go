@@ -11,7 +11,7 @@ import (
 	"github.com/wgmesh/router/pkg/status"
 )
 
-// look adds when the keys and the image of a router were made, and what it waits for.
+// look adds when the keys and the image of a router were made, what it waits for, and what runs beside BIRD.
 // Nothing of it decides about its health, so what cannot be read is not known.
 func look(root string, seen *status.Observation) {
 	file := func(what, path string) {
@@ -30,4 +30,6 @@ func look(root string, seen *status.Observation) {
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}
 	seen.Reboot = status.RebootBy(root)
+	_, err := os.Stat(filepath.Join(root, plan.FailoverRun))
+	seen.FailoverRuns = err == nil
 }

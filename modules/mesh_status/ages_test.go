@@ -18,8 +18,10 @@ func TestLook(t *testing.T) {
 	look(root, &none)
 	assert.Empty(t, none.Made)
 	assert.Empty(t, none.Reboot)
+	assert.False(t, none.FailoverRuns)
 	for path, text := range map[string]string{
 		"etc/wireguard/wgmesh.key": "secret", "etc/wgmesh/image": "", "run/reboot-required": "",
+		"run/wgmesh-failover/pid":                  "",
 		"etc/wireguard/wgmesh-psk/3.json":          `{"made_by":"wgmesh.router","tunnel":3,"peer":"gcp-1","generation":1700000000000}`,
 		"etc/wireguard/wgmesh-psk/4.json":          `{"tunnel":4,"peer":"mine","generation":1700000000000}`,
 		"etc/wireguard/wgmesh-undo/journal.json":   "damaged",
@@ -32,6 +34,7 @@ func TestLook(t *testing.T) {
 	}
 	look(root, &seen)
 	assert.Equal(t, "/run/reboot-required", seen.Reboot)
+	assert.True(t, seen.FailoverRuns)
 	for i := range seen.Made {
 		assert.True(t, seen.Made[i].At.Equal(then), "%v", seen.Made[i])
 		seen.Made[i].At = time.Time{}

@@ -45,7 +45,8 @@ type Options struct {
 	DrainWarn      int                     `json:"drain_warn"`     // seconds; 0: never
 	KeyAgeWarn     int                     `json:"key_age_warn"`   // seconds; 0: never
 	ImageAgeWarn   int                     `json:"image_age_warn"` // seconds; 0: never
-	Traffic        int                     `json:"traffic"`        // seconds
+	Failover       bool                    `json:"failover"`
+	Traffic        int                     `json:"traffic"` // seconds
 }
 
 // SetDefaults fills in what the task does not say.
@@ -156,7 +157,7 @@ func (o Options) request() status.Request {
 		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second,
 		Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
 		KeyWarn:   time.Duration(o.KeyAgeWarn) * time.Second,
-		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Pending: map[string]string{},
+		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Failover: o.Failover, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason

@@ -17,4 +17,5 @@ const (
 	ImageFile    = Directory + "/image" // as old as the last run of the image play
 
 	RunDirectory = "/run/wgmesh"
+	FailoverRun  = "/run/wgmesh-failover" // there while its daemon runs
 )

@@ -115,6 +115,10 @@ func ageNotes(r *Request, o *Observation) (notes []string) {
 	if o.Reboot != "" {
 		notes = append(notes, fmt.Sprintf("a reboot is required (%s): run wgmesh.router.drain before it", o.Reboot))
 	}
+	if r.Failover && !o.FailoverRuns {
+		notes = append(notes,
+			"wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes")
+	}
 	return notes
 }
 

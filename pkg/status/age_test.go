@@ -40,12 +40,16 @@ func TestAges(t *testing.T) {
 	}, status.Notes(r, o))
 	assert.Equal(t, healthy, status.Judge(r, o).Healthy(), "a warning is not red")
 
-	r.KeyWarn, r.ImageWarn, o.Reboot = 0, 0, "/run/reboot-required"
+	r.KeyWarn, r.ImageWarn, o.Reboot, r.Failover = 0, 0, "/run/reboot-required", true
 	o.Made = []status.Made{{What: status.WaitingChange, At: o.At.Add(-30 * time.Second)}}
 	assert.Equal(t, []string{
 		"a change waits for its confirmation for 30 s: docs/guard.md says how to settle it",
 		"a reboot is required (/run/reboot-required): run wgmesh.router.drain before it",
+		"wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes",
 	}, status.Notes(r, o))
+
+	o.Made, o.Reboot, o.FailoverRuns = nil, "", true
+	assert.Empty(t, status.Notes(r, o))
 }
 
 func TestAgesOfManyFitTheTable(t *testing.T) {

@@ -27,7 +27,9 @@ type Observation struct {
 	// what says that one is required (RebootBy), or empty.
 	Made   []Made
 	Reboot string
-	Routes map[netip.Prefix]Route
+	// FailoverRuns reports whether the daemon of Failover runs, which others know as well.
+	FailoverRuns bool
+	Routes       map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix
 	// RoutesErr tells why the kernel's routes could not be read.

@@ -55,6 +55,8 @@ type Request struct {
 	DrainWarn time.Duration
 	// KeyWarn and ImageWarn are from when on a key or the image is an old one. 0: never.
 	KeyWarn, ImageWarn time.Duration
+	// Failover says that a daemon keeps route tables of the cloud at routers that live.
+	Failover bool
 	// Waited is how long the network was left alone before, which Settle counts too.
 	Waited time.Duration
 }

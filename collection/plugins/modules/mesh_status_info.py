@@ -164,6 +164,11 @@ options:
     description: Seconds after which the image is an old one, and C(notes) says so. With C(0) it never is.
     type: int
     default: 0
+  failover:
+    description: Whether C(wgmesh-failover), which the role C(wgmesh.router.routes) sets up, keeps route tables of the cloud at
+      routers that live. C(notes) says when it does not run.
+    type: bool
+    default: false
   traffic:
     description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are
       left out.
