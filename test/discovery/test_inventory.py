@@ -238,6 +238,19 @@ class Test(unittest.TestCase):
         self.assertRegex(told, r"router azure-3 \(found by azure_\w+\): mesh_site is office, and the source azure has routers of azure only")
         self.assertNotIn("azure-1", told)
 
+    def test_absent_by_tag(self):
+        """Each source has a word for a router that is out: the others have no tunnel to it, and its id stays taken."""
+        self.vms(("aws-3", "198.51.100.23", words(10, "aws", "a", mesh_state="absent")))
+        self.azure.vm("azure-3", "203.0.113.14", words(13, "azure", "1", mesh_state="absent"))
+        self.google.vm("gcp-2", "europe-west3-b", "198.51.100.73", words(15, "gcp", "b", mesh_state="absent"))
+        self.consul.register("office-3", "10.0.1.13", meta=words(16, "office", "hq", mesh_endpoint="192.0.2.13", mesh_state="absent"))
+        gone = {"aws-3", "azure-3", "gcp-2", "office-3"}
+        self.assertEqual(gone, {name for name, one in self.routers().items() if one.get("mesh_state") == "absent"})
+        plans, _ = self.plans(lab.EXAMPLES)
+        self.assertEqual(gone, {one["name"] for one in plans["office-1"]["gate"]["removed"]})
+        ends = {name: {one["peer"] for one in plan["preshared_keys"]} for name, plan in plans.items()}
+        self.assertFalse(gone & set().union(*ends.values()), ends)
+
     def test_cache(self):
         cache = {
             "ANSIBLE_INVENTORY_CACHE": "1",

@@ -10,7 +10,7 @@ options:
   routers:
     description:
       - All routers of the mesh by name, not only those of this run.
-      - C(id) is a small number, C(1) to C(363), that is unique in the mesh and is kept for life (required).
+      - C(id) is a small number, C(1) to C(166) with the default ports, that is unique in the mesh and is kept for life (required).
       - C(site) is the router's site, one of C(sites) (required).
       - C(zone) is the router's zone, one of those of its site.
       - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that cannot be
