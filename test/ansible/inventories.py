@@ -458,6 +458,20 @@ class Test(unittest.TestCase):
         self.assertEqual((2, True), (code, "--limit: azrue-1 is neither a host nor a group of the inventory: correct it" in out), out)
         self.assertNotIn("UNREACHABLE", out)
 
+    def test_resets_one(self):
+        """A limit that was forgotten made all routers forget their keys. No host of these is asked."""
+        tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
+        for more in ((), ("-e", "mesh_reset_force=true"), ("--check",), ("--limit", "aws-1,azure-1")):
+            with self.subTest(more):
+                code, out = self.play(tree, "wgmesh.router.reset", *more)
+                self.assertEqual((2, 1), (code, out.count("FAILED!")), out)
+                self.assertIn("this run would reset 2 routers: name one with --limit, or all of the mesh with -e mesh_reset_all=true", out)
+                self.assertNotIn("Connection refused", out)
+        gone = inventory(aws_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
+        for case, more in ((tree, ("--limit", "aws-1")), (tree, ("-e", "mesh_reset_all=true")), (gone, ())):
+            with self.subTest(more):
+                self.assertIn("Connection refused", self.play(case, "wgmesh.router.reset", *more)[1])
+
     def test_preview(self):
         """No host of these exists: the preview asks none."""
         with tempfile.TemporaryDirectory() as folder:
