@@ -49,11 +49,14 @@ func previewed(t *testing.T, more string, change ...string) map[string]any {
 func lines(t *testing.T, result map[string]any) string {
 	t.Helper()
 	require.NotContains(t, result, "failed", result["msg"])
-	var out []string
-	for _, line := range result["preview"].(map[string]any)["lines"].([]any) {
+	return strings.Join(texts(result["preview"].(map[string]any)["lines"]), "\n")
+}
+
+func texts(list any) (out []string) {
+	for _, line := range list.([]any) {
 		out = append(out, line.(string))
 	}
-	return strings.Join(out, "\n")
+	return out
 }
 
 func TestPreview(t *testing.T) {
@@ -131,6 +134,36 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		have := lines(t, result)
 		assert.Contains(t, have, "c is new: 3 tunnels\n")
 		assert.Contains(t, have, "What is lost: nothing that was there", "what was a tunnel is an underlay now")
+	})
+	t.Run("what is cut in health is lost", func(t *testing.T) {
+		result := previewed(t, "show: [office-1]\n", "  gcp-1: {", "  gcp-1: {state: absent, ")["preview"].(map[string]any)
+		want := []any{
+			"always: gcp reaches nobody, it has no router any more",
+			"always: no way any more to 10.3.0.0/16 from office-1, office-2, azure-1, azure-2, aws-1, aws-2",
+			"always: no way any more to 10.3.1.0/24 from office-1, office-2, azure-1, azure-2, aws-1, aws-2",
+		}
+		assert.Equal(t, want, result["lost"], "of all routers, whichever are shown")
+		assert.Equal(t, want, result["cut"].([]any)[:3])
+		result = previewed(t, "", "networks: [10.2.0.0/16]", "networks: [10.2.0.0/17]")["preview"].(map[string]any)
+		want = []any{"always: no way any more to 10.2.0.0/16 from office-1, office-2, azure-1, azure-2, gcp-1"}
+		assert.Equal(t, want, result["lost"])
+		have := strings.Join(texts(result["lines"]), "\n")
+		assert.Contains(t, have, "Traffic that moves or is cut (5 CUT):\n  to 10.2.0.0/16: ")
+	})
+	t.Run("a new name is a new session, and nothing lost", func(t *testing.T) {
+		result := previewed(t, "", "  gcp-1: {", "  gcp-x: {")
+		have := lines(t, result)
+		assert.Contains(t, have, "  office-1 with gcp-x\n")
+		assert.NotContains(t, have, "gcp-1 is removed")
+		assert.Contains(t, have, "What is lost: nothing that was there")
+		have = lines(t, previewed(t, "", "link_pool", "interface_prefix: vpn\nlink_pool"))
+		assert.Contains(t, have, "What is lost: nothing that was there")
+	})
+	t.Run("a new site with one router is no loss", func(t *testing.T) {
+		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+strings.NewReplacer(
+			"routers: {", "routers: {c: {id: 3, site: new}, ",
+			"sites: {", "sites: {new: {as: 65003, networks: [10.3.0.0/16]}, ").Replace(small))
+		assert.Empty(t, result["preview"].(map[string]any)["lost"])
 	})
 	t.Run("mistakes are one line", func(t *testing.T) {
 		for more, want := range map[string]string{

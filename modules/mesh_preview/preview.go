@@ -1,6 +1,7 @@
 package meshpreview
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -61,10 +62,14 @@ func (o Options) preview() (preview, error) {
 		if err != nil {
 			return preview{}, fmt.Errorf("against: %w", err)
 		}
+		rename(before, after)
 		old := model.New(before)
 		out.Routers = o.changes(before, after)
-		out.Traffic = o.moves(before, after, old.After(), network.After())
-		out.Lost = lost(old.Report(two), out.Faults)
+		out.Traffic = moves(before, after, old.After(), network.After())
+		gone := always(before, after, out.Traffic)
+		out.Traffic = slices.DeleteFunc(out.Traffic, func(m move) bool { return !o.shown(m.Router) })
+		out.Lost = append(gone, lost(old.Report(two), out.Faults, before)...)
+		out.Cut = append(slices.Clone(gone), out.Cut...)
 	}
 	out.Lines = out.text(len(o.Against) > 0)
 	return out, nil
@@ -81,6 +86,56 @@ func (o Options) against() ([]plan.Plan, error) {
 		return nil, err
 	}
 	return m.Plans()
+}
+
+// rename gives routers and sites of the mesh to compare with the names that they have now:
+// a router is known by its id, a site by its AS number.
+func rename(before, after []plan.Plan) {
+	names := map[string]string{}
+	for i, p := range before {
+		for _, q := range after {
+			if p.Bird.AS == q.Bird.AS {
+				before[i].Router.Site = q.Router.Site
+			}
+			if p.Router.ID == q.Router.ID && find(after, p.Router.Name).IsZero() && find(before, q.Router.Name).IsZero() {
+				names[p.Router.Name] = q.Router.Name
+				before[i].Router.Name = q.Router.Name
+			}
+		}
+	}
+	for _, p := range before {
+		for k, n := range p.Bird.Neighbors {
+			p.Bird.Neighbors[k].Router = cmp.Or(names[n.Router], n.Router)
+		}
+	}
+}
+
+// always is a line for each network that nothing reaches any more, and each site that is
+// without a router. The model of the mesh that comes knows neither.
+func always(before, after []plan.Plan, moves []move) []string {
+	out := []string{}
+	for _, p := range before {
+		line := fmt.Sprintf("always: %s reaches nobody, it has no router any more", p.Router.Site)
+		if !slices.ContainsFunc(after, func(q plan.Plan) bool { return q.Bird.AS == p.Bird.AS }) &&
+			find(after, p.Router.Name).IsZero() && !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	var networks []string
+	who := map[string][]string{}
+	for _, m := range moves {
+		if len(m.Is) > 0 {
+			continue
+		}
+		if who[m.Network] == nil {
+			networks = append(networks, m.Network)
+		}
+		who[m.Network] = append(who[m.Network], m.Router)
+	}
+	for _, n := range networks {
+		out = append(out, fmt.Sprintf("always: no way any more to %s from %s", n, strings.Join(who[n], ", ")))
+	}
+	return out
 }
 
 func (o Options) shown(router string) bool {
@@ -146,11 +201,13 @@ func compare(was, is plan.Plan) change {
 	}
 	before, after := render(was), render(is)
 	c.Bird = append(without("-", before, after), without("+", after, before)...)
-	for _, session := range bird.Disrupts(before, after) {
-		for _, n := range is.Bird.Neighbors {
-			if n.Name == session {
-				c.Resets = append(c.Resets, n.Router)
-			}
+	restart := bird.Disrupts(before, after)
+	for _, n := range is.Bird.Neighbors {
+		// A new name is to BIRD a session less and one more.
+		if slices.Contains(restart, n.Name) || slices.ContainsFunc(was.Bird.Neighbors, func(o plan.Neighbor) bool {
+			return o.Name != n.Name && o.Interface == n.Interface && o.Address == n.Address && o.LocalAddress == n.LocalAddress
+		}) {
+			c.Resets = append(c.Resets, n.Router)
 		}
 	}
 	if len(c.Tunnels)+len(c.Bird) == 0 {
@@ -224,11 +281,11 @@ func less(sign string, a, b []netip.Prefix) (out string) {
 
 // moves compares the ways to each network of both inventories. One that the other inventory
 // only has in parts is left to these.
-func (o Options) moves(before, after []plan.Plan, was, is *model.View) []move {
+func moves(before, after []plan.Plan, was, is *model.View) []move {
 	out := []move{}
 	for _, p := range before {
 		q := find(after, p.Router.Name)
-		if q.IsZero() || !o.shown(p.Router.Name) {
+		if q.IsZero() {
 			continue
 		}
 		old, now := elsewhere(p), elsewhere(q)
@@ -290,20 +347,34 @@ func covers(list []netip.Prefix, network netip.Prefix) bool {
 	return covers(list, netip.PrefixFrom(network.Addr(), half+1)) && covers(list, netip.PrefixFrom(second, half+1))
 }
 
-// lost lists what one fault cuts now and did not before.
-func lost(was, is model.Report) []string {
-	out := []string{}
-	had := says(was)
+// lost lists what one fault cuts now and did not before, of sites that were there.
+func lost(was, is model.Report, before []plan.Plan) []string {
+	had := map[string]bool{}
 	// A router that was alone in its zone was the zone as well, which is more than one now.
-	for _, c := range was.Single {
-		for _, same := range c.Faults[0].Same {
-			c.Faults = []model.Fault{same}
-			had = append(had, cuts(c)...)
+	for _, c := range append(was.Single, was.Healthy) {
+		faults := c.Faults
+		for _, f := range c.Faults {
+			faults = slices.Concat(faults, f.Same)
+		}
+		for i := range max(1, len(faults)) { // none: in health
+			c.Faults = faults[min(i, len(faults)):min(i+1, len(faults))]
+			for _, line := range append(cuts(c, model.Fault.String), cuts(c, model.Fault.Key)...) {
+				had[line] = true
+			}
 		}
 	}
-	for _, line := range says(is) {
-		if !slices.Contains(had, line) {
-			out = append(out, line)
+	there := func(site string) bool {
+		return slices.ContainsFunc(before, func(p plan.Plan) bool { return p.Router.Site == site })
+	}
+	out := []string{}
+	for _, c := range append([]model.Case{is.Healthy}, is.Single...) {
+		c.Gone = slices.DeleteFunc(slices.Clone(c.Gone), func(site string) bool { return !there(site) })
+		c.Cut = slices.DeleteFunc(slices.Clone(c.Cut), func(cut model.Cut) bool { return !there(cut.From) || !there(cut.To) })
+		keys := cuts(c, model.Fault.Key)
+		for i, line := range cuts(c, model.Fault.String) {
+			if !had[line] && !had[keys[i]] {
+				out = append(out, line)
+			}
 		}
 	}
 	return out

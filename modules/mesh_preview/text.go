@@ -2,6 +2,7 @@ package meshpreview
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/model"
@@ -12,9 +13,9 @@ const mostLines = 20
 
 // says is a line for each thing that is cut, in health and by each fault.
 func says(r model.Report) []string {
-	out := append([]string{}, cuts(r.Healthy)...)
+	out := append([]string{}, cuts(r.Healthy, model.Fault.String)...)
 	for _, c := range r.Single {
-		out = append(out, cuts(c)...)
+		out = append(out, cuts(c, model.Fault.String)...)
 	}
 	return out
 }
@@ -22,15 +23,15 @@ func says(r model.Report) []string {
 // saysTwo is the same of what two faults cut beyond that.
 func saysTwo(r model.Report) (out []string) {
 	for _, c := range r.Double {
-		out = append(out, cuts(c)...)
+		out = append(out, cuts(c, model.Fault.String)...)
 	}
 	return out
 }
 
-func cuts(c model.Case) (out []string) {
+func cuts(c model.Case, name func(model.Fault) string) (out []string) {
 	var names []string
 	for _, f := range c.Faults {
-		names = append(names, f.String())
+		names = append(names, name(f))
 	}
 	when := "always"
 	if len(names) > 0 {
@@ -87,16 +88,27 @@ func (p preview) text(compared bool) []string {
 				resets = append(resets, c.Router+" with "+peer)
 			}
 		}
+		gone := 0
 		for _, m := range p.Traffic {
 			is := strings.Join(m.Is, " > ")
 			if len(m.Is) == 0 {
 				is = "CUT"
 			}
-			moves = append(moves, fmt.Sprintf("to %s: %s -> %s", m.Network, strings.Join(m.Was, " > "), is))
+			line := fmt.Sprintf("to %s: %s -> %s", m.Network, strings.Join(m.Was, " > "), is)
+			if len(m.Is) == 0 { // the first that people read
+				moves = slices.Insert(moves, gone, line)
+				gone++
+			} else {
+				moves = append(moves, line)
+			}
 		}
 		section("What routers change", "nothing", changes)
 		section("Sessions that start anew", "none", resets)
-		section("Traffic that moves or is cut", "none", moves)
+		title := "Traffic that moves or is cut"
+		if gone > 0 {
+			title += fmt.Sprintf(" (%d CUT)", gone)
+		}
+		section(title, "none", moves)
 		section("What is lost", "nothing that was there", p.Lost)
 	}
 	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))

@@ -1,8 +1,6 @@
 package bird
 
 import (
-	"bufio"
-	"bytes"
 	"slices"
 	"strings"
 )
@@ -30,9 +28,9 @@ func parseSessions(text []byte) map[string][]string {
 	blocks := map[string][]string{} // "template other_site", "session azure_1"
 	from := map[string]string{}
 	var id, block string
-	for in := bufio.NewScanner(bytes.NewReader(text)); in.Scan(); {
-		line, _, _ := strings.Cut(in.Text(), "#")
-		if line = strings.TrimRight(line, " \t"); line == "" {
+	for line := range strings.Lines(string(text)) { // however long: a site may have thousands of prefixes
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimRight(line, " \t\n"); line == "" {
 			continue
 		}
 		word := strings.Fields(line)

@@ -2,6 +2,7 @@ package bird_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,4 +53,12 @@ func TestDisrupts(t *testing.T) {
 	}
 	_, text := load(t, "testdata/dual")
 	assert.Empty(t, bird.Disrupts([]byte("protocol bgp x { }\n"), text), "a foreign file has no session we know")
+}
+
+func TestDisruptsAfterALongLine(t *testing.T) {
+	text := func(as string) []byte {
+		return []byte("define SITE = [" + strings.Repeat(" 10.0.0.0/24,", 6000) + " ];\n" +
+			"protocol bgp a from other_site {\n  neighbor as " + as + ";\n}\n")
+	}
+	assert.Equal(t, []string{"a"}, bird.Disrupts(text("65001"), text("65002")))
 }

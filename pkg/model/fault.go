@@ -23,46 +23,54 @@ type Fault struct {
 	// Same are the groups that have nothing but this one: of a zone with one router the zone.
 	Same []Fault `json:"-"`
 
+	key              string // what it is of, whatever its name
 	routers, tunnels []int
 }
 
 func (f Fault) String() string { return f.Kind + " " + f.Name }
 
+// Key is the fault by the routers that it is of: a tunnel or zone may have another name.
+func (f Fault) Key() string { return f.Kind + " of " + f.key }
+
 // Faults lists what may fail, by kind, each once: a zone with one router is that router.
 // Routers and tunnels come first, and many says how many they are.
 func (n *Network) Faults() (all []Fault, many int) {
 	for i, r := range n.routers {
-		all = append(all, Fault{Kind: RouterFault, Name: r.name, routers: []int{i}})
+		all = append(all, Fault{Kind: RouterFault, Name: r.name, key: r.name, routers: []int{i}})
 	}
 	for i, t := range n.tunnels {
-		all = append(all, Fault{Kind: TunnelFault, Name: n.tunnelName(t), tunnels: []int{i}})
+		all = append(all, Fault{Kind: TunnelFault, Name: n.tunnelName(t), key: n.ends(t), tunnels: []int{i}})
 	}
 	many = len(all)
 	var groups []Fault
-	add := func(kind, name string, router, tunnel int) {
-		i := slices.IndexFunc(groups, func(f Fault) bool { return f.Kind == kind && f.Name == name })
-		if i < 0 {
+	at := map[[3]string]int{} // names of sites may have the sign that is between them
+	add := func(kind, a, b, name string, router, tunnel int) {
+		i, there := at[[3]string{kind, a, b}]
+		if !there {
 			i = len(groups)
+			at[[3]string{kind, a, b}] = i
 			groups = append(groups, Fault{Kind: kind, Name: name})
 		}
 		if router >= 0 {
 			groups[i].routers = append(groups[i].routers, router)
+			groups[i].key += " " + n.routers[router].name
 		}
 		if tunnel >= 0 {
 			groups[i].tunnels = append(groups[i].tunnels, tunnel)
+			groups[i].key = a + " and " + b
 		}
 	}
 	for i, r := range n.routers {
 		if r.zone != "" {
-			add(ZoneFault, r.site+" "+r.zone, i, -1)
+			add(ZoneFault, r.site, r.zone, r.site+" "+r.zone, i, -1)
 		}
-		add(SiteFault, r.site, i, -1)
+		add(SiteFault, r.site, "", r.site, i, -1)
 	}
 	for i, t := range n.tunnels {
 		ends := []string{n.routers[t.ends[0]].site, n.routers[t.ends[1]].site}
 		slices.Sort(ends)
 		if ends[0] != ends[1] {
-			add(UnderlayFault, strings.Join(ends, "-"), -1, i)
+			add(UnderlayFault, ends[0], ends[1], strings.Join(ends, "-"), -1, i)
 		}
 	}
 	// A site before its zones: the larger word for the same routers.
@@ -86,7 +94,11 @@ func (n *Network) Faults() (all []Fault, many int) {
 }
 
 func (n *Network) tunnelName(t tunnel) string {
-	return t.name + " " + n.routers[t.ends[0]].name + "-" + n.routers[t.ends[1]].name
+	return t.name + " " + n.ends(t)
+}
+
+func (n *Network) ends(t tunnel) string {
+	return n.routers[t.ends[0]].name + "-" + n.routers[t.ends[1]].name
 }
 
 func (n *Network) state(faults []Fault) state {

@@ -167,27 +167,16 @@ func known(have, more plan.Owner) plan.Owner {
 
 // join makes a session of each pair of neighbours that name one another.
 func (n *Network) join(plans []plan.Plan) {
-	type end struct{ router, neighbor int }
-	at := map[netip.Addr]end{}
-	for i, p := range plans {
-		for k, neighbor := range p.Bird.Neighbors {
-			at[neighbor.LocalAddress] = end{i, k}
-		}
-	}
 	for i, p := range plans {
 		for _, mine := range p.Bird.Neighbors {
-			other, found := at[mine.Address]
-			if !found || other.router <= i {
+			other, theirs, found := far(plans, i, mine)
+			if !found {
 				continue
 			}
-			q := plans[other.router]
-			theirs := q.Bird.Neighbors[other.neighbor]
-			if theirs.Address != mine.LocalAddress || theirs.AS != p.Bird.AS || mine.AS != q.Bird.AS {
-				continue
-			}
-			a, b := &n.routers[i], &n.routers[other.router]
+			q := plans[other]
+			a, b := &n.routers[i], &n.routers[other]
 			s := session{
-				peer: other.router, back: len(b.sessions), tunnel: len(n.tunnels),
+				peer: other, back: len(b.sessions), tunnel: len(n.tunnels),
 				inside: p.Bird.AS == q.Bird.AS, dual: mine.Dual() && theirs.Dual(),
 			}
 			t := s
@@ -195,11 +184,30 @@ func (n *Network) join(plans []plan.Plan) {
 			s.carries, t.carries = mine.Transit, theirs.Transit
 			s.allowed, t.allowed = n.allowed(p, mine.Interface), n.allowed(q, theirs.Interface)
 			s.sources, t.sources = n.sources(s.allowed), n.sources(t.allowed)
-			a.to[other.router], b.to[i] = len(a.sessions), len(b.sessions)
+			a.to[other], b.to[i] = len(a.sessions), len(b.sessions)
 			a.sessions, b.sessions = append(a.sessions, s), append(b.sessions, t)
-			n.tunnels = append(n.tunnels, tunnel{mine.Interface, [2]int{i, other.router}})
+			n.tunnels = append(n.tunnels, tunnel{mine.Interface, [2]int{i, other}})
 		}
 	}
+}
+
+// far finds the other end of a session among the routers after i. By its name: links that
+// were adopted may have the addresses of another one.
+func far(plans []plan.Plan, i int, mine plan.Neighbor) (int, plan.Neighbor, bool) {
+	p := plans[i]
+	for j := i + 1; j < len(plans); j++ {
+		q := plans[j]
+		if mine.AS != q.Bird.AS || mine.Router != "" && mine.Router != q.Router.Name {
+			continue
+		}
+		for _, theirs := range q.Bird.Neighbors {
+			if theirs.AS == p.Bird.AS && theirs.Address == mine.LocalAddress && theirs.LocalAddress == mine.Address &&
+				(theirs.Router == "" || theirs.Router == p.Router.Name) {
+				return j, theirs, true
+			}
+		}
+	}
+	return 0, plan.Neighbor{}, false
 }
 
 // allowed says, by prefix, what the peer of a tunnel may send and be sent. A plan

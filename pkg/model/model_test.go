@@ -257,3 +257,33 @@ func BenchmarkPreview(b *testing.B) {
 		}
 	})
 }
+
+// Two pairs of sites whose names are one text with the sign between them.
+func TestUnderlaysOfLikeNames(t *testing.T) {
+	at := func(as plan.AS, id int, name, site, peer string, to plan.AS, mine, theirs string) plan.Plan {
+		return plan.Plan{
+			Router: plan.Self{Name: name, ID: id, Site: site},
+			Bird: plan.Bird{AS: as, Neighbors: []plan.Neighbor{{
+				Router: peer, AS: to, LocalAddress: netip.MustParseAddr(mine), Address: netip.MustParseAddr(theirs),
+			}}},
+		}
+	}
+	// The links have one pair of addresses, as adopted ones may.
+	all, _ := model.New([]plan.Plan{
+		at(1, 1, "a", "aws", "b", 2, "10.0.0.1", "10.0.0.2"), at(2, 2, "b", "eu-gcp", "a", 1, "10.0.0.2", "10.0.0.1"),
+		at(3, 3, "c", "aws-eu", "d", 4, "10.0.0.1", "10.0.0.2"), at(4, 4, "d", "gcp", "c", 3, "10.0.0.2", "10.0.0.1"),
+	}).Faults()
+	var tunnels, underlays []string
+	for _, f := range all {
+		if f.Kind == model.TunnelFault {
+			tunnels = append(tunnels, f.Name)
+		}
+		for _, same := range f.Same {
+			if same.Kind == model.UnderlayFault {
+				underlays = append(underlays, same.Name)
+			}
+		}
+	}
+	assert.Equal(t, []string{" a-b", " c-d"}, tunnels)
+	assert.Len(t, underlays, 2)
+}

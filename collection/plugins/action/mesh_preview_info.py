@@ -43,7 +43,8 @@ class ActionModule(wgmesh.ActionModule):
         variables = VariableManager(loader=self._loader, inventory=inventory)
         hostvars = HostVars(inventory=inventory, variable_manager=variables, loader=self._loader)
         groups, said = inventory.get_groups_dict(), str(self._variable(task_vars, "mesh_group", "routers"))
-        for line in objections(said, groups, hostvars, [host.name for host in inventory.get_hosts()]):
+        for line in objections(said, groups, hostvars, [host.name for host in inventory.get_hosts()],
+                               ["mesh_interface_prefix", "mesh_keepalive"]):
             cause, _colon, do = line.rpartition(": ")
             raise wgmesh.Refusal("against %s: %s" % (path, cause or do), do if cause else "correct that inventory")
         names = groups[mesh_group(said, groups, hostvars)]
