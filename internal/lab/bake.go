@@ -117,14 +117,14 @@ func (l *lab) furnishImages(ctx context.Context, b *lab, hosts []string) error {
 	if l.playbook == "none" {
 		for _, h := range hosts {
 			var said string
-			said, err = command(ctx, 5*time.Minute, "", "ssh", "-F", b.files().Config, h, aptBake)
+			said, err = command(ctx, 20*time.Minute, "", "ssh", "-F", b.files().Config, h, aptBake)
 			out += said
 			if err != nil {
 				break
 			}
 		}
 	} else {
-		out, err = command(ctx, 5*time.Minute, "", "ansible-playbook", "-i",
+		out, err = command(ctx, 20*time.Minute, "", "ansible-playbook", "-i",
 			filepath.Join(b.Dir, "inventory.yml"), "-e", "router_hosts=all", l.playbook)
 	}
 	if err == nil {

@@ -200,7 +200,7 @@ func TestT2T3SyntaxError(t *testing.T) {
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 
-	g.try(t, number(t, 2), 5)
+	g.try(t, number(t, 2), 12)
 	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
 	require.ErrorIs(t, err, bird.ErrPending)
 	g.comesBack(t)

@@ -269,7 +269,7 @@ class Play(unittest.TestCase):
     def play(self, *args):
         read = {"__mesh_adopt": "cat %s/{{ inventory_hostname }}" % self.folder, "folder": str(self.folder)}
         done = subprocess.run(["ansible-playbook", "-i", "hosts.yml", "-e", json.dumps(read), *args],
-                              cwd=self.folder, capture_output=True, text=True, timeout=240, check=False)
+                              cwd=self.folder, capture_output=True, text=True, timeout=1200, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def test_the_plan_is_what_was_there(self):

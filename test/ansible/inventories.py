@@ -239,7 +239,7 @@ class Test(unittest.TestCase):
                 pathlib.Path(folder, name).write_text(text)
             done = subprocess.run(
                 ["ansible-playbook", "-i", str(hosts), *[folder + "/" + arg if arg in PLAYS else arg for arg in args]],
-                capture_output=True, text=True, timeout=120, check=False,
+                capture_output=True, text=True, timeout=1200, check=False,
             )
         # As the table has it, on one line again.
         return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
@@ -607,7 +607,7 @@ class AsItIs(unittest.TestCase):
                 extra = ["-e", "router_health=%s router_join=%s" % (said, said)] if said else []
                 done = subprocess.run(
                     ["ansible-playbook", "-v", "--check", "-i", "localhost,", "-c", "local", *extra, str(path)],
-                    capture_output=True, text=True, timeout=120, check=False,
+                    capture_output=True, text=True, timeout=1200, check=False,
                 )  # fmt: skip
                 self.assertEqual(0, done.returncode, done.stdout)
                 lines = done.stdout.replace("(item", "\nitem").replace(")", "\n").splitlines()
@@ -672,7 +672,7 @@ class Routes(unittest.TestCase):
         play.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [role]}]))
         done = subprocess.run(
             ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(self.extra), str(play), *args],
-            capture_output=True, text=True, timeout=120, check=False, env=self.env,
+            capture_output=True, text=True, timeout=1200, check=False, env=self.env,
         )  # fmt: skip
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
         told = self.root / "told"

@@ -148,7 +148,7 @@ func joinAllAtOnce(t *testing.T, l lab) {
 			out, err := l.try(t, "exec", r, `[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 6 ]`)
 			_ = out
 			return err == nil
-		}, 5*time.Minute, time.Second, "%s has not all of its sessions", r)
+		}, 20*time.Minute, time.Second, "%s has not all of its sessions", r)
 	}
 	t.Logf("7 routers, 21 tunnels, all sessions up after %v", time.Since(began).Round(time.Second))
 	for _, r := range l.routers {

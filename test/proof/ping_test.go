@@ -127,12 +127,12 @@ func (l lab) streamTo(t *testing.T, interval, from, address string) *stream {
 	return l.start(t, from, "ping", "-D", "-n", "-i", interval, "-s", payload, address)
 }
 
-// start has a host run a program until the stream is stopped, or for 20 minutes.
+// start has a host run a program until the stream is stopped, or for four hours.
 func (l lab) start(t *testing.T, host string, command ...string) *stream {
 	t.Helper()
 	s := &stream{name: host + ": " + strings.Join(command, " "), out: &output{}}
 	s.cmd = exec.Command(filepath.Join(l.root, "build/lab-tool"),
-		append([]string{"exec", "--name", l.name, host, "timeout", "1200"}, command...)...)
+		append([]string{"exec", "--name", l.name, host, "timeout", "14400"}, command...)...)
 	s.cmd.Dir = l.root
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	require.NoError(t, s.cmd.Start())

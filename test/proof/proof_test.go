@@ -269,7 +269,7 @@ func (l lab) waitFor(t *testing.T, host, script string) {
 	require.Eventually(t, func() bool {
 		_, err := l.try(t, "exec", host, script)
 		return err == nil
-	}, 5*time.Minute, 200*time.Millisecond, "%s: %s", host, script)
+	}, 20*time.Minute, 200*time.Millisecond, "%s: %s", host, script)
 }
 
 // waitHealthy waits, without Ansible, until every session of every router is up.

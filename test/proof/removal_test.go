@@ -71,7 +71,7 @@ func (r *removal) join(t *testing.T) {
 				`[ "$(birdc show protocols 2>/dev/null | grep -c Established)" = 4 ] && journalctl -q -u wgmesh-join.service | grep -q "4 of 4"`)
 			return err == nil
 		}
-		if !assert.Eventually(t, joined, 5*time.Minute, time.Second, "%s did not join", name) {
+		if !assert.Eventually(t, joined, 20*time.Minute, time.Second, "%s did not join", name) {
 			t.Fatal(
 				r.in(t, name,
 					"journalctl -q -u wgmesh-join.service -o cat | tail -n 30; birdc show protocols; wg show all latest-handshakes"))
