@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 import yaml
 from ansible.inventory.manager import InventoryManager
@@ -418,6 +419,20 @@ class Test(unittest.TestCase):
                 self.assertEqual(2, code, out)
                 self.assertIn('FAILED! => {"changed": false, "msg": "%s"}' % want, out)
                 self.assertNotIn("argument_spec", out)
+
+    def test_rotates_where_it_can_plan(self):
+        """A controller that does not run our program, such as a Mac, does not know the other ends."""
+        with tempfile.TemporaryDirectory() as folder:
+            uname = pathlib.Path(folder, "uname")
+            uname.write_text("#!/bin/sh\necho Darwin arm64\n")
+            uname.chmod(0o755)
+            with unittest.mock.patch.dict(os.environ, PATH=folder + ":" + os.environ["PATH"]):
+                for order in (("rotate",), ("mesh", "-e", "mesh_rotate_preshared_keys=true")):
+                    with self.subTest(order[0]):
+                        code, out = self.play(inventory(), "wgmesh.router." + order[0], *order[1:], "--limit", "aws-1")
+                        self.assertEqual(2, code, out)
+                        self.assertIn("Darwin arm64", out)
+                        self.assertNotIn("UNREACHABLE", out)
 
     def test_rotates_nothing(self):
         """Routers whose tunnels all end outside of the run would keep their pre-shared keys. No host of these is asked."""
