@@ -18,9 +18,9 @@ description:
 options:
   goal:
     description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be
-      true.
+      true. C(preview) is for a run that asks no router, and wants neither.
     type: str
-    choices: [healthy, required_healthy]
+    choices: [healthy, required_healthy, preview]
     default: healthy
   file:
     description: A file on the controller for the same as JSON. Its folder has to be there. Empty for none.

@@ -119,7 +119,7 @@ options:
     elements: str
   silent:
     description:
-      - Routers of which only the sessions count, and whether they answer pings does not. A module with the option
+      - Routers whose sessions count and whose pings do not. A module with the option
         C(guard) returns those that did not answer before the change.
     type: list
     elements: str

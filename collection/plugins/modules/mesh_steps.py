@@ -91,5 +91,5 @@ answers:
   description: For each step that ran, under the name that it registers, what its module returned.
   returned: success
   type: dict
-  sample: {sysctl: {changed: false, path: /etc/sysctl.d/90-wgmesh.conf}}
+  sample: {sysctl: {changed: false, path: /etc/sysctl.d/99-zz-wgmesh.conf}}
 """

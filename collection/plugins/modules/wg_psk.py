@@ -306,24 +306,24 @@ done:
   sample: [made a key for tunnel 20 to gcp-1 (there is none)]
 armed:
   description: A change of this router, of this module or another one of the run, waits for M(wgmesh.router.mesh_guard).
-  returned: with a I(guard)
+  returned: when I(guard) is not 0
   type: bool
   sample: true
 routed:
-  description: The networks to which BIRD had a way through a tunnel when that change began; nothing without one.
-  returned: with a I(guard)
+  description: The networks to which BIRD had a way through a tunnel when that change began. Empty when no change waits.
+  returned: when I(guard) is not 0
   type: list
   elements: str
   sample: [10.0.0.0/16]
 silent:
-  description: Those of I(worked) that did not answer each ping when that change began; nothing without one.
-  returned: with a I(guard)
+  description: Those of I(worked) that did not answer each ping when that change began. Empty when no change waits.
+  returned: when I(guard) is not 0
   type: list
   elements: str
   sample: []
 worked:
-  description: The routers whose BGP sessions, and BFD sessions, were up when that change began; nothing without one.
-  returned: with a I(guard)
+  description: The routers whose BGP sessions, and BFD sessions, were up when that change began. Empty when no change waits.
+  returned: when I(guard) is not 0
   type: list
   elements: str
   sample: [aws-1, office-1]
