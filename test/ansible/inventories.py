@@ -505,6 +505,13 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+            # All are planned with the variables of one router.
+            mixed = inventory(azure_1={"mesh_keepalive": 60})
+            before.write_text(json.dumps(mixed))
+            want = "azure-1 has mesh_keepalive 60, aws-1 25: set it for all"
+            for args in ((mixed,), (inventory(), "-e", "against=%s" % before)):
+                code, out = self.play(args[0], "wgmesh.router.preview", *args[1:])
+                self.assertEqual((True, True), (code != 0, want in out.replace("against %s: " % before, "")), out)
 
     def test_plan_tries_faults(self):
         """The controller tries them, whoever the task is for, and before the mesh play asks a router."""

@@ -85,11 +85,11 @@ preview:
           C(uneven).
       type: dict
     cut:
-      description: What one fault cuts, and two beyond that. One line each.
+      description: What is cut when everything works, what one fault cuts, and two beyond that. One line each.
       type: list
       elements: str
     lost:
-      description: What the mesh to compare with keeps when something fails, and this one does not. One line each.
+      description: What the mesh to compare with keeps, always or when something fails, and this one does not. One line each.
       type: list
       elements: str
 """
