@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -741,6 +742,45 @@ class Routes(unittest.TestCase):
             asked.unlink()
         self.run_tasks("daemon")
         self.assertFalse(asked.exists())
+
+
+class NewKeys(unittest.TestCase):
+    """Who hears of new keys while a router does not answer. The modules are one stub, which writes down what it is told."""
+
+    STUB = """
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        name, args = self._task.action.split(".")[-1], self._task.args
+        with open(%r, "a") as told:
+            told.write("%%s %%s\\n" %% (name, args.get("state", "")))
+        if name == "mesh_plan_info" and args["router"] == "gcp-1":
+            return {"failed": True, "msg": "it is gone"}
+        plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")]}
+        return {"plan": plan, "public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": []}
+"""
+
+    def test_one_does_not_answer(self):
+        tree = inventory(everywhere={"ansible_connection": "local"})
+        tree["all"]["children"]["azure"]["hosts"]["gcp-1"] = {"mesh_id": 3, "mesh_site": "azure", "mesh_endpoint": "192.0.2.3"}
+        staged = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":")[0], "ansible_collections/wgmesh/router")
+        with tempfile.TemporaryDirectory() as folder:
+            copied, told = pathlib.Path(folder, "ansible_collections/wgmesh/router"), pathlib.Path(folder, "told")
+            shutil.copytree(staged, copied, ignore=shutil.ignore_patterns("wgmesh*_linux_*"))
+            for action in (copied / "plugins/action").glob("*.py"):
+                action.write_text(self.STUB % str(told))
+            role = {"ansible.builtin.include_role": {"name": "wgmesh.router.mesh", "tasks_from": "call"}, "vars": {"__mesh_handover": 100}}
+            pathlib.Path(folder, "play.yml").write_text(json.dumps([{"hosts": "azure-1", "gather_facts": False, "tasks": [role]}]))
+            pathlib.Path(folder, "hosts.yml").write_text(json.dumps(tree))
+            done = subprocess.run(
+                ["ansible-playbook", "-i", folder + "/hosts.yml", folder + "/play.yml"], capture_output=True, text=True, timeout=120, check=False,
+                env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder},
+            )  # fmt: skip
+            self.assertEqual(2, done.returncode, done.stdout + done.stderr)
+            self.assertIn("not peered with 1 of its routers", done.stdout)
+            self.assertEqual(["mesh_peer known"], [line for line in told.read_text().splitlines() if line.startswith("mesh_peer")], done.stdout)
 
 
 class Drains(unittest.TestCase):
