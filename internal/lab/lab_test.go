@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -265,19 +266,19 @@ func power(t *testing.T, l trial) {
 
 // killed kills `lab up` with SIGKILL at several places.
 func killed(t *testing.T, l trial) {
-	for _, after := range []time.Duration{450, 600, 800, 1100} {
+	for _, after := range []time.Duration{0, 150, 350, 650} {
 		cmd := exec.Command(l.tool, l.args("up")...)
 		require.NoError(t, cmd.Start())
+		require.Eventually(t, func() bool { return len(traces(t, l.name)) > 0 }, 2*time.Minute, time.Millisecond)
 		time.Sleep(after * time.Millisecond)
 		_ = cmd.Process.Signal(syscall.SIGKILL)
 		_ = cmd.Wait()
 		left := traces(t, l.name)
-		if len(left) > 0 {
-			out, err := l.try("up")
-			t.Logf("after %d ms there were %d traces", after, len(left))
-			if err != nil {
-				assert.Contains(t, out, "down")
-			}
+		assert.NotEmpty(t, left)
+		out, err := l.try("up")
+		t.Logf("after %d ms there were %d traces", after, len(left))
+		if err != nil {
+			assert.Contains(t, out, "down")
 		}
 		l.must("down")
 		assert.Empty(t, traces(t, l.name), "after a kill at %d ms and down", after)
@@ -294,11 +295,15 @@ func killedBake(t *testing.T, l trial) {
 	for _, b := range bases {
 		require.NoError(t, os.Symlink(b, filepath.Join(cache, filepath.Base(b))))
 	}
-	bakes := func() []string { return append(namespaces("wgmesh-"+bakeName), groups("wgmesh-"+bakeName)...) }
+	all := func() []string { return append(namespaces("wgmesh-"+bakeName), groups("wgmesh-"+bakeName)...) }
+	others := all() // whoever else makes an image now
+	bakes := func() []string {
+		return slices.DeleteFunc(all(), func(name string) bool { return slices.Contains(others, name) })
+	}
 	cmd := exec.Command(l.tool, append(l.args("up"), "--cache", cache)...)
 	require.NoError(t, cmd.Start())
 	require.Eventually(t, func() bool {
-		return len(groups("wgmesh-"+bakeName)) > 0
+		return len(bakes()) > 0
 	}, 2*time.Minute, 10*time.Millisecond)
 	time.Sleep(200 * time.Millisecond)
 	_ = cmd.Process.Signal(syscall.SIGKILL)

@@ -73,9 +73,16 @@ func WaitForBird(t testing.TB, cmd *exec.Cmd, socket, out string) {
 		_ = cmd.Wait()
 		_ = log.Close()
 	})
+	BirdAnswers(t, socket, out)
+}
+
+// BirdAnswers waits until a BIRD answers. Where it does not, the test says what BIRD
+// printed into the file out.
+func BirdAnswers(t testing.TB, socket, out string) {
+	t.Helper()
 	Eventually(t, "BIRD answers", func() string {
 		if _, err := birdc.Do(t.Context(), socket, "show status"); err != nil {
-			text, _ := os.ReadFile(log.Name())
+			text, _ := os.ReadFile(out)
 			return err.Error() + " " + string(text)
 		}
 		return ""

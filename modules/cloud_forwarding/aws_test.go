@@ -139,7 +139,7 @@ func TestAWSLostRace(t *testing.T) {
 	f.OnWrite = func() { f.Interfaces[0].Check = true }
 	assert.Equal(t,
 		"eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over",
-		task.FailsChanged(t, f.router().And(options{"timeout": 1})))
+		task.FailsChanged(t, f.router().And(options{"timeout": 5})))
 }
 
 func TestAWSThrottling(t *testing.T) {
@@ -158,7 +158,7 @@ func TestAWSThrottling(t *testing.T) {
 		// may have been done. So this asks for no word on whether something changed.
 		assert.Equal(t,
 			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over",
-			task.Fails(t, f.router().And(options{"timeout": 1})))
+			task.Fails(t, f.router().And(options{"timeout": 5})))
 	})
 }
 

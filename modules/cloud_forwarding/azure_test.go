@@ -127,7 +127,7 @@ func TestAzureThrottling(t *testing.T) {
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	assert.Equal(t,
 		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over",
-		task.FailsUnchanged(t, f.router().And(options{"timeout": 1})))
+		task.FailsUnchanged(t, f.router().And(options{"timeout": 5})))
 }
 
 func TestAzureExpiredToken(t *testing.T) {
@@ -199,7 +199,7 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 	f.Polls = 1 << 30
 	assert.Equal(t,
 		azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over",
-		task.FailsChanged(t, f.router().And(options{"timeout": 1})))
+		task.FailsChanged(t, f.router().And(options{"timeout": 5})))
 }
 
 // The metadata service answers so while it is updated.

@@ -112,7 +112,7 @@ func TestGCPThrottling(t *testing.T) {
 	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	assert.Equal(t,
 		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over",
-		task.Fails(t, f.router().And(options{"timeout": 1})))
+		task.Fails(t, f.router().And(options{"timeout": 5})))
 }
 
 func TestGCPExpiredToken(t *testing.T) {
@@ -163,7 +163,7 @@ func TestGCPTroubleWhileItWaits(t *testing.T) {
 	f.Waits = 1 << 30
 	assert.Equal(t,
 		"example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over",
-		task.FailsChanged(t, f.router().And(options{"timeout": 1})))
+		task.FailsChanged(t, f.router().And(options{"timeout": 5})))
 }
 
 func TestGCPBusyMetadata(t *testing.T) {

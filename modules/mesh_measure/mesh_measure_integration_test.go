@@ -152,14 +152,20 @@ func TestMeasure(t *testing.T) {
 	})
 }
 
+// come wants so many answers, or one less: ping waits for two round trips after its last
+// packet, and wireguard-go may be kept waiting for longer.
+func come(t *testing.T, want int, w way) {
+	t.Helper()
+	assert.Contains(t, []int{want, want - 1}, w.Received)
+}
+
 func all(t *testing.T, p *pair, icmp string) {
 	echo := icmp + " type echo-request iifname under "
 	t.Run("both ways are there", func(t *testing.T) {
 		outside, inside, problems := p.module(t, "a", nil)
-		for _, w := range []way{outside, inside} {
-			assert.Equal(t, 20, w.Received)
-			assert.Positive(t, w.Min)
-		}
+		assert.Equal(t, 20, outside.Received)
+		come(t, 20, inside)
+		assert.Positive(t, outside.Min)
 		assert.Greater(t, inside.Min, outside.Min, "WireGuard in userspace takes its time")
 		assert.Empty(t, problems)
 	})
@@ -167,19 +173,19 @@ func all(t *testing.T, p *pair, icmp string) {
 		defer p.lose(t, echo+"numgen inc mod 2 == 0")()
 		outside, inside, _ := p.module(t, "a", nil)
 		assert.Equal(t, 10, outside.Received)
-		assert.Equal(t, 20, inside.Received)
+		come(t, 20, inside)
 	})
 	t.Run("every fourth packet is lost inside", func(t *testing.T) {
 		defer p.lose(t, "udp dport 51820 meta length > 1000 numgen inc mod 4 == 0")()
 		outside, inside, _ := p.module(t, "a", nil)
 		assert.Equal(t, 20, outside.Received)
-		assert.Equal(t, 15, inside.Received)
+		come(t, 15, inside)
 	})
 	t.Run("an endpoint that answers no ping is no problem", func(t *testing.T) {
 		defer p.lose(t, echo)()
 		outside, inside, problems := p.module(t, "a", nil)
 		assert.Equal(t, way{Sent: 20}, outside)
-		assert.Equal(t, 20, inside.Received)
+		come(t, 20, inside)
 		assert.Empty(t, problems)
 	})
 	t.Run("a tunnel that does not work is one", func(t *testing.T) {

@@ -158,6 +158,7 @@ protocol kernel { ipv4 { import none; export filter { if source = RTS_STATIC the
 	require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o600))
 	m.bird[n.name] = m.ns[n.name].Start(m.whole, "bird", "-f", "-c", path, "-s", m.socket(n.name),
 		"-P", filepath.Join(m.dir, n.name+".pid"))
+	nettest.BirdAnswers(t, m.socket(n.name), "")
 }
 
 // clamp is the table that the module wg_tunnel makes.

@@ -398,19 +398,22 @@ func TestTruth(t *testing.T) {
 		local := strings.NewReplacer("TUN", m.device(on.name, next.name), "CTL", m.socket(on.name))
 		t.Run(r.kind, func(t *testing.T) {
 			m.in(t, where, "sh", "-ec", local.Replace(r.make))
-			began := time.Now()
-			wait := 0
-			if r.first == "" { // a ping may be late
-				wait = 10
+			wait, expected := 0, local.Replace(r.first)
+			if expected == "" { // a ping may be late
+				wait, expected = 120, "^green$"
 			}
-			res := m.status(t, on, wait, nil)
-			took := time.Since(began).Round(time.Millisecond)
+			var problems []string
+			var took time.Duration
+			for range tries {
+				began := time.Now()
+				problems = append(texts(m.status(t, on, wait, nil)["problems"]), "green")
+				took = time.Since(began).Round(time.Millisecond)
+				if regexp.MustCompile(expected).MatchString(problems[0]) {
+					break
+				}
+			}
+			said := problems[0]
 			m.in(t, where, "sh", "-ec", local.Replace(r.cure))
-			problems := append(texts(res["problems"]), "green")
-			said, expected := problems[0], local.Replace(r.first)
-			if expected == "" {
-				expected = "^green$"
-			}
 			t.Logf("| %-40s | %-23s | %5s | %s", r.kind, r.on, took, said)
 			assert.Regexp(t, expected, said, "%s", local.Replace(r.make))
 			for _, p := range problems[:1] {
@@ -426,6 +429,9 @@ func TestTruth(t *testing.T) {
 	}
 }
 
+// tries is how often a router is asked: the answer to one ping may be late.
+const tries = 5
+
 // TestUntried has a mesh with the least MTU that a site may have, in which the pings have to
 // fit into the tunnels, and takes away what a router could try.
 func TestUntried(t *testing.T) {
@@ -434,7 +440,10 @@ func TestUntried(t *testing.T) {
 	office, _ := m.pairOf("office-1")
 	assert.Empty(t, m.status(t, office, 0, nil)["warnings"])
 	m.in(t, "azure", "sysctl", "-qw", "net.ipv4.conf.r2.forwarding=0")
-	problems := texts(m.status(t, office, 0, nil)["problems"])
+	var problems []string
+	for i := 0; i < tries && len(problems) != 1; i++ {
+		problems = texts(m.status(t, office, 0, nil)["problems"])
+	}
 	if assert.Len(t, problems, 1) {
 		assert.Contains(t, problems[0], "nothing comes back of 10.1.3.20 through azure-1, but through azure-2: ")
 	}

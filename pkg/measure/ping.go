@@ -37,7 +37,8 @@ func (p Ping) Loss() float64 {
 	return 100 * float64(p.Sent-p.Received) / float64(p.Sent)
 }
 
-// patience is how long a ping waits for the last answer.
+// patience is how long a ping waits for an answer while none has come. After one it waits
+// for twice the longest round trip (ping(8), -W).
 const patience = 2 * time.Second
 
 // ping pings an address, through an interface when device names one.

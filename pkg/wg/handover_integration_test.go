@@ -83,8 +83,8 @@ func TestHandover(t *testing.T) {
 	a.apply()
 	b.apply()
 	a.reaches("172.31.1.2")
-	// A slow machine takes a second, in which 128 packets may wait.
-	there, back := a.streamEvery("0.05", "172.31.1.2"), b.streamEvery("0.05", "172.31.1.1")
+	// A slow machine takes seconds, in which 128 packets may wait.
+	there, back := a.streamEvery("0.1", "172.31.1.2"), b.streamEvery("0.1", "172.31.1.1")
 	name, before := b.want.Tunnels[0].Name, a.publicKey()
 	peers := func() string { return b.sh("wg show %s allowed-ips | cut -c1-44,45-60 | sort", name) }
 	holds := func(key plan.PublicKey) bool { return carries(peers(), key) }

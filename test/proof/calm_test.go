@@ -32,7 +32,13 @@ func calm(routers ...string) string {
 // states is the state of all routers, of a moment in which no session has just fallen.
 func (l lab) states(t *testing.T) map[string]string {
 	t.Helper()
-	return l.onRouters(t, calm()+state)
+	for end := time.Now().Add(5 * time.Minute); ; {
+		began := time.Now()
+		have := l.onRouters(t, calm()+state)
+		if len(l.flaps(t, began, l.routers...)) == 0 || time.Now().After(end) {
+			return have
+		}
+	}
 }
 
 // unchanged wants the state of all routers to be as it was. It looks again while nothing but

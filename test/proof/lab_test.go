@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -151,7 +152,7 @@ func (l lab) play(t *testing.T, args ...string) (recap, string, error) {
 func (l lab) playbook(t *testing.T, name string, args ...string) (recap, string, error) {
 	t.Helper()
 	if name != "mesh" { // what else waits for tunnels does it as mesh does
-		args = append([]string{"-e", "mesh_settle=60"}, args...)
+		args = slices.Concat(patient, args)
 	}
 	args = append([]string{"-i", l.inventory(), "wgmesh.router." + name}, args...)
 	out, err := l.command(t, 20*time.Minute, "ansible-playbook", args...)
@@ -165,11 +166,14 @@ func (l lab) playbook(t *testing.T, name string, args ...string) (recap, string,
 	return counts, out, err
 }
 
-// mesh runs the mesh play, which must end green. It gives up on a tunnel seconds after
-// all others are well: a machine that is busy gets a minute, which nobody waits who is well.
+// patient gives a machine that is busy the time it needs, which nobody waits who is well: the
+// play gives up on a tunnel seconds after all others are well, and on a silent router.
+var patient = []string{"-e", "mesh_settle=60 mesh_contact_timeout=120 mesh_task_timeout=600"}
+
+// mesh runs the mesh play, which must end green.
 func (l lab) mesh(t *testing.T, args ...string) recap {
 	t.Helper()
-	counts, out, err := l.play(t, append([]string{"-e", "mesh_settle=60"}, args...)...)
+	counts, out, err := l.play(t, slices.Concat(patient, args)...)
 	require.NoError(t, err, tail(out))
 	assert.NotContains(t, strings.Join(strings.Fields(out), " "), "nobody knows here", "answers.py lacks a field")
 	return counts
