@@ -135,6 +135,7 @@ func TestAWSWaitsForTheRead(t *testing.T) {
 
 // Another writer takes the change back before it was read.
 func TestAWSLostRace(t *testing.T) {
+	t.Parallel()
 	f := newAWS(t)
 	f.OnWrite = func() { f.Interfaces[0].Check = true }
 	assert.Equal(t,
@@ -143,6 +144,7 @@ func TestAWSLostRace(t *testing.T) {
 }
 
 func TestAWSThrottling(t *testing.T) {
+	t.Parallel()
 	slow := aws.Fault{Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Status: 503}
 	t.Run("is waited out", func(t *testing.T) {
 		f := newAWS(t)

@@ -116,6 +116,7 @@ func TestAzureLostRace(t *testing.T) {
 }
 
 func TestAzureThrottling(t *testing.T) {
+	t.Parallel()
 	f := newAzure(t)
 	for range 10 {
 		f.Fault("PUT "+azure.NICA, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
@@ -187,6 +188,7 @@ func TestAzureHalfWay(t *testing.T) {
 
 // While an operation is asked for, Azure may be busy and the token may expire.
 func TestAzureTroubleWhileItWaits(t *testing.T) {
+	t.Parallel()
 	f := newAzure(t)
 	for range 6 {
 		f.Fault("GET "+azure.Operation, 429, "TooManyRequests", "slow down", "Retry-After", "0")

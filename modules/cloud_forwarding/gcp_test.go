@@ -101,6 +101,7 @@ func TestGCPLostRace(t *testing.T) {
 }
 
 func TestGCPThrottling(t *testing.T) {
+	t.Parallel()
 	f := newGCP(t)
 	for range 10 {
 		f.Fault("GET "+gcpInstance, 403, "rateLimitExceeded", "Rate Limit Exceeded")
@@ -151,6 +152,7 @@ func TestGCPMissingPermission(t *testing.T) {
 
 // While an operation is waited for, Google may be busy and the token may expire.
 func TestGCPTroubleWhileItWaits(t *testing.T) {
+	t.Parallel()
 	f := newGCP(t)
 	for range 6 {
 		f.Fault("POST "+gcpWait, 403, "userRateLimitExceeded", "slow down")
