@@ -135,16 +135,14 @@ func TestAWSWaitsForTheRead(t *testing.T) {
 
 // Another writer takes the change back before it was read.
 func TestAWSLostRace(t *testing.T) {
-	t.Parallel()
 	f := newAWS(t)
 	f.OnWrite = func() { f.Interfaces[0].Check = true }
 	assert.Equal(t,
 		"eni-0a: SourceDestCheck was set to false and still reads true; still so when `timeout` was over",
-		task.FailsChanged(t, f.router().And(options{"timeout": 5})))
+		task.FailsChanged(t, f.router().And(options{"timeout": 3})))
 }
 
 func TestAWSThrottling(t *testing.T) {
-	t.Parallel()
 	slow := aws.Fault{Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Status: 503}
 	t.Run("is waited out", func(t *testing.T) {
 		f := newAWS(t)
@@ -160,7 +158,7 @@ func TestAWSThrottling(t *testing.T) {
 		// may have been done. So this asks for no word on whether something changed.
 		assert.Equal(t,
 			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over",
-			task.Fails(t, f.router().And(options{"timeout": 5})))
+			task.Fails(t, f.router().And(options{"timeout": 3})))
 	})
 }
 

@@ -116,7 +116,6 @@ func TestAzureLostRace(t *testing.T) {
 }
 
 func TestAzureThrottling(t *testing.T) {
-	t.Parallel()
 	f := newAzure(t)
 	for range 10 {
 		f.Fault("PUT "+azure.NICA, 429, "RetryableErrorTooManyRequests", "slow down", "Retry-After", "0")
@@ -128,7 +127,7 @@ func TestAzureThrottling(t *testing.T) {
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	assert.Equal(t,
 		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over",
-		task.FailsUnchanged(t, f.router().And(options{"timeout": 5})))
+		task.FailsUnchanged(t, f.router().And(options{"timeout": 3})))
 }
 
 func TestAzureExpiredToken(t *testing.T) {
@@ -188,7 +187,6 @@ func TestAzureHalfWay(t *testing.T) {
 
 // While an operation is asked for, Azure may be busy and the token may expire.
 func TestAzureTroubleWhileItWaits(t *testing.T) {
-	t.Parallel()
 	f := newAzure(t)
 	for range 6 {
 		f.Fault("GET "+azure.Operation, 429, "TooManyRequests", "slow down", "Retry-After", "0")
@@ -201,7 +199,7 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 	f.Polls = 1 << 30
 	assert.Equal(t,
 		azure.NICA+": write the network interface: the operation is InProgress; still so when `timeout` was over",
-		task.FailsChanged(t, f.router().And(options{"timeout": 5})))
+		task.FailsChanged(t, f.router().And(options{"timeout": 3})))
 }
 
 // The metadata service answers so while it is updated.

@@ -101,7 +101,6 @@ func TestGCPLostRace(t *testing.T) {
 }
 
 func TestGCPThrottling(t *testing.T) {
-	t.Parallel()
 	f := newGCP(t)
 	for range 10 {
 		f.Fault("GET "+gcpInstance, 403, "rateLimitExceeded", "Rate Limit Exceeded")
@@ -113,7 +112,7 @@ func TestGCPThrottling(t *testing.T) {
 	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	assert.Equal(t,
 		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over",
-		task.Fails(t, f.router().And(options{"timeout": 5})))
+		task.Fails(t, f.router().And(options{"timeout": 3})))
 }
 
 func TestGCPExpiredToken(t *testing.T) {
@@ -152,7 +151,6 @@ func TestGCPMissingPermission(t *testing.T) {
 
 // While an operation is waited for, Google may be busy and the token may expire.
 func TestGCPTroubleWhileItWaits(t *testing.T) {
-	t.Parallel()
 	f := newGCP(t)
 	for range 6 {
 		f.Fault("POST "+gcpWait, 403, "userRateLimitExceeded", "slow down")
@@ -165,7 +163,7 @@ func TestGCPTroubleWhileItWaits(t *testing.T) {
 	f.Waits = 1 << 30
 	assert.Equal(t,
 		"example.com:mesh/europe-west3-a/gcp-1: update the instance: the operation operation-1 is RUNNING; still so when `timeout` was over",
-		task.FailsChanged(t, f.router().And(options{"timeout": 5})))
+		task.FailsChanged(t, f.router().And(options{"timeout": 3})))
 }
 
 func TestGCPBusyMetadata(t *testing.T) {
