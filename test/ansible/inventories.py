@@ -55,6 +55,14 @@ PLAYS = {"IMAGE": """
   gather_facts: false
   tasks:
     - debug: {msg: "router {{ inventory_hostname }}"}
+""", "TAGGED": """
+- import_playbook: wgmesh.router.members
+  tags: [net]
+- hosts: routers
+  gather_facts: false
+  tags: [net]
+  tasks:
+    - debug: {msg: "router {{ inventory_hostname }}"}
 """, "PLAN": """
 - hosts: routers
   gather_facts: false
@@ -307,6 +315,18 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, code, out)
         self.assertIn(want, out)
         self.assertNotIn('"router', out)
+
+    def test_tags(self):
+        """A run of which no task has the tags is no green one. A play that is imported under a tag can be chosen by it."""
+        for args in (["--tags", "net"], ["--skip-tags", "untagged"]):
+            for play in ("SHOW", "IMAGE"):
+                with self.subTest([play, *args]):
+                    code, out = self.play(inventory(), play, *args)
+                    self.assertNotEqual(0, code, out)
+                    self.assertIn("the tags of this run (%s" % ("net)" if args[1] == "net" else "all, untagged)"), out)
+        code, out = self.play(inventory(), "TAGGED", "--tags", "net")
+        self.assertEqual(0, code, out)
+        self.assertIn('"router aws-1"', out)
 
     def test_warned_once(self):
         """A mesh that warns says it once, however many routers plan it."""
