@@ -97,7 +97,8 @@ func rename(before, after []plan.Plan) {
 			if p.Bird.AS == q.Bird.AS {
 				before[i].Router.Site = q.Router.Site
 			}
-			if p.Router.ID == q.Router.ID && find(after, p.Router.Name).IsZero() && find(before, q.Router.Name).IsZero() {
+			if p.Router.ID == q.Router.ID &&
+				find(after, p.Router.Name).IsZero() && find(before, q.Router.Name).IsZero() {
 				names[p.Router.Name] = q.Router.Name
 				before[i].Router.Name = q.Router.Name
 			}
@@ -205,7 +206,8 @@ func compare(was, is plan.Plan) change {
 	for _, n := range is.Bird.Neighbors {
 		// A new name is to BIRD a session less and one more.
 		if slices.Contains(restart, n.Name) || slices.ContainsFunc(was.Bird.Neighbors, func(o plan.Neighbor) bool {
-			return o.Name != n.Name && o.Interface == n.Interface && o.Address == n.Address && o.LocalAddress == n.LocalAddress
+			return o.Name != n.Name && o.Interface == n.Interface &&
+				o.Address == n.Address && o.LocalAddress == n.LocalAddress
 		}) {
 			c.Resets = append(c.Resets, n.Router)
 		}
