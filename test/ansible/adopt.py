@@ -43,6 +43,7 @@ class Network:
         self.keys = {}
         self.interfaces = {name: {} for name in self.routers}  # by name
         self.extra = {name: [] for name in self.routers}
+        self.systems = {}  # AS numbers that are not the site's, by router
         self.number = 0
         names = list(self.routers)
         for i, one in enumerate(names):
@@ -53,7 +54,7 @@ class Network:
         self.number += 1
         network = "172.31.%d" % self.number
         for end, far, host, back in ((one, other, 7, 9), (other, one, 9, 7)):
-            self.interfaces[end]["wg-" + far] = {
+            self.interfaces[end]["wg-" + far.replace(".", "-")[:12]] = {
                 "peer": [far], "address": "%s.%d/24" % (network, host), "far": "%s.%d" % (network, back), "port": 41000 + self.number,
                 "endpoint": "%s:%d" % (self.routers[far], 41000 + self.number), "allowed": [network + ".0/24", *self.nets(end, far)],
                 "mtu": 1340, "keepalive": "60", "calls": True,
@@ -68,7 +69,7 @@ class Network:
 
     def text(self, name):
         lines, links, site = [], [], SITES.get(self.site(name), (65099, "10.9.0.0/16"))
-        mine = ipaddress.ip_network(site[1])[256 + 10 + int(name[-1])]
+        mine = ipaddress.ip_network(site[1])[256 + 10 + list(self.routers).index(name)]
         for interface, has in self.interfaces[name].items():
             lines.append("key\t%s\t%s" % (interface, key(has.get("key", name))))
             lines.append("port\t%s\t%d" % (interface, has["port"]))
@@ -97,7 +98,8 @@ class Network:
             peer = has["peer"][0]
             lines += [
                 "to_%s BGP        ---        up     10:00:00.000  Established" % peer.replace("-", "_"), "  BGP state:          Established",
-                "    Neighbor address: " + has["far"], "    Neighbor AS:      %d" % SITES.get(self.site(peer), (65099,))[0], "    Local AS:         %d" % site[0],
+                "    Neighbor address: " + has["far"], "    Neighbor AS:      %d" % SITES.get(self.site(peer), (65099,))[0],
+                "    Local AS:         %d" % self.systems.get(name, site[0]),
             ]
         return lines + ["Table master4:", "%s          unicast [static1 10:00:00] * (200)" % site[1], "\tvia %s on eth0" % gateway]
 
@@ -170,6 +172,87 @@ class Adopt(unittest.TestCase):
                 self.assertTrue([line for line in got["lost"] if line.startswith(what)], got["lost"])
                 for line in got["lost"]:
                     self.assertLessEqual(len(line), 160)
+
+    def sites(self, got):
+        """Return the sites of the routers, and the AS number and networks of the sites."""
+        self.assertEqual("", got["refused"])
+        for line in got["lost"]:
+            self.assertLessEqual(len(line), 160)
+        return ({name: have["mesh_site"] for name, have in got["hosts"].items()},
+                {name: (entry["as"], entry["networks"]) for name, entry in got["vars"]["mesh_sites"].items()})
+
+    def test_one_as_for_all(self):
+        """An iBGP full mesh: the clouds stay apart, since what is inside a site is not encrypted."""
+        network = Network()
+        network.systems = dict.fromkeys(ROUTERS, 65000)
+        of, sites = self.sites(network.adopt())
+        self.assertEqual({"azure-1": "azure", "azure-2": "azure", "aws-1": "aws", "gcp-1": "gcp"}, of)
+        self.assertEqual({"aws": (65001, ["10.2.0.0/16"]), "azure": (65002, ["10.1.0.0/16"]), "gcp": (65003, ["10.3.0.0/16"])}, sites)
+        self.assertEqual(["AS 65000: sites aws, azure, gcp share it: each gets one of its own; set mesh_site for those that are one site"],
+                         network.adopt()["lost"])
+        # A way to the cloud for all that is private says nothing of who is of one.
+        for name in ROUTERS:
+            network.extra[name] = ["bird\t10.0.0.0/8          unicast [static1 10:00:00] * (200)", "bird\t\tvia 10.99.0.1 on eth0"]
+        of, _sites = self.sites(network.adopt())
+        self.assertEqual({"azure", "aws", "gcp"}, set(of.values()))
+        network.extra = {name: [] for name in ROUTERS}
+        # Theirs counts who say it.
+        of, sites = self.sites(network.adopt(mesh_site="all"))
+        self.assertEqual({"all": (65000, ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"])}, sites)
+        of, sites = self.sites(network.adopt(mesh_sites={"one": {"as": "65000"}}))
+        self.assertEqual(set(of.values()), {"one"})
+        of, sites = self.sites(network.adopt(mesh_sites={"azure": {"as": 65000}}))
+        self.assertEqual({"azure", "aws", "gcp"}, set(of.values()))
+        self.assertEqual([65000, 65001, 65002], [sites[name][0] for name in ("azure", "aws", "gcp")])
+
+    def test_one_site_of_many_names(self):
+        """The networks say it: it is one site, and that is told."""
+        network = Network({"fra-1": "203.0.113.1", "ber-1": "203.0.113.2", "aws-1": "198.51.100.11"})
+        network.systems = {"fra-1": 65050, "ber-1": 65050}
+        got = network.adopt()
+        of, sites = self.sites(got)
+        self.assertEqual({"fra-1": "as65050", "ber-1": "as65050", "aws-1": "aws"}, of)
+        self.assertIn("site as65050: made of fra-1, ber-1 by AS 65050 and a network: set mesh_site for those that are not of one site", got["lost"])
+
+    def test_an_as_a_router(self):
+        network = Network()
+        network.systems = {"azure-1": 65101, "azure-2": 65102}
+        got = network.adopt()
+        of, sites = self.sites(got)
+        self.assertEqual({"azure-1": "azure", "azure-2": "azure", "aws-1": "aws", "gcp-1": "gcp"}, of)
+        self.assertIn("site azure: its routers have the AS numbers 65101, 65102: all get 65101", got["lost"])
+        network.systems["azure-2"] = 0  # its BIRD says none
+        of, sites = self.sites(network.adopt())
+        self.assertEqual((65101, ["10.1.0.0/16"]), sites["azure"])
+        self.assertEqual("azure", of["azure-2"])
+
+    def test_names_with_domains(self):
+        routers = {"gw1.azure.example.com": "203.0.113.11", "gw2.azure.example.com": "203.0.113.12", "gw1.aws.example.com": "198.51.100.11"}
+        of, _sites = self.sites(Network(routers, bird=False).adopt())
+        self.assertEqual({"gw1.azure.example.com": "gw-azure", "gw2.azure.example.com": "gw-azure", "gw1.aws.example.com": "gw-aws"}, of)
+        routers = {"azure-1.example.com": "203.0.113.11", "azure-2.example.com": "203.0.113.12", "aws-1.example.com": "198.51.100.11"}
+        of, _sites = self.sites(Network(routers, bird=False).adopt())
+        self.assertEqual(["azure", "azure", "aws"], list(of.values()))
+        routers = {"203.0.113.11": "203.0.113.11", "203.0.113.12": "203.0.113.12", "198.51.100.11": "198.51.100.11"}
+        of, _sites = self.sites(Network(routers, bird=False).adopt())
+        self.assertEqual(["203-0-113", "203-0-113", "198-51-100"], list(of.values()))
+
+    def test_mesh_sites_of_theirs(self):
+        got = Network().adopt(mesh_sites={"azure": {"networks": "10.1.0.0/16, 10.9.0.0/16", "mtu": "1500", "as": "65020"}})
+        self.assertEqual("", got["refused"])
+        self.assertEqual("10.1.0.0/16, 10.9.0.0/16", got["vars"]["mesh_sites"]["azure"]["networks"])
+        for sites, want in (
+            ({"azure": {"networks": "10.1.0.0/16 10.9.0.0/16"}}, 'mesh_sites.azure.networks: found "10.1.0.0/16 10.9.0.0/16", expected networks, such as 10.1.0.0/16'),
+            ({"azure": {"networks": ["10.1.0.1/16"]}}, 'mesh_sites.azure.networks: found "10.1.0.1/16", expected networks'),
+            ({"azure": {"networks": 10}}, "mesh_sites.azure.networks: found 10, expected"),
+            ({"azure": {"as": "AS65020"}}, 'mesh_sites.azure.as: found "AS65020", expected a number'),
+            ({"azure": {"mtu": [1400]}}, "mesh_sites.azure.mtu: found a list of 1, expected a number"),
+            ({"azure": "65020"}, 'mesh_sites.azure: found "65020", expected an object'),
+            ("azure", 'mesh_sites: found "azure", expected an object'),
+        ):
+            with self.subTest(want):
+                got = Network().adopt(mesh_sites=sites)
+                self.assertTrue(got["refused"].startswith(want), got["refused"])
 
     def test_one_end_only(self):
         network = Network()

@@ -61,7 +61,10 @@ def adopted(names, hostvars):
         if ours:
             return refused("%s: all of its WireGuard interfaces are the mesh's already: there is nothing to adopt" % ours[0])
         return refused("no WireGuard interface on %s: bring the network up first, since what runs is read" % names[0])
-    adoption = Adoption(routers, {name: hostvars[name] for name in names})
+    try:
+        adoption = Adoption(routers, {name: hostvars[name] for name in names})
+    except Wrong as wrong:
+        return refused("%s: found %s, expected %s" % (wrong.field, wrong.found, wrong.expected))
     return {
         "refused": "", "vars": adoption.shared(), "hosts": adoption.hosts(), "lost": adoption.lines(), "tunnels": len(adoption.tunnels),
     }

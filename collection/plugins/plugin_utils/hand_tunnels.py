@@ -19,8 +19,9 @@ class Lost:
         self.lines = []
 
     def add(self, where, found, do):
-        line = "%s: %s: %s" % (where, found, do)
-        line = line if len(line) <= 160 else line[:157] + "..."
+        room = max(160 - len(where) - len(do) - 4, 3)
+        found = found if len(found) <= room else found[: room - 3] + "..."
+        line = ("%s: %s: %s" % (where, found, do))[:160]
         if line not in self.lines:
             self.lines.append(line)
 
