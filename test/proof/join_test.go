@@ -30,10 +30,7 @@ const identity = "/etc/ssh/ssh_host_ecdsa_key"
 // routers. The steps build on each other, so the first that fails ends the test.
 func TestJoin(t *testing.T) {
 	l := upFrom(t, "join", joinInventory, "test/proof/testdata/join-image.yml")
-	steps := []struct {
-		name string
-		run  func(*testing.T, lab)
-	}{
+	l.steps(t, []step{
 		{"a router that was not told how to join says so in one line", joinUntold},
 		{"wrong words in join.yml are named with their line", joinMisspelt},
 		{"seven routers at once, in any order, become one mesh", joinAllAtOnce},
@@ -46,12 +43,7 @@ func TestJoin(t *testing.T) {
 		{"a taken router can change no tunnel between others, read no key and run no command", takenRouter},
 		{"a router with new keys joins while a peer is down, which is peered when it comes back", joinRebuilt},
 		{"two machines with one id: the second is refused and the first stays", joinTwice},
-	}
-	for _, step := range steps {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
-			t.FailNow()
-		}
-	}
+	})
 }
 
 // join runs the unit and returns its exit status and what it said on the console.

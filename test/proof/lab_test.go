@@ -58,6 +58,21 @@ func upFrom(t *testing.T, name, inventory, image string, more ...string) lab {
 	return l
 }
 
+// A step is a part of a test and builds on those before it.
+type step struct {
+	name string
+	run  func(*testing.T, lab)
+}
+
+// steps runs them in turn. The first that fails ends the test.
+func (l lab) steps(t *testing.T, steps []step) {
+	for _, s := range steps {
+		if !t.Run(s.name, func(t *testing.T) { s.run(t, l) }) {
+			t.FailNow()
+		}
+	}
+}
+
 func (l lab) inventory() string {
 	return filepath.Join(l.root, "build/lab", l.name, "inventory.yml")
 }

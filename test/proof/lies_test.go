@@ -29,20 +29,13 @@ func TestLies(t *testing.T) {
 				'printf "%s\n" "$answer"; exit $status' >$program.new
 			chmod 755 $program.new; mv $program.new $program
 		done`)
-	for _, step := range []struct {
-		name string
-		run  func(*testing.T, lab)
-	}{
+	l.steps(t, []step{
 		{"mesh: it answers in the name of a router that does not answer", liarIsVictim},
 		{"join: the same", liarIsVictimInJoin},
 		{"mesh: a key of low order, facts, orders for the terminal, an address elsewhere", liarTellsRubbish},
 		{"mesh: its tunnels are alive and keep their key", liarHasNewKey},
 		{"callback: it plans for the others", liarPlans},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
-			t.FailNow()
-		}
-	}
+	})
 }
 
 const (

@@ -17,10 +17,7 @@ import (
 func TestMesh(t *testing.T) {
 	l := up(t, "proof", "examples/field-case/inventory.yml", "test/proof/testdata/hosts.yml")
 	l.closeTunnels(t) // all of this works with tunnels that are; those of other labs are open
-	steps := []struct {
-		name string
-		run  func(*testing.T, lab)
-	}{
+	l.steps(t, []step{
 		{"check on a fresh lab changes nothing and names what it would do", checkFresh},
 		{"a mesh that cannot work is refused with every problem", refuseBadMesh},
 		{"three routers of seven: their tunnels are up, the run says what is missing", halfConverged},
@@ -39,12 +36,7 @@ func TestMesh(t *testing.T) {
 		{"a killed run is finished by the next", killedRun},
 		{"no secret is anywhere it should not be", canary},
 		{"a router that is made absent leaves nothing with the others", absent},
-	}
-	for _, step := range steps {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
-			t.FailNow()
-		}
-	}
+	})
 }
 
 func checkFresh(t *testing.T, l lab) {

@@ -24,10 +24,7 @@ const victim = "one-1"
 func TestReboot(t *testing.T) {
 	l := up(t, "reboot", "test/proof/testdata/reboot.yml")
 	l.mesh(t)
-	steps := []struct {
-		name string
-		run  func(*testing.T, lab)
-	}{
+	l.steps(t, []step{
 		{"BIRD before the tunnels, and after them", eitherOrder},
 		{"files that were half written, zero or gone are put back", damagedFiles},
 		{"what was damaged has been named, and the next run mends the rest", damageIsMended},
@@ -35,12 +32,7 @@ func TestReboot(t *testing.T) {
 		{"a change that waited for its confirmation is forgotten", pendingChange},
 		{"the network comes late, and a peer is out of reach", lateNetwork},
 		{"a reload does not take a tunnel's keys away", reloadKeepsKeys},
-	}
-	for _, step := range steps {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
-			t.FailNow()
-		}
-	}
+	})
 }
 
 // whole succeeds when n BGP sessions and as many BFD sessions are up.

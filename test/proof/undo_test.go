@@ -51,20 +51,13 @@ func TestUndo(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	for _, step := range []struct {
-		name string
-		run  func(*testing.T, lab)
-	}{
+	l.steps(t, []step{
 		{"a reboot takes the change back before the tunnels are up", rebootUndoes},
 		{"the same change again goes on where the dead controller stopped", runAgain},
 		{"other names for all interfaces are kept", otherNames},
 		{"a good change is kept while a router is off", keptWithoutOne},
 		{"a good change is kept while a router is sick", keptWithSick},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, l) }) {
-			t.FailNow()
-		}
-	}
+	})
 }
 
 // A badChange is made on the victim alone.
