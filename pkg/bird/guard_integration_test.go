@@ -218,8 +218,19 @@ func TestT4T7Reload(t *testing.T) {
 
 	g.try(t, number(t, 3), 60)
 	require.NoError(t, g.state(t, bird.Confirmed))
+	last := func() string {
+		_, when, _ := strings.Cut(nettest.Run(t, "birdc", "-s", g.socket(), "show", "status"), "Last reconfiguration on ")
+		return when
+	}
+	before := last()
+	time.Sleep(time.Second) // BIRD may say no more than the second
 	g.signal(t, syscall.SIGHUP)
-	time.Sleep(300 * time.Millisecond)
+	nettest.Eventually(t, "read again", func() string {
+		if last() != before {
+			return ""
+		}
+		return before
+	})
 	g.want(t, 3, 3)
 }
 

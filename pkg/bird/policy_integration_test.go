@@ -182,6 +182,13 @@ func TestNoTransit(t *testing.T) {
 		}
 		l.configure(t, r)
 	}
+	nettest.Eventually(t, "o1 offers what it carries", func() string {
+		out := l.byName["o1"].birdc(t, "show route export p1")
+		if strings.Contains(out, "10.2.1.0/24") {
+			return ""
+		}
+		return out
+	})
 	time.Sleep(time.Second)
 	l.expect(t, map[string]string{"p1 10.2.1.0/24": "", "q1 10.1.1.0/24": "", "p1 10.3.0.0/16": "o1"})
 }
