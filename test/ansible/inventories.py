@@ -406,7 +406,8 @@ class Test(unittest.TestCase):
                 if "mesh_state" in change:
                     tree["all"]["children"]["aws"]["hosts"]["aws-2"] = {**tree["all"]["children"]["aws"]["hosts"]["aws-1"], "mesh_state": "present", "mesh_id": 3}
                 with self.subTest(want):
-                    code, out = self.play(tree, "wgmesh.router.replace", "--limit", "aws", "-e", "mesh_upgrade_hook=%s mesh_upgrade_wait=1" % hook)
+                    code, out = self.play(
+                        tree, "wgmesh.router.replace", "--limit", "aws", "-e", "mesh_upgrade_hook=%s mesh_upgrade_wait=1 mesh_drain_force=true" % hook)  # fmt: skip
                     self.assertEqual(2, code, out)
                     self.assertIn(want, out)
                     self.assertEqual(want == "", ran.exists(), out)
@@ -864,6 +865,109 @@ class Drains(unittest.TestCase):
         self.assertIn("azure-1 forwards 200 packets/s (wg6 azure-2: 5 in, 205 out", lines[1])
         self.assertIn("it comes from its own site", undrained("azure-1", [], traffic)[0])
         self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
+
+
+class Turns(unittest.TestCase):
+    """What the plays of day two ask before they do something, of routers that answer as a test says."""
+
+    SITES = {"azure": ["azure-1", "azure-2"], "aws": ["aws-1", "aws-2"], "gcp": ["gcp-1"]}
+    ROUTERS = [router for routers in SITES.values() for router in routers]
+    STUB = (
+        "import json\nfrom ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n"
+        "    def run(self, tmp=None, task_vars=None):\n"
+        "        name, args = self._task.action.split('.')[-1], self._task.args\n"
+        "        host = str(self._task.delegate_to or task_vars['inventory_hostname'])\n"
+        "        with open(%r) as f:\n"
+        "            seen = json.load(f).get(host)\n"
+        "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
+        "        plan = {'plan': {'status': status, 'preshared_keys': [], 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
+        "        if name == 'mesh_plan_info':\n"
+        "            return plan\n"
+        "        if seen is None:\n"
+        "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
+        "        if name == 'mesh_status_info':\n"
+        "            return dict(seen, forwarded=0)\n"
+        "        with open(%r, 'a') as f:\n"
+        "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
+        "        by = {'mesh_plan_info': plan, 'mesh_status_info': seen}\n"
+        "        return {'answers': {step['register']: by.get(step['module'], {}) for step in args['steps']}}\n"
+    )
+
+    def setUp(self):
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        source, copy = (root / "ansible_collections/wgmesh/router" for root in (pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"]), self.root))
+        stubs = ("mesh_steps.py", "mesh_plan_info.py", "mesh_status_info.py")
+        for folder in ("", "plugins", "plugins/action"):
+            (copy / folder).mkdir(parents=True)
+            for path in (source / folder).iterdir():
+                if path.name not in ("plugins", "action", *stubs):
+                    (copy / folder / path.name).symlink_to(path)
+        for name in stubs:
+            (copy / "plugins/action" / name).write_text(self.STUB % (str(self.root / "seen"), str(self.root / "did")))
+        self.hook, self.ran = self.root / "hook.yml", self.root / "ran"
+        self.hook.write_text("- {ansible.builtin.raw: touch %s}\n- {ansible.builtin.fail: {msg: the hook ends here}}\n" % self.ran)
+
+    def seen(self, name, silent=(), bgp="Established", **more):
+        """What a router says: of a mesh that is well, but for those who are silent."""
+        tunnels = [{"name": "wg%d" % i, "peer": peer, "healthy": True, "bgp": bgp} for i, peer in enumerate(self.ROUTERS) if peer != name]
+        return {"drained": False, "drained_why": "", "healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": [], **more}
+
+    def play(self, name, *args, silent=(), **seen):
+        """The code, the output, and what has been done to whom."""
+        answers = {router: None if router in silent else self.seen(router) for router in self.ROUTERS}
+        answers.update({router.replace("_", "-"): answer for router, answer in seen.items()})
+        (self.root / "seen").write_text(json.dumps(answers))
+        for path in (self.root / "did", self.ran):
+            path.unlink(missing_ok=True)
+        hosts = {
+            router: {"mesh_id": self.ROUTERS.index(router) + 1, "mesh_site": site, "mesh_endpoint": "192.0.2.%d" % (self.ROUTERS.index(router) + 1)}
+            for site, routers in self.SITES.items() for router in routers
+        }  # fmt: skip
+        sites = {site: {"as": 65020 + i, "networks": ["10.%d.0.0/16" % (i + 1)]} for i, site in enumerate(self.SITES)}
+        common = {"mesh_sites": sites, "ansible_connection": "local", "mesh_upgrade_wait": 1, "mesh_drain_wait": 1, "mesh_wait": 1}
+        (self.root / "hosts.yml").write_text(json.dumps({"all": {"vars": common, "children": {"routers": {"hosts": hosts}}}}))
+        done = subprocess.run(
+            ["ansible-playbook", "-i", str(self.root / "hosts.yml"), "wgmesh.router." + name, *args],
+            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.root)},
+        )  # fmt: skip
+        did = (self.root / "did").read_text().splitlines() if (self.root / "did").exists() else []
+        out = " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
+        return done.returncode, out, [line for line in did if "Look" not in line and "Plan" not in line]
+
+    def replace(self, *args, **more):
+        return self.play("replace", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook, *args, **more)
+
+    def test_sick(self):
+        """A machine whose large packets are lost has no tunnel that is well, and everybody sends to it: it is drained all the same."""
+        sick = self.seen("azure-1", healthy=False)
+        for tunnel in sick["tunnels"]:
+            tunnel["healthy"] = False
+        code, out, did = self.replace(azure_1=sick)
+        self.assertEqual((2, ["azure-1: Drain this router"], True), (code, did, self.ran.exists()), out)
+        uses = self.seen("aws-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}])
+        code, out, did = self.replace(azure_1=self.seen("azure-1", bgp="Active"), aws_1=uses)
+        self.assertEqual((2, [], False), (code, did, self.ran.exists()), out)
+        self.assertIn("azure-1 has no BGP session, so it is not drained, and aws-1 sends to it: mend it, or accept the cut with", out)
+        code, out, did = self.replace(azure_1=self.seen("azure-1", bgp="Active"))
+        self.assertEqual((2, [], True), (code, did, self.ran.exists()), out)
+
+    def test_unheard(self):
+        """A machine that nobody heard was taken for gone: when the controller reached nobody, the hook destroyed one in use."""
+        others = [router for router in self.ROUTERS if router != "azure-1"]
+        away = {"azure_1": None}
+        uses = self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}])
+        for silent, more, want in (
+            (others, {}, "azure-1 does not answer, and no router of aws, gcp answers (4 of 4 others are silent), so nobody knows who uses it: mend SSH, or -e mesh_drain_force=true"),
+            (["aws-1", "gcp-1"], {}, "azure-1 does not answer, and no router of gcp answers (2 of 4 others are silent), so nobody knows who uses it: mend SSH"),
+            ([], {"gcp_1": uses}, "azure-1 does not answer, so it is not drained, and gcp-1 sends to it: mend its SSH, or accept the cut with -e mesh_drain_force=true"),
+            (["aws-1"], {}, ""),
+        ):
+            with self.subTest(silent):
+                code, out, did = self.replace(silent=silent, **away, **more)
+                self.assertEqual((2, want == "", []), (code, self.ran.exists(), did), out)
+                self.assertIn(want or "the hook ends here", out)
+        self.replace("-e", "mesh_drain_force=true", silent=others, **away)
+        self.assertTrue(self.ran.exists())
 
 
 class Moving(unittest.TestCase):

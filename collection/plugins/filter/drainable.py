@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, of_site
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed, of_site
 
 DOCUMENTATION = r"""
 name: drainable
@@ -92,10 +92,6 @@ def drainable(name, hostvars, group, targeted, seen, force=False):
 def status(result):
     """What a router has seen of itself, None when it did not answer."""
     return (result.get("answers") or {}).get("__mesh_seen")
-
-
-def listed(names):
-    return ", ".join(names[:2]) + (" and %d more" % (len(names) - 2) if len(names) > 2 else "")
 
 
 def refusal(name, found, do):

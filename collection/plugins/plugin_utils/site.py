@@ -17,3 +17,8 @@ def of_site(name, hostvars, group):
 def cut(text):
     """Return what of a text fits into a line beside other words."""
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def listed(names):
+    """Return the first two of some names, and how many more there are."""
+    return ", ".join(names[:2]) + (" and %d more" % (len(names) - 2) if len(names) > 2 else "")

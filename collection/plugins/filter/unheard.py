@@ -1,0 +1,81 @@
+# Copyright: wgmesh.router contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a machine that cannot be drained is not to be taken for gone."""
+
+from __future__ import annotations
+
+from ansible_collections.wgmesh.router.plugins.filter.undrained import ways
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
+
+DOCUMENTATION = r"""
+name: unheard
+short_description: Why a machine that cannot be drained is not to be taken for gone
+version_added: 1.0.0
+description:
+  - A machine that does not answer, or has no session of BGP, may be gone, or out of the controller's reach only. The
+    others know whether they send to it. What nobody of a site says is not known.
+positional: _input, hostvars, group, seen
+options:
+  _input:
+    description: The name of the router.
+    type: str
+    required: true
+  hostvars:
+    description: Ansible's C(hostvars).
+    type: dict
+    required: true
+  group:
+    description: The names of all routers.
+    type: list
+    elements: str
+    required: true
+  seen:
+    description: The results of a loop over the other routers, each of which planned and looked at itself.
+    type: list
+    elements: dict
+    required: true
+  answers:
+    description: Whether the machine itself answers.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Refuse to lose what the others send
+  ansible.builtin.fail:
+    msg: "{{ refused }}"
+  when: refused | length > 0
+  vars:
+    refused: "{{ inventory_hostname | wgmesh.router.unheard(hostvars, groups.routers, looked.results) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: One line, empty when nothing stands against it.
+  type: str
+  sample: "azure-1 does not answer, so it is not drained, and gcp-1 sends to it: mend its SSH, or accept the cut with -e mesh_drain_force=true"
+"""
+
+
+def unheard(name, hostvars, group, seen, answers=False):
+    """Return the line."""
+    found = "%s has no BGP session" % name if answers else "%s does not answer" % name
+    for result in seen:
+        if ways(result, name):
+            do = "mend %s, or accept the cut with -e mesh_drain_force=true" % ("it" if answers else "its SSH")
+            return "%s, so it is not drained, and %s sends to it: %s" % (found, result["item"], do)
+    heard = [result["item"] for result in seen if (result.get("answers") or {}).get("__mesh_seen")]
+    there = {other: hostvars[other].get("mesh_site") for other in group if hostvars[other].get("mesh_state", "present") != "absent"}
+    known = {there[other] for other in [name, *heard] if other in there}
+    silent = sorted({str(site) for site in there.values() if site not in known})
+    if not silent:
+        return ""
+    others = len(there) - (name in there)
+    count = "%d of %d others are silent" % (others - len(heard), others)
+    return "%s, and no router of %s answers (%s), so nobody knows who uses it: mend SSH, or -e mesh_drain_force=true" % (found, listed(silent), count)
+
+
+class FilterModule:
+    def filters(self):
+        return {"unheard": unheard}
