@@ -28,6 +28,7 @@ except ImportError:  # the oldest core
 
 init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mistyped import SPECS, mistyped  # noqa: E402
@@ -936,6 +937,53 @@ class Turns(unittest.TestCase):
 
     def replace(self, *args, **more):
         return self.play("replace", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook, *args, **more)
+
+    def test_names_one(self):
+        """Without a hook and a limit, whoever comes first was drained."""
+        for more in ((), ("--check",), ("--limit", "azure-1,gcp-1")):
+            with self.subTest(more):
+                code, out, did = self.play("replace", *more)
+                self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
+                several = 2 if "--limit" in more else 5
+                self.assertIn("this run would replace %d routers, and no mesh_upgrade_hook does it: name one router with --limit" % several, out)
+
+    def test_hooks(self):
+        """What is not a list of tasks ended the run after the drain, or did nothing and was green."""
+        self.hook.write_text("- hosts: all\n  tasks: []\n")
+        for play in ("replace", "upgrade"):
+            code, out, did = self.play(play, "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
+            self.assertEqual((2, []), (code, did), out)
+            self.assertIn("mesh_upgrade_hook: %s: task 1 is not one: expected a file of tasks, not a playbook" % self.hook, out)
+
+    def test_hookable(self):
+        for text, want in (
+            ("- ansible.builtin.raw: [\n", "is not YAML (line 2: "),
+            ("- {ansible.builtin.raw: id}\n---\n- {ansible.builtin.raw: id}\n", "is not YAML (line 2: "),
+            ("", "has no tasks: expected a list of them"),
+            ("---\n# nothing\n", "has no tasks: expected a list of them"),
+            ("[]", "has no tasks: expected a list of them"),
+            ("ansible.builtin.raw: id\n", "has no tasks: expected a list of them"),
+            ("- ansible.builtin.raw\n", "task 1 is not one: expected a file of tasks"),
+            ("- import_playbook: wgmesh.router.mesh\n", "task 1 is not one: expected a file of tasks, not a playbook"),
+            ("- {raw: id, command: id}\n", "task 1 cannot be read"),
+            ("- {name: nothing}\n", "task 1 cannot be read"),
+            ("- {raw: id}\n- {rebot: }\n", "task 2: rebot is no module of this controller"),
+            ("- {raw: id}\n- {block: [{raw: id}], rescue: [{no.such.thing: }]}\n", "task 2: no.such.thing is no module of this controller"),
+            ("- {raw: id, whn: false}\n", "task 1: whn is no keyword of a task"),
+            ("- {block: {raw: id}}\n", "task 1 is a block of something that is no list"),
+            ("- {debug: {msg: !unsafe '{{ x'}}\n- {local_action: {module: command, cmd: id}}\n- {action: '{{ x }}'}\n", ""),
+            ("- {collections: [community.aws], block: [{ec2_ami_info: }]}\n", ""),
+            ("- {raw: id, with_items: [1], register: x}\n- {include_tasks: x.yml}\n- {wgmesh.router.mesh_guard: {state: absent}}\n- {mesh_guard: {}}\n", ""),
+            ("- debug:\n    msg: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      6162\n", ""),
+        ):
+            with self.subTest(text):
+                line = hookable("/h.yml", text)
+                self.assertEqual(bool(want), bool(line), line)
+                self.assertIn(want, line)
+                self.assertTrue(line.startswith("mesh_upgrade_hook: /h.yml" if want else ""), line)
+                self.assertLessEqual(len(line), 160)
+        for path in pathlib.Path(__file__).parents[2].glob("examples/upgrade/*.yml"):
+            self.assertEqual("", hookable(str(path), path.read_text()))
 
     def test_sick(self):
         """A machine whose large packets are lost has no tunnel that is well, and everybody sends to it: it is drained all the same."""
