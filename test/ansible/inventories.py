@@ -908,10 +908,11 @@ class Turns(unittest.TestCase):
         self.hook, self.ran = self.root / "hook.yml", self.root / "ran"
         self.hook.write_text("- {ansible.builtin.raw: touch %s}\n- {ansible.builtin.fail: {msg: the hook ends here}}\n" % self.ran)
 
-    def seen(self, name, silent=(), bgp="Established", **more):
-        """What a router says: of a mesh that is well, but for those who are silent."""
+    def seen(self, name, drained=False, bgp="Established", **more):
+        """What a router says of a mesh that is well."""
         tunnels = [{"name": "wg%d" % i, "peer": peer, "healthy": True, "bgp": bgp} for i, peer in enumerate(self.ROUTERS) if peer != name]
-        return {"drained": False, "drained_why": "", "healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": [], **more}
+        well = {"healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": []}
+        return {"drained": drained, "drained_why": "", "source_addresses": [], **well, **more}
 
     def play(self, name, *args, silent=(), **seen):
         """The code, the output, and what has been done to whom."""
@@ -946,6 +947,28 @@ class Turns(unittest.TestCase):
                 self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
                 several = 2 if "--limit" in more else 5
                 self.assertIn("this run would replace %d routers, and no mesh_upgrade_hook does it: name one router with --limit" % several, out)
+
+    def test_undrains_who_is_well(self):
+        """A router whose tunnels were all dead was undrained, and nobody was told."""
+        dead = self.seen("azure-1", True, healthy=False, required_healthy=False)
+        for tunnel in dead["tunnels"]:
+            tunnel["healthy"] = False
+            here = {"cause": "no handshake", "do": "run the mesh play there"}
+            trouble = {"peer": tunnel["peer"], "text": "no handshake", "follows": False, "alone": False, "final": False, "here": here, **here}
+            dead["troubles"].append(trouble)
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=dead)
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn("azure-1 stays drained: none of its 4 tunnels is well: mend it first, or -e mesh_drain_force=true", out)
+        self.assertRegex(out, "ROUTER FOLLOWS CAUSE: WHAT TO DO .*no handshake")
+        undrained = ["azure-1: Undrain this router"]
+        code, out, did = self.play("undrain", "--limit", "azure-1", "-e", "mesh_drain_force=true", azure_1=dead)
+        self.assertEqual((0, undrained), (code, did), out)
+        dead["tunnels"][0]["healthy"] = True
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=dead)
+        self.assertEqual((0, undrained), (code, did), out)
+        self.assertRegex(out, "ROUTER FOLLOWS CAUSE: WHAT TO DO .*no handshake")
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=self.seen("azure-1", True))
+        self.assertEqual((0, undrained, False), (code, did, "FOLLOWS" in out), out)
 
     def test_hooks(self):
         """What is not a list of tasks ended the run after the drain, or did nothing and was green."""
