@@ -42,6 +42,30 @@ func TestGuardCrash(t *testing.T) {
 	}
 }
 
+// TestSecondRun gives a run while the change of one that was cut off still waits. Its own
+// text is the one that is kept, and BIRD waits for it no less than the guard does.
+func TestSecondRun(t *testing.T) {
+	nettest.Need(t, "setsid", "bird", "birdc")
+	binary, ns := nettest.Wgmesh(t, "modules"), nettest.New(t, "second")
+	for name, id := range map[string]string{"as it was": "0.0.0.2", "corrected": "0.0.0.3"} {
+		t.Run(name, func(t *testing.T) {
+			c := birdTrial(t, newHost(t, binary, ns))
+			c.before()
+			c.options["guard"], c.options["timeout"] = 30, 30
+			c.call(t, c.module, c.options)
+			c.options["guard"], c.options["timeout"], c.options["router_id"] = 600, 600, id
+			again := c.call(t, c.module, c.options)
+			assert.Equal(t, true, again["pending"])
+			socket := c.options["control_socket"].(string)
+			assert.Regexp(t, `undo in 5\d\d`, c.shell(t, "birdc -s "+socket+" configure status"))
+			c.call(t, "mesh_guard", map[string]any{"state": "confirmed"})
+			assert.Contains(t, c.state(), "Router ID is "+id)
+			c.options["guard"] = 0
+			assert.Equal(t, false, c.call(t, c.module, c.options)["changed"], "it runs another text than is on the disk")
+		})
+	}
+}
+
 // tunnelTrial changes a tunnel that is up.
 func tunnelTrial(t *testing.T, h host) trial {
 	c := crashTunnel(t, h)

@@ -245,7 +245,7 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 		"disruptive":       []string{},
 		"drained":          bird.Drained(have.Present()).On(),
 	}}
-	want := bird.Want{State: o.aim(), Timeout: o.Timeout, Start: o.Service != ""}
+	want := bird.Want{State: o.aim(), Timeout: o.Timeout, Start: o.Service != "", Renew: o.Guard != 0}
 	changes := o.redrains() || o.State == bird.Applied
 	if err := o.refuse(host, have, changes); err != nil {
 		return p, t, err
@@ -273,9 +273,9 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	p.Before, p.After = bird.Views(have, delta)
 	p.Changed = len(delta) > 0
 	t.running = have.Daemon.Running
-	t.pending = delta.Pending() || have.Daemon.Pending && want.State == bird.Applied
-	if delta.Pending() {
-		p.Return["pending"] = true
+	t.pending = delta.Pending(have.Daemon.Pending)
+	if want.State == bird.Applied {
+		p.Return["pending"] = t.pending
 	}
 	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
 		done, err := host.Apply(ctx, delta)

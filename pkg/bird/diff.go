@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -15,7 +14,7 @@ const (
 	Undone    = "undone"    // the change that waits is taken back
 )
 
-// ErrPending reports that another change waits for its confirmation. BIRD
+// ErrPending reports that somebody else's change waits for its confirmation. BIRD
 // keeps one undo only: a second change would make the first unconfirmed one
 // the state to go back to.
 var ErrPending = errors.New("another change of the BIRD configuration waits for its confirmation")
@@ -30,6 +29,7 @@ type Want struct {
 	Timeout int    // seconds until BIRD takes an unconfirmed change back; 0 keeps it at once
 	Unit    Unit   // of the service; empty: none is managed
 	Start   bool   // a BIRD that does not run is to be started
+	Renew   bool   // a change that waits has its time anew, as that of the router's guard
 }
 
 // An Action is one kind of step.
@@ -69,9 +69,17 @@ type Step struct {
 // A Delta is what takes a host to the wanted state, in order.
 type Delta []Step
 
-// Pending reports whether the delta leaves a change that waits.
-func (d Delta) Pending() bool {
-	return slices.ContainsFunc(d, func(s Step) bool { return s.Do == ActTry && s.Timeout > 0 })
+// Pending reports whether a change waits after the delta, when one does before it or not.
+func (d Delta) Pending(before bool) bool {
+	for _, s := range d {
+		switch s.Do {
+		case ActTry:
+			before = s.Timeout > 0
+		case ActConfirm, ActUndo, ActStop:
+			before = false
+		}
+	}
+	return before
 }
 
 // Diff plans the way from have to want. It does no I/O.
@@ -89,17 +97,20 @@ func Diff(want Want, have Have) (Delta, error) {
 
 func diffApplied(want Want, have Have) (Delta, error) {
 	stamp, same := StampOf(want.Text), bytes.Equal(want.Text, have.Text)
-	if have.Daemon.Pending && (!have.tries() || !bytes.Equal(have.Trial, want.Text)) {
-		return nil, fmt.Errorf(
-			"%w: confirm it with state=confirmed, take it back with state=undone, or wait %s until BIRD does",
-			ErrPending, have.Daemon.Left)
+	if have.Daemon.Pending && !have.tries() {
+		return nil, notOurs(have)
 	}
 	var d Delta
 	if want.Unit != (Unit{}) && want.Unit != have.Unit {
 		d = append(d, Step{Do: ActUnit, Unit: want.Unit})
 	}
 	if have.Daemon.Pending {
-		return d, nil // the very same change is being tried
+		if !want.Renew && bytes.Equal(have.Trial, want.Text) {
+			return d, nil // the very same change is being tried
+		}
+		// BIRD keeps one undo only, so the first change goes before the next one comes.
+		d = append(d, Step{Do: ActUndo})
+		have.Daemon.Runs = "" // whatever there was before
 	}
 	if clean := have.leftovers(); clean != nil {
 		d = append(d, *clean)
@@ -143,8 +154,7 @@ func diffConfirmed(have Have) (Delta, error) {
 	}
 	switch {
 	case have.Daemon.Pending && !have.tries():
-		return nil, fmt.Errorf("%w, and it is not this module's: BIRD takes it back in %s; settle it with birdc",
-			ErrPending, have.Daemon.Left)
+		return nil, notOurs(have)
 	case have.Daemon.Pending && have.Trial == nil:
 		return nil, fmt.Errorf("candidate %s is gone, so the change cannot be kept: use state=undone and apply again",
 			have.Marker.Candidate)
@@ -168,7 +178,7 @@ func diffUndone(have Have) (Delta, error) {
 	var d Delta
 	switch {
 	case have.Daemon.Pending && !have.tries():
-		return nil, fmt.Errorf("%w, and it is not this module's: settle it with birdc", ErrPending)
+		return nil, notOurs(have)
 	case have.Daemon.Pending:
 		d = append(d, Step{Do: ActUndo})
 	case have.Daemon.Running && have.tries() && StampOf(have.Text) != have.Marker.Stamp:
@@ -178,6 +188,11 @@ func diffUndone(have Have) (Delta, error) {
 		d = append(d, *clean)
 	}
 	return d, nil
+}
+
+func notOurs(have Have) error {
+	return fmt.Errorf("%w, and it is not this module's: BIRD takes it back in %s; settle it with birdc",
+		ErrPending, have.Daemon.Left)
 }
 
 // tries reports whether BIRD runs the text that the marker speaks of.

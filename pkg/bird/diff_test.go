@@ -32,9 +32,14 @@ func TestDiffApplied(t *testing.T) {
 	trying := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17.2 s"}
 	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2)}
 	edited := append(conf(2), "# by hand\n"...)
+	other := bird.Have{
+		Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
+		Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3),
+	}
 	tests := map[string]struct {
 		have    bird.Have
 		timeout int
+		renew   bool
 		want    []bird.Action
 		pending bool
 		err     error
@@ -85,11 +90,16 @@ func TestDiffApplied(t *testing.T) {
 		"the same change waits": {
 			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
 		},
-		"another change waits": {
-			have: bird.Have{
-				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
-				Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3),
-			}, err: bird.ErrPending,
+		"the same change waits, and the guard has its time anew": {
+			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
+			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, renew: true, timeout: 60, pending: true,
+		},
+		"another change of ours waits": {
+			have: other, timeout: 60,
+			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, pending: true,
+		},
+		"another change of ours waits, kept at once": {
+			have: other, want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry},
 		},
 		"someone's own change waits": {have: bird.Have{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
 		"someone's change after ours": {
@@ -107,11 +117,11 @@ func TestDiffApplied(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			want := bird.Want{State: bird.Applied, Text: conf(2), Timeout: tt.timeout, Start: true}
+			want := bird.Want{State: bird.Applied, Text: conf(2), Timeout: tt.timeout, Start: true, Renew: tt.renew}
 			d, err := bird.Diff(want, tt.have)
 			require.ErrorIs(t, err, tt.err)
 			assert.Equal(t, tt.want, actions(d))
-			assert.Equal(t, tt.pending, d.Pending())
+			assert.Equal(t, tt.pending, len(d) > 0 && d.Pending(tt.have.Daemon.Pending))
 			before, after := bird.Views(tt.have, d)
 			assert.Equal(t, len(d) == 0, before == after, "%s\n---\n%s", before, after)
 		})
