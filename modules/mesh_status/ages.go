@@ -11,7 +11,8 @@ import (
 	"github.com/wgmesh/router/pkg/status"
 )
 
-// look adds when the keys and the image of a router were made, what it waits for, and what runs beside BIRD.
+// look adds when the keys and the image of a router were made, what it waits for, and what
+// runs beside BIRD.
 // Nothing of it decides about its health, so what cannot be read is not known.
 func look(root string, seen *status.Observation) {
 	file := func(what, path string) {

@@ -99,19 +99,16 @@ func (d *Daemon) configuration(ctx context.Context, c *birdc.Client) error {
 	return err
 }
 
-// noSocket is what BIRD says of a session that it could not listen for, and bgpPort is
-// where. It does not try again by itself.
-const (
-	noSocket = "No listening socket"
-	bgpPort  = 179
-)
+// noSocket is what BIRD says of a session that it could not listen for. It does not try again
+// by itself.
+const noSocket = "No listening socket"
 
 // portTaken reports whether somebody else than the BIRD of a control socket listens for
 // BGP. What cannot be found out is not a reason to leave a session down.
 func portTaken(control string) bool {
-	held, err := socket.Owners(socket.TCP, bgpPort)
+	held, err := socket.Owners(socket.TCP, plan.BGPPort)
 	birds, _ := socket.Listeners(control)
-	owners, taken := held[bgpPort]
+	owners, taken := held[plan.BGPPort]
 	return err == nil && taken && !slices.ContainsFunc(owners, func(o socket.Owner) bool {
 		return slices.Contains(birds, o)
 	})

@@ -10,14 +10,13 @@ import (
 // comment and adding a statement of its own: none has a quote, a space, a line
 // feed, a brace, a semicolon or one of BIRD's interface wildcards.
 const (
-	alphanumeric = plan.Letters + plan.Digits
-	symbol       = alphanumeric + "_"
+	symbol = plan.Alphanumeric + "_"
 )
 
 var (
 	protocolName  = plan.Name{First: plan.Letters + "_", Rest: symbol, Most: 63}
 	interfaceName = plan.Name{First: symbol, Rest: symbol + ".-", Most: 15}
-	labelName     = plan.Name{First: alphanumeric, Rest: symbol + ".-", Most: 63}
+	labelName     = plan.Name{First: plan.Alphanumeric, Rest: symbol + ".-", Most: 63}
 )
 
 func checkProtocolName(name string) error {

@@ -60,15 +60,13 @@ type Want struct {
 
 // plainName is what mesh_plan takes as a router's name. It goes into a line that
 // sshd and a shell read.
-var plainName = plan.Name{First: alphanumeric, Rest: alphanumeric + "._-", Most: 63}
-
-const alphanumeric = plan.Letters + plan.Digits
+var plainName = plan.Name{First: plan.Alphanumeric, Rest: plan.Alphanumeric + "._-", Most: 63}
 
 // plainKey reports whether a text is a public key without its comment, as mesh_plan gives it.
 func plainKey(text string) bool {
 	kind, key, _ := strings.Cut(text, " ")
 	key = strings.TrimSuffix(strings.TrimSuffix(key, "="), "=")
-	return plan.Only(kind, "abcdefghijklmnopqrstuvwxyz0123456789-") && plan.Only(key, alphanumeric+"+/")
+	return plan.Only(kind, "abcdefghijklmnopqrstuvwxyz0123456789-") && plan.Only(key, plan.Alphanumeric+"+/")
 }
 
 // Validate refuses a Want that cannot be right on any host. Errors name the options

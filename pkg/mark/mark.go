@@ -18,7 +18,7 @@ const maker = "wgmesh.router"
 
 // name is what a mesh may be called: the name of an Ansible group, as a rule.
 var name = plan.Name{
-	First: plan.Letters + plan.Digits + "_", Rest: plan.Letters + plan.Digits + "_.-", Most: 63,
+	First: plan.Alphanumeric + "_", Rest: plan.Alphanumeric + "_.-", Most: 63,
 }
 
 // An Owner is for whom something is made: a mesh, or a user himself.

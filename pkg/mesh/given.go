@@ -74,24 +74,21 @@ func (n *network) checkLinks(p *Problems) {
 	n.checkBFD(p)
 }
 
-// bfdPort is where BIRD listens on each router (RFC 5881).
-const bfdPort = 3784
-
-// checkBFD finds tunnels that would listen there too: without the port either the tunnel or
+// checkBFD finds tunnels that would listen on BIRD's port: without the port either the tunnel or
 // the failover is missing, as the one or the other was there first.
 func (n *network) checkBFD(p *Problems) {
 	for i, a := range n.routers {
 		for _, b := range n.routers[i+1:] {
 			var at []string
 			for _, ends := range [][2]*router{{a, b}, {b, a}} {
-				if n.inner(ends[0], ends[1]) == bfdPort && n.joined(a, b) {
+				if n.inner(ends[0], ends[1]) == plan.BFDPort && n.joined(a, b) {
 					at = append(at, ends[0].name)
 				}
 			}
 			if len(at) > 0 {
 				p.add(
 					"tunnel %d between %s and %s: UDP %d of %s is BIRD's, for BFD: set listen_port in links, or another port_base",
-					plan.Number(a.ID, b.ID), a.name, b.name, bfdPort, cause.List(at))
+					plan.Number(a.ID, b.ID), a.name, b.name, plan.BFDPort, cause.List(at))
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import "strings"
 const (
 	Digits  = "0123456789"
 	Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+	Alphanumeric = Letters + Digits
 )
 
 // Only reports whether a text is of these ASCII characters, and not empty.

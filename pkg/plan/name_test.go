@@ -11,7 +11,7 @@ import (
 
 // What stands in files, scripts and commands of others has no character that ends one.
 func TestName(t *testing.T) {
-	n := plan.Name{First: plan.Letters, Rest: plan.Letters + plan.Digits + "_.-", Most: 15}
+	n := plan.Name{First: plan.Letters, Rest: plan.Alphanumeric + "_.-", Most: 15}
 	for _, good := range []string{"w", "wg20", "a_.-", strings.Repeat("Z", 15)} {
 		assert.True(t, n.Fits(good), good)
 	}

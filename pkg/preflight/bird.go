@@ -18,7 +18,7 @@ func speaks(text string) string {
 			rest, ok = strings.CutPrefix(line, "template")
 		}
 		behind := strings.TrimLeft(rest, " \t")
-		name := behind[:len(behind)-len(strings.TrimLeft(behind, plan.Letters+plan.Digits+"_"))]
+		name := behind[:len(behind)-len(strings.TrimLeft(behind, plan.Alphanumeric+"_"))]
 		if ok && behind != rest && slices.Contains(speakers, name) {
 			return name
 		}

@@ -125,7 +125,7 @@ func (h *Have) routes() error {
 // ports finds out who holds the ports that the plan needs. What our tunnels and our
 // BIRD hold is left out.
 func (h *Have) ports(w Want, kernel map[int]string) error {
-	udp := []int{bfdPort}
+	udp := []int{plan.BFDPort}
 	for _, t := range w.Plan.Tunnels {
 		udp = append(udp, t.ListenPort)
 	}
@@ -151,7 +151,7 @@ const again = 50 * time.Millisecond
 // others says by protocol which ports are held by somebody else. The kernel's own are
 // known by their interfaces.
 func (h *Have) others(control string, udp []int, kernel map[int]string) (map[string]map[int]string, error) {
-	held, err := socket.Look(map[string][]int{socket.UDP: udp, socket.TCP: {bgpPort}}, control)
+	held, err := socket.Look(map[string][]int{socket.UDP: udp, socket.TCP: {plan.BGPPort}}, control)
 	ours := func(o socket.Owner) bool {
 		return o.WireGuard() && h.Ours[o.Last] || slices.ContainsFunc(held.Unix, func(b socket.Owner) bool {
 			return b.PID == o.PID

@@ -1,12 +1,8 @@
 package preflight
 
-import "github.com/wgmesh/router/pkg/cause"
-
-// The ports on which BIRD listens: BGP (RFC 4271) and BFD (RFC 5881). Ours does not on that of
-// BFD over more hops.
-const (
-	bgpPort = 179
-	bfdPort = 3784
+import (
+	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // ports asks who else holds the ports of the tunnels and of BIRD.
@@ -18,17 +14,17 @@ func ports(w Want, h Have) (out []finding) {
 					t.ListenPort, owner, t.Name)))
 		}
 	}
-	if owner := h.TCP[bgpPort]; owner != "" {
+	if owner := h.TCP[plan.BGPPort]; owner != "" {
 		out = append(out,
 			refuse(cause.New(
 				"TCP %d is held by %s, and BIRD needs it for BGP: stop it, or have it listen on another port",
-				bgpPort, owner)))
+				plan.BGPPort, owner)))
 	}
-	if owner := h.UDP[bfdPort]; owner != "" {
+	if owner := h.UDP[plan.BFDPort]; owner != "" {
 		out = append(out,
 			refuse(cause.New(
 				"UDP %d is held by %s, and BIRD needs it for BFD: stop it, since a host has one BFD daemon",
-				bfdPort, owner)))
+				plan.BFDPort, owner)))
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // dual is the plan of a router whose mesh has both families.
@@ -56,8 +57,8 @@ func TestHealthyHost(t *testing.T) {
 func worst(w Want) Have {
 	const process, dev = "fifteen-letters (wireguard-go, pid 4194304)", "fifteen-letters"
 	h := Have{
-		Taken: map[string]string{}, UDP: map[int]string{bfdPort: process},
-		TCP:     map[int]string{bgpPort: process},
+		Taken: map[string]string{}, UDP: map[int]string{plan.BFDPort: process},
+		TCP:     map[int]string{plan.BGPPort: process},
 		NoIPv6:  "ipv6.disable=1 on the kernel's command line",
 		Passing: "/etc/machine-id says uninitialized", NoPing: "net.ipv4.icmp_echo_ignore_all = 1",
 		NoPing6: "net.ipv6.icmp.echo_ignore_all = 1",

@@ -105,8 +105,8 @@ func (f *Forwarding) sick(t plan.StatusTunnel, s *TunnelState) (out []filter.Pac
 	}
 	if s.Session == nil || s.Session.State != "Established" || s.BFD == nil || s.BFD.State != "Up" || s.PingErr != nil {
 		both(t.Name, t.Name, everywhere, t.Address, "icmp", 0)
-		both(t.Name, t.Name, everywhere, t.Address, "tcp", bgpPort)
-		both(t.Name, t.Name, everywhere, t.Address, "udp", bfdPort)
+		both(t.Name, t.Name, everywhere, t.Address, "tcp", plan.BGPPort)
+		both(t.Name, t.Name, everywhere, t.Address, "udp", plan.BFDPort)
 	}
 	if p.Handshake.IsZero() || s.PingErr != nil {
 		if to := p.Endpoint.Addr(); to.IsValid() {
@@ -120,9 +120,6 @@ func (f *Forwarding) sick(t plan.StatusTunnel, s *TunnelState) (out []filter.Pac
 	}
 	return out
 }
-
-// bfdPort is where BIRD listens for BFD (RFC 5881).
-const bfdPort = 3784
 
 // warnings are about filters that drop or rewrite a part of what this router forwards,
 // which may be meant, or perhaps all of it, or answers to what it has not seen.

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/socket"
 )
-
-// bgpPort is where BIRD listens for BGP (RFC 4271).
-const bgpPort = 179
 
 // noSocket is what BIRD says of a session that it could not listen for. It does
 // not try again.
@@ -17,8 +15,8 @@ const noSocket = "No listening socket"
 // portHolder names the processes that listen on TCP 179, other than BIRD, or is
 // empty.
 func portHolder() string {
-	held, err := socket.Owners(socket.TCP, bgpPort)
-	owners, taken := held[bgpPort]
+	held, err := socket.Owners(socket.TCP, plan.BGPPort)
+	owners, taken := held[plan.BGPPort]
 	switch {
 	case err != nil || !taken:
 		return ""

@@ -47,7 +47,7 @@ func clamped(text string) []string {
 	for line := range strings.SplitSeq(text, "\n") {
 		rule, ok := strings.CutPrefix(line, "\t\tiifname \"")
 		prefix, _, clamps := strings.Cut(rule, "*\" tcp flags ")
-		if ok && clamps && plan.Only(prefix, alphanumeric+"_.-") {
+		if ok && clamps && plan.Only(prefix, plan.Alphanumeric+"_.-") {
 			out = append(out, prefix)
 		}
 	}

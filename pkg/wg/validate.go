@@ -11,15 +11,13 @@ import (
 
 var (
 	// What ip(8), wg-quick and a systemd unit can all have as a name.
-	interfaceName = plan.Name{First: alphanumeric, Rest: alphanumeric + "_.-", Most: 15}
-	peerName      = plan.Name{First: alphanumeric, Rest: alphanumeric + "._:@+-", Most: 253}
+	interfaceName = plan.Name{First: plan.Alphanumeric, Rest: plan.Alphanumeric + "_.-", Most: 15}
+	peerName      = plan.Name{First: plan.Alphanumeric, Rest: plan.Alphanumeric + "._:@+-", Most: 253}
 )
-
-const alphanumeric = plan.Letters + plan.Digits
 
 // hookPath reports whether a path can stand in a wg-quick hook, as names do. Bash evaluates those.
 func hookPath(path string) bool {
-	return plan.Only(path, alphanumeric+"._/@+=-") && path[0] == '/' && !strings.HasSuffix(path, "/")
+	return plan.Only(path, plan.Alphanumeric+"._/@+=-") && path[0] == '/' && !strings.HasSuffix(path, "/")
 }
 
 // Validate lists everything that is wrong with w, without looking at the host.
