@@ -159,6 +159,15 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		have = lines(t, previewed(t, "", "link_pool", "interface_prefix: vpn\nlink_pool"))
 		assert.Contains(t, have, "What is lost: nothing that was there")
 	})
+	t.Run("a site or zone with another name is what it was", func(t *testing.T) {
+		result := previewed(t, "", "  gcp:", "  google:", "site: gcp", "site: google")
+		assert.Contains(t, lines(t, result), "What is lost: nothing that was there")
+		result = previewed(t, "", "zones: {b:", "zones: {z:", "zone: b", "zone: z")
+		assert.Contains(t, lines(t, result), "What is lost: nothing that was there")
+		result = previewed(t, "", "  aws:", "  amazon:", "aws-1: {id: 5, site: aws", "aws-1: {id: 5, site: amazon",
+			"aws-2: {id: 6, site: aws", "aws-2: {state: absent, id: 6, site: amazon")
+		assert.Contains(t, result["preview"].(map[string]any)["lost"], "without router aws-1: nobody reaches amazon, which has no other router")
+	})
 	t.Run("a new site with one router is no loss", func(t *testing.T) {
 		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+strings.NewReplacer(
 			"routers: {", "routers: {c: {id: 3, site: new}, ",
