@@ -528,6 +528,10 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+            # An inventory may say it for all. /bin/false would make nobody root.
+            code, out = self.play(inventory(everywhere={"ansible_become": True, "ansible_become_exe": "/bin/false"}),
+                                  "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)
+            self.assertEqual(0, code, out)
             # All are planned with the variables of one router.
             mixed = inventory(azure_1={"mesh_keepalive": 60})
             before.write_text(json.dumps(mixed))
@@ -939,6 +943,28 @@ class Turns(unittest.TestCase):
     def replace(self, *args, **more):
         return self.play("replace", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook, *args, **more)
 
+    def test_needs_a_way_back(self):
+        """New private keys that nothing takes back."""
+        code, out, did = self.play("rotate", "-e", "mesh_rotate=private", "-e", "mesh_confirm_timeout=0")
+        self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
+        self.assertIn("mesh_confirm_timeout: found 0, expected seconds for mesh_rotate=private", out)
+
+    def test_removed_says_who_is_alone(self):
+        playbooks = self.root / "ansible_collections/wgmesh/router/playbooks"
+        source = playbooks.resolve()
+        playbooks.unlink()
+        playbooks.mkdir()
+        for path in source.iterdir():
+            (playbooks / path.name).symlink_to(path)
+        (playbooks / "mesh.yml").unlink()
+        (playbooks / "mesh.yml").write_text("- {hosts: localhost, gather_facts: false}\n")
+        for name, alone in (("azure-1", "azure-2 is the only router of azure now: nobody stands in for it"), ("gcp-1", "")):
+            with self.subTest(name):
+                code, out, _did = self.play("remove", "-e", "mesh_remove=" + name, "-e", "mesh_drain=false")
+                self.assertEqual((0, True), (code, name + " has no tunnel any more" in out), out)
+                self.assertEqual(bool(alone), "is the only router of" in out, out)
+                self.assertIn(alone, out)
+
     def test_names_one(self):
         """Without a hook and a limit, whoever comes first was drained."""
         for more in ((), ("--check",), ("--limit", "azure-1,gcp-1")):
@@ -990,10 +1016,14 @@ class Turns(unittest.TestCase):
             ("- import_playbook: wgmesh.router.mesh\n", "task 1 is not one: expected a file of tasks, not a playbook"),
             ("- {raw: id, command: id}\n", "task 1 cannot be read"),
             ("- {name: nothing}\n", "task 1 cannot be read"),
-            ("- {raw: id}\n- {rebot: }\n", "task 2: rebot is no module of this controller"),
-            ("- {raw: id}\n- {block: [{raw: id}], rescue: [{no.such.thing: }]}\n", "task 2: no.such.thing is no module of this controller"),
-            ("- {raw: id, whn: false}\n", "task 1: whn is no keyword of a task"),
-            ("- {block: {raw: id}}\n", "task 1 is a block of something that is no list"),
+            ("- {raw: id}\n- {rebot: }\n", "task 2: this controller has no module rebot"),
+            ("- {raw: id}\n- {block: [{raw: id}], rescue: [{no.such.thing: }]}\n", "task 2: this controller has no module no.such.thing"),
+            ("- {raw: id, whn: false}\n", "task 1: whn is not a keyword"),
+            ("- {raw: id, on: x}\n", "task 1: True is not a keyword"),
+            ("- {raw: id, 1: x}\n", "task 1: 1 is not a keyword"),
+            ("- {block: [{raw: id}], whn: false}\n", "task 1: whn is not a keyword"),
+            ("- {always: [{raw: id}]}\n", "task 1 is not a block with a list of tasks"),
+            ("- {block: {raw: id}}\n", "task 1 is not a block with a list of tasks"),
             ("- {debug: {msg: !unsafe '{{ x'}}\n- {local_action: {module: command, cmd: id}}\n- {action: '{{ x }}'}\n", ""),
             ("- {collections: [community.aws], block: [{ec2_ami_info: }]}\n", ""),
             ("- {raw: id, with_items: [1], register: x}\n- {include_tasks: x.yml}\n- {wgmesh.router.mesh_guard: {state: absent}}\n- {mesh_guard: {}}\n", ""),

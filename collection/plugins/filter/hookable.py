@@ -12,6 +12,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.mod_args import ModuleArgsParser
+from ansible.playbook.block import Block
 from ansible.playbook.task import Task
 
 from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut
@@ -49,7 +50,7 @@ RETURN = r"""
 _value:
   description: One line, empty when nothing stands against it.
   type: str
-  sample: "mesh_upgrade_hook: /srv/reboot.yml: task 2: rebot is no module of this controller: correct it, or install its collection"
+  sample: "mesh_upgrade_hook: /srv/reboot.yml: task 2: this controller has no module rebot: correct it, or install its collection"
 """
 
 BLOCK = ("block", "rescue", "always")
@@ -79,24 +80,30 @@ def of_text(text, path):
 
 
 def of_task(task):
-    if not isinstance(task, dict) or any(key.split(".")[-1] in ("hosts", "import_playbook") for key in map(str, task)):
+    if isinstance(task, dict):
+        task = {str(key): value for key, value in task.items()}  # to YAML on and yes are no words
+    if not isinstance(task, dict) or any(key.split(".")[-1] in ("hosts", "import_playbook") for key in task):
         return " is not one: expected a file of tasks, not a playbook"
     if "collections" in task:  # its modules are looked for elsewhere
         return ""
     if any(name in task for name in BLOCK):
         inside = [task.get(name) or [] for name in BLOCK]
-        if not all(isinstance(tasks, list) for tasks in inside):
-            return " is a block of something that is no list of tasks: correct it"
-        return next(filter(None, map(of_task, sum(inside, []))), "")
+        if "block" not in task or not all(isinstance(tasks, list) for tasks in inside):
+            return " is not a block with a list of tasks: correct it"
+        return strange(task, Block.fattributes) or next(filter(None, map(of_task, sum(inside, []))), "")
     try:
         action = ModuleArgsParser(task, collection_list=["wgmesh.router", "ansible.legacy"]).parse()[0]
     except AnsibleError as error:
         module = re.search(r"resolve module/action '([\w.]+)'", str(error))
         if module:
-            return ": %s is no module of this controller: correct it, or install its collection" % module[1]
+            return ": this controller has no module %s: correct it, or install its collection" % module[1]
         return " cannot be read: expected one module, and what goes with it"
-    others = [key for key in task if key not in (*Task.fattributes, "local_action", action) and not key.startswith("with_")]
-    return ": %s is no keyword of a task: correct it" % cut(others[0]) if others else ""
+    return strange(task, (*Task.fattributes, "local_action", action))
+
+
+def strange(task, known):
+    others = [key for key in task if key not in known and not key.startswith("with_")]
+    return ": %s is not a keyword: correct it" % cut(others[0]) if others else ""
 
 
 class FilterModule:

@@ -15,7 +15,7 @@ version_added: 1.0.0
 description:
   - A machine that does not answer, or has no session of BGP, may be gone, or out of the controller's reach only. The
     others know whether they send to it. What nobody of a site says is not known.
-positional: _input, hostvars, group, seen
+positional: _input, hostvars, group, seen, answers
 options:
   _input:
     description: The name of the router.

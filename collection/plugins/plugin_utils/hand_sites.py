@@ -125,7 +125,7 @@ class Sites:
     def route(self, site):
         """Find the networks of a site, and the next hops of its routers into them."""
         entry, members = self.entries[site], self.members(site)
-        networks = listed(site, entry.get("networks") or [])
+        networks = networks_of(site, entry.get("networks") or [])
         if not networks:
             every = {network for name in members for network in self.candidates(name)}
             networks = sorted((n for n in every if not any(n != m and inside(n, m) for m in every)), key=lambda n: (n.version, n))
@@ -193,7 +193,7 @@ def given(variables):
     return out
 
 
-def listed(site, networks):
+def networks_of(site, networks):
     """Return the networks of a site, which are a list or have commas between."""
     out = []
     for one in networks.split(",") if isinstance(networks, str) else networks if isinstance(networks, list) else [networks]:
