@@ -528,9 +528,9 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
-            # An inventory may say it for all. /bin/false would make nobody root.
-            code, out = self.play(inventory(everywhere={"ansible_become": True, "ansible_become_exe": "/bin/false"}),
-                                  "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)
+            # An inventory may say it for all. Here it makes nobody out of root, and fails if it is tried.
+            become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
+            code, out = self.play(inventory(everywhere=become), "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)
             self.assertEqual(0, code, out)
             # All are planned with the variables of one router.
             mixed = inventory(azure_1={"mesh_keepalive": 60})
