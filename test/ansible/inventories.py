@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,7 @@ from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # no
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers  # noqa: E402
 
 PLAYBOOKS = (
     "mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview", "reset", "add", "remove", "rotate", "replace", "upgrade",
@@ -829,13 +831,18 @@ class Drains(unittest.TestCase):
 
     def test_refused(self):
         well = [self.seen("azure-1"), self.seen("azure-2", troubles=[("azure-1", "it is sick itself")])]
+        refused = "connect to host azure-2: Connection refused"
+        wrong = answers.failed("Incorrect sudo password", "correct ansible_become_password")
         self.assertEqual("", self.refused("azure-1", well))
         for words, line in {
             "azure-9 is not drained: the inventory has it absent": self.refused("azure-9", []),
             "azure-1, azure-2 are of one site: name one": self.refused("azure-1", well, ["azure-1", "azure-2", "azure-9"]),
             "gcp-1 is not drained: it is the only router of its site": self.refused("gcp-1", [self.seen("gcp-1")]),
             "azure-2 of its site is drained already: undrain": self.refused("azure-1", [well[0], self.seen("azure-2", True)]),
-            "azure-2 of its site does not answer: mend": self.refused("azure-1", [well[0], {"item": "azure-2", "unreachable": True}]),
+            "azure-2 of its site: connect to host azure-2: Connection refused: check that it runs": self.refused(
+                "azure-1", [well[0], {"item": "azure-2", "unreachable": True, "msg": "Failed to connect to the host via ssh: " + refused}]),
+            "azure-2 of its site: Incorrect sudo password: correct ansible_become_password": self.refused(
+                "azure-1", [well[0], {"item": "azure-2", **wrong}]),
             "azure-2 of its site is not well (no route": self.refused("azure-1", [well[0], self.seen("azure-2", troubles=[("", "no route " * 30)])]),
         }.items():
             self.assertIn(words, line)
@@ -851,7 +858,11 @@ class Drains(unittest.TestCase):
             ("", "azure-1", seen, {}),
             ("gcp-1 is the only router of its site: leave it out with --limit", "gcp-1", seen, {}),
             ("", "gcp-1", seen, {"force": True}),
-            ("azure-1 does not say how it is: mend it first", "azure-1", {"unreachable": True}, {"force": True}),
+            ("azure-1: ssh does not answer: check that it runs", "azure-1", {"unreachable": True, "msg": "ssh does not answer"}, {"force": True}),
+            ("azure-1: Incorrect sudo password: correct ansible_become_password, or leave it out", "azure-1",
+             answers.failed("Incorrect sudo password", "correct ansible_become_password"), {}),
+            ("azure-1: it is locked", "azure-1",
+             answers.failed("it is locked by pid 5 " + "of a long name " * 20, "wait for it, and run again"), {}),
             ("azure-1 is drained (a new disk a new", "azure-1", other, {}),
         ):
             line = rollable(name, self.HOSTS, list(self.HOSTS), "upgrade", found, **more)
@@ -896,6 +907,11 @@ class Turns(unittest.TestCase):
         "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
         "        by = {'mesh_plan_info': plan, 'mesh_status_info': seen}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {}) for step in args['steps']}}\n"
+    )
+
+    WRONG = (
+        "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+        "        return {'failed': True, 'msg': 'routers azure-1, gcp-1: id 1 is given to all of them: give each its own'}\n"
     )
 
     def setUp(self):
@@ -964,6 +980,27 @@ class Turns(unittest.TestCase):
                 self.assertEqual((0, True), (code, name + " has no tunnel any more" in out), out)
                 self.assertEqual(bool(alone), "is the only router of" in out, out)
                 self.assertIn(alone, out)
+
+    def test_described(self):
+        """What is wrong with an inventory was said of each router, in other words: it does not say how it is."""
+        (self.root / "ansible_collections/wgmesh/router/plugins/action/mesh_plan_info.py").write_text(self.WRONG)
+        for name in ("upgrade", "rotate", "add"):
+            with self.subTest(name):
+                code, out, did = self.play(name, "-e", "mesh_add=azure-1")
+                self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
+                self.assertIn("[azure-1: localhost]: FAILED!", out)
+                self.assertIn("routers azure-1, gcp-1: id 1 is given to all of them: give each its own", out)
+                self.assertNotIn("Look at the host", out)
+
+    def test_add_checked(self):
+        """In check mode a host without packages went on to the mesh play, which refused it for what only a real run installs."""
+        (self.root / "ansible_collections/wgmesh/router/plugins/action/sysctl_router.py").unlink()
+        (self.root / "ansible_collections/wgmesh/router/plugins/action/sysctl_router.py").write_text(self.WRONG.replace("'failed'", "'checked'"))
+        lacks = {"router_packages_" + manager: ["no-such-package"] for manager in ("apt", "dnf")}
+        code, out, _did = self.play("add", "--check", "-e", "mesh_add=azure-1", "-e", json.dumps(lacks))
+        self.assertEqual((0, 0), (code, out.count("included:")), out)
+        self.assertIn("azure-1: its tunnels cannot be checked before it has its packages (no-such-package): run it without --check", out)
+        self.assertEqual([], re.findall(r"(?:ok|changed): \[(?:azure-2|aws-1)", out), out)
 
     def test_names_one(self):
         """Without a hook and a limit, whoever comes first was drained."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed, of_site
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed, of_site, silent
 
 DOCUMENTATION = r"""
 name: drainable
@@ -71,7 +71,8 @@ def drainable(name, hostvars, group, targeted, seen, force=False):
     several = [other for other in mine if other in targeted]
     if len(several) > 1:
         return refusal(name, "%s are of one site" % listed(several), "name one router of a site with --limit")
-    answers = {result.get("item"): status(result) for result in seen}
+    results = {result.get("item"): result for result in seen}
+    answers = {of: status(result) for of, result in results.items()}
     if force or (answers.get(name) or {}).get("drained"):
         return ""
     others = [other for other in mine if other != name]
@@ -80,7 +81,7 @@ def drainable(name, hostvars, group, targeted, seen, force=False):
     for other in others:
         answer = answers.get(other)
         if answer is None:
-            return refusal(name, "%s of its site does not answer" % other, "mend that one first")
+            return silent(results.get(other) or {}, "%s is not drained: %s of its site" % (name, other))
         if answer["drained"]:
             return refusal(name, "%s of its site is drained already" % other, "undrain that one first")
         troubles = [trouble["text"] for trouble in answer["troubles"] if trouble["peer"] != name]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, of_site
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, of_site, silent
 
 DOCUMENTATION = r"""
 name: rollable
@@ -69,7 +69,7 @@ def rollable(name, hostvars, group, why, seen, force=False):
         return "%s is the only router of its site: leave it out with --limit, or accept the cut with -e mesh_drain_force=true" % name
     status = (seen.get("answers") or {}).get("__mesh_seen")
     if status is None:
-        return "%s does not say how it is: mend it first (status play), or leave it out with --limit" % name
+        return silent(seen, name, ", or leave it out with --limit")
     if status["drained"] and status["drained_why"] != why:
         return "%s is drained (%s): undrain it first, or leave it out with --limit" % (name, cut(status["drained_why"] or "nobody said why"))
     return ""

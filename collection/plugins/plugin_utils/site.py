@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils import causes
+
 LONGEST = 60
 
 
@@ -17,6 +19,13 @@ def of_site(name, hostvars, group):
 def cut(text):
     """Return what of a text fits into a line beside other words."""
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def silent(result, before, after=""):
+    """Return a line that says why a router did not say how it is, and what to do, between other words."""
+    cause, do = causes.fit(*causes.of_result(result, "failed")[0][:2])
+    room = causes.MOST - len(before + ": : " + do + after)
+    return "%s: %s: %s%s" % (before, causes.cut(cause, max(room, 30)), do, after)
 
 
 def listed(names):
