@@ -84,7 +84,7 @@ unit: ## Go tests that need nothing
 .PHONY: integration
 integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
 	@.ci/venv moto
-	@$(GO) test -tags integration -count=1 -p 2 -timeout 60m ./pkg/... ./modules/...
+	@$(GO) test -tags integration -count=1 -p 2 -timeout 60m ./pkg/... ./modules/... ./internal/nettest
 
 .PHONY: model
 model: ## the model of the network against real BIRDs: TOPOLOGIES=100 random ones; and what a preview takes (root)

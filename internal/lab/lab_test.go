@@ -136,7 +136,13 @@ func TestLab(t *testing.T) {
 	require.NoError(t, err, string(out))
 
 	before := machine(t)
-	t.Cleanup(func() { assert.Equal(t, before, machine(t), "the machine's own network") })
+	t.Cleanup(func() {
+		after := machine(t)
+		assert.Equal(t, before.network, after.network, "the machine's own network")
+		for name, value := range before.sysctls { // a module of the kernel brings its own
+			assert.Equal(t, value, after.sysctls[name], name)
+		}
+	})
 	l := newTrial(t, tool, "a")
 	l.must("up")
 	again := l.must("up")
@@ -338,13 +344,25 @@ func traces(t *testing.T, name string) []string {
 	return out
 }
 
-// machine is the network of the machine itself, as far as it does not move.
-func machine(t *testing.T) string {
-	out, err := exec.Command("sh", "-c",
-		`ip -o addr | sed 's/valid_lft.*//'; ip rule; ip -6 rule; ip route show table all; `+
-			`ip -6 route show table all | sed 's/expires [0-9a-z]*//'; nft list ruleset; `+
-			`sysctl -a 2>/dev/null | grep -E '^(net|kernel\.(core|dmesg|printk|pid_max))' | grep -vE 'conntrack_count|nf_conntrack_buckets|tcp_mem|udp_mem'; `+
-			`cat /root/.ssh/known_hosts 2>/dev/null || true`).Output()
-	require.NoError(t, err)
-	return string(out)
+// A machineState is what the machine itself has, as far as it does not move.
+type machineState struct {
+	network string
+	sysctls map[string]string
+}
+
+func machine(t *testing.T) machineState {
+	sh := func(script string) string {
+		out, err := exec.Command("sh", "-c", script).Output()
+		require.NoError(t, err)
+		return string(out)
+	}
+	s := machineState{sysctls: map[string]string{}, network: sh(`ip -o addr | sed 's/valid_lft.*//'; ip rule; ip -6 rule
+		ip route show table all; ip -6 route show table all | sed 's/expires [0-9a-z]*//'; nft list ruleset
+		cat /root/.ssh/known_hosts 2>/dev/null || true`)}
+	for line := range strings.Lines(sh(`sysctl -a 2>/dev/null | grep -E '^(net|kernel\.(core|dmesg|printk|pid_max))' |
+		grep -vE 'conntrack_count|nf_conntrack_buckets|tcp_mem|udp_mem'`)) {
+		name, value, _ := strings.Cut(line, "=")
+		s.sysctls[name] = value
+	}
+	return s
 }

@@ -4,11 +4,16 @@ package nettest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,8 +34,20 @@ func Need(t testing.TB, tools ...string) {
 }
 
 // Unique makes a name of an interface or namespace that no other test run has: the
-// sockets of wireguard-go are shared by all namespaces.
-func Unique(suffix string) string { return fmt.Sprintf("wt%d%s", os.Getpid()%100000, suffix) }
+// sockets of wireguard-go are shared by all namespaces. It has the process in it, of at most
+// 4,194,304 (proc(5), pid_max), since an interface's name has 15 characters.
+func Unique(suffix string) string {
+	return fmt.Sprintf("wt%05s%s", strconv.FormatInt(int64(os.Getpid()), 36), suffix)
+}
+
+// maker is the process that a name of Unique has in it.
+func maker(name string) (pid int64, ok bool) {
+	if len(name) < 7 || name[:2] != "wt" {
+		return 0, false
+	}
+	pid, err := strconv.ParseInt(name[2:7], 36, 64)
+	return pid, err == nil
+}
 
 // Alone puts the test's thread into a network namespace that ends with it. Subtests
 // run on other threads, outside.
@@ -49,19 +66,39 @@ type Namespace struct{ Name string }
 func New(t testing.TB, label string) Namespace {
 	t.Helper()
 	Need(t, "ip")
+	reclaim()
 	n := Namespace{Unique(label)}
 	Run(t, "ip", "netns", "add", n.Name)
-	t.Cleanup(func() {
-		// Interfaces first: their wireguard-go processes end with them, and take away the
-		// socket of that name, which all namespaces share.
-		const script = `for i in $(ip -n $0 -o link | grep -o "$1[0-9a-z]*:" | tr -d :); do ip -n $0 link del $i
-			n=0; while [ -e /var/run/wireguard/$i.sock ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.05; done
-		done; ip netns del $0`
-		_ = exec.CommandContext(context.Background(), "sh", "-c", script, n.Name, Unique("")).Run()
-	})
+	t.Cleanup(n.remove)
 	n.IP(t, "link", "set", "lo", "up")
 	return n
 }
+
+// remove takes interfaces first: their wireguard-go processes end with them, and take away the
+// socket of that name, which all namespaces share.
+func (n Namespace) remove() {
+	const script = `for i in $(ip -n $0 -o link | grep -o "$1[0-9a-z]*:" | tr -d :); do ip -n $0 link del $i
+		n=0; while [ -e /var/run/wireguard/$i.sock ] && [ $n -lt 100 ]; do n=$((n + 1)); sleep 0.05; done
+	done; ip netns del $0`
+	_ = exec.CommandContext(context.Background(), "sh", "-c", script, n.Name, n.Name[:len(Unique(""))]).Run()
+}
+
+// reclaim removes what tests left that were killed: each namespace whose process is gone, and
+// what still runs there.
+var reclaim = sync.OnceFunc(func() {
+	left, _ := filepath.Glob("/run/netns/wt*")
+	for _, path := range left {
+		name := filepath.Base(path)
+		pid, ok := maker(name)
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); ok && errors.Is(err, fs.ErrNotExist) {
+			// wireguard-go takes its socket away when it is asked to end.
+			const script = `n=0; while ip netns pids $0 | xargs -r kill 2>/dev/null && [ -n "$(ip netns pids $0)" ] &&
+				[ $n -lt 100 ]; do n=$((n + 1)); sleep 0.05; done; ip netns pids $0 | xargs -r kill -KILL`
+			_ = exec.Command("sh", "-c", script, name).Run()
+			Namespace{name}.remove()
+		}
+	}
+})
 
 // Cable joins an interface of a to one of b.
 func Cable(t testing.TB, a Namespace, nameA string, b Namespace, nameB string) {

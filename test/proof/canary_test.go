@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,13 +49,10 @@ func (l lab) secrets(t *testing.T) []secret {
 }
 
 func killedRun(t *testing.T, l lab) {
-	// The plan is made and keys are about to be rotated: the worst moment.
-	for _, after := range []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second} {
-		cmd, kill := l.aRun(t, "mesh", "-e", "mesh_rotate_preshared_keys=true")
-		require.NoError(t, cmd.Start())
-		time.Sleep(after)
-		kill()
-		_ = cmd.Wait()
+	for _, task := range []string{
+		"Make and seal the pre-shared keys", "Open the keys, and set up forwarding", "Keep the change of this router",
+	} {
+		l.killedIn(t, task, "mesh", slices.Concat(patient, []string{"-e", "mesh_rotate_preshared_keys=true"})...)
 	}
 	l.mesh(t)
 	l.allPing(t)

@@ -76,7 +76,7 @@ var taskLine = regexp.MustCompile(`^(?:TASK|RUNNING HANDLER) \[(?:wgmesh\.router
 // began; without a point the play comes to its end.
 func (c circle) killAt(t *testing.T, at point, play string, args ...string) []task {
 	t.Helper()
-	cmd, kill := c.aRun(t, play, args...)
+	cmd, kill := c.aRun(t, play, slices.Concat(patient, args)...)
 	// What a killed run leaves on the controller.
 	temp := t.TempDir()
 	cmd.Env = append(cmd.Env, "TMPDIR="+temp)

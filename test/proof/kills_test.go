@@ -233,7 +233,7 @@ func afterMesh(t *testing.T, c circle, k killable) {
 		c.waitFor(t, r, `! pgrep -f "wgmesh/[0-9a-f]+/wgmesh [a-z]+_[a-z]+$"`)
 	}
 	before := c.in(t, turned, drained)
-	args := []string{"-e", "mesh_settle=60"}
+	args := patient
 	if k.gone {
 		args = append(slices.Clone(k.args[:2]), args...)
 	}

@@ -41,6 +41,7 @@ func upFrom(t *testing.T, name, inventory, image string, more ...string) lab {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
+	atFirst()
 	l := lab{name: os.Getenv("LAB_PREFIX") + name, root: root} // so that two people can prove at once
 	l.tool(t, "down")
 	t.Cleanup(func() {
