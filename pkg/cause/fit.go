@@ -16,12 +16,15 @@ func (l List) String() string { return strings.Join(l, ", ") }
 
 // upTo is as much of the list as fits, and how many more there are.
 func (l List) upTo(length int) string {
-	for n := len(l) - 1; n > 0; n-- {
-		if text := fmt.Sprintf("%s and %d more", l[:n], len(l)-n); len([]rune(text)) <= length {
-			return text
+	out := cut(fmt.Sprintf("%d of them", len(l)), length)
+	for n := 1; n < len(l); n++ { // it may be a million
+		text := fmt.Sprintf("%s and %d more", l[:n], len(l)-n)
+		if len([]rune(text)) > length {
+			break
 		}
+		out = text
 	}
-	return cut(fmt.Sprintf("%d of them", len(l)), length)
+	return out
 }
 
 // A piece is a part of a text: fixed words, or an argument.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/order"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -78,7 +79,7 @@ func (n *network) watches(r *router) bool {
 // checkRouteTables checks that each table has one router that cares for it, and
 // a cloud where that makes sense.
 func (n *network) checkRouteTables(p *Problems) {
-	owner := map[string]*router{}
+	owner := map[string][]string{}
 	for _, r := range n.routers {
 		if len(r.RouteTables) == 0 || r.site == nil {
 			continue
@@ -92,15 +93,14 @@ func (n *network) checkRouteTables(p *Problems) {
 				r.name, r.Site, r.site.Cloud)
 		}
 		for _, table := range r.RouteTables {
-			switch other := owner[table]; {
+			switch {
 			case table == "":
 				p.add("router %s: route_tables: one is empty: give the ids of the route tables of its zone", r.name)
-			case other == r:
+			case slices.Contains(owner[table], r.name):
 				p.add("router %s: route_tables: %s is listed twice: keep one", r.name, table)
-			case other != nil:
-				p.add("routers %s and %s: route_tables: both have %s: leave it with one; the others take it while that one is down", other.name, r.name, table)
+			default:
+				owner[table] = append(owner[table], r.name)
 			}
-			owner[table] = r
 		}
 		switch {
 		case !n.elsewhere(r.site):
@@ -109,11 +109,17 @@ func (n *network) checkRouteTables(p *Problems) {
 			p.add("router %s: route_tables: it has no tunnel to another site, so it cannot tell whether it is well: give it an endpoint, or its tables to another router", r.name)
 		}
 	}
+	for table, names := range owner {
+		if len(names) > 1 {
+			p.add("routers %s: route_tables: all have %s: leave it with one; the others take it while that one is down",
+				cause.List(names), table)
+		}
+	}
 	n.warnOrphanTables(owner)
 }
 
 // warnOrphanTables names the tables for which nobody cares since their router is absent.
-func (n *network) warnOrphanTables(owner map[string]*router) {
+func (n *network) warnOrphanTables(owner map[string][]string) {
 	for name, r := range n.Routers {
 		for _, table := range r.RouteTables {
 			if r.State == StateAbsent && owner[table] == nil {

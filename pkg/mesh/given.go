@@ -141,26 +141,33 @@ func (n *network) checkTwins(r *router, p *Problems) {
 	if !slices.ContainsFunc(n.routers, func(o *router) bool { return len(o.Links) > 0 }) {
 		return // numbers are different
 	}
-	names, ports := map[string]string{}, map[int]string{}
-	var before []hop
-	for _, h := range n.links(r) {
-		if other := names[h.name]; other != "" {
-			p.add("router %s: the tunnels to %s and %s are both interface %s: give one another in links", r.name, other,
-				h.peer.name, h.name)
-		}
+	names, ports, networks := map[string][]string{}, map[int][]string{}, ties{}
+	hops := n.links(r)
+	for i, h := range hops {
 		port := n.inner(r, h.peer)
-		if other := ports[port]; other != "" {
-			p.add("router %s: the tunnels to %s and %s both listen on port %d: give one another in links", r.name,
-				other, h.peer.name, port)
-		}
-		for _, o := range before {
+		names[h.name], ports[port] = append(names[h.name], h.peer.name), append(ports[port], h.peer.name)
+		for _, o := range hops[:i] {
 			for _, x := range o.networks {
 				if slices.ContainsFunc(h.networks, x.Overlaps) {
-					p.add("router %s: the tunnels to %s and %s both have link network %s: give one another in links",
-						r.name, o.peer.name, h.peer.name, x)
+					networks.add(o.peer.name, h.peer.name, x.String())
 				}
 			}
 		}
-		names[h.name], ports[port], before = h.peer.name, h.peer.name, append(before, h)
+	}
+	for name, peers := range names {
+		if len(peers) > 1 {
+			p.add("router %s: the tunnels to %s are all interface %s: give each its own in links", r.name, cause.List(peers),
+				name)
+		}
+	}
+	for port, peers := range ports {
+		if len(peers) > 1 {
+			p.add("router %s: the tunnels to %s all listen on port %d: give each its own in links", r.name,
+				cause.List(peers), port)
+		}
+	}
+	for _, x := range networks.all() {
+		p.add("router %s: the tunnels to %s all have link network %s: give each its own in links", r.name,
+			cause.List(x.names), cause.List(x.what))
 	}
 }

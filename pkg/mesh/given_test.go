@@ -101,12 +101,12 @@ func TestRefusesLinks(t *testing.T) {
 		"name of another": {
 			mesh.Link{Interface: "wg8"},
 			addresses(),
-			"router aws-1: the tunnels to office-2 and gcp-1 are both interface wg8",
+			"router aws-1: the tunnels to office-2, gcp-1 are all interface wg8",
 		},
 		"port of another": {
 			mesh.Link{ListenPort: 51808},
 			addresses(),
-			"router aws-1: the tunnels to office-2 and gcp-1 both listen on port 51808",
+			"router aws-1: the tunnels to office-2, gcp-1 all listen on port 51808",
 		},
 		"port of BFD": {
 			mesh.Link{ListenPort: 3784},

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // hostKeyTypes are the types of a plain public key in the form of sshd(8),
@@ -37,21 +39,25 @@ func PlainHostKey(text string) string {
 
 // checkHostKeys checks the keys by which routers know each other.
 func (n *network) checkHostKeys(p *Problems) {
-	taken := map[string]string{}
+	taken := map[string][]string{}
 	for _, r := range n.routers {
 		if r.HostKey == "" {
 			continue
 		}
 		key := PlainHostKey(r.HostKey)
-		switch other, twice := taken[key], taken[key] != ""; {
+		switch {
 		case strings.Contains(r.HostKey, "PRIVATE"):
 			p.add("router %s: host_key is a private key: take it out of the inventory, make a new one, and give the line of ssh_host_ed25519_key.pub", r.name)
 		case key == "":
 			p.add("router %s: host_key is not an SSH public key: expected the line of its /etc/ssh/ssh_host_ed25519_key.pub, such as ssh-ed25519 AAAA...", r.name)
-		case twice:
-			p.add("routers %s, %s: both have the same host_key: give each its own, or one could speak for the other",
-				other, r.name)
+		default:
+			taken[key] = append(taken[key], r.name)
 		}
-		taken[key] = r.name
+	}
+	for _, names := range taken {
+		if len(names) > 1 {
+			p.add("routers %s: all have the same host_key: give each its own, or one could speak for the other",
+				cause.List(names))
+		}
 	}
 }

@@ -44,7 +44,7 @@ func TestRefusesHostKeys(t *testing.T) {
 	}{
 		"one for two routers": {
 			map[string]string{"azure-1": azureKey, "aws-1": azureKey + " again"},
-			"routers azure-1, aws-1: both have the same host_key",
+			"routers azure-1, aws-1: all have the same host_key",
 		},
 		"a private key": {
 			map[string]string{"aws-1": "-----BEGIN OPENSSH PRIVATE KEY-----"},

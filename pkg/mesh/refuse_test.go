@@ -66,7 +66,7 @@ func TestRefuses(t *testing.T) {
 	}{
 		"networks of two sites": {
 			networks("aws", "10.1.128.0/17"),
-			[]string{"sites aws and azure: networks 10.1.128.0/17 and 10.1.0.0/16 overlap"},
+			[]string{"sites aws, azure: networks overlap (10.1.0.0/16, 10.1.128.0/17): leave each address at one site"},
 		},
 		"network without length": {
 			networks("aws", "10.2.0.0"),
@@ -168,7 +168,7 @@ func TestRefuses(t *testing.T) {
 			endpoint("aws-1", "")(m)
 			endpoint("gcp-1", "")(m)
 		}, []string{
-			"routers aws-1 and gcp-1: neither has an endpoint (tunnel 20), and no third router carries for them: give one",
+			"routers aws-1, gcp-1: none has an endpoint for the others, and no third router carries for them: give one",
 		}},
 		"no endpoints and no transit": {func(m *m) {
 			for name, s := range m.Sites {
@@ -183,7 +183,7 @@ func TestRefuses(t *testing.T) {
 			}
 			endpoint("aws-1", "")(m)
 			endpoint("gcp-1", "")(m)
-		}, []string{"routers aws-1 and gcp-1: neither has an endpoint"}},
+		}, []string{"routers aws-1, gcp-1: none has an endpoint for the others"}},
 		"brackets around no address": {
 			endpoint("aws-1", "[x]"), []string{`router aws-1: endpoint is "[x]": expected an IP address`},
 		},
@@ -214,11 +214,11 @@ func TestRefuses(t *testing.T) {
 		"one address, one port": {func(m *m) {
 			endpoint("office-2", "192.0.2.11")(m)
 			router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 51800 })
-		}, []string{"routers office-1 and office-2: both have endpoint 192.0.2.11, so both would be its port 51801"}},
+		}, []string{"routers office-1, office-2: more than one would be called at 192.0.2.11:51801: set endpoint_port_base"}},
 		"one address, overlapping ports": {func(m *m) {
 			endpoint("office-2", "192.0.2.11")(m)
 			router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 51804 })
-		}, []string{"routers office-1 and office-2: both have endpoint 192.0.2.11, so both would be its port 51807"}},
+		}, []string{"routers office-1, office-2: more than one would be called at 192.0.2.11:51807, 192.0.2.11:51816: set endpoint_port_base"}},
 		"own ports too high": {
 			func(m *m) { router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 65520 }) },
 			[]string{
@@ -291,11 +291,11 @@ func TestRefuses(t *testing.T) {
 		},
 		"same endpoint": {
 			endpoint("aws-1", "198.51.100.71"),
-			[]string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71, so both would be its port 51820"},
+			[]string{"routers aws-1, gcp-1: more than one would be called at 198.51.100.71:51820: set endpoint_port_base"},
 		},
 		"same endpoint as IPv6": {
 			endpoint("aws-1", "::ffff:198.51.100.71"),
-			[]string{"routers aws-1 and gcp-1: both have endpoint 198.51.100.71"},
+			[]string{"routers aws-1, gcp-1: more than one would be called at 198.51.100.71:"},
 		},
 		"gateway is a name": {gateway("gw"), []string{`router gcp-1: gateway is "gw": expected an IP address`}},
 		"gateway is link-local": {
@@ -354,7 +354,7 @@ func TestRefuses(t *testing.T) {
 		"no routers": {func(m *m) { m.Routers = nil }, []string{"routers: none is given"}},
 		"table of two routers": {
 			tables(map[string]string{"aws-1": "rtb-0a", "aws-2": "rtb-0a"}),
-			[]string{"routers aws-1 and aws-2: route_tables: both have rtb-0a: leave it with one"},
+			[]string{"routers aws-1, aws-2: route_tables: all have rtb-0a: leave it with one"},
 		},
 		"table without a name": {
 			tables(map[string]string{"aws-1": ""}), []string{"router aws-1: route_tables: one is empty"},
@@ -483,15 +483,12 @@ func TestRefusesAllAtOnce(t *testing.T) {
 	site(&m, "aws", func(s *mesh.Site) { s.AS = 65535; s.Networks = mesh.List{"10.0.0.0/8"} })
 	m.LinkPool = "10.0.0.0/16"
 	want := []string{
-		"link_pool: 10.0.0.0/16 overlaps network 10.0.0.0/16 of site office",
-		"link_pool: 10.0.0.0/16 overlaps network 10.0.0.0/8 of site aws",
+		"link_pool: 10.0.0.0/16 overlaps networks such as 10.0.0.0/8 of sites aws, office",
 		`router gcp-1: site "gpc" is unknown`,
 		`router: "azure-3" is not among the routers`,
 		"routers azure-1, azure-2: id 3 is given to all of them",
 		"site aws: as 65535",
-		"sites aws and azure: networks 10.0.0.0/8 and 10.1.0.0/16 overlap",
-		"sites aws and gcp: networks 10.0.0.0/8 and 10.3.0.0/16 overlap",
-		"sites aws and office: networks 10.0.0.0/8 and 10.0.0.0/16 overlap",
+		"sites aws, azure, gcp, office: networks overlap (10.0.0.0/16, 10.0.0.0/8, 10.1.0.0/16, 10.3.0.0/16)",
 	}
 	_, err := m.Plan("azure-3")
 	assertProblems(t, want, err)

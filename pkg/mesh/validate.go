@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -114,7 +115,7 @@ func (n *network) checkCase(p *Problems) {
 			p = &n.warned
 		}
 		p.add("routers %s: the names differ in case only, and are one name to ssh: rename all but one",
-			strings.Join(names, ", "))
+			cause.List(names))
 	}
 }
 
@@ -147,7 +148,7 @@ func (n *network) checkIDs(p *Problems) {
 	}
 	for id, names := range taken {
 		if len(names) > 1 {
-			p.add("routers %s: id %d is given to all of them: give each its own, and leave that of an absent router alone", strings.Join(names, ", "), id)
+			p.add("routers %s: id %d is given to all of them: give each its own, and leave that of an absent router alone", cause.List(names), id)
 		}
 	}
 }
@@ -161,7 +162,7 @@ func (n *network) checkProtocols(p *Problems) {
 	for protocol, names := range taken {
 		if slices.Sort(names); len(names) > 1 {
 			p.add("routers %s: all would be protocol %s in BIRD, which knows no '-' or '.': rename all but one",
-				strings.Join(names, ", "), protocol)
+				cause.List(names), protocol)
 		}
 	}
 }

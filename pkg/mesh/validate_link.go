@@ -13,21 +13,22 @@ import (
 // checkEndpoints checks each tunnel's two outside addresses.
 func (n *network) checkEndpoints(p *Problems) {
 	var apart, four, six []string
+	lost := ties{}
+	n.checkOutside(p)
+	n.checkShared(p)
 	for i, a := range n.routers {
-		n.checkOutside(a, p)
 		for _, b := range n.routers[i+1:] {
 			if a.ID < 1 || b.ID > plan.MaxID || a.ID == b.ID || a.unread() || b.unread() {
 				continue // has been reported; there is no tunnel to speak of
 			}
 			if !n.joined(a, b) {
 				if n.carrier(a, b) == nil {
-					p.add("routers %s and %s: neither has an endpoint (tunnel %d), and no third router carries for them: give one an address",
-						a.name, b.name, plan.Number(a.ID, b.ID))
+					lost.add(a.name, b.name, "")
+				} else {
+					apart = append(apart, a.name+" and "+b.name)
 				}
-				apart = append(apart, a.name+" and "+b.name)
 				continue
 			}
-			n.checkShared(a, b, p)
 			toA, toB := n.at(a, b).Addr(), n.at(b, a).Addr()
 			if toA.IsValid() && toB.IsValid() && toA.Is4() != toB.Is4() {
 				if toA.Is4() {
@@ -36,6 +37,10 @@ func (n *network) checkEndpoints(p *Problems) {
 				six, four = append(six, a.name), append(four, b.name)
 			}
 		}
+	}
+	for _, x := range lost.all() {
+		p.add("routers %s: none has an endpoint for the others, and no third router carries for them: give one an address",
+			cause.List(x.names))
 	}
 	if len(apart) > 0 {
 		n.warned.add(
@@ -60,25 +65,44 @@ func once(names []string) []string {
 	return slices.Compact(names)
 }
 
-// checkShared checks two routers behind one public address: each needs ports of its
-// own there.
-func (n *network) checkShared(a, b *router, p *Problems) {
-	if !a.endpoint.IsValid() || a.endpoint != b.endpoint {
-		return
-	}
-	taken := n.forwarded(a)
-	ports := slices.Collect(maps.Keys(n.forwarded(b)))
-	order.Ints(ports)
-	for _, port := range ports {
-		if taken[port] {
-			p.add("routers %s and %s: both have endpoint %s, so both would be its port %d: set endpoint_port_base, or give each its own",
-				a.name, b.name, a.endpoint, port)
-			return
+// checkShared checks routers behind one public address: each needs ports of its own there.
+func (n *network) checkShared(p *Problems) {
+	called, behind := map[netip.AddrPort][]*router{}, map[netip.Addr][]*router{}
+	for _, r := range n.routers {
+		if !r.endpoint.IsValid() || r.unread() || r.ID < 1 || r.ID > plan.MaxID {
+			continue // has been reported
+		}
+		behind[r.endpoint] = append(behind[r.endpoint], r)
+		for port := range n.forwarded(r) {
+			at := netip.AddrPortFrom(r.endpoint, uint16(port))
+			called[at] = append(called[at], r)
 		}
 	}
-	if n.at(a, b).Addr() == a.endpoint && n.at(b, a).Addr() == b.endpoint {
+	clash, near := ties{}, ties{}
+	for at, routers := range called {
+		for _, r := range routers[1:] {
+			if r.ID != routers[0].ID {
+				clash.add(routers[0].name, r.name, at.String())
+			}
+		}
+	}
+	for at, routers := range behind {
+		for i, a := range routers {
+			for _, b := range routers[i+1:] {
+				if clash[a.name] == nil && a.ID != b.ID && n.at(a, b).Addr() == at && n.at(b, a).Addr() == at {
+					near.add(a.name, b.name, at.String())
+				}
+			}
+		}
+	}
+	for _, x := range clash.all() {
+		p.add("routers %s: more than one would be called at %s: set endpoint_port_base, or give each its own endpoint",
+			cause.List(x.names), cause.List(x.what))
+	}
+	for _, x := range near.all() {
 		n.warned.add(
-			"routers %s and %s: both are behind %s and call each other there, which few NATs allow: give them endpoints for their own site", a.name, b.name, a.endpoint)
+			"routers %s: all are behind %s and call each other there, which few NATs allow: give them endpoints for their own site",
+			cause.List(x.names), cause.List(x.what))
 	}
 }
 
@@ -93,35 +117,81 @@ func (n *network) forwarded(r *router) map[int]bool {
 	return out
 }
 
-// checkOutside refuses an address that its callers have a way to through the tunnels
+// within are routers with an endpoint in a network where none is to be.
+type within struct{ names, at []string }
+
+func (w *within) add(r *router, a netip.Addr) {
+	w.names, w.at = append(w.names, r.name), append(w.at, a.String())
+}
+
+// said is the beginning of what is said of all of them.
+func (w *within) said() (routers string, names cause.List, endpoints string) {
+	if names = once(w.names); len(names) == 1 {
+		return "router", names, "endpoint " + w.at[0] + " is"
+	}
+	return "routers", names, "their endpoints are"
+}
+
+// addresses are all at which it is called.
+func (r *router) addresses() []netip.Addr {
+	out := slices.Collect(maps.Values(r.callers))
+	order.By(out, netip.Addr.Compare)
+	return append([]netip.Addr{r.endpoint}, out...)
+}
+
+// checkOutside refuses addresses that their callers have a way to through the tunnels
 // only: their own packets would be sent through themselves. A cloud's IPv6 addresses are
 // all of them in its site's network, so there the callers get a route to it (bird).
-func (n *network) checkOutside(r *router, p *Problems) {
+func (n *network) checkOutside(p *Problems) {
 	for _, s := range n.sites {
 		for _, x := range s.networks {
-			i := slices.IndexFunc(n.routers, func(caller *router) bool {
-				return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) &&
-					x.Contains(n.at(r, caller).Addr())
-			})
-			if i < 0 {
-				continue
-			}
-			a := n.at(r, n.routers[i]).Addr()
-			if s == r.site {
-				p.add("router %s: endpoint %s is inside network %s of site %s, behind the tunnels: give one outside, or endpoints.%s", r.name, a, x, s.name, s.name)
-			} else {
-				p.add("router %s: endpoint %s is inside network %s of site %s, so behind the tunnels: give one outside of all sites' networks", r.name, a, x, s.name)
-			}
+			n.checkBehind(s, x, p)
 		}
 	}
-	endpoints := slices.Collect(maps.Values(r.callers))
-	order.By(endpoints, netip.Addr.Compare)
-	for _, a := range append([]netip.Addr{r.endpoint}, endpoints...) {
-		for _, pool := range []netip.Prefix{n.pool, n.pool6} {
-			if pool.IsValid() && a.IsValid() && pool.Contains(a) {
-				p.add("router %s: endpoint %s is inside the link pool %s: take another link pool", r.name, a, pool)
+	for _, pool := range []netip.Prefix{n.pool, n.pool6} {
+		var in within
+		for _, r := range n.routers {
+			for _, a := range r.addresses() {
+				if pool.Contains(a) {
+					in.add(r, a)
+				}
 			}
 		}
+		if len(in.names) > 0 {
+			routers, names, endpoints := in.said()
+			p.add("%s %s: %s inside the link pool %s: take another link pool", routers, names, endpoints, pool)
+		}
+	}
+}
+
+// checkBehind refuses endpoints in a network of a site.
+func (n *network) checkBehind(s *site, x netip.Prefix, p *Problems) {
+	var own, other within
+	for _, r := range n.routers {
+		if !slices.ContainsFunc(r.addresses(), x.Contains) {
+			continue
+		}
+		i := slices.IndexFunc(n.routers, func(caller *router) bool {
+			return caller != r && caller.site != s && (s != r.site || x.Addr().Is4()) &&
+				x.Contains(n.at(r, caller).Addr())
+		})
+		switch {
+		case i < 0:
+		case s == r.site:
+			own.add(r, n.at(r, n.routers[i]).Addr())
+		default:
+			other.add(r, n.at(r, n.routers[i]).Addr())
+		}
+	}
+	if len(own.names) > 0 {
+		routers, names, endpoints := own.said()
+		p.add("%s %s: %s inside network %s of site %s, behind the tunnels: give one outside, or endpoints.%s",
+			routers, names, endpoints, x, s.name, s.name)
+	}
+	if len(other.names) > 0 {
+		routers, names, endpoints := other.said()
+		p.add("%s %s: %s inside network %s of site %s, so behind the tunnels: give one outside of all sites' networks",
+			routers, names, endpoints, x, s.name)
 	}
 }
 
@@ -146,17 +216,26 @@ func (n *network) checkPools(p *Problems) {
 	if n.pool6.IsValid() && n.pool6.Addr().Is4() {
 		p.add("link_pool6: %s is not IPv6: give IPv6 here, and IPv4 in link_pool", n.pool6)
 	}
+	n.checkInUse("link_pool", n.pool, p)
+	n.checkInUse("link_pool6", n.pool6, p)
+}
+
+// checkInUse refuses a link pool in which sites have networks.
+func (n *network) checkInUse(option string, pool netip.Prefix, p *Problems) {
+	var networks, sites []string
 	for _, s := range n.sites {
 		for _, x := range s.networks {
-			if n.pool.IsValid() && n.pool.Overlaps(x) {
-				p.add("link_pool: %s overlaps network %s of site %s: take a network that no site uses",
-					n.pool, x, s.name)
-			}
-			if n.pool6.IsValid() && n.pool6.Overlaps(x) {
-				p.add("link_pool6: %s overlaps network %s of site %s: take a network that no site uses",
-					n.pool6, x, s.name)
+			if pool.IsValid() && pool.Overlaps(x) {
+				networks, sites = append(networks, x.String()), append(sites, s.name)
 			}
 		}
+	}
+	switch sites = once(sites); {
+	case len(networks) == 1:
+		p.add("%s: %s overlaps network %s of site %s: take a network that no site uses", option, pool, networks[0], sites[0])
+	case len(networks) > 1:
+		p.add("%s: %s overlaps networks such as %s of sites %s: take a network that no site uses", option, pool, networks[0],
+			cause.List(sites))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -40,7 +41,7 @@ func (n *network) checkSites(p *Problems) {
 	for as, names := range owner {
 		if len(names) > 1 {
 			p.add("sites %s: all have as %d: give each site its own, or the one refuses the routes of the other",
-				strings.Join(names, ", "), as)
+				cause.List(names), as)
 		}
 	}
 }
@@ -128,6 +129,7 @@ func (n *network) checkZones(s *site, p *Problems) {
 		zone string
 	}
 	var seen []subnet
+	shared, nested := map[netip.Prefix][]string{}, ties{}
 	for _, z := range s.zones {
 		switch {
 		case z.name == "":
@@ -145,31 +147,42 @@ func (n *network) checkZones(s *site, p *Problems) {
 				case x == y.Prefix && z.name == y.zone:
 					n.warned.add("site %s: zone %s: subnet %s is listed twice: keep one", s.name, z.name, x)
 				case x == y.Prefix:
-					n.warned.add(
-						"site %s: subnet %s is in the zones %s and %s, so the routers of both draw its traffic: leave it to one", s.name, x, y.zone, z.name)
+					shared[x] = append(shared[x], y.zone, z.name)
 				case x.Overlaps(y.Prefix):
-					n.warned.add(
-						"site %s: subnet %s of zone %s overlaps %s of zone %s, the smaller one counts: leave each address in one zone", s.name, x, z.name, y.Prefix, y.zone)
+					nested.add(y.zone, z.name, x.String())
+					nested.add(y.zone, z.name, y.String())
 				}
 			}
 			seen = append(seen, subnet{x, z.name})
 		}
 	}
+	for x, zones := range shared {
+		n.warned.add("site %s: subnet %s is in the zones %s, so the routers of all draw its traffic: leave it to one",
+			s.name, x, cause.List(once(zones)))
+	}
+	for _, x := range nested.all() {
+		n.warned.add("site %s: subnets of zones %s overlap (%s), the smallest one counts: leave each address in one zone",
+			s.name, cause.List(x.names), cause.List(x.what))
+	}
 }
 
 // checkOverlaps finds networks that two sites claim.
 func (n *network) checkOverlaps(p *Problems) {
+	claimed := ties{}
 	for i, a := range n.sites {
 		for _, b := range n.sites[i+1:] {
 			for _, x := range a.networks {
 				for _, y := range b.networks {
 					if x.Overlaps(y) {
-						p.add("sites %s and %s: networks %s and %s overlap: leave each address at one site", a.name,
-							b.name, x, y)
+						claimed.add(a.name, b.name, x.String())
+						claimed.add(a.name, b.name, y.String())
 					}
 				}
 			}
 		}
+	}
+	for _, x := range claimed.all() {
+		p.add("sites %s: networks overlap (%s): leave each address at one site", cause.List(x.names), cause.List(x.what))
 	}
 }
 

@@ -76,10 +76,10 @@ func TestWarns(t *testing.T) {
 		}, []string{"site aws: zone a: subnet 10.2.1.0/24 is listed twice: keep one"}},
 		"subnet in two zones": {func(m *m) {
 			zone(m, "aws", "a", "10.2.2.0/24")
-		}, []string{"site aws: subnet 10.2.2.0/24 is in the zones a and c, so the routers of both draw its traffic"}},
+		}, []string{"site aws: subnet 10.2.2.0/24 is in the zones a, c, so the routers of all draw its traffic"}},
 		"zone in a zone": {func(m *m) {
 			zone(m, "aws", "a", "10.2.2.128/25")
-		}, []string{"site aws: subnet 10.2.2.0/24 of zone c overlaps 10.2.2.128/25 of zone a"}},
+		}, []string{"site aws: subnets of zones a, c overlap (10.2.2.0/24, 10.2.2.128/25), the smallest one counts"}},
 		"names that differ in case": {func(m *m) {
 			r := m.Routers["azure-1"]
 			r.ID, r.State = 90, mesh.StateAbsent
@@ -126,7 +126,7 @@ func TestWarns(t *testing.T) {
 		"one address": {behind(52800, true), nil},
 		"one address and no LAN": {
 			behind(52800, false),
-			[]string{"routers office-1 and office-2: both are behind 192.0.2.11 and call each other there"},
+			[]string{"routers office-1, office-2: all are behind 192.0.2.11 and call each other there"},
 		},
 		"one address, each port by hand": {behind(0, true), nil},
 	} {
