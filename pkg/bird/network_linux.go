@@ -1,13 +1,14 @@
 package bird
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // ObserveNetwork reads the host's interfaces with their addresses, and those
@@ -15,11 +16,11 @@ import (
 // IPv6 privacy addresses, are left out.
 func ObserveNetwork() (Network, error) {
 	var host Network
-	links, err := dump(netlink.LinkList)
+	links, err := rtnl.Dump(netlink.LinkList)
 	if err != nil {
 		return host, fmt.Errorf("network interfaces: %w", err)
 	}
-	addresses, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	addresses, err := rtnl.Addresses(nil)
 	if err != nil {
 		return host, fmt.Errorf("addresses: %w", err)
 	}
@@ -45,13 +46,13 @@ func ObserveNetwork() (Network, error) {
 		name    *string
 		gateway *netip.Addr
 	}{netlink.FAMILY_V4: {&host.Default4, &host.Gateway4}, netlink.FAMILY_V6: {&host.Default6, &host.Gateway6}} {
-		routes, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
+		routes, err := rtnl.Dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, family) })
 		if err != nil {
 			return host, fmt.Errorf("routes: %w", err)
 		}
 		best := -1
 		for _, r := range routes {
-			if ones, bits := maskSize(r); bits != 0 && ones != 0 {
+			if n, ok := rtnl.Prefix(r.Dst); ok && n.Bits() != 0 {
 				continue
 			}
 			index, via := r.LinkIndex, r.Gw
@@ -74,25 +75,6 @@ func subnet(a netlink.Addr) (netip.Prefix, bool) {
 	if a.Peer != nil {
 		n = a.Peer
 	}
-	ip, ok := netip.AddrFromSlice(n.IP)
-	bits, _ := n.Mask.Size()
-	s := netip.PrefixFrom(ip.Unmap(), bits).Masked()
-	return s, ok && !s.IsSingleIP() && !ip.IsLinkLocalUnicast()
-}
-
-func maskSize(r netlink.Route) (ones, bits int) {
-	if r.Dst == nil {
-		return 0, 0
-	}
-	return r.Dst.Mask.Size()
-}
-
-// dump repeats a listing that the kernel says was torn by a change.
-func dump[T any](list func() ([]T, error)) (out []T, err error) {
-	for range 5 {
-		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return out, err
-		}
-	}
-	return out, err
+	s, ok := rtnl.Prefix(n)
+	return s.Masked(), ok && !s.IsSingleIP() && !s.Addr().IsLinkLocalUnicast()
 }

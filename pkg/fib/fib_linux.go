@@ -55,21 +55,21 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 		if !wanted {
 			continue
 		}
-		rules, err := dump(ctx, func() ([]netlink.Rule, error) { return listRules(family) })
+		rules, err := Dump(ctx, func() ([]netlink.Rule, error) { return listRules(family) })
 		if err != nil {
 			return t, fmt.Errorf("routing rules: %w", err)
 		}
 		order.By(rules, func(a, b netlink.Rule) int { return a.Priority - b.Priority })
 		t.rules[family] = rules
 		all := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-		if t.routes[family], err = dump(ctx, func() ([]netlink.Route, error) {
+		if t.routes[family], err = Dump(ctx, func() ([]netlink.Route, error) {
 			return netlink.RouteListFiltered(family, all, netlink.RT_FILTER_TABLE)
 		}); err != nil {
 			return t, fmt.Errorf("kernel routes: %w", err)
 		}
 	}
 	t.policies = readPolicies()
-	links, err := dump(ctx, netlink.LinkList)
+	links, err := Dump(ctx, netlink.LinkList)
 	for _, l := range links {
 		t.links[l.Attrs().Index] = l.Attrs().Name
 	}
@@ -96,8 +96,8 @@ func listRules(family int) ([]netlink.Rule, error) {
 	return rules, err
 }
 
-// dump asks again when the kernel says that something changed meanwhile.
-func dump[T any](ctx context.Context, list func() ([]T, error)) (out []T, err error) {
+// Dump is rtnl.Dump as long as there is time.
+func Dump[T any](ctx context.Context, list func() ([]T, error)) (out []T, err error) {
 	for range 10 {
 		out, err = list()
 		if !errors.Is(err, netlink.ErrDumpInterrupted) || ctx.Err() != nil {

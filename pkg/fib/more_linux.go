@@ -4,6 +4,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // Inside lists the networks within n, smaller than it, that have a route of their
@@ -16,16 +18,8 @@ func (t Tables) Inside(n netip.Prefix) []netip.Prefix {
 	seen := map[netip.Prefix]bool{}
 	var out []netip.Prefix
 	for _, r := range t.routes[family(n.Addr())] {
-		if r.Dst == nil || !tables[r.Table] {
-			continue
-		}
-		addr, ok := netip.AddrFromSlice(r.Dst.IP)
-		ones, _ := r.Dst.Mask.Size()
-		if addr = addr.Unmap(); !ok || addr.Is4() != n.Addr().Is4() {
-			continue
-		}
-		p := netip.PrefixFrom(addr, ones)
-		if n.Contains(addr) && ones > n.Bits() && !seen[p] {
+		p, ok := rtnl.Prefix(r.Dst)
+		if ok && tables[r.Table] && n.Contains(p.Addr()) && p.Bits() > n.Bits() && !seen[p] {
 			seen[p] = true
 			out = append(out, p)
 		}

@@ -172,7 +172,7 @@ func (r Reason) RouteText() string {
 		}
 	}
 	if r.Route.Type != unix.RTN_UNICAST {
-		return typeName(r.Route.Type) + " " + dst
+		return TypeName(r.Route.Type) + " " + dst
 	}
 	if via := r.Via(); via.IsValid() {
 		dst += " via " + via.String()
@@ -180,8 +180,11 @@ func (r Reason) RouteText() string {
 	return dst + " dev " + r.Device()
 }
 
-func typeName(t int) string {
+// TypeName is what `ip route` calls a type of routes.
+func TypeName(t int) string {
 	switch t {
+	case unix.RTN_UNICAST:
+		return "unicast"
 	case unix.RTN_BLACKHOLE:
 		return "blackhole"
 	case unix.RTN_UNREACHABLE:

@@ -20,7 +20,7 @@ func addresses(have netip.Prefix, first, last netip.Addr) truth {
 	if !first.IsValid() || first.Is4() != have.Addr().Is4() {
 		return no
 	}
-	low, high := have.Masked().Addr(), lastOf(have)
+	low, high := have.Masked().Addr(), Last(have)
 	switch {
 	case low.Compare(first) >= 0 && high.Compare(last) <= 0:
 		return yes
@@ -30,7 +30,8 @@ func addresses(have netip.Prefix, first, last netip.Addr) truth {
 	return part
 }
 
-func lastOf(n netip.Prefix) netip.Addr {
+// Last is the last address of a network.
+func Last(n netip.Prefix) netip.Addr {
 	b := n.Masked().Addr().AsSlice()
 	for bit := n.Bits(); bit < len(b)*8; bit++ {
 		b[bit/8] |= 0x80 >> (bit % 8)
@@ -54,7 +55,7 @@ func inNetwork(have netip.Prefix, text string) truth {
 	if !ok {
 		return maybe
 	}
-	return addresses(have, n.Addr(), lastOf(n))
+	return addresses(have, n.Addr(), Last(n))
 }
 
 // port compares a port, 0 for any, with a range.

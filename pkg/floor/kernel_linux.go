@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // takesIPv6 reports whether the kernel has IPv6 and the interface that unreachable
@@ -37,7 +38,7 @@ func observe() ([]Route, error) {
 			return nil, fmt.Errorf("routes of the kernel: %w", err)
 		}
 		for _, r := range routes {
-			if n, ok := networkOf(r); ok {
+			if n, ok := rtnl.Prefix(r.Dst); ok {
 				out = append(out, Route{n, r.Type == unix.RTN_UNREACHABLE && r.Priority == Metric})
 			}
 		}
@@ -46,28 +47,11 @@ func observe() ([]Route, error) {
 	return out, nil
 }
 
-func networkOf(r netlink.Route) (netip.Prefix, bool) {
-	if r.Dst == nil {
-		return netip.Prefix{}, false
-	}
-	a, ok := netip.AddrFromSlice(r.Dst.IP)
-	ones, bits := r.Dst.Mask.Size()
-	if bits == 32 {
-		a = a.Unmap()
-	}
-	return netip.PrefixFrom(a, ones), ok
-}
-
-// dump repeats a listing that the kernel says was torn by a change.
-func dump(family int) (routes []netlink.Route, err error) {
+func dump(family int) ([]netlink.Route, error) {
 	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: Protocol}
-	for range 10 {
-		routes, err = netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return routes, err
+	return rtnl.Dump(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+	})
 }
 
 func wanted(n netip.Prefix) *netlink.Route {
@@ -87,7 +71,7 @@ func remove(r Route) error {
 			return err
 		}
 		for _, have := range routes {
-			n, ok := networkOf(have)
+			n, ok := rtnl.Prefix(have.Dst)
 			right := have.Type == unix.RTN_UNREACHABLE && have.Priority == Metric
 			if !ok || n != r.Network || right != r.Right {
 				continue

@@ -3,10 +3,8 @@ package preflight
 import (
 	"bufio"
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/rtnl"
 	"github.com/wgmesh/router/pkg/socket"
 )
 
@@ -59,11 +58,11 @@ func Observe(w Want, known Known) (Have, error) {
 // interfaces reads the links that are not ours, and returns the UDP ports that the
 // kernel opens for some of them.
 func (h *Have) interfaces() (map[int]string, error) {
-	links, err := dump(netlink.LinkList)
+	links, err := rtnl.Dump(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("network interfaces: %w", err)
 	}
-	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	addrs, err := rtnl.Addresses(nil)
 	if err != nil {
 		return nil, fmt.Errorf("network addresses: %w", err)
 	}
@@ -81,7 +80,7 @@ func (h *Have) interfaces() (map[int]string, error) {
 		}
 		link := Link{Name: name}
 		for _, a := range addrs {
-			if p, ok := prefix(a.IPNet); ok && a.LinkIndex == l.Attrs().Index && !p.Addr().IsLinkLocalUnicast() {
+			if p, ok := rtnl.Prefix(a.IPNet); ok && a.LinkIndex == l.Attrs().Index && !p.Addr().IsLinkLocalUnicast() {
 				link.Addresses = append(link.Addresses, p)
 			}
 		}
@@ -94,7 +93,7 @@ func (h *Have) interfaces() (map[int]string, error) {
 // addresses, and not those that BIRD or our floor has.
 func (h *Have) routes() error {
 	names := map[int]string{}
-	links, err := dump(netlink.LinkList)
+	links, err := rtnl.Dump(netlink.LinkList)
 	if err != nil {
 		return err
 	}
@@ -102,14 +101,14 @@ func (h *Have) routes() error {
 		names[l.Attrs().Index] = l.Attrs().Name
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := dump(func() ([]netlink.Route, error) {
+		routes, err := rtnl.Dump(func() ([]netlink.Route, error) {
 			return netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 		})
 		if err != nil {
 			return fmt.Errorf("kernel routes: %w", err)
 		}
 		for _, r := range routes {
-			n, ok := prefix(r.Dst)
+			n, ok := rtnl.Prefix(r.Dst)
 			dev := names[r.LinkIndex]
 			if !ok || n.Bits() == 0 || n.Addr().IsLinkLocalUnicast() || n.Addr().IsMulticast() ||
 				dev == "" || h.Ours[dev] ||
@@ -318,26 +317,4 @@ func needed(resolvConf ...string) map[netip.Addr]string {
 		_ = f.Close()
 	}
 	return out
-}
-
-// dump repeats a netlink dump that another change of the host tore.
-func dump[T any](list func() (T, error)) (T, error) {
-	for try := 0; ; try++ {
-		out, err := list()
-		if !errors.Is(err, netlink.ErrDumpInterrupted) || try == 9 {
-			return out, err
-		}
-	}
-}
-
-func prefix(n *net.IPNet) (netip.Prefix, bool) {
-	if n == nil {
-		return netip.Prefix{}, false
-	}
-	a, ok := netip.AddrFromSlice(n.IP)
-	bits, size := n.Mask.Size()
-	if !ok || size == 0 {
-		return netip.Prefix{}, false
-	}
-	return netip.PrefixFrom(a.Unmap(), bits), true
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // Before is what worked before a change, to compare with after it.
@@ -61,7 +62,7 @@ func routed(ctx context.Context, devices map[string]bool) ([]netip.Prefix, error
 			return nil, err
 		}
 		for _, r := range routes {
-			dst, ok := prefixOf(r.Dst, family)
+			dst, ok := rtnl.Prefix(r.Dst)
 			if !ok || r.Protocol != unix.RTPROT_BIRD {
 				continue
 			}

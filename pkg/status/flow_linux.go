@@ -159,7 +159,7 @@ func someone(n netip.Prefix, parts []netip.Prefix, taken []netip.Addr) netip.Add
 		}
 		return n.Addr()
 	}
-	a := lastOf(n)
+	a := filter.Last(n)
 	for range 64 {
 		a = a.Prev()
 		if !a.IsValid() || !n.Contains(a) || a == n.Addr() && n.Bits() < n.Addr().BitLen()-1 {
@@ -175,16 +175,6 @@ func someone(n netip.Prefix, parts []netip.Prefix, taken []netip.Addr) netip.Add
 		}
 	}
 	return netip.Addr{}
-}
-
-// lastOf is the last address of a network.
-func lastOf(n netip.Prefix) netip.Addr {
-	b := n.Masked().Addr().AsSlice()
-	for bit := n.Bits(); bit < len(b)*8; bit++ {
-		b[bit/8] |= 0x80 >> (bit % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // sourcesOf are the networks from which packets come out of a tunnel: those of the

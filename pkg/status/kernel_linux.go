@@ -14,7 +14,9 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // A Peer is the other end of a tunnel as WireGuard sees it.
@@ -125,7 +127,7 @@ func observeRoutes(ctx context.Context, prefixes []plan.StatusPrefix,
 			return nil, nil, fmt.Errorf("kernel routes: %w", err)
 		}
 		for _, r := range routes {
-			dst, ok := prefixOf(r.Dst, family)
+			dst, ok := rtnl.Prefix(r.Dst)
 			below := r.Type == unix.RTN_UNREACHABLE && int(r.Protocol) == floor
 			if ok && below {
 				refused = append(refused, dst)
@@ -147,34 +149,14 @@ func observeRoutes(ctx context.Context, prefixes []plan.StatusPrefix,
 
 // dumpRoutes dumps the main table, again when the kernel says that the table
 // changed meanwhile: what it returned then may lack routes.
-func dumpRoutes(ctx context.Context, family int) (routes []netlink.Route, err error) {
-	for range 10 {
-		routes, err = netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN},
-			netlink.RT_FILTER_TABLE)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) || ctx.Err() != nil {
-			return routes, err
-		}
-	}
-	return routes, err
-}
-
-func prefixOf(dst *net.IPNet, family int) (netip.Prefix, bool) {
-	if dst == nil {
-		if family == unix.AF_INET {
-			return netip.PrefixFrom(netip.IPv4Unspecified(), 0), true
-		}
-		return netip.PrefixFrom(netip.IPv6Unspecified(), 0), true
-	}
-	addr, ok := netip.AddrFromSlice(dst.IP)
-	ones, _ := dst.Mask.Size()
-	if family == unix.AF_INET {
-		addr = addr.Unmap()
-	}
-	return netip.PrefixFrom(addr, ones), ok
+func dumpRoutes(ctx context.Context, family int) ([]netlink.Route, error) {
+	return fib.Dump(ctx, func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
 }
 
 func describeRoute(r netlink.Route) (Route, error) {
-	out := Route{Protocol: r.Protocol.String(), Type: routeType(r.Type)}
+	out := Route{Protocol: r.Protocol.String(), Type: fib.TypeName(r.Type)}
 	if r.Type != unix.RTN_UNICAST {
 		return out, nil
 	}
@@ -197,20 +179,6 @@ func describeRoute(r netlink.Route) (Route, error) {
 	}
 	slices.Sort(out.Devices)
 	return out, nil
-}
-
-func routeType(t int) string {
-	switch t {
-	case unix.RTN_UNICAST:
-		return "unicast"
-	case unix.RTN_BLACKHOLE:
-		return "blackhole"
-	case unix.RTN_UNREACHABLE:
-		return "unreachable"
-	case unix.RTN_PROHIBIT:
-		return "prohibit"
-	}
-	return fmt.Sprintf("type %d", t)
 }
 
 // ownAddresses lists the host's global addresses in the order of interfaces.

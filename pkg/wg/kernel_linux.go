@@ -17,34 +17,25 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // answerTime is how long a userspace device may take to answer.
 const answerTime = 10 * time.Second
 
-// dump repeats a netlink dump that another change of the host tore.
-func dump[T any](list func() (T, error)) (T, error) {
-	for try := 0; ; try++ {
-		out, err := list()
-		if !errors.Is(err, netlink.ErrDumpInterrupted) || try == 9 {
-			return out, err
-		}
-	}
-}
-
 // Links returns every network interface with its addresses.
 func (h *Host) Links() (map[string]Link, error) {
-	links, err := dump(netlink.LinkList)
+	links, err := rtnl.Dump(netlink.LinkList)
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	addrs, err := rtnl.Addresses(nil)
 	if err != nil {
 		return nil, err
 	}
 	byIndex := map[int][]netip.Prefix{}
 	for _, a := range addrs {
-		if p, ok := prefix(*a.IPNet); ok {
+		if p, ok := rtnl.Prefix(a.IPNet); ok {
 			byIndex[a.LinkIndex] = append(byIndex[a.LinkIndex], p)
 		}
 	}
@@ -111,7 +102,7 @@ func (h *Host) device(dev *wgtypes.Device) Device {
 			live.Endpoint = netip.AddrPortFrom(e.Addr().Unmap(), e.Port())
 		}
 		for _, n := range p.AllowedIPs {
-			if a, ok := prefix(n); ok {
+			if a, ok := rtnl.Prefix(&n); ok {
 				live.AllowedIPs = append(live.AllowedIPs, a)
 			}
 		}
@@ -251,10 +242,10 @@ func (h *Host) AddAddress(name string, a netip.Prefix) error {
 // RemoveAddress removes a from name; one that is not there is no error.
 func (h *Host) RemoveAddress(name string, a netip.Prefix) error {
 	return onLink(name, func(l netlink.Link) error {
-		have, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
+		have, err := rtnl.Addresses(l)
 		for _, one := range have {
 			// As it is: one with a peer is another one than without.
-			if p, _ := prefix(*one.IPNet); p == a && err == nil {
+			if p, _ := rtnl.Prefix(one.IPNet); p == a && err == nil {
 				err = netlink.AddrDel(l, &one)
 			}
 		}
@@ -301,15 +292,6 @@ func onLink(name string, do func(netlink.Link) error) error {
 		return err
 	}
 	return do(l)
-}
-
-func prefix(n net.IPNet) (netip.Prefix, bool) {
-	a, ok := netip.AddrFromSlice(n.IP)
-	bits, size := n.Mask.Size()
-	if !ok || size == 0 {
-		return netip.Prefix{}, false
-	}
-	return netip.PrefixFrom(a.Unmap(), bits), true
 }
 
 func ipNet(p netip.Prefix) net.IPNet {
