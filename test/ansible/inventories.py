@@ -846,6 +846,11 @@ class Drains(unittest.TestCase):
             "azure-2 of its site is not well (no route": self.refused("azure-1", [well[0], self.seen("azure-2", troubles=[("", "no route " * 30)])]),
         }.items():
             self.assertIn(words, line)
+        lost = self.seen("gcp-1")
+        found = "nothing comes back of 10.1.1.4 through azure-2, but through azure-1"
+        lost["answers"]["__mesh_seen"]["troubles"] = [{"peer": "azure-2", "alone": True, "text": found, "here": {"cause": found}}]
+        line = self.refused("azure-1", well, crossed=[{"item": "aws-1", "unreachable": True}, lost])
+        self.assertIn("azure-2 of its site does not forward (gcp-1: nothing comes back of 10.1.1.4 through azure-2", line)
         self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
         self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
 
@@ -905,7 +910,9 @@ class Turns(unittest.TestCase):
         "            return dict(seen, forwarded=0)\n"
         "        with open(%r, 'a') as f:\n"
         "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
-        "        by = {'mesh_plan_info': plan, 'mesh_status_info': seen}\n"
+        "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
+        "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
+        "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {}) for step in args['steps']}}\n"
     )
 
@@ -931,8 +938,15 @@ class Turns(unittest.TestCase):
     def seen(self, name, drained=False, bgp="Established", **more):
         """What a router says of a mesh that is well."""
         tunnels = [{"name": "wg%d" % i, "peer": peer, "healthy": True, "bgp": bgp} for i, peer in enumerate(self.ROUTERS) if peer != name]
-        well = {"healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": []}
-        return {"drained": drained, "drained_why": "", "source_addresses": [], **well, **more}
+        well = {"healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": [], "ages": []}
+        addresses = {"azure-1": ["10.1.1.4"], "azure-2": ["10.1.2.4"]}.get(name, [])
+        return {"drained": drained, "drained_why": "", "source_addresses": addresses, **well, **more}
+
+    @staticmethod
+    def lost(*peers, host="10.1.2.4"):
+        """What a router of another site says when no ping comes back through some of this one."""
+        found = "nothing comes back of %s through %s" % (host, ", ".join(peers))
+        return [{"peer": peer, "alone": True, "text": found, "here": {"cause": found, "do": "look at both"}} for peer in peers]
 
     def play(self, name, *args, silent=(), **seen):
         """The code, the output, and what has been done to whom."""
@@ -1032,6 +1046,38 @@ class Turns(unittest.TestCase):
         self.assertRegex(out, "ROUTER FOLLOWS CAUSE: WHAT TO DO .*no handshake")
         code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=self.seen("azure-1", True))
         self.assertEqual((0, undrained, False), (code, did, "FOLLOWS" in out), out)
+
+    def test_drains_beside_who_forwards(self):
+        """A router whose machine drops what it forwards got the site's traffic."""
+        sees = {"gcp_1": self.seen("gcp-1", crossed=self.lost("azure-2", host="10.1.1.4"))}
+        for play in (["drain"], ["upgrade", "-e", "mesh_drain_force=true"]):
+            with self.subTest(play):
+                code, out, did = self.play(*play, "--limit", "azure-1", **sees)
+                self.assertEqual((2, []), (code, did), out)
+                found = "azure-2 of its site does not forward (gcp-1: nothing comes back of 10.1.1.4 through azure-2): mend that one first"
+                self.assertIn("azure-1 is not drained: " + found, out)
+        drained = ["azure-1: Drain this router"]
+        code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_force=true", **sees)
+        self.assertEqual((0, drained), (code, did), out)
+        lost = self.lost("azure-1") + self.lost("aws-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
+        code, out, did = self.play("drain", "--limit", "azure-1", silent=["aws-1"], gcp_1=self.seen("gcp-1", crossed=lost))
+        self.assertEqual((0, drained), (code, did), out)
+
+    def test_undrains_who_forwards(self):
+        """A new machine with a source/destination check got the site's traffic."""
+        new = {"drained_why": "a new machine, replace has not ended"}
+        drained = {"azure_1": self.seen("azure-1", True, **new), "azure_2": self.seen("azure-2")}
+        sees = {"aws_2": self.seen("aws-2", crossed=self.lost("azure-1"))}
+        line = "azure-1 stays drained: aws-2: nothing comes back of 10.1.2.4 through azure-1: mend it first, or -e mesh_drain_force=true"
+        code, out, did = self.play("undrain", "--limit", "azure-1", **drained, **sees)
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn(line, out)
+        undrained = ["azure-1: Undrain this router"]
+        code, out, did = self.play("undrain", "--limit", "azure-1", "-e", "mesh_drain_force=true", **drained, **sees)
+        self.assertEqual((0, undrained), (code, did), out)
+        lost = self.lost("azure-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
+        code, out, did = self.play("undrain", "--limit", "azure-1", silent=["gcp-1"], **drained, aws_2=self.seen("aws-2", crossed=lost))
+        self.assertEqual((0, undrained), (code, did), out)
 
     def test_hooks(self):
         """What is not a list of tasks ended the run after the drain, or did nothing and was green."""

@@ -81,10 +81,26 @@ func refuseDrains(t *testing.T, l lab) {
 		assert.Contains(t, out, tt.words)
 		assert.Empty(t, counts.changed())
 	}
-	_, out, err := l.playbook(t, "drain", "--limit", "aws-1", "--check", "--diff")
+	mend := l.checkSource(t, "aws-2")
+	began := time.Now()
+	counts, out, err := l.playbook(t, "drain", "--limit", "aws-1")
+	mend()
+	require.Error(t, err)
+	t.Logf("beside a router whose VM drops what it forwards: refused in %.1f s", time.Since(began).Seconds())
+	assert.Contains(t, out, "aws-1 is not drained: aws-2 of its site does not forward (office-1: nothing comes back of 10.2.1.")
+	assert.Empty(t, counts.changed())
+	_, out, err = l.playbook(t, "drain", "--limit", "aws-1", "--check", "--diff")
 	require.NoError(t, err, tail(out))
 	assert.Contains(t, out, "+define wgmesh_drained = \"20")
 	l.unchanged(t, before)
+}
+
+// checkSource has the cloud check where packets of a router are from: its VM forwards nothing
+// into its site, and nothing of the router's own shows it.
+func (l lab) checkSource(t *testing.T, router string) (mend func()) {
+	rule := "ether saddr " + l.in(t, router, "cat /sys/class/net/eth0/address") + " ip saddr 10.0.0.0/16 drop"
+	l.at(t, "site:aws", "nft 'table inet check { chain f { type filter hook forward priority 0; "+rule+"; }; }'")
+	return func() { l.at(t, "site:aws", "nft delete table inet check") }
 }
 
 // drainElsewhere drains the only router of another site. Both routers of this site pass on
@@ -138,6 +154,14 @@ func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) (fell []string) {
 	up := time.Now()
 	assert.Contains(t, l.in(t, "aws-1", "birdc eval wgmesh_drained"), "Z a new kernel")
 	assert.Equal(t, "aws-2", cloud.holder("rtb-0a"), "it took its table although it is drained")
+	if all {
+		mend := l.checkSource(t, "aws-1")
+		counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
+		mend()
+		require.Error(t, err)
+		assert.Contains(t, out, "aws-1 stays drained: office-1: nothing comes back of 10.2.2.")
+		assert.Empty(t, counts.changed())
+	}
 	counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
 	require.NoError(t, err, tail(out))
 	assert.Equal(t, []string{"aws-1 (2)"}, counts.changed())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded
 from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed, of_site, silent
 
 DOCUMENTATION = r"""
@@ -13,9 +14,9 @@ short_description: Why a router is not to be drained now
 version_added: 1.0.0
 description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
-    and not drained itself. Of each site, one router is drained in a run.
+    and not drained itself, and to forward as far as other sites see it. Of each site, one router is drained in a run.
   - A router that is drained already is not asked again, so that a run that was cut off goes on.
-positional: _input, hostvars, group, targeted, seen
+positional: _input, hostvars, group, targeted, seen, force, crossed
 options:
   _input:
     description: The name of the router.
@@ -44,6 +45,11 @@ options:
     description: Whether it is drained without the others too.
     type: bool
     default: false
+  crossed:
+    description: The results of a loop over the routers of other sites, each of which pinged by way of those of this one.
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -63,7 +69,7 @@ _value:
 """
 
 
-def drainable(name, hostvars, group, targeted, seen, force=False):
+def drainable(name, hostvars, group, targeted, seen, force=False, crossed=()):
     """Return the line."""
     mine = of_site(name, hostvars, group)
     if name not in mine:
@@ -87,6 +93,9 @@ def drainable(name, hostvars, group, targeted, seen, force=False):
         troubles = [trouble["text"] for trouble in answer["troubles"] if trouble["peer"] != name]
         if troubles:
             return refusal(name, "%s of its site is not well (%s)" % (other, cut(troubles[0])), "mend that one first")
+        lost = unforwarded(other, crossed, [name])
+        if lost:
+            return refusal(name, "%s of its site does not forward (%s)" % (other, cut(lost[0])), "mend that one first (status play)")
     return ""
 
 
