@@ -118,6 +118,30 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, have, "Sessions that start anew:\n  office-1 with ")
 		assert.Contains(t, have, "Traffic that moves or is cut: none")
 	})
+	t.Run("ports change, and sessions start anew", func(t *testing.T) {
+		result := previewed(t, "", "office-1: {id: 1,", "office-1: {id: 1, endpoint_port_base: 40000,")
+		have := lines(t, result)
+		assert.Contains(t, have, "~ wg2 to azure-1: listen_port 51802 -> 40002")
+		for _, peer := range []string{"office-2", "azure-1", "azure-2", "aws-1", "aws-2", "gcp-1"} {
+			assert.Contains(t, have, "\n  office-1 with "+peer+"\n")
+			assert.Contains(t, have, "\n  "+peer+" with office-1\n")
+		}
+		assert.NotContains(t, have, "azure-1 with azure-2")
+	})
+	t.Run("what the inventory has no more is removed, and not lost", func(t *testing.T) {
+		result := previewed(t, "", "networks: [10.3.0.0/16], zones: {b: [10.3.1.0/24]}}",
+			"networks: [10.9.0.0/16], zones: {b: [10.9.1.0/24]}}")["preview"].(map[string]any)
+		assert.Empty(t, result["lost"])
+		assert.Equal(t, []any{"network 10.3.0.0/16", "network 10.3.1.0/24"}, result["removed"])
+		have := strings.Join(texts(result["lines"]), "\n")
+		assert.Contains(t, have, "to 10.3.0.0/16: office-1 > gcp-1 -> removed")
+		assert.Contains(t, have, "What the inventory has no more:\n  network 10.3.0.0/16\n")
+		assert.NotContains(t, have, "CUT")
+		result = previewed(t, "", "  gcp: {as: 65040, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: {b: [10.3.1.0/24]}}\n",
+			"", "  gcp-1: {id: 7, site: gcp, zone: b, endpoint: 198.51.100.71}\n", "")["preview"].(map[string]any)
+		assert.Empty(t, result["lost"])
+		assert.Equal(t, []any{"network 10.3.0.0/16", "network 10.3.1.0/24", "site gcp"}, result["removed"])
+	})
 	t.Run("a site may carry nobody", func(t *testing.T) {
 		result := previewed(t, "show: [gcp-1]\n", "zones: {hq: [10.0.1.0/24]}",
 			"transit: false, zones: {hq: [10.0.1.0/24]}")
@@ -155,6 +179,10 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		have := lines(t, result)
 		assert.Contains(t, have, "  office-1 with gcp-x\n")
 		assert.NotContains(t, have, "gcp-1 is removed")
+		assert.Contains(t, have, "  gcp-x is renamed, it was gcp-1: ")
+		changes := result["preview"].(map[string]any)["routers"].([]any)
+		assert.Equal(t, "gcp-1", changes[len(changes)-1].(map[string]any)["former"])
+		assert.Empty(t, changes[0].(map[string]any)["former"])
 		assert.Contains(t, have, "What is lost: nothing that was there")
 		have = lines(t, previewed(t, "", "link_pool", "interface_prefix: vpn\nlink_pool"))
 		assert.Contains(t, have, "What is lost: nothing that was there")

@@ -25,14 +25,16 @@ type preview struct {
 	Routers []change     `json:"routers"` // nothing without a mesh to compare with
 	Traffic []move       `json:"traffic"`
 	Faults  model.Report `json:"faults"`
-	Cut     []string     `json:"cut"`  // what one fault cuts, and two beyond that
-	Lost    []string     `json:"lost"` // what the mesh to compare with kept and this one does not
+	Cut     []string     `json:"cut"`     // what one fault cuts, and two beyond that
+	Lost    []string     `json:"lost"`    // what the mesh to compare with kept and this one does not
+	Removed []string     `json:"removed"` // networks and sites that the inventory has no more
 	Lines   []string     `json:"lines"`
 }
 
 // A change is what one router will change.
 type change struct {
 	Router  string   `json:"router"`
+	Former  string   `json:"former"`  // its name before, when it has another one
 	State   string   `json:"state"`   // new, removed, changed or same
 	Tunnels []string `json:"tunnels"` // one line each
 	Bird    []string `json:"bird"`    // lines of bird.conf that go and come, with - and +
@@ -44,7 +46,8 @@ type move struct {
 	Router  string   `json:"router"`
 	Network string   `json:"network"`
 	Was     []string `json:"was"`
-	Is      []string `json:"is"` // empty: cut
+	Is      []string `json:"is"` // empty: cut, or the network is removed
+	Removed bool     `json:"removed"`
 }
 
 // preview works it out for the plans of all routers.
@@ -55,18 +58,23 @@ func (o Options) preview() (preview, error) {
 	}
 	network := model.New(after)
 	two := o.Faults == faultsTwo || o.Faults == faultsAuto && len(after) <= mostForTwo
-	out := preview{Routers: []change{}, Traffic: []move{}, Lost: []string{}, Faults: network.Report(two)}
+	out := preview{Routers: []change{}, Traffic: []move{}, Lost: []string{}, Removed: []string{},
+		Faults: network.Report(two)}
 	out.Cut = append(says(out.Faults), saysTwo(out.Faults)...)
 	if len(o.Against) > 0 {
 		before, err := o.against()
 		if err != nil {
 			return preview{}, fmt.Errorf("against: %w", err)
 		}
-		rename(before, after)
+		former := rename(before, after)
 		old := model.New(before)
 		out.Routers = o.changes(before, after)
+		for i, c := range out.Routers {
+			out.Routers[i].Former = former[c.Router]
+		}
 		out.Traffic = moves(before, after, old.After(), network.After())
-		gone := always(before, after, out.Traffic)
+		out.Removed = o.removed(before, out.Traffic)
+		gone := o.always(before, after, out.Traffic)
 		out.Traffic = slices.DeleteFunc(out.Traffic, func(m move) bool { return !o.shown(m.Router) })
 		out.Lost = append(gone, lost(old.Report(two), out.Faults, before)...)
 		out.Cut = append(slices.Clone(gone), out.Cut...)
@@ -89,9 +97,9 @@ func (o Options) against() ([]plan.Plan, error) {
 }
 
 // rename gives routers and sites of the mesh to compare with the names that they have now:
-// a router is known by its id, a site by its AS number.
-func rename(before, after []plan.Plan) {
-	names := map[string]string{}
+// a router is known by its id, a site by its AS number. The names before are returned.
+func rename(before, after []plan.Plan) map[string]string {
+	names, former := map[string]string{}, map[string]string{}
 	for i, p := range before {
 		for _, q := range after {
 			if p.Bird.AS == q.Bird.AS {
@@ -99,7 +107,7 @@ func rename(before, after []plan.Plan) {
 			}
 			if p.Router.ID == q.Router.ID &&
 				find(after, p.Router.Name).IsZero() && find(before, q.Router.Name).IsZero() {
-				names[p.Router.Name] = q.Router.Name
+				names[p.Router.Name], former[q.Router.Name] = q.Router.Name, p.Router.Name
 				before[i].Router.Name = q.Router.Name
 			}
 		}
@@ -109,23 +117,61 @@ func rename(before, after []plan.Plan) {
 			p.Bird.Neighbors[k].Router = cmp.Or(names[n.Router], n.Router)
 		}
 	}
+	return former
+}
+
+// removed marks the traffic to networks that the inventory has no more, not even a part of
+// them, and is a line for each of these and for each site that it has no more.
+func (o Options) removed(before []plan.Plan, moves []move) []string {
+	out := []string{}
+	for _, p := range before {
+		if !o.has(p.Bird.AS) {
+			out = append(out, "site "+p.Router.Site)
+		}
+	}
+	var networks []netip.Prefix
+	for _, s := range o.Sites {
+		for _, text := range s.Networks {
+			if x, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil {
+				networks = append(networks, x)
+			}
+		}
+	}
+	for i, m := range moves {
+		if x, err := netip.ParsePrefix(m.Network); err == nil && len(m.Is) == 0 && !slices.ContainsFunc(networks, x.Overlaps) {
+			moves[i].Removed = true
+			out = append(out, "network "+m.Network)
+		}
+	}
+	order.By(out, cmp.Compare[string])
+	return slices.Compact(out)
+}
+
+// has reports whether the inventory has a site, by its AS number.
+func (o Options) has(as plan.AS) bool {
+	for _, s := range o.Sites {
+		if s.AS == as {
+			return true
+		}
+	}
+	return false
 }
 
 // always is a line for each network that nothing reaches any more, and each site that is
 // without a router. The model of the mesh that comes knows neither.
-func always(before, after []plan.Plan, moves []move) []string {
+func (o Options) always(before, after []plan.Plan, moves []move) []string {
 	out := []string{}
 	for _, p := range before {
 		line := fmt.Sprintf("always: %s reaches nobody, it has no router any more", p.Router.Site)
 		if !slices.ContainsFunc(after, func(q plan.Plan) bool { return q.Bird.AS == p.Bird.AS }) &&
-			find(after, p.Router.Name).IsZero() && !slices.Contains(out, line) {
+			find(after, p.Router.Name).IsZero() && !slices.Contains(out, line) && o.has(p.Bird.AS) {
 			out = append(out, line)
 		}
 	}
 	var networks []string
 	who := map[string][]string{}
 	for _, m := range moves {
-		if len(m.Is) > 0 {
+		if len(m.Is) > 0 || m.Removed {
 			continue
 		}
 		if who[m.Network] == nil {
@@ -190,6 +236,10 @@ func compare(was, is plan.Plan) change {
 			c.Tunnels = append(c.Tunnels, "+ "+title(t))
 		} else if fields := differing(before, t); len(fields) > 0 {
 			c.Tunnels = append(c.Tunnels, "~ "+title(t)+": "+strings.Join(fields, ", "))
+			// The ends do not change at once, and nothing comes through until both have.
+			if before.ListenPort != t.ListenPort || before.Peers[0].Endpoint.Port() != t.Peers[0].Endpoint.Port() {
+				c.Resets = append(c.Resets, t.Peers[0].Name)
+			}
 		}
 	}
 	for _, t := range was.Tunnels {
@@ -205,6 +255,9 @@ func compare(was, is plan.Plan) change {
 	restart := bird.Disrupts(before, after)
 	for _, n := range is.Bird.Neighbors {
 		// A new name is to BIRD a session less and one more.
+		if slices.Contains(c.Resets, n.Router) {
+			continue
+		}
 		if slices.Contains(restart, n.Name) || slices.ContainsFunc(was.Bird.Neighbors, func(o plan.Neighbor) bool {
 			return o.Name != n.Name && o.Interface == n.Interface &&
 				o.Address == n.Address && o.LocalAddress == n.LocalAddress

@@ -73,10 +73,14 @@ func (p preview) text(compared bool) []string {
 	if compared {
 		var changes, resets, moves []string
 		for _, c := range p.Routers {
-			if c.State == "same" {
+			state := c.State
+			switch {
+			case c.Former != "":
+				state = "renamed, it was " + c.Former
+			case state == "same":
 				continue
 			}
-			change := fmt.Sprintf("%s is %s: %s", c.Router, c.State, many(len(c.Tunnels), "tunnel"))
+			change := fmt.Sprintf("%s is %s: %s", c.Router, state, many(len(c.Tunnels), "tunnel"))
 			if len(c.Bird) > 0 {
 				change += fmt.Sprintf(", %s in bird.conf", many(len(c.Bird), "line"))
 			}
@@ -91,11 +95,14 @@ func (p preview) text(compared bool) []string {
 		gone := 0
 		for _, m := range p.Traffic {
 			is := strings.Join(m.Is, " > ")
-			if len(m.Is) == 0 {
+			switch {
+			case m.Removed:
+				is = "removed"
+			case len(m.Is) == 0:
 				is = "CUT"
 			}
 			line := fmt.Sprintf("to %s: %s -> %s", m.Network, strings.Join(m.Was, " > "), is)
-			if len(m.Is) == 0 { // the first that people read
+			if is == "CUT" { // the first that people read
 				moves = slices.Insert(moves, gone, line)
 				gone++
 			} else {
@@ -110,6 +117,9 @@ func (p preview) text(compared bool) []string {
 		}
 		section(title, "none", moves)
 		section("What is lost", "nothing that was there", p.Lost)
+		if len(p.Removed) > 0 {
+			section("What the inventory has no more", "", p.Removed)
+		}
 	}
 	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))
 	if r.Doubles > 0 {

@@ -70,12 +70,13 @@ preview:
       elements: str
     routers:
       description:
-        - What each router changes, empty without I(against). C(router), C(state) (C(new), C(removed), C(changed) or C(same)),
-          C(tunnels), C(bird) (the lines of bird.conf that go and come) and C(resets) (the peers whose session starts anew).
+        - What each router changes, empty without I(against). C(router), C(former) (its name before, when it has another one),
+          C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that go and come) and C(resets) (the peers whose session starts anew).
       type: list
       elements: dict
     traffic:
-      description: What takes another way, empty without I(against). C(router), C(network), C(was) and C(is), which is empty for a cut.
+      description: What takes another way, empty without I(against). C(router), C(network), C(was), C(is),
+        which is empty for a cut, and C(removed), when the inventory has the network no more.
       type: list
       elements: dict
     faults:
@@ -90,6 +91,10 @@ preview:
       elements: str
     lost:
       description: What the mesh to compare with keeps, always or when something fails, and this one does not. One line each.
+      type: list
+      elements: str
+    removed:
+      description: The networks and sites that the inventory has no more, and the mesh to compare with has. One line each.
       type: list
       elements: str
 """
