@@ -45,9 +45,20 @@ func TestRoleHasFilesRead(t *testing.T) {
 	said, err = exec.Command("sh", put("two", `! grep -q bad "$1"`)...).CombinedOutput()
 	require.NoError(t, err)
 	assert.Equal(t, "changed\n", string(said))
+	// Nobody could be told, as when systemd does not answer: the next run does it.
+	broken := filepath.Join(dir, "broken")
+	require.NoError(t, os.WriteFile(broken, nil, 0o600))
+	then = `[ ! -e "` + broken + `" ] && ` + then
+	require.Error(t, exec.Command("sh", put("three", "")...).Run())
+	require.NoError(t, os.Remove(broken))
+	for _, want := range []string{"changed\n", ""} {
+		said, err = exec.Command("sh", put("three", "")...).CombinedOutput()
+		require.NoError(t, err)
+		assert.Equal(t, want, string(said))
+	}
 	text, err := os.ReadFile(log)
 	require.NoError(t, err)
-	assert.Equal(t, "one\ntwo\n", string(text))
+	assert.Equal(t, "one\ntwo\nthree\n", string(text))
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Len(t, entries, 2, "nothing half made is left")

@@ -124,7 +124,7 @@ func (o Options) host(root string) bird.Host {
 func (o Options) floor(root string, host bird.Host) floor.Host {
 	f := floor.Host{Owner: o.Owner, Folder: root + "etc/wgmesh", Service: o.Service}
 	if host.Systemd && o.ManageUnit {
-		f.Units, f.Networkd = root+"etc/systemd/system", root+"etc/systemd/networkd.conf.d"
+		f.Units, f.Networkd, f.Run = root+"etc/systemd/system", root+"etc/systemd/networkd.conf.d", host.Run
 	}
 	return f
 }

@@ -146,3 +146,31 @@ func TestCannotBeKept(t *testing.T) {
 	assert.Equal(t, "before", r.text(t))
 	assert.Equal(t, false, p.Return["armed"])
 }
+
+// systemd is told of what was put back also when the first try to tell it failed: by then
+// the files are as they were.
+func TestUndoReloadsAgain(t *testing.T) {
+	r := newRouter(t)
+	r.Units = t.TempDir()
+	told := filepath.Join(t.TempDir(), "told")
+	systemctl := func(status string) {
+		tools := t.TempDir()
+		require.NoError(t, os.WriteFile(tools+"/systemctl",
+			[]byte("#!/bin/sh\necho \"$*\" >> "+told+"\nexit "+status+"\n"), 0o755))
+		t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+	}
+	unit := filepath.Join(r.Units, "x.service")
+	require.NoError(t, r.Arm(t.Context(), 600, guard.Change{Files: []string{unit}}))
+	require.NoError(t, os.WriteFile(unit, nil, 0o644))
+	always := func(guard.Journal) bool { return true }
+	systemctl("1")
+	_, err := Undo(t.Context(), r.Guard, always)
+	require.ErrorContains(t, err, "systemctl daemon-reload: exit status 1")
+	assert.NoFileExists(t, unit)
+	systemctl("0")
+	_, err = Undo(t.Context(), r.Guard, always)
+	require.NoError(t, err)
+	text, err := os.ReadFile(told)
+	require.NoError(t, err)
+	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(text))
+}

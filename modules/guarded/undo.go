@@ -83,7 +83,7 @@ type undoing struct {
 	j    guard.Journal
 	done []string
 	errs []error
-	unit bool // a file of systemd's was put back
+	unit bool // a file of systemd's was put back, by this try or by one that was cut off
 }
 
 func (u *undoing) add(done []string, err error) {
@@ -152,7 +152,7 @@ func (u *undoing) files(which func(guard.File) bool) {
 		case changed:
 			u.add([]string{"put back " + f.Path}, nil)
 		}
-		u.unit = u.unit || changed && u.g.Units != "" && strings.HasPrefix(f.Path, u.g.Units+"/")
+		u.unit = u.unit || u.g.Units != "" && strings.HasPrefix(f.Path, u.g.Units+"/")
 	}
 }
 

@@ -101,9 +101,11 @@ func (h *Host) absentStep(ctx context.Context, s Step) (string, error) {
 	case ActRemove:
 		return "removed what was ours of " + h.Path, h.clean(s.Names)
 	case ActUnitAway:
-		err := errors.Join(atomicfile.Remove(h.dropIn()), atomicfile.Remove(h.script()))
-		_ = os.Remove(filepath.Dir(h.dropIn())) // unless somebody else has a drop-in there
-		return "removed " + h.dropIn(), errors.Join(err, h.systemctl(ctx, "daemon-reload"))
+		return "removed " + h.dropIn(), h.note().Around(func() error {
+			err := errors.Join(atomicfile.Remove(h.dropIn()), atomicfile.Remove(h.script()))
+			_ = os.Remove(filepath.Dir(h.dropIn())) // unless somebody else has a drop-in there
+			return err
+		}, func() error { return h.systemctl(ctx, "daemon-reload") })
 	case ActDisable:
 		return "disabled " + h.Service, h.systemctl(ctx, "disable", h.Service)
 	}

@@ -2,6 +2,7 @@ package bird_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,39 @@ func booted(t *testing.T, files map[string]string) (h bird.Host, told *[]string)
 		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o640))
 	}
 	return h, told
+}
+
+// A daemon-reload that failed is made by the next run, which is the last to do something:
+// the files alone look as they should.
+func TestReloadIsMadeAgain(t *testing.T) {
+	h, told := booted(t, map[string]string{
+		"bird/bird.conf": string(conf(1)), "bird/bird.conf.good": string(conf(1)),
+		"bird.ctl": "", // root's, so that a group bird of this machine is none of it
+	})
+	works := h.Command
+	for _, state := range []string{bird.Applied, bird.Absent} {
+		run := func() (bird.Delta, error) {
+			have, err := h.Observe(t.Context())
+			require.NoError(t, err)
+			d, err := bird.Diff(bird.Want{State: state, Text: conf(1), Unit: h.Unit()}, have)
+			require.NoError(t, err)
+			before, after := bird.Views(have, d)
+			assert.Equal(t, len(d) == 0, before == after, "%s\n---\n%s", before, after)
+			_, err = h.Apply(t.Context(), d)
+			return d, err
+		}
+		h.Command = func(context.Context, string, ...string) error { return errors.New("no bus") }
+		_, err := run()
+		require.ErrorContains(t, err, "no bus", state)
+		h.Command, *told = works, nil
+		d, err := run()
+		require.NoError(t, err)
+		assert.NotEmpty(t, d, state)
+		assert.Contains(t, *told, "systemctl daemon-reload", state)
+		d, err = run()
+		require.NoError(t, err)
+		assert.Empty(t, d, state)
+	}
 }
 
 func away(t *testing.T, h bird.Host) (bird.Have, bird.Delta) {

@@ -15,6 +15,7 @@ import (
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/unread"
 )
 
 // startWait is how long a started BIRD may take until it runs its file.
@@ -296,14 +297,16 @@ func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {
 // writeUnit writes the script first: a drop-in without it would keep BIRD from
 // starting.
 func (h *Host) writeUnit(ctx context.Context, u Unit) (string, error) {
-	if err := os.MkdirAll(filepath.Dir(h.dropIn()), 0o755); err != nil {
-		return "", err
-	}
-	if err := atomicfile.Write(h.script(), []byte(u.Script), 0o644); err != nil {
-		return "", err
-	}
-	if err := atomicfile.Write(h.dropIn(), []byte(u.DropIn), 0o644); err != nil {
-		return "", err
-	}
-	return "wrote " + h.dropIn(), h.systemctl(ctx, "daemon-reload")
+	return "wrote " + h.dropIn(), h.note().Around(func() error {
+		if err := os.MkdirAll(filepath.Dir(h.dropIn()), 0o755); err != nil {
+			return err
+		}
+		if err := atomicfile.Write(h.script(), []byte(u.Script), 0o644); err != nil {
+			return err
+		}
+		return atomicfile.Write(h.dropIn(), []byte(u.DropIn), 0o644)
+	}, func() error { return h.systemctl(ctx, "daemon-reload") })
 }
+
+// note is there while systemd has yet to read the drop-in.
+func (h *Host) note() unread.Note { return unread.At(h.Run, h.Service+".service") }

@@ -154,6 +154,9 @@ func (h *Host) observeBoot(s *Have) error {
 		return err
 	}
 	s.Unit = Unit{DropIn: string(dropIn), Script: string(script)}
+	if h.note().Due() { // also of one that is gone: systemd still has it
+		s.Unit.DropIn += "# systemd has yet to read this\n"
+	}
 	if s.Good, err = readIfThere(h.good()); err != nil {
 		return err
 	}

@@ -10,11 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/unread"
 )
 
 // A Host names the places where the floor lives on a host.
@@ -24,6 +26,7 @@ type Host struct {
 	Units    string // of systemd's units, normally /etc/systemd/system; empty: nothing at boot
 	Networkd string // of drop-ins for networkd.conf, beside Units
 	Service  string // of BIRD, which starts after the floor
+	Run      string // emptied by a reboot
 	// Systemctl runs it; nil is exec.
 	Systemctl func(ctx context.Context, args ...string) error `json:"-"`
 }
@@ -31,6 +34,9 @@ type Host struct {
 const (
 	unit   = "wgmesh-floor.service"
 	script = "floor.sh"
+
+	networkdUnit = "systemd-networkd.service"
+	inactive     = 3 // the least status of systemctl is-active for a unit that does not run
 )
 
 // commandTime is how long systemd may take. A play gives up on a router after a minute.
@@ -99,16 +105,27 @@ WantedBy=sysinit.target
 `
 }
 
+// note is there while systemd, or networkd, has yet to read the file at path.
+func (h Host) note(path string) unread.Note { return unread.At(h.Run, filepath.Base(path)) }
+
+// unreadMark is behind a text that was not read again. It makes it another one.
+const unreadMark = "# not read again since it was written\n"
+
 // Observe reads all of it and writes nothing.
 func (h Host) Observe(context.Context) (Have, error) {
 	s := Have{IPv6: takesIPv6()}
 	for _, path := range h.paths() {
 		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
+		absent := errors.Is(err, fs.ErrNotExist)
+		if err != nil && !absent {
+			return s, err
+		}
+		due := h.note(path).Due()
+		if absent && (!due || path != h.unit()) { // systemd may still have a unit that is gone
 			continue
 		}
-		if err != nil {
-			return s, err
+		if due {
+			text = append(text, unreadMark...)
 		}
 		s.Files = append(s.Files, File{path, string(text)})
 	}
@@ -127,58 +144,80 @@ func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 	if done, err = change(d.Add, add, "refuse %s while no tunnel has a way to it", nil); err != nil {
 		return done, err
 	}
-	reload := false
+	place := func() error { return h.place(ctx, d, &done) }
+	ofUnit := func(f File) bool { return f.Path == h.unit() }
+	if !slices.ContainsFunc(d.Write, ofUnit) && !slices.Contains(d.Delete, h.unit()) {
+		err = place()
+	} else {
+		err = h.note(h.unit()).Around(place, func() error {
+			if d.Enable { // which does it, too
+				return nil
+			}
+			return h.systemctl(ctx, "daemon-reload")
+		})
+	}
+	if err != nil {
+		return done, err
+	}
+	return change(d.Remove, remove, "no longer refuse %s", done)
+}
+
+// place writes and removes files, and adds what it did to done.
+func (h Host) place(ctx context.Context, d Delta, done *[]string) error {
+	did := func(words string) { *done = append(*done, words) }
 	for _, f := range d.Write {
-		if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-			return done, err
-		}
-		if err := atomicfile.Write(f.Path, []byte(f.Text), 0o644); err != nil {
-			return done, err
-		}
-		done = append(done, "wrote "+f.Path)
-		switch f.Path {
-		case h.unit():
-			reload = true
-		case h.networkd():
-			// It reads its file at a start only, and then keeps all routes.
-			if h.systemctl(ctx, "is-active", "--quiet", "systemd-networkd.service") != nil {
-				continue
+		write := func() error {
+			if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+				return err
 			}
-			if err := h.systemctl(ctx, "restart", "systemd-networkd.service"); err != nil {
-				return done, err
+			err := atomicfile.Write(f.Path, []byte(f.Text), 0o644)
+			if err == nil {
+				did("wrote " + f.Path)
 			}
-			done = append(done, "restarted systemd-networkd, which leaves the routes alone from now on")
+			return err
+		}
+		var err error
+		if f.Path == h.networkd() {
+			err = h.note(f.Path).Around(write, func() error { return h.restartNetworkd(ctx, did) })
+		} else {
+			err = write()
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if reload && !d.Enable { // which does it, too
-		if err := h.systemctl(ctx, "daemon-reload"); err != nil {
-			return done, err
+	for verb, wanted := range map[string]bool{"enable": d.Enable, "disable": d.Disable} {
+		if !wanted {
+			continue
 		}
-	}
-	if d.Enable {
-		if err := h.systemctl(ctx, "enable", "--now", unit); err != nil {
-			return done, err
+		if err := h.systemctl(ctx, verb, "--now", unit); err != nil {
+			return err
 		}
-		done = append(done, "enabled "+unit)
-	}
-	if d.Disable {
-		if err := h.systemctl(ctx, "disable", "--now", unit); err != nil {
-			return done, err
-		}
-		done = append(done, "disabled "+unit)
+		did(verb + "d " + unit)
 	}
 	for _, path := range d.Delete {
 		if err := atomicfile.Remove(path); err != nil {
-			return done, err
+			return err
 		}
-		done = append(done, "removed "+path)
+		did("removed " + path)
 	}
-	if d.Disable {
-		if err := h.systemctl(ctx, "daemon-reload"); err != nil {
-			return done, err
-		}
+	return nil
+}
+
+// restartNetworkd has it read its file, which it does at a start only, and then keep all
+// routes.
+func (h Host) restartNetworkd(ctx context.Context, did func(string)) error {
+	err := h.systemctl(ctx, "is-active", "--quiet", networkdUnit)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() >= inactive {
+		return nil
 	}
-	return change(d.Remove, remove, "no longer refuse %s", done)
+	if err == nil {
+		err = h.systemctl(ctx, "restart", networkdUnit)
+	}
+	if err == nil {
+		did("restarted systemd-networkd, which leaves the routes alone from now on")
+	}
+	return err
 }
 
 func change(routes []Route, do func(Route) error, words string, done []string) ([]string, error) {

@@ -4,6 +4,7 @@ package floor_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +52,7 @@ func host(t *testing.T) floor.Host {
 	dir := t.TempDir()
 	return floor.Host{
 		Folder: dir + "/wgmesh", Units: dir + "/system", Networkd: dir + "/networkd.conf.d", Service: "bird",
+		Run: t.TempDir(),
 		Systemctl: func(_ context.Context, args ...string) error {
 			wants := filepath.Join(dir, "system", "sysinit.target.wants")
 			switch args[0] {
@@ -59,10 +61,67 @@ func host(t *testing.T) floor.Host {
 			case "disable":
 				return os.Remove(filepath.Join(wants, "wgmesh-floor.service"))
 			case "is-active":
-				return os.ErrNotExist
+				return inactive()
 			}
 			return nil
 		},
+	}
+}
+
+// inactive is what systemctl says of a unit that does not run.
+func inactive() error { return exec.Command("sh", "-c", "exit 3").Run() }
+
+// What failed between a file and who reads it is done by the next run: the unit's reload,
+// networkd's restart, and the question whether it runs.
+func TestReadersAreToldAgain(t *testing.T) {
+	alone(t)
+	networks := floor.Want{Networks: prefixes("10.1.0.0/16")}
+	for _, tt := range []struct {
+		fails string
+		want  floor.Want
+	}{
+		{"is-active", networks},
+		{"restart", networks},
+		{"enable", networks},
+		{"daemon-reload", networks},
+		{"daemon-reload", floor.Want{}},
+	} {
+		t.Run(tt.fails, func(t *testing.T) {
+			h := host(t)
+			works, broken, told := h.Systemctl, false, []string(nil)
+			h.Systemctl = func(ctx context.Context, args ...string) error {
+				told = append(told, args[0])
+				switch {
+				case broken && args[0] == tt.fails:
+					return errors.New("no bus")
+				case args[0] == "is-active":
+					return nil
+				}
+				return works(ctx, args...)
+			}
+			reach(t, h, networks)
+			if len(tt.want.Networks) > 0 {
+				// As another release of ours has them.
+				for _, f := range []string{h.Units + "/wgmesh-floor.service", h.Networkd + "/50-wgmesh.conf"} {
+					require.NoError(t, os.WriteFile(f, nil, 0o644))
+				}
+				if tt.fails == "enable" {
+					require.NoError(t, os.Remove(h.Units+"/sysinit.target.wants/wgmesh-floor.service"))
+				}
+			}
+			broken = true
+			have, err := h.Observe(t.Context())
+			require.NoError(t, err)
+			_, err = h.Apply(t.Context(), h.Diff(tt.want, have))
+			require.ErrorContains(t, err, "no bus")
+			broken, told = false, nil
+			assert.False(t, reach(t, h, tt.want).Empty())
+			assert.Contains(t, told, tt.fails)
+			assert.True(t, reach(t, h, tt.want).Empty())
+			left, err := os.ReadDir(h.Run)
+			require.NoError(t, err)
+			assert.Empty(t, left)
+		})
 	}
 }
 

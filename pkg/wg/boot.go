@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/unread"
 )
 
 // end is the last line of every file of ours. A file without it breaks off.
@@ -59,6 +61,9 @@ func machineMark(path string) string {
 const (
 	bootFolder = "/etc/systemd/system/wg-quick@.service.d"
 	bootDropIn = bootFolder + "/50-wgmesh.conf"
+
+	// bootUnread is there while systemd has yet to read them.
+	bootUnread unread.Note = plan.RunDirectory + "/unread-wg-quick@.service"
 )
 
 // tableDropIn brings our table back: the distributions' nftables.service flushes
@@ -116,10 +121,11 @@ func (h *Host) Boot() (Boot, error) {
 			right++
 		}
 	}
+	due := bootUnread.Due()
 	switch {
-	case right == len(h.bootFiles()):
+	case right == len(h.bootFiles()) && !due:
 		return BootCurrent, nil
-	case found > 0:
+	case found > 0, due:
 		return BootOutdated, nil
 	}
 	return BootAbsent, nil
@@ -128,29 +134,33 @@ func (h *Host) Boot() (Boot, error) {
 // SetBoot writes the drop-in, or takes it away.
 func (h *Host) SetBoot(ctx context.Context, present bool) error {
 	files := h.bootFiles()
-	for i := range files {
-		var err error
-		if present {
-			if err := os.MkdirAll(filepath.Dir(files[i].path), 0o755); err != nil {
+	return bootUnread.Around(func() error {
+		for i := range files {
+			var err error
+			if present {
+				if err := os.MkdirAll(filepath.Dir(files[i].path), 0o755); err != nil {
+					return err
+				}
+				err = atomicfile.Write(files[i].path, []byte(files[i].text), 0o644)
+			} else {
+				err = atomicfile.Remove(files[len(files)-1-i].path)
+			}
+			if err != nil {
 				return err
 			}
-			err = atomicfile.Write(files[i].path, []byte(files[i].text), 0o644)
-		} else {
-			err = atomicfile.Remove(files[len(files)-1-i].path)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := run(ctx, "", "systemctl", "daemon-reload")
-	return err
+		return nil
+	}, func() error {
+		_, err := run(ctx, "", "systemctl", "daemon-reload")
+		return err
+	})
 }
 
 // The states of the drop-in.
 const (
 	BootUnmanaged Boot = ""
 	BootAbsent    Boot = "absent"
-	BootOutdated  Boot = "outdated"
+	BootOutdated  Boot = "outdated" // or systemd has yet to read it
 	BootCurrent   Boot = "current"
 )
 
