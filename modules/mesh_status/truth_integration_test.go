@@ -110,13 +110,13 @@ var causes = []row{
 	{
 		"reverse path filter", "azure-1", "sysctl -qw net.ipv4.conf.all.rp_filter=1",
 		"sysctl -qw net.ipv4.conf.all.rp_filter=0",
-		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.all\.rp_filter=1\): `,
+		`^it drops packets that come by another interface than the way back \(net\.ipv4\.conf\.all\.rp_filter=1\): `,
 	},
 	{
 		"reverse path filter", "office-1",
 		"for d in /proc/sys/net/ipv4/conf/wm*; do echo 1 > $d/rp_filter; done",
 		"for d in /proc/sys/net/ipv4/conf/wm*; do echo 0 > $d/rp_filter; done",
-		`^it drops what comes by another way than its own \(net\.ipv4\.conf\.wm\w+\.rp_filter=1\): `,
+		`^it drops packets that come by another interface than the way back \(net\.ipv4\.conf\.wm\w+\.rp_filter=1\): `,
 	},
 	{
 		"filter", "azure-1",
@@ -233,19 +233,19 @@ var clouds = []row{
 		kind: "source/destination check", on: "azure, seen by office-1",
 		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r2 ip saddr != 10.1.1.4 drop; add rule ip c f oifname r2 ip daddr != 10.1.1.4 drop'",
 		cure:  "nft delete table ip c",
-		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-1, but through azure-2: look at both, first azure-1's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
 	},
 	{
 		kind: "source/destination check", on: "azure, seen by office-1",
 		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
 		cure:  "nft delete table ip c",
-		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-2, but through azure-1: look at both, first azure-2's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-2, but through azure-1: look at both, first azure-2's `,
 	},
 	{
 		kind: "program behind the filters", on: "azure-1, seen by office-1",
 		make:  "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
 		cure:  "tc qdisc del dev eth0 clsact",
-		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-1, but through azure-2: look at both, first azure-1's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
 	},
 	{
 		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down",
@@ -260,7 +260,7 @@ var clouds = []row{
 	{
 		kind: "gateway that forwards nothing", on: "azure, seen by office-1",
 		make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
-		first: `^nothing comes back of 10\.1\.\d\.\d+ through azure-1, but through azure-2: look at both, first azure-1's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
 	},
 	{
 		kind: "gateway that is dead", on: "azure, seen by azure-2",
@@ -272,7 +272,7 @@ var clouds = []row{
 		kind: "site's routes lead nowhere", on: "azure, seen by office-1",
 		make:  "ip route del 10.0.0.0/16 metric 10; ip route del 10.0.0.0/16 metric 20",
 		cure:  "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20",
-		first: `^nothing comes back of 10\.1\.3\.20 through azure-1, azure-2: `,
+		first: `^no answer from 10\.1\.3\.20 comes back through azure-1, azure-2: `,
 	},
 }
 
@@ -445,7 +445,7 @@ func TestUntried(t *testing.T) {
 		problems = texts(m.status(t, office, 0, nil)["problems"])
 	}
 	if assert.Len(t, problems, 1) {
-		assert.Contains(t, problems[0], "nothing comes back of 10.1.3.20 through azure-1, but through azure-2: ")
+		assert.Contains(t, problems[0], "no answer from 10.1.3.20 comes back through azure-1, but through azure-2: ")
 	}
 	m.in(t, "azure", "sysctl", "-qw", "net.ipv4.conf.r2.forwarding=1")
 

@@ -70,7 +70,7 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 		case <-over:
 			_ = f.Close()
 			return nil, cause.New(
-				"lock %s: held by %s for all of %v: end that if it hangs, or run again when it has ended", path,
+				"lock %s: held by %s, and waited for %v: run again when that has ended, or end it if it hangs", path,
 				holder(path), wait)
 		case <-time.After(50 * time.Millisecond):
 		}

@@ -119,13 +119,13 @@ func TestOutcomes(t *testing.T) {
 		"the play fails": {
 			"ansible-playbook",
 			`echo 'azure-1: wg8: why'; echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
-			"azure-1: wg8: why\nwgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what\n",
+			"azure-1: wg8: why\nwgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say why\n",
 		},
 		"the play fails at once": {
 			"ansible-playbook",
 			`echo 'azure-1: why'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`,
 			75,
-			"azure-1: why\nwgmesh join: azure-1: the play failed before it had asked another router: the lines above say at what\n",
+			"azure-1: why\nwgmesh join: azure-1: the play failed before it had asked another router: the lines above say why\n",
 		},
 		"nobody else": {
 			"ansible-playbook", `echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`, 0,

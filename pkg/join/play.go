@@ -139,9 +139,9 @@ func outcome(report string, failed error, stderr string) (ended result, err erro
 		return ended, nil
 	}
 	if len(ended.Peered) == 0 {
-		return ended, errors.New("the play failed before it had asked another router: the lines above say at what")
+		return ended, errors.New("the play failed before it had asked another router: the lines above say why")
 	}
-	return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say at what",
+	return ended, fmt.Errorf("peered with %s, but the play failed: the lines above say why",
 		of(len(ended.Peered), len(ended.Peered), "routers"))
 }
 

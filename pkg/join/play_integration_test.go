@@ -142,7 +142,7 @@ func TestPlay(t *testing.T) {
     office-6: {ansible_host: 192.0.2.16}
     office-7: {ansible_host: 192.0.2.17}
 `, 75, []string{
-				"office-1: refused the key of azure-1: its inventory has no or another mesh_host_key for azure-1",
+				"office-1: refused the key of azure-1: its inventory has another mesh_host_key for azure-1, or none",
 				"office-2: its SSH host key is not the mesh_host_key of the inventory",
 				"office-3: its SSH host key is not the mesh_host_key of the inventory",
 				"office-4: cannot be reached: connect to host 192.0.2.14 port 22: No route to host",
@@ -164,7 +164,7 @@ func TestPlay(t *testing.T) {
 			two + "  vars: {own_end: broken}\n", 75,
 			[]string{
 				"azure-1: wg8: no such device",
-				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what",
+				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say why",
 			},
 		},
 		"a cloned disk": {
@@ -178,7 +178,7 @@ func TestPlay(t *testing.T) {
 			two + "  vars: {plan: bad}\n", 75,
 			[]string{
 				"azure-1: router old-1: id is missing",
-				"wgmesh join: azure-1: the play failed before it had asked another router: the lines above say at what",
+				"wgmesh join: azure-1: the play failed before it had asked another router: the lines above say why",
 			},
 		},
 		"one that was removed from the mesh, and could not be reached": {
@@ -194,7 +194,7 @@ func TestPlay(t *testing.T) {
 			two + "  vars: {own_problem: \"wg8 with aws-1: no handshake\"}\n", 75,
 			[]string{
 				"azure-1: wg8 with aws-1: no handshake",
-				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say at what",
+				"wgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the lines above say why",
 			},
 		},
 	}

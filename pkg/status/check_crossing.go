@@ -63,7 +63,7 @@ func checkCrossings(r *Request, o *Observation, rep *Report) *heard {
 			continue
 		}
 		c := cause.New(
-			"nothing comes back of %s through %s: see that it runs, and look at its way back and at source/destination checks",
+			"no answer from %s comes back through %s: see that it runs, and look at its way back and at source/destination checks",
 			a, dead[a])
 		for _, peer := range dead[a] { // it is that of each of them, until one says why
 			rep.Problems = append(rep.Problems, r.theirs(peer, c))
@@ -137,7 +137,7 @@ func (h *heard) cutSite(r *Request, of *plan.StatusTunnel) {
 	}
 }
 
-// loses is about a peer through which nothing comes back of addresses that answer through
+// loses is about a peer through which no answer comes back from addresses that answer through
 // others, and whether it is sure to be that one's fault.
 //
 // Any router may lie: it can answer in a host's place, and leave unanswered what came to its
@@ -147,7 +147,7 @@ func (h *heard) loses(r *Request, peer string, of []netip.Addr) (p Problem, sure
 	for i := range r.Tunnels {
 		if liar := r.Tunnels[i].Peer; liar != peer && h.made(liar, of) {
 			return r.theirs(peer, cause.New(
-				"nothing comes back of %s through %s, but through %s: look at both, first %s's gateway, filters, source/destination check",
+				"no answer from %s comes back through %s, but through %s: look at both, first %s's gateway, filters, source/dest. check",
 				of[0], peer, h.through[of[0]], peer)), false
 		}
 	}

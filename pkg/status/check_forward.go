@@ -180,7 +180,7 @@ func (f *Forwarding) refused(x *flow, whose, where string) (Problem, bool) {
 	case f.strict(x.In) != "" && (errors.Is(x.answer.Err, unix.EXDEV) || errors.Is(x.answer.Err, unix.EINVAL)):
 		return wrong(
 			cause.New(
-				"it drops what comes by another way than its own (%s=1): set it to 0 or 2, and run the mesh play here",
+				"it drops packets that come by another interface than the way back (%s=1): set it to 0 or 2, and run the mesh play here",
 				f.strict(x.In)))
 	case !x.reason.Found:
 		return wrong(

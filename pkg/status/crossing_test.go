@@ -117,13 +117,13 @@ func TestWhoForwardsNothing(t *testing.T) {
 		},
 		"one of two does not, or the other one lies": {
 			two, func(s *sight) { s.answers("azure-1", nowhere, ErrNoAnswer) },
-			[]string{"nothing comes back of 10.1.3.20 through azure-1, but through azure-2: look at both, first azure-1's gateway, filters, source/destination check"},
+			[]string{"no answer from 10.1.3.20 comes back through azure-1, but through azure-2: look at both, first azure-1's gateway, filters, source/dest. check"},
 			"azure-1",
 			[]bool{true, true},
 		},
 		"a router leaves unanswered what another one forwards to it": {
 			three, func(s *sight) { s.answers("azure-1", addressOf["azure-2"], ErrNoAnswer) },
-			[]string{"nothing comes back of 10.1.2.4 through azure-1, but through azure-2, azure-3: look at both, first azure-1's gateway, filters, source/destination check"},
+			[]string{"no answer from 10.1.2.4 comes back through azure-1, but through azure-2, azure-3: look at both, first azure-1's gateway, filters, source/dest. check"},
 			"azure-1",
 			[]bool{true, true, true},
 		},
@@ -133,8 +133,8 @@ func TestWhoForwardsNothing(t *testing.T) {
 				s.answers("azure-3", hostBehind, ErrNoAnswer)
 			},
 			[]string{
-				"nothing comes back of 10.1.3.20 through azure-1, but through azure-2: look at both, first azure-1's gateway, filters, source/destination check",
-				"nothing comes back of 10.1.3.20 through azure-3, but through azure-2: look at both, first azure-3's gateway, filters, source/destination check",
+				"no answer from 10.1.3.20 comes back through azure-1, but through azure-2: look at both, first azure-1's gateway, filters, source/dest. check",
+				"no answer from 10.1.3.20 comes back through azure-3, but through azure-2: look at both, first azure-3's gateway, filters, source/dest. check",
 			},
 			"azure-1 azure-3",
 			[]bool{true, true, true},
@@ -144,7 +144,7 @@ func TestWhoForwardsNothing(t *testing.T) {
 				s.answers("azure-1", hostBehind, ErrNoAnswer)
 				s.answers("azure-2", hostBehind, ErrNoAnswer)
 			},
-			[]string{"nothing comes back of 10.1.3.20 through azure-1, azure-2: see that it runs, and look at its way back and at source/destination checks"},
+			[]string{"no answer from 10.1.3.20 comes back through azure-1, azure-2: see that it runs, and look at its way back and at source/destination checks"},
 			"azure-1 azure-2",
 			[]bool{true, true},
 		},

@@ -847,10 +847,10 @@ class Drains(unittest.TestCase):
         }.items():
             self.assertIn(words, line)
         lost = self.seen("gcp-1")
-        found = "nothing comes back of 10.1.1.4 through azure-2, but through azure-1"
+        found = "no answer from 10.1.1.4 comes back through azure-2, but through azure-1"
         lost["answers"]["__mesh_seen"]["troubles"] = [{"peer": "azure-2", "alone": True, "text": found, "here": {"cause": found}}]
         line = self.refused("azure-1", well, crossed=[{"item": "aws-1", "unreachable": True}, lost])
-        self.assertIn("azure-2 of its site does not forward (gcp-1: nothing comes back of 10.1.1.4 through azure-2", line)
+        self.assertIn("azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes back through azure-2", line)
         self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
         self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
 
@@ -947,7 +947,7 @@ class Turns(unittest.TestCase):
     @staticmethod
     def lost(*peers, host="10.1.2.4"):
         """What a router of another site says when no ping comes back through some of this one."""
-        found = "nothing comes back of %s through %s" % (host, ", ".join(peers))
+        found = "no answer from %s comes back through %s" % (host, ", ".join(peers))
         return [{"peer": peer, "alone": True, "text": found, "here": {"cause": found, "do": "look at both"}} for peer in peers]
 
     def play(self, name, *args, silent=(), **seen):
@@ -1053,7 +1053,7 @@ class Turns(unittest.TestCase):
             with self.subTest(play):
                 code, out, did = self.play(*play, "--limit", "azure-1", **sees)
                 self.assertEqual((2, []), (code, did), out)
-                found = "azure-2 of its site does not forward (gcp-1: nothing comes back of 10.1.1.4 through azure-2): mend that one first"
+                found = "azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes back through azure-2): mend that one first"
                 self.assertIn("azure-1 is not drained: " + found, out)
         drained = ["azure-1: Drain this router"]
         code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_force=true", **sees)
@@ -1067,7 +1067,7 @@ class Turns(unittest.TestCase):
         new = {"drained_why": "a new machine, replace has not ended"}
         drained = {"azure_1": self.seen("azure-1", True, **new), "azure_2": self.seen("azure-2")}
         sees = {"aws_2": self.seen("aws-2", crossed=self.lost("azure-1"))}
-        line = "azure-1 stays drained: aws-2: nothing comes back of 10.1.2.4 through azure-1: mend it first, or -e mesh_drain_force=true"
+        line = "azure-1 stays drained: aws-2: no answer from 10.1.2.4 comes back through azure-1: mend it first, or -e mesh_drain_force=true"
         code, out, did = self.play("undrain", "--limit", "azure-1", **drained, **sees)
         self.assertEqual((2, []), (code, did), out)
         self.assertIn(line, out)

@@ -87,7 +87,7 @@ func refuseDrains(t *testing.T, l lab) {
 	mend()
 	require.Error(t, err)
 	t.Logf("beside a router whose VM drops what it forwards: refused in %.1f s", time.Since(began).Seconds())
-	assert.Contains(t, out, "aws-1 is not drained: aws-2 of its site does not forward (office-1: nothing comes back of 10.2.1.")
+	assert.Contains(t, out, "aws-1 is not drained: aws-2 of its site does not forward (office-1: no answer from 10.2.1.")
 	assert.Empty(t, counts.changed())
 	_, out, err = l.playbook(t, "drain", "--limit", "aws-1", "--check", "--diff")
 	require.NoError(t, err, tail(out))
@@ -159,7 +159,7 @@ func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) (fell []string) {
 		counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
 		mend()
 		require.Error(t, err)
-		assert.Contains(t, out, "aws-1 stays drained: office-1: nothing comes back of 10.2.2.")
+		assert.Contains(t, out, "aws-1 stays drained: office-1: no answer from 10.2.2.")
 		assert.Empty(t, counts.changed())
 	}
 	counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")

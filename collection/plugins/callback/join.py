@@ -48,7 +48,7 @@ FAIL_ACTIONS = ("ansible.builtin.fail", "ansible.builtin.assert", "fail", "asser
 
 # What ssh says, and what it means between routers of a mesh.
 CAUSES = (
-    (r"Permission denied", "refused the key of {self}: its inventory has no or another mesh_host_key for {self}"),
+    (r"Permission denied", "refused the key of {self}: its inventory has another mesh_host_key for {self}, or none"),
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No \S+ host key is known",
         "its SSH host key is not the mesh_host_key of the inventory",

@@ -46,7 +46,7 @@ _value:
   description: One line for each of it.
   type: list
   elements: str
-  sample: ["aws-1: nothing comes back of 10.1.2.4 through azure-1, but through azure-2"]
+  sample: ["aws-1: no answer from 10.1.2.4 comes back through azure-1, but through azure-2"]
 """
 
 
