@@ -23,6 +23,7 @@ func newHandmade(t *testing.T) handmade {
 	h.log = filepath.Join(bin, "log")
 	for name, text := range map[string]string{
 		"wg": `case "$*" in
+"show interfaces") echo wg-a wg-b ;;
 "show all public-key") printf 'wg-a\tmine=\nwg-b\tmine=\n' ;;
 "show all "*) ;;
 "show wg-c "*) exit 1 ;;
@@ -153,6 +154,12 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 	assert.Contains(t, said, "line\twg-a\tPostUp\n")
 	assert.Contains(t, said, "line\twg-a\tSaveConfig\n")
 	assert.Contains(t, said, "calls\twg-a\ttheirs=\t192.0.2.9:51820\n")
+	assert.NotContains(t, said, "wg-other", "it is not up")
+	windows := strings.ReplaceAll(h.read(t, "wg-a.conf"), "\n", "\r\n")
+	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wg-a.conf"), []byte(windows), 0o600))
+	again, err := h.run("adopt.sh", h.dir)
+	require.NoError(t, err, again)
+	assert.Equal(t, said, again, "lines that end as Windows has them")
 	require.NoError(t,
 		os.WriteFile(filepath.Join(h.dir, "wg-a.conf"),
 			[]byte("# Managed by wgmesh.router\n[Interface]\nTable = off\n"), 0o600))

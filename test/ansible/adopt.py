@@ -79,7 +79,8 @@ class Network:
                 lines.append("endpoint\t%s\t%s\t%s" % (interface, public, has["endpoint"]))
                 lines.append("allowed\t%s\t%s\t%s" % (interface, public, " ".join(has["allowed"])))
                 lines.append("keepalive\t%s\t%s\t%s" % (interface, public, has["keepalive"]))
-                lines.append("calls\t%s\t%s\t%s" % (interface, public, has["endpoint"] if has["calls"] is True else has["calls"]))
+                if has["calls"]:
+                    lines.append("calls\t%s\t%s\t%s" % (interface, public, has["endpoint"] if has["calls"] is True else has["calls"]))
             lines += ["line\t%s\t%s" % (interface, line) for line in has.get("lines", ["Table\toff"])]
             address, length = has["address"].split("/")
             links.append({"ifname": interface, "mtu": has["mtu"], "addr_info": [{"local": address, "prefixlen": int(length)}]})
@@ -94,7 +95,7 @@ class Network:
 
     def birdc(self, name, site, gateway):
         lines = ["BIRD 2.0.12 ready.", "Name       Proto      Table      State  Since         Info", "device1    Device     ---        up     10:00:00.000"]
-        for has in self.interfaces[name].values():
+        for has in (one for one in self.interfaces[name].values() if "far" in one):
             peer = has["peer"][0]
             lines += [
                 "to_%s BGP        ---        up     10:00:00.000  Established" % peer.replace("-", "_"), "  BGP state:          Established",
@@ -242,7 +243,7 @@ class Adopt(unittest.TestCase):
         self.assertEqual("", got["refused"])
         self.assertEqual("10.1.0.0/16, 10.9.0.0/16", got["vars"]["mesh_sites"]["azure"]["networks"])
         for sites, want in (
-            ({"azure": {"networks": "10.1.0.0/16 10.9.0.0/16"}}, 'mesh_sites.azure.networks: found "10.1.0.0/16 10.9.0.0/16", expected networks, such as 10.1.0.0/16'),
+            ({"azure": {"networks": "10.1.0.0/16 10.9.0.0/16"}}, 'mesh_sites.azure.networks: found "10.1.0.0/16 10.9.0.0/16", expected'),
             ({"azure": {"networks": ["10.1.0.1/16"]}}, 'mesh_sites.azure.networks: found "10.1.0.1/16", expected networks'),
             ({"azure": {"networks": 10}}, "mesh_sites.azure.networks: found 10, expected"),
             ({"azure": {"as": "AS65020"}}, 'mesh_sites.azure.as: found "AS65020", expected a number'),
@@ -284,6 +285,95 @@ class Adopt(unittest.TestCase):
         network.interfaces["azure-1"]["wg2"] = {**network.interfaces["azure-1"].pop("wg-aws-1"), "peer_key": "a stranger"}
         self.assertEqual({"interface": "wg2a"}, network.adopt()["hosts"]["azure-1"]["mesh_links"]["aws-1"])
 
+    def test_files_of_no_interface(self):
+        """What lies in /etc/wireguard beside the files of what runs says nothing."""
+        network = Network()
+        for name in ("client_alice_laptop", "wg0 (copy)", "wg0-before-move-2023"):
+            network.extra["gcp-1"] += ["calls\t%s\t%s\t192.0.2.1:1" % (name, key("x")), "line\t%s\tTable\t{{ x }}" % name, "ours\t%s" % name]
+        self.assertEqual(([], ""), (network.adopt()["lost"], network.adopt()["refused"]))
+
+    def test_forms_of_files(self):
+        for line, want in (
+            ("Table\tvpn_table", "azure-1 wg-aws-1: Table = vpn_table: the mesh routes in the main table"),
+            ("Table\tx; {{ y }}", "azure-1 wg-aws-1: Table = ?: the mesh routes in the main table"),
+            ("Table\tOff", None), ("Table\t", None), ("SAVECONFIG", None), ("table\tauto", None),
+            ("PostUp", "azure-1 wg-aws-1: its file has PostUp: not kept"),
+        ):
+            with self.subTest(line):
+                network = Network()
+                network.interfaces["azure-1"]["wg-aws-1"]["lines"] = [line]
+                got = network.adopt()
+                self.assertEqual("", got["refused"])
+                self.assertEqual(want is None, not [one for one in got["lost"] if want is None or one.startswith(want)], got["lost"])
+        network = Network()
+        network.interfaces["azure-1"]["wg-aws-1"]["lines"] = ["{{ x }}"]
+        self.assertRegex(network.adopt()["refused"], r"^azure-1: line \d+ \(line\) of /etc/wireguard/wg-aws-1.conf: found what is not of its form, ")
+
+    def test_interfaces_of_any_name(self):
+        network = Network()
+        network.interfaces["azure-1"]["wg=aws+1"] = network.interfaces["azure-1"].pop("wg-aws-1")
+        self.assertIn("azure-1 wg=aws+1: its name does not begin with wg", " ".join(network.adopt()["lost"]))
+        network = Network()
+        network.interfaces["azure-1"]["wg {{ x }}"] = network.interfaces["azure-1"].pop("wg-aws-1")
+        got = network.adopt()
+        self.assertEqual(("", 5), (got["refused"], got["tunnels"]))
+        self.assertIn("azure-1: an interface of WireGuard has a name that wg-quick does not take: the mesh leaves it alone", got["lost"])
+        self.assertNotIn("{{", json.dumps(got))
+
+    def test_a_server_of_laptops(self):
+        """A road warriors' interface stays, and is not to be ended."""
+        network = Network()
+        network.interfaces["azure-1"]["wg0"] = {
+            "peer": ["laptop %d" % n for n in range(50)], "address": "10.8.0.1/24", "port": 51820, "endpoint": "(none)", "allowed": ["10.8.0.2/32"],
+            "mtu": 1420, "keepalive": "off", "calls": "(none)"}
+        got = network.adopt()
+        self.assertEqual(6, got["tunnels"])
+        self.assertEqual(["azure-1 wg0: none of its 50 peers is a router of the group: it stays as it is; what is behind it is of no site unless you add it"],
+                         got["lost"])
+
+    def test_endpoints_of_files(self):
+        """An address in a file counts more than where the other end was seen last."""
+        network = Network()
+        network.interfaces["azure-1"]["wg-gcp-1"].update({"calls": "198.51.100.71:41003", "endpoint": "192.0.2.77:3456"})
+        got = network.adopt()
+        self.assertEqual([], got["lost"])
+        self.assertNotIn("endpoint_port", got["hosts"]["gcp-1"]["mesh_links"]["azure-1"])
+        # A name that was never resolved.
+        network.interfaces["azure-1"]["wg-gcp-1"].update({"calls": "gw.example.com:41003", "endpoint": "(none)"})
+        got = network.adopt()
+        self.assertEqual("", got["refused"])
+        self.assertTrue([line for line in got["lost"] if line.startswith("azure-1 wg-gcp-1: its Endpoint is a host name")], got["lost"])
+        # A peer that the file has not, since a hook adds it.
+        network = Network(bird=False)
+        for name in ("azure-1", "azure-2", "aws-1"):
+            network.interfaces[name]["wg-gcp-1"].update({"calls": None, "lines": ["PostUp"]})
+        self.assertEqual("198.51.100.71", network.adopt()["hosts"]["gcp-1"]["mesh_endpoint"])
+
+    def test_no_file(self):
+        network = Network()
+        for has in network.interfaces["azure-1"].values():
+            has.update({"calls": None, "lines": []})
+        self.assertEqual(["azure-1: wg-aws-1, wg-azure-2, wg-gcp-1 have no wg-quick file with the peer: end what made it, or it does so again at a boot"],
+                         network.adopt()["lost"])
+
+    def test_forms_of_bird(self):
+        network = Network()
+        network.extra["gcp-1"] = [
+            "bird\tto-upstream:1 BGP        ---        start  10:00:00.000  Active", "bird\t    Neighbor address: 10.3.0.9",
+            "bird\t    Local AS:         65040",
+            "bird\tinside     BGP        ---        start  10:00:00.000  Passive", "bird\t    Neighbor range:   10.3.0.0/16"]
+        lost = network.adopt()["lost"]
+        self.assertIn("gcp-1: BGP session to-upstream:1 with 10.3.0.9 is in no such tunnel: it ends", lost)
+        self.assertIn("gcp-1: BGP session inside with 10.3.0.0/16 is in no such tunnel: it ends", lost)
+
+    def test_variables_of_theirs(self):
+        got = Network().adopt(mesh_gateway="10.2.9.9", mesh_endpoints={"gcp": "192.0.2.5"})
+        self.assertEqual("10.2.9.9", got["hosts"]["aws-1"]["mesh_gateway"])
+        self.assertEqual({"gcp": "192.0.2.5"}, got["hosts"]["aws-1"]["mesh_endpoints"])
+        self.assertIn("gcp-1 wg-aws-1: it calls aws-1 at 198.51.100.11, others of its site at 192.0.2.5: it will call 192.0.2.5", got["lost"])
+        got = Network().adopt(mesh_endpoints="192.0.2.5")
+        self.assertEqual('mesh_endpoints of azure-1: found "192.0.2.5", expected addresses by the names of sites', got["refused"])
+
     def test_other_protocols(self):
         network = Network()
         network.extra["gcp-1"] = ["bird\tospf1      OSPF       master4    up     10:00:00.000  Running",
@@ -301,11 +391,12 @@ class Adopt(unittest.TestCase):
             ({"rc": 1, "stdout": ""}, "gcp-1 was not read"),
             ({"rc": 0, "stdout": "key\twg0\tsecret\n"}, "gcp-1: line 1"),
             ({"rc": 0, "stdout": "port\twg0\t70000\n"}, "gcp-1: line 1"),
-            ({"rc": 0, "stdout": "port\twg0; reboot\t1\n"}, "gcp-1: line 1"),
+            ({"rc": 0, "stdout": "port\twg0\tx\n"}, "gcp-1: line 1 (port) of wg0: found"),
+            ({"rc": 0, "stdout": "reboot\twg0\t1\n"}, "gcp-1: line 1"),
             ({"rc": 0, "stdout": "ip\t[1, 2]\n"}, "gcp-1: ip"),
             ({"rc": 0, "stdout": 'ip\t[{"ifname": "e", "addr_info": [{"local": "fe80::1%{{ x }}", "prefixlen": 8}]}]\n'}, "gcp-1: ip"),
             ({"rc": 0, "stdout": "ip\t" + "[" * 100000 + "\n"}, "gcp-1: "),
-            ({"rc": 0, "stdout": "x" * (1024 * 1024 + 1)}, "gcp-1: its answer"),
+            ({"rc": 0, "stdout": "x" * (1024 * 1024 + 1)}, "gcp-1: its answer: found 1048577 characters, expected at most 1048576"),
         ):
             with self.subTest(want):
                 got = adopted(names, {**texts, "gcp-1": {"__mesh_read": answer}})

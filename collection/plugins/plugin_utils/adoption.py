@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import Wrong, short
 from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_sites import Sites
 from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_tunnels import Lost, tunnels
 
@@ -72,20 +73,24 @@ class Adoption:
 
     def endpoints(self, name):
         """Return where the others call a router: the address of the most, and others by the site of who calls."""
-        said = {}
+        said, theirs = {}, self.variables[name].get("mesh_endpoints") or {}
+        if not isinstance(theirs, dict):
+            raise Wrong(short(theirs), "addresses by the names of sites", "mesh_endpoints of %s" % name)
         for tunnel in self.tunnels:
             if name in tunnel.pair:
                 mine, other = tunnel.of(name)
                 called, named = other.called()
                 if named:
-                    self.lost.add(other.where, "its Endpoint is a host name", "the mesh has addresses: it gets %s" % called[0])
+                    do = "it gets %s" % called[0] if called else "set mesh_endpoint of %s" % name
+                    self.lost.add(other.where, "its Endpoint is a host name", "the mesh has addresses: " + do)
                 if called is not None:
                     said.setdefault(self.sites.of[other.router], Counter())[str(called[0])] += 1
         total = sum(said.values(), Counter())
         given = self.variables[name].get("mesh_endpoint")
         most = given or (total.most_common(1)[0][0] if total else None)
         by_site = {site: votes.most_common(1)[0][0] for site, votes in sorted(said.items())}
-        return {"all": most, "sites": {site: address for site, address in by_site.items() if address != most}}
+        by_site = {site: address for site, address in by_site.items() if address != most}
+        return {"all": most, "sites": {**by_site, **theirs}}
 
     def linked(self):
         """Return the ends that do not follow from the numbers, by router and peer."""
@@ -150,6 +155,7 @@ class Adoption:
                 self.compare_allowed(end)
         for name, has in self.routers.items():
             self.compare_bird(name, has)
+            self.compare_files(name)
 
     def compare_endpoint(self, end, other):
         called, at = end.called()[0], self.at[other.router]
@@ -158,10 +164,10 @@ class Adoption:
             self.lost.add(end.where, "it calls %s at %s, others of its site at %s" % (other.router, called[0], will), "it will call %s" % will)
 
     def compare_line(self, end, name, value):
-        if name == "Table":
+        if name.lower() == "table":
             if value.lower() not in ("off", "auto", ""):
                 self.lost.add(end.where, "Table = %s" % value, "the mesh routes in the main table")
-        elif name != "SaveConfig":
+        elif name.lower() != "saveconfig":
             self.lost.add(end.where, "its file has %s" % name, "not kept: have a unit of your own do it, or see mesh_tunnel_input")
 
     def compare_allowed(self, end):
@@ -174,6 +180,13 @@ class Adoption:
         for network in more:
             if network not in wide:
                 self.lost.add(end.where, "AllowedIPs %s is in no network of a site" % network, "taken away: add it to a site in mesh_sites")
+
+    def compare_files(self, name):
+        """Tell of interfaces that something else than wg-quick has made: the mesh makes a file for wg-quick."""
+        bare = sorted(end.interface.name for end in self.ends() if end.router == name and end.said is None)
+        if bare:
+            verb = "have" if len(bare) > 1 else "has"
+            self.lost.add(name, "%s %s no wg-quick file with the peer" % (", ".join(bare), verb), "end what made it, or it does so again at a boot")
 
     def compare_bird(self, name, has):
         far = {str(address.ip) for tunnel in self.tunnels if name in tunnel.pair for address in tunnel.of(name)[1].addresses}
@@ -199,7 +212,8 @@ class Adoption:
         out = {}
         for name in self.routers:
             mine = {"mesh_id": self.ids[name], "mesh_site": self.sites.of[name]}
-            zone, at, gateway = self.variables[name].get("mesh_zone"), self.at[name], self.sites.gateways.get(name)
+            theirs, at = self.variables[name], self.at[name]
+            zone, gateway = theirs.get("mesh_zone"), theirs.get("mesh_gateway") or self.sites.gateways.get(name)
             if zone:
                 mine["mesh_zone"] = zone
             if at["all"]:

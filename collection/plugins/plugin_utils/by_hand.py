@@ -14,15 +14,16 @@ import ipaddress
 import json
 import re
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import Key, Wrong, short
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import Key, Wrong
 
 MOST_CHARACTERS = 1024 * 1024
 MOST_LINES = 20000
 
-INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
+INTERFACE = re.compile(r"[A-Za-z0-9_=+.-]{1,15}\Z")  # what wg-quick takes
 WORD = re.compile(r"[A-Za-z]{1,20}\Z")
-VALUE = re.compile(r"[A-Za-z0-9]{0,20}\Z")
-PROTOCOL = re.compile(r"([A-Za-z_][A-Za-z0-9_.]{0,63})\s+([A-Za-z0-9]{2,10})\s+(?:\S+)\s+(?:up|down|start|stop|flush)\b")
+VALUE = re.compile(r"[A-Za-z0-9_.-]{0,40}\Z")
+OF_FILES = ("ours", "line", "calls")
+PROTOCOL = re.compile(r"([A-Za-z0-9_.:-]{1,64})\s+([A-Za-z0-9]{2,10})\s+(?:\S+)\s+(?:up|down|start|stop|flush)\b")
 ROUTE = re.compile(r"(\S+/\d+)\s+(unicast|blackhole|unreachable|prohibit)\b")
 NEXT = re.compile(r"\s+via (\S+) on (\S+)|\s+dev (\S+)")
 PUBLIC = Key(32, "a public key")
@@ -64,6 +65,7 @@ class Found:
 
     def __init__(self):
         self.interfaces = {}  # those of WireGuard that are not the mesh's
+        self.unnamed = False  # there is one of a name that wg-quick does not take
         self.ours = set()
         self.names = set()  # of all interfaces
         self.addresses = []  # of the other interfaces
@@ -75,8 +77,8 @@ class Found:
 
 def found(text):
     """Return what a router has. Raises Wrong where the text is not of adopt.sh."""
-    if not isinstance(text, str) or len(text) > MOST_CHARACTERS:
-        raise Wrong(short(text), "at most %d characters" % MOST_CHARACTERS)
+    if len(text) > MOST_CHARACTERS:
+        raise Wrong("%d characters" % len(text), "at most %d" % MOST_CHARACTERS)
     out, links, routes, bird = Found(), [], [], []
     lines = text.replace("\r", "").split("\n")
     if len(lines) > MOST_LINES:
@@ -96,7 +98,7 @@ def found(text):
                 take(out, word, rest.split("\t"))
         except (ValueError, KeyError, IndexError, RecursionError, Wrong):
             # What was found is not repeated: it may be anything.
-            raise Wrong("what is not of its form", "a line of adopt.sh", "line %d (%s)" % (number + 1, short(word))) from None
+            raise Wrong("what is not of its form", "a line of adopt.sh", place(number + 1, word, rest.partition("\t")[0])) from None
     try:
         addresses(out, links)
         hops(out, routes)
@@ -108,14 +110,22 @@ def found(text):
     return out
 
 
+def place(number, word, name):
+    """Say what a line is about, in words that may go into a play."""
+    of = " of " + ("/etc/wireguard/%s.conf" % name if word in OF_FILES else name) if INTERFACE.match(name) else ""
+    return "line %d%s%s" % (number, " (%s)" % word if WORD.match(word) else "", of)
+
+
 def take(out, word, fields):
     """Take one line about WireGuard."""
-    name = form(INTERFACE, fields[0])
-    if word == "ours":
-        out.ours.add(name)
-        return
-    if word in ("line", "calls"):
+    name = fields[0]
+    if word in OF_FILES:
         about_file(out, name, word, fields)
+        return
+    if word not in ("key", "port", "mark", "endpoint", "allowed", "keepalive"):
+        raise ValueError(word)
+    if not INTERFACE.match(name):
+        out.unnamed = True
         return
     interface = out.interfaces.setdefault(name, Interface(name))
     if word == "key":
@@ -133,19 +143,21 @@ def take(out, word, fields):
             peer.allowed = [] if value == "(none)" else [plain(ipaddress.ip_network, one) for one in value.split()]
         else:
             peer.keepalive = 0 if value == "off" else port(value)
-    else:
-        raise ValueError(word)
 
 
 def about_file(out, name, word, fields):
-    """Take a line of a wg-quick file. One whose interface is not up says nothing: it is not adopted."""
+    """Take a line of a wg-quick file. One whose interface is not up says nothing, whatever its name: it is not adopted."""
     interface = out.interfaces.get(name)
     if interface is None:
+        return
+    if word == "ours":
+        out.ours.add(name)
         return
     if interface.calls is None:
         interface.calls = {}
     if word == "line":
-        interface.lines.append((form(WORD, fields[1]), form(VALUE, fields[2]) if len(fields) > 2 else ""))
+        value = fields[2] if len(fields) > 2 else ""
+        interface.lines.append((form(WORD, fields[1]), value if VALUE.match(value) else "?"))
     else:
         interface.calls[fields[1]] = fields[2]
 
@@ -186,7 +198,7 @@ def addresses(out, links):
         interface = out.interfaces.get(name)
         if interface is not None:
             interface.mtu = int(link.get("mtu", 0))
-        for one in link.get("addr_info", ()):
+        for one in filter(None, link.get("addr_info", ())):  # an old ip has empty ones
             address = plain(ipaddress.ip_interface, "%s/%d" % (one["local"], int(one["prefixlen"])))
             if address.ip.is_loopback or address.ip.is_link_local:
                 continue
@@ -241,8 +253,8 @@ def detail(session, line):
         session.local = int(value)
     elif name == "Neighbor AS" and value.isdigit():
         session.far = int(value)
-    elif name == "Neighbor address":
-        session.neighbor = str(parsed(ipaddress.ip_address, value.partition("%")[0]) or "")
+    elif name in ("Neighbor address", "Neighbor range"):
+        session.neighbor = str(parsed(ipaddress.ip_address if name.endswith("address") else ipaddress.ip_network, value.partition("%")[0]) or "")
 
 
 def parsed(kind, text):

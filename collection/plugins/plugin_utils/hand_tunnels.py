@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.by_hand import endpoint
+
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 BESIDE = "the mesh makes a tunnel beside it; end this one by hand"
 
@@ -49,14 +51,18 @@ class End:
 
     def called(self):
         """Return (address, port) at which this end calls the other, and whether its file has a name there."""
-        live = self.peer.endpoint
-        if self.interface.calls is None:
+        live, said = self.peer.endpoint, self.said
+        if said is None:
             return live, False
-        said = self.interface.calls.get(self.far, "(none)")
-        if said == "(none)":
-            return None, False  # it has only learnt where the other end is
-        host = said.rpartition(":")[0].strip("[]")
-        return live, bool(re.search(r"[A-Za-z]", host)) and ":" not in host
+        try:
+            return endpoint(said), False  # None: it has only learnt where the other end is
+        except ValueError:
+            return live, True
+
+    @property
+    def said(self):
+        """What the wg-quick file has as its Endpoint, None without a file or where the peer is not in it."""
+        return (self.interface.calls or {}).get(self.far)
 
 
 class Tunnel:
@@ -92,12 +98,17 @@ def tunnels(routers, lost):
 
 def ends(routers, lost):
     """Return the interfaces with one peer."""
-    out = []
+    out, known = [], {interface.key for has in routers.values() for interface in has.interfaces.values()}
     for router, has in routers.items():
+        if has.unnamed:
+            lost.add(router, "an interface of WireGuard has a name that wg-quick does not take", "the mesh leaves it alone")
         for name in sorted(has.interfaces):
             interface = has.interfaces[name]
             end = End(router, interface)
-            if len(interface.peers) != 1 or not interface.key:
+            if len(interface.peers) > 1 and not known & set(interface.peers):
+                what = "none of its %d peers is a router of the group" % len(interface.peers)
+                lost.add(end.where, what, "it stays as it is; what is behind it is of no site unless you add it")
+            elif len(interface.peers) != 1 or not interface.key:
                 what = "%d peers" % len(interface.peers) if interface.key else "no private key"
                 lost.add(end.where, "it has %s" % what, "a mesh has one interface a peer: %s" % BESIDE)
             else:

@@ -10,7 +10,7 @@
 #   ip JSON, route JSON                             addresses, and the main table
 #   bird TEXT                                       what BIRD says of itself
 # Another folder of wg-quick files may be given, for a test.
-set -u
+set -uf
 dir=${1:-/etc/wireguard}
 tab=$(printf '\t')
 
@@ -28,10 +28,11 @@ ask endpoint wg show all endpoints
 ask allowed wg show all allowed-ips
 ask keepalive wg show all persistent-keepalive
 
-for file in "$dir"/*.conf; do
+# Of files that lie there beside those of what is up, nothing is said.
+for name in $(wg show interfaces 2>/dev/null); do
+    file=$dir/$name.conf
     [ -f "$file" ] || continue
-    name=${file##*/}
-    awk -v name="${name%.conf}" -v OFS='\t' '
+    awk -v name="$name" -v OFS='\t' '
         function told() { if (peer != "") print "calls", name, peer, (calls == "" ? "(none)" : calls); peer = calls = "" }
         NR == 1 && /^# Managed by wgmesh\.router/ { print "ours", name; exit }
         { sub(/#.*/, ""); gsub(/^[ \t]+|[ \t\r]+$/, "") }
