@@ -71,6 +71,9 @@ func (r resettable) files(t *testing.T) (found []string) {
 	return found
 }
 
+// collection is where the role router puts the collection for a router that joins by itself.
+const collection = "/usr/share/ansible/collections/ansible_collections/wgmesh/router"
+
 const accounts = "root:x:0:0:root:/root:/bin/sh\nwgmesh:x:998:998::/var/lib/wgmesh/home:/usr/local/libexec/wgmesh-shell\n"
 
 func TestResetTakesWhatIsOurs(t *testing.T) {
@@ -79,7 +82,8 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "", "/srv/mesh.prom": "",
 		"/etc/wgmesh/join.yml":     "router: a\nstate_dir: \"/srv/state\" # mine\n",
 		"/srv/state/ansible/tmp/x": "", "/srv/state/inventory.json": "", "/srv/state/inventory.found.json": "",
-		"/srv/state/join.lock": "",
+		"/srv/state/join.lock": "", "/srv/state/missing": "\n",
+		collection + "/.unpacked": "sum  -\n", collection + "/MANIFEST.json": "", collection + ".wgmesh-old/x": "",
 		// What runs leave that were cut off.
 		"/etc/sudoers.d/.ansible_tmp1a_wwgmesh": "", "/usr/local/bin/wgmesh-cloud.new": "",
 		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf.wgmesh-a1B2c3": "",
@@ -165,6 +169,12 @@ func TestResetLeavesWhatIsNotOurs(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, said, "account")
 
+	// What ansible-galaxy installed is its owner's, who may run this play from it.
+	r = newResettable(t, map[string]string{"/etc/passwd": "", collection + "/MANIFEST.json": ""})
+	_, err = r.run(t, "False", "absent")
+	require.NoError(t, err)
+	assert.FileExists(t, r.root+collection+"/MANIFEST.json")
+
 	r = newResettable(t, map[string]string{"/etc/passwd": accounts, "/etc/sudoers.d/wgmesh": ""})
 	fail := filepath.Join(filepath.Dir(r.log), "fail")
 	require.NoError(t, os.WriteFile(fail, []byte("nft\n"), 0o644))
@@ -175,6 +185,32 @@ func TestResetLeavesWhatIsNotOurs(t *testing.T) {
 	_, err = r.run(t, "False", "ended")
 	require.NoError(t, err)
 	assert.NoFileExists(t, r.root+"/etc/sudoers.d/wgmesh")
+}
+
+// A folder for programs may be one that others use, too.
+func TestResetLeavesProgramsOfOthers(t *testing.T) {
+	root := t.TempDir()
+	build := strings.Repeat("0f", 32)
+	for _, path := range []string{
+		build + "/wgmesh", build + "/.wgmesh.a1B2c3", "bin/wgmesh", "bin/tool", strings.Repeat("e1", 32) + "/mine",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, path), nil, 0o755))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(root, "empty"), 0o755))
+	for range 2 {
+		out, err := exec.Command("sh", "../roles/mesh/files/programs.sh", root).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	assert.NoDirExists(t, filepath.Join(root, build))
+	assert.DirExists(t, filepath.Join(root, "empty"))
+	assert.Equal(t, []string{"/bin/tool", "/bin/wgmesh", "/" + strings.Repeat("e1", 32) + "/mine"},
+		resettable{root: root}.files(t))
+
+	ours := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(ours, build), 0o755))
+	require.NoError(t, exec.Command("sh", "../roles/mesh/files/programs.sh", ours).Run())
+	assert.NoDirExists(t, ours)
 }
 
 // takenBy says of what reset.sh leaves who takes it away: a path, or its end where Go adds it

@@ -64,7 +64,8 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	require.NoError(t, exec.Command("tar", "-czf", tarball, "-C", filepath.Join(dir, "src"), ".").Run())
 	program, cloud := filepath.Join(dir, "wgmesh"), filepath.Join(dir, "wgmesh-cloud")
 	assert.Equal(t, []string{
-		"tar " + collection, "sync " + collection,
+		"tar " + collection + ".wgmesh-new", "sync " + collection + ".wgmesh-new",
+		"mv " + collection + ".wgmesh-old", "mv " + collection,
 		"install " + cloud + ".new", "sync " + cloud + ".new", "mv " + cloud, "sync " + dir,
 		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
 	}, run(roleFiles+"unpack.sh", tarball, collection, program, cloud))

@@ -98,8 +98,9 @@ echo "{answer}$system"
 """
 
 # Takes the binary from standard input. It gets its name only when it is
-# complete and on the disk. Builds that were not used for 30 days go. The shell is in
-# that folder then: find must be able to come back to where it began.
+# complete and on the disk. Builds that were not used for 30 days go, and nothing else: with
+# wgmesh_remote_dir the folder may be one of others, too. The shell is in it then: find must be
+# able to come back to where it began.
 UPLOAD = """\
 set -eu;
 umask 022;
@@ -118,8 +119,10 @@ sync "$temp";
 mv -f "$temp" "$dir/{build}/wgmesh";
 [ -x "$dir/{build}/wgmesh" ] || {{ echo "{answer}noexec $dir"; exit 0; }};
 cd "$dir";
-find . -mindepth 2 -maxdepth 2 -type f -not -path "./{build}/*" -atime +30 -mtime +30 -delete;
-find . -mindepth 1 -maxdepth 1 -type d -empty -mtime +0 -delete;
+ours='./[0-9a-f]{{64}}';
+find . -mindepth 2 -maxdepth 2 -regextype posix-extended -regex "$ours/(wgmesh|[.]wgmesh[.].*)" -type f \
+  -not -path "./{build}/*" -atime +30 -mtime +30 -delete;
+find . -mindepth 1 -maxdepth 1 -regextype posix-extended -regex "$ours" -type d -empty -mtime +0 -delete;
 echo "{answer}done"
 """
 

@@ -97,9 +97,13 @@ $metrics"
     [ -z "$kept" ] || files="$files
 $kept/inventory.json
 $kept/inventory.found.json
+$kept/missing
 $kept/join.lock"
-    folders="${kept:+$kept/ansible}"' /etc/wgmesh /var/lib/wgmesh /run/wgmesh-health /opt/wgmesh
-/usr/share/ansible/collections/ansible_collections/wgmesh/router'
+    folders="${kept:+$kept/ansible}"' /etc/wgmesh /var/lib/wgmesh /run/wgmesh-health /opt/wgmesh'
+    # That of unpack.sh, which marks it. One that ansible-galaxy installed is its owner's.
+    collection=/usr/share/ansible/collections/ansible_collections/wgmesh/router
+    [ ! -e "$root$collection/.unpacked" ] || folders="$folders $collection"
+    folders="$folders $collection.wgmesh-new $collection.wgmesh-old"
     # Those of others as well: they go when nothing is left in them.
     shared='/etc/wireguard/wgmesh-psk /etc/systemd/networkd.conf.d /etc/systemd/system/nftables.service.d
 /etc/systemd/system/user-*.slice.d /etc/systemd/system/wg-quick@.service.d

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # What the role router needs to know, one "name=value" a line. Reads only, needs
 # no Python. Arguments: the apt packages, the dnf packages, the userspace
-# WireGuard, the units that must start at boot besides BIRD and chrony.
+# WireGuard, the units that must start at boot besides BIRD and chrony. Without chrony among
+# the packages something else keeps the time, and chrony is let alone.
 apt=$1 dnf=$2 userspace=$3 units=$4
 
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -32,28 +33,30 @@ elif have dnf; then
     for p in $dnf $userspace; do
         rpm -q --whatprovides "$p" >/dev/null 2>&1 || missing="$missing $p"
     done
-    # EL's own packages have no BIRD. Fedora's have.
+    # EL's own packages have no BIRD. Fedora's have, and so may somebody's mirror.
     if ! grep -qx 'ID="\{0,1\}fedora"\{0,1\}' /etc/os-release; then
         case " $missing " in
-            *' bird '*) dnf -q repolist --enabled 2>/dev/null | grep -qi epel || epel=missing ;;
+            *' bird '*) dnf -q repoquery bird 2>/dev/null | grep -q . || epel=missing ;;
         esac
     fi
 else
     echo manager=none
     chrony=chronyd
 fi
+case " $apt " in *' chrony '*) ;; *) [ "$chrony" != chrony ] || chrony='' ;; esac
+case " $dnf " in *' chrony '*) ;; *) [ "$chrony" != chronyd ] || chrony='' ;; esac
 echo "missing=${missing# }"
 echo "epel=$epel"
 echo "chrony=$chrony"
 
 off=
-for u in bird "$chrony" $units; do
+for u in bird $chrony $units; do
     [ "$(systemctl is-enabled "$u" 2>/dev/null)" = enabled ] || off="$off $u"
 done
 echo "off=${off# }"
 echo "firewalld=$(systemctl is-enabled firewalld 2>/dev/null || true)"
 
-grep -qsE '^[[:space:]]*makestep[[:space:]]' /etc/chrony.conf /etc/chrony/chrony.conf /etc/chrony/conf.d/*.conf &&
+[ -z "$chrony" ] || grep -qsE '^[[:space:]]*makestep[[:space:]]' /etc/chrony.conf /etc/chrony/chrony.conf /etc/chrony/conf.d/*.conf &&
     echo makestep=yes || echo makestep=no
 
 grep -qs '^# mesh: ' /etc/sysctl.d/99-zz-wgmesh.conf && echo profile=mesh || echo profile=none

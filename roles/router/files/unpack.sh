@@ -17,10 +17,15 @@ esac
 umask 022
 sum=$(sha256sum <"$tarball")
 if [ "$(cat "$dir/.unpacked" 2>/dev/null)" != "$sum" ]; then
-    find "$dir" -mindepth 1 -delete
-    tar -xzf "$tarball" -C "$dir"
-    sync -f "$dir" # before the mark: a power cut must not leave that over empty files
-    printf '%s\n' "$sum" >"$dir/.unpacked"
+    # Beside it, since the collection may be the one that this play is of.
+    rm -rf "$dir.wgmesh-new" "$dir.wgmesh-old"
+    mkdir -p "$dir" "$dir.wgmesh-new"
+    tar -xzf "$tarball" -C "$dir.wgmesh-new"
+    sync -f "$dir.wgmesh-new" # before the mark: a power cut must not leave that over empty files
+    printf '%s\n' "$sum" >"$dir.wgmesh-new/.unpacked"
+    mv "$dir" "$dir.wgmesh-old"
+    mv "$dir.wgmesh-new" "$dir"
+    rm -rf "$dir.wgmesh-old"
     echo unpacked
 fi
 # put NAME PROGRAM
