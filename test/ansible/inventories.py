@@ -784,22 +784,23 @@ class ActionModule(ActionBase):
         name, args = self._task.action.split(".")[-1], self._task.args
         with open(%r, "a") as told:
             told.write("%%s %%s\\n" %% (name, args.get("state", "")))
-        if name == "mesh_plan_info" and args["router"] == "gcp-1":
+        if (name, str(self._task.delegate_to)) == (%r, "gcp-1") and args.get("state") != "known":
             return {"failed": True, "msg": "it is gone"}
         plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")]}
         return {"plan": plan, "public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": []}
 """
 
-    def test_one_does_not_answer(self):
+    def run_tasks(self, tasks, failing, **given):
+        """The output of a run in which one module fails at gcp-1, and what mesh_peer was told."""
         tree = inventory(everywhere={"ansible_connection": "local"})
-        tree["all"]["children"]["azure"]["hosts"]["gcp-1"] = {"mesh_id": 3, "mesh_site": "azure", "mesh_endpoint": "192.0.2.3"}
+        tree["all"]["children"]["azure"]["hosts"]["gcp-1"] = {"mesh_id": 3, "mesh_site": "aws", "mesh_endpoint": "192.0.2.3"}
         staged = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":")[0], "ansible_collections/wgmesh/router")
         with tempfile.TemporaryDirectory() as folder:
             copied, told = pathlib.Path(folder, "ansible_collections/wgmesh/router"), pathlib.Path(folder, "told")
             shutil.copytree(staged, copied, ignore=shutil.ignore_patterns("wgmesh*_linux_*"))
             for action in (copied / "plugins/action").glob("*.py"):
-                action.write_text(self.STUB % str(told))
-            role = {"ansible.builtin.include_role": {"name": "wgmesh.router.mesh", "tasks_from": "call"}, "vars": {"__mesh_handover": 100}}
+                action.write_text(self.STUB % (str(told), failing))
+            role = {"ansible.builtin.include_role": {"name": "wgmesh.router.mesh", "tasks_from": tasks}, "vars": given}
             pathlib.Path(folder, "play.yml").write_text(json.dumps([{"hosts": "azure-1", "gather_facts": False, "tasks": [role]}]))
             pathlib.Path(folder, "hosts.yml").write_text(json.dumps(tree))
             done = subprocess.run(
@@ -807,8 +808,18 @@ class ActionModule(ActionBase):
                 env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder},
             )  # fmt: skip
             self.assertEqual(2, done.returncode, done.stdout + done.stderr)
-            self.assertIn("not peered with 1 of its routers", done.stdout)
-            self.assertEqual(["mesh_peer known"], [line for line in told.read_text().splitlines() if line.startswith("mesh_peer")], done.stdout)
+            return done.stdout, [line for line in told.read_text().splitlines() if line.startswith("mesh_peer")]
+
+    def test_one_does_not_answer(self):
+        out, told = self.run_tasks("call", "mesh_plan_info", __mesh_handover=100)
+        self.assertIn("not peered with 1 of its routers", out)
+        self.assertEqual(["mesh_peer known"], told, out)
+
+    def test_one_takes_no_new_key(self):
+        """Nobody said who had heard of a key that was not taken after all."""
+        out, told = self.run_tasks("rotate", "mesh_peer", __mesh_turn="rotate")
+        self.assertEqual(["mesh_peer known", "mesh_peer known", "mesh_peer ", "mesh_peer "], told, out)
+        self.assertIn("mend it, and run again: its new key is known to aws-1", out)
 
 
 class Drains(unittest.TestCase):
@@ -901,7 +912,8 @@ class Turns(unittest.TestCase):
         "        with open(%r) as f:\n"
         "            seen = json.load(f).get(host)\n"
         "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
-        "        plan = {'plan': {'status': status, 'preshared_keys': [], 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
+        "        peers = [{'peer': router} for router in task_vars['groups']['routers'] if router != host]\n"
+        "        plan = {'plan': {'status': status, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
         "        if name == 'mesh_plan_info':\n"
         "            return plan\n"
         "        if seen is None:\n"
@@ -1061,6 +1073,14 @@ class Turns(unittest.TestCase):
         lost = self.lost("azure-1") + self.lost("aws-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
         code, out, did = self.play("drain", "--limit", "azure-1", silent=["aws-1"], gcp_1=self.seen("gcp-1", crossed=lost))
         self.assertEqual((0, drained), (code, did), out)
+
+    def test_asks_the_peers_first(self):
+        """A peer that is out of reach ended the run when the router was drained, and changed."""
+        for play in (["rotate", "-e", "mesh_rotate=private"], ["upgrade", "-e", "mesh_drain_force=true"]):
+            with self.subTest(play):
+                code, out, did = self.play(*play, "--limit", "azure-1", silent=["gcp-1"])
+                self.assertEqual((2, []), (code, did), out)
+                self.assertIn("azure-1 is left as it is: gcp-1 has to hear of it: Connection refused: check that it runs, its address", out)
 
     def test_undrains_who_forwards(self):
         """A new machine with a source/destination check got the site's traffic."""

@@ -16,7 +16,7 @@ description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
     and not drained itself, and to forward as far as other sites see it. Of each site, one router is drained in a run.
   - A router that is drained already is not asked again, so that a run that was cut off goes on.
-positional: _input, hostvars, group, targeted, seen, force, crossed
+positional: _input, hostvars, group, targeted, seen, force, crossed, needs
 options:
   _input:
     description: The name of the router.
@@ -50,6 +50,11 @@ options:
     type: list
     elements: dict
     default: []
+  needs:
+    description: The routers that have to hear of what is done to it while it is drained.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -69,7 +74,7 @@ _value:
 """
 
 
-def drainable(name, hostvars, group, targeted, seen, force=False, crossed=()):
+def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), needs=()):
     """Return the line."""
     mine = of_site(name, hostvars, group)
     if name not in mine:
@@ -77,8 +82,11 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=()):
     several = [other for other in mine if other in targeted]
     if len(several) > 1:
         return refusal(name, "%s are of one site" % listed(several), "name one router of a site with --limit")
-    results = {result.get("item"): result for result in seen}
+    results = {result.get("item"): result for result in [*seen, *crossed]}
     answers = {of: status(result) for of, result in results.items()}
+    for other in needs:
+        if answers.get(other) is None:
+            return silent(results.get(other) or {}, "%s is left as it is: %s has to hear of it" % (name, other))
     if force or (answers.get(name) or {}).get("drained"):
         return ""
     others = [other for other in mine if other != name]
