@@ -58,8 +58,10 @@ func (o Options) preview() (preview, error) {
 	}
 	network := model.New(after)
 	two := o.Faults == faultsTwo || o.Faults == faultsAuto && len(after) <= mostForTwo
-	out := preview{Routers: []change{}, Traffic: []move{}, Lost: []string{}, Removed: []string{},
-		Faults: network.Report(two)}
+	out := preview{
+		Routers: []change{}, Traffic: []move{}, Lost: []string{}, Removed: []string{},
+		Faults: network.Report(two),
+	}
 	out.Cut = append(says(out.Faults), saysTwo(out.Faults)...)
 	if len(o.Against) > 0 {
 		before, err := o.against()
