@@ -716,13 +716,13 @@ class Routes(unittest.TestCase):
         }  # fmt: skip
         self.env = {**os.environ, "PATH": "%s:%s" % (bin_dir, os.environ["PATH"])}
 
-    def run_tasks(self, tasks, *args):
+    def run_tasks(self, tasks, *args, hosts="localhost"):
         """The numbers of tasks that changed, and what systemctl has been told."""
         play = self.root / "play.yml"
         role = {"ansible.builtin.include_role": {"name": "wgmesh.router.routes", "tasks_from": tasks}}
-        play.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [role]}]))
+        play.write_text(json.dumps([{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": [role]}]))
         done = subprocess.run(
-            ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(self.extra), str(play), *args],
+            ["ansible-playbook", "-i", hosts + ",", "-e", json.dumps(self.extra), str(play), *args],
             capture_output=True, text=True, timeout=1200, check=False, env=self.env,
         )  # fmt: skip
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
@@ -740,6 +740,14 @@ class Routes(unittest.TestCase):
         self.assertEqual((1, ["disable -q --now wgmesh-failover", "daemon-reload"]), self.run_tasks("absent"))
         self.assertFalse(self.config.exists())
         self.assertEqual(0, self.run_tasks("absent", "--check")[0])
+
+    def test_one_after_the_other(self):
+        """The daemons of a site were all restarted at once, and for 10 s none counted a partner as dead."""
+        (self.root / "bin/systemctl").write_text("#!/bin/sh\ncase $1 in is-*) echo active ;; restart) echo restart >> %s/told ;; esac\n" % self.root)
+        (self.root / "bin/sleep").write_text("#!/bin/sh\n/bin/sleep 0.5; echo slept $1 >> %s/told\n" % self.root)
+        (self.root / "bin/sleep").chmod(0o755)
+        self.extra["__routes_told"] = {"changed": True}
+        self.assertEqual(["restart", "slept 10"] * 2, self.run_tasks("daemon", hosts="one,two")[1])
 
     def test_network_that_left(self):
         """The module is one that writes down what it is told."""
@@ -1001,13 +1009,16 @@ class Turns(unittest.TestCase):
         for path in source.iterdir():
             (playbooks / path.name).symlink_to(path)
         (playbooks / "mesh.yml").unlink()
-        (playbooks / "mesh.yml").write_text("- {hosts: localhost, gather_facts: false}\n")
+        (playbooks / "mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: [{ansible.builtin.set_fact: {__mesh_links: {}}}]}\n")
         for name, alone in (("azure-1", "azure-2 is the only router of azure now: nobody stands in for it"), ("gcp-1", "")):
             with self.subTest(name):
                 code, out, _did = self.play("remove", "-e", "mesh_remove=" + name, "-e", "mesh_drain=false")
                 self.assertEqual((0, True), (code, name + " has no tunnel any more" in out), out)
                 self.assertEqual(bool(alone), "is the only router of" in out, out)
                 self.assertIn(alone, out)
+        code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1", "--start-at-task", "Say what is left to do")
+        self.assertEqual((2, False), (code, "has no tunnel any more" in out), out)
+        self.assertIn("azure-1 may still have a tunnel to aws-1, aws-2, azure-2, gcp-1: not in this run, or failed in it", out)
 
     def test_described(self):
         """What is wrong with an inventory was said of each router, in other words: it does not say how it is."""
