@@ -42,6 +42,9 @@ func upFrom(t *testing.T, name, inventory, image string, more ...string) lab {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	atFirst()
+	// ssh starts the lab's proxy by the user's shell, and bash reads .bashrc there. What that
+	// runs has words of its own, and leaves locks when it is killed, as pyenv does.
+	t.Setenv("SHELL", "/bin/sh")
 	l := lab{name: os.Getenv("LAB_PREFIX") + name, root: root} // so that two people can prove at once
 	l.tool(t, "down")
 	t.Cleanup(func() {

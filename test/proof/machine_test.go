@@ -69,9 +69,7 @@ func (l lab) aRun(t *testing.T, play string, args ...string) (cmd *exec.Cmd, kil
 	mark := fmt.Sprintf("WGMESH_PROOF_RUN=%s %d", l.name, time.Now().UnixNano())
 	cmd = exec.Command("ansible-playbook", append([]string{"-i", l.inventory(), "wgmesh.router." + play}, args...)...)
 	cmd.Dir = l.root
-	// ssh starts the lab's proxy by the user's shell, and bash reads .bashrc there, where pyenv
-	// leaves a lock when it is killed.
-	cmd.Env = append(os.Environ(), mark, "SHELL=/bin/sh")
+	cmd.Env = append(os.Environ(), mark)
 	return cmd, func() {
 		t.Helper()
 		end := time.Now().Add(2 * time.Minute)
