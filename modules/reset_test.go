@@ -149,6 +149,24 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 	}
 }
 
+// Somebody may have tidied the file that has our lines, or cut it off within them.
+func TestResetTakesLinesOfChrony(t *testing.T) {
+	const mark = "# Written by the role wgmesh.router.router.\n"
+	for text, want := range map[string]string{
+		"pool a\n" + mark + "makestep 1 3\nmine\n": "pool a\nmine\n",
+		mark + "makestep 1 3\n":                    "",
+		"pool a\n\n" + mark:                        "pool a\n",
+		"pool a\n" + mark:                          "pool a\n",
+	} {
+		r := newResettable(t, map[string]string{"/etc/passwd": "", "/etc/chrony.conf": text})
+		_, err := r.run(t, "False", "absent")
+		require.NoError(t, err)
+		have, err := os.ReadFile(r.root + "/etc/chrony.conf")
+		require.NoError(t, err)
+		assert.Equal(t, want, string(have))
+	}
+}
+
 // The former files of an adoption have keys in them, so whoever resets hears of them.
 func TestResetNamesFilesByHand(t *testing.T) {
 	const path = "/etc/wireguard/wg-a.conf.by-hand"

@@ -132,7 +132,8 @@ fi
 # EL's chrony has no folder for files of others: the role adds three lines to its file.
 conf=$root/etc/chrony.conf
 if grep -qs '^# Written by the role wgmesh.router.router\.$' "$conf"; then
-    does "lines in ${conf#"$root"}" sed -i -e '/^$/{$!N;/^\n# Written by the role wgmesh\.router\.router\.$/{N;d};P;D}' "$conf"
+    does "lines in ${conf#"$root"}" sed -i -e '/^$/{$!N;/^\n# Written by the role wgmesh\.router\.router\.$/{$!N;d};P;D}' \
+        -e '/^# Written by the role wgmesh\.router\.router\.$/{$!N;d}' "$conf"
 fi
 
 if [ "$state" = absent ]; then
