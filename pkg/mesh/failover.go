@@ -48,7 +48,8 @@ func (n *network) failover(self *router) plan.Failover {
 	return out
 }
 
-// before lists who goes before self in standing in for of.
+// before lists who goes before self in standing in for of: who has no tunnel to it is not
+// told that it is down.
 func (n *network) before(self, of *router) []string {
 	rank := func(r *router) int {
 		if r.Zone == of.Zone {
@@ -58,7 +59,7 @@ func (n *network) before(self, of *router) []string {
 	}
 	var others []*router
 	for _, r := range n.routers {
-		if r.site == self.site && r != of && rank(r) < rank(self) && n.joined(self, r) && n.watches(r) {
+		if r.site == self.site && r != of && rank(r) < rank(self) && n.joined(self, r) && n.joined(r, of) && n.watches(r) {
 			others = append(others, r)
 		}
 	}
@@ -116,6 +117,7 @@ func (n *network) checkRouteTables(p *Problems) {
 		}
 	}
 	n.warnOrphanTables(owner)
+	n.warnAloneTables()
 }
 
 // warnOrphanTables names the tables for which nobody cares since their router is absent.
@@ -125,6 +127,23 @@ func (n *network) warnOrphanTables(owner map[string][]string) {
 			if r.State == StateAbsent && owner[table] == nil {
 				n.warned.add("router %s is absent, so nobody cares for route table %s: give it to another router", name, table)
 			}
+		}
+	}
+}
+
+// warnAloneTables names the routers for which no other one of their site can stand in.
+func (n *network) warnAloneTables() {
+	for _, r := range n.routers {
+		others, able := false, false
+		for _, o := range n.routers {
+			if o != r && o.site == r.site {
+				others = true
+				able = able || o.unread() || n.joined(o, r) && n.watches(o)
+			}
+		}
+		if len(r.RouteTables) > 0 && r.site != nil && others && !able && !r.unread() {
+			n.warned.add("router %s: route_tables: nobody can stand in for it: no other router of site %s has a tunnel to it and one to another site: give one of them an endpoint",
+				r.name, r.Site)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,18 +41,39 @@ func TestStandInsArePartners(t *testing.T) {
 	for _, name := range []string{"aws-1", "aws-2"} {
 		router(&m, name, func(r *mesh.Router) { r.Endpoint = "" })
 	}
-	for name, p := range plans(t, m) {
-		known := map[string]bool{}
+	known := map[string][]string{}
+	all := plans(t, m)
+	for name, p := range all {
 		for _, partner := range p.Failover.Partners {
-			known[partner.Name] = true
+			known[name] = append(known[name], partner.Name)
 		}
-		if name == "aws-1" {
-			require.NotContains(t, known, "aws-2")
-		}
+	}
+	require.NotContains(t, known["aws-1"], "aws-2")
+	for name, p := range all {
 		for _, partner := range p.Failover.Partners {
 			for _, before := range partner.Before {
-				assert.Contains(t, known, before, "%s stands in for %s", name, partner.Name)
+				assert.Contains(t, known[name], before, "%s stands in for %s", name, partner.Name)
+				assert.Contains(t, known[before], partner.Name, "%s waits for %s", name, before)
 			}
 		}
+	}
+}
+
+// Two routers of a site that nobody can call never stand in for each other, and that is said.
+func TestNobodyCanStandIn(t *testing.T) {
+	m := load(t, "route-tables")
+	for name, r := range m.Routers {
+		if r.Site == "aws" {
+			router(&m, name, func(r *mesh.Router) {
+				r.Endpoint = ""
+				if name != "aws-1" && name != "aws-2" {
+					r.State = mesh.StateAbsent
+				}
+			})
+		}
+	}
+	warned := strings.Join(m.Warnings(), "\n")
+	for _, name := range []string{"aws-1", "aws-2"} {
+		assert.Contains(t, warned, "router "+name+": route_tables: nobody can stand in for it: no other router of site aws")
 	}
 }
