@@ -29,6 +29,7 @@ const (
 // again soon; BIRD answers in well below a millisecond.
 const (
 	look    = 100 * time.Millisecond
+	again   = time.Minute
 	attempt = 20 * time.Second
 )
 
@@ -85,7 +86,8 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	defer eye.Close()
 	_, _ = fmt.Fprintf(stdout, "%s\n", describe(c))
 	d := &failover.Daemon{
-		Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Pace: pace(), Limit: attempt,
+		Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Again: again,
+		Pace: pace(), Limit: attempt,
 	}
 	d.Run(ctx)
 	return 0
@@ -149,6 +151,21 @@ func (s *siteTables) Take(ctx context.Context, table string, only []netip.Prefix
 	}
 	changed, err := route.Ensure(ctx, pace(), tables, want)
 	return changed, route.Failed(err), err
+}
+
+// Gone lists the networks of a table whose route the cloud calls a black hole.
+func (s *siteTables) Gone(ctx context.Context, table string) (prefixes []netip.Prefix, err error) {
+	tables, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	have, err := tables.Observe(ctx, s.want(table))
+	for _, r := range have {
+		if r.Trouble == "blackhole" && r.Foreign == "" && r.Via != tables.Via() {
+			prefixes = append(prefixes, r.Prefix)
+		}
+	}
+	return prefixes, err
 }
 
 // showTables prints where the tables of the site go.

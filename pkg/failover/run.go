@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ import (
 // several tables at once.
 type Taker interface {
 	Take(ctx context.Context, table string, only []netip.Prefix) (changed []string, failed []netip.Prefix, err error)
+	// Gone lists the networks of a table that go to a router that is gone.
+	Gone(ctx context.Context, table string) ([]netip.Prefix, error)
 }
 
 // A Daemon does what a Watch orders.
@@ -30,6 +33,7 @@ type Daemon struct {
 	Taker  Taker
 	Out    io.Writer // the journal: one line for everything that happens
 	Every  time.Duration
+	Again  time.Duration // between two looks at the tables of a partner that is down
 	Pace   cloud.Pace    // between two attempts
 	Limit  time.Duration // of one attempt
 
@@ -44,9 +48,11 @@ var (
 	errNewer = errors.New("there is a newer order")
 )
 
-// A job is an order that is being carried out.
+// A job is an order that is being carried out, or of which only that is taken that goes to
+// a router that is gone: whoever lives keeps what it has.
 type job struct {
 	Order
+	gone   bool
 	cancel context.CancelCauseFunc
 }
 
@@ -61,6 +67,7 @@ func (d *Daemon) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	watch := NewWatch(d.Config, time.Now())
 	jobs, done, results := map[string]job{}, map[string]int{}, make(chan result)
+	looked := map[string]time.Time{}
 	defer func() {
 		cancel()
 		for range jobs {
@@ -76,7 +83,7 @@ func (d *Daemon) Run(ctx context.Context) {
 		case r := <-results:
 			delete(jobs, r.Table)
 			if r.err == nil {
-				done[r.Table] = r.Number
+				done[r.Table], looked[r.Table] = r.Number, time.Now()
 			}
 		case <-tick.C:
 			orders, news := watch.Step(time.Now(), d.Look(ctx))
@@ -91,7 +98,9 @@ func (d *Daemon) Run(ctx context.Context) {
 				case busy && j.Number < o.Number:
 					j.cancel(errNewer)
 				case !busy && done[o.Table] < o.Number:
-					jobs[o.Table] = d.begin(ctx, o, results)
+					jobs[o.Table] = d.begin(ctx, job{Order: o}, results)
+				case !busy && !d.own(o.Table) && time.Since(looked[o.Table]) >= d.Again:
+					jobs[o.Table] = d.begin(ctx, job{Order: o, gone: true}, results)
 				}
 			}
 			for table, j := range jobs {
@@ -104,14 +113,18 @@ func (d *Daemon) Run(ctx context.Context) {
 }
 
 // begin carries an order out beside the watching, until it is done or called off.
-func (d *Daemon) begin(ctx context.Context, o Order, results chan<- result) job {
+func (d *Daemon) begin(ctx context.Context, j job, results chan<- result) job {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		defer cancel(nil)
-		results <- result{o, d.carryOut(ctx, o)}
+		results <- result{j.Order, d.carryOut(ctx, j)}
 	}()
-	return job{o, cancel}
+	j.cancel = cancel
+	return j
 }
+
+// own reports whether a table is this router's own. Of these the Watch orders each look.
+func (d *Daemon) own(table string) bool { return slices.Contains(d.Config.Tables, table) }
 
 // often is how often the same failure is said.
 const often = 10 * time.Minute
@@ -122,11 +135,11 @@ var requestID = regexp.MustCompile(` \(request [^)]*\)`)
 // carryOut tries until the table points here. A network that does is left alone from then
 // on, so that two routers that are both well do not take it from each other while another
 // network fails. What fails is said once, and after a while again.
-func (d *Daemon) carryOut(ctx context.Context, o Order) error {
+func (d *Daemon) carryOut(ctx context.Context, o job) error {
 	began, told := time.Now(), false
 	var only []netip.Prefix
 	for n := 0; ; n++ {
-		changed, failed, err := d.attempt(ctx, o.Table, only)
+		changed, failed, err := d.attempt(ctx, o, only)
 		if len(failed) > 0 {
 			only = failed
 		}
@@ -135,9 +148,11 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 			took += fmt.Sprintf(", attempt %d", n+1)
 		}
 		switch {
+		case len(changed) > 0 && o.Why == lookAfter:
+			d.say("it had been moved: %s (%s)", strings.Join(changed, "; "), took)
 		case len(changed) > 0:
 			d.say("%s: %s (%s)", o.Why, strings.Join(changed, "; "), took)
-		case err == nil && n > 0:
+		case err == nil && n > 0 && !o.gone:
 			d.say("%s points here (%s)", o.Table, took)
 		}
 		if err == nil {
@@ -147,22 +162,44 @@ func (d *Daemon) carryOut(ctx context.Context, o Order) error {
 		if ctx.Err() == nil {
 			told = true
 			if d.news(o.Table + " " + requestID.ReplaceAllString(err.Error(), "")) {
-				d.say("%s, but %v; trying until it works", o.Why, err)
+				d.say("%s, but %s; trying until it works", o.Why, about(o.Table, err))
 			}
 		}
 		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
 			if told && errors.Is(context.Cause(ctx), errVoid) {
-				d.say("%s: gave up, it is no longer ours to move", o.Table)
+				d.say("%s: %s", o.Table, d.put(o.Table))
 			}
 			return stop
 		}
 	}
 }
 
-func (d *Daemon) attempt(ctx context.Context, table string, only []netip.Prefix) ([]string, []netip.Prefix, error) {
+// about has an error name the table.
+func about(table string, err error) string {
+	if strings.Contains(err.Error(), table) {
+		return err.Error()
+	}
+	return table + ": " + err.Error()
+}
+
+// put says what becomes of a table whose order fell. Our own is so again soon.
+func (d *Daemon) put(table string) string {
+	if d.own(table) {
+		return fmt.Sprintf("put off until this router is well and its partners unchanged for %d s", d.Config.BackAfter)
+	}
+	return "gave up, it is no longer ours to move"
+}
+
+func (d *Daemon) attempt(ctx context.Context, o job, only []netip.Prefix) ([]string, []netip.Prefix, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.Limit, fmt.Errorf("still so after %v", d.Limit))
 	defer cancel()
-	return d.Taker.Take(ctx, table, only)
+	if o.gone { // each time: a partner may have come back to it
+		var err error
+		if only, err = d.Taker.Gone(ctx, o.Table); err != nil || len(only) == 0 {
+			return nil, nil, err
+		}
+	}
+	return d.Taker.Take(ctx, o.Table, only)
 }
 
 // news reports whether this failure has not been said for a while.

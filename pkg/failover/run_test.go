@@ -27,6 +27,8 @@ type rig struct {
 	mu    sync.Mutex
 	up    string
 	calls map[string]int
+	looks map[string]int
+	gone  []netip.Prefix
 	fails map[string]error
 	// The networks that fail, and those that the last call was about.
 	failed, only map[string][]netip.Prefix
@@ -62,6 +64,14 @@ func (r *rig) look(context.Context) *failover.Seen {
 
 func (r *rig) slow(table string) { r.mu.Lock(); defer r.mu.Unlock(); r.slows[table] = true }
 
+// Gone is what of a partner's table goes to a router that is gone.
+func (r *rig) Gone(_ context.Context, table string) ([]netip.Prefix, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looks[table]++
+	return r.gone, nil
+}
+
 // Take changes the table at the first call that does not fail.
 func (r *rig) Take(ctx context.Context, table string, only []netip.Prefix) ([]string, []netip.Prefix, error) {
 	r.mu.Lock()
@@ -87,17 +97,20 @@ func (r *rig) Take(ctx context.Context, table string, only []netip.Prefix) ([]st
 }
 
 // start runs a daemon that becomes well at once and is quick.
-func start(t *testing.T) (r *rig, stop func()) {
+func start(t *testing.T) (r *rig, stop func()) { t.Helper(); return startAgain(t, time.Hour) }
+
+// startAgain runs one that looks at a partner's tables again after so long.
+func startAgain(t *testing.T, again time.Duration) (r *rig, stop func()) {
 	t.Helper()
 	r = &rig{
-		calls: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all,
+		calls: map[string]int{}, looks: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all,
 		failed: map[string][]netip.Prefix{}, only: map[string][]netip.Prefix{},
 		ended: make(chan struct{}),
 	}
 	c := config("aws-1", "rtb-a", "aws-2:rtb-c")
 	c.After, c.BackAfter, c.StartAfter = 20, 1, 1
 	d := &failover.Daemon{
-		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond,
+		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond, Again: again,
 		// so that no attempt is given up because the machine is slow
 		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute,
 	}
@@ -271,4 +284,66 @@ func TestEye(t *testing.T) {
 	require.NoError(t, (<-conns).Close())
 	assert.Nil(t, eye.Look(t.Context()))
 	assert.Nil(t, eye.Look(t.Context()))
+}
+
+// What fails names its table, also where the cloud's words do not.
+func TestDaemonSaysWhatHappened(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "well for 1 s: rtb-a: moved")
+	r.fail("rtb-c", errors.New("metadata mac: connection refused"))
+	r.see("office-1")
+	r.wait(t, "aws-2 is down, but rtb-c: metadata mac: connection refused; trying until it works\n")
+}
+
+// Of a look after its own tables it says that one had been moved only when it was.
+func TestDaemonLooksAfterItsOwn(t *testing.T) {
+	for name, tt := range map[string]struct{ err, want string }{
+		"moved": {"", "it had been moved: rtb-a: moved (TIME)\n"},
+		"fails": {"metadata mac: timeout", "looking after its own tables, but rtb-a: metadata mac: timeout; trying until it works\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &rig{calls: map[string]int{}, fails: map[string]error{}, only: map[string][]netip.Prefix{}}
+			if tt.err != "" {
+				r.fail("rtb-a", errors.New(tt.err))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			d := &failover.Daemon{Taker: r, Out: r, Pace: cloud.Pace{First: time.Hour, Most: time.Hour}, Limit: time.Minute}
+			_ = d.CarryOut(ctx, failover.Order{Table: "rtb-a", Why: "looking after its own tables"})
+			assert.Equal(t, tt.want, r.said())
+		})
+	}
+}
+
+// A table of its own is put off while partners come and go, which is not giving it up.
+func TestDaemonPutsOff(t *testing.T) {
+	r, _ := start(t)
+	r.wait(t, "rtb-a: moved")
+	r.fail("rtb-a", errors.New("no"))
+	r.see("office-1")
+	r.wait(t, "aws-2 is down, but rtb-a: no; trying until it works\n")
+	r.see(all)
+	r.wait(t, "rtb-a: put off until this router is well and its partners unchanged for 1 s\n")
+	assert.NotContains(t, r.said(), "gave up")
+}
+
+// A partner is down already when what holds its table dies: its routes are black holes.
+func TestDaemonTakesBlackholes(t *testing.T) {
+	r, _ := startAgain(t, 30*time.Millisecond)
+	r.wait(t, "rtb-a: moved")
+	r.see("office-1")
+	r.wait(t, "aws-2 is down: rtb-c: moved (TIME)\n")
+	looked := func() int { r.mu.Lock(); defer r.mu.Unlock(); return r.looks["rtb-c"] }
+	require.Eventually(t, func() bool { return looked() > 1 }, time.Minute, time.Millisecond)
+	calls := r.called("rtb-c")
+	assert.Equal(t, 1, calls, "what lives keeps it")
+	gone := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+	r.mu.Lock()
+	r.gone = gone
+	r.mu.Unlock()
+	require.Eventually(t, func() bool { return r.called("rtb-c") > calls }, time.Minute, time.Millisecond)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	assert.Equal(t, gone, r.only["rtb-c"])
+	assert.Nil(t, r.only["rtb-a"])
 }

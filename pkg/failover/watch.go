@@ -47,6 +47,8 @@ const (
 	leastGrant = 100 * time.Millisecond
 	// mostFlaps bounds the doubling.
 	mostFlaps = 16
+	// lookAfter is why our own tables are looked at although nothing happened.
+	lookAfter = "looking after its own tables"
 )
 
 // A Watch is what has been seen so far. It knows no clock, no BIRD and no cloud:
@@ -194,6 +196,14 @@ func (w *Watch) judge(now time.Time) (news []string) {
 		}
 		anyDown = anyDown || p.down
 	}
+	if why != "" { // whoever fell may have stood in for another one that is down
+		for i := range w.partners {
+			if p := &w.partners[i]; p.order > 0 {
+				w.number++
+				p.order = w.number
+			}
+		}
+	}
 	for i := range w.partners {
 		news = append(news, w.standIn(&w.partners[i])...)
 	}
@@ -203,7 +213,7 @@ func (w *Watch) judge(now time.Time) (news []string) {
 	case settled && !w.settled:
 		why = fmt.Sprintf("well for %g s", w.config.backAfter().Seconds())
 	case w.own.Number > 0 && now.Sub(w.checked) >= recheck:
-		why = "it had been moved"
+		why = lookAfter
 	}
 	if why != "" {
 		w.number++

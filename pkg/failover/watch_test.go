@@ -115,7 +115,7 @@ func TestWatch(t *testing.T) {
 		want   []string
 	}{
 		"all is well": {two, []at{{0, all}}, 100, []string{
-			reach, settled, "90.0 rtb-a! it had been moved",
+			reach, settled, "90.0 rtb-a! looking after its own tables",
 		}},
 		"the partner is drained, reboots and is drained no more": {
 			two,
@@ -162,7 +162,7 @@ func TestWatch(t *testing.T) {
 		"and never comes back": {two, []at{{0, all}, {40, "office-1"}}, 200, []string{
 			reach, settled,
 			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
-			"70.0 rtb-a! well for 30 s", "130.0 rtb-a! it had been moved", "190.0 rtb-a! it had been moved",
+			"70.0 rtb-a! well for 30 s", "130.0 rtb-a! looking after its own tables", "190.0 rtb-a! looking after its own tables",
 		}},
 		"and comes back, and dies again": {
 			two,
@@ -415,4 +415,34 @@ func TestDeathAndReturn(t *testing.T) {
 		w.step(now, up, names...)
 	}
 	assert.Equal(t, []string{"60.3 rtb-a to aws-2", "160.0 rtb-a to aws-1"}, w.moves)
+}
+
+// Whoever fell may have held the table of a third one that is dead: B holds A's, the tunnel to
+// C breaks for a moment, so that C takes it as well, and then C dies.
+func TestThirdTableIsTakenAgain(t *testing.T) {
+	w := &world{
+		routers: map[string]*failover.Watch{
+			"a": failover.NewWatch(config("a", "rtb-a", "b:rtb-b", "c:rtb-c:b"), time.Unix(0, 0)),
+			"b": failover.NewWatch(config("b", "rtb-b", "a:rtb-a", "c:rtb-c:a"), time.Unix(0, 0)),
+			"c": failover.NewWatch(config("c", "rtb-c", "a:rtb-a:b", "b:rtb-b:a"), time.Unix(0, 0)),
+		},
+		done: map[string]int{}, holder: map[string]string{"rtb-a": "a", "rtb-b": "b", "rtb-c": "c"},
+	}
+	for now := time.Duration(0); now < 3*time.Minute; now += step {
+		names, up := []string{"b", "c"}, map[string]string{"b": "office-1 c", "c": "office-1 b"}
+		switch s := now.Seconds(); {
+		case s < 35: // A still lives
+			names = []string{"a", "b", "c"}
+			up = map[string]string{"a": "office-1 b c", "b": "office-1 a c", "c": "office-1 a b"}
+		case s >= 60 && s < 62:
+			up = map[string]string{"b": "office-1", "c": "office-1"}
+		case s >= 120: // C is dead
+			names, up = []string{"b"}, map[string]string{"b": "office-1"}
+		}
+		if now == 119*time.Second {
+			assert.Equal(t, "c", w.holder["rtb-a"], "the case is not made: %s", w.moves)
+		}
+		w.step(now, up, names...)
+	}
+	assert.Equal(t, map[string]string{"rtb-a": "b", "rtb-b": "b", "rtb-c": "b"}, w.holder, "%s", w.moves)
 }
