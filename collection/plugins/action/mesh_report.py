@@ -74,11 +74,11 @@ class ActionModule(ActionBase):
 
 
 def told(hostvars, targeted):
-    """The warnings of mesh_status, each once: those apart from what is wrong."""
+    """The warnings of mesh_status, each once: those apart from what is wrong. None of a kind crowds out the other."""
     out = {}
     for router in targeted:
         found = registered.status(hostvars[router])
-        for text in [*(found.get("warnings") or []), *(found.get("notes") or [])][: causes.MOST_CAUSES]:
+        for text in [text for kind in ("notes", "warnings") for text in (found.get(kind) or [])[: causes.MOST_CAUSES]]:
             out.setdefault(causes.plain(text), []).append(router)
     return [{"routers": sorted(routers), "text": text} for text, routers in sorted(out.items())]
 

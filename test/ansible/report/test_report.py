@@ -13,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 sys.path.insert(0, os.environ["ANSIBLE_COLLECTIONS_PATH"])  # .ci/test-ansible sets it
 
+from ansible_collections.wgmesh.router.plugins.action import mesh_report  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, report  # noqa: E402
 
 ROUTERS = ["aws-1", "aws-2", "azure-1", "azure-2", "gcp-1", "gcp-2", "office-1"]
@@ -231,6 +232,12 @@ class Rows(unittest.TestCase):
             for line in report.table(rows):
                 self.assertLessEqual(len(line), report.WIDTH)
                 self.assertRegex(line, "^[ -~]*$")
+
+    def test_warnings_leave_room_for_notes(self):
+        found = status(warnings=["warning %d" % n for n in range(25)], notes=["the image is 200 d old"])
+        texts = [warning["text"] for warning in mesh_report.told({"aws-1": found}, ["aws-1"])]
+        self.assertIn("the image is 200 d old", texts)
+        self.assertEqual(21, len(texts))
 
     def test_a_thousand_causes(self):
         rows = causes.causes({"r%d" % i: status({**HELD, "cause": "cause %d" % i}) for i in range(1000)}, ["r%d" % i for i in range(1000)], ["r%d" % i for i in range(1000)])
