@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -168,47 +170,61 @@ func (s *siteTables) Gone(ctx context.Context, table string) (prefixes []netip.P
 	return prefixes, err
 }
 
-// showTables prints where the tables of the site go.
+// showTables prints where the tables of the site go. One that cannot be read does not hide
+// the others.
 func showTables(ctx context.Context, s *siteTables, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
-	fail := func(err error) int {
+	status := 0
+	fail := func(err error) {
 		_, _ = fmt.Fprintf(stderr, "wgmesh-cloud failover: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
-		return tryAgain
+		status = tryAgain
 	}
 	tables, err := s.connect(ctx)
 	if err != nil {
-		return fail(err)
+		fail(err)
+		return status
 	}
 	owner := map[string]string{}
-	all := append([]string{}, s.config.Tables...)
 	for _, t := range s.config.Tables {
 		owner[t] = s.config.Router
 	}
 	for _, p := range s.config.Partners {
-		all = append(all, p.Tables...)
 		for _, t := range p.Tables {
 			owner[t] = p.Name
 		}
 	}
-	have, err := tables.Observe(ctx, s.want(all...))
-	if err != nil {
-		return fail(err)
+	for _, t := range slices.Sorted(maps.Keys(owner)) {
+		have, err := tables.Observe(ctx, s.want(t))
+		if err == nil {
+			_, err = io.WriteString(stdout, s.lines(t+" of "+owner[t], have, tables.Via()))
+		}
+		if err != nil {
+			fail(err)
+		}
 	}
+	return status
+}
+
+// lines says where the routes of one table go, and which are missing.
+func (s *siteTables) lines(table string, have []route.Route, self string) (out string) {
+	missing := slices.Clone(s.config.Prefixes)
 	for _, r := range have {
 		where := r.Via
 		switch {
 		case r.Foreign != "":
 			where = r.Foreign
-		case r.Via == tables.Via():
+		case r.Via == self:
 			where += ", this router"
 		}
 		if r.Trouble != "" {
 			where += ", carries nothing: " + r.Trouble
 		}
-		if _, err := fmt.Fprintf(stdout, "%s of %s: %s goes to %s\n", r.Table, owner[r.Table], r.Prefix, where); err != nil {
-			return tryAgain
-		}
+		out += fmt.Sprintf("%s: %s goes to %s\n", table, r.Prefix, where)
+		missing = slices.DeleteFunc(missing, func(p netip.Prefix) bool { return p == r.Prefix })
 	}
-	return 0
+	for _, p := range missing {
+		out += fmt.Sprintf("%s: %s has no route\n", table, p)
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/fakecloud/aws"
+	"github.com/wgmesh/router/pkg/failover"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 const failoverFile = `{"router": "aws-1", "cloud": "aws", "mesh": "example", "prefixes": ["10.0.0.0/16"], "tables": ["rtb-0a", "rtb-1a"], "after": 300,
@@ -63,4 +68,40 @@ func TestFailoverWatchesUntilTheEnd(t *testing.T) {
 	assert.Zero(t, failoverCommand(ctx, []string{write(t, failoverFile)}, &out, &errOut))
 	assert.Equal(t, "aws-1 keeps rtb-0a, rtb-1a; rtb-0c is for aws-2\n", out.String())
 	assert.Empty(t, errOut.String())
+}
+
+// It shows which networks a table has no route for, and the other tables where one is gone.
+func TestShowTables(t *testing.T) {
+	cloud := aws.Start(t)
+	cloud.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-us")
+	cloud.Tables["rtb-b"].Routes["10.3.0.0/16"] = aws.Via("eni-them")
+	path := write(t, `{"router": "aws-1", "cloud": "aws", "mesh": "example", "after": 300,
+  "prefixes": ["10.0.0.0/16", "10.3.0.0/16"], "tables": ["rtb-gone", "rtb-a"],
+  "peers": [{"name": "office-1", "interface": "wg1", "address": "172.31.0.2"}],
+  "partners": [{"name": "aws-2", "interface": "wg3", "address": "172.31.0.7", "tables": ["rtb-b"], "before": []}],
+  "api_endpoint": "`+cloud.EC2.URL+`", "metadata_endpoint": "`+cloud.IMDS.URL+`"}`)
+	var out, errOut bytes.Buffer
+	assert.Equal(t, tryAgain, failoverCommand(t.Context(), []string{"--show", path}, &out, &errOut))
+	assert.Equal(t, `rtb-a of aws-1: 10.0.0.0/16 goes to eni-us, this router
+rtb-a of aws-1: 10.3.0.0/16 has no route
+rtb-b of aws-2: 10.3.0.0/16 goes to eni-them
+rtb-b of aws-2: 10.0.0.0/16 has no route
+`, out.String())
+	assert.Contains(t, errOut.String(), "rtb-gone")
+	assert.Equal(t, 1, strings.Count(errOut.String(), "\n"), errOut.String())
+}
+
+// Of a partner's table only what the cloud calls a black hole is gone.
+func TestGone(t *testing.T) {
+	cloud := aws.Start(t)
+	cloud.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+	cloud.Tables["rtb-b"].Routes["10.3.0.0/16"] = strings.Replace(aws.Via("eni-them"), "active", "blackhole", 1)
+	prefixes := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("10.3.0.0/16")}
+	s := &siteTables{config: failover.Config{
+		Mesh: "example", APIEndpoint: cloud.EC2.URL, MetadataEndpoint: cloud.IMDS.URL,
+		Failover: plan.Failover{Prefixes: prefixes},
+	}}
+	gone, err := s.Gone(t.Context(), "rtb-b")
+	require.NoError(t, err)
+	assert.Equal(t, prefixes[1:], gone)
 }
