@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -92,6 +93,8 @@ func (h handmade) names(t *testing.T) string {
 func TestTakeOver(t *testing.T) {
 	h := newHandmade(t)
 	args := []string{"wg-a:3", "wg-b:5", "wg-c:6"}
+	old := time.Unix(1_500_000_000, 0)
+	require.NoError(t, os.Chtimes(filepath.Join(h.dir, "wg-b.conf"), old, old))
 	said, err := h.run("take.sh", append([]string{"take", "True", "routers"}, args...)...)
 	require.NoError(t, err, said)
 	assert.Contains(t, said, "took: the private key of wg-b\n")
@@ -116,6 +119,9 @@ func TestTakeOver(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
 	}
+	info, err := os.Stat(filepath.Join(h.dir, "wgmesh.key"))
+	require.NoError(t, err)
+	assert.True(t, info.ModTime().Equal(old), "the key is as old as its file, not new: %v", info.ModTime())
 	done, err := os.ReadFile(h.log)
 	require.NoError(t, err)
 	assert.Equal(t, "later: --unit=wgmesh-taken --on-active=1800\n"+

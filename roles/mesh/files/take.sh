@@ -47,7 +47,11 @@ ours() {
 # put FILE: what comes in, whole or not at all.
 put() { cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"; }
 
-take_key() { wg show "$1" private-key | put "$key"; }
+# A key is as old as the file that has it, which is not yet another.
+take_key() {
+    wg show "$1" private-key | put "$key"
+    [ ! -f "$dir/$1.conf" ] || touch -r "$dir/$1.conf" "$key"
+}
 
 take_psk() {
     mkdir -p "$psk"
