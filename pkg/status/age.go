@@ -82,9 +82,12 @@ func wrapped(head string, words []string) (lines []string) {
 	return append(lines, strings.TrimRight(line, " "))
 }
 
+const newImage = "make a new one, or upgrade its packages (docs/rolling.md)"
+
 // ageNotes say what is old, what waits, and what to do. None of it is a fault.
-func ageNotes(r *Request, o *Observation) (notes []string) {
+func ageNotes(r *Request, o *Observation) []string {
 	var old []Made
+	notes := futureNotes(r, o)
 	for _, m := range o.Made {
 		d := o.At.Sub(m.At)
 		switch {
@@ -93,8 +96,7 @@ func ageNotes(r *Request, o *Observation) (notes []string) {
 		case m.What == PresharedKey && r.KeyWarn > 0 && d > r.KeyWarn:
 			old = append(old, m)
 		case m.What == Image && r.ImageWarn > 0 && d > r.ImageWarn:
-			notes = append(notes,
-				fmt.Sprintf("the image is %s old: make a new one, or run wgmesh.router.image", age(d)))
+			notes = append(notes, fmt.Sprintf("the image is %s old: %s", age(d), newImage))
 		case m.What == WaitingChange:
 			notes = append(notes,
 				fmt.Sprintf("a change waits for its confirmation for %s: docs/guard.md says how to settle it", age(d)))
@@ -121,6 +123,30 @@ func ageNotes(r *Request, o *Observation) (notes []string) {
 	}
 	return notes
 }
+
+// futureNotes say whose age is not known: the clock was wrong when it was made.
+func futureNotes(r *Request, o *Observation) (notes []string) {
+	var shared []Made
+	for _, m := range o.Made {
+		was := " was made in the future (" + m.date() + "): the clock was wrong then; "
+		switch {
+		case m.At.Sub(o.At) <= 24*time.Hour: // clocks differ a little
+		case m.What == PrivateKey && r.KeyWarn > 0:
+			notes = append(notes, "the private key"+was+"make a new one (docs/at-night.md)")
+		case m.What == Image && r.ImageWarn > 0:
+			notes = append(notes, "the image"+was+newImage)
+		case m.What == PresharedKey && r.KeyWarn > 0:
+			shared = append(shared, m)
+		}
+	}
+	if len(shared) > 0 {
+		notes = append(notes, fmt.Sprintf("pre-shared keys made in the future (%s): the clock was wrong then; "+
+			"make new ones (docs/at-night.md): %d, the first is that of %s", shared[0].date(), len(shared), shared[0].Peer))
+	}
+	return notes
+}
+
+func (m Made) date() string { return m.At.UTC().Format(time.DateOnly) }
 
 // ages adds the times of all that has an age.
 func (m *metrics) ages(o *Observation) {

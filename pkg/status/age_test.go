@@ -35,7 +35,7 @@ func TestAges(t *testing.T) {
 	r.KeyWarn, r.ImageWarn = 99*day-1, 49*day
 	assert.Equal(t, []string{
 		"the private key is 100 d old: make a new one (docs/at-night.md)",
-		"the image is 50 d old: make a new one, or run wgmesh.router.image",
+		"the image is 50 d old: make a new one, or upgrade its packages (docs/rolling.md)",
 		"pre-shared keys that are old: 1, the oldest is that of gcp-1 with 99 d: make new ones (docs/at-night.md)",
 	}, status.Notes(r, o))
 	assert.Equal(t, healthy, status.Judge(r, o).Healthy(), "a warning is not red")
@@ -50,6 +50,30 @@ func TestAges(t *testing.T) {
 
 	o.Made, o.Reboot, o.FailoverRuns = nil, "", true
 	assert.Empty(t, status.Notes(r, o))
+}
+
+func TestAgesOfTheFuture(t *testing.T) {
+	r, o := night()
+	r.KeyWarn, r.ImageWarn = day, day
+	far := o.At.Add(48 * time.Hour)
+	o.Made = []status.Made{
+		{What: status.PrivateKey, At: far},
+		{What: status.Image, At: far},
+		{What: status.PresharedKey, Peer: "gcp-1", At: far},
+		{What: status.PresharedKey, Peer: "gcp-2", At: far},
+	}
+	was := " in the future (" + far.UTC().Format(time.DateOnly) + "): the clock was wrong then; make "
+	assert.Equal(t, []string{
+		"the private key was made" + was + "a new one (docs/at-night.md)",
+		"the image was made" + was + "a new one, or upgrade its packages (docs/rolling.md)",
+		"pre-shared keys made" + was + "new ones (docs/at-night.md): 2, the first is that of gcp-1",
+	}, status.Notes(r, o))
+	for i := range o.Made {
+		o.Made[i].At = o.At.Add(23 * time.Hour)
+	}
+	assert.Empty(t, status.Notes(r, o), "clocks differ a little")
+	r.KeyWarn, r.ImageWarn, o.Made[0].At = 0, 0, far
+	assert.Empty(t, status.Notes(r, o), "no threshold")
 }
 
 func TestAgesOfManyFitTheTable(t *testing.T) {
