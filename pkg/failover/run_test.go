@@ -308,7 +308,8 @@ func TestDaemonLooksAfterItsOwn(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
-			d := &failover.Daemon{Taker: r, Out: r, Pace: cloud.Pace{First: time.Hour, Most: time.Hour}, Limit: time.Minute}
+			never := cloud.Pace{First: time.Hour, Most: time.Hour}
+			d := &failover.Daemon{Taker: r, Out: r, Pace: never, Limit: time.Minute}
 			_ = d.CarryOut(ctx, failover.Order{Table: "rtb-a", Why: "looking after its own tables"})
 			assert.Equal(t, tt.want, r.said())
 		})

@@ -59,7 +59,8 @@ func (n *network) before(self, of *router) []string {
 	}
 	var others []*router
 	for _, r := range n.routers {
-		if r.site == self.site && r != of && rank(r) < rank(self) && n.joined(self, r) && n.joined(r, of) && n.watches(r) {
+		if r.site == self.site && r != of && rank(r) < rank(self) &&
+			n.joined(self, r) && n.joined(r, of) && n.watches(r) {
 			others = append(others, r)
 		}
 	}
