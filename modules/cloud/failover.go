@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -91,9 +92,15 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 		Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Again: again,
 		Pace: pace(), Limit: attempt,
 	}
+	if os.Getenv("RUNTIME_DIRECTORY") != "" { // its unit started it
+		d.Fails = note
+	}
 	d.Run(ctx)
 	return 0
 }
+
+// note writes a failure where the status of the router reads it.
+func note(failure string) { _ = os.WriteFile(plan.FailoverFails, []byte(failure), 0o644) }
 
 // describe says in one line what is watched.
 func describe(c failover.Config) string {

@@ -1,9 +1,13 @@
 package meshstatus
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/plan"
@@ -33,4 +37,32 @@ func look(root string, seen *status.Observation) {
 	seen.Reboot = status.RebootBy(root)
 	_, err := os.Stat(filepath.Join(root, plan.FailoverRun))
 	seen.FailoverRuns = err == nil
+	seen.FailoverFails = failure(filepath.Join(root, plan.FailoverFails))
+}
+
+// failure is what the daemon says that it cannot do, in one line. Its account is not root, so
+// nothing is read but a short file of that account: what it links to may be anybody's.
+func failure(path string) string {
+	const most = 200
+	folder, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return ""
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() ||
+		info.Sys().(*syscall.Stat_t).Uid != folder.Sys().(*syscall.Stat_t).Uid {
+		return ""
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, most))
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(string(text), ""))
 }

@@ -3,6 +3,8 @@ package meshstatus
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,4 +47,27 @@ func TestLook(t *testing.T) {
 			{What: status.Image},
 			{What: status.PresharedKey, Peer: "gcp-1"},
 		}, seen.Made)
+}
+
+// The daemon's account is not root, and could have root read what it may not.
+func TestFailure(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "fails")
+	assert.Empty(t, failure(path))
+	require.NoError(t, os.WriteFile(path, []byte("rtb-a:\x1b denied\n"+strings.Repeat("x", 300)), 0o644))
+	assert.Equal(t, "rtb-a: denied"+strings.Repeat("x", 185), failure(path))
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink(secret, path))
+	assert.Empty(t, failure(path), "a link")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Link(secret, path))
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Chown(folder, 12345, 12345))
+		assert.Empty(t, failure(path), "another name of somebody else's file")
+	}
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	assert.Empty(t, failure(path), "it would wait for ever")
 }

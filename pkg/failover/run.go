@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,13 @@ type Daemon struct {
 	Again  time.Duration // between two looks at the tables of a partner that is down
 	Pace   cloud.Pace    // between two attempts
 	Limit  time.Duration // of one attempt
+	// Fails is told when a table begins to fail, fails otherwise, or is well: one failure of
+	// those that last, or none. Nil: nobody asks.
+	Fails func(failure string)
 
-	mu   sync.Mutex // of Out and told
-	told map[string]time.Time
+	mu    sync.Mutex // of Out, told and fails
+	told  map[string]time.Time
+	fails map[string]string // by table, what the last attempt said
 }
 
 // errVoid ends a job whose order stands no longer, errNewer one that begins anew with the
@@ -157,10 +162,12 @@ func (d *Daemon) carryOut(ctx context.Context, o job) error {
 		}
 		if err == nil {
 			d.well(o.Table)
+			d.failed(o.Table, "")
 			return nil
 		}
 		if ctx.Err() == nil {
 			told = true
+			d.failed(o.Table, about(o.Table, err))
 			if d.news(o.Table + " " + requestID.ReplaceAllString(err.Error(), "")) {
 				d.say("%s, but %s; trying until it works", o.Why, about(o.Table, err))
 			}
@@ -168,6 +175,7 @@ func (d *Daemon) carryOut(ctx context.Context, o job) error {
 		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
 			if told && errors.Is(context.Cause(ctx), errVoid) {
 				d.say("%s: %s", o.Table, d.put(o.Table))
+				d.failed(o.Table, "")
 			}
 			return stop
 		}
@@ -222,6 +230,26 @@ func (d *Daemon) well(table string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	maps.DeleteFunc(d.told, func(failure string, _ time.Time) bool { return strings.HasPrefix(failure, table+" ") })
+}
+
+// failed has Fails hear what a table's last attempt said, or that nothing is wrong with it.
+func (d *Daemon) failed(table, failure string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	failure = requestID.ReplaceAllString(strings.ReplaceAll(failure, "\n", " "), "")
+	if d.Fails == nil || d.fails[table] == failure {
+		return
+	}
+	if d.fails == nil {
+		d.fails = map[string]string{}
+	}
+	d.fails[table] = failure
+	maps.DeleteFunc(d.fails, func(_, failure string) bool { return failure == "" })
+	first := ""
+	for _, table := range slices.Sorted(maps.Keys(d.fails)) {
+		first = cmp.Or(first, d.fails[table])
+	}
+	d.Fails(first)
 }
 
 // say writes one line. systemd gives it the time.

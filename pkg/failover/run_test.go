@@ -26,6 +26,7 @@ import (
 type rig struct {
 	mu    sync.Mutex
 	up    string
+	heard []string // failures, as they changed
 	calls map[string]int
 	looks map[string]int
 	gone  []netip.Prefix
@@ -113,6 +114,7 @@ func startAgain(t *testing.T, again time.Duration) (r *rig, stop func()) {
 		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond, Again: again,
 		// so that no attempt is given up because the machine is slow
 		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute,
+		Fails: func(failure string) { r.mu.Lock(); defer r.mu.Unlock(); r.heard = append(r.heard, failure) },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { d.Run(ctx); close(r.ended) }()
@@ -150,6 +152,34 @@ func TestDaemonTriesUntilItWorks(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(r.said(), line), r.said())
 	r.fail("rtb-c", nil)
 	r.wait(t, "aws-2 is down: rtb-c: moved (TIME, attempt ")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	assert.Equal(t, "rtb-c: ec2:DescribeRouteTables: connection refused", r.heard[0], "once, not at each attempt")
+	assert.LessOrEqual(t, len(r.heard), 2)
+}
+
+// Whoever asks for the state of the router hears of a table that cannot be moved while it lasts.
+func TestDaemonTellsWhatLasts(t *testing.T) {
+	r, _ := start(t)
+	last := func() string {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return append([]string{""}, r.heard...)[len(r.heard)]
+	}
+	become := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { return last() == want }, time.Minute, time.Millisecond, want)
+	}
+	r.wait(t, "rtb-a: moved")
+	r.fail("rtb-c", errors.New("denied (request 1)"))
+	r.see("office-1")
+	become("rtb-c: denied")
+	r.see(all) // it is the partner's again
+	become("")
+	r.see("office-1")
+	become("rtb-c: denied")
+	r.fail("rtb-c", nil)
+	become("")
 }
 
 // One network of a table goes to somebody else, and stays so: the others are done.

@@ -18,4 +18,7 @@ const (
 
 	RunDirectory = "/run/wgmesh"
 	FailoverRun  = "/run/wgmesh-failover" // there while its daemon runs
+	// FailoverFails says which table it cannot move, and why. It has a folder of its own, since
+	// FailoverRun is as old as the daemon (roles/routes/tasks/daemon.yml).
+	FailoverFails = FailoverRun + "/says/failure"
 )

@@ -121,6 +121,10 @@ func ageNotes(r *Request, o *Observation) []string {
 		notes = append(notes,
 			"wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes")
 	}
+	if r.Failover && o.FailoverFails != "" {
+		notes = append(notes,
+			"wgmesh-failover tries in vain ("+o.FailoverFails+"): see journalctl -u wgmesh-failover")
+	}
 	return notes
 }
 

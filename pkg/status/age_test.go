@@ -50,6 +50,9 @@ func TestAges(t *testing.T) {
 
 	o.Made, o.Reboot, o.FailoverRuns = nil, "", true
 	assert.Empty(t, status.Notes(r, o))
+	o.FailoverFails = "rtb-a: denied"
+	assert.Equal(t, []string{"wgmesh-failover tries in vain (rtb-a: denied): see journalctl -u wgmesh-failover"},
+		status.Notes(r, o))
 }
 
 func TestAgesOfTheFuture(t *testing.T) {

@@ -29,7 +29,9 @@ type Observation struct {
 	Reboot string
 	// FailoverRuns reports whether the daemon of Failover runs, which others know as well.
 	FailoverRuns bool
-	Routes       map[netip.Prefix]Route
+	// FailoverFails is what it says of a table that it cannot move; empty: nothing.
+	FailoverFails string
+	Routes        map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix
 	// RoutesErr tells why the kernel's routes could not be read.

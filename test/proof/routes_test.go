@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // TestRoutes has nodes whose packets go where a route table of EC2 says. The
@@ -143,11 +145,13 @@ func splitBrain(t *testing.T, l lab, cloud *ec2) {
 		l.tool(t, "cut", "aws-1", "aws-2")
 		l.waitSaid(t, "aws-1", "aws-2 is down, but rtb-0c: ec2:DescribeRouteTables: ", began)
 		time.Sleep(500 * time.Millisecond)
+		assert.Contains(t, l.in(t, "aws-1", "cat "+plan.FailoverFails), "rtb-0c: ec2:DescribeRouteTables: ")
 		cloud.on()
 		// Each takes the other's table. Only aws-1 is known to have failed first.
 		l.waitSaid(t, "aws-1", "rtb-0c.* (.*attempt [0-9]", began)
 		l.waitSaid(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
 		failures := l.in(t, "aws-1", saidSince(began)+"grep -c 'but rtb-0c'")
+		l.waitFor(t, "aws-1", "! test -s "+plan.FailoverFails)
 		cloud.waitAtRest()
 		fell := append(l.flaps(t, began, "aws-1", "office-1"), l.flaps(t, began, "aws-2", "office-1")...)
 		l.tool(t, "join", "aws-1", "aws-2")
