@@ -71,7 +71,8 @@ preview:
     routers:
       description:
         - What each router changes, empty without I(against). C(router), C(former) (its name before, when it has another one),
-          C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that go and come) and C(resets) (the peers whose session starts anew).
+          C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that go and come)
+          and C(resets) (the peers whose session starts anew).
       type: list
       elements: dict
     traffic:
