@@ -225,10 +225,14 @@ func TestResetLeavesProgramsOfOthers(t *testing.T) {
 	assert.Equal(t, []string{"/bin/tool", "/bin/wgmesh", "/" + strings.Repeat("e1", 32) + "/mine"},
 		resettable{root: root}.files(t))
 
-	ours := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(ours, build), 0o755))
-	require.NoError(t, exec.Command("sh", "../roles/mesh/files/programs.sh", ours).Run())
+	theirs := t.TempDir()
+	ours := filepath.Join(theirs, "wgmesh")
+	for _, folder := range []string{ours, theirs} {
+		require.NoError(t, os.MkdirAll(filepath.Join(folder, build), 0o755))
+		require.NoError(t, exec.Command("sh", "../roles/mesh/files/programs.sh", folder).Run())
+	}
 	assert.NoDirExists(t, ours)
+	assert.DirExists(t, theirs, "it was empty before us, as /opt is")
 }
 
 // takenBy says of what reset.sh leaves who takes it away: a path, or its end where Go adds it
