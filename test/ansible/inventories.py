@@ -795,7 +795,8 @@ class ActionModule(ActionBase):
         if (name, str(self._task.delegate_to)) == (%r, "gcp-1") and args.get("state") != "known":
             return {"failed": True, "msg": "it is gone"}
         plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")]}
-        return {"plan": plan, "public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": []}
+        seen = {"__mesh_seen": {"drained": False, "troubles": []}}
+        return {"plan": plan, "public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": [], "answers": seen}
 """
 
     def run_tasks(self, tasks, failing, **given):
@@ -1092,6 +1093,9 @@ class Turns(unittest.TestCase):
                 code, out, did = self.play(*play, "--limit", "azure-1", silent=["gcp-1"])
                 self.assertEqual((2, []), (code, did), out)
                 self.assertIn("azure-1 is left as it is: gcp-1 has to hear of it: Connection refused: check that it runs, its address", out)
+        code, out, did = self.play("rotate", "-e", "mesh_rotate=private", "--limit", "gcp-1", silent=["azure-1"])
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn("gcp-1 is left as it is: azure-1 has to hear of it: Connection refused: check that it runs, its address", out)
 
     def test_undrains_who_forwards(self):
         """A new machine with a source/destination check got the site's traffic."""
