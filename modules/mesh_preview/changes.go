@@ -1,0 +1,159 @@
+package meshpreview
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// A change is what one router will change.
+type change struct {
+	Router  string   `json:"router"`
+	Former  string   `json:"former"`  // its name before, when it has another one
+	State   string   `json:"state"`   // new, removed, changed or same
+	Tunnels []string `json:"tunnels"` // one line each
+	Bird    []string `json:"bird"`    // lines of bird.conf that go and come, with - and +
+	Resets  []string `json:"resets"`  // the peers whose session starts anew
+}
+
+func (o Options) changes(before, after []plan.Plan) []change {
+	out := []change{}
+	for _, p := range after {
+		if o.shown(p.Router.Name) {
+			out = append(out, compare(find(before, p.Router.Name), p))
+		}
+	}
+	for _, p := range before {
+		if find(after, p.Router.Name).IsZero() && o.shown(p.Router.Name) {
+			c := change{
+				Router: p.Router.Name, State: "removed", Tunnels: []string{},
+				Bird: []string{}, Resets: []string{},
+			}
+			for _, t := range p.Tunnels {
+				c.Tunnels = append(c.Tunnels, "- "+title(t))
+			}
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func title(t plan.Tunnel) string { return t.Name + " to " + t.Peers[0].Name }
+
+func compare(was, is plan.Plan) change {
+	c := change{Router: is.Router.Name, State: "changed", Tunnels: []string{}, Bird: []string{}, Resets: []string{}}
+	if was.IsZero() {
+		c.State = "new"
+	}
+	old := map[string]plan.Tunnel{}
+	for _, t := range was.Tunnels {
+		old[t.Name] = t
+	}
+	for _, t := range is.Tunnels {
+		before, there := old[t.Name]
+		delete(old, t.Name)
+		if !there {
+			c.Tunnels = append(c.Tunnels, "+ "+title(t))
+		} else if fields := differing(before, t); len(fields) > 0 {
+			c.Tunnels = append(c.Tunnels, "~ "+title(t)+": "+strings.Join(fields, ", "))
+			// The ends do not change at once, and nothing comes through until both have.
+			if before.ListenPort != t.ListenPort || before.Peers[0].Endpoint.Port() != t.Peers[0].Endpoint.Port() {
+				c.Resets = append(c.Resets, t.Peers[0].Name)
+			}
+		}
+	}
+	for _, t := range was.Tunnels {
+		if _, gone := old[t.Name]; gone {
+			c.Tunnels = append(c.Tunnels, "- "+title(t))
+		}
+	}
+	if c.State == "new" {
+		return c
+	}
+	before, after := render(was), render(is)
+	c.Bird = append(without("-", before, after), without("+", after, before)...)
+	restart := bird.Disrupts(before, after)
+	for _, n := range is.Bird.Neighbors {
+		// A new name is to BIRD a session less and one more.
+		if slices.Contains(c.Resets, n.Router) {
+			continue
+		}
+		if slices.Contains(restart, n.Name) || slices.ContainsFunc(was.Bird.Neighbors, func(o plan.Neighbor) bool {
+			return o.Name != n.Name && o.Interface == n.Interface &&
+				o.Address == n.Address && o.LocalAddress == n.LocalAddress
+		}) {
+			c.Resets = append(c.Resets, n.Router)
+		}
+	}
+	if len(c.Tunnels)+len(c.Bird) == 0 {
+		c.State = "same"
+	}
+	return c
+}
+
+// render writes bird.conf as far as it is known without the router: its addresses and
+// subnets, its BIRD and whether it drains are not.
+func render(p plan.Plan) []byte {
+	var c bird.Config
+	c.SetDefaults()
+	c.Bird = p.Bird
+	return bird.Render(c, bird.Sources{})
+}
+
+// without lists the lines of a text that another one has not, in order.
+func without(sign string, text, other []byte) []string {
+	there := map[string]int{}
+	for line := range strings.Lines(string(other)) {
+		there[line]++
+	}
+	out := []string{}
+	for line := range strings.Lines(string(text)) {
+		if there[line]--; there[line] < 0 && !strings.Contains(line, plan.BirdStamp) && strings.TrimSpace(line) != "" {
+			out = append(out, sign+" "+strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
+func differing(a, b plan.Tunnel) []string {
+	p, q := a.Peers[0], b.Peers[0]
+	var out []string
+	for _, f := range []struct {
+		name    string
+		was, is any
+	}{
+		{"peer", p.Name, q.Name},
+		{"addresses", a.Addresses, b.Addresses},
+		{"listen_port", a.ListenPort, b.ListenPort},
+		{"mtu", a.MTU, b.MTU},
+		{"endpoint", p.Endpoint, q.Endpoint},
+		{"allowed_ips", p.AllowedIPs, q.AllowedIPs},
+		{"persistent_keepalive", p.PersistentKeepalive, q.PersistentKeepalive},
+		{"preshared_key_file", p.PresharedKeyFile, q.PresharedKeyFile},
+	} {
+		was, is := fmt.Sprint(f.was), fmt.Sprint(f.is)
+		if was == is {
+			continue
+		}
+		if old, list := f.was.([]netip.Prefix); list { // long ones, of which a little changes
+			now, _ := f.is.([]netip.Prefix)
+			out = append(out, f.name+less(" -", old, now)+less(" +", now, old))
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s %s -> %s", f.name, was, is))
+	}
+	return out
+}
+
+func less(sign string, a, b []netip.Prefix) (out string) {
+	for _, p := range a {
+		if !slices.Contains(b, p) {
+			out += sign + p.String()
+		}
+	}
+	return out
+}
