@@ -71,6 +71,8 @@ func commands() map[string]command {
 }
 
 func main() {
+	// A login's umask is for what people make. networkd and sshd read our folders as users of their own.
+	syscall.Umask(0o022)
 	module, argv, found := choose(modules(), os.Args)
 	if found {
 		module.Main(argv)

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 // TestTunnelsReloadAgain has systemd refuse to read the drop-in of the tunnels once. The
 // next run has it read that, says so before in check mode, and is the last to do something.
+// The umask of a hardened login hides the drop-in from nobody.
 func TestTunnelsReloadAgain(t *testing.T) {
 	nettest.Need(t, "wg", "wg-quick", "wireguard-go")
 	h := newHost(t, nettest.Wgmesh(t, "modules"), nettest.New(t, "unread"))
@@ -37,7 +39,7 @@ esac
 	run := func() (reply map[string]any) {
 		// Before the machine's own one, where the module looks for it.
 		cmd := h.command(t.Context(), "sh", "-ec",
-			`mount --bind "$0/tools" /usr/local/sbin; exec "$1" wg_tunnel`, h.root, h.binary)
+			`mount --bind "$0/tools" /usr/local/sbin; umask 077; exec "$1" wg_tunnel`, h.root, h.binary)
 		cmd.Stdin = strings.NewReader(encode(t, options))
 		out, _ := cmd.Output() // one that failed says so
 		require.NoError(t, json.Unmarshal(out, &reply), "%s", out)
@@ -61,4 +63,7 @@ esac
 	assert.Equal(t, 2, told())
 	assert.Equal(t, false, run()["changed"])
 	assert.Equal(t, 2, told())
+	folder, err := os.Stat(h.root + "/units/wg-quick@.service.d")
+	require.NoError(t, err)
+	assert.Equal(t, fs.FileMode(0o755), folder.Mode().Perm())
 }

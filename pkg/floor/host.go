@@ -74,10 +74,14 @@ func (h Host) files(all []netip.Prefix) []File {
 
 // networkdText keeps networkd from removing routes that it did not make, the floor's
 // and BIRD's, whenever it starts or configures an interface. networkd of systemd 257
-// does that to unreachable ones too.
+// does that to unreachable ones too. Since 249 it removes the rules of others as well
+// (https://github.com/systemd/systemd/issues/19106), and next hops: it is we who restart it.
+// One that does not know a name logs that, and goes on (networkd.conf(5)).
 const networkdText = `# Written by the Ansible module wgmesh.router.bird_config.
 [Network]
 ManageForeignRoutes=no
+ManageForeignRoutingPolicyRules=no
+ManageForeignNextHops=no
 `
 
 // unitText orders the floor before the sysctls, which switch forwarding on, before

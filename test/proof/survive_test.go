@@ -63,6 +63,8 @@ func survives(t *testing.T, l lab, leaks func(*testing.T) int) {
 		disturbance{"networkctl reconfigure eth0", "networkctl reconfigure eth0", kept, false},
 		disturbance{"upgrade of systemd", upgrade("systemd"), kept, false},
 	)
+	const rule = "from 192.0.2.0/24 lookup 177"
+	assert.Contains(t, l.in(t, victim, "ip rule; ip rule del "+rule), rule, "networkd took a rule of others away")
 	l.in(t, victim, "systemctl mask -q --now systemd-networkd systemd-networkd.socket")
 	if all {
 		l.in(t, victim, byNetworkManager)
@@ -135,6 +137,7 @@ const (
 	networkAnew = address + "ip addr flush dev eth0; ip addr add $a brd + dev eth0; ip route add default via $g"
 	byNetworkd  = address + `rm -f /etc/systemd/system/systemd-networkd.service; systemctl daemon-reload
 		printf '[Match]\nName=eth0\n[Network]\nAddress=%s\nGateway=%s\n' $a $g > /etc/systemd/network/10-lan.network
+		ip rule add from 192.0.2.0/24 lookup 177
 		ip addr flush dev eth0; systemctl start systemd-networkd; sleep 2`
 	byNetworkManager = address + `systemctl mask -q --now systemd-networkd systemd-networkd.socket
 		mkdir -p /etc/NetworkManager/system-connections /etc/NetworkManager/conf.d; cd /etc/NetworkManager

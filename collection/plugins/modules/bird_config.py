@@ -239,7 +239,7 @@ options:
         while BIRD is stopped, upgraded or has no configuration that it can use.
       - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) brings it
         back at boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps
-        networkd from removing routes that it did not make; where networkd runs it is restarted, once, to read that.
+        networkd from removing routes, rules and next hops that it did not make; where networkd runs it is restarted, once, to read that.
       - Only routes with that protocol number are ever changed or removed.
       - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
         back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
