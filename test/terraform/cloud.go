@@ -74,8 +74,12 @@ func (p *provider) PlanResourceChange(_ context.Context,
 	if err != nil {
 		return nil, err
 	}
-	state, err := o.close()
-	return &tfprotov5.PlanResourceChangeResponse{PlannedState: state, UnsafeToUseLegacyTypeSystem: true}, err
+	out := &tfprotov5.PlanResourceChangeResponse{UnsafeToUseLegacyTypeSystem: true}
+	if r.TypeName == "aws_instance" && !prior.gone() && !prior.fields["ami"].Equal(o.fields["ami"]) {
+		out.RequiresReplace = []*tftypes.AttributePath{tftypes.NewAttributePath().WithAttributeName("ami")}
+	}
+	out.PlannedState, err = o.close()
+	return out, err
 }
 
 func (p *provider) ApplyResourceChange(_ context.Context,
