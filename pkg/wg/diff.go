@@ -145,7 +145,9 @@ func diffPeers(t resolved, now Interface, have Have, handovers []Handover) []Pee
 	live := map[plan.PublicKey]LivePeer{}
 	for _, l := range now.Device.Peers {
 		live[l.PublicKey] = l
-		if !t.wants(l.PublicKey) && len(t.pending) == 0 && !involved(handovers, l.PublicKey) {
+		// Who is not recorded may be one that is pending.
+		gone := len(t.pending) == 0 || has(recorded, l.PublicKey) && !has(t.kept, l.PublicKey)
+		if gone && !has(t.peers, l.PublicKey) && !involved(handovers, l.PublicKey) {
 			remove = append(remove, PeerChange{
 				Name: nameOf(recorded, l.PublicKey), PublicKey: l.PublicKey, Remove: true,
 			})
@@ -203,14 +205,9 @@ func (t resolved) says(l LivePeer) (out []netip.Prefix) {
 	return out
 }
 
-// wants reports whether one of the peers has that key.
-func (t resolved) wants(key plan.PublicKey) bool {
-	for i := range t.peers {
-		if t.peers[i].PublicKey == key {
-			return true
-		}
-	}
-	return false
+// has reports whether one of the peers has that key.
+func has(peers []plan.Peer, key plan.PublicKey) bool {
+	return slices.ContainsFunc(peers, func(p plan.Peer) bool { return p.PublicKey == key })
 }
 
 func addPeer(p plan.Peer) PeerChange {

@@ -44,7 +44,7 @@ func (d Delta) Handovers() (out []Handover) {
 func (t resolved) handovers(w Want, now *Device) (out []Handover) {
 	for _, p := range t.peers {
 		for _, l := range now.Peers {
-			if len(p.AllowedIPs) > 0 && len(minus(p.AllowedIPs, l.AllowedIPs)) == 0 && !t.wants(l.PublicKey) &&
+			if len(p.AllowedIPs) > 0 && len(minus(p.AllowedIPs, l.AllowedIPs)) == 0 && !has(t.peers, l.PublicKey) &&
 				slices.Contains(w.Handover, p.Name) {
 				out = append(out, Handover{t.Name, l.PublicKey, p.PublicKey})
 			}

@@ -2,6 +2,7 @@ package wg_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,6 +99,32 @@ func TestPendingAmongOthers(t *testing.T) {
 	assert.Contains(t, f.dump(), "ann: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31]")
 	f.psks = map[string]wg.Fingerprint{"/psk/1": {1}}
 	assert.Equal(t, []string{"wg1: peer ann (allowed_ips)", "wg1: wg-quick file"}, converge(t, f, w))
+}
+
+// Who is taken out of a tunnel of several peers goes at once, while one that comes has no key
+// yet. What is not in the file may be of those that wait, and stays.
+func TestPendingKeepsNobodyElse(t *testing.T) {
+	f, w := meshHost(), mesh()
+	w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob", AllowedIPs: prefixes("10.5.0.0/16")})
+	converge(t, f, w)
+	d := f.devices["wg1"]
+	d.Peers = append(slices.Clone(d.Peers), wg.LivePeer{PublicKey: keyOf("new")})
+	f.devices["wg1"] = d
+	w.Tunnels[0].Peers[1].Name = "cat"
+	assert.Equal(t, []string{"wg1: peer bob (removed)", "wg1: wg-quick file"}, converge(t, f, w))
+	assert.NotContains(t, f.files["wg1"].Text, "bob")
+	var left []string
+	for _, p := range f.devices["wg1"].Peers {
+		left = append(left, nick(p.PublicKey))
+	}
+	assert.Equal(t, []string{"ann", "new"}, left)
+
+	f, w = meshHost(), mesh()
+	w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "bob"})
+	converge(t, f, w)
+	f.psks, w.Tunnels[0].Peers = nil, w.Tunnels[0].Peers[:1]
+	assert.Equal(t, []string{"wg1: peer bob (removed)", "wg1: wg-quick file"}, converge(t, f, w))
+	assert.Contains(t, f.dump(), "ann: psk=01", "the one that is pending stays")
 }
 
 // Only what we made is touched.

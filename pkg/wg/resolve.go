@@ -66,10 +66,10 @@ func resolve(w Want, t plan.Tunnel, s Have) resolved {
 		})
 	}
 	if len(out.pending) > 0 {
+		renamed := len(t.Peers) == 1 && len(recorded) == 1 // perhaps: it may be the same router
 		out.kept = slices.DeleteFunc(recorded, func(f plan.Peer) bool {
-			return slices.ContainsFunc(out.peers, func(p plan.Peer) bool {
-				return p.Name == f.Name || p.PublicKey == f.PublicKey
-			})
+			is := func(p plan.Peer) bool { return p.Name == f.Name || p.PublicKey == f.PublicKey }
+			return slices.ContainsFunc(out.peers, is) || !renamed && !slices.ContainsFunc(t.Peers, is)
 		})
 	}
 	order.By(out.peers, comparePeers)
@@ -87,7 +87,7 @@ func (d *Device) unused(key plan.PublicKey, recorded []plan.Peer) bool {
 		if l.PublicKey == key {
 			without = len(l.AllowedIPs) == 0
 		} else if len(l.AllowedIPs) > 0 {
-			other = other || !slices.ContainsFunc(recorded, func(p plan.Peer) bool { return p.PublicKey == l.PublicKey })
+			other = other || !has(recorded, l.PublicKey)
 		}
 	}
 	return without && other

@@ -289,7 +289,8 @@ stale_peers:
   elements: str
   sample: [azure-1]
 pending:
-  description: Peers that cannot be configured yet. What their tunnels have stays as it is.
+  description: Peers that cannot be configured yet. What the host has of them stays as it is. Where such a one is the
+    only peer of its tunnel, so does the one that was there before, which may be the same under another name.
   returned: success
   type: list
   elements: dict
