@@ -69,6 +69,70 @@ func TestEveryDelegateIsInTheGroup(t *testing.T) {
 	}
 }
 
+// Of a module that is not ours Ansible takes facts, which stand above the inventory. So a router is
+// asked by our modules, by raw, and by without_facts; the others run on the controller.
+func TestRoutersSetNoVariable(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"../collection/playbooks/*.yml", "../collection/playbooks/*/*.yml", "../roles/*/tasks/*.yml"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, found, pattern)
+		files = append(files, found...)
+	}
+	brings := func(text []byte) (out []string) {
+		var doc []any
+		require.NoError(t, yaml.Unmarshal(text, &doc))
+		factual(doc, &out)
+		return out
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Empty(t, brings(raw), "%s: these tasks take facts from a router: expected raw, or wgmesh.router.without_facts", file)
+	}
+	assert.Equal(t, []string{"ansible.builtin.copy", "gather_facts", "apt", "hosts"}, brings([]byte(`
+- {block: [{ansible.builtin.copy: {}}, {ansible.builtin.raw: a}, {wgmesh.router.wg_psk: {}}]}
+- {delegate_to: localhost, block: [{ansible.builtin.copy: {}}]}
+- {hosts: all, gather_facts: true, tasks: [{apt: {}}]}
+- {hosts: all}
+`)))
+}
+
+// onController are modules that ask nobody.
+var onController = regexp.MustCompile(`^(ansible\.builtin\.(raw|assert|debug|fail|set_fact|group_by|add_host|meta|` +
+	`include_\w+|import_\w+|validate_argument_spec)|wgmesh\.router\.\w+)$`)
+
+// keyword is a key of a task or play that is no module.
+var keyword = regexp.MustCompile(`^(name|when|vars|register|loop|loop_control|delegate_to|delegate_facts|become|run_once|timeout|` +
+	`changed_when|failed_when|check_mode|ignore_errors|ignore_unreachable|no_log|until|retries|delay|diff|any_errors_fatal|` +
+	`module_defaults|environment|block|rescue|always|tasks|pre_tasks|strategy|serial|order|connection|throttle|tags|max_fail_percentage)$`)
+
+// factual adds the modules of tasks that may take a fact from a router, and plays that gather them.
+func factual(list []any, out *[]string) {
+	for _, one := range list {
+		task, _ := one.(map[string]any)
+		if task["delegate_to"] == "localhost" || task["hosts"] == "localhost" {
+			continue
+		}
+		if gather, said := task["gather_facts"]; said && gather != false {
+			*out = append(*out, "gather_facts")
+		}
+		for _, part := range []string{"tasks", "pre_tasks", "block", "rescue", "always"} {
+			inner, _ := task[part].([]any)
+			factual(inner, out)
+		}
+		_, play := task["hosts"]
+		if _, said := task["gather_facts"]; play && !said {
+			*out = append(*out, "hosts")
+		}
+		for key := range task {
+			if !play && !keyword.MatchString(key) && !onController.MatchString(key) {
+				*out = append(*out, key)
+			}
+		}
+	}
+}
+
 func (f *tasks) collect(t *testing.T, node any) {
 	switch n := node.(type) {
 	case []any:

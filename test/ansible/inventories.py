@@ -29,6 +29,7 @@ except ImportError:  # the oldest core
 
 init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.forged import forged  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
@@ -131,6 +132,11 @@ PLAYS = {"IMAGE": """
       ignore_errors: true
     - wgmesh.router.mesh_preflight: {plam: 5}
       ignore_errors: true
+""", "CACHED": """
+- hosts: azure-1
+  gather_facts: false
+  tasks:
+    - ansible.builtin.set_fact: {mesh_site: aws, mesh_report_file: '{{ playbook_dir }}/report', cacheable: true}
 """}
 
 FACTS = "{{ ansible_facts.default_ipv4.address }}"
@@ -254,6 +260,7 @@ class Test(unittest.TestCase):
                 ["ansible-playbook", "-i", str(hosts), *[folder + "/" + arg if arg in PLAYS else arg for arg in args]],
                 capture_output=True, text=True, timeout=1200, check=False,
             )
+            self.assertFalse(pathlib.Path(folder, "report").exists(), "a fact said where a report goes")
         # As the table has it, on one line again.
         return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
 
@@ -318,6 +325,15 @@ class Test(unittest.TestCase):
         self.assertNotEqual(0, code, out)
         self.assertIn(want, out)
         self.assertNotIn('"router', out)
+
+    def test_facts(self):
+        """A router said by a fact which site it is of, and that stood above the inventory."""
+        code, out = self.play(inventory(), "CACHED", "SHOW")
+        self.assertEqual((2, 0), (code, out.count('"router')), out)
+        self.assertIn("azure-1 - its facts say mesh_report_file and 1 more, which is the inventory's to say: clear its fact cache", out)
+        said = {"a": {"ansible_facts": {"mesh_{{ 1 }}": 1}}, "b": {"ansible_facts": {"router_ipv6": 1}}, "c": {"ansible_facts": {"router_id": 1}}, "d": {}}
+        lines = forged(list(said), said)
+        self.assertEqual(["a: its facts say mesh_???1???,", "b: its facts say router_ipv6,"], [line.split(" which")[0] for line in lines])
 
     def test_tags(self):
         """A run of which no task has the tags is no green one. A play that is imported under a tag can be chosen by it."""
@@ -1096,6 +1112,22 @@ class Turns(unittest.TestCase):
         code, out, did = self.play("rotate", "-e", "mesh_rotate=private", "--limit", "gcp-1", silent=["azure-1"])
         self.assertEqual((2, []), (code, did), out)
         self.assertIn("gcp-1 is left as it is: azure-1 has to hear of it: Connection refused: check that it runs, its address", out)
+
+    def test_takes_no_fact(self):
+        """A router that was taken over set the variables of the rest of the run by what it answered to the hook."""
+        copy, report = self.root / "ansible_collections/wgmesh/router/plugins", self.root / "report"
+        facts = {"mesh_site": "aws", "mesh_report_file": str(report), "mesh_group": "all"}
+        (copy / "action/liar.py").write_text(
+            "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+            "        return {'changed': True, 'ansible_facts': %r}\n" % facts)
+        (copy / "modules").unlink()
+        (copy / "modules").mkdir()
+        (copy / "modules/liar.py").write_text("")
+        self.hook.write_text("- {wgmesh.router.liar: {}}\n")
+        code, out, did = self.play("upgrade", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
+        self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, report.exists()), out)
+        self.assertIn("azure-1: its facts say mesh_group and 2 more", out)
+        self.assertRegex(out, "azure-1 stays drained: Go no further: azure-1: its facts say")
 
     def test_undrains_who_forwards(self):
         """A new machine with a source/destination check got the site's traffic."""

@@ -10,6 +10,7 @@ name: objections
 short_description: What of an inventory stands against a run, before a router is asked anything
 version_added: 1.0.0
 description:
+  - A host whose facts say what is the inventory's to say, as the filter P(wgmesh.router.forged#filter) finds them.
   - No group of routers, or more than one; a run without a router, or with absent ones only.
   - A C(--limit) that names what is not there, which Ansible leaves out with a warning; C(mesh_replaced) in the same way.
   - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
@@ -78,6 +79,7 @@ from ansible.errors import AnsibleError
 from jinja2 import Undefined
 from jinja2.exceptions import UndefinedError
 
+from ansible_collections.wgmesh.router.plugins.filter.forged import forged
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
 
@@ -97,6 +99,9 @@ NAME = re.compile(r"[&!]?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
 def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False, joins=""):
     """Return the lines."""
+    lines = forged([name for name in groups["all"] if name in hostvars], hostvars)
+    if lines:
+        return lines
     found = routers(said, groups, hostvars)
     if not found:
         return [nobody(said, groups, hostvars)]
