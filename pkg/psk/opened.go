@@ -53,9 +53,10 @@ func (w Want) envelope(t plan.PresharedKey) (env Envelope, found bool, err error
 		if e.To != w.Name || e.From != t.Peer {
 			continue
 		}
-		switch {
-		case e.Tunnel != t.Number &&
-			!slices.Contains(w.Tunnels, plan.PresharedKey{Number: e.Tunnel, Peer: t.Peer, Role: plan.Responder}):
+		switch between := func(p plan.PresharedKey) bool { // whatever its interface is called
+			return p.Number == e.Tunnel && p.Peer == t.Peer && p.Role == plan.Responder
+		}; {
+		case e.Tunnel != t.Number && !slices.ContainsFunc(w.Tunnels, between):
 			return env, false, fmt.Errorf(
 				"it sent an envelope for tunnel %d: expected one for tunnel %d, which it initiates", e.Tunnel, t.Number)
 		case e.Tunnel != t.Number:

@@ -145,6 +145,20 @@ func write(path, text string) {
 	}
 }
 
+// Two tunnels to one peer, of which each has an interface of its own name.
+func TestTwoTunnelsToOnePeer(t *testing.T) {
+	a, b := pair(t)
+	for _, r := range []*router{a, b} {
+		second := r.tunnels[0]
+		second.Number, second.Interface, r.tunnels[0].Interface = 21, "leased", "internet"
+		r.tunnels = append(r.tunnels, second)
+	}
+	_, out := a.run(true, nil, a, b)
+	delta, _ := b.run(false, out.Envelopes, a, b)
+	assert.Empty(t, refusals(delta))
+	assert.Len(t, delta.Steps, 2)
+}
+
 func TestRenamedPeerKeepsItsKey(t *testing.T) {
 	a, b := pair(t)
 	_, _, first := converge(t, a, b)
