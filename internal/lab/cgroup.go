@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,15 +16,14 @@ const cgroupRoot = "/sys/fs/cgroup"
 // the unified one, and beside it the named tree of systemd on a hybrid machine.
 // The controllers of version 1 are left alone: containers see only version 2.
 func hierarchies() ([]string, error) {
-	f, err := os.Open("/proc/self/mounts")
+	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var out []string
 	unified := false
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		w := strings.Fields(lines.Text())
+	for line := range strings.Lines(string(text)) {
+		w := strings.Fields(line)
 		if len(w) < 4 || !strings.HasPrefix(w[1], cgroupRoot) {
 			continue
 		}

@@ -1,7 +1,6 @@
 package bird
 
 import (
-	"bufio"
 	"bytes"
 	"net/netip"
 	"strings"
@@ -30,8 +29,8 @@ func (h Host) Routers() ([]Router, error) {
 func parseRouters(text []byte) []Router {
 	var out []Router
 	name, bfd := "", bytes.Contains(text, []byte("\n\tbfd on;"))
-	for in := bufio.NewScanner(bytes.NewReader(text)); in.Scan(); {
-		line := in.Text()
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
 		word := strings.Fields(line)
 		last := &Router{}
 		if len(out) > 0 {

@@ -2,6 +2,8 @@ package bird
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,9 +29,18 @@ func TestRoutersAreReadBack(t *testing.T) {
 		},
 	}
 	require.NoError(t, c.Validate())
-	text := Render(c, Sources{})
-	assert.ElementsMatch(t, []Router{
+	want := []Router{
 		{Name: "aws-1", Protocol: "aws_1", Interface: "wg5", Address: netip.MustParseAddr("172.31.0.11"), BFD: true},
 		{Name: "own_2", Protocol: "own_2", Interface: "wg6", Address: netip.MustParseAddr("172.31.0.13"), BFD: true},
-	}, parseRouters(text))
+	}
+	assert.ElementsMatch(t, want, parseRouters(Render(c, Sources{})))
+	for i := range 4500 { // of which the filter of a site has a line of more than 64 KiB
+		network := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(16 + i>>8), byte(i), 0}), 24)
+		c.Owners[0].Networks = append(c.Owners[0].Networks, network)
+	}
+	require.NoError(t, c.Validate())
+	text := Render(c, Sources{})
+	longest := slices.MaxFunc(strings.Split(string(text), "\n"), func(a, b string) int { return len(a) - len(b) })
+	require.Greater(t, len(longest), 64<<10)
+	assert.ElementsMatch(t, want, parseRouters(text))
 }

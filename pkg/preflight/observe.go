@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"maps"
@@ -301,20 +300,15 @@ func needed(resolvConf ...string) map[netip.Addr]string {
 		netip.MustParseAddr("168.63.129.16"):   "Azure's platform",
 	}
 	for _, path := range resolvConf {
-		f, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		in := bufio.NewScanner(f)
-		for in.Scan() {
-			word := strings.Fields(in.Text())
+		text, _ := os.ReadFile(path) // none names nobody
+		for line := range strings.Lines(string(text)) {
+			word := strings.Fields(line)
 			if len(word) > 1 && word[0] == "nameserver" {
 				if a, err := netip.ParseAddr(word[1]); err == nil {
 					out[a.WithZone("").Unmap()] = "its name server (" + path + ")"
 				}
 			}
 		}
-		_ = f.Close()
 	}
 	return out
 }
