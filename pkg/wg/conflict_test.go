@@ -119,7 +119,12 @@ func TestRevert(t *testing.T) {
 		"port":    func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort = 50001 },
 		"ports":   func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 51801 },
 		"MTU":     func(_ *fake, w *wg.Want) { w.Tunnels[0].MTU = 576 },
-		"key":     func(_ *fake, w *wg.Want) { w.PublicKeys["ann"] = keyOf("new") },
+		"MTU and port that there were not": func(f *fake, w *wg.Want) {
+			*f, w.Tunnels[0].MTU, w.Tunnels[0].ListenPort = *meshHost(), 0, 0
+			converge(t, f, *w)
+			w.Tunnels[0].MTU, w.Tunnels[0].ListenPort = 9000, 50001
+		},
+		"key": func(_ *fake, w *wg.Want) { w.PublicKeys["ann"] = keyOf("new") },
 		"endpoint": func(_ *fake, w *wg.Want) {
 			w.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.1:1")
 		},

@@ -1,6 +1,7 @@
 package wg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ type Before struct {
 	Directory string `json:"directory"` // of its wg-quick file
 	Up        bool   `json:"up"`        // there was an interface
 	Enabled   bool   `json:"enabled"`   // at boot
+	// 0: not known, as to a version before these fields
+	MTU        int `json:"mtu,omitempty"`
+	ListenPort int `json:"listen_port,omitempty"`
 }
 
 // Touched lists what the changes of d touch: the files, as absolute paths, and the
@@ -31,7 +35,14 @@ func Touched(w Want, s Have, d Delta) (files []string, interfaces map[string]Bef
 		path := filepath.Join(w.Directory, name+".conf")
 		files = append(files, path, path+".good", path+".damaged")
 		now := s.Interfaces[name]
-		interfaces[name] = Before{Directory: w.Directory, Up: now.Link != nil, Enabled: now.Unit.Enabled}
+		was := Before{Directory: w.Directory, Up: now.Link != nil, Enabled: now.Unit.Enabled}
+		if now.Link != nil {
+			was.MTU = now.Link.MTU
+		}
+		if now.Device != nil {
+			was.ListenPort = now.Device.ListenPort
+		}
+		interfaces[name] = was
 	}
 	for _, t := range d.Tunnels {
 		add(t.Name)
@@ -87,6 +98,8 @@ func Revert(ctx context.Context, h Reverter, before map[string]Before, files map
 		switch {
 		case there && was.Up:
 			t, key := parseTunnel(name, text)
+			// What the file leaves to wg-quick and the kernel is as it was, too.
+			t.MTU, t.ListenPort = cmp.Or(t.MTU, was.MTU), cmp.Or(t.ListenPort, was.ListenPort)
 			mesh, later := mark.Of(text), have[name].mesh()
 			id := strings.Join([]string{was.Directory, key, mesh, later}, " ")
 			if wants[id] == nil {
