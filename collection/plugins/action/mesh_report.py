@@ -28,7 +28,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         hostvars = registered.once(task_vars["hostvars"])
         targeted, alive = (task_vars[name] for name in ("ansible_play_hosts_all", "ansible_play_hosts"))
-        check = bool(task_vars.get("ansible_check_mode"))
+        # The status play, which shows tunnels, changes nothing in check mode either: it says what it has seen.
+        check = bool(task_vars.get("ansible_check_mode")) and not self.option("tunnels", False)
         goal, refused = self.option("goal", "healthy"), self.option("refused", [])
         rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)
         warnings = told(hostvars, targeted)

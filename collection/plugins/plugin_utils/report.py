@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import tempfile
@@ -64,6 +65,7 @@ def document(rows, warnings, healthy, play):
     return {
         "version": VERSION,
         "play": play,
+        "at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "healthy": healthy,
         "causes": [
             {

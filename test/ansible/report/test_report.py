@@ -1,5 +1,6 @@
 """The table that a failed run ends with: what it says, and how both cores show it."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -250,13 +252,13 @@ class Rows(unittest.TestCase):
 class Cores(unittest.TestCase):
     """The table as each core shows it, whatever the options of its output."""
 
-    def play(self, core, name, **environment):
+    def play(self, core, name, *more, **environment):
         seen, early, _, _ = SCENES[name]
         with tempfile.TemporaryDirectory() as folder:
             inventory = {"all": {"hosts": {router: seen.get(router, status()) for router in ROUTERS}, "vars": {"early": early, "file": folder + "/report.json"}}}
             with open(folder + "/hosts.json", "w", encoding="utf-8") as out:
                 json.dump(inventory, out)
-            command = [ROOT + "/build/venv-%s/bin/ansible-playbook" % core, "-i", folder + "/hosts.json", HERE + "/play.yml"]
+            command = [ROOT + "/build/venv-%s/bin/ansible-playbook" % core, "-i", folder + "/hosts.json", HERE + "/play.yml", *more]
             done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
             with open(folder + "/report.json", encoding="ascii") as file:
                 return done, json.load(file)
@@ -284,6 +286,14 @@ class Cores(unittest.TestCase):
                         self.assertEqual(sorted(red), sorted(failed))
                         self.assertFalse(written["healthy"])
                         self.assertEqual(sorted(set("kind cause do follows routers".split())), sorted(written["causes"][0]))
+
+    def test_status_in_check_mode(self):
+        """It was red for a table that did not follow, and wrote no file."""
+        for core in os.environ.get("CORES", "2.14 newest").split():
+            done, written = self.play(core, "a port is held", "--check", "-e", "tunnels=true", ANSIBLE_NOCOLOR="1")
+            self.assertEqual((2, 1), (done.returncode, done.stdout.count(SCENES["a port is held"][2])), done.stdout + done.stderr)
+            self.assertIs(False, written["healthy"])
+            self.assertLess(abs(time.time() - datetime.datetime.fromisoformat(written["at"]).timestamp()), 3600)
 
     def test_says_that_all_is_well_in_one_line(self):
         for core in os.environ.get("CORES", "2.14 newest").split():
