@@ -158,7 +158,7 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	}
 	if o.redrains() {
 		return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
-			guarded.Daemon(c, host, trial.running)
+			guarded.Daemon(c, trial.before)
 			return nil
 		})
 	}
@@ -181,7 +181,7 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	}
 	return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
 		if o.State == bird.Applied {
-			guarded.Daemon(c, host, trial.running)
+			guarded.Daemon(c, trial.before)
 		}
 		guarded.Floor(c, below, delta, o.Refused())
 		return nil
@@ -222,8 +222,11 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, last bool) {
 	}
 }
 
-// A trial reports whether BIRD runs, and whether a change of it waits afterwards.
-type trial struct{ running, pending bool }
+// A trial has what BIRD was before, and whether a change of it waits afterwards.
+type trial struct {
+	before  bird.Before
+	pending bool
+}
 
 func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	own []netip.Addr,
@@ -272,7 +275,7 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	}
 	p.Before, p.After = bird.Views(have, delta)
 	p.Changed = len(delta) > 0
-	t.running = have.Daemon.Running
+	t.before = have.Before(host)
 	t.pending = delta.Pending(have.Daemon.Pending)
 	if want.State == bird.Applied {
 		p.Return["pending"] = t.pending

@@ -173,9 +173,9 @@ func Parameters(c *guard.Change, h sysctl.Host, d sysctl.Delta) error {
 }
 
 // Daemon adds what a change of BIRD touches.
-func Daemon(c *guard.Change, h bird.Host, running bool) {
-	c.Files = append(c.Files, h.Touched()...)
-	c.Note(daemons, h.Path, bird.Before{Host: h, Running: running})
+func Daemon(c *guard.Change, before bird.Before) {
+	c.Files = append(c.Files, before.Host.Touched()...)
+	c.Note(daemons, before.Host.Path, before)
 }
 
 // A keptFloor is what the floor below BIRD is to be once the change is confirmed. Until

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -173,4 +174,36 @@ func TestUndoReloadsAgain(t *testing.T) {
 	text, err := os.ReadFile(told)
 	require.NoError(t, err)
 	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(text))
+}
+
+// A reboot in the middle of a change that enabled BIRD has it disabled again. One whose
+// note does not say so stays enabled.
+func TestUndoAtBootDisablesBird(t *testing.T) {
+	for disabled, want := range map[bool]string{
+		false: "", true: "disable bird\n--no-block stop bird.service\n",
+	} {
+		r, dir := newRouter(t), t.TempDir()
+		require.NoError(t, os.MkdirAll(dir+"/multi-user.target.wants", 0o755))
+		require.NoError(t, os.WriteFile(dir+"/multi-user.target.wants/bird.service", nil, 0o600))
+		require.NoError(t, os.WriteFile(dir+"/systemctl", []byte("#!/bin/sh\necho \"$*\" >> "+dir+"/told\n"), 0o755))
+		t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		var c guard.Change
+		Daemon(&c, bird.Before{Disabled: disabled, Host: bird.Host{
+			Path: dir + "/bird.conf", Socket: dir + "/bird.ctl", Service: "bird", Run: dir, Units: dir, Systemd: true,
+		}})
+		require.NoError(t, r.Arm(t.Context(), 600, c))
+		j, err := r.Read()
+		require.NoError(t, err)
+		journal, err := filepath.Glob(r.Folder + "/*.json")
+		require.NoError(t, err)
+		require.Len(t, journal, 1)
+		text, err := os.ReadFile(journal[0])
+		require.NoError(t, err)
+		earlier := strings.ReplaceAll(string(text), j.Boot, "an earlier one")
+		require.NoError(t, os.WriteFile(journal[0], []byte(earlier), 0o600))
+		_, err = UndoAtBoot(t.Context(), r.Guard)
+		require.NoError(t, err)
+		told, _ := os.ReadFile(dir + "/told")
+		assert.Equal(t, want, string(told))
+	}
 }

@@ -66,9 +66,17 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 		return nil, err
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
-	u.trials() // BIRD, which does not run yet, tries out nothing; what it tried is left
+	daemon := u.trials() // BIRD, which does not run yet, tries out nothing; what it tried is left
 	u.files(func(guard.File) bool { return true })
 	u.bootUnits()
+	for _, path := range slices.Sorted(maps.Keys(daemon)) {
+		before := daemon[path]
+		done, err := before.Host.Disable(ctx, before)
+		u.add(done, err)
+		if len(done) > 0 {
+			u.systemctl("--no-block", "stop", before.Host.Service+".service")
+		}
+	}
 	u.reload()
 	if err := errors.Join(u.errs...); err != nil {
 		return u.done, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,8 +56,8 @@ func diffAbsent(want Want, have Have) Delta {
 	return d
 }
 
-// observeAbsent reads what only diffAbsent asks for.
-func (h *Host) observeAbsent(s *Have) (err error) {
+// observeAbsent reads what diffAbsent asks for.
+func (h *Host) observeAbsent(ctx context.Context, s *Have) (err error) {
 	s.path = h.Path
 	s.traces = append(s.traces, s.Candidates...)
 	for _, path := range []string{h.good(), h.damaged()} {
@@ -65,16 +66,28 @@ func (h *Host) observeAbsent(s *Have) (err error) {
 		}
 	}
 	if h.Manages() {
-		links, err := filepath.Glob(filepath.Join(h.Units, "*.wants", h.Service+".service"))
-		if err != nil {
+		if s.enabled, err = h.linked(); err != nil {
 			return err
 		}
-		s.enabled = len(links) > 0
+		s.disabled = !s.enabled && h.disabled(ctx)
 	}
 	if s.Original {
 		s.former, err = readIfThere(h.original())
 	}
 	return err
+}
+
+// linked reports whether the service starts at boot by a link of this host's.
+func (h *Host) linked() (bool, error) {
+	links, err := filepath.Glob(filepath.Join(h.Units, "*.wants", h.Service+".service"))
+	return len(links) > 0, err
+}
+
+// disabled asks systemd, which knows a unit by its other names too. One that does not
+// answer will not start or enable anything either, and whoever only looks goes on.
+func (h *Host) disabled(ctx context.Context) bool {
+	state, err := h.ask(ctx, "show", "--property=UnitFileState", "--", h.Service+".service")
+	return err == nil && strings.TrimSpace(state) == "UnitFileState=disabled"
 }
 
 // viewAbsent is what a diff shows after d.

@@ -24,10 +24,21 @@ func booted(t *testing.T, files map[string]string) (h bird.Host, told *[]string)
 	h = bird.Host{
 		Path: root + "/bird/bird.conf", Socket: root + "/bird.ctl", Service: "bird",
 		Run: root + "/run", Units: root + "/units", Systemd: true,
-		Command: func(_ context.Context, name string, args ...string) error {
-			*told = append(*told, name+" "+strings.Join(args, " "))
-			return nil
-		},
+	}
+	h.Command = func(_ context.Context, name string, args ...string) (string, error) {
+		link := h.Units + "/multi-user.target.wants/bird.service"
+		switch args[0] {
+		case "show":
+			state, _ := os.ReadFile(root + "/state")
+			return "UnitFileState=" + string(state) + "\n", nil
+		case "enable":
+			require.NoError(t, os.MkdirAll(filepath.Dir(link), 0o755))
+			require.NoError(t, os.WriteFile(link, nil, 0o600))
+		case "disable":
+			require.NoError(t, os.Remove(link))
+		}
+		*told = append(*told, name+" "+strings.Join(args, " "))
+		return "", nil
 	}
 	for path, text := range files {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755))
@@ -55,7 +66,7 @@ func TestReloadIsMadeAgain(t *testing.T) {
 			_, err = h.Apply(t.Context(), d)
 			return d, err
 		}
-		h.Command = func(context.Context, string, ...string) error { return errors.New("no bus") }
+		h.Command = func(context.Context, string, ...string) (string, error) { return "", errors.New("no bus") }
 		_, err := run()
 		require.ErrorContains(t, err, "no bus", state)
 		h.Command, *told = works, nil

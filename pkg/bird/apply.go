@@ -59,6 +59,8 @@ func (h *Host) step(ctx context.Context, s Step) (string, error) {
 		return "wrote " + h.good(), h.place(h.good(), s.Text)
 	case ActStart:
 		return h.start(ctx, s.Stamp)
+	case ActBoot:
+		return "enabled " + h.Service + " at boot", h.systemctl(ctx, "enable", h.Service)
 	case ActFinish:
 		return "wrote " + h.Path, h.finish(s.Names[0])
 	case ActStop, ActBack, ActRemove, ActUnitAway, ActDisable:

@@ -44,6 +44,7 @@ const (
 	ActInstall  Action = "install"  // write bird.conf
 	ActKeep     Action = "keep"     // write its copy
 	ActStart    Action = "start"    // start the service
+	ActBoot     Action = "boot"     // start the service at boot
 	ActEnable   Action = "enable"   // enable protocols that someone disabled
 	ActConfirm  Action = "confirm"  // tell BIRD to keep what it tries
 	ActFinish   Action = "finish"   // make the candidate bird.conf
@@ -92,7 +93,11 @@ func Diff(want Want, have Have) (Delta, error) {
 	case Undone:
 		return diffUndone(have)
 	}
-	return diffApplied(want, have)
+	d, err := diffApplied(want, have)
+	if err == nil && want.Start && have.disabled {
+		d = append(d, Step{Do: ActBoot}) // last: BIRD has its file by then
+	}
+	return d, err
 }
 
 func diffApplied(want Want, have Have) (Delta, error) {

@@ -7,8 +7,25 @@ import (
 
 // Before is what a later way back has to know about BIRD, besides its files.
 type Before struct {
-	Host    Host `json:"host"`
-	Running bool `json:"running"`
+	Host     Host `json:"host"`
+	Running  bool `json:"running"`
+	Disabled bool `json:"disabled,omitempty"` // the service, at boot; false too where it was not noted
+}
+
+// Before is what to know of what is there now.
+func (s Have) Before(h Host) Before {
+	return Before{Host: h, Running: s.Daemon.Running, Disabled: s.disabled}
+}
+
+// Disable has the service not start at boot again, where the change enabled it.
+func (h Host) Disable(ctx context.Context, before Before) ([]string, error) {
+	if is, err := h.linked(); err != nil || !is || !before.Disabled {
+		return nil, err
+	}
+	if err := h.systemctl(ctx, "disable", h.Service); err != nil {
+		return nil, err
+	}
+	return []string{"disabled " + h.Service + ", which did not start at boot before"}, nil
 }
 
 // Touched lists the files that a change may write, as absolute paths.
@@ -37,8 +54,14 @@ func (h Host) TakeBack(ctx context.Context) ([]string, error) {
 }
 
 // GoBack has BIRD run bird.conf again when that is back: it had been changed, or
-// BIRD was started for it.
+// BIRD was started for it, or enabled.
 func (h Host) GoBack(ctx context.Context, before Before) (done []string, err error) {
+	done, err = h.runBack(ctx, before)
+	more, disableErr := h.Disable(ctx, before)
+	return append(done, more...), errors.Join(err, disableErr)
+}
+
+func (h Host) runBack(ctx context.Context, before Before) (done []string, err error) {
 	text, err := readIfThere(h.Path)
 	if err != nil {
 		return nil, err

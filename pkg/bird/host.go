@@ -26,8 +26,8 @@ type Host struct {
 	Run     string // folder for the marker, emptied by a reboot
 	Units   string // folder of systemd's drop-ins, normally /etc/systemd/system; empty: none is managed
 	Systemd bool   // systemd runs here
-	// Command runs a program; nil is exec.
-	Command func(ctx context.Context, name string, args ...string) error `json:"-"`
+	// Command runs a program and returns what it prints; nil is exec.
+	Command func(ctx context.Context, name string, args ...string) (string, error) `json:"-"`
 }
 
 // ConfigPath is where the installed BIRD has its configuration, below root, which
@@ -57,10 +57,11 @@ type Have struct {
 	Trial      []byte // text of the marker's candidate; nil when absent
 	Unit       Unit   // empty when absent or not managed
 
-	path    string
-	traces  []string // files of ours beside bird.conf
-	enabled bool     // the service, at boot
-	former  []byte   // the distribution's text
+	path     string
+	traces   []string // files of ours beside bird.conf
+	enabled  bool     // the service, at boot
+	disabled bool     // it could be: a masked unit, or one without [Install], is neither
+	former   []byte   // the distribution's text
 }
 
 // marker is a file of its own for each bird.conf, should a host run several.
@@ -136,7 +137,7 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 			return s, err
 		}
 	}
-	if err := h.observeAbsent(&s); err != nil {
+	if err := h.observeAbsent(ctx, &s); err != nil {
 		return s, err
 	}
 	s.Daemon, err = ObserveDaemon(ctx, h.Socket)
@@ -173,23 +174,30 @@ func (h *Host) observeBoot(s *Have) error {
 func (h Host) Manages() bool { return h.Systemd && h.Service != "" && h.Units != "" }
 
 func (h *Host) systemctl(ctx context.Context, args ...string) error {
+	_, err := h.ask(ctx, args...)
+	return err
+}
+
+// ask returns what systemctl prints.
+func (h *Host) ask(ctx context.Context, args ...string) (string, error) {
 	const name = "systemctl"
 	if h.Command != nil {
 		return h.Command(ctx, name, args...)
 	}
 	bin, err := program(name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, fmt.Errorf("it did not end within %v", commandTime))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.WaitDelay = 2 * time.Second // a child may keep the pipe
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		err = cmp.Or(context.Cause(ctx), err)
-		return fmt.Errorf("%s %s: %s (%w)", name, strings.Join(args, " "), oneLine(out), err)
+		return "", fmt.Errorf("%s %s: %s (%w)", name, strings.Join(args, " "), oneLine(out), err)
 	}
-	return nil
+	return string(out), nil
 }
 
 // readIfThere follows no link and waits for no pipe: the folder is BIRD's, and BIRD

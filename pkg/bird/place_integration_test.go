@@ -46,7 +46,7 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 	require.NoError(t, os.Chmod(g.dir, 0o777)) // BIRD makes its socket there
 	g.host = bird.Host{
 		Path: g.conf(), Socket: g.socket(), Run: filepath.Join(g.dir, "run"), Service: "bird", Units: g.dir, Systemd: true,
-		Command: func(context.Context, string, ...string) error { return nil },
+		Command: func(context.Context, string, ...string) (string, error) { return "", nil },
 	}
 	fresh := func(n int, mode os.FileMode) {
 		t.Helper()

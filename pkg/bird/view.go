@@ -21,6 +21,9 @@ func Views(have Have, d Delta) (before, after string) {
 		case ActUnit:
 			before += have.Unit.view()
 			unit = s.Unit.view()
+		case ActBoot:
+			before += "# at boot: not started\n"
+			unit += "# at boot: started\n"
 		case ActKeep:
 			before += "# copy for a boot with a damaged file: another text\n"
 		case ActClean:

@@ -1,0 +1,57 @@
+package bird_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/bird"
+)
+
+// A BIRD that is to run starts at boot, too, unless its unit cannot. What enabled it is
+// taken back, but not by who did not note it.
+func TestEnabledAtBoot(t *testing.T) {
+	for state, want := range map[string][]bird.Action{
+		"disabled": {bird.ActInstall, bird.ActStart, bird.ActBoot},
+		"enabled":  {bird.ActInstall, bird.ActStart}, // by an alias
+		"masked":   {bird.ActInstall, bird.ActStart},
+		"static":   {bird.ActInstall, bird.ActStart},
+		"":         {bird.ActInstall, bird.ActStart},
+	} {
+		h, told := booted(t, map[string]string{"state": state})
+		plan := func(start bool) (bird.Have, bird.Delta) {
+			have, err := h.Observe(t.Context())
+			require.NoError(t, err)
+			d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Start: start}, have)
+			require.NoError(t, err)
+			return have, d
+		}
+		_, d := plan(false)
+		assert.Equal(t, []bird.Action{bird.ActInstall}, actions(d), state)
+		have, d := plan(true)
+		require.Equal(t, want, actions(d), state)
+		note := have.Before(h)
+		if len(want) < 3 {
+			assert.False(t, note.Disabled, state)
+			continue
+		}
+		before, after := bird.Views(have, d)
+		assert.Contains(t, before, "# at boot: not started\n")
+		assert.Contains(t, after, "# at boot: started\n")
+		done, err := h.Apply(t.Context(), d[2:])
+		require.NoError(t, err)
+		assert.Equal(t, []string{"enabled bird at boot"}, done)
+		_, d = plan(true)
+		assert.Equal(t, []bird.Action{bird.ActInstall, bird.ActStart}, actions(d))
+
+		var former bird.Before
+		require.NoError(t, json.Unmarshal([]byte(`{"host": {}, "running": false}`), &former))
+		for _, back := range []bird.Before{former, note, note} {
+			_, err = h.GoBack(t.Context(), back)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, []string{"systemctl enable bird", "systemctl disable bird"}, *told)
+	}
+}
