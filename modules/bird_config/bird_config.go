@@ -5,6 +5,7 @@ package birdconfig
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -152,9 +153,21 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 			return ansible.Plan{}, err
 		}
 	}
-	p, trial, err := planBird(ctx, o, host, src, own)
-	if err != nil || o.State == bird.Undone || o.State == bird.Confirmed && o.AS == 0 {
+	kept := guarded.KeptFloor{Host: below, Networks: o.Refused()}
+	p, trial, err := planBird(ctx, o, host, src, own, kept)
+	if err != nil || o.State == bird.Undone {
 		return p, err
+	}
+	switch {
+	case o.State == bird.Applied && o.Guard == 0 && trial.pending:
+		return p, nil // the marker has it: what BIRD takes back is not to be refused
+	case o.State == bird.Confirmed && trial.floor != nil:
+		if err := json.Unmarshal(trial.floor, &kept); err != nil {
+			return p, fmt.Errorf("floor of the change that waits: %w; use state=undone and apply again", err)
+		}
+		below = kept.Host
+	case o.State == bird.Confirmed && o.AS == 0:
+		return p, nil
 	}
 	if o.redrains() {
 		return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
@@ -168,13 +181,20 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	}
 	// What a change takes off the floor goes when it is kept: until then BIRD may go
 	// back to where it needs it.
-	want := floor.Want{Networks: o.Refused(), Keep: trial.pending || o.State == Floor}
+	want := floor.Want{Networks: kept.Networks, Keep: trial.pending || o.State == Floor}
 	if o.State == bird.Absent {
 		want = floor.Want{}
 	}
 	delta := below.Diff(want, have)
 	if !delta.Empty() {
-		lay(&p, below, delta, o.State == bird.Absent)
+		at := 0
+		switch o.State {
+		case bird.Absent:
+			at = len(trial.steps)
+		case bird.Confirmed: // BIRD may refuse it, and until its last step a second one finds the way on
+			at = len(trial.steps) - 1
+		}
+		lay(&p, below, delta, trial.steps, at)
 	}
 	if o.State == bird.Confirmed || o.State == bird.Absent {
 		return p, nil
@@ -188,8 +208,9 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	})
 }
 
-// lay puts the floor's part below BIRD's: before it, or after a BIRD that ends.
-func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, last bool) {
+// lay puts the floor's part below BIRD's, whose steps they are: before it, or after a BIRD
+// that ends.
+func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, steps []step, at int) {
 	before, after := delta.Views()
 	for _, view := range []struct {
 		of   *any
@@ -201,17 +222,17 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, last bool) {
 		*view.of = view.text
 	}
 	p.Changed = true
-	steps := []func(context.Context) (ansible.Outcome, error){func(ctx context.Context) (ansible.Outcome, error) {
+	p.Apply = inOrder(slices.Insert(steps, at, func(ctx context.Context) (ansible.Outcome, error) {
 		done, err := below.Apply(ctx, delta)
 		return ansible.Outcome{Done: done}, err
-	}}
-	if p.Apply != nil {
-		steps = append(steps, p.Apply)
-	}
-	if last {
-		slices.Reverse(steps)
-	}
-	p.Apply = func(ctx context.Context) (out ansible.Outcome, err error) {
+	}))
+}
+
+// A step is a part of what a plan does.
+type step = func(context.Context) (ansible.Outcome, error)
+
+func inOrder(steps []step) step {
+	return func(ctx context.Context) (out ansible.Outcome, err error) {
 		for _, step := range steps {
 			more, err := step(ctx)
 			if out = out.Then(more); err != nil {
@@ -222,14 +243,17 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, last bool) {
 	}
 }
 
-// A trial has what BIRD was before, and whether a change of it waits afterwards.
+// A trial has what BIRD was before, whether a change of it waits afterwards, and the floor
+// of one that waited.
 type trial struct {
 	before  bird.Before
 	pending bool
+	floor   []byte
+	steps   []step
 }
 
 func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
-	own []netip.Addr,
+	own []netip.Addr, kept guarded.KeptFloor,
 ) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
 		return ansible.Plan{Return: map[string]any{
@@ -261,6 +285,12 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 			return p, t, err
 		}
 	}
+	if have.Marker != nil {
+		t.floor = have.Marker.Floor
+	}
+	if want.Floor, err = o.keeps(have, kept); err != nil {
+		return p, t, err
+	}
 	if host.Manages() {
 		want.Unit = host.Unit()
 	}
@@ -280,15 +310,39 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	if want.State == bird.Applied {
 		p.Return["pending"] = t.pending
 	}
-	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
-		done, err := host.Apply(ctx, delta)
-		out := ansible.Outcome{Done: done}
-		if err == nil && want.State != bird.Applied {
-			out.Return = map[string]any{"pending": false}
-		}
-		return out, err
+	if err := host.CannotStart(delta); err != nil {
+		p.Rehearse = func(context.Context) []string { return []string{err.Error()} }
 	}
+	parts := []bird.Delta{delta}
+	if n := len(delta); want.State == bird.Confirmed && n > 1 {
+		parts = []bird.Delta{delta[:n-1], delta[n-1:]}
+	}
+	for _, d := range parts {
+		t.steps = append(t.steps, func(ctx context.Context) (ansible.Outcome, error) {
+			done, err := host.Apply(ctx, d)
+			out := ansible.Outcome{Done: done}
+			if err == nil && want.State != bird.Applied {
+				out.Return = map[string]any{"pending": false}
+			}
+			return out, err
+		})
+	}
+	p.Apply = inOrder(t.steps)
 	return p, t, nil
+}
+
+// keeps is the floor that waits with BIRD's change. Under the guard none does: it is laid
+// at once, and the guard takes it back. A drain changes nothing of one that waits.
+func (o Options) keeps(have bird.Have, kept guarded.KeptFloor) ([]byte, error) {
+	switch {
+	case o.Guard != 0:
+		return nil, nil
+	case o.State == bird.Applied:
+		return json.Marshal(kept)
+	case o.redrains() && have.Daemon.Pending && have.Marker != nil:
+		return have.Marker.Floor, nil
+	}
+	return nil, nil
 }
 
 // refuse reports why a file that is to change, or to go, must not.

@@ -119,8 +119,8 @@ func options() Options {
 	return o
 }
 
-// The floor is there before BIRD knows of it, grows with a change, and shrinks when
-// the change is kept: until then BIRD may go back to where it needs it.
+// The floor is there before BIRD knows of it, and what it has too little or too much for a
+// change goes with the change when that is kept: until then BIRD may go back.
 func TestFloorLaw(t *testing.T) {
 	dir := t.TempDir()
 	o := options()
@@ -165,11 +165,47 @@ func TestFloorLaw(t *testing.T) {
 	more.Address, more.LocalAddress = netip.MustParseAddr("172.31.3.2"), netip.MustParseAddr("172.31.3.1")
 	former := o.Neighbors
 	o.Neighbors = []plan.Neighbor{more}
-	step(Floor, true, "10.1.0.0/16 10.2.0.0/16")
-	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
-	step(bird.Undone, true, "10.1.0.0/16 10.2.0.0/16")
-	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
+	step(bird.Applied, true, "10.1.0.0/16") // what BIRD may take back is not refused yet
+	step(bird.Undone, true, "10.1.0.0/16")
+	o.State, o.Guard = bird.Applied, 60
+	p, err := planBoth(t.Context(), o, host, o.floor(dir+"/", host))
+	require.NoError(t, err)
+	assert.Contains(t, p.After, "refused when BIRD has no way: 10.2.0.0/16", "the guard takes it back")
+	o.Guard = 0
+	step(bird.Applied, true, "10.1.0.0/16")
 	step(bird.Confirmed, true, "10.2.0.0/16")
+
+	// The confirmation needs no other option, also of a drain in the middle of the change.
+	wanted := o
+	alone := func(refused string) {
+		t.Helper()
+		o.Config = bird.Config{}
+		o.Config.SetDefaults()
+		step(bird.Confirmed, true, refused)
+		o = wanted
+		step(bird.Applied, false, refused)
+	}
+	o.Neighbors = former
+	wanted = o
+	step(bird.Applied, true, "10.2.0.0/16")
+	alone("10.1.0.0/16")
+	o.Neighbors = []plan.Neighbor{more}
+	wanted = o
+	step(bird.Applied, true, "10.1.0.0/16")
+	step(Drained, true, "10.1.0.0/16")
+	alone("10.2.0.0/16")
+
+	// One that ends before its last step is done by the next.
+	o.Neighbors = append(former, more)
+	step(bird.Applied, true, "10.2.0.0/16")
+	have, err := host.Observe(t.Context())
+	require.NoError(t, err)
+	delta, err := bird.Diff(bird.Want{State: bird.Confirmed}, have)
+	require.NoError(t, err)
+	_, err = host.Apply(t.Context(), delta[:len(delta)-1])
+	require.NoError(t, err)
+	step(bird.Confirmed, true, "10.1.0.0/16 10.2.0.0/16")
+	step(Floor, false, "10.1.0.0/16 10.2.0.0/16")
 
 	o.Neighbors, o.Timeout = former, 0
 	step(bird.Applied, true, "10.1.0.0/16")
@@ -177,4 +213,21 @@ func TestFloorLaw(t *testing.T) {
 	step(Floor, false, "10.1.0.0/16")
 	step(bird.Applied, true, "")
 	assert.NoFileExists(t, dir+"/etc/wgmesh/floor")
+}
+
+// Without systemd check mode says that BIRD will not be started.
+func TestRehearseStart(t *testing.T) {
+	o, dir := options(), t.TempDir()
+	o.Path, o.ControlSocket = filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
+	for _, service := range []string{"bird", ""} {
+		o.Service = service
+		host := o.host(dir + "/")
+		p, err := planBoth(t.Context(), o, host, o.floor(dir+"/", host))
+		require.NoError(t, err)
+		require.True(t, p.Changed)
+		assert.Equal(t, service != "", p.Rehearse != nil)
+		if p.Rehearse != nil {
+			assert.Contains(t, p.Rehearse(t.Context())[0], "without systemd it cannot be started here")
+		}
+	}
 }

@@ -52,7 +52,7 @@ func Confirm(ctx context.Context, g guard.Guard,
 				return done, err
 			}
 		}
-		below, err := guard.Note[keptFloor](*now, floors)
+		below, err := guard.Note[KeptFloor](*now, floors)
 		if err != nil {
 			return done, err
 		}
@@ -71,7 +71,7 @@ func Confirm(ctx context.Context, g guard.Guard,
 }
 
 // settle takes off the floor what the confirmed change needs no more.
-func (k keptFloor) settle(ctx context.Context) ([]string, error) {
+func (k KeptFloor) settle(ctx context.Context) ([]string, error) {
 	have, err := k.Host.Observe(ctx)
 	if err != nil {
 		return nil, err

@@ -178,9 +178,9 @@ func Daemon(c *guard.Change, before bird.Before) {
 	c.Note(daemons, before.Host.Path, before)
 }
 
-// A keptFloor is what the floor below BIRD is to be once the change is confirmed. Until
+// A KeptFloor is what the floor below BIRD is to be once the change is confirmed. Until
 // then nothing is taken off it.
-type keptFloor struct {
+type KeptFloor struct {
 	Host     floor.Host     `json:"host"`
 	Networks []netip.Prefix `json:"networks"`
 }
@@ -188,5 +188,5 @@ type keptFloor struct {
 // Floor adds what a delta of the floor touches.
 func Floor(c *guard.Change, h floor.Host, d floor.Delta, networks []netip.Prefix) {
 	c.Files = append(c.Files, h.Touched(d)...)
-	c.Note(floors, h.Folder, keptFloor{Host: h, Networks: networks})
+	c.Note(floors, h.Folder, KeptFloor{Host: h, Networks: networks})
 }

@@ -122,7 +122,7 @@ func (u *undoing) all() {
 		u.bird(func(ctx context.Context) ([]string, error) { return daemon[path].Host.GoBack(ctx, daemon[path]) })
 	}
 	// Nothing was taken off the floor, so what it has too much goes when BIRD is back.
-	below, err := guard.Note[keptFloor](u.j, floors)
+	below, err := guard.Note[KeptFloor](u.j, floors)
 	u.add(nil, err)
 	for _, folder := range slices.Sorted(maps.Keys(below)) {
 		u.add(nil, below[folder].Host.Load(u.ctx))

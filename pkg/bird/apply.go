@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -138,7 +139,8 @@ func (h *Host) try(ctx context.Context, s Step) (words string, err error) {
 		words += fmt.Sprintf(", which takes it back in %d s unless it is confirmed", s.Timeout)
 		command += fmt.Sprintf(" timeout %d", s.Timeout)
 		until := time.Now().Add(time.Duration(s.Timeout) * time.Second)
-		if err := writeMarker(h.marker(), Marker{Candidate: candidate, Stamp: s.Stamp, Until: until}); err != nil {
+		m := Marker{Candidate: candidate, Stamp: s.Stamp, Until: until, Floor: s.Floor}
+		if err := writeMarker(h.marker(), m); err != nil {
 			return "", errors.Join(err, atomicfile.Remove(candidate))
 		}
 	}
@@ -270,10 +272,18 @@ func (h *Host) clean(candidates []string) error {
 	return errors.Join(append(errs, atomicfile.Remove(h.marker()))...)
 }
 
+// CannotStart says why a start in d will fail.
+func (h Host) CannotStart(d Delta) error {
+	if h.Systemd || !slices.ContainsFunc(d, func(s Step) bool { return s.Do == ActStart }) {
+		return nil
+	}
+	return fmt.Errorf(
+		"BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
+}
+
 func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {
-	if !h.Systemd {
-		return "", fmt.Errorf(
-			"BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
+	if err := h.CannotStart(Delta{{Do: ActStart}}); err != nil {
+		return "", err
 	}
 	if err := h.systemctl(ctx, "start", h.Service); err != nil {
 		return "", err

@@ -29,6 +29,7 @@ type Want struct {
 	Timeout int    // seconds until BIRD takes an unconfirmed change back; 0 keeps it at once
 	Unit    Unit   // of the service; empty: none is managed
 	Start   bool   // a BIRD that does not run is to be started
+	Floor   []byte // JSON, for the marker of a change that waits
 	Renew   bool   // a change that waits has its time anew, as that of the router's guard
 }
 
@@ -63,6 +64,7 @@ type Step struct {
 	Text    []byte   // ActTry, ActInstall, ActKeep, ActOriginal
 	Unit    Unit     // ActUnit
 	Timeout int      // ActTry
+	Floor   []byte   // ActTry
 	Names   []string // ActClean, ActRemove: files; ActEnable: protocols; ActFinish: the candidate
 	Stamp   Stamp    // the text that BIRD runs afterwards: ActStart, ActTry
 }
@@ -140,7 +142,7 @@ func diffApplied(want Want, have Have) (Delta, error) {
 		if want.Timeout == 0 {
 			d = append(d, have.keepOriginal()...)
 		}
-		d = append(d, Step{Do: ActTry, Text: want.Text, Timeout: want.Timeout, Stamp: stamp})
+		d = append(d, Step{Do: ActTry, Text: want.Text, Timeout: want.Timeout, Stamp: stamp, Floor: want.Floor})
 	case !same:
 		d = append(d, have.keepOriginal()...)
 		d = append(d, Step{Do: ActInstall, Text: want.Text})

@@ -18,6 +18,8 @@ type Marker struct {
 	Candidate string    `json:"candidate"` // path of the text that BIRD tries out
 	Stamp     Stamp     `json:"stamp"`     // of that text
 	Until     time.Time `json:"until"`     // when BIRD takes it back
+	// Floor is what lies below BIRD once the change is kept, for who lays it; none: as it is.
+	Floor json.RawMessage `json:"floor,omitempty"`
 }
 
 // readMarker returns nil when there is none. A marker that cannot be read is

@@ -240,6 +240,9 @@ options:
       - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) brings it
         back at boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps
         networkd from removing routes, rules and next hops that it did not make; where networkd runs it is restarted, once, to read that.
+      - While a change waits for its confirmation without I(guard), the list stays as it was. C(state=confirmed) brings it
+        up to the change, and needs no other option for that. What BIRD takes back leaves nothing refused.
+      - With I(guard), what is to be refused is so at once, and the guard takes it back with the change.
       - Only routes with that protocol number are ever changed or removed.
       - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
         back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
@@ -281,7 +284,8 @@ extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, 
 attributes:
   check_mode:
     details:
-      - The configuration is checked by BIRD's parser in check mode too.
+      - The configuration is checked by BIRD's parser in check mode too. A BIRD that does not run, and cannot be started
+        without systemd, is a warning there.
   diff_mode:
     details:
       - The text on disk before and after, and what the daemon does. It has no secrets.
