@@ -111,6 +111,10 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 		}
 		return wrong(cause.New("route %s (proto %s) takes %s away, expected %s: remove that route",
 			x.reason.RouteText(), x.reason.Route.Protocol, whose, want))
+	case x.way == inward && x.exact && tunnel:
+		return wrong(
+			cause.New("it has no way of its own into %s, %s carries it: look at its gateway and its interface (birdc show route)",
+				where, x.answer.Device))
 	case x.way == inward && x.exact:
 		return x.beaten()
 	}
