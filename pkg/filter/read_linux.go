@@ -114,7 +114,14 @@ func others(text []byte, shown map[string]bool) bool {
 const absent = "not here"
 
 // harmless is what tools say without root, and where the kernel has no nftables.
-var harmless = []string{"not permitted", "you must be root", "Protocol not supported", "Invalid argument"}
+var harmless = []string{
+	"not permitted", "you must be root", "Protocol not supported", "Operation not supported", "Invalid argument",
+}
+
+// Harmless reports whether what a tool says is that there can be no filter.
+func Harmless(why string) bool {
+	return slices.ContainsFunc(harmless, func(s string) bool { return strings.Contains(why, s) })
+}
 
 // list runs a command, and says why it failed.
 func list(ctx context.Context, command string) (out []byte, why string) {
@@ -134,7 +141,7 @@ func list(ctx context.Context, command string) (out []byte, why string) {
 		return nil, err.Error()
 	}
 	why, _, _ = strings.Cut(string(exit.Stderr), "\n")
-	if slices.ContainsFunc(harmless, func(s string) bool { return strings.Contains(why, s) }) {
+	if Harmless(why) {
 		return nil, absent
 	}
 	return nil, why

@@ -97,6 +97,16 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 	}
 }
 
+// A link-local address is one of a link: others have the same, such as docker0 fe80::1.
+func TestLinkLocalIsNobodys(t *testing.T) {
+	f, w := meshHost(), mesh()
+	f.links["docker0"] = wg.Link{Kind: "bridge", Up: true, Addresses: prefixes("fe80::1/64")}
+	f.links["wg9"], f.files["wg9"] = wg.Link{Kind: "wireguard", Addresses: prefixes("fe80::1/64")},
+		wg.File{Ours: true, Text: wg.Mark + "\n"}
+	w.Tunnels[0].Addresses = prefixes("fe80::1/64")
+	converge(t, f, w)
+}
+
 // An interface that had lost its file was there all the same.
 func TestRevertWithoutFile(t *testing.T) {
 	f, w := meshHost(), mesh()

@@ -46,7 +46,7 @@ func Diff(want Want, have Have) (Delta, error) {
 		}
 	}
 	errs = append(errs, d.conflicts(want, have))
-	d.MSS, d.Boot, d.Load = diffMSS(want, have), diffBoot(want, have), have.Unloaded
+	d.MSS, d.Boot, d.Load = diffMSS(want, have, d.Remove), diffBoot(want, have), have.Unloaded
 	return d, errors.Join(errs...)
 }
 

@@ -28,6 +28,7 @@ type fake struct {
 	private map[string]plan.PublicKey // private key files, by what they are the key of
 	psks    map[string]wg.Fingerprint // pre-shared key files
 	mss     wg.MSS
+	mssErr  error    // of nft
 	flushed []string // files whose tables are not there
 	boot    wg.Boot
 	ports   map[int]string // UDP ports that other programs hold
@@ -141,7 +142,7 @@ func (f *fake) Fingerprint(path string) (wg.Fingerprint, error) {
 	return wg.Fingerprint{}, cmp.Or(f.pskErr, fs.ErrNotExist)
 }
 
-func (f *fake) MSS(context.Context) (wg.MSS, error) { return f.mss, nil }
+func (f *fake) MSS(context.Context) (wg.MSS, error) { return f.mss, f.mssErr }
 
 func (f *fake) Unloaded(_ context.Context, tables map[string]string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(f.flushed), func(file string) bool {

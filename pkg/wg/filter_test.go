@@ -1,6 +1,7 @@
 package wg_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -65,6 +66,47 @@ func TestFilterOfTwoLists(t *testing.T) {
 	_, d = planned(t, f, two)
 	require.NotNil(t, d.MSS)
 	assert.NotContains(t, *d.MSS, "input", "the filter of a tunnel that is gone")
+}
+
+// Nor do two with prefixes of their own, whose clamp goes with the last tunnel of that name.
+func TestClampOfTwoLists(t *testing.T) {
+	f := meshHost()
+	one, two := mesh(), mesh()
+	one.Tunnels, two.Tunnels = one.Tunnels[:1], two.Tunnels[1:]
+	two.Tunnels[0].Name, two.InterfacePrefix = "office-berlin", "office"
+	converge(t, f, one)
+	converge(t, f, two)
+	_, d := planned(t, f, one)
+	assert.True(t, d.Empty(), "%+v", d)
+	two.Tunnels, two.Purge = two.Tunnels[:0], true
+	converge(t, f, two)
+	assert.Empty(t, f.mss.File, "both are of no mesh, so the purge takes all")
+}
+
+// The clamp is for a tunnel of any name.
+func TestClampOfAnotherName(t *testing.T) {
+	for _, name := range []string{"office-berlin", "office-berlin-1"} { // 15 are the most
+		f, w := meshHost(), mesh()
+		w.Tunnels[0].Name = name
+		converge(t, f, w)
+		assert.Contains(t, f.mss.File, "\t\toifname \""+name[:min(len(name), 14)]+"*\" tcp flags")
+		assert.Contains(t, f.mss.File, "\t\toifname \"wg*\" tcp flags")
+	}
+}
+
+// Without a clamp and a filter no nf_tables is needed, also not to remove all.
+func TestNoTablesNeeded(t *testing.T) {
+	for _, why := range []string{"Protocol not supported", "Operation not permitted", "Operation not supported"} {
+		f, w := meshHost(), mesh()
+		f.mssErr = errors.New("mss clamp: nft: " + why)
+		_, err := wg.Observe(t.Context(), f, w)
+		require.ErrorContains(t, err, why, "the clamp needs it")
+		w.MSSClamp = false
+		converge(t, f, w)
+		f.mss.File = wg.MSSText("wg")
+		_, err = wg.Observe(t.Context(), f, w)
+		require.ErrorContains(t, err, why, "there was a clamp, and it may be in the kernel")
+	}
 }
 
 // A tunnel that another router's call sets up is no way around the filter.

@@ -54,20 +54,35 @@ func clamped(text string) []string {
 	return out
 }
 
-// prefixes are those of the interfaces to clamp. What the tunnels of others have stays.
-func (w Want) prefixes(s Have) []string {
+// wantsTable reports whether w needs the table.
+func (w Want) wantsTable() bool { return len(w.Tunnels) > 0 && (w.MSSClamp || w.Input == InputMesh) }
+
+// prefixes are those of the interfaces to clamp: a tunnel whose name does not begin with that
+// of w is one of its own. What other tunnels have stays, which are of another list or mesh.
+func (w Want) prefixes(s Have, remove []Removal) []string {
 	var out []string
 	if w.MSSClamp && len(w.Tunnels) > 0 {
 		out = append(out, w.InterfacePrefix)
+		for _, t := range w.Tunnels {
+			if !strings.HasPrefix(t.Name, w.InterfacePrefix) {
+				out = append(out, t.Name[:min(len(t.Name), 14)]) // nft wants room for its *
+			}
+		}
 	}
+	wanted := w.names()
 	for _, prefix := range clamped(s.MSS.File) {
-		used := func(name string) bool { return strings.HasPrefix(name, prefix) }
-		if !slices.Contains(out, prefix) && slices.ContainsFunc(s.others(w), used) {
+		used := func(name string) bool {
+			f := s.Interfaces[name].File
+			_, about := wanted[name]
+			return strings.HasPrefix(name, prefix) && !about && f != nil && f.Ours &&
+				!slices.ContainsFunc(remove, func(r Removal) bool { return r.Name == name })
+		}
+		if !slices.Contains(out, prefix) && slices.ContainsFunc(sortedKeys(s.Interfaces), used) {
 			out = append(out, prefix)
 		}
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // tableSummary is what summarise makes of the table when it is right.
@@ -86,11 +101,11 @@ func tableSummary(prefixes []string, f filter) string {
 
 // diffMSS returns the new text of the file, or nil when nothing is to do. With
 // no tunnel wanted the table is left as it is, unless all is purged.
-func diffMSS(w Want, s Have) *string {
+func diffMSS(w Want, s Have, remove []Removal) *string {
 	if w.MSSClamp && len(w.Tunnels) == 0 && !w.Purge {
 		return nil
 	}
-	prefixes, f := w.prefixes(s), w.filter(s)
+	prefixes, f := w.prefixes(s, remove), w.filter(s)
 	text := tableText(prefixes, f)
 	if s.MSS.Live == tableSummary(prefixes, f) && s.MSS.File == text {
 		return nil

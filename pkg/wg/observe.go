@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	filters "github.com/wgmesh/router/pkg/filter"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -37,7 +38,9 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	for name, l := range links {
 		if _, known := names[name]; !known {
 			for _, a := range l.Addresses {
-				s.Elsewhere[a.Addr()] = name
+				if !a.Addr().Is6() || !a.Addr().IsLinkLocalUnicast() { // that is one of a link
+					s.Elsewhere[a.Addr()] = name
+				}
 			}
 		}
 	}
@@ -65,6 +68,9 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	s.Ports, err = r.Ports(w.ports(s), sortedKeys(names))
 	errs = append(errs, err)
 	s.MSS, err = r.MSS(ctx)
+	if err != nil && s.MSS.File == "" && !w.wantsTable() && filters.Harmless(err.Error()) {
+		err = nil // where nft does not work there is no table
+	}
 	errs = append(errs, err, s.readKeys(r, w))
 	s.Unloaded, err = r.Unloaded(ctx, w.Tables)
 	errs = append(errs, err)

@@ -173,7 +173,7 @@ options:
     elements: int
     default: []
   interface_prefix:
-    description: The clamp is for all interfaces whose names start with this.
+    description: The clamp is for all interfaces whose names start with this, and for those of I(tunnels).
     type: str
     default: wg
   directory:
