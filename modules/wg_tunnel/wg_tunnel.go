@@ -170,6 +170,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 			"pending":        wg.PendingPeers(want, have),
 			"implementation": kind,
 		},
+		Rehearse: func(context.Context) []string { return host.Rehearse(delta) },
 		Apply: func(ctx context.Context) (ansible.Outcome, error) {
 			done, err := wg.Apply(ctx, host, delta)
 			err = errors.Join(err, o.watch(ctx, delta))

@@ -57,6 +57,14 @@ func TestModule(t *testing.T) {
 	assert.NotContains(t, command("ip -o link; ls "+dir), name)
 	assert.NotContains(t, command("nft list tables"), "wgmesh")
 
+	assert.Nil(t, first["warnings"])
+
+	table := dir + "/wgmesh.nft"
+	require.NoError(t, os.WriteFile(table, []byte("table inet theirs {}\n"), 0o600))
+	assert.Equal(t, []any{"mss clamp: " + table + " was not made by wgmesh.router: move it away"},
+		run("_ansible_check_mode", true)["warnings"], "check mode tells what the run fails on")
+	require.NoError(t, os.Remove(table))
+
 	second := run("_ansible_check_mode", false)
 	assert.Equal(t, true, second["changed"])
 	assert.Equal(t, first["diff"], second["diff"], "check mode must tell what the run does")

@@ -39,11 +39,37 @@ func (h *Host) MSS(ctx context.Context) (MSS, error) {
 	return m, err
 }
 
+// refuseMSS says why the file cannot have that text.
+func (h *Host) refuseMSS(text string) error {
+	if old, err := os.ReadFile(h.mssPath()); err == nil && !ours(string(old)) && !blank(string(old)) {
+		return fmt.Errorf("%s was not made by wgmesh.router: move it away", h.mssPath())
+	}
+	if _, err := look("nft"); err != nil && text != "" {
+		return fmt.Errorf("%w, or set mss_clamp: false", err)
+	}
+	return nil
+}
+
+// Rehearse lists what Apply will fail on. They are warnings: Apply does the rest, and what
+// is not installed may be what the play installs before.
+func (h *Host) Rehearse(d Delta) (warnings []string) {
+	if d.MSS != nil {
+		if err := h.refuseMSS(*d.MSS); err != nil {
+			warnings = append(warnings, tableWord(*d.MSS)+": "+err.Error())
+		}
+	}
+	needed := func(t TunnelDelta) bool { return t.Start && !t.Fresh || h.systemd && (t.Enable || t.Reset) }
+	if _, err := look("wg-quick"); err != nil && slices.ContainsFunc(d.Tunnels, needed) {
+		warnings = append(warnings, err.Error())
+	}
+	return warnings
+}
+
 // SetMSS writes the file and loads it; with no text it removes both.
 func (h *Host) SetMSS(ctx context.Context, text string) error {
 	path := h.mssPath()
-	if old, err := os.ReadFile(path); err == nil && !ours(string(old)) && !blank(string(old)) {
-		return fmt.Errorf("%s was not made by wgmesh.router: move it away", path)
+	if err := h.refuseMSS(text); err != nil {
+		return err
 	}
 	if text == "" {
 		_, missing := look("nft")
@@ -53,9 +79,6 @@ func (h *Host) SetMSS(ctx context.Context, text string) error {
 			}
 		}
 		return atomicfile.Remove(path)
-	}
-	if _, err := look("nft"); err != nil {
-		return fmt.Errorf("%w, or set mss_clamp: false", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
