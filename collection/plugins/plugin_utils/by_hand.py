@@ -96,13 +96,13 @@ def found(text):
                 routes += json.loads(rest)
             else:
                 take(out, word, rest.split("\t"))
-        except (ValueError, KeyError, IndexError, RecursionError, Wrong):
+        except (ValueError, KeyError, IndexError, OverflowError, RecursionError, Wrong):
             # What was found is not repeated: it may be anything.
             raise Wrong("what is not of its form", "a line of adopt.sh", place(number + 1, word, rest.partition("\t")[0])) from None
     try:
         addresses(out, links)
         hops(out, routes)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise Wrong("what is not of its form", "what ip -j addr show and ip -j route show print", "ip") from None
     routing(out, bird)
     for name in out.ours:
