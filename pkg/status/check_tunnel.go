@@ -46,6 +46,7 @@ func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, 
 // from what is wrong with the whole router.
 func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation) []Problem {
 	if p, found := checkHandshake(r, t, s, o.At); found {
+		p.Cut = true
 		return []Problem{p}
 	}
 	var out []Problem
@@ -60,6 +61,7 @@ func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation
 	}
 	if o.BirdErr == nil && t.Neighbor != "" {
 		if p, found := checkSession(r, t, s); found {
+			p.Cut = true
 			if o.PortHolder != "" && !established {
 				p.Cause = cause.Cause{}
 			}

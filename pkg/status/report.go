@@ -22,6 +22,9 @@ type Problem struct {
 	Peer string
 	// Alone says that it is the peer's alone, and not the tunnel's.
 	Alone bool
+	// Cut says that the tunnel has no handshake or no whole session, which a small
+	// fault of either router does not explain.
+	Cut bool
 	// Final says that time cannot mend it.
 	Final bool
 	// Silent says that pings are not answered, though BGP and BFD prove that
@@ -95,6 +98,7 @@ type Trouble struct {
 	Text    string      `json:"text"`
 	Follows bool        `json:"follows"`
 	Alone   bool        `json:"alone"`
+	Cut     bool        `json:"cut"`
 	Final   bool        `json:"final"`
 }
 
@@ -104,7 +108,7 @@ func (r Report) Troubles() []Trouble {
 	for _, p := range r.Problems {
 		out = append(out, Trouble{
 			Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Alone: p.Alone,
-			Final: p.Final,
+			Cut: p.Cut, Final: p.Final,
 		})
 	}
 	return out

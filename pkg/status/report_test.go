@@ -148,3 +148,24 @@ func TestWhatFollowsIsFinal(t *testing.T) {
 		assert.Equal(t, !strings.HasPrefix(p.Text(), "prefix 10.3.0.0/16 of gcp: "), p.Final, p.Text())
 	}
 }
+
+// What keeps a handshake or a session away is cut, and what pings say is not.
+func TestWhatIsCut(t *testing.T) {
+	tests := map[string]struct {
+		breakIt func(s *status.TunnelState)
+		want    bool
+	}{
+		"no handshake":         {func(s *status.TunnelState) { s.Device.Peer.Handshake = time.Time{} }, true},
+		"no BGP":               {func(s *status.TunnelState) { s.Session.State = "Active" }, true},
+		"no BFD":               {func(s *status.TunnelState) { s.BFD = nil }, true},
+		"no answer to ping":    {func(s *status.TunnelState) { s.PingErr = status.ErrNoAnswer }, false},
+		"large packets vanish": {func(s *status.TunnelState) { s.WholeErr = status.ErrNoAnswer }, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, o := night()
+			tt.breakIt(&o.Tunnels[0])
+			assert.Equal(t, tt.want, status.Judge(r, o).Troubles()[0].Cut)
+		})
+	}
+}

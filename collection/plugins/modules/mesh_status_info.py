@@ -290,6 +290,7 @@ troubles:
     text: {description: The line of I(problems)., type: str}
     follows: {description: Whether it is a network without a way., type: bool}
     final: {description: Whether time cannot mend it., type: bool}
+    cut: {description: 'Whether the tunnel has no handshake, or no whole session.', type: bool}
     alone: {description: 'Whether it is that of I(peer) alone, and the tunnel is well.', type: bool}
 sick:
   description: Why this router has no session with anybody, in a few words; empty when that is not so.

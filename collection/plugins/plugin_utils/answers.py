@@ -328,7 +328,7 @@ ANSWERS = {
         "healthy": BOOL,
         "required_healthy": BOOL,
         "problems": [TEXT],
-        "troubles": [{"peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL, "final": BOOL, "alone": BOOL}],
+        "troubles": [{"peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL, "final": BOOL, "alone": BOOL, "cut?": BOOL}],
         "sick": [TEXT],
         "tunnels": [
             {

@@ -114,12 +114,14 @@ class Mesh:
         self.hostvars, self.targeted, self.alive, self.goal = hostvars, targeted, alive, goal
         self.found = {}  # (cause, do, kind): [routers, their ends, follows]
         self.down = set()  # routers with a cause that explains why others miss them
+        self.ill = set()  # those with one that explains no missing session
         self.troubles = {router: self.seen(router) if network and router in alive else [] for router in targeted}
         # Who misses whom, and why: of several reasons the first that time cannot mend, or the first.
         self.misses = {
             router: {str(t["peer"]): t for t in sorted(reversed(troubles), key=lambda t: bool(t.get("final"))) if t.get("peer")}
             for router, troubles in self.troubles.items()
         }
+        self.cuts = {(router, str(t["peer"])) for router, troubles in self.troubles.items() for t in troubles if t.get("cut")}
 
     def seen(self, router):
         seen = status(self.hostvars[router])
@@ -134,9 +136,14 @@ class Mesh:
         ends.update(red or ([router] if isinstance(router, str) else router))
         after.update(follows)
 
-    def without(self, router):
-        """Who has no session with a router."""
-        return {a for a in self.misses if router in self.misses[a]} | set(self.misses.get(router, {}))
+    def without(self, router, small=False):
+        """Who misses a router, or is missed by it; for a small cause without those that have no session."""
+        pairs = {(a, router) for a in self.misses if router in self.misses[a]} | {(router, b) for b in self.misses.get(router, {})}
+        return {name for pair in pairs - (self.cuts if small else set()) for name in pair} - {router}
+
+    def left(self, a, b):
+        """Whether a misses b, and no cause of an end explains it."""
+        return b in self.misses.get(a, {}) and not {a, b} & self.down and ((a, b) in self.cuts or not {a, b} & self.ill)
 
     def failed(self, router):
         """What failed, or how the router left the run."""
@@ -151,10 +158,12 @@ class Mesh:
     def own(self, router):
         """What a router says about itself, which explains what others miss."""
         own = [t for t in self.troubles[router] if not t.get("peer") and not t.get("follows")]
+        # Only what keeps all sessions down explains missing ones, as in Go's Sick.
+        final = any(t.get("final") for t in own)
         if own:
-            self.down.add(router)
+            (self.down if final else self.ill).add(router)
         for i, trouble in enumerate(own[:MOST_CAUSES]):
-            self.add(router, trouble["cause"], trouble.get("do"), "router", self.without(router) if i == 0 else ())
+            self.add(router, trouble["cause"], trouble.get("do"), "router", self.without(router, not final) if i == 0 else ())
 
     def measured(self):
         """What could not be measured. Every router draws the table of all: most have to say the same."""
@@ -194,7 +203,7 @@ class Mesh:
                 self.blame(peer, "not in this run: " if self.goal == "healthy" else "")
         while True:
             # Pairs of which no end is a cause yet.
-            left = sorted((a, b) for a in self.misses for b in self.misses[a] if a not in self.down and b not in self.down)
+            left = sorted((a, b) for a in self.misses for b in self.misses[a] if self.left(a, b))
             missed = [peer for _router, peer in left]
             worst = max(sorted(set(missed)), key=missed.count, default=None)
             if worst is None or missed.count(worst) < 2:  # one witness proves nothing
@@ -203,7 +212,7 @@ class Mesh:
         for pair in sorted({tuple(sorted(pair)) for pair in left}):
             # Both ends may have seen it: what time cannot mend says more. What is the other one's
             # alone counts where the tunnel is well. The witness is in the row, and not red.
-            views = [self.misses[a][b] for a, b in (pair, pair[::-1]) if b in self.misses.get(a, {})]
+            views = [self.misses[a][b] for a, b in (pair, pair[::-1]) if self.left(a, b)]
             alone = [view for view in views if view.get("alone")]
             if len(alone) < len(views):
                 alone = [max((view for view in views if view not in alone), key=lambda v: bool(v.get("final")))]
@@ -216,8 +225,9 @@ class Mesh:
                     self.add(router, trouble["cause"], trouble.get("do"), "route")
 
     def blame(self, router, where=""):
+        of = [a for a in self.misses if self.left(a, router)] or [a for a in self.misses if router in self.misses[a]]
         self.down.add(router)
-        said = [(list_[router]["cause"], list_[router].get("do")) for list_ in self.misses.values() if router in list_]
+        said = [(self.misses[a][router]["cause"], self.misses[a][router].get("do")) for a in of]
         cause, do = max(sorted(set(said)), key=said.count)
         self.add(router, where + str(cause), do, "tunnel", self.without(router))
 

@@ -27,6 +27,9 @@ HELD = {
 }  # fmt: skip
 
 
+PROBE = {**HELD, "cause": "10.1.3.20 of its own site does not answer", "do": "look at mesh_gateway", "final": False}
+
+
 def misses(peer, **more):
     return {
         "peer": peer, "cause": "no handshake", "do": "check that it runs, and UDP in its firewall", "follows": False, "final": False,
@@ -44,9 +47,9 @@ def status(*troubles, sick=(), **more):
     return {"__mesh_status": {"healthy": not troubles, "troubles": list(troubles), "sick": list(sick), "tunnels": [{"name": "wg1", "peer": "one"}], **more}}
 
 
-def without(router, cause):
+def without(router, cause, **more):
     """A mesh in which everybody misses one router, which says why or nothing."""
-    return {name: cause if name == router else status(misses(router)) for name in ROUTERS}
+    return {name: cause if name == router else status(misses(router, **more)) for name in ROUTERS}
 
 
 HOSTILE = "\x1b[2J\u202eit\r\nfails \u2026 " + "\x07" * 5 + "a" * 3000
@@ -134,6 +137,35 @@ ROUTER            FOLLOWS    CAUSE -> WHAT TO DO
 azure-1, azure-2  2 routers  10.1.3.20 of its own site does not answer
                              -> look at mesh_gateway""",
         ["azure-1", "azure-2"],
+    ),
+    "a host behind a router is down, and nobody has a session with that router": (
+        without("azure-1", status(PROBE, *[misses(name, cut=True) for name in ROUTERS if name != "azure-1"]), cut=True), [],
+        """
+ROUTER   FOLLOWS    CAUSE -> WHAT TO DO
+azure-1  6 routers  no handshake
+                    -> check that it runs, and UDP in its firewall
+azure-1  -          10.1.3.20 of its own site does not answer
+                    -> look at mesh_gateway""",
+        ["azure-1"],
+    ),
+    "a host behind a router is down, and one tunnel of that router as well": (
+        {"aws-1": status(lost("azure-1")), "azure-1": status(PROBE, misses("gcp-1", cut=True)), "gcp-1": status(lost("azure-1"))}, [],
+        """
+ROUTER           FOLLOWS    CAUSE -> WHAT TO DO
+azure-1          2 routers  10.1.3.20 of its own site does not answer
+                            -> look at mesh_gateway
+azure-1 - gcp-1  -          no handshake yet, last endpoint 198.51.100.7:51820
+                            -> check UDP 51820 in the firewalls of both ends,
+                               and that gcp-1 runs""",
+        ["azure-1", "gcp-1"],
+    ),
+    "a host behind a router is down, which an older program says": (
+        without("azure-1", status(PROBE)), [],
+        """
+ROUTER   FOLLOWS    CAUSE -> WHAT TO DO
+azure-1  6 routers  10.1.3.20 of its own site does not answer
+                    -> look at mesh_gateway""",
+        ["azure-1"],
     ),
     "the inventory does not describe a mesh": (
         {name: {"__mesh_plan": {"failed": False, "causes": [
