@@ -98,6 +98,19 @@ func TestRoutersSetNoVariable(t *testing.T) {
 `)))
 }
 
+// A host that hangs would hold up the others for ever: Ansible gives a task no time of its own. What the
+// role mesh asks has shorter ones.
+func TestWhoHangsEnds(t *testing.T) {
+	for file, count := range map[string]int{
+		"../collection/playbooks/image.yml": 1, "../collection/playbooks/add.yml": 1, "../collection/playbooks/routes.yml": 1,
+		"../collection/playbooks/reset.yml": 1, "../roles/mesh/tasks/change.yml": 1,
+	} {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Len(t, regexp.MustCompile(`(?m)^ +timeout: 1800`).FindAll(raw, -1), count, file)
+	}
+}
+
 // onController are modules that ask nobody.
 var onController = regexp.MustCompile(`^(ansible\.builtin\.(raw|assert|debug|fail|set_fact|group_by|add_host|meta|` +
 	`include_\w+|import_\w+|validate_argument_spec)|wgmesh\.router\.\w+)$`)
