@@ -701,6 +701,7 @@ func (p player) answer(module string) map[string]any {
 			"problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{},
 			"lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{},
 			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false,
+			"failover":         map[string]any{"runs": false, "trouble": ""},
 			"source_addresses": []any{},
 		}
 	}

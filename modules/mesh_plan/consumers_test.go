@@ -2,6 +2,7 @@ package meshplan_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
@@ -43,6 +45,8 @@ func TestConsumersTakeThePlan(t *testing.T) {
 			require.NoError(t, err)
 			assert.NoError(t, ansible.Decode(tunnels, &wgtunnel.Options{}), "wg_tunnel")
 			assert.NoError(t, ansible.Decode(plan["bird"], &bird.Config{}), "bird_config")
+			watched := fmt.Appendf(nil, `{"failover_plan": %s}`, plan["failover"])
+			assert.NoError(t, ansible.Decode(watched, &meshstatus.Options{}), "mesh_status")
 			if strings.HasPrefix(name, "route-tables/aws-") {
 				// The role adds the mark, which the mesh does not know.
 				file := strings.Replace(string(plan["failover"]), "{", `{"mesh": "example",`, 1)

@@ -1,6 +1,7 @@
 package meshstatus
 
 import (
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -37,7 +38,18 @@ func look(root string, seen *status.Observation) {
 	seen.Reboot = status.RebootBy(root)
 	_, err := os.Stat(filepath.Join(root, plan.FailoverRun))
 	seen.FailoverRuns = err == nil
+	seen.Watched = watched(filepath.Join(root, plan.FailoverFile))
 	seen.FailoverFails = failure(filepath.Join(root, plan.FailoverFails))
+}
+
+// watched is what the daemon of failover was told, which is nothing where that cannot be read.
+// Its file has more than the plan.
+func watched(path string) (f plan.Failover) {
+	text, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(text, &f) != nil {
+		return plan.Failover{}
+	}
+	return f
 }
 
 // failure is what the daemon says that it cannot do, in one line. Its account is not root, so

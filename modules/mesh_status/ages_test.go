@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -21,9 +22,11 @@ func TestLook(t *testing.T) {
 	assert.Empty(t, none.Made)
 	assert.Empty(t, none.Reboot)
 	assert.False(t, none.FailoverRuns)
+	assert.Empty(t, none.Watched)
 	for path, text := range map[string]string{
 		"etc/wireguard/wgmesh.key": "secret", "etc/wgmesh/image": "", "run/reboot-required": "",
 		"run/wgmesh-failover/pid":                  "",
+		"etc/wgmesh/failover.json":                 `{"tables":["rtb-a"],"mesh":"m","of a later version":{}}`,
 		"etc/wireguard/wgmesh-psk/3.json":          `{"made_by":"wgmesh.router","tunnel":3,"peer":"gcp-1","generation":1700000000000}`,
 		"etc/wireguard/wgmesh-psk/4.json":          `{"tunnel":4,"peer":"mine","generation":1700000000000}`,
 		"etc/wireguard/wgmesh-undo/journal.json":   "damaged",
@@ -37,6 +40,7 @@ func TestLook(t *testing.T) {
 	look(root, &seen)
 	assert.Equal(t, "/run/reboot-required", seen.Reboot)
 	assert.True(t, seen.FailoverRuns)
+	assert.Equal(t, plan.Failover{Tables: []string{"rtb-a"}}, seen.Watched)
 	for i := range seen.Made {
 		assert.True(t, seen.Made[i].At.Equal(then), "%v", seen.Made[i])
 		seen.Made[i].At = time.Time{}

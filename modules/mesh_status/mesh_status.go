@@ -46,6 +46,7 @@ type Options struct {
 	KeyAgeWarn     int                     `json:"key_age_warn"`   // seconds; 0: never
 	ImageAgeWarn   int                     `json:"image_age_warn"` // seconds; 0: never
 	Failover       bool                    `json:"failover"`
+	FailoverPlan   *plan.Failover          `json:"failover_plan"`
 	Traffic        int                     `json:"traffic"` // seconds
 }
 
@@ -98,6 +99,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	look("/", &seen)
 	p := ansible.Plan{Return: map[string]any{
 		"ages":             status.Ages(seen),
+		"failover":         status.FailoverOf(r, seen),
 		"reboot_required":  seen.Reboot != "",
 		"healthy":          report.Healthy(),
 		"required_healthy": report.RequiredHealthy(),
@@ -157,7 +159,8 @@ func (o Options) request() status.Request {
 		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second,
 		Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
 		KeyWarn:   time.Duration(o.KeyAgeWarn) * time.Second,
-		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Failover: o.Failover, Pending: map[string]string{},
+		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Failover: o.Failover,
+		FailoverPlan: o.FailoverPlan, Pending: map[string]string{},
 	}
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason

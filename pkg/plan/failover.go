@@ -16,6 +16,9 @@ type Failover struct {
 	Partners []FailoverPartner `json:"partners"`
 }
 
+// String names it. A task gives all of it as it is.
+func (f Failover) String() string { return "the failover of " + f.Router }
+
 // A BFDSession is one as BIRD names it.
 type BFDSession struct {
 	Interface string     `json:"interface"`

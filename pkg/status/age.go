@@ -117,11 +117,13 @@ func ageNotes(r *Request, o *Observation) []string {
 	if o.Reboot != "" {
 		notes = append(notes, fmt.Sprintf("a reboot is required (%s): run wgmesh.router.drain before it", o.Reboot))
 	}
-	if r.Failover && !o.FailoverRuns {
-		notes = append(notes,
-			"wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes")
+	if c := failoverCause(r, o); c.Found != "" {
+		if !o.FailoverRuns {
+			c.Found += ", so no route table follows the routers"
+		}
+		notes = append(notes, c.String())
 	}
-	if r.Failover && o.FailoverFails != "" {
+	if (r.Failover || r.FailoverPlan != nil) && o.FailoverFails != "" {
 		notes = append(notes,
 			"wgmesh-failover tries in vain ("+o.FailoverFails+"): see journalctl -u wgmesh-failover")
 	}

@@ -2,12 +2,15 @@ package status_test
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
@@ -53,6 +56,87 @@ func TestAges(t *testing.T) {
 	o.FailoverFails = "rtb-a: denied"
 	assert.Equal(t, []string{"wgmesh-failover tries in vain (rtb-a: denied): see journalctl -u wgmesh-failover"},
 		status.Notes(r, o))
+}
+
+// The file of the daemon is written by another play than the one that changes the plan.
+func TestOlderPlan(t *testing.T) {
+	session := func(name, tunnel string) plan.FailoverPeer {
+		at := plan.BFDSession{Interface: tunnel, Address: netip.MustParseAddr("198.18.7.1")}
+		return plan.FailoverPeer{Name: name, BFDSession: at}
+	}
+	networks := func(texts ...string) (out []netip.Prefix) {
+		for _, text := range texts {
+			out = append(out, netip.MustParsePrefix(text))
+		}
+		return out
+	}
+	planned := func() plan.Failover {
+		return plan.Failover{
+			Router: "aws-1", Prefixes: networks("10.0.0.0/16", "10.1.0.0/16"),
+			Tables: []string{"rtb-a", "rtb-b"}, After: 300,
+			Peers: []plan.FailoverPeer{session("gcp-1", "wg7"), session("office-1", "wg8")},
+			Partners: []plan.FailoverPartner{{
+				FailoverPeer: session("aws-2", "wg9"), Tables: []string{"rtb-c", "rtb-d"},
+				Before: []string{"aws-3", "aws-4"},
+			}},
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*plan.Failover)
+		what   string // empty: nothing
+		do     string
+	}{
+		"the same": {func(*plan.Failover) {}, "", ""},
+		"in another order": {func(f *plan.Failover) {
+			for _, list := range [][]string{f.Tables, f.Partners[0].Tables, f.Partners[0].Before} {
+				slices.Reverse(list)
+			}
+			slices.Reverse(f.Prefixes)
+			slices.Reverse(f.Peers)
+		}, "", ""},
+		"a new network": {func(f *plan.Failover) { f.Prefixes = f.Prefixes[1:] }, "network 10.0.0.0/16", ""},
+		"a network that left": {func(f *plan.Failover) {
+			f.Prefixes = append(f.Prefixes, networks("10.9.0.0/16")...)
+		}, "network 10.9.0.0/16", ""},
+		"a new table":    {func(f *plan.Failover) { f.Tables = f.Tables[:1] }, "table rtb-b", ""},
+		"a new router":   {func(f *plan.Failover) { f.Peers = f.Peers[:1] }, "peer office-1", ""},
+		"another tunnel": {func(f *plan.Failover) { f.Peers[0].Interface = "wgm7" }, "peer gcp-1", ""},
+		"another BFD":    {func(f *plan.Failover) { f.After = 100 }, "BFD's interval", ""},
+		"a new partner":  {func(f *plan.Failover) { f.Partners = nil }, "partner aws-2", " without --limit"},
+		"its new table":  {func(f *plan.Failover) { f.Partners[0].Tables = nil }, "partner aws-2", " without --limit"},
+		"another address": {func(f *plan.Failover) {
+			f.Partners[0].Address = netip.MustParseAddr("10.9.9.9")
+		}, "partner aws-2", " without --limit"},
+		"nothing at all": {
+			func(f *plan.Failover) { *f = plan.Failover{} },
+			"BFD's interval, network 10.0.0.0/16, network 10.1.0.0/16 and 5 more", " without --limit",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, o := night()
+			want := planned()
+			r.FailoverPlan, o.FailoverRuns, o.Watched = &want, true, planned()
+			test.change(&o.Watched)
+			notes, trouble := []string{}, ""
+			if test.what != "" {
+				trouble = "wgmesh-failover watches an older plan (" + test.what + ")"
+				notes = append(notes, trouble+": run wgmesh.router.routes"+test.do)
+			}
+			assert.Equal(t, notes, status.Notes(r, o))
+			assert.Equal(t, status.FailoverState{Runs: true, Trouble: trouble}, status.FailoverOf(r, o))
+			assert.LessOrEqual(t, len(strings.Join(notes, "")), cause.Most)
+			o.FailoverRuns = false
+			assert.Equal(t, status.FailoverState{Trouble: "wgmesh-failover does not run"}, status.FailoverOf(r, o))
+		})
+	}
+	r, o := night()
+	r.FailoverPlan = &plan.Failover{Tables: []string{"rtb-a"}}
+	assert.Equal(t, status.FailoverState{}, status.FailoverOf(r, o), "it has no tunnel to another site")
+	o.FailoverRuns, o.Watched = true, planned()
+	r.FailoverPlan = &plan.Failover{}
+	assert.Len(t, status.Notes(r, o), 1, "a site that has no tables any more")
+	r.FailoverPlan, r.Failover = nil, true
+	assert.Empty(t, status.Notes(r, o), "nobody says what is planned")
 }
 
 func TestAgesOfTheFuture(t *testing.T) {

@@ -29,6 +29,8 @@ type Observation struct {
 	Reboot string
 	// FailoverRuns reports whether the daemon of Failover runs, which others know as well.
 	FailoverRuns bool
+	// Watched is what it was told to watch, of which it may not know all.
+	Watched plan.Failover
 	// FailoverFails is what it says of a table that it cannot move; empty: nothing.
 	FailoverFails string
 	Routes        map[netip.Prefix]Route

@@ -57,6 +57,8 @@ type Request struct {
 	KeyWarn, ImageWarn time.Duration
 	// Failover says that a daemon keeps route tables of the cloud at routers that live.
 	Failover bool
+	// FailoverPlan is what that daemon is planned to watch: with peers it has to run. Nil: not known.
+	FailoverPlan *plan.Failover
 	// Waited is how long the network was left alone before, which Settle counts too.
 	Waited time.Duration
 }

@@ -856,8 +856,9 @@ class Drains(unittest.TestCase):
     }  # fmt: skip
 
     @staticmethod
-    def seen(name, drained=False, troubles=(), ways=()):
+    def seen(name, drained=False, troubles=(), ways=(), runs=False, trouble=""):
         found = {"drained": drained, "troubles": [{"peer": peer, "text": text} for peer, text in troubles], "ways": list(ways)}
+        found["failover"] = {"runs": runs, "trouble": trouble}
         return {"item": name, "answers": {"__mesh_seen": found}}
 
     def refused(self, name, seen, targeted=None, **more):
@@ -889,6 +890,34 @@ class Drains(unittest.TestCase):
         self.assertIn("azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes back through azure-2", line)
         self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
         self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
+
+    def test_route_tables(self):
+        """Who is to take the tables of a router that is drained had no daemon, or one that did not know of it."""
+        hosts = {name: {"mesh_site": "aws", "mesh_route_tables": tables} for name, tables in (("aws-1", ["rtb-a"]), ("aws-2", ["rtb-c"]), ("aws-3", []))}
+        off, old = "wgmesh-failover does not run", "wgmesh-failover watches an older plan (partner aws-3%s)" % (", network 10.1.0.0/16" * 9)
+        runs, none = {"runs": True}, {"trouble": off}
+        for router, one, two, three, want in (
+            ("aws-1", runs, runs, runs, ""),
+            ("aws-1", none, runs, runs, ""),
+            ("aws-1", runs, none, runs, "aws-2 of its site: wgmesh-failover does not run"),
+            ("aws-1", runs, {"runs": True, "trouble": old}, runs, "aws-2 of its site: wgmesh-failover watches an older plan (partner"),
+            ("aws-1", none, none, none, "aws-2 of its site: wgmesh-failover does not run"),
+            ("aws-1", runs, runs, none, "aws-3 of its site: wgmesh-failover does not run"),
+            # Without a table it may stand in for another one, which takes its own back; if it stands in at all.
+            ("aws-3", none, runs, runs, "aws-1 of its site: wgmesh-failover does not run"),
+            ("aws-3", none, none, none, ""),
+        ):
+            with self.subTest(router=router, want=want, one=one):
+                seen = [self.seen("aws-1", **one), self.seen("aws-2", **two), self.seen("aws-3", **three)]
+                line = drainable(router, hosts, list(hosts), [router], seen)
+                self.assertLessEqual(len(line), 160, line)
+                self.assertEqual(bool(want), bool(line), line)
+                self.assertTrue(line.startswith(want and "%s is not drained: %s" % (router, want)), line)
+                self.assertTrue(line.endswith(want and ": run wgmesh.router.routes first"), line)
+                self.assertEqual("", drainable(router, hosts, list(hosts), [router], seen, force=True))
+        for host in hosts.values():
+            host["mesh_route_tables"] = []
+        self.assertEqual("", drainable("aws-1", hosts, list(hosts), ["aws-1"], [self.seen(name, trouble=off) for name in hosts]), "nobody has a table")
 
     def test_turns(self):
         seen = self.seen("azure-1")
@@ -937,14 +966,15 @@ class Turns(unittest.TestCase):
         "        with open(%r) as f:\n"
         "            seen = json.load(f).get(host)\n"
         "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
+        "        failover = {'peers': []}\n"
         "        peers = [{'peer': router} for router in task_vars['groups']['routers'] if router != host]\n"
-        "        plan = {'plan': {'status': status, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
+        "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
         "        if name == 'mesh_plan_info':\n"
         "            return plan\n"
         "        if seen is None:\n"
         "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
         "        if name == 'mesh_status_info':\n"
-        "            return dict(seen, forwarded=0)\n"
+        "            return dict(seen, forwarded=0, notes=seen['notes'] if args.get('failover_plan') == failover else [])\n"
         "        with open(%r, 'a') as f:\n"
         "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
         "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
@@ -979,7 +1009,8 @@ class Turns(unittest.TestCase):
         tunnels = [{"name": "wg%d" % i, "peer": peer, "healthy": True, "bgp": bgp} for i, peer in enumerate(self.ROUTERS) if peer != name]
         well = {"healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": [], "ages": []}
         addresses = {"azure-1": ["10.1.1.4"], "azure-2": ["10.1.2.4"]}.get(name, [])
-        return {"drained": drained, "drained_why": "", "source_addresses": addresses, **well, **more}
+        failover = {"runs": False, "trouble": ""}
+        return {"drained": drained, "drained_why": "", "source_addresses": addresses, "failover": failover, **well, **more}
 
     @staticmethod
     def lost(*peers, host="10.1.2.4"):
@@ -987,7 +1018,7 @@ class Turns(unittest.TestCase):
         found = "no answer from %s comes back through %s" % (host, ", ".join(peers))
         return [{"peer": peer, "alone": True, "text": found, "here": {"cause": found, "do": "look at both"}} for peer in peers]
 
-    def play(self, name, *args, silent=(), **seen):
+    def play(self, name, *args, silent=(), tables=False, **seen):
         """The code, the output, and what has been done to whom."""
         answers = {router: None if router in silent else self.seen(router) for router in self.ROUTERS}
         answers.update({router.replace("_", "-"): answer for router, answer in seen.items()})
@@ -998,6 +1029,8 @@ class Turns(unittest.TestCase):
             router: {"mesh_id": self.ROUTERS.index(router) + 1, "mesh_site": site, "mesh_endpoint": "192.0.2.%d" % (self.ROUTERS.index(router) + 1)}
             for site, routers in self.SITES.items() for router in routers
         }  # fmt: skip
+        for router in self.SITES["aws"] if tables else ():
+            hosts[router]["mesh_route_tables"] = ["rtb-" + router]
         sites = {site: {"as": 65020 + i, "networks": ["10.%d.0.0/16" % (i + 1)]} for i, site in enumerate(self.SITES)}
         common = {"mesh_sites": sites, "ansible_connection": "local", "mesh_upgrade_wait": 1, "mesh_drain_wait": 1, "mesh_wait": 1}
         (self.root / "hosts.yml").write_text(json.dumps({"all": {"vars": common, "children": {"routers": {"hosts": hosts}}}}))
@@ -1101,6 +1134,28 @@ class Turns(unittest.TestCase):
         lost = self.lost("azure-1") + self.lost("aws-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
         code, out, did = self.play("drain", "--limit", "azure-1", silent=["aws-1"], gcp_1=self.seen("gcp-1", crossed=lost))
         self.assertEqual((0, drained), (code, did), out)
+
+    def test_drains_beside_who_takes_the_tables(self):
+        """The tables of the second of two routers stayed with it: the machine that was made of the first had no daemon."""
+        off = self.seen("aws-1", failover={"runs": False, "trouble": "wgmesh-failover does not run"})
+        for play in (["drain"], ["upgrade"], ["rotate", "-e", "mesh_rotate=private"]):
+            with self.subTest(play):
+                code, out, did = self.play(*play, "--limit", "aws-2", tables=True, aws_1=off)
+                self.assertEqual((2, []), (code, did), out)
+                self.assertIn("aws-2 is not drained: aws-1 of its site: wgmesh-failover does not run: run wgmesh.router.routes first", out)
+        drained = ["aws-2: Drain this router"]
+        for args, more in (((), {"aws_1": off}), ((), {"tables": True}), (("-e", "mesh_drain_force=true"), {"tables": True, "aws_1": off})):
+            code, out, did = self.play("drain", "--limit", "aws-2", *args, **more)
+            self.assertEqual((0, drained), (code, did), out)
+
+    def test_says_what_watches_no_table(self):
+        """What looks last at a router that was changed is what the report has."""
+        note = "wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes"
+        for play in ("status", "undrain"):
+            with self.subTest(play):
+                code, out, _did = self.play(play, "--limit", "azure-1", azure_1=self.seen("azure-1", play == "undrain", notes=[note]))
+                self.assertEqual(0, code, out)
+                self.assertIn("WARNINGS (no harm yet) azure-1: " + note, out)
 
     def test_asks_the_peers_first(self):
         """A peer that is out of reach ended the run when the router was drained, and changed."""

@@ -14,7 +14,8 @@ short_description: Why a router is not to be drained now
 version_added: 1.0.0
 description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
-    and not drained itself, and to forward as far as other sites see it. Of each site, one router is drained in a run.
+    and not drained itself, and to forward as far as other sites see it. Where route tables follow the routers, each has to run
+    C(wgmesh-failover) on the present plan. Of each site, one router is drained in a run.
   - A router that is drained already is not asked again, so that a run that was cut off goes on.
 positional: _input, hostvars, group, targeted, seen, force, crossed, needs
 options:
@@ -104,6 +105,10 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
         lost = unforwarded(other, crossed, [name])
         if lost:
             return refusal(name, "%s of its site does not forward (%s)" % (other, cut(lost[0])), "mend that one first (status play)")
+        # The other one takes the tables of this one, or its own back, which a daemon here may hold.
+        held = hostvars[name].get("mesh_route_tables") or (answers.get(name) or answer)["failover"]["runs"] and hostvars[other].get("mesh_route_tables")
+        if held and answer["failover"]["trouble"]:
+            return refusal(name, "%s of its site: %s" % (other, cut(answer["failover"]["trouble"])), "run wgmesh.router.routes first")
     return ""
 
 

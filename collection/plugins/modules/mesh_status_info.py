@@ -169,6 +169,11 @@ options:
       routers that live. C(notes) says when it does not run.
     type: bool
     default: false
+  failover_plan:
+    description:
+      - C(plan.failover) of M(wgmesh.router.mesh_plan_info). Where it has C(peers), that daemon has to run, as with I(failover), and
+        C(notes) and C(failover) say when C(/etc/wgmesh/failover.json), which it was started with, has another plan.
+    type: dict
   traffic:
     description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are
       left out.
@@ -354,6 +359,18 @@ reboot_required:
       installed than runs (C(/boot/vmlinuz-*)). I(notes) says which.
   returned: always
   type: bool
+failover:
+  description: What is to be known of C(wgmesh-failover), by the options I(failover) and I(failover_plan).
+  returned: always
+  type: dict
+  contains:
+    runs:
+      description: Whether it runs.
+      type: bool
+    trouble:
+      description: Why route tables do not follow the routers as planned; empty when they do, or nothing is planned.
+      type: str
+      sample: wgmesh-failover watches an older plan (partner aws-3)
 drained_seconds:
   description: For how many seconds it has been.
   returned: always

@@ -345,6 +345,7 @@ ANSWERS = {
         "drained_why": TEXT,
         "ages": [{"what": TEXT, "peer": TEXT, "seconds": INT}],
         "reboot_required": BOOL,
+        "failover": {"runs": BOOL, "trouble": TEXT},
         "forwarded?": INT,
         "carried?": [{"name": NAME, "peer": NAME, "received": INT, "sent": INT}],
     },
