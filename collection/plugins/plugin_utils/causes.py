@@ -190,10 +190,22 @@ class Mesh:
             for router, reason in reasons.items():
                 if router not in wrong:
                     cause, do = halves(reason.removeprefix(peer + ": "))
+                    if self.doubted(peer, reasons):
+                        self.add((router, peer), peer + ": " + cause, do, "refused")
+                        continue
                     self.down.add(peer)
                     self.add(peer, cause, do, "refused", {router})
             if len(reasons) > 1:
                 wrong.add(peer)
+
+    def doubted(self, peer, accusers):
+        """Whether one router alone says it of another, and two that could see it do not. Those of its own site
+        need not see it. Either may be wrong then, or lie."""
+        site = self.hostvars[peer].get("mesh_site")
+        others = [name for name in self.alive if name != peer and name not in accusers and self.hostvars[name].get("mesh_site") != site]
+        seen = [name for name in others if finished(self.hostvars[name]) and peer not in self.misses.get(name, {})]
+        tunnels = [{str(tunnel.get("peer")) for tunnel in status(self.hostvars[name]).get("tunnels") or []} for name in seen]
+        return len(accusers) == 1 and sum(peer in peers for peers in tunnels) >= 2
 
     def missed(self):
         """Find the routers that cause others to miss them. A fault between only two routers is reported as it is."""
@@ -218,7 +230,9 @@ class Mesh:
                 alone = [max((view for view in views if view not in alone), key=lambda v: bool(v.get("final")))]
             for view in alone:
                 here = view.get("here") or view
-                self.add(pair, here["cause"], here.get("do"), "tunnel", red=view.get("alone") and [str(view["peer"])])
+                peer = str(view["peer"])
+                sure = view.get("alone") and not self.doubted(peer, [a for a in self.misses if peer in self.misses[a]])
+                self.add(pair, here["cause"], here.get("do"), "tunnel", red=[peer] if sure else None)
         if not self.found:
             for router, troubles in self.troubles.items():
                 for trouble in troubles:

@@ -250,6 +250,19 @@ class Rows(unittest.TestCase):
         self.assertEqual([(["azure-1"], 6)], [(row["routers"], len(row["follows"])) for row in rows])
         self.assertEqual(["azure-1"], list(causes.blamed(rows, hostvars, ROUTERS, ROUTERS)))
 
+    def test_one_liar(self):
+        """What one router said of each other one made those red, and itself not."""
+        others = [name for name in ROUTERS if name != "aws-1"]
+        site = {name: name.split("-")[0] for name in ROUTERS}
+        honest = {name: {**status(tunnels=[{"peer": peer} for peer in ROUTERS]), "mesh_site": site[name]} for name in ROUTERS}
+        pending = {"pending": [{"peer": peer, "refused": True, "reason": peer + ": its envelope: run it again"} for peer in others]}
+        for lie in (status(*map(lost, others)), {**status(), "__mesh_opened": pending}):
+            hostvars = {**honest, "aws-1": {**honest["aws-1"], **lie}}
+            rows = causes.causes(hostvars, ROUTERS, ROUTERS)
+            self.assertEqual(6, len(rows))
+            for row in rows:
+                self.assertEqual((2, True), (len(row["ends"]), "aws-1" in row["ends"]), row)
+
     def test_outside_of_the_run(self):
         hostvars = {"aws-1": status(misses("aws-2")), "aws-2": {}}
         rows = causes.causes(hostvars, ["aws-1"], ["aws-1"])
