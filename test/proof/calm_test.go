@@ -69,8 +69,10 @@ func moving(want, have map[string]string) bool {
 // flaps names the sessions between these routers that are down, or up only since a moment.
 func (l lab) flaps(t *testing.T, since time.Time, routers ...string) (fell []string) {
 	t.Helper()
+	// The BIRD of a host that has just booted takes a moment.
+	const ask = "n=0; until birdc show protocols; do n=$((n+1)); [ $n -lt 150 ] || exit 1; sleep 0.2; done"
 	for _, r := range routers {
-		for _, s := range outage.Sessions(l.in(t, r, "birdc show protocols"), time.Now()) {
+		for _, s := range outage.Sessions(l.in(t, r, ask), time.Now()) {
 			if slices.Contains(routers, s.Peer) && (!s.Up || s.Since.After(since)) {
 				fell = append(fell, r+" to "+s.Peer)
 			}
