@@ -308,6 +308,9 @@ class Adopt(unittest.TestCase):
         network = Network()
         network.interfaces["azure-1"]["wg-aws-1"]["lines"] = ["{{ x }}"]
         self.assertRegex(network.adopt()["refused"], r"^azure-1: line \d+ \(line\) of /etc/wireguard/wg-aws-1.conf: found what is not of its form, ")
+        network = Network()
+        network.interfaces["azure-1"]["wg-aws-1"]["mtu"] = float("inf")  # 1e999, in JSON
+        self.assertRegex(network.adopt()["refused"], "^azure-1: ip: found what is not of its form, ")
 
     def test_interfaces_of_any_name(self):
         network = Network()
