@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run one of Ansible's own modules on a router, which sets no variable by what it answers.
 
-Ansible takes C(ansible_facts) from every module, and a fact stands above the variables of the inventory. A router that was
-taken over would say so which site it is of, or which file of the controller it is to be given.
+Ansible takes facts from every module, and a fact stands above the variables of the inventory. A router that was
+taken over would say by one which site it is of, or which file of the controller it is to be given.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
+        if set(self._task.args) != {"module", "options"} or not isinstance(self._task.args["options"], dict):
+            found = ", ".join(sorted(map(str, self._task.args))) or "nothing"
+            return answers.failed("without_facts: found %s" % found, "give module, a name such as copy, and options, an object")
         task = self._task.copy()
         name, task.args = self._task.args["module"], self._task.args["options"]
         task.action = "ansible.legacy." + name
