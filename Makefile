@@ -82,9 +82,9 @@ unit: ## Go tests that need nothing
 	@$(GO) test -timeout 60m ./...
 
 .PHONY: integration
-integration: ## Go tests with real BIRD and WireGuard in network namespaces (root)
+integration: ## all Go tests, those with real BIRD and WireGuard in network namespaces, too (root)
 	@.ci/venv moto
-	@$(GO) test -tags integration -count=1 -p 2 -timeout 60m ./pkg/... ./modules/... ./internal/nettest
+	@$(GO) test -tags integration -count=1 -p 2 -timeout 60m ./...
 
 .PHONY: model
 model: ## the model of the network against real BIRDs: TOPOLOGIES=100 random ones; and what a preview takes (root)
