@@ -121,6 +121,7 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 	return Problem{
 		Here:  pingTrouble(t, s),
 		Cause: cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall"),
+		Cut:   t.Neighbor != "" && !established, // else a router that answers no ping may be all
 	}
 }
 

@@ -149,16 +149,19 @@ func TestWhatFollowsIsFinal(t *testing.T) {
 	}
 }
 
-// What keeps a handshake or a session away is cut, and what pings say is not.
+// What keeps a handshake or a session away is cut, and what pings alone say is not.
 func TestWhatIsCut(t *testing.T) {
 	tests := map[string]struct {
 		breakIt func(s *status.TunnelState)
 		want    bool
 	}{
-		"no handshake":         {func(s *status.TunnelState) { s.Device.Peer.Handshake = time.Time{} }, true},
-		"no BGP":               {func(s *status.TunnelState) { s.Session.State = "Active" }, true},
-		"no BFD":               {func(s *status.TunnelState) { s.BFD = nil }, true},
-		"no answer to ping":    {func(s *status.TunnelState) { s.PingErr = status.ErrNoAnswer }, false},
+		"no handshake":      {func(s *status.TunnelState) { s.Device.Peer.Handshake = time.Time{} }, true},
+		"no BGP":            {func(s *status.TunnelState) { s.Session.State = "Active" }, true},
+		"no BFD":            {func(s *status.TunnelState) { s.BFD = nil }, true},
+		"no answer to ping": {func(s *status.TunnelState) { s.PingErr = status.ErrNoAnswer }, false},
+		"nothing comes through": {func(s *status.TunnelState) {
+			s.PingErr, s.Session.State = status.ErrNoAnswer, "Active"
+		}, true},
 		"large packets vanish": {func(s *status.TunnelState) { s.WholeErr = status.ErrNoAnswer }, false},
 	}
 	for name, tt := range tests {
