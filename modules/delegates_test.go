@@ -226,3 +226,22 @@ func (f *tasks) bounded(expression string, at task) bool {
 	}
 	return false
 }
+
+// Ansible calls a task that had no more time failed, and not unreachable: what is said of a router that goes
+// away has to be said then, too.
+func TestWhoHangsIsLikeWhoIsGone(t *testing.T) {
+	files, err := filepath.Glob("../roles/*/tasks/*.yml")
+	require.NoError(t, err)
+	seen := 0
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, when := range regexp.MustCompile(`(?m)^ +when: (\w+) is unreachable(.*)$`).FindAllSubmatch(raw, -1) {
+			name := string(when[1])
+			assert.Equal(t, " or "+name+" is failed", string(when[2]), file)
+			assert.Regexp(t, `register: `+name+`\n(  \w.*\n)*?  ignore_errors: true`, string(raw), file)
+			seen++
+		}
+	}
+	assert.Equal(t, 3, seen)
+}

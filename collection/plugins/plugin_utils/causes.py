@@ -32,14 +32,18 @@ RESULTS = (
 )  # fmt: skip
 LOOPS = ("__mesh_call_plans", "__mesh_call_gates", "__mesh_call_known", "__mesh_call_told")
 
+UNREACHED = "check that it runs, its address, and SSH in its firewall"
+
 # What somebody else says, and what to do about it. Ansible, ssh, the kernel and the
 # errors of Go say what is wrong and no more.
 ADVICE = (
+    # A task's timeout, as core says it before 2.19 and since. ssh may have tried all that time.
+    (r"in the expected time frame|Timed out after", "check that it runs and what hangs there (its load, its disk), then run again"),
     (r"Permission denied \(|Too many authentication failures", "give ansible_user and a key that this router takes"),
     (r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No \S+ host key is known",
      "compare its host key with known_hosts, and mend the one that is wrong"),
     (r"Could not resolve hostname", "correct ansible_host in the inventory"),
-    (r"connect to host|[Tt]imed out|Connection (?:closed|reset|refused)|no longer answers", "check that it runs, its address, and SSH in its firewall"),
+    (r"connect to host|[Tt]imed out|Connection (?:closed|reset|refused)|no longer answers", UNREACHED),
     (r"[Mm]issing sudo password|sudo: .*password|Incorrect .* password|must have a tty",
      "let the user become root there without a password, or give the password (-K)"),
     (r"[Nn]o space left on device", "make room on its disk (df -h), and run again"),
@@ -304,7 +308,7 @@ def of_result(result, kind):
 
 
 def unreached(text):
-    return text or "ssh does not say why it cannot be reached", advice(text) or ADVICE[3][1]
+    return text or "ssh does not say why it cannot be reached", advice(text) or UNREACHED
 
 
 def gone(text):

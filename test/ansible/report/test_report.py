@@ -241,6 +241,11 @@ class Rows(unittest.TestCase):
         rows = causes.causes({"aws-1": {"__mesh_plan": {"unreachable": True, "msg": said}}, "aws-2": status()}, ["aws-1", "aws-2"], ["aws-2"])
         self.assertEqual([("ssh: connect to host 198.51.100.7 port 22: No route to host", "check that it runs, its address, and SSH in its firewall", "unreachable")], [(r["cause"], r["do"], r["kind"]) for r in rows])
 
+    def test_a_task_had_no_more_time(self):
+        for said in ("The raw action failed to execute in the expected time frame (600) and was terminated", "Task failed: Timed out after 600 second(s)."):
+            rows = causes.causes({"aws-1": {"__mesh_back": {"failed": True, "msg": said}}}, ["aws-1"], [])
+            self.assertEqual(["check that it runs and what hangs there (its load, its disk), then run again"], [row["do"] for row in rows])
+
     def test_keys_that_one_refuses_of_all_and_all_of_one(self):
         def refused(*peers):
             return {**status(), "__mesh_opened": {"pending": [{"peer": p, "refused": True, "reason": p + ": its envelope: run it again"} for p in peers]}}
