@@ -207,7 +207,18 @@ func TestFloorLaw(t *testing.T) {
 	step(bird.Confirmed, true, "10.1.0.0/16 10.2.0.0/16")
 	step(Floor, false, "10.1.0.0/16 10.2.0.0/16")
 
-	o.Neighbors, o.Timeout = former, 0
+	// A change of the floor alone, while BIRD's waits.
+	o.Neighbors = former
+	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
+	o.Unreachable = false
+	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
+	step(bird.Confirmed, true, "")
+	o.Unreachable = true
+	step(Floor, true, "10.1.0.0/16")
+
+	o.Neighbors, o.Timeout = append(former, more), 0
+	step(bird.Applied, true, "10.1.0.0/16 10.2.0.0/16")
+	o.Neighbors = former
 	step(bird.Applied, true, "10.1.0.0/16")
 	o.Unreachable = false
 	step(Floor, false, "10.1.0.0/16")

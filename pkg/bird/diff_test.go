@@ -94,6 +94,13 @@ func TestDiffApplied(t *testing.T) {
 			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
 			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, renew: true, timeout: 60, pending: true,
 		},
+		"the same change waits, with another floor": {
+			have: bird.Have{
+				Text: conf(1), Daemon: trying, Trial: conf(2), Candidates: []string{cand},
+				Marker: &bird.Marker{Candidate: cand, Stamp: stamp(2), Floor: []byte(`{}`)},
+			},
+			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, timeout: 60, pending: true,
+		},
 		"another change of ours waits": {
 			have: other, timeout: 60,
 			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, pending: true,
