@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -91,12 +92,17 @@ func Diff(want Want, have Have) (Delta, error) {
 	case Absent:
 		return diffAbsent(want, have), nil
 	case Confirmed:
-		return diffConfirmed(have)
+		d, err := diffConfirmed(have)
+		if len(d) > 0 && want.Start && have.disabled { // the last step stays so: a second run finds the way on
+			d = slices.Insert(d, len(d)-1, Step{Do: ActBoot})
+		}
+		return d, err
 	case Undone:
 		return diffUndone(have)
 	}
 	d, err := diffApplied(want, have)
-	if err == nil && want.Start && have.disabled {
+	// What BIRD may take back is enabled when it is kept. The guard, whose time is renewed, disables again.
+	if err == nil && want.Start && have.disabled && (want.Renew || !d.Pending(have.Daemon.Pending)) {
 		d = append(d, Step{Do: ActBoot}) // last: BIRD has its file by then
 	}
 	return d, err

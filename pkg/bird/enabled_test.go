@@ -55,3 +55,32 @@ func TestEnabledAtBoot(t *testing.T) {
 		assert.Equal(t, []string{"systemctl enable bird", "systemctl disable bird"}, *told)
 	}
 }
+
+// A change that BIRD may take back enables nothing, unless a guard disables it again: it is
+// enabled when it is kept, and not when nothing is.
+func TestTrialIsEnabledWhenKept(t *testing.T) {
+	h, _ := booted(t, map[string]string{"state": "disabled"})
+	have, err := h.Observe(t.Context())
+	require.NoError(t, err)
+	have.Text, have.Daemon = conf(1), bird.Daemon{Running: true, Runs: stamp(1)}
+	plan := func(want bird.Want) []bird.Action {
+		want.Text, want.Start = conf(2), true
+		d, err := bird.Diff(want, have)
+		require.NoError(t, err)
+		return actions(d)
+	}
+	trial := bird.Want{State: bird.Applied, Timeout: 60}
+	assert.Equal(t, []bird.Action{bird.ActTry}, plan(trial))
+	assert.Equal(t, []bird.Action{bird.ActTry, bird.ActBoot}, plan(bird.Want{State: bird.Applied, Timeout: 60, Renew: true}))
+	assert.Equal(t, []bird.Action{bird.ActTry, bird.ActBoot}, plan(bird.Want{State: bird.Applied}), "kept at once")
+	assert.Empty(t, plan(bird.Want{State: bird.Confirmed}))
+
+	have.Daemon = bird.Daemon{Running: true, Runs: stamp(2), Pending: true}
+	have.Marker, have.Trial = &bird.Marker{Candidate: "x", Stamp: stamp(2)}, conf(2)
+	assert.Empty(t, plan(trial))
+	assert.Equal(t, []bird.Action{bird.ActConfirm, bird.ActBoot, bird.ActFinish}, plan(bird.Want{State: bird.Confirmed}))
+	have.Daemon.Pending = false
+	assert.Equal(t, []bird.Action{bird.ActBoot, bird.ActFinish}, plan(bird.Want{State: bird.Confirmed}), "cut off")
+	have.Text, have.Daemon, have.Marker, have.Trial = conf(2), bird.Daemon{Running: true, Runs: stamp(2)}, nil, nil
+	assert.Equal(t, []bird.Action{bird.ActBoot}, plan(trial), "nothing waits")
+}

@@ -273,8 +273,8 @@ options:
     description:
       - Keep a drop-in for C(service), where systemd runs. A crashed BIRD is restarted in 200 ms, it has priority, and
         C(systemctl reload) is refused while a change waits for its confirmation.
-      - Where BIRD is to run and C(service) is disabled, it is enabled. A unit that is masked or has nothing to enable stays
-        as it is.
+      - Where BIRD is to run and C(service) is disabled, it is enabled, without I(guard) when the change is kept. A unit
+        that is masked or has nothing to enable stays as it is.
       - A copy of the file that was written last is kept, with C(.good) added. When BIRD is to start and refuses its
         file, or the file breaks off as a power cut leaves one, it starts with the copy, and says so in one line. The
         file is kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
