@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
@@ -57,8 +58,7 @@ func answerTable(t *testing.T) map[string]map[string]returned {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "python3", "-c", describe)
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	require.NoError(t, err)
+	out := must.Get(cmd.Output())(t)
 	var table map[string]map[string]returned
 	require.NoError(t, json.Unmarshal(out, &table))
 	return table
@@ -71,8 +71,7 @@ func TestAnswersAreDocumented(t *testing.T) {
 	require.Len(t, table, len(modules())+len(inCloud))
 	for name, have := range table {
 		t.Run(name, func(t *testing.T) {
-			raw, err := os.ReadFile("../collection/plugins/modules/" + inAnsible(name) + ".py")
-			require.NoError(t, err)
+			raw := must.Get(os.ReadFile("../collection/plugins/modules/" + inAnsible(name) + ".py"))(t)
 			m := regexp.MustCompile(`(?s)RETURN = r"""(.*?)"""`).FindSubmatch(raw)
 			require.NotNil(t, m, "no RETURN")
 			var want map[string]returned
@@ -118,8 +117,7 @@ sys.path.insert(0, "../collection/plugins/plugin_utils")
 import answers
 json.dump(answers.accept(sys.argv[1], "azure-1", {"tunnels": [{"peer": "b"}]}, json.loads(sys.argv[2])), sys.stdout)`, module, answer)
 		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		require.NoError(t, err)
+		out := must.Get(cmd.Output())(t)
 		require.NoError(t, json.Unmarshal(out, &got))
 		return got
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // inCloud are the modules of the other program, wgmesh-cloud.
@@ -43,8 +45,7 @@ func TestEveryModuleIsEverywhere(t *testing.T) {
 		want[i] = inAnsible(name)
 	}
 	slices.Sort(want)
-	raw, err := os.ReadFile("../collection/meta/runtime.yml")
-	require.NoError(t, err)
+	raw := must.Get(os.ReadFile("../collection/meta/runtime.yml"))(t)
 	var meta struct {
 		Groups  map[string][]string `yaml:"action_groups"`
 		Routing map[string]map[string]struct {
@@ -70,12 +71,10 @@ func TestEveryModuleIsEverywhere(t *testing.T) {
 
 // The class of the action plugins takes these modules from wgmesh-cloud, and no others.
 func TestThePluginKnowsTheProgram(t *testing.T) {
-	plugin, err := os.ReadFile("../collection/plugins/plugin_utils/wgmesh.py")
-	require.NoError(t, err)
+	plugin := must.Get(os.ReadFile("../collection/plugins/plugin_utils/wgmesh.py"))(t)
 	table := regexp.MustCompile(`(?m)^PROGRAMS = \{(.*)\}$`).FindSubmatch(plugin)
 	require.NotNil(t, table, "no PROGRAMS")
-	program, err := os.ReadFile("cloud/main.go")
-	require.NoError(t, err)
+	program := must.Get(os.ReadFile("cloud/main.go"))(t)
 	var found, there []string
 	for _, m := range regexp.MustCompile(`"(\w+)": "wgmesh-cloud"`).FindAllSubmatch(table[1], -1) {
 		found = append(found, string(m[1]))
@@ -91,8 +90,7 @@ func TestThePluginKnowsTheProgram(t *testing.T) {
 // of those whose groups are all the same.
 func names(t *testing.T, glob, pattern string) []string {
 	t.Helper()
-	paths, err := filepath.Glob(glob)
-	require.NoError(t, err)
+	paths := must.Get(filepath.Glob(glob))(t)
 	re := regexp.MustCompile(pattern)
 	var out []string
 	for _, path := range paths {

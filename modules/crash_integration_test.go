@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -42,8 +43,7 @@ type crash struct {
 // rounds meet more points: WGMESH_CRASH=20.
 func rounds(t *testing.T) int {
 	t.Helper()
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("WGMESH_CRASH"), "1"))
-	require.NoError(t, err, "WGMESH_CRASH: expected a number of rounds")
+	n := must.Get(strconv.Atoi(cmp.Or(os.Getenv("WGMESH_CRASH"), "1")))(t, "WGMESH_CRASH: expected a number of rounds")
 	return n
 }
 
@@ -235,8 +235,7 @@ func (c crash) round(t *testing.T, old, want map[string]string) (points int) {
 		c.finish(t)
 		assert.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(c.files(t))), place)
 		if c.tidy {
-			left, err := filepath.Glob(c.dir + "/.*")
-			require.NoError(t, err)
+			left := must.Get(filepath.Glob(c.dir + "/.*"))(t)
 			assert.Empty(t, left, "temporary files of secrets stay: %s", place)
 		}
 	}
@@ -278,8 +277,7 @@ func (c crash) files(t *testing.T) map[string]string {
 	entries, _ := os.ReadDir(c.dir)
 	for _, e := range entries {
 		if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
-			text, err := os.ReadFile(filepath.Join(c.dir, e.Name()))
-			require.NoError(t, err)
+			text := must.Get(os.ReadFile(filepath.Join(c.dir, e.Name())))(t)
 			out[e.Name()] = string(text)
 		}
 	}
@@ -315,8 +313,7 @@ func (c crash) strace(t *testing.T, args ...string) string {
 	if complete {
 		require.NoError(t, err, "%s", said)
 	}
-	text, err := os.ReadFile(log)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(log))(t)
 	return string(text)
 }
 
@@ -330,7 +327,6 @@ func (h host) call(t *testing.T, module string, options map[string]any) map[stri
 
 func encode(t *testing.T, options map[string]any) string {
 	t.Helper()
-	text, err := json.Marshal(options)
-	require.NoError(t, err)
+	text := must.Get(json.Marshal(options))(t)
 	return string(text)
 }

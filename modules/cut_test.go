@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // unheard runs a command as on a router whose controller is gone: nobody reads what it says,
@@ -38,12 +40,10 @@ func TestRoleHasFilesRead(t *testing.T) {
 		return []string{roleFiles + "put.sh", "False", path, text, valid, then}
 	}
 	unheard(t, put("one", "")...)
-	said, err := exec.Command("sh", put("one", "")...).CombinedOutput()
-	require.NoError(t, err)
+	said := must.Get(exec.Command("sh", put("one", "")...).CombinedOutput())(t)
 	assert.Empty(t, string(said))
 	require.Error(t, exec.Command("sh", put("bad", `! grep -q bad "$1"`)...).Run())
-	said, err = exec.Command("sh", put("two", `! grep -q bad "$1"`)...).CombinedOutput()
-	require.NoError(t, err)
+	said = must.Get(exec.Command("sh", put("two", `! grep -q bad "$1"`)...).CombinedOutput())(t)
 	assert.Equal(t, "changed\n", string(said))
 	// Nobody could be told, as when systemd does not answer: the next run does it.
 	broken := filepath.Join(dir, "broken")
@@ -52,15 +52,12 @@ func TestRoleHasFilesRead(t *testing.T) {
 	require.Error(t, exec.Command("sh", put("three", "")...).Run())
 	require.NoError(t, os.Remove(broken))
 	for _, want := range []string{"changed\n", ""} {
-		said, err = exec.Command("sh", put("three", "")...).CombinedOutput()
-		require.NoError(t, err)
+		said = must.Get(exec.Command("sh", put("three", "")...).CombinedOutput())(t)
 		assert.Equal(t, want, string(said))
 	}
-	text, err := os.ReadFile(log)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(log))(t)
 	assert.Equal(t, "one\ntwo\nthree\n", string(text))
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
+	entries := must.Get(os.ReadDir(dir))(t)
 	assert.Len(t, entries, 2, "nothing half made is left")
 }
 
@@ -71,8 +68,7 @@ func TestPackedCollectionIsTakenAway(t *testing.T) {
 			Command struct{ Argv []string } `yaml:"ansible.builtin.command"`
 		}
 	}
-	text, err := os.ReadFile("../roles/router/tasks/join.yml")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile("../roles/router/tasks/join.yml"))(t)
 	require.NoError(t, yaml.Unmarshal(text, &tasks))
 	var argv []string
 	for _, task := range tasks {
@@ -84,8 +80,7 @@ func TestPackedCollectionIsTakenAway(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	run := func() string {
-		out, err := exec.Command(argv[0], argv[1:]...).Output()
-		require.NoError(t, err)
+		out := must.Get(exec.Command(argv[0], argv[1:]...).Output())(t)
 		return strings.TrimSpace(string(out))
 	}
 	left, other := run(), filepath.Join(dir, "mine")
@@ -118,8 +113,7 @@ func TestResetGoesOnWhenNobodyListens(t *testing.T) {
 		"/etc/passwd": accounts, "/etc/sudoers.d/wgmesh": "", "/etc/ssh/sshd_config.d/60-wgmesh.conf": "",
 	})
 	unheard(t, roleFiles+"reset.sh", "False", "ended", "", r.root)
-	log, err := os.ReadFile(r.log)
-	require.NoError(t, err)
+	log := must.Get(os.ReadFile(r.log))(t)
 	for _, did := range []string{"nft delete table", "userdel", "systemctl daemon-reload", "try-reload-or-restart ssh"} {
 		assert.Contains(t, string(log), did)
 	}
@@ -128,8 +122,7 @@ func TestResetGoesOnWhenNobodyListens(t *testing.T) {
 
 // A program that is on its way to a router when the controller dies leaves nothing there.
 func TestUploadThatIsCutOffLeavesNothing(t *testing.T) {
-	text, err := os.ReadFile("../collection/plugins/plugin_utils/wgmesh.py")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile("../collection/plugins/plugin_utils/wgmesh.py"))(t)
 	_, script, found := bytes.Cut(text, []byte("UPLOAD = \"\"\"\\\n"))
 	require.True(t, found)
 	script, _, _ = bytes.Cut(script, []byte(`"""`))
@@ -137,7 +130,6 @@ func TestUploadThatIsCutOffLeavesNothing(t *testing.T) {
 	line := strings.NewReplacer("{root_dir}", dir, "{user_dir}", dir, "{build}", "0123", "{answer}", "wgmesh-target: ",
 		"{{", "{", "}}", "}", "\n", " ").Replace(string(script))
 	unheard(t, "-c", line)
-	entries, err := os.ReadDir(filepath.Join(dir, "0123"))
-	require.NoError(t, err)
+	entries := must.Get(os.ReadDir(filepath.Join(dir, "0123")))(t)
 	assert.Empty(t, entries)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A task of a playbook or a role, as far as it says where it is done.
@@ -31,15 +33,13 @@ type tasks struct {
 func TestEveryDelegateIsInTheGroup(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"../collection/playbooks/*.yml", "../roles/*/tasks/*.yml"} {
-		found, err := filepath.Glob(pattern)
-		require.NoError(t, err)
+		found := must.Get(filepath.Glob(pattern))(t)
 		require.NotEmpty(t, found, pattern)
 		files = append(files, found...)
 	}
 	delegated := 0
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(file))(t)
 		var doc any
 		require.NoError(t, yaml.Unmarshal(raw, &doc), file)
 		f := tasks{vars: map[string]string{}}
@@ -74,8 +74,7 @@ func TestEveryDelegateIsInTheGroup(t *testing.T) {
 func TestRoutersSetNoVariable(t *testing.T) {
 	var files []string
 	for _, pattern := range []string{"../collection/playbooks/*.yml", "../collection/playbooks/*/*.yml", "../roles/*/tasks/*.yml"} {
-		found, err := filepath.Glob(pattern)
-		require.NoError(t, err)
+		found := must.Get(filepath.Glob(pattern))(t)
 		require.NotEmpty(t, found, pattern)
 		files = append(files, found...)
 	}
@@ -86,8 +85,7 @@ func TestRoutersSetNoVariable(t *testing.T) {
 		return out
 	}
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(file))(t)
 		assert.Empty(t, brings(raw), "%s: these tasks take facts from a router: expected raw, or wgmesh.router.without_facts", file)
 	}
 	assert.Equal(t, []string{"ansible.builtin.copy", "gather_facts", "apt", "hosts"}, brings([]byte(`
@@ -105,8 +103,7 @@ func TestWhoHangsEnds(t *testing.T) {
 		"../collection/playbooks/image.yml": 1, "../collection/playbooks/add.yml": 1, "../collection/playbooks/routes.yml": 1,
 		"../collection/playbooks/reset.yml": 1, "../roles/mesh/tasks/change.yml": 1,
 	} {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(file))(t)
 		assert.Len(t, regexp.MustCompile(`(?m)^ +timeout: 1800`).FindAll(raw, -1), count, file)
 	}
 }
@@ -153,8 +150,7 @@ func (f *tasks) collect(t *testing.T, node any) {
 			f.collect(t, one)
 		}
 	case map[string]any:
-		raw, err := yaml.Marshal(n)
-		require.NoError(t, err)
+		raw := must.Get(yaml.Marshal(n))(t)
 		var one task
 		if yaml.Unmarshal(raw, &one) == nil {
 			f.all = append(f.all, one)

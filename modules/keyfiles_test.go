@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/keypair"
 	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/wg"
@@ -36,8 +37,7 @@ func TestKeyFilesAreReadAlike(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "key")
 			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
-			host, err := wg.Open(dir)
-			require.NoError(t, err)
+			host := must.Get(wg.Open(dir))(t)
 			defer func() { _ = host.Close() }()
 			public, err := host.PublicKey(path)
 			assert.Equal(t, tt.good, err == nil, "wg_tunnel, the private key: %v", err)
@@ -45,10 +45,9 @@ func TestKeyFilesAreReadAlike(t *testing.T) {
 			assert.Equal(t, tt.good, err == nil, "wg_tunnel, a pre-shared key: %v", err)
 			_, err = seal.ParsePSK([]byte(tt.text))
 			assert.Equal(t, tt.good, err == nil, "wg_psk: %v", err)
-			have, err := keypair.Host{}.Observe(t.Context(), keypair.Want{
+			have := must.Get(keypair.Host{}.Observe(t.Context(), keypair.Want{
 				Files: keypair.Files{PrivateKey: path, SealingKey: dir + "/seal", Identity: dir + "/id"},
-			})
-			require.NoError(t, err)
+			}))(t)
 			assert.Equal(t, tt.good, have.Private.Broken == nil, "wg_keypair: %v", have.Private.Broken)
 			if tt.good {
 				assert.Equal(t, public.String(), have.Private.Public)

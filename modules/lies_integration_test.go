@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
@@ -125,8 +126,7 @@ func (n *network) collection() {
 	text, err := json.Marshal(map[string]any{"wgmesh": map[string]any{"linux_amd64": one, "linux_arm64": one}})
 	require.NoError(n.t, err)
 	n.write("ansible_collections/wgmesh/router/plugins/plugin_utils/bin/manifest.json", string(text), 0o644)
-	galaxy, err := os.ReadFile("../galaxy.yml")
-	require.NoError(n.t, err)
+	galaxy := must.Get(os.ReadFile("../galaxy.yml"))(n.t)
 	n.write("ansible_collections/wgmesh/router/galaxy.yml", string(galaxy), 0o644)
 }
 
@@ -135,8 +135,7 @@ func (n *network) site(name string) string { return "s" + fmt.Sprint(n.ids[name]
 
 // routers makes the inventory and the folders of routers.
 func (n *network) routers(names []string) {
-	self, err := os.Executable()
-	require.NoError(n.t, err)
+	self := must.Get(os.Executable())(n.t)
 	var sites, hosts strings.Builder
 	for _, name := range names {
 		id := n.ids[name]
@@ -168,8 +167,7 @@ func (n *network) lie() {
 // playbook runs a play of the collection, which may fail.
 func (n *network) playbook(name string, args ...string) (string, error) {
 	n.t.Helper()
-	bin, err := filepath.Abs("../build/venv-" + n.core + "/bin")
-	require.NoError(n.t, err)
+	bin := must.Get(filepath.Abs("../build/venv-" + n.core + "/bin"))(n.t)
 	require.FileExists(n.t, bin+"/ansible-playbook", "run .ci/venv")
 	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Minute)
 	defer cancel()
@@ -215,8 +213,7 @@ func (n *network) tunnels() map[string]string {
 			i, j := min(n.ids[a], n.ids[b]), max(n.ids[a], n.ids[b])
 			number := (j-1)*(j-2)/2 + i
 			for _, end := range []string{".psk", ".json"} {
-				text, err := os.ReadFile(filepath.Join(n.folder(a), "psk", fmt.Sprint(number)+end))
-				require.NoError(n.t, err)
+				text := must.Get(os.ReadFile(filepath.Join(n.folder(a), "psk", fmt.Sprint(number)+end)))(n.t)
 				out[fmt.Sprintf("%s to %s %s", a, b, end)] = string(text)
 			}
 			out[a+" to "+b+" key"] = wanted.PublicKeys[b]
@@ -314,8 +311,7 @@ func (n *network) reached() []string {
 				Networks []string `json:"networks"`
 			} `json:"tunnels"`
 		}
-		text, err := os.ReadFile(filepath.Join(n.folder(name), "mesh_status.json"))
-		require.NoError(n.t, err)
+		text := must.Get(os.ReadFile(filepath.Join(n.folder(name), "mesh_status.json")))(n.t)
 		require.NoError(n.t, json.Unmarshal(text, &asked))
 		for router, addresses := range asked.Reach {
 			confined := false // by the module, which knows the networks of the peer's site
@@ -403,8 +399,7 @@ func callerLies(t *testing.T, n *network) {
 	n.more = fmt.Sprintf("databases:\n  hosts:\n    db-1: {ansible_connection: local, wgmesh_remote_dir: %s}\n",
 		n.folder("db-1"))
 	n.routers(append(slices.Clone(honest), "liar-1"))
-	self, err := os.Executable()
-	require.NoError(t, err)
+	self := must.Get(os.Executable())(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(n.folder("db-1"), build), 0o700))
 	require.NoError(t, os.Symlink(self, filepath.Join(n.folder("db-1"), build, "wgmesh")))
 
@@ -414,8 +409,7 @@ func callerLies(t *testing.T, n *network) {
 	require.NoError(t, err, tail(out))
 	gates := map[string]string{}
 	read := func(name, file string) string {
-		text, err := os.ReadFile(filepath.Join(n.folder(name), "gate", file))
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(filepath.Join(n.folder(name), "gate", file)))(t)
 		return string(text)
 	}
 	for _, name := range honest {

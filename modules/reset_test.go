@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A resettable is a host in a folder. Its systemd, nft and userdel note what they are told;
@@ -127,11 +129,9 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/srv/state/mine",
 	}, r.files(t))
 	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
-	text, err := os.ReadFile(r.root + "/etc/chrony.conf")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(r.root + "/etc/chrony.conf"))(t)
 	assert.Equal(t, "pool a\n\nmine\n", string(text))
-	log, err := os.ReadFile(r.log)
-	require.NoError(t, err)
+	log := must.Get(os.ReadFile(r.log))(t)
 	for _, line := range []string{
 		"systemctl disable -q --now wgmesh-join.timer", "systemctl stop wgmesh-join.service",
 		"systemctl reset-failed wgmesh-*", // or systemd has them in memory, without a file
@@ -143,8 +143,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		assert.Contains(t, string(log), line+"\n")
 	}
 	for _, state := range []string{"ended", "absent"} {
-		said, err = r.run(t, "False", state)
-		require.NoError(t, err)
+		said = must.Get(r.run(t, "False", state))(t)
 		assert.Empty(t, said, "a second run changes nothing")
 	}
 }
@@ -159,10 +158,8 @@ func TestResetTakesLinesOfChrony(t *testing.T) {
 		"pool a\n" + mark:                          "pool a\n",
 	} {
 		r := newResettable(t, map[string]string{"/etc/passwd": "", "/etc/chrony.conf": text})
-		_, err := r.run(t, "False", "absent")
-		require.NoError(t, err)
-		have, err := os.ReadFile(r.root + "/etc/chrony.conf")
-		require.NoError(t, err)
+		must.Get(r.run(t, "False", "absent"))(t)
+		have := must.Get(os.ReadFile(r.root + "/etc/chrony.conf"))(t)
 		assert.Equal(t, want, string(have))
 	}
 }
@@ -183,25 +180,22 @@ func TestResetLeavesWhatIsNotOurs(t *testing.T) {
 	r := newResettable(t, map[string]string{
 		"/etc/passwd": strings.Replace(accounts, "/usr/local/libexec/wgmesh-shell", "/bin/bash", 1),
 	})
-	said, err := r.run(t, "True", "ended")
-	require.NoError(t, err)
+	said := must.Get(r.run(t, "True", "ended"))(t)
 	assert.NotContains(t, said, "account")
 
 	// What ansible-galaxy installed is its owner's, who may run this play from it.
 	r = newResettable(t, map[string]string{"/etc/passwd": "", collection + "/MANIFEST.json": ""})
-	_, err = r.run(t, "False", "absent")
-	require.NoError(t, err)
+	must.Get(r.run(t, "False", "absent"))(t)
 	assert.FileExists(t, r.root+collection+"/MANIFEST.json")
 
 	r = newResettable(t, map[string]string{"/etc/passwd": accounts, "/etc/sudoers.d/wgmesh": ""})
 	fail := filepath.Join(filepath.Dir(r.log), "fail")
 	require.NoError(t, os.WriteFile(fail, []byte("nft\n"), 0o644))
-	_, err = r.run(t, "False", "ended")
+	_, err := r.run(t, "False", "ended")
 	require.Error(t, err)
 	assert.FileExists(t, r.root+"/etc/sudoers.d/wgmesh")
 	require.NoError(t, os.Remove(fail))
-	_, err = r.run(t, "False", "ended")
-	require.NoError(t, err)
+	must.Get(r.run(t, "False", "ended"))(t)
 	assert.NoFileExists(t, r.root+"/etc/sudoers.d/wgmesh")
 }
 
@@ -257,8 +251,7 @@ var takenBy = map[string]string{
 // Whatever the roles put on a host by a path that has our name in it goes, and so does what
 // our programs write.
 func TestResetKnowsWhatTheRolesPut(t *testing.T) {
-	script, err := os.ReadFile(roleFiles + "reset.sh")
-	require.NoError(t, err)
+	script := must.Get(os.ReadFile(roleFiles + "reset.sh"))(t)
 	covered := func(path string) bool {
 		for _, word := range strings.Fields(strings.ReplaceAll(string(script), "'", " ")) {
 			if ok, _ := filepath.Match(word, path); strings.HasPrefix(word, "/") &&

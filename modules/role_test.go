@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 const roleFiles = "../roles/router/files/"
@@ -20,8 +22,7 @@ const roleFiles = "../roles/router/files/"
 func fake(t *testing.T, dir, log string, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		real, err := exec.LookPath(name)
-		require.NoError(t, err)
+		real := must.Get(exec.LookPath(name))(t)
 		text := "#!/bin/sh\nfor last; do :; done\necho " + name + " \"$last\" >>" + log + "\nexec " + real + " \"$@\"\n"
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
 	}
@@ -39,8 +40,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 		_ = os.Remove(log)
 		out, err := exec.Command("sh", args...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		text, err := os.ReadFile(log)
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(log))(t)
 		return strings.Split(strings.TrimSpace(string(text)), "\n")
 	}
 
@@ -69,8 +69,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 		"install " + cloud + ".new", "sync " + cloud + ".new", "mv " + cloud, "sync " + dir,
 		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
 	}, run(roleFiles+"unpack.sh", tarball, collection, program, cloud))
-	mark, err := os.Stat(filepath.Join(collection, ".unpacked"))
-	require.NoError(t, err)
+	mark := must.Get(os.Stat(filepath.Join(collection, ".unpacked")))(t)
 	assert.Positive(t, mark.Size())
 }
 
@@ -122,9 +121,8 @@ func TestRoleShell(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "sudo"), []byte("#!/bin/sh\necho ran: \"$@\"\n"), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	out, err := exec.Command("sh", roleFiles+"wgmesh-shell.sh", "-c",
-		"sudo -n /usr/local/bin/wgmesh gate azure-1").Output()
-	require.NoError(t, err)
+	out := must.Get(exec.Command("sh", roleFiles+"wgmesh-shell.sh", "-c",
+		"sudo -n /usr/local/bin/wgmesh gate azure-1").Output())(t)
 	assert.Equal(t, "ran: -n /usr/local/bin/wgmesh gate azure-1\n", string(out))
 	const gate = "sudo -n /usr/local/bin/wgmesh gate "
 	for _, args := range [][]string{
@@ -151,8 +149,7 @@ func TestRoleShell(t *testing.T) {
 
 // sshd takes keys for that account from one file.
 func TestRoleSSHD(t *testing.T) {
-	text, err := os.ReadFile(roleFiles + "sshd-wgmesh.conf")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(roleFiles + "sshd-wgmesh.conf"))(t)
 	for _, line := range []string{
 		"AuthorizedKeysCommand none", "AuthorizedPrincipalsFile none",
 		"AuthorizedPrincipalsCommand none", "TrustedUserCAKeys none", "MaxSessions 1",
@@ -170,11 +167,9 @@ func TestNoFactIsMadeThroughHostvars(t *testing.T) {
 	checked := []string{"wgmesh.router.adopted(hostvars)", "wgmesh.router.forged(hostvars)"}
 	found := 0
 	for _, pattern := range []string{"../roles/*/tasks/*.yml", "../collection/playbooks/*.yml"} {
-		files, err := filepath.Glob(pattern)
-		require.NoError(t, err)
+		files := must.Get(filepath.Glob(pattern))(t)
 		for _, file := range files {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
+			text := must.Get(os.ReadFile(file))(t)
 			for _, m := range facts.FindAllStringSubmatch(string(text), -1) {
 				found++
 				for line := range strings.Lines(m[2]) {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/birdc"
 )
@@ -48,8 +49,7 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	}
 	configure := func() {
 		t.Helper()
-		_, err := birdc.Do(t.Context(), socket, "configure")
-		require.NoError(t, err)
+		must.Get(birdc.Do(t.Context(), socket, "configure"))(t)
 	}
 	script := func(words string) string {
 		t.Helper()
@@ -60,8 +60,7 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	is("10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32")
 	script("take False routers wg-a:3")
 	timer := filepath.Join(filepath.Dir(h.log), "later")
-	later, err := os.ReadFile(timer)
-	require.NoError(t, err)
+	later := must.Get(os.ReadFile(timer))(t)
 	bird("", "unreachable")
 	configure()
 	is("unreachable 10.1.0.0/16 proto bird metric 32")

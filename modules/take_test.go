@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 const byHandFiles = "../roles/mesh/files/"
@@ -74,15 +76,13 @@ func (h handmade) run(script string, args ...string) (said string, err error) {
 
 func (h handmade) read(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(h.dir, name))
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(filepath.Join(h.dir, name)))(t)
 	return string(text)
 }
 
 func (h handmade) names(t *testing.T) string {
 	t.Helper()
-	files, err := os.ReadDir(h.dir)
-	require.NoError(t, err)
+	files := must.Get(os.ReadDir(h.dir))(t)
 	var out []string
 	for _, f := range files {
 		out = append(out, f.Name())
@@ -115,15 +115,12 @@ func TestTakeOver(t *testing.T) {
 	assert.NotContains(t, h.read(t, "wg-b.conf"), "preshared-key", "it has none")
 	assert.Contains(t, h.read(t, "wg-a.conf.by-hand"), "PrivateKey = secret-private=")
 	for _, name := range []string{"wgmesh.key", "wgmesh-psk/3.psk", "wg-a.conf"} {
-		info, err := os.Stat(filepath.Join(h.dir, name))
-		require.NoError(t, err)
+		info := must.Get(os.Stat(filepath.Join(h.dir, name)))(t)
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
 	}
-	info, err := os.Stat(filepath.Join(h.dir, "wgmesh.key"))
-	require.NoError(t, err)
+	info := must.Get(os.Stat(filepath.Join(h.dir, "wgmesh.key")))(t)
 	assert.True(t, info.ModTime().Equal(old), "the key is as old as its file, not new: %v", info.ModTime())
-	done, err := os.ReadFile(h.log)
-	require.NoError(t, err)
+	done := must.Get(os.ReadFile(h.log))(t)
 	assert.Equal(t, "later: --unit=wgmesh-taken --on-active=1800\n"+
 		"-4 route add 10.1.0.0/16 via 172.31.1.2 dev wg-a proto 159 metric 31\n"+
 		"-4 route add 10.2.0.0/16 dev wg-b scope link proto 159 metric 50000\n"+

@@ -13,14 +13,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A variable that a role, a playbook or a plugin reads is one that an operator can
 // find: an option of a role's argument_specs.yml, or a row of docs/variables.md.
 func TestVariablesAreDocumented(t *testing.T) {
 	documented := roleOptions(t)
-	page, err := os.ReadFile("../docs/variables.md")
-	require.NoError(t, err)
+	page := must.Get(os.ReadFile("../docs/variables.md"))(t)
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)`").FindAllStringSubmatch(string(page), -1) {
 		assert.NotContains(t, documented, row[1], "docs/variables.md repeats an option of a role")
 		documented[row[1]] = true
@@ -77,13 +78,11 @@ func innerNames(t *testing.T) map[string]bool {
 		}
 	}, "../collection/plugins/modules", "../collection/plugins/action",
 		"../collection/plugins/filter", "../collection/plugins/doc_fragments")
-	answers, err := os.ReadFile("../collection/plugins/plugin_utils/answers.py")
-	require.NoError(t, err)
+	answers := must.Get(os.ReadFile("../collection/plugins/plugin_utils/answers.py"))(t)
 	for _, key := range regexp.MustCompile(`"(\w+)\??":`).FindAllStringSubmatch(string(answers), -1) {
 		inner[key[1]] = true
 	}
-	runtime, err := os.ReadFile("../collection/meta/runtime.yml")
-	require.NoError(t, err)
+	runtime := must.Get(os.ReadFile("../collection/meta/runtime.yml"))(t)
 	for _, name := range ours.FindAllStringSubmatch(string(runtime), -1) {
 		inner[name[1]] = true
 	}

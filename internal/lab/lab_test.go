@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/lab/topology"
+	"github.com/wgmesh/router/internal/must"
 )
 
 // Two sites, one of them with IPv6 and two zones, the other one of the kind whose
@@ -127,8 +128,7 @@ func pid() string { b, _ := json.Marshal(os.Getpid() % 10000); return string(b) 
 
 func TestLab(t *testing.T) {
 	for _, need := range []string{"systemd-nspawn", "nft", "mmdebstrap", "ssh", "ansible", "ansible-inventory"} {
-		_, err := exec.LookPath(need)
-		require.NoError(t, err, "the lab's test needs %s; .ci/setup and .ci/venv install it", need)
+		must.Get(exec.LookPath(need))(t, "the lab's test needs %s; .ci/setup and .ci/venv install it", need)
 	}
 	require.Zero(t, os.Geteuid(), "the lab's test needs root")
 	tool := filepath.Join(t.TempDir(), "lab")
@@ -218,8 +218,7 @@ func seen(t *testing.T, from, to, endpoint string) string {
 	}()
 	_, source, err := server.ReadFrom(buf)
 	require.NoError(t, err)
-	_, err = server.WriteTo([]byte("pong"), source)
-	require.NoError(t, err)
+	must.Get(server.WriteTo([]byte("pong"), source))(t)
 	_, answered, err := client.ReadFrom(buf)
 	require.NoError(t, err)
 	assert.Equal(t, endpoint+":51820", answered.String())
@@ -295,8 +294,7 @@ func killed(t *testing.T, l trial) {
 // makes the image anew.
 func killedBake(t *testing.T, l trial) {
 	cache := t.TempDir()
-	bases, err := filepath.Glob("/var/cache/wgmesh-lab/base-????????????")
-	require.NoError(t, err)
+	bases := must.Get(filepath.Glob("/var/cache/wgmesh-lab/base-????????????"))(t)
 	require.NotEmpty(t, bases)
 	for _, b := range bases {
 		require.NoError(t, os.Symlink(b, filepath.Join(cache, filepath.Base(b))))
@@ -327,8 +325,7 @@ func killedBake(t *testing.T, l trial) {
 func traces(t *testing.T, name string) []string {
 	prefix := topology.Prefix(name)
 	out := append(namespaces(prefix), groups(prefix)...)
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	require.NoError(t, err)
+	mounts := must.Get(os.ReadFile("/proc/self/mounts"))(t)
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, prefix) || strings.Contains(line, "/"+name+"/") {
 			out = append(out, line)
@@ -352,8 +349,7 @@ type machineState struct {
 
 func machine(t *testing.T) machineState {
 	sh := func(script string) string {
-		out, err := exec.Command("sh", "-c", script).Output()
-		require.NoError(t, err)
+		out := must.Get(exec.Command("sh", "-c", script).Output())(t)
 		return string(out)
 	}
 	s := machineState{sysctls: map[string]string{}, network: sh(`ip -o addr | sed 's/valid_lft.*//'; ip rule; ip -6 rule

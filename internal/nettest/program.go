@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/birdc"
 )
@@ -64,8 +65,7 @@ func (n Namespace) Bird(t testing.TB, conf, socket string) *exec.Cmd {
 // it prints goes to a file.
 func WaitForBird(t testing.TB, cmd *exec.Cmd, socket, out string) {
 	t.Helper()
-	log, err := os.Create(out)
-	require.NoError(t, err)
+	log := must.Get(os.Create(out))(t)
 	cmd.Stdout, cmd.Stderr = log, log
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
@@ -106,8 +106,7 @@ func Wgmesh(t testing.TB, folder string) string {
 // Module runs a module in the namespace, in this process, and returns its result.
 func (n Namespace) Module(t testing.TB, m ansible.Module, options any) map[string]any {
 	t.Helper()
-	raw, err := json.Marshal(options)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(options))(t)
 	var out bytes.Buffer
 	require.NoError(t, n.Inside(func() error {
 		m.Run(nil, bytes.NewReader(raw), &out)
@@ -120,8 +119,7 @@ func (n Namespace) Module(t testing.TB, m ansible.Module, options any) map[strin
 // exit status that says the same.
 func Result(t testing.TB, m ansible.Module, options any) map[string]any {
 	t.Helper()
-	raw, err := json.Marshal(options)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(options))(t)
 	var out bytes.Buffer
 	status := m.Run(nil, bytes.NewReader(raw), &out)
 	res := result(t, out.Bytes())
@@ -133,8 +131,7 @@ func Result(t testing.TB, m ansible.Module, options any) map[string]any {
 // Ask runs a program with a module's options, as Ansible does, and returns its result.
 func Ask(t testing.TB, cmd *exec.Cmd, options any) map[string]any {
 	t.Helper()
-	raw, err := json.Marshal(options)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(options))(t)
 	cmd.Stdin = bytes.NewReader(raw)
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s", out)

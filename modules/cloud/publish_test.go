@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/hostkey"
 
@@ -41,17 +42,15 @@ func newMachine(t *testing.T, more string) machine {
 
 func (m machine) makeKey(t *testing.T, seed byte) {
 	t.Helper()
-	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
-		"root@azure-1")
-	require.NoError(t, err)
+	block := must.Get(ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)),
+		"root@azure-1"))(t)
 	require.NoError(t, os.WriteFile(m.identity, pem.EncodeToMemory(block), 0o600))
 }
 
 // line is what the machine is to publish.
 func (m machine) line(t *testing.T, id string) string {
 	t.Helper()
-	key, err := hostkey.Load(m.identity)
-	require.NoError(t, err)
+	key := must.Get(hostkey.Load(m.identity))(t)
 	return key.Line("azure-1", id)
 }
 

@@ -8,7 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // The tests that the documentation names are there.
@@ -17,16 +18,13 @@ func TestTestsOfTheDocumentation(t *testing.T) {
 	for _, pattern := range []string{
 		"../cloud_*/*_test.go", "../../pkg/cloud/*_test.go", "../../pkg/cloud/*/*_test.go",
 	} {
-		files, err := filepath.Glob(pattern)
-		require.NoError(t, err)
+		files := must.Get(filepath.Glob(pattern))(t)
 		for _, file := range files {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
+			text := must.Get(os.ReadFile(file))(t)
 			source.Write(text)
 		}
 	}
-	page, err := os.ReadFile("../../docs/cloud-forwarding.md")
-	require.NoError(t, err)
+	page := must.Get(os.ReadFile("../../docs/cloud-forwarding.md"))(t)
 	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(page), -1)
 	assert.NotEmpty(t, named)
 	for _, each := range named {

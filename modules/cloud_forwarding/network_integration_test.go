@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -66,8 +67,7 @@ func newNetwork(t *testing.T, program string) *network {
 
 // serve listens in the namespace, since the caller's thread is in it.
 func (n *network) serve(t *testing.T, address string, h http.Handler) {
-	l, err := net.Listen("tcp", address)
-	require.NoError(t, err)
+	l := must.Get(net.Listen("tcp", address))(t)
 	s := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
@@ -93,8 +93,7 @@ func (n *network) sign(t *testing.T, c *x509.Certificate) []byte {
 	if parent == nil {
 		parent = c
 	}
-	raw, err := x509.CreateCertificate(rand.Reader, c, parent, n.key.Public(), n.key)
-	require.NoError(t, err)
+	raw := must.Get(x509.CreateCertificate(rand.Reader, c, parent, n.key.Public(), n.key))(t)
 	return raw
 }
 
@@ -160,8 +159,7 @@ func (n *network) metadata(t *testing.T) {
 // module runs cloud_forwarding as Ansible does.
 func (n *network) module(t *testing.T, o options) map[string]any {
 	t.Helper()
-	raw, err := json.Marshal(o)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(o))(t)
 	cmd := exec.Command("unshare", "--mount", "sh", "-ec",
 		`mount --bind "$0" /etc/hosts; exec "$@"`, n.hosts, n.program, "cloud_forwarding")
 	cmd.Stdin = bytes.NewReader(raw)

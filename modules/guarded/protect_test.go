@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/guard"
@@ -44,15 +45,14 @@ func newRouter(t *testing.T) router {
 // plan is one of a module that writes text into the file.
 func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, error) {
 	t.Helper()
-	have, err := os.ReadFile(r.file)
-	require.NoError(t, err)
+	have := must.Get(os.ReadFile(r.file))(t)
 	p := ansible.Plan{
 		Changed: string(have) != text, Return: map[string]any{"own": 1},
 		Apply: func(context.Context) (ansible.Outcome, error) {
 			return ansible.Outcome{Done: []string{"wrote"}}, os.WriteFile(r.file, []byte(text), 0o600)
 		},
 	}
-	err = Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird"}, &p, func(c *guard.Change) error {
+	err := Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird"}, &p, func(c *guard.Change) error {
 		c.Files = append(c.Files, r.file)
 		return nil
 	})
@@ -61,22 +61,18 @@ func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, erro
 
 func (r router) text(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(r.file)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(r.file))(t)
 	return string(text)
 }
 
 func (r router) apply(t *testing.T, seconds int, text string) map[string]any {
 	t.Helper()
-	p, err := r.plan(t, seconds, text)
-	require.NoError(t, err)
+	p := must.Get(r.plan(t, seconds, text))(t)
 	if p.Record != nil {
-		_, err := p.Record(t.Context())
-		require.NoError(t, err)
+		must.Get(p.Record(t.Context()))(t)
 	}
 	if p.Changed {
-		out, err := p.Apply(t.Context())
-		require.NoError(t, err)
+		out := must.Get(p.Apply(t.Context()))(t)
 		assert.Equal(t, []string{"wrote"}, out.Done)
 		maps.Copy(p.Return, out.Return)
 	}
@@ -94,8 +90,7 @@ func TestWithoutAGuardNothingIsKept(t *testing.T) {
 func TestNothingToDoArmsNothing(t *testing.T) {
 	r := newRouter(t)
 	assert.Equal(t, false, r.apply(t, 60, "before")["armed"])
-	p, err := r.plan(t, 60, "after")
-	require.NoError(t, err)
+	p := must.Get(r.plan(t, 60, "after"))(t)
 	assert.Equal(t, false, p.Return["armed"])
 	assert.Equal(t, []string{}, p.Return["worked"])
 	assert.NoDirExists(t, r.Folder)
@@ -109,30 +104,25 @@ func TestChangesOfARunAreOne(t *testing.T) {
 		assert.Equal(t, true, r.apply(t, 60, text)["armed"])
 	}
 	assert.Equal(t, "two", r.text(t))
-	done, err := Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true })
-	require.NoError(t, err)
+	done := must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Equal(t, []string{"put back " + r.file}, done)
 	assert.Equal(t, "before", r.text(t))
 	assert.NotEmpty(t, r.Undone())
 	assert.NoDirExists(t, r.Folder)
-	done, err = Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true })
-	require.NoError(t, err)
+	done = must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Empty(t, done)
 }
 
 func TestConfirmKeeps(t *testing.T) {
 	r := newRouter(t)
 	r.apply(t, 60, "after")
-	j, err := r.Read()
-	require.NoError(t, err)
-	settle, err := Confirm(t.Context(), r.Guard, *j)
-	require.NoError(t, err)
-	done, err := settle(t.Context())
-	require.NoError(t, err)
+	j := must.Get(r.Read())(t)
+	settle := must.Get(Confirm(t.Context(), r.Guard, *j))(t)
+	done := must.Get(settle(t.Context()))(t)
 	assert.Len(t, done, 1)
 	assert.Equal(t, "after", r.text(t))
 	assert.NoDirExists(t, r.Folder)
-	_, err = settle(t.Context())
+	_, err := settle(t.Context())
 	require.ErrorIs(t, err, guard.ErrOverdue, "it was settled already")
 }
 
@@ -140,9 +130,8 @@ func TestConfirmKeeps(t *testing.T) {
 func TestCannotBeKept(t *testing.T) {
 	r := newRouter(t)
 	r.Launch = func(context.Context, string) error { return errors.New("no systemd-run") }
-	p, err := r.plan(t, 60, "after")
-	require.NoError(t, err)
-	_, err = p.Apply(t.Context())
+	p := must.Get(r.plan(t, 60, "after"))(t)
+	_, err := p.Apply(t.Context())
 	require.ErrorContains(t, err, "no systemd-run")
 	assert.Equal(t, "before", r.text(t))
 	assert.Equal(t, false, p.Return["armed"])
@@ -169,10 +158,8 @@ func TestUndoReloadsAgain(t *testing.T) {
 	require.ErrorContains(t, err, "systemctl daemon-reload: exit status 1")
 	assert.NoFileExists(t, unit)
 	systemctl("0")
-	_, err = Undo(t.Context(), r.Guard, always)
-	require.NoError(t, err)
-	text, err := os.ReadFile(told)
-	require.NoError(t, err)
+	must.Get(Undo(t.Context(), r.Guard, always))(t)
+	text := must.Get(os.ReadFile(told))(t)
 	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(text))
 }
 
@@ -192,17 +179,13 @@ func TestUndoAtBootDisablesBird(t *testing.T) {
 			Path: dir + "/bird.conf", Socket: dir + "/bird.ctl", Service: "bird", Run: dir, Units: dir, Systemd: true,
 		}})
 		require.NoError(t, r.Arm(t.Context(), 600, c))
-		j, err := r.Read()
-		require.NoError(t, err)
-		journal, err := filepath.Glob(r.Folder + "/*.json")
-		require.NoError(t, err)
+		j := must.Get(r.Read())(t)
+		journal := must.Get(filepath.Glob(r.Folder + "/*.json"))(t)
 		require.Len(t, journal, 1)
-		text, err := os.ReadFile(journal[0])
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(journal[0]))(t)
 		earlier := strings.ReplaceAll(string(text), j.Boot, "an earlier one")
 		require.NoError(t, os.WriteFile(journal[0], []byte(earlier), 0o600))
-		_, err = UndoAtBoot(t.Context(), r.Guard)
-		require.NoError(t, err)
+		must.Get(UndoAtBoot(t.Context(), r.Guard))(t)
 		told, _ := os.ReadFile(dir + "/told")
 		assert.Equal(t, want, string(told))
 	}

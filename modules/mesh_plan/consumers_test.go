@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -22,13 +23,11 @@ import (
 // golden returns all plans that pkg/mesh has as golden files.
 func golden(t *testing.T) map[string]map[string]json.RawMessage {
 	t.Helper()
-	files, err := filepath.Glob("../../pkg/mesh/testdata/*/*.json")
-	require.NoError(t, err)
+	files := must.Get(filepath.Glob("../../pkg/mesh/testdata/*/*.json"))(t)
 	require.NotEmpty(t, files)
 	out := map[string]map[string]json.RawMessage{}
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(file))(t)
 		var plan map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(raw, &plan))
 		out[strings.TrimPrefix(file, "../../pkg/mesh/testdata/")] = plan
@@ -68,8 +67,7 @@ func prefix(golden string) string {
 
 // A router may be called like any of BIRD's words or of bird_config's names.
 func TestProtocolNamesAreFree(t *testing.T) {
-	words, err := os.ReadFile("../../pkg/plan/birdwords.txt")
-	require.NoError(t, err)
+	words := must.Get(os.ReadFile("../../pkg/plan/birdwords.txt"))(t)
 	names := append(strings.Fields(string(words)), "10.0.0.1", "site4", "ranked4", "kernel6",
 		"bfd1", "other_site", "carries")
 	require.Greater(t, len(names), 500)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	meshplan "github.com/wgmesh/router/modules/mesh_plan"
 	"github.com/wgmesh/router/pkg/ansible"
 
@@ -35,14 +36,11 @@ func run(t *testing.T, options string) map[string]any {
 // they come out of an inventory.
 func TestGolden(t *testing.T) {
 	const dir = "../../pkg/mesh/testdata/field-case"
-	options, err := os.ReadFile(filepath.Join(dir, "mesh.yaml"))
-	require.NoError(t, err)
+	options := must.Get(os.ReadFile(filepath.Join(dir, "mesh.yaml")))(t)
 	for _, name := range []string{"office-1", "azure-2", "gcp-1"} {
 		result := run(t, string(options)+"router: "+name+"\n")
-		golden, err := os.ReadFile(filepath.Join(dir, name+".json"))
-		require.NoError(t, err)
-		have, err := json.Marshal(result["plan"])
-		require.NoError(t, err)
+		golden := must.Get(os.ReadFile(filepath.Join(dir, name+".json")))(t)
+		have := must.Get(json.Marshal(result["plan"]))(t)
 		assert.JSONEq(t, string(golden), string(have))
 		assert.Equal(t, false, result["changed"])
 	}
@@ -180,18 +178,15 @@ func TestDocumentation(t *testing.T) {
 	documented["router"] = "" // required, so without default
 	var o meshplan.Options
 	o.SetDefaults()
-	want, err := json.Marshal(o)
-	require.NoError(t, err)
-	have, err := json.Marshal(documented)
-	require.NoError(t, err)
+	want := must.Get(json.Marshal(o))(t)
+	have := must.Get(json.Marshal(documented))(t)
 	assert.JSONEq(t, string(want), string(have))
 
 	var examples []map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["EXAMPLES"], &examples))
 	options := examples[0]["wgmesh.router.mesh_plan_info"].(map[string]any)
 	options["router"] = "azure-2"
-	raw, err := yaml.Marshal(options)
-	require.NoError(t, err)
+	raw := must.Get(yaml.Marshal(options))(t)
 	assert.Nil(t, run(t, string(raw))["failed"])
 	var returns map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["RETURN"], &returns))
@@ -201,8 +196,7 @@ func TestDocumentation(t *testing.T) {
 // docParts returns the documentation of a plugin by name, such as EXAMPLES.
 func docParts(t *testing.T, path string) map[string][]byte {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(path))(t)
 	parts := map[string][]byte{}
 	for _, m := range regexp.MustCompile(`(?s)\n *([A-Z]+) = r"""\n(.*?)"""`).FindAllSubmatch(text, -1) {
 		parts[string(m[1])] = m[2]

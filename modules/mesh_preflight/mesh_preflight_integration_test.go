@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	meshpreflight "github.com/wgmesh/router/modules/mesh_preflight"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -34,8 +35,7 @@ func newHost(t *testing.T, dual bool) host {
 	t.Helper()
 	h := host{Namespace: nettest.New(t, "pf")}
 	h.Sh(t, "ip link add eth0 type veth peer name cable; ip link set cable up; ip addr add 10.2.1.4/24 dev eth0; ip link set eth0 up")
-	raw, err := json.Marshal(planned(t, dual))
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(planned(t, dual)))(t)
 	var p map[string]any
 	require.NoError(t, json.Unmarshal(raw, &p))
 	dir := t.TempDir()
@@ -72,8 +72,7 @@ func planned(t *testing.T, dual bool) plan.Plan {
 			m.Sites[site] = s
 		}
 	}
-	p, err := m.Plan("aws-1")
-	require.NoError(t, err)
+	p := must.Get(m.Plan("aws-1"))(t)
 	return p
 }
 
@@ -81,14 +80,13 @@ func planned(t *testing.T, dual bool) plan.Plan {
 func (h host) start(t *testing.T, args ...string) int {
 	t.Helper()
 	cmd := h.Command(args...)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
+	out := must.Get(cmd.StdoutPipe())(t)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	_, err = out.Read(make([]byte, 1)) // it says when it is ready
+	_, err := out.Read(make([]byte, 1)) // it says when it is ready
 	require.NoError(t, err)
 	return cmd.Process.Pid
 }
@@ -98,8 +96,7 @@ func (h host) run(t *testing.T) (refusals, warnings []string) {
 	t.Helper()
 	began := time.Now()
 	result := h.Module(t, ansible.New(meshpreflight.Plan, ansible.Unlocked()), h.options)
-	raw, err := json.Marshal(result)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(result))(t)
 	t.Logf("%s in %v", raw, time.Since(began))
 	var res struct {
 		Changed, Failed bool
@@ -124,8 +121,7 @@ const (
 )
 
 func TestHosts(t *testing.T) {
-	out, err := exec.Command("python3", "-c", "import os; print(os.readlink('/proc/self/exe'))").Output()
-	require.NoError(t, err)
+	out := must.Get(exec.Command("python3", "-c", "import os; print(os.readlink('/proc/self/exe'))").Output())(t)
 	program := strings.TrimSpace(string(out)) // not one that starts another one
 	name := filepath.Base(program)[:min(15, len(filepath.Base(program)))]
 	process := func(h host, t *testing.T, text string, port int) string {

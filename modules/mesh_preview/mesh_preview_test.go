@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	meshpreview "github.com/wgmesh/router/modules/mesh_preview"
 	"github.com/wgmesh/router/pkg/ansible"
 
@@ -32,8 +33,7 @@ func run(t *testing.T, options string) map[string]any {
 // the case as it is.
 func previewed(t *testing.T, more string, change ...string) map[string]any {
 	t.Helper()
-	raw, err := os.ReadFile("../../pkg/mesh/testdata/field-case/mesh.yaml")
-	require.NoError(t, err)
+	raw := must.Get(os.ReadFile("../../pkg/mesh/testdata/field-case/mesh.yaml"))(t)
 	text := string(raw)
 	for i := 0; i < len(change); i += 2 {
 		require.Contains(t, text, change[i])
@@ -41,8 +41,7 @@ func previewed(t *testing.T, more string, change ...string) map[string]any {
 	}
 	var against map[string]any
 	require.NoError(t, yaml.Unmarshal(raw, &against))
-	old, err := yaml.Marshal(map[string]any{"against": against})
-	require.NoError(t, err)
+	old := must.Get(yaml.Marshal(map[string]any{"against": against}))(t)
 	return run(t, text+"faults: two\n"+more+string(old))
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
@@ -36,20 +37,16 @@ func TestConverges(t *testing.T) {
 	var o Options
 	require.NoError(t, ansible.Decode([]byte(`{"interfaces":"wg20","reserved_ports":[51801,"51803-51804"]}`), &o))
 
-	p, err := o.plan(t.Context(), sysctl.Host{Root: root})
-	require.NoError(t, err)
+	p := must.Get(o.plan(t.Context(), sysctl.Host{Root: root}))(t)
 	require.True(t, p.Changed)
-	out, err := p.Apply(t.Context())
-	require.NoError(t, err)
+	out := must.Get(p.Apply(t.Context()))(t)
 	assert.Contains(t, out.Done, "set net.ipv4.conf.wg20.rp_filter=0")
 	assert.Equal(t, "51801,51803-51804", p.Return["reserved_ports"])
 	assert.Contains(t, p.Return["file_only"], "net.core.wmem_max")
 
-	again, err := o.plan(t.Context(), sysctl.Host{Root: root})
-	require.NoError(t, err)
+	again := must.Get(o.plan(t.Context(), sysctl.Host{Root: root}))(t)
 	assert.False(t, again.Changed)
-	text, err := json.Marshal(again.Return)
-	require.NoError(t, err)
+	text := must.Get(json.Marshal(again.Return))(t)
 	assert.NotContains(t, string(text), "null")
 }
 

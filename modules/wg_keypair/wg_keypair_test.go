@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/keypair"
@@ -24,8 +25,7 @@ func decode(t *testing.T, task string) (Options, error) {
 }
 
 func TestOptions(t *testing.T) {
-	o, err := decode(t, `{"name":"azure-1","image_build":"no","_ansible_check_mode":true}`)
-	require.NoError(t, err)
+	o := must.Get(decode(t, `{"name":"azure-1","image_build":"no","_ansible_check_mode":true}`))(t)
 	assert.Equal(t, Options{
 		State: "present", Name: "azure-1", PrivateKeyFile: "/etc/wireguard/wgmesh.key",
 		SealingKeyFile: "/etc/wireguard/wgmesh.seal",
@@ -58,8 +58,7 @@ func TestPlan(t *testing.T) {
 		Regenerate: "partial_idempotence",
 	}
 
-	p, err := o.plan(t.Context(), host)
-	require.NoError(t, err)
+	p := must.Get(o.plan(t.Context(), host))(t)
 	assert.True(t, p.Changed)
 	assert.Equal(t, map[string]any{
 		"name": "azure-1", "public_key": nil, "sealing_key": nil,
@@ -67,27 +66,23 @@ func TestPlan(t *testing.T) {
 	}, p.Return, "what check mode returns on a new router")
 	assert.NoDirExists(t, dir+"/k")
 
-	out, err := p.Apply(context.Background())
-	require.NoError(t, err)
+	out := must.Get(p.Apply(context.Background()))(t)
 	assert.Len(t, out.Done, 3)
 	p.Report(out.Return)
 	assert.Len(t, p.Return["public_key"], 44)
 	assert.Len(t, p.Return["sealing_key"], 1624)
 
-	again, err := o.plan(t.Context(), host)
-	require.NoError(t, err)
+	again := must.Get(o.plan(t.Context(), host))(t)
 	assert.False(t, again.Changed)
 	assert.Equal(t, p.Return, again.Return)
 	assert.Equal(t, again.Before, again.After)
 
-	text, err := json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, out})
-	require.NoError(t, err)
-	key, err := os.ReadFile(o.PrivateKeyFile)
-	require.NoError(t, err)
+	text := must.Get(json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, out}))(t)
+	key := must.Get(os.ReadFile(o.PrivateKeyFile))(t)
 	assert.False(t, strings.Contains(string(text), string(key[:20])), "the private key shows")
 
 	o.ImageBuild = true
-	_, err = o.plan(t.Context(), host)
+	_, err := o.plan(t.Context(), host)
 	require.ErrorContains(t, err, "image build")
 }
 
@@ -106,19 +101,15 @@ func TestRenewed(t *testing.T) {
 	}
 	renewed := func() bool {
 		t.Helper()
-		have, err := host.Observe(t.Context(), o.want())
-		require.NoError(t, err)
-		answer, err := o.renewed(g, have)
-		require.NoError(t, err)
+		have := must.Get(host.Observe(t.Context(), o.want()))(t)
+		answer := must.Get(o.renewed(g, have))(t)
 		return answer
 	}
 	renew := func() {
 		t.Helper()
 		require.NoError(t, g.Arm(t.Context(), 60, guard.Change{Files: []string{o.PrivateKeyFile}}))
-		p, err := o.plan(t.Context(), host)
-		require.NoError(t, err)
-		_, err = p.Apply(t.Context())
-		require.NoError(t, err)
+		p := must.Get(o.plan(t.Context(), host))(t)
+		must.Get(p.Apply(t.Context()))(t)
 	}
 	assert.False(t, renewed(), "there is no key")
 	renew()

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/plan"
@@ -69,25 +70,21 @@ func TestPlan(t *testing.T) {
 	b.Peers = a.Peers
 	var seen strings.Builder
 
-	p, err := wgpsk.Plan(context.Background(), a)
-	require.NoError(t, err)
+	p := must.Get(wgpsk.Plan(context.Background(), a))(t)
 	assert.True(t, p.Changed)
 	assert.JSONEq(t, `{"pending":[],"psks":[],"envelopes":[]}`, text(t, p.Return), "what check mode returns")
 	assert.NoDirExists(t, a.Directory)
-	out, err := p.Apply(context.Background())
-	require.NoError(t, err)
+	out := must.Get(p.Apply(context.Background()))(t)
 	p.Report(out.Return)
 	fmt.Fprint(&seen, out.Done, text(t, p.Return), text(t, p.Before), text(t, p.After))
 
 	for run, changed := range []bool{true, false} {
 		require.NoError(t, json.Unmarshal([]byte(text(t, p.Return["envelopes"])), &b.Envelopes))
 		require.Len(t, b.Envelopes, 1)
-		q, err := wgpsk.Plan(context.Background(), b)
-		require.NoError(t, err)
+		q := must.Get(wgpsk.Plan(context.Background(), b))(t)
 		assert.Equal(t, changed, q.Changed)
 		if changed {
-			out, err = q.Apply(context.Background())
-			require.NoError(t, err)
+			out = must.Get(q.Apply(context.Background()))(t)
 			q.Report(out.Return)
 		}
 		assert.NotContains(t, q.Return, "envelopes")
@@ -95,23 +92,20 @@ func TestPlan(t *testing.T) {
 			text(t, q.Return["psks"]), "both ends report the same id")
 		fmt.Fprint(&seen, out.Done, text(t, q.Return), text(t, q.Before), text(t, q.After))
 
-		p, err = wgpsk.Plan(context.Background(), a)
-		require.NoError(t, err)
+		p = must.Get(wgpsk.Plan(context.Background(), a))(t)
 		assert.False(t, p.Changed, "run %d", run)
 		assert.Equal(t, p.Before, p.After)
 	}
 	for _, path := range []string{
 		a.Directory + "/20.psk", b.Directory + "/20.psk", a.PrivateKeyFile, b.PrivateKeyFile, b.SealingKeyFile,
 	} {
-		secret, err := os.ReadFile(path)
-		require.NoError(t, err)
+		secret := must.Get(os.ReadFile(path))(t)
 		assert.False(t, strings.Contains(seen.String(), string(secret[:24])), "%s shows", path)
 	}
 }
 
 func text(t *testing.T, v any) string {
 	t.Helper()
-	b, err := json.Marshal(v)
-	require.NoError(t, err)
+	b := must.Get(json.Marshal(v))(t)
 	return string(b)
 }

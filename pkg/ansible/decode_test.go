@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
@@ -206,12 +207,10 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		first.Any, first.Rotate, first.Ratio = nil, rotate{}, 0 // not made to go both ways
-		raw, err := json.Marshal(first)
-		require.NoError(t, err)
+		raw := must.Get(json.Marshal(first))(t)
 		require.NoError(t, ansible.Decode(raw, &second), string(raw))
 		second.Rotate = rotate{}
-		raw2, err := json.Marshal(second)
-		require.NoError(t, err)
+		raw2 := must.Get(json.Marshal(second))(t)
 		require.JSONEq(t, string(raw), string(raw2))
 	})
 }

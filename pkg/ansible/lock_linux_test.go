@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
@@ -20,8 +21,7 @@ const never = time.Hour // for a wait that nothing shall end
 
 func TestLockWaits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "wgmesh", "lock")
-	unlock, err := ansible.Lock(t.Context(), path, never)
-	require.NoError(t, err)
+	unlock := must.Get(ansible.Lock(t.Context(), path, never))(t)
 
 	second := make(chan error)
 	go func() {
@@ -40,8 +40,7 @@ func TestLockWaits(t *testing.T) {
 	require.NoError(t, <-second)
 
 	for name, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
-		info, err := os.Stat(name)
-		require.NoError(t, err)
+		info := must.Get(os.Stat(name))(t)
 		assert.Equal(t, want, info.Mode().Perm(), name)
 	}
 }
@@ -49,12 +48,11 @@ func TestLockWaits(t *testing.T) {
 // A signal ends the wait. systemd and Ansible send one before they kill.
 func TestLockWaitEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := ansible.Lock(t.Context(), path, never)
-	require.NoError(t, err)
+	unlock := must.Get(ansible.Lock(t.Context(), path, never))(t)
 	defer unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
-	_, err = ansible.Lock(ctx, path, never)
+	_, err := ansible.Lock(ctx, path, never)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -110,8 +108,7 @@ func TestLockRefuses(t *testing.T) {
 			require.NoError(t, os.Mkdir(dir+"/lock", 0o700))
 		}, "it is a folder, expected a file"},
 		"a socket": {func(t *testing.T, dir string) {
-			l, err := net.Listen("unix", dir+"/lock")
-			require.NoError(t, err)
+			l := must.Get(net.Listen("unix", dir+"/lock"))(t)
 			t.Cleanup(func() { _ = l.Close() })
 		}, "it is a socket, expected a file"},
 		"a device": {func(t *testing.T, dir string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
 
@@ -164,15 +165,13 @@ func TestRemove(t *testing.T) {
 
 func read(t *testing.T, path string) string {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
+	data := must.Get(os.ReadFile(path))(t)
 	return string(data)
 }
 
 func stat(t *testing.T, path string) fs.FileInfo {
 	t.Helper()
-	info, err := os.Lstat(path)
-	require.NoError(t, err)
+	info := must.Get(os.Lstat(path))(t)
 	return info
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -57,35 +58,29 @@ func TestReloadIsMadeAgain(t *testing.T) {
 	works := h.Command
 	for _, state := range []string{bird.Applied, bird.Absent} {
 		run := func() (bird.Delta, error) {
-			have, err := h.Observe(t.Context())
-			require.NoError(t, err)
-			d, err := bird.Diff(bird.Want{State: state, Text: conf(1), Unit: h.Unit()}, have)
-			require.NoError(t, err)
+			have := must.Get(h.Observe(t.Context()))(t)
+			d := must.Get(bird.Diff(bird.Want{State: state, Text: conf(1), Unit: h.Unit()}, have))(t)
 			before, after := bird.Views(have, d)
 			assert.Equal(t, len(d) == 0, before == after, "%s\n---\n%s", before, after)
-			_, err = h.Apply(t.Context(), d)
+			_, err := h.Apply(t.Context(), d)
 			return d, err
 		}
 		h.Command = func(context.Context, string, ...string) (string, error) { return "", errors.New("no bus") }
 		_, err := run()
 		require.ErrorContains(t, err, "no bus", state)
 		h.Command, *told = works, nil
-		d, err := run()
-		require.NoError(t, err)
+		d := must.Get(run())(t)
 		assert.NotEmpty(t, d, state)
 		assert.Contains(t, *told, "systemctl daemon-reload", state)
-		d, err = run()
-		require.NoError(t, err)
+		d = must.Get(run())(t)
 		assert.Empty(t, d, state)
 	}
 }
 
 func away(t *testing.T, h bird.Host) (bird.Have, bird.Delta) {
 	t.Helper()
-	have, err := h.Observe(t.Context())
-	require.NoError(t, err)
-	d, err := bird.Diff(bird.Want{State: bird.Absent, Unit: h.Unit()}, have)
-	require.NoError(t, err)
+	have := must.Get(h.Observe(t.Context()))(t)
+	d := must.Get(bird.Diff(bird.Want{State: bird.Absent, Unit: h.Unit()}, have))(t)
 	return have, d
 }
 
@@ -103,14 +98,11 @@ func TestAbsentWithoutAFormerFile(t *testing.T) {
 		before, after := bird.Views(have, d)
 		assert.Contains(t, before, string(conf(1)))
 		assert.Equal(t, "# daemon: does not run\n", after)
-		_, err := h.Apply(t.Context(), d[:cut])
-		require.NoError(t, err)
+		must.Get(h.Apply(t.Context(), d[:cut]))(t)
 
 		_, d = away(t, h)
-		_, err = h.Apply(t.Context(), d)
-		require.NoError(t, err)
-		entries, err := os.ReadDir(filepath.Dir(h.Path))
-		require.NoError(t, err)
+		must.Get(h.Apply(t.Context(), d))(t)
+		entries := must.Get(os.ReadDir(filepath.Dir(h.Path)))(t)
 		assert.Empty(t, entries)
 		assert.NoDirExists(t, h.Units+"/bird.service.d")
 		assert.True(t, slices.Contains(*told, "systemctl disable bird"), "%v", *told)
@@ -125,28 +117,22 @@ func TestAbsentPutsTheFormerFileBack(t *testing.T) {
 	then := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 	require.NoError(t, os.Chmod(h.Path, 0o604))
 	require.NoError(t, os.Chtimes(h.Path, then, then))
-	have, err := h.Observe(t.Context())
-	require.NoError(t, err)
-	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Unit: h.Unit()}, have)
-	require.NoError(t, err)
+	have := must.Get(h.Observe(t.Context()))(t)
+	d := must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Unit: h.Unit()}, have))(t)
 	// BIRD is not asked: what it would check is not a configuration.
-	_, err = h.Apply(t.Context(), slices.DeleteFunc(d, func(s bird.Step) bool {
+	must.Get(h.Apply(t.Context(), slices.DeleteFunc(d, func(s bird.Step) bool {
 		return s.Do == bird.ActInstall || s.Do == bird.ActStart
-	}))
-	require.NoError(t, err)
+	})))(t)
 	require.NoError(t, os.WriteFile(h.Path, conf(1), 0o640))
 
 	have, d = away(t, h)
 	assert.Equal(t, []bird.Action{bird.ActUnitAway, bird.ActBack, bird.ActStart}, actions(d))
 	_, after := bird.Views(have, d)
 	assert.Contains(t, after, "mine")
-	_, err = h.Apply(t.Context(), d[:2])
-	require.NoError(t, err)
-	text, err := os.ReadFile(h.Path)
-	require.NoError(t, err)
+	must.Get(h.Apply(t.Context(), d[:2]))(t)
+	text := must.Get(os.ReadFile(h.Path))(t)
 	assert.Equal(t, "mine", string(text))
-	info, err := os.Stat(h.Path)
-	require.NoError(t, err)
+	info := must.Get(os.Stat(h.Path))(t)
 	assert.Equal(t, then, info.ModTime().UTC())
 	assert.EqualValues(t, 0o604, info.Mode().Perm())
 }

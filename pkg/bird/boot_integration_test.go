@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // boot runs boot.sh on a bird.conf with a copy, and returns what it said. It
@@ -44,14 +46,12 @@ func TestBootPutsBack(t *testing.T) {
 	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
 			path, said := boot(t, cut, good)
-			have, err := os.ReadFile(path)
-			require.NoError(t, err)
+			have := must.Get(os.ReadFile(path))(t)
 			assert.True(t, bytes.Equal(good, have), "not put back: %s", said)
 			assert.Equal(t, 1, strings.Count(said, "\n"), said)
 			assert.Contains(t, said, path+" cannot be used (")
 			if cut != nil {
-				kept, err := os.ReadFile(path + ".damaged")
-				require.NoError(t, err)
+				kept := must.Get(os.ReadFile(path + ".damaged"))(t)
 				assert.True(t, bytes.Equal(cut, kept), "the damaged file was changed")
 				assert.Contains(t, said, path+".damaged")
 			}
@@ -79,8 +79,7 @@ func TestBootLeavesAlone(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			path, said := boot(t, tt.conf, tt.good)
-			have, err := os.ReadFile(path)
-			require.NoError(t, err)
+			have := must.Get(os.ReadFile(path))(t)
 			assert.Equal(t, string(tt.conf), string(have))
 			assert.NoFileExists(t, path+".damaged")
 			assert.Equal(t, tt.says == "", said == "", said)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -145,25 +146,21 @@ func TestDiffUnit(t *testing.T) {
 	assert.Contains(t, unit.DropIn,
 		"ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
 	assert.Contains(t, unit.Script, fmt.Sprintf(" metric %d\\\\(", uint32(bird.Metric)), "whose routes it copies")
-	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
-	require.NoError(t, err)
+	d := must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have))(t)
 	assert.Equal(t, []bird.Action{bird.ActUnit}, actions(d))
 	have.Unit = unit
-	d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
-	require.NoError(t, err)
+	d = must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have))(t)
 	assert.Empty(t, d)
 	for name, good := range map[string][]byte{"no copy": nil, "an old copy": conf(1)} {
 		have.Good = good
-		d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have)
-		require.NoError(t, err)
+		d = must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have))(t)
 		assert.Equal(t, []bird.Action{bird.ActKeep}, actions(d), name)
 		before, after := bird.Views(have, d)
 		assert.NotEqual(t, before, after, name)
 	}
 	// While a text is tried, the copy stays that of the confirmed one.
 	have.Daemon.Runs, have.Text = stamp(1), conf(1)
-	d, err = bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit, Timeout: 60}, have)
-	require.NoError(t, err)
+	d = must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit, Timeout: 60}, have))(t)
 	assert.Equal(t, []bird.Action{bird.ActTry}, actions(d))
 }
 

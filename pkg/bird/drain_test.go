@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -18,12 +19,10 @@ func TestRedrained(t *testing.T) {
 	assert.False(t, bird.Drained(plain).On())
 	c.Drain = drain
 	want := bird.Render(c, bird.Sources{IPv4: addrs("10.3.0.2")[0], IPv6: addrs("fd00:3::2")[0]})
-	got, err := bird.Redrained(plain, drain)
-	require.NoError(t, err)
+	got := must.Get(bird.Redrained(plain, drain))(t)
 	assert.Equal(t, string(want), string(got))
 	assert.Equal(t, drain, bird.Drained(got))
-	back, err := bird.Redrained(got, plan.Drain{})
-	require.NoError(t, err)
+	back := must.Get(bird.Redrained(got, plan.Drain{}))(t)
 	assert.Equal(t, string(plain), string(back))
 
 	for name, text := range map[string]string{
@@ -38,8 +37,7 @@ func TestRedrained(t *testing.T) {
 // What counts is what BIRD tries, then the file, then its copy.
 func TestDrainedAsItIs(t *testing.T) {
 	_, plain := load(t, "testdata/dual")
-	drained, err := bird.Redrained(plain, drain)
-	require.NoError(t, err)
+	drained := must.Get(bird.Redrained(plain, drain))(t)
 	trial := bird.Have{
 		Text: plain, Trial: drained,
 		Marker: &bird.Marker{Stamp: bird.StampOf(drained)},

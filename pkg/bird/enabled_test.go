@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -22,10 +23,8 @@ func TestEnabledAtBoot(t *testing.T) {
 	} {
 		h, told := booted(t, map[string]string{"state": state})
 		plan := func(start bool) (bird.Have, bird.Delta) {
-			have, err := h.Observe(t.Context())
-			require.NoError(t, err)
-			d, err := bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Start: start}, have)
-			require.NoError(t, err)
+			have := must.Get(h.Observe(t.Context()))(t)
+			d := must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(1), Start: start}, have))(t)
 			return have, d
 		}
 		_, d := plan(false)
@@ -40,8 +39,7 @@ func TestEnabledAtBoot(t *testing.T) {
 		before, after := bird.Views(have, d)
 		assert.Contains(t, before, "# at boot: not started\n")
 		assert.Contains(t, after, "# at boot: started\n")
-		done, err := h.Apply(t.Context(), d[2:])
-		require.NoError(t, err)
+		done := must.Get(h.Apply(t.Context(), d[2:]))(t)
 		assert.Equal(t, []string{"enabled bird at boot"}, done)
 		_, d = plan(true)
 		assert.Equal(t, []bird.Action{bird.ActInstall, bird.ActStart}, actions(d))
@@ -49,8 +47,7 @@ func TestEnabledAtBoot(t *testing.T) {
 		var former bird.Before
 		require.NoError(t, json.Unmarshal([]byte(`{"host": {}, "running": false}`), &former))
 		for _, back := range []bird.Before{former, note, note} {
-			_, err = h.GoBack(t.Context(), back)
-			require.NoError(t, err)
+			must.Get(h.GoBack(t.Context(), back))(t)
 		}
 		assert.Equal(t, []string{"systemctl enable bird", "systemctl disable bird"}, *told)
 	}

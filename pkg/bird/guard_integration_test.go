@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
@@ -57,8 +58,7 @@ func number(t *testing.T, n int) []byte {
 // apply does what one run of the module does.
 func (g *guarded) apply(t *testing.T, want bird.Want) ([]string, error) {
 	t.Helper()
-	have, err := g.host.Observe(t.Context())
-	require.NoError(t, err)
+	have := must.Get(g.host.Observe(t.Context()))(t)
 	d, err := bird.Diff(want, have)
 	if err != nil {
 		return nil, err
@@ -69,8 +69,7 @@ func (g *guarded) apply(t *testing.T, want bird.Want) ([]string, error) {
 // does is apply, which must work.
 func (g *guarded) does(t *testing.T, want bird.Want) []string {
 	t.Helper()
-	done, err := g.apply(t, want)
-	require.NoError(t, err)
+	done := must.Get(g.apply(t, want))(t)
 	return done
 }
 
@@ -99,26 +98,22 @@ func (g *guarded) comesBack(t *testing.T) {
 // runs and disk name the texts that BIRD runs and would boot with.
 func (g *guarded) runs(t *testing.T) bird.Stamp {
 	t.Helper()
-	d, err := bird.ObserveDaemon(t.Context(), g.socket())
-	require.NoError(t, err)
+	d := must.Get(bird.ObserveDaemon(t.Context(), g.socket()))(t)
 	return d.Runs
 }
 
 func (g *guarded) disk(t *testing.T) bird.Stamp {
 	t.Helper()
-	text, err := os.ReadFile(g.conf())
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(g.conf()))(t)
 	return bird.StampOf(text)
 }
 
 // good wants the copy to be this text, and readable for whom bird.conf is.
 func (g *guarded) good(t *testing.T, n int) {
 	t.Helper()
-	text, err := os.ReadFile(g.conf() + ".good")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(g.conf() + ".good"))(t)
 	assert.Equal(t, bird.StampOf(number(t, n)), bird.StampOf(text), "the copy is another text")
-	info, err := os.Stat(g.conf() + ".good")
-	require.NoError(t, err)
+	info := must.Get(os.Stat(g.conf() + ".good"))(t)
 	assert.Equal(t, os.FileMode(0o640), info.Mode())
 }
 
@@ -134,10 +129,8 @@ func (g *guarded) want(t *testing.T, runs, disk int) {
 
 func (g *guarded) files(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(g.dir, "bird.conf*"))
-	require.NoError(t, err)
-	run, err := filepath.Glob(filepath.Join(g.dir, "run", "*"))
-	require.NoError(t, err)
+	found := must.Get(filepath.Glob(filepath.Join(g.dir, "bird.conf*")))(t)
+	run := must.Get(filepath.Glob(filepath.Join(g.dir, "run", "*")))(t)
 	var names []string
 	for _, f := range append(found, run...) {
 		names = append(names, filepath.Base(f))
@@ -173,13 +166,11 @@ func TestConfirmedChangeStays(t *testing.T) {
 // T8: the confirmation comes too late and must not look like one.
 func TestT1T8UnconfirmedChangeIsUndone(t *testing.T) {
 	g := newGuarded(t)
-	before, err := os.Stat(g.conf())
-	require.NoError(t, err)
+	before := must.Get(os.Stat(g.conf()))(t)
 	g.try(t, number(t, 2), 12) // more than it takes to look
 	g.want(t, 2, 1)
 	g.comesBack(t)
-	after, err := os.Stat(g.conf())
-	require.NoError(t, err)
+	after := must.Get(os.Stat(g.conf()))(t)
 	assert.True(t, os.SameFile(before, after) && before.ModTime().Equal(after.ModTime()))
 
 	for range 2 {
@@ -393,8 +384,7 @@ func TestMends(t *testing.T) {
 			require.NoError(t, os.WriteFile(g.conf(), foreign, 0o640))
 			g.birdc(t, "configure")
 			apply(2)
-			kept, err := os.ReadFile(g.conf() + ".orig")
-			require.NoError(t, err)
+			kept := must.Get(os.ReadFile(g.conf() + ".orig"))(t)
 			assert.Equal(t, string(foreign), string(kept))
 			foreign2 := bytes.Replace(foreign, []byte("9.9.9.9"), []byte("8.8.8.8"), 1)
 			require.NoError(t, os.WriteFile(g.conf(), foreign2, 0o640))
@@ -467,8 +457,7 @@ func TestStart(t *testing.T) {
 	for name, want := range map[string]string{
 		"50-wgmesh.conf": g.host.Unit().DropIn, "50-wgmesh.sh": g.host.Unit().Script,
 	} {
-		have, err := os.ReadFile(filepath.Join(g.dir, "bird.service.d", name))
-		require.NoError(t, err)
+		have := must.Get(os.ReadFile(filepath.Join(g.dir, "bird.service.d", name)))(t)
 		assert.Equal(t, want, string(have), name)
 	}
 	g.good(t, 1)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -26,8 +27,7 @@ func TestBirdGoesBackMeanwhile(t *testing.T) {
 			g.try(t, number(t, 2), 3600)
 			late := g.host
 			late.Socket = g.interpose(t, command, func() { g.birdc(t, "configure undo") })
-			_, err := late.TakeBack(t.Context())
-			require.NoError(t, err)
+			must.Get(late.TakeBack(t.Context()))(t)
 			g.want(t, 1, 1)
 			assert.Equal(t, []string{"bird.conf"}, g.files(t), "nothing of the trial is left")
 		})
@@ -37,10 +37,8 @@ func TestBirdGoesBackMeanwhile(t *testing.T) {
 // A run that fails after BIRD took the text says what it did.
 func TestTakenAndThenFailed(t *testing.T) {
 	g := newGuarded(t)
-	have, err := g.host.Observe(t.Context())
-	require.NoError(t, err)
-	d, err := bird.Diff(bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60}, have)
-	require.NoError(t, err)
+	have := must.Get(g.host.Observe(t.Context()))(t)
+	d := must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: number(t, 2), Timeout: 60}, have))(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	late := g.host
 	late.Socket = g.interpose(t, "eval ", cancel)
@@ -54,8 +52,7 @@ func TestTakenAndThenFailed(t *testing.T) {
 // something before it hands on the first command that begins like this one.
 func (g *guarded) interpose(t *testing.T, command string, do func()) string {
 	path := filepath.Join(t.TempDir(), "late.ctl")
-	l, err := net.Listen("unix", path)
-	require.NoError(t, err)
+	l := must.Get(net.Listen("unix", path))(t)
 	t.Cleanup(func() { _ = l.Close() })
 	done := false
 	go func() {

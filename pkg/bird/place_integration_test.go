@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
@@ -29,8 +30,7 @@ func TestGroupOfTheFileStays(t *testing.T) {
 	g := newGuarded(t)
 	require.NoError(t, os.Chown(g.conf(), -1, group))
 	g.try(t, number(t, 2), 60)
-	have, err := g.host.Observe(t.Context())
-	require.NoError(t, err)
+	have := must.Get(g.host.Observe(t.Context()))(t)
 	require.Len(t, have.Candidates, 1)
 	assert.EqualValues(t, group, groupOf(t, have.Candidates[0]), "while it is tried")
 	require.NoError(t, g.state(t, bird.Confirmed))
@@ -57,8 +57,7 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 	right := func(when string) {
 		t.Helper()
 		for _, path := range []string{g.conf(), g.conf() + ".good"} {
-			info, err := os.Stat(path)
-			require.NoError(t, err)
+			info := must.Get(os.Stat(path))(t)
 			assert.EqualValues(t, group, groupOf(t, path), "%s: %s", when, path)
 			assert.Equal(t, os.FileMode(0o640), info.Mode(), "%s: %s", when, path)
 		}
@@ -66,10 +65,8 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 	mends := func(when string, n int) {
 		t.Helper()
 		want := bird.Want{State: bird.Applied, Text: number(t, n), Unit: g.host.Unit()}
-		have, err := g.host.Observe(t.Context())
-		require.NoError(t, err)
-		d, err := bird.Diff(want, have)
-		require.NoError(t, err)
+		have := must.Get(g.host.Observe(t.Context()))(t)
+		d := must.Get(bird.Diff(want, have))(t)
 		if bytes.HasPrefix(have.Text, want.Text) {
 			assert.Equal(t, want.Text, have.Present(), "%s: what drain would write again", when)
 		}
@@ -109,8 +106,7 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 
 func groupOf(t *testing.T, path string) uint32 {
 	t.Helper()
-	info, err := os.Stat(path)
-	require.NoError(t, err)
+	info := must.Get(os.Stat(path))(t)
 	return info.Sys().(*syscall.Stat_t).Gid
 }
 
@@ -123,8 +119,7 @@ func TestNoLinkIsFollowed(t *testing.T) {
 	require.NoError(t, os.WriteFile(victim, []byte("root:secret\n"), 0o600))
 	pristine := func(when string) {
 		t.Helper()
-		text, err := os.ReadFile(victim)
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(victim))(t)
 		assert.Equal(t, "root:secret\n", string(text), when)
 		assert.Zero(t, groupOf(t, victim), "%s: the group of another file was changed", when)
 	}
@@ -177,8 +172,7 @@ func TestNoLinkIsFollowed(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), "sh", "boot.sh", path).CombinedOutput()
 		require.NoError(t, err, "%s", out)
 		pristine(name)
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(path))(t)
 		assert.Equal(t, name != "good", string(text) == string(good), "%s: %s", name, out)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
@@ -258,8 +259,7 @@ func TestHijack(t *testing.T) {
 func TestParserTakesGoldens(t *testing.T) {
 	nettest.Need(t, "bird")
 	for _, dir := range cases(t) {
-		text, err := os.ReadFile(dir + "/bird.conf")
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(dir + "/bird.conf"))(t)
 		require.NoError(t, bird.Check(t.Context(), text), dir)
 	}
 }
@@ -417,8 +417,7 @@ func (r *router) leaks(t *testing.T) func() int {
 		n := 0
 		for _, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(
 			r.Sh(t, "nft list counters table inet leak"), -1) {
-			packets, err := strconv.Atoi(m[1])
-			require.NoError(t, err)
+			packets := must.Get(strconv.Atoi(m[1]))(t)
 			n += packets
 		}
 		return n

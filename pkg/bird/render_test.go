@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -26,8 +27,7 @@ func load(t *testing.T, dir string) (bird.Config, []byte) {
 	var c bird.Config
 	var host bird.Network
 	for file, into := range map[string]any{"config.json": &c, "network.json": &host} {
-		raw, err := os.ReadFile(filepath.Join(dir, file))
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(filepath.Join(dir, file)))(t)
 		require.NoError(t, json.Unmarshal(raw, into), file)
 	}
 	if filepath.Base(dir) == "drain" {
@@ -42,8 +42,7 @@ func load(t *testing.T, dir string) (bird.Config, []byte) {
 
 func cases(t *testing.T) []string {
 	t.Helper()
-	dirs, err := filepath.Glob("testdata/*/config.json")
-	require.NoError(t, err)
+	dirs := must.Get(filepath.Glob("testdata/*/config.json"))(t)
 	require.NotEmpty(t, dirs)
 	for i := range dirs {
 		dirs[i] = filepath.Dir(dirs[i])
@@ -59,8 +58,7 @@ func TestRenderGolden(t *testing.T) {
 			if *update {
 				require.NoError(t, os.WriteFile(golden, got, 0o644))
 			}
-			want, err := os.ReadFile(golden)
-			require.NoError(t, err, "run go test -update and review the new file")
+			want := must.Get(os.ReadFile(golden))(t, "run go test -update and review the new file")
 			assert.Equal(t, string(want), string(got))
 		})
 	}

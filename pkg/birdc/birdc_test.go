@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/birdc"
 )
 
@@ -21,8 +22,7 @@ import (
 func fakeBird(t *testing.T, greeting string, answer map[string]string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bird.ctl")
-	l, err := net.Listen("unix", path)
-	require.NoError(t, err)
+	l := must.Get(net.Listen("unix", path))(t)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -48,23 +48,20 @@ func TestCommand(t *testing.T) {
 		"show protocols":    "2002-Name  Proto\n1002-azure_1 BGP\n gcp_1  BGP\n+async\n0000 \n",
 		"nonsense":          "9001 syntax error\n",
 	})
-	c, err := birdc.Dial(t.Context(), path)
-	require.NoError(t, err)
+	c := must.Get(birdc.Dial(t.Context(), path))(t)
 	defer func() { _ = c.Close() }()
 
-	reply, err := c.Command(t.Context(), "configure confirm")
-	require.NoError(t, err)
+	reply := must.Get(c.Command(t.Context(), "configure confirm"))(t)
 	assert.Equal(t, 19, reply.Code())
 	assert.Equal(t, "Nothing to do", reply.Text())
 
-	reply, err = c.Command(t.Context(), "show protocols")
-	require.NoError(t, err)
+	reply = must.Get(c.Command(t.Context(), "show protocols"))(t)
 	assert.Equal(t,
 		[]birdc.Line{{2002, "Name  Proto"}, {1002, "azure_1 BGP"}, {1002, "gcp_1  BGP"}, {0, ""}}, reply.Lines)
 	assert.True(t, reply.Has(7, 1002))
 	assert.False(t, reply.Has(1003))
 
-	_, err = c.Command(t.Context(), "nonsense")
+	_, err := c.Command(t.Context(), "nonsense")
 	var refused *birdc.Error
 	require.ErrorAs(t, err, &refused)
 	assert.Equal(t, 9001, refused.Code)
@@ -135,8 +132,7 @@ func TestABirdThatIsSilentIsNotWaitedForForEver(t *testing.T) {
 	_, err := birdc.Dial(context.Background(), fakeBird(t, "", nil))
 	require.ErrorIs(t, err, birdc.ErrSilent)
 
-	c, err := birdc.Dial(context.Background(), fakeBird(t, "0001 BIRD 2.0.12 ready.\n", nil))
-	require.NoError(t, err)
+	c := must.Get(birdc.Dial(context.Background(), fakeBird(t, "0001 BIRD 2.0.12 ready.\n", nil)))(t)
 	defer func() { _ = c.Close() }()
 	_, err = c.Command(context.Background(), "show status")
 	require.ErrorIs(t, err, birdc.ErrSilent)

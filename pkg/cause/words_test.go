@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cause"
 )
 
@@ -38,8 +39,7 @@ func TestEveryCauseFits(t *testing.T) {
 			return
 		}
 		found++
-		format, err := strconv.Unquote(literal.Value)
-		require.NoError(t, err)
+		format := must.Get(strconv.Unquote(literal.Value))(t)
 		plain := strings.ReplaceAll(format, "%%", "%")
 		if !strings.Contains(plain, ": ") {
 			t.Errorf("%s: it does not say what to do: %s", at, format)
@@ -69,8 +69,7 @@ func TestWhatToDoIsNotCut(t *testing.T) {
 		if !ok {
 			return
 		}
-		format, err := strconv.Unquote(literal.Value)
-		require.NoError(t, err)
+		format := must.Get(strconv.Unquote(literal.Value))(t)
 		if c := cause.Parse(verbs.ReplaceAllString(format, "123456789abc")); strings.Contains(c.Do, "...") {
 			t.Errorf("%s: too long: %s", at, format)
 		}

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/must"
 )
 
 func TestIsMetadata(t *testing.T) {
@@ -30,10 +30,8 @@ func TestNoProxyForMetadata(t *testing.T) {
 	proxy := &url.URL{Scheme: "http", Host: "127.0.0.1:3128"}
 	choose := dialer{metadata: "127.0.0.1"}.proxy(func(*http.Request) (*url.URL, error) { return proxy, nil })
 	for target, want := range map[string]*url.URL{"http://127.0.0.1/latest": nil, "https://127.0.0.9/api": proxy} {
-		r, err := http.NewRequest(http.MethodGet, target, nil)
-		require.NoError(t, err)
-		got, err := choose(r)
-		require.NoError(t, err)
+		r := must.Get(http.NewRequest(http.MethodGet, target, nil))(t)
+		got := must.Get(choose(r))(t)
 		assert.Equal(t, want, got, target)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/filter"
 )
 
@@ -301,8 +301,7 @@ func TestNFT(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			rules, err := filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), filter.Ruleset{})
-			require.NoError(t, err)
+			rules := must.Get(filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), filter.Ruleset{}))(t)
 			o := rules.Ask(packet("tcp"), filter.Forwarded)
 			assert.Equal(t, tt.want, o.Verdict)
 			if o.Verdict == filter.Drops {
@@ -316,12 +315,9 @@ func TestNFT(t *testing.T) {
 // site's, and firewalld's zone of eth0 lets only pings through.
 func TestListings(t *testing.T) {
 	read := func(name string) filter.Ruleset {
-		data, err := os.ReadFile("testdata/" + name + ".json")
-		require.NoError(t, err)
-		text, err := os.ReadFile("testdata/" + name + ".txt")
-		require.NoError(t, err)
-		rules, err := filter.ParseNFT(data, text, filter.Ruleset{})
-		require.NoError(t, err)
+		data := must.Get(os.ReadFile("testdata/" + name + ".json"))(t)
+		text := must.Get(os.ReadFile("testdata/" + name + ".txt"))(t)
+		rules := must.Get(filter.ParseNFT(data, text, filter.Ruleset{}))(t)
 		return rules
 	}
 	kube := read("kube-proxy")
@@ -356,8 +352,7 @@ func TestIngress(t *testing.T) {
 	for device, want := range map[string]filter.Verdict{
 		` "wg2"`: filter.Drops, ` "wg3"`: filter.Passes, `s = { "wg3", "wg2" }`: filter.Drops, ` wg3`: filter.Unsure,
 	} {
-		rules, err := filter.ParseNFT([]byte(data), []byte(text(device)), filter.Ruleset{})
-		require.NoError(t, err)
+		rules := must.Get(filter.ParseNFT([]byte(data), []byte(text(device)), filter.Ruleset{}))(t)
 		assert.Equal(t, want, rules.Ask(packet("tcp"), filter.Forwarded).Verdict, device)
 	}
 }
@@ -381,8 +376,7 @@ func TestBothOfOneTable(t *testing.T) {
 COMMIT
 `), false)
 	ask := func(data string, saved filter.Ruleset) filter.Outcome {
-		rules, err := filter.ParseNFT([]byte(data), nil, saved)
-		require.NoError(t, err)
+		rules := must.Get(filter.ParseNFT([]byte(data), nil, saved))(t)
 		return rules.Ask(packet("tcp"), filter.Forwarded)
 	}
 	assert.Equal(t, filter.Outcome{}, ask(with(data, set), saved))

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/mark"
@@ -30,11 +31,9 @@ func alone(t *testing.T) {
 
 func reach(t *testing.T, h floor.Host, want floor.Want) floor.Delta {
 	t.Helper()
-	have, err := h.Observe(t.Context())
-	require.NoError(t, err)
+	have := must.Get(h.Observe(t.Context()))(t)
 	d := h.Diff(want, have)
-	_, err = h.Apply(t.Context(), d)
-	require.NoError(t, err)
+	must.Get(h.Apply(t.Context(), d))(t)
 	return d
 }
 
@@ -110,16 +109,14 @@ func TestReadersAreToldAgain(t *testing.T) {
 				}
 			}
 			broken = true
-			have, err := h.Observe(t.Context())
-			require.NoError(t, err)
-			_, err = h.Apply(t.Context(), h.Diff(tt.want, have))
+			have := must.Get(h.Observe(t.Context()))(t)
+			_, err := h.Apply(t.Context(), h.Diff(tt.want, have))
 			require.ErrorContains(t, err, "no bus")
 			broken, told = false, nil
 			assert.False(t, reach(t, h, tt.want).Empty())
 			assert.Contains(t, told, tt.fails)
 			assert.True(t, reach(t, h, tt.want).Empty())
-			left, err := os.ReadDir(h.Run)
-			require.NoError(t, err)
+			left := must.Get(os.ReadDir(h.Run))(t)
 			assert.Empty(t, left)
 		})
 	}
@@ -165,8 +162,7 @@ func TestKernel(t *testing.T) {
 
 	// Who puts the file back has it loaded.
 	list := filepath.Join(h.Folder, "floor")
-	before, err := os.ReadFile(list)
-	require.NoError(t, err)
+	before := must.Get(os.ReadFile(list))(t)
 	routes := nettest.Sh(t, listing)
 	reach(t, h, floor.Want{Networks: prefixes("10.4.0.0/16")})
 	assert.False(t, refused(t, "10.1.0.1"))

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -36,20 +37,16 @@ func want(dir string) gate.Want {
 func TestApplyAndAgain(t *testing.T) {
 	w := want(filepath.Join(t.TempDir(), "wgmesh"))
 	step := func() []string {
-		have, err := gate.Door{}.Observe(t.Context(), w)
-		require.NoError(t, err)
-		delta, err := gate.Door{}.Diff(w, have)
-		require.NoError(t, err)
-		done, err := gate.Door{}.Apply(t.Context(), delta)
-		require.NoError(t, err)
+		have := must.Get(gate.Door{}.Observe(t.Context(), w))(t)
+		delta := must.Get(gate.Door{}.Diff(w, have))(t)
+		done := must.Get(gate.Door{}.Apply(t.Context(), delta))(t)
 		return done
 	}
 	assert.Len(t, step(), 3)
 	assert.Empty(t, step())
 
 	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(w.Directory, name))
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(filepath.Join(w.Directory, name)))(t)
 		return string(text)
 	}
 	assert.Contains(t, read(gate.AuthorizedKeys),
@@ -67,20 +64,15 @@ func TestApplyAndAgain(t *testing.T) {
 
 func TestLinkIsTheOneTunnel(t *testing.T) {
 	w := want(t.TempDir())
-	have, err := gate.Door{}.Observe(t.Context(), w)
-	require.NoError(t, err)
-	delta, err := gate.Door{}.Diff(w, have)
-	require.NoError(t, err)
-	_, err = gate.Door{}.Apply(t.Context(), delta)
-	require.NoError(t, err)
+	have := must.Get(gate.Door{}.Observe(t.Context(), w))(t)
+	delta := must.Get(gate.Door{}.Diff(w, have))(t)
+	must.Get(gate.Door{}.Apply(t.Context(), delta))(t)
 
-	s, err := gate.Read(filepath.Join(w.Directory, gate.StateFile))
-	require.NoError(t, err)
-	link, err := s.Link("aws-1")
-	require.NoError(t, err)
+	s := must.Get(gate.Read(filepath.Join(w.Directory, gate.StateFile)))(t)
+	link := must.Get(s.Link("aws-1"))(t)
 	assert.Equal(t, "wg4", link.Tunnel.Name)
 	assert.Equal(t, 4, link.PresharedKey.Number)
-	_, err = s.Link("gcp-1")
+	_, err := s.Link("gcp-1")
 	assert.ErrorContains(t, err, `office-1 has no tunnel to "gcp-1": its inventory knows azure-1, aws-1`)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/gate"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -41,16 +42,11 @@ func five(dir string, gone ...string) gate.Want {
 // run does what a run of mesh_gate does, and a second one, which must do nothing.
 func run(t *testing.T, w gate.Want) (by map[string]string, warnings []string) {
 	t.Helper()
-	have, err := gate.Door{}.Observe(t.Context(), w)
-	require.NoError(t, err)
-	d, err := gate.Door{}.Diff(w, have)
-	require.NoError(t, err)
-	_, err = gate.Door{}.Apply(t.Context(), d)
-	require.NoError(t, err)
-	have, err = gate.Door{}.Observe(t.Context(), w)
-	require.NoError(t, err)
-	again, err := gate.Door{}.Diff(w, have)
-	require.NoError(t, err)
+	have := must.Get(gate.Door{}.Observe(t.Context(), w))(t)
+	d := must.Get(gate.Door{}.Diff(w, have))(t)
+	must.Get(gate.Door{}.Apply(t.Context(), d))(t)
+	have = must.Get(gate.Door{}.Observe(t.Context(), w))(t)
+	again := must.Get(gate.Door{}.Diff(w, have))(t)
 	assert.Empty(t, again.Files, "a second run changes something")
 	by = map[string]string{}
 	for _, r := range d.Removed {
@@ -62,13 +58,11 @@ func run(t *testing.T, w gate.Want) (by map[string]string, warnings []string) {
 // admits reports whether the gate lets a router in, by each of the three files.
 func admits(t *testing.T, dir, name, key string) bool {
 	t.Helper()
-	s, err := gate.Read(filepath.Join(dir, gate.StateFile))
-	require.NoError(t, err)
-	_, err = s.Link(name)
+	s := must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t)
+	_, err := s.Link(name)
 	in := err == nil
 	for _, file := range []string{gate.AuthorizedKeys, gate.KnownHosts} {
-		text, err := os.ReadFile(filepath.Join(dir, file))
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(filepath.Join(dir, file)))(t)
 		if in {
 			assert.Contains(t, string(text), key, file)
 		} else {
@@ -311,10 +305,9 @@ func TestRefusedInOneLine(t *testing.T) {
 	w.KeepRemoved = false
 	by, _ := run(t, w)
 	assert.Equal(t, map[string]string{"azure-1": gate.ByMesh}, by)
-	s, err := gate.Read(path)
-	require.NoError(t, err)
+	s := must.Get(gate.Read(path))(t)
 	assert.Equal(t, 3, s.Removed[0].ID, "by the number of its tunnel")
-	_, err = s.Link("azure-1")
+	_, err := s.Link("azure-1")
 	assert.EqualError(t, err,
 		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with an inventory that calls it present lets it in again")
 	assert.Error(t, err)
@@ -329,17 +322,14 @@ func TestHostKeysStay(t *testing.T) {
 	w.KeepRemoved, w.Peers, w.Removed = false, nil, said("azure-1")
 	run(t, w)
 	assert.False(t, admits(t, dir, "azure-1", keyOfAzure))
-	s, err := gate.Read(filepath.Join(dir, gate.StateFile))
-	require.NoError(t, err)
+	s := must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t)
 	_, out := s.Out("mallory", keyOfAzure)
 	assert.True(t, out, "its machine comes back under another name")
 	assert.True(t, admits(t, dir, "aws-1", "ssh-ed25519 AAAAaws1"))
-	before, err := os.ReadFile(filepath.Join(dir, gate.KnownHosts))
-	require.NoError(t, err)
+	before := must.Get(os.ReadFile(filepath.Join(dir, gate.KnownHosts)))(t)
 	w.Peers = five(dir, "azure-1").Peers
 	run(t, w)
-	after, err := os.ReadFile(filepath.Join(dir, gate.KnownHosts))
-	require.NoError(t, err)
+	after := must.Get(os.ReadFile(filepath.Join(dir, gate.KnownHosts)))(t)
 	assert.Equal(t, string(after), string(before), "in another order")
 
 	// Neither does a router by itself, whose discovery had no answer about one of them.
@@ -355,7 +345,6 @@ func TestHostKeysStay(t *testing.T) {
 	w.Peers = nil
 	w.PresharedKeys[0].Number++ // another id is another machine
 	run(t, w)
-	text, err := os.ReadFile(filepath.Join(dir, gate.AuthorizedKeys))
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(filepath.Join(dir, gate.AuthorizedKeys)))(t)
 	assert.NotContains(t, string(text), "office-1")
 }

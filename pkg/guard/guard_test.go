@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A rig is a guard in folders of its own. What waits is a goroutine.
@@ -52,13 +54,11 @@ func (r *rig) arm(t *testing.T, seconds int, files ...string) {
 
 func (r *rig) restore(t *testing.T) {
 	t.Helper()
-	j, err := r.Read()
-	require.NoError(t, err)
+	j := must.Get(r.Read())(t)
 	require.NotNil(t, j)
 	for range 2 {
 		for _, f := range j.Files {
-			_, err := r.Restore(f)
-			require.NoError(t, err, f.Path)
+			must.Get(r.Restore(f))(t, f.Path)
 		}
 	}
 }
@@ -75,8 +75,7 @@ func TestRestore(t *testing.T) {
 	require.NoError(t, os.Mkdir(r.file("gone"), 0o755))
 	require.NoError(t, os.WriteFile(files[4], []byte("four"), 0o644))
 	r.arm(t, 60, files...)
-	info, err := os.Stat(r.Folder)
-	require.NoError(t, err)
+	info := must.Get(os.Stat(r.Folder))(t)
 	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 
 	for name, change := range map[string]func(){
@@ -100,19 +99,16 @@ func TestRestore(t *testing.T) {
 			for path, want := range map[string]string{
 				files[0]: "one", files[1]: "two", files[2]: "one", files[4]: "four",
 			} {
-				have, err := os.ReadFile(path)
-				require.NoError(t, err)
+				have := must.Get(os.ReadFile(path))(t)
 				assert.Equal(t, want, string(have), path)
 			}
 			for path, mode := range map[string]os.FileMode{
 				files[0]: 0o640, files[1]: 0o600, files[2]: os.ModeSymlink | 0o777, files[4]: 0o644,
 			} {
-				info, err := os.Lstat(path)
-				require.NoError(t, err)
+				info := must.Get(os.Lstat(path))(t)
 				assert.Equal(t, mode, info.Mode(), path)
 			}
-			info, err := os.Stat(files[0])
-			require.NoError(t, err)
+			info := must.Get(os.Stat(files[0]))(t)
 			assert.True(t, old.Equal(info.ModTime()), info.ModTime())
 			assert.NoFileExists(t, files[3])
 		})
@@ -129,14 +125,11 @@ func TestFirstIsKept(t *testing.T) {
 	r.arm(t, 60, a, b)
 	require.NoError(t, os.WriteFile(b, []byte("bad"), 0o600))
 	r.restore(t)
-	text, err := os.ReadFile(a)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(a))(t)
 	assert.Equal(t, "good", string(text))
 	assert.NoFileExists(t, b)
-	j, err := r.Read()
-	require.NoError(t, err)
-	note, err := Note[int](*j, "kind")
-	require.NoError(t, err)
+	j := must.Get(r.Read())(t)
+	note := must.Get(Note[int](*j, "kind"))(t)
 	assert.Equal(t, map[string]int{"name": 1}, note)
 }
 
@@ -149,11 +142,9 @@ func TestConfirmedInTime(t *testing.T) {
 	require.NoError(t, <-r.ended)
 	assert.Zero(t, r.undone.Load())
 	assert.NoDirExists(t, r.Folder)
-	left, err := filepath.Glob(r.Units + "/*/*")
-	require.NoError(t, err)
+	left := must.Get(filepath.Glob(r.Units + "/*/*"))(t)
 	assert.Empty(t, left)
-	left, err = filepath.Glob(r.Run + "/undo-*")
-	require.NoError(t, err)
+	left = must.Get(filepath.Glob(r.Run + "/undo-*"))(t)
 	assert.Empty(t, left)
 }
 
@@ -161,8 +152,7 @@ func TestTakenBackWhenDue(t *testing.T) {
 	r := newRig(t)
 	r.arm(t, 60)
 	due := func() time.Duration {
-		j, err := r.Read()
-		require.NoError(t, err)
+		j := must.Get(r.Read())(t)
 		return j.Due
 	}
 	first := due()
@@ -211,8 +201,7 @@ func TestCannotArm(t *testing.T) {
 	r.Launch = func(context.Context, string) error { return errors.New("no such program") }
 	err := r.Arm(t.Context(), 60, Change{})
 	require.ErrorContains(t, err, "guard: nothing was changed, because it could not be taken back: no such program")
-	j, err := r.Read()
-	require.NoError(t, err)
+	j := must.Get(r.Read())(t)
 	assert.Nil(t, j)
 }
 
@@ -244,8 +233,7 @@ func TestUndoIsTriedAgain(t *testing.T) {
 func TestLookersDoNotKeepItFromWaiting(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, os.MkdirAll(r.Run, 0o700))
-	looker, err := r.open("undo-abc")
-	require.NoError(t, err)
+	looker := must.Get(r.open("undo-abc"))(t)
 	require.NoError(t, syscall.Flock(int(looker.Fd()), syscall.LOCK_SH))
 	time.AfterFunc(50*time.Millisecond, func() { _ = looker.Close() })
 	require.NoError(t, r.Launch(t.Context(), "abc"))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/join"
 )
 
@@ -143,8 +144,7 @@ func TestNoConfig(t *testing.T) {
 
 func TestGoodConfig(t *testing.T) {
 	path := file(t, filepath.Join(t.TempDir(), "join.yml"), "inventory: [/a, /b]\nplay_timeout: 90s\n", 0o644)
-	c, err := join.Load(path)
-	require.NoError(t, err)
+	c := must.Get(join.Load(path))(t)
 	assert.Equal(t, []string{"/a", "/b"}, c.Inventory)
 	assert.Equal(t, "router", c.Mode)
 	assert.Equal(t, "routers", c.Group)
@@ -155,8 +155,7 @@ func TestGoodConfig(t *testing.T) {
 
 // The examples of the documentation are read as they are.
 func TestExamples(t *testing.T) {
-	c, err := join.Load("../../examples/join/join.yml")
-	require.NoError(t, err)
+	c := must.Get(join.Load("../../examples/join/join.yml"))(t)
 	assert.Equal(t, []string{"/etc/wgmesh/inventory.yml"}, c.Inventory)
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // list is what ansible-inventory prints about three routers; azure-2 has an
@@ -63,8 +65,7 @@ func TestJoin(t *testing.T) {
 	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", said)
 	assert.Zero(t, status)
 
-	info, err := os.Stat(l.path("state/inventory.json"))
-	require.NoError(t, err)
+	info := must.Get(os.Stat(l.path("state/inventory.json")))(t)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
@@ -89,8 +90,7 @@ echo '{"peered": ["azure-2"], "missing": [], "changed": 42}' >"$WGMESH_JOIN_REPO
 	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 1 of 1 peers, 42 things changed\n", said)
 	assert.Zero(t, status)
 
-	content, err := os.ReadFile(l.path("seen"))
-	require.NoError(t, err)
+	content := must.Get(os.ReadFile(l.path("seen")))(t)
 	seen := strings.Split(strings.ReplaceAll(string(content), l.dir, "DIR"), "\n")
 	assert.Equal(t, []string{
 		"DIR/state/ansible",
@@ -172,8 +172,7 @@ func TestKeptAnswer(t *testing.T) {
 	old := time.Now().Add(-4 * 24 * time.Hour)
 	on := old.UTC().Format("2006-01-02 15:04 UTC")
 	require.NoError(t, os.Chtimes(kept, old, old))
-	before, err := os.ReadFile(kept)
-	require.NoError(t, err)
+	before := must.Get(os.ReadFile(kept))(t)
 
 	l.program("ansible-inventory", "echo 'ERROR! no credentials' >&2; exit 1")
 	status, said := l.join()
@@ -186,8 +185,7 @@ func TestKeptAnswer(t *testing.T) {
 	status, said = l.join()
 	assert.Zero(t, status)
 	assert.Contains(t, said, "using the routers known on "+on)
-	after, err := os.ReadFile(kept)
-	require.NoError(t, err)
+	after := must.Get(os.ReadFile(kept))(t)
 	assert.Equal(t, string(before), string(after))
 
 	// A power cut cannot leave half of it, but a disk can.
@@ -211,14 +209,12 @@ func TestOnlyWhatIsAcceptedIsKept(t *testing.T) {
 	l.program("ansible-playbook", accepted)
 	status, _ = l.join()
 	require.Zero(t, status)
-	before, err := os.ReadFile(kept)
-	require.NoError(t, err)
+	before := must.Get(os.ReadFile(kept))(t)
 	l.program("ansible-inventory", `echo '{"routers": {"hosts": ["azure-1", "web"]}}'`)
 	l.program("ansible-playbook", refused)
 	status, _ = l.join()
 	assert.Equal(t, 75, status)
-	after, err := os.ReadFile(kept)
-	require.NoError(t, err)
+	after := must.Get(os.ReadFile(kept))(t)
 	assert.Equal(t, string(before), string(after))
 
 	// A play that goes wrong later has an inventory that is good.
@@ -226,8 +222,7 @@ func TestOnlyWhatIsAcceptedIsKept(t *testing.T) {
 		`echo '{"peered": ["web"], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"; exit 2`)
 	status, _ = l.join()
 	assert.Equal(t, 75, status)
-	after, err = os.ReadFile(kept)
-	require.NoError(t, err)
+	after = must.Get(os.ReadFile(kept))(t)
 	assert.Contains(t, string(after), "web")
 }
 
@@ -254,8 +249,7 @@ func TestKeptAnswerIsTooOld(t *testing.T) {
 		for range 2 {
 			status, said := l.join()
 			assert.Zero(t, status)
-			seen, err := os.ReadFile(l.path("seen"))
-			require.NoError(t, err)
+			seen := must.Get(os.ReadFile(l.path("seen")))(t)
 			assert.Equal(t, test.old, strings.Contains(string(seen), `"wgmesh_known_only":true`),
 				"%s%v: %s", more, test.age, seen)
 			assert.Equal(t, test.old,
@@ -266,8 +260,7 @@ func TestKeptAnswerIsTooOld(t *testing.T) {
 }
 
 func TestWhoAmI(t *testing.T) {
-	hostname, err := os.Hostname()
-	require.NoError(t, err)
+	hostname := must.Get(os.Hostname())(t)
 	tests := map[string]struct {
 		hosts, said string
 		status      int
@@ -344,8 +337,7 @@ func TestTimeout(t *testing.T) {
 			assert.Equal(t, 75, status)
 			assert.Less(t, time.Since(began), 30*time.Second, "the program would have taken 60")
 
-			child, err := os.ReadFile(l.path("child"))
-			require.NoError(t, err)
+			child := must.Get(os.ReadFile(l.path("child")))(t)
 			assert.Eventually(t, func() bool {
 				return ended(strings.TrimSpace(string(child)))
 			}, 2*time.Minute, 10*time.Millisecond)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/keypair"
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -55,16 +56,14 @@ func (r *rig) plan() (keypair.Delta, error) {
 func (r *rig) converge() (keypair.Delta, keypair.Public, []string) {
 	r.t.Helper()
 	tree := snapshot(r.t, r.dir)
-	delta, err := r.plan()
-	require.NoError(r.t, err)
+	delta := must.Get(r.plan())(r.t)
 	require.Equal(r.t, tree, snapshot(r.t, r.dir), "planning wrote something")
 	out, err := r.host.Apply(context.Background(), delta)
 	pub, done := out.Public, out.Done
 	require.NoError(r.t, err)
 	require.Len(r.t, done, len(delta.Steps))
 	if r.want.Regenerate != keypair.Always {
-		again, err := r.plan()
-		require.NoError(r.t, err)
+		again := must.Get(r.plan())(r.t)
 		require.Empty(r.t, again.Steps, "the second run changes something")
 		require.Equal(r.t, pub, again.Public())
 		before, after := again.Views()
@@ -82,7 +81,7 @@ func (r *rig) converge() (keypair.Delta, keypair.Public, []string) {
 func snapshot(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if os.IsNotExist(err) {
 				return nil
@@ -100,15 +99,13 @@ func snapshot(t *testing.T, dir string) map[string]string {
 			return err
 		}
 		return nil
-	})
-	require.NoError(t, err)
+	}))
 	return out
 }
 
 func TestNewRouter(t *testing.T) {
 	r := newRig(t)
-	delta, err := r.plan()
-	require.NoError(t, err)
+	delta := must.Get(r.plan())(t)
 	before, after := delta.Views()
 	assert.Nil(t, before.PublicKey)
 	assert.Equal(t, "absent", before.PrivateKeyFile)
@@ -120,19 +117,14 @@ func TestNewRouter(t *testing.T) {
 	_, pub, done := r.converge()
 	assert.Len(t, done, 3)
 	assert.Empty(t, delta.Warnings())
-	st, err := os.Stat(r.dir)
-	require.NoError(t, err)
+	st := must.Get(os.Stat(r.dir))(t)
 	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
 
-	text, err := os.ReadFile(r.want.PrivateKey)
-	require.NoError(t, err)
-	k, err := seal.ParseWGPrivate(text)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(r.want.PrivateKey))(t)
+	k := must.Get(seal.ParseWGPrivate(text))(t)
 	assert.Equal(t, k.Public().String(), pub.PublicKey)
-	text, err = os.ReadFile(r.want.SealingKey)
-	require.NoError(t, err)
-	s, err := seal.ParsePrivateKey(text)
-	require.NoError(t, err)
+	text = must.Get(os.ReadFile(r.want.SealingKey))(t)
+	s := must.Get(seal.ParsePrivateKey(text))(t)
 	assert.Equal(t, s.Public().String(), pub.SealingKey)
 }
 

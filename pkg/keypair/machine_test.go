@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/keypair"
 )
 
@@ -87,8 +88,7 @@ func TestNoMachineID(t *testing.T) {
 func TestIdentityDoesNotShowTheMachineID(t *testing.T) {
 	r := newRig(t)
 	r.converge()
-	data, err := os.ReadFile(r.want.Identity)
-	require.NoError(t, err)
+	data := must.Get(os.ReadFile(r.want.Identity))(t)
 	assert.NotContains(t, string(data), "0123456789abcdef0123456789abcdef")
 
 	for _, rubbish := range []string{"", "{", "[]", `{"machine":"x"}`, `{"made_by":"else","machine":"x"}`} {
@@ -111,12 +111,10 @@ func TestCrashAfterEachStep(t *testing.T) {
 				_, old, _ = r.converge()
 				r.machine("ffffffffffffffffffffffffffffffff\n")
 			}
-			delta, err := r.plan()
-			require.NoError(t, err)
+			delta := must.Get(r.plan())(t)
 			require.Len(t, delta.Steps, 3)
 			delta.Steps = delta.Steps[:steps]
-			_, err = r.host.Apply(context.Background(), delta)
-			require.NoError(t, err)
+			must.Get(r.host.Apply(context.Background(), delta))(t)
 
 			_, pub, _ := r.converge()
 			assert.NotEqual(t, old.PublicKey, pub.PublicKey)
@@ -128,16 +126,14 @@ func TestCrashAfterEachStep(t *testing.T) {
 // A file that appears between plan and apply is not overwritten.
 func TestRaceLosesPolitely(t *testing.T) {
 	r := newRig(t)
-	delta, err := r.plan()
-	require.NoError(t, err)
+	delta := must.Get(r.plan())(t)
 	require.NoError(t, os.Mkdir(r.dir, 0o700))
 	require.NoError(t, os.WriteFile(r.want.SealingKey, []byte("theirs"), 0o600))
 	out, err := r.host.Apply(context.Background(), delta)
 	require.ErrorIs(t, err, os.ErrExist)
 	require.ErrorContains(t, err, r.want.SealingKey)
 	require.Len(t, out.Done, 1, "it says what was done before")
-	data, err := os.ReadFile(r.want.SealingKey)
-	require.NoError(t, err)
+	data := must.Get(os.ReadFile(r.want.SealingKey))(t)
 	assert.Equal(t, "theirs", string(data))
 }
 
@@ -163,20 +159,17 @@ func TestNothingShowsAKey(t *testing.T) {
 	delta, pub, done := r.converge()
 	r.want.Regenerate = keypair.Always
 	second, pub2, done2 := r.converge()
-	have, err := r.host.Observe(context.Background(), r.want)
-	require.NoError(t, err)
+	have := must.Get(r.host.Observe(context.Background(), r.want))(t)
 	before, after := second.Views()
 
 	var out strings.Builder
 	for _, v := range []any{r.want, have, &have, delta, &delta, second, pub, pub2, done, done2, before, after} {
 		fmt.Fprintf(&out, "%v %+v %#v %s %x", v, v, v, v, v)
-		j, err := json.Marshal(v)
-		require.NoError(t, err)
+		j := must.Get(json.Marshal(v))(t)
 		out.Write(j)
 	}
 	for _, path := range []string{r.want.PrivateKey, r.want.SealingKey} {
-		data, err := os.ReadFile(path)
-		require.NoError(t, err)
+		data := must.Get(os.ReadFile(path))(t)
 		_, text, found := strings.Cut(string(data), ":")
 		if !found {
 			text = string(data)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/keypair"
 )
 
@@ -25,8 +26,7 @@ func TestWGAgrees(t *testing.T) {
 		_, pub, _ := r.converge()
 		assert.Equal(t, pubkey(t, wg, r.want.PrivateKey), pub.PublicKey)
 
-		key, err := exec.Command(wg, "genkey").Output()
-		require.NoError(t, err)
+		key := must.Get(exec.Command(wg, "genkey").Output())(t)
 		require.NoError(t, os.WriteFile(r.want.PrivateKey, key, 0o600))
 		_, taken, done := r.converge()
 		assert.Empty(t, done)
@@ -36,8 +36,7 @@ func TestWGAgrees(t *testing.T) {
 
 // What our parser refuses, wg refuses, and the other way round.
 func TestWGAgreesAboutBadKeys(t *testing.T) {
-	good, err := exec.Command("wg", "genkey").Output()
-	require.NoError(t, err, "install wireguard-tools")
+	good := must.Get(exec.Command("wg", "genkey").Output())(t, "install wireguard-tools")
 	key := strings.TrimSpace(string(good))
 	for _, text := range []string{
 		key, key + "\n", key[:43], key[:43] + "A", key[:42] + "!=", key + "A",
@@ -70,19 +69,16 @@ func TestWrongOwnerIsMended(t *testing.T) {
 	_, _, done := r.converge()
 	assert.Contains(t, done[0], "owner 4321, expected 0")
 	r.want.Regenerate = keypair.Partly
-	delta, err := r.plan()
-	require.NoError(t, err)
+	delta := must.Get(r.plan())(t)
 	assert.Empty(t, delta.Steps, "the new key did not keep the old owner")
 }
 
 func pubkey(t *testing.T, wg, path string) string {
 	t.Helper()
-	f, err := os.Open(path)
-	require.NoError(t, err)
+	f := must.Get(os.Open(path))(t)
 	defer f.Close()
 	cmd := exec.Command(wg, "pubkey")
 	cmd.Stdin = f
-	out, err := cmd.Output()
-	require.NoError(t, err)
+	out := must.Get(cmd.Output())(t)
 	return strings.TrimSpace(string(out))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mark"
 )
 
@@ -40,8 +41,7 @@ func TestClaims(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
-	claims, err := mark.Observe(root)
-	require.NoError(t, err)
+	claims := must.Get(mark.Observe(root))(t)
 	assert.Empty(t, claims)
 
 	put("etc/wireguard/wg0.conf", "# mesh: mine\n[Interface]\n")
@@ -49,8 +49,7 @@ func TestClaims(t *testing.T) {
 	put("etc/wireguard/wgmesh-psk/2.json", `{"made_by":"wgmesh.router","tunnel":2}`)
 	put("etc/wgmesh/gate.json", `{"mesh": "mine"}`)
 	require.NoError(t, os.Symlink("wg-road.conf", filepath.Join(root, "etc/wireguard/wg7.conf")))
-	claims, err = mark.Observe(root)
-	require.NoError(t, err)
+	claims = must.Get(mark.Observe(root))(t)
 	assert.Empty(t, claims, "what a user made for himself")
 	require.NoError(t, mark.Owner{Mesh: "routers"}.Refuse(claims))
 
@@ -59,15 +58,14 @@ func TestClaims(t *testing.T) {
 	put("etc/wireguard/wgmesh-psk/1.json", `{"made_by":"wgmesh.router","mesh":"routers","tunnel":1}`)
 	put("etc/wgmesh/gate.json",
 		`{"made_by": "wgmesh.router", "mesh": "routers", "tunnels": [`+strings.Repeat(" ", 9000))
-	claims, err = mark.Observe(root)
-	require.NoError(t, err)
+	claims = must.Get(mark.Observe(root))(t)
 	assert.Len(t, claims, 4)
 	require.NoError(t, mark.Owner{Mesh: "routers"}.Refuse(claims))
 	require.NoError(t, mark.Owner{Mesh: "partners", Before: "routers"}.Refuse(claims),
 		"it moves, or the mesh has a new name")
 	require.NoError(t, mark.Owner{}.Refuse(claims), "nobody asks for a mesh")
 
-	err = mark.Owner{Mesh: "partners"}.Refuse([]mark.Claim{
+	err := mark.Owner{Mesh: "partners"}.Refuse([]mark.Claim{
 		{"routers", "/etc/bird/bird.conf"}, {"routers", "/etc/wireguard/wg1.conf"},
 	})
 	assert.EqualError(t, err,

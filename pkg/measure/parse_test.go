@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/measure"
 )
 
@@ -15,8 +16,7 @@ import (
 // network namespaces where nft made the losses.
 func recorded(t testing.TB, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name))
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(filepath.Join("testdata", name)))(t)
 	return string(text)
 }
 
@@ -29,14 +29,12 @@ func TestParsePing(t *testing.T) {
 		"prohibited": {Sent: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := measure.ParsePing(recorded(t, "ping-"+name+".txt"))
-			require.NoError(t, err)
+			got := must.Get(measure.ParsePing(recorded(t, "ping-"+name+".txt")))(t)
 			assert.Equal(t, want, got)
 			assert.Equal(t, want.Received > 0, got.Answered())
 		})
 	}
-	p, err := measure.ParsePing(recorded(t, "ping-loss.txt"))
-	require.NoError(t, err)
+	p := must.Get(measure.ParsePing(recorded(t, "ping-loss.txt")))(t)
 	assert.InDelta(t, 30, p.Loss(), 0.001)
 }
 
@@ -65,13 +63,11 @@ func TestParsePingRefuses(t *testing.T) {
 }
 
 func TestParseIperf(t *testing.T) {
-	got, err := measure.ParseIperf(recorded(t, "iperf3.json"))
-	require.NoError(t, err)
+	got := must.Get(measure.ParseIperf(recorded(t, "iperf3.json")))(t)
 	assert.Equal(t, measure.Throughput{Mbits: 14147.1, Retransmits: 1352}, got)
 
 	for _, name := range []string{"refused", "dropped"} {
-		got, err := measure.ParseIperf(recorded(t, "iperf3-"+name+".json"))
-		require.NoError(t, err)
+		got := must.Get(measure.ParseIperf(recorded(t, "iperf3-"+name+".json")))(t)
 		assert.Equal(t, measure.Throughput{Blocked: true}, got, name)
 	}
 	for name, want := range map[string]string{

@@ -15,14 +15,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/measure"
 )
 
 // free returns a TCP port of an address that nobody has.
 func free(t *testing.T, address netip.Addr) int {
 	t.Helper()
-	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 0)))
-	require.NoError(t, err)
+	l := must.Get(net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 0))))(t)
 	defer func() { _ = l.Close() }()
 	return l.Addr().(*net.TCPAddr).Port
 }
@@ -53,10 +53,9 @@ func TestServerServesOneTestAsNobody(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "::1"} {
 		s := server(t, address, time.Minute)
 		require.NoError(t, s.Serve(t.Context()))
-		owner, err := exec.Command("sh", "-c",
+		owner := must.Get(exec.Command("sh", "-c",
 			fmt.Sprintf("ps -eo user,args | grep '[i]perf3 --server --one-off --bind %s --port %d'",
-				address, s.Port)).Output()
-		require.NoError(t, err)
+				address, s.Port)).Output())(t)
 		assert.NotContains(t, string(owner), "root ", "somebody listens to the world as root")
 		assert.Equal(t, 2, strings.Count(string(owner), "nobody "), "timeout and iperf3")
 		out, err := exec.Command("iperf3", "-c", address, "-p", fmt.Sprint(s.Port), "-t", "1").CombinedOutput()
@@ -79,8 +78,7 @@ func TestServerIsEndedAndReplaced(t *testing.T) {
 
 func TestServerThatCannotListen(t *testing.T) {
 	s := server(t, "127.0.0.1", time.Minute)
-	l, err := net.Listen("tcp", netip.AddrPortFrom(s.Address, uint16(s.Port)).String())
-	require.NoError(t, err)
+	l := must.Get(net.Listen("tcp", netip.AddrPortFrom(s.Address, uint16(s.Port)).String()))(t)
 	require.ErrorContains(t, s.Serve(t.Context()), "something else listens on 127.0.0.1:")
 	require.NoError(t, l.Close())
 

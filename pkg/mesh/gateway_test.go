@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -52,8 +53,7 @@ func TestGateway(t *testing.T) {
 					r.Zone = ""
 				}
 			})
-			p, err := m.Plan("both-a")
-			require.NoError(t, err)
+			p := must.Get(m.Plan("both-a"))(t)
 			require.Len(t, p.Bird.Static, 5)
 			for _, s := range p.Bird.Static {
 				have, want := s.Via.String(), tt.via6
@@ -81,8 +81,7 @@ func TestEndpointInOwnNetwork(t *testing.T) {
 	router(&m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20:10::4" })
 	outside := plan.Static{Network: netip.MustParsePrefix("2001:db8:20:10::4/128"), Outside: true}
 	for name, in := range m.Routers {
-		p, err := m.Plan(name)
-		require.NoError(t, err)
+		p := must.Get(m.Plan(name))(t)
 		if in.Site == "six" {
 			assert.NotContains(t, p.Bird.Static, outside, name)
 			continue
@@ -99,8 +98,7 @@ func TestGatewayDerived(t *testing.T) {
 	for _, given := range []mesh.List{nil, {"10.0.1.1"}, {"none"}} {
 		m := load(t, "dual-stack")
 		router(&m, "both-a", func(r *mesh.Router) { r.Gateway = given })
-		p, err := m.Plan("both-a")
-		require.NoError(t, err)
+		p := must.Get(m.Plan("both-a"))(t)
 		for _, s := range p.Bird.Static {
 			if s.Network.Addr().Is4() {
 				assert.Equal(t, given == nil, s.Derived, s.Network)

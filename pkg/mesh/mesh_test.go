@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -21,8 +22,7 @@ func fromYAML(t testing.TB, text []byte) mesh.Mesh {
 	t.Helper()
 	var tree any
 	require.NoError(t, yaml.Unmarshal(text, &tree))
-	raw, err := json.Marshal(tree)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(tree))(t)
 	var m mesh.Mesh
 	m.SetDefaults()
 	require.NoError(t, json.Unmarshal(raw, &m))
@@ -32,8 +32,7 @@ func fromYAML(t testing.TB, text []byte) mesh.Mesh {
 // load reads testdata/<name>/mesh.yaml.
 func load(t testing.TB, name string) mesh.Mesh {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", name, "mesh.yaml"))
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(filepath.Join("testdata", name, "mesh.yaml")))(t)
 	return fromYAML(t, text)
 }
 
@@ -43,8 +42,7 @@ func plans(t testing.TB, m mesh.Mesh) map[string]plan.Plan {
 	out := map[string]plan.Plan{}
 	for name, r := range m.Routers {
 		if r.State != mesh.StateAbsent {
-			p, err := m.Plan(name)
-			require.NoError(t, err, name)
+			p := must.Get(m.Plan(name))(t, name)
 			out[name] = p
 		}
 	}
@@ -91,8 +89,7 @@ func example(t *testing.T, folder string) mesh.Mesh {
 			}
 		}
 	}
-	text, err := os.ReadFile(filepath.Join("../../examples", folder, "inventory.yml"))
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(filepath.Join("../../examples", folder, "inventory.yml")))(t)
 	require.NoError(t, yaml.Unmarshal(text, &inventory))
 
 	routers := map[string]any{}
@@ -101,8 +98,7 @@ func example(t *testing.T, folder string) mesh.Mesh {
 	}
 	tree := unprefixed(inventory.All.Children.Routers.Vars)
 	tree["routers"] = routers
-	again, err := yaml.Marshal(tree)
-	require.NoError(t, err)
+	again := must.Get(yaml.Marshal(tree))(t)
 	return fromYAML(t, again)
 }
 

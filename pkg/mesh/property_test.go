@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -292,8 +293,7 @@ func TestOrderDoesNotMatter(t *testing.T) {
 // shuffled rebuilds the maps of m in another order.
 func shuffled(t *testing.T, m mesh.Mesh) mesh.Mesh {
 	t.Helper()
-	raw, err := json.Marshal(m)
-	require.NoError(t, err)
+	raw := must.Get(json.Marshal(m))(t)
 	var out mesh.Mesh
 	require.NoError(t, json.Unmarshal(raw, &out))
 	return out
@@ -303,8 +303,7 @@ func shuffled(t *testing.T, m mesh.Mesh) mesh.Mesh {
 func TestStatusLeavesOutSitesWithoutRouters(t *testing.T) {
 	m := load(t, "field-case")
 	router(&m, "gcp-1", func(r *mesh.Router) { r.State = mesh.StateAbsent })
-	p, err := m.Plan("aws-1")
-	require.NoError(t, err)
+	p := must.Get(m.Plan("aws-1"))(t)
 	for _, x := range p.Status.Prefixes {
 		assert.NotEqual(t, "gcp", x.Site)
 	}
@@ -314,8 +313,7 @@ func TestStatusLeavesOutSitesWithoutRouters(t *testing.T) {
 
 func FuzzPlan(f *testing.F) {
 	for _, name := range []string{"field-case", "dual-stack", "behind-nat", "one-router"} {
-		raw, err := json.Marshal(load(f, name))
-		require.NoError(f, err)
+		raw := must.Get(json.Marshal(load(f, name)))(f)
 		f.Add(raw)
 	}
 	f.Add([]byte(`{}`))
@@ -335,8 +333,7 @@ func FuzzPlan(f *testing.F) {
 			return
 		}
 		for _, p := range plans(t, m) {
-			text, err := json.Marshal(p)
-			require.NoError(t, err)
+			text := must.Get(json.Marshal(p))(t)
 			require.NotContains(t, string(text), `":null`)
 			require.NotContains(t, string(text), `"invalid `)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/mesh"
@@ -38,8 +39,7 @@ var (
 // row of them that add up, and when all is mended.
 func TestModelIsBIRD(t *testing.T) {
 	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
-	version, err := bird.Installed(t.Context())
-	require.NoError(t, err)
+	version := must.Get(bird.Installed(t.Context()))(t)
 	for i := range *topologies {
 		s := *seed + uint64(i)
 		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
@@ -327,9 +327,8 @@ func (l *lab) routes(t *testing.T, p plan.Plan) map[string]string {
 	}
 	out := map[string]string{}
 	for _, family := range []string{"-4", "-6"} {
-		raw, err := exec.CommandContext(t.Context(), "ip", "-n", l.ns(p.Router.Name), "-j", family,
-			"route", "show", "proto", "bird").Output()
-		require.NoError(t, err)
+		raw := must.Get(exec.CommandContext(t.Context(), "ip", "-n", l.ns(p.Router.Name), "-j", family,
+			"route", "show", "proto", "bird").Output())(t)
 		var routes []struct{ Dst, Dev string }
 		if len(raw) > 0 {
 			require.NoError(t, json.Unmarshal(raw, &routes))

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/model"
 	"github.com/wgmesh/router/pkg/plan"
@@ -21,12 +22,10 @@ import (
 // fieldCase is the network of examples/field-case, changed.
 func fieldCase(t testing.TB, change ...func(*mesh.Mesh)) []plan.Plan {
 	t.Helper()
-	raw, err := os.ReadFile("../mesh/testdata/field-case/mesh.yaml")
-	require.NoError(t, err)
+	raw := must.Get(os.ReadFile("../mesh/testdata/field-case/mesh.yaml"))(t)
 	var tree map[string]any
 	require.NoError(t, yaml.Unmarshal(raw, &tree))
-	raw, err = json.Marshal(tree)
-	require.NoError(t, err)
+	raw = must.Get(json.Marshal(tree))(t)
 	var m mesh.Mesh
 	m.SetDefaults()
 	require.NoError(t, json.Unmarshal(raw, &m))
@@ -38,8 +37,7 @@ func fieldCase(t testing.TB, change ...func(*mesh.Mesh)) []plan.Plan {
 
 func planned(t testing.TB, m mesh.Mesh) []plan.Plan {
 	t.Helper()
-	plans, err := m.Plans()
-	require.NoError(t, err)
+	plans := must.Get(m.Plans())(t)
 	return plans
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/plan"
@@ -33,8 +34,7 @@ func dual(t *testing.T) Want {
 	}
 	m.SetDefaults()
 	m.LinkPool = "172.31.0.0/16"
-	p, err := m.Plan("aws-1")
-	require.NoError(t, err)
+	p := must.Get(m.Plan("aws-1"))(t)
 	return Want{Plan: p, Bound: true}
 }
 
@@ -177,8 +177,7 @@ func TestNames(t *testing.T) {
 	for _, path := range []string{
 		"../../collection/plugins/modules/mesh_preflight_info.py", "../../roles/mesh/meta/argument_specs.yml",
 	} {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(path))(t)
 		for _, name := range Names() {
 			assert.Regexp(t, `choices: \[.*\b`+name+`\b.*\]`, string(text), path)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
@@ -40,13 +41,10 @@ func FuzzStore(f *testing.F) {
 		}
 		for run := range 2 {
 			host := psk.Host{PrivateKeyFile: dir + "/key", SealingKeyFile: dir + "/seal"}
-			have, err := host.Observe(t.Context(), w)
-			require.NoError(t, err)
-			delta, err := host.Diff(w, have)
-			require.NoError(t, err)
+			have := must.Get(host.Observe(t.Context(), w))(t)
+			delta := must.Get(host.Diff(w, have))(t)
 			require.False(t, run == 1 && len(delta.Steps) > 0, "the second run changes something")
-			out, err := host.Apply(t.Context(), delta)
-			require.NoError(t, err)
+			out := must.Get(host.Apply(t.Context(), delta))(t)
 			require.Len(t, out.Envelopes, 1)
 			require.Positive(t, out.Held[0].Generation)
 		}

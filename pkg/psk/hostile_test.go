@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
@@ -67,35 +68,30 @@ func TestEnvelopesThatAreRefused(t *testing.T) {
 			bad := good
 			tt.change(&bad)
 			tree := snapshot(t, b.dir)
-			delta, err := b.plan(false, []psk.Envelope{bad}, a, b, c)
-			require.NoError(t, err, "the others' tunnels go on")
+			delta := must.Get(b.plan(false, []psk.Envelope{bad}, a, b, c))(t, "the others' tunnels go on")
 			assert.Empty(t, delta.Steps)
 			require.Len(t, refusals(delta), 1)
 			assert.Contains(t, refusals(delta)[0], tt.want)
 			require.Equal(t, tree, snapshot(t, b.dir))
 		})
 	}
-	delta, err := b.plan(false, []psk.Envelope{good, good}, a, b)
-	require.NoError(t, err)
+	delta := must.Get(b.plan(false, []psk.Envelope{good, good}, a, b))(t)
 	assert.Equal(t, []string{"20 office-2: it sent a second envelope for tunnel 20: expected one"}, refusals(delta))
 	ours := good
 	ours.Tunnel, ours.From = 22, "last"
-	delta, err = b.plan(false, []psk.Envelope{good, ours}, a, b)
-	require.NoError(t, err)
+	delta = must.Get(b.plan(false, []psk.Envelope{good, ours}, a, b))(t)
 	assert.Empty(t, delta.Pending, "an envelope for a tunnel that we initiate is nobody's")
 	assert.Len(t, delta.Steps, 1)
 
 	known := a.peer.PublicKey
 	a.peer.PublicKey = seal.NewWGPrivate().Public().String()
-	delta, err = b.plan(false, []psk.Envelope{good}, a, b)
-	require.NoError(t, err)
+	delta = must.Get(b.plan(false, []psk.Envelope{good}, a, b))(t)
 	require.Contains(t, strings.Join(refusals(delta), ""), "run the play again with both routers in it")
 	a.peer.PublicKey = known
 
 	other := good
 	other.To = "somebody"
-	delta, err = b.plan(false, []psk.Envelope{other}, a, b)
-	require.NoError(t, err, "those of others are not looked at")
+	delta = must.Get(b.plan(false, []psk.Envelope{other}, a, b))(t, "those of others are not looked at")
 	assert.Len(t, delta.Pending, 1)
 }
 
@@ -108,8 +104,7 @@ func TestReplayIsRefused(t *testing.T) {
 
 	replayed := func() string {
 		t.Helper()
-		delta, err := b.plan(false, old.Envelopes, a, b)
-		require.NoError(t, err)
+		delta := must.Get(b.plan(false, old.Envelopes, a, b))(t)
 		require.Empty(t, delta.Steps)
 		require.Len(t, refusals(delta), 1)
 		return refusals(delta)[0]
@@ -135,8 +130,7 @@ func TestLostStoreAndSlowClock(t *testing.T) {
 	remove(a.key(20), a.record(20))
 	a.now = time.Unix(5, 0)
 	_, out := a.run(true, nil, a, b)
-	delta, err := b.plan(false, out.Envelopes, a, b)
-	require.NoError(t, err)
+	delta := must.Get(b.plan(false, out.Envelopes, a, b))(t)
 	require.Contains(t, strings.Join(refusals(delta), ""), "its clock is slow")
 	remove(b.record(20))
 	converge(t, a, b)
@@ -175,8 +169,7 @@ func TestCrashBetweenRecordAndKey(t *testing.T) {
 func TestApplyFailsHalfWay(t *testing.T) {
 	a, b := pair(t)
 	require.NoError(t, os.Mkdir(a.file("psk"), 0o700))
-	delta, err := a.plan(true, nil, a, b)
-	require.NoError(t, err)
+	delta := must.Get(a.plan(true, nil, a, b))(t)
 	require.NoError(t, os.Mkdir(a.key(20), 0o700)) // appears after planning
 	out, err := psk.Host{}.Apply(t.Context(), delta)
 	require.ErrorContains(t, err, "tunnel 20 to gcp-1")
@@ -243,15 +236,13 @@ func TestBadPeers(t *testing.T) {
 			b.peer, d.peer = good, last
 			test.change(&b.peer)
 			test.change(&d.peer)
-			delta, err := a.plan(true, nil, a, b, c, d)
-			require.NoError(t, err)
+			delta := must.Get(a.plan(true, nil, a, b, c, d))(t)
 			require.Len(t, refusals(delta), 1)
 			assert.Contains(t, refusals(delta)[0], "20 gcp-1: "+test.want)
 			require.Len(t, delta.Steps, 1)
 			assert.Equal(t, 19, delta.Steps[0].Tunnel, "the tunnel to aws-1 gets its key")
 
-			delta, err = a.plan(false, nil, a, b, c, d)
-			require.NoError(t, err)
+			delta = must.Get(a.plan(false, nil, a, b, c, d))(t)
 			if test.both {
 				require.Len(t, refusals(delta), 1)
 				assert.Contains(t, refusals(delta)[0], "21 azure-1: "+test.want)
@@ -261,20 +252,18 @@ func TestBadPeers(t *testing.T) {
 	b.peer = good
 
 	// Two that claim one name: nothing tells which is the router.
-	delta, err := a.plan(true, nil, a, b, b, c)
-	require.NoError(t, err)
+	delta := must.Get(a.plan(true, nil, a, b, b, c))(t)
 	assert.Equal(t, []string{"20 gcp-1: 2 routers are called so: give each its own name"}, refusals(delta))
 	assert.Len(t, delta.Steps, 1)
 
 	// The key of a third one opens nothing and harms nobody.
 	b.peer.PublicKey = c.peer.PublicKey
-	delta, err = a.plan(true, nil, a, b, c)
-	require.NoError(t, err)
+	delta = must.Get(a.plan(true, nil, a, b, c))(t)
 	assert.Len(t, delta.Steps, 2)
 	b.peer = good
 
 	write(a.file("key"), "rubbish")
-	_, err = psk.ReadSelf(a.file("key"), a.file("seal"))
+	_, err := psk.ReadSelf(a.file("key"), a.file("seal"))
 	require.ErrorContains(t, err, "private_key_file "+a.file("key")+": expected base64")
 }
 
@@ -302,19 +291,16 @@ func TestNothingShowsAKey(t *testing.T) {
 	show := func(values ...any) {
 		for _, v := range values {
 			fmt.Fprintf(&out, "%v %+v %#v %s %x %d", v, v, v, v, v, v)
-			j, err := json.Marshal(v)
-			require.NoError(t, err)
+			j := must.Get(json.Marshal(v))(t)
 			out.Write(j)
 		}
 	}
-	self, err := psk.ReadSelf(a.file("key"), a.file("seal"))
-	require.NoError(t, err)
+	self := must.Get(psk.ReadSelf(a.file("key"), a.file("seal")))(t)
 	sealed, first := a.run(true, nil, a, b)
 	opened, err := b.plan(false, first.Envelopes, a, b) // holds the opened key, not stored yet
 	require.NoError(t, err)
 	show(self, sealed, &sealed, first, opened, &opened, opened.Steps)
-	out2, err := psk.Host{}.Apply(t.Context(), opened)
-	require.NoError(t, err)
+	out2 := must.Get(psk.Host{}.Apply(t.Context(), opened))(t)
 	have, err := psk.Host{PrivateKeyFile: a.file("key"), SealingKeyFile: a.file("seal")}.Observe(t.Context(), psk.Want{
 		Directory: a.file("psk"), Tunnels: a.tunnels,
 	})

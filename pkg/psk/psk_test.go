@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 )
@@ -19,12 +20,10 @@ func TestFirstKey(t *testing.T) {
 	assert.Equal(t, "there is none", sealed.Steps[0].Why)
 	assert.Equal(t, "there was none", opened.Steps[0].Why)
 	for _, path := range []string{a.key(20), a.record(20), b.key(20), b.record(20)} {
-		st, err := os.Stat(path)
-		require.NoError(t, err)
+		st := must.Get(os.Stat(path))(t)
 		assert.Equal(t, os.FileMode(0o600), st.Mode(), path)
 	}
-	st, err := os.Stat(a.file("psk"))
-	require.NoError(t, err)
+	st := must.Get(os.Stat(a.file("psk")))(t)
 	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
 
 	before, after := sealed.Views()
@@ -205,8 +204,7 @@ func TestPeersThatAreNotInTheRun(t *testing.T) {
 func TestOwnKeysMissing(t *testing.T) {
 	a, b := pair(t)
 	remove(a.file("key"), a.file("seal"))
-	delta, err := a.plan(true, nil, a, b)
-	require.NoError(t, err)
+	delta := must.Get(a.plan(true, nil, a, b))(t)
 	assert.Len(t, delta.Steps, 1)
 	assert.Empty(t, delta.Outcome().Envelopes)
 	assert.Empty(t, delta.Held())
@@ -220,8 +218,7 @@ func TestOwnKeysMissing(t *testing.T) {
 	remove(b.file("seal"))
 	_, err = b.plan(false, out.Envelopes, a, b)
 	require.ErrorContains(t, err, "sealing_key_file "+b.file("seal")+" does not exist")
-	delta, err = b.plan(false, nil, a, b)
-	require.NoError(t, err, "without an envelope the keys are not needed")
+	delta = must.Get(b.plan(false, nil, a, b))(t, "without an envelope the keys are not needed")
 	assert.Len(t, delta.Pending, 1)
 }
 
@@ -256,8 +253,7 @@ func TestPurge(t *testing.T) {
 	assert.Empty(t, delta.Steps, "nothing is removed unless it is asked for")
 
 	a.purge = true
-	delta, err := a.plan(true, nil, a, b)
-	require.NoError(t, err)
+	delta = must.Get(a.plan(true, nil, a, b))(t)
 	require.Len(t, delta.Steps, 1)
 	before, after := delta.Views()
 	assert.Equal(t, "of a tunnel that is gone", before[0].Files)
@@ -284,8 +280,7 @@ func TestKnown(t *testing.T) {
 	known := func(r *router) []psk.Bound {
 		want := psk.Want{Name: r.name, Tunnels: r.tunnels, Directory: r.file("psk")}
 		host := psk.Host{PrivateKeyFile: r.file("key"), SealingKeyFile: r.file("seal")}
-		have, err := host.Observe(t.Context(), want)
-		require.NoError(t, err)
+		have := must.Get(host.Observe(t.Context(), want))(t)
 		return psk.Known(want, have)
 	}
 	a, b := pair(t)

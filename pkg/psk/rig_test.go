@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/seal"
@@ -79,8 +80,7 @@ func (r *router) plan(sealed bool, envelopes []psk.Envelope, peers ...*router) (
 func (r *router) run(sealed bool, envelopes []psk.Envelope, peers ...*router) (psk.Delta, psk.Outcome) {
 	r.t.Helper()
 	tree := snapshot(r.t, r.dir)
-	delta, err := r.plan(sealed, envelopes, peers...)
-	require.NoError(r.t, err)
+	delta := must.Get(r.plan(sealed, envelopes, peers...))(r.t)
 	require.Equal(r.t, tree, snapshot(r.t, r.dir), "planning wrote something")
 	before, after := delta.Views()
 	out := delta.Outcome()
@@ -88,13 +88,11 @@ func (r *router) run(sealed bool, envelopes []psk.Envelope, peers ...*router) (p
 		require.Equal(r.t, before, after)
 	} else {
 		require.NotEqual(r.t, before, after, "the diff has to show what is done")
-		out, err = psk.Host{}.Apply(r.t.Context(), delta)
-		require.NoError(r.t, err)
+		out = must.Get(psk.Host{}.Apply(r.t.Context(), delta))(r.t)
 		require.Len(r.t, out.Done, len(delta.Steps))
 	}
 	r.rotate = nil
-	again, err := r.plan(sealed, envelopes, peers...)
-	require.NoError(r.t, err)
+	again := must.Get(r.plan(sealed, envelopes, peers...))(r.t)
 	require.Empty(r.t, again.Steps, "the second run changes something")
 	require.Equal(r.t, out.Held, again.Held())
 	require.Len(r.t, again.Envelopes, len(out.Envelopes), "sealed on every run")
@@ -116,8 +114,7 @@ func converge(t *testing.T, a, b *router) (sealed, opened psk.Delta, held psk.He
 
 func read(t *testing.T, path string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
+	data := must.Get(os.ReadFile(path))(t)
 	return data
 }
 

@@ -9,24 +9,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/seal"
 )
 
 // goldenPair reads keys, pre-shared key and envelope that were made once.
 func goldenPair(tb testing.TB) (p pair, sealed string) {
 	tb.Helper()
-	raw, err := os.ReadFile("testdata/envelope-v1.json")
-	require.NoError(tb, err)
+	raw := must.Get(os.ReadFile("testdata/envelope-v1.json"))(tb)
 	var g map[string]string
 	require.NoError(tb, json.Unmarshal(raw, &g))
-	p.a, err = seal.ParseWGPrivate([]byte(g["initiator_key"]))
-	require.NoError(tb, err)
-	p.b, err = seal.ParseWGPrivate([]byte(g["responder_key"]))
-	require.NoError(tb, err)
-	p.sealing, err = seal.ParsePrivateKey([]byte(g["sealing_key"]))
-	require.NoError(tb, err)
-	p.psk, err = seal.ParsePSK([]byte(g["psk"]))
-	require.NoError(tb, err)
+	p.a = must.Get(seal.ParseWGPrivate([]byte(g["initiator_key"])))(tb)
+	p.b = must.Get(seal.ParseWGPrivate([]byte(g["responder_key"])))(tb)
+	p.sealing = must.Get(seal.ParsePrivateKey([]byte(g["sealing_key"])))(tb)
+	p.psk = must.Get(seal.ParsePSK([]byte(g["psk"])))(tb)
 	require.Equal(tb, g["psk_id"], p.psk.ID())
 	p.bound = newPair().bound
 	p.bound.Initiator.Key, p.bound.Responder.Key = p.a.Public(), p.b.Public()
@@ -37,8 +33,7 @@ func goldenPair(tb testing.TB) (p pair, sealed string) {
 // an envelope of protocol v1 opens for as long as there is a v1.
 func TestEnvelopeV1(t *testing.T) {
 	p, sealed := goldenPair(t)
-	got, err := seal.Open(p.sealing, p.b, p.bound, sealed)
-	require.NoError(t, err)
+	got := must.Get(seal.Open(p.sealing, p.b, p.bound, sealed))(t)
 	require.Equal(t, p.psk.ID(), got.ID())
 }
 

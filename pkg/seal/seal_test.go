@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
 )
@@ -34,14 +35,11 @@ func newPair() pair {
 
 func TestSealOpen(t *testing.T) {
 	p := newPair()
-	first, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
-	require.NoError(t, err)
-	second, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
-	require.NoError(t, err)
+	first := must.Get(seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk))(t)
+	second := must.Get(seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk))(t)
 	assert.NotEqual(t, first, second, "an envelope is never the same twice")
 	for _, sealed := range []string{first, second} {
-		got, err := seal.Open(p.sealing, p.b, p.bound, sealed)
-		require.NoError(t, err)
+		got := must.Get(seal.Open(p.sealing, p.b, p.bound, sealed))(t)
 		assert.Equal(t, p.psk.Encode(), got.Encode())
 		assert.Equal(t, p.psk.ID(), got.ID())
 	}
@@ -51,8 +49,7 @@ func TestSealOpen(t *testing.T) {
 // nothing else.
 func TestOpenRefusesAnotherBinding(t *testing.T) {
 	p := newPair()
-	sealed, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
-	require.NoError(t, err)
+	sealed := must.Get(seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk))(t)
 	tests := map[string]func(b *seal.Binding){
 		"tunnel number":    func(b *seal.Binding) { b.Tunnel++ },
 		"lower generation": func(b *seal.Binding) { b.Generation-- },
@@ -79,10 +76,9 @@ func TestOpenRefusesAnotherBinding(t *testing.T) {
 
 func TestOpenRefusesOtherKeys(t *testing.T) {
 	p := newPair()
-	sealed, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
-	require.NoError(t, err)
+	sealed := must.Get(seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk))(t)
 
-	_, err = seal.Open(seal.NewPrivateKey(), p.b, p.bound, sealed)
+	_, err := seal.Open(seal.NewPrivateKey(), p.b, p.bound, sealed)
 	require.ErrorIs(t, err, seal.ErrNotOpened, "another sealing key")
 
 	other := p.bound
@@ -107,8 +103,7 @@ func TestStrangerCannotSealForAnInitiator(t *testing.T) {
 
 	forged := p.bound
 	forged.Initiator.Key = stranger.Public()
-	sealed, err := seal.Seal(p.sealing.Public(), stranger, forged, p.psk)
-	require.NoError(t, err)
+	sealed := must.Get(seal.Seal(p.sealing.Public(), stranger, forged, p.psk))(t)
 	_, err = seal.Open(p.sealing, p.b, p.bound, sealed)
 	require.ErrorIs(t, err, seal.ErrNotOpened)
 }
@@ -118,20 +113,17 @@ func TestStrangerCannotSealForAnInitiator(t *testing.T) {
 func TestSwappedSealingKeyReadsNothing(t *testing.T) {
 	p := newPair()
 	thief := seal.NewPrivateKey()
-	sealed, err := seal.Seal(thief.Public(), p.a, p.bound, p.psk)
-	require.NoError(t, err)
+	sealed := must.Get(seal.Seal(thief.Public(), p.a, p.bound, p.psk))(t)
 	other, key := p.bound, seal.NewWGPrivate()
 	other.Responder.Key = key.Public()
-	_, err = seal.Open(thief, key, other, sealed)
+	_, err := seal.Open(thief, key, other, sealed)
 	require.ErrorIs(t, err, seal.ErrNotOpened)
 }
 
 func TestOpenRefusesTampering(t *testing.T) {
 	p := newPair()
-	sealed, err := seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk)
-	require.NoError(t, err)
-	raw, err := base64.StdEncoding.DecodeString(sealed)
-	require.NoError(t, err)
+	sealed := must.Get(seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk))(t)
+	raw := must.Get(base64.StdEncoding.DecodeString(sealed))(t)
 	for i := 0; i < len(raw); i += 13 {
 		bad := append([]byte{}, raw...)
 		bad[i] ^= 1
@@ -176,12 +168,10 @@ func TestSealRefuses(t *testing.T) {
 
 func TestSealingKeyText(t *testing.T) {
 	k := seal.NewPrivateKey()
-	got, err := seal.ParsePrivateKey(k.Encode())
-	require.NoError(t, err)
+	got := must.Get(seal.ParsePrivateKey(k.Encode()))(t)
 	assert.Equal(t, k.Public().String(), got.Public().String())
 
-	pub, err := seal.ParsePublicKey(k.Public().String())
-	require.NoError(t, err)
+	pub := must.Get(seal.ParsePublicKey(k.Public().String()))(t)
 	assert.Equal(t, k.Public(), pub)
 	assert.Len(t, pub.String(), 1624)
 	assert.Regexp(t, `^sha256:[0-9a-f]{16}$`, pub.Fingerprint())
@@ -190,7 +180,7 @@ func TestSealingKeyText(t *testing.T) {
 		_, err := seal.ParsePublicKey(bad)
 		require.ErrorContains(t, err, "sealing key: expected")
 	}
-	_, err = seal.ParsePrivateKey(seal.NewWGPrivate().Encode())
+	_, err := seal.ParsePrivateKey(seal.NewWGPrivate().Encode())
 	require.ErrorContains(t, err, "mlkem768-x25519:", "a WireGuard key is no sealing key")
 	_, err = seal.ParseWGPrivate(k.Encode())
 	require.Error(t, err, "and the other way round")
@@ -199,19 +189,16 @@ func TestSealingKeyText(t *testing.T) {
 func TestWGKey(t *testing.T) {
 	// RFC 7748 section 6.1, Alice.
 	private := "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
-	k, err := seal.ParseWGPrivate([]byte(private + "\n"))
-	require.NoError(t, err)
+	k := must.Get(seal.ParseWGPrivate([]byte(private + "\n")))(t)
 	assert.Equal(t, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", k.Public().String())
 	assert.Equal(t, private+"\n", string(k.Encode()))
 
 	for range 100 {
-		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(seal.NewWGPrivate().Encode())))
-		require.NoError(t, err)
+		raw := must.Get(base64.StdEncoding.DecodeString(strings.TrimSpace(string(seal.NewWGPrivate().Encode()))))(t)
 		assert.Zero(t, raw[0]&7)
 		assert.Equal(t, byte(64), raw[31]&0xc0)
 	}
-	pub, err := plan.ParsePublicKey(k.Public().String())
-	require.NoError(t, err)
+	pub := must.Get(plan.ParsePublicKey(k.Public().String()))(t)
 	assert.Equal(t, k.Public(), pub)
 	for _, bad := range []string{
 		"", "x", pub.String() + "\n", " " + pub.String(),
@@ -226,13 +213,12 @@ func TestWGKey(t *testing.T) {
 
 func TestPSK(t *testing.T) {
 	k := seal.NewPSK()
-	got, err := seal.ParsePSK(k.Encode())
-	require.NoError(t, err)
+	got := must.Get(seal.ParsePSK(k.Encode()))(t)
 	assert.Regexp(t, `^[0-9a-f]{8}$`, k.ID())
 	assert.Equal(t, k.ID(), got.ID())
 	assert.NotEqual(t, k.ID(), seal.NewPSK().ID())
 
-	_, err = seal.ParsePSK([]byte(strings.Repeat("A", 43) + "="))
+	_, err := seal.ParsePSK([]byte(strings.Repeat("A", 43) + "="))
 	require.ErrorContains(t, err, "all zeros")
 
 	k.Wipe()
@@ -264,16 +250,13 @@ func TestSecretsDoNotShow(t *testing.T) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%b", "%T"} {
 			assertHidden(t, secrets, fmt.Sprintf(verb, v))
 		}
-		j, err := json.Marshal(v)
-		require.NoError(t, err)
+		j := must.Get(json.Marshal(v))(t)
 		assertHidden(t, secrets, string(j))
-		y, err := yaml.Marshal(v)
-		require.NoError(t, err)
+		y := must.Get(yaml.Marshal(v))(t)
 		assertHidden(t, secrets, string(y))
 	}
 	assert.Equal(t, seal.Redacted, fmt.Sprint(psk))
-	j, err := json.Marshal(map[string]any{"k": wg})
-	require.NoError(t, err)
+	j := must.Get(json.Marshal(map[string]any{"k": wg}))(t)
 	assert.JSONEq(t, `{"k":"[redacted]"}`, string(j))
 }
 
@@ -304,8 +287,7 @@ func assertHidden(t *testing.T, secrets []string, text string) {
 // The law of the canary: it would have seen a secret that shows.
 func TestShapesFindASecret(t *testing.T) {
 	k := seal.NewPSK().Encode()
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(k)))
-	require.NoError(t, err)
+	raw := must.Get(base64.StdEncoding.DecodeString(strings.TrimSpace(string(k))))(t)
 	want := shapes(k)
 	for _, text := range []string{string(k), fmt.Sprintf("%x", raw), fmt.Sprintf("%X", raw), fmt.Sprint(raw)} {
 		found := false

@@ -9,19 +9,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
 
 func takeAway(t *testing.T, root string) sysctl.Delta {
 	t.Helper()
 	h, want := sysctl.Host{Root: root}, sysctl.Want{Path: sysctl.Path, Absent: true}
-	have, err := h.Observe(t.Context(), want)
-	require.NoError(t, err)
-	d, err := h.Diff(want, have)
-	require.NoError(t, err)
+	have := must.Get(h.Observe(t.Context(), want))(t)
+	d := must.Get(h.Diff(want, have))(t)
 	if !d.Empty() {
-		_, err = h.Apply(t.Context(), d)
-		require.NoError(t, err)
+		must.Get(h.Apply(t.Context(), d))(t)
 	}
 	return d
 }
@@ -31,8 +29,7 @@ func texts(t *testing.T, root string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for path := range snapshot(t, root) {
-		text, err := os.ReadFile(path)
-		require.NoError(t, err)
+		text := must.Get(os.ReadFile(path))(t)
 		out[path] = strings.TrimSpace(string(text))
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
 
@@ -93,8 +94,7 @@ func snapshot(tb testing.TB, root string) map[string]string {
 
 func observe(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	tb.Helper()
-	delta, err := planned(root, p)
-	require.NoError(tb, err)
+	delta := must.Get(planned(root, p))(tb)
 	return delta
 }
 
@@ -115,8 +115,7 @@ func converge(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	plan := observe(tb, root, p)
 	require.Equal(tb, untouched, snapshot(tb, root), "planning must not write")
 
-	done, err := sysctl.Host{Root: root}.Apply(context.Background(), plan)
-	require.NoError(tb, err)
+	done := must.Get(sysctl.Host{Root: root}.Apply(context.Background(), plan))(tb)
 	require.Equal(tb, !plan.Empty(), len(done) > 0)
 
 	again := observe(tb, root, p)
@@ -130,22 +129,19 @@ func converge(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 
 func live(tb testing.TB, root, key string) string {
 	tb.Helper()
-	data, err := os.ReadFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))))
-	require.NoError(tb, err)
+	data := must.Get(os.ReadFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key)))))(tb)
 	return string(data[:len(data)-1])
 }
 
 func dropin(tb testing.TB, root string) string {
 	tb.Helper()
-	data, err := os.ReadFile(filepath.Join(root, sysctl.Path))
-	require.NoError(tb, err)
+	data := must.Get(os.ReadFile(filepath.Join(root, sysctl.Path)))(tb)
 	return string(data)
 }
 
 func ports(tb testing.TB, text string) *sysctl.Ports {
 	tb.Helper()
-	p, err := sysctl.ParsePorts(text)
-	require.NoError(tb, err)
+	p := must.Get(sysctl.ParsePorts(text))(tb)
 	return &p
 }
 

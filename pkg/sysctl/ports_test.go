@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
 
@@ -39,8 +40,7 @@ func TestParsePorts(t *testing.T) {
 
 func TestPortsAlgebra(t *testing.T) {
 	parse := func(text string) sysctl.Ports {
-		p, err := sysctl.ParsePorts(text)
-		require.NoError(t, err)
+		p := must.Get(sysctl.ParsePorts(text))(t)
 		return p
 	}
 	p, q := parse("10-20"), parse("15-25")
@@ -60,8 +60,7 @@ func FuzzParsePorts(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := sysctl.ParsePorts(p.String())
-		require.NoError(t, err)
+		again := must.Get(sysctl.ParsePorts(p.String()))(t)
 		require.Equal(t, p, again)
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
@@ -50,8 +51,7 @@ func TestRealKernel(t *testing.T) {
 	// net.core.rmem_* is not the namespace's to set; what the kernel shows of
 	// it differs between versions, that it must not fail the run does not.
 	require.Contains(t, plan.FileOnly, "net.core.rmem_max")
-	done, err := host.Apply(t.Context(), plan)
-	require.NoError(t, err)
+	done := must.Get(host.Apply(t.Context(), plan))(t)
 	require.NotEmpty(t, done)
 
 	again := observe(t, root, profile)
@@ -70,8 +70,7 @@ func TestRealKernel(t *testing.T) {
 	// Ports given up, also the last ones.
 	write("net.ipv4.ip_local_reserved_ports", "51801-51803,51810")
 	profile.ReservedPorts = ports(t, "")
-	_, err = host.Apply(t.Context(), observe(t, root, profile))
-	require.NoError(t, err)
+	must.Get(host.Apply(t.Context(), observe(t, root, profile)))(t)
 	require.Empty(t, live(t, root, "net.ipv4.ip_local_reserved_ports"))
 	require.True(t, observe(t, root, profile).Empty())
 }
@@ -85,10 +84,9 @@ func TestSystemdReadsTheDropin(t *testing.T) {
 	}
 	nettest.Alone(t)
 	root := kernelHost(t)
-	_, err := sysctl.Host{Root: root}.Apply(t.Context(), observe(t, root, sysctl.Profile{
+	must.Get(sysctl.Host{Root: root}.Apply(t.Context(), observe(t, root, sysctl.Profile{
 		Interfaces: []string{"sct-later"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,
-	}))
-	require.NoError(t, err)
+	})))(t)
 	for _, key := range []string{"conf/all/rp_filter", "conf/lo/send_redirects"} {
 		require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/"+key, []byte("1"), 0o644))
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -230,8 +231,7 @@ func put(t *testing.T, path, text string) {
 
 func get(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(path))(t)
 	return string(text)
 }
 
@@ -245,8 +245,7 @@ func TestStartIsBareForItsProcessOnly(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "run"), 0o700))
-	self, err := os.Executable()
-	require.NoError(t, err)
+	self := must.Get(os.Executable())(t)
 	const bare, full = "ip link add dev wg1 type wireguard\n", "wg-quick up wg1\n"
 	for word, want := range map[string]string{
 		"": full,

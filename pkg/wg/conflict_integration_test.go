@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
@@ -69,8 +70,7 @@ func TestLiveNamesTheOwner(t *testing.T) {
 		held, err = net.ListenPacket("udp4", "127.0.0.1:51802")
 		return err
 	}))
-	name, err := os.ReadFile("/proc/self/comm")
-	require.NoError(t, err)
+	name := must.Get(os.ReadFile("/proc/self/comm"))(t)
 	require.ErrorContains(t, a.diff(),
 		"UDP port 51802 is held by "+string(name[:len(name)-1])+" (process "+strconv.Itoa(os.Getpid())+")")
 	require.NoError(t, held.Close())
@@ -105,8 +105,7 @@ func TestLiveRevert(t *testing.T) {
 		}
 		texts := map[string]string{}
 		for _, tunnel := range want.Tunnels {
-			text, err := os.ReadFile(filepath.Join(a.dir, tunnel.Name+".conf"))
-			require.NoError(t, err)
+			text := must.Get(os.ReadFile(filepath.Join(a.dir, tunnel.Name+".conf")))(t)
 			texts[tunnel.Name] = string(text)
 		}
 		change()

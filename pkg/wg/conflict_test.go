@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -89,9 +90,8 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 			if tt.host != nil {
 				tt.host(f)
 			}
-			s, err := wg.Observe(t.Context(), f, w)
-			require.NoError(t, err)
-			_, err = wg.Diff(w, s)
+			s := must.Get(wg.Observe(t.Context(), f, w))(t)
+			_, err := wg.Diff(w, s)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
@@ -114,10 +114,8 @@ func TestRevertWithoutFile(t *testing.T) {
 	delete(f.files, "wg1")
 	s, d := planned(t, f, w)
 	_, interfaces := wg.Touched(w, s, d)
-	_, err := wg.Apply(t.Context(), f, d)
-	require.NoError(t, err)
-	_, err = wg.Revert(t.Context(), f, interfaces, map[string]string{})
-	require.NoError(t, err)
+	must.Get(wg.Apply(t.Context(), f, d))(t)
+	must.Get(wg.Revert(t.Context(), f, interfaces, map[string]string{}))(t)
 	assert.Contains(t, f.links, "wg1")
 }
 
@@ -173,22 +171,19 @@ func TestRevert(t *testing.T) {
 				s, d := planned(t, f, w)
 				d.MSS = nil
 				_, interfaces := wg.Touched(w, s, d)
-				_, err := wg.Apply(t.Context(), f, d)
-				require.NoError(t, err)
+				must.Get(wg.Apply(t.Context(), f, d))(t)
 				f.writes, f.failAt = nil, cut
-				_, err = wg.Revert(t.Context(), f, interfaces, texts)
+				_, err := wg.Revert(t.Context(), f, interfaces, texts)
 				if cut == 0 {
 					require.NoError(t, err)
 				}
 				whole := len(f.writes) < cut
 				f.failAt = 0
-				_, err = wg.Revert(t.Context(), f, interfaces, texts)
-				require.NoError(t, err)
+				must.Get(wg.Revert(t.Context(), f, interfaces, texts))(t)
 				assert.Equal(t, strings.ReplaceAll(before, "failed=true", "failed=false"),
 					strings.ReplaceAll(f.dump(), "failed=true", "failed=false"), "cut off at step %d", cut)
 				f.writes = nil
-				_, err = wg.Revert(t.Context(), f, interfaces, texts)
-				require.NoError(t, err)
+				must.Get(wg.Revert(t.Context(), f, interfaces, texts))(t)
 				assert.Empty(t, f.writes, "a third time does nothing")
 				if whole {
 					break

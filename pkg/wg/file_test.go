@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -108,10 +109,8 @@ func TestLastLines(t *testing.T) {
 // What nft of Debian 12 (1.0.6) lists for our table is what we expect, and any
 // other table is not.
 func TestSummarise(t *testing.T) {
-	listing, err := os.ReadFile(filepath.Join("testdata", "nft-1.0.6.json"))
-	require.NoError(t, err)
-	got, err := wg.Summarise(listing)
-	require.NoError(t, err)
+	listing := must.Get(os.ReadFile(filepath.Join("testdata", "nft-1.0.6.json")))(t)
+	got := must.Get(wg.Summarise(listing))(t)
 	assert.Equal(t, wg.MSSSummary(wg.MSSText("wg")), got)
 	for from, to := range map[string]string{
 		`"prio": -150`:         `"prio": 0`,
@@ -125,16 +124,14 @@ func TestSummarise(t *testing.T) {
 	} {
 		changed := strings.Replace(string(listing), from, to, 1)
 		require.NotEqual(t, string(listing), changed, from)
-		got, err := wg.Summarise([]byte(changed))
-		require.NoError(t, err)
+		got := must.Get(wg.Summarise([]byte(changed)))(t)
 		assert.NotEqual(t, wg.MSSSummary(wg.MSSText("wg")), got, from)
 	}
 	// Newer nft writes sets of flags with |.
 	newer := strings.ReplaceAll(string(listing), `["syn", "rst"]`, `{"|": ["syn", "rst"]}`)
-	got, err = wg.Summarise([]byte(newer))
-	require.NoError(t, err)
+	got = must.Get(wg.Summarise([]byte(newer)))(t)
 	assert.Equal(t, wg.MSSSummary(wg.MSSText("wg")), got)
-	_, err = wg.Summarise([]byte("oops"))
+	_, err := wg.Summarise([]byte("oops"))
 	assert.Error(t, err)
 }
 

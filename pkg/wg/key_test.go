@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
 func TestParsePublicKey(t *testing.T) {
 	good := keyOf("ann").String()
-	k, err := plan.ParsePublicKey(good)
-	require.NoError(t, err)
+	k := must.Get(plan.ParsePublicKey(good))(t)
 	assert.Equal(t, keyOf("ann"), k)
 
 	low := base64.StdEncoding.EncodeToString(append([]byte{1}, make([]byte, 31)...))
@@ -51,8 +51,7 @@ func TestPublicKeyJSON(t *testing.T) {
 func TestSecretDoesNotPrint(t *testing.T) {
 	b := [32]byte{0xde, 0xad, 0xbe, 0xef}
 	s := wg.SecretOf(b)
-	marshalled, err := json.Marshal(map[string]any{"k": s})
-	require.NoError(t, err)
+	marshalled := must.Get(json.Marshal(map[string]any{"k": s}))(t)
 	for _, text := range []string{
 		fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s),
 		string(marshalled), fmt.Errorf("x %v", s).Error(),

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
@@ -49,8 +50,7 @@ func newRouter(t *testing.T, name string) *router {
 }
 
 func (r *router) publicKey() plan.PublicKey {
-	k, err := plan.ParsePublicKey(strings.TrimSpace(nettest.Sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir)))
-	require.NoError(r.t, err)
+	k := must.Get(plan.ParsePublicKey(strings.TrimSpace(nettest.Sh(r.t, "wg pubkey < %s/wgmesh.key", r.dir))))(r.t)
 	return k
 }
 
@@ -73,7 +73,7 @@ func (r *router) plan() (d wg.Delta, pending []plan.Pending) {
 func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 	r.t.Helper()
 	require.NoError(r.t, r.want.Validate())
-	err := r.Inside(func() error {
+	require.NoError(r.t, r.Inside(func() error {
 		h, err := wg.Open(r.dir)
 		if err != nil {
 			return err
@@ -86,8 +86,7 @@ func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 		pending = wg.PendingPeers(r.want, s)
 		d, err = wg.Diff(r.want, s)
 		return err
-	})
-	require.NoError(r.t, err)
+	}))
 	return d, pending
 }
 
@@ -95,7 +94,7 @@ func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 func (r *router) apply() (done []string) {
 	r.t.Helper()
 	d, _ := r.plan()
-	err := r.Inside(func() error {
+	require.NoError(r.t, r.Inside(func() error {
 		h, err := wg.Open(r.dir)
 		if err != nil {
 			return err
@@ -107,8 +106,7 @@ func (r *router) apply() (done []string) {
 		kind, err := h.Implementation(r.want.Tunnels)
 		assert.Equal(r.t, r.kind, kind, "implementation of WireGuard")
 		return err
-	})
-	require.NoError(r.t, err)
+	}))
 	again, _ := r.compare()
 	require.True(r.t, again.Empty(), "second plan: %+v", again)
 	return done
@@ -152,14 +150,11 @@ func (r *router) dump() string {
 // files lists the files of r with what they are and a hash of what is in them.
 func (r *router) files() string {
 	r.t.Helper()
-	entries, err := os.ReadDir(r.dir)
-	require.NoError(r.t, err)
+	entries := must.Get(os.ReadDir(r.dir))(r.t)
 	text := ""
 	for _, e := range entries {
-		info, err := e.Info()
-		require.NoError(r.t, err)
-		raw, err := os.ReadFile(filepath.Join(r.dir, e.Name()))
-		require.NoError(r.t, err)
+		info := must.Get(e.Info())(r.t)
+		raw := must.Get(os.ReadFile(filepath.Join(r.dir, e.Name())))(r.t)
 		text += fmt.Sprintf("%s %s %d %s %x\n", info.Mode(), info.ModTime(),
 			info.Sys().(*syscall.Stat_t).Ino, e.Name(), sha256.Sum256(raw))
 	}
@@ -237,8 +232,7 @@ func (s *stream) end(t *testing.T) (answers, lost int) {
 	_ = s.cmd.Wait()
 	seen, first, last := map[int]bool{}, math.MaxInt, 0
 	for _, m := range echo.FindAllStringSubmatch(s.out.String(), -1) {
-		n, err := strconv.Atoi(m[1])
-		require.NoError(t, err)
+		n := must.Get(strconv.Atoi(m[1]))(t)
 		seen[n], first, last = true, min(first, n), max(last, n)
 	}
 	require.NotEmpty(t, seen, "not one answer: %s", &s.out)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -161,9 +162,8 @@ func TestForeign(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := meshHost()
 			tt.have(f)
-			s, err := wg.Observe(t.Context(), f, mesh())
-			require.NoError(t, err)
-			_, err = wg.Diff(mesh(), s)
+			s := must.Get(wg.Observe(t.Context(), f, mesh()))(t)
+			_, err := wg.Diff(mesh(), s)
 			if tt.err == "" {
 				assert.NoError(t, err)
 				return
@@ -216,8 +216,7 @@ func TestRefusedPeers(t *testing.T) {
 			w.Tunnels[1].MTU--
 			_, d = planned(t, f, w)
 			assert.Len(t, d.Tunnels, 2)
-			_, err := wg.Apply(t.Context(), f, d)
-			require.NoError(t, err)
+			must.Get(wg.Apply(t.Context(), f, d))(t)
 			assert.Equal(t,
 				strings.NewReplacer("mtu=1340", "mtu=1339", "mtu=1420", "mtu=1419").Replace(before), f.dump())
 
@@ -228,8 +227,7 @@ func TestRefusedPeers(t *testing.T) {
 			assert.Equal(t,
 				[]plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: "ann: " + test.reason, Refused: true}},
 				wg.PendingPeers(w, s))
-			_, err = wg.Apply(t.Context(), f, d)
-			require.NoError(t, err)
+			must.Get(wg.Apply(t.Context(), f, d))(t)
 			assert.Empty(t, f.devices["wg1"].Peers)
 			assert.NotEmpty(t, f.devices["wg2"].Peers)
 		})

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -30,8 +31,7 @@ func TestLiveCreate(t *testing.T) {
 	tries := 3 * (1 + int(time.Since(began)/(5*time.Second)))
 	count := regexp.MustCompile(`packets (\d+) bytes`).FindStringSubmatch(b.sh("nft list table inet t"))
 	require.NotNil(t, count)
-	begun, err := strconv.Atoi(count[1])
-	require.NoError(t, err)
+	begun := must.Get(strconv.Atoi(count[1]))(t)
 	assert.LessOrEqual(t, begun, tries,
 		"the first handshake must not need a retry: handshakes that b began, of 3 tunnels")
 	assert.Empty(t, a.apply())
@@ -137,8 +137,7 @@ func (r *router) received(tunnel string) int {
 	r.t.Helper()
 	fields := strings.Fields(r.sh("wg show %s transfer", tunnel))
 	require.Len(r.t, fields, 3)
-	n, err := strconv.Atoi(fields[1])
-	require.NoError(r.t, err)
+	n := must.Get(strconv.Atoi(fields[1]))(r.t)
 	return n
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -82,10 +83,8 @@ func planned(t *testing.T, f *fake, w wg.Want) (wg.Have, wg.Delta) {
 	require.NoError(t, w.Validate())
 	f.writes = nil
 	before := f.dump()
-	s, err := wg.Observe(t.Context(), f, w)
-	require.NoError(t, err)
-	d, err := wg.Diff(w, s)
-	require.NoError(t, err)
+	s := must.Get(wg.Observe(t.Context(), f, w))(t)
+	d := must.Get(wg.Diff(w, s))(t)
 	old, now := wg.Views(w, s, d)
 	assert.Equal(t, d.Empty(), assert.ObjectsAreEqual(old, now),
 		"the views must differ exactly when something changes: %+v -> %+v (%+v)", old, now, d)
@@ -98,8 +97,7 @@ func planned(t *testing.T, f *fake, w wg.Want) (wg.Have, wg.Delta) {
 func converge(t *testing.T, f *fake, w wg.Want) (done []string) {
 	t.Helper()
 	_, d := planned(t, f, w)
-	done, err := wg.Apply(t.Context(), f, d)
-	require.NoError(t, err)
+	done = must.Get(wg.Apply(t.Context(), f, d))(t)
 	_, again := planned(t, f, w)
 	require.True(t, again.Empty(), "second plan: %+v", again)
 	return done
@@ -207,8 +205,7 @@ mss: false false
 	for _, s := range steps {
 		s.change()
 		_, d := planned(t, f, w)
-		_, err := wg.Apply(t.Context(), f, d)
-		require.NoError(t, err, s.name)
+		must.Get(wg.Apply(t.Context(), f, d))(t, s.name)
 		assert.Equal(t, s.writes, strings.Join(f.writes, "; "), s.name)
 		state := f.dump()
 		for _, line := range strings.Split(state, "\n") {

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A machine is a virtual machine and its user-data. test/image/vm runs it.
@@ -54,8 +56,7 @@ func (m *machine) vm(t *testing.T, args ...string) {
 // every machine anew.
 func (m *machine) plug(t *testing.T, instance string) {
 	t.Helper()
-	key, err := os.ReadFile(m.key() + ".pub")
-	require.NoError(t, err)
+	key := must.Get(os.ReadFile(m.key() + ".pub"))(t)
 	dir := filepath.Join(m.work, "seed-"+m.name)
 	require.NoError(t, os.MkdirAll(dir, 0o700))
 	for name, text := range map[string]string{
@@ -87,17 +88,14 @@ func (m *machine) start(t *testing.T) time.Time {
 // one too (sched(7), autogroup).
 func (m *machine) renice(t *testing.T, to int) {
 	t.Helper()
-	pid, err := os.ReadFile(filepath.Join(m.dir(), "pid"))
-	require.NoError(t, err)
+	pid := must.Get(os.ReadFile(filepath.Join(m.dir(), "pid")))(t)
 	process := filepath.Join("/proc", strings.TrimSpace(string(pid)))
 	if err := os.WriteFile(filepath.Join(process, "autogroup"), fmt.Append(nil, to), 0); !errors.Is(err, fs.ErrNotExist) {
 		require.NoError(t, err)
 	}
-	threads, err := os.ReadDir(filepath.Join(process, "task"))
-	require.NoError(t, err)
+	threads := must.Get(os.ReadDir(filepath.Join(process, "task")))(t)
 	for _, thread := range threads {
-		tid, err := strconv.Atoi(thread.Name())
-		require.NoError(t, err)
+		tid := must.Get(strconv.Atoi(thread.Name()))(t)
 		// it may end meanwhile
 		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, to); !errors.Is(err, syscall.ESRCH) {
 			require.NoError(t, err)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A network is the four routers of testdata/inventory.yml.
@@ -41,23 +43,20 @@ var addresses = map[string][2]string{
 // takes those that an earlier run left, and its machines.
 func newNetwork(t *testing.T, first int) *network {
 	t.Helper()
-	root, err := filepath.Abs("../..")
-	require.NoError(t, err)
+	root := must.Get(filepath.Abs("../.."))(t)
 	n := &network{root: root, image: os.Getenv("IMAGE"), work: filepath.Join(root, "build/e2e")}
 	require.FileExists(t, n.image, "IMAGE names no image of a router: run make e2e")
 	if first == 1 {
 		n.clear(t)
 		sshKey(t, filepath.Join(n.work, "key"), "e2e")
 	}
-	text, err := os.ReadFile("testdata/inventory.yml")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile("testdata/inventory.yml"))(t)
 	n.inventory = string(text)
 	for i, name := range []string{"office-1", "azure-1", "azure-2", "aws-1"} {
 		if first == 1 {
 			sshKey(t, n.hostKey(name), name)
 		}
-		public, err := os.ReadFile(n.hostKey(name) + ".pub")
-		require.NoError(t, err)
+		public := must.Get(os.ReadFile(n.hostKey(name) + ".pub"))(t)
 		require.Contains(t, n.inventory, name+": {")
 		n.inventory = strings.Replace(n.inventory, name+": {",
 			fmt.Sprintf("%s: {mesh_host_key: %q, ", name, strings.TrimSpace(string(public))), 1)
@@ -73,8 +72,7 @@ func newNetwork(t *testing.T, first int) *network {
 // clear removes the machines of a run that was killed, or was told to keep them.
 func (n *network) clear(t *testing.T) {
 	t.Helper()
-	pids, err := filepath.Glob(filepath.Join(n.work, "*", "pid"))
-	require.NoError(t, err)
+	pids := must.Get(filepath.Glob(filepath.Join(n.work, "*", "pid")))(t)
 	for _, pid := range pids {
 		(&machine{root: n.root, work: n.work, name: filepath.Base(filepath.Dir(pid))}).rm(t)
 	}
@@ -125,10 +123,8 @@ func (n *network) hostKey(name string) string { return filepath.Join(n.work, "ho
 // and who is there, unless inventory is "".
 func (n *network) userData(t *testing.T, router, inventory string) string {
 	t.Helper()
-	private, err := os.ReadFile(n.hostKey(router))
-	require.NoError(t, err)
-	public, err := os.ReadFile(n.hostKey(router) + ".pub")
-	require.NoError(t, err)
+	private := must.Get(os.ReadFile(n.hostKey(router)))(t)
+	public := must.Get(os.ReadFile(n.hostKey(router) + ".pub"))(t)
 	text := fmt.Sprintf("#cloud-config\nssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n%s  ed25519_public: %s"+
 		"write_files:\n  - path: /etc/wgmesh/join.yml\n    content: |\n      router: %s\n      inventory: /etc/wgmesh/inventory.yml\n"+
 		// An emulated processor takes its time, and Ansible takes it away: by asking every millisecond.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // The chain of our modules on three routers makes a network of the kernel's
@@ -123,8 +125,7 @@ func (n *network) testClock(t *testing.T) {
 		r.run("wg-quick", "up", tunnel)
 	}
 	r.start()
-	result, err := r.module("wg_tunnel", n.tunnels(r))
-	require.NoError(t, err)
+	result := must.Get(r.module("wg_tunnel", n.tunnels(r)))(t)
 	assert.Equal(t, false, result["changed"],
 		"what wg-quick brings up from our files is what we want: %v", result["done"])
 	up := map[string]time.Duration{}
@@ -167,8 +168,7 @@ func (n *network) mend(a, b *router) {
 func (n *network) stream(a, b *router) func() time.Duration {
 	const pause = 50 * time.Millisecond
 	n.t.Helper()
-	file, err := os.CreateTemp("", "ping")
-	require.NoError(n.t, err)
+	file := must.Get(os.CreateTemp("", "ping"))(n.t)
 	cmd := a.command("ping", "-n", "-i", fmt.Sprint(pause.Seconds()), "-I", a.address(), b.address())
 	cmd.Stdout = file
 	require.NoError(n.t, cmd.Start())
@@ -178,8 +178,7 @@ func (n *network) stream(a, b *router) func() time.Duration {
 		if err := cmd.Wait(); err != nil {
 			require.ErrorAs(n.t, err, &exit)
 		}
-		text, err := os.ReadFile(file.Name())
-		require.NoError(n.t, err)
+		text := must.Get(os.ReadFile(file.Name()))(n.t)
 		last, longest, answers := 0, 0, regexp.MustCompile(`icmp_seq=(\d+) ttl`).FindAllStringSubmatch(string(text), -1)
 		require.NotEmpty(n.t, answers, "%s", text)
 		for _, a := range answers {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A router has a network of its own, and a /run and folders in /etc of its own,
@@ -43,16 +45,14 @@ func newRouter(t *testing.T, name string, id, site int) *router {
 	t.Helper()
 	r := &router{t: t, name: name, id: id, site: site}
 	hold := exec.Command("unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", private)
-	out, err := hold.StdoutPipe()
-	require.NoError(t, err)
+	out := must.Get(hold.StdoutPipe())(t)
 	hold.Stderr = os.Stderr
 	require.NoError(t, hold.Start())
 	t.Cleanup(func() {
 		_ = hold.Process.Kill()
 		_ = hold.Wait()
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err, "the namespaces of %s", name)
+	line := must.Get(bufio.NewReader(out).ReadString('\n'))(t, "the namespaces of %s", name)
 	require.Equal(t, "ready\n", line)
 	r.hold = hold.Process.Pid
 
@@ -104,8 +104,7 @@ func (r *router) write(path, text string) {
 func (r *router) start() {
 	r.t.Helper()
 	r.bird = r.command("bird", "-f", "-c", "/etc/bird/bird.conf")
-	log, err := os.Create("/tmp/" + r.name + ".bird")
-	require.NoError(r.t, err)
+	log := must.Get(os.Create("/tmp/" + r.name + ".bird"))(r.t)
 	r.bird.Stderr = log
 	require.NoError(r.t, r.bird.Start())
 	require.Eventually(r.t, func() bool {
@@ -145,8 +144,7 @@ func (r *router) sessions() map[string]time.Time {
 	up := map[string]time.Time{}
 	for line := range strings.Lines(r.run("birdc", "show", "protocols")) {
 		if f := strings.Fields(line); len(f) == 6 && f[1] == "BGP" && f[5] == "Established" {
-			since, err := time.Parse("15:04:05.000", f[4])
-			require.NoError(r.t, err, line)
+			since := must.Get(time.Parse("15:04:05.000", f[4]))(r.t, line)
 			up[f[0]] = since
 		}
 	}

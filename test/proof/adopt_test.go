@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // byHandSites are the sites as an administrator knows them.
@@ -58,8 +60,7 @@ func TestFailoverAdopt(t *testing.T) {
 	}
 	out := play("wgmesh.router.adopt", "-e", "mesh_adopt_file="+written)
 	assert.NotContains(t, out, "not expressed", "all of this network can be expressed")
-	text, err := os.ReadFile(written)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(written))(t)
 	t.Logf("%s", text)
 	play("-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e", `{"mesh_accept": ["bird"]}`)
 	sent := 0
@@ -90,8 +91,7 @@ const noCopies = `test -z "$(ip route show proto 159)" && test -z "$(ip -6 route
 func (l lab) reached(t *testing.T, file string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "ansible-inventory", "-i", l.inventory(), "--list")
-	out, err := cmd.Output()
-	require.NoError(t, err)
+	out := must.Get(cmd.Output())(t)
 	var list struct {
 		Meta struct {
 			Hostvars map[string]map[string]any `json:"hostvars"`
@@ -108,8 +108,7 @@ func (l lab) reached(t *testing.T, file string) {
 		}
 		hosts[r] = vars
 	}
-	text, err := json.Marshal(map[string]any{"routers": map[string]any{"hosts": hosts}})
-	require.NoError(t, err)
+	text := must.Get(json.Marshal(map[string]any{"routers": map[string]any{"hosts": hosts}}))(t)
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 }
 

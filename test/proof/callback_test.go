@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netns"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // TestCallback has a rebuilt router call a controller back, which peers it with
@@ -117,19 +119,16 @@ func (c *controller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // and returns the certificate.
 func (c *controller) serve(address string) (ca string) {
 	t := c.t
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	key := must.Get(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
 	host, _, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.ParseIP(host)}, IsCA: true, BasicConstraintsValid: true,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
+	der := must.Get(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))(t)
 
-	listener, err := listenIn("wgmesh-"+c.lab.name+".host.two-1", address)
-	require.NoError(t, err)
+	listener := must.Get(listenIn("wgmesh-"+c.lab.name+".host.two-1", address))(t)
 	server := &http.Server{
 		Handler: c, ReadHeaderTimeout: time.Minute,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},

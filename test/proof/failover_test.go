@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/outage"
 )
 
@@ -51,8 +52,7 @@ func chosenOf(t *testing.T, kinds []string) choice {
 		return out
 	}
 	number := func(name, otherwise string) int {
-		n, err := strconv.Atoi(cmp.Or(os.Getenv(name), otherwise))
-		require.NoError(t, err, "%s: want a number", name)
+		n := must.Get(strconv.Atoi(cmp.Or(os.Getenv(name), otherwise)))(t, "%s: want a number", name)
 		return n
 	}
 	return choice{
@@ -227,12 +227,9 @@ func (c aCase) birdSince(t *testing.T, host string) time.Time {
 	out := c.in(t, host, "cat /proc/uptime; date +%s%3N; cat /proc/$(pidof bird)/stat")
 	f := strings.Fields(out) // uptime, idle time, the clock, and the 22nd of stat(5)
 	require.Greater(t, len(f), 3+21, out)
-	uptime, err := strconv.ParseFloat(f[0], 64)
-	require.NoError(t, err)
-	now, err := strconv.ParseInt(f[2], 10, 64)
-	require.NoError(t, err)
-	ticks, err := strconv.ParseFloat(f[3+21], 64)
-	require.NoError(t, err)
+	uptime := must.Get(strconv.ParseFloat(f[0], 64))(t)
+	now := must.Get(strconv.ParseInt(f[2], 10, 64))(t)
+	ticks := must.Get(strconv.ParseFloat(f[3+21], 64))(t)
 	return time.UnixMilli(now - int64(1000*(uptime-ticks/100)))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -204,8 +205,7 @@ func changeNothing(t *testing.T, l lab, cloud *ec2) {
 	cpu := l.in(t, "aws-1",
 		"sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
 	var ticks, memory, seconds float64
-	_, err = fmt.Sscan(cpu, &ticks, &memory, &seconds)
-	require.NoError(t, err, cpu)
+	must.Get(fmt.Sscan(cpu, &ticks, &memory, &seconds))(t, cpu)
 	t.Logf("a daemon: %.0f ms of processor time in its first %.0f s, %.0f MB of memory", 10*ticks, seconds, memory/1024)
 }
 
@@ -252,8 +252,7 @@ func (l lab) said(t *testing.T, router, words string, since time.Time) float64 {
 	t.Helper()
 	l.waitSaid(t, router, words, since)
 	out := l.in(t, router, saidSince(since)+"grep -m 1 '"+words+"'")
-	at, err := strconv.ParseFloat(strings.Fields(out)[0], 64)
-	require.NoError(t, err, out)
+	at := must.Get(strconv.ParseFloat(strings.Fields(out)[0], 64))(t, out)
 	return at
 }
 
@@ -262,7 +261,6 @@ func (l lab) bfdDown(t *testing.T, router, tunnel string) float64 {
 	t.Helper()
 	out := l.in(t, router,
 		"date -u +%F; birdc show bfd sessions | awk '$2 == \""+tunnel+"\" && $3 == \"Down\" {print $4}'")
-	at, err := time.Parse("2006-01-02\n15:04:05.000", out)
-	require.NoError(t, err)
+	at := must.Get(time.Parse("2006-01-02\n15:04:05.000", out))(t)
 	return float64(at.UnixMilli()) / 1e3
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/must"
 )
 
 func (c *Cloud) metadata(w http.ResponseWriter, r *http.Request) {
@@ -64,15 +65,13 @@ var serviceKey = sync.OnceValues(func() (string, error) {
 
 // Login gives the test the key of a service account.
 func (c *Cloud) Login() {
-	key, err := serviceKey()
-	require.NoError(c.t, err)
+	key := must.Get(serviceKey())(c.t)
 	content := map[string]string{
 		"type": "service_account", "client_email": "ansible@example", "private_key_id": "1",
 		"token_uri": c.URL + "/token", "private_key": key,
 	}
 	maps.Copy(content, c.InKey)
-	raw, err := json.Marshal(content)
-	require.NoError(c.t, err)
+	raw := must.Get(json.Marshal(content))(c.t)
 	file := filepath.Join(c.t.TempDir(), "key.json")
 	require.NoError(c.t, os.WriteFile(file, raw, 0o600))
 	c.t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // Server is a server of moto for one region.
@@ -26,11 +28,9 @@ type Server struct{ URL, region string }
 // Start runs moto from a virtual environment until the test ends.
 func Start(t *testing.T, venv, region string) Server {
 	t.Helper()
-	program, err := filepath.Abs(filepath.Join(venv, "bin", "moto_server"))
-	require.NoError(t, err)
+	program := must.Get(filepath.Abs(filepath.Join(venv, "bin", "moto_server")))(t)
 	require.FileExists(t, program, "moto is missing: run .ci/venv moto")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	l := must.Get(net.Listen("tcp", "127.0.0.1:0"))(t)
 	address := l.Addr().String()
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
@@ -63,16 +63,13 @@ func (s Server) Call(t *testing.T, service string, pairs ...string) string {
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, strings.NewReader(form.Encode()))
-	require.NoError(t, err)
+	r := must.Get(http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, strings.NewReader(form.Encode())))(t)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20261124/"+s.region+"/"+service+
 		"/aws4_request, SignedHeaders=host, Signature=0")
-	answer, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
+	answer := must.Get(http.DefaultClient.Do(r))(t)
 	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
+	body := must.Get(io.ReadAll(answer.Body))(t)
 	require.Equal(t, 200, answer.StatusCode, "%s", body)
 	return string(body)
 }
@@ -107,8 +104,7 @@ func (s Server) User(t *testing.T, name, actions string) {
 func (s Server) Enforce(t *testing.T, on bool) {
 	t.Helper()
 	count := map[bool]string{true: "0", false: "1000"}[on]
-	answer, err := http.Post(s.URL+"/moto-api/reset-auth", "text/plain", strings.NewReader(count))
-	require.NoError(t, err)
+	answer := must.Get(http.Post(s.URL+"/moto-api/reset-auth", "text/plain", strings.NewReader(count)))(t)
 	require.NoError(t, answer.Body.Close())
 	require.Equal(t, 200, answer.StatusCode)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud/published"
+	"github.com/wgmesh/router/internal/must"
 )
 
 const (
@@ -312,13 +313,10 @@ func TestGuard(t *testing.T) {
 			}))
 			defer s.Close()
 			call := func(method, target, body string) (int, string) {
-				r, err := http.NewRequestWithContext(t.Context(), method, s.URL+target, strings.NewReader(body))
-				require.NoError(t, err)
-				answer, err := http.DefaultClient.Do(r)
-				require.NoError(t, err)
+				r := must.Get(http.NewRequestWithContext(t.Context(), method, s.URL+target, strings.NewReader(body)))(t)
+				answer := must.Get(http.DefaultClient.Do(r))(t)
 				defer answer.Body.Close()
-				text, err := io.ReadAll(answer.Body)
-				require.NoError(t, err)
+				text := must.Get(io.ReadAll(answer.Body))(t)
 				return answer.StatusCode, string(text)
 			}
 			status, text := call(http.MethodPut, tt.good, tt.bad)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/lab/profile"
+	"github.com/wgmesh/router/internal/must"
 )
 
 // Two NICs as on EC2 and one as on GCP.
@@ -39,8 +40,7 @@ func card(name, four, six string, metric, table int) profile.Card {
 func TestFiles(t *testing.T) {
 	var b strings.Builder
 	write := func(title, text string, cards []profile.Card) {
-		p, err := parse(t, text)
-		require.NoError(t, err, text)
+		p := must.Get(parse(t, text))(t, text)
 		fmt.Fprintf(&b, "##### %s: %s\n", title, text)
 		for _, f := range p.Files(cards, "fe80::1/64") {
 			fmt.Fprintf(&b, "### %s %o %s\n%s", f.Path, f.Mode, f.Link, f.Text)
@@ -60,8 +60,7 @@ func TestFiles(t *testing.T) {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
 	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
+	want := must.Get(os.ReadFile(golden))(t)
 	assert.Equal(t, string(want), b.String())
 }
 
@@ -72,8 +71,7 @@ func TestInstalled(t *testing.T) {
 		"[flannel, ufw-rules, other-bgp]":    {"", "bird2 nftables wireguard-go wireguard-tools"},
 		"{packages: [ufw], client: netplan}": {"netplan.io ufw", "netplan.io ufw"},
 	} {
-		p, err := parse(t, text)
-		require.NoError(t, err, text)
+		p := must.Get(parse(t, text))(t, text)
 		assert.Equal(t, want,
 			[2]string{strings.Join(p.Installed(false), " "), strings.Join(p.Installed(true), " ")}, text)
 	}

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wgmesh/router/internal/lab/profile"
+	"github.com/wgmesh/router/internal/must"
 )
 
 // parse reads lab_host as it comes out of `ansible-inventory --list`.
@@ -17,8 +18,7 @@ func parse(t *testing.T, text string) (profile.Profile, error) {
 	t.Helper()
 	var v any
 	require.NoError(t, yaml.Unmarshal([]byte(text), &v))
-	data, err := json.Marshal(v)
-	require.NoError(t, err)
+	data := must.Get(json.Marshal(v))(t)
 	d := json.NewDecoder(strings.NewReader(string(data)))
 	d.UseNumber()
 	require.NoError(t, d.Decode(&v))
@@ -67,8 +67,7 @@ func TestParse(t *testing.T) {
 
 func TestParseEveryName(t *testing.T) {
 	for _, name := range profile.Names() {
-		got, err := parse(t, name)
-		require.NoError(t, err, name)
+		got := must.Get(parse(t, name))(t, name)
 		assert.NotEqual(t, profile.Profile{}, got, name)
 	}
 }

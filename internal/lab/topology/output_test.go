@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wgmesh/router/internal/lab/topology"
+	"github.com/wgmesh/router/internal/must"
 )
 
 const list = `{
@@ -23,8 +24,7 @@ const list = `{
 }`
 
 func TestParseInventory(t *testing.T) {
-	inv, err := topology.ParseInventory([]byte(list))
-	require.NoError(t, err)
+	inv := must.Get(topology.ParseInventory([]byte(list)))(t)
 	assert.Equal(t, []string{"a", "b"}, inv.Hosts, "also those of child groups, and no endless loop")
 	assert.Equal(t, map[string][]string{"clouds": {"b"}, "deep": {"b"}, "x": {"a", "b"}}, inv.Groups)
 	for text, want := range map[string]string{
@@ -40,12 +40,9 @@ func TestParseInventory(t *testing.T) {
 }
 
 func TestInventory(t *testing.T) {
-	inv, err := topology.ParseInventory([]byte(list))
-	require.NoError(t, err)
-	topo, err := topology.New("lab", inv)
-	require.NoError(t, err)
-	text, err := topo.Inventory(inv, topology.Files{Config: "/lab/ssh config", Control: "/run/cp"})
-	require.NoError(t, err)
+	inv := must.Get(topology.ParseInventory([]byte(list)))(t)
+	topo := must.Get(topology.New("lab", inv))(t)
+	text := must.Get(topo.Inventory(inv, topology.Files{Config: "/lab/ssh config", Control: "/run/cp"}))(t)
 	assert.Contains(t, string(text), "secret: !vault |")
 	assert.Contains(t, string(text), "text: !unsafe")
 	assert.NotContains(t, string(text), "1.2.3.4", "the user's connection does not hold here")

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wgmesh/router/internal/lab/topology"
+	"github.com/wgmesh/router/internal/must"
 )
 
 // listing is `ansible-inventory --list` of routers that share mesh_sites.
@@ -26,15 +27,13 @@ func listing(t *testing.T, sites string, hosts map[string]map[string]any) topolo
 		vars[name] = v
 		names = append(names, name)
 	}
-	text, err := json.Marshal(map[string]any{
+	text := must.Get(json.Marshal(map[string]any{
 		"_meta":   map[string]any{"hostvars": vars},
 		"all":     map[string]any{"children": []string{"routers", "clouds"}},
 		"clouds":  map[string]any{"hosts": names[:1]},
 		"routers": map[string]any{"hosts": names},
-	})
-	require.NoError(t, err)
-	inv, err := topology.ParseInventory(text)
-	require.NoError(t, err)
+	}))(t)
+	inv := must.Get(topology.ParseInventory(text))(t)
 	return inv
 }
 
@@ -57,14 +56,13 @@ gcp: {as: 65030, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: {b: 1
 
 func example(t *testing.T) topology.Topology {
 	t.Helper()
-	topo, err := topology.New("lab", listing(t, sites, map[string]map[string]any{
+	topo := must.Get(topology.New("lab", listing(t, sites, map[string]map[string]any{
 		"office-1": router(1, "office", "", ""),
 		"azure-1":  router(2, "azure", "1", "203.0.113.1"),
 		"azure-2":  router(3, "azure", "2", "203.0.113.2"),
 		"azure-3":  router(5, "azure", "1", "2001:db8:9::3"),
 		"gcp-1":    router(4, "gcp", "b", "2001:db8:9::1"),
-	}))
-	require.NoError(t, err)
+	})))(t)
 	return topo
 }
 
@@ -170,11 +168,10 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestLinksAvoidTheInventory(t *testing.T) {
-	topo, err := topology.New("lab",
+	topo := must.Get(topology.New("lab",
 		listing(t, "s: {as: 65010, networks: [100.64.0.0/10, fd1a:b000::/32]}", map[string]map[string]any{
 			"a": router(1, "s", "", ""),
-		}))
-	require.NoError(t, err)
+		})))(t)
 	assert.Equal(t, netip.MustParsePrefix("198.19.0.6/30"), topo.Sites[0].Wan[0])
 	assert.Equal(t, netip.MustParsePrefix("fd1a:b001:0:1::2/64"), topo.Sites[0].Wan[1])
 }
@@ -211,8 +208,7 @@ func TestScripts(t *testing.T) {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
 	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
+	want := must.Get(os.ReadFile(golden))(t)
 	assert.Equal(t, string(want), b.String())
 }
 
@@ -226,8 +222,7 @@ func TestProfileScripts(t *testing.T) {
 	hosts["azure-1"]["lab_host"] = map[string]any{"profile": "ec2-two-nics", "ip": "route add blackhole 192.0.2.0/24"}
 	hosts["azure-2"]["lab_host"] = []any{"no-ipv6", "metric"}
 	hosts["gcp-1"]["lab_host"] = map[string]any{"policy_rules": true}
-	topo, err := topology.New("lab", listing(t, sites, hosts))
-	require.NoError(t, err)
+	topo := must.Get(topology.New("lab", listing(t, sites, hosts)))(t)
 	script := func(name string) string {
 		h, ok := topo.Host(name)
 		require.True(t, ok)
@@ -284,8 +279,7 @@ func TestDHCPConfig(t *testing.T) {
 	}
 	hosts["azure-1"]["lab_host"] = []any{"dhcp-networkd", "ec2-two-nics"}
 	hosts["gcp-1"]["lab_host"] = "dhcp-networkd"
-	topo, err := topology.New("lab", listing(t, sites, hosts))
-	require.NoError(t, err)
+	topo := must.Get(topology.New("lab", listing(t, sites, hosts)))(t)
 	config := map[string]string{}
 	for _, s := range topo.Sites {
 		config[s.Name], _, _ = strings.Cut(topo.DHCPConfig(s), "port=0")
@@ -316,7 +310,7 @@ dhcp-option=option:mtu,1460
 
 	hosts["azure-2"] = router(2, "azure", "2", "2001:db8:9::2")
 	hosts["azure-2"]["lab_host"] = "dhcp-networkd"
-	_, err = topology.New("lab", listing(t, sites, hosts))
+	_, err := topology.New("lab", listing(t, sites, hosts))
 	assert.ErrorContains(t, err,
 		"azure-2: lab_host.client: its mesh_endpoint 2001:db8:9::2 is an address that only the lab can give it")
 }
@@ -331,8 +325,7 @@ func TestForwardedPorts(t *testing.T) {
 	hosts["o1"]["lab_host"] = map[string]any{"forward_ports": "51800-51801"}
 	hosts["o2"]["lab_host"] = map[string]any{"forward_ports": "52800-52801:51800"}
 	hosts["o2"]["mesh_endpoint_port_base"], hosts["o2"]["mesh_listen_port_base"] = 52800, 51800
-	topo, err := topology.New("lab", listing(t, sites, hosts))
-	require.NoError(t, err)
+	topo := must.Get(topology.New("lab", listing(t, sites, hosts)))(t)
 	office, _ := topo.Site("office")
 	assert.Equal(t, `table inet cloud {
   chain in {
@@ -352,7 +345,7 @@ func TestForwardedPorts(t *testing.T) {
 	hosts["o2"]["lab_host"] = map[string]any{"forward_ports": "51801-51899"}
 	hosts["g1"]["lab_host"] = map[string]any{"forward_ports": "51800-51899"}
 	hosts["g1"]["mesh_endpoint"] = "2001:db8:9::9"
-	_, err = topology.New("lab", listing(t, sites, hosts))
+	_, err := topology.New("lab", listing(t, sites, hosts))
 	assert.ErrorContains(t, err, "o2: mesh_endpoint: UDP 51801 of 192.0.2.1 is that of o1")
 	assert.ErrorContains(t, err,
 		"g1: lab_host.forward_ports: its mesh_endpoint 2001:db8:9::9 is not a public IPv4 address")
@@ -363,8 +356,7 @@ func TestForwardedPorts(t *testing.T) {
 func TestLANGateway(t *testing.T) {
 	hosts := map[string]map[string]any{"o1": router(1, "office", "", "192.0.2.1"), "g1": router(2, "gcp", "b", "")}
 	hosts["o1"]["lab_host"] = []any{"lan-gateway", "metric"}
-	topo, err := topology.New("lab", listing(t, sites, hosts))
-	require.NoError(t, err)
+	topo := must.Get(topology.New("lab", listing(t, sites, hosts)))(t)
 	office, _ := topo.Site("office")
 	o1, _ := topo.Host("o1")
 	node, _ := topo.Host("node-office")
@@ -384,7 +376,7 @@ link set dev eth1 up
 
 	hosts["o2"] = router(3, "office", "", "")
 	hosts["g1"]["lab_host"] = "lan-gateway"
-	_, err = topology.New("lab", listing(t, sites, hosts))
+	_, err := topology.New("lab", listing(t, sites, hosts))
 	assert.ErrorContains(t, err, "o1: lab_host.lan_gateway: site office has other routers")
 	assert.ErrorContains(t, err, "g1: lab_host.lan_gateway: site gcp is onlink")
 }
@@ -392,8 +384,7 @@ link set dev eth1 up
 func TestCuts(t *testing.T) {
 	topo := example(t)
 	cut := func(a, b string) topology.Cut {
-		c, err := topo.NewCut(a, b)
-		require.NoError(t, err)
+		c := must.Get(topo.NewCut(a, b))(t)
 		return c
 	}
 	assert.Equal(t, cut("office", "azure"), cut("azure", "office"))

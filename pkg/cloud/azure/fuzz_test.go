@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/fuzz"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
@@ -25,10 +25,8 @@ func FuzzNIC(f *testing.F) {
 		if fuzz.Failed(t, err) {
 			return
 		}
-		body, err := n.with(true)
-		require.NoError(t, err)
-		again, err := parseNIC("x", cloud.Answer{Body: body})
-		require.NoError(t, err, "%s", body)
+		body := must.Get(n.with(true))(t)
+		again := must.Get(parseNIC("x", cloud.Answer{Body: body}))(t, "%s", body)
 		assert.JSONEq(t, "true", string(again.properties["enableIPForwarding"]))
 		fuzz.Same(t, n.properties, again.properties, "enableIPForwarding")
 		fuzz.Same(t, n.whole, again.whole, "properties")

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud/fuzz"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
@@ -29,10 +29,8 @@ func FuzzRoute(f *testing.F) {
 			return
 		}
 		assert.NotContains(t, p.via(), "\n")
-		body, err := p.with(want)
-		require.NoError(t, err)
-		again, err := parseRoute("x", cloud.Answer{Body: body})
-		require.NoError(t, err, "%s", body)
+		body := must.Get(p.with(want))(t)
+		again := must.Get(parseRoute("x", cloud.Answer{Body: body}))(t, "%s", body)
 		assert.Equal(t, "10.1.0.4", again.via())
 		fuzz.Same(t, p.properties, again.properties, "addressPrefix", "nextHopType", "nextHopIpAddress")
 		fuzz.Same(t, p.whole, again.whole, "properties")

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/fuzz"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
@@ -26,10 +26,8 @@ func FuzzInstance(f *testing.F) {
 		if fuzz.Failed(t, err) {
 			return
 		}
-		body, err := v.with(!v.forwarding)
-		require.NoError(t, err)
-		again, err := parseView("x", cloud.Answer{Body: body})
-		require.NoError(t, err, "%s", body)
+		body := must.Get(v.with(!v.forwarding))(t)
+		again := must.Get(parseView("x", cloud.Answer{Body: body}))(t, "%s", body)
 		assert.Equal(t, !v.forwarding, again.forwarding)
 		fuzz.Same(t, v.whole, again.whole, "canIpForward")
 	})

@@ -18,17 +18,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud/hostkey"
 )
 
 // key makes the key of a seed, in a file, and loads it.
 func key(t *testing.T, seed byte) hostkey.Key {
 	t.Helper()
-	block, err := ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), 32))),
-		"root@router")
-	require.NoError(t, err)
-	k, err := hostkey.Load(file(t, string(pem.EncodeToMemory(block))))
-	require.NoError(t, err)
+	block := must.Get(ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), 32))),
+		"root@router"))(t)
+	k := must.Get(hostkey.Load(file(t, string(pem.EncodeToMemory(block)))))(t)
 	return k
 }
 
@@ -51,8 +50,7 @@ func TestLine(t *testing.T) {
 
 	public, comment, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 	require.NoError(t, err)
-	proof, err := base64.StdEncoding.DecodeString(strings.Split(comment, ":")[2])
-	require.NoError(t, err)
+	proof := must.Get(base64.StdEncoding.DecodeString(strings.Split(comment, ":")[2]))(t)
 	plain := public.(ssh.CryptoPublicKey).CryptoPublicKey().(ed25519.PublicKey)
 	assert.True(t, ed25519.Verify(plain, []byte("wgmesh host key of azure-1"), proof))
 	assert.False(t, ed25519.Verify(plain, []byte("wgmesh host key of azure-2"), proof))
@@ -62,10 +60,8 @@ func TestLine(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	locked, err := ssh.MarshalPrivateKeyWithPassphrase(ed25519.NewKeyFromSeed(make([]byte, 32)), "", []byte("x"))
 	require.NoError(t, err)
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
-	other, err := ssh.MarshalPrivateKey(rsaKey, "")
-	require.NoError(t, err)
+	rsaKey := must.Get(rsa.GenerateKey(rand.Reader, 2048))(t)
+	other := must.Get(ssh.MarshalPrivateKey(rsaKey, ""))(t)
 	for name, tt := range map[string]struct{ text, want string }{
 		"nothing":     {"", "is not a private key of OpenSSH; make one by ssh-keygen -A"},
 		"public half": {golden, "is not a private key of OpenSSH"},
@@ -158,8 +154,7 @@ func TestPublish(t *testing.T) {
 			}
 			require.NoError(t, err)
 			assert.Contains(t, said, "aws-1: "+mine.Fingerprint()+" "+tt.said)
-			_, err = hostkey.Publish(t.Context(), p, mine, "aws-1", false)
-			require.NoError(t, err)
+			must.Get(hostkey.Publish(t.Context(), p, mine, "aws-1", false))(t)
 			assert.LessOrEqual(t, p.writes, 1, "a second run changes nothing")
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
@@ -56,8 +57,7 @@ func TestEnsure(t *testing.T) {
 	w.Via = ""
 	f := &tables{have: []route.Route{via("them", p1), via("them", netip.MustParsePrefix("10.9.0.0/16"))}}
 	for _, changes := range []int{3, 0} {
-		done, err := route.Ensure(t.Context(), quick, f, w)
-		require.NoError(t, err)
+		done := must.Get(route.Ensure(t.Context(), quick, f, w))(t)
 		assert.Len(t, done, changes)
 	}
 	assert.Len(t, f.have, 4)
@@ -75,8 +75,7 @@ func TestRace(t *testing.T) {
 		}
 		return nil
 	}
-	done, err := route.Ensure(t.Context(), quick, f, want(p1))
-	require.NoError(t, err)
+	done := must.Get(route.Ensure(t.Context(), quick, f, want(p1)))(t)
 	assert.Equal(t, []string{"t: 10.0.0.0/16: goes to us now"}, done)
 
 	// Somebody has put in a route of another kind.
@@ -85,7 +84,7 @@ func TestRace(t *testing.T) {
 		f.have = []route.Route{{Table: "t", Prefix: p1, Foreign: "the peering pcx-1"}}
 		return &cloud.Error{Do: "create", Kind: cloud.Race}
 	}
-	_, err = route.Ensure(t.Context(), quick, f, want(p1))
+	_, err := route.Ensure(t.Context(), quick, f, want(p1))
 	require.ErrorContains(t, err, "t: 10.0.0.0/16: it goes to the peering pcx-1")
 	assert.Equal(t, 1, f.writes)
 }
@@ -94,8 +93,7 @@ func TestRace(t *testing.T) {
 func TestEventuallyConsistent(t *testing.T) {
 	old := []route.Route{via("them", p1)}
 	f := &tables{have: old, stale: [][]route.Route{old, old, old}}
-	done, err := route.Ensure(t.Context(), quick, f, want(p1))
-	require.NoError(t, err)
+	done := must.Get(route.Ensure(t.Context(), quick, f, want(p1)))(t)
 	assert.Len(t, done, 1)
 	assert.Equal(t, 1, f.writes)
 	assert.Empty(t, f.stale)
@@ -143,8 +141,7 @@ func TestTakesWhatItCan(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	delta, err := route.Diff(want(p1, p2), nil)
-	require.NoError(t, err)
+	delta := must.Get(route.Diff(want(p1, p2), nil))(t)
 	assert.Equal(t, []string{"no us"}, route.Rehearse(t.Context(), &tables{}, want(p1, p2), delta), "each once")
 
 	r := via("us", p1)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
@@ -79,8 +80,7 @@ func TestMendNeverFollowsALink(t *testing.T) {
 	require.NoError(t, os.Symlink(victim, link))
 
 	require.ErrorContains(t, keyfile.Mend(link), "symbolic link")
-	st, err := os.Stat(victim)
-	require.NoError(t, err)
+	st := must.Get(os.Stat(victim))(t)
 	assert.Equal(t, os.FileMode(0o644), st.Mode().Perm())
 	require.ErrorIs(t, keyfile.Mend(filepath.Join(dir, "absent")), os.ErrNotExist)
 }
@@ -88,23 +88,19 @@ func TestMendNeverFollowsALink(t *testing.T) {
 func TestDir(t *testing.T) {
 	base := t.TempDir()
 	path := filepath.Join(base, "a", "b")
-	exists, err := keyfile.CheckDir(path)
-	require.NoError(t, err)
+	exists := must.Get(keyfile.CheckDir(path))(t)
 	assert.False(t, exists)
 
-	made, err := keyfile.MakeDir(path)
-	require.NoError(t, err)
+	made := must.Get(keyfile.MakeDir(path))(t)
 	assert.True(t, made)
-	st, err := os.Stat(path)
-	require.NoError(t, err)
+	st := must.Get(os.Stat(path))(t)
 	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
 
-	made, err = keyfile.MakeDir(path)
-	require.NoError(t, err)
+	made = must.Get(keyfile.MakeDir(path))(t)
 	assert.False(t, made)
 
 	require.NoError(t, os.Chmod(path, 0o770))
-	_, err = keyfile.CheckDir(path)
+	_, err := keyfile.CheckDir(path)
 	require.ErrorContains(t, err, "other users can replace keys")
 	_, err = keyfile.MakeDir(path)
 	require.ErrorContains(t, err, path)
@@ -133,16 +129,13 @@ func TestLeftovers(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(dir, ".20.psk.7")))
-	got, err := keyfile.Leftovers(path)
-	require.NoError(t, err)
+	got := must.Get(keyfile.Leftovers(path))(t)
 	assert.Equal(t, []string{filepath.Join(dir, ".20.psk.123"), filepath.Join(dir, ".20.psk.9")}, got)
 
 	require.NoError(t, atomicfile.Write(path, nil, 0o600))
-	after, err := keyfile.Leftovers(path)
-	require.NoError(t, err)
+	after := must.Get(keyfile.Leftovers(path))(t)
 	assert.Equal(t, got, after, "a write that ends leaves nothing")
 
-	none, err := keyfile.Leftovers(filepath.Join(dir, "absent", "key"))
-	require.NoError(t, err)
+	none := must.Get(keyfile.Leftovers(filepath.Join(dir, "absent", "key")))(t)
 	assert.Empty(t, none)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud/azure"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/test/emul/armclient"
 )
 
@@ -25,12 +26,10 @@ const version = "2025-05-01"
 
 func TestAzureByItsGenericClient(t *testing.T) {
 	f := azure.Start(t)
-	client, err := armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{},
-		armclient.To(f.URL))
-	require.NoError(t, err)
+	client := must.Get(armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{},
+		armclient.To(f.URL)))(t)
 	read := func(id, version string) armresources.GenericResource {
-		answer, err := client.GetByID(t.Context(), id, version, nil)
-		require.NoError(t, err)
+		answer := must.Get(client.GetByID(t.Context(), id, version, nil))(t)
 		return answer.GenericResource
 	}
 	write := func(etag string, r armresources.GenericResource) error {
@@ -66,7 +65,7 @@ func TestAzureByItsGenericClient(t *testing.T) {
 	f.Polls, f.Fails = 0, "InternalServerError"
 	require.True(t, errors.As(write(f.Tag(), read(azure.NICA, version)), &refused))
 	assert.Equal(t, "InternalServerError", refused.ErrorCode)
-	_, err = client.GetByID(t.Context(), azure.NICOther+"2", version, nil)
+	_, err := client.GetByID(t.Context(), azure.NICOther+"2", version, nil)
 	require.True(t, errors.As(err, &refused))
 	assert.Equal(t, "ResourceNotFound", refused.ErrorCode)
 }

@@ -13,15 +13,14 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/wgmesh/router/internal/fakecloud/gcp"
+	"github.com/wgmesh/router/internal/must"
 )
 
 func TestGCPByItsOwnClient(t *testing.T) {
 	f := gcp.Start(t) // its GCE_METADATA_HOST: the client finds its token by itself
-	client, err := compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/"))
-	require.NoError(t, err)
+	client := must.Get(compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/")))(t)
 	const project, zone = "example.com:mesh", "europe-west3-a"
-	have, err := client.Instances.Get(project, zone, "gcp-1").Do()
-	require.NoError(t, err)
+	have := must.Get(client.Instances.Get(project, zone, "gcp-1").Do())(t)
 	assert.False(t, have.CanIpForward)
 	assert.Equal(t, "fp00", have.Fingerprint)
 
@@ -35,32 +34,28 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	}
 	stale := *have
 	stale.Fingerprint = "b2xk"
-	_, err = update(&stale, "00000000-0000-4000-8000-000000000001")
+	_, err := update(&stale, "00000000-0000-4000-8000-000000000001")
 	var refused *googleapi.Error
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, 412, refused.Code)
 	assert.Equal(t, "conditionNotMet", refused.Errors[0].Reason)
 
 	have.CanIpForward = true
-	o, err := update(have, "00000000-0000-4000-8000-000000000002")
-	require.NoError(t, err)
+	o := must.Get(update(have, "00000000-0000-4000-8000-000000000002"))(t)
 	assert.Nil(t, o.Error)
 	assert.Equal(t, true, f.VM["canIpForward"])
 	assert.NotContains(t, f.VM, "futureField", "Google's client drops what it does not know, which is why ours is none")
 
 	f.Fails = "RESOURCE_IN_USE"
-	have, err = client.Instances.Get(project, zone, "gcp-1").Do()
-	require.NoError(t, err)
+	have = must.Get(client.Instances.Get(project, zone, "gcp-1").Do())(t)
 	have.CanIpForward = false
 	have.ForceSendFields = []string{"CanIpForward"}
-	o, err = update(have, "00000000-0000-4000-8000-000000000003")
-	require.NoError(t, err)
+	o = must.Get(update(have, "00000000-0000-4000-8000-000000000003"))(t)
 	assert.Equal(t, "RESOURCE_IN_USE", o.Error.Errors[0].Code)
 	assert.NotZero(t, f.Token)
 
 	f.Permissions = []string{}
-	may, err := client.Instances.TestIamPermissions(project, zone, "gcp-1",
-		&compute.TestPermissionsRequest{Permissions: []string{"compute.instances.update"}}).Do()
-	require.NoError(t, err)
+	may := must.Get(client.Instances.TestIamPermissions(project, zone, "gcp-1",
+		&compute.TestPermissionsRequest{Permissions: []string{"compute.instances.update"}}).Do())(t)
 	assert.Empty(t, may.Permissions)
 }

@@ -16,18 +16,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud/azure"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/test/emul/armclient"
 )
 
 func TestAzureByItsOwnClient(t *testing.T) {
 	f := azure.Start(t)
 	const subscription = "00000000-0000-0000-0000-000000000001"
-	tables, err := armnetwork.NewRouteTablesClient(subscription, armclient.Token{}, armclient.To(f.URL))
-	require.NoError(t, err)
-	client, err := armnetwork.NewRoutesClient(subscription, armclient.Token{}, armclient.To(f.URL))
-	require.NoError(t, err)
-	table, err := tables.Get(t.Context(), "mesh", "nodes", nil)
-	require.NoError(t, err)
+	tables := must.Get(armnetwork.NewRouteTablesClient(subscription, armclient.Token{}, armclient.To(f.URL)))(t)
+	client := must.Get(armnetwork.NewRoutesClient(subscription, armclient.Token{}, armclient.To(f.URL)))(t)
+	table := must.Get(tables.Get(t.Context(), "mesh", "nodes", nil))(t)
 	assert.Len(t, table.Properties.Routes, 4)
 
 	name, often := filepath.Base(azure.Ours), &runtime.PollUntilDoneOptions{Frequency: time.Second}
@@ -37,36 +35,29 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	}}
 	f.Polls = 1
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down")
-	made, err := client.BeginCreateOrUpdate(t.Context(), "mesh", "nodes", name, want, nil)
-	require.NoError(t, err)
-	_, err = made.PollUntilDone(t.Context(), often)
-	require.NoError(t, err)
-	have, err := client.Get(t.Context(), "mesh", "nodes", name, nil)
-	require.NoError(t, err)
+	made := must.Get(client.BeginCreateOrUpdate(t.Context(), "mesh", "nodes", name, want, nil))(t)
+	must.Get(made.PollUntilDone(t.Context(), often))(t)
+	have := must.Get(client.Get(t.Context(), "mesh", "nodes", name, nil))(t)
 	assert.Equal(t, "10.1.0.4", *have.Properties.NextHopIPAddress)
 	assert.Equal(t, armnetwork.ProvisioningStateSucceeded, *have.Properties.ProvisioningState)
 
 	stale := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {`W/"77"`}})
-	_, err = client.BeginCreateOrUpdate(stale, "mesh", "nodes", name, have.Route, nil)
+	_, err := client.BeginCreateOrUpdate(stale, "mesh", "nodes", name, have.Route, nil)
 	var refused *azcore.ResponseError
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, 412, refused.StatusCode)
 
 	matching := policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
 	f.Fails = "InternalServerError"
-	gone, err := client.BeginDelete(matching, "mesh", "nodes", name, nil)
-	require.NoError(t, err)
+	gone := must.Get(client.BeginDelete(matching, "mesh", "nodes", name, nil))(t)
 	_, err = gone.PollUntilDone(t.Context(), often)
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, "InternalServerError", refused.ErrorCode)
 	f.Fails = ""
-	have, err = client.Get(t.Context(), "mesh", "nodes", name, nil)
-	require.NoError(t, err, "what failed is taken back")
+	have = must.Get(client.Get(t.Context(), "mesh", "nodes", name, nil))(t, "what failed is taken back")
 
 	matching = policy.WithHTTPHeader(t.Context(), http.Header{"If-Match": {*have.Etag}})
-	gone, err = client.BeginDelete(matching, "mesh", "nodes", name, nil)
-	require.NoError(t, err)
-	_, err = gone.PollUntilDone(t.Context(), often)
-	require.NoError(t, err)
+	gone = must.Get(client.BeginDelete(matching, "mesh", "nodes", name, nil))(t)
+	must.Get(gone.PollUntilDone(t.Context(), often))(t)
 	assert.Len(t, f.Routes, 4, "the others are left")
 }

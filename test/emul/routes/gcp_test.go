@@ -13,19 +13,18 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/wgmesh/router/internal/fakecloud/gcp"
+	"github.com/wgmesh/router/internal/must"
 )
 
 func TestGCPByItsOwnClient(t *testing.T) {
 	f := gcp.Start(t) // its GCE_METADATA_HOST: the client finds its token by itself
-	client, err := compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/"))
-	require.NoError(t, err)
+	client := must.Get(compute.NewService(t.Context(), option.WithEndpoint(f.URL+"/compute/v1/")))(t)
 	const project = "example.com:mesh"
 	wait := func(o *compute.Operation, err error) *compute.Operation {
 		t.Helper()
 		require.NoError(t, err)
 		for o.Status != "DONE" {
-			o, err = client.GlobalOperations.Wait(project, o.Name).Do()
-			require.NoError(t, err)
+			o = must.Get(client.GlobalOperations.Wait(project, o.Name).Do())(t)
 		}
 		return o
 	}
@@ -52,7 +51,7 @@ func TestGCPByItsOwnClient(t *testing.T) {
 	require.Len(t, made.Warnings, 1)
 	assert.Equal(t, "NEXT_HOP_CANNOT_IP_FORWARD", made.Warnings[0].Code)
 
-	_, err = insert("00000000-0000-4000-8000-000000000002")
+	_, err := insert("00000000-0000-4000-8000-000000000002")
 	var refused *googleapi.Error
 	require.True(t, errors.As(err, &refused), "%v", err)
 	assert.Equal(t, 409, refused.Code)
