@@ -29,7 +29,8 @@ func (x *flow) hooks() []string {
 }
 
 // checkFilters finds the filters that drop or rewrite what this router forwards, and
-// those that keep a tunnel down.
+// those that keep a tunnel down. Many routers may have one of the same image: the cause
+// is the same for all of them, and what it meets here is this router's own.
 func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 	said := map[string]bool{}
 	for _, u := range f.filters.Unread {
@@ -45,12 +46,12 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 		}
 		if policy := f.tables.Diverts(x.In, x.from, x.network); policy != "" && !said[policy] {
 			said[policy] = true
-			out = append(out,
-				Problem{
-					Cause: cause.New(
-						"the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower", policy,
-						x.from, x.network),
-				})
+			out = append(out, Problem{
+				Cause: cause.New(
+					"the IPsec policy %s takes what goes between sites: remove it, or make it narrower", policy),
+				Here: cause.New("the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower",
+					policy, x.from, x.network),
+			})
 		}
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, x.hooks())
@@ -58,12 +59,19 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 				continue
 			}
 			said[found.Where] = true
-			c := cause.New("%s drops %s from %s to %s: put a rule that accepts it first", found.Where,
-				p.Proto, x.from, x.network)
-			if found.Rewrites {
-				c = cause.New("%s rewrites packets from %s to %s: leave them out of it", found.Where, x.from, x.network)
+			q := Problem{
+				Cause: cause.New("%s drops %s between sites: put a rule that accepts it first", found.Where, p.Proto),
+				Here: cause.New("%s drops %s from %s to %s: put a rule that accepts it first",
+					found.Where, p.Proto, x.from, x.network),
 			}
-			out = append(out, Problem{Cause: c})
+			if found.Rewrites {
+				q = Problem{
+					Cause: cause.New("%s rewrites packets between sites: leave them out of it", found.Where),
+					Here: cause.New("%s rewrites packets from %s to %s: leave them out of it",
+						found.Where, x.from, x.network),
+				}
+			}
+			out = append(out, q)
 		}
 	}
 	for i, t := range r.Tunnels {
@@ -74,11 +82,12 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 			}
 			if found := f.filters.Ask(p, hooks); found.Verdict == filter.Drops && !said[found.Where] {
 				said[found.Where] = true
-				out = append(out,
-					Problem{
-						Cause: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first",
-							found.Where, p.Proto, t.Name, t.Peer),
-					})
+				out = append(out, Problem{
+					Cause: cause.New(
+						"%s drops %s of its tunnels: put a rule that accepts it first", found.Where, p.Proto),
+					Here: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first",
+						found.Where, p.Proto, t.Name, t.Peer),
+				})
 			}
 		}
 	}
@@ -145,12 +154,10 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 			switch found.Verdict {
 			case filter.Unless:
 				add(found,
-					cause.New("%s may %s what goes from %s to %s: put a rule that accepts it first", found.Where,
-						does, x.from, x.network))
+					cause.New("%s may %s what goes between sites: put a rule that accepts it first", found.Where, does))
 			case filter.Partly:
 				add(found,
-					cause.New("%s %ss a part of what goes from %s to %s: see that it is meant",
-						found.Where, does, x.from, x.network))
+					cause.New("%s %ss a part of what goes between sites: see that it is meant", found.Where, does))
 			}
 			p.Invalid = true
 			odd := f.filters.Ask(p, filter.Forwarded)

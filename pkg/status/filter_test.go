@@ -5,21 +5,28 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/filter"
+	"github.com/wgmesh/router/pkg/plan"
 )
+
+// forwards is a router that forwards from one network to another.
+func forwards(from, to string) Forwarding {
+	return Forwarding{flows: []flow{{
+		Flow: fib.Flow{In: "wg2"}, way: inward, network: netip.MustParsePrefix(to),
+		from: netip.MustParsePrefix(from), answer: fib.Answer{Device: "eth0"},
+	}}}
+}
 
 // judged is what is said of a table of iptables by who forwards from the office to azure.
 func judged(saved string) (problems, warnings []string) {
-	f := Forwarding{flows: []flow{{
-		Flow: fib.Flow{In: "wg2"}, way: inward, network: netip.MustParsePrefix("10.1.0.0/16"),
-		from: netip.MustParsePrefix("10.0.0.0/16"), answer: fib.Answer{Device: "eth0"},
-	}}}
+	f := forwards("10.0.0.0/16", "10.1.0.0/16")
 	f.filters, _ = filter.ParseIPTables([]byte(saved), false)
 	for _, p := range f.checkFilters(&Request{}, &Observation{}) {
-		problems = append(problems, p.Cause.String())
+		problems = append(problems, p.Text())
 	}
 	for _, c := range f.warnings() {
 		warnings = append(warnings, c.String())
@@ -45,23 +52,23 @@ func TestFilters(t *testing.T) {
 		},
 		"drops a part": {
 			saved: forward + "-A FORWARD -s 10.0.7.0/24 -j DROP\n",
-			warning: "iptables: -A FORWARD -s 10.0.7.0/24 -j DROP drops a part of what goes from 10.0.0.0/16 to " +
-				"10.1.0.0/16: see that it is meant",
+			warning: "iptables: -A FORWARD -s 10.0.7.0/24 -j DROP drops a part of what goes between sites: " +
+				"see that it is meant",
 		},
 		"rewrites a part": {
 			saved: nat + "-A POSTROUTING -s 10.0.7.0/24 -j MASQUERADE\n",
-			warning: "iptables -t nat: -A POSTROUTING -s 10.0.7.0/24 -j MASQUERADE rewrites a part of what goes from " +
-				"10.0.0.0/16 to 10.1.0.0/16: see that it is meant",
+			warning: "iptables -t nat: -A POSTROUTING -s 10.0.7.0/24 -j MASQUERADE rewrites a part of what goes " +
+				"between sites: see that it is meant",
 		},
 		"may drop all the rest": {
 			saved: forward + "-A FORWARD -m set --match-set s src -j ACCEPT\n-A FORWARD -j REJECT\n",
-			warning: "iptables: -A FORWARD -j REJECT may drop what goes from 10.0.0.0/16 to 10.1.0.0/16: " +
+			warning: "iptables: -A FORWARD -j REJECT may drop what goes between sites: " +
 				"put a rule that accepts it first",
 		},
 		"may rewrite all the rest": {
 			saved: nat + "-A POSTROUTING -m set --match-set s src -j ACCEPT\n-A POSTROUTING -j MASQUERADE\n",
-			warning: "iptables -t nat: -A POSTROUTING -j MASQUERADE may rewrite what goes from 10.0.0.0/16 to " +
-				"10.1.0.0/16: put a rule that accepts it first",
+			warning: "iptables -t nat: -A POSTROUTING -j MASQUERADE may rewrite what goes between sites: " +
+				"put a rule that accepts it first",
 		},
 		"a list of the bad": {saved: forward + "-A FORWARD -m set --match-set bad src -j DROP\n"},
 		"kube-proxy": {
@@ -79,6 +86,51 @@ func TestFilters(t *testing.T) {
 			}
 			assert.Equal(t, one(tt.problems), problems)
 			assert.Equal(t, one(tt.warning), warnings)
+		})
+	}
+}
+
+// A rule of the image is on every router: it is one cause for all of them, and each says which of its
+// networks it saw it for.
+func TestFilterOfAnImage(t *testing.T) {
+	dead := TunnelState{Device: Device{Peer: &Peer{}}, PingErr: ErrNoAnswer}
+	for name, tt := range map[string]struct {
+		saved       string
+		cause, here string // of the router that forwards to 10.7.0.0/16, and its tunnel is down
+	}{
+		"drops": {
+			"*filter\n:FORWARD DROP [0:0]\n",
+			"iptables FORWARD: policy drop drops icmp between sites",
+			"iptables FORWARD: policy drop drops icmp from 10.8.0.0/16 to 10.7.0.0/16",
+		},
+		"rewrites": {
+			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\n",
+			"iptables -t nat: -A POSTROUTING -j MASQUERADE rewrites packets between sites",
+			"iptables -t nat: -A POSTROUTING -j MASQUERADE rewrites packets from 10.8.0.0/16 to 10.7.0.0/16",
+		},
+		"drops the tunnel's own": {
+			"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp --dport 3784 -j DROP\n",
+			"iptables: -A INPUT -p udp --dport 3784 -j DROP drops udp of its tunnels",
+			"iptables: -A INPUT -p udp --dport 3784 -j DROP drops udp of tunnel wg7 to r7",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var causes []cause.Cause
+			for _, n := range []string{"1", "7"} {
+				f := forwards("10.8.0.0/16", "10."+n+".0.0/16")
+				f.filters, _ = filter.ParseIPTables([]byte(tt.saved), false)
+				r := Request{Tunnels: []plan.StatusTunnel{{
+					Name: "wg" + n, Peer: "r" + n, Address: netip.MustParseAddr("198.18.0." + n),
+				}}}
+				found := f.checkFilters(&r, &Observation{Tunnels: []TunnelState{dead}})
+				require.Len(t, found, 1)
+				causes = append(causes, found[0].Cause)
+				if n == "7" {
+					assert.Equal(t, tt.cause, found[0].Cause.Found)
+					assert.Equal(t, tt.here+": "+found[0].Cause.Do, found[0].Text())
+				}
+			}
+			assert.Equal(t, causes[0], causes[1])
 		})
 	}
 }

@@ -138,6 +138,19 @@ azure-1, azure-2  2 routers  10.1.3.20 of its own site does not answer
                              -> look at mesh_gateway""",
         ["azure-1", "azure-2"],
     ),
+    "a rule of the image, which each has seen for its own networks": (
+        {name: status({
+            **HELD, "cause": "iptables FORWARD: policy drop drops icmp between sites", "do": "put a rule that accepts it first", "final": False,
+            "here": {"cause": "iptables FORWARD: policy drop drops icmp from 10.%d.0.0/16 to 10.9.0.0/16" % i, "do": "put a rule that accepts it first"},
+        }) for i, name in enumerate(ROUTERS)}, [],
+        """
+ROUTER                FOLLOWS  CAUSE -> WHAT TO DO
+aws-1, aws-2,         -        iptables FORWARD: policy drop drops icmp between
+azure-1, azure-2,              sites
+gcp-1, gcp-2,                  -> put a rule that accepts it first
+office-1""",
+        ROUTERS,
+    ),
     "a host behind a router is down, and nobody has a session with that router": (
         without("azure-1", status(PROBE, *[misses(name, cut=True) for name in ROUTERS if name != "azure-1"]), cut=True), [],
         """
