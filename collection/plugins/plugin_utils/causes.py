@@ -26,7 +26,7 @@ RESULTS = (
     "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
     "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status",
     "__mesh_purged", "__mesh_forgotten", "__mesh_back",
-    "__mesh_measured", "__mesh_serving", "__mesh_throughput", "__mesh_table",
+    "__mesh_measured", "__mesh_measurable", "__mesh_throughput", "__mesh_table",
     "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
     "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
 )  # fmt: skip
@@ -175,6 +175,10 @@ class Mesh:
         for trouble in dict.fromkeys(trouble for list_ in said for trouble in list_):
             if sum(trouble in list_ for list_ in said) * 2 > len(said):
                 self.add(*trouble, "measure")
+        for router in self.targeted:
+            for unserved in self.hostvars[router].get("__mesh_unserved") or []:
+                for row in of_result(unserved["said"], "failed"):
+                    self.add(str(unserved["router"]), *row)
 
     def results(self, name):
         found = [self.hostvars[router].get(name) or {} for router in self.alive]

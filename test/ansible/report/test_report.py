@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -369,6 +370,27 @@ class Cores(unittest.TestCase):
             self.assertEqual(1, done.stdout.count("healthy: 7 routers, 7 tunnels\n"), done.stdout)
             self.assertNotIn("FOLLOWS", done.stdout)
             self.assertEqual((True, []), (written["healthy"], written["causes"]))
+
+    def test_who_cannot_serve_a_measurement(self):
+        """The tunnel was nowhere, or the router was named that had asked."""
+        collection = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections/wgmesh/router")
+        for core in os.environ.get("CORES", "2.14 newest").split():
+            with self.subTest(core=core), tempfile.TemporaryDirectory() as folder:
+                stub = pathlib.Path(folder, "ansible_collections/wgmesh/router")
+                shutil.copytree(collection / "plugins", stub / "plugins", ignore=shutil.ignore_patterns("bin"))
+                shutil.copytree(collection / "meta", stub / "meta")
+                shutil.copy(HERE + "/stub.py", stub / "plugins/action/mesh_measure_info.py")
+                command = [ROOT + "/build/venv-%s/bin/ansible-playbook" % core, "-i", "a,gone,hangs,well,", HERE + "/measure.yml"]
+                command += ["-e", json.dumps({"roles": str(collection / "roles"), "file": folder + "/report.json"})]
+                environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder, "ANSIBLE_NOCOLOR": "1"}
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+                with open(folder + "/report.json", encoding="ascii") as file:
+                    said = [(row["routers"], row["cause"]) for row in json.load(file)["causes"]]
+                self.assertEqual([
+                    (["gone"], "ssh: connect to host 192.0.2.1 port 22: No route to host"),
+                    (["hangs"], "no answer within 60 s, the timeout of this task"),
+                ], said, done.stdout)  # fmt: skip
+                self.assertEqual(["well"], re.findall("^measured: (.*)", done.stdout, re.M), done.stdout)
 
     def test_gone(self):
         """What the router's end did is said, and not what ssh says of its own way there."""
