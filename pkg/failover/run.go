@@ -3,7 +3,6 @@ package failover
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -46,19 +45,12 @@ type Daemon struct {
 	fails map[string]string // by table, what the last attempt said
 }
 
-// errVoid ends a job whose order stands no longer, errNewer one that begins anew with the
-// whole table.
-var (
-	errVoid  = errors.New("the order stands no longer")
-	errNewer = errors.New("there is a newer order")
-)
-
 // A job is an order that is being carried out, or of which only that is taken that goes to
 // a router that is gone: whoever lives keeps what it has.
 type job struct {
 	Order
 	gone   bool
-	cancel context.CancelCauseFunc
+	cancel context.CancelFunc
 }
 
 // A result is how a job ended. It has an error only when it was called off.
@@ -101,7 +93,7 @@ func (d *Daemon) Run(ctx context.Context) {
 				j, busy := jobs[o.Table]
 				switch {
 				case busy && j.Number < o.Number:
-					j.cancel(errNewer)
+					j.cancel() // it begins anew with the whole table
 				case !busy && done[o.Table] < o.Number:
 					jobs[o.Table] = d.begin(ctx, job{Order: o}, results)
 				case !busy && !d.own(o.Table) && time.Since(looked[o.Table]) >= d.Again:
@@ -110,7 +102,13 @@ func (d *Daemon) Run(ctx context.Context) {
 			}
 			for table, j := range jobs {
 				if !stand[table] {
-					j.cancel(errVoid)
+					j.cancel()
+				}
+			}
+			for _, table := range d.failing() {
+				if _, busy := jobs[table]; !busy && !stand[table] {
+					d.failed(table, "")
+					d.say("%s: %s", table, d.put(table))
 				}
 			}
 		}
@@ -119,9 +117,9 @@ func (d *Daemon) Run(ctx context.Context) {
 
 // begin carries an order out beside the watching, until it is done or called off.
 func (d *Daemon) begin(ctx context.Context, j job, results chan<- result) job {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		defer cancel(nil)
+		defer cancel()
 		results <- result{j.Order, d.carryOut(ctx, j)}
 	}()
 	j.cancel = cancel
@@ -141,7 +139,7 @@ var requestID = regexp.MustCompile(` \(request [^)]*\)`)
 // on, so that two routers that are both well do not take it from each other while another
 // network fails. What fails is said once, and after a while again.
 func (d *Daemon) carryOut(ctx context.Context, o job) error {
-	began, told := time.Now(), false
+	began := time.Now()
 	var only []netip.Prefix
 	for n := 0; ; n++ {
 		changed, failed, err := d.attempt(ctx, o, only)
@@ -166,17 +164,12 @@ func (d *Daemon) carryOut(ctx context.Context, o job) error {
 			return nil
 		}
 		if ctx.Err() == nil {
-			told = true
 			d.failed(o.Table, about(o.Table, err))
 			if d.news(o.Table + " " + requestID.ReplaceAllString(err.Error(), "")) {
 				d.say("%s, but %s; trying until it works", o.Why, about(o.Table, err))
 			}
 		}
 		if stop := d.Pace.Sleep(ctx, n, 0); stop != nil {
-			if told && errors.Is(context.Cause(ctx), errVoid) {
-				d.say("%s: %s", o.Table, d.put(o.Table))
-				d.failed(o.Table, "")
-			}
 			return stop
 		}
 	}
@@ -232,12 +225,19 @@ func (d *Daemon) well(table string) {
 	maps.DeleteFunc(d.told, func(failure string, _ time.Time) bool { return strings.HasPrefix(failure, table+" ") })
 }
 
+// failing lists the tables of which the last attempt failed.
+func (d *Daemon) failing() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.fails))
+}
+
 // failed has Fails hear what a table's last attempt said, or that nothing is wrong with it.
 func (d *Daemon) failed(table, failure string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	failure = requestID.ReplaceAllString(strings.ReplaceAll(failure, "\n", " "), "")
-	if d.Fails == nil || d.fails[table] == failure {
+	if d.fails[table] == failure {
 		return
 	}
 	if d.fails == nil {
@@ -249,7 +249,9 @@ func (d *Daemon) failed(table, failure string) {
 	for _, table := range slices.Sorted(maps.Keys(d.fails)) {
 		first = cmp.Or(first, d.fails[table])
 	}
-	d.Fails(first)
+	if d.Fails != nil {
+		d.Fails(first)
+	}
 }
 
 // say writes one line. systemd gives it the time.

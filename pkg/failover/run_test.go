@@ -101,14 +101,14 @@ func (r *rig) Take(ctx context.Context, table string, only []netip.Prefix) ([]st
 func start(t *testing.T) (r *rig, stop func()) { t.Helper(); return startAgain(t, time.Hour) }
 
 // startAgain runs one that looks at a partner's tables again after so long.
-func startAgain(t *testing.T, again time.Duration) (r *rig, stop func()) {
+func startAgain(t *testing.T, again time.Duration, more ...string) (r *rig, stop func()) {
 	t.Helper()
 	r = &rig{
 		calls: map[string]int{}, looks: map[string]int{}, fails: map[string]error{}, slows: map[string]bool{}, up: all,
 		failed: map[string][]netip.Prefix{}, only: map[string][]netip.Prefix{},
 		ended: make(chan struct{}),
 	}
-	c := config("aws-1", "rtb-a", "aws-2:rtb-c")
+	c := config("aws-1", "rtb-a", append([]string{"aws-2:rtb-c"}, more...)...)
 	c.After, c.BackAfter, c.StartAfter = 20, 1, 1
 	d := &failover.Daemon{
 		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond, Again: again,
@@ -180,6 +180,29 @@ func TestDaemonTellsWhatLasts(t *testing.T) {
 	become("rtb-c: denied")
 	r.fail("rtb-c", nil)
 	become("")
+}
+
+// What failed is not said for ever when the order falls before the next job of it ends an attempt.
+func TestDaemonForgetsWhatIsCalledOff(t *testing.T) {
+	r, _ := startAgain(t, time.Hour, "aws-3:rtb-d")
+	r.wait(t, "rtb-a: moved")
+	r.fail("rtb-c", errors.New("denied"))
+	r.see("office-1 aws-3")
+	r.wait(t, "aws-2 is down, but rtb-c: denied; trying until it works\n")
+	hangs := func() {
+		t.Helper()
+		calls := r.called("rtb-c")
+		require.Eventually(t, func() bool { return r.called("rtb-c") > calls }, time.Minute, time.Millisecond)
+	}
+	r.slow("rtb-c")
+	hangs()
+	r.see("office-1") // another partner fell: the order begins anew
+	hangs()
+	r.see(all)
+	r.wait(t, "rtb-c: gave up, it is no longer ours to move\n")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	assert.Equal(t, []string{"rtb-c: denied", ""}, r.heard)
 }
 
 // One network of a table goes to somebody else, and stays so: the others are done.
