@@ -68,16 +68,18 @@ func TestTrialIsEnabledWhenKept(t *testing.T) {
 	}
 	trial := bird.Want{State: bird.Applied, Timeout: 60}
 	assert.Equal(t, []bird.Action{bird.ActTry}, plan(trial))
-	assert.Equal(t, []bird.Action{bird.ActTry, bird.ActBoot}, plan(bird.Want{State: bird.Applied, Timeout: 60, Renew: true}))
+	guarded := bird.Want{State: bird.Applied, Timeout: 60, Renew: true}
+	assert.Equal(t, []bird.Action{bird.ActTry, bird.ActBoot}, plan(guarded))
 	assert.Equal(t, []bird.Action{bird.ActTry, bird.ActBoot}, plan(bird.Want{State: bird.Applied}), "kept at once")
-	assert.Empty(t, plan(bird.Want{State: bird.Confirmed}))
+	keep := bird.Want{State: bird.Confirmed}
+	assert.Empty(t, plan(keep))
 
 	have.Daemon = bird.Daemon{Running: true, Runs: stamp(2), Pending: true}
 	have.Marker, have.Trial = &bird.Marker{Candidate: "x", Stamp: stamp(2)}, conf(2)
 	assert.Empty(t, plan(trial))
-	assert.Equal(t, []bird.Action{bird.ActConfirm, bird.ActBoot, bird.ActFinish}, plan(bird.Want{State: bird.Confirmed}))
+	assert.Equal(t, []bird.Action{bird.ActConfirm, bird.ActBoot, bird.ActFinish}, plan(keep))
 	have.Daemon.Pending = false
-	assert.Equal(t, []bird.Action{bird.ActBoot, bird.ActFinish}, plan(bird.Want{State: bird.Confirmed}), "cut off")
+	assert.Equal(t, []bird.Action{bird.ActBoot, bird.ActFinish}, plan(keep), "cut off")
 	have.Text, have.Daemon, have.Marker, have.Trial = conf(2), bird.Daemon{Running: true, Runs: stamp(2)}, nil, nil
 	assert.Equal(t, []bird.Action{bird.ActBoot}, plan(trial), "nothing waits")
 }
