@@ -19,3 +19,6 @@ func Get[T any](got T, err error) func(t testing.TB, said ...any) T {
 		return got
 	}
 }
+
+// Err is the error alone of a call that should be refused.
+func Err[T any](_ T, err error) error { return err }

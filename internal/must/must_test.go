@@ -21,6 +21,7 @@ func (w *watched) FailNow()                          { panic("ended") }
 
 func TestGet(t *testing.T) {
 	assert.Equal(t, "a secret", must.Get("a secret", nil)(t))
+	assert.EqualError(t, must.Err("a secret", errors.New("no entropy")), "no entropy")
 	w := &watched{TB: t}
 	assert.PanicsWithValue(t, "ended", func() { must.Get("a secret", errors.New("no entropy"))(w, "key %d", 7) })
 	for _, part := range []string{"must/must_test.go:", "no entropy", "key 7"} {

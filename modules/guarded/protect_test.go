@@ -122,8 +122,7 @@ func TestConfirmKeeps(t *testing.T) {
 	assert.Len(t, done, 1)
 	assert.Equal(t, "after", r.text(t))
 	assert.NoDirExists(t, r.Folder)
-	_, err := settle(t.Context())
-	require.ErrorIs(t, err, guard.ErrOverdue, "it was settled already")
+	require.ErrorIs(t, must.Err(settle(t.Context())), guard.ErrOverdue, "it was settled already")
 }
 
 // Whoever cannot be taken back does not write.
@@ -131,8 +130,7 @@ func TestCannotBeKept(t *testing.T) {
 	r := newRouter(t)
 	r.Launch = func(context.Context, string) error { return errors.New("no systemd-run") }
 	p := must.Get(r.plan(t, 60, "after"))(t)
-	_, err := p.Apply(t.Context())
-	require.ErrorContains(t, err, "no systemd-run")
+	require.ErrorContains(t, must.Err(p.Apply(t.Context())), "no systemd-run")
 	assert.Equal(t, "before", r.text(t))
 	assert.Equal(t, false, p.Return["armed"])
 }
@@ -154,8 +152,7 @@ func TestUndoReloadsAgain(t *testing.T) {
 	require.NoError(t, os.WriteFile(unit, nil, 0o644))
 	always := func(guard.Journal) bool { return true }
 	systemctl("1")
-	_, err := Undo(t.Context(), r.Guard, always)
-	require.ErrorContains(t, err, "systemctl daemon-reload: exit status 1")
+	require.ErrorContains(t, must.Err(Undo(t.Context(), r.Guard, always)), "systemctl daemon-reload: exit status 1")
 	assert.NoFileExists(t, unit)
 	systemctl("0")
 	must.Get(Undo(t.Context(), r.Guard, always))(t)

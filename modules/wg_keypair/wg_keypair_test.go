@@ -37,8 +37,7 @@ func TestOptions(t *testing.T) {
 		`{"name":"a","privat_key_file":"x"}`: `privat_key_file: unknown option; did you mean "private_key_file"?`,
 		`{"name":"a","identity_file":"/etc/wireguard/wgmesh.key"}`: "identity_file: /etc/wireguard/wgmesh.key is already the private_key_file",
 	} {
-		_, err := decode(t, task)
-		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, must.Err(decode(t, task)), want)
 	}
 }
 
@@ -82,8 +81,7 @@ func TestPlan(t *testing.T) {
 	assert.False(t, strings.Contains(string(text), string(key[:20])), "the private key shows")
 
 	o.ImageBuild = true
-	_, err := o.plan(t.Context(), host)
-	require.ErrorContains(t, err, "image build")
+	require.ErrorContains(t, must.Err(o.plan(t.Context(), host)), "image build")
 }
 
 // A router knows that a change that waits has given it another private key.

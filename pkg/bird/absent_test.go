@@ -66,8 +66,7 @@ func TestReloadIsMadeAgain(t *testing.T) {
 			return d, err
 		}
 		h.Command = func(context.Context, string, ...string) (string, error) { return "", errors.New("no bus") }
-		_, err := run()
-		require.ErrorContains(t, err, "no bus", state)
+		require.ErrorContains(t, must.Err(run()), "no bus", state)
 		h.Command, *told = works, nil
 		d := must.Get(run())(t)
 		assert.NotEmpty(t, d, state)

@@ -29,8 +29,7 @@ func TestRedrained(t *testing.T) {
 		"foreign": "router id 1.2.3.4;\n",
 		"older":   strings.Replace(string(plain), "wgmesh_drained = ", "else_where = ", 1), "nothing": "",
 	} {
-		_, err := bird.Redrained([]byte(text), drain)
-		require.ErrorIs(t, err, bird.ErrNoDrain, name)
+		require.ErrorIs(t, must.Err(bird.Redrained([]byte(text), drain)), bird.ErrNoDrain, name)
 	}
 }
 

@@ -481,6 +481,5 @@ func TestStart(t *testing.T) {
 	g.host.Systemd = false
 	g.signal(t, syscall.SIGKILL)
 	_ = g.cmd.Wait()
-	_, err := g.apply(t, want)
-	assert.ErrorContains(t, err, "without systemd")
+	assert.ErrorContains(t, must.Err(g.apply(t, want)), "without systemd")
 }

@@ -67,8 +67,7 @@ func TestCommand(t *testing.T) {
 	assert.Equal(t, 9001, refused.Code)
 	assert.EqualError(t, err, `bird refused "nonsense": 9001 syntax error`)
 
-	_, err = c.Command(t.Context(), "show status\nconfigure")
-	assert.ErrorContains(t, err, "one line")
+	assert.ErrorContains(t, must.Err(c.Command(t.Context(), "show status\nconfigure")), "one line")
 }
 
 func TestDialSaysThatNothingListens(t *testing.T) {
@@ -89,8 +88,7 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 	path := fakeBird(t, "0001 ready\n", nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := birdc.Do(ctx, path, "show status")
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.ErrorIs(t, must.Err(birdc.Do(ctx, path, "show status")), context.DeadlineExceeded)
 }
 
 func TestReadReplyRefusesTornReplies(t *testing.T) {
@@ -101,8 +99,7 @@ func TestReadReplyRefusesTornReplies(t *testing.T) {
 		"short":              {"0000\n", "not a BIRD reply line"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := birdc.ReadReply(bufio.NewReader(strings.NewReader(tt.in)))
-			assert.ErrorContains(t, err, tt.want)
+			assert.ErrorContains(t, must.Err(birdc.ReadReply(bufio.NewReader(strings.NewReader(tt.in)))), tt.want)
 		})
 	}
 }
@@ -129,11 +126,9 @@ func FuzzReadReply(f *testing.F) {
 // The kernel accepts connections for a BIRD that is stopped, and nobody answers.
 func TestABirdThatIsSilentIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
-	_, err := birdc.Dial(context.Background(), fakeBird(t, "", nil))
-	require.ErrorIs(t, err, birdc.ErrSilent)
+	require.ErrorIs(t, must.Err(birdc.Dial(context.Background(), fakeBird(t, "", nil))), birdc.ErrSilent)
 
 	c := must.Get(birdc.Dial(context.Background(), fakeBird(t, "0001 BIRD 2.0.12 ready.\n", nil)))(t)
 	defer func() { _ = c.Close() }()
-	_, err = c.Command(context.Background(), "show status")
-	require.ErrorIs(t, err, birdc.ErrSilent)
+	require.ErrorIs(t, must.Err(c.Command(context.Background(), "show status")), birdc.ErrSilent)
 }

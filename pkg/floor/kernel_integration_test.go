@@ -110,8 +110,7 @@ func TestReadersAreToldAgain(t *testing.T) {
 			}
 			broken = true
 			have := must.Get(h.Observe(t.Context()))(t)
-			_, err := h.Apply(t.Context(), h.Diff(tt.want, have))
-			require.ErrorContains(t, err, "no bus")
+			require.ErrorContains(t, must.Err(h.Apply(t.Context(), h.Diff(tt.want, have))), "no bus")
 			broken, told = false, nil
 			assert.False(t, reach(t, h, tt.want).Empty())
 			assert.Contains(t, told, tt.fails)

@@ -78,11 +78,9 @@ func TestLinkIsTheOneTunnel(t *testing.T) {
 
 func TestReadSaysWhatToDo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), gate.StateFile)
-	_, err := gate.Read(path)
-	assert.ErrorContains(t, err, "has not joined yet")
+	assert.ErrorContains(t, must.Err(gate.Read(path)), "has not joined yet")
 	require.NoError(t, os.WriteFile(path, []byte(`{"router": "off`), 0o600))
-	_, err = gate.Read(path)
-	assert.ErrorContains(t, err, "damaged")
+	assert.ErrorContains(t, must.Err(gate.Read(path)), "damaged")
 }
 
 func TestCheckRefuses(t *testing.T) {

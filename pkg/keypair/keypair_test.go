@@ -266,8 +266,7 @@ func TestRefusesOddFiles(t *testing.T) {
 			require.NoError(t, tt.change(r, path))
 			for _, r.want.Regenerate = range []keypair.Regenerate{keypair.Never, keypair.Fully, keypair.Always} {
 				tree := snapshot(t, r.dir)
-				_, err := r.plan()
-				require.ErrorContains(t, err, tt.want, name)
+				require.ErrorContains(t, must.Err(r.plan()), tt.want, name)
 				require.Equal(t, tree, snapshot(t, r.dir))
 			}
 		}

@@ -67,8 +67,7 @@ func TestUnbound(t *testing.T) {
 		assert.Equal(t, pub, have)
 	}
 	require.NoError(t, os.WriteFile(r.host.ImageMarker, nil, 0o600))
-	_, err := r.plan()
-	require.ErrorContains(t, err, "this is an image build")
+	require.ErrorContains(t, must.Err(r.plan()), "this is an image build")
 }
 
 func TestNoMachineID(t *testing.T) {

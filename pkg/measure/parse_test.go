@@ -56,8 +56,7 @@ func TestParsePingRefuses(t *testing.T) {
 		"an empty time":     "2 packets transmitted, 2 received, x\nrtt min/avg/max/mdev = 1//3/4 ms\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := measure.ParsePing(text)
-			require.ErrorIs(t, err, measure.ErrNoSummary)
+			require.ErrorIs(t, must.Err(measure.ParsePing(text)), measure.ErrNoSummary)
 		})
 	}
 }
@@ -78,8 +77,7 @@ func TestParseIperf(t *testing.T) {
 		``:            "iperf3 --json printed no JSON",
 		`{"error": "error - the server is busy\nrunning a test"}`: "iperf3: the server is busy running a test",
 	} {
-		_, err := measure.ParseIperf(name)
-		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, must.Err(measure.ParseIperf(name)), want)
 	}
 }
 

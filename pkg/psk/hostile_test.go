@@ -176,8 +176,7 @@ func TestApplyFailsHalfWay(t *testing.T) {
 	assert.Empty(t, out.Done)
 	assert.Empty(t, out.Envelopes, "no envelope for a key that is not on the disk")
 
-	_, err = a.plan(true, nil, a, b)
-	require.ErrorContains(t, err, "not a regular file")
+	require.ErrorContains(t, must.Err(a.plan(true, nil, a, b)), "not a regular file")
 	require.NoError(t, os.Remove(a.key(20)))
 	converge(t, a, b)
 }
@@ -189,14 +188,12 @@ func TestOddFilesAreRefused(t *testing.T) {
 		keep := read(t, path)
 		remove(path)
 		require.NoError(t, os.Symlink("/etc/hostname", path))
-		_, err := a.plan(true, nil, a, b)
-		require.ErrorContains(t, err, path+" is a symbolic link")
+		require.ErrorContains(t, must.Err(a.plan(true, nil, a, b)), path+" is a symbolic link")
 		remove(path)
 		write(path, string(keep))
 	}
 	require.NoError(t, os.Chmod(a.file("psk"), 0o770))
-	_, err := a.plan(true, nil, a, b)
-	require.ErrorContains(t, err, "other users can replace keys")
+	require.ErrorContains(t, must.Err(a.plan(true, nil, a, b)), "other users can replace keys")
 }
 
 // What one peer tells of itself is wrong for its own tunnel and for no other.

@@ -68,8 +68,7 @@ func TestOpenRefusesAnotherBinding(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := p.bound
 			change(&b)
-			_, err := seal.Open(p.sealing, p.b, b, sealed)
-			require.ErrorIs(t, err, seal.ErrNotOpened)
+			require.ErrorIs(t, must.Err(seal.Open(p.sealing, p.b, b, sealed)), seal.ErrNotOpened)
 		})
 	}
 }
@@ -89,8 +88,7 @@ func TestOpenRefusesOtherKeys(t *testing.T) {
 
 	_, err = seal.Open(p.sealing, stranger, p.bound, sealed)
 	require.ErrorContains(t, err, "not that of the responder gcp-1")
-	_, err = seal.Open(seal.PrivateKey{}, p.b, p.bound, sealed)
-	require.Error(t, err)
+	require.Error(t, must.Err(seal.Open(seal.PrivateKey{}, p.b, p.bound, sealed)))
 }
 
 // HPKE's base mode lets anybody seal. The Diffie-Hellman secret of the WireGuard
@@ -104,8 +102,7 @@ func TestStrangerCannotSealForAnInitiator(t *testing.T) {
 	forged := p.bound
 	forged.Initiator.Key = stranger.Public()
 	sealed := must.Get(seal.Seal(p.sealing.Public(), stranger, forged, p.psk))(t)
-	_, err = seal.Open(p.sealing, p.b, p.bound, sealed)
-	require.ErrorIs(t, err, seal.ErrNotOpened)
+	require.ErrorIs(t, must.Err(seal.Open(p.sealing, p.b, p.bound, sealed)), seal.ErrNotOpened)
 }
 
 // The other half: whoever swaps the responder's sealing key for their own, but
@@ -116,8 +113,7 @@ func TestSwappedSealingKeyReadsNothing(t *testing.T) {
 	sealed := must.Get(seal.Seal(thief.Public(), p.a, p.bound, p.psk))(t)
 	other, key := p.bound, seal.NewWGPrivate()
 	other.Responder.Key = key.Public()
-	_, err := seal.Open(thief, key, other, sealed)
-	require.ErrorIs(t, err, seal.ErrNotOpened)
+	require.ErrorIs(t, must.Err(seal.Open(thief, key, other, sealed)), seal.ErrNotOpened)
 }
 
 func TestOpenRefusesTampering(t *testing.T) {
@@ -133,8 +129,7 @@ func TestOpenRefusesTampering(t *testing.T) {
 	for _, bad := range []string{
 		"", "!", sealed[:len(sealed)-4], sealed + "AAAA", sealed[4:], strings.ToLower(sealed),
 	} {
-		_, err := seal.Open(p.sealing, p.b, p.bound, bad)
-		require.Error(t, err)
+		require.Error(t, must.Err(seal.Open(p.sealing, p.b, p.bound, bad)))
 	}
 }
 
@@ -156,14 +151,11 @@ func TestSealRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := p.bound
 			tt.change(&b)
-			_, err := seal.Seal(p.sealing.Public(), p.a, b, p.psk)
-			require.ErrorContains(t, err, tt.want)
+			require.ErrorContains(t, must.Err(seal.Seal(p.sealing.Public(), p.a, b, p.psk)), tt.want)
 		})
 	}
-	_, err := seal.Seal(p.sealing.Public(), p.a, p.bound, seal.PSK{})
-	require.Error(t, err, "no key")
-	_, err = seal.Seal(seal.PublicKey{}, p.a, p.bound, p.psk)
-	require.ErrorContains(t, err, "sealing key of gcp-1")
+	require.Error(t, must.Err(seal.Seal(p.sealing.Public(), p.a, p.bound, seal.PSK{})), "no key")
+	require.ErrorContains(t, must.Err(seal.Seal(seal.PublicKey{}, p.a, p.bound, p.psk)), "sealing key of gcp-1")
 }
 
 func TestSealingKeyText(t *testing.T) {
@@ -177,13 +169,11 @@ func TestSealingKeyText(t *testing.T) {
 	assert.Regexp(t, `^sha256:[0-9a-f]{16}$`, pub.Fingerprint())
 
 	for _, bad := range []string{"", "AAAA", "%", k.Public().String()[4:]} {
-		_, err := seal.ParsePublicKey(bad)
-		require.ErrorContains(t, err, "sealing key: expected")
+		require.ErrorContains(t, must.Err(seal.ParsePublicKey(bad)), "sealing key: expected")
 	}
 	_, err := seal.ParsePrivateKey(seal.NewWGPrivate().Encode())
 	require.ErrorContains(t, err, "mlkem768-x25519:", "a WireGuard key is no sealing key")
-	_, err = seal.ParseWGPrivate(k.Encode())
-	require.Error(t, err, "and the other way round")
+	require.Error(t, must.Err(seal.ParseWGPrivate(k.Encode())), "and the other way round")
 }
 
 func TestWGKey(t *testing.T) {
@@ -204,8 +194,7 @@ func TestWGKey(t *testing.T) {
 		"", "x", pub.String() + "\n", " " + pub.String(),
 		strings.Repeat("A", 43) + "=", strings.Repeat("A", 43) + "B",
 	} {
-		_, err := plan.ParsePublicKey(bad)
-		require.ErrorContains(t, err, "not a WireGuard public key")
+		require.ErrorContains(t, must.Err(plan.ParsePublicKey(bad)), "not a WireGuard public key")
 	}
 	assert.Empty(t, plan.PublicKey{}.String())
 	assert.Equal(t, plan.PublicKey{}, seal.WGPrivate{}.Public())
@@ -218,8 +207,7 @@ func TestPSK(t *testing.T) {
 	assert.Equal(t, k.ID(), got.ID())
 	assert.NotEqual(t, k.ID(), seal.NewPSK().ID())
 
-	_, err := seal.ParsePSK([]byte(strings.Repeat("A", 43) + "="))
-	require.ErrorContains(t, err, "all zeros")
+	require.ErrorContains(t, must.Err(seal.ParsePSK([]byte(strings.Repeat("A", 43)+"="))), "all zeros")
 
 	k.Wipe()
 	assert.True(t, k.IsZero())

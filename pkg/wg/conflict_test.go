@@ -91,8 +91,7 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 				tt.host(f)
 			}
 			s := must.Get(wg.Observe(t.Context(), f, w))(t)
-			_, err := wg.Diff(w, s)
-			require.ErrorContains(t, err, tt.want)
+			require.ErrorContains(t, must.Err(wg.Diff(w, s)), tt.want)
 		})
 	}
 }

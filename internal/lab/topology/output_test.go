@@ -34,8 +34,7 @@ func TestParseInventory(t *testing.T) {
 		`{"_meta": 3}`:              "_meta",
 		`{"routers": {"hosts": 1}}`: "group routers",
 	} {
-		_, err := topology.ParseInventory([]byte(text))
-		assert.ErrorContains(t, err, want, text)
+		assert.ErrorContains(t, must.Err(topology.ParseInventory([]byte(text))), want, text)
 	}
 }
 

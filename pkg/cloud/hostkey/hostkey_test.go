@@ -83,8 +83,7 @@ func TestLoadRefuses(t *testing.T) {
 			assert.NotContains(t, err.Error(), "Q0FO")
 		})
 	}
-	_, err = hostkey.Load("/nonexistent")
-	assert.ErrorIs(t, err, hostkey.ErrNoKey)
+	assert.ErrorIs(t, must.Err(hostkey.Load("/nonexistent")), hostkey.ErrNoKey)
 }
 
 type place struct {
@@ -159,8 +158,6 @@ func TestPublish(t *testing.T) {
 		})
 	}
 	lost := errors.New("lost")
-	_, err := hostkey.Publish(t.Context(), &place{read: lost}, mine, "aws-1", true)
-	assert.ErrorIs(t, err, lost)
-	_, err = hostkey.Publish(t.Context(), &place{write: lost}, mine, "aws-1", true)
-	assert.ErrorIs(t, err, lost)
+	assert.ErrorIs(t, must.Err(hostkey.Publish(t.Context(), &place{read: lost}, mine, "aws-1", true)), lost)
+	assert.ErrorIs(t, must.Err(hostkey.Publish(t.Context(), &place{write: lost}, mine, "aws-1", true)), lost)
 }

@@ -102,8 +102,7 @@ func TestDir(t *testing.T) {
 	require.NoError(t, os.Chmod(path, 0o770))
 	_, err := keyfile.CheckDir(path)
 	require.ErrorContains(t, err, "other users can replace keys")
-	_, err = keyfile.MakeDir(path)
-	require.ErrorContains(t, err, path)
+	require.ErrorContains(t, must.Err(keyfile.MakeDir(path)), path)
 
 	if os.Geteuid() == 0 { // else nobody else's folder can be made
 		require.NoError(t, os.Chmod(path, 0o700))
@@ -114,8 +113,7 @@ func TestDir(t *testing.T) {
 
 	file := filepath.Join(base, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	_, err = keyfile.CheckDir(file)
-	require.ErrorContains(t, err, "not a folder")
+	require.ErrorContains(t, must.Err(keyfile.CheckDir(file)), "not a folder")
 }
 
 // What is a leftover, and what only looks like one.
