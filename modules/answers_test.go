@@ -117,8 +117,7 @@ sys.path.insert(0, "../collection/plugins/plugin_utils")
 import answers
 json.dump(answers.accept(sys.argv[1], "azure-1", {"tunnels": [{"peer": "b"}]}, json.loads(sys.argv[2])), sys.stdout)`, module, answer)
 		cmd.Stderr = os.Stderr
-		out := must.Get(cmd.Output())(t)
-		require.NoError(t, json.Unmarshal(out, &got))
+		require.NoError(t, json.Unmarshal(must.Get(cmd.Output())(t), &got))
 		return got
 	}
 	const pending = `{"tunnel": 1, "peer": "b", "reason": "", "since": 5}`

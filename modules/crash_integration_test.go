@@ -313,8 +313,7 @@ func (c crash) strace(t *testing.T, args ...string) string {
 	if complete {
 		require.NoError(t, err, "%s", said)
 	}
-	text := must.Get(os.ReadFile(log))(t)
-	return string(text)
+	return string(must.Get(os.ReadFile(log))(t))
 }
 
 // call runs the module as it is, which must end well.
@@ -327,6 +326,5 @@ func (h host) call(t *testing.T, module string, options map[string]any) map[stri
 
 func encode(t *testing.T, options map[string]any) string {
 	t.Helper()
-	text := must.Get(json.Marshal(options))(t)
-	return string(text)
+	return string(must.Get(json.Marshal(options))(t))
 }

@@ -55,10 +55,8 @@ func TestRoleHasFilesRead(t *testing.T) {
 		said = must.Get(exec.Command("sh", put("three", "")...).CombinedOutput())(t)
 		assert.Equal(t, want, string(said))
 	}
-	text := must.Get(os.ReadFile(log))(t)
-	assert.Equal(t, "one\ntwo\nthree\n", string(text))
-	entries := must.Get(os.ReadDir(dir))(t)
-	assert.Len(t, entries, 2, "nothing half made is left")
+	assert.Equal(t, "one\ntwo\nthree\n", string(must.Get(os.ReadFile(log))(t)))
+	assert.Len(t, must.Get(os.ReadDir(dir))(t), 2, "nothing half made is left")
 }
 
 // What a run packs on the controller is taken away by the next one, where it was killed.
@@ -68,8 +66,7 @@ func TestPackedCollectionIsTakenAway(t *testing.T) {
 			Command struct{ Argv []string } `yaml:"ansible.builtin.command"`
 		}
 	}
-	text := must.Get(os.ReadFile("../roles/router/tasks/join.yml"))(t)
-	require.NoError(t, yaml.Unmarshal(text, &tasks))
+	require.NoError(t, yaml.Unmarshal(must.Get(os.ReadFile("../roles/router/tasks/join.yml"))(t), &tasks))
 	var argv []string
 	for _, task := range tasks {
 		if len(task.Block) > 0 {
@@ -80,8 +77,7 @@ func TestPackedCollectionIsTakenAway(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	run := func() string {
-		out := must.Get(exec.Command(argv[0], argv[1:]...).Output())(t)
-		return strings.TrimSpace(string(out))
+		return strings.TrimSpace(string(must.Get(exec.Command(argv[0], argv[1:]...).Output())(t)))
 	}
 	left, other := run(), filepath.Join(dir, "mine")
 	require.NoError(t, os.WriteFile(filepath.Join(left, "x"), nil, 0o600))
@@ -130,6 +126,5 @@ func TestUploadThatIsCutOffLeavesNothing(t *testing.T) {
 	line := strings.NewReplacer("{root_dir}", dir, "{user_dir}", dir, "{build}", "0123", "{answer}", "wgmesh-target: ",
 		"{{", "{", "}}", "}", "\n", " ").Replace(string(script))
 	unheard(t, "-c", line)
-	entries := must.Get(os.ReadDir(filepath.Join(dir, "0123")))(t)
-	assert.Empty(t, entries)
+	assert.Empty(t, must.Get(os.ReadDir(filepath.Join(dir, "0123")))(t))
 }

@@ -409,8 +409,7 @@ func callerLies(t *testing.T, n *network) {
 	require.NoError(t, err, tail(out))
 	gates := map[string]string{}
 	read := func(name, file string) string {
-		text := must.Get(os.ReadFile(filepath.Join(n.folder(name), "gate", file)))(t)
-		return string(text)
+		return string(must.Get(os.ReadFile(filepath.Join(n.folder(name), "gate", file)))(t))
 	}
 	for _, name := range honest {
 		for _, file := range []string{gate.StateFile, gate.AuthorizedKeys, gate.KnownHosts} {

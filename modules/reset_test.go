@@ -129,8 +129,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/srv/state/mine",
 	}, r.files(t))
 	assert.NoDirExists(t, r.root+"/etc/systemd/system/user-998.slice.d")
-	text := must.Get(os.ReadFile(r.root + "/etc/chrony.conf"))(t)
-	assert.Equal(t, "pool a\n\nmine\n", string(text))
+	assert.Equal(t, "pool a\n\nmine\n", string(must.Get(os.ReadFile(r.root+"/etc/chrony.conf"))(t)))
 	log := must.Get(os.ReadFile(r.log))(t)
 	for _, line := range []string{
 		"systemctl disable -q --now wgmesh-join.timer", "systemctl stop wgmesh-join.service",
@@ -159,8 +158,7 @@ func TestResetTakesLinesOfChrony(t *testing.T) {
 	} {
 		r := newResettable(t, map[string]string{"/etc/passwd": "", "/etc/chrony.conf": text})
 		must.Get(r.run(t, "False", "absent"))(t)
-		have := must.Get(os.ReadFile(r.root + "/etc/chrony.conf"))(t)
-		assert.Equal(t, want, string(have))
+		assert.Equal(t, want, string(must.Get(os.ReadFile(r.root+"/etc/chrony.conf"))(t)))
 	}
 }
 
@@ -180,8 +178,7 @@ func TestResetLeavesWhatIsNotOurs(t *testing.T) {
 	r := newResettable(t, map[string]string{
 		"/etc/passwd": strings.Replace(accounts, "/usr/local/libexec/wgmesh-shell", "/bin/bash", 1),
 	})
-	said := must.Get(r.run(t, "True", "ended"))(t)
-	assert.NotContains(t, said, "account")
+	assert.NotContains(t, must.Get(r.run(t, "True", "ended"))(t), "account")
 
 	// What ansible-galaxy installed is its owner's, who may run this play from it.
 	r = newResettable(t, map[string]string{"/etc/passwd": "", collection + "/MANIFEST.json": ""})

@@ -40,8 +40,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 		_ = os.Remove(log)
 		out, err := exec.Command("sh", args...).CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		text := must.Get(os.ReadFile(log))(t)
-		return strings.Split(strings.TrimSpace(string(text)), "\n")
+		return strings.Split(strings.TrimSpace(string(must.Get(os.ReadFile(log))(t))), "\n")
 	}
 
 	path := filepath.Join(dir, "etc", "a.conf")
@@ -69,8 +68,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 		"install " + cloud + ".new", "sync " + cloud + ".new", "mv " + cloud, "sync " + dir,
 		"install " + program + ".new", "sync " + program + ".new", "mv " + program, "sync " + dir,
 	}, run(roleFiles+"unpack.sh", tarball, collection, program, cloud))
-	mark := must.Get(os.Stat(filepath.Join(collection, ".unpacked")))(t)
-	assert.Positive(t, mark.Size())
+	assert.Positive(t, must.Get(os.Stat(filepath.Join(collection, ".unpacked")))(t).Size())
 }
 
 // A source of an inventory that others write into needs an Ansible that takes it for

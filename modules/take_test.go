@@ -76,8 +76,7 @@ func (h handmade) run(script string, args ...string) (said string, err error) {
 
 func (h handmade) read(t *testing.T, name string) string {
 	t.Helper()
-	text := must.Get(os.ReadFile(filepath.Join(h.dir, name)))(t)
-	return string(text)
+	return string(must.Get(os.ReadFile(filepath.Join(h.dir, name)))(t))
 }
 
 func (h handmade) names(t *testing.T) string {

@@ -349,8 +349,7 @@ type machineState struct {
 
 func machine(t *testing.T) machineState {
 	sh := func(script string) string {
-		out := must.Get(exec.Command("sh", "-c", script).Output())(t)
-		return string(out)
+		return string(must.Get(exec.Command("sh", "-c", script).Output())(t))
 	}
 	s := machineState{sysctls: map[string]string{}, network: sh(`ip -o addr | sed 's/valid_lft.*//'; ip rule; ip -6 rule
 		ip route show table all; ip -6 route show table all | sed 's/expires [0-9a-z]*//'; nft list ruleset

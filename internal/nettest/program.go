@@ -131,8 +131,7 @@ func Result(t testing.TB, m ansible.Module, options any) map[string]any {
 // Ask runs a program with a module's options, as Ansible does, and returns its result.
 func Ask(t testing.TB, cmd *exec.Cmd, options any) map[string]any {
 	t.Helper()
-	raw := must.Get(json.Marshal(options))(t)
-	cmd.Stdin = bytes.NewReader(raw)
+	cmd.Stdin = bytes.NewReader(must.Get(json.Marshal(options))(t))
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s", out)
 	return result(t, out)

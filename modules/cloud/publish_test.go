@@ -50,8 +50,7 @@ func (m machine) makeKey(t *testing.T, seed byte) {
 // line is what the machine is to publish.
 func (m machine) line(t *testing.T, id string) string {
 	t.Helper()
-	key := must.Get(hostkey.Load(m.identity))(t)
-	return key.Line("azure-1", id)
+	return must.Get(hostkey.Load(m.identity))(t).Line("azure-1", id)
 }
 
 // publish runs the command on a machine of the cloud.

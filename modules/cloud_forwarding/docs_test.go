@@ -20,8 +20,7 @@ func TestTestsOfTheDocumentation(t *testing.T) {
 	} {
 		files := must.Get(filepath.Glob(pattern))(t)
 		for _, file := range files {
-			text := must.Get(os.ReadFile(file))(t)
-			source.Write(text)
+			source.Write(must.Get(os.ReadFile(file))(t))
 		}
 	}
 	page := must.Get(os.ReadFile("../../docs/cloud-forwarding.md"))(t)

@@ -93,8 +93,7 @@ func (n *network) sign(t *testing.T, c *x509.Certificate) []byte {
 	if parent == nil {
 		parent = c
 	}
-	raw := must.Get(x509.CreateCertificate(rand.Reader, c, parent, n.key.Public(), n.key))(t)
-	return raw
+	return must.Get(x509.CreateCertificate(rand.Reader, c, parent, n.key.Public(), n.key))(t)
 }
 
 // proxy is an HTTP proxy behind which every host is the stand-in.

@@ -61,8 +61,7 @@ func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, erro
 
 func (r router) text(t *testing.T) string {
 	t.Helper()
-	text := must.Get(os.ReadFile(r.file))(t)
-	return string(text)
+	return string(must.Get(os.ReadFile(r.file))(t))
 }
 
 func (r router) apply(t *testing.T, seconds int, text string) map[string]any {
@@ -118,8 +117,7 @@ func TestConfirmKeeps(t *testing.T) {
 	r.apply(t, 60, "after")
 	j := must.Get(r.Read())(t)
 	settle := must.Get(Confirm(t.Context(), r.Guard, *j))(t)
-	done := must.Get(settle(t.Context()))(t)
-	assert.Len(t, done, 1)
+	assert.Len(t, must.Get(settle(t.Context()))(t), 1)
 	assert.Equal(t, "after", r.text(t))
 	assert.NoDirExists(t, r.Folder)
 	require.ErrorIs(t, must.Err(settle(t.Context())), guard.ErrOverdue, "it was settled already")
@@ -156,8 +154,7 @@ func TestUndoReloadsAgain(t *testing.T) {
 	assert.NoFileExists(t, unit)
 	systemctl("0")
 	must.Get(Undo(t.Context(), r.Guard, always))(t)
-	text := must.Get(os.ReadFile(told))(t)
-	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(text))
+	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(must.Get(os.ReadFile(told))(t)))
 }
 
 // A reboot in the middle of a change that enabled BIRD has it disabled again. One whose
@@ -179,8 +176,7 @@ func TestUndoAtBootDisablesBird(t *testing.T) {
 		j := must.Get(r.Read())(t)
 		journal := must.Get(filepath.Glob(r.Folder + "/*.json"))(t)
 		require.Len(t, journal, 1)
-		text := must.Get(os.ReadFile(journal[0]))(t)
-		earlier := strings.ReplaceAll(string(text), j.Boot, "an earlier one")
+		earlier := strings.ReplaceAll(string(must.Get(os.ReadFile(journal[0]))(t)), j.Boot, "an earlier one")
 		require.NoError(t, os.WriteFile(journal[0], []byte(earlier), 0o600))
 		must.Get(UndoAtBoot(t.Context(), r.Guard))(t)
 		told, _ := os.ReadFile(dir + "/told")

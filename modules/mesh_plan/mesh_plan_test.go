@@ -40,8 +40,7 @@ func TestGolden(t *testing.T) {
 	for _, name := range []string{"office-1", "azure-2", "gcp-1"} {
 		result := run(t, string(options)+"router: "+name+"\n")
 		golden := must.Get(os.ReadFile(filepath.Join(dir, name+".json")))(t)
-		have := must.Get(json.Marshal(result["plan"]))(t)
-		assert.JSONEq(t, string(golden), string(have))
+		assert.JSONEq(t, string(golden), string(must.Get(json.Marshal(result["plan"]))(t)))
 		assert.Equal(t, false, result["changed"])
 	}
 }
@@ -179,15 +178,13 @@ func TestDocumentation(t *testing.T) {
 	var o meshplan.Options
 	o.SetDefaults()
 	want := must.Get(json.Marshal(o))(t)
-	have := must.Get(json.Marshal(documented))(t)
-	assert.JSONEq(t, string(want), string(have))
+	assert.JSONEq(t, string(want), string(must.Get(json.Marshal(documented))(t)))
 
 	var examples []map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["EXAMPLES"], &examples))
 	options := examples[0]["wgmesh.router.mesh_plan_info"].(map[string]any)
 	options["router"] = "azure-2"
-	raw := must.Get(yaml.Marshal(options))(t)
-	assert.Nil(t, run(t, string(raw))["failed"])
+	assert.Nil(t, run(t, string(must.Get(yaml.Marshal(options))(t)))["failed"])
 	var returns map[string]any
 	require.NoError(t, yaml.Unmarshal(parts["RETURN"], &returns))
 	assert.Contains(t, returns, "plan")

@@ -72,8 +72,7 @@ func planned(t *testing.T, dual bool) plan.Plan {
 			m.Sites[site] = s
 		}
 	}
-	p := must.Get(m.Plan("aws-1"))(t)
-	return p
+	return must.Get(m.Plan("aws-1"))(t)
 }
 
 // start runs a program in the namespace until the test ends, and returns its number.

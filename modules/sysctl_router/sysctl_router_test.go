@@ -39,15 +39,13 @@ func TestConverges(t *testing.T) {
 
 	p := must.Get(o.plan(t.Context(), sysctl.Host{Root: root}))(t)
 	require.True(t, p.Changed)
-	out := must.Get(p.Apply(t.Context()))(t)
-	assert.Contains(t, out.Done, "set net.ipv4.conf.wg20.rp_filter=0")
+	assert.Contains(t, must.Get(p.Apply(t.Context()))(t).Done, "set net.ipv4.conf.wg20.rp_filter=0")
 	assert.Equal(t, "51801,51803-51804", p.Return["reserved_ports"])
 	assert.Contains(t, p.Return["file_only"], "net.core.wmem_max")
 
 	again := must.Get(o.plan(t.Context(), sysctl.Host{Root: root}))(t)
 	assert.False(t, again.Changed)
-	text := must.Get(json.Marshal(again.Return))(t)
-	assert.NotContains(t, string(text), "null")
+	assert.NotContains(t, string(must.Get(json.Marshal(again.Return))(t)), "null")
 }
 
 func TestOptions(t *testing.T) {

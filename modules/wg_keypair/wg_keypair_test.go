@@ -100,8 +100,7 @@ func TestRenewed(t *testing.T) {
 	renewed := func() bool {
 		t.Helper()
 		have := must.Get(host.Observe(t.Context(), o.want()))(t)
-		answer := must.Get(o.renewed(g, have))(t)
-		return answer
+		return must.Get(o.renewed(g, have))(t)
 	}
 	renew := func() {
 		t.Helper()

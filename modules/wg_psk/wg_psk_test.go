@@ -106,6 +106,5 @@ func TestPlan(t *testing.T) {
 
 func text(t *testing.T, v any) string {
 	t.Helper()
-	b := must.Get(json.Marshal(v))(t)
-	return string(b)
+	return string(must.Get(json.Marshal(v))(t))
 }

@@ -40,8 +40,7 @@ func TestLockWaits(t *testing.T) {
 	require.NoError(t, <-second)
 
 	for name, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
-		info := must.Get(os.Stat(name))(t)
-		assert.Equal(t, want, info.Mode().Perm(), name)
+		assert.Equal(t, want, must.Get(os.Stat(name))(t).Mode().Perm(), name)
 	}
 }
 

@@ -165,14 +165,12 @@ func TestRemove(t *testing.T) {
 
 func read(t *testing.T, path string) string {
 	t.Helper()
-	data := must.Get(os.ReadFile(path))(t)
-	return string(data)
+	return string(must.Get(os.ReadFile(path))(t))
 }
 
 func stat(t *testing.T, path string) fs.FileInfo {
 	t.Helper()
-	info := must.Get(os.Lstat(path))(t)
-	return info
+	return must.Get(os.Lstat(path))(t)
 }
 
 func list(t *testing.T, dir string) []string {

@@ -79,8 +79,7 @@ func TestReloadIsMadeAgain(t *testing.T) {
 func away(t *testing.T, h bird.Host) (bird.Have, bird.Delta) {
 	t.Helper()
 	have := must.Get(h.Observe(t.Context()))(t)
-	d := must.Get(bird.Diff(bird.Want{State: bird.Absent, Unit: h.Unit()}, have))(t)
-	return have, d
+	return have, must.Get(bird.Diff(bird.Want{State: bird.Absent, Unit: h.Unit()}, have))(t)
 }
 
 // Cut off after each step, the same run finishes, and the one after it changes nothing.
@@ -101,8 +100,7 @@ func TestAbsentWithoutAFormerFile(t *testing.T) {
 
 		_, d = away(t, h)
 		must.Get(h.Apply(t.Context(), d))(t)
-		entries := must.Get(os.ReadDir(filepath.Dir(h.Path)))(t)
-		assert.Empty(t, entries)
+		assert.Empty(t, must.Get(os.ReadDir(filepath.Dir(h.Path)))(t))
 		assert.NoDirExists(t, h.Units+"/bird.service.d")
 		assert.True(t, slices.Contains(*told, "systemctl disable bird"), "%v", *told)
 		_, d = away(t, h)
@@ -129,8 +127,7 @@ func TestAbsentPutsTheFormerFileBack(t *testing.T) {
 	_, after := bird.Views(have, d)
 	assert.Contains(t, after, "mine")
 	must.Get(h.Apply(t.Context(), d[:2]))(t)
-	text := must.Get(os.ReadFile(h.Path))(t)
-	assert.Equal(t, "mine", string(text))
+	assert.Equal(t, "mine", string(must.Get(os.ReadFile(h.Path))(t)))
 	info := must.Get(os.Stat(h.Path))(t)
 	assert.Equal(t, then, info.ModTime().UTC())
 	assert.EqualValues(t, 0o604, info.Mode().Perm())

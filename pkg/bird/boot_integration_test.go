@@ -46,8 +46,7 @@ func TestBootPutsBack(t *testing.T) {
 	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
 			path, said := boot(t, cut, good)
-			have := must.Get(os.ReadFile(path))(t)
-			assert.True(t, bytes.Equal(good, have), "not put back: %s", said)
+			assert.True(t, bytes.Equal(good, must.Get(os.ReadFile(path))(t)), "not put back: %s", said)
 			assert.Equal(t, 1, strings.Count(said, "\n"), said)
 			assert.Contains(t, said, path+" cannot be used (")
 			if cut != nil {
@@ -79,8 +78,7 @@ func TestBootLeavesAlone(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			path, said := boot(t, tt.conf, tt.good)
-			have := must.Get(os.ReadFile(path))(t)
-			assert.Equal(t, string(tt.conf), string(have))
+			assert.Equal(t, string(tt.conf), string(must.Get(os.ReadFile(path))(t)))
 			assert.NoFileExists(t, path+".damaged")
 			assert.Equal(t, tt.says == "", said == "", said)
 			assert.Contains(t, said, tt.says)

@@ -22,8 +22,7 @@ func TestRedrained(t *testing.T) {
 	got := must.Get(bird.Redrained(plain, drain))(t)
 	assert.Equal(t, string(want), string(got))
 	assert.Equal(t, drain, bird.Drained(got))
-	back := must.Get(bird.Redrained(got, plan.Drain{}))(t)
-	assert.Equal(t, string(plain), string(back))
+	assert.Equal(t, string(plain), string(must.Get(bird.Redrained(got, plan.Drain{}))(t)))
 
 	for name, text := range map[string]string{
 		"foreign": "router id 1.2.3.4;\n",

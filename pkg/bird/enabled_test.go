@@ -39,8 +39,7 @@ func TestEnabledAtBoot(t *testing.T) {
 		before, after := bird.Views(have, d)
 		assert.Contains(t, before, "# at boot: not started\n")
 		assert.Contains(t, after, "# at boot: started\n")
-		done := must.Get(h.Apply(t.Context(), d[2:]))(t)
-		assert.Equal(t, []string{"enabled bird at boot"}, done)
+		assert.Equal(t, []string{"enabled bird at boot"}, must.Get(h.Apply(t.Context(), d[2:]))(t))
 		_, d = plan(true)
 		assert.Equal(t, []bird.Action{bird.ActInstall, bird.ActStart}, actions(d))
 

@@ -58,8 +58,7 @@ func number(t *testing.T, n int) []byte {
 // apply does what one run of the module does.
 func (g *guarded) apply(t *testing.T, want bird.Want) ([]string, error) {
 	t.Helper()
-	have := must.Get(g.host.Observe(t.Context()))(t)
-	d, err := bird.Diff(want, have)
+	d, err := bird.Diff(want, must.Get(g.host.Observe(t.Context()))(t))
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +68,7 @@ func (g *guarded) apply(t *testing.T, want bird.Want) ([]string, error) {
 // does is apply, which must work.
 func (g *guarded) does(t *testing.T, want bird.Want) []string {
 	t.Helper()
-	done := must.Get(g.apply(t, want))(t)
-	return done
+	return must.Get(g.apply(t, want))(t)
 }
 
 func (g *guarded) try(t *testing.T, text []byte, timeout int) {
@@ -98,14 +96,12 @@ func (g *guarded) comesBack(t *testing.T) {
 // runs and disk name the texts that BIRD runs and would boot with.
 func (g *guarded) runs(t *testing.T) bird.Stamp {
 	t.Helper()
-	d := must.Get(bird.ObserveDaemon(t.Context(), g.socket()))(t)
-	return d.Runs
+	return must.Get(bird.ObserveDaemon(t.Context(), g.socket()))(t).Runs
 }
 
 func (g *guarded) disk(t *testing.T) bird.Stamp {
 	t.Helper()
-	text := must.Get(os.ReadFile(g.conf()))(t)
-	return bird.StampOf(text)
+	return bird.StampOf(must.Get(os.ReadFile(g.conf()))(t))
 }
 
 // good wants the copy to be this text, and readable for whom bird.conf is.
@@ -384,8 +380,7 @@ func TestMends(t *testing.T) {
 			require.NoError(t, os.WriteFile(g.conf(), foreign, 0o640))
 			g.birdc(t, "configure")
 			apply(2)
-			kept := must.Get(os.ReadFile(g.conf() + ".orig"))(t)
-			assert.Equal(t, string(foreign), string(kept))
+			assert.Equal(t, string(foreign), string(must.Get(os.ReadFile(g.conf()+".orig"))(t)))
 			foreign2 := bytes.Replace(foreign, []byte("9.9.9.9"), []byte("8.8.8.8"), 1)
 			require.NoError(t, os.WriteFile(g.conf(), foreign2, 0o640))
 			apply(2)

@@ -106,8 +106,7 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 
 func groupOf(t *testing.T, path string) uint32 {
 	t.Helper()
-	info := must.Get(os.Stat(path))(t)
-	return info.Sys().(*syscall.Stat_t).Gid
+	return must.Get(os.Stat(path))(t).Sys().(*syscall.Stat_t).Gid
 }
 
 // BIRD owns /etc/bird. What root writes there goes through no link that BIRD put
@@ -119,8 +118,7 @@ func TestNoLinkIsFollowed(t *testing.T) {
 	require.NoError(t, os.WriteFile(victim, []byte("root:secret\n"), 0o600))
 	pristine := func(when string) {
 		t.Helper()
-		text := must.Get(os.ReadFile(victim))(t)
-		assert.Equal(t, "root:secret\n", string(text), when)
+		assert.Equal(t, "root:secret\n", string(must.Get(os.ReadFile(victim))(t)), when)
 		assert.Zero(t, groupOf(t, victim), "%s: the group of another file was changed", when)
 	}
 

@@ -259,8 +259,7 @@ func TestHijack(t *testing.T) {
 func TestParserTakesGoldens(t *testing.T) {
 	nettest.Need(t, "bird")
 	for _, dir := range cases(t) {
-		text := must.Get(os.ReadFile(dir + "/bird.conf"))(t)
-		require.NoError(t, bird.Check(t.Context(), text), dir)
+		require.NoError(t, bird.Check(t.Context(), must.Get(os.ReadFile(dir+"/bird.conf"))(t)), dir)
 	}
 }
 
@@ -417,8 +416,7 @@ func (r *router) leaks(t *testing.T) func() int {
 		n := 0
 		for _, m := range regexp.MustCompile(`packets (\d+)`).FindAllStringSubmatch(
 			r.Sh(t, "nft list counters table inet leak"), -1) {
-			packets := must.Get(strconv.Atoi(m[1]))(t)
-			n += packets
+			n += must.Get(strconv.Atoi(m[1]))(t)
 		}
 		return n
 	}

@@ -27,8 +27,7 @@ func load(t *testing.T, dir string) (bird.Config, []byte) {
 	var c bird.Config
 	var host bird.Network
 	for file, into := range map[string]any{"config.json": &c, "network.json": &host} {
-		raw := must.Get(os.ReadFile(filepath.Join(dir, file)))(t)
-		require.NoError(t, json.Unmarshal(raw, into), file)
+		require.NoError(t, json.Unmarshal(must.Get(os.ReadFile(filepath.Join(dir, file)))(t), into), file)
 	}
 	if filepath.Base(dir) == "drain" {
 		c.Drain = drain

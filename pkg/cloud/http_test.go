@@ -31,8 +31,7 @@ func TestNoProxyForMetadata(t *testing.T) {
 	choose := dialer{metadata: "127.0.0.1"}.proxy(func(*http.Request) (*url.URL, error) { return proxy, nil })
 	for target, want := range map[string]*url.URL{"http://127.0.0.1/latest": nil, "https://127.0.0.9/api": proxy} {
 		r := must.Get(http.NewRequest(http.MethodGet, target, nil))(t)
-		got := must.Get(choose(r))(t)
-		assert.Equal(t, want, got, target)
+		assert.Equal(t, want, must.Get(choose(r))(t), target)
 	}
 }
 

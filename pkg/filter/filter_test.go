@@ -317,8 +317,7 @@ func TestListings(t *testing.T) {
 	read := func(name string) filter.Ruleset {
 		data := must.Get(os.ReadFile("testdata/" + name + ".json"))(t)
 		text := must.Get(os.ReadFile("testdata/" + name + ".txt"))(t)
-		rules := must.Get(filter.ParseNFT(data, text, filter.Ruleset{}))(t)
-		return rules
+		return must.Get(filter.ParseNFT(data, text, filter.Ruleset{}))(t)
 	}
 	kube := read("kube-proxy")
 	for _, proto := range []string{"icmp", "tcp", "udp"} {
@@ -376,8 +375,7 @@ func TestBothOfOneTable(t *testing.T) {
 COMMIT
 `), false)
 	ask := func(data string, saved filter.Ruleset) filter.Outcome {
-		rules := must.Get(filter.ParseNFT([]byte(data), nil, saved))(t)
-		return rules.Ask(packet("tcp"), filter.Forwarded)
+		return must.Get(filter.ParseNFT([]byte(data), nil, saved))(t).Ask(packet("tcp"), filter.Forwarded)
 	}
 	assert.Equal(t, filter.Outcome{}, ask(with(data, set), saved))
 	assert.Equal(t, filter.Unless, ask(with(data, set), filter.Ruleset{}).Verdict, "nobody knows the match")

@@ -31,8 +31,7 @@ func alone(t *testing.T) {
 
 func reach(t *testing.T, h floor.Host, want floor.Want) floor.Delta {
 	t.Helper()
-	have := must.Get(h.Observe(t.Context()))(t)
-	d := h.Diff(want, have)
+	d := h.Diff(want, must.Get(h.Observe(t.Context()))(t))
 	must.Get(h.Apply(t.Context(), d))(t)
 	return d
 }
@@ -115,8 +114,7 @@ func TestReadersAreToldAgain(t *testing.T) {
 			assert.False(t, reach(t, h, tt.want).Empty())
 			assert.Contains(t, told, tt.fails)
 			assert.True(t, reach(t, h, tt.want).Empty())
-			left := must.Get(os.ReadDir(h.Run))(t)
-			assert.Empty(t, left)
+			assert.Empty(t, must.Get(os.ReadDir(h.Run))(t))
 		})
 	}
 }

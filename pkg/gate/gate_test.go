@@ -39,15 +39,13 @@ func TestApplyAndAgain(t *testing.T) {
 	step := func() []string {
 		have := must.Get(gate.Door{}.Observe(t.Context(), w))(t)
 		delta := must.Get(gate.Door{}.Diff(w, have))(t)
-		done := must.Get(gate.Door{}.Apply(t.Context(), delta))(t)
-		return done
+		return must.Get(gate.Door{}.Apply(t.Context(), delta))(t)
 	}
 	assert.Len(t, step(), 3)
 	assert.Empty(t, step())
 
 	read := func(name string) string {
-		text := must.Get(os.ReadFile(filepath.Join(w.Directory, name)))(t)
-		return string(text)
+		return string(must.Get(os.ReadFile(filepath.Join(w.Directory, name)))(t))
 	}
 	assert.Contains(t, read(gate.AuthorizedKeys),
 		`restrict,command="sudo -n /usr/local/bin/wgmesh gate azure-1" `+keyA+" azure-1\n")

@@ -46,8 +46,7 @@ func run(t *testing.T, w gate.Want) (by map[string]string, warnings []string) {
 	d := must.Get(gate.Door{}.Diff(w, have))(t)
 	must.Get(gate.Door{}.Apply(t.Context(), d))(t)
 	have = must.Get(gate.Door{}.Observe(t.Context(), w))(t)
-	again := must.Get(gate.Door{}.Diff(w, have))(t)
-	assert.Empty(t, again.Files, "a second run changes something")
+	assert.Empty(t, must.Get(gate.Door{}.Diff(w, have))(t).Files, "a second run changes something")
 	by = map[string]string{}
 	for _, r := range d.Removed {
 		by[r.Name] = r.By
@@ -58,8 +57,7 @@ func run(t *testing.T, w gate.Want) (by map[string]string, warnings []string) {
 // admits reports whether the gate lets a router in, by each of the three files.
 func admits(t *testing.T, dir, name, key string) bool {
 	t.Helper()
-	s := must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t)
-	_, err := s.Link(name)
+	_, err := must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t).Link(name)
 	in := err == nil
 	for _, file := range []string{gate.AuthorizedKeys, gate.KnownHosts} {
 		text := must.Get(os.ReadFile(filepath.Join(dir, file)))(t)
@@ -322,8 +320,7 @@ func TestHostKeysStay(t *testing.T) {
 	w.KeepRemoved, w.Peers, w.Removed = false, nil, said("azure-1")
 	run(t, w)
 	assert.False(t, admits(t, dir, "azure-1", keyOfAzure))
-	s := must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t)
-	_, out := s.Out("mallory", keyOfAzure)
+	_, out := must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t).Out("mallory", keyOfAzure)
 	assert.True(t, out, "its machine comes back under another name")
 	assert.True(t, admits(t, dir, "aws-1", "ssh-ed25519 AAAAaws1"))
 	before := must.Get(os.ReadFile(filepath.Join(dir, gate.KnownHosts)))(t)
@@ -345,6 +342,5 @@ func TestHostKeysStay(t *testing.T) {
 	w.Peers = nil
 	w.PresharedKeys[0].Number++ // another id is another machine
 	run(t, w)
-	text := must.Get(os.ReadFile(filepath.Join(dir, gate.AuthorizedKeys)))(t)
-	assert.NotContains(t, string(text), "office-1")
+	assert.NotContains(t, string(must.Get(os.ReadFile(filepath.Join(dir, gate.AuthorizedKeys)))(t)), "office-1")
 }

@@ -99,14 +99,12 @@ func TestRestore(t *testing.T) {
 			for path, want := range map[string]string{
 				files[0]: "one", files[1]: "two", files[2]: "one", files[4]: "four",
 			} {
-				have := must.Get(os.ReadFile(path))(t)
-				assert.Equal(t, want, string(have), path)
+				assert.Equal(t, want, string(must.Get(os.ReadFile(path))(t)), path)
 			}
 			for path, mode := range map[string]os.FileMode{
 				files[0]: 0o640, files[1]: 0o600, files[2]: os.ModeSymlink | 0o777, files[4]: 0o644,
 			} {
-				info := must.Get(os.Lstat(path))(t)
-				assert.Equal(t, mode, info.Mode(), path)
+				assert.Equal(t, mode, must.Get(os.Lstat(path))(t).Mode(), path)
 			}
 			info := must.Get(os.Stat(files[0]))(t)
 			assert.True(t, old.Equal(info.ModTime()), info.ModTime())
@@ -125,12 +123,10 @@ func TestFirstIsKept(t *testing.T) {
 	r.arm(t, 60, a, b)
 	require.NoError(t, os.WriteFile(b, []byte("bad"), 0o600))
 	r.restore(t)
-	text := must.Get(os.ReadFile(a))(t)
-	assert.Equal(t, "good", string(text))
+	assert.Equal(t, "good", string(must.Get(os.ReadFile(a))(t)))
 	assert.NoFileExists(t, b)
 	j := must.Get(r.Read())(t)
-	note := must.Get(Note[int](*j, "kind"))(t)
-	assert.Equal(t, map[string]int{"name": 1}, note)
+	assert.Equal(t, map[string]int{"name": 1}, must.Get(Note[int](*j, "kind"))(t))
 }
 
 func TestConfirmedInTime(t *testing.T) {
@@ -152,8 +148,7 @@ func TestTakenBackWhenDue(t *testing.T) {
 	r := newRig(t)
 	r.arm(t, 60)
 	due := func() time.Duration {
-		j := must.Get(r.Read())(t)
-		return j.Due
+		return must.Get(r.Read())(t).Due
 	}
 	first := due()
 	require.NoError(t, r.Renew(t.Context(), 600))
@@ -201,8 +196,7 @@ func TestCannotArm(t *testing.T) {
 	r.Launch = func(context.Context, string) error { return errors.New("no such program") }
 	err := r.Arm(t.Context(), 60, Change{})
 	require.ErrorContains(t, err, "guard: nothing was changed, because it could not be taken back: no such program")
-	j := must.Get(r.Read())(t)
-	assert.Nil(t, j)
+	assert.Nil(t, must.Get(r.Read())(t))
 }
 
 // Trying again until it works is for the process that waits.

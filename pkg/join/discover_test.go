@@ -185,8 +185,7 @@ func TestKeptAnswer(t *testing.T) {
 	status, said = l.join()
 	assert.Zero(t, status)
 	assert.Contains(t, said, "using the routers known on "+on)
-	after := must.Get(os.ReadFile(kept))(t)
-	assert.Equal(t, string(before), string(after))
+	assert.Equal(t, string(before), string(must.Get(os.ReadFile(kept))(t)))
 
 	// A power cut cannot leave half of it, but a disk can.
 	require.NoError(t, os.WriteFile(kept, before[:len(before)/2], 0o600))

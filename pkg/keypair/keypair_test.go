@@ -121,11 +121,9 @@ func TestNewRouter(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o700), st.Mode().Perm())
 
 	text := must.Get(os.ReadFile(r.want.PrivateKey))(t)
-	k := must.Get(seal.ParseWGPrivate(text))(t)
-	assert.Equal(t, k.Public().String(), pub.PublicKey)
+	assert.Equal(t, must.Get(seal.ParseWGPrivate(text))(t).Public().String(), pub.PublicKey)
 	text = must.Get(os.ReadFile(r.want.SealingKey))(t)
-	s := must.Get(seal.ParsePrivateKey(text))(t)
-	assert.Equal(t, s.Public().String(), pub.SealingKey)
+	assert.Equal(t, must.Get(seal.ParsePrivateKey(text))(t).Public().String(), pub.SealingKey)
 }
 
 func TestPartsAreMadeAlone(t *testing.T) {

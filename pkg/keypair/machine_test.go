@@ -87,8 +87,7 @@ func TestNoMachineID(t *testing.T) {
 func TestIdentityDoesNotShowTheMachineID(t *testing.T) {
 	r := newRig(t)
 	r.converge()
-	data := must.Get(os.ReadFile(r.want.Identity))(t)
-	assert.NotContains(t, string(data), "0123456789abcdef0123456789abcdef")
+	assert.NotContains(t, string(must.Get(os.ReadFile(r.want.Identity))(t)), "0123456789abcdef0123456789abcdef")
 
 	for _, rubbish := range []string{"", "{", "[]", `{"machine":"x"}`, `{"made_by":"else","machine":"x"}`} {
 		_, before, _ := r.converge()
@@ -132,8 +131,7 @@ func TestRaceLosesPolitely(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrExist)
 	require.ErrorContains(t, err, r.want.SealingKey)
 	require.Len(t, out.Done, 1, "it says what was done before")
-	data := must.Get(os.ReadFile(r.want.SealingKey))(t)
-	assert.Equal(t, "theirs", string(data))
+	assert.Equal(t, "theirs", string(must.Get(os.ReadFile(r.want.SealingKey))(t)))
 }
 
 func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
@@ -164,8 +162,7 @@ func TestNothingShowsAKey(t *testing.T) {
 	var out strings.Builder
 	for _, v := range []any{r.want, have, &have, delta, &delta, second, pub, pub2, done, done2, before, after} {
 		fmt.Fprintf(&out, "%v %+v %#v %s %x", v, v, v, v, v)
-		j := must.Get(json.Marshal(v))(t)
-		out.Write(j)
+		out.Write(must.Get(json.Marshal(v))(t))
 	}
 	for _, path := range []string{r.want.PrivateKey, r.want.SealingKey} {
 		data := must.Get(os.ReadFile(path))(t)

@@ -69,8 +69,7 @@ func TestWrongOwnerIsMended(t *testing.T) {
 	_, _, done := r.converge()
 	assert.Contains(t, done[0], "owner 4321, expected 0")
 	r.want.Regenerate = keypair.Partly
-	delta := must.Get(r.plan())(t)
-	assert.Empty(t, delta.Steps, "the new key did not keep the old owner")
+	assert.Empty(t, must.Get(r.plan())(t).Steps, "the new key did not keep the old owner")
 }
 
 func pubkey(t *testing.T, wg, path string) string {
@@ -79,6 +78,5 @@ func pubkey(t *testing.T, wg, path string) string {
 	defer f.Close()
 	cmd := exec.Command(wg, "pubkey")
 	cmd.Stdin = f
-	out := must.Get(cmd.Output())(t)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(must.Get(cmd.Output())(t)))
 }

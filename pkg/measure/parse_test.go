@@ -16,8 +16,7 @@ import (
 // network namespaces where nft made the losses.
 func recorded(t testing.TB, name string) string {
 	t.Helper()
-	text := must.Get(os.ReadFile(filepath.Join("testdata", name)))(t)
-	return string(text)
+	return string(must.Get(os.ReadFile(filepath.Join("testdata", name)))(t))
 }
 
 func TestParsePing(t *testing.T) {
@@ -34,8 +33,7 @@ func TestParsePing(t *testing.T) {
 			assert.Equal(t, want.Received > 0, got.Answered())
 		})
 	}
-	p := must.Get(measure.ParsePing(recorded(t, "ping-loss.txt")))(t)
-	assert.InDelta(t, 30, p.Loss(), 0.001)
+	assert.InDelta(t, 30, must.Get(measure.ParsePing(recorded(t, "ping-loss.txt")))(t).Loss(), 0.001)
 }
 
 func TestParsePingRefuses(t *testing.T) {

@@ -32,8 +32,7 @@ func fromYAML(t testing.TB, text []byte) mesh.Mesh {
 // load reads testdata/<name>/mesh.yaml.
 func load(t testing.TB, name string) mesh.Mesh {
 	t.Helper()
-	text := must.Get(os.ReadFile(filepath.Join("testdata", name, "mesh.yaml")))(t)
-	return fromYAML(t, text)
+	return fromYAML(t, must.Get(os.ReadFile(filepath.Join("testdata", name, "mesh.yaml")))(t))
 }
 
 // plans returns the plan of every present router.
@@ -42,8 +41,7 @@ func plans(t testing.TB, m mesh.Mesh) map[string]plan.Plan {
 	out := map[string]plan.Plan{}
 	for name, r := range m.Routers {
 		if r.State != mesh.StateAbsent {
-			p := must.Get(m.Plan(name))(t, name)
-			out[name] = p
+			out[name] = must.Get(m.Plan(name))(t, name)
 		}
 	}
 	return out
@@ -98,8 +96,7 @@ func example(t *testing.T, folder string) mesh.Mesh {
 	}
 	tree := unprefixed(inventory.All.Children.Routers.Vars)
 	tree["routers"] = routers
-	again := must.Get(yaml.Marshal(tree))(t)
-	return fromYAML(t, again)
+	return fromYAML(t, must.Get(yaml.Marshal(tree))(t))
 }
 
 // unprefixed turns mesh_id into id.

@@ -313,8 +313,7 @@ func TestStatusLeavesOutSitesWithoutRouters(t *testing.T) {
 
 func FuzzPlan(f *testing.F) {
 	for _, name := range []string{"field-case", "dual-stack", "behind-nat", "one-router"} {
-		raw := must.Get(json.Marshal(load(f, name)))(f)
-		f.Add(raw)
+		f.Add(must.Get(json.Marshal(load(f, name)))(f))
 	}
 	f.Add([]byte(`{}`))
 	f.Add([]byte(`{"routers": {"a": {"id": 9223372036854775807}, "b": {"id": -9223372036854775808}, "": {}}}`))

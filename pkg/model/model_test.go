@@ -37,8 +37,7 @@ func fieldCase(t testing.TB, change ...func(*mesh.Mesh)) []plan.Plan {
 
 func planned(t testing.TB, m mesh.Mesh) []plan.Plan {
 	t.Helper()
-	plans := must.Get(m.Plans())(t)
-	return plans
+	return must.Get(m.Plans())(t)
 }
 
 // noTransit has these sites carry nobody's traffic.

@@ -34,8 +34,7 @@ func dual(t *testing.T) Want {
 	}
 	m.SetDefaults()
 	m.LinkPool = "172.31.0.0/16"
-	p := must.Get(m.Plan("aws-1"))(t)
-	return Want{Plan: p, Bound: true}
+	return Want{Plan: must.Get(m.Plan("aws-1"))(t), Bound: true}
 }
 
 func TestHealthyHost(t *testing.T) {

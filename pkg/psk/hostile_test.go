@@ -288,8 +288,7 @@ func TestNothingShowsAKey(t *testing.T) {
 	show := func(values ...any) {
 		for _, v := range values {
 			fmt.Fprintf(&out, "%v %+v %#v %s %x %d", v, v, v, v, v, v)
-			j := must.Get(json.Marshal(v))(t)
-			out.Write(j)
+			out.Write(must.Get(json.Marshal(v))(t))
 		}
 	}
 	self := must.Get(psk.ReadSelf(a.file("key"), a.file("seal")))(t)

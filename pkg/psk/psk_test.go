@@ -280,8 +280,7 @@ func TestKnown(t *testing.T) {
 	known := func(r *router) []psk.Bound {
 		want := psk.Want{Name: r.name, Tunnels: r.tunnels, Directory: r.file("psk")}
 		host := psk.Host{PrivateKeyFile: r.file("key"), SealingKeyFile: r.file("seal")}
-		have := must.Get(host.Observe(t.Context(), want))(t)
-		return psk.Known(want, have)
+		return psk.Known(want, must.Get(host.Observe(t.Context(), want))(t))
 	}
 	a, b := pair(t)
 	assert.Equal(t, []psk.Bound{}, known(a))

@@ -114,8 +114,7 @@ func converge(t *testing.T, a, b *router) (sealed, opened psk.Delta, held psk.He
 
 func read(t *testing.T, path string) []byte {
 	t.Helper()
-	data := must.Get(os.ReadFile(path))(t)
-	return data
+	return must.Get(os.ReadFile(path))(t)
 }
 
 // snapshot is every file under dir with its mode, time and the id of its content.

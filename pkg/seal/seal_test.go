@@ -238,14 +238,11 @@ func TestSecretsDoNotShow(t *testing.T) {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%b", "%T"} {
 			assertHidden(t, secrets, fmt.Sprintf(verb, v))
 		}
-		j := must.Get(json.Marshal(v))(t)
-		assertHidden(t, secrets, string(j))
-		y := must.Get(yaml.Marshal(v))(t)
-		assertHidden(t, secrets, string(y))
+		assertHidden(t, secrets, string(must.Get(json.Marshal(v))(t)))
+		assertHidden(t, secrets, string(must.Get(yaml.Marshal(v))(t)))
 	}
 	assert.Equal(t, seal.Redacted, fmt.Sprint(psk))
-	j := must.Get(json.Marshal(map[string]any{"k": wg}))(t)
-	assert.JSONEq(t, `{"k":"[redacted]"}`, string(j))
+	assert.JSONEq(t, `{"k":"[redacted]"}`, string(must.Get(json.Marshal(map[string]any{"k": wg}))(t)))
 }
 
 // shapes returns the forms in which a secret could show up in text.

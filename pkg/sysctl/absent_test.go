@@ -29,8 +29,7 @@ func texts(t *testing.T, root string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for path := range snapshot(t, root) {
-		text := must.Get(os.ReadFile(path))(t)
-		out[path] = strings.TrimSpace(string(text))
+		out[path] = strings.TrimSpace(string(must.Get(os.ReadFile(path))(t)))
 	}
 	return out
 }

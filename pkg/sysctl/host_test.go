@@ -94,8 +94,7 @@ func snapshot(tb testing.TB, root string) map[string]string {
 
 func observe(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	tb.Helper()
-	delta := must.Get(planned(root, p))(tb)
-	return delta
+	return must.Get(planned(root, p))(tb)
 }
 
 func planned(root string, p sysctl.Profile) (sysctl.Delta, error) {
@@ -135,8 +134,7 @@ func live(tb testing.TB, root, key string) string {
 
 func dropin(tb testing.TB, root string) string {
 	tb.Helper()
-	data := must.Get(os.ReadFile(filepath.Join(root, sysctl.Path)))(tb)
-	return string(data)
+	return string(must.Get(os.ReadFile(filepath.Join(root, sysctl.Path)))(tb))
 }
 
 func ports(tb testing.TB, text string) *sysctl.Ports {

@@ -40,8 +40,7 @@ func TestParsePorts(t *testing.T) {
 
 func TestPortsAlgebra(t *testing.T) {
 	parse := func(text string) sysctl.Ports {
-		p := must.Get(sysctl.ParsePorts(text))(t)
-		return p
+		return must.Get(sysctl.ParsePorts(text))(t)
 	}
 	p, q := parse("10-20"), parse("15-25")
 	assert.Equal(t, "10-25", p.Union(q).String())
@@ -60,7 +59,6 @@ func FuzzParsePorts(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := must.Get(sysctl.ParsePorts(p.String()))(t)
-		require.Equal(t, p, again)
+		require.Equal(t, p, must.Get(sysctl.ParsePorts(p.String()))(t))
 	})
 }

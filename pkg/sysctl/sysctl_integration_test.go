@@ -51,8 +51,7 @@ func TestRealKernel(t *testing.T) {
 	// net.core.rmem_* is not the namespace's to set; what the kernel shows of
 	// it differs between versions, that it must not fail the run does not.
 	require.Contains(t, plan.FileOnly, "net.core.rmem_max")
-	done := must.Get(host.Apply(t.Context(), plan))(t)
-	require.NotEmpty(t, done)
+	require.NotEmpty(t, must.Get(host.Apply(t.Context(), plan))(t))
 
 	again := observe(t, root, profile)
 	require.True(t, again.Empty(), "%v", again.Live)

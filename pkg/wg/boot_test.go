@@ -231,8 +231,7 @@ func put(t *testing.T, path, text string) {
 
 func get(t *testing.T, path string) string {
 	t.Helper()
-	text := must.Get(os.ReadFile(path))(t)
-	return string(text)
+	return string(must.Get(os.ReadFile(path))(t))
 }
 
 // A wg_tunnel that was killed leaves its word behind, and its number may be somebody

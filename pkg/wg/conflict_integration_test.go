@@ -105,8 +105,7 @@ func TestLiveRevert(t *testing.T) {
 		}
 		texts := map[string]string{}
 		for _, tunnel := range want.Tunnels {
-			text := must.Get(os.ReadFile(filepath.Join(a.dir, tunnel.Name+".conf")))(t)
-			texts[tunnel.Name] = string(text)
+			texts[tunnel.Name] = string(must.Get(os.ReadFile(filepath.Join(a.dir, tunnel.Name+".conf")))(t))
 		}
 		change()
 		require.NoError(t, a.Inside(func() error {

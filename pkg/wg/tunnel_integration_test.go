@@ -137,8 +137,7 @@ func (r *router) received(tunnel string) int {
 	r.t.Helper()
 	fields := strings.Fields(r.sh("wg show %s transfer", tunnel))
 	require.Len(r.t, fields, 3)
-	n := must.Get(strconv.Atoi(fields[1]))(r.t)
-	return n
+	return must.Get(strconv.Atoi(fields[1]))(r.t)
 }
 
 // An endpoint that the peer moved away from is not put back while it answers,

@@ -50,8 +50,7 @@ func newNetwork(t *testing.T, first int) *network {
 		n.clear(t)
 		sshKey(t, filepath.Join(n.work, "key"), "e2e")
 	}
-	text := must.Get(os.ReadFile("testdata/inventory.yml"))(t)
-	n.inventory = string(text)
+	n.inventory = string(must.Get(os.ReadFile("testdata/inventory.yml"))(t))
 	for i, name := range []string{"office-1", "azure-1", "azure-2", "aws-1"} {
 		if first == 1 {
 			sshKey(t, n.hostKey(name), name)

@@ -104,8 +104,7 @@ func (r *router) write(path, text string) {
 func (r *router) start() {
 	r.t.Helper()
 	r.bird = r.command("bird", "-f", "-c", "/etc/bird/bird.conf")
-	log := must.Get(os.Create("/tmp/" + r.name + ".bird"))(r.t)
-	r.bird.Stderr = log
+	r.bird.Stderr = must.Get(os.Create("/tmp/" + r.name + ".bird"))(r.t)
 	require.NoError(r.t, r.bird.Start())
 	require.Eventually(r.t, func() bool {
 		return r.command("birdc", "show", "status").Run() == nil
@@ -144,8 +143,7 @@ func (r *router) sessions() map[string]time.Time {
 	up := map[string]time.Time{}
 	for line := range strings.Lines(r.run("birdc", "show", "protocols")) {
 		if f := strings.Fields(line); len(f) == 6 && f[1] == "BGP" && f[5] == "Established" {
-			since := must.Get(time.Parse("15:04:05.000", f[4]))(r.t, line)
-			up[f[0]] = since
+			up[f[0]] = must.Get(time.Parse("15:04:05.000", f[4]))(r.t, line)
 		}
 	}
 	return up

@@ -60,8 +60,7 @@ func TestFailoverAdopt(t *testing.T) {
 	}
 	out := play("wgmesh.router.adopt", "-e", "mesh_adopt_file="+written)
 	assert.NotContains(t, out, "not expressed", "all of this network can be expressed")
-	text := must.Get(os.ReadFile(written))(t)
-	t.Logf("%s", text)
+	t.Logf("%s", must.Get(os.ReadFile(written))(t))
 	play("-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e", `{"mesh_accept": ["bird"]}`)
 	sent := 0
 	for _, s := range streams {

@@ -52,8 +52,7 @@ func chosenOf(t *testing.T, kinds []string) choice {
 		return out
 	}
 	number := func(name, otherwise string) int {
-		n := must.Get(strconv.Atoi(cmp.Or(os.Getenv(name), otherwise)))(t, "%s: want a number", name)
-		return n
+		return must.Get(strconv.Atoi(cmp.Or(os.Getenv(name), otherwise)))(t, "%s: want a number", name)
 	}
 	return choice{
 		runs: number("RUNS", "1"), seed: uint64(number("SEED", "1")),

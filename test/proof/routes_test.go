@@ -252,8 +252,7 @@ func (l lab) said(t *testing.T, router, words string, since time.Time) float64 {
 	t.Helper()
 	l.waitSaid(t, router, words, since)
 	out := l.in(t, router, saidSince(since)+"grep -m 1 '"+words+"'")
-	at := must.Get(strconv.ParseFloat(strings.Fields(out)[0], 64))(t, out)
-	return at
+	return must.Get(strconv.ParseFloat(strings.Fields(out)[0], 64))(t, out)
 }
 
 // bfdDown is when BIRD lost its session on an interface.
@@ -261,6 +260,5 @@ func (l lab) bfdDown(t *testing.T, router, tunnel string) float64 {
 	t.Helper()
 	out := l.in(t, router,
 		"date -u +%F; birdc show bfd sessions | awk '$2 == \""+tunnel+"\" && $3 == \"Down\" {print $4}'")
-	at := must.Get(time.Parse("2006-01-02\n15:04:05.000", out))(t)
-	return float64(at.UnixMilli()) / 1e3
+	return float64(must.Get(time.Parse("2006-01-02\n15:04:05.000", out))(t).UnixMilli()) / 1e3
 }

@@ -316,8 +316,7 @@ func TestGuard(t *testing.T) {
 				r := must.Get(http.NewRequestWithContext(t.Context(), method, s.URL+target, strings.NewReader(body)))(t)
 				answer := must.Get(http.DefaultClient.Do(r))(t)
 				defer answer.Body.Close()
-				text := must.Get(io.ReadAll(answer.Body))(t)
-				return answer.StatusCode, string(text)
+				return answer.StatusCode, string(must.Get(io.ReadAll(answer.Body))(t))
 			}
 			status, text := call(http.MethodPut, tt.good, tt.bad)
 			assert.Equal(t, 400, status)

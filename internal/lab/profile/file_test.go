@@ -60,8 +60,7 @@ func TestFiles(t *testing.T) {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
 	}
-	want := must.Get(os.ReadFile(golden))(t)
-	assert.Equal(t, string(want), b.String())
+	assert.Equal(t, string(must.Get(os.ReadFile(golden))(t)), b.String())
 }
 
 func TestInstalled(t *testing.T) {

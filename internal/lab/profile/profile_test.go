@@ -18,8 +18,7 @@ func parse(t *testing.T, text string) (profile.Profile, error) {
 	t.Helper()
 	var v any
 	require.NoError(t, yaml.Unmarshal([]byte(text), &v))
-	data := must.Get(json.Marshal(v))(t)
-	d := json.NewDecoder(strings.NewReader(string(data)))
+	d := json.NewDecoder(strings.NewReader(string(must.Get(json.Marshal(v))(t))))
 	d.UseNumber()
 	require.NoError(t, d.Decode(&v))
 	return profile.Parse(v)
@@ -67,8 +66,7 @@ func TestParse(t *testing.T) {
 
 func TestParseEveryName(t *testing.T) {
 	for _, name := range profile.Names() {
-		got := must.Get(parse(t, name))(t, name)
-		assert.NotEqual(t, profile.Profile{}, got, name)
+		assert.NotEqual(t, profile.Profile{}, must.Get(parse(t, name))(t, name), name)
 	}
 }
 

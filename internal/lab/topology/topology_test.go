@@ -33,8 +33,7 @@ func listing(t *testing.T, sites string, hosts map[string]map[string]any) topolo
 		"clouds":  map[string]any{"hosts": names[:1]},
 		"routers": map[string]any{"hosts": names},
 	}))(t)
-	inv := must.Get(topology.ParseInventory(text))(t)
-	return inv
+	return must.Get(topology.ParseInventory(text))(t)
 }
 
 func router(id int, site, zone, endpoint string) map[string]any {
@@ -208,8 +207,7 @@ func TestScripts(t *testing.T) {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
 		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
 	}
-	want := must.Get(os.ReadFile(golden))(t)
-	assert.Equal(t, string(want), b.String())
+	assert.Equal(t, string(must.Get(os.ReadFile(golden))(t)), b.String())
 }
 
 // What lab_host asks of the network itself, without what it leaves as it is.
@@ -384,8 +382,7 @@ link set dev eth1 up
 func TestCuts(t *testing.T) {
 	topo := example(t)
 	cut := func(a, b string) topology.Cut {
-		c := must.Get(topo.NewCut(a, b))(t)
-		return c
+		return must.Get(topo.NewCut(a, b))(t)
 	}
 	assert.Equal(t, cut("office", "azure"), cut("azure", "office"))
 	scripts := topo.CutScripts([]topology.Cut{

@@ -27,8 +27,7 @@ func key(t *testing.T, seed byte) hostkey.Key {
 	t.Helper()
 	block := must.Get(ssh.MarshalPrivateKey(ed25519.NewKeyFromSeed([]byte(strings.Repeat(string(rune(seed)), 32))),
 		"root@router"))(t)
-	k := must.Get(hostkey.Load(file(t, string(pem.EncodeToMemory(block)))))(t)
-	return k
+	return must.Get(hostkey.Load(file(t, string(pem.EncodeToMemory(block)))))(t)
 }
 
 func file(t *testing.T, text string) string {

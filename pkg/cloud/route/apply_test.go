@@ -57,8 +57,7 @@ func TestEnsure(t *testing.T) {
 	w.Via = ""
 	f := &tables{have: []route.Route{via("them", p1), via("them", netip.MustParsePrefix("10.9.0.0/16"))}}
 	for _, changes := range []int{3, 0} {
-		done := must.Get(route.Ensure(t.Context(), quick, f, w))(t)
-		assert.Len(t, done, changes)
+		assert.Len(t, must.Get(route.Ensure(t.Context(), quick, f, w))(t), changes)
 	}
 	assert.Len(t, f.have, 4)
 	assert.Equal(t, "us", f.have[0].Via)
@@ -93,8 +92,7 @@ func TestRace(t *testing.T) {
 func TestEventuallyConsistent(t *testing.T) {
 	old := []route.Route{via("them", p1)}
 	f := &tables{have: old, stale: [][]route.Route{old, old, old}}
-	done := must.Get(route.Ensure(t.Context(), quick, f, want(p1)))(t)
-	assert.Len(t, done, 1)
+	assert.Len(t, must.Get(route.Ensure(t.Context(), quick, f, want(p1)))(t), 1)
 	assert.Equal(t, 1, f.writes)
 	assert.Empty(t, f.stale)
 }

@@ -88,8 +88,7 @@ func TestMendNeverFollowsALink(t *testing.T) {
 func TestDir(t *testing.T) {
 	base := t.TempDir()
 	path := filepath.Join(base, "a", "b")
-	exists := must.Get(keyfile.CheckDir(path))(t)
-	assert.False(t, exists)
+	assert.False(t, must.Get(keyfile.CheckDir(path))(t))
 
 	made := must.Get(keyfile.MakeDir(path))(t)
 	assert.True(t, made)
@@ -131,9 +130,7 @@ func TestLeftovers(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(dir, ".20.psk.123"), filepath.Join(dir, ".20.psk.9")}, got)
 
 	require.NoError(t, atomicfile.Write(path, nil, 0o600))
-	after := must.Get(keyfile.Leftovers(path))(t)
-	assert.Equal(t, got, after, "a write that ends leaves nothing")
+	assert.Equal(t, got, must.Get(keyfile.Leftovers(path))(t), "a write that ends leaves nothing")
 
-	none := must.Get(keyfile.Leftovers(filepath.Join(dir, "absent", "key")))(t)
-	assert.Empty(t, none)
+	assert.Empty(t, must.Get(keyfile.Leftovers(filepath.Join(dir, "absent", "key")))(t))
 }

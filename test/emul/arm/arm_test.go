@@ -29,8 +29,7 @@ func TestAzureByItsGenericClient(t *testing.T) {
 	client := must.Get(armresources.NewClient("00000000-0000-0000-0000-000000000001", armclient.Token{},
 		armclient.To(f.URL)))(t)
 	read := func(id, version string) armresources.GenericResource {
-		answer := must.Get(client.GetByID(t.Context(), id, version, nil))(t)
-		return answer.GenericResource
+		return must.Get(client.GetByID(t.Context(), id, version, nil))(t).GenericResource
 	}
 	write := func(etag string, r armresources.GenericResource) error {
 		poller, err := client.BeginCreateOrUpdateByID(

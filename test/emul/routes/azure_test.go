@@ -25,8 +25,7 @@ func TestAzureByItsOwnClient(t *testing.T) {
 	const subscription = "00000000-0000-0000-0000-000000000001"
 	tables := must.Get(armnetwork.NewRouteTablesClient(subscription, armclient.Token{}, armclient.To(f.URL)))(t)
 	client := must.Get(armnetwork.NewRoutesClient(subscription, armclient.Token{}, armclient.To(f.URL)))(t)
-	table := must.Get(tables.Get(t.Context(), "mesh", "nodes", nil))(t)
-	assert.Len(t, table.Properties.Routes, 4)
+	assert.Len(t, must.Get(tables.Get(t.Context(), "mesh", "nodes", nil))(t).Properties.Routes, 4)
 
 	name, often := filepath.Base(azure.Ours), &runtime.PollUntilDoneOptions{Frequency: time.Second}
 	want := armnetwork.Route{Properties: &armnetwork.RoutePropertiesFormat{
