@@ -118,7 +118,9 @@ func diffApplied(want Want, have Have) (Delta, error) {
 		d = append(d, Step{Do: ActUnit, Unit: want.Unit})
 	}
 	if have.Daemon.Pending {
-		if !want.Renew && bytes.Equal(have.Trial, want.Text) && bytes.Equal(have.Marker.Floor, want.Floor) {
+		// A drain that waits has no floor of its own.
+		same := have.Marker == nil || have.Marker.Floor == nil || bytes.Equal(have.Marker.Floor, want.Floor)
+		if !want.Renew && bytes.Equal(have.Trial, want.Text) && same {
 			return d, nil // the very same change is being tried
 		}
 		// BIRD keeps one undo only, so the first change goes before the next one comes.
