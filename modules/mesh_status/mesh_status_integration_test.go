@@ -253,6 +253,21 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.healthy(t)
 	})
 
+	t.Run("the other one does not bring its network", func(t *testing.T) {
+		p.in(t, "b", "birdc", "-s", p.socket("b"), "disable", "static1")
+		prefixes := []any{map[string]any{"network": "10.1.0.0/16", "site": "azure", "as": 65020}}
+		assert.EventuallyWithT(t, func(c *assert.CollectT) {
+			res, _ := p.status(t, 0, map[string]any{"prefixes": prefixes})
+			if troubles, _ := res["troubles"].([]any); assert.NotEmpty(c, troubles) {
+				first, _ := troubles[0].(map[string]any)
+				assert.Equal(c, []any{"azure-2"}, first["owners"])
+				assert.Equal(c, "others have no route to 10.1.0.0/16 of its site", first["cause"])
+			}
+		}, 2*time.Minute, 100*time.Millisecond)
+		p.in(t, "b", "birdc", "-s", p.socket("b"), "enable", "static1")
+		p.healthy(t)
+	})
+
 	t.Run("the other BIRD is dead", func(t *testing.T) {
 		nettest.Stop(p.bird["b"])
 		p.broken(t, 0, ": BGP is ", "prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")

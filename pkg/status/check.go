@@ -28,8 +28,8 @@ func Judge(r Request, o Observation) Report {
 	if o.Probed {
 		rep.Warnings = append(rep.Warnings, r.untried(&o)...)
 	}
-	hopeless, silent := checkTunnels(&r, &o, own, &rep)
-	checkPrefixes(&r, &o, hopeless, &rep)
+	hopeless, silent, cut := checkTunnels(&r, &o, own, &rep)
+	checkPrefixes(&r, &o, hopeless, cut, &rep)
 	for _, c := range o.MissingTables {
 		rep.Problems = append(rep.Problems, Problem{Cause: c})
 	}
@@ -98,27 +98,53 @@ func checkBird(o *Observation) (p Problem, found bool) {
 	return Problem{}, false
 }
 
-// checkPrefixes looks for the networks of other sites in the kernel's routes.
-func checkPrefixes(r *Request, o *Observation, hopeless map[string]bool, rep *Report) {
+// checkPrefixes looks for the networks of other sites in the kernel's routes. What a site's
+// routers do not bring is one cause of theirs, however many of its networks it is.
+func checkPrefixes(r *Request, o *Observation, hopeless, cut map[string]bool, rep *Report) {
 	if o.RoutesErr != nil && len(r.Prefixes) > 0 {
 		rep.Problems = append(rep.Problems, Problem{
 			Cause:    cause.New("the kernel's routes cannot be read (%s): run it again, as root", o.RoutesErr),
 			Required: true,
 		})
 	}
+	lost := map[string]cause.List{} // by the first of its owners
 	for _, p := range r.Prefixes {
 		found, missing := cause.Cause{}, false
 		if o.RoutesErr == nil {
 			found, missing = checkPrefix(r, p, o)
 		}
 		rep.Prefixes = append(rep.Prefixes, found.Found == "" && o.RoutesErr == nil)
-		if found.Found != "" {
-			rep.Problems = append(rep.Problems, Problem{
-				Cause: found, Required: r.requiresPrefix(p),
-				Final: missing && r.nobodyBrings(p, hopeless), Follows: missing,
-			})
+		if found.Found == "" {
+			continue
+		}
+		q := Problem{Cause: found, Required: r.requiresPrefix(p), Follows: missing}
+		if missing {
+			q.Final, q.Network, q.Owners = r.nobodyBrings(p, hopeless), p.Network.String(), r.owners(p, cut)
+		}
+		if len(q.Owners) > 0 {
+			lost[q.Owners[0]] = append(lost[q.Owners[0]], q.Network)
+		}
+		rep.Problems = append(rep.Problems, q)
+	}
+	for i := range rep.Problems {
+		if q := &rep.Problems[i]; len(q.Owners) > 0 {
+			q.Here, q.Cause = q.Cause, cause.New(
+				"others have no route to %s of its site: look at its gateway and its interface (birdc show route; ip route)",
+				lost[q.Owners[0]])
 		}
 	}
+}
+
+// owners are the peers that announce a prefix, and with which nothing is wrong. Over
+// other sites it may come as well, but whether they carry it is not known.
+func (r *Request) owners(p plan.StatusPrefix, cut map[string]bool) (out []string) {
+	for _, t := range r.Tunnels {
+		if p.AS != 0 && t.AS == p.AS && !cut[t.Peer] {
+			out = append(out, t.Peer)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // nobodyBrings reports whether all peers that announce a prefix are hopeless.

@@ -20,17 +20,21 @@ import (
 // that old means that newer ones fail.
 const rejectAfter = 180 * time.Second
 
-// checkTunnels reports the peers to which time brings no way, and those that are silent.
+// checkTunnels reports the peers to which time brings no way, those that are silent, and
+// those that cannot have told all that they bring.
 // own reports whether this router's own BIRD is the cause.
-func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent map[string]bool) {
-	hopeless, silent = map[string]bool{}, map[string]bool{}
+func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent, cut map[string]bool) {
+	hopeless, silent, cut = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i, t := range r.Tunnels {
+		s := o.Tunnels[i].Session
+		cut[t.Peer] = own || s == nil || o.At.Sub(o.clock(s.Since)) < askAgain
 		healthy := o.BirdErr == nil || t.Neighbor == ""
 		hopeless[t.Peer] = hopeless[t.Peer] || own && t.Neighbor != ""
 		for _, p := range checkTunnel(r, t, &o.Tunnels[i], o) {
 			p.Peer, p.Required = t.Peer, r.requires(t.Peer, t.Neighbor)
 			hopeless[t.Peer] = hopeless[t.Peer] || p.Final
 			silent[t.Peer] = silent[t.Peer] || p.Silent
+			cut[t.Peer] = cut[t.Peer] || p.Cut
 			healthy = false
 			if p.Cause.Found != "" { // else it follows from what is said already
 				p.About = fmt.Sprintf("tunnel %s to %s", t.Name, t.Peer)
@@ -39,7 +43,7 @@ func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, 
 		}
 		rep.Tunnels = append(rep.Tunnels, healthy)
 	}
-	return hopeless, silent
+	return hopeless, silent, cut
 }
 
 // checkTunnel finds what is wrong with a tunnel. A problem without a cause follows

@@ -30,8 +30,11 @@ type Problem struct {
 	// Silent says that pings are not answered, though BGP and BFD prove that
 	// packets get through. That does not count against a required peer.
 	Silent bool
-	// Follows says that a network has no route, because a session is missing.
+	// Follows says that Network has no route: a session is missing, or Owners, which
+	// have whole sessions with this router, do not bring it.
 	Follows bool
+	Network string
+	Owners  []string
 }
 
 // seen is what this router found.
@@ -97,6 +100,8 @@ type Trouble struct {
 	Here    cause.Cause `json:"here"`
 	Text    string      `json:"text"`
 	Follows bool        `json:"follows"`
+	Network string      `json:"network"`
+	Owners  []string    `json:"owners"`
 	Alone   bool        `json:"alone"`
 	Cut     bool        `json:"cut"`
 	Final   bool        `json:"final"`
@@ -108,7 +113,7 @@ func (r Report) Troubles() []Trouble {
 	for _, p := range r.Problems {
 		out = append(out, Trouble{
 			Peer: p.Peer, Cause: p.Cause, Here: p.seen(), Text: p.Text(), Follows: p.Follows, Alone: p.Alone,
-			Cut: p.Cut, Final: p.Final,
+			Cut: p.Cut, Final: p.Final, Network: p.Network, Owners: append([]string{}, p.Owners...),
 		})
 	}
 	return out

@@ -2,11 +2,13 @@ package status_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 
 	"github.com/wgmesh/router/pkg/birdc"
@@ -146,6 +148,84 @@ func TestWhatFollowsIsFinal(t *testing.T) {
 	delete(o.Routes, r.Prefixes[1].Network)
 	for _, p := range status.Judge(r, o).Problems {
 		assert.Equal(t, !strings.HasPrefix(p.Text(), "prefix 10.3.0.0/16 of gcp: "), p.Final, p.Text())
+	}
+}
+
+// A network without a way is its site's routers' own cause, unless a missing session explains it.
+func TestWhoBringsANetwork(t *testing.T) {
+	type seen struct {
+		owners      []string
+		cause, here string
+	}
+	missing := "prefix 10.1.0.0/16 of azure: no tunnel has a route to it"
+	brought := func(owners ...string) seen {
+		return seen{owners, "others have no route to 10.1.0.0/16 of its site", missing}
+	}
+	cut := seen{[]string{}, missing, missing}
+	tests := map[string]struct {
+		breakIt func(r *status.Request, o *status.Observation)
+		want    seen
+	}{
+		"both have a session": {func(*status.Request, *status.Observation) {}, brought("azure-1", "azure-2")},
+		"one has none": {
+			func(_ *status.Request, o *status.Observation) { o.Tunnels[1].Session.State = "Active" }, brought("azure-2"),
+		},
+		"one has no handshake": {
+			func(_ *status.Request, o *status.Observation) { o.Tunnels[1].Device.Peer.Handshake = time.Time{} },
+			brought("azure-2"),
+		},
+		"none has": {
+			func(_ *status.Request, o *status.Observation) { o.Tunnels[0].BFD, o.Tunnels[1].BFD = nil, nil }, cut,
+		},
+		"they came a moment ago": {
+			func(_ *status.Request, o *status.Observation) {
+				o.Tunnels[0].Session.Since, o.Tunnels[1].Session.Since = "02:59:58.700", "02:59:59.900"
+			}, cut,
+		},
+		"one came a while ago": {
+			func(_ *status.Request, o *status.Observation) {
+				o.Tunnels[0].Session.Since, o.Tunnels[1].Session.Since = "02:58:59.900", "02:59:59.900"
+			}, brought("azure-2"),
+		},
+		"BIRD is ill": {
+			func(_ *status.Request, o *status.Observation) { o.BirdErr = birdc.ErrSilent }, cut,
+		},
+		"no tunnel to that site": {
+			func(r *status.Request, _ *status.Observation) { r.Tunnels[0].AS, r.Tunnels[1].AS = 65030, 65030 }, cut,
+		},
+		"nobody knows whose it is": {func(r *status.Request, _ *status.Observation) { r.Prefixes[0].AS = 0 }, cut},
+		"another one as well": {
+			func(r *status.Request, o *status.Observation) {
+				r.Prefixes[1].AS, r.Prefixes[1].Site = 65020, "azure"
+				delete(o.Routes, r.Prefixes[1].Network)
+			},
+			seen{
+				[]string{"azure-1", "azure-2"},
+				"others have no route to 10.1.0.0/16, 10.3.0.0/16 of its site",
+				missing,
+			},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r, o := night()
+			r.Tunnels[1].Peer, r.Tunnels[1].AS, o.Tunnels[1].Session.NeighborAS = "azure-1", 65020, 65020
+			delete(o.Routes, r.Prefixes[0].Network)
+			tt.breakIt(&r, &o)
+			for i := range o.Tunnels {
+				o.Tunnels[i].Session.NeighborAS = r.Tunnels[i].AS
+			}
+			rep := status.Judge(r, o)
+			troubles := rep.Troubles()
+			i := slices.IndexFunc(troubles, func(x status.Trouble) bool { return x.Network == "10.1.0.0/16" })
+			require.GreaterOrEqual(t, i, 0, "%v", rep.Texts())
+			x := troubles[i]
+			assert.Equal(t, tt.want, seen{x.Owners, x.Found, x.Here.Found})
+			assert.Equal(t, []any{true, "", false}, []any{x.Follows, x.Peer, x.Cut})
+			if name != "BIRD is ill" {
+				assert.Empty(t, rep.Sick())
+			}
+		})
 	}
 }
 

@@ -283,7 +283,7 @@ troubles:
   contains:
     peer: {description: The router at the other end; empty when it is about this router alone or a network., type: str}
     cause:
-      description: What was found. When there is a router at the other end, it is worded as a cause that that one has.
+      description: What was found. When there is a router at the other end, or I(owners), it is worded as a cause that that one has.
       type: str
     do: {description: 'What to do about it. Both together have at most 160 characters.', type: str}
     here:
@@ -294,6 +294,11 @@ troubles:
         do: {description: What to do about it., type: str}
     text: {description: The line of I(problems)., type: str}
     follows: {description: Whether it is a network without a way., type: bool}
+    network: {description: That network., type: str}
+    owners:
+      description: The routers that have to bring I(network) and do not, though the sessions with them are up. None, where a missing session may be why.
+      type: list
+      elements: str
     final: {description: Whether time cannot mend it., type: bool}
     cut: {description: 'Whether the tunnel has no handshake, or no whole session.', type: bool}
     alone: {description: 'Whether it is that of I(peer) alone, and the tunnel is well.', type: bool}

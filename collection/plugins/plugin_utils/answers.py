@@ -328,7 +328,12 @@ ANSWERS = {
         "healthy": BOOL,
         "required_healthy": BOOL,
         "problems": [TEXT],
-        "troubles": [{"peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL, "final": BOOL, "alone": BOOL, "cut?": BOOL}],
+        "troubles": [
+            {
+                "peer": TEXT, **CAUSE, "here": CAUSE, "text": TEXT, "follows": BOOL, "final": BOOL, "alone": BOOL, "cut?": BOOL,
+                "network?": TEXT, "owners?": [NAME],
+            }
+        ],  # fmt: skip
         "sick": [TEXT],
         "tunnels": [
             {

@@ -76,6 +76,7 @@ def causes(hostvars, targeted, alive, goal="healthy", network=True):
     mesh.refused()
     mesh.measured()
     mesh.missed()
+    mesh.lacking()
     return mesh.rows()
 
 
@@ -207,13 +208,16 @@ class Mesh:
                 wrong.add(peer)
 
     def doubted(self, peer, accusers):
-        """Whether one router alone says it of another, and two that could see it do not. Those of its own site
-        need not see it. Either may be wrong then, or lie."""
+        """Whether one router alone says it of another, and two that could see it do not. Either may be wrong then, or lie."""
+        return len(accusers) == 1 and self.content(peer, accusers) >= 2
+
+    def content(self, peer, accusers):
+        """How many others could see what accusers say of a router, and do not. Those of its own site need not see it."""
         site = self.hostvars[peer].get("mesh_site")
         others = [name for name in self.alive if name != peer and name not in accusers and self.hostvars[name].get("mesh_site") != site]
         seen = [name for name in others if finished(self.hostvars[name]) and peer not in self.misses.get(name, {})]
         tunnels = [{str(tunnel.get("peer")) for tunnel in status(self.hostvars[name]).get("tunnels") or []} for name in seen]
-        return len(accusers) == 1 and sum(peer in peers for peers in tunnels) >= 2
+        return sum(peer in peers for peers in tunnels)
 
     def missed(self):
         """Find the routers that cause others to miss them. A fault between only two routers is reported as it is."""
@@ -241,6 +245,34 @@ class Mesh:
                 peer = str(view["peer"])
                 sure = view.get("alone") and not self.doubted(peer, [a for a in self.misses if peer in self.misses[a]])
                 self.add(pair, here["cause"], here.get("do"), "tunnel", red=[peer] if sure else None)
+
+    def lacking(self):
+        """Find the routers that do not bring a network of their site, which explains no missing session. Those whom most
+        others do not believe it filter it, or lie."""
+        told, lack, own = {}, {}, {}  # by who should bring it: who says so, and what; by the network: who lacks it; of whom it is their own
+        for router, troubles in self.troubles.items():
+            troubles = [t for t in troubles if t.get("network")]
+            for trouble in troubles:
+                lack.setdefault(trouble["network"], set()).add(router)
+            for owner, trouble in [(str(owner), t) for t in troubles for owner in t.get("owners") or []]:
+                if owner in self.hostvars and owner not in self.down and owner != router:
+                    told.setdefault(owner, {}).setdefault(router, []).append(trouble)
+        for owner, accusers in told.items():
+            others = self.content(owner, accusers)
+            for router, trouble in [(router, t) for router, troubles in accusers.items() for t in troubles[:MOST_CAUSES]]:
+                network, here = trouble["network"], trouble.get("here") or trouble
+                said = [t for t in self.troubles.get(owner, ()) if not t.get("peer") and not t.get("follows") and network in t["cause"]]
+                if said:
+                    self.add(owner, said[0]["cause"], said[0].get("do"), "router", lack[network])
+                elif len(accusers) <= max(1, others):
+                    own.setdefault(router if others else (router, owner), {})[network] = here
+                else:
+                    self.add(owner, trouble["cause"], trouble.get("do"), "route", lack[network])
+        for router, networks in own.items():
+            here = next(iter(networks.values()))
+            if len(networks) > 1:
+                here = {"cause": "no tunnel has a route to " + listed(sorted(networks), 5), "do": "look at birdc show route and ip route, here and there"}
+            self.add(router, here["cause"], here.get("do"), "route")
         if not self.found:
             for router, troubles in self.troubles.items():
                 for trouble in troubles:

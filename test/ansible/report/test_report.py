@@ -48,6 +48,18 @@ def status(*troubles, sick=(), **more):
     return {"__mesh_status": {"healthy": not troubles, "troubles": list(troubles), "sick": list(sick), "tunnels": [{"name": "wg1", "peer": "one"}], **more}}
 
 
+def lacks(network, *owners):
+    """A network without a way, which owners do not bring though there are sessions with them."""
+    here = {"cause": "prefix %s of gcp: no tunnel has a route to it" % network, "do": "look at birdc show route"}
+    cause = {"cause": "others have no route to %s of its site" % network, "do": "look at its gateway"} if owners else here
+    return {"peer": "", **cause, "here": here, "follows": True, "final": False, "network": network, "owners": list(owners)}
+
+
+def mesh(told, routers=ROUTERS):
+    """Routers with all tunnels, and their sites."""
+    return {name: {**status(*told.get(name, ()), tunnels=[{"peer": peer} for peer in routers]), "mesh_site": name.split("-")[0]} for name in routers}
+
+
 def without(router, cause, **more):
     """A mesh in which everybody misses one router, which says why or nothing."""
     return {name: cause if name == router else status(misses(router, **more)) for name in ROUTERS}
@@ -281,6 +293,70 @@ class Rows(unittest.TestCase):
             self.assertEqual(6, len(rows))
             for row in rows:
                 self.assertEqual((2, True), (len(row["ends"]), "aws-1" in row["ends"]), row)
+
+    def test_networks_that_nobody_brings(self):
+        net, others = "10.3.0.0/16", [name for name in ROUTERS if not name.startswith("gcp")]
+        own = {**PROBE, "cause": "it has no route for %s" % net}
+        silent = misses("azure-1", cause="no answer to ping", here={"cause": "198.18.0.1 does not answer ping", "do": "admit ICMP at both ends"})
+        everybody = {name: [lacks(net, "gcp-1", "gcp-2")] for name in others}
+        gone, here = "others have no route to %s of its site" % net, "prefix %s of gcp: no tunnel has a route to it" % net
+        cut = "no handshake yet, last endpoint 198.51.100.7:51820"
+        scenes = {
+            "and nothing else is wrong": (everybody, ROUTERS, [("gcp-1, gcp-2", gone, 5)], "gcp-1 gcp-2"),
+            "and a small thing is wrong elsewhere": (
+                {**everybody, "aws-1": [*everybody["aws-1"], silent]}, ROUTERS,
+                [("gcp-1, gcp-2", gone, 5), ("aws-1 - azure-1", "198.18.0.1 does not answer ping", 0)], "aws-1 azure-1 gcp-1 gcp-2",
+            ),
+            "and a tunnel of one of them is down": (
+                {**everybody, "aws-1": [misses("gcp-1", cut=True), lacks(net, "gcp-2")]}, ROUTERS,
+                [("gcp-1, gcp-2", gone, 5), ("aws-1 - gcp-1", cut, 0)], "aws-1 gcp-1 gcp-2",
+            ),
+            "one is dead, and the other brings nothing": (
+                {name: [misses("gcp-1", cut=True), lacks(net, "gcp-2")] for name in others}, [name for name in ROUTERS if name != "gcp-1"],
+                [("gcp-1", "it left this run", 5), ("gcp-2", gone, 5)], "gcp-2",
+            ),
+            "which they say themselves": (
+                {**everybody, "gcp-1": [own], "gcp-2": [own]}, ROUTERS, [("gcp-1, gcp-2", own["cause"], 5)], "gcp-1 gcp-2",
+            ),
+            "of one that has a small thing of another kind": (
+                {**everybody, "gcp-1": [PROBE]}, ROUTERS, [("gcp-1, gcp-2", gone, 5), ("gcp-1", PROBE["cause"], 0)], "gcp-1 gcp-2",
+            ),
+            "since no session is left": (
+                {name: [misses("gcp-1", cut=True), misses("gcp-2", cut=True), lacks(net)] for name in others}, ROUTERS,
+                [("gcp-1, gcp-2", "no handshake", 5)], "gcp-1 gcp-2",
+            ),
+            "for one alone, which filters it or lies": (
+                {"aws-1": everybody["aws-1"], "aws-2": [silent]}, ROUTERS,
+                [("aws-1", here, 0), ("aws-2 - azure-1", "198.18.0.1 does not answer ping", 0)], "aws-1 aws-2 azure-1",
+            ),
+            "for the routers of one site": (
+                {"aws-1": everybody["aws-1"], "aws-2": everybody["aws-2"]}, ROUTERS, [("aws-1, aws-2", here, 0)], "aws-1 aws-2",
+            ),
+            "by one that is not of this mesh": (
+                {"aws-1": [lacks(net, "nobody"), silent]}, ROUTERS, [("aws-1 - azure-1", silent["here"]["cause"], 0)], "aws-1 azure-1",
+            ),
+            "as a liar has it that names none": (
+                {"aws-1": [{**lacks(net, "gcp-1"), "network": ""}, silent]}, ROUTERS, [("aws-1 - azure-1", silent["here"]["cause"], 0)], "aws-1 azure-1",
+            ),
+            "as one lies of all": (
+                {"office-1": [lacks("10.%d.0.0/16" % i, name) for i, name in enumerate(ROUTERS)]}, ROUTERS,
+                [("office-1", "no tunnel has a route to 10.0.0.0/16, 10.1.0.0/16, 10.2.0.0/16, 10.3.0.0/16 and 2 more", 0)], "office-1",
+            ),
+        }
+        for name, (told, alive, want, red) in scenes.items():
+            with self.subTest(name):
+                hostvars = {name: seen if name in alive else {} for name, seen in mesh(told).items()}
+                rows = causes.causes(hostvars, ROUTERS, alive)
+                self.assertEqual(want, [(", ".join(row["routers"]), row["cause"], len(row["follows"])) for row in rows])
+                self.assertEqual(red.split(), sorted(causes.blamed(rows, hostvars, ROUTERS, alive)))
+
+    def test_a_network_of_two_routers(self):
+        """Where nobody else can see it, either of the two may be wrong."""
+        for targeted, red in ((["aws-1", "gcp-1"], ["aws-1", "gcp-1"]), (["aws-1"], ["aws-1"])):
+            hostvars = mesh({"aws-1": [lacks("10.3.0.0/16", "gcp-1")]}, targeted) | {"gcp-1": {"mesh_site": "gcp", **status()}}
+            rows = causes.causes(hostvars, targeted, targeted)
+            self.assertEqual([["aws-1 - gcp-1"]], [row["routers"] for row in rows])
+            self.assertEqual(red, sorted(causes.blamed(rows, hostvars, targeted, targeted)))
 
     def test_outside_of_the_run(self):
         hostvars = {"aws-1": status(misses("aws-2")), "aws-2": {}}
