@@ -188,6 +188,14 @@ func (n *network) playbook(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// green is playbook for what must not fail.
+func (n *network) green(name string, args ...string) string {
+	n.t.Helper()
+	out, err := n.playbook(name, args...)
+	require.NoError(n.t, err, tail(out))
+	return out
+}
+
 // tunnels is everything that the honest routers have of their tunnels to each
 // other: keys, pre-shared keys, records, and what wg_tunnel was told last.
 func (n *network) tunnels() map[string]string {
@@ -275,11 +283,10 @@ func linesOf(out, pattern string) []string {
 
 func liesInMesh(t *testing.T, n *network) {
 	n.routers(n.names)
-	out, err := n.playbook("mesh", "--limit", strings.Join(honest, ","))
-	require.NoError(t, err, tail(out))
+	n.green("mesh", "--limit", strings.Join(honest, ","))
 	before := n.tunnels()
 	n.lie()
-	out, err = n.playbook("mesh")
+	out, err := n.playbook("mesh")
 	assert.Error(t, err, "nobody lied")
 	calm(t, out)
 	n.same(before, n.tunnels())
@@ -341,14 +348,13 @@ func (n *network) named(out string, id int, is func(lie) bool) {
 func liesInJoin(t *testing.T, n *network) {
 	joiner := honest[1]
 	n.routers(n.names)
-	out, err := n.playbook("mesh", "--limit", strings.Join(honest, ","))
-	require.NoError(t, err, tail(out))
+	n.green("mesh", "--limit", strings.Join(honest, ","))
 	before := n.tunnels()
 	for _, name := range n.names {
 		n.gate(name)
 	}
 	n.lie()
-	out, err = n.playbook("join", "-e", "wgmesh_self="+joiner, "-e", "wgmesh_identity_file=/no/key")
+	out, err := n.playbook("join", "-e", "wgmesh_self="+joiner, "-e", "wgmesh_identity_file=/no/key")
 	calm(t, out)
 	n.same(before, n.tunnels())
 	if err != nil {
@@ -381,11 +387,10 @@ func (n *network) gate(name string) {
 func liesInCallback(t *testing.T, n *network) {
 	caller := honest[1]
 	n.routers(n.names)
-	out, err := n.playbook("mesh", "--limit", strings.Join(honest, ","))
-	require.NoError(t, err, tail(out))
+	n.green("mesh", "--limit", strings.Join(honest, ","))
 	before := n.tunnels()
 	n.lie()
-	out, _ = n.playbook("callback", "--limit", caller)
+	out, _ := n.playbook("callback", "--limit", caller)
 	calm(t, out)
 	n.same(before, n.tunnels())
 	assert.FileExists(t, filepath.Join(n.folder(caller), "mesh_status.json"),
@@ -403,10 +408,8 @@ func callerLies(t *testing.T, n *network) {
 	require.NoError(t, os.MkdirAll(filepath.Join(n.folder("db-1"), build), 0o700))
 	require.NoError(t, os.Symlink(self, filepath.Join(n.folder("db-1"), build, "wgmesh")))
 
-	out, err := n.playbook("mesh")
-	require.NoError(t, err, tail(out))
-	out, err = n.playbook("callback", "--limit", "liar-1")
-	require.NoError(t, err, tail(out))
+	n.green("mesh")
+	out := n.green("callback", "--limit", "liar-1")
 	gates := map[string]string{}
 	read := func(name, file string) string {
 		return string(must.Get(os.ReadFile(filepath.Join(n.folder(name), "gate", file)))(t))
@@ -461,12 +464,11 @@ func nameDatabase(p player, a map[string]any) {
 func liarAlone(t *testing.T, n *network) {
 	n.liars = map[string]lie{"liar-1": lies[0]}
 	n.routers(append(slices.Clone(honest), "liar-1"))
-	out, err := n.playbook("mesh")
-	require.NoError(t, err, tail(out))
+	n.green("mesh")
 	before := n.tunnels()
 	n.partly = true
 	n.lie()
-	out, err = n.playbook("mesh", "--limit", honest[1]+",liar-1")
+	out, err := n.playbook("mesh", "--limit", honest[1]+",liar-1")
 	assert.Error(t, err)
 	n.same(before, n.tunnels())
 	n.named(out, len(n.names)+1, func(lie) bool { return true })
@@ -486,25 +488,21 @@ func TestTakenBackAtOneEnd(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t, "newest")
 	n.routers(honest)
-	out, err := n.playbook("mesh")
-	require.NoError(t, err, tail(out))
+	n.green("mesh")
 	for _, back := range honest {
 		before, psk := filepath.Join(n.dir, "before"), filepath.Join(n.folder(back), "psk")
 		require.NoError(t, exec.CommandContext(t.Context(), "cp", "-a", psk, before).Run())
-		out, err = n.playbook("mesh", "-e", "mesh_rotate_preshared_keys=true")
-		require.NoError(t, err, tail(out))
+		n.green("mesh", "-e", "mesh_rotate_preshared_keys=true")
 		require.NoError(t, os.RemoveAll(psk))
 		require.NoError(t, os.Rename(before, psk))
-		out, err = n.playbook("mesh")
-		require.NoError(t, err, tail(out))
+		n.green("mesh")
 		tunnels := n.tunnels()
 		for _, a := range honest {
 			for _, b := range honest {
 				assert.True(t, tunnels[a+" to "+b+" .psk"] == tunnels[b+" to "+a+" .psk"], "%s to %s", a, b)
 			}
 		}
-		out, err = n.playbook("mesh")
-		require.NoError(t, err, tail(out))
+		out := n.green("mesh")
 		for _, a := range honest {
 			assert.Regexp(t, `(?m)^`+a+`\s+: .*changed=0 `, out)
 		}

@@ -44,8 +44,7 @@ func checkFresh(t *testing.T, l lab) {
 	for r, text := range before {
 		require.Contains(t, text, "/etc/hostname", "%s: its state was not read", r)
 	}
-	_, out, err := l.play(t, "--check", "--diff")
-	require.NoError(t, err, tail(out))
+	_, out := l.green(t, "mesh", "--check", "--diff")
 	l.unchanged(t, before)
 	for _, word := range []string{"wg20", "router id", "ip_forward"} {
 		assert.Contains(t, out, word, "the diff does not name what a real run changes")
@@ -105,8 +104,7 @@ func secondRun(t *testing.T, l lab) {
 	l.unchanged(t, before)
 	// On a busy machine a router may be unwell for a moment, and waits.
 	for range 20 {
-		counts, out, err := l.play(t, "-e", "mesh_settle=60")
-		require.NoError(t, err, tail(out))
+		counts, out := l.green(t, "mesh", "-e", "mesh_settle=60")
 		require.Empty(t, counts.changed())
 		_, wait, _ := strings.Cut(out, "Wait for the network]")
 		if wait, _, _ = strings.Cut(wait, "TASK ["); !strings.Contains(wait, "ok:") {

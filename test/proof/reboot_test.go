@@ -105,8 +105,7 @@ func damageIsMended(t *testing.T, l lab) {
 	l.powerCut(t, "the clamp's file too",
 		`for f in /etc/wireguard/wg1.conf /etc/bird/bird.conf /etc/wireguard/wgmesh.nft; do truncate -s 30 $f; done`, 2)
 	assert.Contains(t, l.in(t, victim, "systemctl status -n 200 wg-quick@wg2"), "wg2: no MSS clamp")
-	_, out, err := l.play(t, "-e", "mesh_settle=60")
-	require.NoError(t, err, tail(out))
+	_, out := l.green(t, "mesh", "-e", "mesh_settle=60")
 	for _, path := range []string{"/etc/wireguard/wg1.conf.damaged", "/etc/bird/bird.conf.damaged"} {
 		assert.Contains(t, out, path, "the run does not name it")
 	}
@@ -159,8 +158,7 @@ func reloadKeepsKeys(t *testing.T, l lab) {
 	assert.Contains(t, l.in(t, victim, "journalctl --sync; systemctl status -n 200 wg-quick@wg1"), "wg1: not reloaded")
 	l.in(t, victim, "systemctl is-active wg-quick@wg1")
 	l.waitFor(t, victim, whole(2))
-	counts, out, err := l.play(t, "-e", "mesh_settle=60")
-	require.NoError(t, err, tail(out))
+	counts, out := l.green(t, "mesh", "-e", "mesh_settle=60")
 	assert.Empty(t, counts.changed(), "a reboot or its mending left something to do")
 	assert.NotContains(t, out, ".damaged")
 }
