@@ -3,7 +3,10 @@ package must_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -28,4 +31,20 @@ func TestGet(t *testing.T) {
 		assert.Contains(t, w.said, part)
 	}
 	assert.NotContains(t, w.said, "a secret")
+}
+
+func TestTree(t *testing.T) {
+	dir := t.TempDir()
+	file, when := filepath.Join(dir, "a"), time.Unix(1, 0)
+	write := func(text string, mode os.FileMode) map[string]string {
+		assert.NoError(t, errors.Join(os.WriteFile(file, []byte(text), mode), os.Chmod(file, mode),
+			os.Chtimes(file, when, when), os.Chtimes(dir, when, when)))
+		return must.Tree(t, dir)
+	}
+	before := write("1", 0o600)
+	assert.Len(t, before, 2, "the folder and the file")
+	assert.Equal(t, before, write("1", 0o600))
+	assert.NotEqual(t, before, write("2", 0o600))
+	assert.NotEqual(t, before, write("1", 0o644))
+	assert.Empty(t, must.Tree(t, file+"bsent"))
 }

@@ -2,8 +2,6 @@ package keypair_test
 
 import (
 	"context"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,9 +53,9 @@ func (r *rig) plan() (keypair.Delta, error) {
 // the second delta has to be empty.
 func (r *rig) converge() (keypair.Delta, keypair.Public, []string) {
 	r.t.Helper()
-	tree := snapshot(r.t, r.dir)
+	tree := must.Tree(r.t, r.dir)
 	delta := must.Get(r.plan())(r.t)
-	require.Equal(r.t, tree, snapshot(r.t, r.dir), "planning wrote something")
+	require.Equal(r.t, tree, must.Tree(r.t, r.dir), "planning wrote something")
 	out, err := r.host.Apply(context.Background(), delta)
 	pub, done := out.Public, out.Done
 	require.NoError(r.t, err)
@@ -75,32 +73,6 @@ func (r *rig) converge() (keypair.Delta, keypair.Public, []string) {
 		}
 	}
 	return delta, pub, done
-}
-
-// snapshot is every file under dir with its mode, time and content.
-func snapshot(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			if os.IsNotExist(err) {
-				return nil
-			}
-			return err
-		}
-		st, err := d.Info()
-		if err != nil {
-			return err
-		}
-		out[path] = fmt.Sprintf("%s %s", st.Mode(), st.ModTime())
-		if st.Mode().IsRegular() {
-			data, err := os.ReadFile(path)
-			out[path] += fmt.Sprintf(" %d bytes %s", len(data), hash(data))
-			return err
-		}
-		return nil
-	}))
-	return out
 }
 
 func TestNewRouter(t *testing.T) {
@@ -184,13 +156,13 @@ func TestRegenerate(t *testing.T) {
 			_, first, _ := r.converge()
 			tt.change(r)
 			r.want.Regenerate = tt.r
-			tree := snapshot(t, r.dir)
+			tree := must.Tree(t, r.dir)
 			if tt.sealing == "" {
 				_, err := r.plan()
 				require.ErrorContains(t, err, tt.private)
 				require.ErrorContains(t, err, r.dir, "the error names the file")
 				require.NotContains(t, err.Error(), "\n")
-				require.Equal(t, tree, snapshot(t, r.dir))
+				require.Equal(t, tree, must.Tree(t, r.dir))
 				return
 			}
 			delta, second, _ := r.converge()
@@ -199,7 +171,7 @@ func TestRegenerate(t *testing.T) {
 			assert.Contains(t, strings.Join(delta.Warnings(), ";"), tt.warning)
 			if tt.private == "kept" && tt.name == "whole" {
 				assert.Empty(t, delta.Steps)
-				assert.Equal(t, tree, snapshot(t, r.dir))
+				assert.Equal(t, tree, must.Tree(t, r.dir))
 			}
 		})
 	}
@@ -263,9 +235,9 @@ func TestRefusesOddFiles(t *testing.T) {
 			require.NoError(t, os.Remove(path))
 			require.NoError(t, tt.change(r, path))
 			for _, r.want.Regenerate = range []keypair.Regenerate{keypair.Never, keypair.Fully, keypair.Always} {
-				tree := snapshot(t, r.dir)
+				tree := must.Tree(t, r.dir)
 				require.ErrorContains(t, must.Err(r.plan()), tt.want, name)
-				require.Equal(t, tree, snapshot(t, r.dir))
+				require.Equal(t, tree, must.Tree(t, r.dir))
 			}
 		}
 	}

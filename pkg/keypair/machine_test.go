@@ -2,8 +2,6 @@ package keypair_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,11 +14,6 @@ import (
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/keypair"
 )
-
-func hash(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
-}
 
 func TestImageBuildIsRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -44,12 +37,12 @@ func TestImageBuildIsRefused(t *testing.T) {
 
 			made := newRig(t)
 			made.converge()
-			tree := snapshot(t, made.dir)
+			tree := must.Tree(t, made.dir)
 			tt.change(made)
 			_, err = made.plan()
 			require.ErrorContains(t, err,
 				"remove from the image: "+made.want.PrivateKey+", "+made.want.SealingKey+", "+made.want.Identity)
-			assert.Equal(t, tree, snapshot(t, made.dir))
+			assert.Equal(t, tree, must.Tree(t, made.dir))
 		})
 	}
 }
@@ -147,7 +140,7 @@ func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
 	before, after := delta.Views()
 	assert.Len(t, before.Leftovers, 3)
 	assert.Empty(t, after.Leftovers)
-	assert.Len(t, snapshot(t, r.dir), 4, "the folder and three files")
+	assert.Len(t, must.Tree(t, r.dir), 4, "the folder and three files")
 }
 
 // No secret in anything that is exported, however it is printed.

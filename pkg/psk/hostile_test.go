@@ -67,12 +67,12 @@ func TestEnvelopesThatAreRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			bad := good
 			tt.change(&bad)
-			tree := snapshot(t, b.dir)
+			tree := must.Tree(t, b.dir)
 			delta := must.Get(b.plan(false, []psk.Envelope{bad}, a, b, c))(t, "the others' tunnels go on")
 			assert.Empty(t, delta.Steps)
 			require.Len(t, refusals(delta), 1)
 			assert.Contains(t, refusals(delta)[0], tt.want)
-			require.Equal(t, tree, snapshot(t, b.dir))
+			require.Equal(t, tree, must.Tree(t, b.dir))
 		})
 	}
 	delta := must.Get(b.plan(false, []psk.Envelope{good, good}, a, b))(t)

@@ -30,12 +30,12 @@ func TestFirstKey(t *testing.T) {
 	assert.Equal(t, []psk.Row{{Tunnel: 20, Peer: "gcp-1", Generation: "none", PSKID: "none", Files: "absent"}}, before)
 	assert.Equal(t, "a new key: there is none", after[0].PSKID)
 
-	trees := []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)}
+	trees := []map[string]string{must.Tree(t, a.dir), must.Tree(t, b.dir)}
 	sealed, opened, again := converge(t, a, b)
 	assert.Empty(t, sealed.Steps, "sealing again is not a change")
 	assert.Empty(t, opened.Steps)
 	assert.Equal(t, held, again)
-	assert.Equal(t, trees, []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)})
+	assert.Equal(t, trees, []map[string]string{must.Tree(t, a.dir), must.Tree(t, b.dir)})
 }
 
 // What goes wrong between runs, and that the next run of both mends it.
@@ -172,7 +172,7 @@ func TestRenamedPeerKeepsItsKey(t *testing.T) {
 func TestPeersThatAreNotInTheRun(t *testing.T) {
 	a, b := pair(t)
 	converge(t, a, b)
-	trees := []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)}
+	trees := []map[string]string{must.Tree(t, a.dir), must.Tree(t, b.dir)}
 
 	a.rotate = []string{"all"}
 	delta, out := a.run(true, nil, a)
@@ -196,7 +196,7 @@ func TestPeersThatAreNotInTheRun(t *testing.T) {
 	assert.Equal(t, []psk.Pending{{Tunnel: 20, Peer: "gcp-1", Reason: "gcp-1 has no keys yet"}}, delta.Pending)
 	delta, _ = b.run(false, nil, a, b)
 	assert.Equal(t, "office-2 has no keys yet", delta.Pending[0].Reason)
-	assert.Equal(t, trees, []map[string]string{snapshot(t, a.dir), snapshot(t, b.dir)})
+	assert.Equal(t, trees, []map[string]string{must.Tree(t, a.dir), must.Tree(t, b.dir)})
 }
 
 // Check mode on a new router, whose own keys are not made: the plan says what

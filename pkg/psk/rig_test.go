@@ -2,7 +2,6 @@ package psk_test
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -79,9 +78,9 @@ func (r *router) plan(sealed bool, envelopes []psk.Envelope, peers ...*router) (
 // second delta has to be empty.
 func (r *router) run(sealed bool, envelopes []psk.Envelope, peers ...*router) (psk.Delta, psk.Outcome) {
 	r.t.Helper()
-	tree := snapshot(r.t, r.dir)
+	tree := must.Tree(r.t, r.dir)
 	delta := must.Get(r.plan(sealed, envelopes, peers...))(r.t)
-	require.Equal(r.t, tree, snapshot(r.t, r.dir), "planning wrote something")
+	require.Equal(r.t, tree, must.Tree(r.t, r.dir), "planning wrote something")
 	before, after := delta.Views()
 	out := delta.Outcome()
 	if len(delta.Steps) == 0 {
@@ -115,27 +114,4 @@ func converge(t *testing.T, a, b *router) (sealed, opened psk.Delta, held psk.He
 func read(t *testing.T, path string) []byte {
 	t.Helper()
 	return must.Get(os.ReadFile(path))(t)
-}
-
-// snapshot is every file under dir with its mode, time and the id of its content.
-func snapshot(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		st, err := d.Info()
-		if err != nil {
-			return err
-		}
-		out[path] = fmt.Sprintf("%s %s %d", st.Mode(), st.ModTime(), st.Size())
-		if filepath.Ext(path) == ".psk" && st.Mode().IsRegular() {
-			if k, err := seal.ParsePSK(read(t, path)); err == nil {
-				out[path] += " " + k.ID()
-			}
-		}
-		return nil
-	}))
-	return out
 }

@@ -28,8 +28,10 @@ func takeAway(t *testing.T, root string) sysctl.Delta {
 func texts(t *testing.T, root string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for path := range snapshot(t, root) {
-		out[path] = strings.TrimSpace(string(must.Get(os.ReadFile(path))(t)))
+	for path, file := range must.Tree(t, root) {
+		if !strings.HasPrefix(file, "d") {
+			out[path] = strings.TrimSpace(string(must.Get(os.ReadFile(path))(t)))
+		}
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package sysctl_test
 
 import (
 	"context"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -73,25 +72,6 @@ func (t tree) host(tb testing.TB, readOnly ...string) string {
 	return root
 }
 
-// snapshot is every file below root with its content, mode and time.
-func snapshot(tb testing.TB, root string) map[string]string {
-	tb.Helper()
-	files := map[string]string{}
-	require.NoError(tb, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		files[path] = info.Mode().String() + info.ModTime().String() + string(data)
-		return err
-	}))
-	return files
-}
-
 func observe(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	tb.Helper()
 	return must.Get(planned(root, p))(tb)
@@ -110,9 +90,9 @@ func planned(root string, p sysctl.Profile) (sysctl.Delta, error) {
 // after applying nothing is left to do.
 func converge(tb testing.TB, root string, p sysctl.Profile) sysctl.Delta {
 	tb.Helper()
-	untouched := snapshot(tb, root)
+	untouched := must.Tree(tb, root)
 	plan := observe(tb, root, p)
-	require.Equal(tb, untouched, snapshot(tb, root), "planning must not write")
+	require.Equal(tb, untouched, must.Tree(tb, root), "planning must not write")
 
 	done := must.Get(sysctl.Host{Root: root}.Apply(context.Background(), plan))(tb)
 	require.Equal(tb, !plan.Empty(), len(done) > 0)
