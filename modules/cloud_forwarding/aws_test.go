@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud/aws"
 	"github.com/wgmesh/router/internal/fakecloud/rig"
@@ -35,8 +34,7 @@ const (
 
 func TestAWSOnTheRouter(t *testing.T) {
 	f := newAWS(t)
-	result := task.Run(t, f.router())
-	require.NotContains(t, result, "failed", "%v", result["msg"])
+	result := task.Succeeds(t, f.router())
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, false, result["restart_required"])
@@ -52,9 +50,7 @@ func TestAWSOnTheRouter(t *testing.T) {
 	assert.Zero(t, f.Bare, "metadata requests without a token")
 
 	t.Run("again", func(t *testing.T) {
-		result := task.Run(t, f.router())
-		assert.Equal(t, false, result["changed"])
-		assert.Equal(t, true, result["verified"])
+		task.Unchanged(t, f.router())
 		assert.Len(t, f.Writes, 2)
 	})
 	t.Run("and off", func(t *testing.T) {
@@ -95,8 +91,7 @@ func TestAWSInterfaces(t *testing.T) {
 
 func TestAWSFromTheControlNode(t *testing.T) {
 	f := newAWS(t)
-	result := task.Run(t, f.control(t))
-	require.NotContains(t, result, "failed", "%v", result["msg"])
+	result := task.Succeeds(t, f.control(t))
 	assert.Equal(t, "aws", result["cloud"])
 	assert.Len(t, f.Writes, 2)
 	assert.Zero(t, f.Session, "the role of the machine it runs on was not asked for")
@@ -111,13 +106,8 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "forwarding: true")
 	assert.Empty(t, f.Writes)
 
-	f.Faults[modify] = []aws.Fault{
-		{
-			Code:    "UnauthorizedOperation",
-			Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA",
-			Status:  403, Forever: true,
-		},
-	}
+	f.Refuse(modify, 403, "UnauthorizedOperation",
+		"You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
 	result = task.Run(t, f.router().And(check).And(options{"interfaces": "primary"}))
 	assert.Equal(t,
 		[]any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
@@ -171,9 +161,7 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	})
 	t.Run("of a person are not", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults[describe] = []aws.Fault{
-			{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true},
-		}
+		f.Refuse(describe, 400, "RequestExpired", "Request has expired.")
 		assert.Equal(t,
 			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock",
 			task.Fails(t, f.control(t)))
@@ -181,18 +169,18 @@ func TestAWSExpiredCredentials(t *testing.T) {
 }
 
 func TestAWSMissingPermission(t *testing.T) {
-	denied := aws.Fault{
-		Code:    "UnauthorizedOperation",
-		Message: "You are not authorized to perform this operation.", Status: 403, Forever: true,
+	deny := func(f *fakeAWS, action string) {
+		f.Refuse(action, 403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
 	}
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults[describe] = []aws.Fault{denied}
+		deny(f, describe)
 		assert.Contains(t, task.Fails(t, f.router()), "the permission ec2:DescribeNetworkInterfaces is missing")
 	})
 	t.Run("to write the second", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults[modify] = []aws.Fault{{}, denied}
+		f.Faults[modify] = []aws.Fault{{}}
+		deny(f, modify)
 		result := task.Run(t, f.router())
 		assert.Contains(t, result["msg"], "eni-0b: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation")
 		assert.Equal(t, true, result["changed"])
@@ -218,9 +206,8 @@ func TestAWSBrokenService(t *testing.T) {
 // The write is done, and then the service fails for good: it was changed.
 func TestAWSFailsLate(t *testing.T) {
 	f := newAWS(t)
-	f.Faults[describe] = []aws.Fault{
-		{}, {Code: "InternalError", Message: "An internal error has occurred", Status: 500, Forever: true},
-	}
+	f.Faults[describe] = []aws.Fault{{}}
+	f.Refuse(describe, 500, "InternalError", "An internal error has occurred")
 	result := task.Run(t, f.router())
 	assert.Equal(t,
 		"eni-0a: ec2:DescribeNetworkInterfaces: InternalError: An internal error has occurred (request req-0815)",
@@ -247,10 +234,7 @@ func TestAWSVanishedInstance(t *testing.T) {
 	})
 	t.Run("for good", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults[modify] = []aws.Fault{{
-			Code:    "InvalidNetworkInterfaceID.NotFound",
-			Message: "The networkInterface ID 'eni-0a' does not exist", Status: 400,
-		}}
+		f.Refuse(modify, 400, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID 'eni-0a' does not exist")
 		assert.Contains(t, task.FailsUnchanged(t, f.router()),
 			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wgmesh/router/internal/fakecloud"
 	"github.com/wgmesh/router/internal/fakecloud/azure"
+	"github.com/wgmesh/router/internal/must"
 )
 
 // fakeAzure is the stand-in with the options that lead to it.
@@ -33,13 +34,10 @@ func (f *fakeAzure) control() options {
 func TestAzureOnTheRouter(t *testing.T) {
 	f := newAzure(t)
 	want := map[string]any{}
-	raw, err := json.Marshal(f.NICs[azure.NICA])
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(raw, &want))
+	require.NoError(t, json.Unmarshal(must.Get(json.Marshal(f.NICs[azure.NICA]))(t), &want))
 	want["properties"].(map[string]any)["enableIPForwarding"] = true
 
-	result := task.Run(t, f.router())
-	require.NotContains(t, result, "failed", "%v", result["msg"])
+	result := task.Succeeds(t, f.router())
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, true, result["verified"])
 	assert.Equal(t, azure.VM, result["instance"])
@@ -48,9 +46,7 @@ func TestAzureOnTheRouter(t *testing.T) {
 	assert.Equal(t, want, f.NICs[azure.NICA], "every other field survives, also those that we do not know")
 	assert.False(t, f.Forwarding(azure.NICOther), "a foreign interface is left alone")
 
-	result = task.Run(t, f.router())
-	assert.Equal(t, false, result["changed"])
-	assert.Equal(t, true, result["verified"])
+	task.Unchanged(t, f.router())
 	assert.Len(t, f.Writes, 2)
 
 	result = task.Run(t, f.router().And(options{"state": "disabled", "interfaces": "primary"}))
@@ -60,8 +56,7 @@ func TestAzureOnTheRouter(t *testing.T) {
 
 func TestAzureFromTheControlNode(t *testing.T) {
 	f := newAzure(t)
-	result := task.Run(t, f.control().And(options{"interfaces": []string{"router-b"}}))
-	require.NotContains(t, result, "failed", "%v", result["msg"])
+	result := task.Succeeds(t, f.control().And(options{"interfaces": []string{"router-b"}}))
 	assert.Equal(t, "azure", result["cloud"])
 	assert.Equal(t, []string{"PUT router-b"}, f.Writes)
 	assert.Zero(t, f.Token, "the identity of the machine it runs on was not asked for")
@@ -89,8 +84,7 @@ func TestAzureLostRace(t *testing.T) {
 	f := newAzure(t)
 	f.Fault("PUT "+azure.NICA, 412, "PreconditionFailedEtagMismatch", "changed")
 	f.Faults["PUT "+azure.NICA] = append(f.Faults["PUT "+azure.NICA], f.Faults["PUT "+azure.NICA]...)
-	result := task.Run(t, f.router())
-	assert.Equal(t, true, result["verified"], "%v", result["msg"])
+	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 
 	f = newAzure(t)
 	reads := 0
@@ -133,8 +127,7 @@ func TestAzureThrottling(t *testing.T) {
 func TestAzureExpiredToken(t *testing.T) {
 	f := newAzure(t)
 	f.Valid = 3
-	result := task.Run(t, f.router())
-	assert.Contains(t, result["msg"], "ExpiredAuthenticationToken", "one new token, no more")
+	assert.Contains(t, task.Fails(t, f.router()), "ExpiredAuthenticationToken", "one new token, no more")
 	f.Valid = f.Token + 2
 	assert.Equal(t, true, task.Run(t, f.router())["verified"])
 }

@@ -172,12 +172,8 @@ func TestAWSCheckMode(t *testing.T) {
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: eni-us")
 	assert.Contains(t, result["diff"].(map[string]any)["before"], "via: eni-them")
 	for _, action := range []string{"CreateRoute", "ReplaceRoute"} {
-		f.Faults[action] = []aws.Fault{
-			{
-				Code:    "UnauthorizedOperation",
-				Message: "You are not authorized to perform this operation. Encoded authorization failure message: AAAA", Status: 403, Forever: true,
-			},
-		}
+		f.Refuse(action, 403, "UnauthorizedOperation",
+			"You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
 	}
 	warnings := task.Succeeds(t, o)["warnings"]
 	assert.Len(t, warnings, 4)
@@ -244,9 +240,7 @@ func TestAWSLostRace(t *testing.T) {
 	t.Run("without end", func(t *testing.T) {
 		f := newAWS(t)
 		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
-		f.Faults["ReplaceRoute"] = []aws.Fault{
-			{Code: "InvalidRoute.NotFound", Message: "gone", Status: 400, Forever: true},
-		}
+		f.Refuse("ReplaceRoute", 400, "InvalidRoute.NotFound", "gone")
 		assert.Contains(t, task.Fails(t, f.one()),
 			"rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against another writer 8 times")
 	})
@@ -276,26 +270,24 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	assert.Equal(t, 2, f.Session)
 
 	f = newAWS(t)
-	f.Faults["DescribeRouteTables"] = []aws.Fault{
-		{Code: "RequestExpired", Message: "Request has expired.", Status: 400, Forever: true},
-	}
+	f.Refuse("DescribeRouteTables", 400, "RequestExpired", "Request has expired.")
 	assert.Contains(t, task.Fails(t, f.control(t)),
 		"rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the credentials have expired")
 }
 
 func TestAWSMissingPermission(t *testing.T) {
-	denied := aws.Fault{
-		Code:    "UnauthorizedOperation",
-		Message: "You are not authorized to perform this operation.", Status: 403, Forever: true,
+	deny := func(f *fakeAWS, action string) {
+		f.Refuse(action, 403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
 	}
 	t.Run("to read", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults["DescribeRouteTables"] = []aws.Fault{denied}
+		deny(f, "DescribeRouteTables")
 		assert.Contains(t, task.Fails(t, f.one()), "the permission ec2:DescribeRouteTables is missing")
 	})
 	t.Run("to write some", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults["CreateRoute"] = []aws.Fault{{}, denied}
+		f.Faults["CreateRoute"] = []aws.Fault{{}}
+		deny(f, "CreateRoute")
 		f.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 		result := task.Run(t, f.router())
 		assert.Equal(t, true, result["failed"])
@@ -346,18 +338,14 @@ func TestAWSVanishes(t *testing.T) {
 	})
 	t.Run("the interface", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults["CreateRoute"] = []aws.Fault{{
-			Code:    "InvalidNetworkInterfaceID.NotFound",
-			Message: "The networkInterface ID 'eni-us' does not exist", Status: 400,
-		}}
+		f.Refuse("CreateRoute", 400, "InvalidNetworkInterfaceID.NotFound",
+			"The networkInterface ID 'eni-us' does not exist")
 		assert.Contains(t, task.Fails(t, f.one()),
 			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
 	})
 	t.Run("room in the table", func(t *testing.T) {
 		f := newAWS(t)
-		f.Faults["CreateRoute"] = []aws.Fault{{
-			Code: "RouteLimitExceeded", Message: "The maximum number of routes has been reached.", Status: 400,
-		}}
+		f.Refuse("CreateRoute", 400, "RouteLimitExceeded", "The maximum number of routes has been reached.")
 		assert.Contains(t, task.Fails(t, f.one()),
 			"RouteLimitExceeded: The maximum number of routes has been reached (request req-0815); the table is full")
 	})

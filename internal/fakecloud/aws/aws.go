@@ -108,6 +108,11 @@ func Start(t *testing.T) *Cloud {
 	return c
 }
 
+// Refuse fails an action for good, after what Faults has for it.
+func (c *Cloud) Refuse(action string, status int, code, message string) {
+	c.Faults[action] = append(c.Faults[action], Fault{code, message, status, true})
+}
+
 // Lock lets a test look while the region is in use; the caller unlocks it.
 func (c *Cloud) Lock() (unlock func()) {
 	c.mu.Lock()
