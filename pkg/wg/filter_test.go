@@ -83,6 +83,23 @@ func TestClampOfTwoLists(t *testing.T) {
 	assert.Empty(t, f.mss.File, "both are of no mesh, so the purge takes all")
 }
 
+// Who wants none has none for what was taken out of the list either, which is of the same mesh. Without
+// a mesh it may be of another list, whose TCP would hang.
+func TestNoClampForStale(t *testing.T) {
+	for former, stays := range map[string]bool{"routers": false, "others": true, "": true} {
+		f, w := meshHost(), mesh()
+		w.Mesh = former
+		converge(t, f, w)
+		w.Tunnels, w.MSSClamp, w.Mesh = w.Tunnels[:0], false, "routers"
+		if former == "" {
+			w.Mesh = ""
+		}
+		converge(t, f, w)
+		assert.Contains(t, f.files, "wg1", "it is left alone")
+		assert.Equal(t, stays, strings.Contains(f.mss.File, "maxseg"), former)
+	}
+}
+
 // The clamp is for a tunnel of any name.
 func TestClampOfAnotherName(t *testing.T) {
 	for _, name := range []string{"office-berlin", "office-berlin-1"} { // 15 are the most

@@ -58,7 +58,8 @@ func clamped(text string) []string {
 func (w Want) wantsTable() bool { return len(w.Tunnels) > 0 && (w.MSSClamp || w.Input == InputMesh) }
 
 // prefixes are those of the interfaces to clamp: a tunnel whose name does not begin with that
-// of w is one of its own. What other tunnels have stays, which are of another list or mesh.
+// of w is one of its own. What other tunnels have stays, which are of another list or mesh: those
+// of the mesh of w, which has a name, are its own, and have none where w wants none.
 func (w Want) prefixes(s Have, remove []Removal) []string {
 	var out []string
 	if w.MSSClamp && len(w.Tunnels) > 0 {
@@ -74,7 +75,8 @@ func (w Want) prefixes(s Have, remove []Removal) []string {
 		used := func(name string) bool {
 			f := s.Interfaces[name].File
 			_, about := wanted[name]
-			return strings.HasPrefix(name, prefix) && !about && f != nil && f.Ours &&
+			own := w.Mesh != "" && w.made(f)
+			return strings.HasPrefix(name, prefix) && !about && f != nil && f.Ours && (w.MSSClamp || !own) &&
 				!slices.ContainsFunc(remove, func(r Removal) bool { return r.Name == name })
 		}
 		if !slices.Contains(out, prefix) && slices.ContainsFunc(sortedKeys(s.Interfaces), used) {

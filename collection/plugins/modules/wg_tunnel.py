@@ -146,7 +146,8 @@ options:
     description:
       - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU
         of the tunnel, in both directions.
-      - C(false) removes the clamp.
+      - C(false) removes the clamp, also of interfaces of I(mesh) that are not in I(tunnels). What is of another mesh keeps
+        it, and without I(mesh) what is not in I(tunnels), for it may be in another list.
       - The tables that the role C(wgmesh.router.router) keeps (metadata guard, health port) are loaded again too, where
         their files are and they are not.
       - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as
