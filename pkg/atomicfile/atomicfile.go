@@ -4,7 +4,8 @@
 // owner than it was meant to have.
 //
 // It never follows a symbolic link in the last element of a path. It does not
-// make folders and keeps no backups.
+// make folders and keeps no backups. What a writer leaves that is killed, the next
+// writer of the same file removes.
 package atomicfile
 
 import (
@@ -13,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -74,23 +77,56 @@ func Remove(path string) error {
 func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(from, to string) error) (err error) {
 	defer func() { err = about(path, err) }()
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
+	sweep(path)
+	f, err := temporary(path)
 	if err != nil {
 		return err
 	}
-	// After a rename the name is gone and this does nothing.
-	defer func() { _ = os.Remove(f.Name()) }()
+	// After a rename the name is gone, and this ends the lock alone.
+	defer func() { _, _ = os.Remove(f.Name()), f.Close() }()
 
 	if err := fill(f, data, perm, uid, gid); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	if err := move(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// temporary is a new file beside path. Its lock says that its writer lives.
+func temporary(path string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+		if err != nil {
+			return nil, err
+		}
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX) // where there are no locks, sweep gets none either
+		if _, err := os.Lstat(f.Name()); !errors.Is(err, fs.ErrNotExist) {
+			return f, nil
+		}
+		_ = f.Close() // another writer swept it before it had its lock
+	}
+}
+
+// sweep removes what writers of path left that were killed.
+func sweep(path string) {
+	dir, base := filepath.Split(path)
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), "."+base+".")
+		if _, err := strconv.ParseUint(number, 10, 32); !ours || err != nil || !e.Type().IsRegular() {
+			continue
+		}
+		f, err := os.OpenFile(dir+e.Name(), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.Remove(f.Name())
+		}
+		_ = f.Close()
+	}
 }
 
 // about names the file in an error, and not the temporary one, which is gone: a full

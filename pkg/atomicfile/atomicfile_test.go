@@ -142,6 +142,46 @@ func TestCreateIsExclusive(t *testing.T) {
 	assert.Equal(t, []string{"file"}, list(t, dir))
 }
 
+// A writer that was killed leaves a part of the file, or all of a secret. The next one of the same
+// file removes it, and nothing else: not what a writer that lives has locked.
+func TestWriteRemovesWhatKilledOnesLeft(t *testing.T) {
+	for name, write := range map[string]func(string, []byte, fs.FileMode) error{
+		"write": atomicfile.Write, "create": atomicfile.Create,
+	} {
+		dir := t.TempDir()
+		stay := []string{
+			".file.", ".file.12", ".file.99999999999", ".file.5x", ".file.conf.6", ".file.conf.good", ".other.7", "file.8",
+		}
+		for _, left := range append(stay, ".file.1", ".file.4294967295") {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, left), []byte("secret"), 0o600))
+		}
+		lives := must.Get(os.Open(filepath.Join(dir, ".file.12")))(t)
+		require.NoError(t, syscall.Flock(int(lives.Fd()), syscall.LOCK_EX))
+		require.NoError(t, os.Symlink("file.8", filepath.Join(dir, ".file.2")))
+		require.NoError(t, os.Mkdir(filepath.Join(dir, ".file.3"), 0o700))
+		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, ".file.4"), 0o600))
+
+		require.NoError(t, write(filepath.Join(dir, "file"), []byte("new"), 0o600), name)
+		assert.ElementsMatch(t, append(stay, ".file.2", ".file.3", ".file.4", "file"), list(t, dir), name)
+		require.NoError(t, lives.Close())
+	}
+}
+
+// Writers of one file do not take each other's part away.
+func TestWritersTogether(t *testing.T) {
+	dir := t.TempDir()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				assert.NoError(t, atomicfile.Write(filepath.Join(dir, "file"), []byte("x"), 0o600))
+			}
+		})
+	}
+	all.Wait()
+	assert.Equal(t, []string{"file"}, list(t, dir))
+}
+
 func TestRemove(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
