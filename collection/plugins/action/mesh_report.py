@@ -6,7 +6,7 @@
 It is a task of the roles, which run it once for all routers, also when tasks before it failed: it changes nothing, and
 the failed tasks make the run red. It prints with Ansible's own Display, so that no callback puts the table into a line of
 JSON; where another program reads standard output, or failures go to standard error, so does the table. Options: file,
-goal, lines, tunnels, and refused for what is wrong with an inventory, which is the one thing that it fails for.
+goal, lines, tunnels, reads, and refused for what is wrong with an inventory, which is the one thing that it fails for.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         hostvars = registered.once(task_vars["hostvars"])
         targeted, alive = (task_vars[name] for name in ("ansible_play_hosts_all", "ansible_play_hosts"))
-        # The status play, which shows tunnels, changes nothing in check mode either: it says what it has seen.
-        check = bool(task_vars.get("ansible_check_mode")) and not self.option("tunnels", False)
+        # A run that only reads says in check mode, too, what it has seen.
+        check = bool(task_vars.get("ansible_check_mode")) and not self.option("reads", False)
         goal, refused = self.option("goal", "healthy"), self.option("refused", [])
         rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)
         warnings = told(hostvars, targeted)

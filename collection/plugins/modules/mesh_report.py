@@ -35,6 +35,10 @@ options:
     description: Whether to print a table of the tunnels of each router, too.
     type: bool
     default: false
+  reads:
+    description: Whether the run only reads. What it has seen counts in check mode, too, and I(file) is written.
+    type: bool
+    default: false
   refused:
     description: The faults of the inventory, as the filter C(objections) returns them. With any, the task fails.
     type: list
