@@ -74,7 +74,7 @@ causes:
   elements: dict
   contains:
     routers:
-      description: The routers that it is wrong with. Two are the ends of a tunnel.
+      description: The routers that it is wrong with. C(aws-1 - gcp-1) are the ends of a tunnel, and C(aws - gcp) two sites that lost each other.
       type: list
       elements: str
     cause:

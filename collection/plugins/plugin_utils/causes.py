@@ -4,8 +4,8 @@
 """What is wrong with a mesh: each cause once, with the router that has it, what to do, and what follows from it.
 
 A row is a dictionary: routers, ends, cause, do, kind, follows. Cause and do have at most MOST characters together. Routers are
-whose cause it is, a tunnel's as "aws-1 - gcp-1", and ends these one by one; follows are the routers that have no session because
-of it.
+whose cause it is, a tunnel's as "aws-1 - gcp-1" and two sites' as "aws - gcp", and ends these one by one; follows are the routers
+that have no session or no way because of it.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class Mesh:
         self.found = {}  # (cause, do, kind): [routers, their ends, follows]
         self.down = set()  # routers with a cause that explains why others miss them
         self.ill = set()  # those with one that explains no missing session
+        self.apart = set()  # pairs of which both sites have lost each other
         self.troubles = {router: self.seen(router) if network and router in alive else [] for router in targeted}
         # Who misses whom, and why: of several reasons the first that time cannot mend, or the first.
         self.misses = {
@@ -148,7 +149,9 @@ class Mesh:
 
     def left(self, a, b):
         """Whether a misses b, and no cause of an end explains it."""
-        return b in self.misses.get(a, {}) and not {a, b} & self.down and ((a, b) in self.cuts or not {a, b} & self.ill)
+        if b not in self.misses.get(a, {}) or {a, b} & self.down or frozenset((a, b)) in self.apart:
+            return False
+        return (a, b) in self.cuts or not {a, b} & self.ill
 
     def failed(self, router):
         """What failed, or how the router left the run."""
@@ -228,6 +231,8 @@ class Mesh:
         while True:
             # Pairs of which no end is a cause yet.
             left = sorted((a, b) for a in self.misses for b in self.misses[a] if self.left(a, b))
+            if self.parted([(a, b) for a, b in left if not self.misses[a][b].get("alone")]):
+                continue
             missed = [peer for _router, peer in left]
             worst = max(sorted(set(missed)), key=missed.count, default=None)
             if worst is None or missed.count(worst) < 2:  # one witness proves nothing
@@ -259,9 +264,10 @@ class Mesh:
                     told.setdefault(owner, {}).setdefault(router, []).append(trouble)
         for owner, accusers in told.items():
             others = self.content(owner, accusers)
+            theirs = [t for t in self.troubles.get(owner, ()) if not t.get("peer") and not t.get("follows")]
             for router, trouble in [(router, t) for router, troubles in accusers.items() for t in troubles[:MOST_CAUSES]]:
                 network, here = trouble["network"], trouble.get("here") or trouble
-                said = [t for t in self.troubles.get(owner, ()) if not t.get("peer") and not t.get("follows") and network in t["cause"]]
+                said = [t for t in theirs if network in t["cause"]]
                 if said:
                     self.add(owner, said[0]["cause"], said[0].get("do"), "router", lack[network])
                 elif len(accusers) <= max(1, others):
@@ -277,6 +283,31 @@ class Mesh:
             for router, troubles in self.troubles.items():
                 for trouble in troubles:
                     self.add(router, trouble["cause"], trouble.get("do"), "route")
+
+    def parted(self, left):
+        """Find two sites of which each router misses each of the other's, and these miss nobody else. Nobody can tell
+        which of the two it is, or what is between them."""
+        near, sites = {}, {}
+        for a, b in left:
+            near.setdefault(a, set()).add(b)
+            near.setdefault(b, set()).add(a)
+        for name in self.alive:
+            if name not in self.down:
+                sites.setdefault(self.hostvars[name].get("mesh_site") or name, set()).add(name)
+        of = {name: site for site, names in sites.items() for name in names}
+        for a in sorted(set(near) & set(of)):
+            ends = [of[a], *{of.get(b) for b in near[a]}]
+            here, there = (sites.get(site, set()) for site in (ends[0], ends[-1]))
+            if len(ends) != 2 or len(here | there) < 3 or any(near.get(x) != there for x in here) or any(near.get(x) != here for x in there):
+                continue
+            views = [(self.misses[x][y], x, y) for x, y in left if x in here | there]
+            said = [view["cause"] for view, _x, _y in views]
+            view, x, y = max(views, key=lambda v: said.count(v[0]["cause"]))
+            seen = view.get("here") or view
+            self.add(sorted(ends), "every tunnel, as %s - %s: %s" % (*sorted((x, y)), seen["cause"]), seen.get("do"), "tunnel", red=here | there)
+            self.apart |= {frozenset((x, y)) for x in here for y in there}
+            return True
+        return False
 
     def blame(self, router, where=""):
         of = [a for a in self.misses if self.left(a, router)] or [a for a in self.misses if router in self.misses[a]]

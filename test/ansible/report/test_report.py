@@ -294,6 +294,60 @@ class Rows(unittest.TestCase):
             for row in rows:
                 self.assertEqual((2, True), (len(row["ends"]), "aws-1" in row["ends"]), row)
 
+    def test_two_sites(self):
+        """One of two that lose each other was blamed by alphabet, as if its routers were dead."""
+        aws, azure, gcp, office = ROUTERS[:2], ROUTERS[2:4], ROUTERS[4:6], ROUTERS[6:]
+        yet = "no handshake yet, last endpoint 198.51.100.7:51820"
+
+        def between(*sites, both=True):
+            """What is told when those of the first site have lost those of the others."""
+            told = {}
+            for one in sites[0]:
+                for other in sum(sites[1:], []):
+                    told.setdefault(one, []).append(misses(other, cut=True))
+                    if both:
+                        told.setdefault(other, []).append(misses(one, cut=True))
+            return told
+
+        scenes = {
+            "of two routers each": (between(azure, gcp), [("azure - gcp", "every tunnel, as azure-1 - gcp-1: " + yet, 0)], azure + gcp),
+            "of which one has one router": (
+                between(office, azure), [("azure - office", "every tunnel, as azure-1 - office-1: " + yet, 0)], azure + office,
+            ),
+            "and one router alone has looked": (
+                between(office, azure, both=False), [("azure - office", "every tunnel, as azure-1 - office-1: " + yet, 0)], azure + office,
+            ),
+            "and two others, too": (
+                {**between(azure, gcp), **between(office, aws)},
+                [("aws - office", "every tunnel, as aws-1 - office-1: " + yet, 0), ("azure - gcp", "every tunnel, as azure-1 - gcp-1: " + yet, 0)], ROUTERS,
+            ),
+            "and one of them others": (between(gcp, azure, office), [("gcp-1, gcp-2", "no handshake", 3)], gcp),
+            "but for one tunnel": (
+                {**between(azure, gcp[:1]), "azure-1": [misses(name, cut=True) for name in gcp]},
+                [("gcp-1", "no handshake", 2), ("azure-1 - gcp-2", yet, 0)], ["azure-1", "gcp-1", "gcp-2"],
+            ),
+            "as a router of two says": (
+                {"aws-1": [misses(name) for name in ROUTERS[1:]]}, [("aws-1 - " + name, yet, 0) for name in ROUTERS[1:]], ROUTERS,
+            ),
+            "which forward nothing to each other, and have tunnels": (
+                {name: [lost(peer) for peer in gcp] for name in azure}, [("gcp-1, gcp-2", "it forwards nothing to 10.1.3.20 of its site", 2)], gcp,
+            ),
+        }
+        for name, (told, want, red) in scenes.items():
+            with self.subTest(name):
+                hostvars = mesh(told)
+                rows = causes.causes(hostvars, ROUTERS, ROUTERS)
+                self.assertEqual(want, [(", ".join(row["routers"]), row["cause"], len(row["follows"])) for row in rows])
+                self.assertEqual(sorted(red), sorted(causes.blamed(rows, hostvars, ROUTERS, ROUTERS)))
+
+    def test_two_sites_and_a_dead_router(self):
+        told = {name: [misses("office-1", cut=True)] for name in ROUTERS[:6]}
+        for one, other in [("azure-1", "gcp-1"), ("azure-1", "gcp-2"), ("azure-2", "gcp-1"), ("azure-2", "gcp-2")]:
+            told[one].append(misses(other, cut=True))
+            told[other].append(misses(one, cut=True))
+        rows = causes.causes(mesh(told), ROUTERS, ROUTERS)
+        self.assertEqual([["office-1"], ["azure - gcp"]], [row["routers"] for row in rows])
+
     def test_networks_that_nobody_brings(self):
         net, others = "10.3.0.0/16", [name for name in ROUTERS if not name.startswith("gcp")]
         own = {**PROBE, "cause": "it has no route for %s" % net}
