@@ -38,6 +38,7 @@ from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # no
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils import answers  # noqa: E402
 
 PLAYBOOKS = (
@@ -855,11 +856,13 @@ class Drains(unittest.TestCase):
         "gcp-1": {"mesh_site": "gcp"},
     }  # fmt: skip
 
+    MEND = "mend gcp-1, or remove it if it was taken over (docs/taken-over.md)"
+
     @staticmethod
-    def seen(name, drained=False, troubles=(), ways=(), runs=False, trouble=""):
+    def seen(name, drained=False, troubles=(), ways=(), runs=False, trouble="", **more):
         found = {"drained": drained, "troubles": [{"peer": peer, "text": text} for peer, text in troubles], "ways": list(ways)}
         found["failover"] = {"runs": runs, "trouble": trouble}
-        return {"item": name, "answers": {"__mesh_seen": found}}
+        return {"item": name, "answers": {"__mesh_seen": {**found, **more}}}
 
     def refused(self, name, seen, targeted=None, **more):
         line = drainable(name, self.HOSTS, list(self.HOSTS), targeted or [name], seen, **more)
@@ -887,7 +890,7 @@ class Drains(unittest.TestCase):
         found = "no answer from 10.1.1.4 comes back through azure-2, but through azure-1"
         lost["answers"]["__mesh_seen"]["troubles"] = [{"peer": "azure-2", "alone": True, "text": found, "here": {"cause": found}}]
         line = self.refused("azure-1", well, crossed=[{"item": "aws-1", "unreachable": True}, lost])
-        self.assertIn("azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes back through azure-2", line)
+        self.assertIn("azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes ...): mend", line)
         self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
         self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
 
@@ -947,10 +950,63 @@ class Drains(unittest.TestCase):
         carried = [{"name": "wg6", "peer": "azure-2", "received": 5, "sent": 205}, {"name": "wg2", "peer": "office-1", "received": 4, "sent": 4}]
         traffic = {"forwarded": 200, "carried": carried}
         lines = undrained("azure-1", others, traffic)
-        self.assertEqual("gcp-1 has no other way to 10.1.0.0/16 than by azure-1", lines[0])
+        self.assertEqual("gcp-1 has no other way to 10.1.0.0/16 than by azure-1: " + self.MEND, lines[0])
         self.assertIn("azure-1 forwards 200 packets/s (wg6 azure-2: 5 in, 205 out", lines[1])
         self.assertIn("it comes from its own site", undrained("azure-1", [], traffic)[0])
         self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
+
+    def test_one_says_that_it_uses(self):
+        """A router that was taken over kept everybody else from being drained: it said that it had its way by whoever was."""
+        way = [{"network": "10.1.0.0/16", "peer": "azure-1"}]
+        uses, none = self.seen("gcp-1", ways=way), {"forwarded": 0}
+        well, ill = ([{"peer": "gcp-1", "healthy": healthy}] for healthy in (True, False))
+        mate = self.seen("azure-2", tunnels=well)
+        said = "gcp-1 has no other way to 10.1.0.0/16 than by azure-1"
+        for others, traffic, want, doubted in (
+            ([uses, mate], none, [], True),
+            ([uses, mate], {}, [], True),
+            ([uses, mate], {"forwarded": 9}, ["azure-1 forwards 9 packets/s (); of the others only gcp-1 says that it sends here: " + self.MEND], True),
+            ([uses, self.seen("azure-2", tunnels=ill)], none, [said], False),
+            ([uses, self.seen("azure-2", True, tunnels=well)], none, [said], False),
+            ([uses, {"item": "azure-2"}], none, [said], False),
+            ([uses], none, [said], False),
+            ([uses, mate, self.seen("aws-1", ways=way)], none, [said, "aws-1 has no other way"], False),
+            ([self.seen("azure-2", ways=way, tunnels=well), self.seen("azure-3", tunnels=[{"peer": "azure-2", "healthy": True}])], none, ["azure-2 has"], False),
+        ):
+            lines = undrained("azure-1", others, traffic, beside=["azure-2", "azure-3"])
+            self.assertEqual(len(want), len(lines), lines)
+            for line, words in zip(lines, want):
+                self.assertTrue(line.startswith(words), line)
+            lines = undrained("azure-1", others, traffic, beside=["azure-2", "azure-3"], doubted=True)
+            self.assertEqual(doubted, bool(lines), lines)
+            self.assertIn(said.replace("has", "alone says that it has") if doubted else "", "".join(lines))
+
+    def test_one_says_that_it_does_not_forward(self):
+        """The same by what does not come back through it."""
+        def accuses(name, *peers):
+            result = self.seen(name)
+            found = [{"peer": peer, "alone": True, "text": "10.1.9.9", "here": {"cause": "no answer through azure-1"}} for peer in peers]
+            result["answers"]["__mesh_seen"]["troubles"] = found
+            return result
+
+        def gets(name, healthy=True, addresses=("10.2.1.4",)):
+            return self.seen(name, tunnels=[{"peer": "azure-1", "healthy": healthy}], source_addresses=list(addresses))
+
+        lies, honest = accuses("gcp-1", "azure-1"), [gets("aws-1"), gets("aws-2")]
+        for seen, doubted in (
+            ([lies, *honest], True),
+            ([lies, honest[0]], False),
+            ([lies, honest[0], {"item": "aws-2", "unreachable": True}], False),
+            ([lies, honest[0], gets("aws-2", healthy=False)], False),
+            ([lies, honest[0], gets("aws-2", addresses=())], False),
+            ([lies, honest[0], accuses("aws-2", "azure-1", "azure-2")], False),
+            ([lies, *honest, accuses("office-1", "azure-1")], False),
+        ):
+            lines, doubts = (unforwarded("azure-1", seen, ["azure-1", "azure-2"], doubted=of) for of in (False, True))
+            self.assertEqual((doubted, not doubted), (bool(doubts), bool(lines)), (seen, lines, doubts))
+            said = "gcp-1 alone says: no answer through azure-1; aws-1, aws-2 get theirs: look at gcp-1; if it was taken over: docs/taken-over.md"
+            self.assertEqual([said] if doubted else [], doubts)
+        self.assertEqual([], unforwarded("azure-1", [accuses("gcp-1", "azure-1", "azure-2")], ["azure-1", "azure-2"]))
 
 
 class Turns(unittest.TestCase):
@@ -967,20 +1023,20 @@ class Turns(unittest.TestCase):
         "            seen = json.load(f).get(host)\n"
         "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
         "        failover = {'peers': []}\n"
-        "        peers = [{'peer': router} for router in task_vars['groups']['routers'] if router != host]\n"
+        "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router != host]\n"
         "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
         "        if name == 'mesh_plan_info':\n"
         "            return plan\n"
         "        if seen is None:\n"
         "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
         "        if name == 'mesh_status_info':\n"
-        "            return dict(seen, forwarded=0, notes=seen['notes'] if args.get('failover_plan') == failover else [])\n"
+        "            return dict({'forwarded': 0, **seen}, notes=seen['notes'] if args.get('failover_plan') == failover else [])\n"
         "        with open(%r, 'a') as f:\n"
         "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
         "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
         "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
         "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
-        "        return {'answers': {step['register']: by.get(step['module'], {}) for step in args['steps']}}\n"
+        "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
 
     WRONG = (
@@ -1107,7 +1163,7 @@ class Turns(unittest.TestCase):
             dead["troubles"].append(trouble)
         code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=dead)
         self.assertEqual((2, []), (code, did), out)
-        self.assertIn("azure-1 stays drained: none of its 4 tunnels is well: mend it first, or -e mesh_drain_force=true", out)
+        self.assertIn("azure-1 stays drained: none of its 4 tunnels is well: mend it first, or wgmesh.router.undrain -e mesh_drain_force=true", out)
         self.assertRegex(out, "ROUTER FOLLOWS CAUSE: WHAT TO DO .*no handshake")
         undrained = ["azure-1: Undrain this router"]
         code, out, did = self.play("undrain", "--limit", "azure-1", "-e", "mesh_drain_force=true", azure_1=dead)
@@ -1126,7 +1182,7 @@ class Turns(unittest.TestCase):
             with self.subTest(play):
                 code, out, did = self.play(*play, "--limit", "azure-1", **sees)
                 self.assertEqual((2, []), (code, did), out)
-                found = "azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes back through azure-2): mend that one first"
+                found = "azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes ...): mend that one, or who says so (docs/taken-over.md)"
                 self.assertIn("azure-1 is not drained: " + found, out)
         drained = ["azure-1: Drain this router"]
         code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_force=true", **sees)
@@ -1189,7 +1245,7 @@ class Turns(unittest.TestCase):
         new = {"drained_why": "a new machine, replace has not ended"}
         drained = {"azure_1": self.seen("azure-1", True, **new), "azure_2": self.seen("azure-2")}
         sees = {"aws_2": self.seen("aws-2", crossed=self.lost("azure-1"))}
-        line = "azure-1 stays drained: aws-2: no answer from 10.1.2.4 comes back through azure-1: mend it first, or -e mesh_drain_force=true"
+        line = "azure-1 stays drained: aws-2: no answer from 10.1.2.4 comes back through azure-1: mend it first, or wgmesh.router.undrain -e "
         code, out, did = self.play("undrain", "--limit", "azure-1", **drained, **sees)
         self.assertEqual((2, []), (code, did), out)
         self.assertIn(line, out)
@@ -1199,6 +1255,45 @@ class Turns(unittest.TestCase):
         lost = self.lost("azure-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
         code, out, did = self.play("undrain", "--limit", "azure-1", silent=["gcp-1"], **drained, aws_2=self.seen("aws-2", crossed=lost))
         self.assertEqual((0, undrained), (code, did), out)
+
+    def test_one_liar(self):
+        """One router that was taken over kept all others from being drained and undrained, by what it said of them."""
+        lies = self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}], crossed=self.lost("azure-2", host="10.1.1.4"))
+        others = {router.replace("-", "_"): self.seen(router, source_addresses=["10.2.1.4"]) for router in self.SITES["aws"]}
+        drained = ["azure-1: Drain this router"]
+        code, out, did = self.play("drain", "--limit", "azure-1", gcp_1=lies, **others)
+        self.assertEqual((0, drained), (code, did), out)
+        self.assertIn("gcp-1 alone says: no answer from 10.1.1.4 comes back through azure-2; aws-1, aws-2 get theirs: look at gcp-1", out)
+        self.assertIn("gcp-1 alone says that it has no other way to 10.1.0.0/16 than by azure-1, but", out)
+        self.assertIn("azure-1 is drained: no kernel of 3 other routers sends anything to it, and its own forwards 0 packets/s", out)
+        # What it sends counts, and so does a way that it lacks beside this one.
+        code, out, did = self.play("drain", "--limit", "azure-1", gcp_1=lies, azure_1=self.seen("azure-1", forwarded=9, carried=[]), **others)
+        self.assertEqual((2, drained), (code, did), out)
+        self.assertIn("it is drained and stays so, but azure-1 forwards 9 packets/s (); of the others only gcp-1 says that it sends here", out)
+        mate = self.seen("azure-2")
+        next(tunnel for tunnel in mate["tunnels"] if tunnel["peer"] == "gcp-1")["healthy"] = False
+        code, out, did = self.play("drain", "--limit", "azure-1", gcp_1=lies, azure_2=mate, **others)
+        self.assertEqual((2, drained), (code, did), out)
+        self.assertIn("it is drained and stays so, but gcp-1 has no other way to 10.1.0.0/16 than by azure-1: mend gcp-1, or remove it if", out)
+        lies["crossed"] = self.lost("azure-1")
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=self.seen("azure-1", True), gcp_1=lies, **others)
+        self.assertEqual((0, ["azure-1: Undrain this router"]), (code, did), out)
+        self.assertIn("gcp-1 alone says: no answer from 10.1.2.4 comes back through azure-1; aws-1, aws-2 get theirs: look at gcp-1", out)
+
+    def test_one_liar_had_its_turn(self):
+        """What it had said in its own turn was held against those of the turns after."""
+        for name in ("mesh_gate", "mesh_guard", "mesh_peer", "mesh_preflight_info", "wg_keypair", "wg_psk"):
+            action = self.root / "ansible_collections/wgmesh/router/plugins/action" / (name + ".py")
+            action.unlink()
+            action.write_text(
+                "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+                "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': []}\n")
+        here = {"cause": "it forwards nothing", "do": "look at it"}
+        trouble = {"peer": "aws-1", "text": "it forwards nothing", "follows": False, "alone": True, "final": False, "cut": False, "here": here, **here}
+        lies = self.seen("azure-1", healthy=False, required_healthy=False, troubles=[trouble])
+        code, out, did = self.play("upgrade", "--limit", "azure-1,aws-1", azure_1=lies)
+        self.assertEqual(0, code, out)
+        self.assertIn("aws-1: Undrain this router", did, out)
 
     def test_hooks(self):
         """What is not a list of tasks ended the run after the drain, or did nothing and was green."""

@@ -32,6 +32,10 @@ options:
     description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be true.
     type: str
     default: healthy
+  by:
+    description: The only router whose word counts, where the run is at one after the other. Empty, that of all does.
+    type: str
+    default: ''
 author: wgmesh.router contributors (@wgmesh)
 """
 
@@ -53,9 +57,10 @@ _value:
 from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, registered
 
 
-def blamed(hostvars, targeted, alive, goal="healthy"):
+def blamed(hostvars, targeted, alive, goal="healthy", by=""):
     """Return the routers that are to fail."""
-    hostvars = registered.once(hostvars)
+    known = registered.once(hostvars)
+    hostvars = registered.Once(known, lambda name: known[name] if by in ("", name) else {})
     return causes.blamed(causes.causes(hostvars, targeted, alive, goal), hostvars, targeted, alive, goal)
 
 

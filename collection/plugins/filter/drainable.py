@@ -104,7 +104,7 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
             return refusal(name, "%s of its site is not well (%s)" % (other, cut(troubles[0])), "mend that one first")
         lost = unforwarded(other, crossed, [name])
         if lost:
-            return refusal(name, "%s of its site does not forward (%s)" % (other, cut(lost[0])), "mend that one first (status play)")
+            return refusal(name, "%s of its site does not forward (%s)" % (other, cut(lost[0], 40)), "mend that one, or who says so (docs/taken-over.md)")
         # The other one takes the tables of this one, or its own back, which a daemon here may hold.
         held = hostvars[name].get("mesh_route_tables") or (answers.get(name) or answer)["failover"]["runs"] and hostvars[other].get("mesh_route_tables")
         if held and answer["failover"]["trouble"]:

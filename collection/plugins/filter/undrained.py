@@ -11,6 +11,8 @@ short_description: What still uses a router that is drained
 version_added: 1.0.0
 description:
   - Puts together what the kernels of the other routers say of their ways, and what that of the drained router forwards.
+  - A router that was taken over says what it likes. What one of another site says alone, while the tunnel between it and another
+    router of this site is well, counts only if the drained router forwards anything.
 positional: _input, others, traffic
 options:
   _input:
@@ -30,6 +32,15 @@ options:
     description: Packets per second that count as none.
     type: int
     default: 0
+  beside:
+    description: The names of the other routers of its site.
+    type: list
+    elements: str
+    default: []
+  doubted:
+    description: Return what one router says alone instead.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -43,25 +54,40 @@ _value:
   description: One line for each of it, none when the router may go.
   type: list
   elements: str
-  sample: ["aws-1 has no other way to 10.1.0.0/16 than by azure-1"]
+  sample: ["aws-1 has no other way to 10.1.0.0/16 than by azure-1: mend aws-1, or remove it if it was taken over (docs/taken-over.md)"]
 """
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
 
-def undrained(name, others, traffic, most=0):
+
+def undrained(name, others, traffic, most=0, beside=(), doubted=False):
     """Return the lines."""
-    lines = []
-    for result in others:
-        networks = ways(result, name)
-        if networks:
-            more = " and %d more" % (len(networks) - 2) if len(networks) > 2 else ""
-            lines.append("%s has no other way to %s%s than by %s" % (result["item"], ", ".join(networks[:2]), more, name))
+    used = {result["item"]: listed(ways(result, name)) for result in others if ways(result, name)}
+    alone, mate = contradicted(list(used), others, beside)
+    mend = "mend %s, or remove it if it was taken over (docs/taken-over.md)"
+    if doubted:
+        words = "%s alone says that it has no other way to %s than by %s, but the tunnel between it and %s is well: " + mend
+        return [words % (alone, used[alone], name, mate, alone)] if alone else []
+    lines = [("%s has no other way to %s than by %s: " + mend) % (who, used[who], name, who) for who in used if who != alone]
     forwarded = traffic.get("forwarded", 0)
     if forwarded > most:
         by = sorted(traffic.get("carried") or [], key=lambda tunnel: -tunnel["received"] - tunnel["sent"])[:2]
         most_used = ", ".join("%s %s: %d in, %d out" % (tunnel["name"], tunnel["peer"], tunnel["received"], tunnel["sent"]) for tunnel in by)
         whence = "" if lines else "; no other router does it, so it comes from its own site: a route table, a balancer, a gateway"
+        if alone:
+            whence = "; of the others only %s says that it sends here: " % alone + mend % alone
         lines.append("%s forwards %d packets/s (%s)%s" % (name, forwarded, most_used, whence))
     return lines
+
+
+def contradicted(users, others, beside):
+    """The one router that says it, when it is of another site, and who of this site could carry what it sends."""
+    for result in others if len(users) == 1 and users[0] not in beside else ():
+        seen = (result.get("answers") or {}).get("__mesh_seen") or {}
+        if result["item"] in beside and not seen.get("drained"):
+            if any(tunnel["peer"] == users[0] and tunnel["healthy"] for tunnel in seen.get("tunnels") or []):
+                return users[0], result["item"]
+    return None, None
 
 
 def ways(result, name):

@@ -13,6 +13,7 @@ description:
   - Each of them has pinged hosts and routers of the site by way of this one. A router that does not answer says nothing.
   - A host that answers through no router of the site is none of their faults as far as is known. So what is lost through
     one of I(beside) as well does not count.
+  - A router that was taken over says what it likes. What one says alone, while two others get their answers, does not count.
 positional: _input, seen, beside
 options:
   _input:
@@ -25,10 +26,14 @@ options:
     elements: dict
     required: true
   beside:
-    description: The names of the other routers of its site.
+    description: The names of the routers of its site.
     type: list
     elements: str
     default: []
+  doubted:
+    description: Return what does not count for that instead.
+    type: bool
+    default: false
 author: wgmesh.router contributors (@wgmesh)
 """
 
@@ -49,16 +54,32 @@ _value:
   sample: ["aws-1: no answer from 10.1.2.4 comes back through azure-1, but through azure-2"]
 """
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
 
-def unforwarded(name, seen, beside=()):
+
+def unforwarded(name, seen, beside=(), doubted=False):
     """Return the lines."""
-    lines = []
+    said, well = {}, []
     for result in seen:
         status = (result.get("answers") or {}).get("__mesh_seen") or {}
         alone = [trouble for trouble in status.get("troubles") or [] if trouble["alone"]]
-        others = {trouble["text"] for trouble in alone if trouble["peer"] in beside}
-        lines += ["%s: %s" % (result["item"], t["here"]["cause"]) for t in alone if t["peer"] == name and t["text"] not in others]
-    return lines
+        others = {trouble["text"] for trouble in alone if trouble["peer"] in beside and trouble["peer"] != name}
+        causes = [t["here"]["cause"] for t in alone if t["peer"] == name and t["text"] not in others]
+        if causes:
+            said[result["item"]] = causes
+        elif asks(status, name):
+            well.append(result["item"])
+    lone = len(said) == 1 and len(well) > 1
+    if doubted:
+        words = "%s alone says: %s; %s get theirs: look at %s; if it was taken over: docs/taken-over.md"
+        return [words % (who, causes[0], listed(sorted(well)), who) for who, causes in said.items() if lone]
+    return ["%s: %s" % (who, cause) for who, causes in said.items() for cause in causes if not lone]
+
+
+def asks(status, name):
+    """Whether a router can ask by way of this one, and misses no answer."""
+    tunnels = [tunnel for tunnel in status.get("tunnels") or [] if tunnel["peer"] == name and tunnel["healthy"]]
+    return bool(tunnels and status.get("source_addresses")) and name not in [trouble["peer"] for trouble in status["troubles"]]
 
 
 class FilterModule:

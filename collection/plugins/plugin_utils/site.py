@@ -16,9 +16,9 @@ def of_site(name, hostvars, group):
     return [other for other in group if hostvars[other].get("mesh_site") == site and hostvars[other].get("mesh_state", "present") != "absent"]
 
 
-def cut(text):
+def cut(text, most=LONGEST):
     """Return what of a text fits into a line beside other words."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def silent(result, before, after=""):
