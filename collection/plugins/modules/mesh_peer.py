@@ -177,7 +177,7 @@ envelopes:
   type: list
   elements: dict
   contains:
-    tunnel:
+    tunnel: &tunnel
       description: Number of the tunnel.
       type: int
     from:
@@ -186,7 +186,7 @@ envelopes:
     to:
       description: Name of the router that can open it.
       type: str
-    generation:
+    generation: &generation
       description: Generation of the key.
       type: int
     sealed:
@@ -198,18 +198,14 @@ psks:
   type: list
   elements: dict
   contains:
-    tunnel:
-      description: Number of the tunnel.
-      type: int
-    peer:
+    tunnel: *tunnel
+    peer: &peer
       description: Name of the router at the other end.
       type: str
     psk_id:
       description: 8 hexadecimal digits of an HMAC of the key. They are the same on both ends when the keys are.
       type: str
-    generation:
-      description: Generation of the key.
-      type: int
+    generation: *generation
   sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000}]
 pending:
   description: What the tunnel still waits for.
@@ -217,12 +213,8 @@ pending:
   type: list
   elements: dict
   contains:
-    tunnel:
-      description: Number of the tunnel.
-      type: int
-    peer:
-      description: Name of the router at the other end.
-      type: str
+    tunnel: *tunnel
+    peer: *peer
     reason:
       description: What is missing or wrong.
       type: str

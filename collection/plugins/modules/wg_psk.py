@@ -222,7 +222,7 @@ envelopes:
   type: list
   elements: dict
   contains:
-    tunnel:
+    tunnel: &tunnel
       description: Number of the tunnel.
       type: int
     from:
@@ -231,7 +231,7 @@ envelopes:
     to:
       description: Name of the router that can open it.
       type: str
-    generation:
+    generation: &generation
       description: Generation of the key.
       type: int
     sealed:
@@ -244,18 +244,14 @@ psks:
   type: list
   elements: dict
   contains:
-    tunnel:
-      description: Number of the tunnel.
-      type: int
-    peer:
+    tunnel: *tunnel
+    peer: &peer
       description: Name of the router at the other end.
       type: str
     psk_id:
       description: 8 hexadecimal digits of an HMAC of the key. They are the same on both ends when the keys are.
       type: str
-    generation:
-      description: Generation of the key.
-      type: int
+    generation: *generation
   sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123}]
 known:
   description: The keys of all tunnels, but for those that are missing, broken, open to others or of a router that was rebuilt.
@@ -263,18 +259,12 @@ known:
   type: list
   elements: dict
   contains:
-    tunnel:
-      description: Number of the tunnel.
-      type: int
-    peer:
-      description: Name of the router at the other end.
-      type: str
+    tunnel: *tunnel
+    peer: *peer
     psk_id:
       description: As in C(psks).
       type: str
-    generation:
-      description: Generation of the key.
-      type: int
+    generation: *generation
     peer_public_key:
       description: The public key at the other end that it is bound to.
       type: str
@@ -285,12 +275,8 @@ pending:
   type: list
   elements: dict
   contains:
-    tunnel:
-      description: Number of the tunnel.
-      type: int
-    peer:
-      description: Name of the router at the other end.
-      type: str
+    tunnel: *tunnel
+    peer: *peer
     reason:
       description: What is missing or wrong.
       type: str
