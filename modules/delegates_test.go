@@ -226,12 +226,10 @@ func (f *tasks) bounded(expression string, at task) bool {
 // Ansible calls a task that had no more time failed, and not unreachable: what is said of a router that goes
 // away has to be said then, too.
 func TestWhoHangsIsLikeWhoIsGone(t *testing.T) {
-	files, err := filepath.Glob("../roles/*/tasks/*.yml")
-	require.NoError(t, err)
+	files := must.Get(filepath.Glob("../roles/*/tasks/*.yml"))(t)
 	seen := 0
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(file))(t)
 		for _, when := range regexp.MustCompile(`(?m)^ +when: (\w+) is unreachable(.*)$`).FindAllSubmatch(raw, -1) {
 			name := string(when[1])
 			assert.Equal(t, " or "+name+" is failed", string(when[2]), file)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
@@ -44,28 +45,21 @@ func TestLaw(t *testing.T) {
 	step := func(state string, changed, pending bool) {
 		t.Helper()
 		o.State = state
-		p, err := planBoth(t.Context(), o, host, below)
-		require.NoError(t, err)
+		p := must.Get(planBoth(t.Context(), o, host, below))(t)
 		assert.Equal(t, changed, p.Changed, state)
 		assert.Equal(t, p.Changed, p.Before != p.After)
-		raw, err := json.Marshal(p.Return)
-		require.NoError(t, err)
+		raw := must.Get(json.Marshal(p.Return))(t)
 		assert.NotContains(t, string(raw), "null", "lists are lists also when empty")
 		if changed {
-			out, err := p.Apply(t.Context())
-			require.NoError(t, err)
+			out := must.Get(p.Apply(t.Context()))(t)
 			assert.NotEmpty(t, out.Done)
 			p.Report(out.Return)
 		}
 		assert.Equal(t, pending, p.Return["pending"], state)
 	}
-	before, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	_, err = planBoth(t.Context(), o, host, below)
-	require.NoError(t, err)
-	after, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	assert.Equal(t, len(before), len(after), "planning left a file")
+	before := must.Get(os.ReadDir(dir))(t)
+	must.Get(planBoth(t.Context(), o, host, below))(t)
+	assert.Equal(t, len(before), len(must.Get(os.ReadDir(dir))(t)), "planning left a file")
 
 	step(bird.Applied, true, true)
 	step(bird.Applied, false, true)
@@ -73,9 +67,7 @@ func TestLaw(t *testing.T) {
 	step(bird.Confirmed, false, false)
 	step(bird.Undone, false, false)
 	step(bird.Applied, false, false)
-	kept, err := os.ReadFile(o.Path + ".orig")
-	require.NoError(t, err)
-	assert.Equal(t, string(foreign), string(kept))
+	assert.Equal(t, string(foreign), string(must.Get(os.ReadFile(o.Path+".orig"))(t)))
 
 	step(Drained, true, true)
 	step(Drained, false, true)
@@ -99,8 +91,7 @@ func TestLaw(t *testing.T) {
 	step(bird.Applied, false, false)
 
 	o.HoldTime = 9
-	p, err := planBoth(t.Context(), o, host, below)
-	require.NoError(t, err)
+	p := must.Get(planBoth(t.Context(), o, host, below))(t)
 	assert.Equal(t, []string{"azure_1"}, p.Return["disruptive"])
 	step(bird.Applied, true, true)
 	step(bird.Undone, true, false)
@@ -139,17 +130,14 @@ func TestFloorLaw(t *testing.T) {
 		t.Helper()
 		o.State = state
 		for _, more := range []bool{changed, false} {
-			p, err := planBoth(t.Context(), o, host, o.floor(dir+"/", host))
-			require.NoError(t, err)
+			p := must.Get(planBoth(t.Context(), o, host, o.floor(dir+"/", host)))(t)
 			require.Equal(t, more, p.Changed, "%s: %s\n%s", state, p.Before, p.After)
 			assert.Equal(t, more, p.Before != p.After)
 			if more {
-				_, err = p.Apply(t.Context())
-				require.NoError(t, err)
+				must.Get(p.Apply(t.Context()))(t)
 			}
 		}
-		out, err := exec.CommandContext(t.Context(), "ip", "route", "show", "proto", "157").Output()
-		require.NoError(t, err)
+		out := must.Get(exec.CommandContext(t.Context(), "ip", "route", "show", "proto", "157").Output())(t)
 		var have []string
 		for line := range strings.Lines(string(out)) { // unreachable 10.1.0.0/16 metric ...
 			have = append(have, strings.Fields(line)[1])
@@ -168,8 +156,7 @@ func TestFloorLaw(t *testing.T) {
 	step(bird.Applied, true, "10.1.0.0/16") // what BIRD may take back is not refused yet
 	step(bird.Undone, true, "10.1.0.0/16")
 	o.State, o.Guard = bird.Applied, 60
-	p, err := planBoth(t.Context(), o, host, o.floor(dir+"/", host))
-	require.NoError(t, err)
+	p := must.Get(planBoth(t.Context(), o, host, o.floor(dir+"/", host)))(t)
 	assert.Contains(t, p.After, "refused when BIRD has no way: 10.2.0.0/16", "the guard takes it back")
 	o.Guard = 0
 	step(bird.Applied, true, "10.1.0.0/16")
@@ -198,12 +185,9 @@ func TestFloorLaw(t *testing.T) {
 	// One that ends before its last step is done by the next.
 	o.Neighbors = append(former, more)
 	step(bird.Applied, true, "10.2.0.0/16")
-	have, err := host.Observe(t.Context())
-	require.NoError(t, err)
-	delta, err := bird.Diff(bird.Want{State: bird.Confirmed}, have)
-	require.NoError(t, err)
-	_, err = host.Apply(t.Context(), delta[:len(delta)-1])
-	require.NoError(t, err)
+	have := must.Get(host.Observe(t.Context()))(t)
+	delta := must.Get(bird.Diff(bird.Want{State: bird.Confirmed}, have))(t)
+	must.Get(host.Apply(t.Context(), delta[:len(delta)-1]))(t)
 	step(bird.Confirmed, true, "10.1.0.0/16 10.2.0.0/16")
 	step(Floor, false, "10.1.0.0/16 10.2.0.0/16")
 
@@ -233,8 +217,7 @@ func TestRehearseStart(t *testing.T) {
 	for _, service := range []string{"bird", ""} {
 		o.Service = service
 		host := o.host(dir + "/")
-		p, err := planBoth(t.Context(), o, host, o.floor(dir+"/", host))
-		require.NoError(t, err)
+		p := must.Get(planBoth(t.Context(), o, host, o.floor(dir+"/", host)))(t)
 		require.True(t, p.Changed)
 		assert.Equal(t, service != "", p.Rehearse != nil)
 		if p.Rehearse != nil {

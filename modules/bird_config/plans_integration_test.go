@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 )
@@ -18,12 +19,10 @@ import (
 // BIRD takes the configuration of every router of every mesh that pkg/mesh
 // has as a golden file.
 func TestPlansOfTheMesh(t *testing.T) {
-	files, err := filepath.Glob("../../pkg/mesh/testdata/*/*.json")
-	require.NoError(t, err)
+	files := must.Get(filepath.Glob("../../pkg/mesh/testdata/*/*.json"))(t)
 	checked := 0
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
+		raw := must.Get(os.ReadFile(file))(t)
 		var plan struct{ Bird json.RawMessage }
 		require.NoError(t, json.Unmarshal(raw, &plan))
 		if plan.Bird == nil {

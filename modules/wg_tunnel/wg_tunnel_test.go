@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/wgmesh/router/internal/must"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 )
@@ -17,8 +18,7 @@ import (
 // section returns one of the YAML texts of the documentation stub.
 func section(t *testing.T, name string) string {
 	t.Helper()
-	stub, err := os.ReadFile("../../collection/plugins/modules/wg_tunnel.py")
-	require.NoError(t, err)
+	stub := must.Get(os.ReadFile("../../collection/plugins/modules/wg_tunnel.py"))(t)
 	_, rest, found := strings.Cut(string(stub), name+` = r"""`)
 	require.True(t, found, name)
 	text, _, _ := strings.Cut(rest, `"""`)
@@ -58,8 +58,7 @@ func TestExamples(t *testing.T) {
 		if keys, ok := options["public_keys"].(map[string]any); ok {
 			delete(keys, "bob")
 		}
-		raw, err := json.Marshal(options)
-		require.NoError(t, err)
+		raw := must.Get(json.Marshal(options))(t)
 		var o wgtunnel.Options
 		require.NoError(t, ansible.Decode(raw, &o), "%s", task["name"])
 	}

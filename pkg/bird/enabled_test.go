@@ -56,14 +56,11 @@ func TestEnabledAtBoot(t *testing.T) {
 // enabled when it is kept, and not when nothing is.
 func TestTrialIsEnabledWhenKept(t *testing.T) {
 	h, _ := booted(t, map[string]string{"state": "disabled"})
-	have, err := h.Observe(t.Context())
-	require.NoError(t, err)
+	have := must.Get(h.Observe(t.Context()))(t)
 	have.Text, have.Daemon = conf(1), bird.Daemon{Running: true, Runs: stamp(1)}
 	plan := func(want bird.Want) []bird.Action {
 		want.Text, want.Start = conf(2), true
-		d, err := bird.Diff(want, have)
-		require.NoError(t, err)
-		return actions(d)
+		return actions(must.Get(bird.Diff(want, have))(t))
 	}
 	trial := bird.Want{State: bird.Applied, Timeout: 60}
 	assert.Equal(t, []bird.Action{bird.ActTry}, plan(trial))
