@@ -15,10 +15,7 @@ import (
 // The networks of a running tunnel become wider, narrower and others, again and again, and
 // what they all let through never stops.
 func TestLiveAllowedIPs(t *testing.T) {
-	a, b := pair(t, 1)
-	a.apply()
-	b.apply()
-	a.reaches("172.31.1.2")
+	a, _ := tunnelled(t, 1)
 	count := "20000"
 	if a.kind == "kernel" { // the virtual machine of `make kernel` has slow processors
 		count = "3000"
@@ -36,12 +33,7 @@ func TestLiveAllowedIPs(t *testing.T) {
 	}
 	var last string
 	changes := 0
-	require.NoError(t, a.Inside(func() error {
-		h, err := wg.Open(a.dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = h.Close() }()
+	require.NoError(t, a.opened(func(h *wg.Host) error {
 		for ; last == ""; changes++ {
 			a.want.Tunnels[0].Peers[0].AllowedIPs = prefixes(networks[changes%len(networks)])
 			s, err := wg.Observe(t.Context(), h, a.want)

@@ -48,12 +48,7 @@ func TestLiveMakesRoom(t *testing.T) {
 // diff is what Diff says of the router as it is.
 func (r *router) diff() (err error) {
 	r.t.Helper()
-	return r.Inside(func() error {
-		h, err := wg.Open(r.dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = h.Close() }()
+	return r.opened(func(h *wg.Host) error {
 		s, err := wg.Observe(r.t.Context(), h, r.want)
 		if err == nil {
 			_, err = wg.Diff(r.want, s)
@@ -108,12 +103,7 @@ func TestLiveRevert(t *testing.T) {
 			texts[tunnel.Name] = string(must.Get(os.ReadFile(filepath.Join(a.dir, tunnel.Name+".conf")))(t))
 		}
 		change()
-		require.NoError(t, a.Inside(func() error {
-			h, err := wg.Open(a.dir)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = h.Close() }()
+		require.NoError(t, a.opened(func(h *wg.Host) error {
 			s, err := wg.Observe(t.Context(), h, a.want)
 			if err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
@@ -20,15 +21,7 @@ import (
 func (r *router) change() (d wg.Delta) {
 	r.t.Helper()
 	d, _ = r.compare()
-	require.NoError(r.t, r.Inside(func() error {
-		h, err := wg.Open(r.dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = h.Close() }()
-		_, err = wg.Apply(r.t.Context(), h, d)
-		return err
-	}))
+	require.NoError(r.t, r.opened(func(h *wg.Host) error { return must.Err(wg.Apply(r.t.Context(), h, d)) }))
 	return d
 }
 
@@ -38,12 +31,7 @@ func (r *router) watch(d wg.Delta, limit time.Duration) (end func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- r.Inside(func() error {
-			h, err := wg.Open(r.dir)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = h.Close() }()
+		ended <- r.opened(func(h *wg.Host) error {
 			for _, o := range d.Handovers() {
 				if err := h.HandOver(ctx, o, limit); err != nil {
 					return err
@@ -79,10 +67,7 @@ func carries(peers string, key plan.PublicKey) bool {
 // A router takes a new private key and new pre-shared keys while packets go through its only
 // tunnel, both ways. Not one is lost. It may go back to the key of before.
 func TestHandover(t *testing.T) {
-	a, b := pair(t, 1)
-	a.apply()
-	b.apply()
-	a.reaches("172.31.1.2")
+	a, b := tunnelled(t, 1)
 	// A slow machine takes seconds, in which 128 packets may wait.
 	there, back := a.streamEvery("0.1", "172.31.1.2"), b.streamEvery("0.1", "172.31.1.1")
 	name, before := b.want.Tunnels[0].Name, a.publicKey()
@@ -128,10 +113,7 @@ func TestHandover(t *testing.T) {
 // A router loses its power before its new key is confirmed, and comes back with the one of
 // before after its peers have stopped to wait for it.
 func TestHandoverOfSilent(t *testing.T) {
-	a, b := pair(t, 1)
-	a.apply()
-	b.apply()
-	a.reaches("172.31.1.2")
+	a, b := tunnelled(t, 1)
 	name, before := b.want.Tunnels[0].Name, a.publicKey()
 	peers := func() string { return b.sh("wg show %s allowed-ips", name) }
 	holds := func(key plan.PublicKey) bool {

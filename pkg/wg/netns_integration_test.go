@@ -60,6 +60,18 @@ func (r *router) sh(format string, args ...any) string {
 	return r.Sh(r.t, format, args...)
 }
 
+// opened does something in the router's namespace.
+func (r *router) opened(do func(h *wg.Host) error) error {
+	return r.Inside(func() error {
+		h, err := wg.Open(r.dir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = h.Close() }()
+		return do(h)
+	})
+}
+
 // plan observes and compares, and requires that this changed nothing at all.
 func (r *router) plan() (d wg.Delta, pending []plan.Pending) {
 	r.t.Helper()
@@ -73,12 +85,7 @@ func (r *router) plan() (d wg.Delta, pending []plan.Pending) {
 func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 	r.t.Helper()
 	require.NoError(r.t, r.want.Validate())
-	require.NoError(r.t, r.Inside(func() error {
-		h, err := wg.Open(r.dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = h.Close() }()
+	require.NoError(r.t, r.opened(func(h *wg.Host) error {
 		s, err := wg.Observe(r.t.Context(), h, r.want)
 		if err != nil {
 			return err
@@ -94,12 +101,7 @@ func (r *router) compare() (d wg.Delta, pending []plan.Pending) {
 func (r *router) apply() (done []string) {
 	r.t.Helper()
 	d, _ := r.plan()
-	require.NoError(r.t, r.Inside(func() error {
-		h, err := wg.Open(r.dir)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = h.Close() }()
+	require.NoError(r.t, r.opened(func(h *wg.Host) (err error) {
 		if done, err = wg.Apply(r.t.Context(), h, d); err != nil || len(r.want.Tunnels) == 0 {
 			return err
 		}
@@ -159,6 +161,18 @@ func (r *router) files() string {
 			info.Sys().(*syscall.Stat_t).Ino, e.Name(), sha256.Sum256(raw))
 	}
 	return text
+}
+
+// tunnelled is a pair whose tunnels work.
+func tunnelled(t *testing.T, n int) (a, b *router) {
+	t.Helper()
+	a, b = pair(t, n)
+	a.apply()
+	b.apply()
+	for i := range n {
+		a.reaches(fmt.Sprintf("172.31.%d.2", i+1))
+	}
+	return a, b
 }
 
 // pair joins two routers by a cable and n tunnels, with pre-shared keys.

@@ -52,11 +52,7 @@ func TestLiveCreate(t *testing.T) {
 // Each field is broken by hand, alone. The plan names it, mends it, and a
 // stream through the other tunnel loses nothing.
 func TestLiveDrift(t *testing.T) {
-	a, b := pair(t, 2)
-	a.apply()
-	b.apply()
-	a.reaches("172.31.1.2")
-	a.reaches("172.31.2.2")
+	a, b := tunnelled(t, 2)
 	name, other := a.want.Tunnels[0].Name, a.want.Tunnels[1].Name
 	key := b.publicKey().String()
 	foreign := strings.TrimSpace(nettest.Sh(t, "wg genkey | wg pubkey"))
@@ -143,10 +139,7 @@ func (r *router) received(tunnel string) int {
 // An endpoint that the peer moved away from is not put back while it answers,
 // and is once nothing has been heard for long.
 func TestLiveRoaming(t *testing.T) {
-	a, b := pair(t, 1)
-	a.apply()
-	b.apply()
-	a.reaches("172.31.1.2")
+	a, b := tunnelled(t, 1)
 	name := a.want.Tunnels[0].Name
 	b.sh("wg set %s listen-port 49999", b.want.Tunnels[0].Name)
 	b.reaches("172.31.1.1")
@@ -174,11 +167,7 @@ func TestLiveRoaming(t *testing.T) {
 
 // A router whose peer has a new key loses only that tunnel, for a moment.
 func TestLiveKeyChange(t *testing.T) {
-	a, b := pair(t, 2)
-	a.apply()
-	b.apply()
-	a.reaches("172.31.1.2")
-	a.reaches("172.31.2.2")
+	a, b := tunnelled(t, 2)
 	nettest.Sh(t, "umask 077; wg genkey > %s/wgmesh.key", b.dir)
 	b.apply()
 	a.want.PublicKeys["b"] = b.publicKey()

@@ -208,7 +208,7 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 		require.False(t, t.Failed(), "after %s", after)
 	}
 
-	_, out = l.green(t, "image", "--limit", host)
+	l.green(t, "image", "--limit", host)
 	untouched(t, "a second image play")
 	assert.Empty(t, l.mesh(t).changed())
 	untouched(t, "a mesh play")

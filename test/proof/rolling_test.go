@@ -57,14 +57,14 @@ func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fel
 	assert.NotContains(t, out, "drained for", "it is not any more")
 	cloud.waitAtRest()
 	alone := l.in(t, "office-1", "wg pubkey < /etc/wireguard/wgmesh.key")
-	_, out = l.green(t, "rotate", "--limit", "office-1", "-e", "mesh_rotate=private")
+	l.green(t, "rotate", "--limit", "office-1", "-e", "mesh_rotate=private")
 	for _, r := range []string{"aws-1", "aws-2"} {
 		assert.NotContains(t, l.in(t, r, "wg show all peers"), alone)
 		assert.Empty(t, l.in(t, r, "systemctl list-units --plain --no-legend 'wgmesh-handover-*'"), r)
 	}
 	rotated := time.Now()
 	goAway(t, l)
-	_, out = l.green(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
+	l.green(t, "upgrade", "--limit", "aws-2", "-e", "mesh_upgrade_hook="+hook)
 	cloud.waitAtRest()
 	for _, s := range streams {
 		s.stop(t)
