@@ -32,6 +32,7 @@ type Error struct {
 	After     time.Duration // how long the provider asked to wait
 	Err       error         // why there was no answer at all
 	Unsure    bool          // it may have been done all the same
+	Busy      bool          // of a Race: nobody wrote, the cloud had other things to do
 }
 
 // Unsure reports whether what failed may have been done all the same: nobody heard
@@ -52,7 +53,7 @@ func Unheard(err error) bool {
 // throttled has to be read and decided again.
 func (e *Error) Ended() *Error {
 	if e.Kind == Throttled {
-		e.Kind = Race
+		e.Kind, e.Busy = Race, true
 	}
 	return e
 }

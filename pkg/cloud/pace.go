@@ -85,15 +85,19 @@ func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Contex
 }
 
 // Race calls attempt, which reads, decides and writes, again as long as somebody
-// else writes in between.
+// else writes in between. Where the cloud was only busy nobody has won, and ctx ends that.
 func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) error {
-	for n := 0; ; n++ {
+	for n, lost := 0, 0; ; n++ {
 		err := attempt(ctx)
 		var e *Error
-		switch {
-		case !errors.As(err, &e) || e.Kind != Race:
+		if !errors.As(err, &e) || e.Kind != Race {
 			return err
-		case n+1 == mostRaces:
+		}
+		if !e.Busy {
+			lost++
+		}
+		switch {
+		case lost == mostRaces:
 			return fmt.Errorf("%w; lost against another writer %d times: who else manages it?", err, mostRaces)
 		case p.Sleep(ctx, n, e.After) != nil:
 			return Late(ctx, err)

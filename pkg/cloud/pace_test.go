@@ -80,6 +80,23 @@ func TestRace(t *testing.T) {
 	assert.NoError(t, quick.Race(t.Context(), func(context.Context) error { return nil }))
 }
 
+// An operation that ends because the cloud is busy is no race that somebody has won.
+func TestBusyIsNoRace(t *testing.T) {
+	n := 0
+	require.NoError(t, quick.Race(t.Context(), func(context.Context) error {
+		if n++; n > 20 {
+			return nil
+		}
+		return (&cloud.Error{Do: "x", Code: "AnotherOperationInProgress", Kind: cloud.Throttled}).Ended()
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	err := quick.Race(ctx, func(context.Context) error {
+		return (&cloud.Error{Do: "x", Code: "AnotherOperationInProgress", Kind: cloud.Throttled}).Ended()
+	})
+	assert.EqualError(t, err, "x: AnotherOperationInProgress; still so when `timeout` was over")
+}
+
 // A call that the end of the time cuts off says less than what came before it.
 func TestWhatCameBefore(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
