@@ -59,11 +59,17 @@ func (l lone) join(args ...string) (int, string) {
 	return status, strings.ReplaceAll(took.ReplaceAllString(said, "\n"), l.dir, "DIR")
 }
 
+// ends joins, which ends with the status, and returns its lines.
+func (l lone) ends(status int) string {
+	l.t.Helper()
+	have, said := l.join()
+	assert.Equal(l.t, status, have, said)
+	return said
+}
+
 func TestJoin(t *testing.T) {
 	l := alone(t, "router: azure-1\n")
-	status, said := l.join()
-	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", said)
-	assert.Zero(t, status)
+	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", l.ends(0))
 
 	info := must.Get(os.Stat(l.path("state/inventory.json")))(t)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -74,8 +80,7 @@ func TestTheNextJoinCleansUp(t *testing.T) {
 	l := alone(t, "router: azure-1\n")
 	left := file(t, l.path("state/ansible/tmp/ansible-local-1x/y"), "", 0o600)
 	kept := file(t, l.path("state/ansible/galaxy_token"), "", 0o600)
-	status, said := l.join()
-	assert.Zero(t, status, said)
+	l.ends(0)
 	assert.NoFileExists(t, left)
 	assert.FileExists(t, kept)
 }
@@ -86,9 +91,7 @@ func TestHowThePlayIsRun(t *testing.T) {
 	t.Setenv("ANSIBLE_STDOUT_CALLBACK", "minimal")
 	l.program("ansible-playbook", `{ pwd; printf '%s\n' "$@"; env; } >`+l.path("seen")+`
 echo '{"peered": ["azure-2"], "missing": [], "changed": 42}' >"$WGMESH_JOIN_REPORT"`)
-	status, said := l.join()
-	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 1 of 1 peers, 42 things changed\n", said)
-	assert.Zero(t, status)
+	assert.Equal(t, "wgmesh join: azure-1 is in the mesh: 1 of 1 peers, 42 things changed\n", l.ends(0))
 
 	content := must.Get(os.ReadFile(l.path("seen")))(t)
 	seen := strings.Split(strings.ReplaceAll(string(content), l.dir, "DIR"), "\n")
@@ -157,17 +160,14 @@ func TestOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := alone(t, "router: azure-1\n")
 			l.program(tt.program, strings.ReplaceAll(tt.script, "DIR", l.dir))
-			status, said := l.join()
-			assert.Equal(t, tt.said, said)
-			assert.Equal(t, tt.status, status)
+			assert.Equal(t, tt.said, l.ends(tt.status))
 		})
 	}
 }
 
 func TestKeptAnswer(t *testing.T) {
 	l := alone(t, "router: azure-1\n")
-	status, _ := l.join()
-	require.Zero(t, status)
+	l.ends(0)
 	kept := l.path("state/inventory.json")
 	old := time.Now().Add(-4 * 24 * time.Hour)
 	on := old.UTC().Format("2006-01-02 15:04 UTC")
@@ -175,23 +175,17 @@ func TestKeptAnswer(t *testing.T) {
 	before := must.Get(os.ReadFile(kept))(t)
 
 	l.program("ansible-inventory", "echo 'ERROR! no credentials' >&2; exit 1")
-	status, said := l.join()
-	assert.Zero(t, status)
 	assert.Equal(t, "wgmesh join: discovery failed: no credentials; using the routers known on "+on+"\n"+
-		"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", said)
+		"wgmesh join: azure-1 is in the mesh: 2 of 2 peers, nothing changed\n", l.ends(0))
 
 	// An answer that lost this router must not become the one that is kept.
 	l.program("ansible-inventory", `echo '{"routers": {"hosts": ["aws-1"]}}'`)
-	status, said = l.join()
-	assert.Zero(t, status)
-	assert.Contains(t, said, "using the routers known on "+on)
+	assert.Contains(t, l.ends(0), "using the routers known on "+on)
 	assert.Equal(t, string(before), string(must.Get(os.ReadFile(kept))(t)))
 
 	// A power cut cannot leave half of it, but a disk can.
 	require.NoError(t, os.WriteFile(kept, before[:len(before)/2], 0o600))
-	status, said = l.join()
-	assert.Equal(t, 75, status)
-	assert.Contains(t, said, "and DIR/state/inventory.json is damaged: unexpected end of JSON input")
+	assert.Contains(t, l.ends(75), "and DIR/state/inventory.json is damaged: unexpected end of JSON input")
 }
 
 // What mesh_plan refuses does not become the last good answer.
@@ -200,27 +194,22 @@ func TestOnlyWhatIsAcceptedIsKept(t *testing.T) {
 	kept := l.path("state/inventory.json")
 	refused := `echo 'azure-1: router web: id is missing'; echo '{"peered": [], "missing": [], "changed": 0, "planned": false}' >"$WGMESH_JOIN_REPORT"; exit 2`
 	l.program("ansible-playbook", refused)
-	status, said := l.join()
-	assert.Equal(t, 75, status)
-	assert.Contains(t, said, "id is missing")
+	assert.Contains(t, l.ends(75), "id is missing")
 	assert.NoFileExists(t, kept)
 
 	l.program("ansible-playbook", accepted)
-	status, _ = l.join()
-	require.Zero(t, status)
+	l.ends(0)
 	before := must.Get(os.ReadFile(kept))(t)
 	l.program("ansible-inventory", `echo '{"routers": {"hosts": ["azure-1", "web"]}}'`)
 	l.program("ansible-playbook", refused)
-	status, _ = l.join()
-	assert.Equal(t, 75, status)
+	l.ends(75)
 	after := must.Get(os.ReadFile(kept))(t)
 	assert.Equal(t, string(before), string(after))
 
 	// A play that goes wrong later has an inventory that is good.
 	l.program("ansible-playbook",
 		`echo '{"peered": ["web"], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"; exit 2`)
-	status, _ = l.join()
-	assert.Equal(t, 75, status)
+	l.ends(75)
 	after = must.Get(os.ReadFile(kept))(t)
 	assert.Contains(t, string(after), "web")
 }
@@ -239,15 +228,13 @@ func TestKeptAnswerIsTooOld(t *testing.T) {
 		"group: routers\n":          {-time.Hour, false}, // the clock is behind
 	} {
 		l := alone(t, "router: azure-1\n"+more)
-		status, _ := l.join()
-		require.Zero(t, status)
+		l.ends(0)
 		then := time.Now().Add(-test.age)
 		require.NoError(t, os.Chtimes(l.path("state/inventory.json"), then, then))
 		l.program("ansible-inventory", "echo 'ERROR! no credentials' >&2; exit 1")
 		l.program("ansible-playbook", `printf '%s\n' "$@" >`+l.path("seen")+"\n"+accepted)
 		for range 2 {
-			status, said := l.join()
-			assert.Zero(t, status)
+			said := l.ends(0)
 			seen := must.Get(os.ReadFile(l.path("seen")))(t)
 			assert.Equal(t, test.old, strings.Contains(string(seen), `"wgmesh_known_only":true`),
 				"%s%v: %s", more, test.age, seen)
@@ -281,9 +268,7 @@ func TestWhoAmI(t *testing.T) {
 			l.program("ansible-inventory",
 				"cat <<'END'\n"+`{"_meta": {"hostvars": `+tt.hosts+`}, "routers": {"hosts": [`+
 					names(tt.hosts)+"]}}\nEND")
-			status, said := l.join()
-			assert.Equal(t, tt.said, said)
-			assert.Equal(t, tt.status, status)
+			assert.Equal(t, tt.said, l.ends(tt.status))
 		})
 	}
 }
@@ -293,25 +278,19 @@ func TestMissing(t *testing.T) {
 	t.Run("Ansible", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.RemoveAll(l.path("bin")))
-		status, said := l.join()
 		assert.Equal(t,
-			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name its folder as ansible_bin_dir\n", said)
-		assert.Equal(t, 78, status)
+			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name its folder as ansible_bin_dir\n", l.ends(78))
 	})
 	t.Run("identity", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.Remove(l.path("id")))
-		status, said := l.join()
 		assert.Equal(t,
-			"wgmesh join: identity_file DIR/id: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", said)
-		assert.Equal(t, 75, status)
+			"wgmesh join: identity_file DIR/id: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", l.ends(75))
 	})
 	t.Run("inventory", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.Remove(l.path("inventory.yml")))
-		status, said := l.join()
-		assert.Equal(t, "wgmesh join: discovery failed: DIR/inventory.yml: no such file or directory\n", said)
-		assert.Equal(t, 75, status)
+		assert.Equal(t, "wgmesh join: discovery failed: DIR/inventory.yml: no such file or directory\n", l.ends(75))
 	})
 }
 
@@ -331,9 +310,7 @@ func TestTimeout(t *testing.T) {
 			l := alone(t, "router: azure-1\n"+test.limit+": 1s\n")
 			l.program(program, "sleep 60 & echo $! >"+l.path("child")+"; wait")
 			began := time.Now()
-			status, said := l.join()
-			assert.Equal(t, test.want, said)
-			assert.Equal(t, 75, status)
+			assert.Equal(t, test.want, l.ends(75))
 			assert.Less(t, time.Since(began), 30*time.Second, "the program would have taken 60")
 
 			child := must.Get(os.ReadFile(l.path("child")))(t)
@@ -350,9 +327,8 @@ func TestTimeoutOfVersion(t *testing.T) {
 	require.NoError(t, os.Chmod(l.path("inventory.yml"), 0o700))
 	l.program("ansible-inventory", "[ \"$1\" != --version ] || exec sleep 60")
 	began := time.Now()
-	status, said := l.join()
-	assert.Equal(t, "wgmesh join: discovery failed: no answer from DIR/inventory.yml within discovery_timeout, 1s\n", said)
-	assert.Equal(t, 75, status)
+	assert.Equal(t,
+		"wgmesh join: discovery failed: no answer from DIR/inventory.yml within discovery_timeout, 1s\n", l.ends(75))
 	assert.Less(t, time.Since(began), 30*time.Second, "the program would have taken 60")
 }
 
@@ -366,32 +342,24 @@ func TestMissingForLong(t *testing.T) {
 	missing(`"office-1", "azure-2"`)
 	const said = "wgmesh join: azure-1: peered with 1 of 3 routers; not with azure-2, office-1; nothing changed\n"
 	for range 2 {
-		status, text := l.join()
-		assert.Equal(t, said, text)
-		assert.Equal(t, 75, status)
+		assert.Equal(t, said, l.ends(75))
 	}
 	long := time.Now().Add(-11 * time.Minute)
 	require.NoError(t, os.Chtimes(l.path("state/missing"), long, long))
 	missing(`"azure-2", "office-1"`) // in another order
-	status, text := l.join()
-	assert.Equal(t, said, text)
-	assert.Equal(t, 69, status)
+	assert.Equal(t, said, l.ends(69))
 
 	nobody := `echo '{"peered": [], "missing": ["azure-2", "office-1"], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`
 	l.program("ansible-playbook", nobody) // nobody is bothered, and this router has no tunnel
-	status, _ = l.join()
-	assert.Equal(t, 75, status)
+	l.ends(75)
 
 	missing(`"office-1"`) // one is back: perhaps the other is soon
-	status, _ = l.join()
-	assert.Equal(t, 75, status)
+	l.ends(75)
 	l.program("ansible-playbook", accepted)
-	status, _ = l.join()
-	assert.Zero(t, status)
+	l.ends(0)
 	require.NoError(t, os.Chtimes(l.path("state/missing"), long, long))
 	missing(`"office-1"`) // and lost again
-	status, _ = l.join()
-	assert.Equal(t, 75, status)
+	l.ends(75)
 }
 
 // A second join leaves it to the first.
@@ -408,10 +376,8 @@ touch `+l.path("started")+`; while ! [ -e `+l.path("go")+` ]; do sleep 0.05; don
 		_, err := os.Stat(l.path("started"))
 		return err == nil
 	}, time.Minute, 10*time.Millisecond)
-	status, said := l.join()
-	assert.Zero(t, status)
 	assert.Equal(t,
-		"wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends\n", said)
+		"wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows how it ends\n", l.ends(0))
 	file(t, l.path("go"), "", 0o600)
 	assert.Zero(t, <-first)
 }
