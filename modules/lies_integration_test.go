@@ -683,7 +683,7 @@ func (p player) answer(module string) map[string]any {
 			return p.documented(module)
 		}
 		return map[string]any{
-			"changed": false, "pending": false, "drained": false, "disruptive": []any{}, "established": []any{},
+			"changed": false, "pending": false, "drained": false, "drained_why": "", "disruptive": []any{}, "established": []any{},
 			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
 		}
 	case "mesh_status":

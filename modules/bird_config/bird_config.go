@@ -3,7 +3,6 @@
 package birdconfig
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/mark"
-	"github.com/wgmesh/router/pkg/plan"
 )
 
 // Floor is a state beside those of pkg/bird: refuse what Unreachable says, and leave
@@ -80,28 +78,6 @@ func (o Options) Validate() error {
 		errs = append(errs, o.Config.Validate())
 	}
 	return errors.Join(errs...)
-}
-
-func (o Options) validateDrain() error {
-	drains := o.State == Drained || o.State == bird.Applied && o.Drain != nil && *o.Drain
-	switch {
-	case o.DrainWhy != "" && !drains:
-		return errors.New("drain_why: nothing is drained here: expected state: drained, or drain: true, beside it")
-	case o.Drain != nil && o.State != bird.Applied:
-		return fmt.Errorf("drain: it goes with state: applied, not %s: use state: drained or undrained", o.State)
-	}
-	return plan.Drain{Why: o.DrainWhy}.Validate()
-}
-
-// redrains reports whether a drain is all that is asked for.
-func (o Options) redrains() bool { return o.State == Drained || o.State == Undrained }
-
-// takesBack reports whether the router is drained as wanted once the change that waits is
-// taken back: whoever drained or undrained it was cut off before the confirmation.
-func (o Options) takesBack(have bird.Have) bool {
-	wanted := o.State == Drained
-	return o.redrains() && have.Daemon.Pending &&
-		bird.Drained(have.Present()).On() != wanted && bird.Drained(have.Text).On() == wanted
 }
 
 // host names the places on the host; root is a folder that stands for /.
@@ -217,7 +193,7 @@ func (o Options) refuse(host bird.Host, have bird.Have, changes bool) error {
 	if o.State == bird.Absent {
 		return o.refuseAbsent(host, have)
 	}
-	return nil
+	return o.refuseUndrain(bird.Drained(have.Present()))
 }
 
 // render returns the configuration, with its drain, and says in the plan what it is:
@@ -226,7 +202,7 @@ func (o Options) render(ctx context.Context, host bird.Host, src bird.Sources, h
 	p *ansible.Plan,
 ) ([]byte, error) {
 	o.Config.Drain = o.drain(bird.Drained(have.Present()), time.Now())
-	p.Return["drained"] = o.Config.Drain.On()
+	drained(p, o.Config.Drain)
 	text, err := o.text(have, src)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host.Path, err)
@@ -254,21 +230,6 @@ func (o Options) text(have bird.Have, src bird.Sources) ([]byte, error) {
 		return bird.Redrained(have.Present(), o.Config.Drain)
 	}
 	return bird.Render(o.Config, src), nil
-}
-
-// drain is what the router's drain is to be. One that is drained stays so since when it
-// was, and for the same reason unless there is a new one.
-func (o Options) drain(have plan.Drain, now time.Time) plan.Drain {
-	switch {
-	case o.State == Undrained || o.Drain != nil && !*o.Drain:
-		return plan.Drain{}
-	case o.State != Drained && o.Drain == nil:
-		return have
-	case !have.On():
-		have = plan.Drain{Since: now.UTC().Truncate(time.Second)}
-	}
-	have.Why = cmp.Or(o.DrainWhy, have.Why)
-	return have
 }
 
 // established names the routers whose sessions are up, as the inventory calls

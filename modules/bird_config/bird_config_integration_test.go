@@ -56,6 +56,10 @@ func TestLaw(t *testing.T) {
 			p.Report(out.Return)
 		}
 		assert.Equal(t, pending, p.Return["pending"], state)
+		if state == Drained {
+			assert.Equal(t, true, p.Return["drained"])
+			assert.Contains(t, p.Return["drained_why"], o.DrainWhy)
+		}
 	}
 	before := must.Get(os.ReadDir(dir))(t)
 	must.Get(planBoth(t.Context(), o, host, below))(t)
@@ -88,6 +92,26 @@ func TestLaw(t *testing.T) {
 	step(Drained, true, true)
 	step(Undrained, true, false)
 	step(Undrained, false, false)
+	step(bird.Applied, false, false)
+
+	const run, other = "upgrade, run 4f2a", "a new disk"
+	o.DrainWhy = run
+	step(Drained, true, true)
+	step(bird.Confirmed, true, false)
+	o.DrainWhy = other // somebody takes it over
+	step(Drained, true, true)
+	step(bird.Confirmed, true, false)
+	o.DrainWhy, o.Drain = run, new(true)
+	step(bird.Applied, false, false)
+	o.State, o.Drain = Undrained, nil
+	_, err := planBoth(t.Context(), o, host, below)
+	require.EqualError(t, err, "it was drained anew meanwhile (a new disk): leave it to whoever did that")
+	o.DrainWhy = other
+	step(Undrained, true, true)
+	step(bird.Confirmed, true, false)
+	o.DrainWhy = run
+	step(Undrained, false, false) // by whomever: it is in use
+	o.DrainWhy = ""
 	step(bird.Applied, false, false)
 
 	o.HoldTime = 9

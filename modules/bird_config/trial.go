@@ -27,7 +27,7 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	if o.State == Floor {
 		return ansible.Plan{Return: map[string]any{
 			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{},
-			"disruptive": []string{}, "drained": false,
+			"disruptive": []string{}, "drained": false, "drained_why": "",
 		}}, t, nil
 	}
 	have, err := host.Observe(ctx)
@@ -39,15 +39,16 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 		"source_addresses": append([]netip.Addr{}, own...),
 		"established":      established(o, have.Daemon.Up),
 		"disruptive":       []string{},
-		"drained":          bird.Drained(have.Present()).On(),
 	}}
+	drained(&p, bird.Drained(have.Present()))
 	want := bird.Want{State: o.aim(), Timeout: o.Timeout, Start: o.Service != "", Renew: o.Guard != 0}
 	changes := o.redrains() || o.State == bird.Applied
 	if err := o.refuse(host, have, changes); err != nil {
 		return p, t, err
 	}
 	if o.takesBack(have) {
-		want.State, changes, p.Return["drained"] = bird.Undone, false, o.State == Drained
+		want.State, changes = bird.Undone, false
+		drained(&p, bird.Drained(have.Text))
 	}
 	if changes {
 		if want.Text, err = o.render(ctx, host, src, have, &p); err != nil {

@@ -859,8 +859,8 @@ class Drains(unittest.TestCase):
     MEND = "mend gcp-1, or remove it if it was taken over (docs/taken-over.md)"
 
     @staticmethod
-    def seen(name, drained=False, troubles=(), ways=(), runs=False, trouble="", **more):
-        found = {"drained": drained, "troubles": [{"peer": peer, "text": text} for peer, text in troubles], "ways": list(ways)}
+    def seen(name, drained=False, troubles=(), ways=(), runs=False, trouble="", why="", **more):
+        found = {"drained": drained, "drained_why": why, "troubles": [{"peer": peer, "text": text} for peer, text in troubles], "ways": list(ways)}
         found["failover"] = {"runs": runs, "trouble": trouble}
         return {"item": name, "answers": {"__mesh_seen": {**found, **more}}}
 
@@ -924,9 +924,7 @@ class Drains(unittest.TestCase):
 
     def test_turns(self):
         seen = self.seen("azure-1")
-        seen["answers"]["__mesh_seen"]["drained_why"] = ""
-        other = self.seen("azure-1", True)
-        other["answers"]["__mesh_seen"]["drained_why"] = "a new disk " * 20
+        other = self.seen("azure-1", True, why="a new disk " * 20)
         for words, name, found, more in (
             ("", "azure-1", seen, {}),
             ("gcp-1 is the only router of its site: leave it out with --limit", "gcp-1", seen, {}),
@@ -942,8 +940,24 @@ class Drains(unittest.TestCase):
             self.assertLessEqual(len(line), 160, line)
             self.assertTrue(line.startswith(words) and bool(line) == bool(words), line)
         self.assertEqual("", rollable("gcp-1", self.HOSTS, list(self.HOSTS), "rotate", self.seen("gcp-1")), "keys change without a drain")
-        other["answers"]["__mesh_seen"]["drained_why"] = "rotate"
+        other["answers"]["__mesh_seen"]["drained_why"] = "rotate, run 4f2a"
         self.assertEqual("", rollable("azure-1", self.HOSTS, list(self.HOSTS), "rotate", other), "it goes on")
+
+    def test_drained_since_the_run_began(self):
+        for had, why, want in (
+            ("", "", ""), ("new disk", "", ""), ("new disk", "new cable", ""), ("new disk", "replace", ""),
+            ("upgrade, run 4f2a", "upgrade, run 9b01", ""), ("upgrade", "upgrade, run 9b01", ""),
+            ("new disk", "upgrade, run 9b01", "azure-1 is drained (new disk): undrain it first, or leave it out with --limit"),
+            ("", "rotate, run 9b01", "azure-1 is drained (nobody said why): undrain it first, or leave it out with --limit"),
+            ("rotate, run 4f2a", "upgrade, run 9b01", "azure-1 is drained (rotate, run 4f2a): undrain it first, or leave it out with --limit"),
+            ("upgrade, run 4f2a", "new disk", ""),
+            ("upgrade, run 4f2a", "", "azure-1 is drained by another run (upgrade, run 4f2a): wait for it, or take it over with -e mesh_drain_why=REASON"),
+        ):
+            with self.subTest(had=had, why=why):
+                seen = [self.seen("azure-1", True, why=had), self.seen("azure-2")]
+                line = drainable("azure-1", self.HOSTS, list(self.HOSTS), ["azure-1"], seen, why=why)
+                self.assertEqual(want, line)
+                self.assertLessEqual(len(line), 160, line)
 
     def test_left(self):
         others = [self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}, {"network": "10.9.0.0/16", "peer": "azure-2"}]), {"item": "x"}]
@@ -1152,6 +1166,15 @@ class Turns(unittest.TestCase):
                 self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
                 several = 2 if "--limit" in more else 5
                 self.assertIn("this run would replace %d routers, and no mesh_upgrade_hook does it: name one router with --limit" % several, out)
+
+    def test_drained_by_a_run(self):
+        """Who drained a router of a run was told that it may go, and the run undrained it."""
+        begun = self.seen("azure-1", True, drained_why="upgrade, run 4f2a")
+        code, out, did = self.play("drain", "--limit", "azure-1", azure_1=begun)
+        self.assertEqual((2, False), (code, "azure-1: Drain this router" in did), out)
+        self.assertIn("azure-1 is drained by another run (upgrade, run 4f2a): wait for it, or take it over with -e mesh_drain_why=REASON", out)
+        code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_why=disk", azure_1=begun)
+        self.assertEqual((0, True), (code, "azure-1: Drain this router" in did), out)
 
     def test_undrains_who_is_well(self):
         """A router whose tunnels were all dead was undrained, and nobody was told."""

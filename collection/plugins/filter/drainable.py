@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed, of_site, silent
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import RUN, cut, listed, of_site, silent, taken
 
 DOCUMENTATION = r"""
 name: drainable
@@ -16,8 +16,9 @@ description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
     and not drained itself, and to forward as far as other sites see it. Where route tables follow the routers, each has to run
     C(wgmesh-failover) on the present plan. Of each site, one router is drained in a run.
-  - A router that is drained already is not asked again, so that a run that was cut off goes on.
-positional: _input, hostvars, group, targeted, seen, force, crossed, needs
+  - A router that is drained already is not asked again, so that a run that was cut off goes on. But a run does not take what
+    somebody drained for a reason of their own since the run began, and nobody takes a router of a run without a reason.
+positional: _input, hostvars, group, targeted, seen, force, crossed, needs, why
 options:
   _input:
     description: The name of the router.
@@ -56,6 +57,10 @@ options:
     type: list
     elements: str
     default: []
+  why:
+    description: The reason of the drain. That of a run which drains one router after the other ends in C(, run NAME).
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -75,7 +80,7 @@ _value:
 """
 
 
-def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), needs=()):
+def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), needs=(), why=""):
     """Return the line."""
     mine = of_site(name, hostvars, group)
     if name not in mine:
@@ -88,7 +93,14 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
     for other in needs:
         if answers.get(other) is None:
             return silent(results.get(other) or {}, "%s is left as it is: %s has to hear of it" % (name, other))
-    if force or (answers.get(name) or {}).get("drained"):
+    if (answers.get(name) or {}).get("drained"):
+        had = answers[name]["drained_why"]
+        if RUN in why and had.partition(RUN)[0] != why.partition(RUN)[0]:
+            return taken(name, had)
+        if RUN in had and not why:
+            return "%s is drained by another run (%s): wait for it, or take it over with -e mesh_drain_why=REASON" % (name, cut(had))
+        return ""
+    if force:
         return ""
     others = [other for other in mine if other != name]
     if not others:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, of_site, silent
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import RUN, of_site, silent, taken
 
 DOCUMENTATION = r"""
 name: rollable
@@ -70,8 +70,8 @@ def rollable(name, hostvars, group, why, seen, force=False):
     status = (seen.get("answers") or {}).get("__mesh_seen")
     if status is None:
         return silent(seen, name, ", or leave it out with --limit")
-    if status["drained"] and status["drained_why"] != why:
-        return "%s is drained (%s): undrain it first, or leave it out with --limit" % (name, cut(status["drained_why"] or "nobody said why"))
+    if status["drained"] and status["drained_why"].partition(RUN)[0] != why:
+        return taken(name, status["drained_why"])
     return ""
 
 

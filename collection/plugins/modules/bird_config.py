@@ -225,7 +225,8 @@ options:
     description:
       - The reason of a drain, for whoever looks at the router meanwhile. One line of at most 100 bytes without C(") and
         backslash.
-      - Without it, the reason of a router that is drained already stays as it is.
+      - Without it, the reason of a router that is drained already stays as it is. With C(state=applied) it does so in any case.
+      - With C(state=undrained), the reason that has ended. A router that is drained for another one by now is refused.
     type: str
     default: ""
     version_added: 1.0.0
@@ -363,6 +364,11 @@ drained:
   returned: success
   type: bool
   sample: false
+drained_why:
+  description: The reason of the drain, C(drain_why) of whoever drained it.
+  returned: success
+  type: str
+  sample: a new kernel
 established:
   description: Routers whose BGP sessions were up before the change, by C(router) of C(neighbors).
   returned: success

@@ -276,6 +276,7 @@ ANSWERS = {
     "bird_config": {
         "pending": BOOL,
         "drained": BOOL,
+        "drained_why": TEXT,
         "disruptive": [NAME],
         "established": [NAME],
         "source_addresses": List(ADDRESS, most=64),  # all other routers ping them

@@ -9,6 +9,9 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils import causes
 
 LONGEST = 60
 
+# Before the name of a run in the reason of its drains.
+RUN = ", run "
+
 
 def of_site(name, hostvars, group):
     """Return the names of the routers of the site of this one, itself among them, without those that are absent."""
@@ -19,6 +22,11 @@ def of_site(name, hostvars, group):
 def cut(text, most=LONGEST):
     """Return what of a text fits into a line beside other words."""
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def taken(name, why):
+    """Return a line that says that somebody else drained a router."""
+    return "%s is drained (%s): undrain it first, or leave it out with --limit" % (name, cut(why or "nobody said why"))
 
 
 def silent(result, before, after=""):
