@@ -78,6 +78,12 @@ func (f *Forwarding) devices6() map[string]bool {
 // wrong is a problem of this router alone, for functions that may find one.
 func wrong(c cause.Cause) (Problem, bool) { return Problem{Cause: c}, true }
 
+// everywhere is a problem with a rule that many networks may meet, and many routers may have: the
+// cause is about all that it takes, and this router names what it saw first.
+func everywhere(all, here string, say func(what string) cause.Cause) (Problem, bool) {
+	return Problem{Cause: say(all), Here: say(here)}, true
+}
+
 // checkFlow says what is wrong with the kernel's answer for one packet.
 func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bool) {
 	tunnel := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == x.answer.Device })
@@ -86,9 +92,12 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 		where += " of " + x.site
 	}
 	whose := map[int]string{inward: "", outward: "", own: "its own packets for "}[x.way] + where
+	all := map[int]string{
+		inward: "what is for its site", outward: "what is for other sites", own: "its own packets for other sites",
+	}[x.way]
 	switch {
 	case x.answer.Err != nil:
-		return f.refused(x, whose, where)
+		return f.refused(x, whose, where, all)
 	case x.answer.Local:
 		return wrong(
 			cause.New("it takes %s for addresses of its own (%s): remove that route of the table local", where,
@@ -96,9 +105,10 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main.Device()) && !x.isBird(),
 		x.way != inward && !tunnel && !o.isEndpoint(x):
 		if x.reason.Foreign() {
-			return wrong(
-				cause.New("%s sends %s out of %s: remove it, or put one for table main before it",
-					x.reason.RuleText(), whose, x.answer.Device))
+			return everywhere(all, whose, func(what string) cause.Cause {
+				return cause.New("%s sends %s out of %s: remove it, or put one for table main before it",
+					x.reason.RuleText(), what, x.answer.Device)
+			})
 		}
 		want := "a tunnel"
 		if x.way == inward {
@@ -163,7 +173,7 @@ func (f *Forwarding) strict(device string) string {
 }
 
 // refused names what drops a packet.
-func (f *Forwarding) refused(x *flow, whose, where string) (Problem, bool) {
+func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) {
 	in4 := "net.ipv4.conf." + strings.ReplaceAll(x.In, ".", "/")
 	switch {
 	case x.Dst.Is4() && f.sysctls["net.ipv4.ip_forward"] == "0":
@@ -173,10 +183,14 @@ func (f *Forwarding) refused(x *flow, whose, where string) (Problem, bool) {
 			cause.New(
 				"it forwards nothing that comes by %s (%s.forwarding=0): run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
 	case x.reason.Found && x.reason.Drops():
-		return wrong(cause.New("%s drops %s: remove that rule", x.reason.RuleText(), whose))
+		return everywhere(all, whose, func(what string) cause.Cause {
+			return cause.New("%s drops %s: remove that rule", x.reason.RuleText(), what)
+		})
 	case x.reason.Foreign():
-		return wrong(cause.New("%s drops %s (route %s): remove that rule, or mend its table",
-			x.reason.RuleText(), whose, x.reason.RouteText()))
+		return everywhere(all, whose, func(what string) cause.Cause {
+			return cause.New("%s drops %s (route %s): remove that rule, or mend its table",
+				x.reason.RuleText(), what, x.reason.RouteText())
+		})
 	case x.reason.Found && x.reason.Route.Type != unix.RTN_UNICAST && x.reason.Route.Type != unix.RTN_LOCAL:
 		return wrong(cause.New("route %s (proto %s) drops %s: remove that route",
 			x.reason.RouteText(), x.reason.Route.Protocol, whose))

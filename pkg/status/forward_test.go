@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -30,4 +31,50 @@ func TestNoWayOfItsOwn(t *testing.T) {
 	x.answer.Device, x.ours = "eth0", "eth0"
 	_, found = f.checkFlow(r, &x, &Observation{})
 	assert.False(t, found)
+}
+
+// A rule of the image meets the networks of all sites, on every router: it is one cause.
+func TestRuleOfAnImage(t *testing.T) {
+	const rule = "rule 99 (from all lookup 200)"
+	for name, tt := range map[string]struct {
+		way         int
+		err         error
+		rule        uint8
+		cause, here string
+	}{
+		"outward": {
+			outward, nil, 0, rule + " sends what is for other sites out of eth1",
+			rule + " sends 10.1.0.0/16 of azure out of eth1",
+		},
+		"its own": {
+			own, nil, 0, rule + " sends its own packets for other sites out of eth1",
+			rule + " sends its own packets for 10.1.0.0/16 of azure out of eth1",
+		},
+		"a table that drops": {
+			outward, unix.EHOSTUNREACH, 0, rule + " drops what is for other sites (route unreachable default)",
+			rule + " drops 10.1.0.0/16 of azure (route unreachable default)",
+		},
+		"a rule that drops": {
+			inward, unix.EACCES, unix.FR_ACT_PROHIBIT, "rule 99 (from all prohibit) drops what is for its site",
+			"rule 99 (from all prohibit) drops 10.1.0.0/16 of azure",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var f Forwarding
+			for _, to := range []string{"10.1.0.0/16", "10.2.0.0/16"} {
+				x := flow{way: tt.way, site: "azure", network: netip.MustParsePrefix(to)}
+				x.reason.Found, x.reason.Rule.Priority, x.reason.Rule.Table = true, 99, 200
+				x.reason.Rule.Type = tt.rule
+				x.reason.Route.Type = unix.RTN_UNICAST
+				x.answer.Device, x.answer.Err = "eth1", tt.err
+				if tt.err != nil {
+					x.reason.Route.Type = unix.RTN_UNREACHABLE
+				}
+				f.flows = append(f.flows, x)
+			}
+			found := checkForwarding(&Request{}, &Observation{Forwarding: f})
+			require.Len(t, found, 1)
+			assert.Equal(t, []string{tt.cause, tt.here}, []string{found[0].Cause.Found, found[0].Here.Found})
+		})
+	}
 }
