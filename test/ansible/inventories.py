@@ -894,6 +894,33 @@ class Drains(unittest.TestCase):
         self.assertEqual("", self.refused("gcp-1", [self.seen("gcp-1")], force=True))
         self.assertEqual("", self.refused("azure-1", [self.seen("azure-1", True)]), "it goes on")
 
+    def test_nobody_reaches_it(self):
+        """One router of another site that was down, or forwarded nothing, kept everybody else from being drained."""
+        cut, silent = {"peer": "gcp-1", "text": "tunnel wg6 to gcp-1: no handshake", "cut": True}, {"peer": "gcp-1", "text": "no answer", "alone": True}
+        without = {"peer": "", "text": "network 10.3.0.0/16: no route", "follows": True, "network": "10.3.0.0/16"}
+        slow, own = {"peer": "gcp-1", "text": "large packets are lost"}, {"peer": "", "text": "no forwarding"}
+        for mine, others, counts in (
+            ([cut, without], [cut, without], False),
+            ([cut, without], [slow, without], False),
+            ([silent], [silent], False),
+            ([], [cut, without], True),
+            ([slow], [cut], True),
+            ([], [silent], True),
+            ([cut], [silent, without], True),
+            ([cut, without], [dict(without, network="10.4.0.0/16")], True),
+            ([cut], [dict(cut, peer="aws-1")], True),
+            ([own, cut], [own], True),
+        ):
+            with self.subTest(mine=mine, others=others):
+                seen = [self.seen(name, **{"troubles": []}) for name in ("azure-1", "azure-2")]
+                for result, troubles in zip(seen, (mine, others)):
+                    result["answers"]["__mesh_seen"]["troubles"] = [{"alone": False, **trouble} for trouble in troubles]
+                line = self.refused("azure-1", seen)
+                self.assertEqual(counts, bool(line), line)
+                self.assertIn("azure-2 of its site is not well (" if counts else "", line)
+        self.assertIn("(tunnel wg6 to gcp-1: no handshake): mend that one, or gcp-1 (docs/taken-over.md)", self.refused(
+            "azure-1", [self.seen("azure-1"), self.seen("azure-2", troubles=[("gcp-1", cut["text"])])]))
+
     def test_route_tables(self):
         """Who is to take the tables of a router that is drained had no daemon, or one that did not know of it."""
         hosts = {name: {"mesh_site": "aws", "mesh_route_tables": tables} for name, tables in (("aws-1", ["rtb-a"]), ("aws-2", ["rtb-c"]), ("aws-3", []))}

@@ -14,7 +14,7 @@ short_description: Why a router is not to be drained now
 version_added: 1.0.0
 description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
-    and not drained itself, and to forward as far as other sites see it. Where route tables follow the routers, each has to run
+    and not drained itself, and to forward as far as other sites see it. What this one cannot do either does not count. Where route tables follow the routers, each has to run
     C(wgmesh-failover) on the present plan. Of each site, one router is drained in a run.
   - A router that is drained already is not asked again, so that a run that was cut off goes on. But a run does not take what
     somebody drained for a reason of their own since the run began, and nobody takes a router of a run without a reason.
@@ -111,9 +111,12 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
             return silent(results.get(other) or {}, "%s is not drained: %s of its site" % (name, other))
         if answer["drained"]:
             return refusal(name, "%s of its site is drained already" % other, "undrain that one first")
-        troubles = [trouble["text"] for trouble in answer["troubles"] if trouble["peer"] != name]
+        mine = (answers.get(name) or {}).get("troubles") or []
+        troubles = [trouble for trouble in answer["troubles"] if trouble["peer"] != name and not any(shared(trouble, t) for t in mine)]
         if troubles:
-            return refusal(name, "%s of its site is not well (%s)" % (other, cut(troubles[0])), "mend that one first")
+            peer = troubles[0]["peer"]
+            do = "mend that one, or %s (docs/taken-over.md)" % peer if peer else "mend that one first"
+            return refusal(name, "%s of its site is not well (%s)" % (other, cut(troubles[0]["text"], 40 if peer else 60)), do)
         lost = unforwarded(other, crossed, [name])
         if lost:
             return refusal(name, "%s of its site does not forward (%s)" % (other, cut(lost[0], 40)), "mend that one, or who says so (docs/taken-over.md)")
@@ -122,6 +125,13 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
         if held and answer["failover"]["trouble"]:
             return refusal(name, "%s of its site: %s" % (other, cut(answer["failover"]["trouble"])), "run wgmesh.router.routes first")
     return ""
+
+
+def shared(theirs, mine):
+    """Whether what another router of its site cannot do is what this one cannot do either: the drain takes it from nobody."""
+    if (theirs["peer"], theirs.get("network")) != (mine["peer"], mine.get("network")):
+        return False
+    return bool(mine.get("cut")) or any(theirs.get(kind) and mine.get(kind) for kind in ("alone", "follows"))
 
 
 def status(result):
