@@ -25,9 +25,9 @@ const (
 // took is the time that a line ends with.
 var took = regexp.MustCompile(` \(\d+ s\)\n$`)
 
-// call runs the command in mode controller and returns its status and line,
-// without the time it took. The key must not be in it.
-func call(t *testing.T, url string, ca []byte, more string) (int, string) {
+// call runs the command in mode controller, which ends with the status, and returns its
+// line without the time it took. The key must not be in it.
+func call(t *testing.T, status int, url string, ca []byte, more string) string {
 	t.Helper()
 	dir := t.TempDir()
 	key := file(t, filepath.Join(dir, "callback.key"), hostKey+"\n", 0o600)
@@ -37,11 +37,12 @@ func call(t *testing.T, url string, ca []byte, more string) (int, string) {
 	if ca != nil {
 		text += "  ca_file: " + file(t, filepath.Join(dir, "ca.pem"), string(ca), 0o644) + "\n"
 	}
-	status, said := command(t, "--config", file(t, filepath.Join(dir, "join.yml"), text+more, 0o644))
+	have, said := command(t, "--config", file(t, filepath.Join(dir, "join.yml"), text+more, 0o644))
+	assert.Equal(t, status, have, said)
 	assert.NotContains(t, said, hostKey)
 	assert.Equal(t, 1, strings.Count(said, "\n"), said)
 	said = took.ReplaceAllString(said, "\n")
-	return status, strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(said, dir, "DIR"), "wgmesh join: "), "\n")
+	return strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(said, dir, "DIR"), "wgmesh join: "), "\n")
 }
 
 func certificate(s *httptest.Server) []byte {
@@ -118,10 +119,9 @@ func TestController(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t, tt.controller)
-			status, line := call(t, server.URL+tt.path, certificate(server), "")
+			line := call(t, tt.status, server.URL+tt.path, certificate(server), "")
 			host := strings.TrimPrefix(server.URL, "https://")
 			assert.Equal(t, tt.line, strings.ReplaceAll(line, host, "HOST"))
-			assert.Equal(t, tt.status, status)
 		})
 	}
 }
@@ -135,57 +135,47 @@ func TestControllerOutOfReach(t *testing.T) {
 		require.NoError(t, err)
 		address := listener.Addr().String()
 		require.NoError(t, listener.Close())
-		status, line := call(t, "https://"+address+callback, nil, "")
+		line := call(t, 75, "https://"+address+callback, nil, "")
 		assert.Equal(t,
 			"the controller "+address+" cannot be reached: dial tcp "+address+": connect: connection refused", line)
-		assert.Equal(t, 75, status)
 	})
 	t.Run("unknown authority", func(t *testing.T) {
 		server := serve(t, good)
-		status, line := call(t, server.URL+callback, nil, "")
-		assert.Contains(t, line,
+		assert.Contains(t, call(t, 78, server.URL+callback, nil, ""),
 			"has a certificate of an authority that this machine does not know; name its certificate as controller.ca_file")
-		assert.Equal(t, 78, status)
 	})
 	t.Run("certificate of tomorrow", func(t *testing.T) {
 		server, ca := serveWith(t, good, time.Now().Add(time.Hour))
-		status, line := call(t, server.URL+callback, ca, "")
+		line := call(t, 75, server.URL+callback, ca, "")
 		assert.Regexp(t,
 			`^the controller \S+ has a certificate that is not valid at this machine's time, [0-9-]+ [0-9:]+ UTC; look at .chronyc tracking.`, line)
-		assert.Equal(t, 75, status)
 	})
 	t.Run("another name", func(t *testing.T) {
 		server := serve(t, good)
 		url := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-		status, line := call(t, url+callback, certificate(server), "")
-		assert.Contains(t, line, "has a certificate for another name")
-		assert.Equal(t, 78, status)
+		assert.Contains(t, call(t, 78, url+callback, certificate(server), ""), "has a certificate for another name")
 	})
 	t.Run("speaks HTTP", func(t *testing.T) {
 		server := httptest.NewServer(good)
 		t.Cleanup(server.Close)
-		status, line := call(t, strings.Replace(server.URL, "http:", "https:", 1)+callback, nil, "")
+		line := call(t, 78, strings.Replace(server.URL, "http:", "https:", 1)+callback, nil, "")
 		assert.Contains(t, line, "speaks HTTP at this port; correct controller.url")
-		assert.Equal(t, 78, status)
 	})
 	t.Run("HTTP allowed", func(t *testing.T) {
 		server := httptest.NewServer(good)
 		t.Cleanup(server.Close)
-		status, _ := call(t, server.URL+callback, nil, "  allow_http: true\n")
-		assert.Zero(t, status)
+		call(t, 0, server.URL+callback, nil, "  allow_http: true\n")
 	})
 	t.Run("says nothing", func(t *testing.T) {
 		ended := make(chan struct{})
 		server := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-ended }))
 		t.Cleanup(func() { close(ended) }) // before the server closes
-		status, line := call(t, server.URL+callback, certificate(server), "play_timeout: 200ms\n")
+		line := call(t, 75, server.URL+callback, certificate(server), "play_timeout: 200ms\n")
 		assert.Contains(t, line, "did not answer within play_timeout")
-		assert.Equal(t, 75, status)
 	})
 	t.Run("no certificate in the file", func(t *testing.T) {
-		status, line := call(t, "https://127.0.0.1:1"+callback, []byte("hello"), "")
+		line := call(t, 78, "https://127.0.0.1:1"+callback, []byte("hello"), "")
 		assert.Equal(t, "controller.ca_file: DIR/ca.pem holds no certificate in PEM form", line)
-		assert.Equal(t, 78, status)
 	})
 }
 
@@ -194,8 +184,7 @@ func TestKeyStaysHere(t *testing.T) {
 	stolen := 0
 	thief := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen++ }))
 	server := serve(t, http.RedirectHandler(thief.URL+callback, http.StatusTemporaryRedirect))
-	status, _ := call(t, server.URL+callback, append(certificate(server), certificate(thief)...), "")
-	assert.Equal(t, 78, status)
+	call(t, 78, server.URL+callback, append(certificate(server), certificate(thief)...), "")
 	assert.Zero(t, stolen)
 }
 
