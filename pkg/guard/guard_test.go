@@ -180,8 +180,7 @@ func TestOverdue(t *testing.T) {
 				assert.Equal(t, "abc", id)
 				return launch(ctx, id)
 			}
-			err := r.Arm(t.Context(), 60, Change{Files: []string{r.file("x")}})
-			require.ErrorIs(t, err, ErrOverdue)
+			require.ErrorIs(t, r.Arm(t.Context(), 60, Change{Files: []string{r.file("x")}}), ErrOverdue)
 			require.NoError(t, <-r.ended)
 			assert.EqualValues(t, 1, r.undone.Load())
 			r.Launch = launch

@@ -237,8 +237,7 @@ func TestRefuses(t *testing.T) {
 	require.ErrorContains(t, err, `interface "muchtoolongforaname"`)
 	require.ErrorContains(t, err, "net.core.rmem_max: expected 0")
 
-	err = sysctl.Want{Path: "/etc/sysctl.d/wgmesh"}.Validate()
-	require.ErrorContains(t, err, "ends in .conf")
+	require.ErrorContains(t, sysctl.Want{Path: "/etc/sysctl.d/wgmesh"}.Validate(), "ends in .conf")
 }
 
 func TestFailureHalfWayReportsWhatWasDone(t *testing.T) {

@@ -127,23 +127,19 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 		c.Lose.Take(w)
 	}
 	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost || r.Form.Get("Version") != "2016-11-15" {
-		c.refuse(w, Fault{Code: "InvalidRequest", Status: 400})
+		c.refuse(w, 400, "InvalidRequest", "")
 		return
 	}
 	var session int
 	if _, err := fmt.Sscanf(r.Header.Get("X-Amz-Security-Token"), "session-%d", &session); err == nil && session < c.Valid {
-		c.refuse(w, Fault{Code: "RequestExpired", Message: "Request has expired.", Status: 400})
+		c.refuse(w, 400, "RequestExpired", "Request has expired.")
 		return
 	}
 	machine, known := c.Who(r)
 	signed := r.Header.Get("Authorization")
 	if !known || !strings.Contains(signed, "/"+c.Region+"/ec2/aws4_request") || session > 0 &&
 		!strings.Contains(signed, "Credential="+machine.Key+"/") {
-		c.refuse(w,
-			Fault{
-				Code:    "AuthFailure",
-				Message: "AWS was not able to validate the provided access credentials", Status: 401,
-			})
+		c.refuse(w, 401, "AuthFailure", "AWS was not able to validate the provided access credentials")
 		return
 	}
 	if c.OnCall != nil {
@@ -155,7 +151,7 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 			c.Faults[action] = queue[1:]
 		}
 		if queue[0].Code != "" {
-			c.refuse(w, queue[0])
+			c.refuse(w, queue[0].Status, queue[0].Code, queue[0].Message)
 			return
 		}
 	}
@@ -173,7 +169,7 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 	case "CreateRoute", "ReplaceRoute", "DeleteRoute":
 		c.route(w, r, action)
 	default: // ModifyInstanceAttribute above all: EC2 refuses it with several interfaces
-		c.refuse(w, Fault{Code: "InvalidAction", Message: action, Status: 400})
+		c.refuse(w, 400, "InvalidAction", action)
 	}
 }
 
@@ -189,14 +185,12 @@ func (c *Cloud) done(w http.ResponseWriter, action, what string) {
 }
 
 func (c *Cloud) dryRun(w http.ResponseWriter) {
-	c.refuse(w, Fault{
-		Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set.", Status: 412,
-	})
+	c.refuse(w, 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 }
 
-func (c *Cloud) refuse(w http.ResponseWriter, f Fault) {
-	w.WriteHeader(f.Status)
+func (c *Cloud) refuse(w http.ResponseWriter, status int, code, message string) {
+	w.WriteHeader(status)
 	fmt.Fprintf(w,
 		`<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>req-0815</RequestID></Response>`,
-		f.Code, html.EscapeString(f.Message))
+		code, html.EscapeString(message))
 }

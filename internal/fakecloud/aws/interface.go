@@ -53,14 +53,10 @@ func (c *Cloud) modify(w http.ResponseWriter, r *http.Request) {
 	check, err := strconv.ParseBool(r.Form.Get("SourceDestCheck.Value"))
 	switch {
 	case i < 0:
-		c.refuse(w,
-			Fault{
-				Code:    "InvalidNetworkInterfaceID.NotFound",
-				Message: "The networkInterface ID does not exist", Status: 400,
-			})
+		c.refuse(w, 400, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID does not exist")
 		return
 	case err != nil || len(r.Form["SecurityGroupId.1"]) > 0:
-		c.refuse(w, Fault{Code: "InvalidParameterCombination", Status: 400})
+		c.refuse(w, 400, "InvalidParameterCombination", "")
 		return
 	case r.Form.Get("DryRun") == "true":
 		c.dryRun(w)

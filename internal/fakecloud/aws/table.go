@@ -67,11 +67,7 @@ func (c *Cloud) describeTables(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Cloud) noTable(w http.ResponseWriter, id string) {
-	c.refuse(w,
-		Fault{
-			Code:    "InvalidRouteTableID.NotFound",
-			Message: "The routeTable ID '" + id + "' does not exist", Status: 400,
-		})
+	c.refuse(w, 400, "InvalidRouteTableID.NotFound", "The routeTable ID '"+id+"' does not exist")
 }
 
 // field is where EC2 shows a destination.
@@ -97,38 +93,18 @@ func (c *Cloud) route(w http.ResponseWriter, r *http.Request, action string) {
 	case !found:
 		c.noTable(w, id)
 	case (field(d) == "destinationIpv6CidrBlock") != r.Form.Has("DestinationIpv6CidrBlock"):
-		c.refuse(w,
-			Fault{
-				Code:    "InvalidParameterValue",
-				Message: "Value (" + d + ") for parameter destinationCidrBlock is invalid.", Status: 400,
-			})
+		c.refuse(w, 400, "InvalidParameterValue", "Value ("+d+") for parameter destinationCidrBlock is invalid.")
 	case r.Form.Get("DryRun") == "true":
 		c.dryRun(w)
 	case action == "CreateRoute" && there:
-		c.refuse(w,
-			Fault{
-				Code:    "RouteAlreadyExists",
-				Message: "The route identified by " + d + " already exists.", Status: 400,
-			})
+		c.refuse(w, 400, "RouteAlreadyExists", "The route identified by "+d+" already exists.")
 	case action == "ReplaceRoute" && !there:
-		c.refuse(w,
-			Fault{
-				Code:    "InvalidParameterValue",
-				Message: "There is no route defined for '" + d + "' in the route table. Use CreateRoute instead.",
-				Status:  400,
-			})
+		c.refuse(w, 400, "InvalidParameterValue",
+			"There is no route defined for '"+d+"' in the route table. Use CreateRoute instead.")
 	case action == "DeleteRoute" && !there:
-		c.refuse(w,
-			Fault{
-				Code:    "InvalidRoute.NotFound",
-				Message: "no route with destination-cidr-block " + d + " in route table " + id, Status: 400,
-			})
+		c.refuse(w, 400, "InvalidRoute.NotFound", "no route with destination-cidr-block "+d+" in route table "+id)
 	case action != "DeleteRoute" && !strings.HasPrefix(eni, "eni-"):
-		c.refuse(w,
-			Fault{
-				Code:    "InvalidNetworkInterfaceID.NotFound",
-				Message: "The networkInterface ID '" + eni + "' does not exist", Status: 400,
-			})
+		c.refuse(w, 400, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '"+eni+"' does not exist")
 	default:
 		before := c.Without()
 		for range c.Lag {

@@ -15,7 +15,7 @@ const head = ` xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-t
 func (c *Cloud) describeTags(w http.ResponseWriter, r *http.Request, of Machine) {
 	if r.Form.Get("Filter.1.Name")+" "+r.Form.Get("Filter.1.Value.1")+" "+
 		r.Form.Get("Filter.2.Name") != "resource-id "+of.Instance+" key" {
-		c.refuse(w, Fault{Code: "InvalidParameterValue", Message: "Filter", Status: 400})
+		c.refuse(w, 400, "InvalidParameterValue", "Filter")
 		return
 	}
 	key := r.Form.Get("Filter.2.Value.1")
@@ -33,7 +33,7 @@ func (c *Cloud) createTag(w http.ResponseWriter, r *http.Request, of Machine) {
 	key, value := r.Form.Get("Tag.1.Key"), r.Form.Get("Tag.1.Value")
 	if r.Form.Get("ResourceId.1") != of.Instance || r.Form.Has("ResourceId.2") ||
 		r.Form.Has("Tag.2.Key") || !tagValue.MatchString(value) {
-		c.refuse(w, Fault{Code: "InvalidParameterValue", Message: "ResourceId or Tag", Status: 400})
+		c.refuse(w, 400, "InvalidParameterValue", "ResourceId or Tag")
 		return
 	}
 	c.Tags[key] = value
