@@ -193,6 +193,14 @@ func (l lab) green(t *testing.T, name string, args ...string) (recap, string) {
 	return counts, out
 }
 
+// red is playbook for what must not end green.
+func (l lab) red(t *testing.T, name string, args ...string) (recap, string) {
+	t.Helper()
+	counts, out, err := l.playbook(t, name, args...)
+	require.Error(t, err, "%s %v: %s", name, args, tail(out))
+	return counts, out
+}
+
 // patient gives a machine that is busy the time it needs, which nobody waits who is well: the
 // play gives up on a tunnel seconds after all others are well, and on a silent router.
 var patient = []string{"-e", "mesh_settle=60 mesh_contact_timeout=120 mesh_task_timeout=600"}
