@@ -183,8 +183,7 @@ func TestDamagedFilesAreMended(t *testing.T) {
 		"no copy": func(f *fake, s string) { f.files["wg1"] = wg.File{Ours: true, Text: s} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, w := meshHost(), mesh()
-			converge(t, f, w)
+			f, w := converged(t)
 			good := f.files["wg1"]
 			harm(f, good.Text)
 			assert.Equal(t, []string{"wg1: wg-quick file"}, converge(t, f, w))
@@ -192,8 +191,7 @@ func TestDamagedFilesAreMended(t *testing.T) {
 		})
 	}
 	t.Run("blank, and wg-quick made an empty interface of it", func(t *testing.T) {
-		f, w := meshHost(), mesh()
-		converge(t, f, w)
+		f, w := converged(t)
 		want := f.dump()
 		f.files["wg1"] = wg.File{Blank: true}
 		f.links["wg1"] = wg.Link{Kind: "wireguard", MTU: 1420, Up: true}
@@ -215,8 +213,7 @@ func TestDamagedFilesAreMended(t *testing.T) {
 // A run that does not know a peer (--limit) learns its key from the copy when
 // the file breaks off before it.
 func TestKeyFromTheCopy(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	good := f.files["wg1"]
 	f.files["wg1"] = wg.File{Ours: true, Text: good.Text[:120], Copy: good.Text}
 	w.PublicKeys = nil

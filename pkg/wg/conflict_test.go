@@ -40,8 +40,7 @@ func TestMakesRoom(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, w := meshHost(), mesh()
-			converge(t, f, w)
+			f, w := converged(t)
 			change(&w)
 			converge(t, f, w)
 			if strings.HasPrefix(w.Tunnels[0].Name, "vpn") {
@@ -108,8 +107,7 @@ func TestLinkLocalIsNobodys(t *testing.T) {
 
 // An interface that had lost its file was there all the same.
 func TestRevertWithoutFile(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	delete(f.files, "wg1")
 	s, d := planned(t, f, w)
 	_, interfaces := wg.Touched(w, s, d)
@@ -158,8 +156,7 @@ func TestRevert(t *testing.T) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			for cut := range 30 {
-				f, w := meshHost(), mesh()
-				converge(t, f, w)
+				f, w := converged(t)
 				change(f, &w)
 				f.mss, f.boot = wg.MSS{File: "x", Live: "x"}, wg.BootCurrent // not a matter of Revert
 				before := f.dump()

@@ -166,8 +166,7 @@ func TestDrift(t *testing.T) {
 // A change of a peer's key takes the old one out first, in the same message,
 // else both fight for the allowed IPs (cilium#35750).
 func TestKeyChangeIsOneMessage(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	w.PublicKeys["ann"] = keyOf("new")
 	_, d := planned(t, f, w)
 	require.Len(t, d.Tunnels, 1)
@@ -179,8 +178,7 @@ func TestKeyChangeIsOneMessage(t *testing.T) {
 
 // Allowed IPs are added without taking the others away for a moment.
 func TestAllowedIPsChangeInPlace(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	w.Tunnels[0].Peers[0].AllowedIPs = prefixes("10.1.0.0/16 10.7.0.0/16 172.31.1.0/31")
 	_, d := planned(t, f, w)
 	p := d.Tunnels[0].Device.Peers[0]
@@ -199,8 +197,7 @@ func TestAllowedIPsChangeInPlace(t *testing.T) {
 // A network within a wanted one of the same peer says nothing more. To take it away would drop
 // packets, so it stays; beside another peer's network around it, it goes.
 func TestAllowedIPsThatSayNothingMore(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	change := func(peer int, text string) wg.PeerChange {
 		t.Helper()
 		w.Tunnels[0].Peers[peer].AllowedIPs = prefixes(text)
@@ -244,8 +241,7 @@ func TestEndpoint(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			f, w := meshHost(), mesh()
-			converge(t, f, w)
+			f, w := converged(t)
 			f.device("wg1", func(d *wg.Device) {
 				d.Peers[0].Endpoint, d.Peers[0].LastHandshake = tt.live, time.Now().Add(-tt.age)
 			})

@@ -175,8 +175,7 @@ func TestForeign(t *testing.T) {
 
 // Foreign files are neither purged nor reported.
 func TestPurgeLeavesForeign(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	f.files["office"] = wg.File{}
 	w.Tunnels = w.Tunnels[:1]
 	s, d := planned(t, f, w)
@@ -201,8 +200,7 @@ func TestRefusedPeers(t *testing.T) {
 		"no key": {func(w *wg.Want) { w.Refused = map[string]string{"ann": "it is none"} }, "it is none"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, w := meshHost(), mesh()
-			converge(t, f, w)
+			f, w := converged(t)
 			before := f.dump()
 			test.change(&w)
 			s, d := planned(t, f, w)
@@ -237,8 +235,7 @@ func TestRefusedPeers(t *testing.T) {
 // Two peers with one key: on two interfaces they do not disturb each other; on one
 // interface the key stays with who has it.
 func TestTwins(t *testing.T) {
-	f, w := meshHost(), mesh()
-	converge(t, f, w)
+	f, w := converged(t)
 	s, _ := planned(t, f, w)
 	assert.Empty(t, wg.Twins(w, s))
 	other := w.Tunnels[1].Peers[0].Name

@@ -103,6 +103,14 @@ func converge(t *testing.T, f *fake, w wg.Want) (done []string) {
 	return done
 }
 
+// converged is a host that has what mesh wants.
+func converged(t *testing.T) (*fake, wg.Want) {
+	t.Helper()
+	f, w := meshHost(), mesh()
+	converge(t, f, w)
+	return f, w
+}
+
 // TestStates walks one host through wants and compares all of it after each.
 func TestStates(t *testing.T) {
 	f := meshHost()
