@@ -336,7 +336,8 @@ def failures(router, variables):
     lost = variables.get("__mesh_lost")
     if lost:
         troubles = [t for t in (variables.get("__mesh_kept") or {}).get("troubles") or [] if t.get("peer") in lost and t.get("cause")]
-        said = "its change cut off %s, so it was taken back" % listed(sorted(map(str, lost)), 3)
+        settled = (variables.get("__mesh_undone") or {}).get("changed", True)
+        said = "its change cut off %s, %s" % (listed(sorted(map(str, lost)), 3), "so it was taken back" if settled else "and another run has settled it")
         if not troubles:
             return [(router, said, "look at those tunnels before the next run", "lost")]
         do = cut("before the next run: " + plain(troubles[0].get("do") or OTHERWISE), 85)

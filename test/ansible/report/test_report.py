@@ -243,6 +243,14 @@ aws-1   -        its change cut off gcp-1, gcp-2, so it was taken back: no
                     firewall""",
         ["aws-1"],
     ),
+    "another run settled it": (
+        {"aws-1": {"__mesh_lost": ["gcp-1"], "__mesh_undone": {"changed": False}}}, ["aws-1"],
+        """
+ROUTER  FOLLOWS  CAUSE -> WHAT TO DO
+aws-1   -        its change cut off gcp-1, and another run has settled it
+                 -> look at those tunnels before the next run""",
+        ["aws-1"],
+    ),
 }  # fmt: skip
 
 
