@@ -273,7 +273,7 @@ class Mesh:
                 elif len(accusers) <= max(1, others):
                     own.setdefault(router if others else (router, owner), {})[network] = here
                 else:
-                    self.add(owner, trouble["cause"], trouble.get("do"), "route", lack[network])
+                    self.add(owner, ("" if owner in self.alive else "not in this run: ") + trouble["cause"], trouble.get("do"), "route", lack[network])
         for router, networks in own.items():
             here = next(iter(networks.values()))
             if len(networks) > 1:

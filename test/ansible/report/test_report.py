@@ -420,6 +420,13 @@ class Rows(unittest.TestCase):
             self.assertEqual([["aws-1 - gcp-1"]], [row["routers"] for row in rows])
             self.assertEqual(red, sorted(causes.blamed(rows, hostvars, targeted, targeted)))
 
+    def test_a_network_of_a_site_that_is_not_in_the_run(self):
+        targeted = ["aws-1", "azure-1"]
+        hostvars = mesh({name: [lacks("10.9.0.0/16", "gcp-1")] for name in targeted})
+        rows = causes.causes(hostvars, targeted, targeted)
+        self.assertEqual([(["gcp-1"], "not in this run: others have no route to 10.9.0.0/16 of its site")], [(row["routers"], row["cause"]) for row in rows])
+        self.assertEqual(targeted, sorted(causes.blamed(rows, hostvars, targeted, targeted)))
+
     def test_outside_of_the_run(self):
         hostvars = {"aws-1": status(misses("aws-2")), "aws-2": {}}
         rows = causes.causes(hostvars, ["aws-1"], ["aws-1"])
