@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/order"
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // A Flow is a packet: the interface by which it comes (empty: the host sends it
@@ -41,16 +42,27 @@ type Answer struct {
 // Tables is a copy of the kernel's rules and routes, to name what an answer is due
 // to. The kernel's answers never come from it.
 type Tables struct {
-	rules  map[int][]netlink.Rule  // by family
-	routes map[int][]netlink.Route // by family, all tables
+	rules  map[int][]netlink.Rule   // by family
+	routes map[int][]netlink.Route  // by family, all tables
+	taken  map[place]*netlink.Route // of each place the one that the kernel takes
+	bird   map[netip.Prefix]*netlink.Route
 	links  map[int]string
 	// policies are those of IPsec, in the kernel's order.
 	policies []netlink.XfrmPolicy
 }
 
+// A place is where a route stands: a table, and a network in it.
+type place struct {
+	table   int
+	network netip.Prefix
+}
+
 // Read copies rules and routes of the families that the addresses are of.
 func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
-	t := Tables{rules: map[int][]netlink.Rule{}, routes: map[int][]netlink.Route{}, links: map[int]string{}}
+	t := Tables{
+		rules: map[int][]netlink.Rule{}, routes: map[int][]netlink.Route{}, taken: map[place]*netlink.Route{},
+		bird: map[netip.Prefix]*netlink.Route{}, links: map[int]string{},
+	}
 	for family, wanted := range map[int]bool{unix.AF_INET: v4, unix.AF_INET6: v6} {
 		if !wanted {
 			continue
@@ -67,6 +79,7 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 		}); err != nil {
 			return t, fmt.Errorf("kernel routes: %w", err)
 		}
+		t.index(t.routes[family])
 	}
 	t.policies = readPolicies()
 	links, err := Dump(ctx, netlink.LinkList)
@@ -74,6 +87,24 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 		t.links[l.Attrs().Index] = l.Attrs().Name
 	}
 	return t, err
+}
+
+// index notes where routes stand: there may be more of them than packets that are asked for.
+func (t Tables) index(routes []netlink.Route) {
+	for i := range routes {
+		r := &routes[i]
+		n, ok := rtnl.Prefix(r.Dst)
+		if !ok {
+			continue
+		}
+		if t.bird[n] == nil && r.Protocol == unix.RTPROT_BIRD && r.Table == unix.RT_TABLE_MAIN {
+			t.bird[n] = r
+		}
+		at := place{r.Table, n.Masked()}
+		if has := t.taken[at]; r.Flags&unix.RTNH_F_DEAD == 0 && (has == nil || r.Priority < has.Priority) {
+			t.taken[at] = r
+		}
+	}
 }
 
 // listRules lists the rules with their types, which the library leaves out.

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,9 @@ func (t Tables) Inside(n netip.Prefix) []netip.Prefix {
 	}
 	seen := map[netip.Prefix]bool{}
 	var out []netip.Prefix
-	for _, r := range t.routes[family(n.Addr())] {
+	routes := t.routes[family(n.Addr())]
+	for i := range routes {
+		r := &routes[i]
 		p, ok := rtnl.Prefix(r.Dst)
 		if ok && tables[r.Table] && n.Contains(p.Addr()) && p.Bits() > n.Bits() && !seen[p] {
 			seen[p] = true
@@ -27,14 +30,31 @@ func (t Tables) Inside(n netip.Prefix) []netip.Prefix {
 	return out
 }
 
+// Named are the networks that rules and policies of IPsec ask for.
+func (t Tables) Named() (out []netip.Prefix) {
+	add := func(networks ...*net.IPNet) {
+		for _, n := range networks {
+			if p, ok := rtnl.Prefix(n); ok {
+				out = append(out, p.Masked())
+			}
+		}
+	}
+	for _, rules := range t.rules {
+		for _, r := range rules {
+			add(r.Src, r.Dst)
+		}
+	}
+	for _, p := range t.policies {
+		add(p.Src, p.Dst)
+	}
+	return out
+}
+
 // Bird is the interface to which BIRD's route of exactly this network leads; empty:
 // it has none.
 func (t Tables) Bird(n netip.Prefix) string {
-	for _, r := range t.routes[family(n.Addr())] {
-		if r.Protocol == unix.RTPROT_BIRD && r.Table == unix.RT_TABLE_MAIN && r.Dst != nil &&
-			r.Dst.String() == n.String() {
-			return Reason{Route: r, Found: true, links: t.links}.Device()
-		}
+	if r := t.bird[n]; r != nil {
+		return Reason{Route: *r, Found: true, links: t.links}.Device()
 	}
 	return ""
 }

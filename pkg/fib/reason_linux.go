@@ -79,22 +79,13 @@ func inside(n *net.IPNet, a netip.Addr) bool {
 
 // best is the route of a table that the kernel would take.
 func (t Tables) best(table int, dst netip.Addr, suppress int) (best netlink.Route, found bool) {
-	longest := -1
-	for _, r := range t.routes[family(dst)] {
-		bits := 0
-		if r.Dst != nil {
-			bits, _ = r.Dst.Mask.Size()
+	for bits := dst.BitLen(); bits >= 0; bits-- {
+		n, _ := dst.Prefix(bits)
+		if r := t.taken[place{table, n}]; r != nil {
+			return *r, r.Type != unix.RTN_THROW && bits > suppress
 		}
-		if r.Table != table || !inside(r.Dst, dst) || bits < longest || bits == longest &&
-			r.Priority >= best.Priority || r.Flags&unix.RTNH_F_DEAD != 0 {
-			continue
-		}
-		best, longest, found = r, bits, true
 	}
-	if found && (best.Type == unix.RTN_THROW || suppress >= 0 && longest <= suppress) {
-		return best, false
-	}
-	return best, found
+	return best, false
 }
 
 // Device is where the route leads, the first one of several; empty: nowhere.
