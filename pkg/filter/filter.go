@@ -134,6 +134,8 @@ type chain struct {
 // A Ruleset is all filters of a host.
 type Ruleset struct {
 	chains []*chain
+	// Named are the networks and addresses that rules ask for, and perhaps more.
+	Named []netip.Prefix
 	// Unread are the tools that do not show what nobody else does.
 	Unread []Unread
 	// Absent are the tools that are not here, although the kernel has tables of theirs.

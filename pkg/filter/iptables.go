@@ -45,6 +45,9 @@ func ParseIPTables(text []byte, six bool) (out Ruleset, tables []string) {
 			out.chains = append(out.chains, c)
 		case strings.HasPrefix(line, "-A "):
 			words := split(line)
+			for _, word := range words {
+				out.name(word)
+			}
 			if c := chains[family+table+" "+words[1]]; c != nil {
 				c.rules = append(c.rules, iptablesRule(words[2:], c.where+": "+strings.Join(unquoted(line), " ")))
 			}

@@ -51,6 +51,7 @@ func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 		for _, s := range []*set{x.Set, x.Map} {
 			if s != nil {
 				sets[s.Family+" "+s.Table+" "+s.Name] = append([]any{}, s.Elem...)
+				out.name(s.Elem)
 			}
 		}
 		c := x.Chain
@@ -85,6 +86,9 @@ func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 		if x.Rule == nil {
 			continue
 		}
+		for _, e := range x.Rule.Expr {
+			out.name(e)
+		}
 		table := x.Rule.Family + " " + x.Rule.Table + " "
 		if c := chains[table+x.Rule.Chain]; c != nil {
 			where := "nft " + c.key + ": " + words[c.key+" "+x.Rule.Handle.String()]
@@ -101,6 +105,26 @@ func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 		}
 	}
 	return out, nil
+}
+
+// name notes the addresses in a word, an expression or the elements of a set. Both ends of
+// a range are among them.
+func (r *Ruleset) name(v any) {
+	switch v := v.(type) {
+	case string:
+		if n, ok := network(v); ok {
+			r.Named = append(r.Named, n)
+		}
+	case []any:
+		for _, e := range v {
+			r.name(e)
+		}
+	case map[string]any:
+		r.name(fmt.Sprintf("%v/%v", v["addr"], v["len"])) // a prefix
+		for _, e := range v {
+			r.name(e)
+		}
+	}
 }
 
 // handles finds the words of each rule by table, chain and handle.

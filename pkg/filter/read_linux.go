@@ -56,6 +56,7 @@ func Read(ctx context.Context) (out Ruleset) {
 	shown := map[string]bool{}
 	for i := nft4; i <= legacy6; i++ {
 		part, tables := ParseIPTables(said[i], i == nft6 || i == legacy6)
+		out.Named = append(out.Named, part.Named...)
 		if i >= legacy4 {
 			out.chains = append(out.chains, part.chains...)
 			out.unread(i, why[i])
@@ -73,6 +74,7 @@ func Read(ctx context.Context) (out Ruleset) {
 		}
 	}
 	ruleset, err := ParseNFT(said[nftData], said[nftText], saved)
+	out.Named = append(out.Named, ruleset.Named...)
 	switch {
 	case err == nil: // nft shows what iptables-nft-save does not
 		out.chains = append(out.chains, ruleset.chains...)

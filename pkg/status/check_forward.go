@@ -102,7 +102,7 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 		return wrong(
 			cause.New("it takes %s for addresses of its own (%s): remove that route of the table local", where,
 				x.reason.RouteText()))
-	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main.Device()) && !x.isBird(),
+	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main) && !x.isBird(),
 		x.way != inward && !tunnel && !o.isEndpoint(x):
 		if x.reason.Foreign() {
 			return everywhere(all, whose, func(what string) cause.Cause {

@@ -31,7 +31,7 @@ type flow struct {
 	exact   bool         // the network is one of the request, not a part of one
 	answer  fib.Answer
 	reason  fib.Reason // what the answer is due to
-	main    fib.Reason // what the table main alone would do
+	main    string     // where the table main alone would send it
 	ours    string     // where BIRD's route for the network leads; empty: it has none
 }
 
@@ -40,6 +40,8 @@ type Forwarding struct {
 	flows   []flow
 	tables  fib.Tables
 	filters filter.Ruleset
+	cuts    []netip.Addr      // where something begins or ends that a rule or a filter asks for
+	told    map[half]int      // how often packets with this end were asked for
 	sysctls map[string]string // those that matter, by their names
 	// programs may drop or divert packets where no filter sees it.
 	programs []string
@@ -60,36 +62,43 @@ func observeForwarding(ctx context.Context, r *Request) (f Forwarding) {
 	if err != nil {
 		return Forwarding{err: err}
 	}
-	tables, err := fib.Read(ctx, r.has(netip.Addr.Is4), r.has(netip.Addr.Is6))
+	f.tables, err = fib.Read(ctx, r.has(netip.Addr.Is4), r.has(netip.Addr.Is6))
 	if err != nil {
 		return Forwarding{err: err}
 	}
-	f.tables, f.filters = tables, filter.Read(ctx)
+	f.filters = filter.Read(ctx)
+	f.follow(r, addresses, plenty)
+	return f
+}
+
+// follow asks for packets on each way: for the first ones, and then for those that differ
+// from all before.
+func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
+	f.cut()
 	devices := map[string]bool{}
-	into := r.targets(tables, r.SourceNetworks, addresses)
+	sources := make([][]flow, len(r.Tunnels))
+	for i, t := range r.Tunnels {
+		sources[i] = f.sourcesOf(r, t)
+	}
+	into := f.targets(r, r.SourceNetworks, addresses)
 	for _, to := range into {
-		for _, t := range r.Tunnels {
+		to.way = inward
+		for i, t := range r.Tunnels {
 			devices[t.Name] = true
-			for _, from := range r.sourcesOf(t, to.Dst) {
-				f.add(flow{
-					Flow: fib.Flow{In: t.Name, Src: someone(from, nil, nil), Dst: to.Dst},
-					way:  inward, network: to.network, exact: to.exact, from: from,
-				})
+			for _, from := range sources[i] {
+				f.pair(from, to, plenty)
 			}
 		}
 	}
-	doors := doorsOf(tables, into, devices)
+	doors := f.doorsOf(into, devices)
 	for _, p := range r.Prefixes {
-		for _, to := range r.targets(tables, []netip.Prefix{p.Network}, addresses) {
-			to.site = p.Site
-			if to.exact && !devices[tables.Main(to.Flow).Device()] {
+		for _, to := range f.targets(r, []netip.Prefix{p.Network}, addresses) {
+			to.way, to.site = outward, p.Site
+			if to.exact && !devices[to.main] {
 				continue // that is said of the network already
 			}
 			for _, door := range doors {
-				if to.way = outward; door.Src.Is4() == to.Dst.Is4() {
-					to.In, to.Src, to.from = door.In, door.Src, door.from
-					f.add(to)
-				}
+				f.pair(door, to, plenty)
 			}
 			if from := source(addresses, r.SourceNetworks, to.Dst); from.IsValid() {
 				to.way, to.In, to.Src, to.from = own, "", from, netip.PrefixFrom(from, from.BitLen())
@@ -104,28 +113,35 @@ func observeForwarding(ctx context.Context, r *Request) (f Forwarding) {
 	for _, d := range slices.Sorted(maps.Keys(devices)) {
 		f.programs = append(f.programs, fib.Programs(d)...)
 	}
-	return f
 }
 
 // doorsOf are the devices by which the own site's packets come in.
-func doorsOf(tables fib.Tables, into []flow, tunnels map[string]bool) (doors []flow) {
+func (f *Forwarding) doorsOf(into []flow, tunnels map[string]bool) (doors []flow) {
 	for _, to := range into {
-		door := tables.Main(to.Flow).Device()
-		if tunnels[door] || door == "" || slices.ContainsFunc(doors, func(d flow) bool {
-			return d.In == door && d.from == to.network
+		if tunnels[to.main] || to.main == "" || slices.ContainsFunc(doors, func(d flow) bool {
+			return d.In == to.main && d.from == to.network
 		}) {
 			continue
 		}
-		doors = append(doors, flow{Flow: fib.Flow{In: door, Src: to.Dst}, from: to.network})
+		doors = append(doors, f.from(to.main, to.network, to.Dst))
 	}
 	return doors
 }
 
-func (f *Forwarding) add(x flow) {
-	x.answer, x.reason, x.main, x.ours = f.tables.Ask(x.Flow), f.tables.Reason(
-		x.Flow), f.tables.Main(x.Flow), f.tables.Bird(x.network)
-	x.detour = x.In != "" && f.tables.Reason(fib.Flow{Dst: x.Src}).Device() != x.In
+// from is what comes by a device from an address in a network.
+func (f *Forwarding) from(device string, n netip.Prefix, a netip.Addr) flow {
+	return flow{
+		Flow: fib.Flow{In: device, Src: a}, from: n,
+		detour: f.tables.Reason(fib.Flow{Dst: a}).Device() != device,
+	}
+}
+
+// add asks for a packet.
+func (f *Forwarding) add(x flow) *flow {
+	x.answer, x.reason, x.main, x.ours = f.tables.Ask(x.Flow), f.tables.Reason(x.Flow),
+		f.tables.Main(x.Flow).Device(), f.tables.Bird(x.network)
 	f.flows = append(f.flows, x)
+	return &f.flows[len(f.flows)-1]
 }
 
 func (r *Request) has(family func(netip.Addr) bool) bool {
@@ -134,15 +150,17 @@ func (r *Request) has(family func(netip.Addr) bool) bool {
 
 // targets chooses an address in each network, and in each part of one that has a
 // route of its own. IPv6 counts where the own site has it.
-func (r *Request) targets(tables fib.Tables, networks []netip.Prefix, taken []netip.Addr) (out []flow) {
+func (f *Forwarding) targets(r *Request, networks []netip.Prefix, taken []netip.Addr) (out []flow) {
 	for _, n := range networks {
 		if !r.speaks(n.Addr()) {
 			continue
 		}
-		parts := tables.Inside(n)
+		parts := f.tables.Inside(n)
 		for i, part := range append([]netip.Prefix{n}, parts[:min(len(parts), mostParts)]...) {
 			if a := someone(part, append(slices.Clone(parts), part), taken); a.IsValid() {
-				out = append(out, flow{Flow: fib.Flow{Dst: a}, network: part, exact: i == 0})
+				to := flow{Flow: fib.Flow{Dst: a}, network: part, exact: i == 0}
+				to.main = f.tables.Main(to.Flow).Device()
+				out = append(out, to)
 			}
 		}
 	}
@@ -179,7 +197,7 @@ func someone(n netip.Prefix, parts []netip.Prefix, taken []netip.Addr) netip.Add
 
 // sourcesOf are the networks from which packets come out of a tunnel: those of the
 // peer's site, or behind a router of the own site, of each other one.
-func (r *Request) sourcesOf(t plan.StatusTunnel, dst netip.Addr) (out []netip.Prefix) {
+func (f *Forwarding) sourcesOf(r *Request, t plan.StatusTunnel) (out []flow) {
 	networks := t.Networks
 	if slices.Equal(networks, r.SourceNetworks) {
 		networks = nil
@@ -188,8 +206,8 @@ func (r *Request) sourcesOf(t plan.StatusTunnel, dst netip.Addr) (out []netip.Pr
 		}
 	}
 	for _, n := range networks {
-		if n.Addr().Is4() == dst.Is4() && someone(n, nil, nil).IsValid() {
-			out = append(out, n)
+		if a := someone(n, nil, nil); a.IsValid() {
+			out = append(out, f.from(t.Name, n, a))
 		}
 	}
 	return out

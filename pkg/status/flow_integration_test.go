@@ -1,0 +1,187 @@
+//go:build integration
+
+package status
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/internal/nettest"
+	"github.com/wgmesh/router/pkg/fib"
+	"github.com/wgmesh/router/pkg/filter"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// alone is the first router of a mesh, alone in its namespace: a device for each tunnel, and routes as BIRD
+// makes them.
+func alone(t *testing.T, sites, routers, networks int) *Request {
+	nettest.Alone(t)
+	r := &Request{}
+	links := []string{"link add eth0 type bridge", "addr add 10.0.0.1/24 dev eth0", "link set eth0 up"}
+	for site := range sites {
+		var list []netip.Prefix
+		for n := range networks {
+			list = append(list, netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", site, n)))
+		}
+		first := fmt.Sprintf("wm%d-0", site)
+		if site == 0 {
+			r.SourceNetworks, first = list, "eth0"
+		}
+		for i := range routers {
+			if site+i == 0 {
+				continue // it
+			}
+			name := fmt.Sprintf("wm%d-%d", site, i)
+			links = append(links, "link add "+name+" type bridge", "link set "+name+" up")
+			r.Tunnels = append(r.Tunnels, plan.StatusTunnel{Name: name, Peer: name, Networks: list})
+		}
+		for _, n := range list {
+			links = append(links, fmt.Sprintf("route add %s dev %s proto bird metric 32", n, first))
+			if site > 0 {
+				r.Prefixes = append(r.Prefixes, plan.StatusPrefix{Network: n, Site: fmt.Sprint(site)})
+			}
+		}
+	}
+	nettest.Sh(t, `printf '%s' | ip -batch -; cd /proc/sys/net/ipv4; echo 1 > ip_forward
+		for i in conf/*; do echo 0 > $i/rp_filter; done`, strings.Join(links, `\n`))
+	return r
+}
+
+// A hundred routers of 20 sites with 30 networks each: what differs in nothing is not asked for again.
+func TestFlowsOfManyNetworks(t *testing.T) {
+	r := alone(t, 20, 5, 30)
+	f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+	f.follow(r, must.Get(ownAddresses())(t), plenty)
+	assert.LessOrEqual(t, len(f.flows), 10_000)
+	assert.Empty(t, checkForwarding(r, &Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))}))
+	type pair struct {
+		in   string
+		n    netip.Prefix
+		from bool
+	}
+	asked := map[pair]bool{}
+	for _, x := range f.flows {
+		asked[pair{x.In, x.from, true}], asked[pair{x.In, x.network, false}] = true, true
+	}
+	for _, tunnel := range r.Tunnels {
+		for _, n := range r.SourceNetworks {
+			assert.True(t, asked[pair{tunnel.Name, n, false}], "to %s by %s", n, tunnel.Name)
+		}
+		for _, n := range tunnel.Networks {
+			assert.True(t, asked[pair{tunnel.Name, n, true}] || strings.HasPrefix(tunnel.Name, "wm0"), "from %s", n)
+		}
+	}
+	for _, p := range r.Prefixes {
+		assert.True(t, asked[pair{"eth0", p.Network, false}] && asked[pair{"", p.Network, false}], "to %s", p.Network)
+	}
+}
+
+// What rules, routes and filters do to some pairs of networks alone is found by fewer questions, too, and is said
+// of the same packet.
+func TestFewerFlowsTellTheSame(t *testing.T) {
+	const forward = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD "
+	r := alone(t, 4, 2, 6)
+	addresses := must.Get(ownAddresses())(t)
+	for i, tt := range []struct{ make, cure, saved string }{
+		{}, // nothing is wrong
+		{"rule add from 10.2.1.0/24 to 10.0.2.0/24 prohibit pref 96", "rule del pref 96", ""},
+		{
+			"rule add from 10.0.3.128/25 to 10.2.3.128/25 lookup 9 pref 96; ip route add 10.2.3.0/24 dev eth0 table 9",
+			"rule del pref 96; ip route flush table 9", "",
+		},
+		{
+			"rule add from 10.3.2.0/24 lookup 9 pref 96; ip route add unreachable 10.0.3.0/24 table 9",
+			"rule del pref 96; ip route flush table 9", "",
+		},
+		{
+			"rule add iif eth0 lookup 9 pref 96; ip route add 10.1.3.0/24 dev lo table 9",
+			"rule del pref 96; ip route flush table 9", "",
+		},
+		{"route add blackhole 10.0.3.0/25", "route del blackhole 10.0.3.0/25", ""},
+		{
+			"route add unreachable 10.2.3.0/25; ip route add 10.3.1.0/25 dev eth0",
+			"route del unreachable 10.2.3.0/25; ip route del 10.3.1.0/25", "",
+		},
+		{
+			"route add 10.0.2.0/24 dev wm1-0 metric 5", "route del 10.0.2.0/24 metric 5", "",
+		},
+		{
+			"route change 10.2.2.0/24 proto bird metric 32 nexthop dev wm2-0 nexthop dev eth0 weight 20",
+			"route change 10.2.2.0/24 dev wm2-0 proto bird metric 32", "",
+		},
+		{"link; sysctl -qw net.ipv4.conf.all.rp_filter=1", "link; sysctl -qw net.ipv4.conf.all.rp_filter=0", ""},
+		{
+			"route add 10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0; sysctl -qw net.ipv4.conf.wm3-0.rp_filter=1",
+			"route del 10.3.2.0/25; ip route del 10.3.2.128/25; sysctl -qw net.ipv4.conf.wm3-0.rp_filter=0", "",
+		},
+		{ // the way back alone, and for one pair
+			"rule add iif eth0 to 10.2.1.0/24 from 10.0.1.0/24 lookup 9 pref 96; ip route add 10.2.0.0/16 dev wm1-0 table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=1",
+			"rule del pref 96; ip route flush table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=0", "",
+		},
+		{ // and for what leaves by one device
+			"link add eth1 type bridge; ip link set eth1 up; ip route add 10.0.3.0/24 dev eth1 metric 5; ip rule add iif eth1 lookup 9 pref 96; ip route add 10.2.1.0/24 dev wm1-0 table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=1",
+			"link del eth1; ip rule del pref 96; ip route flush table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=0",
+			"*filter\n",
+		},
+		{ // what drops to the first network hides the other fault there
+			"rule add iif wm3-0 lookup 9 pref 96; ip route add unreachable 10.0.0.0/24 table 9; ip route add 10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0; sysctl -qw net.ipv4.conf.wm3-0.rp_filter=1",
+			"rule del pref 96; ip route flush table 9; ip route del 10.3.2.0/25; ip route del 10.3.2.128/25; sysctl -qw net.ipv4.conf.wm3-0.rp_filter=0",
+			"",
+		},
+		{"link; sysctl -qw net.ipv4.ip_forward=0", "link; sysctl -qw net.ipv4.ip_forward=1", ""},
+		{"xfrm policy add src 10.0.1.0/24 dst 10.3.2.0/24 dir out action block", "xfrm policy flush", ""},
+		{saved: forward + "-s 10.1.2.0/24 -d 10.0.1.0/24 -j DROP\n"},
+		{saved: forward + "-s 10.1.2.64/26 -d 10.0.1.0/24 -j DROP\n"},
+		{
+			"route add 10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0",
+			"route del 10.3.2.0/25; ip route del 10.3.2.128/25",
+			"*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i wm3-0 -d 10.0.3.0/24 -m rpfilter --invert -j DROP\n",
+		},
+		{saved: "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.0.2.0/24 ! -d 10.2.0.0/15 -o wm+ -j MASQUERADE\n"},
+		{
+			"link; nft 'add table ip f; add chain ip f c { type filter hook forward priority 0; }; add rule ip f c ip saddr . ip daddr { 10.3.1.0/24 . 10.0.3.0/24 } drop'",
+			"link; nft delete table ip f", "",
+		},
+		{
+			"link; nft 'add table ip f; add set ip f s { type ipv4_addr; flags interval; elements = { 10.0.1.0-10.0.2.127 }; }; add chain ip f c { type filter hook forward priority 0; }; add rule ip f c ip daddr 10.1.0.0/16 ip saddr @s reject'",
+			"link; nft delete table ip f", "",
+		},
+		{
+			"link; nft 'add table ip f; add chain ip f c { type filter hook forward priority 0; policy drop; }; add rule ip f c ip daddr vmap { 10.0.0.0/23 : accept, 10.0.3.0/24 : accept, 10.1.0.0-10.3.255.255 : accept }'",
+			"link; nft delete table ip f", "",
+		},
+	} {
+		nettest.Sh(t, "ip %s", cmp.Or(tt.make, "link"))
+		var told [2][]string
+		var flows [2]int
+		for i, plenty := range []int{0, 1 << 30} {
+			saved, _ := filter.ParseIPTables([]byte(tt.saved), false)
+			f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+			f.filters = must.Get(filter.ParseNFT([]byte(nettest.Run(t, "nft", "-j", "list", "ruleset")),
+				[]byte(nettest.Run(t, "nft", "-a", "list", "ruleset")), filter.Ruleset{}))(t)
+			if tt.saved != "" {
+				f.filters = saved
+			}
+			f.follow(r, addresses, plenty)
+			flows[i] = len(f.flows)
+			o := &Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))}
+			for _, p := range checkForwarding(r, o) {
+				told[i] = append(told[i], p.Text(), p.Cause.String())
+			}
+			for _, c := range f.warnings() {
+				told[i] = append(told[i], c.String())
+			}
+		}
+		assert.Equal(t, told[1], told[0])
+		assert.Equal(t, i == 0, told[0] == nil, "%s%s", tt.make, tt.saved)
+		assert.Less(t, flows[0], flows[1], "%s%s", tt.make, tt.saved)
+		nettest.Sh(t, "ip %s", cmp.Or(tt.cure, "link"))
+	}
+}
