@@ -21,6 +21,16 @@ type row struct {
 	first                string // a pattern; TUN is the tunnel to the next router
 }
 
+// chain is a row whose cause is a chain of nftables with these rules.
+func chain(kind, on, name, is, first string, rules ...string) row {
+	table := name[:strings.LastIndex(name, " ")]
+	script := "add table " + table + "; add chain " + name + " { type " + is + "; }"
+	for _, r := range rules {
+		script += "; add rule " + name + " " + r
+	}
+	return row{kind, on, "nft '" + script + "'", "nft delete table " + table, first}
+}
+
 // causes hinder what a router is to forward, or what it sends to another site.
 var causes = []row{
 	{
@@ -118,22 +128,14 @@ var causes = []row{
 		"for d in /proc/sys/net/ipv4/conf/wm*; do echo 0 > $d/rp_filter; done",
 		`^it drops packets that come by another interface than the way back \(net\.ipv4\.conf\.wm\w+\.rp_filter=1\): `,
 	},
-	{
-		"filter", "azure-1",
-		"nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }'",
-		"nft delete table inet f",
-		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
-	},
-	{
-		"filter", "azure-1",
-		"nft 'add table inet f; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward icmp type echo-request accept; add rule inet f forward ct state established,related accept'", "nft delete table inet f",
+	chain("filter", "azure-1", "inet f forward", "filter hook forward priority 0; policy drop",
+		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `),
+	chain("filter", "azure-1", "inet f forward", "filter hook forward priority 0; policy drop",
 		`^nft inet f forward: policy drop drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
-	},
-	{
-		"filter", "azure-2",
-		`nft 'add table ip f; add chain ip f onward { type filter hook forward priority 10; }; add rule ip f onward iifname "wm*" oifname "eth0" counter drop'`, "nft delete table ip f",
+		"icmp type echo-request accept", "ct state established,related accept"),
+	chain("filter", "azure-2", "ip f onward", "filter hook forward priority 10",
 		`^nft ip f onward: iifname "wm\*" oifname "eth0" drop drops icmp from `,
-	},
+		`iifname "wm*" oifname "eth0" counter drop`),
 	{
 		"filter", "office-1",
 		`nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`, "nft delete table inet f",
@@ -144,41 +146,27 @@ var causes = []row{
 		`nft 'add table inet f; add chain inet f c; add rule inet f c meta mark 5 return; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward jump c'`, "nft delete table inet f",
 		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
-	{
-		"filter at another hook", "azure-1",
-		`nft 'add table inet f; add chain inet f early { type filter hook prerouting priority -300; }; add rule inet f early ip saddr { 10.0.0.0/8 } iifname "wm*" drop'`, "nft delete table inet f",
+	chain("filter at another hook", "azure-1", "inet f early", "filter hook prerouting priority -300",
 		`^nft inet f early: ip saddr \{? ?10\.0\.0\.0/8 ?\}? iifname "wm\*" drop drops `,
-	},
-	{
-		"filter at another hook", "azure-1",
-		`nft 'add table inet f; add chain inet f late { type filter hook postrouting priority 300; }; add rule inet f late oifname "eth0" meta l4proto != tcp drop'`, "nft delete table inet f",
+		`ip saddr { 10.0.0.0/8 } iifname "wm*" drop`),
+	chain("filter at another hook", "azure-1", "inet f late", "filter hook postrouting priority 300",
 		`^nft inet f late: oifname "eth0" meta l4proto != (tcp|6) drop drops icmp from `,
-	},
-	{
-		"filter of a device", "azure-1",
-		`nft 'add table netdev f; add chain netdev f in { type filter hook ingress device "eth0" priority 0; }; add rule netdev f in ip daddr 10.0.0.0/16 drop'`, "nft delete table netdev f",
+		`oifname "eth0" meta l4proto != tcp drop`),
+	chain("filter of a device", "azure-1", "netdev f in", `filter hook ingress device "eth0" priority 0`,
 		`^nft netdev f in: ip daddr 10\.0\.0\.0/16 drop drops icmp from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
-	},
-	{
-		"reverse path filter of nftables", "azure-1",
-		`nft 'add table inet f; add chain inet f raw { type filter hook prerouting priority -300; }; add rule inet f raw fib saddr . iif oif missing drop'`, "nft delete table inet f",
+		"ip daddr 10.0.0.0/16 drop"),
+	chain("reverse path filter of nftables", "azure-1", "inet f raw", "filter hook prerouting priority -300",
 		`^nft inet f raw: fib saddr \. iif oif missing drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
-	},
-	{
-		"address translation", "azure-1",
-		`nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "wm*" masquerade'`, "nft delete table ip f",
+		"fib saddr . iif oif missing drop"),
+	chain("address translation", "azure-1", "ip f post", "nat hook postrouting priority 100",
 		`^nft ip f post: oifname "wm\*" masquerade rewrites packets from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
-	},
-	{
-		"address translation", "azure-1",
-		`nft 'add table ip f; add chain ip f post { type nat hook postrouting priority 100; }; add rule ip f post oifname "eth0" ip saddr 10.0.0.0/8 snat to 10.1.1.4'`, "nft delete table ip f",
+		`oifname "wm*" masquerade`),
+	chain("address translation", "azure-1", "ip f post", "nat hook postrouting priority 100",
 		`^nft ip f post: oifname "eth0" ip saddr 10\.0\.0\.0/8 snat to 10\.1\.1\.4 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
-	},
-	{
-		"address translation", "office-1",
-		`nft 'add table ip f; add chain ip f pre { type nat hook prerouting priority -100; }; add rule ip f pre iifname "eth0" ip daddr 10.1.0.0/16 dnat to 10.0.1.20'`, "nft delete table ip f",
+		`oifname "eth0" ip saddr 10.0.0.0/8 snat to 10.1.1.4`),
+	chain("address translation", "office-1", "ip f pre", "nat hook prerouting priority -100",
 		`^nft ip f pre: iifname "eth0" ip daddr 10\.1\.0\.0/16 dnat to 10\.0\.1\.20 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
-	},
+		`iifname "eth0" ip daddr 10.1.0.0/16 dnat to 10.0.1.20`),
 	{
 		"tunnel's own packets", "azure-1",
 		"nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done", "nft delete table inet f",
@@ -229,18 +217,12 @@ var causes = []row{
 // clouds are causes around a router, which another one sees: what drops and diverts in
 // the site's namespace is done by the cloud, or by its gateway.
 var clouds = []row{
-	{
-		kind: "source/destination check", on: "azure, seen by office-1",
-		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r2 ip saddr != 10.1.1.4 drop; add rule ip c f oifname r2 ip daddr != 10.1.1.4 drop'",
-		cure:  "nft delete table ip c",
-		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
-	},
-	{
-		kind: "source/destination check", on: "azure, seen by office-1",
-		make:  "nft 'add table ip c; add chain ip c f { type filter hook forward priority 0; }; add rule ip c f iifname r3 ip saddr != 10.1.2.4 drop'",
-		cure:  "nft delete table ip c",
-		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-2, but through azure-1: look at both, first azure-2's `,
-	},
+	chain("source/destination check", "azure, seen by office-1", "ip c f", "filter hook forward priority 0",
+		`^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
+		"iifname r2 ip saddr != 10.1.1.4 drop", "oifname r2 ip daddr != 10.1.1.4 drop"),
+	chain("source/destination check", "azure, seen by office-1", "ip c f", "filter hook forward priority 0",
+		`^no answer from 10\.1\.\d\.\d+ comes back through azure-2, but through azure-1: look at both, first azure-2's `,
+		"iifname r3 ip saddr != 10.1.2.4 drop"),
 	{
 		kind: "program behind the filters", on: "azure-1, seen by office-1",
 		make:  "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
@@ -317,58 +299,40 @@ var oddities = []row{
 		kind: "loose filter everywhere", on: "azure-1",
 		make: "sysctl -qw net.ipv4.conf.all.rp_filter=2", cure: "sysctl -qw net.ipv4.conf.all.rp_filter=0",
 	},
-	{
-		kind: "Docker's forward chain, and rules for the mesh", on: "azure-1",
-		make: `nft 'add table ip d; add chain ip d FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip d FORWARD ct state related,established accept; add rule ip d FORWARD oifname "docker0" drop; add rule ip d FORWARD ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 accept'`, cure: "nft delete table ip d",
-	},
-	{
-		kind: "Docker's masquerade", on: "azure-1",
-		make: `nft 'add table ip d; add chain ip d POSTROUTING { type nat hook postrouting priority 100; }; add rule ip d POSTROUTING oifname != "docker0" ip saddr 172.17.0.0/16 masquerade'`, cure: "nft delete table ip d",
-	},
+	chain("Docker's forward chain, and rules for the mesh", "azure-1", "ip d FORWARD",
+		"filter hook forward priority 0; policy drop", "", "ct state related,established accept",
+		`oifname "docker0" drop`, "ip saddr 10.0.0.0/8 ip daddr 10.0.0.0/8 accept"),
+	chain("Docker's masquerade", "azure-1", "ip d POSTROUTING", "nat hook postrouting priority 100", "",
+		`oifname != "docker0" ip saddr 172.17.0.0/16 masquerade`),
 	{
 		kind: "kube-proxy's masquerade", on: "azure-1",
 		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; add rule ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post jump m'`, cure: "nft delete table ip d",
 	},
-	{
-		kind: "proxy for one port", on: "azure-1",
-		make: `nft 'add table ip d; add chain ip d pre { type nat hook prerouting priority -100; }; add rule ip d pre tcp dport 3128 redirect to :3129'`, cure: "nft delete table ip d",
-	},
-	{
-		kind: "what no connection begins with", on: "azure-1",
-		make: `nft 'add table inet d; add chain inet d f { type filter hook forward priority 0; }; add rule inet d f ip frag-off & 0x1fff != 0 drop; add rule inet d f tcp flags & (fin|syn) == (fin|syn) drop; add rule inet d f tcp flags & (fin|syn|rst|ack) != syn ct state new drop; add rule inet d f ct count over 9999 drop'`, cure: "nft delete table inet d",
-	},
-	{
-		kind: "masquerade to the internet", on: "office-1",
-		make: `nft 'add table ip d; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post oifname "wan" masquerade'`, cure: "nft delete table ip d",
-	},
-	{
-		kind: "input chain that drops", on: "azure-2",
-		make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d",
-	},
-	{
-		kind: "ufw's input chain", on: "azure-1",
-		make: "nft 'add table inet d; add chain inet d input { type filter hook input priority 0; policy drop; }; add rule inet d input ct state established,related accept; add rule inet d input ct state invalid drop; add rule inet d input iifname { lo, eth0 } accept; add rule inet d input udp dport 51800-51899 accept; add rule inet d input iifname \"wm*\" accept'", cure: "nft delete table inet d",
-	},
-	{
-		kind: "answers nobody asked for are dropped", on: "azure-1",
-		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state invalid drop'", cure: "nft delete table inet d",
-	},
+	chain("proxy for one port", "azure-1", "ip d pre", "nat hook prerouting priority -100", "",
+		"tcp dport 3128 redirect to :3129"),
+	chain("what no connection begins with", "azure-1", "inet d f", "filter hook forward priority 0", "",
+		"ip frag-off & 0x1fff != 0 drop", "tcp flags & (fin|syn) == (fin|syn) drop",
+		"tcp flags & (fin|syn|rst|ack) != syn ct state new drop", "ct count over 9999 drop"),
+	chain("masquerade to the internet", "office-1", "ip d post", "nat hook postrouting priority 100", "",
+		`oifname "wan" masquerade`),
+	chain("input chain that drops", "azure-2", "inet d input", "filter hook input priority 0; policy drop", "",
+		"ct state established,related accept", "iifname { lo, eth0 } accept", "udp dport 51800-51899 accept",
+		`iifname "wm*" accept`),
+	chain("ufw's input chain", "azure-1", "inet d input", "filter hook input priority 0; policy drop", "",
+		"ct state established,related accept", "ct state invalid drop", "iifname { lo, eth0 } accept",
+		"udp dport 51800-51899 accept", `iifname "wm*" accept`),
+	chain("answers nobody asked for are dropped", "azure-1", "inet d onward", "filter hook forward priority 0", "",
+		"ct state invalid drop"),
 	{
 		kind: "list of attackers", on: "office-1",
 		make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { 203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority -200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d",
 	},
-	{
-		kind: "verdict map of states", on: "azure-1",
-		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward ct state vmap { established : accept, related : accept, invalid : drop }'", cure: "nft delete table inet d",
-	},
-	{
-		kind: "port that is closed between sites", on: "azure-1",
-		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward tcp dport 25 drop'", cure: "nft delete table inet d",
-	},
-	{
-		kind: "counters, logs and limits", on: "azure-1",
-		make: "nft 'add table inet d; add chain inet d onward { type filter hook forward priority 0; }; add rule inet d onward limit rate 5/minute counter log prefix \"fwd\"'", cure: "nft delete table inet d",
-	},
+	chain("verdict map of states", "azure-1", "inet d onward", "filter hook forward priority 0", "",
+		"ct state vmap { established : accept, related : accept, invalid : drop }"),
+	chain("port that is closed between sites", "azure-1", "inet d onward", "filter hook forward priority 0", "",
+		"tcp dport 25 drop"),
+	chain("counters, logs and limits", "azure-1", "inet d onward", "filter hook forward priority 0", "",
+		`limit rate 5/minute counter log prefix "fwd"`),
 	{
 		kind: "IPsec to a partner", on: "azure-1",
 		make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", cure: "ip xfrm policy flush",
