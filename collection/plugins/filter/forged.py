@@ -20,10 +20,7 @@ options:
     type: list
     elements: str
     required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
+extends_documentation_fragment: [wgmesh.router.inventory]
 author: wgmesh.router contributors (@wgmesh)
 """
 

@@ -19,14 +19,6 @@ options:
     description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
     type: str
     required: true
-  groups:
-    description: Ansible's C(groups).
-    type: dict
-    required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
   asked:
     description: What C(router_hosts) is beside the inventory. Empty for nothing.
     type: str
@@ -35,6 +27,7 @@ options:
     description: Whether Packer runs the play.
     type: bool
     default: false
+extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.groups]
 author: wgmesh.router contributors (@wgmesh)
 """
 

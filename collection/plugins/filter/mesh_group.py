@@ -20,14 +20,7 @@ options:
     description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
     type: str
     required: true
-  groups:
-    description: Ansible's C(groups).
-    type: dict
-    required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
+extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.groups]
 author: wgmesh.router contributors (@wgmesh)
 """
 

@@ -19,10 +19,6 @@ options:
     type: list
     elements: str
     required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
   entries:
     description: What will be run of the roles, each as C(ROLE/ENTRY).
     type: list
@@ -33,6 +29,7 @@ options:
     type: list
     elements: str
     default: []
+extends_documentation_fragment: [wgmesh.router.inventory]
 author: wgmesh.router contributors (@wgmesh)
 """
 

@@ -22,14 +22,6 @@ options:
     description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
     type: str
     required: true
-  groups:
-    description: Ansible's C(groups).
-    type: dict
-    required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
   targeted:
     description: The hosts of the run, C(ansible_play_hosts_all).
     type: list
@@ -52,6 +44,7 @@ options:
     description: Which router joins by itself, C(wgmesh_self).
     type: str
     default: ''
+extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.groups]
 author: wgmesh.router contributors (@wgmesh)
 """
 

@@ -22,15 +22,6 @@ options:
     description: The name of the router.
     type: str
     required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
-  group:
-    description: The names of all routers.
-    type: list
-    elements: str
-    required: true
   why:
     description: The reason for which such a run drains routers.
     type: str
@@ -43,6 +34,7 @@ options:
     description: Whether the only router of a site has its turn, too.
     type: bool
     default: false
+extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.routers]
 """
 
 EXAMPLES = r"""

@@ -19,13 +19,10 @@ options:
     type: list
     elements: str
     required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
   to:
     description: The router for which the envelopes are, by default any.
     type: str
+extends_documentation_fragment: [wgmesh.router.inventory]
 author: wgmesh.router contributors (@wgmesh)
 """
 

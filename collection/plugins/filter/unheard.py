@@ -21,15 +21,6 @@ options:
     description: The name of the router.
     type: str
     required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
-  group:
-    description: The names of all routers.
-    type: list
-    elements: str
-    required: true
   seen:
     description: The results of a loop over the other routers, each of which planned and looked at itself.
     type: list
@@ -39,6 +30,7 @@ options:
     description: Whether the machine itself answers.
     type: bool
     default: false
+extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.routers]
 """
 
 EXAMPLES = r"""
