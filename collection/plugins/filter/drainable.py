@@ -14,8 +14,8 @@ short_description: Why a router is not to be drained now
 version_added: 1.0.0
 description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
-    and not drained itself, and to forward as far as other sites see it. What this one cannot do either does not count. Where route tables follow the routers, each has to run
-    C(wgmesh-failover) on the present plan. Of each site, one router is drained in a run.
+    and not drained itself, and to forward as far as other sites see it. What this one cannot do either does not count. Where
+    route tables follow the routers, each has to run C(wgmesh-failover) on the present plan. Of each site, one router is drained in a run.
   - A router that is drained already is not asked again, so that a run that was cut off goes on. But a run does not take what
     somebody drained for a reason of their own since the run began, and nobody takes a router of a run without a reason.
 positional: _input, hostvars, group, targeted, seen, force, crossed, needs, why
