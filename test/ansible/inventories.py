@@ -112,6 +112,13 @@ PLAYS = {"IMAGE": """
       delegate_to: localhost
       register: step
       failed_when: "'faults: one is tried on the controller' not in step.msg"
+""", "GUARD": """
+- hosts: all
+  gather_facts: false
+  vars: {mesh_confirm_timeout: 120}
+  vars_files: ["{{ role_vars }}"]
+  tasks:
+    - {debug: {msg: "it waits {{ __mesh_guard }} s"}, run_once: true}
 """, "FORMER": """
 - hosts: routers
   gather_facts: false
@@ -264,6 +271,15 @@ class Test(unittest.TestCase):
             self.assertFalse(pathlib.Path(folder, "report").exists(), "a fact said where a report goes")
         # As the table has it, on one line again.
         return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
+
+    def test_guard(self):
+        """From the first router's last step to its confirmation all others have that step, and the look at what worked."""
+        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
+        for routers, want in ((5, 120), (6, 130), (100, 310)):
+            tree = {"all": {"hosts": {"router-%d" % i: {} for i in range(routers)}}}
+            code, out = self.play(tree, "GUARD", "-f", "5", "-e", "role_vars=%s" % role_vars)
+            self.assertEqual(0, code, out)
+            self.assertIn("it waits %d s" % want, out)
 
     def filters(self, tree, args):
         """What the filters say, with the variables as this core renders them: lines, the group, and what the image play takes."""
