@@ -1,6 +1,7 @@
 package wg_test
 
 import (
+	"cmp"
 	"crypto/ecdh"
 	"crypto/sha256"
 	"net/netip"
@@ -119,7 +120,7 @@ func TestStates(t *testing.T) {
 		name   string
 		change func()
 		writes string
-		state  string
+		state  string // none is as before
 	}{
 		{
 			name: "from nothing", change: func() {},
@@ -147,12 +148,6 @@ mss: true true
 			name:   "nobody's key is known in this run",
 			change: func() { w.PublicKeys = nil },
 			writes: "",
-			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
-  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
-wg2: up=true mtu=1420 [172.31.2.1/31 fd00::2/127] key=me port=51802 enabled=true failed=false
-  bob: psk=00 203.0.113.2:51802 [10.2.0.0/16 172.31.2.0/31] keepalive=0
-mss: true true
-`,
 		},
 		{
 			name: "every field of one tunnel",
@@ -175,12 +170,6 @@ mss: true true
 			name:   "a tunnel less, without purge",
 			change: func() { w.Tunnels = w.Tunnels[:1] },
 			writes: "",
-			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
-  new: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
-wg2: up=true mtu=1400 [172.31.9.1/31] key=me port=51809 enabled=true failed=false
-  bob: psk=00 [2001:db8::9]:51809 [10.2.0.0/16 172.31.9.0/31] keepalive=10
-mss: true true
-`,
 		},
 		{
 			name:   "purge it, clamp no more",
@@ -210,6 +199,7 @@ mss: false false
 			state:  "mss: false false\n",
 		},
 	}
+	last := ""
 	for _, s := range steps {
 		s.change()
 		_, d := planned(t, f, w)
@@ -219,7 +209,8 @@ mss: false false
 		for _, line := range strings.Split(state, "\n") {
 			state = strings.Replace(state, line, strings.Split(line, " file=")[0], 1)
 		}
-		assert.Equal(t, s.state, state, s.name)
+		last = cmp.Or(s.state, last)
+		assert.Equal(t, last, state, s.name)
 		_, again := planned(t, f, w)
 		assert.True(t, again.Empty(), "%s: second plan: %+v", s.name, again)
 	}
