@@ -49,6 +49,15 @@ func set(field string, value any) func(player, map[string]any, map[string]any) {
 	}
 }
 
+// gives has fields of an answer be something else: a name, a value, and so on.
+func gives(fields ...any) func(player, map[string]any) {
+	return func(_ player, a map[string]any) {
+		for i := 0; i < len(fields); i += 2 {
+			a[fields[i].(string)] = fields[i+1]
+		}
+	}
+}
+
 // stolen is what is public of another router, which a liar can know.
 func stolen(p player, of, field string) any {
 	file := map[string]string{"public_key": "key", "sealing_key": "seal"}[field]
@@ -150,32 +159,18 @@ var lies = []lie{
 		a["deprecations"] = []any{map[string]any{"msg": esc, "version": "9"}}
 		a["results"], a["item"], a["unreachable"], a["skipped"] = []any{1}, victim, true, true
 	}},
-	{name: "an exit status", every: func(_ player, a map[string]any) { a["rc"] = 255 }},
-	{name: "a failure that is a text", mesh: true, peer: true, every: func(_ player, a map[string]any) {
-		a["failed"] = "yes"
-	}},
-	{name: "a change that is an object", mesh: true, peer: true, every: func(_ player, a map[string]any) {
-		a["changed"] = map[string]any{"x": 1}
-	}},
-	{name: "warnings that are no list", mesh: true, peer: true, every: func(_ player, a map[string]any) {
-		a["warnings"] = 7
-	}},
-	{name: "warnings that move the cursor", every: func(_ player, a map[string]any) {
-		a["warnings"] = []any{esc, "a\nb"}
-	}},
-	{name: "a failure that moves the cursor", mesh: true, peer: true, every: func(_ player, a map[string]any) {
-		a["failed"], a["msg"] = true, "no: "+esc
-	}},
+	{name: "an exit status", every: gives("rc", 255)},
+	{name: "a failure that is a text", mesh: true, peer: true, every: gives("failed", "yes")},
+	{name: "a change that is an object", mesh: true, peer: true, every: gives("changed", map[string]any{"x": 1})},
+	{name: "warnings that are no list", mesh: true, peer: true, every: gives("warnings", 7)},
+	{name: "warnings that move the cursor", every: gives("warnings", []any{esc, "a\nb"})},
+	{name: "a failure that moves the cursor", mesh: true, peer: true, every: gives("failed", true, "msg", "no: "+esc)},
 	{name: "a failure of 3 MB", mesh: true, peer: true, every: func(_ player, a map[string]any) {
 		a["failed"], a["msg"] = true, strings.Repeat("x", 3<<20)
 	}},
 	// Addresses that all others would ping (H1).
-	{name: "an address in another site", bird: func(_ player, a map[string]any) {
-		a["source_addresses"] = []any{"203.0.113.9", "10.2.0.1"}
-	}},
-	{name: "an address that is none", mesh: true, bird: func(_ player, a map[string]any) {
-		a["source_addresses"] = []any{"-oProxyCommand=x"}
-	}},
+	{name: "an address in another site", bird: gives("source_addresses", []any{"203.0.113.9", "10.2.0.1"})},
+	{name: "an address that is none", mesh: true, bird: gives("source_addresses", []any{"-oProxyCommand=x"})},
 	{name: "a thousand addresses", mesh: true, bird: func(_ player, a map[string]any) {
 		var all []any
 		for i := range 1000 {
@@ -183,9 +178,7 @@ var lies = []lie{
 		}
 		a["source_addresses"] = all
 	}},
-	{name: "addresses that are an object", mesh: true, bird: func(_ player, a map[string]any) {
-		a["source_addresses"] = map[string]any{"a": 1}
-	}},
+	{name: "addresses that are an object", mesh: true, bird: gives("source_addresses", map[string]any{"a": 1})},
 	// No answers.
 	{name: "says nothing", mesh: true, peer: true, raw: func(string) string { return "" }},
 	{name: "says rubbish", mesh: true, peer: true, raw: func(string) string { return esc + "{]" }},
