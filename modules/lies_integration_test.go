@@ -409,7 +409,7 @@ func callerLies(t *testing.T, n *network) {
 	require.NoError(t, os.Symlink(self, filepath.Join(n.folder("db-1"), build, "wgmesh")))
 
 	n.green("mesh")
-	out := n.green("callback", "--limit", "liar-1")
+	n.green("callback", "--limit", "liar-1")
 	gates := map[string]string{}
 	read := func(name, file string) string {
 		return string(must.Get(os.ReadFile(filepath.Join(n.folder(name), "gate", file)))(t))
@@ -422,7 +422,7 @@ func callerLies(t *testing.T, n *network) {
 	before := n.tunnels()
 	for _, l := range callerLie {
 		n.write("router/liar-1/lie", l.name, 0o600)
-		out, _ = n.playbook("callback", "--limit", "liar-1")
+		out, _ := n.playbook("callback", "--limit", "liar-1")
 		calm(t, out)
 		n.same(before, n.tunnels())
 		for what, text := range gates {
