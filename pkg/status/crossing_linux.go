@@ -245,10 +245,7 @@ func listenAnswers(six bool) (*os.File, error) {
 		return nil, err
 	}
 	// The filter comes before the protocol, without which nothing arrives.
-	err = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
-		Len: uint16(len(filter)), Filter: &filter[0],
-	})
-	if err == nil {
+	if err = attach(fd, filter); err == nil {
 		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol})
 	}
 	if err != nil {

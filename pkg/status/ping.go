@@ -55,14 +55,14 @@ type probe struct {
 func ping(ctx context.Context, p probe) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	conn, err := p.listen(ctx)
+	e := newEcho(p)
+	conn, err := p.listen(ctx, e)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 
-	e := newEcho(p)
 	if err := e.send(conn, 0); err != nil {
 		return 0, err
 	}
@@ -80,7 +80,7 @@ func ping(ctx context.Context, p probe) (time.Duration, error) {
 	return rtt, bare(err)
 }
 
-func (p probe) listen(ctx context.Context) (net.PacketConn, error) {
+func (p probe) listen(ctx context.Context, e *echo) (net.PacketConn, error) {
 	network, from := "ip4:icmp", "0.0.0.0"
 	if p.to.Is6() {
 		network, from = "ip6:ipv6-icmp", "::"
@@ -90,7 +90,7 @@ func (p probe) listen(ctx context.Context) (net.PacketConn, error) {
 	}
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
-		ctlErr := raw.Control(func(fd uintptr) { err = p.options(int(fd)) })
+		ctlErr := raw.Control(func(fd uintptr) { err = errors.Join(p.options(int(fd)), attach(int(fd), e.mine())) })
 		return errors.Join(ctlErr, err)
 	}}
 	return config.ListenPacket(ctx, network, from)
@@ -115,8 +115,8 @@ func (p probe) options(fd int) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
 }
 
-// An echo is one probe on its way. Replies to other programs' pings arrive on
-// the same kind of socket, so a random token tells ours.
+// An echo is one probe on its way. Replies to other pings arrive on the same kind of
+// socket, so a random token tells this one's.
 type echo struct {
 	to      *net.IPAddr
 	request byte
@@ -137,6 +137,26 @@ func newEcho(p probe) *echo {
 	_, _ = rand.Read(e.payload[:tokenSize]) // never fails, as documented
 	e.id = binary.BigEndian.Uint16(e.payload)
 	return e
+}
+
+// mine is what a message has to be for this echo, in the instructions of bpf(4): a socket
+// gets IPv4 with its header. With hundreds of pings the others' would fill it.
+func (e *echo) mine() []unix.SockFilter {
+	id := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 4}}
+	if e.reply == reply4 {
+		id = []unix.SockFilter{
+			{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0}, {Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 4},
+		}
+	}
+	return append(id, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(e.id), Jf: 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 1 << 16}, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K})
+}
+
+// attach leaves in the kernel what a socket need not have.
+func attach(fd int, filter []unix.SockFilter) error {
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{
+		Len: uint16(len(filter)), Filter: &filter[0],
+	})
 }
 
 // send sends attempt seq, with the time since the start behind the token.
