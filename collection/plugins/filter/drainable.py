@@ -24,15 +24,6 @@ options:
     description: The name of the router.
     type: str
     required: true
-  hostvars:
-    description: Ansible's C(hostvars).
-    type: dict
-    required: true
-  group:
-    description: The names of all routers.
-    type: list
-    elements: str
-    required: true
   targeted:
     description: The routers of the run, C(ansible_play_hosts_all).
     type: list
@@ -61,6 +52,7 @@ options:
     description: The reason of the drain. That of a run which drains one router after the other ends in C(, run NAME).
     type: str
     default: ""
+extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.routers]
 """
 
 EXAMPLES = r"""
