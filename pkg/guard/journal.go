@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Journal is a change that waits for its confirmation.
@@ -27,9 +28,7 @@ type Journal struct {
 	Notes map[string]map[string]json.RawMessage `json:"notes"`
 }
 
-const journalName = "journal.json"
-
-func (g Guard) journal() string { return filepath.Join(g.Folder, journalName) }
+func (g Guard) journal() string { return filepath.Join(g.Folder, filepath.Base(plan.UndoJournal)) }
 
 // Read returns the change that waits, nil when none does.
 func (g Guard) Read() (*Journal, error) {

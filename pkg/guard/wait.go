@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -87,7 +86,7 @@ func (g Guard) tidy(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if _, err := os.Lstat(filepath.Join(g.Folder, journalName)); err == nil {
+	if _, err := os.Lstat(g.journal()); err == nil {
 		return nil // another change began meanwhile
 	}
 	return g.sweep()

@@ -9,6 +9,7 @@ const (
 	IdentityFile    = TunnelDirectory + "/wgmesh.id"
 	PSKDirectory    = TunnelDirectory + "/wgmesh-psk"
 	UndoDirectory   = TunnelDirectory + "/wgmesh-undo" // it holds keys
+	UndoJournal     = UndoDirectory + "/journal.json"  // there while a change waits for its confirmation
 	MSSFile         = TunnelDirectory + "/wgmesh.nft"
 
 	Directory    = "/etc/wgmesh" // the door, and what the programs read

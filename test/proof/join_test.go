@@ -158,6 +158,16 @@ func joinAgain(t *testing.T, l lab) {
 		assert.Regexp(t, `(?m)^wgmesh join: `+r+` is in the mesh: 6 of 6 peers, nothing changed`, said)
 	}
 	l.unchanged(t, before)
+	alone := func(module, args string) {
+		out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), "gcp-1", "-m", "wgmesh.router."+module, "-a", args)
+		require.NoError(t, err, tail(out))
+		require.Contains(t, out, "CHANGED", module)
+	}
+	alone("wg_keypair", `{"mesh": "routers", "name": "gcp-1", "regenerate": "always", "guard": 300}`)
+	status, said := l.join(t, "gcp-1")
+	assert.Equal(t, "75", status, said)
+	assert.Contains(t, said, "a change of this router waits for its confirmation since ")
+	alone("mesh_guard", `{"state": "undone"}`)
 	l.undisturbed(t, sessions)
 }
 
