@@ -1,0 +1,79 @@
+//go:build integration
+
+package model_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/mesh"
+	"github.com/wgmesh/router/pkg/model"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// When a site dies, all others tell each other longer and longer ways to it until nobody
+// has one: BGP hunts for paths. A simulation with no time in it has 31,000 updates for 13
+// sites. BIRD sends what it has by then, which skips most paths: 650 to 1,400 for 12.
+func TestHuntEnds(t *testing.T) {
+	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
+	version := must.Get(bird.Installed(t.Context()))(t)
+	for _, sites := range []int{8, 12} {
+		var m mesh.Mesh
+		m.SetDefaults()
+		m.Sites, m.Routers = map[string]mesh.Site{}, map[string]mesh.Router{}
+		for s := 1; s <= sites; s++ {
+			name, net := fmt.Sprint("s", s), fmt.Sprint("10.", s)
+			m.Sites[name] = mesh.Site{AS: plan.AS(65000 + s), Networks: mesh.List{net + ".0.0/16"}}
+			m.Routers[fmt.Sprint("r", s)] = mesh.Router{
+				ID: s, Site: name, Endpoint: fmt.Sprint("192.0.2.", s), Gateway: mesh.List{net + ".250.1"},
+			}
+		}
+		l := &lab{
+			plans: must.Get(m.Plans())(t), prefix: fmt.Sprintf("mh%d-%d-", os.Getpid(), sites),
+			sockets: map[string]string{}, down: map[string]bool{},
+		}
+		n := model.New(l.plans)
+		l.start(t, nil, version)
+		l.agrees(t, n.After(), "in health")
+		all, _ := n.Faults()
+		dead := all[slices.IndexFunc(all, func(f model.Fault) bool { return f.Kind == model.RouterFault })]
+		before := l.heard(t, dead.Name)
+		l.set(t, dead, "down")
+		l.agrees(t, n.After(dead), "after the death")
+		last, now := 0, l.heard(t, dead.Name)
+		for ; last != now; last, now = now, l.heard(t, dead.Name) {
+			time.Sleep(time.Second)
+		}
+		t.Logf("%d sites: %d updates", sites, now-before)
+		assert.Positive(t, now-before, "nobody hunted, so this measures nothing")
+		assert.Less(t, now-before, 5000)
+	}
+}
+
+// heard counts the updates that the routers were told in their sessions with all but the dead one.
+func (l *lab) heard(t *testing.T, dead string) (sum int) {
+	for _, p := range l.plans {
+		for _, b := range p.Bird.Neighbors {
+			if p.Router.Name == dead || b.Router == dead {
+				continue
+			}
+			reply := must.Get(birdc.Do(t.Context(), l.sockets[p.Router.Name], "show protocols all "+b.Name))(t)
+			for line := range strings.Lines(reply.Text()) {
+				received := 0
+				_, _ = fmt.Sscanf(line, " Import updates: %d", &received)
+				sum += received
+			}
+		}
+	}
+	return sum
+}
