@@ -5,6 +5,7 @@ package proof_test
 import (
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,7 +92,24 @@ func refuseDrains(t *testing.T, l lab) {
 	assert.Empty(t, counts.changed())
 	_, out = l.green(t, "drain", "--limit", "aws-1", "--check", "--diff")
 	assert.Contains(t, out, "+define wgmesh_drained = \"20")
+	refuseTables(t, l)
 	l.unchanged(t, before)
+}
+
+// refuseTables asks for a drain beside a router that takes no table, and has the plan be another one.
+func refuseTables(t *testing.T, l lab) {
+	l.in(t, "aws-1", "systemctl stop wgmesh-failover")
+	began := time.Now()
+	counts, out := l.red(t, "drain", "--limit", "aws-2")
+	l.in(t, "aws-1", "systemctl start wgmesh-failover")
+	assert.Contains(t, out, "aws-2 is not drained: aws-1 of its site: wgmesh-failover does not run: run wgmesh.router.routes first")
+	assert.Empty(t, counts.changed())
+	l.waitSaid(t, "aws-1", "other sites are in reach", began)
+	for bfd, noted := range map[string]bool{"normal": false, "fast": true} {
+		_, out, _ = l.playbook(t, "status", "-e", "mesh_bfd="+bfd)
+		const note = "aws-1, aws-2: wgmesh-failover watches an older plan (BFD's interval): run wgmesh.router.routes"
+		assert.Equal(t, noted, strings.Contains(flat(out), note), out)
+	}
 }
 
 // refuseUndrain asks for one whose VM drops what it forwards. No traffic flows meanwhile: what
