@@ -5,7 +5,6 @@ package proof_test
 import (
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -105,11 +104,8 @@ func refuseTables(t *testing.T, l lab) {
 	assert.Contains(t, out, "aws-2 is not drained: aws-1 of its site: wgmesh-failover does not run: run wgmesh.router.routes first")
 	assert.Empty(t, counts.changed())
 	l.waitSaid(t, "aws-1", "other sites are in reach", began)
-	for bfd, noted := range map[string]bool{"normal": false, "fast": true} {
-		_, out, _ = l.playbook(t, "status", "-e", "mesh_bfd="+bfd)
-		const note = "aws-1, aws-2: wgmesh-failover watches an older plan (BFD's interval): run wgmesh.router.routes"
-		assert.Equal(t, noted, strings.Contains(flat(out), note), out)
-	}
+	_, out, _ = l.playbook(t, "status", "-e", "mesh_bfd=fast")
+	assert.Contains(t, flat(out), "aws-1, aws-2: wgmesh-failover watches an older plan (BFD's interval): run wgmesh.router.routes")
 }
 
 // refuseUndrain asks for one whose VM drops what it forwards. No traffic flows meanwhile: what

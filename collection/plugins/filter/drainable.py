@@ -103,8 +103,8 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
             return silent(results.get(other) or {}, "%s is not drained: %s of its site" % (name, other))
         if answer["drained"]:
             return refusal(name, "%s of its site is drained already" % other, "undrain that one first")
-        mine = (answers.get(name) or {}).get("troubles") or []
-        troubles = [trouble for trouble in answer["troubles"] if trouble["peer"] != name and not any(shared(trouble, t) for t in mine)]
+        own = (answers.get(name) or {}).get("troubles") or []
+        troubles = [trouble for trouble in answer["troubles"] if trouble["peer"] != name and not any(shared(trouble, t) for t in own)]
         if troubles:
             peer = troubles[0]["peer"]
             do = "mend that one, or %s (docs/taken-over.md)" % peer if peer else "mend that one first"

@@ -1,0 +1,389 @@
+"""What the plays of day two ask before they do something, of routers that answer as a test says, on the Ansible of the environment.
+
+.ci/test-ansible runs it, and CI with the oldest core alone: its proofs run these plays on the newest that Debian's Python runs.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import inventories  # noqa: F401  (it finds the collection)
+from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable
+
+
+class Turns(unittest.TestCase):
+    """What the plays of day two ask before they do something, of routers that answer as a test says."""
+
+    SITES = {"azure": ["azure-1", "azure-2"], "aws": ["aws-1", "aws-2"], "gcp": ["gcp-1"]}
+    ROUTERS = [router for routers in SITES.values() for router in routers]
+    STUB = (
+        "import json\nfrom ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n"
+        "    def run(self, tmp=None, task_vars=None):\n"
+        "        name, args = self._task.action.split('.')[-1], self._task.args\n"
+        "        host = str(self._task.delegate_to or task_vars['inventory_hostname'])\n"
+        "        with open(%r) as f:\n"
+        "            seen = json.load(f).get(host)\n"
+        "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
+        "        failover = {'peers': []}\n"
+        "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router != host]\n"
+        "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
+        "        if name == 'mesh_plan_info':\n"
+        "            return plan\n"
+        "        if seen is None:\n"
+        "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
+        "        if name == 'mesh_status_info':\n"
+        "            return dict({'forwarded': 0, **seen}, notes=seen['notes'] if args.get('failover_plan') == failover else [])\n"
+        "        with open(%r, 'a') as f:\n"
+        "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
+        "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
+        "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
+        "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
+        "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
+    )
+
+    WRONG = (
+        "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+        "        return {'failed': True, 'msg': 'routers azure-1, gcp-1: id 1 is given to all of them: give each its own'}\n"
+    )
+
+    def setUp(self):
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        source, copy = (root / "ansible_collections/wgmesh/router" for root in (pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"]), self.root))
+        stubs = ("mesh_steps.py", "mesh_plan_info.py", "mesh_status_info.py")
+        for folder in ("", "plugins", "plugins/action", "roles", "roles/router", "roles/router/tasks"):
+            (copy / folder).mkdir(parents=True)
+            for path in (source / folder).iterdir():
+                if path.name not in ("plugins", "action", "roles", "router", "tasks", "main.yml", *stubs):
+                    (copy / folder / path.name).symlink_to(path)
+        # The role itself would make a router of this machine, whenever a play goes further than a test expects.
+        (copy / "roles/router/tasks/main.yml").write_text("- ansible.builtin.set_fact: {__router_state: {missing: no-such-package}}\n")
+        for name in stubs:
+            (copy / "plugins/action" / name).write_text(self.STUB % (str(self.root / "seen"), str(self.root / "did")))
+        self.hook, self.ran = self.root / "hook.yml", self.root / "ran"
+        self.hook.write_text("- {ansible.builtin.raw: touch %s}\n- {ansible.builtin.fail: {msg: the hook ends here}}\n" % self.ran)
+
+    def seen(self, name, drained=False, bgp="Established", **more):
+        """What a router says of a mesh that is well."""
+        tunnels = [{"name": "wg%d" % i, "peer": peer, "healthy": True, "bgp": bgp} for i, peer in enumerate(self.ROUTERS) if peer != name]
+        well = {"healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": [], "ages": []}
+        addresses = {"azure-1": ["10.1.1.4"], "azure-2": ["10.1.2.4"]}.get(name, [])
+        failover = {"runs": False, "trouble": ""}
+        return {"drained": drained, "drained_why": "", "source_addresses": addresses, "failover": failover, **well, **more}
+
+    @staticmethod
+    def lost(*peers, host="10.1.2.4"):
+        """What a router of another site says when no ping comes back through some of this one."""
+        found = "no answer from %s comes back through %s" % (host, ", ".join(peers))
+        return [{"peer": peer, "alone": True, "text": found, "here": {"cause": found, "do": "look at both"}} for peer in peers]
+
+    def play(self, name, *args, silent=(), tables=False, **seen):
+        """The code, the output, and what has been done to whom."""
+        answers = {router: None if router in silent else self.seen(router) for router in self.ROUTERS}
+        answers.update({router.replace("_", "-"): answer for router, answer in seen.items()})
+        (self.root / "seen").write_text(json.dumps(answers))
+        for path in (self.root / "did", self.ran):
+            path.unlink(missing_ok=True)
+        hosts = {
+            router: {"mesh_id": self.ROUTERS.index(router) + 1, "mesh_site": site, "mesh_endpoint": "192.0.2.%d" % (self.ROUTERS.index(router) + 1)}
+            for site, routers in self.SITES.items() for router in routers
+        }  # fmt: skip
+        for router in self.SITES["aws"] if tables else ():
+            hosts[router]["mesh_route_tables"] = ["rtb-" + router]
+        sites = {site: {"as": 65020 + i, "networks": ["10.%d.0.0/16" % (i + 1)]} for i, site in enumerate(self.SITES)}
+        common = {"mesh_sites": sites, "ansible_connection": "local", "mesh_upgrade_wait": 1, "mesh_drain_wait": 1, "mesh_wait": 1}
+        (self.root / "hosts.yml").write_text(json.dumps({"all": {"vars": common, "children": {"routers": {"hosts": hosts}}}}))
+        done = subprocess.run(
+            ["ansible-playbook", "-i", str(self.root / "hosts.yml"), "wgmesh.router." + name, *args],
+            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.root)},
+        )  # fmt: skip
+        did = (self.root / "did").read_text().splitlines() if (self.root / "did").exists() else []
+        out = " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
+        return done.returncode, out, [line for line in did if "Look" not in line and "Plan" not in line]
+
+    def replace(self, *args, **more):
+        return self.play("replace", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook, *args, **more)
+
+    def test_needs_a_way_back(self):
+        """New private keys that nothing takes back."""
+        code, out, did = self.play("rotate", "-e", "mesh_rotate=private", "-e", "mesh_confirm_timeout=0")
+        self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
+        self.assertIn("mesh_confirm_timeout: found 0, expected seconds for mesh_rotate=private", out)
+
+    def test_removed_says_who_is_alone(self):
+        playbooks = self.root / "ansible_collections/wgmesh/router/playbooks"
+        source = playbooks.resolve()
+        playbooks.unlink()
+        playbooks.mkdir()
+        for path in source.iterdir():
+            (playbooks / path.name).symlink_to(path)
+        (playbooks / "mesh.yml").unlink()
+        (playbooks / "mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: [{ansible.builtin.set_fact: {__mesh_links: {}}}]}\n")
+        for name, alone in (("azure-1", "azure-2 is the only router of azure now: nobody stands in for it"), ("gcp-1", "")):
+            with self.subTest(name):
+                code, out, _did = self.play("remove", "-e", "mesh_remove=" + name, "-e", "mesh_drain=false")
+                self.assertEqual((0, True), (code, name + " has no tunnel any more" in out), out)
+                self.assertEqual(bool(alone), "is the only router of" in out, out)
+                self.assertIn(alone, out)
+        code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1", "--start-at-task", "Say what is left to do")
+        self.assertEqual((2, False), (code, "has no tunnel any more" in out), out)
+        self.assertIn("azure-1 may still have a tunnel to aws-1, aws-2, azure-2, gcp-1: not in this run, or failed in it", out)
+
+    def test_described(self):
+        """What is wrong with an inventory was said of each router, in other words: it does not say how it is."""
+        (self.root / "ansible_collections/wgmesh/router/plugins/action/mesh_plan_info.py").write_text(self.WRONG)
+        for name in ("upgrade", "rotate", "add"):
+            with self.subTest(name):
+                code, out, did = self.play(name, "-e", "mesh_add=azure-1")
+                self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
+                self.assertIn("[azure-1: localhost]: FAILED!", out)
+                self.assertIn("routers azure-1, gcp-1: id 1 is given to all of them: give each its own", out)
+                self.assertNotIn("wgmesh.router.router", out)
+
+    def test_add_checked(self):
+        """In check mode a host without packages went on to the mesh play, which refused it for what only a real run installs."""
+        code, out, _did = self.play("add", "--check", "-e", "mesh_add=azure-1")
+        self.assertEqual((0, 0), (code, out.count("included:")), out)
+        self.assertIn("azure-1: its tunnels cannot be checked before it has its packages (no-such-package): run it without --check", out)
+        self.assertEqual([], re.findall(r"(?:ok|changed): \[(?:azure-2|aws-1)", out), out)
+
+    def test_names_one(self):
+        """Without a hook and a limit, whoever comes first was drained."""
+        for more in ((), ("--check",), ("--limit", "azure-1,gcp-1")):
+            with self.subTest(more):
+                code, out, did = self.play("replace", *more)
+                self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
+                several = 2 if "--limit" in more else 5
+                self.assertIn("this run would replace %d routers, and no mesh_upgrade_hook does it: name one router with --limit" % several, out)
+
+    def test_drained_by_a_run(self):
+        """Who drained a router of a run was told that it may go, and the run undrained it."""
+        begun = self.seen("azure-1", True, drained_why="upgrade, run 4f2a")
+        code, out, did = self.play("drain", "--limit", "azure-1", azure_1=begun)
+        self.assertEqual((2, False), (code, "azure-1: Drain this router" in did), out)
+        self.assertIn("azure-1 is drained by another run (upgrade, run 4f2a): wait for it, or take it over with -e mesh_drain_why=REASON", out)
+        code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_why=disk", azure_1=begun)
+        self.assertEqual((0, True), (code, "azure-1: Drain this router" in did), out)
+
+    def test_undrains_who_is_well(self):
+        """A router whose tunnels were all dead was undrained, and nobody was told."""
+        dead = self.seen("azure-1", True, healthy=False, required_healthy=False)
+        for tunnel in dead["tunnels"]:
+            tunnel["healthy"] = False
+            here = {"cause": "no handshake", "do": "run the mesh play there"}
+            trouble = {"peer": tunnel["peer"], "text": "no handshake", "follows": False, "alone": False, "final": False, "here": here, **here}
+            dead["troubles"].append(trouble)
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=dead)
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn("azure-1 stays drained: none of its 4 tunnels is well: mend it first, or wgmesh.router.undrain -e mesh_drain_force=true", out)
+        self.assertRegex(out, "ROUTER FOLLOWS CAUSE: WHAT TO DO .*no handshake")
+        undrained = ["azure-1: Undrain this router"]
+        code, out, did = self.play("undrain", "--limit", "azure-1", "-e", "mesh_drain_force=true", azure_1=dead)
+        self.assertEqual((0, undrained), (code, did), out)
+        dead["tunnels"][0]["healthy"] = True
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=dead)
+        self.assertEqual((0, undrained), (code, did), out)
+        self.assertRegex(out, "ROUTER FOLLOWS CAUSE: WHAT TO DO .*no handshake")
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=self.seen("azure-1", True))
+        self.assertEqual((0, undrained, False), (code, did, "FOLLOWS" in out), out)
+
+    def test_drains_beside_who_forwards(self):
+        """A router whose machine drops what it forwards got the site's traffic."""
+        sees = {"gcp_1": self.seen("gcp-1", crossed=self.lost("azure-2", host="10.1.1.4"))}
+        for play in (["drain"], ["upgrade", "-e", "mesh_drain_force=true"]):
+            with self.subTest(play):
+                code, out, did = self.play(*play, "--limit", "azure-1", **sees)
+                self.assertEqual((2, []), (code, did), out)
+                found = "azure-2 of its site does not forward (gcp-1: no answer from 10.1.1.4 comes ...): mend that one, or who says so (docs/taken-over.md)"
+                self.assertIn("azure-1 is not drained: " + found, out)
+        drained = ["azure-1: Drain this router"]
+        code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_force=true", **sees)
+        self.assertEqual((0, drained), (code, did), out)
+        lost = self.lost("azure-1") + self.lost("aws-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
+        code, out, did = self.play("drain", "--limit", "azure-1", silent=["aws-1"], gcp_1=self.seen("gcp-1", crossed=lost))
+        self.assertEqual((0, drained), (code, did), out)
+
+    def test_drains_beside_who_takes_the_tables(self):
+        """The tables of the second of two routers stayed with it: the machine that was made of the first had no daemon."""
+        off = self.seen("aws-1", failover={"runs": False, "trouble": "wgmesh-failover does not run"})
+        for play in (["drain"], ["upgrade"], ["rotate", "-e", "mesh_rotate=private"]):
+            with self.subTest(play):
+                code, out, did = self.play(*play, "--limit", "aws-2", tables=True, aws_1=off)
+                self.assertEqual((2, []), (code, did), out)
+                self.assertIn("aws-2 is not drained: aws-1 of its site: wgmesh-failover does not run: run wgmesh.router.routes first", out)
+        drained = ["aws-2: Drain this router"]
+        for args, more in (((), {"aws_1": off}), ((), {"tables": True}), (("-e", "mesh_drain_force=true"), {"tables": True, "aws_1": off})):
+            code, out, did = self.play("drain", "--limit", "aws-2", *args, **more)
+            self.assertEqual((0, drained), (code, did), out)
+
+    def test_says_what_watches_no_table(self):
+        """What looks last at a router that was changed is what the report has."""
+        note = "wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes"
+        for play in ("status", "undrain"):
+            with self.subTest(play):
+                code, out, _did = self.play(play, "--limit", "azure-1", azure_1=self.seen("azure-1", play == "undrain", notes=[note]))
+                self.assertEqual(0, code, out)
+                self.assertIn("WARNINGS (no harm yet) azure-1: " + note, out)
+
+    def test_asks_the_peers_first(self):
+        """A peer that is out of reach ended the run when the router was drained, and changed."""
+        for play in (["rotate", "-e", "mesh_rotate=private"], ["upgrade", "-e", "mesh_drain_force=true"]):
+            with self.subTest(play):
+                code, out, did = self.play(*play, "--limit", "azure-1", silent=["gcp-1"])
+                self.assertEqual((2, []), (code, did), out)
+                self.assertIn("azure-1 is left as it is: gcp-1 has to hear of it: Connection refused: check that it runs, its address", out)
+        code, out, did = self.play("rotate", "-e", "mesh_rotate=private", "--limit", "gcp-1", silent=["azure-1"])
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn("gcp-1 is left as it is: azure-1 has to hear of it: Connection refused: check that it runs, its address", out)
+
+    def test_takes_no_fact(self):
+        """A router that was taken over set the variables of the rest of the run by what it answered to the hook."""
+        copy, report = self.root / "ansible_collections/wgmesh/router/plugins", self.root / "report"
+        facts = {"mesh_site": "aws", "mesh_report_file": str(report), "mesh_group": "all"}
+        (copy / "action/liar.py").write_text(
+            "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+            "        return {'changed': True, 'ansible_facts': %r}\n" % facts)
+        (copy / "modules").unlink()
+        (copy / "modules").mkdir()
+        (copy / "modules/liar.py").write_text("")
+        self.hook.write_text("- {wgmesh.router.liar: {}}\n")
+        code, out, did = self.play("upgrade", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
+        self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, report.exists()), out)
+        self.assertIn("azure-1: its facts say mesh_group and 2 more", out)
+        self.assertRegex(out, "azure-1 stays drained: Go no further: azure-1: its facts say")
+
+    def test_undrains_who_forwards(self):
+        """A new machine with a source/destination check got the site's traffic."""
+        new = {"drained_why": "a new machine, replace has not ended"}
+        drained = {"azure_1": self.seen("azure-1", True, **new), "azure_2": self.seen("azure-2")}
+        sees = {"aws_2": self.seen("aws-2", crossed=self.lost("azure-1"))}
+        line = "azure-1 stays drained: aws-2: no answer from 10.1.2.4 comes back through azure-1: mend it first, or wgmesh.router.undrain -e "
+        code, out, did = self.play("undrain", "--limit", "azure-1", **drained, **sees)
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn(line, out)
+        undrained = ["azure-1: Undrain this router"]
+        code, out, did = self.play("undrain", "--limit", "azure-1", "-e", "mesh_drain_force=true", **drained, **sees)
+        self.assertEqual((0, undrained), (code, did), out)
+        lost = self.lost("azure-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
+        code, out, did = self.play("undrain", "--limit", "azure-1", silent=["gcp-1"], **drained, aws_2=self.seen("aws-2", crossed=lost))
+        self.assertEqual((0, undrained), (code, did), out)
+
+    def test_one_liar(self):
+        """One router that was taken over kept all others from being drained and undrained, by what it said of them."""
+        lies = self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}], crossed=self.lost("azure-2", host="10.1.1.4"))
+        others = {router.replace("-", "_"): self.seen(router, source_addresses=["10.2.1.4"]) for router in self.SITES["aws"]}
+        drained = ["azure-1: Drain this router"]
+        code, out, did = self.play("drain", "--limit", "azure-1", gcp_1=lies, **others)
+        self.assertEqual((0, drained), (code, did), out)
+        self.assertIn("gcp-1 alone says: no answer from 10.1.1.4 comes back through azure-2; aws-1, aws-2 get theirs: look at gcp-1", out)
+        self.assertIn("gcp-1 alone says that it has no other way to 10.1.0.0/16 than by azure-1, but", out)
+        self.assertIn("azure-1 is drained: no kernel of 3 other routers sends anything to it, and its own forwards 0 packets/s", out)
+        # What it sends counts, and so does a way that it lacks beside this one.
+        code, out, did = self.play("drain", "--limit", "azure-1", gcp_1=lies, azure_1=self.seen("azure-1", forwarded=9, carried=[]), **others)
+        self.assertEqual((2, drained), (code, did), out)
+        self.assertIn("it is drained and stays so, but azure-1 forwards 9 packets/s (); of the others only gcp-1 says that it sends here", out)
+        mate = self.seen("azure-2")
+        next(tunnel for tunnel in mate["tunnels"] if tunnel["peer"] == "gcp-1")["healthy"] = False
+        code, out, did = self.play("drain", "--limit", "azure-1", gcp_1=lies, azure_2=mate, **others)
+        self.assertEqual((2, drained), (code, did), out)
+        self.assertIn("it is drained and stays so, but gcp-1 has no other way to 10.1.0.0/16 than by azure-1: mend gcp-1, or remove it if", out)
+        lies["crossed"] = self.lost("azure-1")
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=self.seen("azure-1", True), gcp_1=lies, **others)
+        self.assertEqual((0, ["azure-1: Undrain this router"]), (code, did), out)
+        self.assertIn("gcp-1 alone says: no answer from 10.1.2.4 comes back through azure-1; aws-1, aws-2 get theirs: look at gcp-1", out)
+
+    def test_one_liar_had_its_turn(self):
+        """What it had said in its own turn was held against those of the turns after."""
+        for name in ("mesh_gate", "mesh_guard", "mesh_peer", "mesh_preflight_info", "wg_keypair", "wg_psk"):
+            action = self.root / "ansible_collections/wgmesh/router/plugins/action" / (name + ".py")
+            action.unlink()
+            action.write_text(
+                "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+                "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': []}\n")
+        here = {"cause": "it forwards nothing", "do": "look at it"}
+        trouble = {"peer": "aws-1", "text": "it forwards nothing", "follows": False, "alone": True, "final": False, "cut": False, "here": here, **here}
+        lies = self.seen("azure-1", healthy=False, required_healthy=False, troubles=[trouble])
+        code, out, did = self.play("upgrade", "--limit", "azure-1,aws-1", azure_1=lies)
+        self.assertEqual(0, code, out)
+        self.assertIn("aws-1: Undrain this router", did, out)
+
+    def test_hooks(self):
+        """What is not a list of tasks ended the run after the drain, or did nothing and was green."""
+        self.hook.write_text("- hosts: all\n  tasks: []\n")
+        for play in ("replace", "upgrade"):
+            code, out, did = self.play(play, "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
+            self.assertEqual((2, []), (code, did), out)
+            self.assertIn("mesh_upgrade_hook: %s: task 1 is not one: expected a file of tasks, not a playbook" % self.hook, out)
+
+    def test_hookable(self):
+        for text, want in (
+            ("- ansible.builtin.raw: [\n", "is not YAML (line 2: "),
+            ("- {ansible.builtin.raw: id}\n---\n- {ansible.builtin.raw: id}\n", "is not YAML (line 2: "),
+            ("", "has no tasks: expected a list of them"),
+            ("---\n# nothing\n", "has no tasks: expected a list of them"),
+            ("[]", "has no tasks: expected a list of them"),
+            ("ansible.builtin.raw: id\n", "has no tasks: expected a list of them"),
+            ("- ansible.builtin.raw\n", "task 1 is not one: expected a file of tasks"),
+            ("- import_playbook: wgmesh.router.mesh\n", "task 1 is not one: expected a file of tasks, not a playbook"),
+            ("- {raw: id, command: id}\n", "task 1 cannot be read"),
+            ("- {name: nothing}\n", "task 1 cannot be read"),
+            ("- {raw: id}\n- {rebot: }\n", "task 2: this controller has no module rebot"),
+            ("- {raw: id}\n- {block: [{raw: id}], rescue: [{no.such.thing: }]}\n", "task 2: this controller has no module no.such.thing"),
+            ("- {raw: id, whn: false}\n", "task 1: whn is not a keyword"),
+            ("- {raw: id, on: x}\n", "task 1: True is not a keyword"),
+            ("- {raw: id, 1: x}\n", "task 1: 1 is not a keyword"),
+            ("- {block: [{raw: id}], whn: false}\n", "task 1: whn is not a keyword"),
+            ("- {always: [{raw: id}]}\n", "task 1 is not a block with a list of tasks"),
+            ("- {block: {raw: id}}\n", "task 1 is not a block with a list of tasks"),
+            ("- {debug: {msg: !unsafe '{{ x'}}\n- {local_action: {module: command, cmd: id}}\n- {action: '{{ x }}'}\n", ""),
+            ("- {collections: [community.aws], block: [{ec2_ami_info: }]}\n", ""),
+            ("- {raw: id, with_items: [1], register: x}\n- {include_tasks: x.yml}\n- {wgmesh.router.mesh_guard: {state: absent}}\n- {mesh_guard: {}}\n", ""),
+            ("- debug:\n    msg: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      6162\n", ""),
+        ):
+            with self.subTest(text):
+                line = hookable("/h.yml", text)
+                self.assertEqual(bool(want), bool(line), line)
+                self.assertIn(want, line)
+                self.assertTrue(line.startswith("mesh_upgrade_hook: /h.yml" if want else ""), line)
+                self.assertLessEqual(len(line), 160)
+        for path in pathlib.Path(__file__).parents[2].glob("examples/upgrade/*.yml"):
+            self.assertEqual("", hookable(str(path), path.read_text()))
+
+    def test_sick(self):
+        """A machine whose large packets are lost has no tunnel that is well, and everybody sends to it: it is drained all the same."""
+        sick = self.seen("azure-1", healthy=False)
+        for tunnel in sick["tunnels"]:
+            tunnel["healthy"] = False
+        code, out, did = self.replace(azure_1=sick)
+        self.assertEqual((2, ["azure-1: Drain this router"], True), (code, did, self.ran.exists()), out)
+        uses = self.seen("aws-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}])
+        code, out, did = self.replace(azure_1=self.seen("azure-1", bgp="Active"), aws_1=uses)
+        self.assertEqual((2, [], False), (code, did, self.ran.exists()), out)
+        self.assertIn("azure-1 has no BGP session, so it is not drained, and aws-1 sends to it: mend it, or accept the cut with", out)
+        code, out, did = self.replace(azure_1=self.seen("azure-1", bgp="Active"))
+        self.assertEqual((2, [], True), (code, did, self.ran.exists()), out)
+
+    def test_unheard(self):
+        """A machine that nobody heard was taken for gone: when the controller reached nobody, the hook destroyed one in use."""
+        others = [router for router in self.ROUTERS if router != "azure-1"]
+        away = {"azure_1": None}
+        uses = self.seen("gcp-1", ways=[{"network": "10.1.0.0/16", "peer": "azure-1"}])
+        for silent, more, want in (
+            (others, {}, "azure-1 does not answer, and no router of aws, gcp answers (4 of 4 others are silent), so nobody knows who uses it: mend SSH, or -e mesh_drain_force=true"),
+            (["aws-1", "gcp-1"], {}, "azure-1 does not answer, and no router of gcp answers (2 of 4 others are silent), so nobody knows who uses it: mend SSH"),
+            ([], {"gcp_1": uses}, "azure-1 does not answer, so it is not drained, and gcp-1 sends to it: mend its SSH, or accept the cut with -e mesh_drain_force=true"),
+            (["aws-1"], {}, ""),
+        ):
+            with self.subTest(silent):
+                code, out, did = self.replace(silent=silent, **away, **more)
+                self.assertEqual((2, want == "", []), (code, self.ran.exists(), did), out)
+                self.assertIn(want or "the hook ends here", out)
+        self.replace("-e", "mesh_drain_force=true", silent=others, **away)
+        self.assertTrue(self.ran.exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
