@@ -94,10 +94,33 @@ func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(f
 	return syncDir(dir)
 }
 
+// mark ends the name of a temporary file. Without it one could be somebody's, who keeps
+// copies with a date.
+const mark = ".wgmesh"
+
+// Leftovers returns the temporary files that killed writers left beside path, sorted:
+// ".<base>.<digits>.wgmesh". They may hold a secret, or be a second name of the file itself.
+func Leftovers(path string) ([]string, error) {
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var out []string
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), "."+base+".")
+		number, marked := strings.CutSuffix(number, mark)
+		if _, odd := strconv.ParseUint(number, 10, 32); ours && marked && odd == nil && e.Type().IsRegular() {
+			out = append(out, dir+e.Name())
+		}
+	}
+	return out, err
+}
+
 // temporary is a new file beside path. Its lock says that its writer lives.
 func temporary(path string) (*os.File, error) {
 	for {
-		f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+		f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*"+mark)
 		if err != nil {
 			return nil, err
 		}
@@ -111,19 +134,14 @@ func temporary(path string) (*os.File, error) {
 
 // sweep removes what writers of path left that were killed.
 func sweep(path string) {
-	dir, base := filepath.Split(path)
-	entries, _ := os.ReadDir(filepath.Dir(path))
-	for _, e := range entries {
-		number, ours := strings.CutPrefix(e.Name(), "."+base+".")
-		if _, err := strconv.ParseUint(number, 10, 32); !ours || err != nil || !e.Type().IsRegular() {
-			continue
-		}
-		f, err := os.OpenFile(dir+e.Name(), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	left, _ := Leftovers(path)
+	for _, name := range left {
+		f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 		if err != nil {
 			continue
 		}
 		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			_ = os.Remove(f.Name())
+			_ = os.Remove(name)
 		}
 		_ = f.Close()
 	}

@@ -150,21 +150,43 @@ func TestWriteRemovesWhatKilledOnesLeft(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		stay := []string{
-			".file.", ".file.12", ".file.99999999999", ".file.5x", ".file.conf.6", ".file.conf.good", ".other.7", "file.8",
+			".file.wgmesh", ".file..wgmesh", ".file.12.wgmesh", ".file.99999999999.wgmesh", ".file.5x.wgmesh",
+			".file.conf.6.wgmesh", ".file.conf.good", ".other.7.wgmesh", "file.8", ".file.20261129",
 		}
-		for _, left := range append(stay, ".file.1", ".file.4294967295") {
+		for _, left := range append(stay, ".file.1.wgmesh", ".file.4294967295.wgmesh") {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, left), []byte("secret"), 0o600))
 		}
-		lives := must.Get(os.Open(filepath.Join(dir, ".file.12")))(t)
+		lives := must.Get(os.Open(filepath.Join(dir, ".file.12.wgmesh")))(t)
 		require.NoError(t, syscall.Flock(int(lives.Fd()), syscall.LOCK_EX))
-		require.NoError(t, os.Symlink("file.8", filepath.Join(dir, ".file.2")))
-		require.NoError(t, os.Mkdir(filepath.Join(dir, ".file.3"), 0o700))
-		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, ".file.4"), 0o600))
+		require.NoError(t, os.Symlink("file.8", filepath.Join(dir, ".file.2.wgmesh")))
+		require.NoError(t, os.Mkdir(filepath.Join(dir, ".file.3.wgmesh"), 0o700))
+		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, ".file.4.wgmesh"), 0o600))
 
 		require.NoError(t, write(filepath.Join(dir, "file"), []byte("new"), 0o600), name)
-		assert.ElementsMatch(t, append(stay, ".file.2", ".file.3", ".file.4", "file"), list(t, dir), name)
+		assert.ElementsMatch(t, append(stay, ".file.2.wgmesh", ".file.3.wgmesh", ".file.4.wgmesh", "file"), list(t, dir), name)
 		require.NoError(t, lives.Close())
 	}
+}
+
+// What is a leftover, and what only looks like one.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "20.psk")
+	for _, name := range []string{
+		".20.psk.123", ".20.psk.9", ".20.psk.x", ".120.psk.1", "20.psk.1", ".20xpsk.1",
+		".20.psk.", ".20.psk.1x", ".20.psk.+1", ".20.psk.1\n", ".20.psk.1.2", ".20.psk.\u0661",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".wgmesh"), nil, 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".20.psk.20261129"), nil, 0o600)) // somebody's copy
+	require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(dir, ".20.psk.7.wgmesh")))
+	got := must.Get(atomicfile.Leftovers(path))(t)
+	assert.Equal(t, []string{filepath.Join(dir, ".20.psk.123.wgmesh"), filepath.Join(dir, ".20.psk.9.wgmesh")}, got)
+
+	require.NoError(t, atomicfile.Write(path, nil, 0o600))
+	assert.Empty(t, must.Get(atomicfile.Leftovers(path))(t), "a write takes the same for its own")
+
+	assert.Empty(t, must.Get(atomicfile.Leftovers(filepath.Join(dir, "absent", "key")))(t))
 }
 
 // Writers of one file do not take each other's part away.

@@ -131,7 +131,7 @@ func TestLeftoversOfAKilledRunAreRemoved(t *testing.T) {
 	r := newRig(t)
 	_, first, _ := r.converge()
 	for _, path := range []string{r.want.PrivateKey, r.want.SealingKey, r.want.Identity} {
-		name := strings.Replace(path, "/wgmesh.", "/.wgmesh.", 1) + ".123456"
+		name := strings.Replace(path, "/wgmesh.", "/.wgmesh.", 1) + ".123456.wgmesh"
 		require.NoError(t, os.Link(path, name)) // as Create leaves it when killed after the link
 	}
 	delta, second, done := r.converge()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 
+	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/seal"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
@@ -68,7 +69,7 @@ func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 		return have, err
 	}
 	have.Recorded = id.Machine
-	have.leftovers, err = keyfile.Leftovers(want.Identity)
+	have.leftovers, err = atomicfile.Leftovers(want.Identity)
 	return have, wrap("identity_file", err)
 }
 
@@ -88,6 +89,6 @@ func readKey(option, path string, parse func([]byte) (string, string, error)) (K
 	if info.Exists {
 		k.Public, k.Short, k.Broken = parse(text)
 	}
-	k.Leftovers, err = keyfile.Leftovers(path)
+	k.Leftovers, err = atomicfile.Leftovers(path)
 	return k, wrap(option, err)
 }

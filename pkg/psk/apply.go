@@ -99,7 +99,7 @@ func (d Delta) write(r Record, key seal.PSK) error {
 // remove takes the key first: the record is what says that it is ours.
 func (d Delta) remove(r Record) error {
 	recordPath, keyPath := paths(d.have.dir, r.Tunnel)
-	left, err := keyfile.Leftovers(keyPath)
+	left, err := atomicfile.Leftovers(keyPath)
 	if err != nil {
 		return err
 	}

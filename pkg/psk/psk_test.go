@@ -228,7 +228,7 @@ func TestModesAndLeftovers(t *testing.T) {
 	for _, r := range []*router{a, b} {
 		require.NoError(t, os.Chmod(r.key(20), 0o644))
 		require.NoError(t, os.Chmod(r.record(20), 0o640))
-		require.NoError(t, os.Link(r.key(20), r.file("psk/.20.psk.4711")))
+		require.NoError(t, os.Link(r.key(20), r.file("psk/.20.psk.4711.wgmesh")))
 	}
 	sealed, opened, second := converge(t, a, b)
 	assert.Equal(t, first, second)
@@ -237,7 +237,7 @@ func TestModesAndLeftovers(t *testing.T) {
 		require.Len(t, d.Warnings(), 1)
 		assert.Contains(t, d.Warnings()[0], "rotate: [20]")
 	}
-	assert.NoFileExists(t, a.file("psk/.20.psk.4711"))
+	assert.NoFileExists(t, a.file("psk/.20.psk.4711.wgmesh"))
 }
 
 func TestPurge(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/seal"
@@ -141,7 +142,7 @@ func readEntry(dir string, number int) (entry, error) {
 		e.key, e.broken = seal.ParsePSK(text)
 	}
 	for _, path := range []string{recordPath, keyPath} {
-		left, err := keyfile.Leftovers(path)
+		left, err := atomicfile.Leftovers(path)
 		if err != nil {
 			return e, err
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
-	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
 
@@ -113,24 +112,4 @@ func TestDir(t *testing.T) {
 	file := filepath.Join(base, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.ErrorContains(t, must.Err(keyfile.CheckDir(file)), "not a folder")
-}
-
-// What is a leftover, and what only looks like one.
-func TestLeftovers(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "20.psk")
-	for _, name := range []string{
-		".20.psk.123", ".20.psk.9", ".20.psk.x", ".120.psk.1", "20.psk.1", ".20xpsk.1",
-		".20.psk.", ".20.psk.1x", ".20.psk.+1", ".20.psk.1\n", ".20.psk.1.2", ".20.psk.\u0661",
-	} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
-	}
-	require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(dir, ".20.psk.7")))
-	got := must.Get(keyfile.Leftovers(path))(t)
-	assert.Equal(t, []string{filepath.Join(dir, ".20.psk.123"), filepath.Join(dir, ".20.psk.9")}, got)
-
-	require.NoError(t, atomicfile.Write(path, nil, 0o600))
-	assert.Empty(t, must.Get(keyfile.Leftovers(path))(t), "a write takes the same for its own")
-
-	assert.Empty(t, must.Get(keyfile.Leftovers(filepath.Join(dir, "absent", "key")))(t))
 }
