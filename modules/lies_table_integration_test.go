@@ -162,7 +162,7 @@ var lies = []lie{
 	{name: "an exit status", every: gives("rc", 255)},
 	{name: "a failure that is a text", mesh: true, peer: true, every: gives("failed", "yes")},
 	{name: "a change that is an object", mesh: true, peer: true, every: gives("changed", map[string]any{"x": 1})},
-	{name: "warnings that are no list", mesh: true, peer: true, every: gives("warnings", 7)},
+	{name: "warnings that are not a list", mesh: true, peer: true, every: gives("warnings", 7)},
 	{name: "warnings that move the cursor", every: gives("warnings", []any{esc, "a\nb"})},
 	{name: "a failure that moves the cursor", mesh: true, peer: true, every: gives("failed", true, "msg", "no: "+esc)},
 	{name: "a failure of 3 MB", mesh: true, peer: true, every: func(_ player, a map[string]any) {

@@ -80,7 +80,7 @@ func TestRace(t *testing.T) {
 	assert.NoError(t, quick.Race(t.Context(), func(context.Context) error { return nil }))
 }
 
-// An operation that ends because the cloud is busy is no race that somebody has won.
+// An operation that ends because the cloud is busy is not a race that somebody has won.
 func TestBusyIsNoRace(t *testing.T) {
 	n := 0
 	require.NoError(t, quick.Race(t.Context(), func(context.Context) error {
