@@ -127,12 +127,13 @@ func (k cluster) waitMembers(t *testing.T) (leader string, term int) {
 		seen := map[string]bool{}
 		for _, m := range k.members {
 			out, err := k.try(t, "exec", m, "/root/writer state "+k.url(m, 2379))
-			if err != nil {
+			said := strings.Fields(out) // a member without a leader leaves it out
+			if err != nil || len(said) != 2 {
 				return false
 			}
 			seen[strings.TrimSpace(out)] = true
-			leader = strings.Fields(out)[0]
-			term, _ = strconv.Atoi(strings.Fields(out)[1])
+			leader = said[0]
+			term, _ = strconv.Atoi(said[1])
 		}
 		return len(seen) == 1 && leader != "0"
 	}, 2*time.Minute, 200*time.Millisecond, "the members have no leader")
