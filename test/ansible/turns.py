@@ -297,6 +297,17 @@ class Turns(unittest.TestCase):
         self.assertEqual((0, ["azure-1: Undrain this router"]), (code, did), out)
         self.assertIn("gcp-1 alone says: no answer from 10.1.2.4 comes back through azure-1; aws-1, aws-2 get theirs: look at gcp-1", out)
 
+    def test_waits_for_all_at_once(self):
+        """Each of the others was waited for in its turn, mesh_drain_wait for what held up all of them."""
+        uses = {"ways": [{"network": "10.1.0.0/16", "peer": "azure-1"}]}
+        others = {router.replace("-", "_"): self.seen(router, **uses) for router in self.ROUTERS if router != "azure-1"}
+        code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_wait=3", **others)
+        self.assertEqual((2, ["azure-1: Drain this router"]), (code, did), out)
+        self.assertRegex(out, r"it is drained and stays so, but \S+ has no other way to 10.1.0.0/16 than by azure-1")
+        asked = (self.root / "did").read_text().partition("Drain this router")[2].splitlines()
+        asked = [line.partition(":")[0] for line in asked if "Look" in line]
+        self.assertEqual((4, 5, asked[0]), (len(set(asked)), len(asked), asked[1]), out)
+
     def test_one_liar_had_its_turn(self):
         """What it had said in its own turn was held against those of the turns after."""
         for name in ("mesh_gate", "mesh_guard", "mesh_peer", "mesh_preflight_info", "wg_keypair", "wg_psk"):
