@@ -45,6 +45,9 @@ func Confirm(ctx context.Context, g guard.Guard,
 		if now == nil || now.ID != j.ID || now.Overdue() {
 			return nil, guard.ErrOverdue
 		}
+		if now.Writes != j.Writes {
+			return nil, guard.ErrChanged
+		}
 		for _, path := range slices.Sorted(maps.Keys(deltas)) {
 			did, err := daemon[path].Host.Apply(ctx, deltas[path])
 			done = append(done, did...)

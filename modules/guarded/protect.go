@@ -3,6 +3,7 @@
 package guarded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -71,7 +72,9 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		return err
 	}
 	var before status.Before
+	change := ""
 	if j != nil {
+		change = j.Change()
 		renew := p.Record
 		p.Record = func(ctx context.Context) (seen map[string]any, err error) {
 			err = g.Renew(ctx, o.Guard)
@@ -91,7 +94,7 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		}
 		before = kept[""]
 	}
-	p.Report(report(j != nil, before))
+	p.Report(report(change, before))
 	apply := p.Apply
 	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
 		var out ansible.Outcome
@@ -112,17 +115,22 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		if err != nil {
 			return ansible.Outcome{}, err
 		}
-		out.Return = report(true, before)
+		armed, err := g.Read()
+		if err != nil || armed == nil {
+			return ansible.Outcome{}, cmp.Or(err, guard.ErrOverdue)
+		}
+		out.Return = report(armed.Change(), before)
 		more, err := apply(ctx)
 		return out.Then(more), err
 	}
 	return nil
 }
 
-// report returns whether a change waits, and what worked when it began.
-func report(armed bool, before status.Before) map[string]any {
+// report returns which change waits, if one does, and what worked when it began.
+func report(change string, before status.Before) map[string]any {
 	return map[string]any{
-		"armed":  armed,
+		"armed":  change != "",
+		"change": change,
 		"worked": append([]string{}, before.Worked...), // never null
 		"silent": append([]string{}, before.Silent...),
 		"routed": append([]netip.Prefix{}, before.Routed...),

@@ -157,6 +157,33 @@ func TestUndoReloadsAgain(t *testing.T) {
 	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(must.Get(os.ReadFile(told))(t)))
 }
 
+// What a boot cannot put back is left to the process that tries until it works.
+func TestUndoAtBootGoesOn(t *testing.T) {
+	r := newRouter(t)
+	r.apply(t, 600, "after")
+	j := must.Get(r.Read())(t)
+	r.anotherBoot(t)
+	require.NoError(t, errors.Join(os.Remove(r.file), os.MkdirAll(r.file+"/in the way", 0o700)))
+	launched := make(chan string, 1)
+	r.Launch = func(_ context.Context, id string) error { launched <- id; return nil }
+	require.ErrorContains(t, must.Err(UndoAtBoot(t.Context(), r.Guard)), r.file)
+	require.NotEmpty(t, launched)
+	assert.Equal(t, j.ID, <-launched)
+	require.NoError(t, os.RemoveAll(r.file))
+	must.Get(Undo(t.Context(), r.Guard, guard.Journal.Overdue))(t)
+	assert.Equal(t, "before", r.text(t))
+}
+
+// anotherBoot has the change that waits be one of an earlier boot.
+func (r router) anotherBoot(t *testing.T) {
+	t.Helper()
+	j := must.Get(r.Read())(t)
+	journal := must.Get(filepath.Glob(r.Folder + "/*.json"))(t)
+	require.Len(t, journal, 1)
+	earlier := strings.ReplaceAll(string(must.Get(os.ReadFile(journal[0]))(t)), j.Boot, "an earlier one")
+	require.NoError(t, os.WriteFile(journal[0], []byte(earlier), 0o600))
+}
+
 // A reboot in the middle of a change that enabled BIRD has it disabled again. One whose
 // note does not say so stays enabled.
 func TestUndoAtBootDisablesBird(t *testing.T) {
@@ -173,11 +200,7 @@ func TestUndoAtBootDisablesBird(t *testing.T) {
 			Path: dir + "/bird.conf", Socket: dir + "/bird.ctl", Service: "bird", Run: dir, Units: dir, Systemd: true,
 		}})
 		require.NoError(t, r.Arm(t.Context(), 600, c))
-		j := must.Get(r.Read())(t)
-		journal := must.Get(filepath.Glob(r.Folder + "/*.json"))(t)
-		require.Len(t, journal, 1)
-		earlier := strings.ReplaceAll(string(must.Get(os.ReadFile(journal[0]))(t)), j.Boot, "an earlier one")
-		require.NoError(t, os.WriteFile(journal[0], []byte(earlier), 0o600))
+		r.anotherBoot(t)
 		must.Get(UndoAtBoot(t.Context(), r.Guard))(t)
 		told, _ := os.ReadFile(dir + "/told")
 		assert.Equal(t, want, string(told))

@@ -51,7 +51,7 @@ func Undo(ctx context.Context, g guard.Guard, due func(guard.Journal) bool) (don
 
 // UndoAtBoot is Undo before the tunnels and BIRD of this boot come up: only what they
 // come up from is to be put back. A change that was made since the boot is left to the
-// process that waits for it.
+// process that waits for it, and so is what cannot be put back now: on a full disk, say.
 func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 	unlock, err := g.Lock(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 	}
 	u.reload()
 	if err := errors.Join(u.errs...); err != nil {
-		return u.done, err
+		return u.done, errors.Join(err, g.Launch(ctx, j.ID))
 	}
 	return u.done, g.Close()
 }

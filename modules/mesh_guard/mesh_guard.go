@@ -13,7 +13,8 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	State string `json:"state"`
+	State  string `json:"state"`
+	Change string `json:"change"` // empty: whatever waits
 }
 
 // The values of the option state.
@@ -53,6 +54,9 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 	}
 	if j.Overdue() {
 		return p, guard.ErrOverdue
+	}
+	if o.Change != "" && o.Change != j.Change() {
+		return p, guard.ErrChanged
 	}
 	settle, err := guarded.Confirm(ctx, g, *j)
 	p.Apply = func(ctx context.Context) (ansible.Outcome, error) {

@@ -21,6 +21,7 @@ type Unit struct {
 	Description string
 	Identifier  string   // in the journal
 	Properties  []string // besides, as systemd-run(1) takes them
+	NoBlock     bool     // do not wait for it: a boot that is not over starts it later
 }
 
 // Systemd reports whether systemd runs here, as sd_booted(3) does.
@@ -44,6 +45,9 @@ func Start(ctx context.Context, u Unit, args ...string) error {
 	run := []string{
 		"--quiet", "--collect", "--unit=" + u.Name, "--description=" + u.Description,
 		"--property=SyslogIdentifier=" + u.Identifier, "--property=LimitCORE=0",
+	}
+	if u.NoBlock {
+		run = append(run, "--no-block")
 	}
 	for _, p := range u.Properties {
 		run = append(run, "--property="+p)

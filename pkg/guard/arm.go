@@ -36,6 +36,10 @@ func (c *Change) Note(kind, name string, v any) {
 	c.Notes[kind][name] = v
 }
 
+// ErrChanged reports that somebody wrote after what is to be confirmed.
+var ErrChanged = errors.New("another run has changed this router since, so nothing is confirmed" +
+	" (that run confirms all of it, or the router takes all of it back): let it end, and run again")
+
 // ErrOverdue reports that the time of an earlier change is up.
 var ErrOverdue = errors.New(
 	"an earlier change of this router was not confirmed in time and is being taken back: run again in a few seconds; `wgmesh undo` says what stands against it")
@@ -93,6 +97,7 @@ func (g Guard) arm(ctx context.Context, seconds int, c Change) error {
 		return err
 	}
 	j.renew(seconds)
+	j.Writes++
 	return g.write(*j)
 }
 

@@ -82,6 +82,7 @@ func launch(ctx context.Context, id string) error {
 	return detach.Start(ctx, detach.Unit{
 		Name: "wgmesh-undo-" + id, Identifier: "wgmesh-undo",
 		Description: "Takes a change of the mesh back unless it is confirmed",
+		NoBlock:     true, // the boot's undo would wait for what waits for it; the others look for themselves
 		Properties:  []string{"Restart=on-failure", "RestartSec=1", "StartLimitIntervalSec=0", "OOMScoreAdjust=-900"},
 	}, "undo", "--wait", id)
 }

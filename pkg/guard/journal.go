@@ -23,6 +23,7 @@ type Journal struct {
 	Due     time.Duration `json:"due"`   // on that kernel's clock
 	Since   time.Time     `json:"since"` // for people
 	Seconds int           `json:"seconds"`
+	Writes  int           `json:"writes"` // how often somebody began to write
 	Files   []File        `json:"files"`
 	// Notes are what callers keep, by kind and name: what a tunnel was, say.
 	Notes map[string]map[string]json.RawMessage `json:"notes"`
@@ -69,6 +70,9 @@ func (j Journal) Overdue() bool { return j.Left() < 0 }
 
 // SameBoot reports whether the kernel is the one under which the change was made.
 func (j Journal) SameBoot() bool { return j.Boot == bootID() }
+
+// Change names what was written so far: whoever writes after that makes it another one.
+func (j Journal) Change() string { return fmt.Sprintf("%s/%d", j.ID, j.Writes) }
 
 func (j *Journal) renew(seconds int) {
 	j.Boot, j.Seconds = bootID(), seconds

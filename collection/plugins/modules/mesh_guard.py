@@ -27,6 +27,12 @@ options:
     type: str
     required: true
     choices: [confirmed, undone]
+  change:
+    description:
+      - The change that C(confirmed) is for, as the last module of the run returned it. When somebody has written since, nothing is
+        confirmed. Empty for whatever waits.
+    type: str
+    default: ""
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   diff_mode:
@@ -57,6 +63,7 @@ EXAMPLES = r"""
 - name: Keep the change, or take it back
   wgmesh.router.mesh_guard:
     state: "{{ network.required_healthy | ternary('confirmed', 'undone') }}"
+    change: "{{ tunnels.change }}"
 """
 
 RETURN = r"""

@@ -177,6 +177,11 @@ armed:
   returned: when I(guard) is not 0
   type: bool
   sample: true
+change:
+  description: The name of that change, for the option I(change) of M(wgmesh.router.mesh_guard). Empty when none waits.
+  returned: when I(guard) is not 0
+  type: str
+  sample: k3v7q2m5x4ab/3
 routed:
   description: The networks to which BIRD had a way through a tunnel when that change began. Empty when no change waits.
   returned: when I(guard) is not 0

@@ -160,6 +160,11 @@ armed:
   returned: when I(guard) is not 0
   type: bool
   sample: true
+change:
+  description: The name of that change, for the option I(change) of M(wgmesh.router.mesh_guard). Empty when none waits.
+  returned: when I(guard) is not 0
+  type: str
+  sample: k3v7q2m5x4ab/3
 renewed:
   description: A change that waits for M(wgmesh.router.mesh_guard) has replaced the private key of this router, whose peers may know the one
     before.

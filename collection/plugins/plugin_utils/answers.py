@@ -266,7 +266,7 @@ WAY = {
 }  # fmt: skip
 
 # What a module with the option guard returns, when that is not 0.
-GUARDED = {"armed?": BOOL, "worked?": [NAME], "silent?": [NAME], "routed?": [TEXT]}
+GUARDED = {"armed?": BOOL, "change?": TEXT, "worked?": [NAME], "silent?": [NAME], "routed?": [TEXT]}
 
 # What is wrong: what was found, and what to do about it.
 CAUSE = {"cause": TEXT, "do": TEXT}
