@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -157,21 +158,44 @@ func TestUndoReloadsAgain(t *testing.T) {
 	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(must.Get(os.ReadFile(told))(t)))
 }
 
-// What a boot cannot put back is left to the process that tries until it works.
+// What a boot cannot put back is left to the process that tries until it works, also by one
+// that systemd ends because it takes too long.
 func TestUndoAtBootGoesOn(t *testing.T) {
-	r := newRouter(t)
-	r.apply(t, 600, "after")
-	j := must.Get(r.Read())(t)
-	r.anotherBoot(t)
-	require.NoError(t, errors.Join(os.Remove(r.file), os.MkdirAll(r.file+"/in the way", 0o700)))
-	launched := make(chan string, 1)
-	r.Launch = func(_ context.Context, id string) error { launched <- id; return nil }
-	require.ErrorContains(t, must.Err(UndoAtBoot(t.Context(), r.Guard)), r.file)
-	require.NotEmpty(t, launched)
-	assert.Equal(t, j.ID, <-launched)
-	require.NoError(t, os.RemoveAll(r.file))
-	must.Get(Undo(t.Context(), r.Guard, guard.Journal.Overdue))(t)
-	assert.Equal(t, "before", r.text(t))
+	for name, at := range map[string]func(router) string{
+		"a file":   func(r router) string { return r.file },
+		"the note": func(r router) string { return r.Run + "/undone" },
+		"the end":  func(r router) string { return r.Folder + "/not ours" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRouter(t)
+			launched := make(chan string, 2)
+			r.Launch = func(ctx context.Context, id string) error {
+				launched <- id
+				f := must.Get(os.Create(r.Run + "/undo-" + id))(t)
+				t.Cleanup(func() { _ = f.Close() })
+				_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // it waits, and does nothing
+				return ctx.Err()
+			}
+			r.apply(t, 600, "after")
+			id := <-launched
+			r.anotherBoot(t)
+			_ = os.Remove(at(r))
+			require.NoError(t, os.MkdirAll(at(r)+"/in the way", 0o700))
+			ctx, end := context.WithCancel(t.Context())
+			end()
+			err := must.Err(UndoAtBoot(ctx, r.Guard))
+			require.ErrorContains(t, err, at(r))
+			require.NotErrorIs(t, err, context.Canceled)
+			require.NotEmpty(t, launched)
+			assert.Equal(t, id, <-launched)
+			if name != "a file" {
+				assert.Equal(t, "before", r.text(t), "the rest goes back")
+			}
+			require.NoError(t, os.RemoveAll(at(r)))
+			must.Get(Undo(t.Context(), r.Guard, guard.Journal.Overdue))(t)
+			assert.Equal(t, "before", r.text(t))
+		})
+	}
 }
 
 // anotherBoot has the change that waits be one of an earlier boot.

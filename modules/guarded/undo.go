@@ -62,10 +62,8 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 	if err != nil || j == nil || j.SameBoot() {
 		return nil, err
 	}
-	if err := g.NoteUndone(); err != nil {
-		return nil, err
-	}
 	u := undoing{ctx: ctx, g: g, j: *j}
+	u.add(nil, g.NoteUndone())
 	daemon := u.trials() // BIRD, which does not run yet, tries out nothing; what it tried is left
 	u.files(func(guard.File) bool { return true })
 	u.bootUnits()
@@ -78,10 +76,13 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 		}
 	}
 	u.reload()
-	if err := errors.Join(u.errs...); err != nil {
-		return u.done, errors.Join(err, g.Launch(ctx, j.ID))
+	if err = errors.Join(u.errs...); err == nil {
+		err = g.Close()
 	}
-	return u.done, g.Close()
+	if err != nil { // also when systemd ends this, because it takes too long
+		err = errors.Join(err, g.Launch(context.WithoutCancel(ctx), j.ID))
+	}
+	return u.done, err
 }
 
 // undoing goes on after an error: what else can go back does.
