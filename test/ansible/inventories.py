@@ -117,6 +117,12 @@ PLAYS = {"IMAGE": """
   vars_files: ["{{ role_vars }}"]
   tasks:
     - {debug: {msg: "it waits {{ __mesh_guard }} s"}, run_once: true}
+""", "SEEN": """
+- hosts: all
+  gather_facts: false
+  vars_files: ["{{ role_vars }}"]
+  tasks:
+    - debug: {msg: "it confirms [{{ __mesh_last_change }}]"}
 """, "FORMER": """
 - hosts: routers
   gather_facts: false
@@ -278,6 +284,19 @@ class Test(unittest.TestCase):
             code, out = self.play(tree, "GUARD", "-f", "5", "-e", "role_vars=%s" % role_vars)
             self.assertEqual(0, code, out)
             self.assertIn("it waits %d s" % want, out)
+
+    def test_seen(self):
+        """What waits when a later step found that the change is settled is another run's."""
+        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
+        seen = {"a/1": ["", "a/1"], "a/2": ["a/1", "a/2", None], "b/2": ["b/2", ""], "": ["", None]}
+        hosts = {
+            "router-%d" % i: {"__mesh_links": {"answers": {"step-%d" % -j: {} if c is None else {"change": c} for j, c in enumerate(changes)}}}
+            for i, changes in enumerate(seen.values())
+        }
+        code, out = self.play({"all": {"hosts": {**hosts, "router-9": {}}}}, "SEEN", "-e", "role_vars=%s" % role_vars)
+        self.assertEqual(0, code, out)
+        for i, want in [*enumerate(seen), (9, "")]:
+            self.assertIn('ok: [router-%d] => { "msg": "it confirms [%s]" }' % (i, want), out)
 
     def filters(self, tree, args):
         """What the filters say, with the variables as this core renders them: lines, the group, and what the image play takes."""
