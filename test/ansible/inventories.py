@@ -840,17 +840,21 @@ from ansible.plugins.action import ActionBase
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         name, args = self._task.action.split(".")[-1], self._task.args
-        with open(%r, "a") as told:
-            told.write("%%s %%s\\n" %% (name, args.get("state", "")))
-        if (name, str(self._task.delegate_to)) == (%r, "gcp-1") and args.get("state") != "known":
-            return {"failed": True, "msg": "it is gone"}
+        steps = args["steps"] if name == "mesh_steps" else [{"module": name, "args": args}]
+        for module, state in [(step["module"], step["args"].get("state", "")) for step in steps]:
+            with open(%r, "a") as told:
+                told.write("%%s %%s\\n" %% (module, state))
+            if (module, str(self._task.delegate_to)) == (%r, "gcp-1") and state != "known":
+                return {"failed": True, "msg": "it is gone"}
+        with open(told.name, "a") as told:
+            told.write("asked %%s\\n" %% (self._task.delegate_to or "itself"))
         plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")]}
-        seen = {"__mesh_seen": {"drained": False, "troubles": []}}
-        return {"plan": plan, "public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": [], "answers": seen}
+        key = {"public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": []}
+        return {"plan": plan, **key, "answers": {"__mesh_seen": {"drained": False, "troubles": []}, "__mesh_call_key": key}}
 """
 
     def run_tasks(self, tasks, failing, **given):
-        """The output of a run in which one module fails at gcp-1, and what mesh_peer was told."""
+        """The output of a run in which one module fails at gcp-1, what mesh_peer was told, and how often aws-1 was asked anything."""
         tree = inventory(everywhere={"ansible_connection": "local"})
         tree["all"]["children"]["azure"]["hosts"]["gcp-1"] = {"mesh_id": 3, "mesh_site": "aws", "mesh_endpoint": "192.0.2.3"}
         staged = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":")[0], "ansible_collections/wgmesh/router")
@@ -867,17 +871,18 @@ class ActionModule(ActionBase):
                 env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder},
             )  # fmt: skip
             self.assertEqual(2, done.returncode, done.stdout + done.stderr)
-            return done.stdout, [line for line in told.read_text().splitlines() if line.startswith("mesh_peer")]
+            lines = told.read_text().splitlines()
+            return done.stdout, [line for line in lines if line.startswith("mesh_peer")], lines.count("asked aws-1")
 
     def test_one_does_not_answer(self):
-        out, told = self.run_tasks("call", "mesh_plan_info", __mesh_handover=100)
+        out, told, asked = self.run_tasks("call", "mesh_plan_info", __mesh_handover=100)
         self.assertIn("not peered with 1 of its routers", out)
-        self.assertEqual(["mesh_peer known"], told, out)
+        self.assertEqual((["mesh_peer known"], 1), (told, asked), out)
 
     def test_one_takes_no_new_key(self):
-        """Nobody said who had heard of a key that was not taken after all."""
-        out, told = self.run_tasks("rotate", "mesh_peer", __mesh_turn="rotate")
-        self.assertEqual(["mesh_peer known", "mesh_peer known", "mesh_peer ", "mesh_peer "], told, out)
+        """Nobody said who had heard of a key that was not taken after all. Of three questions in the first round trip each was one."""
+        out, told, asked = self.run_tasks("rotate", "mesh_peer", __mesh_turn="rotate")
+        self.assertEqual((["mesh_peer known", "mesh_peer known", "mesh_peer ", "mesh_peer "], 3), (told, asked), out)
         self.assertIn("mend it, and run again: its new key is known to aws-1", out)
 
 

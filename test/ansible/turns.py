@@ -42,6 +42,7 @@ class Turns(unittest.TestCase):
         "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
         "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
         "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
+        "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
 

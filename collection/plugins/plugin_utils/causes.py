@@ -30,7 +30,7 @@ RESULTS = (
     "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
     "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
 )  # fmt: skip
-LOOPS = ("__mesh_call_plans", "__mesh_call_gates", "__mesh_call_known", "__mesh_call_told")
+LOOPS = ("__mesh_call_known", "__mesh_call_told")
 
 UNREACHED = "check that it runs, its address, and SSH in its firewall"
 
@@ -352,10 +352,8 @@ def failures(router, variables):
     for name in LOOPS:
         for item in (variables.get(name) or {}).get("results") or []:
             if item.get("failed") or item.get("unreachable"):
-                peer = item.get("item")
-                while isinstance(peer, dict):
-                    peer = peer.get("item")
-                out.setdefault(str(peer), [(str(peer), *row) for row in of_result(item, "failed")])
+                peer = str(item.get("item"))
+                out.setdefault(peer, [(peer, *row) for row in of_result(item, "failed")])
     return [row for rows in out.values() for row in rows]
 
 
