@@ -31,6 +31,7 @@ class Turns(unittest.TestCase):
         "        failover = {'peers': []}\n"
         "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router != host]\n"
         "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
+        "        plan['plan']['measure'] = {'tunnels': []}\n"
         "        if name == 'mesh_plan_info':\n"
         "            return plan\n"
         "        if seen is None:\n"
@@ -308,6 +309,29 @@ class Turns(unittest.TestCase):
         asked = (self.root / "did").read_text().partition("Drain this router")[2].splitlines()
         asked = [line.partition(":")[0] for line in asked if "Look" in line]
         self.assertEqual((4, 5, asked[0]), (len(set(asked)), len(asked), asked[1]), out)
+
+    def test_three_draw_the_table(self):
+        """The results of all went to every router: with 100 of them, 100 times those of all tunnels."""
+        action = self.root / "ansible_collections/wgmesh/router/plugins/action/mesh_measure_info.py"
+        action.unlink()
+        action.write_text(
+            "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+            "        host, results = task_vars['inventory_hostname'], self._task.args.get('results')\n"
+            "        if host in task_vars['gone']:\n            return {'unreachable': True, 'msg': 'Connection refused'}\n"
+            "        with open(%r, 'a') as f:\n            f.write('' if results is None else '%%s %%d\\n' %% (host, len(results)))\n"
+            "        trouble = {'router': 'gcp-1', 'cause': 'it lies' if host == 'gcp-1' else 'no ping', 'do': 'look at it'}\n"
+            "        lines, troubles = (['TABLE'], [trouble]) if results or host == 'gcp-1' else (['no tunnel'], [])\n"
+            "        tunnels = [{'router': host}] if results is None else results\n"
+            "        return {'tunnels': tunnels, 'lines': lines, 'problems': troubles, 'troubles': troubles}\n" % str(self.root / "did"))
+        for gone, draw in (([], ["azure-1", "azure-2", "aws-1"]), (["azure-1", "aws-1"], ["azure-2", "aws-2", "gcp-1"])):
+            with self.subTest(gone):
+                code, out, _did = self.play("measure", "-e", json.dumps({"gone": gone}))
+                count = len(self.ROUTERS) - len(gone)
+                want = ["%s %d" % (router, count if router in draw else 0) for router in self.ROUTERS if router not in gone]
+                asked = [line for line in (self.root / "did").read_text().splitlines() if ":" not in line]
+                self.assertEqual((4 if gone else 2, sorted(want)), (code, sorted(asked)), out)
+                self.assertRegex(out, r"\*\*\* TABLE ROUTER FOLLOWS .*gcp-1 - no ping: look at it")
+                self.assertNotIn("it lies", out)
 
     def test_one_liar_had_its_turn(self):
         """What it had said in its own turn was held against those of the turns after."""

@@ -174,8 +174,9 @@ class Mesh:
             self.add(router, trouble["cause"], trouble.get("do"), "router", self.without(router, not final) if i == 0 else ())
 
     def measured(self):
-        """What could not be measured. Every router draws the table of all: most have to say the same."""
-        said = [[(str(t["router"]), t["cause"], t.get("do")) for t in drawn.get("troubles") or []] for drawn in self.results("__mesh_table")]
+        """What could not be measured. Some routers draw the table of all: most of them have to say the same."""
+        tables = [drawn for drawn in self.results("__mesh_table") if drawn.get("tunnels")]
+        said = [[(str(t["router"]), t["cause"], t.get("do")) for t in drawn["troubles"] or []] for drawn in tables]
         for trouble in dict.fromkeys(trouble for list_ in said for trouble in list_):
             if sum(trouble in list_ for list_ in said) * 2 > len(said):
                 self.add(*trouble, "measure")
@@ -327,8 +328,8 @@ class Mesh:
 def finished(variables):
     """Whether a router came to the end of the run. With fewer forks than routers the first
     may have failed already when the last one is asked."""
-    seen = status(variables)
-    return "troubles" in seen and not seen.get("failed")
+    last = (status(variables), variables.get("__mesh_table") or {})
+    return any("troubles" in seen and not seen.get("failed") for seen in last)
 
 
 def failures(router, variables):
