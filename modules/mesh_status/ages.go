@@ -32,7 +32,9 @@ func look(root string, seen *status.Observation) {
 			What: status.PresharedKey, Peer: r.Peer, At: time.UnixMilli(r.Generation),
 		})
 	}
-	if j, err := (guard.Guard{Folder: filepath.Join(root, plan.UndoDirectory)}).Read(); err == nil && j != nil {
+	g := guard.Guard{Folder: filepath.Join(root, plan.UndoDirectory), Run: filepath.Join(root, plan.RunDirectory)}
+	if j, err := g.Read(); err == nil && j != nil {
+		seen.UndoFails = failure(g.Waiter(j.ID))
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}
 	seen.Reboot = status.RebootBy(root)
@@ -52,7 +54,7 @@ func watched(path string) (f plan.Failover) {
 	return f
 }
 
-// failure is what the daemon says that it cannot do, in one line. Its account is not root, so
+// failure is what a daemon says that it cannot do, in one line. Its account may not be root, so
 // nothing is read but a short file of that account: what it links to may be anybody's.
 func failure(path string) string {
 	const most = 200

@@ -53,6 +53,22 @@ func TestLook(t *testing.T) {
 		}, seen.Made)
 }
 
+// What stands against an undo is the word of the process that tries it, for this change alone.
+func TestUndoFails(t *testing.T) {
+	root := t.TempDir()
+	for path, text := range map[string]string{
+		"etc/wireguard/wgmesh-undo/journal.json": `{"id":"abc"}`,
+		"run/wgmesh/undo-abc":                    "put back /x: no space left", "run/wgmesh/undo-other": "another",
+	} {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	var seen status.Observation
+	look(root, &seen)
+	assert.Equal(t, "put back /x: no space left", seen.UndoFails)
+}
+
 // The daemon's account is not root, and could have root read what it may not.
 func TestFailure(t *testing.T) {
 	folder := t.TempDir()

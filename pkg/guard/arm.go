@@ -188,7 +188,7 @@ func (g Guard) launch(ctx context.Context, id string) error {
 
 // waited reports whether a process holds the lock that shows that it waits.
 func (g Guard) waited(id string) bool {
-	f, err := os.Open(filepath.Join(g.Run, "undo-"+id))
+	f, err := os.Open(g.Waiter(id))
 	if err != nil {
 		return false
 	}

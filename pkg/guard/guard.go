@@ -46,6 +46,10 @@ func Host() Guard {
 	return g
 }
 
+// Waiter is the file that shows that a process waits for a change. It says why the change
+// cannot be taken back, when that was tried.
+func (g Guard) Waiter(id string) string { return filepath.Join(g.Run, "undo-"+id) }
+
 // Lock keeps two from settling or changing the journal at once. Nobody holds it for
 // longer than that takes.
 func (g Guard) Lock(ctx context.Context) (unlock func(), err error) {

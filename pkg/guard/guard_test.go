@@ -208,8 +208,9 @@ func TestUndoIsTriedAgain(t *testing.T) {
 		go func() {
 			r.ended <- r.Wait(t.Context(), id, func(context.Context) error {
 				if tries++; tries == 1 {
-					return errors.New("BIRD hangs")
+					return errors.New("BIRD hangs\nand more")
 				}
+				assert.Equal(t, "BIRD hangs; and more", string(must.Get(os.ReadFile(r.Waiter(id)))(t)))
 				return r.Close()
 			}, func(line string) { said = append(said, line) })
 		}()
@@ -217,7 +218,7 @@ func TestUndoIsTriedAgain(t *testing.T) {
 	}
 	r.arm(t, 0)
 	require.NoError(t, <-r.ended)
-	assert.Equal(t, []string{"BIRD hangs; trying again until it works"}, said)
+	assert.Equal(t, []string{"BIRD hangs; and more; trying again until it works"}, said)
 	assert.Equal(t, 2, tries)
 }
 

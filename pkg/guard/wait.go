@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -47,8 +48,10 @@ func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) e
 		case j.Overdue():
 			seen = true
 			if err := undo(ctx); err != nil {
-				if err.Error() != said {
-					said = err.Error()
+				if line := strings.ReplaceAll(err.Error(), "\n", "; "); line != said {
+					said = line
+					_ = f.Truncate(0) // the status shows what is in it
+					_, _ = f.WriteAt([]byte(said), 0)
 					say(said + "; trying again until it works")
 				}
 				pause = cmp.Or(g.again, again)

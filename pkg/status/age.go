@@ -97,6 +97,9 @@ func ageNotes(r *Request, o *Observation) []string {
 			old = append(old, m)
 		case m.What == Image && r.ImageWarn > 0 && d > r.ImageWarn:
 			notes = append(notes, fmt.Sprintf("the image is %s old: %s", age(d), newImage))
+		case m.What == WaitingChange && o.UndoFails != "":
+			notes = append(notes, fmt.Sprintf(
+				"a change, %s old, cannot be taken back (%s): mend that, it is tried again", age(d), o.UndoFails))
 		case m.What == WaitingChange:
 			notes = append(notes,
 				fmt.Sprintf("a change waits for its confirmation for %s: docs/guard.md says how to settle it", age(d)))

@@ -51,6 +51,10 @@ func TestAges(t *testing.T) {
 		"wgmesh-failover does not run, so no route table follows the routers: run wgmesh.router.routes",
 	}, status.Notes(r, o))
 
+	o.UndoFails = "put back /x: no space left"
+	assert.Equal(t, "a change, 30 s old, cannot be taken back (put back /x: no space left): mend that, it is tried again",
+		status.Notes(r, o)[0])
+
 	o.Made, o.Reboot, o.FailoverRuns = nil, "", true
 	assert.Empty(t, status.Notes(r, o))
 	o.FailoverFails = "rtb-a: denied"

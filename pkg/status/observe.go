@@ -27,6 +27,8 @@ type Observation struct {
 	// what says that one is required (RebootBy), or empty.
 	Made   []Made
 	Reboot string
+	// UndoFails is why a change that is to be taken back cannot be; empty: nothing is known.
+	UndoFails string
 	// FailoverRuns reports whether the daemon of Failover runs, which others know as well.
 	FailoverRuns bool
 	// Watched is what it was told to watch, of which it may not know all.
