@@ -216,6 +216,9 @@ protocol bfd bfd1 {
 	interface %[3]s {
 		interval %[2]d ms;
 		multiplier %[1]d;
+		# RFC 5880 has 1 s, to spare those who do not speak BFD. Here all do. A far end goes
+		# by the session before for three of these when BGP begins a new one.
+		idle tx interval %[2]d ms;
 	};
 }
 `, v.BFD.Multiplier, v.BFD.Interval, v.Interfaces)
@@ -261,7 +264,7 @@ func (o *conf) timers(v view) {
 	hold time %[1]d;			# the backstop of BFD; the default is 240
 	startup hold time %[1]d;		# a peer that dies while it says hello
 	connect delay time 1;		# default 5
-	connect retry time 2;		# default 120
+	connect retry time 1;		# default 120
 	error wait time 1, 1;		# default 60, 300: a minute without redundancy
 	error forget time 30;
 	graceful restart off;		# would keep routes of a dead path alive
