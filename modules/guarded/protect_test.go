@@ -113,6 +113,17 @@ func TestChangesOfARunAreOne(t *testing.T) {
 	assert.Empty(t, done)
 }
 
+// A note that only explains does not keep the change from going back.
+func TestUndoWithoutItsNote(t *testing.T) {
+	r := newRouter(t)
+	r.apply(t, 600, "after")
+	require.NoError(t, os.MkdirAll(r.Run+"/undone/in the way", 0o700))
+	done := must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
+	assert.Contains(t, done, "put back "+r.file)
+	assert.Equal(t, "before", r.text(t))
+	assert.NoDirExists(t, r.Folder)
+}
+
 func TestConfirmKeeps(t *testing.T) {
 	r := newRouter(t)
 	r.apply(t, 60, "after")

@@ -38,10 +38,10 @@ func Undo(ctx context.Context, g guard.Guard, due func(guard.Journal) bool) (don
 	if err != nil || j == nil || !due(*j) {
 		return nil, err
 	}
-	if err := g.NoteUndone(); err != nil {
-		return nil, err
-	}
 	u := undoing{ctx: ctx, g: g, j: *j}
+	if err := g.NoteUndone(); err != nil { // it only explains, and /run may be full
+		u.done = append(u.done, "could not note that it was taken back: "+err.Error())
+	}
 	u.all()
 	if err := errors.Join(u.errs...); err != nil {
 		return u.done, fmt.Errorf("take back the change of %s: %w", j.Since.Format(time.TimeOnly), err)

@@ -63,9 +63,11 @@ func (w Want) settle(old State) (Want, []Removed, []string) {
 
 // byOperator takes the inventory's word for everything: who it calls absent and
 // who has vanished from it are out, and who it calls present is in. Who only got
-// another name has not vanished.
+// another name has not vanished. Who was out already stays out when another router gets
+// the number.
 func (w Want) byOperator(old State) []Removed {
 	gone := peers(w.ID, old.PresharedKeys, old.Peers)
+	here := len(gone)
 	for _, r := range old.Removed {
 		gone = append(gone, r.GateRemoved)
 	}
@@ -80,9 +82,9 @@ func (w Want) byOperator(old State) []Removed {
 		removed = append(removed, Removed{r, ByMesh})
 	}
 	planned := append(peers(w.ID, w.PresharedKeys, w.Peers), w.Apart...)
-	for _, r := range gone {
+	for i, r := range gone {
 		if !slices.ContainsFunc(planned, func(p plan.GateRemoved) bool {
-			return p.Name == r.Name || p.ID == r.ID
+			return p.Name == r.Name || i < here && p.ID == r.ID
 		}) && !listed(removed, r.Name) {
 			removed = append(removed, Removed{r, ByMesh})
 		}

@@ -255,6 +255,26 @@ func TestRenamed(t *testing.T) {
 	assert.True(t, admits(t, dir, "azure-9", keyOfAzure))
 }
 
+// A number that is given again, long after its router was removed and its line deleted,
+// does not let that router in again when some own inventory still has it.
+func TestNumberIsGivenAgain(t *testing.T) {
+	dir := t.TempDir()
+	operator := func(gone ...string) gate.Want {
+		w := five(dir, gone...)
+		w.KeepRemoved = false
+		return w
+	}
+	run(t, operator())
+	run(t, operator("azure-1"))
+	w := operator()
+	w.PresharedKeys[2].Peer, w.Status[2].Peer, w.Tunnels[2].Peers[0].Name = "azure-5", "azure-5", "azure-5"
+	w.Peers[2] = plan.GatePeer{Name: "azure-5", HostKey: "ssh-ed25519 AAAAother"}
+	by, _ := run(t, w)
+	assert.Equal(t, map[string]string{"azure-1": gate.ByMesh}, by)
+	run(t, five(dir))
+	assert.False(t, admits(t, dir, "azure-1", keyOfAzure))
+}
+
 // A router without a tunnel to this one any more is not out, nor is it when a run before said so.
 func TestApart(t *testing.T) {
 	dir := t.TempDir()

@@ -349,6 +349,11 @@ func TestMissingForLong(t *testing.T) {
 	missing(`"azure-2", "office-1"`) // in another order
 	assert.Equal(t, said, l.ends(69))
 
+	years := time.Now().AddDate(4, 0, 0) // the clock was ahead
+	require.NoError(t, os.Chtimes(l.path("state/missing"), years, years))
+	assert.Equal(t, said, l.ends(75))
+	assert.True(t, must.Get(os.Stat(l.path("state/missing")))(t).ModTime().Before(years), "it waits for years")
+
 	nobody := `echo '{"peered": [], "missing": ["azure-2", "office-1"], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`
 	l.program("ansible-playbook", nobody) // nobody is bothered, and this router has no tunnel
 	l.ends(75)

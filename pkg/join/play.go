@@ -67,10 +67,15 @@ func (r run) patience(missing []string) int {
 	path, names := filepath.Join(r.config.StateDir, "missing"), strings.Join(missing, "\n")+"\n"
 	before, err := os.ReadFile(path)
 	if err == nil && string(before) == names {
-		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > soon {
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && time.Until(info.ModTime()) > time.Minute:
+			// The clock was ahead then: written anew, or the wait has no end.
+		case err == nil && time.Since(info.ModTime()) > soon:
 			return absent
+		default:
+			return tryAgain
 		}
-		return tryAgain
 	}
 	_ = os.WriteFile(path, []byte(names), 0o600) // without it the next try comes soon
 	return tryAgain
