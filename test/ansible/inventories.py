@@ -4,6 +4,7 @@
 """
 
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -30,6 +31,7 @@ init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.forged import forged  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.members import members  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mistyped import SPECS, mistyped  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # noqa: E402
@@ -828,6 +830,31 @@ class Routes(unittest.TestCase):
             asked.unlink()
         self.run_tasks("daemon")
         self.assertFalse(asked.exists())
+
+
+class Members(unittest.TestCase):
+    def test_once_in_a_task(self):
+        """A loop over the peers looked up all variables of all routers for each of them: 0.2 s with 100 routers and ansible-core 2.14."""
+        looked = []
+
+        class Hostvars(dict):
+            def __getitem__(self, name):
+                looked.append(name)
+                return {"mesh_id": len(looked)}
+
+        def ask():
+            return [members(["a"], Hostvars())["a"]["id"] for _ in range(2)]
+
+        def in_a_task():
+            context = multiprocessing.get_context("fork")
+            queue = context.SimpleQueue()
+            process = context.Process(target=lambda: queue.put(ask()))
+            process.start()
+            found = queue.get()
+            process.join()
+            return found
+
+        self.assertEqual(([1, 2], [3, 3], [3, 4], [5, 5]), (ask(), in_a_task(), ask(), in_a_task()))
 
 
 class NewKeys(unittest.TestCase):

@@ -37,15 +37,27 @@ _value:
   type: dict
 """
 
+import multiprocessing
+import os
+
 FIELDS = (
     "id", "site", "zone", "endpoint", "endpoint_port_base", "listen_port_base", "endpoints", "state", "gateway", "host_key", "route_tables",
     "probe", "links",
 )
 
 
+# What was found in a process of Ansible's for one task, which a loop asks for each item.
+FOUND = {}
+
+
 def members(names, hostvars):
     """Return {name: {id, site, zone, endpoint, ...}} of the routers."""
-    return {name: member(hostvars[name]) for name in names}
+    key = (os.getpid(), *names)
+    if multiprocessing.parent_process() is None:  # here variables change between the tasks
+        FOUND.clear()
+    if key not in FOUND:
+        FOUND[key] = {name: member(hostvars[name]) for name in names}
+    return {name: dict(of) for name, of in FOUND[key].items()}
 
 
 def member(variables):
