@@ -727,9 +727,6 @@ func (p player) peer() map[string]any {
 	caller := p.args["name"].(string)
 	out := p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()), map[string]any{"name": p.name}, keyFiles)
 	answer := map[string]any{"changed": out["changed"], "router": p.name, "interface": "wg1", "public": out["public"]}
-	if p.args["state"] == "known" {
-		return answer
-	}
 	state, err := gate.Read(filepath.Join(p.dir, "gate", gate.StateFile))
 	if err != nil {
 		return map[string]any{"failed": true, "msg": err.Error()}
@@ -738,12 +735,15 @@ func (p player) peer() map[string]any {
 	if err != nil {
 		return map[string]any{"failed": true, "msg": err.Error()}
 	}
-	args := map[string]any{
-		"name": p.name, "tunnels": []any{link.PresharedKey}, "state": "sealed",
-		"peers": []any{map[string]any{
-			"name": caller, "public_key": p.args["public_key"], "sealing_key": p.args["sealing_key"],
-		}},
+	args := map[string]any{"name": p.name, "tunnels": []any{link.PresharedKey}, "state": "sealed"}
+	if p.args["state"] == "known" {
+		args["known"] = true
+		answer["known"] = p.run(ansible.New(wgpsk.Plan, ansible.Unlocked()), args, pskFiles)["known"]
+		return answer
 	}
+	args["peers"] = []any{map[string]any{
+		"name": caller, "public_key": p.args["public_key"], "sealing_key": p.args["sealing_key"],
+	}}
 	if link.PresharedKey.Role == "responder" {
 		args["state"], args["envelopes"] = "opened", p.args["envelopes"]
 	}

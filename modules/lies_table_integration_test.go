@@ -119,6 +119,11 @@ var lies = []lie{
 	{name: "the sealing key of the victim", keys: func(p player, a, public map[string]any) {
 		set("sealing_key", stolen(p, victim, "sealing_key"))(p, a, public)
 	}},
+	{name: "a newer pre-shared key of another tunnel", peer: true, keys: func(_ player, a, public map[string]any) {
+		a["known"] = []any{map[string]any{
+			"tunnel": 1, "peer": victim, "psk_id": "x", "generation": 1, "peer_public_key": public["public_key"],
+		}}
+	}},
 	told("a field more in what is public", set("networks", []any{"0.0.0.0/0"})),
 	told("nothing that is public", func(_ player, a, _ map[string]any) { delete(a, "public") }),
 	told("a list of what is public", func(_ player, a, public map[string]any) { a["public"] = []any{public} }),

@@ -22,7 +22,7 @@ import (
 
 // The values of the option state.
 const (
-	known  = "known"  // tell who this router is
+	known  = "known"  // tell who this router is, and which pre-shared key the tunnel has
 	peered = "peered" // and set up the tunnel
 )
 
@@ -82,7 +82,9 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	}
 	e := &end{Options: o, state: state, link: link}
 	steps := []func(context.Context) (ansible.Plan, error){e.keys}
-	if o.State == peered {
+	if o.State == known {
+		steps = append(steps, e.held)
+	} else {
 		if err := errors.Join(e.checkOwn(ctx), e.checkOther(ctx)); err != nil {
 			return ansible.Plan{}, err
 		}
@@ -129,7 +131,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 // third ones.
 func told(result map[string]any) map[string]any {
 	out := map[string]any{}
-	for _, key := range []string{"public", "envelopes", "psks", "pending"} {
+	for _, key := range []string{"public", "envelopes", "psks", "known", "pending"} {
 		if v, ok := result[key]; ok {
 			out[key] = v
 		}
@@ -168,16 +170,31 @@ func (e *end) checkOwn(ctx context.Context) error {
 	return err
 }
 
-// key makes the pre-shared key as the initiator, or opens it as the responder.
-func (e *end) key(ctx context.Context) (ansible.Plan, error) {
+// psk is what is done about the pre-shared key of this tunnel, and no other.
+func (e *end) psk() wgpsk.Options {
 	var o wgpsk.Options
 	o.SetDefaults()
-	o.Name = e.state.Router
+	o.Name, o.State = e.state.Router, "sealed"
 	o.Tunnels = []plan.PresharedKey{e.link.PresharedKey}
-	o.Peers = []psk.Peer{{Name: e.Name, PublicKey: e.PublicKey.String(), SealingKey: e.SealingKey}}
 	o.Directory, o.PrivateKeyFile, o.SealingKeyFile = e.PSKDirectory, e.PrivateKeyFile, e.SealingKeyFile
 	o.Mesh = e.state.Mesh
-	o.State = "sealed"
+	return o
+}
+
+// held looks which key this end has. An initiator that was restored from a backup finds
+// out that its own is older, and makes a new one.
+func (e *end) held(ctx context.Context) (ansible.Plan, error) {
+	o := e.psk()
+	o.Known = true
+	p, err := wgpsk.Plan(ctx, o)
+	p.Return = map[string]any{"known": p.Return["known"]}
+	return p, err
+}
+
+// key makes the pre-shared key as the initiator, or opens it as the responder.
+func (e *end) key(ctx context.Context) (ansible.Plan, error) {
+	o := e.psk()
+	o.Peers = []psk.Peer{{Name: e.Name, PublicKey: e.PublicKey.String(), SealingKey: e.SealingKey}}
 	if e.link.PresharedKey.Role == plan.Responder {
 		o.State, o.Envelopes = "opened", e.Envelopes
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/wgmesh/router/internal/nettest"
 	meshgate "github.com/wgmesh/router/modules/mesh_gate"
 	meshpeer "github.com/wgmesh/router/modules/mesh_peer"
+	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/mesh"
@@ -199,6 +200,61 @@ func TestTwoEndsMeet(t *testing.T) {
 	replaced := office.must("azure-1", second)
 	assert.Equal(t, []any{}, replaced["pending"])
 	assert.Contains(t, sh(t, "ip netns exec %s wg show %s1 peers", office.Name, office.Name), second["public_key"])
+}
+
+// A router that was restored from before a rotation holds an old key that fits. It learns
+// by the answer to its own question that the other end has a newer one.
+func TestRestoredFromBackup(t *testing.T) {
+	office, azure := twoEnds(t)
+	fromAzure := caller(azure.must("office-1", map[string]any{"state": "known"}))
+	fromOffice := caller(office.must("azure-1", map[string]any{"state": "known"}))
+	number := office.plan("present").PresharedKeys[0].Number
+	seal := func(rotate ...string) any {
+		res := office.module(ansible.New(wgpsk.Plan), map[string]any{
+			"name": "office-1", "state": "sealed", "tunnels": office.plan("present").PresharedKeys,
+			"private_key_file": office.dir + "/key", "sealing_key_file": office.dir + "/seal",
+			"directory": office.dir + "/psk", "control_socket": office.dir + "/no-bird", "rotate": rotate,
+			"peers": []any{map[string]any{
+				"name": "azure-1", "public_key": fromAzure["public_key"], "sealing_key": fromAzure["sealing_key"],
+			}},
+		})
+		require.Nil(t, res["failed"], "%s", res["msg"])
+		return res["envelopes"]
+	}
+	known := func(e end, peer string) map[string]any {
+		t.Helper()
+		res := e.must(peer, map[string]any{"state": "known"})
+		require.Equal(t, false, res["changed"])
+		require.NotContains(t, res, "psks")
+		require.Len(t, res["known"], 1, "of this tunnel, and no other")
+		return res["known"].([]any)[0].(map[string]any)
+	}
+	same := func() {
+		t.Helper()
+		here, there := known(office, "azure-1"), known(azure, "office-1")
+		assert.Equal(t, here["psk_id"], there["psk_id"])
+		assert.Equal(t, here["generation"], there["generation"])
+		assert.Equal(t, fromAzure["public_key"], here["peer_public_key"])
+		assert.Equal(t, fromOffice["public_key"], there["peer_public_key"])
+	}
+	assert.Equal(t, []any{}, azure.must("office-1", map[string]any{"state": "known"})["known"])
+	fromOffice["envelopes"] = seal()
+	azure.must("office-1", fromOffice)
+	same()
+	sh(t, "cp -a %[1]s/psk %[1]s/backup", office.dir)
+	fromOffice["envelopes"] = seal("yes")
+	azure.must("office-1", fromOffice)
+	same()
+
+	sh(t, "cd %s && cp -a backup/. psk", office.dir)
+	fromOffice["envelopes"] = seal()
+	before := azure.files()
+	assert.Contains(t, fmt.Sprint(azure.must("office-1", fromOffice)["pending"]), "restored from a backup")
+	assert.Equal(t, before, azure.files())
+	assert.Less(t, known(office, "azure-1")["generation"], known(azure, "office-1")["generation"])
+	fromOffice["envelopes"] = seal(fmt.Sprint(number))
+	assert.Equal(t, []any{}, azure.must("office-1", fromOffice)["pending"])
+	same()
 }
 
 // A rotation ended after azure-1 had told its new key, and it goes on with the one before:

@@ -98,10 +98,10 @@ def told(names, hostvars, to=None):
 
 
 def known(name, hostvars, public_keys):
-    """Whether a router has nothing to seal, and nothing to open; it has when nobody asked. And
-    the tunnels for which it has to make a new key, since the other end has a newer one of it:
-    its guard took that back."""
-    asked = part(hostvars[name], "__mesh_held", "known") is not None
+    """Whether a router has nothing to seal, and nothing to open; it has when not all were asked at
+    once, since mesh_peer wants an envelope. And the tunnels for which it has to make a new key, since
+    the other end has a newer one of it: its guard took that back, or it was restored from a backup."""
+    asked = "__mesh_held" in ((hostvars[name].get("__mesh_begun") or {}).get("answers") or {})
     out, behind = {"initiator": asked, "responder": asked}, []
     for tunnel in (part(hostvars[name], "__mesh_plan", "plan") or {}).get("preshared_keys") or ():
         peer = tunnel["peer"]
@@ -117,7 +117,8 @@ def known(name, hostvars, public_keys):
 
 def key_of(variables, tunnel, peer, public_keys):
     """What one end says of the key of a tunnel, None unless it is for the public key that the other end has."""
-    for held in part(variables, "__mesh_held", "known") or ():
+    # Of mesh_peer first: a router that was in its turn before was asked again since.
+    for held in part(variables, "__mesh_keypair", "known") or part(variables, "__mesh_held", "known") or ():
         if (held["tunnel"], held["peer"], held["peer_public_key"]) == (tunnel["number"], peer, public_keys.get(peer, "")):
             return held["psk_id"], held["generation"]
     return None

@@ -27,7 +27,7 @@ options:
   state:
     description:
       - C(peered) sets the tunnel up.
-      - C(known) only returns the public halves of this router's keys.
+      - C(known) only returns the public halves of this router's keys, and which pre-shared key the tunnel has here.
     type: str
     choices: [known, peered]
     default: peered
@@ -207,6 +207,25 @@ psks:
       type: str
     generation: *generation
   sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000}]
+known:
+  description:
+    - The pre-shared key of the tunnel here, as M(wgmesh.router.wg_psk) returns it with I(known=true). When this router is
+      the responder and has a newer one than the initiator, which may have been restored from a backup, that one makes a
+      new key for this tunnel.
+  returned: I(state=known)
+  type: list
+  elements: dict
+  contains:
+    tunnel: *tunnel
+    peer: *peer
+    psk_id:
+      description: As in C(psks).
+      type: str
+    generation: *generation
+    peer_public_key:
+      description: The public key at the other end that it is bound to.
+      type: str
+  sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000, peer_public_key: pFG3Dy4tXk...}]
 pending:
   description: What the tunnel still waits for.
   returned: I(state=peered)

@@ -313,6 +313,7 @@ ANSWERS = {
         "removed?": [{"name": NAME, "id": INT}],  # by older ones not
         "envelopes?": [ENVELOPE],
         "psks?": [HELD],
+        "known?": [KNOWN],
         "pending?": [PENDING],
         "done?": [TEXT],
     },
