@@ -210,6 +210,7 @@ e2e: setup collection ## machines from such an image become a mesh by themselves
 
 .PHONY: distros
 distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04, and on a mixed mesh (root)
+	@test/distros/sudo-rs
 	@test/distros/run
 
 .PHONY: birds

@@ -121,7 +121,7 @@ func TestRoleShell(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	out := must.Get(exec.Command("sh", roleFiles+"wgmesh-shell.sh", "-c",
 		"sudo -n /usr/local/bin/wgmesh gate azure-1").Output())(t)
-	assert.Equal(t, "ran: -n /usr/local/bin/wgmesh gate azure-1\n", string(out))
+	assert.Equal(t, "ran: -n /usr/local/libexec/wgmesh-gate azure-1\n", string(out))
 	const gate = "sudo -n /usr/local/bin/wgmesh gate "
 	for _, args := range [][]string{
 		{},
@@ -142,6 +142,49 @@ func TestRoleShell(t *testing.T) {
 		out, err := exec.Command("sh", append([]string{roleFiles + "wgmesh-shell.sh"}, args...)...).Output()
 		require.Error(t, err, "%q", args)
 		assert.Empty(t, string(out), "%q", args)
+	}
+}
+
+// sudo-rs refuses patterns for arguments and settings that it does not know, so the rule
+// has neither, and takes any arguments.
+func TestRoleSudo(t *testing.T) {
+	text := string(must.Get(os.ReadFile(roleFiles + "sudoers-wgmesh"))(t))
+	_, rules, found := strings.Cut(text, "\nDefaults:")
+	require.True(t, found)
+	assert.Equal(t, "wgmesh env_reset, !lecture\n"+
+		"wgmesh ALL=(root) NOPASSWD: /usr/local/libexec/wgmesh-gate\n", rules)
+}
+
+// So what sudo runs looks at them: one name goes on.
+func TestRoleGate(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "wgmesh")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\necho ran: \"$#\" \"$@\"\n"), 0o755))
+	script := strings.ReplaceAll(string(must.Get(os.ReadFile(roleFiles+"wgmesh-gate.sh"))(t)), "/usr/local/bin/wgmesh", program)
+	run := func(args ...string) (string, error) {
+		out, err := exec.Command("sh", append([]string{"-c", script, "gate"}, args...)...).Output()
+		return string(out), err
+	}
+	for _, name := range []string{"azure-1", "9", "a_b.c"} {
+		assert.Equal(t, "ran: 2 gate "+name+"\n", must.Get(run(name))(t))
+	}
+	for _, args := range [][]string{
+		{},
+		{""},
+		{"azure-1", "x"},
+		{"azure-1", ""},
+		{"--help"},
+		{"-c"},
+		{".."},
+		{"azure-1 x"},
+		{"a\nb"},
+		{"a/b"},
+		{"$(id)"},
+		{"*"},
+	} {
+		out, err := run(args...)
+		require.Error(t, err, "%q", args)
+		assert.Empty(t, out, "%q", args)
 	}
 }
 

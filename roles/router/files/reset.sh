@@ -51,6 +51,7 @@ files='/etc/ssh/sshd_config.d/60-wgmesh.conf
 /etc/chrony/conf.d/50-wgmesh.conf
 /usr/local/bin/wgmesh-cloud
 /usr/local/libexec/wgmesh-cloud
+/usr/local/libexec/wgmesh-gate
 /usr/local/libexec/wgmesh-health.sh
 /usr/local/libexec/wgmesh-sessions.sh
 /usr/local/libexec/wgmesh-shell
