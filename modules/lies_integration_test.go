@@ -380,7 +380,7 @@ func (n *network) gate(name string) {
 		map[string]any{"router": name, "routers": routers, "sites": sites}, nil)
 	require.Nil(n.t, planned["failed"], planned["msg"])
 	made := p.run(ansible.New(meshgate.Plan, ansible.Unlocked()),
-		map[string]any{"plan": planned["plan"]}, map[string]string{"directory": "gate"})
+		map[string]any{"plan": planned["plan"], "mesh": "routers"}, map[string]string{"directory": "gate"})
 	require.Nil(n.t, made["failed"], made["msg"])
 }
 
@@ -735,7 +735,9 @@ func (p player) peer() map[string]any {
 	if err != nil {
 		return map[string]any{"failed": true, "msg": err.Error()}
 	}
-	args := map[string]any{"name": p.name, "tunnels": []any{link.PresharedKey}, "state": "sealed"}
+	args := map[string]any{
+		"name": p.name, "mesh": state.Mesh, "tunnels": []any{link.PresharedKey}, "state": "sealed",
+	}
 	if p.args["state"] == "known" {
 		args["known"] = true
 		answer["known"] = p.run(ansible.New(wgpsk.Plan, ansible.Unlocked()), args, pskFiles)["known"]
