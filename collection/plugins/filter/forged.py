@@ -45,6 +45,8 @@ import re
 
 import yaml
 
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import readable
+
 # The names that begin so are ours. Of the other roles' prefixes others may have facts, too.
 OURS = re.compile(r"mesh_|wgmesh_|__mesh_|__router_|__routes_|against$")
 
@@ -65,8 +67,8 @@ def options():
 def forged(names, hostvars):
     """Return the lines."""
     lines = []
-    for name in names:
-        said = sorted(fact for fact in map(str, hostvars[name].get("ansible_facts") or {}) if OURS.match(fact) or fact in options())
+    for name, variables in readable(names, hostvars):
+        said = sorted(fact for fact in map(str, variables.get("ansible_facts") or {}) if OURS.match(fact) or fact in options())
         if said:
             first = re.sub(r"\W", "?", said[0])[:40]  # an old core renders what is made of it
             lines.append(

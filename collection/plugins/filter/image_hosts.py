@@ -46,19 +46,20 @@ _value:
   type: str
 """
 
-from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import readable, routers
 
 
 def image_hosts(said, groups, hostvars, asked="", packer=False):
     """Return the pattern."""
-    told = sorted({pattern(hostvars[name].get("router_hosts")) for name in groups["all"]} - {""}) if hostvars else []
+    told = sorted({pattern(variables.get("router_hosts")) for name, variables in readable(groups["all"], hostvars)} - {""}) if hostvars else []
     if asked or told:
         return pattern(asked) or ":".join(told)
     if packer:
         return "all"
     found = sorted(routers(said, groups, hostvars))
     if found:
-        return ":".join(found)
+        gone = [name for name in sorted({name for group in found for name in groups[group]}) if hostvars[name].get("mesh_state") == "absent"]
+        return ":".join([*found, *("!" + name for name in gone)])
     alone = groups["all"] if len(groups["all"]) == 1 else []
     return ":".join(name for name in alone if name in groups.get("ungrouped", ()))
 

@@ -39,6 +39,8 @@ _value:
   type: str
 """
 
+from ansible.errors import AnsibleError
+
 
 def mesh_group(said, groups, hostvars):
     """Return the name of the group whose hosts are the routers."""
@@ -48,11 +50,20 @@ def mesh_group(said, groups, hostvars):
 def routers(said, groups, hostvars):
     """Return {group: its first router} of those that hosts of theirs name as their mesh_group."""
     found = {}
-    for name in groups["all"] if hostvars else ():
-        group = str(hostvars[name].get("mesh_group", said))
+    for name, variables in readable(groups["all"] if hostvars else (), hostvars):
+        group = str(variables.get("mesh_group", said))
         if name in groups.get(group, ()):
             found.setdefault(group, name)
     return found
+
+
+def readable(names, hostvars):
+    """Yield the hosts whose variables can be loaded, with these. Those in another team's vault cannot, and a mesh needs none of them."""
+    for name in names:
+        try:
+            yield name, hostvars[name]
+        except AnsibleError:
+            continue
 
 
 class FilterModule:

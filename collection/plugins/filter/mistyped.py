@@ -61,6 +61,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load  # by libyaml where there is one
 from ansible.parsing.splitter import parse_kv
 
+from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
 from ansible_collections.wgmesh.router.plugins.filter.objections import read, short, some
 
 SPECS = os.path.join(os.path.dirname(__file__), "../../roles/%s/meta/argument_specs.yml")
@@ -132,9 +133,12 @@ def described(role, entry):
 def wrong(variables, option, spec):
     """Return what is wrong with one option of one host, or nothing."""
     value, lost = read(variables, option, None)
-    if lost or value is None:
-        return "%s is missing: set it in the inventory" % option if spec.get("required") and not lost else ""
+    if lost or value is None and spec.get("required"):
+        return "" if lost else "%s is missing: set it in the inventory" % option
     rules = {key: spec[key] for key in ("type", "elements", "choices") if key in spec}
+    if value is None:  # a router's own may be unset, and a text that is nothing is empty
+        nothing = option in variables and option.removeprefix("mesh_") not in FIELDS and (rules["type"] in ("bool", "float", "int") or "choices" in rules)
+        return "%s: got nothing, expected %s" % (option, expected(rules)) if nothing else ""
     result = ArgumentSpecValidator({option: rules}).validate({option: plain(value)})
     negative = rules.get("type") in ("int", "float") and not result.error_messages and result.validated_parameters[option] < 0
     if not result.error_messages and not negative:

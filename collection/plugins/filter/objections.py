@@ -86,6 +86,8 @@ TEMPLATE = re.compile(r"\{[{%][-+]?\s*(.*?)\s*[-+]?[%}]\}", re.DOTALL)
 DEFAULTS = os.path.join(os.path.dirname(__file__), "../../roles/mesh/defaults/main.yml")
 
 
+BOOLS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+
 # A part of --limit that is a name, and no pattern of names.
 NAME = re.compile(r"[&!]?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
@@ -102,8 +104,10 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
         return ["%s: choose one with -e mesh_group=NAME" % ", ".join(
             "%s is a router of the group %s" % (name, group) for group, name in sorted(found.items()))]
     group = next(iter(found))
+    if group in groups["all"]:  # which Ansible would take for that host
+        return ["the group %s has the name of a host: rename one of them" % group]
     members = list(groups[group])
-    unknown = [name[1] for name in map(NAME.fullmatch, re.split("[,:]", limit)) if name and name[1] not in {*groups, *groups["all"], "localhost"}]
+    unknown = [name[1] for name in map(NAME.fullmatch, map(str.strip, re.split("[,:]", limit))) if name and name[1] not in {*groups, *groups["all"], "localhost"}]
     if unknown:
         return ["--limit: %s is neither a host nor a group of the inventory: correct it" % short(unknown[0], 60)]
     if joins and joins not in members:
@@ -132,6 +136,9 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     strangers = sorted({other for name in present for other in replaced(hostvars[name])} - set(members))
     if strangers:
         return ["mesh_replaced: %s is not a router of the inventory: name one that is" % short(strangers[0], 60)]
+    nameless = [name for name in present if values[name]["mesh_name"] in (None, "")]
+    if nameless and not lines:
+        return ["%s: mesh_name: got nothing, expected a name: leave it out, and it is that of the group" % some(nameless)]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
 
@@ -207,11 +214,11 @@ def within(path, values):
 def key(value):
     """The same for what YAML, INI files and clouds' tags write differently."""
     if isinstance(value, dict):
-        return tuple(sorted((str(k), key(v)) for k, v in value.items()))
+        return tuple(sorted((str(k), key(v)) for k, v in value.items() if v is not None))
     if isinstance(value, (list, tuple)):
         return ",".join(str(key(v)) for v in value)
     if isinstance(value, str):
-        return ",".join(part.strip() for part in value.split(","))
+        return BOOLS.get(value.strip().lower()) or ",".join(part.strip() for part in value.split(","))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -15,8 +15,8 @@ RUN = ", run "
 
 def of_site(name, hostvars, group):
     """Return the names of the routers of the site of this one, itself among them, without those that are absent."""
-    site = hostvars[name].get("mesh_site")
-    return [other for other in group if hostvars[other].get("mesh_site") == site and hostvars[other].get("mesh_state", "present") != "absent"]
+    site = str(hostvars[name].get("mesh_site"))  # one may be a number, and another one a cloud's tag
+    return [other for other in group if str(hostvars[other].get("mesh_site")) == site and hostvars[other].get("mesh_state", "present") != "absent"]
 
 
 def cut(text, most=LONGEST):
