@@ -107,7 +107,8 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     if group in groups["all"]:  # which Ansible would take for that host
         return ["the group %s has the name of a host: rename one of them" % group]
     members = list(groups[group])
-    unknown = [name[1] for name in map(NAME.fullmatch, map(str.strip, re.split("[,:]", limit))) if name and name[1] not in {*groups, *groups["all"], "localhost"}]
+    named = [name[1] for name in map(NAME.fullmatch, map(str.strip, re.split("[,:]", limit))) if name]
+    unknown = [name for name in named if name not in {*groups, *groups["all"], "localhost"}]
     if unknown:
         return ["--limit: %s is neither a host nor a group of the inventory: correct it" % short(unknown[0], 60)]
     if joins and joins not in members:
