@@ -11,7 +11,7 @@ short_description: The hosts that the image play makes routers of
 version_added: 1.0.0
 description:
   - What C(router_hosts) says, as an extra variable or in the inventory. Without it the group of the routers, as the other
-    playbooks find it (C(mesh_group)). Other hosts of an inventory are left alone.
+    playbooks find it (C(mesh_group)), but those that are C(mesh_state) absent. Other hosts of an inventory are left alone.
   - An inventory that Packer made, or of one host in no group (C(-i new-vm,)), is that host.
 positional: _input, groups, hostvars, asked, packer
 options:
