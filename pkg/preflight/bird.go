@@ -9,24 +9,46 @@ import (
 )
 
 // speaks finds the first protocol of a bird.conf that speaks with other routers. Those that the
-// distributions' files have do not.
+// distributions' files have do not. What is included may.
 func speaks(text string) string {
-	for line := range strings.SplitSeq(text, "\n") {
-		line = strings.TrimLeft(line, " \t")
-		rest, ok := strings.CutPrefix(line, "protocol")
-		if !ok {
-			rest, ok = strings.CutPrefix(line, "template")
+	before := ""
+	for _, word := range words(text) {
+		if (before == "protocol" || before == "template") && slices.Contains(speakers, word) {
+			return word + " protocol"
 		}
-		behind := strings.TrimLeft(rest, " \t")
-		name := behind[:len(behind)-len(strings.TrimLeft(behind, plan.Alphanumeric+"_"))]
-		if ok && behind != rest && slices.Contains(speakers, name) {
-			return name
+		if word == "include" {
+			return "line that includes other files"
 		}
+		before = word
 	}
 	return ""
 }
 
-var speakers = []string{"babel", "bgp", "bmp", "l3vpn", "ospf", "pipe", "rip", "rpki"}
+// words are those of a bird.conf outside of its comments and texts.
+func words(text string) []string {
+	var code strings.Builder
+	for text != "" {
+		begin, end := text[:1], ""
+		switch {
+		case strings.HasPrefix(text, "/*"):
+			begin, end = "/*", "*/"
+		case begin == "#":
+			end = "\n"
+		case begin == `"`:
+			end = begin
+		}
+		text = text[len(begin):]
+		if end == "" {
+			code.WriteString(begin)
+			continue
+		}
+		_, text, _ = strings.Cut(text, end)
+		code.WriteByte(' ')
+	}
+	return strings.FieldsFunc(code.String(), func(r rune) bool { return !strings.ContainsRune(plan.Alphanumeric+"_", r) })
+}
+
+var speakers = []string{"babel", "bgp", "bmp", "l3vpn", "ospf", "pipe", "radv", "rip", "rpki"}
 
 // bird asks whether the BIRD that is installed will do and may start, and whether it works for somebody
 // else already: its configuration would be replaced by the mesh's.
@@ -40,7 +62,7 @@ func bird(_ Want, h Have) (out []finding) {
 	if protocol := speaks(string(h.Bird.Foreign)); protocol != "" {
 		out = append(out,
 			refuse(cause.New(
-				"%s has a %s protocol that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, protocol)))
+				"%s has a %s that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, protocol)))
 	}
 	return out
 }

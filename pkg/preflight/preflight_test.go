@@ -124,8 +124,10 @@ func TestBird(t *testing.T) {
 		"# protocol bgp {\n#protocol ospf x {}\n/* some */ # template bgp y\n": 0,
 		"protocol bgp uplink { }\n": 1, "\ttemplate bgp t {\n}\nprotocol bgp a from t {}\n": 1,
 		"protocol ospf v2 {}": 1, "protocol  rip{}": 1, "protocol bgpx {}": 0,
-		"protocolbgp": 0, "protocol\nbgp": 0, "xprotocol bgp": 0, "protocol BGP": 0, "protocol rip_": 0, "protocol ripng": 0,
-		"protocol bgp": 1, "protocol bgp;": 1, "x\n \t template \t l3vpn\n": 1, "protocol bgp\xff": 1, "protocol\u00a0bgp": 0,
+		"protocolbgp": 0, "protocol\nbgp": 1, "xprotocol bgp": 0, "protocol BGP": 0, "protocol rip_": 0, "protocol ripng": 0,
+		"protocol bgp": 1, "protocol bgp;": 1, "x\n \t template \t l3vpn\n": 1, "protocol bgp\xff": 1,
+		"include \"/etc/bird/peers/*.conf\";\n": 1, "# include \"x\";\nlog \"/var/log/include\" all;\n": 0,
+		"protocol kernel { } protocol bgp x { }": 1, "/* of\n all */ protocol bgp x { }": 1, "/* protocol bgp */": 0, "protocol radv { }": 1,
 	} {
 		assert.Len(t, bird(Want{}, Have{Bird: Bird{Foreign: []byte(text)}}), want, text)
 	}

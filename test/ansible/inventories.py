@@ -618,6 +618,14 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+            # A pull request has no key of a vault, and needs none of what is in it.
+            vaulted = pathlib.Path(folder, "vaulted.yml")
+            secret = "!vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      " + "3031" * 20
+            names = ("ansible_become_pass", "ansible_become_password", "ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
+            for name in names:
+                vaulted.write_text("all:\n  vars:\n    %s: %s\n" % (name, secret))
+                code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview")
+                self.assertEqual(0, code, out)
             # An inventory may say it for all. Here it makes nobody out of root, and fails if it is tried.
             become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
             code, out = self.play(inventory(everywhere=become), "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)

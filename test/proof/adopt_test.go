@@ -61,7 +61,12 @@ func TestFailoverAdopt(t *testing.T) {
 	out := play("wgmesh.router.adopt", "-e", "mesh_adopt_file="+written)
 	assert.NotContains(t, out, "not expressed", "all of this network can be expressed")
 	t.Logf("%s", must.Get(os.ReadFile(written))(t))
-	play("-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e", `{"mesh_accept": ["bird"]}`)
+	over := []string{"-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e", `{"mesh_accept": ["bird"]}`}
+	out, err := l.command(t, time.Minute, "ansible-playbook", append([]string{"-i", reached, "--limit", l.routers[0]}, over...)...)
+	require.Error(t, err, tail(out))
+	assert.Contains(t, out, "nothing is taken over: ")
+	assert.NotContains(t, l.onRouters(t, "ls /etc/wireguard")[l.routers[0]], ".by-hand")
+	play(over...)
 	sent := 0
 	for _, s := range streams {
 		s.end()
