@@ -115,7 +115,11 @@ echo key $(sha256sum <wgmesh.key); for k in wgmesh-psk/*.psk; do echo "psk $k $(
 // command again: make kills.
 func TestKills(t *testing.T) {
 	o := killOptions()
-	l := up(t, "kills", "test/proof/testdata/routes.yml")
+	// Without a route table: no drain is refused because nobody takes it.
+	tables := filepath.Join(t.TempDir(), "tables.yml")
+	require.NoError(t, os.WriteFile(tables,
+		[]byte("all: {hosts: {aws-1: {mesh_route_tables: []}, aws-2: {mesh_route_tables: []}}}\n"), 0o600))
+	l := up(t, "kills", "test/proof/testdata/routes.yml", tables)
 	l.mesh(t)
 	absent := filepath.Join(t.TempDir(), "absent.yml")
 	require.NoError(t, os.WriteFile(absent, []byte("all: {hosts: {"+turned+": {mesh_state: absent}}}\n"), 0o600))
