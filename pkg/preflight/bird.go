@@ -8,8 +8,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// speaks finds the first protocol of a bird.conf that speaks with other routers. Those that the
-// distributions' files have do not. What is included may.
+// speaks says what in a bird.conf speaks with other routers, and nothing when nothing does. The
+// protocols of the distributions' files do not. What is included may.
 func speaks(text string) string {
 	before := ""
 	for _, word := range words(text) {
@@ -59,10 +59,10 @@ func bird(_ Want, h Have) (out []finding) {
 	if h.Bird.Masked != "" {
 		out = append(out, refuse(cause.New("%s keeps BIRD from starting: run systemctl unmask bird", h.Bird.Masked)))
 	}
-	if protocol := speaks(string(h.Bird.Foreign)); protocol != "" {
+	if line := speaks(string(h.Bird.Foreign)); line != "" {
 		out = append(out,
 			refuse(cause.New(
-				"%s has a %s that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, protocol)))
+				"%s has a %s that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, line)))
 	}
 	return out
 }

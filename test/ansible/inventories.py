@@ -254,6 +254,7 @@ ALONE = {"all": {"hosts": {"new-vm": {}}}}
 TAKEN = {
     "routers, and no database": (inventory(), [], ["azure-1", "aws-1"]),
     "mesh_group": (inventory("vpn", {"mesh_group": "vpn"}), [], ["azure-1", "aws-1"]),
+    "a group with the name of a host": (leftover(inventory("db-1", {"mesh_group": "db-1"}), "others"), [], ["azure-1", "aws-1"]),
     "one that is absent": (inventory(azure_1={"mesh_state": "absent"}), [], ["aws-1"]),
     "all that is absent": (inventory(azure_1={"mesh_state": "absent"}), ["--limit", "azure-1"], []),
     "router_hosts with -e": (inventory(), ["-e", "router_hosts=azure"], ["azure-1"]),

@@ -59,7 +59,8 @@ def image_hosts(said, groups, hostvars, asked="", packer=False):
     found = sorted(routers(said, groups, hostvars))
     if found:
         gone = [name for name in sorted({name for group in found for name in groups[group]}) if hostvars[name].get("mesh_state") == "absent"]
-        return ":".join([*found, *("!" + name for name in gone)])
+        names = [name for group in found for name in (groups[group] if group in groups["all"] else [group])]  # a host's name goes before a group's
+        return ":".join([*names, *("!" + name for name in gone)])
     alone = groups["all"] if len(groups["all"]) == 1 else []
     return ":".join(name for name in alone if name in groups.get("ungrouped", ()))
 
