@@ -158,6 +158,61 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, have, "c is new: 3 tunnels\n")
 		assert.Contains(t, have, "What is lost: nothing that was there", "what was a tunnel is an underlay now")
 	})
+	t.Run("what comes beside that is there takes nothing away", func(t *testing.T) {
+		against := "faults: one\nagainst:\n" + strings.ReplaceAll(small, "\n", "\n  ") + "\n"
+		for _, more := range []string{
+			"routers: {c: {id: 3, site: there}, ", // reaches a alone
+			"routers: {c: {id: 3, site: there, endpoint: 192.0.2.3}, ",
+			"routers: {c: {id: 3, site: here}, ", // never reaches b
+		} {
+			result := run(t, against+strings.Replace(small, "routers: {", more, 1))["preview"].(map[string]any)
+			assert.Empty(t, result["lost"], more)
+		}
+		result := previewed(t, "", "  gcp-1: {",
+			"  azure-3: {id: 8, site: azure, zone: \"1\"}\n  gcp-1: {")["preview"].(map[string]any)
+		assert.Empty(t, result["lost"])
+	})
+	t.Run("another id is nothing lost", func(t *testing.T) {
+		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+
+			strings.Replace(small, "a: {id: 1,", "a: {id: 9,", 1))["preview"].(map[string]any)
+		assert.Empty(t, result["lost"])
+	})
+	t.Run("one router in the place of two is a loss, whatever it is called", func(t *testing.T) {
+		result := previewed(t, "", "  aws-1: {", "  aws-1: {state: absent, ",
+			"  aws-2: {id: 6", "  aws-x: {id: 9")["preview"].(map[string]any)
+		assert.Equal(t, []any{"without router aws-x: nobody reaches aws, which has no other router"}, result["lost"])
+	})
+	t.Run("a way that hangs on a new site is a loss", func(t *testing.T) {
+		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+strings.NewReplacer(
+			", endpoint: 192.0.2.1", "",
+			"routers: {", "routers: {c: {id: 3, site: new, endpoint: 192.0.2.3}, d: {id: 4, site: new, endpoint: 192.0.2.4}, ",
+			"sites: {", "sites: {new: {as: 65003, networks: [10.3.0.0/16]}, ").Replace(small))["preview"].(map[string]any)
+		assert.Equal(t, []any{
+			"without site new: there does not reach here: no route", "without site new: here does not reach there: no route",
+		}, result["lost"])
+	})
+	t.Run("a site with another name and number is what it was", func(t *testing.T) {
+		rename := []string{
+			"  aws:", "  amazon:", "as: 65030", "as: 65099", "aws-1: {id: 5, site: aws", "aws-1: {id: 5, site: amazon",
+		}
+		result := previewed(t, "", append(rename,
+			"aws-2: {id: 6, site: aws", "aws-2: {id: 6, site: amazon")...)["preview"].(map[string]any)
+		assert.Empty(t, result["lost"])
+		assert.Empty(t, result["removed"])
+		result = previewed(t, "", append(rename,
+			"aws-2: {id: 6, site: aws", "aws-2: {state: absent, id: 6, site: amazon")...)["preview"].(map[string]any)
+		assert.Equal(t, []any{"without router aws-1: nobody reaches amazon, which has no other router"}, result["lost"])
+		assert.Empty(t, result["removed"])
+	})
+	t.Run("a name counts before a number", func(t *testing.T) {
+		result := previewed(t, "", "as: 65030", "as: 65031", "as: 65040", "as: 65030",
+			"  aws-2: {", "  aws-2: {state: absent, ")["preview"].(map[string]any)
+		assert.Equal(t, []any{"without router aws-1: nobody reaches aws, which has no other router"}, result["lost"])
+		assert.Empty(t, result["removed"])
+		result = previewed(t, "", "as: 65030", "as: 65031", "as: 65040", "as: 65030",
+			"  gcp-1: {", "  gcp-1: {state: absent, ")["preview"].(map[string]any)
+		assert.Contains(t, result["lost"], "always: gcp reaches nobody, it has no router any more")
+	})
 	t.Run("what is cut in health is lost", func(t *testing.T) {
 		result := previewed(t, "show: [office-1]\n", "  gcp-1: {", "  gcp-1: {state: absent, ")["preview"].(map[string]any)
 		want := []any{

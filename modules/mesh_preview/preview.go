@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/ansible"
@@ -45,7 +46,7 @@ func (o Options) preview() (preview, error) {
 		if err != nil {
 			return preview{}, fmt.Errorf("against: %w", err)
 		}
-		former := rename(before, after)
+		former := o.rename(before, after)
 		old := model.New(before)
 		out.Routers = o.changes(before, after)
 		for i, c := range out.Routers {
@@ -75,15 +76,12 @@ func (o Options) against() ([]plan.Plan, error) {
 	return m.Plans()
 }
 
-// rename gives routers and sites of the mesh to compare with the names that they have now:
-// a router is known by its id, a site by its AS number. The names before are returned.
-func rename(before, after []plan.Plan) map[string]string {
+// rename gives routers and sites of the mesh to compare with the names that they have now: a
+// router is known by its name, or else its id. The names before are returned.
+func (o Options) rename(before, after []plan.Plan) map[string]string {
 	names, former := map[string]string{}, map[string]string{}
 	for i, p := range before {
 		for _, q := range after {
-			if p.Bird.AS == q.Bird.AS {
-				before[i].Router.Site = q.Router.Site
-			}
 			if p.Router.ID == q.Router.ID &&
 				find(after, p.Router.Name).IsZero() && find(before, q.Router.Name).IsZero() {
 				names[p.Router.Name], former[q.Router.Name] = q.Router.Name, p.Router.Name
@@ -96,7 +94,31 @@ func rename(before, after []plan.Plan) map[string]string {
 			p.Bird.Neighbors[k].Router = cmp.Or(names[n.Router], n.Router)
 		}
 	}
+	sites := o.sites(before)
+	for i, p := range before {
+		before[i].Router.Site = cmp.Or(sites[p.Router.Site], p.Router.Site)
+	}
 	return former
+}
+
+// sites are the names that sites of the mesh to compare with have now. A site is known by its
+// name, or else by a router that it still has, or else by its AS number.
+func (o Options) sites(before []plan.Plan) map[string]string {
+	now, taken := map[string]string{}, map[string]bool{}
+	for _, find := range []func(plan.Plan, string) bool{
+		func(p plan.Plan, site string) bool { return p.Router.Site == site },
+		func(p plan.Plan, site string) bool { return o.Routers[p.Router.Name].Site == site },
+		func(p plan.Plan, site string) bool { return o.Sites[site].AS == p.Bird.AS },
+	} {
+		for _, p := range before {
+			for _, site := range slices.Sorted(maps.Keys(o.Sites)) {
+				if now[p.Router.Site] == "" && !taken[site] && find(p, site) {
+					now[p.Router.Site], taken[site] = site, true
+				}
+			}
+		}
+	}
+	return now
 }
 
 func (o Options) shown(router string) bool {

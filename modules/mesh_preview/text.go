@@ -13,9 +13,9 @@ const mostLines = 20
 
 // says is a line for each thing that is cut, in health and by each fault.
 func says(r model.Report) []string {
-	out := append([]string{}, cuts(r.Healthy, model.Fault.String)...)
+	out := append([]string{}, cuts(r.Healthy)...)
 	for _, c := range r.Single {
-		out = append(out, cuts(c, model.Fault.String)...)
+		out = append(out, cuts(c)...)
 	}
 	return out
 }
@@ -23,15 +23,15 @@ func says(r model.Report) []string {
 // saysTwo is the same of what two faults cut beyond that.
 func saysTwo(r model.Report) (out []string) {
 	for _, c := range r.Double {
-		out = append(out, cuts(c, model.Fault.String)...)
+		out = append(out, cuts(c)...)
 	}
 	return out
 }
 
-func cuts(c model.Case, name func(model.Fault) string) (out []string) {
+func cuts(c model.Case) (out []string) {
 	var names []string
 	for _, f := range c.Faults {
-		names = append(names, name(f))
+		names = append(names, f.String())
 	}
 	when := "always"
 	if len(names) > 0 {

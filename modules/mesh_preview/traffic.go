@@ -26,7 +26,7 @@ type move struct {
 func (o Options) removed(before []plan.Plan, moves []move) []string {
 	out := []string{}
 	for _, p := range before {
-		if !o.has(p.Bird.AS) {
+		if _, there := o.Sites[p.Router.Site]; !there {
 			out = append(out, "site "+p.Router.Site)
 		}
 	}
@@ -48,24 +48,15 @@ func (o Options) removed(before []plan.Plan, moves []move) []string {
 	return slices.Compact(out)
 }
 
-// has reports whether the inventory has a site, by its AS number.
-func (o Options) has(as plan.AS) bool {
-	for _, s := range o.Sites {
-		if s.AS == as {
-			return true
-		}
-	}
-	return false
-}
-
 // always is a line for each network that nothing reaches any more, and each site that is
 // without a router. The model of the mesh that comes knows neither.
 func (o Options) always(before, after []plan.Plan, moves []move) []string {
 	out := []string{}
 	for _, p := range before {
 		line := fmt.Sprintf("always: %s reaches nobody, it has no router any more", p.Router.Site)
-		if !slices.ContainsFunc(after, func(q plan.Plan) bool { return q.Bird.AS == p.Bird.AS }) &&
-			find(after, p.Router.Name).IsZero() && !slices.Contains(out, line) && o.has(p.Bird.AS) {
+		_, there := o.Sites[p.Router.Site]
+		if there && !slices.Contains(out, line) &&
+			!slices.ContainsFunc(after, func(q plan.Plan) bool { return q.Router.Site == p.Router.Site }) {
 			out = append(out, line)
 		}
 	}
@@ -154,35 +145,65 @@ func covers(list []netip.Prefix, network netip.Prefix) bool {
 	return covers(list, netip.PrefixFrom(network.Addr(), half+1)) && covers(list, netip.PrefixFrom(second, half+1))
 }
 
-// lost lists what one fault cuts now and did not before, of sites that were there.
+// A loss is a site, or what a router of it sends to another one, that a fault takes away.
+type loss struct{ fault, site, router, to string }
+
+// lost lists what one fault cuts now and did not before, of sites and routers that were there.
+// A fault that the mesh before had not is held against all of its kind: what takes the place of
+// two may be as new as what comes beside them.
 func lost(was, is model.Report, before []plan.Plan) []string {
-	had := map[string]bool{}
-	// A router that was alone in its zone was the zone as well, which is more than one now.
+	known, had := map[string]bool{"": true}, map[loss]bool{} // no fault: health
 	for _, c := range append(was.Single, was.Healthy) {
-		faults := c.Faults
+		names := []string{""}
+		// A router that was alone in its zone was the zone as well, which is more than one now.
 		for _, f := range c.Faults {
-			faults = slices.Concat(faults, f.Same)
+			names = []string{f.Key(), f.Kind}
+			for _, g := range f.Same {
+				names = append(names, g.Key(), g.Kind)
+			}
 		}
-		for i := range max(1, len(faults)) { // none: in health
-			c.Faults = faults[min(i, len(faults)):min(i+1, len(faults))]
-			for _, line := range append(cuts(c, model.Fault.String), cuts(c, model.Fault.Key)...) {
-				had[line] = true
+		for _, name := range names {
+			known[name] = true
+			for _, site := range c.Gone {
+				had[loss{name, site, "", ""}] = name != model.SiteFault // each takes itself away
+			}
+			for _, cut := range c.Cut {
+				had[loss{name, cut.From, "", cut.To}] = had[loss{name, cut.From, "", cut.To}] || cut.Whole
+				for _, r := range cut.Routers {
+					had[loss{name, cut.From, r, cut.To}] = true
+				}
 			}
 		}
 	}
-	there := func(site string) bool {
-		return slices.ContainsFunc(before, func(p plan.Plan) bool { return p.Router.Site == site })
+	there := map[plan.Self]bool{}
+	for _, p := range before {
+		there[plan.Self{Name: p.Router.Name}], there[plan.Self{Site: p.Router.Site}] = true, true
 	}
 	out := []string{}
 	for _, c := range append([]model.Case{is.Healthy}, is.Single...) {
-		c.Gone = slices.DeleteFunc(slices.Clone(c.Gone), func(site string) bool { return !there(site) })
-		c.Cut = slices.DeleteFunc(slices.Clone(c.Cut), func(cut model.Cut) bool { return !there(cut.From) || !there(cut.To) })
-		keys := cuts(c, model.Fault.Key)
-		for i, line := range cuts(c, model.Fault.String) {
-			if !had[line] && !had[keys[i]] {
-				out = append(out, line)
+		name := ""
+		for _, f := range c.Faults {
+			if name = f.Key(); !known[name] {
+				name = f.Kind
 			}
 		}
+		gone := func(s string) bool { return !there[plan.Self{Site: s}] || had[loss{name, s, "", ""}] }
+		var left []model.Cut
+		for _, cut := range c.Cut {
+			if gone(cut.From) || gone(cut.To) || had[loss{name, cut.From, "", cut.To}] {
+				continue
+			}
+			if !cut.Whole {
+				cut.Routers = slices.DeleteFunc(slices.Clone(cut.Routers), func(r string) bool {
+					return !there[plan.Self{Name: r}] || had[loss{name, cut.From, r, cut.To}]
+				})
+			}
+			if len(cut.Routers) > 0 {
+				left = append(left, cut)
+			}
+		}
+		c.Cut, c.Gone = left, slices.DeleteFunc(slices.Clone(c.Gone), gone)
+		out = append(out, cuts(c)...)
 	}
 	return out
 }

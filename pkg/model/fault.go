@@ -23,13 +23,14 @@ type Fault struct {
 	// Same are the groups that have nothing but this one: of a zone with one router the zone.
 	Same []Fault `json:"-"`
 
-	key              string // what it is of, whatever its name
+	key              string // the names that it is of
 	routers, tunnels []int
 }
 
 func (f Fault) String() string { return f.Kind + " " + f.Name }
 
-// Key is the fault by the routers that it is of: a tunnel or zone may have another name.
+// Key is the fault by the names that it is of, in whatever order: the same in another network.
+// Interfaces are not among them.
 func (f Fault) Key() string { return f.Kind + " of " + f.key }
 
 // Faults lists what may fail, by kind, each once: a zone with one router is that router.
@@ -39,7 +40,7 @@ func (n *Network) Faults() (all []Fault, many int) {
 		all = append(all, Fault{Kind: RouterFault, Name: r.name, key: r.name, routers: []int{i}})
 	}
 	for i, t := range n.tunnels {
-		all = append(all, Fault{Kind: TunnelFault, Name: n.tunnelName(t), key: n.ends(t), tunnels: []int{i}})
+		all = append(all, Fault{Kind: TunnelFault, Name: n.tunnelName(t), key: n.between(t), tunnels: []int{i}})
 	}
 	many = len(all)
 	var groups []Fault
@@ -49,15 +50,13 @@ func (n *Network) Faults() (all []Fault, many int) {
 		if !there {
 			i = len(groups)
 			at[[3]string{kind, a, b}] = i
-			groups = append(groups, Fault{Kind: kind, Name: name})
+			groups = append(groups, Fault{Kind: kind, Name: name, key: a + " and " + b})
 		}
 		if router >= 0 {
 			groups[i].routers = append(groups[i].routers, router)
-			groups[i].key += " " + n.routers[router].name
 		}
 		if tunnel >= 0 {
 			groups[i].tunnels = append(groups[i].tunnels, tunnel)
-			groups[i].key = a + " and " + b
 		}
 	}
 	for i, r := range n.routers {
@@ -94,11 +93,13 @@ func (n *Network) Faults() (all []Fault, many int) {
 }
 
 func (n *Network) tunnelName(t tunnel) string {
-	return t.name + " " + n.ends(t)
+	return t.name + " " + n.routers[t.ends[0]].name + "-" + n.routers[t.ends[1]].name
 }
 
-func (n *Network) ends(t tunnel) string {
-	return n.routers[t.ends[0]].name + "-" + n.routers[t.ends[1]].name
+// between are the ends by name: their ids may be others in another network.
+func (n *Network) between(t tunnel) string {
+	a, b := n.routers[t.ends[0]].name, n.routers[t.ends[1]].name
+	return min(a, b) + " and " + max(a, b)
 }
 
 func (n *Network) state(faults []Fault) state {
