@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 const byHandFiles = "../roles/mesh/files/"
@@ -34,6 +35,10 @@ func newHandmade(t *testing.T) handmade {
 "show "*" public-key") echo mine= ;;
 "show "*" private-key") echo secret-private= ;;
 "show "*" peers") echo theirs= ;;
+"show wg-b fwmark") cat "` + bin + `/fwmark" 2>/dev/null || echo off ;;
+"show "*" fwmark") echo 0xca6c ;;
+"show wg-b allowed-ips") printf 'theirs=\t10.2.0.0/16 ::/0\n' ;;
+"show "*" allowed-ips") printf 'theirs=\t10.1.0.0/16\n' ;;
 "show wg-a preshared-keys") printf 'theirs=\tsecret-shared=\n' ;;
 "show "*" preshared-keys") printf 'theirs=\t(none)\n' ;;
 pubkey) sed 's/secret-private/mine/' ;;
@@ -51,6 +56,7 @@ esac`,
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	t.Setenv("WGMESH_DIRECTORY", h.dir)
 	t.Setenv("WGMESH_THAW", filepath.Join(bin, "run", "thaw"))
+	t.Setenv("WGMESH_BIRD", filepath.Join(bin, "bird.conf"))
 	h.own(t, "mine=")
 	for _, name := range []string{"wg-a", "wg-b", "wg-other"} {
 		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\nSaveConfig = true\nPostUp = logger secret-hook\n\n" +
@@ -64,9 +70,12 @@ esac`,
 }
 
 // own says which public key wg-b has.
-func (h handmade) own(t *testing.T, public string) {
+func (h handmade) own(t *testing.T, public string) { h.has(t, "public", public) }
+
+// has writes a file for the programs, or the bird.conf.
+func (h handmade) has(t *testing.T, name, line string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(h.log), "public"), []byte(public+"\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(h.log), name), []byte(line+"\n"), 0o644))
 }
 
 func (h handmade) run(script string, args ...string) (said string, err error) {
@@ -125,9 +134,30 @@ func TestTakeOver(t *testing.T) {
 		"-4 route add 10.2.0.0/16 dev wg-b scope link proto 159 metric 50000\n"+
 		"-4 route del 10.2.0.0/16 dev wg-b scope link\n", string(done), "what others have stays")
 
+	// The run ended there, for want of mesh_accept.
+	h.has(t, "bird.conf", "router id 192.0.2.1;\n# define wgmesh_config = none")
+	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
+	require.NoError(t, err, said)
+	assert.Equal(t, "took: the route to 10.1.0.0/16 by wg-a\ntook: the route to 10.2.0.0/16 by wg-b\n", said,
+		"what is taken is not taken again, and BIRD's ways are still those by hand")
+
+	h.has(t, "bird.conf", "router id 192.0.2.1;\ndefine "+plan.BirdStamp+" = \"x\";")
 	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
 	require.NoError(t, err, said)
 	assert.Empty(t, said, "a second run takes nothing")
+}
+
+// The ends are such as a mesh cannot take. Its BIRD is replaced all the same.
+func TestTakeOverOfBirdAlone(t *testing.T) {
+	h := newHandmade(t)
+	said, err := h.run("take.sh", "take", "False", "routers")
+	require.NoError(t, err, said)
+	assert.Equal(t, "took: the route to 10.1.0.0/16 by wg-a\n", said)
+	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t))
+	h.has(t, "bird.conf", "define "+plan.BirdStamp+" = \"x\";")
+	said, err = h.run("take.sh", "take", "False", "routers")
+	require.NoError(t, err, said)
+	assert.Empty(t, said)
 }
 
 func TestTakeOverRefuses(t *testing.T) {
@@ -138,6 +168,12 @@ func TestTakeOverRefuses(t *testing.T) {
 	assert.Equal(t,
 		"refused: wg-b has another private key than the others: end it, or leave it out of mesh_links\n", said)
 	h.own(t, "mine=")
+	h.has(t, "fwmark", "0xca6c")
+	said, err = h.run("take.sh", "take", "False", "routers", "wg-a:3", "wg-b:5")
+	require.Error(t, err)
+	assert.Equal(t, "refused: wg-b has AllowedIPs /0 and a FwMark: policy rules send all into it, "+
+		"and the mesh lets no such in: give it the sites' networks first\n", said)
+	h.has(t, "fwmark", "off")
 	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wgmesh.key"), []byte("of a mesh\n"), 0o600))
 	said, err = h.run("take.sh", "take", "False", "routers", "wg-a:3", "wg-b:5")
 	require.Error(t, err)

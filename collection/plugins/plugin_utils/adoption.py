@@ -148,8 +148,6 @@ class Adoption:
                 if end.peer.keepalive != self.keepalive:
                     self.lost.add(end.where, "PersistentKeepalive %d" % end.peer.keepalive, "all have one: it becomes %d" % self.keepalive)
                 self.compare_endpoint(end, other)
-                if end.interface.mark:
-                    self.lost.add(end.where, "FwMark is set", "the mesh has none: rules for it stop working at the next boot")
                 for name, value in end.interface.lines:
                     self.compare_line(end, name, value)
                 self.compare_allowed(end)
@@ -175,7 +173,12 @@ class Adoption:
         theirs += [address.network for address in end.addresses]
         more = [n for n in end.peer.allowed if not any(n.version == t.version and n.subnet_of(t) for t in theirs)]
         wide = [n for n in more if n.prefixlen == 0]
-        if wide:
+        if wide and end.interface.mark:
+            do = "the take-over refuses it: give it the sites' networks in its file, and bring it up again"
+            self.lost.add(end.where, "FwMark with AllowedIPs %s" % wide[0], do)
+        elif end.interface.mark:
+            self.lost.add(end.where, "FwMark is set", "it and wg-quick's rules stay until a boot; the mesh has none")
+        elif wide:
             self.lost.add(end.where, "AllowedIPs %s" % wide[0], "they become the networks of the sites")
         for network in more:
             if network not in wide:

@@ -6,6 +6,7 @@
 #     those of the tunnels with these numbers, and their wg-quick files get the mark of the
 #     mesh; the former ones stay beside them, as .by-hand. Routes get a copy that stands
 #     before them: as soon as the first router has its new BIRD, those of the others change.
+#     So they do where nothing else is to take, while bird.conf is not the mesh's.
 #   free CHECK
 #     Once BIRD is at rest, a copy goes where it has a route of the mesh in its place.
 # With CHECK=True it only says what would be done. Says a line for each thing, and in the
@@ -16,6 +17,7 @@ dir=${WGMESH_DIRECTORY:-/etc/wireguard}
 key=$dir/wgmesh.key
 psk=$dir/wgmesh-psk
 thaw=${WGMESH_THAW:-/run/wgmesh/taken}
+bird=${WGMESH_BIRD:-/etc/bird/bird.conf /etc/bird.conf}
 mark='# Managed by wgmesh.router'
 copies=159         # the protocol of the copies, in the kernel
 worse=50000        # their metric where nothing stays that they have to stand before
@@ -43,6 +45,10 @@ ours() {
     case $(head -n 1 "$dir/$1.conf" 2>/dev/null) in "$mark"*) return 0 ;; esac
     return 1
 }
+
+# The BIRD of the mesh names its file there (plan.BirdStamp).
+# shellcheck disable=SC2086 # they are words
+birds() { grep -qs '^define wgmesh_config = ' $bird; }
 
 # put FILE: what comes in, whole or not at all.
 put() { cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"; }
@@ -130,10 +136,13 @@ copy_routes() {
     done
 }
 
+# swallows INTERFACE: reports whether wg-quick, or somebody like it, sends everything there by rules
+# that ask for no mark. They and the mark stay, and the mesh takes /0 out of the AllowedIPs.
+swallows() { [ "$(wg show "$1" fwmark)" != off ] && wg show "$1" allowed-ips | grep -qE '[[:space:]](0\.0\.0\.0|::)/0'; }
+
 take() {
-    mesh=$1 own=
+    mesh=$1 own='' names='' left=''
     shift
-    names=
     for pair in "$@"; do
         name=${pair%:*}
         if ! wg show "$name" private-key >/dev/null 2>&1; then continue; fi
@@ -141,15 +150,18 @@ take() {
         public=$(wg show "$name" public-key)
         : "${own:=$public}"
         [ "$own" = "$public" ] || refuse "$name has another private key than the others: end it, or leave it out of mesh_links"
-        ours "$name" || [ "$(wg show "$name" peers | wc -l)" -eq 1 ] || refuse "$name has not one peer: leave it out of mesh_links"
+        ! ours "$name" || continue
+        [ "$(wg show "$name" peers | wc -l)" -eq 1 ] || refuse "$name has not one peer: leave it out of mesh_links"
+        ! swallows "$name" || refuse "$name has AllowedIPs /0 and a FwMark: policy rules send all into it, and the mesh lets no such in: \
+give it the sites' networks first"
     done
-    [ -n "$own" ] || return 0
-    if [ -e "$key" ]; then
+    if [ -z "$own" ]; then
+        :
+    elif [ -e "$key" ]; then
         [ "$(wg pubkey <"$key")" = "$own" ] || refuse "$key is another key than that of$names: move it away if no tunnel of a mesh uses it"
     else
         does "the private key of ${names##* }" take_key "${names##* }"
     fi
-    left=
     for pair in "$@"; do
         name=${pair%:*} number=${pair##*:}
         case " $names " in *" $name "*) ;; *) continue ;; esac
@@ -159,7 +171,7 @@ take() {
         [ "$shared" = '(none)' ] || [ -e "$psk/$number.json" ] || does "the pre-shared key of $name" take_psk "$name" "$number"
         shared=
     done
-    [ -z "$left" ] || copy_routes
+    if [ -n "$left" ] || ! birds; then copy_routes; fi
     for pair in "$@"; do
         name=${pair%:*} number=${pair##*:}
         ours "$name" || [ ! -f "$dir/$name.conf" ] || does "$dir/$name.conf" take_file "$name" "$number"
@@ -201,7 +213,10 @@ settle() {
 
 free() {
     [ "$check" != True ] || return 0
-    copied || return 0
+    if ! copied; then
+        systemctl -q stop wgmesh-taken.timer 2>/dev/null || true
+        return 0
+    fi
     settle
     for _ in $(seq 60); do
         if free_routes; then
