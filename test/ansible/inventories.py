@@ -516,6 +516,8 @@ class Test(unittest.TestCase):
         """An option that is not of its type, or does nothing, is refused in one line, before a router is asked."""
         for name, args, want in (
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
+            ("measure", ("-e", "mesh_measure_at_once=abc"), "mesh_measure_at_once: got abc, expected a whole number, 0 or more"),
+            ("measure", ("-e", '{"mesh_measure_at_once": null}'), "mesh_measure_at_once: got nothing, expected a whole number, 0 or more"),
             ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
             ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
@@ -619,13 +621,25 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+            # What is wrong is the other inventory, and says so.
+            vault = "$ANSIBLE_VAULT;1.1;AES256\n" + "3031" * 20
+            for file in ("group_vars/routers.yml", "hosts.yml"):
+                other = pathlib.Path(folder, "against")
+                (other / "group_vars").mkdir(parents=True, exist_ok=True)
+                (other / "hosts.yml").write_text(before.read_text())
+                (other / file).write_text(vault)
+                code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "against=%s" % (other / "hosts.yml"))
+                self.assertEqual(2, code, out)
+                self.assertIn('"msg": "against %s/hosts.yml: ' % other, out)
+                self.assertIn("vault secrets", out)
+                self.assertNotIn("is not in the inventory", out)
             # A pull request has no key of a vault, and needs none of what is in it.
             vaulted = pathlib.Path(folder, "vaulted.yml")
             secret = "!vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      " + "3031" * 20
             names = ("ansible_become_pass", "ansible_become_password", "ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
             for name in names:
                 vaulted.write_text("all:\n  vars:\n    %s: %s\n" % (name, secret))
-                code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview")
+                code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
                 self.assertEqual(0, code, out)
             # An inventory may say it for all. Here it makes nobody out of root, and fails if it is tried.
             become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
@@ -692,6 +706,16 @@ class Options(unittest.TestCase):
                 for option in needed:
                     less = {key: value for key, value in needed.items() if key != option}
                     self.assertEqual("x: %s is missing: set it in the inventory" % option, mistyped(["x"], {"x": less}, [role + "/" + entry]))
+
+    def test_nothing(self):
+        """A text or a list may be named without a value, and is empty then: nothing has no length."""
+        roles = pathlib.Path(SPECS % "mesh").parents[2]
+        for role in ("mesh", "router", "routes"):
+            options = {option: spec for about in self.specs(role).values() for option, spec in about["options"].items()}
+            texts = [option for option, spec in options.items() if spec["type"] in ("list", "path", "raw", "str") and "choices" not in spec]
+            for file in roles.glob("*/*/*.yml"):
+                if file.name != "argument_specs.yml":
+                    self.assertNotRegex(file.read_text(), r"\b(%s)\)? (\| (length|map)\b|\+)" % "|".join(texts), file)
 
     def test_otherwise(self):
         of = ["mesh/drain"]

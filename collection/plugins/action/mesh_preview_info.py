@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import os
 
+from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
 from ansible_collections.wgmesh.router.plugins.filter.members import members
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group
-from ansible_collections.wgmesh.router.plugins.filter.objections import objections
+from ansible_collections.wgmesh.router.plugins.filter.objections import objections, reason
 from ansible_collections.wgmesh.router.plugins.plugin_utils import wgmesh
 
 # The options of the module and the variables of an inventory that are them. What an
@@ -30,18 +31,26 @@ class ActionModule(wgmesh.ActionModule):
         against = self._task.args.get("against")
         if isinstance(against, str):
             if against.strip():
-                self._task.args["against"] = self._mesh(against.strip(), task_vars)
+                self._task.args["against"] = self._read(against.strip(), task_vars)
             else:
                 del self._task.args["against"]
         return super()._run_module(task_vars)
 
-    def _mesh(self, path, task_vars):
+    def _read(self, path, task_vars):
         path = os.path.expanduser(path)
         if not os.path.exists(path):
             raise wgmesh.Refusal("against: there is no %s" % path, "give the path of an inventory")
+        try:
+            return self._mesh(path, task_vars)
+        except AnsibleError as err:
+            raise wgmesh.Refusal("against %s: %s" % (path, reason(err)), "correct that inventory, or give what opens its vault") from err
+
+    def _mesh(self, path, task_vars):
         inventory = InventoryManager(loader=self._loader, sources=[path])
         variables = VariableManager(loader=self._loader, inventory=inventory)
         hostvars = HostVars(inventory=inventory, variable_manager=variables, loader=self._loader)
+        if not inventory.get_hosts():
+            raise wgmesh.Refusal("against %s: no host was found there" % path, "read the warnings before this: it is no inventory, or in a vault")
         groups, said = inventory.get_groups_dict(), str(self._variable(task_vars, "mesh_group", "routers"))
         for line in objections(said, groups, hostvars, [host.name for host in inventory.get_hosts()],
                                ["mesh_interface_prefix", "mesh_keepalive"]):

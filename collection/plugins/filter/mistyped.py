@@ -77,7 +77,8 @@ WORDS = {
 ROLES = ("mesh", "router", "routes")
 
 # The options of plays, which no role has (docs/variables.md).
-OF_PLAYS = ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_measure_at_once", "mesh_remove", "router_hosts")
+OF_PLAYS = {name: {"type": "raw"} for name in ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_remove", "router_hosts")}
+OF_PLAYS["mesh_measure_at_once"] = {"type": "int"}
 
 
 def mistyped(names, hostvars, entries, others=()):
@@ -90,8 +91,8 @@ def mistyped(names, hostvars, entries, others=()):
     for host in names:
         variables = hostvars[host]
         gone = read(variables, "mesh_state", "present")[0] == "absent"
-        for entry in entries:
-            for option, spec in described(*entry.split("/")).items():
+        for entry in ("", *entries):
+            for option, spec in (described(*entry.split("/")) if entry else OF_PLAYS).items():
                 line = "" if option in others or gone and entry in PRESENT else wrong(variables, option, spec)
                 if line and host not in found.setdefault(line, []):
                     found[line].append(host)
