@@ -158,7 +158,9 @@ class Adopt(unittest.TestCase):
             ("azure-1 wg-aws-1: FwMark is set: it and wg-quick's rules stay until a boot", {"mark": "0xca6c"}, {}),
             ("azure-1 wg-aws-1: FwMark with AllowedIPs 0.0.0.0/0: the take-over refuses it: ", {"mark": "0xca6c", "allowed": ["0.0.0.0/0"]}, {}),
             ("azure-1 wg-aws-1: AllowedIPs 0.0.0.0/0: they become the networks", {"allowed": ["0.0.0.0/0"]}, {}),
-            ("azure-1 wg-aws-1: AllowedIPs 10.77.0.0/16 is in no network of a site: taken away", {"allowed": ["10.77.0.0/16"]}, {}),
+            ("site aws: 10.77.0.0/16, which others send there, is of no site: it ends", {"allowed": ["10.77.0.0/16"]}, {}),
+            ("azure-1 wg-aws-1: AllowedIPs have not all of site aws: the mesh's have", {"allowed": ["10.2.7.0/24", "10.3.0.0/16"]}, {}),
+            ("azure-1 wg-aws-1: AllowedIPs have not all of third sites: the mesh's have", {"allowed": ["10.2.0.0/16"]}, {}),
             ("azure-1 wg-aws-1: PersistentKeepalive 0: all have one: it becomes 60", {"keepalive": "off"}, {}),
             ("azure-1 wg-aws-1: MTU 1300: it becomes 1340", {"mtu": 1300}, {}),
             ("azure-1 wg-aws-1: its Endpoint is a host name: ", {"calls": "gw.example.com:41002"}, {}),
@@ -174,6 +176,61 @@ class Adopt(unittest.TestCase):
                 self.assertTrue([line for line in got["lost"] if line.startswith(what)], got["lost"])
                 for line in got["lost"]:
                     self.assertLessEqual(len(line), 160)
+
+    def test_networks_of_no_site(self):
+        """What the BIRD of gcp-1 has by protocol direct, or has learnt from the kernel, is seen by where the others send it."""
+        network = Network()
+        for name in ("azure-1", "azure-2", "aws-1"):
+            into = {"gateway": "172.31.9.9", "dev": "wg-gcp-1"}
+            network.extra[name].append("route\t" + json.dumps([
+                {"dst": "10.77.0.0/16", "protocol": "bird", **into}, {"dst": "10.78.1.1", "protocol": "bird", **into}, {"dst": "default", **into},
+                {"dst": "10.3.5.0/24", "protocol": "bird", **into}, {"dst": "172.31.6.0/28", **into}, {"dst": "fe80::/64", "dev": "wg-gcp-1"},
+                {"dst": "10.79.0.0/16", "nexthops": [into, {"gateway": "172.31.9.8", "dev": "wg-aws-1"}]}, {"type": "unreachable", "dst": "10.80.0.0/16"}]))
+        self.assertEqual([
+            "azure-1 wg-gcp-1, azure-2 wg-gcp-1, aws-1 wg-gcp-1: the default route leads into it: it ends",
+            "site gcp: 10.77.0.0/16, 10.78.1.1/32, 10.79.0.0/16, which others send there, are of no site: they end: add them to mesh_sites.gcp.networks",
+            ], network.adopt()["lost"])
+        # None is cut off, however many there are.
+        network = Network()
+        many = ["10.77.%d.0/24" % n for n in range(100)]
+        network.interfaces["azure-1"]["wg-gcp-1"]["allowed"] += many
+        lost = network.adopt()["lost"]
+        self.assertLess(len(lost), 30)
+        for one in many:
+            self.assertEqual(1, " ".join(lost).count(one + ","))
+        # Where the tunnel is none that can be taken.
+        network = Network()
+        network.interfaces["azure-1"]["wg-gcp-1"].update({"peer": ["gcp-1", "aws-1"], "allowed": ["10.77.0.0/16"]})
+        self.assertIn("site gcp: 10.77.0.0/16, which others send there, is of no site: it ends: add it to mesh_sites.gcp.networks", network.adopt()["lost"])
+
+    def test_a_network_around_a_link(self):
+        """Roaming users have addresses of the site, by an interface that is no tunnel of the mesh."""
+        network = Network()
+        network.interfaces["azure-1"]["wg0"] = {
+            "peer": ["laptop 1", "laptop 2"], "address": "10.1.250.1/24", "port": 51820, "endpoint": "(none)", "allowed": ["10.1.250.2/32"],
+            "mtu": 1420, "keepalive": "off", "calls": "(none)"}
+        for bird in (True, False):
+            network.bird = bird
+            self.assertEqual(["10.1.0.0/16"], network.adopt()["vars"]["mesh_sites"]["azure"]["networks"])
+        # What is inside a link is of the link.
+        network = Network()
+        network.extra["azure-1"] = ["bird\t172.31.2.0/28          unicast [static1 10:00:00] * (200)", "bird\t\tvia 10.1.1.1 on eth0"]
+        self.assertEqual(["10.1.0.0/16"], network.adopt()["vars"]["mesh_sites"]["azure"]["networks"])
+
+    def test_one_line_a_cause(self):
+        network = Network()
+        for has in network.interfaces.values():
+            for interface in has.values():
+                interface.update({"lines": ["PostUp"], "allowed": ["0.0.0.0/0"]})
+        self.assertEqual([
+            "azure-1 wg-aws-1, aws-1 wg-azure-1, azure-1 wg-azure-2 and 9 more: its file has PostUp: not kept: "
+            "have a unit of your own do it, or see mesh_tunnel_input",
+            "azure-1 wg-aws-1, aws-1 wg-azure-1, azure-1 wg-azure-2, azure-2 wg-azure-1 and 8 more: AllowedIPs 0.0.0.0/0: "
+            "they become the networks of the sites"],
+            network.adopt()["lost"])
+        network = Network()
+        network.interfaces["azure-1"]["wg-aws-1"].update({"mark": "0xca6c", "lines": ["FwMark"]})
+        self.assertEqual(["azure-1 wg-aws-1: FwMark is set: it and wg-quick's rules stay until a boot; the mesh has none"], network.adopt()["lost"])
 
     def sites(self, got):
         """Return the sites of the routers, and the AS number and networks of the sites."""

@@ -9,6 +9,7 @@ import ipaddress
 from collections import Counter
 
 from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import Wrong, short
+from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_networks import outside, wider
 from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_sites import Sites
 from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_tunnels import Lost, tunnels
 
@@ -151,6 +152,8 @@ class Adoption:
                 for name, value in end.interface.lines:
                     self.compare_line(end, name, value)
                 self.compare_allowed(end)
+        outside(self.routers, self.sites, self.lost)
+        wider(self.tunnels, self.sites, self.lost)
         for name, has in self.routers.items():
             self.compare_bird(name, has)
             self.compare_files(name)
@@ -165,14 +168,11 @@ class Adoption:
         if name.lower() == "table":
             if value.lower() not in ("off", "auto", ""):
                 self.lost.add(end.where, "Table = %s" % value, "the mesh routes in the main table")
-        elif name.lower() != "saveconfig":
+        elif name.lower() not in ("saveconfig", "fwmark" if end.interface.mark else ""):
             self.lost.add(end.where, "its file has %s" % name, "not kept: have a unit of your own do it, or see mesh_tunnel_input")
 
     def compare_allowed(self, end):
-        theirs = [network for networks in self.sites.networks.values() for network in networks]
-        theirs += [address.network for address in end.addresses]
-        more = [n for n in end.peer.allowed if not any(n.version == t.version and n.subnet_of(t) for t in theirs)]
-        wide = [n for n in more if n.prefixlen == 0]
+        wide = [network for network in end.peer.allowed if network.prefixlen == 0]
         if wide and end.interface.mark:
             do = "the take-over refuses it: give it the sites' networks in its file, and bring it up again"
             self.lost.add(end.where, "FwMark with AllowedIPs %s" % wide[0], do)
@@ -180,9 +180,6 @@ class Adoption:
             self.lost.add(end.where, "FwMark is set", "it and wg-quick's rules stay until a boot; the mesh has none")
         elif wide:
             self.lost.add(end.where, "AllowedIPs %s" % wide[0], "they become the networks of the sites")
-        for network in more:
-            if network not in wide:
-                self.lost.add(end.where, "AllowedIPs %s is in no network of a site" % network, "taken away: add it to a site in mesh_sites")
 
     def compare_files(self, name):
         """Tell of interfaces that something else than wg-quick has made: the mesh makes a file for wg-quick."""
@@ -200,7 +197,7 @@ class Adoption:
                 self.lost.add(name, "BGP session %s with %s is in no such tunnel" % (session.name, session.neighbor), "it ends")
 
     def lines(self):
-        return self.lost.lines
+        return self.lost.lines()
 
     def shared(self):
         """Return the variables of the group."""

@@ -40,6 +40,7 @@ class Interface:
         self.mtu = 0
         self.addresses = []
         self.peers = {}  # public key: Peer
+        self.ways = []  # networks that the main table sends into it
         self.lines = []  # [name, value] of the wg-quick file
         self.calls = None  # {public key: endpoint of the file}, None without a file
 
@@ -211,12 +212,13 @@ def addresses(out, links):
 def hops(out, routes):
     """Take what ip -j route show prints."""
     for route in routes:
-        via, dst = route.get("gateway"), str(route["dst"])
-        if via is None or route.get("dev") in out.interfaces:
-            continue
-        via = plain(ipaddress.ip_address, str(via))
-        network = "%s/0" % ("::" if via.version == 6 else "0.0.0.0") if dst == "default" else dst
-        out.hops.setdefault(plain(ipaddress.ip_network, network), str(via))
+        via = plain(ipaddress.ip_address, str(route.get("gateway", "0.0.0.0")))
+        dst = str(route["dst"]) if route["dst"] != "default" else "::/0" if via.version == 6 else "0.0.0.0/0"
+        into = [out.interfaces[hop["dev"]] for hop in (route, *route.get("nexthops", ())) if hop.get("dev") in out.interfaces]
+        for interface in into:
+            interface.ways.append(plain(ipaddress.ip_network, dst))
+        if "gateway" in route and not into:
+            out.hops.setdefault(plain(ipaddress.ip_network, dst), str(via))
 
 
 def routing(out, lines):

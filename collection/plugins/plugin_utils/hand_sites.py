@@ -149,7 +149,7 @@ class Sites:
             if name in tunnel.pair:
                 out |= {n for n in tunnel.of(name)[1].peer.allowed if any(a.version == n.version and a.ip in n for a in has.addresses)}
         links = [address.network for interface in has.interfaces.values() for address in interface.addresses]
-        return {n for n in out if n.prefixlen > 0 and not n.is_link_local and not any(n.version == link.version and n.overlaps(link) for link in links)}
+        return {n for n in out if n.prefixlen > 0 and not n.is_link_local and not any(inside(n, link) for link in links)}
 
     def ways(self, name, networks):
         """Return the next hops into the networks, one of a family: BIRD's, the kernel's, or the default one where it is in the site."""

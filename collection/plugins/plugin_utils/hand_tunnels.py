@@ -14,18 +14,34 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 BESIDE = "the mesh makes a tunnel beside it; end this one by hand"
 
 
+LONGEST = 160
+
+
 class Lost:
-    """What an inventory does not express, a line each."""
+    """What an inventory does not express: a line for each cause, with those that it is of."""
 
     def __init__(self):
-        self.lines = []
+        self.said = {}  # (found, do): where
 
     def add(self, where, found, do):
-        room = max(160 - len(where) - len(do) - 4, 3)
-        found = found if len(found) <= room else found[: room - 3] + "..."
-        line = ("%s: %s: %s" % (where, found, do))[:160]
-        if line not in self.lines:
-            self.lines.append(line)
+        of = self.said.setdefault((found, do), [])
+        if where not in of:
+            of.append(where)
+
+    def lines(self):
+        return [line(of, found, do) for (found, do), of in self.said.items()]
+
+
+def line(of, found, do):
+    """Return a line that is not too long: of its parts the first gives way, and then the second."""
+    where, rest = of[0], of[1:]
+    while rest and len(where) + len(rest[0]) + len(found) + len(do) + (16 if rest[1:] else 6) <= LONGEST:
+        where += ", " + rest.pop(0)
+    if rest:
+        where += " and %d more" % len(rest)
+    room = max(LONGEST - len(where) - len(do) - 4, 3)
+    found = found if len(found) <= room else found[: room - 3] + "..."
+    return ("%s: %s: %s" % (where, found, do))[:LONGEST]
 
 
 class End:
