@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -870,6 +871,22 @@ class Routes(unittest.TestCase):
         (self.root / "bin/sleep").chmod(0o755)
         self.extra["__routes_told"] = {"changed": True}
         self.assertEqual(["restart", "slept 10"] * 2, self.run_tasks("daemon", hosts="one,two")[1])
+
+    def test_files_of_tomorrow(self):
+        """The clock was ahead when they were written: they were newer than each start, and each run restarted the daemon."""
+        run = self.root / "run"
+        self.extra["__routes_run"] = str(run)
+        (self.root / "bin/systemctl").write_text(
+            "#!/bin/sh\ncase $1 in is-enabled) echo enabled ;; is-active) echo active ;; restart) rm -rf {0}; mkdir {0}; echo restart >> {1}/told ;; esac\n"
+            .format(run, self.root)
+        )  # fmt: skip
+        (self.root / "bin/sleep").write_text("#!/bin/sh\n")
+        (self.root / "bin/sleep").chmod(0o755)
+        self.assertEqual((3, ["restart"]), self.run_tasks("daemon"))
+        for path in (self.config, self.root / "wgmesh-cloud"):
+            os.utime(path, (time.time() + 86400,) * 2)
+        self.assertEqual((1, ["restart"] * 2), self.run_tasks("daemon"))
+        self.assertEqual((0, ["restart"] * 2), self.run_tasks("daemon"))
 
     def test_network_that_left(self):
         """The module is one that writes down what it is told."""
