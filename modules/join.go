@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // cloudProgram is where the image play puts wgmesh-cloud, always together with wgmesh.
-const cloudProgram = "/usr/local/libexec/wgmesh-cloud"
+const cloudProgram = plan.JoinCloud
 
 // joinCommand is "wgmesh join", which becomes `wgmesh-cloud join`: it needs HTTP, TLS and
 // YAML, which are 3 MB that every router would keep and every task load.

@@ -92,7 +92,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/etc/systemd/system/user-998.slice.d/60-wgmesh.conf":               "",
 		"/etc/systemd/system/wg-quick@.service.d/60-wgmesh-join.conf":       "",
 		"/usr/local/bin/wgmesh": "", "/usr/local/libexec/wgmesh-gate": "",
-		"/etc/chrony.conf": "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 3\nmine\n",
+		"/etc/chrony.conf": "pool a\n\n\n# Written by the role wgmesh.router.router.\nmakestep 1 -1\nmine\n",
 	}
 	theirs := map[string]string{
 		"/etc/systemd/system/wg-quick@.service.d/10-mine.conf": "",

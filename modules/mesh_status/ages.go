@@ -14,6 +14,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
+	"github.com/wgmesh/router/pkg/venv"
+	"github.com/wgmesh/router/pkg/version"
 )
 
 // look adds when the keys and the image of a router were made, what it waits for, and what
@@ -38,6 +40,13 @@ func look(root string, seen *status.Observation) {
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}
 	seen.Reboot = status.RebootBy(root)
+	for _, program := range []string{plan.JoinProgram, plan.JoinCloud, plan.FailoverProgram} {
+		path := filepath.Join(root, program)
+		if _, err := os.Stat(path); err == nil && version.Of(path) != version.Commit && version.Commit != version.Unknown {
+			seen.OtherBuild = append(seen.OtherBuild, program)
+		}
+	}
+	seen.AnsibleDead = venv.Dead(filepath.Join(root, plan.AnsibleBin))
 	_, err := os.Stat(filepath.Join(root, plan.FailoverRun))
 	seen.FailoverRuns = err == nil
 	seen.Watched = watched(filepath.Join(root, plan.FailoverFile))

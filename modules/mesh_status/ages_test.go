@@ -13,6 +13,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
+	"github.com/wgmesh/router/pkg/version"
 )
 
 func TestLook(t *testing.T) {
@@ -51,6 +52,33 @@ func TestLook(t *testing.T) {
 			{What: status.Image},
 			{What: status.PresharedKey, Peer: "gcp-1"},
 		}, seen.Made)
+}
+
+// Programs that no run of the mesh play brings are known by their commit.
+func TestLookAtPrograms(t *testing.T) {
+	root, commit := t.TempDir(), version.Commit
+	t.Cleanup(func() { version.Commit = commit })
+	write := func(path, text string) {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o755))
+	}
+	look := func() []string {
+		var seen status.Observation
+		look(root, &seen)
+		return seen.OtherBuild
+	}
+	const head = "\x7fELF\x05\x00\x00\x00\x04\x00\x00\x00Go\x00\x00"
+	write(plan.JoinProgram, head+"12345")
+	write(plan.FailoverProgram, head+"12346")
+	version.Commit = "12345"
+	assert.Equal(t, []string{plan.FailoverProgram}, look())
+	version.Commit = "1234" // the beginning of another one
+	assert.Equal(t, []string{plan.JoinProgram, plan.FailoverProgram}, look())
+	write(plan.JoinCloud, "of the time before there was a note")
+	assert.Equal(t, []string{plan.JoinProgram, plan.JoinCloud, plan.FailoverProgram}, look())
+	version.Commit = version.Unknown
+	assert.Empty(t, look(), "it does not know itself")
 }
 
 // What stands against an undo is the word of the process that tries it, for this change alone.

@@ -101,6 +101,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"ages":             status.Ages(seen),
 		"failover":         status.FailoverOf(r, seen),
 		"reboot_required":  seen.Reboot != "",
+		"time":             seen.At.Unix(),
 		"healthy":          report.Healthy(),
 		"required_healthy": report.RequiredHealthy(),
 		"problems":         report.Texts(),

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,8 @@ func TestFailsWithEveryProblem(t *testing.T) {
 	assert.Contains(t, msg, "2 problems: (1) BIRD does not run: start it")
 	assert.Contains(t, msg, "(2) tunnel wtnone0 to azure-2: interface wtnone0 does not exist")
 	assert.Len(t, res["problems"], 2)
-	assert.Len(t, res["lines"], 3)
+	assert.Equal(t, "not healthy, problems: 2, 0/1 tunnels", texts(res["lines"])[2])
+	assert.InDelta(t, time.Now().Unix(), res["time"], 600)
 }
 
 func TestExpectAnyOnlyReports(t *testing.T) {

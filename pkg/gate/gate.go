@@ -34,7 +34,7 @@ const (
 
 // Program is the binary that sshd starts for a caller. It has a path that does
 // not change with its content, because sudoers(5) names it too.
-const Program = "/usr/local/bin/wgmesh"
+const Program = plan.JoinProgram
 
 // A Want is what the door should be like.
 type Want struct {

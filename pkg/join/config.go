@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Config is what /etc/wgmesh/join.yml says.
@@ -42,7 +44,7 @@ func Load(path string) (Config, error) {
 		Path: path, Mode: "router", Group: "routers",
 		IdentityFile:     "/etc/ssh/ssh_host_ed25519_key",
 		DiscoveryTimeout: time.Minute, PlayTimeout: 10 * time.Minute, InventoryMaxAge: 7 * 24 * time.Hour,
-		AnsibleBinDir: "/opt/wgmesh/ansible/bin", StateDir: "/var/lib/wgmesh",
+		AnsibleBinDir: plan.AnsibleBin, StateDir: "/var/lib/wgmesh",
 	}
 	text, err := os.ReadFile(path)
 	switch {

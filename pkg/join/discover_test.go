@@ -281,6 +281,13 @@ func TestMissing(t *testing.T) {
 		assert.Equal(t,
 			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name its folder as ansible_bin_dir\n", l.ends(78))
 	})
+	t.Run("Python", func(t *testing.T) {
+		l := alone(t, "router: azure-1\n")
+		file(t, l.path("pyvenv.cfg"), "", 0o600)
+		require.NoError(t, os.Symlink("/usr/bin/python3.0", l.path("bin/python3")))
+		assert.Equal(t,
+			"wgmesh join: DIR has lost its Python, as by an upgrade of the distribution; run wgmesh.router.image for this router\n", l.ends(78))
+	})
 	t.Run("identity", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.Remove(l.path("id")))

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/wgmesh/router/pkg/venv"
 )
 
 // A tool is a program of Ansible and how to start it.
@@ -27,6 +29,10 @@ type tool struct {
 // the distribution's Ansible is too old, and then in PATH.
 func find(name, dir string) (string, error) {
 	if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+		if venv.Dead(dir) {
+			return "", wrong("%s has lost its Python, as by an upgrade of the distribution; run wgmesh.router.image "+
+				"for this router", filepath.Dir(dir))
+		}
 		return path, nil
 	}
 	path, err := exec.LookPath(name)

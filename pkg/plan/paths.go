@@ -17,6 +17,12 @@ const (
 	FailoverFile = Directory + "/failover.json"
 	ImageFile    = Directory + "/image" // as old as the last run of the image play
 
+	// What a router runs by itself, and who brings it: the plays image and upgrade, and routes.
+	JoinProgram     = "/usr/local/bin/wgmesh"
+	JoinCloud       = "/usr/local/libexec/wgmesh-cloud"
+	FailoverProgram = "/usr/local/bin/wgmesh-cloud"
+	AnsibleBin      = "/opt/wgmesh/ansible/bin" // where the distribution's Ansible is too old
+
 	RunDirectory = "/run/wgmesh"
 	FailoverRun  = "/run/wgmesh-failover" // there while its daemon runs
 	// FailoverFails says which table it cannot move, and why. It has a folder of its own, since

@@ -27,6 +27,12 @@ type Observation struct {
 	// what says that one is required (RebootBy), or empty.
 	Made   []Made
 	Reboot string
+	// OtherBuild are the programs here that are of another build than this one, by their paths.
+	OtherBuild []string
+	// AnsibleDead says that the Ansible with which it joins by itself cannot start.
+	AnsibleDead bool
+	// ClockFree says that nothing keeps the clock right, as far as the kernel knows.
+	ClockFree bool
 	// UndoFails is why a change that is to be taken back cannot be; empty: nothing is known.
 	UndoFails string
 	// FailoverRuns reports whether the daemon of Failover runs, which others know as well.
@@ -112,6 +118,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 			observeTargets(ctx, &r, hosts, o.Hosts, &all)
 		}
 	}
+	o.ClockFree = clockFree()
 	all.Wait()
 	o.notAllowed(&r)
 

@@ -41,8 +41,11 @@ from ansible_collections.wgmesh.router.plugins.filter.objections import objectio
 from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded  # noqa: E402
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, wgmesh  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils.site import of_site  # noqa: E402
+
+# After those: ansible-core 2.14 finds no module of a collection when an action plugin is loaded.
+from ansible_collections.wgmesh.router.plugins.action import mesh_status_info, mesh_steps  # noqa: E402
 
 PLAYBOOKS = (
     "mesh", "status", "measure", "routes", "callback", "join", "drain", "undrain", "preview", "reset", "add", "remove", "rotate", "replace", "upgrade",
@@ -942,6 +945,49 @@ class Members(unittest.TestCase):
             return found
 
         self.assertEqual(([1, 2], [3, 3], [3, 4], [5, 5]), (ask(), in_a_task(), ask(), in_a_task()))
+
+
+class Clocks(unittest.TestCase):
+    """The clock of a running router that was wrong was seen by nobody."""
+
+    ANSWER = {
+        "drained": False, "drained_seconds": 0, "drained_why": "", "failover": {"runs": False, "trouble": ""}, "healthy": True,
+        "reboot_required": False, "required_healthy": True,
+        **{key: [] for key in ("ages", "lines", "problems", "sick", "source_addresses", "troubles", "tunnels", "ways")},
+    }  # fmt: skip
+
+    def notes(self, plugin, then, **clock):
+        """The notes of an answer that is on its way from 1000 to 1300."""
+        action = plugin.ActionModule.__new__(plugin.ActionModule)
+        step = {"name": "Look", "module": "mesh_status_info", "register": "seen"}
+        action._task = unittest.mock.Mock(args={"steps": [step]})
+        wall, steady = iter(clock.get("wall", (1000, 1300))), iter(clock.get("steady", (50, 350)))
+        with unittest.mock.patch.object(wgmesh, "time", unittest.mock.Mock(time=lambda: next(wall), monotonic=lambda: next(steady))):
+            action._execute = lambda start, stdin: "said"
+            self.assertEqual("said", action._ask("", b""))
+        answer = {**self.ANSWER, "notes": ["old"], "time": then}
+        if plugin is mesh_steps:
+            found = action._check_answer("mesh_steps", "aws-1", {"changed": False, "answers": {"seen": answer}})["answers"]["seen"]
+        else:
+            found = action._check_answer("mesh_status", "aws-1", answer)
+        self.assertNotIn("failed", found, found)
+        self.assertEqual("old", found["notes"][0])
+        return found["notes"][1:]
+
+    def test_apart(self):
+        line = "its clock is %s the controller's: set the one that is wrong, as by chronyc makestep"
+        for plugin in (mesh_status_info, mesh_steps):
+            for then, said in (
+                (1000 - 60, None), (1300 + 60, None), (1150, None), (1000 - 61, "1 min behind"), (1300 + 120, "2 min ahead of"),
+                (1000 - 7200, "2 h behind"), (1300 + 86400 * 400, "400 d ahead of"),
+            ):  # fmt: skip
+                self.assertEqual([line % said] if said else [], self.notes(plugin, then), then)
+
+    def test_set_here(self):
+        """A clock of the controller that is set meanwhile, and a laptop that sleeps, tell nothing of the router's."""
+        for wall, steady in (((1000, 100), (50, 60)), ((1000, 9000), (50, 60))):
+            for then in (1000, wall[1]):
+                self.assertEqual([], self.notes(mesh_status_info, then, wall=wall, steady=steady))
 
 
 class NewKeys(unittest.TestCase):

@@ -29,7 +29,7 @@ class ActionModule(wgmesh.ActionModule):
                 return {**result, "answers": found, **answers.failed(cause, "take %s for taken over, unless somebody changed its program" % host)}
             arguments = resolve(step.get("args") or {}, known)
             if isinstance(given[register], dict):
-                one = answers.accept(step["module"].removesuffix("_info"), host, arguments, given[register])
+                one = self._accept_one(step["module"].removesuffix("_info"), host, arguments, given[register])
             else:
                 one = answers.failed("the step %s has no result" % name, "run again")
             if "diff" in one:

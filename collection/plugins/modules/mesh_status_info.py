@@ -364,6 +364,11 @@ reboot_required:
       installed than runs (C(/boot/vmlinuz-*)). I(notes) says which.
   returned: always
   type: bool
+time:
+  description: The time of this router, in Unix time. When it is more than a minute apart from the controller's, I(notes)
+    says so, and I(lines) does not.
+  returned: always
+  type: int
 failover:
   description: What is to be known of C(wgmesh-failover), by the options I(failover) and I(failover_plan).
   returned: always

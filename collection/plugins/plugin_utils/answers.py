@@ -24,6 +24,8 @@ MOST_LINES = 20000
 MOST_VALUES = 1000000  # of JSON, before it is read: an object takes 30 times the memory of its text
 MOST_DEPTH = 24
 LONGEST_LINE = 2000
+# Seconds that a router's clock may be apart from the controller's, and nobody says so.
+MOST_APART = 60
 LONGEST_TEXT = 4 * 1024 * 1024
 
 
@@ -352,6 +354,7 @@ ANSWERS = {
         "drained_why": TEXT,
         "ages": [{"what": TEXT, "peer": TEXT, "seconds": INT}],
         "reboot_required": BOOL,
+        "time": INT,
         "failover": {"runs": BOOL, "trouble": TEXT},
         "forwarded?": INT,
         "carried?": [{"name": NAME, "peer": NAME, "received": INT, "sent": INT}],
@@ -420,6 +423,17 @@ def accept(module, host, arguments, answer):
     if common.get("failed"):
         common.setdefault("msg", "failed, and does not say why")
     return {**documented, **common}
+
+
+def clocks(then, began, ended):
+    """Lines about a router's clock: it told its time between two times here, however slow the way is. Nobody knows which of the
+    two clocks is wrong, so it is a note and nothing depends on it."""
+    behind, ahead = int(began) - then, then - int(ended)
+    apart = max(behind, ahead)
+    if apart <= MOST_APART:
+        return []
+    amount = next("%d %s" % (apart // size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min")) if apart >= 2 * size or size == 60)
+    return ["its clock is %s %s the controller's: set the one that is wrong, as by chronyc makestep" % (amount, "behind" if behind > ahead else "ahead of")]
 
 
 def failed(cause, do):

@@ -21,6 +21,7 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 import traceback
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -200,14 +201,22 @@ class ActionModule(ActionBase):
         start = self._start_command(module, task_vars)
         stdin = json.dumps(arguments, **ENCODER).encode()
 
-        answer = self._execute(start, stdin)
+        answer = self._ask(start, stdin)
         system = target_answer(answer)
         if system:
             self._upload(module, system, task_vars)
-            answer = self._execute(start, stdin)
+            answer = self._ask(start, stdin)
             if target_answer(answer):
                 raise Refusal("the uploaded build of wgmesh.router is gone again", "look for what cleans up on the target")
         return self._accept(module, answer, task_vars)
+
+    def _ask(self, start, stdin):
+        """Run the module, and note between which times here. A clock that is set meanwhile, or a laptop that sleeps, makes it longer."""
+        wall, steady = time.time(), time.monotonic()
+        answer = self._execute(start, stdin)
+        now, took = time.time(), time.monotonic() - steady
+        self._asked = min(wall, now - took), max(now, wall + took)
+        return answer
 
     def _arguments(self):
         """The options that the module gets."""
@@ -223,7 +232,13 @@ class ActionModule(ActionBase):
         return wrap_var(self._check_answer(module, host, data)) | {"_ansible_parsed": True}
 
     def _check_answer(self, module, host, data):
-        return answers.accept(module, host, self._task.args, data)
+        return self._accept_one(module, host, self._task.args, data)
+
+    def _accept_one(self, module, host, arguments, data):
+        answer = answers.accept(module, host, arguments, data)
+        if "time" in answer:
+            answer["notes"] = [*answer.get("notes", ()), *answers.clocks(answer["time"], *self._asked)]
+        return answer
 
     # Whether input goes to a command's standard input, which is one round trip.
     _piped = None

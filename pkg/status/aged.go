@@ -1,0 +1,30 @@
+package status
+
+import (
+	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// agedNotes say what a router has run for long and nobody looks at: programs that no run of the
+// mesh play brings, an Ansible that an upgrade of the distribution took away, and the clock.
+func (o *Observation) agedNotes() (notes []string) {
+	note := func(c cause.Cause) { notes = append(notes, c.String()) }
+	joins := func(program string) bool { return program == plan.JoinProgram || program == plan.JoinCloud }
+	if i := slices.IndexFunc(o.OtherBuild, joins); i >= 0 { // they come together
+		note(cause.New("it joins by itself with another build (%s) than this collection's: run wgmesh.router.upgrade",
+			o.OtherBuild[i]))
+	}
+	if slices.Contains(o.OtherBuild, plan.FailoverProgram) {
+		note(cause.New("wgmesh-failover is another build (%s) than this collection's: run wgmesh.router.routes",
+			plan.FailoverProgram))
+	}
+	if o.AnsibleDead {
+		note(cause.New("%s has lost its Python, so it cannot join by itself: run wgmesh.router.upgrade", plan.AnsibleBin))
+	}
+	if o.ClockFree {
+		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc tracking"))
+	}
+	return notes
+}
