@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ esac`,
 *show*) ;;
 *) echo "$*" >>"` + h.log + `" ;;
 esac`,
-		"birdc": "exit 1", "systemctl": `case "$*" in *stop*) rm -f "` + bin + `/later" ;; esac; exit 1`, "sleep": "exit 0",
+		"birdc": "exit 1", "systemctl": `case "$*" in "is-enabled wg-quick@wg-a") echo enabled; exit ;; *stop*) rm -f "` + bin + `/later" ;; esac; exit 1`, "sleep": "exit 0",
 		"systemd-run": `echo "later: $3 $4" >>"` + h.log + `"; cp "$7" "` + bin + `/later"`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))
@@ -193,6 +194,8 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 	assert.Contains(t, said, "line\twg-a\tSaveConfig\n")
 	assert.Contains(t, said, "calls\twg-a\ttheirs=\t192.0.2.9:51820\n")
 	assert.NotContains(t, said, "wg-other", "it is not up")
+	assert.Contains(t, said, "unit\twg-a\tenabled\n")
+	assert.NotContains(t, said, "made\t")
 	windows := strings.ReplaceAll(h.read(t, "wg-a.conf"), "\n", "\r\n")
 	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wg-a.conf"), []byte(windows), 0o600))
 	again, err := h.run("adopt.sh", h.dir)
@@ -204,4 +207,24 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 	said, err = h.run("adopt.sh", h.dir)
 	require.NoError(t, err, said)
 	assert.Contains(t, said, "ours\twg-a\n")
+}
+
+// Who else makes an interface at a boot, wherever that is said.
+func TestAdoptReadsWhoMakesIt(t *testing.T) {
+	h, root := newHandmade(t), t.TempDir()
+	for path, text := range map[string]string{
+		"etc/network/interfaces":                               "auto wg-a\n  iface  wg-a inet static\n    pre-up wg set wg-b\n",
+		"etc/network/interfaces.d/more":                        "# iface wg-b inet manual\niface wg-b.1 inet manual\n",
+		"etc/NetworkManager/system-connections/b.nmconnection": "[connection]\ninterface-name=wg-b\n[wireguard]\nprivate-key=secret=\n",
+		"run/systemd/network/10-netplan-wg-b.netdev":           "[NetDev]\nName = wg-b\nKind=wireguard\n[WireGuard]\nPrivateKey=secret=\n",
+		"etc/systemd/network/a.network":                        "[Match]\nName=wg-a\n",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
+	}
+	said, err := h.run("adopt.sh", h.dir, root)
+	require.NoError(t, err, said)
+	assert.NotContains(t, said, "secret")
+	made := slices.DeleteFunc(strings.Split(said, "\n"), func(line string) bool { return !strings.HasPrefix(line, "made") })
+	assert.Equal(t, []string{"made\twg-a\tifupdown", "made\twg-b\tNetworkManager", "made\twg-b\tsystemd-networkd"}, made)
 }

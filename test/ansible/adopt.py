@@ -82,6 +82,8 @@ class Network:
                 if has["calls"]:
                     lines.append("calls\t%s\t%s\t%s" % (interface, public, has["endpoint"] if has["calls"] is True else has["calls"]))
             lines += ["line\t%s\t%s" % (interface, line) for line in has.get("lines", ["Table\toff"])]
+            lines.append("unit\t%s\t%s" % (interface, has.get("unit", "enabled")))
+            lines += ["made\t%s\t%s" % (interface, who) for who in has.get("made", ())]
             address, length = has["address"].split("/")
             links.append({"ifname": interface, "mtu": has["mtu"], "addr_info": [{"local": address, "prefixlen": int(length)}]})
         links.append({"ifname": "eth0", "mtu": 1500, "addr_info": [{"local": str(mine), "prefixlen": 24}, {"local": "fe80::1", "prefixlen": 64}]})
@@ -147,6 +149,19 @@ class Adopt(unittest.TestCase):
         self.assertEqual({"as": 64999, "cloud": "azure", "networks": "10.1.0.0/16"}, got["vars"]["mesh_sites"]["azure"])
         self.assertNotIn("mesh_keepalive", got["vars"])
         self.assertNotIn("mtu", sites["azure"])
+
+    def test_what_is_added_to_theirs(self):
+        """A mesh_sites of group_vars counts more than the file, whoever wrote more into that."""
+        network, sites = Network(), {name: {"as": system, "networks": [net]} for name, (system, net) in SITES.items()}
+        lost = "mesh_sites: mtu 1400 of azure, aws, gcp is added to yours: group_vars count more than the file: have it there too"
+        self.assertEqual([lost], network.adopt(mesh_sites=sites)["lost"])
+        for one in sites.values():
+            one["mtu"] = 1400
+        self.assertEqual([], network.adopt(mesh_sites=sites)["lost"])
+        network.birdc = lambda name, site, gateway: Network.birdc(network, name, site, "10.2.200.1" if name == "aws-1" else gateway)
+        self.assertEqual(["mesh_sites: onlink True of aws is added to yours: group_vars count more than the file: have it there too"],
+                         network.adopt(mesh_sites=sites)["lost"])
+        self.assertEqual([], network.adopt()["lost"])
 
     def test_what_is_not_expressed(self):
         ends = ("azure-1", "wg-aws-1", "aws-1", "wg-azure-1")
@@ -414,8 +429,33 @@ class Adopt(unittest.TestCase):
         network = Network()
         for has in network.interfaces["azure-1"].values():
             has.update({"calls": None, "lines": []})
-        self.assertEqual(["azure-1: wg-aws-1, wg-azure-2, wg-gcp-1 have no wg-quick file with the peer: end what made it, or it does so again at a boot"],
-                         network.adopt()["lost"])
+        self.assertEqual(["azure-1 wg-aws-1, azure-1 wg-azure-2, azure-1 wg-gcp-1: no wg-quick file with the peer: "
+                          "end what made it, or it does so again at a boot"], network.adopt()["lost"])
+
+    def test_two_owners_at_a_boot(self):
+        network = Network()
+        network.interfaces["azure-1"]["wg-aws-1"]["unit"] = "disabled"
+        network.interfaces["azure-1"]["wg-gcp-1"]["made"] = ["ifupdown"]
+        network.interfaces["azure-2"]["wg-gcp-1"].update({"made": ["NetworkManager"], "unit": "disabled"})
+        network.interfaces["aws-1"]["wg-gcp-1"].update({"made": ["systemd-networkd"], "calls": None, "lines": []})
+        network.interfaces["gcp-1"]["wg-aws-1"]["unit"] = ""  # no systemd
+        self.assertEqual([
+            "azure-1 wg-aws-1: wg-quick@ is not enabled for it, but disabled: the mesh enables it: end what else makes it at a boot",
+            "azure-1 wg-gcp-1: ifupdown makes it at a boot: so will wg-quick for the mesh: take it out there",
+            "azure-2 wg-gcp-1: NetworkManager makes it at a boot: so will wg-quick for the mesh: take it out there",
+            "aws-1 wg-gcp-1: systemd-networkd makes it at a boot: so will wg-quick for the mesh: take it out there"], network.adopt()["lost"])
+
+    def test_behind_nat_without_a_file(self):
+        """Where an end was seen last is the port of its NAT, which is another tomorrow."""
+        network = Network()
+        for name in ("azure-1", "azure-2", "aws-1"):
+            network.interfaces[name]["wg-gcp-1"].update({"calls": None, "lines": [], "endpoint": "198.51.100.71:6%s00" % len(name)})
+        got = network.adopt()
+        self.assertNotIn("mesh_endpoint", got["hosts"]["gcp-1"])
+        for link in got["hosts"]["gcp-1"]["mesh_links"].values():
+            self.assertNotIn("endpoint_port", link)
+        self.assertIn("azure-1 wg-gcp-1: it has seen gcp-1 at 198.51.100.71:6700, not at its port 41003: "
+                      "taken for a NAT's; if it is forwarded, set mesh_endpoint, and endpoint_port in mesh_links", got["lost"])
 
     def test_forms_of_bird(self):
         network = Network()

@@ -10,7 +10,7 @@ from collections import Counter
 
 from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import Wrong, short
 from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_networks import outside, wider
-from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_sites import Sites
+from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_sites import Sites, given
 from ansible_collections.wgmesh.router.plugins.plugin_utils.hand_tunnels import Lost, tunnels
 
 PORT_BASES = (51800, *range(20000, 60000, 1000))
@@ -84,6 +84,10 @@ class Adoption:
                 if named:
                     do = "it gets %s" % called[0] if called else "set mesh_endpoint of %s" % name
                     self.lost.add(other.where, "its Endpoint is a host name", "the mesh has addresses: " + do)
+                seen = other.peer.endpoint
+                if other.said is None and called != seen:
+                    found = "it has seen %s at %s:%d, not at its port %d" % (name, *seen, mine.interface.port)
+                    self.lost.add(other.where, found, "taken for a NAT's; if it is forwarded, set mesh_endpoint, and endpoint_port in mesh_links")
                 if called is not None:
                     said.setdefault(self.sites.of[other.router], Counter())[str(called[0])] += 1
         total = sum(said.values(), Counter())
@@ -152,11 +156,12 @@ class Adoption:
                 for name, value in end.interface.lines:
                     self.compare_line(end, name, value)
                 self.compare_allowed(end)
+                self.compare_owner(end)
         outside(self.routers, self.sites, self.lost)
         wider(self.tunnels, self.sites, self.lost)
         for name, has in self.routers.items():
             self.compare_bird(name, has)
-            self.compare_files(name)
+        self.compare_sites()
 
     def compare_endpoint(self, end, other):
         called, at = end.called()[0], self.at[other.router]
@@ -181,12 +186,28 @@ class Adoption:
         elif wide:
             self.lost.add(end.where, "AllowedIPs %s" % wide[0], "they become the networks of the sites")
 
-    def compare_files(self, name):
-        """Tell of interfaces that something else than wg-quick has made: the mesh makes a file for wg-quick."""
-        bare = sorted(end.interface.name for end in self.ends() if end.router == name and end.said is None)
-        if bare:
-            verb = "have" if len(bare) > 1 else "has"
-            self.lost.add(name, "%s %s no wg-quick file with the peer" % (", ".join(bare), verb), "end what made it, or it does so again at a boot")
+    def compare_owner(self, end):
+        """Tell what else makes an interface at a boot than the file for wg-quick that the mesh writes and enables."""
+        for who in end.interface.made:
+            self.lost.add(end.where, "%s makes it at a boot" % who, "so will wg-quick for the mesh: take it out there")
+        if end.interface.made:
+            return
+        if end.said is None:
+            self.lost.add(end.where, "no wg-quick file with the peer", "end what made it, or it does so again at a boot")
+        elif end.interface.unit and not end.interface.unit.startswith("enabled"):
+            found = "wg-quick@ is not enabled for it, but %s" % end.interface.unit
+            self.lost.add(end.where, found, "the mesh enables it: end what else makes it at a boot")
+
+    def compare_sites(self):
+        """Tell what the file has more than mesh_sites of the inventory. That may be in group_vars, which count more."""
+        theirs, more = given(self.variables), {}
+        for site, entry in self.sites.entries.items() if theirs else ():
+            for field, value in entry.items():
+                if value and theirs.get(site, {}).get(field) != value:
+                    value = ", ".join(value) if isinstance(value, list) else value
+                    more.setdefault("%s %s" % (field, value), []).append(site)
+        for what, of in more.items():
+            self.lost.add("mesh_sites", "%s of %s is added to yours" % (what, ", ".join(of)), "group_vars count more than the file: have it there too")
 
     def compare_bird(self, name, has):
         far = {str(address.ip) for tunnel in self.tunnels if name in tunnel.pair for address in tunnel.of(name)[1].addresses}

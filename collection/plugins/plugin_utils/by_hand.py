@@ -22,7 +22,7 @@ MOST_LINES = 20000
 INTERFACE = re.compile(r"[A-Za-z0-9_=+.-]{1,15}\Z")  # what wg-quick takes
 WORD = re.compile(r"[A-Za-z]{1,20}\Z")
 VALUE = re.compile(r"[A-Za-z0-9_.-]{0,40}\Z")
-OF_FILES = ("ours", "line", "calls")
+OF_FILES = ("ours", "line", "calls", "unit", "made")
 PROTOCOL = re.compile(r"([A-Za-z0-9_.:-]{1,64})\s+([A-Za-z0-9]{2,10})\s+(?:\S+)\s+(?:up|down|start|stop|flush)\b")
 ROUTE = re.compile(r"(\S+/\d+)\s+(unicast|blackhole|unreachable|prohibit)\b")
 NEXT = re.compile(r"\s+via (\S+) on (\S+)|\s+dev (\S+)")
@@ -42,6 +42,8 @@ class Interface:
         self.peers = {}  # public key: Peer
         self.ways = []  # networks that the main table sends into it
         self.lines = []  # [name, value] of the wg-quick file
+        self.unit = ""  # the state of wg-quick@ of it, at a boot
+        self.made = []  # who else makes it at a boot
         self.calls = None  # {public key: endpoint of the file}, None without a file
 
 
@@ -147,12 +149,18 @@ def take(out, word, fields):
 
 
 def about_file(out, name, word, fields):
-    """Take a line of a wg-quick file. One whose interface is not up says nothing, whatever its name: it is not adopted."""
+    """Take a line of a wg-quick file, or of who brings it up. One whose interface is not up says nothing, whatever its name: it is not adopted."""
     interface = out.interfaces.get(name)
     if interface is None:
         return
     if word == "ours":
         out.ours.add(name)
+        return
+    if word == "unit":
+        interface.unit = form(VALUE, fields[1])
+        return
+    if word == "made":
+        interface.made.append(form(VALUE, fields[1]))
         return
     if interface.calls is None:
         interface.calls = {}

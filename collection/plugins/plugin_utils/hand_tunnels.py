@@ -48,7 +48,7 @@ class End:
     """One end of a tunnel."""
 
     def __init__(self, router, interface):
-        self.router, self.interface = router, interface
+        self.router, self.interface, self.other = router, interface, None
         self.addresses = []
 
     @property
@@ -66,10 +66,11 @@ class End:
         return next(iter(self.interface.peers))
 
     def called(self):
-        """Return (address, port) at which this end calls the other, and whether its file has a name there."""
+        """Return (address, port) at which this end calls the other, and whether its file has a name there. Without a file, another port
+        than the other end listens on is taken for that of a NAT, which is another tomorrow."""
         live, said = self.peer.endpoint, self.said
         if said is None:
-            return live, False
+            return (live if live and live[1] == self.other.interface.port else None), False
         try:
             return endpoint(said), False  # None: it has only learnt where the other end is
         except ValueError:
@@ -86,6 +87,7 @@ class Tunnel:
 
     def __init__(self, one, other):
         self.ends = (one, other)
+        one.other, other.other = other, one
 
     def of(self, router):
         """Return the end of this router, and the other one."""

@@ -7,11 +7,14 @@
 #   ours INTERFACE                                  wgmesh.router made it
 #   line INTERFACE NAME [VALUE]                     of its wg-quick file
 #   calls INTERFACE PEER ENDPOINT                   the same, of a peer
+#   unit INTERFACE STATE                            of wg-quick@, at a boot
+#   made INTERFACE WHO                              who else makes it at a boot
 #   ip JSON, route JSON                             addresses, and the main table
 #   bird TEXT                                       what BIRD says of itself
-# Another folder of wg-quick files may be given, for a test.
+# Another folder of wg-quick files may be given, and another /, for a test.
 set -uf
 dir=${1:-/etc/wireguard}
+root=${2:-}
 tab=$(printf '\t')
 
 # ask WORD COMMAND...
@@ -19,6 +22,13 @@ ask() {
     word=$1
     shift
     "$@" 2>/dev/null | sed "s/^/$word$tab/"
+}
+
+# named NAME WORD PLACE...: reports whether a line there has the name behind this word. Nothing else goes out.
+named() {
+    name=$1 word=$2
+    shift 2
+    grep -rhsE "^[[:space:]]*${word}[[:space:]=]" "$@" | sed -E "s/^[[:space:]]*${word}[[:space:]]*=?[[:space:]]*([^[:space:]]*).*/\1/" | grep -qxF -e "$name"
 }
 
 ask key wg show all public-key
@@ -30,6 +40,11 @@ ask keepalive wg show all persistent-keepalive
 
 # Of files that lie there beside those of what is up, nothing is said.
 for name in $(wg show interfaces 2>/dev/null); do
+    printf 'unit\t%s\t%s\n' "$name" "$(systemctl is-enabled "wg-quick@$name" 2>/dev/null)"
+    ! named "$name" iface "$root/etc/network/interfaces" "$root/etc/network/interfaces.d" || printf 'made\t%s\tifupdown\n' "$name"
+    ! named "$name" interface-name "$root/etc/NetworkManager/system-connections" "$root/run/NetworkManager/system-connections" ||
+        printf 'made\t%s\tNetworkManager\n' "$name"
+    ! named "$name" Name --include='*.netdev' "$root/etc/systemd/network" "$root/run/systemd/network" || printf 'made\t%s\tsystemd-networkd\n' "$name"
     file=$dir/$name.conf
     [ -f "$file" ] || continue
     awk -v name="$name" -v OFS='\t' '
