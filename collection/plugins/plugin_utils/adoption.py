@@ -84,10 +84,9 @@ class Adoption:
                 if named:
                     do = "it gets %s" % called[0] if called else "set mesh_endpoint of %s" % name
                     self.lost.add(other.where, "its Endpoint is a host name", "the mesh has addresses: " + do)
-                seen = other.peer.endpoint
-                if other.said is None and called != seen:
-                    found = "it has seen %s at %s:%d, not at its port %d" % (name, *seen, mine.interface.port)
-                    self.lost.add(other.where, found, "taken for a NAT's; if it is forwarded, set mesh_endpoint, and endpoint_port in mesh_links")
+                if other.said is None and called != other.peer.endpoint:
+                    do = "taken for its NAT's; if that is forwarded, set mesh_endpoint, and endpoint_port in mesh_links"
+                    self.lost.add(other.where, "%s was seen at a port not its own" % name, do)
                 if called is not None:
                     said.setdefault(self.sites.of[other.router], Counter())[str(called[0])] += 1
         total = sum(said.values(), Counter())
