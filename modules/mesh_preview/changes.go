@@ -1,7 +1,10 @@
 package meshpreview
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,21 +21,40 @@ type change struct {
 	Tunnels []string `json:"tunnels"` // one line each
 	Bird    []string `json:"bird"`    // lines of bird.conf that go and come, with - and +
 	Resets  []string `json:"resets"`  // the peers whose session starts anew
+	// Plan has what else of the plan goes and comes, with - and +.
+	Plan     []string `json:"plan"`
+	Settings []string `json:"settings"` // what it is told besides, one line each
 }
 
-func (o Options) changes(before, after []plan.Plan) []change {
+const same = "same" // the state of a router that changes nothing
+
+func newChange(router, state string) change {
+	return change{
+		Router: router, State: state, Tunnels: []string{}, Bird: []string{}, Resets: []string{},
+		Plan: []string{}, Settings: []string{},
+	}
+}
+
+// changes are those of all routers that are to be shown, with the names before of those that
+// have another one.
+func (o Options) changes(was Described, before, after []plan.Plan, former map[string]string) []change {
 	out := []change{}
 	for _, p := range after {
-		if o.shown(p.Router.Name) {
-			out = append(out, compare(find(before, p.Router.Name), p))
+		name := p.Router.Name
+		if !o.shown(name) {
+			continue
 		}
+		c := compare(find(before, name), p)
+		c.Former = former[name]
+		c.Settings = told(was.Settings[cmp.Or(c.Former, name)], o.Settings[name])
+		if c.State == same && len(c.Settings) > 0 {
+			c.State = "changed"
+		}
+		out = append(out, c)
 	}
 	for _, p := range before {
 		if find(after, p.Router.Name).IsZero() && o.shown(p.Router.Name) {
-			c := change{
-				Router: p.Router.Name, State: "removed", Tunnels: []string{},
-				Bird: []string{}, Resets: []string{},
-			}
+			c := newChange(p.Router.Name, "removed")
 			for _, t := range p.Tunnels {
 				c.Tunnels = append(c.Tunnels, "- "+title(t))
 			}
@@ -45,7 +67,7 @@ func (o Options) changes(before, after []plan.Plan) []change {
 func title(t plan.Tunnel) string { return t.Name + " to " + t.Peers[0].Name }
 
 func compare(was, is plan.Plan) change {
-	c := change{Router: is.Router.Name, State: "changed", Tunnels: []string{}, Bird: []string{}, Resets: []string{}}
+	c := newChange(is.Router.Name, "changed")
 	if was.IsZero() {
 		c.State = "new"
 	}
@@ -89,8 +111,13 @@ func compare(was, is plan.Plan) change {
 			c.Resets = append(c.Resets, n.Router)
 		}
 	}
-	if len(c.Tunnels)+len(c.Bird) == 0 {
-		c.State = "same"
+	before, after = rest(was), rest(is)
+	c.Plan = append(without("-", before, after), without("+", after, before)...)
+	if len(c.Bird) > 0 { // which says more
+		c.Plan = slices.DeleteFunc(c.Plan, func(line string) bool { return strings.HasPrefix(line[2:], "bird.") })
+	}
+	if len(c.Tunnels)+len(c.Bird)+len(c.Plan) == 0 {
+		c.State = same
 	}
 	return c
 }
@@ -102,6 +129,46 @@ func render(p plan.Plan) []byte {
 	c.SetDefaults()
 	c.Bird = p.Bird
 	return bird.Render(c, bird.Sources{})
+}
+
+// rest is the plan but its tunnels and what a router is only asked, a line for each value.
+func rest(p plan.Plan) []byte {
+	p.Router.Name, p.Failover.Router, p.Router.Site = "", "", ""
+	p.Tunnels, p.Status, p.Measure = nil, plan.Status{}, plan.Measure{}
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return nil // of which there is none for a plan
+	}
+	return values(nil, "", raw)
+}
+
+func values(out []byte, path string, raw json.RawMessage) []byte {
+	var fields map[string]json.RawMessage
+	var items []json.RawMessage
+	switch {
+	case json.Unmarshal(raw, &fields) == nil && fields != nil:
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			out = values(out, strings.TrimPrefix(path+"."+name, "."), fields[name])
+		}
+	case json.Unmarshal(raw, &items) == nil:
+		for _, item := range items {
+			out = fmt.Appendf(out, "%s %s\n", path, item)
+		}
+	default:
+		out = fmt.Appendf(out, "%s %s\n", path, raw)
+	}
+	return out
+}
+
+// told lists what a router is told besides its plan, and was told otherwise.
+func told(was, is map[string]string) []string {
+	out := []string{}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		if old, there := was[name]; there && old != is[name] {
+			out = append(out, fmt.Sprintf("%s %s -> %s", name, cmp.Or(old, "nothing"), cmp.Or(is[name], "nothing")))
+		}
+	}
+	return out
 }
 
 // without lists the lines of a text that another one has not, in order.

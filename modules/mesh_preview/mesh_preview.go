@@ -26,7 +26,13 @@ type Options struct {
 	Faults    string                     `json:"faults"`
 	Against   map[string]json.RawMessage `json:"against"` // another mesh, by the same options
 	Show      []string                   `json:"show"`    // routers; empty: all
-	mesh.Mesh                            // the other options
+	Described                            // the other options
+}
+
+// Described is a mesh, and what its routers are told besides their plans.
+type Described struct {
+	Settings map[string]map[string]string `json:"settings"` // by router and name
+	mesh.Mesh
 }
 
 // SetDefaults fills in what the task does not say.

@@ -150,6 +150,21 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Equal(t, []any{}, changes[0].(map[string]any)["resets"], "BIRD only reloads filters")
 		assert.Contains(t, lines(t, result), "What is lost: nothing that was there", "another site carries")
 	})
+	t.Run("what a router is told besides its tunnels", func(t *testing.T) {
+		const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+		old := strings.Replace(small, "b: {id: 2,", "b: {host_key: "+hostKey+", id: 2,", 1) +
+			"settings: {a: {mesh_tunnel_input: accept, mesh_metrics_file: \"\"}, b: {mesh_unreachable: \"true\"}}\n"
+		result := run(t, strings.Replace(small, "b: {id: 2,", "c: {id: 2,", 1)+"faults: one\nagainst:\n"+
+			strings.ReplaceAll(old, "\n", "\n  ")+"\nsettings: {a: {mesh_tunnel_input: mesh, mesh_metrics_file: /x, "+
+			"mesh_new: x}, c: {mesh_unreachable: \"false\"}}\n")
+		have := lines(t, result)
+		assert.Contains(t, have, "\n  a is changed: 1 tunnel, 2 lines in bird.conf, gate, preshared_keys, 2 settings\n")
+		assert.Contains(t, have, "\n    ~ mesh_metrics_file nothing -> /x\n    ~ mesh_tunnel_input accept -> mesh\n")
+		assert.Contains(t, have, "  c is renamed, it was b: 1 setting\n    ~ mesh_unreachable true -> false\n")
+		a := result["preview"].(map[string]any)["routers"].([]any)[0].(map[string]any)
+		assert.Contains(t, a["plan"], `- preshared_keys {"number":1,"peer":"b","role":"initiator"}`)
+		assert.Equal(t, []any{"mesh_metrics_file nothing -> /x", "mesh_tunnel_input accept -> mesh"}, a["settings"])
+	})
 	t.Run("a router comes to each of two sites that had one", func(t *testing.T) {
 		more := strings.Replace(small, "routers: {",
 			"routers: {c: {id: 3, site: here, endpoint: 192.0.2.3}, d: {id: 4, site: there}, ", 1)
@@ -233,7 +248,7 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		have := lines(t, result)
 		assert.Contains(t, have, "  office-1 with gcp-x\n")
 		assert.NotContains(t, have, "gcp-1 is removed")
-		assert.Contains(t, have, "  gcp-x is renamed, it was gcp-1: ")
+		assert.Contains(t, have, "  gcp-x is renamed, it was gcp-1\n")
 		changes := result["preview"].(map[string]any)["routers"].([]any)
 		assert.Equal(t, "gcp-1", changes[len(changes)-1].(map[string]any)["former"])
 		assert.Empty(t, changes[0].(map[string]any)["former"])

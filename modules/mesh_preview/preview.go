@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/ansible"
-	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/model"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -42,16 +41,17 @@ func (o Options) preview() (preview, error) {
 	}
 	out.Cut = append(says(out.Faults), saysTwo(out.Faults)...)
 	if len(o.Against) > 0 {
-		before, err := o.against()
+		was, err := o.against()
+		if err != nil {
+			return preview{}, fmt.Errorf("against: %w", err)
+		}
+		before, err := was.Plans()
 		if err != nil {
 			return preview{}, fmt.Errorf("against: %w", err)
 		}
 		former := o.rename(before, after)
 		old := model.New(before)
-		out.Routers = o.changes(before, after)
-		for i, c := range out.Routers {
-			out.Routers[i].Former = former[c.Router]
-		}
+		out.Routers = o.changes(was, before, after, former)
 		out.Traffic = moves(before, after, old.After(), network.After())
 		out.Removed = o.removed(before, out.Traffic)
 		gone := o.always(before, after, out.Traffic)
@@ -63,17 +63,13 @@ func (o Options) preview() (preview, error) {
 	return out, nil
 }
 
-// against are the plans of the mesh to compare with.
-func (o Options) against() ([]plan.Plan, error) {
+// against is the mesh to compare with.
+func (o Options) against() (d Described, err error) {
 	raw, err := json.Marshal(o.Against)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = ansible.Decode(raw, &d)
 	}
-	var m mesh.Mesh
-	if err := ansible.Decode(raw, &m); err != nil {
-		return nil, err
-	}
-	return m.Plans()
+	return d, err
 }
 
 // rename gives routers and sites of the mesh to compare with the names that they have now: a

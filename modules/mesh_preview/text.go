@@ -77,16 +77,15 @@ func (p preview) text(compared bool) []string {
 			switch {
 			case c.Former != "":
 				state = "renamed, it was " + c.Former
-			case state == "same":
+			case state == same:
 				continue
 			}
-			change := fmt.Sprintf("%s is %s: %s", c.Router, state, many(len(c.Tunnels), "tunnel"))
-			if len(c.Bird) > 0 {
-				change += fmt.Sprintf(", %s in bird.conf", many(len(c.Bird), "line"))
-			}
-			changes = append(changes, change)
+			changes = append(changes, strings.TrimSuffix(c.Router+" is "+state+": "+c.parts(), ": "))
 			for _, t := range c.Tunnels {
 				changes = append(changes, "  "+t)
+			}
+			for _, s := range c.Settings {
+				changes = append(changes, "  ~ "+s)
 			}
 			for _, peer := range c.Resets {
 				resets = append(resets, c.Router+" with "+peer)
@@ -129,6 +128,27 @@ func (p preview) text(compared bool) []string {
 				many(r.Doubles, "pair"), r.Plain), "nothing", saysTwo(r))
 	}
 	return out
+}
+
+// parts names what changes: of the plan besides tunnels and bird.conf its parts alone.
+func (c change) parts() string {
+	var out []string
+	if len(c.Tunnels) > 0 {
+		out = append(out, many(len(c.Tunnels), "tunnel"))
+	}
+	if len(c.Bird) > 0 {
+		out = append(out, many(len(c.Bird), "line")+" in bird.conf")
+	}
+	for _, line := range c.Plan {
+		part, _, _ := strings.Cut(strings.Fields(line)[1], ".")
+		if !slices.Contains(out, part) {
+			out = append(out, part)
+		}
+	}
+	if len(c.Settings) > 0 {
+		out = append(out, many(len(c.Settings), "setting"))
+	}
+	return strings.Join(out, ", ")
 }
 
 func many(n int, what string) string {

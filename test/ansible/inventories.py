@@ -30,10 +30,11 @@ except ImportError:  # the oldest core
         _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
 
 init_plugin_loader()
+from ansible_collections.wgmesh.router.plugins.action import mesh_preview_info  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.forged import forged  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
-from ansible_collections.wgmesh.router.plugins.filter.members import members  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS, members  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mistyped import SPECS, mistyped  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # noqa: E402
@@ -625,6 +626,15 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+            # What routers are told besides the plan, and what is a default that nobody has said.
+            said = {"mesh_tunnel_input": "mesh", "mesh_measure_port": 5202, "mesh_name": "routers", "mesh_unreachable": "yes"}
+            args = ("-e", "against=%s" % before, "-e", "mesh_preview_file=%s" % result)
+            code, out = self.play(inventory(everywhere=said, azure_1={"mesh_bind_to_machine": False}), "wgmesh.router.preview", *args)
+            self.assertEqual(0, code, out)
+            told = {r["router"]: r["settings"] for r in json.loads(result.read_text())["routers"]}
+            shared = ["mesh_tunnel_input accept -> mesh", "mesh_tunnel_input_ports 5201 -> 5202"]
+            self.assertEqual({"azure-1": ["mesh_bind_to_machine true -> false", *shared], "aws-1": shared}, told)
+            self.assertIn("~ mesh_bind_to_machine true: false", out)
             # What is wrong is the other inventory, and says so.
             vault = "$ANSIBLE_VAULT;1.1;AES256\n" + "3031" * 20
             for file in ("group_vars/routers.yml", "hosts.yml"):
@@ -710,6 +720,20 @@ class Options(unittest.TestCase):
                 for option in needed:
                     less = {key: value for key, value in needed.items() if key != option}
                     self.assertEqual("x: %s is missing: set it in the inventory" % option, mistyped(["x"], {"x": less}, [role + "/" + entry]))
+
+    # What is about a run, and what no router keeps.
+    OF_A_RUN = {
+        "mesh_accept", "mesh_confirm_timeout", "mesh_contact_timeout", "mesh_drain_warn", "mesh_group", "mesh_image_age_warn", "mesh_key_age_warn",
+        "mesh_name_before", "mesh_plan_faults", "mesh_regenerate_keys", "mesh_replaced", "mesh_report_file", "mesh_rotate_preshared_keys", "mesh_settle",
+        "mesh_take_over", "mesh_task_timeout", "mesh_wait",
+    }  # fmt: skip
+
+    def test_previewed(self):
+        """Every option of the mesh play is planned, compared by the preview, or of a run alone."""
+        planned = {*mesh_preview_info.SETTINGS.values(), *("mesh_" + field for field in FIELDS)}
+        options = set(self.specs("mesh")["main"]["options"]) - planned
+        self.assertEqual(set(), self.OF_A_RUN & set(mesh_preview_info.TOLD))
+        self.assertEqual(options, self.OF_A_RUN | set(mesh_preview_info.TOLD))
 
     def test_nothing(self):
         """A text or a list may be named without a value, and is empty then: nothing has no length."""

@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import os
+import re
+
+import yaml
 
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
@@ -13,7 +16,7 @@ from ansible.vars.manager import VariableManager
 
 from ansible_collections.wgmesh.router.plugins.filter.members import members
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group
-from ansible_collections.wgmesh.router.plugins.filter.objections import objections, reason
+from ansible_collections.wgmesh.router.plugins.filter.objections import DEFAULTS, key, objections, read, reason
 from ansible_collections.wgmesh.router.plugins.plugin_utils import wgmesh
 
 # The options of the module and the variables of an inventory that are them. What an
@@ -23,6 +26,27 @@ SETTINGS = {
     "port_base": "mesh_port_base", "interface_prefix": "mesh_interface_prefix", "persistent_keepalive": "mesh_keepalive", "bfd": "mesh_bfd",
 }  # fmt: skip
 
+# What the mesh play tells a router besides the plan, and the router keeps.
+TOLD = ("mesh_bind_to_machine", "mesh_metrics_file", "mesh_name", "mesh_tunnel_input", "mesh_tunnel_input_ports", "mesh_unreachable")
+
+# A default that is another option.
+REFERENCE = re.compile(r"{{ (\w+) }}")
+
+
+def told(variables, option, defaults):
+    """The value of an option for one host, as text that is the same for the same value."""
+    if option not in variables:
+        return REFERENCE.sub(lambda other: told(variables, other[1], defaults), str(key(defaults[option])))
+    value = read(variables, option, None)[0]
+    return "" if value is None else str(key(value))
+
+
+def settings(group, groups, hostvars):
+    """What each router of a group is told."""
+    with open(DEFAULTS, encoding="utf-8") as file:
+        defaults = yaml.safe_load(file) | {"mesh_name": group}
+    return {name: {option: told(hostvars[name], option, defaults) for option in TOLD} for name in groups.get(group, [])}
+
 
 class ActionModule(wgmesh.ActionModule):
     """Reads the other inventory that a preview compares with, on the controller."""
@@ -31,10 +55,15 @@ class ActionModule(wgmesh.ActionModule):
         against = self._task.args.get("against")
         if isinstance(against, str):
             if against.strip():
-                self._task.args["against"] = self._read(against.strip(), task_vars)
+                groups, hostvars = task_vars["groups"], task_vars["hostvars"]
+                group = mesh_group(self._said(task_vars), groups, hostvars)
+                self._task.args.update(against=self._read(against.strip(), task_vars), settings=settings(group, groups, hostvars))
             else:
                 del self._task.args["against"]
         return super()._run_module(task_vars)
+
+    def _said(self, task_vars):
+        return str(self._variable(task_vars, "mesh_group", "routers"))
 
     def _read(self, path, task_vars):
         path = os.path.expanduser(path)
@@ -51,13 +80,17 @@ class ActionModule(wgmesh.ActionModule):
         hostvars = HostVars(inventory=inventory, variable_manager=variables, loader=self._loader)
         if not inventory.get_hosts():
             raise wgmesh.Refusal("against %s: no host was found there" % path, "read the warnings before this: it is no inventory, or in a vault")
-        groups, said = inventory.get_groups_dict(), str(self._variable(task_vars, "mesh_group", "routers"))
+        groups, said = inventory.get_groups_dict(), self._said(task_vars)
         for line in objections(said, groups, hostvars, [host.name for host in inventory.get_hosts()],
                                ["mesh_interface_prefix", "mesh_keepalive"]):
             cause, _colon, do = line.rpartition(": ")
             raise wgmesh.Refusal("against %s: %s" % (path, cause or do), do if cause else "correct that inventory")
-        names = groups[mesh_group(said, groups, hostvars)]
+        group = mesh_group(said, groups, hostvars)
+        names = groups[group]
         present = [name for name in names if hostvars[name].get("mesh_state", "present") != "absent"] or names
         first = hostvars[sorted(present)[0]]
         found = {option: first.get(variable) for option, variable in SETTINGS.items()}
-        return {"routers": members(names, hostvars), **{option: value for option, value in found.items() if value is not None}}
+        return {
+            "routers": members(names, hostvars), "settings": settings(group, groups, hostvars),
+            **{option: value for option, value in found.items() if value is not None},
+        }  # fmt: skip

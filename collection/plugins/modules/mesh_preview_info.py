@@ -26,6 +26,12 @@ options:
         sessions start anew, which traffic moves or is cut, and what is lost.
       - In a task it may also be the path of an inventory on the controller.
     type: dict
+  settings:
+    description:
+      - What the mesh play tells each router besides the plan, by the router's name, each a dictionary of texts such as
+        C(mesh_tunnel_input=accept). What I(against) has under the same names and is another text is a change.
+      - With the path of an inventory in I(against) a task has those of both inventories by itself.
+    type: dict
   show:
     description: Names of the routers whose changes and traffic the preview has. All when it is empty.
     type: list
@@ -71,8 +77,9 @@ preview:
     routers:
       description:
         - What each router changes, empty without I(against). C(router), C(former) (its name before, when it has another one),
-          C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that go and come)
-          and C(resets) (the peers whose session starts anew).
+          C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that go and come),
+          C(resets) (the peers whose session starts anew), C(plan) (what goes and comes of kernel parameters, gate, failover and
+          the rest of the plan) and C(settings) (what it is told besides).
       type: list
       elements: dict
     traffic:

@@ -1,0 +1,4 @@
+package meshpreview
+
+// Compare says what a router changes.
+var Compare = compare
