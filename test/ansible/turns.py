@@ -422,6 +422,33 @@ class Turns(unittest.TestCase):
         self.replace("-e", "mesh_drain_force=true", silent=others, **away)
         self.assertTrue(self.ran.exists())
 
+    def test_unheard_but_by_one(self):
+        """One router, which may have been taken over, kept a dead machine from being replaced."""
+        def others(**more):
+            seen = {router.replace("-", "_"): self.seen(router) for router in self.ROUTERS if router != "azure-1"}
+            for status in seen.values():
+                for tunnel in status["tunnels"]:
+                    tunnel["healthy"] = tunnel["peer"] != "azure-1"
+            return {"azure_1": None, **seen, **{router: dict(seen[router], **say) for router, say in more.items()}}
+
+        says = {"ways": [{"network": "10.1.0.0/16", "peer": "azure-1"}]}
+        alone = "gcp-1 alone says that it has no other way to 10.1.0.0/16 than by azure-1, but the tunnel between it and azure-2 is well"
+        refused = "azure-1 does not answer, so it is not drained, and %s sends to it"
+        up = {"tunnels": self.seen("aws-1")["tunnels"]}
+        cut = {"tunnels": [{"name": "wg1", "peer": "gcp-1", "healthy": False, "bgp": "Active"}]}
+        for more, ran, want in (
+            ({"gcp_1": says}, True, alone),
+            ({"gcp_1": says, "aws_1": up}, False, refused % "gcp-1"),  # it is alive
+            ({"gcp_1": says, "aws_1": says}, False, refused.partition("%s")[0]),
+            ({"azure_2": says}, False, refused % "azure-2"),  # of its site
+            ({"gcp_1": says, "azure_2": cut}, False, refused % "gcp-1"),  # nobody else carries it
+            ({"gcp_1": says, "azure_2": {"drained": True}}, False, refused % "gcp-1"),
+        ):
+            with self.subTest(want):
+                code, out, did = self.replace(**others(**more))
+                self.assertEqual((2, ran, []), (code, self.ran.exists(), did), out)
+                self.assertIn(want, out)
+
 
 if __name__ == "__main__":
     unittest.main()

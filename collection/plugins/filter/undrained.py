@@ -83,7 +83,7 @@ def undrained(name, others, traffic, most=0, beside=(), doubted=False):
 def contradicted(users, others, beside):
     """The one router that says it, when it is of another site, and who of this site could carry what it sends."""
     for result in others if len(users) == 1 and users[0] not in beside else ():
-        seen = (result.get("answers") or {}).get("__mesh_seen") or {}
+        seen = status(result)
         if result["item"] in beside and not seen.get("drained"):
             if any(tunnel["peer"] == users[0] and tunnel["healthy"] for tunnel in seen.get("tunnels") or []):
                 return users[0], result["item"]
@@ -92,8 +92,12 @@ def contradicted(users, others, beside):
 
 def ways(result, name):
     """The networks that a router reaches by the drained one."""
-    seen = (result.get("answers") or {}).get("__mesh_seen") or {}
-    return [way["network"] for way in seen.get("ways") or [] if way["peer"] == name]
+    return [way["network"] for way in status(result).get("ways") or [] if way["peer"] == name]
+
+
+def status(result):
+    """What a router has seen, empty when it did not answer."""
+    return (result.get("answers") or {}).get("__mesh_seen") or {}
 
 
 class FilterModule:

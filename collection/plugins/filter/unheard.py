@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.filter.undrained import ways
+from ansible_collections.wgmesh.router.plugins.filter.undrained import contradicted, status, ways
 from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
 
 DOCUMENTATION = r"""
@@ -15,7 +15,9 @@ version_added: 1.0.0
 description:
   - A machine that does not answer, or has no session of BGP, may be gone, or out of the controller's reach only. The
     others know whether they send to it. What nobody of a site says is not known.
-positional: _input, hostvars, group, seen, answers
+  - A router that was taken over says what it likes. What one of another site says alone does not count while the tunnel between
+    it and another router of this site is well, and nobody else who answers has a tunnel to the machine that is.
+positional: _input, hostvars, group, seen, answers, beside
 options:
   _input:
     description: The name of the router.
@@ -30,6 +32,11 @@ options:
     description: Whether the machine itself answers.
     type: bool
     default: false
+  beside:
+    description: The names of the other routers of its site.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.routers]
 """
 
@@ -50,11 +57,14 @@ _value:
 """
 
 
-def unheard(name, hostvars, group, seen, answers=False):
+def unheard(name, hostvars, group, seen, answers=False, beside=()):
     """Return the line."""
+    alone, _mate = contradicted([result["item"] for result in seen if ways(result, name)], seen, beside)
+    if any(tunnel["peer"] == name and tunnel["healthy"] for result in seen if result["item"] != alone for tunnel in status(result).get("tunnels") or []):
+        alone = None  # it is alive
     found = "%s has no BGP session" % name if answers else "%s does not answer" % name
     for result in seen:
-        if ways(result, name):
+        if ways(result, name) and result["item"] != alone:
             do = "mend %s, or accept the cut with -e mesh_drain_force=true" % ("it" if answers else "its SSH")
             return "%s, so it is not drained, and %s sends to it: %s" % (found, result["item"], do)
     heard = [result["item"] for result in seen if (result.get("answers") or {}).get("__mesh_seen")]
