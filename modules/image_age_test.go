@@ -13,6 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// A run that is cut off before the end has made nobody a router: the mesh play says so.
+func TestImageIsNotedAtTheEnd(t *testing.T) {
+	tasks, err := os.ReadFile("../roles/router/tasks/main.yml")
+	require.NoError(t, err)
+	noted, joins := strings.Index(string(tasks), "touch /etc/wgmesh/image"), strings.Index(string(tasks), "import_tasks: join.yml")
+	assert.Positive(t, joins)
+	assert.Greater(t, noted, joins)
+}
+
 // The role installs what is absent and upgrades nothing, so a run of it makes no image newer.
 func TestOnlyABuildMakesTheImageNew(t *testing.T) {
 	tasks, err := os.ReadFile("../roles/router/tasks/main.yml")

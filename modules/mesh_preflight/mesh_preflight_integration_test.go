@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +111,8 @@ func (h host) run(t *testing.T) (refusals, warnings []string) {
 		assert.Contains(t, res.Msg, r.Cause)
 		refusals = append(refusals, r.Cause+": "+r.Do)
 	}
-	return refusals, res.Warnings
+	unmade := func(w string) bool { return strings.HasPrefix(w, "the image play has not come to its end") }
+	return refusals, slices.DeleteFunc(res.Warnings, unmade) // this machine need not be a router
 }
 
 // The sockets of others, as their processes open them.

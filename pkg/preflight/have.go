@@ -25,6 +25,7 @@ type Have struct {
 	NoIPv6          string            // what turns IPv6 off on new interfaces; empty: nothing
 	NoPing, NoPing6 string            // what keeps the host from answering ping by either family; empty: nothing
 	Passing         string            // why the machine's id is new at each boot; empty: it is not
+	Unmade          bool              // the image play has not come to its end
 	No              []string          // programs that are not installed
 	Closed          map[string]string // folders that cannot be written to, and why
 }

@@ -35,7 +35,7 @@ func Observe(w Want, known Known) (Have, error) {
 		Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(),
 		NoPing:  switchedOn("net.ipv4.icmp_echo_ignore_all"),
 		NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: closed(),
-		Passing: passing("/etc"), Needed: needed(resolvConf...), Bird: known.Bird,
+		Passing: passing("/etc"), Unmade: unmade(), Needed: needed(resolvConf...), Bird: known.Bird,
 	}
 	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")
 	kernel, err := h.interfaces()

@@ -97,6 +97,20 @@ func worst(w Want) Have {
 }
 
 // Each line can be read on two lines of a small terminal, and says who and what to do.
+// A machine that was put in the place of another one, in a run that was cut off, has the programs
+// and not the rest.
+func TestUnmade(t *testing.T) {
+	w := dual(t)
+	refusals, warnings := Compare(w, Have{Unmade: true})
+	assert.Empty(t, refusals, "whoever sets up hosts in another way may know better")
+	assert.Equal(t, []cause.Cause{{
+		Found: "the image play has not come to its end on " + w.Plan.Router.Name + " (no /etc/wgmesh/image)",
+		Do:    "run wgmesh.router.image",
+	}}, warnings)
+	_, warnings = Compare(w, Have{Unmade: true, No: []string{"bird"}})
+	assert.Empty(t, warnings, "said already")
+}
+
 func TestLines(t *testing.T) {
 	w := dual(t)
 	h := worst(w)

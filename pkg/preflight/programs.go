@@ -1,14 +1,33 @@
 package preflight
 
-import "github.com/wgmesh/router/pkg/cause"
+import (
+	"errors"
+	"io/fs"
+	"os"
 
-// programs asks whether what the modules run is installed.
-func programs(_ Want, h Have) []finding {
-	if len(h.No) == 0 {
-		return nil
+	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// programs asks whether what the modules run is installed, and what else the image play brings.
+// That is the units that start at boot, say, so without its end a router works until then.
+func programs(w Want, h Have) []finding {
+	switch {
+	case len(h.No) > 0:
+		return []finding{
+			refuse(cause.New("not installed: %s: run the image play (wgmesh.router.image) on this host first",
+				cause.List(h.No))),
+		}
+	case h.Unmade:
+		return []finding{
+			warn(cause.New("the image play has not come to its end on %s (no %s): run wgmesh.router.image",
+				w.Plan.Router.Name, plan.ImageFile)),
+		}
 	}
-	return []finding{
-		refuse(cause.New("not installed: %s: run the image play (wgmesh.router.image) on this host first",
-			cause.List(h.No))),
-	}
+	return nil
+}
+
+func unmade() bool {
+	_, err := os.Stat(plan.ImageFile)
+	return errors.Is(err, fs.ErrNotExist)
 }

@@ -9,8 +9,11 @@ import (
 
 // agedNotes say what a router has run for long and nobody looks at: programs that no run of the
 // mesh play brings, an Ansible that an upgrade of the distribution took away, and the clock.
-func (o *Observation) agedNotes() (notes []string) {
+func (o *Observation) agedNotes(r *Request) (notes []string) {
 	note := func(c cause.Cause) { notes = append(notes, c.String()) }
+	if r.ImageWarn > 0 && !slices.ContainsFunc(o.Made, func(m Made) bool { return m.What == Image }) {
+		note(cause.New("the image play has not come to its end here (no %s): run wgmesh.router.image", plan.ImageFile))
+	}
 	joins := func(program string) bool { return program == plan.JoinProgram || program == plan.JoinCloud }
 	if i := slices.IndexFunc(o.OtherBuild, joins); i >= 0 { // they come together
 		note(cause.New("it joins by itself with another build (%s) than this collection's: run wgmesh.router.upgrade",

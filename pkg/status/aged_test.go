@@ -26,6 +26,9 @@ func TestAgedNotes(t *testing.T) {
 		assert.LessOrEqual(t, len(note), cause.Most)
 	}
 	assert.Equal(t, healthy, status.Judge(r, o).Healthy(), "a warning is not red")
+	r.ImageWarn = day
+	assert.Equal(t, "the image play has not come to its end here (no /etc/wgmesh/image): run wgmesh.router.image", status.Notes(r, o)[0])
+	r.ImageWarn = 0
 	o.OtherBuild = o.OtherBuild[1:]
 	assert.Contains(t, status.Notes(r, o)[0], "(/usr/local/libexec/wgmesh-cloud)", "a run was cut off between the two")
 }

@@ -38,7 +38,7 @@ func Notes(r Request, o Observation) []string {
 	if hole := knownHole(o.BirdVersion); hole != "" {
 		notes = append(notes, hole)
 	}
-	return append(append(notes, ageNotes(&r, &o)...), o.agedNotes()...)
+	return append(append(notes, ageNotes(&r, &o)...), o.agedNotes(&r)...)
 }
 
 // drainNote says how long the router has been drained, and when that is too long.

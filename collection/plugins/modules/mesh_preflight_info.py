@@ -23,7 +23,7 @@ options:
   accept:
     description:
       - The checks whose conflicts you accept. Their findings become warnings.
-      - C(programs) asks whether BIRD, WireGuard and their tools are installed.
+      - C(programs) asks whether BIRD, WireGuard and their tools are installed, and warns when the image play has not come to its end.
       - C(files) asks whether the folders that a run writes to can be written to.
       - C(bird) asks whether the installed BIRD will do, and whether it works for somebody else, whose configuration
         would be replaced.
