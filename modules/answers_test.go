@@ -149,6 +149,7 @@ func TestAnswersHaveTheTypes(t *testing.T) {
 		"wg_psk.pending":              psk.Pending{},
 		"wg_psk.psks":                 psk.Held{},
 		"wg_tunnel.pending":           plan.Pending{},
+		"wg_tunnel.worked_over":       status.End{},
 	} {
 		module, key, _ := strings.Cut(path, ".")
 		t.Run(path, func(t *testing.T) {

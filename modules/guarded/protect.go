@@ -129,11 +129,12 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 // report returns which change waits, if one does, and what worked when it began.
 func report(change string, before status.Before) map[string]any {
 	return map[string]any{
-		"armed":  change != "",
-		"change": change,
-		"worked": append([]string{}, before.Worked...), // never null
-		"silent": append([]string{}, before.Silent...),
-		"routed": append([]netip.Prefix{}, before.Routed...),
+		"armed":       change != "",
+		"change":      change,
+		"worked":      append([]string{}, before.Worked...), // never null
+		"worked_over": append([]status.End{}, before.Over...),
+		"silent":      append([]string{}, before.Silent...),
+		"routed":      append([]netip.Prefix{}, before.Routed...),
 	}
 }
 

@@ -2,8 +2,10 @@ package guarded
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/status"
 )
 
 // A router is a guard in folders of its own, and a file that plans change.
@@ -95,6 +98,26 @@ func TestNothingToDoArmsNothing(t *testing.T) {
 	assert.Equal(t, []string{}, p.Return["worked"])
 	assert.NoDirExists(t, r.Folder)
 	assert.NoDirExists(t, r.Run)
+}
+
+// A change may give a router another name, so its tunnel is told with it. The journal of an
+// older program has none, and its change is settled like any other.
+func TestWhatWorkedBefore(t *testing.T) {
+	for note, over := range map[string][]status.End{
+		`{"worked":["azure-1"],"silent":[],"routed":[]}`: {},
+		`{"worked":["azure-1"],"over":[{"peer":"azure-1","name":"wg20","address":"100.64.0.1"}]}`: {
+			{Peer: "azure-1", Name: "wg20", Address: netip.MustParseAddr("100.64.0.1")},
+		},
+	} {
+		r := newRouter(t)
+		var c guard.Change
+		c.Note(beginning, "", json.RawMessage(note))
+		require.NoError(t, r.Arm(t.Context(), 600, c))
+		seen := must.Get(r.plan(t, 600, "after"))(t).Return
+		assert.Equal(t, []string{"azure-1"}, seen["worked"])
+		assert.Equal(t, over, seen["worked_over"])
+		must.Get(must.Get(Confirm(t.Context(), r.Guard, *must.Get(r.Read())(t)))(t)(t.Context()))(t)
+	}
 }
 
 // The second change of a run, and the same run again, keep what was before the first.

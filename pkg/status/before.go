@@ -18,8 +18,18 @@ type Before struct {
 	// of them that did not answer each ping: to ask for it later would be unjust.
 	Worked []string `json:"worked"`
 	Silent []string `json:"silent"`
+	// Over are the tunnels of those that worked: a peer may get another name in the
+	// change. A journal of an older program has none.
+	Over []End `json:"over"`
 	// Routed are the networks to which BIRD had a way through a tunnel.
 	Routed []netip.Prefix `json:"routed"`
+}
+
+// An End is the tunnel to a peer: its interface, and the peer's address in it.
+type End struct {
+	Peer    string     `json:"peer"`
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address"`
 }
 
 // ObserveBefore looks once at everything that a request is about, and pings. The
@@ -44,6 +54,7 @@ func ObserveBefore(ctx context.Context, r Request) (Before, error) {
 			continue
 		}
 		out.Worked = append(out.Worked, t.Peer)
+		out.Over = append(out.Over, End{Peer: t.Peer, Name: t.Name, Address: t.Address})
 		if len(checkTunnel(&r, t, &o.Tunnels[i], &o)) > 0 {
 			out.Silent = append(out.Silent, t.Peer)
 		}

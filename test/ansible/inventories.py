@@ -132,6 +132,12 @@ PLAYS = {"IMAGE": """
   vars_files: ["{{ role_vars }}"]
   tasks:
     - debug: {msg: "it confirms [{{ __mesh_last_change }}]"}
+""", "KEPT": """
+- hosts: all
+  gather_facts: false
+  vars_files: ["{{ role_vars }}"]
+  tasks:
+    - debug: {msg: "it keeps [{{ __mesh_worked | sort | join(',') }}] without pings of [{{ __mesh_worked_silent | join(',') }}]"}
 """, "FORMER": """
 - hosts: routers
   gather_facts: false
@@ -340,6 +346,38 @@ class Test(unittest.TestCase):
         self.assertEqual(0, code, out)
         for i, want in [*enumerate(seen), (9, "")]:
             self.assertIn('ok: [router-%d] => { "msg": "it confirms [%s]" }' % (i, want), out)
+
+    def test_renamed(self):
+        """Routers that got another name in the same run were not missed when the change cut them off."""
+        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
+
+        def end(peer, name, address):
+            return {"peer": peer, "name": name, "address": address}
+
+        over = [end("azure-1", "wg20", "100.64.0.1"), end("aws-1", "wg21", "100.64.0.3")]
+        cases = (
+            (over, over, "aws-1,azure-1] without pings of [aws-1"),
+            ([end("az-1", "wg20", "100.64.9.1"), end("ec2-1", "wg21", "100.64.9.3")], over, "az-1,ec2-1] without pings of [ec2-1"),
+            ([end("az-1", "t20", "100.64.0.1"), end("ec2-1", "t21", "100.64.0.3")], over, "az-1,ec2-1] without pings of [ec2-1"),
+            ([end("azure-1", "wg30", "100.64.9.1"), end("new-1", "wg31", "100.64.9.3")], over, "azure-1] without pings of ["),
+            # Of names that are swapped nobody can tell it from new ids, so the name counts.
+            ([end("aws-1", "wg20", "100.64.0.1"), end("azure-1", "wg21", "100.64.0.3")], over, "aws-1,azure-1] without pings of [aws-1"),
+            (over, None, "aws-1,azure-1] without pings of [aws-1"),  # what an older program has told
+            ([end("az-1", "wg20", "100.64.0.1")], [], "] without pings of ["),
+        )
+        hosts = {
+            "router-%d" % i: {
+                "__mesh_begun": {"answers": {"__mesh_plan": {"plan": {"status": {"tunnels": tunnels}}}}},
+                "__mesh_links": {"answers": {"step": {
+                    "armed": True, "worked": ["azure-1", "aws-1"], "silent": ["aws-1"], "routed": [], **({} if before is None else {"worked_over": before}),
+                }}},
+            }
+            for i, (tunnels, before, _want) in enumerate(cases)
+        }  # fmt: skip
+        code, out = self.play({"all": {"hosts": hosts}}, "KEPT", "-e", "role_vars=%s" % role_vars, "-e", '{"__mesh_dropped": []}')
+        self.assertEqual(0, code, out)
+        for i, (_tunnels, _before, want) in enumerate(cases):
+            self.assertIn('ok: [router-%d] => { "msg": "it keeps [%s]" }' % (i, want), out)
 
     def filters(self, tree, args):
         """What the filters say, with the variables as this core renders them: lines, the group, and what the image play takes."""

@@ -343,4 +343,20 @@ worked:
   type: list
   elements: str
   sample: [aws-1, office-1]
+worked_over:
+  description: The tunnels of I(worked), since a change may give a router another name. Empty when no change waits.
+  returned: when I(guard) is not 0
+  type: list
+  elements: dict
+  sample: [{peer: aws-1, name: wg20, address: 100.64.0.41}]
+  contains:
+    peer:
+      description: The name that the router had when that change began.
+      type: str
+    name:
+      description: The interface.
+      type: str
+    address:
+      description: The address of the router in the tunnel.
+      type: str
 """

@@ -268,7 +268,10 @@ WAY = {
 }  # fmt: skip
 
 # What a module with the option guard returns, when that is not 0.
-GUARDED = {"armed?": BOOL, "change?": TEXT, "worked?": [NAME], "silent?": [NAME], "routed?": [TEXT]}
+GUARDED = {
+    "armed?": BOOL, "change?": TEXT, "worked?": [NAME], "worked_over?": [{"peer": NAME, "name": NAME, "address": TEXT}],
+    "silent?": [NAME], "routed?": [TEXT],
+}  # fmt: skip
 
 # What is wrong: what was found, and what to do about it.
 CAUSE = {"cause": TEXT, "do": TEXT}
