@@ -47,7 +47,7 @@ func checkTargets(r *Request, o *Observation, hopeless, silent map[string]bool, 
 	heard := checkCrossings(r, o, rep)
 	for i, target := range r.Reach {
 		p := Problem{}
-		if o.Probed && !o.isEnd(target.Address) {
+		if o.Probed && !o.isEnd(target.Address) && !o.drops(o.Targets[i].Err) {
 			p = checkTarget(r, target.Address, o.Targets[i])
 		}
 		rep.Targets = append(rep.Targets, p.Cause.Found == "" && o.Probed)

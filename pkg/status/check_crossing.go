@@ -190,7 +190,7 @@ func addressesOf(set map[netip.Addr]cause.List) (out []netip.Addr) {
 // checkSite is about the hosts of the own site that the inventory names.
 func checkSite(r *Request, o *Observation) (out []Problem) {
 	for i, s := range o.Hosts {
-		if s.Err == nil {
+		if s.Err == nil || o.drops(s.Err) {
 			continue
 		}
 		way := "no route"

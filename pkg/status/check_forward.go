@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,14 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 // pings.
 func (f *Forwarding) checkSysctls() (out []Problem) {
 	six := slices.ContainsFunc(f.flows, func(x flow) bool { return x.Dst.Is6() })
+	if f.full() {
+		out = append(out, Problem{
+			Final: true,
+			Cause: cause.New(
+				"its table of connections is full (%s of %s), so it drops what is new: raise %s, or see who fills it (conntrack -L)",
+				f.sysctls[conntrackCount], f.sysctls[conntrackMax], conntrackMax),
+		})
+	}
 	off := func(key, bad string, c func(string) cause.Cause) {
 		if f.sysctls[key] == bad {
 			out = append(out, Problem{Cause: c(key)})
@@ -62,6 +71,19 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 	}
 	return out
 }
+
+// How many connections the kernel follows, and how many at most; not there while it follows none.
+const conntrackCount, conntrackMax = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
+
+// full reports whether the kernel drops each packet of a connection that it does not know.
+func (f *Forwarding) full() bool {
+	count, _ := strconv.Atoi(f.sysctls[conntrackCount])
+	most, _ := strconv.Atoi(f.sysctls[conntrackMax])
+	return most > 0 && count >= most
+}
+
+// drops reports whether a full table is why a ping did not get out.
+func (o *Observation) drops(err error) bool { return errors.Is(err, unix.EPERM) && o.Forwarding.full() }
 
 // devices6 are the interfaces that IPv6 comes by, as sysctl writes them.
 func (f *Forwarding) devices6() map[string]bool {

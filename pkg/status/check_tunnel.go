@@ -57,7 +57,11 @@ func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation
 	established := s.Session != nil && s.Session.State == "Established"
 	if o.Probed && !slices.Contains(r.Silent, t.Peer) {
 		if s.PingErr != nil || s.WholeErr != nil {
-			out = append(out, checkPing(t, s, established))
+			p := checkPing(t, s, established)
+			if established && o.drops(errors.Join(s.PingErr, s.WholeErr)) {
+				p.Cause = cause.Cause{}
+			}
+			out = append(out, p)
 		}
 		if s.PingErr != nil && !established {
 			return out
@@ -105,6 +109,7 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 
 // checkPing is about a tunnel whose small or whole packets get no answer.
 func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
+	works := established && s.BFD != nil && s.BFD.State == "Up"
 	switch {
 	case s.PingErr == nil:
 		return Problem{
@@ -113,7 +118,7 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 				"large packets do not get through its tunnels: lower mtu of its site, or let UDP fragments through"),
 			Final: errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU,
 		}
-	case established && s.BFD != nil && s.BFD.State == "Up":
+	case works && errors.Is(s.PingErr, ErrNoAnswer):
 		return Problem{
 			Here: cause.New(
 				"%s does not answer ping, though BGP and BFD work: admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
@@ -123,9 +128,10 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 		}
 	}
 	return Problem{
-		Here:  pingTrouble(t, s),
-		Cause: cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall"),
-		Cut:   t.Neighbor != "" && !established, // else a router that answers no ping may be all
+		Here:   pingTrouble(t, s),
+		Cause:  cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall"),
+		Cut:    t.Neighbor != "" && !established, // else a router that answers no ping may be all
+		Silent: works,
 	}
 }
 
@@ -174,6 +180,9 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 }
 
 func pingTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
+	if errors.Is(s.PingErr, unix.EPERM) {
+		return cause.New("a ping is refused here (%s): look at what filters its output (nft list ruleset)", s.PingErr)
+	}
 	what := fmt.Sprintf("%s does not answer ping", t.Address)
 	if !errors.Is(s.PingErr, ErrNoAnswer) {
 		what = fmt.Sprintf("ping to %s: %s", t.Address, s.PingErr)

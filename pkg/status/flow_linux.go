@@ -219,6 +219,7 @@ func readSysctls(devices map[string]bool) map[string]string {
 	names := []string{
 		"net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_echo_ignore_all",
 		"net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.icmp.echo_ignore_all",
+		conntrackCount, conntrackMax,
 	}
 	for d := range devices {
 		for _, key := range []string{

@@ -78,3 +78,34 @@ func TestRuleOfAnImage(t *testing.T) {
 		})
 	}
 }
+
+// A full table of connections is one cause, whatever pings do not get out of this router. That a ping is
+// refused here says nothing of ICMP at the other end.
+func TestTableOfConnectionsIsFull(t *testing.T) {
+	s := seeing("azure-1", "azure-2")
+	refused := func(of []TargetState) {
+		for i := range of {
+			of[i].Err = unix.EPERM
+		}
+	}
+	refused(s.Targets)
+	refused(s.Hosts)
+	s.Request.Tunnels, s.Observation.Tunnels = s.Request.Tunnels[:1], s.Observation.Tunnels[:1]
+	s.Reach, s.Crossings = s.Reach[:1], nil
+	tunnel := &s.Observation.Tunnels[0]
+	tunnel.PingErr, tunnel.WholeErr = unix.EPERM, unix.EPERM
+	tunnel.Session, tunnel.BFD = &Session{State: "Established"}, &BFDSession{State: "Up"}
+	s.Forwarding.sysctls = map[string]string{conntrackCount: "262144", conntrackMax: "262144"}
+	full := "its table of connections is full (262144 of 262144), so it drops what is new"
+	assert.Equal(t, []string{full + ": raise net.netfilter.nf_conntrack_max, or see who fills it (conntrack -L)"}, s.judge().Texts())
+	assert.Equal(t, []string{full}, s.judge().Sick())
+	assert.True(t, s.judge().RequiredHealthy(), "nothing is taken back for it")
+
+	s.Forwarding.sysctls[conntrackCount] = "262143"
+	p := s.judge().Problems[1]
+	assert.Equal(t, "tunnel to-azure-1 to azure-1: a ping is refused here (operation not permitted): "+
+		"look at what filters its output (nft list ruleset)", p.Text())
+	assert.True(t, p.Silent, "the sessions prove that packets get through")
+	s.Forwarding.sysctls[conntrackMax] = "0" // no limit
+	assert.Empty(t, s.judge().Sick())
+}
