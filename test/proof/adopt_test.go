@@ -38,12 +38,10 @@ func TestFailoverAdopt(t *testing.T) {
 	l.makeByHand(t, hosts)
 	keys := l.onRouters(t, "wg show all public-key | sort")
 	var streams []*stream
+	l.reachAll(t, hosts)
 	for _, from := range l.nodes {
 		for _, to := range l.nodes {
 			if hosts[from].Site != hosts[to].Site {
-				l.in(t, from,
-					fmt.Sprintf("for i in $(seq 90); do ping -c 1 -W 1 %s >/dev/null && exit 0; done; exit 1",
-						hosts[to].Address))
 				streams = append(streams, l.stream(t, from, to))
 			}
 		}
@@ -66,6 +64,11 @@ func TestFailoverAdopt(t *testing.T) {
 	require.Error(t, err, tail(out))
 	assert.Contains(t, out, "nothing is taken over: ")
 	assert.NotContains(t, l.onRouters(t, "ls /etc/wireguard")[l.routers[0]], ".by-hand")
+	// And whoever forgets mesh_accept has half of it, and goes on with it.
+	out, err = l.command(t, 5*time.Minute, "ansible-playbook",
+		append([]string{"-i", reached}, over[:len(over)-2]...)...)
+	require.Error(t, err, tail(out))
+	assert.Contains(t, out, "set mesh_accept to [bird]")
 	play(over...)
 	sent := 0
 	for _, s := range streams {
@@ -85,8 +88,36 @@ func TestFailoverAdopt(t *testing.T) {
 	l.in(t, router, `set -e; ip route add 198.18.0.0/24 dev lo proto 159 metric 31
 		ip -6 route add 2001:db8:9::/64 dev lo proto 159 metric 50000
 		systemd-run -q --collect --unit=wgmesh-taken --on-active=1800 true`)
-	play("-i", written, "wgmesh.router.reset", "--limit", router, "-e", "mesh_reset_force=true")
+	page := string(must.Get(os.ReadFile("../../docs/adopt.md"))(t))
+	reset := []string{"wgmesh.router.reset", "-e", "mesh_reset_all=true", "-e", "mesh_reset_force=true"}
+	assert.Contains(t, page, "-i hosts.yml -i mesh.yml "+strings.Join(reset, " ")+"\n")
+	assert.Contains(t, page, "-m raw -a '"+wayBack+"'\n")
+	play(append([]string{"-i", written}, reset...)...)
 	l.in(t, router, noCopies+` && test -n "$(ip -6 route show 2001:db8:9::/64)" && ! systemctl is-active wgmesh-taken.timer`)
+	l.onRouters(t, wayBack)
+	assert.Equal(t, keys, l.onRouters(t, "wg show all public-key | sort"), "all is by hand again")
+	l.onRouters(t, `! grep -l wgmesh /etc/wireguard/* /etc/bird/bird.conf &&
+		grep -q "^template bgp peer" /etc/bird/bird.conf`)
+	l.reachAll(t, hosts)
+}
+
+// wayBack is what docs/adopt.md has people run after the reset.
+const wayBack = `cd /etc/wireguard && for f in *.conf.by-hand; do [ ! -e $f ] || { mv $f ${f%.by-hand} && ` +
+	`systemctl enable -q --now wg-quick@${f%.conf.by-hand}; } || exit 1; done; ` +
+	`sysctl -qw net.ipv4.ip_forward=1; systemctl try-restart bird`
+
+// reachAll waits until each node reaches all of the other sites.
+func (l lab) reachAll(t *testing.T, hosts map[string]node) {
+	t.Helper()
+	for _, from := range l.nodes {
+		for _, to := range l.nodes {
+			if hosts[from].Site != hosts[to].Site {
+				l.in(t, from,
+					fmt.Sprintf("for i in $(seq 90); do ping -c 1 -W 1 %s >/dev/null && exit 0; sleep 1; done; exit 1",
+						hosts[to].Address))
+			}
+		}
+	}
 }
 
 const noCopies = `test -z "$(ip route show proto 159)" && test -z "$(ip -6 route show proto 159)"`
