@@ -6,7 +6,7 @@
 It is a task of the roles, which run it once for all routers, also when tasks before it failed: it changes nothing, and
 the failed tasks make the run red. It prints with Ansible's own Display, so that no callback puts the table into a line of
 JSON; where another program reads standard output, or failures go to standard error, so does the table. Options: file,
-goal, lines, tunnels, reads, and refused for what is wrong with an inventory, which is the one thing that it fails for.
+goal, lines, tunnels, reads, members, and refused for what is wrong with an inventory, which is the one thing that it fails for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         check = bool(task_vars.get("ansible_check_mode")) and not self.option("reads", False)
         goal, refused = self.option("goal", "healthy"), self.option("refused", [])
         rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)
-        warnings = told(hostvars, targeted)
+        warnings = vanished(hostvars, targeted, self.option("members", []), check) + told(hostvars, targeted)
         seen = [router for router in sorted(alive) if causes.finished(hostvars[router])]
         well = goal == "healthy" and not rows and not check and seen
         healthy = summary(hostvars, seen) if well else None
@@ -82,6 +82,25 @@ def told(hostvars, targeted):
         for text in [text for kind in ("notes", "warnings") for text in (found.get(kind) or [])[: causes.MOST_CAUSES]]:
             out.setdefault(causes.plain(text), []).append(router)
     return [{"routers": sorted(routers), "text": text} for text, routers in sorted(out.items())]
+
+
+def vanished(hostvars, targeted, members, check):
+    """One warning of the routers whose tunnels this run removed although nobody called them absent. The run is green, and a line of
+    the inventory may have gone by mistake, or an account that a plugin could not ask."""
+    gone, ended, up = set(), [], set()
+    for router in targeted:
+        peers = set(registered.registered(hostvars[router], "__mesh_tunnels").get("stale_peers") or ()) - set(members)
+        if peers and (hostvars[router].get("__mesh_purged") or {}).get("changed"):
+            gone |= peers
+            ended.append(router)
+            up.update(registered.registered(hostvars[router], "__mesh_bird").get("worked") or ())
+    if not gone or not members:
+        return []
+    is_a, its, it = ("is no router", "its", "it") if len(gone) == 1 else ("are no routers", "their", "them")
+    text = "%s %s of the inventory any more: %s tunnels%s %s removed (set mesh_state: absent, or put %s back and run again)" % (
+        causes.listed(sorted(gone)), is_a, its, ", which were up," if gone & up else "", "would be" if check else "were", it
+    )  # fmt: skip
+    return [{"routers": sorted(ended), "text": causes.plain(text)}]
 
 
 def summary(hostvars, seen):

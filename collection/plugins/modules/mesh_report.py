@@ -39,6 +39,12 @@ options:
     description: Whether the run only reads. What it has seen counts in check mode, too, and I(file) is written.
     type: bool
     default: false
+  members:
+    description: The routers of the inventory. Who is none of them, and lost its tunnels in this run, is named in a warning. Empty for no
+      such warning.
+    type: list
+    elements: str
+    default: []
   refused:
     description: The faults of the inventory, as the filter C(objections) returns them. With any, the task fails.
     type: list

@@ -452,6 +452,28 @@ class Rows(unittest.TestCase):
         self.assertIn("the image is 200 d old", texts)
         self.assertEqual(21, len(texts))
 
+    def test_who_vanished(self):
+        """A line deleted in the inventory, or an account that a plugin could not ask, removed routers that carried traffic, and all was green."""
+        def ended(*peers, worked=(), changed=True):
+            answers = {"__mesh_tunnels": {"stale_peers": list(peers)}, "__mesh_bird": {"worked": list(worked)}}
+            return {**status(), "__mesh_links": {"answers": answers}, "__mesh_purged": {"changed": changed}}
+
+        def said(check=False, members=("aws_1", "aws_2", "azure_1"), **told):
+            return [(w["routers"], w["text"]) for w in mesh_report.vanished(registered.once(told), list(told), members, check)]
+
+        do = " (set mesh_state: absent, or put it back and run again)"
+        are = "azure_3 is no router of the inventory any more: its tunnels"
+        self.assertEqual([], said(aws_1=status(), aws_2=ended(changed=False), azure_1={}))
+        self.assertEqual([], said(aws_1=ended("azure_1"), aws_2=ended("azure_1")), "it is absent, or has another site")
+        self.assertEqual([], said(aws_1=ended("azure_3", changed=False)), "the run came not so far")
+        self.assertEqual([], said(members=[], aws_1=ended("azure_3")), "it leaves another mesh")
+        both = {"aws_1": ended("azure_3"), "aws_2": ended("azure_3", worked=["azure_1", "azure_3"])}
+        self.assertEqual([(["aws_1", "aws_2"], are + ", which were up, were removed" + do)], said(**both))
+        self.assertEqual([(["aws_1"], are + " were removed" + do)], said(aws_1=ended("azure_3", worked=["azure_1"])))
+        self.assertEqual([(["aws_1"], are + " would be removed" + do)], said(check=True, aws_1=ended("azure_3")))
+        three = "azure_3, azure_4 are no routers of the inventory any more: their tunnels were removed (set mesh_state: absent, or put them back and run again)"
+        self.assertEqual([(["aws_1", "aws_2"], three)], said(aws_1=ended("azure_4", "azure_3"), aws_2=ended("azure_3"), azure_1=status()))
+
     def test_a_thousand_causes(self):
         rows = causes.causes({"r%d" % i: status({**HELD, "cause": "cause %d" % i}) for i in range(1000)}, ["r%d" % i for i in range(1000)], ["r%d" % i for i in range(1000)])
         self.assertEqual(1000, len(rows))
