@@ -356,6 +356,8 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("a firewall on the way", func(t *testing.T) {
 		p.in(t, "b", "nft",
 			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule inet t out udp dport 51820 drop")
+		p.broken(t, 0, link["b"]+" does not answer ping, and nothing arrives in "+p.tun["a"]+": check UDP 51820",
+			"prefix", "router azure-2")
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		p.broken(t, 0, "TUN: no handshake yet, though 192.0.2.2 answers ping: open UDP 51820",
 			"prefix", "router azure-2")

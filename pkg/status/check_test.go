@@ -135,7 +135,23 @@ func TestCheck(t *testing.T) {
 		"handshake but no ping": {
 			func(s scene) { s.first.PingErr, s.first.Session.State = status.ErrNoAnswer, "Connect" },
 			[]string{
-				"tunnel wg...o azure-2: 172.31.20.2 does not answer ping, though the handshake is young: check its address, ICMP there, and wg show wg20 allowed-ips at both ends",
+				"tunnel wg... azure-2: 172.31.20.2 does not answer ping, though the handshake is young: check UDP 51820, ICMP and its address there, and wg show wg20 allowed-ips",
+			},
+		},
+		"handshake but nothing since": {
+			func(s scene) {
+				s.first.PingErr, s.first.Session.State, s.first.Still = status.ErrNoAnswer, "Connect", true
+			},
+			[]string{
+				"tunnel wg20 to azure-2: 172.31.20.2 does not answer ping, and nothing arrives in wg20: check UDP 51820 in the firewalls of both ends, and that azure-2 runs",
+			},
+		},
+		"a session and no BFD, which is quiet": {
+			func(s scene) {
+				s.first.PingErr, s.first.BFD, s.BFD, s.first.Still = status.ErrNoAnswer, nil, false, true
+			},
+			[]string{
+				"tunnel wg... azure-2: 172.31.20.2 does not answer ping, though the handshake is young: check UDP 51820, ICMP and its address there, and wg show wg20 allowed-ips",
 			},
 		},
 		"path MTU": {

@@ -158,9 +158,9 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	if !p.Handshake.IsZero() {
 		age = fmt.Sprintf("no handshake for %d s", int(now.Sub(p.Handshake).Seconds()))
 	}
-	port, last := s.Device.Port, "no endpoint known"
+	port, last := s.port(), "no endpoint known"
 	if p.Endpoint.IsValid() {
-		port, last = int(p.Endpoint.Port()), fmt.Sprintf("last endpoint %s", p.Endpoint)
+		last = fmt.Sprintf("last endpoint %s", p.Endpoint)
 	}
 	switch endpoint := p.Endpoint.Addr(); {
 	// WireGuard counts a handshake's first message when it knows the sender's
@@ -179,17 +179,30 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
 }
 
-func pingTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
-	if errors.Is(s.PingErr, unix.EPERM) {
-		return cause.New("a ping is refused here (%s): look at what filters its output (nft list ruleset)", s.PingErr)
+// port is the UDP port of a tunnel that has a peer: that of the peer, where it is known.
+func (s *TunnelState) port() int {
+	if p := s.Device.Peer; p.Endpoint.IsValid() {
+		return int(p.Endpoint.Port())
 	}
+	return s.Device.Port
+}
+
+// pingTrouble is about a tunnel with a handshake that is so young that it says nothing of this moment.
+func pingTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 	what := fmt.Sprintf("%s does not answer ping", t.Address)
-	if !errors.Is(s.PingErr, ErrNoAnswer) {
+	quiet := s.BFD == nil && s.Session != nil && s.Session.State == "Established" // and may be well
+	switch {
+	case errors.Is(s.PingErr, unix.EPERM):
+		return cause.New("a ping is refused here (%s): look at what filters its output (nft list ruleset)", s.PingErr)
+	case !errors.Is(s.PingErr, ErrNoAnswer):
 		what = fmt.Sprintf("ping to %s: %s", t.Address, s.PingErr)
+	case s.Still && !quiet:
+		return cause.New("%s, and nothing arrives in %s: check UDP %d in the firewalls of both ends, and that %s runs",
+			what, t.Name, s.port(), t.Peer)
 	}
 	return cause.New(
-		"%s, though the handshake is young: check its address, ICMP there, and wg show %s allowed-ips at both ends",
-		what, t.Name)
+		"%s, though the handshake is young: check UDP %d, ICMP and its address there, and wg show %s allowed-ips",
+		what, s.port(), t.Name)
 }
 
 func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {

@@ -70,6 +70,8 @@ type TunnelState struct {
 	BFD     *BFDSession
 	// RxGrew says that packets of the peer were accepted while waiting.
 	RxGrew bool
+	// Still says that none were while pings were sent; BFD alone sends one each second.
+	Still bool
 	// The results of pings, valid only if Probed.
 	RTT      time.Duration
 	PingErr  error // small packets
@@ -138,6 +140,7 @@ func observeTunnel(ctx context.Context, r *Request, t plan.StatusTunnel, probes 
 	if s.Device, s.DeviceErr = observeDevice(t); s.DeviceErr != nil || !probes || s.Device.Peer == nil {
 		return s
 	}
+	before := s.Device.Peer.Rx
 	var all sync.WaitGroup
 	if p := s.Device.Peer; stale(*p, time.Now()) && p.Endpoint.IsValid() {
 		all.Go(func() {
@@ -159,6 +162,7 @@ func observeTunnel(ctx context.Context, r *Request, t plan.StatusTunnel, probes 
 	}
 	// The ping itself may have brought about the handshake of an idle tunnel.
 	s.Device, s.DeviceErr = observeDevice(t)
+	s.Still = s.Device.Peer != nil && s.Device.Peer.Rx == before
 	return s
 }
 
