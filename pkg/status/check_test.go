@@ -395,6 +395,7 @@ func TestMetrics(t *testing.T) {
 	r, o := night()
 	r.Tunnels[1].Peer = `a"b\c`
 	o.Tunnels[1].Device.Peer, o.Tunnels[1].Session = nil, nil
+	o.Tunnels[0].Session.Since = "02:59:20.5"
 	text := string(status.Metrics("office-1", r, o, status.Judge(r, o)))
 	for _, line := range []string{
 		`wgmesh_healthy{router="office-1"} 0`,
@@ -404,11 +405,15 @@ func TestMetrics(t *testing.T) {
 		`wgmesh_tunnel_last_handshake_seconds{router="office-1",peer="azure-2",tunnel="wg20"} 1795402788`,
 		`wgmesh_tunnel_rtt_seconds{router="office-1",peer="azure-2",tunnel="wg20"} 0.002345`,
 		`wgmesh_bgp_established{router="office-1",peer="a\"b\\c",tunnel="wg21"} 0`,
+		`wgmesh_bgp_since_seconds{router="office-1",peer="azure-2",tunnel="wg20"} 1795402760.5`,
 		`wgmesh_prefix_installed{router="office-1",network="10.1.0.0/16",site="azure"} 1`,
 		`wgmesh_router_answers{router="office-1",peer="azure-2",address="10.1.2.4"} 1`,
 	} {
 		assert.Contains(t, text, "\n"+line+"\n")
 	}
+	o.Tunnels[0].Session.Since = "2026-11-21"
+	assert.Contains(t, string(status.Metrics("office-1", r, o, status.Judge(r, o))),
+		`wgmesh_bgp_since_seconds{router="office-1",peer="azure-2",tunnel="wg20"} 1795219200`)
 	// One HELP and TYPE per family, before its samples, and none without one.
 	seen := map[string]bool{}
 	for line := range strings.Lines(text) {

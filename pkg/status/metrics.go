@@ -88,6 +88,19 @@ func (m *metrics) sessions(r *Request, o *Observation) {
 		s := o.Tunnels[i].Session
 		return truth(s != nil && s.State == "Established"), r.Tunnels[i].Neighbor != ""
 	})
+	m.metric("wgmesh_bgp_since_seconds", "gauge",
+		"Unix time since when the BGP session is established; its day, once that is 20 hours ago.")
+	m.each(r, func(i int) (string, bool) {
+		s := o.Tunnels[i].Session
+		if s == nil || s.State != "Established" {
+			return "", false
+		}
+		at := o.clock(s.Since)
+		if at.IsZero() {
+			at, _ = time.ParseInLocation(time.DateOnly, s.Since, o.At.Location()) // no sample, if it is none
+		}
+		return seconds(at), !at.IsZero()
+	})
 	m.metric("wgmesh_bgp_routes_imported", "gauge", "Routes taken from the peer.")
 	m.each(r, func(i int) (string, bool) {
 		if s := o.Tunnels[i].Session; s != nil {
