@@ -10,10 +10,11 @@ import ipaddress
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import unittest
+
+import warm
 
 try:
     from ansible.plugins.loader import init_plugin_loader
@@ -543,8 +544,7 @@ class Play(unittest.TestCase):
 
     def play(self, *args):
         read = {"__mesh_adopt": "cat %s/{{ inventory_hostname }}" % self.folder, "folder": str(self.folder)}
-        done = subprocess.run(["ansible-playbook", "-i", "hosts.yml", "-e", json.dumps(read), *args],
-                              cwd=self.folder, capture_output=True, text=True, timeout=1200, check=False)
+        done = warm.play("-i", "hosts.yml", "-e", json.dumps(read), *args, cwd=self.folder)
         return done.returncode, done.stdout + done.stderr
 
     def test_the_plan_is_what_was_there(self):

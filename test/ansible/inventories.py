@@ -8,12 +8,12 @@ import multiprocessing
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import time
 import unittest
 import unittest.mock
 
+import warm
 import yaml
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
@@ -293,10 +293,7 @@ class Test(unittest.TestCase):
             hosts.write_text(json.dumps(tree))
             for name, text in PLAYS.items():
                 pathlib.Path(folder, name).write_text(text)
-            done = subprocess.run(
-                ["ansible-playbook", "-i", str(hosts), *[folder + "/" + arg if arg in PLAYS else arg for arg in args]],
-                capture_output=True, text=True, timeout=1200, check=False,
-            )
+            done = warm.play("-i", str(hosts), *[folder + "/" + arg if arg in PLAYS else arg for arg in args])
             self.assertFalse(pathlib.Path(folder, "report").exists(), "a fact said where a report goes")
         # As the table has it, on one line again.
         return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
@@ -859,10 +856,7 @@ class AsItIs(unittest.TestCase):
                 path = pathlib.Path(folder, "play.yml")
                 path.write_text(play % (state, "absent" if state == "absent" else "installed"))
                 extra = ["-e", "router_health=%s router_join=%s" % (said, said)] if said else []
-                done = subprocess.run(
-                    ["ansible-playbook", "-v", "--check", "-i", "localhost,", "-c", "local", *extra, str(path)],
-                    capture_output=True, text=True, timeout=1200, check=False,
-                )  # fmt: skip
+                done = warm.play("-v", "--check", "-i", "localhost,", "-c", "local", *extra, str(path))
                 self.assertEqual(0, done.returncode, done.stdout)
                 lines = done.stdout.replace("(item", "\nitem").replace(")", "\n").splitlines()
                 found = {word for word in (health, sources) if word in lines} | {"join %s" % it for it in (True, False) if '"join %s"' % it in done.stdout}
@@ -917,17 +911,15 @@ class Routes(unittest.TestCase):
             "__routes_files": [{"path": str(self.config), "content": "{}"}],
             "__routes_failover": {"cloud": "aws", "prefixes": ["10.0.0.0/16"], "tables": ["rtb-0a"], "partners": [{"tables": ["rtb-0c"]}]},
         }  # fmt: skip
-        self.env = {**os.environ, "PATH": "%s:%s" % (bin_dir, os.environ["PATH"])}
+        self.env = {"PATH": "%s:%s" % (bin_dir, os.environ["PATH"])}
+        self.collections = None
 
     def run_tasks(self, tasks, *args, hosts="localhost"):
         """The numbers of tasks that changed, and what systemctl has been told."""
         play = self.root / "play.yml"
         role = {"ansible.builtin.include_role": {"name": "wgmesh.router.routes", "tasks_from": tasks}}
         play.write_text(json.dumps([{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": [role]}]))
-        done = subprocess.run(
-            ["ansible-playbook", "-i", hosts + ",", "-e", json.dumps(self.extra), str(play), *args],
-            capture_output=True, text=True, timeout=1200, check=False, env=self.env,
-        )  # fmt: skip
+        done = warm.play("-i", hosts + ",", "-e", json.dumps(self.extra), str(play), *args, collections=self.collections, env=self.env)
         self.assertEqual(0, done.returncode, done.stdout + done.stderr)
         told = self.root / "told"
         return done.stdout.count("changed: "), told.read_text().splitlines() if told.exists() else []
@@ -984,7 +976,7 @@ class Routes(unittest.TestCase):
             "            f.write(json.dumps(dict(self._task.args, check=self._task.check_mode)) + '\\n')\n"
             "        return {'changed': True}\n" % str(asked)
         )
-        self.env["ANSIBLE_COLLECTIONS_PATH"] = str(self.root)
+        self.collections = self.root
         self.config.write_text('{\n    "prefixes": [\n        "10.0.0.0/16",\n        "10.3.0.0/16",\n        "2001:db8:3::/48"\n    ]\n}\n')
         for args, times in ((["--check"], 1), ([], 2)):  # a second time after the start, for the daemon that was there
             self.run_tasks("daemon", *args)
@@ -1103,10 +1095,7 @@ class ActionModule(ActionBase):
             role = {"ansible.builtin.include_role": {"name": "wgmesh.router.mesh", "tasks_from": tasks}, "vars": given}
             pathlib.Path(folder, "play.yml").write_text(json.dumps([{"hosts": "azure-1", "gather_facts": False, "tasks": [role]}]))
             pathlib.Path(folder, "hosts.yml").write_text(json.dumps(tree))
-            done = subprocess.run(
-                ["ansible-playbook", "-i", folder + "/hosts.yml", folder + "/play.yml"], capture_output=True, text=True, timeout=120, check=False,
-                env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder},
-            )  # fmt: skip
+            done = warm.play("-i", folder + "/hosts.yml", folder + "/play.yml", collections=folder)
             self.assertEqual(2, done.returncode, done.stdout + done.stderr)
             lines = told.read_text().splitlines()
             return done.stdout, [line for line in lines if line.startswith("mesh_peer")], lines.count("asked aws-1")

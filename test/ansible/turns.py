@@ -7,11 +7,11 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import tempfile
 import unittest
 
 import inventories  # noqa: F401  (it finds the collection)
+import warm
 from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable
 
 
@@ -98,10 +98,7 @@ class Turns(unittest.TestCase):
         sites = {site: {"as": 65020 + i, "networks": ["10.%d.0.0/16" % (i + 1)]} for i, site in enumerate(self.SITES)}
         common = {"mesh_sites": sites, "ansible_connection": "local", "mesh_upgrade_wait": 1, "mesh_drain_wait": 1, "mesh_wait": 1}
         (self.root / "hosts.yml").write_text(json.dumps({"all": {"vars": common, "children": {"routers": {"hosts": hosts}}}}))
-        done = subprocess.run(
-            ["ansible-playbook", "-i", str(self.root / "hosts.yml"), "wgmesh.router." + name, *args],
-            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.root)},
-        )  # fmt: skip
+        done = warm.play("-i", str(self.root / "hosts.yml"), "wgmesh.router." + name, *args, collections=self.root)
         did = (self.root / "did").read_text().splitlines() if (self.root / "did").exists() else []
         out = " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
         return done.returncode, out, [line for line in did if "Look" not in line and "Plan" not in line]
