@@ -56,6 +56,11 @@ func balancerAsks(t *testing.T, l lab) {
 	const line = `sed -i 's/^\(define wgmesh_drained = "\).*"/\1%s"/' /etc/bird/bird.conf; birdc configure`
 	l.in(t, "azure-1", fmt.Sprintf(line, "2026-11-27T15:30:00Z a new kernel"))
 	l.told(t, "azure-1", "HTTP/1.1 503 Service Unavailable", "drained since 2026-11-27T15:30:00Z a new kernel")
+	l.in(t, "azure-1", "birdc disable azure_2") // as when azure-2 is gone: it is the last way out
+	l.told(t, "azure-1", "HTTP/1.1 200 OK", "drained since 2026-11-27T15:30:00Z a new kernel; "+
+		"no other router of the site is in reach; 5 of 5 BGP sessions to other sites are up")
+	l.in(t, "azure-1", "birdc enable azure_2")
+	l.told(t, "azure-1", "HTTP/1.1 503 Service Unavailable", "drained since 2026-11-27T15:30:00Z a new kernel")
 	l.in(t, "azure-1", fmt.Sprintf(line, ""))
 	l.told(t, "azure-1", "HTTP/1.1 200 OK", "5 of 5 BGP sessions to other sites are up")
 
