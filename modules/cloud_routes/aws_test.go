@@ -111,7 +111,7 @@ func TestAWSSomebodyElsesRoute(t *testing.T) {
 		"the NAT gateway nat-1":     `<natGatewayId>nat-1</natGatewayId><state>active</state>`,
 		"the gateway local":         aws.Local,
 		"the gateway vpce-1":        `<gatewayId>vpce-1</gatewayId><state>active</state>`,
-		"the virtual private gateway vgw-1, which has propagated it": `<gatewayId>vgw-1</gatewayId><origin>EnableVgwRoutePropagation</origin><state>active</state>`,
+		"the virtual private gateway vgw-1, which has propagated it": aws.Propagated,
 		"where a VPC route server has pointed it": aws.Via(
 			"eni-x")[:len(aws.Via("eni-x"))-len("<origin>CreateRoute</origin><state>active</state>")] +
 			`<origin>Advertisement</origin><state>active</state>`,
@@ -130,6 +130,22 @@ func TestAWSSomebodyElsesRoute(t *testing.T) {
 			assert.Empty(t, f.Writes)
 		})
 	}
+}
+
+// Of a static route and a propagated one for the same network AWS takes the static one.
+func TestAWSPropagatedBeside(t *testing.T) {
+	f := newAWS(t)
+	f.Tables["rtb-a"].Propagated = []string{"10.0.0.0/16", "10.7.0.0/16"}
+	f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+	result := task.Succeeds(t, f.one())
+	assert.Equal(t, []any{"rtb-a: 10.0.0.0/16: goes to eni-us now, before to eni-them"}, result["done"])
+	assert.Equal(t, []string{"ReplaceRoute rtb-a 10.0.0.0/16 eni-us"}, f.Writes)
+	task.Unchanged(t, f.one())
+
+	f.Tables["rtb-a"].Routes["10.0.0.0/16"] = transit
+	assert.Contains(t, task.FailsUnchanged(t, f.one()), "it goes to the transit gateway tgw-1")
+	delete(f.Tables["rtb-a"].Routes, "10.0.0.0/16")
+	assert.Contains(t, task.FailsUnchanged(t, f.one()), "it goes to the virtual private gateway vgw-1")
 }
 
 func TestAWSMark(t *testing.T) {

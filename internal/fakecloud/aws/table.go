@@ -8,11 +8,16 @@ import (
 	"strings"
 )
 
-// A Table has tags, and routes by destination: each the XML of the rest of it.
+// A Table has tags, and static routes by destination: each the XML of the rest of it. What
+// a virtual private gateway propagates stands beside them, also for the same destination.
 type Table struct {
-	Tags   map[string]string
-	Routes map[string]string
+	Tags       map[string]string
+	Routes     map[string]string
+	Propagated []string // destinations
 }
+
+// Propagated is the rest of such a route.
+const Propagated = `<gatewayId>vgw-1</gatewayId><origin>EnableVgwRoutePropagation</origin><state>active</state>`
 
 // Via is a route to an interface, as EC2 shows it.
 func Via(eni string) string {
@@ -27,7 +32,7 @@ const Local = `<gatewayId>local</gatewayId><origin>CreateRouteTable</origin><sta
 func (c *Cloud) Without(destinations ...string) map[string]*Table {
 	out := map[string]*Table{}
 	for id, t := range c.Tables {
-		out[id] = &Table{maps.Clone(t.Tags), maps.Clone(t.Routes)}
+		out[id] = &Table{maps.Clone(t.Tags), maps.Clone(t.Routes), slices.Clone(t.Propagated)}
 		for _, d := range destinations {
 			delete(out[id].Routes, d)
 		}
@@ -50,6 +55,9 @@ func (c *Cloud) describeTables(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintf(&sets, `<item><routeTableId>%s</routeTableId><vpcId>vpc-1</vpcId><fieldOfTomorrow/><routeSet>`, id)
+		for _, d := range t.Propagated {
+			fmt.Fprintf(&sets, `<item><%s>%s</%[1]s>%[3]s</item>`, field(d), d, Propagated)
+		}
 		for _, d := range slices.Sorted(maps.Keys(t.Routes)) {
 			fmt.Fprintf(&sets, `<item><%s>%s</%[1]s>%[3]s</item>`, field(d), d, t.Routes[d])
 		}

@@ -76,9 +76,10 @@ func marked(id string, tags []types.Tag, mesh string) error {
 		route.Mark, route.Mark, mesh)
 }
 
-// routes are those for the wanted prefixes.
+// routes are those for the wanted prefixes. What a virtual private gateway propagates beside
+// a static route carries nothing: AWS takes the static one.
 func routes(w route.Want, table string, all []types.Route) []route.Route {
-	var out []route.Route
+	var out, propagated []route.Route
 	for _, each := range all {
 		prefix, err := netip.ParsePrefix(aws.ToString(each.DestinationCidrBlock) +
 			aws.ToString(each.DestinationIpv6CidrBlock))
@@ -95,7 +96,17 @@ func routes(w route.Want, table string, all []types.Route) []route.Route {
 		if r.Foreign = foreign(each); r.Foreign != "" {
 			r.Via = r.Foreign
 		}
-		out = append(out, r)
+		if each.Origin == types.RouteOriginEnableVgwRoutePropagation {
+			propagated = append(propagated, r)
+		} else {
+			out = append(out, r)
+		}
+	}
+	static := out
+	for _, r := range propagated {
+		if !slices.ContainsFunc(static, func(s route.Route) bool { return s.Prefix == r.Prefix }) {
+			out = append(out, r)
+		}
 	}
 	return out
 }
