@@ -43,6 +43,10 @@ class Turns(unittest.TestCase):
         "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
         "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
         "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
+        "        by.update({'bird_config': seen['bird']} if 'bird' in seen else {})\n"
+        "        whys = [step['args']['drain_why'] for step in args['steps'] if step['args'].get('state') == 'drained']\n"
+        "        with open(%r, 'a') as f:\n"
+        "            f.write(''.join('%%s: %%s\\n' %% (host, why) for why in whys))\n"
         "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
@@ -64,7 +68,7 @@ class Turns(unittest.TestCase):
         # The role itself would make a router of this machine, whenever a play goes further than a test expects.
         (copy / "roles/router/tasks/main.yml").write_text("- ansible.builtin.set_fact: {__router_state: {missing: no-such-package}}\n")
         for name in stubs:
-            (copy / "plugins/action" / name).write_text(self.STUB % (str(self.root / "seen"), str(self.root / "did")))
+            (copy / "plugins/action" / name).write_text(self.STUB % tuple(str(self.root / file) for file in ("seen", "did", "whys")))
         self.hook, self.ran = self.root / "hook.yml", self.root / "ran"
         self.hook.write_text("- {ansible.builtin.raw: touch %s}\n- {ansible.builtin.fail: {msg: the hook ends here}}\n" % self.ran)
 
@@ -400,6 +404,22 @@ class Turns(unittest.TestCase):
         self.assertIn("azure-1 has no BGP session, so it is not drained, and aws-1 sends to it: mend it, or accept the cut with", out)
         code, out, did = self.replace(azure_1=self.seen("azure-1", bgp="Active"))
         self.assertEqual((2, [], True), (code, did, self.ran.exists()), out)
+
+    def test_two_at_once(self):
+        """Each had the other's drain for its own, and the hook of both made a machine. The one that drained it last goes on."""
+        theirs = self.seen("azure-1", True, bird={"stale": [], "pending": []})
+        for play in ("replace", "upgrade"):
+            with self.subTest(play):
+                (self.root / "whys").unlink(missing_ok=True)
+                here = {**theirs, "drained_why": play + ", run beef", "bird": {**theirs["bird"], "drained_why": play + ", run cafe"}}
+                args = ("--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
+                code, out, did = self.play(play, *args, azure_1=here)
+                self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, self.ran.exists()), out)
+                self.assertIn("azure-1 was drained anew meanwhile (%s, run beef): leave it to whoever did that" % play, out)
+                self.assertRegex((self.root / "whys").read_text(), "^azure-1: %s, run [0-9a-f]{4}\n$" % play)
+                here["drained_why"] = play + ", run cafe"
+                self.play(play, *args, azure_1=here)
+                self.assertTrue(self.ran.exists())
 
     def test_unheard(self):
         """A machine that nobody heard was taken for gone: when the controller reached nobody, the hook destroyed one in use."""
