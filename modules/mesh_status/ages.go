@@ -12,6 +12,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/venv"
@@ -40,6 +41,7 @@ func look(root string, seen *status.Observation) {
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}
 	seen.Reboot = status.RebootBy(root)
+	seen.Closed = preflight.Closed(root)
 	for _, program := range []string{plan.JoinProgram, plan.JoinCloud, plan.FailoverProgram} {
 		path := filepath.Join(root, program)
 		if _, err := os.Stat(path); err == nil && version.Of(path) != version.Commit && version.Commit != version.Unknown {

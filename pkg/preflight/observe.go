@@ -34,7 +34,7 @@ func Observe(w Want, known Known) (Have, error) {
 	h := Have{
 		Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(),
 		NoPing:  switchedOn("net.ipv4.icmp_echo_ignore_all"),
-		NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: closed(),
+		NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: Closed("/"),
 		Passing: passing("/etc"), Unmade: unmade(), Needed: needed(resolvConf...), Bird: known.Bird,
 	}
 	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")
@@ -256,11 +256,11 @@ func hasWireGuard() bool {
 // least is the room that a run needs, in bytes.
 const least = 1 << 20
 
-// closed are the folders that a run writes to and cannot.
-func closed() map[string]string {
+// Closed are the folders below a root that a run writes to and cannot, and why.
+func Closed(root string) map[string]string {
 	out := map[string]string{}
 	for _, folder := range []string{plan.TunnelDirectory, "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system"} {
-		folder = nearest(folder)
+		folder = nearest(filepath.Join(root, folder))
 		var fs unix.Statfs_t
 		switch err := unix.Statfs(folder, &fs); {
 		case err != nil:

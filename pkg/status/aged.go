@@ -1,6 +1,7 @@
 package status
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
@@ -28,6 +29,10 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 	}
 	if o.ClockFree {
 		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc tracking"))
+	}
+	if folders := slices.Sorted(maps.Keys(o.Closed)); len(folders) > 0 { // one disk, as a rule
+		note(cause.New("no change can be made here, %s: %s: make room and make it writable",
+			folders[0], o.Closed[folders[0]]))
 	}
 	return notes
 }

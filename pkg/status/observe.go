@@ -27,6 +27,8 @@ type Observation struct {
 	// what says that one is required (RebootBy), or empty.
 	Made   []Made
 	Reboot string
+	// Closed are folders that a change writes to and cannot, and why.
+	Closed map[string]string
 	// OtherBuild are the programs here that are of another build than this one, by their paths.
 	OtherBuild []string
 	// AnsibleDead says that the Ansible with which it joins by itself cannot start.
