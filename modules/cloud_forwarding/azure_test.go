@@ -199,7 +199,9 @@ func TestAzureTroubleWhileItWaits(t *testing.T) {
 func TestAzureBusyMetadata(t *testing.T) {
 	f := newAzure(t)
 	for _, path := range []string{"/metadata/instance", "/metadata/identity/oauth2/token"} {
-		f.Fault("GET "+path, 410, "", "")
+		for range 8 {
+			f.Fault("GET "+path, 410, "", "")
+		}
 		f.Fault("GET "+path, 429, "", "")
 		f.Fault("GET "+path, 500, "", "")
 	}

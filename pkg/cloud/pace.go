@@ -105,15 +105,24 @@ func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) err
 	}
 }
 
+// lateError has said that the time was up: a call within a call, as for a token, says it once.
+type lateError struct{ error }
+
+func (l lateError) Unwrap() error { return l.error }
+
 // Late says that the time was up when err was the last answer.
 func Late(ctx context.Context, err error) error {
-	if why := context.Cause(ctx); errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		if !errors.Is(why, context.DeadlineExceeded) {
-			return fmt.Errorf("%w; %s", err, why.Error())
-		}
-		return fmt.Errorf("%w; still so when `timeout` was over", err)
+	if errors.As(err, new(lateError)) {
+		return err
 	}
-	return fmt.Errorf("%w; interrupted", err)
+	why := "interrupted"
+	if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		why = "still so when `timeout` was over"
+		if !errors.Is(cause, context.DeadlineExceeded) {
+			why = cause.Error()
+		}
+	}
+	return lateError{fmt.Errorf("%w; %s", err, why)}
 }
 
 // Until calls look until it says true, waiting in between. When ctx ends it

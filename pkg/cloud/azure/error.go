@@ -80,10 +80,13 @@ func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	if e.Code == "" {
 		e.Code = "HTTP " + strconv.Itoa(a.Status)
 	}
+	token := strings.HasPrefix(do, "token")
 	switch {
-	case a.Status == 404 || a.Status == 410: // so it answers while it is updated
+	case a.Status == 410 || a.Status == 404 && token: // so it answers while it is updated, for up to 70 seconds
+		e.Kind = cloud.Throttled
+	case a.Status == 404:
 		e.Kind = cloud.Broken
-	case a.Status == 400 && strings.HasPrefix(do, "token"):
+	case a.Status == 400 && token:
 		e.Hint = "the VM has no managed identity, or several: assign one with a role that may write what the module writes, say which with AZURE_CLIENT_ID, " +
 			"or run the task on the control node"
 	}

@@ -36,9 +36,10 @@ func microsofts(host string) bool {
 // identity, a managed identity, az login. In a cloud that is not known here
 // AZURE_AUTHORITY_HOST says where to log in.
 func usual(api string, client *http.Client, pace cloud.Pace) (func(context.Context, bool) (string, error), error) {
-	o := &azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{
-		Transport: client, Retry: policy.RetryOptions{RetryDelay: pace.First, MaxRetryDelay: pace.Most},
-	}}
+	o := &azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}}
+	if pace != cloud.DefaultPace() { // Azure's own one waits for a metadata service that is updated, which takes longer
+		o.Retry = policy.RetryOptions{RetryDelay: pace.First, MaxRetryDelay: pace.Most}
+	}
 	if host := authorities[api]; host != "" {
 		o.Cloud = azcloud.Configuration{
 			ActiveDirectoryAuthorityHost: host,
