@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,4 +107,38 @@ func TestGone(t *testing.T) {
 	gone, err := s.Gone(t.Context(), "rtb-b")
 	require.NoError(t, err)
 	assert.Equal(t, prefixes[1:], gone)
+}
+
+// A connection that was kept may lead to what has died since, as when a zone fails: the
+// next attempt goes over another one, in the same Take.
+func TestTakeWhereOneCallHangs(t *testing.T) {
+	cloud := aws.Start(t)
+	var mu sync.Mutex
+	var from []string // the connection of each request
+	end := make(chan struct{})
+	ec2 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		from = append(from, r.RemoteAddr)
+		n := len(from)
+		mu.Unlock()
+		if n == 2 {
+			<-end
+			return
+		}
+		cloud.ServeEC2(w, r)
+	}))
+	t.Cleanup(ec2.Close)
+	t.Cleanup(func() { close(end) })
+	s := &siteTables{config: failover.Config{
+		Mesh: "example", APIEndpoint: ec2.URL, MetadataEndpoint: cloud.IMDS.URL,
+		Failover: plan.Failover{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}},
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), attempt)
+	defer cancel()
+	done, _, err := s.Take(ctx, "rtb-a", nil)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"rtb-a: 10.0.0.0/16: goes to eni-us now"}, done)
+	assert.Equal(t, []string{"CreateRoute rtb-a 10.0.0.0/16 eni-us"}, cloud.Writes)
+	assert.Equal(t, from[0], from[1], "it was kept")
+	assert.NotEqual(t, from[1], from[2])
 }
