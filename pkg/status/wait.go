@@ -100,13 +100,16 @@ func (o *Observation) newest() (at time.Time) {
 	return at
 }
 
-// clock turns a time of day into the time before the observation that it is; zero
-// if it is none.
+// clock turns a time of day into the time that it is, at most 23 hours before the observation
+// began, or just after: BIRD is asked a moment later. Zero if it is none.
 func (o *Observation) clock(text string) time.Time {
 	const day = time.DateOnly + " "
 	at, err := time.ParseInLocation(day+"15:04:05.999", o.At.Format(day)+text, o.At.Location())
-	if err == nil && at.After(o.At) {
+	switch {
+	case err == nil && at.After(o.At.Add(time.Hour)):
 		return at.AddDate(0, 0, -1)
+	case err == nil && at.Before(o.At.Add(-23*time.Hour)):
+		return at.AddDate(0, 0, 1)
 	}
 	return at
 }

@@ -27,10 +27,24 @@ func TestSettlesCountsWhatWasWaited(t *testing.T) {
 		"too short":                       {4 * time.Second, up(time.Time{}, "Active", ""), false},
 		"a tunnel came up since":          {8 * time.Second, up(now.Add(-time.Second), "Active", ""), false},
 		"a session came up since":         {8 * time.Second, up(time.Time{}, "Established", ago(time.Second)), false},
+		"a session came up while looking": {8 * time.Second, up(time.Time{}, "Established", ago(-time.Second)), false},
 		"a session came up on a past day": {8 * time.Second, up(time.Time{}, "Established", "2026-01-02"), true},
 		"a session came up before":        {8 * time.Second, up(time.Time{}, "Established", ago(time.Hour)), true},
 	} {
 		w := watch{settle: 6 * time.Second, since: now.Add(-c.waited)}
 		assert.Equal(t, c.want, w.settles(&c.seen, Report{}), name)
 	}
+}
+
+// BIRD is asked a moment after the look began, which may be on the day before.
+func TestClock(t *testing.T) {
+	for since, want := range map[string]string{
+		"23:59:58.5": "2026-11-22 23:59:58.5", "23:59:59.9": "2026-11-22 23:59:59.9", "00:00:01": "2026-11-23 00:00:01",
+		"04:30:00": "2026-11-22 04:30:00", "2026-11-20": "0001-01-01 00:00:00",
+	} {
+		o := Observation{At: time.Date(2026, 11, 22, 23, 59, 59, 0, time.UTC)}
+		assert.Equal(t, want, o.clock(since).Format("2006-01-02 15:04:05.999"), since)
+	}
+	o := Observation{At: time.Date(2026, 11, 23, 0, 30, 0, 0, time.UTC)}
+	assert.Equal(t, "2026-11-22 23:00:00", o.clock("23:00:00").Format(time.DateTime))
 }
