@@ -1,8 +1,11 @@
 package cloudroutes_test
 
 import (
+	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -192,7 +195,7 @@ func TestAWSCheckMode(t *testing.T) {
 			"You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
 	}
 	warnings := task.Succeeds(t, o)["warnings"]
-	assert.Len(t, warnings, 4)
+	assert.Len(t, warnings, 3, "one for each table and what is missing there")
 	assert.Contains(t, warnings,
 		"rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); "+
 			"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
@@ -317,6 +320,29 @@ func TestAWSMissingPermission(t *testing.T) {
 				"rtb-b: 10.0.0.0/16: goes to eni-us now, before to eni-them",
 			}, result["done"],
 			"what can be taken is taken")
+	})
+	// One cause is said once for each table, and asked for once.
+	t.Run("with many networks", func(t *testing.T) {
+		f := newAWS(t)
+		deny(f, "CreateRoute")
+		calls := 0
+		f.OnCall = func(_ aws.Machine, q url.Values) {
+			if q.Get("Action") == "CreateRoute" {
+				calls++
+			}
+		}
+		var prefixes []string
+		for n := range 30 {
+			prefixes = append(prefixes, fmt.Sprintf("10.%d.0.0/16", 100+n))
+		}
+		o := f.router().And(options{"prefixes": prefixes})
+		assert.Len(t, task.Succeeds(t, o.And(check))["warnings"], 2)
+		assert.Equal(t, 2, calls)
+		lines := strings.Split(strings.ReplaceAll(task.FailsUnchanged(t, o), "2 problems: (1) ", ""), "; (2) ")
+		assert.Equal(t, 4, calls)
+		for i, table := range []string{"rtb-a", "rtb-b"} {
+			assert.Contains(t, lines[i], table+": 10.100.0.0/16 and 29 more: ec2:CreateRoute: UnauthorizedOperation")
+		}
 	})
 	t.Run("no role at all", func(t *testing.T) {
 		f := newAWS(t)

@@ -32,6 +32,7 @@ type Error struct {
 	After     time.Duration // how long the provider asked to wait
 	Err       error         // why there was no answer at all
 	Unsure    bool          // it may have been done all the same
+	Denied    bool          // a permission is missing
 	Busy      bool          // of a Race: nobody wrote, the cloud had other things to do
 }
 

@@ -67,6 +67,7 @@ func explain(do string, err error) *cloud.Error {
 	case e.Code == "AuthFailure" || e.Code == "SignatureDoesNotMatch" || e.Code == "InvalidClientTokenId":
 		e.Hint = "AWS does not accept the credentials: look at the key, at the region's partition and at the clock"
 	case e.Code == "UnauthorizedOperation" || strings.HasPrefix(e.Code, "AccessDenied"):
+		e.Denied = true
 		e.Hint = "the permission " + permission(do) + " is missing: allow it in the policy of the role or user"
 	case strings.HasPrefix(e.Code, "InvalidRouteTableID"):
 		e.Hint = "is the id right, is the table in this region and account, was it deleted?"

@@ -57,6 +57,7 @@ func hint(e *cloud.Error) *cloud.Error {
 	case code == "accesstokenscopeinsufficient":
 		e.Hint = scopeHint
 	case missing != nil:
+		e.Denied = true
 		e.Hint = "the permission " + missing[1] + " is missing: allow it in a role of the account"
 	case strings.Contains(e.Message, "constraints/compute.vmCanIpForward"):
 		e.Hint = "the organization's policy compute.vmCanIpForward forbids it; it is not a matter of permissions"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cloud"
@@ -71,9 +70,15 @@ type applier struct {
 }
 
 // write makes the changes. One that fails for good does not stop the others, for
-// a router that takes over should take as many routes as it can.
+// a router that takes over should take as many routes as it can. Where a permission
+// is missing, the same change of the table's other prefixes is not tried.
 func (a *applier) write(ctx context.Context, delta []Change) (race error) {
+	denied := map[action]error{}
 	for _, c := range delta {
+		if err := denied[c.action()]; err != nil {
+			a.failed[c.slot()] = err
+			continue
+		}
 		changed, err := a.tables.Write(ctx, a.want, c)
 		if changed {
 			a.done = append(a.done, c.String())
@@ -85,6 +90,9 @@ func (a *applier) write(ctx context.Context, delta []Change) (race error) {
 			race = err
 		default:
 			a.failed[c.slot()] = err
+			if e != nil && e.Denied {
+				denied[c.action()] = err
+			}
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -114,59 +122,26 @@ func (*applier) reads(c Change) string {
 	return "it goes to " + c.Old.to()
 }
 
-// failures are in the order of the changes, those of the same words together.
+// failures are in the order of the changes.
 func (a *applier) failures() error {
 	var out []failure
 	for _, s := range a.slots {
-		err := a.failed[s]
-		if err == nil {
-			continue
-		}
-		if i := slices.IndexFunc(out, func(f failure) bool { return f.Error() == err.Error() }); i >= 0 {
-			out[i].slots = append(out[i].slots, s)
-		} else {
+		if err := a.failed[s]; err != nil {
 			out = append(out, failure{[]slot{s}, err})
 		}
 	}
-	var errs []error
-	for _, f := range out {
-		errs = append(errs, f)
-	}
-	return errors.Join(errs...)
+	return together(out)
 }
 
-// A failure is why these prefixes are not as they should be, and says nothing about others.
-type failure struct {
-	slots []slot
-	error
-}
-
-func (f failure) Unwrap() error { return f.error }
-
-// Failed lists the prefixes that an error of Ensure is about. There are none where it is,
-// or may be, about all.
-func Failed(err error) (prefixes []netip.Prefix) {
-	errs := []error{err}
-	for len(errs) > 0 {
-		err, errs = errs[0], errs[1:]
-		switch e := err.(type) { //nolint:errorlint // each by itself, not what it wraps
-		case nil:
-		case interface{ Unwrap() []error }:
-			errs = append(errs, e.Unwrap()...)
-		case failure:
-			for _, s := range e.slots {
-				prefixes = append(prefixes, s.prefix)
-			}
-		default:
-			return nil
-		}
-	}
-	return prefixes
-}
-
-// Rehearse returns, in words, why the changes would be refused.
+// Rehearse returns, in words, why the changes would be refused. Clouds permit what is done
+// to a table, whatever the prefix, so one change of each kind is asked about.
 func Rehearse(ctx context.Context, t Tables, w Want, delta []Change) (warnings []string) {
+	asked := map[action]bool{}
 	for _, c := range delta {
+		if asked[c.action()] {
+			continue
+		}
+		asked[c.action()] = true
 		if err := t.Rehearse(ctx, w, c); err != nil && !slices.Contains(warnings, err.Error()) {
 			warnings = append(warnings, err.Error())
 		}

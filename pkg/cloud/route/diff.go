@@ -1,7 +1,6 @@
 package route
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -32,18 +31,18 @@ func (w Want) slots() []slot {
 }
 
 // Diff returns the changes after which the tables are as w wants them. A prefix
-// that goes to somebody else is in refused, one error each, and in no change.
+// that goes to somebody else is in refused, and in no change.
 func Diff(w Want, have []Route) (delta []Change, refused error) {
 	return diff(w, w.slots(), have)
 }
 
 func diff(w Want, slots []slot, have []Route) (delta []Change, refused error) {
-	var errs []error
+	var failures []failure
 	for _, s := range slots {
 		changes, err := s.diff(w, have)
 		delta = append(delta, changes...)
 		if err != nil {
-			errs = append(errs, err)
+			failures = append(failures, failure{[]slot{s}, err})
 		}
 	}
 	// What is added comes before what is taken away.
@@ -56,7 +55,7 @@ func diff(w Want, slots []slot, have []Route) (delta []Change, refused error) {
 		}
 		return 0
 	})
-	return delta, errors.Join(errs...)
+	return delta, together(failures)
 }
 
 // diff decides about one prefix in one table.
@@ -69,9 +68,9 @@ func (s slot) diff(w Want, have []Route) ([]Change, error) {
 		}
 		switch {
 		case r.Foreign != "" && !w.Absent:
-			return nil, failure{[]slot{s}, fmt.Errorf(
+			return nil, fmt.Errorf(
 				"%s: it goes to %s: remove that route where it is made, or take the prefix out of `prefixes`",
-				s, r.Foreign)}
+				s, r.Foreign)
 		case r.Foreign != "":
 		case !right && r.Via == w.Via && r.Priority == w.Priority:
 			right = true

@@ -91,6 +91,14 @@ func (c Change) slot() slot {
 	return slot{r.Table, r.Prefix}
 }
 
+// An action is what a cloud permits, or does not, whatever the prefix.
+type action struct {
+	table        string
+	takes, makes bool
+}
+
+func (c Change) action() action { return action{c.slot().table, c.Old != nil, c.New != nil} }
+
 // String says what the change has done.
 func (c Change) String() string {
 	switch at := c.slot(); {
