@@ -226,3 +226,18 @@ func TestNoFactIsMadeThroughHostvars(t *testing.T) {
 	}
 	assert.Greater(t, found, 10, "the facts of the roles are not found")
 }
+
+// A unit that calls a cloud knows the proxy that the plays know on the same host, whose tasks
+// come by a login.
+func TestUnitsThatCallACloudKnowTheProxy(t *testing.T) {
+	seen := 0
+	walk(t, func(file, text string) {
+		if filepath.Ext(file) == ".service" && strings.Contains(text, "\nExecStart=") && strings.Contains(text, "/wgmesh-cloud ") {
+			seen++
+			_, service, _ := strings.Cut(text, "\n[Service]\n")
+			service, _, _ = strings.Cut(service, "\n[Install]\n")
+			assert.Contains(t, "\n"+service, "\nEnvironmentFile=-/etc/environment\n", file)
+		}
+	}, "../roles")
+	assert.Equal(t, 2, seen)
+}
