@@ -91,6 +91,14 @@ func TestMetricsFile(t *testing.T) {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Contains(t, string(text), `wgmesh_healthy{router="office-1"} 0`)
+
+	// Who looks what is wrong learns it also where the disk is full.
+	o["metrics_file"], o["expect"] = filepath.Join(t.TempDir(), "none", "wgmesh.prom"), "any"
+	res = run(t, o)
+	assert.Nil(t, res["failed"], res["msg"])
+	assert.NotEmpty(t, res["problems"])
+	warnings := res["warnings"].([]any)
+	assert.Contains(t, warnings[len(warnings)-1], "no such file or directory: the file of before stays")
 }
 
 func TestOptions(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -131,8 +132,9 @@ func (r result) add(p Plan) {
 			r[k] = v
 		}
 	}
-	if len(p.Warnings) > 0 {
-		r["warnings"] = p.Warnings
+	late, _ := p.Return["warnings"].([]string) // of what was done
+	if warnings := slices.Concat(p.Warnings, late); len(warnings) > 0 {
+		r["warnings"] = warnings
 	}
 }
 

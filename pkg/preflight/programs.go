@@ -20,8 +20,8 @@ func programs(w Want, h Have) []finding {
 		}
 	case h.Unmade:
 		return []finding{
-			warn(cause.New("the image play has not come to its end on %s (no %s): run wgmesh.router.image",
-				w.Plan.Router.Name, plan.ImageFile)),
+			// Without its name: Ansible says once what many hosts warn of in the same words.
+			warn(cause.New("the image play has not come to its end here (no %s): run wgmesh.router.image", plan.ImageFile)),
 		}
 	}
 	return nil

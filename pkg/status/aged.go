@@ -28,7 +28,7 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 		note(cause.New("%s has lost its Python, so it cannot join by itself: run wgmesh.router.upgrade", plan.AnsibleBin))
 	}
 	if o.ClockFree {
-		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc tracking"))
+		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc tracking, and for rtcsync in chrony.conf"))
 	}
 	if folders := slices.Sorted(maps.Keys(o.Closed)); len(folders) > 0 { // one disk, as a rule
 		note(cause.New("no change can be made here, %s: %s: make room and make it writable",

@@ -96,18 +96,22 @@ func (w *way) own(ctx context.Context, m *imds.Client) (err error) {
 	return err
 }
 
-// limit is for one request with its answer, which EC2 gives well within a second. One that
-// hangs, as on a connection that was kept to what has died since, must leave time for the
-// next attempts within the 20 s of a failover; the SDK would wait for a quarter of an hour.
-const limit = 4 * time.Second
+// Limits for one request, which EC2 answers well within a second. One that hangs, as on a
+// connection that was kept to what has died since, must leave time for the next attempts
+// within the 20 s of a failover; the SDK would wait for a quarter of an hour. A new connection
+// may need the second name server, which Go's resolver asks after 5 s (resolv.conf(5)).
+const (
+	answers  = 4 * time.Second
+	connects = 8 * time.Second
+)
 
 // connect returns a client, of which the caller keeps single calls only, its
 // region, and what gets new credentials.
 func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew func(), err error) {
 	// The SDK's own client takes the certificates of AWS_CA_BUNDLE.
-	client := awshttp.NewBuildableClient().WithTimeout(limit).
-		WithDialerOptions(func(d *net.Dialer) { d.Timeout = limit * 3 / 4 }). // then nothing was sent, for sure
-		WithTransportOptions(cloud.Tune(w.metadata, w.allow))
+	client := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connects }).
+		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answers }, cloud.Tune(w.metadata, w.allow))
 	set := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
