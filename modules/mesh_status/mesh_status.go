@@ -149,7 +149,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 				return nil, err
 			}
 			// Who asks what is wrong wants to know it, on a full disk above all.
-			return map[string]any{"warnings": []string{fmt.Sprintf("metrics_file: %v: the file of before stays", err)}}, nil
+			warning := fmt.Sprintf("metrics_file: %v: the file of before stays", err)
+			return map[string]any{"warnings": []string{warning}}, nil
 		}
 	}
 	if o.Expect == "healthy" && !report.Healthy() {

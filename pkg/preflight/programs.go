@@ -11,7 +11,7 @@ import (
 
 // programs asks whether what the modules run is installed, and what else the image play brings.
 // That is the units that start at boot, say, so without its end a router works until then.
-func programs(w Want, h Have) []finding {
+func programs(_ Want, h Have) []finding {
 	switch {
 	case len(h.No) > 0:
 		return []finding{

@@ -111,7 +111,8 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 	// The SDK's own client takes the certificates of AWS_CA_BUNDLE.
 	client := awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connects }).
-		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answers }, cloud.Tune(w.metadata, w.allow))
+		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answers }).
+		WithTransportOptions(cloud.Tune(w.metadata, w.allow))
 	set := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
