@@ -77,8 +77,8 @@ WORDS = {
 ROLES = ("mesh", "router", "routes")
 
 # The options of plays, which no role has (docs/variables.md).
-OF_PLAYS = {name: {"type": "raw"} for name in ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_remove", "router_hosts")}
-OF_PLAYS["mesh_measure_at_once"] = {"type": "int"}
+RAW_OF_PLAYS = ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_remove", "router_hosts")
+OF_PLAYS = {"mesh_measure_at_once": {"type": "int"}, **{name: {"type": "raw"} for name in RAW_OF_PLAYS}}
 
 
 def mistyped(names, hostvars, entries, others=()):
