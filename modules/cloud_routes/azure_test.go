@@ -259,6 +259,11 @@ func TestAzureMissingPermission(t *testing.T) {
 			"(request req-4711); the permission "+permission+" is missing")
 	}
 	f := newAzure(t)
+	f.Fault("PUT "+azure.Table+"/routes/wgmesh-example-10-70-0-0-16", 403, "AuthorizationFailed", "no")
+	assert.Contains(t, task.FailsUnchanged(t, f.router().And(options{"prefixes": []string{"10.70.0.0/16", "10.71.0.0/16"}})),
+		"10.70.0.0/16 and 1 more: ")
+	assert.Empty(t, f.Writes, "the other one is not tried")
+	f = newAzure(t)
 	f.NoID = true
 	assert.Contains(t, task.Fails(t, f.router()),
 		"token of the managed identity: invalid_request: Identity not found; the VM has no managed identity")

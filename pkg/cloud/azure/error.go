@@ -47,6 +47,7 @@ func (p problem) explain(do string) *cloud.Error {
 		e.Kind = cloud.Expired
 		e.Hint = "Azure does not accept the token: log in again; if it is new, set the clock"
 	case "AuthorizationFailed", "LinkedAuthorizationFailed":
+		e.Denied = true
 		e.Hint = "a permission is missing in the role of the identity"
 		if all := actions.FindAllStringSubmatch(p.Message, -1); len(all) > 0 {
 			e.Hint = "the permission " + all[len(all)-1][1] + " is missing: allow it in the role of the identity"
