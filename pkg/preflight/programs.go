@@ -9,8 +9,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// programs asks whether what the modules run is installed, and what else the image play brings.
-// That is the units that start at boot, say, so without its end a router works until then.
+// programs asks whether what the modules run is installed, and whether the image play has come to
+// its end: without what it brings last, such as units, a router works until its next boot.
 func programs(_ Want, h Have) []finding {
 	switch {
 	case len(h.No) > 0:

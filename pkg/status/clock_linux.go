@@ -3,8 +3,7 @@ package status
 import "golang.org/x/sys/unix"
 
 // clockFree reports whether the kernel knows of nobody who keeps its clock right. That takes
-// chrony a while after a boot. A clock that is known to be right is none of ours: what cannot
-// be read is taken for that.
+// chrony a while after a boot. What cannot be read is taken for a clock that is right.
 func clockFree() bool {
 	const patience = 10 * 60 // seconds
 	var t unix.Timex

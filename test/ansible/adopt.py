@@ -220,7 +220,7 @@ class Adopt(unittest.TestCase):
         self.assertIn("site gcp: 10.77.0.0/16, which others send there, is of no site: it ends: add it to mesh_sites.gcp.networks", network.adopt()["lost"])
 
     def test_a_network_around_a_link(self):
-        """Roaming users have addresses of the site, by an interface that is no tunnel of the mesh."""
+        """Roaming users have addresses of the site, by an interface that is not a tunnel of the mesh."""
         network = Network()
         network.interfaces["azure-1"]["wg0"] = {
             "peer": ["laptop 1", "laptop 2"], "address": "10.1.250.1/24", "port": 51820, "endpoint": "(none)", "allowed": ["10.1.250.2/32"],

@@ -1,7 +1,7 @@
 """ansible-playbook for tests that run it a hundred times: its imports, a second of a processor, are made once.
 
-A process that has made them forks for each run, and is a server of nothing else. The collections
-are where a link of its own leads, which each run sets, since Ansible reads their path once.
+A process that has made them forks for each run. Ansible reads the path of the collections once, so
+that is a link, which each run sets.
 """
 
 import atexit

@@ -79,7 +79,7 @@ class ActionModule(wgmesh.ActionModule):
         variables = VariableManager(loader=self._loader, inventory=inventory)
         hostvars = HostVars(inventory=inventory, variable_manager=variables, loader=self._loader)
         if not inventory.get_hosts():
-            raise wgmesh.Refusal("against %s: no host was found there" % path, "read the warnings before this: it is no inventory, or in a vault")
+            raise wgmesh.Refusal("against %s: no host was found there" % path, "read the warnings before this: it is not an inventory, or is in a vault")
         groups, said = inventory.get_groups_dict(), self._said(task_vars)
         for line in objections(said, groups, hostvars, [host.name for host in inventory.get_hosts()],
                                ["mesh_interface_prefix", "mesh_keepalive"]):

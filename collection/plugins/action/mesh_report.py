@@ -96,7 +96,7 @@ def vanished(hostvars, targeted, members, check):
             up.update(registered.registered(hostvars[router], "__mesh_bird").get("worked") or ())
     if not gone or not members:
         return []
-    is_a, its, it = ("is no router", "its", "it") if len(gone) == 1 else ("are no routers", "their", "them")
+    is_a, its, it = ("is not a router", "its", "it") if len(gone) == 1 else ("are not routers", "their", "them")
     text = "%s %s of the inventory any more: %s tunnels%s %s removed (set mesh_state: absent, or put %s back and run again)" % (
         causes.listed(sorted(gone)), is_a, its, ", which were up," if gone & up else "", "would be" if check else "were", it
     )  # fmt: skip

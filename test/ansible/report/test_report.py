@@ -462,7 +462,7 @@ class Rows(unittest.TestCase):
             return [(w["routers"], w["text"]) for w in mesh_report.vanished(registered.once(told), list(told), members, check)]
 
         do = " (set mesh_state: absent, or put it back and run again)"
-        are = "azure_3 is no router of the inventory any more: its tunnels"
+        are = "azure_3 is not a router of the inventory any more: its tunnels"
         self.assertEqual([], said(aws_1=status(), aws_2=ended(changed=False), azure_1={}))
         self.assertEqual([], said(aws_1=ended("azure_1"), aws_2=ended("azure_1")), "it is absent, or has another site")
         self.assertEqual([], said(aws_1=ended("azure_3", changed=False)), "the run came not so far")
@@ -471,7 +471,7 @@ class Rows(unittest.TestCase):
         self.assertEqual([(["aws_1", "aws_2"], are + ", which were up, were removed" + do)], said(**both))
         self.assertEqual([(["aws_1"], are + " were removed" + do)], said(aws_1=ended("azure_3", worked=["azure_1"])))
         self.assertEqual([(["aws_1"], are + " would be removed" + do)], said(check=True, aws_1=ended("azure_3")))
-        three = "azure_3, azure_4 are no routers of the inventory any more: their tunnels were removed (set mesh_state: absent, or put them back and run again)"
+        three = "azure_3, azure_4 are not routers of the inventory any more: their tunnels were removed (set mesh_state: absent, or put them back and run again)"
         self.assertEqual([(["aws_1", "aws_2"], three)], said(aws_1=ended("azure_4", "azure_3"), aws_2=ended("azure_3"), azure_1=status()))
 
     def test_a_thousand_causes(self):
