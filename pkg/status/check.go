@@ -196,7 +196,7 @@ func checkTarget(r *Request, to netip.Addr, s TargetState) Problem {
 	case s.Err == nil:
 		return Problem{
 			Here: cause.New(
-				"no own address in %s to ask from: correct this router's address, or its site's networks in the inventory", names(r.SourceNetworks)),
+				"no own address in %s to ask from: correct this router's address, or its site's networks in the inventory", r.own(to)),
 			Cause: cause.New(
 				"others have no address to ask it from: correct their addresses or their sites' networks in the inventory"),
 		}
@@ -222,8 +222,16 @@ func checkTarget(r *Request, to netip.Addr, s TargetState) Problem {
 
 // speaks reports whether the own site has a network of an address's family. A
 // site with IPv4 only has no way to another one's IPv6 addresses, nor needs one.
-func (r *Request) speaks(a netip.Addr) bool {
-	return slices.ContainsFunc(r.SourceNetworks, func(n netip.Prefix) bool { return n.Addr().Is4() == a.Is4() })
+func (r *Request) speaks(a netip.Addr) bool { return len(r.own(a)) > 0 }
+
+// own lists the own site's networks of an address's family.
+func (r *Request) own(a netip.Addr) (list cause.List) {
+	for _, n := range r.SourceNetworks {
+		if n.Addr().Is4() == a.Is4() {
+			list = append(list, n.String())
+		}
+	}
+	return list
 }
 
 // names lists values for a cause.

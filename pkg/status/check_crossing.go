@@ -110,8 +110,7 @@ func (h *heard) checkUnsent(r *Request, o *Observation, rep *Report) {
 			continue
 		case errors.Is(err, errHomeless):
 			rep.Warnings = append(rep.Warnings, cause.New(
-				"no own address to ask %s from: correct this router's address, or its site's networks in the inventory",
-				peers))
+				"%s to ask %s from: correct this router's address, or its site's networks in the inventory", err, peers))
 			continue
 		case errors.Is(err, errNotAllowed):
 			p.Cause = cause.New(

@@ -247,8 +247,11 @@ func TestCheck(t *testing.T) {
 				"router azure-2 at 10.1.2.4: no answer to a ping of 1272 bytes from 10.0.1.4: check ip route get and the cloud's IP forwarding at both ends, and ICMP there",
 			},
 		},
-		"nothing to ask from": {
-			func(s scene) { s.Targets[0].From = netip.Addr{} },
+		"nothing to ask from, of this family": {
+			func(s scene) {
+				s.Targets[0].From = netip.Addr{}
+				s.SourceNetworks = append(s.SourceNetworks, netip.MustParsePrefix("2001:db8::/48"))
+			},
 			[]string{
 				"router azure-2 at 10.1.2.4: no own address in 10.0.0.0/16 to ask from: correct this router's address, or its site's networks in the inventory",
 			},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -71,7 +72,8 @@ func (r *Request) crossings(own []netip.Addr) (out []*crossing) {
 		}
 		for _, n := range t.Networks {
 			if r.speaks(n.Addr()) && !source(own, r.SourceNetworks, n.Addr()).IsValid() {
-				out = append(out, &crossing{peer: t.Peer, device: t.Name, to: n.Addr(), err: errHomeless})
+				err := fmt.Errorf("%w in %s", errHomeless, r.own(n.Addr()))
+				out = append(out, &crossing{peer: t.Peer, device: t.Name, to: n.Addr(), err: err})
 			}
 		}
 	}

@@ -277,7 +277,7 @@ func TestUntried(t *testing.T) {
 	const (
 		sites = "no ping is tried for the routers of azure, gcp to forward: name a host there in mesh_probe, or run it with all its routers"
 		gcp   = "no ping is tried for the routers of gcp to forward: name a host there in mesh_probe, or run it with all its routers"
-		home  = "no own address to ask azure-1, azure-2, gcp-1 from: correct this router's address, or its site's networks in the inventory"
+		home  = "no own address in 10.9.0.0/16 to ask azure-1, azure-2, gcp-1 from: correct this router's address, or its site's networks in the inventory"
 	)
 	tests := map[string]struct {
 		make func(s *sight)
@@ -310,7 +310,7 @@ func TestUntried(t *testing.T) {
 		"no own address of one of two families": {func(s *sight) {
 			s.SourceNetworks = append(s.SourceNetworks, netip.MustParsePrefix("2001:db8::/48"))
 			s.Request.Tunnels[2].Networks = networks("10.3.0.0/16", "2001:db8:3::/48")
-		}, []string{"no own address to ask gcp-1 from: correct this router's address, or its site's networks in the inventory"}},
+		}, []string{"no own address in 2001:db8::/48 to ask gcp-1 from: correct this router's address, or its site's networks in the inventory"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
