@@ -147,13 +147,20 @@ func (s *site) parseProbe(at string, texts []string, p *Problems) (out []netip.A
 		switch {
 		case err != nil:
 			p.add("%s: probe is %q: expected the IP address of a host that answers ping", at, text)
-		case !slices.ContainsFunc(s.networks, func(n netip.Prefix) bool { return n.Contains(a.Unmap()) }):
+		case !s.holds(netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())):
 			p.add("%s: probe %s is in no network of site %s: name a host behind its routers", at, a, s.name)
 		default:
 			out = append(out, a.Unmap())
 		}
 	}
 	return out
+}
+
+// holds reports whether a network is part of the site. Where one of the site cannot be read,
+// which is told, everything is.
+func (s *site) holds(x netip.Prefix) bool {
+	return len(s.networks) < len(s.Networks) ||
+		slices.ContainsFunc(s.networks, func(of netip.Prefix) bool { return contains(of, x) })
 }
 
 // zone returns the router's zone, or nil when it has none or an unknown one.

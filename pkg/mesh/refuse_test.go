@@ -505,3 +505,21 @@ func TestPlanOfNobody(t *testing.T) {
 		assertProblems(t, []string{want}, err)
 	}
 }
+
+// What follows from a network that cannot be read is not told beside it.
+func TestBadNetworkIsOneProblem(t *testing.T) {
+	for _, bad := range []string{"10.2.0.1/16", "10.2.0.0", "10.2.0.0/33", "::ffff:10.2.0.0/112", "0.0.0.0/0", ""} {
+		m := load(t, "field-case")
+		site(&m, "aws", func(s *mesh.Site) {
+			s.Networks, s.Probe = mesh.List{bad}, mesh.List{"10.2.1.20"}
+			s.Gateway = mesh.List{"10.2.1.1"}
+		})
+		router(&m, "aws-1", func(r *mesh.Router) { r.Probe, r.Gateway = mesh.List{"10.2.1.21"}, mesh.List{"10.2.1.1"} })
+		assertProblems(t, []string{"site aws: networks: "}, m.Validate())
+
+		m = load(t, "field-case")
+		zone(&m, "aws", "a", bad)
+		router(&m, "aws-1", func(r *mesh.Router) { r.Gateway = mesh.List{"10.2.1.1"} })
+		assertProblems(t, []string{"site aws: zone a: "}, m.Validate())
+	}
+}
