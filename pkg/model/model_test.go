@@ -173,6 +173,14 @@ func TestCuts(t *testing.T) {
 		"underlay aws-azure", "underlay aws-gcp", "underlay aws-office", "underlay azure-gcp",
 		"underlay azure-office", "underlay gcp-office",
 	}, cut, "without transit an underlay that is away cuts its two sites")
+	for _, c := range r.Double {
+		for _, f := range c.Faults {
+			for _, cut := range c.Cut {
+				ends := min(cut.From, cut.To) + "-" + max(cut.From, cut.To)
+				assert.False(t, f.Kind == model.UnderlayFault && f.Name == ends, "%v: what %s cuts alone", c.Faults, f)
+			}
+		}
+	}
 	c := n.After(fault(t, n, "tunnel azure-1 gcp-1"), fault(t, n, "tunnel azure-2 gcp-1")).Case()
 	assert.ElementsMatch(t, []model.Cut{
 		{From: "gcp", Routers: []string{"gcp-1"}, Whole: true, To: "azure", Why: model.NoRoute},

@@ -75,9 +75,11 @@ func (n *Network) Report(doubles bool) Report {
 	return out
 }
 
+// includes reports whether the list has the cut, or one of more routers of that site.
 func includes(list []Cut, cut Cut) bool {
 	return slices.ContainsFunc(list, func(c Cut) bool {
-		return c.From == cut.From && c.To == cut.To && c.Whole == cut.Whole && slices.Equal(c.Routers, cut.Routers)
+		return c.From == cut.From && c.To == cut.To && (c.Whole || !cut.Whole) &&
+			!slices.ContainsFunc(cut.Routers, func(r string) bool { return !slices.Contains(c.Routers, r) })
 	})
 }
 
