@@ -88,7 +88,7 @@ func TestAbsentWithoutAFormerFile(t *testing.T) {
 		h, told := booted(t, map[string]string{
 			"bird/bird.conf": string(conf(1)), "bird/bird.conf.good": string(conf(1)),
 			"bird/bird.conf.cand-x":               string(conf(2)),
-			"units/bird.service.d/50-wgmesh.conf": "x", "units/bird.service.d/50-wgmesh.sh": "x",
+			"units/bird.service.d/50-wgmesh.conf": "# wgmesh.router", "units/bird.service.d/50-wgmesh.sh": "",
 			"units/multi-user.target.wants/bird.service": "",
 		})
 		have, d := away(t, h)

@@ -45,13 +45,15 @@ func (h *Host) step(ctx context.Context, s Step) (string, error) {
 	case ActClean:
 		return "removed what an unfinished change left", h.clean(s.Names)
 	case ActOriginal:
-		err := atomicfile.Create(h.original(), s.Text, 0o640)
+		err := atomicfile.Create(s.Names[0], s.Text, 0o640)
 		if errors.Is(err, os.ErrExist) {
 			err = nil
 		} else if err == nil {
-			err = keepAsIs(h.Path, h.original())
+			err = keepAsIs(h.Path, s.Names[0])
 		}
-		return "kept the former file as " + h.original(), err
+		return "kept the former file as " + s.Names[0], err
+	case ActAside:
+		return "moved " + s.Names[0] + " to " + s.Names[1], os.Rename(s.Names[0], s.Names[1])
 	case ActTry:
 		return h.try(ctx, s)
 	case ActInstall:

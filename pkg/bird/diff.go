@@ -2,6 +2,7 @@ package bird
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,7 +42,8 @@ type Action string
 const (
 	ActUnit     Action = "unit"     // write the systemd drop-in
 	ActClean    Action = "clean"    // remove what an unfinished run left
-	ActOriginal Action = "original" // keep a copy of the distribution's file
+	ActOriginal Action = "original" // keep a copy of a file that is not ours
+	ActAside    Action = "aside"    // make room for it
 	ActTry      Action = "try"      // let the running BIRD try the text out
 	ActInstall  Action = "install"  // write bird.conf
 	ActKeep     Action = "keep"     // write its copy
@@ -66,7 +68,7 @@ type Step struct {
 	Unit    Unit     // ActUnit
 	Timeout int      // ActTry
 	Floor   []byte   // ActTry
-	Names   []string // ActClean, ActRemove: files; ActEnable: protocols; ActFinish: the candidate
+	Names   []string // ActClean, ActRemove, ActOriginal, ActAside: files; ActEnable: protocols; ActFinish: the candidate
 	Stamp   Stamp    // the text that BIRD runs afterwards: ActStart, ActTry
 }
 
@@ -237,10 +239,24 @@ func (s Have) keepGood(want Want) Delta {
 	return Delta{{Do: ActKeep, Text: s.Text}}
 }
 
-// keepOriginal keeps a file that is not ours, the first time it is replaced.
+// keepOriginal keeps a file that is not ours before it is replaced. The one from before us has
+// .orig added, as it is what is put back when we go. Any other has its digest, too.
 func (s Have) keepOriginal() Delta {
-	if s.Text == nil || s.Original || StampOf(s.Text) != "" {
+	orig := original(s.path)
+	keep := Step{Do: ActOriginal, Text: s.Text, Names: []string{orig}}
+	switch {
+	case s.Text == nil || StampOf(s.Text) != "" || s.Original && bytes.Equal(s.former, s.Text):
 		return nil
+	case s.Original && s.Good == nil: // we were never here, so it is somebody's own
+		return Delta{{Do: ActAside, Names: []string{orig, beside(orig, s.former)}}, keep}
+	case s.Original:
+		keep.Names[0] = beside(orig, s.Text)
 	}
-	return Delta{{Do: ActOriginal, Text: s.Text}}
+	return Delta{keep}
+}
+
+func original(path string) string { return path + ".orig" }
+
+func beside(path string, text []byte) string {
+	return fmt.Sprintf("%s-%.4x", path, sha256.Sum256(text))
 }

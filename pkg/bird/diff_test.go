@@ -59,9 +59,9 @@ func TestDiffApplied(t *testing.T) {
 			have: bird.Have{Text: []byte("log syslog all;")},
 			want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart},
 		},
-		"original kept already": {
+		"another original is there": {
 			have: bird.Have{Text: []byte("log"), Original: true},
-			want: []bird.Action{bird.ActInstall, bird.ActStart},
+			want: []bird.Action{bird.ActAside, bird.ActOriginal, bird.ActInstall, bird.ActStart},
 		},
 		"no file, no BIRD": {have: bird.Have{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
 		"stopped":          {have: bird.Have{Text: conf(2)}, want: []bird.Action{bird.ActStart}},

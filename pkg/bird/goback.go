@@ -31,6 +31,11 @@ func (h Host) Disable(ctx context.Context, before Before) ([]string, error) {
 // Touched lists the files that a change may write, as absolute paths.
 func (h Host) Touched() []string {
 	files := []string{h.Path, h.original()}
+	for _, path := range files {
+		if text, err := readIfThere(path); err == nil && text != nil && StampOf(text) == "" {
+			files = append(files, beside(h.original(), text))
+		}
+	}
 	if h.Manages() {
 		files = append(files, h.good(), h.dropIn(), h.script())
 	}

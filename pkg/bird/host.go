@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -69,7 +70,7 @@ func (h *Host) marker() string {
 	return filepath.Join(h.Run, "bird"+strings.ReplaceAll(h.Path, "/", "-")+".json")
 }
 
-func (h *Host) original() string { return h.Path + ".orig" }
+func (h *Host) original() string { return original(h.Path) }
 func (h *Host) dropIn() string   { return h.beside("50-wgmesh.conf") }
 func (h *Host) script() string   { return h.beside("50-wgmesh.sh") }
 
@@ -152,6 +153,9 @@ func (h *Host) observeBoot(s *Have) error {
 	}
 	script, err := readIfThere(h.script())
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(mark.Foreign(h.dropIn(), dropIn), mark.Foreign(h.script(), script)); err != nil {
 		return err
 	}
 	s.Unit = Unit{DropIn: string(dropIn), Script: string(script)}

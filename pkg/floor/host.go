@@ -124,6 +124,9 @@ func (h Host) Observe(context.Context) (Have, error) {
 		if err != nil && !absent {
 			return s, err
 		}
+		if err := mark.Foreign(path, text); err != nil {
+			return s, err
+		}
 		due := h.note(path).Due()
 		if absent && (!due || path != h.unit()) { // systemd may still have a unit that is gone
 			continue

@@ -185,6 +185,15 @@ func TestKernel(t *testing.T) {
 	assert.Empty(t, nettest.Run(t, "find", filepath.Dir(h.Folder), "-type", "f", "-o", "-type", "l"))
 }
 
+// A unit of that name which somebody else made is neither overwritten nor removed.
+func TestForeignUnit(t *testing.T) {
+	h := host(t)
+	unit := filepath.Join(mkdir(h.Units), "wgmesh-floor.service")
+	require.NoError(t, os.WriteFile(unit, []byte("[Unit]\n"), 0o644))
+	_, err := h.Observe(t.Context())
+	require.EqualError(t, err, unit+" was not made by wgmesh.router: move it away")
+}
+
 // A list that breaks off is used as far as it goes, and said to be broken.
 func TestScriptOnABrokenList(t *testing.T) {
 	alone(t)

@@ -3,10 +3,12 @@
 package mark
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -19,6 +21,15 @@ const maker = "wgmesh.router"
 // name is what a mesh may be called: the name of an Ansible group, as a rule.
 var name = plan.Name{
 	First: plan.Alphanumeric + "_", Rest: plan.Alphanumeric + "_.-", Most: 63,
+}
+
+// Foreign refuses a file that is in the place of one of ours and is somebody else's: it would be
+// overwritten, or removed when we go. A power cut may have left one of ours empty.
+func Foreign(path string, text []byte) error {
+	if len(bytes.Trim(text, "\x00 \n")) == 0 || bytes.Contains(text, []byte(maker)) {
+		return nil
+	}
+	return cause.New("%s was not made by wgmesh.router: move it away", path)
 }
 
 // An Owner is for whom something is made: a mesh, or a user himself.

@@ -34,6 +34,21 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// Whoever has a file where one of ours is to be keeps it.
+func TestForeign(t *testing.T) {
+	for text, ours := range map[string]bool{
+		"# Written by the Ansible module wgmesh.router.wg_tunnel.\n[Service]\n": true,
+		"": true, "\x00\x00\n": true, // what a power cut left
+		"[Service]\nNice=5\n": false, "x": false,
+	} {
+		err := mark.Foreign("/etc/a.conf", []byte(text))
+		assert.Equal(t, ours, err == nil, "%q", text)
+		if !ours {
+			assert.EqualError(t, err, "/etc/a.conf was not made by wgmesh.router: move it away")
+		}
+	}
+}
+
 func TestClaims(t *testing.T) {
 	root := t.TempDir()
 	put := func(path, text string) {

@@ -66,6 +66,16 @@ func TestAbsentLeavesWhatSomebodyChanged(t *testing.T) {
 	assert.Equal(t, "0", live(t, root, "net.ipv4.ip_forward"))
 }
 
+// A file of that name which somebody else made is neither overwritten nor removed.
+func TestForeignDropIn(t *testing.T) {
+	root := stock().with(tree{sysctl.Path[1:]: "net.ipv4.ip_forward = 0\n"}).host(t)
+	for _, absent := range []bool{false, true} {
+		want := sysctl.Want{Profile: router, Path: sysctl.Path, Absent: absent}
+		_, err := sysctl.Host{Root: root}.Observe(t.Context(), want)
+		require.EqualError(t, err, sysctl.Path+" was not made by wgmesh.router: move it away")
+	}
+}
+
 // A drop-in of a version that kept no record: what other files say counts, the rest is said.
 func TestAbsentWithoutARecord(t *testing.T) {
 	root := stock().with(tree{"etc/sysctl.d/50-mine.conf": "net.ipv4.tcp_mtu_probing = 2\n"}).host(t)

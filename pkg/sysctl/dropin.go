@@ -47,6 +47,9 @@ func (h Host) readDropin(path string) (dropin, error) {
 	if err != nil {
 		return dropin{}, fmt.Errorf("sysctl drop-in: %w", err)
 	}
+	if err := mark.Foreign(path, data); err != nil {
+		return dropin{}, err
+	}
 	d := dropin{text: data, mesh: mark.Of(string(data)), sets: Settings{}, former: Settings{}}
 	for line := range strings.Lines(string(data)) {
 		if list, ok := strings.CutPrefix(line, portsMark); ok {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/unread"
 )
@@ -114,6 +115,9 @@ func (h *Host) Boot() (Boot, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
+			return "", err
+		}
+		if err := mark.Foreign(f.path, text); err != nil {
 			return "", err
 		}
 		found++

@@ -256,7 +256,8 @@ options:
     default: 30
   path:
     description:
-      - BIRD's configuration file. The distribution's own file is kept once, with C(.orig) added.
+      - BIRD's configuration file. The one from before the first run is kept, with C(.orig) added, and put back by C(state=absent).
+      - Any other that is not the module's has eight digits, too, for example C(bird.conf.orig-3fd30542). It is never removed.
       - Without it, the one that the distribution's BIRD reads. C(/etc/bird/bird.conf) on Debian and Ubuntu,
         C(/etc/bird.conf) on EL and Fedora.
     type: path

@@ -155,11 +155,6 @@ take() {
         ! swallows "$name" || refuse "$name has AllowedIPs /0 and a FwMark: policy rules send all into it, and the mesh lets no such in: \
 give it the sites' networks first"
     done
-    # Where there is one, it is not written.
-    birds || for conf in $bird; do
-        [ ! -e "$conf" ] || [ ! -e "$conf.orig" ] || cmp -s "$conf" "$conf.orig" ||
-            refuse "$conf.orig is there already: move it away, or the bird.conf of now is kept nowhere"
-    done
     if [ -z "$own" ]; then
         :
     elif [ -e "$key" ]; then
