@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -44,10 +45,29 @@ func Client(metadata string, allow func(host string) error) *http.Client {
 func Tune(metadata string, allow func(host string) error) func(*http.Transport) {
 	d := dialer{metadata: host(metadata), allow: allow}
 	return func(t *http.Transport) {
-		t.Proxy = d.proxy(http.ProxyFromEnvironment)
+		t.Proxy = d.proxy(Proxy)
 		t.DialContext = d.dial
 	}
 }
+
+// Proxy is the environment's proxy for a request. Of a user or password that has a /, ? or #
+// as it is, Go takes what comes before for the host: name servers would be asked for it, and
+// the error would tell it.
+func Proxy(r *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(r)
+	if u == nil {
+		return nil, err
+	}
+	bare := *u
+	bare.User = nil
+	if u.Host == "" || strings.Contains(bare.String(), "@") {
+		return nil, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errNoProxy} // as Go's own: there was no connection
+	}
+	return u, err
+}
+
+var errNoProxy = errors.New("what HTTP_PROXY or HTTPS_PROXY says is not the URL of a proxy: expected " +
+	"http://user:password@host:port, with %2F for a / in the password, and so on")
 
 type dialer struct {
 	metadata string

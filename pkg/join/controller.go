@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/cloud"
 )
 
 // callController is the mode controller: it asks AWX, or the Automation
@@ -56,7 +58,7 @@ func (c Controller) client() (*http.Client, error) {
 	}
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig,
+			Proxy: cloud.Proxy, TLSClientConfig: tlsConfig,
 			TLSHandshakeTimeout: 20 * time.Second, DisableKeepAlives: true,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -158,6 +158,7 @@ class Test(unittest.TestCase):
         weak.write_text("weak")
         at = {name: self.serve(c) for name, c in {"guarded": guarded, "broken": broken, "slow": slow, "lost": lost, "moved": moved}.items()}
         expected = {
+            "proxy": ({"use_proxy": True}, r"no answer of Consul: http_proxy or https_proxy is not the URL of a proxy: expected http://"),
             "down": ({"url": "http://127.0.0.1:9"}, r"Connection refused; set url or CONSUL_HTTP_ADDR to an agent or a server that runs"),
             "tls": ({"url": self.serve(self.consul, context)}, r"certificate is not trusted \(.*\): name the authority's in ca_file"),
             "url": (
@@ -209,7 +210,8 @@ class Test(unittest.TestCase):
         }
         sources = {name: self.source(name, **options) for name, (options, _) in expected.items()}
         fine = self.source("stale", url=at["lost"], stale=True)
-        for hosts, _groups, said in self.each(*sources.values(), fine, env={"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "0"}):
+        env = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "0", "http_proxy": "http:/user:%s@127.0.0.1:9" % SECRET}
+        for hosts, _groups, said in self.each(*sources.values(), fine, env=env):
             self.assertIsNotNone(hosts, said)
             self.assertIn("office-1", hosts)
             self.assertRegex(" ".join(said.split()), r"Consul has no leader; its answer is 7 s old or more")

@@ -253,7 +253,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except (OSError, ssl.SSLError, urllib.error.URLError) as error:
             raise ConsulError("%s: %s" % (url, no_answer(error, self.get_option("timeout")))) from None
         except Exception as error:  # what http.client says about an answer that is not HTTP, and Ansible about a missing ca_file
-            raise ConsulError("%s: no answer of Consul: %s" % (url, error)) from None
+            said = str(error)
+            if said.startswith("proxy URL"):  # Python quotes all of it, with the password
+                said = "http_proxy or https_proxy is not the URL of a proxy: expected http://user:password@host:port"
+            raise ConsulError("%s: no answer of Consul: %s" % (url, said)) from None
         if headers.get("X-Consul-Results-Filtered-By-ACLs") == "true":
             raise ConsulError("%s: Consul kept a part of its answer back: %s" % (url, MISSING.format(self.get_option("service"))))
         if self.get_option("stale") and headers.get("X-Consul-KnownLeader") == "false":
