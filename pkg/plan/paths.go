@@ -15,7 +15,7 @@ const (
 	Directory    = "/etc/wgmesh" // the door, and what the programs read
 	JoinFile     = Directory + "/join.yml"
 	FailoverFile = Directory + "/failover.json"
-	ImageFile    = Directory + "/image" // as old as the last run of the image play
+	ImageFile    = Directory + "/image" // as old as the image
 
 	// What a router runs by itself, and who brings it: the plays image and upgrade, and routes.
 	JoinProgram     = "/usr/local/bin/wgmesh"

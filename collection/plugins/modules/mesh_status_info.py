@@ -344,7 +344,7 @@ ages:
     - How old the keys and the image of this router are, and how long a drain and a change that waits for its confirmation
       have been there. What is not known is left out.
     - The age of the private key is that of its file, that of a pre-shared key is in its record, and that of the image is
-      the time since the image play ran.
+      that of C(/etc/wgmesh/image), which an image build touches. The image play on a router that has it does not.
   returned: always
   type: list
   elements: dict
@@ -412,7 +412,7 @@ source_addresses:
   elements: str
 lines:
   description:
-    - The tunnels as a table for a terminal of 80 columns. C(!) marks those with a problem. The last line sums up.
+    - The tunnels as a table for a terminal of 80 columns. C(!) marks those with a problem. A line after the table sums up; ages and notes follow it.
     - The column C(mtu) has the size that gets through whole, or with C(<) the least that does not.
   returned: always
   type: list
