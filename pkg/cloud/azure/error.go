@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wgmesh/router/pkg/cloud"
 )
@@ -70,6 +71,10 @@ func (p problem) explain(do string) *cloud.Error {
 	return e
 }
 
+// MetadataUpdate is how long the metadata service may be updated, as Microsoft says: a caller
+// that asks it has to have more time than that.
+const MetadataUpdate = 70 * time.Second
+
 // explainMetadata reads an error of the metadata service.
 func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	var body struct {
@@ -83,7 +88,7 @@ func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	}
 	token := strings.HasPrefix(do, "token")
 	switch {
-	case a.Status == 410 || a.Status == 404 && token: // so it answers while it is updated, for up to 70 seconds
+	case a.Status == 410 || a.Status == 404 && token: // so it answers while it is updated, for up to MetadataUpdate
 		e.Kind = cloud.Throttled
 	case a.Status == 404:
 		e.Kind = cloud.Broken

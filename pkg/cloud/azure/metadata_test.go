@@ -15,8 +15,7 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// updated is the metadata service while it is updated, which is up to 70 seconds: a client is
-// to ask again.
+// updated is the metadata service while it is updated: a client is to ask again.
 type updated struct {
 	status int
 	until  time.Time
@@ -64,7 +63,7 @@ func TestMetadataIsUpdated(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 				defer cancel()
-				c := &http.Client{Transport: updated{tt.status, time.Now().Add(70 * time.Second)}}
+				c := &http.Client{Transport: updated{tt.status, time.Now().Add(MetadataUpdate)}}
 				require.NoError(t, ask[tt.ask](ctx, c))
 			})
 		})
