@@ -29,13 +29,14 @@ type Want struct {
 type finding struct {
 	cause.Cause
 	harmless bool // the router works all the same
+	sure     bool // the run would end half-way, whatever the user knows
 }
 
 // refuse is a finding with which the plan cannot work.
 func refuse(c cause.Cause) finding { return finding{Cause: c} }
 
 // warn is a finding with which it can.
-func warn(c cause.Cause) finding { return finding{c, true} }
+func warn(c cause.Cause) finding { return finding{Cause: c, harmless: true} }
 
 // A question is one thing to look for.
 type question struct {
@@ -76,7 +77,7 @@ func Compare(w Want, h Have) (refusals, warnings []cause.Cause) {
 	}
 	for _, q := range questions() {
 		for _, f := range q.ask(w, h) {
-			if f.harmless || slices.Contains(w.Accept, q.name) {
+			if f.harmless || !f.sure && slices.Contains(w.Accept, q.name) {
 				warnings = append(warnings, f.Cause)
 			} else {
 				refusals = append(refusals, f.Cause)
