@@ -29,7 +29,7 @@ func Confirm(ctx context.Context, g guard.Guard,
 		}
 		if deltas[path], err = bird.Diff(bird.Want{State: bird.Confirmed}, have); err != nil {
 			return nil, fmt.Errorf(
-				"%w; the rest of the change of this router follows: `wgmesh undo` does it at once", err)
+				"%w; the rest of the change of this router follows, or at once by hand (docs/guard.md)", err)
 		}
 	}
 	return func(ctx context.Context) (done []string, err error) {

@@ -117,3 +117,20 @@ func calls(t *testing.T, is func(path, of, name string) bool, f func(at string, 
 		}))
 	}
 }
+
+// A command that a text says to run is on the PATH of a router that joins by itself, and of no
+// other one: only what such a router says names it.
+func TestNoTextNamesACommandThatIsNotThere(t *testing.T) {
+	calls(t, func(path, of, name string) bool {
+		said := of == "cause" && name == "New" || of == "errors" && name == "New" ||
+			of == "fmt" && (name == "Errorf" || name == "Sprintf")
+		return said && !strings.HasPrefix(path, "../join/") && !strings.HasPrefix(path, "../gate/")
+	}, func(at string, call *ast.CallExpr) {
+		ast.Inspect(call, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.BasicLit); ok && strings.Contains(literal.Value, "`wgmesh") {
+				t.Errorf("%s: expected a path, or the page that has the command: %s", at, literal.Value)
+			}
+			return true
+		})
+	})
+}

@@ -17,7 +17,7 @@ description:
   - Files are restored byte for byte, with their modes and owners. The running state (tunnels, their keys, kernel
     parameters, BIRD) is restored field by field.
   - The task that confirms runs over a new connection. A router that cut off its own management cannot confirm.
-  - C(wgmesh undo) on the router does the same by hand as I(state=undone).
+  - By hand, on the router, the command in docs/guard.md does the same as I(state=undone).
 options:
   state:
     description:
