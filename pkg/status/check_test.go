@@ -276,6 +276,23 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A tunnel that is larger than planned works, and its packets are cut outside of it. That is this router's
+// own fault, and one of all its tunnels; nothing is taken back for it.
+func TestTunnelsAreTooLarge(t *testing.T) {
+	r, o := night()
+	for i := range o.Tunnels {
+		o.Tunnels[i].Device.MTU = 9001
+	}
+	rep := status.Judge(r, o)
+	assert.Equal(t, []string{
+		"the MTU of wg20, wg21 is larger than planned (9001, expected 1340): run the mesh play here",
+	}, rep.Texts())
+	assert.Empty(t, rep.Troubles()[0].Peer)
+	assert.True(t, rep.RequiredHealthy())
+	r.Tunnels[0].MTU, r.Tunnels[1].MTU = 0, 0
+	assert.True(t, status.Judge(r, o).Healthy(), "nobody planned one")
+}
+
 func TestRequire(t *testing.T) {
 	tests := map[string]struct {
 		require []string

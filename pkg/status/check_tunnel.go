@@ -25,6 +25,9 @@ const rejectAfter = 180 * time.Second
 // own reports whether this router's own BIRD is the cause.
 func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent, cut map[string]bool) {
 	hopeless, silent, cut = map[string]bool{}, map[string]bool{}, map[string]bool{}
+	if p, found := checkSizes(r, o); found {
+		rep.Problems = append(rep.Problems, p)
+	}
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i].Session
 		cut[t.Peer] = own || s == nil || o.At.Sub(o.clock(s.Since)) < askAgain
@@ -215,6 +218,24 @@ func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 	}
 	return cause.New(
 		"packets of %d bytes do not get through, %s: check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
+}
+
+// checkSizes finds the tunnels that are larger than planned. All that is sent gets through, in pieces.
+func checkSizes(r *Request, o *Observation) (Problem, bool) {
+	var large cause.List
+	var first, want int
+	for i, t := range r.Tunnels {
+		if mtu := o.Tunnels[i].Device.MTU; t.MTU > 0 && mtu > t.MTU {
+			if large = append(large, t.Name); len(large) == 1 {
+				first, want = mtu, t.MTU
+			}
+		}
+	}
+	if len(large) == 0 {
+		return Problem{}, false
+	}
+	return wrong(cause.New("the MTU of %s is larger than planned (%d, expected %d): run the mesh play here",
+		large, first, want))
 }
 
 // checkSession is about BGP and the BFD session that guards it.
