@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,6 +100,10 @@ func TestGone(t *testing.T) {
 	cloud := aws.Start(t)
 	cloud.Tables["rtb-b"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 	cloud.Tables["rtb-b"].Routes["10.3.0.0/16"] = strings.Replace(aws.Via("eni-them"), "active", "blackhole", 1)
+	cloud.Tables["rtb-b"].Routes["pl-2"] = aws.Via("eni-them")
+	cloud.OnCall = func(_ aws.Machine, q url.Values) {
+		assert.NotEqual(t, "GetManagedPrefixListEntries", q.Get("Action"), "a daemon reads no prefix lists")
+	}
 	prefixes := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("10.3.0.0/16")}
 	s := &siteTables{config: failover.Config{
 		Mesh: "example", APIEndpoint: cloud.EC2.URL, MetadataEndpoint: cloud.IMDS.URL,
@@ -107,6 +112,8 @@ func TestGone(t *testing.T) {
 	gone, err := s.Gone(t.Context(), "rtb-b")
 	require.NoError(t, err)
 	assert.Equal(t, prefixes[1:], gone)
+	_, _, err = s.Take(t.Context(), "rtb-b", gone)
+	require.NoError(t, err)
 }
 
 // A connection that was kept may lead to what has died since, as when a zone fails: the

@@ -21,7 +21,7 @@ func items(t *testing.T, m moto.Server, table string) map[string]string {
 	out := map[string]string{}
 	for _, item := range regexp.MustCompile(`(?s)<item>(.*?)</item>`).FindAllStringSubmatch(set[1], -1) {
 		destination := regexp.MustCompile(
-			`<destination(?:Ipv6CidrBlock|CidrBlock)>([^<]*)<`).FindStringSubmatch(item[1])
+			`<destination(?:Ipv6CidrBlock|CidrBlock|PrefixListId)>([^<]*)<`).FindStringSubmatch(item[1])
 		require.NotNil(t, destination, item[1])
 		out[destination[1]] = item[1]
 	}
@@ -49,7 +49,13 @@ func TestAWSByMoto(t *testing.T) {
 	}
 	route("10.0.0.0/16")
 	route("10.99.0.0/16")
+	list := m.Ask(t, "prefixListId", "Action", "CreateManagedPrefixList", "PrefixListName", "office", "MaxEntries", "9",
+		"AddressFamily", "IPv4", "Entry.1.Cidr", "10.2.0.0/16", "Entry.2.Cidr", "10.2.3.0/24")
+	gateway := m.Ask(t, "transitGatewayId", "Action", "CreateTransitGateway")
+	m.Call(t, "ec2", "Action", "CreateRoute", "RouteTableId", ours, "DestinationPrefixListId", list,
+		"TransitGatewayId", gateway)
 	before := items(t, m, ours)
+	require.Contains(t, before, list)
 	o := options{
 		"via": us, "region": "cn-north-1", "mesh": "example", "tables": []string{ours},
 		"prefixes":     []string{"10.0.0.0/16", "10.2.0.0/16", "2001:db8::/32"},
@@ -61,9 +67,11 @@ func TestAWSByMoto(t *testing.T) {
 		m.Enforce(t, true)
 		defer m.Enforce(t, false)
 		warnings := task.Succeeds(t, o.And(check))["warnings"]
-		require.Len(t, warnings, 2, "one of each kind") // 10.2.0.0/16 stands for 2001:db8::/32
-		assert.Contains(t, warnings.([]any)[0], "the permission ec2:ReplaceRoute is missing")
-		assert.Contains(t, warnings.([]any)[1], "the permission ec2:CreateRoute is missing")
+		require.Len(t, warnings, 3, "one of each kind") // 10.2.0.0/16 stands for 2001:db8::/32
+		assert.Contains(t, warnings.([]any)[0], ours+": prefix lists such as "+list)
+		for i, missing := range []string{"GetManagedPrefixListEntries", "ReplaceRoute", "CreateRoute"} {
+			assert.Contains(t, warnings.([]any)[i], "the permission ec2:"+missing+" is missing")
+		}
 		assert.Contains(t, task.FailsUnchanged(t, o), "the permission ec2:CreateRoute is missing")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
 		assert.Contains(t, task.Fails(t, o), "AWS does not accept the credentials")
@@ -71,7 +79,8 @@ func TestAWSByMoto(t *testing.T) {
 	assert.Equal(t, before, items(t, m, ours))
 
 	t.Run("a router", func(t *testing.T) {
-		m.User(t, "router", `"ec2:DescribeRouteTables", "ec2:CreateRoute", "ec2:ReplaceRoute", "ec2:DeleteRoute"`)
+		m.User(t, "router", `"ec2:DescribeRouteTables", "ec2:GetManagedPrefixListEntries",
+			"ec2:CreateRoute", "ec2:ReplaceRoute", "ec2:DeleteRoute"`)
 		m.Enforce(t, true)
 		defer m.Enforce(t, false)
 		// Not in check mode: moto does not know DryRun for routes and would write.
@@ -81,6 +90,9 @@ func TestAWSByMoto(t *testing.T) {
 			ours + ": 10.0.0.0/16: goes to " + us + " now, before to " + them,
 			ours + ": 10.2.0.0/16: goes to " + us + " now", ours + ": 2001:db8::/32: goes to " + us + " now",
 		}, result["done"])
+		require.Len(t, result["warnings"], 1)
+		assert.Contains(t, result["warnings"].([]any)[0],
+			ours+": the prefix list "+list+" sends 10.2.3.0/24 of 10.2.0.0/16 to the transit gateway "+gateway+", ")
 		task.Unchanged(t, o)
 		assert.Contains(t, task.Fails(t, o.And(options{"tables": []string{bare}})),
 			bare+": it has no tag wgmesh.router")

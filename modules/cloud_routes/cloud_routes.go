@@ -42,7 +42,11 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		return ansible.Plan{}, err
 	}
 	want := o.want(name, tables.Via())
-	have, err := observe(ctx, tables, want)
+	first, notes := want, []string(nil) // what is there beside ours is looked for once
+	if !want.Absent {
+		first.Note = func(note string) { notes = append(notes, note) }
+	}
+	have, err := observe(ctx, tables, first)
 	if err != nil {
 		return ansible.Plan{}, err
 	}
@@ -51,7 +55,7 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"cloud": name, "via": want.Via, "routes": shown(have), "verified": len(delta) == 0 && refused == nil,
 	}
 	if refused != nil { // nothing is written when a part of it cannot be
-		return ansible.Plan{Return: result}, refused
+		return ansible.Plan{Return: result, Warnings: notes}, refused
 	}
 	plan := ansible.Plan{
 		Before: shown(have), After: shown(route.After(have, delta)), Changed: len(delta) > 0,
@@ -75,10 +79,10 @@ func (p Planner) Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 			defer cancel()
 			return route.Rehearse(ctx, tables, want, delta)
 		},
-		Return: result,
+		Return: result, Warnings: notes,
 	}
 	if len(delta) == 0 {
-		plan.Warnings = route.Troubles(want, have)
+		plan.Warnings = append(notes, route.Troubles(want, have)...)
 	}
 	return plan, nil
 }

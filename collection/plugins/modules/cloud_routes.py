@@ -19,6 +19,7 @@ description:
     table carries the mark - whoever makes the table tags it with C(wgmesh.router) and the mesh's name. A table without
     it is refused. In a table with it, a route of I(prefixes) that goes to a network interface, or nowhere any more, is
     taken over. One that goes to anything else (a transit gateway, a peering, a NAT gateway) is an error that names it.
+    A managed prefix list with a part of one of I(prefixes), which AWS prefers to the route, is a warning.
   - On GCP it is static routes of a VPC network, which go to an instance. They cannot be changed, so a new one is made,
     and the old one deleted when the new one is there. Routes of several routers stand beside each other, and
     I(priority) says which is used. Ours carry the mesh's name in their name and description, and others are never
@@ -96,7 +97,8 @@ author:
 notes:
   - What a router's role needs on AWS is C(ec2:DescribeRouteTables), C(ec2:CreateRoute), C(ec2:ReplaceRoute) and
     C(ec2:DeleteRoute), the last three limited to tables with the mark by the condition
-    C(aws:ResourceTag/wgmesh.router).
+    C(aws:ResourceTag/wgmesh.router). Where tables have routes to managed prefix lists, those of gateway endpoints
+    apart, it is also C(ec2:GetManagedPrefixListEntries); without it a warning says that the lists are not looked into.
   - On GCP it is C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete),
     C(compute.networks.updatePolicy), C(compute.instances.use) and C(compute.globalOperations.get), and on a router the
     access scope C(compute) or C(cloud-platform). For a network of another project (Shared VPC) it is also

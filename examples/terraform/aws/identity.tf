@@ -21,9 +21,11 @@ resource "aws_iam_role_policy" "router" {
     Statement = concat(
       [
         {
-          # Discovery by aws_ec2; cloud_forwarding, cloud_routes and publish-host-key read. None of them can be narrowed.
-          Effect   = "Allow"
-          Action   = ["ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeTags"]
+          # Discovery by aws_ec2; cloud_forwarding, cloud_routes and publish-host-key read. What describes cannot be narrowed.
+          Effect = "Allow"
+          Action = [
+            "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeTags", "ec2:GetManagedPrefixListEntries"
+          ]
           Resource = "*"
         },
         {

@@ -2,7 +2,8 @@
 //
 // It is built from AWS's documentation (EC2 API reference: DescribeNetworkInterfaces,
 // ModifyNetworkInterfaceAttribute, DescribeRouteTables, CreateRoute, ReplaceRoute,
-// DeleteRoute, DescribeTags, CreateTags, error codes, query requests; EC2 user guide: instance metadata version 2),
+// DeleteRoute, GetManagedPrefixListEntries, DescribeTags, CreateTags, error codes, query
+// requests; EC2 user guide: instance metadata version 2),
 // and, for what ReplaceRoute says where there is no route, from getmoto/moto#6425, which
 // has it from AWS itself. It does what moto does not: it throttles, lets credentials
 // expire, is only eventually consistent, loses answers and instances. Signatures and
@@ -44,7 +45,8 @@ type Cloud struct {
 
 	Interfaces []*Interface
 	Tables     map[string]*Table
-	Tags       map[string]string // of the instance that asks
+	Lists      map[string][]string // the entries of managed prefix lists
+	Tags       map[string]string   // of the instance that asks
 	stale      []map[string]*Table
 }
 
@@ -82,7 +84,7 @@ func New() *Cloud {
 			Routes: map[string]string{
 				"10.1.0.0/16": Local,
 				"0.0.0.0/0":   `<natGatewayId>nat-1</natGatewayId><origin>CreateRoute</origin><state>active</state>`,
-				"10.0.0.0/8":  Via("eni-them"), "pl-1": Via("eni-them"), "2001:db8:1::/56": Local,
+				"10.0.0.0/8":  Via("eni-them"), "pl-1": Gateway, "2001:db8:1::/56": Local,
 			},
 		}
 	}
@@ -162,6 +164,8 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 		c.modify(w, r)
 	case "DescribeRouteTables":
 		c.describeTables(w, r)
+	case "GetManagedPrefixListEntries":
+		c.listEntries(w, r)
 	case "DescribeTags":
 		c.describeTags(w, r, machine)
 	case "CreateTags":

@@ -28,6 +28,9 @@ func Via(eni string) string {
 // Local is the route of a VPC's own network.
 const Local = `<gatewayId>local</gatewayId><origin>CreateRouteTable</origin><state>active</state>`
 
+// Gateway is the route of a gateway endpoint, to the prefix list of its service.
+const Gateway = `<gatewayId>vpce-1</gatewayId><origin>CreateRoute</origin><state>active</state>`
+
 // Without is a copy of all tables without some of the routes.
 func (c *Cloud) Without(destinations ...string) map[string]*Table {
 	out := map[string]*Table{}

@@ -30,6 +30,8 @@ type Routes struct {
 	renew       func()
 	describe    func(context.Context, *ec2.DescribeRouteTablesInput,
 		...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
+	list func(context.Context, *ec2.GetManagedPrefixListEntriesInput,
+		...func(*ec2.Options)) (*ec2.GetManagedPrefixListEntriesOutput, error)
 	create  func(context.Context, *ec2.CreateRouteInput, ...func(*ec2.Options)) (*ec2.CreateRouteOutput, error)
 	replace func(context.Context, *ec2.ReplaceRouteInput, ...func(*ec2.Options)) (*ec2.ReplaceRouteOutput, error)
 	remove  func(context.Context, *ec2.DeleteRouteInput, ...func(*ec2.Options)) (*ec2.DeleteRouteOutput, error)
@@ -60,7 +62,8 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	}
 	return &Routes{
 		via: o.Via, region: region, pace: o.Pace, renew: renew,
-		describe: api.DescribeRouteTables, create: api.CreateRoute, replace: api.ReplaceRoute, remove: api.DeleteRoute,
+		describe: api.DescribeRouteTables, list: api.GetManagedPrefixListEntries,
+		create: api.CreateRoute, replace: api.ReplaceRoute, remove: api.DeleteRoute,
 	}, nil
 }
 

@@ -22,6 +22,7 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 	do := strings.Join(w.Tables, ", ") + ": ec2:DescribeRouteTables"
 	found := map[string]bool{}
 	var have []route.Route
+	var seen []types.RouteTable
 	for {
 		var out *ec2.DescribeRouteTablesOutput
 		err := r.pace.Try(ctx, r.renew, func(ctx context.Context) (err error) {
@@ -40,6 +41,7 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 				return nil, err
 			}
 			found[id] = true
+			seen = append(seen, t)
 			have = append(have, routes(w, id, t.Routes)...)
 		}
 		if aws.ToString(out.NextToken) == "" {
@@ -54,6 +56,9 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 				Hint: "is the id right, is it this account, was it deleted?",
 			}
 		}
+	}
+	if w.Note != nil {
+		r.notes(ctx, w, seen)
 	}
 	order.By(have, route.Compare)
 	return have, nil
@@ -81,18 +86,15 @@ func marked(id string, tags []types.Tag, mesh string) error {
 func routes(w route.Want, table string, all []types.Route) []route.Route {
 	var out, propagated []route.Route
 	for _, each := range all {
-		prefix, err := netip.ParsePrefix(aws.ToString(each.DestinationCidrBlock) +
-			aws.ToString(each.DestinationIpv6CidrBlock))
-		if err != nil {
+		prefix, ok := network(each)
+		if !ok {
 			continue // to a prefix list
 		}
-		r := route.Route{Table: table, Prefix: prefix.Masked(), Via: cloud.Line(aws.ToString(each.NetworkInterfaceId))}
+		r := route.Route{Table: table, Prefix: prefix, Via: cloud.Line(aws.ToString(each.NetworkInterfaceId))}
 		if !w.Covers(r) {
 			continue
 		}
-		if each.State == types.RouteStateBlackhole || each.State == types.RouteStateFiltered {
-			r.Trouble = string(each.State)
-		}
+		r.Trouble = trouble(each)
 		if r.Foreign = foreign(each); r.Foreign != "" {
 			r.Via = r.Foreign
 		}
@@ -109,6 +111,20 @@ func routes(w route.Want, table string, all []types.Route) []route.Route {
 		}
 	}
 	return out
+}
+
+// network is the destination of a route, unless that is a prefix list.
+func network(r types.Route) (netip.Prefix, bool) {
+	prefix, err := netip.ParsePrefix(aws.ToString(r.DestinationCidrBlock) + aws.ToString(r.DestinationIpv6CidrBlock))
+	return prefix.Masked(), err == nil
+}
+
+// trouble is why a route carries nothing, in AWS's words.
+func trouble(r types.Route) string {
+	if r.State == types.RouteStateBlackhole || r.State == types.RouteStateFiltered {
+		return string(r.State)
+	}
+	return ""
 }
 
 // foreign says to what a route goes that no router may take over. A network

@@ -37,6 +37,8 @@ type Want struct {
 	Via      string         // "" for the router that this runs on
 	Priority int            // GCP: the lower one wins; elsewhere 0
 	Absent   bool           // take away what goes there, and nothing else
+	// Note is told, in words, what else in the tables takes packets for the prefixes; nil: nobody looks.
+	Note func(string)
 }
 
 // A Route is one route as a table has it.

@@ -111,14 +111,15 @@ run "site" {
   # Identity.
   assert {
     condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Action])) == toset([
-      "ec2:CreateRoute", "ec2:DeleteRoute", "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeTags", "ec2:ReplaceRoute"
+      "ec2:CreateRoute", "ec2:DeleteRoute", "ec2:DescribeInstances", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeTags", "ec2:GetManagedPrefixListEntries",
+      "ec2:ReplaceRoute"
     ])
     error_message = "policy: reads, and the routes"
   }
   assert {
     condition = alltrue([
       for s in jsondecode(aws_iam_role_policy.router.policy).Statement :
-      s.Resource == "*" ? alltrue([for a in s.Action : startswith(a, "ec2:Describe")]) : (
+      s.Resource == "*" ? alltrue([for a in s.Action : startswith(a, "ec2:Describe") || a == "ec2:GetManagedPrefixListEntries"]) : (
         toset(s.Resource) == toset([for table in aws_route_table.zone : table.arn]) && s.Condition.StringEquals["aws:ResourceTag/wgmesh.router"] == "wan"
       )
     ])
