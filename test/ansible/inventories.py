@@ -1260,6 +1260,20 @@ class Drains(unittest.TestCase):
         self.assertIn("it comes from its own site", undrained("azure-1", [], traffic)[0])
         self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
 
+    def test_drained_and_last_way_out(self):
+        """What has lost the tunnels inside its site cannot know that the other router lives, and a balancer was never told to leave it."""
+        alone = "it has no session to azure-2, azure-3, so it acts as the last way out of its site: mend that, or while"
+        for two, three, office, want in (
+            ("Active", "Idle", "Established", True),
+            ("", "", "Established", False),
+            ("Active", "Established", "Established", False),
+            ("Established", "Established", "Active", False),
+        ):
+            tunnels = [{"peer": "azure-2", "bgp": two}, {"peer": "azure-3", "bgp": three}, {"peer": "office-1", "bgp": office}]
+            lines = undrained("azure-1", [], {"forwarded": 9, "tunnels": tunnels}, beside=["azure-2", "azure-3"])
+            self.assertEqual(want, alone in lines[0], lines)
+        self.assertNotIn("last way out", undrained("azure-1", [], {"forwarded": 9, "tunnels": tunnels})[0], "the only router of its site")
+
     def test_one_says_that_it_uses(self):
         """A router that was taken over kept everybody else from being drained: it said that it had its way by whoever was."""
         way = [{"network": "10.1.0.0/16", "peer": "azure-1"}]
