@@ -233,6 +233,8 @@ REFUSED = {
     "a limit to who is absent": (
         inventory(aws_1={"mesh_state": "absent"}), ["--limit", "aws-1"],
         "aws-1 is mesh_state: absent, and no other router is in this run: leave --limit out, or name a router with it that is present"),
+    "mesh_replaced that names nobody": (
+        inventory(everywhere={"mesh_replaced": 5}), [], "mesh_replaced: 5 is not a router of the inventory: name one that is"),
     "mesh_replaced that is misspelt": (
         inventory(everywhere={"mesh_replaced": "aws-1, azrue-1"}), [], "mesh_replaced: azrue-1 is not a router of the inventory: name one that is"),
     "no name": (inventory(azure={"mesh_name": ""}, aws={"mesh_name": None}), [], "azure-1, aws-1: mesh_name: got nothing, expected a name: leave it out"),
@@ -573,6 +575,9 @@ class Test(unittest.TestCase):
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
             ("measure", ("-e", "mesh_measure_at_once=abc"), "mesh_measure_at_once: got abc, expected a whole number, 0 or more"),
             ("measure", ("-e", '{"mesh_measure_at_once": null}'), "mesh_measure_at_once: got nothing, expected a whole number, 0 or more"),
+            ("upgrade", ("-e", '{"mesh_upgrade_hook": 5}'), "mesh_upgrade_hook: got 5, expected a path"),
+            ("mesh", ("-e", '{"mesh_report_file": 5}'), "mesh_report_file: got 5, expected a path"),
+            ("preview", ("-e", '{"mesh_preview_file": true}'), "mesh_preview_file: got True, expected a path"),
             ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
             ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
@@ -745,6 +750,11 @@ class Options(unittest.TestCase):
     """Options that are not of their type."""
 
     WRONG = {"int": "abc", "bool": "perhaps", "float": "fast", "list": {"a": 1}, "dict": 5}
+    # What Ansible's own validator takes for another type, and Jinja or a module does not, or takes for something else.
+    UNLIKE = {
+        "int": (True, 5.5), "bool": (2, [True]), "float": (True,), "list": (5, False), "dict": ([1],),
+        "str": (False, ["a"], {"a": 1}), "path": (5, False, 5.5, ["a"]),
+    }  # fmt: skip
     RIGHT = {"int": "5", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": 5, "path": "/tmp", "raw": [1]}
 
     @staticmethod
@@ -758,8 +768,11 @@ class Options(unittest.TestCase):
                 for option, spec in about["options"].items():
                     of, names = [role + "/" + entry], ["azure-1", "aws-1"]
                     kind, right = spec["type"], spec["choices"][0] if "choices" in spec else self.RIGHT[spec["type"]]
-                    if kind == "list" and spec.get("elements") == "int":
-                        right = "22,80"
+                    if kind == "list" and (role == "router" or spec.get("elements") == "int"):
+                        right = ["a"] if role == "router" else "22,80"
+                    for wrong in self.UNLIKE.get(kind, ()) + ((["a", True], [["b"]], "a,b")[: 3 if role == "router" else 2] if kind == "list" else ()):
+                        line = mistyped(["x"], {"x": {**needed, option: wrong}}, of)
+                        self.assertTrue(line.startswith("x: %s: got %s, expected " % (option, wrong)), (option, wrong, line))
                     self.assertEqual("", mistyped(names, dict.fromkeys(names, {**needed, option: right}), of), option)
                     if kind in self.WRONG or "choices" in spec:
                         one = {"azure-1": needed, "aws-1": {**needed, option: self.WRONG.get(kind, "abc")}}
@@ -1241,7 +1254,7 @@ class Drains(unittest.TestCase):
             ("new disk", "upgrade, run 9b01", "azure-1 is drained (new disk): undrain it first, or leave it out with --limit"),
             ("", "rotate, run 9b01", "azure-1 is drained (nobody said why): undrain it first, or leave it out with --limit"),
             ("rotate, run 4f2a", "upgrade, run 9b01", "azure-1 is drained (rotate, run 4f2a): undrain it first, or leave it out with --limit"),
-            ("upgrade, run 4f2a", "new disk", ""),
+            ("upgrade, run 4f2a", "new disk", ""), ("upgrade, run 4f2a", 4711, ""),
             ("upgrade, run 4f2a", "", "azure-1 is drained by another run (upgrade, run 4f2a): wait for it, or take it over with -e mesh_drain_why=REASON"),
         ):
             with self.subTest(had=had, why=why):

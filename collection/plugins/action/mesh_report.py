@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         self.show(hostvars, seen, rows, warnings, healthy)
         content = report.document(rows, warnings, not rows, task_vars.get("ansible_play_name", ""))
         path = self.option("file", "")
-        if path and not check:
+        if isinstance(path, str) and path and not check:  # what is none is said by another task
             try:
                 report.write(path, content)
             except OSError as error:

@@ -74,7 +74,7 @@ _value:
 
 def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), needs=(), why=""):
     """Return the line."""
-    mine = of_site(name, hostvars, group)
+    mine, why = of_site(name, hostvars, group), str(why or "")  # a reason may be a number
     if name not in mine:
         return refusal(name, "the inventory has it absent", "drain routers that are there")
     several = [other for other in mine if other in targeted]

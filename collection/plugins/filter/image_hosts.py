@@ -67,7 +67,7 @@ def image_hosts(said, groups, hostvars, asked="", packer=False):
 
 def pattern(value):
     """A list of hosts is a pattern too."""
-    return ":".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
+    return ":".join(map(str, value)) if isinstance(value, (dict, list, tuple)) else str(value or "")
 
 
 class FilterModule:

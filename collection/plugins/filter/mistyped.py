@@ -74,6 +74,9 @@ WORDS = {
     "int": ("a whole number, 0 or more", "whole numbers"), "list": ("a list", "lists"), "path": ("a path", "paths"), "str": ("a text", "texts"),
 }  # fmt: skip
 
+# What Ansible's validator makes one of that type of, and Jinja and the modules do not. A site or zone may be a number.
+UNLIKE = {"int": (bool,), "float": (bool,), "list": (bool, int, float), "path": (bool, int, float, list, dict), "str": (bool, list, dict)}
+
 ROLES = ("mesh", "router", "routes")
 
 # The options of plays, which no role has (docs/variables.md).
@@ -140,11 +143,19 @@ def wrong(variables, option, spec):
     if value is None:  # a router's own may be unset, and a text that is nothing is empty
         nothing = option in variables and option.removeprefix("mesh_") not in FIELDS and (rules["type"] in ("bool", "float", "int") or "choices" in rules)
         return "%s: got nothing, expected %s" % (option, expected(rules)) if nothing else ""
-    result = ArgumentSpecValidator({option: rules}).validate({option: plain(value)})
+    value = plain(value)
+    result = ArgumentSpecValidator({option: rules}).validate({option: value})
     negative = rules.get("type") in ("int", "float") and not result.error_messages and result.validated_parameters[option] < 0
-    if not result.error_messages and not negative:
+    kinds = [(rules.get("type"), value)] + [(rules.get("elements"), one) for one in (value if isinstance(value, list) else ())]
+    added = rules.get("type") == "list" and option.startswith("router_") and isinstance(value, str)  # one list to another
+    if not (result.error_messages or negative or added or any(unlike(*kind) for kind in kinds)):
         return ""
     return "%s: got %s, expected %s" % (option, short(" ".join(str(value).split()) or "nothing", 40), expected(rules))
+
+
+def unlike(kind, value):
+    """Report whether a value is none of a type, although Ansible takes it for one."""
+    return isinstance(value, UNLIKE.get(kind, ())) or kind == "int" and isinstance(value, float) and value % 1 != 0
 
 
 def plain(value):

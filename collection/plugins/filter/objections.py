@@ -147,7 +147,7 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
 def replaced(variables):
     """The routers that mesh_replaced names, as the role takes them apart."""
     value = read(variables, "mesh_replaced", [])[0]
-    names = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
+    names = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value or ""]
     return {str(name).strip() for name in names} - {""}
 
 
