@@ -2,6 +2,7 @@ package status
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
@@ -25,7 +26,8 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 			plan.FailoverProgram))
 	}
 	if o.AnsibleDead {
-		note(cause.New("%s has lost its Python, so it cannot join by itself: run wgmesh.router.upgrade", plan.AnsibleBin))
+		note(cause.New("%s has lost its Python, so it cannot join by itself: run wgmesh.router.image for this router",
+			filepath.Dir(plan.AnsibleBin)))
 	}
 	if o.ClockFree {
 		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc tracking, and for rtcsync in chrony.conf"))
