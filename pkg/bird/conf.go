@@ -85,6 +85,7 @@ protocol kernel kernel%[1]s {
 
 # The way into the own site. While a route here stands, it is announced.
 protocol static site%s {
+	check link on;		# a cable that is out is no way
 	%s {
 		import all;
 		export none;

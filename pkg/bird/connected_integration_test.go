@@ -222,6 +222,36 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 	}
 }
 
+// A dark interface into the site brings the site's networks no more: they go by the site's other router. It
+// is told to a BIRD that runs, which takes nothing back for it.
+func TestDarkSite(t *testing.T) {
+	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 1},
+		&router{label: "q1", site: 2, zone: 1})
+	p1 := l.byName["p1"]
+	text := p1.text(t)
+	before := strings.ReplaceAll(string(text), "\tcheck link on;", "\t#")
+	require.NoError(t, os.WriteFile(p1.conf(), []byte(before), 0o644))
+	l.start(t)
+	ways := func(p1, q1 string) map[string]string {
+		return map[string]string{
+			"q1 10.1.0.0/16": q1, "q1 fd00:1::/48": q1, "p1 10.2.0.0/16": "q1",
+			"p1 10.1.0.0/16": p1,
+		}
+	}
+	lit := p1.IP(t, "route", "show", "10.1.0.0/16")
+	require.Contains(t, lit, "dev site0 proto bird")
+	l.expect(t, ways(strings.TrimSpace(lit), "p1"))
+	since := func() string { return p1.birdc(t, "show protocols site4") }
+	was := since()
+	require.NoError(t, os.WriteFile(p1.conf(), text, 0o644))
+	p1.birdc(t, "configure")
+	assert.Equal(t, was, since(), "it is no new protocol")
+	p1.IP(t, "link", "set", "lan1", "down")
+	l.expect(t, ways("p2", "p2"))
+	p1.IP(t, "link", "set", "lan1", "up")
+	l.expect(t, ways(strings.TrimSpace(lit), "p1"))
+}
+
 func once(static []plan.Static, originate []plan.Originate) (s []plan.Static, o []plan.Originate) {
 	seen := map[netip.Prefix]bool{}
 	for i, x := range static {

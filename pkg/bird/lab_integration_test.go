@@ -104,6 +104,11 @@ func newLab(t *testing.T, routers ...*router) *lab {
 		l.byName[r.label] = r
 		r.IP(t, "link", "add", "site0", "type", "bridge")
 		r.IP(t, "link", "set", "site0", "up")
+		// A bridge without a port is dark.
+		r.IP(t, "link", "add", "lan0", "master", "site0", "type", "veth", "peer", "name", "lan1")
+		r.IP(t, "link", "set", "lan1", "addrgenmode", "none")
+		r.IP(t, "link", "set", "lan1", "up")
+		r.IP(t, "link", "set", "lan0", "up")
 		r.IP(t, "addr", "add", fmt.Sprintf("10.%d.%d.%d/24", r.site, r.zone, r.id+10), "dev", "site0")
 		r.IP(t, "addr", "add", fmt.Sprintf("fd00:%d::%d:%d/64", r.site, r.zone, r.id+10), "dev", "site0", "nodad")
 		r.config = l.policy(r)
