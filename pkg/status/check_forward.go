@@ -153,15 +153,16 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 	return Problem{}, false
 }
 
-// isBird reports whether BIRD made the route: a router of the own site stands in then.
+// isBird reports whether BIRD made the route: inward, a router of the own site stands in then.
 func (x *flow) isBird() bool {
 	return !x.reason.Foreign() && x.reason.Route.Protocol == unix.RTPROT_BIRD
 }
 
 // isEndpoint reports whether the packet is for the outside address of a peer, which
-// may be in its site's network.
+// may be in its site's network. BIRD has a route of its own for one that is planned, and
+// takes none from others that is not one of their networks.
 func (o *Observation) isEndpoint(x *flow) bool {
-	return x.network.IsSingleIP() && o.isEnd(x.network.Addr())
+	return x.network.IsSingleIP() && (!x.exact && x.isBird() || o.isEnd(x.network.Addr()))
 }
 
 // isEnd reports whether an address is the outside one of a peer: what is sent there goes

@@ -33,6 +33,24 @@ func TestNoWayOfItsOwn(t *testing.T) {
 	assert.False(t, found)
 }
 
+// The outside address of a peer may be in its site's network. Its route leads outside by design, also before the
+// tunnel has a peer, and after that one has moved. A network of one address that the site has is another matter.
+func TestRouteToAnEndpoint(t *testing.T) {
+	x := flow{way: own, site: "azure", network: netip.MustParsePrefix("2001:db8:2:10::4/128")}
+	x.reason.Found, x.reason.Rule.Table = true, unix.RT_TABLE_MAIN
+	x.reason.Route = netlink.Route{Protocol: unix.RTPROT_BIRD, Type: unix.RTN_UNICAST}
+	f, r := &Forwarding{}, &Request{Tunnels: []plan.StatusTunnel{{Name: "wg6", Peer: "azure-2"}}}
+	_, found := f.checkFlow(r, &x, &Observation{Tunnels: []TunnelState{{}}})
+	assert.False(t, found)
+
+	x.exact = true
+	_, found = f.checkFlow(r, &x, &Observation{})
+	assert.True(t, found)
+	x.exact, x.reason.Route.Protocol = false, unix.RTPROT_STATIC
+	_, found = f.checkFlow(r, &x, &Observation{})
+	assert.True(t, found)
+}
+
 // A rule of the image meets the networks of all sites, on every router: it is one cause.
 func TestRuleOfAnImage(t *testing.T) {
 	const rule = "rule 99 (from all lookup 200)"
