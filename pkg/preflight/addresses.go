@@ -21,7 +21,7 @@ func addresses(w Want, h Have) []finding {
 			if dev, subnet, found := h.subnet(n); found {
 				if subnet.Addr() == a.Addr() {
 					out.add(dev+a.String(),
-						refuse(cause.New("%s's address %s is on %s: remove it there, or set another %s", t.Name,
+						never(cause.New("%s's address %s is on %s: remove it there, or set another %s", t.Name,
 							a.Addr(), dev, pool)))
 				} else {
 					out.add(dev+subnet.String(),

@@ -54,9 +54,7 @@ var speakers = []string{"babel", "bgp", "bmp", "l3vpn", "ospf", "pipe", "radv", 
 // else already: its configuration would be replaced by the mesh's.
 func bird(_ Want, h Have) (out []finding) {
 	if h.Bird.Unfit != "" {
-		f := refuse(cause.New("%s: install bird2 or bird3 of a later release", h.Bird.Unfit))
-		f.sure = true // bird_config refuses it, too, when keys and tunnels are written
-		out = append(out, f)
+		out = append(out, never(cause.New("%s: install bird2 or bird3 of a later release", h.Bird.Unfit)))
 	}
 	if h.Bird.Masked != "" {
 		out = append(out, refuse(cause.New("%s keeps BIRD from starting: run systemctl unmask bird", h.Bird.Masked)))

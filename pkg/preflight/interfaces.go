@@ -10,11 +10,11 @@ func interfaces(w Want, h Have) (out []finding) {
 		case !taken:
 		case what[0] == '/':
 			out = append(out,
-				refuse(cause.New(
+				never(cause.New(
 					"%s was not made for this mesh: move it away, or set another mesh_interface_prefix", what)))
 		default:
 			out = append(out,
-				refuse(cause.New(
+				never(cause.New(
 					"%s is %s that wgmesh.router did not make: remove it, or set another mesh_interface_prefix",
 					t.Name, what)))
 		}

@@ -29,11 +29,14 @@ type Want struct {
 type finding struct {
 	cause.Cause
 	harmless bool // the router works all the same
-	sure     bool // the run would end half-way, whatever the user knows
+	sure     bool // a module would refuse it half-way, whatever the user knows
 }
 
 // refuse is a finding with which the plan cannot work.
 func refuse(c cause.Cause) finding { return finding{Cause: c} }
+
+// never is a finding that a module of the run refuses, too, when keys are written.
+func never(c cause.Cause) finding { return finding{Cause: c, sure: true} }
 
 // warn is a finding with which it can.
 func warn(c cause.Cause) finding { return finding{Cause: c, harmless: true} }

@@ -127,9 +127,16 @@ func TestLines(t *testing.T) {
 	refusals, _ := Compare(w, h)
 	w.Accept = Names()
 	left, warnings := Compare(w, h)
-	require.Len(t, left, 1, "bird_config refuses that BIRD whatever is accepted, when keys and tunnels are written")
-	assert.Equal(t, h.Bird.Unfit, left[0].Found)
-	assert.Greater(t, len(warnings), len(refusals))
+	var modules []cause.Cause // what bird_config and wg_tunnel refuse whatever is accepted, when keys are written
+	for _, c := range refusals {
+		if c.Found == h.Bird.Unfit || strings.Contains(c.Found, "made for this mesh") ||
+			strings.Contains(c.Found, "interface that") || strings.Contains(c.Found, "'s address") {
+			modules = append(modules, c)
+		}
+	}
+	assert.Len(t, modules, 8)
+	assert.Equal(t, modules, left)
+	assert.Greater(t, len(left)+len(warnings), len(refusals))
 }
 
 // What the distributions deliver has no neighbors, and ours is not somebody else's.

@@ -22,11 +22,12 @@ options:
     required: true
   accept:
     description:
-      - The checks whose conflicts you accept. Their findings become warnings.
+      - The checks whose conflicts you accept. Their findings become warnings, unless a module refuses them as well - a BIRD that
+        will not do, and an interface, a file or an address of a tunnel that somebody else has.
       - C(programs) asks whether BIRD, WireGuard and their tools are installed, and warns when the image play has not come to its end.
       - C(files) asks whether the folders that a run writes to can be written to.
-      - C(bird) asks whether BIRD may start, and whether it works for somebody else, whose configuration would be
-        replaced. A BIRD that will not do is refused all the same, as M(wgmesh.router.bird_config) does.
+      - C(bird) asks whether the installed BIRD will do and may start, and whether it works for somebody else, whose
+        configuration would be replaced.
       - C(interfaces) asks whether somebody else has the name of a tunnel or of its file.
       - C(machine) asks whether the id of the machine, to which the keys belong, is new at each boot.
       - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
