@@ -322,6 +322,7 @@ class Turns(unittest.TestCase):
             "        with open(%r, 'a') as f:\n            f.write('' if results is None else '%%s %%d\\n' %% (host, len(results)))\n"
             "        trouble = {'router': 'gcp-1', 'cause': 'it lies' if host == 'gcp-1' else 'no ping', 'do': 'look at it'}\n"
             "        lines, troubles = (['TABLE'], [trouble]) if results or host == 'gcp-1' else (['no tunnel'], [])\n"
+            "        troubles = [] if task_vars.get('calm') else troubles\n"
             "        tunnels = [{'router': host}] if results is None else results\n"
             "        return {'tunnels': tunnels, 'lines': lines, 'problems': troubles, 'troubles': troubles}\n" % str(self.root / "did"))
         for gone, draw in (([], ["azure-1", "azure-2", "aws-1"]), (["azure-1", "aws-1"], ["azure-2", "aws-2", "gcp-1"])):
@@ -333,6 +334,10 @@ class Turns(unittest.TestCase):
                 self.assertEqual((4 if gone else 2, sorted(want)), (code, sorted(asked)), out)
                 self.assertRegex(out, r"\*\*\* TABLE ROUTER FOLLOWS .*gcp-1 - no ping: look at it")
                 self.assertNotIn("it lies", out)
+        code, out, _did = self.play("measure", "-e", '{"gone": [], "calm": true}')
+        self.assertEqual(0, code, out)
+        self.assertIn("*** TABLE", out)
+        self.assertNotIn("healthy", out, "nobody asked")
 
     def test_one_liar_had_its_turn(self):
         """What it had said in its own turn was held against those of the turns after."""

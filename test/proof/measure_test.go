@@ -29,6 +29,7 @@ func measure(t *testing.T, l lab) {
 	}
 	assert.Len(t, tunnels, 21, "tunnels with both columns in the table:\n%s", tail(out))
 	assert.Contains(t, out, "tunnels: 21, measured on both ways: 21")
+	assert.NotContains(t, out, "healthy: ", "nobody asked")
 
 	// A router that cannot does not end the run for those after it.
 	wrong := filepath.Join(t.TempDir(), "wrong.yml")
