@@ -23,6 +23,8 @@ type Packet struct {
 	Invalid bool
 	// Detour says that the way back to its source does not lead out of In.
 	Detour bool
+	// TooBig says that it begins nothing: ICMP tells a sender that its packets are too large.
+	TooBig bool
 }
 
 // A Verdict is what becomes of a packet.

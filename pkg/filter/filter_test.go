@@ -311,6 +311,43 @@ func TestNFT(t *testing.T) {
 	}
 }
 
+// ICMP that says that a packet is too large has a type and a code, and belongs to a connection.
+func TestTooBig(t *testing.T) {
+	const data = `{"nftables": [{"chain": {"family": "inet", "table": "f", "name": "o", "hook": "output", "prio": 0,
+		"policy": "drop"}}, {"rule": {"family": "inet", "table": "f", "chain": "o", "expr": [%{"accept": null}]}}]}`
+	const v4, v6 = "10.0.0.0/16", "fd00::/48"
+	state := func(right string) string {
+		return `{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ` + right + `}}, `
+	}
+	match := func(protocol, field, right string) string {
+		return `{"match": {"op": "==", "left": {"payload": {"protocol": "` + protocol + `", "field": "` + field +
+			`"}}, "right": ` + right + `}}, `
+	}
+	for name, tt := range map[string]struct {
+		expr string
+		to   string
+		want filter.Verdict
+	}{
+		"type":          {match("icmp", "type", `"destination-unreachable"`), v4, filter.Passes},
+		"type and code": {match("icmp", "type", "3") + match("icmp", "code", `"frag-needed"`), v4, filter.Passes},
+		"another code":  {match("icmp", "code", `"net-unreachable"`), v4, filter.Drops},
+		"pings alone":   {match("icmp", "type", `{"set": ["echo-request", "echo-reply"]}`), v4, filter.Drops},
+		"a set":         {match("icmpv6", "type", `{"set": ["packet-too-big", "echo-request"]}`), v6, filter.Passes},
+		"IPv6's type 3": {match("icmpv6", "type", `"time-exceeded"`), v6, filter.Drops},
+		"of the other":  {match("icmp", "type", `"destination-unreachable"`), v6, filter.Drops},
+		"what is begun": {state(`["established", "related"]`), v6, filter.Passes},
+		"what is there": {state(`"established"`), v6, filter.Drops},
+		"what begins":   {state(`"new"`), v6, filter.Drops},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := must.Get(filter.ParseNFT([]byte(with(data, tt.expr)), nil, filter.Ruleset{}))(t)
+			to := netip.MustParsePrefix(tt.to)
+			p := filter.Packet{Out: "eth0", Src: to, Dst: to, Proto: "icmp", TooBig: true}
+			assert.Equal(t, tt.want, rules.Ask(p, filter.Sent).Verdict)
+		})
+	}
+}
+
 // What kube-proxy and firewalld load, as nft 1.0.6 lists it: the service addresses are no
 // site's, and firewalld's zone of eth0 lets only pings through.
 func TestListings(t *testing.T) {

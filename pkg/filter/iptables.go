@@ -182,7 +182,7 @@ func condition(words []string, p Packet) (t truth, used int) {
 	case "--sport", "--sports":
 		return portOf(p.SPort, value), 2
 	case "--icmp-type", "--icmpv6-type":
-		return is(slices.Contains([]string{"8", "8/0", "128", "128/0", "echo-request", "any"}, value)), 2
+		return p.icmp(value), 2
 	case "--dst-type":
 		if value == "LOCAL" {
 			return is(p.Out == ""), 2

@@ -164,7 +164,11 @@ func payload(field, right any, p Packet) truth {
 	case "dport":
 		return ports(p.DPort, right)
 	case "type":
-		return is(text == "echo-request" || text == "8" || text == "128")
+		return p.icmp(text)
+	case "code":
+		if p.TooBig && p.Dst.Addr().Is4() {
+			return is(text == "frag-needed" || text == "4")
+		}
 	case "flags":
 		if set := texts(right); len(set) < 2 {
 			return p.flags(set, []string{"syn"})

@@ -82,10 +82,26 @@ func span(text string) (low, high int, ok bool) {
 
 // state compares the state of connection tracking with a list of them.
 func (p Packet) state(wanted []string) truth {
-	if p.Invalid {
-		return is(slices.Contains(wanted, "invalid"))
+	state := "new"
+	switch {
+	case p.Invalid:
+		state = "invalid"
+	case p.TooBig:
+		state = "related"
 	}
-	return is(slices.Contains(wanted, "new"))
+	return is(slices.Contains(wanted, state))
+}
+
+// icmp compares the type of ICMP with its name or number, which iptables may follow with a code.
+func (p Packet) icmp(text string) truth {
+	types := []string{"8", "8/0", "128", "128/0", "echo-request", "any"}
+	switch {
+	case p.TooBig && p.Dst.Addr().Is6():
+		types = []string{"2", "2/0", "packet-too-big", "any"}
+	case p.TooBig:
+		types = []string{"3", "3/4", "destination-unreachable", "fragmentation-needed", "any"}
+	}
+	return is(slices.Contains(types, text))
 }
 
 // proto compares the protocol with its name or number.

@@ -21,6 +21,21 @@ func (x *flow) packets(invalid bool) (out []filter.Packet) {
 	return out
 }
 
+// tooBig is what a host of the own site gets whose packets are too large for a tunnel, or for what is behind it,
+// and where it passes.
+func (x *flow) tooBig() (filter.Packet, []string) {
+	p := filter.Packet{In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Proto: "icmp", TooBig: true}
+	if x.way == inward {
+		return p, filter.Forwarded
+	}
+	p.In, p.Out, p.Dst = "", x.In, x.from
+	p.Src = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	if x.from.Addr().Is6() {
+		p.Src = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return p, filter.Sent
+}
+
 func (x *flow) hooks() []string {
 	if x.way == own {
 		return filter.Sent
@@ -145,8 +160,10 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 		if x.answer.Err != nil || x.answer.Device == "" || x.way == own {
 			continue
 		}
+		dropped := false // which is a cause
 		for _, p := range x.packets(false) {
 			found := f.filters.Ask(p, filter.Forwarded)
+			dropped = dropped || found.Verdict == filter.Drops
 			does := "drop"
 			if found.Rewrites {
 				does = "rewrite"
@@ -166,6 +183,10 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 					cause.New(
 						"%s drops answers that come by another router than the question: remove it where sites have several routers", odd.Where))
 			}
+		}
+		if found := f.filters.Ask(x.tooBig()); found.Verdict == filter.Drops && !dropped {
+			add(found, cause.New("%s hides from hosts that packets are too large: admit ICMP type 3, ICMPv6 type 2",
+				found.Where))
 		}
 	}
 	for _, tool := range f.filters.Absent {

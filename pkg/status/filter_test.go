@@ -1,7 +1,9 @@
 package status
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -86,6 +88,51 @@ func TestFilters(t *testing.T) {
 			}
 			assert.Equal(t, one(tt.problems), problems)
 			assert.Equal(t, one(tt.warning), warnings)
+		})
+	}
+}
+
+// Who sends what is too large has to hear of it: from this router, or through it from the next one. New
+// connections are clamped, so those that live when the way gets smaller hang.
+func TestNobodyHearsOfTooLargePackets(t *testing.T) {
+	const forward, output = "*filter\n:FORWARD DROP [0:0]\n", "*filter\n:OUTPUT DROP [0:0]\n"
+	const open, related = "*filter\n:OUTPUT ACCEPT [0:0]\n", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+	const three = "-A OUTPUT -p icmp -m icmp --icmp-type 3 -j DROP"
+	const admitted = "-A %[1]s -p icmp -m icmp --icmp-type 8 -j ACCEPT\n" +
+		"-A %[1]s -p tcp -j ACCEPT\n-A %[1]s -p udp -j ACCEPT\n"
+	for name, tt := range map[string]struct {
+		way   int
+		saved string
+		where string
+	}{
+		"a rule":        {outward, open + three + "\n", "iptables: " + three},
+		"a policy":      {outward, output + fmt.Sprintf(admitted, "OUTPUT"), "iptables OUTPUT: policy drop"},
+		"on the way":    {inward, forward + fmt.Sprintf(admitted, "FORWARD"), "iptables FORWARD: policy drop"},
+		"related":       {outward, output + "-A OUTPUT " + related, ""},
+		"related, here": {inward, forward + "-A FORWARD " + related + fmt.Sprintf(admitted, "FORWARD"), ""},
+		"admitted":      {outward, output + "-A OUTPUT -p icmp -m icmp --icmp-type 3/4 -j ACCEPT\n", ""},
+		"for one host":  {outward, open + "-A OUTPUT -d 10.0.0.7/32 -p icmp -j DROP\n", ""},
+		"unreachable":   {outward, open + "-A OUTPUT -p icmp -m icmp --icmp-type 3/1 -j DROP\n", ""},
+		"said already":  {inward, forward, ""},
+		"rewritten":     {outward, "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o wg2 -j MASQUERADE\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := forwards("10.0.0.0/16", "10.1.0.0/16")
+			if f.flows[0].way = tt.way; tt.way == outward {
+				f.flows[0].In, f.flows[0].answer.Device = "eth0", "wg2"
+			}
+			f.filters, _ = filter.ParseIPTables([]byte(tt.saved), false)
+			var found []string
+			for _, c := range f.warnings() {
+				if strings.Contains(c.Found, "too large") {
+					found = append(found, c.Found)
+				}
+			}
+			if tt.where == "" {
+				assert.Empty(t, found)
+				return
+			}
+			assert.Equal(t, []string{tt.where + " hides from hosts that packets are too large"}, found)
 		})
 	}
 }
