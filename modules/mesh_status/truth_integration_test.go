@@ -429,7 +429,7 @@ func TestUntried(t *testing.T) {
 	alone["probe"] = []string{}
 	warnings = texts(m.status(t, office, 0, alone)["warnings"])
 	if assert.Len(t, warnings, 2) {
-		assert.Contains(t, warnings[1], "no own address to ask azure-1, azure-2 from: ")
+		assert.Contains(t, warnings[1], "no own address in 10.9.0.0/16 to ask azure-1, azure-2 from: ")
 	}
 }
 

@@ -170,8 +170,9 @@ func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
 	batch(t, "", links.String())
 	for i, p := range l.plans {
 		var text strings.Builder
+		// A bridge without a port is dark.
 		text.WriteString("link set lo up\nlink add site0 type bridge\nlink set site0 up\n" +
-			"link add lan0 master site0 type veth peer name lan1\nlink set lan0 up\nlink set lan1 up\n") // else it is dark
+			"link add lan0 master site0 type veth peer name lan1\nlink set lan0 up\nlink set lan1 up\n")
 		for _, s := range p.Bird.Static {
 			if s.Network.Bits() == 16 {
 				fmt.Fprintf(&text, "addr add %s/24 dev site0\n", lastByte(s.Via, 10+i))
