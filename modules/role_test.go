@@ -227,6 +227,32 @@ func TestNoFactIsMadeThroughHostvars(t *testing.T) {
 	assert.Greater(t, found, 10, "the facts of the roles are not found")
 }
 
+// What a task registers or notes outlives its playbook when Ansible runs several. So the first play of each
+// sets all of it to nothing. No variable of the role has such a name: the fact would stand above it from then on.
+func TestEachPlaybookForgetsTheOneBefore(t *testing.T) {
+	vars := must.Get(os.ReadFile("../roles/mesh/vars/main.yml"))(t)
+	forgotten := must.Get(os.ReadFile("../collection/playbooks/tasks/forget.yml"))(t)
+	step := regexp.MustCompile(`module: \w+\n +register: .*\n`) // is in what its task registers
+	noted := regexp.MustCompile(`(?m)^ *(?:register: (__mesh_\w+)$|(?:ansible\.builtin\.)?set_fact:\n((?: +__mesh_\w+:.*\n)+))`)
+	fact := regexp.MustCompile(`(?m)^ *(__mesh_\w+):`)
+	found := 0
+	walk(t, func(path, text string) {
+		for _, m := range noted.FindAllStringSubmatch(step.ReplaceAllString(text, ""), -1) {
+			names := append(fact.FindAllStringSubmatch(m[2], -1), []string{"", m[1]})
+			for _, name := range names {
+				if name[1] == "" {
+					continue
+				}
+				found++
+				assert.Contains(t, string(forgotten), "\n    "+name[1]+": {}\n", path)
+				assert.NotContains(t, string(vars), "\n"+name[1]+":", path)
+			}
+		}
+		assert.NotContains(t, text, "group_by:", "%s: a group stays, too: note a fact, and read it by wgmesh.router.noted", path)
+	}, "../roles/mesh/tasks")
+	assert.Greater(t, found, 50, "what is registered is not found")
+}
+
 // A unit that calls a cloud knows the proxy that the plays know on the same host, whose tasks
 // come by a login.
 func TestUnitsThatCallACloudKnowTheProxy(t *testing.T) {

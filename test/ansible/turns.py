@@ -101,8 +101,10 @@ class Turns(unittest.TestCase):
             hosts[router]["mesh_route_tables"] = ["rtb-" + router]
         sites = {site: {"as": 65020 + i, "networks": ["10.%d.0.0/16" % (i + 1)]} for i, site in enumerate(self.SITES)}
         common = {"mesh_sites": sites, "ansible_connection": "local", "mesh_upgrade_wait": 1, "mesh_drain_wait": 1, "mesh_wait": 1}
-        (self.root / "hosts.yml").write_text(json.dumps({"all": {"vars": common, "children": {"routers": {"hosts": hosts}}}}))
-        done = warm.play("-i", str(self.root / "hosts.yml"), "wgmesh.router." + name, *args, collections=self.root)
+        meshes = {site + "s": {"hosts": dict.fromkeys(routers)} for site, routers in self.SITES.items()}
+        (self.root / "hosts.yml").write_text(json.dumps({"all": {"vars": common, "children": {"routers": {"hosts": hosts}, **meshes}}}))
+        name = name if "/" in name else "wgmesh.router." + name
+        done = warm.play("-i", str(self.root / "hosts.yml"), name, *args, collections=self.root)
         did = (self.root / "did").read_text().splitlines() if (self.root / "did").exists() else []
         out = " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
         return done.returncode, out, [line for line in did if "Look" not in line and "Plan" not in line]
@@ -124,7 +126,7 @@ class Turns(unittest.TestCase):
         for path in source.iterdir():
             (playbooks / path.name).symlink_to(path)
         (playbooks / "mesh.yml").unlink()
-        (playbooks / "mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: [{ansible.builtin.set_fact: {__mesh_links: {}}}]}\n")
+        (playbooks / "mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: [{ansible.builtin.set_fact: {__mesh_links: {answers: {}}}}]}\n")
         for name, alone in (("azure-1", "azure-2 is the only router of azure now: nobody stands in for it"), ("gcp-1", "")):
             with self.subTest(name):
                 code, out, _did = self.play("remove", "-e", "mesh_remove=" + name, "-e", "mesh_drain=false")
@@ -339,14 +341,38 @@ class Turns(unittest.TestCase):
         self.assertIn("*** TABLE", out)
         self.assertNotIn("healthy", out, "nobody asked")
 
-    def test_one_liar_had_its_turn(self):
-        """What it had said in its own turn was held against those of the turns after."""
-        for name in ("mesh_gate", "mesh_guard", "mesh_peer", "mesh_preflight_info", "wg_keypair", "wg_psk"):
+    def obedient(self, *more):
+        """The modules that a turn runs beside those of the stub say that they did it."""
+        for name in ("mesh_gate", "mesh_guard", "mesh_peer", "mesh_preflight_info", "wg_keypair", "wg_psk", *more):
             action = self.root / "ansible_collections/wgmesh/router/plugins/action" / (name + ".py")
             action.unlink()
             action.write_text(
                 "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
-                "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': []}\n")
+                "        tunnels = [] if 'results' in self._task.args else [{'router': task_vars['inventory_hostname']}]\n"
+                "        drawn = {'tunnels': tunnels, 'problems': [], 'troubles': [], 'lines': self._task.args.get('results')}\n"
+                "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': [], **drawn}\n")
+
+    def site(self, *plays):
+        """A playbook of somebody's own, of several of ours in one run: the names, each with the mesh if it is not all of them."""
+        path = self.root / "site.yml"
+        path.write_text(json.dumps([{"import_playbook": "wgmesh.router." + name, "vars": more} for name, more in plays]))
+        return str(path)
+
+    def test_several_in_one_run(self):
+        """The groups and facts of a play before were taken for its own by the next one."""
+        self.obedient("mesh_measure_info")
+        azure, aws, limit = {"mesh_group": "azures"}, {"mesh_group": "awss"}, ("--limit", "azure-1,aws-1")
+        # Not the routers of the mesh before, nor new private keys for those that were upgraded: nobody asks for these.
+        code, out, did = self.play(self.site(("upgrade", azure), ("upgrade", aws), ("rotate", {})), *limit)
+        self.assertEqual((0, ["azure-1", "aws-1"]), (code, [line.partition(":")[0] for line in did if "Drain" in line]), out)
+        self.assertIn("PLAY [Rotate the pre-shared keys] ", out)
+        # Each mesh has a table of its own.
+        code, out, did = self.play(self.site(("measure", azure), ("measure", aws)), *limit)
+        self.assertEqual((0, ["azure-1", "aws-1"]), (code, re.findall(r"\{'router': '(\S+?)'\}", out)), out)
+
+    def test_one_liar_had_its_turn(self):
+        """What it had said in its own turn was held against those of the turns after."""
+        self.obedient()
         here = {"cause": "it forwards nothing", "do": "look at it"}
         trouble = {"peer": "aws-1", "text": "it forwards nothing", "follows": False, "alone": True, "final": False, "cut": False, "here": here, **here}
         lies = self.seen("azure-1", healthy=False, required_healthy=False, troubles=[trouble])

@@ -90,7 +90,7 @@ def told(names, hostvars, to=None):
         if part(variables, "__mesh_keypair", "renewed"):
             found["renewed"].append(name)
         found["stale"] += part(variables, "__mesh_tunnels", "stale_peers") or ()
-        failed = "__mesh_failed" in variables
+        failed = bool(variables.get("__mesh_failed"))
         found["failed"] += [name] if failed else []
         found["sick"] += [name] if failed or part(variables, "__mesh_kept", "sick") else []
     found["known"], found["behind"] = known(to, hostvars, found["public_keys"]) if to in names else ({}, [])
@@ -103,7 +103,7 @@ def known(name, hostvars, public_keys):
     the other end has a newer one of it: its guard took that back, or it was restored from a backup."""
     asked = "__mesh_held" in ((hostvars[name].get("__mesh_begun") or {}).get("answers") or {})
     out, behind = {"initiator": asked, "responder": asked}, []
-    for tunnel in (part(hostvars[name], "__mesh_plan", "plan") or {}).get("preshared_keys") or ():
+    for tunnel in (part(hostvars[name], "__mesh_plan", "plan") or part(hostvars[name], "__mesh_planned", "plan") or {}).get("preshared_keys") or ():
         peer = tunnel["peer"]
         if peer in public_keys:
             here, there = key_of(hostvars[name], tunnel, peer, public_keys), key_of(hostvars[peer], tunnel, name, public_keys)

@@ -22,7 +22,7 @@ MOST_CAUSES = 20
 
 # What a play registers, in its order; those of loops have a result for each item.
 RESULTS = (
-    "__mesh_faults", "__mesh_plan", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_held", "__mesh_begun",
+    "__mesh_faults", "__mesh_plan", "__mesh_planned", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_held", "__mesh_begun",
     "__mesh_gate", "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
     "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status",
     "__mesh_purged", "__mesh_forgotten", "__mesh_back",
@@ -347,7 +347,7 @@ def failures(router, variables):
     for name in RESULTS:
         result = registered(variables, name)
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
-            planned = name in ("__mesh_faults", "__mesh_plan") and not result.get("by_controller")
+            planned = name in ("__mesh_faults", "__mesh_plan", "__mesh_planned") and not result.get("by_controller")
             return [(router, *row) for row in of_result(result, "plan" if planned else "failed")]
     out = {}
     for name in LOOPS:
