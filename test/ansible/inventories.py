@@ -529,6 +529,22 @@ class Test(unittest.TestCase):
                 self.assertEqual(refused, "the SSH host key here is not the mesh_host_key of aws-1: run this there, or name the router" in out, out)
                 self.assertEqual(not refused, "TASK [wgmesh.router.mesh: Plan the mesh]" in out, out)
 
+    def test_joins_whom_it_can_ask(self):
+        """A mesh_endpoint that is {{ ansible_host }}, as most say it for all, was that of the play, which is made of it."""
+        join = yaml.safe_load(pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections/wgmesh/router/playbooks/join.yml").read_text())
+        asks = next(play for play in join if play["name"] == "Ask the other routers")
+        shown = [{"ansible.builtin.debug": {"msg": "asked {{ ansible_host }} port {{ ansible_port }}"}}]
+        with tempfile.TemporaryDirectory() as folder:
+            site = pathlib.Path(folder, "site.yml")
+            site.write_text(json.dumps([{"import_playbook": "wgmesh.router.members"}, {**asks, "tasks": shown}]))
+            for option in ("mesh_endpoint", "mesh_join_address"):
+                tree = inventory(everywhere={option: "{{ ansible_host }}", "mesh_join_port": "{{ ansible_port }}", "ansible_port": 2222},
+                                 azure_1={"ansible_host": "[2001:db8::1]"})
+                if option == "mesh_endpoint":
+                    del tree["all"]["children"]["azure"]["hosts"]["azure-1"]["mesh_endpoint"]
+                code, out = self.play(tree, str(site), "-e", "wgmesh_self=aws-1")
+                self.assertEqual((0, True), (code, "asked 2001:db8::1 port 2222" in out), out)
+
     def test_gone(self):
         """The only router of a run goes away: nobody else is left to say so, and what to do."""
         tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1, "mesh_drain_why": "rotate"})
