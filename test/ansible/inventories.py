@@ -738,6 +738,15 @@ class Test(unittest.TestCase):
                 code, out = self.play(args[0], "wgmesh.router.preview", *args[1:])
                 self.assertEqual((True, True), (code != 0, want in out.replace("against %s: " % before, "")), out)
 
+    def test_preview_runs_on_the_controller(self):
+        """The routers' folder for our program was used on the controller, where nobody may make it."""
+        tree = inventory()
+        tree["all"]["children"]["routers"]["vars"] = {"wgmesh_remote_dir": "/dev/null/of-routers"}
+        code, out = self.play(tree, "wgmesh.router.preview")
+        self.assertEqual(0, code, out)
+        code, out = self.play(inventory(everywhere={"wgmesh_remote_dir": "/dev/null/of-all"}), "wgmesh.router.preview")
+        self.assertIn("set wgmesh_remote_dir of localhost to a folder that can be written", out)
+
     def test_plan_tries_faults(self):
         """The controller tries them, whoever the task is for, and before the mesh play asks a router."""
         everywhere = {"ansible_connection": "local", "wgmesh_remote_dir": "/var/empty/router"}

@@ -313,8 +313,10 @@ class ActionModule(ActionBase):
         return self._templar.template(delegated.get(name, task_vars.get(name, default)))
 
     def _dirs(self, task_vars):
-        """Where root and other users keep builds, as words for the shell."""
-        other = self._variable(task_vars, "wgmesh_remote_dir", None)
+        """Where root and other users keep builds, as words for the shell. Another host's folder is not that of this one."""
+        if self._task.delegate_to:
+            task_vars = task_vars.get("ansible_delegated_vars", {}).get(self._task.delegate_to, {})
+        other = self._templar.template(task_vars.get("wgmesh_remote_dir"))
         return [shlex.quote(other)] * 2 if other else [ROOT_DIR, USER_DIR]
 
     def _start_command(self, module, task_vars):
@@ -358,7 +360,8 @@ class ActionModule(ActionBase):
         if state == "noexec":
             raise Refusal("%s on the target is mounted noexec" % where, "set wgmesh_remote_dir to a folder where programs may run")
         if state != "done":
-            raise Refusal("uploading to the target: %s" % ending(answer), "set wgmesh_remote_dir to a folder that can be written")
+            where = " of %s" % self._task.delegate_to if self._task.delegate_to else ""
+            raise Refusal("uploading to the target: %s" % ending(answer), "set wgmesh_remote_dir%s to a folder that can be written" % where)
 
 
 def confirms(module, arguments):
