@@ -3,6 +3,7 @@
 .ci/test-ansible runs it with the oldest and the newest core. No host of these inventories exists.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -611,6 +612,11 @@ class Test(unittest.TestCase):
                 self.assertEqual(2, code, out)
                 self.assertIn('FAILED! => {"changed": false, "msg": "%s"}' % want, out)
                 self.assertNotIn("argument_spec", out)
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # as AWX gives them
+            pathlib.Path("ev.yml").write_text("mesh_rotat: private\n")
+            for path in ("ev.yml", folder + "/ev.yml"):
+                code, out = self.play(inventory(), "wgmesh.router.rotate", "-e", "@" + path)
+                self.assertEqual((2, True), (code, "-e mesh_rotat: is not an option: expected mesh_rotate" in out), out)
 
     def test_rotates_where_it_can_plan(self):
         """A controller that does not run our program, such as a Mac, does not know the other ends."""

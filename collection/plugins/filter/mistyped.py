@@ -59,6 +59,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load  # by libyaml where there is one
+from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
@@ -86,7 +87,7 @@ OF_PLAYS = {"mesh_measure_at_once": {"type": "int"}, **{name: {"type": "raw"} fo
 
 def mistyped(names, hostvars, entries, others=()):
     """Return the line."""
-    for given in extra():
+    for given in extra(getattr(hostvars, "_loader", None) or DataLoader()):
         line = misspelt(given)
         if line:
             return line
@@ -104,15 +105,18 @@ def mistyped(names, hostvars, entries, others=()):
     return " ".join(lines[:1] + ["(and %d more)" % (len(lines) - 1)] * (len(lines) > 1))
 
 
-def extra():
-    """The names that were given with -e, but those in a file."""
+def extra(loader):
+    """The names that were given with -e. A file is read as Ansible did when it began, from another folder: it has it still."""
     for text in context.CLIARGS.get("extra_vars") or ():
         text = str(text).strip()
         try:
-            found = yaml.safe_load(text) if text[:1] in ("{", "[") else {} if text[:1] in ("@", "/", ".") else parse_kv(text)
+            if text[:1] == "@":
+                found = loader.load_from_file(os.path.abspath(os.path.expanduser(text[1:])))
+            else:
+                found = yaml.safe_load(text) if text[:1] in ("{", "[") else {} if text[:1] in ("/", ".") else parse_kv(text)
         except (yaml.YAMLError, AnsibleError):
             continue  # Ansible has said so
-        yield from (name for name in found if isinstance(name, str))
+        yield from (name for name in found or () if isinstance(name, str))
 
 
 def misspelt(name):
