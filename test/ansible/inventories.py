@@ -743,6 +743,10 @@ class Test(unittest.TestCase):
             for args in ((mixed,), (inventory(), "-e", "against=%s" % before)):
                 code, out = self.play(args[0], "wgmesh.router.preview", *args[1:])
                 self.assertEqual((True, True), (code != 0, want in out.replace("against %s: " % before, "")), out)
+            # A name is that of the folder in which the command runs, and a task runs in the one of its playbook.
+            with contextlib.chdir(folder):
+                code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "mesh_preview_file=here.json")
+            self.assertEqual((0, True), (code, pathlib.Path(folder, "here.json").exists()), out)
 
     def test_preview_runs_on_the_controller(self):
         """The routers' folder for our program was used on the controller, where nobody may make it."""
