@@ -26,7 +26,8 @@ class Turns(unittest.TestCase):
         "        name, args = self._task.action.split('.')[-1], self._task.args\n"
         "        host = str(self._task.delegate_to or task_vars['inventory_hostname'])\n"
         "        with open(%r) as f:\n"
-        "            seen = json.load(f).get(host)\n"
+        "            told = json.load(f)\n"
+        "        seen = told.get(host)\n"
         "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
         "        failover = {'peers': []}\n"
         "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router != host]\n"
@@ -47,6 +48,9 @@ class Turns(unittest.TestCase):
         "        whys = [step['args']['drain_why'] for step in args['steps'] if step['args'].get('state') == 'drained']\n"
         "        with open(%r, 'a') as f:\n"
         "            f.write(''.join('%%s: %%s\\n' %% (host, why) for why in whys))\n"
+        "        if whys:\n"
+        "            with open(%r, 'w') as f:\n"
+        "                json.dump({**told, **told.get('later', {})}, f)\n"
         "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
@@ -68,7 +72,7 @@ class Turns(unittest.TestCase):
         # The role itself would make a router of this machine, whenever a play goes further than a test expects.
         (copy / "roles/router/tasks/main.yml").write_text("- ansible.builtin.set_fact: {__router_state: {missing: no-such-package}}\n")
         for name in stubs:
-            (copy / "plugins/action" / name).write_text(self.STUB % tuple(str(self.root / file) for file in ("seen", "did", "whys")))
+            (copy / "plugins/action" / name).write_text(self.STUB % tuple(str(self.root / file) for file in ("seen", "did", "whys", "seen")))
         self.hook, self.ran = self.root / "hook.yml", self.root / "ran"
         self.hook.write_text("- {ansible.builtin.raw: touch %s}\n- {ansible.builtin.fail: {msg: the hook ends here}}\n" % self.ran)
 
@@ -451,6 +455,21 @@ class Turns(unittest.TestCase):
                 here["drained_why"] = play + ", run cafe"
                 self.play(play, *args, azure_1=here)
                 self.assertTrue(self.ran.exists())
+
+    def test_two_of_a_site(self):
+        """Two runs drained both routers of a site, each before the other's drain was there to be seen, and both hooks ran."""
+        for play in ("replace", "upgrade", "drain"):
+            with self.subTest(play):
+                args = (play, "--limit", "azure-1", *(() if play == "drain" else ("-e", "mesh_upgrade_hook=%s" % self.hook)))
+                drained = self.seen("azure-2", True, drained_why="upgrade, run beef")
+                code, out, did = self.play(*args, azure_2=drained)
+                self.assertEqual((2, [], False), (code, did, self.ran.exists()), out)
+                self.assertIn("azure-1 is not drained: azure-2 of its site is drained already: undrain that one first", out)
+                code, out, did = self.play(*args, later={"azure-2": drained})
+                self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, self.ran.exists()), out)
+                self.assertIn("azure-1 is drained and stays so, as azure-2 of its site is, too (upgrade, run beef): wait for whoever drained "
+                              "that one, or undrain it, and run again", out)
+                self.assertNotIn("may go", out)
 
     def test_unheard(self):
         """A machine that nobody heard was taken for gone: when the controller reached nobody, the hook destroyed one in use."""
