@@ -5,6 +5,7 @@ package proof_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // asks is a shell command that asks a health port and prints the first line of what it
@@ -110,7 +113,12 @@ func tablesFlushed(t *testing.T, l lab) {
 	}
 	l.in(t, "azure-1", "nft -f /etc/wireguard/wgmesh.nft; nft -f /etc/wgmesh/metadata.nft")
 	l.waitHealthy(t)
-	l.green(t, "status", "--limit", "azure-1")
+	_, out = l.green(t, "status", "--limit", "azure-1")
+	show := exec.CommandContext(t.Context(), "../demo/table") // as make demo does, which no CI runs
+	show.Stdin = strings.NewReader(out)
+	shown := must.Get(show.CombinedOutput())(t)
+	assert.Regexp(t, `(?m)^  azure-1$`, string(shown))
+	assert.Contains(t, string(shown), "Established")
 }
 
 // accountBounded looks at what the account of the other routers may take and open.
