@@ -174,10 +174,13 @@ class Turns(unittest.TestCase):
         code, out, did = self.play("drain", "--limit", "azure-1", azure_1=begun)
         self.assertEqual((2, False), (code, "azure-1: Drain this router" in did), out)
         self.assertIn("azure-1 is drained by another run (upgrade, run 4f2a): wait for it, or take it over with -e mesh_drain_why=REASON", out)
-        code, out, did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_why=disk", azure_1=begun)
-        self.assertEqual((0, True), (code, "azure-1: Drain this router" in did), out)
-        _code, out, did = self.play("remove", "-e", "mesh_remove=azure-1", azure_1=begun)
-        self.assertIn("azure-1: Drain this router", did, out)
+        ticket = ("-e", '{"mesh_drain_why": 4711}')
+        for why in (("-e", "mesh_drain_why=disk"), ticket):
+            code, out, did = self.play("drain", "--limit", "azure-1", *why, azure_1=begun)
+            self.assertEqual((0, True), (code, "azure-1: Drain this router" in did), out)
+        for why in ((), ticket):
+            _code, out, did = self.play("remove", "-e", "mesh_remove=azure-1", *why, azure_1=begun)
+            self.assertIn("azure-1: Drain this router", did, out)
 
     def test_undrains_who_is_well(self):
         """A router whose tunnels were all dead was undrained, and nobody was told."""
