@@ -377,6 +377,13 @@ class Turns(unittest.TestCase):
         code, out, did = self.play(self.site(("measure", azure), ("measure", aws)), *limit)
         self.assertEqual((0, ["azure-1", "aws-1"]), (code, re.findall(r"\{'router': '(\S+?)'\}", out)), out)
 
+    def test_goes_on_with_who_was_begun(self):
+        """Nobody else of its site can go while it is drained."""
+        self.obedient()
+        begun = self.seen("azure-2", True, drained_why="upgrade, run 4f2a")
+        code, out, did = self.play("upgrade", "--limit", "azures", azure_2=begun)
+        self.assertEqual("azure-2: Drain this router", next(line for line in did if "Drain" in line), out)
+
     def test_one_liar_had_its_turn(self):
         """What it had said in its own turn was held against those of the turns after."""
         self.obedient()
