@@ -143,6 +143,10 @@ func (n *network) routers(names []string) {
 		fmt.Fprintf(&hosts,
 			"    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
 			name, id, n.site(name), id, hostKey(id), n.folder(name))
+	}
+	// What is delegated to the controller has the folder of the controller.
+	n.write("host_vars/localhost.yml", "wgmesh_remote_dir: "+n.folder("localhost")+"\n", 0o600)
+	for _, name := range append([]string{"localhost"}, names...) {
 		require.NoError(n.t, os.MkdirAll(filepath.Join(n.folder(name), build), 0o700))
 		require.NoError(n.t, os.Symlink(self, filepath.Join(n.folder(name), build, "wgmesh")))
 	}
