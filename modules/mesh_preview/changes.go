@@ -201,7 +201,6 @@ func differing(a, b plan.Tunnel) []string {
 		{"allowed_ips", p.AllowedIPs, q.AllowedIPs},
 		{"persistent_keepalive", p.PersistentKeepalive, q.PersistentKeepalive},
 		{"preshared_key_file", p.PresharedKeyFile, q.PresharedKeyFile},
-		{"outside", p.Outside, q.Outside},
 	} {
 		was, is := fmt.Sprint(f.was), fmt.Sprint(f.is)
 		if was == is {

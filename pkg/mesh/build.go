@@ -220,7 +220,6 @@ func (n *network) wireguard(h hop) plan.Tunnel {
 		AllowedIPs:          sorted(append(n.behind(h), h.networks...)),
 		PersistentKeepalive: n.PersistentKeepalive,
 		PresharedKeyFile:    path.Join(n.PresharedKeyDirectory, strconv.Itoa(h.number)+".psk"),
-		Outside:             n.outside(h.self, h.peer),
 	}
 	addresses := []netip.Prefix{netip.PrefixFrom(h.mine, h.networks[0].Bits())}
 	if n.dual {

@@ -44,7 +44,7 @@ func (n *network) bird(self *router) plan.Bird {
 	for _, r := range n.routers {
 		end := n.at(r, self).Addr()
 		way := plan.Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true}
-		if n.outside(self, r) && !slices.Contains(out.Static, way) {
+		if r.site != self.site && r.site.has(end) && !slices.Contains(out.Static, way) {
 			out.Static = append(out.Static, way)
 		}
 	}
@@ -54,12 +54,6 @@ func (n *network) bird(self *router) plan.Bird {
 		})
 	}
 	return out
-}
-
-// outside reports whether a router reaches a peer's endpoint outside of the tunnels, although it
-// is in a network of that peer's site, as a cloud's IPv6 addresses are.
-func (n *network) outside(self, peer *router) bool {
-	return peer.site != self.site && peer.site.has(n.at(peer, self).Addr())
 }
 
 // routerID returns the id as a dotted quad. It is nobody's address; BGP

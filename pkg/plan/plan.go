@@ -64,9 +64,6 @@ type Peer struct {
 	AllowedIPs          []netip.Prefix `json:"allowed_ips"`
 	PersistentKeepalive int            `json:"persistent_keepalive"` // seconds; 0: off
 	PresharedKeyFile    string         `json:"preshared_key_file"`   // absolute path; empty: no pre-shared key
-	// Outside says that the endpoint is in a network behind the tunnels, and reached outside of
-	// them by this router itself. What it only forwards to it is refused.
-	Outside bool `json:"outside,omitempty"`
 }
 
 // A Pending peer cannot be configured yet. What its tunnel has stays.

@@ -22,13 +22,11 @@ func Render(t plan.Tunnel, peers []plan.Peer, privateKeyFile, mssFile string) st
 	return render(mark.Owner{}, t, peers, privateKeyFile, tableHook{file: mssFile})
 }
 
-// MSSSummary is that of a table with what a file has.
-func MSSSummary(file string) string {
-	return tableSummary(clamped(file), parseFilter(file), parseBypass(file))
-}
+// MSSSummary is that of a table with the clamp and the filter that a file has.
+func MSSSummary(file string) string { return tableSummary(clamped(file), parseFilter(file)) }
 
 // MSSText is the file of a table with the clamp alone.
-func MSSText(prefix string) string { return tableText([]string{prefix}, filter{}, nil) }
+func MSSText(prefix string) string { return tableText([]string{prefix}, filter{}) }
 
 // ReadKeyFile reads a key file and forgets the key; what it prints as is kept.
 func ReadKeyFile(path string) (printed string, err error) {

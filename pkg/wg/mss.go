@@ -17,8 +17,8 @@ func (w Want) mssFile() string { return filepath.Join(w.Directory, "wgmesh.nft")
 // loaded any number of times, also at the same time. In the clamp both directions
 // are needed; each SYN is clamped to the smaller MTU of its way and its way back.
 // Without a prefix there is no clamp, and with nothing to do no text.
-func tableText(prefixes []string, f filter, b bypass) string {
-	body, note := f.text()+b.text(), ""
+func tableText(prefixes []string, f filter) string {
+	body, note := f.text(), ""
 	if len(prefixes) > 0 {
 		rules := ""
 		for _, prefix := range prefixes {
@@ -88,8 +88,8 @@ func (w Want) prefixes(s Have, remove []Removal) []string {
 }
 
 // tableSummary is what summarise makes of the table when it is right.
-func tableSummary(prefixes []string, f filter, b bypass) string {
-	parts := b.summary()
+func tableSummary(prefixes []string, f filter) string {
+	var parts []string
 	if len(prefixes) > 0 {
 		parts = append(parts, "chain forward filter forward -150 accept")
 	}
@@ -107,9 +107,9 @@ func diffMSS(w Want, s Have, remove []Removal) *string {
 	if w.MSSClamp && len(w.Tunnels) == 0 && !w.Purge {
 		return nil
 	}
-	prefixes, f, b := w.prefixes(s, remove), w.filter(s), w.bypass(s, remove)
-	text := tableText(prefixes, f, b)
-	if s.MSS.Live == tableSummary(prefixes, f, b) && s.MSS.File == text {
+	prefixes, f := w.prefixes(s, remove), w.filter(s)
+	text := tableText(prefixes, f)
+	if s.MSS.Live == tableSummary(prefixes, f) && s.MSS.File == text {
 		return nil
 	}
 	return &text

@@ -136,7 +136,7 @@ func comparePeers(a, b plan.Peer) int {
 // text is the wg-quick file that t should have.
 func (t resolved) text(w Want, s Have) string {
 	table := tableHook{closed: slices.Contains(w.filter(s).tunnels, t.Name)}
-	if w.MSSClamp || table.closed || len(w.bypass(s, nil)) > 0 {
+	if w.MSSClamp || table.closed {
 		table.file = w.mssFile()
 	}
 	peers := append(slices.Clone(t.peers), t.kept...)

@@ -119,9 +119,6 @@ func (w Want) checkPeers(t plan.Tunnel) []error {
 			bad("%s: endpoint %s: a link-local address is one of a link, which WireGuard is not told: expected another",
 				where, p.Endpoint)
 		}
-		if p.Outside && !p.Endpoint.Addr().Is6() {
-			bad("%s: outside is set: expected an IPv6 endpoint, since no other is behind the tunnels", where)
-		}
 		if k := p.PersistentKeepalive; k < 0 || k > 65535 {
 			bad("%s: persistent_keepalive %d: expected 0 to 65535 seconds", where, k)
 		}

@@ -64,10 +64,6 @@ func TestValidate(t *testing.T) {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("[fe80::1%eth0]:7") },
 			`tunnels[0] wg1: peers[0] ann: endpoint [fe80::1%eth0]:7: a link-local address is one of a link`,
 		},
-		"outside by IPv4": {
-			func(w *wg.Want) { w.Tunnels[0].Peers[0].Outside = true },
-			`tunnels[0] wg1: peers[0] ann: outside is set: expected an IPv6 endpoint`,
-		},
 		"peer name that is a line": {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].Name = "a\nPostUp = reboot" },
 			`tunnels[0] wg1: peers[0]: name "a\nPostUp = reboot": expected letters, digits and ._:@+-, a letter or digit first`,

@@ -90,13 +90,6 @@ options:
           preshared_key_file:
             description: Absolute path of a file on the host with the pre-shared key, mode 0600. Left out for none.
             type: path
-          outside:
-            description:
-              - Whether the endpoint is in a network behind the tunnels, as the IPv6 addresses of a cloud's machines are. The host itself
-                reaches it outside of them.
-              - What the host only forwards to it is refused, by the table C(wgmesh) of nftables. It would leave unencrypted.
-            type: bool
-            default: false
   private_key_file:
     description: Absolute path of the file on the host with the private key of all these interfaces, mode 0600.
     type: path
