@@ -335,6 +335,8 @@ func TestTooBig(t *testing.T) {
 		"a set":         {match("icmpv6", "type", `{"set": ["packet-too-big", "echo-request"]}`), v6, filter.Passes},
 		"IPv6's type 3": {match("icmpv6", "type", `"time-exceeded"`), v6, filter.Drops},
 		"of the other":  {match("icmp", "type", `"destination-unreachable"`), v6, filter.Drops},
+		"a range":       {match("icmp", "type", `{"range": ["destination-unreachable", "source-quench"]}`), v4, filter.Unsure},
+		"codes":         {match("icmp", "code", `{"range": [0, 4]}`), v4, filter.Unsure},
 		"what is begun": {state(`["established", "related"]`), v6, filter.Passes},
 		"what is there": {state(`"established"`), v6, filter.Drops},
 		"what begins":   {state(`"new"`), v6, filter.Drops},

@@ -152,6 +152,9 @@ func meta(key, right any, p Packet) truth {
 
 func payload(field, right any, p Packet) truth {
 	text := fmt.Sprint(right)
+	if _, ranged := right.(map[string]any); ranged && (field == "type" || field == "code") {
+		return maybe
+	}
 	switch field {
 	case "saddr":
 		return address(p.Src, right)

@@ -617,6 +617,9 @@ class Test(unittest.TestCase):
             for path in ("ev.yml", folder + "/ev.yml"):
                 code, out = self.play(inventory(), "wgmesh.router.rotate", "-e", "@" + path)
                 self.assertEqual((2, True), (code, "-e mesh_rotat: is not an option: expected mesh_rotate" in out), out)
+            pathlib.Path("ev.yml").write_text("{mesh_names: {prod: blue}, mesh_name: '{{ mesh_names.prod }}'}\n")
+            _code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "@ev.yml")
+            self.assertNotIn("is not an option", out)
 
     def test_rotates_where_it_can_plan(self):
         """A controller that does not run our program, such as a Mac, does not know the other ends."""

@@ -87,10 +87,11 @@ OF_PLAYS = {"mesh_measure_at_once": {"type": "int"}, **{name: {"type": "raw"} fo
 
 def mistyped(names, hostvars, entries, others=()):
     """Return the line."""
-    for given in extra(getattr(hostvars, "_loader", None) or DataLoader()):
-        line = misspelt(given)
-        if line:
-            return line
+    for given, shared in extra(getattr(hostvars, "_loader", None) or DataLoader()):
+        near = misspelt(given)
+        # A file may have a name of somebody's own that the option is made of.
+        if near and not (shared and any(near in hostvars[host] for host in names)):
+            return "-e %s: is not an option: expected %s" % (short(given, 60), near)
     found = {}
     for host in names:
         variables = hostvars[host]
@@ -106,7 +107,7 @@ def mistyped(names, hostvars, entries, others=()):
 
 
 def extra(loader):
-    """The names that were given with -e. A file is read as Ansible did when it began, from another folder: it has it still."""
+    """The names that were given with -e, and whether in a file, as those of AWX are. It is read as Ansible did when it began, from another folder: it has it still."""
     for text in context.CLIARGS.get("extra_vars") or ():
         text = str(text).strip()
         try:
@@ -116,16 +117,16 @@ def extra(loader):
                 found = yaml.safe_load(text) if text[:1] in ("{", "[") else {} if text[:1] in ("/", ".") else parse_kv(text)
         except (yaml.YAMLError, AnsibleError):
             continue  # Ansible has said so
-        yield from (name for name in found or () if isinstance(name, str))
+        yield from ((name, text[:1] == "@") for name in found or () if isinstance(name, str))
 
 
 def misspelt(name):
-    """Say of a name that it is nearly an option, and does nothing. What is not near is somebody's own."""
+    """The option that a name is nearly, or nothing. What is not near is somebody's own."""
     if not name.startswith(tuple(role + "_" for role in ROLES)):
         return ""
     known = {*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])}
     near = difflib.get_close_matches(name, sorted(known - {name}), 1, 0.9)
-    return "-e %s: is not an option: expected %s" % (short(name, 60), near[0]) if near and name not in known else ""
+    return near[0] if near and name not in known else ""
 
 
 @functools.lru_cache(maxsize=None)
