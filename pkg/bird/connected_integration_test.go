@@ -238,8 +238,13 @@ func TestDarkSite(t *testing.T) {
 			"p1 10.1.0.0/16": p1,
 		}
 	}
-	lit := p1.IP(t, "route", "show", "10.1.0.0/16")
-	require.Contains(t, lit, "dev site0 proto bird")
+	var lit string
+	nettest.Eventually(t, "its own way", func() string { // BIRD 3 tells the kernel later
+		if lit = p1.IP(t, "route", "show", "10.1.0.0/16"); strings.Contains(lit, "dev site0 proto bird") {
+			return ""
+		}
+		return "no route: " + lit
+	})
 	l.expect(t, ways(strings.TrimSpace(lit), "p1"))
 	since := func() string { return p1.birdc(t, "show protocols site4") }
 	was := since()
@@ -248,16 +253,23 @@ func TestDarkSite(t *testing.T) {
 	assert.Equal(t, was, since(), "it is no new protocol")
 	// After a configure BIRD 3 (3.1.8 to 3.4.0) does not tell its static protocols of interfaces
 	// any more: each configure looks at them once. docs/at-night.md says so.
-	looks := func() {
+	looks := func(state string) {
 		if p1.config.Version.Major >= 3 {
+			nettest.Eventually(t, "site0", func() string {
+				_, flags, _ := strings.Cut(p1.birdc(t, "show interfaces"), "site0 ")
+				if flags, _, _ = strings.Cut(flags, "MTU="); !strings.Contains(flags, state) {
+					return flags
+				}
+				return ""
+			})
 			p1.birdc(t, "configure")
 		}
 	}
 	p1.IP(t, "link", "set", "lan1", "down")
-	looks()
+	looks("LinkDown")
 	l.expect(t, ways("p2", "p2"))
 	p1.IP(t, "link", "set", "lan1", "up")
-	looks()
+	looks("LinkUp")
 	l.expect(t, ways(strings.TrimSpace(lit), "p1"))
 }
 
