@@ -107,7 +107,8 @@ def mistyped(names, hostvars, entries, others=()):
 
 
 def extra(loader):
-    """The names that were given with -e, and whether in a file, as those of AWX are. It is read as Ansible did when it began, from another folder: it has it still."""
+    """The names that were given with -e, and whether in a file, as those of AWX are. A file is read as Ansible did
+    when it began, from another folder: it has it still."""
     for text in context.CLIARGS.get("extra_vars") or ():
         text = str(text).strip()
         try:
