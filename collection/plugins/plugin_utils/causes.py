@@ -366,22 +366,28 @@ def of_result(result, kind):
     said = [line for line in (result.get("stderr_lines") or result.get("stdout_lines") or []) if str(line).strip()]
     if result.get("msg") == "non-zero return code" and said:
         return [(*of_text(plain(said[-1])), kind)]
-    text = CHATTER.sub("", " ".join(str(result.get("msg") or "it failed, and does not say why").split()))
+    text = str(result.get("msg") or "it failed, and does not say why")
     if result.get("unreachable"):
-        return [(*unreached(text), "unreachable")]
+        return [(*unreached(others_words(text) or text), "unreachable")]
+    text = CHATTER.sub("", " ".join(text.split()))
     if result.get("do"):
         return [(text, str(result["do"]), kind)]
     return [(*of_text(text), kind)]
 
 
+def others_words(text):
+    """The lines of ssh that are not about its own connections on the controller."""
+    return "\n".join(line for line in text.splitlines() if not OWN_WAY.search(line))
+
+
 def unreached(text):
+    text = CHATTER.sub("", " ".join(text.split()))
     return text or "ssh does not say why it cannot be reached", advice(text) or UNREACHED
 
 
 def gone(text):
     """What ssh says of a router that nothing more can be asked, and what to do, in one line."""
-    lines = [line for line in text.splitlines() if not OWN_WAY.search(line)] or ["ssh lost its connection"]
-    cause, do = unreached(CHATTER.sub("", " ".join(" ".join(lines).split())))
+    cause, do = unreached(others_words(text) or "ssh lost its connection")
     return fit("it is gone: " + cause, do + ", then run again")
 
 
