@@ -147,7 +147,7 @@ func (s *site) parseProbe(at string, texts []string, p *Problems) (out []netip.A
 		switch {
 		case err != nil:
 			p.add("%s: probe is %q: expected the IP address of a host that answers ping", at, text)
-		case !s.holds(netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())):
+		case !s.unread() && !s.has(a.Unmap()):
 			p.add("%s: probe %s is in no network of site %s: name a host behind its routers", at, a, s.name)
 		default:
 			out = append(out, a.Unmap())
@@ -156,12 +156,9 @@ func (s *site) parseProbe(at string, texts []string, p *Problems) (out []netip.A
 	return out
 }
 
-// holds reports whether a network is part of the site. Where one of the site cannot be read,
-// which is told, everything is.
-func (s *site) holds(x netip.Prefix) bool {
-	return len(s.networks) < len(s.Networks) ||
-		slices.ContainsFunc(s.networks, func(of netip.Prefix) bool { return contains(of, x) })
-}
+// unread reports whether a network of the site cannot be read, which is told. What is in none
+// of the others may be in that one.
+func (s *site) unread() bool { return len(s.networks) < len(s.Networks) }
 
 // zone returns the router's zone, or nil when it has none or an unknown one.
 func (r *router) zone() *zone {

@@ -1,12 +1,14 @@
 package mesh_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -522,4 +524,12 @@ func TestBadNetworkIsOneProblem(t *testing.T) {
 		router(&m, "aws-1", func(r *mesh.Router) { r.Gateway = mesh.List{"10.2.1.1"} })
 		assertProblems(t, []string{"site aws: zone a: "}, m.Validate())
 	}
+}
+
+// An address with a zone is one of a link, and in no network.
+func TestProbeWithAZone(t *testing.T) {
+	m := load(t, "dual-stack")
+	network := must.Get(netip.ParsePrefix(m.Sites["six"].Networks[0]))(t)
+	site(&m, "six", func(s *mesh.Site) { s.Probe = mesh.List{network.Addr().Next().String() + "%eth0"} })
+	require.ErrorContains(t, m.Validate(), "is in no network of site six")
 }

@@ -139,7 +139,7 @@ func (n *network) checkZones(s *site, p *Problems) {
 				s.name, z.name)
 		}
 		for _, x := range z.networks {
-			if !s.holds(x) {
+			if !s.unread() && !slices.ContainsFunc(s.networks, func(of netip.Prefix) bool { return contains(of, x) }) {
 				p.add("site %s: zone %s: subnet %s is outside of the site's networks %s: correct it, or add it to the site", s.name, z.name, x, join(s.networks))
 			}
 			for _, y := range seen {
