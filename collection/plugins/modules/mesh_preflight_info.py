@@ -28,7 +28,7 @@ options:
       - C(files) asks whether the folders that a run writes to can be written to.
       - C(bird) asks whether the installed BIRD will do and may start, and whether it works for somebody else, whose
         configuration would be replaced.
-      - C(interfaces) asks whether somebody else has the name of a tunnel or of its file.
+      - C(interfaces) asks whether somebody else has the name of a tunnel or of its file, which is refused in any case.
       - C(machine) asks whether the id of the machine, to which the keys belong, is new at each boot.
       - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
       - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server
