@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wgmesh/router/internal/lab/topology"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -72,6 +75,12 @@ func ownGroups(name string) (before, env []string, err error) {
 const joinGroups = `for g in $GROUPS_OF_HOST; do echo $$ > "$g/cgroup.procs"; done
 unset GROUPS_OF_HOST
 `
+
+// groupsOf finds the groups of a lab's hosts and DHCP servers. Its name alone is not
+// enough: "wgmesh-join." begins a group of the lab join, and a unit of any router.
+func groupsOf(lab string) []string {
+	return slices.Concat(groups(topology.Prefix(lab)+"host."), groups(topology.Prefix(lab)+"dhcp."))
+}
 
 // groups finds the groups whose names begin with prefix, wherever systemd or the
 // lab has put them. The groups inside them are not listed.

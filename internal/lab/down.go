@@ -35,7 +35,7 @@ func (l *lab) down(context.Context) error {
 // leftovers names what there is of the lab on this machine.
 func (l *lab) leftovers() []string {
 	out := namespaces(topology.Prefix(l.name))
-	for _, g := range groups(topology.Prefix(l.name)) {
+	for _, g := range groupsOf(l.name) {
 		if base := filepath.Base(g); !slices.Contains(out, base) {
 			out = append(out, base)
 		}
@@ -47,7 +47,7 @@ func (l *lab) leftovers() []string {
 // and its state and, if told so, the hosts' files.
 func (l *lab) sweep(files bool) error {
 	l.hangUp("")
-	problem := kill(groups(topology.Prefix(l.name)), 30*time.Second)
+	problem := kill(groupsOf(l.name), 30*time.Second)
 	for _, ns := range namespaces(topology.Prefix(l.name)) {
 		problem = errors.Join(problem, deleteNamespace(ns))
 	}
