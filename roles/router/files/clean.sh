@@ -43,8 +43,13 @@ fi
 if [ -d /var/lib/cloud ]; then
     find /var/lib/cloud -mindepth 1 -maxdepth 1 ! -name seed -exec rm -rf {} +
 fi
-rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /etc/systemd/network/10-cloud-init-* \
-    /etc/NetworkManager/system-connections/cloud-init-*.nmconnection
+# Its network stays where it will write none again: nobody else would, either.
+cd /
+why=$(unwritten)
+for file in /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /etc/systemd/network/10-cloud-init-* \
+    /etc/NetworkManager/system-connections/cloud-init-*.nmconnection; do
+    if [ -z "$why" ]; then rm -f "$file"; elif [ -e "$file" ]; then echo "kept: $file: $why"; fi
+done
 
 # What this machine has learnt and noted.
 rm -rf /var/lib/dhcp/* /var/lib/dhclient/* /var/lib/chrony/* /var/lib/NetworkManager/*lease* \
