@@ -115,20 +115,23 @@ func TestWhatNobodyKnowsIsSaid(t *testing.T) {
 import json, sys
 sys.path.insert(0, "../collection/plugins/plugin_utils")
 import answers
-json.dump(answers.accept(sys.argv[1], "azure-1", {"tunnels": [{"peer": "b"}]}, json.loads(sys.argv[2])), sys.stdout)`, module, answer)
+json.dump(answers.accept(sys.argv[1], "azure-1", {"tunnels": [{"peer": "b"}]}, json.loads(sys.argv[2])), sys.stdout)`,
+			module, answer)
 		cmd.Stderr = os.Stderr
 		require.NoError(t, json.Unmarshal(must.Get(cmd.Output())(t), &got))
 		return got
 	}
 	const pending = `{"tunnel": 1, "peer": "b", "reason": "", "since": 5}`
 	got := said("wg_psk", `{"changed": false, "psks": [], "owner\u001b[2J": 1, "pending": [`+pending+`, `+pending+`]}`)
-	assert.Equal(t, []any{"azure-1: its answer to wg_psk has owner[2J, pending.since, which nobody knows here, and which is not used: " +
+	assert.Equal(t, []any{"azure-1: its answer to wg_psk has owner[2J, pending.since, which nobody knows here, " +
+		"and which is not used: " +
 		"its program is another version, or somebody changed it"}, got["warnings"])
 	assert.NotContains(t, got, "owner")
 	assert.NotContains(t, got["pending"].([]any)[0], "since")
 	many := said("wg_psk", `{"psks": [], "pending": [], "warnings": ["x"], "a": 1, "b": 1, "c": 1, "d": 1}`)
 	assert.Contains(t, many["warnings"].([]any)[1], " has a, b, c and 1 more, which")
-	assert.NotContains(t, said("wg_psk", `{"psks": [], "pending": [], "diff": {"before": "", "after": ""}}`), "warnings")
+	assert.NotContains(t, said("wg_psk", `{"psks": [], "pending": [], "diff": {"before": "", "after": ""}}`),
+		"warnings")
 	assert.NotContains(t, said("mesh_steps", `{"answers": {"x": {"y": 1}}}`), "warnings")
 }
 

@@ -110,7 +110,10 @@ func TestResetGoesOnWhenNobodyListens(t *testing.T) {
 	})
 	unheard(t, roleFiles+"reset.sh", "False", "ended", "", r.root)
 	log := must.Get(os.ReadFile(r.log))(t)
-	for _, did := range []string{"nft delete table", "userdel", "systemctl daemon-reload", "try-reload-or-restart ssh"} {
+	for _, did := range []string{
+		"nft delete table", "userdel", "systemctl daemon-reload",
+		"try-reload-or-restart ssh",
+	} {
 		assert.Contains(t, string(log), did)
 	}
 	assert.Equal(t, []string{"/etc/passwd"}, r.files(t))

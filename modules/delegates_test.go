@@ -73,7 +73,10 @@ func TestEveryDelegateIsInTheGroup(t *testing.T) {
 // asked by our modules, by raw, and by without_facts; the others run on the controller.
 func TestRoutersSetNoVariable(t *testing.T) {
 	var files []string
-	for _, pattern := range []string{"../collection/playbooks/*.yml", "../collection/playbooks/*/*.yml", "../roles/*/tasks/*.yml"} {
+	for _, pattern := range []string{
+		"../collection/playbooks/*.yml", "../collection/playbooks/*/*.yml",
+		"../roles/*/tasks/*.yml",
+	} {
 		found := must.Get(filepath.Glob(pattern))(t)
 		require.NotEmpty(t, found, pattern)
 		files = append(files, found...)
@@ -86,7 +89,8 @@ func TestRoutersSetNoVariable(t *testing.T) {
 	}
 	for _, file := range files {
 		raw := must.Get(os.ReadFile(file))(t)
-		assert.Empty(t, brings(raw), "%s: these tasks take facts from a router: expected raw, or wgmesh.router.without_facts", file)
+		assert.Empty(t, brings(raw),
+			"%s: these tasks take facts from a router: expected raw, or wgmesh.router.without_facts", file)
 	}
 	assert.Equal(t, []string{"ansible.builtin.copy", "gather_facts", "apt", "hosts"}, brings([]byte(`
 - {block: [{ansible.builtin.copy: {}}, {ansible.builtin.raw: a}, {wgmesh.router.wg_psk: {}}]}
@@ -100,8 +104,9 @@ func TestRoutersSetNoVariable(t *testing.T) {
 // role mesh asks has shorter ones.
 func TestWhoHangsEnds(t *testing.T) {
 	for file, count := range map[string]int{
-		"../collection/playbooks/image.yml": 1, "../collection/playbooks/add.yml": 1, "../collection/playbooks/routes.yml": 1,
-		"../collection/playbooks/reset.yml": 1, "../roles/mesh/tasks/change.yml": 1,
+		"../collection/playbooks/image.yml": 1, "../collection/playbooks/add.yml": 1,
+		"../collection/playbooks/routes.yml": 1,
+		"../collection/playbooks/reset.yml":  1, "../roles/mesh/tasks/change.yml": 1,
 	} {
 		raw := must.Get(os.ReadFile(file))(t)
 		assert.Len(t, regexp.MustCompile(`(?m)^ +timeout: 1800`).FindAll(raw, -1), count, file)
@@ -113,9 +118,10 @@ var onController = regexp.MustCompile(`^(ansible\.builtin\.(raw|assert|debug|fai
 	`include_\w+|import_\w+|validate_argument_spec)|wgmesh\.router\.\w+)$`)
 
 // keyword is a key of a task or play that is no module.
-var keyword = regexp.MustCompile(`^(name|when|vars|register|loop|loop_control|delegate_to|delegate_facts|become|run_once|timeout|` +
-	`changed_when|failed_when|check_mode|ignore_errors|ignore_unreachable|no_log|until|retries|delay|diff|any_errors_fatal|` +
-	`module_defaults|environment|block|rescue|always|tasks|pre_tasks|strategy|serial|order|connection|throttle|tags|max_fail_percentage)$`)
+var keyword = regexp.MustCompile(
+	`^(name|when|vars|register|loop|loop_control|delegate_to|delegate_facts|become|run_once|timeout|` +
+		`changed_when|failed_when|check_mode|ignore_errors|ignore_unreachable|no_log|until|retries|delay|diff|any_errors_fatal|` +
+		`module_defaults|environment|block|rescue|always|tasks|pre_tasks|strategy|serial|order|connection|throttle|tags|max_fail_percentage)$`)
 
 // factual adds the modules of tasks that may take a fact from a router, and plays that gather them.
 func factual(list []any, out *[]string) {

@@ -61,7 +61,8 @@ func TestSecondRun(t *testing.T) {
 			c.call(t, "mesh_guard", map[string]any{"state": "confirmed"})
 			assert.Contains(t, c.state(), "Router ID is "+id)
 			c.options["guard"] = 0
-			assert.Equal(t, false, c.call(t, c.module, c.options)["changed"], "it runs another text than is on the disk")
+			assert.Equal(t, false, c.call(t, c.module, c.options)["changed"],
+				"it runs another text than is on the disk")
 		})
 	}
 }

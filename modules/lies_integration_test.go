@@ -141,7 +141,8 @@ func (n *network) routers(names []string) {
 		id := n.ids[name]
 		fmt.Fprintf(&sites, "        %s: {as: %d, networks: [10.%d.0.0/16]}\n", n.site(name), 64512+id, id)
 		fmt.Fprintf(&hosts,
-			"    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
+			"    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: ssh-ed25519 "+
+				"AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
 			name, id, n.site(name), id, hostKey(id), n.folder(name))
 	}
 	// What is delegated to the controller has the folder of the controller.
@@ -687,7 +688,8 @@ func (p player) answer(module string) map[string]any {
 			return p.documented(module)
 		}
 		return map[string]any{
-			"changed": false, "pending": false, "drained": false, "drained_why": "", "disruptive": []any{}, "established": []any{},
+			"changed": false, "pending": false, "drained": false, "drained_why": "", "disruptive": []any{},
+			"established":      []any{},
 			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
 		}
 	case "mesh_status":
@@ -695,7 +697,8 @@ func (p player) answer(module string) map[string]any {
 			"changed": false, "healthy": true, "required_healthy": true,
 			"problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{},
 			"lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{},
-			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false, "time": time.Now().Unix(),
+			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false,
+			"time":             time.Now().Unix(),
 			"failover":         map[string]any{"runs": false, "trouble": ""},
 			"source_addresses": []any{},
 		}

@@ -160,7 +160,8 @@ func TestRoleGate(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "wgmesh")
 	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\necho ran: \"$#\" \"$@\"\n"), 0o755))
-	script := strings.ReplaceAll(string(must.Get(os.ReadFile(roleFiles+"wgmesh-gate.sh"))(t)), "/usr/local/bin/wgmesh", program)
+	script := strings.ReplaceAll(string(must.Get(os.ReadFile(roleFiles+"wgmesh-gate.sh"))(t)),
+		"/usr/local/bin/wgmesh", program)
 	run := func(args ...string) (string, error) {
 		out, err := exec.Command("sh", append([]string{"-c", script, "gate"}, args...)...).Output()
 		return string(out), err
@@ -233,7 +234,8 @@ func TestEachPlaybookForgetsTheOneBefore(t *testing.T) {
 	vars := must.Get(os.ReadFile("../roles/mesh/vars/main.yml"))(t)
 	forgotten := must.Get(os.ReadFile("../collection/playbooks/tasks/forget.yml"))(t)
 	step := regexp.MustCompile(`module: \w+\n +register: .*\n`) // is in what its task registers
-	noted := regexp.MustCompile(`(?m)^ *(?:register: (__mesh_\w+)$|(?:ansible\.builtin\.)?set_fact:\n((?: +__mesh_\w+:.*\n)+))`)
+	noted := regexp.MustCompile(
+		`(?m)^ *(?:register: (__mesh_\w+)$|(?:ansible\.builtin\.)?set_fact:\n((?: +__mesh_\w+:.*\n)+))`)
 	fact := regexp.MustCompile(`(?m)^ *(__mesh_\w+):`)
 	found := 0
 	walk(t, func(path, text string) {
@@ -248,7 +250,8 @@ func TestEachPlaybookForgetsTheOneBefore(t *testing.T) {
 				assert.NotContains(t, string(vars), "\n"+name[1]+":", path)
 			}
 		}
-		assert.NotContains(t, text, "group_by:", "%s: a group stays, too: note a fact, and read it by wgmesh.router.noted", path)
+		assert.NotContains(t, text, "group_by:",
+			"%s: a group stays, too: note a fact, and read it by wgmesh.router.noted", path)
 	}, "../roles/mesh/tasks")
 	assert.Greater(t, found, 50, "what is registered is not found")
 }
@@ -258,7 +261,8 @@ func TestEachPlaybookForgetsTheOneBefore(t *testing.T) {
 func TestUnitsThatCallACloudKnowTheProxy(t *testing.T) {
 	seen := 0
 	walk(t, func(file, text string) {
-		if filepath.Ext(file) == ".service" && strings.Contains(text, "\nExecStart=") && strings.Contains(text, "/wgmesh-cloud ") {
+		if filepath.Ext(file) == ".service" && strings.Contains(text, "\nExecStart=") && strings.Contains(text,
+			"/wgmesh-cloud ") {
 			seen++
 			_, service, _ := strings.Cut(text, "\n[Service]\n")
 			service, _, _ = strings.Cut(service, "\n[Install]\n")

@@ -71,7 +71,8 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	// Half an hour later, and every five minutes from then on.
 	router.Sh(t, "ip route add blackhole 10.1.0.0/16 metric 100") // no way either
 	router.Sh(t, "%s", later)
-	assert.Contains(t, router.Sh(t, "ip route show"), "10.1.0.0/16 via 172.31.1.2 dev wg-a proto 159", "it is the only way")
+	assert.Contains(t, router.Sh(t, "ip route show"), "10.1.0.0/16 via 172.31.1.2 dev wg-a proto 159",
+		"it is the only way")
 	router.Sh(t, "ip route del blackhole 10.1.0.0/16 metric 100")
 	bird("metric 4294967294;", "via 172.31.1.2")
 	configure()

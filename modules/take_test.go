@@ -60,8 +60,10 @@ esac`,
 	t.Setenv("WGMESH_BIRD", filepath.Join(bin, "bird.conf"))
 	h.own(t, "mine=")
 	for _, name := range []string{"wg-a", "wg-b", "wg-other"} {
-		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\nSaveConfig = true\nPostUp = logger secret-hook\n\n" +
-			"[Peer] # the other end\nPublicKey = theirs= # theirs\nPresharedKey=secret-shared=\nEndpoint = 192.0.2.9:51820\n"
+		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\nSaveConfig = true\nPostUp " +
+			"= logger secret-hook\n\n" +
+			"[Peer] # the other end\nPublicKey = theirs= # theirs\nPresharedKey=secret-shared=\nEndpoint = " +
+			"192.0.2.9:51820\n"
 		if name == "wg-b" {
 			text = strings.ReplaceAll(text, "PresharedKey=secret-shared=\n", "")
 		}
@@ -120,7 +122,8 @@ func TestTakeOver(t *testing.T) {
 	assert.Equal(t, "# Managed by wgmesh.router (taken over).\n# mesh: routers\n[Interface]\nAddress = 172.31.1.1/24\n"+
 		"PostUp = wg set %i peer theirs= preshared-key "+h.dir+
 		"/wgmesh-psk/3.psk\nPostUp = wg set %i private-key "+h.dir+"/wgmesh.key\n"+
-		"PostUp = logger secret-hook\n\n[Peer] # the other end\nPublicKey = theirs= # theirs\nEndpoint = 192.0.2.9:51820\n# end\n", h.read(t, "wg-a.conf"))
+		"PostUp = logger secret-hook\n\n[Peer] # the other end\nPublicKey = theirs= # theirs\nEndpoint = "+
+		"192.0.2.9:51820\n# end\n", h.read(t, "wg-a.conf"))
 	assert.NotContains(t, h.read(t, "wg-b.conf"), "preshared-key", "it has none")
 	assert.Contains(t, h.read(t, "wg-a.conf.by-hand"), "PrivateKey = secret-private=")
 	for _, name := range []string{"wgmesh.key", "wgmesh-psk/3.psk", "wg-a.conf"} {
@@ -213,11 +216,13 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 func TestAdoptReadsWhoMakesIt(t *testing.T) {
 	h, root := newHandmade(t), t.TempDir()
 	for path, text := range map[string]string{
-		"etc/network/interfaces":                               "auto wg-a\n  iface  wg-a inet static\n    pre-up wg set wg-b\n",
+		"etc/network/interfaces": "auto wg-a\n  iface  wg-a inet static\n    " +
+			"pre-up wg set wg-b\n",
 		"etc/network/interfaces.d/more":                        "# iface wg-b inet manual\niface wg-b.1 inet manual\n",
 		"etc/NetworkManager/system-connections/b.nmconnection": "[connection]\ninterface-name=wg-b\n[wireguard]\nprivate-key=secret=\n",
-		"run/systemd/network/10-netplan-wg-b.netdev":           "[NetDev]\nName = wg-b\nKind=wireguard\n[WireGuard]\nPrivateKey=secret=\n",
-		"etc/systemd/network/a.network":                        "[Match]\nName=wg-a\n",
+		"run/systemd/network/10-netplan-wg-b.netdev": "[NetDev]\nName = " +
+			"wg-b\nKind=wireguard\n[WireGuard]\nPrivateKey=secret=\n",
+		"etc/systemd/network/a.network": "[Match]\nName=wg-a\n",
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
@@ -225,6 +230,8 @@ func TestAdoptReadsWhoMakesIt(t *testing.T) {
 	said, err := h.run("adopt.sh", h.dir, root)
 	require.NoError(t, err, said)
 	assert.NotContains(t, said, "secret")
-	made := slices.DeleteFunc(strings.Split(said, "\n"), func(line string) bool { return !strings.HasPrefix(line, "made") })
-	assert.Equal(t, []string{"made\twg-a\tifupdown", "made\twg-b\tNetworkManager", "made\twg-b\tsystemd-networkd"}, made)
+	made := slices.DeleteFunc(strings.Split(said, "\n"),
+		func(line string) bool { return !strings.HasPrefix(line, "made") })
+	assert.Equal(t, []string{"made\twg-a\tifupdown", "made\twg-b\tNetworkManager", "made\twg-b\tsystemd-networkd"},
+		made)
 }

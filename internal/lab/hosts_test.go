@@ -24,7 +24,8 @@ func hosts(t *testing.T, l trial) {
 		"e2": {
 			{
 				"ip route show 10.1.2.0/24",
-				`dev eth0 proto kernel scope link src 10.1.2.10 metric 100 *\n.*dev eth1 proto kernel scope link src 10.1.2.11 metric 200`,
+				`dev eth0 proto kernel scope link src 10.1.2.10 metric 100 *\n.*dev eth1 proto kernel scope ` +
+					`link src 10.1.2.11 metric 200`,
 			},
 			{"ip route show default", `via 10.1.2.1 dev eth0 metric 100 *\n.* via 10.1.2.1 dev eth1 metric 200`},
 			{"ip rule", `10101:\tfrom 10.1.2.10 lookup 101 *\n10102:\tfrom 10.1.2.11 lookup 102`},
@@ -44,7 +45,8 @@ func hosts(t *testing.T, l trial) {
 		"w1": {
 			{"ip route show default", `metric 100`},
 			{
-				"ip -6 addr show dev eth0; cat /proc/sys/net/ipv6/conf/{all,default,eth0,mgmt0}/disable_ipv6 | tr -d '\n'",
+				"ip -6 addr show dev eth0; cat /proc/sys/net/ipv6/conf/{all,default,eth0,mgmt0}/disable_ipv6 | " +
+					"tr -d '\n'",
 				`^1110$`,
 			},
 			{

@@ -165,7 +165,8 @@ func TestLab(t *testing.T) {
 		b.must("up", "--bare", "--limit", "e1")
 		assert.Equal(t, "e1", strings.TrimSpace(b.must("exec", "e1", "hostname")))
 		b.must("exec", "e1",
-			"! command -v birdc && apt-get install -y --no-install-recommends bird2 wireguard-tools wireguard-go nftables && command -v birdc wg wireguard-go nft")
+			"! command -v birdc && apt-get install -y --no-install-recommends bird2 wireguard-tools "+
+				"wireguard-go nftables && command -v birdc wg wireguard-go nft")
 		b.must("down")
 		assert.Equal(t, "e1", strings.TrimSpace(l.must("exec", "e1", "hostname")), "the other lab lives on")
 	})
@@ -210,7 +211,8 @@ func seen(t *testing.T, from, to, endpoint string) string {
 	require.NoError(t, client.SetDeadline(deadline))
 	go func() { // again and again: the first may be lost while the two ends find each other
 		for {
-			if _, err := client.WriteTo([]byte("ping"), &net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820}); err != nil {
+			if _, err := client.WriteTo([]byte("ping"),
+				&net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820}); err != nil {
 				return
 			}
 			time.Sleep(time.Second)

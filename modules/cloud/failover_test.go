@@ -22,7 +22,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-const failoverFile = `{"router": "aws-1", "cloud": "aws", "mesh": "example", "prefixes": ["10.0.0.0/16"], "tables": ["rtb-0a", "rtb-1a"], "after": 300,
+const failoverFile = `{"router": "aws-1", "cloud": "aws", "mesh": "example", "prefixes": ["10.0.0.0/16"], ` +
+	`"tables": ["rtb-0a", "rtb-1a"], "after": 300,
   "peers": [{"name": "office-1", "interface": "wg1", "address": "172.31.0.2"}],
   "partners": [{"name": "aws-2", "interface": "wg3", "address": "172.31.0.7", "tables": ["rtb-0c"], "before": []}],
   "socket": "/nonexistent/bird.ctl", "metadata_endpoint": "http://127.0.0.1:1"}`

@@ -19,7 +19,8 @@ import (
 // later, and what systemd ends the program by later still.
 func TestPublishWaitsForTheMetadataService(t *testing.T) {
 	pace := cloud.DefaultPace().Most
-	assert.GreaterOrEqual(t, publishLimit, azure.MetadataUpdate+pace+pace/2+20*time.Second, "the last pause, and the work")
+	assert.GreaterOrEqual(t, publishLimit, azure.MetadataUpdate+pace+pace/2+20*time.Second,
+		"the last pause, and the work")
 	unit := string(must.Get(os.ReadFile("../../roles/router/files/wgmesh-host-key.service"))(t))
 	limit := regexp.MustCompile(`(?m)^TimeoutStartSec=(\d+)$`).FindStringSubmatch(unit)
 	require.NotNil(t, limit)

@@ -212,7 +212,8 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 	controller := filepath.Join(t.TempDir(), "join.yml")
 	require.NoError(t,
 		os.WriteFile(controller,
-			[]byte("mode: controller\ncontroller: {url: 'https://awx.example/api/v2/job_templates/7/callback/', host_config_key_file: /k}\n"), 0o600))
+			[]byte("mode: controller\ncontroller: {url: 'https://awx.example/api/v2/job_templates/7/callback/', "+
+				"host_config_key_file: /k}\n"), 0o600))
 	for name, tt := range map[string]struct {
 		args   []string
 		status int

@@ -110,7 +110,8 @@ func TestAWSCheckMode(t *testing.T) {
 		"You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
 	result = task.Run(t, f.router().And(check).And(options{"interfaces": "primary"}))
 	assert.Equal(t,
-		[]any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to perform this operation (request req-0815); " +
+		[]any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to " +
+			"perform this operation (request req-0815); " +
 			"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
 	assert.Empty(t, f.Writes)
 }
@@ -147,7 +148,8 @@ func TestAWSThrottling(t *testing.T) {
 		// On a busy machine the time may be over while a request is under way, which
 		// may have been done. So this asks for no word on whether something changed.
 		assert.Equal(t,
-			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request req-0815); still so when `timeout` was over",
+			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request "+
+				"req-0815); still so when `timeout` was over",
 			task.Fails(t, f.router().And(options{"timeout": 3})))
 	})
 }
@@ -163,7 +165,9 @@ func TestAWSExpiredCredentials(t *testing.T) {
 		f := newAWS(t)
 		f.Refuse(describe, 400, "RequestExpired", "Request has expired.")
 		assert.Equal(t,
-			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired (request req-0815); "+"the credentials have expired: get new ones, such as with aws sso login; if they are new, set the clock",
+			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired "+
+				"(request req-0815); "+"the credentials have expired: get new ones, such as with aws sso login; "+
+				"if they are new, set the clock",
 			task.Fails(t, f.control(t)))
 	})
 }
@@ -222,7 +226,8 @@ func TestAWSVanishedInstance(t *testing.T) {
 		f := newAWS(t)
 		f.Interfaces = nil
 		assert.Equal(t,
-			"i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this region and account, was it terminated?",
+			"i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this "+
+				"region and account, was it terminated?",
 			task.Fails(t, f.router()))
 	})
 	t.Run("after the write", func(t *testing.T) {
@@ -236,7 +241,8 @@ func TestAWSVanishedInstance(t *testing.T) {
 		f := newAWS(t)
 		f.Refuse(modify, 400, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID 'eni-0a' does not exist")
 		assert.Contains(t, task.FailsUnchanged(t, f.router()),
-			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
+			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request "+
+				"req-0815); it is gone")
 	})
 }
 

@@ -120,7 +120,8 @@ func TestAzureThrottling(t *testing.T) {
 	f = newAzure(t)
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	assert.Equal(t,
-		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when `timeout` was over",
+		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when "+
+			"`timeout` was over",
 		task.FailsUnchanged(t, f.router().And(options{"timeout": 3})))
 }
 
@@ -136,17 +137,22 @@ func TestAzureMissingPermission(t *testing.T) {
 	for name, tt := range map[string]struct{ where, code, message, missing string }{
 		"to read": {
 			"GET " + azure.VM, "AuthorizationFailed",
-			"The client 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'", "Microsoft.Compute/virtualMachines/read",
+			"The client 'x' does not have authorization to perform action " +
+				"'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/1'",
+			"Microsoft.Compute/virtualMachines/read",
 		},
 		"to write": {
 			"PUT " + azure.NICA, "AuthorizationFailed",
-			"The client 'x' does not have authorization to perform action 'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
+			"The client 'x' does not have authorization to perform action " +
+				"'Microsoft.Network/networkInterfaces/write' over scope '/subscriptions/1'",
 			"Microsoft.Network/networkInterfaces/write",
 		},
 		"to join": {
 			"PUT " + azure.NICA, "LinkedAuthorizationFailed",
-			"The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; however, it does not have permission " +
-				"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action",
+			"The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope " +
+				"'/s'; however, it does not have permission " +
+				"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked " +
+				"scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +178,8 @@ func TestAzureHalfWay(t *testing.T) {
 	result := task.Run(t, f.router())
 	assert.Equal(t,
 		azure.NICB+
-			": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a lock on the resource: remove it for the moment of the change", result["msg"])
+			": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a "+
+			"lock on the resource: remove it for the moment of the change", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Equal(t, []any{azure.NICA + ": enabled forwarding"}, result["done"])
@@ -298,8 +305,9 @@ func TestAzureRefuses(t *testing.T) {
 			f.Environ = "AzureStack"
 		}, o: options{"api_endpoint": ""}, msg: `api_endpoint: needed in the cloud "AzureStack"`},
 		"no VM's id": {
-			o:   options{"resource_id": azure.NICA},
-			msg: "resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME",
+			o: options{"resource_id": azure.NICA},
+			msg: "resource_id: expected " +
+				"/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME",
 		},
 		"the public cloud": {
 			o: options{"api_endpoint": ""}, msg: "management.azure.com: a test reaches loopback only",

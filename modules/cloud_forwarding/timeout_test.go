@@ -43,7 +43,8 @@ func TestSilence(t *testing.T) {
 			t.Run(name+" "+option, func(t *testing.T) {
 				t.Parallel()
 				began := time.Now()
-				msg := task.FailsUnchanged(t, tt.o.And(options{"timeout": 3, option: "http://" + silent.Addr().String()}))
+				msg := task.FailsUnchanged(t,
+					tt.o.And(options{"timeout": 3, option: "http://" + silent.Addr().String()}))
 				assert.Regexp(t, "^"+begins, msg)
 				assert.Contains(t, msg, "`timeout` was over")
 				assert.Less(t, time.Since(began), 2*time.Minute, "the default would have taken 5 minutes")

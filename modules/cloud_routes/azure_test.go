@@ -64,7 +64,8 @@ func TestAzureSeveralInterfaces(t *testing.T) {
 	f := newAzure(t)
 	f.Second = "10.1.9.4"
 	assert.Equal(t,
-		"via: this machine has 2 network interfaces, and its metadata does not say which is the primary one: give the address that the routes shall go to",
+		"via: this machine has 2 network interfaces, and its metadata does not say which is the primary one: "+
+			"give the address that the routes shall go to",
 		task.FailsUnchanged(t, f.router()))
 	assert.Empty(t, f.Writes)
 	assert.Equal(t, "10.1.1.4", task.Succeeds(t, f.control().And(options{"via": "10.1.1.4"}))["via"])
@@ -111,7 +112,8 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 			f.Add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
 			before := f.Without()
 			assert.Equal(t,
-				azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the prefix out of `prefixes`",
+				azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the "+
+					"prefix out of `prefixes`",
 				task.FailsUnchanged(t, f.router()))
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Without())
@@ -199,7 +201,8 @@ func TestAzureLostRace(t *testing.T) {
 		f := there(t)
 		f.Served = func(string) { f.ETag++ }
 		assert.Equal(t,
-			azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: Precondition failed (request req-4711); "+"lost against another writer 8 times: who else manages it?",
+			azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: "+
+				"Precondition failed (request req-4711); "+"lost against another writer 8 times: who else manages it?",
 			task.FailsUnchanged(t, f.router()))
 	})
 }
@@ -215,7 +218,8 @@ func TestAzureThrottling(t *testing.T) {
 	f = newAzure(t)
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	assert.Equal(t,
-		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down (request req-4711); still so when `timeout` was over",
+		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down "+
+			"(request req-4711); still so when `timeout` was over",
 		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
 }
 
@@ -260,7 +264,8 @@ func TestAzureMissingPermission(t *testing.T) {
 	}
 	f := newAzure(t)
 	f.Fault("PUT "+azure.Table+"/routes/wgmesh-example-10-70-0-0-16", 403, "AuthorizationFailed", "no")
-	assert.Contains(t, task.FailsUnchanged(t, f.router().And(options{"prefixes": []string{"10.70.0.0/16", "10.71.0.0/16"}})),
+	assert.Contains(t, task.FailsUnchanged(t,
+		f.router().And(options{"prefixes": []string{"10.70.0.0/16", "10.71.0.0/16"}})),
 		"10.70.0.0/16 and 1 more: ")
 	assert.Empty(t, f.Writes, "the other one is not tried")
 	f = newAzure(t)
@@ -274,7 +279,8 @@ func TestAzureFailsLate(t *testing.T) {
 	f.Fails = "InternalServerError"
 	before := f.Without()
 	assert.Equal(t,
-		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went wrong (request req-op)",
+		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went "+
+			"wrong (request req-op)",
 		task.FailsChanged(t, f.router()))
 	assert.Equal(t, before, f.Without())
 }
@@ -317,8 +323,9 @@ func TestAzureRefuses(t *testing.T) {
 		msg string
 	}{
 		"no table's id": {
-			o:   options{"tables": []string{azure.Ours}},
-			msg: "tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got ",
+			o: options{"tables": []string{azure.Ours}},
+			msg: "tables: expected " +
+				"/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got ",
 		},
 		"no address": {
 			o:   options{"via": "lb-1"},

@@ -118,7 +118,8 @@ func TestGCPSomebodyElsesRoute(t *testing.T) {
 			tt.add(f)
 			before := f.Without()
 			assert.Equal(t,
-				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, or take the prefix out of `prefixes`",
+				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, or take the "+
+					"prefix out of `prefixes`",
 				task.FailsUnchanged(t, f.router()))
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Routes)
@@ -208,7 +209,8 @@ func TestGCPLostRace(t *testing.T) {
 		f := newGCP(t)
 		f.Deletes = "10.0.0.0/16"
 		assert.Equal(t,
-			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so when `timeout` was over",
+			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so "+
+				"when `timeout` was over",
 			task.FailsChanged(t, f.router().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
@@ -225,7 +227,8 @@ func TestGCPThrottling(t *testing.T) {
 	f = newGCP(t)
 	f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	assert.Equal(t,
-		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still so when `timeout` was over",
+		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still "+
+			"so when `timeout` was over",
 		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
 }
 
@@ -235,7 +238,8 @@ func TestGCPExpiredToken(t *testing.T) {
 	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 	f.Valid = f.Token + 100
 	assert.Contains(t, task.Fails(t, f.router()),
-		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not accept the token")
+		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not "+
+			"accept the token")
 }
 
 func TestGCPMissingPermission(t *testing.T) {
@@ -270,7 +274,8 @@ func TestGCPFailsLate(t *testing.T) {
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
 	assert.Contains(t, task.Fails(t, f.router().And(options{"tables": []string{"gone-vpc"}})),
-		"gone-vpc: 10.0.0.0/16: make the route: notFound: The resource 'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
+		"gone-vpc: 10.0.0.0/16: make the route: notFound: The resource "+
+			"'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
 	f.Fault("GET "+gcp.Routes, 404, "notFound", "The resource 'projects/x' was not found")
 	assert.Contains(t, task.Fails(t, f.router()), "it is gone, or the project, zone or name is another")
 }
@@ -286,7 +291,8 @@ func TestGCPRefuses(t *testing.T) {
 		},
 		"a strange via": {
 			options{"via": "gcp-1"},
-			`via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option project, got "gcp-1"`,
+			`via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option ` +
+				`project, got "gcp-1"`,
 		},
 		"region":       {options{"region": "x", "via": gcp.Router}, "region: goes with cloud: aws, got cloud: gcp"},
 		"the real API": {options{"api_endpoint": ""}, "compute.googleapis.com: a test reaches loopback only"},

@@ -136,7 +136,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, have, "to 10.3.0.0/16: office-1 > gcp-1 -> removed")
 		assert.Contains(t, have, "What the inventory has no more:\n  network 10.3.0.0/16\n")
 		assert.NotContains(t, have, "CUT")
-		result = previewed(t, "", "  gcp: {as: 65040, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: {b: [10.3.1.0/24]}}\n",
+		result = previewed(t, "", "  gcp: {as: 65040, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: "+
+			"{b: [10.3.1.0/24]}}\n",
 			"", "  gcp-1: {id: 7, site: gcp, zone: b, endpoint: 198.51.100.71}\n", "")["preview"].(map[string]any)
 		assert.Empty(t, result["lost"])
 		assert.Equal(t, []any{"network 10.3.0.0/16", "network 10.3.1.0/24", "site gcp"}, result["removed"])
@@ -200,10 +201,12 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 	t.Run("a way that hangs on a new site is a loss", func(t *testing.T) {
 		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+strings.NewReplacer(
 			", endpoint: 192.0.2.1", "",
-			"routers: {", "routers: {c: {id: 3, site: new, endpoint: 192.0.2.3}, d: {id: 4, site: new, endpoint: 192.0.2.4}, ",
+			"routers: {", "routers: {c: {id: 3, site: new, endpoint: 192.0.2.3}, d: {id: 4, site: new, "+
+				"endpoint: 192.0.2.4}, ",
 			"sites: {", "sites: {new: {as: 65003, networks: [10.3.0.0/16]}, ").Replace(small))["preview"].(map[string]any)
 		assert.Equal(t, []any{
-			"without site new: there does not reach here: no route", "without site new: here does not reach there: no route",
+			"without site new: there does not reach here: no route",
+			"without site new: here does not reach there: no route",
 		}, result["lost"])
 	})
 	t.Run("a site with another name and number is what it was", func(t *testing.T) {
@@ -229,7 +232,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, result["lost"], "always: gcp reaches nobody, it has no router any more")
 	})
 	t.Run("what is cut in health is lost", func(t *testing.T) {
-		result := previewed(t, "show: [office-1]\n", "  gcp-1: {", "  gcp-1: {state: absent, ")["preview"].(map[string]any)
+		result := previewed(t, "show: [office-1]\n", "  gcp-1: {",
+			"  gcp-1: {state: absent, ")["preview"].(map[string]any)
 		want := []any{
 			"always: gcp reaches nobody, it has no router any more",
 			"always: no way any more to 10.3.0.0/16 from office-1, office-2, azure-1, azure-2, aws-1, aws-2",
@@ -263,7 +267,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, lines(t, result), "What is lost: nothing that was there")
 		result = previewed(t, "", "  aws:", "  amazon:", "aws-1: {id: 5, site: aws", "aws-1: {id: 5, site: amazon",
 			"aws-2: {id: 6, site: aws", "aws-2: {state: absent, id: 6, site: amazon")
-		assert.Contains(t, result["preview"].(map[string]any)["lost"], "without router aws-1: nobody reaches amazon, which has no other router")
+		assert.Contains(t, result["preview"].(map[string]any)["lost"],
+			"without router aws-1: nobody reaches amazon, which has no other router")
 	})
 	t.Run("a new site with one router is no loss", func(t *testing.T) {
 		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+strings.NewReplacer(

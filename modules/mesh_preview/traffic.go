@@ -39,7 +39,8 @@ func (o Options) removed(before []plan.Plan, moves []move) []string {
 		}
 	}
 	for i, m := range moves {
-		if x, err := netip.ParsePrefix(m.Network); err == nil && len(m.Is) == 0 && !slices.ContainsFunc(networks, x.Overlaps) {
+		if x, err := netip.ParsePrefix(m.Network); err == nil && len(m.Is) == 0 &&
+			!slices.ContainsFunc(networks, x.Overlaps) {
 			moves[i].Removed = true
 			out = append(out, "network "+m.Network)
 		}

@@ -44,7 +44,8 @@ func look(root string, seen *status.Observation) {
 	seen.Closed = preflight.Closed(root)
 	for _, program := range []string{plan.JoinProgram, plan.JoinCloud, plan.FailoverProgram} {
 		path := filepath.Join(root, program)
-		if _, err := os.Stat(path); err == nil && version.Of(path) != version.Commit && version.Commit != version.Unknown {
+		if _, err := os.Stat(path); err == nil && version.Of(path) != version.Commit &&
+			version.Commit != version.Unknown {
 			seen.OtherBuild = append(seen.OtherBuild, program)
 		}
 	}

@@ -74,7 +74,8 @@ var causes = []row{
 	},
 	{
 		"route", "azure-1", "ip route add 10.0.7.0/24 via 192.0.2.254", "ip route del 10.0.7.0/24",
-		`^route 10\.0\.7\.0/24 via 192\.0\.2\.254 dev wan \(proto boot\) takes 10\.0\.7\.0/24 of office away, expected a tunnel: `,
+		`^route 10\.0\.7\.0/24 via 192\.0\.2\.254 dev wan \(proto boot\) takes 10\.0\.7\.0/24 of office away, ` +
+			`expected a tunnel: `,
 	},
 	{
 		"route", "azure-1",
@@ -138,12 +139,16 @@ var causes = []row{
 		`iifname "wm*" oifname "eth0" counter drop`),
 	{
 		"filter", "office-1",
-		`nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`, "nft delete table inet f",
+		`nft 'add table inet f; add chain inet f c; add rule inet f c meta l4proto tcp reject; add chain inet f ` +
+			`forward { type filter hook forward priority 0; }; add rule inet f forward iifname "eth0" jump c'`,
+		"nft delete table inet f",
 		`^nft inet f c: meta l4proto (tcp|6) reject.* drops tcp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	{
 		"filter after a chain that returns", "azure-1",
-		`nft 'add table inet f; add chain inet f c; add rule inet f c meta mark 5 return; add chain inet f forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward jump c'`, "nft delete table inet f",
+		`nft 'add table inet f; add chain inet f c; add rule inet f c meta mark 5 return; add chain inet f ` +
+			`forward { type filter hook forward priority 0; policy drop; }; add rule inet f forward jump c'`,
+		"nft delete table inet f",
 		`^nft inet f forward: policy drop drops icmp from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 	},
 	chain("filter at another hook", "azure-1", "inet f early", "filter hook prerouting priority -300",
@@ -162,14 +167,18 @@ var causes = []row{
 		`^nft ip f post: oifname "wm\*" masquerade rewrites packets from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 		`oifname "wm*" masquerade`),
 	chain("address translation", "azure-1", "ip f post", "nat hook postrouting priority 100",
-		`^nft ip f post: oifname "eth0" ip saddr 10\.0\.0\.0/8 snat to 10\.1\.1\.4 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+		`^nft ip f post: oifname "eth0" ip saddr 10\.0\.0\.0/8 snat to 10\.1\.1\.4 rewrites packets from `+
+			`10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 		`oifname "eth0" ip saddr 10.0.0.0/8 snat to 10.1.1.4`),
 	chain("address translation", "office-1", "ip f pre", "nat hook prerouting priority -100",
-		`^nft ip f pre: iifname "eth0" ip daddr 10\.1\.0\.0/16 dnat to 10\.0\.1\.20 rewrites packets from 10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
+		`^nft ip f pre: iifname "eth0" ip daddr 10\.1\.0\.0/16 dnat to 10\.0\.1\.20 rewrites packets from `+
+			`10\.0\.0\.0/16 to 10\.1\.0\.0/16: `,
 		`iifname "eth0" ip daddr 10.1.0.0/16 dnat to 10.0.1.20`),
 	{
 		"tunnel's own packets", "azure-1",
-		"nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done", "nft delete table inet f",
+		"nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in " +
+			"udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done",
+		"nft delete table inet f",
 		`^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
 	},
 	{
@@ -190,13 +199,16 @@ var causes = []row{
 	},
 	{
 		"IPsec", "azure-1",
-		"ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", "ip xfrm policy flush",
-		`^the IPsec policy 10\.1\.0\.0/16 to 10\.0\.0\.0/8 \(dir out\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
+		"ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp " +
+			"mode tunnel", "ip xfrm policy flush",
+		`^the IPsec policy 10\.1\.0\.0/16 to 10\.0\.0\.0/8 \(dir out\) takes what goes from 10\.1\.0\.0/16 to ` +
+			`10\.0\.0\.0/16: `,
 	},
 	{
 		"IPsec", "office-1",
 		"ip xfrm policy add src 0.0.0.0/0 dst 10.0.0.0/16 dir fwd action block", "ip xfrm policy flush",
-		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
+		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) takes what goes from 10\.1\.0\.0/16 to ` +
+			`10\.0\.0\.0/16: `,
 	},
 	{
 		"allowed-ips", "office-1", "wg set TUN peer $(wg show TUN peers) allowed-ips 172.31.0.0/16",
@@ -225,9 +237,11 @@ var clouds = []row{
 		"iifname r3 ip saddr != 10.1.2.4 drop"),
 	{
 		kind: "program behind the filters", on: "azure-1, seen by office-1",
-		make:  "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 action mirred egress redirect dev lo",
-		cure:  "tc qdisc del dev eth0 clsact",
-		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
+		make: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src " +
+			"10.0.0.0/16 action mirred egress redirect dev lo",
+		cure: "tc qdisc del dev eth0 clsact",
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, ` +
+			`first azure-1's `,
 	},
 	{
 		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down",
@@ -242,7 +256,8 @@ var clouds = []row{
 	{
 		kind: "gateway that forwards nothing", on: "azure, seen by office-1",
 		make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
-		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, ` +
+			`first azure-1's `,
 	},
 	{
 		kind: "gateway that is dead", on: "azure, seen by azure-2",
@@ -266,7 +281,9 @@ var oddities = []row{
 	},
 	{
 		kind: "second NIC with its own rule and table", on: "azure-1",
-		make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev eth1; ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; ip route add default via 10.1.5.1 dev eth1 table 102",
+		make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev " +
+			"eth1; ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; ip route add default " +
+			"via 10.1.5.1 dev eth1 table 102",
 		cure: "ip link del eth1; ip rule del pref 10102",
 	},
 	{
@@ -306,7 +323,9 @@ var oddities = []row{
 		`oifname != "docker0" ip saddr 172.17.0.0/16 masquerade`),
 	{
 		kind: "kube-proxy's masquerade", on: "azure-1",
-		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; add rule ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d post jump m'`, cure: "nft delete table ip d",
+		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; add rule ` +
+			`ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d ` +
+			`post jump m'`, cure: "nft delete table ip d",
 	},
 	chain("proxy for one port", "azure-1", "ip d pre", "nat hook prerouting priority -100", "",
 		"tcp dport 3128 redirect to :3129"),
@@ -325,7 +344,9 @@ var oddities = []row{
 		"ct state invalid drop"),
 	{
 		kind: "list of attackers", on: "office-1",
-		make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { 203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority -200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d",
+		make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { " +
+			"203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority " +
+			"-200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d",
 	},
 	chain("verdict map of states", "azure-1", "inet d onward", "filter hook forward priority 0", "",
 		"ct state vmap { established : accept, related : accept, invalid : drop }"),
@@ -335,7 +356,8 @@ var oddities = []row{
 		`limit rate 5/minute counter log prefix "fwd"`),
 	{
 		kind: "IPsec to a partner", on: "azure-1",
-		make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp mode tunnel", cure: "ip xfrm policy flush",
+		make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 " +
+			"proto esp mode tunnel", cure: "ip xfrm policy flush",
 	},
 	{
 		kind: "IPsec that lets all through", on: "azure-1",

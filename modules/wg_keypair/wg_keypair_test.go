@@ -35,7 +35,8 @@ func TestOptions(t *testing.T) {
 		`{}`:                                 "name: required option is missing",
 		`{"name":"a","regenerate":"often"}`:  "regenerate: expected one of never, fail",
 		`{"name":"a","privat_key_file":"x"}`: `privat_key_file: unknown option; did you mean "private_key_file"?`,
-		`{"name":"a","identity_file":"/etc/wireguard/wgmesh.key"}`: "identity_file: /etc/wireguard/wgmesh.key is already the private_key_file",
+		`{"name":"a","identity_file":"/etc/wireguard/wgmesh.key"}`: "identity_file: /etc/wireguard/wgmesh.key " +
+			"is already the private_key_file",
 	} {
 		require.ErrorContains(t, must.Err(decode(t, task)), want)
 	}

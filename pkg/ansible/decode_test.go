@@ -143,7 +143,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"percent sign": {`{"sites":{"%d":1}}`, `sites.%d: expected a dictionary, got 1`},
 		"unexported": {
 			`{"shared":{}}`,
-			`shared: unknown option; expected one of any, drain, public_keys, purge, ratio, rotate, sites, small, state, tags, timeout, tunnels`,
+			`shared: unknown option; expected one of any, drain, public_keys, purge, ratio, rotate, sites, ` +
+				`small, state, tags, timeout, tunnels`,
 		},
 		"word for int":     {`{"timeout":"soon"}`, `timeout: expected an integer, got "soon"`},
 		"bool for int":     {`{"timeout":true}`, `timeout: expected an integer, got true`},
@@ -173,7 +174,8 @@ func TestDecodeRefuses(t *testing.T) {
 		},
 		"all at once": {
 			`{"purge":3,"tunnels":[{"mtu":"x"}],"prge":1}`,
-			"prge: unknown option; did you mean \"purge\"?\npurge: expected yes or no, got 3\ntunnels[0].mtu: expected an integer, got \"x\"",
+			"prge: unknown option; did you mean \"purge\"?\npurge: expected yes or no, got 3\ntunnels[0].mtu: " +
+				"expected an integer, got \"x\"",
 		},
 	}
 	for name, tt := range tests {

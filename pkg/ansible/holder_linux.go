@@ -24,7 +24,8 @@ func holder(path string) string {
 			continue
 		}
 		proc := filepath.Dir(filepath.Dir(file))
-		if info, err := os.ReadFile(filepath.Join(proc, "fdinfo", filepath.Base(file))); err != nil || !bytes.Contains(info, []byte("\nlock:")) {
+		if info, err := os.ReadFile(filepath.Join(proc, "fdinfo", filepath.Base(file))); err != nil ||
+			!bytes.Contains(info, []byte("\nlock:")) {
 			continue
 		}
 		name := fmt.Sprintf("pid %s (%s)", filepath.Base(proc), commandLine(proc))

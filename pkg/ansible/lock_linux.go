@@ -96,7 +96,8 @@ func openLock(path string) (*os.File, error) {
 			dir, kind(info))
 	case owner(info) != os.Geteuid() || info.Mode().Perm()&0o022 != 0:
 		return nil, fmt.Errorf(
-			"folder %s belongs to user %d with mode %04o, expected one of root's that nobody else can write to: look who made it, and remove it", dir, owner(info), info.Mode().Perm())
+			"folder %s belongs to user %d with mode %04o, expected one of root's that nobody else can write to: "+
+				"look who made it, and remove it", dir, owner(info), info.Mode().Perm())
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err == nil {

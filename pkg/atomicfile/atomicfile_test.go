@@ -163,7 +163,8 @@ func TestWriteRemovesWhatKilledOnesLeft(t *testing.T) {
 		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, ".file.4.wgmesh"), 0o600))
 
 		require.NoError(t, write(filepath.Join(dir, "file"), []byte("new"), 0o600), name)
-		assert.ElementsMatch(t, append(stay, ".file.2.wgmesh", ".file.3.wgmesh", ".file.4.wgmesh", "file"), list(t, dir), name)
+		assert.ElementsMatch(t, append(stay, ".file.2.wgmesh", ".file.3.wgmesh", ".file.4.wgmesh", "file"),
+			list(t, dir), name)
 		require.NoError(t, lives.Close())
 	}
 }

@@ -245,7 +245,8 @@ func TestHostValidate(t *testing.T) {
 		assert.ErrorContains(t, bad.Validate(), name+":")
 	}
 	for _, path := range []string{
-		"", "/", "bird.conf", "/etc/", "/etc/.", "/etc/..", "/etc/../x", "/etc//x", "/x.", "/x\n", "/x y", "/é", "/x*", "/x\x00",
+		"", "/", "bird.conf", "/etc/", "/etc/.", "/etc/..", "/etc/../x", "/etc//x", "/x.", "/x\n", "/x y", "/é",
+		"/x*", "/x\x00",
 	} {
 		bad := good
 		bad.Path = path

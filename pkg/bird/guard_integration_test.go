@@ -207,7 +207,8 @@ func TestT4T7Reload(t *testing.T) {
 	g.try(t, number(t, 3), 60)
 	require.NoError(t, g.state(t, bird.Confirmed))
 	last := func() string {
-		_, when, _ := strings.Cut(nettest.Run(t, "birdc", "-s", g.socket(), "show", "status"), "Last reconfiguration on ")
+		_, when, _ := strings.Cut(nettest.Run(t, "birdc", "-s", g.socket(), "show", "status"),
+			"Last reconfiguration on ")
 		return when
 	}
 	before := last()

@@ -148,7 +148,8 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 	}
 	if s.Interface == "" {
 		return errors.New(
-			"onlink needs an interface, and this host has neither an address inside networks nor a default route; set interface")
+			"onlink needs an interface, and this host has neither an address inside networks nor a default " +
+				"route; set interface")
 	}
 	return nil
 }
@@ -165,7 +166,8 @@ func connect(s *plan.Static, host Network, site *Interface) error {
 	}
 	if in == nil {
 		return errors.New(
-			"without a gateway it has to be on an interface of this host, and none has an address in networks: give the gateway, or interface")
+			"without a gateway it has to be on an interface of this host, and none has an address in networks: " +
+				"give the gateway, or interface")
 	}
 	s.Interface = in.Name
 	return nil

@@ -46,7 +46,8 @@ func TestTheNightHasEveryCause(t *testing.T) {
 		}
 	})
 	for _, words := range []string{ // those that are put together, here and in causes.py
-		"`not in this run: `", "`every tunnel, as ", "`it waits: ", "`its tunnels wait: ", "`drained for ", ": that is long`",
+		"`not in this run: `", "`every tunnel, as ", "`it waits: ", "`its tunnels wait: ", "`drained for ",
+		": that is long`",
 		"was made in the future (", "CVE-2026-49943 (to 2.19.0)", "wgmesh-failover tries in vain (",
 	} {
 		assert.Contains(t, page, words)

@@ -138,7 +138,10 @@ func TestWatch(t *testing.T) {
 		}},
 		"this router is drained, and its partner dies": {
 			two,
-			[]at{{0, all}, {40, "~ " + all}, {50, "~ office-1"}, {85, "~ -1"}, {87, "~ office-1"}, {150, "~ office-1 aws-2"}, {200, "office-1 aws-2"}},
+			[]at{{0, all}, {40, "~ " + all}, {50, "~ office-1"}, {85, "~ -1"}, {87, "~ office-1"}, {
+				150,
+				"~ office-1 aws-2",
+			}, {200, "office-1 aws-2"}},
 			231,
 			[]string{
 				reach, settled, "40.0 this router is drained: leaving the route tables to the others",
@@ -162,7 +165,8 @@ func TestWatch(t *testing.T) {
 		"and never comes back": {two, []at{{0, all}, {40, "office-1"}}, 200, []string{
 			reach, settled,
 			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
-			"70.0 rtb-a! well for 30 s", "130.0 rtb-a! looking after its own tables", "190.0 rtb-a! looking after its own tables",
+			"70.0 rtb-a! well for 30 s", "130.0 rtb-a! looking after its own tables",
+			"190.0 rtb-a! looking after its own tables",
 		}},
 		"and comes back, and dies again": {
 			two,

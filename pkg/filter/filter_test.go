@@ -131,7 +131,8 @@ func TestIPTables(t *testing.T) {
 		},
 		"ufw route allow": {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
 		"a comment with quotes": {
-			ufw, "-A ufw-user-forward -s 10.0.0.0/16 -m comment --comment \"no \\\"office\\\" -j ACCEPT\" -j REJECT --reject-with icmp-port-unreachable\n", packet("tcp"),
+			ufw, "-A ufw-user-forward -s 10.0.0.0/16 -m comment --comment \"no \\\"office\\\" -j ACCEPT\" -j " +
+				"REJECT --reject-with icmp-port-unreachable\n", packet("tcp"),
 			filter.Outcome{
 				Verdict: filter.Drops,
 				Where:   "iptables: -A ufw-user-forward -s 10.0.0.0/16 -j REJECT --reject-with icmp-port-unreachable",
@@ -148,7 +149,8 @@ func TestIPTables(t *testing.T) {
 
 // A chain that only some packets come to is about a part.
 func TestTranslationOfOnePort(t *testing.T) {
-	const saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:X - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j X\n-A X -j DNAT --to-destination 10.9.9.9\nCOMMIT\n"
+	const saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:X - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j X\n-A " +
+		"X -j DNAT --to-destination 10.9.9.9\nCOMMIT\n"
 	rules, _ := filter.ParseIPTables([]byte(saved), false)
 	assert.Equal(t,
 		filter.Outcome{
@@ -176,7 +178,8 @@ func TestNFT(t *testing.T) {
 }
 `
 	rule := func(expr string) string {
-		return `{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"family": "inet", "table": "f", "name": "bad", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
+		return `{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"family": "inet", "table": "f", ` +
+			`"name": "bad", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
 			{"set": {"family": "inet", "table": "f", "name": "few", "elem": [{"elem": {"val": "10.0.7.7", "expires": 5}}]}}, {"set": {"family": "inet", "table": "f", "name": "none"}},
 			{"map": {"family": "inet", "table": "f", "name": "zones", "map": "verdict", "elem": [
 				["eth0", {"accept": null}], ["wg*", {"drop": null}]]}},
@@ -231,7 +234,8 @@ func TestNFT(t *testing.T) {
 				`0`) + drop, filter.Passes,
 		},
 		"verdict map": {
-			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", {"drop": null}]]}}}`, filter.Drops,
+			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ` +
+				`["new", {"drop": null}]]}}}`, filter.Drops,
 		},
 		"another address": {
 			`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`,
@@ -335,7 +339,10 @@ func TestTooBig(t *testing.T) {
 		"a set":         {match("icmpv6", "type", `{"set": ["packet-too-big", "echo-request"]}`), v6, filter.Passes},
 		"IPv6's type 3": {match("icmpv6", "type", `"time-exceeded"`), v6, filter.Drops},
 		"of the other":  {match("icmp", "type", `"destination-unreachable"`), v6, filter.Drops},
-		"a range":       {match("icmp", "type", `{"range": ["destination-unreachable", "source-quench"]}`), v4, filter.Unless},
+		"a range": {
+			match("icmp", "type", `{"range": ["destination-unreachable", "source-quench"]}`), v4,
+			filter.Unless,
+		},
 		"codes":         {match("icmp", "code", `{"range": [0, 4]}`), v4, filter.Unless},
 		"what is begun": {state(`["established", "related"]`), v6, filter.Passes},
 		"what is there": {state(`"established"`), v6, filter.Drops},
@@ -362,7 +369,8 @@ func TestListings(t *testing.T) {
 	for _, proto := range []string{"icmp", "tcp", "udp"} {
 		for _, p := range []filter.Packet{packet(proto), outward(proto)} {
 			assert.Equal(t, filter.Outcome{
-				Verdict: filter.Unsure, Where: "nft ip kube-proxy masquerading: masquerade fully-random", Rewrites: true,
+				Verdict: filter.Unsure, Where: "nft ip kube-proxy masquerading: masquerade fully-random",
+				Rewrites: true,
 			}, kube.Ask(p, filter.Forwarded))
 		}
 	}
@@ -406,7 +414,8 @@ func TestBothOfOneTable(t *testing.T) {
 			{"xt": {"type": "match", "name": "conntrack"}}, {"counter": null}, {"accept": null}]}}]}`
 	const set = `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}},
 		"right": {"set": ["192.0.2.1"]}}}, `
-	saved, _ := filter.ParseIPTables([]byte(`# Table filter contains incompatible base-chains, use 'nft' tool to list them.
+	saved, _ := filter.ParseIPTables([]byte(`# Table filter contains incompatible base-chains, use 'nft' tool `+
+		`to list them.
 *filter
 :FORWARD DROP [0:0]
 -A FORWARD -j DROP

@@ -107,7 +107,8 @@ func TestUnread(t *testing.T) {
 			map[string]string{"ip6tables-nft-save": dead}, unread("ip6tables-nft-save", "Error: boom"), false,
 		},
 		"legacy iptables of a kernel that has none": {
-			map[string]string{"nft": nft(data, text), "iptables-legacy-save": dead, "ip6tables-legacy-save": dead}, nil, true,
+			map[string]string{"nft": nft(data, text), "iptables-legacy-save": dead, "ip6tables-legacy-save": dead},
+			nil, true,
 		},
 	}
 	for name, tt := range tests {

@@ -230,9 +230,12 @@ func TestConditions(t *testing.T) {
 		"new without SYN": {
 			"-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m state --state NEW", packet("tcp"), filter.Passes,
 		},
-		"SYN":                      {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("tcp"), filter.Drops},
-		"SYN of another protocol":  {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("udp"), filter.Passes},
-		"no flag at all":           {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", packet("tcp"), filter.Passes},
+		"SYN":                     {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("tcp"), filter.Drops},
+		"SYN of another protocol": {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("udp"), filter.Passes},
+		"no flag at all": {
+			"-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", packet("tcp"),
+			filter.Passes,
+		},
 		"flags that are not asked": {"-p tcp -m tcp --tcp-flags FIN,ACK NONE", packet("tcp"), filter.Drops},
 		"all ports":                {"-p tcp -m tcp --dport 1:65535", packet("tcp"), filter.Drops},
 		"ports of both ends":       {"-p tcp -m multiport --ports 22,80", packet("tcp"), filter.Partly},

@@ -195,9 +195,12 @@ func TestOneLiar(t *testing.T) {
 	by, warnings := run(t, w)
 	assert.Empty(t, by)
 	assert.Equal(t, []string{
-		"office-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
-		"office-2 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
-		"aws-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
+		"office-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than " +
+			"half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
+		"office-2 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than " +
+			"half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
+		"aws-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half " +
+			"of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
 	}, warnings)
 
 	w.Heard = map[string][]plan.GateRemoved{
@@ -207,7 +210,8 @@ func TestOneLiar(t *testing.T) {
 	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
 	assert.Equal(t,
 		[]string{
-			"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its tunnel, its keys and its entry in the gate go here too",
+			"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its " +
+				"tunnel, its keys and its entry in the gate go here too",
 		}, warnings)
 	w.Heard = map[string][]plan.GateRemoved{"office-1": said("office-2"), "azure-1": said(), "aws-1": said("office-2")}
 	by, _ = run(t, w)
@@ -317,7 +321,8 @@ func TestRefusedInOneLine(t *testing.T) {
 	path := filepath.Join(dir, gate.StateFile)
 	require.NoError(t,
 		os.WriteFile(path,
-			[]byte(`{"made_by": "wgmesh.router", "router": "aws-2", "interface_prefix": "wg", "tunnels": [{"name": "wg9", "peers": [{"name": "azure-1"}]}],
+			[]byte(`{"made_by": "wgmesh.router", "router": "aws-2", "interface_prefix": "wg", "tunnels": `+
+				`[{"name": "wg9", "peers": [{"name": "azure-1"}]}],
 		"preshared_keys": [{"number": 9, "peer": "azure-1"}], "status": [{"peer": "azure-1"}]}`), 0o600))
 	w := five(dir, "azure-1")
 	w.KeepRemoved = false
@@ -327,7 +332,8 @@ func TestRefusedInOneLine(t *testing.T) {
 	assert.Equal(t, 3, s.Removed[0].ID, "by the number of its tunnel")
 	_, err := s.Link("azure-1")
 	assert.EqualError(t, err,
-		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with an inventory that calls it present lets it in again")
+		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with "+
+			"an inventory that calls it present lets it in again")
 	assert.Error(t, err)
 }
 

@@ -154,7 +154,8 @@ func TestTagIsNoTemplate(t *testing.T) {
 		if filepath.Base(t.Name()) == "2.14" {
 			assert.Equal(t, 78, status)
 			assert.Contains(t, said,
-				"DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer")
+				"DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as "+
+					"root; expected 2.19 or newer")
 			assert.NoFileExists(t, canary)
 			listed(t, source) // and it would have
 			assert.FileExists(t, canary)
@@ -174,7 +175,8 @@ func TestTagIsNoTemplate(t *testing.T) {
 func TestDiscoveryFails(t *testing.T) {
 	old := func(name string) string {
 		return "DIR/" + name +
-			": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected 2.19 or newer: " +
+			": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected " +
+			"2.19 or newer: " +
 			"build the image with router_join_discovery: true, or put one into /opt/wgmesh/ansible/bin"
 	}
 	sources := map[string]struct {
@@ -183,16 +185,18 @@ func TestDiscoveryFails(t *testing.T) {
 		want map[string]string
 	}{
 		"bad.yml": {"all:\n  hosts: {a: [}\n", 0o600, map[string]string{
-			"2.14":   "DIR/bad.yml:2: did not find expected node content",
-			"newest": "DIR/bad.yml:2: YAML parsing failed: Colons in unquoted values must be followed by a non-space character.",
+			"2.14": "DIR/bad.yml:2: did not find expected node content",
+			"newest": "DIR/bad.yml:2: YAML parsing failed: Colons in unquoted values must be followed by a " +
+				"non-space character.",
 		}},
 		"bad.sh": {"#!/bin/sh\necho 'boto: no credentials' >&2; exit 3\n", 0o700, map[string]string{
 			"2.14":   old("bad.sh"),
 			"newest": "DIR/bad.sh: Inventory script returned non-zero exit code 3. boto: no credentials",
 		}},
 		"no.aws_ec2.yml": {"plugin: amazon.nowhere.aws_ec2\n", 0o600, map[string]string{
-			"2.14":   old("no.aws_ec2.yml"),
-			"newest": "DIR/no.aws_ec2.yml: inventory config 'DIR/no.aws_ec2.yml' specifies unknown plugin 'amazon.nowhere.aws_ec2'",
+			"2.14": old("no.aws_ec2.yml"),
+			"newest": "DIR/no.aws_ec2.yml: inventory config 'DIR/no.aws_ec2.yml' specifies unknown plugin " +
+				"'amazon.nowhere.aws_ec2'",
 		}},
 		"bad.ini": {"[routers]\nazure-1 foo\n", 0o600, map[string]string{
 			"2.14":   "DIR/bad.ini:2: Expected key=value host variable assignment, got: foo",

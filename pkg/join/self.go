@@ -36,7 +36,8 @@ func self(c Config, m machine, i listing) (string, error) {
 	if c.Router != "" {
 		if !slices.Contains(routers, c.Router) {
 			return "", later(
-				"router %s is not in the group %s of the inventory, which has %s; correct router in %s, or the inventory", c.Router, c.Group, known, c.Path)
+				"router %s is not in the group %s of the inventory, which has %s; correct router in %s, or the "+
+					"inventory", c.Router, c.Group, known, c.Path)
 		}
 		return c.Router, nil
 	}
@@ -60,7 +61,8 @@ func self(c Config, m machine, i listing) (string, error) {
 		return mine[0], nil
 	case 0:
 		return "", later(
-			"which router is this? The group %s has %s, none with the name %s or an address of this machine; set router in %s", c.Group, known, m.hostname, c.Path)
+			"which router is this? The group %s has %s, none with the name %s or an address of this machine; "+
+				"set router in %s", c.Group, known, m.hostname, c.Path)
 	default:
 		return "", later("which router is this? Addresses of this machine are those of %s; set router in %s",
 			strings.Join(mine, " and "), c.Path)

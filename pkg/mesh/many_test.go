@@ -30,7 +30,8 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 	}{
 		"no endpoints": {
 			change: each(func(_ int, r *mesh.Router, _ *mesh.Site) { r.Endpoint = "" }),
-			want:   "routers gw-001, gw-002, gw-003, gw-004, gw-005 and 295 more: none has an endpoint for the others, and no third router carries",
+			want: "routers gw-001, gw-002, gw-003, gw-004, gw-005 and 295 more: none has an endpoint for the " +
+				"others, and no third router carries",
 		},
 		"one has an endpoint": {
 			change: each(func(i int, r *mesh.Router, _ *mesh.Site) {
@@ -42,7 +43,8 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 		},
 		"one endpoint": {
 			change: each(func(_ int, r *mesh.Router, _ *mesh.Site) { r.Endpoint = "192.0.2.1" }),
-			want:   "routers gw-001, gw-002 and 298 more: more than one would be called at 192.0.2.1:10001 and 44849 more: set",
+			want: "routers gw-001, gw-002 and 298 more: more than one would be called at 192.0.2.1:10001 and " +
+				"44849 more: set",
 		},
 		"one network": {
 			change: each(func(_ int, _ *mesh.Router, s *mesh.Site) { s.Networks = mesh.List{"10.1.0.0/16"} }),
@@ -104,7 +106,8 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 					s.Networks = mesh.List{"10.0.0.0/8"}
 					s.Zones = map[string]mesh.Zone{"all": {Networks: mesh.List{"10.0.0.0/9"}}}
 					for i := range 100 {
-						s.Zones[fmt.Sprintf("z%03d", i)] = mesh.Zone{Networks: mesh.List{fmt.Sprintf("10.0.%d.0/24", i)}}
+						s.Zones[fmt.Sprintf("z%03d",
+							i)] = mesh.Zone{Networks: mesh.List{fmt.Sprintf("10.0.%d.0/24", i)}}
 					}
 				})
 				for name := range m.Sites {
@@ -154,8 +157,14 @@ func many(routers int) mesh.Mesh {
 	m.PresharedKeyDirectory = "/etc/wireguard"
 	for i := 1; i <= routers; i++ {
 		site := fmt.Sprintf("site-%03d", i)
-		m.Sites[site] = mesh.Site{AS: plan.AS(4200000000 + i), Networks: mesh.List{fmt.Sprintf("10.%d.%d.0/24", i/250, i%250)}}
-		m.Routers[fmt.Sprintf("gw-%03d", i)] = mesh.Router{ID: i, Site: site, Endpoint: fmt.Sprintf("100.64.%d.%d", i/250, i%250)}
+		m.Sites[site] = mesh.Site{
+			AS:       plan.AS(4200000000 + i),
+			Networks: mesh.List{fmt.Sprintf("10.%d.%d.0/24", i/250, i%250)},
+		}
+		m.Routers[fmt.Sprintf("gw-%03d", i)] = mesh.Router{
+			ID: i, Site: site,
+			Endpoint: fmt.Sprintf("100.64.%d.%d", i/250, i%250),
+		}
 	}
 	return m
 }

@@ -45,7 +45,8 @@ func TestWarns(t *testing.T) {
 		"default AS of AWS": {
 			as(64512),
 			[]string{
-				"site aws: as 64512 is the default of AWS's gateways, and clashes with theirs: use one of 64513 to 65534",
+				"site aws: as 64512 is the default of AWS's gateways, and clashes with theirs: use one of 64513 " +
+					"to 65534",
 			},
 		},
 		"AS of Azure":         {as(65515), []string{"site aws: as 65515 is that of Azure's VPN gateways"}},
@@ -91,7 +92,8 @@ func TestWarns(t *testing.T) {
 			endpoint("aws-1", "")(m)
 			endpoint("gcp-1", "")(m)
 		}, []string{
-			"no tunnel between aws-1 and gcp-1: neither has an endpoint, and a third router carries their traffic: give one an address",
+			"no tunnel between aws-1 and gcp-1: neither has an endpoint, and a third router carries their " +
+				"traffic: give one an address",
 		}},
 		"a site without": {func(m *m) {
 			endpoint("aws-1", "")(m)
@@ -114,13 +116,15 @@ func TestWarns(t *testing.T) {
 		"IPv6": {
 			endpoint("aws-1", "2001:db8:2::4"),
 			[]string{
-				"aws-1: only an IPv6 endpoint, where aws-2, azure-1, azure-2, gcp-1, office-1, office-2 have an IPv4 one: give one",
+				"aws-1: only an IPv6 endpoint, where aws-2, azure-1, azure-2, gcp-1, office-1, office-2 have an " +
+					"IPv4 one: give one",
 			},
 		},
 		"IPv6 in brackets": {endpoint("aws-1", " [2001:db8:2::4] "), []string{"aws-1: only an IPv6 endpoint"}},
 		"IPv4 as IPv6":     {endpoint("aws-1", "::ffff:198.51.100.11"), nil},
 
-		"table of an absent router":             {orphan("rtb-0b"), []string{"router aws-1 is absent, so nobody cares for route table rtb-0a: give it to another router"}},
+		"table of an absent router": {orphan("rtb-0b"), []string{"router aws-1 is absent, so nobody " +
+			"cares for route table rtb-0a: give it to another router"}},
 		"table of an absent router, taken over": {orphan("rtb-0a"), nil},
 
 		"one address": {behind(52800, true), nil},

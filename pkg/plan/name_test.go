@@ -16,7 +16,8 @@ func TestName(t *testing.T) {
 		assert.True(t, n.Fits(good), good)
 	}
 	for _, bad := range []string{
-		"", "2wg", "-h", ".", " wg", "wg ", "wg\n", "\nwg", "wg\x00", "wg;id", "w/g", `w"`, "w*", "wé", "é", "ｗ", "\u212a", "w\u212a",
+		"", "2wg", "-h", ".", " wg", "wg ", "wg\n", "\nwg", "wg\x00", "wg;id", "w/g", `w"`, "w*", "wé", "é", "ｗ",
+		"\u212a", "w\u212a",
 		"w\xff", "\xff", strings.Repeat("Z", 16), strings.Repeat("Z", 15) + "\n",
 	} {
 		assert.False(t, n.Fits(bad), "%q", bad)

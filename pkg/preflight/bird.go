@@ -45,7 +45,8 @@ func words(text string) []string {
 		_, text, _ = strings.Cut(text, end)
 		code.WriteByte(' ')
 	}
-	return strings.FieldsFunc(code.String(), func(r rune) bool { return !strings.ContainsRune(plan.Alphanumeric+"_", r) })
+	return strings.FieldsFunc(code.String(),
+		func(r rune) bool { return !strings.ContainsRune(plan.Alphanumeric+"_", r) })
 }
 
 var speakers = []string{"babel", "bgp", "bmp", "l3vpn", "ospf", "pipe", "radv", "rip", "rpki"}
@@ -62,7 +63,8 @@ func bird(_ Want, h Have) (out []finding) {
 	if line := speaks(string(h.Bird.Foreign)); line != "" {
 		out = append(out,
 			refuse(cause.New(
-				"%s has a %s that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, line)))
+				"%s has a %s that wgmesh.router did not make: move it away, or set mesh_accept to [bird] to "+
+					"have it replaced", h.Bird.Path, line)))
 	}
 	return out
 }

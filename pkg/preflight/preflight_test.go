@@ -146,10 +146,12 @@ func TestBird(t *testing.T) {
 		"# protocol bgp {\n#protocol ospf x {}\n/* some */ # template bgp y\n": 0,
 		"protocol bgp uplink { }\n": 1, "\ttemplate bgp t {\n}\nprotocol bgp a from t {}\n": 1,
 		"protocol ospf v2 {}": 1, "protocol  rip{}": 1, "protocol bgpx {}": 0,
-		"protocolbgp": 0, "protocol\nbgp": 1, "xprotocol bgp": 0, "protocol BGP": 0, "protocol rip_": 0, "protocol ripng": 0,
-		"protocol bgp": 1, "protocol bgp;": 1, "x\n \t template \t l3vpn\n": 1, "protocol bgp\xff": 1,
+		"protocolbgp": 0, "protocol\nbgp": 1, "xprotocol bgp": 0, "protocol BGP": 0, "protocol rip_": 0,
+		"protocol ripng": 0,
+		"protocol bgp":   1, "protocol bgp;": 1, "x\n \t template \t l3vpn\n": 1, "protocol bgp\xff": 1,
 		"include \"/etc/bird/peers/*.conf\";\n": 1, "# include \"x\";\nlog \"/var/log/include\" all;\n": 0,
-		"protocol kernel { } protocol bgp x { }": 1, "/* of\n all */ protocol bgp x { }": 1, "/* protocol bgp */": 0, "protocol radv { }": 1,
+		"protocol kernel { } protocol bgp x { }": 1, "/* of\n all */ protocol bgp x { }": 1, "/* protocol bgp */": 0,
+		"protocol radv { }": 1,
 	} {
 		assert.Len(t, bird(Want{}, Have{Bird: Bird{Foreign: []byte(text)}}), want, text)
 	}
@@ -159,7 +161,8 @@ func TestNeeded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	require.NoError(t,
 		os.WriteFile(path,
-			[]byte("# nameserver 10.0.0.1\nsearch example.org\nnameserver 198.18.0.6\nnameserver fe80::1%eth0\nnameserver\nnameserver x\n"), 0o644))
+			[]byte("# nameserver 10.0.0.1\nsearch example.org\nnameserver 198.18.0.6\nnameserver "+
+				"fe80::1%eth0\nnameserver\nnameserver x\n"), 0o644))
 	h := Have{Needed: needed(path, path+".none")}
 	assert.Contains(t, h.Needed, netip.MustParseAddr("fe80::1"))
 	w := dual(t)

@@ -21,7 +21,8 @@ func programs(_ Want, h Have) []finding {
 	case h.Unmade:
 		return []finding{
 			// Without its name: Ansible says once what many hosts warn of in the same words.
-			warn(cause.New("the image play has not come to its end here (no %s): run wgmesh.router.image", plan.ImageFile)),
+			warn(cause.New("the image play has not come to its end here (no %s): run wgmesh.router.image",
+				plan.ImageFile)),
 		}
 	}
 	return nil

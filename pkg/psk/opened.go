@@ -78,7 +78,8 @@ func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env E
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {
 		record, _ := paths(d.have.dir, t.Number)
 		return fmt.Errorf(
-			"its envelope has generation %d, expected %d or higher: it was restored from a backup, its clock is slow, or "+
+			"its envelope has generation %d, expected %d or higher: it was restored from a backup, its clock is "+
+				"slow, or "+
 				"an old envelope was sent again: run the mesh play with both routers in it, and when this comes again "+
 				"set the clock of %s, or remove %s here",
 			env.Generation, e.record.Generation, t.Peer, record)

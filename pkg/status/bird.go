@@ -115,7 +115,8 @@ func knownHole(version string) string {
 		return ""
 	}
 	return fmt.Sprintf(
-		"BIRD %s is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; this configuration is out of its reach (long paths are refused, extended messages off): upgrade BIRD", version)
+		"BIRD %s is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; this "+
+			"configuration is out of its reach (long paths are refused, extended messages off): upgrade BIRD", version)
 }
 
 // ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,

@@ -100,7 +100,8 @@ func sameSite(a, b *plan.StatusTunnel) bool {
 func (o *Observation) notAllowed(r *Request) {
 	for _, c := range o.Crossings {
 		p := o.Tunnels[r.tunnel(c.device)].Device.Peer
-		taken := p == nil || slices.ContainsFunc(p.Allowed, func(n net.IPNet) bool { return n.Contains(c.to.AsSlice()) })
+		taken := p == nil || slices.ContainsFunc(p.Allowed,
+			func(n net.IPNet) bool { return n.Contains(c.to.AsSlice()) })
 		if errors.Is(c.err, unix.ENOKEY) || errors.Is(c.err, ErrNoAnswer) && !taken {
 			c.err = errNotAllowed
 		}

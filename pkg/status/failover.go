@@ -43,7 +43,8 @@ func failoverCause(r *Request, o *Observation) cause.Cause {
 	what := slices.Sorted(maps.Keys(all))
 	if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(w, partnerOf) }) {
 		// They have to know of it as well.
-		return cause.New("wgmesh-failover watches an older plan (%s): run wgmesh.router.routes without --limit", cause.List(what))
+		return cause.New("wgmesh-failover watches an older plan (%s): run wgmesh.router.routes without --limit",
+			cause.List(what))
 	}
 	return cause.New("wgmesh-failover watches an older plan (%s): run wgmesh.router.routes", cause.List(what))
 }

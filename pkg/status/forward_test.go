@@ -115,7 +115,8 @@ func TestTableOfConnectionsIsFull(t *testing.T) {
 	tunnel.Session, tunnel.BFD = &Session{State: "Established"}, &BFDSession{State: "Up"}
 	s.Forwarding.sysctls = map[string]string{conntrackCount: "262144", conntrackMax: "262144"}
 	full := "its table of connections is full (262144 of 262144), so it drops what is new"
-	assert.Equal(t, []string{full + ": raise net.netfilter.nf_conntrack_max, or see who fills it (conntrack -L)"}, s.judge().Texts())
+	assert.Equal(t, []string{full + ": raise net.netfilter.nf_conntrack_max, or see who fills it (conntrack -L)"},
+		s.judge().Texts())
 	assert.Equal(t, []string{full}, s.judge().Sick())
 	assert.True(t, s.judge().RequiredHealthy(), "nothing is taken back for it")
 

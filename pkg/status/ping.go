@@ -145,7 +145,8 @@ func (e *echo) mine() []unix.SockFilter {
 	id := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 4}}
 	if e.reply == reply4 {
 		id = []unix.SockFilter{
-			{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0}, {Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 4},
+			{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0},
+			{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_IND, K: 4},
 		}
 	}
 	return append(id, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(e.id), Jf: 1},

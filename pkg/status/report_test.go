@@ -168,7 +168,8 @@ func TestWhoBringsANetwork(t *testing.T) {
 	}{
 		"both have a session": {func(*status.Request, *status.Observation) {}, brought("azure-1", "azure-2")},
 		"one has none": {
-			func(_ *status.Request, o *status.Observation) { o.Tunnels[1].Session.State = "Active" }, brought("azure-2"),
+			func(_ *status.Request, o *status.Observation) { o.Tunnels[1].Session.State = "Active" },
+			brought("azure-2"),
 		},
 		"one has no handshake": {
 			func(_ *status.Request, o *status.Observation) { o.Tunnels[1].Device.Peer.Handshake = time.Time{} },

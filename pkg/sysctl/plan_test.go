@@ -219,7 +219,8 @@ func TestDefeats(t *testing.T) {
 }
 
 func TestWarnsOfLostAdvertisedRoute(t *testing.T) {
-	const route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0"
+	const route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 " +
+		"fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0"
 	root := stock().with(tree{"proc/net/ipv6_route": route}).host(t)
 	plan := observe(t, root, sysctl.Profile{IPv6: new(true)})
 	require.Len(t, plan.Warnings(), 1)

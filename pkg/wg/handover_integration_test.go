@@ -128,7 +128,8 @@ func TestHandoverOfSilent(t *testing.T) {
 	began := time.Now()
 	a.want.Hold = 300 * time.Millisecond
 	a.change()
-	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond, "%s", peers())
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond,
+		"%s", peers())
 	a.sh("ip link set eth0 down")
 	time.Sleep(limit - time.Since(began) + 3*time.Second)
 	require.Contains(t, peers(), before.String(), "nobody has heard from the new key since")

@@ -40,7 +40,10 @@ func TestPending(t *testing.T) {
 			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
 		},
 		"known before, preshared key damaged": {
-			first: true, change: func(f *fake, _ *wg.Want) { f.psks, f.pskErr = nil, errors.New("key file /psk/1: broken") },
+			first: true, change: func(f *fake, _ *wg.Want) {
+				f.psks, f.pskErr = nil, errors.New(
+					"key file /psk/1: broken")
+			},
 			pending: []plan.Pending{{
 				Tunnel: "wg1", Peer: "ann",
 				Reason: "its pre-shared key file /psk/1: broken: remove it, then run the mesh play for both ends",
@@ -136,21 +139,25 @@ func TestForeign(t *testing.T) {
 	}{
 		"file of someone else": {
 			func(f *fake) { f.files["wg1"] = wg.File{} },
-			`wg1: /etc/wireguard/wg1.conf was not made by wgmesh.router (its first line is not "# Managed by wgmesh.router ..."): move it away, or choose another name for this tunnel`,
+			`wg1: /etc/wireguard/wg1.conf was not made by wgmesh.router (its first line is not "# Managed by ` +
+				`wgmesh.router ..."): move it away, or choose another name for this tunnel`,
 		},
 		"bridge": {
 			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "bridge"} },
-			`wg1: there is an interface of this name that is not WireGuard (bridge): remove it, or choose another name for this tunnel`,
+			`wg1: there is an interface of this name that is not WireGuard (bridge): remove it, or choose ` +
+				`another name for this tunnel`,
 		},
 		"WireGuard of someone else": {
 			func(f *fake) {
 				f.links["wg1"], f.devices["wg1"] = wg.Link{Kind: "wireguard"}, wg.Device{PublicKey: keyOf("cat")}
 			},
-			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another key): remove it (ip link delete wg1), or choose another name",
+			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another " +
+				"key): remove it (ip link delete wg1), or choose another name",
 		},
 		"tun of someone else": {
 			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "tun"} },
-			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another key): remove it (ip link delete wg1), or choose another name",
+			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another " +
+				"key): remove it (ip link delete wg1), or choose another name",
 		},
 		"ours, file lost": {
 			func(f *fake) {

@@ -23,7 +23,8 @@ func cutPower(t *testing.T, n *network) {
 		{"as the first tunnel's file changes", "cat /etc/wireguard/wg*.conf", "22"},
 	} {
 		m.in(t, `systemctl stop wgmesh-join.timer wgmesh-join.service
-			sed -i '/mesh_keepalive/d; /mesh_rotate/d; s/^      vars:/      vars:\n        mesh_keepalive: `+moment.keepalive+`\n        mesh_rotate_preshared_keys: true/' /etc/wgmesh/inventory.yml
+			sed -i '/mesh_keepalive/d; /mesh_rotate/d; s/^      vars:/      vars:\n        mesh_keepalive: `+
+			moment.keepalive+`\n        mesh_rotate_preshared_keys: true/' /etc/wgmesh/inventory.yml
 			rm -rf /root/before; cp -a /etc/wireguard /root/before; sync`)
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

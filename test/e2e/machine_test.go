@@ -90,7 +90,8 @@ func (m *machine) renice(t *testing.T, to int) {
 	t.Helper()
 	pid := must.Get(os.ReadFile(filepath.Join(m.dir(), "pid")))(t)
 	process := filepath.Join("/proc", strings.TrimSpace(string(pid)))
-	if err := os.WriteFile(filepath.Join(process, "autogroup"), fmt.Append(nil, to), 0); !errors.Is(err, fs.ErrNotExist) {
+	if err := os.WriteFile(filepath.Join(process, "autogroup"), fmt.Append(nil, to), 0); !errors.Is(err,
+		fs.ErrNotExist) {
 		require.NoError(t, err)
 	}
 	threads := must.Get(os.ReadDir(filepath.Join(process, "task")))(t)
@@ -209,7 +210,8 @@ func (m *machine) waitFor(t *testing.T, condition string, limit time.Duration) {
 	out, err := m.try(script, limit+time.Minute)
 	if err != nil {
 		now, _ := m.try(
-			"birdc show protocols; birdc show bfd sessions; wg show all latest-handshakes; systemctl --failed --no-legend", time.Minute)
+			"birdc show protocols; birdc show bfd sessions; wg show all latest-handshakes; systemctl --failed "+
+				"--no-legend", time.Minute)
 		require.NoError(t, err, "%s: not within %v: %s\n%s\n%s", m.name, limit, condition, out, now)
 	}
 }

@@ -59,8 +59,12 @@ func TestFailoverAdopt(t *testing.T) {
 	out := play("wgmesh.router.adopt", "-e", "mesh_adopt_file="+written)
 	assert.NotContains(t, out, "not expressed", "all of this network can be expressed")
 	t.Logf("%s", must.Get(os.ReadFile(written))(t))
-	over := []string{"-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e", `{"mesh_accept": ["bird"]}`}
-	out, err := l.command(t, time.Minute, "ansible-playbook", append([]string{"-i", reached, "--limit", l.routers[0]}, over...)...)
+	over := []string{
+		"-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e",
+		`{"mesh_accept": ["bird"]}`,
+	}
+	out, err := l.command(t, time.Minute, "ansible-playbook",
+		append([]string{"-i", reached, "--limit", l.routers[0]}, over...)...)
 	require.Error(t, err, tail(out))
 	assert.Contains(t, out, "nothing is taken over: ")
 	assert.NotContains(t, l.onRouters(t, "ls /etc/wireguard")[l.routers[0]], ".by-hand")
@@ -93,7 +97,8 @@ func TestFailoverAdopt(t *testing.T) {
 	assert.Contains(t, page, "-i hosts.yml -i mesh.yml "+strings.Join(reset, " ")+"\n")
 	assert.Contains(t, page, "-m raw -a '"+wayBack+"'\n")
 	play(append([]string{"-i", written}, reset...)...)
-	l.in(t, router, noCopies+` && test -n "$(ip -6 route show 2001:db8:9::/64)" && ! systemctl is-active wgmesh-taken.timer`)
+	l.in(t, router, noCopies+` && test -n "$(ip -6 route show 2001:db8:9::/64)" && ! systemctl is-active `+
+		`wgmesh-taken.timer`)
 	l.onRouters(t, wayBack)
 	assert.Equal(t, keys, l.onRouters(t, "wg show all public-key | sort"), "all is by hand again")
 	l.onRouters(t, `! grep -l wgmesh /etc/wireguard/* /etc/bird/bird.conf &&
@@ -189,7 +194,8 @@ AllowedIPs = %[8]s
 PersistentKeepalive = 60
 END
 systemctl enable -q --now wg-quick@wg-%[1]s
-`, end.theirs, n, end.at, 41000+n, strings.TrimSpace(public[end.theirs]), base64.StdEncoding.EncodeToString(shared[:]), hosts[end.theirs].Endpoint, allowed)
+`, end.theirs, n, end.at, 41000+n, strings.TrimSpace(public[end.theirs]),
+					base64.StdEncoding.EncodeToString(shared[:]), hosts[end.theirs].Endpoint, allowed)
 				fmt.Fprintf(neighbors[end.mine], "protocol bgp to_%s from peer { neighbor 172.31.%d.%d as %d; }\n",
 					strings.ReplaceAll(end.theirs, "-", "_"), n, end.far, byHandSites[hosts[end.theirs].Site].as)
 			}

@@ -30,7 +30,8 @@ func (l lab) secrets(t *testing.T) []secret {
 	var order []string
 	for _, r := range l.routers {
 		out := l.in(t, r,
-			`cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; do echo "$f $(tr -d '\n' < $f)"; done`)
+			`cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; do echo "$f $(tr -d '\n' < `+
+				`$f)"; done`)
 		for line := range strings.Lines(out) {
 			file, text, ok := strings.Cut(strings.TrimSpace(line), " ")
 			require.True(t, ok && len(text) >= 40, "%s: %s holds no key", r, file)
@@ -89,7 +90,8 @@ func (l lab) grepController(t *testing.T, patterns string) {
 		// The lab keeps the routers' own files in a folder called hosts, and Go what it
 		// compiles for the other tests in one of its own.
 		assert.Empty(t,
-			grep(t, patterns, "grep", "-rlsF", "--devices=skip", "--exclude-dir=hosts", "--exclude-dir=go-build*", "-f", "-", place),
+			grep(t, patterns, "grep", "-rlsF", "--devices=skip", "--exclude-dir=hosts", "--exclude-dir=go-build*",
+				"-f", "-", place),
 			"files of the controller that hold a secret")
 	}
 }

@@ -115,7 +115,8 @@ func (k cluster) run(t *testing.T, node string) {
 	peer, client := k.url(node, 2380), k.url(node, 2379)
 	k.in(t, node,
 		fmt.Sprintf(
-			"setsid /root/etcd --name %s --data-dir /root/data --initial-cluster %s --listen-peer-urls %s --initial-advertise-peer-urls %s"+
+			"setsid /root/etcd --name %s --data-dir /root/data --initial-cluster %s --listen-peer-urls %s "+
+				"--initial-advertise-peer-urls %s"+
 				" --listen-client-urls %s --advertise-client-urls %s >>/root/etcd.log 2>&1 </dev/null &", node,
 			strings.Join(all, ","), peer, peer, client, client))
 }

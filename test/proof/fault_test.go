@@ -175,7 +175,8 @@ func (c aCase) tunnels(a, b string) []fault {
 	lost.mend = func(t *testing.T) { c.tool(t, "join", a, b) }
 
 	port := "p=$(wg show " + wg + " listen-port); "
-	const table = "add table inet outage; add chain inet outage in { type filter hook input priority -300; }; add rule inet outage in udp dport $p drop"
+	const table = "add table inet outage; add chain inet outage in { type filter hook input priority -300; }; " +
+		"add rule inet outage in udp dport $p drop"
 	const gone = "nft delete table inet outage"
 	oneWay.make = func(t *testing.T) { c.in(t, a, port+`nft "`+table+`"`) }
 	oneWay.mend = func(t *testing.T) { c.in(t, a, gone) }

@@ -55,7 +55,8 @@ func TestFloor(t *testing.T) {
 		{
 			"both configurations damaged",
 			`cd /etc/bird; cp -p bird.conf bird.conf.good /root; truncate -s 99 bird.conf; truncate -s 88 bird.conf.good
-			! systemctl restart bird || exit 1; sleep 0.5`, "cp -p /root/bird.conf /root/bird.conf.good /etc/bird; systemctl reset-failed bird; systemctl start bird",
+			! systemctl restart bird || exit 1; sleep 0.5`, "cp -p /root/bird.conf /root/bird.conf.good " +
+				"/etc/bird; systemctl reset-failed bird; systemctl start bird",
 		},
 	}
 	leaks := l.leaks(t)
@@ -114,7 +115,8 @@ func TestFloor(t *testing.T) {
 	t.Run("with mesh_unreachable false nothing of it is left", func(t *testing.T) {
 		assert.Len(t, l.mesh(t, "-e", "mesh_unreachable=false").changed(), 3)
 		l.in(t, victim,
-			`[ -z "$(ip route show proto 157; ls /etc/wgmesh/floor* /etc/systemd/system/*floor* /etc/systemd/system/*/*floor* /etc/systemd/networkd.conf.d/* 2>/dev/null)" ]`)
+			`[ -z "$(ip route show proto 157; ls /etc/wgmesh/floor* /etc/systemd/system/*floor* `+
+				`/etc/systemd/system/*/*floor* /etc/systemd/networkd.conf.d/* 2>/dev/null)" ]`)
 	})
 }
 
@@ -133,7 +135,8 @@ func (l lab) leaks(t *testing.T) func(*testing.T) int {
 	}
 	nft(t, `table inet leak {
 	counter left {}
-	chain in { type filter hook prerouting priority -300; iifname "`+victim+`" ip daddr { 10.1.0.0/16, 10.2.0.0/16 } counter name left; }
+	chain in { type filter hook prerouting priority -300; iifname "`+victim+`" ip daddr { 10.1.0.0/16, `+
+		`10.2.0.0/16 } counter name left; }
 }`, "-f", "-")
 	return func(t *testing.T) int {
 		t.Helper()

@@ -22,14 +22,16 @@ import (
 // is told, or "nothing" after some seconds.
 func asks(address string, seconds int) string {
 	return fmt.Sprintf(
-		`timeout %d bash -c 'exec 3<>/dev/tcp/%s/8179; printf "GET / HTTP/1.1\r\n\r\n" >&3; read -r line <&3; echo "$line"' 2>/dev/null || echo nothing`, seconds, address)
+		`timeout %d bash -c 'exec 3<>/dev/tcp/%s/8179; printf "GET / HTTP/1.1\r\n\r\n" >&3; read -r line <&3; `+
+			`echo "$line"' 2>/dev/null || echo nothing`, seconds, address)
 }
 
 // silence opens a health port 40 times, says nothing, and does so again every second,
 // until /run/enough is there.
 func silence(address string) string {
 	return fmt.Sprintf(
-		`timeout 600 bash -c 'until [ -e /run/enough ]; do for fd in $(seq 10 49); do eval "exec $fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
+		`timeout 600 bash -c 'until [ -e /run/enough ]; do for fd in $(seq 10 49); do eval "exec `+
+			`$fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
 }
 
 // closeTunnels has all that is played in a lab from now on close its tunnels to what
@@ -132,9 +134,11 @@ func accountBounded(t *testing.T, l lab) {
 	assert.Equal(t, "0\n0", tunnel, "a core dump, or swap, of a process with keys")
 
 	l.in(t, "azure-1",
-		"printf 'AuthorizedKeysCommand /bin/cat /root/elsewhere\nAuthorizedKeysCommandUser root\nTrustedUserCAKeys /root/ca.pub\n' >/etc/ssh/sshd_config.d/10-cloud.conf")
+		"printf 'AuthorizedKeysCommand /bin/cat /root/elsewhere\nAuthorizedKeysCommandUser "+
+			"root\nTrustedUserCAKeys /root/ca.pub\n' >/etc/ssh/sshd_config.d/10-cloud.conf")
 	settings := l.in(t, "azure-1",
-		"sshd -T -C user=wgmesh,host=x,addr=192.0.2.11 | grep -iE '^(authorizedkeyscommand|trustedusercakeys|authorizedprincipalsfile|maxsessions) '")
+		"sshd -T -C user=wgmesh,host=x,addr=192.0.2.11 | grep -iE "+
+			"'^(authorizedkeyscommand|trustedusercakeys|authorizedprincipalsfile|maxsessions) '")
 	assert.Equal(t,
 		[]string{
 			"authorizedkeyscommand none", "authorizedprincipalsfile none", "maxsessions 1",

@@ -131,7 +131,8 @@ func joinAllAtOnce(t *testing.T, l lab) {
 		// As at boot: the timer starts the unit, systemd tries again by itself.
 		wg.Go(func() {
 			l.in(t, l.routers[i],
-				"systemctl reset-failed wgmesh-join.service; systemctl start wgmesh-join.timer; systemctl start --no-block wgmesh-join.service")
+				"systemctl reset-failed wgmesh-join.service; systemctl start wgmesh-join.timer; systemctl start "+
+					"--no-block wgmesh-join.service")
 		})
 	}
 	wg.Wait()
@@ -145,7 +146,8 @@ func joinAllAtOnce(t *testing.T, l lab) {
 	t.Logf("7 routers, 21 tunnels, all sessions up after %v", time.Since(began).Round(time.Second))
 	for _, r := range l.routers {
 		l.waitFor(t, r,
-			`[ "$(systemctl show -P ActiveState wgmesh-join.service)" = inactive ] && journalctl -q -u wgmesh-join.service | grep -q "6 of 6"`)
+			`[ "$(systemctl show -P ActiveState wgmesh-join.service)" = inactive ] && journalctl -q -u `+
+				`wgmesh-join.service | grep -q "6 of 6"`)
 	}
 	l.allPing(t)
 }
@@ -159,7 +161,8 @@ func joinAgain(t *testing.T, l lab) {
 	}
 	l.unchanged(t, before)
 	alone := func(module, args string) {
-		out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), "gcp-1", "-m", "wgmesh.router."+module, "-a", args)
+		out, err := l.command(t, time.Minute, "ansible", "-i", l.inventory(), "gcp-1", "-m", "wgmesh.router."+module,
+			"-a", args)
 		require.NoError(t, err, tail(out))
 		require.Contains(t, out, "CHANGED", module)
 	}
@@ -172,7 +175,8 @@ func joinAgain(t *testing.T, l lab) {
 }
 
 func joinBlind(t *testing.T, l lab) {
-	const files = "find /etc/wireguard /etc/bird -type f | sort | xargs stat -c '%n %a %Y' && wg show all allowed-ips | sort"
+	const files = "find /etc/wireguard /etc/bird -type f | sort | xargs stat -c '%n %a %Y' && wg show all " +
+		"allowed-ips | sort"
 	before := l.in(t, "aws-2", files)
 	l.in(t, "aws-2", "mv /etc/wgmesh/inventory.yml /etc/wgmesh/away.yml")
 	l.tool(t, "stop", "aws-2")
@@ -200,7 +204,8 @@ func takenRouter(t *testing.T, l lab) {
 	before, sessions, secrets := l.states(t), l.sessions(t), l.secrets(t)
 	delete(before, "azure-1")
 	ssh := "ssh -F /dev/null -i " + identity +
-		" -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts -o ConnectTimeout=60 "
+		" -o BatchMode=yes -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o " +
+		"UserKnownHostsFile=/etc/wgmesh/known_hosts -o ConnectTimeout=60 "
 	to := " wgmesh@192.0.2.11 "
 	for name, test := range map[string]struct{ command, want string }{
 		"a command": {
@@ -251,7 +256,8 @@ func joinRebuilt(t *testing.T, l lab) {
 	// What a new machine from the image has: the SSH host key that it was given, and
 	// nothing that the one before had made.
 	l.in(t, "gcp-1",
-		`systemctl stop bird; for f in /etc/wireguard/wg*.conf; do n=$(basename $f .conf); systemctl disable -q --now wg-quick@$n; done
+		`systemctl stop bird; for f in /etc/wireguard/wg*.conf; do n=$(basename $f .conf); systemctl disable -q `+
+			`--now wg-quick@$n; done
 		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory* /etc/wgmesh/gate.json /etc/wgmesh/authorized_keys /etc/wgmesh/known_hosts; systemctl start bird || true`)
 	third := l
 	third.routers = []string{"azure-1", "aws-1"}
@@ -279,8 +285,10 @@ func joinTwice(t *testing.T, l lab) {
 	before, sessions := l.states(t), l.sessions(t)
 	// The second machine has the SSH key that was meant for the first, as two VMs
 	// of one user-data have, and keys of its own.
-	const ask = `echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "name": "azure-1", "public_key": "'$(wg genkey | wg pubkey)'", "sealing_key": "x"}' |
-		ssh -F /dev/null -i ` + identity + ` -o BatchMode=yes -o StrictHostKeyChecking=yes -o HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts wgmesh@192.0.2.11 2>&1 || true`
+	const ask = `echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "name": "azure-1", "public_key": ` +
+		`"'$(wg genkey | wg pubkey)'", "sealing_key": "x"}' |
+		ssh -F /dev/null -i ` + identity + ` -o BatchMode=yes -o StrictHostKeyChecking=yes -o ` +
+		`HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts wgmesh@192.0.2.11 2>&1 || true`
 	l.waitFor(t, "office-1", "birdc show bfd sessions | grep -q 'wg2 .*Up'")
 	said := l.in(t, "azure-1", ask)
 	assert.Contains(t, said, "office-1 has a tunnel to another azure-1, which is alive (its BFD session on wg2 is up)")

@@ -191,13 +191,15 @@ func (c circle) turn(t *testing.T) {
 				failed[k.name] = append(failed[k.name], points[i].name)
 			}
 			c.choice.notef(t, c.root, "%s %d of %d: killed in %q, %s: %s, %.0f s", k.name, i+1, len(points),
-				points[i].name, how.name, map[bool]string{true: "converged", false: "NOT CONVERGED"}[ok], time.Since(began).Seconds())
+				points[i].name, how.name, map[bool]string{true: "converged", false: "NOT CONVERGED"}[ok],
+				time.Since(began).Seconds())
 		}
 		c.whole(t)
 	}
 	for _, k := range c.plays {
 		if c.choice.wants(k.name) {
-			c.choice.notef(t, c.root, "%s: %d tasks, %d do something on a host, killed at %d, not converged: %d %s", k.name,
+			c.choice.notef(t, c.root, "%s: %d tasks, %d do something on a host, killed at %d, not converged: %d %s",
+				k.name,
 				c.seen[k.name].tasks, len(c.seen[k.name].points), killed[k.name], len(failed[k.name]),
 				strings.Join(failed[k.name], "; "))
 		}

@@ -15,7 +15,8 @@ import (
 // again, and what the play says about it.
 var inTheWay = []struct{ comes, goes, says string }{
 	{
-		"systemd-run -q --unit=udp-thief perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, sockaddr_in(51801, INADDR_LOOPBACK)) or die; sleep 999'",
+		"systemd-run -q --unit=udp-thief perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, " +
+			"sockaddr_in(51801, INADDR_LOOPBACK)) or die; sleep 999'",
 		"systemctl stop udp-thief", "UDP 51801 is held by perl, pid ",
 	},
 	{"systemd-run -q --unit=tcp-thief iperf3 -s -p 179", "systemctl stop tcp-thief", "TCP 179 is held by iperf3, pid "},
@@ -37,7 +38,8 @@ var inTheWay = []struct{ comes, goes, says string }{
 		"echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)",
 	},
 	{
-		"cp -p /etc/bird/bird.conf /run/bird.conf; echo 'protocol bgp uplink { disabled; local as 65000; neighbor 192.0.2.1 as 65001; }' >>/etc/bird/bird.conf",
+		"cp -p /etc/bird/bird.conf /run/bird.conf; echo 'protocol bgp uplink { disabled; local as 65000; " +
+			"neighbor 192.0.2.1 as 65001; }' >>/etc/bird/bird.conf",
 		"cat /run/bird.conf >/etc/bird/bird.conf",
 		"/etc/bird/bird.conf has a bgp protocol that wgmesh.router did not make",
 	},

@@ -94,7 +94,8 @@ sysctl -a 2>/dev/null | grep -E '^net\.(core|ipv4|ipv6)\.' | grep -vE 'neigh|ent
 nft list ruleset; ip rule; ip -6 rule; for f in -4 -6; do ip $f route show table all | sed 's/ expires [0-9]*sec//'; done; ip -o addr | sed 's/ valid_lft.*//'; ip -o link | sed 's/ qlen.*//;s/ group.*//'`
 
 // ours finds anything that is still there of the mesh, but what the user's own tunnel needs.
-const ours = `{ find / -xdev \( -path /proc -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o -path /run/wgmesh \) -prune -o -name '*wgmesh*' -print
+const ours = `{ find / -xdev \( -path /proc -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o ` +
+	`-path /run/wgmesh \) -prune -o -name '*wgmesh*' -print
 ls /etc/systemd/system | grep -i -e wgmesh -e floor; systemctl list-units --all --no-legend --plain '*wgmesh*' 'wg-quick@wg[0-9]*'; nft list tables | grep wgmesh; getent passwd wgmesh
 ip route show table all proto 157; ip -6 route show table all proto 157; grep -rsl wgmesh /etc --exclude-dir=wireguard
 } | grep -v -e /50-wgmesh -e /wgmesh.nft -e 'table inet wgmesh$'; true`
@@ -216,7 +217,8 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 	text, err := os.ReadFile("testdata/partners.yml")
 	require.NoError(t, err)
 	text = fmt.Appendf(text,
-		"      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n        %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
+		"      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n    "+
+			"    %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
 	require.NoError(t, os.WriteFile(partners, text, 0o600))
 	before := l.states(t)
 	for _, check := range [][]string{{"--check"}, {}} {

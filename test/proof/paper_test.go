@@ -94,7 +94,8 @@ func (p *paper) write(t *testing.T) {
 	}
 	if len(p.loads) > 0 {
 		fmt.Fprintf(&b,
-			"# load of the machine meanwhile: median %.1f, at most %.1f (this lab and whatever ran beside it); ended %s\n",
+			"# load of the machine meanwhile: median %.1f, at most %.1f (this lab and whatever ran beside it); "+
+				"ended %s\n",
 			outage.Quantile(p.loads, 0.5), slices.Max(p.loads), time.Now().UTC().Format("2006-01-02 15:04 MST"))
 	}
 	for _, s := range p.sheets {

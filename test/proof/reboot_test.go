@@ -123,7 +123,8 @@ func failedTunnel(t *testing.T, l lab) {
 }
 
 func pendingChange(t *testing.T, l lab) {
-	const try = `cd /etc/bird; sed 's/hold time 30/hold time 45/' bird.conf > bird.conf.cand-cut; chgrp bird bird.conf.cand-cut; chmod 640 bird.conf.cand-cut
+	const try = `cd /etc/bird; sed 's/hold time 30/hold time 45/' bird.conf > bird.conf.cand-cut; chgrp bird ` +
+		`bird.conf.cand-cut; chmod 640 bird.conf.cand-cut
 		mkdir -p /run/wgmesh; echo '{"candidate": "/etc/bird/bird.conf.cand-cut", "stamp": "0123456789abcdef"}' > /run/wgmesh/bird-etc-bird-bird.conf.json
 		birdc 'configure "/etc/bird/bird.conf.cand-cut" timeout 300' | grep -q Reconfigur`
 	before := l.in(t, victim, "sha256sum /etc/bird/bird.conf")
@@ -135,7 +136,8 @@ func pendingChange(t *testing.T, l lab) {
 }
 
 func lateNetwork(t *testing.T, l lab) {
-	const late = `printf '[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep 4\n[Install]\nWantedBy=network-online.target\n' > /etc/systemd/system/late.service
+	const late = `printf '[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep ` +
+		`4\n[Install]\nWantedBy=network-online.target\n' > /etc/systemd/system/late.service
 		systemctl enable -q late`
 	l.tool(t, "cut", "one", "two")
 	l.powerCut(t, "network-online 4 s late, two-1 out of reach", late, 1)

@@ -45,7 +45,8 @@ var ways = []way{
 	{
 		name: "its public key is another one's",
 		make: instead(
-			`case $1 in mesh_steps) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; *) exec "$real" "$@";; esac`),
+			`case $1 in mesh_steps) exec "$real" "$@" | sed "s,\"public_key\":\"...,\"public_key\":\"AAA,g";; ` +
+				`*) exec "$real" "$@";; esac`),
 		cure: honest, fresh: "no handshake", running: ".",
 	},
 	{
@@ -70,7 +71,8 @@ var ways = []way{
 	},
 	{
 		name: "its disk is full", inCI: "r",
-		make: `cp -a /etc/wireguard /run/saved; mount -t tmpfs -o size=256k,mode=0700 none /etc/wireguard; cp -a /run/saved/. /etc/wireguard/
+		make: `cp -a /etc/wireguard /run/saved; mount -t tmpfs -o size=256k,mode=0700 none /etc/wireguard; cp ` +
+			`-a /run/saved/. /etc/wireguard/
 			head -c 1M /dev/zero > /etc/wireguard/full 2>/dev/null || true`,
 		cure:  "umount /etc/wireguard; rm -rf /run/saved",
 		fresh: "no space left on device", running: "no space left on device",
@@ -94,26 +96,33 @@ var ways = []way{
 	},
 	{
 		name: "its UDP ports are closed", inCI: "f",
-		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add chain inet sick out { type filter hook output priority -300; }; add rule inet sick in udp dport 51800-51899 drop; add rule inet sick out udp sport 51800-51899 drop'",
+		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add " +
+			"chain inet sick out { type filter hook output priority -300; }; add rule inet sick in udp dport " +
+			"51800-51899 drop; add rule inet sick out udp sport 51800-51899 drop'",
 		cure:  "nft delete table inet sick",
 		fresh: "nft inet sick (in|out): udp [sd]port 51800-51899 drop", running: ".",
 	},
 	{
 		name: "another program has its TCP 179", inCI: "r",
-		make: `systemctl stop bird; setsid perl -MIO::Socket::INET -e '$0 = "thief"; $s = IO::Socket::INET->new(LocalPort => 179, Listen => 5, ReuseAddr => 1) or die; sleep 300' >/dev/null 2>&1 &
+		make: `systemctl stop bird; setsid perl -MIO::Socket::INET -e '$0 = "thief"; $s = ` +
+			`IO::Socket::INET->new(LocalPort => 179, Listen => 5, ReuseAddr => 1) or die; sleep 300' >/dev/null 2>&1 &
 			until grep -q ':00B3 00000000:0000 0A' /proc/net/tcp; do sleep 0.1; done; systemctl start bird`,
 		cure:  "kill $(pidof thief perl); systemctl restart bird",
 		fresh: `TCP 179 is held by \w+, pid \d+`, running: `TCP 179 is held by \w+, pid \d+`,
 	},
 	{
-		name:  "it drops ICMP",
-		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add rule inet sick in iifname wg* meta l4proto icmp drop; add rule inet sick in iifname wg* icmpv6 type { echo-request, echo-reply } drop'",
+		name: "it drops ICMP",
+		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add " +
+			"rule inet sick in iifname wg* meta l4proto icmp drop; add rule inet sick in iifname wg* icmpv6 " +
+			"type { echo-request, echo-reply } drop'",
 		cure:  "nft delete table inet sick",
 		fresh: "nft inet sick in: .* drops icmp", running: "nft inet sick in: .* drops icmp",
 	},
 	{
-		name:  "it has no way for IPv6",
-		make:  "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add chain inet sick onward { type filter hook forward priority -300; }; add rule inet sick in iifname wg* meta nfproto ipv6 drop; add rule inet sick onward meta nfproto ipv6 drop'",
+		name: "it has no way for IPv6",
+		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add " +
+			"chain inet sick onward { type filter hook forward priority -300; }; add rule inet sick in iifname " +
+			"wg* meta nfproto ipv6 drop; add rule inet sick onward meta nfproto ipv6 drop'",
 		cure:  "nft delete table inet sick",
 		fresh: ".", running: ".",
 	},
@@ -151,7 +160,8 @@ func TestSick(t *testing.T) {
 					args, want = change, w.running
 				}
 				pace := int(usual[mode].Seconds()) // a busy machine takes that for an answer
-				args = append(slices.Clone(args), "-e", fmt.Sprintf("mesh_settle=%d mesh_contact_timeout=%d mesh_wait=%d",
+				args = append(slices.Clone(args), "-e", fmt.Sprintf(
+					"mesh_settle=%d mesh_contact_timeout=%d mesh_wait=%d",
 					max(7, pace/4), max(10, pace), int(most.Seconds())))
 				before := l.sessions(t)
 				l.in(t, sick, w.make)

@@ -54,7 +54,8 @@ func TestFailoverTurns(t *testing.T) {
 	p := newPaper(t, c, "rolling", fmt.Sprintf(" RUNS=%d ONLY=%s", o.runs, strings.Join(o.only, ",")),
 		len(o.only) == len(turns))
 	p.head = append(p.head,
-		fmt.Sprintf("every pair of sites: a ping of 1,272 bytes every %s s (and the kernel's tick) each way and its answer, and one TCP session that lasts as long as the change", pause()))
+		fmt.Sprintf("every pair of sites: a ping of 1,272 bytes every %s s (and the kernel's tick) each way and "+
+			"its answer, and one TCP session that lasts as long as the change", pause()))
 	var done []*turn
 	p.sheets = []*sheet{{
 		title: "What a change costs", paper: p,
@@ -155,7 +156,8 @@ func (c aCase) underTraffic(t *testing.T, sum *turn, change func()) {
 			c.in(t, to, fmt.Sprintf("iperf3 -s -D -1 -p %d", port))
 			c.in(t, from,
 				fmt.Sprintf(
-					"iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & echo $! >/run/held.%[2]d.pid",
+					"iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & echo $! "+
+						">/run/held.%[2]d.pid",
 					c.hosts[to].Address, port))
 			held = append(held, fmt.Sprintf("%s %d", from, port))
 		}
@@ -211,7 +213,8 @@ func (c aCase) balance(t *testing.T) {
 					do := fmt.Sprintf("ip rule del pref 1%s", table[r][1:])
 					if sick { // a router that was rebooted since has new cables, without routes
 						do = fmt.Sprintf("ip route show table 99 | grep ' dev %[1]s ' | "+
-							"while read route; do ip route replace $route table %[2]s; done; ip rule add pref 1%[3]s lookup %[2]s",
+							"while read route; do ip route replace $route table %[2]s; done; ip rule add pref "+
+							"1%[3]s lookup %[2]s",
 							beside, table[beside], table[r][1:])
 					}
 					cmd := exec.Command("ip", "netns", "exec", c.gateway(r), "sh", "-c", do)
@@ -237,7 +240,10 @@ func (c aCase) gateway(router string) string {
 // turnRows is the table.
 func (c aCase) turnRows(done []*turn) [][]string {
 	rows := [][]string{
-		{"change", "rounds", "plays", "s a round", "packets", "a second and pair", "lost", "longest gap, ms", "TCP sessions", "ended"},
+		{
+			"change", "rounds", "plays", "s a round", "packets", "a second and pair", "lost", "longest gap, ms",
+			"TCP sessions", "ended",
+		},
 	}
 	pairs := len(c.sites) * (len(c.sites) - 1) / 2
 	for _, s := range done {

@@ -84,7 +84,8 @@ var badChanges = []badChange{
 	{
 		name:      "MTU that the way does not carry",
 		variables: `"mesh_sites": ` + sitesWith(`"mtu": 1400`, ""), lost: "two-1",
-		before: `nft 'table inet cut { chain c { type filter hook output priority 0; oifname "wg1" meta length 1330-1350 drop; }; }'`, after: "nft delete table inet cut",
+		before: `nft 'table inet cut { chain c { type filter hook output priority 0; oifname "wg1" meta length ` +
+			`1330-1350 drop; }; }'`, after: "nft delete table inet cut",
 	},
 	{name: "link pool", variables: `"mesh_link_pool": "172.30.0.0/16"`, lost: "two-1"},
 	{
@@ -95,7 +96,8 @@ var badChanges = []badChange{
 		name:      "kernel parameters, of interfaces with other names",
 		variables: `"mesh_interface_prefix": "net"`, lost: "two-1",
 		before: spoil +
-			`'until ip link show net1; do sleep 0.1; done; nft "table inet cut { chain c { type filter hook output priority 0; oifname net1 drop; }; }"'`,
+			`'until ip link show net1; do sleep 0.1; done; nft "table inet cut { chain c { type filter hook ` +
+			`output priority 0; oifname net1 drop; }; }"'`,
 		after: "nft delete table inet cut",
 	},
 	{
@@ -129,7 +131,8 @@ func (l lab) everything(t *testing.T) map[string]string {
 	t.Helper()
 	script := strings.Replace(state, " %Y %i'", " %Y'", 1)
 	script = strings.Replace(script, "ip -d addr show | grep -v valid_lft",
-		`ip -d addr show | grep -v valid_lft | sed -E 's/^[0-9]+: /: /; s/(promiscuity|allmulti|minmtu|maxmtu|numtxqueues|gso_max_size|tso_max_size) .*//'`, 1)
+		`ip -d addr show | grep -v valid_lft | sed -E 's/^[0-9]+: /: /; `+
+			`s/(promiscuity|allmulti|minmtu|maxmtu|numtxqueues|gso_max_size|tso_max_size) .*//'`, 1)
 	script = strings.Replace(script, "private-key 2>/dev/null |", "private-key 2>/dev/null | sort |", 1)
 	// An interface that was made anew has another random address of its own.
 	script = strings.Replace(script, "grep -v valid_lft", "grep -v valid_lft | grep -v stable-privacy", 1)
@@ -219,7 +222,8 @@ func (c badChange) controllerDies(t *testing.T, l lab, before map[string]string)
 }
 
 func rebootUndoes(t *testing.T, l lab) {
-	const files = `cd /etc; find wireguard bird sysctl.d wgmesh systemd -type f -exec stat -c '%n %a %u:%g %Y' {} + -exec sha256sum {} + | sort
+	const files = `cd /etc; find wireguard bird sysctl.d wgmesh systemd -type f -exec stat -c '%n %a %u:%g %Y' ` +
+		`{} + -exec sha256sum {} + | sort
 		find systemd -type l | sort; wg show all allowed-ips | tr ' ' '\n' | sort; wg show all listen-port | sort; ip -4 -o addr | grep -v eth0 | awk '{print $2, $4}' | sort`
 	l.waitFor(t, victim, whole(2))
 	before := l.in(t, victim, files)
@@ -228,7 +232,8 @@ func rebootUndoes(t *testing.T, l lab) {
 	l.powerCut(t, "a change waits", "true", 2)
 	assert.Equal(t, before, l.in(t, victim, files))
 	l.in(t, victim,
-		"test ! -e /sys/class/net/vpn1 && test -z \"$(systemctl --failed --no-legend)\" && test ! -e /etc/wireguard/wgmesh-undo")
+		"test ! -e /sys/class/net/vpn1 && test -z \"$(systemctl --failed --no-legend)\" && test ! -e "+
+			"/etc/wireguard/wgmesh-undo")
 }
 
 // runAgain: the first change stays what it is compared with.

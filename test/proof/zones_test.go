@@ -34,9 +34,11 @@ func TestFailoverZones(t *testing.T) {
 	c.mesh(t)
 	p := newPaper(t, c, "zones", "", true)
 	p.head = append(p.head,
-		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. Sites are next to each other here,",
+		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. "+
+			"Sites are next to each other here,",
 		fmt.Sprintf(
-			"and a packet between two zones of a site is held back by %v at the site's gateway, each way; what that comes to: aws-a to aws-c, azure-1 to azure-2", between))
+			"and a packet between two zones of a site is held back by %v at the site's gateway, each way; what "+
+				"that comes to: aws-a to aws-c, azure-1 to azure-2", between))
 	for _, site := range c.sites {
 		c.delay(t, site)
 	}

@@ -133,7 +133,8 @@ func (c *Cloud) ServeEC2(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var session int
-	if _, err := fmt.Sscanf(r.Header.Get("X-Amz-Security-Token"), "session-%d", &session); err == nil && session < c.Valid {
+	if _, err := fmt.Sscanf(r.Header.Get("X-Amz-Security-Token"), "session-%d", &session); err == nil &&
+		session < c.Valid {
 		c.refuse(w, 400, "RequestExpired", "Request has expired.")
 		return
 	}
@@ -185,7 +186,8 @@ func (c *Cloud) done(w http.ResponseWriter, action, what string) {
 	}
 	c.Lose.Take(w)
 	fmt.Fprintf(w,
-		`<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
+		`<%sResponse `+
+			`xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
 }
 
 func (c *Cloud) dryRun(w http.ResponseWriter) {
@@ -195,6 +197,7 @@ func (c *Cloud) dryRun(w http.ResponseWriter) {
 func (c *Cloud) refuse(w http.ResponseWriter, status int, code, message string) {
 	w.WriteHeader(status)
 	fmt.Fprintf(w,
-		`<?xml version="1.0" encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>req-0815</RequestID></Response>`,
+		`<?xml version="1.0" `+
+			`encoding="UTF-8"?><Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>req-0815</RequestID></Response>`,
 		code, html.EscapeString(message))
 }

@@ -135,7 +135,8 @@ func TestRequests(t *testing.T) {
 		},
 		"gcp, a route": {
 			call: "POST " + routes,
-			body: `{"name": "a", "destRange": "10.0.0.0/8", "network": "global/networks/n", "priority": 900, "nextHopInstance": "x"}`,
+			body: `{"name": "a", "destRange": "10.0.0.0/8", "network": "global/networks/n", "priority": 900, ` +
+				`"nextHopInstance": "x"}`,
 		},
 		"gcp, half a route": {
 			call: "POST " + routes, body: `{"name": "a", "priority": 900}`,
@@ -178,7 +179,8 @@ func TestRequests(t *testing.T) {
 		},
 		"azure, a route": {
 			call: "PUT " + route,
-			body: `{"properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.0.0.4"}}`,
+			body: `{"properties": {"addressPrefix": "10.0.0.0/8", "nextHopType": "VirtualAppliance", ` +
+				`"nextHopIpAddress": "10.0.0.4"}}`,
 		},
 		"azure, half a route": {
 			call:  "PUT " + route,
@@ -293,13 +295,15 @@ func TestGuard(t *testing.T) {
 		"gcp": {
 			api: published.GCP(), good: instance, bad: `{"canIPForward": true}`,
 			body: `{"canIpForward": true, "kind": "compute#instance"}`, answer: `{"kind": "compute#instance"}`,
-			says:     `{"error":{"code":400,"errors":[{"domain":"global","message":"Invalid JSON payload received. body.canIPForward: unknown field","reason":"badRequest"}],`,
+			says: `{"error":{"code":400,"errors":[{"domain":"global","message":"Invalid JSON payload ` +
+				`received. body.canIPForward: unknown field","reason":"badRequest"}],`,
 			failures: []string{"gcp refuses PUT " + instance + ": body.canIPForward: unknown field"},
 		},
 		"azure": {
 			api: published.Azure(), good: nic, bad: `{"properties": {"enableIPForwarding": "yes"}}`,
 			body: `{"name": "a"}`, answer: `{"name": "a"}`,
-			says: `{"error":{"code":"InvalidRequestFormat","message":"Cannot parse the request: body.properties.enableIPForwarding: expected boolean, got \"yes\""}}`,
+			says: `{"error":{"code":"InvalidRequestFormat","message":"Cannot parse the request: ` +
+				`body.properties.enableIPForwarding: expected boolean, got \"yes\""}}`,
 			failures: []string{"azure refuses PUT " + nic +
 				`: body.properties.enableIPForwarding: expected boolean, got "yes"`},
 		},

@@ -72,16 +72,17 @@ func TestParseEveryName(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"ec2":                           "lab_host: ec2 is not a profile; internal",
-		"3":                             "lab_host: 3 is not a profile",
-		"[metric, [sudo]]":              "lab_host: [sudo] is not a profile",
-		"{profile: moon}":               "lab_host: moon is not a profile",
-		"{metrics: 100}":                "lab_host.metrics: no such key; internal/lab/README.md has them",
-		"{metric: 0}":                   "lab_host.metric: 0: want a number from 1 to 2147483647",
-		"{metric: many}":                "lab_host.metric: many: want a number",
-		"{nics: 3}":                     "lab_host.nics: 3: want a number from 1 to 2",
-		"{ipv6: maybe}":                 "lab_host.ipv6: maybe: want true or false",
-		"{forward: firewalld}":          "lab_host.forward: firewalld: want one of docker, ufw, docker-package, ufw-package",
+		"ec2":              "lab_host: ec2 is not a profile; internal",
+		"3":                "lab_host: 3 is not a profile",
+		"[metric, [sudo]]": "lab_host: [sudo] is not a profile",
+		"{profile: moon}":  "lab_host: moon is not a profile",
+		"{metrics: 100}":   "lab_host.metrics: no such key; internal/lab/README.md has them",
+		"{metric: 0}":      "lab_host.metric: 0: want a number from 1 to 2147483647",
+		"{metric: many}":   "lab_host.metric: many: want a number",
+		"{nics: 3}":        "lab_host.nics: 3: want a number from 1 to 2",
+		"{ipv6: maybe}":    "lab_host.ipv6: maybe: want true or false",
+		"{forward: firewalld}": "lab_host.forward: firewalld: want one of docker, ufw, docker-package, " +
+			"ufw-package",
 		"[tailscale, dhcp-netplan]":     "lab_host.ip: networkd removes",
 		"{client: ifupdown, metric: 9}": "lab_host.metric: ifupdown gives",
 		"{suite: sid}":                  "lab_host.suite: sid: want one of bookworm, trixie,",
@@ -104,7 +105,8 @@ func TestParseRefuses(t *testing.T) {
 		"{wireguard: {a: {prt: 1}}}":    "lab_host.wireguard: a.prt: no such key",
 		"{wireguard: {a: 1, b: 1}}":     "lab_host.wireguard: a and b both want port 1",
 		"{wireguard: {a/b: 1}}":         "lab_host.wireguard: a/b: 1: want an interface",
-		"{metric: 0, nics: 0, bgp: x}":  "lab_host.bgp: x: want one of bird, frr\nlab_host.metric: 0: want a number from 1 to 2147483647\nlab_host.nics: 0",
+		"{metric: 0, nics: 0, bgp: x}": "lab_host.bgp: x: want one of bird, frr\nlab_host.metric: 0: want a " +
+			"number from 1 to 2147483647\nlab_host.nics: 0",
 	} {
 		_, err := parse(t, text)
 		require.Error(t, err, text)

@@ -179,7 +179,8 @@ func get(ctx context.Context, m *imds.Client, path string) (string, error) {
 	out, err := m.GetMetadata(ctx, &imds.GetMetadataInput{Path: path})
 	if err != nil {
 		e := explain("metadata "+path, err)
-		e.Hint = "is this an EC2 instance with its metadata service enabled? In a container it needs a hop limit of 2; a control node has to name the instance or interface"
+		e.Hint = "is this an EC2 instance with its metadata service enabled? In a container it needs a hop " +
+			"limit of 2; a control node has to name the instance or interface"
 		if ctx.Err() != nil {
 			return "", cloud.Late(ctx, e)
 		}

@@ -76,7 +76,8 @@ func FuzzDescribe(f *testing.F) {
 	f.Add(``, true)
 	a := serve(f)
 	i, err := aws.Connect(f.Context(), aws.Options{
-		InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: a.url, Metadata: a.url, Pace: fuzz.Quick,
+		InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: a.url, Metadata: a.url,
+		Pace: fuzz.Quick,
 	})
 	assert.NoError(f, err)
 	a.run(f, func(ctx context.Context, t *testing.T, answer string) {

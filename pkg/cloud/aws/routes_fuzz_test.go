@@ -31,7 +31,8 @@ func FuzzRouteTables(f *testing.F) {
 	f.Add(table("", ""), false)
 	f.Add(strings.Replace(
 		table(mark, `<item><destinationPrefixListId>pl-&#10;1</destinationPrefixListId><gatewayId>a&#10;b</gatewayId></item>`),
-		"<routeTableSet>", `<entrySet><item><cidr>10.0.3.1/24</cidr></item><item><cidr/></item></entrySet><routeTableSet>`, 1), false)
+		"<routeTableSet>",
+		`<entrySet><item><cidr>10.0.3.1/24</cidr></item><item><cidr/></item></entrySet><routeTableSet>`, 1), false)
 	f.Add(`<Response><Errors><Error><Code>RouteAlreadyExists</Code><Message>a&#10;b</Message></Error></Errors><RequestID>r</RequestID></Response>`, true)
 	f.Add(`<html>proxy</html>`, true)
 	a := serve(f)

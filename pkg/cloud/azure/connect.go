@@ -104,14 +104,16 @@ func checkID(id string) error {
 		if part == "virtualmachinescalesets" {
 			return fmt.Errorf(
 				"%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
-					"set enableIPForwarding in the scale set's networkInterfaceConfigurations and upgrade its instances, or use flexible orchestration", id)
+					"set enableIPForwarding in the scale set's networkInterfaceConfigurations and upgrade its "+
+					"instances, or use flexible orchestration", id)
 		}
 	}
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
 		strings.Join([]string{parts[1], parts[3], parts[5], parts[6], parts[7]},
 			"/") != "subscriptions/resourcegroups/providers/microsoft.compute/virtualmachines" {
 		return fmt.Errorf(
-			"resource_id: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME, got %q", id)
+			"resource_id: expected "+
+				"/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME, got %q", id)
 	}
 	return nil
 }

@@ -16,7 +16,8 @@ import (
 // What is a network interface keeps all of it but for the one field.
 func FuzzNIC(f *testing.F) {
 	f.Add([]byte(
-		`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"enableIPForwarding": false, "provisioningState": "Succeeded", "x": {"y": 12345678901234567890}}}`))
+		`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"enableIPForwarding": false, ` +
+			`"provisioningState": "Succeeded", "x": {"y": 12345678901234567890}}}`))
 	f.Add([]byte(`{"etag": "1", "properties": {}}`))
 	f.Add([]byte(`{"etag": 1, "properties": null}`))
 	f.Add([]byte(`<html>`))
@@ -37,7 +38,8 @@ func FuzzNIC(f *testing.F) {
 // that were asked for.
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(
-		`{"compute": {"resourceId": "/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v", "azEnvironment": "x"}}`), 200)
+		`{"compute": {"resourceId": `+
+			`"/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v", "azEnvironment": "x"}}`), 200)
 	f.Add([]byte(`{"error": {"code": "AuthorizationFailed", "message": "action 'Microsoft.X/y'"}}`), 403)
 	f.Add([]byte(
 		`{"properties": {"networkProfile": {"networkInterfaces": [{"id": "/subscriptions/x"}]}}, "access_token": "t"}`),

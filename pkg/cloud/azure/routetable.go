@@ -65,7 +65,8 @@ func checkTable(id string) error {
 		strings.Join([]string{parts[0], parts[1], parts[3], parts[5], parts[6], parts[7]},
 			"/") != "/subscriptions/resourcegroups/providers/microsoft.network/routetables" {
 		return fmt.Errorf(
-			"tables: expected /subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got %q", id)
+			"tables: expected "+
+				"/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got %q", id)
 	}
 	return nil
 }
