@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -30,11 +29,10 @@ func TestTheNightHasEveryCause(t *testing.T) {
 		return slices.Contains(shown, filepath.Base(filepath.Dir(path))) &&
 			(of == "cause" && name == "New" || of == "fmt" && name == "Sprintf")
 	}, func(at string, call *ast.CallExpr) {
-		literal, ok := call.Args[0].(*ast.BasicLit)
+		format, ok := text(t, call)
 		if !ok {
 			return // TestEveryCauseFits sees that a cause has one
 		}
-		format := must.Get(strconv.Unquote(literal.Value))(t)
 		words := fixed(format)
 		if words == "" || elsewhere[words] != "" {
 			delete(elsewhere, words)

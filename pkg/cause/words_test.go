@@ -29,17 +29,12 @@ var (
 func TestEveryCauseFits(t *testing.T) {
 	found := 0
 	each(t, func(at string, call *ast.CallExpr) {
-		if len(call.Args) == 0 {
-			t.Errorf("%s: no format", at)
-			return
-		}
-		literal, ok := call.Args[0].(*ast.BasicLit)
+		format, ok := text(t, call)
 		if !ok {
-			t.Errorf("%s: the format has to be one literal, so that this test can measure it", at)
+			t.Errorf("%s: the format has to be a literal, so that this test can measure it", at)
 			return
 		}
 		found++
-		format := must.Get(strconv.Unquote(literal.Value))(t)
 		plain := strings.ReplaceAll(format, "%%", "%")
 		if !strings.Contains(plain, ": ") {
 			t.Errorf("%s: it does not say what to do: %s", at, format)
@@ -65,11 +60,10 @@ func TestWhatToDoIsNotCut(t *testing.T) {
 	calls(t, func(_, of, name string) bool {
 		return of == "fmt" && name == "Errorf" || of == "errors" && name == "New"
 	}, func(at string, call *ast.CallExpr) {
-		literal, ok := call.Args[0].(*ast.BasicLit)
+		format, ok := text(t, call)
 		if !ok {
 			return
 		}
-		format := must.Get(strconv.Unquote(literal.Value))(t)
 		if c := cause.Parse(verbs.ReplaceAllString(format, "123456789abc")); strings.Contains(c.Do, "...") {
 			t.Errorf("%s: too long: %s", at, format)
 		}
@@ -116,6 +110,26 @@ func calls(t *testing.T, is func(path, of, name string) bool, f func(at string, 
 			return nil
 		}))
 	}
+}
+
+// text is the first argument of a call, if that is a literal, or several with + between.
+func text(t *testing.T, call *ast.CallExpr) (out string, ok bool) {
+	t.Helper()
+	if len(call.Args) == 0 {
+		return "", false
+	}
+	ok = true
+	ast.Inspect(call.Args[0], func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.BasicLit:
+			out += must.Get(strconv.Unquote(n.Value))(t)
+		case nil, *ast.BinaryExpr:
+		default:
+			ok = false
+		}
+		return ok
+	})
+	return out, ok
 }
 
 // A command that a text says to run is on the PATH of a router that joins by itself, and of no

@@ -154,11 +154,12 @@ func TestAgesOfTheFuture(t *testing.T) {
 		{What: status.PresharedKey, Peer: "gcp-1", At: far},
 		{What: status.PresharedKey, Peer: "gcp-2", At: far},
 	}
-	was := " in the future (" + far.UTC().Format(time.DateOnly) + "): the clock was wrong then; make "
+	date := " in the future (" + far.UTC().Format(time.DateOnly) + ")"
+	const wrong = ": the clock was wrong then; make "
 	assert.Equal(t, []string{
-		"the private key was made" + was + "a new one (docs/at-night.md)",
-		"the image was made" + was + "a new one, or upgrade its packages (docs/rolling.md)",
-		"pre-shared keys made" + was + "new ones (docs/at-night.md): 2, the first is that of gcp-1",
+		"the private key was made" + date + wrong + "a new one (docs/at-night.md)",
+		"the image was made" + date + wrong + "a new one, or upgrade its packages (docs/rolling.md)",
+		"pre-shared keys were made" + date + ", 2 of them, the first is that of gcp-1" + wrong + "new ones (docs/at-night.md)",
 	}, status.Notes(r, o))
 	for i := range o.Made {
 		o.Made[i].At = o.At.Add(23 * time.Hour)

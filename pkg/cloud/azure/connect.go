@@ -104,8 +104,7 @@ func checkID(id string) error {
 		if part == "virtualmachinescalesets" {
 			return fmt.Errorf(
 				"%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
-					"set enableIPForwarding in the scale set's networkInterfaceConfigurations and upgrade its "+
-					"instances, or use flexible orchestration", id)
+					"set enableIPForwarding in its networkInterfaceConfigurations", id)
 		}
 	}
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
