@@ -49,7 +49,8 @@ func rounds(t *testing.T) int {
 
 // changing are the calls at which a run is killed. Reads are not among them:
 // what they come before differs in nothing from what they come after.
-const changing = "openat,write,fsync,fchmod,fchmodat,fchown,fchownat,renameat,renameat2,linkat,unlinkat,mkdirat,sendto,sendmsg,connect,clone3,execve"
+const changing = "openat,write,fsync,fchmod,fchmodat,fchown,fchownat,renameat,renameat2,linkat,unlinkat,mkdirat," +
+	"sendto,sendmsg,connect,clone3,execve"
 
 // TestCrash kills modules at one system call after another. Whatever was on the
 // disk before or would be after is there whole, the next run converges, and the

@@ -120,8 +120,9 @@ var onController = regexp.MustCompile(`^(ansible\.builtin\.(raw|assert|debug|fai
 // keyword is a key of a task or play that is no module.
 var keyword = regexp.MustCompile(
 	`^(name|when|vars|register|loop|loop_control|delegate_to|delegate_facts|become|run_once|timeout|` +
-		`changed_when|failed_when|check_mode|ignore_errors|ignore_unreachable|no_log|until|retries|delay|diff|any_errors_fatal|` +
-		`module_defaults|environment|block|rescue|always|tasks|pre_tasks|strategy|serial|order|connection|throttle|tags|max_fail_percentage)$`)
+		`changed_when|failed_when|check_mode|ignore_errors|ignore_unreachable|no_log|until|retries|delay|diff|` +
+		`any_errors_fatal|module_defaults|environment|block|rescue|always|tasks|pre_tasks|strategy|serial|order|` +
+		`connection|throttle|tags|max_fail_percentage)$`)
 
 // factual adds the modules of tasks that may take a fact from a router, and plays that gather them.
 func factual(list []any, out *[]string) {

@@ -77,7 +77,8 @@ func (r resettable) files(t *testing.T) (found []string) {
 // collection is where the role router puts the collection for a router that joins by itself.
 const collection = "/usr/share/ansible/collections/ansible_collections/wgmesh/router"
 
-const accounts = "root:x:0:0:root:/root:/bin/sh\nwgmesh:x:998:998::/var/lib/wgmesh/home:/usr/local/libexec/wgmesh-shell\n"
+const accounts = "root:x:0:0:root:/root:/bin/sh\n" +
+	"wgmesh:x:998:998::/var/lib/wgmesh/home:/usr/local/libexec/wgmesh-shell\n"
 
 func TestResetTakesWhatIsOurs(t *testing.T) {
 	ours := map[string]string{

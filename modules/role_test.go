@@ -97,7 +97,9 @@ func TestRoleAnsible(t *testing.T) {
 			program("ansible", "echo 'ansible [core "+tt.have+"]'")
 			program("apt-get", "exit 0")
 			program("python3", `[ "$1" != --version ] || { echo Python 3.10; exit; }
-mkdir -p "$3/bin" && printf '#!/bin/sh\n[ "$3" = "ansible-core>=`+tt.oldest+`" ] && [ -n "`+tt.pip+`" ]\n' >"$3/bin/pip" && chmod +x "$3/bin/pip"`)
+mkdir -p "$3/bin" &&
+	printf '#!/bin/sh\n[ "$3" = "ansible-core>=`+tt.oldest+`" ] && [ -n "`+tt.pip+`" ]\n' >"$3/bin/pip" &&
+	chmod +x "$3/bin/pip"`)
 			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 			out, err := exec.Command("sh", roleFiles+"ansible.sh", filepath.Join(dir, "venv"),
 				tt.oldest).CombinedOutput()

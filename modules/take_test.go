@@ -45,11 +45,18 @@ func newHandmade(t *testing.T) handmade {
 pubkey) sed 's/secret-private/mine/' ;;
 esac`,
 		"ip": `case "$*" in
-"-o -4 route show table main") printf '%s\n' 'default via 192.0.2.1 dev eth0 proto dhcp' '10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32 ' '10.2.0.0/16 dev wg-b scope link ' '10.9.0.0/16 dev tun0 scope link' '172.31.1.0/24 dev wg-a proto kernel scope link src 172.31.1.1' ;;
+"-o -4 route show table main") printf '%s\n' 'default via 192.0.2.1 dev eth0 proto dhcp' \
+	'10.1.0.0/16 via 172.31.1.2 dev wg-a proto bird metric 32 ' '10.2.0.0/16 dev wg-b scope link ' \
+	'10.9.0.0/16 dev tun0 scope link' '172.31.1.0/24 dev wg-a proto kernel scope link src 172.31.1.1' ;;
 *show*) ;;
 *) echo "$*" >>"` + h.log + `" ;;
 esac`,
-		"birdc": "exit 1", "systemctl": `case "$*" in "is-enabled wg-quick@wg-a") echo enabled; exit ;; *stop*) rm -f "` + bin + `/later" ;; esac; exit 1`, "sleep": "exit 0",
+		"birdc": "exit 1",
+		"systemctl": `case "$*" in
+"is-enabled wg-quick@wg-a") echo enabled; exit ;;
+*stop*) rm -f "` + bin + `/later" ;;
+esac; exit 1`,
+		"sleep":       "exit 0",
 		"systemd-run": `echo "later: $3 $4" >>"` + h.log + `"; cp "$7" "` + bin + `/later"`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755))
@@ -60,10 +67,10 @@ esac`,
 	t.Setenv("WGMESH_BIRD", filepath.Join(bin, "bird.conf"))
 	h.own(t, "mine=")
 	for _, name := range []string{"wg-a", "wg-b", "wg-other"} {
-		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\nSaveConfig = true\nPostUp " +
-			"= logger secret-hook\n\n" +
-			"[Peer] # the other end\nPublicKey = theirs= # theirs\nPresharedKey=secret-shared=\nEndpoint = " +
-			"192.0.2.9:51820\n"
+		text := "[Interface]\nAddress = 172.31.1.1/24\nPrivateKey = secret-private=\n" +
+			"SaveConfig = true\nPostUp = logger secret-hook\n\n" +
+			"[Peer] # the other end\nPublicKey = theirs= # theirs\n" +
+			"PresharedKey=secret-shared=\nEndpoint = 192.0.2.9:51820\n"
 		if name == "wg-b" {
 			text = strings.ReplaceAll(text, "PresharedKey=secret-shared=\n", "")
 		}
@@ -122,8 +129,8 @@ func TestTakeOver(t *testing.T) {
 	assert.Equal(t, "# Managed by wgmesh.router (taken over).\n# mesh: routers\n[Interface]\nAddress = 172.31.1.1/24\n"+
 		"PostUp = wg set %i peer theirs= preshared-key "+h.dir+
 		"/wgmesh-psk/3.psk\nPostUp = wg set %i private-key "+h.dir+"/wgmesh.key\n"+
-		"PostUp = logger secret-hook\n\n[Peer] # the other end\nPublicKey = theirs= # theirs\nEndpoint = "+
-		"192.0.2.9:51820\n# end\n", h.read(t, "wg-a.conf"))
+		"PostUp = logger secret-hook\n\n[Peer] # the other end\nPublicKey = theirs= # theirs\n"+
+		"Endpoint = 192.0.2.9:51820\n# end\n", h.read(t, "wg-a.conf"))
 	assert.NotContains(t, h.read(t, "wg-b.conf"), "preshared-key", "it has none")
 	assert.Contains(t, h.read(t, "wg-a.conf.by-hand"), "PrivateKey = secret-private=")
 	for _, name := range []string{"wgmesh.key", "wgmesh-psk/3.psk", "wg-a.conf"} {
@@ -216,12 +223,12 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 func TestAdoptReadsWhoMakesIt(t *testing.T) {
 	h, root := newHandmade(t), t.TempDir()
 	for path, text := range map[string]string{
-		"etc/network/interfaces": "auto wg-a\n  iface  wg-a inet static\n    " +
-			"pre-up wg set wg-b\n",
-		"etc/network/interfaces.d/more":                        "# iface wg-b inet manual\niface wg-b.1 inet manual\n",
-		"etc/NetworkManager/system-connections/b.nmconnection": "[connection]\ninterface-name=wg-b\n[wireguard]\nprivate-key=secret=\n",
-		"run/systemd/network/10-netplan-wg-b.netdev": "[NetDev]\nName = " +
-			"wg-b\nKind=wireguard\n[WireGuard]\nPrivateKey=secret=\n",
+		"etc/network/interfaces":        "auto wg-a\n  iface  wg-a inet static\n    pre-up wg set wg-b\n",
+		"etc/network/interfaces.d/more": "# iface wg-b inet manual\niface wg-b.1 inet manual\n",
+		"etc/NetworkManager/system-connections/b.nmconnection": "[connection]\ninterface-name=wg-b\n" +
+			"[wireguard]\nprivate-key=secret=\n",
+		"run/systemd/network/10-netplan-wg-b.netdev": "[NetDev]\nName = wg-b\nKind=wireguard\n" +
+			"[WireGuard]\nPrivateKey=secret=\n",
 		"etc/systemd/network/a.network": "[Match]\nName=wg-a\n",
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))

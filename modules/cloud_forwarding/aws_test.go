@@ -110,9 +110,10 @@ func TestAWSCheckMode(t *testing.T) {
 		"You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
 	result = task.Run(t, f.router().And(check).And(options{"interfaces": "primary"}))
 	assert.Equal(t,
-		[]any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: You are not authorized to " +
-			"perform this operation (request req-0815); " +
-			"the permission ec2:ModifyNetworkInterfaceAttribute is missing: allow it in the policy of the role or user"}, result["warnings"])
+		[]any{"eni-0a: ec2:ModifyNetworkInterfaceAttribute: UnauthorizedOperation: " +
+			"You are not authorized to perform this operation (request req-0815); " +
+			"the permission ec2:ModifyNetworkInterfaceAttribute is missing: " +
+			"allow it in the policy of the role or user"}, result["warnings"])
 	assert.Empty(t, f.Writes)
 }
 

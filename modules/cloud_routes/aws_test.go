@@ -22,7 +22,8 @@ func newAWS(t *testing.T) *fakeAWS { return &fakeAWS{aws.Start(t)} }
 
 // Routes as EC2 shows them.
 const (
-	transit   = `<transitGatewayId>tgw-1</transitGatewayId><origin>CreateRoute</origin><state>active</state><fieldOfTomorrow>x</fieldOfTomorrow>`
+	transit = `<transitGatewayId>tgw-1</transitGatewayId><origin>CreateRoute</origin><state>active</state>` +
+		`<fieldOfTomorrow>x</fieldOfTomorrow>`
 	blackhole = `<networkInterfaceId>eni-gone</networkInterfaceId><origin>CreateRoute</origin><state>blackhole</state>`
 )
 
@@ -356,7 +357,8 @@ func TestAWSMissingPermission(t *testing.T) {
 		f := newAWS(t)
 		f.NoRole = true
 		assert.Contains(t, task.Fails(t, f.one()),
-			"the instance has no role to act with: attach an instance profile whose role allows ec2:DescribeRouteTables")
+			"the instance has no role to act with: "+
+				"attach an instance profile whose role allows ec2:DescribeRouteTables")
 	})
 }
 

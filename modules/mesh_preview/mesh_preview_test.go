@@ -201,9 +201,10 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 	t.Run("a way that hangs on a new site is a loss", func(t *testing.T) {
 		result := run(t, "faults: one\nagainst:\n"+strings.ReplaceAll(small, "\n", "\n  ")+"\n"+strings.NewReplacer(
 			", endpoint: 192.0.2.1", "",
-			"routers: {", "routers: {c: {id: 3, site: new, endpoint: 192.0.2.3}, d: {id: 4, site: new, "+
-				"endpoint: 192.0.2.4}, ",
-			"sites: {", "sites: {new: {as: 65003, networks: [10.3.0.0/16]}, ").Replace(small))["preview"].(map[string]any)
+			"routers: {", "routers: {c: {id: 3, site: new, endpoint: 192.0.2.3}, "+
+				"d: {id: 4, site: new, endpoint: 192.0.2.4}, ",
+			"sites: {", "sites: {new: {as: 65003, networks: [10.3.0.0/16]}, ",
+		).Replace(small))["preview"].(map[string]any)
 		assert.Equal(t, []any{
 			"without site new: there does not reach here: no route",
 			"without site new: here does not reach there: no route",
@@ -279,7 +280,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 	t.Run("mistakes are one line", func(t *testing.T) {
 		for more, want := range map[string]string{
 			"faults: three\n": "faults: expected one of one, two, auto",
-			"faults: two\nagainst: {sites: {a: {as: 65001, networks: [10.0.0.0/16]}}, routers: {x: {id: 1, site: b}}}\n": "against: ",
+			"faults: two\nagainst: {sites: {a: {as: 65001, networks: [10.0.0.0/16]}}, " +
+				"routers: {x: {id: 1, site: b}}}\n": "against: ",
 			"faults: one\nagainst: {rooters: {}}\n": "against: rooters: unknown option",
 		} {
 			msg, _ := run(t, small+more)["msg"].(string)

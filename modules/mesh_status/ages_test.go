@@ -26,9 +26,10 @@ func TestLook(t *testing.T) {
 	assert.Empty(t, none.Watched)
 	for path, text := range map[string]string{
 		"etc/wireguard/wgmesh.key": "secret", "etc/wgmesh/image": "", "run/reboot-required": "",
-		"run/wgmesh-failover/pid":                  "",
-		"etc/wgmesh/failover.json":                 `{"tables":["rtb-a"],"mesh":"m","of a later version":{}}`,
-		"etc/wireguard/wgmesh-psk/3.json":          `{"made_by":"wgmesh.router","tunnel":3,"peer":"gcp-1","generation":1700000000000}`,
+		"run/wgmesh-failover/pid":  "",
+		"etc/wgmesh/failover.json": `{"tables":["rtb-a"],"mesh":"m","of a later version":{}}`,
+		"etc/wireguard/wgmesh-psk/3.json": `{"made_by":"wgmesh.router","tunnel":3,"peer":"gcp-1",` +
+			`"generation":1700000000000}`,
 		"etc/wireguard/wgmesh-psk/4.json":          `{"tunnel":4,"peer":"mine","generation":1700000000000}`,
 		"etc/wireguard/wgmesh-undo/journal.json":   "damaged",
 		"etc/wireguard/wgmesh-psk/not-a-record.js": "",

@@ -91,8 +91,11 @@ func (m *mesh) join(t *testing.T, n node) {
 	m.in(t, n.site, "sh", "-ec", fmt.Sprintf("ip link set %s up; ip addr add %s/24 dev %s", port, n.gateway, port))
 	m.in(t, n.name, "sh", "-ec",
 		fmt.Sprintf(
-			`ip link set eth0 up; ip link set wan up; ip addr add %s/24 dev eth0; ip addr add 192.0.2.%d/24 dev wan
-		ip route add default via %s; sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.default.rp_filter=0`, n.address, n.id, n.gateway))
+			`ip link set eth0 up; ip link set wan up
+			ip addr add %s/24 dev eth0; ip addr add 192.0.2.%d/24 dev wan
+			ip route add default via %s
+			sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 \
+				net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.default.rp_filter=0`, n.address, n.id, n.gateway))
 	key := filepath.Join(m.dir, n.name+".key")
 	m.secret(t, key, command(t, "wg", "genkey"))
 	m.public[n.name] = strings.TrimSpace(nettest.Sh(t, "wg pubkey < %s", key))
@@ -138,7 +141,8 @@ func (m *mesh) route(t *testing.T, n node) {
 protocol device {}
 protocol bfd { interface "*" { interval 200 ms; multiplier 10; }; }
 protocol static { ipv4; route %s via %s; }
-protocol kernel { ipv4 { import none; export filter { if source = RTS_STATIC then krt_metric = 512; krt_prefsrc = %s; accept; }; }; }
+protocol kernel { ipv4 { import none; `+
+		`export filter { if source = RTS_STATIC then krt_metric = 512; krt_prefsrc = %s; accept; }; }; }
 `, n.id, sites[n.site], n.gateway, n.address)
 	for _, peer := range nodes {
 		if peer.id == n.id {

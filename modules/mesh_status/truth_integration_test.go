@@ -230,10 +230,12 @@ var causes = []row{
 // the site's namespace is done by the cloud, or by its gateway.
 var clouds = []row{
 	chain("source/destination check", "azure, seen by office-1", "ip c f", "filter hook forward priority 0",
-		`^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, first azure-1's `,
+		`^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, `+
+			`first azure-1's `,
 		"iifname r2 ip saddr != 10.1.1.4 drop", "oifname r2 ip daddr != 10.1.1.4 drop"),
 	chain("source/destination check", "azure, seen by office-1", "ip c f", "filter hook forward priority 0",
-		`^no answer from 10\.1\.\d\.\d+ comes back through azure-2, but through azure-1: look at both, first azure-2's `,
+		`^no answer from 10\.1\.\d\.\d+ comes back through azure-2, but through azure-1: look at both, `+
+			`first azure-2's `,
 		"iifname r3 ip saddr != 10.1.2.4 drop"),
 	{
 		kind: "program behind the filters", on: "azure-1, seen by office-1",
@@ -439,7 +441,8 @@ func TestUntried(t *testing.T) {
 	for _, peer := range nodes[1:] {
 		_, theirs := ends(office, peer)
 		tunnels = append(tunnels, map[string]any{
-			"name": m.device(office.name, peer.name), "peer": peer.name, "address": theirs, "networks": []string{sites["azure"]},
+			"name": m.device(office.name, peer.name), "peer": peer.name, "address": theirs,
+			"networks": []string{sites["azure"]},
 		})
 	}
 	alone := map[string]any{"tunnels": tunnels, "reach": nil} // as with --limit

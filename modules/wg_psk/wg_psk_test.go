@@ -32,17 +32,32 @@ func TestOptions(t *testing.T) {
 		SealingKeyFile: "/etc/wireguard/wgmesh.seal",
 		Rotate:         []string{"true"}, InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
 	}, o)
-	for task, want := range map[string]string{
-		`{"state":"sealed"}`: "name: required option is missing",
-		`{"name":"a"}`:       `state: expected one of sealed, opened, got ""`,
-		`{"name":"a","state":"sealed","tunnels":[{"number":1,"peer":"b","rolle":"initiator"}]}`:           `tunnels[0].rolle: unknown option; did you mean "role"?`,
-		`{"name":"a","state":"sealed","tunnels":[{"number":1,"peer":"a","role":"initiator"}]}`:            "tunnels[0].peer: expected the name of another router",
-		`{"name":"a","state":"sealed","envelopes":[{"tunnel":1,"to":"x"}]}`:                               "envelopes: only with state: opened",
-		`{"name":"a","state":"opened","envelopes":[{"tunnel":1,"from":"b","to":"a","generation":1.5}]}`:   "envelopes[0].generation: expected an integer",
-		`{"name":"a","state":"opened","envelopes":[{"tunnel":1,"from":"b","to":"a","generation":1e400}]}`: "envelopes[0].generation",
+	for _, tt := range []struct{ task, want string }{
+		{`{"state":"sealed"}`, "name: required option is missing"},
+		{`{"name":"a"}`, `state: expected one of sealed, opened, got ""`},
+		{
+			`{"name":"a","state":"sealed","tunnels":[{"number":1,"peer":"b","rolle":"initiator"}]}`,
+			`tunnels[0].rolle: unknown option; did you mean "role"?`,
+		},
+		{
+			`{"name":"a","state":"sealed","tunnels":[{"number":1,"peer":"a","role":"initiator"}]}`,
+			"tunnels[0].peer: expected the name of another router",
+		},
+		{
+			`{"name":"a","state":"sealed","envelopes":[{"tunnel":1,"to":"x"}]}`,
+			"envelopes: only with state: opened",
+		},
+		{
+			`{"name":"a","state":"opened","envelopes":[{"tunnel":1,"from":"b","to":"a","generation":1.5}]}`,
+			"envelopes[0].generation: expected an integer",
+		},
+		{
+			`{"name":"a","state":"opened","envelopes":[{"tunnel":1,"from":"b","to":"a","generation":1e400}]}`,
+			"envelopes[0].generation",
+		},
 	} {
 		var o wgpsk.Options
-		require.ErrorContains(t, ansible.Decode([]byte(task), &o), want)
+		require.ErrorContains(t, ansible.Decode([]byte(tt.task), &o), tt.want)
 	}
 }
 

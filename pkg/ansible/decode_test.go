@@ -102,7 +102,8 @@ func TestDecode(t *testing.T) {
 		}},
 		"own UnmarshalJSON": {`{"rotate":[1,"a"]}`, func(o *options) { o.Rotate.Text = `[1,"a"]` }},
 		"deep": {
-			`{"tunnels":[{"name":"wg20","mtu":"1340","via":"10.0.0.1","peers":[{"port":"51820","endpoint":"203.0.113.1:51820","allowed_ips":"10.0.0.0/8, fd00::/8"}]}]}`,
+			`{"tunnels":[{"name":"wg20","mtu":"1340","via":"10.0.0.1","peers":[
+				{"port":"51820","endpoint":"203.0.113.1:51820","allowed_ips":"10.0.0.0/8, fd00::/8"}]}]}`,
 			func(o *options) {
 				o.Tunnels = []tunnel{{Name: "wg20", MTU: 1340, Via: netip.MustParseAddr("10.0.0.1"), Peers: []peer{{
 					Port: 51820, Endpoint: netip.MustParseAddrPort("203.0.113.1:51820"),

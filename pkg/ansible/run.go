@@ -192,7 +192,8 @@ func message(err error) string {
 func flatten(errs []error) []string {
 	var out []string
 	for _, err := range errs {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the error itself, not what it wraps
+		// The error itself, not what it wraps.
+		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // see above
 			if lines := flatten(joined.Unwrap()); strings.Join(lines, "\n") == err.Error() {
 				out = append(out, lines...)
 				continue

@@ -48,18 +48,22 @@ func TestSteps(t *testing.T) {
 		},
 		"what is missing has a default": {
 			in: `{"steps":[` + first +
-				`,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.none","$default":7},"list":{"$from":"a.done"}}}]}`,
+				`,{"name":"B","module":"read","register":"b",
+					"args":{"old":{"$from":"a.none","$default":7},"list":{"$from":"a.done"}}}]}`,
 			port: 2,
 			out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port ` +
 				`2"],"old":1,"new":2},"b":{"changed":false,"seen":7,"list":["set port 2"]}}}`,
 		},
 		"what is given": {
-			in: `{"given":{"all":{"old":5,"list":[{"$from":"no ` +
-				`reference"}]}},"steps":[{"name":"A","module":"read","register":"a","when":{"$from":"all.list"},"args":{"old":{"$from":"all.old"}}}]}`,
+			in: `{"given":{"all":{"old":5,"list":[{"$from":"no reference"}]}},"steps":[
+				{"name":"A","module":"read","register":"a","when":{"$from":"all.list"},
+					"args":{"old":{"$from":"all.old"}}}]}`,
 			port: 1, out: `{"changed":false,"answers":{"a":{"changed":false,"seen":5,"list":null}}}`,
 		},
 		"left out": {
-			in:   `{"steps":[{"name":"A","module":"read","register":"a"},{"name":"B","module":"port","register":"b","when":{"$from":"a.changed"},"args":{"port":3}},{"name":"C","module":"port","register":"c","unless":"yes","args":{"port":3}}]}`,
+			in: `{"steps":[{"name":"A","module":"read","register":"a"},
+				{"name":"B","module":"port","register":"b","when":{"$from":"a.changed"},"args":{"port":3}},
+				{"name":"C","module":"port","register":"c","unless":"yes","args":{"port":3}}]}`,
 			port: 1, out: `{"changed":false,"answers":{"a":{"changed":false,"seen":0,"list":null}}}`,
 		},
 		"the first failure is the last step": {
@@ -132,13 +136,20 @@ func TestStepsAreRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ in, msg string }{
 		"no steps": {`{}`, "steps: required option is missing"},
 		"unknown module": {
-			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"prot","register":"b"}]}`, `steps[1].module: prot: no such module; did you mean "port"?`,
+			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},
+				{"name":"B","module":"prot","register":"b"}]}`,
+			`steps[1].module: prot: no such module; did you mean "port"?`,
 		},
 		"unknown reference": {
-			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},{"name":"B","module":"read","register":"b","args":{"old":{"$from":"b.new"}}}]}`, `steps[1].args.old: $from "b.new": neither given nor registered by an earlier step: "b"; did you mean "a"?`,
+			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2}},
+				{"name":"B","module":"read","register":"b","args":{"old":{"$from":"b.new"}}}]}`,
+			`steps[1].args.old: $from "b.new": neither given nor registered by an earlier step: "b"; ` +
+				`did you mean "a"?`,
 		},
 		"a later step": {
-			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":{"$from":"b.x"}}},{"name":"B","module":"read","register":"b"}]}`, `neither given nor registered by an earlier step: "b"; none is expected here`,
+			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":{"$from":"b.x"}}},
+				{"name":"B","module":"read","register":"b"}]}`,
+			`neither given nor registered by an earlier step: "b"; none is expected here`,
 		},
 		"a given name": {
 			`{"given":{"a":1},"steps":[{"name":"A","module":"read","register":"a"}]}`,
@@ -162,7 +173,8 @@ func TestStepsAreRefused(t *testing.T) {
 func TestAStepSurvivesPanics(t *testing.T) {
 	h := host{port: 1}
 	var out bytes.Buffer
-	in := `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"panic"}},{"name":"B","module":"port","register":"b","args":{"port":3}}]}`
+	in := `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"panic"}},
+		{"name":"B","module":"port","register":"b","args":{"port":3}}]}`
 	assert.Equal(t, 1, several(t, &h).Run(nil, strings.NewReader(in), &out))
 	assert.Contains(t, out.String(), "internal error: panic in ")
 	assert.NotContains(t, out.String(), "secret")

@@ -64,12 +64,14 @@ const (
 // A Step is one action with what it needs.
 type Step struct {
 	Do      Action
-	Text    []byte   // ActTry, ActInstall, ActKeep, ActOriginal
-	Unit    Unit     // ActUnit
-	Timeout int      // ActTry
-	Floor   []byte   // ActTry
-	Names   []string // ActClean, ActRemove, ActOriginal, ActAside: files; ActEnable: protocols; ActFinish: the candidate
-	Stamp   Stamp    // the text that BIRD runs afterwards: ActStart, ActTry
+	Text    []byte // ActTry, ActInstall, ActKeep, ActOriginal
+	Unit    Unit   // ActUnit
+	Timeout int    // ActTry
+	Floor   []byte // ActTry
+	// Files of ActClean, ActRemove, ActOriginal and ActAside, protocols of ActEnable,
+	// the candidate of ActFinish.
+	Names []string
+	Stamp Stamp // the text that BIRD runs afterwards: ActStart, ActTry
 }
 
 // A Delta is what takes a host to the wanted state, in order.

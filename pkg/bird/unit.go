@@ -33,6 +33,7 @@ Nice=-10
 CPUWeight=1000
 OOMScoreAdjust=-900
 ExecReload=
-ExecReload=/bin/sh -c 'if birdc configure status | grep -q unconfirmed; then echo "a change waits for its confirmation; not reloaded" >&2; exit 1; fi; exec birdc configure'
+ExecReload=/bin/sh -c 'if birdc configure status | grep -q unconfirmed; then ` +
+		`echo "a change waits for its confirmation; not reloaded" >&2; exit 1; fi; exec birdc configure'
 `}
 }

@@ -19,8 +19,9 @@ import (
 func TestTheNightHasEveryCause(t *testing.T) {
 	elsewhere := map[string]string{
 		"not healthy, problems": "it heads the lines of a router that have the causes",
-		"is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; this configuration is out of its " +
-			"reach (long paths are refused, extended messages off": "too long for a row, which begins with it",
+		"is of those with CVE-2026-49943 (to 2.19.0), unless its package has the fix; " +
+			"this configuration is out of its reach (long paths are refused, " +
+			"extended messages off": "too long for a row, which begins with it",
 	}
 	page := strings.Join(strings.Fields(string(must.Get(os.ReadFile("../../docs/at-night.md"))(t))), " ")
 	found := 0

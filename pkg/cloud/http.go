@@ -61,7 +61,8 @@ func Proxy(r *http.Request) (*url.URL, error) {
 	bare := *u
 	bare.User = nil
 	if u.Host == "" || strings.Contains(bare.String(), "@") {
-		return nil, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errNoProxy} // as Go's own: there was no connection
+		// As Go's own: there was no connection.
+		return nil, &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errNoProxy}
 	}
 	return u, err
 }

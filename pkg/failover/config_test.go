@@ -13,7 +13,8 @@ import (
 )
 
 const file = `{
-  "router": "aws-2", "cloud": "aws", "mesh": "example", "prefixes": ["10.0.0.0/16", "2001:db8::/48"], "tables": ["rtb-0c"], "after": 300,
+  "router": "aws-2", "cloud": "aws", "mesh": "example", "prefixes": ["10.0.0.0/16", "2001:db8::/48"],
+  "tables": ["rtb-0c"], "after": 300,
   "peers": [{"name": "office-1", "interface": "wg11", "address": "172.31.11.1"}],
   "partners": [
     {"name": "aws-1", "interface": "wg15", "address": "172.31.15.1", "tables": ["rtb-0a"], "before": ["aws-3"]},

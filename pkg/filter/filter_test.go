@@ -178,12 +178,16 @@ func TestNFT(t *testing.T) {
 }
 `
 	rule := func(expr string) string {
-		return `{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"set": {"family": "inet", "table": "f", ` +
-			`"name": "bad", "elem": [{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
-			{"set": {"family": "inet", "table": "f", "name": "few", "elem": [{"elem": {"val": "10.0.7.7", "expires": 5}}]}}, {"set": {"family": "inet", "table": "f", "name": "none"}},
+		return `{"nftables": [{"metainfo": {"version": "1.0.6"}},
+			{"set": {"family": "inet", "table": "f", "name": "bad", "elem": [
+				{"prefix": {"addr": "10.0.0.0", "len": 8}}]}},
+			{"set": {"family": "inet", "table": "f", "name": "few", "elem": [
+				{"elem": {"val": "10.0.7.7", "expires": 5}}]}},
+			{"set": {"family": "inet", "table": "f", "name": "none"}},
 			{"map": {"family": "inet", "table": "f", "name": "zones", "map": "verdict", "elem": [
 				["eth0", {"accept": null}], ["wg*", {"drop": null}]]}},
-			{"chain": {"family": "inet", "table": "f", "name": "forward", "handle": 1, "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}},
+			{"chain": {"family": "inet", "table": "f", "name": "forward", "handle": 1,
+				"type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}},
 			{"rule": {"family": "inet", "table": "f", "chain": "forward", "handle": 3, "expr": [` + expr + `]}}]}`
 	}
 	const drop = `{"drop": null}`
@@ -407,8 +411,10 @@ func TestIngress(t *testing.T) {
 // chains and conditions that iptables leaves out, and iptables its own matches.
 func TestBothOfOneTable(t *testing.T) {
 	const data = `{"nftables": [
-		{"chain": {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "prio": 0, "policy": "drop"}},
-		{"chain": {"family": "ip", "table": "filter", "name": "late", "hook": "forward", "prio": 9, "policy": "accept"}},
+		{"chain": {"family": "ip", "table": "filter", "name": "FORWARD",
+			"hook": "forward", "prio": 0, "policy": "drop"}},
+		{"chain": {"family": "ip", "table": "filter", "name": "late",
+			"hook": "forward", "prio": 9, "policy": "accept"}},
 		{"rule": {"family": "ip", "table": "filter", "chain": "FORWARD", "handle": 1, "expr": [%{"drop": null}]}},
 		{"rule": {"family": "ip", "table": "filter", "chain": "FORWARD", "handle": 2, "expr": [
 			{"xt": {"type": "match", "name": "conntrack"}}, {"counter": null}, {"accept": null}]}}]}`

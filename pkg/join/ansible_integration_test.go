@@ -77,7 +77,8 @@ all:
     routers:
       vars: {mesh_sites: {a: {as: 65001, networks: [10.0.0.0/8]}}, prio: routers, ansible_group_priority: 10}
       hosts:
-        azure-1: {mesh_id: 1, null: null, float: 1.5, true: true, text: "yes", date: 2024-01-01, tag: !unsafe "{{ lookup('pipe', 'touch /canary') }}"}
+        azure-1: {mesh_id: 1, null: null, float: 1.5, true: true, text: "yes", date: 2024-01-01,
+                  tag: !unsafe "{{ lookup('pipe', 'touch /canary') }}"}
         azure-2: {mesh_id: 2, ansible_port: 2222, ansible_host: "2001:db8::1"}
       children:
         cloud: {hosts: {aws-1: {mesh_id: 3}}, children: {deep: {hosts: {aws-2: {"päth": "ü"}}}}}
@@ -87,7 +88,8 @@ other: {hosts: {web: {}}}
 `, 0o600)
 		file(t, source+"/group_vars/routers.yml", "adjacent: \"from {{ inventory_hostname }}\"\n", 0o600)
 		script := file(t, l.path("script"), `#!/bin/sh
-echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {"tag": {"__ansible_unsafe": "{{ 7 * 7 }}"}, "template": "{{ 7 * 7 }}"}}}}'
+echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {
+	"tag": {"__ansible_unsafe": "{{ 7 * 7 }}"}, "template": "{{ 7 * 7 }}"}}}}'
 `, 0o700)
 		sources, hosts := []string{source, script}, "s1,azure-1"
 		if filepath.Base(t.Name()) == "2.14" { // which is let near no program's answer

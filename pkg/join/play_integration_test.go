@@ -18,8 +18,12 @@ import (
 const ssh = `#!/bin/sh
 case "$*" in
 *192.0.2.11*) echo 'wgmesh@192.0.2.11: Permission denied (publickey).' ;;
-*192.0.2.12*) printf '@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@@@@\nIT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\nHost key verification failed.\n' ;;
-*192.0.2.13*) printf 'No ED25519 host key is known for office-3 and you have requested strict checking.\nHost key verification failed.\n' ;;
+*192.0.2.12*)
+	printf '@@@@@@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@@@@\n'
+	printf 'IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\nHost key verification failed.\n' ;;
+*192.0.2.13*)
+	printf 'No ED25519 host key is known for office-3 and you have requested strict checking.\n'
+	printf 'Host key verification failed.\n' ;;
 *192.0.2.14*) echo 'ssh: connect to host 192.0.2.14 port 22: No route to host' ;;
 *192.0.2.15*) echo 'Connection timed out during banner exchange' ;;
 *192.0.2.17*) ;;
@@ -34,14 +38,16 @@ exit 255
 const (
 	meshPeer = `#!/bin/sh
 # WANT_JSON
-if grep -q '"aws-2"' "$1"; then printf '%s\n' '{"failed": true, "msg": "wg8: this router\nknows azure-1 \u001b\u009b\u202eunder another id"}'
+if grep -q '"aws-2"' "$1"; then
+	printf '%s\n' '{"failed": true, "msg": "wg8: this router\nknows azure-1 \u001b\u009b\u202eunder another id"}'
 elif grep -q '"aws-3"' "$1"; then echo 'wgmesh gate: azure-1 has no tunnel with aws-3' >&2; exit 1
 elif grep -q '"known"' "$1"; then echo '{"changed": false}'
 else echo '{"changed": true}'; fi
 `
 	wgKeypair = `#!/bin/sh
 # WANT_JSON
-if grep -q '"cloned"' "$1"; then echo '{"changed": true, "warnings": ["the machine id changed since\\nthe keys were made (a cloned disk?)"]}'
+if grep -q '"cloned"' "$1"; then
+	echo '{"changed": true, "warnings": ["the machine id changed since\\nthe keys were made (a cloned disk?)"]}'
 else echo '{"changed": false}'; fi
 `
 	meshPlan = `#!/bin/sh
@@ -51,12 +57,15 @@ else echo '{"changed": false, "warnings": ["old-2 is left out: it was removed fr
 `
 	meshGate = `#!/bin/sh
 # WANT_JSON
-if grep -q '"removed"' "$1"; then echo '{"changed": true, "removed": ["aws-2"], "warnings": ["aws-2 was removed from the mesh, say aws-1 and gcp-1"]}'
+if grep -q '"removed"' "$1"; then
+	echo '{"changed": true, "removed": ["aws-2"], "warnings": ["aws-2 was removed from the mesh, ` +
+		`say aws-1 and gcp-1"]}'
 else echo '{"changed": false, "removed": []}'; fi
 `
 	wgTunnel = `#!/bin/sh
 # WANT_JSON
-if grep -q '"broken"' "$1"; then echo '{"failed": true, "msg": "wg8: no such device"}'; else echo '{"changed": true}'; fi
+if grep -q '"broken"' "$1"; then echo '{"failed": true, "msg": "wg8: no such device"}'
+else echo '{"changed": true}'; fi
 `
 )
 
@@ -88,7 +97,8 @@ const play = `
   ignore_unreachable: true
   tasks:
     - wgmesh.router.mesh_peer: {state: peered, me: "{{ inventory_hostname }}"}
-      when: asked.changed is defined and asked is not skipped and not (heard is defined and inventory_hostname == 'aws-2')
+      when: asked.changed is defined and asked is not skipped and
+        not (heard is defined and inventory_hostname == 'aws-2')
 - hosts: "{{ wgmesh_self }}"
   gather_facts: false
   tasks:

@@ -191,8 +191,9 @@ func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
 			}
 		}
 		out, err := exec.CommandContext(t.Context(), "ip", "netns", "exec", l.ns(p.Router.Name), "sh", "-ec",
-			"echo 1 >/proc/sys/net/ipv6/conf/default/keep_addr_on_down; echo 1 "+
-				">/proc/sys/net/ipv6/conf/all/keep_addr_on_down; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding").CombinedOutput()
+			"echo 1 >/proc/sys/net/ipv6/conf/default/keep_addr_on_down; "+
+				"echo 1 >/proc/sys/net/ipv6/conf/all/keep_addr_on_down; "+
+				"echo 1 >/proc/sys/net/ipv6/conf/all/forwarding").CombinedOutput()
 		require.NoError(t, err, string(out))
 		batch(t, l.ns(p.Router.Name), text.String())
 

@@ -142,8 +142,8 @@ func TestLines(t *testing.T) {
 // What the distributions deliver has no neighbors, and ours is not somebody else's.
 func TestBird(t *testing.T) {
 	for text, want := range map[string]int{
-		"": 0, "protocol device {\n}\nprotocol direct {\n\tdisabled;\n}\nprotocol kernel {\n}\nprotocol static {\n}\n": 0,
-		"# protocol bgp {\n#protocol ospf x {}\n/* some */ # template bgp y\n": 0,
+		"": 0, "# protocol bgp {\n#protocol ospf x {}\n/* some */ # template bgp y\n": 0,
+		"protocol device {\n}\nprotocol direct {\n\tdisabled;\n}\nprotocol kernel {\n}\nprotocol static {\n}\n": 0,
 		"protocol bgp uplink { }\n": 1, "\ttemplate bgp t {\n}\nprotocol bgp a from t {}\n": 1,
 		"protocol ospf v2 {}": 1, "protocol  rip{}": 1, "protocol bgpx {}": 0,
 		"protocolbgp": 0, "protocol\nbgp": 1, "xprotocol bgp": 0, "protocol BGP": 0, "protocol rip_": 0,

@@ -109,8 +109,10 @@ func TestReplayIsRefused(t *testing.T) {
 		require.Len(t, refusals(delta), 1)
 		return refusals(delta)[0]
 	}
-	require.Contains(t, replayed(), "from a backup, by a slow clock of office-2 or sent again (generation 1700000000000, ")
-	require.Contains(t, replayed(), "expected 1700000000001 or higher): run the mesh play for both; else remove "+b.record(20))
+	require.Contains(t, replayed(),
+		"from a backup, by a slow clock of office-2 or sent again (generation 1700000000000, ")
+	require.Contains(t, replayed(),
+		"expected 1700000000001 or higher): run the mesh play for both; else remove "+b.record(20))
 
 	// Not by losing the key either: the record alone holds the generation.
 	remove(b.key(20))

@@ -149,8 +149,10 @@ func futureNotes(r *Request, o *Observation) (notes []string) {
 		}
 	}
 	if len(shared) > 0 {
-		notes = append(notes, fmt.Sprintf("pre-shared keys were made in the future (%s), %d of them, the first is that of %s: "+
-			"the clock was wrong then; make new ones (docs/at-night.md)", shared[0].date(), len(shared), shared[0].Peer))
+		notes = append(notes, fmt.Sprintf(
+			"pre-shared keys were made in the future (%s), %d of them, the first is that of %s: "+
+				"the clock was wrong then; make new ones (docs/at-night.md)",
+			shared[0].date(), len(shared), shared[0].Peer))
 	}
 	return notes
 }

@@ -159,7 +159,8 @@ func TestAgesOfTheFuture(t *testing.T) {
 	assert.Equal(t, []string{
 		"the private key was made" + date + wrong + "a new one (docs/at-night.md)",
 		"the image was made" + date + wrong + "a new one, or upgrade its packages (docs/rolling.md)",
-		"pre-shared keys were made" + date + ", 2 of them, the first is that of gcp-1" + wrong + "new ones (docs/at-night.md)",
+		"pre-shared keys were made" + date + ", 2 of them, the first is that of gcp-1" + wrong +
+			"new ones (docs/at-night.md)",
 	}, status.Notes(r, o))
 	for i := range o.Made {
 		o.Made[i].At = o.At.Add(23 * time.Hour)

@@ -115,8 +115,8 @@ func (h *heard) checkUnsent(r *Request, o *Observation, rep *Report) {
 				peers))
 			continue
 		case errors.Is(err, errNotAllowed):
-			p.Cause = cause.New(
-				"allowed-ips lack what is behind %s: run the mesh play here, and look at what else sets them (wg show)", peers)
+			p.Cause = cause.New("allowed-ips lack what is behind %s: run the mesh play here, "+
+				"and look at what else sets them (wg show)", peers)
 		}
 		for i := range r.Tunnels {
 			if slices.Contains(peers, r.Tunnels[i].Peer) {
@@ -153,11 +153,10 @@ func (h *heard) loses(r *Request, peer string, of []netip.Addr) (p Problem, sure
 				of[0], peer, h.through[of[0]], peer)), false
 		}
 	}
-	p = r.theirs(peer, cause.New(
-		"it forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check", of[0]))
-	p.Here = cause.New(
-		"%s forwards nothing to %s of its site: look at its gateway, its filters and its VM's source/destination check",
-		peer, of[0])
+	p = r.theirs(peer, cause.New("it forwards nothing to %s of its site: "+
+		"look at its gateway, its filters and its VM's source/destination check", of[0]))
+	p.Here = cause.New("%s forwards nothing to %s of its site: "+
+		"look at its gateway, its filters and its VM's source/destination check", peer, of[0])
 	return p, true
 }
 

@@ -151,7 +151,10 @@ func TestFewerFlowsTellTheSame(t *testing.T) {
 			"route del 10.3.2.0/25; ip route del 10.3.2.128/25",
 			"*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i wm3-0 -d 10.0.3.0/24 -m rpfilter --invert -j DROP\n",
 		},
-		{saved: "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.0.2.0/24 ! -d 10.2.0.0/15 -o wm+ -j MASQUERADE\n"},
+		{
+			saved: "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.0.2.0/24 ! -d 10.2.0.0/15 -o wm+ " +
+				"-j MASQUERADE\n",
+		},
 		{
 			"link; nft 'add table ip f; add chain ip f c { type filter hook forward priority 0; }; add rule ip " +
 				"f c ip saddr . ip daddr { 10.3.1.0/24 . 10.0.3.0/24 } drop'",

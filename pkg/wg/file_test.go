@@ -97,7 +97,8 @@ func FuzzParse(f *testing.F) {
 
 func TestParseUnits(t *testing.T) {
 	text := "Id=wg-quick@wg1.service\nActiveState=active\nUnitFileState=enabled\n\n" +
-		"Id=wg-quick@wg-2.service\nActiveState=failed\nUnitFileState=disabled\n\nId=wg-quick@wg3.service\nActiveState=inactive\nUnitFileState=\n"
+		"Id=wg-quick@wg-2.service\nActiveState=failed\nUnitFileState=disabled\n\n" +
+		"Id=wg-quick@wg3.service\nActiveState=inactive\nUnitFileState=\n"
 	assert.Equal(t, map[string]wg.Unit{"wg1": {Enabled: true}, "wg-2": {Failed: true}, "wg3": {}}, wg.ParseUnits(text))
 }
 

@@ -58,7 +58,8 @@ func TestValidate(t *testing.T) {
 		},
 		"endpoint port": {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.1:0") },
-			`tunnels[0] wg1: peers[0] ann: endpoint 192.0.2.1:0: expected the address and port that the peer listens on`,
+			`tunnels[0] wg1: peers[0] ann: endpoint 192.0.2.1:0: ` +
+				`expected the address and port that the peer listens on`,
 		},
 		"endpoint of a link": {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("[fe80::1%eth0]:7") },

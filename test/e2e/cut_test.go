@@ -32,7 +32,9 @@ func cutPower(t *testing.T, n *network) {
 		cmd.Stdin = strings.NewReader(`look() { ` + moment.watch + ` 2>/dev/null | cksum; }
 			before=$(look)
 			/usr/local/bin/wgmesh join >/dev/null 2>&1 &
-			while [ "$(look)" = "$before" ]; do kill -0 $! || { echo "the join ended and nothing had changed"; exit; }; done
+			while [ "$(look)" = "$before" ]; do
+				kill -0 $! || { echo "the join ended and nothing had changed"; exit; }
+			done
 			echo now; sleep 60`)
 		out, err := cmd.StdoutPipe()
 		require.NoError(t, err)

@@ -182,7 +182,8 @@ func (n *network) prove(t *testing.T) {
 	n.each(func(m *machine) {
 		m.waitFor(t, whole, 3*time.Minute)
 		script := `[ -d /sys/module/wireguard ] || { echo "no WireGuard in the kernel"; exit 1; }
-			[ "$(ip -d -o link show type wireguard | wc -l)" = 3 ] || { echo "not 3 interfaces of the kernel's WireGuard"; exit 1; }
+			[ "$(ip -d -o link show type wireguard | wc -l)" = 3 ] ||
+				{ echo "not 3 interfaces of the kernel's WireGuard"; exit 1; }
 			! pgrep -l wireguard || { echo "WireGuard in user space"; exit 1; }
 		`
 		for name, at := range addresses {

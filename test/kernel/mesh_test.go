@@ -57,8 +57,12 @@ func (n *network) testConverge(t *testing.T) {
 func (n *network) state() string {
 	text := ""
 	for _, r := range n.routers() {
-		text += r.run("sh", "-c", `ip -d addr; ip rule; ip route; nft list ruleset; for i in $(wg show interfaces); do
-			for f in public-key listen-port fwmark peers endpoints allowed-ips persistent-keepalive; do wg show $i $f; done; done
+		text += r.run("sh", "-c", `ip -d addr; ip rule; ip route; nft list ruleset
+			for i in $(wg show interfaces); do
+				for f in public-key listen-port fwmark peers endpoints allowed-ips persistent-keepalive; do
+					wg show $i $f
+				done
+			done
 			sha256sum /etc/wireguard/* /etc/bird/* /etc/sysctl.d/* 2>/dev/null; sysctl net.ipv4.ip_forward`)
 	}
 	return text

@@ -38,9 +38,10 @@ func TestCallback(t *testing.T) {
 
 	// What a new machine from the image has: nothing that the one before had made.
 	l.in(t, "two-1",
-		`systemctl stop bird; for f in /etc/wireguard/wg*.conf; do systemctl disable -q --now `+
-			`wg-quick@$(basename $f .conf); done
-		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory.json /etc/wgmesh/*; systemctl start bird || true`)
+		`systemctl stop bird
+		for f in /etc/wireguard/wg*.conf; do systemctl disable -q --now wg-quick@$(basename $f .conf); done
+		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory.json /etc/wgmesh/*
+		systemctl start bird || true`)
 	l.waitFor(t, "one-1", "! birdc show bfd sessions | grep -q 'wg1.*Up'")
 
 	// Of two-1 itself, from which its request comes, since the controller is there too.

@@ -87,7 +87,8 @@ func refuseDrains(t *testing.T, l lab) {
 	mend()
 	require.Error(t, err)
 	t.Logf("beside a router whose VM drops what it forwards: refused in %.1f s", time.Since(began).Seconds())
-	assert.Contains(t, out, "aws-1 is not drained: aws-2 of its site does not forward (office-1: no answer from 10.2.1.")
+	assert.Contains(t, out,
+		"aws-1 is not drained: aws-2 of its site does not forward (office-1: no answer from 10.2.1.")
 	assert.Empty(t, counts.changed())
 	_, out = l.green(t, "drain", "--limit", "aws-1", "--check", "--diff")
 	assert.Contains(t, out, "+define wgmesh_drained = \"20")
@@ -114,7 +115,8 @@ func refuseTables(t *testing.T, l lab) {
 // the cloud is told is on the way of all packets.
 func refuseUndrain(t *testing.T, l lab) {
 	l.in(t, "aws-1", `cp -p /etc/bird/bird.conf /run/bird.was
-		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf; birdc configure`)
+		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf
+		birdc configure`)
 	mend := l.checkSource(t, "aws-1")
 	counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
 	mend()
@@ -137,7 +139,8 @@ func (l lab) checkSource(t *testing.T, router string) (mend func()) {
 func drainElsewhere(t *testing.T, l lab) {
 	began := time.Now()
 	l.in(t, "office-1", `cp -p /etc/bird/bird.conf /run/bird.was
-		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf; birdc configure`)
+		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf
+		birdc configure`)
 	for router, other := range map[string]string{"aws-1": "aws_2", "aws-2": "aws_1"} {
 		l.waitFor(t, router, "birdc show route all protocol "+other+" | grep -q '(65535,0)'")
 	}

@@ -88,7 +88,8 @@ func TestFloor(t *testing.T) {
 			require.Zero(t, leaks(t), "round %d: packets for other sites left by the outer interface", n+1)
 		}
 		l.in(t, victim, `at() { systemctl show -p "$2" --value "$1"; }
-			[ "$(at wgmesh-floor ExecMainExitTimestampMonotonic)" -le "$(at systemd-sysctl ExecMainStartTimestampMonotonic)" ]
+			[ "$(at wgmesh-floor ExecMainExitTimestampMonotonic)" -le \
+				"$(at systemd-sysctl ExecMainStartTimestampMonotonic)" ]
 			! journalctl -q -b --no-pager | grep -i 'ordering cycle' || exit 1
 			rm /etc/systemd/system/bird.service.d/10-late.conf; systemctl daemon-reload`)
 		t.Logf("%d rounds, no packet left", floorRounds(t))

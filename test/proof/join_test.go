@@ -55,7 +55,10 @@ func (l lab) join(t *testing.T, router string) (status, said string) {
 		before=$(systemctl show -P InvocationID wgmesh-join.service)
 		systemctl start --no-block wgmesh-join.service
 		# A client that waits for the job gives up at the first daemon-reload, which the play does.
-		for n in $(seq 600); do [ "$(systemctl show -P InvocationID wgmesh-join.service)" = "$before" ] || break; sleep 0.1; done
+		for n in $(seq 600); do
+			[ "$(systemctl show -P InvocationID wgmesh-join.service)" = "$before" ] || break
+			sleep 0.1
+		done
 		while [ "$(systemctl show -P SubState wgmesh-join.service)" = start ]; do sleep 0.2; done
 		echo "status $(systemctl show -P ExecMainStatus wgmesh-join.service)"
 		systemctl stop wgmesh-join.service # no second try while the test looks
@@ -193,7 +196,8 @@ func joinBlind(t *testing.T, l lab) {
 		strings.TrimSpace(
 			l.in(t, "aws-2", `join=$(systemctl show -P ExecMainStartTimestampMonotonic wgmesh-join.service)
 		for tunnel in $(wg show interfaces); do
-			[ "$(systemctl show -P ActiveEnterTimestampMonotonic wg-quick@$tunnel)" -le "$join" ] || echo "$tunnel came up after wgmesh join"
+			[ "$(systemctl show -P ActiveEnterTimestampMonotonic wg-quick@$tunnel)" -le "$join" ] ||
+				echo "$tunnel came up after wgmesh join"
 		done; echo first`)))
 	l.in(t, "aws-2", "mv /etc/wgmesh/away.yml /etc/wgmesh/inventory.yml")
 	assert.Equal(t, before, l.in(t, "aws-2", files))
@@ -256,9 +260,11 @@ func joinRebuilt(t *testing.T, l lab) {
 	// What a new machine from the image has: the SSH host key that it was given, and
 	// nothing that the one before had made.
 	l.in(t, "gcp-1",
-		`systemctl stop bird; for f in /etc/wireguard/wg*.conf; do n=$(basename $f .conf); systemctl disable -q `+
-			`--now wg-quick@$n; done
-		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory* /etc/wgmesh/gate.json /etc/wgmesh/authorized_keys /etc/wgmesh/known_hosts; systemctl start bird || true`)
+		`systemctl stop bird
+		for f in /etc/wireguard/wg*.conf; do n=$(basename $f .conf); systemctl disable -q --now wg-quick@$n; done
+		rm -rf /etc/wireguard/* /etc/bird/bird.conf* /var/lib/wgmesh/inventory* \
+			/etc/wgmesh/gate.json /etc/wgmesh/authorized_keys /etc/wgmesh/known_hosts
+		systemctl start bird || true`)
 	third := l
 	third.routers = []string{"azure-1", "aws-1"}
 	sessions := third.sessions(t)

@@ -97,11 +97,13 @@ grep -v '^define wgmesh_[cd]' /etc/bird/bird.conf 2>/dev/null | sha256sum
 grep -o '^define wgmesh_drained = ".' /etc/bird/bird.conf 2>/dev/null
 birdc show protocols 2>/dev/null | awk '/^[a-z]/ {print "protocol", $1, $2, $4}' | sort
 ip -o link | cut -d: -f2 | cut -d@ -f1 | sort; ip rule; ip -6 rule
-{ ip route show table all; ip -6 route show table all; } | grep -v 'fe80::' | sed -E 's/ expires [0-9]+sec//; s/[ \t]+$//' | sort
+{ ip route show table all; ip -6 route show table all; } |
+	grep -v 'fe80::' | sed -E 's/ expires [0-9]+sec//; s/[ \t]+$//' | sort
 wg show all allowed-ips 2>/dev/null | awk '{print $1, NF}' | sort
 wg show all preshared-keys 2>/dev/null | awk '{print $1, $3 == "(none)"}' | sort
 nft -s -t list ruleset 2>/dev/null
-sysctl -a 2>/dev/null | grep -E '^net\.ipv[46]\.(conf\.(all|default|wg.*)\.(rp_filter|forwarding)|ip_forward|ip_local_reserved)' | sort
+sysctl -a 2>/dev/null |
+	grep -E '^net\.ipv[46]\.(conf\.(all|default|wg.*)\.(rp_filter|forwarding)|ip_forward|ip_local_reserved)' | sort
 systemctl list-units --all --plain --no-legend 'wg*' 2>/dev/null | awk '$3 != "inactive" {print "unit", $1, $3}' | sort
 ls /run/wgmesh 2>/dev/null | grep '^undo-'
 ps -eo args | grep -E '[w]gmesh (undo|[a-z]+_)'

@@ -91,8 +91,9 @@ func liarIsVictimInJoin(t *testing.T, l lab) {
 
 func liarTellsRubbish(t *testing.T, l lab) {
 	l.lies(t, map[string]string{
-		"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + low +
-			`"|g; s|^{|{"ansible_facts":{"mesh_endpoint":"203.0.113.9","mesh_site":"one"},"warnings":["\\u001b[2Jx"],|; s|"source_addresses":\[[^]]*\]|"source_addresses":["203.0.113.9"]|`,
+		"mesh_steps": `s|"public_key":"[^"]*"|"public_key":"` + low + `"|g; ` +
+			`s|^{|{"ansible_facts":{"mesh_endpoint":"203.0.113.9","mesh_site":"one"},"warnings":["\\u001b[2Jx"],|; ` +
+			`s|"source_addresses":\[[^]]*\]|"source_addresses":["203.0.113.9"]|`,
 	})
 	l.unharmed(t, func() {
 		_, out, err := l.play(t)

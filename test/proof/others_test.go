@@ -22,19 +22,23 @@ import (
 const belongings = `
 set -e
 umask 077; wg genkey >/etc/wireguard/private.key; wg genpsk >/etc/wireguard/ann.psk
-printf '[Interface]\nPrivateKey = %s\nAddress = 10.98.0.1/24\nListenPort = 51922\nTable = off\n' "$(wg genkey)" >/etc/wireguard/wg-mine.conf
+printf '[Interface]\nPrivateKey = %s\nAddress = 10.98.0.1/24\nListenPort = 51922\nTable = off\n' "$(wg genkey)" \
+	>/etc/wireguard/wg-mine.conf
 cp /etc/wireguard/wg-mine.conf /etc/wireguard/wg-mine.conf.good # a copy of the user's own
 umask 022
 systemctl enable -q --now wg-quick@wg-mine
-printf '[Unit]\nDescription=mine\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/mine.service
+printf '[Unit]\nDescription=mine\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n%s\n%s\n' \
+	'[Install]' 'WantedBy=multi-user.target' >/etc/systemd/system/mine.service
 mkdir -p /etc/systemd/system/wg-quick@.service.d /etc/systemd/networkd.conf.d /etc/frr /etc/docker
 printf '[Unit]\nDocumentation=man:mine\n' >/etc/systemd/system/wg-quick@.service.d/10-mine.conf
 printf '[Network]\nSpeedMeter=no\n' >/etc/systemd/networkd.conf.d/10-mine.conf
 systemctl daemon-reload; systemctl enable -q --now mine
 printf 'net.ipv4.conf.all.log_martians = 1\n' >/etc/sysctl.d/50-mine.conf; sysctl -qp /etc/sysctl.d/50-mine.conf
-printf 'bgpd_options="-p 1179"\n' >/etc/frr/daemons; printf 'router bgp 65500\n' >/etc/frr/frr.conf; printf '{}\n' >/etc/docker/daemon.json
+printf 'bgpd_options="-p 1179"\n' >/etc/frr/daemons; printf 'router bgp 65500\n' >/etc/frr/frr.conf
+printf '{}\n' >/etc/docker/daemon.json
 ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up
-ip route add 192.168.77.0/24 dev docker0 table 177; ip rule add from 192.168.77.0/24 lookup 177 pref 1177; ip route add 192.168.78.0/24 dev docker0
+ip route add 192.168.77.0/24 dev docker0 table 177; ip rule add from 192.168.77.0/24 lookup 177 pref 1177
+ip route add 192.168.78.0/24 dev docker0
 nft -f - <<'END'
 table inet mine { chain in { type filter hook input priority 10; policy accept; tcp dport 2323 drop
 	}
@@ -46,7 +50,8 @@ table ip filter {
 	}
 	chain DOCKER-USER { return
 	}
-	chain FORWARD { type filter hook forward priority filter; policy accept; jump DOCKER-USER; jump DOCKER-FORWARD; oifname "docker0" jump DOCKER
+	chain FORWARD { type filter hook forward priority filter; policy accept
+		jump DOCKER-USER; jump DOCKER-FORWARD; oifname "docker0" jump DOCKER
 	}
 }
 table ip nat {
@@ -54,18 +59,24 @@ table ip nat {
 	}
 	chain PREROUTING { type nat hook prerouting priority dstnat; policy accept; fib daddr type local jump DOCKER
 	}
-	chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept; ip saddr 172.17.0.0/16 oifname != "docker0" masquerade
+	chain POSTROUTING { type nat hook postrouting priority srcnat; policy accept
+		ip saddr 172.17.0.0/16 oifname != "docker0" masquerade
 	}
 }
 END`
 
 // theirs is all of that, byte for byte, and what it is in the kernel.
 const theirs = `
-cd /etc; for f in wireguard/private.key wireguard/ann.psk wireguard/wg-mine.conf wireguard/wg-mine.conf.good wireguard/wg-road.conf wireguard/wg-road.conf.good \
-	systemd/system/mine.service systemd/system/wg-quick@.service.d/10-mine.conf systemd/networkd.conf.d/10-mine.conf sysctl.d/50-mine.conf frr/daemons frr/frr.conf docker/daemon.json; do
+cd /etc
+for f in wireguard/private.key wireguard/ann.psk wireguard/wg-mine.conf wireguard/wg-mine.conf.good \
+	wireguard/wg-road.conf wireguard/wg-road.conf.good systemd/system/mine.service \
+	systemd/system/wg-quick@.service.d/10-mine.conf systemd/networkd.conf.d/10-mine.conf \
+	sysctl.d/50-mine.conf frr/daemons frr/frr.conf docker/daemon.json; do
 	stat -c '%n %a %u:%g %Y %i' $f; sha256sum $f; done
 for d in wg-road wg-mine docker0; do ip -o link show $d | sed 's/ state .*//'; ip -o addr show $d | grep -v fe80; done
-for d in wg-road wg-mine; do for w in public-key listen-port allowed-ips persistent-keepalive preshared-keys; do echo $d $w $(wg show $d $w | sha256sum); done; done
+for d in wg-road wg-mine; do
+	for w in public-key listen-port allowed-ips persistent-keepalive preshared-keys; do
+		echo $d $w $(wg show $d $w | sha256sum); done; done
 ip rule; ip route show table 177; ip route show 192.168.78.0/24; sysctl net.ipv4.conf.all.log_martians
 for t in 'inet mine' 'ip filter' 'ip nat'; do nft list table $t; done
 systemctl is-enabled mine wg-quick@wg-mine wg-quick@wg-road; systemctl is-active mine wg-quick@wg-mine wg-quick@wg-road
@@ -85,18 +96,27 @@ func TestOthers(t *testing.T) {
 // everything is all of a host that a reset has to bring back: its files, units, accounts,
 // parameters, tables, addresses and routes.
 const everything = `
-cd /etc; find . \( -name '*-' -o -name '.pwd.lock' -o -name ld.so.cache -o -path ./mtab -o -path ./resolv.conf \) -prune -o \( -type f -o -type l \) -print | LC_ALL=C sort | while read -r f; do
+cd /etc
+find . \( -name '*-' -o -name '.pwd.lock' -o -name ld.so.cache -o -path ./mtab -o -path ./resolv.conf \) -prune \
+	-o \( -type f -o -type l \) -print | LC_ALL=C sort | while read -r f; do
 	echo "file $(stat -c '%n %a %U:%G' "$f") $(sha256sum <"$f" 2>/dev/null)"; done
 systemctl list-unit-files --no-legend --plain --state=enabled
-systemctl list-units --no-legend --plain --state=active --type=service,socket,timer | cut -d' ' -f1 | grep -v '^user\|^session'
+systemctl list-units --no-legend --plain --state=active --type=service,socket,timer |
+	cut -d' ' -f1 | grep -v '^user\|^session'
 getent passwd | sort; getent group | sort
-sysctl -a 2>/dev/null | grep -E '^net\.(core|ipv4|ipv6)\.' | grep -vE 'neigh|entropy|stat|\.gc|count|fib_sync_mem|max_.*orphans|secret|flowlabel|_mem '
-nft list ruleset; ip rule; ip -6 rule; for f in -4 -6; do ip $f route show table all | sed 's/ expires [0-9]*sec//'; done; ip -o addr | sed 's/ valid_lft.*//'; ip -o link | sed 's/ qlen.*//;s/ group.*//'`
+sysctl -a 2>/dev/null | grep -E '^net\.(core|ipv4|ipv6)\.' |
+	grep -vE 'neigh|entropy|stat|\.gc|count|fib_sync_mem|max_.*orphans|secret|flowlabel|_mem '
+nft list ruleset; ip rule; ip -6 rule
+for f in -4 -6; do ip $f route show table all | sed 's/ expires [0-9]*sec//'; done
+ip -o addr | sed 's/ valid_lft.*//'; ip -o link | sed 's/ qlen.*//;s/ group.*//'`
 
 // ours finds anything that is still there of the mesh, but what the user's own tunnel needs.
-const ours = `{ find / -xdev \( -path /proc -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o ` +
-	`-path /run/wgmesh \) -prune -o -name '*wgmesh*' -print
-ls /etc/systemd/system | grep -i -e wgmesh -e floor; systemctl list-units --all --no-legend --plain '*wgmesh*' 'wg-quick@wg[0-9]*'; nft list tables | grep wgmesh; getent passwd wgmesh
+const ours = `{ find / -xdev \
+	\( -path /proc -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o -path /run/wgmesh \) -prune \
+	-o -name '*wgmesh*' -print
+ls /etc/systemd/system | grep -i -e wgmesh -e floor
+systemctl list-units --all --no-legend --plain '*wgmesh*' 'wg-quick@wg[0-9]*'
+nft list tables | grep wgmesh; getent passwd wgmesh
 ip route show table all proto 157; ip -6 route show table all proto 157; grep -rsl wgmesh /etc --exclude-dir=wireguard
 } | grep -v -e /50-wgmesh -e /wgmesh.nft -e 'table inet wgmesh$'; true`
 

@@ -276,7 +276,8 @@ func (l lab) sessions(t *testing.T) map[string]map[string]session {
 	t.Helper()
 	out := map[string]map[string]session{}
 	for r, text := range l.onRouters(t, `for d in $(wg show interfaces); do
-		echo $d $(cat /sys/class/net/$d/ifindex) $(wg show $d latest-handshakes | cut -f2) $(wg show $d transfer | cut -f2); done`) {
+		echo $d $(cat /sys/class/net/$d/ifindex) $(wg show $d latest-handshakes | cut -f2) \
+			$(wg show $d transfer | cut -f2); done`) {
 		out[r] = map[string]session{}
 		for line := range strings.Lines(text) {
 			var name string

@@ -57,9 +57,11 @@ func (l lab) powerCut(t *testing.T, what, harm string, sessions int) {
 
 const (
 	tunnelsFirst = `mkdir -p /etc/systemd/system/bird.service.d
-		printf '[Unit]\nAfter=wg-quick@wg1.service wg-quick@wg2.service\n' > /etc/systemd/system/bird.service.d/10-order.conf`
+		printf '[Unit]\nAfter=wg-quick@wg1.service wg-quick@wg2.service\n' \
+			> /etc/systemd/system/bird.service.d/10-order.conf`
 	birdFirst = `rm /etc/systemd/system/bird.service.d/10-order.conf
-		printf '[Unit]\nAfter=bird.service\n[Service]\nExecStartPre=/bin/sleep 2\n' > /etc/systemd/system/wg-quick@.service.d/10-order.conf`
+		printf '[Unit]\nAfter=bird.service\n[Service]\nExecStartPre=/bin/sleep 2\n' \
+			> /etc/systemd/system/wg-quick@.service.d/10-order.conf`
 	anyOrder = `rm /etc/systemd/system/wg-quick@.service.d/10-order.conf`
 )
 
@@ -83,7 +85,9 @@ func damagedFiles(t *testing.T, l lab) {
 				head -c 99 $f > $(dirname $f)/.$(basename $f).123456
 				head -c 99 $f > $f.good.new
 				` + damage.command + `
-			done; head -c 20 /dev/urandom > /etc/wireguard/.wgmesh.key.7; head -c 9 /dev/urandom > /etc/wireguard/wgmesh-psk/.1.psk.7`
+			done
+			head -c 20 /dev/urandom > /etc/wireguard/.wgmesh.key.7
+			head -c 9 /dev/urandom > /etc/wireguard/wgmesh-psk/.1.psk.7`
 		l.powerCut(t, damage.name, harm, 2)
 		l.in(t, victim, "sha256sum --quiet -c /root/wg1.conf.sum /root/bird.conf.sum")
 		for _, f := range files {
@@ -123,9 +127,10 @@ func failedTunnel(t *testing.T, l lab) {
 }
 
 func pendingChange(t *testing.T, l lab) {
-	const try = `cd /etc/bird; sed 's/hold time 30/hold time 45/' bird.conf > bird.conf.cand-cut; chgrp bird ` +
-		`bird.conf.cand-cut; chmod 640 bird.conf.cand-cut
-		mkdir -p /run/wgmesh; echo '{"candidate": "/etc/bird/bird.conf.cand-cut", "stamp": "0123456789abcdef"}' > /run/wgmesh/bird-etc-bird-bird.conf.json
+	const try = `cd /etc/bird; sed 's/hold time 30/hold time 45/' bird.conf > bird.conf.cand-cut
+		chgrp bird bird.conf.cand-cut; chmod 640 bird.conf.cand-cut; mkdir -p /run/wgmesh
+		echo '{"candidate": "/etc/bird/bird.conf.cand-cut", "stamp": "0123456789abcdef"}' \
+			> /run/wgmesh/bird-etc-bird-bird.conf.json
 		birdc 'configure "/etc/bird/bird.conf.cand-cut" timeout 300' | grep -q Reconfigur`
 	before := l.in(t, victim, "sha256sum /etc/bird/bird.conf")
 	l.powerCut(t, "a change is pending", try, 2)

@@ -95,7 +95,8 @@ func (r *removal) others(gone ...string) lab {
 func (r *removal) liar(t *testing.T) {
 	others := r.others("azure-1")
 	r.in(t, "azure-1", `cp /etc/wgmesh/gate.json /root/honest
-		sed -i 's/"removed": \[\]/"removed": [{"name":"aws-1","id":4,"by":"mesh"},{"name":"office-2","id":2,"by":"inventory"}]/' /etc/wgmesh/gate.json
+		sed -i 's/"removed": \[\]/"removed": [{"name":"aws-1","id":4,"by":"mesh"},`+
+		`{"name":"office-2","id":2,"by":"inventory"}]/' /etc/wgmesh/gate.json
 		grep -q '"removed": \[{"name":"aws-1"' /etc/wgmesh/gate.json`)
 	before, sessions := others.states(t), r.sessions(t)
 	for _, name := range []string{"office-1", "gcp-1"} {
@@ -155,8 +156,12 @@ func (r *removal) gone(t *testing.T, l lab) {
 	key := r.in(t, "azure-1", "wg pubkey < /etc/wireguard/wgmesh.key")
 	identityKey := strings.Fields(r.in(t, "azure-1", "cat "+identity+".pub"))[1]
 	for name, left := range l.onRouters(t, fmt.Sprintf(`
-		grep -rsl -e azure-1 -e azure_1 -e '%[1]s' -e '%[2]s' /etc /run/bird /run/wgmesh /var/lib/wgmesh/inventory.json | grep -v -e /etc/wgmesh/inventory.yml -e inventory.json -e gate.json
-		wg show all | grep '%[1]s'; birdc show protocols | grep azure; ls /etc/wireguard/wgmesh-psk; ls /sys/class/net; systemctl list-units --all --plain --no-legend 'wg-quick@*' | cut -d' ' -f1
+		grep -rsl -e azure-1 -e azure_1 -e '%[1]s' -e '%[2]s' \
+			/etc /run/bird /run/wgmesh /var/lib/wgmesh/inventory.json |
+			grep -v -e /etc/wgmesh/inventory.yml -e inventory.json -e gate.json
+		wg show all | grep '%[1]s'; birdc show protocols | grep azure
+		ls /etc/wireguard/wgmesh-psk; ls /sys/class/net
+		systemctl list-units --all --plain --no-legend 'wg-quick@*' | cut -d' ' -f1
 		echo; grep -c '"name": "azure-1"' /etc/wgmesh/gate.json`, key, identityKey)) {
 		assert.NotRegexp(t, `azure|/etc/`, left, name)
 		n := strings.TrimPrefix(number[name], "wg")
@@ -182,7 +187,8 @@ func (r *removal) callIn(t *testing.T) {
 	// By hand, past sshd: what a connection that was open before could still do.
 	for _, name := range others.routers {
 		out := r.in(t, name, `key=$(wg genkey | wg pubkey); for state in known peered; do
-			echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "state": "'$state'", "public_key": "'$key'", "sealing_key": "x"}' | /usr/local/bin/wgmesh gate azure-1 || true; done`)
+			echo '{"_ansible_module_name": "wgmesh.router.mesh_peer", "state": "'$state'", `+
+			`"public_key": "'$key'", "sealing_key": "x"}' | /usr/local/bin/wgmesh gate azure-1 || true; done`)
 		assert.Equal(t, 2,
 			strings.Count(out, `"msg":"`+name+" has no tunnel to azure-1, which was removed from the mesh"), out)
 	}

@@ -214,7 +214,8 @@ func leaveRoutes(t *testing.T, l lab, cloud *ec2) {
 	counts, _ := l.green(t, "routes", "-e", `{"mesh_route_tables": []}`)
 	assert.ElementsMatch(t, []string{"aws-1 (1)", "aws-2 (1)"}, counts.changed())
 	assert.Equal(t, "inactive", l.in(t, "aws-1", `systemctl is-active wgmesh-failover
-		ls /etc/wgmesh/failover.json /etc/systemd/system/wgmesh-failover.service /usr/local/bin/wgmesh-cloud 2>/dev/null; true`))
+		ls /etc/wgmesh/failover.json /etc/systemd/system/wgmesh-failover.service \
+			/usr/local/bin/wgmesh-cloud 2>/dev/null; true`))
 	assert.Zero(t, cloud.writes(began))
 }
 

@@ -238,9 +238,13 @@ func (l lab) timed(t *testing.T, prepare func(*testing.T), args ...string) time.
 func (l lab) fresh(t *testing.T) {
 	t.Helper()
 	l.onRouters(t, `systemctl stop bird
-		for f in /etc/wireguard/wg*.conf; do [ -e $f ] || continue; systemctl disable -q --now wg-quick@$(basename $f .conf); done
+		for f in /etc/wireguard/wg*.conf; do
+			[ -e $f ] || continue
+			systemctl disable -q --now wg-quick@$(basename $f .conf)
+		done
 		rm -rf /etc/wireguard/* /run/wgmesh /etc/bird/bird.conf.good /etc/bird/bird.conf.cand-*
-		[ ! -e /etc/bird/bird.conf.orig ] || { cat /etc/bird/bird.conf.orig > /etc/bird/bird.conf; rm /etc/bird/bird.conf.orig; }`)
+		[ ! -e /etc/bird/bird.conf.orig ] ||
+			{ cat /etc/bird/bird.conf.orig > /etc/bird/bird.conf; rm /etc/bird/bird.conf.orig; }`)
 }
 
 // fine expects that the tunnels between routers are up, confirmed and carry packets. A session
@@ -250,9 +254,12 @@ func (l lab) fine(t *testing.T, routers []string) {
 	l.routers = routers
 	down := func() (down []string) {
 		for r, said := range l.onRouters(t, calm(routers...)+`birdc configure status; ls /etc/bird
-		birdc show protocols all 2>/dev/null | awk '/^[^ ]+ +BGP /{name = $1} /BGP state:/{state = $3} /Neighbor address:/{sub(/%.*/, "", $3); print name, state, $3}' |
+		birdc show protocols all 2>/dev/null |
+			awk '/^[^ ]+ +BGP /{name = $1} /BGP state:/{state = $3} `+
+			`/Neighbor address:/{sub(/%.*/, "", $3); print name, state, $3}' |
 		while read -r name state address; do
-			ping -q -c 1 -W 2 $address >/dev/null 2>&1 || ping -q -c 2 -W 2 $address >/dev/null 2>&1 || state="$state unanswered"
+			ping -q -c 1 -W 2 $address >/dev/null 2>&1 || ping -q -c 2 -W 2 $address >/dev/null 2>&1 ||
+				state="$state unanswered"
 			echo "$(echo $name | tr _ -): $state"
 		done`) {
 			assert.NotContains(t, said, "undo in", "%s is not confirmed", r)

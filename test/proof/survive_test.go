@@ -143,9 +143,11 @@ const (
 	byNetworkManager = address + `systemctl mask -q --now systemd-networkd systemd-networkd.socket
 		mkdir -p /etc/NetworkManager/system-connections /etc/NetworkManager/conf.d; cd /etc/NetworkManager
 		printf '[keyfile]\nunmanaged-devices=interface-name:mgmt0\n' > conf.d/10-lab.conf
-		printf '[connection]\nid=lan\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=%s,%s\n[ipv6]\nmethod=disabled\n' $a $g > system-connections/lan.nmconnection
+		printf '[connection]\nid=lan\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\n` +
+		`address1=%s,%s\n[ipv6]\nmethod=disabled\n' $a $g > system-connections/lan.nmconnection
 		chmod 600 system-connections/lan.nmconnection; cd /root/debs
-		DEBIAN_FRONTEND=noninteractive dpkg -i --force-depends $(ls *.deb | grep -Ev '^(systemd|nftables|bird2|wireguard-tools)_') >/dev/null 2>&1
+		DEBIAN_FRONTEND=noninteractive dpkg -i --force-depends \
+			$(ls *.deb | grep -Ev '^(systemd|nftables|bird2|wireguard-tools)_') >/dev/null 2>&1
 		systemctl start NetworkManager; nmcli connection up lan; sleep 1`
 )
 

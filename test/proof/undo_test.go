@@ -222,9 +222,11 @@ func (c badChange) controllerDies(t *testing.T, l lab, before map[string]string)
 }
 
 func rebootUndoes(t *testing.T, l lab) {
-	const files = `cd /etc; find wireguard bird sysctl.d wgmesh systemd -type f -exec stat -c '%n %a %u:%g %Y' ` +
-		`{} + -exec sha256sum {} + | sort
-		find systemd -type l | sort; wg show all allowed-ips | tr ' ' '\n' | sort; wg show all listen-port | sort; ip -4 -o addr | grep -v eth0 | awk '{print $2, $4}' | sort`
+	const files = `cd /etc
+		find wireguard bird sysctl.d wgmesh systemd -type f -exec stat -c '%n %a %u:%g %Y' {} + \
+			-exec sha256sum {} + | sort
+		find systemd -type l | sort; wg show all allowed-ips | tr ' ' '\n' | sort
+		wg show all listen-port | sort; ip -4 -o addr | grep -v eth0 | awk '{print $2, $4}' | sort`
 	l.waitFor(t, victim, whole(2))
 	before := l.in(t, victim, files)
 	l.die(t, "--limit", victim, "-e",

@@ -42,8 +42,10 @@ func (c *Cloud) describeInterfaces(w http.ResponseWriter, r *http.Request) {
 			shown, e.shown = e.shown[0], e.shown[1:]
 		}
 		fmt.Fprintf(w,
-			`<item><networkInterfaceId>%s</networkInterfaceId><fieldOfTomorrow>x</fieldOfTomorrow><requesterManaged>%t</requesterManaged><sourceDestCheck>%t</sourceDestCheck>`+
-				`<attachment><instanceId>%s</instanceId><deviceIndex>%d</deviceIndex><networkCardIndex>0</networkCardIndex><status>attached</status></attachment></item>`,
+			`<item><networkInterfaceId>%s</networkInterfaceId><fieldOfTomorrow>x</fieldOfTomorrow>`+
+				`<requesterManaged>%t</requesterManaged><sourceDestCheck>%t</sourceDestCheck>`+
+				`<attachment><instanceId>%s</instanceId><deviceIndex>%d</deviceIndex>`+
+				`<networkCardIndex>0</networkCardIndex><status>attached</status></attachment></item>`,
 			e.ID, e.Managed, shown, e.Instance, e.Index)
 	}
 	fmt.Fprint(w, `</networkInterfaceSet></DescribeNetworkInterfacesResponse>`)

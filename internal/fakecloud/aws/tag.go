@@ -22,7 +22,8 @@ func (c *Cloud) describeTags(w http.ResponseWriter, r *http.Request, of Machine)
 	fmt.Fprint(w, `<DescribeTagsResponse`+head+`<tagSet>`)
 	if value := c.Tags[key]; value != "" {
 		fmt.Fprintf(w,
-			`<item><resourceId>%s</resourceId><resourceType>instance</resourceType><key>%s</key><value>%s</value></item>`,
+			`<item><resourceId>%s</resourceId><resourceType>instance</resourceType>`+
+				`<key>%s</key><value>%s</value></item>`,
 			of.Instance, html.EscapeString(key), html.EscapeString(value))
 	}
 	fmt.Fprint(w, `</tagSet></DescribeTagsResponse>`)

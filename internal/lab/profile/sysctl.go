@@ -35,7 +35,8 @@ Before=sysinit.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'echo 0 >/proc/sys/net/ipv6/conf/mgmt0/disable_ipv6; ip address replace dev mgmt0 `+management+` nodad'
+ExecStart=/bin/sh -c 'echo 0 >/proc/sys/net/ipv6/conf/mgmt0/disable_ipv6; `+
+			`ip address replace dev mgmt0 `+management+` nodad'
 `)...)
 		out[len(out)-1].Path = "etc/systemd/system/sysinit.target.wants/lab-management.service"
 	}

@@ -42,7 +42,8 @@ func (t Topology) DHCPConfig(site Site) string {
 		return ""
 	}
 	s.add("dhcp-option=option:mtu,%d", site.NIC)
-	s.add("port=0\nbind-dynamic\nno-ping\nleasefile-ro\ndhcp-authoritative\npid-file=\nuser=root\ngroup=root\nlog-facility=-")
+	s.add("port=0\nbind-dynamic\nno-ping\nleasefile-ro\ndhcp-authoritative\n" +
+		"pid-file=\nuser=root\ngroup=root\nlog-facility=-")
 	return s.String()
 }
 

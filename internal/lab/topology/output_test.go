@@ -13,10 +13,12 @@ import (
 
 const list = `{
  "_meta": {"hostvars": {
-  "a": {"mesh_id": 1, "mesh_endpoint": "192.0.2.1", "mesh_site": "s", "mesh_sites": {"s": {"as": 65010, "networks": ["10.0.0.0/24"]}}, "mesh_zone": "",
+  "a": {"mesh_id": 1, "mesh_endpoint": "192.0.2.1", "mesh_site": "s",
+        "mesh_sites": {"s": {"as": 65010, "networks": ["10.0.0.0/24"]}}, "mesh_zone": "",
         "ansible_host": "1.2.3.4", "ansible_ssh_common_args": "-v", "ansible_become": true, "port": 51800, "zone": "1",
         "secret": {"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n3333\n"}},
-  "b": {"mesh_id": 2, "mesh_site": "s", "mesh_sites": {"s": {"as": 65010, "networks": ["10.0.0.0/24"]}}, "port": 51800, "zone": "2",
+  "b": {"mesh_id": 2, "mesh_site": "s", "mesh_sites": {"s": {"as": 65010, "networks": ["10.0.0.0/24"]}},
+        "port": 51800, "zone": "2",
         "text": {"__ansible_unsafe": "{{ no }}"}}}},
  "all": {"children": ["routers", "clouds"]},
  "clouds": {"children": ["deep"]}, "deep": {"hosts": ["b", "stranger"]}, "empty": {},

@@ -49,7 +49,8 @@ func router(id int, site, zone, endpoint string) map[string]any {
 
 const sites = `
 office: {as: 65010, networks: [10.0.0.0/16]}
-azure: {as: 65020, cloud: azure, networks: [10.1.0.0/16, "fd01::/48"], zones: {"1": [10.1.1.0/24, "fd01:0:0:1::/64"], "2": {networks: [10.1.2.0/28], gateway: 10.1.2.14}}}
+azure: {as: 65020, cloud: azure, networks: [10.1.0.0/16, "fd01::/48"], zones: {
+  "1": [10.1.1.0/24, "fd01:0:0:1::/64"], "2": {networks: [10.1.2.0/28], gateway: 10.1.2.14}}}
 gcp: {as: 65030, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: {b: 10.3.1.0/24}}
 `
 
@@ -328,7 +329,8 @@ func TestForwardedPorts(t *testing.T) {
 	assert.Equal(t, `table inet cloud {
   chain in {
     type nat hook prerouting priority dstnat; policy accept;
-    iifname "wan" dnat ip to ip daddr . udp dport map { 192.0.2.1 . 51800 : 10.0.0.10 . 51800, 192.0.2.1 . 51801 : 10.0.0.10 . 51801, `+
+    iifname "wan" dnat ip to ip daddr . udp dport map { `+
+		`192.0.2.1 . 51800 : 10.0.0.10 . 51800, 192.0.2.1 . 51801 : 10.0.0.10 . 51801, `+
 		`192.0.2.1 . 52800 : 10.0.0.11 . 51800, 192.0.2.1 . 52801 : 10.0.0.11 . 51801 }
   }
   chain out {

@@ -62,7 +62,8 @@ func (a *served) run(f *testing.F, do func(ctx context.Context, t *testing.T, an
 // Whatever EC2 answers, what comes out belongs to the instance, or is an error
 // on one line.
 func FuzzDescribe(f *testing.F) {
-	item := `<item><networkInterfaceId>eni-1</networkInterfaceId><sourceDestCheck>true</sourceDestCheck><attachment><instanceId>i-1</instanceId><deviceIndex>0</deviceIndex></attachment></item>`
+	item := `<item><networkInterfaceId>eni-1</networkInterfaceId><sourceDestCheck>true</sourceDestCheck>` +
+		`<attachment><instanceId>i-1</instanceId><deviceIndex>0</deviceIndex></attachment></item>`
 	set := func(s string) string {
 		return `<DescribeNetworkInterfacesResponse><networkInterfaceSet>` + s +
 			`</networkInterfaceSet></DescribeNetworkInterfacesResponse>`
@@ -71,7 +72,8 @@ func FuzzDescribe(f *testing.F) {
 	f.Add(set(strings.ReplaceAll(item, "i-1", "i-2")), false)
 	f.Add(set("<item/><item><attachment/></item>"), false)
 	f.Add(set("<item><sourceDestCheck>perhaps</sourceDestCheck></item>"), false)
-	f.Add(`<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>a&#10;b</Message></Error></Errors><RequestID>r</RequestID></Response>`, true)
+	f.Add(`<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>a&#10;b</Message></Error></Errors>`+
+		`<RequestID>r</RequestID></Response>`, true)
 	f.Add(`<html>proxy</html>`, true)
 	f.Add(``, true)
 	a := serve(f)

@@ -21,19 +21,22 @@ func FuzzRouteTables(f *testing.F) {
 			routes + `</routeSet><tagSet>` + tag + `</tagSet></item></routeTableSet></DescribeRouteTablesResponse>`
 	}
 	mark := `<item><key>wgmesh.router</key><value>m</value></item>`
-	item := `<item><destinationCidrBlock>10.0.0.0/16</destinationCidrBlock><networkInterfaceId>eni-1</networkInterfaceId><state>active</state></item>`
+	item := `<item><destinationCidrBlock>10.0.0.0/16</destinationCidrBlock>` +
+		`<networkInterfaceId>eni-1</networkInterfaceId><state>active</state></item>`
 	f.Add(table(mark, item), false)
 	f.Add(table(mark, strings.ReplaceAll(item, "networkInterfaceId", "transitGatewayId")+item), false)
-	f.Add(table(mark,
-		`<item><destinationIpv6CidrBlock>2001:DB8:0::/32</destinationIpv6CidrBlock><gatewayId>a&#10;b</gatewayId></item>`), false)
+	f.Add(table(mark, `<item><destinationIpv6CidrBlock>2001:DB8:0::/32</destinationIpv6CidrBlock>`+
+		`<gatewayId>a&#10;b</gatewayId></item>`), false)
 	f.Add(table(mark, `<item><destinationCidrBlock>10.0.0.1/16</destinationCidrBlock></item><item/>`), false)
 	f.Add(table(`<item><key>wgmesh.router</key><value>x&#10;y</value></item>`, item), false)
 	f.Add(table("", ""), false)
 	f.Add(strings.Replace(
-		table(mark, `<item><destinationPrefixListId>pl-&#10;1</destinationPrefixListId><gatewayId>a&#10;b</gatewayId></item>`),
+		table(mark, `<item><destinationPrefixListId>pl-&#10;1</destinationPrefixListId>`+
+			`<gatewayId>a&#10;b</gatewayId></item>`),
 		"<routeTableSet>",
 		`<entrySet><item><cidr>10.0.3.1/24</cidr></item><item><cidr/></item></entrySet><routeTableSet>`, 1), false)
-	f.Add(`<Response><Errors><Error><Code>RouteAlreadyExists</Code><Message>a&#10;b</Message></Error></Errors><RequestID>r</RequestID></Response>`, true)
+	f.Add(`<Response><Errors><Error><Code>RouteAlreadyExists</Code><Message>a&#10;b</Message></Error></Errors>`+
+		`<RequestID>r</RequestID></Response>`, true)
 	f.Add(`<html>proxy</html>`, true)
 	a := serve(f)
 	tables, err := aws.ConnectRoutes(f.Context(), aws.RouteOptions{

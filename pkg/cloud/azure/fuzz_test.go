@@ -37,9 +37,9 @@ func FuzzNIC(f *testing.F) {
 // Whatever answers, the module ends with an error on one line or with interfaces
 // that were asked for.
 func FuzzAnswers(f *testing.F) {
-	f.Add([]byte(
-		`{"compute": {"resourceId": `+
-			`"/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v", "azEnvironment": "x"}}`), 200)
+	f.Add([]byte(`{"compute": {
+		"resourceId": "/subscriptions/1/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v",
+		"azEnvironment": "x"}}`), 200)
 	f.Add([]byte(`{"error": {"code": "AuthorizationFailed", "message": "action 'Microsoft.X/y'"}}`), 403)
 	f.Add([]byte(
 		`{"properties": {"networkProfile": {"networkInterfaces": [{"id": "/subscriptions/x"}]}}, "access_token": "t"}`),

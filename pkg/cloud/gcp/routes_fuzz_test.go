@@ -28,8 +28,8 @@ func FuzzRoutes(f *testing.F) {
 	f.Add(list(`{"destRange": "10.0.0.1/16"}, {"destRange": 1}, null`), 200)
 	f.Add([]byte(`{"items": null, "nextPageToken": "x"}`), 200)
 	f.Add([]byte(`{"name": "operation-1", "status": "DONE"}`), 200)
-	f.Add([]byte(
-		`{"name": "o", "status": "DONE", "error": {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": "a\nb"}]}}`), 200)
+	f.Add([]byte(`{"name": "o", "status": "DONE",
+		"error": {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": "a\nb"}]}}`), 200)
 	f.Add([]byte(`{"error": {"code": 409, "errors": [{"reason": "alreadyExists"}]}}`), 409)
 	answer := &fuzz.Always{}
 	r := &Routes{router: &Instance{

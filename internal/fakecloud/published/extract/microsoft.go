@@ -28,7 +28,8 @@ func microsoft(modules []module) (*published.Description, error) {
 		Errors: &published.Schema{Ref: "armnetwork.ErrorResponse"},
 		Methods: map[string]*published.Method{"armnetwork.Operations.Get": {
 			HTTPMethod: "GET",
-			Path:       "/subscriptions/{subscriptionId}/providers/Microsoft.Network/locations/{location}/operations/{operationId}",
+			Path: "/subscriptions/{subscriptionId}/providers/Microsoft.Network/locations/{location}/operations/" +
+				"{operationId}",
 			Parameters: map[string]*published.Schema{
 				"api-version": {Type: "string", Location: "query", Required: true},
 			},
