@@ -78,8 +78,8 @@ func newHost(t *testing.T, binary string, ns nettest.Namespace) host {
 	h := host{ns, binary, t.TempDir()}
 	nettest.Sh(t, "%s",
 		"cd "+h.root+
-			"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; printf '#!/bin/sh\n' > "+
-			"tools/systemctl; chmod +x tools/systemctl")
+			"; mkdir -p run/systemd/system units tools; mkdir -m 0700 wireguard; "+
+			"printf '#!/bin/sh\n' > tools/systemctl; chmod +x tools/systemctl")
 	require.NoError(t, os.WriteFile(h.root+"/tools/systemd-run", []byte(waiting), 0o755))
 	t.Cleanup(h.endWaiting)
 	t.Setenv("PATH", h.root+"/tools:"+os.Getenv("PATH"))
@@ -88,8 +88,8 @@ func newHost(t *testing.T, binary string, ns nettest.Namespace) host {
 
 // command is a program on the host.
 func (h host) command(ctx context.Context, args ...string) *exec.Cmd {
-	const enter = `mount --bind "$0/run" /run; mount --bind "$0/units" /etc/systemd/system; mount --bind ` +
-		`"$0/wireguard" /etc/wireguard; exec "$@"`
+	const enter = `mount --bind "$0/run" /run; mount --bind "$0/units" /etc/systemd/system; ` +
+		`mount --bind "$0/wireguard" /etc/wireguard; exec "$@"`
 	return exec.CommandContext(ctx, "ip",
 		append([]string{"netns", "exec", h.Name, "unshare", "--mount", "sh", "-ec", enter, h.root}, args...)...)
 }

@@ -141,8 +141,8 @@ func (n *network) routers(names []string) {
 		id := n.ids[name]
 		fmt.Fprintf(&sites, "        %s: {as: %d, networks: [10.%d.0.0/16]}\n", n.site(name), 64512+id, id)
 		fmt.Fprintf(&hosts,
-			"    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: ssh-ed25519 "+
-				"AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
+			"    %s: {mesh_id: %d, mesh_site: %s, mesh_endpoint: 192.0.2.%d, mesh_host_key: "+
+				"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI%s, wgmesh_remote_dir: %s}\n",
 			name, id, n.site(name), id, hostKey(id), n.folder(name))
 	}
 	// What is delegated to the controller has the folder of the controller.

@@ -31,8 +31,8 @@ func TestVariablesAreDocumented(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		if !documented[name] && !inner[name] {
 			t.Errorf(
-				"%s: the variable %s is documented nowhere: add it to the role's argument_specs.yml or to "+
-					"docs/variables.md",
+				"%s: the variable %s is documented nowhere: "+
+					"add it to the role's argument_specs.yml or to docs/variables.md",
 				used[name], name)
 		}
 	}

@@ -67,8 +67,8 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	if have.Damaged != "" {
 		p.Warnings = append(p.Warnings,
 			have.Damaged+
-				": BIRD could not use this file once and was started with the last good one instead: look at "+
-				"what it was, and remove it")
+				": BIRD could not use this file once and was started with the last good one instead: "+
+				"look at what it was, and remove it")
 	}
 	delta, err := bird.Diff(want, have)
 	if err != nil {

@@ -61,10 +61,10 @@ func main() {
 	fmt.Fprint(os.Stderr,
 		"The modules cloud_forwarding, cloud_routes and mesh_preview of the Ansible collection wgmesh.router, "+
 			"to be run by Ansible.\n"+
-			"By hand they take their options as JSON in a file or on standard input:\n\n  wgmesh-cloud "+
-			"cloud_routes [FILE]\n\n"+
-			"For what a router runs by itself, see `wgmesh join --help`, `wgmesh-cloud failover --help` and "+
-			"`wgmesh-cloud publish-host-key --help`.\n"+
+			"By hand they take their options as JSON in a file or on standard input:\n\n"+
+			"  wgmesh-cloud cloud_routes [FILE]\n\n"+
+			"For what a router runs by itself, see `wgmesh join --help`, "+
+			"`wgmesh-cloud failover --help` and `wgmesh-cloud publish-host-key --help`.\n"+
 			"`wgmesh-cloud --version` names the build.\n")
 	os.Exit(2)
 }

@@ -149,8 +149,8 @@ func TestAWSThrottling(t *testing.T) {
 		// On a busy machine the time may be over while a request is under way, which
 		// may have been done. So this asks for no word on whether something changed.
 		assert.Equal(t,
-			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: Request limit exceeded (request "+
-				"req-0815); still so when `timeout` was over",
+			"eni-0a: ec2:ModifyNetworkInterfaceAttribute: RequestLimitExceeded: "+
+				"Request limit exceeded (request req-0815); still so when `timeout` was over",
 			task.Fails(t, f.router().And(options{"timeout": 3})))
 	})
 }
@@ -227,8 +227,8 @@ func TestAWSVanishedInstance(t *testing.T) {
 		f := newAWS(t)
 		f.Interfaces = nil
 		assert.Equal(t,
-			"i-router in cn-north-1: no network interface is attached to it; is the id right, is it in this "+
-				"region and account, was it terminated?",
+			"i-router in cn-north-1: no network interface is attached to it; "+
+				"is the id right, is it in this region and account, was it terminated?",
 			task.Fails(t, f.router()))
 	})
 	t.Run("after the write", func(t *testing.T) {
@@ -242,8 +242,8 @@ func TestAWSVanishedInstance(t *testing.T) {
 		f := newAWS(t)
 		f.Refuse(modify, 400, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID 'eni-0a' does not exist")
 		assert.Contains(t, task.FailsUnchanged(t, f.router()),
-			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-0a' does not exist (request "+
-				"req-0815); it is gone")
+			"InvalidNetworkInterfaceID.NotFound: "+
+				"The networkInterface ID 'eni-0a' does not exist (request req-0815); it is gone")
 	})
 }
 

@@ -120,8 +120,8 @@ func TestAzureThrottling(t *testing.T) {
 	f = newAzure(t)
 	f.Fault("PUT "+azure.NICA, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	assert.Equal(t,
-		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); still so when "+
-			"`timeout` was over",
+		azure.NICA+": write the network interface: TooManyRequests: slow down (request req-4711); "+
+			"still so when `timeout` was over",
 		task.FailsUnchanged(t, f.router().And(options{"timeout": 3})))
 }
 
@@ -149,8 +149,8 @@ func TestAzureMissingPermission(t *testing.T) {
 		},
 		"to join": {
 			"PUT " + azure.NICA, "LinkedAuthorizationFailed",
-			"The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope " +
-				"'/s'; however, it does not have permission " +
+			"The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; " +
+				"however, it does not have permission " +
 				"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked " +
 				"scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action",
 		},
@@ -178,8 +178,8 @@ func TestAzureHalfWay(t *testing.T) {
 	result := task.Run(t, f.router())
 	assert.Equal(t,
 		azure.NICB+
-			": write the network interface: ScopeLocked: The scope is locked (request req-4711); there is a "+
-			"lock on the resource: remove it for the moment of the change", result["msg"])
+			": write the network interface: ScopeLocked: The scope is locked (request req-4711); "+
+			"there is a lock on the resource: remove it for the moment of the change", result["msg"])
 	assert.Equal(t, true, result["changed"])
 	assert.Equal(t, false, result["verified"])
 	assert.Equal(t, []any{azure.NICA + ": enabled forwarding"}, result["done"])

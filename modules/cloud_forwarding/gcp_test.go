@@ -70,8 +70,8 @@ func TestGCPCheckMode(t *testing.T) {
 	f.Permissions = nil
 	result = task.Run(t, f.router().And(check))
 	assert.Equal(t,
-		[]any{"example.com:mesh/europe-west3-a/gcp-1: the permission compute.instances.update is missing: allow " +
-			"it in a role of the account"}, result["warnings"])
+		[]any{"example.com:mesh/europe-west3-a/gcp-1: the permission compute.instances.update is missing: " +
+			"allow it in a role of the account"}, result["warnings"])
 	f.Scopes = "https://www.googleapis.com/auth/compute.readonly"
 	assert.Contains(t, task.Run(t, f.router().And(check))["warnings"].([]any)[0],
 		"access scopes do not let it change instances")
@@ -109,8 +109,8 @@ func TestGCPThrottling(t *testing.T) {
 	f = newGCP(t)
 	f.Fault("GET "+gcpInstance, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	assert.Equal(t,
-		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: Rate Limit Exceeded "+
-			"(request req-gcp); still so when `timeout` was over",
+		"example.com:mesh/europe-west3-a/gcp-1: read the instance: rateLimitExceeded: "+
+			"Rate Limit Exceeded (request req-gcp); still so when `timeout` was over",
 		task.Fails(t, f.router().And(options{"timeout": 3})))
 }
 
@@ -135,8 +135,8 @@ func TestGCPMissingPermission(t *testing.T) {
 		f := newGCP(t)
 		f.Scopes = "https://www.googleapis.com/auth/compute.readonly\nhttps://www.googleapis.com/auth/logging.write\n"
 		assert.Contains(t, task.Fails(t, f.router()),
-			"it needs https://www.googleapis.com/auth/compute or "+
-				"https://www.googleapis.com/auth/cloud-platform, which it can get only while it is stopped")
+			"it needs https://www.googleapis.com/auth/compute or https://www.googleapis.com/auth/cloud-platform, "+
+				"which it can get only while it is stopped")
 		assert.Empty(t, f.Writes)
 		f.Scopes = ""
 		assert.Contains(t, task.Fails(t, f.router()), "the instance has no service account to act with")
@@ -224,8 +224,8 @@ func TestGCPFailsLate(t *testing.T) {
 	f = newGCP(t)
 	f.Fails = "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE"
 	assert.Regexp(t,
-		`^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: It `+
-			`went wrong \(request [0-9a-f-]{36}\)$`,
+		`^example.com:mesh/europe-west3-a/gcp-1: update the instance: RESOURCE_IN_USE_BY_ANOTHER_RESOURCE: `+
+			`It went wrong \(request [0-9a-f-]{36}\)$`,
 		task.FailsChanged(t, f.router()))
 }
 

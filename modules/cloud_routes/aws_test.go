@@ -154,12 +154,12 @@ func TestAWSPropagatedBeside(t *testing.T) {
 
 func TestAWSMark(t *testing.T) {
 	for id, msg := range map[string]string{
-		"rtb-free": "rtb-free: it has no tag wgmesh.router: where the table is made, tag it with " +
-			"wgmesh.router=example, so that routers may move its routes",
+		"rtb-free": "rtb-free: it has no tag wgmesh.router: " +
+			"where the table is made, tag it with wgmesh.router=example, so that routers may move its routes",
 		"rtb-other": `rtb-other: its tag wgmesh.router is "lab", not "example": it belongs to another mesh`,
 		"rtb-gone": "rtb-a, rtb-gone: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound: The routeTable ID " +
-			"'rtb-gone' does not exist (request req-0815); is the id right, is the table in this region and " +
-			"account, was it deleted?",
+			"'rtb-gone' does not exist (request req-0815); " +
+			"is the id right, is the table in this region and account, was it deleted?",
 	} {
 		t.Run(id, func(t *testing.T) {
 			f := newAWS(t)
@@ -201,8 +201,8 @@ func TestAWSCheckMode(t *testing.T) {
 	warnings := task.Succeeds(t, o)["warnings"]
 	assert.Len(t, warnings, 3, "one for each table and what is missing there")
 	assert.Contains(t, warnings,
-		"rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: You are not authorized to perform this "+
-			"operation (request req-0815); "+
+		"rtb-b: 10.0.0.0/16: ec2:ReplaceRoute: UnauthorizedOperation: "+
+			"You are not authorized to perform this operation (request req-0815); "+
 			"the permission ec2:ReplaceRoute is missing: allow it in the policy of the role or user")
 	assert.Equal(t, before, f.Tables)
 	assert.Empty(t, f.Writes)
@@ -257,8 +257,8 @@ func TestAWSLostRace(t *testing.T) {
 		}
 		f.Lag = 1
 		assert.Equal(t,
-			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; still "+
-				"so when `timeout` was over",
+			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; "+
+				"still so when `timeout` was over",
 			task.FailsChanged(t, f.one().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
@@ -267,8 +267,8 @@ func TestAWSLostRace(t *testing.T) {
 		f.Tables["rtb-a"].Routes["10.0.0.0/16"] = aws.Via("eni-them")
 		f.Refuse("ReplaceRoute", 400, "InvalidRoute.NotFound", "gone")
 		assert.Contains(t, task.Fails(t, f.one()),
-			"rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); lost against "+
-				"another writer 8 times")
+			"rtb-a: 10.0.0.0/16: ec2:ReplaceRoute: InvalidRoute.NotFound: gone (request req-0815); "+
+				"lost against another writer 8 times")
 	})
 }
 
@@ -299,8 +299,8 @@ func TestAWSExpiredCredentials(t *testing.T) {
 	f = newAWS(t)
 	f.Refuse("DescribeRouteTables", 400, "RequestExpired", "Request has expired.")
 	assert.Contains(t, task.Fails(t, f.control(t)),
-		"rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); the "+
-			"credentials have expired")
+		"rtb-a: ec2:DescribeRouteTables: RequestExpired: Request has expired (request req-0815); "+
+			"the credentials have expired")
 }
 
 func TestAWSMissingPermission(t *testing.T) {
@@ -375,8 +375,8 @@ func TestAWSVanishes(t *testing.T) {
 		f := newAWS(t)
 		f.OnRead = func() { maps.DeleteFunc(f.Tables, func(string, *aws.Table) bool { return true }) }
 		assert.Contains(t, task.FailsUnchanged(t, f.one()),
-			"rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: The routeTable ID 'rtb-a' does "+
-				"not exist (request req-0815); is the id right")
+			"rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: "+
+				"The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
 	})
 	t.Run("the table, after the write", func(t *testing.T) {
 		f := newAWS(t)
@@ -394,8 +394,8 @@ func TestAWSVanishes(t *testing.T) {
 		f.Refuse("CreateRoute", 400, "InvalidNetworkInterfaceID.NotFound",
 			"The networkInterface ID 'eni-us' does not exist")
 		assert.Contains(t, task.Fails(t, f.one()),
-			"InvalidNetworkInterfaceID.NotFound: The networkInterface ID 'eni-us' does not exist (request "+
-				"req-0815); it is gone")
+			"InvalidNetworkInterfaceID.NotFound: "+
+				"The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
 	})
 	t.Run("room in the table", func(t *testing.T) {
 		f := newAWS(t)
@@ -425,8 +425,8 @@ func TestOptions(t *testing.T) {
 	}{
 		"nothing": {
 			options{"mesh": "", "tables": []string{}, "prefixes": []string{}},
-			"3 problems: (1) mesh: required option is missing; (2) prefixes: required option is missing; (3) " +
-				"tables: required option is missing",
+			"3 problems: (1) mesh: required option is missing; (2) prefixes: required option is missing; " +
+				"(3) tables: required option is missing",
 		},
 		"cloud": {options{"cloud": "oracle"}, "cloud: expected one of auto, aws, azure, gcp"},
 		"state": {options{"state": "gone"}, "state: expected one of present, absent"},
@@ -436,8 +436,8 @@ func TestOptions(t *testing.T) {
 		},
 		"bits": {
 			options{"prefixes": []string{"10.0.0.1/16"}},
-			"prefixes[0]: expected a network, got 10.0.0.1/16, which has bits beyond its length; did you mean " +
-				"10.0.0.0/16?",
+			"prefixes[0]: expected a network, got 10.0.0.1/16, which has bits beyond its length; " +
+				"did you mean 10.0.0.0/16?",
 		},
 		"no prefix": {options{"prefixes": []string{"office"}}, "prefixes[0]: "},
 		"no table": {

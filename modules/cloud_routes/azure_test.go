@@ -112,8 +112,8 @@ func TestAzureSomebodyElsesRoute(t *testing.T) {
 			f.Add(name, "10.0.0.0/16", "VirtualAppliance", "10.1.1.4")
 			before := f.Without()
 			assert.Equal(t,
-				azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, or take the "+
-					"prefix out of `prefixes`",
+				azure.Table+": 10.0.0.0/16: it goes to "+to+": remove that route where it is made, "+
+					"or take the prefix out of `prefixes`",
 				task.FailsUnchanged(t, f.router()))
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Without())
@@ -218,8 +218,8 @@ func TestAzureThrottling(t *testing.T) {
 	f = newAzure(t)
 	f.Fault("PUT "+azure.Ours, 429, "TooManyRequests", "slow down", "Retry-After", "60")
 	assert.Equal(t,
-		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: slow down "+
-			"(request req-4711); still so when `timeout` was over",
+		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: TooManyRequests: "+
+			"slow down (request req-4711); still so when `timeout` was over",
 		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
 }
 
@@ -279,8 +279,8 @@ func TestAzureFailsLate(t *testing.T) {
 	f.Fails = "InternalServerError"
 	before := f.Without()
 	assert.Equal(t,
-		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: It went "+
-			"wrong (request req-op)",
+		azure.Table+": 10.0.0.0/16: make the route wgmesh-example-10-0-0-0-16: InternalServerError: "+
+			"It went wrong (request req-op)",
 		task.FailsChanged(t, f.router()))
 	assert.Equal(t, before, f.Without())
 }

@@ -118,8 +118,8 @@ func TestGCPSomebodyElsesRoute(t *testing.T) {
 			tt.add(f)
 			before := f.Without()
 			assert.Equal(t,
-				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, or take the "+
-					"prefix out of `prefixes`",
+				"mesh-vpc: 10.0.0.0/16: it goes to "+tt.to+": remove that route where it is made, "+
+					"or take the prefix out of `prefixes`",
 				task.FailsUnchanged(t, f.router()))
 			task.Unchanged(t, f.router().And(absent))
 			assert.Equal(t, before, f.Routes)
@@ -209,8 +209,8 @@ func TestGCPLostRace(t *testing.T) {
 		f := newGCP(t)
 		f.Deletes = "10.0.0.0/16"
 		assert.Equal(t,
-			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; still so "+
-				"when `timeout` was over",
+			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; "+
+				"still so when `timeout` was over",
 			task.FailsChanged(t, f.router().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
 	})
@@ -227,8 +227,8 @@ func TestGCPThrottling(t *testing.T) {
 	f = newGCP(t)
 	f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
 	assert.Equal(t,
-		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); still "+
-			"so when `timeout` was over",
+		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); "+
+			"still so when `timeout` was over",
 		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
 }
 
@@ -238,8 +238,8 @@ func TestGCPExpiredToken(t *testing.T) {
 	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
 	f.Valid = f.Token + 100
 	assert.Contains(t, task.Fails(t, f.router()),
-		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); Google does not "+
-			"accept the token")
+		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); "+
+			"Google does not accept the token")
 }
 
 func TestGCPMissingPermission(t *testing.T) {
@@ -291,8 +291,8 @@ func TestGCPRefuses(t *testing.T) {
 		},
 		"a strange via": {
 			options{"via": "gcp-1"},
-			`via: expected zones/ZONE/instances/NAME, with projects/PROJECT/ before it or with the option ` +
-				`project, got "gcp-1"`,
+			`via: expected zones/ZONE/instances/NAME, ` +
+				`with projects/PROJECT/ before it or with the option project, got "gcp-1"`,
 		},
 		"region":       {options{"region": "x", "via": gcp.Router}, "region: goes with cloud: aws, got cloud: gcp"},
 		"the real API": {options{"api_endpoint": ""}, "compute.googleapis.com: a test reaches loopback only"},

@@ -37,8 +37,8 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 	if j == nil {
 		if at := g.Undone(); at != "" && o.State == confirmed {
 			return ansible.Plan{}, fmt.Errorf(
-				"the change was taken back at %s, before this confirmation: see journalctl -t wgmesh-undo for "+
-					"what was done, and apply again", at)
+				"the change was taken back at %s, before this confirmation: "+
+					"see journalctl -t wgmesh-undo for what was done, and apply again", at)
 		}
 		return ansible.Plan{}, nil
 	}

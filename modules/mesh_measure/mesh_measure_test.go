@@ -105,8 +105,8 @@ func TestPingThatCannotSend(t *testing.T) {
 	tool(t, t.TempDir(), "ping", "echo 'ping: SO_BINDTODEVICE wg20: No such device' >&2; exit 2")
 	res := run(t, options(nil))
 	assert.Contains(t, res["problems"],
-		"office-1: tunnel wg20 to aws-2: ping inside to 172.31.20.2 failed (SO_BINDTODEVICE wg20: No such "+
-			"device): see what wgmesh.router.status says")
+		"office-1: tunnel wg20 to aws-2: ping inside to 172.31.20.2 failed (SO_BINDTODEVICE wg20: No such device): "+
+			"see what wgmesh.router.status says")
 }
 
 func TestRefusesOptions(t *testing.T) {

@@ -21,14 +21,14 @@ func TestKeepsAddresses(t *testing.T) {
 		"no tunnel": {look: true},
 		"the old default": {
 			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", look: true,
-			want: "wg1 has 172.31.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: set it to " +
-				"172.31.0.0/16",
+			want: "wg1 has 172.31.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: " +
+				"set it to 172.31.0.0/16",
 		},
 		"another pool": {
 			file: wg.Mark +
 				"\n[Interface]\nAddress = fd00::/127\nAddress = 10.9.0.2/31\n", look: true,
-			want: "wg1 has 10.9.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: set it to " +
-				"its network",
+			want: "wg1 has 10.9.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: " +
+				"set it to its network",
 		},
 		"the default":     {file: wg.Mark + "\n[Interface]\nAddress = 198.18.0.2/31\n", look: true},
 		"somebody else's": {file: "[Interface]\nAddress = 172.31.0.2/31\n", look: true},

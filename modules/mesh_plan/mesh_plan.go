@@ -100,8 +100,8 @@ func (o Options) leaveOut() (out, warnings []string, err error) {
 		if found {
 			warnings = append(warnings,
 				fmt.Sprintf(
-					"%s is left out: it was removed from the mesh, %s. Take it out of the inventory here, or "+
-						"set its mesh_state to absent", name, removed.Why()))
+					"%s is left out: it was removed from the mesh, %s. "+
+						"Take it out of the inventory here, or set its mesh_state to absent", name, removed.Why()))
 		}
 		if found || o.KnownOnly && !state.Knows(name) {
 			r.State = mesh.StateAbsent

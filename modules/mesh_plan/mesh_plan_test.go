@@ -147,8 +147,8 @@ sites:`, 1) + "gate_file: " + gate + "\n"
 			assert.Equal(t, []string{"b"}, names, entry)
 			require.Len(t, warnings, 1)
 			assert.Regexp(t,
-				"^c is left out: it was removed from the mesh, .*Take it out of the inventory here, or set its "+
-					"mesh_state to absent$", warnings.([]any)[0])
+				"^c is left out: it was removed from the mesh, .*Take it out of the inventory here, "+
+					"or set its mesh_state to absent$", warnings.([]any)[0])
 		}
 	}
 

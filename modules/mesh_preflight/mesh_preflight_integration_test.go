@@ -35,8 +35,8 @@ type host struct {
 func newHost(t *testing.T, dual bool) host {
 	t.Helper()
 	h := host{Namespace: nettest.New(t, "pf")}
-	h.Sh(t, "ip link add eth0 type veth peer name cable; ip link set cable up; ip addr add 10.2.1.4/24 dev "+
-		"eth0; ip link set eth0 up")
+	h.Sh(t, "ip link add eth0 type veth peer name cable; ip link set cable up; ip addr add 10.2.1.4/24 dev eth0; "+
+		"ip link set eth0 up")
 	raw := must.Get(json.Marshal(planned(t, dual)))(t)
 	var p map[string]any
 	require.NoError(t, json.Unmarshal(raw, &p))
@@ -151,8 +151,8 @@ func TestHosts(t *testing.T) {
 	}{
 		"as the clouds deliver it": {
 			host: shell(
-				"ip link add docker0 type veth peer name other; ip addr add 172.17.0.1/16 dev docker0; ip link " +
-					"set docker0 up"),
+				"ip link add docker0 type veth peer name other; ip addr add 172.17.0.1/16 dev docker0; " +
+					"ip link set docker0 up"),
 		},
 		"a tunnel's port": {
 			host:    func(h host, t *testing.T) string { return process(h, t, udp, 51802) },
@@ -166,8 +166,8 @@ func TestHosts(t *testing.T) {
 		}},
 		"two ports that the kernel holds": {
 			host: shell(
-				"ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; ip " +
-					"link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),
+				"ip link add flannel.1 type vxlan id 1 dstport 51802 dev eth0; ip link set flannel.1 up; " +
+					"ip link add vx type vxlan id 2 dstport 51803 dev eth0; ip link set vx up"),
 			refused: []string{
 				"UDP 51802 is held by flannel.1, and wg2 needs it",
 				"UDP 51803 is held by vx, and wg3 needs it",

@@ -132,8 +132,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	for _, s := range strangers {
 		p.Warnings = append(p.Warnings,
 			fmt.Sprintf(
-				"router %s: its own address %s is in no network of its site, and is not asked: expected one "+
-					"that is; if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
+				"router %s: its own address %s is in no network of its site, and is not asked: expected one that is; "+
+					"if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
 	}
 	// Some unknown names are as it should be: a play has absent routers too.
 	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {

@@ -218,8 +218,8 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("a black hole for large packets", func(t *testing.T) {
 		p.in(t, "b", "nft",
-			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "+
-				"iifname under meta length > 1380 drop")
+			"add table inet t; add chain inet t in { type filter hook input priority 0; }; "+
+				"add rule inet t in iifname under meta length > 1380 drop")
 		p.broken(t, 0, "TUN: packets of 1340 bytes do not get through, those of 1300 do")
 		p.in(t, "b", "nft", "delete table inet t")
 		p.healthy(t)
@@ -320,8 +320,8 @@ func TestHealthyThenBroken(t *testing.T) {
 	// BGP and BFD prove that packets get through: named, and not required.
 	t.Run("ICMP is refused", func(t *testing.T) {
 		p.in(t, "b", "nft",
-			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "+
-				"meta l4proto icmp drop")
+			"add table inet t; add chain inet t in { type filter hook input priority 0; }; "+
+				"add rule inet t in meta l4proto icmp drop")
 		p.broken(t, 3600,
 			"TUN: "+link["b"]+" does not answer ping, though BGP and BFD work: admit ICMP", "router azure-2")
 		res, _ := p.status(t, 3600, nil)
@@ -359,8 +359,8 @@ func TestHealthyThenBroken(t *testing.T) {
 	t.Run("a firewall on the way", func(t *testing.T) {
 		p.in(t, "b", "nft",
 			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "+
-				"udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; add rule "+
-				"inet t out udp dport 51820 drop")
+				"udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; "+
+				"add rule inet t out udp dport 51820 drop")
 		p.broken(t, 0, link["b"]+" does not answer ping, and nothing arrives in "+p.tun["a"]+": check UDP 51820",
 			"prefix", "router azure-2")
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))

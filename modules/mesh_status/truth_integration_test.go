@@ -242,8 +242,8 @@ var clouds = []row{
 		make: "tc qdisc add dev eth0 clsact; tc filter add dev eth0 egress protocol ip u32 match ip src " +
 			"10.0.0.0/16 action mirred egress redirect dev lo",
 		cure: "tc qdisc del dev eth0 clsact",
-		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, ` +
-			`first azure-1's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: ` +
+			`look at both, first azure-1's `,
 	},
 	{
 		kind: "host that is down", on: "azure-host, seen by azure-1", make: "ip link set eth0 down",
@@ -258,8 +258,8 @@ var clouds = []row{
 	{
 		kind: "gateway that forwards nothing", on: "azure, seen by office-1",
 		make: "sysctl -qw net.ipv4.conf.r2.forwarding=0", cure: "sysctl -qw net.ipv4.conf.r2.forwarding=1",
-		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: look at both, ` +
-			`first azure-1's `,
+		first: `^no answer from 10\.1\.\d\.\d+ comes back through azure-1, but through azure-2: ` +
+			`look at both, first azure-1's `,
 	},
 	{
 		kind: "gateway that is dead", on: "azure, seen by azure-2",
@@ -283,9 +283,9 @@ var oddities = []row{
 	},
 	{
 		kind: "second NIC with its own rule and table", on: "azure-1",
-		make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev " +
-			"eth1; ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; ip route add default " +
-			"via 10.1.5.1 dev eth1 table 102",
+		make: "ip link add eth1 type veth peer name eth1x; ip link set eth1x up; ip addr add 10.1.5.4/24 dev eth1; " +
+			"ip link set eth1 up; ip rule add from 10.1.5.4 lookup 102 pref 10102; " +
+			"ip route add default via 10.1.5.1 dev eth1 table 102",
 		cure: "ip link del eth1; ip rule del pref 10102",
 	},
 	{
@@ -326,8 +326,8 @@ var oddities = []row{
 	{
 		kind: "kube-proxy's masquerade", on: "azure-1",
 		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; add rule ` +
-			`ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; add rule ip d ` +
-			`post jump m'`, cure: "nft delete table ip d",
+			`ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; ` +
+			`add rule ip d post jump m'`, cure: "nft delete table ip d",
 	},
 	chain("proxy for one port", "azure-1", "ip d pre", "nat hook prerouting priority -100", "",
 		"tcp dport 3128 redirect to :3129"),

@@ -175,8 +175,8 @@ func TestDecodeRefuses(t *testing.T) {
 		},
 		"all at once": {
 			`{"purge":3,"tunnels":[{"mtu":"x"}],"prge":1}`,
-			"prge: unknown option; did you mean \"purge\"?\npurge: expected yes or no, got 3\ntunnels[0].mtu: " +
-				"expected an integer, got \"x\"",
+			"prge: unknown option; did you mean \"purge\"?\npurge: expected yes or no, got 3\n" +
+				"tunnels[0].mtu: expected an integer, got \"x\"",
 		},
 	}
 	for name, tt := range tests {

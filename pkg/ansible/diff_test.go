@@ -37,8 +37,8 @@ func TestRender(t *testing.T) {
 				Keys:  map[string]string{"b": "", "a": "x\ny"},
 				Peers: []map[string]any{{"name": "p", "ips": []string{"a"}}, {"name": true}},
 			},
-			"keys:\n  a: \"x\\ny\"\n  b: \"\"\nname: wg20\nnone: null\npeers:\n  - ips:\n      - a\n    name: " +
-				"p\n  - name: true\nports:\n  - 1\n  - 2\nvia: fd00::1\n",
+			"keys:\n  a: \"x\\ny\"\n  b: \"\"\nname: wg20\nnone: null\npeers:\n  - ips:\n      - a\n    name: p\n" +
+				"  - name: true\nports:\n  - 1\n  - 2\nvia: fd00::1\n",
 		},
 	}
 	for name, tt := range tests {

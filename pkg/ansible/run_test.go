@@ -92,8 +92,8 @@ func TestRun(t *testing.T) {
 		"check as text": {in: `{"port":2,"_ansible_check_mode":"True"}`, port: 1, out: `{"changed":true,"old":1}`},
 		"diff": {
 			in: `{"port":2,"_ansible_diff":true}`, port: 2,
-			out: `{"changed":true,"done":["set port 2"],"old":1,"new":2,"diff":{"before":"port: ` +
-				`1\n","after":"port: 2\n"}}`,
+			out: `{"changed":true,"done":["set port 2"],` +
+				`"old":1,"new":2,"diff":{"before":"port: 1\n","after":"port: 2\n"}}`,
 		},
 		"check and diff": {
 			in:   `{"port":2,"_ansible_diff":true,"_ansible_check_mode":true}`,
@@ -107,51 +107,51 @@ func TestRun(t *testing.T) {
 
 		"unknown option": {
 			in: `{"prot":2}`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"prot: unknown option; did you mean ` +
-				`\"port\"?","causes":[{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
+			out: `{"changed":false,"failed":true,"msg":"prot: unknown option; did you mean \"port\"?",` +
+				`"causes":[{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
 		},
 		"two problems": {
 			in: `{"prot":2,"port":"x"}`, port: 1, status: 1,
 			out: `{"changed":false,"failed":true,"msg":"2 problems: (1) port: expected an integer, got \"x\"; ` +
-				`(2) prot: unknown option; did you mean \"port\"?","causes":[{"cause":"port: ` +
-				`\"x\"","do":"expected an integer"},{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
+				`(2) prot: unknown option; did you mean \"port\"?","causes":[{"cause":"port: \"x\"",` +
+				`"do":"expected an integer"},{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
 		},
 		"no JSON": {
 			in: `{`, port: 1, status: 1,
 			out: `{"changed":false,"failed":true,"msg":"arguments: expected one JSON object: unexpected end of ` +
-				`JSON input","causes":[{"cause":"arguments","do":"expected one JSON object: unexpected end of ` +
-				`JSON input"}]}`,
+				`JSON input","causes":[{"cause":"arguments",` +
+				`"do":"expected one JSON object: unexpected end of JSON input"}]}`,
 		},
 		"odd check mode": {
 			in: `{"port":2,"_ansible_check_mode":"maybe"}`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"_ansible_check_mode: expected yes or no, got ` +
-				`\"maybe\"","causes":[{"cause":"_ansible_check_mode: \"maybe\"","do":"expected yes or no"}]}`,
+			out: `{"changed":false,"failed":true,"msg":"_ansible_check_mode: expected yes or no, got \"maybe\"",` +
+				`"causes":[{"cause":"_ansible_check_mode: \"maybe\"","do":"expected yes or no"}]}`,
 		},
 		"plan fails": {
 			in: `{"port":2,"fault":"plan"}`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"port: nothing there","old":1,"causes":[{"cause":"port: ` +
-				`nothing there","do":""}]}`,
+			out: `{"changed":false,"failed":true,"msg":"port: nothing there","old":1,` +
+				`"causes":[{"cause":"port: nothing there","do":""}]}`,
 		},
 		"many problems": {
 			in: `{"fault":"plan joined"}`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"mesh: 3 problems: (1) a; (2) b; (3) ` +
-				`c","old":1,"causes":[{"cause":"mesh: a","do":""},{"cause":"mesh: b","do":""},{"cause":"mesh: ` +
-				`c","do":""}]}`,
+			out: `{"changed":false,"failed":true,"msg":"mesh: 3 problems: (1) a; (2) b; (3) c","old":1,` +
+				`"causes":[{"cause":"mesh: a","do":""},{"cause":"mesh: b","do":""},` +
+				`{"cause":"mesh: c","do":""}]}`,
 		},
 		"fails at once": {
 			in: `{"port":2,"fault":"at once"}`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,"causes":[{"cause":"eth0: ` +
-				`no such device","do":""}]}`,
+			out: `{"changed":false,"failed":true,"msg":"eth0: no such device","old":1,` +
+				`"causes":[{"cause":"eth0: no such device","do":""}]}`,
 		},
 		"fails half-way": {
 			in: `{"port":2,"fault":"half-way"}`, port: 1, status: 1,
-			out: `{"changed":true,"done":["opened port 1"],"failed":true,"msg":"eth0: no such ` +
-				`device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}`,
+			out: `{"changed":true,"done":["opened port 1"],"failed":true,"msg":"eth0: no such device","old":1,` +
+				`"causes":[{"cause":"eth0: no such device","do":""}]}`,
 		},
 		"told to stop": {
 			in: `{"port":2,"fault":"signal"}`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"context canceled","old":1,"causes":[{"cause":"context ` +
-				`canceled","do":""}]}`,
+			out: `{"changed":false,"failed":true,"msg":"context canceled","old":1,` +
+				`"causes":[{"cause":"context canceled","do":""}]}`,
 		},
 		"not JSON": {
 			in: `{"port":2,"fault":"not JSON"}`, port: 2, status: 1,

@@ -39,8 +39,8 @@ func TestSteps(t *testing.T) {
 			in: `{"steps":[` + first +
 				`,{"name":"B","module":"read","register":"b","args":{"old":{"$from":"a.new"}}}]}`,
 			port: 2,
-			out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port ` +
-				`2"],"old":1,"new":2},"b":{"changed":false,"seen":2,"list":null}}}`,
+			out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},` +
+				`"b":{"changed":false,"seen":2,"list":null}}}`,
 		},
 		"check mode writes nothing": {
 			in:   `{"_ansible_check_mode":true,"steps":[` + first + `]}`,
@@ -51,8 +51,8 @@ func TestSteps(t *testing.T) {
 				`,{"name":"B","module":"read","register":"b",
 					"args":{"old":{"$from":"a.none","$default":7},"list":{"$from":"a.done"}}}]}`,
 			port: 2,
-			out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port ` +
-				`2"],"old":1,"new":2},"b":{"changed":false,"seen":7,"list":["set port 2"]}}}`,
+			out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},` +
+				`"b":{"changed":false,"seen":7,"list":["set port 2"]}}}`,
 		},
 		"what is given": {
 			in: `{"given":{"all":{"old":5,"list":[{"$from":"no reference"}]}},"steps":[
@@ -67,20 +67,20 @@ func TestSteps(t *testing.T) {
 			port: 1, out: `{"changed":false,"answers":{"a":{"changed":false,"seen":0,"list":null}}}`,
 		},
 		"the first failure is the last step": {
-			in: `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"at ` +
-				`once"}},{"name":"B","module":"read","register":"b"}]}`,
+			in: `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"at once"}},` +
+				`{"name":"B","module":"read","register":"b"}]}`,
 			port: 1,
-			out: `{"changed":false,"failed":true,"msg":"A: eth0: no such ` +
-				`device","answers":{"a":{"changed":false,"failed":true,"msg":"eth0: no such ` +
-				`device","old":1,"causes":[{"cause":"eth0: no such device","do":""}]}}}`,
+			out: `{"changed":false,"failed":true,"msg":"A: eth0: no such device","answers":{"a":{"changed":false,` +
+				`"failed":true,"msg":"eth0: no such device","old":1,` +
+				`"causes":[{"cause":"eth0: no such device","do":""}]}}}`,
 		},
 		"a result that is not JSON": {
-			in: `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"not ` +
-				`JSON"}},{"name":"B","module":"read","register":"b"}]}`,
+			in: `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2,"fault":"not JSON"}},` +
+				`{"name":"B","module":"read","register":"b"}]}`,
 			port: 2,
-			out: `{"changed":true,"failed":true,"msg":"A: internal error: the result is not JSON; please ` +
-				`report it","answers":{"a":{"changed":true,"failed":true,"msg":"internal error: the result is ` +
-				`not JSON; please report it"}}}`,
+			out: `{"changed":true,"failed":true,"msg":"A: internal error: the result is not JSON; please report it",` +
+				`"answers":{"a":{"changed":true,"failed":true,` +
+				`"msg":"internal error: the result is not JSON; please report it"}}}`,
 		},
 	}
 	for name, tt := range tests {

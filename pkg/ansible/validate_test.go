@@ -12,8 +12,8 @@ import (
 func TestRequired(t *testing.T) {
 	assert.NoError(t, ansible.Required("a", "x", "b", []int{1}, "c", true))
 	assert.EqualError(t, ansible.Required("a", "", "b", []int{}, "c", 0, "d", map[string]int(nil), "e", nil, "f", 1),
-		"a: required option is missing\nb: required option is missing\nc: required option is missing\nd: "+
-			"required option is missing\ne: required option is missing")
+		"a: required option is missing\nb: required option is missing\nc: required option is missing\n"+
+			"d: required option is missing\ne: required option is missing")
 }
 
 func TestExclusive(t *testing.T) {
@@ -48,8 +48,8 @@ func (c checked) Validate() error {
 func TestDecodeValidates(t *testing.T) {
 	assert.NoError(t, ansible.Decode([]byte(`{"name":"a","port":1}`), &checked{}))
 	assert.EqualError(t, ansible.Decode([]byte(`{"state":"x"}`), &checked{}),
-		"name: required option is missing\nport: required option is missing\nstate: expected one of present, "+
-			"absent, got \"x\"")
+		"name: required option is missing\nport: required option is missing\n"+
+			"state: expected one of present, absent, got \"x\"")
 	assert.EqualError(t, ansible.Decode([]byte(`{"stat":"x"}`), &checked{}),
 		`stat: unknown option; did you mean "state"?`, "what a misspelt option would have set is not missing")
 }

@@ -280,8 +280,8 @@ func (h Host) CannotStart(d Delta) error {
 		return nil
 	}
 	return fmt.Errorf(
-		"BIRD does not run, and without systemd it cannot be started here: start bird -c %s -s %s, or set "+
-			"service to an empty string", h.Path, h.Socket)
+		"BIRD does not run, and without systemd it cannot be started here: "+
+			"start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
 }
 
 func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {

@@ -31,8 +31,8 @@ func newNamespace(t *testing.T, label string) namespace {
 	t.Helper()
 	ns := namespace{nettest.New(t, label), t.TempDir()}
 	ns.Sh(t,
-		"cd /proc/sys/net; echo 1 > ipv6/conf/default/keep_addr_on_down; echo 1 > ipv4/ip_forward; echo 1 > "+
-			"ipv6/conf/all/forwarding")
+		"cd /proc/sys/net; echo 1 > ipv6/conf/default/keep_addr_on_down; echo 1 > ipv4/ip_forward; "+
+			"echo 1 > ipv6/conf/all/forwarding")
 	return ns
 }
 

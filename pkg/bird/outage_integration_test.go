@@ -36,8 +36,8 @@ func TestSessionComesBack(t *testing.T) {
 	up()
 	for _, pause := range []time.Duration{0, 3 * time.Second} {
 		p1.Sh(t,
-			"nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; "+
-				"}; add chain inet cut out { type filter hook output priority 0; policy drop; }'")
+			"nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }; "+
+				"add chain inet cut out { type filter hook output priority 0; policy drop; }'")
 		gone()
 		time.Sleep(pause)
 		p1.Sh(t, "nft delete table inet cut")

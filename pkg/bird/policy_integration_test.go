@@ -402,8 +402,8 @@ func (r *router) floor(t *testing.T) {
 // moment it is made: a rule of nft on the way out counts packets, whoever sends them.
 func (r *router) leaks(t *testing.T) func() int {
 	t.Helper()
-	rules := "table inet leak {\n\tcounter four {}\n\tcounter six {}\n\tchain out {\n\t\ttype filter hook " +
-		"postrouting priority 0;\n"
+	rules := "table inet leak {\n\tcounter four {}\n\tcounter six {}\n\tchain out {\n" +
+		"\t\ttype filter hook postrouting priority 0;\n"
 	for _, n := range r.config.Refused() {
 		family, counter := "ip", "four"
 		if n.Addr().Is6() {

@@ -220,8 +220,8 @@ func TestResolveWay(t *testing.T) {
 		"own address on lo": {
 			bird.Network{Interfaces: []bird.Interface{lo("10.0.1.1/32"), lan("eth0", "10.0.9.2/24")}},
 			at(net4, said("10.0.1.1", "")),
-			"static[0] (10.0.0.0/16): via 10.0.1.1 is this host's own, on lo: give the gateway, or connected " +
-				"(gateway: none)",
+			"static[0] (10.0.0.0/16): via 10.0.1.1 is this host's own, on lo: " +
+				"give the gateway, or connected (gateway: none)",
 		},
 		"connected":                         {office, at(net4, connected), "%eth1"},
 		"connected, a zone":                 {office, at(zone2, connected), "%eth2"},
@@ -231,8 +231,8 @@ func TestResolveWay(t *testing.T) {
 		},
 		"connected nowhere": {
 			aws, at(net4, connected),
-			"static[0] (10.0.0.0/16): without a gateway it has to be on an interface of this host, and none has " +
-				"an address in networks: give the gateway, or interface",
+			"static[0] (10.0.0.0/16): without a gateway it has to be on an interface of this host, " +
+				"and none has an address in networks: give the gateway, or interface",
 		},
 		"derived and in the subnet":               {inside, at(net4, derived("10.0.1.1")), "10.0.1.1"},
 		"derived and in no subnet":                {inside, at(net4, derived("10.0.0.1")), "10.0.1.254%eth0"},

@@ -59,8 +59,8 @@ func (c Config) validateStatic() error {
 				bad(fmt.Errorf("interface: %w", err))
 			} else if plan.IsBirdWord(s.Interface) {
 				bad(fmt.Errorf(
-					"interface: BIRD cannot name %s in a route, because it is a word of its language; rename "+
-						"the interface", s.Interface))
+					"interface: BIRD cannot name %s in a route, because it is a word of its language; "+
+						"rename the interface", s.Interface))
 			}
 		}
 		alone := s.Via.IsValid() || s.OnLink || s.Interface != "" && s.Outside

@@ -296,8 +296,8 @@ func TestEye(t *testing.T) {
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	bfd := "1020-bfd1:\n IP address  Interface  State  Since  Interval  Timeout\n" +
-		" 172.31.0.1  aws-2  Up  08:00:00.000  0.300  0.900\n 172.31.0.1  gcp-1  Down  08:00:00.000  0.300  " +
-		"0.000\n 172.31.0.1  office-1  Init  x  1  0\n0000 \n"
+		" 172.31.0.1  aws-2  Up  08:00:00.000  0.300  0.900\n 172.31.0.1  gcp-1  Down  08:00:00.000  0.300  0.000\n" +
+		" 172.31.0.1  office-1  Init  x  1  0\n0000 \n"
 	conns := make(chan net.Conn, 8)
 	go func() {
 		for {
@@ -316,8 +316,8 @@ func TestEye(t *testing.T) {
 					case strings.HasPrefix(in.Text(), "show route where from = 172.31.0.1 && bgp_path.len = 0 && "):
 						n := strings.Count(in.Text(), "= true") * 3
 						answer = fmt.Sprintf(
-							"0014-%d of 9 routes for 3 networks in table master4\n Total: 3 of 9 routes for 3 "+
-								"networks in 2 tables\n0000 \n", n)
+							"0014-%d of 9 routes for 3 networks in table master4\n"+
+								" Total: 3 of 9 routes for 3 networks in 2 tables\n0000 \n", n)
 					}
 					_, _ = io.WriteString(c, answer)
 				}

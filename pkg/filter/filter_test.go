@@ -149,8 +149,8 @@ func TestIPTables(t *testing.T) {
 
 // A chain that only some packets come to is about a part.
 func TestTranslationOfOnePort(t *testing.T) {
-	const saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:X - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j X\n-A " +
-		"X -j DNAT --to-destination 10.9.9.9\nCOMMIT\n"
+	const saved = "*nat\n:PREROUTING ACCEPT [0:0]\n:X - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j X\n" +
+		"-A X -j DNAT --to-destination 10.9.9.9\nCOMMIT\n"
 	rules, _ := filter.ParseIPTables([]byte(saved), false)
 	assert.Equal(t,
 		filter.Outcome{
@@ -238,8 +238,8 @@ func TestNFT(t *testing.T) {
 				`0`) + drop, filter.Passes,
 		},
 		"verdict map": {
-			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ` +
-				`["new", {"drop": null}]]}}}`, filter.Drops,
+			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", ` +
+				`{"drop": null}]]}}}`, filter.Drops,
 		},
 		"another address": {
 			`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`,

@@ -36,8 +36,8 @@ func Text(owner mark.Owner, networks []netip.Prefix) []byte {
 	}
 	var b bytes.Buffer
 	b.WriteString(
-		"# Networks of other sites, refused where no tunnel has a way to them.\n# Written by the Ansible module " +
-			"wgmesh.router.bird_config.\n" + owner.Line())
+		"# Networks of other sites, refused where no tunnel has a way to them.\n" +
+			"# Written by the Ansible module wgmesh.router.bird_config.\n" + owner.Line())
 	for _, n := range sorted(networks) {
 		fmt.Fprintln(&b, n)
 	}

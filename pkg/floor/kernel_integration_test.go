@@ -128,8 +128,8 @@ func TestKernel(t *testing.T) {
 	alone(t)
 	h := host(t)
 	// Others' routes, of the same and of a near kind.
-	const theirs = "ip route add unreachable 10.8.0.0/16 proto static; ip route add 10.9.0.0/16 via 192.0.2.1 " +
-		"proto bird metric 32; ip -6 route add unreachable fd00:8::/48"
+	const theirs = "ip route add unreachable 10.8.0.0/16 proto static; " +
+		"ip route add 10.9.0.0/16 via 192.0.2.1 proto bird metric 32; ip -6 route add unreachable fd00:8::/48"
 	nettest.Sh(t, theirs)
 	foreign := nettest.Sh(t, listing)
 
@@ -143,8 +143,8 @@ func TestKernel(t *testing.T) {
 	}
 	// Every other route wins, of whatever metric.
 	nettest.Sh(t,
-		"ip route add 10.1.0.0/16 via 192.0.2.1 metric 4294967294; ip -6 route add fd00:1::/48 via 2001:db8::1 "+
-			"metric 4294967294")
+		"ip route add 10.1.0.0/16 via 192.0.2.1 metric 4294967294; "+
+			"ip -6 route add fd00:1::/48 via 2001:db8::1 metric 4294967294")
 	assert.False(t, refused(t, "10.1.0.1"))
 	assert.False(t, refused(t, "fd00:1::9"))
 	assert.True(t, reach(t, h, both).Empty(), "a second run")
@@ -152,8 +152,8 @@ func TestKernel(t *testing.T) {
 
 	// What somebody broke is mended, what has our number and is wrong goes.
 	nettest.Sh(t,
-		"ip route del unreachable 10.1.0.0/16 proto 157; ip route add blackhole 10.7.0.0/16 proto 157; ip -6 "+
-			"route add unreachable fd00:7::/48 proto 157 metric 9")
+		"ip route del unreachable 10.1.0.0/16 proto 157; ip route add blackhole 10.7.0.0/16 proto 157; "+
+			"ip -6 route add unreachable fd00:7::/48 proto 157 metric 9")
 	assert.False(t, reach(t, h, both).Empty())
 	assert.True(t, reach(t, h, both).Empty())
 	assert.True(t, refused(t, "10.1.0.1"))

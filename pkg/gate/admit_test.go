@@ -18,8 +18,8 @@ func TestAdmitPassesOnWhatIsPublic(t *testing.T) {
 		"name": "azure-1", "public_key": "K", "sealing_key": "S", "envelopes": []}`), "azure-1")
 	require.NoError(t, err)
 	assert.JSONEq(t,
-		`{"name": "azure-1", "_ansible_check_mode": true, "state": "peered", "public_key": "K", "sealing_key": `+
-			`"S", "envelopes": []}`, string(out))
+		`{"name": "azure-1", "_ansible_check_mode": true, "state": "peered", "public_key": "K", "sealing_key": "S", `+
+			`"envelopes": []}`, string(out))
 
 	out, err = gate.Admit([]byte(`{`+asked+`, "state": "known"}`), "azure-1")
 	require.NoError(t, err)

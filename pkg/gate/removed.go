@@ -148,12 +148,12 @@ func (w Want) byItself(old State) (removed []Removed, warnings []string) {
 		case len(voices) == 0 || listed(removed, r.Name):
 		case carried(voices, all):
 			removed = append(removed, Removed{r, ByPeers})
-			warn("%s was removed from the mesh, say %s (%d of the %d that answered): its tunnel, its keys and "+
-				"its entry in the gate go here too",
+			warn("%s was removed from the mesh, say %s (%d of the %d that answered): "+
+				"its tunnel, its keys and its entry in the gate go here too",
 				r.Name, strings.Join(voices, ", "), len(voices), all)
 		default:
-			warn("%s was removed from the mesh, says %s, which is not believed: it takes two, and more than "+
-				"half of the %d that answered; "+
+			warn("%s was removed from the mesh, says %s, which is not believed: "+
+				"it takes two, and more than half of the %d that answered; "+
 				"if it is true, run the mesh play, and if not, look at who says it", r.Name, strings.Join(
 				voices, ", "), all)
 		}

@@ -210,8 +210,8 @@ func TestOneLiar(t *testing.T) {
 	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
 	assert.Equal(t,
 		[]string{
-			"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): its " +
-				"tunnel, its keys and its entry in the gate go here too",
+			"office-2 was removed from the mesh, say aws-1, azure-1, office-1 (3 of the 3 that answered): " +
+				"its tunnel, its keys and its entry in the gate go here too",
 		}, warnings)
 	w.Heard = map[string][]plan.GateRemoved{"office-1": said("office-2"), "azure-1": said(), "aws-1": said("office-2")}
 	by, _ = run(t, w)
@@ -332,8 +332,8 @@ func TestRefusedInOneLine(t *testing.T) {
 	assert.Equal(t, 3, s.Removed[0].ID, "by the number of its tunnel")
 	_, err := s.Link("azure-1")
 	assert.EqualError(t, err,
-		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; one with "+
-			"an inventory that calls it present lets it in again")
+		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; "+
+			"one with an inventory that calls it present lets it in again")
 	assert.Error(t, err)
 }
 

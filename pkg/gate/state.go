@@ -49,8 +49,8 @@ func Read(path string) (State, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf(
-			"%s does not exist: this router has not joined yet; its own `wgmesh join`, or the module mesh_gate, "+
-				"makes it", path)
+			"%s does not exist: this router has not joined yet; "+
+				"its own `wgmesh join`, or the module mesh_gate, makes it", path)
 	}
 	if err != nil {
 		return s, err

@@ -42,8 +42,8 @@ var ErrChanged = errors.New("another run has changed this router since, so nothi
 
 // ErrOverdue reports that the time of an earlier change is up.
 var ErrOverdue = errors.New(
-	"an earlier change of this router was not confirmed in time and is being taken back: run again in a few " +
-		"seconds; docs/guard.md says what to do if it stays")
+	"an earlier change of this router was not confirmed in time and is being taken back: run again in a few seconds; " +
+		"docs/guard.md says what to do if it stays")
 
 // Arm makes sure, before anything of c is touched, that it can and will be taken
 // back after so many seconds. What an earlier change keeps already stays as it is,

@@ -156,8 +156,8 @@ func TestTagIsNoTemplate(t *testing.T) {
 		if filepath.Base(t.Name()) == "2.14" {
 			assert.Equal(t, 78, status)
 			assert.Contains(t, said,
-				"DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as "+
-					"root; expected 2.19 or newer")
+				"DIR/routers.yml: ansible-core here is 2.14, which runs what this source finds as templates, as root; "+
+					"expected 2.19 or newer")
 			assert.NoFileExists(t, canary)
 			listed(t, source) // and it would have
 			assert.FileExists(t, canary)
@@ -177,8 +177,8 @@ func TestTagIsNoTemplate(t *testing.T) {
 func TestDiscoveryFails(t *testing.T) {
 	old := func(name string) string {
 		return "DIR/" + name +
-			": ansible-core here is 2.14, which runs what this source finds as templates, as root; expected " +
-			"2.19 or newer: " +
+			": ansible-core here is 2.14, which runs what this source finds as templates, as root; " +
+			"expected 2.19 or newer: " +
 			"build the image with router_join_discovery: true, or put one into /opt/wgmesh/ansible/bin"
 	}
 	sources := map[string]struct {
@@ -188,8 +188,8 @@ func TestDiscoveryFails(t *testing.T) {
 	}{
 		"bad.yml": {"all:\n  hosts: {a: [}\n", 0o600, map[string]string{
 			"2.14": "DIR/bad.yml:2: did not find expected node content",
-			"newest": "DIR/bad.yml:2: YAML parsing failed: Colons in unquoted values must be followed by a " +
-				"non-space character.",
+			"newest": "DIR/bad.yml:2: YAML parsing failed: " +
+				"Colons in unquoted values must be followed by a non-space character.",
 		}},
 		"bad.sh": {"#!/bin/sh\necho 'boto: no credentials' >&2; exit 3\n", 0o700, map[string]string{
 			"2.14":   old("bad.sh"),

@@ -14,8 +14,8 @@ var (
 	attempt = regexp.MustCompile(
 		`(?s)^(?:\*\s+Failed\s+to\s+parse\s+\S+|Failed to parse inventory)\s+with\s+'?(\w+)'?\s+plugin:\s+(.*)`)
 	yaml214 = regexp.MustCompile(
-		`^We were unable to read either as JSON nor YAML.*?Syntax Error while loading YAML\. (.*?) The error ` +
-			`appears to be in '([^']+)': line (\d+).*`)
+		`^We were unable to read either as JSON nor YAML.*?Syntax Error while loading YAML\. ` +
+			`(.*?) The error appears to be in '([^']+)': line (\d+).*`)
 	origin = regexp.MustCompile(`(?m)^Origin: (/[^:\s]+:\d+)`)
 	stderr = regexp.MustCompile(`(?s)Standard error from inventory script:\s*(.*)`)
 )

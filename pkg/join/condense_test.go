@@ -26,13 +26,13 @@ func TestCondense(t *testing.T) {
 			"the [2Jplay 1mbook of azure-1 failed now",
 		},
 		"only ini, which reads anything": {
-			"[WARNING]:  * Failed to parse /x with ini plugin: y\nERROR! Completely failed to parse inventory " +
-				"source /x\n",
+			"[WARNING]:  * Failed to parse /x with ini plugin: y\n" +
+				"ERROR! Completely failed to parse inventory source /x\n",
 			"/x: Ansible cannot read it",
 		},
 		"a hyphen at the end of a line": {
-			"[WARNING]:  * Failed to parse /etc/a-\nb.yml with yaml\nplugin: no such\nthing\nERROR! Completely " +
-				"failed to parse inventory source /etc/a-\nb.yml\n",
+			"[WARNING]:  * Failed to parse /etc/a-\nb.yml with yaml\nplugin: no such\nthing\n" +
+				"ERROR! Completely failed to parse inventory source /etc/a-\nb.yml\n",
 			"/etc/a-b.yml: no such thing",
 		},
 	} {

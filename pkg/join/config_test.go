@@ -102,23 +102,23 @@ func TestBadConfig(t *testing.T) {
 		},
 		"no key file": {
 			"mode: controller\ncontroller: " + url + "}\n",
-			"FILE: controller.host_config_key_file is missing: name a file of mode 0600 with the job template's " +
-				"host config key",
+			"FILE: controller.host_config_key_file is missing: " +
+				"name a file of mode 0600 with the job template's host config key",
 		},
 		"plain HTTP": {
 			"mode: controller\ncontroller: " + strings.Replace(url, "https", "http", 1) + "}\n",
-			`FILE:2: controller.url: starts with "http://"; expected https, since the host config key goes ` +
-				`there (controller.allow_http: true permits http)`,
+			`FILE:2: controller.url: starts with "http://"; ` +
+				`expected https, since the host config key goes there (controller.allow_http: true permits http)`,
 		},
 		"no slash": {
 			"mode: controller\ncontroller: {url: https://awx.example/api/v2/job_templates/7/callback}\n",
-			`FILE:2: controller.url: "/api/v2/job_templates/7/callback" does not end in /callback/; copy the ` +
-				`job template's "Provisioning callback URL"`,
+			`FILE:2: controller.url: "/api/v2/job_templates/7/callback" does not end in /callback/; ` +
+				`copy the job template's "Provisioning callback URL"`,
 		},
 		"password in the URL": {
 			"mode: controller\ncontroller: {url: https://me:canary@awx.example/callback/}\n",
-			"FILE:2: controller.url: holds a user or a query; the callback needs the host config key only, in " +
-				"controller.host_config_key_file",
+			"FILE:2: controller.url: holds a user or a query; " +
+				"the callback needs the host config key only, in controller.host_config_key_file",
 		},
 		"no URL": {
 			"mode: controller\ncontroller: {url: awx.example}\n",

@@ -119,12 +119,12 @@ func (c Controller) outcome(name string, status int, location, said string) (str
 				"give it one (ansible_host), and set its source to update on launch", name, host)
 	case status == http.StatusBadRequest && has("Multiple hosts"):
 		return "", later(
-			"%s: the controller %s has several hosts with this machine's address; leave one of them in the job "+
-				"template's inventory", name, host)
+			"%s: the controller %s has several hosts with this machine's address; "+
+				"leave one of them in the job template's inventory", name, host)
 	case status == http.StatusBadRequest && has("Cannot start automatically"):
 		return "", later(
-			"%s: the controller %s cannot start the job by itself (%s); give the job template an inventory and "+
-				"take its prompts and survey away", name, host, said)
+			"%s: the controller %s cannot start the job by itself (%s); "+
+				"give the job template an inventory and take its prompts and survey away", name, host, said)
 	case status == http.StatusBadRequest:
 		return "", later("%s: the controller %s refused: %s", name, host, answered)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -158,15 +158,15 @@ func (c Controller) unreachable(err error, now time.Time) error {
 		return later("the controller %s did not answer within play_timeout", host)
 	case errors.As(err, &stranger):
 		return wrong(
-			"the controller %s has a certificate of an authority that this machine does not know; name its "+
-				"certificate as controller.ca_file", host)
+			"the controller %s has a certificate of an authority that this machine does not know; "+
+				"name its certificate as controller.ca_file", host)
 	case errors.As(err, &other):
 		return wrong("the controller %s has a certificate for another name: %v; correct controller.url", host,
 			oneLine(other.Error()))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return later(
-			"the controller %s has a certificate that is not valid at this machine's time, %s; look at `chronyc "+
-				"tracking`, then at the certificate",
+			"the controller %s has a certificate that is not valid at this machine's time, %s; "+
+				"look at `chronyc tracking`, then at the certificate",
 			host, now.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	// http.Client puts the address before the reason; it is said already.

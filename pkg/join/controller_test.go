@@ -76,34 +76,34 @@ func TestController(t *testing.T) {
 		},
 		"unknown": {
 			&awx{key: hostKey, hosts: map[string]string{}}, callback, 75,
-			"azure-1: the controller HOST has no host with this machine's address in the job template's " +
-				"inventory; give it one (ansible_host), and set its source to update on launch",
+			"azure-1: the controller HOST has no host with this machine's address in the job template's inventory; " +
+				"give it one (ansible_host), and set its source to update on launch",
 		},
 		"several": {
 			&awx{key: hostKey, hosts: map[string]string{"a": "127.0.0.1", "b": "127.0.0.1"}}, callback, 75,
-			"azure-1: the controller HOST has several hosts with this machine's address; leave one of them in " +
-				"the job template's inventory",
+			"azure-1: the controller HOST has several hosts with this machine's address; " +
+				"leave one of them in the job template's inventory",
 		},
 		"prompts": {
 			&awx{key: hostKey, hosts: here, prompts: true}, callback, 75,
-			"azure-1: the controller HOST cannot start the job by itself (Cannot start automatically, user " +
-				"input required!); give the job template an inventory and take its prompts and survey away",
+			"azure-1: the controller HOST cannot start the job by itself (Cannot start automatically, " +
+				"user input required!); give the job template an inventory and take its prompts and survey away",
 		},
 		"no inventory": {
 			&awx{key: hostKey}, callback, 75,
-			"azure-1: the controller HOST cannot start the job by itself (Cannot start automatically, an " +
-				"inventory is required.); give the job template an inventory and take its prompts and survey away",
+			"azure-1: the controller HOST cannot start the job by itself (Cannot start automatically, " +
+				"an inventory is required.); give the job template an inventory and take its prompts and survey away",
 		},
 		"wrong key": {
 			&awx{key: "other", hosts: here}, callback, 78,
-			"azure-1: the controller HOST refused the host config key of DIR/callback.key (403 Forbidden: You " +
-				"do not have permission to perform this action.); copy the job template's",
+			"azure-1: the controller HOST refused the host config key of DIR/callback.key (403 Forbidden: " +
+				"You do not have permission to perform this action.); copy the job template's",
 		},
 		"wrong template": {
 			&awx{key: hostKey, hosts: here}, "/api/v2/job_templates/8/callback/", 78,
 			"azure-1: the controller HOST has no callback at /api/v2/job_templates/8/callback/ (404 Not Found: " +
-				"The requested resource could not be found.); copy the job template's \"Provisioning callback " +
-				"URL\" to controller.url",
+				"The requested resource could not be found.); " +
+				"copy the job template's \"Provisioning callback URL\" to controller.url",
 		},
 		"starting up": {
 			answer(503, "<html>nginx"), callback, 75,
@@ -119,8 +119,8 @@ func TestController(t *testing.T) {
 		},
 		"redirect": {
 			answer(301, ""), callback, 78,
-			"azure-1: HOST redirects to https://me:xxxxx@other.example/api/v2/job_templates/7/callback/, and " +
-				"the key does not follow; if that is right, set controller.url to it",
+			"azure-1: HOST redirects to https://me:xxxxx@other.example/api/v2/job_templates/7/callback/, " +
+				"and the key does not follow; if that is right, set controller.url to it",
 		},
 		"teapot": {answer(418, ""), callback, 78, "azure-1: the controller HOST refused: 418 I'm a teapot"},
 	}
@@ -150,15 +150,15 @@ func TestControllerOutOfReach(t *testing.T) {
 	t.Run("unknown authority", func(t *testing.T) {
 		server := serve(t, good)
 		assert.Contains(t, call(t, 78, server.URL+callback, nil, ""),
-			"has a certificate of an authority that this machine does not know; name its certificate as "+
-				"controller.ca_file")
+			"has a certificate of an authority that this machine does not know; "+
+				"name its certificate as controller.ca_file")
 	})
 	t.Run("certificate of tomorrow", func(t *testing.T) {
 		server, ca := serveWith(t, good, time.Now().Add(time.Hour))
 		line := call(t, 75, server.URL+callback, ca, "")
 		assert.Regexp(t,
-			`^the controller \S+ has a certificate that is not valid at this machine's time, [0-9-]+ [0-9:]+ `+
-				`UTC; look at .chronyc tracking.`, line)
+			`^the controller \S+ has a certificate that is not valid at this machine's time, [0-9-]+ [0-9:]+ UTC; `+
+				`look at .chronyc tracking.`, line)
 	})
 	t.Run("another name", func(t *testing.T) {
 		server := serve(t, good)
@@ -220,8 +220,8 @@ func TestKeyFile(t *testing.T) {
 				file(t, key, tt.content, tt.mode)
 			}
 			path := file(t, filepath.Join(dir, "join.yml"), fmt.Sprintf(
-				"mode: controller\nstate_dir: %s\ncontroller: {url: \"https://127.0.0.1:1%s\", "+
-					"host_config_key_file: %s}\n", dir, callback, key), 0o644)
+				"mode: controller\nstate_dir: %s\ncontroller: {url: "+
+					"\"https://127.0.0.1:1%s\", host_config_key_file: %s}\n", dir, callback, key), 0o644)
 			status, said := command(t, "--config", path)
 			assert.Equal(t, "wgmesh join: "+strings.ReplaceAll(tt.line, "KEY", key)+"\n", said)
 			assert.Equal(t, 78, status)

@@ -23,8 +23,8 @@ const list = `{"_meta": {"hostvars": {
   "cloud": {"hosts": ["azure-1", "azure-2"]}, "ungrouped": {"hosts": ["web"]}}`
 
 // accepted is a play whose mesh_plan has accepted the inventory.
-const accepted = `echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 0, "planned": true}' ` +
-	`>"$WGMESH_JOIN_REPORT"`
+const accepted = `echo '{"peered": ["azure-2", "office-1"], "missing": [], ` +
+	`"changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"`
 
 // A lone is a router with programs of Ansible that a test wrote.
 type lone struct {
@@ -119,22 +119,22 @@ func TestOutcomes(t *testing.T) {
 			"ansible-playbook",
 			`echo 'office-1: cannot be reached: why'; echo '{"peered": ["azure-2"], "missing": ["office-1"], ` +
 				`"changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 4`, 75,
-			"office-1: cannot be reached: why\nwgmesh join: azure-1: peered with 1 of 2 routers; not with " +
-				"office-1; 1 thing changed\n",
+			"office-1: cannot be reached: why\n" +
+				"wgmesh join: azure-1: peered with 1 of 2 routers; not with office-1; 1 thing changed\n",
 		},
 		"the play fails": {
 			"ansible-playbook",
-			`echo 'azure-1: wg8: why'; echo '{"peered": ["azure-2", "office-1"], "missing": [], "changed": 1}' ` +
-				`>"$WGMESH_JOIN_REPORT"; exit 2`, 75,
-			"azure-1: wg8: why\nwgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: the " +
-				"lines above say why\n",
+			`echo 'azure-1: wg8: why'; echo '{"peered": ["azure-2", "office-1"], "missing": [], ` +
+				`"changed": 1}' >"$WGMESH_JOIN_REPORT"; exit 2`, 75,
+			"azure-1: wg8: why\nwgmesh join: azure-1: peered with 2 of 2 routers, but the play failed: " +
+				"the lines above say why\n",
 		},
 		"the play fails at once": {
 			"ansible-playbook",
 			`echo 'azure-1: why'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"; exit 2`,
 			75,
-			"azure-1: why\nwgmesh join: azure-1: the play failed before it had asked another router: the lines " +
-				"above say why\n",
+			"azure-1: why\nwgmesh join: azure-1: the play failed before it had asked another router: " +
+				"the lines above say why\n",
 		},
 		"nobody else": {
 			"ansible-playbook", `echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`, 0,
@@ -155,13 +155,13 @@ func TestOutcomes(t *testing.T) {
 		},
 		"no answer": {
 			"ansible-inventory", `echo 'Traceback'`, 75,
-			"wgmesh join: discovery failed: ansible-inventory printed no JSON: invalid character 'T' looking " +
-				"for beginning of value\n",
+			"wgmesh join: discovery failed: ansible-inventory printed no JSON: " +
+				"invalid character 'T' looking for beginning of value\n",
 		},
 		"an answer without this router": {
 			"ansible-inventory", `echo '{"routers": {"hosts": ["aws-1", "aws-2"]}}'`, 75,
-			"wgmesh join: discovery failed: router azure-1 is not in the group routers of the inventory, which " +
-				"has aws-1, aws-2; correct router in DIR/join.yml, or the inventory\n",
+			"wgmesh join: discovery failed: router azure-1 is not in the group routers of the inventory, " +
+				"which has aws-1, aws-2; correct router in DIR/join.yml, or the inventory\n",
 		},
 	}
 	for name, tt := range tests {
@@ -200,8 +200,8 @@ func TestKeptAnswer(t *testing.T) {
 func TestOnlyWhatIsAcceptedIsKept(t *testing.T) {
 	l := alone(t, "router: azure-1\n")
 	kept := l.path("state/inventory.json")
-	refused := `echo 'azure-1: router web: id is missing'; echo '{"peered": [], "missing": [], "changed": 0, ` +
-		`"planned": false}' >"$WGMESH_JOIN_REPORT"; exit 2`
+	refused := `echo 'azure-1: router web: id is missing'; echo '{"peered": [], "missing": [], ` +
+		`"changed": 0, "planned": false}' >"$WGMESH_JOIN_REPORT"; exit 2`
 	l.program("ansible-playbook", refused)
 	assert.Contains(t, l.ends(75), "id is missing")
 	assert.NoFileExists(t, kept)
@@ -288,23 +288,23 @@ func TestMissing(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.RemoveAll(l.path("bin")))
 		assert.Equal(t,
-			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; install ansible-core, or name "+
-				"its folder as ansible_bin_dir\n", l.ends(78))
+			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; "+
+				"install ansible-core, or name its folder as ansible_bin_dir\n", l.ends(78))
 	})
 	t.Run("Python", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		file(t, l.path("pyvenv.cfg"), "", 0o600)
 		require.NoError(t, os.Symlink("/usr/bin/python3.0", l.path("bin/python3")))
 		assert.Equal(t,
-			"wgmesh join: DIR has lost its Python, as by an upgrade of the distribution; run "+
-				"wgmesh.router.image for this router\n", l.ends(78))
+			"wgmesh join: DIR has lost its Python, as by an upgrade of the distribution; "+
+				"run wgmesh.router.image for this router\n", l.ends(78))
 	})
 	t.Run("identity", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
 		require.NoError(t, os.Remove(l.path("id")))
 		assert.Equal(t,
-			"wgmesh join: identity_file DIR/id: no such file; user-data (cloud-init, ssh_keys) brings it or the "+
-				"first boot makes it\n", l.ends(75))
+			"wgmesh join: identity_file DIR/id: no such file; "+
+				"user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", l.ends(75))
 	})
 	t.Run("inventory", func(t *testing.T) {
 		l := alone(t, "router: azure-1\n")
@@ -322,8 +322,8 @@ func TestTimeout(t *testing.T) {
 		},
 		"ansible-playbook": {
 			"play_timeout",
-			"wgmesh join: azure-1: the play did not end within play_timeout, 1s; `wgmesh join --verbose` shows " +
-				"where it waits\n",
+			"wgmesh join: azure-1: the play did not end within play_timeout, 1s; " +
+				"`wgmesh join --verbose` shows where it waits\n",
 		},
 	} {
 		t.Run(program, func(t *testing.T) {
@@ -403,8 +403,8 @@ touch `+l.path("started")+`; while ! [ -e `+l.path("go")+` ]; do sleep 0.05; don
 		return err == nil
 	}, time.Minute, 10*time.Millisecond)
 	assert.Equal(t,
-		"wgmesh join: another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` "+
-			"shows how it ends\n", l.ends(0))
+		"wgmesh join: another wgmesh join is at work, this one leaves it to that; "+
+			"`journalctl -u wgmesh-join` shows how it ends\n", l.ends(0))
 	file(t, l.path("go"), "", 0o600)
 	assert.Zero(t, <-first)
 }

@@ -125,8 +125,8 @@ func (r run) join(ctx context.Context) (string, error) {
 	}
 	unlock, err := lock(r.config.StateDir)
 	if errors.Is(err, errBusy) {
-		return "another wgmesh join is at work, this one leaves it to that; `journalctl -u wgmesh-join` shows " +
-			"how it ends", nil
+		return "another wgmesh join is at work, this one leaves it to that; " +
+			"`journalctl -u wgmesh-join` shows how it ends", nil
 	}
 	if err != nil {
 		return "", err
@@ -134,8 +134,8 @@ func (r run) join(ctx context.Context) (string, error) {
 	defer unlock()
 	// A run of the controller may have given this router keys that its peers do not know yet.
 	if j, err := os.Stat(plan.UndoJournal); err == nil {
-		return "", later("a change of this router waits for its confirmation since %s: another run is at it, or "+
-			"it is taken back soon",
+		return "", later("a change of this router waits for its confirmation since %s: "+
+			"another run is at it, or it is taken back soon",
 			j.ModTime().Format(time.TimeOnly))
 	}
 	if r.config.Mode == "controller" {

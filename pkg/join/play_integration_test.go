@@ -159,8 +159,8 @@ func TestPlay(t *testing.T) {
 				"office-5: cannot be reached: Connection timed out during banner exchange",
 				"office-6: cannot be reached: Could not resolve hostname office-6: Name or service not known",
 				"office-7: cannot be reached: ssh does not say why",
-				"wgmesh join: azure-1: peered with 2 of 9 routers; not with office-1, office-2, office-3, " +
-					"office-4, office-5, office-6, office-7; 3 things changed",
+				"wgmesh join: azure-1: peered with 2 of 9 routers; " +
+					"not with office-1, office-2, office-3, office-4, office-5, office-6, office-7; 3 things changed",
 			},
 		},
 		"a peer refuses": {

@@ -39,8 +39,8 @@ func TestSelf(t *testing.T) {
 		"both of one":        {hostname: "vm", addresses: []string{"10.1.1.4", "203.0.113.11"}, want: "azure-1"},
 		"none": {
 			hostname: "vm", addresses: []string{"10.9.9.9"},
-			err: "which router is this? The group routers has azure-1, azure-2, office-1, none with the name vm " +
-				"or an address of this machine; set router in /j",
+			err: "which router is this? The group routers has azure-1, azure-2, office-1, " +
+				"none with the name vm or an address of this machine; set router in /j",
 		},
 		"several": {
 			hostname: "vm", addresses: []string{"10.1.1.4", "10.1.2.4"},
@@ -48,8 +48,8 @@ func TestSelf(t *testing.T) {
 		},
 		"a name that is none": {
 			router: "azure-3", hostname: "azure-1",
-			err: "router azure-3 is not in the group routers of the inventory, which has azure-1, azure-2, " +
-				"office-1; correct router in /j, or the inventory",
+			err: "router azure-3 is not in the group routers of the inventory, which has azure-1, azure-2, office-1; " +
+				"correct router in /j, or the inventory",
 		},
 	}
 	for name, tt := range tests {

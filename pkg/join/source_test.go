@@ -107,8 +107,8 @@ END`)
 			assert.Equal(t, 78, status)
 			assert.Contains(t, line,
 				"wgmesh join: DIR/inventory.yml: "+want+
-					" what this source finds as templates, as root; expected 2.19 or newer: build the image "+
-					"with router_join_discovery: true")
+					" what this source finds as templates, as root; "+
+					"expected 2.19 or newer: build the image with router_join_discovery: true")
 			assert.NoFileExists(t, l.path("asked"))
 		})
 	}

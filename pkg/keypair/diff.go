@@ -59,8 +59,8 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 	cloned := have.Cloned()
 	if cloned && want.Regenerate == Fail {
 		return d, fmt.Errorf(
-			"identity_file %s: the keys were made on another machine (a cloned disk?); run with regenerate: "+
-				"partial_idempotence to make new ones", want.Identity)
+			"identity_file %s: the keys were made on another machine (a cloned disk?); "+
+				"run with regenerate: partial_idempotence to make new ones", want.Identity)
 	}
 	err := errors.Join(
 		d.key("private_key_file", want.Regenerate, have.Private, cloned, MakePrivate, ReplacePrivate),
@@ -93,8 +93,8 @@ func (d *Delta) key(option string, r Regenerate, have Key, cloned bool, create, 
 		if have.Exposed() {
 			d.warnings = append(d.warnings,
 				fmt.Sprintf(
-					"%s was open to other users (%s); if anybody may have read it, make new keys with "+
-						"regenerate: always", have.Path, strings.Join(faults, ", ")))
+					"%s was open to other users (%s); if anybody may have read it, "+
+						"make new keys with regenerate: always", have.Path, strings.Join(faults, ", ")))
 		}
 	}
 	switch {
@@ -124,22 +124,22 @@ func (d *Delta) identity(want Want, have Have) {
 	case have.Unbound:
 	case have.Machine == "":
 		d.warnings = append(d.warnings,
-			"this machine has no /etc/machine-id: a clone of its disk cannot be told from it and would use the "+
-				"same keys")
+			"this machine has no /etc/machine-id: "+
+				"a clone of its disk cannot be told from it and would use the same keys")
 	case have.Recorded == "":
 		d.add(Record, want.Identity, "no machine is recorded")
 		if have.Private.Exists && want.Regenerate != Always {
 			d.warnings = append(d.warnings,
 				fmt.Sprintf(
-					"%s was there before and is kept: if it came with the image, every machine of that image "+
-						"has it; then make new keys with regenerate: always, and build the image again",
+					"%s was there before and is kept: if it came with the image, every machine of that image has it; "+
+						"then make new keys with regenerate: always, and build the image again",
 					want.PrivateKey))
 		}
 	case have.Cloned() && want.Regenerate == Never:
 		d.warnings = append(d.warnings,
 			fmt.Sprintf(
-				"the keys %s and %s were made on another machine (a cloned disk?) and are kept, because of "+
-					"regenerate: never", want.PrivateKey, want.SealingKey))
+				"the keys %s and %s were made on another machine (a cloned disk?) and are kept, "+
+					"because of regenerate: never", want.PrivateKey, want.SealingKey))
 	case have.Cloned():
 		d.add(Record, want.Identity, "the machine is another")
 		d.warnings = append(d.warnings,
@@ -152,8 +152,8 @@ func (d *Delta) identity(want Want, have Have) {
 
 func imageError(files Files, have Have) error {
 	msg := fmt.Sprintf(
-		"this is an image build (%s): every router made from the image would have the same keys; run wg_keypair "+
-			"after the first boot", have.Image)
+		"this is an image build (%s): every router made from the image would have the same keys; "+
+			"run wg_keypair after the first boot", have.Image)
 	var there []string
 	for _, k := range []Key{have.Private, have.Sealing} {
 		if k.Exists {

@@ -84,6 +84,6 @@ func TestClaims(t *testing.T) {
 		{"routers", "/etc/bird/bird.conf"}, {"routers", "/etc/wireguard/wg1.conf"},
 	})
 	assert.EqualError(t, err,
-		"this host is in the mesh routers (/etc/bird/bird.conf, /etc/wireguard/wg1.conf), so it cannot be in "+
-			"partners: take it out there first (docs/leave.md)")
+		"this host is in the mesh routers (/etc/bird/bird.conf, /etc/wireguard/wg1.conf), "+
+			"so it cannot be in partners: take it out there first (docs/leave.md)")
 }

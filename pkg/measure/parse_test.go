@@ -39,15 +39,15 @@ func TestParsePing(t *testing.T) {
 func TestParsePingRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "",
-		"BusyBox": "10 packets transmitted, 10 packets received, 0% packet loss\nround-trip " +
-			"min/avg/max = 0.1/0.2/0.3 ms\n",
+		"BusyBox": "10 packets transmitted, 10 packets received, 0% packet loss\n" +
+			"round-trip min/avg/max = 0.1/0.2/0.3 ms\n",
 		"no times": "2 packets transmitted, 1 received, 50% packet loss, time 1ms\n",
-		"more than sent": "2 packets transmitted, 3 received, 0% packet loss, time 1ms\nrtt min/avg/max/mdev " +
-			"= 1/2/3/1 ms\n",
-		"times in no order": "2 packets transmitted, 2 received, 0% packet loss, time 1ms\nrtt min/avg/max/mdev " +
-			"= 3/2/1/1 ms\n",
-		"no number": "2 packets transmitted, 2 received, 0% packet loss, time 1ms\nrtt min/avg/max/mdev " +
-			"= 1.2.3/2/3/1 ms\n",
+		"more than sent": "2 packets transmitted, 3 received, 0% packet loss, time 1ms\n" +
+			"rtt min/avg/max/mdev = 1/2/3/1 ms\n",
+		"times in no order": "2 packets transmitted, 2 received, 0% packet loss, time 1ms\n" +
+			"rtt min/avg/max/mdev = 3/2/1/1 ms\n",
+		"no number": "2 packets transmitted, 2 received, 0% packet loss, time 1ms\n" +
+			"rtt min/avg/max/mdev = 1.2.3/2/3/1 ms\n",
 		"a huge count":     "99999999999999999999 packets transmitted, 2 received, \n",
 		"a sign":           "+2 packets transmitted, 2 received, \n",
 		"an indent":        " 2 packets transmitted, 2 received, \n",

@@ -63,10 +63,10 @@ tunnels: 5, measured on both ways: 2, what a tunnel costs: median + 0.30 ms, mos
 		"\n"), "\n"),
 		measure.Table(mesh()))
 	assert.Equal(t, []string{
-		"azure-2: tunnel wg20 to gcp-1: ping outside to 198.51.100.71 failed (Network is unreachable): see what " +
-			"wgmesh.router.status says",
-		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not " +
-			"available): see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: ping outside to 198.51.100.71 failed (Network is unreachable): " +
+			"see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: " +
+			"Required key not available): see what wgmesh.router.status says",
 	}, texts(measure.Problems(mesh())))
 	assert.Len(t, measure.Table(nil), 1)
 	assert.Empty(t, measure.Problems(nil))
@@ -101,14 +101,14 @@ throughput of tunnels: 2, on both ways: 1 (TCP from the first router to the seco
 	assert.Equal(t, []string{
 		"branch: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)",
 		"six-1: iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)",
-		"azure-2: tunnel wg20 to gcp-1: no throughput outside to 198.51.100.71 (iperf3: nothing arrived at the " +
-			"peer): see what wgmesh.router.status says",
-		"azure-2: tunnel wg20 to gcp-1: ping outside to 198.51.100.71 failed (Network is unreachable): see what " +
-			"wgmesh.router.status says",
-		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: Required key not " +
-			"available): see what wgmesh.router.status says",
-		"gcp-1: tunnel wg20 from azure-2: the iperf3 port of 172.31.20.1 is closed inside the tunnel: open it " +
-			"in its firewall",
+		"azure-2: tunnel wg20 to gcp-1: no throughput outside to 198.51.100.71 (iperf3: " +
+			"nothing arrived at the peer): see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: ping outside to 198.51.100.71 failed (Network is unreachable): " +
+			"see what wgmesh.router.status says",
+		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: " +
+			"Required key not available): see what wgmesh.router.status says",
+		"gcp-1: tunnel wg20 from azure-2: the iperf3 port of 172.31.20.1 is closed inside the tunnel: " +
+			"open it in its firewall",
 	}, texts(measure.Problems(merged)))
 }
 

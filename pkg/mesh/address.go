@@ -75,8 +75,8 @@ func parseGateways(at string, texts []string, p *Problems) []gateway {
 		a, err := netip.ParseAddr(addr)
 		switch {
 		case err != nil || a.Is4In6():
-			p.add("%s: gateway is %q: expected an IP address, address%%interface, or %s where the router is the "+
-				"gateway itself", at, text, NoGateway)
+			p.add("%s: gateway is %q: expected an IP address, address%%interface, "+
+				"or %s where the router is the gateway itself", at, text, NoGateway)
 		case a.IsLinkLocalUnicast() && iface == "":
 			p.add("%s: gateway %s is link-local: say on which interface, such as %s%%eth0", at, a, a)
 		case !a.IsLinkLocalUnicast() && unusable(a) != "":

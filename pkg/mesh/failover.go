@@ -89,8 +89,8 @@ func (n *network) checkRouteTables(p *Problems) {
 		switch r.site.Cloud {
 		case "aws":
 		case "azure":
-			p.add("router %s: route_tables: on Azure the load balancer's probe moves the traffic: leave them "+
-				"out, and point routes at its address (cloud_routes)", r.name)
+			p.add("router %s: route_tables: on Azure the load balancer's probe moves the traffic: "+
+				"leave them out, and point routes at its address (cloud_routes)", r.name)
 		default:
 			p.add("router %s: route_tables: site %s has cloud %q, and only the tables of aws are moved: leave them out",
 				r.name, r.Site, r.site.Cloud)
@@ -110,8 +110,8 @@ func (n *network) checkRouteTables(p *Problems) {
 			p.add("router %s: route_tables: there is no router of another site, so no route to put into them: "+
 				"leave them out", r.name)
 		case !n.watches(r) && !slices.ContainsFunc(n.routers, (*router).unread):
-			p.add("router %s: route_tables: it has no tunnel to another site, so it cannot tell whether it is "+
-				"well: give it an endpoint, or its tables to another router", r.name)
+			p.add("router %s: route_tables: it has no tunnel to another site, so it cannot tell whether it is well: "+
+				"give it an endpoint, or its tables to another router", r.name)
 		}
 	}
 	for table, names := range owner {
@@ -147,8 +147,8 @@ func (n *network) warnAloneTables() {
 			}
 		}
 		if len(r.RouteTables) > 0 && r.site != nil && others && !able && !r.unread() {
-			n.warned.add("router %s: route_tables: nobody can stand in for it: no other router of site %s has a "+
-				"tunnel to it and one to another site: give one of them an endpoint",
+			n.warned.add("router %s: route_tables: nobody can stand in for it: "+
+				"no other router of site %s has a tunnel to it and one to another site: give one of them an endpoint",
 				r.name, r.Site)
 		}
 	}

@@ -74,7 +74,7 @@ func TestNobodyCanStandIn(t *testing.T) {
 	}
 	warned := strings.Join(m.Warnings(), "\n")
 	for _, name := range []string{"aws-1", "aws-2"} {
-		assert.Contains(t, warned, "router "+name+": route_tables: nobody can stand in for it: no other router "+
-			"of site aws")
+		assert.Contains(t, warned, "router "+name+": route_tables: nobody can stand in for it: "+
+			"no other router of site aws")
 	}
 }

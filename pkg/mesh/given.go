@@ -43,8 +43,8 @@ func parseLinks(router string, links map[string]Link, p *Problems) map[string][]
 			case err != nil || a.Addr().Is4In6():
 				p.add("%s %q: expected an address and the length of the link network, such as 192.0.2.1/31", at, text)
 			case a.Bits() >= a.Addr().BitLen():
-				p.add("%s %s has no room for the other end: expected the length of a network that both ends are "+
-					"in, such as /31", at, a)
+				p.add("%s %s has no room for the other end: "+
+					"expected the length of a network that both ends are in, such as /31", at, a)
 			case a.Bits() < 8 || unusable(a.Addr()) != "":
 				p.add("%s %s is %s: expected one of a link network", at, a,
 					cmp.Or(unusable(a.Addr()), "in a network larger than /8"))
@@ -88,8 +88,8 @@ func (n *network) checkBFD(p *Problems) {
 			}
 			if len(at) > 0 {
 				p.add(
-					"tunnel %d between %s and %s: UDP %d of %s is BIRD's, for BFD: set listen_port in links, or "+
-						"another port_base",
+					"tunnel %d between %s and %s: UDP %d of %s is BIRD's, for BFD: "+
+						"set listen_port in links, or another port_base",
 					plan.Number(a.ID, b.ID), a.name, b.name, plan.BFDPort, cause.List(at))
 			}
 		}

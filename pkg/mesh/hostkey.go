@@ -47,11 +47,11 @@ func (n *network) checkHostKeys(p *Problems) {
 		key := PlainHostKey(r.HostKey)
 		switch {
 		case strings.Contains(r.HostKey, "PRIVATE"):
-			p.add("router %s: host_key is a private key: take it out of the inventory, make a new one, and give "+
-				"the line of ssh_host_ed25519_key.pub", r.name)
+			p.add("router %s: host_key is a private key: "+
+				"take it out of the inventory, make a new one, and give the line of ssh_host_ed25519_key.pub", r.name)
 		case key == "":
-			p.add("router %s: host_key is not an SSH public key: expected the line of its "+
-				"/etc/ssh/ssh_host_ed25519_key.pub, such as ssh-ed25519 AAAA...", r.name)
+			p.add("router %s: host_key is not an SSH public key: "+
+				"expected the line of its /etc/ssh/ssh_host_ed25519_key.pub, such as ssh-ed25519 AAAA...", r.name)
 		default:
 			taken[key] = append(taken[key], r.name)
 		}

@@ -30,8 +30,8 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 	}{
 		"no endpoints": {
 			change: each(func(_ int, r *mesh.Router, _ *mesh.Site) { r.Endpoint = "" }),
-			want: "routers gw-001, gw-002, gw-003, gw-004, gw-005 and 295 more: none has an endpoint for the " +
-				"others, and no third router carries",
+			want: "routers gw-001, gw-002, gw-003, gw-004, gw-005 and 295 more: " +
+				"none has an endpoint for the others, and no third router carries",
 		},
 		"one has an endpoint": {
 			change: each(func(i int, r *mesh.Router, _ *mesh.Site) {
@@ -43,8 +43,8 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 		},
 		"one endpoint": {
 			change: each(func(_ int, r *mesh.Router, _ *mesh.Site) { r.Endpoint = "192.0.2.1" }),
-			want: "routers gw-001, gw-002 and 298 more: more than one would be called at 192.0.2.1:10001 and " +
-				"44849 more: set",
+			want: "routers gw-001, gw-002 and 298 more: " +
+				"more than one would be called at 192.0.2.1:10001 and 44849 more: set",
 		},
 		"one network": {
 			change: each(func(_ int, _ *mesh.Router, s *mesh.Site) { s.Networks = mesh.List{"10.1.0.0/16"} }),

@@ -130,8 +130,8 @@ func parseEndpoint(router, at, text string, p *Problems) netip.Addr {
 	}
 	a, err := netip.ParseAddr(inner)
 	if err != nil {
-		p.add("router %s: %s is %q: expected an IP address without a port; a host name would be resolved by "+
-			"each router differently", router, at, text)
+		p.add("router %s: %s is %q: expected an IP address without a port; "+
+			"a host name would be resolved by each router differently", router, at, text)
 		return netip.Addr{}
 	}
 	if why := unusable(a.Unmap()); why != "" {

@@ -321,8 +321,8 @@ func FuzzPlan(f *testing.F) {
 		`{"routers": {"a": {"id": 1, "site": "s", "zone": "z"}}, "sites": {"s": {"networks": ["::/0", "x"], ` +
 			`"zones": {"z": "0.0.0.0/32"}}}}`))
 	f.Add([]byte(
-		`{"link_pool": "255.255.255.254/31", "link_prefix_length": -1, "link_pool6": "ffff::/128", "port_base": ` +
-			`9223372036854775807}`))
+		`{"link_pool": "255.255.255.254/31", "link_prefix_length": -1, "link_pool6": "ffff::/128", ` +
+			`"port_base": 9223372036854775807}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var m mesh.Mesh
 		m.SetDefaults()

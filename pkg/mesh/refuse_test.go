@@ -216,8 +216,8 @@ func TestRefuses(t *testing.T) {
 		"one address, one port": {func(m *m) {
 			endpoint("office-2", "192.0.2.11")(m)
 			router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 51800 })
-		}, []string{"routers office-1, office-2: more than one would be called at 192.0.2.11:51801: set " +
-			"endpoint_port_base"}},
+		}, []string{"routers office-1, office-2: more than one would be called at 192.0.2.11:51801: " +
+			"set endpoint_port_base"}},
 		"one address, overlapping ports": {func(m *m) {
 			endpoint("office-2", "192.0.2.11")(m)
 			router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 51804 })
@@ -226,8 +226,8 @@ func TestRefuses(t *testing.T) {
 		"own ports too high": {
 			func(m *m) { router(m, "office-2", func(r *mesh.Router) { r.EndpointPortBase = 65520 }) },
 			[]string{
-				"router office-2: endpoint_port_base: 65520: expected up to 65518, because the highest of its " +
-					"tunnels has number 17",
+				"router office-2: endpoint_port_base: 65520: " +
+					"expected up to 65518, because the highest of its tunnels has number 17",
 			},
 		},
 		"own port to listen on": {func(m *m) {
@@ -296,8 +296,8 @@ func TestRefuses(t *testing.T) {
 		},
 		"same endpoint": {
 			endpoint("aws-1", "198.51.100.71"),
-			[]string{"routers aws-1, gcp-1: more than one would be called at 198.51.100.71:51820: set " +
-				"endpoint_port_base"},
+			[]string{"routers aws-1, gcp-1: more than one would be called at 198.51.100.71:51820: " +
+				"set endpoint_port_base"},
 		},
 		"same endpoint as IPv6": {
 			endpoint("aws-1", "::ffff:198.51.100.71"),
@@ -352,8 +352,8 @@ func TestRefuses(t *testing.T) {
 		"long interface name": {func(m *m) {
 			m.InterfacePrefix = "wireguard-mesh"
 		}, []string{
-			`interface_prefix: "wireguard-mesh" makes interface wireguard-mesh21 of 16 characters, and Linux ` +
-				`allows 15: take`,
+			`interface_prefix: "wireguard-mesh" makes interface wireguard-mesh21 of 16 characters, ` +
+				`and Linux allows 15: take`,
 		}},
 		"interface with a dot": {func(m *m) {
 			m.InterfacePrefix = "wg."
@@ -390,8 +390,8 @@ func TestRefuses(t *testing.T) {
 					m.Routers[name] = r
 				}
 			}
-		}, []string{"router aws-1: route_tables: it has no tunnel to another site, so it cannot tell whether it " +
-			"is well: give it an endpoint"}},
+		}, []string{"router aws-1: route_tables: it has no tunnel to another site, " +
+			"so it cannot tell whether it is well: give it an endpoint"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -474,8 +474,8 @@ func TestMTUOfTheWayTaken(t *testing.T) {
 	})
 	require.NoError(t, m.Validate(), "the tunnels of others")
 	router(&m, "gcp-1", func(r *mesh.Router) { r.Endpoints = map[string]string{"aws": "2001:db8:ff::9"} })
-	const want = "site aws: mtu 1340 leaves 1260 in tunnel 20 of aws-1 and gcp-1, where IPv6 needs 1280: set " +
-		"1360 or more"
+	const want = "site aws: mtu 1340 leaves 1260 in tunnel 20 of aws-1 and gcp-1, where IPv6 needs 1280: " +
+		"set 1360 or more"
 	assertProblems(t, []string{want}, m.Validate())
 	site(&m, "aws", func(s *mesh.Site) { s.MTU = 1360 })
 	require.NoError(t, m.Validate())

@@ -56,8 +56,8 @@ func (n *network) checkSettings(p *Problems) {
 		p.add("preshared_key_directory: %q: expected an absolute path", n.PresharedKeyDirectory)
 	}
 	if !interfaceName(n.InterfacePrefix) {
-		p.add("interface_prefix: %q: expected a letter, then letters, digits, - or _, 15 at most together with "+
-			"the tunnel's number", n.InterfacePrefix)
+		p.add("interface_prefix: %q: expected a letter, then letters, digits, - or _, "+
+			"15 at most together with the tunnel's number", n.InterfacePrefix)
 	}
 }
 
@@ -129,8 +129,8 @@ func (n *network) checkGateways(r *router, p *Problems) {
 			continue
 		}
 		if _, ok := gatewayOf(r, family); !ok {
-			p.add("router %s: gateway: none can be derived from %s of site %s, which has no first host: set "+
-				"gateway of the router, zone or site",
+			p.add("router %s: gateway: none can be derived from %s of site %s, which has no first host: "+
+				"set gateway of the router, zone or site",
 				r.name, r.site.networks[i], r.site.name)
 		}
 	}
@@ -150,8 +150,8 @@ func (n *network) checkIDs(p *Problems) {
 	}
 	for id, names := range taken {
 		if len(names) > 1 {
-			p.add("routers %s: id %d is given to all of them: give each its own, and leave that of an absent "+
-				"router alone", cause.List(names), id)
+			p.add("routers %s: id %d is given to all of them: "+
+				"give each its own, and leave that of an absent router alone", cause.List(names), id)
 		}
 	}
 }

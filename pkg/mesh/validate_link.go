@@ -39,14 +39,14 @@ func (n *network) checkEndpoints(p *Problems) {
 		}
 	}
 	for _, x := range lost.all() {
-		p.add("routers %s: none has an endpoint for the others, and no third router carries for them: give one "+
-			"an address",
+		p.add("routers %s: none has an endpoint for the others, and no third router carries for them: "+
+			"give one an address",
 			cause.List(x.names))
 	}
 	if len(apart) > 0 {
 		n.warned.add(
-			"no tunnel between %s: neither has an endpoint, and a third router carries their traffic: give one "+
-				"an address",
+			"no tunnel between %s: neither has an endpoint, and a third router carries their traffic: "+
+				"give one an address",
 			cause.List(apart))
 	}
 	if len(six) > 0 {
@@ -103,8 +103,8 @@ func (n *network) checkShared(p *Problems) {
 	}
 	for _, x := range near.all() {
 		n.warned.add(
-			"routers %s: all are behind %s and call each other there, which few NATs allow: give them endpoints "+
-				"for their own site",
+			"routers %s: all are behind %s and call each other there, which few NATs allow: "+
+				"give them endpoints for their own site",
 			cause.List(x.names), cause.List(x.what))
 	}
 }
@@ -285,13 +285,13 @@ func (n *network) checkHighest(p *Problems) {
 			n.PortBase, num, b.name, a.name, port, 65535-num)
 	}
 	if name := n.tunnel(num); interfaceName(n.InterfacePrefix) && len(name) > 15 {
-		p.add("interface_prefix: %q makes interface %s of %d characters, and Linux allows 15: take a shorter "+
-			"prefix, or lower ids", n.InterfacePrefix, name, len(name))
+		p.add("interface_prefix: %q makes interface %s of %d characters, and Linux allows 15: "+
+			"take a shorter prefix, or lower ids", n.InterfacePrefix, name, len(name))
 	}
 	if n.LinkPrefixLength >= 8 && n.LinkPrefixLength <= 31 && n.pool.IsValid() &&
 		n.pool.Addr().Is4() && !holds(n.pool, n.LinkPrefixLength, num) {
-		p.add("link_pool: %s is too small: it has no /%d number %d for tunnel %d: take a larger pool or a "+
-			"longer link_prefix_length", n.pool, n.LinkPrefixLength, num, num)
+		p.add("link_pool: %s is too small: it has no /%d number %d for tunnel %d: "+
+			"take a larger pool or a longer link_prefix_length", n.pool, n.LinkPrefixLength, num, num)
 	}
 	if n.pool6.IsValid() && n.pool6.Addr().Is6() && !holds(n.pool6, 127, num) {
 		p.add("link_pool6: %s is too small: it has no /127 number %d for tunnel %d: take a larger pool, such as a /64",

@@ -32,8 +32,8 @@ func (n *network) checkSites(p *Problems) {
 				s.name, s.Cloud, mtu)
 		}
 		if len(s.Networks) == 0 {
-			p.add("site %s: networks is missing, so nothing of it can be reached: list its prefixes, at least "+
-				"the subnet of its routers", s.name)
+			p.add("site %s: networks is missing, so nothing of it can be reached: "+
+				"list its prefixes, at least the subnet of its routers", s.name)
 		}
 		n.checkMTU(s, p)
 		n.checkNetworks(s)
@@ -117,8 +117,8 @@ func (n *network) checkNetworks(s *site) {
 			n.warned.add("site %s: network %s is listed twice: keep one", s.name, x)
 		} else if least := shortest(x.Addr()); x.Bits() < least {
 			n.warned.add(
-				"site %s: network %s is larger than a /%d, and all of it goes into the tunnels: look whether it "+
-					"is meant", s.name, x, least)
+				"site %s: network %s is larger than a /%d, and all of it goes into the tunnels: "+
+					"look whether it is meant", s.name, x, least)
 		}
 	}
 }
@@ -142,8 +142,8 @@ func (n *network) checkZones(s *site, p *Problems) {
 		}
 		for _, x := range z.networks {
 			if !s.unread() && !slices.ContainsFunc(s.networks, func(of netip.Prefix) bool { return contains(of, x) }) {
-				p.add("site %s: zone %s: subnet %s is outside of the site's networks %s: correct it, or add it "+
-					"to the site", s.name, z.name, x, join(s.networks))
+				p.add("site %s: zone %s: subnet %s is outside of the site's networks %s: "+
+					"correct it, or add it to the site", s.name, z.name, x, join(s.networks))
 			}
 			for _, y := range seen {
 				switch {
@@ -164,8 +164,8 @@ func (n *network) checkZones(s *site, p *Problems) {
 			s.name, x, cause.List(once(zones)))
 	}
 	for _, x := range nested.all() {
-		n.warned.add("site %s: subnets of zones %s overlap (%s), the smallest one counts: leave each address in "+
-			"one zone",
+		n.warned.add("site %s: subnets of zones %s overlap (%s), the smallest one counts: "+
+			"leave each address in one zone",
 			s.name, cause.List(x.names), cause.List(x.what))
 	}
 }

@@ -45,8 +45,8 @@ func TestWarns(t *testing.T) {
 		"default AS of AWS": {
 			as(64512),
 			[]string{
-				"site aws: as 64512 is the default of AWS's gateways, and clashes with theirs: use one of 64513 " +
-					"to 65534",
+				"site aws: as 64512 is the default of AWS's gateways, and clashes with theirs: " +
+					"use one of 64513 to 65534",
 			},
 		},
 		"AS of Azure":         {as(65515), []string{"site aws: as 65515 is that of Azure's VPN gateways"}},
@@ -92,8 +92,8 @@ func TestWarns(t *testing.T) {
 			endpoint("aws-1", "")(m)
 			endpoint("gcp-1", "")(m)
 		}, []string{
-			"no tunnel between aws-1 and gcp-1: neither has an endpoint, and a third router carries their " +
-				"traffic: give one an address",
+			"no tunnel between aws-1 and gcp-1: neither has an endpoint, and a third router carries their traffic: " +
+				"give one an address",
 		}},
 		"a site without": {func(m *m) {
 			endpoint("aws-1", "")(m)
@@ -116,8 +116,8 @@ func TestWarns(t *testing.T) {
 		"IPv6": {
 			endpoint("aws-1", "2001:db8:2::4"),
 			[]string{
-				"aws-1: only an IPv6 endpoint, where aws-2, azure-1, azure-2, gcp-1, office-1, office-2 have an " +
-					"IPv4 one: give one",
+				"aws-1: only an IPv6 endpoint, where aws-2, azure-1, azure-2, gcp-1, office-1, " +
+					"office-2 have an IPv4 one: give one",
 			},
 		},
 		"IPv6 in brackets": {endpoint("aws-1", " [2001:db8:2::4] "), []string{"aws-1: only an IPv6 endpoint"}},

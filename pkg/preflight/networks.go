@@ -23,8 +23,8 @@ func networks(w Want, h Have) []finding {
 			if dev, subnet, found := h.subnet(n); found && !own(subnet.Addr()) {
 				out.add(dev+n.String(),
 					refuse(cause.New(
-						"%s of %s overlaps with %s of site %s: give one of them others, or set mesh_accept to "+
-							"[networks]",
+						"%s of %s overlaps with %s of site %s: "+
+							"give one of them others, or set mesh_accept to [networks]",
 						subnet.Masked(), dev, n, owner.Site)))
 				continue
 			}

@@ -42,8 +42,8 @@ func (b Binding) check() error {
 		return errors.New("both routers need a public key")
 	case b.Initiator.Key == b.Responder.Key:
 		return fmt.Errorf(
-			"%s and %s have the same public key: one is a copy of the other; make new keys with wg_keypair, "+
-				"regenerate: always", b.Initiator.Name, b.Responder.Name)
+			"%s and %s have the same public key: one is a copy of the other; "+
+				"make new keys with wg_keypair, regenerate: always", b.Initiator.Name, b.Responder.Name)
 	case b.Tunnel < 1:
 		return fmt.Errorf("tunnel number %d, expected 1 or more", b.Tunnel)
 	case b.Generation < 1:
@@ -114,8 +114,8 @@ func Seal(to PublicKey, own WGPrivate, b Binding, psk PSK) (string, error) {
 // sealed for something else, by somebody else, or changed on its way. HPKE
 // cannot tell these apart.
 var ErrNotOpened = errors.New(
-	"the envelope does not open: it was sealed for other keys, names, tunnel number or generation, or was " +
-		"changed on its way")
+	"the envelope does not open: it was sealed for other keys, names, tunnel number or generation, " +
+		"or was changed on its way")
 
 // Open decrypts an envelope. k and own are the responder's sealing key and
 // WireGuard key.

@@ -52,8 +52,8 @@ func TestAges(t *testing.T) {
 	}, status.Notes(r, o))
 
 	o.UndoFails = "put back /x: no space left"
-	assert.Equal(t, "a change, 30 s old, cannot be taken back (put back /x: no space left): mend that, it is "+
-		"tried again",
+	assert.Equal(t, "a change, 30 s old, cannot be taken back (put back /x: no space left): "+
+		"mend that, it is tried again",
 		status.Notes(r, o)[0])
 
 	o.Made, o.Reboot, o.FailoverRuns = nil, "", true

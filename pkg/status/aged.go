@@ -30,8 +30,8 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 			filepath.Dir(plan.AnsibleBin)))
 	}
 	if o.ClockFree {
-		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc " +
-			"tracking, and for rtcsync in chrony.conf"))
+		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): " +
+			"look at chronyc tracking, and for rtcsync in chrony.conf"))
 	}
 	if folders := slices.Sorted(maps.Keys(o.Closed)); len(folders) > 0 { // one disk, as a rule
 		note(cause.New("no change can be made here, %s: %s: make room and make it writable",

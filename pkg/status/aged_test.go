@@ -17,13 +17,13 @@ func TestAgedNotes(t *testing.T) {
 	o.AnsibleDead, o.ClockFree = true, true
 	notes := status.Notes(r, o)
 	assert.Equal(t, []string{
-		"it joins by itself with another build (/usr/local/bin/wgmesh) than this collection's: run " +
-			"wgmesh.router.upgrade",
-		"wgmesh-failover is another build (/usr/local/bin/wgmesh-cloud) than this collection's: run " +
-			"wgmesh.router.routes",
+		"it joins by itself with another build (/usr/local/bin/wgmesh) than this collection's: " +
+			"run wgmesh.router.upgrade",
+		"wgmesh-failover is another build (/usr/local/bin/wgmesh-cloud) than this collection's: " +
+			"run wgmesh.router.routes",
 		"/opt/wgmesh/ansible has lost its Python, so it cannot join by itself: run wgmesh.router.image for this router",
-		"nothing keeps its clock right, as the kernel says (STA_UNSYNC): look at chronyc tracking, and for " +
-			"rtcsync in chrony.conf",
+		"nothing keeps its clock right, as the kernel says (STA_UNSYNC): " +
+			"look at chronyc tracking, and for rtcsync in chrony.conf",
 	}, notes)
 	for _, note := range notes {
 		assert.LessOrEqual(t, len(note), cause.Most)

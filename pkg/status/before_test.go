@@ -31,8 +31,8 @@ func TestBefore(t *testing.T) {
 				_, _ = io.WriteString(conn, "0001 BIRD 2.0.12 ready.\n")
 				for in := bufio.NewScanner(conn); in.Scan(); {
 					_, _ = io.WriteString(conn, map[string]string{
-						"show protocols all": "1002-azure_1 BGP --- up 11:21:44.295 Established\n1006-  BGP " +
-							"state: Established\n" +
+						"show protocols all": "1002-azure_1 BGP --- up 11:21:44.295 Established\n" +
+							"1006-  BGP state: Established\n" +
 							"1002-aws_1 BGP --- start 11:21:44.295 Active\n1006-  BGP state: Active\n",
 					}[in.Text()]+"0000 \n")
 				}

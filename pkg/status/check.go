@@ -36,8 +36,8 @@ func Judge(r Request, o Observation) Report {
 	if open := r.open(&o); len(open) > 0 && o.RoutesErr == nil {
 		rep.Problems = append(rep.Problems, Problem{
 			Cause: cause.New(
-				"the floor is missing for %s: run the mesh play here, and look at what removes routes "+
-					"(journalctl -u wgmesh-floor)", names(open)),
+				"the floor is missing for %s: run the mesh play here, "+
+					"and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
 		})
 	}
 	checkTargets(&r, &o, hopeless, silent, &rep)
@@ -130,8 +130,8 @@ func checkPrefixes(r *Request, o *Observation, hopeless, cut map[string]bool, re
 	for i := range rep.Problems {
 		if q := &rep.Problems[i]; len(q.Owners) > 0 {
 			q.Here, q.Cause = q.Cause, cause.New(
-				"others have no route to %s of its site: look at its gateway and its interface (birdc show "+
-					"route; ip route)",
+				"others have no route to %s of its site: "+
+					"look at its gateway and its interface (birdc show route; ip route)",
 				lost[q.Owners[0]])
 		}
 	}
@@ -198,11 +198,11 @@ func checkTarget(r *Request, to netip.Addr, s TargetState) Problem {
 	case s.Err == nil:
 		return Problem{
 			Here: cause.New(
-				"no own address in %s to ask from: correct this router's address, or its site's networks in the "+
-					"inventory", r.own(to)),
+				"no own address in %s to ask from: correct this router's address, "+
+					"or its site's networks in the inventory", r.own(to)),
 			Cause: cause.New(
-				"others have no address to ask it from: correct their addresses or their sites' networks in the " +
-					"inventory"),
+				"others have no address to ask it from: " +
+					"correct their addresses or their sites' networks in the inventory"),
 		}
 	}
 	from := ""
@@ -210,14 +210,14 @@ func checkTarget(r *Request, to netip.Addr, s TargetState) Problem {
 		from = " from " + s.From.String()
 	}
 	blame := cause.New(
-		"no answer from its own address in its site: check its IP forwarding in the cloud, ip route get there, " +
-			"and ICMP in its firewall")
+		"no answer from its own address in its site: " +
+			"check its IP forwarding in the cloud, ip route get there, and ICMP in its firewall")
 	if errors.Is(s.Err, ErrNoAnswer) {
 		return Problem{
 			Cause: blame,
 			Here: cause.New(
-				"no answer to a ping of %d bytes%s: check ip route get and the cloud's IP forwarding at both "+
-					"ends, and ICMP there", reachProbe, from),
+				"no answer to a ping of %d bytes%s: "+
+					"check ip route get and the cloud's IP forwarding at both ends, and ICMP there", reachProbe, from),
 		}
 	}
 	return Problem{

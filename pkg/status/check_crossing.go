@@ -63,8 +63,8 @@ func checkCrossings(r *Request, o *Observation, rep *Report) *heard {
 			continue
 		}
 		c := cause.New(
-			"no answer from %s comes back through %s: see that it runs, and look at its way back and at "+
-				"source/destination checks",
+			"no answer from %s comes back through %s: "+
+				"see that it runs, and look at its way back and at source/destination checks",
 			a, dead[a])
 		for _, peer := range dead[a] { // it is that of each of them, until one says why
 			rep.Problems = append(rep.Problems, r.theirs(peer, c))
@@ -148,8 +148,8 @@ func (h *heard) loses(r *Request, peer string, of []netip.Addr) (p Problem, sure
 	for i := range r.Tunnels {
 		if liar := r.Tunnels[i].Peer; liar != peer && h.made(liar, of) {
 			return r.theirs(peer, cause.New(
-				"no answer from %s comes back through %s, but through %s: look at both, first %s's gateway, "+
-					"filters, source/dest. check",
+				"no answer from %s comes back through %s, but through %s: "+
+					"look at both, first %s's gateway, filters, source/dest. check",
 				of[0], peer, h.through[of[0]], peer)), false
 		}
 	}
@@ -223,8 +223,8 @@ func (r *Request) untried(o *Observation) (out []cause.Cause) {
 	// A run of some waits for these alone, and the others are in no hurry.
 	if sites := r.untriedSites(o); len(sites) > 0 && r.Require == nil {
 		out = append(out, cause.New(
-			"no ping is tried for the routers of %s to forward: name a host there in mesh_probe, or run it with "+
-				"all its routers",
+			"no ping is tried for the routers of %s to forward: "+
+				"name a host there in mesh_probe, or run it with all its routers",
 			sites))
 	}
 	return out

@@ -50,8 +50,8 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 	said := map[string]bool{}
 	for _, u := range f.filters.Unread {
 		out = append(out, Problem{
-			Cause: cause.New("%s fails (%s), so filters may be here that nobody sees: run it as root, and mend "+
-				"what it says",
+			Cause: cause.New("%s fails (%s), so filters may be here that nobody sees: "+
+				"run it as root, and mend what it says",
 				u.Command, printable(u.Why)),
 		})
 	}
@@ -182,8 +182,8 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 			if odd.Verdict == filter.Drops && found.Verdict < filter.Rewrites {
 				add(odd,
 					cause.New(
-						"%s drops answers that come by another router than the question: remove it where sites "+
-							"have several routers", odd.Where))
+						"%s drops answers that come by another router than the question: "+
+							"remove it where sites have several routers", odd.Where))
 			}
 		}
 		if found := f.filters.Ask(x.tooBig()); found.Verdict == filter.Drops && !dropped {

@@ -39,8 +39,8 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 		out = append(out, Problem{
 			Final: true,
 			Cause: cause.New(
-				"its table of connections is full (%s of %s), so it drops what is new: raise %s, or see who "+
-					"fills it (conntrack -L)",
+				"its table of connections is full (%s of %s), so it drops what is new: "+
+					"raise %s, or see who fills it (conntrack -L)",
 				f.sysctls[conntrackCount], f.sysctls[conntrackMax], conntrackMax),
 		})
 	}
@@ -146,8 +146,8 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 			x.reason.RouteText(), x.reason.Route.Protocol, whose, want))
 	case x.way == inward && x.exact && tunnel:
 		return wrong(
-			cause.New("it has no way of its own into %s, %s carries it: look at its gateway and its interface "+
-				"(birdc show route)",
+			cause.New("it has no way of its own into %s, %s carries it: "+
+				"look at its gateway and its interface (birdc show route)",
 				where, x.answer.Device))
 	case x.way == inward && x.exact:
 		return x.beaten()
@@ -206,8 +206,8 @@ func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) 
 	case x.Dst.Is4() && x.In != "" && f.sysctls[in4+".forwarding"] == "0":
 		return wrong(
 			cause.New(
-				"it forwards nothing that comes by %s (%s.forwarding=0): run the mesh play here, and look for "+
-					"what else sets it (sysctl --system)", x.In, in4))
+				"it forwards nothing that comes by %s (%s.forwarding=0): "+
+					"run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
 	case x.reason.Found && x.reason.Drops():
 		return everywhere(all, whose, func(what string) cause.Cause {
 			return cause.New("%s drops %s: remove that rule", x.reason.RuleText(), what)
@@ -224,8 +224,8 @@ func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) 
 	case f.strict(x.In) != "" && (errors.Is(x.answer.Err, unix.EXDEV) || errors.Is(x.answer.Err, unix.EINVAL)):
 		return wrong(
 			cause.New(
-				"it drops packets that come by another interface than the way back (%s=1): set it to 0 or 2, "+
-					"and run the mesh play here",
+				"it drops packets that come by another interface than the way back (%s=1): "+
+					"set it to 0 or 2, and run the mesh play here",
 				f.strict(x.In)))
 	case !x.reason.Found:
 		return wrong(

@@ -97,8 +97,8 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 	if s.Device.Peer == nil {
 		return Problem{
 			Here: cause.New(
-				"the interface has no peer yet: run the mesh play for both ends, so that each learns the " +
-					"other's public key"),
+				"the interface has no peer yet: run the mesh play for both ends, " +
+					"so that each learns the other's public key"),
 			Cause: cause.New("it has told no key: run the mesh play for it and its peers"), Final: true,
 		}, true
 	}
@@ -125,11 +125,11 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 	case works && errors.Is(s.PingErr, ErrNoAnswer):
 		return Problem{
 			Here: cause.New(
-				"%s does not answer ping, though BGP and BFD work: admit ICMP at both ends, or nobody learns "+
-					"that a packet is too large", t.Address),
+				"%s does not answer ping, though BGP and BFD work: "+
+					"admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
 			Cause: cause.New(
-				"no answer to ping, though BGP and BFD work: admit ICMP there, or nobody learns that a packet " +
-					"is too large"),
+				"no answer to ping, though BGP and BFD work: " +
+					"admit ICMP there, or nobody learns that a packet is too large"),
 			Silent: true,
 		}
 	}
@@ -173,8 +173,8 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	// key. Only the second message is mixed with the pre-shared key.
 	case p.Handshake.IsZero() && p.Rx > 0 || s.RxGrew:
 		return cause.New(
-			"its handshakes arrive but none is completed: run the mesh play for both (preshared keys), or open "+
-				"UDP %d there for answers", port)
+			"its handshakes arrive but none is completed: "+
+				"run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
 	case !p.Endpoint.IsValid():
 		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router",
 			age, last, t.Peer, port)
@@ -221,8 +221,8 @@ func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 		upTo = fmt.Sprintf("those of %d do", s.PathMTU)
 	}
 	return cause.New(
-		"packets of %d bytes do not get through, %s: check the MTU at both ends, lower mtu of a site, or admit "+
-			"UDP fragments", t.MTU, upTo)
+		"packets of %d bytes do not get through, %s: "+
+			"check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
 }
 
 // checkSizes finds the tunnels that are larger than planned. All that is sent gets through, in pieces.
@@ -260,8 +260,8 @@ func checkSession(r *Request, t plan.StatusTunnel, s *TunnelState) (Problem, boo
 	case b.Up == "down" && strings.Contains(b.LastError, noSocket):
 		return Problem{
 			Here: cause.New(
-				"BGP session %s has no socket, TCP 179 was taken when it began: run the mesh play here, or "+
-					"birdc restart %s", b.Name, b.Name),
+				"BGP session %s has no socket, TCP 179 was taken when it began: "+
+					"run the mesh play here, or birdc restart %s", b.Name, b.Name),
 			Cause: cause.New("no BGP session: run the mesh play for all"), Final: true,
 		}, true
 	case b.Up == "down":

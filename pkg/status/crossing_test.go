@@ -99,8 +99,8 @@ func TestWhoForwardsNothing(t *testing.T) {
 		"all do": {three, func(*sight) {}, nil, "", []bool{true, true, true}},
 		"one of three does not": {
 			three, func(s *sight) { s.answers("azure-1", nowhere, ErrNoAnswer) },
-			[]string{"azure-1 forwards nothing to 10.1.3.20 of its site: look at its gateway, its filters and " +
-				"its VM's source/destination check"},
+			[]string{"azure-1 forwards nothing to 10.1.3.20 of its site: " +
+				"look at its gateway, its filters and its VM's source/destination check"},
 			"azure-1",
 			[]bool{false, true, true},
 		},
@@ -112,22 +112,22 @@ func TestWhoForwardsNothing(t *testing.T) {
 				s.cross()
 				s.answers("azure-1", nowhere, ErrNoAnswer)
 			},
-			[]string{"azure-1 forwards nothing to 10.1.2.4 of its site: look at its gateway, its filters and " +
-				"its VM's source/destination check"},
+			[]string{"azure-1 forwards nothing to 10.1.2.4 of its site: " +
+				"look at its gateway, its filters and its VM's source/destination check"},
 			"azure-1",
 			[]bool{false, true, true},
 		},
 		"one of two does not, or the other one lies": {
 			two, func(s *sight) { s.answers("azure-1", nowhere, ErrNoAnswer) },
-			[]string{"no answer from 10.1.3.20 comes back through azure-1, but through azure-2: look at both, " +
-				"first azure-1's gateway, filters, source/dest. check"},
+			[]string{"no answer from 10.1.3.20 comes back through azure-1, but through azure-2: " +
+				"look at both, first azure-1's gateway, filters, source/dest. check"},
 			"azure-1",
 			[]bool{true, true},
 		},
 		"a router leaves unanswered what another one forwards to it": {
 			three, func(s *sight) { s.answers("azure-1", addressOf["azure-2"], ErrNoAnswer) },
-			[]string{"no answer from 10.1.2.4 comes back through azure-1, but through azure-2, azure-3: look at " +
-				"both, first azure-1's gateway, filters, source/dest. check"},
+			[]string{"no answer from 10.1.2.4 comes back through azure-1, but through azure-2, azure-3: " +
+				"look at both, first azure-1's gateway, filters, source/dest. check"},
 			"azure-1",
 			[]bool{true, true, true},
 		},
@@ -137,10 +137,10 @@ func TestWhoForwardsNothing(t *testing.T) {
 				s.answers("azure-3", hostBehind, ErrNoAnswer)
 			},
 			[]string{
-				"no answer from 10.1.3.20 comes back through azure-1, but through azure-2: look at both, first " +
-					"azure-1's gateway, filters, source/dest. check",
-				"no answer from 10.1.3.20 comes back through azure-3, but through azure-2: look at both, first " +
-					"azure-3's gateway, filters, source/dest. check",
+				"no answer from 10.1.3.20 comes back through azure-1, but through azure-2: " +
+					"look at both, first azure-1's gateway, filters, source/dest. check",
+				"no answer from 10.1.3.20 comes back through azure-3, but through azure-2: " +
+					"look at both, first azure-3's gateway, filters, source/dest. check",
 			},
 			"azure-1 azure-3",
 			[]bool{true, true, true},
@@ -150,8 +150,8 @@ func TestWhoForwardsNothing(t *testing.T) {
 				s.answers("azure-1", hostBehind, ErrNoAnswer)
 				s.answers("azure-2", hostBehind, ErrNoAnswer)
 			},
-			[]string{"no answer from 10.1.3.20 comes back through azure-1, azure-2: see that it runs, and look " +
-				"at its way back and at source/destination checks"},
+			[]string{"no answer from 10.1.3.20 comes back through azure-1, azure-2: " +
+				"see that it runs, and look at its way back and at source/destination checks"},
 			"azure-1 azure-2",
 			[]bool{true, true},
 		},
@@ -160,8 +160,8 @@ func TestWhoForwardsNothing(t *testing.T) {
 				s.answers("azure-1", nowhere, unix.ENETDOWN)
 				s.Observation.Tunnels[0].DeviceErr = errors.New("x")
 			},
-			[]string{"tunnel to-azure-1 to azure-1: to-azure-1 cannot be read as a WireGuard interface (x): run " +
-				"as root, and look at what it is (ip -d link show to-azure-1)"},
+			[]string{"tunnel to-azure-1 to azure-1: to-azure-1 cannot be read as a WireGuard interface (x): " +
+				"run as root, and look at what it is (ip -d link show to-azure-1)"},
 			"azure-1",
 			[]bool{false, true},
 		},
@@ -212,15 +212,15 @@ func TestPingsThatAreNotSent(t *testing.T) {
 			s.answers("azure-1", nowhere, unix.ENOKEY)
 			s.answers("azure-2", nowhere, unix.ENOKEY)
 		}, []string{
-			"allowed-ips lack what is behind azure-1, azure-2: run the mesh play here, and look at what else " +
-				"sets them (wg show)",
+			"allowed-ips lack what is behind azure-1, azure-2: " +
+				"run the mesh play here, and look at what else sets them (wg show)",
 		}, 0},
 		"a filter of the device": {func(s *sight) {
 			s.answers("azure-1", nowhere, unix.ENOBUFS)
 			s.answers("azure-2", nowhere, unix.ENOBUFS)
 		}, []string{
-			"no ping can be sent for azure-1, azure-2 to forward (no buffer space available): look at what " +
-				"filters its tunnels (tc, nft)",
+			"no ping can be sent for azure-1, azure-2 to forward (no buffer space available): " +
+				"look at what filters its tunnels (tc, nft)",
 		}, 0},
 	}
 	for name, tt := range tests {
@@ -285,12 +285,12 @@ func TestPingsFitIntoTunnels(t *testing.T) {
 // What is not tried is said, each cause once.
 func TestUntried(t *testing.T) {
 	const (
-		sites = "no ping is tried for the routers of azure, gcp to forward: name a host there in mesh_probe, or " +
-			"run it with all its routers"
-		gcp = "no ping is tried for the routers of gcp to forward: name a host there in mesh_probe, or run it " +
-			"with all its routers"
-		home = "no own address in 10.9.0.0/16 to ask azure-1, azure-2, gcp-1 from: correct this router's " +
-			"address, or its site's networks in the inventory"
+		sites = "no ping is tried for the routers of azure, gcp to forward: " +
+			"name a host there in mesh_probe, or run it with all its routers"
+		gcp = "no ping is tried for the routers of gcp to forward: " +
+			"name a host there in mesh_probe, or run it with all its routers"
+		home = "no own address in 10.9.0.0/16 to ask azure-1, azure-2, gcp-1 from: " +
+			"correct this router's address, or its site's networks in the inventory"
 	)
 	tests := map[string]struct {
 		make func(s *sight)
@@ -326,8 +326,8 @@ func TestUntried(t *testing.T) {
 		"no own address of one of two families": {func(s *sight) {
 			s.SourceNetworks = append(s.SourceNetworks, netip.MustParsePrefix("2001:db8::/48"))
 			s.Request.Tunnels[2].Networks = networks("10.3.0.0/16", "2001:db8:3::/48")
-		}, []string{"no own address in 2001:db8::/48 to ask gcp-1 from: correct this router's address, or its " +
-			"site's networks in the inventory"}},
+		}, []string{"no own address in 2001:db8::/48 to ask gcp-1 from: " +
+			"correct this router's address, or its site's networks in the inventory"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -74,8 +74,8 @@ func TestFilters(t *testing.T) {
 		},
 		"a list of the bad": {saved: forward + "-A FORWARD -m set --match-set bad src -j DROP\n"},
 		"kube-proxy": {
-			saved: nat + ":K - [0:0]\n-A POSTROUTING -j K\n-A K -m mark ! --mark 0x4000/0x4000 -j RETURN\n-A K " +
-				"-j MASQUERADE\n",
+			saved: nat + ":K - [0:0]\n-A POSTROUTING -j K\n-A K -m mark ! --mark 0x4000/0x4000 -j RETURN\n" +
+				"-A K -j MASQUERADE\n",
 		},
 	}
 	for name, tt := range tests {

@@ -118,26 +118,26 @@ func TestFewerFlowsTellTheSame(t *testing.T) {
 		},
 		{"link; sysctl -qw net.ipv4.conf.all.rp_filter=1", "link; sysctl -qw net.ipv4.conf.all.rp_filter=0", ""},
 		{
-			"route add 10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0; sysctl -qw " +
-				"net.ipv4.conf.wm3-0.rp_filter=1",
+			"route add 10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0; " +
+				"sysctl -qw net.ipv4.conf.wm3-0.rp_filter=1",
 			"route del 10.3.2.0/25; ip route del 10.3.2.128/25; sysctl -qw net.ipv4.conf.wm3-0.rp_filter=0", "",
 		},
 		{ // the way back alone, and for one pair
-			"rule add iif eth0 to 10.2.1.0/24 from 10.0.1.0/24 lookup 9 pref 96; ip route add 10.2.0.0/16 dev " +
-				"wm1-0 table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=1",
+			"rule add iif eth0 to 10.2.1.0/24 from 10.0.1.0/24 lookup 9 pref 96; " +
+				"ip route add 10.2.0.0/16 dev wm1-0 table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=1",
 			"rule del pref 96; ip route flush table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=0", "",
 		},
 		{ // and for what leaves by one device
-			"link add eth1 type bridge; ip link set eth1 up; ip route add 10.0.3.0/24 dev eth1 metric 5; ip " +
-				"rule add iif eth1 lookup 9 pref 96; ip route add 10.2.1.0/24 dev wm1-0 table 9; sysctl -qw " +
-				"net.ipv4.conf.wm2-0.rp_filter=1",
+			"link add eth1 type bridge; ip link set eth1 up; ip route add 10.0.3.0/24 dev eth1 metric 5; " +
+				"ip rule add iif eth1 lookup 9 pref 96; ip route add 10.2.1.0/24 dev wm1-0 table 9; " +
+				"sysctl -qw net.ipv4.conf.wm2-0.rp_filter=1",
 			"link del eth1; ip rule del pref 96; ip route flush table 9; sysctl -qw net.ipv4.conf.wm2-0.rp_filter=0",
 			"*filter\n",
 		},
 		{ // what drops to the first network hides the other fault there
-			"rule add iif wm3-0 lookup 9 pref 96; ip route add unreachable 10.0.0.0/24 table 9; ip route add " +
-				"10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0; sysctl -qw " +
-				"net.ipv4.conf.wm3-0.rp_filter=1",
+			"rule add iif wm3-0 lookup 9 pref 96; ip route add unreachable 10.0.0.0/24 table 9; " +
+				"ip route add 10.3.2.0/25 dev wm1-0; ip route add 10.3.2.128/25 dev wm1-0; " +
+				"sysctl -qw net.ipv4.conf.wm3-0.rp_filter=1",
 			"rule del pref 96; ip route flush table 9; ip route del 10.3.2.0/25; ip route del 10.3.2.128/25; " +
 				"sysctl -qw net.ipv4.conf.wm3-0.rp_filter=0",
 			"",
@@ -156,20 +156,20 @@ func TestFewerFlowsTellTheSame(t *testing.T) {
 				"-j MASQUERADE\n",
 		},
 		{
-			"link; nft 'add table ip f; add chain ip f c { type filter hook forward priority 0; }; add rule ip " +
-				"f c ip saddr . ip daddr { 10.3.1.0/24 . 10.0.3.0/24 } drop'",
+			"link; nft 'add table ip f; add chain ip f c { type filter hook forward priority 0; }; " +
+				"add rule ip f c ip saddr . ip daddr { 10.3.1.0/24 . 10.0.3.0/24 } drop'",
 			"link; nft delete table ip f", "",
 		},
 		{
 			"link; nft 'add table ip f; add set ip f s { type ipv4_addr; flags interval; elements = { " +
-				"10.0.1.0-10.0.2.127 }; }; add chain ip f c { type filter hook forward priority 0; }; add rule " +
-				"ip f c ip daddr 10.1.0.0/16 ip saddr @s reject'",
+				"10.0.1.0-10.0.2.127 }; }; add chain ip f c { type filter hook forward priority 0; }; " +
+				"add rule ip f c ip daddr 10.1.0.0/16 ip saddr @s reject'",
 			"link; nft delete table ip f", "",
 		},
 		{
 			"link; nft 'add table ip f; add chain ip f c { type filter hook forward priority 0; policy drop; }; " +
-				"add rule ip f c ip daddr vmap { 10.0.0.0/23 : accept, 10.0.3.0/24 : accept, " +
-				"10.1.0.0-10.3.255.255 : accept }'",
+				"add rule ip f c ip daddr vmap { 10.0.0.0/23 : accept, 10.0.3.0/24 : " +
+				"accept, 10.1.0.0-10.3.255.255 : accept }'",
 			"link; nft delete table ip f", "",
 		},
 	} {

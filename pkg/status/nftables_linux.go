@@ -51,8 +51,8 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 		case err != nil:
 			out = append(out,
 				cause.New(
-					"table inet %s cannot be looked for (nft list tables: %s): see that nft is there and that "+
-						"this is root", t.Name, err))
+					"table inet %s cannot be looked for (nft list tables: %s): "+
+						"see that nft is there and that this is root", t.Name, err))
 		case !slices.Contains(strings.Split(string(list), "\n"), "table inet "+t.Name):
 			out = append(out,
 				cause.New("table inet %s is not loaded, so %s: run nft -f %s, and look for what flushes nftables",

@@ -29,8 +29,8 @@ func TestMissingTables(t *testing.T) {
 	assert.Equal(t,
 		[]cause.Cause{
 			cause.New(
-				"table inet two is not loaded, so nobody is held back: run nft -f %s, and look for what flushes "+
-					"nftables", file("two.nft")),
+				"table inet two is not loaded, so nobody is held back: "+
+					"run nft -f %s, and look for what flushes nftables", file("two.nft")),
 		},
 		missingTables(t.Context(), tables))
 

@@ -230,8 +230,8 @@ func (w *work) delta(profile Profile, path string) Delta {
 	if len(d.FileOnly) > 0 {
 		d.warnings = append(d.warnings,
 			fmt.Sprintf(
-				"%s: this kernel or container does not let them be set here, so they are only in %s; set them "+
-					"on the container's host", strings.Join(d.FileOnly, ", "), path))
+				"%s: this kernel or container does not let them be set here, so they are only in %s; "+
+					"set them on the container's host", strings.Join(d.FileOnly, ", "), path))
 	}
 	for _, n := range w.advertised {
 		d.warnings = append(d.warnings,
@@ -255,8 +255,8 @@ func (w *work) strict(named []string) []Defeat {
 		out = append(out, Defeat{
 			Key: k.String(), Want: "0", Found: "1", By: name,
 			Reason: fmt.Sprintf(
-				"interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, so "+
-					"replies that come by another way are dropped there: add %s to interfaces", name, name),
+				"interface %s has rp_filter=1, and the larger of its value and that of \"all\" counts, "+
+					"so replies that come by another way are dropped there: add %s to interfaces", name, name),
 		})
 	}
 	return out

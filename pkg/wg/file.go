@@ -53,8 +53,8 @@ func render(owner mark.Owner, t plan.Tunnel, peers []plan.Peer, privateKeyFile s
 	b.WriteString("Table = off\n")
 	if table.closed {
 		fmt.Fprintf(&b,
-			"PreUp = cat %s | nft -f - || { echo \"<3>%%i: stays down: its input filter cannot be loaded: run "+
-				"the mesh play\"; false; }\n", table.file)
+			"PreUp = cat %s | nft -f - || { echo \"<3>%%i: stays down: its input filter cannot be loaded: "+
+				"run the mesh play\"; false; }\n", table.file)
 	}
 	keepalive := ""
 	for _, p := range peers {

@@ -63,8 +63,8 @@ func (r *router) node(name, net4, net6, far4, far6 string) *router {
 	r.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1; ip link set lan up; ip addr add "+
 		"%s.1/24 dev lan; ip addr add %s1/64 dev lan nodad; ip route add %s.0/24 dev %s; ip route add %s/64 dev %s",
 		net4, net6, far4, tun, far6, tun)
-	n.sh("ip link set eth0 up; ip addr add %s.2/24 dev eth0; ip addr add %s2/64 dev eth0 nodad; ip route add "+
-		"default via %s.1; ip route add default via %s1", net4, net6, net4, net6)
+	n.sh("ip link set eth0 up; ip addr add %s.2/24 dev eth0; ip addr add %s2/64 dev eth0 nodad; "+
+		"ip route add default via %s.1; ip route add default via %s1", net4, net6, net4, net6)
 	return n
 }
 

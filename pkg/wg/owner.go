@@ -68,8 +68,8 @@ func (w Want) notOurs(t plan.Tunnel, f File) error {
 		return nil
 	}
 	return fmt.Errorf(
-		"%s: %s was made with wg_tunnel for no mesh, to %s: remove it, or choose another name (in a play "+
-			"mesh_interface_prefix)",
+		"%s: %s was made with wg_tunnel for no mesh, to %s: "+
+			"remove it, or choose another name (in a play mesh_interface_prefix)",
 		t.Name, file, nameOf(had, had[0].PublicKey))
 }
 
@@ -87,8 +87,8 @@ func Unnamed(w Want, s Have) []string {
 			if path.Base(p.PresharedKeyFile) == number+".psk" {
 				out = append(out,
 					fmt.Sprintf(
-						"%s: a tunnel to %s that an older version made is left alone: if it was one of this "+
-							"mesh, have mesh_state: absent for %s, else end it by hand",
+						"%s: a tunnel to %s that an older version made is left alone: "+
+							"if it was one of this mesh, have mesh_state: absent for %s, else end it by hand",
 						name, nameOf([]plan.Peer{p}, p.PublicKey), nameOf([]plan.Peer{p}, p.PublicKey)))
 			}
 		}

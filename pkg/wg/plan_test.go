@@ -144,20 +144,20 @@ func TestForeign(t *testing.T) {
 		},
 		"bridge": {
 			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "bridge"} },
-			`wg1: there is an interface of this name that is not WireGuard (bridge): remove it, or choose ` +
-				`another name for this tunnel`,
+			`wg1: there is an interface of this name that is not WireGuard (bridge): ` +
+				`remove it, or choose another name for this tunnel`,
 		},
 		"WireGuard of someone else": {
 			func(f *fake) {
 				f.links["wg1"], f.devices["wg1"] = wg.Link{Kind: "wireguard"}, wg.Device{PublicKey: keyOf("cat")}
 			},
-			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another " +
-				"key): remove it (ip link delete wg1), or choose another name",
+			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another key): " +
+				"remove it (ip link delete wg1), or choose another name",
 		},
 		"tun of someone else": {
 			func(f *fake) { f.links["wg1"] = wg.Link{Kind: "tun"} },
-			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another " +
-				"key): remove it (ip link delete wg1), or choose another name",
+			"wg1: an interface of this name is not of wgmesh.router (no /etc/wireguard/wg1.conf, and another key): " +
+				"remove it (ip link delete wg1), or choose another name",
 		},
 		"ours, file lost": {
 			func(f *fake) {

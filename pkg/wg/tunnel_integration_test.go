@@ -19,8 +19,8 @@ import (
 
 func TestLiveCreate(t *testing.T) {
 	a, b := pair(t, 3)
-	b.sh("nft 'add table inet t; add chain inet t out { type filter hook output priority 0; }; add rule inet t " +
-		"out udp length 156 counter'")
+	b.sh("nft 'add table inet t; add chain inet t out { type filter hook output priority 0; }; " +
+		"add rule inet t out udp length 156 counter'")
 	began := time.Now()
 	done := a.apply()
 	assert.Len(t, done, 7, "%v", done) // the clamp; file and start of each tunnel

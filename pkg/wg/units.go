@@ -208,8 +208,8 @@ func explain(err error) error {
 	_, userspace := look("wireguard-go")
 	if module != nil && userspace != nil {
 		return fmt.Errorf(
-			"%w; there is neither WireGuard in this kernel nor wireguard-go: install package wireguard-go, or "+
-				"boot a kernel with WireGuard", err)
+			"%w; there is neither WireGuard in this kernel nor wireguard-go: "+
+				"install package wireguard-go, or boot a kernel with WireGuard", err)
 	}
 	return err
 }

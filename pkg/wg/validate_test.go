@@ -67,13 +67,13 @@ func TestValidate(t *testing.T) {
 		},
 		"peer name that is a line": {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].Name = "a\nPostUp = reboot" },
-			`tunnels[0] wg1: peers[0]: name "a\nPostUp = reboot": expected letters, digits and ._:@+-, a letter ` +
-				`or digit first`,
+			`tunnels[0] wg1: peers[0]: name "a\nPostUp = reboot": ` +
+				`expected letters, digits and ._:@+-, a letter or digit first`,
 		},
 		"path that is a command": {
 			func(w *wg.Want) { w.Tunnels[0].Peers[0].PresharedKeyFile = "/psk; reboot" },
-			`tunnels[0] wg1: peers[0] ann: preshared_key_file "/psk; reboot": expected an absolute path of ` +
-				`letters, digits and ._/@+=-`,
+			`tunnels[0] wg1: peers[0] ann: preshared_key_file "/psk; ` +
+				`reboot": expected an absolute path of letters, digits and ._/@+=-`,
 		},
 		"private key path": {func(w *wg.Want) {
 			w.PrivateKeyFile = "key"
@@ -90,8 +90,8 @@ func TestValidate(t *testing.T) {
 					Name: "bob", AllowedIPs: prefixes("10.1.7.7/16"),
 				})
 			},
-			`tunnels[0] wg1: peers[1] bob: allowed_ips 10.1.0.0/16 is already that of peer ann, and WireGuard ` +
-				`gives a network to one peer only`,
+			`tunnels[0] wg1: peers[1] bob: allowed_ips 10.1.0.0/16 is already that of peer ann, ` +
+				`and WireGuard gives a network to one peer only`,
 		},
 		"same key twice": {
 			func(w *wg.Want) {

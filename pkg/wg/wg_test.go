@@ -124,8 +124,8 @@ func TestStates(t *testing.T) {
 	}{
 		{
 			name: "from nothing", change: func() {},
-			writes: "SetMSS; WriteFile wg1; WriteFile wg2; Enable wg1 wg2; Create wg1; Create wg2; Configure " +
-				"wg1; SetMTU wg1 1340; AddAddress wg1 172.31.1.0/31; SetUp wg1; " +
+			writes: "SetMSS; WriteFile wg1; WriteFile wg2; Enable wg1 wg2; Create wg1; Create wg2; Configure wg1; " +
+				"SetMTU wg1 1340; AddAddress wg1 172.31.1.0/31; SetUp wg1; " +
 				"Configure wg2; SetMTU wg2 1420; AddAddress wg2 172.31.2.1/31; AddAddress wg2 fd00::2/127; SetUp wg2",
 			state: `wg1: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
   ann: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
@@ -188,8 +188,8 @@ mss: false false
 				w.Tunnels[0].Name = "wg7"
 				w.PublicKeys = map[string]plan.PublicKey{"ann": keyOf("ann")}
 			},
-			writes: "Stop wg1; RemoveFile wg1; WriteFile wg7; Enable wg7; Create wg7; Configure wg7; SetMTU wg7 " +
-				"1340; AddAddress wg7 172.31.1.0/31; SetUp wg7",
+			writes: "Stop wg1; RemoveFile wg1; WriteFile wg7; Enable wg7; Create wg7; Configure wg7; " +
+				"SetMTU wg7 1340; AddAddress wg7 172.31.1.0/31; SetUp wg7",
 			state: `wg7: up=true mtu=1340 [172.31.1.0/31] key=me port=51801 enabled=true failed=false
   ann: psk=01 203.0.113.1:51801 [10.1.0.0/16 172.31.1.0/31] keepalive=25
 mss: false false

@@ -34,8 +34,8 @@ func badInput(t *testing.T, n *network) {
 		{
 			syntax,
 			[]string{
-				`wgmesh join: /etc/wgmesh/join.yml: no such file; the user-data .* is not YAML: invalid format ` +
-					`at line 3 column 3`,
+				`wgmesh join: /etc/wgmesh/join.yml: no such file; ` +
+					`the user-data .* is not YAML: invalid format at line 3 column 3`,
 			},
 		},
 		{lost, []string{`wgmesh join: discovery failed: /etc/wgmesh/inventory.yml: no such file or directory`}},

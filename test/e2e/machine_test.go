@@ -210,8 +210,8 @@ func (m *machine) waitFor(t *testing.T, condition string, limit time.Duration) {
 	out, err := m.try(script, limit+time.Minute)
 	if err != nil {
 		now, _ := m.try(
-			"birdc show protocols; birdc show bfd sessions; wg show all latest-handshakes; systemctl --failed "+
-				"--no-legend", time.Minute)
+			"birdc show protocols; birdc show bfd sessions; wg show all latest-handshakes; "+
+				"systemctl --failed --no-legend", time.Minute)
 		require.NoError(t, err, "%s: not within %v: %s\n%s\n%s", m.name, limit, condition, out, now)
 	}
 }

@@ -125,8 +125,8 @@ func (n *network) userData(t *testing.T, router, inventory string) string {
 	private := must.Get(os.ReadFile(n.hostKey(router)))(t)
 	public := must.Get(os.ReadFile(n.hostKey(router) + ".pub"))(t)
 	text := fmt.Sprintf("#cloud-config\nssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n%s  ed25519_public: %s"+
-		"write_files:\n  - path: /etc/wgmesh/join.yml\n    content: |\n      router: %s\n      inventory: "+
-		"/etc/wgmesh/inventory.yml\n"+
+		"write_files:\n  - path: /etc/wgmesh/join.yml\n    content: |\n      router: %s\n"+
+		"      inventory: /etc/wgmesh/inventory.yml\n"+
 		// An emulated processor takes its time, and Ansible takes it away: by asking every millisecond.
 		"      discovery_timeout: 5m\n      play_timeout: 19m\n"+
 		"  - path: /etc/ansible/ansible.cfg\n    content: |\n      [defaults]\n      internal_poll_interval = 0.05\n",

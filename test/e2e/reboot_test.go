@@ -12,8 +12,8 @@ import (
 )
 
 // state is what a boot that changes nothing leaves alone.
-const state = `find /etc/wireguard /etc/bird /etc/wgmesh -type f | sort | xargs stat -c '%n %a %U %Y %s'; wg ` +
-	`show all allowed-ips | sort; wg show all peers | sort`
+const state = `find /etc/wireguard /etc/bird /etc/wgmesh -type f | sort | xargs stat -c '%n %a %U %Y %s'; ` +
+	`wg show all allowed-ips | sort; wg show all peers | sort`
 
 // bootBlind boots azure-2 without its inventory. Its disk, as it was when it was
 // powered off, is the one that badInput clones.

@@ -158,8 +158,8 @@ func (n *network) via(a, b *router) string {
 func (n *network) cut(a, b *router) {
 	for _, end := range [][2]*router{{a, b}, {b, a}} {
 		end[0].run("nft",
-			"add table inet cut; add chain inet cut in { type filter hook input priority 0; }; add rule inet "+
-				"cut in ip saddr "+end[1].endpoint()+" drop")
+			"add table inet cut; add chain inet cut in { type filter hook input priority 0; }; "+
+				"add rule inet cut in ip saddr "+end[1].endpoint()+" drop")
 	}
 }
 

@@ -30,8 +30,8 @@ func (l lab) secrets(t *testing.T) []secret {
 	var order []string
 	for _, r := range l.routers {
 		out := l.in(t, r,
-			`cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; do echo "$f $(tr -d '\n' < `+
-				`$f)"; done`)
+			`cd /etc/wireguard && for f in wgmesh.key wgmesh.seal wgmesh-psk/*.psk; `+
+				`do echo "$f $(tr -d '\n' < $f)"; done`)
 		for line := range strings.Lines(out) {
 			file, text, ok := strings.Cut(strings.TrimSpace(line), " ")
 			require.True(t, ok && len(text) >= 40, "%s: %s holds no key", r, file)

@@ -103,8 +103,8 @@ func (s *sheet) goals() []string {
 	if len(boots) > 0 {
 		out = append(out,
 			fmt.Sprintf(
-				"from power on until the last BIRD ran: p50 %.1f s, max %.1f s; back counts from there. A gap "+
-					"at the repair of power is",
+				"from power on until the last BIRD ran: p50 %.1f s, max %.1f s; back counts from there. "+
+					"A gap at the repair of power is",
 				outage.Quantile(boots, 0.5), outage.Quantile(boots, 1)),
 			"the lab's: its gateways send to a router as soon as it has a link, before its BIRD has a route")
 	}

@@ -102,8 +102,8 @@ func refuseTables(t *testing.T, l lab) {
 	began := time.Now()
 	counts, out := l.red(t, "drain", "--limit", "aws-2")
 	l.in(t, "aws-1", "systemctl start wgmesh-failover")
-	assert.Contains(t, out, "aws-2 is not drained: aws-1 of its site: wgmesh-failover does not run: run "+
-		"wgmesh.router.routes first")
+	assert.Contains(t, out, "aws-2 is not drained: aws-1 of its site: wgmesh-failover does not run: "+
+		"run wgmesh.router.routes first")
 	assert.Empty(t, counts.changed())
 	l.waitSaid(t, "aws-1", "other sites are in reach", began)
 	_, out, _ = l.playbook(t, "status", "-e", "mesh_bfd=fast")

@@ -130,8 +130,8 @@ type result struct {
 
 func (r result) String() string {
 	return fmt.Sprintf(
-		"gap %d ms (%s to %s), after the repair %d ms; sessions back after %.2f s; boot %.1f s; false alarms "+
-			"%v; load %s",
+		"gap %d ms (%s to %s), after the repair %d ms; sessions back after %.2f s; boot %.1f s; "+
+			"false alarms %v; load %s",
 		r.gap.Milliseconds(), r.worst.from, r.worst.to, r.again.Milliseconds(), r.back.Seconds(),
 		r.boot.Seconds(), r.false, r.load)
 }

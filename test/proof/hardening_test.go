@@ -30,8 +30,8 @@ func asks(address string, seconds int) string {
 // until /run/enough is there.
 func silence(address string) string {
 	return fmt.Sprintf(
-		`timeout 600 bash -c 'until [ -e /run/enough ]; do for fd in $(seq 10 49); do eval "exec `+
-			`$fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
+		`timeout 600 bash -c 'until [ -e /run/enough ]; do for fd in $(seq 10 49); `+
+			`do eval "exec $fd<>/dev/tcp/%s/8179"; done; sleep 1; done' >/dev/null 2>&1; true`, address)
 }
 
 // closeTunnels has all that is played in a lab from now on close its tunnels to what
@@ -134,8 +134,8 @@ func accountBounded(t *testing.T, l lab) {
 	assert.Equal(t, "0\n0", tunnel, "a core dump, or swap, of a process with keys")
 
 	l.in(t, "azure-1",
-		"printf 'AuthorizedKeysCommand /bin/cat /root/elsewhere\nAuthorizedKeysCommandUser "+
-			"root\nTrustedUserCAKeys /root/ca.pub\n' >/etc/ssh/sshd_config.d/10-cloud.conf")
+		"printf 'AuthorizedKeysCommand /bin/cat /root/elsewhere\nAuthorizedKeysCommandUser root\n"+
+			"TrustedUserCAKeys /root/ca.pub\n' >/etc/ssh/sshd_config.d/10-cloud.conf")
 	settings := l.in(t, "azure-1",
 		"sshd -T -C user=wgmesh,host=x,addr=192.0.2.11 | grep -iE "+
 			"'^(authorizedkeyscommand|trustedusercakeys|authorizedprincipalsfile|maxsessions) '")

@@ -12,8 +12,8 @@ import (
 )
 
 // asksHealth asks a router as a load balancer does, on the router itself.
-const asksHealth = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8179; printf "GET / HTTP/1.1\r\nHost: router\r\n\r\n" ` +
-	`>&3; cat <&3'`
+const asksHealth = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/8179; ` +
+	`printf "GET / HTTP/1.1\r\nHost: router\r\n\r\n" >&3; cat <&3'`
 
 // probe returns the first and the last line of what a load balancer is told.
 func (l lab) probe(t *testing.T, router string) (status, body string) {

@@ -134,8 +134,8 @@ func joinAllAtOnce(t *testing.T, l lab) {
 		// As at boot: the timer starts the unit, systemd tries again by itself.
 		wg.Go(func() {
 			l.in(t, l.routers[i],
-				"systemctl reset-failed wgmesh-join.service; systemctl start wgmesh-join.timer; systemctl start "+
-					"--no-block wgmesh-join.service")
+				"systemctl reset-failed wgmesh-join.service; systemctl start wgmesh-join.timer; "+
+					"systemctl start --no-block wgmesh-join.service")
 		})
 	}
 	wg.Wait()

@@ -78,8 +78,8 @@ func liarIsVictim(t *testing.T, l lab) {
 func liarIsVictimInJoin(t *testing.T, l lab) {
 	l.lies(t, map[string]string{"gate": `s/"name":"three-1"/"name":"one-1"/g; s/"router":"three-1"/"router":"one-1"/`})
 	// A join writes its inventory and its gate, so only the tunnels are compared.
-	const tunnels = "wg show all peers; wg show all preshared-keys | sha256sum; sha256sum " +
-		"/etc/wireguard/wg*.conf /etc/wireguard/wgmesh-psk/*"
+	const tunnels = "wg show all peers; wg show all preshared-keys | sha256sum; " +
+		"sha256sum /etc/wireguard/wg*.conf /etc/wireguard/wgmesh-psk/*"
 	joiner := l
 	joiner.routers = []string{"two-1"}
 	before := joiner.onRouters(t, tunnels)
@@ -113,8 +113,8 @@ func liarHasNewKey(t *testing.T, l lab) {
 		_, out, err := l.play(t)
 		assert.Error(t, err)
 		assert.Regexp(t,
-			`three-1 \d routers? it has a new public key, and whoever has the one before is alive \(its BFD `+
-				`session on wg[23] is up\)`, flat(out))
+			`three-1 \d routers? it has a new public key, `+
+				`and whoever has the one before is alive \(its BFD session on wg[23] is up\)`, flat(out))
 	})
 }
 

@@ -15,8 +15,8 @@ import (
 // again, and what the play says about it.
 var inTheWay = []struct{ comes, goes, says string }{
 	{
-		"systemd-run -q --unit=udp-thief perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, " +
-			"sockaddr_in(51801, INADDR_LOOPBACK)) or die; sleep 999'",
+		"systemd-run -q --unit=udp-thief perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); " +
+			"bind(S, sockaddr_in(51801, INADDR_LOOPBACK)) or die; sleep 999'",
 		"systemctl stop udp-thief", "UDP 51801 is held by perl, pid ",
 	},
 	{"systemd-run -q --unit=tcp-thief iperf3 -s -p 179", "systemctl stop tcp-thief", "TCP 179 is held by iperf3, pid "},

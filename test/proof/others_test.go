@@ -237,8 +237,8 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 	text, err := os.ReadFile("testdata/partners.yml")
 	require.NoError(t, err)
 	text = fmt.Appendf(text,
-		"      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n    "+
-			"    %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
+		"      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n"+
+			"        %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)
 	require.NoError(t, os.WriteFile(partners, text, 0o600))
 	before := l.states(t)
 	for _, check := range [][]string{{"--check"}, {}} {

@@ -249,8 +249,8 @@ func absent(t *testing.T, l lab) {
 func (l lab) nextRouter(t *testing.T, from, network string) string {
 	t.Helper()
 	return l.in(t, from, fmt.Sprintf(
-		`dev=$(ip route show %s | sed -n 's/.* dev \([^ ]*\) .*/\1/p'); [ -z "$dev" ] || sed -n 's/^# peer: `+
-			`//p' /etc/wireguard/$dev.conf`, network))
+		`dev=$(ip route show %s | sed -n 's/.* dev \([^ ]*\) .*/\1/p'); `+
+			`[ -z "$dev" ] || sed -n 's/^# peer: //p' /etc/wireguard/$dev.conf`, network))
 }
 
 // waitFor waits until a shell command succeeds on a host.

@@ -75,8 +75,8 @@ func (r *removal) join(t *testing.T) {
 		if !assert.Eventually(t, joined, 20*time.Minute, time.Second, "%s did not join", name) {
 			t.Fatal(
 				r.in(t, name,
-					"journalctl -q -u wgmesh-join.service -o cat | tail -n 30; birdc show protocols; wg show "+
-						"all latest-handshakes"))
+					"journalctl -q -u wgmesh-join.service -o cat | tail -n 30; birdc show protocols; "+
+						"wg show all latest-handshakes"))
 		}
 	}
 	r.allPing(t)

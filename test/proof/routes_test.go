@@ -125,8 +125,8 @@ func regainRouter(t *testing.T, l lab, cloud *ec2) {
 			l.waitSaid(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
 			continue
 		}
-		t.Logf("aws-1 has its table %.1f s after power on, %.1f s after it had a session; of a packet every 20 "+
-			"ms zone a lost %d, zone c %d",
+		t.Logf("aws-1 has its table %.1f s after power on, %.1f s after it had a session; "+
+			"of a packet every 20 ms zone a lost %d, zone c %d",
 			back-float64(began.UnixMicro())/1e6, back-well, theirs.lost(t), ours.lost(t))
 		assert.Greater(t, back, well)
 		assert.Equal(t, "aws-1", cloud.holder("rtb-0a"))
@@ -202,8 +202,8 @@ func changeNothing(t *testing.T, l lab, cloud *ec2) {
 		l.in(t, "aws-2", "wgmesh-cloud failover --show"))
 	l.waitSaid(t, "aws-1", "other sites are in reach", began)
 	cpu := l.in(t, "aws-1",
-		"sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; awk "+
-			"'/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
+		"sleep 2; p=$(systemctl show -P MainPID wgmesh-failover); awk '{print $14 + $15}' /proc/$p/stat; "+
+			"awk '/VmRSS/ {print $2}' /proc/$p/status; ps -o etimes= -p $p")
 	var ticks, memory, seconds float64
 	must.Get(fmt.Sscan(cpu, &ticks, &memory, &seconds))(t, cpu)
 	t.Logf("a daemon: %.0f ms of processor time in its first %.0f s, %.0f MB of memory", 10*ticks, seconds, memory/1024)

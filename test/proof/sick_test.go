@@ -96,9 +96,9 @@ var ways = []way{
 	},
 	{
 		name: "its UDP ports are closed", inCI: "f",
-		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add " +
-			"chain inet sick out { type filter hook output priority -300; }; add rule inet sick in udp dport " +
-			"51800-51899 drop; add rule inet sick out udp sport 51800-51899 drop'",
+		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; " +
+			"add chain inet sick out { type filter hook output priority -300; }; " +
+			"add rule inet sick in udp dport 51800-51899 drop; add rule inet sick out udp sport 51800-51899 drop'",
 		cure:  "nft delete table inet sick",
 		fresh: "nft inet sick (in|out): udp [sd]port 51800-51899 drop", running: ".",
 	},
@@ -112,16 +112,16 @@ var ways = []way{
 	},
 	{
 		name: "it drops ICMP",
-		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add " +
-			"rule inet sick in iifname wg* meta l4proto icmp drop; add rule inet sick in iifname wg* icmpv6 " +
-			"type { echo-request, echo-reply } drop'",
+		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; " +
+			"add rule inet sick in iifname wg* meta l4proto icmp drop; " +
+			"add rule inet sick in iifname wg* icmpv6 type { echo-request, echo-reply } drop'",
 		cure:  "nft delete table inet sick",
 		fresh: "nft inet sick in: .* drops icmp", running: "nft inet sick in: .* drops icmp",
 	},
 	{
 		name: "it has no way for IPv6",
-		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; add " +
-			"chain inet sick onward { type filter hook forward priority -300; }; add rule inet sick in iifname " +
+		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; " +
+			"add chain inet sick onward { type filter hook forward priority -300; }; add rule inet sick in iifname " +
 			"wg* meta nfproto ipv6 drop; add rule inet sick onward meta nfproto ipv6 drop'",
 		cure:  "nft delete table inet sick",
 		fresh: ".", running: ".",

@@ -30,9 +30,9 @@ var lies = []lie{
 	},
 	{
 		name: "the cloud checks source and destination", on: "site:two", inCI: true,
-		make: "nft 'add table inet check; add chain inet check f { type filter hook forward priority 0; }; add " +
-			"rule inet check f ip saddr { 10.0.0.0/16, 10.2.0.0/16 } drop; add rule inet check f ip6 saddr " +
-			"2001:db8:1::/48 drop'",
+		make: "nft 'add table inet check; add chain inet check f { type filter hook forward priority 0; }; " +
+			"add rule inet check f ip saddr { 10.0.0.0/16, 10.2.0.0/16 } drop; " +
+			"add rule inet check f ip6 saddr 2001:db8:1::/48 drop'",
 		cure: "nft delete table inet check", router: "two-1",
 		want: `^(it forwards nothing to|no answer from) (10\.1\.1\.100|2001:db8:2:1::100)`,
 	},
@@ -41,15 +41,15 @@ var lies = []lie{
 		make:   "ip rule add to 10.1.0.0/16 lookup 220 pref 100; ip route add default via 10.0.1.1 table 220",
 		cure:   "ip rule del pref 100; ip route flush table 220",
 		router: "one-1",
-		want: `^rule 100 \(from all to 10\.1\.0\.0/16 lookup 220\) sends (its own packets|what is) for other ` +
-			`sites out of eth0`,
+		want: `^rule 100 \(from all to 10\.1\.0\.0/16 lookup 220\) sends ` +
+			`(its own packets|what is) for other sites out of eth0`,
 	},
 	{
 		name: "a rule of IPv6", on: "one-1",
 		make:   "ip -6 rule add to 2001:db8:2::/48 lookup 221 pref 101; ip -6 route add unreachable default table 221",
 		cure:   "ip -6 rule del pref 101; ip -6 route flush table 221",
-		router: "one-1", want: `^rule 101 \(from all to 2001:db8:2::/48 lookup 221\) drops (its own ` +
-			`packets|what is) for other sites`,
+		router: "one-1", want: `^rule 101 \(from all to 2001:db8:2::/48 lookup 221\) drops ` +
+			`(its own packets|what is) for other sites`,
 	},
 	{
 		name: "no forwarding of IPv6", on: "two-1",
@@ -58,8 +58,8 @@ var lies = []lie{
 	},
 	{
 		name: "a filter of IPv6", on: "one-1",
-		make: "nft 'add table ip6 f; add chain ip6 f fwd1 { type filter hook forward priority 0; }; add rule " +
-			"ip6 f fwd1 ip6 saddr 2001:db8:1::/48 reject'", cure: "nft delete table ip6 f",
+		make: "nft 'add table ip6 f; add chain ip6 f fwd1 { type filter hook forward priority 0; }; " +
+			"add rule ip6 f fwd1 ip6 saddr 2001:db8:1::/48 reject'", cure: "nft delete table ip6 f",
 		router: "one-1", want: `^nft ip6 f fwd1: ip6 saddr 2001:db8:1::/48 reject.* drops icmp between sites`,
 	},
 	{
@@ -85,8 +85,8 @@ var lies = []lie{
 	},
 	{
 		name: "masquerade on the internet's side of Docker", on: "two-1",
-		make: "nft 'add table ip d; add chain ip d p { type nat hook postrouting priority 100; }; add rule ip d " +
-			"p ip saddr 172.17.0.0/16 oifname != docker0 masquerade'", cure: "nft delete table ip d",
+		make: "nft 'add table ip d; add chain ip d p { type nat hook postrouting priority 100; }; " +
+			"add rule ip d p ip saddr 172.17.0.0/16 oifname != docker0 masquerade'", cure: "nft delete table ip d",
 	},
 	{
 		name: "rules of a second NIC", on: "one-1",

@@ -213,8 +213,8 @@ func (c aCase) balance(t *testing.T) {
 					do := fmt.Sprintf("ip rule del pref 1%s", table[r][1:])
 					if sick { // a router that was rebooted since has new cables, without routes
 						do = fmt.Sprintf("ip route show table 99 | grep ' dev %[1]s ' | "+
-							"while read route; do ip route replace $route table %[2]s; done; ip rule add pref "+
-							"1%[3]s lookup %[2]s",
+							"while read route; do ip route replace $route table %[2]s; done; "+
+							"ip rule add pref 1%[3]s lookup %[2]s",
 							beside, table[beside], table[r][1:])
 					}
 					cmd := exec.Command("ip", "netns", "exec", c.gateway(r), "sh", "-c", do)

@@ -37,8 +37,8 @@ func TestFailoverZones(t *testing.T) {
 		"ms there and back from the node of a row to that of a column: the median of 100 pings of 1272 bytes. "+
 			"Sites are next to each other here,",
 		fmt.Sprintf(
-			"and a packet between two zones of a site is held back by %v at the site's gateway, each way; what "+
-				"that comes to: aws-a to aws-c, azure-1 to azure-2", between))
+			"and a packet between two zones of a site is held back by %v at the site's gateway, each way; "+
+				"what that comes to: aws-a to aws-c, azure-1 to azure-2", between))
 	for _, site := range c.sites {
 		c.delay(t, site)
 	}

@@ -28,8 +28,8 @@ func (c *Cloud) Checks() map[string]bool {
 func (c *Cloud) describeInterfaces(w http.ResponseWriter, r *http.Request) {
 	c.Reads++
 	fmt.Fprint(w,
-		`<DescribeNetworkInterfacesResponse `+
-			`xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-describe</requestId><networkInterfaceSet>`)
+		`<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
+			`<requestId>req-describe</requestId><networkInterfaceSet>`)
 	for _, e := range c.Interfaces {
 		byID := r.Form.Get("NetworkInterfaceId.1") == e.ID
 		byInstance := r.Form.Get("Filter.1.Name") == "attachment.instance-id" &&

@@ -295,8 +295,8 @@ func TestGuard(t *testing.T) {
 		"gcp": {
 			api: published.GCP(), good: instance, bad: `{"canIPForward": true}`,
 			body: `{"canIpForward": true, "kind": "compute#instance"}`, answer: `{"kind": "compute#instance"}`,
-			says: `{"error":{"code":400,"errors":[{"domain":"global","message":"Invalid JSON payload ` +
-				`received. body.canIPForward: unknown field","reason":"badRequest"}],`,
+			says: `{"error":{"code":400,"errors":[{"domain":"global",` +
+				`"message":"Invalid JSON payload received. body.canIPForward: unknown field","reason":"badRequest"}],`,
 			failures: []string{"gcp refuses PUT " + instance + ": body.canIPForward: unknown field"},
 		},
 		"azure": {

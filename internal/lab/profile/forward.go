@@ -100,8 +100,8 @@ const dockerRest = `    counter return
 `
 
 const (
-	ufwICMP = "    icmp type { destination-unreachable, time-exceeded, parameter-problem, echo-request } " +
-		"counter accept\n"
+	ufwICMP = "    icmp type { destination-unreachable, time-exceeded, parameter-problem, " +
+		"echo-request } counter accept\n"
 	ufwICMP6 = "    meta l4proto 58 counter accept\n"
 )
 

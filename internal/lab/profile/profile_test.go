@@ -105,8 +105,8 @@ func TestParseRefuses(t *testing.T) {
 		"{wireguard: {a: {prt: 1}}}":    "lab_host.wireguard: a.prt: no such key",
 		"{wireguard: {a: 1, b: 1}}":     "lab_host.wireguard: a and b both want port 1",
 		"{wireguard: {a/b: 1}}":         "lab_host.wireguard: a/b: 1: want an interface",
-		"{metric: 0, nics: 0, bgp: x}": "lab_host.bgp: x: want one of bird, frr\nlab_host.metric: 0: want a " +
-			"number from 1 to 2147483647\nlab_host.nics: 0",
+		"{metric: 0, nics: 0, bgp: x}": "lab_host.bgp: x: want one of bird, frr\n" +
+			"lab_host.metric: 0: want a number from 1 to 2147483647\nlab_host.nics: 0",
 	} {
 		_, err := parse(t, text)
 		require.Error(t, err, text)

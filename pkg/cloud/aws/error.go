@@ -63,8 +63,8 @@ func explain(do string, err error) *cloud.Error {
 		e.Kind = cloud.Throttled
 	case e.Code == "RequestExpired" || strings.HasPrefix(e.Code, "ExpiredToken"):
 		e.Kind = cloud.Expired
-		e.Hint = "the credentials have expired: get new ones, such as with aws sso login; if they are new, set " +
-			"the clock"
+		e.Hint = "the credentials have expired: get new ones, such as with aws sso login; " +
+			"if they are new, set the clock"
 	case e.Code == "AuthFailure" || e.Code == "SignatureDoesNotMatch" || e.Code == "InvalidClientTokenId":
 		e.Hint = "AWS does not accept the credentials: look at the key, at the region's partition and at the clock"
 	case e.Code == "UnauthorizedOperation" || strings.HasPrefix(e.Code, "AccessDenied"):

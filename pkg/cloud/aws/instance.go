@@ -34,8 +34,8 @@ func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
 	}
 	if len(have) == 0 {
 		return nil, fmt.Errorf(
-			"%s: no network interface is attached to it; is the id right, is it in this region and account, was "+
-				"it terminated?", i.Instance())
+			"%s: no network interface is attached to it; "+
+				"is the id right, is it in this region and account, was it terminated?", i.Instance())
 	}
 	return cloud.Select(have, i.words, i.Instance())
 }

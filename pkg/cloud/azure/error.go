@@ -93,8 +93,8 @@ func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	case a.Status == 404:
 		e.Kind = cloud.Broken
 	case a.Status == 400 && token:
-		e.Hint = "the VM has no managed identity, or several: assign one with a role that may write what the " +
-			"module writes, say which with AZURE_CLIENT_ID, " +
+		e.Hint = "the VM has no managed identity, or several: " +
+			"assign one with a role that may write what the module writes, say which with AZURE_CLIENT_ID, " +
 			"or run the task on the control node"
 	}
 	return e

@@ -39,8 +39,8 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 		return nil, err
 	}
 	if n := len(about.Network.Interfaces); n > 1 {
-		return nil, fmt.Errorf("via: this machine has %d network interfaces, and its metadata does not say "+
-			"which is the primary one: "+
+		return nil, fmt.Errorf("via: this machine has %d network interfaces, "+
+			"and its metadata does not say which is the primary one: "+
 			"give the address that the routes shall go to", n)
 	}
 	where := "via"

@@ -18,8 +18,8 @@ import (
 // What is a route keeps all of it but for where it goes.
 func FuzzRoute(f *testing.F) {
 	f.Add([]byte(
-		`{"etag": "W/\"1\"", "new": [1e400, "<&>"], "properties": {"addressPrefix": "10.0.0.0/16", ` +
-			`"nextHopType": "None", "x": {"y": 12345678901234567890}}}`))
+		`{"etag": "W/\"1\"", "new": [1e400, "<&>"], ` +
+			`"properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "None", "x": {"y": 12345678901234567890}}}`))
 	f.Add([]byte(`{"etag": "1", "properties": {"nextHopIpAddress": "10.0.0.4"}}`))
 	f.Add([]byte(`{"etag": 1, "properties": null}`))
 	f.Add([]byte(`<html>`))
@@ -47,8 +47,8 @@ func FuzzRouteTable(f *testing.F) {
 			`"nextHopIpAddress": "10.1.0.4"}}]}}`), 200)
 	f.Add([]byte(
 		`{"properties": {"provisioningState": "Failed", "routes": [{"name": "a\nb", "properties": `+
-			`{"addressPrefix": "10.0.0.0/16", "nextHopType": "c\nd"}}, null, {"properties": {"addressPrefix": `+
-			`"AzureCloud"}}]}}`), 200)
+			`{"addressPrefix": "10.0.0.0/16", "nextHopType": "c\nd"}}, null, `+
+			`{"properties": {"addressPrefix": "AzureCloud"}}]}}`), 200)
 	f.Add([]byte(`{"properties": {"provisioningState": "a\nb"}}`), 200)
 	f.Add([]byte(`{"etag": "1", "status": "Failed", "properties": {"addressPrefix": "x"}}`), 200)
 	f.Add([]byte(`{"error": {"code": "AuthorizationFailed", "message": "action 'Microsoft.X/y'"}}`), 403)

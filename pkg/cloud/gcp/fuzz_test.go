@@ -40,8 +40,8 @@ func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(`{"name": "../x", "status": "RUNNING"}`), 200)
 	f.Add([]byte(`{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X", "message": "a\nb"}]}}`), 200)
 	f.Add([]byte(
-		`{"error": {"code": 403, "errors": [{"reason": "forbidden"}], "details": [{"reason": `+
-			`"ACCESS_TOKEN_SCOPE_INSUFFICIENT"}]}}`), 403)
+		`{"error": {"code": 403, "errors": [{"reason": "forbidden"}], `+
+			`"details": [{"reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}]}}`), 403)
 	f.Add([]byte(`projects/1/zones/europe-west3-a`), 200)
 	answer := &fuzz.Always{Headers: func(h http.Header, _ *http.Request) { h.Set("Metadata-Flavor", "Google") }}
 	url := answer.Server(f)

@@ -57,8 +57,8 @@ func (h *HostKey) Write(ctx context.Context, line string) error {
 func permitted(err error) error {
 	var e *cloud.Error
 	if errors.As(err, &e) && e.Code == "HTTP 403" {
-		e.Hint = "set enable-guest-attributes=TRUE in the metadata of the instance or of the project; the " +
-			"organization's policy " +
+		e.Hint = "set enable-guest-attributes=TRUE in the metadata of the instance or of the project; " +
+			"the organization's policy " +
 			"compute.disableGuestAttributesAccess may forbid it"
 	}
 	return err

@@ -46,8 +46,8 @@ func (m metadata) describe(ctx context.Context, i *Instance, universe *string) e
 		case !errors.As(err, &e) || e.Code != "HTTP 404":
 			return err
 		case each.out == &scopes:
-			e.Hint = "the instance has no service account to act with: give it one while it is stopped, or run " +
-				"the task on the control node"
+			e.Hint = "the instance has no service account to act with: " +
+				"give it one while it is stopped, or run the task on the control node"
 			return e
 		case each.out != universe: // which is Google's own where it is not said
 			return err

@@ -75,13 +75,13 @@ func TestDiff(t *testing.T) {
 		},
 		"somebody else's, and one that is free": {
 			want: want(p1, p2), have: []route.Route{foreign}, delta: []string{"t: 10.2.0.0/16: goes to us now"},
-			refused: "t: 10.0.0.0/16: it goes to the peering pcx-1: remove that route where it is made, or take " +
-				"the prefix out of `prefixes`",
+			refused: "t: 10.0.0.0/16: it goes to the peering pcx-1: " +
+				"remove that route where it is made, or take the prefix out of `prefixes`",
 		},
 		"somebody else's, more than one": {
 			want: want(p1, p2), have: []route.Route{foreign, {Table: "t", Prefix: p2, Foreign: "the peering pcx-1"}},
-			refused: "t: 10.0.0.0/16 and 1 more: it goes to the peering pcx-1: remove that route where it is " +
-				"made, or take the prefix out of `prefixes`",
+			refused: "t: 10.0.0.0/16 and 1 more: it goes to the peering pcx-1: " +
+				"remove that route where it is made, or take the prefix out of `prefixes`",
 		},
 		"each once": {want: want(p1, p1), delta: []string{"t: 10.0.0.0/16: goes to us now"}},
 		"absent": {
