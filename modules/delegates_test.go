@@ -104,9 +104,11 @@ func TestRoutersSetNoVariable(t *testing.T) {
 // role mesh asks has shorter ones.
 func TestWhoHangsEnds(t *testing.T) {
 	for file, count := range map[string]int{
-		"../collection/playbooks/image.yml": 1, "../collection/playbooks/add.yml": 1,
+		"../collection/playbooks/image.yml":  1,
+		"../collection/playbooks/add.yml":    1,
 		"../collection/playbooks/routes.yml": 1,
-		"../collection/playbooks/reset.yml":  1, "../roles/mesh/tasks/change.yml": 1,
+		"../collection/playbooks/reset.yml":  1,
+		"../roles/mesh/tasks/change.yml":     1,
 	} {
 		raw := must.Get(os.ReadFile(file))(t)
 		assert.Len(t, regexp.MustCompile(`(?m)^ +timeout: 1800`).FindAll(raw, -1), count, file)

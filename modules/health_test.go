@@ -32,11 +32,15 @@ func TestHealthTellsTheBalancer(t *testing.T) {
 		"one of two":   {gone + near + far + drained, "503", told},
 		"the only one": {far + drained, "503", told},
 		"no BIRD":      {"", "503", "0 of 0 BGP sessions to other sites are up"},
-		"nobody's way": {gone + session("65020", "Down") + drained, "503", alone + "0 of 1 BGP sessions to " +
-			"other sites are up"},
+		"nobody's way": {
+			gone + session("65020", "Down") + drained, "503",
+			alone + "0 of 1 BGP sessions to other sites are up",
+		},
 		"last way out": {gone + far + drained, "200", alone + "1 of 1 BGP sessions to other sites are up"},
-		"last of three": {far + gone + gone + far + drained, "200", alone +
-			"2 of 2 BGP sessions to other sites are up"},
+		"last of three": {
+			far + gone + gone + far + drained, "200",
+			alone + "2 of 2 BGP sessions to other sites are up",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sessions := filepath.Join(t.TempDir(), "sessions")

@@ -17,8 +17,8 @@ import (
 func TestImageIsNotedAtTheEnd(t *testing.T) {
 	tasks, err := os.ReadFile("../roles/router/tasks/main.yml")
 	require.NoError(t, err)
-	noted, joins := strings.Index(string(tasks), "touch /etc/wgmesh/image"), strings.Index(string(tasks),
-		"import_tasks: join.yml")
+	noted := strings.Index(string(tasks), "touch /etc/wgmesh/image")
+	joins := strings.Index(string(tasks), "import_tasks: join.yml")
 	assert.Positive(t, joins)
 	assert.Greater(t, noted, joins)
 }

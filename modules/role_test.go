@@ -263,8 +263,8 @@ func TestEachPlaybookForgetsTheOneBefore(t *testing.T) {
 func TestUnitsThatCallACloudKnowTheProxy(t *testing.T) {
 	seen := 0
 	walk(t, func(file, text string) {
-		if filepath.Ext(file) == ".service" && strings.Contains(text, "\nExecStart=") && strings.Contains(text,
-			"/wgmesh-cloud ") {
+		if filepath.Ext(file) == ".service" && strings.Contains(text, "\nExecStart=") &&
+			strings.Contains(text, "/wgmesh-cloud ") {
 			seen++
 			_, service, _ := strings.Cut(text, "\n[Service]\n")
 			service, _, _ = strings.Cut(service, "\n[Install]\n")

@@ -239,6 +239,7 @@ func TestAdoptReadsWhoMakesIt(t *testing.T) {
 	assert.NotContains(t, said, "secret")
 	made := slices.DeleteFunc(strings.Split(said, "\n"),
 		func(line string) bool { return !strings.HasPrefix(line, "made") })
-	assert.Equal(t, []string{"made\twg-a\tifupdown", "made\twg-b\tNetworkManager", "made\twg-b\tsystemd-networkd"},
-		made)
+	assert.Equal(t, []string{
+		"made\twg-a\tifupdown", "made\twg-b\tNetworkManager", "made\twg-b\tsystemd-networkd",
+	}, made)
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // aptBake is what makes a router image without the product's own role.
-const aptBake = "export DEBIAN_FRONTEND=noninteractive; printf '#!/bin/sh\n" +
-	"exit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; " +
+const aptBake = "export DEBIAN_FRONTEND=noninteractive; " +
+	"printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; " +
 	"apt-get install -y -q --no-install-recommends bird2 wireguard-tools wireguard-go nftables; rc=$?; " +
 	"rm /usr/sbin/policy-rc.d; exit $rc"
 

@@ -99,7 +99,8 @@ func (l *lab) addLogin(h topology.Host, upper string, key []byte) error {
 	}
 	home := "home/" + name
 	if err := place(upper, profile.File{
-		Path: home + "/.ssh/authorized_keys", Text: string(key),
+		Path: home + "/.ssh/authorized_keys",
+		Text: string(key),
 		Mode: 0o600,
 	}); err != nil {
 		return err

@@ -211,8 +211,8 @@ func seen(t *testing.T, from, to, endpoint string) string {
 	require.NoError(t, client.SetDeadline(deadline))
 	go func() { // again and again: the first may be lost while the two ends find each other
 		for {
-			if _, err := client.WriteTo([]byte("ping"),
-				&net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820}); err != nil {
+			target := &net.UDPAddr{IP: net.ParseIP(endpoint), Port: 51820}
+			if _, err := client.WriteTo([]byte("ping"), target); err != nil {
 				return
 			}
 			time.Sleep(time.Second)

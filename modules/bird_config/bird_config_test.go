@@ -43,8 +43,8 @@ func TestOptionsRefused(t *testing.T) {
 		`{"state": "drained", "drain_why": "a\nb"}`:                      "drain_why: ",
 		`{"state": "confirmed", "drain_why": "x"}`:                       "drain_why: nothing is drained here",
 		`{"state": "undrained", "drain": true}`:                          "drain: it goes with state: applied",
-		`{"state": "confirmed", "service": "bird;reboot"}`: "service: expected the name of a " +
-			"systemd unit",
+		`{"state": "confirmed", "service": "bird;reboot"}`: "service: " +
+			"expected the name of a systemd unit",
 		`{"router_id": "0.0.0.1", "as": 65001, "neighbors": [{"as": 1}]}`:  "neighbors[0]",
 		`{"router_id": "0.0.0.1", "as": 65001, "bfd": {"multiplier": 1}}`:  "bfd.multiplier",
 		`{"router_id": "0.0.0.1", "as": 65001, "hold_time": "one second"}`: "hold_time",

@@ -122,8 +122,8 @@ func TestProxysPasswordIsNotTold(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "said")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, must.Get(os.Executable())(t), "-test.run=^"+
-				t.Name()[:strings.Index(t.Name(), "/")]+"$")
+			cmd := exec.CommandContext(ctx, must.Get(os.Executable())(t),
+				"-test.run=^"+t.Name()[:strings.Index(t.Name(), "/")]+"$")
 			cmd.Env = append(os.Environ(), child+"="+path, "HTTP_PROXY="+proxy, "HTTPS_PROXY="+proxy, "NO_PROXY=")
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, string(out))

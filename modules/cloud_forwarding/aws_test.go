@@ -166,8 +166,9 @@ func TestAWSExpiredCredentials(t *testing.T) {
 		f := newAWS(t)
 		f.Refuse(describe, 400, "RequestExpired", "Request has expired.")
 		assert.Equal(t,
-			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: Request has expired "+
-				"(request req-0815); "+"the credentials have expired: get new ones, such as with aws sso login; "+
+			"i-router in cn-north-1: ec2:DescribeNetworkInterfaces: RequestExpired: "+
+				"Request has expired (request req-0815); "+
+				"the credentials have expired: get new ones, such as with aws sso login; "+
 				"if they are new, set the clock",
 			task.Fails(t, f.control(t)))
 	})

@@ -150,9 +150,9 @@ func TestAzureMissingPermission(t *testing.T) {
 		"to join": {
 			"PUT " + azure.NICA, "LinkedAuthorizationFailed",
 			"The client has permission to perform action 'Microsoft.Network/networkInterfaces/write' on scope '/s'; " +
-				"however, it does not have permission " +
-				"to perform action(s) 'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked " +
-				"scope(s) '/s'", "Microsoft.Network/virtualNetworks/subnets/join/action",
+				"however, it does not have permission to perform action(s) " +
+				"'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s) '/s'",
+			"Microsoft.Network/virtualNetworks/subnets/join/action",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -202,7 +202,8 @@ func TestAzureLostRace(t *testing.T) {
 		f.Served = func(string) { f.ETag++ }
 		assert.Equal(t,
 			azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: "+
-				"Precondition failed (request req-4711); "+"lost against another writer 8 times: who else manages it?",
+				"Precondition failed (request req-4711); "+
+				"lost against another writer 8 times: who else manages it?",
 			task.FailsUnchanged(t, f.router()))
 	})
 }

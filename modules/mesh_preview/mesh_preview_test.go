@@ -136,8 +136,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Contains(t, have, "to 10.3.0.0/16: office-1 > gcp-1 -> removed")
 		assert.Contains(t, have, "What the inventory has no more:\n  network 10.3.0.0/16\n")
 		assert.NotContains(t, have, "CUT")
-		result = previewed(t, "", "  gcp: {as: 65040, cloud: gcp, onlink: true, networks: [10.3.0.0/16], zones: "+
-			"{b: [10.3.1.0/24]}}\n",
+		result = previewed(t, "", "  gcp: {as: 65040, cloud: gcp, onlink: true, "+
+			"networks: [10.3.0.0/16], zones: {b: [10.3.1.0/24]}}\n",
 			"", "  gcp-1: {id: 7, site: gcp, zone: b, endpoint: 198.51.100.71}\n", "")["preview"].(map[string]any)
 		assert.Empty(t, result["lost"])
 		assert.Equal(t, []any{"network 10.3.0.0/16", "network 10.3.1.0/24", "site gcp"}, result["removed"])

@@ -358,8 +358,9 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("a firewall on the way", func(t *testing.T) {
 		p.in(t, "b", "nft",
-			"add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "+
-				"udp dport 51820 drop; add chain inet t out { type filter hook output priority 0; }; "+
+			"add table inet t; add chain inet t in { type filter hook input priority 0; }; "+
+				"add rule inet t in udp dport 51820 drop; "+
+				"add chain inet t out { type filter hook output priority 0; }; "+
 				"add rule inet t out udp dport 51820 drop")
 		p.broken(t, 0, link["b"]+" does not answer ping, and nothing arrives in "+p.tun["a"]+": check UDP 51820",
 			"prefix", "router azure-2")

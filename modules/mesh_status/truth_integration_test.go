@@ -199,16 +199,17 @@ var causes = []row{
 	},
 	{
 		"IPsec", "azure-1",
-		"ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 proto esp " +
-			"mode tunnel", "ip xfrm policy flush",
-		`^the IPsec policy 10\.1\.0\.0/16 to 10\.0\.0\.0/8 \(dir out\) takes what goes from 10\.1\.0\.0/16 to ` +
-			`10\.0\.0\.0/16: `,
+		"ip xfrm policy add src 10.1.0.0/16 dst 10.0.0.0/8 dir out tmpl src 192.0.2.2 dst 192.0.2.9 " +
+			"proto esp mode tunnel",
+		"ip xfrm policy flush",
+		`^the IPsec policy 10\.1\.0\.0/16 to 10\.0\.0\.0/8 \(dir out\) ` +
+			`takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
 	{
 		"IPsec", "office-1",
 		"ip xfrm policy add src 0.0.0.0/0 dst 10.0.0.0/16 dir fwd action block", "ip xfrm policy flush",
-		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) takes what goes from 10\.1\.0\.0/16 to ` +
-			`10\.0\.0\.0/16: `,
+		`^the IPsec policy 0\.0\.0\.0/0 to 10\.0\.0\.0/16 \(dir fwd\) ` +
+			`takes what goes from 10\.1\.0\.0/16 to 10\.0\.0\.0/16: `,
 	},
 	{
 		"allowed-ips", "office-1", "wg set TUN peer $(wg show TUN peers) allowed-ips 172.31.0.0/16",
@@ -325,9 +326,10 @@ var oddities = []row{
 		`oifname != "docker0" ip saddr 172.17.0.0/16 masquerade`),
 	{
 		kind: "kube-proxy's masquerade", on: "azure-1",
-		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; add rule ` +
-			`ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; ` +
-			`add rule ip d post jump m'`, cure: "nft delete table ip d",
+		make: `nft 'add table ip d; add chain ip d m; add rule ip d m meta mark & 0x4000 == 0 return; ` +
+			`add rule ip d m masquerade; add chain ip d post { type nat hook postrouting priority 100; }; ` +
+			`add rule ip d post jump m'`,
+		cure: "nft delete table ip d",
 	},
 	chain("proxy for one port", "azure-1", "ip d pre", "nat hook prerouting priority -100", "",
 		"tcp dport 3128 redirect to :3129"),
@@ -346,9 +348,11 @@ var oddities = []row{
 		"ct state invalid drop"),
 	{
 		kind: "list of attackers", on: "office-1",
-		make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; elements = { " +
-			"203.0.113.0/24, 198.51.100.7 }; }; add chain inet d onward { type filter hook prerouting priority " +
-			"-200; }; add rule inet d onward ip saddr @bad drop'", cure: "nft delete table inet d",
+		make: "nft 'add table inet d; add set inet d bad { type ipv4_addr; flags interval; " +
+			"elements = { 203.0.113.0/24, 198.51.100.7 }; }; " +
+			"add chain inet d onward { type filter hook prerouting priority -200; }; " +
+			"add rule inet d onward ip saddr @bad drop'",
+		cure: "nft delete table inet d",
 	},
 	chain("verdict map of states", "azure-1", "inet d onward", "filter hook forward priority 0", "",
 		"ct state vmap { established : accept, related : accept, invalid : drop }"),
@@ -359,7 +363,8 @@ var oddities = []row{
 	{
 		kind: "IPsec to a partner", on: "azure-1",
 		make: "ip xfrm policy add src 10.1.0.0/16 dst 172.20.0.0/16 dir out tmpl src 192.0.2.2 dst 192.0.2.9 " +
-			"proto esp mode tunnel", cure: "ip xfrm policy flush",
+			"proto esp mode tunnel",
+		cure: "ip xfrm policy flush",
 	},
 	{
 		kind: "IPsec that lets all through", on: "azure-1",

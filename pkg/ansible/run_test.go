@@ -113,13 +113,14 @@ func TestRun(t *testing.T) {
 		"two problems": {
 			in: `{"prot":2,"port":"x"}`, port: 1, status: 1,
 			out: `{"changed":false,"failed":true,"msg":"2 problems: (1) port: expected an integer, got \"x\"; ` +
-				`(2) prot: unknown option; did you mean \"port\"?","causes":[{"cause":"port: \"x\"",` +
-				`"do":"expected an integer"},{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
+				`(2) prot: unknown option; did you mean \"port\"?",` +
+				`"causes":[{"cause":"port: \"x\"","do":"expected an integer"},` +
+				`{"cause":"prot: unknown option","do":"did you mean \"port\"?"}]}`,
 		},
 		"no JSON": {
 			in: `{`, port: 1, status: 1,
-			out: `{"changed":false,"failed":true,"msg":"arguments: expected one JSON object: unexpected end of ` +
-				`JSON input","causes":[{"cause":"arguments",` +
+			out: `{"changed":false,"failed":true,"msg":"arguments: expected one JSON object: ` +
+				`unexpected end of JSON input","causes":[{"cause":"arguments",` +
 				`"do":"expected one JSON object: unexpected end of JSON input"}]}`,
 		},
 		"odd check mode": {

@@ -45,8 +45,8 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Dir(g.dir), 0o755))
 	require.NoError(t, os.Chmod(g.dir, 0o777)) // BIRD makes its socket there
 	g.host = bird.Host{
-		Path: g.conf(), Socket: g.socket(), Run: filepath.Join(g.dir, "run"), Service: "bird", Units: g.dir,
-		Systemd: true,
+		Path: g.conf(), Socket: g.socket(), Run: filepath.Join(g.dir, "run"),
+		Service: "bird", Units: g.dir, Systemd: true,
 		Command: func(context.Context, string, ...string) (string, error) { return "", nil },
 	}
 	fresh := func(n int, mode os.FileMode) {
@@ -144,9 +144,9 @@ func TestNoLinkIsFollowed(t *testing.T) {
 	for n := range 40 {
 		have, err := g.host.Observe(t.Context())
 		if err == nil { // or a link is still there, which is said
+			want := bird.Want{State: bird.Applied, Text: number(t, 2+n), Timeout: 60}
 			var delta bird.Delta
-			if delta, err = bird.Diff(bird.Want{State: bird.Applied, Text: number(t, 2+n), Timeout: 60},
-				have); err == nil {
+			if delta, err = bird.Diff(want, have); err == nil {
 				_, _ = g.host.Apply(t.Context(), delta)
 			}
 		}

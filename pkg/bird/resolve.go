@@ -148,8 +148,8 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 	}
 	if s.Interface == "" {
 		return errors.New(
-			"onlink needs an interface, and this host has neither an address inside networks nor a default " +
-				"route; set interface")
+			"onlink needs an interface, and this host has neither an address inside networks " +
+				"nor a default route; set interface")
 	}
 	return nil
 }

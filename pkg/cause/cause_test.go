@@ -42,13 +42,15 @@ func TestNew(t *testing.T) {
 		"what to do is cut last": {
 			cause.New("%s says %s: run the mesh play on %s", router, path, "azure-1"),
 			"rrrrrrrrrrrrrrrrrrrrrrrrrrrrrr...rrrrrrrrrrrrrrrrrrrrrrrrrr-12 says " +
-				"/etc/wireguard/deep/deep/deep/...eep/deep/deep/deep/wgmesh.key", "run the mesh play on azure-1",
+				"/etc/wireguard/deep/deep/deep/...eep/deep/deep/deep/wgmesh.key",
+			"run the mesh play on azure-1",
 		},
 		"a list": {
 			cause.New("no floor for %s: run the mesh play here",
 				cause.List(strings.Fields(strings.Repeat("10.200.100.0/24 ", 20)))),
 			"no floor for 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24, 10.200.100.0/24, " +
-				"10.200.100.0/24 and 14 more", "run the mesh play here",
+				"10.200.100.0/24 and 14 more",
+			"run the mesh play here",
 		},
 		"a list that fits": {cause.New("no floor for %s: run it", cause.List{"a", "b"}), "no floor for a, b", "run it"},
 		"prefixed": {

@@ -138,10 +138,15 @@ func TestWatch(t *testing.T) {
 		}},
 		"this router is drained, and its partner dies": {
 			two,
-			[]at{{0, all}, {40, "~ " + all}, {50, "~ office-1"}, {85, "~ -1"}, {87, "~ office-1"}, {
-				150,
-				"~ office-1 aws-2",
-			}, {200, "office-1 aws-2"}},
+			[]at{
+				{0, all},
+				{40, "~ " + all},
+				{50, "~ office-1"},
+				{85, "~ -1"},
+				{87, "~ office-1"},
+				{150, "~ office-1 aws-2"},
+				{200, "office-1 aws-2"},
+			},
 			231,
 			[]string{
 				reach, settled, "40.0 this router is drained: leaving the route tables to the others",

@@ -238,8 +238,9 @@ func TestNFT(t *testing.T) {
 				`0`) + drop, filter.Passes,
 		},
 		"verdict map": {
-			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["established", {"accept": null}], ["new", ` +
-				`{"drop": null}]]}}}`, filter.Drops,
+			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [` +
+				`["established", {"accept": null}], ["new", {"drop": null}]]}}}`,
+			filter.Drops,
 		},
 		"another address": {
 			`{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.9.9"}}`,

@@ -75,8 +75,8 @@ func (w Want) Validate() error {
 	errs := []error{w.Owner.Validate()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
 	if !plainName.Fits(w.Router) {
-		bad("plan.router.name: %q: expected the name of this router in the inventory, of letters, "+
-			"digits, '.', '-' and '_'", w.Router)
+		bad("plan.router.name: %q: expected the name of this router in the inventory, "+
+			"of letters, digits, '.', '-' and '_'", w.Router)
 	}
 	if w.ID < 1 {
 		bad("plan.router.id: %d: expected the id of this router in the inventory", w.ID)
@@ -88,8 +88,8 @@ func (w Want) Validate() error {
 	for i, p := range w.Peers {
 		switch {
 		case !plainName.Fits(p.Name) || p.Name == w.Router:
-			bad("plan.gate.peers[%d].name: %q: expected the name of another router, of letters, "+
-				"digits, '.', '-' and '_'", i, p.Name)
+			bad("plan.gate.peers[%d].name: %q: expected the name of another router, "+
+				"of letters, digits, '.', '-' and '_'", i, p.Name)
 		case !slices.ContainsFunc(w.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == p.Name }):
 			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan", i,
 				p.Name)

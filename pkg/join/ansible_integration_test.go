@@ -178,8 +178,8 @@ func TestDiscoveryFails(t *testing.T) {
 	old := func(name string) string {
 		return "DIR/" + name +
 			": ansible-core here is 2.14, which runs what this source finds as templates, as root; " +
-			"expected 2.19 or newer: " +
-			"build the image with router_join_discovery: true, or put one into /opt/wgmesh/ansible/bin"
+			"expected 2.19 or newer: build the image with router_join_discovery: true, " +
+			"or put one into /opt/wgmesh/ansible/bin"
 	}
 	sources := map[string]struct {
 		text string

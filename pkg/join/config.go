@@ -121,8 +121,8 @@ func (c *Controller) fill(n node, name string) error {
 			name, name)
 	case u.Scheme != "https" && (u.Scheme != "http" || !c.AllowHTTP):
 		return n.wrong(
-			"%s.url: starts with %q; expected https, since the host config key goes there (%s.allow_http: "+
-				"true permits http)", name, u.Scheme+"://", name)
+			"%s.url: starts with %q; expected https, since the host config key goes there "+
+				"(%s.allow_http: true permits http)", name, u.Scheme+"://", name)
 	case !strings.HasSuffix(u.Path, "/callback/"):
 		// Django redirects an address without the slash, and a redirected POST is lost.
 		return n.wrong("%s.url: %q does not end in /callback/; copy the job template's \"Provisioning callback URL\"",

@@ -147,10 +147,8 @@ func (r run) checkCore(ctx context.Context, program, dir string) error {
 		return err
 	}
 	var stdout bytes.Buffer
-	if err := (tool{
-		path: program, args: []string{"--version"}, dir: dir, out: &stdout,
-		err: &bytes.Buffer{},
-	}).run(ctx); err != nil {
+	asked := tool{path: program, args: []string{"--version"}, dir: dir, out: &stdout, err: &bytes.Buffer{}}
+	if err := asked.run(ctx); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}

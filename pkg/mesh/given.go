@@ -158,9 +158,8 @@ func (n *network) checkTwins(r *router, p *Problems) {
 	}
 	for name, peers := range names {
 		if len(peers) > 1 {
-			p.add("router %s: the tunnels to %s are all interface %s: give each its own in links", r.name,
-				cause.List(peers),
-				name)
+			p.add("router %s: the tunnels to %s are all interface %s: give each its own in links",
+				r.name, cause.List(peers), name)
 		}
 	}
 	for port, peers := range ports {

@@ -106,8 +106,8 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 					s.Networks = mesh.List{"10.0.0.0/8"}
 					s.Zones = map[string]mesh.Zone{"all": {Networks: mesh.List{"10.0.0.0/9"}}}
 					for i := range 100 {
-						s.Zones[fmt.Sprintf("z%03d",
-							i)] = mesh.Zone{Networks: mesh.List{fmt.Sprintf("10.0.%d.0/24", i)}}
+						network := fmt.Sprintf("10.0.%d.0/24", i)
+						s.Zones[fmt.Sprintf("z%03d", i)] = mesh.Zone{Networks: mesh.List{network}}
 					}
 				})
 				for name := range m.Sites {
@@ -162,7 +162,8 @@ func many(routers int) mesh.Mesh {
 			Networks: mesh.List{fmt.Sprintf("10.%d.%d.0/24", i/250, i%250)},
 		}
 		m.Routers[fmt.Sprintf("gw-%03d", i)] = mesh.Router{
-			ID: i, Site: site,
+			ID:       i,
+			Site:     site,
 			Endpoint: fmt.Sprintf("100.64.%d.%d", i/250, i%250),
 		}
 	}

@@ -235,12 +235,11 @@ func (n *network) checkInUse(option string, pool netip.Prefix, p *Problems) {
 	}
 	switch sites = once(sites); {
 	case len(networks) == 1:
-		p.add("%s: %s overlaps network %s of site %s: take a network that no site uses", option, pool, networks[0],
-			sites[0])
+		p.add("%s: %s overlaps network %s of site %s: take a network that no site uses",
+			option, pool, networks[0], sites[0])
 	case len(networks) > 1:
-		p.add("%s: %s overlaps networks such as %s of sites %s: take a network that no site uses", option, pool,
-			networks[0],
-			cause.List(sites))
+		p.add("%s: %s overlaps networks such as %s of sites %s: take a network that no site uses",
+			option, pool, networks[0], cause.List(sites))
 	}
 }
 

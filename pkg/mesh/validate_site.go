@@ -186,8 +186,8 @@ func (n *network) checkOverlaps(p *Problems) {
 		}
 	}
 	for _, x := range claimed.all() {
-		p.add("sites %s: networks overlap (%s): leave each address at one site", cause.List(x.names),
-			cause.List(x.what))
+		p.add("sites %s: networks overlap (%s): leave each address at one site",
+			cause.List(x.names), cause.List(x.what))
 	}
 }
 

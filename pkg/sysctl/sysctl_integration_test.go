@@ -44,9 +44,9 @@ func TestRealKernel(t *testing.T) {
 	write("net.ipv4.ip_local_reserved_ports", "9000")
 
 	profile := sysctl.Profile{
-		IPv6: new(true), Interfaces: []string{"sct0", "sct1.5", "sct-later"}, ReservedPorts: ports(t,
-			"51801-51803,51810"),
-		RmemDefault: 1 << 20, RmemMax: 1 << 30, WmemMax: 1 << 30,
+		IPv6: new(true), Interfaces: []string{"sct0", "sct1.5", "sct-later"},
+		ReservedPorts: ports(t, "51801-51803,51810"),
+		RmemDefault:   1 << 20, RmemMax: 1 << 30, WmemMax: 1 << 30,
 	}
 	plan := observe(t, root, profile)
 	// net.core.rmem_* is not the namespace's to set; what the kernel shows of

@@ -89,8 +89,8 @@ type chain struct {
 	rules []string
 }
 
-const askedSet = "\tset %s {\n\t\ttype %s . inet_service . inet_service; size 65535; flags dynamic,timeout; " +
-	"timeout 30s\n\t}\n"
+const askedSet = "\tset %s {\n\t\ttype %s . inet_service . inet_service; " +
+	"size 65535; flags dynamic,timeout; timeout 30s\n\t}\n"
 
 // chains are the rules. They need no connection tracking, which would count, put
 // together and may refuse also what is only forwarded: of TCP a packet that opens

@@ -90,8 +90,8 @@ func (m *machine) renice(t *testing.T, to int) {
 	t.Helper()
 	pid := must.Get(os.ReadFile(filepath.Join(m.dir(), "pid")))(t)
 	process := filepath.Join("/proc", strings.TrimSpace(string(pid)))
-	if err := os.WriteFile(filepath.Join(process, "autogroup"), fmt.Append(nil, to), 0); !errors.Is(err,
-		fs.ErrNotExist) {
+	err := os.WriteFile(filepath.Join(process, "autogroup"), fmt.Append(nil, to), 0)
+	if !errors.Is(err, fs.ErrNotExist) {
 		require.NoError(t, err)
 	}
 	threads := must.Get(os.ReadDir(filepath.Join(process, "task")))(t)

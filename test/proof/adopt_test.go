@@ -97,8 +97,8 @@ func TestFailoverAdopt(t *testing.T) {
 	assert.Contains(t, page, "-i hosts.yml -i mesh.yml "+strings.Join(reset, " ")+"\n")
 	assert.Contains(t, page, "-m raw -a '"+wayBack+"'\n")
 	play(append([]string{"-i", written}, reset...)...)
-	l.in(t, router, noCopies+` && test -n "$(ip -6 route show 2001:db8:9::/64)" && ! systemctl is-active `+
-		`wgmesh-taken.timer`)
+	l.in(t, router, noCopies+` && test -n "$(ip -6 route show 2001:db8:9::/64)" && `+
+		`! systemctl is-active wgmesh-taken.timer`)
 	l.onRouters(t, wayBack)
 	assert.Equal(t, keys, l.onRouters(t, "wg show all public-key | sort"), "all is by hand again")
 	l.onRouters(t, `! grep -l wgmesh /etc/wireguard/* /etc/bird/bird.conf &&

@@ -178,8 +178,8 @@ func joinAgain(t *testing.T, l lab) {
 }
 
 func joinBlind(t *testing.T, l lab) {
-	const files = "find /etc/wireguard /etc/bird -type f | sort | xargs stat -c '%n %a %Y' && wg show all " +
-		"allowed-ips | sort"
+	const files = "find /etc/wireguard /etc/bird -type f | sort | xargs stat -c '%n %a %Y' && " +
+		"wg show all allowed-ips | sort"
 	before := l.in(t, "aws-2", files)
 	l.in(t, "aws-2", "mv /etc/wgmesh/inventory.yml /etc/wgmesh/away.yml")
 	l.tool(t, "stop", "aws-2")

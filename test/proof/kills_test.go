@@ -201,8 +201,7 @@ func (c circle) turn(t *testing.T) {
 	for _, k := range c.plays {
 		if c.choice.wants(k.name) {
 			c.choice.notef(t, c.root, "%s: %d tasks, %d do something on a host, killed at %d, not converged: %d %s",
-				k.name,
-				c.seen[k.name].tasks, len(c.seen[k.name].points), killed[k.name], len(failed[k.name]),
+				k.name, c.seen[k.name].tasks, len(c.seen[k.name].points), killed[k.name], len(failed[k.name]),
 				strings.Join(failed[k.name], "; "))
 		}
 	}

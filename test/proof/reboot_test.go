@@ -141,8 +141,8 @@ func pendingChange(t *testing.T, l lab) {
 }
 
 func lateNetwork(t *testing.T, l lab) {
-	const late = `printf '[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep ` +
-		`4\n[Install]\nWantedBy=network-online.target\n' > /etc/systemd/system/late.service
+	const late = `printf '[Unit]\nBefore=network-online.target\n[Service]\nType=oneshot\n` +
+		`ExecStart=/bin/sleep 4\n[Install]\nWantedBy=network-online.target\n' > /etc/systemd/system/late.service
 		systemctl enable -q late`
 	l.tool(t, "cut", "one", "two")
 	l.powerCut(t, "network-online 4 s late, two-1 out of reach", late, 1)

@@ -172,8 +172,10 @@ func (r *removal) gone(t *testing.T, l lab) {
 }
 
 // knocks pings the other ends of all tunnels and counts who answers.
-const knocks = `n=0; for a in $(birdc show protocols all | sed -n 's/.*Neighbor address: *\([0-9.]*\).*/\1/p'); ` +
-	`do ping -q -c 2 -W 1 $a >/dev/null && n=$((n+1)); done; echo $n`
+const knocks = `n=0
+for a in $(birdc show protocols all | sed -n 's/.*Neighbor address: *\([0-9.]*\).*/\1/p'); do
+	ping -q -c 2 -W 1 $a >/dev/null && n=$((n+1))
+done; echo $n`
 
 func (r *removal) callIn(t *testing.T) {
 	others := r.others("azure-1", "office-2")
@@ -208,8 +210,8 @@ func (r *removal) comeBack(t *testing.T) {
 	began := time.Now()
 	r.tool(t, "start", "office-2")
 	r.waitFor(t, "office-2",
-		`journalctl -q -b -u wgmesh-join.service | grep -q "azure-1 was removed from the mesh, say aws-1, `+
-			`gcp-1, office-1 (3 of the 3 that answered)"`)
+		`journalctl -q -b -u wgmesh-join.service | `+
+			`grep -q "azure-1 was removed from the mesh, say aws-1, gcp-1, office-1 (3 of the 3 that answered)"`)
 	r.waitFor(t, "office-2",
 		`journalctl -q -b -u wgmesh-join.service | grep -q "office-2 is in the mesh: 3 of 3 peers"`)
 	t.Logf("office-2 is back, and has ended azure-1's tunnel, after %v", time.Since(began).Round(time.Second))

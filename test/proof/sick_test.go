@@ -71,8 +71,8 @@ var ways = []way{
 	},
 	{
 		name: "its disk is full", inCI: "r",
-		make: `cp -a /etc/wireguard /run/saved; mount -t tmpfs -o size=256k,mode=0700 none /etc/wireguard; cp ` +
-			`-a /run/saved/. /etc/wireguard/
+		make: `cp -a /etc/wireguard /run/saved; mount -t tmpfs -o size=256k,mode=0700 none /etc/wireguard
+			cp -a /run/saved/. /etc/wireguard/
 			head -c 1M /dev/zero > /etc/wireguard/full 2>/dev/null || true`,
 		cure:  "umount /etc/wireguard; rm -rf /run/saved",
 		fresh: "no space left on device", running: "no space left on device",
@@ -104,8 +104,9 @@ var ways = []way{
 	},
 	{
 		name: "another program has its TCP 179", inCI: "r",
-		make: `systemctl stop bird; setsid perl -MIO::Socket::INET -e '$0 = "thief"; $s = ` +
-			`IO::Socket::INET->new(LocalPort => 179, Listen => 5, ReuseAddr => 1) or die; sleep 300' >/dev/null 2>&1 &
+		make: `systemctl stop bird; setsid perl -MIO::Socket::INET -e '$0 = "thief"; ` +
+			`$s = IO::Socket::INET->new(LocalPort => 179, Listen => 5, ReuseAddr => 1) or die; ` +
+			`sleep 300' >/dev/null 2>&1 &
 			until grep -q ':00B3 00000000:0000 0A' /proc/net/tcp; do sleep 0.1; done; systemctl start bird`,
 		cure:  "kill $(pidof thief perl); systemctl restart bird",
 		fresh: `TCP 179 is held by \w+, pid \d+`, running: `TCP 179 is held by \w+, pid \d+`,
@@ -121,8 +122,9 @@ var ways = []way{
 	{
 		name: "it has no way for IPv6",
 		make: "nft 'add table inet sick; add chain inet sick in { type filter hook input priority -300; }; " +
-			"add chain inet sick onward { type filter hook forward priority -300; }; add rule inet sick in iifname " +
-			"wg* meta nfproto ipv6 drop; add rule inet sick onward meta nfproto ipv6 drop'",
+			"add chain inet sick onward { type filter hook forward priority -300; }; " +
+			"add rule inet sick in iifname wg* meta nfproto ipv6 drop; " +
+			"add rule inet sick onward meta nfproto ipv6 drop'",
 		cure:  "nft delete table inet sick",
 		fresh: ".", running: ".",
 	},

@@ -123,8 +123,8 @@ func (l lab) disturbOnce(t *testing.T, d disturbance, leaks func(*testing.T) int
 		gap = max(gap, s.stop(t))
 	}
 	gone := l.in(t, victim,
-		`kill $(cat /run/tables.pid); [ -s /run/tables ] && echo $(( $(tail -n 1 /run/tables) - $(head -n 1 `+
-			`/run/tables) + 5 )) || echo 0`)
+		`kill $(cat /run/tables.pid); [ -s /run/tables ] &&
+			echo $(( $(tail -n 1 /run/tables) - $(head -n 1 /run/tables) + 5 )) || echo 0`)
 	left := leaks(t)
 	assert.Zero(t, left, "packets for other sites left by the outer interface")
 	assert.Equal(t, want, l.in(t, victim, tables), "tables of nftables")

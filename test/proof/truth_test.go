@@ -25,7 +25,8 @@ var lies = []lie{
 	{
 		name: "Docker's forward chain drops", on: "two-1", inCI: true,
 		make: "nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; " +
-			"policy drop; }'", cure: "nft delete table ip filter",
+			"policy drop; }'",
+		cure:   "nft delete table ip filter",
 		router: "two-1", want: `^(nft ip filter|iptables) FORWARD: policy drop drops \w+ between sites`,
 	},
 	{
@@ -59,7 +60,8 @@ var lies = []lie{
 	{
 		name: "a filter of IPv6", on: "one-1",
 		make: "nft 'add table ip6 f; add chain ip6 f fwd1 { type filter hook forward priority 0; }; " +
-			"add rule ip6 f fwd1 ip6 saddr 2001:db8:1::/48 reject'", cure: "nft delete table ip6 f",
+			"add rule ip6 f fwd1 ip6 saddr 2001:db8:1::/48 reject'",
+		cure:   "nft delete table ip6 f",
 		router: "one-1", want: `^nft ip6 f fwd1: ip6 saddr 2001:db8:1::/48 reject.* drops icmp between sites`,
 	},
 	{
@@ -86,7 +88,8 @@ var lies = []lie{
 	{
 		name: "masquerade on the internet's side of Docker", on: "two-1",
 		make: "nft 'add table ip d; add chain ip d p { type nat hook postrouting priority 100; }; " +
-			"add rule ip d p ip saddr 172.17.0.0/16 oifname != docker0 masquerade'", cure: "nft delete table ip d",
+			"add rule ip d p ip saddr 172.17.0.0/16 oifname != docker0 masquerade'",
+		cure: "nft delete table ip d",
 	},
 	{
 		name: "rules of a second NIC", on: "one-1",

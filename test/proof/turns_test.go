@@ -156,8 +156,8 @@ func (c aCase) underTraffic(t *testing.T, sum *turn, change func()) {
 			c.in(t, to, fmt.Sprintf("iperf3 -s -D -1 -p %d", port))
 			c.in(t, from,
 				fmt.Sprintf(
-					"iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & echo $! "+
-						">/run/held.%[2]d.pid",
+					"iperf3 -c %s -p %d -t 86400 -b 64K -l 512 >/run/held.%[2]d 2>&1 </dev/null & "+
+						"echo $! >/run/held.%[2]d.pid",
 					c.hosts[to].Address, port))
 			held = append(held, fmt.Sprintf("%s %d", from, port))
 		}

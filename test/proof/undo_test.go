@@ -85,7 +85,8 @@ var badChanges = []badChange{
 		name:      "MTU that the way does not carry",
 		variables: `"mesh_sites": ` + sitesWith(`"mtu": 1400`, ""), lost: "two-1",
 		before: `nft 'table inet cut { chain c { type filter hook output priority 0; ` +
-			`oifname "wg1" meta length 1330-1350 drop; }; }'`, after: "nft delete table inet cut",
+			`oifname "wg1" meta length 1330-1350 drop; }; }'`,
+		after: "nft delete table inet cut",
 	},
 	{name: "link pool", variables: `"mesh_link_pool": "172.30.0.0/16"`, lost: "two-1"},
 	{

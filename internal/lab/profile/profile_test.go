@@ -81,8 +81,8 @@ func TestParseRefuses(t *testing.T) {
 		"{metric: many}":   "lab_host.metric: many: want a number",
 		"{nics: 3}":        "lab_host.nics: 3: want a number from 1 to 2",
 		"{ipv6: maybe}":    "lab_host.ipv6: maybe: want true or false",
-		"{forward: firewalld}": "lab_host.forward: firewalld: want one of docker, ufw, docker-package, " +
-			"ufw-package",
+		"{forward: firewalld}": "lab_host.forward: firewalld: " +
+			"want one of docker, ufw, docker-package, ufw-package",
 		"[tailscale, dhcp-netplan]":     "lab_host.ip: networkd removes",
 		"{client: ifupdown, metric: 9}": "lab_host.metric: ifupdown gives",
 		"{suite: sid}":                  "lab_host.suite: sid: want one of bookworm, trixie,",

@@ -46,8 +46,8 @@ func FuzzRouteTable(f *testing.F) {
 			`"properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "VirtualAppliance", `+
 			`"nextHopIpAddress": "10.1.0.4"}}]}}`), 200)
 	f.Add([]byte(
-		`{"properties": {"provisioningState": "Failed", "routes": [{"name": "a\nb", "properties": `+
-			`{"addressPrefix": "10.0.0.0/16", "nextHopType": "c\nd"}}, null, `+
+		`{"properties": {"provisioningState": "Failed", "routes": [{"name": "a\nb", `+
+			`"properties": {"addressPrefix": "10.0.0.0/16", "nextHopType": "c\nd"}}, null, `+
 			`{"properties": {"addressPrefix": "AzureCloud"}}]}}`), 200)
 	f.Add([]byte(`{"properties": {"provisioningState": "a\nb"}}`), 200)
 	f.Add([]byte(`{"etag": "1", "status": "Failed", "properties": {"addressPrefix": "x"}}`), 200)

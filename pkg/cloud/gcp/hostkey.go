@@ -58,8 +58,7 @@ func permitted(err error) error {
 	var e *cloud.Error
 	if errors.As(err, &e) && e.Code == "HTTP 403" {
 		e.Hint = "set enable-guest-attributes=TRUE in the metadata of the instance or of the project; " +
-			"the organization's policy " +
-			"compute.disableGuestAttributesAccess may forbid it"
+			"the organization's policy compute.disableGuestAttributesAccess may forbid it"
 	}
 	return err
 }

@@ -18,9 +18,9 @@ import (
 // our marks is taken for ours, and an error is on one line.
 func FuzzRoutes(f *testing.F) {
 	list := func(s string) []byte { return []byte(`{"items": [` + s + `]}`) }
-	ours := `{"name": "wgmesh-m-1", "description": "wgmesh.router m", "network": ` +
-		`"https://www.googleapis.com/compute/v1/projects/p/global/networks/n", "destRange": ` +
-		`"10.0.0.0/16", "priority": 1000, "nextHopInstance": "https://x/projects/p/zones/z/instances/i"}`
+	ours := `{"name": "wgmesh-m-1", "description": "wgmesh.router m", ` +
+		`"network": "https://www.googleapis.com/compute/v1/projects/p/global/networks/n", ` +
+		`"destRange": "10.0.0.0/16", "priority": 1000, "nextHopInstance": "https://x/projects/p/zones/z/instances/i"}`
 	f.Add(list(ours), 200)
 	f.Add(list(ours+
 		`, {"name": "x\ny", "network": "projects/p/global/networks/n", "destRange": "10.0.0.0/16", `+

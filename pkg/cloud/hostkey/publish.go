@@ -37,9 +37,9 @@ func Publish(ctx context.Context, place Place, key Key, router string, replace b
 	write, why, err := decide(strings.TrimSpace(have), want, place.Machine(), replace)
 	if err != nil {
 		return "", Refused{
-			fmt.Sprintf("%s %v; this machine's key is %s: take the other one away, or bring it here, or start "+
-				"`/usr/local/libexec/wgmesh-cloud publish-host-key --replace` once", place.Place(), err,
-				key.Fingerprint()),
+			fmt.Sprintf("%s %v; this machine's key is %s: take the other one away, or bring it here, "+
+				"or start `/usr/local/libexec/wgmesh-cloud publish-host-key --replace` once",
+				place.Place(), err, key.Fingerprint()),
 		}
 	}
 	if write {
