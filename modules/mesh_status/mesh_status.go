@@ -19,6 +19,7 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -32,6 +33,7 @@ type Options struct {
 	Probe          []netip.Addr            `json:"probe"`
 	Require        []string                `json:"require"` // nil: every peer
 	Silent         []string                `json:"silent"`
+	Accept         []string                `json:"accept"`
 	BFD            bool                    `json:"bfd"`
 	Unreachable    bool                    `json:"unreachable"`
 	Wait           int                     `json:"wait"`   // seconds
@@ -77,6 +79,9 @@ func (o Options) Validate() error {
 	}
 	if o.Traffic < 0 || o.Traffic > 60 {
 		errs = append(errs, fmt.Errorf("traffic: %d; expected 0 to 60 seconds", o.Traffic))
+	}
+	for _, name := range o.Accept {
+		errs = append(errs, ansible.OneOf("accept", name, preflight.Names()...))
 	}
 	for i, t := range o.Tunnels {
 		if t.Name == "" || t.Peer == "" || !t.Address.IsValid() {
@@ -163,8 +168,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 func (o Options) request() status.Request {
 	r := status.Request{
 		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe,
-		Require: o.Require, Silent: o.Silent, BFD: o.BFD, Socket: o.ControlSocket, NFTables: status.NFTables,
-		NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second,
+		Require: o.Require, Silent: o.Silent, Accept: o.Accept, BFD: o.BFD, Socket: o.ControlSocket,
+		NFTables: status.NFTables, NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second,
 		Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
 		KeyWarn:   time.Duration(o.KeyAgeWarn) * time.Second,
 		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Failover: o.Failover,

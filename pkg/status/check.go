@@ -15,6 +15,7 @@ import (
 // what follows from it: without a handshake there can be no BGP.
 func Judge(r Request, o Observation) Report {
 	var rep Report
+	accepted := o.Forwarding.accept(&r)
 	needsBird := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Neighbor != "" })
 	if p, found := checkBird(&o); found && needsBird {
 		p.Required = r.Require == nil || len(r.Require) > 0
@@ -24,7 +25,7 @@ func Judge(r Request, o Observation) Report {
 	rep.Problems = append(rep.Problems, checkForwarding(&r, &o)...)
 	rep.Problems = append(rep.Problems, checkGateways(&o)...)
 	rep.Problems = append(rep.Problems, checkSite(&r, &o)...)
-	rep.Warnings = o.Forwarding.warnings()
+	rep.Warnings = append(accepted, o.Forwarding.warnings()...)
 	if o.Probed {
 		rep.Warnings = append(rep.Warnings, r.untried(&o)...)
 	}
@@ -173,7 +174,7 @@ func checkPrefix(r *Request, p plan.StatusPrefix, o *Observation) (c cause.Cause
 			p.Network, p.Site, route.Protocol, route.Type, p.Network), false
 	}
 	for _, dev := range route.Devices {
-		if !slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == dev }) {
+		if !r.isTunnel(dev) {
 			return cause.New(
 				"prefix %s of %s: goes out of %s by a route made by %s: remove that route (ip route show %s)",
 				p.Network, p.Site, dev, route.Protocol, p.Network), false

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/cause"
-	"github.com/wgmesh/router/pkg/plan"
 )
 
 // checkForwarding finds what the kernel does wrong with packets that it is to
@@ -29,6 +28,28 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 		}
 	}
 	return append(out, f.checkFilters(r, o)...)
+}
+
+// accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another
+// site's, where the user has accepted it of preflight, and says so.
+func (f *Forwarding) accept(r *Request) (said []cause.Cause) {
+	if !slices.Contains(r.Accept, "networks") {
+		return nil
+	}
+	f.flows = slices.DeleteFunc(slices.Clone(f.flows), func(x flow) bool {
+		if x.way == inward || x.answer.Err != nil || x.answer.Local || r.isTunnel(x.answer.Device) ||
+			x.reason.Foreign() || x.reason.Route.Protocol != unix.RTPROT_KERNEL ||
+			x.reason.Device() != x.answer.Device {
+			return false
+		}
+		c := cause.New("%s takes %s of %s, as accepted: give one of them others, if anything there is to be reached",
+			x.answer.Device, x.network, x.site)
+		if !slices.Contains(said, c) {
+			said = append(said, c)
+		}
+		return true
+	})
+	return said
 }
 
 // checkSysctls is about what the kernel's answers for IPv6 do not tell, and about
@@ -109,7 +130,7 @@ func everywhere(all, here string, say func(what string) cause.Cause) (Problem, b
 
 // checkFlow says what is wrong with the kernel's answer for one packet.
 func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bool) {
-	tunnel := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == x.answer.Device })
+	tunnel := r.isTunnel(x.answer.Device)
 	where := x.network.String()
 	if x.site != "" {
 		where += " of " + x.site

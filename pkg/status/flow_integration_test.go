@@ -83,6 +83,54 @@ func TestFlowsOfManyNetworks(t *testing.T) {
 	}
 }
 
+// A network of the host's own that the user has accepted is no cause, whatever a filter says of it. A route
+// that somebody made is one.
+func TestAcceptedNetwork(t *testing.T) {
+	const docker = "ip addr add 10.1.0.129/25 dev docker0"
+	says := func(way, proto string) string {
+		return "route 10.1.0.128/25 dev docker0 (proto " + proto + ") takes " + way +
+			"10.1.0.128/25 of 1 away, expected a tunnel"
+	}
+	const drops = "iptables: -A FORWARD -o docker0 -j DROP drops icmp between sites"
+	for name, tt := range map[string]struct {
+		accept, make  string
+		found, warned []string
+	}{
+		"accepted": {"networks", docker, nil, []string{
+			"docker0 takes 10.1.0.128/25 of 1, as accepted: give one of them others, if anything there is to be reached",
+		}},
+		"not accepted": {
+			"ports", docker, []string{says("", "kernel"), says("its own packets for ", "kernel"), drops}, nil,
+		},
+		"a route": {
+			"networks", "ip route add 10.1.0.128/25 dev docker0 proto static",
+			[]string{says("", "static"), says("its own packets for ", "static"), drops},
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := alone(t, 2, 1, 1)
+			r.Accept = []string{tt.accept}
+			nettest.Sh(t, "ip link add docker0 type bridge; ip link set docker0 up; %s", tt.make)
+			f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+			f.filters, _ = filter.ParseIPTables(
+				[]byte("*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -o docker0 -j DROP\n"), false)
+			f.follow(r, must.Get(ownAddresses())(t), plenty)
+			rep := Judge(*r, Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))})
+			var found, warned []string
+			for _, p := range rep.Problems {
+				if strings.Contains(p.Cause.Found, "docker0") {
+					found = append(found, p.Cause.Found)
+				}
+			}
+			for _, w := range rep.Warnings {
+				warned = append(warned, w.String())
+			}
+			assert.Equal(t, [][]string{tt.found, tt.warned}, [][]string{found, warned})
+		})
+	}
+}
+
 // What rules, routes and filters do to some pairs of networks alone is found by fewer questions, too, and is said
 // of the same packet.
 func TestFewerFlowsTellTheSame(t *testing.T) {

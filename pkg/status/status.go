@@ -59,6 +59,8 @@ type Request struct {
 	Failover bool
 	// FailoverPlan is what that daemon is planned to watch: with peers it has to run. Nil: not known.
 	FailoverPlan *plan.Failover
+	// Accept are the questions of pkg/preflight whose findings the user knows.
+	Accept []string
 	// Waited is how long the network was left alone before, which Settle counts too.
 	Waited time.Duration
 }
@@ -67,6 +69,11 @@ type Request struct {
 type Target struct {
 	Name    string
 	Address netip.Addr
+}
+
+// isTunnel reports whether a device is one of the tunnels.
+func (r *Request) isTunnel(device string) bool {
+	return slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == device })
 }
 
 // requires reports whether any of the names of a peer is required.

@@ -37,6 +37,9 @@ class Turns(unittest.TestCase):
         "            return plan\n"
         "        if seen is None:\n"
         "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
+        "        looks = [args] + [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_status_info']\n"
+        "        if not any('networks' in look.get('accept', []) for look in looks):\n"
+        "            seen = dict(seen, troubles=seen['troubles'] + seen.get('networks', []))\n"
         "        if name == 'mesh_status_info':\n"
         "            return dict({'forwarded': 0, **seen}, notes=seen['notes'] if args.get('failover_plan') == failover else [])\n"
         "        with open(%r, 'a') as f:\n"
@@ -90,7 +93,7 @@ class Turns(unittest.TestCase):
         found = "no answer from %s comes back through %s" % (host, ", ".join(peers))
         return [{"peer": peer, "alone": True, "text": found, "here": {"cause": found, "do": "look at both"}} for peer in peers]
 
-    def play(self, name, *args, silent=(), tables=False, **seen):
+    def play(self, name, *args, silent=(), tables=False, own=None, **seen):
         """The code, the output, and what has been done to whom."""
         answers = {router: None if router in silent else self.seen(router) for router in self.ROUTERS}
         answers.update({router.replace("_", "-"): answer for router, answer in seen.items()})
@@ -101,6 +104,8 @@ class Turns(unittest.TestCase):
             router: {"mesh_id": self.ROUTERS.index(router) + 1, "mesh_site": site, "mesh_endpoint": "192.0.2.%d" % (self.ROUTERS.index(router) + 1)}
             for site, routers in self.SITES.items() for router in routers
         }  # fmt: skip
+        for router, variables in (own or {}).items():
+            hosts[router].update(variables)
         for router in self.SITES["aws"] if tables else ():
             hosts[router]["mesh_route_tables"] = ["rtb-" + router]
         sites = {site: {"as": 65020 + i, "networks": ["10.%d.0.0/16" % (i + 1)]} for i, site in enumerate(self.SITES)}
@@ -219,6 +224,19 @@ class Turns(unittest.TestCase):
         lost = self.lost("azure-1") + self.lost("aws-2") + self.lost("azure-1", "azure-2", host="10.1.9.9")
         code, out, did = self.play("drain", "--limit", "azure-1", silent=["aws-1"], gcp_1=self.seen("gcp-1", crossed=lost))
         self.assertEqual((0, drained), (code, did), out)
+
+    def test_accepts_what_a_router_says(self):
+        """A network that was accepted stayed red, and nobody of its site could be drained or undrained. It is accepted of that router alone."""
+        here = {"cause": "docker0 takes 10.3.5.0/24 of gcp away", "do": "remove it"}
+        docker = {"networks": [{"peer": "", "text": "docker0 takes 10.3.5.0/24 of gcp", "follows": False, "alone": False, "here": here, **here}]}
+        accepts = {router: {router: {"mesh_accept": ["networks"]}} for router in self.SITES["azure"]}
+        plays = (("status", "azure-2", False), ("undrain", "azure-2", True), ("drain", "azure-1", False))
+        for play, limit, drained in plays:
+            for of, code in (("azure-2", 0), ("azure-1", 2)):
+                with self.subTest(play=play, of=of):
+                    sees = self.seen("azure-2", drained, **docker)
+                    got, out, _did = self.play(play, "--limit", limit, own=accepts[of], azure_2=sees)
+                    self.assertEqual((code, code == 2), (got, "docker0 takes" in out), out)
 
     def test_drains_beside_who_takes_the_tables(self):
         """The tables of the second of two routers stayed with it: the machine that was made of the first had no daemon."""

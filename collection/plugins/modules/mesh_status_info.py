@@ -124,6 +124,16 @@ options:
     type: list
     elements: str
     default: []
+  accept:
+    description:
+      - What you accept of this router, by the names of the checks of M(wgmesh.router.mesh_preflight_info), which has an option
+        of that name.
+      - With C(networks) a warning says that a subnet of this host takes a part of another site's network. What takes all
+        of it, and a route that somebody made, stay problems. The other names change nothing here.
+    type: list
+    elements: str
+    choices: [addresses, bird, files, interfaces, ipv6, machine, networks, ping, ports, programs]
+    default: []
   bfd:
     description:
       - Whether each BGP session has to have a BFD session.
