@@ -2,9 +2,12 @@
 
 import importlib.util
 import pathlib
+import sys
 import unittest
 
-PLUGIN = pathlib.Path(__file__).parents[2] / "collection/plugins/callback/join.py"
+ROOT = pathlib.Path(__file__).parents[2]
+PLUGIN = ROOT / "collection/plugins/callback/join.py"
+sys.path.insert(0, str(ROOT / "build"))  # .ci/test-discovery stages the collection there
 
 
 class Test(unittest.TestCase):
@@ -17,3 +20,4 @@ class Test(unittest.TestCase):
             for line in said:
                 self.assertTrue(line.isprintable(), ascii(line))
         self.assertEqual("[2Joff 1mice -1 go ne", join.condense("\x1b[2Joff\x9b1mice\r\n-1\a \u202ego\x7fne\u2028"))
+        self.assertEqual("no: # #[x] : :debug: :y", join.condense("no: ##[x]\n::debug::y"))

@@ -34,6 +34,8 @@ import re
 
 from ansible.plugins.callback import CallbackBase
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers
+
 PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
 
 PLAN_ACTIONS = ("wgmesh.router.mesh_plan_info", "wgmesh.router.mesh_plan", "mesh_plan_info", "mesh_plan")
@@ -63,8 +65,7 @@ def condense(text):
 
     Others wrote it: what a terminal would not print but obey becomes a space.
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return line if len(line) <= 300 else line[:299] + "…"
+    return answers.line(" ".join("".join(c if c.isprintable() else " " for c in str(text)).split()), 300)
 
 
 def unreachable(text, name):

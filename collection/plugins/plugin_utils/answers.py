@@ -16,6 +16,7 @@ import base64
 import binascii
 import ipaddress
 import json
+import re
 
 # How much of an answer is taken. A plan for a thousand routers is 2 MB.
 MOST_CHARACTERS = 16 * 1024 * 1024
@@ -42,13 +43,23 @@ class Wrong(Exception):
         return Wrong(self.found, self.expected, name + between + self.field)
 
 
+# What the agent of a CI takes for an order: ##[..], ##vso[..] and TeamCity's anywhere in a line, GitHub's ::word at its
+# beginning, where a table may break it. Four hexadecimal digits are of an address.
+ORDER = re.compile(r"#(?=#[\w.-]*\[)|:(?=:(?![0-9A-Fa-f]{1,4}(?![\w-]))[\w-])")
+
+
+def disarmed(text):
+    """Return a text without what the agent of a CI, which reads all that a play prints, could take for an order."""
+    return ORDER.sub(r"\g<0> ", text)
+
+
 def printable(text, lines=False):
-    """Return a text without what a terminal could take for an order or hide in it:
+    """Return a text without what a terminal or an agent could take for an order or hide in it:
     controls, so ESC, CR and NUL, overrides of direction, zero width, lone surrogates.
     Only with lines it may have more than one."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or lines and c in "\n\t" else " " if c in "\n\t" else "" for c in text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or lines and c in "\n\t" else " " if c in "\n\t" else "" for c in text)
+    return disarmed(text)
 
 
 def line(text, most=LONGEST_LINE):
@@ -252,7 +263,7 @@ BOOL = Plain("bool", (bool,), "true or false")
 INT = Plain("int", (int,), "a whole number")
 FLOAT = Plain("float", (int, float), "a number")
 TEXT = Text()
-NAME = Text("a name of 1 to 253 printable characters", lambda text: 0 < len(text) < 254 and text.isprintable())
+NAME = Text("a name of 1 to 253 printable characters", lambda text: 0 < len(text) < 254 and text == printable(text))
 ADDRESS = Text("an IP address", is_address)
 PUBLIC_KEY = Key(32, "a WireGuard public key", null=True)
 SEALING_KEY = Key(1216, "the public half of a sealing key", null=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import disarmed
 from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered, status
 
 # As in pkg/cause, which makes most of the texts.
@@ -409,12 +410,12 @@ def advice(text):
 def plain(text):
     """A text as one line that any terminal shows."""
     text = " ".join(str(text).replace("\u2026", "...").split())
-    return re.sub(r"[^ -~]", "?", text)
+    return plain_row(text)
 
 
 def plain_row(text):
     """A row of a table, whose spaces stay."""
-    return re.sub(r"[^ -~]", "?", str(text))
+    return disarmed(re.sub(r"[^ -~]", "?", str(text)))
 
 
 def cut(text, length):

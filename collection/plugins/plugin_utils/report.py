@@ -43,7 +43,7 @@ def notes(warnings):
     """Return the lines of warnings, each with its routers."""
     lines = []
     for warning in warnings:
-        lines += wrapped("%s: %s" % (plain(listed(warning["routers"])), warning["text"]), WIDTH, "  ")
+        lines += wrapped("%s: %s" % (plain(listed(warning["routers"])), plain(warning["text"])), WIDTH, "  ")
     return lines
 
 
