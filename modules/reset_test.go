@@ -166,12 +166,13 @@ func TestResetTakesLinesOfChrony(t *testing.T) {
 
 // The former files of an adoption have keys in them, so whoever resets hears of them.
 func TestResetNamesFilesByHand(t *testing.T) {
-	const path = "/etc/wireguard/wg-a.conf.by-hand"
-	r := newResettable(t, map[string]string{path: "PrivateKey = x", "/etc/passwd": accounts})
-	said, err := r.run(t, "False", "absent")
-	require.NoError(t, err, said)
-	assert.Contains(t, said, "left: "+path+", which an adoption put aside, with its keys\n")
-	assert.FileExists(t, r.root+path)
+	for _, path := range []string{"/etc/wireguard/wg-a.conf.by-hand", "/etc/wireguard/wg-a.conf.by-hand-da925a30"} {
+		r := newResettable(t, map[string]string{path: "PrivateKey = x", "/etc/passwd": accounts})
+		said, err := r.run(t, "False", "absent")
+		require.NoError(t, err, said)
+		assert.Contains(t, said, "left: "+path+", which an adoption put aside, with its keys\n")
+		assert.FileExists(t, r.root+path)
+	}
 }
 
 // An account of the name with another shell is somebody else's. A step that fails is

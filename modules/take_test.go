@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,6 +158,32 @@ func TestTakeOver(t *testing.T) {
 	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
 	require.NoError(t, err, said)
 	assert.Empty(t, said, "a second run takes nothing")
+}
+
+// What was put aside before, or by a run that was cut off, is no copy of what is taken now.
+func TestTakeOverKeepsTheFile(t *testing.T) {
+	for _, aside := range []string{"", "PrivateKey = older=\n"} {
+		h := newHandmade(t)
+		text := h.read(t, "wg-a.conf")
+		kept := filepath.Join(h.dir, "wg-a.conf.by-hand")
+		require.NoError(t, os.WriteFile(kept, []byte(aside), 0o600))
+		said, err := h.run("take.sh", "take", "False", "routers", "wg-a:3")
+		require.NoError(t, err, said)
+		assert.Equal(t, text, h.read(t, "wg-a.conf.by-hand"))
+		assert.Equal(t, aside, h.read(t, fmt.Sprintf("wg-a.conf.by-hand-%.4x", sha256.Sum256([]byte(aside)))))
+	}
+	// A full disk has no room for the copy.
+	h := newHandmade(t)
+	text := h.read(t, "wg-a.conf")
+	full := filepath.Join(filepath.Dir(h.log), "cp")
+	require.NoError(t, os.WriteFile(full, []byte("#!/bin/sh\nshift $(($# - 1)); : >\"$1\"; exit 1\n"), 0o755))
+	require.Error(t, must.Err(h.run("take.sh", "take", "False", "routers", "wg-a:3")))
+	assert.Equal(t, text, h.read(t, "wg-a.conf"))
+	assert.NoFileExists(t, filepath.Join(h.dir, "wg-a.conf.by-hand"))
+	require.NoError(t, os.Remove(full))
+	require.NoError(t, must.Err(h.run("take.sh", "take", "False", "routers", "wg-a:3")))
+	assert.Equal(t, text, h.read(t, "wg-a.conf.by-hand"))
+	assert.NotContains(t, h.names(t), ".by-hand.", "nothing is left of the first try")
 }
 
 // The ends are such as a mesh cannot take. Its BIRD is replaced all the same.

@@ -64,9 +64,17 @@ take_psk() {
     wg show "$1" preshared-keys | cut -f 2 | put "$psk/$2.psk"
 }
 
+# keep FILE: a copy beside it, whole or not at all. Another one that is there is of an earlier
+# time, or of a run that was cut off.
+keep() {
+    copy=$1.by-hand
+    if [ -e "$copy" ] && ! cmp -s "$1" "$copy"; then mv -f "$copy" "$copy-$(sha256sum <"$copy" | cut -c -8)"; fi
+    cp -p "$1" "$copy.new" && sync "$copy.new" && mv -f "$copy.new" "$copy" && sync "$dir"
+}
+
 # The keys go out of the file. Hooks read them from theirs, as in a file of wg_tunnel.
 take_file() {
-    [ -e "$dir/$1.conf.by-hand" ] || cp -p "$dir/$1.conf" "$dir/$1.conf.by-hand"
+    keep "$dir/$1.conf"
     awk -v first="$mark (taken over)." -v mesh="$mesh" -v key="$key" -v psk="$psk/$2.psk" '
         {
             line = $0; sub(/#.*/, "", line)

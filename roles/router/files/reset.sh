@@ -138,7 +138,7 @@ if grep -qs '^# Written by the role wgmesh.router.router\.$' "$conf"; then
 fi
 
 if [ "$state" = absent ]; then
-    for path in "$root"/etc/wireguard/*.conf.by-hand; do
+    for path in "$root"/etc/wireguard/*.conf.by-hand*; do
         [ ! -e "$path" ] || printf '%s\n' "left: ${path#"$root"}, which an adoption put aside, with its keys"
     done
 fi
