@@ -118,6 +118,27 @@ echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {
 	})
 }
 
+// A host that is no router cannot take a router's place, or spoil the file, by a name that
+// Ansible would read as a pattern.
+func TestNamesAreNoPatterns(t *testing.T) {
+	eachCore(t, func(t *testing.T, bin string) {
+		l := alone(t, "router: azure-1\n")
+		l.program("ansible-inventory", `cat <<'END'
+{"routers": {"hosts": ["azure-1", "office-1"]}, "db": {"children": ["old"], "hosts": ["my db", "azure-1:22"]},
+ "old": {"hosts": ["db [old]", "azure-[1:1]", "[azure-1]:22", "2001:db8::1", "office-1:"]},
+ "_meta": {"hostvars": {"azure-1": {"mesh_id": 1}, "azure-1:22": {"mesh_id": 2}, "azure-[1:1]": {"mesh_id": 3}}}}
+END`)
+		l.ends(0)
+		t.Setenv("PATH", bin+":/usr/bin:/bin")
+		kept := listed(t, l.path("state/inventory.json"))
+		vars := kept["_meta"].(map[string]any)["hostvars"]
+		assert.Equal(t, map[string]any{"azure-1": map[string]any{"mesh_id": 1.0}}, vars)
+		assert.Equal(t, map[any]bool{"azure-1": true, "office-1": true}, kept["routers"].(map[string]any)["hosts"])
+		assert.Equal(t, map[any]bool{"my db": true}, kept["db"].(map[string]any)["hosts"])
+		assert.Empty(t, kept["old"])
+	})
+}
+
 // hostile is an inventory plugin that hands over a tag as those of the clouds do.
 const hostile = `
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable

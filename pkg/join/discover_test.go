@@ -163,6 +163,11 @@ func TestOutcomes(t *testing.T) {
 			"wgmesh join: discovery failed: router azure-1 is not in the group routers of the inventory, " +
 				"which has aws-1, aws-2; correct router in DIR/join.yml, or the inventory\n",
 		},
+		"a router whose name Ansible would read as a pattern": {
+			"ansible-inventory", `echo '{"routers": {"hosts": ["azure-1", "azure-1:22"]}}'`, 75,
+			"wgmesh join: discovery failed: router \"azure-1:22\": the name is not plain: " +
+				"use letters, digits, '.', '-' and '_', 56 at most\n",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

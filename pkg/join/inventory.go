@@ -3,6 +3,7 @@ package join
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/inventory"
 )
@@ -17,7 +18,11 @@ type staticGroup struct {
 	Children map[string]struct{}                   `json:"children,omitempty"`
 }
 
-// render writes the inventory as a file for ansible-playbook -i.
+// pattern reports whether that plugin reads a host's name as several hosts, or as one with a port.
+func pattern(host string) bool { return strings.ContainsAny(host, "[]:") }
+
+// render writes the inventory as a file for ansible-playbook -i, without hosts whose names are
+// patterns: they would be other hosts. No router is one of them.
 func (l listing) render() ([]byte, error) {
 	all := staticGroup{Hosts: map[string]map[string]json.RawMessage{}}
 	static := map[string]*staticGroup{"all": &all}
@@ -29,6 +34,9 @@ func (l listing) render() ([]byte, error) {
 	}
 	for name, g := range l.Groups {
 		for _, host := range g.Hosts {
+			if pattern(host) {
+				continue
+			}
 			all.Hosts[host] = map[string]json.RawMessage{}
 			if name != "all" && name != "ungrouped" {
 				at(name).Hosts[host] = map[string]json.RawMessage{}
@@ -45,7 +53,9 @@ func (l listing) render() ([]byte, error) {
 		}
 	}
 	for host, vars := range l.Vars {
-		all.Hosts[host] = vars
+		if !pattern(host) {
+			all.Hosts[host] = vars
+		}
 	}
 	text, err := json.MarshalIndent(static, "", "  ")
 	return append(text, '\n'), err

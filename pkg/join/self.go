@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A machine is what this one says about itself.
@@ -32,6 +34,13 @@ func thisMachine() machine {
 // machine's addresses.
 func self(c Config, m machine, i listing) (string, error) {
 	routers := i.Members(c.Group)
+	// What is kept is named by patterns of Ansible, and mesh_plan_info takes no other name either.
+	for _, name := range routers {
+		if !plan.PlainName.Fits(name) {
+			return "", later("router %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most",
+				name, plan.PlainName.Most)
+		}
+	}
 	known := strings.Join(routers, ", ")
 	if c.Router != "" {
 		if !slices.Contains(routers, c.Router) {

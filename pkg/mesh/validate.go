@@ -67,9 +67,9 @@ func (n *network) checkRouters(p *Problems) {
 		switch {
 		case name == "":
 			p.add("routers: one has an empty name: give each its name in the inventory")
-		case !plainName(name):
+		case !plan.PlainName.Fits(name):
 			p.add("router %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", name,
-				longestName)
+				plan.PlainName.Most)
 		}
 	}
 	n.checkCase(p)

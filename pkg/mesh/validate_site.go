@@ -14,9 +14,9 @@ import (
 func (n *network) checkSites(p *Problems) {
 	owner := map[plan.AS][]string{}
 	for _, s := range n.sites {
-		if !plainName(s.name) {
+		if !plan.PlainName.Fits(s.name) {
 			p.add("site %q: the name is not plain: use letters, digits, '.', '-' and '_', %d at most", s.name,
-				longestName)
+				plan.PlainName.Most)
 		}
 		if why := checkAS(s.AS); why != "" {
 			p.add("site %s: as %s: use one of 64513 to 65534 or 4200000000 to 4294967294", s.name, why)
