@@ -26,6 +26,7 @@ except ImportError:  # the oldest core
 
 init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.filter.adopted import adopted  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.mistyped import mistyped  # noqa: E402
 
 SITES = {"azure": (65020, "10.1.0.0/16"), "aws": (65030, "10.2.0.0/16"), "gcp": (65040, "10.3.0.0/16")}
 ROUTERS = {"azure-1": "203.0.113.11", "azure-2": "203.0.113.12", "aws-1": "198.51.100.11", "gcp-1": "198.51.100.71"}
@@ -134,6 +135,18 @@ class Adopt(unittest.TestCase):
                 "gcp-1": {"interface": "wg-gcp-1", "listen_port": 41006, "addresses": ["172.31.6.7/24"]},
             },
         }, got["hosts"]["aws-1"])
+
+    def test_both_families(self):
+        """The plays take what is written, lists among it."""
+        network = Network()
+        network.extra["aws-1"] = [
+            'ip\t[{"ifname": "eth1", "addr_info": [{"local": "fd02::10", "prefixlen": 64}]}]',
+            "bird\tTable master6:", "bird\tfd02::/48            unicast [static2 10:00:00] * (200)", "bird\t\tvia fd02::1 on eth1",
+        ]
+        got = network.adopt()
+        self.assertEqual(["10.2.1.1", "fd02::1"], got["hosts"]["aws-1"]["mesh_gateway"])
+        self.assertEqual("10.3.1.1", got["hosts"]["gcp-1"]["mesh_gateway"])
+        self.assertEqual("", mistyped(list(ROUTERS), {name: {**got["vars"], **has} for name, has in got["hosts"].items()}, ["mesh/main"]))
 
     def test_without_bird(self):
         got = Network(bird=False).adopt()
