@@ -43,6 +43,7 @@ from ansible_collections.wgmesh.router.plugins.filter.objections import objectio
 from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.unheard import unheard  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, wgmesh  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils.site import of_site  # noqa: E402
 
@@ -324,6 +325,8 @@ class Test(unittest.TestCase):
         hostvars = {"azure-1": {"mesh_site": 1}, "azure-2": {"mesh_site": "1"}, "aws-1": {"mesh_site": 2}}
         self.assertEqual(["azure-1", "azure-2"], of_site("azure-1", hostvars, list(hostvars)))
         self.assertEqual(["1", "1", "2"], [router["site"] for router in members(hostvars, hostvars).values()])
+        seen = [{"item": "azure-2", "answers": {"__mesh_seen": {"tunnels": []}}}]
+        self.assertEqual("", unheard("aws-1", hostvars, list(hostvars), seen))  # azure-2 speaks for azure-1
 
     def test_guard(self):
         """From the first router's last step to its confirmation all others have that step, and the look at what worked."""

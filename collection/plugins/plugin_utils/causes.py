@@ -137,6 +137,9 @@ class Mesh:
         # A peer that the inventory does not know is nobody's cause.
         return [t for t in seen.get("troubles") or [] if "cause" in t and (not t.get("peer") or str(t["peer"]) in self.hostvars)]
 
+    def site(self, router):
+        return str(self.hostvars[router].get("mesh_site", router))  # one may be a number, and another one a cloud's tag
+
     def add(self, router, cause, do, kind, follows=(), red=None):
         routers, ends, after = self.found.setdefault((*fit(cause, do), kind), (set(), set(), set()))
         routers.add(router if isinstance(router, str) else " - ".join(router))
@@ -218,8 +221,8 @@ class Mesh:
 
     def content(self, peer, accusers):
         """How many others could see what accusers say of a router, and do not. Those of its own site need not see it."""
-        site = self.hostvars[peer].get("mesh_site")
-        others = [name for name in self.alive if name != peer and name not in accusers and self.hostvars[name].get("mesh_site") != site]
+        site = self.site(peer)
+        others = [name for name in self.alive if name != peer and name not in accusers and self.site(name) != site]
         seen = [name for name in others if finished(self.hostvars[name]) and peer not in self.misses.get(name, {})]
         tunnels = [{str(tunnel.get("peer")) for tunnel in status(self.hostvars[name]).get("tunnels") or []} for name in seen]
         return sum(peer in peers for peers in tunnels)
@@ -295,7 +298,7 @@ class Mesh:
             near.setdefault(b, set()).add(a)
         for name in self.alive:
             if name not in self.down:
-                sites.setdefault(self.hostvars[name].get("mesh_site") or name, set()).add(name)
+                sites.setdefault(self.site(name), set()).add(name)
         of = {name: site for site, names in sites.items() for name in names}
         for a in sorted(set(near) & set(of)):
             ends = [of[a], *{of.get(b) for b in near[a]}]

@@ -348,6 +348,16 @@ class Rows(unittest.TestCase):
                 self.assertEqual(want, [(", ".join(row["routers"]), row["cause"], len(row["follows"])) for row in rows])
                 self.assertEqual(sorted(red), sorted(causes.blamed(rows, hostvars, ROUTERS, ROUTERS)))
 
+    def test_two_sites_that_are_numbers(self):
+        """One says its site in YAML, another one in a cloud's tag."""
+        routers, sites = ["a-1", "a-2", "b-1", "b-2", "c-1"], [1, "1", 2, 2, 3]
+        hostvars = mesh({name: [misses(peer, cut=True) for peer in routers[2:4]] for name in routers[:2]}, routers)
+        for name, site in zip(routers, sites):
+            hostvars[name]["mesh_site"] = site
+        rows = causes.causes(hostvars, routers, routers)
+        self.assertEqual([(["1 - 2"], "tunnel")], [(row["routers"], row["kind"]) for row in rows])
+        self.assertEqual(3, causes.Mesh(hostvars, routers, routers, "healthy", True).content("a-1", []))  # a-2 need not see it
+
     def test_two_sites_and_a_dead_router(self):
         told = {name: [misses("office-1", cut=True)] for name in ROUTERS[:6]}
         for one, other in [("azure-1", "gcp-1"), ("azure-1", "gcp-2"), ("azure-2", "gcp-1"), ("azure-2", "gcp-2")]:
