@@ -128,6 +128,12 @@ PLAYS = {"IMAGE": """
   vars_files: ["{{ role_vars }}"]
   tasks:
     - {debug: {msg: "it waits {{ __mesh_guard }} s"}, run_once: true}
+""", "SITE": """
+- hosts: all
+  gather_facts: false
+  vars_files: ["{{ role_vars }}"]
+  tasks:
+    - debug: {msg: "its site has [{{ __mesh_site_routers | join(',') }}]"}
 """, "SEEN": """
 - hosts: all
   gather_facts: false
@@ -327,6 +333,17 @@ class Test(unittest.TestCase):
         self.assertEqual(["1", "1", "2"], [router["site"] for router in members(hostvars, hostvars).values()])
         seen = [{"item": "azure-2", "answers": {"__mesh_seen": {"tunnels": []}}}]
         self.assertEqual("", unheard("aws-1", hostvars, list(hostvars), seen))  # azure-2 speaks for azure-1
+
+    def test_absent_without_a_site(self):
+        """Its id is all that is kept of it. The plays of a router's day ended with an error of Jinja."""
+        tree = inventory()
+        tree["all"]["children"]["azure"]["hosts"]["old"] = {"mesh_id": 3, "mesh_state": "absent"}
+        told, _, _ = self.filters(tree, [])
+        self.assertEqual([], told)
+        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
+        code, out = self.play(tree, "SITE", "--limit", "azure-1", "-e", "role_vars=%s mesh_group=routers" % role_vars)
+        self.assertEqual(0, code, out)
+        self.assertIn("its site has [azure-1]", out)
 
     def test_guard(self):
         """From the first router's last step to its confirmation all others have that step, and the look at what worked."""
@@ -805,7 +822,7 @@ class Options(unittest.TestCase):
     def test_every_option(self):
         for role in ("mesh", "router", "routes"):
             for entry, about in self.specs(role).items():
-                needed = {option: self.RIGHT[spec["type"]] for option, spec in about["options"].items() if spec.get("required")}
+                needed = {option: self.RIGHT[spec["type"]] for option, spec in about["options"].items() if spec.get("required") or option == "mesh_site"}
                 for option, spec in about["options"].items():
                     of, names = [role + "/" + entry], ["azure-1", "aws-1"]
                     kind, right = spec["type"], spec["choices"][0] if "choices" in spec else self.RIGHT[spec["type"]]
@@ -864,6 +881,7 @@ class Options(unittest.TestCase):
         }.items():
             self.assertEqual(want, mistyped(["x"], {"x": {**needed, **options}}, of))
         self.assertEqual("", mistyped(["x"], {"x": {"mesh_state": "absent"}}, ["mesh/status"]))
+        self.assertEqual("", mistyped(["x"], {"x": {"mesh_sites": {}, "mesh_id": 1, "mesh_state": "absent"}}, of))
         self.assertEqual("", mistyped(["x"], {"x": {**needed, "mesh_id": "x"}}, of, ["mesh_id"]))
 
     def test_every_playbook(self):

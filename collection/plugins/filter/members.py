@@ -64,8 +64,8 @@ def member(variables):
     # .get, so that a variable that is not set stays away: mesh_plan_info then says
     # which router lacks it.
     found = {field: variables.get("mesh_" + field) for field in FIELDS}
-    if found["site"] is not None:
-        found["site"] = str(found["site"])  # a number in YAML, a text in a cloud's tag
+    # A number in YAML, a text in a cloud's tag; an absent router may have none, and Jinja compares it.
+    found["site"] = "" if found["site"] is None else str(found["site"])
     return {field: value for field, value in found.items() if value is not None}
 
 
