@@ -46,7 +46,7 @@ func (n *network) checkHostKeys(p *Problems) {
 		}
 		key := PlainHostKey(r.HostKey)
 		switch {
-		case strings.Contains(r.HostKey, "PRIVATE"):
+		case key == "" && strings.Contains(r.HostKey, "PRIVATE"):
 			p.add("router %s: host_key is a private key: "+
 				"take it out of the inventory, make a new one, and give the line of ssh_host_ed25519_key.pub", r.name)
 		case key == "":

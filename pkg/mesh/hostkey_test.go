@@ -37,6 +37,16 @@ func TestGateHasThePeersWithAKey(t *testing.T) {
 		[]plan.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
 }
 
+// Whoever publishes a key chooses its comment, and some of its letters. What looks like a private key in
+// them is refused for the whole mesh.
+func TestPublicKeyMaySayPrivate(t *testing.T) {
+	m := load(t, "field-case")
+	hostKeys(&m, map[string]string{
+		"azure-1": azureKey + " wgmesh:PRIVATE:KEY", "aws-1": awsKey[:len(awsKey)-8] + "PRIVATE0",
+	})
+	require.NoError(t, m.Validate())
+}
+
 func TestRefusesHostKeys(t *testing.T) {
 	for name, test := range map[string]struct {
 		keys map[string]string

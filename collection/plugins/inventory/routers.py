@@ -21,7 +21,8 @@ description:
     has a program or another plugin's configuration among its sources, except for P(wgmesh.router.consul#inventory),
     which marks what it finds.
   - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or
-    is the key of another router which proves that it has it, is left out with a warning.
+    is the key of another router, is left out with a warning. It is the key of a router that is in no group C(mesh_from_),
+    or else of one that proves that it has it. Where that is nobody, or several do, all of a source lose it.
 notes:
   - Whether the values make a mesh is for M(wgmesh.router.mesh_plan_info) to say.
   - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the
@@ -163,11 +164,14 @@ def left_out(found):
             known["mesh_host_key"] = ""
             yield "router %s: mesh_host_key is not an SSH public key and is left out: expected ssh-ed25519 AAAA...; the others will not let it join" % host.name
     for same in owners.values():
-        owner = [host.name for host, _known, proof in same if proof]
-        for host, known, proof in same if owner else ():
-            if not proof and origins(host):
+        # What the operator gave has no proof and needs none. Without either it is for nobody to say whose it is.
+        own = [host.name for host, _known, _proof in same if not origins(host)] or [host.name for host, _known, proof in same if proof]
+        for host, known, _proof in same if len(same) > 1 else ():
+            if origins(host) and own != [host.name]:
                 known["mesh_host_key"] = ""
-                yield "router %s: mesh_host_key is the key of %s and is left out: has somebody taken %s over?" % (host.name, owner[0], host.name)
+                other = next(name for name in own + [one[0].name for one in same] if name != host.name)
+                too, who = ("", host.name) if own and host.name not in own else (", too,", "one of them")
+                yield "router %s: mesh_host_key is the key of %s%s and is left out: has somebody taken %s over?" % (host.name, other, too, who)
 
 
 def origins(host):

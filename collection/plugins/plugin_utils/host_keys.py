@@ -30,8 +30,9 @@ class HostKeyError(Exception):
 
 
 def key_of(line):
-    """Type and key of a public key's line, without its comment; empty when it is not one."""
-    words = line.split() if isinstance(line, str) and "\n" not in line and "\r" not in line else []
+    """Type and key of a public key's line, without its comment; empty when it is not one. What mesh_plan_info takes for
+    none is none here, or one router would have the whole mesh refused."""
+    words = re.split("[ \t]+", line.strip(" \t")) if isinstance(line, str) and "\n" not in line and "\r" not in line else []
     if len(words) < 2 or words[0] not in TYPES:
         return ""
     try:
@@ -40,7 +41,8 @@ def key_of(line):
         return ""
     # RFC 4253 section 6.6: the type again, as a string with its length before it.
     kind = words[0].encode()
-    return " ".join(words[:2]) if blob.startswith(struct.pack(">I", len(kind)) + kind) else ""
+    plain = blob.startswith(struct.pack(">I", len(kind)) + kind) and base64.b64encode(blob).decode() == words[1]
+    return " ".join(words[:2]) if plain else ""
 
 
 def proven(name, line):
