@@ -16,6 +16,11 @@ import (
 // whose configuration leaves it out wants it on (terraform-provider-aws#44768).
 const check = "source_dest_check"
 
+// replaced is what cannot be changed of a resource that is there.
+var replaced = map[string]string{
+	"aws_instance": "ami", "google_compute_instance": "boot_disk", "google_compute_route": "next_hop_instance",
+}
+
 func (*provider) ConfigureProvider(context.Context,
 	*tfprotov5.ConfigureProviderRequest,
 ) (*tfprotov5.ConfigureProviderResponse, error) {
@@ -75,8 +80,8 @@ func (p *provider) PlanResourceChange(_ context.Context,
 		return nil, err
 	}
 	out := &tfprotov5.PlanResourceChangeResponse{UnsafeToUseLegacyTypeSystem: true}
-	if r.TypeName == "aws_instance" && !prior.gone() && !prior.fields["ami"].Equal(o.fields["ami"]) {
-		out.RequiresReplace = []*tftypes.AttributePath{tftypes.NewAttributePath().WithAttributeName("ami")}
+	if name := replaced[r.TypeName]; name != "" && !prior.gone() && !prior.fields[name].Equal(o.fields[name]) {
+		out.RequiresReplace = []*tftypes.AttributePath{tftypes.NewAttributePath().WithAttributeName(name)}
 	}
 	out.PlannedState, err = o.close()
 	return out, err
