@@ -109,6 +109,22 @@ func TestCheck(t *testing.T) {
 		"just young enough": {func(s scene) {
 			s.first.Device.Peer.Handshake = now.Add(-180 * time.Second)
 		}, nil},
+		"old handshake, by a clock that was set, and packets come": {func(s scene) {
+			s.first.Device.Peer.Handshake, s.first.EndpointAnswers = now.Add(-7260*time.Second), true
+		}, nil},
+		"the same, and something is pending": {func(s scene) {
+			s.first.Device.Peer.Handshake = now.Add(-7260 * time.Second)
+			s.Pending = map[string]string{"azure-2": "for its key: run the mesh play"}
+		}, nil},
+		"old handshake, and BGP without BFD is up for a while": {
+			func(s scene) {
+				s.first.Device.Peer.Handshake, s.first.BFD, s.BFD = now.Add(-190*time.Second), nil, false
+			},
+			[]string{
+				"tunnel wg20 to azure-2: no handshake for 190 s, last endpoint 203.0.113.12:51820: check UDP " +
+					"51820 in the firewalls of both ends, and that azure-2 runs",
+			},
+		},
 		"idle without a keepalive": {func(s scene) {
 			s.first.Device.Peer.Handshake, s.first.Device.Peer.Keepalive = now.Add(-time.Hour), 0
 		}, nil},
@@ -134,7 +150,10 @@ func TestCheck(t *testing.T) {
 			},
 		},
 		"preshared keys differ since a while": {
-			func(s scene) { s.first.Device.Peer.Handshake, s.first.RxGrew = now.Add(-200*time.Second), true },
+			func(s scene) {
+				s.first.Device.Peer.Handshake, s.first.RxGrew = now.Add(-200*time.Second), true
+				s.first.BFD.State = "Down"
+			},
 			[]string{
 				"tunnel wg20 to azure-2: its handshakes arrive but none is completed: " +
 					"run the mesh play for both (preshared keys), or open UDP 51820 there for answers",

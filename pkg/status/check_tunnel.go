@@ -90,7 +90,7 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 			Cause: cause.New("no interface for it at the other end: run the mesh play for all"), Final: true,
 		}, true
 	}
-	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || stale(*s.Device.Peer, now)) {
+	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || s.stale(now)) {
 		why := cause.Parse(reason)
 		return Problem{Here: why.Prefixed("it waits"), Cause: why.Prefixed("its tunnels wait"), Final: true}, true
 	}
@@ -102,7 +102,7 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 			Cause: cause.New("it has told no key: run the mesh play for it and its peers"), Final: true,
 		}, true
 	}
-	if stale(*s.Device.Peer, now) {
+	if s.stale(now) {
 		return Problem{
 			Here:  handshakeTrouble(t, s, now),
 			Cause: cause.New("no handshake: check that it runs, and UDP in its firewall"),
@@ -113,7 +113,6 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 
 // checkPing is about a tunnel whose small or whole packets get no answer.
 func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
-	works := established && s.BFD != nil && s.BFD.State == "Up"
 	switch {
 	case s.PingErr == nil:
 		return Problem{
@@ -122,7 +121,7 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 				"large packets do not get through its tunnels: lower mtu of its site, or let UDP fragments through"),
 			Final: errors.Is(s.WholeErr, unix.EMSGSIZE) && s.Device.MTU < t.MTU,
 		}
-	case works && errors.Is(s.PingErr, ErrNoAnswer):
+	case s.works() && errors.Is(s.PingErr, ErrNoAnswer):
 		return Problem{
 			Here: cause.New(
 				"%s does not answer ping, though BGP and BFD work: "+
@@ -137,14 +136,21 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 		Here:   pingTrouble(t, s),
 		Cause:  cause.New("nothing comes through its tunnels: check that it runs, and UDP in its firewall"),
 		Cut:    t.Neighbor != "" && !established, // else a router that answers no ping may be all
-		Silent: works,
+		Silent: s.works(),
 	}
 }
 
-// stale reports whether a peer's last handshake is missing or too old. Without a
-// keepalive an idle tunnel makes none, which is not a fault.
-func stale(p Peer, now time.Time) bool {
-	return p.Handshake.IsZero() || p.Keepalive > 0 && now.Sub(p.Handshake) > rejectAfter
+// stale reports whether the peer's last handshake is missing or too old. Without a
+// keepalive an idle tunnel makes none, which is not a fault. Where BFD hears the peer, the
+// handshake is young and the clock was set since: an old session takes no packet.
+func (s *TunnelState) stale(now time.Time) bool {
+	p := s.Device.Peer
+	return p.Handshake.IsZero() || p.Keepalive > 0 && now.Sub(p.Handshake) > rejectAfter && !s.works()
+}
+
+// works reports whether BGP is up, and BFD hears the peer, which it needs to all the time.
+func (s *TunnelState) works() bool {
+	return s.Session != nil && s.Session.State == "Established" && s.BFD != nil && s.BFD.State == "Up"
 }
 
 func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {

@@ -144,7 +144,7 @@ func observeTunnel(ctx context.Context, r *Request, t plan.StatusTunnel, probes 
 	}
 	before := s.Device.Peer.Rx
 	var all sync.WaitGroup
-	if p := s.Device.Peer; stale(*p, time.Now()) && p.Endpoint.IsValid() {
+	if p := s.Device.Peer; s.stale(time.Now()) && p.Endpoint.IsValid() {
 		all.Go(func() {
 			_, err := ping(ctx, probe{to: p.Endpoint.Addr(), payload: smallProbe, timeout: r.timeout()})
 			s.EndpointAnswers = err == nil

@@ -152,7 +152,7 @@ func progress(o *Observation, rep Report) (cheap, probed int) {
 	}
 	for _, t := range o.Tunnels {
 		for _, step := range []bool{
-			t.Device.Peer != nil, t.Device.Peer != nil && !stale(*t.Device.Peer, o.At),
+			t.Device.Peer != nil, t.Device.Peer != nil && !t.stale(o.At),
 			t.Session != nil && t.Session.State == "Established", t.BFD != nil && t.BFD.State == "Up",
 		} {
 			if step {
@@ -179,7 +179,7 @@ func (o *Observation) compare(first Observation) {
 func wake(ctx context.Context, r *Request, o *Observation) {
 	var all sync.WaitGroup
 	for i, t := range r.Tunnels {
-		if p := o.Tunnels[i].Device.Peer; p != nil && p.Keepalive == 0 && stale(*p, o.At) {
+		if p := o.Tunnels[i].Device.Peer; p != nil && p.Keepalive == 0 && o.Tunnels[i].stale(o.At) {
 			all.Go(func() {
 				// The answer does not matter: the next look sees the handshake.
 				_, _ = ping(ctx, probe{to: t.Address, device: t.Name, payload: smallProbe, timeout: pollEvery})
