@@ -12,7 +12,7 @@ from __future__ import annotations
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, diffs
 
 FIELDS = {"changed": bool, "failed": bool, "skipped": bool, "msg": str, "diff": (dict, list), "uid": int}
 
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
 
 def accept(answer):
     """What counts of an answer, without what a terminal could take for an order."""
-    return {field: harmless(answer[field]) for field, kind in FIELDS.items() if isinstance(answer.get(field), kind)}
+    return diffs.shown({field: harmless(answer[field]) for field, kind in FIELDS.items() if isinstance(answer.get(field), kind)})
 
 
 def harmless(value, depth=0):

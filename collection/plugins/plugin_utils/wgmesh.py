@@ -30,7 +30,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes, diffs
 
 try:  # ansible-core 2.19 and newer: values carry tags, which the target must not see
     from ansible.module_utils.common.json import Direction, get_module_encoder
@@ -229,7 +229,7 @@ class ActionModule(ActionBase):
         if data is None:
             cause = "the module ended without a result: " + ending(answer)
             return {**answers.failed(cause, "look at what else that host says (journalctl -b), and run again"), "_ansible_parsed": False}
-        return wrap_var(self._check_answer(module, host, data)) | {"_ansible_parsed": True}
+        return wrap_var(diffs.shown(self._check_answer(module, host, data))) | {"_ansible_parsed": True}
 
     def _check_answer(self, module, host, data):
         return self._accept_one(module, host, self._task.args, data)

@@ -1,16 +1,19 @@
 """What the words of a router may do to who reads them: a terminal, the agent of a CI, Ansible itself."""
 
-import os
+import json
 import re
-import sys
+import types
 import unittest
 
-sys.path.insert(0, os.environ["ANSIBLE_COLLECTIONS_PATH"])  # .ci/test-ansible sets it
+from ansible.plugins import loader
 
+getattr(loader, "init_plugin_loader", bool)()  # ansible-core 2.14 does it by itself, from ANSIBLE_COLLECTIONS_PATH
+
+from ansible_collections.wgmesh.router.plugins.action import bird_config, mesh_steps, without_facts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, report  # noqa: E402
 
 # What agents take for orders: Azure's and GitHub's old one anywhere in a line, TeamCity's too, GitHub's new one at its beginning.
-ORDER = re.compile(r"##[\w.-]*\[|^\s*::(?![0-9a-f]{1,4}\b)[a-z-]+.*::", re.M)
+ORDER = re.compile(r"##[\w.-]*\[|^\s*::(?![0-9a-f]{1,4}\b)[a-z-]+.*::", re.M | re.I)
 ORDERS = (
     "a ##vso[task.setvariable variable=BASH_ENV]/tmp/x", "##[add-path]/tmp", "###[error]", "##\u200bvso[x.y]z", "##teamcity[x]", "##TEAM-city.2[x]",
     "::stop-commands::x", "  ::add-mask::x", ":\u200b:set-env name=A::b", "a\n::group::x", ":::debug::x", "::ERROR file=a::x",
@@ -39,6 +42,28 @@ def texts(value):
     return [value] if isinstance(value, str) else []
 
 
+def came(action, module, answer, **arguments):
+    """What the action plugin passes on of an answer."""
+    plugin = object.__new__(action.ActionModule)
+    plugin._task = types.SimpleNamespace(delegate_to=None, args=arguments)
+    return plugin._accept(module, {"stdout_lines": [json.dumps(answer)], "stderr_lines": [], "rc": 0}, {"inventory_hostname": "gcp-1"})
+
+
+def numbers(count, turn, kinds=10**6, end=""):
+    """A text of lines, none of which is more than a hundredth of it."""
+    return "".join("%d%s\n" % (i * turn % count % kinds, end) for i in range(count))
+
+
+def sizes(result):
+    diff = result["diff"]
+    return [len((one["before"] + one["after"]).splitlines()) for one in (diff if isinstance(diff, list) else [diff])]
+
+
+HARD = {"before": numbers(8000, 1, 150), "after": numbers(8000, 7919, 150)}  # Ansible took minutes
+EASY = {"before": numbers(3000, 1), "after": "one more\n" + numbers(3000, 1) + "another\n"}
+LONG = {"before": "".join("%d\na%d\n" % (i, i) for i in range(800)), "after": "".join("%d\nb%d\n" % (i, i) for i in range(800))}
+
+
 class Test(unittest.TestCase):
     def test_an_agent_obeys_nobody(self):
         for order in ORDERS:
@@ -56,6 +81,19 @@ class Test(unittest.TestCase):
     def test_an_address_stays(self):
         for text in ("::1", "fe80::1", "via ::", "::/0", "[2001:db8::a]:51820", "2001:db8::a::", "fd00:31::14:0/127", "::ffff:192.0.2.1", "::beef", "## head", "a[0]", "#[x]"):
             self.assertEqual(text, answers.line(text))
+
+    def test_a_diff_costs_no_more_than_it_may(self):
+        """difflib's work grows with the third power of the lines, and is done in the main process for all routers."""
+        bird = {"pending": False, "drained": False, "drained_why": "", "disruptive": [], "established": [], "source_addresses": [], "failed": False}
+        for diff, want in ((HARD, 1), (EASY, 6002), (LONG, 3200), ({"before": "x\n" * 250000, "after": "x\n"}, 1), ({"before": "", "after": "y\n" * 9}, 9)):
+            self.assertEqual([want], sizes(came(bird_config, "bird_config", {**bird, "diff": diff})))
+            self.assertEqual([2, want], sizes(without_facts.accept({"diff": [{"before": "a\n", "after": "b\n"}, diff]})))
+        self.assertEqual({"before": "", "after": "its diff is too large to show: 8000 lines before, 8000 after\n"},
+                         came(bird_config, "bird_config", {**bird, "diff": HARD})["diff"])
+        self.assertEqual([1], sizes(without_facts.accept({"diff": {"before": dict.fromkeys(map(str, range(250000))), "after": {}}})))
+        steps = [{"name": name, "module": "bird_config", "register": name} for name in "abcd"]
+        told = {"answers": {step["register"]: {**bird, "diff": LONG} for step in steps}}
+        self.assertEqual([3200, 3200, 1, 1], sizes(came(mesh_steps, "mesh_steps", told, steps=steps)), "all steps are one answer")
 
 
 if __name__ == "__main__":
