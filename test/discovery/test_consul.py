@@ -114,6 +114,31 @@ class Test(unittest.TestCase):
                     self.assertRegex("\n".join(lab.warnings(said)), told)
         self.assertFalse((self.folder / "ran").exists(), "a template of the catalogue ran")
 
+    def test_sites_that_are_numbers_or_templates(self):
+        """All sites were said to have no router, for want of a permission."""
+        hosts, last = self.folder / "a.yml", self.folder / "routers.yml"
+        last.write_text("plugin: wgmesh.router.routers\nsites: {office: 1}\n")
+        vienna = "mesh_id: 2, mesh_site: 2, mesh_endpoint: none"
+        sites = "mesh_sites: {1: {}, 2: {zones: {x: []}}, 3: {}}"
+        third = "three: {mesh_id: 3, mesh_site: %s, mesh_endpoint: none}"
+        for zone, site, want in (
+            ("x", "3", ()),
+            ("x", "2", ("site 3: no source has a router of it", )),
+            ("''", "3", ("router two: mesh_zone is missing: expected one of x", )),
+            ("x", '"{{ here }}"', ("mesh_site of three is a template", "write the site, or have compose of its source give it")),
+        ):
+            hosts.write_text(
+                "mesh_from_office: {hosts: {one: {}}}\n"
+                "routers: {vars: {here: 3, %s}, hosts: {one: {mesh_id: 1, mesh_site: '1', mesh_endpoint: none}, two: {%s, mesh_zone: %s}, %s}}\n"
+                % (sites, vienna, zone, third % site)
+            )
+            for found, _, said in self.each(hosts, last):
+                told = "\n".join(one for one in lab.warnings(said) if "routers.yml: " in one)
+                self.assertEqual(not want or "template" in want[0], found is not None, said)
+                self.assertEqual(bool(want), bool(told), said)
+                for text in want:
+                    self.assertIn(text, told)
+
     def test_token_and_tls(self):
         ca, cert, key = lab.authority(self.folder, ["127.0.0.1"])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

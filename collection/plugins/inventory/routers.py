@@ -14,6 +14,7 @@ description:
   - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) where its site has zones. A router that
     nobody can call from outside says so with C(mesh_endpoint=none).
   - Each site of C(mesh_sites) needs a router. Some plugins show an empty cloud to those who may not look into it.
+  - Templates of the inventory are not rendered here. With one for a C(mesh_site) it warns, and looks for no empty site.
   - Two machines with one name would become one host of the inventory. It sees them by the groups whose names begin with
     C(mesh_from_). A router may be in one of them at most. Each source makes one group for each machine.
   - The file's name ends in C(routers.yml) or C(routers.yaml).
@@ -97,8 +98,15 @@ class InventoryModule(BaseInventoryPlugin):
         problems = list(old_core(loader, inventory.processed_sources))
         found = [(host, variables(host, loader, sources)) for host in hosts]
         problems += [problem for host, known in found for problem in check(host, known, self.get_option("sites"))]
-        problems += empty_sites([known for _host, known in found])
+        templates = [host.name for host, known in found if "{{" in site_of(known)]
         said = []
+        if templates:
+            said.append(
+                "mesh_site of %s is a template, which is not rendered here, so nobody looks for zones and empty sites: "
+                "write the site, or have compose of its source give it" % ", ".join(templates)
+            )
+        else:
+            problems += empty_sites([known for _host, known in found])
         try:
             if self.get_option("guest_attributes") and not problems:
                 said += read_guest_attributes(found)
@@ -187,6 +195,12 @@ def variables(host, loader, sources):
     return combine_vars(known, get_vars_from_inventory_sources(loader, sources, [host], "all"))
 
 
+def site_of(known):
+    """A router's site, which may be a number in YAML, and another one's a cloud's tag."""
+    site = known.get("mesh_site")
+    return "" if site is None else str(site)
+
+
 def check(host, known, pinned):
     """What is wrong with one router."""
     machines = origins(host)
@@ -198,12 +212,12 @@ def check(host, known, pinned):
     where = " (found by %s)" % machines[0] if machines else ""
     for source, allowed in sorted(pinned.items()):
         allowed = allowed if isinstance(allowed, list) else [allowed]
-        if machines and (machines[0] + "_").startswith(source + "_") and known.get("mesh_site") not in (None, "", *allowed):
+        if machines and (machines[0] + "_").startswith(source + "_") and site_of(known) not in ("", *map(str, allowed)):
             yield "router %s%s: mesh_site is %s, and the source %s has routers of %s only: correct its tag, or sites here" % (
                 host.name, where, known["mesh_site"], source, " and ".join(map(str, allowed)),
             )
     sites = known.get("mesh_sites")
-    site = sites.get(known.get("mesh_site")) if isinstance(sites, dict) else None
+    site = {str(name): site for name, site in sites.items()}.get(site_of(known)) if isinstance(sites, dict) else None
     zones = sorted(map(str, site.get("zones") or {})) if isinstance(site, dict) else []
     wanted = {
         "mesh_id": "a number of its own, 1 or higher",
@@ -219,9 +233,9 @@ def check(host, known, pinned):
 
 def empty_sites(routers):
     """Sites without a router: their source may be silent for want of a permission."""
-    there = {known.get("mesh_site") for known in routers}
+    there = {site_of(known) for known in routers}
     sites = routers[0].get("mesh_sites")
-    for site in sorted(set(sites if isinstance(sites, dict) else ()) - there):
+    for site in sorted(set(map(str, sites if isinstance(sites, dict) else ())) - there):
         yield (
             "site %s: no source has a router of it: look at the source's credentials, filter and region, or take the site out of mesh_sites" % site
         )
