@@ -52,6 +52,8 @@ _value:
   sample: "azure-3 has no mesh_id: give it 8, the lowest that nobody has or had"
 """
 
+import re
+
 
 def moving(name, play, members, targeted=None):
     """Return why a router cannot be added or removed, or nothing."""
@@ -87,9 +89,9 @@ def moving(name, play, members, targeted=None):
 
 
 def number(value):
-    """The id that a variable says, or None. Some inventories have texts only."""
-    text = str(value).strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+    """The id that a variable says, or None. Some inventories have texts only, and some take each number for a fraction."""
+    whole = re.fullmatch(r"([0-9]+)(\.0+)?", str(value).strip())
+    return int(whole.group(1)) if whole else None
 
 
 class FilterModule:
