@@ -15,7 +15,7 @@ from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import causes, registered, report
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes, registered, report
 
 
 class ActionModule(ActionBase):
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         seen = [router for router in sorted(alive) if causes.finished(hostvars[router])]
         well = goal == "healthy" and not rows and not check and seen
         healthy = summary(hostvars, seen) if well else None
-        self.show(hostvars, seen, rows, warnings, healthy)
+        self.show(hostvars, seen, rows, warnings, healthy, len(task_vars["groups"]["all"]))
         content = report.document(rows, warnings, not rows, task_vars.get("ansible_play_name", ""))
         path = self.option("file", "")
         if isinstance(path, str) and path and not check:  # what is none is said by another task
@@ -52,13 +52,14 @@ class ActionModule(ActionBase):
     def option(self, name, default):
         return self._task.args.get(name) or default
 
-    def show(self, hostvars, seen, rows, warnings, healthy):
-        """Print the tables, each line by itself."""
+    def show(self, hostvars, seen, rows, warnings, healthy, routers):
+        """Print the tables, each line by itself. A router plans its own tunnels, and has none to others than these."""
         lines = list(self.option("lines", []))
         if self.option("tunnels", False):
             for router in seen:
                 found = registered.status(hostvars[router])
-                lines += ["", router, *(line for line in found.get("lines") or [] if line not in (found.get("notes") or []))]
+                own = [line for line in found.get("lines") or [] if line not in (found.get("notes") or [])]
+                lines += ["", router, *answers.few(own, answers.rows(routers), router, "lines")]
         for line in lines:
             self.display(causes.plain_row(line))
         if warnings:

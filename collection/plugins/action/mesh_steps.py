@@ -42,6 +42,8 @@ class ActionModule(wgmesh.ActionModule):
                 result.update(failed=True, msg="%s: %s" % (name, one["msg"]), causes=one.get("causes") or result.get("causes") or [])
                 break
         result.update(answers=found, changed=bool(did))
+        if "warnings" in result:
+            result["warnings"] = answers.few(result["warnings"], answers.MOST_WARNINGS, host, "warnings")
         if did and not result.get("failed"):
             result["msg"] = "changed: " + ", ".join(did)
         if diffs:

@@ -28,6 +28,8 @@ LONGEST_LINE = 2000
 # Seconds that a router's clock may be apart from the controller's, and nobody says so.
 MOST_APART = 60
 LONGEST_TEXT = 4 * 1024 * 1024
+# How many warnings of one answer people are shown.
+MOST_WARNINGS = 20
 
 
 class Wrong(Exception):
@@ -82,6 +84,16 @@ def too_much(output):
 def values(text):
     """Count the values of a JSON text, or more: what is in its strings counts too."""
     return text.count(",") + text.count("[") + text.count("{")
+
+
+def few(texts, most, host, what):
+    """Return the texts of a host that somebody can read."""
+    return texts if len(texts) <= most else texts[:most] + ["%s: and %d more %s, which are not shown" % (host, len(texts) - most, what)]
+
+
+def rows(count):
+    """The most lines that a table of so many tunnels has, with what is below it."""
+    return 4 * count + 20
 
 
 def short(value):
@@ -427,6 +439,11 @@ def accept(module, host, arguments, answer):
             "%s: its answer to %s is not used: %s: found %s, expected %s" % (host, module, wrong.field or "all of it", wrong.found, line(wrong.expected, 300)),
             "take %s for taken over, unless somebody changed its program" % host,
         )
+    if "warnings" in common:
+        common["warnings"] = few(common["warnings"], MOST_WARNINGS, host, "warnings")
+    if "lines" in documented:
+        asked = [arguments[option] for option in ("tunnels", "results") if isinstance(arguments.get(option), list)]
+        documented["lines"] = few(documented["lines"], rows(sum(map(len, asked))), host, "lines")
     more = sorted(set(Object({**ANSWERS[module], **COMMON}).surplus(answer)))
     if more:  # the same words each time, which Ansible shows once
         names = ", ".join(more[:3]) + (" and %d more" % (len(more) - 3) if len(more) > 3 else "")

@@ -9,7 +9,7 @@ from ansible.plugins import loader
 
 getattr(loader, "init_plugin_loader", bool)()  # ansible-core 2.14 does it by itself, from ANSIBLE_COLLECTIONS_PATH
 
-from ansible_collections.wgmesh.router.plugins.action import bird_config, mesh_steps, without_facts  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.action import bird_config, mesh_report, mesh_steps, without_facts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, report  # noqa: E402
 
 # What agents take for orders: Azure's and GitHub's old one anywhere in a line, TeamCity's too, GitHub's new one at its beginning.
@@ -94,6 +94,29 @@ class Test(unittest.TestCase):
         steps = [{"name": name, "module": "bird_config", "register": name} for name in "abcd"]
         told = {"answers": {step["register"]: {**bird, "diff": LONG} for step in steps}}
         self.assertEqual([3200, 3200, 1, 1], sizes(came(mesh_steps, "mesh_steps", told, steps=steps)), "all steps are one answer")
+
+    def test_eyes_are_not_drowned(self):
+        def gate(*warnings, **more):
+            return {"removed": [], "warnings": list(warnings), **more}
+
+        many = ["warning %d" % i for i in range(500)]
+        rest = "gcp-1: and 480 more warnings, which are not shown"
+        self.assertEqual([*many[:20], rest], answers.accept("mesh_gate", "gcp-1", {}, gate(*many))["warnings"])
+        self.assertEqual(many[:20], answers.accept("mesh_gate", "gcp-1", {}, gate(*many[:20]))["warnings"])
+        self.assertIn("has owner, which nobody knows here", answers.accept("mesh_gate", "gcp-1", {}, gate(*many, owner=1))["warnings"][-1])
+        steps = [{"name": name, "module": "mesh_gate", "register": name} for name in "abcd"]
+        told = {"answers": {step["register"]: gate(*[step["name"] + text for text in many]) for step in steps}, "warnings": many}
+        self.assertEqual(21, len(came(mesh_steps, "mesh_steps", told, steps=steps)["warnings"]), "all steps are one answer")
+        for asked, lines in ((3, 32), (0, 20)):
+            got = answers.accept("mesh_measure", "gcp-1", {"tunnels": [{}] * (asked - 1), "results": [{}] * (asked > 0)}, {"lines": many})["lines"]
+            self.assertEqual([*many[:lines], "gcp-1: and %d more lines, which are not shown" % (500 - lines)], got)
+
+    def test_no_router_fills_the_screen(self):
+        out, seen = [], {"aws-1": {"__mesh_status": {"lines": list(map(str, range(20000))), "troubles": []}}}
+        plugin = object.__new__(mesh_report.ActionModule)
+        plugin._task, plugin.display = types.SimpleNamespace(args={"tunnels": True}), lambda text, *_color, **_more: out.append(text)
+        plugin.show(seen, ["aws-1"], [], [], None, 1)
+        self.assertEqual(["", "aws-1", *map(str, range(24)), "aws-1: and 19976 more lines, which are not shown"], out)
 
 
 if __name__ == "__main__":
