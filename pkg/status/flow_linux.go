@@ -16,7 +16,7 @@ import (
 // The ways of a packet that a router is there for.
 const (
 	inward  = iota // out of a tunnel, into the own site
-	outward        // from the own site to another one
+	outward        // from the own site to another one, also out of the tunnel to its other router
 	own            // what the router itself sends to another site
 )
 
@@ -90,7 +90,7 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 			}
 		}
 	}
-	doors := f.doorsOf(into, devices)
+	doors := append(f.doorsOf(into, devices), f.siblings(r, into)...)
 	for _, p := range r.Prefixes {
 		for _, to := range f.targets(r, []netip.Prefix{p.Network}, addresses) {
 			to.way, to.site = outward, p.Site
@@ -98,6 +98,9 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 				continue // that is said of the network already
 			}
 			for _, door := range doors {
+				if devices[door.In] && (!devices[to.main] || to.main == door.In) {
+					continue // no other router sends that here
+				}
 				f.pair(door, to, plenty)
 			}
 			if from := source(addresses, r.SourceNetworks, to.Dst); from.IsValid() {
@@ -124,6 +127,19 @@ func (f *Forwarding) doorsOf(into []flow, tunnels map[string]bool) (doors []flow
 			continue
 		}
 		doors = append(doors, f.from(to.main, to.network, to.Dst))
+	}
+	return doors
+}
+
+// siblings are the tunnels to other routers of the own site: one that has lost its way to
+// another site sends the own site's packets for it here.
+func (f *Forwarding) siblings(r *Request, into []flow) (doors []flow) {
+	for _, t := range r.Tunnels {
+		for _, to := range into {
+			if to.exact && slices.Equal(t.Networks, r.SourceNetworks) {
+				doors = append(doors, f.from(t.Name, to.network, to.Dst))
+			}
+		}
 	}
 	return doors
 }
