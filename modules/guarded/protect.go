@@ -197,5 +197,5 @@ type KeptFloor struct {
 // Floor adds what a delta of the floor touches.
 func Floor(c *guard.Change, h floor.Host, d floor.Delta, networks []netip.Prefix) {
 	c.Files = append(c.Files, h.Touched(d)...)
-	c.Note(floors, h.Folder, KeptFloor{Host: h, Networks: networks})
+	c.Set(floors, h.Folder, KeptFloor{Host: h, Networks: networks})
 }

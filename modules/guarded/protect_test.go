@@ -18,6 +18,7 @@ import (
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/status"
 )
@@ -134,6 +135,20 @@ func TestChangesOfARunAreOne(t *testing.T) {
 	assert.NoDirExists(t, r.Folder)
 	done = must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Empty(t, done)
+}
+
+// What is to be is that of the last run, as with a network that was mistyped and is put right
+// before the change is confirmed.
+func TestTheLastFloorIsKept(t *testing.T) {
+	r, h := newRouter(t), floor.Host{Folder: t.TempDir()}
+	right := []netip.Prefix{netip.MustParsePrefix("172.16.4.0/24")}
+	for _, networks := range [][]netip.Prefix{{netip.MustParsePrefix("172.16.0.0/12")}, right} {
+		var c guard.Change
+		Floor(&c, h, floor.Delta{}, networks)
+		require.NoError(t, r.Arm(t.Context(), 600, c))
+	}
+	kept := must.Get(guard.Note[KeptFloor](*must.Get(r.Read())(t), floors))(t)
+	assert.Equal(t, map[string]KeptFloor{h.Folder: {Host: h, Networks: right}}, kept)
 }
 
 // A note that only explains does not keep the change from going back.

@@ -36,6 +36,11 @@ func (c *Change) Note(kind, name string, v any) {
 	c.Notes[kind][name] = v
 }
 
+// Set is Note for what is to be once the change is confirmed: the last that is said counts.
+func (c *Change) Set(kind, name string, v any) { c.Note(kind, name, last{v}) }
+
+type last struct{ said any }
+
 // ErrChanged reports that somebody wrote after what is to be confirmed.
 var ErrChanged = errors.New("another run has changed this router since, so nothing is confirmed" +
 	" (that run confirms all of it, or the router takes all of it back): let it end, and run again")
@@ -46,8 +51,8 @@ var ErrOverdue = errors.New(
 		"docs/guard.md says what to do if it stays")
 
 // Arm makes sure, before anything of c is touched, that it can and will be taken
-// back after so many seconds. What an earlier change keeps already stays as it is,
-// and its deadline moves.
+// back after so many seconds. What an earlier change keeps already stays as it is, but
+// for what is to be (Set), and its deadline moves.
 func (g Guard) Arm(ctx context.Context, seconds int, c Change) error {
 	if err := g.arm(ctx, seconds, c); err != nil {
 		return fmt.Errorf("guard: nothing was changed, because it could not be taken back: %w", err)
@@ -102,12 +107,14 @@ func (g Guard) arm(ctx context.Context, seconds int, c Change) error {
 	return g.write(*j)
 }
 
-// note keeps the first that is said about something.
+// note keeps the first that is said about something, or the last of what is to be.
 func (j *Journal) note(kind, name string, v any) error {
 	if j.Notes[kind] == nil {
 		j.Notes[kind] = map[string]json.RawMessage{}
 	}
-	if _, known := j.Notes[kind][name]; known {
+	if l, ok := v.(last); ok {
+		v = l.said
+	} else if _, known := j.Notes[kind][name]; known {
 		return nil
 	}
 	raw, err := json.Marshal(v)
