@@ -247,6 +247,24 @@ func TestUndoAtBootGoesOn(t *testing.T) {
 	}
 }
 
+// A soft-reboot, or a restart of a container, ends the process that waits, and is no other boot.
+func TestUndoAtBootWaitsOn(t *testing.T) {
+	r := newRouter(t)
+	wait, launched := r.Launch, []string{}
+	r.Launch = func(ctx context.Context, id string) error {
+		launched = append(launched, id)
+		return wait(ctx, id)
+	}
+	r.apply(t, 600, "after")
+	id := must.Get(r.Read())(t).ID
+	must.Get(UndoAtBoot(t.Context(), r.Guard))(t)
+	assert.Equal(t, []string{id}, launched, "it is there")
+	require.NoError(t, os.Remove(r.Waiter(id)))
+	must.Get(UndoAtBoot(t.Context(), r.Guard))(t)
+	assert.Equal(t, []string{id, id}, launched)
+	assert.Equal(t, "after", r.text(t), "its time is not up")
+}
+
 // anotherBoot has the change that waits be one of an earlier boot.
 func (r router) anotherBoot(t *testing.T) {
 	t.Helper()

@@ -59,8 +59,14 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 	}
 	defer unlock()
 	j, err := g.Read()
-	if err != nil || j == nil || j.SameBoot() {
+	if err != nil || j == nil {
 		return nil, err
+	}
+	if j.SameBoot() { // systemd's soft-reboot, or a container's restart, ends that process
+		if g.Watched(j.ID) {
+			return nil, nil
+		}
+		return []string{"the process that waits to take the change back was gone: started again"}, g.Launch(ctx, j.ID)
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
 	u.add(nil, g.NoteUndone())

@@ -167,7 +167,7 @@ func (g Guard) Renew(ctx context.Context, seconds int) error {
 
 // late makes sure that a change whose time is up is being taken back.
 func (g Guard) late(ctx context.Context, j Journal) error {
-	if g.waited(j.ID) {
+	if g.Watched(j.ID) {
 		return ErrOverdue
 	}
 	return errors.Join(ErrOverdue, g.Launch(ctx, j.ID))
@@ -175,13 +175,13 @@ func (g Guard) late(ctx context.Context, j Journal) error {
 
 // launch makes sure that the waiting process runs.
 func (g Guard) launch(ctx context.Context, id string) error {
-	if g.waited(id) {
+	if g.Watched(id) {
 		return nil
 	}
 	if err := g.Launch(ctx, id); err != nil {
 		return err
 	}
-	for end := time.Now().Add(launchTime); !g.waited(id); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(launchTime); !g.Watched(id); time.Sleep(10 * time.Millisecond) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -194,8 +194,8 @@ func (g Guard) launch(ctx context.Context, id string) error {
 	return nil
 }
 
-// waited reports whether a process holds the lock that shows that it waits.
-func (g Guard) waited(id string) bool {
+// Watched reports whether a process holds the lock that shows that it waits.
+func (g Guard) Watched(id string) bool {
 	f, err := os.Open(g.Waiter(id))
 	if err != nil {
 		return false

@@ -231,7 +231,7 @@ func TestLookersDoNotKeepItFromWaiting(t *testing.T) {
 	require.NoError(t, syscall.Flock(int(looker.Fd()), syscall.LOCK_SH))
 	time.AfterFunc(50*time.Millisecond, func() { _ = looker.Close() })
 	require.NoError(t, r.Launch(t.Context(), "abc"))
-	require.Eventually(t, func() bool { return r.waited("abc") }, 2*time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return r.Watched("abc") }, 2*time.Minute, time.Millisecond)
 	require.NoError(t, os.MkdirAll(r.Folder, 0o700))
 	require.NoError(t, r.write(Journal{ID: "another"}))
 	require.NoError(t, <-r.ended)
