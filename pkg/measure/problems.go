@@ -12,11 +12,18 @@ import (
 type Problem struct {
 	// Router is who has to be looked at.
 	Router string `json:"router"`
+	// Peer is the other one, where one of the two says it and it may be either.
+	Peer string `json:"peer,omitempty"`
 	cause.Cause
 }
 
 // Text is the problem in one line.
-func (p Problem) Text() string { return p.Prefixed("%s", p.Router).String() }
+func (p Problem) Text() string {
+	if p.Peer != "" {
+		return p.Prefixed("%s - %s", p.Router, p.Peer).String()
+	}
+	return p.Prefixed("%s", p.Router).String()
+}
 
 // Problems lists what could not be measured and should have been, each once, and what
 // is wrong with a router as such before what is wrong on a way. That an endpoint answers
@@ -36,7 +43,7 @@ func Problems(results []Result) []Problem {
 
 func (r Result) problems() []Problem {
 	var out []Problem
-	add := func(router string, c cause.Cause) { out = append(out, Problem{router, c}) }
+	add := func(router string, c cause.Cause) { out = append(out, Problem{Router: router, Cause: c}) }
 	for way, p := range map[string]Path{"outside": r.Outside, "inside": r.Inside} {
 		if c := cause.Parse(p.PingError); p.Sent == 0 && c.Do != "" { // about the router itself
 			add(r.Router, c)
@@ -65,9 +72,11 @@ func (r Result) problems() []Problem {
 				r.Peer, r.Inside.Address, why))
 	}
 	if r.Inside.Blocked {
-		add(r.Peer,
-			cause.New("tunnel %s from %s: the iperf3 port of %s is closed inside the tunnel: open it in its firewall",
-				r.Name, r.Router, r.Inside.Address))
+		out = append(out, Problem{
+			r.Router, r.Peer,
+			cause.New("tunnel %s: the iperf3 port of %s is closed inside the tunnel: open it in the firewall of %s",
+				r.Name, r.Inside.Address, r.Peer),
+		})
 	}
 	return out
 }

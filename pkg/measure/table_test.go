@@ -107,8 +107,8 @@ throughput of tunnels: 2, on both ways: 1 (TCP from the first router to the seco
 			"see what wgmesh.router.status says",
 		"azure-2: tunnel wg20 to gcp-1: 172.31.20.1 does not answer ping inside (sendmsg: " +
 			"Required key not available): see what wgmesh.router.status says",
-		"gcp-1: tunnel wg20 from azure-2: the iperf3 port of 172.31.20.1 is closed inside the tunnel: " +
-			"open it in its firewall",
+		"azure-2 - gcp-1: tunnel wg20: the iperf3 port of 172.31.20.1 is closed inside the tunnel: " +
+			"open it in the firewall of gcp-1",
 	}, texts(measure.Problems(merged)))
 }
 

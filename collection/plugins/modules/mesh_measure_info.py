@@ -256,6 +256,7 @@ troubles:
   elements: dict
   contains:
     router: {description: The router that has to be looked at., type: str}
+    peer: {description: "The other one, where it may be either. Not there otherwise.", type: str}
     cause: {description: What was found., type: str}
     do: {description: What to do about it., type: str}
   sample:

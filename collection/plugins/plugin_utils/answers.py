@@ -286,7 +286,8 @@ HELD = {"tunnel": INT, "peer": NAME, "psk_id": TEXT, "generation": INT}
 KNOWN = {**HELD, "peer_public_key": PUBLIC_KEY}
 PENDING = {"tunnel": INT, "peer": NAME, "reason": TEXT, "refused?": BOOL}
 WAY = {
-    "address": TEXT, "sent": INT, "received": INT, "min": FLOAT, "avg": FLOAT, "max": FLOAT, "mdev": FLOAT, "ping_error": TEXT,
+    "address": Text("an IP address or nothing", lambda text: not text or is_address(text)),
+    "sent": INT, "received": INT, "min": FLOAT, "avg": FLOAT, "max": FLOAT, "mdev": FLOAT, "ping_error": TEXT,
     "mbits": FLOAT, "retransmits": INT, "blocked": BOOL, "missing": TEXT, "throughput_error": TEXT,
 }  # fmt: skip
 
@@ -332,7 +333,7 @@ ANSWERS = {
         "tunnels?": [{"router": TEXT, "peer": NAME, "name": NAME, "outside": WAY, "inside": WAY}],
         "lines?": [TEXT],
         "problems?": [TEXT],
-        "troubles?": [{"router": NAME, **CAUSE}],
+        "troubles?": [{"router": NAME, "peer?": NAME, **CAUSE}],
     },
     "mesh_peer": {
         "router": NAME,
@@ -481,8 +482,7 @@ def claims(module, host, arguments, answer):
     if module == "mesh_plan" and "plan" in answer:
         yield "plan.router.name", answer["plan"]["router"]["name"], arguments.get("router")
     if module == "mesh_measure" and arguments.get("router") and not arguments.get("results"):
-        for i, result in enumerate(answer.get("tunnels", ())):
-            yield "tunnels[%d].router" % i, result["router"], arguments["router"]
+        yield from claims_of_ways(answer.get("tunnels", ()), arguments)
     if module == "mesh_peer":
         yield "router", answer.get("router", host), host
         yield "public.name", answer.get("public", {}).get("name", host), host
@@ -491,6 +491,19 @@ def claims(module, host, arguments, answer):
         tunnels = [t for t in arguments.get("tunnels") or () if isinstance(t, dict)]
         initiated = {str(t.get("number")): t.get("peer") for t in tunnels if t.get("role") == "initiator"}
         yield from claims_of_tunnels(answer, arguments.get("name"), {t.get("peer") for t in tunnels}, initiated)
+
+
+def claims_of_ways(results, arguments):
+    """The same of what was measured: each tunnel that was asked for once. The peer's iperf3 is the peer's to miss, who serves."""
+    left = {(str(t.get("peer")), str(t.get("name"))) for t in arguments.get("tunnels") or () if isinstance(t, dict)}
+    for i, result in enumerate(results):
+        field, way = "tunnels[%d]." % i, (result["peer"], result["name"])
+        yield field + "router", result["router"], arguments["router"]
+        yield field + "name", "%s to %s" % way[::-1], "%s to %s" % way[::-1] if way in left else "one result for each tunnel that it was asked for"
+        left.discard(way)
+        own = result["peer"] if arguments.get("state") == "serving" else result["router"]
+        for side in ("outside", "inside"):
+            yield field + side + ".missing", result[side]["missing"], own if result[side]["missing"] else ""
 
 
 def claims_of_tunnels(answer, sender, peers, initiated):

@@ -180,7 +180,10 @@ class Mesh:
     def measured(self):
         """What could not be measured. Some routers draw the table of all: most of them have to say the same."""
         tables = [drawn for drawn in self.results("__mesh_table") if drawn.get("tunnels")]
-        said = [[(str(t["router"]), t["cause"], t.get("do")) for t in drawn["troubles"] or []] for drawn in tables]
+        said = [
+            [((str(t["router"]), str(t["peer"])) if t.get("peer") else str(t["router"]), t["cause"], t.get("do")) for t in drawn["troubles"] or []]
+            for drawn in tables
+        ]
         for trouble in dict.fromkeys(trouble for list_ in said for trouble in list_):
             if sum(trouble in list_ for list_ in said) * 2 > len(said):
                 self.add(*trouble, "measure")

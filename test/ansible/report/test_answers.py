@@ -10,7 +10,7 @@ from ansible.plugins import loader
 getattr(loader, "init_plugin_loader", bool)()  # ansible-core 2.14 does it by itself, from ANSIBLE_COLLECTIONS_PATH
 
 from ansible_collections.wgmesh.router.plugins.action import bird_config, mesh_report, mesh_steps, without_facts  # noqa: E402
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, report  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes, report  # noqa: E402
 
 # What agents take for orders: Azure's and GitHub's old one anywhere in a line, TeamCity's too, GitHub's new one at its beginning.
 ORDER = re.compile(r"##[\w.-]*\[|^\s*::(?![0-9a-f]{1,4}\b)[a-z-]+.*::", re.M | re.I)
@@ -117,6 +117,32 @@ class Test(unittest.TestCase):
         plugin._task, plugin.display = types.SimpleNamespace(args={"tunnels": True}), lambda text, *_color, **_more: out.append(text)
         plugin.show(seen, ["aws-1"], [], [], None, 1)
         self.assertEqual(["", "aws-1", *map(str, range(24)), "aws-1: and 19976 more lines, which are not shown"], out)
+
+    def test_a_measurement_is_of_the_two_ends(self):
+        """One answer failed those that drew the table, or named somebody else."""
+        free = dict.fromkeys(answers.WAY, 0) | {"blocked": False, "ping_error": "", "throughput_error": "", "missing": ""}
+        one = {"router": "gcp-1", "peer": "aws-1", "name": "wg1", "outside": {**free, "address": ""}, "inside": {**free, "address": "fd00::1"}}
+        asked = {"router": "gcp-1", "tunnels": [{"peer": "aws-1", "name": "wg1"}, {"peer": "aws-2", "name": "wg2"}]}
+
+        def wrong(*tunnels, host="gcp-1", **more):
+            return answers.accept("mesh_measure", host, {**asked, **more}, {"tunnels": list(tunnels)}).get("msg", "").split("not used: ")[-1].split("; ")[0]
+
+        def way(**more):
+            return {**one, "inside": {**one["inside"], **more}}
+
+        self.assertEqual("", wrong(one, {**one, "peer": "aws-2", "name": "wg2"}))
+        self.assertEqual("", wrong(way(missing="gcp-1")))
+        self.assertEqual("", wrong(way(missing="aws-1"), host="aws-1", state="serving"))
+        self.assertEqual("", wrong(*[way(missing="x")] * 3, results=[one]), "it draws what others said")
+        self.assertIn('tunnels[0].inside.address: found "zzz", expected an IP address or nothing', wrong(way(address="zzz")))
+        for bad in ([way(missing="aws-2")], [way(missing="aws-1")], [{**one, "peer": "aws-2"}], [one] * 20000, [{**one, "router": "aws-1"}]):
+            self.assertRegex(wrong(*bad), r"^tunnels\[\d\]\.\S+: found .*, expected")
+        self.assertIn("tunnels[0].inside.missing", wrong(way(missing="gcp-1"), host="aws-1", state="serving"))
+
+    def test_who_drew_blames_a_pair(self):
+        drawn = {"tunnels": [{}], "troubles": [{"router": "gcp-1", "peer": "aws-1", "cause": "its port is closed", "do": "open it"}]}
+        rows = causes.causes({name: {"__mesh_table": drawn} for name in ("aws-1", "aws-2", "gcp-1")}, ["aws-1", "aws-2", "gcp-1"], ["aws-1", "aws-2", "gcp-1"])
+        self.assertEqual([(["gcp-1 - aws-1"], ["aws-1", "gcp-1"])], [(row["routers"], row["ends"]) for row in rows])
 
 
 if __name__ == "__main__":
