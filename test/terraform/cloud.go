@@ -3,17 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov5"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
 // The stub applies, too, where STUB_CLOUD names a folder: then a second plan can be
-// looked at. It plays one thing that AWS and its provider do: the source/destination
+// looked at. It plays two things that AWS and its provider do: the source/destination
 // check that an instance has is the one of its interface, and a plan for an instance
-// whose configuration leaves it out wants it on (terraform-provider-aws#44768).
+// whose configuration leaves it out wants it on (terraform-provider-aws#44768). And a
+// security group has a rule once, see permit.
 const check = "source_dest_check"
 
 // replaced is what cannot be changed of a resource that is there.
@@ -95,8 +98,14 @@ func (p *provider) ApplyResourceChange(_ context.Context,
 		return nil, err
 	}
 	o, err := p.open(r.TypeName, r.PlannedState)
-	if err != nil || o.gone() {
-		return &tfprotov5.ApplyResourceChangeResponse{NewState: r.PlannedState}, err
+	if err != nil {
+		return nil, err
+	}
+	if refused := permit(before, o); refused != nil {
+		return &tfprotov5.ApplyResourceChangeResponse{NewState: r.PriorState, Diagnostics: refused}, nil
+	}
+	if o.gone() {
+		return &tfprotov5.ApplyResourceChangeResponse{NewState: r.PlannedState}, nil
 	}
 	for _, a := range o.schema.Attributes {
 		if !o.fields[a.Name].IsKnown() {
@@ -165,6 +174,47 @@ func (o object) path() string {
 		return ""
 	}
 	return filepath.Join(os.Getenv("STUB_CLOUD"), filepath.Base(id))
+}
+
+// permit does what EC2 does for a rule of a security group: it refuses one that has the
+// protocol, ports and network of another, whatever their descriptions say.
+func permit(before, after object) []*tfprotov5.Diagnostic {
+	if before.rule() == after.rule() {
+		return nil
+	}
+	if path := after.rule(); path != "" {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return []*tfprotov5.Diagnostic{{
+				Severity: tfprotov5.DiagnosticSeverityError,
+				Summary:  "InvalidPermission.Duplicate: the specified rule " + filepath.Base(path) + " already exists",
+			}}
+		}
+	}
+	if path := before.rule(); path != "" {
+		_ = os.Remove(path)
+	}
+	return nil
+}
+
+// rule is where a rule of a security group is kept, by what EC2 compares; empty for
+// everything else.
+func (o object) rule() string {
+	if o.gone() || !strings.HasPrefix(o.name, "aws_vpc_security_group_") {
+		return ""
+	}
+	is := []string{o.name}
+	for _, name := range []string{"security_group_id", "ip_protocol", "from_port", "to_port", "cidr_ipv4"} {
+		value := o.fields[name].String()
+		var text string
+		if o.fields[name].As(&text) == nil {
+			if network, err := netip.ParsePrefix(text); err == nil {
+				text = network.Masked().String() // EC2 does so, too
+			}
+			value = text
+		}
+		is = append(is, value)
+	}
+	return filepath.Join(os.Getenv("STUB_CLOUD"), strings.ReplaceAll(strings.Join(is, " "), "/", "_"))
 }
 
 var count int

@@ -7,7 +7,29 @@ locals {
       known  = tunnel.own_site || tunnel.endpoint != null
     })
   }
-  known_peers = { for key, tunnel in local.peers : key => tunnel if tunnel.known }
+
+  # EC2 refuses a rule with the protocol, ports and network of another one of its group,
+  # whatever it is for: so these keys are a router and a network. An address made here is
+  # nobody else's, and not known at first: there it is its router's name.
+  sources = {
+    for key, tunnels in {
+      for tunnel in local.peers : "${tunnel.router} ${tunnel.own_site ? tunnel.peer : "${tunnel.endpoint}/32"}" => tunnel... if tunnel.known
+      } : key => {
+      router  = tunnels[0].router
+      peers   = join(", ", tunnels[*].peer)
+      cidr    = "${tunnels[0].source}/32"
+      ansible = contains(local.ssh_networks, "${coalesce(tunnels[0].endpoint, "none")}/32")
+    }
+  }
+  ssh_networks = distinct([for source in var.ssh_sources : cidrsubnet(source, 0, 0)])
+  ssh = merge(
+    { for key, source in local.sources : key => {
+      router = source.router, cidr = source.cidr, description = "wgmesh join from ${source.peers}"
+    } if module.mesh.joins && !source.ansible },
+    { for pair in setproduct(keys(module.mesh.routers), local.ssh_networks) : join(" ", pair) => {
+      router = pair[0], cidr = pair[1], description = "Ansible"
+    } },
+  )
 }
 
 # A tunnel has a port of its own at each router, so each router has a group.
@@ -31,33 +53,24 @@ resource "aws_vpc_security_group_ingress_rule" "tunnel" {
 
 # Pings outside of the tunnels: mesh_status_info and mesh_measure_info send them.
 resource "aws_vpc_security_group_ingress_rule" "ping" {
-  for_each          = local.known_peers
+  for_each          = local.sources
   security_group_id = aws_security_group.router[each.value.router].id
-  description       = "Ping from ${each.value.peer}"
+  description       = "Ping from ${each.value.peers}"
   ip_protocol       = "icmp"
   from_port         = 8
   to_port           = 0
-  cidr_ipv4         = "${each.value.source}/32"
+  cidr_ipv4         = each.value.cidr
 }
 
-resource "aws_vpc_security_group_ingress_rule" "join" {
-  for_each          = module.mesh.joins ? local.known_peers : {}
-  security_group_id = aws_security_group.router[each.value.router].id
-  description       = "wgmesh join from ${each.value.peer}"
-  ip_protocol       = "tcp"
-  from_port         = 22
-  to_port           = 22
-  cidr_ipv4         = "${each.value.source}/32"
-}
-
+# Ansible's, and that of peers where routers join by themselves.
 resource "aws_vpc_security_group_ingress_rule" "ssh" {
-  for_each          = { for pair in setproduct(keys(module.mesh.routers), var.ssh_sources) : join(" ", pair) => pair }
-  security_group_id = aws_security_group.router[each.value[0]].id
-  description       = "Ansible"
+  for_each          = local.ssh
+  security_group_id = aws_security_group.router[each.value.router].id
+  description       = each.value.description
   ip_protocol       = "tcp"
   from_port         = 22
   to_port           = 22
-  cidr_ipv4         = each.value[1]
+  cidr_ipv4         = each.value.cidr
 }
 
 # Without these a router does not learn that a packet of a tunnel is too large.

@@ -19,3 +19,5 @@ s/mesh_zone  *= router.zone/mesh_zone = "x"/
 s/ >= 8, false/ >= 1, false/
 # expect: policy: a router writes one tag of itself, and nothing of another
 s#"ec2:SourceInstanceARN" = instance.arn#"ec2:SourceInstanceARN" = "arn:aws:ec2:*:*:instance/*"#
+# expect: rules: none twice in a group
+s#: "${tunnel.endpoint}/32"}" => tunnel#: tunnel.peer}" => tunnel#

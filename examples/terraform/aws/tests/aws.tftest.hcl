@@ -24,8 +24,9 @@ run "joins_by_itself" {
     allow_forwarding = true
   }
   assert {
-    condition = { for key, rule in aws_vpc_security_group_ingress_rule.join : key => "${rule.cidr_ipv4} ${rule.from_port}" if startswith(key, "aws-1/") } == {
-      "aws-1/aws-2" = "198.51.100.12/32 22", "aws-1/office-1" = "192.0.2.11/32 22", "aws-1/office-2" = "192.0.2.12/32 22"
+    condition = { for key, rule in aws_vpc_security_group_ingress_rule.ssh : key => "${rule.cidr_ipv4} ${rule.from_port}" if startswith(key, "aws-1 ") } == {
+      "aws-1 aws-2"          = "198.51.100.12/32 22", "aws-1 192.0.2.11/32" = "192.0.2.11/32 22", "aws-1 192.0.2.12/32" = "192.0.2.12/32 22",
+      "aws-1 203.0.113.0/24" = "203.0.113.0/24 22"
     }
     error_message = "join: SSH from the peers whose addresses are known"
   }
@@ -82,7 +83,7 @@ run "site" {
     error_message = "ports: from the peer where its address is known, else from anywhere"
   }
   assert {
-    condition     = length(aws_vpc_security_group_ingress_rule.join) == 0 && toset([for rule in aws_vpc_security_group_ingress_rule.ssh : rule.cidr_ipv4]) == toset(["203.0.113.0/24"])
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.ssh : rule.cidr_ipv4]) == toset(["203.0.113.0/24"])
     error_message = "SSH: only from ssh_sources, as no router joins by itself"
   }
   assert {
@@ -161,6 +162,35 @@ run "site" {
       alltrue([for key, value in host : yamldecode(output.inventory).all.children.routers.hosts[name][key] == value]) if host.mesh_site == "aws"
     ])
     error_message = "inventory: the routers of the field case"
+  }
+}
+
+# EC2 refuses a rule that has the protocol, ports and network of another one of its group.
+run "several_from_one_address" {
+  variables {
+    inventory    = "tests/one-address.yml"
+    join_sources = ["../inventory.yml"]
+    ssh_sources  = ["203.0.113.7/24", "203.0.113.0/24", "192.0.2.11/32", "198.51.100.12/32"]
+  }
+  assert {
+    condition = length(flatten([
+      for rules in [
+        aws_vpc_security_group_ingress_rule.tunnel, aws_vpc_security_group_ingress_rule.ping, aws_vpc_security_group_ingress_rule.ssh,
+        aws_vpc_security_group_ingress_rule.too_large, aws_vpc_security_group_ingress_rule.site
+      ] : [for rule in rules : rule.id]
+      ])) == length(distinct(flatten([
+        for rules in [
+          aws_vpc_security_group_ingress_rule.tunnel, aws_vpc_security_group_ingress_rule.ping, aws_vpc_security_group_ingress_rule.ssh,
+          aws_vpc_security_group_ingress_rule.too_large, aws_vpc_security_group_ingress_rule.site
+        ] : [for rule in rules : jsonencode([rule.security_group_id, rule.ip_protocol, rule.from_port, rule.to_port, cidrsubnet(rule.cidr_ipv4, 0, 0)])]
+    ])))
+    error_message = "rules: none twice in a group"
+  }
+  assert {
+    condition = toset([for rule in aws_vpc_security_group_ingress_rule.ssh : rule.cidr_ipv4 if rule.security_group_id == aws_security_group.router["aws-1"].id]) == toset([
+      "192.0.2.11/32", "198.51.100.12/32", "203.0.113.0/24"
+    ])
+    error_message = "SSH: from ssh_sources and every peer whose address is known"
   }
 }
 
