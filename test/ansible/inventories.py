@@ -41,6 +41,7 @@ from ansible_collections.wgmesh.router.plugins.filter.mistyped import SPECS, mis
 from ansible_collections.wgmesh.router.plugins.filter.moving import moving  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.objections import objections  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.rollable import rollable  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.told import told  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.undrained import undrained  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.unheard import unheard  # noqa: E402
@@ -1129,6 +1130,24 @@ class Clocks(unittest.TestCase):
         for wall, steady in (((1000, 100), (50, 60)), ((1000, 9000), (50, 60))):
             for then in (1000, wall[1]):
                 self.assertEqual([], self.notes(mesh_status_info, then, wall=wall, steady=steady))
+
+    def test_told_by_another_clock(self):
+        """A router makes a pre-shared key anew of which the other end has a newer one, by the routers' clocks. One of years ahead is a lie."""
+        def router(public_key, peer, role, generation):
+            held = {"tunnel": 3, "peer": peer[0], "peer_public_key": peer[1], "psk_id": str(generation), "generation": generation}
+            tunnel = {"number": 3, "peer": peer[0], "role": role}
+            public = {"public_key": public_key, "sealing_key": "s"}
+            return {"__mesh_keypair": {"public": public, "known": [held]}, "__mesh_plan": {"plan": {"preshared_keys": [tunnel]}}}
+
+        now = 1790000000  # of the controller
+        for ahead, behind in ((-60, ["3"]), (300, ["3"]), (86400 * 365, [])):
+            hostvars = {
+                "aws-1": router("A", ("gcp-1", "G"), "initiator", (now - 3600) * 1000),
+                "gcp-1": router("G", ("aws-1", "A"), "responder", (now + ahead) * 1000),
+            }
+            with unittest.mock.patch.object(time, "time", lambda: now):
+                self.assertEqual(behind, told(list(hostvars), hostvars, "aws-1")["behind"], ahead)
+                self.assertEqual([], told(list(hostvars), hostvars, "gcp-1")["behind"], "it makes none")
 
 
 class NewKeys(unittest.TestCase):

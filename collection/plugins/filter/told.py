@@ -65,6 +65,9 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import on
 # What changes a router before the last look at it.
 CHANGES = ("__mesh_begun", "__mesh_sealed", "__mesh_links")
 
+# Seconds by which the clocks of routers may be ahead of this one.
+APART = 600
+
 
 def told(names, hostvars, to=None):
     """Return {peers, public_keys, envelopes, known, behind, reach, heard, changed, renewed, stale, failed, sick} of the routers that answered."""
@@ -110,7 +113,7 @@ def known(name, hostvars, public_keys):
             if here is None or here != there:
                 out[tunnel["role"]] = False
             # A generation is when it was made, in ms. With one of the future each run would make a key.
-            if here and there and here[1] < there[1] <= time.time() * 1000 and tunnel["role"] == "initiator":
+            if here and there and here[1] < there[1] <= (time.time() + APART) * 1000 and tunnel["role"] == "initiator":
                 behind.append(str(tunnel["number"]))
     return out, behind
 
