@@ -37,7 +37,8 @@ class ActionModule(ActionBase):
         well = goal == "healthy" and not rows and not check and seen
         healthy = summary(hostvars, seen) if well else None
         self.show(hostvars, seen, rows, warnings, healthy, len(task_vars["groups"]["all"]))
-        content = report.document(rows, warnings, not rows, task_vars.get("ansible_play_name", ""))
+        said = False if rows else True if well else None  # of a run that asked nobody, or for its own routers alone
+        content = report.document(rows, warnings, said, task_vars.get("ansible_play_name", ""))
         path = self.option("file", "")
         if isinstance(path, str) and path and not check:  # what is none is said by another task
             try:

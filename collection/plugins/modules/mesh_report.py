@@ -18,12 +18,13 @@ description:
 options:
   goal:
     description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be
-      true. C(preview) is for a run that asks no router, and wants neither.
+      true. C(preview) and C(measured) are for a run that asks no router whether it is well, and wants neither.
     type: str
-    choices: [healthy, required_healthy, preview]
+    choices: [healthy, required_healthy, preview, measured]
     default: healthy
   file:
-    description: A file on the controller for the same as JSON. Its folder has to be there. Empty for none.
+    description: A file on the controller for the same as JSON. Its folder has to be there. Empty for none. Its C(healthy) is false with
+      any cause, true without one when the I(goal) is C(healthy) and a router was asked, and null otherwise.
     type: str
     default: ""
   lines:

@@ -550,6 +550,22 @@ class Cores(unittest.TestCase):
             self.assertNotIn("FOLLOWS", done.stdout)
             self.assertEqual((True, []), (written["healthy"], written["causes"]))
 
+    def test_says_nothing_of_health_that_nobody_asked_for(self):
+        """A drain, a preview and a measurement replaced what the status play had written of a sick mesh by healthy: true."""
+        core = os.environ.get("CORES", "2.14 newest").split()[0]
+        want = {
+            "healthy": ({}, True), "preview": ({}, None), "measured": ({}, None), "required_healthy": ({"aws-1": status(HELD, required_healthy=True)}, None),
+            "nobody": (dict.fromkeys(ROUTERS, {}), None),
+        }  # fmt: skip
+        for goal, (seen, healthy) in want.items():
+            with self.subTest(goal):
+                SCENES["asked"] = (seen, [], "", [])
+                try:
+                    done, written = self.play(core, "asked", "-e", "goal=" + goal.replace("nobody", "healthy"), ANSIBLE_NOCOLOR="1")
+                finally:
+                    del SCENES["asked"]
+                self.assertEqual((0, healthy, [], healthy is True), (done.returncode, written["healthy"], written["causes"], "\nhealthy: 7" in done.stdout), done.stdout)
+
     def test_who_cannot_serve_a_measurement(self):
         """The tunnel was nowhere, or the router was named that had asked."""
         collection = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections/wgmesh/router")
