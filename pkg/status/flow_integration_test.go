@@ -99,7 +99,8 @@ func TestAcceptedNetwork(t *testing.T) {
 		found, warned []string
 	}{
 		"accepted": {"networks", docker, nil, []string{
-			"docker0 takes 10.1.0.128/25 of 1, as accepted: give one of them others, if anything there is to be reached",
+			"docker0 takes 10.1.0.128/25 of 1, as accepted: give one of them others, if anything " +
+				"there is to be reached",
 		}},
 		"not accepted": {
 			"ports", docker, []string{says("", "kernel"), says("its own packets for ", "kernel"), drops}, nil,
