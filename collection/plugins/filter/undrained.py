@@ -73,7 +73,8 @@ def undrained(name, others, traffic, most=0, beside=(), doubted=False):
     if forwarded > most:
         by = sorted(traffic.get("carried") or [], key=lambda tunnel: -tunnel["received"] - tunnel["sent"])[:2]
         most_used = ", ".join("%s %s: %d in, %d out" % (tunnel["name"], tunnel["peer"], tunnel["received"], tunnel["sent"]) for tunnel in by)
-        whence = "" if lines else "; no other router does it, so it comes from its own site: a route table, a balancer, a gateway"
+        whence = "; no other router does it, so it comes from its own site (a route table, a balancer, a gateway) or from its containers: "
+        whence = "" if lines else whence + "end it, or allow it by -e mesh_drain_traffic=N"
         near = {tunnel["peer"]: tunnel["bgp"] for tunnel in traffic.get("tunnels") or [] if tunnel["peer"] in beside and tunnel.get("bgp")}
         if near and "Established" not in near.values():  # as roles/router/files/root/usr/local/libexec/wgmesh-health.sh
             whence += "; it has no session to %s, so it acts as the last way out of its site: mend that, or while it lives " % listed(list(near))
