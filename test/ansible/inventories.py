@@ -751,11 +751,19 @@ class Test(unittest.TestCase):
             # A pull request has no key of a vault, and needs none of what is in it.
             vaulted = pathlib.Path(folder, "vaulted.yml")
             secret = "!vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      " + "3031" * 20
-            names = ("ansible_become_pass", "ansible_become_password", "ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
+            names = (
+                "become", "become_exe", "become_pass", "become_password", "become_user", "connection", "host", "password", "port",
+                "private_key_file", "ssh_common_args", "ssh_host", "ssh_pass", "ssh_password", "ssh_port", "ssh_private_key_file", "ssh_user", "user",
+            )
             for name in names:
-                vaulted.write_text("all:\n  vars:\n    %s: %s\n" % (name, secret))
-                code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
-                self.assertEqual(0, code, out)
+                with self.subTest(name):
+                    vaulted.write_text("all:\n  vars:\n    ansible_%s: %s\n" % (name, secret))
+                    code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
+                    self.assertEqual(0, code, out)
+            # But the mesh may be made of them.
+            endpoint = {"ansible_host": "192.0.2.9", "mesh_endpoint": "{{ ansible_host }}"}
+            code, out = self.play(inventory(azure_1=endpoint), "wgmesh.router.preview")
+            self.assertEqual(0, code, out)  # the preview's own would be refused: localhost is no address
             # An inventory may say it for all. Here it makes nobody out of root, and fails if it is tried.
             become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
             code, out = self.play(inventory(everywhere=become), "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)
