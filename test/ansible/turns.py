@@ -350,7 +350,7 @@ class Turns(unittest.TestCase):
             "        trouble = {'router': 'gcp-1', 'cause': 'it lies' if host == 'gcp-1' else 'no ping', 'do': 'look at it'}\n"
             "        lines, troubles = (['TABLE'], [trouble]) if results or host == 'gcp-1' else (['no tunnel'], [])\n"
             "        troubles = [] if task_vars.get('calm') else troubles\n"
-            "        tunnels = [{'router': host}] if results is None else results\n"
+            "        tunnels = [{'router': host, 'peer': peer} for peer in ('gcp-1', 'nobody')] if results is None else results\n"
             "        return {'tunnels': tunnels, 'lines': lines, 'problems': troubles, 'troubles': troubles}\n" % str(self.root / "did"))
         for gone, draw in (([], ["azure-1", "azure-2", "aws-1"]), (["azure-1", "aws-1"], ["azure-2", "aws-2", "gcp-1"])):
             with self.subTest(gone):
