@@ -58,11 +58,13 @@ func (r run) discover(ctx context.Context) (members, error) {
 	if missing != nil {
 		return members{}, later("discovery failed: %v", err)
 	}
-	m := members{self: name, file: c.kept(), old: time.Since(info.ModTime()) > c.InventoryMaxAge}
+	// A clock that was far ahead must not make it good for years. One that is behind somewhat does not matter.
+	m := members{self: name, file: c.kept(), old: time.Since(info.ModTime()).Abs() > c.InventoryMaxAge}
 	r.say("discovery failed: %v; using the routers known on %s", err,
 		info.ModTime().UTC().Format("2006-01-02 15:04 UTC"))
 	if m.old {
-		r.say("WARNING: that is longer ago than inventory_max_age, %v: nothing new is made from it; see to discovery",
+		r.say("WARNING: that is longer ago than inventory_max_age, %v, or as far ahead: "+
+			"nothing new is made from it; see to discovery",
 			c.InventoryMaxAge)
 	}
 	return m, nil

@@ -239,7 +239,8 @@ func TestKeptAnswerIsTooOld(t *testing.T) {
 		"inventory_max_age: 168h\n": {8 * 24 * time.Hour, true},
 		"inventory_max_age: 1h\n":   {2 * time.Hour, true},
 		"inventory_max_age: 3h\n":   {2 * time.Hour, false},
-		"group: routers\n":          {-time.Hour, false}, // the clock is behind
+		"group: routers\n":          {-time.Hour, false},           // the clock is behind
+		"mode: router\n":            {-365 * 24 * time.Hour, true}, // it was ahead, or is far behind
 	} {
 		l := alone(t, "router: azure-1\n"+more)
 		l.ends(0)
