@@ -81,21 +81,24 @@ func parseKept(text []byte) (listing, error) {
 	return l, nil
 }
 
+// text reads a variable of a host, which may be marked as no template.
+func (l listing) text(host, variable string) string {
+	raw := l.Vars[host][variable]
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var marked struct {
+		Unsafe string `json:"__ansible_unsafe"`
+	}
+	_ = json.Unmarshal(raw, &marked)
+	return marked.Unsafe
+}
+
 // address reads a variable of a host as an IP address. What is none, a name or
 // a template, is the zero address.
 func (l listing) address(host, variable string) netip.Addr {
-	raw := l.Vars[host][variable]
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		var marked struct {
-			Unsafe string `json:"__ansible_unsafe"`
-		}
-		if json.Unmarshal(raw, &marked) != nil {
-			return netip.Addr{}
-		}
-		text = marked.Unsafe
-	}
-	addr, err := netip.ParseAddr(text)
+	addr, err := netip.ParseAddr(l.text(host, variable))
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestSelf(t *testing.T) {
 	i := listing{inventory.List{
-		Groups: map[string]inventory.Group{"routers": {Hosts: []string{"azure-1", "azure-2", "office-1"}}},
+		Groups: map[string]inventory.Group{"routers": {Hosts: []string{"azure-1", "azure-2", "office-1", "old"}}},
 		Vars: map[string]map[string]json.RawMessage{
 			"azure-1": {
 				"mesh_endpoint": json.RawMessage(`"203.0.113.11"`),
@@ -23,6 +23,10 @@ func TestSelf(t *testing.T) {
 				"ansible_host":  json.RawMessage(`"::ffff:10.1.2.4"`),
 			},
 			"office-1": {"mesh_endpoint": json.RawMessage(`{"__ansible_unsafe": "192.0.2.11"}`)},
+			"old": {
+				"mesh_endpoint": json.RawMessage(`"203.0.113.11"`),
+				"mesh_state":    json.RawMessage(`{"__ansible_unsafe": "absent"}`),
+			},
 		},
 	}}
 	tests := map[string]struct {
@@ -36,10 +40,13 @@ func TestSelf(t *testing.T) {
 		"by private address": {hostname: "vm", addresses: []string{"10.1.1.4"}, want: "azure-1"},
 		"by mapped address":  {hostname: "vm", addresses: []string{"10.1.2.4"}, want: "azure-2"},
 		"by a cloud's tag":   {hostname: "vm", addresses: []string{"192.0.2.11"}, want: "office-1"},
-		"both of one":        {hostname: "vm", addresses: []string{"10.1.1.4", "203.0.113.11"}, want: "azure-1"},
+		"not one that is absent, which had its address": {
+			hostname: "vm", addresses: []string{"203.0.113.11"}, want: "azure-1",
+		},
+		"both of one": {hostname: "vm", addresses: []string{"10.1.1.4", "203.0.113.11"}, want: "azure-1"},
 		"none": {
 			hostname: "vm", addresses: []string{"10.9.9.9"},
-			err: "which router is this? The group routers has azure-1, azure-2, office-1, " +
+			err: "which router is this? The group routers has azure-1, azure-2, office-1, old, " +
 				"none with the name vm or an address of this machine; set router in /j",
 		},
 		"several": {
@@ -48,8 +55,8 @@ func TestSelf(t *testing.T) {
 		},
 		"a name that is none": {
 			router: "azure-3", hostname: "azure-1",
-			err: "router azure-3 is not in the group routers of the inventory, which has azure-1, azure-2, office-1; " +
-				"correct router in /j, or the inventory",
+			err: "router azure-3 is not in the group routers of the inventory, " +
+				"which has azure-1, azure-2, office-1, old; correct router in /j, or the inventory",
 		},
 	}
 	for name, tt := range tests {

@@ -326,6 +326,14 @@ class Test(unittest.TestCase):
 
         hostvars = Hostvars({"aws-1": {"mesh_group": "vpn"}, "db-1": {}})
         groups = {"all": ["db-1", "aws-1"], "vpn": ["aws-1"]}
+        class Vaulted(dict):
+            def get(self, name, default=None):
+                if name == "mesh_sites":
+                    raise AnsibleError("Attempting to decrypt but no vault secrets found")
+                return super().get(name, default)
+
+        line = "aws-1: mesh_sites cannot be rendered (Attempting to decrypt but no vault secrets found): give the key of its vault, or write the value"
+        self.assertIn(line, objections("routers", {"all": ["aws-1"], "routers": ["aws-1"]}, {"aws-1": Vaulted()}, ["aws-1"]))
         self.assertEqual(("vpn", "vpn", []), (mesh_group("routers", groups, hostvars), image_hosts("routers", groups, hostvars), forged(hostvars, hostvars)))
 
     def test_sites_that_are_numbers(self):

@@ -182,7 +182,8 @@ def reason(err):
 
 
 def unrendered(name, variable, why):
-    return "%s: %s cannot be rendered (%s): gather the facts of all routers first, or write the value" % (name, variable, short(why, 48))
+    do = "give the key of its vault" if "decrypt" in why.lower() else "gather the facts of all routers first"
+    return "%s: %s cannot be rendered (%s): %s, or write the value" % (name, variable, short(why, 48), do)
 
 
 def differing(variable, values):
