@@ -593,6 +593,14 @@ class Play(unittest.TestCase):
         code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
         self.assertEqual(0, code, out)
         self.assertNotIn("changed=1", out)
+        # A link is not the file that it names, which may be anybody's.
+        other = there.rename(self.folder / "other")
+        there.symlink_to(other)
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
+        self.assertIn("mesh_adopt_file: mesh.yml is there and says something else", out)
+        other.write_text("mine", encoding="utf-8")
+        code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml", "-e", "mesh_adopt_overwrite=true")
+        self.assertEqual((0, "mine", False), (code, other.read_text(encoding="utf-8"), there.is_symlink()), out)
 
     def test_limit(self):
         code, out = self.play("wgmesh.router.adopt", "--limit", "aws-1")

@@ -788,6 +788,18 @@ class Test(unittest.TestCase):
                 code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "mesh_preview_file=here.json")
             self.assertEqual((0, True), (code, pathlib.Path(folder, "here.json").exists()), out)
 
+    def test_preview_follows_no_link(self):
+        """Where others may write, one of them may have put a link to a file of ours."""
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            other, link = pathlib.Path("other"), pathlib.Path("link.json")
+            for name in ("link.json", folder + "/link.json"):
+                other.write_text("mine")
+                link.unlink(missing_ok=True)
+                link.symlink_to(other)
+                code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "mesh_preview_file=" + name)
+                self.assertEqual((0, "mine", False), (code, other.read_text(), link.is_symlink()), out)
+                self.assertIn("lines", json.loads(link.read_text()))
+
     def test_preview_runs_on_the_controller(self):
         """The routers' folder for our program was used on the controller, where nobody may make it."""
         tree = inventory()
