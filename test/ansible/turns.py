@@ -32,7 +32,7 @@ class Turns(unittest.TestCase):
         "        failover = {'peers': []}\n"
         "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router != host]\n"
         "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
-        "        plan['plan']['measure'] = {'tunnels': []}\n"
+        "        plan['plan']['measure'] = {'tunnels': (seen or {}).get('measure', [])}\n"
         "        if name == 'mesh_plan_info':\n"
         "            return plan\n"
         "        if seen is None:\n"
@@ -370,6 +370,23 @@ class Turns(unittest.TestCase):
         self.assertEqual(2, code, out)
         self.assertIn("not all could be measured: the table at the end says why", out)
         self.assertRegex(out, "ROUTER FOLLOWS .*azure-2 .*Connection refused: check that it runs")
+
+    def test_measures_routers_and_each_once(self):
+        """The plan of a router that was taken over said for how long, and how often, the controller measures with it."""
+        action = self.root / "ansible_collections/wgmesh/router/plugins/action/mesh_measure_info.py"
+        action.unlink()
+        action.write_text(
+            "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+            "        with open(%r, 'a') as f:\n            f.write('%%s %%d %%d\\n' %% (task_vars['inventory_hostname'], len(self._task.args['tunnels']), self._task.timeout)\n"
+            "                    if 'count' in self._task.args else '')\n"
+            "        return {'tunnels': [], 'lines': [], 'problems': [], 'troubles': []}\n" % str(self.root / "did"))
+        here = {"name": "wg1", "peer": "azure-2", "address": "10.254.0.1"}
+        for count, lie in ((1, [here] * 1000), (1, [{**here, "peer": "nobody"}, here, {}, 7]), (0, {"a": here})):
+            with self.subTest(str(lie)[:200]):
+                code, out, _did = self.play("measure", azure_1=self.seen("azure-1", measure=lie), gcp_1=self.seen("gcp-1", measure=[here]))
+                asked = [line for line in (self.root / "did").read_text().splitlines() if ":" not in line]
+                self.assertEqual((2, ["azure-1 %d %d" % (count, 60 + 10 * count), "azure-2 0 60", "aws-1 0 60", "aws-2 0 60", "gcp-1 1 70"]), (code, asked), out)
+                self.assertIn("azure-1 - its plan has tunnels to others than the routers of routers, or two to one of them", out)
 
     def obedient(self, *more):
         """The modules that a turn runs beside those of the stub say that they did it."""
