@@ -735,6 +735,10 @@ class Test(unittest.TestCase):
             code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % broken)
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
+            # The same routers, and one has another id.
+            code, out = self.play(inventory(aws_1={"mesh_id": 9}), "wgmesh.router.preview", "-e", "against=%s" % before)
+            self.assertEqual(0, code, out)
+            self.assertIn("aws-1 is changed: ", out)
             # What routers are told besides the plan, and what is a default that nobody has said.
             said = {"mesh_tunnel_input": "mesh", "mesh_measure_port": 5202, "mesh_name": "routers", "mesh_unreachable": "yes"}
             args = ("-e", "against=%s" % before, "-e", "mesh_preview_file=%s" % result)

@@ -14,7 +14,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
-from ansible_collections.wgmesh.router.plugins.filter.members import members
+from ansible_collections.wgmesh.router.plugins.filter.members import member
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import mesh_group
 from ansible_collections.wgmesh.router.plugins.filter.objections import DEFAULTS, key, objections, read, reason
 from ansible_collections.wgmesh.router.plugins.plugin_utils import wgmesh
@@ -91,6 +91,6 @@ class ActionModule(wgmesh.ActionModule):
         first = hostvars[sorted(present)[0]]
         found = {option: first.get(variable) for option, variable in SETTINGS.items()}
         return {
-            "routers": members(names, hostvars), "settings": settings(group, groups, hostvars),
+            "routers": {name: member(hostvars[name]) for name in names}, "settings": settings(group, groups, hostvars),
             **{option: value for option, value in found.items() if value is not None},
         }  # fmt: skip

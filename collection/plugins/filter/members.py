@@ -46,7 +46,8 @@ FIELDS = (
 )
 
 
-# What was found in a process of Ansible's for one task, which a loop asks for each item.
+# What was found in a process of Ansible's for one task, which a loop asks for each item. It is of the
+# run's own inventory, so who reads another one asks member.
 FOUND = {}
 
 
