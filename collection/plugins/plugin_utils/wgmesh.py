@@ -15,6 +15,7 @@ There input is a temporary file, as it is for all of Ansible's own modules.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import subprocess
 import time
 import traceback
 
+from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -73,7 +75,9 @@ WANTS_TERMINAL = "you must have a tty"
 PASSWORD = re.compile(r"^(Missing|Incorrect) \S+ password|waiting for privilege escalation prompt")
 
 # Seconds that bringing the program to a target may take. It says more about the
-# way there than about the target, so the timeout of the task does not count it.
+# way there than about the target, so the timeout of the task does not count it. All
+# others wait meanwhile, so a target has them once in a run, however often it says that
+# it has no program.
 UPLOAD_TIME = 600
 
 # The target answers a line that begins so when it could not start the binary.
@@ -169,7 +173,7 @@ class ActionModule(ActionBase):
             end_commands(err)
             cause = "no answer within %s s, the timeout of this task" % self._task.timeout
             if self._uploads:
-                cause = "the program was not there within %s s" % UPLOAD_TIME
+                cause = "the program was not there within %s s" % self._uploads
             return {**answers.failed(cause, "look at what hangs on this host (its load, its disk), and run again"), "no_answer": True}
 
     def cleanup(self, force=False):
@@ -189,7 +193,7 @@ class ActionModule(ActionBase):
         return cause, "give ansible_become_password or -K, or allow it without one"
 
     def _run_module(self, task_vars):
-        self._uploads = False  # the try before may have ended there
+        self._uploads = 0  # the try before may have ended there
         self._ssh_arguments()
         # What only reads is called _info in Ansible, by its rules, and by its former name too.
         module = self._task.action.rpartition(".")[2].removesuffix("_info")
@@ -242,8 +246,8 @@ class ActionModule(ActionBase):
 
     # Whether input goes to a command's standard input, which is one round trip.
     _piped = None
-    # Whether the program is on its way to the target.
-    _uploads = False
+    # The seconds that the program has to get to the target, while it is on its way.
+    _uploads = 0
 
     def _low_level_execute_command(self, *args, **kwargs):
         """Run a command as Ansible does, and refuse an output that is too much before Ansible reads it."""
@@ -347,13 +351,14 @@ class ActionModule(ActionBase):
 
         Display().vvv("wgmesh.router: uploading %s" % path)
         left = signal.alarm(0)  # 0: the task has no timeout
+        host = self._task.delegate_to or task_vars["inventory_hostname"]
+        self._uploads = upload_time("%s %s" % (host, build["sha256"]), left)
         if left:
-            signal.alarm(UPLOAD_TIME)
-        self._uploads = True
+            signal.alarm(self._uploads)
         root_dir, user_dir = self._dirs(task_vars)
         answer = self._execute(UPLOAD.format(build=build["sha256"], root_dir=root_dir, user_dir=user_dir, answer=ANSWER), content)
         signal.alarm(left)
-        self._uploads = False
+        self._uploads = 0
         state, _space, where = (target_answer(answer) or "").partition(" ")
         if state == "damaged":
             raise Refusal("%s is not what the manifest names, or is damaged on its way" % path, "run `make collection`")
@@ -362,6 +367,14 @@ class ActionModule(ActionBase):
         if state != "done":
             where = " of %s" % self._task.delegate_to if self._task.delegate_to else ""
             raise Refusal("uploading to the target: %s" % ending(answer), "set wgmesh_remote_dir%s to a folder that can be written" % where)
+
+
+def upload_time(what, left):
+    """Return how many seconds this upload may take, of which the task has some left."""
+    # The folder is this run's. Each task is a process of its own.
+    first = os.path.join(C.DEFAULT_LOCAL_TMP, "wgmesh-" + hashlib.sha256(what.encode()).hexdigest())
+    os.close(os.open(first, os.O_CREAT, 0o600))
+    return max(left, min(UPLOAD_TIME, int(os.stat(first).st_mtime + UPLOAD_TIME - time.time())))
 
 
 def confirms(module, arguments):

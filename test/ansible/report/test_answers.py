@@ -1,16 +1,20 @@
 """What the words of a router may do to who reads them: a terminal, the agent of a CI, Ansible itself."""
 
 import json
+import os
 import re
+import tempfile
+import time
 import types
 import unittest
+import unittest.mock
 
 from ansible.plugins import loader
 
 getattr(loader, "init_plugin_loader", bool)()  # ansible-core 2.14 does it by itself, from ANSIBLE_COLLECTIONS_PATH
 
 from ansible_collections.wgmesh.router.plugins.action import bird_config, mesh_report, mesh_steps, without_facts  # noqa: E402
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes, report  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes, report, wgmesh  # noqa: E402
 
 # What agents take for orders: Azure's and GitHub's old one anywhere in a line, TeamCity's too, GitHub's new one at its beginning.
 ORDER = re.compile(r"##[\w.-]*\[|^\s*::(?![0-9a-f]{1,4}\b)[a-z-]+.*::", re.M | re.I)
@@ -110,6 +114,16 @@ class Test(unittest.TestCase):
         for asked, lines in ((3, 32), (0, 20)):
             got = answers.accept("mesh_measure", "gcp-1", {"tunnels": [{}] * (asked - 1), "results": [{}] * (asked > 0)}, {"lines": many})["lines"]
             self.assertEqual([*many[:lines], "gcp-1: and %d more lines, which are not shown" % (500 - lines)], got)
+
+    def test_an_upload_has_its_time_once(self):
+        """Who says in each task that it has no program would hold all others each time."""
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(wgmesh.C, "DEFAULT_LOCAL_TMP", folder):
+            self.assertLessEqual(595, wgmesh.upload_time("azure-1 f00d", 60))
+            (first,) = os.listdir(folder)
+            for ago, want in ((500, 100), (580, 60), (9000, 60), (-9000, 600)):
+                os.utime(os.path.join(folder, first), (time.time() - ago,) * 2)
+                self.assertAlmostEqual(want, wgmesh.upload_time("azure-1 f00d", 60), delta=5)
+            self.assertLessEqual(595, wgmesh.upload_time("azure-2 f00d", 60))
 
     def test_no_router_fills_the_screen(self):
         out, seen = [], {"aws-1": {"__mesh_status": {"lines": list(map(str, range(20000))), "troubles": []}}}
