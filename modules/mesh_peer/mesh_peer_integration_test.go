@@ -249,7 +249,7 @@ func TestRestoredFromBackup(t *testing.T) {
 	sh(t, "cd %s && cp -a backup/. psk", office.dir)
 	fromOffice["envelopes"] = seal()
 	before := azure.files()
-	assert.Contains(t, fmt.Sprint(azure.must("office-1", fromOffice)["pending"]), "restored from a backup")
+	assert.Contains(t, fmt.Sprint(azure.must("office-1", fromOffice)["pending"]), "from a backup")
 	assert.Equal(t, before, azure.files())
 	assert.Less(t, known(office, "azure-1")["generation"], known(azure, "office-1")["generation"])
 	fromOffice["envelopes"] = seal(fmt.Sprint(number))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // What ssh says about some routers; it is asked by address.
@@ -115,9 +117,9 @@ func joining(t *testing.T, bin, hosts string) lone {
 	t.Setenv("ANSIBLE_COLLECTIONS_PATH", l.path("collections"))
 	t.Setenv("ANSIBLE_SSH_EXECUTABLE", file(t, l.path("ssh"), ssh, 0o700))
 	root := l.path("collections/ansible_collections/wgmesh/router/")
-	plugin, err := os.ReadFile("../../collection/plugins/callback/join.py")
-	require.NoError(t, err)
-	file(t, root+"/plugins/callback/join.py", string(plugin), 0o600)
+	for _, path := range []string{"plugins/callback/join.py", "plugins/plugin_utils/answers.py"} {
+		file(t, root+"/"+path, string(must.Get(os.ReadFile("../../collection/"+path))(t)), 0o600)
+	}
 	file(t, root+"/plugins/modules/mesh_peer", meshPeer, 0o700)
 	file(t, root+"/plugins/modules/mesh_plan_info", meshPlan, 0o700)
 	file(t, root+"/plugins/modules/mesh_gate", meshGate, 0o700)

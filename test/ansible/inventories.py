@@ -1382,8 +1382,8 @@ class Drains(unittest.TestCase):
         self.assertIn("azure-1 forwards 200 packets/s (wg6 azure-2: 5 in, 205 out", lines[1])
         # Nor is all that a host forwards its site's: it may have containers.
         line = undrained("azure-1", [], traffic)[0]
-        self.assertIn("no other router does it, so it comes from its own site (a route table, a balancer, a gateway) or from its containers", line)
-        self.assertTrue(line.endswith(": end it, or allow it by -e mesh_drain_traffic=N"), line)
+        self.assertIn("; its own site sends it (a route table, a balancer, a gateway), or its containers: ", line)
+        self.assertTrue(line.endswith(": end it, or let it break by -e mesh_drain_traffic=N"), line)
         self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
 
     def test_drained_and_last_way_out(self):
@@ -1397,7 +1397,7 @@ class Drains(unittest.TestCase):
         ):
             tunnels = [{"peer": "azure-2", "bgp": two}, {"peer": "azure-3", "bgp": three}, {"peer": "office-1", "bgp": office}]
             lines = undrained("azure-1", [], {"forwarded": 9, "tunnels": tunnels}, beside=["azure-2", "azure-3"])
-            self.assertEqual(want, alone in lines[0], lines)
+            self.assertEqual((want, not want), (alone in lines[0], "mesh_drain_traffic" in lines[0]), lines)
         self.assertNotIn("last way out", undrained("azure-1", [], {"forwarded": 9, "tunnels": tunnels})[0], "the only router of its site")
 
     def test_one_says_that_it_uses(self):

@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
             for router in seen:
                 found = registered.status(hostvars[router])
                 own = [line for line in found.get("lines") or [] if line not in (found.get("notes") or [])]
-                lines += ["", router, *answers.few(own, answers.rows(routers), router, "lines")]
+                lines += ["", router, *answers.few(own, answers.rows(routers), "lines")]
         for line in lines:
             self.display(causes.plain_row(line))
         if warnings:

@@ -43,7 +43,7 @@ class ActionModule(wgmesh.ActionModule):
                 break
         result.update(answers=found, changed=bool(did))
         if "warnings" in result:
-            result["warnings"] = answers.few(result["warnings"], answers.MOST_WARNINGS, host, "warnings")
+            result["warnings"] = answers.few(result["warnings"], answers.MOST_WARNINGS, "warnings")
         if did and not result.get("failed"):
             result["msg"] = "changed: " + ", ".join(did)
         if diffs:

@@ -73,12 +73,13 @@ def undrained(name, others, traffic, most=0, beside=(), doubted=False):
     if forwarded > most:
         by = sorted(traffic.get("carried") or [], key=lambda tunnel: -tunnel["received"] - tunnel["sent"])[:2]
         most_used = ", ".join("%s %s: %d in, %d out" % (tunnel["name"], tunnel["peer"], tunnel["received"], tunnel["sent"]) for tunnel in by)
-        whence = "; no other router does it, so it comes from its own site (a route table, a balancer, a gateway) or from its containers: "
-        whence = "" if lines else whence + "end it, or allow it by -e mesh_drain_traffic=N"
+        whence = "" if lines else "; its own site sends it (a route table, a balancer, a gateway), or its containers"
         near = {tunnel["peer"]: tunnel["bgp"] for tunnel in traffic.get("tunnels") or [] if tunnel["peer"] in beside and tunnel.get("bgp")}
         if near and "Established" not in near.values():  # as roles/router/files/root/usr/local/libexec/wgmesh-health.sh
             whence += "; it has no session to %s, so it acts as the last way out of its site: mend that, or while it lives " % listed(list(near))
             whence += "`systemctl stop wgmesh-health.socket` on %s" % name
+        elif whence:
+            whence += ": end it, or let it break by -e mesh_drain_traffic=N"
         if alone:
             whence = "; of the others only %s says that it sends here: " % alone + mend % alone
         lines.append("%s forwards %d packets/s (%s)%s" % (name, forwarded, most_used, whence))

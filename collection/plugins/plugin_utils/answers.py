@@ -46,8 +46,8 @@ class Wrong(Exception):
 
 
 # What the agent of a CI takes for an order: ##[..], ##vso[..] and TeamCity's anywhere in a line, GitHub's ::word at its
-# beginning, where a table may break it. Four hexadecimal digits are of an address.
-ORDER = re.compile(r"#(?=#[\w.-]*\[)|:(?=:(?![0-9A-Fa-f]{1,4}(?![\w-]))[\w-])")
+# beginning, where a table may break it. Four hexadecimal digits are of an address, also in a range of them.
+ORDER = re.compile(r"#(?=#[\w.-]*\[)|:(?=:(?![0-9A-Fa-f]{1,4}(?:-[0-9A-Fa-f]{0,4}:|(?![\w-])))[\w-])")
 
 
 def disarmed(text):
@@ -86,9 +86,9 @@ def values(text):
     return text.count(",") + text.count("[") + text.count("{")
 
 
-def few(texts, most, host, what):
-    """Return the texts of a host that somebody can read."""
-    return texts if len(texts) <= most else texts[:most] + ["%s: and %d more %s, which are not shown" % (host, len(texts) - most, what)]
+def few(texts, most, what):
+    """Return the texts that somebody can read. What is said of the others is the same for all routers, so that Ansible shows it once."""
+    return texts if len(texts) <= most else texts[:most] + ["and %d more %s, which are not shown" % (len(texts) - most, what)]
 
 
 def rows(count):
@@ -440,11 +440,11 @@ def accept(module, host, arguments, answer):
             "%s: its answer to %s is not used: %s: found %s, expected %s" % (host, module, wrong.field or "all of it", wrong.found, line(wrong.expected, 300)),
             "take %s for taken over, unless somebody changed its program" % host,
         )
-    if "warnings" in common:
-        common["warnings"] = few(common["warnings"], MOST_WARNINGS, host, "warnings")
+    if "warnings" in common and module != "mesh_preview":  # which is the controller's, and shows what others leave out
+        common["warnings"] = few(common["warnings"], MOST_WARNINGS, "warnings")
     if "lines" in documented:
         asked = [arguments[option] for option in ("tunnels", "results") if isinstance(arguments.get(option), list)]
-        documented["lines"] = few(documented["lines"], rows(sum(map(len, asked))), host, "lines")
+        documented["lines"] = few(documented["lines"], rows(sum(map(len, asked))), "lines")
     more = sorted(set(Object({**ANSWERS[module], **COMMON}).surplus(answer)))
     if more:  # the same words each time, which Ansible shows once
         names = ", ".join(more[:3]) + (" and %d more" % (len(more) - 3) if len(more) > 3 else "")
