@@ -2,6 +2,8 @@ package join_test
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,6 +201,35 @@ func TestKeptAnswer(t *testing.T) {
 	// A power cut cannot leave half of it, but a disk can.
 	require.NoError(t, os.WriteFile(kept, before[:len(before)/2], 0o600))
 	assert.Contains(t, l.ends(75), "and DIR/state/inventory.json is damaged: unexpected end of JSON input")
+}
+
+// An answer that makes this router absent is one: as in an older answer it would go on as a member.
+func TestAbsentByItsAddress(t *testing.T) {
+	l := alone(t, "")
+	answer := "cat <<'END'\n" + `{"_meta": {"hostvars": {"a": {"ansible_host": %q, "mesh_state": %q}}}, ` +
+		`"routers": {"hosts": ["a", "b"]}}` + "\nEND"
+	var mine string
+	for _, a := range must.Get(net.InterfaceAddrs())(t) {
+		if prefix := netip.MustParsePrefix(a.String()); !prefix.Addr().IsLoopback() {
+			mine = prefix.Addr().String()
+		}
+	}
+	if mine == "" {
+		t.Skip("this machine has no address but those of its loopback")
+	}
+	l.program("ansible-inventory", fmt.Sprintf(answer, mine, "present"))
+	l.ends(0)
+	before := must.Get(os.ReadFile(l.path("state/inventory.json")))(t)
+
+	l.program("ansible-inventory", fmt.Sprintf(answer, mine, "absent"))
+	l.program("ansible-playbook", `printf '%s\n' "$@" >`+l.path("seen")+"\n"+
+		`echo 'a: router: "a" is absent, so it has no plan'; echo '{"peered": [], "missing": [], `+
+		`"changed": 0, "planned": false}' >"$WGMESH_JOIN_REPORT"; exit 2`)
+	said := l.ends(75)
+	assert.NotContains(t, said, "using the routers known on")
+	assert.Contains(t, said, "is absent, so it has no plan")
+	assert.NotContains(t, string(must.Get(os.ReadFile(l.path("seen")))(t)), l.path("state/inventory.json"))
+	assert.Equal(t, string(before), string(must.Get(os.ReadFile(l.path("state/inventory.json")))(t)))
 }
 
 // What mesh_plan refuses does not become the last good answer.

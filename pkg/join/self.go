@@ -31,7 +31,7 @@ func thisMachine() machine {
 
 // self finds the name of this machine among the routers of the inventory: the
 // one that join.yml gives, the host's name, or the router that has one of this
-// machine's addresses and is not absent.
+// machine's addresses. One that is absent counts where no other has the address.
 func self(c Config, m machine, i listing) (string, error) {
 	routers := i.Members(c.Group)
 	// What is kept is named by patterns of Ansible, and mesh_plan_info takes no other name either.
@@ -56,17 +56,21 @@ func self(c Config, m machine, i listing) (string, error) {
 			return name, nil
 		}
 	}
-	var mine []string
+	var mine, gone []string
 	for _, router := range routers {
-		if i.text(router, "mesh_state") == "absent" { // its address may be another machine's now
-			continue
-		}
 		for _, variable := range []string{"mesh_endpoint", "ansible_host"} {
 			if slices.Contains(m.addresses, i.address(router, variable)) {
-				mine = append(mine, router)
+				if i.text(router, "mesh_state") == "absent" { // its address may be another machine's now
+					gone = append(gone, router)
+				} else {
+					mine = append(mine, router)
+				}
 				break
 			}
 		}
+	}
+	if len(mine) == 0 && len(gone) > 0 { // mesh_plan refuses each of them; an older answer might not
+		return gone[0], nil
 	}
 	switch len(mine) {
 	case 1:

@@ -12,7 +12,9 @@ import (
 
 func TestSelf(t *testing.T) {
 	i := listing{inventory.List{
-		Groups: map[string]inventory.Group{"routers": {Hosts: []string{"azure-1", "azure-2", "office-1", "old"}}},
+		Groups: map[string]inventory.Group{"routers": {
+			Hosts: []string{"azure-1", "azure-2", "office-1", "old", "older"},
+		}},
 		Vars: map[string]map[string]json.RawMessage{
 			"azure-1": {
 				"mesh_endpoint": json.RawMessage(`"203.0.113.11"`),
@@ -25,7 +27,13 @@ func TestSelf(t *testing.T) {
 			"office-1": {"mesh_endpoint": json.RawMessage(`{"__ansible_unsafe": "192.0.2.11"}`)},
 			"old": {
 				"mesh_endpoint": json.RawMessage(`"203.0.113.11"`),
+				"ansible_host":  json.RawMessage(`"10.1.3.4"`),
 				"mesh_state":    json.RawMessage(`{"__ansible_unsafe": "absent"}`),
+			},
+			"older": {
+				"mesh_endpoint": json.RawMessage(`"10.1.3.4"`),
+				"ansible_host":  json.RawMessage(`"10.1.3.5"`),
+				"mesh_state":    json.RawMessage(`"absent"`),
 			},
 		},
 	}}
@@ -43,10 +51,12 @@ func TestSelf(t *testing.T) {
 		"not one that is absent, which had its address": {
 			hostname: "vm", addresses: []string{"203.0.113.11"}, want: "azure-1",
 		},
-		"both of one": {hostname: "vm", addresses: []string{"10.1.1.4", "203.0.113.11"}, want: "azure-1"},
+		"an absent one's alone":  {hostname: "vm", addresses: []string{"10.1.3.5"}, want: "older"},
+		"of two that are absent": {hostname: "vm", addresses: []string{"10.1.3.4"}, want: "old"},
+		"both of one":            {hostname: "vm", addresses: []string{"10.1.1.4", "203.0.113.11"}, want: "azure-1"},
 		"none": {
 			hostname: "vm", addresses: []string{"10.9.9.9"},
-			err: "which router is this? The group routers has azure-1, azure-2, office-1, old, " +
+			err: "which router is this? The group routers has azure-1, azure-2, office-1, old, older, " +
 				"none with the name vm or an address of this machine; set router in /j",
 		},
 		"several": {
@@ -56,7 +66,7 @@ func TestSelf(t *testing.T) {
 		"a name that is none": {
 			router: "azure-3", hostname: "azure-1",
 			err: "router azure-3 is not in the group routers of the inventory, " +
-				"which has azure-1, azure-2, office-1, old; correct router in /j, or the inventory",
+				"which has azure-1, azure-2, office-1, old, older; correct router in /j, or the inventory",
 		},
 	}
 	for name, tt := range tests {
