@@ -95,8 +95,11 @@ class Test(unittest.TestCase):
         listed, other, program, last = (self.folder / name for name in ("a.yml", "b.yml", "c.sh", "routers.yml"))
         office_2 = "{mesh_id: 2, mesh_site: office, mesh_endpoint: none, plugin: x}"
         listed.write_text("routers: {hosts: {office-2: %s}}\n" % office_2)
-        other.write_text("plugin: ansible.builtin.constructed\n")
-        program.write_text("#!/bin/sh\necho '{}'\n")
+        compose = {"mesh_site": "'{' ~ %s" % json.dumps(template[1:])}
+        other.write_text(json.dumps({"plugin": "ansible.builtin.constructed", "strict": True, "compose": compose}))
+        office_3 = {"mesh_id": 3, "mesh_site": template, "mesh_endpoint": "none"}
+        told = json.dumps({"routers": {"hosts": ["office-3"]}, "_meta": {"hostvars": {"office-3": office_3}}})
+        program.write_text("#!/bin/sh\ncat <<'END'\n%s\nEND\n" % told)
         program.chmod(0o755)
         last.write_text("plugin: wgmesh.router.routers\n")
         for core in CORES:
@@ -120,24 +123,38 @@ class Test(unittest.TestCase):
         last.write_text("plugin: wgmesh.router.routers\nsites: {office: 1}\n")
         vienna = "mesh_id: 2, mesh_site: 2, mesh_endpoint: none"
         sites = "mesh_sites: {1: {}, 2: {zones: {x: []}}, 3: {}}"
-        third = "three: {mesh_id: 3, mesh_site: %s, mesh_endpoint: none}"
-        for zone, site, want in (
-            ("x", "3", ()),
-            ("x", "2", ("site 3: no source has a router of it", )),
-            ("''", "3", ("router two: mesh_zone is missing: expected one of x", )),
-            ("x", '"{{ here }}"', ("mesh_site of three is a template", "write the site, or have compose of its source give it")),
+        third = "three: {mesh_id: 3, mesh_endpoint: none, mesh_site: %s}"
+        hostile = "{{ lookup('pipe', 'touch %s/ran') }}" % self.folder
+        same = '"{{ nowhere }}"}, again: {mesh_id: 4, mesh_endpoint: none, mesh_sites: {1: {}, 2: {}, %s}, mesh_site: "{{ nowhere }}"'
+        others = same + '}, zero: {mesh_state: absent, mesh_site: "{{ never }}"'
+        unrendered = ("is a template that is not rendered here", "write the site, or have compose of its source give it")
+        for zone, site, want, fails in (
+            ("x", "3", (), False),
+            ("x", "2", ("site 3: no source has a router of it",), True),
+            ("''", "3", ("router two: mesh_zone is missing: expected one of x",), True),
+            ("x", '"{{ here }}"', (), False),
+            ("x", '"{% if true %}3{% endif %}"', (), False),
+            ("x", '"{{ here - 1 }}", mesh_zone: x', ("site 3: no source has a router of it",), True),
+            ("x", '"{{ here - 1 }}"', ("router three: mesh_zone is missing: expected one of x",), True),
+            ("x", '"{{ nowhere }}"', unrendered, False),
+            ("x", others % "3: {}", unrendered, False),
+            ("x", others % "3: {}, 4: {}", (*unrendered, "site 3: no source has a router of it", "site 4: no source has a router of it"), True),
+            # What a source says is not rendered, whoever has the template.
+            ("x", '3}, spy: {mesh_id: 4, mesh_endpoint: none, mesh_site: "%s"' % hostile, ("router spy (found by office): mesh_site is {{ lookup(",), True),
         ):
             hosts.write_text(
-                "mesh_from_office: {hosts: {one: {}}}\n"
+                "mesh_from_office: {hosts: {one: {}, spy: {}}}\n"
                 "routers: {vars: {here: 3, %s}, hosts: {one: {mesh_id: 1, mesh_site: '1', mesh_endpoint: none}, two: {%s, mesh_zone: %s}, %s}}\n"
                 % (sites, vienna, zone, third % site)
             )
             for found, _, said in self.each(hosts, last):
                 told = "\n".join(one for one in lab.warnings(said) if "routers.yml: " in one)
-                self.assertEqual(not want or "template" in want[0], found is not None, said)
-                self.assertEqual(bool(want), bool(told), said)
-                for text in want:
-                    self.assertIn(text, told)
+                with self.subTest(site=site):
+                    self.assertEqual(fails, found is None, said)
+                    self.assertEqual(bool(want), bool(told), said)
+                    for text in want:
+                        self.assertIn(text, told)
+        self.assertFalse((self.folder / "ran").exists(), "a template of a source ran")
 
     def test_token_and_tls(self):
         ca, cert, key = lab.authority(self.folder, ["127.0.0.1"])

@@ -14,7 +14,9 @@ description:
   - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) where its site has zones. A router that
     nobody can call from outside says so with C(mesh_endpoint=none).
   - Each site of C(mesh_sites) needs a router. Some plugins show an empty cloud to those who may not look into it.
-  - Templates of the inventory are not rendered here. With one for a C(mesh_site) it warns, and looks for no empty site.
+  - A template for the C(mesh_site) of a router that is in no group C(mesh_from_) is rendered with what the inventory
+    says of that router, unless a program is among the sources. Where it cannot be, as with facts, and for other routers,
+    it warns. Then each such text may be the one that fills an empty site. With more empty sites than texts it fails.
   - Two machines with one name would become one host of the inventory. It sees them by the groups whose names begin with
     C(mesh_from_). A router may be in one of them at most. Each source makes one group for each machine.
   - The file's name ends in C(routers.yml) or C(routers.yaml).
@@ -97,16 +99,20 @@ class InventoryModule(BaseInventoryPlugin):
         sources = inventory.processed_sources + [path]
         problems = list(old_core(loader, inventory.processed_sources))
         found = [(host, variables(host, loader, sources)) for host in hosts]
+        program = any(map(is_program, inventory.processed_sources))  # what it prints is a template for Ansible
+        for host, known in found:
+            if is_template(known) and not (origins(host) or program or problems):
+                known["mesh_site"] = rendered(self.templar, known)
         problems += [problem for host, known in found for problem in check(host, known, self.get_option("sites"))]
-        templates = [host.name for host, known in found if "{{" in site_of(known)]
-        said = []
+        said, empty = [], list(empty_sites([known for _host, known in found]))
+        templates = {host.name: site_of(known) for host, known in found if is_template(known) and known.get("mesh_state") != "absent"}
         if templates:
             said.append(
-                "mesh_site of %s is a template, which is not rendered here, so nobody looks for zones and empty sites: "
+                "mesh_site of %s is a template that is not rendered here, so nobody looks for its zones, and an empty site may be taken for its own: "
                 "write the site, or have compose of its source give it" % ", ".join(templates)
             )
-        else:
-            problems += empty_sites([known for _host, known in found])
+        if len(empty) > len(set(templates.values())):  # else each may be the site of one of them
+            problems += empty + said
         try:
             if self.get_option("guest_attributes") and not problems:
                 said += read_guest_attributes(found)
@@ -132,11 +138,15 @@ def old_core(loader, sources):
             yield "ansible-core %s runs what %s finds as templates: expected 2.19 or newer" % (__version__, source)
 
 
+def is_program(source):
+    return os.path.isfile(source) and os.access(source, os.X_OK)
+
+
 def finds(loader, source):
     """Whether a source is a program or the configuration of a plugin that does not mark what it found."""
     if not os.path.isfile(source):
         return False
-    if os.access(source, os.X_OK):
+    if is_program(source):
         return True
     try:
         content = loader.load_from_file(source)
@@ -199,6 +209,19 @@ def site_of(known):
     """A router's site, which may be a number in YAML, and another one's a cloud's tag."""
     site = known.get("mesh_site")
     return "" if site is None else str(site)
+
+
+def is_template(known):
+    return any(mark in site_of(known) for mark in ("{{", "{%"))
+
+
+def rendered(templar, known):
+    """The site that the operator's template gives. What a plugin found stays a text: its mark, or want of trust, sees to it."""
+    templar.available_variables = known
+    try:
+        return templar.template(known["mesh_site"])
+    except Exception:
+        return known["mesh_site"]  # it needs facts, or another router
 
 
 def check(host, known, pinned):
