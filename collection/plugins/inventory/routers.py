@@ -187,7 +187,7 @@ def left_out(found):
         for host, known, _proof in same if len(same) > 1 else ():
             if origins(host) and own != [host.name]:
                 known["mesh_host_key"] = ""
-                other = next(name for name in own + [one[0].name for one in same] if name != host.name)
+                other = [name for name in own + [one[0].name for one in same] if name != host.name][0]
                 too, who = ("", host.name) if own and host.name not in own else (", too,", "one of them")
                 yield "router %s: mesh_host_key is the key of %s%s and is left out: has somebody taken %s over?" % (host.name, other, too, who)
 
