@@ -395,7 +395,7 @@ class Turns(unittest.TestCase):
             action.unlink()
             action.write_text(
                 "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
-                "        tunnels = [] if 'results' in self._task.args else [{'router': task_vars['inventory_hostname']}]\n"
+                "        tunnels = [] if 'results' in self._task.args else [dict.fromkeys(('router', 'peer'), task_vars['inventory_hostname'])]\n"
                 "        drawn = {'tunnels': tunnels, 'problems': [], 'troubles': [], 'lines': self._task.args.get('results')}\n"
                 "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': [], **drawn}\n")
 
@@ -415,7 +415,7 @@ class Turns(unittest.TestCase):
         self.assertIn("PLAY [Rotate the pre-shared keys] ", out)
         # Each mesh has a table of its own.
         code, out, did = self.play(self.site(("measure", azure), ("measure", aws)), *limit)
-        self.assertEqual((0, ["azure-1", "aws-1"]), (code, re.findall(r"\{'router': '(\S+?)'\}", out)), out)
+        self.assertEqual((0, ["azure-1", "aws-1"]), (code, re.findall(r"\{'router': '(\S+?)', 'peer'", out)), out)
 
     def test_goes_on_with_who_was_begun(self):
         """Nobody else of its site can go while it is drained."""
