@@ -160,7 +160,7 @@ func TestTakeOver(t *testing.T) {
 	assert.Empty(t, said, "a second run takes nothing")
 }
 
-// What was put aside before, or by a run that was cut off, is no copy of what is taken now.
+// What was put aside before, or by a run that was cut off, is not a copy of what is taken now.
 func TestTakeOverKeepsTheFile(t *testing.T) {
 	for _, aside := range []string{"", "PrivateKey = older=\n"} {
 		h := newHandmade(t)

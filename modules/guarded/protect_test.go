@@ -247,7 +247,7 @@ func TestUndoAtBootGoesOn(t *testing.T) {
 	}
 }
 
-// A soft-reboot, or a restart of a container, ends the process that waits, and is no other boot.
+// A soft-reboot, or a restart of a container, ends the process that waits, and is not another boot.
 func TestUndoAtBootWaitsOn(t *testing.T) {
 	r := newRouter(t)
 	wait, launched := r.Launch, []string{}

@@ -118,7 +118,7 @@ echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {
 	})
 }
 
-// A host that is no router cannot take a router's place, or spoil the file, by a name that
+// A host that is not a router cannot take a router's place, or spoil the file, by a name that
 // Ansible would read as a pattern.
 func TestNamesAreNoPatterns(t *testing.T) {
 	eachCore(t, func(t *testing.T, bin string) {

@@ -85,7 +85,7 @@ func TestFlowsOfManyNetworks(t *testing.T) {
 	}
 }
 
-// A network of the host's own that the user has accepted is no cause, whatever a filter says of it. A route
+// A network of the host's own that the user has accepted is not a cause, whatever a filter says of it. A route
 // that somebody made is one.
 func TestAcceptedNetwork(t *testing.T) {
 	const docker = "ip addr add 10.1.0.129/25 dev docker0"
