@@ -43,7 +43,7 @@ var router = sysctl.Profile{
 
 // The host is as it was, file by file, also when the profile changed meanwhile.
 func TestAbsentPutsTheFormerValuesBack(t *testing.T) {
-	root := stock().host(t)
+	root := stock().with(tree{"proc/net/ipv6_route": advertised}).host(t)
 	before := texts(t, root)
 	p := router
 	p.ReservedPorts = ports(t, "51801,51820")

@@ -1,6 +1,7 @@
 package sysctl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,8 @@ type bootFile struct {
 	sets []assignment
 	// late says why the file is read after all of sysctl.d; else empty.
 	late string
+	// mend says what to do about a value; empty: to remove the line.
+	mend string
 }
 
 // A Defeat is a parameter that does not have the wanted value in the end,
@@ -95,7 +98,7 @@ func (h Host) lateFiles() ([]bootFile, error) {
 		ufw.late = "ufw reads it when it starts"
 		files = append(files, ufw)
 	}
-	return files, nil
+	return append(files, h.ifupdown()...), nil
 }
 
 func (h Host) readConf(path string) (bootFile, error) {
@@ -141,8 +144,8 @@ func (b boot) defeats(want Settings) []Defeat {
 			}
 			out = append(out, Defeat{
 				Key: k.String(), Want: w, Found: last[k], By: f.path,
-				Reason: fmt.Sprintf("%s sets %s=%s, expected %s, and %s: remove the line there",
-					f.path, k, last[k], w, why),
+				Reason: fmt.Sprintf("%s sets %s=%s, expected %s, and %s: %s",
+					f.path, k, last[k], w, why, cmp.Or(f.mend, "remove the line there")),
 			})
 		}
 	}

@@ -78,7 +78,7 @@ func (h Host) readDropin(path string) (dropin, error) {
 // render returns the drop-in. Lines start with "-", so that a parameter that
 // is not there at boot does not fail systemd-sysctl.service: an interface
 // comes later (udev then runs systemd-sysctl for it), and a container has no
-// net.core. Forwarding comes first, as in Diff.
+// net.core. The order is that of Changes.
 func render(mesh string, want Settings, ours Ports, former Settings) []byte {
 	var b strings.Builder
 	b.WriteString(header + mark.Owner{Mesh: mesh}.Line())
@@ -99,8 +99,11 @@ func render(mesh string, want Settings, ours Ports, former Settings) []byte {
 	return []byte(b.String())
 }
 
-func optional(k Key) bool {
-	name, conf := strings.CutPrefix(string(k), prefixConf4)
+func optional(k Key) bool { return isInterface(k) || strings.HasPrefix(string(k), "net/core/") }
+
+func isInterface(k Key) bool {
+	name, conf4 := strings.CutPrefix(string(k), prefixConf4)
+	name, conf6 := strings.CutPrefix(name, prefixConf6)
 	pseudo := strings.HasPrefix(name, pseudoAll+"/") || strings.HasPrefix(name, pseudoDefault+"/")
-	return conf && !pseudo || strings.HasPrefix(string(k), "net/core/")
+	return (conf4 || conf6) && !pseudo
 }

@@ -61,37 +61,43 @@ func (h Host) interfaces() ([]string, error) {
 	return names, nil
 }
 
-// routedByAdvertisement lists the interfaces that have a default route from an
-// IPv6 router advertisement which the kernel will not renew once it forwards
-// (ip-sysctl.rst, accept_ra: 1 is "Accept Router Advertisements if forwarding
-// is disabled").
-func (h Host) routedByAdvertisement() ([]string, error) {
+// advertised lists accept_ra of the interfaces that have a route, to everywhere or to their
+// network, from a router advertisement which the kernel will take no more once it forwards
+// (ip-sysctl.rst, accept_ra: 1 is "Accept Router Advertisements if forwarding is disabled"); and
+// those that we set before, as the drop-in says. Where it is 0, none are taken, or by systemd-networkd
+// or NetworkManager, whose routes are none of the kernel's and which do not ask whether it forwards.
+func (h Host) advertised(own dropin) ([]Key, error) {
 	data, err := os.ReadFile(h.path("proc/net/ipv6_route"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	found := map[string]bool{}
+	var candidates []string
 	for line := range strings.Lines(string(data)) {
 		// destination, its length, source, its length, next hop, metric,
 		// references, use, flags, interface: all numbers are hexadecimal.
 		f := strings.Fields(line)
-		if len(f) < 10 || f[1] != "00" {
+		if len(f) < 10 {
 			continue
 		}
 		const addrconf = 0x00040000 // RTF_ADDRCONF of linux/ipv6_route.h
-		flags, err := strconv.ParseUint(f[8], 16, 32)
-		if err != nil || flags&addrconf == 0 {
-			continue
+		if flags, err := strconv.ParseUint(f[8], 16, 32); err == nil && flags&addrconf != 0 {
+			candidates = append(candidates, f[9])
 		}
-		accept, err := h.read(Key("net/ipv6/conf/" + f[9] + "/accept_ra"))
+	}
+	for k := range own.former {
+		if name, accept := strings.CutSuffix(string(k), suffixAccept); accept {
+			candidates = append(candidates, strings.TrimPrefix(name, prefixConf6))
+		}
+	}
+	found := map[Key]bool{}
+	for _, name := range candidates {
+		k := Key(prefixConf6 + name + suffixAccept)
+		now, err := h.read(k)
 		if err != nil {
 			return nil, err
 		}
-		if accept.text == "1" {
-			found[f[9]] = true
+		if _, ours := own.former[k]; checkInterface(name) == nil && (now.text == "1" || ours && now.text != "0") {
+			found[k] = true
 		}
 	}
 	return sortedKeys(found), nil

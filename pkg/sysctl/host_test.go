@@ -148,6 +148,7 @@ func TestParseKey(t *testing.T) {
 
 func TestDiff(t *testing.T) {
 	const fwd, rp = sysctl.Key("net/ipv4/ip_forward"), sysctl.Key("net/ipv4/conf/all/rp_filter")
+	const eth, lo = sysctl.Key("net/ipv6/conf/eth0/accept_ra"), sysctl.Key("net/ipv6/conf/eth1/accept_ra")
 	tests := map[string]struct {
 		want, have sysctl.Settings
 		delta      []sysctl.Change
@@ -160,6 +161,10 @@ func TestDiff(t *testing.T) {
 		"foreign keys stay": {want: sysctl.Settings{fwd: "1"}, have: sysctl.Settings{fwd: "1", rp: "2"}},
 		"forwarding is first": {
 			want: sysctl.Settings{rp: "0", fwd: "1"}, delta: []sysctl.Change{{fwd, "", "1"}, {rp, "", "0"}},
+		},
+		"what forwarding would take away is before it, or after": {
+			want:  sysctl.Settings{fwd: "0", lo: "1", eth: "2"},
+			delta: []sysctl.Change{{eth, "", "2"}, {fwd, "", "0"}, {lo, "", "1"}},
 		},
 		"empty is not missing": {want: sysctl.Settings{rp: ""}, delta: []sysctl.Change{{rp, "", ""}}},
 	}

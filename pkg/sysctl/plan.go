@@ -36,7 +36,7 @@ type Have struct {
 	others     boot
 	interfaces []string
 	now        map[Key]value
-	advertised []string // interfaces whose IPv6 default route ends with forwarding
+	advertised []Key // accept_ra of the interfaces whose advertisements would end with forwarding
 }
 
 // A Delta is what has to be done for a profile, and what was found.
@@ -96,7 +96,12 @@ func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 	for _, name := range have.interfaces {
 		keys = append(keys, Key(prefixConf4+name+suffixSend), Key(prefixConf4+name+suffixStrict))
 	}
-	keys = append(keys, keyPorts)
+	if profile.Settings()[keyForward6] != "" {
+		if have.advertised, err = h.advertised(have.own); err != nil {
+			return have, err
+		}
+	}
+	keys = append(append(keys, keyPorts), have.advertised...)
 	for k := range have.own.former {
 		keys = append(keys, k)
 	}
@@ -109,10 +114,7 @@ func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 			return have, err
 		}
 	}
-	if profile.Settings()[keyForward6] != "" {
-		have.advertised, err = h.routedByAdvertisement()
-	}
-	return have, err
+	return have, nil
 }
 
 // with is the profile with what the drop-in has where it says nothing.
@@ -144,6 +146,9 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 	}
 	for _, name := range have.interfaces { // it has to hold on interfaces nobody named
 		w.live[Key(prefixConf4+name+suffixSend)] = "0"
+	}
+	for _, k := range have.advertised {
+		w.live[k], w.boot[k] = "2", "2"
 	}
 	w.compare()
 	return w.delta(profile, want.Path), nil
@@ -208,8 +213,6 @@ func (w *work) compare() {
 	}
 }
 
-func isInterface(k Key) bool { return optional(k) && strings.HasPrefix(string(k), prefixConf4) }
-
 func (w *work) delta(profile Profile, path string) Delta {
 	file := render(cmp.Or(profile.Mesh, w.own.mesh), w.boot, w.ours, w.former())
 	d := Delta{
@@ -232,12 +235,6 @@ func (w *work) delta(profile Profile, path string) Delta {
 			fmt.Sprintf(
 				"%s: this kernel or container does not let them be set here, so they are only in %s; "+
 					"set them on the container's host", strings.Join(d.FileOnly, ", "), path))
-	}
-	for _, n := range w.advertised {
-		d.warnings = append(d.warnings,
-			fmt.Sprintf(
-				"interface %s has its IPv6 default route from router advertisements, which a kernel that "+
-					"forwards no longer takes: set net.ipv6.conf.%s.accept_ra=2 or a static route", n, n))
 	}
 	return d
 }

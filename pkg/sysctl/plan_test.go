@@ -3,6 +3,7 @@ package sysctl_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,7 +154,9 @@ func TestKeysThatCannotBeSetHere(t *testing.T) {
 }
 
 func TestDefeats(t *testing.T) {
-	all := sysctl.Profile{Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20}
+	all := sysctl.Profile{
+		IPv6: new(true), Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,
+	}
 	tests := map[string]struct {
 		files tree
 		want  []string // key by whom
@@ -199,6 +202,26 @@ func TestDefeats(t *testing.T) {
 			files: tree{"etc/ufw/ufw.conf": "ENABLED=yes", "etc/ufw/sysctl.conf": "net/ipv4/conf/all/rp_filter=1"},
 			want:  []string{"net.ipv4.conf.all.rp_filter /etc/ufw/sysctl.conf"},
 		},
+		"ifupdown takes advertisements of a host": {
+			files: tree{
+				"proc/net/ipv6_route": advertised,
+				"etc/network/interfaces.d/50-ci": "auto eth0\niface eth0 inet dhcp\n\taccept_ra 0\n" +
+					"iface eth0 inet6 dhcp\n",
+			},
+			want: []string{acceptEth0 + " /etc/network/interfaces.d/50-ci"},
+		},
+		"ifupdown, said": {
+			files: tree{
+				"proc/net/ipv6_route":    advertised,
+				"etc/network/interfaces": "iface eth0 inet6 static\n  accept_ra 1\n",
+			},
+			want: []string{acceptEth0 + " /etc/network/interfaces"},
+		},
+		"ifupdown takes those of a router": {files: tree{
+			"proc/net/ipv6_route": advertised,
+			"etc/network/interfaces": "iface eth0 inet6 dhcp\n  accept_ra 2\n" +
+				"iface eth0 inet6 auto\niface eth1 inet6 dhcp\n",
+		}},
 		"an interface, strict": {
 			files: tree{"proc/sys/net/ipv4/conf/eth0/rp_filter": "1"},
 			want:  []string{"net.ipv4.conf.eth0.rp_filter eth0"},
@@ -218,14 +241,50 @@ func TestDefeats(t *testing.T) {
 	}
 }
 
-func TestWarnsOfLostAdvertisedRoute(t *testing.T) {
-	const route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 " +
-		"fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0"
-	root := stock().with(tree{"proc/net/ipv6_route": route}).host(t)
-	plan := observe(t, root, sysctl.Profile{IPv6: new(true)})
-	require.Len(t, plan.Warnings(), 1)
-	assert.Contains(t, plan.Warnings()[0], "net.ipv6.conf.eth0.accept_ra=2")
-	assert.Empty(t, observe(t, root, sysctl.Profile{}).Warnings())
+// What the kernel learns from router advertisements on eth0: a way out, and a network. The flags of
+// the route at the end, which eth1 has, are those that systemd-networkd's have.
+const advertised = `
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 ` +
+	`00000400 00000001 00000000 00450003     eth0
+20010db8000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 ` +
+	`00000100 00000001 00000000 004c0001     eth0
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 ` +
+	`00000400 00000001 00000000 00400003     eth1`
+
+const acceptEth0 = "net.ipv6.conf.eth0.accept_ra"
+
+// A kernel that forwards takes router advertisements where accept_ra is 2, so that has to be set first.
+func TestAdvertisementsAreStillTaken(t *testing.T) {
+	root := stock().with(tree{
+		"proc/net/ipv6_route": advertised, "proc/sys/net/ipv6/conf/eth1/accept_ra": "1",
+	}).host(t)
+	assert.NotContains(t, fmt.Sprint(observe(t, root, sysctl.Profile{}).Live), "accept_ra", "it forwards no IPv6")
+	plan := converge(t, root, sysctl.Profile{IPv6: new(true)})
+	assert.Equal(t, sysctl.Change{Key: "net/ipv6/conf/eth0/accept_ra", Old: "1", New: "2"}, plan.Live[0])
+	assert.Contains(t, dropin(t, root), "\n-"+acceptEth0+" = 2\nnet.ipv4.ip_forward = 1\n", "at boot, too")
+	assert.Equal(t, "1", live(t, root, "net.ipv6.conf.eth1.accept_ra"), "not the kernel's route")
+	assert.Empty(t, plan.Warnings())
+
+	kept := func(ipv6 bool) bool {
+		converge(t, root, sysctl.Profile{IPv6: &ipv6})
+		return strings.Contains(dropin(t, root), "\n-"+acceptEth0+" = 2\n")
+	}
+	require.NoError(t, os.Remove(filepath.Join(root, "proc/net/ipv6_route")))
+	assert.True(t, kept(true), "the router of the network is away")
+	assert.False(t, kept(false))
+	assert.True(t, kept(true), "the value is ours from before")
+	own := filepath.Join(root, "proc/sys/net/ipv6/conf/eth0/accept_ra")
+	require.NoError(t, os.WriteFile(own, []byte("0\n"), 0o644))
+	assert.False(t, kept(true), "a program of the host takes them now")
+	require.NoError(t, os.Remove(own))
+	assert.True(t, kept(true), "an interface that comes later, or a host of this image")
+}
+
+// Without a way out among them, they are still where its addresses come from.
+func TestAdvertisedNetworkAlone(t *testing.T) {
+	root := stock().with(tree{"proc/net/ipv6_route": strings.Split(advertised, "\n")[2]}).host(t)
+	converge(t, root, sysctl.Profile{IPv6: new(true)})
+	assert.Equal(t, "2", live(t, root, acceptEth0))
 }
 
 func TestRefuses(t *testing.T) {

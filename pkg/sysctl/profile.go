@@ -15,6 +15,7 @@ const (
 	keyRmemMax    Key = "net/core/rmem_max"
 	keyWmemMax    Key = "net/core/wmem_max"
 	prefixConf4       = "net/ipv4/conf/"
+	prefixConf6       = "net/ipv6/conf/"
 	nameMax           = 15 // IFNAMSIZ - 1
 	pseudoAll         = "all"
 	pseudoDefault     = "default"
@@ -26,6 +27,10 @@ const (
 	suffixSend = "/send_redirects"
 
 	suffixStrict = "/rp_filter"
+
+	// "2 - Overrule forwarding behaviour. Accept Router Advertisements even if forwarding is
+	// enabled." With 1 the kernel takes none once it forwards, and gives up at once what it learned.
+	suffixAccept = "/accept_ra"
 )
 
 // A Profile is what makes a Linux host a router of tunnels. Every key it leads

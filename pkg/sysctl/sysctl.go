@@ -8,6 +8,7 @@
 package sysctl
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/order"
@@ -44,10 +45,10 @@ type Change struct {
 }
 
 // Changes lists the changes that take have to want. Keys that only have holds are
-// left alone. The switches for forwarding come first, because the kernel
+// left alone. The switches for forwarding come early, because the kernel
 // resets other parameters when they change (ip-sysctl.rst, ip_forward: "its
-// change resets all configuration parameters to their default state"); the
-// rest is sorted by key.
+// change resets all configuration parameters to their default state"), and
+// after what they are not to take away with them; the rest is sorted by key.
 func Changes(want, have Settings) []Change {
 	var delta []Change
 	for k, v := range want {
@@ -56,15 +57,19 @@ func Changes(want, have Settings) []Change {
 		}
 	}
 	order.By(delta, func(a, b Change) int {
-		if fa, fb := isForwarding(a.Key), isForwarding(b.Key); fa != fb {
-			if fa {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(string(a.Key), string(b.Key))
+		return cmp.Or(cmp.Compare(a.turn(), b.turn()), strings.Compare(string(a.Key), string(b.Key)))
 	})
 	return delta
+}
+
+func (c Change) turn() int {
+	switch {
+	case strings.HasSuffix(string(c.Key), suffixAccept) && c.New == "2":
+		return 0
+	case isForwarding(c.Key):
+		return 1
+	}
+	return 2
 }
 
 func isForwarding(k Key) bool {

@@ -4,12 +4,15 @@ package sysctl_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/internal/must"
@@ -73,6 +76,66 @@ func TestRealKernel(t *testing.T) {
 	must.Get(host.Apply(t.Context(), observe(t, root, profile)))(t)
 	require.Empty(t, live(t, root, "net.ipv4.ip_local_reserved_ports"))
 	require.True(t, observe(t, root, profile).Empty())
+}
+
+// advertise sends what a router of a network sends to all its hosts: RFC 4861, 4.2 and 4.6.2.
+func advertise(t *testing.T, from nettest.Namespace, device string, lifetime byte) {
+	t.Helper()
+	message := []byte{134, 0, 0, 0, 64, 0, 0, lifetime, 0, 0, 0, 0, 0, 0, 0, 0}
+	message = append(message, 3, 4, 64, 0xc0, 0, 0, 7, 8, 0, 0, 7, 8, 0, 0, 0, 0)
+	message = append(message, net.ParseIP("2001:db8::")...)
+	require.NoError(t, from.Inside(func() error {
+		c, err := net.ListenPacket("ip6:ipv6-icmp", "fe80::1%"+device)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		if err := ipv6.NewPacketConn(c).SetMulticastHopLimit(255); err != nil {
+			return err
+		}
+		_, err = c.WriteTo(message, &net.IPAddr{IP: net.IPv6linklocalallnodes, Zone: device})
+		return err
+	}))
+}
+
+// A host keeps the way out that a router advertises, and goes on listening to that router.
+func TestAdvertisedRouteOutlivesForwarding(t *testing.T) {
+	router, here := nettest.New(t, "r"), nettest.New(t, "h")
+	far, near := nettest.Unique("f"), nettest.Unique("n")
+	nettest.Cable(t, router, far, here, near)
+	router.Sh(t, "ip address add fe80::1/64 dev %s nodad; ip link set %[1]s up", far)
+	here.IP(t, "link", "set", near, "up")
+	here.Enter(t)
+	routes := func() string { return here.IP(t, "-6", "route") }
+	const out, network = "default via fe80::1 ", "2001:db8::/64 "
+	learns := func(lifetime byte) {
+		nettest.Eventually(t, "what the router says is taken", func() string {
+			advertise(t, router, far, lifetime)
+			if now := routes(); strings.Contains(now, out) != (lifetime > 0) {
+				return "routes: " + now
+			}
+			return ""
+		})
+	}
+	learns(250)
+	root := kernelHost(t)
+	profile := sysctl.Profile{IPv6: new(true)}
+	must.Get(sysctl.Host{Root: root}.Apply(t.Context(), observe(t, root, profile)))(t)
+	require.Contains(t, routes(), out)
+	require.Contains(t, routes(), network)
+	require.True(t, observe(t, root, profile).Empty())
+	learns(0)
+	learns(250)
+
+	// As udev has it done when the interface appears at boot.
+	key := "/net/ipv6/conf/" + near
+	require.NoError(t, os.WriteFile("/proc/sys"+key+"/accept_ra", []byte("1"), 0o644))
+	nettest.Run(t, "/lib/systemd/systemd-sysctl", "--prefix="+key, filepath.Join(root, sysctl.Path))
+	require.Equal(t, "2", live(t, root, "net.ipv6.conf."+near+".accept_ra"))
+
+	takeAway(t, root)
+	require.Equal(t, "1", live(t, root, "net.ipv6.conf."+near+".accept_ra"))
+	require.Contains(t, routes(), out)
 }
 
 // What reads the drop-in at boot understands it, also where an interface is

@@ -24,7 +24,8 @@ description:
     comes by another way than the request, so both have to be 0.
   - Reports what defeats the profile. That is a file which is read later and sets another value, among C(/etc/sysctl.d),
     C(/run/sysctl.d), C(/usr/local/lib/sysctl.d), C(/usr/lib/sysctl.d), C(/etc/sysctl.conf) and an enabled ufw's
-    C(/etc/ufw/sysctl.conf); or an interface that is not in I(interfaces) and has C(rp_filter=1).
+    C(/etc/ufw/sysctl.conf); C(/etc/network/interfaces), where ifup would set C(accept_ra) back; or an interface that
+    is not in I(interfaces) and has C(rp_filter=1).
   - A parameter that this kernel, or the network namespace of a container, does not have or does not let be set is
     reported in a warning and is only written to the file. In a container that is C(net.core.*).
   - The drop-in records what each parameter was before. With I(state=present) nothing is set back when it is wanted no
@@ -42,8 +43,11 @@ options:
     description:
       - Whether to forward IPv6 too. Without it that stays as the drop-in has it, and where there is none IPv6 is not
         forwarded.
-      - A kernel that forwards IPv6 ignores router advertisements. There is a warning for an interface that has its
-        default route from one.
+      - A kernel that forwards IPv6 ignores router advertisements where C(accept_ra=1), and gives up at once the routes
+        that it has from them. So an interface that has such routes gets C(net.ipv6.conf.NAME.accept_ra=2) before that,
+        and in the drop-in for the next boot. Interfaces that have none keep their value.
+      - systemd-networkd and NetworkManager take advertisements themselves, with C(accept_ra=0), and do not ask the kernel
+        whether it forwards. So they are left alone.
     type: bool
   interfaces:
     description:
