@@ -89,15 +89,15 @@ class Test(unittest.TestCase):
         """Which runs what is found as templates: routers.yml refuses sources that find, but for ours."""
         template = "{{ lookup('pipe', 'touch %s/ran') }}" % self.folder
         self.consul.register("office-1", meta={"mesh": "wan", "mesh_site": template})
-        words = {"mesh_id": "1", "mesh_endpoint": "'none'", "mesh_sites": "{}"}
-        words["mesh_site"] = "consul_service_meta.mesh_site"
+        words = {"mesh_id": "1", "mesh_endpoint": "'none'"}
+        words["mesh_site"] = words["mesh_sites"] = "consul_service_meta.mesh_site"
         ours = self.source("ours", compose=words, groups={"routers": "true"})
         listed, other, program, last = (self.folder / name for name in ("a.yml", "b.yml", "c.sh", "routers.yml"))
         office_2 = "{mesh_id: 2, mesh_site: office, mesh_endpoint: none, plugin: x}"
         listed.write_text("routers: {hosts: {office-2: %s}}\n" % office_2)
-        compose = {"mesh_site": "'{' ~ %s" % json.dumps(template[1:])}
+        compose = dict.fromkeys(("mesh_site", "mesh_sites"), "'{' ~ %s" % json.dumps(template[1:]))
         other.write_text(json.dumps({"plugin": "ansible.builtin.constructed", "strict": True, "compose": compose}))
-        office_3 = {"mesh_id": 3, "mesh_site": template, "mesh_endpoint": "none"}
+        office_3 = {"mesh_id": 3, "mesh_site": template, "mesh_sites": template, "mesh_endpoint": "none"}
         told = json.dumps({"routers": {"hosts": ["office-3"]}, "_meta": {"hostvars": {"office-3": office_3}}})
         program.write_text("#!/bin/sh\ncat <<'END'\n%s\nEND\n" % told)
         program.chmod(0o755)
@@ -155,6 +155,36 @@ class Test(unittest.TestCase):
                     for text in want:
                         self.assertIn(text, told)
         self.assertFalse((self.folder / "ran").exists(), "a template of a source ran")
+
+    def test_all_sites_are_a_template(self):
+        """It switched off the question for a site without a router, whose tunnels the next run then took away."""
+        hosts, last = self.folder / "a.yml", self.folder / "routers.yml"
+        last.write_text("plugin: wgmesh.router.routers\n")
+        self.consul.register("office-1", meta={"site": "1"})
+        words = {"mesh_id": "1", "mesh_endpoint": "'none'", "mesh_site": "consul_service_meta.site"}
+        found = self.source("b", compose=words, groups={"routers": "true"})
+        zone = "router two: mesh_zone is missing: expected one of x"
+        warning = "mesh_sites is a template that is not rendered here, so nobody looks for a site without a router, nor for zones: write them out"
+        for sites, two, want, fails in (
+            ('"{{ ours }}"', "mesh_site: 2, mesh_zone: x", (), False),
+            ('"{{ ours }}"', "mesh_site: 1", ("site 2: no source has a router of it",), True),
+            ('"{{ ours }}"', "mesh_site: 2", (zone,), True),
+            ('{1: {}, 2: "{{ ours[2] }}"}', "mesh_site: 2", (zone,), True),
+            ('{1: {}, 2: {zones: "{{ nowhere }}"}, 3: {}}', "mesh_site: 2", ("site 3: no source has a router of it",), True),
+            ('"{{ nowhere }}"', "mesh_site: 2", (warning,), False),
+        ):
+            hosts.write_text(
+                "routers: {vars: {ours: {1: {}, 2: {zones: {x: []}}}, mesh_sites: %s}, hosts: {two: {mesh_id: 2, mesh_endpoint: none, %s}}}\n"
+                % (sites, two)
+            )
+            for there, _, said in self.each(hosts, found, last):
+                told = "\n".join(one for one in lab.warnings(said) if "routers.yml: " in one)
+                with self.subTest(sites=sites, two=two):
+                    self.assertEqual(fails, there is None, said)
+                    self.assertEqual(bool(want), bool(told), said)
+                    for text in want:
+                        self.assertIn(text, told)
+                    self.assertNotIn("router two: mesh_zone is missing: expected one of  ", told)
 
     def test_token_and_tls(self):
         ca, cert, key = lab.authority(self.folder, ["127.0.0.1"])

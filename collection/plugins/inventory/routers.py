@@ -14,6 +14,7 @@ description:
   - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) where its site has zones. A router that
     nobody can call from outside says so with C(mesh_endpoint=none).
   - Each site of C(mesh_sites) needs a router. Some plugins show an empty cloud to those who may not look into it.
+    Templates in it are rendered, unless a program is among the sources. Where it is one that cannot be, it warns.
   - A template for the C(mesh_site) of a router that is in no group C(mesh_from_) is rendered with what the inventory
     says of that router, unless a program is among the sources. Where it cannot be, as with facts, and for other routers,
     it warns. Then each such text may be the one that fills an empty site. With more empty sites than texts it fails.
@@ -100,12 +101,17 @@ class InventoryModule(BaseInventoryPlugin):
         problems = list(old_core(loader, inventory.processed_sources))
         found = [(host, variables(host, loader, sources)) for host in hosts]
         program = any(map(is_program, inventory.processed_sources))  # what it prints is a template for Ansible
-        for host, known in found:
-            if is_template(known) and not (origins(host) or program or problems):
-                known["mesh_site"] = rendered(self.templar, known)
+        for host, known in found if not (program or problems) else ():
+            if marked(known.get("mesh_sites")):
+                known["mesh_sites"] = rendered(self.templar, known, "mesh_sites")
+            if is_template(known) and not origins(host):
+                known["mesh_site"] = rendered(self.templar, known, "mesh_site")
         problems += [problem for host, known in found for problem in check(host, known, self.get_option("sites"))]
         said, empty = [], list(empty_sites([known for _host, known in found]))
         templates = {host.name: site_of(known) for host, known in found if is_template(known) and known.get("mesh_state") != "absent"}
+        sites = found[0][1].get("mesh_sites")
+        if isinstance(sites, str) and marked(sites):
+            said.append("mesh_sites is a template that is not rendered here, so nobody looks for a site without a router, nor for zones: write them out")
         if templates:
             said.append(
                 "mesh_site of %s is a template that is not rendered here, so nobody looks for its zones, and an empty site may be taken for its own: "
@@ -211,17 +217,21 @@ def site_of(known):
     return "" if site is None else str(site)
 
 
+def marked(value):
+    return any(mark in str(value) for mark in ("{{", "{%"))
+
+
 def is_template(known):
-    return any(mark in site_of(known) for mark in ("{{", "{%"))
+    return marked(site_of(known))
 
 
-def rendered(templar, known):
-    """The site that the operator's template gives. What a plugin found stays a text: its mark, or want of trust, sees to it."""
+def rendered(templar, known, word):
+    """What the operator's template gives. What a plugin found stays a text: its mark, or want of trust, sees to it."""
     templar.available_variables = known
     try:
-        return templar.template(known["mesh_site"])
+        return templar.template(known[word])
     except Exception:
-        return known["mesh_site"]  # it needs facts, or another router
+        return known[word]  # it needs facts, or another router
 
 
 def check(host, known, pinned):
@@ -241,7 +251,8 @@ def check(host, known, pinned):
             )
     sites = known.get("mesh_sites")
     site = {str(name): site for name, site in sites.items()}.get(site_of(known)) if isinstance(sites, dict) else None
-    zones = sorted(map(str, site.get("zones") or {})) if isinstance(site, dict) else []
+    zones = site.get("zones") if isinstance(site, dict) else None
+    zones = sorted(map(str, zones)) if isinstance(zones, (dict, list)) else []
     wanted = {
         "mesh_id": "a number of its own, 1 or higher",
         "mesh_site": "one of %s" % (", ".join(sorted(map(str, sites))) if isinstance(sites, dict) else "mesh_sites"),
