@@ -620,16 +620,11 @@ class Test(unittest.TestCase):
         for name, args, want in (
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
             ("measure", ("-e", "mesh_measure_at_once=abc"), "mesh_measure_at_once: got abc, expected a whole number, 0 or more"),
-            ("measure", ("-e", '{"mesh_measure_at_once": null}'), "mesh_measure_at_once: got nothing, expected a whole number, 0 or more"),
-            ("upgrade", ("-e", '{"mesh_upgrade_hook": 5}'), "mesh_upgrade_hook: got 5, expected a path"),
-            ("mesh", ("-e", '{"mesh_report_file": 5}'), "mesh_report_file: got 5, expected a path"),
             ("preview", ("-e", '{"mesh_preview_file": true}'), "mesh_preview_file: got True, expected a path"),
-            ("upgrade", ("-e", "mesh_upgrade_wait=abc"), "mesh_upgrade_wait: got abc, expected a whole number, 0 or more"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
             ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
             ("rotate", ("-e", "mesh_rotat=private"), "-e mesh_rotat: is not an option: expected mesh_rotate"),
             ("upgrade", ("-e", '{"mesh_upgrade_hok": "x.yml"}'), "-e mesh_upgrade_hok: is not an option: expected mesh_upgrade_hook"),
-            ("remove", ("-e", "mesh_remvoe=aws-1"), "-e mesh_remvoe: is not an option: expected mesh_remove"),
             ("IMAGE", ("-e", "router_jion=true"), "-e router_jion: is not an option: expected router_join"),
             ("drain", ("-e", "mesh_drain_force=flase", "--limit", "aws-1"), "aws-1: mesh_drain_force: got flase, expected true or false"),
             ("add", ("-e", "mesh_add=aws-1", "-e", '{"router_packages_apt": {"bird2": true}}'), "router_packages_apt: got {'bird2': True}, expected a list of texts"),
@@ -767,11 +762,9 @@ class Test(unittest.TestCase):
                 "become", "become_exe", "become_pass", "become_password", "become_user", "connection", "host", "password", "port",
                 "private_key_file", "ssh_common_args", "ssh_host", "ssh_pass", "ssh_password", "ssh_port", "ssh_private_key_file", "ssh_user", "user",
             )
-            for name in names:
-                with self.subTest(name):
-                    vaulted.write_text("all:\n  vars:\n    ansible_%s: %s\n" % (name, secret))
-                    code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
-                    self.assertEqual(0, code, out)
+            vaulted.write_text("all:\n  vars:\n" + "".join("    ansible_%s: %s\n" % (name, secret) for name in names))
+            code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
+            self.assertEqual(0, code, out)
             # But the mesh may be made of them.
             endpoint = {"ansible_host": "192.0.2.9", "mesh_endpoint": "{{ ansible_host }}"}
             code, out = self.play(inventory(azure_1=endpoint), "wgmesh.router.preview")

@@ -60,7 +60,6 @@ func killedRun(t *testing.T, l lab) {
 }
 
 func canary(t *testing.T, l lab) {
-	l.mesh(t)
 	old := l.secrets(t) // of the killed runs and all before
 	_, transcript, err := l.play(t, "-vvvvv", "--diff", "-e", "mesh_rotate_preshared_keys=true", "-e", "mesh_settle=60")
 	require.NoError(t, err, "the rotating run failed")
