@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/plan"
@@ -34,12 +35,16 @@ type Sources struct{ IPv4, IPv6 netip.Addr }
 
 // Resolve fills in what only the host knows: the way of a route that is onlink,
 // connected, or by a gateway that nobody gave, what no route may be installed for, and
-// the host's own addresses inside c.Networks. The first address of each family is the
-// source of the router's own packets.
+// the host's own addresses inside c.Networks, those on loopback last. The first address
+// of each family is the source of the router's own packets.
 func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	host.Interfaces = slices.DeleteFunc(slices.Clone(host.Interfaces), func(i Interface) bool {
 		return slices.ContainsFunc(c.Neighbors, func(n plan.Neighbor) bool { return n.Interface == i.Name })
 	})
+	// No network is behind loopback, and what is on it others may have too: a floating IP,
+	// keepalived's, an anycast one.
+	links := host.Interfaces
+	sort.SliceStable(links, func(i, j int) bool { return !links[i].Loopback && links[j].Loopback })
 	inside := func(a netip.Addr) bool {
 		return slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Contains(a) })
 	}
@@ -178,15 +183,14 @@ type defaultRoute struct {
 	gateway netip.Addr
 }
 
-// holder finds the first interface with such an address, or none. A loopback one, which
-// no network is behind, comes last.
-func (n Network) holder(is func(netip.Addr) bool) (found *Interface) {
+// holder finds the first interface with such an address, or none.
+func (n Network) holder(is func(netip.Addr) bool) *Interface {
 	for _, i := range n.Interfaces {
-		if (found == nil || found.Loopback && !i.Loopback) && slices.ContainsFunc(i.Addresses, is) {
-			found = &i
+		if slices.ContainsFunc(i.Addresses, is) {
+			return &i
 		}
 	}
-	return found
+	return nil
 }
 
 func (n Network) named(name string) Interface {

@@ -126,6 +126,15 @@ func TestResolve(t *testing.T) {
 			own:   addrs("10.3.0.2", "fd00:3::2", "10.3.0.9"),
 			iface: "eth1",
 		},
+		"loopback, which others may have too, comes last": {
+			host: bird.Network{Interfaces: []bird.Interface{
+				{Name: "lo", Addresses: addrs("10.3.9.9", "fd00:3::9"), Loopback: true},
+				{Name: "eth0", Addresses: addrs("10.3.0.2")},
+			}},
+			src:   bird.Sources{IPv4: netip.MustParseAddr("10.3.0.2"), IPv6: netip.MustParseAddr("fd00:3::9")},
+			own:   addrs("10.3.0.2", "10.3.9.9", "fd00:3::9"),
+			iface: "eth0",
+		},
 		"only a default route": {
 			host: bird.Network{
 				Interfaces: []bird.Interface{{Name: "eth0", Addresses: addrs("192.0.2.7")}}, Default4: "eth0",

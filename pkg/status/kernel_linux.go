@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -181,15 +182,20 @@ func describeRoute(r netlink.Route) (Route, error) {
 	return out, nil
 }
 
-// ownAddresses lists the host's global addresses in the order of interfaces.
+// loopback is lo's index in every network namespace (LOOPBACK_IFINDEX).
+const loopback = 1
+
+// ownAddresses lists the host's addresses in the order of interfaces. Loopback comes last:
+// what is on it others may have too (a floating IP, keepalived's, an anycast one).
 func ownAddresses() ([]netip.Addr, error) {
-	addrs, err := net.InterfaceAddrs()
+	addrs, err := rtnl.Addresses(nil)
+	sort.SliceStable(addrs, func(i, j int) bool {
+		return addrs[i].LinkIndex != loopback && addrs[j].LinkIndex == loopback
+	})
 	var out []netip.Addr
 	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok {
-			if addr, ok := netip.AddrFromSlice(n.IP); ok {
-				out = append(out, addr.Unmap())
-			}
+		if addr, ok := netip.AddrFromSlice(a.IP); ok {
+			out = append(out, addr.Unmap())
 		}
 	}
 	return out, err

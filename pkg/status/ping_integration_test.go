@@ -33,3 +33,15 @@ func TestPingHearsItsOwn(t *testing.T) {
 		assert.NoError(t, conn.Close())
 	}
 }
+
+// What is on lo others may have too: keepalived's, a floating IP's. It asks nobody while
+// there is another one.
+func TestLoopbackAsksLast(t *testing.T) {
+	nettest.Alone(t)
+	site := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/48")}
+	nettest.Sh(t, `ip address add 10.1.9.9/32 dev lo; ip address add fd00:1::9/128 dev lo nodad
+		ip link add eth0 type bridge; ip address add 10.1.1.4/24 dev eth0`)
+	own := must.Get(ownAddresses())(t)
+	assert.Equal(t, netip.MustParseAddr("10.1.1.4"), source(own, site, netip.MustParseAddr("10.2.0.1")))
+	assert.Equal(t, netip.MustParseAddr("fd00:1::9"), source(own, site, netip.MustParseAddr("fd00:2::1")))
+}

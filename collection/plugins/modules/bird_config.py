@@ -70,7 +70,8 @@ options:
   networks:
     description:
       - Networks of the router's site. The host's first address in them becomes the source of the router's own packets
-        into the mesh (C(krt_prefsrc)), because the far ends have no route to a tunnel's address.
+        into the mesh (C(krt_prefsrc)), because the far ends have no route to a tunnel's address. One on C(lo) comes last,
+        because several hosts may have the same there.
     type: list
     elements: str
     default: []
