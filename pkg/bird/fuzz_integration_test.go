@@ -3,12 +3,21 @@
 package bird_test
 
 import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // BIRD's parser takes every configuration that Validate accepts.
@@ -25,4 +34,29 @@ func FuzzParserTakes(f *testing.F) {
 		text := bird.Render(c, bird.Sources{})
 		require.NoError(t, bird.Check(t.Context(), text), "%q", text)
 	})
+}
+
+// A router may be called like any word that is in the program, and BIRD takes its protocol.
+func TestParserTakesAnyName(t *testing.T) {
+	program := must.Get(exec.LookPath("bird"))(t)
+	// .ci/birds has a script, and the program beside it.
+	if packed := filepath.Join(filepath.Dir(program), "usr/sbin/bird"); must.Err(os.Stat(packed)) == nil {
+		program = packed
+	}
+	name, taken, text := plan.Name{First: plan.Letters, Rest: plan.Alphanumeric + "_", Most: 40}, map[string]bool{}, ""
+	for word := range bytes.SplitSeq(must.Get(os.ReadFile(program))(t), []byte{0}) {
+		word = word[max(0, len(word)-40):]
+		for at := range word { // the end of a word may be another one
+			if w := string(word[at:]); name.Fits(w) && !taken[plan.ProtocolName(w)] {
+				taken[plan.ProtocolName(w)] = true
+				text += fmt.Sprintf("protocol static %s { ipv4; }\n", plan.ProtocolName(w))
+			}
+		}
+	}
+	require.True(t, taken["_gateway"], "%s has BIRD's words", program)
+	err := bird.Check(t.Context(), []byte("router id 192.0.2.1;\n"+text))
+	if err != nil {
+		at := must.Get(strconv.Atoi(strings.Split(err.Error(), ":")[3]))(t)
+		t.Error(strings.Split(text, "\n")[at-2], err)
+	}
 }

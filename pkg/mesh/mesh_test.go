@@ -154,6 +154,7 @@ func TestProtocolName(t *testing.T) {
 		"10.0.0.1":            "_10_0_0_1",
 		"gateway":             "_gateway", // words of BIRD's language
 		"bgp-path":            "_bgp_path",
+		"af":                  "_af",     // one of 2.17.6
 		"Gateway":             "Gateway", // which is in lower case
 		"":                    "_",
 	}

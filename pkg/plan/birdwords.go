@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// birdWords are the words that BIRD 2.0.12 does not take as the name of a
-// protocol, each tried with bird -p.
+// birdWords are the words that BIRD 2.0.12 or 2.17.6 does not take as the name of a
+// protocol. TestParserTakesAnyName tries what the BIRD there has.
 //
 //go:embed birdwords.txt
 var birdWords string
