@@ -170,15 +170,16 @@ function from_other_site%[1]s(int peer_as; ip peer_address; bool carries) {
 }
 
 function to_other_site%[1]s(int peer_as) {
-`, f.N, f.LongestPath, plan.BirdDrain)
+`, f.N, plan.LongestPath, plan.BirdDrain)
 	o.draining()
 	o.put("\tif originated%s() then return true;\n", f.N)
 	if f.Transit {
 		o.put(`	# Prefixes of third sites, for a neighbour whose own tunnels to them are
-	# down: the longer path makes this its last choice.
-	return source = RTS_BGP && bgp_path.len > 0 && !(bgp_path ~ [= * peer_as * =]);
+	# down: the longer path makes this its last choice. Longer ones than it takes are
+	# not sent: while a site dies, the others look for it by every way that they know.
+	return source = RTS_BGP && bgp_path.len > 0 && bgp_path.len < %d && !(bgp_path ~ [= * peer_as * =]);
 }
-`)
+`, plan.LongestPath)
 	} else {
 		o.put("\treturn false;	# this site carries nobody else's traffic\n}\n")
 	}
@@ -197,7 +198,7 @@ function from_same_site%[1]s(ip peer_address) {
 }
 
 function to_same_site%[1]s() {
-`, f.N, f.LongestPath)
+`, f.N, plan.LongestPath)
 	o.draining()
 	o.put("\treturn originated%s() || (source = RTS_BGP && bgp_path.len > 0);\n}\n", f.N)
 }

@@ -325,7 +325,8 @@ func TestSiblingLies(t *testing.T) {
 // A neighbour with extended messages (RFC 8654) sends a path that is longer than any
 // of this mesh can be, and one that is long enough for CVE-2026-49943. Neither is
 // taken, the sessions stay, and the routes beside them are there: also where somebody
-// switched extended messages on here, so that the longest one arrives.
+// switched extended messages on here, so that the longest one arrives. What is as long as
+// it may be is taken and goes no further.
 func TestLongPaths(t *testing.T) {
 	for _, here := range []string{"off", "on"} {
 		t.Run("extended messages "+here, func(t *testing.T) { longPaths(t, here) })
@@ -340,7 +341,8 @@ func longPaths(t *testing.T, here string) {
 			strings.Repeat("\t\tbgp_path.prepend(65009);\n", n-1) + "\t};\n"
 	}
 	routes := func(own int) string { // so many are added on the way
-		return long("10.2.1.0/24", 10-own, "65002") + long("10.2.0.0/16", 11-own, "65002") +
+		return long("10.2.1.0/24", 3-own, "65002") + long("10.2.0.0/16", 4-own, "65002") +
+			long("10.3.0.0/16", 2-own, "65003") + long("10.3.1.0/24", 3-own, "65003") +
 			long("10.4.0.0/16", 900, "65004") + long("10.4.1.0/24", 2100, "65004")
 	}
 	p1 := l.byName["p1"]
@@ -371,6 +373,9 @@ func longPaths(t *testing.T, here string) {
 		capabilities, _, _ = strings.Cut(capabilities, "Neighbor capabilities")
 		assert.Equal(t, here == "on", strings.Contains(capabilities, "Extended message"), from)
 	}
+	assert.Contains(t, p1.birdc(t, "show route"), "10.3.1.0/24")
+	assert.Contains(t, p1.birdc(t, "show route export q1"), "10.3.0.0/16")
+	assert.NotContains(t, p1.birdc(t, "show route export q1"), "10.3.1.0/24")
 	l.expect(t, map[string]string{"p1 10.2.0.0/16": "q1", "p1 10.2.1.0/24": "q1"})
 	assert.Contains(t, p1.birdc(t, "show status"), "Daemon is up")
 }

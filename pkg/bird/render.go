@@ -54,16 +54,15 @@ type view struct {
 // A family is the part of the policy that BIRD wants once for IPv4 and once
 // for IPv6.
 type family struct {
-	N, Channel  string // "4", "ipv4"
-	Source      string // of the router's own packets, or empty
-	Metric      int    // in the kernel
-	Local       string // prefix set of what is never installed, or empty
-	Static      []string
-	Own         string // prefix set of the own AS, or empty
-	Owners      []ownerLine
-	Originate   []originLine
-	Transit     bool
-	LongestPath int // AS numbers that a path may have
+	N, Channel string // "4", "ipv4"
+	Source     string // of the router's own packets, or empty
+	Metric     int    // in the kernel
+	Local      string // prefix set of what is never installed, or empty
+	Static     []string
+	Own        string // prefix set of the own AS, or empty
+	Owners     []ownerLine
+	Originate  []originLine
+	Transit    bool
 }
 
 type ownerLine struct {
@@ -117,7 +116,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	is4 := n == "4"
 	f := family{
 		N: n, Channel: "ipv" + n, Source: text(source), Metric: Metric, Local: prefixSet(c.Local, is4),
-		Transit: c.Transit, LongestPath: c.LongestPath(),
+		Transit: c.Transit,
 	}
 	static := slices.Clone(c.Static)
 	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })

@@ -83,7 +83,7 @@ func (l *lab) exported(from, to plan.Plan) map[netip.Prefix]route {
 			out[prefix] = route{via: from.Router.Name, path: r.path, med: r.med, internal: true}
 		case !inside && own:
 			out[prefix] = route{via: from.Router.Name, path: []plan.AS{from.Bird.AS}, med: r.med}
-		case !inside && from.Bird.Transit:
+		case !inside && from.Bird.Transit && len(r.path) < plan.LongestPath:
 			out[prefix] = route{via: from.Router.Name, path: append([]plan.AS{from.Bird.AS}, r.path...)}
 		}
 	}

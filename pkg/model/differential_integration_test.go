@@ -49,6 +49,21 @@ func TestModelIsBIRD(t *testing.T) {
 	}
 }
 
+// The same for the longest path, which the random ones do not have.
+func TestModelIsBIRDInAChain(t *testing.T) {
+	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
+	n := model.New(planned(t, grid(5, 1)))
+	l := &lab{
+		plans: planned(t, grid(5, 1)), prefix: fmt.Sprintf("mc%d-", os.Getpid()),
+		sockets: map[string]string{}, down: map[string]bool{},
+	}
+	l.start(t, nil, must.Get(bird.Installed(t.Context()))(t))
+	for _, f := range chain(t, n) {
+		l.set(t, f, "down")
+	}
+	l.agrees(t, n.After(chain(t, n)...), "in a chain")
+}
+
 func compare(t *testing.T, random *rand.Rand, seed uint64, version bird.Version) {
 	plans := randomPlans(random)
 	var draining []string

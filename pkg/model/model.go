@@ -26,7 +26,6 @@ type router struct {
 	as               plan.AS
 	id               netip.Addr // of BGP
 	transit, drain   bool
-	longest          int // AS numbers that a path may have
 	sessions         []session
 	to               []int     // by router: the session to it; -1: none
 	owner            []plan.AS // by prefix: whose it is, as this router was told; 0 is nobody
@@ -74,7 +73,7 @@ func New(plans []plan.Plan, draining ...string) *Network {
 	for _, p := range plans {
 		r := router{
 			name: p.Router.Name, site: p.Router.Site, zone: p.Router.Zone, as: p.Bird.AS, id: p.Bird.RouterID,
-			transit: p.Bird.Transit, drain: slices.Contains(draining, p.Router.Name), longest: p.Bird.LongestPath(),
+			transit: p.Bird.Transit, drain: slices.Contains(draining, p.Router.Name),
 			to: slices.Repeat([]int{-1}, len(plans)), owner: make([]plan.AS, len(index)),
 			static: make([]bool, len(index)), med: make([]int64, len(index)),
 		}

@@ -246,6 +246,27 @@ func grid(sites, routers int) mesh.Mesh {
 	return m
 }
 
+// chain is what has failed when only neighbours of r1 to r5 still have a tunnel.
+func chain(t testing.TB, n *model.Network) (out []model.Fault) {
+	for _, ends := range []string{"r1 r3", "r1 r4", "r1 r5", "r2 r4", "r2 r5", "r3 r5"} {
+		out = append(out, fault(t, n, "tunnel "+ends))
+	}
+	return out
+}
+
+// Two sites carry, one after the other, and no third one does.
+func TestLongestPath(t *testing.T) {
+	n := model.New(planned(t, grid(5, 1)))
+	v := n.After(chain(t, n)...)
+	for from, to := range map[string]string{
+		"r1 10.4.0.0/16": "r2", "r5 10.2.1.0/24": "r4", "r2 10.5.0.0/16": "r3",
+		"r1 10.5.0.0/16": "", "r5 10.1.1.0/24": "",
+	} {
+		router, prefix, _ := strings.Cut(from, " ")
+		assert.Equal(t, to, v.Next(router, netip.MustParsePrefix(prefix)), from)
+	}
+}
+
 // BenchmarkPreview is what a preview takes: the goal is less than 1 s for the case with
 // its 406 faults and pairs, and less than 10 s for 100 routers with all single ones.
 func BenchmarkPreview(b *testing.B) {

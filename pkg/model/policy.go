@@ -83,9 +83,6 @@ func (n *Network) told(p, i int, s *session, best way) (way, bool) {
 		} else {
 			w.pref = best.pref
 		}
-		if w.path.len() > to.longest {
-			return way{}, false
-		}
 		w.pref = min(w.pref, rank(w))
 		w.med = ownTunnelFirst
 	} else {
@@ -93,12 +90,13 @@ func (n *Network) told(p, i int, s *session, best way) (way, bool) {
 		switch {
 		case originated:
 			w.med = from.med[p]
-		case !from.transit || best.from == ownSite || best.path.len() == 0 || best.path.has(to.as):
+		case !from.transit || best.from == ownSite || best.path.len() == 0 || best.path.len() >= plan.LongestPath ||
+			best.path.has(to.as):
 			return way{}, false
 		}
 		w.path = best.out
 		carries := to.sessions[s.back].carries
-		if w.path.len() > to.longest || w.path.has(to.as) || !carries && w.path.last != from.as {
+		if w.path.has(to.as) || !carries && w.path.last != from.as {
 			return way{}, false
 		}
 		w.pref = rank(w)

@@ -105,11 +105,11 @@ type Bird struct {
 	BFD       BFD            `json:"bfd"`
 }
 
-// LongestPath is how many AS numbers the path of a route may have: twice the number of
-// sites. A path without a loop names each site at most once. As with the import limits,
-// sites can be added before every router knows of them. From 2048 numbers on, a BIRD with
-// CVE-2026-49943 crashes on a mask.
-func (b Bird) LongestPath() int { return min(max(10, 2*len(b.Owners)), 1024) }
+// LongestPath is how many AS numbers the path of a route may have: two sites may carry,
+// one after the other. A plan needs one at most (pkg/mesh refuses the others). When a site
+// dies, all others try each way to it that they have been told, by longer and longer
+// paths, and what they send meanwhile goes in circles: this keeps such ways few.
+const LongestPath = 3
 
 // A Static is a route into the router's own site, via a gateway, or straight out of
 // Interface when Via is the zero address. bird_config finds the interface of a

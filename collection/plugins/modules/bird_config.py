@@ -64,7 +64,10 @@ options:
     description: AS number of the router's site. Required when C(state=applied).
     type: int
   transit:
-    description: Announce prefixes of third sites too, for neighbors that have lost their own tunnels to them.
+    description:
+      - Announce prefixes of third sites too, for neighbors that have lost their own tunnels to them.
+      - A path has at most three AS numbers. So two sites may carry, one after the other, and a chain has four sites
+        at most. C(mesh_plan_info) plans no chain of more than three.
     type: bool
     default: false
   networks:
