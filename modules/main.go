@@ -41,7 +41,7 @@ func modules() map[string]ansible.Module {
 	table := map[string]ansible.Module{
 		"bird_config":    ansible.New(birdconfig.Plan),
 		"mesh_gate":      ansible.New(meshgate.Plan),
-		"mesh_guard":     ansible.New(meshguard.Plan),
+		"mesh_guard":     ansible.New(meshguard.Plan).Patient(),
 		"mesh_measure":   ansible.New(meshmeasure.Plan, ansible.Unlocked()),
 		"mesh_peer":      ansible.New(meshpeer.Plan),
 		"mesh_plan":      ansible.New(meshplan.Plan, ansible.Unlocked()),

@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/pkg/ansible"
 )
 
 func TestChoose(t *testing.T) {
@@ -48,6 +51,13 @@ func TestNoCommandIsAModule(t *testing.T) {
 		assert.False(t, found)
 		assert.Equal(t, []string{name, "--help"}, left)
 	}
+}
+
+// Whoever keeps a change, or takes it back, waits as long as those who call through the gate and queue at
+// the same lock. One that gave up before had the router take a good change back.
+func TestASettlementWaitsForItsTurn(t *testing.T) {
+	patience := func(m ansible.Module) int64 { return reflect.ValueOf(m).FieldByName("patience").Int() }
+	assert.Equal(t, patience(modules()["mesh_peer"].Patient()), patience(modules()["mesh_guard"]))
 }
 
 func TestPerson(t *testing.T) {
