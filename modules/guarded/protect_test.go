@@ -131,7 +131,7 @@ func TestChangesOfARunAreOne(t *testing.T) {
 	done := must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Equal(t, []string{"put back " + r.file}, done)
 	assert.Equal(t, "before", r.text(t))
-	assert.NotEmpty(t, r.Undone())
+	assert.NotEmpty(t, r.Undone(""))
 	assert.NoDirExists(t, r.Folder)
 	done = must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Empty(t, done)

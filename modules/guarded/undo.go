@@ -39,7 +39,7 @@ func Undo(ctx context.Context, g guard.Guard, due func(guard.Journal) bool) (don
 		return nil, err
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
-	if err := g.NoteUndone(); err != nil { // it only explains, and /run may be full
+	if err := g.NoteUndone(j.ID); err != nil { // it only explains, and /run may be full
 		u.done = append(u.done, "could not note that it was taken back: "+err.Error())
 	}
 	u.all()
@@ -69,7 +69,7 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 		return []string{"the process that waits to take the change back was gone: started again"}, g.Launch(ctx, j.ID)
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
-	u.add(nil, g.NoteUndone())
+	u.add(nil, g.NoteUndone(j.ID))
 	daemon := u.trials() // BIRD, which does not run yet, tries out nothing; what it tried is left
 	u.files(func(guard.File) bool { return true })
 	u.bootUnits()

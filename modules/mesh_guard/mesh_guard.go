@@ -5,6 +5,7 @@ package meshguard
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -14,7 +15,7 @@ import (
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	State  string `json:"state"`
-	Change string `json:"change"` // empty: whatever waits
+	Change string `json:"change"` // empty: whatever waits. What is undone is all of it, also what came after
 }
 
 // The values of the option state.
@@ -34,11 +35,18 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	if j == nil {
-		if at := g.Undone(); at != "" && o.State == confirmed {
+	id, _, _ := strings.Cut(o.Change, "/")
+	own := func(j guard.Journal) bool { return id == "" || j.ID == id }
+	if j == nil || !own(*j) {
+		at := g.Undone(id)
+		switch {
+		case o.State == undone: // it waits no more
+		case at != "":
 			return ansible.Plan{}, fmt.Errorf(
 				"the change was taken back at %s, before this confirmation: "+
 					"see journalctl -t wgmesh-undo for what was done, and apply again", at)
+		case j != nil:
+			return ansible.Plan{}, guard.ErrChanged
 		}
 		return ansible.Plan{}, nil
 	}
@@ -48,7 +56,7 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 	}
 	if o.State == undone {
 		p.Apply = func(ctx context.Context) (ansible.Outcome, error) {
-			done, err := guarded.Undo(ctx, g, func(guard.Journal) bool { return true })
+			done, err := guarded.Undo(ctx, g, own)
 			return ansible.Outcome{Done: done}, err
 		}
 		return p, nil

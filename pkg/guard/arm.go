@@ -126,7 +126,7 @@ func (j *Journal) note(kind, name string, v any) error {
 
 // fresh begins a journal in an empty folder.
 func (g Guard) fresh() (*Journal, error) {
-	if err := errors.Join(g.sweep(), atomicfile.Remove(g.note())); err != nil {
+	if err := errors.Join(g.sweep(), atomicfile.Remove(g.note(""))); err != nil {
 		return nil, err
 	}
 	// The folder of the tunnels may not be there yet.

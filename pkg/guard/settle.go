@@ -39,21 +39,26 @@ func (g Guard) sweep() error {
 	return g.removeBootUnit()
 }
 
-// note is where a change that was taken back is remembered until the next one, so
-// that a confirmation that comes too late does not look like one.
-func (g Guard) note() string { return filepath.Join(g.Run, "undone") }
+// note is where a change that was taken back is remembered, so that a confirmation that
+// comes too late does not look like one: by its name until the next boot, and without
+// one until the next change.
+func (g Guard) note(id string) string {
+	return filepath.Join(g.Run, strings.TrimSuffix("undone-"+id, "-"))
+}
 
-// NoteUndone remembers that the change was taken back.
-func (g Guard) NoteUndone() error {
+// NoteUndone remembers that the change with this id was taken back.
+func (g Guard) NoteUndone(id string) error {
 	if err := os.MkdirAll(g.Run, 0o700); err != nil {
 		return err
 	}
-	return atomicfile.Write(g.note(), []byte(time.Now().Format(time.TimeOnly)+"\n"), 0o600)
+	text := []byte(time.Now().Format(time.TimeOnly) + "\n")
+	return errors.Join(atomicfile.Write(g.note(""), text, 0o600), atomicfile.Write(g.note(id), text, 0o600))
 }
 
-// Undone tells when the last change was taken back; empty when it was not.
-func (g Guard) Undone() string {
-	text, _ := os.ReadFile(g.note()) // it only explains
+// Undone tells when the change with this id was taken back, or the last one for an empty
+// id; empty when it was not.
+func (g Guard) Undone(id string) string {
+	text, _ := os.ReadFile(g.note(id)) // it only explains
 	return strings.TrimSpace(string(text))
 }
 

@@ -367,10 +367,14 @@ class Test(unittest.TestCase):
         """What waits when a later step found that the change is settled is another run's."""
         role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
         seen = {"a/1": ["", "a/1"], "a/2": ["a/1", "a/2", None], "b/2": ["b/2", ""], "": ["", None]}
-        hosts = {
-            "router-%d" % i: {"__mesh_links": {"answers": {"step-%d" % -j: {} if c is None else {"change": c} for j, c in enumerate(changes)}}}
-            for i, changes in enumerate(seen.values())
-        }
+
+        def answers(changes):
+            return {"step-%d" % -j: {} if c is None else {"armed": bool(c), "change": c} for j, c in enumerate(changes)}
+
+        hosts = {"router-%d" % i: {"__mesh_links": {"answers": answers(changes)}} for i, changes in enumerate(seen.values())}
+        # One that failed before a step had seen anything confirms no more than what was there then.
+        seen["c/1"] = []
+        hosts["router-%d" % len(hosts)] = {"__mesh_sealed": {"armed": True, "change": "c/1"}, "__mesh_links": {"answers": {"step-1": {"failed": True}}}}
         code, out = self.play({"all": {"hosts": {**hosts, "router-9": {}}}}, "SEEN", "-e", "role_vars=%s" % role_vars)
         self.assertEqual(0, code, out)
         for i, want in [*enumerate(seen), (9, "")]:

@@ -29,8 +29,9 @@ options:
     choices: [confirmed, undone]
   change:
     description:
-      - The change that C(confirmed) is for, as the last module of the run returned it. When somebody has written since, nothing is
-        confirmed. Empty for whatever waits.
+      - The change that is to be settled, as the last module of the run returned it. Empty for whatever waits.
+      - When somebody has written since, C(confirmed) is an error, and C(undone) takes that back, too. When another change waits,
+        C(undone) does nothing.
     type: str
     default: ""
 extends_documentation_fragment: [wgmesh.router.attributes]
