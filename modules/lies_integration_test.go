@@ -371,12 +371,16 @@ func liesInJoin(t *testing.T, n *network) {
 	n.named(out, n.ids[joiner], func(l lie) bool { return l.peer })
 }
 
-// gate is what a router's own join left on it.
-func (n *network) gate(name string) {
+// gate is what a router's own join left on it, or a run in whose inventory some are absent.
+func (n *network) gate(name string, absent ...string) {
 	n.t.Helper()
 	routers, sites := map[string]any{}, map[string]any{}
 	for r, id := range n.ids {
-		routers[r] = map[string]any{"id": id, "site": n.site(r), "endpoint": fmt.Sprintf("192.0.2.%d", id)}
+		state := map[bool]string{true: "absent", false: "present"}[slices.Contains(absent, r)]
+		routers[r] = map[string]any{
+			"id": id, "site": n.site(r), "endpoint": fmt.Sprintf("192.0.2.%d", id), "state": state,
+			"host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + hostKey(id),
+		}
 		sites[n.site(r)] = map[string]any{"as": 64512 + id, "networks": []any{fmt.Sprintf("10.%d.0.0/16", id)}}
 	}
 	p := player{name: name, dir: n.folder(name)}
@@ -587,6 +591,9 @@ func (p player) steps() string {
 	for _, step := range p.args["steps"].([]any) {
 		s := step.(map[string]any)
 		module := strings.TrimSuffix(s["module"].(string), "_info")
+		if when, said := s["when"]; said && !holds(resolved(when, known)) || holds(resolved(s["unless"], known)) {
+			continue
+		}
 		one := player{name: p.name, dir: p.dir, args: resolved(s["args"], known).(map[string]any)}
 		answer := one.answer(module)
 		printed := text(answer)
@@ -603,6 +610,11 @@ func (p player) steps() string {
 		}
 	}
 	return text(map[string]any{"changed": false, "failed": failed, "answers": answers})
+}
+
+// holds is a condition of a step: neither false nor empty.
+func holds(value any) bool {
+	return !slices.Contains([]string{"<nil>", "false", "False", "", "[]", "map[]"}, fmt.Sprint(value))
 }
 
 // resolved are options with what they refer to.
@@ -668,9 +680,17 @@ var (
 func (p player) answer(module string) map[string]any {
 	switch module {
 	case "mesh_plan":
-		return p.run(ansible.New(meshplan.Plan, ansible.Unlocked()), p.args, nil)
+		files := map[string]string{}
+		if holds(p.args["gate_file"]) {
+			files["gate_file"] = "gate/" + gate.StateFile
+		}
+		return p.run(ansible.New(meshplan.Plan, ansible.Unlocked()), p.args, files)
 	case "wg_keypair":
-		return p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()), p.args, keyFiles)
+		answer := p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()), p.args, keyFiles)
+		if _, err := os.Stat(filepath.Join(p.dir, "renewed")); err == nil {
+			answer["renewed"] = true
+		}
+		return answer
 	case "wg_psk":
 		return p.run(ansible.New(wgpsk.Plan, ansible.Unlocked()), p.args, pskFiles)
 	case "mesh_gate":
@@ -731,20 +751,24 @@ func (p player) documented(module string) map[string]any {
 // peer is mesh_peer without the interface.
 func (p player) peer() map[string]any {
 	caller := p.args["name"].(string)
+	state, _ := p.args["state"].(string)
+	if run, err := os.ReadFile(filepath.Join(p.dir, "meanwhile"+state)); err == nil {
+		_ = exec.CommandContext(context.Background(), "sh", "-c", string(run)).Run()
+	}
 	out := p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()), map[string]any{"name": p.name}, keyFiles)
 	answer := map[string]any{"changed": out["changed"], "router": p.name, "interface": "wg1", "public": out["public"]}
-	state, err := gate.Read(filepath.Join(p.dir, "gate", gate.StateFile))
+	door, err := gate.Read(filepath.Join(p.dir, "gate", gate.StateFile))
 	if err != nil {
 		return map[string]any{"failed": true, "msg": err.Error()}
 	}
-	link, err := state.Link(caller)
+	link, err := door.Link(caller)
 	if err != nil {
 		return map[string]any{"failed": true, "msg": err.Error()}
 	}
 	args := map[string]any{
-		"name": p.name, "mesh": state.Mesh, "tunnels": []any{link.PresharedKey}, "state": "sealed",
+		"name": p.name, "mesh": door.Mesh, "tunnels": []any{link.PresharedKey}, "state": "sealed",
 	}
-	if p.args["state"] == "known" {
+	if state == "known" {
 		args["known"] = true
 		answer["known"] = p.run(ansible.New(wgpsk.Plan, ansible.Unlocked()), args, pskFiles)["known"]
 		return answer

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wgmesh/router/modules/guarded"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/keypair"
 	"github.com/wgmesh/router/pkg/mark"
@@ -24,6 +25,7 @@ type Options struct {
 	SealingKeyFile string `json:"sealing_key_file"`
 	IdentityFile   string `json:"identity_file"`
 	Regenerate     string `json:"regenerate"`
+	PublicKey      string `json:"public_key"` // as this run has told it; empty: any
 	ImageBuild     bool   `json:"image_build"`
 	BindToMachine  bool   `json:"bind_to_machine"`
 	mark.Owner
@@ -86,6 +88,10 @@ func (o Options) plan(ctx context.Context, host keypair.Host) (ansible.Plan, err
 	delta, err := host.Diff(want, have)
 	if err != nil {
 		return ansible.Plan{}, err
+	}
+	if o.PublicKey != "" && delta.Public().PublicKey != o.PublicKey {
+		return ansible.Plan{}, cause.New("%s is not the key that the others were told: "+
+			"another run has changed it since: run again when that has ended", o.PrivateKeyFile)
 	}
 	p := ansible.Plan{
 		Changed: !delta.Empty(), Warnings: delta.Warnings(), Return: report(o.Name, delta.Public()),

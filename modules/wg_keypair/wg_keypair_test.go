@@ -77,6 +77,22 @@ func TestPlan(t *testing.T) {
 	assert.Equal(t, p.Return, again.Return)
 	assert.Equal(t, again.Before, again.After)
 
+	o.PublicKey = p.Return["public_key"].(string)
+	assert.False(t, must.Get(o.plan(t.Context(), host))(t).Changed)
+	for _, other := range []func(o *Options){
+		func(o *Options) { o.PublicKey = strings.Repeat("A", 43) + "=" },
+		func(o *Options) { o.Regenerate = "always" },
+		func(o *Options) { o.PrivateKeyFile += ".none" },
+	} {
+		o := o
+		other(&o)
+		p, err := o.plan(t.Context(), host)
+		require.EqualError(t, err, o.PrivateKeyFile+" is not the key that the others were told: "+
+			"another run has changed it since: run again when that has ended")
+		assert.Empty(t, p, "nothing is known of a change that waits, which is another run's to settle")
+	}
+	o.PublicKey = ""
+
 	text := must.Get(json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, out}))(t)
 	key := must.Get(os.ReadFile(o.PrivateKeyFile))(t)
 	assert.False(t, strings.Contains(string(text), string(key[:20])), "the private key shows")

@@ -39,7 +39,7 @@ type Steps struct {
 // Validate refuses what cannot work, before the first step.
 func (o Steps) Validate() error {
 	errs := []error{Required("steps", o.Steps)}
-	known := slices.Sorted(maps.Keys(o.Given))
+	known, registered := slices.Sorted(maps.Keys(o.Given)), []string{}
 	for i, s := range o.Steps {
 		at := fmt.Sprintf("steps[%d]", i)
 		errs = append(errs, Required(at+".name", s.Name, at+".module", s.Module, at+".register", s.Register))
@@ -49,10 +49,10 @@ func (o Steps) Validate() error {
 		}{{"args", s.Args}, {"when", s.When}, {"unless", s.Unless}} {
 			errs = append(errs, unknown(at+"."+part.name, part.value, known))
 		}
-		if slices.Contains(known, s.Register) {
+		if slices.Contains(registered, s.Register) {
 			errs = append(errs, fmt.Errorf("%s.register: %q is taken: give each step its own", at, s.Register))
 		}
-		known = append(known, s.Register)
+		known, registered = append(known, s.Register), append(registered, s.Register)
 	}
 	return errors.Join(errs...)
 }

@@ -60,6 +60,15 @@ func TestSteps(t *testing.T) {
 					"args":{"old":{"$from":"all.old"}}}]}`,
 			port: 1, out: `{"changed":false,"answers":{"a":{"changed":false,"seen":5,"list":null}}}`,
 		},
+		"what is found takes the place of what is given, and what is left out does not": {
+			in: `{"given":{"a":{"new":5},"b":{"new":6}},"steps":[` + first + `,
+				{"name":"B","module":"port","register":"b","when":false,"args":{"port":3}},
+				{"name":"C","module":"read","register":"c","args":{"old":{"$from":"a.new"}}},
+				{"name":"D","module":"read","register":"d","args":{"old":{"$from":"b.new"}}}]}`,
+			port: 2,
+			out: `{"changed":true,"answers":{"a":{"changed":true,"done":["set port 2"],"old":1,"new":2},` +
+				`"c":{"changed":false,"seen":2,"list":null},"d":{"changed":false,"seen":6,"list":null}}}`,
+		},
 		"left out": {
 			in: `{"steps":[{"name":"A","module":"read","register":"a"},
 				{"name":"B","module":"port","register":"b","when":{"$from":"a.changed"},"args":{"port":3}},
@@ -150,10 +159,6 @@ func TestStepsAreRefused(t *testing.T) {
 			`{"steps":[{"name":"A","module":"port","register":"a","args":{"port":{"$from":"b.x"}}},
 				{"name":"B","module":"read","register":"b"}]}`,
 			`neither given nor registered by an earlier step: "b"; none is expected here`,
-		},
-		"a given name": {
-			`{"given":{"a":1},"steps":[{"name":"A","module":"read","register":"a"}]}`,
-			`steps[0].register: "a" is taken`,
 		},
 		"a name twice": {
 			`{"steps":[{"name":"A","module":"read","register":"a"},{"name":"B","module":"read","register":"a"}]}`,

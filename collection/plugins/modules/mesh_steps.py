@@ -41,7 +41,9 @@ options:
         type: str
         required: true
       register:
-        description: The key of I(answers) for this step, by which later steps refer to it.
+        description:
+          - The key of I(answers) for this step, by which later steps refer to it. One of I(given) may have the same name, for
+            when the step is left out.
         type: str
         required: true
       args:

@@ -64,6 +64,12 @@ options:
     type: str
     choices: [never, fail, partial_idempotence, full_idempotence, always]
     default: partial_idempotence
+  public_key:
+    description:
+      - The public key that the other routers were told. When it is not that of the router any more, as when another run has made
+        new keys meanwhile, the module fails and does nothing. Empty for any.
+    type: str
+    default: ""
   image_build:
     description: Says that the host is being made into an image, where this module refuses to work.
     type: bool

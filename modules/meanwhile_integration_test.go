@@ -1,0 +1,110 @@
+//go:build integration
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/internal/nettest"
+	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
+	"github.com/wgmesh/router/pkg/ansible"
+)
+
+// joiner is the router that joins while another run does something to it.
+var joiner = honest[1]
+
+// joining is a network that is peered, and the folder of the joiner.
+func joining(t *testing.T, core string) (n *network, dir string) {
+	t.Helper()
+	t.Parallel()
+	n = newNetwork(t, core)
+	for liar := range n.liars {
+		delete(n.ids, liar)
+	}
+	n.routers(honest)
+	n.green("mesh")
+	for _, name := range honest {
+		n.gate(name)
+	}
+	return n, n.folder(joiner)
+}
+
+func (n *network) join() (string, error) {
+	n.t.Helper()
+	return n.playbook("join", "-e", "wgmesh_self="+joiner, "-e", "wgmesh_identity_file=/no/key")
+}
+
+// A router that is removed while another one joins gets no tunnel and no key from that join,
+// whose plan is older.
+func TestRemovedWhileAnotherOneJoins(t *testing.T) {
+	for _, tt := range []struct {
+		when, core, gone string
+	}{
+		{"after it was told", "newest", honest[0]},
+		{"after it was asked", "2.14", honest[2]},
+	} {
+		t.Run(tt.when, func(t *testing.T) {
+			n, dir := joining(t, tt.core)
+			i, j := min(n.ids[joiner], n.ids[tt.gone]), max(n.ids[joiner], n.ids[tt.gone])
+			number := (j-1)*(j-2)/2 + i
+			nettest.Sh(t, "cp -a %[1]s/gate %[1]s/gate.before", dir)
+			n.gate(joiner, tt.gone)
+			nettest.Sh(t, "cd %s && mv gate gate.removed && mv gate.before gate", dir)
+			state := map[string]string{"after it was asked": "known"}[tt.when]
+			n.write("router/"+tt.gone+"/meanwhile"+state,
+				fmt.Sprintf("cd %s && rm -r gate psk/%d.* && mv gate.removed gate", dir, number), 0o600)
+
+			out, err := n.join()
+			require.NoError(t, err, tail(out))
+			require.NoDirExists(t, dir+"/gate.removed", "nothing was removed meanwhile")
+			var told struct {
+				Tunnels []struct{ Name string }
+			}
+			require.NoError(t, json.Unmarshal(must.Get(os.ReadFile(dir+"/wg_tunnel.json"))(t), &told))
+			require.Len(t, told.Tunnels, 1, "and the tunnel to the third one")
+			assert.NotEqual(t, fmt.Sprintf("wg%d", number), told.Tunnels[0].Name)
+			assert.NotContains(t, string(must.Get(os.ReadFile(dir+"/bird_config.json"))(t)), tt.gone)
+			left := must.Get(filepath.Glob(fmt.Sprintf("%s/psk/%d.*", dir, number)))(t)
+			assert.Empty(t, left)
+		})
+	}
+}
+
+// A router that gets new keys while it joins leaves them to the run that has made them: the
+// others were told of those before, or do not take the new ones from it.
+func TestNewKeysWhileItJoins(t *testing.T) {
+	n, dir := joining(t, "newest")
+	nettest.Sh(t, "cp -a %[1]s/key %[1]s/key.before", dir)
+	p := player{name: joiner, dir: dir}
+	made := p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()),
+		map[string]any{"name": joiner, "regenerate": "always"}, keyFiles)
+	require.Nil(t, made["failed"], made["msg"])
+	nettest.Sh(t, "cd %s && mv key key.after && mv key.before key && rm *.json", dir)
+	n.write("router/"+honest[0]+"/meanwhile", fmt.Sprintf("mv %[1]s/key.after %[1]s/key", dir), 0o600)
+
+	unchanged := func(out string, err error, why string) {
+		t.Helper()
+		require.Error(t, err)
+		assert.Contains(t, failures(out, joiner)[0], why, tail(out))
+		for _, module := range []string{"wg_tunnel", "bird_config", "sysctl_router"} {
+			assert.NoFileExists(t, dir+"/"+module+".json", "it was changed")
+		}
+	}
+	out, err := n.join()
+	require.NoFileExists(t, dir+"/key.after", "nobody made new keys meanwhile")
+	unchanged(out, err, "is not the key that the others were told")
+
+	n.write("router/"+joiner+"/renewed", "", 0o600)
+	n.write("router/"+honest[0]+"/meanwhile", "touch "+dir+"/told", 0o600)
+	out, err = n.join()
+	unchanged(out, err, "its new keys wait for their confirmation")
+	assert.NoFileExists(t, dir+"/told", "another router was told of a key that may be taken back")
+}
