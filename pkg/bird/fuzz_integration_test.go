@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,7 +57,8 @@ func TestParserTakesAnyName(t *testing.T) {
 	require.True(t, taken["_gateway"], "%s has BIRD's words", program)
 	err := bird.Check(t.Context(), []byte("router id 192.0.2.1;\n"+text))
 	if err != nil {
-		at := must.Get(strconv.Atoi(strings.Split(err.Error(), ":")[3]))(t)
-		t.Error(strings.Split(text, "\n")[at-2], err)
+		at := regexp.MustCompile(`/dev/stdin:(\d+)`).FindStringSubmatch(err.Error())
+		require.NotNil(t, at, err)
+		t.Error(strings.Split(text, "\n")[must.Get(strconv.Atoi(at[1]))(t)-2], err)
 	}
 }

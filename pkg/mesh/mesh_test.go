@@ -154,7 +154,8 @@ func TestProtocolName(t *testing.T) {
 		"10.0.0.1":            "_10_0_0_1",
 		"gateway":             "_gateway", // words of BIRD's language
 		"bgp-path":            "_bgp_path",
-		"af":                  "_af",     // one of 2.17.6
+		"af":                  "_af",
+		"tunnel":              "_tunnel", // of BIRD 3.1.8
 		"Gateway":             "Gateway", // which is in lower case
 		"":                    "_",
 	}
