@@ -63,7 +63,7 @@ func (m Mesh) Plan(name string) (plan.Plan, error) {
 		p.add("router: %q is not among the routers: expected one of %s", name,
 			choices(slices.Sorted(maps.Keys(m.Routers))))
 	case r.State == StateAbsent:
-		p.add("router: %q is absent, so it has no plan: set its state to present, or leave it out of the run", name)
+		p.add("router: %q is absent, so it has no plan: leave it out of the run, or set its state to present", name)
 	}
 	if err := p.err(); err != nil {
 		return plan.Plan{}, err

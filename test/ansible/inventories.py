@@ -600,24 +600,29 @@ class Test(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             hook, ran = pathlib.Path(folder, "hook.yml"), pathlib.Path(folder, "ran")
             hook.write_text("- {ansible.builtin.command: touch %s, delegate_to: localhost, become: false}\n" % ran)
-            for want, change in (("id 1 is given to all of them", {"mesh_id": 1}), ("is absent", {"mesh_state": "absent"}), ("", {})):
+            for want, change in (("id 1 is given to all of them", {"mesh_id": 1}), ("", {"mesh_state": "absent"}), ("", {})):
                 tree = inventory(aws_1={"ansible_host": "127.0.0.1", "ansible_port": 1, **change})
                 if "mesh_state" in change:
                     tree["all"]["children"]["aws"]["hosts"]["aws-2"] = {**tree["all"]["children"]["aws"]["hosts"]["aws-1"], "mesh_state": "present", "mesh_id": 3}
-                with self.subTest(want):
+                with self.subTest(change):
+                    ran.unlink(missing_ok=True)
                     code, out = self.play(
                         tree, "wgmesh.router.replace", "--limit", "aws", "-e", "mesh_upgrade_hook=%s mesh_upgrade_wait=1 mesh_drain_force=true" % hook)  # fmt: skip
                     self.assertEqual(2, code, out)
                     self.assertIn(want, out)
+                    self.assertNotIn("is absent", out, "it keeps nobody after it from its turn")
                     self.assertEqual(want == "", ran.exists(), out)
 
-    def test_undrains_who_is_there(self):
-        """The line of a router that was removed stays in the inventory, and is no reason to leave the others drained."""
+    def test_goes_on_to_who_is_there(self):
+        """The line of a router that was removed stays in the inventory, and keeps none of the others from its turn."""
         tree = inventory(azure_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
-        code, out = self.play(tree, "wgmesh.router.undrain")
-        self.assertEqual(2, code, out)
-        self.assertNotIn("inventory does not describe", out)
-        self.assertIn("aws-1 - it is gone", out)
+        for name, gone in (("drain", "aws-1 - it is gone"), ("undrain", "aws-1 - it is gone"), ("callback", "fatal: [aws-1]: UNREACHABLE!")):
+            with self.subTest(name):
+                code, out = self.play(tree, "wgmesh.router." + name)
+                self.assertEqual(4 if name == "callback" else 2, code, out)
+                self.assertNotIn("inventory does not describe", out)
+                self.assertNotIn("fatal: [azure-1]", out)
+                self.assertIn(gone, out)
 
     def test_mistyped(self):
         """An option that is not of its type, or does nothing, is refused in one line, before a router is asked."""
