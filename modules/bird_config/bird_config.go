@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -128,14 +129,18 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 			return ansible.Plan{}, err
 		}
 	}
-	kept := guarded.KeptFloor{Host: below, Networks: o.Refused()}
+	kept := guarded.KeptFloor{Host: below, Networks: o.Below()}
 	p, trial, err := planBird(ctx, o, host, src, own, kept)
 	if err != nil || o.State == bird.Undone {
 		return p, err
 	}
 	switch {
 	case o.State == bird.Applied && o.Guard == 0 && trial.pending:
-		return p, nil // the marker has it: what BIRD takes back is not to be refused
+		// The marker has the rest: what BIRD takes back is not to be refused.
+		kept.Networks = slices.DeleteFunc(kept.Networks, func(n netip.Prefix) bool { return n.Bits() > 0 })
+		if len(kept.Networks) == 0 {
+			return p, nil
+		}
 	case o.State == bird.Confirmed && trial.floor != nil:
 		if err := json.Unmarshal(trial.floor, &kept); err != nil {
 			return p, fmt.Errorf("floor of the change that waits: %w; use state=undone and apply again", err)
@@ -178,7 +183,7 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 		if o.State == bird.Applied {
 			guarded.Daemon(c, trial.before)
 		}
-		guarded.Floor(c, below, delta, o.Refused())
+		guarded.Floor(c, below, delta, o.Below())
 		return nil
 	})
 }

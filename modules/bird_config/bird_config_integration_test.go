@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,6 +232,23 @@ func TestFloorLaw(t *testing.T) {
 	o.Unreachable = false
 	step(Floor, false, "10.1.0.0/16")
 	step(bird.Applied, true, "")
+	assert.NoFileExists(t, dir+"/etc/wgmesh/floor")
+
+	// The rule to ways of the router's own is there before these are, and stays until they are gone for good.
+	nettest.Sh(t, "ip link add up0 type bridge; ip link set up0 up; "+
+		"ip addr add 203.0.113.2/24 dev up0; ip route add default via 203.0.113.1")
+	static := o.Static
+	o.Static = append(slices.Clone(static), plan.Static{Network: netip.MustParsePrefix("10.1.7.7/32"), Outside: true})
+	o.Timeout = 60
+	for _, state := range []string{bird.Applied, bird.Confirmed} {
+		step(state, true, "")
+		assert.Contains(t, nettest.Sh(t, "ip rule"), "from all iif lo lookup 157157")
+	}
+	o.Static = static
+	step(bird.Applied, true, "")
+	assert.Contains(t, nettest.Sh(t, "ip rule"), "157157")
+	step(bird.Confirmed, true, "")
+	assert.NotContains(t, nettest.Sh(t, "ip rule"), "157157")
 	assert.NoFileExists(t, dir+"/etc/wgmesh/floor")
 }
 

@@ -95,6 +95,32 @@ protocol static site%s {
 		o.put("\t%s\n", route)
 	}
 	o.put("}\n")
+	if len(f.Outside) == 0 {
+		return
+	}
+	o.put(`
+# Ends of tunnels that are in another site's network. A rule has only the router's own
+# packets look here (wgmesh-floor.service). What it forwards to them takes the tunnel.
+%[2]s table outside%[1]s;
+
+protocol kernel outside_kernel%[1]s {
+	kernel table %[3]d;
+	scan time 1;
+	persist on;		# the tunnels carry on while BIRD is restarted
+	%[2]s {
+		table outside%[1]s;
+		import none;
+		export all;
+	};
+}
+
+protocol static outside_site%[1]s {
+	%[2]s { table outside%[1]s; };
+`, f.N, f.Channel, plan.OutsideTable)
+	for _, route := range f.Outside {
+		o.put("\t%s\n", route)
+	}
+	o.put("}\n")
 }
 
 func (o *conf) policy(f family) {

@@ -61,6 +61,18 @@ func (c Config) Refused() []netip.Prefix {
 	return out
 }
 
+// Below is what the floor is to have: what is Refused, and all of a family whose table
+// plan.OutsideTable has routes.
+func (c Config) Below() []netip.Prefix {
+	out := c.Refused()
+	for _, s := range c.Static {
+		if s.Outside {
+			out = append(out, netip.PrefixFrom(s.Network.Addr(), 0).Masked())
+		}
+	}
+	return out
+}
+
 func without(list, less []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return slices.Contains(less, p) })
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -42,15 +43,26 @@ func (r *router) resolved(t *testing.T) {
 	require.NoError(t, err)
 	text := bird.Render(c, src)
 	require.NoError(t, os.WriteFile(r.conf(), text, 0o644))
-	for _, n := range c.Refused() {
-		r.IP(t, "route", "replace", "unreachable", n.String(), "proto", "157", "metric", "4294967295")
-	}
+	r.lay(t, c.Below())
+}
+
+// lay reaches a floor.
+func (r *router) lay(t *testing.T, networks []netip.Prefix) {
+	t.Helper()
+	h := floor.Host{Folder: r.dir}
+	require.NoError(t, r.Inside(func() error {
+		have, err := h.Observe(t.Context())
+		if err == nil {
+			_, err = h.Apply(t.Context(), h.Diff(floor.Want{Networks: networks}, have))
+		}
+		return err
+	}))
 }
 
 // get is what the kernel answers for a packet.
-func (n namespace) get(t *testing.T, to string) string {
+func (n namespace) get(t *testing.T, packet string) string {
 	t.Helper()
-	out, _ := exec.CommandContext(t.Context(), "ip", "-n", n.Name, "route", "get", to).CombinedOutput()
+	out, _ := n.Command(append([]string{"ip", "route", "get"}, strings.Fields(packet)...)...).CombinedOutput()
 	return string(out)
 }
 

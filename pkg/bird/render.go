@@ -59,6 +59,7 @@ type family struct {
 	Metric     int    // in the kernel
 	Local      string // prefix set of what is never installed, or empty
 	Static     []string
+	Outside    []string
 	Own        string // prefix set of the own AS, or empty
 	Owners     []ownerLine
 	Originate  []originLine
@@ -121,7 +122,11 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	static := slices.Clone(c.Static)
 	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })
 	for _, s := range static {
-		if s.Network.Addr().Is4() == is4 {
+		switch {
+		case s.Network.Addr().Is4() != is4:
+		case s.Outside:
+			f.Outside = append(f.Outside, staticRoute(s))
+		default:
 			f.Static = append(f.Static, staticRoute(s))
 		}
 	}

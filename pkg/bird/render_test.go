@@ -3,6 +3,7 @@ package bird_test
 import (
 	"encoding/json"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,7 +75,10 @@ func TestRenderIgnoresOrder(t *testing.T) {
 	for _, o := range c.Owners {
 		slices.Reverse(o.Networks)
 	}
-	host := bird.Network{Interfaces: []bird.Interface{{Name: "ens4", Addresses: addrs("10.3.0.2", "fd00:3::2")}}}
+	host := bird.Network{
+		Interfaces: []bird.Interface{{Name: "ens4", Addresses: addrs("10.3.0.2", "fd00:3::2")}},
+		Default6:   "ens4", Gateway6: netip.MustParseAddr("fe80::1"),
+	}
 	c, src, _, err := bird.Resolve(c, host)
 	require.NoError(t, err)
 	got := bird.Render(c, src)

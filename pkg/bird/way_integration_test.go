@@ -87,7 +87,8 @@ func TestRouterIsTheGateway(t *testing.T) {
 }
 
 // AWS's IPv6: an address of a whole length, and a gateway that is link-local. The end of
-// the other site's tunnel is in that site's network, and reached outside of tunnels.
+// the other site's tunnel is in that site's network: what the router itself sends there
+// goes outside of tunnels, and what it forwards goes by the tunnel, as all of the site.
 func TestLinkLocalGateway(t *testing.T) {
 	site, theirs := networks("fd00:1::/56"), networks("fd00:2::/48")
 	endpoint := networks("fd00:2:0:10::4/128")[0]
@@ -98,16 +99,31 @@ func TestLinkLocalGateway(t *testing.T) {
 		},
 		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
 		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
-	nettest.Eventually(t, "routes", func() string {
-		for to, way := range map[string]string{
-			"fd00:1:0:20::9": "via fe80::1 dev site0", "fd00:2::9": "dev wg1",
-			endpoint.Addr().String(): "via fe80::1 dev site0",
-		} {
-			if got := p1.get(t, to); !strings.Contains(got, way) {
-				return to + ": " + got
+	const gateway, forwarded = "via fe80::1 dev site0", " from fd00:1:0:20::9 iif site0"
+	end := endpoint.Addr().String()
+	ways := func(what string, ways map[string]string) {
+		t.Helper()
+		nettest.Eventually(t, what, func() string {
+			for packet, way := range ways {
+				if got := p1.get(t, packet); !strings.Contains(got, way) {
+					return packet + ": " + got
+				}
 			}
-		}
-		return ""
+			return ""
+		})
+	}
+	ways("routes", map[string]string{
+		"fd00:1:0:20::9": gateway, "fd00:2::9": "dev wg1", "fd00:2::9" + forwarded: "dev wg1",
+		end: gateway, end + forwarded: "dev wg1",
 	})
-	assert.NotContains(t, q1.birdc(t, "show route"), endpoint.String())
+	assert.NotContains(t, q1.birdc(t, "show route table all"), endpoint.String())
+
+	// The tunnel lives on without BIRD, for the next one, and no packet of others' leaves.
+	p1.birdc(t, "down")
+	const refused = "No route to host"
+	ways("BIRD is down", map[string]string{end: gateway, end + forwarded: refused, "fd00:2::9": refused})
+
+	p1.lay(t, nil)
+	assert.NotContains(t, p1.IP(t, "-6", "rule"), "157157")
+	assert.Empty(t, p1.IP(t, "-6", "route", "show", "table", "157157"))
 }

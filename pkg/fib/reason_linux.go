@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Reason is the rule and the route that decide about a packet.
@@ -109,13 +111,13 @@ func (r Reason) Via() netip.Addr {
 	return a.Unmap()
 }
 
-// Foreign reports whether a rule decides that is none of the kernel's own three.
+// Foreign reports whether a rule decides that is none of the kernel's own three, and not ours.
 func (r Reason) Foreign() bool {
 	if !r.Found {
 		return false
 	}
 	return r.Drops() || r.Rule.Table != unix.RT_TABLE_LOCAL && r.Rule.Table != unix.RT_TABLE_MAIN &&
-		r.Rule.Table != unix.RT_TABLE_DEFAULT
+		r.Rule.Table != unix.RT_TABLE_DEFAULT && r.Rule.Table != plan.OutsideTable
 }
 
 // Drops reports whether the rule itself drops packets.

@@ -6,6 +6,9 @@
 // The list of these networks is a file. Load makes the kernel agree with it, and so
 // does a unit at boot, by a script, before anything is forwarded and before BIRD.
 // Only routes with our own protocol number are looked at and removed.
+//
+// All of a family, ::/0, is nothing to refuse. It stands for the rule by which what the
+// host itself sends goes by plan.OutsideTable, before main, and what it forwards does not.
 package floor
 
 import (
@@ -36,7 +39,8 @@ func Text(owner mark.Owner, networks []netip.Prefix) []byte {
 	}
 	var b bytes.Buffer
 	b.WriteString(
-		"# Networks of other sites, refused where no tunnel has a way to them.\n" +
+		"# Networks of other sites, refused where no tunnel has a way to them, and ::/0 for the\n" +
+			"# rule by which the router's own packets find the ends of its tunnels.\n" +
 			"# Written by the Ansible module wgmesh.router.bird_config.\n" + owner.Line())
 	for _, n := range sorted(networks) {
 		fmt.Fprintln(&b, n)
@@ -54,9 +58,8 @@ func Parse(text []byte) []netip.Prefix {
 	}
 	var out []netip.Prefix
 	for _, line := range lines {
-		if n, err := netip.ParsePrefix(line); err == nil && n.Bits() > 0 && line == strings.ToLower(line) {
-			// As the script takes them: not everything, and nothing in capitals.
-			out = append(out, n.Masked())
+		if n, err := netip.ParsePrefix(line); err == nil && line == strings.ToLower(line) {
+			out = append(out, n.Masked()) // as the script takes them: nothing in capitals
 		}
 	}
 	return sorted(out)
@@ -84,11 +87,14 @@ type Have struct {
 	Enabled bool    // the unit, at boot
 }
 
-// A Route is one of ours in the kernel. One that is changed is not Right.
+// A Route is one of ours in the kernel, or a rule. One that is changed is not Right.
 type Route struct {
 	Network netip.Prefix
 	Right   bool
 }
+
+// isRule reports whether it stands for the rule of its family.
+func (r Route) isRule() bool { return r.Network.Bits() == 0 }
 
 // A File is one that the floor lives in between boots.
 type File struct{ Path, Text string }
@@ -153,8 +159,12 @@ func (s Have) text(path string) string {
 func (s Have) view() string {
 	var b strings.Builder
 	for _, r := range s.Routes {
-		fmt.Fprintf(&b, "# refused when BIRD has no way: %s%s\n", r.Network,
-			map[bool]string{false: ", by a route that somebody changed"}[r.Right])
+		what := "refused when BIRD has no way"
+		if r.isRule() {
+			what = "a rule for the router's own packets"
+		}
+		fmt.Fprintf(&b, "# %s: %s%s\n", what, r.Network,
+			map[bool]string{false: ", which somebody changed"}[r.Right])
 	}
 	for _, f := range s.Files {
 		fmt.Fprintf(&b, "# %s:\n%s", f.Path, f.Text)

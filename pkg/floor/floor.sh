@@ -12,6 +12,15 @@ breaks=
 family='.'
 [ "$(cat /proc/sys/net/ipv6/conf/lo/disable_ipv6 2>/dev/null)" = 0 ] || family='\.'
 
-sed "${breaks:+\$d}" "$list" | tr -d '\000' | grep -E '^[0-9a-f.:]+/[1-9][0-9]*$' | grep -e "$family" |
+lines=$(sed "${breaks:+\$d}" "$list" | tr -d '\000')
+
+# The table of BIRD's that is for what the router itself sends (pkg/plan, OutsideTable).
+own() {
+  ip "$1" rule show | grep -q 'lookup 157157' || ip "$1" rule add iif lo lookup 157157 priority 32765
+}
+echo "$lines" | grep -qx 0.0.0.0/0 && own -4
+echo "$lines" | grep -qx ::/0 && own -6
+
+echo "$lines" | grep -E '^[0-9a-f.:]+/[1-9][0-9]*$' | grep -e "$family" |
   sed 's/.*/route replace unreachable & proto 157 metric 4294967295/' | ip -force -batch - || exit 1
 [ -z "$breaks" ] || { echo "<3>$list breaks off: run the mesh play"; exit 1; }

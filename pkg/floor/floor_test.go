@@ -22,7 +22,7 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 // Wherever the list breaks off, what is read of it are whole networks of it: half a
 // line such as 10.0.0.0/1 would cut the router off.
 func TestListThatBreaksOff(t *testing.T) {
-	networks := prefixes("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/31", "fd00:2::/48")
+	networks := prefixes("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/31", "::/0", "fd00:2::/48")
 	text := floor.Text(mark.Owner{Mesh: "routers"}, networks)
 	assert.Equal(t, networks, floor.Parse(text))
 	for n := range text {
@@ -36,7 +36,7 @@ func TestListThatBreaksOff(t *testing.T) {
 	}
 	assert.Empty(t, floor.Text(mark.Owner{Mesh: "routers"}, nil))
 	assert.Empty(t, floor.Parse(nil))
-	assert.Empty(t, floor.Parse([]byte("0.0.0.0/0\n::/0\n10.0.0.0\n-x\n# end\n")), "nobody's network is everything")
+	assert.Empty(t, floor.Parse([]byte("10.0.0.0\n-x\nFD00::/8\n# end\n")))
 }
 
 func TestDiff(t *testing.T) {
@@ -70,6 +70,13 @@ func TestDiff(t *testing.T) {
 	assert.Len(t, d.Delete, 4)
 	assert.True(t, d.Disable)
 	assert.True(t, h.Diff(floor.Want{}, fresh).Empty())
+
+	rule := floor.Route{Network: prefixes("::/0")[0], Right: true}
+	d = h.Diff(floor.Want{Networks: append(prefixes("::/0", "::/0"), both.Networks...)}, there)
+	assert.Equal(t, []floor.Route{rule}, d.Add)
+	assert.Empty(t, d.Remove)
+	_, after = d.Views()
+	assert.Contains(t, after, "\n# a rule for the router's own packets: ::/0\n")
 
 	changed := there
 	changed.Routes = []floor.Route{{Network: a, Right: false}, {Network: b, Right: true}}

@@ -148,7 +148,7 @@ func (h Host) Observe(context.Context) (Have, error) {
 // Apply takes the steps and returns what was done, also when one fails. What refuses
 // more comes first, what refuses less comes last.
 func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
-	if done, err = change(d.Add, add, "refuse %s while no tunnel has a way to it", nil); err != nil {
+	if done, err = change(d.Add, add, "refuse %s while no tunnel has a way to it", "added", nil); err != nil {
 		return done, err
 	}
 	place := func() error { return h.place(ctx, d, &done) }
@@ -166,7 +166,7 @@ func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 	if err != nil {
 		return done, err
 	}
-	return change(d.Remove, remove, "no longer refuse %s", done)
+	return change(d.Remove, remove, "no longer refuse %s", "removed", done)
 }
 
 // place writes and removes files, and adds what it did to done.
@@ -227,12 +227,16 @@ func (h Host) restartNetworkd(ctx context.Context, did func(string)) error {
 	return err
 }
 
-func change(routes []Route, do func(Route) error, words string, done []string) ([]string, error) {
+func change(routes []Route, do func(Route) error, words, rule string, done []string) ([]string, error) {
 	for _, r := range routes {
 		if err := do(r); err != nil {
-			return done, fmt.Errorf("unreachable route of %s: %w", r.Network, err)
+			return done, fmt.Errorf("unreachable route, or rule, of %s: %w", r.Network, err)
 		}
-		done = append(done, fmt.Sprintf(words, r.Network))
+		said := fmt.Sprintf(words, r.Network)
+		if r.isRule() {
+			said = rule + " the rule of " + r.Network.String() + " for the router's own packets"
+		}
+		done = append(done, said)
 	}
 	return done, nil
 }

@@ -188,6 +188,48 @@ func TestKernel(t *testing.T) {
 	assert.Empty(t, nettest.Run(t, "find", filepath.Dir(h.Folder), "-type", "f", "-o", "-type", "l"))
 }
 
+// All of a family is no route, which would cut the router off. It is a rule for what the
+// host itself sends. With it goes what BIRD left in its table.
+func TestRule(t *testing.T) {
+	alone(t)
+	h := host(t)
+	const rules = "ip rule; ip -6 rule"
+	nettest.Sh(t, "ip rule add from 10.9.0.1 lookup 99 priority 32765; ip -6 rule add from fd00:9::1 lookup 99")
+	foreign := nettest.Sh(t, rules)
+	both := floor.Want{Networks: prefixes("0.0.0.0/0", "::/0", "10.1.0.0/16")}
+	ends := map[string]string{"-4": "10.1.0.4", "-6": "fd00:2::4"}
+	have := must.Get(h.Observe(t.Context()))(t)
+	done := must.Get(h.Apply(t.Context(), h.Diff(both, have)))(t)
+	assert.Equal(t, []string{
+		"added the rule of 0.0.0.0/0 for the router's own packets",
+		"refuse 10.1.0.0/16 while no tunnel has a way to it",
+		"added the rule of ::/0 for the router's own packets",
+	}, done[:3])
+	for family, end := range ends {
+		nettest.Sh(t, "ip %[1]s route add %[2]s dev far table 157157 proto bird", family, end)
+		assert.Contains(t, nettest.Sh(t, "ip %s route get %s", family, end), "dev far")
+	}
+	assert.False(t, refused(t, "198.51.100.1"))
+	assert.True(t, reach(t, h, both).Empty(), "a second run")
+
+	// What somebody broke is mended, by the module and by the script.
+	want := nettest.Sh(t, rules)
+	nettest.Sh(t, "ip rule del lookup 157157; ip -6 rule del lookup 157157; ip -6 rule add lookup 157157 priority 9")
+	assert.False(t, reach(t, h, both).Empty())
+	assert.Equal(t, want, nettest.Sh(t, rules))
+	script := "sh " + filepath.Join(h.Folder, "floor.sh") + " " + filepath.Join(h.Folder, "floor")
+	nettest.Sh(t, "%s", script)
+	assert.Equal(t, want, nettest.Sh(t, rules))
+	nettest.Sh(t, "ip rule del lookup 157157; ip -6 rule del lookup 157157")
+	nettest.Sh(t, "%s", script)
+	assert.Equal(t, want, nettest.Sh(t, rules))
+	assert.True(t, reach(t, h, both).Empty(), "the script and the module do not agree")
+
+	reach(t, h, floor.Want{Networks: prefixes("10.1.0.0/16")})
+	assert.Equal(t, foreign, nettest.Sh(t, rules))
+	assert.Empty(t, nettest.Sh(t, "ip route show table 157157 2>&1; ip -6 route show table 157157 2>&1"))
+}
+
 // A unit of that name which somebody else made is neither overwritten nor removed.
 func TestForeignUnit(t *testing.T) {
 	h := host(t)

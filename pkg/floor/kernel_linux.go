@@ -38,10 +38,15 @@ func observe() ([]Route, error) {
 			return nil, fmt.Errorf("routes of the kernel: %w", err)
 		}
 		for _, r := range routes {
-			if n, ok := rtnl.Prefix(r.Dst); ok {
+			if n, ok := rtnl.Prefix(r.Dst); ok && n.Bits() > 0 {
 				out = append(out, Route{n, r.Type == unix.RTN_UNREACHABLE && r.Priority == Metric})
 			}
 		}
+		rules, err := observeRules(family)
+		if err != nil {
+			return nil, fmt.Errorf("rules of the kernel: %w", err)
+		}
+		out = append(out, rules...)
 	}
 	order.By(out, func(a, b Route) int { return a.Network.Compare(b.Network) })
 	return out, nil
@@ -61,10 +66,18 @@ func wanted(n netip.Prefix) *netlink.Route {
 	}
 }
 
-func add(r Route) error { return netlink.RouteReplace(wanted(r.Network)) }
+func add(r Route) error {
+	if !r.isRule() {
+		return netlink.RouteReplace(wanted(r.Network))
+	}
+	return netlink.RuleAdd(ownRule(r.family()))
+}
 
 // remove takes away what has our number, in whatever form somebody left it.
 func remove(r Route) error {
+	if r.isRule() {
+		return removeRule(r)
+	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		routes, err := dump(family)
 		if err != nil {

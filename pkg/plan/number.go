@@ -3,6 +3,11 @@ package plan
 // MaxID is the highest id whose first tunnel number is still a UDP port.
 const MaxID = 363
 
+// OutsideTable is the kernel's routing table of the ways that only the router's own packets
+// go, those of tunnels above all: the static routes that are Outside. A rule leads to it,
+// which is pkg/floor's.
+const OutsideTable = 157157
+
 // Number returns the number of the tunnel between two routers. It depends on
 // their two ids alone, so it never moves when other routers come or go.
 // For a < b it is (b-1)(b-2)/2 + a: 1 for 1 and 2, then 2 and 3 for router 3.

@@ -126,7 +126,8 @@ type Static struct {
 	Connected bool `json:"connected,omitempty"`
 	// Derived says that nobody gave Via. It is taken for a guess.
 	Derived bool `json:"derived,omitempty"`
-	// Outside says that the way is the host's default route: what tunnels are made of.
+	// Outside says that the way is the host's default route, for what the host itself
+	// sends, and for nothing that it forwards: what tunnels are made of.
 	Outside bool `json:"outside,omitempty"`
 }
 

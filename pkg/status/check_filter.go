@@ -135,7 +135,7 @@ func (f *Forwarding) sick(t plan.StatusTunnel, s *TunnelState) (out []filter.Pac
 	}
 	if p.Handshake.IsZero() || s.PingErr != nil {
 		if to := p.Endpoint.Addr(); to.IsValid() {
-			device := f.tables.Main(fib.Flow{Dst: to}).Device()
+			device := f.tables.Reason(fib.Flow{Dst: to}).Device()
 			local := netip.IPv4Unspecified()
 			if to.Is6() {
 				local = netip.IPv6Unspecified()

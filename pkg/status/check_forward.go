@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/fib"
 )
 
 // checkForwarding finds what the kernel does wrong with packets that it is to
@@ -27,7 +28,23 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 			out = append(out, p)
 		}
 	}
-	return append(out, f.checkFilters(r, o)...)
+	return append(append(out, f.checkEndpoints(r, o)...), f.checkFilters(r, o)...)
+}
+
+// checkEndpoints finds tunnels whose own packets are sent into a tunnel, so that nothing
+// comes out of them.
+func (f *Forwarding) checkEndpoints(r *Request, o *Observation) (out []Problem) {
+	for _, s := range o.Tunnels {
+		if s.Device.Peer == nil {
+			continue
+		}
+		end := s.Device.Peer.Endpoint.Addr()
+		if x := f.tables.Reason(fib.Flow{Dst: end}); end.IsValid() && r.isTunnel(x.Device()) {
+			out = append(out, Problem{Cause: cause.New("the packets of its tunnel to %s go into %s (%s): "+
+				"run the mesh play here, or at once systemctl restart wgmesh-floor", end, x.Device(), x.RouteText())})
+		}
+	}
+	return out
 }
 
 // accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another
@@ -181,11 +198,11 @@ func (x *flow) isBird() bool {
 	return !x.reason.Foreign() && x.reason.Route.Protocol == unix.RTPROT_BIRD
 }
 
-// isEndpoint reports whether the packet is for the outside address of a peer, which
-// may be in its site's network. BIRD has a route of its own for one that is planned, and
-// takes none from others that is not one of their networks.
+// isEndpoint reports whether it is the router's own packet for the outside address of a
+// peer, which may be in its site's network. BIRD has a route of its own for one that is
+// planned, and takes none from others that is not one of their networks.
 func (o *Observation) isEndpoint(x *flow) bool {
-	return x.network.IsSingleIP() && (!x.exact && x.isBird() || o.isEnd(x.network.Addr()))
+	return x.way == own && x.network.IsSingleIP() && (!x.exact && x.isBird() || o.isEnd(x.network.Addr()))
 }
 
 // isEnd reports whether an address is the outside one of a peer: what is sent there goes

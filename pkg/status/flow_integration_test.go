@@ -134,6 +134,34 @@ func TestAcceptedNetwork(t *testing.T) {
 	}
 }
 
+// What the router itself sends to a peer's outside address in that one's site goes outside, and what it forwards
+// there by the tunnel. Either going the other's way is a problem.
+func TestFlowsToAnEndpoint(t *testing.T) {
+	r := alone(t, 2, 1, 1)
+	o := &Observation{Tunnels: make([]TunnelState, 1)}
+	o.Tunnels[0].Device.Peer = &Peer{Endpoint: netip.MustParseAddrPort("10.1.0.4:51820")}
+	for _, tt := range []struct{ make, found string }{
+		{"rule add iif lo lookup 157157 pref 32765; ip route add 10.1.0.4 dev eth0 proto bird table 157157", ""},
+		{
+			"rule del pref 32765",
+			"the packets of its tunnel to 10.1.0.4 go into wm1-0 (10.1.0.0/24 dev wm1-0)",
+		},
+		{
+			"route add 10.1.0.4 dev eth0 proto bird", // as releases before had it
+			"route 10.1.0.4/32 dev eth0 (proto bird) takes 10.1.0.4/32 of 1 away, expected a tunnel",
+		},
+	} {
+		nettest.Sh(t, "ip %s", tt.make)
+		f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+		f.follow(r, must.Get(ownAddresses())(t), plenty)
+		found := ""
+		for _, p := range checkForwarding(r, &Observation{Forwarding: f, Tunnels: o.Tunnels}) {
+			found += p.Cause.Found
+		}
+		assert.Equal(t, tt.found, found, tt.make)
+	}
+}
+
 // The site's other router sends what it has lost its own way for here, and nothing for which this one's way is it.
 func TestFlowsOfTheSitesOtherRouter(t *testing.T) {
 	r := alone(t, 3, 2, 1)

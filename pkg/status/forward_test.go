@@ -34,14 +34,21 @@ func TestNoWayOfItsOwn(t *testing.T) {
 }
 
 // The outside address of a peer may be in its site's network. Its route leads outside by design, also before the
-// tunnel has a peer, and after that one has moved. A network of one address that the site has is another matter.
+// tunnel has a peer, and after that one has moved. A network of one address that the site has is another matter, and
+// so is what the router forwards there.
 func TestRouteToAnEndpoint(t *testing.T) {
 	x := flow{way: own, site: "azure", network: netip.MustParsePrefix("2001:db8:2:10::4/128")}
-	x.reason.Found, x.reason.Rule.Table = true, unix.RT_TABLE_MAIN
+	x.reason.Found, x.reason.Rule.Table = true, plan.OutsideTable
 	x.reason.Route = netlink.Route{Protocol: unix.RTPROT_BIRD, Type: unix.RTN_UNICAST}
 	f, r := &Forwarding{}, &Request{Tunnels: []plan.StatusTunnel{{Name: "wg6", Peer: "azure-2"}}}
 	_, found := f.checkFlow(r, &x, &Observation{Tunnels: []TunnelState{{}}})
 	assert.False(t, found)
+
+	x.way, x.reason.Rule.Table = outward, unix.RT_TABLE_MAIN // as releases before had it
+	p, found := f.checkFlow(r, &x, &Observation{})
+	assert.True(t, found)
+	assert.Contains(t, p.Cause.Found, " takes 2001:db8:2:10::4/128 of azure away, expected a tunnel")
+	x.way = own
 
 	x.exact = true
 	_, found = f.checkFlow(r, &x, &Observation{})

@@ -15,8 +15,8 @@ options:
       - C(zone) is the router's zone, one of those of its site.
       - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that cannot be
         reached from outside. Two of those have no tunnel, and a third router carries their traffic. An IPv6 address may
-        be in a network of the router's own site, as clouds have it; the other sites' routers reach this one address
-        outside of the tunnels.
+        be in a network of the router's own site, as clouds have it; the other sites' routers themselves reach this
+        one address outside of the tunnels, and their nodes by them.
       - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind
         one public address have different ones, each a range of ports that is forwarded to it.
       - C(listen_port_base) is what the router listens on, where the forwarding changes the ports.

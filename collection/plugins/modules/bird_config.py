@@ -28,8 +28,8 @@ options:
       - C(confirmed) keeps the change that waits and writes it to disk. Fails when BIRD has taken it back already. No
         change when nothing waits.
       - C(undone) takes the change that waits back at once. No change when nothing waits.
-      - C(floor) sees to I(unreachable) and leaves BIRD alone. Meant to come before the kernel is told to forward
-        (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change
+      - C(floor) sees to I(unreachable), and to the rule for what is C(outside) in I(static), and leaves BIRD alone. Meant
+        to come before the kernel is told to forward (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change
         waited.
       - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained,
         and need no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and
@@ -117,8 +117,11 @@ options:
         default: false
       outside:
         description:
-          - The way is the host's default route, whatever other sites announce. For the end of a tunnel that is in
-            another site's network, so that the tunnel's own packets do not go into a tunnel. It is instead of C(via).
+          - The way is the host's default route, whatever other sites announce, for what the host itself sends. For the end of
+            a tunnel that is in another site's network, so that the tunnel's own packets do not go into a tunnel. What the host
+            forwards there does. It is instead of C(via).
+          - BIRD has these routes in the kernel's table 157157. A rule of the priority 32765 leads there what comes from C(lo), which
+            is what the host itself sends. The rule is in the list of the floor (I(unreachable)) as C(::/0), and comes and goes with it.
         type: bool
         default: false
   originate:
@@ -248,7 +251,7 @@ options:
       - While a change waits for its confirmation without I(guard), the list stays as it was. C(state=confirmed) brings it
         up to the change, and needs no other option for that. What BIRD takes back leaves nothing refused.
       - With I(guard), what is to be refused is so at once, and the guard takes it back with the change.
-      - Only routes with that protocol number are ever changed or removed.
+      - Only routes with that protocol number, and rules for the table 157157, are ever changed or removed.
       - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
         back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
         is to carry them then.
