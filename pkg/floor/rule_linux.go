@@ -3,7 +3,6 @@ package floor
 import (
 	"errors"
 	"net/netip"
-	"reflect"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -31,7 +30,7 @@ func ownRule(family int) *netlink.Rule {
 
 func right(r netlink.Rule) bool {
 	r.Protocol = 0 // the script's has one
-	return reflect.DeepEqual(r, *ownRule(r.Family))
+	return r == *ownRule(r.Family)
 }
 
 // dumpRules lists the rules that lead to our table. A kernel without IPv6, or rules, has none.

@@ -34,12 +34,13 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 // checkEndpoints finds tunnels whose own packets are sent into a tunnel, so that nothing
 // comes out of them.
 func (f *Forwarding) checkEndpoints(r *Request, o *Observation) (out []Problem) {
-	for _, s := range o.Tunnels {
-		if s.Device.Peer == nil {
+	for i := range o.Tunnels {
+		p := o.Tunnels[i].Device.Peer
+		if p == nil || !p.Endpoint.IsValid() {
 			continue
 		}
-		end := s.Device.Peer.Endpoint.Addr()
-		if x := f.tables.Reason(fib.Flow{Dst: end}); end.IsValid() && r.isTunnel(x.Device()) {
+		end := p.Endpoint.Addr()
+		if x := f.tables.Reason(fib.Flow{Dst: end}); r.isTunnel(x.Device()) {
 			out = append(out, Problem{Cause: cause.New("the packets of its tunnel to %s go into %s (%s): "+
 				"run the mesh play here, or at once systemctl restart wgmesh-floor", end, x.Device(), x.RouteText())})
 		}
