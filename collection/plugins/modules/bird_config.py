@@ -29,8 +29,8 @@ options:
         change when nothing waits.
       - C(undone) takes the change that waits back at once. No change when nothing waits.
       - C(floor) sees to I(unreachable), and to the rule for what is C(outside) in I(static), and leaves BIRD alone. Meant
-        to come before the kernel is told to forward (M(wgmesh.router.sysctl_router)). It takes nothing away; C(applied) does that, or C(confirmed) when a change
-        waited.
+        to come before the kernel is told to forward (M(wgmesh.router.sysctl_router)). It takes nothing away;
+        C(applied) does that, or C(confirmed) when a change waited.
       - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained,
         and need no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and
         sends the site's own traffic by the site's other routers. All sessions stay up, so nothing is lost when the
