@@ -33,7 +33,7 @@ func Possible(networks []netip.Prefix) []netip.Prefix {
 func observe() ([]Route, error) {
 	var out []Route
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := dump(family)
+		routes, err := ours(family)
 		if err != nil {
 			return nil, fmt.Errorf("routes of the kernel: %w", err)
 		}
@@ -42,21 +42,24 @@ func observe() ([]Route, error) {
 				out = append(out, Route{n, r.Type == unix.RTN_UNREACHABLE && r.Priority == Metric})
 			}
 		}
-		rules, err := observeRules(family)
+		_, more, err := rules(family)
 		if err != nil {
 			return nil, fmt.Errorf("rules of the kernel: %w", err)
 		}
-		out = append(out, rules...)
+		out = append(out, more...)
 	}
 	order.By(out, func(a, b Route) int { return a.Network.Compare(b.Network) })
 	return out, nil
 }
 
-func dump(family int) ([]netlink.Route, error) {
-	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: Protocol}
-	return rtnl.Dump(func() ([]netlink.Route, error) {
-		return netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
-	})
+func dump(family int, like *netlink.Route, in uint64) ([]netlink.Route, error) {
+	return rtnl.Dump(func() ([]netlink.Route, error) { return netlink.RouteListFiltered(family, like, in) })
+}
+
+// ours are the routes with our number in the main table.
+func ours(family int) ([]netlink.Route, error) {
+	return dump(family, &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: Protocol},
+		netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
 }
 
 func wanted(n netip.Prefix) *netlink.Route {
@@ -67,10 +70,10 @@ func wanted(n netip.Prefix) *netlink.Route {
 }
 
 func add(r Route) error {
-	if !r.isRule() {
-		return netlink.RouteReplace(wanted(r.Network))
+	if r.isRule() {
+		return addRule(r)
 	}
-	return netlink.RuleAdd(ownRule(r.family()))
+	return netlink.RouteReplace(wanted(r.Network))
 }
 
 // remove takes away what has our number, in whatever form somebody left it.
@@ -79,7 +82,7 @@ func remove(r Route) error {
 		return removeRule(r)
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := dump(family)
+		routes, err := ours(family)
 		if err != nil {
 			return err
 		}
