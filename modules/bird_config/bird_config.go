@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -136,11 +135,7 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 	}
 	switch {
 	case o.State == bird.Applied && o.Guard == 0 && trial.pending:
-		// The marker has the rest: what BIRD takes back is not to be refused.
-		kept.Networks = slices.DeleteFunc(kept.Networks, func(n netip.Prefix) bool { return n.Bits() > 0 })
-		if len(kept.Networks) == 0 {
-			return p, nil
-		}
+		return p, nil // the marker has it: what BIRD takes back is not to be refused
 	case o.State == bird.Confirmed && trial.floor != nil:
 		if err := json.Unmarshal(trial.floor, &kept); err != nil {
 			return p, fmt.Errorf("floor of the change that waits: %w; use state=undone and apply again", err)

@@ -240,7 +240,7 @@ func TestFloorLaw(t *testing.T) {
 	static := o.Static
 	o.Static = append(slices.Clone(static), plan.Static{Network: netip.MustParsePrefix("10.1.7.7/32"), Outside: true})
 	o.Timeout = 60
-	for _, state := range []string{bird.Applied, bird.Confirmed} {
+	for _, state := range []string{Floor, bird.Applied, bird.Confirmed} {
 		step(state, true, "")
 		assert.Contains(t, nettest.Sh(t, "ip rule"), "from all iif lo lookup 157157")
 	}

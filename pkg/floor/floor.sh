@@ -16,7 +16,7 @@ lines=$(sed "${breaks:+\$d}" "$list" | tr -d '\000')
 
 # The table of BIRD's that is for what the router itself sends (pkg/plan, OutsideTable).
 own() {
-  ip "$1" rule show | grep -q 'lookup 157157' || ip "$1" rule add iif lo lookup 157157 priority 32765
+  ip "$1" rule show | grep -q 'iif lo lookup 157157' || ip "$1" rule add iif lo lookup 157157 priority 32765
 }
 echo "$lines" | grep -qx 0.0.0.0/0 && own -4
 echo "$lines" | grep -qx ::/0 && own -6

@@ -33,7 +33,7 @@ func Possible(networks []netip.Prefix) []netip.Prefix {
 func observe() ([]Route, error) {
 	var out []Route
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := ours(family)
+		routes, err := dump(family)
 		if err != nil {
 			return nil, fmt.Errorf("routes of the kernel: %w", err)
 		}
@@ -42,7 +42,7 @@ func observe() ([]Route, error) {
 				out = append(out, Route{n, r.Type == unix.RTN_UNREACHABLE && r.Priority == Metric})
 			}
 		}
-		_, more, err := rules(family)
+		more, err := dumpRules(family)
 		if err != nil {
 			return nil, fmt.Errorf("rules of the kernel: %w", err)
 		}
@@ -52,14 +52,11 @@ func observe() ([]Route, error) {
 	return out, nil
 }
 
-func dump(family int, like *netlink.Route, in uint64) ([]netlink.Route, error) {
-	return rtnl.Dump(func() ([]netlink.Route, error) { return netlink.RouteListFiltered(family, like, in) })
-}
-
-// ours are the routes with our number in the main table.
-func ours(family int) ([]netlink.Route, error) {
-	return dump(family, &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: Protocol},
-		netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+func dump(family int) ([]netlink.Route, error) {
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN, Protocol: Protocol}
+	return rtnl.Dump(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+	})
 }
 
 func wanted(n netip.Prefix) *netlink.Route {
@@ -71,7 +68,7 @@ func wanted(n netip.Prefix) *netlink.Route {
 
 func add(r Route) error {
 	if r.isRule() {
-		return addRule(r)
+		return r.rule("add")
 	}
 	return netlink.RouteReplace(wanted(r.Network))
 }
@@ -79,10 +76,12 @@ func add(r Route) error {
 // remove takes away what has our number, in whatever form somebody left it.
 func remove(r Route) error {
 	if r.isRule() {
-		return removeRule(r)
+		err := r.rule("del")
+		_ = r.ip("route", "flush") // what BIRD left there, if anything
+		return err
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := ours(family)
+		routes, err := dump(family)
 		if err != nil {
 			return err
 		}

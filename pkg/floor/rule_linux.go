@@ -1,8 +1,13 @@
 package floor
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os/exec"
+	"strconv"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -14,56 +19,39 @@ import (
 // priority has our rule come right before that of the table main, behind everybody's.
 const priority = 32765
 
-func (r Route) family() int {
-	if r.Network.Addr().Is4() {
-		return netlink.FAMILY_V4
-	}
-	return netlink.FAMILY_V6
-}
-
-// addRule adds what is about all that the host itself sends: to the kernel that comes by lo.
-func addRule(r Route) error {
-	rule := netlink.NewRule()
-	rule.Family, rule.Table, rule.Priority, rule.IifName = r.family(), plan.OutsideTable, priority, "lo"
-	return netlink.RuleAdd(rule)
-}
-
-// rules lists those that lead to our table. A kernel without IPv6, or rules, has none.
-func rules(family int) (list []netlink.Rule, out []Route, err error) {
-	list, err = rtnl.Dump(func() ([]netlink.Rule, error) {
-		return netlink.RuleListFiltered(family, &netlink.Rule{Table: plan.OutsideTable}, netlink.RT_FILTER_TABLE)
-	})
+// dumpRules finds ours: it is about all that the host itself sends, which to the kernel
+// comes by lo. A kernel without IPv6, or rules, has none.
+func dumpRules(family int) (out []Route, err error) {
+	list, err := rtnl.Dump(func() ([]netlink.Rule, error) { return netlink.RuleList(family) })
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, nil, nil
-	}
-	all := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	if family == netlink.FAMILY_V4 {
-		all = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		return nil, nil
 	}
 	for i := range list {
-		r := &list[i]
-		right := r.IifName == "lo" && r.Priority == priority && r.Src == nil && r.Dst == nil
-		out = append(out, Route{all, right})
+		if r := &list[i]; r.Table == plan.OutsideTable && r.IifName == "lo" && r.Priority == priority {
+			all := netip.IPv6Unspecified()
+			if family == netlink.FAMILY_V4 {
+				all = netip.IPv4Unspecified()
+			}
+			return []Route{{netip.PrefixFrom(all, 0), true}}, nil
+		}
 	}
-	return list, out, err
+	return nil, err
 }
 
-// removeRule takes rules away, and with the right one what BIRD has left in the table.
-func removeRule(r Route) error {
-	list, are, err := rules(r.family())
-	for i := range list {
-		if err == nil && are[i] == r {
-			err = netlink.RuleDel(&list[i])
-		}
+// rule adds it or deletes it, with ip, as at boot.
+func (r Route) rule(do string) error {
+	return r.ip("rule", do, "iif", "lo", "priority", strconv.Itoa(priority))
+}
+
+// ip runs a command about our table.
+func (r Route) ip(words ...string) error {
+	if !r.Network.Addr().Is4() {
+		words = append([]string{"-6"}, words...)
 	}
-	if err != nil || !r.Right {
-		return err
+	words = append(words, "table", strconv.Itoa(plan.OutsideTable))
+	out, err := exec.CommandContext(context.Background(), "ip", words...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ip %s: %s (%w)", strings.Join(words, " "), strings.TrimSpace(string(out)), err)
 	}
-	routes, err := dump(r.family(), &netlink.Route{Table: plan.OutsideTable}, netlink.RT_FILTER_TABLE)
-	for i := range routes {
-		if err == nil {
-			err = netlink.RouteDel(&routes[i])
-		}
-	}
-	return err
+	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/cause"
-	"github.com/wgmesh/router/pkg/fib"
 )
 
 // checkForwarding finds what the kernel does wrong with packets that it is to
@@ -28,24 +27,7 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 			out = append(out, p)
 		}
 	}
-	return append(append(out, f.checkEndpoints(r, o)...), f.checkFilters(r, o)...)
-}
-
-// checkEndpoints finds tunnels whose own packets are sent into a tunnel, so that nothing
-// comes out of them.
-func (f *Forwarding) checkEndpoints(r *Request, o *Observation) (out []Problem) {
-	for i := range o.Tunnels {
-		p := o.Tunnels[i].Device.Peer
-		if p == nil || !p.Endpoint.IsValid() {
-			continue
-		}
-		end := p.Endpoint.Addr()
-		if x := f.tables.Reason(fib.Flow{Dst: end}); r.isTunnel(x.Device()) {
-			out = append(out, Problem{Cause: cause.New("the packets of its tunnel to %s go into %s (%s): "+
-				"run the mesh play here, or at once systemctl restart wgmesh-floor", end, x.Device(), x.RouteText())})
-		}
-	}
-	return out
+	return append(out, f.checkFilters(r, o)...)
 }
 
 // accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another
