@@ -121,7 +121,7 @@ options:
             a tunnel that is in another site's network, so that the tunnel's own packets do not go into a tunnel. What the host
             forwards there does. It is instead of C(via).
           - BIRD has these routes in the kernel's table 157157. A rule of the priority 32765 leads there what comes from C(lo), which
-            is what the host itself sends. The rule is in the list of the floor (I(unreachable)) as C(::/0), and comes and goes with it:
+            is what the host itself sends. The rule is in the list of the floor (I(unreachable)) as C(::/0), and comes and goes with it.
             C(state=floor) brings it before BIRD moves the routes.
         type: bool
         default: false
