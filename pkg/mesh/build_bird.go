@@ -149,9 +149,11 @@ func (n *network) status(self *router) plan.Status {
 		Tunnels: []plan.StatusTunnel{}, Prefixes: []plan.StatusPrefix{},
 		SourceNetworks: sorted(self.site.networks), Probe: self.probe,
 	}
+	linked := n.linked()
 	for _, s := range n.others(self) {
+		needed := n.transit(self, s, linked)
 		for _, x := range s.owns() {
-			out.Prefixes = append(out.Prefixes, plan.StatusPrefix{Network: x, Site: s.name, AS: s.AS})
+			out.Prefixes = append(out.Prefixes, plan.StatusPrefix{Network: x, Site: s.name, AS: s.AS, Transit: needed})
 		}
 	}
 	order.By(out.Prefixes, func(a, b plan.StatusPrefix) int { return a.Network.Compare(b.Network) })

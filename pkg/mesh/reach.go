@@ -48,6 +48,34 @@ func (n *network) carried(self *router, s *site) bool {
 	return alive && s != self.site
 }
 
+// linked has each pair of sites with a tunnel.
+func (n *network) linked() map[[2]*site]bool {
+	out := map[[2]*site]bool{}
+	for i, a := range n.routers {
+		for _, b := range n.routers[:i] {
+			if !out[[2]*site{a.site, b.site}] && n.joined(a, b) {
+				out[[2]*site{a.site, b.site}], out[[2]*site{b.site, a.site}] = true, true
+			}
+		}
+	}
+	return out
+}
+
+// transit lists the sites without a tunnel to s, which a router's site has one to, as to s: it
+// carries what they have for s. Nil: it carries nothing for others.
+func (n *network) transit(self *router, s *site, linked map[[2]*site]bool) []plan.AS {
+	if !self.site.transits() {
+		return nil
+	}
+	out := []plan.AS{}
+	for _, o := range n.sites {
+		if o != s && !linked[[2]*site{o, s}] && linked[[2]*site{o, self.site}] && linked[[2]*site{s, self.site}] {
+			out = append(out, o.AS)
+		}
+	}
+	return out
+}
+
 // carrier is a router that carries what two routers without a tunnel have for each
 // other: of one of their sites, or of a third one that may. Routers of one site need
 // nobody for that, but each a tunnel.

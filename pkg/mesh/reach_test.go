@@ -332,3 +332,45 @@ func TestForbiddenTransitKeepsTheSiteTogether(t *testing.T) {
 	}
 	assert.Empty(t, l.unreachable(t))
 }
+
+// Two sites that nobody can call have no tunnel, so those with tunnels to both carry what they have for each other.
+func TestWhoNeedsTransit(t *testing.T) {
+	for name, tt := range map[string]struct {
+		silent []string
+		make   func(*mesh.Mesh)
+		want   map[string][]plan.AS // of aws-1, by what the packets are for
+	}{
+		"all have tunnels": {nil, nil, map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}}},
+		"two have none": {
+			[]string{"office-1", "office-2", "gcp-1"},
+			nil,
+			map[string][]plan.AS{"office": {65040}, "azure": {}, "gcp": {65010}},
+		},
+		"one of their routers has": {
+			[]string{"office-1", "gcp-1"}, nil, map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}},
+		},
+		"nor has aws": {
+			[]string{"office-1", "office-2", "gcp-1", "aws-1", "aws-2"},
+			nil,
+			map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}},
+		},
+		"no transit": {[]string{"office-1", "office-2", "gcp-1"}, func(m *mesh.Mesh) {
+			site(m, "aws", func(s *mesh.Site) { s.Transit = new(bool) })
+		}, map[string][]plan.AS{"office": nil, "azure": nil, "gcp": nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "field-case")
+			for _, r := range tt.silent {
+				router(&m, r, func(r *mesh.Router) { r.Endpoint = "" })
+			}
+			if tt.make != nil {
+				tt.make(&m)
+			}
+			needs := map[string][]plan.AS{}
+			for _, p := range plans(t, m)["aws-1"].Status.Prefixes {
+				needs[p.Site] = p.Transit
+			}
+			assert.Equal(t, tt.want, needs)
+		})
+	}
+}

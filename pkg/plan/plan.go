@@ -214,6 +214,9 @@ type StatusPrefix struct {
 	// AS tells who announces the prefix, so that mesh_status knows whether it
 	// can be expected while only some peers are required. 0: not known.
 	AS AS `json:"as"`
+	// Transit are the sites that have no tunnel to that one, and have this router's carry what
+	// they send it. Nil: this router's site carries nothing between two others.
+	Transit []AS `json:"transit,omitzero"`
 }
 
 // Measure is for mesh_measure: what this router measures. Each tunnel is
