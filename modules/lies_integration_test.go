@@ -716,6 +716,7 @@ func (p player) answer(module string) map[string]any {
 			"changed": false, "healthy": true, "required_healthy": true,
 			"problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{},
 			"lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{},
+			"transit":         []any{},
 			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false,
 			"time":             time.Now().Unix(),
 			"failover":         map[string]any{"runs": false, "trouble": ""},

@@ -118,6 +118,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"notes":            status.Notes(r, seen),
 		"drained":          seen.Drained.On(),
 		"ways":             status.Ways(r, seen),
+		"transit":          report.Transit,
 		"drained_seconds":  0,
 		"drained_why":      seen.Drained.Why,
 	}}

@@ -15,7 +15,7 @@ import (
 // what follows from it: without a handshake there can be no BGP.
 func Judge(r Request, o Observation) Report {
 	var rep Report
-	accepted := o.Forwarding.accept(&r)
+	accepted := o.Forwarding.accept(&r, o.Drained.On())
 	needsBird := slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Neighbor != "" })
 	if p, found := checkBird(&o); found && needsBird {
 		p.Required = r.Require == nil || len(r.Require) > 0
@@ -26,6 +26,7 @@ func Judge(r Request, o Observation) Report {
 	rep.Problems = append(rep.Problems, checkGateways(&o)...)
 	rep.Problems = append(rep.Problems, checkSite(&r, &o)...)
 	rep.Warnings = append(accepted, o.Forwarding.warnings()...)
+	rep.Transit = o.Forwarding.transit()
 	if o.Probed {
 		rep.Warnings = append(rep.Warnings, r.untried(&o)...)
 	}

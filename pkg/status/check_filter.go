@@ -9,14 +9,15 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// packets are what a flow consists of: each protocol counts by itself, since hosts that
-// drop what they forward let pings through.
-func (x *flow) packets(invalid bool) (out []filter.Packet) {
-	for _, proto := range []string{"icmp", "tcp", "udp"} {
-		out = append(out, filter.Packet{
-			In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Proto: proto,
-			Invalid: invalid, Detour: x.detour,
-		})
+// packet is what the filters are asked for.
+func (x *flow) packet() filter.Packet {
+	return filter.Packet{In: x.In, Out: x.answer.Device, Src: x.from, Dst: x.network, Detour: x.detour}
+}
+
+// protocols are the packets of each: each counts by itself, since hosts that drop what they forward let pings through.
+func protocols(p filter.Packet) (out []filter.Packet) {
+	for _, p.Proto = range []string{"icmp", "tcp", "udp"} {
+		out = append(out, p)
 	}
 	return out
 }
@@ -69,7 +70,7 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 					policy, x.from, x.network),
 			})
 		}
-		for _, p := range x.packets(false) {
+		for _, p := range protocols(x.packet()) {
 			found := f.filters.Ask(p, x.hooks())
 			if found.Verdict < filter.Rewrites || said[found.Where] {
 				continue
@@ -146,10 +147,39 @@ func (f *Forwarding) sick(t plan.StatusTunnel, s *TunnelState) (out []filter.Pac
 	return out
 }
 
+// doubtful is about what may be meant, or may do no harm.
+func doubtful(o filter.Outcome) (c cause.Cause, found bool) {
+	switch o.Verdict {
+	case filter.Unless:
+		return cause.New("%s may %s what goes between sites: put a rule that accepts it first", o.Where, does(o)), true
+	case filter.Partly:
+		return cause.New("%s %ss a part of what goes between sites: see that it is meant", o.Where, does(o)), true
+	}
+	return c, false
+}
+
+func does(o filter.Outcome) string {
+	if o.Rewrites {
+		return "rewrite"
+	}
+	return "drop"
+}
+
+// without is about a packet that comes only when something is lost.
+func (x *spare) without(o filter.Outcome) cause.Cause {
+	if x.third {
+		return cause.New("%s %ss what other sites that lose each other send by here: "+
+			"admit it, or set transit of its site to false", o.Where, does(o))
+	}
+	return cause.New("%s %ss what takes another tunnel when a way is lost: put a rule that accepts it first",
+		o.Where, does(o))
+}
+
 // warnings are about filters that drop or rewrite a part of what this router forwards,
-// which may be meant, or perhaps all of it, or answers to what it has not seen.
+// which may be meant, or perhaps all of it, or answers to what it has not seen, or what
+// comes when something is lost.
 func (f *Forwarding) warnings() (out []cause.Cause) {
-	said := map[string]bool{}
+	said, wrong, lost := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	add := func(found filter.Outcome, c cause.Cause) {
 		if !said[found.Where] {
 			said[found.Where] = true
@@ -162,20 +192,12 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 			continue
 		}
 		dropped := false // which is a cause
-		for _, p := range x.packets(false) {
+		for _, p := range protocols(x.packet()) {
 			found := f.filters.Ask(p, filter.Forwarded)
 			dropped = dropped || found.Verdict == filter.Drops
-			does := "drop"
-			if found.Rewrites {
-				does = "rewrite"
-			}
-			switch found.Verdict {
-			case filter.Unless:
-				add(found,
-					cause.New("%s may %s what goes between sites: put a rule that accepts it first", found.Where, does))
-			case filter.Partly:
-				add(found,
-					cause.New("%s %ss a part of what goes between sites: see that it is meant", found.Where, does))
+			wrong[found.Where] = wrong[found.Where] || found.Verdict >= filter.Rewrites // a cause
+			if c, perhaps := doubtful(found); perhaps {
+				add(found, c)
 			}
 			p.Invalid = true
 			odd := f.filters.Ask(p, filter.Forwarded)
@@ -189,6 +211,21 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 		if found := f.filters.Ask(x.tooBig()); found.Verdict == filter.Drops && !dropped {
 			add(found, cause.New("%s hides from hosts that packets are too large: admit ICMP type 3, ICMPv6 type 2",
 				found.Where))
+		}
+	}
+	for i := range f.spare {
+		x := &f.spare[i]
+		x.lost = cause.Cause{}
+		for _, p := range protocols(x.Packet) {
+			found := f.filters.Ask(p, filter.Forwarded)
+			if c, perhaps := doubtful(found); perhaps {
+				add(found, c)
+			} else if found.Verdict >= filter.Rewrites && !wrong[found.Where] {
+				if x.lost = x.without(found); !lost[found.Where] {
+					lost[found.Where] = true
+					out = append(out, x.lost)
+				}
+			}
 		}
 	}
 	for _, tool := range f.filters.Absent {

@@ -31,12 +31,13 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 }
 
 // accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another
-// site's, where the user has accepted it of preflight, and says so.
-func (f *Forwarding) accept(r *Request) (said []cause.Cause) {
-	if !slices.Contains(r.Accept, "networks") {
-		return nil
-	}
+// site's, where the user has accepted it of preflight, and says so. Other sites avoid a drained router.
+func (f *Forwarding) accept(r *Request, drained bool) (said []cause.Cause) {
+	accepts := slices.Contains(r.Accept, "networks")
 	f.flows = slices.DeleteFunc(slices.Clone(f.flows), func(x flow) bool {
+		if !accepts || x.needed && drained {
+			return x.needed && drained
+		}
 		if x.way == inward || x.answer.Err != nil || x.answer.Local || r.isTunnel(x.answer.Device) ||
 			x.reason.Foreign() || x.reason.Route.Protocol != unix.RTPROT_KERNEL ||
 			x.reason.Device() != x.answer.Device {

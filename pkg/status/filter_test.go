@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -134,6 +135,91 @@ func TestNobodyHearsOfTooLargePackets(t *testing.T) {
 				return
 			}
 			assert.Equal(t, []string{tt.where + " hides from hosts that packets are too large"}, found)
+		})
+	}
+}
+
+// What comes only when something is lost is a warning, once, and none where the same rule drops all the rest. What
+// sites need that have no tunnel is a cause, but of a drained router.
+func TestFiltersOfWhatIsLost(t *testing.T) {
+	packet := func(peer, in, out, from, to string) spare {
+		return spare{Packet: filter.Packet{
+			In: in, Out: out, Src: netip.MustParsePrefix(from), Dst: netip.MustParsePrefix(to),
+		}, third: peer != "", peer: strings.TrimPrefix(peer, "aws-2")}
+	}
+	var (
+		there  = packet("azure-1", "wg2", "wg3", "10.2.0.0/16", "10.3.0.0/16")
+		other  = packet("azure-1", "wg2", "wg4", "10.2.0.0/16", "10.4.0.0/16")
+		back   = packet("gcp-1", "wg3", "wg2", "10.3.0.0/16", "10.2.0.0/16")
+		sister = packet("aws-2", "wg9", "wg3", "10.2.0.0/16", "10.3.0.0/16")
+		inside = packet("", "wg2", "wg9", "10.2.0.0/16", "10.1.0.0/16")
+	)
+	const transit, rule = "-A FORWARD -i wg+ -o wg+ -j DROP", "*filter\n:FORWARD ACCEPT [0:0]\n%s\n"
+	const lost = "iptables: " + transit + " drops what other sites that lose each other send by here"
+	const detour = "iptables: " + transit + " drops what takes another tunnel when a way is lost"
+	for name, tt := range map[string]struct {
+		saved         string
+		spare         []spare
+		needed        bool // the first one
+		drained       bool
+		found, warned []string
+		told          []string // who would send it, and for what
+	}{
+		"spare": {
+			saved: transit, spare: []spare{there, other, back}, warned: []string{lost},
+			told: []string{"azure-1 [10.3.0.0/16 10.4.0.0/16]", "gcp-1 [10.2.0.0/16]"},
+		},
+		"of the own site, too": {
+			saved: transit, spare: []spare{inside, there, sister}, warned: []string{detour},
+			told: []string{"azure-1 [10.3.0.0/16]"},
+		},
+		"needed": {
+			saved: transit, spare: []spare{there, back}, needed: true,
+			found: []string{"iptables: " + transit + " drops icmp between sites"},
+		},
+		"needed of a drained one": {
+			saved: transit, spare: []spare{there}, needed: true, drained: true, warned: []string{lost},
+			told: []string{"azure-1 [10.3.0.0/16]"},
+		},
+		"all is dropped": {
+			saved: "-A FORWARD -j DROP", spare: []spare{inside, there},
+			found: []string{"iptables: -A FORWARD -j DROP drops icmp between sites"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := forwards("10.2.0.0/16", "10.1.0.0/16")
+			f.spare = tt.spare
+			if tt.needed {
+				x := forwards("10.2.0.0/16", "10.3.0.0/16").flows[0]
+				x.answer.Device, x.way, x.needed = "wg3", outward, true
+				f.flows = append(f.flows, x)
+			}
+			f.filters, _ = filter.ParseIPTables(fmt.Appendf(nil, rule, tt.saved), false)
+			r := Request{SourceNetworks: networks("10.1.0.0/16"), Tunnels: []plan.StatusTunnel{
+				{Name: "wg2", Peer: "azure-1"},
+				{Name: "wg3", Peer: "gcp-1"},
+				{Name: "wg9", Peer: "aws-2", Networks: networks("10.1.0.0/16")},
+			}}
+			o := Observation{Forwarding: f, Tunnels: make([]TunnelState, 3)}
+			if tt.drained {
+				o.Drained.Since = time.Unix(1, 0)
+			}
+			for range 2 { // what is seen once is judged as often as one likes
+				rep := Judge(r, o)
+				var found, warned, told []string
+				for _, p := range rep.Problems {
+					if strings.Contains(p.Cause.Found, "iptables") {
+						found = append(found, p.Cause.Found)
+					}
+				}
+				for _, c := range rep.Warnings {
+					warned = append(warned, c.Found)
+				}
+				for _, t := range rep.Transit {
+					told = append(told, fmt.Sprint(t.Peer, " ", t.Networks))
+				}
+				assert.Equal(t, [][]string{tt.found, tt.warned, tt.told}, [][]string{found, warned, told})
+			}
 		})
 	}
 }

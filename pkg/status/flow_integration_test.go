@@ -14,6 +14,7 @@ import (
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/filter"
 	"github.com/wgmesh/router/pkg/plan"
@@ -30,7 +31,7 @@ func alone(t *testing.T, sites, routers, networks int) *Request {
 		for n := range networks {
 			list = append(list, netip.MustParsePrefix(fmt.Sprintf("10.%d.%d.0/24", site, n)))
 		}
-		first := fmt.Sprintf("wm%d-0", site)
+		first, as := fmt.Sprintf("wm%d-0", site), plan.AS(65000+site)
 		if site == 0 {
 			r.SourceNetworks, first = list, "eth0"
 		}
@@ -40,12 +41,13 @@ func alone(t *testing.T, sites, routers, networks int) *Request {
 			}
 			name := fmt.Sprintf("wm%d-%d", site, i)
 			links = append(links, "link add "+name+" type bridge", "link set "+name+" up")
-			r.Tunnels = append(r.Tunnels, plan.StatusTunnel{Name: name, Peer: name, Networks: list})
+			r.Tunnels = append(r.Tunnels, plan.StatusTunnel{Name: name, Peer: name, Networks: list, AS: as})
 		}
 		for _, n := range list {
 			links = append(links, fmt.Sprintf("route add %s dev %s proto bird metric 32", n, first))
 			if site > 0 {
-				r.Prefixes = append(r.Prefixes, plan.StatusPrefix{Network: n, Site: fmt.Sprint(site)})
+				p := plan.StatusPrefix{Network: n, Site: fmt.Sprint(site), AS: as, Transit: []plan.AS{}}
+				r.Prefixes = append(r.Prefixes, p)
 			}
 		}
 	}
@@ -60,6 +62,7 @@ func TestFlowsOfManyNetworks(t *testing.T) {
 	f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
 	f.follow(r, must.Get(ownAddresses())(t), plenty)
 	assert.LessOrEqual(t, len(f.flows), 15_000)
+	assert.LessOrEqual(t, len(f.spare), 4_000)
 	assert.Empty(t, checkForwarding(r, &Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))}))
 	type pair struct {
 		in   string
@@ -169,6 +172,99 @@ func TestFlowsOfTheSitesOtherRouter(t *testing.T) {
 		f.follow(r, must.Get(ownAddresses())(t), plenty)
 		found := checkForwarding(r, &Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))})
 		assert.Equal(t, sent, len(found) > 0, "%s: %v", out, found)
+	}
+}
+
+// What comes only when something is lost is a warning. Between sites that have no tunnel it comes as things are.
+func TestFlowsOfWhatIsLost(t *testing.T) {
+	const (
+		wrong  = "drops icmp between sites"
+		lost   = "drops what other sites that lose each other send by here"
+		detour = "drops what takes another tunnel when a way is lost"
+		closed = ":FORWARD DROP [0:0]"
+	)
+	needed := func(r *Request) {
+		r.Prefixes[0].Transit, r.Prefixes[1].Transit = []plan.AS{65002}, []plan.AS{65001}
+	}
+	without := func(r *Request) { r.Prefixes[0].Transit, r.Prefixes[1].Transit = nil, nil }
+	for name, tt := range map[string]struct {
+		sites, routers int
+		is             func(*Request)
+		saved          string
+		found, warned  string
+	}{
+		"spare":                   {3, 2, nil, "-A FORWARD -i wm1-0 -o wm2-0 -j DROP", "", lost},
+		"by the site's other one": {3, 2, nil, "-A FORWARD -i wm0-1 -s 10.1.0.0/24 -o wm2+ -j DROP", "", lost},
+		"of one direction":        {3, 2, nil, "-A FORWARD -i wm2-1 -s 10.2.0.0/24 -o wm1+ -j DROP", "", lost},
+		"of one site":             {3, 2, nil, "-A FORWARD -s 10.1.0.0/16 -o wm2+ -j DROP", "", lost},
+		"needed":                  {3, 2, needed, "-A FORWARD -i wm1-0 -o wm2-0 -j DROP", wrong, ""},
+		"no transit":              {3, 2, without, "-A FORWARD -i wm1-0 -o wm2-0 -j DROP", "", ""},
+		"two sites":               {2, 2, nil, "-A FORWARD -i wm1+ -o wm1+ -j DROP", "", ""},
+		"no own interface":        {3, 2, nil, "-A FORWARD -i wm1-0 -o wm0-1 -j DROP", "", detour},
+		"no own tunnels":          {3, 2, nil, "-A FORWARD -i eth0 -o wm0-1 -j DROP", "", detour},
+		"another tunnel":          {3, 2, nil, "-A FORWARD -i eth0 -o wm1-1 -j DROP", "", detour},
+		"both":                    {3, 2, nil, "-A FORWARD -i wm1+ -o wm+ -j DROP", "", detour},
+		"into the own site":       {3, 2, nil, "-A FORWARD -i wm0-1 -s 10.2.0.0/24 -o eth0 -j DROP", wrong, ""},
+		"everything":              {3, 2, nil, closed, wrong, ""},
+		"everything, and needed":  {3, 2, needed, closed, wrong, ""},
+		"all but the own site's": {
+			3, 1, nil, closed + "\n-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -o eth0 -j ACCEPT", "", lost,
+		},
+		"rewritten": {
+			3, 1, nil, "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 10.1.0.0/16 -o wm2+ -j MASQUERADE",
+			"", strings.Replace(lost, "drop", "rewrite", 1),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := alone(t, tt.sites, tt.routers, 1)
+			if tt.is != nil {
+				tt.is(r)
+			}
+			f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+			f.filters, _ = filter.ParseIPTables([]byte("*filter\n:FORWARD ACCEPT [0:0]\n"+tt.saved+"\n"), false)
+			f.follow(r, must.Get(ownAddresses())(t), plenty)
+			var found, warned []string
+			for _, p := range checkForwarding(r, &Observation{
+				Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels)),
+			}) {
+				found = append(found, p.Cause.Found)
+			}
+			for _, c := range f.warnings() {
+				warned = append(warned, c.Found)
+			}
+			one := func(want string, got []string) {
+				if want == "" {
+					assert.Empty(t, got)
+				} else if assert.Len(t, got, 1) {
+					assert.True(t, strings.HasSuffix(got[0], " "+want), got)
+				}
+			}
+			one(tt.found, found)
+			one(tt.warned, warned)
+		})
+	}
+}
+
+// A real table that lets the site's hosts through, and nothing from tunnel to tunnel.
+func TestTransitOfNftables(t *testing.T) {
+	r := alone(t, 3, 1, 1)
+	nettest.Sh(t, "nft 'add table inet f; add chain inet f c { type filter hook forward priority 0; policy drop; }; "+
+		"add rule inet f c iifname eth0 accept; add rule inet f c oifname eth0 accept'")
+	f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+	f.filters = must.Get(filter.ParseNFT([]byte(nettest.Run(t, "nft", "-j", "list", "ruleset")),
+		[]byte(nettest.Run(t, "nft", "-a", "list", "ruleset")), filter.Ruleset{}))(t)
+	f.follow(r, must.Get(ownAddresses())(t), plenty)
+	rep := Judge(*r, Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))})
+	dropped := cause.Cause{
+		Found: "nft inet f c: policy drop drops what other sites that lose each other send by here",
+		Do:    "admit it, or set transit of its site to false",
+	}
+	assert.Equal(t, []cause.Cause{dropped}, rep.Warnings)
+	assert.Equal(t, []*Transit{
+		{"wm1-0", r.Tunnels[1].Networks, dropped}, {"wm2-0", r.Tunnels[0].Networks, dropped},
+	}, rep.Transit)
+	for _, p := range rep.Problems {
+		assert.NotContains(t, p.Cause.Found, "nft inet f")
 	}
 }
 

@@ -29,6 +29,7 @@ type flow struct {
 	from    netip.Prefix // the network that it comes from
 	detour  bool         // its way back is another one
 	exact   bool         // the network is one of the request, not a part of one
+	needed  bool         // from one other site to another one, which have no tunnel
 	answer  fib.Answer
 	reason  fib.Reason // what the answer is due to
 	main    string     // where the table main alone would send it
@@ -38,6 +39,7 @@ type flow struct {
 // Forwarding is what the kernel does with packets between the sites.
 type Forwarding struct {
 	flows   []flow
+	spare   []spare
 	tables  fib.Tables
 	filters filter.Ruleset
 	cuts    []netip.Addr      // where something begins or ends that a rule or a filter asks for
@@ -81,8 +83,12 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 		sources[i] = f.sourcesOf(r, t)
 	}
 	into := f.targets(r, r.SourceNetworks, addresses)
+	var ends []*end
 	for _, to := range into {
 		to.way = inward
+		if to.exact {
+			ends = append(ends, &end{network: to.network, address: to.Dst, main: to.main})
+		}
 		for i, t := range r.Tunnels {
 			devices[t.Name] = true
 			for _, from := range sources[i] {
@@ -91,11 +97,15 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 		}
 	}
 	doors := append(f.doorsOf(into, devices), f.siblings(r, into)...)
-	for _, p := range r.Prefixes {
+	for i := range r.Prefixes {
+		p := &r.Prefixes[i]
 		for _, to := range f.targets(r, []netip.Prefix{p.Network}, addresses) {
 			to.way, to.site = outward, p.Site
 			if to.exact && !devices[to.main] {
 				continue // that is said of the network already
+			}
+			if to.exact && p.AS != 0 { // by which its tunnels are known
+				ends = append(ends, &end{p, to.network, to.Dst, to.main})
 			}
 			for _, door := range doors {
 				if devices[door.In] && (!devices[to.main] || to.main == door.In) {
@@ -109,6 +119,7 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 			}
 		}
 	}
+	f.spares(r, few(ends, len(r.Tunnels)), devices)
 	for _, d := range doors {
 		devices[d.In] = true
 	}
@@ -136,7 +147,7 @@ func (f *Forwarding) doorsOf(into []flow, tunnels map[string]bool) (doors []flow
 func (f *Forwarding) siblings(r *Request, into []flow) (doors []flow) {
 	for _, t := range r.Tunnels {
 		for _, to := range into {
-			if to.exact && slices.Equal(t.Networks, r.SourceNetworks) {
+			if to.exact && r.isSibling(&t) {
 				doors = append(doors, f.from(t.Name, to.network, to.Dst))
 			}
 		}
@@ -215,7 +226,7 @@ func someone(n netip.Prefix, parts []netip.Prefix, taken []netip.Addr) netip.Add
 // peer's site, or behind a router of the own site, of each other one.
 func (f *Forwarding) sourcesOf(r *Request, t plan.StatusTunnel) (out []flow) {
 	networks := t.Networks
-	if slices.Equal(networks, r.SourceNetworks) {
+	if r.isSibling(&t) {
 		networks = nil
 		for _, p := range r.Prefixes {
 			networks = append(networks, p.Network)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wgmesh/router/pkg/filter"
+	"github.com/wgmesh/router/pkg/order"
 )
 
 // plenty is for how many packets the kernel is asked, whatever the others told. Of a hundred
@@ -52,7 +53,7 @@ func (f *Forwarding) cut() {
 	for _, n := range slices.Concat(f.tables.Named(), f.filters.Named) {
 		f.cuts = append(f.cuts, n.Masked().Addr(), filter.Last(n).Next())
 	}
-	slices.SortFunc(f.cuts, netip.Addr.Compare)
+	order.By(f.cuts, netip.Addr.Compare)
 	f.cuts = slices.Compact(f.cuts)
 }
 

@@ -58,6 +58,8 @@ type Report struct {
 	Problems []Problem
 	// Warnings are about what does no harm yet.
 	Warnings []cause.Cause
+	// Transit are those of Warnings that do harm where other sites have lost each other.
+	Transit []*Transit
 	// Tunnels, Prefixes and Targets say what is healthy, in the order of the
 	// request.
 	Tunnels, Prefixes, Targets []bool

@@ -1148,7 +1148,7 @@ class Clocks(unittest.TestCase):
     ANSWER = {
         "drained": False, "drained_seconds": 0, "drained_why": "", "failover": {"runs": False, "trouble": ""}, "healthy": True,
         "reboot_required": False, "required_healthy": True,
-        **{key: [] for key in ("ages", "lines", "problems", "sick", "source_addresses", "troubles", "tunnels", "ways")},
+        **{key: [] for key in ("ages", "lines", "problems", "sick", "source_addresses", "transit", "troubles", "tunnels", "ways")},
     }  # fmt: skip
 
     def notes(self, plugin, then, **clock):

@@ -24,7 +24,8 @@ description:
   - Sends pings that another router has to forward into its site, to hosts of I(probe) and to the other routers there,
     and tells which router forwards nothing. Asks by ARP for the gateways into the own site.
   - Reads nftables and both kinds of iptables, and names the rule or the policy that drops or rewrites such packets. One
-    that drops a part of them is a warning.
+    that drops a part of them is a warning, and so is one that drops what comes only when something is lost, as from one
+    tunnel into another.
   - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
   - Can wait until all is well. Changes nothing.
 options:
@@ -86,6 +87,14 @@ options:
       as:
         description: The AS number of that site, with which I(require) can tell who announces the network.
         type: int
+      transit:
+        description:
+          - The AS numbers of the sites without a tunnel to that one, for which this router carries what they send there. A
+            filter that drops it is a problem, and one that drops what sites would send that lose their tunnels a warning.
+          - Left out, this router carries nothing of other sites there. M(wgmesh.router.mesh_plan_info) has it where the
+            site has C(transit).
+        type: list
+        elements: int
   unreachable:
     description:
       - Whether packets for I(prefixes) have to be refused while no tunnel has a way there. The option C(unreachable) of
@@ -345,6 +354,18 @@ ways:
   contains:
     network: {description: The network., type: str}
     peer: {description: The router at the other end of the tunnel., type: str}
+transit:
+  description:
+    - What a filter here keeps from other sites when they have lost their tunnels to each other, and send through this
+      router. Whether they do is in C(ways) of their routers. A warning says it, too.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    peer: {description: The router of another site that would send it., type: str}
+    networks: {description: 'What it would be for, one network of each site where there are many.', type: list, elements: str}
+    cause: {description: What was found., type: str}
+    do: {description: What to do about it., type: str}
 drained:
   description: Whether this router is drained (M(wgmesh.router.bird_config)), as its BIRD says.
   returned: always

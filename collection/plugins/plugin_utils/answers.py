@@ -377,6 +377,7 @@ ANSWERS = {
         "notes": [TEXT],
         "drained": BOOL,
         "ways": [{"network": TEXT, "peer": NAME}],
+        "transit": [{"peer": NAME, "networks": [TEXT], **CAUSE}],
         "drained_seconds": INT,
         "drained_why": TEXT,
         "ages": [{"what": TEXT, "peer": TEXT, "seconds": INT}],
