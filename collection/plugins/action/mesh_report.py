@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         check = bool(task_vars.get("ansible_check_mode")) and not self.option("reads", False)
         goal, refused = self.option("goal", "healthy"), self.option("refused", [])
         rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)
-        warnings = vanished(hostvars, targeted, self.option("members", []), check) + told(hostvars, targeted)
+        warnings = vanished(hostvars, targeted, self.option("members", []), check) + told(hostvars, targeted, rows)
         seen = [router for router in sorted(alive) if causes.finished(hostvars[router])]
         well = goal == "healthy" and not rows and not check and seen
         healthy = summary(hostvars, seen) if well else None
@@ -76,14 +76,15 @@ class ActionModule(ActionBase):
         Display().display(text, color=color, stderr=bool(stderr))
 
 
-def told(hostvars, targeted):
-    """The warnings of mesh_status, each once: those apart from what is wrong. None of a kind crowds out the other."""
-    out = {}
+def told(hostvars, targeted, rows=()):
+    """The warnings of mesh_status, each once: those apart from what is wrong. None of a kind crowds out the other. What does
+    harm by now is a row, with the router before it or without."""
+    out, worse = {}, ["%s: %s" % (row["cause"], row["do"]) for row in rows]
     for router in targeted:
         found = registered.status(hostvars[router])
         for text in [text for kind in ("notes", "warnings") for text in (found.get(kind) or [])[: causes.MOST_CAUSES]]:
             out.setdefault(causes.plain(text), []).append(router)
-    return [{"routers": sorted(routers), "text": text} for text, routers in sorted(out.items())]
+    return [{"routers": sorted(out[text]), "text": text} for text in sorted(out) if not any(row.endswith(text) for row in worse)]
 
 
 def vanished(hostvars, targeted, members, check):

@@ -78,6 +78,8 @@ def causes(hostvars, targeted, alive, goal="healthy", network=True):
     mesh.measured()
     mesh.missed()
     mesh.lacking()
+    if network and goal == "healthy":
+        mesh.carried()
     return mesh.rows()
 
 
@@ -291,6 +293,24 @@ class Mesh:
             for router, troubles in self.troubles.items():
                 for trouble in troubles:
                     self.add(router, trouble["cause"], trouble.get("do"), "route")
+
+    def carried(self):
+        """Find the routers that drop what others send through them now, since these have lost the site that it is for.
+        If one alone says that it does so, it may lie."""
+        ways = {}  # by who sends it, and to whom
+        for router in self.alive:
+            for way in status(self.hostvars[router]).get("ways") or []:
+                ways.setdefault((router, str(way["peer"])), set()).add(way["network"])
+        for router in self.alive:
+            found = {}
+            for lost in status(self.hostvars[router]).get("transit") or []:
+                if not ways.get((str(lost["peer"]), router), set()).isdisjoint(lost["networks"]):
+                    found.setdefault((lost["cause"], lost.get("do")), set()).add(str(lost["peer"]))
+            for (cause, do), peers in list(found.items())[:MOST_CAUSES]:
+                if len(peers) > 1:
+                    self.add(router, cause, do, "router", peers)
+                else:
+                    self.add((router, *peers), router + ": " + cause, do, "router")
 
     def parted(self, left):
         """Find two sites of which each router misses each of the other's, and these miss nobody else. Nobody can tell

@@ -348,6 +348,29 @@ class Rows(unittest.TestCase):
                 self.assertEqual(want, [(", ".join(row["routers"]), row["cause"], len(row["follows"])) for row in rows])
                 self.assertEqual(sorted(red), sorted(causes.blamed(rows, hostvars, ROUTERS, ROUTERS)))
 
+    def test_transit_that_is_dropped(self):
+        """What a router keeps from others is a warning, until these have no other way."""
+        told = {"cause": "nft inet f c: policy drop drops what other sites that lose each other send by here", "do": "accept it"}
+        net = {"aws": "10.2.0.0/16", "azure": "10.1.0.0/16", "gcp": "10.3.0.0/16"}
+
+        def found(*users, by="azure-1", **more):
+            """What is found when a filter of azure-1 keeps gcp's from aws and aws's from gcp, and users send each other's by a router."""
+            hostvars = mesh({})
+            to = {"aws": net["gcp"], "gcp": net["aws"]}
+            hostvars["azure-1"]["__mesh_status"]["transit"] = [{"peer": p, "networks": [to[p[:3]]], **told} for p in ("aws-1", "aws-2", "gcp-1", "gcp-2")]
+            for name in users:
+                hostvars[name]["__mesh_status"]["ways"] = [{"network": to[name[:3]], "peer": by}, {"network": net["azure"], "peer": "azure-1"}]
+            rows = causes.causes(hostvars, ROUTERS, ROUTERS, **more)
+            hostvars["azure-1"]["__mesh_status"]["warnings"] = ["%(cause)s: %(do)s" % told]
+            self.assertEqual(not rows, bool(mesh_report.told(hostvars, ROUTERS, rows)), "it is said once")
+            return [(row["routers"], row["cause"], row["follows"]) for row in rows], sorted(causes.blamed(rows, hostvars, ROUTERS, ROUTERS))
+
+        self.assertEqual(([], []), found())
+        self.assertEqual(([], []), found("aws-1", "gcp-1", by="azure-2"))
+        self.assertEqual(([], []), found("aws-1", "gcp-1", network=False))
+        self.assertEqual(([(["azure-1"], told["cause"], ["aws-1", "gcp-1"])], ["azure-1"]), found("aws-1", "gcp-1"))
+        self.assertEqual(([(["azure-1 - gcp-2"], "azure-1: " + told["cause"], [])], ["azure-1", "gcp-2"]), found("gcp-2"))
+
     def test_two_sites_that_are_numbers(self):
         """One says its site in YAML, another one in a cloud's tag."""
         routers, sites = ["a-1", "a-2", "b-1", "b-2", "c-1"], [1, "1", 2, 2, 3]
