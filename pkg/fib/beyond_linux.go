@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // Diverts says which policy of IPsec takes packets between two networks, or drops
@@ -58,16 +61,29 @@ func Programs(device string) (out []string) {
 		parent uint32
 		name   string
 	}{{netlink.HANDLE_MIN_INGRESS, "ingress"}, {netlink.HANDLE_MIN_EGRESS, "egress"}} {
-		filters, err := netlink.FilterList(link, side.parent)
-		if err == nil && len(filters) > 0 {
-			out = append(out, fmt.Sprintf("a tc filter (%s) at %s of %s", filters[0].Type(), side.name, device))
+		if kinds := control(unix.RTM_GETTFILTER, link.Attrs().Index, side.parent); len(kinds) > 0 {
+			out = append(out, fmt.Sprintf("a tc filter (%s) at %s of %s", kinds[0], side.name, device))
 		}
 	}
-	disciplines, err := netlink.QdiscList(link)
-	for _, q := range disciplines {
-		if err == nil && q.Type() == "netem" {
-			out = append(out, "netem on "+device)
-		}
+	if slices.Contains(control(unix.RTM_GETQDISC, link.Attrs().Index, 0), "netem") {
+		out = append(out, "netem on "+device)
 	}
 	return out
+}
+
+// control lists the kinds of classifiers or disciplines of tc on an interface; none, if that cannot be read. The
+// library reads all that each of them has, for which it needs much code.
+func control(what, index int, parent uint32) (kinds []string) {
+	req := nl.NewNetlinkRequest(what, unix.NLM_F_DUMP)
+	req.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(index), Parent: parent})
+	messages, _ := req.Execute(unix.NETLINK_ROUTE, 0)
+	for _, m := range messages {
+		attrs, _ := nl.ParseRouteAttr(m[nl.SizeofTcMsg:])
+		for _, a := range attrs {
+			if a.Attr.Type == nl.TCA_KIND && int(nl.DeserializeTcMsg(m).Ifindex) == index {
+				kinds = append(kinds, unix.ByteSliceToString(a.Value))
+			}
+		}
+	}
+	return kinds
 }

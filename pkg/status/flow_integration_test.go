@@ -385,3 +385,12 @@ func TestFewerFlowsTellTheSame(t *testing.T) {
 		nettest.Sh(t, "ip %s", cmp.Or(tt.cure, "link"))
 	}
 }
+
+// What tc has on an interface, and on no other one, is told by its kind.
+func TestProgramsOfDevices(t *testing.T) {
+	alone(t, 2, 2, 1)
+	nettest.Sh(t, `tc qdisc add dev eth0 clsact
+		tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 flowid 1:1`)
+	assert.Equal(t, []string{"a tc filter (u32) at egress of eth0"}, fib.Programs("eth0"))
+	assert.Empty(t, fib.Programs("wm1-1"))
+}
