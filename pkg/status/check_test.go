@@ -452,6 +452,55 @@ func TestFloorIsMissing(t *testing.T) {
 	assert.Empty(t, status.Judge(r, o).Problems)
 }
 
+// A router that is gone was a problem of each other one's own, and so were the networks of its site.
+func TestProblemsByRouter(t *testing.T) {
+	for name, x := range map[string]struct {
+		breakIt                 func(o *status.Observation)
+		own, azure, gcp, branch int
+	}{
+		"nothing": {func(*status.Observation) {}, 0, 0, 0, 0},
+		"a router is gone": {
+			func(o *status.Observation) { o.Tunnels[1].Device.Peer.Handshake = time.Time{} }, 0, 0, 1, 0,
+		},
+		"its site with it":       {gone, 0, 1, 0, 0},
+		"it brings no network":   {func(o *status.Observation) { o.Routes = nil }, 0, 1, 0, 0},
+		"BIRD does not run here": {func(o *status.Observation) { o.BirdErr = birdc.ErrNotRunning }, 1, 0, 0, 0},
+		"not its own address": {
+			func(o *status.Observation) { o.Targets[0].Err = status.ErrNoAnswer }, 0, 1, 0, 0,
+		},
+		"a router without a tunnel": {
+			func(o *status.Observation) { o.Targets[1].Err = status.ErrNoAnswer }, 0, 0, 0, 1,
+		},
+		"the kernel has another route": {
+			func(o *status.Observation) {
+				o.Routes[netip.MustParsePrefix("10.1.0.0/16")] = status.Route{Devices: []string{"eth0"}}
+			}, 1, 0, 0, 0,
+		},
+	} {
+		r, o := night()
+		r.Prefixes = r.Prefixes[:1]
+		r.Reach = append(r.Reach, status.Target{Name: "branch-1", Address: netip.MustParseAddr("10.9.2.4")})
+		o.Targets = append(o.Targets, o.Targets[0])
+		x.breakIt(&o)
+		var got []string
+		for line := range strings.Lines(string(status.Metrics("office-1", r, o, status.Judge(r, o)))) {
+			if sample, ok := strings.CutPrefix(line, `wgmesh_problems{router="office-1"`); ok {
+				got = append(got, strings.TrimSpace(sample))
+			}
+		}
+		assert.Equal(t, []string{
+			fmt.Sprintf(`} %d`, x.own), fmt.Sprintf(`,peer="azure-2"} %d`, x.azure),
+			fmt.Sprintf(`,peer="branch-1"} %d`, x.branch), fmt.Sprintf(`,peer="gcp-1"} %d`, x.gcp),
+		}, got, name)
+	}
+}
+
+// gone has the only router of a site away, and with it the way to its network.
+func gone(o *status.Observation) {
+	o.Tunnels[0].Device.Peer.Handshake, o.Tunnels[0].Session.State, o.Routes = time.Time{}, "Active", nil
+	o.Tunnels[0].Session.Since = o.At.Format(time.TimeOnly)
+}
+
 func TestMetrics(t *testing.T) {
 	r, o := night()
 	r.Tunnels[1].Peer = `a"b\c`
@@ -461,6 +510,9 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`wgmesh_healthy{router="office-1"} 0`,
 		`wgmesh_last_check_seconds{router="office-1"} 1795402800`,
+		`wgmesh_problems{router="office-1"} 0`,
+		`wgmesh_problems{router="office-1",peer="azure-2"} 0`,
+		`wgmesh_problems{router="office-1",peer="a\"b\\c"} 1`,
 		`wgmesh_tunnel_healthy{router="office-1",peer="azure-2",tunnel="wg20"} 1`,
 		`wgmesh_tunnel_healthy{router="office-1",peer="a\"b\\c",tunnel="wg21"} 0`,
 		`wgmesh_tunnel_last_handshake_seconds{router="office-1",peer="azure-2",tunnel="wg20"} 1795402788`,

@@ -2,6 +2,8 @@ package status
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ func Metrics(router string, r Request, o Observation, rep Report) []byte {
 	m.sample(truth(rep.Healthy()))
 	m.metric("wgmesh_last_check_seconds", "gauge", "When this was measured, in Unix time.")
 	m.sample(seconds(o.At))
+	m.problems(&r, rep)
 	m.tunnels(&r, &o, rep)
 	m.sessions(&r, &o)
 	m.rest(&r, rep, o.Probed)
@@ -50,6 +53,35 @@ func (m *metrics) each(r *Request, value func(i int) (string, bool)) {
 	for i, t := range r.Tunnels {
 		if v, ok := value(i); ok {
 			m.sample(v, "peer", t.Peer, "tunnel", t.Name)
+		}
+	}
+}
+
+// problems counts them by whose they are, so that one router's fault is not one of all others. A
+// network without a route is a problem of those that should bring it; else it follows from another.
+func (m *metrics) problems(r *Request, rep Report) {
+	count := map[string]int{"": 0}
+	for i := range r.Tunnels {
+		count[r.Tunnels[i].Peer] = 0
+	}
+	for _, t := range r.Reach {
+		count[t.Name] = 0
+	}
+	for _, p := range rep.Problems {
+		whose := p.Owners
+		if !p.Follows {
+			whose = []string{p.Peer}
+		}
+		for _, peer := range whose {
+			count[peer]++
+		}
+	}
+	m.metric("wgmesh_problems", "gauge", "Problems that this router has itself, or finds with a peer.")
+	for _, peer := range slices.Sorted(maps.Keys(count)) {
+		if n := strconv.Itoa(count[peer]); peer == "" {
+			m.sample(n)
+		} else {
+			m.sample(n, "peer", peer)
 		}
 	}
 }
