@@ -9,6 +9,7 @@ import pathlib
 import re
 import tempfile
 import unittest
+import unittest.mock
 
 import inventories  # noqa: F401  (it finds the collection)
 import warm
@@ -30,7 +31,9 @@ class Turns(unittest.TestCase):
         "        seen = told.get(host)\n"
         "        status = {'tunnels': [], 'prefixes': [], 'source_networks': []}\n"
         "        failover = {'peers': []}\n"
-        "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router != host]\n"
+        "        planned = [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_plan_info'] + [args]\n"
+        "        out = [host] + (seen or {}).get('out', []) if planned[0].get('gate_file') else [host]\n"
+        "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router not in out]\n"
         "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
         "        plan['plan']['measure'] = {'tunnels': (seen or {}).get('measure', [])}\n"
         "        if name == 'mesh_plan_info':\n"
@@ -55,6 +58,7 @@ class Turns(unittest.TestCase):
         "            with open(%r, 'w') as f:\n"
         "                json.dump({**told, **told.get('later', {})}, f)\n"
         "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}}\n"
+        "        if task_vars['inventory_hostname'] in out[1:]:\n            return {'failed': True, 'msg': 'it was removed from the mesh'}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
 
@@ -127,7 +131,8 @@ class Turns(unittest.TestCase):
         self.assertEqual((2, [], 1), (code, did, out.count("FAILED!")), out)
         self.assertIn("mesh_confirm_timeout: found 0, expected seconds for mesh_rotate=private", out)
 
-    def test_removed_says_who_is_alone(self):
+    def meshed(self, facts):
+        """The mesh play is one that every router leaves with these facts."""
         playbooks = self.root / "ansible_collections/wgmesh/router/playbooks"
         source = playbooks.resolve()
         playbooks.unlink()
@@ -135,7 +140,46 @@ class Turns(unittest.TestCase):
         for path in source.iterdir():
             (playbooks / path.name).symlink_to(path)
         (playbooks / "mesh.yml").unlink()
-        (playbooks / "mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: [{ansible.builtin.set_fact: {__mesh_links: {answers: {}}}}]}\n")
+        (playbooks / "mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: [{ansible.builtin.set_fact: %s}]}\n" % json.dumps(facts))
+
+    def test_removed_is_no_way_out(self):
+        """The last to keep its session was the drained one: it told the probe that it is the way out, and took the site's tables."""
+        self.meshed({"__mesh_links": {"answers": {}}})
+        systemctl = self.root / "systemctl"
+        systemctl.write_text("#!/bin/sh\necho systemctl $* >>%s/did\necho a secret\n" % self.root)
+        systemctl.chmod(0o755)
+        ends = ["azure-1: Drain this router"]
+        for unit in ("wgmesh-health.socket", "wgmesh-failover.service"):
+            ends += ["systemctl -q is-active " + unit, "systemctl stop " + unit]
+        with unittest.mock.patch.dict(os.environ, PATH=str(self.root) + ":" + os.environ["PATH"]):
+            for more, want in (((), ends), (("--check",), ends[:1]), (("-e", "mesh_drain=false"), [])):
+                with self.subTest(more):
+                    code, out, did = self.play("remove", "-e", "mesh_remove=azure-1", *more)
+                    self.assertEqual((0, want, False), (code, did, "a secret" in out), out)
+
+    def test_added_but_drained(self):
+        """The drain of a remove stays on the machine, and add was green with a router that carries nothing."""
+        for status, want in (({"drained": True, "drained_why": "remove"}, 2), ({"drained": False}, 0)):
+            with self.subTest(want):
+                self.setUp()
+                self.meshed({"__mesh_status": status})
+                code, out, _did = self.play("add", "-e", "mesh_add=azure-1")
+                line = "azure-1 has its tunnels, but is drained (remove) and carries nothing: wgmesh.router.undrain --limit azure-1"
+                self.assertEqual((want, want > 0), (code, line in out), out)
+
+    def test_keeps_out_who_was_removed(self):
+        """Between a remove and mesh_state: absent in the inventory, a turn of any other router let it in again."""
+        self.obedient()
+        knows = {router.replace("-", "_"): self.seen(router, out=["gcp-1"]) for router in self.ROUTERS if router != "gcp-1"}
+        for play, router, want in (("upgrade", "azure-1", 0), ("callback", "aws-2", 0), ("callback", "gcp-1", 2)):
+            with self.subTest(play + router):
+                code, out, did = self.play(play, "--limit", router, **knows)
+                self.assertEqual((want, []), (code, [line for line in did if line.startswith("gcp-1: Ask the peer")]), out)
+                if want:
+                    self.assertIn("it was removed from the mesh", out)
+
+    def test_removed_says_who_is_alone(self):
+        self.meshed({"__mesh_links": {"answers": {}}})
         for name, alone in (("azure-1", "azure-2 is the only router of azure now: nobody stands in for it"), ("gcp-1", "")):
             with self.subTest(name):
                 code, out, _did = self.play("remove", "-e", "mesh_remove=" + name, "-e", "mesh_drain=false")

@@ -29,7 +29,8 @@ options:
       - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by
         the mesh play, or by what most of the others say, is absent from the plan, whatever I(routers) says, with a
         warning.
-      - For a router that joins by itself, whose inventory may be older. Empty, as in the mesh play, I(routers) decides.
+      - For a router that joins by itself, whose inventory may be older, and for the turns of single routers, while the
+        inventory may not say yet who was removed. Empty, as in the mesh play, I(routers) decides.
     type: path
     default: ""
   tunnel_directory:
