@@ -3,6 +3,7 @@
 package birdconfig
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -193,7 +194,7 @@ func (o Options) refuse(host bird.Host, have bird.Have, changes bool) error {
 	if o.State == bird.Absent {
 		return o.refuseAbsent(host, have)
 	}
-	return o.refuseUndrain(bird.Drained(have.Present()))
+	return cmp.Or(o.refuseDrain(have), o.refuseUndrain(bird.Drained(have.Present())))
 }
 
 // render returns the configuration, with its drain, and says in the plan what it is:

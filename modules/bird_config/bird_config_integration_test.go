@@ -99,9 +99,27 @@ func TestLaw(t *testing.T) {
 	o.DrainWhy = run
 	step(Drained, true, true)
 	step(bird.Confirmed, true, false)
+	refused := func(why, want string) {
+		t.Helper()
+		o.State, o.DrainWhy = Drained, why
+		_, err := planBoth(t.Context(), o, host, below)
+		require.EqualError(t, err, want)
+	}
+	refused("", "it is drained by another run (upgrade, run 4f2a): wait for it, or give a reason of your own")
+	refused("rotate, run beef", "it is drained (upgrade, run 4f2a): leave it out of the run, or undrain it first")
+	o.DrainWhy = "upgrade, run beef" // the same command again
+	step(Drained, true, true)
+	step(bird.Confirmed, true, false)
+	step(Undrained, true, true)
+	refused("", "it is drained by another run (upgrade, run beef): wait for it, or give a reason of your own")
+	step(bird.Undone, true, false)
 	o.DrainWhy = other // somebody takes it over
 	step(Drained, true, true)
 	step(bird.Confirmed, true, false)
+	refused(run, "it is drained (a new disk): leave it out of the run, or undrain it first")
+	o.DrainWhy = "replace, run cafe" // whatever it is drained for, it goes
+	step(Drained, true, true)
+	step(bird.Undone, true, false)
 	o.DrainWhy, o.Drain = run, new(true)
 	step(bird.Applied, false, false)
 	o.State, o.Drain = Undrained, nil

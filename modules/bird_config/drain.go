@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/ansible"
@@ -61,6 +62,29 @@ func (o Options) refuseUndrain(have plan.Drain) error {
 	return cause.New("it was drained anew meanwhile (%s): leave it to whoever did that",
 		cmp.Or(have.Why, "nobody said why"))
 }
+
+// refuseDrain reports that the router is drained already for a reason that this one does not
+// take over. One of a run is its kind, ", run " and its name: such a run goes on where one of
+// its kind was cut off. What is replaced goes, whatever it was drained for.
+func (o Options) refuseDrain(have bird.Have) error {
+	had := bird.Drained(have.Present())
+	if o.takesBack(have) {
+		had = bird.Drained(have.Text)
+	}
+	kind, _, run := strings.Cut(o.DrainWhy, ofRun)
+	hadKind, _, hadRun := strings.Cut(had.Why, ofRun)
+	switch {
+	case o.State != Drained || !had.On():
+	case run && kind != "replace" && kind != hadKind:
+		return cause.New("it is drained (%s): leave it out of the run, or undrain it first",
+			cmp.Or(had.Why, "nobody said why"))
+	case hadRun && o.DrainWhy == "":
+		return cause.New("it is drained by another run (%s): wait for it, or give a reason of your own", had.Why)
+	}
+	return nil
+}
+
+const ofRun = ", run "
 
 // drained has the result say what the router's drain is when the change is done.
 func drained(p *ansible.Plan, d plan.Drain) {

@@ -51,12 +51,15 @@ class Turns(unittest.TestCase):
         "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
         "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
         "        by.update({'bird_config': seen['bird']} if 'bird' in seen else {})\n"
-        "        whys = [step['args']['drain_why'] for step in args['steps'] if step['args'].get('state') == 'drained']\n"
+        "        drains = [step['args'] for step in args['steps'] if step['args'].get('state') in ('drained', 'undrained')]\n"
         "        with open(%r, 'a') as f:\n"
-        "            f.write(''.join('%%s: %%s\\n' %% (host, why) for why in whys))\n"
-        "        if whys:\n"
+        "            f.write(''.join('%%s: %%s%%s\\n' %% (host, '' if drain['state'] == 'drained' else 'undrained ', drain['drain_why']) for drain in drains))\n"
+        "        for drain in drains:\n"
+        "            now = {'drained': drain['state'] == 'drained', 'drained_why': str(drain['drain_why']) if drain['state'] == 'drained' else ''}\n"
+        "            later = told.get('later', {}) if now['drained'] else {}\n"
+        "            by.setdefault('bird_config', {'stale': [], 'pending': [], **now})\n"
         "            with open(%r, 'w') as f:\n"
-        "                json.dump({**told, **told.get('later', {})}, f)\n"
+        "                json.dump({**told, host: told[host] if 'bird' in told[host] else {**told[host], **now}, **later}, f)\n"
         "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}}\n"
         "        if task_vars['inventory_hostname'] in out[1:]:\n            return {'failed': True, 'msg': 'it was removed from the mesh'}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
@@ -102,7 +105,7 @@ class Turns(unittest.TestCase):
         answers = {router: None if router in silent else self.seen(router) for router in self.ROUTERS}
         answers.update({router.replace("_", "-"): answer for router, answer in seen.items()})
         (self.root / "seen").write_text(json.dumps(answers))
-        for path in (self.root / "did", self.ran):
+        for path in (self.root / "did", self.root / "whys", self.ran):
             path.unlink(missing_ok=True)
         hosts = {
             router: {"mesh_id": self.ROUTERS.index(router) + 1, "mesh_site": site, "mesh_endpoint": "192.0.2.%d" % (self.ROUTERS.index(router) + 1)}
@@ -539,7 +542,6 @@ class Turns(unittest.TestCase):
         theirs = self.seen("azure-1", True, bird={"stale": [], "pending": []})
         for play in ("replace", "upgrade"):
             with self.subTest(play):
-                (self.root / "whys").unlink(missing_ok=True)
                 here = {**theirs, "drained_why": play + ", run beef", "bird": {**theirs["bird"], "drained_why": play + ", run cafe"}}
                 args = ("--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
                 code, out, did = self.play(play, *args, azure_1=here)
@@ -549,6 +551,57 @@ class Turns(unittest.TestCase):
                 here["drained_why"] = play + ", run cafe"
                 self.play(play, *args, azure_1=here)
                 self.assertTrue(self.ran.exists())
+
+    def test_drained_by_another_meanwhile(self):
+        """Who drained a router was told that it may go, and stays so, when a run had drained it meanwhile, and undrained it later."""
+        theirs = self.seen("azure-1", True, drained_why="upgrade, run beef")
+        for why in ((), ("-e", "mesh_drain_why= disk")):
+            code, out, did = self.play("drain", "--limit", "azure-1", *why, later={"azure-1": theirs})
+            self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, "may go" in out), out)
+            self.assertIn("azure-1 was drained anew meanwhile (upgrade, run beef): leave it to whoever did that", out)
+            code, out, did = self.play("drain", "--limit", "azure-1", *why)
+            self.assertEqual((0, True), (code, "azure-1 is drained: no kernel" in out), out)
+
+    def test_undrained_meanwhile(self):
+        """The hook ran on a router that somebody had undrained before, under traffic."""
+        for play in ("drain", "upgrade", "replace"):
+            with self.subTest(play):
+                args = () if play == "drain" else ("-e", "mesh_upgrade_hook=%s" % self.hook)
+                code, out, did = self.play(play, "--limit", "azure-1", *args, later={"azure-1": self.seen("azure-1")})
+                self.assertEqual((2, ["azure-1: Drain this router"], False, False), (code, did, self.ran.exists(), "may go" in out), out)
+                self.assertIn("azure-1 was undrained meanwhile, and is in use: look who did that, and run again", out)
+        code, out, did = self.replace(later={"azure-1": self.seen("azure-1", bgp="")})
+        self.assertTrue(self.ran.exists(), "a BIRD that hangs says nothing of it: " + out)
+
+    def test_undrains_no_hook(self):
+        """Who undrained all routers undrained one in the middle of the hook of somebody else's run."""
+        begun = self.seen("azure-1", True, drained_why="upgrade, run 4f2a")
+        code, out, did = self.play("undrain", azure_1=begun)
+        self.assertEqual((2, []), (code, did), out)
+        self.assertIn("azure-1 stays drained: a run has drained it (upgrade, run 4f2a): wait for it, or undrain it alone with --limit", out)
+        code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=begun)
+        self.assertEqual((0, ["azure-1: Undrain this router"]), (code, did), out)
+        code, out, did = self.play("undrain", azure_1=self.seen("azure-1", True, drained_why="disk"))
+        self.assertEqual((0, True), (code, "azure-1: Undrain this router" in did), out)
+
+    def test_undrains_its_own(self):
+        """A replace undrained the new machine whatever somebody had drained it for meanwhile, and a rotate the only router of a site."""
+        self.obedient()
+        new = "a new machine, replace has not ended"
+        for play, router, seen, want in (
+            (["replace"], "azure-1", self.seen("azure-1", True, drained_why=new), new),  # the same command again
+            (["replace"], "azure-1", self.seen("azure-1"), "replace, run [0-9a-f]{4}"),  # the hook left it as it was
+            (["replace"], "azure-1", self.seen("azure-1", True, bgp="", drained_why="disk"), "disk"),  # so it was found
+            (["replace"], "azure-1", self.seen("azure-1", bgp=""), new),
+            (["rotate", "-e", "mesh_rotate=private"], "gcp-1", self.seen("gcp-1"), "rotate"),
+            (["rotate", "-e", "mesh_rotate=private"], "gcp-1", self.seen("gcp-1", True, drained_why="rotate, run 4f2a"), "rotate, run 4f2a"),
+        ):
+            with self.subTest(play=play, want=want):
+                self.hook.write_text("- {ansible.builtin.debug: {}}\n")
+                hook = ("-e", "mesh_upgrade_hook=%s" % self.hook) if play == ["replace"] else ()
+                code, out, did = self.play(*play, "--limit", router, *hook, **{router.replace("-", "_"): seen})
+                self.assertEqual(0, code, out)
+                self.assertRegex((self.root / "whys").read_text(), "%s: undrained %s\n$" % (router, want), out)
 
     def test_two_of_a_site(self):
         """Two runs drained both routers of a site, each before the other's drain was there to be seen, and both hooks ran."""

@@ -234,6 +234,8 @@ options:
       - The reason of a drain, for whoever looks at the router meanwhile. One line of at most 100 bytes without C(") and
         backslash.
       - Without it, the reason of a router that is drained already stays as it is. With C(state=applied) it does so in any case.
+      - One that ends in C(, run NAME) is of a run, and what is before that is its kind. With C(state=drained) a run refuses a router that
+        is drained for another reason than a run of its kind, unless that is C(replace); and without a reason one of a run is refused.
       - With C(state=undrained), the reason that has ended. A router that is drained for another one by now is refused.
     type: str
     default: ""
