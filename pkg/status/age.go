@@ -127,8 +127,7 @@ func ageNotes(r *Request, o *Observation) []string {
 		notes = append(notes, c.String())
 	}
 	if (r.Failover || r.FailoverPlan != nil) && o.FailoverFails != "" {
-		notes = append(notes,
-			"wgmesh-failover tries in vain ("+o.FailoverFails+"): see journalctl -u wgmesh-failover")
+		notes = append(notes, vain(o)+": see journalctl -u wgmesh-failover")
 	}
 	return notes
 }

@@ -61,6 +61,9 @@ func TestAges(t *testing.T) {
 	o.FailoverFails = "rtb-a: denied"
 	assert.Equal(t, []string{"wgmesh-failover tries in vain (rtb-a: denied): see journalctl -u wgmesh-failover"},
 		status.Notes(r, o))
+	assert.Equal(t, status.FailoverState{Runs: true, Trouble: "wgmesh-failover tries in vain (rtb-a: denied)"},
+		status.FailoverOf(r, o), "nobody is drained beside it")
+	assert.True(t, status.Judge(r, o).Healthy() == healthy, "a warning is not red")
 }
 
 // The file of the daemon is written by another play than the one that changes the plan.

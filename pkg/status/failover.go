@@ -11,7 +11,7 @@ import (
 )
 
 // A FailoverState is how the daemon is that keeps route tables of the cloud at routers that
-// live. Trouble is empty when it watches what is planned, or nothing is.
+// live. Trouble is empty when it watches what is planned, or nothing is, and moves what it has to.
 type FailoverState struct {
 	Runs    bool   `json:"runs"`
 	Trouble string `json:"trouble"`
@@ -19,8 +19,15 @@ type FailoverState struct {
 
 // FailoverOf judges the daemon of this router.
 func FailoverOf(r Request, o Observation) FailoverState {
-	return FailoverState{o.FailoverRuns, failoverCause(&r, &o).Found}
+	f := FailoverState{o.FailoverRuns, failoverCause(&r, &o).Found}
+	if f.Trouble == "" && f.Runs && o.FailoverFails != "" {
+		f.Trouble = vain(&o)
+	}
+	return f
 }
+
+// vain says which table it cannot move.
+func vain(o *Observation) string { return "wgmesh-failover tries in vain (" + o.FailoverFails + ")" }
 
 // failoverCause says why the tables do not follow the routers as planned.
 func failoverCause(r *Request, o *Observation) cause.Cause {

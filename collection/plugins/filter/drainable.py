@@ -15,7 +15,8 @@ version_added: 1.0.0
 description:
   - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
     and not drained itself, and to forward as far as other sites see it. What this one cannot do either does not count. Where
-    route tables follow the routers, each has to run C(wgmesh-failover) on the present plan. Of each site, one router is drained in a run.
+    route tables follow the routers, each has to run C(wgmesh-failover) on the present plan, and that has to be able to move them.
+    Of each site, one router is drained in a run.
   - A router that is drained already is not asked again, so that a run that was cut off goes on. But a run does not take what
     somebody drained for a reason of their own since the run began, and nobody takes a router of a run without a reason.
 positional: _input, hostvars, group, targeted, seen, force, crossed, needs, why
@@ -115,8 +116,13 @@ def drainable(name, hostvars, group, targeted, seen, force=False, crossed=(), ne
         # The other one takes the tables of this one, or its own back, which a daemon here may hold.
         held = hostvars[name].get("mesh_route_tables") or (answers.get(name) or answer)["failover"]["runs"] and hostvars[other].get("mesh_route_tables")
         if held and answer["failover"]["trouble"]:
-            return refusal(name, "%s of its site: %s" % (other, cut(answer["failover"]["trouble"])), "run wgmesh.router.routes first")
+            return refusal(name, "%s of its site: %s" % (other, cut(answer["failover"]["trouble"])), vain(answer) or "run wgmesh.router.routes first")
     return ""
+
+
+def vain(answer):
+    """What to do about a daemon that runs and cannot move a table."""
+    return "see journalctl -u wgmesh-failover there" if " in vain (" in answer["failover"]["trouble"] else ""
 
 
 def shared(theirs, mine):

@@ -409,7 +409,7 @@ failover:
       description: Whether it runs.
       type: bool
     trouble:
-      description: Why route tables do not follow the routers as planned; empty when they do, or nothing is planned.
+      description: Why route tables do not follow the routers as planned, or that the cloud refuses it; empty when they do, or nothing is planned.
       type: str
       sample: wgmesh-failover watches an older plan (partner aws-3)
 drained_seconds:
