@@ -498,7 +498,8 @@ class Turns(unittest.TestCase):
         here = {"cause": "it forwards nothing", "do": "look at it"}
         trouble = {"peer": "aws-1", "text": "it forwards nothing", "follows": False, "alone": True, "final": False, "cut": False, "here": here, **here}
         lies = self.seen("azure-1", healthy=False, required_healthy=False, troubles=[trouble])
-        code, out, did = self.play("upgrade", "--limit", "azure-1,aws-1", azure_1=lies)
+        others = {router.replace("-", "_"): self.seen(router, source_addresses=["10.9.1.4"]) for router in self.ROUTERS if router != "azure-1"}
+        code, out, did = self.play("upgrade", "--limit", "azure-1,aws-1", azure_1=lies, **others)
         self.assertEqual(0, code, out)
         self.assertIn("aws-1: Undrain this router", did, out)
 
