@@ -1221,7 +1221,7 @@ class ActionModule(ActionBase):
                 return {"failed": True, "msg": "it is gone"}
         with open(told.name, "a") as told:
             told.write("asked %%s\\n" %% (self._task.delegate_to or "itself"))
-        plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")]}
+        plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")], "status": {"tunnels": []}}
         key = {"public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": []}
         return {"plan": plan, **key, "answers": {"__mesh_seen": {"drained": False, "troubles": []}, "__mesh_call_key": key}}
 """
