@@ -86,7 +86,11 @@ func (w Want) byOperator(old State) []Removed {
 		if !slices.ContainsFunc(planned, func(p plan.GateRemoved) bool {
 			return p.Name == r.Name || i < here && p.ID == r.ID
 		}) && !listed(removed, r.Name) {
-			removed = append(removed, Removed{r, ByMesh})
+			by := ByMesh
+			if i >= here && old.Removed[i-here].By == ByPeers {
+				by = ByPeers // what was only heard stays so: a turn of one router plans without it, too
+			}
+			removed = append(removed, Removed{r, by})
 		}
 	}
 	for i := range removed {

@@ -370,3 +370,18 @@ func TestHostKeysStay(t *testing.T) {
 	run(t, w)
 	assert.NotContains(t, string(must.Get(os.ReadFile(filepath.Join(dir, gate.AuthorizedKeys)))(t)), "office-1")
 }
+
+// What was only heard stays so when a run plans one router without it (mesh_plan's gate_file).
+func TestHeardIsNoWordOfTheOperator(t *testing.T) {
+	dir := t.TempDir()
+	w := five(dir)
+	said := []plan.GateRemoved{{Name: "office-2", ID: 2}}
+	w.Heard = map[string][]plan.GateRemoved{"azure-1": said, "aws-1": said}
+	by, _ := run(t, w)
+	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
+	turn := five(dir, "office-2")
+	turn.KeepRemoved = false
+	by, _ = run(t, turn)
+	assert.Equal(t, map[string]string{"office-2": gate.ByPeers}, by)
+	assert.Empty(t, must.Get(gate.Read(filepath.Join(dir, gate.StateFile)))(t).FirstHand())
+}
