@@ -89,7 +89,12 @@ func (o Options) plan(ctx context.Context, host keypair.Host) (ansible.Plan, err
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	if o.PublicKey != "" && delta.Public().PublicKey != o.PublicKey {
+	switch now := delta.Public().PublicKey; {
+	case o.PublicKey == "" || now == o.PublicKey:
+	case now == "" && o.Regenerate == "never": // as before its first key
+		return ansible.Plan{}, cause.New("%s was taken back before this run had ended: "+
+			"set mesh_confirm_timeout higher, and run again", o.PrivateKeyFile)
+	default:
 		return ansible.Plan{}, cause.New("%s is not the key that the others were told: "+
 			"another run has changed it since: run again when that has ended", o.PrivateKeyFile)
 	}
