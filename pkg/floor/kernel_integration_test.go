@@ -188,7 +188,7 @@ func TestKernel(t *testing.T) {
 	assert.Empty(t, nettest.Run(t, "find", filepath.Dir(h.Folder), "-type", "f", "-o", "-type", "l"))
 }
 
-// All of a family is no route, which would cut the router off. It is a rule for what the
+// All of a family is not a route, which would cut the router off. It is a rule for what the
 // host itself sends. With it goes what BIRD left in its table.
 func TestRule(t *testing.T) {
 	alone(t)
