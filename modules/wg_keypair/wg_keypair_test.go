@@ -88,7 +88,8 @@ func TestPlan(t *testing.T) {
 		o := o
 		other(&o)
 		p, err := o.plan(t.Context(), host)
-		want := " is not the key that the others were told: another run has changed it since: run again when that has ended"
+		want := " is not the key that the others were told: " +
+			"another run has changed it since: run again when that has ended"
 		if o.Regenerate == "never" { // the first key of a router: its guard took it back
 			want = " was taken back before this run had ended: set mesh_confirm_timeout higher, and run again"
 		}
