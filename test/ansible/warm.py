@@ -63,7 +63,7 @@ def serve():
     import ansible.cli.playbook
     from ansible import constants
 
-    # Its search would copy the memory of each process that a play forks: a tenth of what plays cost. They end soon.
+    # Its search would copy the memory of each process that a play forks, and they end soon.
     gc.disable()
     for line in sys.stdin:
         run = json.loads(line)
