@@ -719,7 +719,7 @@ func (p player) answer(module string) map[string]any {
 			"transit":         []any{},
 			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false,
 			"time":             time.Now().Unix(),
-			"failover":         map[string]any{"runs": false, "trouble": ""},
+			"failover":         map[string]any{"runs": false, "trouble": "", "rests": []any{}},
 			"source_addresses": []any{},
 		}
 	}

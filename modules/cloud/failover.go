@@ -93,14 +93,15 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 		Pace: pace(), Limit: attempt,
 	}
 	if os.Getenv("RUNTIME_DIRECTORY") != "" { // its unit started it
-		d.Fails = note
+		d.Fails = func(failure string) { note(plan.FailoverFails, failure) }
+		d.Rests = func(tables []string) { note(plan.FailoverRests, strings.Join(tables, " ")) }
 	}
 	d.Run(ctx)
 	return 0
 }
 
-// note writes a failure where the status of the router reads it.
-func note(failure string) { _ = os.WriteFile(plan.FailoverFails, []byte(failure), 0o644) }
+// note writes a line where the status of the router reads it.
+func note(path, line string) { _ = os.WriteFile(path, []byte(line), 0o644) }
 
 // describe says in one line what is watched.
 func describe(c failover.Config) string {

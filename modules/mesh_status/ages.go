@@ -37,7 +37,7 @@ func look(root string, seen *status.Observation) {
 	}
 	g := guard.Guard{Folder: filepath.Join(root, plan.UndoDirectory), Run: filepath.Join(root, plan.RunDirectory)}
 	if j, err := g.Read(); err == nil && j != nil {
-		seen.UndoFails = failure(g.Waiter(j.ID))
+		seen.UndoFails = said(g.Waiter(j.ID), 200)
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}
 	seen.Reboot = status.RebootBy(root)
@@ -53,7 +53,8 @@ func look(root string, seen *status.Observation) {
 	_, err := os.Stat(filepath.Join(root, plan.FailoverRun))
 	seen.FailoverRuns = err == nil
 	seen.Watched = watched(filepath.Join(root, plan.FailoverFile))
-	seen.FailoverFails = failure(filepath.Join(root, plan.FailoverFails))
+	seen.FailoverFails = said(filepath.Join(root, plan.FailoverFails), 200)
+	seen.FailoverRests = strings.Fields(said(filepath.Join(root, plan.FailoverRests), 1<<16))
 }
 
 // watched is what the daemon of failover was told, which is nothing where that cannot be read.
@@ -66,10 +67,9 @@ func watched(path string) (f plan.Failover) {
 	return f
 }
 
-// failure is what a daemon says that it cannot do, in one line. Its account may not be root, so
-// nothing is read but a short file of that account: what it links to may be anybody's.
-func failure(path string) string {
-	const most = 200
+// said is what a daemon says, in one line of at most so many bytes. Its account may not be root, so
+// nothing is read but a file of that account: what it links to may be anybody's.
+func said(path string, most int64) string {
 	folder, err := os.Stat(filepath.Dir(path))
 	if err != nil {
 		return ""

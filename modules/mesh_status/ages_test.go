@@ -102,21 +102,21 @@ func TestUndoFails(t *testing.T) {
 func TestFailure(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "fails")
-	assert.Empty(t, failure(path))
+	assert.Empty(t, said(path, 200))
 	require.NoError(t, os.WriteFile(path, []byte("rtb-a:\x1b denied\n"+strings.Repeat("x", 300)), 0o644))
-	assert.Equal(t, "rtb-a: denied"+strings.Repeat("x", 185), failure(path))
+	assert.Equal(t, "rtb-a: denied"+strings.Repeat("x", 185), said(path, 200))
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Symlink(secret, path))
-	assert.Empty(t, failure(path), "a link")
+	assert.Empty(t, said(path, 200), "a link")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Link(secret, path))
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(folder, 12345, 12345))
-		assert.Empty(t, failure(path), "another name of somebody else's file")
+		assert.Empty(t, said(path, 200), "another name of somebody else's file")
 	}
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	assert.Empty(t, failure(path), "it would wait for ever")
+	assert.Empty(t, said(path, 200), "it would wait for ever")
 }

@@ -39,6 +39,9 @@ type Daemon struct {
 	// Fails is told when a table begins to fail, fails otherwise, or is well: one failure of
 	// those that last, or none. Nil: nobody asks.
 	Fails func(failure string)
+	// Rests is told the tables of which nothing is left to do while their orders stand: they
+	// point here, or are another one's to take. Nil: nobody asks.
+	Rests func(tables []string)
 
 	mu    sync.Mutex // of Out, told and fails
 	told  map[string]time.Time
@@ -65,6 +68,7 @@ func (d *Daemon) Run(ctx context.Context) {
 	watch := NewWatch(d.Config, time.Now())
 	jobs, done, results := map[string]job{}, map[string]int{}, make(chan result)
 	looked := map[string]time.Time{}
+	var rests []string
 	defer func() {
 		cancel()
 		for range jobs {
@@ -111,8 +115,26 @@ func (d *Daemon) Run(ctx context.Context) {
 					d.say("%s: %s", table, d.put(table))
 				}
 			}
+			if now := d.resting(orders, done, watch.Left()); d.Rests != nil && !slices.Equal(now, rests) {
+				rests = now
+				d.Rests(rests)
+			}
 		}
 	}
+}
+
+// resting lists the tables of which nothing is left to do. A look after our own changes that
+// only when it fails.
+func (d *Daemon) resting(orders []Order, done map[string]int, left []string) []string {
+	failing, rests := d.failing(), left
+	for _, o := range orders {
+		is := done[o.Table] == o.Number || o.Why == lookAfter && done[o.Table] > 0
+		if is && !slices.Contains(failing, o.Table) {
+			rests = append(rests, o.Table)
+		}
+	}
+	slices.Sort(rests)
+	return rests
 }
 
 // begin carries an order out beside the watching, until it is done or called off.

@@ -27,6 +27,7 @@ type rig struct {
 	mu    sync.Mutex
 	up    string
 	heard []string // failures, as they changed
+	rests string   // the tables of which nothing is left to do
 	calls map[string]int
 	looks map[string]int
 	gone  []netip.Prefix
@@ -115,6 +116,7 @@ func startAgain(t *testing.T, again time.Duration, more ...string) (r *rig, stop
 		// so that no attempt is given up because the machine is slow
 		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute,
 		Fails: func(failure string) { r.mu.Lock(); defer r.mu.Unlock(); r.heard = append(r.heard, failure) },
+		Rests: func(tables []string) { r.mu.Lock(); defer r.mu.Unlock(); r.rests = strings.Join(tables, " ") },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { d.Run(ctx); close(r.ended) }()
@@ -180,6 +182,44 @@ func TestDaemonTellsWhatLasts(t *testing.T) {
 	become("rtb-c: denied")
 	r.fail("rtb-c", nil)
 	become("")
+}
+
+// A drain goes by what rests: a call that hangs has not failed yet, and has moved nothing.
+func TestDaemonTellsWhatRests(t *testing.T) {
+	r, _ := start(t)
+	become := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.rests == want },
+			time.Minute, time.Millisecond, want)
+	}
+	become("rtb-a")
+	r.slow("rtb-c")
+	r.see("office-1 aws-2~")
+	r.wait(t, "aws-2 is drained: taking rtb-c\n")
+	require.Eventually(t, func() bool { return r.called("rtb-c") == 1 }, time.Minute, time.Millisecond)
+	become("rtb-a")
+	r.see(all)
+	r.wait(t, "aws-2 is up again\n")
+	r.mu.Lock()
+	r.slows["rtb-c"] = false
+	r.mu.Unlock()
+	r.see("office-1 aws-2~")
+	become("rtb-a rtb-c")
+	r.see("")
+	become("")
+}
+
+// Which of two takes a table both know: the other one has nothing to do.
+func TestDaemonRestsWhereAnotherOneGoesFirst(t *testing.T) {
+	c := config("aws-1", "rtb-a", "aws-2:rtb-c", "aws-3:rtb-d")
+	c.Partners[0].Before = []string{"aws-3"}
+	w, began := failover.NewWatch(c, time.Now()), time.Now()
+	_, _ = w.Step(began, seen(all+" aws-3"))
+	assert.Empty(t, w.Left())
+	_, _ = w.Step(began, seen("office-1 aws-2~ aws-3"))
+	assert.Equal(t, []string{"rtb-c"}, w.Left())
+	_, _ = w.Step(began, seen("office-1 aws-2~ aws-3~"))
+	assert.Empty(t, w.Left())
 }
 
 // What failed is not said for ever when the order falls before the next job of it ends an attempt.

@@ -295,3 +295,13 @@ func (w *Watch) standing() []Order {
 	}
 	return out
 }
+
+// Left lists the tables of partners that are down which another one is to take.
+func (w *Watch) Left() (tables []string) {
+	for _, p := range w.partners {
+		if p.defers {
+			tables = append(tables, p.Tables...)
+		}
+	}
+	return tables
+}

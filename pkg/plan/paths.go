@@ -25,7 +25,9 @@ const (
 
 	RunDirectory = "/run/wgmesh"
 	FailoverRun  = "/run/wgmesh-failover" // there while its daemon runs
-	// FailoverFails says which table it cannot move, and why. It has a folder of its own, since
-	// FailoverRun is as old as the daemon (roles/routes/tasks/daemon.yml).
+	// FailoverFails says which table it cannot move, and why, and FailoverRests of which nothing is
+	// left to do. They have a folder of their own, since FailoverRun is as old as the daemon
+	// (roles/routes/tasks/daemon.yml).
 	FailoverFails = FailoverRun + "/says/failure"
+	FailoverRests = FailoverRun + "/says/rests"
 )

@@ -12,14 +12,16 @@ import (
 
 // A FailoverState is how the daemon is that keeps route tables of the cloud at routers that
 // live. Trouble is empty when it watches what is planned, or nothing is, and moves what it has to.
+// Rests are the tables of which nothing is left to do: a call that hangs is in neither.
 type FailoverState struct {
-	Runs    bool   `json:"runs"`
-	Trouble string `json:"trouble"`
+	Runs    bool     `json:"runs"`
+	Trouble string   `json:"trouble"`
+	Rests   []string `json:"rests"`
 }
 
 // FailoverOf judges the daemon of this router.
 func FailoverOf(r Request, o Observation) FailoverState {
-	f := FailoverState{o.FailoverRuns, failoverCause(&r, &o).Found}
+	f := FailoverState{o.FailoverRuns, failoverCause(&r, &o).Found, o.FailoverRests}
 	if f.Trouble == "" && f.Runs && o.FailoverFails != "" {
 		f.Trouble = vain(&o)
 	}

@@ -43,6 +43,8 @@ type Observation struct {
 	Watched plan.Failover
 	// FailoverFails is what it says of a table that it cannot move; empty: nothing.
 	FailoverFails string
+	// FailoverRests are the tables of which it has nothing left to do.
+	FailoverRests []string
 	Routes        map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix

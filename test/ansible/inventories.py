@@ -1146,7 +1146,7 @@ class Clocks(unittest.TestCase):
     """The clock of a running router that was wrong was seen by nobody."""
 
     ANSWER = {
-        "drained": False, "drained_seconds": 0, "drained_why": "", "failover": {"runs": False, "trouble": ""}, "healthy": True,
+        "drained": False, "drained_seconds": 0, "drained_why": "", "failover": {"runs": False, "trouble": "", "rests": []}, "healthy": True,
         "reboot_required": False, "required_healthy": True,
         **{key: [] for key in ("ages", "lines", "problems", "sick", "source_addresses", "transit", "troubles", "tunnels", "ways")},
     }  # fmt: skip
@@ -1269,7 +1269,7 @@ class Drains(unittest.TestCase):
     @staticmethod
     def seen(name, drained=False, troubles=(), ways=(), runs=False, trouble="", why="", **more):
         found = {"drained": drained, "drained_why": why, "troubles": [{"peer": peer, "text": text} for peer, text in troubles], "ways": list(ways)}
-        found["failover"] = {"runs": runs, "trouble": trouble}
+        found["failover"] = {"runs": runs, "trouble": trouble, "rests": []}
         return {"item": name, "answers": {"__mesh_seen": {**found, **more}}}
 
     def refused(self, name, seen, targeted=None, **more):
@@ -1406,6 +1406,23 @@ class Drains(unittest.TestCase):
         self.assertIn("; its own site sends it (a route table, a balancer, a gateway), or its containers: ", line)
         self.assertTrue(line.endswith(": end it, or let it break by -e mesh_drain_traffic=N"), line)
         self.assertEqual([], undrained("azure-1", others[1:], {"forwarded": 1}, 1))
+
+    def test_tables_have_moved(self):
+        """A drain was green while a call of the cloud's hung, which is no trouble for 20 s."""
+        hosts = {name: {"mesh_site": "aws", "mesh_route_tables": tables} for name, tables in (("aws-1", ["rtb-a"]), ("aws-2", ["rtb-c"]), ("aws-3", []))}
+        for name, rests, trouble, want in (
+            ("aws-1", ["rtb-a", "rtb-c"], "", ""),
+            ("aws-1", ["rtb-c"], "", "aws-2 of its site does not say that rtb-a has moved"),
+            ("aws-1", ["rtb-a"], "", "aws-2 of its site does not say that rtb-c has moved"),
+            ("aws-1", ["rtb-a", "rtb-c"], "no", "aws-2 of its site: no: mend that"),
+            ("aws-1", None, "", "aws-2 of its site does not say that rtb-a has moved"),
+            ("aws-3", [], "", ""),
+        ):
+            failover = {"runs": True, "trouble": trouble, "rests": rests}
+            others = [{"item": "aws-2"} if rests is None else self.seen("aws-2", failover=failover), self.seen("gcp-1")]
+            lines = undrained(name, others, {}, beside=["aws-2"], hostvars=hosts)
+            self.assertEqual((want != "", True), (len(lines) > 0, "".join(lines).startswith(want)), lines)
+            self.assertLessEqual(len("".join(lines)), 160, lines)
 
     def test_drained_and_last_way_out(self):
         """What has lost the tunnels inside its site cannot know that the other router lives, and a balancer was never told to leave it."""

@@ -94,7 +94,7 @@ class Turns(unittest.TestCase):
         tunnels = [{"name": "wg%d" % i, "peer": peer, "healthy": True, "bgp": bgp} for i, peer in enumerate(self.ROUTERS) if peer != name]
         well = {"healthy": True, "required_healthy": True, "tunnels": tunnels, "troubles": [], "ways": [], "notes": [], "ages": []}
         addresses = {"azure-1": ["10.1.1.4"], "azure-2": ["10.1.2.4"]}.get(name, [])
-        failover = {"runs": False, "trouble": ""}
+        failover = {"runs": False, "trouble": "", "rests": ["rtb-aws-1", "rtb-aws-2"]}
         return {"drained": drained, "drained_why": "", "source_addresses": addresses, "failover": failover, **well, **more}
 
     @staticmethod
@@ -294,7 +294,7 @@ class Turns(unittest.TestCase):
 
     def test_drains_beside_who_takes_the_tables(self):
         """The tables of the second of two routers stayed with it: the machine that was made of the first had no daemon."""
-        off = self.seen("aws-1", failover={"runs": False, "trouble": "wgmesh-failover does not run"})
+        off = self.seen("aws-1", failover={"runs": False, "trouble": "wgmesh-failover does not run", "rests": []})
         for play in (["drain"], ["upgrade"], ["rotate", "-e", "mesh_rotate=private"]):
             with self.subTest(play):
                 code, out, did = self.play(*play, "--limit", "aws-2", tables=True, aws_1=off)
@@ -307,13 +307,17 @@ class Turns(unittest.TestCase):
 
     def test_drains_when_the_tables_moved(self):
         """A zone that was silent for three seconds was taken for moved, though the other daemon could not move its table."""
-        vain = self.seen("aws-1", failover={"runs": True, "trouble": "wgmesh-failover tries in vain (rtb-aws-2: denied)"})
+        vain = self.seen("aws-1", failover={"runs": True, "trouble": "wgmesh-failover tries in vain (rtb-aws-2: denied)", "rests": []})
         code, out, did = self.play("drain", "--limit", "aws-2", tables=True, aws_1=vain)
         self.assertEqual((2, []), (code, did), out)
         self.assertIn("aws-1 of its site: wgmesh-failover tries in vain (rtb-aws-2: denied): see journalctl -u wgmesh-failover there", out)
         code, out, did = self.play("drain", "--limit", "aws-2", tables=True, later={"aws-1": vain})
         self.assertEqual((2, ["aws-2: Drain this router"], False), (code, did, "may go" in out), out)
-        self.assertIn("aws-2 is drained and stays so, but aws-1 of its site: wgmesh-failover tries in vain (rtb-aws-2: denied): mend that", out)
+        self.assertIn("it is drained and stays so, but aws-1 of its site: wgmesh-failover tries in vain (rtb-aws-2: denied): mend that", out)
+        hangs = self.seen("aws-1", failover={"runs": True, "trouble": "", "rests": ["rtb-aws-1"]})  # a call that hangs is no trouble yet
+        code, out, did = self.play("drain", "--limit", "aws-2", tables=True, later={"aws-1": hangs})
+        self.assertEqual((2, ["aws-2: Drain this router"], False), (code, did, "may go" in out), out)
+        self.assertIn("it is drained and stays so, but aws-1 of its site does not say that rtb-aws-2 has moved: see `wgmesh-cloud", out)
 
     def test_rotates_alone_after_another_run(self):
         """Two runs at once gave the only router of a site keys of which its peers were told only one."""

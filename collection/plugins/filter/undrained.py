@@ -13,6 +13,7 @@ description:
   - Puts together what the kernels of the other routers say of their ways, and what that of the drained router forwards.
   - A router that was taken over says what it likes. What one of another site says alone, while the tunnel between it and another
     router of this site is well, counts only if the drained router forwards anything.
+  - Where the drained router has route tables of AWS, the C(wgmesh-failover) of each of I(beside) has to say that nothing is left to do.
 positional: _input, others, traffic
 options:
   _input:
@@ -37,6 +38,10 @@ options:
     type: list
     elements: str
     default: []
+  hostvars:
+    description: The variables of all routers. Without them no route table is asked for.
+    type: dict
+    default: {}
   doubted:
     description: Return what one router says alone instead.
     type: bool
@@ -57,10 +62,10 @@ _value:
   sample: ["aws-1 has no other way to 10.1.0.0/16 than by azure-1: mend aws-1, or remove it if it was taken over (docs/taken-over.md)"]
 """
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed
 
 
-def undrained(name, others, traffic, most=0, beside=(), doubted=False):
+def undrained(name, others, traffic, most=0, beside=(), doubted=False, hostvars=None):
     """Return the lines."""
     used = {result["item"]: listed(ways(result, name)) for result in others if ways(result, name)}
     alone, mate = contradicted(list(used), others, beside)
@@ -69,6 +74,7 @@ def undrained(name, others, traffic, most=0, beside=(), doubted=False):
         words = "%s alone says that it has no other way to %s than by %s, but the tunnel between it and %s is well: " + mend
         return [words % (alone, used[alone], name, mate, alone)] if alone else []
     lines = [("%s has no other way to %s than by %s: " + mend) % (who, used[who], name, who) for who in used if who != alone]
+    lines += unmoved(name, [result for result in others if result["item"] in beside], hostvars or {name: {}})
     forwarded = traffic.get("forwarded", 0)
     if forwarded > most:
         by = sorted(traffic.get("carried") or [], key=lambda tunnel: -tunnel["received"] - tunnel["sent"])[:2]
@@ -84,6 +90,18 @@ def undrained(name, others, traffic, most=0, beside=(), doubted=False):
             whence = "; of the others only %s says that it sends here: " % alone + mend % alone
         lines.append("%s forwards %d packets/s (%s)%s" % (name, forwarded, most_used, whence))
     return lines
+
+
+def unmoved(name, beside, hostvars):
+    """Which route tables may still point here. A call of the cloud's that hangs is no trouble yet, so each has to be said to be done."""
+    tables = hostvars[name].get("mesh_route_tables") or []
+    for result in beside if tables else ():
+        daemon = status(result).get("failover") or {"trouble": "", "rests": []}
+        left = [table for table in [*tables, *(hostvars[result["item"]].get("mesh_route_tables") or [])] if table not in daemon["rests"]]
+        if daemon["trouble"]:
+            yield "%s of its site: %s: mend that, and run again" % (result["item"], cut(daemon["trouble"]))
+        elif left:
+            yield "%s of its site does not say that %s has moved: see `wgmesh-cloud failover --show` there, and run again" % (result["item"], left[0])
 
 
 def contradicted(users, others, beside):

@@ -412,6 +412,11 @@ failover:
       description: Why route tables do not follow the routers as planned, or that the cloud refuses it; empty when they do, or nothing is planned.
       type: str
       sample: wgmesh-failover watches an older plan (partner aws-3)
+    rests:
+      description: The tables of which it has nothing left to do, since they point at this router, or another one of the site is to take them.
+        It knows only of its router's own, and of those of routers that are down or drained.
+      type: list
+      elements: str
 drained_seconds:
   description: For how many seconds it has been.
   returned: always

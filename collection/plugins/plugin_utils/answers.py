@@ -383,7 +383,7 @@ ANSWERS = {
         "ages": [{"what": TEXT, "peer": TEXT, "seconds": INT}],
         "reboot_required": BOOL,
         "time": INT,
-        "failover": {"runs": BOOL, "trouble": TEXT},
+        "failover": {"runs": BOOL, "trouble": TEXT, "rests": [TEXT]},
         "forwarded?": INT,
         "carried?": [{"name": NAME, "peer": NAME, "received": INT, "sent": INT}],
     },
