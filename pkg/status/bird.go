@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/wgmesh/router/pkg/birdc"
@@ -106,6 +107,14 @@ func ParseVersion(text string) string {
 	return ""
 }
 
+// ParseNow reads from the same what time it is for BIRD, which does not say in which zone.
+func ParseNow(text string) (at time.Time) {
+	_, text, _ = strings.Cut(text, "Current server time is ")
+	text, _, _ = strings.Cut(text, "\n")
+	at, _ = time.Parse(time.DateTime, strings.TrimSpace(text)) // zero, if it is none
+	return at
+}
+
 // knownHole says what is known about a version of BIRD, nothing as a rule. Which of
 // BIRD 3 are affected we do not know, so none is named.
 func knownHole(version string) string {
@@ -142,6 +151,7 @@ type birdView struct {
 	sessions map[string]Session
 	bfd      []BFDSession
 	version  string // such as 2.0.12; empty when it is not told
+	now      time.Time
 	holder   string // who has TCP 179 instead of BIRD
 	drained  plan.Drain
 	err      error
@@ -157,7 +167,7 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 	if err != nil {
 		return birdView{err: err}
 	}
-	v.version = ParseVersion(status.Text())
+	v.version, v.now = ParseVersion(status.Text()), ParseNow(status.Text())
 	protocols, err := conn.Command(ctx, "show protocols all")
 	if err != nil {
 		return birdView{err: err}

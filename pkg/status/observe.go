@@ -21,6 +21,8 @@ type Observation struct {
 	// PortHolder is who listens on TCP 179 instead of BIRD; empty: nobody.
 	PortHolder  string
 	BirdVersion string
+	// BirdNow is the time of BIRD's clock, without its zone; zero: it is not told.
+	BirdNow time.Time
 	// Drained is the router's own drain, as its BIRD has it.
 	Drained plan.Drain
 	// Made are the times of keys and the image, which other packages know, and Reboot is
@@ -129,6 +131,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	o.notAllowed(&r)
 
 	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
+	o.BirdNow = bird.now
 	for i, t := range r.Tunnels {
 		if s, ok := bird.sessions[t.Neighbor]; ok {
 			o.Tunnels[i].Session = &s

@@ -100,18 +100,26 @@ func (o *Observation) newest() (at time.Time) {
 	return at
 }
 
-// clock turns a time of day into the time that it is, at most 23 hours before the observation
-// began, or just after: BIRD is asked a moment later. Zero if it is none.
+// clock turns a time of day of BIRD's into the time that it is, at most 23 hours before the
+// observation began, or just after: BIRD is asked a moment later. Zero if it is none. BIRD keeps
+// the time zone that was there when it started, so what counts is how long ago that is by its own clock.
 func (o *Observation) clock(text string) time.Time {
 	const day = time.DateOnly + " "
-	at, err := time.ParseInLocation(day+"15:04:05.999", o.At.Format(day)+text, o.At.Location())
-	switch {
-	case err == nil && at.After(o.At.Add(time.Hour)):
-		return at.AddDate(0, 0, -1)
-	case err == nil && at.Before(o.At.Add(-23*time.Hour)):
-		return at.AddDate(0, 0, 1)
+	now := o.BirdNow
+	if now.IsZero() {
+		_, offset := o.At.Zone()
+		now = o.At.UTC().Add(time.Duration(offset) * time.Second)
 	}
-	return at
+	at, err := time.Parse(day+"15:04:05.999", now.Format(day)+text)
+	switch {
+	case err != nil:
+		return time.Time{}
+	case at.After(now.Add(time.Hour)):
+		at = at.AddDate(0, 0, -1)
+	case at.Before(now.Add(-23 * time.Hour)):
+		at = at.AddDate(0, 0, 1)
+	}
+	return o.At.Add(at.Sub(now))
 }
 
 func latest(a, b time.Time) time.Time {

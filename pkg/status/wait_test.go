@@ -45,6 +45,19 @@ func TestClock(t *testing.T) {
 		o := Observation{At: time.Date(2026, 11, 22, 23, 59, 59, 0, time.UTC)}
 		assert.Equal(t, want, o.clock(since).Format("2006-01-02 15:04:05.999"), since)
 	}
-	o := Observation{At: time.Date(2026, 11, 23, 0, 30, 0, 0, time.UTC)}
+	// A BIRD that was started before the time zone changed goes by the one before.
+	tokyo := time.FixedZone("JST", 9*60*60)
+	o := Observation{
+		At:      time.Date(2026, 11, 23, 8, 0, 10, 0, tokyo),
+		BirdNow: ParseNow("BIRD 2.0.12\nCurrent server time is 2026-11-22 23:00:10.250\nDaemon is up\n"),
+	}
+	for since, ago := range map[string]time.Duration{
+		"22:59:58.250": 12 * time.Second, "23:00:10.250": 0,
+		"00:30:00.250": 22*time.Hour + 30*time.Minute + 10*time.Second,
+	} {
+		assert.Equal(t, ago, o.At.Sub(o.clock(since)), since)
+	}
+	assert.True(t, ParseNow("Current server time is later\n").IsZero())
+	o = Observation{At: time.Date(2026, 11, 23, 0, 30, 0, 0, time.UTC)}
 	assert.Equal(t, "2026-11-22 23:00:00", o.clock("23:00:00").Format(time.DateTime))
 }
