@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"reflect"
@@ -170,9 +171,7 @@ func typed(t reflect.Type) map[string]returned {
 		case name == "-":
 			continue
 		case f.Anonymous && name == "":
-			for key, value := range typed(f.Type) {
-				out[key] = value
-			}
+			maps.Copy(out, typed(f.Type))
 			continue
 		}
 		r := returned{Optional: strings.HasPrefix(omit, "omit")}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,10 +93,7 @@ func birdTrial(t *testing.T, h host) trial {
 // keyTrial makes new keys in the place of others.
 func keyTrial(t *testing.T, h host) trial {
 	c := crashKeypair(t, h)
-	before := map[string]any{}
-	for k, v := range c.options {
-		before[k] = v
-	}
+	before := maps.Clone(c.options)
 	c.before = func() {
 		if _, err := os.Stat(c.dir); err != nil {
 			h.call(t, c.module, before)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -657,9 +658,7 @@ func text(answer map[string]any) string {
 // run runs a module of ours with its files in the router's folder.
 func (p player) run(m ansible.Module, args map[string]any, files map[string]string) map[string]any {
 	all := map[string]any{}
-	for k, v := range args {
-		all[k] = v
-	}
+	maps.Copy(all, args)
 	for option, file := range files {
 		all[option] = filepath.Join(p.dir, file)
 	}

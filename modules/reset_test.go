@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,9 +102,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/etc/wireguard/wgmesh-psk/ann.psk":                    "", "/etc/sudoers.d/wgmesh-mine": "",
 		"/etc/sudoers.d/wgmesh.backup": "", "/srv/state/mine": "",
 	}
-	for path, text := range theirs {
-		ours[path] = text
-	}
+	maps.Copy(ours, theirs)
 	r := newResettable(t, ours)
 	before := r.files(t)
 	said, err := r.run(t, "True", "absent")

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -112,9 +113,7 @@ func (p *pair) module(t *testing.T, n string, change map[string]any) (outside, i
 			"name": p.tun["a"], "peer": "azure-2", "address": p.inside["b"], "endpoint": p.outside["b"],
 		}},
 	}
-	for k, v := range change {
-		options[k] = v
-	}
+	maps.Copy(options, change)
 	in, err := json.Marshal(options)
 	require.NoError(t, err)
 	cmd := p.ns[n].Command(p.binary, "mesh_measure")

@@ -1,6 +1,7 @@
 package meshmeasure_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,9 +48,7 @@ func options(more map[string]any) map[string]any {
 			"name": "wg20", "peer": "aws-2", "address": "172.31.20.2", "endpoint": "198.51.100.12",
 		}},
 	}
-	for k, v := range more {
-		o[k] = v
-	}
+	maps.Copy(o, more)
 	return o
 }
 

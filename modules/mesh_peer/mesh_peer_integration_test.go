@@ -100,9 +100,7 @@ func (e end) ask(caller string, options map[string]any) map[string]any {
 		"identity_file":    e.dir + "/id", "psk_directory": e.dir + "/psk", "directory": e.dir,
 		"control_socket": e.dir + "/no-bird",
 	}
-	for k, v := range options {
-		all[k] = v
-	}
+	maps.Copy(all, options)
 	return e.module(ansible.New(meshpeer.Plan), all)
 }
 

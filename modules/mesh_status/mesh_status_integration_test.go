@@ -4,6 +4,7 @@ package meshstatus_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -160,9 +161,7 @@ func (p *pair) status(t *testing.T, wait int, change map[string]any) (map[string
 		"wait":            wait,
 		"expect":          "any",
 	}
-	for k, v := range change {
-		options[k] = v
-	}
+	maps.Copy(options, change)
 	start := time.Now()
 	res := nettest.Ask(t, p.ns["a"].Command(p.binary, "mesh_status"), options)
 	return res, time.Since(start)

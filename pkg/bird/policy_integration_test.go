@@ -4,6 +4,7 @@ package bird_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -42,9 +43,7 @@ func zones() map[string]string {
 }
 
 func with(base map[string]string, changes map[string]string) map[string]string {
-	for k, v := range changes {
-		base[k] = v
-	}
+	maps.Copy(base, changes)
 	return base
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -42,10 +43,8 @@ func (r Reply) Text() string {
 // "configure" says what happened in one line and what comes next in another.
 func (r Reply) Has(codes ...int) bool {
 	for _, l := range r.Lines {
-		for _, code := range codes {
-			if l.Code == code {
-				return true
-			}
+		if slices.Contains(codes, l.Code) {
+			return true
 		}
 	}
 	return false

@@ -48,9 +48,7 @@ func Observe(w Want, known Known) (Have, error) {
 	if err != nil {
 		return h, err
 	}
-	for port, name := range known.Listen {
-		kernel[port] = name
-	}
+	maps.Copy(kernel, known.Listen)
 	return h, h.ports(w, kernel)
 }
 

@@ -2,6 +2,7 @@ package sysctl_test
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,10 +46,7 @@ func stock() tree {
 
 // with returns a copy with other files; the content "-" takes a file away.
 func (t tree) with(files tree) tree {
-	out := tree{}
-	for p, s := range t {
-		out[p] = s
-	}
+	out := maps.Clone(t)
 	for p, s := range files {
 		if out[p] = s; s == "-" {
 			delete(out, p)

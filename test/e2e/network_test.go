@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -213,10 +214,8 @@ func (n *network) sessions(t *testing.T, except ...string) map[string]string {
 	var mu sync.Mutex
 	out := map[string]string{}
 	n.each(func(m *machine) {
-		for _, e := range except {
-			if m.name == e {
-				return
-			}
+		if slices.Contains(except, m.name) {
+			return
 		}
 		for _, f := range since.FindAllStringSubmatch(m.in(t, "birdc show protocols"), -1) {
 			mu.Lock()

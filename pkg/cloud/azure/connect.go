@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/cloud"
@@ -100,12 +101,10 @@ func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this a
 // checkID refuses what is not a VM that has network interfaces of its own.
 func checkID(id string) error {
 	parts := strings.Split(strings.ToLower(id), "/")
-	for _, part := range parts {
-		if part == "virtualmachinescalesets" {
-			return fmt.Errorf(
-				"%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
-					"set enableIPForwarding in its networkInterfaceConfigurations", id)
-		}
+	if slices.Contains(parts, "virtualmachinescalesets") {
+		return fmt.Errorf(
+			"%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
+				"set enableIPForwarding in its networkInterfaceConfigurations", id)
 	}
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
 		strings.Join([]string{parts[1], parts[3], parts[5], parts[6], parts[7]},
