@@ -2,7 +2,6 @@ package azure
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -146,12 +145,10 @@ func name(mesh string, prefix netip.Prefix) string {
 	return "wgmesh-" + mesh + "-" + strings.NewReplacer(".", "-", ":", "-", "/", "-").Replace(prefix.String())
 }
 
-// A parsedRoute is a route as it was read: in full, undecoded, and the few fields
-// that matter.
+// A parsedRoute is a route and the few fields of it that matter.
 type parsedRoute struct {
-	whole, properties map[string]json.RawMessage
-	etag              string
-	about             routeProperties
+	resource
+	about routeProperties
 }
 
 // routeProperties are what matters of a route.

@@ -2,10 +2,8 @@ package azure
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -121,43 +119,13 @@ func (l listed) route(w route.Want, table string, prefix netip.Prefix) route.Rou
 }
 
 func parseRoute(do string, a cloud.Answer) (p parsedRoute, err error) {
-	if err := a.Decode(do, &p.whole); err != nil {
-		return p, err
-	}
-	part := func(name string, out any) {
-		if err == nil {
-			err = cloud.Answer{Body: p.whole[name]}.Decode(do+": "+name, out)
-		}
-	}
-	part("properties", &p.properties)
-	part("properties", &p.about)
-	part("etag", &p.etag)
-	if err == nil && (p.etag == "" || p.properties == nil) {
-		err = &cloud.Error{Do: do, Err: errors.New("no etag or no properties in the answer")}
-	}
+	err = p.parse(do, a, &p.about)
 	return p, err
 }
 
-// with is the body that makes the route what it shall be and keeps all other
-// fields.
+// with is the body that makes the route what it shall be.
 func (p parsedRoute) with(want route.Route) ([]byte, error) {
-	properties, whole := maps.Clone(p.properties), maps.Clone(p.whole)
-	if properties == nil {
-		properties, whole = map[string]json.RawMessage{}, map[string]json.RawMessage{}
-	}
-	for name, value := range map[string]string{
+	return p.set(map[string]any{
 		"addressPrefix": want.Prefix.String(), "nextHopType": "VirtualAppliance", "nextHopIpAddress": want.Via,
-	} {
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return nil, err
-		}
-		properties[name] = raw
-	}
-	raw, err := json.Marshal(properties)
-	if err != nil {
-		return nil, err
-	}
-	whole["properties"] = raw
-	return json.Marshal(whole)
+	})
 }
