@@ -213,6 +213,10 @@ distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubunt
 	@test/distros/sudo-rs
 	@test/distros/run
 
+.PHONY: alerts
+alerts: ## the alert rules of docs/at-night.md, by promtool (root)
+	@.ci/alerts
+
 .PHONY: birds
 birds: ## tests with a real BIRD on each BIRD of Debian's: docs/runs/bird.txt (root)
 	@.ci/birds
