@@ -79,7 +79,9 @@ func (w *watch) settles(o *Observation, rep Report) bool {
 	cheap, probed := progress(o, rep)
 	switch {
 	case w.moved.IsZero():
-		w.moved = latest(w.since, o.newest())
+		if w.moved = latest(w.since, o.newest()); w.moved.After(now) { // the clock was set back since
+			w.moved = now
+		}
 	case cheap > w.best[0] || probed > w.best[1] && !w.settled:
 		w.moved = now
 	}

@@ -28,11 +28,13 @@ func TestSettlesCountsWhatWasWaited(t *testing.T) {
 		"a tunnel came up since":          {8 * time.Second, up(now.Add(-time.Second), "Active", ""), false},
 		"a session came up since":         {8 * time.Second, up(time.Time{}, "Established", ago(time.Second)), false},
 		"a session came up while looking": {8 * time.Second, up(time.Time{}, "Established", ago(-time.Second)), false},
+		"the clock was set back since":    {8 * time.Second, up(now.Add(time.Hour), "Active", ""), false},
 		"a session came up on a past day": {8 * time.Second, up(time.Time{}, "Established", "2026-01-02"), true},
 		"a session came up before":        {8 * time.Second, up(time.Time{}, "Established", ago(time.Hour)), true},
 	} {
 		w := watch{settle: 6 * time.Second, since: now.Add(-c.waited)}
 		assert.Equal(t, c.want, w.settles(&c.seen, Report{}), name)
+		assert.False(t, w.moved.After(time.Now()), name)
 	}
 }
 

@@ -250,7 +250,8 @@ func endpointDue(want netip.AddrPort, live LivePeer, last *plan.Peer, now time.T
 	case last != nil && last.Endpoint != want:
 		return true // configured anew since the last apply
 	default:
-		return now.Sub(live.LastHandshake) > staleHandshake
+		// One of the future is of before the clock was set back.
+		return now.Sub(live.LastHandshake).Abs() > staleHandshake
 	}
 }
 

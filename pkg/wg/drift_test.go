@@ -234,6 +234,7 @@ func TestEndpoint(t *testing.T) {
 		"as configured":                          {configured, time.Second, configured, false},
 		"roamed and answers":                     {roamed, 179 * time.Second, configured, false},
 		"roamed and silent":                      {roamed, 181 * time.Second, configured, true},
+		"roamed, before the clock was set back":  {roamed, -time.Hour, configured, true},
 		"roamed, configured anew":                {roamed, time.Second, other, true},
 		"configured anew, the peer moved there":  {other, time.Second, other, false},
 		"none yet":                               {netip.AddrPort{}, time.Second, configured, true},
