@@ -273,6 +273,13 @@ var clouds = []row{
 		first: `^gateway 10\.1\.2\.1 of 10\.1\.0\.0/16 does not answer on eth0: `,
 	},
 	{
+		// As where BIRD 3 was configured since it began: it is told of no cable any more.
+		kind: "cable that is out", on: "azure, seen by azure-2",
+		make:  "ip link set r3 down",
+		cure:  "ip link set r3 up; ip route replace 10.0.0.0/16 via 10.1.2.4 metric 20",
+		first: `^eth0 has no carrier, and BIRD has 10\.1\.0\.0/16 by it: `,
+	},
+	{
 		kind: "site's routes lead nowhere", on: "azure, seen by office-1",
 		make:  "ip route del 10.0.0.0/16 metric 10; ip route del 10.0.0.0/16 metric 20",
 		cure:  "ip route add 10.0.0.0/16 via 10.1.1.4 metric 10; ip route add 10.0.0.0/16 via 10.1.2.4 metric 20",

@@ -17,9 +17,10 @@ import (
 
 // A Gateway is a next hop towards the own site.
 type Gateway struct {
-	Address netip.Addr
+	Address netip.Addr // not valid: the site is on the device itself
 	Device  string
 	Network netip.Prefix // the first one that it is for
+	Dark    bool         // its device has no carrier
 	Dead    bool         // nobody answers for its address
 }
 
@@ -29,25 +30,34 @@ func observeGateways(ctx context.Context, f *Forwarding, timeout time.Duration) 
 	for i := range f.flows {
 		x := &f.flows[i]
 		via := x.answer.Via
-		if x.way == inward && x.isBird() && via.IsValid() && via.Is4() &&
-			!slices.ContainsFunc(out, func(g Gateway) bool {
-				return g.Address == via && g.Device == x.answer.Device
-			}) {
+		if x.way == inward && x.isBird() && x.answer.Device != "" && !slices.ContainsFunc(out, func(g Gateway) bool {
+			return g.Address == via && g.Device == x.answer.Device
+		}) {
 			out = append(out, Gateway{Address: via, Device: x.answer.Device, Network: x.network})
 		}
 	}
 	var all sync.WaitGroup
 	for i := range out {
-		all.Go(func() { out[i].Dead = silent(ctx, out[i], timeout) })
+		all.Go(func() { out[i].look(ctx, timeout) })
 	}
 	all.Wait()
 	return out
 }
 
-// silent reports whether nobody answers for an address, where that can be asked at all.
-func silent(ctx context.Context, g Gateway, timeout time.Duration) bool {
+// look fills in what is wrong with it. BIRD takes no route by a device without a carrier; BIRD 3 hears
+// of none once it was configured since it began.
+func (g *Gateway) look(ctx context.Context, timeout time.Duration) {
 	link, err := net.InterfaceByName(g.Device)
-	if err != nil || len(link.HardwareAddr) != 6 || link.Flags&net.FlagPointToPoint != 0 {
+	if err != nil || link.Flags&net.FlagUp == 0 {
+		return
+	}
+	g.Dark = link.Flags&net.FlagRunning == 0
+	g.Dead = !g.Dark && g.Address.Is4() && silent(ctx, link, *g, timeout)
+}
+
+// silent reports whether nobody answers for an address, where that can be asked at all.
+func silent(ctx context.Context, link *net.Interface, g Gateway, timeout time.Duration) bool {
+	if len(link.HardwareAddr) != 6 || link.Flags&net.FlagPointToPoint != 0 {
 		return false
 	}
 	from, ok := addressOn(link, g.Address)
@@ -121,12 +131,16 @@ func wire(protocol uint16) uint16 {
 // checkGateways is about gateways that are not there.
 func checkGateways(o *Observation) (out []Problem) {
 	for _, g := range o.Gateways {
-		if g.Dead {
-			out = append(out,
-				Problem{
-					Cause: cause.New("gateway %s of %s does not answer on %s: set mesh_gateway to one that does",
-						g.Address, g.Network, g.Device),
-				})
+		switch {
+		case g.Dark:
+			out = append(out, Problem{Cause: cause.New(
+				"%s has no carrier, and BIRD has %s by it: "+
+					"mend that link, or have others go elsewhere by birdc configure",
+				g.Device, g.Network)})
+		case g.Dead:
+			out = append(out, Problem{Cause: cause.New(
+				"gateway %s of %s does not answer on %s: set mesh_gateway to one that does",
+				g.Address, g.Network, g.Device)})
 		}
 	}
 	return out
