@@ -64,6 +64,29 @@ func (f *Forwarding) spares(r *Request, ends []*end, tunnels map[string]bool) {
 			}
 		}
 	}
+	for i := range r.Tunnels {
+		for _, b := range ends {
+			f.second(r, &r.Tunnels[i], b, ends, tunnels)
+		}
+	}
+}
+
+// second asks for what other sites send to one by here that leaves by a tunnel which is not the best now. Whether
+// they do cannot be told by it, so it has no peer; that of a few sites is enough for a filter that names the tunnel.
+func (f *Forwarding) second(r *Request, t *plan.StatusTunnel, b *end, ends []*end, tunnels map[string]bool) {
+	if b.as() == 0 || b.Transit == nil || b.main == t.Name || !r.isSibling(t) && t.AS != b.as() {
+		return
+	}
+	asked := 0
+	for _, a := range ends {
+		if asked < enough && a.as() != 0 && a.as() != b.as() && a.address.Is4() == b.address.Is4() &&
+			tunnels[a.main] && a.main != t.Name {
+			asked++
+			f.spare = append(f.spare, spare{third: true, Packet: filter.Packet{
+				In: a.main, Out: t.Name, Src: a.network, Dst: b.network,
+			}})
+		}
+	}
 }
 
 func (f *Forwarding) spareOne(r *Request, t *plan.StatusTunnel, a, b *end, tunnels map[string]bool, third bool) {
