@@ -46,6 +46,10 @@ protocol device device1 {
 }
 
 func (o *conf) kernel(f family) {
+	learn, imports := "off", "none"
+	if len(f.Outside) > 0 {
+		learn, imports = "on", "where net = "+f.Default
+	}
 	o.put(`
 # ---- IPv%[1]s: kernel and own site ------------------------------------------------
 
@@ -54,14 +58,14 @@ protocol kernel kernel%[1]s {
 	# with krt_prefsrc when that address goes, as it does when a host's network is set up
 	# anew (NetworkManager, netplan, a new DHCP lease).
 	scan time 1;
-	learn off;
+	learn %[4]s;
 	persist off;
 	merge paths off;		# one path per prefix, so both directions agree
 	graceful restart off;
 	metric %[2]d;		# worse than any subnet that the host is connected to has
 	%[3]s {
-		import none;
-`, f.N, f.Metric, f.Channel)
+		import %[5]s;
+`, f.N, f.Metric, f.Channel, learn, imports)
 	if f.Source == "" && f.Local == "" {
 		o.put("\t\texport all;\n")
 	} else {
@@ -95,13 +99,27 @@ protocol static site%s {
 		o.put("\t%s\n", route)
 	}
 	o.put("}\n")
-	if len(f.Outside) == 0 {
-		return
+	if len(f.Outside) > 0 {
+		o.outside(f)
 	}
+}
+
+// outside has BIRD keep the host's default route for f.Outside. It hears within a second of
+// another one, by an interface of another name too. A recursive route is that of its gateway,
+// and the table has none for loopback but the default one.
+func (o *conf) outside(f family) {
 	o.put(`
 # Ends of tunnels that are in another site's network. A rule has only the router's own
 # packets look here (wgmesh-floor.service). What it forwards to them takes the tunnel.
 %[2]s table outside%[1]s;
+
+# They go by the host's default route, whichever that is just now.
+protocol pipe outside_default%[1]s {
+	table master%[1]s;
+	peer table outside%[1]s;
+	import none;
+	export where net = %[5]s;
+}
 
 protocol kernel outside_kernel%[1]s {
 	kernel table %[3]d;
@@ -110,15 +128,20 @@ protocol kernel outside_kernel%[1]s {
 	%[2]s {
 		table outside%[1]s;
 		import none;
-		export all;
+		export filter {
+			if source != RTS_STATIC || dest != RTD_UNICAST then reject;
+			if gw = %[4]s then ifname = ifname;	# the default route has no gateway
+			accept;
+		};
 	};
 }
 
 protocol static outside_site%[1]s {
+	igp table outside%[1]s;
 	%[2]s { table outside%[1]s; };
-`, f.N, f.Channel, plan.OutsideTable)
-	for _, route := range f.Outside {
-		o.put("\t%s\n", route)
+`, f.N, f.Channel, plan.OutsideTable, f.Loopback, f.Default)
+	for _, network := range f.Outside {
+		o.put("\troute %s recursive %s;\n", network, f.Loopback)
 	}
 	o.put("}\n")
 }

@@ -59,7 +59,9 @@ type family struct {
 	Metric     int    // in the kernel
 	Local      string // prefix set of what is never installed, or empty
 	Static     []string
-	Outside    []string
+	Outside    []netip.Prefix
+	Default    string // everything, and the address that stands for the default route's gateway
+	Loopback   string
 	Own        string // prefix set of the own AS, or empty
 	Owners     []ownerLine
 	Originate  []originLine
@@ -117,7 +119,10 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	is4 := n == "4"
 	f := family{
 		N: n, Channel: "ipv" + n, Source: text(source), Metric: Metric, Local: prefixSet(c.Local, is4),
-		Transit: c.Transit,
+		Transit: c.Transit, Default: "::/0", Loopback: "::1",
+	}
+	if is4 {
+		f.Default, f.Loopback = "0.0.0.0/0", "127.0.0.1"
 	}
 	static := slices.Clone(c.Static)
 	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })
@@ -125,7 +130,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 		switch {
 		case s.Network.Addr().Is4() != is4:
 		case s.Outside:
-			f.Outside = append(f.Outside, staticRoute(s))
+			f.Outside = append(f.Outside, s.Network)
 		default:
 			f.Static = append(f.Static, staticRoute(s))
 		}

@@ -70,8 +70,6 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 			return c, src, own, fmt.Errorf("static[%d] (%s): %w", i, c.Static[i].Network, err)
 		}
 	}
-	// Without a default route there is no outside, and nothing to keep out of tunnels.
-	c.Static = slices.DeleteFunc(c.Static, func(s plan.Static) bool { return s.Outside && s.Interface == "" })
 	return c, src, own, nil
 }
 
@@ -114,6 +112,9 @@ func local(c Config, host Network) []netip.Prefix {
 
 // resolve finds the way of a route. inside reports whether an address is of the site.
 func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
+	if s.Outside { // BIRD follows the default route
+		return nil
+	}
 	is4 := s.Network.Addr().Is4()
 	site := host.holder(func(a netip.Addr) bool { return a.Is4() == is4 && inside(a) })
 	if site != nil && site.Loopback {
@@ -122,11 +123,6 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 	way := defaultRoute{host.Default6, host.Gateway6}
 	if is4 {
 		way = defaultRoute{host.Default4, host.Gateway4}
-	}
-	if s.Outside {
-		s.Via, s.Interface = way.gateway, way.iface
-		s.OnLink = way.gateway.IsValid() && !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway)
-		return nil
 	}
 	if self := host.holder(func(a netip.Addr) bool {
 		return a == s.Via

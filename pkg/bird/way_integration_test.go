@@ -118,6 +118,24 @@ func TestLinkLocalGateway(t *testing.T) {
 	})
 	assert.NotContains(t, q1.birdc(t, "show route table all"), endpoint.String())
 
+	// The host's default route changes, as by another router's advertisement, by another uplink,
+	// one without a gateway, or one that is gone for a while: BIRD follows.
+	uplink := "link add up0 type veth peer name up1; link set up1 up; link set up0 up"
+	for _, change := range [][2]string{
+		{"-6 route replace default via fe80::2 dev site0 proto ra metric 100", "via fe80::2 dev site0"},
+		{uplink + "; -6 route add default via fe80::3 dev up0 metric 50", "via fe80::3 dev up0"},
+		{"-6 route replace default dev up0 metric 50", end + " from :: dev up0"},
+		{"link del up0", "via fe80::2 dev site0"},
+		{"-6 route del default", "dev wg1"},
+		{"-6 route add default via fe80::1 dev site0 proto ra metric 100", gateway},
+	} {
+		for _, command := range strings.Split(change[0], "; ") {
+			p1.IP(t, strings.Fields(command)...)
+		}
+		ways(change[0], map[string]string{end: change[1], end + forwarded: "dev wg1"})
+	}
+	assert.NotContains(t, q1.birdc(t, "show route table all"), "::/0")
+
 	// The tunnel lives on without BIRD, for the next one, and no packet of others' leaves.
 	p1.birdc(t, "down")
 	const refused = "No route to host"

@@ -29,8 +29,8 @@ const BirdStamp = "wgmesh_config"
 const (
 	birdSymbols = BirdStamp + " " + BirdDrain + " device1 bfd1 other_site same_site other_site_dual" +
 		" same_site_dual peer_as peer_address carries"
-	birdFamilies = "kernel site own owned originated ranked master outside outside_kernel outside_site" +
-		" from_other_site from_same_site to_other_site to_same_site"
+	birdFamilies = "kernel site own owned originated ranked master outside outside_default" +
+		" outside_kernel outside_site from_other_site from_same_site to_other_site to_same_site"
 )
 
 // IsBirdSymbol reports whether bird_config itself defines a symbol of that name.

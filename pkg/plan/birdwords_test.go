@@ -11,7 +11,7 @@ import (
 func TestIsBirdSymbol(t *testing.T) {
 	for _, ours := range []string{
 		"wgmesh_config", "device1", "bfd1", "other_site", "same_site_dual", "carries", "kernel4", "master6",
-		"to_same_site4", "outside6", "outside_kernel6", "outside_site6",
+		"to_same_site4", "outside6", "outside_default6", "outside_kernel6", "outside_site6",
 	} {
 		assert.True(t, plan.IsBirdSymbol(ours), ours)
 	}
