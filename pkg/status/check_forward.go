@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/fib"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // checkForwarding finds what the kernel does wrong with packets that it is to
@@ -28,6 +30,22 @@ func checkForwarding(r *Request, o *Observation) []Problem {
 		}
 	}
 	return append(out, f.checkFilters(r, o)...)
+}
+
+// inside finds what keeps the packets of a tunnel in here: the way to the peer's outside address, which is
+// in its site, is a tunnel or the floor. A rule leads them to the default route (plan.OutsideTable).
+func (f *Forwarding) inside(r *Request, s *TunnelState) (p Problem, found bool) {
+	if s.Device.Peer == nil {
+		return p, false
+	}
+	end := s.Device.Peer.Endpoint.Addr()
+	x := f.tables.Reason(fib.Flow{Dst: end})
+	if !x.Found || x.Device() != "" && !r.isTunnel(x.Device()) ||
+		!slices.ContainsFunc(r.Prefixes, func(p plan.StatusPrefix) bool { return p.Network.Contains(end) }) {
+		return p, false
+	}
+	return wrong(cause.New("the packets of its tunnel to %s go inside (%s): "+
+		"systemctl restart wgmesh-floor, or see to its default route (ip -6 route)", end, x.RouteText()))
 }
 
 // accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another

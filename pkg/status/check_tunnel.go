@@ -28,18 +28,23 @@ func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, 
 	if p, found := checkSizes(r, o); found {
 		rep.Problems = append(rep.Problems, p)
 	}
+	said := false
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i].Session
 		cut[t.Peer] = own || s == nil || o.At.Sub(o.clock(s.Since)) < askAgain
 		healthy := o.BirdErr == nil || t.Neighbor == ""
 		hopeless[t.Peer] = hopeless[t.Peer] || own && t.Neighbor != ""
+		kept, inside := o.Forwarding.inside(r, &o.Tunnels[i])
 		for _, p := range checkTunnel(r, t, &o.Tunnels[i], o) {
 			p.Peer, p.Required = t.Peer, r.requires(t.Peer, t.Neighbor)
 			hopeless[t.Peer] = hopeless[t.Peer] || p.Final
 			silent[t.Peer] = silent[t.Peer] || p.Silent
 			cut[t.Peer] = cut[t.Peer] || p.Cut
 			healthy = false
-			if p.Cause.Found != "" { // else it follows from what is said already
+			if inside && !said {
+				rep.Problems, said = append(rep.Problems, kept), true
+			}
+			if p.Cause.Found != "" && !inside { // else it follows from what is said already
 				p.About = fmt.Sprintf("tunnel %s to %s", t.Name, t.Peer)
 				rep.Problems = append(rep.Problems, p)
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
@@ -138,26 +139,34 @@ func TestAcceptedNetwork(t *testing.T) {
 }
 
 // What the router itself sends to a peer's outside address in that one's site goes outside, and what it forwards
-// there by the tunnel.
+// there by the tunnel. Without the rule, or a default route, a tunnel's packets go into a tunnel, which is why there
+// is no handshake.
 func TestFlowsToAnEndpoint(t *testing.T) {
 	r := alone(t, 2, 1, 1)
 	o := &Observation{Tunnels: make([]TunnelState, 1)}
 	o.Tunnels[0].Device.Peer = &Peer{Endpoint: netip.MustParseAddrPort("10.1.0.4:51820")}
-	for _, tt := range []struct{ make, found string }{
-		{"rule add iif lo lookup 157157 pref 32765; ip route add 10.1.0.4 dev eth0 proto bird table 157157", ""},
+	const silent = "no handshake yet, last endpoint 10.1.0.4:51820"
+	for _, tt := range []struct{ make, found, silent string }{
+		{"rule add iif lo lookup 157157 pref 32765; ip route add 10.1.0.4 dev eth0 proto bird table 157157", "", silent},
+		{"rule del pref 32765", "", "the packets of its tunnel to 10.1.0.4 go inside (10.1.0.0/24 dev wm1-0)"},
 		{
-			"rule del pref 32765; ip route add 10.1.0.4 dev eth0 proto bird", // as releases before had it
-			"route 10.1.0.4/32 dev eth0 (proto bird) takes 10.1.0.4/32 of 1 away, expected a tunnel",
+			"route add 10.1.0.4 dev eth0 proto bird", // as releases before had it
+			"route 10.1.0.4/32 dev eth0 (proto bird) takes 10.1.0.4/32 of 1 away, expected a tunnel", silent,
 		},
 	} {
 		nettest.Sh(t, "ip %s", tt.make)
 		f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
 		f.follow(r, must.Get(ownAddresses())(t), plenty)
 		found := ""
-		for _, p := range checkForwarding(r, &Observation{Forwarding: f, Tunnels: o.Tunnels}) {
+		o.Forwarding = f
+		for _, p := range checkForwarding(r, o) {
 			found += p.Cause.Found
 		}
 		assert.Equal(t, tt.found, found, tt.make)
+		var rep Report
+		checkTunnels(r, o, false, &rep)
+		require.Len(t, rep.Problems, 1)
+		assert.Equal(t, tt.silent, rep.Problems[0].seen().Found, tt.make)
 	}
 }
 
