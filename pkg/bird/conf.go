@@ -124,7 +124,7 @@ protocol pipe outside_default%[1]s {
 protocol kernel outside_kernel%[1]s {
 	kernel table %[3]d;
 	scan time 1;
-	persist on;		# the tunnels carry on while BIRD is restarted
+	persist on;		# the tunnels carry on while BIRD is restarted, before 3.3
 	%[2]s {
 		table outside%[1]s;
 		import none;

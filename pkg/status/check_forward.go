@@ -45,7 +45,7 @@ func (f *Forwarding) inside(r *Request, s *TunnelState) (p Problem, found bool) 
 		return p, false
 	}
 	return wrong(cause.New("the packets of its tunnel to %s go inside (%s): "+
-		"systemctl restart wgmesh-floor, or see to its default route (ip -6 route)", end, x.RouteText()))
+		"restart its rule (systemctl restart wgmesh-floor), or mend its default route", end, x.RouteText()))
 }
 
 // accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another

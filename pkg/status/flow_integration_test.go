@@ -147,7 +147,10 @@ func TestFlowsToAnEndpoint(t *testing.T) {
 	o.Tunnels[0].Device.Peer = &Peer{Endpoint: netip.MustParseAddrPort("10.1.0.4:51820")}
 	const silent = "no handshake yet, last endpoint 10.1.0.4:51820"
 	for _, tt := range []struct{ make, found, silent string }{
-		{"rule add iif lo lookup 157157 pref 32765; ip route add 10.1.0.4 dev eth0 proto bird table 157157", "", silent},
+		{
+			"rule add iif lo lookup 157157 pref 32765; ip route add 10.1.0.4 dev eth0 proto bird table 157157",
+			"", silent,
+		},
 		{"rule del pref 32765", "", "the packets of its tunnel to 10.1.0.4 go inside (10.1.0.0/24 dev wm1-0)"},
 		{
 			"route add 10.1.0.4 dev eth0 proto bird", // as releases before had it
