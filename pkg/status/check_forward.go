@@ -45,7 +45,7 @@ func (f *Forwarding) inside(r *Request, s *TunnelState) (p Problem, found bool) 
 		return p, false
 	}
 	return wrong(cause.New("the packets of its tunnel to %s go inside (%s): "+
-		"restart its rule (systemctl restart wgmesh-floor), or mend its default route", end, x.RouteText()))
+		"restart wgmesh-floor, or mend its default route, or the peer's source address", end, x.RouteText()))
 }
 
 // accept leaves out what goes to a network of the host's own, such as Docker's, that is a part of another
@@ -159,6 +159,8 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 		inward: "what is for its site", outward: "what is for other sites", own: "its own packets for other sites",
 	}[x.way]
 	switch {
+	case x.answer.Err != nil && x.reason.Found && r.Floor != 0 && int(x.reason.Route.Protocol) == r.Floor:
+		return Problem{}, false // for want of a tunnel, which is said
 	case x.answer.Err != nil:
 		return f.refused(x, whose, where, all)
 	case x.answer.Local:

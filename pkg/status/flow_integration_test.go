@@ -143,6 +143,7 @@ func TestAcceptedNetwork(t *testing.T) {
 // is no handshake.
 func TestFlowsToAnEndpoint(t *testing.T) {
 	r := alone(t, 2, 1, 1)
+	r.Floor = 157
 	o := &Observation{Tunnels: make([]TunnelState, 1)}
 	o.Tunnels[0].Device.Peer = &Peer{Endpoint: netip.MustParseAddrPort("10.1.0.4:51820")}
 	const silent = "no handshake yet, last endpoint 10.1.0.4:51820"
@@ -151,7 +152,14 @@ func TestFlowsToAnEndpoint(t *testing.T) {
 			"rule add iif lo lookup 157157 pref 32765; ip route add 10.1.0.4 dev eth0 proto bird table 157157",
 			"", silent,
 		},
-		{"rule del pref 32765", "", "the packets of its tunnel to 10.1.0.4 go inside (10.1.0.0/24 dev wm1-0)"},
+		{ // the floor stands for what is said of the tunnel
+			"route del 10.1.0.0/24; ip route add unreachable 10.1.0.0/24 proto 157 metric 4294967295",
+			"", silent,
+		},
+		{
+			"route add 10.1.0.0/24 dev wm1-0 proto bird; ip rule del pref 32765",
+			"", "the packets of its tunnel to 10.1.0.4 go inside (10.1.0.0/24 dev wm1-0)",
+		},
 		{
 			"route add 10.1.0.4 dev eth0 proto bird", // as releases before had it
 			"route 10.1.0.4/32 dev eth0 (proto bird) takes 10.1.0.4/32 of 1 away, expected a tunnel", silent,
