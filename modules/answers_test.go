@@ -165,7 +165,7 @@ func TestAnswersHaveTheTypes(t *testing.T) {
 // typed describes a struct as the table does.
 func typed(t reflect.Type) map[string]returned {
 	out := map[string]returned{}
-	for f := range fields(t) {
+	for f := range t.Fields() {
 		name, omit, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-":

@@ -107,7 +107,7 @@ func tags(t reflect.Type, prefix string) []string {
 		return nil
 	}
 	var out []string
-	for f := range fields(t) {
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-" || !f.IsExported():
@@ -119,14 +119,4 @@ func tags(t reflect.Type, prefix string) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-func fields(t reflect.Type) func(func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for field := range t.Fields() {
-			if !yield(field) {
-				return
-			}
-		}
-	}
 }

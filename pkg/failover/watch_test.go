@@ -344,6 +344,15 @@ type world struct {
 	moves   []string
 }
 
+// newWorld begins with each router at its own table.
+func newWorld(all ...failover.Config) *world {
+	w := &world{routers: map[string]*failover.Watch{}, done: map[string]int{}, holder: map[string]string{}}
+	for _, c := range all {
+		w.routers[c.Router], w.holder[c.Tables[0]] = failover.NewWatch(c, time.Unix(0, 0)), c.Router
+	}
+	return w
+}
+
 // step lets both routers see, in the order of names, and does what they say.
 func (w *world) step(now time.Duration, up map[string]string, names ...string) {
 	for _, name := range names {
@@ -372,13 +381,7 @@ func TestSplitBrain(t *testing.T) {
 	} {
 		for _, order := range [][]string{{"aws-1", "aws-2"}, {"aws-2", "aws-1"}} {
 			t.Run(name+", "+order[0]+" first", func(t *testing.T) {
-				w := &world{
-					routers: map[string]*failover.Watch{
-						"aws-1": failover.NewWatch(config("aws-1", "rtb-a", "aws-2:rtb-c"), time.Unix(0, 0)),
-						"aws-2": failover.NewWatch(config("aws-2", "rtb-c", "aws-1:rtb-a"), time.Unix(0, 0)),
-					},
-					done: map[string]int{}, holder: map[string]string{"rtb-a": "aws-1", "rtb-c": "aws-2"},
-				}
+				w := newWorld(config("aws-1", "rtb-a", "aws-2:rtb-c"), config("aws-2", "rtb-c", "aws-1:rtb-a"))
 				for now := time.Duration(0); now < 10*time.Minute; now += step {
 					up := map[string]string{"aws-1": "office-1", "aws-2": "office-1"}
 					if between(now.Seconds()) {
@@ -397,13 +400,7 @@ func TestSplitBrain(t *testing.T) {
 
 // One of the two dies and comes back, by the same rules.
 func TestDeathAndReturn(t *testing.T) {
-	w := &world{
-		routers: map[string]*failover.Watch{
-			"aws-1": failover.NewWatch(config("aws-1", "rtb-a", "aws-2:rtb-c"), time.Unix(0, 0)),
-			"aws-2": failover.NewWatch(config("aws-2", "rtb-c", "aws-1:rtb-a"), time.Unix(0, 0)),
-		},
-		done: map[string]int{}, holder: map[string]string{"rtb-a": "aws-1", "rtb-c": "aws-2"},
-	}
+	w := newWorld(config("aws-1", "rtb-a", "aws-2:rtb-c"), config("aws-2", "rtb-c", "aws-1:rtb-a"))
 	for now := time.Duration(0); now < 5*time.Minute; now += step {
 		names, up := []string{"aws-1", "aws-2"}, map[string]string{"aws-1": "office-1 aws-2", "aws-2": "office-1 aws-1"}
 		switch s := now.Seconds(); {
@@ -429,14 +426,8 @@ func TestDeathAndReturn(t *testing.T) {
 // Whoever fell may have held the table of a third one that is dead: B holds A's, the tunnel to
 // C breaks for a moment, so that C takes it as well, and then C dies.
 func TestThirdTableIsTakenAgain(t *testing.T) {
-	w := &world{
-		routers: map[string]*failover.Watch{
-			"a": failover.NewWatch(config("a", "rtb-a", "b:rtb-b", "c:rtb-c:b"), time.Unix(0, 0)),
-			"b": failover.NewWatch(config("b", "rtb-b", "a:rtb-a", "c:rtb-c:a"), time.Unix(0, 0)),
-			"c": failover.NewWatch(config("c", "rtb-c", "a:rtb-a:b", "b:rtb-b:a"), time.Unix(0, 0)),
-		},
-		done: map[string]int{}, holder: map[string]string{"rtb-a": "a", "rtb-b": "b", "rtb-c": "c"},
-	}
+	w := newWorld(config("a", "rtb-a", "b:rtb-b", "c:rtb-c:b"), config("b", "rtb-b", "a:rtb-a", "c:rtb-c:a"),
+		config("c", "rtb-c", "a:rtb-a:b", "b:rtb-b:a"))
 	for now := time.Duration(0); now < 3*time.Minute; now += step {
 		names, up := []string{"b", "c"}, map[string]string{"b": "office-1 c", "c": "office-1 b"}
 		switch s := now.Seconds(); {

@@ -319,33 +319,35 @@ func TestWhoAmI(t *testing.T) {
 
 // What is missing on the machine.
 func TestMissing(t *testing.T) {
-	t.Run("Ansible", func(t *testing.T) {
-		l := alone(t, "router: azure-1\n")
-		require.NoError(t, os.RemoveAll(l.path("bin")))
-		assert.Equal(t,
-			"wgmesh join: ansible-inventory is neither in DIR/bin nor in PATH; "+
-				"install ansible-core, or name its folder as ansible_bin_dir\n", l.ends(78))
-	})
-	t.Run("Python", func(t *testing.T) {
-		l := alone(t, "router: azure-1\n")
-		file(t, l.path("pyvenv.cfg"), "", 0o600)
-		require.NoError(t, os.Symlink("/usr/bin/python3.0", l.path("bin/python3")))
-		assert.Equal(t,
-			"wgmesh join: DIR has lost its Python, as by an upgrade of the distribution; "+
-				"run wgmesh.router.image for this router\n", l.ends(78))
-	})
-	t.Run("identity", func(t *testing.T) {
-		l := alone(t, "router: azure-1\n")
-		require.NoError(t, os.Remove(l.path("id")))
-		assert.Equal(t,
-			"wgmesh join: identity_file DIR/id: no such file; "+
-				"user-data (cloud-init, ssh_keys) brings it or the first boot makes it\n", l.ends(75))
-	})
-	t.Run("inventory", func(t *testing.T) {
-		l := alone(t, "router: azure-1\n")
-		require.NoError(t, os.Remove(l.path("inventory.yml")))
-		assert.Equal(t, "wgmesh join: discovery failed: DIR/inventory.yml: no such file or directory\n", l.ends(75))
-	})
+	for what, tt := range map[string]struct {
+		remove, said string
+		code         int
+	}{
+		"Ansible": {
+			"bin", "ansible-inventory is neither in DIR/bin nor in PATH; " +
+				"install ansible-core, or name its folder as ansible_bin_dir", 78,
+		},
+		"Python": {
+			"", "DIR has lost its Python, as by an upgrade of the distribution; " +
+				"run wgmesh.router.image for this router", 78,
+		},
+		"identity": {
+			"id", "identity_file DIR/id: no such file; " +
+				"user-data (cloud-init, ssh_keys) brings it or the first boot makes it", 75,
+		},
+		"inventory": {"inventory.yml", "discovery failed: DIR/inventory.yml: no such file or directory", 75},
+	} {
+		t.Run(what, func(t *testing.T) {
+			l := alone(t, "router: azure-1\n")
+			if tt.remove != "" {
+				require.NoError(t, os.RemoveAll(l.path(tt.remove)))
+			} else {
+				file(t, l.path("pyvenv.cfg"), "", 0o600)
+				require.NoError(t, os.Symlink("/usr/bin/python3.0", l.path("bin/python3")))
+			}
+			assert.Equal(t, "wgmesh join: "+tt.said+"\n", l.ends(tt.code))
+		})
+	}
 }
 
 // What takes too long is ended, with everything that it started.
