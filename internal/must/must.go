@@ -2,8 +2,11 @@
 package must
 
 import (
+	"flag"
+	"os"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -22,3 +25,15 @@ func Get[T any](got T, err error) func(t testing.TB, said ...any) T {
 
 // Err is the error alone of a call that should be refused.
 func Err[T any](_ T, err error) error { return err }
+
+var update = flag.Bool("update", false, "write the golden files anew; review them")
+
+// Golden holds a text against the file that is kept of it.
+func Golden(t testing.TB, path, have string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(have), 0o644))
+	}
+	want := Get(os.ReadFile(path))(t, "no golden file; make it with go test -update and review it")
+	assert.Equal(t, string(want), have)
+}

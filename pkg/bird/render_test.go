@@ -2,7 +2,6 @@ package bird_test
 
 import (
 	"encoding/json"
-	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -17,8 +16,6 @@ import (
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 var drain = plan.Drain{Since: time.Date(2026, 11, 27, 15, 30, 0, 0, time.UTC), Why: "a new kernel"}
 
@@ -54,12 +51,7 @@ func TestRenderGolden(t *testing.T) {
 	for _, dir := range cases(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			_, got := load(t, dir)
-			golden := filepath.Join(dir, "bird.conf")
-			if *update {
-				require.NoError(t, os.WriteFile(golden, got, 0o644))
-			}
-			want := must.Get(os.ReadFile(golden))(t, "run go test -update and review the new file")
-			assert.Equal(t, string(want), string(got))
+			must.Golden(t, filepath.Join(dir, "bird.conf"), string(got))
 		})
 	}
 }

@@ -2,8 +2,6 @@ package mesh_test
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,8 +11,6 @@ import (
 
 	"github.com/wgmesh/router/internal/must"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew; review them")
 
 // Every folder of testdata is a mesh with the plan of each of its routers.
 func TestGolden(t *testing.T) {
@@ -27,13 +23,7 @@ func TestGolden(t *testing.T) {
 			for name, plan := range all {
 				have := must.Get(json.MarshalIndent(plan, "", "  "))(t)
 				assert.NotContains(t, string(have), "null")
-				golden := filepath.Join(dir, name+".json")
-				if *update {
-					require.NoError(t, os.WriteFile(golden, append(have, '\n'), 0o644))
-				}
-				want, err := os.ReadFile(golden)
-				require.NoError(t, err, "no golden file; make it with go test ./pkg/mesh -update and review it")
-				assert.Equal(t, string(want), string(have)+"\n")
+				must.Golden(t, filepath.Join(dir, name+".json"), string(have)+"\n")
 			}
 			goldens := must.Get(filepath.Glob(filepath.Join(dir, "*.json")))(t)
 			for _, golden := range goldens {

@@ -2,7 +2,6 @@ package sysctl_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,10 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/sysctl"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestFreshHostBecomesRouter(t *testing.T) {
 	root := stock().host(t)
@@ -45,12 +43,7 @@ func TestFreshHostBecomesRouter(t *testing.T) {
 		assert.Equal(t, want, live(t, root, key), key)
 	}
 	assert.NoFileExists(t, filepath.Join(root, "proc/sys/net/ipv4/conf/wg20/rp_filter"), "wg20 does not exist yet")
-	if *update {
-		require.NoError(t, os.WriteFile("testdata/99-zz-wgmesh.conf", []byte(dropin(t, root)), 0o644))
-	}
-	golden, err := os.ReadFile("testdata/99-zz-wgmesh.conf")
-	require.NoError(t, err)
-	assert.Equal(t, string(golden), dropin(t, root))
+	must.Golden(t, "testdata/99-zz-wgmesh.conf", dropin(t, root))
 	assert.Empty(t, plan.Warnings(), "GCP's file sorts before ours")
 	assert.Empty(t, plan.FileOnly)
 }

@@ -3,12 +3,10 @@ package profile_test
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/lab/profile"
 	"github.com/wgmesh/router/internal/must"
@@ -35,7 +33,7 @@ func card(name, four, six string, metric, table int) profile.Card {
 	}
 }
 
-// The files are kept as one: UPDATE=1 writes it anew, and a person reads the
+// The files are kept as one: -update writes it anew, and a person reads the
 // difference. TestLab and `make distros` show that the programs take them.
 func TestFiles(t *testing.T) {
 	var b strings.Builder
@@ -55,12 +53,7 @@ func TestFiles(t *testing.T) {
 			write("profile", name, onlink)
 		}
 	}
-	const golden = "testdata/files.golden"
-	if os.Getenv("UPDATE") != "" {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
-	}
-	assert.Equal(t, string(must.Get(os.ReadFile(golden))(t)), b.String())
+	must.Golden(t, "testdata/files.golden", b.String())
 }
 
 func TestInstalled(t *testing.T) {

@@ -3,7 +3,6 @@ package topology_test
 import (
 	"encoding/json"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 
@@ -185,7 +184,7 @@ func TestUnderlayMTU(t *testing.T) {
 	assert.Equal(t, map[string][2]int{"azure": {1400, 1500}, "gcp": {1460, 1460}, "office": {1500, 1500}}, got)
 }
 
-// The scripts of the example are kept as a file: UPDATE=1 writes it anew, and the
+// The scripts of the example are kept as a file: -update writes it anew, and the
 // difference is then read by a person.
 func TestScripts(t *testing.T) {
 	topo := example(t)
@@ -203,12 +202,7 @@ func TestScripts(t *testing.T) {
 		section(name+" in management", topo.ManageScript(h))
 		section(name, topo.ManagedScript(h)+topo.HostScript(h))
 	}
-	const golden = "testdata/scripts.golden"
-	if os.Getenv("UPDATE") != "" {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
-	}
-	assert.Equal(t, string(must.Get(os.ReadFile(golden))(t)), b.String())
+	must.Golden(t, "testdata/scripts.golden", b.String())
 }
 
 // What lab_host asks of the network itself, without what it leaves as it is.
