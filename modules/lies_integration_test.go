@@ -109,8 +109,7 @@ func newNetwork(t *testing.T, core string) *network {
 func (n *network) write(path, text string, mode fs.FileMode) string {
 	n.t.Helper()
 	path = filepath.Join(n.dir, path)
-	require.NoError(n.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(n.t, os.WriteFile(path, []byte(text), mode))
+	must.Write(n.t, path, text, mode)
 	return path
 }
 

@@ -47,13 +47,12 @@ func newResettable(t *testing.T, files map[string]string) resettable {
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "on"), nil, 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(bin, "copies"), []byte(
+	must.Write(t, filepath.Join(bin, "copies"),
 		"10.1.0.0/16 via 192.0.2.9 dev eth0 metric 31 \n"+
-			"10.2.0.0/16 dev wg-b scope link metric 50000 linkdown \n"), 0o644))
+			"10.2.0.0/16 dev wg-b scope link metric 50000 linkdown \n", 0o644)
 	for path, text := range files {
 		path = filepath.Join(r.root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		must.Write(t, path, text, 0o644)
 	}
 	return r
 }

@@ -54,9 +54,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	require.NoError(t, os.Mkdir(collection, 0o755))
 	for _, arch := range []string{"amd64", "arm64"} {
 		for _, name := range []string{"wgmesh", "wgmesh-cloud"} {
-			require.NoError(t,
-				os.WriteFile(filepath.Join(dir, "src/plugins/plugin_utils/bin/"+name+"_linux_"+arch),
-					[]byte("program"), 0o755))
+			must.Write(t, filepath.Join(dir, "src/plugins/plugin_utils/bin/"+name+"_linux_"+arch), "program", 0o755)
 		}
 	}
 	tarball := filepath.Join(dir, "c.tar.gz")

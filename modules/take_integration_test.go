@@ -33,9 +33,10 @@ func TestTakeOverKeepsTheWay(t *testing.T) {
 	conf, socket := filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
 	bird := func(kernel, route string) {
 		t.Helper()
-		require.NoError(t, os.WriteFile(conf, []byte("router id 172.31.1.1;\nprotocol device { scan time 1; }\n"+
-			"protocol kernel { scan time 1; "+kernel+" ipv4 { import none; export all; }; }\n"+
-			"protocol static { ipv4; route 10.1.0.0/16 "+route+"; }\n"), 0o644))
+		must.Write(t, conf,
+			"router id 172.31.1.1;\nprotocol device { scan time 1; }\n"+
+				"protocol kernel { scan time 1; "+kernel+" ipv4 { import none; export all; }; }\n"+
+				"protocol static { ipv4; route 10.1.0.0/16 "+route+"; }\n", 0o644)
 	}
 	is := func(text string) {
 		t.Helper()

@@ -239,9 +239,8 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 	again, err := h.run("adopt.sh", h.dir)
 	require.NoError(t, err, again)
 	assert.Equal(t, said, again, "lines that end as Windows has them")
-	require.NoError(t,
-		os.WriteFile(filepath.Join(h.dir, "wg-a.conf"),
-			[]byte("# Managed by wgmesh.router\n[Interface]\nTable = off\n"), 0o600))
+	must.Write(t, filepath.Join(h.dir, "wg-a.conf"),
+		"# Managed by wgmesh.router\n[Interface]\nTable = off\n", 0o600)
 	said, err = h.run("adopt.sh", h.dir)
 	require.NoError(t, err, said)
 	assert.Contains(t, said, "ours\twg-a\n")

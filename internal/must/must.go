@@ -4,6 +4,7 @@ package must
 import (
 	"flag"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,4 +37,11 @@ func Golden(t testing.TB, path, have string) {
 	}
 	want := Get(os.ReadFile(path))(t, "no golden file; make it with go test -update and review it")
 	assert.Equal(t, string(want), have)
+}
+
+// Write makes a file, and its folder where that is missing.
+func Write(t testing.TB, path, text string, mode os.FileMode) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(text), mode))
 }

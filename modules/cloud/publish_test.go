@@ -34,9 +34,7 @@ func newMachine(t *testing.T, more string) machine {
 	dir := t.TempDir()
 	m := machine{config: dir + "/join.yml", identity: dir + "/ssh_host_ed25519_key"}
 	m.makeKey(t, 1)
-	require.NoError(t,
-		os.WriteFile(m.config,
-			[]byte("router: azure-1\ninventory: /none\nidentity_file: "+m.identity+"\n"+more), 0o600))
+	must.Write(t, m.config, "router: azure-1\ninventory: /none\nidentity_file: "+m.identity+"\n"+more, 0o600)
 	return m
 }
 
@@ -210,10 +208,9 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 	wrong := newMachine(t, "")
 	require.NoError(t, os.WriteFile(wrong.identity, []byte("CANARY"), 0o600))
 	controller := filepath.Join(t.TempDir(), "join.yml")
-	require.NoError(t,
-		os.WriteFile(controller,
-			[]byte("mode: controller\ncontroller: {url: 'https://awx.example/api/v2/job_templates/7/callback/', "+
-				"host_config_key_file: /k}\n"), 0o600))
+	must.Write(t, controller,
+		"mode: controller\ncontroller: {url: 'https://awx.example/api/v2/job_templates/7/callback/', "+
+			"host_config_key_file: /k}\n", 0o600)
 	for name, tt := range map[string]struct {
 		args   []string
 		status int

@@ -191,8 +191,7 @@ func TestUndoReloadsAgain(t *testing.T) {
 	told := filepath.Join(t.TempDir(), "told")
 	systemctl := func(status string) {
 		tools := t.TempDir()
-		require.NoError(t, os.WriteFile(tools+"/systemctl",
-			[]byte("#!/bin/sh\necho \"$*\" >> "+told+"\nexit "+status+"\n"), 0o755))
+		must.Write(t, tools+"/systemctl", "#!/bin/sh\necho \"$*\" >> "+told+"\nexit "+status+"\n", 0o755)
 		t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
 	}
 	unit := filepath.Join(r.Units, "x.service")

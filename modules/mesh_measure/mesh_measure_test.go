@@ -13,6 +13,7 @@ import (
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	"github.com/wgmesh/router/pkg/ansible"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -29,9 +30,7 @@ func run(t *testing.T, options map[string]any) map[string]any {
 func tool(t *testing.T, dir, name, script string) (calls string) {
 	t.Helper()
 	calls = filepath.Join(dir, name+".calls")
-	require.NoError(t,
-		os.WriteFile(filepath.Join(dir, name),
-			[]byte("#!/bin/sh\nprintf '%s\\n' \"$*\" >>"+calls+"\n"+script+"\n"), 0o755))
+	must.Write(t, filepath.Join(dir, name), "#!/bin/sh\nprintf '%s\\n' \"$*\" >>"+calls+"\n"+script+"\n", 0o755)
 	t.Setenv("PATH", dir+":/usr/bin:/bin")
 	return calls
 }

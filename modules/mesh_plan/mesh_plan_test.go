@@ -124,10 +124,9 @@ sites:`, 1) + "gate_file: " + gate + "\n"
 	assert.Contains(t, result["msg"], "has not joined yet")
 
 	write := func(removed string) {
-		require.NoError(t,
-			os.WriteFile(gate,
-				[]byte(`{"made_by": "wgmesh.router", "preshared_keys": [{"number": 1, "peer": "b"}], "removed": [`+
-					removed+`]}`), 0o600))
+		must.Write(t, gate,
+			`{"made_by": "wgmesh.router", "preshared_keys": [{"number": 1, "peer": "b"}], "removed": [`+
+				removed+`]}`, 0o600)
 	}
 	write("")
 	names, _, _ = peers(strings.Replace(mesh, "known_only: false", "known_only: true", 1))

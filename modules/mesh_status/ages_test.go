@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/version"
@@ -35,8 +36,7 @@ func TestLook(t *testing.T) {
 		"etc/wireguard/wgmesh-psk/not-a-record.js": "",
 	} {
 		path = filepath.Join(root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		must.Write(t, path, text, 0o600)
 		require.NoError(t, os.Chtimes(path, then, then))
 	}
 	look(root, &seen)
@@ -61,8 +61,7 @@ func TestLookAtPrograms(t *testing.T) {
 	t.Cleanup(func() { version.Commit = commit })
 	write := func(path, text string) {
 		path = filepath.Join(root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o755))
+		must.Write(t, path, text, 0o755)
 	}
 	look := func() []string {
 		var seen status.Observation
@@ -90,8 +89,7 @@ func TestUndoFails(t *testing.T) {
 		"run/wgmesh/undo-abc":                    "put back /x: no space left", "run/wgmesh/undo-other": "another",
 	} {
 		path = filepath.Join(root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		must.Write(t, path, text, 0o600)
 	}
 	var seen status.Observation
 	look(root, &seen)

@@ -25,8 +25,7 @@ func host(t *testing.T) string {
 		"net/core/rmem_max": "212992",
 	} {
 		path := filepath.Join(root, "proc/sys", key)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o644))
+		must.Write(t, path, text+"\n", 0o644)
 	}
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "etc/sysctl.d"), 0o755))
 	return root

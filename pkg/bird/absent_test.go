@@ -33,8 +33,7 @@ func booted(t *testing.T, files map[string]string) (h bird.Host, told *[]string)
 			state, _ := os.ReadFile(root + "/state")
 			return "UnitFileState=" + string(state) + "\n", nil
 		case "enable":
-			require.NoError(t, os.MkdirAll(filepath.Dir(link), 0o755))
-			require.NoError(t, os.WriteFile(link, nil, 0o600))
+			must.Write(t, link, "", 0o600)
 		case "disable":
 			require.NoError(t, os.Remove(link))
 		}
@@ -42,8 +41,7 @@ func booted(t *testing.T, files map[string]string) (h bird.Host, told *[]string)
 		return "", nil
 	}
 	for path, text := range files {
-		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o640))
+		must.Write(t, filepath.Join(root, path), text, 0o640)
 	}
 	return h, told
 }

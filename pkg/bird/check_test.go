@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -21,8 +22,7 @@ func TestRefusalIsNoWarning(t *testing.T) {
 	} {
 		tools := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(tools, "said"), []byte(said), 0o600))
-		require.NoError(t, os.WriteFile(filepath.Join(tools, "bird"),
-			[]byte("#!/bin/sh\ncat "+tools+"/said >&2\nexit 1\n"), 0o700))
+		must.Write(t, filepath.Join(tools, "bird"), "#!/bin/sh\ncat "+tools+"/said >&2\nexit 1\n", 0o700)
 		t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
 		err := bird.Check(context.Background(), nil)
 		assert.EqualError(t, err, "bird refuses the configuration: "+want+" (exit status 1)")

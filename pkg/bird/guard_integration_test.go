@@ -307,8 +307,8 @@ func TestCutOff(t *testing.T) {
 		},
 		"marker written": func(t *testing.T, g *guarded) {
 			require.NoError(t, os.Mkdir(g.host.Run, 0o755))
-			require.NoError(t, os.WriteFile(g.marker(),
-				fmt.Appendf(nil, `{"candidate":%q,"stamp":%q}`, g.conf()+".cand-x", bird.StampOf(number(t, 2))), 0o600))
+			must.Write(t, g.marker(),
+				fmt.Sprintf(`{"candidate":%q,"stamp":%q}`, g.conf()+".cand-x", bird.StampOf(number(t, 2))), 0o600)
 		},
 		"marker torn": func(t *testing.T, g *guarded) {
 			require.NoError(t, os.Mkdir(g.host.Run, 0o755))

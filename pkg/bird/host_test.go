@@ -1,13 +1,11 @@
 package bird_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 )
 
@@ -34,8 +32,7 @@ func TestConfigPath(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir() + "/"
 			for _, f := range tt.files {
-				require.NoError(t, os.MkdirAll(filepath.Dir(root+f), 0o755))
-				require.NoError(t, os.WriteFile(root+f, nil, 0o600))
+				must.Write(t, root+f, "", 0o600)
 			}
 			assert.Equal(t, root+tt.want, bird.ConfigPath(root))
 		})

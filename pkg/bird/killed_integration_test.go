@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 )
@@ -82,9 +83,8 @@ func newKilledLab(t *testing.T, second bool) *killedLab {
 // script runs what the unit runs, while systemd has a job for it.
 func (k *killedLab) script(t *testing.T, job string, args ...string) {
 	t.Helper()
-	require.NoError(t,
-		os.WriteFile(filepath.Join(k.tools, "systemctl"),
-			[]byte("#!/bin/sh\n[ $1 != list-jobs ] || echo 7 bird.service "+job+" running\n"), 0o755))
+	must.Write(t, filepath.Join(k.tools, "systemctl"),
+		"#!/bin/sh\n[ $1 != list-jobs ] || echo 7 bird.service "+job+" running\n", 0o755)
 	cmd := k.p1.Command(append([]string{"sh", "boot.sh", k.p1.conf()}, args...)...)
 	cmd.Env = append(os.Environ(), "PATH="+k.tools+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()

@@ -26,8 +26,7 @@ func command(t *testing.T, args ...string) (status int, said string) {
 // file writes a file of the test and returns its path.
 func file(t *testing.T, path, content string, mode os.FileMode) string {
 	t.Helper()
-	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	must.Write(t, path, content, 0o600)
 	require.NoError(t, os.Chmod(path, mode))
 	return path
 }

@@ -53,8 +53,7 @@ func TestClaims(t *testing.T) {
 	root := t.TempDir()
 	put := func(path, text string) {
 		path = filepath.Join(root, path)
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		must.Write(t, path, text, 0o600)
 	}
 	claims := must.Get(mark.Observe(root))(t)
 	assert.Empty(t, claims)

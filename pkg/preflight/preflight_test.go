@@ -159,10 +159,9 @@ func TestBird(t *testing.T) {
 
 func TestNeeded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
-	require.NoError(t,
-		os.WriteFile(path,
-			[]byte("# nameserver 10.0.0.1\nsearch example.org\nnameserver 198.18.0.6\nnameserver fe80::1%eth0\n"+
-				"nameserver\nnameserver x\n"), 0o644))
+	must.Write(t, path,
+		"# nameserver 10.0.0.1\nsearch example.org\nnameserver 198.18.0.6\nnameserver fe80::1%eth0\n"+
+			"nameserver\nnameserver x\n", 0o644)
 	h := Have{Needed: needed(path, path+".none")}
 	assert.Contains(t, h.Needed, netip.MustParseAddr("fe80::1"))
 	w := dual(t)

@@ -8,15 +8,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cause"
 )
 
 func TestMissingTables(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	require.NoError(t,
-		os.WriteFile(file("nft"),
-			[]byte("#!/bin/sh\necho 'table inet one\ntable ip two\ntable inet two_more'\n"), 0o755))
+	must.Write(t, file("nft"), "#!/bin/sh\necho 'table inet one\ntable ip two\ntable inet two_more'\n", 0o755)
 	for _, name := range []string{"one.nft", "two.nft"} {
 		require.NoError(t, os.WriteFile(file(name), nil, 0o600))
 	}

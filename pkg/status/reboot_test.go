@@ -1,13 +1,12 @@
 package status_test
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -68,8 +67,7 @@ func TestRebootBy(t *testing.T) {
 			root := t.TempDir()
 			put := func(path, text string) {
 				path = filepath.Join(root, path)
-				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-				require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+				must.Write(t, path, text, 0o600)
 			}
 			for _, f := range tt.files {
 				put(f, "")

@@ -60,8 +60,7 @@ func (t tree) host(tb testing.TB, readOnly ...string) string {
 	root := tb.TempDir()
 	for p, text := range t {
 		path := filepath.Join(root, p)
-		require.NoError(tb, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(tb, os.WriteFile(path, []byte(text+"\n"), 0o644))
+		must.Write(tb, path, text+"\n", 0o644)
 	}
 	require.NoError(tb, os.MkdirAll(filepath.Join(root, "etc/sysctl.d"), 0o755))
 	for _, p := range readOnly {

@@ -39,8 +39,7 @@ func TestRealKernel(t *testing.T) {
 	root := kernelHost(t)
 	host := sysctl.Host{Root: root}
 	write := func(key, value string) {
-		require.NoError(t,
-			os.WriteFile(filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))), []byte(value+"\n"), 0o644))
+		must.Write(t, filepath.Join(root, "proc/sys", string(sysctl.ParseKey(key))), value+"\n", 0o644)
 	}
 	write("net.ipv4.conf.sct0.rp_filter", "1")
 	write("net.ipv4.conf.all.rp_filter", "1")

@@ -1,13 +1,11 @@
 package wg_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -51,8 +49,7 @@ func TestArmor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			for path, text := range tt.files {
-				require.NoError(t, os.MkdirAll(filepath.Dir(root+path), 0o755))
-				require.NoError(t, os.WriteFile(root+path, []byte(text), 0o644))
+				must.Write(t, root+path, text, 0o644)
 			}
 			a := wg.LookArmor(root)
 			assert.Empty(t, a.Closed(home))

@@ -162,10 +162,8 @@ func TestReload(t *testing.T) {
 
 	put(t, filepath.Join(dir, "other.conf"), "[Interface]\nPrivateKey = x\n")
 	tools := t.TempDir()
-	require.NoError(t,
-		os.WriteFile(filepath.Join(tools, "wg"), []byte("#!/bin/sh\necho wg \"$1\" \"$2\"; cat \"$3\"\n"), 0o755))
-	require.NoError(t,
-		os.WriteFile(filepath.Join(tools, "wg-quick"), []byte("#!/bin/sh\necho stripped \"$2\"\n"), 0o755))
+	must.Write(t, filepath.Join(tools, "wg"), "#!/bin/sh\necho wg \"$1\" \"$2\"; cat \"$3\"\n", 0o755)
+	must.Write(t, filepath.Join(tools, "wg-quick"), "#!/bin/sh\necho stripped \"$2\"\n", 0o755)
 	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
 	status, said = script(t, dir, "reload", "other")
 	assert.Zero(t, status, said)

@@ -4,7 +4,6 @@ package proof_test
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
 )
@@ -39,8 +37,7 @@ func silence(address string) string {
 func (l lab) closeTunnels(t *testing.T) {
 	t.Helper()
 	folder := filepath.Join(filepath.Dir(l.inventory()), "group_vars")
-	require.NoError(t, os.MkdirAll(folder, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "routers.yml"), []byte("mesh_tunnel_input: mesh\n"), 0o644))
+	must.Write(t, filepath.Join(folder, "routers.yml"), "mesh_tunnel_input: mesh\n", 0o644)
 }
 
 // tunnelsClosed asks for sshd, which answers all addresses of a router.

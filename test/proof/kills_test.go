@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // turned is the router that the plays are for, which has another one beside it.
@@ -119,8 +121,7 @@ func TestKills(t *testing.T) {
 	o := killOptions()
 	// Without a route table: no drain is refused because nobody takes it.
 	tables := filepath.Join(t.TempDir(), "tables.yml")
-	require.NoError(t, os.WriteFile(tables,
-		[]byte("all: {hosts: {aws-1: {mesh_route_tables: []}, aws-2: {mesh_route_tables: []}}}\n"), 0o600))
+	must.Write(t, tables, "all: {hosts: {aws-1: {mesh_route_tables: []}, aws-2: {mesh_route_tables: []}}}\n", 0o600)
 	l := up(t, "kills", "test/proof/testdata/routes.yml", tables)
 	l.mesh(t)
 	absent := filepath.Join(t.TempDir(), "absent.yml")

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // belongings are what others have on a router: another WireGuard of wg-quick's, a
@@ -87,8 +89,7 @@ func TestOthers(t *testing.T) {
 	l := up(t, "others", "test/proof/testdata/dual.yml")
 	l.mesh(t)
 	gone := filepath.Join(t.TempDir(), "gone.yml")
-	require.NoError(t,
-		os.WriteFile(gone, []byte("all: {children: {routers: {hosts: {three-1: {mesh_state: absent}}}}}\n"), 0o600))
+	must.Write(t, gone, "all: {children: {routers: {hosts: {three-1: {mesh_state: absent}}}}}\n", 0o600)
 	others(t, l, "one-1", "two-1", gone)
 	reset(t, l, "one-1")
 }

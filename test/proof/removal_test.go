@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // TestRemoval takes azure-1 out of a mesh of routers that join by themselves, by
@@ -132,9 +134,8 @@ func (r *removal) takeAway(t *testing.T) {
 
 	r.lines = page(t, filepath.Join(r.root, "docs/taken-over.md"))
 	require.NoError(t, os.MkdirAll(filepath.Join(r.home, ".ssh"), 0o700))
-	require.NoError(t,
-		os.WriteFile(filepath.Join(r.home, ".ssh/known_hosts"),
-			[]byte("azure-1 ssh-ed25519 AAAA\n203.0.113.11 ssh-ed25519 AAAA\n"), 0o600))
+	must.Write(t, filepath.Join(r.home, ".ssh/known_hosts"),
+		"azure-1 ssh-ed25519 AAAA\n203.0.113.11 ssh-ed25519 AAAA\n", 0o600)
 
 	r.follow(t, 1) // absent
 	line := r.lines[0]
@@ -269,8 +270,7 @@ func (r *removal) rest(t *testing.T) {
 func (r *removal) patience(t *testing.T) {
 	t.Helper()
 	folder := filepath.Join(filepath.Dir(r.inventory()), "group_vars")
-	require.NoError(t, os.MkdirAll(folder, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "routers.yml"), []byte("mesh_settle: 60\n"), 0o644))
+	must.Write(t, filepath.Join(folder, "routers.yml"), "mesh_settle: 60\n", 0o644)
 }
 
 // joins runs the unit on every router, all at once.

@@ -4,7 +4,6 @@ package proof_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // rotateUpgrade has one router of the pair take new private keys, then the only one of the other
@@ -21,8 +22,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 	key := func() string { return l.in(t, "aws-1", "wg pubkey < /etc/wireguard/wgmesh.key") }
 	before := key()
 	hook := filepath.Join(t.TempDir(), "hook.yml")
-	require.NoError(t,
-		os.WriteFile(hook, []byte("- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n"), 0o600))
+	must.Write(t, hook, "- ansible.builtin.raw: birdc eval wgmesh_drained >/run/turn\n", 0o600)
 	var sent, lost int
 	for try := 1; ; try++ {
 		var fell []string
@@ -85,8 +85,9 @@ func goAway(t *testing.T, l lab) {
 	hook := filepath.Join(t.TempDir(), "gone.yml")
 	const table = "table inet gone { chain in { type filter hook input priority -300; " +
 		"tcp dport 22 reject with tcp reset; }; }"
-	require.NoError(t, os.WriteFile(hook, fmt.Appendf(nil, "- ansible.builtin.shell: ip %s '%s'\n"+
-		"  delegate_to: localhost\n  become: false\n", strings.Join(inside, " "), table), 0o600))
+	must.Write(t, hook,
+		fmt.Sprintf("- ansible.builtin.shell: ip %s '%s'\n"+
+			"  delegate_to: localhost\n  become: false\n", strings.Join(inside, " "), table), 0o600)
 	mend := func() {
 		said, err := l.command(t, time.Minute, "ip", append(inside, "delete", "table", "inet", "gone")...)
 		require.NoError(t, err, said)
