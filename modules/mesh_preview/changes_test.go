@@ -35,7 +35,7 @@ func TestEveryFieldIsAChange(t *testing.T) {
 		i := 0
 		fill(reflect.ValueOf(&is).Elem(), "", func(_ string, v reflect.Value) {
 			if i == at {
-				other(v)
+				give(v, 1)
 			}
 			i++
 		})
@@ -49,57 +49,47 @@ func TestEveryFieldIsAChange(t *testing.T) {
 	}
 }
 
-// fill gives each field a value, each list one item, and names the leaves as JSON does.
+// fill gives each field its first value, each list one item, and names the leaves as JSON does.
 func fill(v reflect.Value, path string, leaf func(string, reflect.Value)) {
-	switch v.Interface().(type) {
-	case netip.Addr:
-		v.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.1")))
-	case netip.AddrPort:
-		v.Set(reflect.ValueOf(netip.MustParseAddrPort("192.0.2.1:1")))
-	case netip.Prefix:
-		v.Set(reflect.ValueOf(netip.MustParsePrefix("192.0.2.0/24")))
-	case plan.PublicKey:
-	default:
-		switch v.Kind() {
-		case reflect.Struct:
-			for i := range v.NumField() {
-				name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-				fill(v.Field(i), strings.TrimPrefix(strings.TrimSuffix(path+"."+name, "."), "."), leaf)
-			}
-			return
-		case reflect.Slice:
-			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-			fill(v.Index(0), path, leaf)
-			return
-		case reflect.String:
-			v.SetString("x")
-		case reflect.Int, reflect.Int64:
-			v.SetInt(1)
-		case reflect.Bool:
-		default:
-			panic(path + ": give it a value here")
-		}
+	if give(v, 0) {
+		leaf(path, v)
+		return
 	}
-	leaf(path, v)
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			fill(v.Field(i), strings.TrimPrefix(strings.TrimSuffix(path+"."+name, "."), "."), leaf)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), path, leaf)
+	default:
+		panic(path + ": give it a value here")
+	}
 }
 
-func other(v reflect.Value) {
+// give sets a leaf to its first value or its second one, and reports whether it is a leaf.
+func give(v reflect.Value, n int) bool {
 	switch v.Interface().(type) {
 	case netip.Addr:
-		v.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.2")))
+		v.Set(reflect.ValueOf(netip.MustParseAddr([]string{"192.0.2.1", "192.0.2.2"}[n])))
 	case netip.AddrPort:
-		v.Set(reflect.ValueOf(netip.MustParseAddrPort("192.0.2.2:2")))
+		v.Set(reflect.ValueOf(netip.MustParseAddrPort([]string{"192.0.2.1:1", "192.0.2.2:2"}[n])))
 	case netip.Prefix:
-		v.Set(reflect.ValueOf(netip.MustParsePrefix("198.51.100.0/24")))
+		v.Set(reflect.ValueOf(netip.MustParsePrefix([]string{"192.0.2.0/24", "198.51.100.0/24"}[n])))
 	case plan.PublicKey:
 	default:
 		switch v.Kind() {
 		case reflect.String:
-			v.SetString("y")
+			v.SetString([]string{"x", "y"}[n])
+		case reflect.Int, reflect.Int64:
+			v.SetInt(int64(n + 1))
 		case reflect.Bool:
-			v.SetBool(true)
+			v.SetBool(n == 1)
 		default:
-			v.SetInt(2)
+			return false
 		}
 	}
+	return true
 }
