@@ -106,11 +106,9 @@ func newNetwork(t *testing.T, core string) *network {
 	return n
 }
 
-func (n *network) write(path, text string, mode fs.FileMode) string {
+func (n *network) write(path, text string, mode fs.FileMode) {
 	n.t.Helper()
-	path = filepath.Join(n.dir, path)
-	must.Write(n.t, path, text, mode)
-	return path
+	must.Write(n.t, filepath.Join(n.dir, path), text, mode)
 }
 
 // build is the name under which the action plugin looks for the program.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -41,7 +42,7 @@ func (l *lab) status() error {
 // exec becomes ssh to a host, so that input, output and exit status are its own.
 func (l *lab) exec(args []string) error {
 	if len(args) < 1 {
-		return fmt.Errorf("exec: want a host and a command")
+		return errors.New("exec: want a host and a command")
 	}
 	if _, err := l.find(args[0]); err != nil {
 		return err

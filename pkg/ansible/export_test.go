@@ -1,10 +1,5 @@
 package ansible
 
-import (
-	"context"
-	"time"
-)
-
 // For tests: the module with another lock file, and without what cannot be
 // undone in the process of a test.
 func (m Module) WithLock(path string) Module {
@@ -15,8 +10,6 @@ func (m Module) WithLock(path string) Module {
 
 var (
 	LockWait = lockWait
-	Lock     = func(ctx context.Context, path string, wait time.Duration) (func(), error) {
-		return lock(ctx, path, wait)
-	}
-	Render = render
+	Lock     = lock
+	Render   = render
 )

@@ -96,7 +96,6 @@ func worst(w Want) Have {
 	return h
 }
 
-// Each line can be read on two lines of a small terminal, and says who and what to do.
 // A machine that was put in the place of another one, in a run that was cut off, has the programs
 // and not the rest.
 func TestUnmade(t *testing.T) {
@@ -111,6 +110,7 @@ func TestUnmade(t *testing.T) {
 	assert.Empty(t, warnings, "said already")
 }
 
+// Each line can be read on two lines of a small terminal, and says who and what to do.
 func TestLines(t *testing.T) {
 	w := dual(t)
 	h := worst(w)

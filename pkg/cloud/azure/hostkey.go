@@ -3,6 +3,7 @@ package azure
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -34,7 +35,7 @@ func ConnectHostKey(ctx context.Context, o Options) (*HostKey, error) {
 		return nil, err
 	}
 	if h.machine == "" {
-		return nil, fmt.Errorf("metadata of the instance: no vmId in the answer; is this an Azure VM?")
+		return nil, errors.New("metadata of the instance: no vmId in the answer; is this an Azure VM?")
 	}
 	all, err := h.vm.interfaces(ctx)
 	if err != nil {
