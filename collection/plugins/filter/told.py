@@ -47,6 +47,7 @@ _value:
     - C(reach), for the option of that name of M(wgmesh.router.mesh_status_info).
     - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
     - C(changed), the names of those that changed something in this run, or of which that is not known.
+    - C(proved), the names of those that were well while they changed nothing.
     - C(renewed), the names of those whose key is new by a change that waits for its confirmation.
     - C(stale), to whom some of them had a tunnel that is wanted no more.
     - C(known), for C(initiator) and C(responder) whether both ends said that they know the pre-shared key of each tunnel
@@ -70,8 +71,9 @@ APART = 600
 
 
 def told(names, hostvars, to=None):
-    """Return {peers, public_keys, envelopes, known, behind, reach, heard, changed, renewed, stale, failed, sick} of the routers that answered."""
-    found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}, "changed": [], "renewed": [], "stale": [], "failed": [], "sick": []}
+    """Return what RETURN lists, of the routers that answered."""
+    found = {"peers": [], "public_keys": {}, "envelopes": [], "reach": {}, "heard": {}}
+    found.update((which, []) for which in ("changed", "proved", "renewed", "stale", "failed", "sick"))
     hostvars = once(hostvars)
     for name in names:
         variables = hostvars[name]
@@ -90,6 +92,8 @@ def told(names, hostvars, to=None):
             found["heard"][name] = removed
         if any(part(variables, phase, "changed") or part(variables, phase, "failed") for phase in CHANGES):
             found["changed"].append(name)
+        if part(variables, "__mesh_proved", "healthy"):
+            found["proved"].append(name)
         if part(variables, "__mesh_keypair", "renewed"):
             found["renewed"].append(name)
         found["stale"] += part(variables, "__mesh_tunnels", "stale_peers") or ()
