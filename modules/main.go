@@ -70,11 +70,19 @@ func commands() map[string]command {
 	}
 }
 
+// search returns a PATH with the folders of root's (ENV_SUPATH of login.defs(5)) at its end. A shell over
+// SSH, or one of su, may have less.
+func search(path string) string {
+	return strings.Trim(path+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ":")
+}
+
 func main() {
 	// A login's umask is for what people make. networkd and sshd read our folders as users of their own.
 	syscall.Umask(0o022)
+	os.Setenv("PATH", search(os.Getenv("PATH")))
 	module, argv, found := choose(modules(), os.Args)
 	if found {
+		os.Setenv("LC_ALL", "C") // what tools say is read
 		module.Main(argv)
 	}
 	if len(argv) > 0 {

@@ -14,6 +14,13 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
+func TestSearch(t *testing.T) {
+	// As Debian's su leaves it, without --login.
+	assert.Equal(t, "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		search("/usr/local/bin:/usr/bin:/bin"))
+	assert.NotContains(t, ":"+search("")+":", "::", "the folder that this runs in would be searched")
+}
+
 func TestChoose(t *testing.T) {
 	table := modules()
 	tests := map[string]struct {

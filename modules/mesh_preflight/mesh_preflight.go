@@ -10,7 +10,6 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
-	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/preflight"
@@ -56,9 +55,8 @@ func (o Options) Validate() error {
 
 // Plan looks at the host. It has nothing to apply.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
-	if uid := os.Geteuid(); uid != 0 {
-		return ansible.Plan{}, cause.New(
-			"this runs as user %d, and a router is set up by root: set ansible_become to true", uid)
+	if err := ansible.ByRoot(); err != nil {
+		return ansible.Plan{}, err
 	}
 	want := o.want()
 	known, err := o.known(ctx)

@@ -98,6 +98,9 @@ func (o Options) Validate() error {
 
 // Plan looks at the network. It has nothing to apply.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
+	if err := ansible.ByRoot(); err != nil {
+		return ansible.Plan{}, err
+	}
 	r := o.request()
 	strangers := r.Confine()
 	seen, report := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)

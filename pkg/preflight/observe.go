@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -205,12 +206,8 @@ func setting(path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// tools are the programs that the modules run, and where they are looked for: a shell
-// over SSH may have less.
-var (
-	tools  = []string{"bird", "ip", "nft", "wg", "wg-quick"}
-	search = strings.Split("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"+os.Getenv("PATH"), ":")
-)
+// tools are the programs that the modules run.
+var tools = []string{"bird", "ip", "nft", "wg", "wg-quick"}
 
 func missing() (out []string) {
 	for _, tool := range tools {
@@ -225,10 +222,8 @@ func missing() (out []string) {
 }
 
 func found(tool string) bool {
-	return slices.ContainsFunc(search, func(dir string) bool {
-		info, err := os.Stat(filepath.Join(dir, tool))
-		return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
-	})
+	_, err := exec.LookPath(tool)
+	return err == nil
 }
 
 // hasWireGuard reports whether the kernel has WireGuard, or can load it, or there is

@@ -16,9 +16,6 @@ import (
 // up on a router after a minute, and this says why before.
 const commandTime = 45 * time.Second
 
-// searchPath is where tools are looked for: a shell over SSH may have less.
-const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // run runs a tool and returns what it prints. Its error has the last lines of
 // that which are not the echo of a command.
 func run(ctx context.Context, stdin, name string, args ...string) (stdout string, err error) {
@@ -34,9 +31,9 @@ func run(ctx context.Context, stdin, name string, args ...string) (stdout string
 	// holds our pipes open with LOG_LEVEL.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		k, _, _ := strings.Cut(kv, "=")
-		return k == "PATH" || k == "LC_ALL" || k == "LOG_LEVEL" || k == "WG_PROCESS_FOREGROUND"
+		return k == "LC_ALL" || k == "LOG_LEVEL" || k == "WG_PROCESS_FOREGROUND"
 	})
-	cmd.Env = append(cmd.Env, "PATH="+searchPath, "LC_ALL=C")
+	cmd.Env = append(cmd.Env, "LC_ALL=C")
 	cmd.WaitDelay = 2 * time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
@@ -55,11 +52,8 @@ func run(ctx context.Context, stdin, name string, args ...string) (stdout string
 
 // look finds a tool, or says which package has it.
 func look(name string) (string, error) {
-	for dir := range strings.SplitSeq(searchPath, ":") {
-		path := dir + "/" + name
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
-		}
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
 	}
 	packages := map[string]string{"wg-quick": "wireguard-tools", "nft": "nftables", "systemctl": "systemd"}
 	if p := packages[name]; p != "" {

@@ -51,6 +51,8 @@ ADVICE = (
     (r"[Rr]ead-only file system", "mount it writable, or set wgmesh_remote_dir to a folder where programs may run"),
     (r"[Pp]ermission denied|[Oo]peration not permitted", "run as root (become: true)"),
     (r"is undefined|undefined variable|has no attribute", "set that variable in the inventory"),
+    (r"fatal error: .*memory|[Cc]annot allocate memory",
+     "give it more memory, or lift its limit (ulimit -v, a cgroup's memory.max), then run again"),
     (r"without a result", "look at that router (journalctl -b), and run again"),
 )
 OTHERWISE = "run again with -v, which shows more"

@@ -431,11 +431,12 @@ def decode(answer):
 
 
 def ending(answer):
-    """How a command ended, on one line."""
+    """How a command ended, on one line. A program in Go says first why it dies, and prints its registers last."""
     for output in ("stderr_lines", "stdout_lines"):  # a terminal makes one of both
         lines = [line for line in answer[output] if line.strip() and not SSH_CHATTER.match(line)]
         if lines:
             break
     else:
         lines = ["nothing on standard error"]
-    return answers.line("exit status %s, %s" % (answer["rc"], lines[-1]), 300)
+    said = next((line for line in lines if line.startswith(("fatal error: ", "panic: "))), lines[-1])
+    return answers.line("exit status %s, %s" % (answer["rc"], said), 300)

@@ -137,6 +137,14 @@ class Test(unittest.TestCase):
                 self.assertAlmostEqual(want, wgmesh.upload_time("azure-1 f00d", 60), delta=5)
             self.assertLessEqual(595, wgmesh.upload_time("azure-2 f00d", 60))
 
+    def test_a_program_that_dies_says_why(self):
+        for said, want in (
+            (["fatal error: failed to reserve page summary memory", "runtime stack:", "r15    0x0"], "fatal error: failed to reserve page summary memory"),
+            (["panic: runtime error: index out of range [1]", "", "goroutine 1 [running]:"], "panic: runtime error: index out of range [1]"),
+            (["sh: 1: set: Illegal option", "Killed"], "Killed"),
+        ):
+            self.assertEqual(wgmesh.ending({"rc": 2, "stderr_lines": said, "stdout_lines": []}), "exit status 2, " + want)
+
     def test_no_router_fills_the_screen(self):
         out, seen = [], {"aws-1": {"__mesh_status": {"lines": list(map(str, range(20000))), "troubles": []}}}
         plugin = object.__new__(mesh_report.ActionModule)
