@@ -167,8 +167,11 @@ func TestTakeOverKeepsTheFile(t *testing.T) {
 		text := h.read(t, "wg-a.conf")
 		kept := filepath.Join(h.dir, "wg-a.conf.by-hand")
 		require.NoError(t, os.WriteFile(kept, []byte(aside), 0o600))
+		draft := filepath.Join(h.dir, "wg-a.conf.new") // somebody's own
+		require.NoError(t, os.WriteFile(draft, []byte("draft"), 0o600))
 		said, err := h.run("take.sh", "take", "False", "routers", "wg-a:3")
 		require.NoError(t, err, said)
+		assert.Equal(t, "draft", h.read(t, "wg-a.conf.new"))
 		assert.Equal(t, text, h.read(t, "wg-a.conf.by-hand"))
 		assert.Equal(t, aside, h.read(t, fmt.Sprintf("wg-a.conf.by-hand-%.4x", sha256.Sum256([]byte(aside)))))
 	}
@@ -269,4 +272,32 @@ func TestAdoptReadsWhoMakesIt(t *testing.T) {
 	assert.Equal(t, []string{
 		"made\twg-a\tifupdown", "made\twg-b\tNetworkManager", "made\twg-b\tsystemd-networkd",
 	}, made)
+}
+
+// Docs/adopt.md has people run this after the reset. Who has written a file since keeps it, and
+// the former one.
+func TestTheWayBackOverwritesNothing(t *testing.T) {
+	page := string(must.Get(os.ReadFile("../docs/adopt.md"))(t))
+	_, command, _ := strings.Cut(page, "-m raw -a '")
+	command, _, _ = strings.Cut(command, "'")
+	h := newHandmade(t)
+	command = strings.ReplaceAll(command, "/etc/wireguard", h.dir)
+	former := filepath.Join(h.dir, "wg-b.conf.by-hand")
+	require.NoError(t, os.Rename(filepath.Join(h.dir, "wg-a.conf"), filepath.Join(h.dir, "wg-a.conf.by-hand")))
+	require.NoError(t, os.WriteFile(former, []byte("former"), 0o600))
+	newer := h.read(t, "wg-b.conf")
+	stub := "#!/bin/sh\nexit 0\n"
+	for _, name := range []string{"systemctl", "sysctl"} {
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(h.log), name), []byte(stub), 0o755))
+	}
+	out, err := exec.Command("sh", "-c", command).CombinedOutput()
+	require.Error(t, err)
+	assert.Equal(t, "wg-b.conf.by-hand and wg-b.conf are both there: move one away\n", string(out))
+	assert.Equal(t, newer, h.read(t, "wg-b.conf"))
+	assert.Equal(t, "former", h.read(t, "wg-b.conf.by-hand"))
+
+	require.NoError(t, os.Remove(filepath.Join(h.dir, "wg-b.conf")))
+	out, err = exec.Command("sh", "-c", command).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t))
 }

@@ -107,8 +107,9 @@ func TestFailoverAdopt(t *testing.T) {
 }
 
 // wayBack is what docs/adopt.md has people run after the reset.
-const wayBack = `cd /etc/wireguard && for f in *.conf.by-hand; do [ ! -e $f ] || { mv $f ${f%.by-hand} && ` +
-	`systemctl enable -q --now wg-quick@${f%.conf.by-hand}; } || exit 1; done; ` +
+const wayBack = `cd /etc/wireguard && for f in *.conf.by-hand; do [ ! -e $f ] || ` +
+	`{ [ ! -e ${f%.by-hand} ] || { echo $f and ${f%.by-hand} are both there: move one away; false; } && ` +
+	`mv $f ${f%.by-hand} && systemctl enable -q --now wg-quick@${f%.conf.by-hand}; } || exit 1; done; ` +
 	`sysctl -qw net.ipv4.ip_forward=1; systemctl try-restart bird`
 
 // reachAll waits until each node reaches all of the other sites.

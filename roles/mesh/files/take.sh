@@ -50,8 +50,8 @@ ours() {
 # shellcheck disable=SC2086 # they are words
 birds() { grep -qs '^define wgmesh_config = ' $bird; }
 
-# put FILE: what comes in, whole or not at all.
-put() { cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"; }
+# put FILE: what comes in, whole or not at all. A FILE.new may be somebody's draft.
+put() { cat >"$1.wgmesh" && sync "$1.wgmesh" && mv -f "$1.wgmesh" "$1"; }
 
 # A key is as old as the file that has it, which is not yet another.
 take_key() {
@@ -69,7 +69,7 @@ take_psk() {
 keep() {
     copy=$1.by-hand
     if [ -e "$copy" ] && ! cmp -s "$1" "$copy"; then mv -f "$copy" "$copy-$(sha256sum <"$copy" | cut -c -8)"; fi
-    cp -p "$1" "$copy.new" && sync "$copy.new" && mv -f "$copy.new" "$copy" && sync "$dir"
+    cp -p "$1" "$copy.wgmesh" && sync "$copy.wgmesh" && mv -f "$copy.wgmesh" "$copy" && sync "$dir"
 }
 
 # The keys go out of the file. Hooks read them from theirs, as in a file of wg_tunnel.
