@@ -168,7 +168,7 @@ func TestResetNamesFilesByHand(t *testing.T) {
 		r := newResettable(t, map[string]string{path: "PrivateKey = x", "/etc/passwd": accounts})
 		said, err := r.run(t, "False", "absent")
 		require.NoError(t, err, said)
-		assert.Contains(t, said, "left: "+path+", which an adoption put aside, with its keys\n")
+		assert.Contains(t, said, "left: "+path+", which an adoption or an undo put aside, with its keys\n")
 		assert.FileExists(t, r.root+path)
 	}
 }

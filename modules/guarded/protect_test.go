@@ -2,8 +2,10 @@ package guarded
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -219,9 +221,7 @@ func TestUndoAtBootGoesOn(t *testing.T) {
 			launched := make(chan string, 2)
 			r.Launch = func(ctx context.Context, id string) error {
 				launched <- id
-				f := must.Get(os.Create(r.Run + "/undo-" + id))(t)
-				t.Cleanup(func() { _ = f.Close() })
-				_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // it waits, and does nothing
+				r.watch(t, id)
 				return ctx.Err()
 			}
 			r.apply(t, 600, "after")
@@ -264,6 +264,14 @@ func TestUndoAtBootWaitsOn(t *testing.T) {
 	assert.Equal(t, "after", r.text(t), "its time is not up")
 }
 
+// watch has a process wait that does nothing. One that works takes a change of another boot back.
+func (r router) watch(t *testing.T, id string) {
+	t.Helper()
+	f := must.Get(os.Create(r.Waiter(id)))(t)
+	t.Cleanup(func() { _ = f.Close() })
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // or one waits already
+}
+
 // anotherBoot has the change that waits be one of an earlier boot.
 func (r router) anotherBoot(t *testing.T) {
 	t.Helper()
@@ -289,10 +297,46 @@ func TestUndoAtBootDisablesBird(t *testing.T) {
 		Daemon(&c, bird.Before{Disabled: disabled, Host: bird.Host{
 			Path: dir + "/bird.conf", Socket: dir + "/bird.ctl", Service: "bird", Run: dir, Units: dir, Systemd: true,
 		}})
+		r.Launch = func(_ context.Context, id string) error {
+			r.watch(t, id)
+			return nil
+		}
 		require.NoError(t, r.Arm(t.Context(), 600, c))
 		r.anotherBoot(t)
 		must.Get(UndoAtBoot(t.Context(), r.Guard))(t)
 		told, _ := os.ReadFile(dir + "/told")
 		assert.Equal(t, want, string(told))
 	}
+}
+
+// Who has written a bird.conf while a change waited loses it no more than what was there before.
+func TestUndoKeepsWhatSomebodyWrote(t *testing.T) {
+	r, dir := newRouter(t), t.TempDir()
+	files := map[string]struct{ before, now string }{
+		"bird.conf": {"before", "newer"}, "was.conf": {"", "newer"}, "wg1.conf": {"before", "# wgmesh.router\n"},
+		"same.conf": {"before", "before"}, "empty.conf": {"before", "\x00"}, "wgmesh.key": {"before", "after"},
+	}
+	var c guard.Change
+	for name, text := range files {
+		c.Files = append(c.Files, filepath.Join(dir, name))
+		if text.before != "" {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text.before), 0o600))
+		}
+	}
+	require.NoError(t, r.Arm(t.Context(), 600, c))
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text.now), 0o600))
+	}
+	done := must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
+	for name, text := range files {
+		have, _ := os.ReadFile(filepath.Join(dir, name))
+		assert.Equal(t, text.before, string(have), name)
+	}
+	for _, name := range []string{"bird.conf", "was.conf"} {
+		path := filepath.Join(dir, name)
+		kept := fmt.Sprintf("%s.by-hand-%.4x", path, sha256.Sum256([]byte("newer")))
+		assert.Equal(t, "newer", string(must.Get(os.ReadFile(kept))(t)))
+		assert.Contains(t, done, "kept "+path+", which somebody has changed meanwhile, as "+kept)
+	}
+	assert.Len(t, must.Get(os.ReadDir(dir))(t), 7)
 }

@@ -1,7 +1,9 @@
 package guarded
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/guard"
+	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/sysctl"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -158,6 +161,10 @@ func (u *undoing) files(which func(guard.File) bool) {
 		if !which(f) {
 			continue
 		}
+		if err := u.aside(f); err != nil {
+			u.add(nil, err)
+			continue
+		}
 		changed, err := u.g.Restore(f)
 		switch {
 		case err != nil:
@@ -169,6 +176,29 @@ func (u *undoing) files(which func(guard.File) bool) {
 		}
 		u.unit = u.unit || u.g.Units != "" && strings.HasPrefix(f.Path, u.g.Units+"/")
 	}
+}
+
+// aside keeps what somebody has written while the change waited: a file without our name that is
+// not what was there before. Keys have none, so it asks about configurations only.
+func (u *undoing) aside(f guard.File) error {
+	info, err := os.Lstat(f.Path)
+	if err != nil || !info.Mode().IsRegular() || filepath.Ext(f.Path) != ".conf" {
+		return nil
+	}
+	text, err := os.ReadFile(f.Path)
+	if err != nil || mark.Foreign(f.Path, text) == nil {
+		return err
+	}
+	before, err := u.g.Text(f)
+	if err != nil || bytes.Equal(text, before) {
+		return err
+	}
+	kept := fmt.Sprintf("%s.by-hand-%.4x", f.Path, sha256.Sum256(text))
+	if err := os.Rename(f.Path, kept); err != nil {
+		return err
+	}
+	u.add([]string{"kept " + f.Path + ", which somebody has changed meanwhile, as " + kept}, nil)
+	return nil
 }
 
 // reload has systemd read its files again.

@@ -139,7 +139,7 @@ fi
 
 if [ "$state" = absent ]; then
     for path in "$root"/etc/wireguard/*.conf.by-hand*; do
-        [ ! -e "$path" ] || printf '%s\n' "left: ${path#"$root"}, which an adoption put aside, with its keys"
+        [ ! -e "$path" ] || printf '%s\n' "left: ${path#"$root"}, which an adoption or an undo put aside, with its keys"
     done
 fi
 
