@@ -128,6 +128,9 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 		if o.Version, err = bird.Installed(ctx); err != nil && !errors.Is(err, bird.ErrNoBird) {
 			return ansible.Plan{}, err
 		}
+		if err := o.Sayable(); err != nil {
+			return ansible.Plan{}, err
+		}
 	}
 	kept := guarded.KeptFloor{Host: below, Networks: o.Below()}
 	p, trial, err := planBird(ctx, o, host, src, own, kept)

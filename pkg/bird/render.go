@@ -132,7 +132,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 		case s.Outside:
 			f.Outside = append(f.Outside, s.Network)
 		default:
-			f.Static = append(f.Static, staticRoute(s))
+			f.Static = append(f.Static, staticRoute(s, c.Version))
 		}
 	}
 	owners := slices.Clone(c.Owners)
@@ -207,12 +207,16 @@ func newChannel(c Config, n plan.Neighbor, f string, peer netip.Addr, limit int)
 	return ch
 }
 
-func staticRoute(s plan.Static) string {
+func staticRoute(s plan.Static, v Version) string {
 	if !s.Via.IsValid() {
 		return fmt.Sprintf("route %s via %q;", s.Network, s.Interface)
 	}
 	out := fmt.Sprintf("route %s via %s", s.Network, s.Via)
-	if s.Interface != "" {
+	switch {
+	case s.Interface == "":
+	case v.hasDev() && plan.IsAnyBirdWord(s.Interface):
+		out += fmt.Sprintf(" dev %q", s.Interface)
+	default:
 		out += "%'" + s.Interface + "'"
 	}
 	if s.OnLink {

@@ -41,6 +41,18 @@ func (c Config) validateRouter() error {
 	return errors.Join(errs...)
 }
 
+// Sayable refuses an interface that the installed BIRD cannot name beside a next hop.
+func (c Config) Sayable() error {
+	for _, s := range c.Static {
+		if s.Via.IsValid() && plan.IsBirdWord(s.Interface) && c.Version.Major == 2 && !c.Version.hasDev() {
+			return fmt.Errorf("static (%s): interface: BIRD %d.%d cannot name %s beside a next hop, because it is a word "+
+				"of its language; rename the interface, or install BIRD 2.17 or a later one",
+				s.Network, c.Version.Major, c.Version.Minor, s.Interface)
+		}
+	}
+	return nil
+}
+
 func (c Config) validateStatic() error {
 	var errs []error
 	seen := map[netip.Prefix]bool{}
@@ -57,10 +69,6 @@ func (c Config) validateStatic() error {
 		if s.Interface != "" {
 			if err := checkName(interfaceName, s.Interface, "the name of a network interface"); err != nil {
 				bad(fmt.Errorf("interface: %w", err))
-			} else if plan.IsBirdWord(s.Interface) {
-				bad(fmt.Errorf(
-					"interface: BIRD cannot name %s in a route, because it is a word of its language; "+
-						"rename the interface", s.Interface))
 			}
 		}
 		alone := s.Via.IsValid() || s.OnLink || s.Interface != "" && s.Outside

@@ -58,7 +58,6 @@ func TestValidate(t *testing.T) {
 		"connected, outside": {func(c *bird.Config) {
 			c.Static[0] = plan.Static{Network: net("10.3.0.0/16"), Connected: true, Outside: true}
 		}, "each a way by itself"},
-		"interface is a word": {func(c *bird.Config) { c.Static[0].Interface = "direct" }, "rename the interface"},
 		"not announced": {func(c *bird.Config) {
 			c.Originate[0].Network = net("10.9.0.0/16")
 		}, "originate[0] (10.9.0.0/16): no entry of static has this network"},

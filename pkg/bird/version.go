@@ -11,6 +11,9 @@ import (
 // A Version is the first two numbers of BIRD's, such as 3.1.
 type Version struct{ Major, Minor int }
 
+// hasDev reports whether a next hop may have dev "INTERFACE", where any name may stand.
+func (v Version) hasDev() bool { return v.Major >= 3 || v.Minor >= 17 }
+
 // Installed asks the installed BIRD, and refuses one that this configuration is not
 // known to be right for: docs/runs/bird.txt has those that were tried.
 func Installed(ctx context.Context) (Version, error) {

@@ -19,6 +19,11 @@ var (
 // IsBirdWord reports whether a name is a word of every BIRD's language.
 func IsBirdWord(name string) bool { return slices.Contains(strings.Fields(birdWords), name) }
 
+// IsAnyBirdWord reports whether a name is a word of some BIRD's.
+func IsAnyBirdWord(name string) bool {
+	return IsBirdWord(name) || slices.Contains(strings.Fields(laterWords), name)
+}
+
 // BirdStamp is the constant by which the text of bird_config names itself. BIRD tells
 // its value on request, so the daemon itself says which text it runs. The time of its
 // last reconfiguration cannot: after an undo it is that of the older text.
@@ -51,8 +56,7 @@ func ProtocolName(router string) string {
 		}
 		return '_'
 	}, router)
-	if name == "" || name[0] <= '9' || IsBirdWord(name) || IsBirdSymbol(name) ||
-		slices.Contains(strings.Fields(laterWords), name) {
+	if name == "" || name[0] <= '9' || IsAnyBirdWord(name) || IsBirdSymbol(name) {
 		return "_" + name
 	}
 	return name
