@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -221,6 +222,55 @@ func TestHealthyThenBroken(t *testing.T) {
 				"add rule inet t in iifname under meta length > 1380 drop")
 		p.broken(t, 0, "TUN: packets of 1340 bytes do not get through, those of 1300 do")
 		p.in(t, "b", "nft", "delete table inet t")
+		p.healthy(t)
+	})
+
+	t.Run("a firewall drops pieces", func(t *testing.T) {
+		for _, n := range []string{"a", "b"} {
+			p.in(t, n, "ip", "link", "set", "under", "mtu", "1380")
+		}
+		p.healthy(t) // a packet of 1400 bytes outside travels in two
+		p.in(t, "b", "nft",
+			"add table inet t; add chain inet t in { type filter hook prerouting priority -450; }; "+
+				"add rule inet t in iifname under ip frag-off & 0x3fff != 0 drop")
+		p.broken(t, 0, "TUN: packets of 1340 bytes do not get through, those of 13")
+		p.in(t, "b", "nft", "delete table inet t")
+		for _, n := range []string{"a", "b"} {
+			p.in(t, n, "ip", "link", "set", "under", "mtu", "1500")
+		}
+		p.healthy(t)
+	})
+
+	t.Run("an endpoint that is no longer true", func(t *testing.T) {
+		planned := map[string]any{"tunnels": []any{map[string]any{
+			"name": p.tun["a"], "peer": "azure-2", "neighbor": "azure_2", "address": link["b"], "endpoint": "192.0.2.2:51820",
+		}}}
+		warned := func(want bool) {
+			t.Helper()
+			assert.EventuallyWithT(t, func(c *assert.CollectT) {
+				res, _ := p.status(t, 0, planned)
+				assert.Equal(c, want, slices.Contains(texts(res["warnings"]),
+					"azure-2 calls from 192.0.2.22, and nothing answers at its endpoint, 192.0.2.2: "+
+						"correct that in the inventory, or a peer that reboots may not find it"), res["warnings"])
+			}, time.Minute, 100*time.Millisecond)
+		}
+		at := func(address string) {
+			p.in(t, "a", "wg", "set", p.tun["a"], "peer", p.public["b"], "endpoint", address+":51820")
+		}
+		p.in(t, "b", "ip", "addr", "add", "192.0.2.22/32", "dev", "under")
+		at("192.0.2.22") // a second uplink, say
+		p.healthy(t)
+		warned(false)
+		p.in(t, "b", "ip", "addr", "del", "192.0.2.2/24", "dev", "under")
+		p.in(t, "b", "ip", "route", "add", "192.0.2.0/24", "dev", "under", "src", "192.0.2.22")
+		p.healthy(t)
+		warned(true)
+		p.in(t, "b", "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
+		warned(false) // nobody can tell
+		p.in(t, "b", "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=0")
+		p.in(t, "b", "sh", "-ec", "ip route del 192.0.2.0/24; ip addr add 192.0.2.2/24 dev under")
+		at("192.0.2.2")
+		p.in(t, "b", "ip", "addr", "del", "192.0.2.22/32", "dev", "under")
 		p.healthy(t)
 	})
 

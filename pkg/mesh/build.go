@@ -109,7 +109,7 @@ func (n *network) plan(self *router) plan.Plan {
 		out.Sysctl.Interfaces = append(out.Sysctl.Interfaces, l.name)
 		out.Status.Tunnels = append(out.Status.Tunnels, plan.StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs,
-			MTU: l.mtu, AS: l.peer.site.AS,
+			Endpoint: n.at(l.peer, self), MTU: l.mtu, AS: l.peer.site.AS,
 			Networks: sorted(l.peer.site.networks), Probe: l.peer.probe,
 		})
 		if role(self, l.peer) == "initiator" {

@@ -198,8 +198,10 @@ type StatusTunnel struct {
 	Peer     string     `json:"peer"`
 	Neighbor string     `json:"neighbor"` // name of the protocol in BIRD; empty: no BGP in this tunnel
 	Address  netip.Addr `json:"address"`  // of the peer's end
-	MTU      int        `json:"mtu"`      // bytes inside the tunnel; 0: not probed
-	AS       AS         `json:"as"`       // the peer's; 0: not compared
+	// Endpoint is where this router calls the peer; zero: it calls us.
+	Endpoint netip.AddrPort `json:"endpoint,omitzero"`
+	MTU      int            `json:"mtu"` // bytes inside the tunnel; 0: not probed
+	AS       AS             `json:"as"`  // the peer's; 0: not compared
 	// Networks are those of the peer's site, where its own addresses have to be. Nil: they
 	// may be anywhere.
 	Networks []netip.Prefix `json:"networks"`

@@ -28,7 +28,7 @@ func Judge(r Request, o Observation) Report {
 	rep.Warnings = append(accepted, o.Forwarding.warnings()...)
 	rep.Transit = o.Forwarding.transit()
 	if o.Probed {
-		rep.Warnings = append(rep.Warnings, r.untried(&o)...)
+		rep.Warnings = append(append(rep.Warnings, r.untried(&o)...), moved(&r, &o)...)
 	}
 	hopeless, silent, cut := checkTunnels(&r, &o, own, &rep)
 	checkPrefixes(&r, &o, hopeless, cut, &rep)

@@ -540,3 +540,53 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// Who calls from where is compared only where it tells something.
+func TestMoved(t *testing.T) {
+	lost := fmt.Errorf("%w within 1s", status.ErrNoAnswer)
+	const warning = "gcp-1 calls from %s, and nothing answers at its endpoint, %s: " +
+		"correct that in the inventory, or a peer that reboots may not find it"
+	for name, tt := range map[string]struct {
+		planned, used string
+		at            error
+		silent, stale bool
+		want          string
+	}{
+		"as planned":                {planned: "203.0.113.9:51821", used: "203.0.113.9:51821", at: lost},
+		"another address":           {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: lost, want: warning},
+		"nothing there, says a hop": {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: unix.EHOSTUNREACH, want: warning},
+		"IPv6":                      {planned: "[2001:db8::9]:51821", used: "[2001:db8::50]:51821", at: lost, want: warning},
+		"several uplinks":           {planned: "203.0.113.9:51821", used: "203.0.113.50:51821"},
+		"no ping is admitted":       {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: lost, silent: true},
+		"no way of this family":     {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: unix.ENETUNREACH},
+		"refused here":              {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: unix.EPERM},
+		"it calls us":               {used: "203.0.113.50:51821", at: lost},
+		"address translation":       {planned: "203.0.113.9:51821", used: "203.0.113.50:1024", at: lost},
+		"only the port":             {planned: "203.0.113.9:51821", used: "203.0.113.9:1024", at: lost},
+		"the other family":          {planned: "203.0.113.9:51821", used: "[2001:db8::9]:51821", at: lost},
+		"by a leased line":          {planned: "203.0.113.9:51821", used: "10.9.0.9:51821", at: lost},
+		"not heard for long":        {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: lost, stale: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, o := night()
+			s := &o.Tunnels[1]
+			if tt.planned != "" {
+				r.Tunnels[1].Endpoint = netip.MustParseAddrPort(tt.planned)
+			}
+			s.Device.Peer.Endpoint = netip.MustParseAddrPort(tt.used)
+			s.PlannedErr, s.EndpointAnswers = tt.at, !tt.silent
+			if tt.stale {
+				s.Device.Peer.Handshake, s.BFD = now.Add(-time.Hour), nil
+			}
+			rep := status.Judge(r, o)
+			assert.Equal(t, tt.stale, len(rep.Problems) > 0)
+			if tt.want == "" {
+				assert.Empty(t, rep.Warnings)
+				return
+			}
+			require.Len(t, rep.Warnings, 1)
+			assert.Equal(t, fmt.Sprintf(tt.want, netip.MustParseAddrPort(tt.used).Addr(), r.Tunnels[1].Endpoint.Addr()),
+				rep.Warnings[0].String())
+		})
+	}
+}

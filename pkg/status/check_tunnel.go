@@ -197,6 +197,34 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
 }
 
+// elsewhere reports whether the peer calls from another address than the planned one. From
+// another port it is behind address translation. What is of another family, or within a
+// network of somebody's own, is another way to the same router.
+func (s *TunnelState) elsewhere(t plan.StatusTunnel) bool {
+	if s.Device.Peer == nil {
+		return false
+	}
+	from, to := s.Device.Peer.Endpoint, t.Endpoint
+	return to.IsValid() && from.Port() == to.Port() && from.Addr() != to.Addr() &&
+		from.Addr().BitLen() == to.Addr().BitLen() && from.Addr().IsPrivate() == to.Addr().IsPrivate()
+}
+
+// moved is about peers that have left their planned endpoint, each in the same words whoever
+// sees it. One that still answers there has several addresses. Where nothing answers ping,
+// nobody can tell.
+func moved(r *Request, o *Observation) (out []cause.Cause) {
+	for i, t := range r.Tunnels {
+		s := &o.Tunnels[i]
+		gone := errors.Is(s.PlannedErr, ErrNoAnswer) || errors.Is(s.PlannedErr, unix.EHOSTUNREACH)
+		if gone && s.EndpointAnswers && s.elsewhere(t) && !s.stale(o.At) {
+			out = append(out, cause.New("%s calls from %s, and nothing answers at its endpoint, %s: "+
+				"correct that in the inventory, or a peer that reboots may not find it",
+				t.Peer, s.Device.Peer.Endpoint.Addr(), t.Endpoint.Addr()))
+		}
+	}
+	return out
+}
+
 // port is the UDP port of a tunnel that has a peer: that of the peer, where it is known.
 func (s *TunnelState) port() int {
 	if p := s.Device.Peer; p.Endpoint.IsValid() {

@@ -83,9 +83,10 @@ type TunnelState struct {
 	PingErr  error // small packets
 	WholeErr error // packets of the tunnel's MTU, without fragments
 	PathMTU  int   // largest size in bytes that got through; 0: not known
-	// EndpointAnswers says that the peer's endpoint answers ping outside of
-	// the tunnel. It is asked only when the handshake is missing.
+	// EndpointAnswers says that the peer's endpoint answers ping outside of the tunnel. It
+	// is asked only when the handshake is missing, or when it is not the planned one.
 	EndpointAnswers bool
+	PlannedErr      error // of a ping to the planned endpoint, valid only if elsewhere
 }
 
 // A TargetState is what a ping to another router's site address told.
@@ -149,11 +150,16 @@ func observeTunnel(ctx context.Context, r *Request, t plan.StatusTunnel, probes 
 	}
 	before := s.Device.Peer.Rx
 	var all sync.WaitGroup
-	if p := s.Device.Peer; s.stale(time.Now()) && p.Endpoint.IsValid() {
-		all.Go(func() {
-			_, err := ping(ctx, probe{to: p.Endpoint.Addr(), payload: smallProbe, timeout: r.timeout()})
-			s.EndpointAnswers = err == nil
-		})
+	outside := func(at netip.AddrPort) error {
+		_, err := ping(ctx, probe{to: at.Addr(), payload: smallProbe, timeout: r.timeout()})
+		return err
+	}
+	elsewhere := s.elsewhere(t)
+	if p := s.Device.Peer; p.Endpoint.IsValid() && (elsewhere || s.stale(time.Now())) {
+		all.Go(func() { s.EndpointAnswers = outside(p.Endpoint) == nil })
+	}
+	if elsewhere {
+		all.Go(func() { s.PlannedErr = outside(t.Endpoint) })
 	}
 	all.Go(func() {
 		s.RTT, s.PingErr = ping(ctx, probe{to: t.Address, device: t.Name, payload: smallProbe, timeout: r.timeout()})

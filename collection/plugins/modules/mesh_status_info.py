@@ -51,6 +51,11 @@ options:
       neighbor:
         description: The name of the BGP protocol in BIRD. Without one no session is expected.
         type: str
+      endpoint:
+        description:
+          - Where this router calls the peer, an address and a port such as C(203.0.113.12:51820). A warning says that the peer
+            calls from another address now, which answers ping as this one does not.
+        type: str
       mtu:
         description: The size in bytes of the packets that have to get through whole. C(0) pings with small ones only.
         type: int
