@@ -243,7 +243,8 @@ func TestHealthyThenBroken(t *testing.T) {
 
 	t.Run("an endpoint that is no longer true", func(t *testing.T) {
 		planned := map[string]any{"tunnels": []any{map[string]any{
-			"name": p.tun["a"], "peer": "azure-2", "neighbor": "azure_2", "address": link["b"], "endpoint": "192.0.2.2:51820",
+			"name": p.tun["a"], "peer": "azure-2", "neighbor": "azure_2", "address": link["b"],
+			"endpoint": "192.0.2.2:51820",
 		}}}
 		warned := func(want bool) {
 			t.Helper()

@@ -45,8 +45,8 @@ func (c Config) validateRouter() error {
 func (c Config) Sayable() error {
 	for _, s := range c.Static {
 		if s.Via.IsValid() && plan.IsBirdWord(s.Interface) && c.Version.Major == 2 && !c.Version.hasDev() {
-			return fmt.Errorf("static (%s): interface: BIRD %d.%d cannot name %s beside a next hop, because it is a word "+
-				"of its language; rename the interface, or install BIRD 2.17 or a later one",
+			return fmt.Errorf("static (%s): interface: BIRD %d.%d cannot name %s beside a next hop, "+
+				"because it is a word of its language; rename the interface, or install BIRD 2.17 or a later one",
 				s.Network, c.Version.Major, c.Version.Minor, s.Interface)
 		}
 	}

@@ -543,6 +543,7 @@ func TestMetrics(t *testing.T) {
 
 // Who calls from where is compared only where it tells something.
 func TestMoved(t *testing.T) {
+	const here, there = "203.0.113.9:51821", "203.0.113.50:51821"
 	lost := fmt.Errorf("%w within 1s", status.ErrNoAnswer)
 	const warning = "gcp-1 calls from %s, and nothing answers at its endpoint, %s: " +
 		"correct that in the inventory, or a peer that reboots may not find it"
@@ -552,20 +553,20 @@ func TestMoved(t *testing.T) {
 		silent, stale bool
 		want          string
 	}{
-		"as planned":                {planned: "203.0.113.9:51821", used: "203.0.113.9:51821", at: lost},
-		"another address":           {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: lost, want: warning},
-		"nothing there, says a hop": {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: unix.EHOSTUNREACH, want: warning},
-		"IPv6":                      {planned: "[2001:db8::9]:51821", used: "[2001:db8::50]:51821", at: lost, want: warning},
-		"several uplinks":           {planned: "203.0.113.9:51821", used: "203.0.113.50:51821"},
-		"no ping is admitted":       {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: lost, silent: true},
-		"no way of this family":     {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: unix.ENETUNREACH},
-		"refused here":              {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: unix.EPERM},
-		"it calls us":               {used: "203.0.113.50:51821", at: lost},
-		"address translation":       {planned: "203.0.113.9:51821", used: "203.0.113.50:1024", at: lost},
-		"only the port":             {planned: "203.0.113.9:51821", used: "203.0.113.9:1024", at: lost},
-		"the other family":          {planned: "203.0.113.9:51821", used: "[2001:db8::9]:51821", at: lost},
-		"by a leased line":          {planned: "203.0.113.9:51821", used: "10.9.0.9:51821", at: lost},
-		"not heard for long":        {planned: "203.0.113.9:51821", used: "203.0.113.50:51821", at: lost, stale: true},
+		"as planned":                {planned: here, used: here, at: lost},
+		"another address":           {planned: here, used: there, at: lost, want: warning},
+		"nothing there, says a hop": {planned: here, used: there, at: unix.EHOSTUNREACH, want: warning},
+		"IPv6":                      {planned: "[2001:db8::9]:51821", used: "[2001:db8::5]:51821", at: lost, want: warning},
+		"several uplinks":           {planned: here, used: there},
+		"no ping is admitted":       {planned: here, used: there, at: lost, silent: true},
+		"no way of this family":     {planned: here, used: there, at: unix.ENETUNREACH},
+		"refused here":              {planned: here, used: there, at: unix.EPERM},
+		"it calls us":               {used: there, at: lost},
+		"address translation":       {planned: here, used: "203.0.113.50:1024", at: lost},
+		"only the port":             {planned: here, used: "203.0.113.9:1024", at: lost},
+		"the other family":          {planned: here, used: "[2001:db8::9]:51821", at: lost},
+		"by a leased line":          {planned: here, used: "10.9.0.9:51821", at: lost},
+		"not heard for long":        {planned: here, used: there, at: lost, stale: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
@@ -580,13 +581,18 @@ func TestMoved(t *testing.T) {
 			}
 			rep := status.Judge(r, o)
 			assert.Equal(t, tt.stale, len(rep.Problems) > 0)
-			if tt.want == "" {
-				assert.Empty(t, rep.Warnings)
-				return
+			var want []string
+			if tt.want != "" {
+				from, to := netip.MustParseAddrPort(tt.used), r.Tunnels[1].Endpoint
+				want = append(want, fmt.Sprintf(tt.want, from.Addr(), to.Addr()))
 			}
-			require.Len(t, rep.Warnings, 1)
-			assert.Equal(t, fmt.Sprintf(tt.want, netip.MustParseAddrPort(tt.used).Addr(), r.Tunnels[1].Endpoint.Addr()),
-				rep.Warnings[0].String())
+			var got []string
+			for _, w := range rep.Warnings {
+				if strings.Contains(w.Found, " calls from ") {
+					got = append(got, w.String())
+				}
+			}
+			assert.Equal(t, want, got)
 		})
 	}
 }
