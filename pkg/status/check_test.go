@@ -544,6 +544,7 @@ func TestMetrics(t *testing.T) {
 // Who calls from where is compared only where it tells something.
 func TestMoved(t *testing.T) {
 	const here, there = "203.0.113.9:51821", "203.0.113.50:51821"
+	const here6, there6 = "[2001:db8::9]:51821", "[2001:db8::5]:51821"
 	lost := fmt.Errorf("%w within 1s", status.ErrNoAnswer)
 	const warning = "gcp-1 calls from %s, and nothing answers at its endpoint, %s: " +
 		"correct that in the inventory, or a peer that reboots may not find it"
@@ -556,7 +557,7 @@ func TestMoved(t *testing.T) {
 		"as planned":                {planned: here, used: here, at: lost},
 		"another address":           {planned: here, used: there, at: lost, want: warning},
 		"nothing there, says a hop": {planned: here, used: there, at: unix.EHOSTUNREACH, want: warning},
-		"IPv6":                      {planned: "[2001:db8::9]:51821", used: "[2001:db8::5]:51821", at: lost, want: warning},
+		"IPv6":                      {planned: here6, used: there6, at: lost, want: warning},
 		"several uplinks":           {planned: here, used: there},
 		"no ping is admitted":       {planned: here, used: there, at: lost, silent: true},
 		"no way of this family":     {planned: here, used: there, at: unix.ENETUNREACH},
