@@ -47,7 +47,7 @@ protocol device device1 {
 
 func (o *conf) kernel(f family) {
 	learn, imports := "off", "none"
-	if len(f.Outside) > 0 {
+	if f.Follows {
 		learn, imports = "on", "where net = "+f.Default
 	}
 	o.put(`
@@ -140,8 +140,8 @@ protocol static outside_site%[1]s {
 	igp table outside%[1]s;
 	%[2]s { table outside%[1]s; };
 `, f.N, f.Channel, plan.OutsideTable, f.Loopback, f.Default)
-	for _, network := range f.Outside {
-		o.put("\troute %s recursive %s;\n", network, f.Loopback)
+	for _, route := range f.Outside {
+		o.put("\t%s\n", route)
 	}
 	o.put("}\n")
 }

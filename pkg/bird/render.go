@@ -59,7 +59,8 @@ type family struct {
 	Metric     int    // in the kernel
 	Local      string // prefix set of what is never installed, or empty
 	Static     []string
-	Outside    []netip.Prefix
+	Outside    []string
+	Follows    bool   // Outside goes by whichever default route there is
 	Default    string // everything, and the address that stands for the default route's gateway
 	Loopback   string
 	Own        string // prefix set of the own AS, or empty
@@ -130,7 +131,11 @@ func newFamily(c Config, source netip.Addr, n string) family {
 		switch {
 		case s.Network.Addr().Is4() != is4:
 		case s.Outside:
-			f.Outside = append(f.Outside, s.Network)
+			route := staticRoute(s, c.Version)
+			if !s.Via.IsValid() {
+				f.Follows, route = true, fmt.Sprintf("route %s recursive %s;", s.Network, f.Loopback)
+			}
+			f.Outside = append(f.Outside, route)
 		default:
 			f.Static = append(f.Static, staticRoute(s, c.Version))
 		}

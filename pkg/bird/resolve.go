@@ -112,9 +112,6 @@ func local(c Config, host Network) []netip.Prefix {
 
 // resolve finds the way of a route. inside reports whether an address is of the site.
 func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
-	if s.Outside { // BIRD follows the default route
-		return nil
-	}
 	is4 := s.Network.Addr().Is4()
 	site := host.holder(func(a netip.Addr) bool { return a.Is4() == is4 && inside(a) })
 	if site != nil && site.Loopback {
@@ -123,6 +120,13 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 	way := defaultRoute{host.Default6, host.Gateway6}
 	if is4 {
 		way = defaultRoute{host.Default4, host.Gateway4}
+	}
+	if s.Outside {
+		// BIRD follows the default route, but takes none of the kernel's by a gateway that is in no subnet.
+		if way.gateway.IsValid() && !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway) {
+			s.Via, s.Interface, s.OnLink = way.gateway, way.iface, true
+		}
+		return nil
 	}
 	if self := host.holder(func(a netip.Addr) bool {
 		return a == s.Via

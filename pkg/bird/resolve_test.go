@@ -255,6 +255,12 @@ func TestResolveWay(t *testing.T) {
 		"GCP with IPv6":                        {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
 		"IPv6, said":                           {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
 		"IPv6, the default route is elsewhere": {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
+		"outside": {
+			aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "",
+		},
+		"outside, by a gateway that BIRD would not learn": {
+			slash32, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

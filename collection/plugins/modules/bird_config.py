@@ -121,7 +121,8 @@ options:
             a tunnel that is in another site's network, so that the tunnel's own packets do not go into a tunnel. What the host
             forwards there does. It is instead of C(via).
           - BIRD follows the default route within a second when another one takes its place, or when its interface or gateway
-            changes. For that it learns this one route from the kernel, which no neighbor hears of.
+            changes. For that it learns this one route from the kernel, which no neighbor hears of. BIRD learns none by a gateway
+            that is in no subnet of the host and is not link-local; such a gateway is the one that there is when this module runs.
           - BIRD has these routes in the kernel's table 157157. A rule of the priority 32765 leads there what comes from C(lo), which
             is what the host itself sends. The rule is in the list of the floor (I(unreachable)) as C(::/0), and comes and goes with it.
             C(state=floor) brings it before BIRD moves the routes.
