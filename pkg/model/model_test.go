@@ -198,6 +198,50 @@ func TestCuts(t *testing.T) {
 	assert.Contains(t, fmt.Sprint(model.New(plans).After().Case().Cut), model.NotAllowed)
 }
 
+// Who is not to carry for third sites does not, and two routers of one site still stand in for each other.
+func TestForbiddenTransit(t *testing.T) {
+	n := model.New(fieldCase(t, noTransit("azure", "gcp")))
+	between := fault(t, n, "underlay aws-office")
+	assert.ElementsMatch(t, []model.Cut{
+		{From: "office", Routers: []string{"office-1", "office-2"}, Whole: true, To: "aws", Why: model.NoRoute},
+		{From: "aws", Routers: []string{"aws-1", "aws-2"}, Whole: true, To: "office", Why: model.NoRoute},
+	}, n.After(between).Case().Cut)
+	assert.Empty(t, model.New(fieldCase(t, noTransit("azure"))).After(between).Case().Cut, "gcp may carry it")
+
+	n = model.New(fieldCase(t, noTransit("office", "azure", "aws", "gcp")))
+	var alone []model.Fault
+	for _, other := range []string{"office-1", "office-2", "aws-1", "aws-2", "gcp-1"} {
+		alone = append(alone, fault(t, n, "tunnel azure-1 "+other))
+	}
+	assert.Empty(t, n.After(alone...).Case().Cut)
+}
+
+// Traffic enters a site by the router of the destination's zone while that router
+// lives, and by another one when it does not.
+func TestEntryByZone(t *testing.T) {
+	plans := fieldCase(t)
+	n := model.New(plans)
+	for _, tt := range []struct{ subnet, router, other string }{
+		{"10.1.1.0/24", "azure-1", "azure-2"},
+		{"10.1.2.0/24", "azure-2", "azure-1"},
+		{"10.2.1.0/24", "aws-1", "aws-2"},
+		{"10.2.2.0/24", "aws-2", "aws-1"},
+	} {
+		for want, v := range map[string]*model.View{
+			tt.router: n.After(), tt.other: n.After(fault(t, n, "router "+tt.router)),
+		} {
+			for _, p := range plans {
+				if strings.HasPrefix(want, p.Router.Site) {
+					continue
+				}
+				way, why := v.Way(p.Router.Name, netip.MustParsePrefix(tt.subnet))
+				require.Empty(t, why)
+				assert.Equal(t, want, way[len(way)-1], "%s from %s", tt.subnet, p.Router.Name)
+			}
+		}
+	}
+}
+
 // What is worked out from the healthy network is what a network has that was built
 // without the thing that failed.
 func TestAfterIsAsIfItNeverWas(t *testing.T) {
