@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/mesh"
@@ -38,44 +38,33 @@ var (
 // has the routes in its kernel that the model gives it, in health, after each fault of a
 // row of them that add up, and when all is mended.
 func TestModelIsBIRD(t *testing.T) {
-	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
-	version := must.Get(bird.Installed(t.Context()))(t)
 	for i := range *topologies {
 		s := *seed + uint64(i)
 		t.Run(fmt.Sprint("seed ", s), func(t *testing.T) {
 			t.Parallel()
-			compare(t, rand.New(rand.NewPCG(s, s)), s, version)
+			compare(t, rand.New(rand.NewPCG(s, s)), s)
 		})
 	}
 }
 
 // The same for the longest path, which the random ones do not have.
 func TestModelIsBIRDInAChain(t *testing.T) {
-	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
 	n := model.New(planned(t, grid(5, 1)))
-	l := &lab{
-		plans: planned(t, grid(5, 1)), prefix: fmt.Sprintf("mc%d-", os.Getpid()),
-		sockets: map[string]string{}, down: map[string]bool{},
-	}
-	l.start(t, nil, must.Get(bird.Installed(t.Context()))(t))
+	l := start(t, "mc", planned(t, grid(5, 1)))
 	for _, f := range chain(t, n) {
 		l.set(t, f, "down")
 	}
 	l.agrees(t, n.After(chain(t, n)...), "in a chain")
 }
 
-func compare(t *testing.T, random *rand.Rand, seed uint64, version bird.Version) {
+func compare(t *testing.T, random *rand.Rand, seed uint64) {
 	plans := randomPlans(random)
 	var draining []string
 	if random.IntN(3) == 0 {
 		draining = append(draining, plans[random.IntN(len(plans))].Router.Name)
 	}
 	n := model.New(plans, draining...)
-	l := &lab{
-		plans: plans, prefix: fmt.Sprintf("md%d-%d-", os.Getpid(), seed),
-		sockets: map[string]string{}, down: map[string]bool{},
-	}
-	l.start(t, draining, version)
+	l := start(t, fmt.Sprint("md", seed), plans, draining...)
 	l.agrees(t, n.After(), "in health")
 
 	// This test can fail: a network with one more that drains is another one.
@@ -159,34 +148,32 @@ func randomPlans(random *rand.Rand) []plan.Plan {
 // A lab is a namespace with a BIRD for each router, and a veth pair for each tunnel.
 type lab struct {
 	plans   []plan.Plan
-	prefix  string
+	ns      map[string]nettest.Namespace
 	sockets map[string]string
 	down    map[string]bool // routers that a fault took away
 }
 
-func (l *lab) ns(router string) string { return l.prefix + router }
-
-func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
-	var links strings.Builder
-	made := map[string]bool{}
-	for _, p := range l.plans {
-		ip(t, "", "netns", "add", l.ns(p.Router.Name))
-		t.Cleanup(func() { ip(t, "", "netns", "del", l.ns(p.Router.Name)) })
+func start(t *testing.T, label string, plans []plan.Plan, draining ...string) *lab {
+	version := must.Get(bird.Installed(t.Context()))(t)
+	l := &lab{
+		plans: plans, ns: map[string]nettest.Namespace{}, sockets: map[string]string{}, down: map[string]bool{},
 	}
 	for _, p := range l.plans {
+		l.ns[p.Router.Name] = nettest.New(t, label+p.Router.Name)
+	}
+	made := map[string]bool{}
+	for _, p := range l.plans {
 		for _, tunnel := range p.Tunnels {
-			if peer := tunnel.Peers[0].Name; !made[tunnel.Name] {
+			if !made[tunnel.Name] {
 				made[tunnel.Name] = true
-				fmt.Fprintf(&links, "link add %s netns %s type veth peer name %s netns %s\n",
-					tunnel.Name, l.ns(p.Router.Name), tunnel.Name, l.ns(peer))
+				nettest.Cable(t, l.ns[p.Router.Name], tunnel.Name, l.ns[tunnel.Peers[0].Name], tunnel.Name)
 			}
 		}
 	}
-	batch(t, "", links.String())
 	for i, p := range l.plans {
 		var text strings.Builder
 		// A bridge without a port is dark.
-		text.WriteString("link set lo up\nlink add site0 type bridge\nlink set site0 up\n" +
+		text.WriteString("link add site0 type bridge\nlink set site0 up\n" +
 			"link add lan0 master site0 type veth peer name lan1\nlink set lan0 up\nlink set lan1 up\n")
 		for _, s := range p.Bird.Static {
 			if s.Network.Bits() == 16 {
@@ -205,12 +192,9 @@ func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
 				fmt.Fprintf(&text, "addr add %s dev %s%s\n", a, tunnel.Name, nodad)
 			}
 		}
-		out, err := exec.CommandContext(t.Context(), "ip", "netns", "exec", l.ns(p.Router.Name), "sh", "-ec",
-			"echo 1 >/proc/sys/net/ipv6/conf/default/keep_addr_on_down; "+
-				"echo 1 >/proc/sys/net/ipv6/conf/all/keep_addr_on_down; "+
-				"echo 1 >/proc/sys/net/ipv6/conf/all/forwarding").CombinedOutput()
-		require.NoError(t, err, string(out))
-		batch(t, l.ns(p.Router.Name), text.String())
+		l.ns[p.Router.Name].Sh(t, "cd /proc/sys/net/ipv6/conf; echo 1 >default/keep_addr_on_down; "+
+			"echo 1 >all/keep_addr_on_down; echo 1 >all/forwarding")
+		l.batch(t, p.Router.Name, text.String())
 
 		var c bird.Config
 		c.SetDefaults()
@@ -224,10 +208,9 @@ func (l *lab) start(t *testing.T, draining []string, version bird.Version) {
 		conf, socket := filepath.Join(dir, "bird.conf"), filepath.Join(dir, "bird.ctl")
 		require.NoError(t, os.WriteFile(conf, bird.Render(c, bird.Sources{}), 0o644))
 		l.sockets[p.Router.Name] = socket
-		cmd := exec.Command("ip", "netns", "exec", l.ns(p.Router.Name), "bird", "-f", "-c", conf, "-s", socket)
-		require.NoError(t, cmd.Start())
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		l.ns[p.Router.Name].Bird(t, conf, socket)
 	}
+	return l
 }
 
 func lastByte(a netip.Addr, b int) netip.Addr {
@@ -259,7 +242,7 @@ func (l *lab) set(t *testing.T, f model.Fault, state string) {
 		}
 	}
 	for router, text := range where {
-		batch(t, l.ns(router), text.String())
+		l.batch(t, router, text.String())
 	}
 }
 
@@ -346,11 +329,10 @@ func (l *lab) routes(t *testing.T, p plan.Plan) map[string]string {
 	}
 	out := map[string]string{}
 	for _, family := range []string{"-4", "-6"} {
-		raw := must.Get(exec.CommandContext(t.Context(), "ip", "-n", l.ns(p.Router.Name), "-j", family,
-			"route", "show", "proto", "bird").Output())(t)
+		raw := l.ns[p.Router.Name].IP(t, "-j", family, "route", "show", "proto", "bird")
 		var routes []struct{ Dst, Dev string }
 		if len(raw) > 0 {
-			require.NoError(t, json.Unmarshal(raw, &routes))
+			require.NoError(t, json.Unmarshal([]byte(raw), &routes))
 		}
 		for _, r := range routes {
 			out[r.Dst] = by[r.Dev]
@@ -359,24 +341,8 @@ func (l *lab) routes(t *testing.T, p plan.Plan) map[string]string {
 	return out
 }
 
-func ip(t *testing.T, ns string, args ...string) {
-	t.Helper()
-	if ns != "" {
-		args = append([]string{"-n", ns}, args...)
-	}
-	out, err := exec.Command("ip", args...).CombinedOutput()
-	require.NoError(t, err, "ip %v: %s", args, out)
-}
-
 // batch runs many lines of ip's at once.
-func batch(t *testing.T, ns, lines string) {
+func (l *lab) batch(t *testing.T, router, lines string) {
 	t.Helper()
-	args := []string{"-batch", "-"}
-	if ns != "" {
-		args = append([]string{"-n", ns}, args...)
-	}
-	cmd := exec.Command("ip", args...)
-	cmd.Stdin = strings.NewReader(lines)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s in:\n%s", out, lines)
+	l.ns[router].Sh(t, "ip -batch - <<'END'\n%sEND\n", lines)
 }

@@ -4,17 +4,14 @@ package model_test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
-	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/model"
@@ -26,8 +23,6 @@ import (
 // 31,000 updates for 13 sites, and BIRD, which skips most, 650 to 1,400 for 12. With
 // plan.LongestPath the simulation has 3,200 for 21, and BIRD 170 for 12.
 func TestHuntEnds(t *testing.T) {
-	require.Zero(t, os.Geteuid(), "this test needs root, for network namespaces")
-	version := must.Get(bird.Installed(t.Context()))(t)
 	for _, sites := range []int{8, 12} {
 		var m mesh.Mesh
 		m.SetDefaults()
@@ -39,12 +34,8 @@ func TestHuntEnds(t *testing.T) {
 				ID: s, Site: name, Endpoint: fmt.Sprint("192.0.2.", s), Gateway: mesh.List{net + ".250.1"},
 			}
 		}
-		l := &lab{
-			plans: must.Get(m.Plans())(t), prefix: fmt.Sprintf("mh%d-%d-", os.Getpid(), sites),
-			sockets: map[string]string{}, down: map[string]bool{},
-		}
+		l := start(t, fmt.Sprint("mh", sites), must.Get(m.Plans())(t))
 		n := model.New(l.plans)
-		l.start(t, nil, version)
 		l.agrees(t, n.After(), "in health")
 		all, _ := n.Faults()
 		dead := all[slices.IndexFunc(all, func(f model.Fault) bool { return f.Kind == model.RouterFault })]
