@@ -35,24 +35,6 @@ func (n *Network) After(faults ...Fault) *View {
 	return v
 }
 
-// Next names the router that another one sends packets to a prefix to: itself, if it
-// has a way into the own site, or nobody.
-func (v *View) Next(name string, to netip.Prefix) string {
-	i := slices.IndexFunc(v.n.routers, func(r router) bool { return r.name == name })
-	p := slices.IndexFunc(v.n.prefixes, func(x prefix) bool { return x.Prefix == to })
-	if i < 0 || p < 0 {
-		return ""
-	}
-	switch from := v.ways[p][i].from; from {
-	case nowhere:
-		return ""
-	case ownSite:
-		return name
-	default:
-		return v.n.routers[from].name
-	}
-}
-
 // Way names the routers that packets of a router's site to a network go by, and says why
 // they do not arrive, which is nothing when they do. A network without a prefix of its own
 // is a part of the longest one that it is in.
@@ -113,29 +95,4 @@ func (v *View) walk(p, i int, hops []int) ([]int, string) {
 // router's site.
 func (v *View) accepts(at, session, origin int) bool {
 	return v.n.routers[at].sessions[session].sources[v.n.routers[origin].at]
-}
-
-// Sessions counts the BGP sessions that a router has left.
-func (v *View) Sessions(name string) (count int) {
-	for i, r := range v.n.routers {
-		for k := range r.sessions {
-			if r.name == name && !v.down.down(i, &r.sessions[k]) {
-				count++
-			}
-		}
-	}
-	return count
-}
-
-// Moves counts the routers' next hops to prefixes that are others than those of another
-// view of a network with the same routers and prefixes.
-func (v *View) Moves(other *View) (count int) {
-	for p, row := range v.ways {
-		for i := range row {
-			if row[i].from != other.ways[p][i].from {
-				count++
-			}
-		}
-	}
-	return count
 }
