@@ -19,8 +19,10 @@ func TestGolden(t *testing.T) {
 	for _, file := range cases {
 		dir := filepath.Dir(file)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			all := plans(t, load(t, filepath.Base(dir)))
+			m := load(t, filepath.Base(dir))
+			all := plans(t, m)
 			for name, plan := range all {
+				assert.Equal(t, plan, must.Get(m.Plan(name))(t), "alone and with all others")
 				have := must.Get(json.MarshalIndent(plan, "", "  "))(t)
 				assert.NotContains(t, string(have), "null")
 				must.Golden(t, filepath.Join(dir, name+".json"), string(have)+"\n")

@@ -39,10 +39,8 @@ func load(t testing.TB, name string) mesh.Mesh {
 func plans(t testing.TB, m mesh.Mesh) map[string]plan.Plan {
 	t.Helper()
 	out := map[string]plan.Plan{}
-	for name, r := range m.Routers {
-		if r.State != mesh.StateAbsent {
-			out[name] = must.Get(m.Plan(name))(t, name)
-		}
+	for _, p := range must.Get(m.Plans())(t) {
+		out[p.Router.Name] = p
 	}
 	return out
 }
