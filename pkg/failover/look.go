@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -48,7 +47,12 @@ func (e *Eye) ask(ctx context.Context) (*Seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := &Seen{Up: sessionsUp(reply.Text()), Drained: map[plan.BFDSession]bool{}}
+	seen := &Seen{Up: map[plan.BFDSession]bool{}, Drained: map[plan.BFDSession]bool{}}
+	for _, s := range birdc.ParseBFD(reply.Text()) {
+		if s.State == "Up" {
+			seen.Up[s.BFDSession] = true
+		}
+	}
 	reply, err = e.bird.Command(ctx, "eval "+plan.BirdDrain)
 	if refused := new(birdc.Error); err != nil && !errors.As(err, &refused) { // an older bird.conf has no such constant
 		return nil, err
@@ -95,20 +99,4 @@ func (e *Eye) Close() {
 		_ = e.bird.Close()
 		e.bird = nil
 	}
-}
-
-// sessionsUp reads BIRD's "show bfd sessions": address, interface, state and
-// more (proto/bfd/bfd.c, bfd_show_sessions).
-func sessionsUp(text string) map[plan.BFDSession]bool {
-	seen := map[plan.BFDSession]bool{}
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 3 || f[2] != "Up" {
-			continue
-		}
-		if address, err := netip.ParseAddr(f[0]); err == nil {
-			seen[plan.BFDSession{Interface: f[1], Address: address.WithZone("")}] = true
-		}
-	}
-	return seen
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -31,13 +30,6 @@ type Session struct {
 	Imported int
 	// LimitHit says that a limit on routes is in force.
 	LimitHit bool
-}
-
-// A BFDSession is one line of "show bfd sessions".
-type BFDSession struct {
-	Address   netip.Addr
-	Interface string
-	State     string // Up, Down, Init, AdminDown
 }
 
 // ParseProtocols reads the BGP protocols from BIRD's "show protocols all"
@@ -128,28 +120,10 @@ func knownHole(version string) string {
 			"configuration is out of its reach (long paths are refused, extended messages off): upgrade BIRD", version)
 }
 
-// ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,
-// bfd_show_sessions).
-func ParseBFD(text string) []BFDSession {
-	var out []BFDSession
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 3 {
-			continue
-		}
-		addr, err := netip.ParseAddr(f[0])
-		if err != nil {
-			continue // a heading
-		}
-		out = append(out, BFDSession{Address: addr.WithZone(""), Interface: f[1], State: f[2]})
-	}
-	return out
-}
-
 // A birdView is what BIRD said.
 type birdView struct {
 	sessions map[string]Session
-	bfd      []BFDSession
+	bfd      []birdc.BFDSession
 	version  string // such as 2.0.12; empty when it is not told
 	now      time.Time
 	holder   string // who has TCP 179 instead of BIRD
@@ -179,7 +153,7 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 	if err != nil && !errors.As(err, &refused) {
 		return birdView{err: err}
 	}
-	v.bfd = ParseBFD(bfd.Text())
+	v.bfd = birdc.ParseBFD(bfd.Text())
 	drained, err := conn.Command(ctx, "eval "+plan.BirdDrain)
 	if err != nil && !errors.As(err, &refused) { // an older text has no such constant
 		return birdView{err: err}
@@ -196,14 +170,14 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 	return v
 }
 
-// session finds the BFD session of a tunnel.
-func (v birdView) bfdOf(t plan.StatusTunnel) (BFDSession, bool) {
+// bfdOf finds the BFD session of a tunnel.
+func (v birdView) bfdOf(t plan.StatusTunnel) (birdc.BFDSession, bool) {
 	for _, s := range v.bfd {
 		if s.Address == t.Address && s.Interface == t.Name {
 			return s, true
 		}
 	}
-	return BFDSession{}, false
+	return birdc.BFDSession{}, false
 }
 
 // printable makes one short line of text that another router had a say in.

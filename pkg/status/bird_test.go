@@ -53,14 +53,6 @@ func TestParseProtocolsBoundsForeignText(t *testing.T) {
 	assert.Len(t, s["p"].LastError, 123)
 }
 
-func TestParseBFD(t *testing.T) {
-	got := status.ParseBFD(capture(t, "bfd"))
-	require.Len(t, got, 3)
-	assert.Equal(t, "172.31.21.1 sg0b Down", got[0].Address.String()+" "+got[0].Interface+" "+got[0].State)
-	assert.Equal(t, "172.31.20.1 sg0 Up", got[1].Address.String()+" "+got[1].Interface+" "+got[1].State)
-	assert.Empty(t, status.ParseBFD(capture(t, "bfd-off")))
-}
-
 func FuzzParseProtocols(f *testing.F) {
 	f.Add(capture(f, "protocols"))
 	f.Add(capture(f, "limit"))
@@ -71,17 +63,6 @@ func FuzzParseProtocols(f *testing.F) {
 			require.NotEmpty(t, name)
 			require.NotContains(t, s.LastError, "\n")
 			require.NotContains(t, s.LastError, "\x1b")
-		}
-	})
-}
-
-func FuzzParseBFD(f *testing.F) {
-	f.Add(capture(f, "bfd"))
-	f.Add("fe80::1%wg0 wg0 Up\n1.2.3.4\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, s := range status.ParseBFD(text) {
-			require.True(t, s.Address.IsValid())
-			require.NotEmpty(t, s.State)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func night() (status.Request, status.Observation) {
 				Handshake: now.Add(-12 * time.Second), Keepalive: 25 * time.Second, Rx: 1000, Tx: 2000, PSK: true,
 			}},
 			Session: &status.Session{Name: t.Neighbor, Up: "up", State: "Established", NeighborAS: t.AS, Imported: 2},
-			BFD:     &status.BFDSession{Address: t.Address, Interface: t.Name, State: "Up"},
+			BFD:     &birdc.BFDSession{State: "Up"},
 			RTT:     2345 * time.Microsecond, PathMTU: t.MTU,
 		})
 	}

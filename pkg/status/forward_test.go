@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -119,7 +120,7 @@ func TestTableOfConnectionsIsFull(t *testing.T) {
 	s.Reach, s.Crossings = s.Reach[:1], nil
 	tunnel := &s.Observation.Tunnels[0]
 	tunnel.PingErr, tunnel.WholeErr = unix.EPERM, unix.EPERM
-	tunnel.Session, tunnel.BFD = &Session{State: "Established"}, &BFDSession{State: "Up"}
+	tunnel.Session, tunnel.BFD = &Session{State: "Established"}, &birdc.BFDSession{State: "Up"}
 	s.Forwarding.sysctls = map[string]string{conntrackCount: "262144", conntrackMax: "262144"}
 	full := "its table of connections is full (262144 of 262144), so it drops what is new"
 	assert.Equal(t, []string{full + ": raise net.netfilter.nf_conntrack_max, or see who fills it (conntrack -L)"},

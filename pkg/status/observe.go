@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -73,7 +74,7 @@ type TunnelState struct {
 	DeviceErr error
 	// Session is nil when BIRD has no protocol of that name.
 	Session *Session
-	BFD     *BFDSession
+	BFD     *birdc.BFDSession
 	// RxGrew says that packets of the peer were accepted while waiting.
 	RxGrew bool
 	// Still says that none were while pings were sent; BFD alone sends one each second.
