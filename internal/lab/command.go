@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os/exec"
@@ -32,10 +33,7 @@ func command(ctx context.Context, limit time.Duration, input string, argv ...str
 	if ctx.Err() == context.DeadlineExceeded {
 		err = fmt.Errorf("no end after %s", limit)
 	}
-	said := strings.TrimSpace(errs.String())
-	if said == "" {
-		said = strings.TrimSpace(out.String())
-	}
+	said := cmp.Or(strings.TrimSpace(errs.String()), strings.TrimSpace(out.String()))
 	if said != "" {
 		err = fmt.Errorf("%w: %s", err, strings.ReplaceAll(last(said, 400), "\n", " / "))
 	}

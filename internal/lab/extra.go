@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the recipe is a file of its own
 	"fmt"
@@ -25,9 +26,7 @@ func (i image) String() string { return strings.Join(append([]string{i.suite}, i
 // imageOf is the image that a profile needs.
 func (l *lab) imageOf(p profile.Profile) image {
 	i := image{p.Suite, p.Installed(l.bare)}
-	if i.suite == "" {
-		i.suite = l.suite
-	}
+	i.suite = cmp.Or(i.suite, l.suite)
 	return i
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed" // the recipe of the base is a file of its own
@@ -146,10 +147,7 @@ func hash(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s)))[
 // collectionContent hashes what an image is made from: the staged collection,
 // which a router that joins by itself has whole.
 func collectionContent() (string, error) {
-	paths := os.Getenv("ANSIBLE_COLLECTIONS_PATH")
-	if paths == "" {
-		paths = os.Getenv("ANSIBLE_COLLECTIONS_PATHS")
-	}
+	paths := cmp.Or(os.Getenv("ANSIBLE_COLLECTIONS_PATH"), os.Getenv("ANSIBLE_COLLECTIONS_PATHS"))
 	for _, dir := range filepath.SplitList(paths) {
 		root := filepath.Join(strings.TrimSuffix(dir, "/ansible_collections"), "ansible_collections/wgmesh/router")
 		if _, err := os.Stat(root); err != nil {

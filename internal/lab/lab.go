@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -75,9 +76,7 @@ func open(o options) (*lab, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.state = state{} // a half-written state is not a state: down works without
 	}
-	if l.Dir == "" {
-		l.Dir = o.dir
-	}
+	l.Dir = cmp.Or(l.Dir, o.dir)
 	if l.Dir == "" {
 		l.Dir = filepath.Join("build", "lab")
 		if o.name != "lab" {

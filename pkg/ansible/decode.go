@@ -2,6 +2,7 @@ package ansible
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -186,9 +187,7 @@ func collectFields(v reflect.Value, out map[string]reflect.Value) {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
 			collectFields(v.Field(i), out)
 		case f.IsExported() && name != "-":
-			if name == "" {
-				name = f.Name
-			}
+			name = cmp.Or(name, f.Name)
 			out[name] = v.Field(i)
 		}
 	}

@@ -170,9 +170,7 @@ func newFamily(c Config, source netip.Addr, n string) family {
 
 func newSession(c Config, n plan.Neighbor) session {
 	s := session{Neighbor: n, LocalAS: c.AS, Template: "other_site", Title: n.Router}
-	if s.Title == "" {
-		s.Title = n.Name
-	}
+	s.Title = cmp.Or(s.Title, n.Name)
 	for _, o := range c.Owners {
 		if o.AS == n.AS && o.Site != "" {
 			s.Title += ", site " + o.Site

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -65,10 +66,7 @@ func family(a netip.Addr) int {
 // matches reports whether a rule is about a packet without a mark and of no protocol
 // in particular.
 func matches(r netlink.Rule, f Flow) bool {
-	in := f.In
-	if in == "" {
-		in = "lo"
-	}
+	in := cmp.Or(f.In, "lo")
 	match := inside(r.Src, f.Src) && inside(r.Dst, f.Dst) && (r.IifName == "" || r.IifName == in) && r.OifName == "" &&
 		r.Mark == 0 && r.Tos == 0 && r.TunID == 0 && r.IPProto <= 0 && r.Sport == nil &&
 		r.Dport == nil && r.UIDRange == nil

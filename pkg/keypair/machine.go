@@ -2,6 +2,7 @@ package keypair
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,12 +36,8 @@ type machine struct {
 }
 
 func (h Host) observe() (machine, error) {
-	if h.MachineID == "" {
-		h.MachineID = MachineIDFile
-	}
-	if h.ImageMarker == "" {
-		h.ImageMarker = ImageMarker
-	}
+	h.MachineID = cmp.Or(h.MachineID, MachineIDFile)
+	h.ImageMarker = cmp.Or(h.ImageMarker, ImageMarker)
 	var m machine
 	if _, err := os.Lstat(h.ImageMarker); err == nil {
 		m.image = h.ImageMarker + " exists"
@@ -61,9 +58,7 @@ func (h Host) observe() (machine, error) {
 	// machine-id(5): an image has an empty file, or "uninitialized"; the first
 	// boot fills it in, and the running systemd shows its own id in either case.
 	if len(id) == 0 || string(id) == "uninitialized" {
-		if m.image == "" {
-			m.image = h.MachineID + " is empty or uninitialized, as in an image that has not booted"
-		}
+		m.image = cmp.Or(m.image, h.MachineID+" is empty or uninitialized, as in an image that has not booted")
 		return m, nil
 	}
 	// machine-id(5) asks that the id itself is not handed out, so hash it with a

@@ -138,10 +138,7 @@ func (b boot) defeats(want Settings) []Defeat {
 			if !ours || satisfies(k, last[k], w) {
 				continue
 			}
-			why := f.late
-			if why == "" {
-				why = "it sorts after our drop-in"
-			}
+			why := cmp.Or(f.late, "it sorts after our drop-in")
 			out = append(out, Defeat{
 				Key: k.String(), Want: w, Found: last[k], By: f.path,
 				Reason: fmt.Sprintf("%s sets %s=%s, expected %s, and %s: %s",

@@ -2,6 +2,7 @@ package published
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -184,10 +185,7 @@ func kind(s *Schema) string { return strings.TrimSpace(s.Type + " " + s.Format) 
 
 func (c *checker) object(at string, s *Schema, v, served map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(v)) {
-		property := s.Properties[name]
-		if property == nil {
-			property = s.AdditionalProperties
-		}
+		property := cmp.Or(s.Properties[name], s.AdditionalProperties)
 		was, seen := served[name]
 		same := seen && reflect.DeepEqual(was, v[name])
 		switch {

@@ -1,14 +1,14 @@
 package profile
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // bgpFiles run another BGP daemon, which listens on every address. It has a
 // neighbour that is nowhere.
 func (p Profile) bgpFiles() []File {
-	port := p.BGPPort
-	if port == 0 {
-		port = 179
-	}
+	port := cmp.Or(p.BGPPort, 179)
 	switch p.BGP {
 	case "frr":
 		return []File{

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,10 +17,7 @@ func (p Profile) sysctlFiles(management string) []File {
 		for _, key := range slices.Sorted(maps.Keys(p.Sysctl)) {
 			fmt.Fprintf(&text, "%s = %s\n", key, p.Sysctl[key])
 		}
-		name := p.SysctlFile
-		if name == "" {
-			name = "60-hardening.conf"
-		}
+		name := cmp.Or(p.SysctlFile, "60-hardening.conf")
 		out = append(out, File{Path: "etc/sysctl.d/" + name, Text: text.String(), Mode: 0o644})
 	}
 	if p.NoIPv6 {

@@ -12,6 +12,7 @@
 package azure
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -59,9 +60,7 @@ func Connect(ctx context.Context, o Options) (*VM, error) {
 	if v.rest, about, err = connect(ctx, o.ResourceID == "", o); err != nil {
 		return nil, err
 	}
-	if v.id == "" {
-		v.id = about.Compute.ResourceID
-	}
+	v.id = cmp.Or(v.id, about.Compute.ResourceID)
 	v.api = v.rest.Base
 	v.id = "/" + strings.Trim(v.id, "/")
 	return v, checkID(v.id)
@@ -78,18 +77,14 @@ func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this a
 		if this, err = m.about(ctx); err != nil {
 			return nil, this, err
 		}
-		if api == "" {
-			api = managers[this.Compute.Environment]
-		}
+		api = cmp.Or(api, managers[this.Compute.Environment])
 		if api == "" {
 			return nil, this, fmt.Errorf("api_endpoint: needed in the cloud %q, whose resource manager is not known",
 				this.Compute.Environment)
 		}
 		rest.Token = func(ctx context.Context, _ bool) (string, error) { return m.token(ctx, api+"/") }
 	} else {
-		if api == "" {
-			api = managers["AzurePublicCloud"]
-		}
+		api = cmp.Or(api, managers["AzurePublicCloud"])
 		if rest.Token, err = usual(api, client, o.Pace); err != nil {
 			return nil, this, err
 		}
@@ -122,10 +117,7 @@ type metadata struct {
 }
 
 func newMetadata(client *http.Client, o Options) metadata {
-	base := strings.TrimSuffix(o.Metadata, "/")
-	if base == "" {
-		base = "http://169.254.169.254"
-	}
+	base := cmp.Or(strings.TrimSuffix(o.Metadata, "/"), "http://169.254.169.254")
 	return metadata{&cloud.REST{HTTP: client, Pace: o.Pace, Explain: explainMetadata}, base}
 }
 

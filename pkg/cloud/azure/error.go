@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"strconv"
@@ -24,9 +25,7 @@ func explain(do string, a cloud.Answer) *cloud.Error {
 	}
 	_ = json.Unmarshal(a.Body, &body) // what is not JSON has no code
 	e := body.Error.explain(do)
-	if e.Code == "" {
-		e.Code = "HTTP " + strconv.Itoa(a.Status)
-	}
+	e.Code = cmp.Or(e.Code, "HTTP "+strconv.Itoa(a.Status))
 	e.RequestID = requestID(a)
 	return e
 }
@@ -83,9 +82,7 @@ func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	}
 	_ = json.Unmarshal(a.Body, &body)
 	e := &cloud.Error{Do: do, Code: body.Error, Message: body.Description}
-	if e.Code == "" {
-		e.Code = "HTTP " + strconv.Itoa(a.Status)
-	}
+	e.Code = cmp.Or(e.Code, "HTTP "+strconv.Itoa(a.Status))
 	token := strings.HasPrefix(do, "token")
 	switch {
 	case a.Status == 410 || a.Status == 404 && token: // so it answers while it is updated, for up to MetadataUpdate

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -36,9 +37,7 @@ func wait(ctx context.Context, rest *cloud.REST, do string, a cloud.Answer) erro
 			return true, "", nil
 		case "Failed", "Canceled":
 			e := operation.Error.explain(do)
-			if e.Code == "" {
-				e.Code = "the operation ended with " + operation.Status
-			}
+			e.Code = cmp.Or(e.Code, "the operation ended with "+operation.Status)
 			e.RequestID = requestID(a)
 			return false, "", e.Ended()
 		}

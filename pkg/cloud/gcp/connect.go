@@ -15,6 +15,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,9 +76,7 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 		}
 		i.rest.Token = func(ctx context.Context, _ bool) (string, error) { return usual(ctx, found.TokenSource) }
 	}
-	if i.api == "" {
-		i.api = "https://compute." + universe
-	}
+	i.api = cmp.Or(i.api, "https://compute."+universe)
 	i.rest.Base = i.api
 	return i, i.check()
 }

@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,7 @@ type metadata struct {
 }
 
 func newMetadata(client *http.Client, o Options) metadata {
-	base := strings.TrimSuffix(o.Metadata, "/")
-	if base == "" {
-		base = "http://metadata.google.internal"
-	}
+	base := cmp.Or(strings.TrimSuffix(o.Metadata, "/"), "http://metadata.google.internal")
 	return metadata{&cloud.REST{HTTP: client, Pace: o.Pace, Explain: explainMetadata}, base}
 }
 

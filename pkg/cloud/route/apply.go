@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,7 @@ import (
 // returns what it did in words, also when it fails. What can be done is done,
 // also where a prefix is refused or another one fails: errors may be joined.
 func Ensure(ctx context.Context, pace cloud.Pace, t Tables, w Want) (done []string, err error) {
-	if w.Via == "" {
-		w.Via = t.Via()
-	}
+	w.Via = cmp.Or(w.Via, t.Via())
 	have, err := t.Observe(ctx, w)
 	if err != nil {
 		return nil, err

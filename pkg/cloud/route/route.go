@@ -86,10 +86,7 @@ type Change struct{ Old, New *Route }
 
 // slot is where a change happens.
 func (c Change) slot() slot {
-	r := c.New
-	if r == nil {
-		r = c.Old
-	}
+	r := cmp.Or(c.New, c.Old)
 	return slot{r.Table, r.Prefix}
 }
 
