@@ -11,12 +11,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A run that is cut off before the end has made nobody a router: the mesh play says so.
 func TestImageIsNotedAtTheEnd(t *testing.T) {
-	tasks, err := os.ReadFile("../roles/router/tasks/main.yml")
-	require.NoError(t, err)
+	tasks := must.Get(os.ReadFile("../roles/router/tasks/main.yml"))(t)
 	noted := strings.Index(string(tasks), "touch /etc/wgmesh/image")
 	joins := strings.Index(string(tasks), "import_tasks: join.yml")
 	assert.Positive(t, joins)
@@ -25,8 +26,7 @@ func TestImageIsNotedAtTheEnd(t *testing.T) {
 
 // The role installs what is absent and upgrades nothing, so a run of it makes no image newer.
 func TestOnlyABuildMakesTheImageNew(t *testing.T) {
-	tasks, err := os.ReadFile("../roles/router/tasks/main.yml")
-	require.NoError(t, err)
+	tasks := must.Get(os.ReadFile("../roles/router/tasks/main.yml"))(t)
 	found := regexp.MustCompile(`mkdir -p /etc/wgmesh &&[^\n]*`).FindString(string(tasks))
 	require.NotEmpty(t, found)
 	dir := filepath.Join(t.TempDir(), "wgmesh")
@@ -35,8 +35,7 @@ func TestOnlyABuildMakesTheImageNew(t *testing.T) {
 		command := regexp.MustCompile(`{{[^}]*}}`).ReplaceAllString(found, build)
 		out, err := exec.Command("sh", "-c", strings.ReplaceAll(command, "/etc/wgmesh", dir)).CombinedOutput()
 		require.NoError(t, err, string(out))
-		info, err := os.Stat(image)
-		require.NoError(t, err)
+		info := must.Get(os.Stat(image))(t)
 		return info.ModTime()
 	}
 	assert.False(t, run("False").Equal(old), "made a router")

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 )
 
@@ -68,10 +68,8 @@ func TestASettlementWaitsForItsTurn(t *testing.T) {
 }
 
 func TestPerson(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
-	content, err := os.ReadFile(self)
-	require.NoError(t, err)
+	self := must.Get(os.Executable())(t)
+	content := must.Get(os.ReadFile(self))(t)
 	tests := map[string]struct {
 		argv        []string
 		status      int

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	meshmeasure "github.com/wgmesh/router/modules/mesh_measure"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -59,8 +58,7 @@ func TestMeasuresBothWays(t *testing.T) {
 		"office-1 - aws-2  wg20   outside 0.05/0.09 ms 0 %   inside 0.03/0.05 ms 30 %   - 0.03 ms",
 		res["lines"].([]any)[0])
 	assert.Empty(t, res["problems"])
-	said, err := os.ReadFile(calls)
-	require.NoError(t, err)
+	said := must.Get(os.ReadFile(calls))(t)
 	assert.Equal(t,
 		"-n -q -c 4 -s 1272 -i 0.5 -W 2 198.51.100.12\n-n -q -c 4 -s 1272 -i 0.5 -W 2 -I wg20 172.31.20.2\n",
 		string(said))

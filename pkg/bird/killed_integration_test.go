@@ -112,8 +112,7 @@ func (k *killedLab) begins(t *testing.T) {
 // forgets does what systemd-run was told to do later.
 func (k *killedLab) forgets(t *testing.T) {
 	t.Helper()
-	told, err := os.ReadFile(filepath.Join(k.tools, "told"))
-	require.NoError(t, err, "nothing takes the copies away")
+	told := must.Get(os.ReadFile(filepath.Join(k.tools, "told")))(t, "nothing takes the copies away")
 	k.p1.Sh(t, "%s", string(told))
 	assert.Empty(t,
 		strings.TrimSpace(k.p1.IP(t, "route", "show", "proto", "158")+

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
@@ -151,8 +151,7 @@ func TestDisruptsIsTrue(t *testing.T) {
 				}
 				return ""
 			})
-			old, err := os.ReadFile(p1.conf())
-			require.NoError(t, err)
+			old := must.Get(os.ReadFile(p1.conf()))(t)
 			tt.change(&p1.config)
 			if n := &p1.config.Neighbors[0]; n.Address6.IsUnspecified() {
 				n.Address6, n.LocalAddress6 = plan.Neighbor{}.Address6, plan.Neighbor{}.Address6

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
@@ -79,8 +79,7 @@ func TestRouterIsTheGateway(t *testing.T) {
 				})
 				assert.NotContains(t, p1.get(t, to), " via ")
 			}
-			said, err := os.ReadFile(p1.dir + "/bird.out")
-			require.NoError(t, err)
+			said := must.Get(os.ReadFile(p1.dir + "/bird.out"))(t)
 			assert.NotContains(t, string(said), "next-hop")
 		})
 	}

@@ -7,22 +7,21 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // What the role router drops when it is only forwarded are the metadata services
 // that this package knows, and what is next door.
 func TestRoleDropsWhatIsForwardedToMetadata(t *testing.T) {
-	text, err := os.ReadFile("../../roles/router/files/root/etc/wgmesh/metadata.nft")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile("../../roles/router/files/root/etc/wgmesh/metadata.nft"))(t)
 	var dropped []netip.Prefix
 	for _, rule := range regexp.MustCompile(
 		`ip6? daddr \{(.*)\} counter drop`).FindAllStringSubmatch(string(text), -1) {
 		for _, word := range regexp.MustCompile(`[0-9a-f.:/]+`).FindAllString(rule[1], -1) {
 			p, err := netip.ParsePrefix(word)
 			if err != nil {
-				a, err := netip.ParseAddr(word)
-				require.NoError(t, err)
+				a := must.Get(netip.ParseAddr(word))(t)
 				p = netip.PrefixFrom(a, a.BitLen())
 			}
 			dropped = append(dropped, p)

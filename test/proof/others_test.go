@@ -235,8 +235,7 @@ func others(t *testing.T, l lab, host, peer, gone string) {
 	untouched(t, "a mesh play")
 
 	partners := filepath.Join(t.TempDir(), "partners.yml")
-	text, err := os.ReadFile("testdata/partners.yml")
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile("testdata/partners.yml"))(t)
 	text = fmt.Appendf(text,
 		"      hosts:\n        %s: {mesh_id: 1, mesh_site: here, mesh_zone: z, mesh_endpoint: 192.0.2.201}\n"+
 			"        %s: {mesh_id: 2, mesh_site: there, mesh_zone: z, mesh_endpoint: 192.0.2.202}\n", host, peer)

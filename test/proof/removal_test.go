@@ -295,8 +295,7 @@ func (l lab) joins(t *testing.T) map[string]string {
 // that begin with "$ ".
 func page(t *testing.T, path string) []string {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(path))(t)
 	var out []string
 	for _, block := range regexp.MustCompile("(?ms)^```console\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(block[1]) {
