@@ -32,6 +32,7 @@ type Options struct {
 	SealingKeyFile string              `json:"sealing_key_file"`
 	Rotate         []string            `json:"rotate"`
 	Purge          bool                `json:"purge"`
+	StalePeers     []string            `json:"stale_peers"`
 	Known          bool                `json:"known"`
 
 	Replaced        []string `json:"replaced"`
@@ -53,7 +54,8 @@ func (o *Options) SetDefaults() {
 func (o Options) want() psk.Want {
 	return psk.Want{
 		Name: o.Name, Tunnels: o.Tunnels, Peers: o.Peers, Rotate: o.Rotate, Envelopes: o.Envelopes,
-		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, Directory: o.Directory, Now: time.Now(),
+		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, StalePeers: o.StalePeers, Directory: o.Directory,
+		Now: time.Now(),
 	}
 }
 

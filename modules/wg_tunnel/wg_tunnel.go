@@ -33,6 +33,8 @@ type Options struct {
 	Handover        int               `json:"handover"` // seconds; 0: a new key is used at once
 	Hold            int               `json:"hold"`     // milliseconds
 	Purge           bool              `json:"purge"`
+	Stale           []string          `json:"stale"`       // nil: whatever is
+	StalePeers      []string          `json:"stale_peers"` // at the other ends of those
 	MSSClamp        bool              `json:"mss_clamp"`
 	Input           string            `json:"input"`
 	InputPorts      []int             `json:"input_ports"`
@@ -73,6 +75,9 @@ func (o Options) want() wg.Want {
 		if table.Name != "wgmesh" { // which is this module's own
 			w.Tables[table.Name] = table.File
 		}
+	}
+	if o.Stale != nil {
+		w.Stale = &wg.Gone{Names: o.Stale, Peers: o.StalePeers}
 	}
 	if w.Hold = time.Duration(o.Hold) * time.Millisecond; o.Handover > 0 {
 		w.Handover = o.Replaced

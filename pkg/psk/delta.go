@@ -126,7 +126,8 @@ func (d *Delta) refuse(t plan.PresharedKey, why error) {
 func (d *Delta) purge(want Want) {
 	for _, r := range d.have.orphans {
 		if r.Mesh == "" && want.Mesh != "" && !slices.Contains(want.Removed, r.Peer) ||
-			r.Mesh != "" && !want.Owns(r.Mesh) {
+			r.Mesh != "" && !want.Owns(r.Mesh) ||
+			want.StalePeers != nil && !slices.Contains(want.StalePeers, r.Peer) {
 			continue
 		}
 		d.Steps = append(d.Steps, Step{

@@ -59,6 +59,7 @@ type Want struct {
 	mark.Owner                     // for whom the keys are
 	Removed    []string            // peers that are out of the mesh
 	Purge      bool                // remove the owner's keys whose tunnel is not in Tunnels
+	StalePeers []string            // and of these only; nil: of all
 	Directory  string              // the store, an absolute path
 	Now        time.Time
 }

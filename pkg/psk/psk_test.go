@@ -252,7 +252,11 @@ func TestPurge(t *testing.T) {
 	delta, _ := a.run(true, nil, a, b)
 	assert.Empty(t, delta.Steps, "nothing is removed unless it is asked for")
 
-	a.purge = true
+	a.purge, a.stale = true, []string{"azure-1"}
+	delta = must.Get(a.plan(true, nil, a, b))(t)
+	assert.Empty(t, delta.Steps, "another run may have made it since")
+
+	a.stale = []string{"gcp-1"}
 	delta = must.Get(a.plan(true, nil, a, b))(t)
 	require.Len(t, delta.Steps, 1)
 	before, after := delta.Views()

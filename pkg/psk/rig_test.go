@@ -24,6 +24,7 @@ type router struct {
 	now     time.Time
 	rotate  []string
 	purge   bool
+	stale   []string
 	peer    psk.Peer // what it tells the others
 }
 
@@ -58,7 +59,7 @@ func (r *router) rekey() {
 func (r *router) plan(sealed bool, envelopes []psk.Envelope, peers ...*router) (psk.Delta, error) {
 	want := psk.Want{
 		Name: r.name, Tunnels: r.tunnels, Envelopes: envelopes, Rotate: r.rotate,
-		Purge: r.purge, Directory: r.file("psk"), Now: r.now,
+		Purge: r.purge, StalePeers: r.stale, Directory: r.file("psk"), Now: r.now,
 	}
 	for _, p := range peers {
 		want.Peers = append(want.Peers, p.peer)

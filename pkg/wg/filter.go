@@ -67,7 +67,7 @@ func (w Want) filter(s Have) filter {
 	out := filter{ports: have.ports}
 	for _, name := range have.tunnels {
 		f := s.Interfaces[name].File
-		if _, about := wanted[name]; !about && f != nil && f.Ours && (!w.Purge || !w.made(f)) {
+		if _, about := wanted[name]; !about && f != nil && f.Ours && (!w.Purge || !w.purges(name, f)) {
 			out.tunnels = append(out.tunnels, name)
 		}
 	}

@@ -32,13 +32,25 @@ func (w Want) made(f *File) bool {
 	})
 }
 
+// Gone is what a look before found stale. What another run has made since is not of it, even
+// under the same name.
+type Gone struct{ Names, Peers []string }
+
+// purges reports whether a purge is of an interface that w does not name.
+func (w Want) purges(name string, f *File) bool {
+	return w.made(f) && (w.Stale == nil || slices.Contains(w.Stale.Names, name) &&
+		!slices.ContainsFunc(parse(f.record()), func(p plan.Peer) bool {
+			return !slices.Contains(w.Stale.Peers, nameOf([]plan.Peer{p}, p.PublicKey))
+		}))
+}
+
 // others are the interfaces that wg_tunnel made for somebody else, sorted.
 func (s Have) others(w Want) []string {
 	wanted := w.names()
 	var out []string
 	for _, name := range sortedKeys(s.Interfaces) {
 		f := s.Interfaces[name].File
-		if _, ok := wanted[name]; !ok && f != nil && f.Ours && !w.made(f) {
+		if _, ok := wanted[name]; !ok && f != nil && f.Ours && !w.purges(name, f) {
 			out = append(out, name)
 		}
 	}

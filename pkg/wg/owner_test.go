@@ -68,6 +68,29 @@ func TestPurgeIsOfOneMesh(t *testing.T) {
 	assert.Equal(t, kept, rows(f, "wg1"))
 }
 
+// A purge that was decided on before takes nothing that another run has made since: another tunnel,
+// one of the same name, or the filter of one that stays.
+func TestPurgeIsOfWhatWasStale(t *testing.T) {
+	f := meshHost()
+	f.boot = wg.BootAbsent
+	w := of("routers", mesh())
+	w.Input = wg.InputMesh
+	converge(t, f, w)
+	kept := rows(f, "wg2")
+	later := func(names, peers []string) wg.Want {
+		w := of("routers", mesh())
+		w.Tunnels, w.Purge, w.Stale = []plan.Tunnel{}, true, &wg.Gone{Names: names, Peers: peers}
+		return w
+	}
+	assert.Empty(t, converge(t, f, later([]string{"wg1"}, []string{"another"})))
+	assert.Empty(t, converge(t, f, later([]string{}, nil)))
+	want := []string{"mss clamp and input filter: loaded", "wg1: removed"}
+	assert.Equal(t, want, converge(t, f, later([]string{"wg1"}, []string{"ann"})))
+	assert.Equal(t, kept, rows(f, "wg2"))
+	assert.Equal(t, wg.BootCurrent, f.boot)
+	assert.Contains(t, f.mss.File, "wg2", "its filter")
+}
+
 // Two prefixes are clamped side by side, and neither run undoes the other.
 func TestClampOfTwo(t *testing.T) {
 	f := meshHost()

@@ -166,7 +166,7 @@ func (s Have) stale(w Want) []string {
 	var out []string
 	for _, name := range sortedKeys(s.Interfaces) {
 		i := s.Interfaces[name]
-		if _, ok := wanted[name]; !ok && w.made(i.File) {
+		if _, ok := wanted[name]; !ok && w.purges(name, i.File) {
 			out = append(out, name)
 		}
 	}

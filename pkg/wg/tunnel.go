@@ -33,6 +33,7 @@ type Want struct {
 	// how long packets wait for the peers to know a new key of this router; 0: not at all
 	Hold            time.Duration
 	Purge           bool   // remove what was made for this mesh and is no longer wanted
+	Stale           *Gone  // with Purge: nothing but this
 	Replace         bool   // without Purge: only what is in the way of a wanted interface
 	MSSClamp        bool   // keep the nftables table that clamps TCP MSS
 	Input           string // InputAccept, InputMesh; empty: as the other tunnels here

@@ -166,6 +166,11 @@ options:
       - Only keys with a record of this module for I(mesh) are removed.
     type: bool
     default: false
+  stale_peers:
+    description: With I(purge), the only peers whose keys to remove, as M(wgmesh.router.wg_tunnel) returned them.
+    type: list
+    elements: str
+    version_added: 1.0.0
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   check_mode:

@@ -142,6 +142,16 @@ options:
         interface (another I(interface_prefix), say).
     type: bool
     default: false
+  stale:
+    description: With I(purge), the only interfaces to remove, as a run before returned them. What has been made since stays.
+    type: list
+    elements: str
+    version_added: 1.0.0
+  stale_peers:
+    description: With I(stale), to whom these interfaces are, as a run before returned it. One that has another peer by now stays.
+    type: list
+    elements: str
+    version_added: 1.0.0
   mss_clamp:
     description:
       - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU
