@@ -23,9 +23,10 @@ type Step struct {
 // Sequence makes the module that does the work of several of a table in one call, one
 // after another. Each has its own check mode and diff, as if it were alone. The first that
 // fails is the last. What a step may take from an earlier one's result is read here, so
-// nothing has to travel for it. The router's lock is held from the first step that wants it
-// to the last one that does: another run, or what is left of one whose controller died, comes
-// before all of them or after. A look at the network at the end keeps nobody waiting.
+// nothing has to travel for it. When one of them wants the router's lock, it is held from the
+// first step to the last one that does: another run, or what is left of one whose controller died,
+// comes before all of them or after, and none acts by what one before it has read without the lock.
+// A look at the network at the end keeps nobody waiting.
 func Sequence(table map[string]Module) Module {
 	return Module{steps: table, harden: harden}
 }
@@ -88,18 +89,7 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 		results = map[string]any{}
 	}
 	res["answers"] = answers
-	var held holding
-	defer func() { held.end() }()
-	last := m.lastLocked(o.Steps)
-	for i, s := range o.Steps {
-		if i > last {
-			held.end()
-			held = nil
-		}
-		one, ran := m.step(ctx, ctl, fmt.Sprintf("steps[%d]", i), s, results, &held)
-		if !ran {
-			continue
-		}
+	add := func(s Step, one result) (failed bool) {
 		text, err := one.text()
 		var read map[string]any
 		if err = errors.Join(err, json.Unmarshal(text, &read)); err != nil {
@@ -107,24 +97,43 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 		}
 		results[s.Register], answers[s.Register] = read, text
 		res["changed"] = res["changed"] == true || one["changed"] == true
-		if one["failed"] == true {
-			res["failed"] = true
-			res["msg"] = fmt.Sprintf("%s: %v", s.Name, read["msg"])
+		if failed = one["failed"] == true; failed {
+			res["failed"], res["msg"] = true, fmt.Sprintf("%s: %v", s.Name, read["msg"])
+		}
+		return failed
+	}
+	var held holding
+	defer func() { held.end() }()
+	first, last := m.locks(o.Steps)
+	if first >= 0 {
+		if err := held.take(ctx, ctl, m.steps[inBinary(o.Steps[first].Module)]); err != nil {
+			add(o.Steps[first], result{"changed": false}.fail(err))
+			return res
+		}
+	}
+	for i, s := range o.Steps {
+		if i > last {
+			held.end()
+			held = nil
+		}
+		if one, ran := m.step(ctx, ctl, fmt.Sprintf("steps[%d]", i), s, results); ran && add(s, one) {
 			break
 		}
 	}
 	return res
 }
 
-// lastLocked is the index of the last step that wants the router's lock, -1 when none does.
-func (m Module) lastLocked(steps []Step) int {
-	last := -1
+// locks are the indexes of the first and the last step that wants the router's lock, -1 when none does.
+func (m Module) locks(steps []Step) (first, last int) {
+	first, last = -1, -1
 	for i, s := range steps {
 		if m.steps[inBinary(s.Module)].lock != "" {
-			last = i
+			if last = i; first < 0 {
+				first = i
+			}
 		}
 	}
-	return last
+	return first, last
 }
 
 // inBinary is the name of a module here. In Ansible what only reads is called _info.
@@ -132,7 +141,7 @@ func inBinary(module string) string { return strings.TrimSuffix(module, "_info")
 
 // step runs one step, unless it is to be left out.
 func (m Module) step(ctx context.Context, ctl control, at string, s Step,
-	results map[string]any, held *holding,
+	results map[string]any,
 ) (res result, ran bool) {
 	res = result{"changed": false}
 	find := func(path, reference string) (any, error) { return lookup(path, reference, results) }
@@ -152,14 +161,10 @@ func (m Module) step(ctx context.Context, ctl control, at string, s Step,
 		return res.fail(err), true
 	}
 	raw, err := json.Marshal(args)
-	module := m.steps[inBinary(s.Module)]
-	if err == nil {
-		err = held.take(ctx, ctl, module)
-	}
 	if err != nil {
 		return res.fail(err), true
 	}
-	module.survivor(ctx, ctl, raw, res)
+	m.steps[inBinary(s.Module)].survivor(ctx, ctl, raw, res)
 	return res, true
 }
 

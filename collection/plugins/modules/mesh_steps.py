@@ -14,8 +14,8 @@ description:
   - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A
     task of Ansible costs a round trip and its own work on the controller, which is more than most of these modules
     need.
-  - Each step has its own check mode and diff, and each of its answers is looked at as that of the module alone. The lock of
-    the router is held from the first step that may change something to the last one that may.
+  - Each step has its own check mode and diff, and each of its answers is looked at as that of the module alone. When
+    one of them may change something, the lock of the router is held from the first step to the last one that may.
   - 'A step may take an option from what an earlier step answered, or from I(given). C({"$from": "mesh.plan.tunnels"}) is
     C(plan.tunnels) of the step that registers C(mesh). With C($default) beside it that is taken where there is no such key.'
   - A step that confirms a change has to be the first, since the task runs over a new connection then.
