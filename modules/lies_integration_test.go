@@ -682,6 +682,7 @@ func (p player) answer(module string) map[string]any {
 		}
 		return p.run(ansible.New(meshplan.Plan, ansible.Unlocked()), p.args, files)
 	case "wg_keypair":
+		p.meanwhile("keys")
 		answer := p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()), p.args, keyFiles)
 		if _, err := os.Stat(filepath.Join(p.dir, "renewed")); err == nil {
 			answer["renewed"] = true
@@ -745,13 +746,18 @@ func (p player) documented(module string) map[string]any {
 	return answer
 }
 
+// meanwhile is what another run does just before.
+func (p player) meanwhile(when string) {
+	if run, err := os.ReadFile(filepath.Join(p.dir, "meanwhile"+when)); err == nil {
+		_ = exec.CommandContext(context.Background(), "sh", "-c", string(run)).Run()
+	}
+}
+
 // peer is mesh_peer without the interface.
 func (p player) peer() map[string]any {
 	caller := p.args["name"].(string)
 	state, _ := p.args["state"].(string)
-	if run, err := os.ReadFile(filepath.Join(p.dir, "meanwhile"+state)); err == nil {
-		_ = exec.CommandContext(context.Background(), "sh", "-c", string(run)).Run()
-	}
+	p.meanwhile(state)
 	out := p.run(ansible.New(wgkeypair.Plan, ansible.Unlocked()), map[string]any{"name": p.name}, keyFiles)
 	answer := map[string]any{"changed": out["changed"], "router": p.name, "interface": "wg1", "public": out["public"]}
 	door, err := gate.Read(filepath.Join(p.dir, "gate", gate.StateFile))

@@ -16,6 +16,7 @@ import (
 	"github.com/wgmesh/router/internal/nettest"
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/gate"
 )
 
 // joiner is the router that joins while another run does something to it.
@@ -50,6 +51,7 @@ func TestRemovedWhileAnotherOneJoins(t *testing.T) {
 	}{
 		{"after it was told", "newest", honest[0]},
 		{"after it was asked", "2.14", honest[2]},
+		{"after its plan", "newest", honest[2]}, // of a callback, whose plan goes before what the gate has
 	} {
 		t.Run(tt.when, func(t *testing.T) {
 			n, dir := joining(t, tt.core)
@@ -58,11 +60,18 @@ func TestRemovedWhileAnotherOneJoins(t *testing.T) {
 			nettest.Sh(t, "cp -a %[1]s/gate %[1]s/gate.before", dir)
 			n.gate(joiner, tt.gone)
 			nettest.Sh(t, "cd %s && mv gate gate.removed && mv gate.before gate", dir)
-			state := map[string]string{"after it was asked": "known"}[tt.when]
-			n.write("router/"+tt.gone+"/meanwhile"+state,
-				fmt.Sprintf("cd %s && rm -r gate psk/%d.* && mv gate.removed gate", dir, number), 0o600)
+			hook, play := tt.gone+"/meanwhile", n.join
+			switch tt.when {
+			case "after it was asked":
+				hook += "known"
+			case "after its plan":
+				hook = joiner + "/meanwhilekeys"
+				play = func() (string, error) { return n.playbook("callback", "--limit", joiner) }
+			}
+			n.write("router/"+hook,
+				fmt.Sprintf("cd %s && [ -e gate.removed ] && rm -r gate psk/%d.* && mv gate.removed gate", dir, number), 0o600)
 
-			out, err := n.join()
+			out, err := play()
 			require.NoError(t, err, tail(out))
 			require.NoDirExists(t, dir+"/gate.removed", "nothing was removed meanwhile")
 			var told struct {
@@ -74,6 +83,8 @@ func TestRemovedWhileAnotherOneJoins(t *testing.T) {
 			assert.NotContains(t, string(must.Get(os.ReadFile(dir+"/bird_config.json"))(t)), tt.gone)
 			left := must.Get(filepath.Glob(fmt.Sprintf("%s/psk/%d.*", dir, number)))(t)
 			assert.Empty(t, left)
+			state := must.Get(gate.Read(dir + "/gate/" + gate.StateFile))(t)
+			assert.False(t, state.Knows(tt.gone), "it is let in again")
 		})
 	}
 }

@@ -89,7 +89,11 @@ func (o Options) plan(ctx context.Context, host keypair.Host) (ansible.Plan, err
 	if err != nil {
 		return ansible.Plan{}, err
 	}
-	switch now := delta.Public().PublicKey; {
+	now := delta.Public().PublicKey
+	if o.Regenerate == string(keypair.Always) {
+		now = have.Private.Public // which is to go
+	}
+	switch {
 	case o.PublicKey == "" || now == o.PublicKey:
 	case now == "" && o.Regenerate == "never": // as before its first key
 		return ansible.Plan{}, cause.New("%s was taken back before this run had ended: "+

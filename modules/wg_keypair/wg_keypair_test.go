@@ -81,7 +81,8 @@ func TestPlan(t *testing.T) {
 	assert.False(t, must.Get(o.plan(t.Context(), host))(t).Changed)
 	for _, other := range []func(o *Options){
 		func(o *Options) { o.PublicKey = strings.Repeat("A", 43) + "=" },
-		func(o *Options) { o.Regenerate = "always" },
+		// Of two rotations one goes.
+		func(o *Options) { o.PublicKey, o.Regenerate = strings.Repeat("A", 43)+"=", "always" },
 		func(o *Options) { o.PrivateKeyFile += ".none" },
 		func(o *Options) { o.PrivateKeyFile, o.Regenerate = o.PrivateKeyFile+".none", "never" },
 	} {
@@ -96,7 +97,9 @@ func TestPlan(t *testing.T) {
 		require.EqualError(t, err, o.PrivateKeyFile+want)
 		assert.Empty(t, p, "nothing is known of a change that waits, which is another run's to settle")
 	}
-	o.PublicKey = ""
+	o.Regenerate = "always"
+	assert.True(t, must.Get(o.plan(t.Context(), host))(t).Changed)
+	o.PublicKey, o.Regenerate = "", "partial_idempotence"
 
 	text := must.Get(json.Marshal([]any{p.Before, p.After, p.Return, p.Warnings, out}))(t)
 	key := must.Get(os.ReadFile(o.PrivateKeyFile))(t)

@@ -14,6 +14,7 @@ import unittest.mock
 import inventories  # noqa: F401  (it finds the collection)
 import warm
 from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable
+from ansible_collections.wgmesh.router.plugins.filter.listed import listed
 
 
 class Turns(unittest.TestCase):
@@ -43,10 +44,10 @@ class Turns(unittest.TestCase):
         "        looks = [args] + [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_status_info']\n"
         "        if not any('networks' in look.get('accept', []) for look in looks):\n"
         "            seen = dict(seen, troubles=seen['troubles'] + seen.get('networks', []))\n"
+        "        if seen['ages'] and seen['ages'][0]['seconds'] < 60 and any(step['name'] == 'See whether a change waits' for step in args.get('steps', [])):\n"
+        "            with open(%r, 'w') as f:\n"
+        "                json.dump({**told, host: {**seen, 'ages': []}}, f)\n"
         "        if name == 'mesh_status_info':\n"
-        "            if seen['ages'] and seen['ages'][0]['seconds'] < 60:\n"
-        "                with open(%r, 'w') as f:\n"
-        "                    json.dump({**told, host: {**seen, 'ages': []}}, f)\n"
         "            return dict({'forwarded': 0, **seen}, notes=seen['notes'] if args.get('failover_plan') == failover else [])\n"
         "        with open(%r, 'a') as f:\n"
         "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
@@ -63,7 +64,8 @@ class Turns(unittest.TestCase):
         "            by.setdefault('bird_config', {'stale': [], 'pending': [], **now})\n"
         "            with open(%r, 'w') as f:\n"
         "                json.dump({**told, host: told[host] if 'bird' in told[host] else {**told[host], **now}, **later}, f)\n"
-        "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}}\n"
+        "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'removed': seen.get('says', [])}\n"
+        "        by['wg_keypair'] = {'public_key': 'of before'}\n"
         "        if task_vars['inventory_hostname'] in out[1:]:\n            return {'failed': True, 'msg': 'it was removed from the mesh'}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
@@ -187,6 +189,25 @@ class Turns(unittest.TestCase):
                 self.assertEqual((want, []), (code, [line for line in did if line.startswith("gcp-1: Ask the peer")]), out)
                 if want:
                     self.assertIn("it was removed from the mesh", out)
+
+    def test_leaves_out_who_was_removed_before_it_was_there(self):
+        """A new machine had one tunnel with a removed router, of which it had never heard. One that says so alone removes nobody."""
+        self.obedient()
+        (self.root / "ansible_collections/wgmesh/router/plugins/action/mesh_gate.py").write_text(
+            "import json\nfrom ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+            "        args, host = self._task.args, task_vars['inventory_hostname']\n"
+            "        said = [out['name'] for names in (args.get('heard') or {}).values() for out in names] if args['keep_removed'] else []\n"
+            "        out = sorted({name for name in said if said.count(name) > 1})\n"
+            "        with open(%r) as f:\n            told = json.load(f)\n"
+            "        told[host].update({'out': out} if out else {})\n"
+            "        with open(%r, 'w') as f:\n            json.dump(told, f)\n"
+            "        return {'changed': len(out) > 0, 'removed': out}\n" % (str(self.root / "seen"), str(self.root / "seen")))
+        says = {router.replace("-", "_"): self.seen(router, says=[{"name": "gcp-1", "id": 5}]) for router in self.SITES["aws"]}
+        for who, want in ((says, False), ({"aws_1": says["aws_1"]}, True)):
+            with self.subTest(want):
+                code, out, _did = self.play("callback", "--limit", "azure-1", **who)
+                told = out.partition("Have the peers set up their ends]")[2].partition("TASK [")[0]
+                self.assertEqual((0, True, want), (code, "azure-1: aws-1" in told, "azure-1: gcp-1" in told), out)
 
     def test_removed_says_who_is_alone(self):
         self.meshed({"__mesh_links": {"answers": {}}})
@@ -322,6 +343,10 @@ class Turns(unittest.TestCase):
     def test_rotates_alone_after_another_run(self):
         """Two runs at once gave the only router of a site keys of which its peers were told only one."""
         self.obedient()
+        (self.root / "ansible_collections/wgmesh/router/plugins/action/wg_keypair.py").write_text(
+            "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
+            "        alone = self._task.args.get('public_key') == 'of before'\n" # another one has made keys since it looked
+            "        return {'failed': not alone, 'public': {'public_key': 'a', 'sealing_key': 'b'}}\n")
         line = "a change of gcp-1 waits for its confirmation, by another run: let that end, and run again"
         for seconds, want in ((5, 0), (600, 2)):  # it ends while this one waits, or does not
             with self.subTest(seconds):
@@ -477,7 +502,7 @@ class Turns(unittest.TestCase):
                 "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
                 "        tunnels = [] if 'results' in self._task.args else [dict.fromkeys(('router', 'peer'), task_vars['inventory_hostname'])]\n"
                 "        drawn = {'tunnels': tunnels, 'problems': [], 'troubles': [], 'lines': self._task.args.get('results')}\n"
-                "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': [], **drawn}\n")
+                "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': [], 'removed': [], **drawn}\n")
 
     def site(self, *plays):
         """A playbook of somebody's own, of several of ours in one run: the names, each with the mesh if it is not all of them."""
@@ -522,6 +547,16 @@ class Turns(unittest.TestCase):
             code, out, did = self.play(play, "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
             self.assertEqual((2, []), (code, did), out)
             self.assertIn("mesh_upgrade_hook: %s: task 1 is not one: expected a file of tasks, not a playbook" % self.hook, out)
+
+    def test_listed(self):
+        for names, want in (
+            ([], ""),
+            (["azure-1", "aws-1"], "azure-1, aws-1"),
+            (["azure-%d" % i for i in range(100)], "azure-0, azure-1, azure-2, azure-3, azure-4 and 95 more"),
+            (["a" * 63], "a" * 57 + "..."),
+            (["a" * 63, "b" * 63], "a" * 46 + "... and 1 more"),
+        ):
+            self.assertEqual(want, listed(names))
 
     def test_hookable(self):
         for text, want in (
@@ -615,8 +650,18 @@ class Turns(unittest.TestCase):
         self.assertIn("azure-1 stays drained: a run has drained it (upgrade, run 4f2a): wait for it, or undrain it alone with --limit", out)
         code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=begun)
         self.assertEqual((0, ["azure-1: Undrain this router"]), (code, did), out)
+        # Nor one that a run drains between the look and the undrain.
         code, out, did = self.play("undrain", azure_1=self.seen("azure-1", True, drained_why="disk"))
-        self.assertEqual((0, True), (code, "azure-1: Undrain this router" in did), out)
+        self.assertEqual((0, ["azure-1: Undrain this router"]), (code, did), out)
+        self.assertEqual("azure-1: undrained disk\n", (self.root / "whys").read_text())
+
+    def test_resets_no_one_undrained_meanwhile(self):
+        """A router was reset under traffic that somebody had undrained while the reset waited for its last packet."""
+        was = {"stale": [], "pending": [], "drained": True}
+        for now, want in ((False, 2), (True, 0)):
+            with self.subTest(now):
+                code, out, _did = self.play("reset", "--check", "--limit", "azure-1", azure_1=self.seen("azure-1", now, bird=was))
+                self.assertEqual((want, want > 0), (code, "azure-1 was undrained meanwhile, and is in use: mend it first, or" in out), out)
 
     def test_undrains_its_own(self):
         """A replace undrained the new machine whatever somebody had drained it for meanwhile, and a rotate the only router of a site."""

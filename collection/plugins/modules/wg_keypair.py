@@ -68,6 +68,7 @@ options:
     description:
       - The public key that the other routers were told. When it is not that of the router any more, as when another run has made
         new keys meanwhile, the module fails and does nothing. Empty for any.
+      - With I(regenerate=always), the one that the new key is to replace.
     type: str
     default: ""
   image_build:
