@@ -68,8 +68,8 @@ func TestRemovedWhileAnotherOneJoins(t *testing.T) {
 				hook = joiner + "/meanwhilekeys"
 				play = func() (string, error) { return n.playbook("callback", "--limit", joiner) }
 			}
-			n.write("router/"+hook,
-				fmt.Sprintf("cd %s && [ -e gate.removed ] && rm -r gate psk/%d.* && mv gate.removed gate", dir, number), 0o600)
+			n.write("router/"+hook, fmt.Sprintf(
+				"cd %s && [ -e gate.removed ] && rm -r gate psk/%d.* && mv gate.removed gate", dir, number), 0o600)
 
 			out, err := play()
 			require.NoError(t, err, tail(out))
