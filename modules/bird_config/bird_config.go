@@ -106,10 +106,16 @@ func (o Options) floor(root string, host bird.Host) floor.Host {
 	return f
 }
 
+// Places are where BIRD lives on this host, and what lies below its routes.
+func (o Options) Places() (bird.Host, floor.Host) {
+	host := o.host("/")
+	return host, o.floor("/", host)
+}
+
 // Plan works out what BIRD on this host needs.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
-	host := o.host("/")
-	return planBoth(ctx, o, host, o.floor("/", host))
+	host, below := o.Places()
+	return planBoth(ctx, o, host, below)
 }
 
 // planBoth is the floor's plan with BIRD's on top of it, under the guard when they are to

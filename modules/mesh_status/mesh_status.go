@@ -105,6 +105,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	strangers := r.Confine()
 	seen, report := status.Wait(ctx, r, time.Duration(o.Wait)*time.Second)
 	look("/", &seen)
+	o.lookAtBoot(ctx, r, &seen)
 	p := ansible.Plan{Return: map[string]any{
 		"ages":             status.Ages(seen),
 		"failover":         status.FailoverOf(r, seen),

@@ -190,8 +190,11 @@ func (h *Host) install(ctx context.Context, text []byte) (string, error) {
 	return "wrote " + h.Path, h.keep(text)
 }
 
-// place writes a file that BIRD reads.
+// place writes a file that BIRD reads, where it can get at it.
 func (h *Host) place(path string, text []byte) error {
+	if err := h.open(path); err != nil {
+		return err
+	}
 	return atomicfile.WriteGroup(path, text, 0o640, h.group(path))
 }
 
@@ -224,12 +227,13 @@ func birdsGroup(groups string) int {
 	return 0
 }
 
-// closed reports whether a file has another mode or group than BIRD needs. A BIRD that is
-// root needs none.
+// closed reports whether a file, or its folder, has another mode or group than BIRD needs. A
+// BIRD that is root needs none.
 func (h *Host) closed(path string) bool {
 	info, err := os.Lstat(path)
 	gid := h.group(path)
-	return err == nil && gid != 0 && (info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Gid) != gid)
+	return err == nil && gid != 0 &&
+		(info.Mode() != 0o640 || int(info.Sys().(*syscall.Stat_t).Gid) != gid || h.shut(path))
 }
 
 // keep writes the copy of bird.conf, when something would put it back. It comes

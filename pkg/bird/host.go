@@ -103,7 +103,7 @@ func (h Host) Validate() error {
 }
 
 // closedMark is behind a text that BIRD cannot read again.
-const closedMark = "# its mode or group is not the one for BIRD\n"
+const closedMark = "# its mode or group, or its folder's, is not the one for BIRD\n"
 
 // Observe reads all of it and writes nothing.
 func (h Host) Observe(ctx context.Context) (Have, error) {

@@ -91,6 +91,21 @@ func TestFilesAreOfBirdsGroup(t *testing.T) {
 	mends("the same text, closed", 3)
 	require.NoError(t, os.Chown(g.conf()+".good", 0, 0))
 	mends("the copy", 3)
+	for _, folder := range []struct {
+		group           int
+		closed, through os.FileMode
+	}{{0, 0o700, 0o750}, {group, 0o700, 0o750}, {4243, 0o750, 0o751}} {
+		require.NoError(t, os.Chown(g.dir, -1, folder.group))
+		require.NoError(t, os.Chmod(g.dir, folder.closed))
+		wrong, shut, _ := g.host.AtBoot(t.Context())
+		assert.Empty(t, wrong)
+		assert.Equal(t, g.dir, shut)
+		mends("the folder", 3)
+		assert.Equal(t, folder.through, must.Get(os.Stat(g.dir))(t).Mode().Perm())
+		_, shut, ours := g.host.AtBoot(t.Context())
+		assert.Empty(t, shut)
+		assert.True(t, ours)
+	}
 
 	g.signal(t, syscall.SIGKILL)
 	_ = g.cmd.Wait()

@@ -21,6 +21,11 @@ func stamped(rendered string) string {
 	return strings.Replace(rendered, noStamp, hex.EncodeToString(sum[:8]), 1)
 }
 
+// whole reports whether a text is as it was rendered: nobody has edited it since.
+func whole(text []byte) bool {
+	return string(text) == stamped(string(redefine(text, plan.BirdStamp, noStamp)))
+}
+
 // StampOf reads the stamp that a text carries.
 func StampOf(text []byte) Stamp {
 	value, _ := find(text, plan.BirdStamp)

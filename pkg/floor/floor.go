@@ -170,7 +170,7 @@ func (s Have) view() string {
 		fmt.Fprintf(&b, "# %s:\n%s", f.Path, f.Text)
 	}
 	if s.Enabled {
-		fmt.Fprintf(&b, "# at boot: %s\n", unit)
+		fmt.Fprintf(&b, "# at boot: %s\n", Unit)
 	}
 	return b.String()
 }

@@ -31,8 +31,10 @@ type Host struct {
 	Systemctl func(ctx context.Context, args ...string) error `json:"-"`
 }
 
+// Unit loads the floor at boot.
+const Unit = "wgmesh-floor.service"
+
 const (
-	unit   = "wgmesh-floor.service"
 	script = "floor.sh"
 
 	networkdUnit = "systemd-networkd.service"
@@ -46,8 +48,8 @@ const commandTime = 45 * time.Second
 var scriptText string
 
 func (h Host) list() string     { return filepath.Join(h.Folder, "floor") }
-func (h Host) unit() string     { return filepath.Join(h.Units, unit) }
-func (h Host) wants() string    { return filepath.Join(h.Units, "sysinit.target.wants", unit) }
+func (h Host) unit() string     { return filepath.Join(h.Units, Unit) }
+func (h Host) wants() string    { return filepath.Join(h.Units, "sysinit.target.wants", Unit) }
 func (h Host) networkd() string { return filepath.Join(h.Networkd, "50-wgmesh.conf") }
 
 // paths are those of all files, in the order in which they are written. A unit
@@ -197,10 +199,10 @@ func (h Host) place(ctx context.Context, d Delta, done *[]string) error {
 		if !wanted {
 			continue
 		}
-		if err := h.systemctl(ctx, verb, "--now", unit); err != nil {
+		if err := h.systemctl(ctx, verb, "--now", Unit); err != nil {
 			return err
 		}
-		did(verb + "d " + unit)
+		did(verb + "d " + Unit)
 	}
 	for _, path := range d.Delete {
 		if err := atomicfile.Remove(path); err != nil {

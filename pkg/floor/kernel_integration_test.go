@@ -69,6 +69,22 @@ func host(t *testing.T) floor.Host {
 // inactive is what systemctl says of a unit that does not run.
 func inactive() error { return exec.Command("sh", "-c", "exit 3").Run() }
 
+// What the next boot lacks is told from the files, of which the list may have wider networks.
+func TestAtBoot(t *testing.T) {
+	alone(t)
+	h, refused := host(t), prefixes("10.1.0.0/16", "10.1.1.0/24", "10.2.0.0/16")
+	h.Owner = mark.Owner{Mesh: "routers"}
+	reach(t, h, floor.Want{Networks: prefixes("::/0", "10.1.0.0/16", "10.2.0.0/16")})
+	h.Owner = mark.Owner{} // whoever looks does not know the mesh
+	assert.Empty(t, h.AtBoot(t.Context(), refused))
+	list, unit := h.Folder+"/floor", h.Units+"/wgmesh-floor.service"
+	require.NoError(t, os.WriteFile(list, nil, 0o644))
+	assert.Equal(t, []string{list}, h.AtBoot(t.Context(), refused))
+	require.NoError(t, os.WriteFile(list, floor.Text(mark.Owner{}, refused[:1]), 0o644))
+	require.NoError(t, os.Remove(unit))
+	assert.Equal(t, []string{list, unit}, h.AtBoot(t.Context(), refused))
+}
+
 // What failed between a file and who reads it is done by the next run: the unit's reload,
 // networkd's restart, and the question whether it runs.
 func TestReadersAreToldAgain(t *testing.T) {

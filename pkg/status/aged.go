@@ -33,6 +33,14 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): " +
 			"look at chronyc tracking, and for rtcsync in chrony.conf"))
 	}
+	if len(o.Unready) > 0 {
+		note(cause.New("after the next boot it will not be as it is now (%s): run the mesh play",
+			cause.List(o.Unready)))
+	}
+	if len(o.Defeated) > 0 {
+		note(cause.New("what is read after the mesh's kernel settings undoes them (%s): mend those lines",
+			cause.List(o.Defeated)))
+	}
 	if folders := slices.Sorted(maps.Keys(o.Closed)); len(folders) > 0 { // one disk, as a rule
 		note(cause.New("no change can be made here, %s: %s: make room and make it writable",
 			folders[0], o.Closed[folders[0]]))

@@ -135,6 +135,9 @@ func (b boot) defeats(want Settings) []Defeat {
 		}
 		for _, k := range sortedKeys(last) {
 			w, ours := want[k]
+			if !ours && want.forwards(k) {
+				w, ours = "1", true
+			}
 			if !ours || satisfies(k, last[k], w) {
 				continue
 			}
@@ -147,6 +150,13 @@ func (b boot) defeats(want Settings) []Defeat {
 		}
 	}
 	return out
+}
+
+// forwards reports whether a parameter lets one interface do what these let all do.
+func (s Settings) forwards(k Key) bool {
+	const suffix = "/forwarding"
+	six := strings.HasPrefix(string(k), prefixConf6) && s[keyForward6] == "1"
+	return strings.HasSuffix(string(k), suffix) && (six || strings.HasPrefix(string(k), prefixConf4))
 }
 
 // satisfies reports whether a value is as good as the wanted one: a buffer may

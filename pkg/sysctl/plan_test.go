@@ -146,6 +146,44 @@ func TestKeysThatCannotBeSetHere(t *testing.T) {
 	assert.Contains(t, plan.Warnings()[0], "net.core.rmem_default, net.core.rmem_max: this kernel or container")
 }
 
+// What the next boot makes of a router is told from the drop-in and the files after it.
+func TestAtBoot(t *testing.T) {
+	const drop = "etc/sysctl.d/99-zz-wgmesh.conf"
+	root := stock().host(t)
+	host := sysctl.Host{Root: root}
+	converge(t, root, sysctl.Profile{IPv6: new(true), Interfaces: []string{"wg1"}, RmemMax: 8 << 20})
+	kept, defeated := host.AtBoot(true)
+	assert.True(t, kept)
+	assert.Empty(t, defeated)
+	text := dropin(t, root)
+	write := func(path, text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o644))
+	}
+	for line, ipv4 := range map[string]bool{
+		"net.ipv4.ip_forward = 1\n": false, "net.ipv6.conf.all.forwarding = 1\n": true,
+		"net.ipv4.conf.all.rp_filter = 0\n": false,
+	} {
+		require.Contains(t, text, line)
+		write(drop, strings.Replace(text, line, "", 1))
+		kept, _ = host.AtBoot(true)
+		assert.False(t, kept, line)
+		kept, _ = host.AtBoot(false)
+		assert.Equal(t, ipv4, kept, line)
+	}
+	write("etc/sysctl.d/zz.conf", "net.ipv4.ip_forward=0\nnet.core.rmem_max=4096\n")
+	for _, cut := range []string{text, ""} {
+		write(drop, cut)
+		kept, defeated = host.AtBoot(true)
+		assert.Equal(t, cut != "", kept)
+		require.NotEmpty(t, defeated)
+		assert.Equal(t, "/etc/sysctl.d/zz.conf", defeated[len(defeated)-1].By)
+	}
+	require.NoError(t, os.Remove(filepath.Join(root, drop)))
+	kept, _ = host.AtBoot(false)
+	assert.False(t, kept)
+}
+
 func TestDefeats(t *testing.T) {
 	all := sysctl.Profile{
 		IPv6: new(true), Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,
@@ -165,6 +203,16 @@ func TestDefeats(t *testing.T) {
 		"another name of the key": {
 			files: tree{"usr/lib/sysctl.d/zz.conf": "net/ipv4/conf/all/forwarding = 0"},
 			want:  []string{"net.ipv4.ip_forward /usr/lib/sysctl.d/zz.conf"},
+		},
+		"one interface": {
+			files: tree{
+				"etc/sysctl.d/zz.conf": "net.ipv4.conf.eth0.forwarding=0\nnet.ipv6.conf.eth0.forwarding=0\n" +
+					"net.ipv6.conf.default.forwarding=1\nnet.ipv4.conf.eth0.bc_forwarding=0",
+			},
+			want: []string{
+				"net.ipv4.conf.eth0.forwarding /etc/sysctl.d/zz.conf",
+				"net.ipv6.conf.eth0.forwarding /etc/sysctl.d/zz.conf",
+			},
 		},
 		"hidden by /etc": {
 			files: tree{"usr/lib/sysctl.d/zz.conf": "net.ipv4.ip_forward=0", "etc/sysctl.d/zz.conf": "#"},

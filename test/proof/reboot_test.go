@@ -25,6 +25,7 @@ func TestReboot(t *testing.T) {
 	l := up(t, "reboot", "test/proof/testdata/reboot.yml")
 	l.mesh(t)
 	l.steps(t, []step{
+		{"what the next boot would lack is said, and the mesh play mends it", nextBoot},
 		{"BIRD before the tunnels, and after them", eitherOrder},
 		{"files that were half written, zero or gone are put back", damagedFiles},
 		{"what was damaged has been named, and the next run mends the rest", damageIsMended},
@@ -64,6 +65,41 @@ const (
 			> /etc/systemd/system/wg-quick@.service.d/10-order.conf`
 	anyOrder = `rm /etc/systemd/system/wg-quick@.service.d/10-order.conf`
 )
+
+func nextBoot(t *testing.T, l lab) {
+	said := func(play string) string {
+		_, out := l.green(t, play)
+		return strings.Join(strings.Fields(out), " ")
+	}
+	lacks := map[string]string{}
+	for router, harm := range map[string][2]string{
+		victim: {
+			"systemctl -q disable wgmesh-floor bird wg-quick@wg2; chown root:root /etc/bird; chmod 700 /etc/bird",
+			"(wgmesh-floor is not enabled, bird is not enabled, wg-quick@wg2 is not enabled and 1 more)",
+		},
+		"two-1": {
+			"chmod 600 /etc/bird/bird.conf; : >/etc/wgmesh/floor; rm /etc/wireguard/wgmesh.nft",
+			"(/etc/bird/bird.conf is closed to BIRD, /etc/wgmesh/floor differs and 1 more)",
+		},
+		"three-1": {
+			"sed -i 's/hold time 30/hold time 31/' /etc/bird/bird.conf; rm /etc/sysctl.d/99-zz-wgmesh.conf",
+			"(/etc/bird/bird.conf differs, /etc/sysctl.d/99-zz-wgmesh.conf is missing)",
+		},
+	} {
+		l.in(t, router, harm[0])
+		lacks[router] = harm[1]
+	}
+	l.in(t, victim, "echo net.ipv4.ip_forward=0 > /etc/sysctl.d/zz.conf")
+	out := said("status")
+	for router, words := range lacks {
+		assert.Contains(t, out, router+": after the next boot it will not be as it is now "+words)
+	}
+	out = said("mesh")
+	assert.NotContains(t, out, "after the next boot")
+	assert.Contains(t, out, victim+": what is read after the mesh's kernel settings undoes them "+
+		"(net.ipv4.ip_forward=0 in /etc/sysctl.d/zz.conf)")
+	l.in(t, victim, "rm /etc/sysctl.d/zz.conf")
+}
 
 func eitherOrder(t *testing.T, l lab) {
 	l.powerCut(t, "tunnels first", tunnelsFirst, 2)

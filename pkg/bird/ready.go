@@ -1,0 +1,102 @@
+package bird
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/wgmesh/router/pkg/birdc"
+)
+
+// readyTime is how long AtBoot waits for a BIRD in the middle of a reconfiguration.
+const readyTime = 3 * time.Second
+
+// AtBoot lists the files for the next start of BIRD that are missing, or not those of now, and
+// what keeps BIRD from reading its own; empty: nothing does. It knows so of a BIRD that runs a
+// text of ours and is not on trial.
+func (h Host) AtBoot(ctx context.Context) (wrong []string, shut string, ours bool) {
+	runs, pending := h.runs(ctx)
+	if runs == "" || pending {
+		return nil, "", false
+	}
+	text, err := readIfThere(h.Path)
+	if err != nil || StampOf(text) != runs || !whole(text) {
+		wrong = append(wrong, h.Path)
+	}
+	switch {
+	case h.shut(h.Path):
+		shut = filepath.Dir(h.Path)
+	case err == nil && h.closed(h.Path):
+		shut = h.Path
+	}
+	var have Have
+	if !h.Manages() {
+		return wrong, shut, true
+	}
+	if err := h.observeBoot(&have); err != nil || have.Unit != h.Unit() {
+		wrong = append(wrong, h.dropIn())
+	}
+	if have.Good == nil && shut == "" {
+		wrong = append(wrong, h.good())
+	}
+	return wrong, shut, true
+}
+
+// runs asks BIRD which text it runs, and whether it may take that back.
+func (h *Host) runs(ctx context.Context) (s Stamp, pending bool) {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	c, err := birdc.Dial(ctx, h.Socket)
+	if err != nil {
+		return "", false
+	}
+	defer func() { _ = c.Close() }()
+	var d Daemon
+	if err := d.configuration(ctx, c); err != nil {
+		return "", false
+	}
+	return d.Runs, d.Pending
+}
+
+// shut reports whether BIRD, which is not root any more when it reads a file, cannot get
+// through the folder of it.
+func (h *Host) shut(path string) bool {
+	folder, gid := filepath.Dir(path), h.group(path)
+	info, err := os.Lstat(folder)
+	if err != nil || !info.IsDir() || gid == 0 || filepath.Base(folder) == "etc" {
+		return false
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	through := info.Mode().Perm() & 0o001
+	if int(owner.Gid) == gid {
+		through = info.Mode().Perm() & 0o010
+	}
+	if owner.Uid != 0 { // BIRD's own, as Debian's is
+		through |= info.Mode().Perm() & 0o100
+	}
+	return through == 0
+}
+
+// open lets BIRD through the folder of a file. One of root's group gets BIRD's.
+func (h *Host) open(path string) error {
+	if !h.shut(path) {
+		return nil
+	}
+	folder, gid := filepath.Dir(path), h.group(path)
+	info, err := os.Lstat(folder)
+	if err != nil {
+		return err
+	}
+	switch int(info.Sys().(*syscall.Stat_t).Gid) {
+	case 0:
+		if err := os.Chown(folder, -1, gid); err != nil {
+			return err
+		}
+		fallthrough
+	case gid:
+		return os.Chmod(folder, info.Mode()|0o050)
+	}
+	return os.Chmod(folder, info.Mode()|0o001)
+}
