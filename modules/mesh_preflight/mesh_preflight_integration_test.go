@@ -206,6 +206,10 @@ func TestHosts(t *testing.T) {
 			host:    shell("ip link add docker0 type veth peer name other; ip addr add 10.3.5.1/24 dev docker0"),
 			refused: []string{"10.3.5.0/24 of docker0 overlaps with 10.3.0.0/16 of site gcp"},
 		},
+		"an address of another site on loopback": {
+			host:    shell("ip link set lo up; ip addr add 10.3.1.100/32 dev lo; ip addr add 10.2.1.100/32 dev lo"),
+			refused: []string{"10.3.1.100/32 of lo overlaps with 10.3.0.0/16 of site gcp"},
+		},
 		"an old way there": {
 			host:   shell("ip route add 10.3.0.0/16 via 10.2.1.9 proto static"),
 			warned: []string{"a route to 10.3.0.0/16 by static on eth0 goes before the mesh's to site gcp: remove it"},

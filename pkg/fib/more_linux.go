@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/rtnl"
@@ -16,13 +17,24 @@ func (t Tables) Inside(n netip.Prefix) []netip.Prefix {
 	for _, rule := range t.rules[family(n.Addr())] {
 		tables[rule.Table] = rule.Table != unix.RT_TABLE_LOCAL
 	}
+	return t.within(n, func(r *netlink.Route) bool { return tables[r.Table] })
+}
+
+// Own lists the networks within n, smaller than it, that the host takes for addresses of its own.
+func (t Tables) Own(n netip.Prefix) []netip.Prefix {
+	return t.within(n, func(r *netlink.Route) bool {
+		return r.Table == unix.RT_TABLE_LOCAL && r.Type == unix.RTN_LOCAL
+	})
+}
+
+func (t Tables) within(n netip.Prefix, counts func(*netlink.Route) bool) []netip.Prefix {
 	seen := map[netip.Prefix]bool{}
 	var out []netip.Prefix
 	routes := t.routes[family(n.Addr())]
 	for i := range routes {
 		r := &routes[i]
 		p, ok := rtnl.Prefix(r.Dst)
-		if ok && tables[r.Table] && n.Contains(p.Addr()) && p.Bits() > n.Bits() && !seen[p] {
+		if ok && counts(r) && n.Contains(p.Addr()) && p.Bits() > n.Bits() && !seen[p] {
 			seen[p] = true
 			out = append(out, p)
 		}

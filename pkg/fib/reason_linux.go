@@ -73,6 +73,29 @@ func matches(r netlink.Rule, f Flow) bool {
 	return match != r.Invert
 }
 
+// Besides lists what becomes of some packets of a flow by rules for a protocol, a port or a
+// class (TOS) alone, of those rules that come before the one that decides about the others.
+func (t Tables) Besides(f Flow, others Reason) (out []Reason) {
+	for _, rule := range t.rules[family(f.Dst)] {
+		if others.Found && rule.Priority > others.Rule.Priority {
+			break
+		}
+		bare := rule
+		bare.IPProto, bare.Sport, bare.Dport, bare.Tos = 0, nil, nil, 0
+		if rule.Invert || matches(rule, f) || !matches(bare, f) {
+			continue
+		}
+		r := Reason{Rule: rule, links: t.links}
+		if r.Found = r.Drops(); !r.Found {
+			r.Route, r.Found = t.best(rule.Table, f.Dst, rule.SuppressPrefixlen)
+		}
+		if r.Found {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 func inside(n *net.IPNet, a netip.Addr) bool {
 	return n == nil || n.IP == nil || a.IsValid() && n.Contains(a.AsSlice())
 }
@@ -141,6 +164,10 @@ func (r Reason) RuleText() string {
 	add("from", text(r.Rule.Src), true)
 	add("to", text(r.Rule.Dst), r.Rule.Dst != nil && r.Rule.Dst.IP != nil)
 	add("iif", r.Rule.IifName, r.Rule.IifName != "")
+	add("tos", fmt.Sprintf("%#x", r.Rule.Tos), r.Rule.Tos != 0)
+	add("ipproto", strconv.Itoa(r.Rule.IPProto), r.Rule.IPProto > 0)
+	add("sport", ports(r.Rule.Sport), r.Rule.Sport != nil)
+	add("dport", ports(r.Rule.Dport), r.Rule.Dport != nil)
 	if r.Drops() {
 		words = append(words,
 			map[uint8]string{
@@ -151,6 +178,16 @@ func (r Reason) RuleText() string {
 		add("lookup", tableName(r.Rule.Table), true)
 	}
 	return fmt.Sprintf("rule %d (%s)", r.Rule.Priority, strings.Join(words, " "))
+}
+
+func ports(r *netlink.RulePortRange) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Start == r.End:
+		return strconv.Itoa(int(r.Start))
+	}
+	return fmt.Sprintf("%d-%d", r.Start, r.End)
 }
 
 // RouteText names the route as `ip route` does, in a few words: "default via

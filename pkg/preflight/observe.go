@@ -73,12 +73,13 @@ func (h *Have) interfaces() (map[int]string, error) {
 			kernel[int(l.Dport)] = l.Name
 		}
 		name := l.Attrs().Name
-		if h.Ours[name] || name == "lo" {
+		if h.Ours[name] {
 			continue
 		}
 		link := Link{Name: name}
 		for _, a := range addrs {
-			if p, ok := rtnl.Prefix(a.IPNet); ok && a.LinkIndex == l.Attrs().Index && !p.Addr().IsLinkLocalUnicast() {
+			if p, ok := rtnl.Prefix(a.IPNet); ok && a.LinkIndex == l.Attrs().Index &&
+				!p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback() {
 				link.Addresses = append(link.Addresses, p)
 			}
 		}

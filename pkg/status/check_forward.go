@@ -56,7 +56,10 @@ func (f *Forwarding) accept(r *Request, drained bool) (said []cause.Cause) {
 		if !accepts || x.needed && drained {
 			return x.needed && drained
 		}
-		if x.way == inward || x.answer.Err != nil || x.answer.Local || r.isTunnel(x.answer.Device) ||
+		if x.answer.Local { // the subnet that it is in is said
+			return x.way != inward && !x.exact
+		}
+		if x.way == inward || x.answer.Err != nil || r.isTunnel(x.answer.Device) ||
 			x.reason.Foreign() || x.reason.Route.Protocol != unix.RTPROT_KERNEL ||
 			x.reason.Device() != x.answer.Device {
 			return false
@@ -165,8 +168,8 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 		return f.refused(x, whose, where, all)
 	case x.answer.Local:
 		return wrong(
-			cause.New("it takes %s for addresses of its own (%s): remove that route of the table local", where,
-				x.reason.RouteText()))
+			cause.New("it takes %s for addresses of its own (%s): remove that address, or that route of table local",
+				where, x.reason.RouteText()))
 	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main) && !x.isBird(),
 		x.way != inward && !tunnel && !o.isEndpoint(x):
 		if x.reason.Foreign() {

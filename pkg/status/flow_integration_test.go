@@ -138,6 +138,67 @@ func TestAcceptedNetwork(t *testing.T) {
 	}
 }
 
+// An address of another site on this host swallows what is for it. One of its own site may float.
+func TestSwallowed(t *testing.T) {
+	const said = " for addresses of its own (local "
+	for _, tt := range []struct{ make, accept, found string }{
+		{"addr add 10.1.0.100/32 dev lo", "", "it takes 10.1.0.100/32 of 1" + said + "10.1.0.100/32)"},
+		{"addr add 10.1.0.100/32 dev eth0", "", "it takes 10.1.0.100/32 of 1" + said + "10.1.0.100/32)"},
+		{"route add local 10.1.0.64/26 dev lo", "", "it takes 10.1.0.64/26 of 1" + said + "10.1.0.64/26)"},
+		{"route add local 10.1.0.0/24 dev lo", "networks", "it takes 10.1.0.0/24 of 1" + said + "10.1.0.0/24)"},
+		{"addr add 10.1.0.100/32 dev lo", "networks", ""},
+		{"addr add 10.0.0.100/32 dev lo", "", ""},
+		{"addr add 10.9.0.100/32 dev lo", "", ""},
+	} {
+		r := alone(t, 2, 1, 1)
+		r.Accept = []string{tt.accept}
+		nettest.Sh(t, "ip %s", tt.make)
+		f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+		f.follow(r, must.Get(ownAddresses())(t), plenty)
+		var found []string
+		for _, p := range Judge(*r, Observation{Forwarding: f, Tunnels: make([]TunnelState, 1)}).Problems {
+			if strings.Contains(p.Cause.Found, "it takes ") {
+				found = append(found, p.Cause.Found)
+			}
+		}
+		assert.Equal(t, tt.found, strings.Join(found, "\n"), tt.make)
+	}
+}
+
+// A rule may take some packets away by their protocol, port or class, of which the kernel is not asked.
+func TestRulesBesides(t *testing.T) {
+	r := alone(t, 2, 1, 1)
+	nettest.Sh(t, "ip route add default dev eth0 table 100; ip route add 10.1.0.0/24 dev wm1-0 table 101; "+
+		"ip route add 10.8.0.0/24 dev eth0 table 102; ip route add 10.0.0.0/24 dev wm1-0 table 103")
+	for rule, said := range map[string]string{
+		"ipproto 6 dport 443 lookup 100 pref 500": "rule 500 (from all ipproto 6 dport 443 lookup 100) " +
+			"sends some of what is for other sites out of eth0",
+		"iif eth0 sport 53-60 lookup 100 pref 500": "rule 500 (from all iif eth0 sport 53-60 lookup 100) " +
+			"sends some of what is for other sites out of eth0",
+		"tos 0x10 prohibit pref 500": "rule 500 (from all tos 0x10 prohibit) drops some of what is for its site" +
+			"\nrule 500 (from all tos 0x10 prohibit) drops some of what is for other sites",
+		"ipproto 17 lookup 103 pref 500": "rule 500 (from all ipproto 17 lookup 103) " +
+			"sends some of what is for its site out of wm1-0",
+		"ipproto 6 lookup 101 pref 500":                "", // into the tunnel
+		"ipproto 6 lookup 102 pref 500":                "", // it has no way there
+		"ipproto 6 lookup main pref 500":               "",
+		"to 10.8.0.0/24 ipproto 6 lookup 100 pref 500": "",
+		"ipproto 6 lookup 100 pref 40000":              "", // main is before it
+	} {
+		nettest.Sh(t, "ip rule add %s", rule)
+		f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+		f.follow(r, must.Get(ownAddresses())(t), plenty)
+		var warned []string
+		for _, c := range Judge(*r, Observation{Forwarding: f, Tunnels: make([]TunnelState, 1)}).Warnings {
+			if assert.Equal(t, "remove it, or put one for table main before it", c.Do) {
+				warned = append(warned, c.Found)
+			}
+		}
+		assert.Equal(t, said, strings.Join(warned, "\n"), rule)
+		nettest.Sh(t, "ip rule del %s", rule)
+	}
+}
+
 // What the router itself sends to a peer's outside address in that one's site goes outside, and what it forwards
 // there by the tunnel. Without the rule, or a default route, a tunnel's packets go into a tunnel, which is why there
 // is no handshake.

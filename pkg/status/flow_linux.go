@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/filter"
 	"github.com/wgmesh/router/pkg/plan"
@@ -101,10 +103,11 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 		p := &r.Prefixes[i]
 		for _, to := range f.targets(r, []netip.Prefix{p.Network}, addresses) {
 			to.way, to.site = outward, p.Site
-			if to.exact && !devices[to.main] {
+			mine := f.tables.Main(to.Flow).Route.Type == unix.RTN_LOCAL
+			if to.exact && !devices[to.main] && !mine {
 				continue // that is said of the network already
 			}
-			if to.exact && p.AS != 0 { // by which its tunnels are known
+			if to.exact && p.AS != 0 && !mine { // by which its tunnels are known
 				ends = append(ends, &end{p, to.network, to.Dst, to.main})
 			}
 			for _, door := range doors {
@@ -182,9 +185,15 @@ func (f *Forwarding) targets(r *Request, networks []netip.Prefix, taken []netip.
 		if !r.speaks(n.Addr()) {
 			continue
 		}
-		parts := f.tables.Inside(n)
-		for i, part := range append([]netip.Prefix{n}, parts[:min(len(parts), mostParts)]...) {
-			if a := someone(part, append(slices.Clone(parts), part), taken); a.IsValid() {
+		inside, swallowed := f.tables.Inside(n), f.swallowed(r, n)
+		parts := slices.Concat(inside, swallowed)
+		for i, part := range slices.Concat([]netip.Prefix{n}, inside[:min(len(inside), mostParts)],
+			swallowed[:min(len(swallowed), mostParts)]) {
+			mine := taken
+			if slices.Contains(swallowed, part) {
+				mine = nil
+			}
+			if a := someone(part, append(slices.Clone(parts), part), mine); a.IsValid() {
 				to := flow{Flow: fib.Flow{Dst: a}, network: part, exact: i == 0}
 				to.main = f.tables.Main(to.Flow).Device()
 				out = append(out, to)
@@ -192,6 +201,17 @@ func (f *Forwarding) targets(r *Request, networks []netip.Prefix, taken []netip.
 		}
 	}
 	return out
+}
+
+// swallowed are the parts of another site's network that the host takes for addresses of its
+// own. One in a network of the own site is: its own address, or one that floats.
+func (f *Forwarding) swallowed(r *Request, n netip.Prefix) []netip.Prefix {
+	if slices.Contains(r.SourceNetworks, n) {
+		return nil
+	}
+	return slices.DeleteFunc(f.tables.Own(n), func(p netip.Prefix) bool {
+		return slices.ContainsFunc(r.SourceNetworks, func(own netip.Prefix) bool { return own.Contains(p.Addr()) })
+	})
 }
 
 // someone is an address in a network that may be a machine's: not the host's own,
