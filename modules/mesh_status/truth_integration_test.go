@@ -93,6 +93,15 @@ var causes = []row{
 		`^route 10\.0\.9\.9/32 via 10\.1\.1\.1 dev eth0 \(proto boot\) takes `,
 	},
 	{
+		"peer", "azure-1", "wg set TUN peer xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= allowed-ips 10.0.9.9/32",
+		"wg set TUN peer xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg= remove",
+		`^another peer of TUN takes what goes to 10\.0\.9\.9/32: `,
+	},
+	{
+		"tunnel that is down", "azure-1", "ip link set TUN down", "ip link set TUN up",
+		`^tunnel TUN to [a-z0-9-]+: TUN is down: `,
+	},
+	{
 		"route that drops", "azure-1", "ip route add blackhole 10.1.9.0/24",
 		"ip route del blackhole 10.1.9.0/24", `^route blackhole 10\.1\.9\.0/24 \(proto boot\) drops 10\.1\.9\.0/24: `,
 	},

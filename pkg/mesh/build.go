@@ -110,7 +110,8 @@ func (n *network) plan(self *router) plan.Plan {
 		out.Status.Tunnels = append(out.Status.Tunnels, plan.StatusTunnel{
 			Name: l.name, Peer: l.peer.name, Neighbor: l.peer.protocol, Address: l.theirs,
 			Endpoint: n.at(l.peer, self), MTU: l.mtu, AS: l.peer.site.AS,
-			Networks: sorted(l.peer.site.networks), Probe: l.peer.probe,
+			ListenPort: out.Tunnels[len(out.Tunnels)-1].ListenPort,
+			Networks:   sorted(l.peer.site.networks), Probe: l.peer.probe,
 		})
 		if role(self, l.peer) == "initiator" {
 			out.Measure.Tunnels = append(out.Measure.Tunnels, plan.MeasureTunnel{

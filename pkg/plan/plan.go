@@ -200,8 +200,10 @@ type StatusTunnel struct {
 	Address  netip.Addr `json:"address"`  // of the peer's end
 	// Endpoint is where this router calls the peer; zero: it calls us.
 	Endpoint netip.AddrPort `json:"endpoint,omitzero"`
-	MTU      int            `json:"mtu"` // bytes inside the tunnel; 0: not probed
-	AS       AS             `json:"as"`  // the peer's; 0: not compared
+	// ListenPort is the UDP port here; 0: not compared.
+	ListenPort int `json:"listen_port"`
+	MTU        int `json:"mtu"` // bytes inside the tunnel; 0: not probed
+	AS         AS  `json:"as"`  // the peer's; 0: not compared
 	// Networks are those of the peer's site, where its own addresses have to be. Nil: they
 	// may be anywhere.
 	Networks []netip.Prefix `json:"networks"`

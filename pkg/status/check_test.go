@@ -82,6 +82,12 @@ func TestCheck(t *testing.T) {
 					"run the mesh play here, or start it (systemctl start wg-quick@wg20)",
 			},
 		},
+		"set down": {
+			func(s scene) { s.first.Device.Down = true; never(s) },
+			[]string{
+				"tunnel wg20 to azure-2: wg20 is down: run the mesh play here, or set it up (ip link set wg20 up)",
+			},
+		},
 		"no WireGuard interface": {
 			func(s scene) { s.first.DeviceErr = unix.EOPNOTSUPP },
 			[]string{
@@ -332,6 +338,35 @@ func TestTunnelsAreTooLarge(t *testing.T) {
 	assert.True(t, rep.RequiredHealthy())
 	r.Tunnels[0].MTU, r.Tunnels[1].MTU = 0, 0
 	assert.True(t, status.Judge(r, o).Healthy(), "nobody planned one")
+}
+
+// It works until the other end has to begin.
+func TestTunnelsListenElsewhere(t *testing.T) {
+	r, o := night()
+	r.Tunnels[0].ListenPort, r.Tunnels[1].ListenPort = 51820, 51801
+	rep := status.Judge(r, o)
+	assert.Equal(t, []string{"wg21: UDP 51821 is listened on, expected 51801: run the mesh play here"}, rep.Texts())
+	assert.True(t, rep.RequiredHealthy())
+	o.Tunnels[1].DeviceErr = netlink.LinkNotFoundError{}
+	assert.Len(t, status.Judge(r, o).Problems, 1, "there is none")
+}
+
+// WireGuard sends to the peer with the narrowest network. Who has that on an interface of
+// ours takes packets that all routes send right.
+func TestPeerThatTakes(t *testing.T) {
+	r, o := night()
+	wide, host, site := netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.1.2.100/32"), r.SourceNetworks[0]
+	o.Tunnels[0].Device.Others = []netip.Prefix{wide, netip.MustParsePrefix("10.8.0.0/24")}
+	assert.True(t, status.Judge(r, o).Healthy(), "none of them takes anything")
+	o.Tunnels[0].Device.Others = append(o.Tunnels[0].Device.Others, host, site)
+	rep := status.Judge(r, o)
+	assert.Equal(t, []string{
+		"another peer of wg20 takes what goes to 10.1.2.100/32, 10.0.0.0/16: " +
+			"run the mesh play here, or look at wg show wg20 allowed-ips",
+	}, rep.Texts())
+	assert.Empty(t, rep.Troubles()[0].Peer)
+	r.Tunnels[1].Name = "wg20"
+	assert.NotContains(t, status.Judge(r, o).Texts(), rep.Texts()[0], "an interface with several peers by plan")
 }
 
 func TestRequire(t *testing.T) {

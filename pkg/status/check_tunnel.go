@@ -25,9 +25,7 @@ const rejectAfter = 180 * time.Second
 // own reports whether this router's own BIRD is the cause.
 func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent, cut map[string]bool) {
 	hopeless, silent, cut = map[string]bool{}, map[string]bool{}, map[string]bool{}
-	if p, found := checkSizes(r, o); found {
-		rep.Problems = append(rep.Problems, p)
-	}
+	rep.Problems = append(rep.Problems, checkDevices(r, o)...)
 	said := false
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i].Session
@@ -93,6 +91,12 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 		return Problem{
 			Here:  deviceTrouble(t, s.DeviceErr),
 			Cause: cause.New("no interface for it at the other end: run the mesh play for all"), Final: true,
+		}, true
+	}
+	if s.Device.Down {
+		return Problem{
+			Here:  cause.New("%s is down: run the mesh play here, or set it up (ip link set %s up)", t.Name, t.Name),
+			Cause: cause.New("its interface is down at the other end: run the mesh play for all"), Final: true,
 		}, true
 	}
 	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || s.stale(now)) {
@@ -262,24 +266,6 @@ func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 	return cause.New(
 		"packets of %d bytes do not get through, %s: "+
 			"check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
-}
-
-// checkSizes finds the tunnels that are larger than planned. All that is sent gets through, in pieces.
-func checkSizes(r *Request, o *Observation) (Problem, bool) {
-	var large cause.List
-	var first, want int
-	for i, t := range r.Tunnels {
-		if mtu := o.Tunnels[i].Device.MTU; t.MTU > 0 && mtu > t.MTU {
-			if large = append(large, t.Name); len(large) == 1 {
-				first, want = mtu, t.MTU
-			}
-		}
-	}
-	if len(large) == 0 {
-		return Problem{}, false
-	}
-	return wrong(cause.New("the MTU of %s is larger than planned (%d, expected %d): run the mesh play here",
-		large, first, want))
 }
 
 // checkSession is about BGP and the BFD session that guards it.

@@ -34,8 +34,12 @@ type Peer struct {
 type Device struct {
 	Port int
 	MTU  int
+	Down bool // somebody set it so: it sends and takes nothing
 	// Peer is nil while the interface has none for the tunnel.
 	Peer *Peer
+	// Others are the allowed IPs of all other peers. What is in one goes to that peer,
+	// and not to this one with a wider network.
+	Others []netip.Prefix
 }
 
 // observeDevice reads a tunnel's interface. It never lists devices: userspace
@@ -54,11 +58,16 @@ func observeDevice(t plan.StatusTunnel) (Device, error) {
 	if err != nil {
 		return Device{}, err
 	}
-	return Device{Port: dev.ListenPort, MTU: link.Attrs().MTU, Peer: peerFor(t.Address, dev.Peers)}, nil
+	peer, others := peerFor(t.Address, dev.Peers)
+	return Device{
+		Port: dev.ListenPort, MTU: link.Attrs().MTU, Down: link.Attrs().Flags&net.FlagUp == 0,
+		Peer: peer, Others: others,
+	}, nil
 }
 
-// peerFor chooses the peer that may use address, the only one as a rule.
-func peerFor(address netip.Addr, peers []wgtypes.Peer) *Peer {
+// peerFor chooses the peer that may use address, the only one as a rule, and lists what
+// others may use.
+func peerFor(address netip.Addr, peers []wgtypes.Peer) (out *Peer, others []netip.Prefix) {
 	i, best := -1, -1
 	for n, p := range peers {
 		for _, allowed := range p.AllowedIPs {
@@ -70,11 +79,18 @@ func peerFor(address netip.Addr, peers []wgtypes.Peer) *Peer {
 	if i < 0 && len(peers) == 1 {
 		i = 0
 	}
+	for n, p := range peers {
+		for _, allowed := range p.AllowedIPs {
+			if prefix, ok := rtnl.Prefix(&allowed); ok && n != i {
+				others = append(others, prefix)
+			}
+		}
+	}
 	if i < 0 {
-		return nil
+		return nil, others
 	}
 	p := peers[i]
-	out := &Peer{
+	out = &Peer{
 		Handshake: p.LastHandshakeTime, Keepalive: p.PersistentKeepaliveInterval,
 		Rx: p.ReceiveBytes, Tx: p.TransmitBytes, PSK: p.PresharedKey != wgtypes.Key{},
 		Allowed: p.AllowedIPs,
@@ -87,7 +103,7 @@ func peerFor(address netip.Addr, peers []wgtypes.Peer) *Peer {
 		ap := p.Endpoint.AddrPort()
 		out.Endpoint = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
-	return out
+	return out, others
 }
 
 // A Route is the best kernel route of a prefix.

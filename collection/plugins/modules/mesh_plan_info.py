@@ -273,7 +273,7 @@ plan:
             the networks of their sites.
           type: list
           elements: dict
-          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 198.18.20.2, mtu: 1400, as: 65040, networks: [10.3.0.0/16]}]
+          sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 198.18.20.2, mtu: 1400, listen_port: 51820, as: 65040, networks: [10.3.0.0/16]}]
         prefixes:
           description: Prefixes of the other sites that have a router which is present. With C(transit) there is a list of
             the sites, by their AS numbers, that have no tunnel to that one and need this router's site to carry what they send there.

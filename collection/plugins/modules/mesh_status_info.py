@@ -62,6 +62,9 @@ options:
       as:
         description: The AS number of the peer. C(0) is not compared.
         type: int
+      listen_port:
+        description: The UDP port on which the interface has to listen. C(0) is not compared.
+        type: int
       networks:
         description:
           - The networks of the peer's site. Addresses of the peer in I(reach) that are in none of them are not asked,

@@ -1,0 +1,69 @@
+package status
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
+)
+
+// checkDevices finds the tunnels that are not as planned, though all that is sent may get through at present.
+func checkDevices(r *Request, o *Observation) (out []Problem) {
+	large, mtu, most := r.differ(o, func(t plan.StatusTunnel, d Device) (have, want int, differs bool) {
+		return d.MTU, t.MTU, t.MTU > 0 && d.MTU > t.MTU // in pieces
+	})
+	if large != nil {
+		out = append(out, Problem{Cause: cause.New(
+			"the MTU of %s is larger than planned (%d, expected %d): run the mesh play here", large, mtu, most)})
+	}
+	moved, port, planned := r.differ(o, func(t plan.StatusTunnel, d Device) (have, want int, differs bool) {
+		return d.Port, t.ListenPort, t.ListenPort > 0 && d.Port != t.ListenPort // until the other end has to begin
+	})
+	if moved != nil {
+		out = append(out, Problem{Cause: cause.New(
+			"%s: UDP %d is listened on, expected %d: run the mesh play here", moved, port, planned)})
+	}
+	for i, t := range r.Tunnels {
+		if taken := r.taken(t, o.Tunnels[i].Device.Others); len(taken) > 0 {
+			out = append(out, Problem{Cause: cause.New(
+				"another peer of %s takes what goes to %s: run the mesh play here, or look at wg show %s allowed-ips",
+				t.Name, names(taken), t.Name)})
+		}
+	}
+	return out
+}
+
+// differ lists the tunnels in which a number is not the planned one, and both numbers of the first.
+func (r *Request) differ(o *Observation, of func(plan.StatusTunnel, Device) (have, want int, differs bool),
+) (names cause.List, have, want int) {
+	for i, t := range r.Tunnels {
+		s := &o.Tunnels[i]
+		a, b, differs := of(t, s.Device)
+		if s.DeviceErr != nil || !differs {
+			continue
+		}
+		if names = append(names, t.Name); len(names) == 1 {
+			have, want = a, b
+		}
+	}
+	return names, have, want
+}
+
+// taken are the networks in the mesh's own that other peers of a tunnel's interface have, unless these are planned,
+// too.
+func (r *Request) taken(t plan.StatusTunnel, others []netip.Prefix) (out []netip.Prefix) {
+	for _, u := range r.Tunnels {
+		if u.Name == t.Name && u.Peer != t.Peer {
+			return nil
+		}
+	}
+	for _, n := range others {
+		within := func(mesh netip.Prefix) bool { return mesh.Bits() <= n.Bits() && mesh.Contains(n.Addr()) }
+		if slices.ContainsFunc(r.SourceNetworks, within) ||
+			slices.ContainsFunc(r.Prefixes, func(p plan.StatusPrefix) bool { return within(p.Network) }) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
