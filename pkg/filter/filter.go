@@ -7,6 +7,7 @@ package filter
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/order"
 )
@@ -34,6 +35,7 @@ type Verdict int
 const (
 	Passes   Verdict = iota
 	Unsure           // a rule that cannot be judged may drop or rewrite it
+	Perhaps          // the same, and nothing says that somebody chose which: no mark, no set
 	Partly           // some such packets are hit: those of certain ports or addresses
 	Unless           // all are hit that a rule which cannot be judged did not let through before
 	Rewrites         // its addresses or ports are changed
@@ -251,6 +253,9 @@ func (w *walk) does(c *chain, r rule, a act, others truth, depth int) (ends, bac
 		w.gone = max(w.gone, w.left, w.aside, others)
 	case drop:
 		w.hit(others, Drops, r.where)
+		if others == maybe {
+			w.chance(r.where)
+		}
 	case rewrite:
 		w.hit(others, Rewrites, r.where)
 	case returns:
@@ -258,6 +263,9 @@ func (w *walk) does(c *chain, r rule, a act, others truth, depth int) (ends, bac
 		back = true
 	case unknown:
 		w.hit(maybe, Drops, r.where)
+		if ends {
+			w.chance(r.where)
+		}
 		if w.gone = max(w.gone, w.left, w.aside, others); w.gone == no {
 			w.gone = maybe
 		}
@@ -296,5 +304,16 @@ func (w *walk) hit(others truth, bad Verdict, where string) {
 	}
 	if o.Verdict > w.outcome.Verdict {
 		w.outcome = o
+	}
+}
+
+// chance notes a rule that all packets come to, and that drops those of a length, an hour or a
+// dice, or gives them to a program. Marks and sets are what hosts choose packets by.
+func (w *walk) chance(where string) {
+	chosen := slices.ContainsFunc([]string{"mark", "@", "match-set", `"set"`, "rpfilter"}, func(s string) bool {
+		return strings.Contains(where, s)
+	})
+	if max(w.aside, w.gone, w.left) == no && !chosen && w.outcome.Verdict < Perhaps {
+		w.outcome = Outcome{Verdict: Perhaps, Where: where}
 	}
 }

@@ -139,7 +139,20 @@ func TestWalk(t *testing.T) {
 		},
 		"a chain that nobody knows": {"DROP", []string{"FORWARD -j STRANGE"}, filter.Unless},
 		"a queue of some":           {"DROP", []string{"FORWARD " + port + " -j NFQUEUE --queue-num 1"}, filter.Partly},
-		"a queue":                   {"ACCEPT", []string{"FORWARD -j NFQUEUE --queue-num 1"}, filter.Unsure},
+		"a queue":                   {"ACCEPT", []string{"FORWARD -j NFQUEUE --queue-num 1"}, filter.Perhaps},
+		"a queue of the marked":     {"ACCEPT", []string{"FORWARD " + not + " -j NFQUEUE"}, filter.Unsure},
+		"some by a dice": {
+			"ACCEPT", []string{"FORWARD -m statistic --mode random --probability 0.5 -j DROP"}, filter.Perhaps,
+		},
+		"some of one protocol": {"ACCEPT", []string{"FORWARD -p tcp -m length --length 200: -j DROP"}, filter.Perhaps},
+		"some by a dice, of those that may come there": {
+			"ACCEPT",
+			[]string{"FORWARD " + set + " -j x", "x -m statistic --mode random --probability 0.5 -j DROP"},
+			filter.Unsure,
+		},
+		"some by a dice, after what a list may do": {
+			"ACCEPT", []string{"FORWARD " + set + " -j DROP", "FORWARD -m time --utc -j DROP"}, filter.Perhaps,
+		},
 		"chains that call each other": {
 			"DROP", []string{"FORWARD -j x", "x -j y", "y -j x"}, filter.Unless,
 		},

@@ -152,6 +152,8 @@ func doubtful(o filter.Outcome) (c cause.Cause, found bool) {
 	switch o.Verdict {
 	case filter.Unless:
 		return cause.New("%s may %s what goes between sites: put a rule that accepts it first", o.Where, does(o)), true
+	case filter.Perhaps:
+		return cause.New("%s may drop some of what goes between sites: see that it is meant", o.Where), true
 	case filter.Partly:
 		return cause.New("%s %ss a part of what goes between sites: see that it is meant", o.Where, does(o)), true
 	}

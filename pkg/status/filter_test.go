@@ -73,6 +73,16 @@ func TestFilters(t *testing.T) {
 			warning: "iptables -t nat: -A POSTROUTING -j MASQUERADE may rewrite what goes between sites: " +
 				"put a rule that accepts it first",
 		},
+		"some by their length": {
+			saved: forward + "-A FORWARD -m length --length 200:65535 -j DROP\n",
+			warning: "iptables: -A FORWARD -m length --length 200:65535 -j DROP may drop some of what goes between " +
+				"sites: see that it is meant",
+		},
+		"all to a program": {
+			saved: forward + "-A FORWARD -j NFQUEUE --queue-num 0\n",
+			warning: "iptables: -A FORWARD -j NFQUEUE --queue-num 0 may drop some of what goes between sites: " +
+				"see that it is meant",
+		},
 		"a list of the bad": {saved: forward + "-A FORWARD -m set --match-set bad src -j DROP\n"},
 		"kube-proxy": {
 			saved: nat + ":K - [0:0]\n-A POSTROUTING -j K\n-A K -m mark ! --mark 0x4000/0x4000 -j RETURN\n" +
