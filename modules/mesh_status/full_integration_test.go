@@ -18,21 +18,25 @@ import (
 // A full disk keeps nothing from working, until somebody changes something.
 func TestFullDisk(t *testing.T) {
 	root := t.TempDir()
-	etc := filepath.Join(root, "etc")
+	etc, run := filepath.Join(root, "etc"), filepath.Join(root, "run")
 	require.NoError(t, os.Mkdir(etc, 0o755))
+	require.NoError(t, os.Mkdir(run, 0o755))
 	runtime.LockOSThread() // never unlocked: the thread ends with the test, and what it mounts with it
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))
 	require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	notes := func(size string) []string {
-		require.NoError(t, unix.Mount("tmpfs", etc, "tmpfs", 0, "size="+size))
-		t.Cleanup(func() { _ = unix.Unmount(etc, unix.MNT_DETACH) }) // before the folder is removed
+	notes := func(on, size string) []string {
+		require.NoError(t, unix.Mount("tmpfs", on, "tmpfs", 0, "size="+size))
+		t.Cleanup(func() { _ = unix.Unmount(on, unix.MNT_DETACH) }) // before the folder is removed
 		var seen status.Observation
 		look(root, &seen)
 		return status.Notes(status.Request{}, seen)
 	}
-	const no = "no change can be made here, "
-	assert.Equal(t, []string{no + etc + ": no space left on device: make room and make it writable"}, notes("512k"))
-	assert.Empty(t, notes("16m"))
+	const no, full = "no change can be made here, ", ": no space left on device: make room and make it writable"
+	assert.Equal(t, []string{no + etc + full}, notes(etc, "512k"))
+	assert.Empty(t, notes(etc, "16m"))
+	// Without room there no undo can be armed, and every change is refused.
+	assert.Equal(t, []string{no + run + full}, notes(run, "512k"))
+	assert.Empty(t, notes(run, "16m"))
 	require.NoError(t, os.Mkdir(filepath.Join(etc, "bird"), 0o755))
 	require.NoError(t, unix.Mount("", etc, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	var seen status.Observation

@@ -253,7 +253,9 @@ const least = 1 << 20
 // Closed are the folders below a root that a run writes to and cannot, and why.
 func Closed(root string) map[string]string {
 	out := map[string]string{}
-	for _, folder := range []string{plan.TunnelDirectory, "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system"} {
+	for _, folder := range []string{
+		plan.TunnelDirectory, "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system", plan.RunDirectory,
+	} {
 		folder = nearest(filepath.Join(root, folder))
 		var fs unix.Statfs_t
 		switch err := unix.Statfs(folder, &fs); {
