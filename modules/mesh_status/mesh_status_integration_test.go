@@ -305,6 +305,13 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.healthy(t)
 	})
 
+	t.Run("what all sessions need is switched off", func(t *testing.T) {
+		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "bfd1")
+		p.broken(t, 0, "BIRD's protocol bfd1 is switched off: run the mesh play here, or birdc enable bfd1")
+		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "bfd1")
+		p.healthy(t)
+	})
+
 	t.Run("the other one does not bring its network", func(t *testing.T) {
 		p.in(t, "b", "birdc", "-s", p.socket("b"), "disable", "static1")
 		prefixes := []any{map[string]any{"network": "10.1.0.0/16", "site": "azure", "as": 65020}}

@@ -67,6 +67,17 @@ func ParseProtocols(text string) map[string]Session {
 	return out
 }
 
+// ParseOff reads from the same the other protocols that are down: those end when somebody
+// disables them, and take with them what all sessions need (kernel4, site4, bfd1).
+func ParseOff(text string) (names []string) {
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) >= 4 && line[0] != ' ' && f[1] != "BGP" && f[3] == "down" {
+			names = append(names, f[0])
+		}
+	}
+	return names
+}
+
 // detail reads one indented line, "key: value".
 func (s *Session) detail(line string) {
 	key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -123,6 +134,7 @@ func knownHole(version string) string {
 // A birdView is what BIRD said.
 type birdView struct {
 	sessions map[string]Session
+	off      []string // protocols without sessions that somebody disabled
 	bfd      []birdc.BFDSession
 	version  string // such as 2.0.12; empty when it is not told
 	now      time.Time
@@ -146,7 +158,7 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 	if err != nil {
 		return birdView{err: err}
 	}
-	v.sessions = ParseProtocols(protocols.Text())
+	v.sessions, v.off = ParseProtocols(protocols.Text()), ParseOff(protocols.Text())
 	bfd, err := conn.Command(ctx, "show bfd sessions")
 	// Without any BFD protocol that is a refusal, and means no sessions.
 	var refused *birdc.Error

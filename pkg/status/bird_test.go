@@ -2,6 +2,7 @@ package status_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -39,6 +40,13 @@ func TestParseProtocols(t *testing.T) {
 	assert.True(t, limit["azure_2"].LimitHit)
 	assert.False(t, limit["gcp_1"].LimitHit)
 	assert.Equal(t, "Error: BFD session down", limit["wrongas"].LastError)
+}
+
+func TestParseOff(t *testing.T) {
+	text := capture(t, "protocols")
+	assert.Empty(t, status.ParseOff(text), "aws_1 is a session")
+	text = strings.Replace(text, "master4    up  ", "master4    down", 1)
+	assert.Equal(t, []string{"kernel1"}, status.ParseOff(text))
 }
 
 // A peer's shutdown message (RFC 9003) is words of another router.

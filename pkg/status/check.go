@@ -97,6 +97,12 @@ func checkBird(o *Observation) (p Problem, found bool) {
 				"TCP 179 is held by %s, and BIRD has to listen there: stop that program, and run the mesh play again",
 				o.PortHolder),
 		}, true
+	case len(o.Off) > 0:
+		return Problem{
+			Final: true,
+			Cause: cause.New("BIRD's protocol %s is switched off: run the mesh play here, or birdc enable %s",
+				cause.List(o.Off), o.Off[0]),
+		}, true
 	}
 	return Problem{}, false
 }

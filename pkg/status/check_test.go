@@ -201,6 +201,13 @@ func TestCheck(t *testing.T) {
 			func(s scene) { s.first.WholeErr, s.first.PathMTU, s.first.Device.MTU = unix.EMSGSIZE, 1280, 1280 },
 			[]string{"tunnel wg20 to azure-2: the MTU of wg20 is 1280, expected 1340: run the mesh play here"},
 		},
+		"BFD's protocol is switched off": {
+			func(s scene) {
+				s.Off = []string{"bfd1"}
+				s.first.BFD = nil
+			},
+			[]string{"BIRD's protocol bfd1 is switched off: run the mesh play here, or birdc enable bfd1"},
+		},
 		"BIRD is down": {
 			func(s scene) {
 				s.BirdErr = fmt.Errorf("bird control socket /run/bird/bird.ctl: %w", birdc.ErrNotRunning)

@@ -76,7 +76,7 @@ func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation
 	if o.BirdErr == nil && t.Neighbor != "" {
 		if p, found := checkSession(r, t, s); found {
 			p.Cut = true
-			if o.PortHolder != "" && !established {
+			if o.PortHolder != "" && !established || len(o.Off) > 0 && established { // BFD, as a rule
 				p.Cause = cause.Cause{}
 			}
 			out = append(out, p)

@@ -22,6 +22,8 @@ type Observation struct {
 	// PortHolder is who listens on TCP 179 instead of BIRD; empty: nobody.
 	PortHolder  string
 	BirdVersion string
+	// Off are BIRD's protocols without sessions that somebody disabled.
+	Off []string
 	// BirdNow is the time of BIRD's clock, without its zone; zero: it is not told.
 	BirdNow time.Time
 	// Drained is the router's own drain, as its BIRD has it.
@@ -136,7 +138,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	o.notAllowed(&r)
 
 	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
-	o.BirdNow = bird.now
+	o.BirdNow, o.Off = bird.now, bird.off
 	for i, t := range r.Tunnels {
 		if s, ok := bird.sessions[t.Neighbor]; ok {
 			o.Tunnels[i].Session = &s
