@@ -34,8 +34,8 @@ func (w *work) absent(path string) Delta {
 	var left []string
 	for _, k := range sortedKeys(w.now) {
 		ours, set := w.own.sets[k]
-		if !set && strings.HasSuffix(string(k), suffixSend) {
-			ours = "0" // by the pattern that no line names
+		if !set {
+			ours = once(k)
 		}
 		was, known := w.own.former[k]
 		if other := w.others.value(k); !known && set && other != "" {
@@ -66,6 +66,16 @@ func (w *work) absent(path string) Delta {
 				strings.Join(left, ", ")))
 	}
 	return d
+}
+
+// once returns the value of a parameter that no line of the drop-in names: by a pattern, or as it was
+// before a profile that forwards less, or has other interfaces.
+func once(k Key) string {
+	if strings.HasSuffix(string(k), suffixAccept) {
+		return "2"
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(string(k), prefixConf4), "/")
+	return Profile{IPv6: new(true), Interfaces: []string{name}}.Settings()[k]
 }
 
 // remove gives the former values back. The drop-in, which knows them, goes last.

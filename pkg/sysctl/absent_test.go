@@ -56,6 +56,20 @@ func TestAbsentPutsTheFormerValuesBack(t *testing.T) {
 	assert.True(t, takeAway(t, root).Empty(), "a second run changes nothing")
 }
 
+// An image that forwards IPv6 and a mesh that does not: the drop-in names no parameter of IPv6 any more.
+func TestAbsentAfterANarrowerProfile(t *testing.T) {
+	root := stock().with(tree{"proc/net/ipv6_route": advertised}).host(t)
+	before := texts(t, root)
+	converge(t, root, router)
+	narrow := router
+	narrow.IPv6, narrow.Interfaces = new(false), []string{"wg20"}
+	converge(t, root, narrow)
+	require.Equal(t, "1", live(t, root, "net.ipv6.conf.all.forwarding"), "it is the next boot that ends it")
+
+	takeAway(t, root)
+	assert.Equal(t, before, texts(t, root))
+}
+
 // A value that somebody has changed since is not ours any more.
 func TestAbsentLeavesWhatSomebodyChanged(t *testing.T) {
 	root := stock().host(t)

@@ -558,6 +558,16 @@ class Turns(unittest.TestCase):
         ):
             self.assertEqual(want, listed(names))
 
+    def test_hook_ends_its_play(self):
+        """Each router of the run stayed drained, and it was green."""
+        self.obedient()
+        self.hook.write_text("- ansible.builtin.include_tasks: inner.yml\n")
+        for play, ends in (("upgrade", "end_play"), ("replace", "end_host")):
+            (self.hook.parent / "inner.yml").write_text("- ansible.builtin.meta: %s\n" % ends)
+            code, out, did = self.play(play, "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
+            self.assertEqual(2, code, out)
+            self.assertIn("azure-1: the hook ended the play, so nobody looked whether the router is well, and it stays drained", out)
+
     def test_hookable(self):
         for text, want in (
             ("- ansible.builtin.raw: [\n", "is not YAML (line 2: "),
@@ -573,6 +583,9 @@ class Turns(unittest.TestCase):
             ("- {raw: id}\n- {rebot: }\n", "task 2: this controller has no module rebot"),
             ("- {raw: id}\n- {block: [{raw: id}], rescue: [{no.such.thing: }]}\n", "task 2: this controller has no module no.such.thing"),
             ("- {raw: id, whn: false}\n", "task 1: whn is not a keyword"),
+            ("- {raw: id}\n- {block: [{meta: end_host, when: x}]}\n", "task 2: meta: end_host would end the router's turn"),
+            ("- {ansible.builtin.meta: end_play}\n", "task 1: meta: end_play would end the router's turn"),
+            ("- {meta: clear_facts}\n- {action: meta noop}\n", ""),
             ("- {raw: id, on: x}\n", "task 1: True is not a keyword"),
             ("- {raw: id, 1: x}\n", "task 1: 1 is not a keyword"),
             ("- {block: [{raw: id}], whn: false}\n", "task 1: whn is not a keyword"),

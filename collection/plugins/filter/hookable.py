@@ -92,12 +92,15 @@ def of_task(task):
             return " is not a block with a list of tasks: correct it"
         return strange(task, Block.fattributes) or next(filter(None, map(of_task, sum(inside, []))), "")
     try:
-        action = ModuleArgsParser(task, collection_list=["wgmesh.router", "ansible.legacy"]).parse()[0]
+        action, options = ModuleArgsParser(task, collection_list=["wgmesh.router", "ansible.legacy"]).parse()[:2]
     except AnsibleError as error:
         module = re.search(r"resolve module/action '([\w.]+)'", str(error))
         if module:
             return ": this controller has no module %s: correct it, or install its collection" % module[1]
         return " cannot be read: expected one module, and what goes with it"
+    ends = str(options.get("_raw_params")) if action.rpartition(".")[2] == "meta" else ""
+    if ends.startswith("end_"):
+        return ": meta: %s would end the router's turn while it is drained: give the tasks a when" % cut(ends)
     return strange(task, (*Task.fattributes, "local_action", action))
 
 
