@@ -649,6 +649,7 @@ class Test(unittest.TestCase):
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
             ("measure", ("-e", "mesh_measure_at_once=abc"), "mesh_measure_at_once: got abc, expected a whole number, 0 or more"),
             ("preview", ("-e", '{"mesh_preview_file": true}'), "mesh_preview_file: got True, expected a path"),
+            ("preview", ("-e", "mesh_preview_file=/nope/x.json"), "mesh_preview_file: got /nope/x.json, expected a file in a folder that is there"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
             ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
             ("rotate", ("-e", "mesh_rotat=private"), "-e mesh_rotat: is not an option: expected mesh_rotate"),

@@ -391,6 +391,7 @@ class Turns(unittest.TestCase):
         self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, report.exists()), out)
         self.assertIn("azure-1: its facts say mesh_group and 2 more", out)
         self.assertRegex(out, "azure-1 stays drained: Go no further: azure-1: its facts say")
+        self.assertNotIn("it left this run", out, "the table says why")
 
     def test_undrains_who_forwards(self):
         """A new machine with a source/destination check got the site's traffic."""

@@ -80,6 +80,9 @@ UNLIKE = {"int": (bool,), "float": (bool,), "list": (bool, int, float), "path": 
 
 ROLES = ("mesh", "router", "routes")
 
+# Files that a play writes at its end, on the controller.
+WRITTEN = ("mesh_adopt_file", "mesh_preview_file")
+
 # The options of plays, which no role has (docs/variables.md).
 RAW_OF_PLAYS = ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_remove", "router_hosts")
 OF_PLAYS = {"mesh_measure_at_once": {"type": "int"}, **{name: {"type": "raw"} for name in RAW_OF_PLAYS}}
@@ -157,7 +160,10 @@ def wrong(variables, option, spec):
     kinds = [(rules.get("type"), value)] + [(rules.get("elements"), one) for one in (value if isinstance(value, list) else ())]
     added = rules.get("type") == "list" and option.startswith("router_") and isinstance(value, str)  # one list to another
     if not (result.error_messages or negative or added or any(unlike(*kind) for kind in kinds)):
-        return ""
+        path = os.path.abspath(os.path.expanduser(str(value))) if value and option in WRITTEN else ""
+        if not path or os.path.isdir(os.path.dirname(path)) and not os.path.isdir(path):
+            return ""
+        return "%s: got %s, expected a file in a folder that is there" % (option, short(path, 60))
     return "%s: got %s, expected %s" % (option, short(" ".join(str(value).split()) or "nothing", 40), expected(rules))
 
 

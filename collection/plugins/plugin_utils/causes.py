@@ -30,6 +30,7 @@ RESULTS = (
     "__mesh_measured", "__mesh_measurable", "__mesh_throughput", "__mesh_table",
     "__routes_absent", "__routes_seen", "__routes_status", "__routes_set", "__routes_left",
     "__routes_installed", "__routes_told", "__routes_unit", "__routes_daemon",
+    "__mesh_refusal",  # what follows from one above, or nothing else says
 )  # fmt: skip
 LOOPS = ("__mesh_call_known", "__mesh_call_told")
 
