@@ -727,6 +727,19 @@ class Test(unittest.TestCase):
         self.assertEqual((2, True), (code, "--limit: azrue-1 is neither a host nor a group of the inventory: correct it" in out), out)
         self.assertNotIn("UNREACHABLE", out)
 
+    def test_limit_of_a_file(self):
+        """Ansible takes an empty file for no limit at all, and leaves out with a warning what is not there."""
+        for text, want in (
+            ("\n", "names no host: leave --limit out if all are meant"),
+            ("aws-1\nazrue-1\n", "--limit: azrue-1 is neither a host nor a group of the inventory: correct it"),
+        ):
+            with self.subTest(text), tempfile.NamedTemporaryFile("w", suffix=".retry") as file:
+                file.write(text)
+                file.flush()
+                code, out = self.play(inventory(), "wgmesh.router.status", "--limit", "@" + file.name)
+                self.assertEqual((2, True), (code, want in " ".join(out.split())), out)
+                self.assertNotIn("UNREACHABLE", out)
+
     def test_resets_one(self):
         """A limit that was forgotten made all routers forget their keys. No host of these is asked."""
         tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})

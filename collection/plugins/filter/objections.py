@@ -12,7 +12,8 @@ version_added: 1.0.0
 description:
   - A host whose facts say what is the inventory's to say, as the filter P(wgmesh.router.forged#filter) finds them.
   - No group of routers, or more than one; a run without a router, or with absent ones only.
-  - A C(--limit) that names what is not there, which Ansible leaves out with a warning; C(mesh_replaced) in the same way.
+  - A C(--limit) that names what is not there, which Ansible leaves out with a warning, also in a file (C(@mesh.retry)), and an empty
+    file, which it takes for all; C(mesh_replaced) in the same way.
   - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
     ends of its tunnels from its own variables.
   - A variable that is a template which cannot be rendered, as one over facts is that nobody gathered.
@@ -107,7 +108,10 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     if group in groups["all"]:  # which Ansible would take for that host
         return ["the group %s has the name of a host: rename one of them" % group]
     members = list(groups[group])
-    named = [name[1] for name in map(NAME.fullmatch, map(str.strip, re.split("[,:]", limit))) if name]
+    limited, empty = limits(limit)
+    if empty:  # which Ansible takes for no limit at all
+        return ["--limit: %s names no host: leave --limit out if all are meant" % short(empty, 60)]
+    named = [name[1] for name in map(NAME.fullmatch, limited) if name]
     unknown = [name for name in named if name not in {*groups, *groups["all"], "localhost"}]
     if unknown:
         return ["--limit: %s is neither a host nor a group of the inventory: correct it" % short(unknown[0], 60)]
@@ -142,6 +146,21 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
         return ["%s: mesh_name: got nothing, expected a name: leave it out, and it is that of the group" % some(nameless)]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
+
+
+def limits(limit):
+    """Return the parts of --limit, those of a file (@mesh.retry) too, as Ansible reads it; and the first file that has none."""
+    parts = []
+    for part in map(str.strip, re.split("[,:]", limit)):
+        if not part.startswith("@"):
+            parts.append(part)
+            continue
+        with open(part[1:], encoding="utf-8") as file:  # it is there, or Ansible had ended
+            lines = [line.strip() for line in file if line.strip()]
+        if not lines:
+            return parts, part
+        parts += lines
+    return parts, ""
 
 
 def replaced(variables):
