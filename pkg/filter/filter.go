@@ -144,6 +144,14 @@ type Ruleset struct {
 	Unread []Unread
 	// Absent are the tools that are not here, although the kernel has tables of theirs.
 	Absent []string
+	// Flowtables forward what they know between their devices, past all forward hooks.
+	Flowtables []Flowtable
+}
+
+// A Flowtable is one of nftables'.
+type Flowtable struct {
+	Where   string
+	Devices []string
 }
 
 // An Unread is a command that failed, and why.

@@ -408,6 +408,18 @@ func TestIngress(t *testing.T) {
 	}
 }
 
+// A flowtable is known by the devices between which it forwards.
+func TestFlowtables(t *testing.T) {
+	const data = `{"nftables": [{"flowtable": {"family": "inet", "name": "ft", "table": "f", "handle": 2,
+		"hook": "ingress", "prio": 0, "dev": ["eth0", "wg2"]}},
+		{"flowtable": {"family": "ip", "name": "one", "table": "f", "dev": "wg3"}}]}`
+	rules := must.Get(filter.ParseNFT([]byte(data), nil, filter.Ruleset{}))(t)
+	assert.Equal(t, []filter.Flowtable{
+		{Where: "nft inet f flowtable ft", Devices: []string{"eth0", "wg2"}},
+		{Where: "nft ip f flowtable one", Devices: []string{"wg3"}},
+	}, rules.Flowtables)
+}
+
 // Of tables that both nft and iptables-nft-save show, each tells what it knows: nft the sets,
 // chains and conditions that iptables leaves out, and iptables its own matches.
 func TestBothOfOneTable(t *testing.T) {

@@ -20,7 +20,11 @@ type listing struct {
 			Handle               json.Number
 			Expr                 []map[string]any
 		}
-		Set, Map *set
+		Set, Map  *set
+		Flowtable *struct {
+			Family, Table, Name string
+			Dev                 any
+		}
 	}
 }
 
@@ -53,6 +57,10 @@ func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 				sets[s.Family+" "+s.Table+" "+s.Name] = append([]any{}, s.Elem...)
 				out.name(s.Elem)
 			}
+		}
+		if t := x.Flowtable; t != nil {
+			where := "nft " + t.Family + " " + t.Table + " flowtable " + t.Name
+			out.Flowtables = append(out.Flowtables, Flowtable{where, texts(t.Dev)})
 		}
 		c := x.Chain
 		if c == nil {

@@ -74,7 +74,7 @@ func Read(ctx context.Context) (out Ruleset) {
 		}
 	}
 	ruleset, err := ParseNFT(said[nftData], said[nftText], saved)
-	out.Named = append(out.Named, ruleset.Named...)
+	out.Named, out.Flowtables = append(out.Named, ruleset.Named...), ruleset.Flowtables
 	switch {
 	case err == nil: // nft shows what iptables-nft-save does not
 		out.chains = append(out.chains, ruleset.chains...)

@@ -2,6 +2,7 @@ package status
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
@@ -228,6 +229,14 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 					out = append(out, x.lost)
 				}
 			}
+		}
+	}
+	for _, t := range f.filters.Flowtables {
+		if slices.ContainsFunc(f.flows, func(x flow) bool {
+			return slices.Contains(t.Devices, x.In) && slices.Contains(t.Devices, x.answer.Device)
+		}) {
+			out = append(out, cause.New("%s forwards between sites past filters and counters, "+
+				"so no drain waits for it: leave the tunnels out of it", t.Where))
 		}
 	}
 	for _, tool := range f.filters.Absent {
