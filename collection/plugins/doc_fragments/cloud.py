@@ -9,22 +9,23 @@ class ModuleDocFragment:
 options:
   api_endpoint:
     description:
-      - URL of the cloud's API, where it is not the one that follows from the region or from what the metadata service
-        says. AWS's regions in China and of governments need none.
+      - URL of the cloud's API, if it does not follow from the region or from the metadata service. AWS's regions in
+        China and for governments do not need it.
       - For Azure from the control node, C(https://management.usgovcloudapi.net) or
-        C(https://management.chinacloudapi.cn). In yet another cloud C(AZURE_AUTHORITY_HOST) says where to log in.
+        C(https://management.chinacloudapi.cn). For any other cloud, C(AZURE_AUTHORITY_HOST) sets the address for the
+        login.
       - Google's follows from the universe of the instance or of the credentials.
     type: str
   metadata_endpoint:
-    description: URL of the metadata service, where it is not the usual one. It is never reached through a proxy.
+    description: URL of the metadata service, if it is not the usual one. It is never reached through a proxy.
     type: str
   timeout:
-    description: Seconds that all of it may take.
+    description: Seconds that the whole task may take.
     type: int
     default: 300
 requirements:
-  - The host that runs it reaches the cloud's API, on a router also its metadata service. No vendor's tool and no Python
-    package.
+  - The host on which it runs must reach the cloud's API, and on a router also the metadata service. No tool of the
+    vendor and no Python package is needed.
   - >-
     On the router itself the machine's identity, from the control node the credentials of the vendor's tools - on AWS the variables
     C(AWS_...), a profile or SSO; on Azure the variables C(AZURE_...) or C(az login); on GCP C(GOOGLE_APPLICATION_CREDENTIALS) or

@@ -9,14 +9,15 @@ class ModuleDocFragment:
 options:
   mesh:
     description:
-      - The name of the mesh that this is for. Everything that is made carries it, and only what carries it is changed
-        or removed. One host is in one mesh; what another one made there is refused by name.
-      - Empty is for your own use, outside of any mesh. The mesh play leaves that alone.
+      - The name of the mesh. Everything that is made carries this name, and only things with this name are changed or
+        removed. A host is in one mesh. If another mesh made something there, the module refuses the host and names that
+        mesh.
+      - Leave it empty for your own use, outside any mesh. The mesh play leaves that alone.
     type: str
     default: ""
   mesh_before:
-    description: A mesh whose things count as those of I(mesh). Its former name, or the mesh that the host leaves for
-      it.
+    description: Another name whose things count as part of I(mesh). The former name of the mesh, or the mesh that the
+      host leaves for it.
     type: str
     default: ""
 """

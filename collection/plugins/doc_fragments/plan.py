@@ -12,59 +12,60 @@ options:
       - All routers of the mesh by name, not only those of this run.
       - C(id) is a small number, C(1) to C(166) with the default ports, that is unique in the mesh and is kept for life (required).
       - C(site) is the router's site, one of C(sites) (required).
-      - C(zone) is the router's zone, one of those of its site.
+      - C(zone) is the router's zone, one of the zones of its site.
       - C(endpoint) is the IP address at which the other routers reach it. Leave it out for a router that cannot be
-        reached from outside. Two of those have no tunnel, and a third router carries their traffic. An IPv6 address may
-        be in a network of the router's own site, as clouds have it; the other sites' routers themselves reach this
-        one address outside of the tunnels, and their nodes by them.
+        reached from outside. Two such routers have no tunnel, and a third router carries their traffic. An IPv6 address
+        may be in a network of the router's own site, as in a cloud. The routers of other sites themselves reach this
+        address outside the tunnels, and their nodes reach it through them.
       - C(endpoint_port_base) is I(port_base) for this router alone, at C(endpoint) and on the router. Routers behind
-        one public address have different ones, each a range of ports that is forwarded to it.
-      - C(listen_port_base) is what the router listens on, where the forwarding changes the ports.
+        one public address need different values. Each gets a range of ports that is forwarded to it.
+      - C(listen_port_base) sets the ports on which the router listens, if the forwarding changes the ports.
       - C(endpoints) are addresses that the routers of some sites use in place of C(endpoint), by the name of their
-        site. They are direct, with the ports on which the router listens. For routers of one site behind one address it
-        is that of the LAN.
+        site. They are direct, with the ports on which the router listens. For routers of one site behind one address,
+        use the address in the LAN.
       - C(state) is C(present) (the default) or C(absent). An absent router has no tunnels, but its id stays taken.
       - C(gateway) is the next hop towards the networks of the router's own site, as C(address) or C(address%interface),
-        or a list of one for IPv4 and one for IPv6. Without it, the first of these counts that there is. The gateway of
-        the router's zone, that of its site, the first host address of the zone's first network, and that of the
-        site's.
-      - C(gateway=none) says that the router is the gateway itself, with the site's networks on its own interfaces. It
-        holds for the families that no other gateway is given for. Nobody needs to say it where the derived gateway is
-        an address of the router's own.
-      - C(probe) lists hosts behind the router that answer ping, with which the others try what it forwards.
+        or a list of one for IPv4 and one for IPv6. If not set, the first of these that exists is used - the gateway of
+        the router's zone, the gateway of its site, the first host address of the zone's first network, and the first
+        host address of the site's first network.
+      - C(gateway=none) means that the router itself is the gateway, with the site's networks on its own interfaces. It
+        applies to the address families for which no other gateway is given. It is not needed if the derived gateway is
+        an own address of the router.
+      - C(probe) lists hosts behind the router that answer ping. The other routers use them to test whether it forwards.
       - C(host_key) is the public half of the router's SSH host key, C(ssh-ed25519 AAAA...), for routers that join by
-        themselves at boot. It is how they know each other; see M(wgmesh.router.mesh_gate).
-      - C(route_tables) are the ids of AWS's route tables of the router's zone, which it keeps pointed at itself, and
-        which another router of its site takes while it is down. No two routers have the same.
-      - C(links) are ends of tunnels that were there before the mesh, by the name of the peer. Each has C(interface),
-        C(listen_port), C(endpoint_port) (where the forwarding changes it) and C(addresses), one of a family with the
-        length of the link network. What is left out follows from the tunnel's number. The play
+        themselves at boot. They recognise each other by it; see M(wgmesh.router.mesh_gate).
+      - C(route_tables) are the ids of AWS's route tables of the router's zone. The router keeps them pointed at itself,
+        and another router of its site takes them while it is down. A table belongs to one router only.
+      - C(links) are ends of tunnels that existed before the mesh, by the name of the peer. Each has C(interface),
+        C(listen_port), C(endpoint_port) (if the forwarding changes it) and C(addresses), one per family, with the
+        length of the link network. Values that are left out follow from the tunnel's number. The play
         C(wgmesh.router.adopt) writes them.
     type: dict
     required: true
   sites:
     description:
       - The sites of the mesh by name.
-      - C(as) is the site's AS number, which no other site has (required). One that is not private (RFC 6996) is warned
-        of, as are C(64512) and C(65515), which gateways of AWS and Azure have.
+      - C(as) is the site's AS number, which no other site has (required). There is a warning for a number that is not
+        private (RFC 6996), and for C(64512) and C(65515), which gateways of AWS and Azure use.
       - C(networks) is a list of the prefixes that the site owns, IPv4, IPv6 or both (required).
       - C(zones) are the site's failure domains by name. Each is a list of subnets, or a dictionary of C(networks) and
-        C(gateway). Traffic to these subnets enters the site by a router of the zone as long as one lives.
+        C(gateway). Traffic to these subnets enters the site by a router of the zone as long as one is alive.
       - C(cloud) is C(azure), C(aws), C(gcp) or C(other) (the default, and what any other word counts as). It sets the
         MTU outside the tunnels to 1400, 1500, 1460 and 1500.
-      - C(mtu) is that MTU in bytes, where the cloud's is not right.
+      - C(mtu) is that MTU in bytes, if the cloud's value is not right.
       - C(gateway) is as in C(routers), for all routers of the site.
       - C(probe) is as in C(routers), for all routers of the site.
-      - C(onlink=true) says that the gateway is in no subnet of the router's own address, as on GCP.
-      - C(transit=false) says that the site must not carry traffic between two others that have lost their direct
+      - C(onlink=true) means that the gateway is in no subnet of the router's own address, as on GCP.
+      - C(transit=false) means that the site must not carry traffic between two others that have lost their direct
         tunnels.
     type: dict
     required: true
   link_pool:
     description:
-      - IPv4 network that the link networks of the tunnels are taken from. No site and no router may use any of it.
-      - The default is from the range for measuring devices (RFC 2544), which no cloud, VPC, container engine or
-        provider hands out. Before 1.0.0 it was 172.31.0.0/16, the default VPC of AWS.
+      - IPv4 network from which the link networks of the tunnels are taken. No site and no router may use any part of
+        it.
+      - The default is from the range for benchmarking devices (RFC 2544), which no cloud, VPC, container engine or
+        provider assigns. Before 1.0.0 it was 172.31.0.0/16, the default VPC of AWS.
     type: str
     default: 198.18.0.0/16
   link_prefix_length:
@@ -75,10 +76,10 @@ options:
     default: 31
   link_pool6:
     description:
-      - IPv6 network that the link networks of the tunnels, a /127 each, are taken from. It counts only when some site
+      - IPv6 network from which the link networks of the tunnels, a /127 each, are taken. It is used only if some site
         has IPv6 networks.
-      - The default is a unique local prefix that spells C(wgmesh) in ASCII. Where there is a unique local prefix
-        already, take a /64 of that.
+      - The default is a unique local prefix that spells C(wgmesh) in ASCII. If you already have a unique local prefix,
+        use a /64 of it.
     type: str
     default: "fd77:676d:6573:6800::/64"
   port_base:

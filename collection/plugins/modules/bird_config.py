@@ -4,55 +4,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 DOCUMENTATION = r"""
 module: bird_config
-short_description: Configure BIRD so that a bad change takes itself back
+short_description: Configure BIRD so that a bad change is undone by itself
 version_added: 0.1.0
 description:
   - Renders C(bird.conf) from structured options, lets BIRD's own parser check it, and lets the running BIRD try it out.
-    Unless a later task confirms it, over a new connection, BIRD goes back by itself, also when the controller is gone
-    or the change cut the router off. The file on disk is touched only after the confirmation, so a crash or a reboot
-    meanwhile goes back too.
+    Unless a later task confirms it over a new connection, BIRD restores the former configuration by itself, also when
+    the controller is gone or the change cut the router off. The file on disk is changed only after the confirmation, so
+    a crash or a reboot before that restores the former configuration, too.
   - One BGP session per neighbor, with BFD, and with IPv6 routes as well when the neighbor has IPv6 link addresses. eBGP
     between sites, iBGP within a site.
   - A prefix is accepted only if the AS at the end of its path is its owner, and only exactly as listed in C(owners). So
-    a default route, a tunnel's network, a bogon, a more specific prefix or another site's prefix is never taken,
+    a default route, a tunnel's network, a bogon, a more specific prefix or another site's prefix is never accepted,
     whoever sends it.
-  - A subnet that the host is connected to is never beaten. All routes have a metric worse than any that DHCP or a
-    network manager gives, and a network that lies inside of such a subnet is announced and not installed.
-  - Asks the daemon itself which text it runs. A file that was changed but never loaded, a session that someone disabled
-    and a change that was cut off half-way are noticed and mended.
+  - Routes of a subnet to which the host is connected always win. All routes of BIRD have a metric worse than any that
+    DHCP or a network manager sets, and a network inside such a subnet is announced and not installed.
+  - Asks the daemon itself which configuration it runs. The module finds and corrects a file that was changed but never
+    loaded, a session that somebody disabled, and a change that was cut off half-way.
 options:
   state:
     description:
-      - C(applied) makes BIRD run the configuration. When that is a change, it waits for its confirmation for C(timeout)
-        seconds. A second and different change is refused meanwhile, because BIRD keeps one undo only.
-      - C(confirmed) keeps the change that waits and writes it to disk. Fails when BIRD has taken it back already. No
-        change when nothing waits.
-      - C(undone) takes the change that waits back at once. No change when nothing waits.
-      - C(floor) sees to I(unreachable), and to the rule for what is C(outside) in I(static), and leaves BIRD alone. Meant
-        to come before the kernel is told to forward (M(wgmesh.router.sysctl_router)). It takes nothing away;
-        C(applied) does that, or C(confirmed) when a change waited.
-      - C(drained) and C(undrained) change nothing of the configuration that is there but whether the router is drained,
-        and need no other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and
-        sends the site's own traffic by the site's other routers. All sessions stay up, so nothing is lost when the
-        router then goes away. As with C(applied), the change waits for its confirmation. While one of them waits, the other
+      - C(applied) makes BIRD run the configuration. If that is a change, it waits C(timeout) seconds for its
+        confirmation. Meanwhile a second, different change is refused, because BIRD keeps only one undo.
+      - C(confirmed) keeps the waiting change and writes it to disk. It fails if BIRD has already taken the change back.
+        It changes nothing if no change waits.
+      - C(undone) takes the waiting change back at once. It changes nothing if no change waits.
+      - C(floor) sets up I(unreachable), and the rule for routes that are C(outside) in I(static), and leaves BIRD
+        alone. Use it before the kernel starts to forward (M(wgmesh.router.sysctl_router)). It removes nothing.
+        C(applied) removes what is no longer wanted, or C(confirmed) if a change waited.
+      - C(drained) and C(undrained) change only whether the router is drained, in the present configuration, and need no
+        other option. C(drained) asks all neighbors to use other routers (GRACEFUL_SHUTDOWN, RFC 8326), and sends the
+        site's own traffic through the site's other routers. All sessions stay up, so nothing is lost when the router
+        then goes away. As with C(applied), the change waits for its confirmation. While one of the two waits, the other
         takes it back.
-      - C(absent) ends BIRD and takes away all that this module made. A C(bird.conf) that was there before it is put
-        back, and BIRD runs that one again; without one the service is disabled. It needs no other option, and cannot be
-        taken back.
+      - C(absent) stops BIRD and removes everything that this module made. If there was a C(bird.conf) before, it is
+        restored, and BIRD runs it again. If not, the service is disabled. C(absent) needs no other option, and cannot
+        be undone.
     type: str
     choices: [applied, confirmed, undone, floor, drained, undrained, absent]
     default: applied
   used_by:
     description:
-      - Routers that may still use this one, by their names in the inventory. With I(state=absent) it is an error, and
-        nothing is changed, when one of them has a session with it and it is not drained.
+      - Routers that may still use this one, by their names in the inventory. With I(state=absent), if one of them has a
+        session with this router and this router is not drained, the module fails and changes nothing.
     type: list
     elements: str
     default: []
   timeout:
     description:
       - Seconds until BIRD takes an unconfirmed change back. C(0) keeps the change at once.
-      - It guards BIRD alone. With I(guard) both run out together, and M(wgmesh.router.mesh_guard) confirms both.
+      - It guards only BIRD. With I(guard) both timeouts end at the same time, and M(wgmesh.router.mesh_guard) confirms
+        both.
     type: int
     default: 120
   router_id:
@@ -66,15 +67,15 @@ options:
   transit:
     description:
       - Announce prefixes of third sites too, for neighbors that have lost their own tunnels to them.
-      - A path has at most three AS numbers. So two sites may carry, one after the other, and a chain has four sites
-        at most. C(mesh_plan_info) plans no chain of more than three.
+      - A path has at most three AS numbers. So traffic may pass through two further sites, one after the other, and a
+        chain has at most four sites. C(mesh_plan_info) plans no chain of more than three.
     type: bool
     default: false
   networks:
     description:
       - Networks of the router's site. The host's first address in them becomes the source of the router's own packets
-        into the mesh (C(krt_prefsrc)), because the far ends have no route to a tunnel's address. One on C(lo) comes last,
-        because several hosts may have the same there.
+        into the mesh (C(krt_prefsrc)), because the far ends have no route to a tunnel's address. An address on C(lo)
+        comes last, because several hosts may have the same address there.
     type: list
     elements: str
     default: []
@@ -90,46 +91,50 @@ options:
         required: true
       via:
         description:
-          - Address of the gateway. Without it, the route goes straight out of C(interface). A link-local one needs
+          - Address of the gateway. Without it, the route goes directly out of C(interface). A link-local address needs
             C(interface).
-          - An address of the host's own is the same as C(connected).
+          - An own address of the host is the same as C(connected).
         type: str
       onlink:
-        description: Take the gateway as reachable although it is in no subnet of the host, as on GCP.
+        description: Treat the gateway as reachable although it is in no subnet of the host, as on GCP.
         type: bool
         default: false
       interface:
         description:
-          - Interface of the gateway. With C(onlink) and without this, it is the interface that has an address inside
-            C(networks), or else that of the default route.
+          - Interface of the gateway. With C(onlink) and without this option, it is the interface that has an address
+            inside C(networks), or else the interface of the default route.
         type: str
       connected:
         description:
-          - The host itself is the gateway. The route goes straight out of the interface that has an address in
-            C(network), or else in C(networks). It is instead of C(via).
+          - The host itself is the gateway. The route goes directly out of the interface that has an address in
+            C(network), or else in C(networks). Use it instead of C(via).
         type: bool
         default: false
       derived:
         description:
-          - Nobody gave C(via), it is the first address of a network. Where it is in no subnet of the host, the gateway
-            of the default route counts instead, if that is on an interface with an address inside C(networks).
+          - Whether C(via) was not configured, but derived as the first address of a network. If it is in no subnet of
+            the host, the gateway of the default route is used instead, provided that it is on an interface with an
+            address inside C(networks).
         type: bool
         default: false
       outside:
         description:
-          - The way is the host's default route, whatever other sites announce, for what the host itself sends. For the end of
-            a tunnel that is in another site's network, so that the tunnel's own packets do not go into a tunnel. What the host
-            forwards there does. It is instead of C(via).
-          - BIRD follows the default route within a second when another one takes its place, or when its interface or gateway
-            changes. For that it learns this one route from the kernel, which no neighbor hears of. BIRD learns none by a gateway
-            that is in no subnet of the host and is not link-local; such a gateway is the one that there is when this module runs.
-          - BIRD has these routes in the kernel's table 157157. A rule of the priority 32765 leads there what comes from C(lo), which
-            is what the host itself sends. The rule is in the list of the floor (I(unreachable)) as C(::/0), and comes and goes with it.
-            C(state=floor) brings it before BIRD moves the routes.
+          - For packets that the host itself sends, use the host's default route, whatever other sites announce. It is
+            for the endpoint of a tunnel in another site's network, so that the tunnel's own packets do not go into a
+            tunnel. Packets that the host forwards there do go into a tunnel. Use it instead of C(via).
+          - BIRD follows the default route within a second when another one takes its place, or when its interface or
+            gateway changes. For that it learns this one route from the kernel, and announces it to no neighbor. BIRD cannot
+            learn a route whose gateway is in no subnet of the host and is not link-local. Then the gateway stays the one
+            from the last run of this module.
+          - BIRD puts these routes into the kernel's table 157157. A rule with the priority 32765 uses that table for
+            packets from C(lo), which are those that the host itself sends. The rule is in the list of the floor
+            (I(unreachable)) as C(::/0), and is added and removed with it. C(state=floor) adds it before BIRD moves the
+            routes.
         type: bool
         default: false
   originate:
-    description: Prefixes to announce, each while an entry of C(static) for the very same network stands.
+    description: Prefixes to announce. Each is announced while an entry of C(static) for exactly the same network
+      exists.
     type: list
     elements: dict
     default: []
@@ -140,9 +145,9 @@ options:
         required: true
       med:
         description:
-          - Of the routers of one site, traffic enters by the one with the lowest MED.
-          - A way with up to C(50) that another router of the own site knows is as good as one by an own tunnel with
-            more than C(50).
+          - Traffic enters a site by the router with the lowest MED.
+          - A route with up to C(50) through another router of the own site is as good as a route through an own tunnel
+            with more than C(50).
         type: int
         default: 0
   owners:
@@ -159,13 +164,13 @@ options:
         description: Name of the owner, for the comments in the file.
         type: str
       networks:
-        description: Exactly these prefixes and no more specific ones. A prefix has one owner.
+        description: Exactly these prefixes, and no more specific ones. A prefix has only one owner.
         type: list
         elements: str
         default: []
       carried:
-        description: None of its routers is a neighbor, and a neighbor carries its traffic. It counts as a neighbor for
-          I(unreachable).
+        description: Whether none of its routers is a neighbor, and a neighbor carries its traffic. The owner then
+          counts as a neighbor for I(unreachable).
         type: bool
         default: false
   neighbors:
@@ -175,7 +180,7 @@ options:
     default: []
     suboptions:
       name:
-        description: Name of the protocol in BIRD. Letters, digits and underscores, and no word of BIRD's language.
+        description: Name of the protocol in BIRD. Letters, digits and underscores. It must not be a keyword of BIRD.
         type: str
         required: true
       router:
@@ -204,17 +209,17 @@ options:
         type: int
         required: true
       transit:
-        description: Believe the neighbor about prefixes of third sites too, not only about its own.
+        description: Accept prefixes of third sites from the neighbor too, not only its own.
         type: bool
         default: false
       import_limit:
         description:
-          - Routes taken from the neighbor per address family. What is beyond is ignored, and the session stays.
+          - Routes to accept from the neighbor per address family. Further routes are ignored, and the session stays up.
           - C(0) is twice the number of all owned prefixes.
         type: int
         default: 0
   bfd:
-    description: Pace of failure detection. Both ends of a session should have the same.
+    description: Speed of failure detection. Both ends of a session should have the same values.
     type: dict
     default: {interval: 300, multiplier: 3}
     suboptions:
@@ -223,55 +228,61 @@ options:
         type: int
         default: 300
       multiplier:
-        description: So many packets missing mean that the path is dead.
+        description: The number of missing packets after which the path counts as dead.
         type: int
         default: 3
   drain:
     description:
-      - With C(state=applied), whether the router is drained, as C(state=drained) and C(state=undrained) make it.
-      - Without it, that stays as it is on the router. It is a line of C(bird.conf), so a reboot keeps it too, and so
+      - With C(state=applied), whether the router is drained, as with C(state=drained) and C(state=undrained).
+      - If not set, the present state of the router stays. It is a line of C(bird.conf), so a reboot keeps it, and so
         does a run with an older inventory.
     type: bool
   drain_why:
     description:
-      - The reason of a drain, for whoever looks at the router meanwhile. One line of at most 100 bytes without C(") and
-        backslash.
-      - Without it, the reason of a router that is drained already stays as it is. With C(state=applied) it does so in any case.
-      - One that ends in C(, run NAME) is of a run, and what is before that is its kind. With C(state=drained) a run refuses a router that
-        is drained for another reason than a run of its kind, unless that is C(replace); and without a reason one of a run is refused.
-      - With C(state=undrained), the reason that has ended. A router that is drained for another one by now is refused.
+      - The reason of a drain, for people who look at the router meanwhile. One line of at most 100 bytes, without C(")
+        and backslash.
+      - If not set, the reason of a router that is already drained stays. With C(state=applied) it stays in any case.
+      - A reason that ends with C(, run NAME) belongs to a run, and the text before that is the kind of the run. With
+        C(state=drained) and such a reason, a router is refused if it is drained for any reason other than that of a run
+        of the same kind, unless that is C(replace). With C(state=drained) and no reason, a router is refused if a run
+        has drained it.
+      - With C(state=undrained), the reason that has ended. A router that is now drained for another reason is refused.
     type: str
     default: ""
     version_added: 1.0.0
   unreachable:
     description:
-      - Refuse packets to what the AS of a neighbor in another site owns while no neighbor has a way to it. The sender
-        is told at once.
-      - This is the floor below BIRD's routes, and not BIRD's. For the outermost of these networks the kernel has a
-        route of type C(unreachable), of the worst metric (4294967295), with the protocol number 157, in the main table.
-        Any other route for such a network, or for a part of it, wins over it. So nothing leaves by the default route
-        while BIRD is stopped, upgraded or has no configuration that it can use.
-      - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) brings it
-        back at boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps
-        networkd from removing routes, rules and next hops that it did not make; where networkd runs it is restarted, once, to read that.
-      - While a change waits for its confirmation without I(guard), the list stays as it was. C(state=confirmed) brings it
-        up to the change, and needs no other option for that. What BIRD takes back leaves nothing refused.
-      - With I(guard), what is to be refused is so at once, and the guard takes it back with the change.
+      - Refuse packets to the networks of other sites that have a neighbor here, while no neighbor has a route to them.
+        The sender is told at once.
+      - This is the floor below BIRD's routes, and BIRD does not make it. For the largest of these networks the kernel
+        has a route of type C(unreachable) in the main table, with the worst metric (4294967295) and the protocol number
+        157. Any other route for such a network, or for a part of it, wins over it. So nothing leaves by the default
+        route while BIRD is stopped, is upgraded or has no usable configuration.
+      - The list is C(/etc/wgmesh/floor). With systemd and I(manage_unit), the unit C(wgmesh-floor.service) restores it
+        at boot, before the sysctls, all networks and BIRD. C(/etc/systemd/networkd.conf.d/50-wgmesh.conf) keeps
+        networkd from removing routes, rules and next hops that it did not make. If networkd runs, it is restarted once
+        to read that file.
+      - While a change waits for its confirmation without I(guard), the list stays as it was. C(state=confirmed) updates
+        it to match the change, and needs no other option for that. If BIRD takes the change back, the list is
+        unchanged.
+      - With I(guard), the list is changed at once, and the guard takes it back with the change.
       - Only routes with that protocol number, and rules for the table 157157, are ever changed or removed.
-      - With C(false) they go by the host's other routes, by the default route as a rule, and leave unencrypted, or come
-        back from a cloud's route table that names this router. Choose it where another way, such as a leased line,
-        is to carry them then.
+      - With C(false) such packets use the host's other routes, usually the default route. They leave unencrypted, or
+        come back from a cloud's route table that names this router. Choose this if another path, such as a leased line,
+        is to carry them.
     type: bool
     default: true
   hold_time:
-    description: Seconds without a BGP message after which a session ends. BFD is much faster. This is its backstop.
+    description: Seconds without a BGP message after which a session ends. BFD is much faster. This is the fallback.
     type: int
     default: 30
   path:
     description:
-      - BIRD's configuration file. The one from before the first run is kept, with C(.orig) added, and put back by C(state=absent).
-      - Any other that is not the module's has eight digits, too, for example C(bird.conf.orig-3fd30542). It is never removed.
-      - Without it, the one that the distribution's BIRD reads. C(/etc/bird/bird.conf) on Debian and Ubuntu,
+      - BIRD's configuration file. The file from before the first run is kept, with C(.orig) added to its name, and
+        C(state=absent) restores it.
+      - Any later file that is not the module's also gets eight digits, for example C(bird.conf.orig-3fd30542). It is
+        never removed.
+      - The default is the file that the distribution's BIRD reads. C(/etc/bird/bird.conf) on Debian and Ubuntu,
         C(/etc/bird.conf) on EL and Fedora.
     type: path
   control_socket:
@@ -280,19 +291,19 @@ options:
     default: /run/bird/bird.ctl
   service:
     description:
-      - Systemd unit of BIRD, which is started when BIRD does not run.
-      - An empty string leaves starting BIRD to you. The file is written.
+      - Systemd unit of BIRD, which is started if BIRD does not run.
+      - With an empty string you have to start BIRD yourself. The file is still written.
     type: str
     default: bird
   manage_unit:
     description:
-      - Keep a drop-in for C(service), where systemd runs. A crashed BIRD is restarted in 200 ms, it has priority, and
-        C(systemctl reload) is refused while a change waits for its confirmation.
-      - Where BIRD is to run and C(service) is disabled, it is enabled, without I(guard) when the change is kept. A unit
-        that is masked or has nothing to enable stays as it is.
-      - A copy of the file that was written last is kept, with C(.good) added. When BIRD is to start and refuses its
-        file, or the file breaks off as a power cut leaves one, it starts with the copy, and says so in one line. The
-        file is kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
+      - Keep a drop-in for C(service), if systemd runs. With it, a crashed BIRD is restarted in 200 ms, BIRD has
+        priority, and C(systemctl reload) is refused while a change waits for its confirmation.
+      - If BIRD is to run and C(service) is disabled, it is enabled; without I(guard) this happens when the change is
+        kept. A unit that is masked or has nothing to enable stays as it is.
+      - A copy of the file that was written last is kept, with C(.good) added to its name. If BIRD refuses its file at a
+        start, or the file is cut off as after a power cut, BIRD starts with the copy, and says so in one line. The file
+        is kept with C(.damaged) added. A file that was changed by hand and that BIRD accepts is left alone.
     type: bool
     default: true
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
@@ -303,10 +314,10 @@ attributes:
         without systemd, is a warning there.
   diff_mode:
     details:
-      - The text on disk before and after, and what the daemon does. It has no secrets.
+      - Shows the text on disk before and after, and what the daemon does. It contains no secrets.
 requirements:
-  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other is refused before a write. The text is not
-    the same for both, so this module has to run again after an upgrade from BIRD 2 to 3.
+  - BIRD 2.0.8 or a later 2, or 3.1 or a later 3, on the target. Any other version is refused before anything is
+    written. The configuration differs between the two, so run this module again after an upgrade from BIRD 2 to 3.
 seealso:
   - module: wgmesh.router.mesh_plan_info
   - module: wgmesh.router.mesh_status_info
@@ -363,7 +374,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending:
-  description: A change waits for C(state=confirmed). In check mode, whether one would.
+  description: Whether a change waits for C(state=confirmed). In check mode, whether one would.
   returned: success
   type: bool
   sample: true
@@ -379,7 +390,7 @@ drained:
   type: bool
   sample: false
 drained_why:
-  description: The reason of the drain, C(drain_why) of whoever drained it.
+  description: The reason of the drain, as given in C(drain_why).
   returned: success
   type: str
   sample: a new kernel

@@ -11,26 +11,26 @@ module: cloud_forwarding
 short_description: Whether a cloud lets a VM forward packets that are not its own
 version_added: 1.0.0
 description:
-  - A cloud drops what a VM sends with another sender's address, and what comes for another receiver, unless it was told
-    that the VM is a router. This module tells it. It reads, changes that one setting and nothing else, waits, and reads
-    back.
+  - Unless a VM is configured as a router, its cloud drops packets that the VM sends with another source address, and
+    packets to the VM for another destination. This module configures that. It reads, changes that one setting and
+    nothing else, waits, and reads back.
   - On AWS it is the source/destination check of each network interface, which is off for a router. The instance's
     attribute is never used, since EC2 refuses it for an instance with two interfaces.
-  - On Azure it is IP forwarding of each network interface. Azure takes an interface only as a whole, so all that was
-    read goes back with the one field changed, also what this module does not know, and only if nobody else wrote in
-    between.
-  - On GCP it is C(canIpForward) of the instance, which can be changed while it runs. The instance goes back as a whole
-    in the same way, and Google is told to refuse where the update would need more than a refresh.
-  - On the router itself, without any ids, it asks the cloud's metadata service who the machine is and uses the
-    machine's own identity. From the control node it takes ids, and the credentials that the vendor's own tools take.
-  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the
-    permission that is missing.
+  - On Azure it is IP forwarding of each network interface. Azure accepts an interface only as a whole. So everything
+    that was read is written back with the one field changed, also fields that this module does not know, and only if
+    nobody else wrote in between.
+  - On GCP it is C(canIpForward) of the instance, which can be changed while it runs. The instance is written back as a
+    whole in the same way, with the request that Google refuses an update that needs more than a refresh.
+  - On the router itself, without any ids, it asks the cloud's metadata service for the identity of the machine and uses
+    it. From the control node it needs ids, and uses the credentials that the vendor's own tools use.
+  - If the cloud throttles requests, the module waits, within I(timeout). An error has the provider's code and request
+    id, and names the missing permission.
   - Nothing is restarted.
 options:
   cloud:
     description:
-      - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from what the machine's
-        firmware says. No metadata service is tried to find out.
+      - Which cloud the VM is in. With C(auto) it follows from the ids that are given, or else from the machine's
+        firmware. No metadata service is asked to find out.
     type: str
     choices: [auto, aws, azure, gcp]
     default: auto
@@ -44,7 +44,7 @@ options:
       - C(all), C(primary), or the ids of network interfaces, which have to be the VM's. On AWS these are such as
         C(eni-0123456789abcdef0), on Azure resource ids or the names at their ends. On GCP forwarding is a
         property of the whole instance, and this option is refused.
-      - An interface that a service of the cloud manages is not set.
+      - An interface that a service of the cloud manages is not changed.
     type: list
     elements: str
     default: [all]
@@ -52,7 +52,7 @@ options:
     description: For AWS, from the control node, the instance.
     type: str
   region:
-    description: For AWS, the region of I(instance_id). By default what C(AWS_REGION) or the profile says.
+    description: For AWS, the region of I(instance_id). The default is C(AWS_REGION), or the region of the profile.
     type: str
   resource_id:
     description: For Azure, from the control node, the resource id of the VM.
@@ -70,7 +70,7 @@ extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.cloud]
 attributes:
   check_mode:
     details:
-      - On AWS and GCP a missing permission is a warning then, found out with DryRun or testIamPermissions.
+      - On AWS and GCP a missing permission is then a warning, found with DryRun or testIamPermissions.
   safe_file_operations:
     support: N/A
     details:
@@ -78,14 +78,14 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 notes:
-  - What a router's role needs on AWS is C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute).
-    The second one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
-  - On Azure it is C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and C(write),
-    and, since an interface is written as a whole, C(join/action) on what it is part of - its subnet, security group,
-    public address and load balancer pools. An error names the one that is missing. There is no dry run.
-  - On GCP it is C(compute.instances.get), C(compute.instances.update) and C(compute.zoneOperations.get). A router that
-    does it by itself also needs the access scope C(compute) or C(cloud-platform), which an instance can get only while
-    it is stopped.
+  - On AWS a router's role needs C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute). The second
+    one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
+  - On Azure it needs C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and
+    C(write), and, since an interface is written as a whole, C(join/action) on what it is part of - its subnet, security
+    group, public address and load balancer pools. An error names the one that is missing. There is no dry run.
+  - On GCP it needs C(compute.instances.get), C(compute.instances.update) and C(compute.zoneOperations.get). A router
+    that does it by itself also needs the access scope C(compute) or C(cloud-platform), which an instance can get only
+    while it is stopped.
   - Instances of a uniform scale set are refused, since their interfaces can only be set in the scale set.
 seealso:
   - module: wgmesh.router.cloud_routes
@@ -141,7 +141,7 @@ interfaces:
   elements: dict
   contains:
     id:
-      description: Id of the network interface. On GCP, where it is the whole instance, its name.
+      description: Id of the network interface. On GCP, where the setting belongs to the whole instance, its name.
       type: str
     primary:
       description: Whether it is the VM's first one.
@@ -151,11 +151,11 @@ interfaces:
       type: bool
   sample: [{id: eni-0123456789abcdef0, primary: true, forwarding: true}]
 verified:
-  description: Whether the cloud was read and said that all of I(interfaces) are as I(state) wants them.
+  description: Whether the module has read from the cloud that all of I(interfaces) are as I(state) requires.
   returned: success
   type: bool
 restart_required:
-  description: Whether the VM has to be restarted. It never has.
+  description: Whether the VM has to be restarted. This is never the case.
   returned: success
   type: bool
 done:

@@ -14,44 +14,45 @@ description:
   - The VMs of a site in a cloud reach other sites by routes of the cloud, which send those sites' networks to a router.
     This module points such routes at the router that it runs on, or at one that is named. It changes the routes of
     I(prefixes) and nothing else, waits, and reads back.
-  - On AWS it is the routes of route tables, which go to a network interface. Where there is a route it is replaced, so
-    that there is no moment without one, and where there is none it is created. Routes have no tags there, so the route
-    table carries the mark - whoever makes the table tags it with C(wgmesh.router) and the mesh's name. A table without
-    it is refused. In a table with it, a route of I(prefixes) that goes to a network interface, or nowhere any more, is
-    taken over. One that goes to anything else (a transit gateway, a peering, a NAT gateway) is an error that names it.
-    A managed prefix list with a part of one of I(prefixes), which AWS prefers to the route, is a warning.
-  - On GCP it is static routes of a VPC network, which go to an instance. They cannot be changed, so a new one is made,
-    and the old one deleted when the new one is there. Routes of several routers stand beside each other, and
-    I(priority) says which is used. Ours carry the mesh's name in their name and description, and others are never
-    touched. One for the same network is an error that names it.
-  - On Azure it is the routes of a route table, which go to an address, such as that of an internal load balancer. Only
-    the one route is written, and only if nobody else wrote in between. Ours carry the mesh's name in their name, and
-    others are never touched. One for the same network is an error that names it.
-  - On the router itself, without I(via), it asks the cloud's metadata service who the machine is and uses the machine's
-    own identity. From the control node it takes I(via), and the credentials that the vendor's own tools take.
-  - Throttling is waited out within I(timeout). An error has the provider's code and request id, and names the
-    permission that is missing.
+  - On AWS these are the routes of route tables, which go to a network interface. An existing route is replaced, so that
+    there is no moment without one. A missing route is created. Routes have no tags on AWS, so the mark is on the route
+    table. Whoever makes the table tags it with C(wgmesh.router) and the mesh's name. A table without the tag is
+    refused. In a table with the tag, a route of I(prefixes) that goes to a network interface, or no longer goes
+    anywhere, is taken over. A route that goes to anything else (a transit gateway, a peering, a NAT gateway) is an
+    error that names it. A managed prefix list that contains a part of one of I(prefixes), which AWS prefers to the
+    route, is a warning.
+  - On GCP these are static routes of a VPC network, which go to an instance. They cannot be changed. So a new route is
+    made, and the old one is deleted when the new one exists. Routes of several routers exist side by side, and
+    I(priority) decides which is used. Our routes have the mesh's name in their name and description, and others are
+    never touched. A route of somebody else for the same network is an error that names it.
+  - On Azure these are the routes of a route table, which go to an address, such as that of an internal load balancer.
+    Only the one route is written, and only if nobody else wrote in between. Our routes have the mesh's name in their
+    name, and others are never touched. A route of somebody else for the same network is an error that names it.
+  - On the router itself, without I(via), it asks the cloud's metadata service for the identity of the machine and uses
+    it. From the control node it needs I(via), and uses the credentials that the vendor's own tools use.
+  - If the cloud throttles requests, the module waits, within I(timeout). An error has the provider's code and request
+    id, and names the missing permission.
 options:
   cloud:
     description:
-      - Which cloud it is. With C(auto) it follows from how I(tables) look, from I(project), or else from what the
-        machine's firmware says. No metadata service is tried to find out.
+      - Which cloud it is. With C(auto) it follows from the form of I(tables), from I(project), or else from the
+        machine's firmware. No metadata service is asked to find out.
     type: str
     choices: [auto, aws, azure, gcp]
     default: auto
   state:
     description:
-      - C(present) makes the routes and C(absent) takes them away again, but only those that go to I(via).
+      - C(present) makes the routes. C(absent) removes them, but only those that go to I(via).
     type: str
     choices: [present, absent]
     default: present
   mesh:
-    description: The mesh's name, up to 28 small letters, digits and hyphens. What carries the mark of another one is
-      not touched.
+    description: The mesh's name, up to 28 lower-case letters, digits and hyphens. Anything with the mark of another
+      mesh is not touched.
     type: str
     required: true
   prefixes:
-    description: The networks of the other sites, of both families of addresses where the cloud takes them.
+    description: The networks of the other sites, of both address families if the cloud supports them.
     type: list
     elements: str
     required: true
@@ -59,35 +60,37 @@ options:
     description:
       - The route tables. On AWS their ids, such as C(rtb-0123456789abcdef0), all of one region; on Azure their resource
         ids; on GCP, where a network is its own table, names of VPC networks, or
-        C(projects/PROJECT/global/networks/NAME) for one of another project, where routes go to the router's address.
+        C(projects/PROJECT/global/networks/NAME) for a network of another project, where routes go to the router's
+        address.
     type: list
     elements: str
     required: true
   via:
     description:
-      - The router that the routes shall go to. By default the one that the module runs on.
+      - The router to which the routes go. The default is the router on which the module runs.
       - On AWS a network interface, such as C(eni-0123456789abcdef0), by default the first one of this machine. On GCP
-        an instance, such as C(zones/europe-west3-a/instances/gcp-1). On Azure an address, which for two routers is that
-        of their load balancer, by default the first address of this machine, which
-        has to be given where it has several network interfaces.
+        an instance, such as C(zones/europe-west3-a/instances/gcp-1). On Azure an address, for two routers the address
+        of their load balancer, by default the first address of this machine. It is required if this machine has several
+        network interfaces.
     type: str
   region:
-    description: For AWS, the region of I(via). By default what C(AWS_REGION) or the profile says.
+    description: For AWS, the region of I(via). The default is C(AWS_REGION), or the region of the profile.
     type: str
   project:
-    description: For GCP, the id of the project of the networks. By default that of I(via), or of this machine.
+    description: For GCP, the id of the project of the networks. The default is the project of I(via), or of this
+      machine.
     type: str
   priority:
     description:
-      - For GCP, which of several routes for a network is used. The lowest one wins, and routes of the same priority
-        share the traffic. It is 1000 where nothing is said.
+      - For GCP, which of several routes for a network is used. The lowest priority wins, and routes of the same
+        priority share the traffic. The default is 1000.
     type: int
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.cloud]
 attributes:
   check_mode:
     details:
-      - On AWS a missing permission is a warning then, found out with DryRun. On GCP it is the access scope only, and on
-        Azure there is no way to ask.
+      - On AWS a missing permission is then a warning, found with DryRun. On GCP only the access scope is checked, and
+        on Azure nothing can be checked.
   safe_file_operations:
     support: N/A
     details:
@@ -95,18 +98,18 @@ attributes:
 author:
   - wgmesh.router contributors (@wgmesh)
 notes:
-  - What a router's role needs on AWS is C(ec2:DescribeRouteTables), C(ec2:CreateRoute), C(ec2:ReplaceRoute) and
+  - On AWS a router's role needs C(ec2:DescribeRouteTables), C(ec2:CreateRoute), C(ec2:ReplaceRoute) and
     C(ec2:DeleteRoute), the last three limited to tables with the mark by the condition
-    C(aws:ResourceTag/wgmesh.router). Where tables have routes to managed prefix lists, those of gateway endpoints
-    apart, it is also C(ec2:GetManagedPrefixListEntries); without it a warning says that the lists are not looked into.
-  - On GCP it is C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete),
+    C(aws:ResourceTag/wgmesh.router). If tables have routes to managed prefix lists, except lists of gateway endpoints,
+    it also needs C(ec2:GetManagedPrefixListEntries); without it a warning says that the lists are not checked.
+  - On GCP it needs C(compute.routes.list), C(compute.routes.create), C(compute.routes.delete),
     C(compute.networks.updatePolicy), C(compute.instances.use) and C(compute.globalOperations.get), and on a router the
-    access scope C(compute) or C(cloud-platform). For a network of another project (Shared VPC) it is also
+    access scope C(compute) or C(cloud-platform). For a network of another project (Shared VPC) it also needs
     C(compute.instances.get); the first four are then needed in the project of the network.
-  - On Azure it is C(Microsoft.Network/routeTables/read) and C(read), C(write) and C(delete) of
+  - On Azure it needs C(Microsoft.Network/routeTables/read) and C(read), C(write) and C(delete) of
     C(Microsoft.Network/routeTables/routes).
-  - To replace a route on AWS cannot be made to depend on what is there, so one that somebody else puts in within the
-    milliseconds between our read and our write is replaced as well.
+  - On AWS a replacement has no precondition. So if somebody else changes a route in the milliseconds between our read
+    and our write, that change is replaced as well.
 seealso:
   - module: wgmesh.router.cloud_forwarding
   - name: How a cloud's VMs find their router
@@ -180,7 +183,7 @@ routes:
       description: The network.
       type: str
     via:
-      description: What it goes to. In words where that is not a router.
+      description: Where it goes to. In words if that is not a router.
       type: str
     priority:
       description: On GCP its priority.
@@ -189,11 +192,11 @@ routes:
       description: On Azure and GCP the route's name.
       type: str
     trouble:
-      description: Why the route carries nothing, in the cloud's words.
+      description: Why the route carries no traffic, in the cloud's words.
       type: str
   sample: [{table: rtb-0123456789abcdef0, prefix: 10.0.0.0/16, via: eni-0123456789abcdef0}]
 verified:
-  description: Whether the cloud was read and said that all of I(prefixes) are as I(state) wants them.
+  description: Whether the module has read from the cloud that all of I(prefixes) are as I(state) requires.
   returned: success
   type: bool
 done:

@@ -18,32 +18,33 @@ description:
     forwarding.
   - C(known_hosts) has the host keys of the other routers, under their names in the inventory.
   - C(gate.json) describes this router's own tunnels. A caller cannot change it.
-  - C(gate.json) also keeps who was removed from the mesh, and by whom. A router that the plan calls absent is removed,
-    and so is one that has vanished from it. It is refused from then on. See I(keep_removed) for who lets it in again.
+  - C(gate.json) also records which routers were removed from the mesh, and by whom. A router that is absent in the plan
+    is removed, and so is a router that is no longer in the plan. It is refused from then on. I(keep_removed) describes
+    who can let it in again.
   - The account, its line in C(sudoers) and in sshd's configuration come with the image (the role C(router) with
     C(router_join=true)).
 options:
   state:
     description:
       - C(present) writes the three files.
-      - C(updated) writes them only where one of them is there already.
+      - C(updated) writes them only if one of them exists already.
     type: str
     choices: [present, updated]
     default: present
   keep_removed:
     description:
-      - With C(false), as in the mesh play, I(plan) has the last word. A router that it knows is let in again, and one
-        that is absent or has vanished is out until another run with C(false) knows it.
-      - With C(true), as in C(wgmesh join), where I(plan) comes from the router's own inventory, which may be old, those
-        who are out stay out.
+      - With C(false), as in the mesh play, I(plan) decides. A router that is present in it is let in again. A router
+        that is absent, or no longer in it, is removed until another run with C(false) has it as present.
+      - With C(true), as in C(wgmesh join), routers that were removed stay removed, because I(plan) comes from the
+        router's own inventory, which may be old.
     type: bool
     default: false
   heard:
     description:
-      - The routers that others call removed, C(removed) of M(wgmesh.router.mesh_peer), by the name of the router that
-        was asked. For I(keep_removed=true).
-      - A router is out when at least two others say so, and more than half of those that were heard. It is in again
-        when as many do not say so any more. A single router is not believed, and is named in a warning.
+      - The routers that others report as removed, C(removed) of M(wgmesh.router.mesh_peer), by the name of the router
+        that was asked. For I(keep_removed=true).
+      - A router is removed if at least two others, and more than half of those that answered, report it as removed. It
+        is let in again if the same number no longer does. A single router is not believed, and is named in a warning.
     type: dict
     default: {}
   plan:
@@ -85,7 +86,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removed:
-  description: Who is out, by their names in the inventory.
+  description: The routers that are removed, by their names in the inventory.
   returned: success
   type: list
   elements: str

@@ -13,25 +13,27 @@ version_added: 1.0.0
 description:
   - With the option I(guard), M(wgmesh.router.wg_keypair), M(wgmesh.router.wg_psk), M(wgmesh.router.sysctl_router),
     M(wgmesh.router.wg_tunnel) and M(wgmesh.router.bird_config) change a router on trial. Before the first of them
-    writes, a process on the router is told to take all of it back after that time. This module settles it.
+    writes, a process is started on the router that takes the whole change back after that time. This module confirms
+    the change or takes it back.
   - Files are restored byte for byte, with their modes and owners. The running state (tunnels, their keys, kernel
     parameters, BIRD) is restored field by field.
-  - The task that confirms runs over a new connection. A router that cut off its own management cannot confirm.
-  - By hand, on the router, the command in docs/guard.md does the same as I(state=undone).
+  - The task that confirms runs over a new connection. If a router has cut off its own management, the change cannot be
+    confirmed.
+  - The command in docs/guard.md, run on the router by hand, does the same as I(state=undone).
 options:
   state:
     description:
-      - C(confirmed) keeps the change. It is an error when the change was taken back before.
+      - C(confirmed) keeps the change. It is an error if the change was already taken back.
       - C(undone) takes the change back now.
-      - Either does nothing when no change waits.
+      - Both do nothing if no change waits.
     type: str
     required: true
     choices: [confirmed, undone]
   change:
     description:
-      - The change that is to be settled, as the last module of the run returned it. Empty for whatever waits.
-      - When somebody has written since, C(confirmed) is an error, and C(undone) takes that back, too. When another change waits,
-        C(undone) does nothing.
+      - The change to confirm or take back, as the last module of the run returned it. Empty for any waiting change.
+      - If somebody has written since, C(confirmed) is an error, and C(undone) takes that back, too. If another change
+        waits, C(undone) does nothing.
     type: str
     default: ""
 extends_documentation_fragment: [wgmesh.router.attributes]

@@ -11,19 +11,19 @@ module: mesh_measure_info
 short_description: Measure the time and throughput that a tunnel costs
 version_added: 1.0.0
 description:
-  - Pings the peer's outside address and then its end of the tunnel, through that very interface, with ping(8), and
-    prints the two side by side. With I(throughput) it does the same with iperf3(1).
-  - Tunnels are measured one after another, and so are the two ways of each. The play C(wgmesh.router.measure) measures
+  - Pings the peer's outside address with ping(8), and then its end of the tunnel through the tunnel's interface. Prints
+    the two side by side. With I(throughput) it does the same with iperf3(1).
+  - Tunnels are measured one after another, and so are the two paths of each. The play C(wgmesh.router.measure) measures
     each tunnel of the mesh once, from the router with the lower id, one router after another.
-  - An endpoint that answers no ping, or a firewall that lets no iperf3 in from outside, is noted in the table and is
-    not a failure. Changes nothing. Check mode sends nothing and shows the addresses that would be measured.
+  - An endpoint that answers no ping, or a firewall that admits no iperf3 from outside, is noted in the table and is not
+    a failure. Changes nothing. Check mode sends nothing and shows the addresses that would be measured.
 options:
   state:
     description:
       - C(measured) measures I(tunnels).
-      - C(serving), on the peer, starts an iperf3 server for each way to it that I(tunnels) names. It is bound to that
-        one address, belongs to nobody, serves one test, and ends after that, with C(stopped), or by itself when nobody
-        comes, at the latest after two times I(seconds) and 40 seconds.
+      - C(serving), on the peer, starts an iperf3 server for each path to it that I(tunnels) names. The server is bound
+        to that one address, runs as the user nobody, and serves one test. It ends after that test, with C(stopped), or
+        by itself if there is no test, at the latest after two times I(seconds) and 40 seconds.
       - C(stopped), on the peer, ends those servers.
     type: str
     choices: [measured, serving, stopped]
@@ -68,7 +68,7 @@ options:
         description: The interface.
         type: str
       outside:
-        description: The way outside of the tunnel.
+        description: The path outside the tunnel.
         type: dict
         suboptions: &way
           address:
@@ -111,7 +111,7 @@ options:
             description: Why there is no throughput otherwise.
             type: str
       inside:
-        description: The way inside of the tunnel.
+        description: The path inside the tunnel.
         type: dict
         suboptions: *way
   router:
@@ -125,13 +125,13 @@ options:
     default: true
   count:
     description:
-      - How many pings to send on each way.
+      - How many pings to send on each path.
     type: int
     default: 10
   size:
     description:
       - Bytes of data in a ping. 1272 makes packets of 1300 bytes with IPv4 and 1320 with IPv6, which every tunnel of
-        the clouds lets through whole.
+        the clouds carries without fragmentation.
     type: int
     default: 1272
   interval:
@@ -142,7 +142,7 @@ options:
   throughput:
     description:
       - Whether to measure the throughput to a server that C(state=serving) started on the peer just before.
-      - Needs the package iperf3 on both routers, which no other part of this collection does.
+      - Needs the package iperf3 on both routers. No other part of this collection needs it.
     type: bool
     default: false
   parallel:
@@ -152,7 +152,7 @@ options:
     default: 4
   seconds:
     description:
-      - How long to send on each way.
+      - How long to send on each path.
     type: int
     default: 5
   port:
@@ -192,7 +192,7 @@ EXAMPLES = r"""
 RETURN = r"""
 tunnels:
   description:
-    - What was measured, one entry a tunnel.
+    - What was measured, one entry for each tunnel.
     - With C(state=serving) these are only the tunnels that cannot be served.
   returned: unless C(state=stopped)
   type: list

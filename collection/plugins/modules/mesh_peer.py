@@ -12,17 +12,17 @@ short_description: Set up one tunnel of this router with the public keys of the 
 version_added: 1.0.0
 description:
   - Sets up this router's end of the tunnel to one other router, from the plan that M(wgmesh.router.mesh_gate) left here
-    and from the public keys of the other one. The pre-shared key, the boot files and the interface are done as
-    M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel) do them; no other tunnel is touched.
+    and from the public keys of the other one. It sets up the pre-shared key, the boot files and the interface like
+    M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel). No other tunnel is touched.
   - Makes this router's own keys when it has none yet.
-  - This is the one module that a router which joins by itself may run on another one (C(wgmesh gate)). There it can
-    give I(state), I(public_key), I(sealing_key) and I(envelopes); I(name) is the caller, and everything else is this
-    router's.
-  - Refuses another I(public_key) than the one in use while the machine that has the old one is alive (its BFD session
-    is up, or its last handshake is recent and its packets arrive), because two machines with one id would take the
-    tunnel from each other. A replaced router is let in as soon as the old one is gone, or when I(replaced) names it.
-  - The interface gets the other router's key together with the pre-shared key that belongs to it. While that one is
-    missing, the tunnel keeps what it has.
+  - This is the one module that a router which joins by itself may run on another one (C(wgmesh gate)). The caller can
+    set only I(state), I(public_key), I(sealing_key) and I(envelopes). I(name) is the caller, and this router sets
+    everything else.
+  - Refuses a I(public_key) other than the one in use while the machine with the old key is alive (its BFD session is
+    up, or its last handshake is recent and its packets arrive), because two machines with one id would take the tunnel
+    from each other. A replaced router is let in as soon as the old machine is gone, or if I(replaced) names it.
+  - The interface gets the other router's key together with the pre-shared key that belongs to it. While that pre-shared
+    key is missing, the tunnel keeps its present keys.
 options:
   state:
     description:
@@ -61,7 +61,7 @@ options:
         type: str
         required: true
       generation:
-        description: Of the key; it grows with every new one.
+        description: Generation of the key. It grows with every new key.
         type: int
         required: true
       sealed:
@@ -81,7 +81,7 @@ options:
     type: path
     default: /etc/wireguard/wgmesh.seal
   identity_file:
-    description: The record of the machine that both were made on.
+    description: The record of the machine on which both were made.
     type: path
     default: /etc/wireguard/wgmesh.id
   psk_directory:
@@ -97,13 +97,13 @@ options:
     type: path
     default: /run/bird/bird.ctl
   replaced:
-    description: Routers that were replaced. One that is named here is let in with a new key although the one before is
-      alive.
+    description: Routers that were replaced. A router that is named here is let in with a new key although the old
+      machine is alive.
     type: list
     elements: str
     default: []
   handover:
-    description: For how many seconds the other end may go on with the key it had, as in M(wgmesh.router.wg_tunnel).
+    description: For how many seconds the other end may still use its old key, as in M(wgmesh.router.wg_tunnel).
     type: int
     default: 0
 extends_documentation_fragment: [wgmesh.router.attributes]
@@ -146,7 +146,7 @@ interface:
   type: str
   sample: wg2
 public:
-  description: What is public of this router, for the option I(peers) of M(wgmesh.router.wg_psk) on the other one.
+  description: The public data of this router, for the option I(peers) of M(wgmesh.router.wg_psk) on the other one.
   returned: success
   type: dict
   contains:
@@ -162,8 +162,8 @@ public:
   sample: {name: office-1, public_key: hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=, sealing_key: 3q2+7wABAgMEBQYH...}
 removed:
   description:
-    - The routers that are out of the mesh by this router's own knowledge (the mesh play, or its inventory), and not by
-      what it heard of others.
+    - The routers that were removed from the mesh as far as this router knows itself (from the mesh play or its
+      inventory), and not from other routers.
   returned: success, since version 0.3.0
   type: list
   elements: dict
@@ -209,9 +209,9 @@ psks:
   sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000}]
 known:
   description:
-    - The pre-shared key of the tunnel here, as M(wgmesh.router.wg_psk) returns it with I(known=true). When this router is
-      the responder and has a newer one than the initiator, which may have been restored from a backup, that one makes a
-      new key for this tunnel.
+    - The pre-shared key of the tunnel here, as M(wgmesh.router.wg_psk) returns it with I(known=true). If this router is
+      the responder and has a newer key than the initiator, which may have been restored from a backup, the initiator
+      makes a new key for this tunnel.
   returned: I(state=known)
   type: list
   elements: dict
@@ -238,8 +238,7 @@ pending:
       description: What is missing or wrong.
       type: str
     refused:
-      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is
-        true.
+      description: Whether the peer sent something that is refused. Waiting does not help. Only present if it is true.
       type: bool
 done:
   description: What was done, in words, also when the module failed half-way.

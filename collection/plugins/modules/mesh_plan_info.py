@@ -15,43 +15,44 @@ description:
   - Refuses a mesh that cannot work, with every problem listed at once, one line each. Among them are overlapping
     networks, ids and AS numbers that are used twice, an endpoint inside a network that is routed into the tunnels, a
     link pool that is too small or in use, and unknown sites and zones.
-  - Warns of what works and is seldom meant, in the same words for each router, so that Ansible shows it once. Among it
-    are AS numbers that are not private, endpoints of different families, and two routers without a tunnel because
-    neither has an endpoint; that is refused only when no third router can carry what they have for each other.
+  - Warns about what works but is rarely intended, in the same words for each router, so that Ansible shows it once.
+    Examples are AS numbers that are not private, endpoints of different families, and two routers without a tunnel
+    because neither has an endpoint. The last is refused only if no third router can carry their traffic.
   - Is pure. It reads nothing but its options, I(gate_file) and I(tunnel_directory), and changes nothing.
 options:
   router:
-    description: Name of the router whose plan is wanted, one of C(routers).
+    description: Name of the router to plan, one of C(routers).
     type: str
     required: true
   gate_file:
     description:
-      - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh by
-        the mesh play, or by what most of the others say, is absent from the plan, whatever I(routers) says, with a
-        warning.
-      - For a router that joins by itself, whose inventory may be older, and for the turns of single routers, while the
-        inventory may not say yet who was removed. Empty, as in the mesh play, I(routers) decides.
+      - The file C(gate.json) of M(wgmesh.router.mesh_gate) on this router. A router that was removed from the mesh, by
+        the mesh play or because most of the others report it as removed, is absent from the plan, whatever I(routers)
+        says, with a warning.
+      - Use it for a router that joins by itself, whose inventory may be older, and for plays that take one router after
+        the other, since the inventory may not yet have the removed routers as absent. If empty, as in the mesh play,
+        I(routers) decides.
     type: path
     default: ""
   tunnel_directory:
     description:
-      - Folder of the router's tunnels, C(/etc/wireguard). With it, a I(link_pool) that would give other addresses to
-        tunnels which M(wgmesh.router.wg_tunnel) has made is refused. The role C(mesh) gives it while the inventory does
-        not set C(mesh_link_pool), so that a new default renumbers nobody.
+      - Folder of the router's tunnels, C(/etc/wireguard). With it, a I(link_pool) is refused if it would give other
+        addresses to tunnels that M(wgmesh.router.wg_tunnel) has made. The role C(mesh) sets it while the inventory does
+        not set C(mesh_link_pool), so that a new default does not change addresses.
     type: path
     default: ""
   known_only:
     description:
-      - Leave out the routers that I(gate_file) has no tunnel to, so that an inventory which is too old makes nothing
+      - Leave out the routers to which I(gate_file) has no tunnel, so that an inventory that is too old makes nothing
         new.
     type: bool
     default: false
   faults:
     description:
-      - What may fail together on a model of the mesh, C(one) or C(two) as in M(wgmesh.router.mesh_preview_info). C(auto) is
-        two for up to 20 routers. What such a fault cuts is in C(faults), and a warning each.
-      - The controller tries it once for each host of the task, so let one host do it. It is not an option of a step of
-        M(wgmesh.router.mesh_steps).
+      - How many things fail together on a model of the mesh, C(one) or C(two) as in M(wgmesh.router.mesh_preview_info).
+        C(auto) is two for up to 20 routers. What such a fault cuts is in C(faults), and each is a warning.
+      - The controller tries the faults once for each host of the task, so let one host do it. A step of
+        M(wgmesh.router.mesh_steps) does not have this option.
     type: str
     choices: [none, one, two, auto]
     default: none
@@ -124,7 +125,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 faults:
-  description: What the faults of I(faults) cut, one line each.
+  description: What the faults of the option I(faults) cut, one line each.
   returned: when I(faults) is not C(none)
   type: list
   elements: str
@@ -161,8 +162,8 @@ plan:
     gate:
       description:
         - For M(wgmesh.router.mesh_gate), C(peers) with C(name) and C(host_key) of those that have a host key, and
-          C(removed) with C(name), C(id) and C(host_key) of the routers that I(routers) calls absent. C(apart) has
-          C(name) and C(id) of the others that have no tunnel to this one, if there are any.
+          C(removed) with C(name), C(id) and C(host_key) of the routers that are absent in I(routers). C(apart) has
+          C(name) and C(id) of the other routers that have no tunnel to this one, if there are any.
       type: dict
     failover:
       description:
@@ -179,7 +180,7 @@ plan:
           type: str
           sample: aws
         prefixes:
-          description: Networks of the other sites that have a router, of the families that the router's own site has.
+          description: Networks of the other sites that have a router, of the address families of the router's own site.
           type: list
           elements: str
           sample: [10.0.0.0/16, 10.1.0.0/16]
@@ -189,7 +190,7 @@ plan:
           elements: str
           sample: [rtb-0a]
         after:
-          description: How long a session has to be down, in milliseconds. It is one interval of BFD.
+          description: How long a session has to be down, in milliseconds. It is one BFD interval.
           type: int
           sample: 300
         peers:
@@ -198,7 +199,8 @@ plan:
           elements: dict
           sample: [{name: office-1, interface: wg7, address: 198.18.7.1}]
         partners:
-          description: The other routers of the site, their tables, and who goes before this router in taking those.
+          description: The other routers of the site, their tables, and which routers come before this one in taking
+            these tables.
           type: list
           elements: dict
           sample: [{name: aws-2, interface: wg15, address: 198.18.15.2, tables: [rtb-0c], before: []}]
@@ -257,7 +259,8 @@ plan:
               transit: true
               import_limit: 14
         bfd:
-          description: Interval of BFD in milliseconds, and how many packets have to be missing.
+          description: BFD interval in milliseconds, and the number of missing packets after which the path counts as
+            dead.
           type: dict
           sample: {interval: 300, multiplier: 3}
     sysctl:
@@ -275,13 +278,13 @@ plan:
           elements: dict
           sample: [{name: wg20, peer: gcp-1, neighbor: gcp_1, address: 198.18.20.2, mtu: 1400, listen_port: 51820, as: 65040, networks: [10.3.0.0/16]}]
         prefixes:
-          description: Prefixes of the other sites that have a router which is present. With C(transit) there is a list of
-            the sites, by their AS numbers, that have no tunnel to that one and need this router's site to carry what they send there.
+          description: Prefixes of the other sites that have a present router. C(transit) lists the sites, by their AS
+            numbers, that have no tunnel to that site and need this router's site to carry their traffic there.
           type: list
           elements: dict
           sample: [{network: 10.3.0.0/16, site: gcp, as: 65040, transit: []}]
         source_networks:
-          description: Networks of the router's own site, which test traffic has to come from.
+          description: Networks of the router's own site, from which test traffic has to come.
           type: list
           elements: str
           sample: [10.2.0.0/16]

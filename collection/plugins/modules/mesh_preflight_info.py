@@ -8,13 +8,13 @@
 
 DOCUMENTATION = r"""
 module: mesh_preflight_info
-short_description: Check that a host can take its plan
+short_description: Check that a plan can work on a host
 version_added: 1.0.0
 description:
   - Compares a host with its plan before anything is written on it. Each conflict is reported
     in one line, with its owner and what to do, and the task fails. A harmless conflict is a warning.
   - A host that is in another mesh is refused first, whatever the options.
-  - Only reads, in well under a second, and reports nothing about a router that is as planned.
+  - Only reads, in well under a second. Reports nothing about a router that is as planned.
 options:
   plan:
     description: The plan for this router, as M(wgmesh.router.mesh_plan_info) returns it.
@@ -22,19 +22,19 @@ options:
     required: true
   accept:
     description:
-      - The checks whose conflicts you accept. Their findings become warnings, unless a module refuses them as well - a BIRD that
-        will not do, and an interface, a file or an address of a tunnel that somebody else has.
+      - The checks whose conflicts you accept. Their findings become warnings, unless a module refuses them as well - an
+        unsuitable BIRD, and an interface, a file or an address of a tunnel that belongs to somebody else.
       - C(programs) asks whether BIRD, WireGuard and their tools are installed, and warns when the image play has not come to its end.
-      - C(files) asks whether the folders that a run writes to can be written to.
-      - C(bird) asks whether the installed BIRD will do and may start, and whether it works for somebody else, whose
-        configuration would be replaced.
+      - C(files) asks whether the run can write to its folders.
+      - C(bird) asks whether the installed BIRD is suitable and may start, and whether it works for something else,
+        whose configuration would be replaced.
       - C(interfaces) asks whether somebody else has the name of a tunnel or of its file, which is refused in any case.
       - C(machine) asks whether the id of the machine, to which the keys belong, is new at each boot.
-      - C(ports) asks who holds the UDP ports of the tunnels, and those of BGP and BFD.
+      - C(ports) asks whether somebody else holds the UDP ports of the tunnels, or the ports of BGP and BFD.
       - C(addresses) asks whether a tunnel's addresses are in a subnet or a route of this host, or hide its name server
-        or what its cloud serves.
+        or its cloud's services.
       - C(networks) asks whether a subnet or a route of this host is in a network of another site.
-      - C(ipv6) asks whether IPv6 is off where the plan has it.
+      - C(ipv6) asks whether IPv6 is off although the plan needs it.
       - C(ping) asks whether the host answers ping.
     type: list
     elements: str
@@ -89,7 +89,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 causes:
-  description: What is in the way, one element for each cause. With any, the task fails.
+  description: The conflicts, one element for each cause. If there is one, the task fails.
   returned: failure
   type: list
   elements: dict

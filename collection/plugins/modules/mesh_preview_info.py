@@ -4,33 +4,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 DOCUMENTATION = r"""
 module: mesh_preview_info
-short_description: Say what a change does to a mesh, and what is left of it when something fails
+short_description: Show what a change does to a mesh, and what still works when something fails
 version_added: 1.0.0
 description:
-  - Plans every router of the mesh, tries what may fail on a model of the network, and compares with the mesh as it is when
-    I(against) gives that. No router is asked anything; the playbook C(wgmesh.router.preview) runs it on the controller.
-  - The model is BGP with the filters of M(wgmesh.router.bird_config), and the allowed IPs of the tunnels. It knows the state in
-    which a network comes to rest, and nothing of BFD, timers, MTUs, load, firewalls and the clouds' route tables.
+  - Plans every router of the mesh, tries faults on a model of the network, and compares with the present mesh if
+    I(against) gives that. It asks no router. The playbook C(wgmesh.router.preview) runs it on the controller.
+  - The model is BGP with the filters of M(wgmesh.router.bird_config), and the allowed IPs of the tunnels. It computes
+    the state in which a network converges. It does not include BFD, timers, MTUs, load, firewalls and the clouds' route
+    tables.
 options:
   faults:
     description:
-      - What may fail together.
-      - C(one) looks at each router, tunnel, zone and site that is away, and at each pair of sites without a way between them. C(two)
-        looks at all pairs of these as well, and C(auto) does so for up to 20 routers.
+      - How many things fail together.
+      - C(one) tries each router, tunnel, zone and site as failed, and each pair of sites without a path between them.
+        C(two) tries all pairs of these faults as well. C(auto) does so for up to 20 routers.
     type: str
     choices: [one, two, auto]
     default: auto
   against:
     description:
-      - The mesh as it is, by the options of this module, to compare with. The preview then says what each router changes, which
-        sessions start anew, which traffic moves or is cut, and what is lost.
+      - The present mesh, as options of this module, to compare with. The preview then reports what each router changes,
+        which sessions restart, which traffic moves or is cut, and what is lost.
       - In a task it may also be the path of an inventory on the controller.
     type: dict
   settings:
     description:
-      - What the mesh play tells each router besides the plan, by the router's name, each a dictionary of texts such as
-        C(mesh_tunnel_input=accept). What I(against) has under the same names and is another text is a change.
-      - With the path of an inventory in I(against) a task has those of both inventories by itself.
+      - What the mesh play sets on each router besides the plan, by the router's name. Each is a dictionary of texts
+        such as C(mesh_tunnel_input=accept). If I(against) has another text under the same name, that is a change.
+      - If I(against) is the path of an inventory, a task fills in the settings of both inventories by itself.
     type: dict
   show:
     description: Names of the routers whose changes and traffic the preview has. All when it is empty.
@@ -66,25 +67,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 preview:
-  description: What becomes of the mesh, and what is left of it when something fails.
+  description: What the change does to the mesh, and what still works when something fails.
   returned: success
   type: dict
   contains:
     lines:
-      description: All of it for people.
+      description: The whole result as text.
       type: list
       elements: str
     routers:
       description:
-        - What each router changes, empty without I(against). C(router), C(former) (its name before, when it has another one),
-          C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that go and come),
-          C(resets) (the peers whose session starts anew), C(plan) (what goes and comes of kernel parameters, gate, failover and
-          the rest of the plan) and C(settings) (what it is told besides).
+        - What each router changes, empty without I(against). C(router), C(former) (its name before, when it has another
+          one), C(state) (C(new), C(removed), C(changed) or C(same)), C(tunnels), C(bird) (the lines of bird.conf that
+          are removed and added), C(resets) (the peers whose session restarts), C(plan) (the removed and added kernel
+          parameters, gate, failover and other parts of the plan) and C(settings) (what else is set on it).
       type: list
       elements: dict
     traffic:
-      description: What takes another way, empty without I(against). C(router), C(network), C(was), C(is),
-        which is empty for a cut, and C(removed), when the inventory has the network no more.
+      description: Traffic that takes another path, empty without I(against). C(router), C(network), C(was), C(is),
+        which is empty for a cut, and C(removed), if the inventory no longer has the network.
       type: list
       elements: dict
     faults:
@@ -98,11 +99,13 @@ preview:
       type: list
       elements: str
     lost:
-      description: What the mesh to compare with keeps, always or when something fails, and this one does not. One line each.
+      description: What works in the mesh to compare with, always or when something fails, and not in this one. One line
+        each.
       type: list
       elements: str
     removed:
-      description: The networks and sites that the inventory has no more, and the mesh to compare with has. One line each.
+      description: The networks and sites that the mesh to compare with has, and the inventory no longer has. One line
+        each.
       type: list
       elements: str
 """

@@ -12,19 +12,20 @@ version_added: 1.0.0
 description:
   - Prints one table of the faults of the mesh, each cause once, and of warnings. It combines the results that the role
     C(mesh) registered for all routers, also for those that failed.
-  - Runs on the controller, once for all routers. It changes nothing but I(file), and does not make the run red; the
-    tasks that failed do.
+  - Runs on the controller, once for all routers. It changes nothing but I(file). It does not make the run red; the
+    failed tasks do.
   - This is a part of the role C(mesh) and of the playbooks, and reads their variables.
 options:
   goal:
     description: Which of the results C(healthy) and C(required_healthy) of M(wgmesh.router.mesh_status_info) has to be
-      true. C(preview) and C(measured) are for a run that asks no router whether it is well, and wants neither.
+      true. C(preview) and C(measured) are for a run that does not ask whether routers are well, and needs neither.
     type: str
     choices: [healthy, required_healthy, preview, measured]
     default: healthy
   file:
-    description: A file on the controller for the same as JSON. Its folder has to be there. Empty for none. Its C(healthy) is false with
-      any cause, true without one when the I(goal) is C(healthy) and a router was asked, and null otherwise.
+    description: A file on the controller for the same as JSON. Its folder has to exist. Empty for none. Its C(healthy)
+      is false if there is a cause. It is true if there is none, the I(goal) is C(healthy) and a router was asked.
+      Otherwise it is null.
     type: str
     default: ""
   lines:
@@ -37,17 +38,17 @@ options:
     type: bool
     default: false
   reads:
-    description: Whether the run only reads. What it has seen counts in check mode, too, and I(file) is written.
+    description: Whether the run only reads. Its findings then count in check mode, too, and I(file) is written.
     type: bool
     default: false
   members:
-    description: The routers of the inventory. Who is none of them, and lost its tunnels in this run, is named in a warning. Empty for no
-      such warning.
+    description: The routers of the inventory. A router that is not among them, and lost its tunnels in this run, is
+      named in a warning. Empty for no such warning.
     type: list
     elements: str
     default: []
   refused:
-    description: The faults of the inventory, as the filter C(objections) returns them. With any, the task fails.
+    description: The faults of the inventory, as the filter C(objections) returns them. If there is one, the task fails.
     type: list
     elements: str
     default: []
@@ -81,7 +82,8 @@ causes:
   elements: dict
   contains:
     routers:
-      description: The routers that it is wrong with. C(aws-1 - gcp-1) are the ends of a tunnel, and C(aws - gcp) two sites that lost each other.
+      description: The routers that have the cause. C(aws-1 - gcp-1) are the ends of a tunnel, and C(aws - gcp) two
+        sites that lost each other.
       type: list
       elements: str
     cause:
@@ -91,9 +93,9 @@ causes:
       description: What to do about it.
       type: str
     kind:
-      description: What sort of cause it is, one word.
+      description: The kind of cause, one word.
       type: str
     follows:
-      description: Which routers miss something because of it, C(routers), and how many, C(count).
+      description: The routers that have a fault because of it, C(routers), and their number, C(count).
       type: dict
 """

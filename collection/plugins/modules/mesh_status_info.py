@@ -11,27 +11,26 @@ module: mesh_status_info
 short_description: Report whether the tunnels of a router work, and name each fault
 version_added: 1.0.0
 description:
-  - Looks at the WireGuard handshake, the BGP and the BFD session of each tunnel, pings through it with packets of its
-    whole MTU, looks for every expected network in the kernel's routes, and pings other routers from site to site.
+  - Checks the WireGuard handshake, the BGP and the BFD session of each tunnel, pings through it with packets of its
+    full MTU, looks for every expected network in the kernel's routes, and pings other routers from site to site.
   - Names each problem in one line, with what was expected and what to do next. For a tunnel it names the cause, not its
     consequences.
-  - A handshake is missing when there was none, or with a keepalive when it is older than 180 seconds. Handshakes that
-    arrive and are never completed indicate pre-shared keys that differ; waiting for more than 5 seconds shows that
-    best.
-  - Asks the kernel what it does with packets that are only forwarded, from each tunnel into I(source_networks) and from
-    there to I(prefixes), with the rules, tables, routes and sysctls of the host, and names the one that drops or
-    diverts them. The same for what the router itself sends.
+  - A handshake is missing if there was none, or with a keepalive if it is older than 180 seconds. Handshakes that
+    arrive and are never completed indicate pre-shared keys that differ. A wait of more than 5 seconds shows that best.
+  - Asks the kernel how it forwards packets from each tunnel into I(source_networks) and from there to I(prefixes), with
+    the rules, tables, routes and sysctls of the host, and names the one that drops or diverts them. Asks the same for
+    packets that the router itself sends.
   - Sends pings that another router has to forward into its site, to hosts of I(probe) and to the other routers there,
-    and tells which router forwards nothing. Asks by ARP for the gateways into the own site.
-  - Reads nftables and both kinds of iptables, and names the rule or the policy that drops or rewrites such packets. One
-    that drops a part of them is a warning, and so is one that drops what comes only when something is lost, as from one
-    tunnel into another.
-  - Where a file of this project with an nftables table is on the host, names the table if it is not loaded.
-  - Can wait until all is well. Changes nothing.
+    and reports which router forwards nothing. Asks by ARP for the gateways into the own site.
+  - Reads nftables and both kinds of iptables, and names the rule or the policy that drops or rewrites such packets. A
+    rule that drops a part of them is a warning. So is a rule that drops packets that come only when something is lost,
+    such as packets from one tunnel into another.
+  - If the host has a file of this project with an nftables table, names the table if it is not loaded.
+  - Can wait until everything is well. Changes nothing.
 options:
   tunnels:
     description:
-      - The tunnels to look at, as C(plan.status.tunnels) of M(wgmesh.router.mesh_plan_info) has them.
+      - The tunnels to check, as C(plan.status.tunnels) of M(wgmesh.router.mesh_plan_info) has them.
     type: list
     elements: dict
     default: []
@@ -49,7 +48,7 @@ options:
         type: str
         required: true
       neighbor:
-        description: The name of the BGP protocol in BIRD. Without one no session is expected.
+        description: The name of the BGP protocol in BIRD. If not set, no session is expected.
         type: str
       endpoint:
         description:
@@ -57,25 +56,26 @@ options:
             calls from another address now, which answers ping as this one does not.
         type: str
       mtu:
-        description: The size in bytes of the packets that have to get through whole. C(0) pings with small ones only.
+        description: The size in bytes of the packets that have to get through without fragmentation. With C(0) only
+          small pings are sent.
         type: int
       as:
-        description: The AS number of the peer. C(0) is not compared.
+        description: The AS number of the peer. With C(0) it is not compared.
         type: int
       listen_port:
         description: The UDP port on which the interface has to listen. C(0) is not compared.
         type: int
       networks:
         description:
-          - The networks of the peer's site. Addresses of the peer in I(reach) that are in none of them are not asked,
-            and a warning names them. Left out, they may be anywhere.
+          - The networks of the peer's site. Addresses of the peer in I(reach) that are in none of these networks are
+            not pinged, and a warning names them. If left out, the addresses may be anywhere.
         type: list
         elements: str
       probe:
         description:
           - Hosts behind the peer. A ping to each of them is sent into the tunnel whatever this router's own routes say,
             so that the peer has to forward it. So are pings to the addresses that I(reach) has for the other routers of
-            its site. Where there is nothing to forward for it, a warning names its site, unless I(require) is given.
+            its site. If it has nothing to forward to, a warning names its site, unless I(require) is given.
         type: list
         elements: str
   prefixes:
@@ -93,26 +93,27 @@ options:
         description: The site that it belongs to, for messages.
         type: str
       as:
-        description: The AS number of that site, with which I(require) can tell who announces the network.
+        description: The AS number of that site. With it I(require) can find which router announces the network.
         type: int
       transit:
         description:
-          - The AS numbers of the sites without a tunnel to that one, for which this router carries what they send there. A
-            filter that drops it is a problem, and one that drops what sites would send that lose their tunnels a warning.
-          - Left out, this router carries nothing of other sites there. M(wgmesh.router.mesh_plan_info) has it where the
-            site has C(transit).
+          - The AS numbers of the sites without a tunnel to that site, whose traffic this router carries there. A filter
+            that drops that traffic is a problem. A filter that would drop the traffic of sites that lose their tunnels
+            is a warning.
+          - If left out, this router carries no traffic of other sites there. M(wgmesh.router.mesh_plan_info) sets it if
+            the site has C(transit).
         type: list
         elements: int
   unreachable:
     description:
-      - Whether packets for I(prefixes) have to be refused while no tunnel has a way there. The option C(unreachable) of
-        M(wgmesh.router.bird_config) sees to that.
+      - Whether packets for I(prefixes) have to be refused while no tunnel leads there. The option C(unreachable) of
+        M(wgmesh.router.bird_config) sets that up.
     type: bool
     default: false
   source_networks:
     description:
-      - The networks of the router's own site. Pings of I(reach) come from the router's address inside of them, because
-        that is what other sites know a way back to.
+      - The networks of the router's own site. Pings of I(reach) come from the router's address inside them, because
+        other sites have a route back only to these networks.
     type: list
     elements: str
     default: []
@@ -124,29 +125,29 @@ options:
     default: {}
   probe:
     description:
-      - Hosts of the router's own site that have to answer a ping from it. Without any, and without another router at
-        its site, a warning says that nobody can try what it forwards.
+      - Hosts of the router's own site that have to answer a ping from it. If there are none, and no other router at its
+        site, a warning says that nobody can test whether it forwards.
     type: list
     elements: str
     default: []
   require:
     description:
-      - The routers that I(wait) waits for and that C(required_healthy) is about. Left out, it is all of them.
+      - The routers for which I(wait) waits, and which C(required_healthy) describes. If left out, all routers.
     type: list
     elements: str
   silent:
     description:
-      - Routers whose sessions count and whose pings do not. A module with the option
-        C(guard) returns those that did not answer before the change.
+      - Routers whose pings do not count; only their sessions count. A module with the option C(guard) returns those
+        that did not answer before the change.
     type: list
     elements: str
     default: []
   accept:
     description:
-      - What you accept of this router, by the names of the checks of M(wgmesh.router.mesh_preflight_info), which has an option
-        of that name.
-      - With C(networks) a warning says that a subnet of this host takes a part of another site's network. What takes all
-        of it, and a route that somebody made, stay problems. The other names change nothing here.
+      - What you accept on this router, by the names of the checks of M(wgmesh.router.mesh_preflight_info), which has an
+        option with the same name.
+      - With C(networks), a subnet of this host that covers a part of another site's network is only a warning. A subnet
+        that covers all of it, and a route that somebody made, are still problems. The other names change nothing here.
     type: list
     elements: str
     choices: [addresses, bird, files, interfaces, ipv6, machine, networks, ping, ports, programs]
@@ -158,58 +159,56 @@ options:
     default: true
   wait:
     description:
-      - Seconds to wait until everything required is well. The wait ends sooner when time can mend nothing of what is
-        missing, such as an interface that does not exist, a BIRD that does not run or answer, TCP 179 in the hands of
-        another program, or a peer that has not sent a key.
-      - A peer that does not answer pings, though its BGP and BFD sessions prove that packets get through, is named and
-        not waited for.
+      - Seconds to wait until everything required is well. The wait ends earlier if waiting cannot help, for example if
+        an interface does not exist, BIRD does not run or answer, another program holds TCP 179, or a peer has not sent
+        a key.
+      - If a peer does not answer pings, though its BGP and BFD sessions prove that packets get through, it is named,
+        and the module does not wait for it.
     type: int
     default: 0
   settle:
     description:
-      - Seconds after which the wait ends when nothing new became healthy in them. With C(0) it goes on.
+      - The wait ends when nothing has become healthy for this number of seconds. With C(0) it goes on.
     type: int
     default: 0
   waited:
     description:
-      - Seconds for which the network was left alone before this task. They count for C(settle), so that the routers
-        which Ansible gets to later, since it has fewer forks than routers, do not wait again for what the first waited
-        for.
+      - Seconds for which the network was left alone before this task. They count for C(settle). So if Ansible has fewer
+        forks than routers, the later routers do not wait again for what the first ones waited for.
     type: int
     default: 0
   drain_warn:
-    description: Seconds after which the note about a drain (C(notes)) says that it is a long one. With C(0) it never
-      does.
+    description: Seconds after which the note about a drain (C(notes)) says that it is long. With C(0) it never does.
     type: int
     default: 0
   key_age_warn:
-    description: Seconds after which a private key or a pre-shared key is an old one, and C(notes) says so. With C(0) it
-      never is.
+    description: Age in seconds at which C(notes) calls a private key or a pre-shared key old. With C(0) it never does.
     type: int
     default: 0
   image_age_warn:
-    description: Seconds after which the image is an old one, and C(notes) says so. With C(0) it never is.
+    description: Age in seconds at which C(notes) calls the image old. With C(0) it never does.
     type: int
     default: 0
   failover:
-    description: Whether C(wgmesh-failover), which the role C(wgmesh.router.routes) sets up, keeps route tables of the cloud at
-      routers that live. C(notes) says when it does not run.
+    description: Whether C(wgmesh-failover), which the role C(wgmesh.router.routes) sets up, has to keep route tables of
+      the cloud pointed at routers that are alive. C(notes) says if it does not run.
     type: bool
     default: false
   failover_plan:
     description:
-      - C(plan.failover) of M(wgmesh.router.mesh_plan_info). Where it has C(peers), that daemon has to run, as with I(failover), and
-        C(notes) and C(failover) say when C(/etc/wgmesh/failover.json), which it was started with, has another plan.
+      - C(plan.failover) of M(wgmesh.router.mesh_plan_info). If it has C(peers), that daemon has to run, as with
+        I(failover). C(notes) and C(failover) say if C(/etc/wgmesh/failover.json), with which it was started, has
+        another plan.
     type: dict
   traffic:
-    description: Seconds for which to count what this router forwards, C(forwarded) and C(carried). With C(0) they are
-      left out.
+    description: Seconds for which to count the packets that this router forwards, C(forwarded) and C(carried). With
+      C(0) they are left out.
     type: int
     default: 0
   pending:
     description:
       - The peers whose tunnels wait for something, as C(pending) of M(wgmesh.router.wg_tunnel) has them. They are named
-        with the reason and not waited for.
+        with the reason, and the module does not wait for them.
     type: list
     elements: dict
     default: []
@@ -228,13 +227,13 @@ options:
         type: bool
   ping:
     description:
-      - Whether to ping. Without, what counts are handshakes, sessions and routes, which is what a change of routing can
-        cut.
+      - Whether to ping. Without pings, only handshakes, sessions and routes count, which is what a change of routing
+        can cut.
     type: bool
     default: true
   expect:
     description:
-      - With C(healthy) any problem is a failure; with C(any) the module only reports.
+      - With C(healthy) any problem is a failure. With C(any) the module only reports.
     type: str
     choices: [healthy, any]
     default: healthy
@@ -245,18 +244,18 @@ options:
     default: /run/bird/bird.ctl
   router:
     description:
-      - The name of this router in the metrics. Left out, it is the name of the host.
+      - The name of this router in the metrics. If left out, the name of the host.
     type: str
   metrics_file:
     description:
-      - Writes what was seen to this file, in the format of Prometheus's textfile collector, also when that is a
-        failure. That is not a change. The names of the metrics start with C(wgmesh_).
+      - Writes the result to this file, in the format of Prometheus's textfile collector, also if the module fails. This
+        does not count as a change. The names of the metrics start with C(wgmesh_).
     type: path
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   check_mode:
     details:
-      - Looks and waits as always, but writes no I(metrics_file).
+      - Checks and waits as usual, but writes no I(metrics_file).
   diff_mode:
     support: none
 author:
@@ -290,7 +289,7 @@ healthy:
   returned: always
   type: bool
 required_healthy:
-  description: Whether there is no problem with what I(require) names.
+  description: Whether the routers that I(require) names have no problem.
   returned: always
   type: bool
 problems:
@@ -310,7 +309,8 @@ troubles:
   contains:
     peer: {description: The router at the other end; empty when it is about this router alone or a network., type: str}
     cause:
-      description: What was found. When there is a router at the other end, or I(owners), it is worded as a cause that that one has.
+      description: What was found. If there is a router at the other end, or I(owners), the text describes it as a cause
+        of that router.
       type: str
     do: {description: 'What to do about it. Both together have at most 160 characters.', type: str}
     here:
@@ -330,13 +330,13 @@ troubles:
     cut: {description: 'Whether the tunnel has no handshake, or no whole session.', type: bool}
     alone: {description: 'Whether it is that of I(peer) alone, and the tunnel is well.', type: bool}
 sick:
-  description: Why this router has no session with anybody, in a few words; empty when that is not so.
+  description: Why this router has no session at all, in a few words. Empty if it has one.
   returned: always
   type: list
   elements: str
   sample: ["TCP 179 is held by nginx, pid 812"]
 tunnels:
-  description: What was seen of each tunnel.
+  description: The state of each tunnel.
   returned: always
   type: list
   elements: dict
@@ -355,7 +355,7 @@ tunnels:
     imported: {description: Routes taken from the peer., type: int}
     preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
 ways:
-  description: To whom the kernel sends what goes to the networks of I(prefixes).
+  description: The routers to which the kernel sends packets for the networks of I(prefixes).
   returned: always
   type: list
   elements: dict
@@ -364,8 +364,8 @@ ways:
     peer: {description: The router at the other end of the tunnel., type: str}
 transit:
   description:
-    - What a filter here keeps from other sites when they have lost their tunnels to each other, and send through this
-      router. Whether they do is in C(ways) of their routers. A warning says it, too.
+    - Traffic that a filter on this router drops when other sites have lost their tunnels to each other and send through
+      this router. C(ways) of their routers shows whether they do. A warning reports it, too.
   returned: always
   type: list
   elements: dict
@@ -380,10 +380,11 @@ drained:
   type: bool
 ages:
   description:
-    - How old the keys and the image of this router are, and how long a drain and a change that waits for its confirmation
-      have been there. What is not known is left out.
-    - The age of the private key is that of its file, that of a pre-shared key is in its record, and that of the image is
-      that of C(/etc/wgmesh/image), which an image build touches. The image play on a router that has it does not.
+    - How old the keys and the image of this router are, and how long ago a drain, and a change that waits for its
+      confirmation, began. Unknown ages are left out.
+    - The age of the private key is the age of its file. The age of a pre-shared key is in its record. The age of the
+      image is the age of C(/etc/wgmesh/image), which an image build touches. The image play does not touch an existing
+      file.
   returned: always
   type: list
   elements: dict
@@ -399,17 +400,17 @@ ages:
       type: int
 reboot_required:
   description:
-    - Whether the system asks for a reboot (C(/run/reboot-required)), or a newer kernel of the same flavour is
-      installed than runs (C(/boot/vmlinuz-*)). I(notes) says which.
+    - Whether the system asks for a reboot (C(/run/reboot-required)), or a newer kernel of the same flavour is installed
+      than the running one (C(/boot/vmlinuz-*)). I(notes) says which.
   returned: always
   type: bool
 time:
-  description: The time of this router, in Unix time. When it is more than a minute apart from the controller's, I(notes)
-    says so, and I(lines) does not.
+  description: The time of this router, in Unix time. If it differs from the controller's by more than a minute,
+    I(notes) says so, and I(lines) does not.
   returned: always
   type: int
 failover:
-  description: What is to be known of C(wgmesh-failover), by the options I(failover) and I(failover_plan).
+  description: The state of C(wgmesh-failover), if the options I(failover) or I(failover_plan) ask for it.
   returned: always
   type: dict
   contains:
@@ -417,7 +418,8 @@ failover:
       description: Whether it runs.
       type: bool
     trouble:
-      description: Why route tables do not follow the routers as planned, or that the cloud refuses it; empty when they do, or nothing is planned.
+      description: Why route tables do not follow the routers as planned, or that the cloud refuses it. Empty if they
+        follow, or if nothing is planned.
       type: str
       sample: wgmesh-failover watches an older plan (partner aws-3)
     rests:
@@ -426,21 +428,21 @@ failover:
       type: list
       elements: str
 drained_seconds:
-  description: For how many seconds it has been.
+  description: For how many seconds this router has been drained.
   returned: always
   type: int
 drained_why:
-  description: The reason that was given.
+  description: The reason of the drain.
   returned: always
   type: str
 forwarded:
   description:
-    - Packets per second that the kernel forwards. What the router itself sends and receives, such as BGP, BFD and
-      pings, is not among them.
+    - Packets per second that the kernel forwards. Packets that the router itself sends and receives, such as BGP, BFD
+      and pings, are not counted.
   returned: with I(traffic)
   type: int
 carried:
-  description: What each tunnel carries meanwhile, BGP, BFD and pings included.
+  description: What each tunnel carries in that time, BGP, BFD and pings included.
   returned: with I(traffic)
   type: list
   elements: dict
@@ -456,8 +458,9 @@ source_addresses:
   elements: str
 lines:
   description:
-    - The tunnels as a table for a terminal of 80 columns. C(!) marks those with a problem. A line after the table sums up; ages and notes follow it.
-    - The column C(mtu) has the size that gets through whole, or with C(<) the least that does not.
+    - The tunnels as a table for a terminal of 80 columns. C(!) marks those with a problem. A summary follows the table,
+      and then ages and notes.
+    - The column C(mtu) has the size that gets through without fragmentation, or with C(<) the smallest that does not.
   returned: always
   type: list
   elements: str
@@ -467,8 +470,7 @@ lines:
     - "! wg20   aws-2   190 s     -      -    Active      Down 0"
     - "not healthy, problems: 1, 1/2 tunnels, 3/3 prefixes"
 notes:
-  description: What is to be known about this router beside its health, such as an old BIRD. These lines are in
-    I(lines), too.
+  description: Other facts about this router, such as an old BIRD. These lines are in I(lines), too.
   returned: always
   type: list
   elements: str

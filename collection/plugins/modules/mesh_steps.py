@@ -11,20 +11,20 @@ module: mesh_steps
 short_description: Run several modules of this collection in one round trip
 version_added: 1.0.0
 description:
-  - Runs modules one after another on the router, as tasks of their own would, and stops after the first that fails. A
-    task of Ansible costs a round trip and its own work on the controller, which is more than most of these modules
-    need.
-  - Each step has its own check mode and diff, and each of its answers is looked at as that of the module alone. When
-    one of them may change something, the lock of the router is held from the first step to the last one that may.
-  - 'A step may take an option from what an earlier step answered, or from I(given). C({"$from": "mesh.plan.tunnels"}) is
-    C(plan.tunnels) of the step that registers C(mesh). With C($default) beside it that is taken where there is no such key.'
-  - A step that confirms a change has to be the first, since the task runs over a new connection then.
-  - The timeout of the task is that of all steps. C(module_defaults) of the modules do not reach their steps.
+  - Runs modules one after another on the router, like separate tasks, and stops after the first that fails. An Ansible
+    task costs a round trip and work on the controller, which is more than most of these modules need.
+  - Each step has its own check mode and diff, and each answer is checked like the answer of the module alone. If
+    a step may change something, the router's lock is held from the first step to the last step that may.
+  - 'A step may take an option from the answer of an earlier step, or from I(given). C({"$from": "mesh.plan.tunnels"})
+    is C(plan.tunnels) of the step that registers C(mesh). C($default) beside it is used if there is no such key.'
+  - A step that confirms a change has to be the first, since the task then runs over a new connection.
+  - The timeout of the task applies to all steps together. C(module_defaults) of the modules do not apply to their
+    steps.
 options:
   given:
     description:
-      - Values that several steps need, by names that they refer to. Ansible works a template out again wherever it is
-        used, which is most of the time that a task takes.
+      - Values that several steps need, by the names to which they refer. Ansible renders a template again wherever it
+        is used, which takes most of the time of a task.
     type: dict
   steps:
     description: The steps, in their order.
@@ -37,23 +37,23 @@ options:
         type: str
         required: true
       module:
-        description: A module of this collection, but for those of clouds and this one, without C(wgmesh.router.).
+        description: A module of this collection, without C(wgmesh.router.). Not a cloud module, and not this one.
         type: str
         required: true
       register:
         description:
-          - The key of I(answers) for this step, by which later steps refer to it. One of I(given) may have the same name, for
-            when the step is left out.
+          - The key of I(answers) for this step, by which later steps refer to it. A value of I(given) may have the same
+            name, for the case that the step is skipped.
         type: str
         required: true
       args:
         description: The options of the module.
         type: dict
       when:
-        description: Leave the step out where this is false or empty. It may be a reference.
+        description: Skip the step if this is false or empty. It may be a reference.
         type: raw
       unless:
-        description: Leave the step out where this is true or not empty. It may be a reference.
+        description: Skip the step if this is true or not empty. It may be a reference.
         type: raw
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:

@@ -11,57 +11,57 @@ module: sysctl_router
 short_description: Kernel parameters of a Linux host that forwards between tunnels
 version_added: 0.1.0
 description:
-  - Sets the forwarding profile now, in C(/proc/sys), and for every boot, in a drop-in of sysctl.d(5). Both are read,
-    compared and mended on their own.
+  - Sets the forwarding profile now, in C(/proc/sys), and for every boot, in a drop-in of sysctl.d(5). Each is read,
+    compared and corrected separately.
   - "The profile: C(net.ipv4.ip_forward=1), C(net.ipv4.fib_multipath_hash_policy=1), C(net.ipv4.tcp_mtu_probing=1),
     C(net.ipv4.ip_nonlocal_bind=1); for C(all), C(default) and each of I(interfaces) C(rp_filter=0) and
     C(accept_redirects=0); C(send_redirects=0) for every interface; with I(ipv6) C(net.ipv6.conf.all.forwarding=1),
     C(net.ipv6.fib_multipath_hash_policy=1) and C(net.ipv6.ip_nonlocal_bind=1)."
-  - C(ip_nonlocal_bind) is for BFD. BIRD binds the socket of a session once, and Linux tells it of a new address a
-    moment before a program can bind to it. Without this parameter such a session stays dead behind a BGP session that
-    is well.
-  - C(rp_filter) in force is the larger of the values of C(all) and of the interface. With redundant tunnels a reply
-    comes by another way than the request, so both have to be 0.
-  - Reports what defeats the profile. That is a file which is read later and sets another value, among C(/etc/sysctl.d),
-    C(/run/sysctl.d), C(/usr/local/lib/sysctl.d), C(/usr/lib/sysctl.d), C(/etc/sysctl.conf) and an enabled ufw's
-    C(/etc/ufw/sysctl.conf); C(/etc/network/interfaces), where ifup would set C(accept_ra) back; or an interface that
-    is not in I(interfaces) and has C(rp_filter=1).
-  - A parameter that this kernel, or the network namespace of a container, does not have or does not let be set is
-    reported in a warning and is only written to the file. In a container that is C(net.core.*).
-  - The drop-in records what each parameter was before. With I(state=present) nothing is set back when it is wanted no
-    more, but for reserved ports.
+  - C(ip_nonlocal_bind) is for BFD. BIRD binds the socket of a session only once, and Linux announces a new address a
+    moment before a program can bind to it. Without this parameter such a session stays dead behind a healthy BGP
+    session.
+  - C(rp_filter) in force is the larger of the values of C(all) and of the interface. With redundant tunnels a reply may
+    take another path than the request, so both have to be 0.
+  - Reports what overrides the profile. This can be a file that is read later and sets another value, among
+    C(/etc/sysctl.d), C(/run/sysctl.d), C(/usr/local/lib/sysctl.d), C(/usr/lib/sysctl.d), C(/etc/sysctl.conf) and an
+    enabled ufw's C(/etc/ufw/sysctl.conf); C(/etc/network/interfaces), where ifup would set C(accept_ra) back; or an
+    interface that is not in I(interfaces) and has C(rp_filter=1).
+  - If this kernel, or the network namespace of a container, does not have a parameter or does not allow setting it, a
+    warning reports that, and the parameter is only written to the file. In a container this applies to C(net.core.*).
+  - The drop-in records the former value of each parameter. With I(state=present) a parameter that is no longer wanted
+    keeps its value, except reserved ports.
 options:
   state:
     description:
-      - C(present) sees to the profile.
-      - C(absent) takes the drop-in away and gives every parameter that still has our value the one from before. Where
-        the drop-in does not know it, that is what the host's other files say, and otherwise there is a warning.
+      - C(present) sets the profile.
+      - C(absent) removes the drop-in and restores the former value of every parameter that still has our value. If the
+        drop-in does not know the former value, the host's other files give it. If they do not either, there is a
+        warning.
     type: str
     choices: [present, absent]
     default: present
   ipv6:
     description:
-      - Whether to forward IPv6 too. Without it that stays as the drop-in has it, and where there is none IPv6 is not
-        forwarded.
-      - A kernel that forwards IPv6 ignores router advertisements where C(accept_ra=1), and gives up at once the routes
+      - Whether to forward IPv6 too. If not set, the drop-in decides, and if there is no drop-in, IPv6 is not forwarded.
+      - A kernel that forwards IPv6 ignores router advertisements if C(accept_ra=1), and immediately drops the routes
         that it has from them. So an interface that has such routes gets C(net.ipv6.conf.NAME.accept_ra=2) before that,
-        and in the drop-in for the next boot. Interfaces that have none keep their value.
-      - systemd-networkd and NetworkManager take advertisements themselves, with C(accept_ra=0), and do not ask the kernel
-        whether it forwards. So they are left alone.
+        and in the drop-in for the next boot. Other interfaces keep their value.
+      - systemd-networkd and NetworkManager process advertisements themselves, with C(accept_ra=0), whether or not the
+        kernel forwards. So they are left alone.
     type: bool
   interfaces:
     description:
       - Interfaces, such as C(wg20), that get their own C(rp_filter) and C(accept_redirects). They need not exist yet.
-      - Without it, the interfaces that the drop-in has are kept.
+      - If not set, the interfaces in the drop-in are kept.
     type: list
     elements: str
   reserved_ports:
     description:
-      - UDP and TCP ports, or ranges such as C(51801-51821), that the kernel shall give to nobody who asks for any port.
-        A tunnel whose port is taken at boot does not come up.
-      - They are merged into C(net.ipv4.ip_local_reserved_ports). Ports that others reserved stay. Those that this
-        module reserved and that are wanted no more are given up; the drop-in records which those are.
-      - Without it, the ports that the drop-in has are kept.
+      - UDP and TCP ports, or ranges such as C(51801-51821), that the kernel must not assign to programs that ask for
+        any free port. A tunnel whose port is taken at boot does not come up.
+      - They are merged into C(net.ipv4.ip_local_reserved_ports). Ports that others reserved stay. Ports that this
+        module reserved and that are no longer wanted are released; the drop-in records which ports these are.
+      - If not set, the ports in the drop-in are kept.
     type: list
     elements: str
   rmem_default:
@@ -80,13 +80,13 @@ options:
     default: 8388608
   path:
     description:
-      - The drop-in. The last file that sets a parameter wins, and files are sorted by name whatever folder they are in,
-        so the default sorts behind what distributions and clouds bring, such as C(99-sysctl.conf) or GCP's
+      - The drop-in. The last file that sets a parameter wins, and files are sorted by name whatever folder they are in.
+        So the default sorts after the files of distributions and clouds, such as C(99-sysctl.conf) or GCP's
         C(60-gce-network-security.conf).
     type: path
     default: /etc/sysctl.d/99-zz-wgmesh.conf
   mesh:
-    description: The name of the mesh that the host is in, a comment in the drop-in. Empty keeps the one that is there.
+    description: The name of the host's mesh, a comment in the drop-in. Empty keeps the present name.
     type: str
     default: ""
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard]
@@ -136,13 +136,13 @@ reserved_ports:
   type: str
   sample: 51801-51806,51810
 file_only:
-  description: Parameters that cannot be set here, so that they are in the drop-in alone.
+  description: Parameters that cannot be set here, so they are only in the drop-in.
   returned: success
   type: list
   elements: str
   sample: [net.core.rmem_default, net.core.rmem_max, net.core.wmem_max]
 defeated:
-  description: Parameters that will not keep the value of the profile. There is a warning for each.
+  description: Parameters that do not keep the value of the profile. There is a warning for each.
   returned: success
   type: list
   elements: dict
@@ -160,7 +160,7 @@ defeated:
       description: The file, or the interface, that has it.
       type: str
     reason:
-      description: How it wins, and what to do.
+      description: Why it wins, and what to do.
       type: str
   sample:
     - key: net.ipv4.ip_forward

@@ -11,23 +11,23 @@ module: wg_keypair
 short_description: A router's WireGuard key and sealing key, made on the router
 version_added: 0.1.0
 description:
-  - Makes the WireGuard private key of a router and, beside it, the private key to which other routers seal pre-shared
-    keys (see M(wgmesh.router.wg_psk)). Both are made on the router and stay there. Public halves are returned.
-  - Key files belong to the user that the module runs as, have mode C(0600), and are created exclusively. A key that is
-    there is never replaced unless I(regenerate) says so. A wrong mode or owner is mended.
+  - Makes the WireGuard private key of a router, and a sealing key, to which other routers seal pre-shared keys (see
+    M(wgmesh.router.wg_psk)). Both are made on the router and stay there. The public halves are returned.
+  - Key files belong to the user that the module runs as, have mode C(0600), and are created exclusively. An existing
+    key is never replaced unless I(regenerate) says so. A wrong mode or owner is corrected.
   - Remembers on which machine the keys were made. When the disk was cloned (C(/etc/machine-id) has changed), the clone
     gets new keys, with a warning. A machine without C(/etc/machine-id) gives a warning on every run, because a clone of
-    it cannot be told from it.
-  - Refuses to work while an image is built, because every router made from the image would have the same keys. It is
-    an image build when I(image_build) is set, when the file C(/run/wgmesh-image-build) exists, or when
-    C(/etc/machine-id) is empty or says C(uninitialized). Keys that are in the image already are named in the error.
-  - A folder that is missing is made with mode C(0700). A folder in which group or others may write is refused, and so
-    is anything in the place of a key file that is not a regular file, a symbolic link for one.
+    it cannot be distinguished from it.
+  - Refuses to work while an image is built, because every router made from the image would have the same keys. It is an
+    image build if I(image_build) is set, if the file C(/run/wgmesh-image-build) exists, or if C(/etc/machine-id) is
+    empty or contains C(uninitialized). The error names keys that are already in the image.
+  - A folder that is missing is made with mode C(0700). A folder in which group or others may write is refused. So is a
+    key file that is not a regular file, for example a symbolic link.
 options:
   state:
     description:
-      - C(present) sees to it that the router has keys.
-      - C(absent) takes the keys and the record of the machine away. Nobody can bring them back.
+      - C(present) makes sure that the router has keys.
+      - C(absent) removes the keys and the record of the machine. They cannot be restored.
     type: str
     choices: [present, absent]
     default: present
@@ -36,7 +36,7 @@ options:
     type: str
     required: true
   private_key_file:
-    description: The WireGuard private key, as C(wg genkey) writes it. A key that was made by it is taken over.
+    description: The WireGuard private key, as C(wg genkey) writes it. A key that it has made is kept.
     type: path
     default: /etc/wireguard/wgmesh.key
   sealing_key_file:
@@ -49,37 +49,38 @@ options:
     default: /etc/wireguard/wgmesh.id
   regenerate:
     description:
-      - When keys that are there are replaced by new ones, in the words of M(community.crypto.openssl_privatekey). With
-        each of them a missing key is made, and a wrong mode or owner is mended.
+      - When existing keys are replaced by new ones. The choices are those of M(community.crypto.openssl_privatekey).
+        With each of them a missing key is made, and a wrong mode or owner is corrected.
       - C(never) keeps every key. Keys that were made on another machine are kept with a warning. A file that is not
         readable as a key is an error.
-      - C(fail) is C(never), but keys that were made on another machine are an error.
+      - C(fail) is like C(never), but keys that were made on another machine are an error.
       - C(partial_idempotence) makes new keys when they were made on another machine. A file that is not readable as a
         key is an error.
       - C(full_idempotence) also replaces a file that is not readable as a key.
       - C(always) makes new keys on every run, and is not idempotent.
-      - A router with a new key is cut off until its peers know it, so run the play for all routers. Peers take it while
-        the tunnel is alive only when the option C(replaced) of M(wgmesh.router.wg_psk) and M(wgmesh.router.wg_tunnel)
-        names the router, which the role C(mesh) does in a run with C(mesh_regenerate_keys=always).
+      - A router with a new key is cut off until its peers know the key, so run the play for all routers. While the
+        tunnel is alive, peers accept the new key only if the option C(replaced) of M(wgmesh.router.wg_psk) and
+        M(wgmesh.router.wg_tunnel) names the router, which the role C(mesh) does in a run with
+        C(mesh_regenerate_keys=always).
     type: str
     choices: [never, fail, partial_idempotence, full_idempotence, always]
     default: partial_idempotence
   public_key:
     description:
-      - The public key that the other routers were told. When it is not that of the router any more, as when another run has made
-        new keys meanwhile, the module fails and does nothing. Empty for any.
-      - With I(regenerate=always), the one that the new key is to replace.
+      - The public key that the other routers have received. If the router no longer has this key, for example because
+        another run has made new keys meanwhile, the module fails and does nothing. Empty for any key.
+      - With I(regenerate=always), the key that the new key replaces.
     type: str
     default: ""
   image_build:
-    description: Says that the host is being made into an image, where this module refuses to work.
+    description: Whether the host is being made into an image. If so, this module refuses to work.
     type: bool
     default: false
   bind_to_machine:
     description:
-      - The keys belong to the machine that they were made on, by its C(/etc/machine-id).
-      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the
-        disk is not told from this machine then.
+      - Whether the keys belong to the machine on which they were made, by its C(/etc/machine-id).
+      - Set C(false) if C(/etc/machine-id) is new at each boot, for example with a root file system in memory. A clone
+        of the disk is then not distinguished from this machine.
     type: bool
     default: true
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
@@ -89,7 +90,7 @@ attributes:
       - A key that is missing or would be replaced is returned as C(null).
   diff_mode:
     details:
-      - Shows public keys, the fingerprint of the sealing key, and which file gets a new key.
+      - Shows public keys, the fingerprint of the sealing key, and which files get a new key.
   idempotent:
     support: partial
     details:
@@ -173,8 +174,8 @@ change:
   type: str
   sample: k3v7q2m5x4ab/3
 renewed:
-  description: A change that waits for M(wgmesh.router.mesh_guard) has replaced the private key of this router, whose peers may know the one
-    before.
+  description: Whether a change that waits for M(wgmesh.router.mesh_guard) has replaced the private key of this router.
+    Its peers may still know the old key.
   returned: when I(guard) is not 0
   type: bool
   sample: false

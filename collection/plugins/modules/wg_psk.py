@@ -8,31 +8,31 @@
 
 DOCUMENTATION = r"""
 module: wg_psk
-short_description: Pre-shared keys of a router's WireGuard tunnels, without anybody seeing them
+short_description: Pre-shared keys of a router's WireGuard tunnels, which nobody else sees
 version_added: 0.1.0
 description:
   - The initiator of a tunnel makes its pre-shared key and seals it to the responder. Ansible carries the envelope. The
-    responder opens it. Nobody but the two routers can, and the key is in no option, result, diff or log.
+    responder opens it. Only these two routers can open it. The key is in no option, result, diff or log.
   - An envelope is HPKE (RFC 9180) with MLKEM768-X25519, HKDF-SHA256 and ChaCha20-Poly1305. It is bound to the names and
     the WireGuard public keys of both routers, the number of the tunnel and the generation of the key, and only the
     holder of the initiator's WireGuard private key can make it. It opens for nothing else.
   - Run it twice in a play, for all routers, with I(state=sealed) and then with I(state=opened).
-  - Both ends report a C(psk_id) for each key, by which they can be compared.
-  - The initiator seals the key that it has on every run, so a responder that lost it gets it again. It makes a new one
-    when there is none, when the file is not readable as a key or is not the one that was recorded, when one of the two
-    routers has a new public key, or when I(rotate) asks for it.
-  - A generation is the millisecond (Unix time) in which the key was made, or one more than that of the key before,
-    whichever is higher. The responder refuses an envelope of a lower generation than it holds, unless one of the public
-    keys is new.
-  - What one peer tells wrongly (a bad key, an envelope that does not open, a second one) makes its own tunnel wait, with
-    the reason in C(pending), and no other.
+  - Both ends report a C(psk_id) for each key, so that the keys can be compared.
+  - The initiator seals its present key on every run, so a responder that lost the key gets it again. The initiator
+    makes a new key if there is none, if the file is not readable as a key or is not the recorded one, if one of the two
+    routers has a new public key, or if I(rotate) asks for it.
+  - A generation is the millisecond (Unix time) in which the key was made, or one more than the generation of the former
+    key, whichever is higher. The responder refuses an envelope of a lower generation than it holds, unless one of the
+    public keys is new.
+  - A wrong answer of a peer (a bad key, an envelope that does not open, a second envelope) delays only the tunnel to
+    that peer, with the reason in C(pending).
   - The tunnels of routers that are not in I(peers) are left alone, whatever state they are in.
   - A tunnel with number 20 has the files C(20.psk), as C(wg genpsk) writes it, and C(20.json) in I(directory), both
-    with mode C(0600). Nothing in the second one is secret. A wrong mode or owner is mended.
+    with mode C(0600). Nothing in the second file is secret. A wrong mode or owner is corrected.
 options:
   state:
     description:
-      - C(sealed) works for the tunnels of which this router is the initiator, C(opened) for those of which it is the
+      - C(sealed) handles the tunnels of which this router is the initiator. C(opened) handles those of which it is the
         responder.
     type: str
     choices: [sealed, opened]
@@ -56,12 +56,12 @@ options:
         type: str
         required: true
       role:
-        description: What this router is in the tunnel. It is the other thing at the other end.
+        description: The role of this router in the tunnel. The other end has the other role.
         type: str
         choices: [initiator, responder]
         required: true
       interface:
-        description: Its interface, when that is not I(interface_prefix) and the number.
+        description: Its interface, if that is not I(interface_prefix) and the number.
         type: str
         version_added: 1.0.0
   peers:
@@ -75,7 +75,7 @@ options:
         type: str
         required: true
       public_key:
-        description: Its WireGuard public key. While it has none the tunnel is reported as pending.
+        description: Its WireGuard public key. If it is missing, the tunnel is reported as pending.
         type: str
       sealing_key:
         description: The public half of its sealing key.
@@ -123,40 +123,41 @@ options:
     default: /etc/wireguard/wgmesh.seal
   rotate:
     description:
-      - With I(state=sealed), the tunnels that get a new key although the one they have fits.
-      - C(true) for all, or a list of tunnel numbers and names of peers. What is not among the tunnels of this router is
-        ignored, so the same list can go to all routers.
-      - Tunnels go on during a rotation as long as both ends get the new key within about a minute.
+      - With I(state=sealed), the tunnels that get a new key although their present key is valid.
+      - C(true) for all, or a list of tunnel numbers and names of peers. Entries that are not tunnels of this router are
+        ignored, so all routers can get the same list.
+      - Tunnels keep working during a rotation if both ends get the new key within about a minute.
     type: list
     elements: str
     default: []
   replaced:
     description:
-      - Peers that were replaced. While whoever has the recorded public key of a peer is alive (its BFD session is up, or
-        its last handshake is recent and its packets arrive), another key that the peer tells is refused, unless it is
-        named here.
+      - Peers that were replaced. While the machine with the recorded public key of a peer is alive (its BFD session is
+        up, or its last handshake is recent and its packets arrive), another key of that peer is refused, unless the
+        peer is named here.
     type: list
     elements: str
     default: []
   interface_prefix:
-    description: Tunnel 20 is the interface of this prefix and C(20), where a peer is looked for that has a new key.
+    description: Tunnel 20 is the interface with this prefix and C(20). The module checks there whether a peer that has
+      a new key is alive.
     type: str
     default: wg
   control_socket:
-    description: BIRD's control socket, which is asked whether such a peer is alive.
+    description: BIRD's control socket, used to find out whether such a peer is alive.
     type: path
     default: /run/bird/bird.ctl
   removed:
     description:
-      - Peers that are out of the mesh. A key that a version made in which meshes had no names is removed by I(purge) if
-        it is for one of these, and otherwise left alone. It may be your own.
+      - Peers that were removed from the mesh. In early versions meshes had no names. I(purge) removes a key from such a
+        version if it is for one of these peers. Otherwise it leaves the key alone, since it may be your own.
     type: list
     elements: str
     default: []
   known:
     description:
-      - Also list in C(known) which keys nothing has to be done about here. Where both ends list the same key, and each the
-        public key that the other one has, there is nothing to seal.
+      - Also list in C(known) the keys that need no work on this router. If both ends list the same key, and each lists
+        the other's present public key, there is nothing to seal.
     type: bool
     default: false
     version_added: 1.0.0
@@ -175,7 +176,7 @@ extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, 
 attributes:
   check_mode:
     details:
-      - A key that is yet to be made has no envelope, and is missing in C(psks). The responder reports it as pending.
+      - A key that is not made yet has no envelope, and is missing in C(psks). The responder reports it as pending.
   diff_mode:
     details:
       - Shows generations and ids of keys, and for which tunnels there will be new ones.
@@ -185,8 +186,8 @@ attributes:
       - Envelopes are different on every run, which is not a change. Not with I(rotate).
   safe_file_operations:
     details:
-      - The record is written before the key, so that no generation is used twice whenever the run ends. The tunnel
-        keeps its old key until the next run.
+      - The record is written before the key, so that no generation is used twice, wherever a run is cut off. The tunnel
+        then keeps its old key until the next run.
 author:
   - wgmesh.router contributors (@wgmesh)
 seealso:
@@ -244,7 +245,7 @@ envelopes:
       type: str
   sample: [{tunnel: 20, from: office-2, to: gcp-1, generation: 1763890000123, sealed: 3q2+7wABAgME...}]
 psks:
-  description: The keys that this router holds, of the tunnels that I(state) is about.
+  description: The keys that this router holds, for the tunnels that I(state) handles.
   returned: success
   type: list
   elements: dict
@@ -259,7 +260,8 @@ psks:
     generation: *generation
   sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123}]
 known:
-  description: The keys of all tunnels, but for those that are missing, broken, open to others or of a router that was rebuilt.
+  description: The keys of all tunnels, except keys that are missing, damaged, readable by others, or of a router that
+    was rebuilt.
   returned: with I(known=true)
   type: list
   elements: dict
@@ -275,7 +277,7 @@ known:
       type: str
   sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123, peer_public_key: pFG3Dy4tXk...}]
 pending:
-  description: Tunnels whose key has to wait, although the peer is in the run. What they have is left alone.
+  description: Tunnels whose key has to wait, although the peer is in the run. Their present keys are left alone.
   returned: success
   type: list
   elements: dict
@@ -286,7 +288,7 @@ pending:
       description: What is missing or wrong.
       type: str
     refused:
-      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is true.
+      description: Whether the peer sent something that is refused. Waiting does not help. Only present if it is true.
       type: bool
   sample: [{tunnel: 20, peer: office-2, reason: no envelope came from office-2}]
 done:

@@ -12,16 +12,16 @@ short_description: WireGuard interfaces of a router, live and at boot
 version_added: 0.1.0
 description:
   - Brings WireGuard interfaces to a wanted state, all interfaces of the host in one call.
-  - What the kernel holds and what comes up at boot are read, compared and mended field by field.
-    An interface that works is never taken down, a peer that did not change keeps its session.
+  - The state in the kernel and the state after a boot are read, compared and corrected field by field. A working
+    interface is never taken down, and a peer that did not change keeps its session.
   - At boot the interfaces come up without Ansible, from C(wg-quick) files and enabled units C(wg-quick@NAME.service).
     Without systemd the interfaces are started with C(wg-quick up).
-  - Beside each file is a copy, C(NAME.conf.good). With systemd, a drop-in of C(wg-quick@.service) puts a file that is
-    missing or breaks off back from its copy before the interface comes up, keeps what was there as
-    C(NAME.conf.damaged), and says so in one line. It also refuses to reload a tunnel of this module, because C(wg
-    syncconf) would take its keys away. Tunnels of others are left to C(wg-quick).
-  - No key is an option or stands in a file that this module writes. Private and pre-shared keys are named by the path
-    of their file on the host.
+  - Beside each file is a copy, C(NAME.conf.good). With systemd, a drop-in of C(wg-quick@.service) restores a missing or
+    incomplete file from its copy before the interface comes up, keeps the damaged file as C(NAME.conf.damaged), and
+    says so in one line. It also refuses to reload a tunnel of this module, because C(wg syncconf) would remove its
+    keys. Tunnels of others are left to C(wg-quick).
+  - Private and pre-shared keys are never options, and are not in the files that this module writes. Options name them
+    by the path of their file on the host.
   - The kernel's WireGuard is used where the kernel has it, else the package C(wireguard-go).
   - The address from which a peer was heard last (its endpoint) may differ from the configured one, since peers roam.
     The configured endpoint is set only for a new peer, when it was changed in the task, or when there was no handshake
@@ -38,12 +38,13 @@ options:
       name:
         description:
           - Name of the interface, at most 15 characters.
-          - A file or interface of this name that this module did not make, or made for somebody else, is an error, and
-            is left alone.
+          - If this module did not make the existing file or interface of this name, or made it for another mesh, that
+            is an error, and it is left alone.
         type: str
         required: true
       listen_port:
-        description: UDP port, different for each interface. C(0) takes any free port and does not compare it.
+        description: UDP port, different for each interface. With C(0) any free port is used, and the port is not
+          compared.
         type: int
         default: 0
       addresses:
@@ -53,8 +54,8 @@ options:
         elements: str
         default: []
       mtu:
-        description: MTU in bytes, at least 1280 with an IPv6 address. C(0) takes what C(wg-quick) chooses and does not
-          compare it.
+        description: MTU in bytes, at least 1280 with an IPv6 address. With C(0) C(wg-quick) chooses it, and it is not
+          compared.
         type: int
         default: 0
       peers:
@@ -64,22 +65,22 @@ options:
         default: []
         suboptions:
           name:
-            description: How people call this peer. It is the key into I(public_keys), and is kept as a comment in the
-              file.
+            description: The name of this peer. It is the key into I(public_keys), and a comment in the file.
             type: str
             required: true
           public_key:
-            description: The peer's public key, base64. It goes before the one in I(public_keys).
+            description: The peer's public key, base64. It takes precedence over the one in I(public_keys).
             type: str
           endpoint:
             description: IP address and UDP port of the peer, such as C(203.0.113.12:51820) or C([2001:db8::12]:51820).
-              Left out for a peer that calls us.
+              Leave it out for a peer that calls this router.
             type: str
           allowed_ips:
             description:
-              - Networks that may arrive from the peer and are sent to it. No routes are made for them.
-              - A network that the interface has beside these stays where a network of the same peer is around it,
-                because it says nothing more and cannot be taken away without dropping packets.
+              - Networks from which the peer may send, and to which packets are sent through it. No routes are made for
+                them.
+              - An additional network on the interface stays if it lies inside a network of the same peer, because it
+                adds nothing and cannot be removed without dropping packets.
             type: list
             elements: str
             default: []
@@ -88,7 +89,7 @@ options:
             type: int
             default: 0
           preshared_key_file:
-            description: Absolute path of a file on the host with the pre-shared key, mode 0600. Left out for none.
+            description: Absolute path of a file on the host with the pre-shared key, mode 0600. Leave it out for none.
             type: path
   private_key_file:
     description: Absolute path of the file on the host with the private key of all these interfaces, mode 0600.
@@ -98,39 +99,42 @@ options:
     description:
       - Public keys by name of peer.
       - A peer whose key is neither here nor in its I(tunnels[].peers[].public_key) keeps the key that it has on the
-        host. If it has none it is not configured, and is reported in C(pending).
-      - These are what the peers tell. One that is not a key, is this router's own, or is new while whoever has the one
-        before is alive (its BFD session is up, or its last handshake is recent and its packets arrive) is refused, with
-        a warning and in C(pending). All other peers go on.
+        host. If it has none, the peer is not configured, and is reported in C(pending).
+      - The peers report these keys themselves. A value is refused, with a warning and in C(pending), if it is not a
+        key, if it is this router's own key, or if it is new while the machine with the old key is alive (its BFD
+        session is up, or its last handshake is recent and its packets arrive). All other peers are set up.
     type: dict
     default: {}
   replaced:
-    description: Peers that were replaced, whose new key is taken although whoever has the one before is alive.
+    description: Peers that were replaced. Their new key is accepted although the machine with the old key is alive.
     type: list
     elements: str
     default: []
   handover:
     description:
-      - For how many seconds a peer of I(replaced) may go on with the key it had. Its new key is a second peer of the
-        interface, without allowed IPs, until a packet comes from it. Then it gets them, and no packet is lost.
-      - A process of its own watches for that (C(wgmesh handover)). It gives the allowed IPs back if the former key is
-        heard again, which is when the other end takes its change back. After these seconds it removes the former key
-        as soon as the new one is heard once more.
-      - With C(0), and in the next run without this option in which the peer tells a key, the other key goes at once.
+      - For how many seconds a peer of I(replaced) may still use its old key. Its new key is a second peer of the
+        interface, without allowed IPs, until a packet arrives from it. Then it gets the allowed IPs, and no packet is
+        lost.
+      - A separate process does this (C(wgmesh handover)). It gives the allowed IPs back if a packet with the old key
+        arrives again, because the other end has taken its change back. After these seconds it removes the old key as
+        soon as another packet with the new key arrives.
+      - With C(0), and in the next run without this option in which the peer reports a key, the other key is removed at
+        once.
     type: int
     default: 0
   hold:
     description:
-      - When this router has a new private key, for how many milliseconds its packets wait until the peers, which know it
-        by I(handover), are ready. C(0), or 50 to 1000. It has to be longer than a packet takes to the peer.
+      - When this router has a new private key, for how many milliseconds its packets wait until the peers, which know
+        the key by I(handover), are ready. C(0), or 50 to 1000. It has to be longer than a packet takes to the peer.
       - WireGuard keeps 128 packets for each peer that long. With C(0) the key changes at once, and packets are lost
         until the next handshake.
     type: int
     default: 0
   removed:
     description:
-      - Peers that are out of the mesh. A tunnel that a version made in which meshes had no names is removed by I(purge)
-        if it is to one of these, and otherwise left alone. It may be your own.
+      - Peers that were removed from the mesh. In early versions meshes had no names. I(purge) removes a tunnel from
+        such a version if it leads to one of these peers. Otherwise it leaves the tunnel alone, since it may be your
+        own.
     type: list
     elements: str
     default: []
@@ -138,8 +142,8 @@ options:
     description:
       - Whether to remove interfaces that this module made for I(mesh) and that are not in I(tunnels). Others are never
         removed.
-      - With I(guard) one of them is replaced also without it, when its port or its addresses are in the way of a wanted
-        interface (another I(interface_prefix), say).
+      - With I(guard), one of them is replaced even without this option if its port or its addresses conflict with a
+        wanted interface (for example with another I(interface_prefix)).
     type: bool
     default: false
   stale:
@@ -156,52 +160,52 @@ options:
     description:
       - Whether to keep the nftables table C(inet wgmesh), which clamps the MSS of forwarded TCP connections to the MTU
         of the tunnel, in both directions.
-      - C(false) removes the clamp, also of interfaces of I(mesh) that are not in I(tunnels). What is of another mesh keeps
-        it, and without I(mesh) what is not in I(tunnels), for it may be in another list.
-      - The tables that the role C(wgmesh.router.router) keeps (metadata guard, health port) are loaded again too, where
-        their files are and they are not.
-      - With systemd, a drop-in of C(nftables.service) brings the table back when that unit has flushed all tables, as
-        its reload does.
+      - C(false) removes the clamp, also from interfaces of I(mesh) that are not in I(tunnels). Interfaces of another
+        mesh keep it. Without I(mesh), interfaces that are not in I(tunnels) keep it, since they may be in another list.
+      - The tables of the role C(wgmesh.router.router) (metadata guard, health port) are loaded again too, if their
+        files exist and the tables are not loaded.
+      - With systemd, a drop-in of C(nftables.service) restores the table when that unit has flushed all tables, for
+        example at its reload.
     type: bool
     default: true
   input:
     description:
-      - What may come out of I(tunnels) for the router itself. What is only forwarded is not touched.
+      - Which packets the router accepts from I(tunnels) for itself. Forwarded packets are not affected.
       - C(accept) leaves it to the host's own firewall.
-      - C(mesh) lets in ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), I(input_ports), and answers to what the router
-        itself asked for, and drops the rest, in the nftables table C(inet wgmesh). It needs no connection tracking. At
+      - C(mesh) accepts ICMP, BGP (TCP 179), BFD (UDP 3784 and 3785), I(input_ports), and answers to requests of the
+        router itself, and drops the rest, in the nftables table C(inet wgmesh). It needs no connection tracking. At
         boot such a tunnel stays down if its filter cannot be loaded.
-      - Tunnels of this module that are not in I(tunnels) keep what they have.
+      - Tunnels of this module that are not in I(tunnels) keep their setting.
     type: str
     choices: [accept, mesh]
     default: accept
   input_ports:
     description:
-      - TCP ports that I(input=mesh) leaves open besides, such as C(22) for SSH, or the one of
+      - Additional TCP ports that I(input=mesh) leaves open, such as C(22) for SSH, or the port of
         M(wgmesh.router.mesh_measure_info).
       - There is one list for all tunnels of this host.
     type: list
     elements: int
     default: []
   interface_prefix:
-    description: The clamp is for all interfaces whose names start with this, and for those of I(tunnels).
+    description: The clamp applies to all interfaces whose names start with this, and to those of I(tunnels).
     type: str
     default: wg
   directory:
     description:
       - Folder of the C(wg-quick) files and of C(wgmesh.nft).
-      - Units are managed only in the default one, since C(wg-quick@.service) reads no other.
+      - Units are managed only for the default folder, since C(wg-quick@.service) reads no other.
     type: path
     default: /etc/wireguard
   control_socket:
-    description: BIRD's control socket, which is asked whether a peer that has a new key is alive.
+    description: BIRD's control socket, used to find out whether a peer that has a new key is alive.
     type: path
     default: /run/bird/bird.ctl
   gate:
     description:
-      - The plan of this router, as M(wgmesh.router.mesh_plan_info) returned it. Brings the files of
-        M(wgmesh.router.mesh_gate) up to date where they are, as that module does with C(state=updated), before anything
-        else is done. So who is purged here is refused there.
+      - The plan of this router, as M(wgmesh.router.mesh_plan_info) returned it. Updates the files of
+        M(wgmesh.router.mesh_gate) if they exist, like that module with C(state=updated), before anything else is done.
+        So a router that is purged here is refused by the gate.
       - Empty leaves those files alone.
     type: dict
     default: {}
@@ -211,9 +215,9 @@ options:
     default: /etc/wgmesh
   bind_to_machine:
     description:
-      - The tunnels come up at boot only in the machine that they were made on, by its C(/etc/machine-id).
-      - Say C(false) where C(/etc/machine-id) is new at each boot, as with a root file system in memory. A clone of the
-        disk is not told from this machine then.
+      - Whether the tunnels come up at boot only on the machine on which they were made, by its C(/etc/machine-id).
+      - Set C(false) if C(/etc/machine-id) is new at each boot, for example with a root file system in memory. A clone
+        of the disk is then not distinguished from this machine.
     type: bool
     default: true
 requirements:
@@ -221,8 +225,8 @@ requirements:
   - package nftables, with I(mss_clamp=true) or I(input=mesh)
   - package wireguard-go, when the kernel has no WireGuard
 notes:
-  - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) takes the missing private key for
-    an order to have none. The next run of this module mends it.
+  - Do not reload these units (C(systemctl reload wg-quick@NAME)). C(wg syncconf) treats the missing private key as an
+    instruction to remove the key. The next run of this module corrects that.
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.guard, wgmesh.router.mesh]
 attributes:
   diff_mode:
@@ -287,21 +291,22 @@ done:
   elements: str
   sample: ["wg20: mtu 1340", "wg20: peer azure-2 (allowed_ips)"]
 stale:
-  description: Interfaces that this module made for I(mesh) and that are not wanted any more. With I(purge=true) they
-    were removed.
+  description: Interfaces that this module made for I(mesh) and that are no longer wanted. With I(purge=true) they were
+    removed.
   returned: success
   type: list
   elements: str
   sample: [wg15]
 stale_peers:
-  description: Who is at the other ends of those.
+  description: The routers at the other ends of those.
   returned: success
   type: list
   elements: str
   sample: [azure-1]
 pending:
-  description: Peers that cannot be configured yet. What the host has of them stays as it is. Where such a one is the
-    only peer of its tunnel, so does the one that was there before, which may be the same under another name.
+  description: Peers that cannot be configured yet. Their present configuration on the host stays. If such a peer is the
+    only peer of its tunnel, the peer that was configured before stays too, since it may be the same peer under another
+    name.
   returned: success
   type: list
   elements: dict
@@ -316,12 +321,11 @@ pending:
       description: What is missing or wrong.
       type: str
     refused:
-      description: Whether the peer told something that is not used. Time does not mend that. Only there when it is
-        true.
+      description: Whether the peer sent something that is refused. Waiting does not help. Only present if it is true.
       type: bool
   sample: [{tunnel: wg20, peer: azure-2, reason: its public key is not known yet}]
 implementation:
-  description: C(kernel), or C(userspace) when any of the interfaces is run by wireguard-go. Empty while none is there.
+  description: C(kernel), or C(userspace) if wireguard-go runs any of the interfaces. Empty if there is none.
   returned: success
   type: str
   sample: kernel

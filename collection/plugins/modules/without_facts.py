@@ -7,12 +7,12 @@
 
 DOCUMENTATION = r"""
 module: without_facts
-short_description: Run another module on a host, which sets no variable by its answer
+short_description: Run another module on a host, so that its answer cannot set variables
 version_added: 1.0.0
 description:
-  - Ansible takes facts from the answer of every module, and a fact stands above the variables of the inventory. A host that
-    was taken over can so say which site it is of, or which file of the control node is copied to it.
-  - This runs the module, and takes from its answer what is listed below and nothing else, without what a terminal could take for an order.
+  - Ansible takes facts from the answer of every module, and a fact overrides the variables of the inventory. So a host
+    that was taken over could change its own site, or choose which file of the control node is copied to it.
+  - This runs the module, and takes from its answer only what is listed below, without terminal control characters.
   - The role C(router) copies its files with it. Use it in a hook of the playbooks C(upgrade) and C(replace), too.
 options:
   module:
@@ -26,7 +26,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode and say what would change, as far as the other module can.
+    description: Can run in check mode and report what would change, as far as the other module can.
   diff_mode:
     support: full
     description: Shows what the other module shows.
