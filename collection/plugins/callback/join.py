@@ -6,14 +6,14 @@
 DOCUMENTATION = r"""
 name: join
 type: aggregate
-short_description: One line for each router that a join did not reach
+short_description: Print one line for each router that a join did not reach
 version_added: 1.0.0
 description:
   - Prints nothing about what works. For each host that failed or is unreachable it prints one line with the reason
     and, where the reason is known, what to do.
   - The command C(wgmesh join) runs the playbook C(wgmesh.router.join) with it and makes its own summary from the file that
     the environment variable C(WGMESH_JOIN_REPORT) names. Without that variable the plugin prints a summary itself.
-  - It stands in for Ansible's own output as C(stdout_callback), or beside another one in C(callbacks_enabled).
+  - Use it as C(stdout_callback) in place of Ansible's own output, or beside another callback in C(callbacks_enabled).
 author: wgmesh.router contributors (@wgmesh)
 """
 

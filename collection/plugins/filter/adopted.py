@@ -10,10 +10,10 @@ name: adopted
 short_description: The inventory of routers that were made by hand
 version_added: 1.0.0
 description:
-  - Makes an inventory of what C(adopt.sh) read on all routers, for the play C(wgmesh.router.adopt). What the inventory cannot
-    express is told, one line each.
-  - Variables of the mesh that the routers have already, such as C(mesh_sites), C(mesh_site), C(mesh_zone), C(mesh_id) and
-    C(mesh_endpoint), count. The rest is found out, or guessed and told.
+  - Makes an inventory from what C(adopt.sh) read on all routers, for the play C(wgmesh.router.adopt). Reports what the
+    inventory cannot express, one line each.
+  - Variables of the mesh that the routers already have, such as C(mesh_sites), C(mesh_site), C(mesh_zone), C(mesh_id)
+    and C(mesh_endpoint), take precedence. The rest is found on the routers, or guessed and reported.
 positional: _input, hostvars
 options:
   _input:
@@ -35,8 +35,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(refused), one line where there is no inventory; C(vars) of the group and C(hosts); C(lost), what could not be
-    expressed; C(tunnels), how many were found.
+  description: C(refused), one line if no inventory could be made; C(vars) of the group and C(hosts); C(lost), what
+    could not be expressed; C(tunnels), how many were found.
   type: dict
 """
 

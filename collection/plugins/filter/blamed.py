@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: blamed
-short_description: The routers that a run is red for
+short_description: The routers because of which a run is red
 version_added: 1.0.0
 description:
-  - Puts together what the routers of a run have seen. A cause is that of one router, or of the two ends of a tunnel; what
-    follows from it for the others makes them not red. When the cause is out of the run, those that miss it are named.
+  - Combines the findings of the routers of a run. A cause belongs to one router, or to the two ends of a tunnel. Its
+    consequences do not make other routers red. If the router with the cause is not in the run, the routers that miss it
+    are named.
 positional: _input, targeted, alive
 options:
   _input:
@@ -19,7 +20,7 @@ options:
     type: dict
     required: true
   targeted:
-    description: The routers that the run began with, C(ansible_play_hosts_all).
+    description: The routers with which the run began, C(ansible_play_hosts_all).
     type: list
     elements: str
     required: true
@@ -33,7 +34,7 @@ options:
     type: str
     default: healthy
   by:
-    description: The only router whose word counts, where the run is at one after the other. Empty, that of all does.
+    description: The only router whose findings count, if the run takes one router after the other. Empty for all.
     type: str
     default: ''
 author: wgmesh.router contributors (@wgmesh)
@@ -50,7 +51,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: For each router that is to fail, the names of those that are the cause.
+  description: For each router that fails, the names of the routers that are the cause.
   type: dict
 """
 

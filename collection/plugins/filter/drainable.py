@@ -10,15 +10,16 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils.site import RUN, cut
 
 DOCUMENTATION = r"""
 name: drainable
-short_description: Why a router is not to be drained now
+short_description: Why a router must not be drained now
 version_added: 1.0.0
 description:
-  - A router is drained when the other routers of its site carry its traffic. So there has to be one, and each has to be well
-    and not drained itself, and to forward as far as other sites see it. What this one cannot do either does not count. Where
-    route tables follow the routers, each has to run C(wgmesh-failover) on the present plan, and that has to be able to move them.
-    Of each site, one router is drained in a run.
-  - A router that is drained already is not asked again, so that a run that was cut off goes on. But a run does not take what
-    somebody drained for a reason of their own since the run began, and nobody takes a router of a run without a reason.
+  - A router can be drained only if the other routers of its site carry its traffic. So there has to be another router,
+    and each has to be well, must not be drained itself, and has to forward as far as other sites can see. A fault that
+    this router has too does not count. If route tables follow the routers, each has to run C(wgmesh-failover) on the
+    present plan, and it has to be able to move them. A run drains one router of a site.
+  - A router that is already drained is not asked again, so that a run that was cut off can continue. But a run does not
+    take a router that somebody has drained for another reason since the run began, and nobody can take a run's router
+    without a reason of their own.
 positional: _input, hostvars, group, targeted, seen, force, crossed, needs, why
 options:
   _input:
@@ -31,26 +32,28 @@ options:
     elements: str
     required: true
   seen:
-    description: The results of a loop over the routers of the site, each of which planned and looked at itself.
+    description: The results of a loop over the routers of the site, each of which planned and checked itself.
     type: list
     elements: dict
     required: true
   force:
-    description: Whether it is drained without the others too.
+    description: Whether it is drained even without the others.
     type: bool
     default: false
   crossed:
-    description: The results of a loop over the routers of other sites, each of which pinged by way of those of this one.
+    description: The results of a loop over the routers of other sites, each of which pinged through the routers of this
+      site.
     type: list
     elements: dict
     default: []
   needs:
-    description: The routers that have to hear of what is done to it while it is drained.
+    description: The routers that have to be told of changes to it while it is drained.
     type: list
     elements: str
     default: []
   why:
-    description: The reason of the drain. That of a run which drains one router after the other ends in C(, run NAME).
+    description: The reason of the drain. If a run drains one router after the other, the reason ends with C(, run
+      NAME).
     type: str
     default: ""
 extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.routers]
@@ -67,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line, empty when nothing stands against it.
+  description: One line. Empty if it may be drained.
   type: str
   sample: "azure-1 is not drained: azure-2 of its site is drained already: undrain that one first"
 """

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: forged
-short_description: Which hosts say by their facts what is the inventory's to say
+short_description: Which hosts have facts with names that only the inventory may set
 version_added: 1.0.0
 description:
-  - Ansible takes facts from the answer of every module, keeps them for the whole run, with a fact cache for longer, and has them
-    stand above the variables of the inventory. A router that was taken over can so say which site it is of, or which file of the control
-    node a task reads.
+  - Ansible takes facts from the answer of every module, keeps them for the whole run, or longer with a fact cache, and
+    lets them override the variables of the inventory. So a router that was taken over could change its own site, or
+    choose which file of the control node a task reads.
 positional: _input, hostvars
 options:
   _input:
-    description: The hosts to look at.
+    description: The hosts to check.
     type: list
     elements: str
     required: true

@@ -22,9 +22,9 @@ name: hookable
 short_description: Why a hook cannot run
 version_added: 1.0.0
 description:
-  - Ansible reads a file of tasks when it comes to it. A hook is run when its router is drained, and what is wrong with it is to be
-    said before. So each of its tasks is read here, as Ansible does it, those in blocks too.
-  - What it includes is not read, and neither are the options of its modules.
+  - Ansible reads a file of tasks only when it runs it. A hook runs when its router is drained, but mistakes in it
+    should be reported before that. So each of its tasks is read here as Ansible reads it, also tasks in blocks.
+  - Files that it includes and the options of its modules are not checked.
 positional: _input, text
 options:
   _input:
@@ -32,7 +32,7 @@ options:
     type: str
     required: true
   text:
-    description: What is in it.
+    description: Its content.
     type: str
     required: true
 """
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line, empty when nothing stands against it.
+  description: One line. Empty if it can run.
   type: str
   sample: "mesh_upgrade_hook: /srv/reboot.yml: task 2: this controller has no module rebot: correct it, or install its collection"
 """

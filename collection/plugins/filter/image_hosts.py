@@ -7,20 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: image_hosts
-short_description: The hosts that the image play makes routers of
+short_description: The hosts that the image play makes into routers
 version_added: 1.0.0
 description:
-  - What C(router_hosts) says, as an extra variable or in the inventory. Without it the group of the routers, as the other
-    playbooks find it (C(mesh_group)), but those that are C(mesh_state) absent. Other hosts of an inventory are left alone.
-  - An inventory that Packer made, or of one host in no group (C(-i new-vm,)), is that host.
+  - The hosts that C(router_hosts) names, as an extra variable or in the inventory. Without it, the group of the
+    routers, as the other playbooks find it (C(mesh_group)), except routers with C(mesh_state=absent). Other hosts of an
+    inventory are left alone.
+  - If Packer made the inventory, or it has one host in no group (C(-i new-vm,)), that host.
 positional: _input, groups, hostvars, asked, packer
 options:
   _input:
-    description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
+    description: The value of C(mesh_group) if the inventory does not set it, C(mesh_group | default('routers')).
     type: str
     required: true
   asked:
-    description: What C(router_hosts) is beside the inventory. Empty for nothing.
+    description: The value of C(router_hosts) outside the inventory. Empty for none.
     type: str
     default: ""
   packer:

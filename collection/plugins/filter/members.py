@@ -10,8 +10,7 @@ version_added: 0.1.0
 description:
   - Reads only the C(mesh_) variables of each router, never all of its variables,
     so no other secret or broken template of the inventory is touched.
-  - Takes the inventory's hosts and not the hosts of the run, so that C(--limit)
-    changes nothing about who is a member.
+  - Takes the inventory's hosts and not the hosts of the run, so that C(--limit) does not change who is a member.
 positional: _input, hostvars
 options:
   _input:
@@ -33,7 +32,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One entry a router, by its name in the inventory.
+  description: One entry for each router, by its name in the inventory.
   type: dict
 """
 

@@ -10,14 +10,15 @@ name: mesh_group
 short_description: The group of the inventory whose hosts are the routers
 version_added: 1.0.0
 description:
-  - Ansible chooses the hosts of a play before it looks at the variables of the inventory. This finds C(mesh_group) there, too.
-  - A host counts as a router when it is in the group that its own C(mesh_group) names.
+  - Ansible chooses the hosts of a play before it reads the variables of the inventory. This filter finds C(mesh_group)
+    there, too.
+  - A host counts as a router if it is in the group that its own C(mesh_group) names.
   - Needs C(hostvars), which Ansible has from the second play on. The playbook C(wgmesh.router.members) is the first
     of each playbook of this collection, and refuses an inventory that does not name one group.
 positional: _input, groups, hostvars
 options:
   _input:
-    description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
+    description: The value of C(mesh_group) if the inventory does not set it, C(mesh_group | default('routers')).
     type: str
     required: true
 extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.groups]

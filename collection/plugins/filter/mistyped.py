@@ -7,25 +7,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: mistyped
-short_description: Which options of the roles have a value that is not of their type
+short_description: Which options of the roles have a value of the wrong type
 version_added: 1.0.0
 description:
-  - For the first play of each playbook. Ansible itself says it when a role begins, at length and once for each router.
-  - What an option has to be is in C(meta/argument_specs.yml) of its role. A value that cannot be rendered yet is left to others.
+  - For the first play of each playbook. Ansible itself reports this when a role begins, at length and once for each
+    router.
+  - The types are in C(meta/argument_specs.yml) of the role. A value that cannot be rendered yet is left to others.
 positional: _input, hostvars, entries, others
 options:
   _input:
-    description: Names of the hosts that the run is for.
+    description: Names of the hosts of the run.
     type: list
     elements: str
     required: true
   entries:
-    description: What will be run of the roles, each as C(ROLE/ENTRY).
+    description: The entry points of roles that will run, each as C(ROLE/ENTRY).
     type: list
     elements: str
     required: true
   others:
-    description: Options that somebody else looks at.
+    description: Options that something else checks.
     type: list
     elements: str
     default: []
@@ -44,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line, empty when all is well.
+  description: One line. Empty if all is well.
   type: str
   sample: "mesh_drain_wait: got soon, expected a whole number, 0 or more"
 """

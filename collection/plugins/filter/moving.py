@@ -12,9 +12,9 @@ name: moving
 short_description: Why a router cannot be added or removed
 version_added: 1.0.0
 description:
-  - For the plays C(wgmesh.router.add) and C(wgmesh.router.remove), before anything is done. A router that is added has to be
-    in the inventory with an id that nobody else has or had. What else is wrong with an inventory is said by the plan.
-  - It has to be in the run, with some other router that has a tunnel to it.
+  - For the plays C(wgmesh.router.add) and C(wgmesh.router.remove), before anything is done. A router to add has to be
+    in the inventory with an id that no other router has or had. The plan reports other mistakes of an inventory.
+  - It has to be in the run, together with another router that has a tunnel to it.
 positional: _input, play, members, targeted
 options:
   _input:
@@ -30,7 +30,7 @@ options:
     type: dict
     required: true
   targeted:
-    description: The hosts of the run, C(ansible_play_hosts_all). Without it all are.
+    description: The hosts of the run, C(ansible_play_hosts_all). The default is all hosts.
     type: list
     elements: str
 author: wgmesh.router contributors (@wgmesh)
@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line, empty when nothing stands against it.
+  description: One line. Empty if it is possible.
   type: str
   sample: "azure-3 has no mesh_id: give it 8, the lowest that nobody has or had"
 """

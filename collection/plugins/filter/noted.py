@@ -7,20 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: noted
-short_description: The hosts of which a play before has noted something
+short_description: The hosts for which an earlier play has set a fact
 version_added: 1.0.0
 description:
-  - Says which of some hosts have a fact that is set. C(group_by) does not do for that, since a group lives as long as Ansible
-    runs, and the next playbook of a run would take it for its own.
+  - Returns which of some hosts have a given fact. C(group_by) is not suitable for that, since a group exists as long as
+    Ansible runs, and the next playbook of a run would use it as its own.
 positional: _input, hostvars, fact, most
 options:
   _input:
-    description: The hosts to look at, in this order.
+    description: The hosts to check, in this order.
     type: list
     elements: str
     required: true
   fact:
-    description: The name of what was noted by C(ansible.builtin.set_fact), or how it begins.
+    description: The name, or the beginning of the name, of the fact that C(ansible.builtin.set_fact) has set.
     type: str
     required: true
   most:

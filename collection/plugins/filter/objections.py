@@ -7,20 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: objections
-short_description: What of an inventory stands against a run, before a router is asked anything
+short_description: Why an inventory does not allow a run, before any router is asked
 version_added: 1.0.0
 description:
-  - A host whose facts say what is the inventory's to say, as the filter P(wgmesh.router.forged#filter) finds them.
-  - No group of routers, or more than one; a run without a router, or with absent ones only.
-  - A C(--limit) that names what is not there, which Ansible leaves out with a warning, also in a file (C(@mesh.retry)), and an empty
-    file, which it takes for all; C(mesh_replaced) in the same way.
-  - A variable that all routers have to share, such as C(mesh_port_base), and that some have otherwise. Each router plans both
-    ends of its tunnels from its own variables.
-  - A variable that is a template which cannot be rendered, as one over facts is that nobody gathered.
+  - A host that has facts with names that only the inventory may set, as the filter P(wgmesh.router.forged#filter) finds
+    them.
+  - No group of routers, or more than one; a run without a router, or only with absent ones.
+  - A C(--limit) with a name that does not exist, which Ansible ignores with a warning, also in a file (C(@mesh.retry));
+    an empty file, which Ansible takes for all hosts; C(mesh_replaced) in the same way.
+  - A variable that must be the same on all routers, such as C(mesh_port_base), but differs on some. Each router plans
+    both ends of its tunnels from its own variables.
+  - A variable that is a template which cannot be rendered, for example one with facts that were not gathered.
 positional: _input, groups, hostvars, targeted
 options:
   _input:
-    description: What C(mesh_group) is where the inventory does not say it, C(mesh_group | default('routers')).
+    description: The value of C(mesh_group) if the inventory does not set it, C(mesh_group | default('routers')).
     type: str
     required: true
   targeted:
@@ -29,20 +30,20 @@ options:
     elements: str
     required: true
   also:
-    description: Variables besides those that every playbook needs to be the same.
+    description: Additional variables that must be the same on all routers.
     type: list
     elements: str
     default: []
   limit:
-    description: What C(--limit) says, C(ansible_limit).
+    description: The value of C(--limit), C(ansible_limit).
     type: str
     default: ''
   absent:
-    description: Whether a run of absent routers only has something to do.
+    description: Whether a run with only absent routers has something to do.
     type: bool
     default: false
   joins:
-    description: Which router joins by itself, C(wgmesh_self).
+    description: The router that joins by itself, C(wgmesh_self).
     type: str
     default: ''
 extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.groups]
@@ -58,7 +59,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line each, none when nothing stands against it.
+  description: One line for each reason. Empty if there is none.
   type: list
   elements: str
   sample: ["azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"]

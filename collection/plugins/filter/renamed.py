@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: renamed
-short_description: What routers that were known before a change are called in its plan
+short_description: The names that routers have in the plan, if a change renames them
 version_added: 1.0.0
 description:
-  - A router that gets another name in the inventory keeps the interface of its tunnel, or the address in it. So who worked
-    before is known by its new name. A router that has none of the three is planned no more, and is left out.
+  - A router that gets another name in the inventory keeps the interface of its tunnel, or the address in it. So the
+    routers that worked before are found under their new names. A router of which the plan has neither name, interface
+    nor address is no longer planned, and is left out.
 positional: _input, before, planned
 options:
   _input:

@@ -12,10 +12,10 @@ name: rollable
 short_description: Why a router cannot have its turn in a run that drains one after the other
 version_added: 1.0.0
 description:
-  - Each router of such a run is drained, changed and undrained. So there has to be another one of its site, it has to
-    answer, and it is not drained for another reason, which somebody may still need.
+  - Each router of such a run is drained, changed and undrained. So its site needs another router, the router has to
+    answer, and it must not be drained for another reason, which somebody may still need.
   - Keys of the only router of a site are rotated without a drain.
-  - A router that a run of the same kind left drained is not refused, so that the run goes on.
+  - A router that a run of the same kind left drained is not refused, so that the run can continue.
 positional: _input, hostvars, group, why, seen
 options:
   _input:
@@ -27,11 +27,11 @@ options:
     type: str
     required: true
   seen:
-    description: What the router has seen of itself, the result of a plan and a look.
+    description: What the router reports about itself, the result of a plan and a status check.
     type: dict
     required: true
   force:
-    description: Whether the only router of a site has its turn, too.
+    description: Whether the only router of a site is accepted, too.
     type: bool
     default: false
 extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.routers]
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line, empty when nothing stands against it.
+  description: One line. Empty if the router can have its turn.
   type: str
   sample: "azure-1 is drained (a new disk): undrain it first, or leave it out with --limit"
 """

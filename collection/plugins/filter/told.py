@@ -5,13 +5,13 @@
 
 DOCUMENTATION = r"""
 name: told
-short_description: What the routers told in this run, each under the name by which it was asked
+short_description: What the routers reported in this run, each under the name by which it was asked
 version_added: 1.0.0
 description:
   - Collects what the role C(mesh) registered for each router. A router that is not in the run, failed or could not be
     reached is missing.
-  - A router speaks for itself only. Its keys are filed under the name of the host that was asked, and of its envelopes
-    those count that it sends itself.
+  - A router speaks only for itself. Its keys are stored under the name of the host that was asked, and only envelopes
+    that it sends itself count.
 positional: _input, hostvars, to
 options:
   _input:
@@ -43,19 +43,19 @@ _value:
   description:
     - C(peers), for the option of that name of M(wgmesh.router.wg_psk).
     - C(public_keys), for the option of that name of M(wgmesh.router.wg_tunnel).
-    - C(envelopes), those for the router I(to), or all.
+    - C(envelopes), the envelopes for the router I(to), or all.
     - C(reach), for the option of that name of M(wgmesh.router.mesh_status_info).
     - C(heard), for the option of that name of M(wgmesh.router.mesh_gate).
-    - C(changed), the names of those that changed something in this run, or of which that is not known.
-    - C(proved), the names of those that were well while they changed nothing.
-    - C(renewed), the names of those whose key is new by a change that waits for its confirmation.
-    - C(stale), to whom some of them had a tunnel that is wanted no more.
-    - C(known), for C(initiator) and C(responder) whether both ends said that they know the pre-shared key of each tunnel
-      between the router I(to) and one of them in which it is that.
-    - C(behind), the numbers of the tunnels whose pre-shared key the router I(to) makes, and of which the other end said that
-      it has a newer one.
-    - C(failed), the names of those of which a task failed.
-    - C(sick), those too, and of those that said in this run what is wrong with them.
+    - C(changed), the names of the routers that changed something in this run, or of which this is not known.
+    - C(proved), the names of the routers that were well while they changed nothing.
+    - C(renewed), the names of the routers that have a new key from a change that waits for its confirmation.
+    - C(stale), the routers to which some of them had a tunnel that is no longer wanted.
+    - C(known), for C(initiator) and C(responder), whether both ends reported that they know the pre-shared key of each
+      tunnel in which the router I(to) has that role.
+    - C(behind), the numbers of the tunnels whose pre-shared key the router I(to) makes, and of which the other end
+      reported a newer key.
+    - C(failed), the names of the routers on which a task failed.
+    - C(sick), these names, and the names of the routers that reported in this run what is wrong with them.
   type: dict
 """
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: undrained
-short_description: What still uses a router that is drained
+short_description: What still uses a drained router
 version_added: 1.0.0
 description:
-  - Puts together what the kernels of the other routers say of their ways, and what that of the drained router forwards.
-  - A router that was taken over says what it likes. What one of another site says alone, while the tunnel between it and another
-    router of this site is well, counts only if the drained router forwards anything.
+  - Combines the routes in the kernels of the other routers with what the kernel of the drained router forwards.
+  - A router that was taken over can lie. If one router of another site alone reports something, and the tunnel between
+    it and another router of this site is well, the report counts only if the drained router forwards anything.
   - Where the drained router has route tables of AWS, the C(wgmesh-failover) of each of I(beside) has to say that nothing is left to do.
 positional: _input, others, traffic
 options:
@@ -21,7 +21,7 @@ options:
     type: str
     required: true
   others:
-    description: The results of a loop over the other routers, each of which planned and looked at itself.
+    description: The results of a loop over the other routers, each of which planned and checked itself.
     type: list
     elements: dict
     required: true
@@ -43,7 +43,7 @@ options:
     type: dict
     default: {}
   doubted:
-    description: Return what one router says alone instead.
+    description: Return what one router alone reports instead.
     type: bool
     default: false
 """
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line for each of it, none when the router may go.
+  description: One line for each. Empty if the router may go.
   type: list
   elements: str
   sample: ["aws-1 has no other way to 10.1.0.0/16 than by azure-1: mend aws-1, or remove it if it was taken over (docs/taken-over.md)"]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: unforwarded
-short_description: What routers of other sites say that a router does not forward into its site
+short_description: What a router does not forward into its site, as routers of other sites report
 version_added: 1.0.0
 description:
-  - Each of them has pinged hosts and routers of the site by way of this one. A router that does not answer says nothing.
-  - A host that answers through no router of the site is none of their faults as far as is known. So what is lost through
-    one of I(beside) as well does not count.
-  - A router that was taken over says what it likes. What one says alone, while two others get their answers, does not count.
+  - Each of them has pinged hosts and routers of the site through this one. A router that does not answer reports
+    nothing.
+  - If a host answers through no router of the site, that need not be a fault of the routers. So pings that are also
+    lost through one of I(beside) do not count.
+  - A router that was taken over can lie. What one router alone reports, while two others get their answers, does not
+    count.
 positional: _input, seen, beside
 options:
   _input:
@@ -21,7 +23,7 @@ options:
     type: str
     required: true
   seen:
-    description: The results of a loop over the routers of other sites, each of which planned and looked at itself.
+    description: The results of a loop over the routers of other sites, each of which planned and checked itself.
     type: list
     elements: dict
     required: true
@@ -48,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line for each of it.
+  description: One line for each.
   type: list
   elements: str
   sample: ["aws-1: no answer from 10.1.2.4 comes back through azure-1, but through azure-2"]

@@ -10,13 +10,14 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
 
 DOCUMENTATION = r"""
 name: unheard
-short_description: Why a machine that cannot be drained is not to be taken for gone
+short_description: Why a machine that cannot be drained must not be treated as gone
 version_added: 1.0.0
 description:
-  - A machine that does not answer, or has no session of BGP, may be gone, or out of the controller's reach only. The
-    others know whether they send to it. What nobody of a site says is not known.
-  - A router that was taken over says what it likes. What one of another site says alone does not count while the tunnel between
-    it and another router of this site is well, and nobody else who answers has a tunnel to the machine that is.
+  - A machine that does not answer, or has no BGP session, may be gone, or only out of the controller's reach. The other
+    routers know whether they send to it. If no router of a site answers, this is not known for that site.
+  - A router that was taken over can lie. What one router of another site alone reports does not count if the tunnel
+    between it and another router of this site is well, and no other router that answers has a working tunnel to the
+    machine.
 positional: _input, hostvars, group, seen, answers, beside
 options:
   _input:
@@ -24,7 +25,7 @@ options:
     type: str
     required: true
   seen:
-    description: The results of a loop over the other routers, each of which planned and looked at itself.
+    description: The results of a loop over the other routers, each of which planned and checked itself.
     type: list
     elements: dict
     required: true
@@ -51,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line, empty when nothing stands against it.
+  description: One line. Empty if it may be treated as gone.
   type: str
   sample: "azure-1 does not answer, so it is not drained, and gcp-1 sends to it: mend its SSH, or accept the cut with -e mesh_drain_force=true"
 """

@@ -8,15 +8,15 @@ name: consul
 short_description: The hosts on which a service of a Consul catalogue runs
 version_added: 1.0.0
 description:
-  - Asks an agent or a server of Consul for the instances of one service, and makes each a host, with what is
-    registered about it as variables that begin with C(consul_). Reads only, and needs nothing but Python.
+  - Asks an agent or a server of Consul for the instances of one service, and makes each a host. What is registered
+    about an instance becomes variables that begin with C(consul_). Only reads, and needs only Python.
   - The file's name ends in C(consul.yml) or C(consul.yaml).
-  - What Consul keeps back, because the token may not read it, is an error and not a smaller inventory. So is an answer
-    without any host, since that is also what Consul says to a token that it does not know.
+  - If Consul withholds something because the token may not read it, that is an error and not a smaller inventory. An
+    answer without any host is an error too, since Consul gives the same answer to a token that it does not know.
   - Registered texts are never run as templates.
 notes:
   - The ACL token is taken from the file in C(token_file), or from the environment variable C(CONSUL_HTTP_TOKEN). It is
-    no option, so that it is in no file of the inventory, and it is printed nowhere.
+    not an option, so that it is in no file of the inventory. It is never printed.
   - The token needs C(service:read) for the service and C(node:read) for the nodes on which it runs.
 options:
   plugin:
@@ -26,22 +26,22 @@ options:
     choices: [wgmesh.router.consul]
   url:
     description:
-      - Where Consul answers, such as C(https://consul.example:8501).
-      - An address without C(https://), as Consul's own programs have it in the environment variable, is plain HTTP,
+      - The address of Consul, such as C(https://consul.example:8501).
+      - An address without C(https://), as Consul's own programs use it in the environment variable, means plain HTTP,
         unless the environment variable C(CONSUL_HTTP_SSL) is C(true).
     type: str
     default: http://127.0.0.1:8500
     env:
       - name: CONSUL_HTTP_ADDR
   token_file:
-    description: File that has the ACL token and nothing else. Without it, C(CONSUL_HTTP_TOKEN) counts, and without both
-      none is sent.
+    description: File that contains the ACL token and nothing else. If not set, C(CONSUL_HTTP_TOKEN) is used. Without
+      either, no token is sent.
     type: path
     env:
       - name: CONSUL_HTTP_TOKEN_FILE
   ca_file:
-    description: Certificates of the authorities that may have signed Consul's. Without it, those that the system
-      trusts.
+    description: Certificates of the authorities that may have signed Consul's certificate. If not set, the authorities
+      that the system trusts.
     type: path
     env:
       - name: CONSUL_CACERT
@@ -56,7 +56,7 @@ options:
     env:
       - name: CONSUL_CLIENT_KEY
   use_proxy:
-    description: Whether the proxies of the environment count. They would see the token of a Consul without TLS.
+    description: Whether to use the proxies of the environment. They would see the token if Consul is used without TLS.
     type: bool
     default: false
   timeout:
@@ -69,8 +69,8 @@ options:
     default: wgmesh-router
   datacenters:
     description:
-      - The datacenters to ask for. Without any, the one of the agent that C(url) names.
-      - C(*) stands for all that it knows.
+      - The datacenters to ask for. The default is the datacenter of the agent that C(url) names.
+      - C(*) means all that the agent knows.
     type: list
     elements: str
     default: []
@@ -85,14 +85,14 @@ options:
     default: {}
   passing:
     description:
-      - Take only instances whose checks all pass, those of the node among them.
+      - Take only instances whose checks all pass, including the checks of the node.
       - Routers that are down for a moment stay members of their mesh, so this is off.
     type: bool
     default: false
   stale:
     description:
-      - Whether a server that is not the leader may answer. That works while there is no leader, and what it says can be
-        old, which is then a warning.
+      - Whether a server that is not the leader may answer. This works while there is no leader. The answer can be old,
+        which is then a warning.
     type: bool
     default: false
   hostname:

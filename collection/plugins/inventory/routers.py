@@ -5,33 +5,36 @@
 
 DOCUMENTATION = r"""
 name: routers
-short_description: Refuses an inventory of routers in which something is missing
+short_description: Refuses an inventory of routers that is incomplete
 version_added: 1.0.0
 description:
-  - Adds no host. It looks at the routers that the sources before it found, in clouds and elsewhere, and fails when one
-    of them lacks what it needs, with every problem in one line. So it has to be the last source. In a folder, the one
-    whose file has the last name.
-  - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) where its site has zones. A router that
-    nobody can call from outside says so with C(mesh_endpoint=none).
-  - Each site of C(mesh_sites) needs a router. Some plugins show an empty cloud to those who may not look into it.
-    Templates in it are rendered, unless a program is among the sources. Where it is one that cannot be, it warns.
-  - A template for the C(mesh_site) of a router that is in no group C(mesh_from_) is rendered with what the inventory
-    says of that router, unless a program is among the sources. Where it cannot be, as with facts, and for other routers,
-    it warns. Then each such text may be the one that fills an empty site. With more empty sites than texts it fails.
-  - Two machines with one name would become one host of the inventory. It sees them by the groups whose names begin with
-    C(mesh_from_). A router may be in one of them at most. Each source makes one group for each machine.
+  - Adds no host. It checks the routers that the sources before it found, in clouds and elsewhere. It fails if one of
+    them lacks something, with every problem in one line. So it has to be the last source. In a folder, its file must
+    have the last name.
+  - A router needs C(mesh_id), C(mesh_site), C(mesh_endpoint), and C(mesh_zone) if its site has zones. Set
+    C(mesh_endpoint=none) for a router that nobody can call from outside.
+  - Each site of C(mesh_sites) needs a router, because some plugins show an empty cloud if a permission is missing.
+    Templates in C(mesh_sites) are rendered, unless a program is among the sources. If C(mesh_sites) is a template that
+    cannot be rendered, there is a warning.
+  - If a router is in no group C(mesh_from_) and its C(mesh_site) is a template, the template is rendered with that
+    router's variables of the inventory, unless a program is among the sources. If it cannot be rendered, for example
+    because it needs facts, and for other routers, there is a warning. Each such template may then stand for one empty
+    site. With more empty sites than such templates it fails.
+  - Two machines with one name would become one host of the inventory. It finds them by the groups whose names begin
+    with C(mesh_from_). Each source makes one such group for each machine, and a router may be in at most one of them.
   - The file's name ends in C(routers.yml) or C(routers.yaml).
-  - Before ansible-core 2.19 Ansible runs what a source found as templates. With such a one it refuses an inventory that
-    has a program or another plugin's configuration among its sources, except for P(wgmesh.router.consul#inventory),
-    which marks what it finds.
-  - A router of a source that publishes its own C(mesh_host_key) never fails the inventory. What is not a public key, or
-    is the key of another router, is left out with a warning. It is the key of a router that is in no group C(mesh_from_),
-    or else of one that proves that it has it. Where that is nobody, or several do, all of a source lose it.
+  - Before ansible-core 2.19 Ansible runs discovered values as templates. With such a version it refuses an inventory
+    that has a program or another plugin's configuration among its sources, except P(wgmesh.router.consul#inventory),
+    which marks its values as plain text.
+  - A discovered router that publishes its own C(mesh_host_key) never makes the inventory fail. A value that is not a
+    public key, or is the key of another router, is left out with a warning. A key belongs to the router with this key
+    that is in no group C(mesh_from_), or else to the router that proves that it has the key. If no router or several
+    routers do, all discovered routers lose it.
 notes:
-  - Whether the values make a mesh is for M(wgmesh.router.mesh_plan_info) to say.
-  - Ansible goes on without a source that fails, unless it is told not to. Set C(any_unparsed_is_failed=true) in the
-    section C(inventory) of C(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1).
-    C(wgmesh join) does.
+  - M(wgmesh.router.mesh_plan_info) checks whether the values make a mesh.
+  - By default, Ansible continues without a source that fails. Set C(any_unparsed_is_failed=true) in the section
+    C(inventory) of C(ansible.cfg), or the environment variable C(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1). C(wgmesh
+    join) does.
 options:
   plugin:
     description: This plugin.
@@ -44,16 +47,16 @@ options:
     default: routers
   sites:
     description:
-      - The sites that a source's routers may be of, by what follows C(mesh_from_) in the names of the source's groups.
-      - Without it, who may write tags in one cloud can make a router of another site.
+      - The sites to which a source's routers may belong, by the text after C(mesh_from_) in the names of the source's
+        groups.
+      - Without it, anybody who may write tags in one cloud can make a router of another site.
     type: dict
     default: {}
   guest_attributes:
     description:
-      - Read C(mesh_host_key) of VMs that P(google.cloud.gcp_compute#inventory) found from their guest attributes, in
-        which nobody else can write. A key that the source gives counts first.
-      - Needs the permission C(compute.instances.getGuestAttributes), and takes Google's application default
-        credentials.
+      - Read the C(mesh_host_key) of VMs that P(google.cloud.gcp_compute#inventory) found from their guest attributes,
+        in which nobody else can write. A key from the source takes precedence.
+      - Needs the permission C(compute.instances.getGuestAttributes), and uses Google's application default credentials.
     type: bool
     default: false
 author: wgmesh.router contributors (@wgmesh)

@@ -255,8 +255,8 @@ troubles:
   type: list
   elements: dict
   contains:
-    router: {description: The router that has to be looked at., type: str}
-    peer: {description: "The other one, where it may be either. Not there otherwise.", type: str}
+    router: {description: The router to check., type: str}
+    peer: {description: "The other router, if the fault may be on either one. Absent otherwise.", type: str}
     cause: {description: What was found., type: str}
     do: {description: What to do about it., type: str}
   sample:

@@ -307,7 +307,7 @@ troubles:
   type: list
   elements: dict
   contains:
-    peer: {description: The router at the other end; empty when it is about this router alone or a network., type: str}
+    peer: {description: The router at the other end; empty if it concerns this router alone or a network., type: str}
     cause:
       description: What was found. If there is a router at the other end, or I(owners), the text describes it as a cause
         of that router.
@@ -320,15 +320,15 @@ troubles:
         cause: {description: What was found., type: str}
         do: {description: What to do about it., type: str}
     text: {description: The line of I(problems)., type: str}
-    follows: {description: Whether it is a network without a way., type: bool}
+    follows: {description: Whether it is a network without a route., type: bool}
     network: {description: That network., type: str}
     owners:
-      description: The routers that have to bring I(network) and do not, though the sessions with them are up. None, where a missing session may be why.
+      description: The routers that have to announce I(network) and do not, though their sessions are up. Empty if a missing session may be the reason.
       type: list
       elements: str
-    final: {description: Whether time cannot mend it., type: bool}
-    cut: {description: 'Whether the tunnel has no handshake, or no whole session.', type: bool}
-    alone: {description: 'Whether it is that of I(peer) alone, and the tunnel is well.', type: bool}
+    final: {description: Whether waiting cannot help., type: bool}
+    cut: {description: 'Whether the tunnel has no handshake, or no complete session.', type: bool}
+    alone: {description: 'Whether only I(peer) has the fault, and the tunnel is well.', type: bool}
 sick:
   description: Why this router has no session at all, in a few words. Empty if it has one.
   returned: always
