@@ -243,9 +243,9 @@ options:
         and backslash.
       - If not set, the reason of a router that is already drained stays. With C(state=applied) it stays in any case.
       - A reason that ends with C(, run NAME) belongs to a run, and the text before that is the kind of the run. With
-        C(state=drained) and such a reason, a router is refused if it is drained for any reason other than that of a run
-        of the same kind, unless that is C(replace). With C(state=drained) and no reason, a router is refused if a run
-        has drained it.
+        C(state=drained) and such a reason, a router is refused if it is already drained for a reason other than that of
+        a run of the same kind. A run of the kind C(replace) accepts any reason. With C(state=drained) and no reason, a
+        router is refused if a run has drained it.
       - With C(state=undrained), the reason that has ended. A router that is now drained for another reason is refused.
     type: str
     default: ""
