@@ -423,8 +423,8 @@ failover:
       type: str
       sample: wgmesh-failover watches an older plan (partner aws-3)
     rests:
-      description: The tables of which it has nothing left to do, since they point at this router, or another one of the site is to take them.
-        It knows only of its router's own, and of those of routers that are down or drained.
+      description: The tables for which it has nothing left to do, since they point at this router, or another router of
+        the site has to take them. It knows only its router's own tables, and those of routers that are down or drained.
       type: list
       elements: str
 drained_seconds:
