@@ -559,6 +559,14 @@ class Turns(unittest.TestCase):
         ):
             self.assertEqual(want, listed(names))
 
+    def test_begins_at_its_beginning(self):
+        """A run that began at a later task drained the only router of its site, and named no reason."""
+        self.obedient()
+        code, out, did = self.play("drain", "--limit", "aws-1", "--start-at-task", "Ask everyone to use other routers")
+        self.assertNotEqual(0, code, out)
+        self.assertEqual([], did, out)
+        self.assertIn("--start-at-task leaves out what this playbook looks at first: give the same command without it", out)
+
     def test_hook_ends_its_play(self):
         """Each router of the run stayed drained, and it was green."""
         self.obedient()

@@ -15,12 +15,19 @@ description:
   - A host counts as a router if it is in the group that its own C(mesh_group) names.
   - Needs C(hostvars), which Ansible has from the second play on. The playbook C(wgmesh.router.members) is the first
     of each playbook of this collection, and refuses an inventory that does not name one group.
-positional: _input, groups, hostvars
+positional: _input, groups, hostvars, entries
 options:
   _input:
     description: The value of C(mesh_group) if the inventory does not set it, C(mesh_group | default('routers')).
     type: str
     required: true
+  entries:
+    description:
+      - What will be run of the roles, each as C(ROLE/ENTRY).
+      - A run that drains, resets or removes a router is refused with C(--start-at-task), which would leave out its checks.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment: [wgmesh.router.inventory, wgmesh.router.inventory.groups]
 author: wgmesh.router contributors (@wgmesh)
 """
@@ -40,11 +47,17 @@ _value:
   type: str
 """
 
-from ansible.errors import AnsibleError
+from ansible import context
+from ansible.errors import AnsibleError, AnsibleFilterError
+
+# What takes a router out of use, and looks first whether it may.
+LOOKS_FIRST = frozenset("mesh/" + play for play in ("drain", "remove", "replace", "reset", "rotate", "undrain", "upgrade"))
 
 
-def mesh_group(said, groups, hostvars):
+def mesh_group(said, groups, hostvars, entries=()):
     """Return the name of the group whose hosts are the routers."""
+    if context.CLIARGS.get("start_at_task") and not LOOKS_FIRST.isdisjoint(entries):
+        raise AnsibleFilterError("--start-at-task leaves out what this playbook looks at first: give the same command without it")
     return sorted(routers(said, groups, hostvars) or [said])[0]
 
 
