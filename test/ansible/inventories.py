@@ -425,7 +425,7 @@ class Test(unittest.TestCase):
         for tasks in sorted(pathlib.Path(__file__).parents[2].glob("roles/mesh/tasks/*.yml")):
             walk(tasks.stem, yaml.safe_load(tasks.read_text()))
         name = "{{ inventory_hostname }}"
-        self.assertEqual({"links": [{"$from": "name"}, name], "status": [name]}, found)
+        self.assertEqual({"after": [name], "links": [{"$from": "name"}], "status": [name]}, found)
 
     def test_patience(self):
         """A task that changes a router, a file for each of its tunnels, had the time of one that is done at once."""
@@ -881,7 +881,7 @@ class Options(unittest.TestCase):
         "int": (True, 5.5), "bool": (2, [True]), "float": (True,), "list": (5, False), "dict": ([1],),
         "str": (False, ["a"], {"a": 1}), "path": (5, False, 5.5, ["a"]),
     }  # fmt: skip
-    RIGHT = {"int": "5", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": 5, "path": "/tmp", "raw": [1]}
+    RIGHT = {"int": "5", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": 5, "path": "/tmp/x", "raw": [1]}
 
     @staticmethod
     def specs(role):
@@ -1237,7 +1237,7 @@ class ActionModule(ActionBase):
             told.write("asked %%s\\n" %% (self._task.delegate_to or "itself"))
         plan = {"preshared_keys": [{"peer": peer, "role": "initiator"} for peer in ("aws-1", "gcp-1")], "status": {"tunnels": []}}
         key = {"public": {"public_key": "a", "sealing_key": "b"}, "envelopes": [], "pending": []}
-        return {"plan": plan, **key, "answers": {"__mesh_seen": {"drained": False, "troubles": []}, "__mesh_call_key": key}}
+        return {"plan": plan, "removed": [], **key, "answers": {"__mesh_seen": {"drained": False, "troubles": []}, "__mesh_call_key": key}}
 """
 
     def run_tasks(self, tasks, failing, **given):
