@@ -217,7 +217,8 @@ class Turns(unittest.TestCase):
                 self.assertEqual((0, True), (code, name + " has no tunnel any more" in out), out)
                 self.assertEqual(bool(alone), "is the only router of" in out, out)
                 self.assertIn(alone, out)
-        code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1", "--start-at-task", "Say what is left to do")
+        (self.root / "ansible_collections/wgmesh/router/playbooks/mesh.yml").write_text("- {hosts: routers, gather_facts: false, tasks: []}\n")
+        code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1", "-e", "mesh_drain=false")
         self.assertEqual((2, False), (code, "has no tunnel any more" in out), out)
         self.assertIn("azure-1 may still have a tunnel to aws-1, aws-2, azure-2, gcp-1: not in this run, or failed in it", out)
 
