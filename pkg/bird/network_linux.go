@@ -53,6 +53,7 @@ func ObserveNetwork() (Network, error) {
 		best := -1
 		for _, r := range routes {
 			if n, ok := rtnl.Prefix(r.Dst); ok && n.Bits() != 0 {
+				host.Routes = append(host.Routes, n)
 				continue
 			}
 			index, via := r.LinkIndex, r.Gw

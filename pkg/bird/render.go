@@ -135,6 +135,9 @@ func newFamily(c Config, source netip.Addr, n string) family {
 			if !s.Via.IsValid() {
 				f.Follows, route = true, fmt.Sprintf("route %s recursive %s;", s.Network, f.Loopback)
 			}
+			if s.Source.IsValid() {
+				route = strings.TrimSuffix(route, ";") + fmt.Sprintf(" { krt_prefsrc = %s; };", s.Source)
+			}
 			f.Outside = append(f.Outside, route)
 		default:
 			f.Static = append(f.Static, staticRoute(s, c.Version))

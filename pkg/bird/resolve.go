@@ -26,7 +26,8 @@ type Network struct {
 	Default4   string // interface of the IPv4 default route, or empty
 	Default6   string // the same for IPv6
 	Gateway4   netip.Addr
-	Gateway6   netip.Addr // gateways of these routes; the zero address is none
+	Gateway6   netip.Addr     // gateways of these routes; the zero address is none
+	Routes     []netip.Prefix // all others that the main table has
 }
 
 // Sources are the addresses that the router's own packets carry. The zero
@@ -64,13 +65,22 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 		}
 	}
 	c.Local = local(c, host)
-	c.Static = slices.Clone(c.Static)
+	c.Static = slices.DeleteFunc(slices.Clone(c.Static), func(s plan.Static) bool { return needless(c, s, host) })
 	for i := range c.Static {
 		if err := resolve(&c.Static[i], host, inside); err != nil {
 			return c, src, own, fmt.Errorf("static[%d] (%s): %w", i, c.Static[i].Network, err)
 		}
 	}
 	return c, src, own, nil
+}
+
+// needless reports whether the host's routes lead to an end of a tunnel outside of all sites' networks
+// as well: the host has not the source that it is for, or a way of its own that is no default route.
+func needless(c Config, s plan.Static, host Network) bool {
+	has := func(n netip.Prefix) bool { return n.Contains(s.Network.Addr()) }
+	return s.Outside && s.Source.IsValid() &&
+		!slices.ContainsFunc(c.Owners, func(o plan.Owner) bool { return slices.ContainsFunc(o.Networks, has) }) &&
+		(!host.holds(s.Source) || slices.ContainsFunc(host.Routes, has))
 }
 
 // local lists the networks that lie inside a subnet of the host, so that the kernel
@@ -122,6 +132,9 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 		way = defaultRoute{host.Default4, host.Gateway4}
 	}
 	if s.Outside {
+		if !host.holds(s.Source) { // the kernel would refuse the route
+			s.Source = netip.Addr{}
+		}
 		// BIRD follows the default route, but takes none of the kernel's by a gateway that is in no subnet.
 		if way.gateway.IsValid() && !way.gateway.IsLinkLocalUnicast() && !host.reaches(way.gateway) {
 			s.Via, s.Interface, s.OnLink = way.gateway, way.iface, true
@@ -191,6 +204,10 @@ func (n Network) holder(is func(netip.Addr) bool) *Interface {
 		}
 	}
 	return nil
+}
+
+func (n Network) holds(address netip.Addr) bool {
+	return n.holder(func(a netip.Addr) bool { return a == address }) != nil
 }
 
 func (n Network) named(name string) Interface {

@@ -286,3 +286,39 @@ func TestResolveWay(t *testing.T) {
 		})
 	}
 }
+
+// An end outside of all sites needs a route of ours only for the source, where the host's default route
+// leads there. In a site it needs one in any case.
+func TestResolveSource(t *testing.T) {
+	mine, end := netip.MustParseAddr("fd00:1:0:10::4"), networks("2001:db8:9::4/128")[0]
+	host := bird.Network{
+		Interfaces: []bird.Interface{{Name: "eth0", Addresses: []netip.Addr{mine}}},
+		Routes:     networks("2001:db8:7::/64"),
+	}
+	another := host
+	another.Interfaces = nil
+	direct := host
+	direct.Routes = networks("2001:db8:9::/64")
+	for name, tt := range map[string]struct {
+		host            bird.Network
+		outside, inside []netip.Addr // the sources of its routes, when the end is outside and inside of a site
+	}{
+		"by the default route": {host, []netip.Addr{mine}, []netip.Addr{mine}},
+		"without that address": {another, nil, []netip.Addr{{}}},
+		"by another route":     {direct, nil, []netip.Addr{mine}},
+	} {
+		for owned, want := range map[string][]netip.Addr{"2001:db8:6::/48": tt.outside, "2001:db8:9::/48": tt.inside} {
+			c := bird.Config{Bird: plan.Bird{
+				Static: []plan.Static{{Network: end, Outside: true, Source: mine}},
+				Owners: []plan.Owner{{AS: 2, Networks: networks(owned)}},
+			}}
+			got, _, _, err := bird.Resolve(c, tt.host)
+			require.NoError(t, err)
+			var have []netip.Addr
+			for _, s := range got.Static {
+				have = append(have, s.Source)
+			}
+			assert.Equal(t, want, have, "%s, %s", name, owned)
+		}
+	}
+}

@@ -71,6 +71,14 @@ func (c Config) validateStatic() error {
 				bad(fmt.Errorf("interface: %w", err))
 			}
 		}
+		if s.Source.IsValid() {
+			if err := checkAddr(s.Source, s.Network.Addr().Is4()); err != nil {
+				bad(fmt.Errorf("source: %w", err))
+			}
+			if !s.Outside {
+				bad(errors.New("source needs outside"))
+			}
+		}
 		alone := s.Via.IsValid() || s.OnLink || s.Interface != "" && s.Outside
 		switch {
 		case s.Connected && s.Outside, (s.Connected || s.Outside) && alone:

@@ -58,6 +58,12 @@ func TestValidate(t *testing.T) {
 		"connected, outside": {func(c *bird.Config) {
 			c.Static[0] = plan.Static{Network: net("10.3.0.0/16"), Connected: true, Outside: true}
 		}, "each a way by itself"},
+		"source, inside": {func(c *bird.Config) {
+			c.Static[0].Source = ip("10.3.0.9")
+		}, "static[0] (10.3.0.0/16): source needs outside"},
+		"source of another family": {func(c *bird.Config) {
+			c.Static[0] = plan.Static{Network: net("10.3.0.0/16"), Outside: true, Source: ip("fd00::1")}
+		}, `source: expected an IPv4 address, got "fd00::1"`},
 		"not announced": {func(c *bird.Config) {
 			c.Originate[0].Network = net("10.9.0.0/16")
 		}, "originate[0] (10.9.0.0/16): no entry of static has this network"},

@@ -91,12 +91,14 @@ func TestRouterIsTheGateway(t *testing.T) {
 func TestLinkLocalGateway(t *testing.T) {
 	site, theirs := networks("fd00:1::/56"), networks("fd00:2::/48")
 	endpoint := networks("fd00:2:0:10::4/128")[0]
+	const own = "fd00:1:0:10::4"
 	_, p1, q1 := twoSites(t, site, theirs,
 		[]plan.Static{
 			{Network: site[0], Via: netip.MustParseAddr("fd00:1::1"), Derived: true},
-			{Network: endpoint, Outside: true},
+			{Network: endpoint, Outside: true, Source: netip.MustParseAddr(own)},
 		},
-		"addr add fe80::7/64 dev site0 nodad", "addr add fd00:1:0:10::4/128 dev site0 nodad",
+		"addr add fe80::7/64 dev site0 nodad", "addr add "+own+"/128 dev site0 nodad",
+		"addr add fd00:1:0:10::5/128 dev site0 nodad", // the kernel's choice
 		"-6 route add default via fe80::1 dev site0 proto ra metric 100")
 	const gateway, forwarded = "via fe80::1 dev site0", " from fd00:1:0:20::9 iif site0"
 	end := endpoint.Addr().String()
@@ -116,6 +118,8 @@ func TestLinkLocalGateway(t *testing.T) {
 		end: gateway, end + forwarded: "dev wg1",
 	})
 	assert.NotContains(t, q1.birdc(t, "show route table all"), endpoint.String())
+	const source = " src " + own + " "
+	assert.Contains(t, p1.get(t, end), source, "the peer would follow to another address, and lose the tunnel")
 
 	// The host's default route changes, as by another router's advertisement, by another uplink,
 	// one without a gateway, or one that is gone for a while: BIRD follows.
@@ -134,6 +138,11 @@ func TestLinkLocalGateway(t *testing.T) {
 		ways(change[0], map[string]string{end: change[1], end + forwarded: "dev wg1"})
 	}
 	assert.NotContains(t, q1.birdc(t, "show route table all"), "::/0")
+
+	// Its address is away for a while, as where the host's network is set up anew.
+	p1.IP(t, "addr", "del", own+"/128", "dev", "site0")
+	p1.IP(t, "addr", "add", own+"/128", "dev", "site0", "nodad")
+	ways("the address is back", map[string]string{end: source, end + forwarded: "dev wg1"})
 
 	// The tunnel lives on without BIRD, for the next one, and no packet of others' leaves. BIRD 3.3
 	// and later ones take the route away, for as long as they are down.

@@ -42,9 +42,9 @@ func (n *network) bird(self *router) plan.Bird {
 		})
 	}
 	for _, r := range n.routers {
-		end := n.at(r, self).Addr()
-		way := plan.Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true}
-		if r.site != self.site && r.site.has(end) && !slices.Contains(out.Static, way) {
+		if way, ok := n.outside(self, r); ok && !slices.ContainsFunc(out.Static, func(s plan.Static) bool {
+			return s.Network == way.Network
+		}) {
 			out.Static = append(out.Static, way)
 		}
 	}
@@ -54,6 +54,17 @@ func (n *network) bird(self *router) plan.Bird {
 		})
 	}
 	return out
+}
+
+// outside returns the way to a peer's end of the tunnel, where that one, or the own end, is in its site's
+// network: routes alone would lead its packets through tunnels, or to answer through them.
+func (n *network) outside(self, peer *router) (way plan.Static, ok bool) {
+	end, own := n.at(peer, self).Addr(), n.at(self, peer).Addr()
+	if own.Is4() != end.Is4() {
+		own = netip.Addr{}
+	}
+	way = plan.Static{Network: netip.PrefixFrom(end, end.BitLen()), Outside: true, Source: own}
+	return way, end.IsValid() && peer.site != self.site && (peer.site.has(end) || self.site.has(own))
 }
 
 // routerID returns the id as a dotted quad. It is nobody's address; BGP

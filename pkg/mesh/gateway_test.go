@@ -79,17 +79,37 @@ func TestGateway(t *testing.T) {
 func TestEndpointInOwnNetwork(t *testing.T) {
 	m := load(t, "dual-stack")
 	router(&m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20:10::4" })
-	outside := plan.Static{Network: netip.MustParsePrefix("2001:db8:20:10::4/128"), Outside: true}
+	end := netip.MustParsePrefix("2001:db8:20:10::4/128")
+	ways := func(p plan.Plan) map[netip.Prefix]netip.Addr {
+		out := map[netip.Prefix]netip.Addr{}
+		for _, s := range p.Bird.Static {
+			if s.Outside {
+				out[s.Network] = s.Source
+			}
+		}
+		return out
+	}
 	for name, in := range m.Routers {
 		p := must.Get(m.Plan(name))(t)
-		if in.Site == "six" {
-			assert.NotContains(t, p.Bird.Static, outside, name)
-			continue
+		own, _ := netip.ParseAddr(in.Endpoint)
+		switch {
+		case in.Site == "six":
+			assert.NotContains(t, ways(p), end, name)
+		case own.Is6():
+			assert.Equal(t, map[netip.Prefix]netip.Addr{end: own}, ways(p), name)
+		default:
+			assert.Equal(t, map[netip.Prefix]netip.Addr{end: {}}, ways(p), name)
 		}
-		assert.Contains(t, p.Bird.Static, outside, name)
 		for _, o := range p.Bird.Originate {
-			assert.NotEqual(t, outside.Network, o.Network, "it is announced to nobody")
+			assert.NotEqual(t, end, o.Network, "it is announced to nobody")
 		}
+	}
+	// What the router itself sends to ends outside of all sites carries the address that they know.
+	p := must.Get(m.Plan("six-1"))(t)
+	assert.Contains(t, ways(p), netip.MustParsePrefix(m.Routers["both-b"].Endpoint+"/128"))
+	for to, own := range ways(p) {
+		assert.True(t, to.Addr().Is6())
+		assert.Equal(t, end.Addr(), own)
 	}
 }
 

@@ -129,6 +129,9 @@ type Static struct {
 	// Outside says that the way is the host's default route, for what the host itself
 	// sends, and for nothing that it forwards: what tunnels are made of.
 	Outside bool `json:"outside,omitempty"`
+	// Source is the router's own address at which that end of a tunnel expects it. From
+	// another one of its site's, the peer would answer through the tunnel.
+	Source netip.Addr `json:"source,omitzero"`
 }
 
 // An Originate is a prefix that is announced while a static route to it stands. Of the

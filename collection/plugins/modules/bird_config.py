@@ -132,6 +132,15 @@ options:
             routes.
         type: bool
         default: false
+      source:
+        description:
+          - The host's own address that its packets there carry (C(krt_prefsrc)), with C(outside). It is the endpoint
+            that the other end knows. The kernel might choose another one of the host's addresses, and the other end,
+            which then answers to that one, has no way to it outside of the tunnels.
+          - Left out while the host has no such address, for example where it is the address of a NAT.
+          - For an endpoint outside of all networks in C(owners), the route is only made where the host has this address and
+            no route of its own there except the default route.
+        type: str
   originate:
     description: Prefixes to announce. Each is announced while an entry of C(static) for exactly the same network
       exists.

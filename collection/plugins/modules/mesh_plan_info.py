@@ -231,7 +231,7 @@ plan:
           sample: [10.2.0.0/16]
         static:
           description: Routes to the networks and subnets of the router's site. There is C(interface) too where the
-            gateway names one, and C(connected), C(derived) and C(outside) as in M(wgmesh.router.bird_config).
+            gateway names one, and C(connected), C(derived), C(outside) and C(source) as in M(wgmesh.router.bird_config).
           type: list
           elements: dict
           sample: [{network: 10.2.0.0/16, via: 10.2.1.1, onlink: false}]
