@@ -262,6 +262,16 @@ func TestFloorLaw(t *testing.T) {
 		step(state, true, "")
 		assert.Contains(t, nettest.Sh(t, "ip rule"), "from all iif lo lookup 157157")
 	}
+	// A rule that somebody took away is mended by the next run, which shows it.
+	nettest.Sh(t, "ip rule del table 157157")
+	o.State = Floor
+	p = must.Get(planBoth(t.Context(), o, host, o.floor(dir+"/", host)))(t)
+	assert.NotContains(t, p.Before, "a rule for the router's own packets: 0.0.0.0/0")
+	assert.Contains(t, p.After, "a rule for the router's own packets: 0.0.0.0/0")
+	assert.NotContains(t, nettest.Sh(t, "ip rule"), "157157", "nothing is done yet")
+	step(Floor, true, "")
+	assert.Contains(t, nettest.Sh(t, "ip rule"), "157157")
+
 	o.Static = static
 	step(bird.Applied, true, "")
 	assert.Contains(t, nettest.Sh(t, "ip rule"), "157157")

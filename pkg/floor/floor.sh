@@ -16,11 +16,19 @@ lines=$(sed "${breaks:+\$d}" "$list" | tr -d '\000')
 
 # The table of BIRD's that is for what the router itself sends (pkg/plan, OutsideTable).
 own() {
-  ip "$1" rule show | grep -q 'iif lo lookup 157157' || ip "$1" rule add iif lo lookup 157157 priority 32765
+  set -- "$1" rule show iif lo priority 32765 table 157157
+  ip "$@" | grep -q . || ip "$1" rule add iif lo priority 32765 table 157157 || ip "$@" | grep -q .
 }
-echo "$lines" | grep -qx 0.0.0.0/0 && own -4
-echo "$lines" | grep -qx ::/0 && own -6
+wrong=
+! echo "$lines" | grep -qx 0.0.0.0/0 || own -4 || wrong=yes
+! echo "$lines" | grep -qx ::/0 || [ "$family" = '\.' ] || own -6 || wrong=yes
 
-echo "$lines" | grep -E '^[0-9a-f.:]+/[1-9][0-9]*$' | grep -e "$family" |
-  sed 's/.*/route replace unreachable & proto 157 metric 4294967295/' | ip -force -batch - || exit 1
+networks=$(echo "$lines" | grep -E '^[0-9a-f.:]+/[1-9][0-9]*$' | grep -e "$family")
+echo "$networks" | sed 's/.\{1,\}/route replace unreachable & proto 157 metric 4294967295/' | ip -force -batch - ||
+  # A replace fails where ours is there, and another one of that metric before it.
+  for network in $networks; do
+    case $network in *:*) v=-6 ;; *) v=-4 ;; esac
+    ip $v route show exact "$network" type unreachable proto 157 | grep -q . || wrong=yes
+  done
+[ -z "$wrong" ] || exit 1
 [ -z "$breaks" ] || { echo "<3>$list breaks off: run the mesh play"; exit 1; }

@@ -234,10 +234,18 @@ func TestRule(t *testing.T) {
 	assert.False(t, reach(t, h, both).Empty())
 	assert.Equal(t, want, nettest.Sh(t, rules))
 	script := "sh " + filepath.Join(h.Folder, "floor.sh") + " " + filepath.Join(h.Folder, "floor")
-	nettest.Sh(t, "%s", script)
-	assert.Equal(t, want, nettest.Sh(t, rules))
-	nettest.Sh(t, "ip rule del lookup 157157; ip -6 rule del lookup 157157")
-	nettest.Sh(t, "%s", script)
+	named := "rt_tables=$(mktemp); echo 157157 outside > $rt_tables; mount --bind $rt_tables /etc/iproute2/rt_tables; "
+	for _, before := range []string{
+		"true", "ip rule del lookup 157157; ip -6 rule del lookup 157157", "ip -6 rule del lookup 157157",
+		"ip rule del lookup 157157", "ip route flush table 157157",
+		"ip route prepend blackhole 10.1.0.0/16 metric 4294967295", // a replace says then that ours is there
+	} {
+		nettest.Sh(t, "%s", before)
+		nettest.Sh(t, "%s", script)
+		assert.Equal(t, want, nettest.Sh(t, rules), before)
+	}
+	nettest.Sh(t, "ip route del blackhole 10.1.0.0/16")
+	assert.Empty(t, nettest.Sh(t, "unshare -m sh -ec '%s %s'", named, script), "the table has a name")
 	assert.Equal(t, want, nettest.Sh(t, rules))
 	assert.True(t, reach(t, h, both).Empty(), "the script and the module do not agree")
 
