@@ -17,6 +17,9 @@ GO    := go
 # One set of flags for all, so that Go compiles a package once.
 export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(filter-out -trimpath -buildvcs=false,$(GOFLAGS)) -trimpath -buildvcs=false)
+# Where an image sets it, each start of Ansible compiles all of its Python anew, which is half of a
+# short play.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BUILD)/tools:/usr/local/go/bin:/usr/lib/go/bin:$(PATH)
 
 .PHONY: help
