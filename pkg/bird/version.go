@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/wgmesh/router/pkg/birdc"
 )
 
 // A Version is the first two numbers of BIRD's, such as 3.1.
@@ -36,12 +38,12 @@ func Installed(ctx context.Context) (Version, error) {
 func ParseVersion(text string) (v Version, err error) {
 	_, number, _ := strings.Cut(text, "BIRD version ")
 	number, _, _ = strings.Cut(strings.TrimSpace(number), "\n")
-	patch := 0
-	n, _ := fmt.Sscanf(number, "%d.%d.%d", &v.Major, &v.Minor, &patch)
-	switch {
-	case n < 2:
+	n := append(birdc.Numbers(number), 0)
+	if len(n) < 3 {
 		return v, fmt.Errorf("bird --version: expected a version such as 2.17.6, got %q", oneLine([]byte(text)))
-	case v.Major == 2 && (v.Minor > 0 || patch >= 8), v.Major == 3 && v.Minor >= 1:
+	}
+	v = Version{n[0], n[1]}
+	if v.Major == 2 && (v.Minor > 0 || n[2] >= 8) || v.Major == 3 && v.Minor >= 1 {
 		return v, nil
 	}
 	return v, fmt.Errorf("BIRD %s is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3", number)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,9 +122,8 @@ func ParseNow(text string) (at time.Time) {
 // knownHole says what is known about a version of BIRD, nothing as a rule. Which of
 // BIRD 3 are affected we do not know, so none is named.
 func knownHole(version string) string {
-	var major, minor int
-	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 || major > 2 || major == 2 &&
-		minor > 19 || strings.HasPrefix(version, "2.19.") && version != "2.19.0" {
+	n := birdc.Numbers(version)
+	if len(n) < 2 || slices.Compare(n, []int{2, 19, 0}) > 0 {
 		return ""
 	}
 	return fmt.Sprintf(
