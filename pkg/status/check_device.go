@@ -9,7 +9,7 @@ import (
 )
 
 // checkDevices finds the tunnels that are not as planned, though all that is sent may get through at present.
-func checkDevices(r *Request, o *Observation) (out []Problem) {
+func checkDevices(r *Request, o *Observation, rep *Report) (out []Problem) {
 	large, mtu, most := r.differ(o, func(t plan.StatusTunnel, d Device) (have, want int, differs bool) {
 		return d.MTU, t.MTU, t.MTU > 0 && d.MTU > t.MTU // in pieces
 	})
@@ -25,7 +25,12 @@ func checkDevices(r *Request, o *Observation) (out []Problem) {
 			"%s: UDP %d is listened on, expected %d: run the mesh play here", moved, port, planned)})
 	}
 	for i, t := range r.Tunnels {
-		if taken := r.taken(t, o.Tunnels[i].Device.Others); len(taken) > 0 {
+		taken, wide := r.taken(t, o.Tunnels[i].Device.Others)
+		if len(wide) > 0 {
+			rep.Warnings = append(rep.Warnings, cause.New("another peer of %s may send as if from the sites (%s): "+
+				"run the mesh play here, or look at wg show %s allowed-ips", t.Name, names(wide), t.Name))
+		}
+		if len(taken) > 0 {
 			out = append(out, Problem{Cause: cause.New(
 				"another peer of %s takes what goes to %s: run the mesh play here, or look at wg show %s allowed-ips",
 				t.Name, names(taken), t.Name)})
@@ -51,19 +56,26 @@ func (r *Request) differ(o *Observation, of func(plan.StatusTunnel, Device) (hav
 }
 
 // taken are the networks in the mesh's own that other peers of a tunnel's interface have, unless these are planned,
-// too.
-func (r *Request) taken(t plan.StatusTunnel, others []netip.Prefix) (out []netip.Prefix) {
+// too. They take nothing by a wide one around them, but WireGuard lets in by it what the tunnel's peer may not send:
+// what says that it comes from a third site, or from this one.
+func (r *Request) taken(t plan.StatusTunnel, others []netip.Prefix) (taken, wide []netip.Prefix) {
 	for _, u := range r.Tunnels {
 		if u.Name == t.Name && u.Peer != t.Peer {
-			return nil
+			return nil, nil
 		}
+	}
+	mesh := slices.Clone(r.SourceNetworks)
+	for _, p := range r.Prefixes {
+		mesh = append(mesh, p.Network)
 	}
 	for _, n := range others {
-		within := func(mesh netip.Prefix) bool { return mesh.Bits() <= n.Bits() && mesh.Contains(n.Addr()) }
-		if slices.ContainsFunc(r.SourceNetworks, within) ||
-			slices.ContainsFunc(r.Prefixes, func(p plan.StatusPrefix) bool { return within(p.Network) }) {
-			out = append(out, n)
+		within := func(m netip.Prefix) bool { return m.Bits() <= n.Bits() && m.Contains(n.Addr()) }
+		switch {
+		case slices.ContainsFunc(mesh, within):
+			taken = append(taken, n)
+		case slices.ContainsFunc(mesh, n.Overlaps):
+			wide = append(wide, n)
 		}
 	}
-	return out
+	return taken, wide
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
@@ -364,9 +365,12 @@ func TestPeerThatTakes(t *testing.T) {
 	r, o := night()
 	wide, host, site := netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.1.2.100/32"), r.SourceNetworks[0]
 	o.Tunnels[0].Device.Others = []netip.Prefix{wide, netip.MustParsePrefix("10.8.0.0/24")}
-	assert.True(t, status.Judge(r, o).Healthy(), "none of them takes anything")
-	o.Tunnels[0].Device.Others = append(o.Tunnels[0].Device.Others, host, site)
 	rep := status.Judge(r, o)
+	assert.True(t, rep.Healthy(), "none of them takes anything")
+	assert.Contains(t, rep.Warnings, cause.New("another peer of wg20 may send as if from the sites (0.0.0.0/0): "+
+		"run the mesh play here, or look at wg show wg20 allowed-ips"))
+	o.Tunnels[0].Device.Others = append(o.Tunnels[0].Device.Others, host, site)
+	rep = status.Judge(r, o)
 	assert.Equal(t, []string{
 		"another peer of wg20 takes what goes to 10.1.2.100/32, 10.0.0.0/16: " +
 			"run the mesh play here, or look at wg show wg20 allowed-ips",

@@ -25,7 +25,7 @@ const rejectAfter = 180 * time.Second
 // own reports whether this router's own BIRD is the cause.
 func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent, cut map[string]bool) {
 	hopeless, silent, cut = map[string]bool{}, map[string]bool{}, map[string]bool{}
-	rep.Problems = append(rep.Problems, checkDevices(r, o)...)
+	rep.Problems = append(rep.Problems, checkDevices(r, o, rep)...)
 	said := false
 	for i, t := range r.Tunnels {
 		s := o.Tunnels[i].Session
