@@ -4,6 +4,7 @@
 package fib
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,28 @@ func (t Tables) index(routes []netlink.Route) {
 	}
 }
 
-// listRules lists the rules with their types, which the library leaves out.
+// The selectors of rules that the library does not know (linux/fib_rules.h).
+const (
+	fraDSCP      = 25
+	fraFlowLabel = 26
+)
+
+// complete adds to a rule what the library leaves out of the kernel's message: its type, and the newer selectors.
+func complete(rule *netlink.Rule, message []byte) {
+	head := nl.DeserializeRtMsg(message)
+	rule.Type = head.Type
+	attrs, _ := nl.ParseRouteAttr(message[head.Len():])
+	for _, a := range attrs {
+		switch {
+		case a.Attr.Type == fraDSCP && len(a.Value) > 0:
+			rule.Tos = uint(a.Value[0]) << 2
+		case a.Attr.Type == fraFlowLabel && bytes.ContainsFunc(a.Value, func(r rune) bool { return r != 0 }):
+			rule.TunID = 1 // nobody asks for packets of a label
+		}
+	}
+}
+
+// listRules lists the rules with what the library leaves out.
 func listRules(family int) ([]netlink.Rule, error) {
 	rules, err := netlink.RuleList(family)
 	if err != nil {
@@ -121,7 +143,7 @@ func listRules(family int) ([]netlink.Rule, error) {
 	}
 	for i := range rules {
 		if err == nil {
-			rules[i].Type = nl.DeserializeRtMsg(messages[i]).Type
+			complete(&rules[i], messages[i])
 		}
 	}
 	return rules, err

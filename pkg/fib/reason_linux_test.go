@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/internal/must"
@@ -72,4 +73,30 @@ func TestManyRoutes(t *testing.T) {
 		f.Bird(last)
 		f.Reason(Flow{Dst: last.Addr().Next()})
 	}), 10.0)
+}
+
+// A rule for a class of packets by the names that newer kernels have for one, which the library does not read, is
+// none for all packets.
+func TestRulesOfNewerKernels(t *testing.T) {
+	for name, tt := range map[string]struct {
+		attribute *nl.RtAttr
+		all       bool
+		text      string
+	}{
+		"none":           {nl.NewRtAttr(nl.FRA_PRIORITY, nl.Uint32Attr(500)), true, "rule 0 (from all lookup main)"},
+		"dscp EF":        {nl.NewRtAttr(fraDSCP, []byte{46}), false, "rule 0 (from all tos 0xb8 lookup main)"},
+		"dscp of most":   {nl.NewRtAttr(fraDSCP, []byte{0}), true, "rule 0 (from all lookup main)"},
+		"flow label":     {nl.NewRtAttr(fraFlowLabel, []byte{0, 0, 0, 9}), false, "rule 0 (from all lookup main)"},
+		"flow label, 0":  {nl.NewRtAttr(fraFlowLabel, []byte{0, 0, 0, 0}), true, "rule 0 (from all lookup main)"},
+		"value is short": {nl.NewRtAttr(fraDSCP, nil), true, "rule 0 (from all lookup main)"},
+	} {
+		f := tables(to(t, "10.1.0.0/16", 0))
+		head := nl.RtMsg{}
+		head.Type = unix.FR_ACT_TO_TBL
+		complete(&f.rules[unix.AF_INET][0], append(head.Serialize(), tt.attribute.Serialize()...))
+		rule := f.rules[unix.AF_INET][0]
+		assert.Equal(t, tt.all, f.Reason(Flow{Dst: netip.MustParseAddr("10.1.3.3")}).Found, name)
+		assert.Equal(t, tt.text, Reason{Rule: rule}.RuleText(), name)
+		assert.EqualValues(t, unix.FR_ACT_TO_TBL, rule.Type)
+	}
 }
