@@ -151,7 +151,12 @@ type Ruleset struct {
 // A Flowtable is one of nftables'.
 type Flowtable struct {
 	Where   string
-	Devices []string
+	Devices []string // newer kernels take patterns that end in a star, too
+}
+
+// Has reports whether it is on an interface.
+func (t Flowtable) Has(device string) bool {
+	return slices.ContainsFunc(t.Devices, func(pattern string) bool { return name(device, pattern) == yes })
 }
 
 // An Unread is a command that failed, and why.

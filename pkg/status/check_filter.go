@@ -233,7 +233,7 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 	}
 	for _, t := range f.filters.Flowtables {
 		if slices.ContainsFunc(f.flows, func(x flow) bool {
-			return slices.Contains(t.Devices, x.In) && slices.Contains(t.Devices, x.answer.Device)
+			return t.Has(x.In) && t.Has(x.answer.Device)
 		}) {
 			out = append(out, cause.New("%s forwards between sites past filters and counters, "+
 				"so no drain waits for it: leave the tunnels out of it", t.Where))
