@@ -162,7 +162,7 @@ func (n Namespace) IP(t testing.TB, args ...string) string {
 func (n Namespace) Start(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := n.Command(args...)
-	cmd.Env = append(os.Environ(), "WG_PROCESS_FOREGROUND=1", "LOG_LEVEL=silent")
+	cmd.Env = append(os.Environ(), "WG_PROCESS_FOREGROUND=1", "LOG_LEVEL=silent", "GOMAXPROCS=1")
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { Stop(cmd) })
 	return cmd

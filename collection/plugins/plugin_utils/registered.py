@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 # Tasks of several steps, each of which registers something.
 PHASES = ("__mesh_begun", "__mesh_links")
+
+# What a process of Ansible's for one task has looked up. The templates of the task ask for the same of all
+# routers again and again.
+LOOKED = []
 
 
 class Once:
@@ -37,7 +43,13 @@ def once(hostvars):
         raw = hostvars.raw_get(name)
         return Once(raw, lambda key: raw[key] if key in PHASES and isinstance(raw[key], dict) else hostvars[name][key])
 
-    return hostvars if isinstance(hostvars, Once) else Once(hostvars, of_host)
+    if isinstance(hostvars, Once):
+        return hostvars
+    if multiprocessing.parent_process() is None:  # here variables change between the tasks
+        return Once(hostvars, of_host)
+    if not LOOKED or LOOKED[0].mapping is not hostvars:
+        LOOKED[:] = [Once(hostvars, of_host)]
+    return LOOKED[0]
 
 
 def registered(variables, name):
