@@ -4,6 +4,7 @@ import (
 	"crypto/ecdh"
 	"encoding/base64"
 	"errors"
+	"sync"
 )
 
 const (
@@ -57,11 +58,20 @@ func (k PublicKey) String() string {
 // IsZero reports whether the key is not known.
 func (k PublicKey) IsZero() bool { return k == PublicKey{} }
 
+// probe is any private key.
+var probe = sync.OnceValues(func() (*ecdh.PrivateKey, error) {
+	return ecdh.X25519().NewPrivateKey(append([]byte{1}, make([]byte, keyLen-1)...))
+})
+
+// multiplied are the keys that are usable. A module reads each of a mesh in dozens of places.
+var multiplied sync.Map
+
 // usable refuses the points of low order (RFC 7748 section 6.1).
 func (k PublicKey) usable() bool {
-	probe := make([]byte, keyLen)
-	probe[0] = 1
-	private, err := ecdh.X25519().NewPrivateKey(probe)
+	if _, known := multiplied.Load(k); known {
+		return true
+	}
+	private, err := probe()
 	if err != nil {
 		return false
 	}
@@ -69,6 +79,9 @@ func (k PublicKey) usable() bool {
 	if err != nil {
 		return false
 	}
-	_, err = private.ECDH(public)
-	return err == nil
+	if _, err = private.ECDH(public); err != nil {
+		return false
+	}
+	multiplied.Store(k, nil)
+	return true
 }
