@@ -130,7 +130,7 @@ json.dump(answers.accept(sys.argv[1], "azure-1", {"tunnels": [{"peer": "b"}]}, j
 	assert.NotContains(t, got, "owner")
 	assert.NotContains(t, got["pending"].([]any)[0], "since")
 	many := said("wg_psk", `{"psks": [], "pending": [], "warnings": ["x"], "a": 1, "b": 1, "c": 1, "d": 1}`)
-	assert.Contains(t, many["warnings"].([]any)[1], " has a, b, c and 1 more, which")
+	assert.Contains(t, many["warnings"].([]any)[1], " has a, b, c, d, which")
 	assert.NotContains(t, said("wg_psk", `{"psks": [], "pending": [], "diff": {"before": "", "after": ""}}`),
 		"warnings")
 	assert.NotContains(t, said("mesh_steps", `{"answers": {"x": {"y": 1}}}`), "warnings")

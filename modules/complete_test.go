@@ -33,7 +33,7 @@ func inAnsible(module string) string {
 }
 
 // inPython are action plugins alone.
-var inPython = []string{"mesh_report", "without_facts"}
+var inPython = []string{"bounded_raw", "mesh_report", "without_facts"}
 
 // A module is there only when it is in all places: its folder, the table, its
 // documentation, its action plugin and the action group.

@@ -557,6 +557,7 @@ class Turns(unittest.TestCase):
             (["azure-%d" % i for i in range(100)], "azure-0, azure-1, azure-2, azure-3, azure-4 and 95 more"),
             (["a" * 63], "a" * 57 + "..."),
             (["a" * 63, "b" * 63], "a" * 46 + "... and 1 more"),
+            ((name for name in ("azure-1", "aws-1")), "azure-1, aws-1"),
         ):
             self.assertEqual(want, listed(names))
 

@@ -101,7 +101,7 @@ def vanished(hostvars, targeted, members, check):
         return []
     is_a, its, it = ("is not a router", "its", "it") if len(gone) == 1 else ("are not routers", "their", "them")
     text = "%s %s of the inventory any more: %s tunnels%s %s removed (set mesh_state: absent, or put %s back and run again)" % (
-        causes.listed(sorted(gone)), is_a, its, ", which were up," if gone & up else "", "would be" if check else "were", it
+        answers.listed(sorted(gone)), is_a, its, ", which were up," if gone & up else "", "would be" if check else "were", it
     )  # fmt: skip
     return [{"routers": sorted(ended), "text": causes.plain(text)}]
 

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from ansible_collections.wgmesh.router.plugins.filter.unforwarded import unforwarded
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import RUN, cut, listed, of_site, silent, taken
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import RUN, cut, of_site, silent, taken
 
 DOCUMENTATION = r"""
 name: drainable

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import LONGEST, cut
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
 
 DOCUMENTATION = r"""
 name: listed
@@ -13,13 +13,17 @@ short_description: Names in one line, however many there are
 version_added: 1.0.0
 description:
   - Joins names by commas. Of those that do not fit it says how many there are.
-positional: _input
+positional: _input, most
 options:
   _input:
     description: The names.
     type: list
     elements: str
     required: true
+  most:
+    description: How many characters the line may have.
+    type: int
+    default: 60
 author: wgmesh.router contributors (@wgmesh)
 """
 
@@ -31,20 +35,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: A part of a line, of at most 60 characters.
+  description: A part of a line.
   type: str
   sample: azure-1, azure-2, aws-1 and 40 more
 """
-
-
-def listed(names):
-    """Return the part of the line."""
-    for count in range(len(names), 0, -1):
-        text = ", ".join(names[:count]) + (" and %d more" % (len(names) - count) if count < len(names) else "")
-        if len(text) <= LONGEST:
-            return text
-    more = " and %d more" % (len(names) - 1) if len(names) > 1 else ""
-    return cut(names[0], LONGEST - len(more)) + more if names else ""
 
 
 class FilterModule:

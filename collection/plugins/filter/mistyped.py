@@ -64,7 +64,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
-from ansible_collections.wgmesh.router.plugins.filter.objections import read, short, some
+from ansible_collections.wgmesh.router.plugins.filter.objections import read, short
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
 
 SPECS = os.path.join(os.path.dirname(__file__), "../../roles/%s/meta/argument_specs.yml")
 
@@ -108,7 +109,7 @@ def mistyped(names, hostvars, entries, others=()):
                 if line and host not in found.setdefault(line, []):
                     found[line].append(host)
     # What all of several have was most likely said once.
-    lines = [line if len(hosts) == len(names) > 1 else "%s: %s" % (some(hosts), line) for line, hosts in found.items()]
+    lines = [line if len(hosts) == len(names) > 1 else "%s: %s" % (listed(hosts), line) for line, hosts in found.items()]
     return " ".join(lines[:1] + ["(and %d more)" % (len(lines) - 1)] * (len(lines) > 1))
 
 

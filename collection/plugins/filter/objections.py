@@ -77,6 +77,7 @@ from jinja2.exceptions import UndefinedError
 from ansible_collections.wgmesh.router.plugins.filter.forged import forged
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
 
 # What the two ends of a tunnel have to plan alike.
 SHARED = (
@@ -121,7 +122,7 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     if joins and joins not in targeted:
         return ["wgmesh_self: %s is not in this run: leave --limit out" % short(joins, 60)]
     if not set(members) & set(targeted):
-        return ["no host of this run is a router: the group %s has none of %s" % (group, some(targeted))]
+        return ["no host of this run is a router: the group %s has none of %s" % (group, listed(targeted))]
     with open(DEFAULTS, encoding="utf-8") as file:
         defaults = yaml.safe_load(file) | {"mesh_name": group}
     lines = []
@@ -138,13 +139,13 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
                 lines.append(unrendered(name, variable, lost))
     if not absent and not set(present) & set(targeted):
         return ["%s is mesh_state: absent, and no other router is in this run: leave --limit out, or name a router with it that is present"
-                % some([name for name in members if name in targeted])]
+                % listed([name for name in members if name in targeted])]
     strangers = sorted({other for name in present for other in replaced(hostvars[name])} - set(members))
     if strangers:
         return ["mesh_replaced: %s is not a router of the inventory: name one that is" % short(strangers[0], 60)]
     nameless = [name for name in present if values[name]["mesh_name"] in (None, "")]
     if nameless and not lines:
-        return ["%s: mesh_name: got nothing, expected a name: leave it out, and it is that of the group" % some(nameless)]
+        return ["%s: mesh_name: got nothing, expected a name: leave it out, and it is that of the group" % listed(nameless)]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
 
@@ -256,10 +257,6 @@ def shown(value):
 
 def short(text, most):
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def some(names):
-    return ", ".join(names[:3]) + (" and %d more" % (len(names) - 3) if len(names) > 3 else "")
 
 
 class FilterModule:

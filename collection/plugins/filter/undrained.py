@@ -62,12 +62,13 @@ _value:
   sample: ["aws-1 has no other way to 10.1.0.0/16 than by azure-1: mend aws-1, or remove it if it was taken over (docs/taken-over.md)"]
 """
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut, listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut
 
 
 def undrained(name, others, traffic, most=0, beside=(), doubted=False, hostvars=None):
     """Return the lines."""
-    used = {result["item"]: listed(ways(result, name)) for result in others if ways(result, name)}
+    used = {result["item"]: listed(ways(result, name), 40) for result in others if ways(result, name)}
     alone, mate = contradicted(list(used), others, beside)
     mend = "mend %s, or remove it if it was taken over (docs/taken-over.md)"
     if doubted:
@@ -82,7 +83,7 @@ def undrained(name, others, traffic, most=0, beside=(), doubted=False, hostvars=
         whence = "" if lines else "; its own site sends it (a route table, a balancer, a gateway), or its containers"
         near = {tunnel["peer"]: tunnel["bgp"] for tunnel in traffic.get("tunnels") or [] if tunnel["peer"] in beside and tunnel.get("bgp")}
         if near and "Established" not in near.values():  # as roles/router/files/root/usr/local/libexec/wgmesh-health.sh
-            whence += "; it has no session to %s, so it acts as the last way out of its site: mend that, or while it lives " % listed(list(near))
+            whence += "; it has no session to %s, so it acts as the last way out of its site: mend that, or while it lives " % listed(list(near), 40)
             whence += "`systemctl stop wgmesh-health.socket` on %s" % name
         elif whence:
             whence += ": end it, or let it break by -e mesh_drain_traffic=N"

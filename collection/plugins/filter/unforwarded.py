@@ -56,7 +56,7 @@ _value:
   sample: ["aws-1: no answer from 10.1.2.4 comes back through azure-1, but through azure-2"]
 """
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
 
 
 def unforwarded(name, seen, beside=(), doubted=False):
@@ -74,7 +74,7 @@ def unforwarded(name, seen, beside=(), doubted=False):
     lone = len(said) == 1 and len(well) > 1
     if doubted:
         words = "%s alone says: %s; %s get theirs: look at %s; if it was taken over: docs/taken-over.md"
-        return [words % (who, causes[0], listed(sorted(well)), who) for who, causes in said.items() if lone]
+        return [words % (who, causes[0], listed(sorted(well), 40), who) for who, causes in said.items() if lone]
     return ["%s: %s" % (who, cause) for who, causes in said.items() for cause in causes if not lone]
 
 

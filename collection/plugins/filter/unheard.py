@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.wgmesh.router.plugins.filter.undrained import contradicted, status, ways
-from ansible_collections.wgmesh.router.plugins.plugin_utils.site import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
 
 DOCUMENTATION = r"""
 name: unheard
@@ -76,7 +76,7 @@ def unheard(name, hostvars, group, seen, answers=False, beside=()):
         return ""
     others = len(there) - (name in there)
     count = "%d of %d others are silent" % (others - len(heard), others)
-    return "%s, and no router of %s answers (%s), so nobody knows who uses it: mend SSH, or -e mesh_drain_force=true" % (found, listed(silent), count)
+    return "%s, and no router of %s answers (%s), so nobody knows who uses it: mend SSH, or -e mesh_drain_force=true" % (found, listed(silent, 40), count)
 
 
 class FilterModule:

@@ -70,7 +70,7 @@ def line(text, most=LONGEST_LINE):
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def too_much(output):
+def too_much(output, most=MOST_CHARACTERS):
     """Say how much an output of a command is that nobody can hold, or None. Ansible makes a
     list of its lines, and a short line takes 30 times its own memory."""
     size = len(output)
@@ -78,12 +78,23 @@ def too_much(output):
         return None
     ends = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # of a line, to str.splitlines()
     lines = sum(output.count(end.encode() if isinstance(output, bytes) else end) for end in ends)
-    return "%d MB in %d lines" % (size / 1e6, lines + 1) if size > MOST_CHARACTERS or lines > MOST_LINES else None
+    return "%d MB in %d lines" % (size / 1e6, lines + 1) if size > most or lines > MOST_LINES else None
 
 
 def values(text):
     """Count the values of a JSON text, or more: what is in its strings counts too."""
     return text.count(",") + text.count("[") + text.count("{")
+
+
+def listed(names, most=60):
+    """Return names as a part of a line, of at most so many characters, and how many more there are."""
+    names = list(names)
+    for count in range(min(len(names), most), 0, -1):
+        text = ", ".join(names[:count]) + (" and %d more" % (len(names) - count) if count < len(names) else "")
+        if len(text) <= most:
+            return text
+    more = " and %d more" % (len(names) - 1) if len(names) > 1 else ""
+    return names[0][: most - len(more) - 3] + "..." + more if names else ""
 
 
 def few(texts, most, what):
@@ -448,10 +459,9 @@ def accept(module, host, arguments, answer):
         documented["lines"] = few(documented["lines"], rows(sum(map(len, asked))), "lines")
     more = sorted(set(Object({**ANSWERS[module], **COMMON}).surplus(answer)))
     if more:  # the same words each time, which Ansible shows once
-        names = ", ".join(more[:3]) + (" and %d more" % (len(more) - 3) if len(more) > 3 else "")
         common.setdefault("warnings", []).append(
             "%s: its answer to %s has %s, which nobody knows here, and which is not used: its program is another version, or somebody changed it"
-            % (host, module, names)
+            % (host, module, listed(more))
         )
     if common.get("failed"):
         common.setdefault("msg", "failed, and does not say why")

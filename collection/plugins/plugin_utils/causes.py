@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import disarmed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import disarmed, listed
 from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered, status
 
 # As in pkg/cause, which makes most of the texts.
@@ -111,11 +111,6 @@ def blamed(rows, hostvars, targeted, alive, goal="healthy"):
             if status(hostvars[router]).get(goal) is False:
                 out[router] = {name for row in rows for name in row["routers"]} or {router}
     return {router: listed(sorted(names)) for router, names in out.items()}
-
-
-def listed(names, most=12):
-    """The first names, and how many more there are."""
-    return ", ".join(names) if len(names) <= most else "%s and %d more" % (", ".join(names[: most - 1]), len(names) - most + 1)
 
 
 class Mesh:
@@ -290,7 +285,7 @@ class Mesh:
         for router, networks in own.items():
             here = next(iter(networks.values()))
             if len(networks) > 1:
-                here = {"cause": "no tunnel has a route to " + listed(sorted(networks), 5), "do": "look at birdc show route and ip route, here and there"}
+                here = {"cause": "no tunnel has a route to " + listed(sorted(networks)), "do": "look at birdc show route and ip route, here and there"}
             self.add(router, here["cause"], here.get("do"), "route")
         if not self.found:
             for router, troubles in self.troubles.items():
@@ -368,7 +363,7 @@ def failures(router, variables):
     if lost:
         troubles = [t for t in (variables.get("__mesh_kept") or {}).get("troubles") or [] if t.get("peer") in lost and t.get("cause")]
         settled = (variables.get("__mesh_undone") or {}).get("changed", True)
-        said = "its change cut off %s, %s" % (listed(sorted(map(str, lost)), 3), "so it was taken back" if settled else "and another run has settled it")
+        said = "its change cut off %s, %s" % (listed(sorted(map(str, lost))), "so it was taken back" if settled else "and another run has settled it")
         if not troubles:
             return [(router, said, "look at those tunnels before the next run", "lost")]
         do = cut("before the next run: " + plain(troubles[0].get("do") or OTHERWISE), 85)

@@ -11,11 +11,14 @@ import os
 import tempfile
 import textwrap
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.causes import listed, plain
+from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.causes import plain
 
 WIDTH = 80
 # How wide the column of router names may be.
 WIDEST = 20
+# How many characters of names a row may have.
+WHOSE = 100
 VERSION = 1
 # How many rows people are shown; tools get all.
 MOST_ROWS = 60
@@ -43,13 +46,13 @@ def notes(warnings):
     """Return the lines of warnings, each with its routers."""
     lines = []
     for warning in warnings:
-        lines += wrapped("%s: %s" % (plain(listed(warning["routers"])), plain(warning["text"])), WIDTH, "  ")
+        lines += wrapped("%s: %s" % (plain(listed(warning["routers"], WHOSE)), plain(warning["text"])), WIDTH, "  ")
     return lines
 
 
 def whose(row):
     """The routers of a row. What is wrong with the inventory is not that of any one."""
-    return "the mesh" if row["kind"] == "plan" and len(row["ends"]) > 1 and row["ends"] == row["follows"] else plain(listed(row["routers"]))
+    return "the mesh" if row["kind"] == "plan" and len(row["ends"]) > 1 and row["ends"] == row["follows"] else plain(listed(row["routers"], WHOSE))
 
 
 def counted(number):

@@ -34,8 +34,3 @@ def silent(result, before, after=""):
     cause, do = causes.fit(*causes.of_result(result, "failed")[0][:2])
     room = causes.MOST - len(before + ": : " + do + after)
     return "%s: %s: %s%s" % (before, causes.cut(cause, max(room, 30)), do, after)
-
-
-def listed(names):
-    """Return the first two of some names, and how many more there are."""
-    return ", ".join(names[:2]) + (" and %d more" % (len(names) - 2) if len(names) > 2 else "")

@@ -15,13 +15,16 @@ There input is a temporary file, as it is for all of Ansible's own modules.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
+import sys
 import time
 import traceback
 
@@ -79,6 +82,9 @@ PASSWORD = re.compile(r"^(Missing|Incorrect) \S+ password|waiting for privilege 
 # others wait meanwhile, so a target has them once in a run, however often it says that
 # it has no program.
 UPLOAD_TIME = 600
+
+# Bytes that a controller needs at most to read what a host says. Ansible copies it some times.
+MOST_MEMORY = 80e6
 
 # The target answers a line that begins so when it could not start the binary.
 ANSWER = "wgmesh-target: "
@@ -142,6 +148,10 @@ class Refusal(Exception):
     def result(self):
         cause, do = (answers.line(text) for text in self.args)
         return answers.failed(cause, do)
+
+
+class Flood(BaseException):
+    """What a host says takes more memory than there is for it. As a timeout it is not for those who try again."""
 
 
 class ActionModule(ActionBase):
@@ -249,17 +259,24 @@ class ActionModule(ActionBase):
     # The seconds that the program has to get to the target, while it is on its way.
     _uploads = 0
 
+    # Characters that one answer may have.
+    _most = answers.MOST_CHARACTERS
+
     def _low_level_execute_command(self, *args, **kwargs):
         """Run a command as Ansible does, and refuse an output that is too much before Ansible reads it."""
         execute = self._connection.exec_command
 
         def bounded(*args, **kwargs):
-            status, *outputs = execute(*args, **kwargs)
-            for output in outputs:
-                much = answers.too_much(output) if isinstance(output, (bytes, str)) else None
-                if much:
-                    raise Refusal("it answered %s" % much, "expected at most %d MB and %d lines: look at what else that host says (journalctl -b)" % (
-                        answers.MOST_CHARACTERS / 1e6, answers.MOST_LINES))
+            try:
+                with limited():
+                    status, *outputs = execute(*args, **kwargs)
+                much = next(filter(None, (answers.too_much(output, self._most) for output in outputs if isinstance(output, (bytes, str)))), None)
+            except Flood as flood:
+                end_commands(flood)
+                much = "without an end"
+            if much:
+                raise Refusal("it answered %s" % much, "expected at most %d MB and %d lines: look at what else that host says (journalctl -b)" % (
+                    self._most / 1e6, answers.MOST_LINES))
             return (status, *outputs)
 
         self._connection.exec_command = bounded
@@ -323,15 +340,19 @@ class ActionModule(ActionBase):
         other = self._templar.template(task_vars.get("wgmesh_remote_dir"))
         return [shlex.quote(other)] * 2 if other else [ROOT_DIR, USER_DIR]
 
-    def _start_command(self, module, task_vars):
+    def _environment(self):
+        """What goes before a command, for the variables of the task."""
         environment = self._compute_environment_string()
+        return "env " + environment if environment else ""
+
+    def _start_command(self, module, task_vars):
         return START.format(
             cases="\n".join(
                 "'%s') build=%s ;;" % (system, build["sha256"])
                 for system, build in manifest(module).items()
             ),
             dirs=" ".join(self._dirs(task_vars)),
-            environment="env " + environment if environment else "",
+            environment=self._environment(),
             module=shlex.quote(module),
             answer=ANSWER,
         )
@@ -383,6 +404,30 @@ def confirms(module, arguments):
 
 def one_line(script):
     return " ".join(line.strip() for line in script.splitlines())
+
+
+@contextlib.contextmanager
+def limited():
+    """Have what Ansible reads of a host, which it has no limit for, end before it is MOST_MEMORY. A timer looks, which runs
+    only while this process is busy."""
+    began = memory()
+
+    def look(_signal, _frame):
+        if memory() - began > MOST_MEMORY:
+            raise Flood
+
+    before = signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, 0.1, 0.1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def memory():
+    """The most bytes that this process, which is that of one task of one host, has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def end_commands(err):
