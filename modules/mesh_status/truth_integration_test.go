@@ -282,7 +282,7 @@ var clouds = []row{
 		first: `^gateway 10\.1\.2\.1 of 10\.1\.0\.0/16 does not answer on eth0: `,
 	},
 	{
-		// As where BIRD 3 was configured since it began: it is told of no cable any more.
+		// As where BIRD 3 was told to read its text again: it hears of no cable any more.
 		kind: "cable that is out", on: "azure, seen by azure-2",
 		make:  "ip link set r3 down",
 		cure:  "ip link set r3 up; ip route replace 10.0.0.0/16 via 10.1.2.4 metric 20",

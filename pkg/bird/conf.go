@@ -88,13 +88,19 @@ protocol kernel kernel%[1]s {
 }
 
 # The way into the own site. While a route here stands, it is announced.
-protocol static site%s {
+`)
+	if f.Anew != "" {
+		o.put(`# A static protocol that BIRD 3 keeps through a configure hears of no interface any more
+# (3.1 to 3.4). One of another name is new. Its routes come before those of the last one go.
+`)
+	}
+	o.put(`protocol static site%s%s {
 	check link on;		# a cable that is out is no way
 	%s {
 		import all;
 		export none;
 	};
-`, f.N, f.Channel)
+`, f.N, f.Anew, f.Channel)
 	for _, route := range f.Static {
 		o.put("\t%s\n", route)
 	}

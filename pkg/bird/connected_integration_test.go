@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/floor"
@@ -233,61 +232,6 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 			})
 		}
 	}
-}
-
-// A dark interface into the site brings the site's networks no more: they go by the site's other router. It
-// is told to a BIRD that runs, which takes nothing back for it.
-func TestDarkSite(t *testing.T) {
-	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "p2", site: 1, zone: 1},
-		&router{label: "q1", site: 2, zone: 1})
-	p1 := l.byName["p1"]
-	text := p1.text(t)
-	before := strings.ReplaceAll(string(text), "\tcheck link on;", "\t#")
-	require.NoError(t, os.WriteFile(p1.conf(), []byte(before), 0o644))
-	l.start(t)
-	ways := func(p1, q1 string) map[string]string {
-		return map[string]string{
-			"q1 10.1.0.0/16": q1, "q1 fd00:1::/48": q1, "p1 10.2.0.0/16": "q1",
-			"p1 10.1.0.0/16": p1,
-		}
-	}
-	var lit string
-	nettest.Eventually(t, "its own way", func() string { // BIRD 3 tells the kernel later
-		if lit = p1.IP(t, "route", "show", "10.1.0.0/16"); strings.Contains(lit, "dev site0 proto bird") {
-			return ""
-		}
-		return "no route: " + lit
-	})
-	l.expect(t, ways(strings.TrimSpace(lit), "p1"))
-	since := func() time.Time {
-		text := p1.birdc(t, "show protocols site4")
-		return must.Get(time.Parse("15:04:05.000", regexp.MustCompile(`\d+:\d+:\d+\.\d+`).FindString(text)))(t)
-	}
-	was := since()
-	require.NoError(t, os.WriteFile(p1.conf(), text, 0o644))
-	p1.birdc(t, "configure")
-	// BIRD works the time out each time, and may be a millisecond off.
-	assert.WithinDuration(t, was, since(), 100*time.Millisecond, "it is not a new protocol")
-	// After a configure BIRD 3 (3.1.8 to 3.4.0) does not tell its static protocols of interfaces
-	// any more: each configure looks at them once. docs/at-night.md says so.
-	looks := func(state string) {
-		if p1.config.Version.Major >= 3 {
-			nettest.Eventually(t, "site0", func() string {
-				_, flags, _ := strings.Cut(p1.birdc(t, "show interfaces"), "site0 ")
-				if flags, _, _ = strings.Cut(flags, "MTU="); !strings.Contains(flags, state) {
-					return flags
-				}
-				return ""
-			})
-			p1.birdc(t, "configure")
-		}
-	}
-	p1.IP(t, "link", "set", "lan1", "down")
-	looks("LinkDown")
-	l.expect(t, ways("p2", "p2"))
-	p1.IP(t, "link", "set", "lan1", "up")
-	looks("LinkUp")
-	l.expect(t, ways(strings.TrimSpace(lit), "p1"))
 }
 
 func once(static []plan.Static, originate []plan.Originate) (s []plan.Static, o []plan.Originate) {

@@ -58,8 +58,7 @@ func Redrained(text []byte, d plan.Drain) ([]byte, error) {
 	if _, ok := find(text, plan.BirdDrain); !ok || StampOf(text) == "" {
 		return nil, ErrNoDrain
 	}
-	text = redefine(redefine(text, plan.BirdDrain, d.String()), plan.BirdStamp, noStamp)
-	return []byte(stamped(string(text))), nil
+	return []byte(stamped(unstamped(redefine(text, plan.BirdDrain, d.String())))), nil
 }
 
 // Present is the text that counts on a host as it is: what BIRD tries, else bird.conf,

@@ -16,14 +16,18 @@ import (
 // that a run of the mesh play finds nothing to change.
 func TestRedrained(t *testing.T) {
 	c, plain := load(t, "testdata/dual")
-	assert.False(t, bird.Drained(plain).On())
-	c.Drain = drain
-	want := bird.Render(c, bird.Sources{IPv4: addrs("10.3.0.2")[0], IPv6: addrs("fd00:3::2")[0]})
-	got := must.Get(bird.Redrained(plain, drain))(t)
-	assert.Equal(t, string(want), string(got))
-	assert.Equal(t, drain, bird.Drained(got))
-	assert.Equal(t, string(plain), string(must.Get(bird.Redrained(got, plan.Drain{}))(t)))
-
+	for _, c.Version = range []bird.Version{{Major: 2, Minor: 17}, {Major: 3, Minor: 4}} {
+		c.Drain = plan.Drain{}
+		src := bird.Sources{IPv4: addrs("10.3.0.2")[0], IPv6: addrs("fd00:3::2")[0]}
+		plain := bird.Render(c, src)
+		assert.False(t, bird.Drained(plain).On())
+		c.Drain = drain
+		want := bird.Render(c, src)
+		got := must.Get(bird.Redrained(plain, drain))(t)
+		assert.Equal(t, string(want), string(got))
+		assert.Equal(t, drain, bird.Drained(got))
+		assert.Equal(t, string(plain), string(must.Get(bird.Redrained(got, plan.Drain{}))(t)))
+	}
 	for name, text := range map[string]string{
 		"foreign": "router id 1.2.3.4;\n",
 		"older":   strings.Replace(string(plain), "wgmesh_drained = ", "else_where = ", 1), "nothing": "",

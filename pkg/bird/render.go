@@ -63,6 +63,7 @@ type family struct {
 	Follows    bool   // Outside goes by whichever default route there is
 	Default    string // everything, and the address that stands for the default route's gateway
 	Loopback   string
+	Anew       string // makes the site's protocol another one in each text, or empty
 	Own        string // prefix set of the own AS, or empty
 	Owners     []ownerLine
 	Originate  []originLine
@@ -124,6 +125,9 @@ func newFamily(c Config, source netip.Addr, n string) family {
 	}
 	if is4 {
 		f.Default, f.Loopback = "0.0.0.0/0", "127.0.0.1"
+	}
+	if c.Version.Major >= 3 {
+		f.Anew = "_" + noStamp
 	}
 	static := slices.Clone(c.Static)
 	order.By(static, func(a, b plan.Static) int { return a.Network.Compare(b.Network) })

@@ -44,8 +44,8 @@ func observeGateways(ctx context.Context, f *Forwarding, timeout time.Duration) 
 	return out
 }
 
-// look fills in what is wrong with it. BIRD takes no route by a device without a carrier; BIRD 3 hears
-// of none once it was configured since it began.
+// look fills in what is wrong with it. BIRD takes no route by a device without a carrier. BIRD 3 hears
+// of none since somebody had it read the text again that it ran.
 func (g *Gateway) look(ctx context.Context, timeout time.Duration) {
 	link, err := net.InterfaceByName(g.Device)
 	if err != nil || link.Flags&net.FlagUp == 0 {
@@ -135,7 +135,7 @@ func checkGateways(o *Observation) (out []Problem) {
 		case g.Dark:
 			out = append(out, Problem{Cause: cause.New(
 				"%s has no carrier, and BIRD has %s by it: "+
-					"mend that link, or have others go elsewhere by birdc configure",
+					"mend that link, or have others go elsewhere by birdc 'restart \"site*\"'",
 				g.Device, g.Network)})
 		case g.Dead:
 			out = append(out, Problem{Cause: cause.New(
