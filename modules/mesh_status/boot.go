@@ -11,6 +11,7 @@ import (
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/rtnl"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/sysctl"
 	"github.com/wgmesh/router/pkg/wg"
@@ -40,11 +41,12 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 			seen.Unready = append(seen.Unready, strings.TrimSuffix(one, ".service")+" "+word)
 		}
 	}
-	var names []string
+	live := map[string]wg.Live{}
 	units := []string{daemon.Service + ".service"}
 	for i, t := range r.Tunnels {
 		if seen.Tunnels[i].DeviceErr == nil {
-			names, units = append(names, t.Name), append(units, "wg-quick@"+t.Name+".service")
+			units = append(units, "wg-quick@"+t.Name+".service")
+			live[t.Name] = alive(t, seen.Tunnels[i].Device)
 		}
 	}
 	if len(r.Refused) > 0 {
@@ -56,7 +58,7 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 		add("is closed to BIRD", shut)
 	}
 	if host, err := wg.Open(plan.TunnelDirectory); err == nil {
-		wrong = append(wrong, host.AtBoot(names)...)
+		wrong = append(wrong, host.AtBoot(live)...)
 		_ = host.Close()
 	}
 	six := slices.ContainsFunc(r.Prefixes, func(p plan.StatusPrefix) bool { return p.Network.Addr().Is6() })
@@ -74,6 +76,20 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 	for _, d := range defeated {
 		seen.Defeated = append(seen.Defeated, d.Key+"="+d.Found+" in "+d.By)
 	}
+}
+
+// alive is what an interface is now. One for several peers is not compared with its file.
+func alive(t plan.StatusTunnel, d status.Device) (l wg.Live) {
+	if d.Peer == nil || d.Peers != 1 {
+		return l
+	}
+	l = wg.Live{Port: t.ListenPort, MTU: t.MTU, Endpoint: t.Endpoint, Key: d.Peer.Key}
+	for _, n := range d.Peer.Allowed {
+		if p, ok := rtnl.Prefix(&n); ok {
+			l.Allowed = append(l.Allowed, p)
+		}
+	}
+	return l
 }
 
 // disabled lists those of these units that systemd does not start at boot; none, where it does not tell.

@@ -22,6 +22,7 @@ import (
 
 // A Peer is the other end of a tunnel as WireGuard sees it.
 type Peer struct {
+	Key       plan.PublicKey
 	Endpoint  netip.AddrPort // of its last packet; not valid when unknown
 	Handshake time.Time      // of the last one; zero if there was none
 	Keepalive time.Duration
@@ -36,7 +37,8 @@ type Device struct {
 	MTU  int
 	Down bool // somebody set it so: it sends and takes nothing
 	// Peer is nil while the interface has none for the tunnel.
-	Peer *Peer
+	Peer  *Peer
+	Peers int // how many it has in all
 	// Others are the allowed IPs of all other peers. What is in one goes to that peer,
 	// and not to this one with a wider network.
 	Others []netip.Prefix
@@ -61,7 +63,7 @@ func observeDevice(t plan.StatusTunnel) (Device, error) {
 	peer, others := peerFor(t.Address, dev.Peers)
 	return Device{
 		Port: dev.ListenPort, MTU: link.Attrs().MTU, Down: link.Attrs().Flags&net.FlagUp == 0,
-		Peer: peer, Others: others,
+		Peer: peer, Peers: len(dev.Peers), Others: others,
 	}, nil
 }
 
@@ -91,7 +93,7 @@ func peerFor(address netip.Addr, peers []wgtypes.Peer) (out *Peer, others []neti
 	}
 	p := peers[i]
 	out = &Peer{
-		Handshake: p.LastHandshakeTime, Keepalive: p.PersistentKeepaliveInterval,
+		Key: plan.PublicKey(p.PublicKey), Handshake: p.LastHandshakeTime, Keepalive: p.PersistentKeepaliveInterval,
 		Rx: p.ReceiveBytes, Tx: p.TransmitBytes, PSK: p.PresharedKey != wgtypes.Key{},
 		Allowed: p.AllowedIPs,
 	}
