@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,11 +37,13 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 	if !ours {
 		return
 	}
-	add := func(word string, what ...string) {
+	seen.Unready = map[string][]string{}
+	lacks := func(play, word string, what ...string) {
 		for _, one := range what {
-			seen.Unready = append(seen.Unready, strings.TrimSuffix(one, ".service")+" "+word)
+			seen.Unready[play] = append(seen.Unready[play], strings.TrimSuffix(one, ".service")+" "+word)
 		}
 	}
+	add := func(word string, what ...string) { lacks("the mesh play", word, what...) }
 	live := map[string]wg.Live{}
 	units := []string{daemon.Service + ".service"}
 	for i, t := range r.Tunnels {
@@ -54,6 +57,10 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 		wrong = append(wrong, below.AtBoot(ctx, r.Refused)...)
 	}
 	add("is not enabled", disabled(ctx, units)...)
+	for _, o := range others("/", *seen) {
+		lacks(o.play, "is not enabled", disabled(ctx, o.units)...)
+		lacks(o.play, "is missing", o.missing...)
+	}
 	if shut != "" {
 		add("is closed to BIRD", shut)
 	}
@@ -76,6 +83,30 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 	for _, d := range defeated {
 		seen.Defeated = append(seen.Defeated, d.Key+"="+d.Found+" in "+d.By)
 	}
+}
+
+// An other is what another play than the mesh play set up for each boot.
+type other struct {
+	play           string
+	units, missing []string // of what the units run
+}
+
+// others are the daemon of failover, where it runs now, and what joins by itself, where it is told how.
+func others(root string, seen status.Observation) (out []other) {
+	add := func(play string, units []string, programs ...string) {
+		out = append(out, other{play, units, slices.DeleteFunc(programs, func(path string) bool {
+			_, err := os.Stat(filepath.Join(root, path))
+			return err == nil
+		})})
+	}
+	if seen.FailoverRuns {
+		add("wgmesh.router.routes", []string{"wgmesh-failover.service"}, plan.FailoverProgram)
+	}
+	if _, err := os.Stat(filepath.Join(root, plan.JoinFile)); err == nil {
+		add("wgmesh.router.image", []string{"wgmesh-host-key.service", "wgmesh-join.timer"},
+			plan.JoinProgram, plan.JoinCloud)
+	}
+	return out
 }
 
 // alive is what an interface is now. One for several peers is not compared with its file.

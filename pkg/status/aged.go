@@ -33,9 +33,9 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 		note(cause.New("nothing keeps its clock right, as the kernel says (STA_UNSYNC): " +
 			"look at chronyc tracking, and for rtcsync in chrony.conf"))
 	}
-	if len(o.Unready) > 0 {
-		note(cause.New("after the next boot it will not be as it is now (%s): run the mesh play",
-			cause.List(o.Unready)))
+	for _, play := range slices.Sorted(maps.Keys(o.Unready)) {
+		note(cause.New("after the next boot it will not be as it is now (%s): run %s",
+			cause.List(o.Unready[play]), play))
 	}
 	if len(o.Defeated) > 0 {
 		note(cause.New("what is read after the mesh's kernel settings undoes them (%s): mend those lines",

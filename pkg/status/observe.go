@@ -34,9 +34,10 @@ type Observation struct {
 	Reboot string
 	// Closed are folders that a change writes to and cannot, and why.
 	Closed map[string]string
-	// Unready is what the next boot lacks that makes this router what it is now, and Defeated are
-	// settings of files that are read after the mesh's.
-	Unready, Defeated []string
+	// Unready is what the next boot lacks that makes this router what it is now, by the play that mends it.
+	Unready map[string][]string
+	// Defeated are settings of files that are read after the mesh's.
+	Defeated []string
 	// OtherBuild are the programs here that are of another build than this one, by their paths.
 	OtherBuild []string
 	// AnsibleDead says that the Ansible with which it joins by itself cannot start.
