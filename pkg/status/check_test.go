@@ -113,6 +113,19 @@ func TestCheck(t *testing.T) {
 					"check UDP 51820 in the firewalls of both ends, and that azure-2 runs",
 			},
 		},
+		"old handshake, from elsewhere": {
+			func(s scene) {
+				s.first.Device.Peer.Handshake = now.Add(-190 * time.Second)
+				s.first.Device.Peer.Endpoint = netip.MustParseAddrPort("198.51.100.9:51820")
+				s.first.EndpointAnswers = true // whoever has it now
+				s.Request.Tunnels[0].Endpoint = netip.MustParseAddrPort("203.0.113.12:51820")
+				s.first.PingErr, s.first.Session.State, s.first.BFD.State = status.ErrNoAnswer, "Active", "Down"
+			},
+			[]string{
+				"tunnel wg20 to azure-2: no handshake for 190 s, last endpoint 198.51.100.9, " +
+					"planned 203.0.113.12: run the mesh play here, and check that azure-2 runs",
+			},
+		},
 		"just young enough": {func(s scene) {
 			s.first.Device.Peer.Handshake = now.Add(-180 * time.Second)
 		}, nil},

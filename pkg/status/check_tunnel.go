@@ -193,6 +193,9 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	case !p.Endpoint.IsValid():
 		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router",
 			age, last, t.Peer, port)
+	case t.Endpoint.IsValid() && endpoint != t.Endpoint.Addr(): // WireGuard calls where the peer was last
+		return cause.New("%s, last endpoint %s, planned %s: run the mesh play here, and check that %s runs",
+			age, endpoint, t.Endpoint.Addr(), t.Peer)
 	case s.EndpointAnswers:
 		return cause.New(
 			"%s, though %s answers ping: open UDP %d in both firewalls, or run the mesh play for both (keys)", age,
