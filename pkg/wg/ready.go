@@ -78,7 +78,7 @@ func hooked(text string) (paths []string) {
 			continue
 		}
 		for word := range strings.FieldsSeq(hook) {
-			if filepath.IsAbs(word) {
+			if _, err := plan.ParsePublicKey(word); err != nil && filepath.IsAbs(word) {
 				paths = append(paths, word)
 			}
 		}

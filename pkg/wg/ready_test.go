@@ -23,7 +23,9 @@ func TestAtBoot(t *testing.T) {
 	t.Cleanup(func() { _ = h.Close() })
 	key, psk, nft := dir+"/wgmesh.key", dir+"/1.psk", dir+"/wgmesh.nft"
 	file := filepath.Join(dir, "wg1.conf")
-	peers := []plan.Peer{{PublicKey: plan.PublicKey{1}, PresharedKeyFile: psk}}
+	slash := plan.PublicKey{0xfc} // in base64 a key may begin as a path does
+	require.True(t, strings.HasPrefix(slash.String(), "/"))
+	peers := []plan.Peer{{PublicKey: slash, PresharedKeyFile: psk}}
 	text := wg.Render(plan.Tunnel{Name: "wg1"}, peers, key, nft)
 	require.NoError(t, h.WriteFile("wg1", text))
 	boots := func() []string { return h.AtBoot(map[string]wg.Live{"wg1": {}}) }
