@@ -166,6 +166,24 @@ func TestLiveRoaming(t *testing.T) {
 	a.reaches("172.31.1.2")
 }
 
+// The packets of a tunnel carry the source of the route to its peer (krt_prefsrc, pkg/bird), whichever WireGuard
+// it is. The peer follows to where it is called from, and has a way to that address alone.
+func TestLiveSource(t *testing.T) {
+	a, b := pair(t, 1)
+	const own, end = "fd00:a::4", "fd00:b::4"
+	a.sh("ip addr add %s/128 dev eth0 nodad; ip addr add fd00:a::5/128 dev eth0 nodad", own)
+	b.sh("ip addr add %s/128 dev eth0 nodad; ip -6 route add %s dev eth0", end, own)
+	a.sh("ip -6 route add %s dev eth0", end)
+	require.NotContains(t, a.sh("ip route get %s", end), own, "the kernel's choice")
+	a.sh("ip -6 route replace %s dev eth0 src %s", end, own)
+	a.want.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("[" + end + "]:51801")
+	b.want.Tunnels[0].Peers[0].Endpoint = netip.MustParseAddrPort("[" + own + "]:51801")
+	b.apply()
+	a.apply()
+	a.reaches("172.31.1.2")
+	assert.Contains(t, b.sh("wg show %s endpoints", b.want.Tunnels[0].Name), "["+own+"]:51801")
+}
+
 // A router whose peer has a new key loses only that tunnel, for a moment.
 func TestLiveKeyChange(t *testing.T) {
 	a, b := tunnelled(t, 2)
