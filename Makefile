@@ -169,6 +169,10 @@ rolling: setup collection $(LAB) ## drain, rotate, upgrade, replace, remove and 
 kills: setup collection $(LAB) ## the controller of a play dies at every one of its tasks, and the same command again: PLAYS=drain,add EVERY=2 FROM=9 MOST=30 (root)
 	@. $(BUILD)/env && PLAYS=$(PLAYS) EVERY=$(EVERY) FROM=$(FROM) MOST=$(MOST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestKills$$' ./test/proof
 
+.PHONY: meet
+meet: setup collection $(LAB) ## a second run of a play begins and ends while the first stands still in one of its tasks: PLAYS=rotate-alone EVERY=2 FROM=9 MOST=30 (root)
+	@. $(BUILD)/env && PLAYS=$(PLAYS) EVERY=$(EVERY) FROM=$(FROM) MOST=$(MOST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestMeet$$' ./test/proof
+
 .PHONY: zones
 zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)
 	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestFailoverZones$$' ./test/proof

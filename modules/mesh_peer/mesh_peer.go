@@ -22,8 +22,9 @@ import (
 
 // The values of the option state.
 const (
-	known  = "known"  // tell who this router is, and which pre-shared key the tunnel has
-	peered = "peered" // and set up the tunnel
+	known   = "known"   // tell who this router is, and which pre-shared key the tunnel has
+	peered  = "peered"  // and set up the tunnel
+	settled = "settled" // the same with the key that was told last, and no other
 )
 
 // Options are the options of the module, as its documentation has them.
@@ -58,10 +59,10 @@ func (o *Options) SetDefaults() {
 
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
-	errs := []error{ansible.Required("name", o.Name), ansible.OneOf("state", o.State, known, peered)}
-	if o.State == peered {
+	errs := []error{ansible.Required("name", o.Name), ansible.OneOf("state", o.State, known, peered, settled)}
+	if o.State != known {
 		if o.PublicKey.IsZero() {
-			errs = append(errs, errors.New("public_key: required with state: peered"))
+			errs = append(errs, errors.New("public_key: required with state: peered or settled"))
 		}
 		errs = append(errs, ansible.Required("sealing_key", o.SealingKey))
 	}

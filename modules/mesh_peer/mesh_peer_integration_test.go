@@ -313,6 +313,34 @@ func TestKeyThatNobodyUses(t *testing.T) {
 	assert.Eventually(t, reaches, 2*time.Minute, 100*time.Millisecond)
 }
 
+// A run that has rotated the keys of azure-1 comes to forgetting those of before when another one
+// has told newer ones, which azure-1 is about to use.
+func TestForgetsNoKeyOfAnotherRun(t *testing.T) {
+	office, azure := twoEnds(t)
+	first := caller(azure.must("office-1", map[string]any{"state": "known"}))
+	office.must("azure-1", first)
+	rotated := func(handover int) map[string]any {
+		told := map[string]any{
+			"public_key": sh(t, "wg genkey | wg pubkey"), "sealing_key": first["sealing_key"],
+			"replaced": []string{"azure-1"}, "handover": handover,
+		}
+		office.must("azure-1", told)
+		return told
+	}
+	older, newer := rotated(60), rotated(60)
+	before, keys := office.files(), sh(t, "ip netns exec %s wg show %s1 dump | sort", office.Name, office.Name)
+	for _, told := range []map[string]any{older, newer} {
+		told["state"], told["handover"] = "settled", 0
+	}
+	res := office.ask("azure-1", older)
+	assert.Equal(t, "azure-1 has told another public key since: leave its tunnel to the run that has made that", res["msg"])
+	assert.Equal(t, before, office.files())
+	assert.Equal(t, keys, sh(t, "ip netns exec %s wg show %s1 dump | sort", office.Name, office.Name))
+
+	office.must("azure-1", newer)
+	assert.Equal(t, newer["public_key"], sh(t, "ip netns exec %s wg show %s1 peers", office.Name, office.Name))
+}
+
 // linkOf is the address of the end in its tunnel.
 func linkOf(t *testing.T, e end) string {
 	t.Helper()

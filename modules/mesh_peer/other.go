@@ -20,11 +20,17 @@ func (e *end) checkOther(ctx context.Context) error {
 		return err
 	}
 	t := e.link.Tunnel
-	have, err := wg.Observe(ctx, host, wg.Want{
-		Tunnels: []plan.Tunnel{{Name: t.Name}}, PrivateKeyFile: e.PrivateKeyFile, Directory: e.Directory,
-	})
+	want := wg.Want{
+		Tunnels: []plan.Tunnel{t}, PrivateKeyFile: e.PrivateKeyFile, Directory: e.Directory,
+		PublicKeys: map[string]plan.PublicKey{e.Name: e.PublicKey},
+	}
+	have, err := wg.Observe(ctx, host, want)
 	if err != nil {
 		return err
+	}
+	// Another run may have told a newer key, which is about to be used.
+	if e.State == settled && len(wg.NewKeys(want, have)) > 0 {
+		return fmt.Errorf("%s has told another public key since: leave its tunnel to the run that has made that", e.Name)
 	}
 	device := have.Interfaces[t.Name].Device
 	if device == nil || len(device.Peers) == 0 || slices.Contains(e.Replaced, e.Name) {

@@ -105,7 +105,7 @@ wg show all allowed-ips 2>/dev/null | awk '{print $1, NF}' | sort
 wg show all preshared-keys 2>/dev/null | awk '{print $1, $3 == "(none)"}' | sort
 nft -s -t list ruleset 2>/dev/null
 sysctl -a 2>/dev/null |
-	grep -E '^net\.ipv[46]\.(conf\.(all|default|wg.*)\.(rp_filter|forwarding)|ip_forward|ip_local_reserved)' | sort
+	grep -E '^net\.ipv4\.(conf\.(all|default|wg.*)\.(rp_filter|forwarding)|ip_forward|ip_local_reserved)' | sort
 systemctl list-units --all --plain --no-legend 'wg*' 2>/dev/null | awk '$3 != "inactive" {print "unit", $1, $3}' | sort
 ls /run/wgmesh 2>/dev/null | grep '^undo-'
 ps -eo args | grep -E '[w]gmesh (undo|[a-z]+_)'

@@ -27,19 +27,20 @@ options:
   state:
     description:
       - C(peered) sets the tunnel up.
+      - C(settled) does the same, and ends a handover, but refuses a I(public_key) other than the one that was told last.
       - C(known) only returns the public halves of this router's keys, and which pre-shared key the tunnel has here.
     type: str
-    choices: [known, peered]
+    choices: [known, peered, settled]
     default: peered
   name:
     description: The router at the other end, by its name in the inventory.
     type: str
     required: true
   public_key:
-    description: Its WireGuard public key, base64. Required with I(state=peered).
+    description: Its WireGuard public key, base64. Required unless I(state=known).
     type: str
   sealing_key:
-    description: The public half of its sealing key. Required with I(state=peered).
+    description: The public half of its sealing key. Required unless I(state=known).
     type: str
   envelopes:
     description: Sealed pre-shared keys from it, as M(wgmesh.router.wg_psk) returned them there, when it is the
@@ -173,7 +174,7 @@ removed:
   sample: [{name: aws-9, id: 9}]
 envelopes:
   description: The tunnel's pre-shared key, sealed to the other router, when this one is the initiator.
-  returned: I(state=peered)
+  returned: unless I(state=known)
   type: list
   elements: dict
   contains:
@@ -194,7 +195,7 @@ envelopes:
       type: str
 psks:
   description: The pre-shared key that this router holds for the tunnel, by its id.
-  returned: I(state=peered)
+  returned: unless I(state=known)
   type: list
   elements: dict
   contains:
@@ -228,7 +229,7 @@ known:
   sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000, peer_public_key: pFG3Dy4tXk...}]
 pending:
   description: What the tunnel still waits for.
-  returned: I(state=peered)
+  returned: unless I(state=known)
   type: list
   elements: dict
   contains:
