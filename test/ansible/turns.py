@@ -44,7 +44,7 @@ class Turns(unittest.TestCase):
         "        looks = [args] + [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_status_info']\n"
         "        if not any('networks' in look.get('accept', []) for look in looks):\n"
         "            seen = dict(seen, troubles=seen['troubles'] + seen.get('networks', []))\n"
-        "        if seen['ages'] and seen['ages'][0]['seconds'] < 60 and any(step['name'] == 'See whether a change waits' for step in args.get('steps', [])):\n"
+        "        if seen['ages'] and seen['ages'][0]['seconds'] < 60 and any(step['name'] == 'Look whether a change waits' for step in args.get('steps', [])):\n"
         "            with open(%r, 'w') as f:\n"
         "                json.dump({**told, host: {**seen, 'ages': []}}, f)\n"
         "        if name == 'mesh_status_info':\n"
