@@ -18,6 +18,7 @@ type Step struct {
 	Args     map[string]any `json:"args"`
 	When     any            `json:"when"`   // false: the step is left out
 	Unless   any            `json:"unless"` // true: the step is left out
+	Check    bool           `json:"check"`  // in check mode, whatever the others are in
 }
 
 // Sequence makes the module that does the work of several of a table in one call, one
@@ -96,7 +97,7 @@ func (m Module) sequence(ctx context.Context, ctl control, raw []byte, res resul
 			one["failed"] = true
 		}
 		results[s.Register], answers[s.Register] = read, text
-		res["changed"] = res["changed"] == true || one["changed"] == true
+		res["changed"] = res["changed"] == true || one["changed"] == true && !s.Check
 		if failed = one["failed"] == true; failed {
 			res["failed"], res["msg"] = true, fmt.Sprintf("%s: %v", s.Name, read["msg"])
 		}
@@ -164,6 +165,7 @@ func (m Module) step(ctx context.Context, ctl control, at string, s Step,
 	if err != nil {
 		return res.fail(err), true
 	}
+	ctl.Check = ctl.Check || s.Check
 	m.steps[inBinary(s.Module)].survivor(ctx, ctl, raw, res)
 	return res, true
 }

@@ -46,6 +46,12 @@ func TestSteps(t *testing.T) {
 			in:   `{"_ansible_check_mode":true,"steps":[` + first + `]}`,
 			port: 1, out: `{"changed":true,"answers":{"a":{"changed":true,"old":1}}}`,
 		},
+		"one only looks": {
+			in: `{"steps":[{"name":"A","module":"port","register":"a","args":{"port":2},"check":true},
+				{"name":"B","module":"read","register":"b"}]}`,
+			port: 1, out: `{"changed":false,"answers":{"a":{"changed":true,"old":1},` +
+				`"b":{"changed":false,"seen":0,"list":null}}}`,
+		},
 		"what is missing has a default": {
 			in: `{"steps":[` + first +
 				`,{"name":"B","module":"read","register":"b",

@@ -53,6 +53,7 @@ class Turns(unittest.TestCase):
         "            f.write(''.join('%%s: %%s\\n' %% (host, step['name']) for step in args['steps']))\n"
         "        reach = [step['args'].get('reach') for step in args['steps'] if step['module'] == 'mesh_status_info']\n"
         "        crossed = seen.get('crossed', []) if {'azure-1': ['10.1.1.4'], 'azure-2': ['10.1.2.4']} in reach else []\n"
+        "        if 'used' in seen and any(step.get('check') for step in args['steps']):\n            return {'failed': True, 'msg': seen['used']}\n"
         "        by = {'mesh_plan_info': plan, 'mesh_status_info': dict(seen, troubles=seen['troubles'] + crossed)}\n"
         "        by.update({'bird_config': seen['bird']} if 'bird' in seen else {})\n"
         "        drains = [step['args'] for step in args['steps'] if step['args'].get('state') in ('drained', 'undrained')]\n"
@@ -687,6 +688,14 @@ class Turns(unittest.TestCase):
             with self.subTest(now):
                 code, out, _did = self.play("reset", "--check", "--limit", "azure-1", azure_1=self.seen("azure-1", now, bird=was))
                 self.assertEqual((want, want > 0), (code, "azure-1 was undrained meanwhile, and is in use: mend it first, or" in out), out)
+
+    def test_resets_no_one_undrained_at_last(self):
+        """Between the last look and the first stop were seconds, in which a router was undrained and reset under traffic."""
+        used = "See who uses it now: it is still used by gcp-1: run wgmesh.router.drain for it first"
+        was = {"stale": [], "pending": [], "drained": True}
+        code, out, did = self.play("reset", "--check", "--limit", "azure-1", azure_1=self.seen("azure-1", True, bird=was, used=used))
+        self.assertEqual((2, 1), (code, out.count("azure-1 is reset in part (%s): mend that, and give the same" % used)), out)
+        self.assertLess(did.index("azure-1: See who uses it now"), did.index("azure-1: End BIRD, and put the former bird.conf back"))
 
     def test_undrains_its_own(self):
         """A replace undrained the new machine whatever somebody had drained it for meanwhile, and a rotate the only router of a site."""

@@ -55,6 +55,10 @@ options:
       unless:
         description: Skip the step if this is true or not empty. It may be a reference.
         type: raw
+      check:
+        description: Run this step in check mode, whether or not the others are. It looks, under the same lock as the others.
+        type: bool
+        default: false
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   diff_mode:
