@@ -333,7 +333,8 @@ func TestForgetsNoKeyOfAnotherRun(t *testing.T) {
 		told["state"], told["handover"] = "settled", 0
 	}
 	res := office.ask("azure-1", older)
-	assert.Equal(t, "azure-1 has told another public key since: leave its tunnel to the run that has made that", res["msg"])
+	assert.Equal(t, "azure-1 has told another public key since: leave its tunnel to the run that has made that",
+		res["msg"])
 	assert.Equal(t, before, office.files())
 	assert.Equal(t, keys, sh(t, "ip netns exec %s wg show %s1 dump | sort", office.Name, office.Name))
 

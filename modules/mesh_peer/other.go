@@ -30,7 +30,8 @@ func (e *end) checkOther(ctx context.Context) error {
 	}
 	// Another run may have told a newer key, which is about to be used.
 	if e.State == settled && len(wg.NewKeys(want, have)) > 0 {
-		return fmt.Errorf("%s has told another public key since: leave its tunnel to the run that has made that", e.Name)
+		return fmt.Errorf("%s has told another public key since: "+
+			"leave its tunnel to the run that has made that", e.Name)
 	}
 	device := have.Interfaces[t.Name].Device
 	if device == nil || len(device.Peers) == 0 || slices.Contains(e.Replaced, e.Name) {
