@@ -173,6 +173,10 @@ kills: setup collection $(LAB) ## the controller of a play dies at every one of 
 meet: setup collection $(LAB) ## a second run of a play begins and ends while the first stands still in one of its tasks: PLAYS=rotate-alone EVERY=2 FROM=9 MOST=30 (root)
 	@. $(BUILD)/env && PLAYS=$(PLAYS) EVERY=$(EVERY) FROM=$(FROM) MOST=$(MOST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestMeet$$' ./test/proof
 
+.PHONY: away
+away: setup collection $(LAB) ## the router of a play loses its power in one of its tasks, or its SSH with HOW=ssh: PLAYS=drain,remove EVERY=2 FROM=9 MOST=30 (root)
+	@. $(BUILD)/env && HOW=$(HOW) PLAYS=$(PLAYS) EVERY=$(EVERY) FROM=$(FROM) MOST=$(MOST) SEED=$(SEED) $(GO) test -tags lab -count=1 -timeout 0 -v -run '^TestAway$$' ./test/proof
+
 .PHONY: zones
 zones: setup collection $(LAB) ## latency between all nodes, with and without zone-aware entry: docs/runs/zones.txt (root)
 	@. $(BUILD)/env && $(GO) test -tags lab -count=1 -timeout 30m -v -run '^TestFailoverZones$$' ./test/proof

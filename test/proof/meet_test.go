@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,11 +34,17 @@ done`
 // TestMeet has a second run of the same play begin and end while the first stands still in one
 // of its tasks, for each of its tasks: make meet. Afterwards both ends of every tunnel have the
 // same keys, whoever was first.
-func TestMeet(t *testing.T) {
+func TestMeet(t *testing.T) { eachPoint(t, "meet", circle.met) }
+
+// TestAway has the router of a play lose its power in one of its tasks, or its SSH (HOW=ssh), for
+// each of its tasks: make away. The run ends by itself, and the same command finishes it.
+func TestAway(t *testing.T) { eachPoint(t, "away", circle.away) }
+
+func eachPoint(t *testing.T, name string, do func(circle, *testing.T, killable, point)) {
 	o := killOptions()
 	tables := filepath.Join(t.TempDir(), "tables.yml")
 	must.Write(t, tables, "all: {hosts: {aws-1: {mesh_route_tables: []}, aws-2: {mesh_route_tables: []}}}\n", 0o600)
-	l := up(t, "meet", "test/proof/testdata/routes.yml", tables)
+	l := up(t, name, "test/proof/testdata/routes.yml", tables)
 	l.mesh(t)
 	for _, plays := range circles(l, t) {
 		c := circle{lab: l, choice: o, seen: map[string]clean{}}
@@ -47,13 +54,13 @@ func TestMeet(t *testing.T) {
 		}
 		wanted := slices.ContainsFunc(c.plays, func(k killable) bool { return o.wants(k.name) })
 		if wanted && c.plays[0].first == nil {
-			t.Run(c.plays[0].name, c.meet)
+			t.Run(c.plays[0].name, func(t *testing.T) { c.each(t, name, do) })
 		}
 	}
 }
 
-// meet learns what the plays do, and has two runs of each meet at each of its points.
-func (c circle) meet(t *testing.T) {
+// each learns what the plays do, and has something happen to each at each of its points.
+func (c circle) each(t *testing.T, what string, do func(circle, *testing.T, killable, point)) {
 	for _, k := range c.plays {
 		tasks := c.killAt(t, point{}, k.play, k.args...)
 		c.seen[k.name] = clean{points: order(tasks), tasks: len(tasks)}
@@ -67,9 +74,9 @@ func (c circle) meet(t *testing.T) {
 				continue
 			}
 			more = true
-			ok := t.Run(k.name+" "+points[i].name, func(t *testing.T) { c.met(t, k, points[i]) })
-			c.choice.notef(t, c.root, "%s %d of %d: met in %q: %s", k.name, i+1, len(points), points[i].name,
-				map[bool]string{true: "well", false: "NOT WELL"}[ok])
+			ok := t.Run(k.name+" "+points[i].name, func(t *testing.T) { do(c, t, k, points[i]) })
+			c.choice.notef(t, c.root, "%s %s: %s %d of %d, in %q: %s", what, os.Getenv("HOW"), k.name, i+1, len(points),
+				points[i].name, map[bool]string{true: "well", false: "NOT WELL"}[ok])
 		}
 		if !more {
 			break
@@ -81,22 +88,60 @@ func (c circle) meet(t *testing.T) {
 // met has one run stand still at a point while another one of the same play runs.
 func (c circle) met(t *testing.T, k killable, at point) {
 	args := append(slices.Clone(k.args), soon...)
-	end := c.stopAt(t, at, k.play, args...)
+	controller, end := c.reach(t, at, k.play, args...)
+	require.NoError(t, controller.Signal(syscall.SIGSTOP))
 	_, second, secondErr := c.playbook(t, k.play, args...)
+	require.NoError(t, controller.Signal(syscall.SIGCONT))
 	first, firstErr := end()
 	t.Logf("first: %v %s\nsecond: %v %s", firstErr, reds(first), secondErr, reds(second))
-	afterGuard(t, c, k)
-	if c.gone(t) {
-		return
-	}
-	c.sameKeys(t)
-	c.run(t, k)
-	c.sameKeys(t)
+	c.finish(t, k)
 }
 
-// stopAt begins a run and has its controller stand still in a task. The function that it
-// returns lets it go on, and waits for its end.
-func (c circle) stopAt(t *testing.T, at point, play string, args ...string) (end func() (string, error)) {
+// away has the router of a run go away at a point, and come back when the run has ended.
+func (c circle) away(t *testing.T, k killable, at point) {
+	began := time.Now()
+	_, end := c.reach(t, at, k.play, slices.Concat(k.args, soon,
+		[]string{"-e", "mesh_contact_timeout=20 mesh_task_timeout=60 mesh_wait=20 mesh_upgrade_wait=30"})...)
+	inside := []string{"netns", "exec", "wgmesh-" + c.name + ".host." + k.router, "nft"}
+	nft := func(args ...string) {
+		said, err := c.command(t, time.Minute, "ip", append(inside, args...)...)
+		require.NoError(t, err, said)
+	}
+	if os.Getenv("HOW") == "ssh" {
+		nft("table inet gone { chain in { type filter hook input priority -300; tcp dport 22 drop; }; }")
+	} else {
+		c.tool(t, "stop", k.router)
+	}
+	out, err := end()
+	t.Logf("ended after %v: %v %s", time.Since(began).Round(time.Second), err, reds(out))
+	if err != nil && !strings.Contains(out, "If it cannot be reached any more, the run ends there") {
+		assert.Contains(t, out, "ROUTER", "the table")
+		_, table, _ := strings.Cut(out, "ROUTER")
+		assert.Contains(t, table, k.router, "who is away")
+	}
+	if os.Getenv("HOW") == "ssh" {
+		nft("delete", "table", "inet", "gone")
+	} else {
+		c.tool(t, "start", k.router)
+	}
+	c.finish(t, k)
+}
+
+// finish gives the command of a play again, when the routers have taken back what they do.
+func (c circle) finish(t *testing.T, k killable) {
+	t.Helper()
+	afterGuard(t, c, k)
+	if !slices.Contains([]string{"remove", "reset"}, k.name) {
+		c.sameKeys(t)
+		defer c.sameKeys(t)
+	}
+	c.run(t, k)
+}
+
+// reach begins a run, and waits until it is in a task. end waits for its end.
+func (c circle) reach(t *testing.T, at point, play string, args ...string) (
+	controller *os.Process, end func() (string, error),
+) {
 	t.Helper()
 	cmd, kill := c.aRun(t, play, slices.Concat(patient, args)...)
 	t.Cleanup(kill)
@@ -119,10 +164,8 @@ func (c circle) stopAt(t *testing.T, at point, play string, args ...string) (end
 		tasks = heard(tasks, strings.TrimSuffix(line, "\n"))
 	}
 	time.Sleep(rand.N(at.lasts + 1))
-	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
-	return func() (string, error) {
+	return cmd.Process, func() (string, error) {
 		t.Helper()
-		require.NoError(t, cmd.Process.Signal(syscall.SIGCONT))
 		_, err := io.Copy(text, lines)
 		require.NoError(t, err)
 		return text.String(), <-ended
@@ -156,10 +199,4 @@ func (c circle) sameKeys(t *testing.T) {
 			assert.Equal(t, []string{e[0][1], e[0][2], e[0][3]}, []string{e[1][2], e[1][1], e[1][3]}, what)
 		}
 	}
-}
-
-// gone reports whether the router of the plays has nothing of the mesh now.
-func (c circle) gone(t *testing.T) bool {
-	t.Helper()
-	return c.in(t, turned, secrets) == ""
 }
