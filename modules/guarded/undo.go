@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/sysctl"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -211,12 +211,8 @@ func (u *undoing) reload() {
 }
 
 func (u *undoing) systemctl(args ...string) {
-	ctx, cancel := context.WithTimeout(u.ctx, systemdTime)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
-	if err != nil {
-		u.add(nil, fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out))))
-	}
+	_, err := program.Call{Name: "systemctl", Args: args, Limit: systemdTime}.Run(u.ctx)
+	u.add(nil, err)
 }
 
 func (u *undoing) tunnels(before map[string]wg.Before) {

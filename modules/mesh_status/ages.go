@@ -8,8 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/preflight"
@@ -85,10 +85,5 @@ func said(path string, most int64) string {
 		return ""
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, most))
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(string(text), ""))
+	return cause.Line(string(text), int(most))
 }

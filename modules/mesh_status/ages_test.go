@@ -102,7 +102,7 @@ func TestFailure(t *testing.T) {
 	path := filepath.Join(folder, "fails")
 	assert.Empty(t, said(path, 200))
 	require.NoError(t, os.WriteFile(path, []byte("rtb-a:\x1b denied\n"+strings.Repeat("x", 300)), 0o644))
-	assert.Equal(t, "rtb-a: denied"+strings.Repeat("x", 185), said(path, 200))
+	assert.Equal(t, "rtb-a: denied "+strings.Repeat("x", 185), said(path, 200))
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("secret"), 0o600))
 	require.NoError(t, os.Remove(path))

@@ -3,7 +3,6 @@ package meshstatus
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	birdconfig "github.com/wgmesh/router/modules/bird_config"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/rtnl"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/sysctl"
@@ -125,14 +125,14 @@ func alive(t plan.StatusTunnel, d status.Device) (l wg.Live) {
 
 // disabled lists those of these units that systemd does not start at boot; none, where it does not tell.
 func disabled(ctx context.Context, units []string) []string {
-	ctx, cancel := context.WithTimeout(ctx, systemctlTime)
-	defer cancel()
-	text, err := exec.CommandContext(ctx, "systemctl",
-		append([]string{"show", "--property=UnitFileState", "--"}, units...)...).Output()
+	said, err := program.Call{
+		Name: "systemctl", Args: append([]string{"show", "--property=UnitFileState", "--"}, units...),
+		Limit: systemctlTime,
+	}.Run(ctx)
 	if err != nil {
 		return nil
 	}
-	return notEnabled(units, string(text))
+	return notEnabled(units, said.Out)
 }
 
 // notEnabled reads one line for each unit, in their order.

@@ -130,7 +130,7 @@ func (h *Host) try(ctx context.Context, s Step) (words string, err error) {
 	}
 	reply, err := c.Command(ctx, `configure check "`+candidate+`"`)
 	if err == nil && reply.Code() != codeCheckOK {
-		err = fmt.Errorf("bird: expected 0020 for the check, got %04d %s", reply.Code(), oneLine([]byte(reply.Text())))
+		err = fmt.Errorf("bird: expected 0020 for the check, got %04d %s", reply.Code(), oneLine(reply.Text()))
 	}
 	if err != nil {
 		return "", errors.Join(err, atomicfile.Remove(candidate))

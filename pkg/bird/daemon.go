@@ -162,7 +162,7 @@ func configure(ctx context.Context, c *birdc.Client, command string, want ...int
 	}
 	if !reply.Has(want...) {
 		return fmt.Errorf("bird %q: expected %04d, got %04d %s", command, want[0], reply.Code(),
-			oneLine([]byte(reply.Text())))
+			oneLine(reply.Text()))
 	}
 	_, err = waitIdle(ctx, c)
 	return err

@@ -1,22 +1,20 @@
 package bird
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 )
 
 // A Host names the places where BIRD lives on a host.
@@ -188,20 +186,7 @@ func (h *Host) ask(ctx context.Context, args ...string) (string, error) {
 	if h.Command != nil {
 		return h.Command(ctx, name, args...)
 	}
-	bin, err := program(name)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, commandTime, fmt.Errorf("it did not end within %v", commandTime))
-	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, args...)
-	cmd.WaitDelay = 2 * time.Second // a child may keep the pipe
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = cmp.Or(context.Cause(ctx), err)
-		return "", fmt.Errorf("%s %s: %s (%w)", name, strings.Join(args, " "), oneLine(out), err)
-	}
-	return string(out), nil
+	return program.Run(ctx, name, args...)
 }
 
 // readIfThere follows no link and waits for no pipe: the folder is BIRD's, and BIRD

@@ -3,9 +3,7 @@ package bird
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
 )
@@ -19,19 +17,11 @@ func (v Version) hasDev() bool { return v.Major >= 3 || v.Minor >= 17 }
 // Installed asks the installed BIRD, and refuses one that this configuration is not
 // known to be right for: docs/runs/bird.txt has those that were tried.
 func Installed(ctx context.Context) (Version, error) {
-	bin, err := program("bird")
+	said, err := birdProgram(ctx, "", "--version")
 	if err != nil {
 		return Version{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, "--version")
-	cmd.WaitDelay = 2 * time.Second // a child may keep the pipe
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return Version{}, fmt.Errorf("%s --version: %s (%w)", bin, oneLine(out), err)
-	}
-	return ParseVersion(string(out))
+	return ParseVersion(said.Out + said.Err)
 }
 
 // ParseVersion reads what "bird --version" says, such as "BIRD version 2.0.12".
@@ -40,7 +30,7 @@ func ParseVersion(text string) (v Version, err error) {
 	number, _, _ = strings.Cut(strings.TrimSpace(number), "\n")
 	n := append(birdc.Numbers(number), 0)
 	if len(n) < 3 {
-		return v, fmt.Errorf("bird --version: expected a version such as 2.17.6, got %q", oneLine([]byte(text)))
+		return v, fmt.Errorf("bird --version: expected a version such as 2.17.6, got %q", oneLine(text))
 	}
 	v = Version{n[0], n[1]}
 	if v.Major == 2 && (v.Minor > 0 || n[2] >= 8) || v.Major == 3 && v.Minor >= 1 {

@@ -6,7 +6,8 @@ import (
 	"net"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // A Kind says what to do about an Error.
@@ -87,13 +88,4 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Line makes one short line of a text that came over the network.
-func Line(s string) string {
-	s = strings.ToValidUTF8(s, "?")
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r)
-	}), " ")
-	if runes := []rune(s); len(runes) > mostMessage {
-		s = string(runes[:mostMessage]) + "..."
-	}
-	return strings.TrimRight(s, ".")
-}
+func Line(s string) string { return strings.TrimRight(cause.Line(s, mostMessage), ".") }

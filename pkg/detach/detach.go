@@ -4,12 +4,13 @@ package detach
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/wgmesh/router/pkg/program"
 )
 
 // launchTime is how long systemd may take to start a unit.
@@ -33,15 +34,13 @@ func Systemd() bool {
 // Start runs this program with other arguments: in a unit of its own, or in a session of
 // its own where systemd does not run.
 func Start(ctx context.Context, u Unit, args ...string) error {
-	program, err := os.Executable()
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	if !Systemd() {
-		return session(program, args)
+		return session(self, args)
 	}
-	ctx, cancel := context.WithTimeout(ctx, launchTime)
-	defer cancel()
 	run := []string{
 		"--quiet", "--collect", "--unit=" + u.Name, "--description=" + u.Description,
 		"--property=SyslogIdentifier=" + u.Identifier, "--property=LimitCORE=0",
@@ -52,15 +51,13 @@ func Start(ctx context.Context, u Unit, args ...string) error {
 	for _, p := range u.Properties {
 		run = append(run, "--property="+p)
 	}
-	out, err := exec.CommandContext(ctx, "systemd-run", append(append(run, program), args...)...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("systemd-run: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
+	run = slices.Concat(run, []string{self}, args)
+	_, err = program.Call{Name: "systemd-run", Args: run, Limit: launchTime}.Run(ctx)
+	return err
 }
 
-func session(program string, args []string) error {
-	cmd := exec.CommandContext(context.Background(), program, args...)
+func session(self string, args []string) error {
+	cmd := exec.CommandContext(context.Background(), self, args...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

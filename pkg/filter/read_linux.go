@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wgmesh/router/pkg/program"
 )
 
 // patience is how long the tools may take to list their rules.
@@ -128,21 +129,20 @@ func Harmless(why string) bool {
 // list runs a command, and says why it failed.
 func list(ctx context.Context, command string) (out []byte, why string) {
 	f := strings.Fields(command)
-	c := exec.CommandContext(ctx, f[0], f[1:]...)
-	c.WaitDelay = time.Second // for what its children hold open
-	out, err := c.Output()
-	var exit *exec.ExitError
+	said, err := program.Call{Name: f[0], Args: f[1:], Limit: patience}.Run(ctx)
+	var failed *program.Failure
 	switch {
 	case err == nil:
-		return out, ""
-	case errors.Is(err, exec.ErrNotFound):
-		return nil, absent
+		return []byte(said.Out), ""
 	case ctx.Err() != nil:
 		return nil, "its time ran out"
-	case !errors.As(err, &exit) || len(exit.Stderr) == 0:
-		return nil, err.Error()
+	case !errors.As(err, &failed):
+		return nil, absent
 	}
-	why, _, _ = strings.Cut(string(exit.Stderr), "\n")
+	why, _, _ = strings.Cut(said.Err, "\n")
+	if why == "" {
+		why = failed.Err.Error()
+	}
 	if Harmless(why) {
 		return nil, absent
 	}

@@ -11,11 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/mark"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/unread"
 )
 
@@ -40,9 +39,6 @@ const (
 	networkdUnit = "systemd-networkd.service"
 	inactive     = 3 // the least status of systemctl is-active for a unit that does not run
 )
-
-// commandTime is how long systemd may take. A play gives up on a router after a minute.
-const commandTime = 45 * time.Second
 
 //go:embed floor.sh
 var scriptText string
@@ -258,13 +254,8 @@ func (h Host) systemctl(ctx context.Context, args ...string) error {
 	if h.Systemctl != nil {
 		return h.Systemctl(ctx, args...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("systemctl %s: %s (%w)", strings.Join(args, " "),
-			strings.Join(strings.Fields(string(out)), " "), err)
-	}
-	return nil
+	_, err := program.Run(ctx, "systemctl", args...)
+	return err
 }
 
 // Touched lists the files that a delta writes or removes.

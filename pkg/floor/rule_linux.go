@@ -3,16 +3,14 @@ package floor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-	"os/exec"
 	"strconv"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/rtnl"
 )
 
@@ -49,9 +47,6 @@ func (r Route) ip(words ...string) error {
 		words = append([]string{"-6"}, words...)
 	}
 	words = append(words, "table", strconv.Itoa(plan.OutsideTable))
-	out, err := exec.CommandContext(context.Background(), "ip", words...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("ip %s: %s (%w)", strings.Join(words, " "), strings.TrimSpace(string(out)), err)
-	}
-	return nil
+	_, err := program.Run(context.Background(), "ip", words...)
+	return err
 }

@@ -7,11 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/venv"
 )
 
@@ -100,18 +99,5 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// oneLine makes a text one line of a length that a console shows. Others wrote it:
-// what a terminal would not print but obey becomes a space.
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	line := strings.Join(strings.Fields(text), " ")
-	if runes := []rune(line); len(runes) > 300 {
-		line = string(runes[:299]) + "…"
-	}
-	return line
-}
+// oneLine makes a text one line of a length that a console shows.
+func oneLine(text string) string { return cause.Line(text, 300) }

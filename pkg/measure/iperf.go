@@ -50,7 +50,7 @@ func (r Request) throughput(ctx context.Context, to netip.Addr, device string) T
 	if out.err != nil {
 		return failed(out.err, r.Router)
 	}
-	t, err := ParseIperf(out.stdout)
+	t, err := ParseIperf(out.Out)
 	if err != nil {
 		return Throughput{ThroughputError: err.Error()}
 	}

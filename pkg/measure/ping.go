@@ -60,8 +60,8 @@ func (r Request) ping(ctx context.Context, to netip.Addr, device string) Ping {
 	if out.err != nil {
 		return Ping{PingError: out.err.Error()}
 	}
-	p, err := ParsePing(out.stdout)
-	switch said := strings.TrimPrefix(last(out.stderr), "ping: "); {
+	p, err := ParsePing(out.Out)
+	switch said := strings.TrimPrefix(last(out.Err), "ping: "); {
 	case err != nil && said != "":
 		return Ping{PingError: said}
 	case err != nil:

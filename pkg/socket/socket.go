@@ -11,7 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // The protocols. Of TCP only sockets that listen count.
@@ -176,14 +177,5 @@ func owner(dir string) Owner {
 	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 	words := strings.Split(strings.Trim(string(line), "\x00"), "\x00")
 	pid, _ := strconv.Atoi(filepath.Base(dir))
-	return Owner{Name: printable(string(name)), PID: pid, Last: words[len(words)-1]}
-}
-
-func printable(name string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, name)
+	return Owner{Name: cause.Line(string(name), 64), PID: pid, Last: words[len(words)-1]}
 }

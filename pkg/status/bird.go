@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -90,7 +90,7 @@ func (s *Session) detail(line string) {
 		number, _ := strconv.ParseInt(value, 10, 64)
 		s.NeighborAS = plan.AS(number)
 	case "Last error":
-		s.LastError = printable(value)
+		s.LastError = oneLine(value)
 	case "Routes":
 		number, rest, _ := strings.Cut(value, " ")
 		if n, err := strconv.Atoi(number); err == nil && n >= 0 && strings.HasPrefix(rest, "imported") {
@@ -105,7 +105,7 @@ func (s *Session) detail(line string) {
 func ParseVersion(text string) string {
 	for line := range strings.Lines(text) {
 		if f := strings.Fields(line); len(f) == 2 && f[0] == "BIRD" {
-			return printable(f[1])
+			return oneLine(f[1])
 		}
 	}
 	return ""
@@ -171,7 +171,7 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 		return birdView{err: err}
 	}
 	if err == nil {
-		v.drained = plan.ParseDrain(printable(drained.Text()))
+		v.drained = plan.ParseDrain(oneLine(drained.Text()))
 	}
 	for _, s := range v.sessions {
 		if strings.Contains(s.LastError, noSocket) {
@@ -192,17 +192,5 @@ func (v birdView) bfdOf(t plan.StatusTunnel) (birdc.BFDSession, bool) {
 	return birdc.BFDSession{}, false
 }
 
-// printable makes one short line of text that another router had a say in.
-func printable(text string) string {
-	const most = 120
-	text = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return '?'
-		}
-		return r
-	}, text)
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "..."
-	}
-	return text
-}
+// oneLine makes one short line of text that another router had a say in.
+func oneLine(text string) string { return cause.Line(text, 120) }

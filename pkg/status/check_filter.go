@@ -54,7 +54,7 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 		out = append(out, Problem{
 			Cause: cause.New("%s fails (%s), so filters may be here that nobody sees: "+
 				"run it as root, and mend what it says",
-				u.Command, printable(u.Why)),
+				u.Command, oneLine(u.Why)),
 		})
 	}
 	for i := range f.flows {

@@ -295,7 +295,7 @@ func TestUnreadFilters(t *testing.T) {
 		Absent: []string{"iptables-legacy-save"},
 	}}
 	assert.Equal(t, []Problem{{Cause: cause.Cause{
-		Found: "nft -j list ruleset fails (Error:?[31m no), so filters may be here that nobody sees",
+		Found: "nft -j list ruleset fails (Error: [31m no), so filters may be here that nobody sees",
 		Do:    "run it as root, and mend what it says",
 	}}}, f.checkFilters(&Request{}, &Observation{}))
 	assert.Equal(t, []cause.Cause{{

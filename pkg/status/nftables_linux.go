@@ -1,10 +1,8 @@
 package status
 
 import (
-	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 )
 
 // An NFTable is one of nftables that this project loads from a file. Where the file
@@ -44,16 +43,16 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	}
 	ctx, cancel := context.WithTimeout(ctx, nftTime)
 	defer cancel()
-	list, err := exec.CommandContext(ctx, "nft", "list", "tables").Output()
+	list, err := program.Run(ctx, "nft", "list", "tables")
 	var out []cause.Cause
 	for _, t := range tables {
 		switch {
 		case err != nil:
 			out = append(out,
 				cause.New(
-					"table inet %s cannot be looked for (nft list tables: %s): "+
+					"table inet %s cannot be looked for (%s): "+
 						"see that nft is there and that this is root", t.Name, err))
-		case !slices.Contains(strings.Split(string(list), "\n"), "table inet "+t.Name):
+		case !slices.Contains(strings.Split(list, "\n"), "table inet "+t.Name):
 			out = append(out,
 				cause.New("table inet %s is not loaded, so %s: run nft -f %s, and look for what flushes nftables",
 					t.Name, t.Without, t.File))
@@ -70,13 +69,13 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 // the file where nobody is: the words of one nft are compared, so its version is all the same.
 func differs(ctx context.Context, t NFTable) bool {
 	list := []string{"-s", "-t", "list", "table", "inet", t.Name}
-	have, err := exec.CommandContext(ctx, "nft", list...).Output()
+	have, err := program.Run(ctx, "nft", list...)
 	if err != nil {
 		return false
 	}
-	alone := exec.CommandContext(ctx, "sh",
-		append([]string{"-c", `nft -f "$0" >/dev/null && exec nft "$@"`, t.File}, list...)...)
-	alone.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	want, err := alone.Output()
-	return err == nil && !bytes.Equal(want, have) // where no namespace can be made nobody knows
+	want, err := program.Call{
+		Name: "sh", Args: append([]string{"-c", `nft -f "$0" >/dev/null && exec nft "$@"`, t.File}, list...),
+		Attr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET},
+	}.Run(ctx)
+	return err == nil && want.Out != have // where no namespace can be made nobody knows
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/unread"
 )
 
@@ -155,7 +156,7 @@ func (h *Host) SetBoot(ctx context.Context, present bool) error {
 		}
 		return nil
 	}, func() error {
-		_, err := run(ctx, "", "systemctl", "daemon-reload")
+		_, err := program.Run(ctx, "systemctl", "daemon-reload")
 		return err
 	})
 }

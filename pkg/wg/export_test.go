@@ -11,7 +11,6 @@ var (
 	Parse      = parse
 	Summarise  = summarise
 	ParseUnits = parseUnits
-	LastLines  = lastLines
 
 	DropIn      = dropIn
 	MachineMark = machineMark

@@ -102,11 +102,6 @@ func TestParseUnits(t *testing.T) {
 	assert.Equal(t, map[string]wg.Unit{"wg1": {Enabled: true}, "wg-2": {Failed: true}, "wg3": {}}, wg.ParseUnits(text))
 }
 
-func TestLastLines(t *testing.T) {
-	assert.Equal(t, "Unable to modify interface: No such file; x",
-		wg.LastLines("[#] ip link add wg1 type wireguard\n│ box │\nUnable to modify interface: No such file\n\nx\n"))
-}
-
 // What nft of Debian 12 (1.0.6) lists for our table is what we expect, and any
 // other table is not.
 func TestSummarise(t *testing.T) {

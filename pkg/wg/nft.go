@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
+	"github.com/wgmesh/router/pkg/program"
 )
 
 func (h *Host) mssPath() string { return Want{Directory: h.directory}.mssFile() }
@@ -25,10 +26,10 @@ func (h *Host) MSS(ctx context.Context) (MSS, error) {
 		return m, err
 	}
 	m.File = string(text)
-	if _, err := look("nft"); err != nil {
+	if _, err := program.Find("nft"); err != nil {
 		return m, nil
 	}
-	out, err := run(ctx, "", "nft", "-j", "list", "table", "inet", "wgmesh")
+	out, err := program.Run(ctx, "nft", "-j", "list", "table", "inet", "wgmesh")
 	if err != nil {
 		if strings.Contains(err.Error(), "No such file or directory") {
 			return m, nil
@@ -44,7 +45,7 @@ func (h *Host) refuseMSS(text string) error {
 	if old, err := os.ReadFile(h.mssPath()); err == nil && !ours(string(old)) && !blank(string(old)) {
 		return fmt.Errorf("%s was not made by wgmesh.router: move it away", h.mssPath())
 	}
-	if _, err := look("nft"); err != nil && text != "" {
+	if _, err := program.Find("nft"); err != nil && text != "" {
 		return fmt.Errorf("%w, or set mss_clamp: false", err)
 	}
 	return nil
@@ -59,7 +60,7 @@ func (h *Host) Rehearse(d Delta) (warnings []string) {
 		}
 	}
 	needed := func(t TunnelDelta) bool { return t.Start && !t.Fresh || h.systemd && (t.Enable || t.Reset) }
-	if _, err := look("wg-quick"); err != nil && slices.ContainsFunc(d.Tunnels, needed) {
+	if _, err := program.Find("wg-quick"); err != nil && slices.ContainsFunc(d.Tunnels, needed) {
 		warnings = append(warnings, err.Error())
 	}
 	return warnings
@@ -72,9 +73,11 @@ func (h *Host) SetMSS(ctx context.Context, text string) error {
 		return err
 	}
 	if text == "" {
-		_, missing := look("nft")
+		_, missing := program.Find("nft")
 		if missing == nil { // else there is no table either
-			if _, err := run(ctx, "table inet wgmesh {}\ndelete table inet wgmesh\n", "nft", "-f", "-"); err != nil {
+			const gone = "table inet wgmesh {}\ndelete table inet wgmesh\n"
+			drop := program.Call{Name: "nft", Args: []string{"-f", "-"}, Stdin: gone}
+			if _, err := drop.Run(ctx); err != nil {
 				return err
 			}
 		}
@@ -86,7 +89,7 @@ func (h *Host) SetMSS(ctx context.Context, text string) error {
 	if err := atomicfile.Write(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	_, err := run(ctx, "", "nft", "-f", path)
+	_, err := program.Run(ctx, "nft", "-f", path)
 	return err
 }
 
@@ -99,10 +102,10 @@ func (h *Host) Unloaded(ctx context.Context, tables map[string]string) ([]string
 			here[name] = file
 		}
 	}
-	if _, err := look("nft"); err != nil || len(here) == 0 {
+	if _, err := program.Find("nft"); err != nil || len(here) == 0 {
 		return nil, nil
 	}
-	list, err := run(ctx, "", "nft", "list", "tables")
+	list, err := program.Run(ctx, "nft", "list", "tables")
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +117,6 @@ func (h *Host) Unloaded(ctx context.Context, tables map[string]string) ([]string
 
 // LoadTable loads a file of nftables.
 func (h *Host) LoadTable(ctx context.Context, file string) error {
-	_, err := run(ctx, "", "nft", "-f", file)
+	_, err := program.Run(ctx, "nft", "-f", file)
 	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 )
 
 // Before is what an interface was before a change, besides its file.
@@ -221,7 +222,7 @@ func (h *Host) LoadMSS(ctx context.Context) error {
 	case m.File == "":
 		return h.SetMSS(ctx, "")
 	}
-	_, err = run(ctx, "", "nft", "-f", h.mssPath())
+	_, err = program.Run(ctx, "nft", "-f", h.mssPath())
 	if err != nil {
 		return fmt.Errorf("mss clamp: %w", err)
 	}

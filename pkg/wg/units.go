@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 )
 
 func unit(name string) string { return "wg-quick@" + name + ".service" }
@@ -32,7 +33,7 @@ func (h *Host) Units(ctx context.Context, names []string) (map[string]Unit, erro
 	if len(names) == 0 {
 		return out, nil
 	}
-	text, err := run(ctx, "", "systemctl",
+	text, err := program.Run(ctx, "systemctl",
 		append([]string{"show", "--property=Id,ActiveState,UnitFileState", "--"}, unitsOf(names)...)...)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (h *Host) Disable(ctx context.Context, names []string) error {
 
 // Down takes an interface away until the next boot.
 func (h *Host) Down(ctx context.Context, name string) error {
-	if _, missing := look("wg-quick"); missing == nil {
+	if _, missing := program.Find("wg-quick"); missing == nil {
 		_ = h.systemctl(ctx, "stop", []string{name}) // DeleteLink does what it could not
 	}
 	return h.DeleteLink(name)
@@ -94,10 +95,10 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 	if !h.systemd {
 		return nil
 	}
-	if _, err := look("wg-quick"); err != nil {
+	if _, err := program.Find("wg-quick"); err != nil {
 		return err // systemctl would only miss the unit
 	}
-	_, err := run(ctx, "", "systemctl", slices.Concat(strings.Fields(verb), []string{"--"}, unitsOf(names))...)
+	_, err := program.Run(ctx, "systemctl", slices.Concat(strings.Fields(verb), []string{"--"}, unitsOf(names))...)
 	return err
 }
 
@@ -140,10 +141,10 @@ func (h *Host) Create(ctx context.Context, names []string) map[string]error {
 func (h *Host) link(ctx context.Context, name string) error {
 	err := addLink(name)
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		if _, missing := look("wireguard-go"); missing != nil {
+		if _, missing := program.Find("wireguard-go"); missing != nil {
 			return err
 		}
-		_, err = run(ctx, "", "wireguard-go", name)
+		_, err = program.Run(ctx, "wireguard-go", name)
 	}
 	return err
 }
@@ -159,12 +160,12 @@ func all(names []string, err error) map[string]error {
 // Start brings up interfaces that are not there from their files.
 func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 	errs := map[string]error{}
-	if _, missing := look("wg-quick"); missing != nil {
+	if _, missing := program.Find("wg-quick"); missing != nil {
 		return all(names, missing)
 	}
 	if !h.systemd {
 		for _, name := range names {
-			if _, err := run(ctx, "", "wg-quick", "up", h.path(name)); err != nil {
+			if _, err := program.Run(ctx, "wg-quick", "up", h.path(name)); err != nil {
 				errs[name] = explain(err)
 			}
 		}
@@ -194,9 +195,9 @@ func (h *Host) restart(ctx context.Context, names []string) map[string]error {
 
 // because says why a unit failed, in the words of its journal.
 func (h *Host) because(ctx context.Context, name string, err error) error {
-	text, journalErr := run(ctx, "", "journalctl", "--unit", unit(name), "--identifier", "wg-quick",
+	text, journalErr := program.Run(ctx, "journalctl", "--unit", unit(name), "--identifier", "wg-quick",
 		"--lines", "8", "--output", "cat", "--no-pager")
-	if last := lastLines(text); journalErr == nil && last != "" {
+	if last := program.Words(text); journalErr == nil && last != "" {
 		return fmt.Errorf("%s (more: journalctl -u %s)", last, unit(name))
 	}
 	return err
@@ -205,7 +206,7 @@ func (h *Host) because(ctx context.Context, name string, err error) error {
 // explain adds what to do when there is no WireGuard at all.
 func explain(err error) error {
 	_, module := os.Stat("/sys/module/wireguard")
-	_, userspace := look("wireguard-go")
+	_, userspace := program.Find("wireguard-go")
 	if module != nil && userspace != nil {
 		return fmt.Errorf(
 			"%w; there is neither WireGuard in this kernel nor wireguard-go: "+
@@ -218,7 +219,7 @@ func explain(err error) error {
 func (h *Host) Stop(ctx context.Context, name string) error {
 	// The stop may fail on an interface that is gone already; what counts is
 	// that it is, which DeleteLink makes sure of.
-	if _, missing := look("wg-quick"); missing != nil {
+	if _, missing := program.Find("wg-quick"); missing != nil {
 		return h.DeleteLink(name) // no package, no unit
 	}
 	err := h.systemctl(ctx, "disable", []string{name})
