@@ -21,7 +21,7 @@ import (
 
 // Write puts data into the file path with mode perm, whatever the umask says.
 // An existing file is replaced and keeps its owner and group. Anything at path
-// that is not a regular file, a symbolic link too, is refused.
+// that is not a regular file, a symbolic link too, is refused, and a mount point.
 func Write(path string, data []byte, perm fs.FileMode) error {
 	return WriteGroup(path, data, perm, -1)
 }
@@ -38,6 +38,9 @@ func WriteGroup(path string, data []byte, perm fs.FileMode, gid int) error {
 	case !have.Mode().IsRegular():
 		return fmt.Errorf("write %s: expected a regular file, found %s; name the file itself or remove what is there",
 			path, kind(have.Mode()))
+	}
+	if err := Replaceable(path); err != nil {
+		return err
 	}
 	uid := -1
 	if have != nil {

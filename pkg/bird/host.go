@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/program"
@@ -109,6 +110,9 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 	var err error
 	if info, err := os.Lstat(h.Path); err == nil && !info.Mode().IsRegular() {
 		return s, fmt.Errorf("%s: expected a regular file, found %s; name the file itself", h.Path, info.Mode().Type())
+	}
+	if err := atomicfile.Replaceable(h.Path); err != nil {
+		return s, err // a rename is the last step, when all else is confirmed
 	}
 	if s.Text, err = readIfThere(h.Path); err != nil {
 		return s, err

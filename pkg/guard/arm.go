@@ -81,6 +81,9 @@ func (g Guard) arm(ctx context.Context, seconds int, c Change) error {
 		if slices.ContainsFunc(j.Files, func(f File) bool { return f.Path == path }) {
 			continue
 		}
+		if err := atomicfile.Replaceable(path); err != nil {
+			return err
+		}
 		f, err := g.keep(path)
 		if err != nil {
 			return fmt.Errorf("keep %s: %w", path, err)

@@ -2,17 +2,35 @@ package preflight
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/wgmesh/router/pkg/cause"
+	"github.com/wgmesh/router/pkg/plan"
 )
 
-// files asks whether the folders that a run writes to can be written to.
-func files(_ Want, h Have) (out []finding) {
+// files asks whether the folders that a run writes to can be written to, and its files replaced.
+func files(w Want, h Have) (out []finding) {
+	for _, path := range h.Mounts {
+		if path == h.Bird.Path || ours(w, path) {
+			out = append(out, never(cause.New(
+				"%s is a mount point, which cannot be replaced: use a mount of its folder instead", path)))
+		}
+	}
 	for _, folder := range slices.Sorted(maps.Keys(h.Closed)) {
 		out = append(out,
 			refuse(cause.New("%s: %s: make room and make it writable, since keys and settings go there", folder,
 				h.Closed[folder])))
 	}
 	return out
+}
+
+// ours reports whether a run writes to a file with that path, beside bird.conf.
+func ours(w Want, path string) bool {
+	folder, name := filepath.Split(path)
+	if filepath.Clean(folder) == plan.TunnelDirectory {
+		return slices.ContainsFunc(w.Plan.Tunnels, func(t plan.Tunnel) bool { return name == t.Name+".conf" })
+	}
+	return strings.HasPrefix(folder, "/etc/") && strings.Contains(name, "wgmesh")
 }

@@ -28,6 +28,7 @@ type Have struct {
 	Unmade          bool              // the image play has not come to its end
 	No              []string          // programs that are not installed
 	Closed          map[string]string // folders that cannot be written to, and why
+	Mounts          []string          // where something is mounted
 }
 
 // A Link is a network interface that is not ours.

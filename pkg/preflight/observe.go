@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/rtnl"
@@ -36,6 +37,7 @@ func Observe(w Want, known Known) (Have, error) {
 		Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(),
 		NoPing:  switchedOn("net.ipv4.icmp_echo_ignore_all"),
 		NoPing6: switchedOn("net.ipv6.icmp.echo_ignore_all"), No: missing(), Closed: Closed("/"),
+		Mounts:  atomicfile.Mounts(),
 		Passing: passing("/etc"), Unmade: unmade(), Needed: needed(resolvConf...), Bird: known.Bird,
 	}
 	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")

@@ -110,6 +110,26 @@ func TestUnmade(t *testing.T) {
 	assert.Empty(t, warnings, "said already")
 }
 
+// A volume of a single file cannot be replaced. Others' mounts are none of ours.
+func TestMounts(t *testing.T) {
+	w := dual(t)
+	h := Have{Bird: Bird{Path: "/etc/bird/bird.conf"}}
+	ours := []string{
+		"/etc/bird/bird.conf", plan.TunnelDirectory + "/" + w.Plan.Tunnels[0].Name + ".conf",
+		"/etc/sysctl.d/99-zz-wgmesh.conf",
+	}
+	h.Mounts = append([]string{
+		"/", "/etc/bird", plan.TunnelDirectory, plan.TunnelDirectory + "/home.conf", "/run/wgmesh", "/etc/resolv.conf",
+	}, ours...)
+	refusals, _ := Compare(w, h)
+	require.Len(t, refusals, len(ours))
+	for i, path := range ours {
+		assert.Equal(t, cause.Cause{
+			Found: path + " is a mount point, which cannot be replaced", Do: "use a mount of its folder instead",
+		}, refusals[i])
+	}
+}
+
 // Each line can be read on two lines of a small terminal, and says who and what to do.
 func TestLines(t *testing.T) {
 	w := dual(t)
