@@ -73,6 +73,7 @@ def causes(hostvars, targeted, alive, goal="healthy", network=True):
     hostvars = once(hostvars)
     alive = [*alive, *(router for router in targeted if router not in alive and finished(hostvars[router]))]
     mesh = Mesh(hostvars, targeted, alive, goal, network)
+    mesh.copied()
     for router in targeted:
         mesh.failed(router)
     for router in alive:
@@ -121,6 +122,7 @@ class Mesh:
         self.found = {}  # (cause, do, kind): [routers, their ends, follows]
         self.down = set()  # routers with a cause that explains why others miss them
         self.ill = set()  # those with one that explains no missing session
+        self.twins = set()  # routers that have told the same key
         self.apart = set()  # pairs of which both sites have lost each other
         self.troubles = {router: self.seen(router) if network and router in alive else [] for router in targeted}
         # Who misses whom, and why: of several reasons the first that time cannot mend, or the first.
@@ -161,7 +163,9 @@ class Mesh:
         """What failed, or how the router left the run."""
         variables = self.hostvars[router]
         rows = failures(router, variables)
-        if not rows and router not in self.alive:
+        if router in self.twins:
+            rows = [row for row in rows if "own public key" not in row[1]]
+        elif not rows and router not in self.alive:
             rows = [(router, "it left this run", "look at its messages above, and run again", "failed")]
         for of, cause, do, kind in rows:
             self.down.add(of)
@@ -196,6 +200,22 @@ class Mesh:
         found = [self.hostvars[router].get(name) or {} for router in self.alive]
         return [result for result in found if "troubles" in result]
 
+    def copied(self):
+        """Find the routers that have told the same key: a disk was copied, or two names are one machine. That others do
+        not believe the new key of one follows from that, and that it cannot use the other's."""
+        told = {}
+        for router in self.targeted:
+            key = registered(self.hostvars[router], "__mesh_keypair").get("public_key")
+            if key:
+                told.setdefault(str(key), []).append(router)
+        for routers in told.values():
+            if len(routers) > 1:
+                self.down.update(routers)
+                self.twins.update(routers)
+                one = len({str(self.hostvars[router].get("ansible_host", router)) for router in routers}) == 1
+                do = "correct ansible_host of one of them" if one else "empty /etc/machine-id of the copy, reboot it, and run again"
+                self.add(sorted(routers), listed(sorted(routers), 3) + " have the same key", do, "refused", set().union(*map(self.without, routers)))
+
     def refused(self):
         """What a router told others and they do not use, such as a new key. What one says that several others do
         not believe does not count: its own keys are wrong, so it can use nobody's."""
@@ -203,7 +223,7 @@ class Mesh:
         for router in self.alive:
             for name in ("__mesh_sealed", "__mesh_opened", "__mesh_tunnels"):
                 for pending in registered(self.hostvars[router], name).get("pending") or []:
-                    if pending.get("refused") and str(pending["peer"]) in self.hostvars:
+                    if pending.get("refused") and str(pending["peer"]) in self.hostvars and str(pending["peer"]) not in self.twins:
                         told.setdefault(str(pending["peer"]), {})[router] = str(pending["reason"])
         wrong = set()
         for peer, reasons in sorted(told.items(), key=lambda item: (-len(item[1]), item[0])):

@@ -233,6 +233,33 @@ azure-1  1 router  it has a new public key
                    -> name it in mesh_replaced""",
         ["azure-1"],
     ),
+    "a disk was copied": (
+        {
+            **{
+                name: {
+                    **status(misses("aws-2")), "__mesh_keypair": {"public_key": name},
+                    "__mesh_sealed": {"pending": [{"peer": "aws-2", "refused": True, "reason": "aws-2: it has a new public key: name it in mesh_replaced"}]},
+                }
+                for name in ROUTERS
+            },
+            "aws-1": {**status(), "__mesh_keypair": {"public_key": "one"}},
+            "aws-2": {"__mesh_keypair": {"public_key": "one"}, "__mesh_tunnels": {"failed": True, "msg": "wg15: peer aws-1: x is this router's own public key"}},
+        }, ["aws-2"],
+        """
+ROUTER         FOLLOWS    CAUSE -> WHAT TO DO
+aws-1 - aws-2  5 routers  aws-1, aws-2 have the same key
+                          -> empty /etc/machine-id of the copy, reboot it, and
+                             run again""",
+        ["aws-1", "aws-2"],
+    ),
+    "two names are one machine": (
+        {name: {**status(), "ansible_host": "192.0.2.1", "__mesh_keypair": {"public_key": "one"}} for name in ("aws-1", "aws-2")}, [],
+        """
+ROUTER         FOLLOWS  CAUSE -> WHAT TO DO
+aws-1 - aws-2  -        aws-1, aws-2 have the same key
+                        -> correct ansible_host of one of them""",
+        ["aws-1", "aws-2"],
+    ),
     "a change was taken back": (
         {"aws-1": {"__mesh_lost": ["gcp-1", "gcp-2"], "__mesh_kept": {"troubles": [misses("gcp-1"), misses("gcp-2")]}}}, ["aws-1"],
         """
