@@ -214,7 +214,7 @@ class Mesh:
                 self.twins.update(routers)
                 one = len({str(self.hostvars[router].get("ansible_host", router)) for router in routers}) == 1
                 do = "correct ansible_host of one of them" if one else "empty /etc/machine-id of the copy, reboot it, and run again"
-                self.add(sorted(routers), listed(sorted(routers), 3) + " have the same key", do, "refused", set().union(*map(self.without, routers)))
+                self.add(sorted(routers), listed(sorted(routers), 60) + " have the same key", do, "refused", set().union(*map(self.without, routers)))
 
     def refused(self):
         """What a router told others and they do not use, such as a new key. What one says that several others do

@@ -243,7 +243,7 @@ azure-1  1 router  it has a new public key
                 for name in ROUTERS
             },
             "aws-1": {**status(), "__mesh_keypair": {"public_key": "one"}},
-            "aws-2": {"__mesh_keypair": {"public_key": "one"}, "__mesh_tunnels": {"failed": True, "msg": "wg15: peer aws-1: x is this router's own public key"}},
+            "aws-2": {"__mesh_keypair": {"public_key": "one"}, "__mesh_tunnels": {"failed": True, "msg": "wg15: peer aws-1: x= is this router's own public key; give the peer's"}},
         }, ["aws-2"],
         """
 ROUTER         FOLLOWS    CAUSE -> WHAT TO DO
