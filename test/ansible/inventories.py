@@ -654,6 +654,10 @@ class Test(unittest.TestCase):
             ("rotate", ("-e", '{"mesh_rotate": []}'), "mesh_rotate: names no keys, expected some of preshared, private"),
             ("rotate", ("-e", "mesh_rotat=private"), "-e mesh_rotat: is not an option: expected mesh_rotate"),
             ("upgrade", ("-e", '{"mesh_upgrade_hok": "x.yml"}'), "-e mesh_upgrade_hok: is not an option: expected mesh_upgrade_hook"),
+            ("drain", ("-e", "mesh_of_mine=1"),
+             "-e mesh_of_mine: is not an option: expected mesh_zone, or for a variable of your own a name without mesh_"),
+            ("upgrade", ("-e", "mesh_upgrade_hook=/nope.yml"),
+             "mesh_upgrade_hook: /nope.yml is not a file on the controller: expected a file of tasks, by its whole path"),
             ("IMAGE", ("-e", "router_jion=true"), "-e router_jion: is not an option: expected router_join"),
             ("drain", ("-e", "mesh_drain_force=flase", "--limit", "aws-1"), "aws-1: mesh_drain_force: got flase, expected true or false"),
             ("add", ("-e", "mesh_add=aws-1", "-e", '{"router_packages_apt": {"bird2": true}}'), "router_packages_apt: got {'bird2': True}, expected a list of texts"),
@@ -670,9 +674,16 @@ class Test(unittest.TestCase):
             for path in ("ev.yml", folder + "/ev.yml"):
                 code, out = self.play(inventory(), "wgmesh.router.rotate", "-e", "@" + path)
                 self.assertEqual((2, True), (code, "-e mesh_rotat: is not an option: expected mesh_rotate" in out), out)
-            pathlib.Path("ev.yml").write_text("{mesh_names: {prod: blue}, mesh_name: '{{ mesh_names.prod }}'}\n")
+            pathlib.Path("ev.yml").write_text("{mesh_names: {prod: blue}, mesh_name: '{{ mesh_names.prod }}', mesh_remove: aws-1}\n")
             _code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "@ev.yml")
             self.assertNotIn("is not an option", out)
+            self.assertNotIn("of other plays", out)
+        blue = inventory(aws_1={"mesh_report_file": "/tmp/{{ mesh_of_mine }}"})
+        _code, out = self.play(blue, "wgmesh.router.reset", "-e", "mesh_of_mine=nope", "-e", "mesh_remove=x mesh_drain_wait=1 mesh_wait=2")
+        self.assertNotIn("is not an option", out)
+        for option in ("mesh_remove", "mesh_drain_wait"):
+            self.assertEqual(1, out.count("-e %s: is an option of other plays, and does nothing in this one" % option), out)
+        self.assertEqual(2, out.count("of other plays"), out)
 
     def test_rotates_where_it_can_plan(self):
         """A controller that does not run our program, such as a Mac, does not know the other ends."""
@@ -723,7 +734,7 @@ class Test(unittest.TestCase):
         self.assertEqual((2, True), (code, "aws-1 is mesh_state: absent, and no other router" in out), out)
         code, out = self.play(gone, "wgmesh.router.reset", "--limit", "aws-1")
         self.assertEqual((2, True), (code, "Connection refused" in out), out)
-        code, out = self.play(inventory(), "wgmesh.router.drain", "--limit", "aws-1,azrue-1", "-e", "mesh_of_mine=1")
+        code, out = self.play(inventory(), "wgmesh.router.drain", "--limit", "aws-1,azrue-1", "-e", "of_mine=1")
         self.assertEqual((2, True), (code, "--limit: azrue-1 is neither a host nor a group of the inventory: correct it" in out), out)
         self.assertNotIn("UNREACHABLE", out)
 
@@ -896,6 +907,7 @@ class Options(unittest.TestCase):
                     kind, right = spec["type"], spec["choices"][0] if "choices" in spec else self.RIGHT[spec["type"]]
                     if kind == "list" and (role == "router" or spec.get("elements") == "int"):
                         right = ["a"] if role == "router" else "22,80"
+                    right = "" if option == "mesh_upgrade_hook" else right
                     for wrong in self.UNLIKE.get(kind, ()) + ((["a", True], [["b"]], "a,b")[: 3 if role == "router" else 2] if kind == "list" else ()):
                         line = mistyped(["x"], {"x": {**needed, option: wrong}}, of)
                         self.assertTrue(line.startswith("x: %s: got %s, expected " % (option, wrong)), (option, wrong, line))
@@ -948,6 +960,16 @@ class Options(unittest.TestCase):
             "": {"mesh_endpoint_port_base": None, "mesh_report_file": None, "mesh_upgrade_wait": "not of this play", "mesh_settle": "{{ later }}"},
         }.items():
             self.assertEqual(want, mistyped(["x"], {"x": {**needed, **options}}, of))
+        with tempfile.TemporaryDirectory() as folder:
+            hook = pathlib.Path(folder, "hook.yml")
+            for text, want in (
+                ("- {raw: id}\n", ""), ("- {raw: id, whn: x}\n", ": task 1: whn is not a keyword: correct it"),
+                ("$ANSIBLE_VAULT;1.1;AES256\n00\n", " cannot be read: correct its permissions, or give the password of its vault"),
+            ):
+                hook.write_text(text)
+                same = {"mesh_sites": {}, "mesh_id": 1, "mesh_site": "a", "mesh_upgrade_hook": str(hook)}
+                line = mistyped(["x", "y"], {"x": same, "y": same}, ["mesh/upgrade"])
+                self.assertEqual("mesh_upgrade_hook: %s%s" % (hook, want) if want else "", line)
         self.assertEqual("", mistyped(["x"], {"x": {"mesh_state": "absent"}}, ["mesh/status"]))
         self.assertEqual("", mistyped(["x"], {"x": {"mesh_sites": {}, "mesh_id": 1, "mesh_state": "absent"}}, of))
         self.assertEqual("", mistyped(["x"], {"x": {**needed, "mesh_id": "x"}}, of, ["mesh_id"]))

@@ -62,10 +62,13 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load  # by libyaml where there is one
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
+from ansible.utils.display import Display
 
+from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
-from ansible_collections.wgmesh.router.plugins.filter.objections import read, short
+from ansible_collections.wgmesh.router.plugins.filter.objections import read
 from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut
 
 SPECS = os.path.join(os.path.dirname(__file__), "../../roles/%s/meta/argument_specs.yml")
 
@@ -85,18 +88,22 @@ ROLES = ("mesh", "router", "routes")
 # Files that a play writes at its end, on the controller.
 WRITTEN = ("mesh_adopt_file", "mesh_preview_file")
 
-# The options of plays, which no role has (docs/variables.md).
-RAW_OF_PLAYS = ("mesh_add", "mesh_join_address", "mesh_join_port", "mesh_remove", "router_hosts")
+# The options of plays, which no role has (docs/variables.md), and what a play of each runs.
+RAW_OF_PLAYS = {"mesh_add": "router/main", "mesh_join_address": "", "mesh_join_port": "", "mesh_remove": "mesh/remove", "router_hosts": "router/main"}
 OF_PLAYS = {"mesh_measure_at_once": {"type": "int"}, **{name: {"type": "raw"} for name in RAW_OF_PLAYS}}
+RUN_BY = {"mesh_measure_at_once": "mesh/measure", **RAW_OF_PLAYS}
+
+# What runs the tasks of the hook.
+HOOKED = ("mesh/replace", "mesh/upgrade")
 
 
 def mistyped(names, hostvars, entries, others=()):
     """Return the line."""
-    for given, shared in extra(getattr(hostvars, "_loader", None) or DataLoader()):
-        near = misspelt(given)
-        # A file may have a name of somebody's own that the option is made of.
-        if near and not (shared and any(near in hostvars[host] for host in names)):
-            return "-e %s: is not an option: expected %s" % (short(given, 60), near)
+    loader = getattr(hostvars, "_loader", None) or DataLoader()
+    for given, shared in extra(loader):
+        line = unknown(given, shared, names, hostvars, entries) if given.startswith(tuple(role + "_" for role in ROLES)) else ""
+        if line:
+            return "-e %s: is not an option: expected %s" % (cut(given), line)
     found = {}
     for host in names:
         variables = hostvars[host]
@@ -106,6 +113,8 @@ def mistyped(names, hostvars, entries, others=()):
                 if option == "mesh_site":  # of an absent router the id alone is kept, so the role cannot need it
                     spec = {**spec, "required": not gone}
                 line = "" if option in others or gone and entry in PRESENT else wrong(variables, option, spec)
+                if option == "mesh_upgrade_hook" and entry in HOOKED and not line:
+                    line = hook(read(variables, option, None)[0], loader)
                 if line and host not in found.setdefault(line, []):
                     found[line].append(host)
     # What all of several have was most likely said once.
@@ -128,13 +137,43 @@ def extra(loader):
         yield from ((name, text[:1] == "@") for name in found or () if isinstance(name, str))
 
 
-def misspelt(name):
-    """The option that a name is nearly, or nothing. What is not near is somebody's own."""
-    if not name.startswith(tuple(role + "_" for role in ROLES)):
-        return ""
+def unknown(name, shared, names, hostvars, entries):
+    """Return what was most likely meant by a name that is no option, or nothing. An option that does nothing here is warned
+    of, unless it is in a file, which may be one for several plays."""
     known = {*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])}
-    near = difflib.get_close_matches(name, sorted(known - {name}), 1, 0.9)
-    return near[0] if near and name not in known else ""
+    if name in known:
+        if name in RUN_BY:
+            used = RUN_BY[name] in ("", *entries)
+        else:
+            used = any(name in described(*entry.split("/")) for entry in ("mesh/main", *entries))
+        if entries and not shared and not used:
+            Display().warning("-e %s: is an option of other plays, and does nothing in this one" % name)
+        return ""
+    near = difflib.get_close_matches(name, sorted(known), 1, 0.9)
+    if shared:  # a file may have a name of somebody's own that the option is made of
+        return near[0] if near and not any(near[0] in hostvars[host] for host in names) else ""
+    values = (value for host in names for key, value in hostvars.raw_get(host).items() if key != name)
+    if near or not name.startswith("mesh_") or any(name in str(value) for value in values):  # the inventory may be made of it
+        return "".join(near)
+    return difflib.get_close_matches(name, sorted(known), 1, 0)[0] + ", or for a variable of your own a name without mesh_"
+
+
+@functools.lru_cache(maxsize=None)
+def hook(path, loader):
+    """Return what is wrong with a hook, or nothing."""
+    if not path:
+        return ""
+    if not os.path.isfile(path):
+        return "mesh_upgrade_hook: %s is not a file on the controller: expected a file of tasks, by its whole path" % path
+    try:
+        opened = loader.get_real_file(os.path.realpath(path))  # of a vault it is a copy
+        try:
+            with open(opened, encoding="utf-8") as file:
+                return hookable(path, file.read())
+        finally:
+            loader.cleanup_tmp_file(opened)
+    except (AnsibleError, OSError, UnicodeError):
+        return "mesh_upgrade_hook: %s cannot be read: correct its permissions, or give the password of its vault" % path
 
 
 @functools.lru_cache(maxsize=None)
@@ -165,8 +204,8 @@ def wrong(variables, option, spec):
         path = os.path.abspath(os.path.expanduser(str(value))) if value and option in WRITTEN else ""
         if not path or os.path.isdir(os.path.dirname(path)) and not os.path.isdir(path):
             return ""
-        return "%s: got %s, expected a file in a folder that is there" % (option, short(path, 60))
-    return "%s: got %s, expected %s" % (option, short(" ".join(str(value).split()) or "nothing", 40), expected(rules))
+        return "%s: got %s, expected a file in a folder that is there" % (option, cut(path))
+    return "%s: got %s, expected %s" % (option, cut(" ".join(str(value).split()) or "nothing", 40), expected(rules))
 
 
 def unlike(kind, value):

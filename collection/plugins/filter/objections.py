@@ -78,6 +78,7 @@ from ansible_collections.wgmesh.router.plugins.filter.forged import forged
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
 from ansible_collections.wgmesh.router.plugins.filter.mesh_group import routers
 from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
+from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut
 
 # What the two ends of a tunnel have to plan alike.
 SHARED = (
@@ -112,15 +113,15 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     members = list(groups[group])
     limited, empty = limits(limit)
     if empty:  # which Ansible takes for no limit at all
-        return ["--limit: %s names no host: leave --limit out if all are meant" % short(empty, 60)]
+        return ["--limit: %s names no host: leave --limit out if all are meant" % cut(empty)]
     named = [name[1] for name in map(NAME.fullmatch, limited) if name]
     unknown = [name for name in named if name not in {*groups, *groups["all"], "localhost"}]
     if unknown:
-        return ["--limit: %s is neither a host nor a group of the inventory: correct it" % short(unknown[0], 60)]
+        return ["--limit: %s is neither a host nor a group of the inventory: correct it" % cut(unknown[0])]
     if joins and joins not in members:
-        return ["wgmesh_self: %s is not a router of the inventory: name the one on which this runs, or run wgmesh join there" % short(joins, 60)]
+        return ["wgmesh_self: %s is not a router of the inventory: name the one on which this runs, or run wgmesh join there" % cut(joins)]
     if joins and joins not in targeted:
-        return ["wgmesh_self: %s is not in this run: leave --limit out" % short(joins, 60)]
+        return ["wgmesh_self: %s is not in this run: leave --limit out" % cut(joins)]
     if not set(members) & set(targeted):
         return ["no host of this run is a router: the group %s has none of %s" % (group, listed(targeted))]
     with open(DEFAULTS, encoding="utf-8") as file:
@@ -142,7 +143,7 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
                 % listed([name for name in members if name in targeted])]
     strangers = sorted({other for name in present for other in replaced(hostvars[name])} - set(members))
     if strangers:
-        return ["mesh_replaced: %s is not a router of the inventory: name one that is" % short(strangers[0], 60)]
+        return ["mesh_replaced: %s is not a router of the inventory: name one that is" % cut(strangers[0])]
     nameless = [name for name in present if values[name]["mesh_name"] in (None, "")]
     if nameless and not lines:
         return ["%s: mesh_name: got nothing, expected a name: leave it out, and it is that of the group" % listed(nameless)]
@@ -204,7 +205,7 @@ def reason(err):
 
 def unrendered(name, variable, why):
     do = "give the key of its vault" if "decrypt" in why.lower() else "gather the facts of all routers first"
-    return "%s: %s cannot be rendered (%s): %s, or write the value" % (name, variable, short(why, 48), do)
+    return "%s: %s cannot be rendered (%s): %s, or write the value" % (name, variable, cut(why, 48), do)
 
 
 def differing(variable, values):
@@ -252,11 +253,7 @@ def shown(value):
         return "something"
     if isinstance(value, (list, tuple)):
         value = ", ".join(str(v) for v in value)
-    return short(str(value), 40)
-
-
-def short(text, most):
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return cut(str(value), 40)
 
 
 class FilterModule:
