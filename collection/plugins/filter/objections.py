@@ -130,12 +130,13 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     values = {name: {} for name in members}
     present = []
     for name in members:
-        state, lost = read(hostvars[name], "mesh_state", "present")
+        variables = hostvars[name]  # once: Ansible looks for the group_vars each time
+        state, lost = read(variables, "mesh_state", "present")
         gone = state == "absent"
         if not gone:
             present.append(name)
         for variable in ["mesh_" + field for field in FIELDS] + ([] if gone else [*SHARED, *also]):
-            values[name][variable], lost = read(hostvars[name], variable, defaults.get(variable))
+            values[name][variable], lost = read(variables, variable, defaults.get(variable))
             if lost and not (gone and variable not in ("mesh_id", "mesh_state", "mesh_host_key")):
                 lines.append(unrendered(name, variable, lost))
     if not absent and not set(present) & set(targeted):

@@ -40,8 +40,8 @@ def once(hostvars):
     def of_host(name):
         if not hasattr(hostvars, "raw_get"):
             return Once(hostvars[name])
-        raw = hostvars.raw_get(name)
-        return Once(raw, lambda key: raw[key] if key in PHASES and isinstance(raw[key], dict) else hostvars[name][key])
+        raw, rendered = hostvars.raw_get(name), hostvars[name]  # each time that is asked, the group_vars are looked for
+        return Once(raw, lambda key: raw[key] if key in PHASES and isinstance(raw[key], dict) else rendered[key])
 
     if isinstance(hostvars, Once):
         return hostvars
