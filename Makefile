@@ -232,6 +232,11 @@ alerts: ## the alert rules of docs/at-night.md, by promtool (root)
 birds: ## tests with a real BIRD on each BIRD of Debian's: docs/runs/bird.txt (root)
 	@.ci/birds
 
+.PHONY: bird3
+bird3: PROOFS = TestMesh|TestRoutes
+bird3: setup collection $(LAB) ## PROOFS on routers of Debian 13 with BIRD 3: docs/runs/bird.txt (root)
+	@. $(BUILD)/env && LAB_UP='--suite trixie --package bird3' $(GO) test -tags lab -count=1 -timeout 60m -v -run '^($(PROOFS))$$' ./test/proof
+
 .PHONY: test
 test: ## set up and run all that CI runs (root)
 	@.ci/test

@@ -25,7 +25,7 @@ func (i image) String() string { return strings.Join(append([]string{i.suite}, i
 
 // imageOf is the image that a profile needs.
 func (l *lab) imageOf(p profile.Profile) image {
-	i := image{p.Suite, p.Installed(l.bare)}
+	i := image{p.Suite, slices.Concat(p.Installed(l.bare), l.packages)}
 	i.suite = cmp.Or(i.suite, l.suite)
 	return i
 }

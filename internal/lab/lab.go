@@ -23,7 +23,7 @@ const stateRoot = "/run/wgmesh-lab"
 // options are the command line's.
 type options struct {
 	name, dir, limit, playbook, cache, suite string
-	inventory                                []string
+	inventory, packages                      []string
 	bare                                     bool
 }
 
@@ -34,6 +34,7 @@ func (o *options) register(f *flag.FlagSet) {
 	f.StringVar(&o.limit, "limit", "", "")
 	f.StringVar(&o.playbook, "image-playbook", "wgmesh.router.image", "")
 	f.StringVar(&o.suite, "suite", "bookworm", "")
+	f.Func("package", "", func(name string) error { o.packages = append(o.packages, name); return nil })
 	f.StringVar(&o.cache, "cache", "/var/cache/wgmesh-lab", "")
 	f.BoolVar(&o.bare, "bare", false, "")
 }

@@ -34,6 +34,7 @@ Options, before the names:
   --image-playbook P up: the play that makes the router image
                      (default wgmesh.router.image; "none": only the packages)
   --suite NAME       up: the distribution: bookworm, trixie, jammy or noble
+  --package NAME     up: one more on each router, before the image play runs; again for another
   --cache DIR        where root file systems are kept (/var/cache/wgmesh-lab)
 `
 

@@ -28,7 +28,7 @@ func (l *lab) up(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	input := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(text, "%v %s %s", l.bare, l.limit, l.suite)))
+	input := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(text, "%v %s %s %s", l.bare, l.limit, l.suite, l.packages)))
 	if l.isUp() {
 		return l.again(input)
 	}

@@ -56,7 +56,7 @@ func upFrom(t *testing.T, name, inventory, image string, more ...string) lab {
 	for _, m := range more {
 		args = append(args, "--inventory", m)
 	}
-	l.tool(t, "up", args...)
+	l.tool(t, "up", append(args, strings.Fields(os.Getenv("LAB_UP"))...)...)
 	l.routers = l.group(t, "routers")
 	l.nodes = l.group(t, "nodes")
 	return l
