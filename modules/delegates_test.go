@@ -248,5 +248,5 @@ func TestWhoHangsIsLikeWhoIsGone(t *testing.T) {
 			seen++
 		}
 	}
-	assert.Equal(t, 3, seen)
+	assert.Equal(t, 4, seen)
 }
