@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import time
@@ -678,6 +679,13 @@ class Test(unittest.TestCase):
             _code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "@ev.yml")
             self.assertNotIn("is not an option", out)
             self.assertNotIn("of other plays", out)
+        with tempfile.TemporaryDirectory() as folder:  # a hook, and a playbook, may be made of it
+            hook = pathlib.Path(folder, "hook.yml")
+            hook.write_text("- {ansible.builtin.raw: 'apply {{ mesh_of_mine }}'}\n")
+            _code, out = self.play(inventory(), "wgmesh.router.upgrade", "-e", "mesh_upgrade_hook=%s mesh_of_mine=x mesh_of_nobody=x" % hook)
+            self.assertEqual(["mesh_of_nobody"], re.findall("-e ([a-z_]+): is not an option", out), out)
+            _code, out = self.play(inventory(), "IMAGE", "-e", "mesh_of_nobody=x")
+            self.assertNotIn("is not an option", out)
         blue = inventory(aws_1={"mesh_report_file": "/tmp/{{ mesh_of_mine }}"})
         _code, out = self.play(blue, "wgmesh.router.reset", "-e", "mesh_of_mine=nope", "-e", "mesh_remove=x mesh_drain_wait=1 mesh_wait=2")
         self.assertNotIn("is not an option", out)

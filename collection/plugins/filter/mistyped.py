@@ -101,7 +101,7 @@ def mistyped(names, hostvars, entries, others=()):
     """Return the line."""
     loader = getattr(hostvars, "_loader", None) or DataLoader()
     for given, shared in extra(loader):
-        line = unknown(given, shared, names, hostvars, entries) if given.startswith(tuple(role + "_" for role in ROLES)) else ""
+        line = unknown(given, shared, names, hostvars, entries, loader) if given.startswith(tuple(role + "_" for role in ROLES)) else ""
         if line:
             return "-e %s: is not an option: expected %s" % (cut(given), line)
     found = {}
@@ -137,7 +137,7 @@ def extra(loader):
         yield from ((name, text[:1] == "@") for name in found or () if isinstance(name, str))
 
 
-def unknown(name, shared, names, hostvars, entries):
+def unknown(name, shared, names, hostvars, entries, loader):
     """Return what was most likely meant by a name that is no option, or nothing. An option that does nothing here is warned
     of, unless it is in a file, which may be one for several plays."""
     known = {*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])}
@@ -152,28 +152,46 @@ def unknown(name, shared, names, hostvars, entries):
     near = difflib.get_close_matches(name, sorted(known), 1, 0.9)
     if shared:  # a file may have a name of somebody's own that the option is made of
         return near[0] if near and not any(near[0] in hostvars[host] for host in names) else ""
-    values = (value for host in names for key, value in hostvars.raw_get(host).items() if key != name)
-    if near or not name.startswith("mesh_") or any(name in str(value) for value in values):  # the inventory may be made of it
+    if near or not name.startswith("mesh_") or mentioned(name, names, hostvars, loader):
         return "".join(near)
     return difflib.get_close_matches(name, sorted(known), 1, 0)[0] + ", or for a variable of your own a name without mesh_"
 
 
-@functools.lru_cache(maxsize=None)
+def mentioned(name, names, hostvars, loader):
+    """Report whether somebody's own playbook, the inventory or the hook may be made of a name."""
+    if any(not str(playbook).startswith("wgmesh.router.") for playbook in context.CLIARGS.get("args") or ()):
+        return True
+    try:
+        return any(
+            any(name in str(value) for key, value in hostvars.raw_get(host).items() if key != name)
+            or name in contents(read(hostvars[host], "mesh_upgrade_hook", None)[0], loader)
+            for host in names
+        )
+    except (AnsibleError, OSError, UnicodeError):  # a vault without its key, or no hook: another line says so
+        return True
+
+
 def hook(path, loader):
     """Return what is wrong with a hook, or nothing."""
-    if not path:
-        return ""
-    if not os.path.isfile(path):
+    if path and not os.path.isfile(path):
         return "mesh_upgrade_hook: %s is not a file on the controller: expected a file of tasks, by its whole path" % path
     try:
-        opened = loader.get_real_file(os.path.realpath(path))  # of a vault it is a copy
-        try:
-            with open(opened, encoding="utf-8") as file:
-                return hookable(path, file.read())
-        finally:
-            loader.cleanup_tmp_file(opened)
+        return hookable(path, contents(path, loader)) if path else ""
     except (AnsibleError, OSError, UnicodeError):
         return "mesh_upgrade_hook: %s cannot be read: correct its permissions, or give the password of its vault" % path
+
+
+@functools.lru_cache(maxsize=None)
+def contents(path, loader):
+    """Return the text of a hook; of none it is empty."""
+    if not path:
+        return ""
+    opened = loader.get_real_file(os.path.realpath(path))  # of a vault it is a copy
+    try:
+        with open(opened, encoding="utf-8") as file:
+            return file.read()
+    finally:
+        loader.cleanup_tmp_file(opened)
 
 
 @functools.lru_cache(maxsize=None)
