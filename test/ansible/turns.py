@@ -66,7 +66,7 @@ class Turns(unittest.TestCase):
         "            with open(%r, 'w') as f:\n"
         "                json.dump({**told, host: told[host] if 'bird' in told[host] else {**told[host], **now}, **later}, f)\n"
         "        by['mesh_peer'] = {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'removed': seen.get('says', [])}\n"
-        "        by['wg_keypair'] = {'public_key': 'of before'}\n"
+        "        by['wg_keypair'] = {'public_key': 'of ' + host}\n"
         "        if task_vars['inventory_hostname'] in out[1:]:\n            return {'failed': True, 'msg': 'it was removed from the mesh'}\n"
         "        return {'answers': {step['register']: by.get(step['module'], {'stale': [], 'pending': []}) for step in args['steps']}}\n"
     )
@@ -347,7 +347,7 @@ class Turns(unittest.TestCase):
         self.obedient()
         (self.root / "ansible_collections/wgmesh/router/plugins/action/wg_keypair.py").write_text(
             "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
-            "        alone = self._task.args.get('public_key') == {'always': 'of before', 'never': 'a'}[self._task.args['regenerate']]\n" # another one has made keys since it looked
+            "        alone = self._task.args.get('public_key') == {'always': 'of ' + task_vars['inventory_hostname'], 'never': 'a'}[self._task.args['regenerate']]\n" # another one has made keys since it looked
             "        return {'failed': not alone, 'public': {'public_key': 'a', 'sealing_key': 'b'}}\n")
         line = "a change of %s waits for its confirmation, by another run: let that end, and run again"
         for router, seconds, want in (("gcp-1", 5, 0), ("azure-1", 5, 0), ("azure-1", 600, 2)):  # it ends while this one waits, or does not
