@@ -48,3 +48,6 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.zx2c4.com/wireguard v0.0.0-20231211153847-12269c276173 // indirect
 )
+
+// Labs make files of their own there, also while a linter looks.
+ignore ./build
