@@ -162,11 +162,9 @@ def mentioned(name, names, hostvars, loader):
     if any(not str(playbook).startswith("wgmesh.router.") for playbook in context.CLIARGS.get("args") or ()):
         return True
     try:
-        return any(
-            any(name in str(value) for key, value in hostvars.raw_get(host).items() if key != name)
-            or name in contents(read(hostvars[host], "mesh_upgrade_hook", None)[0], loader)
-            for host in names
-        )
+        values = (value for host in names for key, value in hostvars.raw_get(host).items() if key != name)
+        paths = {str(read(hostvars[host], "mesh_upgrade_hook", "")[0] or "") for host in names}
+        return any(name in str(value) for value in values) or any(name in contents(path, loader) for path in paths)
     except (AnsibleError, OSError, UnicodeError):  # a vault without its key, or no hook: another line says so
         return True
 
