@@ -32,5 +32,7 @@ func ours(w Want, path string) bool {
 	if filepath.Clean(folder) == plan.TunnelDirectory {
 		return slices.ContainsFunc(w.Plan.Tunnels, func(t plan.Tunnel) bool { return name == t.Name+".conf" })
 	}
-	return strings.HasPrefix(folder, "/etc/") && strings.Contains(name, "wgmesh")
+	// A folder of ours may well be mounted: those have no ending, or that of drop-ins.
+	ending := filepath.Ext(name)
+	return strings.HasPrefix(folder, "/etc/") && strings.Contains(name, "wgmesh") && ending != "" && ending != ".d"
 }

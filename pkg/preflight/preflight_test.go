@@ -120,6 +120,7 @@ func TestMounts(t *testing.T) {
 	}
 	h.Mounts = append([]string{
 		"/", "/etc/bird", plan.TunnelDirectory, plan.TunnelDirectory + "/home.conf", "/run/wgmesh", "/etc/resolv.conf",
+		"/etc/wgmesh", "/etc/wireguard/wgmesh-psk", "/etc/systemd/system/wgmesh-floor.service.d",
 	}, ours...)
 	refusals, _ := Compare(w, h)
 	require.Len(t, refusals, len(ours))
