@@ -104,7 +104,8 @@ func (c Call) Run(ctx context.Context) (Said, error) {
 	if words == "" {
 		words = Words(said.Out)
 	}
-	return said, &Failure{Command: strings.Join(append([]string{c.Name}, c.Args...), " "), Words: words, Err: err}
+	command := cause.Line(strings.Join(append([]string{c.Name}, c.Args...), " "), 120)
+	return said, &Failure{Command: command, Words: words, Err: err}
 }
 
 // packages are those of programs that have another name.

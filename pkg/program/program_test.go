@@ -37,6 +37,8 @@ func TestFailureIsOneLine(t *testing.T) {
 		assert.Less(t, len(err.Error()), 400)
 		assert.NotContains(t, err.Error(), "\x1b")
 	}
+	long := strings.Repeat("word ", 100)
+	assert.Less(t, len(must.Err(program.Run(t.Context(), "false", long, "a\nb")).Error()), 200)
 }
 
 func TestTimeIsLimited(t *testing.T) {
