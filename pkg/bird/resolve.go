@@ -74,8 +74,8 @@ func Resolve(c Config, host Network) (Config, Sources, []netip.Addr, error) {
 	return c, src, own, nil
 }
 
-// needless reports whether the host's routes lead to an end of a tunnel outside of all sites' networks
-// as well: the host has not the source that it is for, or a way of its own that is no default route.
+// needless reports whether a route to an end of a tunnel outside of all sites' networks can be left
+// out: the host lacks the route's source, or has a route there that is not its default route.
 func needless(c Config, s plan.Static, host Network) bool {
 	has := func(n netip.Prefix) bool { return n.Contains(s.Network.Addr()) }
 	return s.Outside && s.Source.IsValid() &&

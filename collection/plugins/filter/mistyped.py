@@ -138,8 +138,8 @@ def extra(loader):
 
 
 def unknown(name, shared, names, hostvars, entries, loader):
-    """Return what was most likely meant by a name that is no option, or nothing. An option that does nothing here is warned
-    of, unless it is in a file, which may be one for several plays."""
+    """Return what was most likely meant by a name that is not an option, or nothing. Warn of an option that does nothing
+    in this play, unless it is in a file, which several plays may share."""
     known = {*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])}
     if name in known:
         if name in RUN_BY:
