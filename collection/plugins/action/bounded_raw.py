@@ -40,6 +40,7 @@ class ActionModule(wgmesh.ActionModule):
         self._ssh_arguments()
         script = COMMAND.format(most=MOST + 1, dropped=1000 * MOST, environment=self._environment())
         answer = self._execute(script, command.encode())
+        answer["stderr"] = "".join(wgmesh.without_chatter(answer["stderr"].splitlines(keepends=True)))
         said = {name: answers.printable(answer[name], lines=True) for name in ("stdout", "stderr")}
         failed = {"failed": True, "msg": "non-zero return code"} if answer["rc"] else {}
         return wrap_var({"changed": True, "rc": answer["rc"], **said, **{name + "_lines": said[name].splitlines() for name in said}, **failed})

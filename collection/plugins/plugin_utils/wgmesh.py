@@ -475,10 +475,15 @@ def decode(answer):
     return None
 
 
+def without_chatter(lines):
+    """What the other end said. ssh writes to the same standard error, with ansible-playbook -vvvv above all."""
+    return [line for line in lines if not SSH_CHATTER.match(line)]
+
+
 def ending(answer):
     """How a command ended, on one line. A program in Go says first why it dies, and prints its registers last."""
     for output in ("stderr_lines", "stdout_lines"):  # a terminal makes one of both
-        lines = [line for line in answer[output] if line.strip() and not SSH_CHATTER.match(line)]
+        lines = [line for line in without_chatter(answer[output]) if line.strip()]
         if lines:
             break
     else:
