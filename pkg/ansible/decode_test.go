@@ -216,3 +216,85 @@ func FuzzDecode(f *testing.F) {
 		require.JSONEq(t, string(raw), string(must.Get(json.Marshal(second))(t)))
 	})
 }
+
+func TestRequired(t *testing.T) {
+	assert.NoError(t, ansible.Required("a", "x", "b", []int{1}, "c", true))
+	assert.EqualError(t, ansible.Required("a", "", "b", []int{}, "c", 0, "d", map[string]int(nil), "e", nil, "f", 1),
+		"a: required option is missing\nb: required option is missing\nc: required option is missing\n"+
+			"d: required option is missing\ne: required option is missing")
+}
+
+func TestExclusive(t *testing.T) {
+	assert.NoError(t, ansible.Exclusive("a", "", "b", 1))
+	assert.NoError(t, ansible.Exclusive("a", "", "b", 0))
+	assert.EqualError(t, ansible.Exclusive("a", "x", "b", 0, "c", 1),
+		"a, c: these options exclude each other; keep one")
+}
+
+func TestOneOf(t *testing.T) {
+	assert.NoError(t, ansible.OneOf("state", "present", "present", "absent"))
+	assert.NoError(t, ansible.OneOf("state", "", "", "absent"))
+	assert.EqualError(t, ansible.OneOf("state", "gone", "present", "absent"),
+		`state: expected one of present, absent, got "gone"`)
+}
+
+type checked struct {
+	Name  string `json:"name"`
+	Port  int    `json:"port"`
+	State string `json:"state"`
+}
+
+func (c *checked) SetDefaults() { c.State = "present" }
+
+func (c checked) Validate() error {
+	return errors.Join(
+		ansible.Required("name", c.Name, "port", c.Port),
+		ansible.OneOf("state", c.State, "present", "absent"),
+	)
+}
+
+func TestDecodeValidates(t *testing.T) {
+	assert.NoError(t, ansible.Decode([]byte(`{"name":"a","port":1}`), &checked{}))
+	assert.EqualError(t, ansible.Decode([]byte(`{"state":"x"}`), &checked{}),
+		"name: required option is missing\nport: required option is missing\n"+
+			"state: expected one of present, absent, got \"x\"")
+	assert.EqualError(t, ansible.Decode([]byte(`{"stat":"x"}`), &checked{}),
+		`stat: unknown option; did you mean "state"?`, "what a misspelt option would have set is not missing")
+}
+
+func TestRender(t *testing.T) {
+	type view struct {
+		Name  string            `json:"name"`
+		Ports []int             `json:"ports"`
+		Via   netip.Addr        `json:"via"`
+		Peers []map[string]any  `json:"peers"`
+		Keys  map[string]string `json:"keys"`
+		None  *int              `json:"none"`
+	}
+	tests := map[string]struct {
+		view any
+		text string
+	}{
+		"nothing":      {nil, ""},
+		"text":         {"a\nb", "a\nb\n"},
+		"whole lines":  {"a\n", "a\n"},
+		"empty text":   {"", ""},
+		"number":       {5, "5\n"},
+		"empty list":   {[]int{}, "[]\n"},
+		"empty map":    {map[string]int{}, "{}\n"},
+		"lists inside": {[][]int{{1, 2}, {3}}, "- - 1\n  - 2\n- - 3\n"},
+		"no JSON":      {make(chan int), "(chan int cannot be shown)\n"},
+		"view": {
+			view{
+				Name: "wg20", Ports: []int{1, 2}, Via: netip.MustParseAddr("fd00::1"),
+				Keys:  map[string]string{"b": "", "a": "x\ny"},
+				Peers: []map[string]any{{"name": "p", "ips": []string{"a"}}, {"name": true}},
+			},
+			"keys:\n  a: \"x\\ny\"\n  b: \"\"\nname: wg20\nnone: null\npeers:\n  - ips:\n      - a\n    name: p\n" +
+				"  - name: true\nports:\n  - 1\n  - 2\nvia: fd00::1\n",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.text, ansible.Render(tt.view)) })
+	}
+}

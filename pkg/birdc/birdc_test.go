@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -131,4 +132,39 @@ func TestABirdThatIsSilentIsNotWaitedForForEver(t *testing.T) {
 	c := must.Get(birdc.Dial(context.Background(), fakeBird(t, "0001 BIRD 2.0.12 ready.\n", nil)))(t)
 	defer func() { _ = c.Close() }()
 	require.ErrorIs(t, must.Err(c.Command(context.Background(), "show status")), birdc.ErrSilent)
+}
+
+func TestParseBFD(t *testing.T) {
+	got := birdc.ParseBFD(string(must.Get(os.ReadFile("testdata/bird-2.0.12-bfd.txt"))(t)))
+	require.Len(t, got, 3)
+	assert.Equal(t, "172.31.21.1 sg0b Down", got[0].Address.String()+" "+got[0].Interface+" "+got[0].State)
+	assert.Equal(t, "172.31.20.1 sg0 Up", got[1].Address.String()+" "+got[1].Interface+" "+got[1].State)
+	assert.Empty(t, birdc.ParseBFD(string(must.Get(os.ReadFile("testdata/bird-2.0.12-bfd-off.txt"))(t))))
+}
+
+func FuzzParseBFD(f *testing.F) {
+	f.Add(string(must.Get(os.ReadFile("testdata/bird-2.0.12-bfd.txt"))(f)))
+	f.Add("fe80::1%wg0 wg0 Up\n1.2.3.4\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, s := range birdc.ParseBFD(text) {
+			require.True(t, s.Address.IsValid())
+			require.NotEmpty(t, s.State)
+		}
+	})
+}
+
+func TestNumbers(t *testing.T) {
+	for version, want := range map[string][]int{
+		"2.0.12":                 {2, 0, 12},
+		"3.1":                    {3, 1},
+		"2.17.6+branch":          {2, 17, 6},
+		"2.18-rc.1":              {2, 18},
+		"2.":                     {2},
+		"v2.0":                   nil,
+		"-2.0":                   nil,
+		"":                       nil,
+		"99999999999999999999.1": nil,
+	} {
+		assert.Equal(t, want, birdc.Numbers(version), version)
+	}
 }

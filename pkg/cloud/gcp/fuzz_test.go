@@ -3,6 +3,7 @@ package gcp
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/wgmesh/router/internal/fakecloud/fuzz"
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/route"
 )
 
 // What is an instance keeps all of it but for the one field.
@@ -57,5 +59,51 @@ func FuzzAnswers(f *testing.F) {
 		fuzz.Failed(t, err)
 		fuzz.Failed(t, i.Rehearse(ctx, "n", true))
 		fuzz.Failed(t, i.wait(ctx, "x", cloud.Answer{Body: answer.Body}))
+	})
+}
+
+// Whatever answers, what comes out is about the wanted prefixes, only what has
+// our marks is taken for ours, and an error is on one line.
+func FuzzRoutes(f *testing.F) {
+	list := func(s string) []byte { return []byte(`{"items": [` + s + `]}`) }
+	ours := `{"name": "wgmesh-m-1", "description": "wgmesh.router m", ` +
+		`"network": "https://www.googleapis.com/compute/v1/projects/p/global/networks/n", ` +
+		`"destRange": "10.0.0.0/16", "priority": 1000, "nextHopInstance": "https://x/projects/p/zones/z/instances/i"}`
+	f.Add(list(ours), 200)
+	f.Add(list(ours+
+		`, {"name": "x\ny", "network": "projects/p/global/networks/n", "destRange": "10.0.0.0/16", `+
+		`"nextHopPeering": "a\nb", "warnings": [{"code": "C", "message": "d\ne"}]}`), 200)
+	f.Add(list(`{"destRange": "10.0.0.1/16"}, {"destRange": 1}, null`), 200)
+	f.Add([]byte(`{"items": null, "nextPageToken": "x"}`), 200)
+	f.Add([]byte(`{"name": "operation-1", "status": "DONE"}`), 200)
+	f.Add([]byte(`{"name": "o", "status": "DONE",
+		"error": {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": "a\nb"}]}}`), 200)
+	f.Add([]byte(`{"error": {"code": 409, "errors": [{"reason": "alreadyExists"}]}}`), 409)
+	answer := &fuzz.Always{}
+	r := &Routes{router: &Instance{
+		project: "p", zone: "z", name: "i", api: "http://a",
+		rest: &cloud.REST{HTTP: &http.Client{Transport: answer}, Pace: fuzz.Quick, Base: "http://a", Explain: explain},
+	}, project: "p"}
+	want := route.Want{
+		Mesh: "m", Tables: []string{"n"},
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(), Priority: 1000,
+	}
+	answer.Run(f, 5*time.Millisecond, func(ctx context.Context, t *testing.T) {
+		n := &route.Route{Table: "n", Prefix: want.Prefixes[0], Via: want.Via, Name: "wgmesh-m-2"}
+		for _, c := range []route.Change{{New: n}, {Old: n}} {
+			_, err := r.Write(ctx, want, c)
+			fuzz.Failed(t, err)
+		}
+		have, err := r.Observe(ctx, want)
+		if fuzz.Failed(t, err) {
+			return
+		}
+		fuzz.Wanted(t, want, have)
+		for _, each := range have {
+			if each.Foreign == "" {
+				assert.Regexp(t, `^wgmesh-m-[a-z0-9.:-]*$`, each.Name, "a name that goes into a URL")
+				assert.Contains(t, string(answer.Body), "m")
+			}
+		}
 	})
 }
