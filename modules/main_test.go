@@ -2,13 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
@@ -95,4 +102,57 @@ func TestPerson(t *testing.T) {
 			assert.Equal(t, tt.status == 0, errOut.Len() == 0)
 		})
 	}
+}
+
+// A caller that says nothing is sent away, and one that asks for too much is told
+// why, in the form in which Ansible shows it.
+func TestGateAnswers(t *testing.T) {
+	run := func(ctx context.Context, in io.Reader, args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		status := gateCommand(ctx, args, in, &out, &errs)
+		return status, out.String() + errs.String()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	silent, w := io.Pipe()
+	defer w.Close()
+	status, said := run(ctx, silent, "azure-1")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, said, `"msg":"gate: no request came within 10s`)
+
+	status, said = run(t.Context(), strings.NewReader("id\n"), "azure-1")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, said, `"failed":true`)
+
+	status, said = run(t.Context(), strings.NewReader(""))
+	assert.Equal(t, 2, status)
+	assert.Contains(t, said, "wgmesh gate ROUTER")
+}
+
+func TestJoinWithoutItsProgram(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "wgmesh-cloud")
+	var out, errOut bytes.Buffer
+	assert.Equal(t, 78, joinCommand(program)(t.Context(), nil, nil, &out, &errOut))
+	assert.Equal(t,
+		"wgmesh join: "+program+
+			": no such file or directory; the play wgmesh.router.image with router_join: true brings it\n",
+		errOut.String())
+	assert.Empty(t, out.String())
+}
+
+// The other program gets the arguments and its exit status counts. This test becomes it.
+func TestJoinIsTheOtherProgram(t *testing.T) {
+	if program := os.Getenv("JOIN_PROGRAM"); program != "" {
+		t.Fatal("it came back",
+			joinCommand(program)(t.Context(), []string{"--config", "a b"}, nil, os.Stdout, os.Stderr))
+	}
+	program := filepath.Join(t.TempDir(), "wgmesh-cloud")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\nprintf '%s.' \"$@\"\nexit 75\n"), 0o755))
+	self := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestJoinIsTheOtherProgram$")
+	self.Env = append(os.Environ(), "JOIN_PROGRAM="+program)
+	said, err := self.Output()
+	exit := new(exec.ExitError)
+	require.ErrorAs(t, err, &exit)
+	assert.Equal(t, 75, exit.ExitCode())
+	assert.Equal(t, "join.--config.a b.", string(said))
 }

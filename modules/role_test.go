@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -270,4 +271,75 @@ func TestUnitsThatCallACloudKnowTheProxy(t *testing.T) {
 		}
 	}, "../roles")
 	assert.Equal(t, 2, seen)
+}
+
+// What a load balancer is told: a drained router refuses while another one of its site is
+// there, and is the last way out otherwise.
+func TestHealthTellsTheBalancer(t *testing.T) {
+	session := func(neighbor, state string) string {
+		return "x BGP --- up 11:21:44.295 " + state + "\n  BGP state:          " + state +
+			"\n    Neighbor AS:      " + neighbor + "\n    Local AS:         65010\n"
+	}
+	const drained = "drained: 2026-11-27T15:30:00Z a new kernel\n"
+	const told = "drained since 2026-11-27T15:30:00Z a new kernel"
+	const alone = told + "; no other router of the site is in reach; "
+	far, near := session("65020", "Established"), session("65010", "Established")
+	gone := session("65010", "Active")
+	for name, tt := range map[string]struct{ says, status, body string }{
+		"well":         {near + far, "200", "1 of 1 BGP sessions to other sites are up"},
+		"cut off":      {near + session("65020", "Active"), "503", "0 of 1 BGP sessions to other sites are up"},
+		"drained":      {far + near + drained, "503", told},
+		"one of two":   {gone + near + far + drained, "503", told},
+		"the only one": {far + drained, "503", told},
+		"no BIRD":      {"", "503", "0 of 0 BGP sessions to other sites are up"},
+		"nobody's way": {
+			gone + session("65020", "Down") + drained, "503",
+			alone + "0 of 1 BGP sessions to other sites are up",
+		},
+		"last way out": {gone + far + drained, "200", alone + "1 of 1 BGP sessions to other sites are up"},
+		"last of three": {
+			far + gone + gone + far + drained, "200",
+			alone + "2 of 2 BGP sessions to other sites are up",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sessions := filepath.Join(t.TempDir(), "sessions")
+			require.NoError(t, os.WriteFile(sessions, []byte(tt.says), 0o600))
+			script := string(must.Get(os.ReadFile(roleFiles + "root/usr/local/libexec/wgmesh-health.sh"))(t))
+			cmd := exec.Command("sh", "-c", strings.ReplaceAll(script, "/run/wgmesh-health/sessions", sessions))
+			cmd.Stdin = strings.NewReader("GET / HTTP/1.1\r\nHost: router\r\n\r\n")
+			head, body, _ := strings.Cut(string(must.Get(cmd.Output())(t)), "\r\n\r\n")
+			assert.Equal(t, tt.status, strings.Fields(head)[1])
+			assert.Equal(t, tt.body+"\n", body)
+		})
+	}
+}
+
+// A run that is cut off before the end has made nobody a router: the mesh play says so.
+func TestImageIsNotedAtTheEnd(t *testing.T) {
+	tasks := must.Get(os.ReadFile("../roles/router/tasks/main.yml"))(t)
+	noted := strings.Index(string(tasks), "touch /etc/wgmesh/image")
+	joins := strings.Index(string(tasks), "import_tasks: join.yml")
+	assert.Positive(t, joins)
+	assert.Greater(t, noted, joins)
+}
+
+// The role installs what is absent and upgrades nothing, so a run of it makes no image newer.
+func TestOnlyABuildMakesTheImageNew(t *testing.T) {
+	tasks := must.Get(os.ReadFile("../roles/router/tasks/main.yml"))(t)
+	found := regexp.MustCompile(`mkdir -p /etc/wgmesh &&[^\n]*`).FindString(string(tasks))
+	require.NotEmpty(t, found)
+	dir := filepath.Join(t.TempDir(), "wgmesh")
+	image, old := filepath.Join(dir, "image"), time.Unix(1_500_000_000, 0)
+	run := func(build string) time.Time {
+		command := regexp.MustCompile(`{{[^}]*}}`).ReplaceAllString(found, build)
+		out, err := exec.Command("sh", "-c", strings.ReplaceAll(command, "/etc/wgmesh", dir)).CombinedOutput()
+		require.NoError(t, err, string(out))
+		info := must.Get(os.Stat(image))(t)
+		return info.ModTime()
+	}
+	assert.False(t, run("False").Equal(old), "made a router")
+	require.NoError(t, os.Chtimes(image, old, old))
+	assert.True(t, run("False").Equal(old), "a later run")
+	assert.False(t, run("True").Equal(old), "an image build")
 }

@@ -2,6 +2,7 @@ package meshplan_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,10 +14,15 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wgmesh/router/internal/must"
-	meshplan "github.com/wgmesh/router/modules/mesh_plan"
-	"github.com/wgmesh/router/pkg/ansible"
-
 	"github.com/wgmesh/router/internal/nettest"
+	meshplan "github.com/wgmesh/router/modules/mesh_plan"
+	meshstatus "github.com/wgmesh/router/modules/mesh_status"
+	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/bird"
+	"github.com/wgmesh/router/pkg/failover"
+	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/wg"
 )
 
 const (
@@ -199,4 +205,120 @@ func docParts(t *testing.T, path string) map[string][]byte {
 		parts[string(m[1])] = m[2]
 	}
 	return parts
+}
+
+// golden returns all plans that pkg/mesh has as golden files.
+func golden(t *testing.T) map[string]map[string]json.RawMessage {
+	t.Helper()
+	files := must.Get(filepath.Glob("../../pkg/mesh/testdata/*/*.json"))(t)
+	require.NotEmpty(t, files)
+	out := map[string]map[string]json.RawMessage{}
+	for _, file := range files {
+		raw := must.Get(os.ReadFile(file))(t)
+		var plan map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(raw, &plan))
+		out[strings.TrimPrefix(file, "../../pkg/mesh/testdata/")] = plan
+	}
+	return out
+}
+
+// Every part of a plan is taken by the module that it is for: no key that it
+// does not know, and nothing that its own checks refuse.
+func TestConsumersTakeThePlan(t *testing.T) {
+	for name, plan := range golden(t) {
+		t.Run(name, func(t *testing.T) {
+			tunnels, err := json.Marshal(map[string]any{"tunnels": plan["tunnels"], "interface_prefix": prefix(name)})
+			require.NoError(t, err)
+			assert.NoError(t, ansible.Decode(tunnels, &wgtunnel.Options{}), "wg_tunnel")
+			assert.NoError(t, ansible.Decode(plan["bird"], &bird.Config{}), "bird_config")
+			watched := fmt.Appendf(nil, `{"failover_plan": %s}`, plan["failover"])
+			assert.NoError(t, ansible.Decode(watched, &meshstatus.Options{}), "mesh_status")
+			if strings.HasPrefix(name, "route-tables/aws-") {
+				// The role adds the mark, which the mesh does not know.
+				file := strings.Replace(string(plan["failover"]), "{", `{"mesh": "example",`, 1)
+				_, err := failover.Parse(strings.NewReader(file))
+				assert.NoError(t, err, "wgmesh-cloud failover")
+			} else {
+				assert.Contains(t, string(plan["failover"]), `"peers": []`, "there is nothing to watch")
+			}
+		})
+	}
+}
+
+func prefix(golden string) string {
+	if strings.HasPrefix(golden, "behind-nat/") {
+		return "mesh-"
+	}
+	return "wg"
+}
+
+// A router may be called like any of BIRD's words or of bird_config's names.
+func TestProtocolNamesAreFree(t *testing.T) {
+	words := must.Get(os.ReadFile("../../pkg/plan/birdwords.txt"))(t)
+	names := append(strings.Fields(string(words)), "10.0.0.1", "site4", "ranked4", "kernel6",
+		"bfd1", "other_site", "carries")
+	require.Greater(t, len(names), 500)
+	for _, name := range names {
+		n := plan.Neighbor{Name: plan.ProtocolName(name)}
+		var text string
+		if err := (bird.Config{Bird: plan.Bird{Neighbors: []plan.Neighbor{n}}}).Validate(); err != nil {
+			text = err.Error()
+		}
+		assert.NotContains(t, text, ": name: ", "router %s", name)
+		assert.Contains(t, text, ": address: ", "the neighbour was looked at")
+	}
+}
+
+// A default gives no other addresses to tunnels that are there.
+func TestKeepsAddresses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		file, pool string
+		look       bool
+		want       string
+	}{
+		"no tunnel": {look: true},
+		"the old default": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", look: true,
+			want: "wg1 has 172.31.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: " +
+				"set it to 172.31.0.0/16",
+		},
+		"another pool": {
+			file: wg.Mark +
+				"\n[Interface]\nAddress = fd00::/127\nAddress = 10.9.0.2/31\n", look: true,
+			want: "wg1 has 10.9.0.2/31, mesh_link_pool is not set and its default is 198.18.0.0/16: " +
+				"set it to its network",
+		},
+		"the default":     {file: wg.Mark + "\n[Interface]\nAddress = 198.18.0.2/31\n", look: true},
+		"somebody else's": {file: "[Interface]\nAddress = 172.31.0.2/31\n", look: true},
+		"spoilt":          {file: wg.Mark + "\n[Interface]\nAddress = 172.31\n", look: true},
+		"said, so renumber": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 10.9.0.0/16\n",
+		},
+		"said, so keep": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n", pool: "link_pool: 172.31.0.0/16\n",
+		},
+		"by a variable of the play, so keep": {
+			file: wg.Mark + "\n[Interface]\nAddress = 172.31.0.2/31\n",
+			pool: "link_pool: 172.31.0.0/16\n", look: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if tt.file != "" {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, "wg1.conf"), []byte(tt.file), 0o600))
+			}
+			options := small + tt.pool
+			if tt.look {
+				options += "tunnel_directory: " + dir + "\n"
+			}
+			result := run(t, options)
+			if tt.want == "" {
+				assert.NotContains(t, result, "failed", result["msg"])
+				return
+			}
+			assert.Contains(t, result["msg"], tt.want)
+			assert.LessOrEqual(t, len(result["msg"].(string)), 160)
+			assert.NotContains(t, result["msg"], "...", "nothing was cut")
+		})
+	}
 }

@@ -2,9 +2,31 @@ package cloudroutes_test
 
 import (
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/wgmesh/router/internal/fakecloud"
+	"github.com/wgmesh/router/internal/fakecloud/rig"
+	cloudroutes "github.com/wgmesh/router/modules/cloud_routes"
+	"github.com/wgmesh/router/pkg/ansible"
+	"github.com/wgmesh/router/pkg/cloud"
 )
+
+type options = rig.Options
+
+// Words of the tests.
+var (
+	check  = options{"_ansible_check_mode": true} // as Ansible sends it in check mode
+	absent = options{"state": "absent"}
+)
+
+var task rig.Task = func(dmi fstest.MapFS) ansible.Module {
+	pace := cloud.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}
+	p := cloudroutes.Planner{Pace: pace, DMI: dmi, Allow: fakecloud.Loopback}
+	return ansible.New(p.Plan, ansible.Unlocked())
+}
 
 // A write arrives and its answer gets lost. When asked again the cloud shows that
 // it was done, and the module says that it has changed something. It says so too
