@@ -191,13 +191,12 @@ func TestNFT(t *testing.T) {
 			{"rule": {"family": "inet", "table": "f", "chain": "forward", "handle": 3, "expr": [` + expr + `]}}]}`
 	}
 	const drop = `{"drop": null}`
-	saddr := func(right string) string {
-		return `{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": ` +
-			right + `}},`
-	}
 	const tcpFlags = `{"payload": {"protocol": "tcp", "field": "flags"}}`
 	match := func(op, left, right string) string {
 		return `{"match": {"op": "` + op + `", "left": ` + left + `, "right": ` + right + `}},`
+	}
+	saddr := func(right string) string {
+		return match("==", `{"payload": {"protocol": "ip", "field": "saddr"}}`, right)
 	}
 	tests := map[string]struct {
 		expr string
@@ -209,34 +208,20 @@ func TestNFT(t *testing.T) {
 		"set that is not known": {saddr(`"@gone"`) + drop, filter.Unsure},
 		"range":                 {saddr(`{"range": ["10.0.0.0", "10.255.255.255"]}`) + drop, filter.Drops},
 		"IPv6": {
-			`{"match": {"op": "!=", "left": {"payload": {"protocol": "ip6", "field": "saddr"}}, "right": "::1"}},` +
-				drop, filter.Passes,
+			match("!=", `{"payload": {"protocol": "ip6", "field": "saddr"}}`, `"::1"`) + drop, filter.Passes,
 		},
 		"port": {
-			`{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 5432}},` +
-				drop, filter.Partly,
+			match("==", `{"payload": {"protocol": "tcp", "field": "dport"}}`, `5432`) + drop, filter.Partly,
 		},
-		"list of states": {
-			`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["new", "invalid"]}},` + drop,
-			filter.Drops,
-		},
+		"list of states": {match("in", `{"ct": {"key": "state"}}`, `["new", "invalid"]`) + drop, filter.Drops},
 		"state in a set": {
-			`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": {"set": ["established", "related"]}}},` +
-				drop, filter.Passes,
+			match("in", `{"ct": {"key": "state"}}`, `{"set": ["established", "related"]}`) + drop, filter.Passes,
 		},
-		"mark": {
-			match("==", `{"meta": {"key": "mark"}}`,
-				`5`) + drop, filter.Unsure,
-		},
+		"mark": {match("==", `{"meta": {"key": "mark"}}`, `5`) + drop, filter.Unsure},
 		"its own addresses": {
-			match("==", `{"fib": {"result": "type", "flags": ["daddr"]}}`,
-				`"local"`) +
-				drop, filter.Passes,
+			match("==", `{"fib": {"result": "type", "flags": ["daddr"]}}`, `"local"`) + drop, filter.Passes,
 		},
-		"who sends it": {
-			match("==", `{"meta": {"key": "skuid"}}`,
-				`0`) + drop, filter.Passes,
-		},
+		"who sends it": {match("==", `{"meta": {"key": "skuid"}}`, `0`) + drop, filter.Passes},
 		"verdict map": {
 			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [` +
 				`["established", {"accept": null}], ["new", {"drop": null}]]}}}`,
@@ -251,9 +236,7 @@ func TestNFT(t *testing.T) {
 			filter.Passes,
 		},
 		"places in the packet": {
-			match("==", `{"payload": {"base": "th", "offset": 16, "len": 16}}`,
-				`80`) + drop,
-			filter.Unsure,
+			match("==", `{"payload": {"base": "th", "offset": 16, "len": 16}}`, `80`) + drop, filter.Unsure,
 		},
 		"fragments": {
 			match("!=", `{"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}`,
@@ -268,15 +251,14 @@ func TestNFT(t *testing.T) {
 		"flags as an older nft has them": {
 			match("!=", `{"&": [`+tcpFlags+`, {"|": ["fin", "syn"]}]}`, `"syn"`) + drop, filter.Unsure,
 		},
-		"SYN":           {match("in", tcpFlags, `"syn"`) + drop, filter.Drops},
-		"not SYN":       {match("!", tcpFlags, `"syn"`) + drop, filter.Passes},
-		"any of these":  {match("in", tcpFlags, `["syn", "ack"]`) + drop, filter.Drops},
-		"none of these": {match("!", tcpFlags, `["fin", "syn"]`) + drop, filter.Passes},
-		"none of those": {match("!", tcpFlags, `["fin", "ack"]`) + drop, filter.Drops},
-		"SYN or ACK":    {match("==", tcpFlags, `{"set": ["syn", "ack"]}`) + drop, filter.Drops},
-		"exactly these": {match("==", tcpFlags, `["syn", "ack"]`) + drop, filter.Unsure},
-		"what is translated": {match("in", `{"ct": {"key": "status"}}`,
-			`"dnat"`) + drop, filter.Passes},
+		"SYN":                {match("in", tcpFlags, `"syn"`) + drop, filter.Drops},
+		"not SYN":            {match("!", tcpFlags, `"syn"`) + drop, filter.Passes},
+		"any of these":       {match("in", tcpFlags, `["syn", "ack"]`) + drop, filter.Drops},
+		"none of these":      {match("!", tcpFlags, `["fin", "syn"]`) + drop, filter.Passes},
+		"none of those":      {match("!", tcpFlags, `["fin", "ack"]`) + drop, filter.Drops},
+		"SYN or ACK":         {match("==", tcpFlags, `{"set": ["syn", "ack"]}`) + drop, filter.Drops},
+		"exactly these":      {match("==", tcpFlags, `["syn", "ack"]`) + drop, filter.Unsure},
+		"what is translated": {match("in", `{"ct": {"key": "status"}}`, `"dnat"`) + drop, filter.Passes},
 		"no address of an interface": {
 			match("!=", `{"fib": {"result": "type", "flags": ["daddr", "iif"]}}`,
 				`{"set": ["local", "broadcast", "multicast"]}`) + drop, filter.Drops,

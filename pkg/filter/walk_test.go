@@ -36,131 +36,89 @@ func saved(table, policy string, rules ...string) []byte {
 // What becomes of a packet in chains that call each other, as netfilter has it: RETURN
 // ends only the chain it is in, and goto leaves the one it is in for good.
 func TestWalk(t *testing.T) {
-	const set, not = "-m set --match-set s src", "-m mark ! --mark 0x4000/0x4000"
-	const port = "-p tcp -m tcp --dport 22"
+	words := strings.NewReplacer("F ", "FORWARD ", "PORT", "-p tcp -m tcp --dport 22",
+		"SET", "-m set --match-set s src", "UNMARKED", "-m mark ! --mark 0x4000/0x4000")
 	tests := map[string]struct {
-		policy string
-		rules  []string
-		want   filter.Verdict
+		policy, rules string
+		want          filter.Verdict
 	}{
-		"all return to a chain that accepts": {
-			"DROP", []string{"FORWARD -j x", "FORWARD -j ACCEPT", "x -j RETURN"}, filter.Passes,
-		},
-		"some may return, and all are dropped": {
-			"DROP", []string{"FORWARD -j x", "x " + set + " -j RETURN"}, filter.Drops,
-		},
-		"some return, and all are dropped": {
-			"DROP", []string{"FORWARD -j x", "x " + port + " -j RETURN"}, filter.Drops,
-		},
-		"some return, the rest is let through": {
-			"DROP", []string{"FORWARD -j x", "x " + port + " -j RETURN", "x -j ACCEPT"}, filter.Partly,
-		},
-		"some return, the rest is dropped": {
-			"ACCEPT", []string{"FORWARD -j x", "x " + port + " -j RETURN", "x -j DROP"}, filter.Partly,
-		},
+		"all return to a chain that accepts":   {"DROP", "F -j x; F -j ACCEPT; x -j RETURN", filter.Passes},
+		"some may return, and all are dropped": {"DROP", "F -j x; x SET -j RETURN", filter.Drops},
+		"some return, and all are dropped":     {"DROP", "F -j x; x PORT -j RETURN", filter.Drops},
+		"some return, the rest is let through": {"DROP", "F -j x; x PORT -j RETURN; x -j ACCEPT", filter.Partly},
+		"some return, the rest is dropped":     {"ACCEPT", "F -j x; x PORT -j RETURN; x -j DROP", filter.Partly},
 		"some return, the rest is dropped, and they are too": {
 			"ACCEPT",
-			[]string{"FORWARD -j x", "FORWARD -j DROP", "x " + port + " -j RETURN", "x -j DROP"},
+			"F -j x; F -j DROP; x PORT -j RETURN; x -j DROP",
 			filter.Drops,
 		},
-		"some may return, the rest is let through": {
-			"DROP", []string{"FORWARD -j x", "x " + set + " -j RETURN", "x -j ACCEPT"}, filter.Unless,
-		},
-		"some may return, the rest is dropped": {
-			"ACCEPT", []string{"FORWARD -j x", "x " + set + " -j RETURN", "x -j DROP"}, filter.Unless,
-		},
+		"some may return, the rest is let through": {"DROP", "F -j x; x SET -j RETURN; x -j ACCEPT", filter.Unless},
+		"some may return, the rest is dropped":     {"ACCEPT", "F -j x; x SET -j RETURN; x -j DROP", filter.Unless},
 		"the rest is dropped one chain deeper": {
 			"ACCEPT",
-			[]string{"FORWARD -j x", "x " + set + " -j RETURN", "x -j y", "y -j LOG", "y -j DROP"},
+			"F -j x; x SET -j RETURN; x -j y; y -j LOG; y -j DROP",
 			filter.Unless,
 		},
-		"some may be let through, the rest is refused": {
-			"ACCEPT", []string{"FORWARD " + set + " -j ACCEPT", "FORWARD -j REJECT"}, filter.Unless,
-		},
+		"some may be let through, the rest is refused": {"ACCEPT", "F SET -j ACCEPT; F -j REJECT", filter.Unless},
 		"some may be let through in a chain, the rest is refused": {
-			"ACCEPT", []string{"FORWARD -j x", "FORWARD -j REJECT", "x " + set + " -j ACCEPT"}, filter.Unless,
+			"ACCEPT", "F -j x; F -j REJECT; x SET -j ACCEPT", filter.Unless,
 		},
-		"a list may drop": {"ACCEPT", []string{"FORWARD " + set + " -j DROP"}, filter.Unsure},
-		"a list may drop, in a chain": {
-			"ACCEPT", []string{"FORWARD " + set + " -j x", "x -j LOG", "x -j DROP"}, filter.Unsure,
-		},
-		"a list may drop, a port is dropped": {
-			"ACCEPT", []string{"FORWARD " + set + " -j DROP", "FORWARD " + port + " -j DROP"}, filter.Partly,
-		},
-		"nobody comes to a chain's drop": {
-			"ACCEPT", []string{"FORWARD -j x", "x -j RETURN", "x -j DROP"}, filter.Passes,
-		},
-		"a return of the base chain is its policy": {
-			"DROP", []string{"FORWARD -j RETURN", "FORWARD -j ACCEPT"}, filter.Drops,
-		},
-		"a return of some is their policy": {
-			"DROP", []string{"FORWARD " + port + " -j RETURN", "FORWARD -j ACCEPT"}, filter.Partly,
-		},
-		"a return that may be is its policy": {
-			"ACCEPT", []string{"FORWARD " + set + " -j RETURN", "FORWARD -j DROP"}, filter.Unless,
-		},
-		"goto does not come back": {
-			"ACCEPT", []string{"FORWARD -g x", "FORWARD -j DROP", "x -j LOG"}, filter.Passes,
-		},
-		"goto comes back to the policy": {
-			"DROP", []string{"FORWARD -g x", "FORWARD -j ACCEPT", "x -j LOG"}, filter.Drops,
-		},
+		"a list may drop":                          {"ACCEPT", "F SET -j DROP", filter.Unsure},
+		"a list may drop, in a chain":              {"ACCEPT", "F SET -j x; x -j LOG; x -j DROP", filter.Unsure},
+		"a list may drop, a port is dropped":       {"ACCEPT", "F SET -j DROP; F PORT -j DROP", filter.Partly},
+		"nobody comes to a chain's drop":           {"ACCEPT", "F -j x; x -j RETURN; x -j DROP", filter.Passes},
+		"a return of the base chain is its policy": {"DROP", "F -j RETURN; F -j ACCEPT", filter.Drops},
+		"a return of some is their policy":         {"DROP", "F PORT -j RETURN; F -j ACCEPT", filter.Partly},
+		"a return that may be is its policy":       {"ACCEPT", "F SET -j RETURN; F -j DROP", filter.Unless},
+		"goto does not come back":                  {"ACCEPT", "F -g x; F -j DROP; x -j LOG", filter.Passes},
+		"goto comes back to the policy":            {"DROP", "F -g x; F -j ACCEPT; x -j LOG", filter.Drops},
 		"goto comes back to who called its chain": {
 			"ACCEPT",
-			[]string{"FORWARD -j x", "FORWARD -j DROP", "x -g y", "x -j ACCEPT", "y -j RETURN"},
+			"F -j x; F -j DROP; x -g y; x -j ACCEPT; y -j RETURN",
 			filter.Drops,
 		},
-		"goto of some": {
-			"ACCEPT", []string{"FORWARD " + port + " -g x", "FORWARD -j DROP", "x -j LOG"}, filter.Partly,
-		},
+		"goto of some": {"ACCEPT", "F PORT -g x; F -j DROP; x -j LOG", filter.Partly},
 		"goto of some, in a chain": {
 			"ACCEPT",
-			[]string{"FORWARD -j x", "FORWARD -j DROP", "x " + port + " -g y", "x -j ACCEPT", "y -j LOG"},
+			"F -j x; F -j DROP; x PORT -g y; x -j ACCEPT; y -j LOG",
 			filter.Partly,
 		},
-		"goto that drops, before what drops all": {
-			"ACCEPT", []string{"FORWARD " + port + " -g x", "FORWARD -j DROP", "x -j DROP"}, filter.Drops,
-		},
+		"goto that drops, before what drops all": {"ACCEPT", "F PORT -g x; F -j DROP; x -j DROP", filter.Drops},
 		"goto to a chain that some return from": {
 			"ACCEPT",
-			[]string{"FORWARD -j x", "x -g y", "x -j DROP", "y " + port + " -j RETURN", "y -j ACCEPT"},
+			"F -j x; x -g y; x -j DROP; y PORT -j RETURN; y -j ACCEPT",
 			filter.Passes,
 		},
 		"a call that comes back to a chain that some have left": {
 			"ACCEPT",
-			[]string{"FORWARD -j x", "FORWARD -j DROP", "x " + port + " -j y", "x -j RETURN", "y -j RETURN"},
+			"F -j x; F -j DROP; x PORT -j y; x -j RETURN; y -j RETURN",
 			filter.Drops,
 		},
-		"a chain that drops what came to it": {
-			"ACCEPT", []string{"FORWARD " + port + " -j x", "x -j DROP"}, filter.Partly,
-		},
-		"a chain that lets through what came to it": {
-			"DROP", []string{"FORWARD " + port + " -j x", "x -j ACCEPT"}, filter.Partly,
-		},
-		"a chain that nobody knows": {"DROP", []string{"FORWARD -j STRANGE"}, filter.Unless},
-		"a queue of some":           {"DROP", []string{"FORWARD " + port + " -j NFQUEUE --queue-num 1"}, filter.Partly},
-		"a queue":                   {"ACCEPT", []string{"FORWARD -j NFQUEUE --queue-num 1"}, filter.Perhaps},
-		"a queue of the marked":     {"ACCEPT", []string{"FORWARD " + not + " -j NFQUEUE"}, filter.Unsure},
+		"a chain that drops what came to it":        {"ACCEPT", "F PORT -j x; x -j DROP", filter.Partly},
+		"a chain that lets through what came to it": {"DROP", "F PORT -j x; x -j ACCEPT", filter.Partly},
+		"a chain that nobody knows":                 {"DROP", "F -j STRANGE", filter.Unless},
+		"a queue of some":                           {"DROP", "F PORT -j NFQUEUE --queue-num 1", filter.Partly},
+		"a queue":                                   {"ACCEPT", "F -j NFQUEUE --queue-num 1", filter.Perhaps},
+		"a queue of the marked":                     {"ACCEPT", "F UNMARKED -j NFQUEUE", filter.Unsure},
 		"some by a dice": {
-			"ACCEPT", []string{"FORWARD -m statistic --mode random --probability 0.5 -j DROP"}, filter.Perhaps,
+			"ACCEPT", "F -m statistic --mode random --probability 0.5 -j DROP", filter.Perhaps,
 		},
-		"some of one protocol": {"ACCEPT", []string{"FORWARD -p tcp -m length --length 200: -j DROP"}, filter.Perhaps},
+		"some of one protocol": {"ACCEPT", "F -p tcp -m length --length 200: -j DROP", filter.Perhaps},
 		"some by a dice, of those that may come there": {
 			"ACCEPT",
-			[]string{"FORWARD " + set + " -j x", "x -m statistic --mode random --probability 0.5 -j DROP"},
+			"F SET -j x; x -m statistic --mode random --probability 0.5 -j DROP",
 			filter.Unsure,
 		},
 		"some by a dice, after what a list may do": {
-			"ACCEPT", []string{"FORWARD " + set + " -j DROP", "FORWARD -m time --utc -j DROP"}, filter.Perhaps,
+			"ACCEPT", "F SET -j DROP; F -m time --utc -j DROP", filter.Perhaps,
 		},
-		"chains that call each other": {
-			"DROP", []string{"FORWARD -j x", "x -j y", "y -j x"}, filter.Unless,
-		},
-		"unless marked": {"ACCEPT", []string{"FORWARD -j x", "x " + not + " -j RETURN", "x -j LOG"}, filter.Passes},
+		"chains that call each other": {"DROP", "F -j x; x -j y; y -j x", filter.Unless},
+		"unless marked":               {"ACCEPT", "F -j x; x UNMARKED -j RETURN; x -j LOG", filter.Passes},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			rules, _ := filter.ParseIPTables(saved("filter", tt.policy, tt.rules...), false)
+			text := strings.Split(words.Replace(tt.rules), "; ")
+			rules, _ := filter.ParseIPTables(saved("filter", tt.policy, text...), false)
 			assert.Equal(t, tt.want, rules.Ask(packet("tcp"), filter.Forwarded).Verdict)
 		})
 	}
@@ -246,8 +204,7 @@ func TestConditions(t *testing.T) {
 		"SYN":                     {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("tcp"), filter.Drops},
 		"SYN of another protocol": {"-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", packet("udp"), filter.Passes},
 		"no flag at all": {
-			"-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", packet("tcp"),
-			filter.Passes,
+			"-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE", packet("tcp"), filter.Passes,
 		},
 		"flags that are not asked": {"-p tcp -m tcp --tcp-flags FIN,ACK NONE", packet("tcp"), filter.Drops},
 		"all ports":                {"-p tcp -m tcp --dport 1:65535", packet("tcp"), filter.Drops},

@@ -317,14 +317,16 @@ func TestRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ endpoint, want string }{
 		"brackets around no address": {"[x]", `is "[x]": expected an IP address`},
 		"one bracket":                {"[2001:db8::1", `is "[2001:db8::1": expected an IP address`},
-		"brackets and a port":        {"[2001:db8::1]:51820", `is "[2001:db8::1]:51820": expected an IP address without a port`},
-		"host name as endpoint":      {"vpn.example.com", `is "vpn.example.com": expected an IP address without a port`},
-		"endpoint with port":         {"192.0.2.1:51820", `is "192.0.2.1:51820": expected an IP address without a port`},
-		"loopback endpoint":          {"127.0.0.1", "127.0.0.1 is in the loopback range"},
-		"unspecified endpoint":       {"0.0.0.0", "0.0.0.0 is the unspecified address"},
-		"link-local endpoint":        {"fe80::1%eth0", "fe80::1%eth0 is link-local"},
-		"endpoint inside a site":     {"10.2.0.4", "10.2.0.4 is inside network 10.2.0.0/16 of site aws"},
-		"endpoint inside the pool":   {"172.31.0.4", "172.31.0.4 is inside the link pool 172.31.0.0/16"},
+		"brackets and a port": {
+			"[2001:db8::1]:51820", `is "[2001:db8::1]:51820": expected an IP address without a port`,
+		},
+		"host name as endpoint":    {"vpn.example.com", `is "vpn.example.com": expected an IP address without a port`},
+		"endpoint with port":       {"192.0.2.1:51820", `is "192.0.2.1:51820": expected an IP address without a port`},
+		"loopback endpoint":        {"127.0.0.1", "127.0.0.1 is in the loopback range"},
+		"unspecified endpoint":     {"0.0.0.0", "0.0.0.0 is the unspecified address"},
+		"link-local endpoint":      {"fe80::1%eth0", "fe80::1%eth0 is link-local"},
+		"endpoint inside a site":   {"10.2.0.4", "10.2.0.4 is inside network 10.2.0.0/16 of site aws"},
+		"endpoint inside the pool": {"172.31.0.4", "172.31.0.4 is inside the link pool 172.31.0.0/16"},
 	} {
 		tests[name] = test{endpoint("aws-1", tt.endpoint), "router aws-1: endpoint " + tt.want}
 	}
