@@ -1,6 +1,7 @@
 package published_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -69,39 +70,33 @@ func TestExtractsAreWhole(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
-		call, body, served string
-		wrong              string // "" when it is as published
+		call         string // "" for the usual one, of an instance or an interface
+		body, served string
+		wrong        string // "" when it is as published
 	}{
 		"gcp, an update": {
 			call: "PUT " + instance + "?mostDisruptiveAllowedAction=REFRESH",
 			body: `{"canIpForward": true, "fingerprint": "YQ=="}`,
 		},
-		"gcp, misspelt": {
-			call: "PUT " + instance, body: `{"canIPForward": true}`, wrong: "body.canIPForward: unknown field",
-		},
+		"gcp, misspelt": {body: `{"canIPForward": true}`, wrong: "body.canIPForward: unknown field"},
 		"gcp, misspelt inside": {
-			call: "PUT " + instance,
 			body: `{"disks": [{"diskSizeGB": "1"}]}`, wrong: "body.disks[0].diskSizeGB: unknown field",
 		},
 		"gcp, a wrong type": {
-			call: "PUT " + instance, body: `{"canIpForward": "true"}`,
+			body:  `{"canIpForward": "true"}`,
 			wrong: `body.canIpForward: expected boolean, got "true"`,
 		},
 		"gcp, an array": {
-			call: "PUT " + instance, body: `{"networkInterfaces": {}}`,
+			body:  `{"networkInterfaces": {}}`,
 			wrong: `body.networkInterfaces: expected array, got {}`,
 		},
-		"gcp, null": {
-			call: "PUT " + instance, body: `{"canIpForward": null}`,
-			wrong: `body.canIpForward: expected boolean, got null`,
-		},
+		"gcp, null": {body: `{"canIpForward": null}`, wrong: `body.canIpForward: expected boolean, got null`},
 		"gcp, a wrong number": {
-			call:  "PUT " + instance,
 			body:  `{"networkInterfaces": [{"queueCount": 1.5}]}`,
 			wrong: `body.networkInterfaces[0].queueCount: expected integer int32, got 1.5`,
 		},
 		"gcp, no base64": {
-			call: "PUT " + instance, body: `{"fingerprint": "fp0"}`,
+			body:  `{"fingerprint": "fp0"}`,
 			wrong: `body.fingerprint: expected string byte, got "fp0"`,
 		},
 		"gcp, no such action": {
@@ -123,14 +118,13 @@ func TestRequests(t *testing.T) {
 		},
 		"gcp, no method":       {call: "PATCH " + instance, body: `{}`, wrong: "no method has this path"},
 		"gcp, a body too much": {call: "GET " + instance, body: `{}`, wrong: "compute.instances.get takes no body"},
-		"gcp, no JSON":         {call: "PUT " + instance, body: `{`, wrong: "the body is not JSON"},
+		"gcp, no JSON":         {body: `{`, wrong: "the body is not JSON"},
 		"gcp, as it was served": {
-			call:   "PUT " + instance,
 			body:   `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
 			served: `{"kind": "compute#instance", "futureField": [1e2], "disks": [{"futureInner": {}}]}`,
 		},
 		"gcp, never served": {
-			call: "PUT " + instance, body: `{"futureField": 1}`,
+			body:   `{"futureField": 1}`,
 			served: `{"futureField": 2}`, wrong: "body.futureField: unknown field",
 		},
 		"gcp, a route": {
@@ -142,23 +136,17 @@ func TestRequests(t *testing.T) {
 			call: "POST " + routes, body: `{"name": "a", "priority": 900}`,
 			wrong: "body.destRange: it is required",
 		},
-		"azure, an interface": {
-			call: "PUT " + nic, body: `{"location": "westeurope", "properties": {"enableIPForwarding": true}}`,
-		},
+		"azure, an interface": {body: `{"location": "westeurope", "properties": {"enableIPForwarding": true}}`},
 		"azure, misspelt": {
-			call:  "PUT " + nic,
 			body:  `{"properties": {"enableIpForwarding": true}}`,
 			wrong: "body.properties.enableIpForwarding: unknown field",
 		},
 		"azure, a wrong type": {
-			call:  "PUT " + nic,
 			body:  `{"properties": {"enableIPForwarding": 1}}`,
 			wrong: "body.properties.enableIPForwarding: expected boolean, got 1",
 		},
-		"azure, tags": {call: "PUT " + nic, body: `{"tags": {"a": "b"}}`},
-		"azure, a wrong tag": {
-			call: "PUT " + nic, body: `{"tags": {"a": true}}`, wrong: "body.tags.a: expected string, got true",
-		},
+		"azure, tags":        {body: `{"tags": {"a": "b"}}`},
+		"azure, a wrong tag": {body: `{"tags": {"a": true}}`, wrong: "body.tags.a: expected string, got true"},
 		"azure, no version": {
 			call: "PUT " + strings.Split(nic, "?")[0], body: `{}`,
 			wrong: "query parameter api-version is missing",
@@ -169,11 +157,10 @@ func TestRequests(t *testing.T) {
 		},
 		"azure, other capitals": {call: "GET " + strings.ReplaceAll(nic, "resourceGroups", "resourcegroups")},
 		"azure, read-only": {
-			call: "PUT " + nic, body: `{"name": "b"}`,
+			body:   `{"name": "b"}`,
 			served: `{"name": "a"}`, wrong: "body.name: it is read-only",
 		},
 		"azure, as served": {
-			call:   "PUT " + nic,
 			body:   `{"name": "a", "properties": {"macAddress": "0"}}`,
 			served: `{"name": "a", "properties": {"macAddress": "0"}}`,
 		},
@@ -194,11 +181,11 @@ func TestRequests(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api := published.GCP()
+			api, usual := published.GCP(), "PUT "+instance
 			if strings.HasPrefix(name, "azure") {
-				api = published.Azure()
+				api, usual = published.Azure(), "PUT "+nic
 			}
-			method, target, _ := strings.Cut(tt.call, " ")
+			method, target, _ := strings.Cut(cmp.Or(tt.call, usual), " ")
 			var served any
 			if tt.served != "" {
 				d := json.NewDecoder(strings.NewReader(tt.served))
@@ -223,50 +210,48 @@ func TestAnswers(t *testing.T) {
 		wrong  string
 	}{
 		"gcp, an operation": {
-			call: "PUT " + instance, status: 200,
-			body: `{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X"}]}}`,
+			status: 200,
+			body:   `{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X"}]}}`,
 		},
 		"gcp, no operation": {
-			call: "PUT " + instance, status: 200,
-			body: `{"canIpForward": true}`, wrong: "answer.canIpForward: unknown field",
+			status: 200,
+			body:   `{"canIpForward": true}`, wrong: "answer.canIpForward: unknown field",
 		},
 		"gcp, no status": {
-			call: "PUT " + instance, status: 200,
-			body: `{"status": "Succeeded"}`, wrong: "answer.status: expected one of DONE, PENDING, RUNNING",
+			status: 200,
+			body:   `{"status": "Succeeded"}`, wrong: "answer.status: expected one of DONE, PENDING, RUNNING",
 		},
 		"gcp, created": {
-			call: "PUT " + instance, status: 201, body: `{}`,
+			status: 201, body: `{}`,
 			wrong: "compute.instances.update does not answer with the status 201",
 		},
 		"gcp, of tomorrow": {call: "GET " + instance, status: 200, body: `{"futureField": 1}`},
 		"azure, an interface": {
-			call: "PUT " + nic, status: 201,
-			body: `{"properties": {"provisioningState": "Updating", "futureField": 1}}`,
+			status: 201,
+			body:   `{"properties": {"provisioningState": "Updating", "futureField": 1}}`,
 		},
-		"azure, nothing": {call: "PUT " + nic, status: 201, wrong: "the answer is not JSON: EOF"},
+		"azure, nothing": {status: 201, wrong: "the answer is not JSON: EOF"},
 		"azure, accepted": {
-			call: "PUT " + nic, status: 202,
-			wrong: "armnetwork.Interfaces.CreateOrUpdate does not answer with the status 202",
+			status: 202,
+			wrong:  "armnetwork.Interfaces.CreateOrUpdate does not answer with the status 202",
 		},
 		"azure, deleted": {call: "DELETE " + route, status: 204},
 		"azure, deleted, words": {
 			call: "DELETE " + route, status: 200, body: `{}`,
 			wrong: "armnetwork.Routes.Delete answers without a body",
 		},
-		"azure, an error": {
-			call: "PUT " + nic, status: 412, body: `{"error": {"code": "PreconditionFailed", "message": "m"}}`,
-		},
+		"azure, an error": {status: 412, body: `{"error": {"code": "PreconditionFailed", "message": "m"}}`},
 		"azure, no error": {
-			call: "PUT " + nic, status: 412, body: `{"code": "PreconditionFailed"}`,
+			status: 412, body: `{"code": "PreconditionFailed"}`,
 			wrong: "answer.code: unknown field",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api := published.GCP()
+			api, usual := published.GCP(), "PUT "+instance
 			if strings.HasPrefix(name, "azure") {
-				api = published.Azure()
+				api, usual = published.Azure(), "PUT "+nic
 			}
-			method, target, _ := strings.Cut(tt.call, " ")
+			method, target, _ := strings.Cut(cmp.Or(tt.call, usual), " ")
 			wrong := api.Answer(httptest.NewRequest(method, target, nil), tt.status, []byte(tt.body))
 			if tt.wrong == "" {
 				assert.Empty(t, wrong)
