@@ -54,73 +54,53 @@ func TestLinksThatWereThere(t *testing.T) {
 }
 
 func TestRefusesLinks(t *testing.T) {
+	const ours = "router aws-1: links.gcp-1: "
 	addresses := func(list ...string) mesh.Link { return mesh.Link{Addresses: list} }
-	for name, tt := range map[string]struct {
+	type test struct {
 		one, other mesh.Link
 		want       string
-	}{
-		"no prefix": {
-			addresses("172.31.20.9"), addresses(),
-			`router aws-1: links.gcp-1: address "172.31.20.9": expected an address and the length`,
-		},
-		"no room": {
-			addresses("172.31.20.9/32"), addresses(),
-			"router aws-1: links.gcp-1: address 172.31.20.9/32 has no room for the other end",
-		},
-		"huge": {
-			addresses("172.31.20.9/4"), addresses(),
-			"router aws-1: links.gcp-1: address 172.31.20.9/4 is in a network larger than /8",
-		},
-		"twice": {
-			addresses("172.31.20.9/31", "172.31.21.9/31"), addresses(),
-			"router aws-1: links.gcp-1: address 172.31.21.9/31 is the second of its family",
-		},
-		"one end only": {
-			addresses("172.31.20.9/24"), addresses(),
-			"router aws-1: links.gcp-1: address 172.31.20.9/24: router gcp-1 has none in links.aws-1",
-		},
+	}
+	tests := map[string]test{
 		"in a site": {
 			addresses("10.2.0.9/24"), addresses("10.2.0.8/24"),
-			"router aws-1: links.gcp-1: address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws",
+			ours + "address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws",
 		},
-		"other interface": {
-			mesh.Link{Interface: "tun0"},
-			addresses(),
-			`router aws-1: links.gcp-1: interface "tun0": expected up to 15 letters`,
+		"twice": {
+			one:  addresses("172.31.20.9/31", "172.31.21.9/31"),
+			want: ours + "address 172.31.21.9/31 is the second of its family",
 		},
-		"long interface": {
-			mesh.Link{Interface: "wg-to-google-cloud"},
-			addresses(),
-			`router aws-1: links.gcp-1: interface "wg-to-google-cloud"`,
-		},
-		"port": {
-			mesh.Link{ListenPort: 70000},
-			addresses(),
-			"router aws-1: links.gcp-1: port 70000: expected 1 to 65535",
-		},
-		"name of another": {
-			mesh.Link{Interface: "wg8"},
-			addresses(),
-			"router aws-1: the tunnels to office-2, gcp-1 are all interface wg8",
-		},
-		"port of another": {
-			mesh.Link{ListenPort: 51808},
-			addresses(),
-			"router aws-1: the tunnels to office-2, gcp-1 all listen on port 51808",
-		},
-		"port of BFD": {
-			mesh.Link{ListenPort: 3784},
-			addresses(),
-			"tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1 is BIRD's, for BFD: " +
-				"set listen_port in links, or another port_base",
-		},
+	}
+	for name, tt := range map[string]struct{ address, want string }{
+		"no prefix":    {"172.31.20.9", `"172.31.20.9": expected an address and the length`},
+		"no room":      {"172.31.20.9/32", "172.31.20.9/32 has no room for the other end"},
+		"huge":         {"172.31.20.9/4", "172.31.20.9/4 is in a network larger than /8"},
+		"one end only": {"172.31.20.9/24", "172.31.20.9/24: router gcp-1 has none in links.aws-1"},
 	} {
+		tests[name] = test{one: addresses(tt.address), want: ours + "address " + tt.want}
+	}
+	for name, tt := range map[string]struct{ device, want string }{
+		"other interface": {"tun0", ours + `interface "tun0": expected up to 15 letters`},
+		"long interface":  {"wg-to-google-cloud", ours + `interface "wg-to-google-cloud"`},
+		"name of another": {"wg8", "router aws-1: the tunnels to office-2, gcp-1 are all interface wg8"},
+	} {
+		tests[name] = test{one: mesh.Link{Interface: tt.device}, want: tt.want}
+	}
+	for name, tt := range map[string]struct {
+		port int
+		want string
+	}{
+		"port":            {70000, ours + "port 70000: expected 1 to 65535"},
+		"port of another": {51808, "router aws-1: the tunnels to office-2, gcp-1 all listen on port 51808"},
+		"port of BFD": {3784, "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1 is BIRD's, for BFD: " +
+			"set listen_port in links, or another port_base"},
+	} {
+		tests[name] = test{one: mesh.Link{ListenPort: tt.port}, want: tt.want}
+	}
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "field-case")
 			links(&m, "aws-1", "gcp-1", tt.one, tt.other)
-			err := m.Validate()
-			require.Error(t, err)
-			assert.Contains(t, err.Error(), tt.want)
+			require.ErrorContains(t, m.Validate(), tt.want)
 		})
 	}
 	m := load(t, "field-case")
