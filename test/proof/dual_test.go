@@ -3,9 +3,12 @@
 package proof_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestDualStack has two sites with IPv4 and IPv6 and one with IPv4 only: both
@@ -40,4 +43,77 @@ func onTheWire(t *testing.T, l lab) {
 		assert.NotContains(t, got, " via ", ask.host)
 	}
 	assert.Contains(t, l.in(t, "one-1", "ip route show default"), "metric 1024", "the lab gives a metric")
+}
+
+// inTheWay is what a host can have that its plan needs: how it came there, how it goes
+// again, and what the play says about it.
+var inTheWay = []struct{ comes, goes, says string }{
+	{
+		"systemd-run -q --unit=udp-thief perl -MSocket -e 'socket(S, PF_INET, SOCK_DGRAM, 0); " +
+			"bind(S, sockaddr_in(51801, INADDR_LOOPBACK)) or die; sleep 999'",
+		"systemctl stop udp-thief", "UDP 51801 is held by perl, pid ",
+	},
+	{"systemd-run -q --unit=tcp-thief iperf3 -s -p 179", "systemctl stop tcp-thief", "TCP 179 is held by iperf3, pid "},
+	{
+		"ip link add wg3 type veth peer name other", "ip link del wg3",
+		"wg3 is a veth interface that wgmesh.router did not make",
+	},
+	{
+		"mkdir -p -m 700 /etc/wireguard; umask 077; echo '[Interface]' >/etc/wireguard/wg1.conf",
+		"rm /etc/wireguard/wg1.conf",
+		"/etc/wireguard/wg1.conf was not made for this mesh",
+	},
+	{
+		"ip link add docker0 type veth peer name container; ip addr add 10.0.5.1/24 dev docker0", "ip link del docker0",
+		"10.0.5.0/24 of docker0 overlaps with 10.0.0.0/16 of site one",
+	},
+	{
+		"echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6",
+		"echo 0 >/proc/sys/net/ipv6/conf/default/disable_ipv6", "IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)",
+	},
+	{
+		"cp -p /etc/bird/bird.conf /run/bird.conf; echo 'protocol bgp uplink { disabled; local as 65000; " +
+			"neighbor 192.0.2.1 as 65001; }' >>/etc/bird/bird.conf",
+		"cat /run/bird.conf >/etc/bird/bird.conf",
+		"/etc/bird/bird.conf has a bgp protocol that wgmesh.router did not make",
+	},
+	{
+		"mount --bind /etc/bird /etc/bird; mount -o remount,bind,ro /etc/bird", "umount /etc/bird",
+		"/etc/bird: read-only file system",
+	},
+	{
+		"cp /etc/machine-id /run/id; mount --bind /run/id /etc/machine-id", "umount /etc/machine-id",
+		"the id of this machine is new at each boot (/etc/machine-id is in memory)",
+	},
+}
+
+// lookFirst has a router on which much is in the way: nothing is written on it, each
+// cause is told with its owner, and the others make their mesh.
+func lookFirst(t *testing.T, l lab) {
+	const host = "two-1"
+	for _, thing := range inTheWay {
+		l.in(t, host, thing.comes)
+	}
+	l.waitFor(t, host, "ss -ltn | grep -q ':179 ' && ss -lun | grep -q ':51801 '")
+	before, began := l.onRouters(t, state), time.Now()
+	for _, args := range [][]string{{"--check"}, nil} {
+		counts, out, err := l.play(t, args...)
+		require.Error(t, err, "the run is green")
+		assert.NotZero(t, counts[host]["failed"], tail(out))
+		assert.Contains(t, said(causes(t, out)), host)
+		assert.Zero(t, counts[host]["changed"], tail(out))
+		for _, thing := range inTheWay {
+			assert.Contains(t, out, thing.says)
+		}
+		after := l.onRouters(t, state)
+		if args == nil {
+			before, after = map[string]string{host: before[host]}, map[string]string{host: after[host]}
+		}
+		same(t, before, after)
+	}
+	l.waitFor(t, "node-one-a", "ping -c 1 -W 1 "+l.addresses(t)["node-three-a"].Address)
+	t.Logf("both runs and what is compared took %v", time.Since(began).Round(time.Second))
+	for _, thing := range slices.Backward(inTheWay) {
+		l.in(t, host, thing.goes)
+	}
 }
