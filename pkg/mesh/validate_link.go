@@ -297,3 +297,9 @@ func (n *network) checkHighest(p *Problems) {
 			n.pool6, num, num)
 	}
 }
+
+// interfaceName reports whether Linux, wg-quick and dotted sysctl keys all take s
+// as the name of an interface.
+func interfaceName(s string) bool {
+	return plan.Name{First: plan.Letters, Rest: plan.Alphanumeric + "_-", Most: 15}.Fits(s)
+}

@@ -8,6 +8,13 @@ const MaxID = 363
 // which is pkg/floor's.
 const OutsideTable = 157157
 
+// The ports on which BIRD listens on each router: BGP's of TCP (RFC 4271) and BFD's of UDP for
+// one hop (RFC 5881). With the mesh's configuration it does not on that of more hops.
+const (
+	BGPPort = 179
+	BFDPort = 3784
+)
+
 // Number returns the number of the tunnel between two routers. It depends on
 // their two ids alone, so it never moves when other routers come or go.
 // For a < b it is (b-1)(b-2)/2 + a: 1 for 1 and 2, then 2 and 3 for router 3.
