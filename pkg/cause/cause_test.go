@@ -69,48 +69,16 @@ func TestNew(t *testing.T) {
 func TestOf(t *testing.T) {
 	known := cause.New("TCP 179 is held by %s: stop it", "nginx: master")
 	one := func(found, do string) []cause.Cause { return []cause.Cause{{Found: found, Do: do}} }
-	tests := map[string]struct {
+	type test struct {
 		err  error
 		want []cause.Cause
-	}{
+	}
+	tests := map[string]test{
 		"a cause": {known, []cause.Cause{known}},
 		"a cause of a part": {
 			fmt.Errorf("tunnel 3 to a: %w", known),
 			one("tunnel 3 to a: TCP 179 is held by nginx: master", "stop it"),
 		},
-		"words": {
-			errors.New("x.key: mode 0644: chown root and chmod 600 it"),
-			one("x.key: mode 0644", "chown root and chmod 600 it"),
-		},
-		"no advice": {
-			errors.New("write x: no space left on device"), one("write x: no space left on device", ""),
-		},
-		"expected": {
-			errors.New(`port: expected an integer, got "x"`), one(`port: "x"`, "expected an integer"),
-		},
-		"expected, no value": {
-			errors.New("networks[1]: expected a network such as 10.1.0.0/16"),
-			one("networks[1]", "expected a network such as 10.1.0.0/16"),
-		},
-		"expected and what to do": {
-			errors.New("x: expected a regular file, found a symbolic link; remove it"),
-			one("x: expected a regular file, found a symbolic link", "remove it"),
-		},
-		"a longer word": {
-			errors.New("a: running b: runs_c: run9: RUN d"),
-			one("a: running b: runs_c: run9: RUN d", ""),
-		},
-		"the first advice": {
-			errors.New("a: b, so run c; stop d"), one("a: b", "run c; stop d"),
-		},
-		"a word and a sign": {errors.New("a: run: b"), one("a", "run: b")},
-		"a word at the end": {errors.New("a; wait"), one("a", "wait")},
-		"another alphabet":  {errors.New("é: runé"), one("é", "runé")},
-		"what was meant":    {errors.New("a: did you mean b?"), one("a", "did you mean b?")},
-		"expected twice": {
-			errors.New("a, expected b, found c, got d expected e"), one("a: c, got d expected e", "expected b"),
-		},
-		"expected nothing": {errors.New(" expected , got "), one("", "expected ")},
 		"joined": {
 			errors.Join(known, errors.Join(errors.New("a"), errors.New("b; run it"))),
 			[]cause.Cause{known, {Found: "a"}, {Found: "b", Do: "run it"}},
@@ -127,6 +95,31 @@ func TestOf(t *testing.T) {
 			one("found found found found found found fo... found found found found found found ",
 				strings.Repeat("look ", 7)+"look...ok look look look look look look look "),
 		},
+	}
+	for name, tt := range map[string]struct{ text, found, do string }{
+		"words": {
+			"x.key: mode 0644: chown root and chmod 600 it", "x.key: mode 0644", "chown root and chmod 600 it",
+		},
+		"no advice": {"write x: no space left on device", "write x: no space left on device", ""},
+		"expected":  {`port: expected an integer, got "x"`, `port: "x"`, "expected an integer"},
+		"expected, no value": {
+			"networks[1]: expected a network such as 10.1.0.0/16",
+			"networks[1]", "expected a network such as 10.1.0.0/16",
+		},
+		"expected and what to do": {
+			"x: expected a regular file, found a symbolic link; remove it",
+			"x: expected a regular file, found a symbolic link", "remove it",
+		},
+		"a longer word":     {"a: running b: runs_c: run9: RUN d", "a: running b: runs_c: run9: RUN d", ""},
+		"the first advice":  {"a: b, so run c; stop d", "a: b", "run c; stop d"},
+		"a word and a sign": {"a: run: b", "a", "run: b"},
+		"a word at the end": {"a; wait", "a", "wait"},
+		"another alphabet":  {"é: runé", "é", "runé"},
+		"what was meant":    {"a: did you mean b?", "a", "did you mean b?"},
+		"expected twice":    {"a, expected b, found c, got d expected e", "a: c, got d expected e", "expected b"},
+		"expected nothing":  {" expected , got ", "", "expected "},
+	} {
+		tests[name] = test{errors.New(tt.text), one(tt.found, tt.do)}
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
