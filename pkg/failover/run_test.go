@@ -40,31 +40,26 @@ type rig struct {
 	ended        chan struct{}
 }
 
-func (r *rig) see(up string)              { r.mu.Lock(); defer r.mu.Unlock(); r.up = up }
-func (r *rig) fail(table string, e error) { r.mu.Lock(); defer r.mu.Unlock(); r.fails[table] = e }
+// alone does something while the daemon does nothing.
+func (r *rig) alone(do func()) { r.mu.Lock(); defer r.mu.Unlock(); do() }
+
+func (r *rig) see(up string)              { r.alone(func() { r.up = up }) }
+func (r *rig) fail(table string, e error) { r.alone(func() { r.fails[table] = e }) }
+func (r *rig) slow(table string)          { r.alone(func() { r.slows[table] = true }) }
 
 // said is the journal, without how long things took.
-func (r *rig) said() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return seconds.ReplaceAllString(r.out.String(), "TIME")
+func (r *rig) said() (text string) {
+	r.alone(func() { text = seconds.ReplaceAllString(r.out.String(), "TIME") })
+	return text
 }
 
 var seconds = regexp.MustCompile(`\d+\.\d\d s`)
 
-func (r *rig) called(table string) int { r.mu.Lock(); defer r.mu.Unlock(); return r.calls[table] }
-
-func (r *rig) wholes() int { r.mu.Lock(); defer r.mu.Unlock(); return r.whole }
+func (r *rig) called(table string) (n int) { r.alone(func() { n = r.calls[table] }); return n }
 
 func (r *rig) Write(p []byte) (int, error) { r.mu.Lock(); defer r.mu.Unlock(); return r.out.Write(p) }
 
-func (r *rig) look(context.Context) *failover.Seen {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return seen(r.up)
-}
-
-func (r *rig) slow(table string) { r.mu.Lock(); defer r.mu.Unlock(); r.slows[table] = true }
+func (r *rig) look(context.Context) (s *failover.Seen) { r.alone(func() { s = seen(r.up) }); return s }
 
 // Gone is what of a partner's table goes to a router that is gone.
 func (r *rig) Gone(_ context.Context, table string) ([]netip.Prefix, error) {
@@ -115,8 +110,8 @@ func startAgain(t *testing.T, again time.Duration, more ...string) (r *rig, stop
 		Config: c, Look: r.look, Taker: r, Out: r, Every: time.Millisecond, Again: again,
 		// so that no attempt is given up because the machine is slow
 		Pace: cloud.Pace{First: 5 * time.Millisecond, Most: 10 * time.Millisecond}, Limit: time.Minute,
-		Fails: func(failure string) { r.mu.Lock(); defer r.mu.Unlock(); r.heard = append(r.heard, failure) },
-		Rests: func(tables []string) { r.mu.Lock(); defer r.mu.Unlock(); r.rests = strings.Join(tables, " ") },
+		Fails: func(failure string) { r.alone(func() { r.heard = append(r.heard, failure) }) },
+		Rests: func(tables []string) { r.alone(func() { r.rests = strings.Join(tables, " ") }) },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { d.Run(ctx); close(r.ended) }()
@@ -125,11 +120,18 @@ func startAgain(t *testing.T, again time.Duration, more ...string) (r *rig, stop
 	return r, stop
 }
 
+// wait waits until words are said.
 func (r *rig) wait(t *testing.T, words string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return strings.Contains(r.said(), words)
 	}, time.Minute, time.Millisecond, "%s\nwas not said in:\n%s", words, r.said())
+}
+
+// until waits until something is so. The daemon does nothing while it is asked.
+func (r *rig) until(t *testing.T, so func() bool) {
+	t.Helper()
+	require.Eventually(t, func() (is bool) { r.alone(func() { is = so() }); return is }, time.Minute, time.Millisecond)
 }
 
 func TestDaemonMovesOnce(t *testing.T) {
@@ -149,7 +151,7 @@ func TestDaemonTriesUntilItWorks(t *testing.T) {
 	r.wait(t, "rtb-a: moved")
 	r.fail("rtb-c", errors.New("rtb-c: ec2:DescribeRouteTables: connection refused"))
 	r.see("office-1")
-	require.Eventually(t, func() bool { return r.called("rtb-c") > 4 }, time.Minute, time.Millisecond)
+	r.until(t, func() bool { return r.calls["rtb-c"] > 4 })
 	const line = "aws-2 is down, but rtb-c: ec2:DescribeRouteTables: connection refused; trying until it works\n"
 	assert.Equal(t, 1, strings.Count(r.said(), line), r.said())
 	r.fail("rtb-c", nil)
@@ -163,14 +165,9 @@ func TestDaemonTriesUntilItWorks(t *testing.T) {
 // Whoever asks for the state of the router hears of a table that cannot be moved while it lasts.
 func TestDaemonTellsWhatLasts(t *testing.T) {
 	r, _ := start(t)
-	last := func() string {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return append([]string{""}, r.heard...)[len(r.heard)]
-	}
 	become := func(want string) {
 		t.Helper()
-		require.Eventually(t, func() bool { return last() == want }, time.Minute, time.Millisecond, want)
+		r.until(t, func() bool { return append([]string{""}, r.heard...)[len(r.heard)] == want })
 	}
 	r.wait(t, "rtb-a: moved")
 	r.fail("rtb-c", errors.New("denied (request 1)"))
@@ -189,20 +186,17 @@ func TestDaemonTellsWhatRests(t *testing.T) {
 	r, _ := start(t)
 	become := func(want string) {
 		t.Helper()
-		require.Eventually(t, func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.rests == want },
-			time.Minute, time.Millisecond, want)
+		r.until(t, func() bool { return r.rests == want })
 	}
 	become("rtb-a")
 	r.slow("rtb-c")
 	r.see("office-1 aws-2~")
 	r.wait(t, "aws-2 is drained: taking rtb-c\n")
-	require.Eventually(t, func() bool { return r.called("rtb-c") == 1 }, time.Minute, time.Millisecond)
+	r.until(t, func() bool { return r.calls["rtb-c"] == 1 })
 	become("rtb-a")
 	r.see(all)
 	r.wait(t, "aws-2 is up again\n")
-	r.mu.Lock()
-	r.slows["rtb-c"] = false
-	r.mu.Unlock()
+	r.alone(func() { r.slows["rtb-c"] = false })
 	r.see("office-1 aws-2~")
 	become("rtb-a rtb-c")
 	r.see("")
@@ -232,7 +226,7 @@ func TestDaemonForgetsWhatIsCalledOff(t *testing.T) {
 	hangs := func() {
 		t.Helper()
 		calls := r.called("rtb-c")
-		require.Eventually(t, func() bool { return r.called("rtb-c") > calls }, time.Minute, time.Millisecond)
+		r.until(t, func() bool { return r.calls["rtb-c"] > calls })
 	}
 	r.slow("rtb-c")
 	hangs()
@@ -250,21 +244,17 @@ func TestDaemonLeavesAloneWhatIsDone(t *testing.T) {
 	r, _ := start(t)
 	r.wait(t, "rtb-a: moved")
 	foreign := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
-	r.mu.Lock()
-	r.failed["rtb-c"] = foreign
-	r.mu.Unlock()
+	r.alone(func() { r.failed["rtb-c"] = foreign })
 	r.fail("rtb-c", errors.New("rtb-c: 10.9.0.0/16: it goes to tgw-1 (request 1)"))
 	r.see("office-1")
-	last := func() []netip.Prefix { r.mu.Lock(); defer r.mu.Unlock(); return r.only["rtb-c"] }
-	require.Eventually(t, func() bool { return r.called("rtb-c") > 2 }, time.Minute, time.Millisecond)
+	last := func() (of []netip.Prefix) { r.alone(func() { of = r.only["rtb-c"] }); return of }
+	r.until(t, func() bool { return r.calls["rtb-c"] > 2 })
 	assert.Equal(t, foreign, last())
 	r.fail("rtb-c", errors.New("rtb-c: 10.9.0.0/16: it goes to tgw-1 (request 2)"))
 	calls := r.called("rtb-c")
-	require.Eventually(t, func() bool { return r.called("rtb-c") > calls+2 }, time.Minute, time.Millisecond)
+	r.until(t, func() bool { return r.calls["rtb-c"] > calls+2 })
 	assert.Equal(t, 1, strings.Count(r.said(), "it goes to tgw-1"), r.said())
-	r.mu.Lock()
-	delete(r.failed, "rtb-c") // not about a network
-	r.mu.Unlock()
+	r.alone(func() { delete(r.failed, "rtb-c") }) // not about a network
 	r.fail("rtb-c", errors.New("rtb-c: ec2:ReplaceRoute: UnauthorizedOperation"))
 	r.wait(t, "aws-2 is down, but rtb-c: ec2:ReplaceRoute: UnauthorizedOperation; trying until it works\n")
 	assert.Equal(t, foreign, last())
@@ -275,16 +265,14 @@ func TestDaemonLooksAtAllOfItsOwn(t *testing.T) {
 	r, _ := start(t)
 	r.wait(t, "rtb-a: moved")
 	foreign := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
-	r.mu.Lock()
-	r.failed["rtb-a"] = foreign
-	r.whole = 0
-	r.mu.Unlock()
+	r.alone(func() { r.failed["rtb-a"], r.whole = foreign, 0 })
 	r.fail("rtb-a", errors.New("rtb-a: 10.9.0.0/16: it goes to tgw-1"))
 	for _, up := range []string{"office-1", all, "office-1"} { // each fall of the partner is a new order
-		before := r.wholes()
+		before := 0
+		r.alone(func() { before = r.whole })
 		r.see(up)
 		if up != all {
-			require.Eventually(t, func() bool { return r.wholes() > before }, time.Minute, time.Millisecond)
+			r.until(t, func() bool { return r.whole > before })
 		} else {
 			r.wait(t, "aws-2 is up again")
 		}
@@ -314,7 +302,7 @@ func TestDaemonIsCalledOff(t *testing.T) {
 	r.slow("rtb-c")
 	r.see("office-1")
 	r.wait(t, "taking rtb-c\n")
-	require.Eventually(t, func() bool { return r.called("rtb-c") == 1 }, time.Minute, time.Millisecond)
+	r.until(t, func() bool { return r.calls["rtb-c"] == 1 })
 	r.see(all)
 	r.wait(t, "aws-2 is up again")
 	time.Sleep(50 * time.Millisecond)
@@ -432,15 +420,12 @@ func TestDaemonTakesBlackholes(t *testing.T) {
 	r.wait(t, "rtb-a: moved")
 	r.see("office-1")
 	r.wait(t, "aws-2 is down: rtb-c: moved (TIME)\n")
-	looked := func() int { r.mu.Lock(); defer r.mu.Unlock(); return r.looks["rtb-c"] }
-	require.Eventually(t, func() bool { return looked() > 1 }, time.Minute, time.Millisecond)
+	r.until(t, func() bool { return r.looks["rtb-c"] > 1 })
 	calls := r.called("rtb-c")
 	assert.Equal(t, 1, calls, "what lives keeps it")
 	gone := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
-	r.mu.Lock()
-	r.gone = gone
-	r.mu.Unlock()
-	require.Eventually(t, func() bool { return r.called("rtb-c") > calls }, time.Minute, time.Millisecond)
+	r.alone(func() { r.gone = gone })
+	r.until(t, func() bool { return r.calls["rtb-c"] > calls })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	assert.Equal(t, gone, r.only["rtb-c"])
