@@ -176,24 +176,12 @@ routes:
   type: list
   elements: dict
   contains:
-    table:
-      description: The route table.
-      type: str
-    prefix:
-      description: The network.
-      type: str
-    via:
-      description: Where it goes to. In words if that is not a router.
-      type: str
-    priority:
-      description: On GCP its priority.
-      type: int
-    name:
-      description: On Azure and GCP the route's name.
-      type: str
-    trouble:
-      description: Why the route carries no traffic, in the cloud's words.
-      type: str
+    table: {description: The route table., type: str}
+    prefix: {description: The network., type: str}
+    via: {description: Where it goes to. In words if that is not a router., type: str}
+    priority: {description: On GCP its priority., type: int}
+    name: {description: On Azure and GCP the route's name., type: str}
+    trouble: {description: "Why the route carries no traffic, in the cloud's words.", type: str}
   sample: [{table: rtb-0123456789abcdef0, prefix: 10.0.0.0/16, via: eni-0123456789abcdef0}]
 verified:
   description: Whether the module has read from the cloud that all of I(prefixes) are as I(state) requires.

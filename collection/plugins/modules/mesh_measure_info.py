@@ -71,45 +71,19 @@ options:
         description: The path outside the tunnel.
         type: dict
         suboptions: &way
-          address:
-            description: The address that was measured. Empty when there is none.
-            type: str
-          sent:
-            description: Pings sent; C(0) when none was.
-            type: int
-          received:
-            description: Pings that were answered.
-            type: int
-          min:
-            description: The least round-trip time in milliseconds.
-            type: float
-          avg:
-            description: The average.
-            type: float
-          max:
-            description: The most.
-            type: float
-          mdev:
-            description: The deviation, as ping has it.
-            type: float
-          ping_error:
-            description: The message of ping when it could not send.
-            type: str
-          mbits:
-            description: Throughput received by the peer in Mbit/s. C(0) when it is not known.
-            type: float
-          retransmits:
-            description: Segments that TCP sent again.
-            type: int
-          blocked:
-            description: Whether the port of the iperf3 server lets nobody in.
-            type: bool
-          missing:
-            description: The router that has no iperf3.
-            type: str
-          throughput_error:
-            description: Why there is no throughput otherwise.
-            type: str
+          address: {description: The address that was measured. Empty when there is none., type: str}
+          sent: {description: Pings sent; C(0) when none was., type: int}
+          received: {description: Pings that were answered., type: int}
+          min: {description: The least round-trip time in milliseconds., type: float}
+          avg: {description: The average., type: float}
+          max: {description: The most., type: float}
+          mdev: {description: "The deviation, as ping has it.", type: float}
+          ping_error: {description: The message of ping when it could not send., type: str}
+          mbits: {description: Throughput received by the peer in Mbit/s. C(0) when it is not known., type: float}
+          retransmits: {description: Segments that TCP sent again., type: int}
+          blocked: {description: Whether the port of the iperf3 server lets nobody in., type: bool}
+          missing: {description: The router that has no iperf3., type: str}
+          throughput_error: {description: Why there is no throughput otherwise., type: str}
       inside:
         description: The path inside the tunnel.
         type: dict

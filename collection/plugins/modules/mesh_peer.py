@@ -49,26 +49,11 @@ options:
     elements: dict
     default: []
     suboptions:
-      tunnel:
-        description: Number of the tunnel.
-        type: int
-        required: true
-      from:
-        description: The router that sealed it.
-        type: str
-        required: true
-      to:
-        description: The router that can open it. Envelopes to others are ignored.
-        type: str
-        required: true
-      generation:
-        description: Generation of the key. It grows with every new key.
-        type: int
-        required: true
-      sealed:
-        description: The envelope, base64.
-        type: str
-        required: true
+      tunnel: {description: Number of the tunnel., type: int, required: true}
+      from: {description: The router that sealed it., type: str, required: true}
+      to: {description: The router that can open it. Envelopes to others are ignored., type: str, required: true}
+      generation: {description: Generation of the key. It grows with every new key., type: int, required: true}
+      sealed: {description: "The envelope, base64.", type: str, required: true}
   gate_file:
     description: The plan that M(wgmesh.router.mesh_gate) left.
     type: path
@@ -178,21 +163,11 @@ envelopes:
   type: list
   elements: dict
   contains:
-    tunnel: &tunnel
-      description: Number of the tunnel.
-      type: int
-    from:
-      description: Name of this router.
-      type: str
-    to:
-      description: Name of the router that can open it.
-      type: str
-    generation: &generation
-      description: Generation of the key.
-      type: int
-    sealed:
-      description: The envelope itself, 1560 characters.
-      type: str
+    tunnel: &tunnel {description: Number of the tunnel., type: int}
+    from: {description: Name of this router., type: str}
+    to: {description: Name of the router that can open it., type: str}
+    generation: &generation {description: Generation of the key., type: int}
+    sealed: {description: "The envelope itself, 1560 characters.", type: str}
 psks:
   description: The pre-shared key that this router holds for the tunnel, by its id.
   returned: unless I(state=known)
@@ -219,13 +194,9 @@ known:
   contains:
     tunnel: *tunnel
     peer: *peer
-    psk_id:
-      description: As in C(psks).
-      type: str
+    psk_id: {description: As in C(psks)., type: str}
     generation: *generation
-    peer_public_key:
-      description: The public key at the other end that it is bound to.
-      type: str
+    peer_public_key: {description: The public key at the other end that it is bound to., type: str}
   sample: [{tunnel: 2, peer: azure-1, psk_id: 3f2a9c11, generation: 1790000000000, peer_public_key: pFG3Dy4tXk...}]
 pending:
   description: What the tunnel still waits for.

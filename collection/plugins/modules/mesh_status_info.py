@@ -213,18 +213,10 @@ options:
     elements: dict
     default: []
     suboptions:
-      tunnel:
-        description: The interface.
-        type: str
-      peer:
-        description: The name of the router at the other end.
-        type: str
-      reason:
-        description: The reason for the wait.
-        type: str
-      refused:
-        description: Whether an answer of the peer was refused.
-        type: bool
+      tunnel: {description: The interface., type: str}
+      peer: {description: The name of the router at the other end., type: str}
+      reason: {description: The reason for the wait., type: str}
+      refused: {description: Whether an answer of the peer was refused., type: bool}
   ping:
     description:
       - Whether to ping. Without pings, only handshakes, sessions and routes count, which is what a change of routing
@@ -389,15 +381,9 @@ ages:
   type: list
   elements: dict
   contains:
-    what:
-      description: C(private_key), C(preshared_key), C(image), C(drain) or C(waiting_change).
-      type: str
-    peer:
-      description: The router at the other end, for a pre-shared key.
-      type: str
-    seconds:
-      description: The age.
-      type: int
+    what: {description: "C(private_key), C(preshared_key), C(image), C(drain) or C(waiting_change).", type: str}
+    peer: {description: "The router at the other end, for a pre-shared key.", type: str}
+    seconds: {description: The age., type: int}
 reboot_required:
   description:
     - Whether the system asks for a reboot (C(/run/reboot-required)), or a newer kernel of the same flavour is installed

@@ -147,21 +147,11 @@ defeated:
   type: list
   elements: dict
   contains:
-    key:
-      description: The parameter.
-      type: str
-    want:
-      description: The value of the profile.
-      type: str
-    found:
-      description: The value it will have, or has.
-      type: str
-    by:
-      description: The file, or the interface, that has it.
-      type: str
-    reason:
-      description: Why it wins, and what to do.
-      type: str
+    key: {description: The parameter., type: str}
+    want: {description: The value of the profile., type: str}
+    found: {description: "The value it will have, or has.", type: str}
+    by: {description: "The file, or the interface, that has it.", type: str}
+    reason: {description: "Why it wins, and what to do.", type: str}
   sample:
     - key: net.ipv4.ip_forward
       want: "1"
@@ -211,13 +201,7 @@ worked_over:
   elements: dict
   sample: [{peer: aws-1, name: wg20, address: 100.64.0.41}]
   contains:
-    peer:
-      description: The name that the router had when that change began.
-      type: str
-    name:
-      description: The interface.
-      type: str
-    address:
-      description: The address of the router in the tunnel.
-      type: str
+    peer: {description: The name that the router had when that change began., type: str}
+    name: {description: The interface., type: str}
+    address: {description: The address of the router in the tunnel., type: str}
 """

@@ -87,26 +87,11 @@ options:
     elements: dict
     default: []
     suboptions:
-      tunnel:
-        description: Number of the tunnel.
-        type: int
-        required: true
-      from:
-        description: Name of the initiator.
-        type: str
-        required: true
-      to:
-        description: Name of the responder.
-        type: str
-        required: true
-      generation:
-        description: Generation of the key.
-        type: int
-        required: true
-      sealed:
-        description: The envelope itself.
-        type: str
-        required: true
+      tunnel: {description: Number of the tunnel., type: int, required: true}
+      from: {description: Name of the initiator., type: str, required: true}
+      to: {description: Name of the responder., type: str, required: true}
+      generation: {description: Generation of the key., type: int, required: true}
+      sealed: {description: The envelope itself., type: str, required: true}
   directory:
     description:
       - The store of this router's pre-shared keys. It is made with mode C(0700) when it is missing.
@@ -228,21 +213,11 @@ envelopes:
   type: list
   elements: dict
   contains:
-    tunnel: &tunnel
-      description: Number of the tunnel.
-      type: int
-    from:
-      description: Name of this router.
-      type: str
-    to:
-      description: Name of the router that can open it.
-      type: str
-    generation: &generation
-      description: Generation of the key.
-      type: int
-    sealed:
-      description: The envelope itself, 1560 characters.
-      type: str
+    tunnel: &tunnel {description: Number of the tunnel., type: int}
+    from: {description: Name of this router., type: str}
+    to: {description: Name of the router that can open it., type: str}
+    generation: &generation {description: Generation of the key., type: int}
+    sealed: {description: "The envelope itself, 1560 characters.", type: str}
   sample: [{tunnel: 20, from: office-2, to: gcp-1, generation: 1763890000123, sealed: 3q2+7wABAgME...}]
 psks:
   description: The keys that this router holds, for the tunnels that I(state) handles.
@@ -268,13 +243,9 @@ known:
   contains:
     tunnel: *tunnel
     peer: *peer
-    psk_id:
-      description: As in C(psks).
-      type: str
+    psk_id: {description: As in C(psks)., type: str}
     generation: *generation
-    peer_public_key:
-      description: The public key at the other end that it is bound to.
-      type: str
+    peer_public_key: {description: The public key at the other end that it is bound to., type: str}
   sample: [{tunnel: 20, peer: gcp-1, psk_id: 5f0c91aa, generation: 1763890000123, peer_public_key: pFG3Dy4tXk...}]
 pending:
   description: Tunnels whose key has to wait, although the peer is in the run. Their present keys are left alone.
@@ -332,13 +303,7 @@ worked_over:
   elements: dict
   sample: [{peer: aws-1, name: wg20, address: 100.64.0.41}]
   contains:
-    peer:
-      description: The name that the router had when that change began.
-      type: str
-    name:
-      description: The interface.
-      type: str
-    address:
-      description: The address of the router in the tunnel.
-      type: str
+    peer: {description: The name that the router had when that change began., type: str}
+    name: {description: The interface., type: str}
+    address: {description: The address of the router in the tunnel., type: str}
 """

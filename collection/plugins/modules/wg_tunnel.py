@@ -364,13 +364,7 @@ worked_over:
   elements: dict
   sample: [{peer: aws-1, name: wg20, address: 100.64.0.41}]
   contains:
-    peer:
-      description: The name that the router had when that change began.
-      type: str
-    name:
-      description: The interface.
-      type: str
-    address:
-      description: The address of the router in the tunnel.
-      type: str
+    peer: {description: The name that the router had when that change began., type: str}
+    name: {description: The interface., type: str}
+    address: {description: The address of the router in the tunnel., type: str}
 """
