@@ -164,8 +164,7 @@ type documented struct {
 // readDocumented reads the documentation of a plugin, by its path without an ending.
 func readDocumented(t *testing.T, plugin string) documented {
 	t.Helper()
-	raw, err := os.ReadFile("../collection/plugins/" + plugin + ".py")
-	require.NoError(t, err)
+	raw := must.Get(os.ReadFile("../collection/plugins/" + plugin + ".py"))(t)
 	m := regexp.MustCompile(`(?s)DOCUMENTATION = r"""(.*?)"""`).FindSubmatch(raw)
 	require.NotNil(t, m, "no DOCUMENTATION")
 	var doc documented

@@ -150,8 +150,7 @@ func TestControllerOutOfReach(t *testing.T) {
 	good := &awx{key: hostKey, hosts: map[string]string{"azure-1": "127.0.0.1"}}
 
 	t.Run("nobody listens", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
+		listener := must.Get(net.Listen("tcp", "127.0.0.1:0"))(t)
 		address := listener.Addr().String()
 		require.NoError(t, listener.Close())
 		line := call(t, 75, "https://"+address+callback, nil, "")

@@ -271,7 +271,6 @@ func TestAbsent(t *testing.T) {
 	for _, path := range []string{r.want.PrivateKey, r.want.SealingKey, r.want.Identity} {
 		assert.NoFileExists(t, path)
 	}
-	again, err := r.plan()
-	require.NoError(t, err)
+	again := must.Get(r.plan())(t)
 	assert.True(t, again.Empty())
 }

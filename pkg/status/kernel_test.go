@@ -44,8 +44,7 @@ func TestEchoMessage(t *testing.T) {
 		"", "odd", "even", "\xff\xff\xff\xff\xff\xff\xff\xff", string(make([]byte, reachProbe)),
 	} {
 		body := &icmp.Echo{ID: 0xfedc, Seq: 2, Data: []byte(payload)}
-		four, err := (&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: body}).Marshal(nil)
-		require.NoError(t, err)
+		four := must.Get((&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: body}).Marshal(nil))(t)
 		got := echoMessage(request4, 0xfedc, 2, []byte(payload), nil)
 		assert.Equal(t, four, got)
 		_, ok := payloadOf(got, request4, 0xfedd)

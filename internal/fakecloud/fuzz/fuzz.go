@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
@@ -85,8 +85,7 @@ func Same(t *testing.T, want, have map[string]json.RawMessage, but ...string) {
 // compact is a JSON value in the one way in which json.Marshal writes it.
 func compact(t *testing.T, raw json.RawMessage) string {
 	t.Helper()
-	out, err := json.Marshal(raw)
-	require.NoError(t, err)
+	out := must.Get(json.Marshal(raw))(t)
 	return string(out)
 }
 
