@@ -41,67 +41,56 @@ func judged(saved string) (problems, warnings []string) {
 }
 
 func TestFilters(t *testing.T) {
-	const nat, forward = "*nat\n:POSTROUTING ACCEPT [0:0]\n", "*filter\n:FORWARD ACCEPT [0:0]\n"
-	tests := map[string]struct {
-		saved             string
-		problems, warning string
+	const forward, nat = "iptables", "iptables -t nat"
+	begins := map[string]string{
+		forward: "*filter\n:FORWARD ACCEPT [0:0]\n", nat: "*nat\n:POSTROUTING ACCEPT [0:0]\n:K - [0:0]\n",
+	}
+	const meant, first = ": see that it is meant", ": put a rule that accepts it first"
+	for name, tt := range map[string]struct {
+		table, rule      string // the last one is told
+		problem, warning string // behind the rule
 	}{
-		"drops": {
-			saved: forward + "-A FORWARD -i wg+ -j DROP\n",
-			problems: "iptables: -A FORWARD -i wg+ -j DROP drops icmp from 10.0.0.0/16 to 10.1.0.0/16: " +
-				"put a rule that accepts it first",
-		},
+		"drops": {forward, "FORWARD -i wg+ -j DROP", "drops icmp from 10.0.0.0/16 to 10.1.0.0/16" + first, ""},
 		"rewrites": {
-			saved: nat + "-A POSTROUTING -o eth0 -j MASQUERADE\n",
-			problems: "iptables -t nat: -A POSTROUTING -o eth0 -j MASQUERADE rewrites packets from 10.0.0.0/16 to " +
-				"10.1.0.0/16: leave them out of it",
+			nat, "POSTROUTING -o eth0 -j MASQUERADE",
+			"rewrites packets from 10.0.0.0/16 to 10.1.0.0/16: leave them out of it", "",
 		},
 		"drops a part": {
-			saved: forward + "-A FORWARD -s 10.0.7.0/24 -j DROP\n",
-			warning: "iptables: -A FORWARD -s 10.0.7.0/24 -j DROP drops a part of what goes between sites: " +
-				"see that it is meant",
+			forward, "FORWARD -s 10.0.7.0/24 -j DROP", "", "drops a part of what goes between sites" + meant,
 		},
 		"rewrites a part": {
-			saved: nat + "-A POSTROUTING -s 10.0.7.0/24 -j MASQUERADE\n",
-			warning: "iptables -t nat: -A POSTROUTING -s 10.0.7.0/24 -j MASQUERADE rewrites a part of what goes " +
-				"between sites: see that it is meant",
+			nat, "POSTROUTING -s 10.0.7.0/24 -j MASQUERADE", "", "rewrites a part of what goes between sites" + meant,
 		},
 		"may drop all the rest": {
-			saved: forward + "-A FORWARD -m set --match-set s src -j ACCEPT\n-A FORWARD -j REJECT\n",
-			warning: "iptables: -A FORWARD -j REJECT may drop what goes between sites: " +
-				"put a rule that accepts it first",
+			forward, "FORWARD -m set --match-set s src -j ACCEPT\n-A FORWARD -j REJECT",
+			"", "may drop what goes between sites" + first,
 		},
 		"may rewrite all the rest": {
-			saved: nat + "-A POSTROUTING -m set --match-set s src -j ACCEPT\n-A POSTROUTING -j MASQUERADE\n",
-			warning: "iptables -t nat: -A POSTROUTING -j MASQUERADE may rewrite what goes between sites: " +
-				"put a rule that accepts it first",
+			nat, "POSTROUTING -m set --match-set s src -j ACCEPT\n-A POSTROUTING -j MASQUERADE",
+			"", "may rewrite what goes between sites" + first,
 		},
 		"some by their length": {
-			saved: forward + "-A FORWARD -m length --length 200:65535 -j DROP\n",
-			warning: "iptables: -A FORWARD -m length --length 200:65535 -j DROP may drop some of what goes between " +
-				"sites: see that it is meant",
+			forward, "FORWARD -m length --length 200:65535 -j DROP",
+			"", "may drop some of what goes between sites" + meant,
 		},
 		"all to a program": {
-			saved: forward + "-A FORWARD -j NFQUEUE --queue-num 0\n",
-			warning: "iptables: -A FORWARD -j NFQUEUE --queue-num 0 may drop some of what goes between sites: " +
-				"see that it is meant",
+			forward, "FORWARD -j NFQUEUE --queue-num 0", "", "may drop some of what goes between sites" + meant,
 		},
-		"a list of the bad": {saved: forward + "-A FORWARD -m set --match-set bad src -j DROP\n"},
+		"a list of the bad": {forward, "FORWARD -m set --match-set bad src -j DROP", "", ""},
 		"kube-proxy": {
-			saved: nat + ":K - [0:0]\n-A POSTROUTING -j K\n-A K -m mark ! --mark 0x4000/0x4000 -j RETURN\n" +
-				"-A K -j MASQUERADE\n",
+			nat, "POSTROUTING -j K\n-A K -m mark ! --mark 0x4000/0x4000 -j RETURN\n-A K -j MASQUERADE", "", "",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
-			problems, warnings := judged(tt.saved)
+			problems, warnings := judged(begins[tt.table] + "-A " + tt.rule + "\n")
+			rules := strings.Split(tt.rule, "\n-A ")
 			one := func(text string) (out []string) {
 				if text != "" {
-					out = append(out, text)
+					out = append(out, tt.table+": -A "+rules[len(rules)-1]+" "+text)
 				}
 				return out
 			}
-			assert.Equal(t, one(tt.problems), problems)
+			assert.Equal(t, one(tt.problem), problems)
 			assert.Equal(t, one(tt.warning), warnings)
 		})
 	}
