@@ -176,6 +176,7 @@ PLAYS = {"IMAGE": """
     - ansible.builtin.set_fact: {mesh_site: aws, mesh_report_file: '{{ playbook_dir }}/report', cacheable: true}
 """}
 
+ROLE_VARS = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
 FACTS = "{{ ansible_facts.default_ipv4.address }}"
 SITES = {"azure": {"as": 65020, "networks": ["10.1.0.0/16"]}, "aws": {"as": 65030, "networks": "10.2.0.0/16", "transit": False}}
 
@@ -310,11 +311,16 @@ class Test(unittest.TestCase):
         # As the table has it, on one line again.
         return done.returncode, " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
 
+    def ends(self, want, tree, *args):
+        """What a run says that ends with that status."""
+        code, out = self.play(tree, *args)
+        self.assertEqual(want, code, out)
+        return out
+
     def test_named_by_the_inventory(self):
         """The drain had no host then, nothing was removed, and the end said that it had been."""
         for name in ("add", "remove"):
-            code, out = self.play(inventory(everywhere={"mesh_" + name: "aws-1"}), "wgmesh.router." + name)
-            self.assertEqual(2, code, out)
+            out = self.ends(2, inventory(everywhere={"mesh_" + name: "aws-1"}), "wgmesh.router." + name)
             self.assertIn("mesh_%s: got aws-1 from the inventory, expected it on the command line: -e mesh_%s=aws-1" % (name, name), out)
 
     def test_vault_of_others(self):
@@ -350,23 +356,18 @@ class Test(unittest.TestCase):
         tree["all"]["children"]["azure"]["hosts"]["old"] = {"mesh_id": 3, "mesh_state": "absent"}
         told, _, _ = self.filters(tree, [])
         self.assertEqual([], told)
-        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
-        code, out = self.play(tree, "SITE", "--limit", "azure-1", "-e", "role_vars=%s mesh_group=routers" % role_vars)
-        self.assertEqual(0, code, out)
+        out = self.ends(0, tree, "SITE", "--limit", "azure-1", "-e", "role_vars=%s mesh_group=routers" % ROLE_VARS)
         self.assertIn("its site has [azure-1]", out)
 
     def test_guard(self):
         """From the first router's last step to its confirmation all others have that step, and the look at what worked."""
-        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
         for routers, forks, want in ((1, 5, 120), (7, 5, 138), (7, 1, 180), (100, 5, 417), (100, 50, 417), (100, 2, 610)):
             tree = {"all": {"hosts": {"router-%d" % i: {} for i in range(routers)}}}
-            code, out = self.play(tree, "GUARD", "-f", str(forks), "-e", "role_vars=%s" % role_vars)
-            self.assertEqual(0, code, out)
+            out = self.ends(0, tree, "GUARD", "-f", str(forks), "-e", "role_vars=%s" % ROLE_VARS)
             self.assertIn("it waits %d s" % want, out)
 
     def test_seen(self):
         """What waits when a later step found that the change is settled is another run's."""
-        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
         seen = {"a/1": ["", "a/1"], "a/2": ["a/1", "a/2", None], "b/2": ["b/2", ""], "": ["", None]}
 
         def answers(changes):
@@ -376,14 +377,12 @@ class Test(unittest.TestCase):
         # One that failed before a step had seen anything confirms no more than what was there then.
         seen["c/1"] = []
         hosts["router-%d" % len(hosts)] = {"__mesh_sealed": {"armed": True, "change": "c/1"}, "__mesh_links": {"answers": {"step-1": {"failed": True}}}}
-        code, out = self.play({"all": {"hosts": {**hosts, "router-9": {}}}}, "SEEN", "-e", "role_vars=%s" % role_vars)
-        self.assertEqual(0, code, out)
+        out = self.ends(0, {"all": {"hosts": {**hosts, "router-9": {}}}}, "SEEN", "-e", "role_vars=%s" % ROLE_VARS)
         for i, want in [*enumerate(seen), (9, "")]:
             self.assertIn('ok: [router-%d] => { "msg": "it confirms [%s]" }' % (i, want), out)
 
     def test_renamed(self):
         """Routers that got another name in the same run were not missed when the change cut them off."""
-        role_vars = pathlib.Path(__file__).parents[2] / "roles/mesh/vars/main.yml"
 
         def end(peer, name, address):
             return {"peer": peer, "name": name, "address": address}
@@ -408,8 +407,7 @@ class Test(unittest.TestCase):
             }
             for i, (tunnels, before, _want) in enumerate(cases)
         }  # fmt: skip
-        code, out = self.play({"all": {"hosts": hosts}}, "KEPT", "-e", "role_vars=%s" % role_vars, "-e", '{"__mesh_dropped": []}')
-        self.assertEqual(0, code, out)
+        out = self.ends(0, {"all": {"hosts": hosts}}, "KEPT", "-e", "role_vars=%s" % ROLE_VARS, "-e", '{"__mesh_dropped": []}')
         for i, (_tunnels, _before, want) in enumerate(cases):
             self.assertIn('ok: [router-%d] => { "msg": "it keeps [%s]" }' % (i, want), out)
 
@@ -498,8 +496,7 @@ class Test(unittest.TestCase):
                     self.assertIn("no host of this run is to be a router (", out)
 
     def test_run(self):
-        code, out = self.play(ACCEPTED["mesh_group for all"][0], "SHOW")
-        self.assertEqual(0, code, out)
+        out = self.ends(0, ACCEPTED["mesh_group for all"][0], "SHOW")
         for name, present in {"azure-1": True, "aws-1": True, "db-1": False}.items():
             self.assertEqual(present, '"router %s"' % name in out, out)
 
@@ -526,22 +523,19 @@ class Test(unittest.TestCase):
                     code, out = self.play(inventory(), play, *args)
                     self.assertNotEqual(0, code, out)
                     self.assertIn("the tags of this run (%s" % ("net)" if args[1] == "net" else "all, untagged)"), out)
-        code, out = self.play(inventory(), "TAGGED", "--tags", "net")
-        self.assertEqual(0, code, out)
+        out = self.ends(0, inventory(), "TAGGED", "--tags", "net")
         self.assertIn('"router aws-1"', out)
 
     def test_warned_once(self):
         """A mesh that warns says it once, however many routers plan it."""
         tree = inventory(everywhere={"mesh_sites": other(**{"as": 64512}), "ansible_connection": "local"})
-        code, out = self.play(tree, "PLAN")
-        self.assertEqual(0, code, out)
+        out = self.ends(0, tree, "PLAN")
         self.assertEqual(1, " ".join(out.split()).count("site azure: as 64512 is the default"), out)
         self.assertEqual(2, out.count("ok: ["), out)
 
     def test_former_names(self):
         """What only reads had names without _info. They are taken, and told once."""
-        code, out = self.play(inventory(everywhere={"ansible_connection": "local"}), "--limit", "azure-1", "FORMER")
-        self.assertEqual(0, code, out)
+        out = self.ends(0, inventory(everywhere={"ansible_connection": "local"}), "--limit", "azure-1", "FORMER")
         for name in ("plan", "measure", "status", "preflight"):
             self.assertIn("wgmesh.router.mesh_%s has been deprecated. Use wgmesh.router.mesh_%s_info instead" % (name, name), out)
         self.assertIn("plan: unknown option", out)
@@ -571,8 +565,7 @@ class Test(unittest.TestCase):
             (("-e", "wgmesh_self=aws-1", "--limit", "azure-1"), "aws-1 is not in this run: leave --limit out"),
         ):
             with self.subTest(args):
-                code, out = self.play(inventory(), "wgmesh.router.join", *args)
-                self.assertEqual(2, code, out)
+                out = self.ends(2, inventory(), "wgmesh.router.join", *args)
                 self.assertEqual(1, out.count("wgmesh_self: " + want), out)
                 self.assertNotIn("Make ready", out)
         with tempfile.TemporaryDirectory() as folder:
@@ -605,8 +598,7 @@ class Test(unittest.TestCase):
         for name in ("mesh", "status", "drain", "undrain", "reset", "remove"):
             with self.subTest(name):
                 limit = "azure-1,aws-1" if name == "remove" else "azure-1"
-                code, out = self.play(tree, "wgmesh.router." + name, "--limit", limit, "-e", "mesh_remove=azure-1")
-                self.assertEqual(2, code, out)
+                out = self.ends(2, tree, "wgmesh.router." + name, "--limit", limit, "-e", "mesh_remove=azure-1")
                 self.assertIn("Connection refused: check that it runs, its address, and SSH in its firewall", out)
                 self.assertNotIn("UNREACHABLE", out)
                 self.assertEqual(name == "remove", "azure-1 is not removed: it cannot be drained" in out, out)
@@ -666,8 +658,7 @@ class Test(unittest.TestCase):
             ("IMAGE", ("-e", "router_ipv6=perhaps"), "router_ipv6: got perhaps, expected true or false"),
         ):
             with self.subTest(name):
-                code, out = self.play(inventory(), name if name in PLAYS else "wgmesh.router." + name, *args)
-                self.assertEqual(2, code, out)
+                out = self.ends(2, inventory(), name if name in PLAYS else "wgmesh.router." + name, *args)
                 self.assertIn('FAILED! => {"changed": false, "msg": "%s"}' % want, out)
                 self.assertNotIn("argument_spec", out)
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # as AWX gives them
@@ -702,8 +693,7 @@ class Test(unittest.TestCase):
             with unittest.mock.patch.dict(os.environ, PATH=folder + ":" + os.environ["PATH"]):
                 for order in (("rotate",), ("mesh", "-e", "mesh_rotate_preshared_keys=true")):
                     with self.subTest(order[0]):
-                        code, out = self.play(inventory(), "wgmesh.router." + order[0], *order[1:], "--limit", "aws-1")
-                        self.assertEqual(2, code, out)
+                        out = self.ends(2, inventory(), "wgmesh.router." + order[0], *order[1:], "--limit", "aws-1")
                         self.assertIn("Darwin arm64", out)
                         self.assertNotIn("UNREACHABLE", out)
 
@@ -716,8 +706,7 @@ class Test(unittest.TestCase):
             ("aws-1", "aws-1", "preshared"), ("azure-1,azure-2,azure-3", "azure-1, azure-2", "preshared,private"),
         ):
             with self.subTest(limit):
-                code, out = self.play(tree, "wgmesh.router.rotate", "--limit", limit, "-e", "mesh_rotate=" + keys)
-                self.assertEqual(2, code, out)
+                out = self.ends(2, tree, "wgmesh.router.rotate", "--limit", limit, "-e", "mesh_rotate=" + keys)
                 self.assertEqual(1, out.count("FAILED!"), out)
                 self.assertIn('"msg": "%s: a pre-shared key has two ends, and the other one is not in this run: name both routers' % who, out)
                 self.assertNotIn("UNREACHABLE", out)
@@ -726,8 +715,7 @@ class Test(unittest.TestCase):
         order = ("wgmesh.router.mesh", "-e", "mesh_rotate_preshared_keys=true", "-e", "ansible_ssh_common_args='-o ConnectTimeout=1'")
         for limit in ("aws-1", "azure-1,azure-3"):
             with self.subTest("mesh " + limit):
-                code, out = self.play(tree, *order, "--limit", limit)
-                self.assertEqual(2, code, out)
+                out = self.ends(2, tree, *order, "--limit", limit)
                 self.assertEqual(1, out.count("FAILED!"), out)
                 self.assertIn('"msg": "%s: a pre-shared key has two ends, and the other one is not in this run' % limit.split(",")[0], out)
                 self.assertNotIn("UNREACHABLE", out)
@@ -781,8 +769,7 @@ class Test(unittest.TestCase):
             broken.write_text(json.dumps(inventory(aws_1={"mesh_id": 1})))
             more = inventory(azure={"mesh_endpoint": "192.0.2.3"})
             more["all"]["children"]["azure"]["hosts"]["azure-2"] = {"mesh_id": 3, "mesh_site": "azure"}
-            code, out = self.play(more, "wgmesh.router.preview", "-e", "against=%s" % before, "-e", "mesh_preview_file=%s" % result)
-            self.assertEqual(0, code, out)
+            out = self.ends(0, more, "wgmesh.router.preview", "-e", "against=%s" % before, "-e", "mesh_preview_file=%s" % result)
             seen = json.loads(result.read_text())
             self.assertEqual({"azure-1": "changed", "azure-2": "new", "aws-1": "changed"}, {r["router"]: r["state"] for r in seen["routers"]})
             for want in ("azure-2 is new", "aws-1 is changed", "What is lost: nothing that was there", "without router aws-1: nobody reaches aws"):
@@ -792,14 +779,12 @@ class Test(unittest.TestCase):
             self.assertNotEqual(0, code, out)
             self.assertIn("id 1", out)
             # The same routers, and one has another id.
-            code, out = self.play(inventory(aws_1={"mesh_id": 9}), "wgmesh.router.preview", "-e", "against=%s" % before)
-            self.assertEqual(0, code, out)
+            out = self.ends(0, inventory(aws_1={"mesh_id": 9}), "wgmesh.router.preview", "-e", "against=%s" % before)
             self.assertIn("aws-1 is changed: ", out)
             # What routers are told besides the plan, and what is a default that nobody has said.
             said = {"mesh_tunnel_input": "mesh", "mesh_measure_port": 5202, "mesh_name": "routers", "mesh_unreachable": "yes"}
             args = ("-e", "against=%s" % before, "-e", "mesh_preview_file=%s" % result)
-            code, out = self.play(inventory(everywhere=said, azure_1={"mesh_bind_to_machine": False}), "wgmesh.router.preview", *args)
-            self.assertEqual(0, code, out)
+            out = self.ends(0, inventory(everywhere=said, azure_1={"mesh_bind_to_machine": False}), "wgmesh.router.preview", *args)
             told = {r["router"]: r["settings"] for r in json.loads(result.read_text())["routers"]}
             shared = ["mesh_tunnel_input accept -> mesh", "mesh_tunnel_input_ports 5201 -> 5202"]
             self.assertEqual({"azure-1": ["mesh_bind_to_machine true -> false", *shared], "aws-1": shared}, told)
@@ -811,8 +796,7 @@ class Test(unittest.TestCase):
                 (other / "group_vars").mkdir(parents=True, exist_ok=True)
                 (other / "hosts.yml").write_text(before.read_text())
                 (other / file).write_text(vault)
-                code, out = self.play(inventory(), "wgmesh.router.preview", "-e", "against=%s" % (other / "hosts.yml"))
-                self.assertEqual(2, code, out)
+                out = self.ends(2, inventory(), "wgmesh.router.preview", "-e", "against=%s" % (other / "hosts.yml"))
                 self.assertIn('"msg": "against %s/hosts.yml: ' % other, out)
                 self.assertIn("vault secrets", out)
                 self.assertNotIn("is not in the inventory", out)
@@ -824,16 +808,14 @@ class Test(unittest.TestCase):
                 "private_key_file", "ssh_common_args", "ssh_host", "ssh_pass", "ssh_password", "ssh_port", "ssh_private_key_file", "ssh_user", "user",
             )
             vaulted.write_text("all:\n  vars:\n" + "".join("    ansible_%s: %s\n" % (name, secret) for name in names))
-            code, out = self.play(inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
-            self.assertEqual(0, code, out)
+            out = self.ends(0, inventory(), "-i", str(vaulted), "wgmesh.router.preview", "-e", '{"mesh_preview_file": null}')
             # But the mesh may be made of them.
             endpoint = {"ansible_host": "192.0.2.9", "mesh_endpoint": "{{ ansible_host }}"}
             code, out = self.play(inventory(azure_1=endpoint), "wgmesh.router.preview")
             self.assertEqual(0, code, out)  # the preview's own would be refused: localhost is no address
             # An inventory may say it for all. Here it makes nobody out of root, and fails if it is tried.
             become = {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
-            code, out = self.play(inventory(everywhere=become), "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)
-            self.assertEqual(0, code, out)
+            out = self.ends(0, inventory(everywhere=become), "wgmesh.router.preview", "-e", "mesh_preview_file=%s" % result)
             # All are planned with the variables of one router.
             mixed = inventory(azure_1={"mesh_keepalive": 60})
             before.write_text(json.dumps(mixed))
@@ -862,16 +844,14 @@ class Test(unittest.TestCase):
         """The routers' folder for our program was used on the controller, where nobody may make it."""
         tree = inventory()
         tree["all"]["children"]["routers"]["vars"] = {"wgmesh_remote_dir": "/dev/null/of-routers"}
-        code, out = self.play(tree, "wgmesh.router.preview")
-        self.assertEqual(0, code, out)
+        out = self.ends(0, tree, "wgmesh.router.preview")
         code, out = self.play(inventory(everywhere={"wgmesh_remote_dir": "/dev/null/of-all"}), "wgmesh.router.preview")
         self.assertIn("set wgmesh_remote_dir of localhost to a folder that can be written", out)
 
     def test_plan_tries_faults(self):
         """The controller tries them, whoever the task is for, and before the mesh play asks a router."""
         everywhere = {"ansible_connection": "local", "wgmesh_remote_dir": "/var/empty/router"}
-        code, out = self.play(inventory(everywhere=everywhere), "FAULTS")
-        self.assertEqual(0, code, out)
+        out = self.ends(0, inventory(everywhere=everywhere), "FAULTS")
         self.assertEqual(1, out.count("[WARNING]: without router aws-1: nobody reaches aws, which has no other router"), out)
         first = inventory(azure_1={"mesh_state": "absent"})  # which runs no task of it
         first["all"]["children"]["azure"]["hosts"]["azure-2"] = {"mesh_id": 3, "mesh_site": "azure", "mesh_endpoint": "192.0.2.3"}
