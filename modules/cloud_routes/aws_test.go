@@ -51,10 +51,7 @@ func TestAWSFromNothing(t *testing.T) {
 	f := newAWS(t)
 	before := f.Without()
 	result := task.Succeeds(t, f.router())
-	assert.Equal(t, true, result["changed"])
-	assert.Equal(t, true, result["verified"])
-	assert.Equal(t, "aws", result["cloud"])
-	assert.Equal(t, "eni-us", result["via"])
+	assert.Subset(t, result, options{"changed": true, "verified": true, "cloud": "aws", "via": "eni-us"})
 	assert.Equal(t, []any{
 		"rtb-a: 10.0.0.0/16: goes to eni-us now", "rtb-a: 2001:db8::/32: goes to eni-us now",
 		"rtb-b: 10.0.0.0/16: goes to eni-us now", "rtb-b: 2001:db8::/32: goes to eni-us now",
@@ -189,8 +186,7 @@ func TestAWSCheckMode(t *testing.T) {
 	before := f.Without()
 	o := f.router().And(check).And(options{"_ansible_diff": true})
 	result := task.Succeeds(t, o)
-	assert.Equal(t, true, result["changed"])
-	assert.Equal(t, false, result["verified"])
+	assert.Subset(t, result, options{"changed": true, "verified": false})
 	assert.NotContains(t, result, "warnings")
 	assert.Contains(t, result["diff"].(map[string]any)["after"], "via: eni-us")
 	assert.Contains(t, result["diff"].(map[string]any)["before"], "via: eni-them")
@@ -321,8 +317,7 @@ func TestAWSMissingPermission(t *testing.T) {
 		assert.Equal(t, true, result["failed"])
 		assert.Contains(t, result["msg"], "rtb-a: 2001:db8::/32: ec2:CreateRoute: UnauthorizedOperation")
 		assert.Contains(t, result["msg"], "the permission ec2:CreateRoute is missing")
-		assert.Equal(t, true, result["changed"])
-		assert.Equal(t, false, result["verified"])
+		assert.Subset(t, result, options{"changed": true, "verified": false})
 		assert.Equal(t,
 			[]any{
 				"rtb-a: 10.0.0.0/16: goes to eni-us now",

@@ -18,6 +18,9 @@ import (
 func TestPending(t *testing.T) {
 	const noKey = "its public key is not known yet"
 	const noPSK = "its pre-shared key file /psk/1 does not exist yet"
+	wait := func(peer, reason string) []plan.Pending {
+		return []plan.Pending{{Tunnel: "wg1", Peer: peer, Reason: reason}}
+	}
 	tests := map[string]struct {
 		first   bool // converge with everything known before
 		change  func(f *fake, w *wg.Want)
@@ -26,37 +29,32 @@ func TestPending(t *testing.T) {
 	}{
 		"new, key unknown": {
 			change:  func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") },
-			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noKey}},
+			pending: wait("ann", noKey),
 		},
 		"new, preshared key not there": {
 			change:  func(f *fake, _ *wg.Want) { f.psks = nil },
-			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}},
+			pending: wait("ann", noPSK),
 		},
 		"known before, key unknown now": {
 			first: true, change: func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") }, peers: "ann",
 		},
 		"known before, preshared key lost": {
 			first: true, change: func(f *fake, _ *wg.Want) { f.psks = nil },
-			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+			pending: wait("ann", noPSK), peers: "ann",
 		},
 		"known before, preshared key damaged": {
-			first: true, change: func(f *fake, _ *wg.Want) {
-				f.psks, f.pskErr = nil, errors.New(
-					"key file /psk/1: broken")
-			},
-			pending: []plan.Pending{{
-				Tunnel: "wg1", Peer: "ann",
-				Reason: "its pre-shared key file /psk/1: broken: remove it, then run the mesh play for both ends",
-			}},
-			peers: "ann",
+			first: true, peers: "ann",
+			change: func(f *fake, _ *wg.Want) { f.psks, f.pskErr = nil, errors.New("key file /psk/1: broken") },
+			pending: wait("ann",
+				"its pre-shared key file /psk/1: broken: remove it, then run the mesh play for both ends"),
 		},
 		"key changed, preshared key lost": {
 			first: true, change: func(f *fake, w *wg.Want) { f.psks, w.PublicKeys["ann"] = nil, keyOf("new") },
-			pending: []plan.Pending{{Tunnel: "wg1", Peer: "ann", Reason: noPSK}}, peers: "ann",
+			pending: wait("ann", noPSK), peers: "ann",
 		},
 		"another peer, key unknown": {
 			first: true, change: func(_ *fake, w *wg.Want) { w.Tunnels[0].Peers[0].Name = "cat" },
-			pending: []plan.Pending{{Tunnel: "wg1", Peer: "cat", Reason: noKey}}, peers: "ann",
+			pending: wait("cat", noKey), peers: "ann",
 		},
 	}
 	for name, tt := range tests {
