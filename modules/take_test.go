@@ -95,6 +95,14 @@ func (h handmade) run(script string, args ...string) (said string, err error) {
 	return string(out), err
 }
 
+// does is run of what has to work.
+func (h handmade) does(t *testing.T, script string, args ...string) string {
+	t.Helper()
+	said, err := h.run(script, args...)
+	require.NoError(t, err, said)
+	return said
+}
+
 func (h handmade) read(t *testing.T, name string) string {
 	t.Helper()
 	return string(must.Get(os.ReadFile(filepath.Join(h.dir, name)))(t))
@@ -115,14 +123,12 @@ func TestTakeOver(t *testing.T) {
 	args := []string{"wg-a:3", "wg-b:5", "wg-c:6"}
 	old := time.Unix(1_500_000_000, 0)
 	require.NoError(t, os.Chtimes(filepath.Join(h.dir, "wg-b.conf"), old, old))
-	said, err := h.run("take.sh", append([]string{"take", "True", "routers"}, args...)...)
-	require.NoError(t, err, said)
+	said := h.does(t, "take.sh", append([]string{"take", "True", "routers"}, args...)...)
 	assert.Contains(t, said, "took: the private key of wg-b\n")
 	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t), "in check mode nothing changes")
 	assert.NoFileExists(t, h.log)
 
-	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
-	require.NoError(t, err, said)
+	said = h.does(t, "take.sh", append([]string{"take", "False", "routers"}, args...)...)
 	assert.NotContains(t, said, "secret")
 	assert.Equal(t,
 		"wg-a.conf wg-a.conf.by-hand wg-b.conf wg-b.conf.by-hand wg-other.conf wgmesh-psk wgmesh.key", h.names(t))
@@ -149,14 +155,12 @@ func TestTakeOver(t *testing.T) {
 
 	// The run ended there, for want of mesh_accept.
 	h.has(t, "bird.conf", "router id 192.0.2.1;\n# define wgmesh_config = none")
-	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
-	require.NoError(t, err, said)
+	said = h.does(t, "take.sh", append([]string{"take", "False", "routers"}, args...)...)
 	assert.Equal(t, "took: the route to 10.1.0.0/16 by wg-a\ntook: the route to 10.2.0.0/16 by wg-b\n", said,
 		"what is taken is not taken again, and BIRD's ways are still those by hand")
 
 	h.has(t, "bird.conf", "router id 192.0.2.1;\ndefine "+plan.BirdStamp+" = \"x\";")
-	said, err = h.run("take.sh", append([]string{"take", "False", "routers"}, args...)...)
-	require.NoError(t, err, said)
+	said = h.does(t, "take.sh", append([]string{"take", "False", "routers"}, args...)...)
 	assert.Empty(t, said, "a second run takes nothing")
 }
 
@@ -169,8 +173,7 @@ func TestTakeOverKeepsTheFile(t *testing.T) {
 		require.NoError(t, os.WriteFile(kept, []byte(aside), 0o600))
 		draft := filepath.Join(h.dir, "wg-a.conf.new") // somebody's own
 		require.NoError(t, os.WriteFile(draft, []byte("draft"), 0o600))
-		said, err := h.run("take.sh", "take", "False", "routers", "wg-a:3")
-		require.NoError(t, err, said)
+		h.does(t, "take.sh", "take", "False", "routers", "wg-a:3")
 		assert.Equal(t, "draft", h.read(t, "wg-a.conf.new"))
 		assert.Equal(t, text, h.read(t, "wg-a.conf.by-hand"))
 		assert.Equal(t, aside, h.read(t, fmt.Sprintf("wg-a.conf.by-hand-%.4x", sha256.Sum256([]byte(aside)))))
@@ -192,13 +195,11 @@ func TestTakeOverKeepsTheFile(t *testing.T) {
 // The ends are such as a mesh cannot take. Its BIRD is replaced all the same.
 func TestTakeOverOfBirdAlone(t *testing.T) {
 	h := newHandmade(t)
-	said, err := h.run("take.sh", "take", "False", "routers")
-	require.NoError(t, err, said)
+	said := h.does(t, "take.sh", "take", "False", "routers")
 	assert.Equal(t, "took: the route to 10.1.0.0/16 by wg-a\n", said)
 	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t))
 	h.has(t, "bird.conf", "define "+plan.BirdStamp+" = \"x\";")
-	said, err = h.run("take.sh", "take", "False", "routers")
-	require.NoError(t, err, said)
+	said = h.does(t, "take.sh", "take", "False", "routers")
 	assert.Empty(t, said)
 }
 
@@ -227,8 +228,7 @@ func TestTakeOverRefuses(t *testing.T) {
 // What is brought to the controller has no secret in it, wherever people keep theirs.
 func TestAdoptReadsNoSecret(t *testing.T) {
 	h := newHandmade(t)
-	said, err := h.run("adopt.sh", h.dir)
-	require.NoError(t, err, said)
+	said := h.does(t, "adopt.sh", h.dir)
 	assert.NotContains(t, said, "secret")
 	assert.Contains(t, said, "key\twg-a\tmine=\n")
 	assert.Contains(t, said, "line\twg-a\tPostUp\n")
@@ -239,13 +239,11 @@ func TestAdoptReadsNoSecret(t *testing.T) {
 	assert.NotContains(t, said, "made\t")
 	windows := strings.ReplaceAll(h.read(t, "wg-a.conf"), "\n", "\r\n")
 	require.NoError(t, os.WriteFile(filepath.Join(h.dir, "wg-a.conf"), []byte(windows), 0o600))
-	again, err := h.run("adopt.sh", h.dir)
-	require.NoError(t, err, again)
+	again := h.does(t, "adopt.sh", h.dir)
 	assert.Equal(t, said, again, "lines that end as Windows has them")
 	must.Write(t, filepath.Join(h.dir, "wg-a.conf"),
 		"# Managed by wgmesh.router\n[Interface]\nTable = off\n", 0o600)
-	said, err = h.run("adopt.sh", h.dir)
-	require.NoError(t, err, said)
+	said = h.does(t, "adopt.sh", h.dir)
 	assert.Contains(t, said, "ours\twg-a\n")
 }
 
@@ -264,8 +262,7 @@ func TestAdoptReadsWhoMakesIt(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(path)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o600))
 	}
-	said, err := h.run("adopt.sh", h.dir, root)
-	require.NoError(t, err, said)
+	said := h.does(t, "adopt.sh", h.dir, root)
 	assert.NotContains(t, said, "secret")
 	made := slices.DeleteFunc(strings.Split(said, "\n"),
 		func(line string) bool { return !strings.HasPrefix(line, "made") })
