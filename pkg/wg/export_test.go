@@ -27,6 +27,9 @@ func MSSSummary(file string) string { return tableSummary(clamped(file), parseFi
 // MSSText is the file of a table with the clamp alone.
 func MSSText(prefix string) string { return tableText([]string{prefix}, filter{}) }
 
+// Networkd has a host with networkd, whose files are in a folder.
+func (h *Host) Networkd(folder string) { h.networkd = folder }
+
 // ReadKeyFile reads a key file and forgets the key; what it prints as is kept.
 func ReadKeyFile(path string) (printed string, err error) {
 	key, err := readKeyFile(path)

@@ -24,6 +24,7 @@ const systemDirectory = plan.TunnelDirectory
 type Host struct {
 	directory string
 	systemd   bool
+	networkd  string // folder of networkd's files; empty: there is no networkd
 	machine   string // what the drop-in of the units knows this machine by; empty: by nothing
 	client    *wgctrl.Client
 	salt      salt
@@ -47,6 +48,9 @@ func Open(directory string) (*Host, error) {
 		systemd:   err == nil && filepath.Clean(directory) == systemDirectory,
 		client:    client,
 		salt:      newSalt(),
+	}
+	if info, err := os.Stat(networkdFolder); h.systemd && err == nil && info.IsDir() {
+		h.networkd = networkdFolder
 	}
 	h.Bind(nil)
 	return h, nil
@@ -100,7 +104,13 @@ func (h *Host) companions(name string, f *File) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f.Copy = c.Text
+	alone, err := h.leftAlone(name)
+	if err != nil {
+		return err
+	}
+	if alone { // else it is written anew, all of it
+		f.Copy = c.Text
+	}
 	if _, err := os.Lstat(h.damaged(name)); err == nil {
 		f.Damaged = h.damaged(name)
 	}
@@ -129,9 +139,12 @@ func readMarked(path string) (File, error) {
 }
 
 // WriteFile writes the wg-quick file of name and then its copy, for root's eyes
-// only.
+// only. networkd is kept from the interface before there is one.
 func (h *Host) WriteFile(name, text string) error {
 	if err := os.MkdirAll(h.directory, 0o700); err != nil {
+		return err
+	}
+	if err := h.leaveAlone(name); err != nil {
 		return err
 	}
 	if err := atomicfile.Write(h.path(name), []byte(text), 0o600); err != nil {
@@ -152,7 +165,11 @@ func (h *Host) RemoveFile(name string) error {
 	case !f.Ours:
 		return fmt.Errorf("%s: not made by wgmesh.router any more, left alone", h.path(name))
 	}
-	for _, path := range []string{h.damaged(name), h.copy(name), h.path(name)} {
+	paths := []string{h.damaged(name), h.copy(name), h.path(name)}
+	if h.networkd != "" {
+		paths = append([]string{networkdPath(h.networkd, name)}, paths...)
+	}
+	for _, path := range paths {
 		if err := atomicfile.Remove(path); err != nil {
 			return err
 		}

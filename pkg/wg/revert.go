@@ -35,6 +35,9 @@ func Touched(w Want, s Have, d Delta) (files []string, interfaces map[string]Bef
 	add := func(name string) {
 		path := filepath.Join(w.Directory, name+".conf")
 		files = append(files, path, path+".good", path+".damaged")
+		if s.Systemd {
+			files = append(files, networkdPath(networkdFolder, name))
+		}
 		now := s.Interfaces[name]
 		was := Before{Directory: w.Directory, Up: now.Link != nil, Enabled: now.Unit.Enabled}
 		if now.Link != nil {

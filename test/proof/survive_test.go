@@ -59,7 +59,11 @@ func survives(t *testing.T, l lab, leaks func(*testing.T) int) {
 	run(disturbance{"the host's address goes and comes", networkAnew, kept, true})
 	l.in(t, victim, byNetworkd)
 	run(
-		disturbance{"systemctl restart systemd-networkd", "systemctl restart systemd-networkd", kept, true},
+		disturbance{
+			"networkctl reload, restart of systemd-networkd",
+			"sed -i s/LLDP=no/LLDP=yes/ /etc/systemd/network/zz-all.network; networkctl reload; sleep 1; " +
+				"systemctl restart systemd-networkd", kept, true,
+		},
 		disturbance{"networkctl reconfigure eth0", "networkctl reconfigure eth0", kept, false},
 		disturbance{"upgrade of systemd", upgrade("systemd"), kept, false},
 	)
@@ -138,6 +142,7 @@ const (
 	networkAnew = address + "ip addr flush dev eth0; ip addr add $a brd + dev eth0; ip route add default via $g"
 	byNetworkd  = address + `rm -f /etc/systemd/system/systemd-networkd.service; systemctl daemon-reload
 		printf '[Match]\nName=eth0\n[Network]\nAddress=%s\nGateway=%s\n' $a $g > /etc/systemd/network/10-lan.network
+		printf '[Match]\nName=!mgmt0\n[Network]\nLLDP=no\n' > /etc/systemd/network/zz-all.network
 		ip rule add from 192.0.2.0/24 lookup 177
 		ip addr flush dev eth0; systemctl start systemd-networkd; sleep 2`
 	byNetworkManager = address + `systemctl mask -q --now systemd-networkd systemd-networkd.socket
