@@ -1,17 +1,23 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Replaceable refuses a path at which something is mounted, as a container's volume of one
-// file is: rename(2) does not replace that. Who changes something before it writes asks
-// this before.
+// file is, and a file that somebody has made immutable: rename(2) does not replace these. Who
+// changes something before it writes asks this before.
 func Replaceable(path string) error {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() &&
+		errors.Is(syscall.Access(path, 2), syscall.EPERM) { // W_OK
+		return fmt.Errorf("%s is immutable: chattr -i %[1]s, or leave the router out of the run", path)
+	}
 	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err == nil {
 		folder, err = filepath.Abs(folder)

@@ -82,8 +82,11 @@ func (g Guard) Restore(f File) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if same(f, want) { // what wrote it again gave it a time of its own
-		return false, os.Chtimes(f.Path, time.Time{}, f.Time)
+	if info := same(f, want); info != nil {
+		if info.ModTime().Equal(f.Time) {
+			return false, nil
+		}
+		return false, os.Chtimes(f.Path, time.Time{}, f.Time) // what wrote it again gave it its own
 	}
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o700); err != nil {
 		return false, err
@@ -127,19 +130,22 @@ func (g Guard) restoreLink(f File) (bool, error) {
 	return true, nil
 }
 
-// same reports whether the file is there as it was.
-func same(f File, want []byte) bool {
+// same is the file where it is there as it was, but for its time.
+func same(f File, want []byte) fs.FileInfo {
 	info, err := os.Lstat(f.Path)
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() != f.Mode {
-		return false
+		return nil
 	}
 	owner := info.Sys().(*syscall.Stat_t)
 	if int(owner.Uid) != f.UID || int(owner.Gid) != f.GID {
-		return false
+		return nil
 	}
 	have, err := read(f.Path)
 	defer clear(have)
-	return err == nil && bytes.Equal(have, want)
+	if err != nil || !bytes.Equal(have, want) {
+		return nil
+	}
+	return info
 }
 
 // read never follows a link, and never waits for a writer of a pipe.
