@@ -141,7 +141,7 @@ func (m *mesh) route(t *testing.T, n node) {
 protocol device {}
 protocol bfd { interface "*" { interval 200 ms; multiplier 10; }; }
 protocol static { ipv4; route %s via %s; }
-protocol kernel { ipv4 { import none; `+
+protocol kernel { scan time 1; ipv4 { import none; `+
 		`export filter { if source = RTS_STATIC then krt_metric = 512; krt_prefsrc = %s; accept; }; }; }
 `, n.id, sites[n.site], n.gateway, n.address)
 	for _, peer := range nodes {

@@ -73,6 +73,13 @@ var causes = []row{
 		`^rule 94 \(from 10\.0\.0\.0/16 lookup 203\) drops 10\.1\.0\.0/16 of azure \(route unreachable default\): `,
 	},
 	{
+		"address that is another one", "office-1",
+		"ip addr add 10.0.1.5/32 dev eth0; ip addr del 10.0.1.4/24 dev eth0; ip addr add 10.0.1.5/24 dev eth0; " +
+			"ip route replace default via 10.0.1.1; sleep 2",
+		"ip addr flush dev eth0; ip addr add 10.0.1.4/24 dev eth0; ip route replace default via 10.0.1.1",
+		`^the kernel takes no route of BIRD's to 10\.1\.0\.0/16: `,
+	},
+	{
 		"route", "azure-1", "ip route add 10.0.7.0/24 via 192.0.2.254", "ip route del 10.0.7.0/24",
 		`^route 10\.0\.7\.0/24 via 192\.0\.2\.254 dev wan \(proto boot\) takes 10\.0\.7\.0/24 of office away, ` +
 			`expected a tunnel: `,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,6 +191,44 @@ func (v birdView) bfdOf(t plan.StatusTunnel) (birdc.BFDSession, bool) {
 		}
 	}
 	return birdc.BFDSession{}, false
+}
+
+// untaken asks BIRD for its routes to the wanted prefixes that the kernel does not have. It
+// notes those that the kernel has refused.
+func untaken(ctx context.Context, r *Request, o *Observation) (out []netip.Prefix) {
+	missing := slices.DeleteFunc(slices.Clone(r.Prefixes), func(p plan.StatusPrefix) bool {
+		route, found := o.Routes[p.Network]
+		return found && !route.Floor
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	conn, err := birdc.Dial(ctx, r.Socket)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = conn.Close() }()
+	for _, p := range missing {
+		reply, err := conn.Command(ctx, "show route "+p.Network.String())
+		if refused := new(birdc.Error); err != nil && !errors.As(err, &refused) {
+			return out
+		}
+		if err == nil && refusedByKernel(reply.Text()) {
+			out = append(out, p.Network)
+		}
+	}
+	return out
+}
+
+// refusedByKernel reads the mark of a best route, "unicast [aws_1 14:03:12] ! (100/0) [AS65002i]":
+// "*" where the kernel has it.
+func refusedByKernel(text string) bool {
+	for line := range strings.Lines(text) {
+		if _, rest, ok := strings.Cut(line, "] "); ok && strings.HasPrefix(rest, "! ") {
+			return true
+		}
+	}
+	return false
 }
 
 // oneLine makes one short line of text that another router had a say in.

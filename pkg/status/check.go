@@ -22,6 +22,11 @@ func Judge(r Request, o Observation) Report {
 		rep.Problems = append(rep.Problems, p)
 	}
 	own := len(rep.Problems) > 0
+	if len(o.Untaken) > 0 {
+		rep.Problems = append(rep.Problems, Problem{Required: r.Require == nil || len(r.Require) > 0, Cause: cause.New(
+			"the kernel takes no route of BIRD's to %s: run the mesh play here if an address of this router "+
+				"has changed, else look at journalctl -u bird", names(o.Untaken))})
+	}
 	rep.Problems = append(rep.Problems, checkForwarding(&r, &o)...)
 	rep.Problems = append(rep.Problems, checkGateways(&o)...)
 	rep.Problems = append(rep.Problems, checkSite(&r, &o)...)
@@ -50,7 +55,7 @@ func checkTargets(r *Request, o *Observation, hopeless, silent map[string]bool, 
 	heard := checkCrossings(r, o, rep)
 	for i, target := range r.Reach {
 		p := Problem{}
-		if o.Probed && !o.isEnd(target.Address) && !o.drops(o.Targets[i].Err) {
+		if o.Probed && !o.isEnd(target.Address) && !o.drops(o.Targets[i].Err) && !o.untaken(target.Address) {
 			p = checkTarget(r, target.Address, o.Targets[i])
 		}
 		rep.Targets = append(rep.Targets, p.Cause.Found == "" && o.Probed)
@@ -72,6 +77,11 @@ func checkTargets(r *Request, o *Observation, hopeless, silent map[string]bool, 
 		}
 		rep.Problems = append(rep.Problems, p)
 	}
+}
+
+// untaken reports whether the kernel has refused the route to an address.
+func (o *Observation) untaken(to netip.Addr) bool {
+	return slices.ContainsFunc(o.Untaken, func(n netip.Prefix) bool { return n.Contains(to) })
 }
 
 // checkBird finds what keeps all sessions of this router down.
@@ -127,7 +137,7 @@ func checkPrefixes(r *Request, o *Observation, hopeless, cut map[string]bool, re
 			continue
 		}
 		q := Problem{Cause: found, Required: r.requiresPrefix(p), Follows: missing}
-		if missing {
+		if missing && !slices.Contains(o.Untaken, p.Network) { // else nobody else is its cause
 			q.Final, q.Network, q.Owners = r.nobodyBrings(p, hopeless), p.Network.String(), r.owners(p, cut)
 		}
 		if len(q.Owners) > 0 {

@@ -57,6 +57,8 @@ type Observation struct {
 	Routes        map[netip.Prefix]Route
 	// Refused are the networks that the floor refuses.
 	Refused []netip.Prefix
+	// Untaken are those of BIRD's routes to wanted prefixes that the kernel has refused.
+	Untaken []netip.Prefix
 	// RoutesErr tells why the kernel's routes could not be read.
 	RoutesErr error
 	Targets   []TargetState
@@ -140,6 +142,9 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 
 	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
 	o.BirdNow, o.Off = bird.now, bird.off
+	if o.BirdErr == nil && o.RoutesErr == nil {
+		o.Untaken = untaken(ctx, &r, &o)
+	}
 	for i, t := range r.Tunnels {
 		if s, ok := bird.sessions[t.Neighbor]; ok {
 			o.Tunnels[i].Session = &s
