@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/gate"
 )
 
@@ -30,9 +31,14 @@ func gateCommand(ctx context.Context, args []string, stdin io.Reader, stdout, st
 	if err == nil {
 		arguments, err = gate.Admit(request, args[0])
 	}
+	var release func()
+	if err == nil {
+		release, err = ansible.Turn(ctx, "gate-"+args[0])
+	}
 	if err != nil {
 		return refuse(err, stdout)
 	}
+	defer release()
 	return modules()["mesh_peer"].Patient().Run(nil, bytes.NewReader(arguments), stdout)
 }
 

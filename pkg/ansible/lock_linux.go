@@ -44,6 +44,12 @@ func Hold(ctx context.Context, wait time.Duration) (release func(), err error) {
 	return lock(ctx, lockPath, wait)
 }
 
+// Turn takes a lock beside the router's, by which a caller from outside has one call at a time.
+// With any number of them it could keep everybody else from the router's own.
+func Turn(ctx context.Context, of string) (release func(), err error) {
+	return lock(ctx, filepath.Join(filepath.Dir(lockPath), of), shortWait)
+}
+
 // lock takes the router's lock and returns what releases it. It waits while
 // another process has it, and names that one when the wait is over.
 func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), err error) {
