@@ -56,6 +56,51 @@ func TestAbsentPutsTheFormerValuesBack(t *testing.T) {
 	assert.True(t, takeAway(t, root).Empty(), "a second run changes nothing")
 }
 
+// A mesh without IPv6 left a host forwarding it until the next boot, since the image had begun with that.
+func TestANarrowerProfileGivesBack(t *testing.T) {
+	const key = "net.ipv6.conf.all.forwarding"
+	narrow := router
+	narrow.IPv6 = new(false)
+	for name, c := range map[string]struct {
+		others tree
+		set    string // by hand, meanwhile
+		want   string
+	}{
+		"alone":                 {want: "0"},
+		"another file has it":   {others: tree{"etc/sysctl.d/50-mine.conf": key + " = 1\n"}, want: "1"},
+		"another file has none": {others: tree{"etc/sysctl.d/50-mine.conf": key + " = 0\n"}, want: "0"},
+		"it was so before":      {others: tree{"proc/sys/net/ipv6/conf/all/forwarding": "1"}, want: "1"},
+		"set by hand":           {set: "2", want: "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := stock().with(c.others).host(t)
+			converge(t, root, router)
+			if c.set != "" {
+				path := filepath.Join(root, "proc/sys/net/ipv6/conf/all/forwarding")
+				require.NoError(t, os.WriteFile(path, []byte(c.set+"\n"), 0o644))
+			}
+			converge(t, root, narrow)
+			assert.Equal(t, c.want, live(t, root, key))
+			assert.NotContains(t, dropin(t, root), "\n"+key)
+		})
+	}
+}
+
+// Whoever is cut off between the two still knows what is ours.
+func TestGivesBackBeforeTheDropInForgets(t *testing.T) {
+	root := stock().host(t)
+	converge(t, root, router)
+	narrow := router
+	narrow.IPv6 = new(false)
+	delta := observe(t, root, narrow)
+	require.NoError(t, os.Remove(filepath.Join(root, "proc/sys/net/ipv6/ip_nonlocal_bind")))
+	_, err := sysctl.Host{Root: root}.Apply(t.Context(), delta)
+	require.Error(t, err)
+	assert.Contains(t, dropin(t, root), "\nnet.ipv6.conf.all.forwarding = 1\n")
+	converge(t, root, narrow)
+	assert.Equal(t, "0", live(t, root, "net.ipv6.fib_multipath_hash_policy"))
+}
+
 // An image that forwards IPv6 and a mesh that does not: the drop-in names no parameter of IPv6 any more.
 func TestAbsentAfterANarrowerProfile(t *testing.T) {
 	root := stock().with(tree{"proc/net/ipv6_route": advertised}).host(t)
@@ -64,7 +109,7 @@ func TestAbsentAfterANarrowerProfile(t *testing.T) {
 	narrow := router
 	narrow.IPv6, narrow.Interfaces = new(false), []string{"wg20"}
 	converge(t, root, narrow)
-	require.Equal(t, "1", live(t, root, "net.ipv6.conf.all.forwarding"), "it is the next boot that ends it")
+	require.Equal(t, "0", live(t, root, "net.ipv6.conf.all.forwarding"))
 
 	takeAway(t, root)
 	assert.Equal(t, before, texts(t, root))

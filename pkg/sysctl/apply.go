@@ -13,18 +13,26 @@ import (
 
 // Apply makes the changes of a delta and returns what it did, in words, also
 // when it fails half-way. The drop-in comes first: if a value is refused, a
-// reboot still finds the rest.
+// reboot still finds the rest. What it alone knows to be ours is given back before.
 func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
+	if done, err = h.setAll(ctx, d.Live[:d.back]); err != nil {
+		return done, err
+	}
 	if d.File != nil {
 		if err := atomicfile.Write(filepath.Join(h.Root, d.Path), d.File, 0o644); err != nil {
-			return nil, fmt.Errorf("sysctl drop-in: %w", err)
+			return done, fmt.Errorf("sysctl drop-in: %w", err)
 		}
 		done = append(done, "wrote "+d.Path)
 	}
 	if d.Remove {
 		return h.remove(ctx, d)
 	}
-	for _, c := range d.Live {
+	did, err := h.setAll(ctx, d.Live[d.back:])
+	return append(done, did...), err
+}
+
+func (h Host) setAll(ctx context.Context, changes []Change) (done []string, err error) {
+	for _, c := range changes {
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}

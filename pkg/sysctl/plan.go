@@ -58,6 +58,7 @@ type Delta struct {
 
 	before, after View
 	warnings      []string
+	back          int // so many of Live give a former value back
 }
 
 // A View is one side of a delta, as --diff shows it.
@@ -132,7 +133,7 @@ func (p Profile) with(own dropin) Profile {
 // Diff works out what the profile takes. It does no I/O.
 func (Host) Diff(want Want, have Have) (Delta, error) {
 	profile := want.with(have.own)
-	w := &work{Have: have, had: Settings{}, live: profile.Settings(), boot: profile.Settings()}
+	w := &work{Have: have, had: Settings{}, back: Settings{}, live: profile.Settings(), boot: profile.Settings()}
 	w.buffers(profile.buffers())
 	ports := profile.ReservedPorts
 	if want.Absent {
@@ -151,6 +152,7 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 		w.live[k], w.boot[k] = "2", "2"
 	}
 	w.compare()
+	w.giveBack()
 	return w.delta(profile, want.Path), nil
 }
 
@@ -160,6 +162,7 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 type work struct {
 	Have
 	live, boot, had Settings
+	back            Settings // what the drop-in sets and the profile does not want any more, as it was before
 	fileOnly        []string
 	ours            Ports
 }
@@ -213,10 +216,27 @@ func (w *work) compare() {
 	}
 }
 
+// giveBack has what was ours be what the next boot makes of it. What somebody else has set since
+// stays, and so do interfaces: their tunnels are about to go.
+func (w *work) giveBack() {
+	for k, ours := range w.own.sets {
+		was, known := w.own.former[k]
+		if other := w.others.value(k); other != "" {
+			was, known = other, true
+		}
+		_, wanted := w.boot[k]
+		if now := w.now[k]; known && !wanted && !isInterface(k) && now.writable && now.text == ours && was != ours {
+			w.back[k], w.had[k] = was, ours
+		}
+	}
+}
+
 func (w *work) delta(profile Profile, path string) Delta {
 	file := render(cmp.Or(profile.Mesh, w.own.mesh), w.boot, w.ours, w.former())
+	back := Changes(w.back, w.had)
 	d := Delta{
-		Live:          Changes(w.live, w.had),
+		Live:          append(back, Changes(w.live, w.had)...),
+		back:          len(back),
 		Path:          path,
 		FileOnly:      w.fileOnly,
 		Defeated:      append(w.others.defeats(w.boot), w.strict(profile.Interfaces)...),

@@ -3,8 +3,8 @@
 // sysctl.d(5)). It also finds what defeats the profile: files that are read
 // later than the drop-in, and values of single interfaces.
 //
-// It does not unset parameters that it no longer wants: there is no value to
-// go back to. Only the module sysctl_router calls it.
+// A parameter that it no longer wants gets its former value, which the drop-in records.
+// Only the module sysctl_router calls it.
 package sysctl
 
 import (

@@ -63,7 +63,7 @@ func eachPoint(t *testing.T, name string, do func(circle, *testing.T, killable, 
 func (c circle) each(t *testing.T, what string, do func(circle, *testing.T, killable, point)) {
 	for _, k := range c.plays {
 		tasks := c.killAt(t, point{}, k.play, k.args...)
-		c.seen[k.name] = clean{points: order(tasks), tasks: len(tasks)}
+		c.seen[k.name] = clean{points: order(tasks), tasks: len(tasks), left: c.settle(t, nil)}
 	}
 	for i := c.choice.from - 1; i < c.choice.most; i += c.choice.every {
 		more := false
@@ -129,12 +129,14 @@ func (c circle) away(t *testing.T, k killable, at point) {
 	c.finish(t, k)
 }
 
-// finish gives the command of a play again, when the routers have taken back what they do.
+// finish gives the command of a play again, when the routers have taken back what they do. Nothing else
+// is left than by a run of its own.
 func (c circle) finish(t *testing.T, k killable) {
 	t.Helper()
 	afterGuard(t, c, k)
 	c.run(t, k)
 	c.sameKeys(t, k)
+	same(t, c.seen[k.name].left, c.settle(t, c.seen[k.name].left))
 }
 
 // reach begins a run, and waits until it is in a task. end waits for its end.

@@ -29,7 +29,7 @@ description:
   - If this kernel, or the network namespace of a container, does not have a parameter or does not allow setting it, a
     warning reports that, and the parameter is only written to the file. In a container this applies to C(net.core.*).
   - The drop-in records the former value of each parameter. With I(state=present) a parameter that is no longer wanted
-    keeps its value, except reserved ports.
+    gets it back, unless somebody has changed the parameter since. Parameters of interfaces keep their value.
 options:
   state:
     description:
