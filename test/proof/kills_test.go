@@ -271,6 +271,10 @@ func (c circle) killed(t *testing.T, k killable, at point, how meantime) {
 	// The mesh play may have done the rest of a replacement, and the next is another one.
 	if k.first == nil || !strings.HasSuffix(how.name, peered) || strings.Contains(c.in(t, turned, drained), "Z ") {
 		c.run(t, k)
+	} else if c.in(t, turned, "ls /etc/wgmesh/image || true") == "" { // what the machine was cut off in, status says
+		_, out := c.green(t, "status")
+		assert.Contains(t, strings.Join(strings.Fields(out), " "), "the image play has not come to its end here")
+		c.green(t, "image", "--limit", turned)
 	}
 	lap()
 	t.Logf("until the kill, until the same command, and that: %v", took)

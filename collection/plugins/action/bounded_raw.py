@@ -15,12 +15,13 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, wgme
 
 MOST = 1000000
 
-# Read as START in wgmesh. No shell that POSIX asks for has pipefail: the exit status has a way of its own.
+# Read as START in wgmesh. No shell that POSIX asks for has pipefail: the exit status has a way of its own. Nobody tells
+# a command without a terminal that its ssh is gone, so it has the time that the task has, with all that it started.
 COMMAND = """\
 command=$(cat);
 bounded() {{ head -c {most}; head -c {dropped} >/dev/null; }};
 exec 3>&1 4>&2;
-status=$({{ {{ {{ {environment} sh -c "$command" 3>&- 4>&- 5>&-; echo $? >&5; }} | bounded >&3; }} 2>&1 | bounded >&4; }} 5>&1);
+status=$({{ {{ {{ {environment} {ends} sh -c "$command" 3>&- 4>&- 5>&-; echo $? >&5; }} | bounded >&3; }} 2>&1 | bounded >&4; }} 5>&1);
 exit $status
 """
 
@@ -38,7 +39,8 @@ class ActionModule(wgmesh.ActionModule):
         if self._task.check_mode:
             return {"skipped": True}
         self._ssh_arguments()
-        script = COMMAND.format(most=MOST + 1, dropped=1000 * MOST, environment=self._environment())
+        ends = "timeout -k 9 %d" % self._task.timeout if self._task.timeout else ""
+        script = COMMAND.format(most=MOST + 1, dropped=1000 * MOST, environment=self._environment(), ends=ends)
         answer = self._execute(script, command.encode())
         answer["stderr"] = "".join(wgmesh.without_chatter(answer["stderr"].splitlines(keepends=True)))
         said = {name: answers.printable(answer[name], lines=True) for name in ("stdout", "stderr")}

@@ -16,6 +16,8 @@ description:
     there is more. What a terminal or a CI agent could take for an order is removed.
   - The command is run by C(sh), whatever the login shell of the user is, and has no terminal and no input. How people become
     root makes no difference.
+  - When the time of the keyword C(timeout) is over, the command is ended on the host too, with everything that it started
+    and that is in its process group.
   - The roles of this collection use it. Use it in a hook of the playbooks C(upgrade) and C(replace), too.
 options:
   command:
@@ -32,7 +34,7 @@ attributes:
   platform:
     support: full
     platforms: posix
-    description: Hosts with C(sh), C(cat) and C(head).
+    description: Hosts with C(sh), C(cat), C(head) and C(timeout).
 notes:
   - The keyword C(environment) works, as it does not for M(ansible.builtin.raw). Arguments of the keyword C(args) do not.
 author:
