@@ -179,7 +179,7 @@ func (c circle) reach(t *testing.T, at point, play string, args ...string) (
 func reds(out string) string {
 	var found []string
 	for line := range strings.Lines(out) {
-		if strings.HasPrefix(line, "fatal:") || strings.HasPrefix(line, "  ") {
+		if strings.HasPrefix(line, "fatal:") || strings.HasPrefix(line, "failed:") || strings.HasPrefix(line, "  ") {
 			found = append(found, strings.TrimSpace(line))
 		}
 	}
