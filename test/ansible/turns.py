@@ -670,6 +670,16 @@ class Turns(unittest.TestCase):
         code, out, did = self.replace(later={"azure-1": self.seen("azure-1", bgp="")})
         self.assertTrue(self.ran.exists(), "a BIRD that hangs says nothing of it: " + out)
 
+    def test_undrained_and_in_use(self):
+        """Who was undrained meanwhile is used by all: the router was called drained, and the one that said so a liar."""
+        ways = [{"network": "10.1.0.0/16", "peer": "azure-1"}]
+        for who in (("gcp-1",), ("gcp-1", "aws-1")):
+            with self.subTest(who):
+                uses = {router.replace("-", "_"): self.seen(router, ways=ways) for router in who}
+                code, out, _did = self.play("drain", "--limit", "azure-1", later={"azure-1": self.seen("azure-1")}, **uses)
+                self.assertEqual((2, False, False), (code, "drained and stays so" in out, "alone says that" in out), out)
+                self.assertIn("was undrained meanwhile, and is in use: look who did that, and run again", out)
+
     def test_undrains_no_hook(self):
         """Who undrained all routers undrained one in the middle of the hook of somebody else's run."""
         begun = self.seen("azure-1", True, drained_why="upgrade, run 4f2a")
