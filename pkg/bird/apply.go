@@ -99,6 +99,8 @@ func (h *Host) daemonStep(ctx context.Context, s Step) (string, error) {
 			codeQueued, codeNothing)
 	case ActLoad:
 		return "loaded " + h.Path, configure(ctx, c, `configure "`+h.Path+`"`, codeDone, codeInProgress, codeQueued)
+	case ActHear:
+		return "had BIRD follow the site's interfaces again", h.hear(ctx, c, s.Text)
 	case ActEnable:
 		for _, name := range s.Names {
 			if err := checkName(protocolName, name, "the name of a protocol"); err != nil {
@@ -111,6 +113,19 @@ func (h *Host) daemonStep(ctx context.Context, s Step) (string, error) {
 		return "enabled " + strings.Join(s.Names, ", "), nil
 	}
 	return "", fmt.Errorf("step %q is not known", s.Do)
+}
+
+// hear has BIRD read bird.conf, and before it the same with other names of the site's protocols: what
+// it keeps through a configure is deaf (BIRD 3). Their routes come before those of the last ones go.
+func (h *Host) hear(ctx context.Context, c *birdc.Client, text []byte) error {
+	again := h.Path + ".cand-again" // boot.sh has the same name
+	err := h.place(again, []byte(renamed(string(text), string(StampOf(text)), "again")))
+	for _, path := range []string{again, h.Path} {
+		if err == nil {
+			err = configure(ctx, c, `configure "`+path+`"`, codeDone, codeInProgress, codeQueued)
+		}
+	}
+	return errors.Join(err, atomicfile.Remove(again))
 }
 
 // try lets the running BIRD use the text for s.Timeout seconds. bird.conf stays as it is

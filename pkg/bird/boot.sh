@@ -48,7 +48,23 @@ keep() {
   sh -c "$gone"
 }
 
+# A change that waits would be lost. Of the names of the site's protocols, see ActHear.
+reload() {
+  if birdc configure status | grep -q unconfirmed; then
+    echo 'a change waits for its confirmation; not reloaded' >&2
+    exit 1
+  fi
+  if grep -q '^protocol static site[46]_' "$file"; then
+    cp -pPT --remove-destination "$file" "$file.cand-again" &&
+      sed -i 's/^\(protocol static site[46]_\)[^ ]*/\1again/' "$file.cand-again" &&
+      birdc configure "\"$file.cand-again\""
+    rm -f "$file.cand-again"
+  fi
+  exec birdc configure
+}
+
 gone='ip -4 route flush proto 158; ip -6 route flush proto 158'
+[ $# != 3 ] || reload
 if [ $# = 2 ]; then # one that only stops shall forward nothing
   if systemctl list-jobs --no-legend "$2" | grep -q ' restart '; then keep; else sh -c "$gone"; fi
   exit 0

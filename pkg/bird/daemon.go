@@ -35,6 +35,7 @@ type Daemon struct {
 	Runs    Stamp    // of the text it runs; empty when that is not ours
 	Pending bool     // an undo is scheduled
 	Left    string   // how long until the undo, in BIRD's words
+	Deaf    []string // protocols of the site that hear of no interface any more
 	Down    []string // protocols that someone disabled, or whose port is free again, sorted by BIRD
 	Up      []string // BGP sessions that are established
 }
@@ -65,6 +66,11 @@ func ObserveDaemon(ctx context.Context, control string) (Daemon, error) {
 	if err != nil {
 		return d, err
 	}
+	status, err := c.Command(ctx, "show status")
+	if err != nil {
+		return d, err
+	}
+	d.Deaf = birdc.Deaf(status.Text(), table.Text())
 	for _, l := range table.Lines {
 		// Name Proto Table State Since Info...
 		column := strings.Fields(l.Text)

@@ -4,6 +4,8 @@ package bird_test
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -66,6 +68,50 @@ func TestDarkSite(t *testing.T) {
 	configure("dark")
 	set("site0", "up", light)
 	set("lan1", "down", ways("p2", "p2"))
+	set("lan1", "up", light)
+
+	// The text that it runs already, and what has BIRD 3 follow the interfaces on: a run, and a reload.
+	host := bird.Host{Path: p1.conf(), Socket: p1.socket(), Run: t.TempDir()}
+	want := bird.Want{State: bird.Applied, Text: p1.text(t)}
+	deaf := func(names ...string) bird.Delta {
+		t.Helper()
+		have := must.Get(host.Observe(t.Context()))(t)
+		assert.Equal(t, names, have.Daemon.Deaf)
+		return must.Get(bird.Diff(want, have))(t)
+	}
+	require.Empty(t, deaf())
+	for name, hear := range map[string]func(bird.Delta){
+		"run":    func(d bird.Delta) { must.Get(host.Apply(t.Context(), d))(t) },
+		"reload": func(bird.Delta) { p1.reload(t) },
+	} {
+		own, far := p1.watch(t), q1.watch(t)
+		p1.birdc(t, "configure")
+		if p1.config.Version.Major >= 3 {
+			stamp := string(bird.StampOf(want.Text))
+			d := deaf("site4_"+stamp, "site6_"+stamp)
+			assert.Equal(t, bird.Delta{{Do: bird.ActHear, Text: want.Text}}, d)
+			hear(d)
+		}
+		assert.Empty(t, deaf(), name)
+		assert.NotRegexp(t, `\b(10\.1\.0\.0/16|fd00:1::/48) `, far(), "others hear nothing of it")
+		assert.NotContains(t, own(), "Deleted 10.1.0.0/16")
+		set("lan1", "down", ways("p2", "p2"))
+		set("lan1", "up", light)
+	}
+}
+
+// reload does what systemd does for our drop-in.
+func (r *router) reload(t *testing.T) {
+	t.Helper()
+	bin := t.TempDir()
+	birdc := must.Get(exec.LookPath("birdc"))(t)
+	stub := "#!/bin/sh\nexec " + birdc + " -s " + r.socket() + " \"$@\"\n"
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "birdc"), []byte(stub), 0o755))
+	cmd := exec.CommandContext(t.Context(), "sh", "boot.sh", r.conf(), "bird.service", "reload")
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	must.Get(bird.ObserveDaemon(t.Context(), r.socket()))(t)
 }
 
 // watch tells what changes in the kernel's routes from now on until it is asked.

@@ -54,6 +54,7 @@ const (
 	ActFinish   Action = "finish"   // make the candidate bird.conf
 	ActUndo     Action = "undo"     // tell BIRD to go back
 	ActLoad     Action = "load"     // let BIRD read bird.conf again
+	ActHear     Action = "hear"     // the same, so that BIRD 3 follows the site's interfaces again
 	ActStop     Action = "stop"     // end BIRD
 	ActBack     Action = "back"     // put the former file back
 	ActRemove   Action = "remove"   // remove files of ours
@@ -64,7 +65,7 @@ const (
 // A Step is one action with what it needs.
 type Step struct {
 	Do      Action
-	Text    []byte // ActTry, ActInstall, ActKeep, ActOriginal
+	Text    []byte // ActTry, ActInstall, ActKeep, ActOriginal, ActHear
 	Unit    Unit   // ActUnit
 	Timeout int    // ActTry
 	Floor   []byte // ActTry
@@ -158,10 +159,10 @@ func diffApplied(want Want, have Have) (Delta, error) {
 	case !same:
 		d = append(d, have.keepOriginal()...)
 		d = append(d, Step{Do: ActInstall, Text: want.Text})
-		d = append(d, have.enable()...)
+		d = append(append(d, have.enable()...), have.hear(want.Text)...)
 	default:
 		d = append(d, have.keepGood(want)...)
-		d = append(d, have.enable()...)
+		d = append(append(d, have.enable()...), have.hear(want.Text)...)
 	}
 	return d, nil
 }
@@ -169,7 +170,8 @@ func diffApplied(want Want, have Have) (Delta, error) {
 func diffConfirmed(have Have) (Delta, error) {
 	finish := func(d Delta) Delta {
 		d = append(d, have.keepOriginal()...)
-		return append(d, Step{Do: ActFinish, Names: []string{have.Marker.Candidate}})
+		d = append(d, Step{Do: ActFinish, Names: []string{have.Marker.Candidate}})
+		return append(d, have.hear(have.Trial)...) // one tried in place of its edited self has its name
 	}
 	switch {
 	case have.Daemon.Pending && !have.tries():
@@ -232,6 +234,13 @@ func (s Have) enable() Delta {
 		return nil
 	}
 	return Delta{{Do: ActEnable, Names: s.Daemon.Down}}
+}
+
+func (s Have) hear(text []byte) Delta {
+	if len(s.Daemon.Deaf) == 0 {
+		return nil
+	}
+	return Delta{{Do: ActHear, Text: text}}
 }
 
 // keepGood renews the copy of a bird.conf that is right.

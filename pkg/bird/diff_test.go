@@ -32,6 +32,7 @@ func TestDiffApplied(t *testing.T) {
 	runs := func(n int) bird.Daemon { return bird.Daemon{Running: true, Runs: stamp(n)} }
 	trying := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17.2 s"}
 	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2)}
+	deaf := func(n int) bird.Daemon { return bird.Daemon{Running: true, Runs: stamp(n), Deaf: []string{"site4_x"}} }
 	edited := append(conf(2), "# by hand\n"...)
 	other := bird.Have{
 		Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
@@ -122,6 +123,13 @@ func TestDiffApplied(t *testing.T) {
 			},
 			want: []bird.Action{bird.ActEnable},
 		},
+		"it read the same text again": {
+			have: bird.Have{Text: conf(2), Daemon: deaf(2)}, want: []bird.Action{bird.ActHear},
+		},
+		"another text, and all is new": {
+			have: bird.Have{Text: conf(1), Daemon: deaf(1)}, timeout: 60,
+			want: []bird.Action{bird.ActTry}, pending: true,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,6 +189,13 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		"waits": {
 			have:      left(bird.Have{Text: conf(1), Daemon: pending}),
 			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish},
+			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
+		},
+		"waits, in place of its edited self": {
+			have: left(bird.Have{Text: conf(1), Daemon: bird.Daemon{
+				Running: true, Runs: stamp(2), Pending: true, Deaf: []string{"site4_x"},
+			}}),
+			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish, bird.ActHear},
 			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
 		},
 		"waits, first run": {

@@ -14,7 +14,8 @@ var bootScript string
 // A crashed daemon is back in a fifth of a second and for as long as it takes,
 // gets the processor first, because BFD packets must not wait, and is the last that
 // the kernel ends when memory is short. Its reload is refused while a change waits
-// for confirmation: "birdc configure" would silently end the trial.
+// for confirmation: "birdc configure" would silently end the trial. It has BIRD 3 hear of
+// the site's interfaces on, as ActHear does.
 //
 // ExecCondition is what runs before the "bird -p" of the distribution's unit,
 // which a damaged bird.conf does not pass; the script never skips anything. It also
@@ -33,7 +34,6 @@ Nice=-10
 CPUWeight=1000
 OOMScoreAdjust=-900
 ExecReload=
-ExecReload=/bin/sh -c 'if birdc configure status | grep -q unconfirmed; then ` +
-		`echo "a change waits for its confirmation; not reloaded" >&2; exit 1; fi; exec birdc configure'
+ExecReload=/bin/sh ` + h.script() + ` ` + h.Path + ` %n reload
 `}
 }

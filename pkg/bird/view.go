@@ -42,7 +42,7 @@ func Views(have Have, d Delta) (before, after string) {
 			if have.Daemon.Running {
 				daemon = "runs this file"
 			}
-		case ActStart, ActEnable, ActConfirm, ActUndo, ActLoad:
+		case ActStart, ActEnable, ActConfirm, ActUndo, ActLoad, ActHear:
 			daemon = "runs this file"
 		}
 	}
@@ -64,6 +64,8 @@ func (s Have) daemon() string {
 		return "runs another text than this file"
 	case len(s.Daemon.Down) > 0:
 		return "runs this file, with protocols disabled by hand"
+	case len(s.Daemon.Deaf) > 0:
+		return "runs this file, and follows no interface of the site"
 	}
 	return "runs this file"
 }

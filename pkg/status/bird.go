@@ -22,8 +22,8 @@ type Session struct {
 	Up string
 	// State is the state of BGP's machine, for example Established or Active.
 	State string
-	// Since is when Up last changed, as BIRD has it: the time of day, or the date of
-	// what is older than about 20 hours ("iso short ms" in sysdep/unix/config.Y).
+	// Since is when Up last changed, as BIRD has it: the time of day, or the date of what is older
+	// than about 20 hours ("iso short ms" in sysdep/unix/config.Y). Both, as we have BIRD 3 say it.
 	Since      string
 	NeighborAS plan.AS
 	// LastError is BIRD's text, which may hold words of the peer; empty if none.
@@ -58,6 +58,9 @@ func ParseProtocols(text string) map[string]Session {
 				if len(fields) > 4 {
 					s.Since = fields[4]
 				}
+				if both := strings.Join(fields[4:min(6, len(fields))], " "); isDateTime(both) {
+					s.Since = both
+				}
 			}
 			continue
 		}
@@ -67,6 +70,11 @@ func ParseProtocols(text string) map[string]Session {
 	}
 	flush()
 	return out
+}
+
+func isDateTime(text string) bool {
+	_, err := time.Parse(time.DateTime, text)
+	return err == nil
 }
 
 // ParseOff reads from the same the other protocols that are down: those end when somebody
@@ -136,6 +144,7 @@ func knownHole(version string) string {
 type birdView struct {
 	sessions map[string]Session
 	off      []string // protocols without sessions that somebody disabled
+	deaf     []string // those of the site that hear of no interface
 	bfd      []birdc.BFDSession
 	version  string // such as 2.0.12; empty when it is not told
 	now      time.Time
@@ -160,6 +169,7 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 		return birdView{err: err}
 	}
 	v.sessions, v.off = ParseProtocols(protocols.Text()), ParseOff(protocols.Text())
+	v.deaf = birdc.Deaf(status.Text(), protocols.Text())
 	bfd, err := conn.Command(ctx, "show bfd sessions")
 	// Without any BFD protocol that is a refusal, and means no sessions.
 	var refused *birdc.Error

@@ -30,7 +30,7 @@ func Judge(r Request, o Observation) Report {
 	rep.Problems = append(rep.Problems, checkForwarding(&r, &o)...)
 	rep.Problems = append(rep.Problems, checkGateways(&o)...)
 	rep.Problems = append(rep.Problems, checkSite(&r, &o)...)
-	rep.Warnings = slices.Concat(accepted, o.Forwarding.warnings(), o.Forwarding.besides(&r))
+	rep.Warnings = slices.Concat(accepted, o.Forwarding.warnings(), o.Forwarding.besides(&r), o.deafWarning())
 	rep.Transit = o.Forwarding.transit()
 	if o.Probed {
 		rep.Warnings = append(append(rep.Warnings, r.untried(&o)...), moved(&r, &o)...)

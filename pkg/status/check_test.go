@@ -372,6 +372,22 @@ func TestTunnelsListenElsewhere(t *testing.T) {
 	assert.Len(t, status.Judge(r, o).Problems, 1, "there is none")
 }
 
+// BIRD 3 that was told to read its text again is well until the interface into its site goes dark.
+func TestDeafBird(t *testing.T) {
+	r, o := night()
+	o.Deaf = []string{"site4_ab", "site6_ab"}
+	rep := status.Judge(r, o)
+	assert.True(t, rep.Healthy())
+	assert.Contains(t, rep.Warnings, cause.New("BIRD has read a text again that it ran, so site4_ab, site6_ab will "+
+		"not see the site's interface go dark: run the mesh play here, or systemctl reload bird"))
+	o.Gateways = []status.Gateway{{Device: "eth0", Network: r.SourceNetworks[0], Dark: true}}
+	rep = status.Judge(r, o)
+	assert.Len(t, rep.Texts(), 1)
+	for _, w := range rep.Warnings {
+		assert.NotContains(t, w.String(), "dark")
+	}
+}
+
 // WireGuard sends to the peer with the narrowest network. Who has that on an interface of
 // ours takes packets that all routes send right.
 func TestPeerThatTakes(t *testing.T) {

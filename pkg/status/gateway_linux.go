@@ -128,6 +128,15 @@ func wire(protocol uint16) uint16 {
 	return binary.NativeEndian.Uint16(order[:])
 }
 
+// deafWarning is about a BIRD that will not see its interface into the site go dark.
+func (o *Observation) deafWarning() (out []cause.Cause) {
+	if len(o.Deaf) > 0 && !slices.ContainsFunc(o.Gateways, func(g Gateway) bool { return g.Dark }) {
+		out = append(out, cause.New("BIRD has read a text again that it ran, so %s will not see the site's interface "+
+			"go dark: run the mesh play here, or systemctl reload bird", cause.List(o.Deaf)))
+	}
+	return out
+}
+
 // checkGateways is about gateways that are not there.
 func checkGateways(o *Observation) (out []Problem) {
 	for _, g := range o.Gateways {

@@ -24,6 +24,8 @@ type Observation struct {
 	BirdVersion string
 	// Off are BIRD's protocols without sessions that somebody disabled.
 	Off []string
+	// Deaf are those of the site that BIRD 3 tells of no interface any more.
+	Deaf []string
 	// BirdNow is the time of BIRD's clock, without its zone; zero: it is not told.
 	BirdNow time.Time
 	// Drained is the router's own drain, as its BIRD has it.
@@ -141,7 +143,7 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	o.notAllowed(&r)
 
 	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
-	o.BirdNow, o.Off = bird.now, bird.off
+	o.BirdNow, o.Off, o.Deaf = bird.now, bird.off, bird.deaf
 	if o.BirdErr == nil && o.RoutesErr == nil {
 		o.Untaken = untaken(ctx, &r, &o)
 	}
