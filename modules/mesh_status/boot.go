@@ -2,6 +2,9 @@ package meshstatus
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +63,7 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 	for _, o := range others("/", *seen) {
 		lacks(o.play, "is not enabled", disabled(ctx, o.units)...)
 		lacks(o.play, "is missing", o.missing...)
+		lacks(o.play, "differs", o.differs...)
 	}
 	if shut != "" {
 		add("is closed to BIRD", shut)
@@ -87,17 +91,41 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 
 // An other is what another play than the mesh play set up for each boot.
 type other struct {
-	play           string
-	units, missing []string // of what the units run
+	play                    string
+	units, missing, differs []string // of what the units run, and their files
+}
+
+// unitFiles are the unit files that other plays bring, each with the first half of its SHA-256. A drop-in of
+// somebody's own is none of them.
+var unitFiles = map[string]map[string]string{
+	"wgmesh.router.routes": {"wgmesh-failover.service": "25132836053c3a5471b401489799c08d"},
+	"wgmesh.router.image": {
+		"wgmesh-host-key.service":                 "34e753749f710fa92644f2e95e69e1d1",
+		"wgmesh-join.service":                     "826266ea2d44033ebd18567fce5100cd",
+		"wgmesh-join.timer":                       "fa57f2c0ea823a83f150361a352f8ec6",
+		"wg-quick@.service.d/60-wgmesh-join.conf": "8b2fdc5eab666449e71572c26d44fc86",
+	},
 }
 
 // others are the daemon of failover, where it runs now, and what joins by itself, where it is told how.
 func others(root string, seen status.Observation) (out []other) {
 	add := func(play string, units []string, programs ...string) {
-		out = append(out, other{play, units, slices.DeleteFunc(programs, func(path string) bool {
+		o := other{play: play, units: units, missing: slices.DeleteFunc(programs, func(path string) bool {
 			_, err := os.Stat(filepath.Join(root, path))
 			return err == nil
-		})})
+		})}
+		for _, name := range slices.Sorted(maps.Keys(unitFiles[play])) {
+			path := filepath.Join("/etc/systemd/system", name)
+			text, err := os.ReadFile(filepath.Join(root, path))
+			sum := sha256.Sum256(text)
+			switch {
+			case err != nil:
+				o.missing = append(o.missing, path)
+			case hex.EncodeToString(sum[:16]) != unitFiles[play][name]:
+				o.differs = append(o.differs, path)
+			}
+		}
+		out = append(out, o)
 	}
 	if seen.FailoverRuns {
 		add("wgmesh.router.routes", []string{"wgmesh-failover.service"}, plan.FailoverProgram)

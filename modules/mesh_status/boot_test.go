@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
 )
@@ -48,9 +49,18 @@ func TestNotesOfTheNextBoot(t *testing.T) {
 // what joins where it is told how.
 func TestOthersAtBoot(t *testing.T) {
 	root := t.TempDir()
-	put := func(path string) {
+	put := func(path string, text ...byte) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(root+path), 0o755))
-		require.NoError(t, os.WriteFile(root+path, nil, 0o755))
+		require.NoError(t, os.WriteFile(root+path, text, 0o755))
+	}
+	// As the plays bring them: who changes one, changes its digest.
+	for _, files := range unitFiles {
+		for name := range files {
+			from := strings.ReplaceAll(filepath.Base(name), "60-wgmesh-join", "wg-quick-join")
+			at := must.Get(filepath.Glob("../../roles/*/files/" + from))(t)
+			require.Len(t, at, 1, name)
+			put("/etc/systemd/system/"+name, must.Get(os.ReadFile(at[0]))(t)...)
+		}
 	}
 	var seen status.Observation
 	assert.Empty(t, others(root, seen))
@@ -73,4 +83,13 @@ func TestOthersAtBoot(t *testing.T) {
 	}
 	_, programs = lacking()
 	assert.Empty(t, programs)
+	const timer, unit = "/etc/systemd/system/wgmesh-join.timer", "/etc/systemd/system/wgmesh-failover.service"
+	for _, o := range others(root, seen) {
+		assert.Empty(t, o.differs)
+	}
+	put(timer, '#')
+	require.NoError(t, os.Remove(root+unit))
+	found := others(root, seen)
+	assert.Equal(t, []string{unit}, found[0].missing)
+	assert.Equal(t, []string{timer}, found[1].differs)
 }
