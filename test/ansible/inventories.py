@@ -678,11 +678,11 @@ class Test(unittest.TestCase):
             _code, out = self.play(inventory(), "IMAGE", "-e", "mesh_of_nobody=x")
             self.assertNotIn("is not an option", out)
         blue = inventory(aws_1={"mesh_report_file": "/tmp/{{ mesh_of_mine }}"})
-        _code, out = self.play(blue, "wgmesh.router.reset", "-e", "mesh_of_mine=nope", "-e", "mesh_remove=x mesh_drain_wait=1 mesh_wait=2")
+        _code, out = self.play(blue, "wgmesh.router.reset", "-e", "mesh_of_mine=nope", "-e", "mesh_remove=x mesh_drain_wait=1 mesh_wait=2 mesh_take_over=true")
         self.assertNotIn("is not an option", out)
-        for option in ("mesh_remove", "mesh_drain_wait"):
+        for option in ("mesh_remove", "mesh_drain_wait", "mesh_take_over"):
             self.assertEqual(1, out.count("-e %s: is an option of other plays, and does nothing in this one" % option), out)
-        self.assertEqual(2, out.count("of other plays"), out)
+        self.assertEqual(3, out.count("of other plays"), out)
 
     def test_rotates_where_it_can_plan(self):
         """A controller that does not run our program, such as a Mac, does not know the other ends."""

@@ -553,6 +553,14 @@ class Turns(unittest.TestCase):
             code, out, did = self.play(play, "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
             self.assertEqual((2, []), (code, did), out)
             self.assertIn("mesh_upgrade_hook: %s: task 1 is not one: expected a file of tasks, not a playbook" % self.hook, out)
+            own = self.root / "own.yml"
+            role = {"name": "wgmesh.router.mesh", "tasks_from": play}
+            for hook, want in ((self.hook, ": task 1 is not one: expected a file of tasks, not a playbook"), ("/nope.yml", " has no tasks: expected a list of them")):
+                tasks = [{"ansible.builtin.include_role": role, "vars": {"__mesh_turn": play, "mesh_upgrade_hook": str(hook)}}]
+                own.write_text(json.dumps([{"hosts": "routers", "gather_facts": False, "tasks": tasks}]))
+                code, out, did = self.play(str(own), "--limit", "azure-1")
+                self.assertEqual((2, []), (code, did), out)
+                self.assertIn("mesh_upgrade_hook: %s%s" % (hook, want), out)
 
     def test_listed(self):
         for names, want in (

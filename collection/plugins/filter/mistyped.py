@@ -93,6 +93,11 @@ RAW_OF_PLAYS = {"mesh_add": "router/main", "mesh_join_address": "", "mesh_join_p
 OF_PLAYS = {"mesh_measure_at_once": {"type": "int"}, **{name: {"type": "raw"} for name in RAW_OF_PLAYS}}
 RUN_BY = {"mesh_measure_at_once": "mesh/measure", **RAW_OF_PLAYS}
 
+# Options of the mesh play that are about how it changes the tunnels, and what does so. The others may be about the plan,
+# which each play has.
+OF_CHANGES = ("mesh_plan_faults", "mesh_regenerate_keys", "mesh_replaced", "mesh_rotate_preshared_keys", "mesh_take_over")
+CHANGES = ("mesh/main", "mesh/replace", "mesh/rotate", "mesh/upgrade")
+
 # What runs the tasks of the hook.
 HOOKED = ("mesh/replace", "mesh/upgrade")
 
@@ -144,6 +149,8 @@ def unknown(name, shared, names, hostvars, entries, loader):
     if name in known:
         if name in RUN_BY:
             used = RUN_BY[name] in ("", *entries)
+        elif name in OF_CHANGES:
+            used = any(entry in CHANGES for entry in entries)
         else:
             used = any(name in described(*entry.split("/")) for entry in ("mesh/main", *entries))
         if entries and not shared and not used:
