@@ -386,9 +386,9 @@ def failures(router, variables):
         said = "its change cut off %s, %s" % (listed(sorted(map(str, lost))), "so it was taken back" if settled else "and another run has settled it")
         if not troubles:
             return [(router, said, "look at those tunnels before the next run", "lost")]
-        do = cut("before the next run: " + plain(troubles[0].get("do") or OTHERWISE), 85)
+        do = squeezed("before the next run: " + plain(troubles[0].get("do") or OTHERWISE), 85)
         room = MOST - len(said + ": " + do)
-        return [(router, said + (": " + cut(plain(troubles[0]["cause"]), room) if room >= 20 else ""), do, "lost")]
+        return [(router, said + (": " + squeezed(plain(troubles[0]["cause"]), room) if room >= 20 else ""), do, "lost")]
     for name in RESULTS:
         result = registered(variables, name)
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
@@ -462,7 +462,7 @@ def plain_row(text):
     return disarmed(re.sub(r"[^ -~]", "?", str(text)))
 
 
-def cut(text, length):
+def squeezed(text, length):
     """A text without its middle, when it is too long."""
     if len(text) <= length:
         return text
@@ -475,5 +475,5 @@ def fit(cause, do):
     cause, do = plain(cause), plain(do or "")
     do = do or advice(cause) or OTHERWISE
     room = MOST - len(cause)
-    do = cut(do, max(room, 90))
-    return cut(cause, MOST - len(do)), do
+    do = squeezed(do, max(room, 90))
+    return squeezed(cause, MOST - len(do)), do

@@ -33,4 +33,4 @@ def silent(result, before, after=""):
     """Return a line that says why a router did not say how it is, and what to do, between other words."""
     cause, do = causes.fit(*causes.of_result(result, "failed")[0][:2])
     room = causes.MOST - len(before + ": : " + do + after)
-    return "%s: %s: %s%s" % (before, causes.cut(cause, max(room, 30)), do, after)
+    return "%s: %s: %s%s" % (before, causes.squeezed(cause, max(room, 30)), do, after)
