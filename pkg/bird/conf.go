@@ -22,8 +22,8 @@ func (o *conf) head(v view) {
 # module's next run: change the inventory.
 %s
 log syslog all;
-%[7]s
-router id %[2]s;
+
+router id %s;
 
 # The name of this very text. "birdc eval %[3]s" tells which text the
 # daemon runs, also after an undo.
@@ -42,7 +42,7 @@ define %[5]s = "%[6]s";
 protocol device device1 {
 	scan time 1;
 }
-`, v.Line(), v.RouterID, v.StampName, v.Stamp, plan.BirdDrain, v.Drain, v.Times)
+`, v.Line(), v.RouterID, v.StampName, v.Stamp, plan.BirdDrain, v.Drain)
 }
 
 func (o *conf) kernel(f family) {

@@ -44,7 +44,6 @@ func Render(c Config, src Sources) []byte {
 type view struct {
 	Config
 	StampName, Stamp string
-	Times            string // how BIRD prints them, a whole line, or empty
 	Interfaces       string // of all sessions, quoted and separated by commas
 	Others, Same     bool   // there are sessions to other sites, within the site
 	Dual             bool   // there are sessions that carry IPv6 too
@@ -98,9 +97,6 @@ type channel struct {
 
 func newView(c Config, src Sources) view {
 	v := view{Config: c, StampName: plan.BirdStamp, Stamp: noStamp}
-	if c.Version.Major >= 3 { // birdc.Deaf compares them, and by default those of yesterday are a date
-		v.Times = "timeformat protocol iso long ms;\n"
-	}
 	neighbors := slices.Clone(c.Neighbors)
 	order.By(neighbors, func(a, b plan.Neighbor) int { return strings.Compare(a.Name, b.Name) })
 	var names []string

@@ -42,8 +42,6 @@ func TestRenderByVersion(t *testing.T) {
 	assert.Contains(t, string(two), "deterministic med on;")
 	assert.NotContains(t, string(three), "deterministic med")
 	assert.Contains(t, string(three), "med metric on;")
-	assert.NotContains(t, string(two), "timeformat")
-	assert.Contains(t, string(three), "\ntimeformat protocol iso long ms;\n\nrouter id ")
 	for _, site := range []string{"site4", "site6"} { // another one in each text, or BIRD 3 tells it of no interface
 		assert.Contains(t, string(two), "protocol static "+site+" {")
 		assert.Contains(t, string(three), "protocol static "+site+"_"+string(bird.StampOf(three))+" {")

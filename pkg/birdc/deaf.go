@@ -11,23 +11,35 @@ import (
 // a static protocol through a configure. So their names end in the stamp of the text, and it keeps
 // none but through a text that it runs already. BIRD 2 does not forget, and has no stamp there.
 func Deaf(status, protocols string) (names []string) {
-	_, at, _ := strings.Cut(status, "Last reconfiguration on ")
-	at, _, _ = strings.Cut(at, "\n")
-	read, err := time.Parse(time.DateTime, strings.TrimSpace(at))
-	if err != nil {
-		return nil
+	at := func(of string) time.Time {
+		_, text, _ := strings.Cut(status, of)
+		text, _, _ = strings.Cut(text, "\n")
+		at, _ := time.Parse(time.DateTime, strings.TrimSpace(text))
+		return at
 	}
+	now, read := at("Current server time is "), at("Last reconfiguration on ")
 	for line := range strings.Lines(protocols) {
-		// Name Proto Table State Date Time
+		// Name Proto Table State Since
 		f := strings.Fields(line)
-		if len(f) < 6 || f[1] != "Static" || f[3] != "up" || !strings.HasPrefix(f[0], "site") ||
-			!strings.Contains(f[0], "_") {
-			continue
-		}
-		if since, err := time.Parse(time.DateTime, f[4]+" "+f[5]); err == nil && since.Before(read) {
+		if len(f) > 4 && f[1] == "Static" && f[3] == "up" && strings.HasPrefix(f[0], "site") &&
+			strings.Contains(f[0], "_") && before(f[4], read, now) {
 			names = append(names, f[0])
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// before reports whether BIRD's time of a protocol is before another one for sure: of what is older
+// than 20 hours it has the date alone. It computes times anew whenever it says them.
+func before(since string, read, now time.Time) bool {
+	const inexact = 500 * time.Millisecond
+	if day, err := time.Parse(time.DateOnly, since); err == nil {
+		return !read.Before(day.AddDate(0, 0, 1))
+	}
+	at, err := time.Parse(time.DateTime, now.Format(time.DateOnly)+" "+since)
+	if at.After(now.Add(inexact)) {
+		at = at.AddDate(0, 0, -1)
+	}
+	return err == nil && at.Add(inexact).Before(read)
 }

@@ -22,8 +22,8 @@ type Session struct {
 	Up string
 	// State is the state of BGP's machine, for example Established or Active.
 	State string
-	// Since is when Up last changed, as BIRD has it: the time of day, or the date of what is older
-	// than about 20 hours ("iso short ms" in sysdep/unix/config.Y). Both, as we have BIRD 3 say it.
+	// Since is when Up last changed, as BIRD has it: the time of day, or the date of
+	// what is older than about 20 hours ("iso short ms" in sysdep/unix/config.Y).
 	Since      string
 	NeighborAS plan.AS
 	// LastError is BIRD's text, which may hold words of the peer; empty if none.
@@ -58,9 +58,6 @@ func ParseProtocols(text string) map[string]Session {
 				if len(fields) > 4 {
 					s.Since = fields[4]
 				}
-				if both := strings.Join(fields[4:min(6, len(fields))], " "); isDateTime(both) {
-					s.Since = both
-				}
 			}
 			continue
 		}
@@ -70,11 +67,6 @@ func ParseProtocols(text string) map[string]Session {
 	}
 	flush()
 	return out
-}
-
-func isDateTime(text string) bool {
-	_, err := time.Parse(time.DateTime, text)
-	return err == nil
 }
 
 // ParseOff reads from the same the other protocols that are down: those end when somebody

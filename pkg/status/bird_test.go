@@ -36,9 +36,6 @@ func TestParseProtocols(t *testing.T) {
 		},
 	}, status.ParseProtocols(capture(t, "protocols")))
 
-	three := status.ParseProtocols("azure_2    BGP        ---        up     2026-11-30 14:23:05.684  Established   \n")
-	assert.Equal(t, "2026-11-30 14:23:05.684", three["azure_2"].Since)
-
 	limit := status.ParseProtocols(capture(t, "limit"))
 	assert.True(t, limit["azure_2"].LimitHit)
 	assert.False(t, limit["gcp_1"].LimitHit)

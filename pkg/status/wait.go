@@ -112,9 +112,6 @@ func (o *Observation) clock(text string) time.Time {
 		_, offset := o.At.Zone()
 		now = o.At.UTC().Add(time.Duration(offset) * time.Second)
 	}
-	if at, err := time.Parse(time.DateTime, text); err == nil {
-		return o.At.Add(at.Sub(now))
-	}
 	at, err := time.Parse(day+"15:04:05.999", now.Format(day)+text)
 	switch {
 	case err != nil:
