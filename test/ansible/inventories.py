@@ -226,6 +226,8 @@ ACCEPTED = {
     "an endpoint made of what is there": (inventory(azure_1={"mesh_endpoint": "{{ outside }}", "outside": "192.0.2.9"}), []),
     "a key of a site that is nothing": (inventory(azure={"mesh_sites": other(gateway=None)}), []),
     "a truth written otherwise": (inventory(azure={"mesh_sites": {**SITES, "aws": {**SITES["aws"], "transit": "no"}}}), []),
+    "one address, with other ports or jump hosts, or of one that is absent": (
+        inventory(everywhere={"ansible_host": "192.0.2.9", "ansible_ssh_common_args": "-J {{ inventory_hostname }}"}), []),
     "facts that are gathered": (inventory(azure_1={"mesh_endpoint": FACTS}), []),
 }
 
@@ -248,6 +250,10 @@ REFUSED = {
         inventory(everywhere={"mesh_replaced": 5}), [], "mesh_replaced: 5 is not a router of the inventory: name one that is"),
     "mesh_replaced that is misspelt": (
         inventory(everywhere={"mesh_replaced": "aws-1, azrue-1"}), [], "mesh_replaced: azrue-1 is not a router of the inventory: name one that is"),
+    "one address": (
+        inventory(azure_1={"ansible_host": "192.0.2.9"}, aws_1={"ansible_host": "{{ one }}", "one": "192.0.2.9", "ansible_port": 22}), [],
+        "azure-1, aws-1 have one ansible_host, 192.0.2.9: correct it, or give each its own ansible_port"),
+    "the name of another one": (inventory(azure_1={"ansible_host": "aws-1"}), [], "azure-1, aws-1 have one ansible_host, aws-1: correct"),
     "no name": (inventory(azure={"mesh_name": ""}, aws={"mesh_name": None}), [], "azure-1, aws-1: mesh_name: got nothing, expected a name: leave it out"),
     "a host with the name of the group": (
         leftover(inventory("db-1", {"mesh_group": "db-1"}), "others"), [], "the group db-1 has the name of a host: rename one of them"),

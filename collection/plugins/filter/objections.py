@@ -17,6 +17,7 @@ description:
     an empty file, which Ansible takes for all hosts; C(mesh_replaced) in the same way.
   - A variable that must be the same on all routers, such as C(mesh_port_base), but differs on some. Each router plans
     both ends of its tunnels from its own variables.
+  - Two routers to which a connection by SSH goes to one place, by the inventory alone. A name is not resolved.
   - A variable that is a template which cannot be rendered, for example one with facts that were not gathered.
 positional: _input, groups, hostvars, targeted
 options:
@@ -90,6 +91,11 @@ TEMPLATE = re.compile(r"\{[{%][-+]?\s*(.*?)\s*[-+]?[%}]\}", re.DOTALL)
 DEFAULTS = os.path.join(os.path.dirname(__file__), "../../roles/mesh/defaults/main.yml")
 
 
+# What else than ansible_host says where a connection ends: behind a jump host an address may be another one.
+PLACE = ("ansible_port", "ansible_user", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_executable", "ansible_ssh_extra_args")
+
+SSH = ("paramiko", "paramiko_ssh", "smart", "ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
+
 BOOLS = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
 
 # A part of --limit that is a name, and no pattern of names.
@@ -128,13 +134,15 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
         defaults = yaml.safe_load(file) | {"mesh_name": group}
     lines = []
     values = {name: {} for name in members}
-    present = []
+    present, places = [], {}
     for name in members:
         variables = hostvars[name]  # once: Ansible looks for the group_vars each time
         state, lost = read(variables, "mesh_state", "present")
         gone = state == "absent"
         if not gone:
             present.append(name)
+            if read(variables, "ansible_connection", "ssh")[0] in SSH:
+                places.setdefault(str(read(variables, "ansible_host", "")[0] or name), []).append((name, variables))
         for variable in ["mesh_" + field for field in FIELDS] + ([] if gone else [*SHARED, *also]):
             values[name][variable], lost = read(variables, variable, defaults.get(variable))
             if lost and not (gone and variable not in ("mesh_id", "mesh_state", "mesh_host_key")):
@@ -148,8 +156,19 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     nameless = [name for name in present if values[name]["mesh_name"] in (None, "")]
     if nameless and not lines:
         return ["%s: mesh_name: got nothing, expected a name: leave it out, and it is that of the group" % listed(nameless)]
+    lines = lines or [line for host, several in places.items() for line in doubled(host, several)]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
+
+
+def doubled(host, several):
+    """Say which of several names are one machine."""
+    same = {}
+    for name, variables in several if len(several) > 1 else ():
+        place = [str(read(variables, variable, "")[0] or "") for variable in PLACE]
+        same.setdefault((place[0] or "22", *place[1:]), []).append(name)
+    return ["%s have one ansible_host, %s: correct it, or give each its own ansible_port" % (listed(names), cut(host, 40))
+            for names in same.values() if len(names) > 1]
 
 
 def limits(limit):
