@@ -123,7 +123,7 @@ func refuseUndrain(t *testing.T, l lab) {
 	require.Error(t, err)
 	assert.Contains(t, out, "aws-1 stays drained: office-1: no answer from 10.2.2.")
 	assert.Empty(t, counts.changed())
-	l.in(t, "aws-1", "mv /run/bird.was /etc/bird/bird.conf; birdc configure")
+	l.in(t, "aws-1", "mv /run/bird.was /etc/bird/bird.conf; systemctl reload bird")
 }
 
 // checkSource has the cloud check where packets of a router are from: its VM forwards nothing
@@ -148,7 +148,7 @@ func drainElsewhere(t *testing.T, l lab) {
 	for _, router := range []string{"aws-1", "aws-2"} {
 		assert.Empty(t, l.in(t, router, saidSince(began)+"grep drained || true"), router)
 	}
-	l.in(t, "office-1", "mv /run/bird.was /etc/bird/bird.conf; birdc configure")
+	l.in(t, "office-1", "mv /run/bird.was /etc/bird/bird.conf; systemctl reload bird")
 	for router, other := range map[string]string{"aws-1": "aws_2", "aws-2": "aws_1"} {
 		l.waitFor(t, router, "! birdc show route all protocol "+other+" | grep -q '(65535,0)'")
 	}
