@@ -92,6 +92,8 @@ func TestDarkSite(t *testing.T) {
 			d := deaf("site4_"+stamp, "site6_"+stamp)
 			assert.Equal(t, bird.Delta{{Do: bird.ActHear, Text: want.Text}}, d)
 			hear(d)
+		} else {
+			p1.reload(t)
 		}
 		assert.Empty(t, deaf(), name)
 		assert.NotRegexp(t, `\b(10\.1\.0\.0/16|fd00:1::/48) `, far(), "others hear nothing of it")
