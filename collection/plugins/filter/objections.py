@@ -167,8 +167,8 @@ def doubled(host, several):
     for name, variables in several if len(several) > 1 else ():
         place = [str(read(variables, variable, "")[0] or "") for variable in PLACE]
         same.setdefault((place[0] or "22", *place[1:]), []).append(name)
-    return ["%s have one ansible_host, %s: correct it, or give each its own ansible_port" % (listed(names), cut(host, 40))
-            for names in same.values() if len(names) > 1]
+    found = (listed(names) for names in same.values() if len(names) > 1)
+    return ["%s have one ansible_host, %s: correct it, or give each its own ansible_port" % (names, cut(host, 40)) for names in found]
 
 
 def limits(limit):
