@@ -34,6 +34,7 @@ except ImportError:  # the oldest core
 init_plugin_loader()
 from ansible_collections.wgmesh.router.plugins.action import mesh_preview_info  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.every import every  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.forged import forged  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.image_hosts import image_hosts  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS, members  # noqa: E402
@@ -1231,6 +1232,77 @@ class Clocks(unittest.TestCase):
             with unittest.mock.patch.object(time, "time", lambda: now):
                 self.assertEqual(behind, told(list(hostvars), hostvars, "aws-1")["behind"], ahead)
                 self.assertEqual([], told(list(hostvars), hostvars, "gcp-1")["behind"], "it makes none")
+
+
+class Every(unittest.TestCase):
+    """A phase is skipped for all routers only if none of them has anything to do in it."""
+
+    STATES = ("planned", "sealed", "settled", "ended")
+
+    @staticmethod
+    def router(public_key, peer, role):
+        held = {"tunnel": 3, "peer": peer[0], "peer_public_key": peer[1], "psk_id": "p", "generation": 1}
+        tunnel = {"number": 3, "peer": peer[0], "role": role}
+        return {
+            "__mesh_begun": {"changed": False, "answers": {
+                "__mesh_keypair": {"public": {"public_key": public_key, "sealing_key": "s"}},
+                "__mesh_held": {"known": [held]},
+                "__mesh_plan": {"plan": {"preshared_keys": [tunnel], "gate": {"removed": []}}},
+            }},
+            "__mesh_links": {"changed": False, "answers": {
+                "__mesh_tunnels": {"stale": [], "stale_peers": [], "armed": False}, "__mesh_proved": {"healthy": True, "troubles": []},
+            }},
+        }  # fmt: skip
+
+    def mesh(self):
+        return {"aws-1": self.router("A", ("gcp-1", "G"), "initiator"), "gcp-1": self.router("G", ("aws-1", "A"), "responder")}
+
+    def states(self, hostvars, alive=("aws-1", "gcp-1")):
+        names = ["aws-1", "gcp-1"]
+        return [state for state in self.STATES if every(names, hostvars, names, list(alive), state)]
+
+    def test_nothing_to_do(self):
+        self.assertEqual(list(self.STATES), self.states(self.mesh()))
+
+    def test_one_has(self):
+        for left, phase, part, value in (
+            ("planned", "__mesh_begun", ("answers", "__mesh_plan", "causes"), []),
+            ("sealed", "__mesh_begun", ("answers", "__mesh_held", "known"), []),
+            ("sealed", "__mesh_begun", ("answers", "__mesh_keypair", "public", "public_key"), "new"),
+            ("sealed", "__mesh_ends", ("skipped",), False),
+            ("settled", "__mesh_begun", ("changed",), True),
+            ("settled", "__mesh_links", ("changed",), True),
+            ("settled", "__mesh_links", ("failed",), True),
+            ("settled", "__mesh_links", ("answers", "__mesh_proved", "healthy"), False),
+            ("settled", "__mesh_links", ("answers", "__mesh_tunnels", "armed"), True),
+            ("settled", "__mesh_taken", ("rc",), 0),
+            ("ended", "__mesh_links", ("answers", "__mesh_tunnels", "stale"), ["wg4"]),
+            ("ended", "__mesh_links", ("answers", "__mesh_tunnels", "stale_peers"), ["old-1"]),
+            ("ended", "__mesh_begun", ("answers", "__mesh_plan", "plan", "gate", "removed"), [{"name": "old-1"}]),
+            ("ended", "__mesh_failed", (), "it failed"),
+        ):
+            for router in ("aws-1", "gcp-1"):
+                hostvars = self.mesh()
+                if not part:
+                    hostvars[router][phase] = value
+                else:
+                    at = hostvars[router].setdefault(phase, {})
+                    for key in part[:-1]:
+                        at = at[key]
+                    at[part[-1]] = value
+                self.assertNotIn(left, self.states(hostvars), (router, phase, part))
+
+    def test_absent_and_gone(self):
+        hostvars = self.mesh()
+        hostvars["gcp-1"] = {"__mesh_begun": {"skipped": True, "changed": False}}
+        self.assertEqual(["planned", "sealed"], self.states(hostvars), "who is absent was asked nothing")
+        self.assertEqual(["planned", "sealed"], self.states({**self.mesh(), "gcp-1": {}}))
+
+    def test_hostile(self):
+        """What one router answers ends no run of others."""
+        hostvars = self.mesh()
+        hostvars["gcp-1"]["__mesh_begun"]["answers"]["__mesh_plan"]["plan"]["gate"] = "none"
+        self.assertEqual(["planned", "sealed"], self.states(hostvars))
 
 
 class NewKeys(unittest.TestCase):

@@ -52,6 +52,7 @@ _value:
     - C(stale), the routers to which some of them had a tunnel that is no longer wanted.
     - C(known), for C(initiator) and C(responder), whether both ends reported that they know the pre-shared key of each
       tunnel in which the router I(to) has that role.
+    - C(opened), whether the router I(to) has nothing to open, because it knows these keys and nobody sent it an envelope.
     - C(behind), the numbers of the tunnels whose pre-shared key the router I(to) makes, and of which the other end
       reported a newer key.
     - C(failed), the names of the routers on which a task failed.
@@ -61,7 +62,7 @@ _value:
 
 import time
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import Once, once, registered
 
 # What changes a router before the last look at it.
 CHANGES = ("__mesh_begun", "__mesh_sealed", "__mesh_links")
@@ -101,19 +102,23 @@ def told(names, hostvars, to=None):
         found["failed"] += [name] if failed else []
         found["sick"] += [name] if failed or part(variables, "__mesh_kept", "sick") else []
     found["known"], found["behind"] = known(to, hostvars, found["public_keys"]) if to in names else ({}, [])
+    found["opened"] = found["known"].get("responder", False) and not found["envelopes"]
     return found
 
 
-def known(name, hostvars, public_keys):
+def known(name, hostvars, public_keys, held=None):
     """Whether a router has nothing to seal, and nothing to open; it has when not all were asked at
     once, since mesh_peer wants an envelope. And the tunnels for which it has to make a new key, since
     the other end has a newer one of it: its guard took that back, or it was restored from a backup."""
+    held = held or keys(hostvars)
     asked = "__mesh_held" in ((hostvars[name].get("__mesh_begun") or {}).get("answers") or {})
     out, behind = {"initiator": asked, "responder": asked}, []
     for tunnel in (part(hostvars[name], "__mesh_plan", "plan") or part(hostvars[name], "__mesh_planned", "plan") or {}).get("preshared_keys") or ():
         peer = tunnel["peer"]
         if peer in public_keys:
-            here, there = key_of(hostvars[name], tunnel, peer, public_keys), key_of(hostvars[peer], tunnel, name, public_keys)
+            here, there = (
+                held[router].get((tunnel["number"], other, public_keys.get(other, ""))) for router, other in ((name, peer), (peer, name))
+            )
             if here is None or here != there:
                 out[tunnel["role"]] = False
             # A generation is when it was made, in ms. With one of the future each run would make a key.
@@ -122,13 +127,17 @@ def known(name, hostvars, public_keys):
     return out, behind
 
 
-def key_of(variables, tunnel, peer, public_keys):
-    """What one end says of the key of a tunnel, None unless it is for the public key that the other end has."""
-    # Of mesh_peer first: a router that was in its turn before was asked again since.
-    for held in part(variables, "__mesh_keypair", "known") or part(variables, "__mesh_held", "known") or ():
-        if (held["tunnel"], held["peer"], held["peer_public_key"]) == (tunnel["number"], peer, public_keys.get(peer, "")):
-            return held["psk_id"], held["generation"]
-    return None
+def keys(hostvars):
+    """What each end says of its keys: {(tunnel, peer, the public key of that peer): (psk_id, generation)} by the router."""
+
+    def look(router):
+        variables, out = hostvars[router], {}
+        # Of mesh_peer first: a router that was in its turn before was asked again since.
+        for one in part(variables, "__mesh_keypair", "known") or part(variables, "__mesh_held", "known") or ():
+            out.setdefault((one["tunnel"], one["peer"], one["peer_public_key"]), (one["psk_id"], one["generation"]))
+        return out
+
+    return Once(hostvars, look)
 
 
 def part(variables, variable, key):
