@@ -31,10 +31,10 @@ options:
     required: true
   state:
     description:
-      - V(planned), none was told that the inventory does not describe a mesh.
-      - V(sealed), both ends of each tunnel know the same pre-shared key, and nobody asked for new ones.
-      - V(settled), all were well while nobody changed anything, and V(ended).
-      - V(ended), nothing failed, nothing is to be removed, and no router is to be blamed.
+      - C(planned), none was told that the inventory does not describe a mesh.
+      - C(sealed), both ends of each tunnel know the same pre-shared key, and nobody asked for new ones.
+      - C(settled), all were well while nobody changed anything, and C(ended).
+      - C(ended), nothing failed, nothing is to be removed, and no router is to be blamed.
     type: str
     choices: [planned, sealed, settled, ended]
     required: true
