@@ -117,7 +117,7 @@ def known(name, hostvars, public_keys, held=None):
         peer = tunnel["peer"]
         if peer in public_keys:
             here, there = (
-                held[router].get((tunnel["number"], other, public_keys.get(other, ""))) for router, other in ((name, peer), (peer, name))
+                held[router].get((tunnel.get("number"), other, public_keys.get(other, ""))) for router, other in ((name, peer), (peer, name))
             )
             if here is None or here != there:
                 out[tunnel["role"]] = False
