@@ -388,6 +388,27 @@ func TestDeafBird(t *testing.T) {
 	}
 }
 
+// A key that somebody set on one interface looked like a firewall, from both ends.
+func TestTunnelHasAnotherKey(t *testing.T) {
+	r, o := night()
+	for i := range 2 { // of two nobody can tell which is wrong
+		o.Tunnels[i].Device.Own[0] = byte(i + 1)
+	}
+	assert.True(t, status.Judge(r, o).Healthy())
+	third, seen := r.Tunnels[0], o.Tunnels[0]
+	third.Name, third.Peer, third.Neighbor = "wg22", "azure-3", ""
+	r.Tunnels, o.Tunnels = append(r.Tunnels, third), append(o.Tunnels, seen)
+	assert.True(t, status.Judge(r, o).Healthy(), "its session lives: a run changes it now")
+	o.Tunnels[1].BFD, o.Tunnels[1].PingErr, o.Tunnels[1].Still = nil, status.ErrNoAnswer, true
+	o.Tunnels[1].Session.State = "Active"
+	rep := status.Judge(r, o)
+	assert.Equal(t, []string{
+		"tunnel wg21 to gcp-1: wg21 has another private key than the other tunnels here: run the mesh play for both",
+	}, rep.Texts())
+	o.Tunnels[0].DeviceErr, o.Tunnels[2].DeviceErr = netlink.LinkNotFoundError{}, netlink.LinkNotFoundError{}
+	assert.NotContains(t, strings.Join(status.Judge(r, o).Texts(), "\n"), "private key", "there is only one")
+}
+
 // WireGuard sends to the peer with the narrowest network. Who has that on an interface of
 // ours takes packets that all routes send right.
 func TestPeerThatTakes(t *testing.T) {

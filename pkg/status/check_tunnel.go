@@ -55,7 +55,7 @@ func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, 
 // checkTunnel finds what is wrong with a tunnel. A problem without a cause follows
 // from what is wrong with the whole router.
 func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation) []Problem {
-	if p, found := checkHandshake(r, t, s, o.At); found {
+	if p, found := checkHandshake(r, t, s, o); found {
 		p.Cut = true
 		return []Problem{p}
 	}
@@ -86,7 +86,8 @@ func checkTunnel(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation
 }
 
 // checkHandshake finds why no packet can come through a tunnel.
-func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Time) (p Problem, found bool) {
+func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observation) (p Problem, found bool) {
+	now := o.At
 	if s.DeviceErr != nil {
 		return Problem{
 			Here:  deviceTrouble(t, s.DeviceErr),
@@ -97,6 +98,14 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 		return Problem{
 			Here:  cause.New("%s is down: run the mesh play here, or set it up (ip link set %s up)", t.Name, t.Name),
 			Cause: cause.New("its interface is down at the other end: run the mesh play for all"), Final: true,
+		}, true
+	}
+	if !s.works() && o.otherKey(s) {
+		return Problem{
+			Here: cause.New("%s has another private key than the other tunnels here: "+
+				"run the mesh play for both", t.Name),
+			Cause: cause.New("its interface has another private key at the other end: run the mesh play for all"),
+			Final: true,
 		}, true
 	}
 	if reason := r.Pending[t.Peer]; reason != "" && (s.Device.Peer == nil || s.stale(now)) {
@@ -118,6 +127,21 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, now time.Ti
 		}, true
 	}
 	return Problem{}, false
+}
+
+// otherKey reports whether more than half of the tunnels have another private key than this one: a router has one.
+func (o *Observation) otherKey(s *TunnelState) bool {
+	count := map[plan.PublicKey]int{}
+	for i := range o.Tunnels {
+		key := o.Tunnels[i].Device.Own
+		if o.Tunnels[i].DeviceErr != nil {
+			continue
+		}
+		if count[key]++; count[key]*2 > len(o.Tunnels) {
+			return key != s.Device.Own
+		}
+	}
+	return false
 }
 
 // checkPing is about a tunnel whose small or whole packets get no answer.

@@ -33,6 +33,8 @@ type Peer struct {
 
 // A Device is a WireGuard interface.
 type Device struct {
+	// Own is the public half of its private key, which all tunnels of a router have.
+	Own  plan.PublicKey
 	Port int
 	MTU  int
 	Down bool // somebody set it so: it sends and takes nothing
@@ -62,7 +64,8 @@ func observeDevice(t plan.StatusTunnel) (Device, error) {
 	}
 	peer, others := peerFor(t.Address, dev.Peers)
 	return Device{
-		Port: dev.ListenPort, MTU: link.Attrs().MTU, Down: link.Attrs().Flags&net.FlagUp == 0,
+		Own: plan.PublicKey(dev.PublicKey), Port: dev.ListenPort, MTU: link.Attrs().MTU,
+		Down: link.Attrs().Flags&net.FlagUp == 0,
 		Peer: peer, Peers: len(dev.Peers), Others: others,
 	}, nil
 }
