@@ -52,6 +52,20 @@ func TestNew(t *testing.T) {
 				"10.200.100.0/24 and 14 more",
 			"run the mesh play here",
 		},
+		"a list of one long name": {
+			cause.New("router %s: endpoint is inside network %s of site %s: give one outside of all sites' networks",
+				cause.List{router}, "2001:db8:40:1::/64", "dublin"),
+			"router rrrrrrrrrrrrrrrrrrrrrrrr...rrrrrrrrrrrrrrrrrrrr-12: endpoint is inside network " +
+				"2001:db8:40:1::/64 of site dublin",
+			"give one outside of all sites' networks",
+		},
+		"a list whose first name is long": {
+			cause.New("routers %s: endpoint is inside network %s of site %s: give one outside of all sites' networks",
+				cause.List{router, router, router}, "10.1.0.0/16", "dublin"),
+			"routers rrrrrrrrrrrrrrrrrrrrr...rrrrrrrrrrrrrrrrrr-12 and 2 more: endpoint is inside network " +
+				"10.1.0.0/16 of site dublin",
+			"give one outside of all sites' networks",
+		},
 		"a list that fits": {cause.New("no floor for %s: run it", cause.List{"a", "b"}), "no floor for a, b", "run it"},
 		"prefixed": {
 			cause.New("down: start it").Prefixed("tunnel %s to %s", "wg1", "a"),

@@ -14,9 +14,17 @@ type List []string
 // String is the whole list.
 func (l List) String() string { return strings.Join(l, ", ") }
 
-// upTo is as much of the list as fits, and how many more there are.
+// upTo is as much of the list as fits, and how many more there are. Of a first name that is too long a part stays,
+// if that is long enough to know it by.
 func (l List) upTo(length int) string {
+	if len(l) == 1 {
+		return cut(l[0], length)
+	}
 	out := cut(fmt.Sprintf("%d of them", len(l)), length)
+	more := fmt.Sprintf(" and %d more", len(l)-1)
+	if room := length - len(more); room >= least {
+		out = cut(l[0], room) + more
+	}
 	for n := 1; n < len(l); n++ { // it may be a million
 		text := fmt.Sprintf("%s and %d more", l[:n], len(l)-n)
 		if len([]rune(text)) > length {
