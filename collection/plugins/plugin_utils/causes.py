@@ -392,7 +392,7 @@ def failures(router, variables):
     for name in RESULTS:
         result = registered(variables, name)
         if isinstance(result, dict) and (result.get("failed") or result.get("unreachable") or result.get("causes")):
-            planned = name in ("__mesh_faults", "__mesh_plan", "__mesh_planned") and not result.get("by_controller")
+            planned = name in ("__mesh_faults", "__mesh_plan", "__mesh_planned", "__mesh_preview") and not result.get("by_controller")
             return [(router, *row) for row in of_result(result, "plan" if planned else "failed")]
     out = {}
     for name in LOOPS:

@@ -15,8 +15,9 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import liste
 from ansible_collections.wgmesh.router.plugins.plugin_utils.causes import plain
 
 WIDTH = 80
-# How wide the column of router names may be.
+# How wide the column of router names may be, and for one name that is longer, as those with a domain are.
 WIDEST = 20
+WIDEST_NAME = 32
 # How many characters of names a row may have.
 WHOSE = 100
 VERSION = 1
@@ -29,7 +30,8 @@ def table(rows):
     more, rows = len(rows) - MOST_ROWS, rows[:MOST_ROWS]
     head = ("ROUTER", "FOLLOWS", "CAUSE -> WHAT TO DO")
     cells = [(whose(row), counted(len(row["follows"])), row) for row in rows]
-    first = min(WIDEST, max(len(name) for name in (head[0], *(cell[0] for cell in cells))))
+    longest = max(len(name) for cell in cells for name in cell[0].split() or [""])  # nobody can search for a part of one
+    first = min(max(WIDEST, min(WIDEST_NAME, longest)), max(len(name) for name in (head[0], *(cell[0] for cell in cells))))
     second = max(len(count) for count in (head[1], *(cell[1] for cell in cells)))
     rest = WIDTH - first - second - 4
     lines = ["%-*s  %-*s  %s" % (first, head[0], second, head[1], head[2])]

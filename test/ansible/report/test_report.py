@@ -194,7 +194,7 @@ azure-1  6 routers  10.1.3.20 of its own site does not answer
         ["azure-1"],
     ),
     "the inventory does not describe a mesh": (
-        {name: {"__mesh_plan": {"failed": False, "causes": [
+        {name: {"__mesh_preview" if name == "gcp-1" else "__mesh_plan": {"failed": False, "causes": [
             {"cause": "routers aws-1, aws-2: id 5 is given to all of them", "do": "give each its own, and leave that of an absent router alone"},
             {"cause": "link_pool: 10.1.0.0/24 overlaps network 10.1.0.0/16 of site azure", "do": "take a network that no site uses"},
         ]}} for name in ROUTERS}, ROUTERS,
@@ -505,6 +505,14 @@ class Rows(unittest.TestCase):
             for line in report.table(rows):
                 self.assertLessEqual(len(line), report.WIDTH)
                 self.assertRegex(line, "^[ -~]*$")
+
+    def test_a_name_with_its_domain_is_whole(self):
+        """It was broken after 20 letters, so that nobody found it with a search, or copied it."""
+        names = ["PAR-GW1.corp.example.com", "dub-r2.aws.example.com"]
+        rows = causes.causes({name: status(HELD) for name in names}, names, names)
+        rows[0]["routers"] = [" - ".join(names)]
+        self.assertEqual(["ROUTER", *(word for name in (names[0], "-", names[1]) for word in [name])], " ".join(
+            line[:24].strip() for line in report.table(rows)).split())
 
     def test_warnings_leave_room_for_notes(self):
         found = status(warnings=["warning %d" % n for n in range(25)], notes=["the image is 200 d old"])
