@@ -690,6 +690,13 @@ class Test(unittest.TestCase):
         for option in ("mesh_remove", "mesh_drain_wait", "mesh_take_over"):
             self.assertEqual(1, out.count("-e %s: is an option of other plays, and does nothing in this one" % option), out)
         self.assertEqual(3, out.count("of other plays"), out)
+        # In the inventory it may be somebody's own, so it is said. Not where the option is there, too, or is made of it.
+        aws = {"mesh_endpont": "192.0.2.7", "mesh_gateways": ["none"], "mesh_gateway": "{{ mesh_gateways }}", "mesh_ids": 1}
+        tree = inventory(everywhere={"mesh_bdf": "fast"}, aws_1={"mesh_endpoint": None, **aws})
+        del tree["all"]["children"]["aws"]["hosts"]["aws-1"]["mesh_endpoint"]
+        _code, out = self.play(tree, "wgmesh.router.preview")
+        said = re.findall(r"([^ :]+(?:, [^ :]+)*): (mesh_[a-z]+) is not an option, and nothing uses it: it looks like ([a-z_]+)", " ".join(out.split()))
+        self.assertEqual([("azure-1, aws-1", "mesh_bdf", "mesh_bfd"), ("aws-1", "mesh_endpont", "mesh_endpoint")], said, out)
 
     def test_rotates_where_it_can_plan(self):
         """A controller that does not run our program, such as a Mac, does not know the other ends."""

@@ -109,6 +109,8 @@ def mistyped(names, hostvars, entries, others=()):
         line = unknown(given, shared, names, hostvars, entries, loader) if given.startswith(tuple(role + "_" for role in ROLES)) else ""
         if line:
             return "-e %s: is not an option: expected %s" % (cut(given), line)
+    for name, meant, hosts in misspelt(names, hostvars, loader):
+        Display().warning("%s: %s is not an option, and nothing uses it: it looks like %s" % (listed(hosts), cut(name), meant))
     found = {}
     for host in names:
         variables = hostvars[host]
@@ -142,11 +144,32 @@ def extra(loader):
         yield from ((name, text[:1] == "@") for name in found or () if isinstance(name, str))
 
 
+def misspelt(names, hostvars, loader):
+    """Yield each variable of the inventory that is almost an option which its hosts do not have, and that no other value
+    of theirs is made of: its name, the option, and the hosts. It may still be somebody's own."""
+    raw = {host: hostvars.raw_get(host) for host in names} if hasattr(hostvars, "raw_get") else {}
+    given, found = {name for name, _shared in extra(loader)}, {}
+    for host, variables in raw.items():
+        for name in variables:
+            if name.startswith(tuple(role + "_" for role in ROLES)):
+                found.setdefault(name, []).append(host)
+    for name in sorted(set(found) - known() - given):
+        near = difflib.get_close_matches(name, sorted(known()), 1, 0.85)
+        lack = [host for host in found[name] if near and near[0] not in raw[host]]
+        if lack and not any(name in str(value) for variables in raw.values() for key, value in variables.items() if key != name):
+            yield name, near[0], lack
+
+
+@functools.lru_cache(maxsize=None)
+def known():
+    """The options of all plays and roles."""
+    return frozenset((*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])))
+
+
 def unknown(name, shared, names, hostvars, entries, loader):
     """Return what was most likely meant by a name that is not an option, or nothing. Warn of an option that does nothing
     in this play, unless it is in a file, which several plays may share."""
-    known = {*OF_PLAYS, *(option for role in ROLES for entry in specs(role).values() for option in entry["options"])}
-    if name in known:
+    if name in known():
         if name in RUN_BY:
             used = RUN_BY[name] in ("", *entries)
         elif name in OF_CHANGES:
@@ -156,12 +179,12 @@ def unknown(name, shared, names, hostvars, entries, loader):
         if entries and not shared and not used:
             Display().warning("-e %s: is an option of other plays, and does nothing in this one" % name)
         return ""
-    near = difflib.get_close_matches(name, sorted(known), 1, 0.9)
+    near = difflib.get_close_matches(name, sorted(known()), 1, 0.9)
     if shared:  # a file may have a name of somebody's own that the option is made of
         return near[0] if near and not any(near[0] in hostvars[host] for host in names) else ""
     if near or not name.startswith("mesh_") or mentioned(name, names, hostvars, loader):
         return "".join(near)
-    return difflib.get_close_matches(name, sorted(known), 1, 0)[0] + ", or for a variable of your own a name without mesh_"
+    return difflib.get_close_matches(name, sorted(known()), 1, 0)[0] + ", or for a variable of your own a name without mesh_"
 
 
 def mentioned(name, names, hostvars, loader):
