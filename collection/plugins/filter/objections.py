@@ -92,7 +92,8 @@ DEFAULTS = os.path.join(os.path.dirname(__file__), "../../roles/mesh/defaults/ma
 
 
 # What else than ansible_host says where a connection ends: behind a jump host an address may be another one.
-PLACE = ("ansible_port", "ansible_user", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_executable", "ansible_ssh_extra_args")
+PLACE = ("ansible_port", "ansible_user", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_executable", "ansible_ssh_extra_args",
+         "ansible_ssh_host", "ansible_ssh_port", "ansible_ssh_user")
 
 SSH = ("paramiko", "paramiko_ssh", "smart", "ssh", "ansible.builtin.ssh", "ansible.builtin.paramiko_ssh")
 
