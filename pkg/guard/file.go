@@ -117,17 +117,7 @@ func (g Guard) restoreLink(f File) (bool, error) {
 	if to, err := os.Readlink(f.Path); err == nil && to == f.Link {
 		return false, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-		return false, err
-	}
-	temp := filepath.Join(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+"."+rand.Text()[:8])
-	if err := os.Symlink(f.Link, temp); err != nil {
-		return false, err
-	}
-	if err := os.Rename(temp, f.Path); err != nil {
-		return false, errors.Join(err, os.Remove(temp))
-	}
-	return true, nil
+	return true, atomicfile.Link(f.Link, f.Path)
 }
 
 // same is the file where it is there as it was, but for its time.

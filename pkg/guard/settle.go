@@ -105,13 +105,7 @@ LimitCORE=0
 	if err := atomicfile.Write(unit, []byte(text), 0o644); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-		return err
-	}
-	if err := os.Symlink(unit, link); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return atomicfile.Link(unit, link)
 }
 
 func (g Guard) removeBootUnit() error {
