@@ -601,7 +601,7 @@ class Test(unittest.TestCase):
 
     def test_gone(self):
         """The only router of a run goes away: nobody else is left to say so, and what to do."""
-        tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1, "mesh_drain_why": "rotate"})
+        tree = inventory(everywhere={"ansible_host": "127.0.0.{{ mesh_id }}", "ansible_port": 1, "mesh_drain_why": "rotate"})
         for name in ("mesh", "status", "drain", "undrain", "reset", "remove"):
             with self.subTest(name):
                 limit = "azure-1,aws-1" if name == "remove" else "azure-1"
@@ -634,7 +634,7 @@ class Test(unittest.TestCase):
 
     def test_goes_on_to_who_is_there(self):
         """The line of a router that was removed stays in the inventory, and keeps none of the others from its turn."""
-        tree = inventory(azure_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
+        tree = inventory(azure_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.{{ mesh_id }}", "ansible_port": 1})
         for name, gone in (("drain", "aws-1 - it is gone"), ("undrain", "aws-1 - it is gone"), ("callback", "fatal: [aws-1]: UNREACHABLE!")):
             with self.subTest(name):
                 code, out = self.play(tree, "wgmesh.router." + name)
@@ -763,14 +763,14 @@ class Test(unittest.TestCase):
 
     def test_resets_one(self):
         """A limit that was forgotten made all routers forget their keys. No host of these is asked."""
-        tree = inventory(everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
+        tree = inventory(everywhere={"ansible_host": "127.0.0.{{ mesh_id }}", "ansible_port": 1})
         for more in ((), ("-e", "mesh_reset_force=true"), ("--check",), ("--limit", "aws-1,azure-1")):
             with self.subTest(more):
                 code, out = self.play(tree, "wgmesh.router.reset", *more)
                 self.assertEqual((2, 1), (code, out.count("FAILED!")), out)
                 self.assertIn("this run would reset 2 routers: name one with --limit, or all of the mesh with -e mesh_reset_all=true", out)
                 self.assertNotIn("Connection refused", out)
-        gone = inventory(aws_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.1", "ansible_port": 1})
+        gone = inventory(aws_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.{{ mesh_id }}", "ansible_port": 1})
         for case, more in ((tree, ("--limit", "aws-1")), (tree, ("-e", "mesh_reset_all=true")), (gone, ())):
             with self.subTest(more):
                 self.assertIn("Connection refused", self.play(case, "wgmesh.router.reset", *more)[1])
