@@ -1130,7 +1130,7 @@ class Routes(unittest.TestCase):
         for folder in ("", "plugins", "plugins/action"):
             (copy / folder).mkdir(parents=True)
             for path in (source / folder).iterdir():
-                if path.name not in ("plugins", "action", "cloud_routes.py"):
+                if path.name not in ("plugins", "action", "__pycache__", "cloud_routes.py"):
                     (copy / folder / path.name).symlink_to(path)
         asked = self.root / "asked"
         (copy / "plugins/action/cloud_routes.py").write_text(

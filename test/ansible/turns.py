@@ -83,7 +83,7 @@ class Turns(unittest.TestCase):
         for folder in ("", "plugins", "plugins/action", "roles", "roles/router", "roles/router/tasks"):
             (copy / folder).mkdir(parents=True)
             for path in (source / folder).iterdir():
-                if path.name not in ("plugins", "action", "roles", "router", "tasks", "main.yml", *stubs):
+                if path.name not in ("plugins", "action", "roles", "router", "tasks", "main.yml", "__pycache__", *stubs):
                     (copy / folder / path.name).symlink_to(path)
         # The role itself would make a router of this machine, whenever a play goes further than a test expects.
         (copy / "roles/router/tasks/main.yml").write_text("- ansible.builtin.set_fact: {__router_state: {missing: no-such-package}}\n")
