@@ -254,6 +254,9 @@ REFUSED = {
     "one address": (
         inventory(azure_1={"ansible_host": "192.0.2.9"}, aws_1={"ansible_host": "{{ one }}", "one": "192.0.2.9", "ansible_port": 22}), [],
         "azure-1, aws-1 have one ansible_host, 192.0.2.9: correct it, or give each its own ansible_port"),
+    "one address in two forms": (
+        inventory(azure_1={"ansible_host": "2001:DB8:0::1"}, aws_1={"ansible_host": "2001:db8::1"}), [],
+        "azure-1, aws-1 have one ansible_host, 2001:db8::1: correct it"),
     "the name of another one": (inventory(azure_1={"ansible_host": "aws-1"}), [], "azure-1, aws-1 have one ansible_host, aws-1: correct"),
     "no name": (inventory(azure={"mesh_name": ""}, aws={"mesh_name": None}), [], "azure-1, aws-1: mesh_name: got nothing, expected a name: leave it out"),
     "a host with the name of the group": (

@@ -66,6 +66,7 @@ _value:
   sample: ["azure-1 has mesh_port_base 52800, aws-1 51800: set it for all"]
 """
 
+import ipaddress
 import os
 import re
 
@@ -143,7 +144,7 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
         if not gone:
             present.append(name)
             if read(variables, "ansible_connection", "ssh")[0] in SSH:
-                places.setdefault(str(read(variables, "ansible_host", "")[0] or name), []).append((name, variables))
+                places.setdefault(spelt(str(read(variables, "ansible_host", "")[0] or name)), []).append((name, variables))
         for variable in ["mesh_" + field for field in FIELDS] + ([] if gone else [*SHARED, *also]):
             values[name][variable], lost = read(variables, variable, defaults.get(variable))
             if lost and not (gone and variable not in ("mesh_id", "mesh_state", "mesh_host_key")):
@@ -160,6 +161,14 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     lines = lines or [line for host, several in places.items() for line in doubled(host, several)]
     # One that is not rendered is not compared.
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
+
+
+def spelt(host):
+    """Return an address as others spell it, too, and a name as it is."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
 
 
 def doubled(host, several):
