@@ -21,7 +21,7 @@ description:
     says so in one line. It also refuses to reload a tunnel of this module, because C(wg syncconf) would remove its
     keys. Tunnels of others are left to C(wg-quick).
   - Where there is systemd-networkd, C(/etc/systemd/network/00-wgmesh-NAME.network) has it leave the interface alone.
-    Else a file for every interface (C(Name=*)) would have it take the addresses away.
+    Otherwise a file for every interface (C(Name=*)) has it take the addresses away.
   - Private and pre-shared keys are never options, and are not in the files that this module writes. Options name them
     by the path of their file on the host.
   - The kernel's WireGuard is used where the kernel has it, else the package C(wireguard-go).
