@@ -92,7 +92,7 @@ integration: ## all Go tests, those with real BIRD and WireGuard in network name
 .PHONY: model
 model: ## the model of the network against real BIRDs: TOPOLOGIES=100 random ones; and what a preview takes (root)
 	@$(GO) test -run '^$$' -bench BenchmarkPreview -benchtime 1x ./pkg/model
-	@set -o pipefail; $(GO) test -tags integration -count=1 -timeout 120m -parallel 4 -v -run TestModelIsBIRD ./pkg/model -topologies $(TOPOLOGIES) | grep -E 'seed|^(ok|FAIL|---)'
+	@set -o pipefail; $(GO) test -tags integration -count=1 -timeout 120m -parallel 4 -v -run TestModelIsBIRD ./pkg/model -topologies $(TOPOLOGIES) | grep -E 'seed [0-9]+:|^(ok|FAIL|---)| --- FAIL'
 
 .PHONY: emul
 emul: ## Azure's and Google's own clients against our stand-ins for their clouds
