@@ -125,7 +125,5 @@ func clean(t *testing.T, root string) string {
 	cmd := exec.Command("unshare", "--mount", "sh", "-euc",
 		`mount --bind /usr "$1/libs"; exec chroot "$1" /tools/sh -c "$2"`, "sh", root, script)
 	cmd.Env = []string{"PATH=/tools:" + os.Getenv("PATH")}
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return string(out)
+	return must.Run(t, cmd)
 }

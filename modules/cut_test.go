@@ -40,11 +40,11 @@ func TestRoleHasFilesRead(t *testing.T) {
 		return []string{roleFiles + "put.sh", "False", path, text, valid, then}
 	}
 	unheard(t, put("one", "")...)
-	said := must.Get(exec.Command("sh", put("one", "")...).CombinedOutput())(t)
-	assert.Empty(t, string(said))
+	said := must.Run(t, exec.Command("sh", put("one", "")...))
+	assert.Empty(t, said)
 	require.Error(t, exec.Command("sh", put("bad", `! grep -q bad "$1"`)...).Run())
-	said = must.Get(exec.Command("sh", put("two", `! grep -q bad "$1"`)...).CombinedOutput())(t)
-	assert.Equal(t, "changed\n", string(said))
+	said = must.Run(t, exec.Command("sh", put("two", `! grep -q bad "$1"`)...))
+	assert.Equal(t, "changed\n", said)
 	// Nobody could be told, as when systemd does not answer: the next run does it.
 	broken := filepath.Join(dir, "broken")
 	require.NoError(t, os.WriteFile(broken, nil, 0o600))
@@ -52,8 +52,8 @@ func TestRoleHasFilesRead(t *testing.T) {
 	require.Error(t, exec.Command("sh", put("three", "")...).Run())
 	require.NoError(t, os.Remove(broken))
 	for _, want := range []string{"changed\n", ""} {
-		said = must.Get(exec.Command("sh", put("three", "")...).CombinedOutput())(t)
-		assert.Equal(t, want, string(said))
+		said = must.Run(t, exec.Command("sh", put("three", "")...))
+		assert.Equal(t, want, said)
 	}
 	assert.Equal(t, "one\ntwo\nthree\n", string(must.Get(os.ReadFile(log))(t)))
 	assert.Len(t, must.Get(os.ReadDir(dir))(t), 2, "nothing half made is left")

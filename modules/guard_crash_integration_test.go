@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -114,8 +115,7 @@ func (h host) shell(t *testing.T, script string) string {
 
 func (c trial) undo(t *testing.T) {
 	t.Helper()
-	out, err := c.command(t.Context(), c.binary, "undo").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	must.Run(t, c.command(t.Context(), c.binary, "undo"))
 }
 
 // waits reports whether a change waits.
@@ -128,8 +128,7 @@ func (c trial) waits() bool {
 func (c trial) clean(t *testing.T, place string) {
 	t.Helper()
 	for _, pattern := range []string{"wireguard/wgmesh-undo", "units/wgmesh*", "units/*/wgmesh*"} {
-		left, err := filepath.Glob(filepath.Join(c.root, pattern))
-		require.NoError(t, err)
+		left := must.Get(filepath.Glob(filepath.Join(c.root, pattern)))(t)
 		assert.Empty(t, left, place)
 	}
 }

@@ -208,8 +208,7 @@ func TestResetLeavesProgramsOfOthers(t *testing.T) {
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(root, "empty"), 0o755))
 	for range 2 {
-		out, err := exec.Command("sh", "../roles/mesh/files/programs.sh", root).CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		must.Run(t, exec.Command("sh", "../roles/mesh/files/programs.sh", root))
 	}
 	assert.NoDirExists(t, filepath.Join(root, build))
 	assert.DirExists(t, filepath.Join(root, "empty"))

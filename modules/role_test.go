@@ -39,8 +39,7 @@ func TestRoleSyncsBeforeItRenames(t *testing.T) {
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	run := func(args ...string) []string {
 		_ = os.Remove(log)
-		out, err := exec.Command("sh", args...).CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		must.Run(t, exec.Command("sh", args...))
 		return strings.Split(strings.TrimSpace(string(must.Get(os.ReadFile(log))(t))), "\n")
 	}
 
@@ -333,8 +332,7 @@ func TestOnlyABuildMakesTheImageNew(t *testing.T) {
 	image, old := filepath.Join(dir, "image"), time.Unix(1_500_000_000, 0)
 	run := func(build string) time.Time {
 		command := regexp.MustCompile(`{{[^}]*}}`).ReplaceAllString(found, build)
-		out, err := exec.Command("sh", "-c", strings.ReplaceAll(command, "/etc/wgmesh", dir)).CombinedOutput()
-		require.NoError(t, err, string(out))
+		must.Run(t, exec.Command("sh", "-c", strings.ReplaceAll(command, "/etc/wgmesh", dir)))
 		info := must.Get(os.Stat(image))(t)
 		return info.ModTime()
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -63,7 +64,6 @@ esac
 	assert.Equal(t, 2, told())
 	assert.Equal(t, false, run()["changed"])
 	assert.Equal(t, 2, told())
-	folder, err := os.Stat(h.root + "/units/wg-quick@.service.d")
-	require.NoError(t, err)
+	folder := must.Get(os.Stat(h.root + "/units/wg-quick@.service.d"))(t)
 	assert.Equal(t, fs.FileMode(0o755), folder.Mode().Perm())
 }

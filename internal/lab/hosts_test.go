@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // hosts looks on each host for what its lab_host says.
@@ -93,8 +95,7 @@ func hosts(t *testing.T, l trial) {
 // unit wgmesh-join.service on the routers of another lab.
 func TestGroupsOfUnits(t *testing.T) {
 	name := "units" + pid()
-	host, err := makeGroups("wgmesh-other" + name + ".host.a")
-	require.NoError(t, err)
+	host := must.Get(makeGroups("wgmesh-other" + name + ".host.a"))(t)
 	t.Cleanup(func() { require.NoError(t, kill(host, 10*time.Second)) })
 	for _, tree := range host {
 		require.NoError(t, os.Mkdir(filepath.Join(tree, "wgmesh-"+name+".service"), 0o755))

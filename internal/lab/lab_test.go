@@ -132,8 +132,7 @@ func TestLab(t *testing.T) {
 	}
 	require.Zero(t, os.Geteuid(), "the lab's test needs root")
 	tool := filepath.Join(t.TempDir(), "lab")
-	out, err := exec.Command("go", "build", "-o", tool, "github.com/wgmesh/router/cmd/lab").CombinedOutput()
-	require.NoError(t, err, string(out))
+	must.Run(t, exec.Command("go", "build", "-o", tool, "github.com/wgmesh/router/cmd/lab"))
 
 	before := machine(t)
 	t.Cleanup(func() {
@@ -151,9 +150,9 @@ func TestLab(t *testing.T) {
 	t.Run("ansible reaches all", func(t *testing.T) {
 		out, err := exec.Command("ansible", "-i", l.dir+"/inventory.yml", "all", "-m", "raw", "-a",
 			"hostname").CombinedOutput()
-		require.NoError(t, err, string(out))
+		require.NoError(t, err, out)
 		for _, h := range []string{"e1", "e2", "w1", "w2", "w6", "e6", "node-east-1", "node-east-2", "node-west-b"} {
-			assert.Regexp(t, regexp.MustCompile(`(?m)^`+h+` \| .*rc=0 >>\s+`+h), string(out))
+			assert.Regexp(t, regexp.MustCompile(`(?m)^`+h+` \| .*rc=0 >>\s+`+h), out)
 		}
 	})
 	t.Run("hosts are as lab_host says", func(t *testing.T) { hosts(t, l) })

@@ -4,6 +4,7 @@ package must
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -26,6 +27,14 @@ func Get[T any](got T, err error) func(t testing.TB, said ...any) T {
 
 // Err is the error alone of a call that should be refused.
 func Err[T any](_ T, err error) error { return err }
+
+// Run is what a program said, on both of its outputs; the test ends with that where it fails.
+func Run(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s: %s", cmd, out)
+	return string(out)
+}
 
 var update = flag.Bool("update", false, "write the golden files anew; review them")
 

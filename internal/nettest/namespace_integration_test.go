@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -28,8 +29,7 @@ func TestReclaim(t *testing.T) {
 	}
 	dying := exec.Command(os.Args[0], "-test.run", "^TestReclaim$")
 	dying.Env = append(os.Environ(), "NETTEST_DIES=yes")
-	out, err := dying.StdoutPipe()
-	require.NoError(t, err)
+	out := must.Get(dying.StdoutPipe())(t)
 	require.NoError(t, dying.Start())
 	name, found := "", false
 	for in := bufio.NewScanner(out); !found && in.Scan(); {

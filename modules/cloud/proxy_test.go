@@ -125,8 +125,7 @@ func TestProxysPasswordIsNotTold(t *testing.T) {
 			cmd := exec.CommandContext(ctx, must.Get(os.Executable())(t),
 				"-test.run=^"+t.Name()[:strings.Index(t.Name(), "/")]+"$")
 			cmd.Env = append(os.Environ(), child+"="+path, "HTTP_PROXY="+proxy, "HTTPS_PROXY="+proxy, "NO_PROXY=")
-			out, err := cmd.CombinedOutput()
-			require.NoError(t, err, string(out))
+			must.Run(t, cmd)
 			var said [2][]string
 			require.NoError(t, json.Unmarshal(must.Get(os.ReadFile(path))(t), &said))
 			for _, line := range said[0] {

@@ -186,8 +186,7 @@ func TestProgramInItsOwnNetwork(t *testing.T) {
 		{"go", "build", "-o", program, "../cloud"},
 		{"go", "build", "-C", "../../test/imds", "-o", mock, "tool"},
 	} {
-		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
-		require.NoError(t, err, "%v: %s", argv, out)
+		must.Run(t, exec.Command(argv[0], argv[1:]...))
 	}
 	n := newNetwork(t, program)
 	forwards := func(o options, api http.Handler, host string) {

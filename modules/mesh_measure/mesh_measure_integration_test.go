@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -114,8 +115,7 @@ func (p *pair) module(t *testing.T, n string, change map[string]any) (outside, i
 		}},
 	}
 	maps.Copy(options, change)
-	in, err := json.Marshal(options)
-	require.NoError(t, err)
+	in := must.Get(json.Marshal(options))(t)
 	cmd := p.ns[n].Command(p.binary, "mesh_measure")
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.Output()

@@ -12,6 +12,7 @@ import (
 	meshstatus "github.com/wgmesh/router/modules/mesh_status"
 	"github.com/wgmesh/router/pkg/ansible"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 )
 
@@ -88,8 +89,7 @@ func TestMetricsFile(t *testing.T) {
 	res := run(t, o)
 	assert.Equal(t, true, res["failed"])
 	assert.Equal(t, false, res["changed"])
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(path))(t)
 	assert.Contains(t, string(text), `wgmesh_healthy{router="office-1"} 0`)
 
 	// Who looks what is wrong learns it also where the disk is full.

@@ -63,9 +63,8 @@ func TestHarden(t *testing.T) {
 	}
 	again := exec.Command(os.Args[0], "-test.run=^TestHarden$", "-test.v")
 	again.Env = append(os.Environ(), "WGMESH_TEST_HARDEN=1")
-	out, err := again.CombinedOutput()
-	require.NoError(t, err, string(out))
-	assert.Contains(t, string(out), "--- PASS: TestHarden")
+	out := must.Run(t, again)
+	assert.Contains(t, out, "--- PASS: TestHarden")
 }
 
 func TestByRoot(t *testing.T) {

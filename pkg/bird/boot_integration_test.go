@@ -28,9 +28,8 @@ func boot(t *testing.T, conf, good []byte) (path, said string) {
 	if good != nil {
 		require.NoError(t, os.WriteFile(path+".good", good, 0o640))
 	}
-	out, err := exec.CommandContext(t.Context(), "sh", "boot.sh", path).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return path, string(out)
+	out := must.Run(t, exec.CommandContext(t.Context(), "sh", "boot.sh", path))
+	return path, out
 }
 
 // Wherever a power cut broke our text off, the last good one is put back and

@@ -112,8 +112,7 @@ func (r *router) reload(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "birdc"), []byte(stub), 0o755))
 	cmd := exec.CommandContext(t.Context(), "sh", "boot.sh", r.conf(), "bird.service", "reload")
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	must.Run(t, cmd)
 	must.Get(bird.ObserveDaemon(t.Context(), r.socket()))(t)
 }
 

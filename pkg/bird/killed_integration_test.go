@@ -87,9 +87,8 @@ func (k *killedLab) script(t *testing.T, job string, args ...string) {
 		"#!/bin/sh\n[ $1 != list-jobs ] || echo 7 bird.service "+job+" running\n", 0o755)
 	cmd := k.p1.Command(append([]string{"sh", "boot.sh", k.p1.conf()}, args...)...)
 	cmd.Env = append(os.Environ(), "PATH="+k.tools+":"+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	assert.Empty(t, string(out))
+	out := must.Run(t, cmd)
+	assert.Empty(t, out)
 }
 
 // ends ends BIRD by a signal.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
@@ -46,8 +47,7 @@ func (n namespace) start(t *testing.T) *exec.Cmd {
 
 func (n namespace) birdc(t *testing.T, command string) string {
 	t.Helper()
-	reply, err := birdc.Do(t.Context(), n.socket(), command)
-	require.NoError(t, err)
+	reply := must.Get(birdc.Do(t.Context(), n.socket(), command))(t)
 	return reply.Text()
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/failover"
 )
 
@@ -24,8 +25,7 @@ const file = `{
 `
 
 func TestParse(t *testing.T) {
-	c, err := failover.Parse(strings.NewReader(file))
-	require.NoError(t, err)
+	c := must.Get(failover.Parse(strings.NewReader(file)))(t)
 	assert.Equal(t, "aws-2", c.Router)
 	assert.Equal(t, []int{300, 30, 10}, []int{c.After, c.BackAfter, c.StartAfter})
 	assert.Equal(t, "wg15", c.Partners[0].Interface)

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/failover"
 )
@@ -321,8 +322,7 @@ func TestDaemonEnds(t *testing.T) {
 
 func TestEye(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bird.ctl")
-	l, err := net.Listen("unix", path)
-	require.NoError(t, err)
+	l := must.Get(net.Listen("unix", path))(t)
 	bfd := "1020-bfd1:\n IP address  Interface  State  Since  Interval  Timeout\n" +
 		" 172.31.0.1  aws-2  Up  08:00:00.000  0.300  0.900\n 172.31.0.1  gcp-1  Down  08:00:00.000  0.300  0.000\n" +
 		" 172.31.0.1  office-1  Init  x  1  0\n0000 \n"

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // eachCore runs a test with the oldest and the newest ansible-core.
@@ -21,8 +23,7 @@ func eachCore(t *testing.T, test func(t *testing.T, bin string)) {
 	t.Helper()
 	for _, core := range []string{"2.14", "newest"} {
 		t.Run(core, func(t *testing.T) {
-			bin, err := filepath.Abs("../../build/venv-" + core + "/bin")
-			require.NoError(t, err)
+			bin := must.Get(filepath.Abs("../../build/venv-" + core + "/bin"))(t)
 			require.FileExists(t, bin+"/ansible-inventory", "run .ci/venv")
 			t.Setenv("PATH", bin+":/usr/bin:/bin")
 			t.Setenv("HOME", t.TempDir())
@@ -108,12 +109,11 @@ echo '{"tagged": {"hosts": ["s1"]}, "_meta": {"hostvars": {"s1": {
 		// It is read as a template, or as none, where it was.
 		show := exec.CommandContext(t.Context(), "ansible", "-i", kept, hosts, "-m",
 			"ansible.builtin.debug", "-a", "msg={{ tag }}/{{ template | default(everywhere) }}")
-		out, err := show.CombinedOutput()
-		require.NoError(t, err, string(out))
+		out := must.Run(t, show)
 		if len(sources) > 1 {
-			assert.Contains(t, string(out), "{{ 7 * 7 }}/49")
+			assert.Contains(t, out, "{{ 7 * 7 }}/49")
 		}
-		assert.Contains(t, string(out), "touch /canary') }}/2")
+		assert.Contains(t, out, "touch /canary') }}/2")
 		assert.NoFileExists(t, "/canary")
 	})
 }
@@ -187,9 +187,8 @@ func TestTagIsNoTemplate(t *testing.T) {
 		assert.Zero(t, status, said)
 		show := exec.CommandContext(t.Context(), "ansible", "-i", l.path("state/inventory.json"),
 			"azure-1", "-m", "ansible.builtin.debug", "-a", "msg={{ mesh_zone }}")
-		out, err := show.CombinedOutput()
-		require.NoError(t, err, string(out))
-		assert.Contains(t, string(out), "{{ lookup(")
+		out := must.Run(t, show)
+		assert.Contains(t, out, "{{ lookup(")
 		assert.NoFileExists(t, canary)
 	})
 }

@@ -58,8 +58,7 @@ func TestServerServesOneTestAsNobody(t *testing.T) {
 				address, s.Port)).Output())(t)
 		assert.NotContains(t, string(owner), "root ", "somebody listens to the world as root")
 		assert.Equal(t, 2, strings.Count(string(owner), "nobody "), "timeout and iperf3")
-		out, err := exec.Command("iperf3", "-c", address, "-p", fmt.Sprint(s.Port), "-t", "1").CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		must.Run(t, exec.Command("iperf3", "-c", address, "-p", fmt.Sprint(s.Port), "-t", "1"))
 		assert.Eventually(t, func() bool {
 			return !measure.Listens(s.Address, s.Port)
 		}, 2*time.Minute, 50*time.Millisecond, "a second test could come")

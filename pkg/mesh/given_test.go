@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/mesh"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -139,8 +140,7 @@ func TestGateHasThePeersWithAKey(t *testing.T) {
 			"azure-1": azureKey + " root@azure-1", "aws-1": "  " + awsKey + "  ",
 			"office-1": awsKey[:len(awsKey)-1] + "A",
 		})
-	p, err := m.Plan("office-1")
-	require.NoError(t, err)
+	p := must.Get(m.Plan("office-1"))(t)
 	assert.Equal(t,
 		[]plan.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
 }

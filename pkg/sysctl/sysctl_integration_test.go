@@ -153,8 +153,7 @@ func TestSystemdReadsTheDropin(t *testing.T) {
 	for _, key := range []string{"conf/all/rp_filter", "conf/lo/send_redirects"} {
 		require.NoError(t, os.WriteFile("/proc/sys/net/ipv4/"+key, []byte("1"), 0o644))
 	}
-	out, err := exec.Command(tool, filepath.Join(root, sysctl.Path)).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	must.Run(t, exec.Command(tool, filepath.Join(root, sysctl.Path)))
 	require.Equal(t, "0", live(t, root, "net.ipv4.conf.all.rp_filter"))
 	require.Equal(t, "0", live(t, root, "net.ipv4.conf.lo.send_redirects"), "the pattern")
 	require.Equal(t, "51801", live(t, root, "net.ipv4.ip_local_reserved_ports"))

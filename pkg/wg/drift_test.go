@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
@@ -145,8 +146,7 @@ func TestDrift(t *testing.T) {
 			good := f.dump()
 			tt.drift(f)
 			_, d := planned(t, f, mesh())
-			done, err := wg.Apply(t.Context(), f, d)
-			require.NoError(t, err)
+			done := must.Get(wg.Apply(t.Context(), f, d))(t)
 			assert.Equal(t, tt.writes, f.writes)
 			if tt.done != nil {
 				assert.Equal(t, tt.done, done)

@@ -48,8 +48,7 @@ func (m *machine) vm(t *testing.T, args ...string) {
 	cmd.Dir = m.root
 	cmd.Env = append(os.Environ(), "PORTS=2300", "LAN=239.255.42.43:4343", "MEMORY=640",
 		"NETWORK=closed", "CLOCK="+m.clock)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "vm %v: %s", args, out)
+	must.Run(t, cmd)
 }
 
 // plug makes the disk with the machine's user-data. instance is what a cloud gives

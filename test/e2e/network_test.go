@@ -158,9 +158,7 @@ func indent(text string, by int) string {
 
 func run(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	require.NoError(t, err, "%v: %s", args, out)
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(must.Run(t, exec.Command(args[0], args[1:]...)))
 }
 
 // each runs f for every router at once.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // badInput boots machines that cannot or must not join, all at once.
@@ -145,11 +147,9 @@ func cutPower(t *testing.T, n *network) {
 				kill -0 $! || { echo "the join ended and nothing had changed"; exit; }
 			done
 			echo now; sleep 60`)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
+		out := must.Get(cmd.StdoutPipe())(t)
 		require.NoError(t, cmd.Start())
-		line, err := bufio.NewReader(out).ReadString('\n')
-		require.NoError(t, err)
+		line := must.Get(bufio.NewReader(out).ReadString('\n'))(t)
 		require.Equal(t, "now\n", line)
 		m.cut(t)
 		cancel()

@@ -75,8 +75,7 @@ func (r *router) address() string  { return fmt.Sprintf("10.%d.0.4", r.site) }
 // host runs a command in the virtual machine itself.
 func host(t *testing.T, args ...string) {
 	t.Helper()
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	require.NoError(t, err, "%v: %s", args, out)
+	must.Run(t, exec.Command(args[0], args[1:]...))
 }
 
 // command is one in the router. It is not the child of anything in between.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A secret is a key that exists on one or two routers. It is never printed.
@@ -79,8 +81,7 @@ func canary(t *testing.T, l lab) {
 // grepController looks for secrets in what the controller keeps.
 func (l lab) grepController(t *testing.T, patterns string) {
 	t.Helper()
-	home, err := os.UserHomeDir()
-	require.NoError(t, err)
+	home := must.Get(os.UserHomeDir())(t)
 	places := []string{filepath.Join(home, ".ansible"), filepath.Join(l.root, "examples"), l.inventory(), os.TempDir()}
 	for _, place := range places {
 		if _, err := os.Stat(place); err != nil {

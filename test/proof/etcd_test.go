@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/outage"
 )
 
@@ -65,8 +66,7 @@ func (c aCase) etcd(t *testing.T) cluster {
 	download := exec.CommandContext(t.Context(), "sh", "-c",
 		"chmod 755 . && apt-get -q download etcd-server && dpkg-deb -x etcd-server_*.deb .")
 	download.Dir = folder
-	out, err := download.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	must.Run(t, download)
 	text, err := c.command(t, 5*time.Minute, "go", "build", "-o", filepath.Join(folder, "writer"), "./test/etcd")
 	require.NoError(t, err, text)
 	for _, n := range c.nodes {
@@ -83,14 +83,12 @@ func (c aCase) etcd(t *testing.T) cluster {
 // put copies a program to a host.
 func (c aCase) put(t *testing.T, file, host, path string) {
 	t.Helper()
-	f, err := os.Open(file)
-	require.NoError(t, err)
+	f := must.Get(os.Open(file))(t)
 	defer f.Close()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(c.root, "build/lab-tool"), "exec",
 		"--name", c.name, host, "cat >"+path+" && chmod 755 "+path)
 	cmd.Dir, cmd.Stdin = c.root, f
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	must.Run(t, cmd)
 }
 
 func (k cluster) url(node string, port int) string {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // floorRounds is how often each case is tried: 20 for docs/runs/floor.txt.
@@ -21,8 +23,7 @@ func floorRounds(t *testing.T) int {
 	if text == "" {
 		return 2
 	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err, "WGMESH_FLOOR_ROUNDS")
+	n := must.Get(strconv.Atoi(text))(t, "WGMESH_FLOOR_ROUNDS")
 	return n
 }
 
@@ -130,9 +131,7 @@ func (l lab) leaks(t *testing.T) func(*testing.T) int {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "ip", append([]string{"netns", "exec", ns, "nft"}, args...)...)
 		cmd.Stdin = strings.NewReader(input)
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		return string(out)
+		return must.Run(t, cmd)
 	}
 	nft(t, `table inet leak {
 	counter left {}
@@ -144,8 +143,7 @@ func (l lab) leaks(t *testing.T) func(*testing.T) int {
 		m := regexp.MustCompile(`packets (\d+) bytes`).FindStringSubmatch(
 			nft(t, "", "list", "counters", "table", "inet", "leak"))
 		require.NotNil(t, m)
-		n, err := strconv.Atoi(m[1])
-		require.NoError(t, err)
+		n := must.Get(strconv.Atoi(m[1]))(t)
 		return n
 	}
 }

@@ -115,9 +115,9 @@ func tablesFlushed(t *testing.T, l lab) {
 	_, out = l.green(t, "status", "--limit", "azure-1")
 	show := exec.CommandContext(t.Context(), "../demo/table") // as make demo does, which no CI runs
 	show.Stdin = strings.NewReader(out)
-	shown := must.Get(show.CombinedOutput())(t)
-	assert.Regexp(t, `(?m)^  azure-1$`, string(shown))
-	assert.Contains(t, string(shown), "Established")
+	shown := must.Run(t, show)
+	assert.Regexp(t, `(?m)^  azure-1$`, shown)
+	assert.Contains(t, shown, "Established")
 }
 
 // accountBounded looks at what the account of the other routers may take and open.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // joinInventory is the network of the case. Every router gets it with the host
@@ -90,8 +92,7 @@ func (l lab) introduce(t *testing.T, inventory string) {
 		`ssh-keygen -q -t ecdsa -N "" -f `+identity+`; echo HostKey `+identity+
 			` > /etc/ssh/sshd_config.d/70-identity.conf
 		systemctl reload ssh; sleep 1; cat `+identity+`.pub`)
-	text, err := os.ReadFile(filepath.Join(l.root, inventory))
-	require.NoError(t, err)
+	text := must.Get(os.ReadFile(filepath.Join(l.root, inventory)))(t)
 	all := string(text)
 	for r, key := range keys {
 		require.Contains(t, all, r+": {")

@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // A lab is the routers of an inventory and their nodes, and the ways to touch
@@ -39,8 +41,7 @@ func up(t *testing.T, name, inventory string, more ...string) lab {
 // upFrom is up with routers that another play made.
 func upFrom(t *testing.T, name, inventory, image string, more ...string) lab {
 	t.Helper()
-	root, err := filepath.Abs("../..")
-	require.NoError(t, err)
+	root := must.Get(filepath.Abs("../.."))(t)
 	atFirst()
 	// ssh starts the lab's proxy by the user's shell, and bash reads .bashrc there. What that
 	// runs has words of its own, and leaves locks when it is killed, as pyenv does.

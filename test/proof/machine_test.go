@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/outage"
 )
 
@@ -91,8 +92,7 @@ func (l lab) killedIn(t *testing.T, task, play string, args ...string) time.Time
 	t.Helper()
 	cmd, kill := l.aRun(t, play, args...)
 	defer time.AfterFunc(20*time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
+	out := must.Get(cmd.StdoutPipe())(t)
 	require.NoError(t, cmd.Start())
 	reached := false
 	for in := bufio.NewScanner(out); !reached && in.Scan(); {

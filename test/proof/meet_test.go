@@ -161,8 +161,7 @@ func (c circle) reach(t *testing.T, at point, play string, args ...string) (
 	text := &strings.Builder{}
 	lines := bufio.NewReader(read)
 	for len(tasks) < at.number {
-		line, err := lines.ReadString('\n')
-		require.NoError(t, err, "it did not get to %q: %s", at.name, tail(text.String()))
+		line := must.Get(lines.ReadString('\n'))(t, "it did not get to %q: %s", at.name, tail(text.String()))
 		text.WriteString(line)
 		tasks = heard(tasks, strings.TrimSuffix(line, "\n"))
 	}

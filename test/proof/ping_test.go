@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/outage"
 )
 
@@ -33,8 +34,7 @@ type node struct {
 func (l lab) addresses(t *testing.T) map[string]node {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "ansible-inventory", "-i", l.inventory(), "--list")
-	out, err := cmd.Output()
-	require.NoError(t, err)
+	out := must.Get(cmd.Output())(t)
 	var list struct {
 		Meta struct {
 			Hostvars map[string]node `json:"hostvars"`

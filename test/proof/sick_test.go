@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wgmesh/router/internal/must"
 )
 
 // sick is the router that is not well. The tunnels of the other six are 15.
@@ -219,8 +221,7 @@ func (l lab) change(t *testing.T) []string {
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &host))
 	host.Sites["office"]["transit"] = false
-	text, err := json.Marshal(map[string]any{"mesh_keepalive": 20, "mesh_sites": host.Sites})
-	require.NoError(t, err)
+	text := must.Get(json.Marshal(map[string]any{"mesh_keepalive": 20, "mesh_sites": host.Sites}))(t)
 	return []string{"-e", string(text)}
 }
 

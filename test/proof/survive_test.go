@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/table"
 )
 
@@ -173,6 +174,5 @@ func (l lab) debs(t *testing.T, host string, packages ...string) {
 	tar := exec.CommandContext(t.Context(), "bash", "-c", fmt.Sprintf(
 		`tar -C %s --exclude=lock --exclude=partial -c . | ssh -F %s %s 'mkdir -p /root/debs; tar -x -C /root/debs'`,
 		folder, filepath.Join(filepath.Dir(l.inventory()), "ssh_config"), host))
-	out, err := tar.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	must.Run(t, tar)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/outage"
 	"github.com/wgmesh/router/pkg/table"
 )
@@ -108,8 +109,7 @@ func (c aCase) matrix(t *testing.T) map[pair]float64 {
 			text := c.in(t, from, "ping -n -c 100 -i 0.01 -s "+payload+" "+c.hosts[to].Address)
 			var all []float64
 			for _, m := range roundTrip.FindAllStringSubmatch(text, -1) {
-				ms, err := strconv.ParseFloat(m[1], 64)
-				require.NoError(t, err)
+				ms := must.Get(strconv.ParseFloat(m[1], 64))(t)
 				all = append(all, ms)
 			}
 			require.NotEmpty(t, all, text)

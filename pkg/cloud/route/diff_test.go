@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
 
@@ -125,8 +126,7 @@ func TestDiffOrder(t *testing.T) {
 	have := []route.Route{
 		{Table: "t", Prefix: p1, Via: "us", Priority: 1}, {Table: "t", Prefix: p1, Via: "us", Priority: 2},
 	}
-	delta, err := route.Diff(w, have)
-	require.NoError(t, err)
+	delta := must.Get(route.Diff(w, have))(t)
 	assert.Equal(t,
 		[]string{
 			"t: 10.2.0.0/16: goes to us with priority 1 now",
