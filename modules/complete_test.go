@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -32,6 +34,9 @@ import (
 	wgkeypair "github.com/wgmesh/router/modules/wg_keypair"
 	wgpsk "github.com/wgmesh/router/modules/wg_psk"
 	wgtunnel "github.com/wgmesh/router/modules/wg_tunnel"
+	"github.com/wgmesh/router/pkg/keypair"
+	"github.com/wgmesh/router/pkg/seal"
+	"github.com/wgmesh/router/pkg/wg"
 )
 
 // inCloud are the modules of the other program, wgmesh-cloud.
@@ -206,4 +211,174 @@ func tags(t reflect.Type, prefix string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// Every module that is linked, for either system, has its licence in what is shipped.
+func TestLicences(t *testing.T) {
+	said := must.Get(exec.CommandContext(t.Context(), "python3", "../.ci/licences").Output())(t)
+	text := string(said)
+	assert.Contains(t, text, "Copyright 2009 The Go Authors")
+	for _, architecture := range []string{"amd64", "arm64"} {
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+			"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", ".", "./cloud")
+		list.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+architecture, "CGO_ENABLED=0")
+		modules := must.Get(list.Output())(t)
+		for _, module := range strings.Split(strings.TrimSpace(string(modules)), "\n") {
+			assert.Contains(t, text, "\n"+module+", ")
+		}
+	}
+}
+
+// A variable that a role, a playbook or a plugin reads is one that an operator can
+// find: an option of a role's argument_specs.yml, or a row of docs/variables.md.
+func TestVariablesAreDocumented(t *testing.T) {
+	documented := roleOptions(t)
+	page := must.Get(os.ReadFile("../docs/variables.md"))(t)
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)`").FindAllStringSubmatch(string(page), -1) {
+		assert.NotContains(t, documented, row[1], "docs/variables.md repeats an option of a role")
+		documented[row[1]] = true
+	}
+	inner := innerNames(t)
+	used := usedVariables(t)
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		if !documented[name] && !inner[name] {
+			t.Errorf(
+				"%s: the variable %s is documented nowhere: "+
+					"add it to the role's argument_specs.yml or to docs/variables.md",
+				used[name], name)
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)`").FindAllStringSubmatch(string(page), -1) {
+		assert.Contains(t, used, row[1], "docs/variables.md has a variable that nothing reads")
+	}
+}
+
+// ours are the names of variables that operators set; those that begin with two
+// underscores are our own.
+var ours = regexp.MustCompile(`(?:^|[^\w.])((?:router|mesh|routes|wgmesh|packer)_[a-z0-9_]*[a-z0-9])\b`)
+
+// usedVariables lists the names that look like an operator's variable, each with a
+// file that has it.
+func usedVariables(t *testing.T) map[string]string {
+	t.Helper()
+	used := map[string]string{}
+	comment := regexp.MustCompile(`(?m)(?:^|\s)#.*$|inet \w+`) // and tables of nftables
+	literal := regexp.MustCompile(`["']((?:router|mesh|routes|wgmesh|packer)_[a-z0-9_]*[a-z0-9])["']`)
+	walk(t, func(path, text string) {
+		switch {
+		case strings.HasSuffix(path, ".yml"), strings.HasSuffix(path, ".j2"):
+			for _, m := range ours.FindAllStringSubmatch(comment.ReplaceAllString(text, ""), -1) {
+				used[m[1]] = path
+			}
+		case strings.HasSuffix(path, ".py"):
+			for _, m := range literal.FindAllStringSubmatch(text, -1) {
+				used[m[1]] = path
+			}
+		}
+	}, "../collection/playbooks", "../collection/plugins", "../roles")
+	return used
+}
+
+// innerNames are names of other things that look alike: plugins, what they take and
+// answer, and files.
+func innerNames(t *testing.T) map[string]bool {
+	t.Helper()
+	inner := map[string]bool{}
+	walk(t, func(path, text string) {
+		inner[strings.TrimSuffix(filepath.Base(path), ".py")] = true
+		for _, line := range regexp.MustCompile(`(?m)^\s*(\w+):`).FindAllStringSubmatch(text, -1) {
+			inner[line[1]] = true
+		}
+	}, "../collection/plugins/modules", "../collection/plugins/action",
+		"../collection/plugins/filter", "../collection/plugins/doc_fragments")
+	answers := must.Get(os.ReadFile("../collection/plugins/plugin_utils/answers.py"))(t)
+	for _, key := range regexp.MustCompile(`"(\w+)\??":`).FindAllStringSubmatch(string(answers), -1) {
+		inner[key[1]] = true
+	}
+	runtime := must.Get(os.ReadFile("../collection/meta/runtime.yml"))(t)
+	for _, name := range ours.FindAllStringSubmatch(string(runtime), -1) {
+		inner[name[1]] = true
+	}
+	return inner
+}
+
+// roleOptions are the options of all roles.
+func roleOptions(t *testing.T) map[string]bool {
+	t.Helper()
+	options := map[string]bool{}
+	walk(t, func(path, text string) {
+		if filepath.Base(path) != "argument_specs.yml" {
+			return
+		}
+		var specs struct {
+			Points map[string]struct {
+				Options map[string]any `yaml:"options"`
+			} `yaml:"argument_specs"`
+		}
+		require.NoError(t, yaml.Unmarshal([]byte(text), &specs), path)
+		for _, point := range specs.Points {
+			for name := range point.Options {
+				options[name] = true
+			}
+		}
+	}, "../roles")
+	require.NotEmpty(t, options)
+	return options
+}
+
+// walk shows the text of each file below the folders.
+func walk(t *testing.T, show func(path, text string), folders ...string) {
+	t.Helper()
+	for _, folder := range folders {
+		require.NoError(t, filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			raw, err := os.ReadFile(path)
+			show(path, string(raw))
+			return err
+		}))
+	}
+}
+
+// All modules read a key file alike: none refuses what another one took, and whose
+// public half is with the peers by then. What wg(8) takes is taken.
+func TestKeyFilesAreReadAlike(t *testing.T) {
+	key := seal.NewWGPrivate()
+	text := string(key.Encode()[:44])
+	zero := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	for name, tt := range map[string]struct {
+		text string
+		good bool
+	}{
+		"as wg genkey prints": {text + "\n", true}, "no newline": {text, true}, "Windows": {text + "\r\n", true},
+		"a blank": {text + " \n", true}, "a tab": {text + "\t", true},
+		"blank lines": {text + "\n\n \n", true}, "a form feed": {text + "\f\v", true},
+		"UTF-8 with a mark": {"\xef\xbb\xbf" + text + "\n", false},
+		"UTF-16":            {"\xff\xfe" + text, false}, "a blank before": {" " + text + "\n", false},
+		"two keys": {text + "\n" + text + "\n", false}, "a comment": {text + " # mine\n", false},
+		"short": {text[:43] + "\n", false}, "zero": {zero + "\n", false},
+		"empty": {"", false}, "not base64": {"!" + text[1:] + "\n", false}, "a NUL at the end": {text + "\x00", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "key")
+			require.NoError(t, os.WriteFile(path, []byte(tt.text), 0o600))
+			host := must.Get(wg.Open(dir))(t)
+			defer func() { _ = host.Close() }()
+			public, err := host.PublicKey(path)
+			assert.Equal(t, tt.good, err == nil, "wg_tunnel, the private key: %v", err)
+			_, err = host.Fingerprint(path)
+			assert.Equal(t, tt.good, err == nil, "wg_tunnel, a pre-shared key: %v", err)
+			_, err = seal.ParsePSK([]byte(tt.text))
+			assert.Equal(t, tt.good, err == nil, "wg_psk: %v", err)
+			have := must.Get(keypair.Host{}.Observe(t.Context(), keypair.Want{
+				Files: keypair.Files{PrivateKey: path, SealingKey: dir + "/seal", Identity: dir + "/id"},
+			}))(t)
+			assert.Equal(t, tt.good, have.Private.Broken == nil, "wg_keypair: %v", have.Private.Broken)
+			if tt.good {
+				assert.Equal(t, public.String(), have.Private.Public)
+			}
+		})
+	}
 }

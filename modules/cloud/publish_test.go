@@ -2,11 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"encoding/pem"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -16,14 +24,17 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/wgmesh/router/internal/fakecloud"
+	fakeaws "github.com/wgmesh/router/internal/fakecloud/aws"
+	fakeazure "github.com/wgmesh/router/internal/fakecloud/azure"
+	fakegcp "github.com/wgmesh/router/internal/fakecloud/gcp"
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
+	"github.com/wgmesh/router/pkg/cloud/aws"
+	"github.com/wgmesh/router/pkg/cloud/azure"
+	"github.com/wgmesh/router/pkg/cloud/gcp"
 	"github.com/wgmesh/router/pkg/cloud/hostkey"
-
-	"github.com/wgmesh/router/internal/fakecloud"
-	"github.com/wgmesh/router/internal/fakecloud/aws"
-	"github.com/wgmesh/router/internal/fakecloud/azure"
-	"github.com/wgmesh/router/internal/fakecloud/gcp"
+	"github.com/wgmesh/router/pkg/join"
 )
 
 // A machine is one that joins by itself: its join.yml and its host key.
@@ -80,26 +91,26 @@ type place struct {
 }
 
 func inAWS(t *testing.T) place {
-	c := aws.Start(t)
-	fault := func(action string, f aws.Fault) func() {
-		f.Forever = true
-		return func() { c.Faults[action] = []aws.Fault{f} }
+	c := fakeaws.Start(t)
+	fault := func(action, code, message string, status int) func() {
+		f := fakeaws.Fault{Code: code, Message: message, Status: status, Forever: true}
+		return func() { c.Faults[action] = []fakeaws.Fault{f} }
 	}
 	return place{
 		c.EC2.URL, c.IMDS.URL, c.Tags, "mesh_host_key", &c.Writes,
-		fault("CreateTags", aws.Fault{Code: "UnauthorizedOperation", Message: "You are not authorized.", Status: 403}),
-		fault("DescribeTags", aws.Fault{Code: "InternalError", Message: "It went wrong.", Status: 500}),
+		fault("CreateTags", "UnauthorizedOperation", "You are not authorized.", 403),
+		fault("DescribeTags", "InternalError", "It went wrong.", 500),
 		func() { clear(c.Faults) },
 	}
 }
 
 func inAzure(t *testing.T) place {
-	c := azure.Start(t)
-	c.Attached = []string{azure.NICB, azure.NICA} // the primary one is not the first
+	c := fakeazure.Start(t)
+	c.Attached = []string{fakeazure.NICB, fakeazure.NICA} // the primary one is not the first
 	fault := func(method string, status int, code, message string) func() {
 		return func() {
 			for range 1000 {
-				c.Fault(method+" "+azure.TagsOfNICA, status, code, message)
+				c.Fault(method+" "+fakeazure.TagsOfNICA, status, code, message)
 			}
 		}
 	}
@@ -113,7 +124,7 @@ func inAzure(t *testing.T) place {
 }
 
 func inGCP(t *testing.T) place {
-	c := gcp.Start(t)
+	c := fakegcp.Start(t)
 	fault := func(method string, status int) func() {
 		return func() {
 			for range 1000 {
@@ -258,6 +269,130 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 			assert.Equal(t, tt.status, p.command(t.Context(), tt.args, &out, &errOut))
 			assert.Contains(t, out.String()+errOut.String(), tt.said)
 			assert.NotContains(t, out.String()+errOut.String(), "CANARY")
+		})
+	}
+}
+
+// A metadata service that is updated is waited for, and then asked: what ends the wait is
+// later, and what systemd ends the program by later still.
+func TestPublishWaitsForTheMetadataService(t *testing.T) {
+	pace := cloud.DefaultPace().Most
+	assert.GreaterOrEqual(t, publishLimit, azure.MetadataUpdate+pace+pace/2+20*time.Second,
+		"the last pause, and the work")
+	unit := string(must.Get(os.ReadFile("../../roles/router/files/wgmesh-host-key.service"))(t))
+	limit := regexp.MustCompile(`(?m)^TimeoutStartSec=(\d+)$`).FindStringSubmatch(unit)
+	require.NotNil(t, limit)
+	assert.Greater(t, time.Duration(must.Get(strconv.Atoi(limit[1]))(t))*time.Second, publishLimit)
+}
+
+// nobody is this machine, which Go's choice of a proxy does not know: nothing listens.
+const nobody = "//0.0.0.0:1"
+
+// callEverybody makes each call that may go by a proxy, and then those that never do, and
+// returns what they say. Go reads the environment once in the life of a process.
+func callEverybody(t *testing.T) (said, direct []string) {
+	quick := cloud.Pace{First: time.Millisecond, Most: time.Millisecond}
+	allow := func(host string) error {
+		if host == "0.0.0.0" {
+			return nil
+		}
+		return fakecloud.Loopback(host)
+	}
+	observe := func(said *[]string) func(cloud.Reader, error) {
+		return func(r cloud.Reader, err error) {
+			if err == nil {
+				_, err = r.Observe(t.Context())
+			}
+			require.Error(t, err)
+			*said = append(*said, err.Error())
+		}
+	}
+	all := func(said *[]string, api, aMeta, zMeta, gMeta string) {
+		observe(said)(aws.Connect(t.Context(), aws.Options{API: api, Metadata: aMeta, Pace: quick, Allow: allow}))
+		observe(said)(azure.Connect(t.Context(), azure.Options{API: api, Metadata: zMeta, Pace: quick, Allow: allow}))
+		observe(said)(gcp.Connect(t.Context(), gcp.Options{API: api, Metadata: gMeta, Pace: quick, Allow: allow}))
+	}
+	a, z, g := fakeaws.Start(t), fakeazure.Start(t), fakegcp.Start(t)
+	none := httptest.NewServer(http.NotFoundHandler())
+	defer none.Close()
+	all(&said, "http:"+nobody, a.IMDS.URL, z.URL, g.URL)
+	all(&said, "https:"+nobody, a.IMDS.URL, z.URL, g.URL)
+	all(&direct, "https:"+nobody, none.URL, none.URL, none.URL)
+
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+		return filepath.Join(dir, name)
+	}
+	var out bytes.Buffer
+	join.Command(t.Context(), []string{"--config", file("join.yml", "router: azure-1\nmode: controller\nstate_dir: "+
+		dir+"\ncontroller:\n  url: https:"+nobody+"/api/v2/job_templates/7/callback/\n  host_config_key_file: "+
+		file("key", "k")+"\n")}, &out, &out)
+	return append(said, strings.TrimSpace(out.String())), direct
+}
+
+// Nobody is told the user or the password of a proxy, which comes from /etc/environment,
+// whatever is wrong with the proxy or with how it is written.
+func TestProxysPasswordIsNotTold(t *testing.T) {
+	const child = "WGMESH_TEST_SAID"
+	if path := os.Getenv(child); path != "" {
+		said, direct := callEverybody(t)
+		require.NoError(t, os.WriteFile(path, must.Get(json.Marshal([][]string{said, direct}))(t), 0o600))
+		return
+	}
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer refuses.Close()
+	hangsUp := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
+	defer hangsUp.Close()
+	const notOne = "is not the URL of a proxy"
+	for proxy, want := range map[string]string{ // what those say that went by it
+		"http://canary:secret@127.0.0.1:1":                         "proxyconnect tcp: dial tcp 127.0.0.1:1",
+		"canary:secret@127.0.0.1:1":                                "proxyconnect tcp: dial tcp 127.0.0.1:1",
+		"https://canary:secret@127.0.0.1:1":                        "proxyconnect tcp: dial tcp 127.0.0.1:1",
+		"socks5://canary:secret@127.0.0.1:1":                       "proxyconnect tcp: dial tcp 127.0.0.1:1",
+		"ftp://canary:secret@127.0.0.1:1":                          "proxyconnect tcp: dial tcp 127.0.0.1:1",
+		"http://canary:se@cret@127.0.0.1:1":                        "proxyconnect tcp: dial tcp 127.0.0.1:1",
+		"http://canary:secret@" + refuses.Listener.Addr().String(): "Proxy Authentication Required|407|UnknownError",
+		"http://canary:secret@" + hangsUp.Listener.Addr().String(): "EOF",
+		"http://canary:secret%@127.0.0.1:1":                        "dial tcp 0.0.0.0:1", // Go asks without a proxy
+		`DOMAIN\canary:secret@127.0.0.1:1`:                         "dial tcp 0.0.0.0:1",
+		`http://DOMAIN\canary:secret@127.0.0.1:1`:                  notOne,
+		"http://canary:sec ret@127.0.0.1:1":                        notOne,
+		"http://canary:sec/ret@127.0.0.1:1":                        notOne,
+		"http://canary:99999/secret@127.0.0.1:1":                   notOne,
+		"http://canary:99999?secret@127.0.0.1:1":                   notOne,
+		"http://canary:99999#secret@127.0.0.1:1":                   notOne,
+		"http://secret/canary@127.0.0.1:1":                         notOne,
+		"canary:99999/secret@127.0.0.1:1":                          notOne,
+		"canary/secret@127.0.0.1:1":                                notOne,
+		"http:/canary:secret@127.0.0.1:1":                          notOne,
+		"//canary:secret@127.0.0.1:1":                              notOne,
+		"http://canary:secret@127.0.0.1:port":                      notOne,
+		`"http://canary:secret@127.0.0.1:1"`:                       notOne,
+	} {
+		t.Run(proxy, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "said")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, must.Get(os.Executable())(t),
+				"-test.run=^"+t.Name()[:strings.Index(t.Name(), "/")]+"$")
+			cmd.Env = append(os.Environ(), child+"="+path, "HTTP_PROXY="+proxy, "HTTPS_PROXY="+proxy, "NO_PROXY=")
+			must.Run(t, cmd)
+			var said [2][]string
+			require.NoError(t, json.Unmarshal(must.Get(os.ReadFile(path))(t), &said))
+			for _, line := range said[0] {
+				assert.Regexp(t, want, line)
+			}
+			for _, line := range said[1] {
+				assert.Regexp(t, "metadata .*404", line)
+			}
+			for _, line := range slices.Concat(said[0], said[1]) {
+				assert.NotRegexp(t, "canary|cret|99999", line)
+			}
 		})
 	}
 }

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -201,4 +202,102 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A router draws the packets of its zone for each site that has a router, also where a
+// third one carries. Who has no tunnel to another site watches nothing, so nobody waits
+// for it.
+func TestFailoverOfCarried(t *testing.T) {
+	m := load(t, "route-tables")
+	for _, name := range []string{"aws-1", "other-1"} {
+		router(&m, name, func(r *mesh.Router) { r.Endpoint = "" })
+	}
+	all := plans(t, m)
+	assert.Equal(t, all["aws-2"].Failover.Prefixes, all["aws-1"].Failover.Prefixes)
+	require.Len(t, all["aws-1"].Failover.Peers, 1)
+
+	m = load(t, "route-tables")
+	for _, name := range []string{"aws-4", "other-1", "office-1"} {
+		router(&m, name, func(r *mesh.Router) { r.Endpoint = "" })
+	}
+	require.Empty(t, plans(t, m)["aws-4"].Failover.Peers)
+	for name, p := range plans(t, m) {
+		for _, partner := range p.Failover.Partners {
+			assert.NotContains(t, partner.Before, "aws-4", "%s stands in for %s", name, partner.Name)
+		}
+	}
+}
+
+// Two routers of a site that nobody can call have no tunnel to each other, and neither waits for
+// the other one: the daemon refuses a file in which somebody goes before it who is no partner.
+func TestStandInsArePartners(t *testing.T) {
+	m := load(t, "route-tables")
+	for _, name := range []string{"aws-1", "aws-2"} {
+		router(&m, name, func(r *mesh.Router) { r.Endpoint = "" })
+	}
+	known := map[string][]string{}
+	all := plans(t, m)
+	for name, p := range all {
+		for _, partner := range p.Failover.Partners {
+			known[name] = append(known[name], partner.Name)
+		}
+	}
+	require.NotContains(t, known["aws-1"], "aws-2")
+	for name, p := range all {
+		for _, partner := range p.Failover.Partners {
+			for _, before := range partner.Before {
+				assert.Contains(t, known[name], before, "%s stands in for %s", name, partner.Name)
+				assert.Contains(t, known[before], partner.Name, "%s waits for %s", name, before)
+			}
+		}
+	}
+}
+
+// Two routers of a site that nobody can call never stand in for each other, and that is said.
+func TestNobodyCanStandIn(t *testing.T) {
+	m := load(t, "route-tables")
+	for name, r := range m.Routers {
+		if r.Site == "aws" {
+			router(&m, name, func(r *mesh.Router) {
+				r.Endpoint = ""
+				if name != "aws-1" && name != "aws-2" {
+					r.State = mesh.StateAbsent
+				}
+			})
+		}
+	}
+	warned := strings.Join(m.Warnings(), "\n")
+	for _, name := range []string{"aws-1", "aws-2"} {
+		assert.Contains(t, warned, "router "+name+": route_tables: nobody can stand in for it: "+
+			"no other router of site aws")
+	}
+}
+
+// Plan computes one router's part of the mesh. The two ends of a tunnel agree, because
+// both come from the same description.
+func ExampleMesh_Plan() {
+	m := mesh.Mesh{
+		Sites: map[string]mesh.Site{
+			"office": {AS: 65010, Networks: mesh.List{"10.0.0.0/16"}},
+			"azure":  {AS: 65020, Networks: mesh.List{"10.1.0.0/16"}},
+		},
+		Routers: map[string]mesh.Router{
+			"office-1": {ID: 1, Site: "office", Endpoint: "192.0.2.11"},
+			"azure-1":  {ID: 3, Site: "azure", Endpoint: "203.0.113.11"},
+		},
+	}
+	m.SetDefaults()
+	for _, name := range []string{"office-1", "azure-1"} {
+		p, err := m.Plan(name)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		for _, t := range p.Tunnels {
+			fmt.Println(name, t.Name, t.ListenPort, t.Peers[0].Endpoint)
+		}
+	}
+	// Output:
+	// office-1 wg2 51802 203.0.113.11:51802
+	// azure-1 wg2 51802 192.0.2.11:51802
 }

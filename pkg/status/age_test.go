@@ -1,8 +1,12 @@
 package status_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/status"
@@ -228,4 +233,131 @@ func TestAgedNotes(t *testing.T) {
 	r.ImageWarn = 0
 	o.OtherBuild = o.OtherBuild[1:]
 	assert.Contains(t, status.Notes(r, o)[0], "(/usr/local/libexec/wgmesh-cloud)", "a run was cut off between the two")
+}
+
+func TestRebootBy(t *testing.T) {
+	for _, tt := range []struct {
+		name, running, files, want string // boot/vmlinuz- goes before each file that names no folder
+	}{
+		{"nothing is known", "", "", ""},
+		{"Debian, the newest runs", "6.1.0-28-amd64", "6.1.0-28-amd64 6.1.0-9-amd64", ""},
+		{
+			"Debian, a newer one is there", "6.1.0-9-amd64",
+			"6.1.0-28-amd64 6.1.0-9-amd64",
+			"/boot/vmlinuz-6.1.0-28-amd64, and 6.1.0-9-amd64 runs",
+		},
+		{
+			"a backport", "6.1.0-28-amd64",
+			"6.1.0-28-amd64 6.12.9+bpo-amd64",
+			"/boot/vmlinuz-6.12.9+bpo-amd64, and 6.1.0-28-amd64 runs",
+		},
+		{"another flavour", "6.1.0-9-cloud-amd64", "6.1.0-28-amd64 6.1.0-9-cloud-amd64", ""},
+		{
+			"Ubuntu's flag goes first", "6.8.0-40-generic",
+			"run/reboot-required 6.8.0-40-generic",
+			"/run/reboot-required",
+		},
+		{
+			"EL",
+			"5.14.0-427.13.1.el9_4.x86_64",
+			"5.14.0-427.13.1.el9_4.x86_64 5.14.0-503.11.1.el9_5.x86_64 0-rescue-2f1",
+			"/boot/vmlinuz-5.14.0-503.11.1.el9_5.x86_64, and 5.14.0-427.13.1.el9_4.x86_64 runs",
+		},
+		{
+			"EL, an update of the same", "5.14.0-427.el9.x86_64",
+			"5.14.0-427.el9.x86_64 5.14.0-427.13.1.el9_4.x86_64",
+			"/boot/vmlinuz-5.14.0-427.13.1.el9_4.x86_64, and 5.14.0-427.el9.x86_64 runs",
+		},
+		{
+			"EL, one for debugging", "5.14.0-427.el9.x86_64",
+			"5.14.0-427.el9.x86_64 5.14.0-503.el9.x86_64+debug",
+			"",
+		},
+		{"modules without a kernel", "6.1.0-9-amd64", "6.1.0-9-amd64 lib/modules/6.1.0-28-amd64/modules.dep", ""},
+		{"a container", "6.8.0-40-generic", "6.11.0-1-generic boot/vmlinuz-", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			put := func(path, text string) {
+				path = filepath.Join(root, path)
+				must.Write(t, path, text, 0o600)
+			}
+			for f := range strings.FieldsSeq(tt.files) {
+				if !strings.Contains(f, "/") {
+					f = "boot/vmlinuz-" + f
+				}
+				put(f, "")
+			}
+			if tt.running != "" {
+				put("proc/sys/kernel/osrelease", tt.running+"\n")
+			}
+			assert.Equal(t, tt.want, status.RebootBy(root))
+		})
+	}
+}
+
+// What a router calls its own address is asked only inside the networks of its
+// site, so that it cannot have others ask somebody else.
+func TestConfine(t *testing.T) {
+	target := func(name, address string) status.Target {
+		return status.Target{Name: name, Address: netip.MustParseAddr(address)}
+	}
+	r := status.Request{
+		Tunnels: []plan.StatusTunnel{
+			{Name: "wg1", Peer: "azure-1", Networks: []netip.Prefix{
+				netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8:1::/48"),
+			}},
+			{Name: "wg2", Peer: "old-1"}, // by a plan that does not say it
+		},
+		Reach: []status.Target{
+			target("azure-1", "10.1.0.4"), target("azure-1", "203.0.113.9"),
+			target("azure-1", "10.2.0.4"), target("azure-1", "2001:db8:1::4"),
+			target("azure-1", "2001:db8:2::4"), target("azure-1", "::ffff:203.0.113.9"), target("azure-1", "127.0.0.1"),
+			target("old-1", "192.0.2.1"), target("office-1", "10.0.0.4"),
+		},
+	}
+	assert.Equal(t, []status.Target{
+		target("azure-1", "203.0.113.9"), target("azure-1", "10.2.0.4"),
+		target("azure-1", "2001:db8:2::4"), target("azure-1", "::ffff:203.0.113.9"), target("azure-1", "127.0.0.1"),
+	}, r.Confine())
+	assert.Equal(t, []status.Target{
+		target("azure-1", "10.1.0.4"), target("azure-1", "2001:db8:1::4"),
+		target("old-1", "192.0.2.1"), target("office-1", "10.0.0.4"),
+	}, r.Reach)
+	assert.Empty(t, r.Confine())
+}
+
+// What worked is known by its tunnel too: the change may give it another name.
+func TestBefore(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "bird.ctl")
+	l := must.Get(net.Listen("unix", socket))(t)
+	defer func() { _ = l.Close() }()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				_, _ = io.WriteString(conn, "0001 BIRD 2.0.12 ready.\n")
+				for in := bufio.NewScanner(conn); in.Scan(); {
+					_, _ = io.WriteString(conn, map[string]string{
+						"show protocols all": "1002-azure_1 BGP --- up 11:21:44.295 Established\n" +
+							"1006-  BGP state: Established\n" +
+							"1002-aws_1 BGP --- start 11:21:44.295 Active\n1006-  BGP state: Active\n",
+					}[in.Text()]+"0000 \n")
+				}
+			}()
+		}
+	}()
+	address := netip.MustParseAddr("100.64.0.1")
+	before := must.Get(status.ObserveBefore(t.Context(), status.Request{Socket: socket, Tunnels: []plan.StatusTunnel{
+		{Name: "no-wg20", Peer: "azure-1", Neighbor: "azure_1", Address: address},
+		{Name: "no-wg21", Peer: "aws-1", Neighbor: "aws_1", Address: address.Next()},
+	}}))(t)
+	assert.Equal(t, status.Before{
+		Worked: []string{"azure-1"}, Silent: []string{"azure-1"}, Routed: []netip.Prefix{},
+		Over: []status.End{{Peer: "azure-1", Name: "no-wg20", Address: address}},
+	}, before)
 }

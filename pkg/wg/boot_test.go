@@ -2,9 +2,11 @@ package wg_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -253,4 +256,150 @@ func TestStartIsBareForItsProcessOnly(t *testing.T) {
 		assert.Zero(t, status, word)
 		assert.Equal(t, want, said, word)
 	}
+}
+
+// networkd with a file for whatever interface there is takes the addresses of a tunnel away, so
+// each tunnel has one that comes before.
+func TestNetworkdLeavesTunnelsAlone(t *testing.T) {
+	dir, networkd := t.TempDir(), t.TempDir()
+	h := must.Get(wg.Open(dir))(t)
+	t.Cleanup(func() { _ = h.Close() })
+	h.Networkd(networkd)
+	text := wg.Render(plan.Tunnel{Name: "wg1"}, nil, "/dev/null", "")
+	whole := func() bool {
+		f := must.Get(h.Files())(t)["wg1"]
+		return f.Ours && f.Text == f.Copy
+	}
+	require.NoError(t, h.WriteFile("wg1", text))
+	path := networkd + "/00-wgmesh-wg1.network"
+	assert.Contains(t, string(must.Get(os.ReadFile(path))(t)), "[Match]\nName=wg1\n\n[Link]\nUnmanaged=yes\n")
+	assert.True(t, whole())
+
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // as a power cut leaves it
+	assert.False(t, whole())
+	require.NoError(t, os.Remove(path)) // as an older version has it
+	assert.False(t, whole(), "nobody would write it")
+	require.NoError(t, os.WriteFile(path, []byte("[Match]\nName=wg1\n"), 0o600))
+	_, err := h.Files()
+	require.ErrorContains(t, err, path+" was not made by wgmesh.router")
+
+	require.NoError(t, h.WriteFile("wg1", text))
+	require.NoError(t, h.RemoveFile("wg1"))
+	assert.NoFileExists(t, path)
+}
+
+// Under AppArmor wg reads keys below /etc/wireguard only, and says no more than that
+// permission is denied.
+func TestArmor(t *testing.T) {
+	const loaded, file, local = "/sys/kernel/security/apparmor/profiles", "/etc/apparmor.d/wg",
+		"/etc/apparmor.d/local/wg"
+	elsewhere := wg.Want{
+		PrivateKeyFile: "/etc/keys/wg.key",
+		Tunnels: []plan.Tunnel{
+			{
+				Name: "wg1",
+				Peers: []plan.Peer{
+					{Name: "b", PresharedKeyFile: "/etc/keys/1.psk"},
+					{Name: "c", PresharedKeyFile: "/etc/wireguard/../psk/2"},
+				},
+			},
+		},
+	}
+	home := wg.Want{
+		PrivateKeyFile: "/etc/wireguard/wgmesh.key",
+		Tunnels:        []plan.Tunnel{{Peers: []plan.Peer{{PresharedKeyFile: "/etc/wireguard/wgmesh-psk/1.psk"}, {}}}},
+	}
+	for name, tt := range map[string]struct {
+		files    map[string]string
+		closed   int
+		enforced bool
+	}{
+		"no AppArmor":     {nil, 0, false},
+		"no such profile": {map[string]string{loaded: "unconfined (enforce)\nwgetter (enforce)\n"}, 0, false},
+		"enforced": {
+			map[string]string{loaded: "man (enforce)\nwg (enforce)\nwg-quick (enforce)\n", file: ""}, 2, true,
+		},
+		"wg-quick's":     {map[string]string{loaded: "/usr/bin/wg-quick (enforce)\n"}, 2, true},
+		"only complains": {map[string]string{loaded: "wg (complain)\n"}, 0, false},
+		"not known":      {map[string]string{file: ""}, 2, false},
+		"one is allowed": {map[string]string{loaded: "wg (enforce)\n", local: "  /etc/keys/** r,\n"}, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			for path, text := range tt.files {
+				must.Write(t, root+path, text, 0o644)
+			}
+			a := wg.LookArmor(root)
+			assert.Empty(t, a.Closed(home))
+			lines := a.Closed(elsewhere)
+			assert.Len(t, lines, tt.closed)
+			assert.Equal(t, tt.enforced, a.Enforced)
+			for _, line := range lines {
+				assert.LessOrEqual(t, len(line), 160)
+				assert.Regexp(t, "AppArmor's profile .* /etc/(keys|psk): ", line)
+			}
+		})
+	}
+}
+
+// A tunnel comes up at boot from its file, as it was written, and from those that its hooks name.
+func TestAtBoot(t *testing.T) {
+	dir := t.TempDir()
+	h := must.Get(wg.Open(dir))(t)
+	t.Cleanup(func() { _ = h.Close() })
+	key, psk, nft := dir+"/wgmesh.key", dir+"/1.psk", dir+"/wgmesh.nft"
+	file := filepath.Join(dir, "wg1.conf")
+	slash := plan.PublicKey{0xfc} // in base64 a key may begin as a path does
+	require.True(t, strings.HasPrefix(slash.String(), "/"))
+	peers := []plan.Peer{{PublicKey: slash, PresharedKeyFile: psk}}
+	text := wg.Render(plan.Tunnel{Name: "wg1"}, peers, key, nft)
+	require.NoError(t, h.WriteFile("wg1", text))
+	boots := func() []string { return h.AtBoot(map[string]wg.Live{"wg1": {}}) }
+	assert.Equal(t, []string{psk, key, nft}, boots())
+	for _, path := range []string{key, psk, nft} {
+		require.NoError(t, os.WriteFile(path, []byte("x"), 0o600))
+	}
+	assert.Empty(t, boots())
+	require.NoError(t, os.Truncate(nft, 0))
+	assert.Equal(t, []string{nft}, boots())
+	for _, other := range []string{text[:len(text)-1], text + "# mine\n", "[Interface]\n", ""} {
+		require.NoError(t, os.WriteFile(file, []byte(other), 0o600))
+		assert.Contains(t, boots(), file, other)
+	}
+	require.NoError(t, os.Remove(file))
+	assert.Equal(t, []string{file}, boots())
+}
+
+// Who edits a file together with its copy, as with sed on all of a folder, has a tunnel at the next boot that is
+// another one than today's.
+func TestAtBootEditedWithItsCopy(t *testing.T) {
+	dir := t.TempDir()
+	h := must.Get(wg.Open(dir))(t)
+	t.Cleanup(func() { _ = h.Close() })
+	peer := plan.Peer{
+		PublicKey: keyOf("ann"), Endpoint: netip.MustParseAddrPort("203.0.113.2:51820"),
+		AllowedIPs: prefixes("10.1.0.0/16 10.2.0.0/16"),
+	}
+	tunnel := plan.Tunnel{Name: "wg1", ListenPort: 51801, MTU: 1420}
+	text := wg.Render(tunnel, []plan.Peer{peer}, "/dev/null", "")
+	live := wg.Live{
+		Port: 51801, MTU: 1420, Key: peer.PublicKey, Endpoint: peer.Endpoint,
+		Allowed: prefixes("10.2.0.0/16 10.1.7.0/24 10.1.0.0/16"),
+	}
+	for edit, want := range map[string]int{
+		"a=a": 0, "51801=51802": 1, "1420=1380": 1, "203.0.113.2=203.0.113.3": 1, "10.1.0.0/16=10.1.0.0/17": 1,
+		", 10.2.0.0/16=": 1, ", 10.2.0.0/16=, 10.2.0.0/16, 10.3.0.0/16": 1,
+		peer.PublicKey.String()[:43] + "=" + keyOf("bob").String()[:43]: 1,
+	} {
+		from, to, _ := strings.Cut(edit, "=")
+		require.NoError(t, h.WriteFile("wg1", strings.ReplaceAll(text, from, to)))
+		wrong := slices.DeleteFunc(h.AtBoot(map[string]wg.Live{"wg1": live}), func(path string) bool {
+			return path == "/dev/null"
+		})
+		assert.Len(t, wrong, want, edit)
+	}
+	require.NoError(t, h.WriteFile("wg1", text))
+	live.Key = plan.PublicKey{}
+	live.Allowed = nil
+	assert.Equal(t, []string{"/dev/null"}, h.AtBoot(map[string]wg.Live{"wg1": live}), "two peers, while keys change")
 }

@@ -3,7 +3,11 @@
 package wg_test
 
 import (
+	"context"
+	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
+	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -251,4 +256,238 @@ func TestLiveAllowedIPs(t *testing.T) {
 	assert.Equal(t, lost[1], lost[2], "packets lost")
 	again, _ := a.plan()
 	assert.True(t, again.Empty())
+}
+
+// Two tunnels swap their ports at both ends, and then all of one end get other names.
+func TestLiveMakesRoom(t *testing.T) {
+	a, b := pair(t, 2)
+	for range 2 {
+		a.apply()
+		b.apply()
+		a.reaches("172.31.1.2")
+		a.reaches("172.31.2.2")
+		for _, r := range []*router{a, b} {
+			one, two := &r.want.Tunnels[0], &r.want.Tunnels[1]
+			one.ListenPort, two.ListenPort = two.ListenPort, one.ListenPort
+			one.Peers[0].Endpoint, two.Peers[0].Endpoint = two.Peers[0].Endpoint, one.Peers[0].Endpoint
+		}
+	}
+	a.apply()
+	b.apply()
+	old := a.want.Tunnels[0].Name
+	a.want.Replace = true
+	for i := range a.want.Tunnels {
+		a.want.Tunnels[i].Name = nettest.Unique("n" + strconv.Itoa(i))
+	}
+	a.apply()
+	assert.NotContains(t, a.sh("ip -o link; ls %s", a.dir), old)
+	a.reaches("172.31.1.2")
+	a.reaches("172.31.2.2")
+}
+
+// diff is what Diff says of the router as it is.
+func (r *router) diff() (err error) {
+	r.t.Helper()
+	return r.opened(func(h *wg.Host) error {
+		s, err := wg.Observe(r.t.Context(), h, r.want)
+		if err == nil {
+			_, err = wg.Diff(r.want, s)
+		}
+		return err
+	})
+}
+
+// Who holds a port or an address is named.
+func TestLiveNamesTheOwner(t *testing.T) {
+	a, _ := pair(t, 2)
+	var held net.PacketConn
+	require.NoError(t, a.Inside(func() (err error) {
+		held, err = net.ListenPacket("udp4", "127.0.0.1:51802")
+		return err
+	}))
+	name := must.Get(os.ReadFile("/proc/self/comm"))(t)
+	require.ErrorContains(t, a.diff(),
+		"UDP port 51802 is held by "+string(name[:len(name)-1])+" (process "+strconv.Itoa(os.Getpid())+")")
+	require.NoError(t, held.Close())
+	a.sh("ip addr add 172.31.2.1/32 dev eth0")
+	require.ErrorContains(t, a.diff(), a.want.Tunnels[1].Name+": address 172.31.2.1 is on interface eth0")
+	a.sh("ip addr del 172.31.2.1/32 dev eth0")
+	a.apply()
+}
+
+// A change of everything about a tunnel, and of the names, is taken back.
+func TestLiveRevert(t *testing.T) {
+	a, b := pair(t, 2)
+	a.apply()
+	b.apply()
+	for _, change := range []func(){
+		func() {
+			one := &a.want.Tunnels[0]
+			one.ListenPort, one.MTU, one.Addresses = 50001, 1300, prefixes("172.30.1.1/24")
+			one.Peers[0].AllowedIPs, one.Peers[0].PersistentKeepalive = prefixes("10.1.0.0/16"), 7
+			a.want.PublicKeys = map[string]plan.PublicKey{"b": keyOf("somebody")}
+		},
+		func() {
+			a.want.Replace = true
+			a.want.Tunnels[0].Name, a.want.Tunnels[1].Name = nettest.Unique("x"), nettest.Unique("y")
+		},
+	} {
+		a.reaches("172.31.1.2")
+		want := a.want
+		a.want.Tunnels = append([]plan.Tunnel{}, want.Tunnels...)
+		for i := range a.want.Tunnels {
+			a.want.Tunnels[i].Peers = append([]plan.Peer{}, want.Tunnels[i].Peers...)
+		}
+		texts := map[string]string{}
+		for _, tunnel := range want.Tunnels {
+			texts[tunnel.Name] = string(must.Get(os.ReadFile(filepath.Join(a.dir, tunnel.Name+".conf")))(t))
+		}
+		change()
+		require.NoError(t, a.opened(func(h *wg.Host) error {
+			s, err := wg.Observe(t.Context(), h, a.want)
+			if err != nil {
+				return err
+			}
+			d, err := wg.Diff(a.want, s)
+			if err != nil {
+				return err
+			}
+			_, before := wg.Touched(a.want, s, d)
+			if _, err := wg.Apply(t.Context(), h, d); err != nil {
+				return err
+			}
+			_, err = wg.Revert(t.Context(), h, before, texts)
+			return err
+		}))
+		a.want = want
+		d, _ := a.plan()
+		assert.True(t, d.Empty(), "%+v", d)
+	}
+	a.reaches("172.31.1.2")
+	a.reaches("172.31.2.2")
+}
+
+// change applies what r wants, once, and returns what it did.
+func (r *router) change() (d wg.Delta) {
+	r.t.Helper()
+	d, _ = r.compare()
+	require.NoError(r.t, r.opened(func(h *wg.Host) error { return must.Err(wg.Apply(r.t.Context(), h, d)) }))
+	return d
+}
+
+// watch hands over what d says, and returns how to end it.
+func (r *router) watch(d wg.Delta, limit time.Duration) (end func()) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- r.opened(func(h *wg.Host) error {
+			for _, o := range d.Handovers() {
+				if err := h.HandOver(ctx, o, limit); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}()
+	return func() {
+		cancel()
+		require.NoError(r.t, <-ended)
+	}
+}
+
+// newKeys gives r a new private key, and each of the tunnels of both a new pre-shared key.
+func newKeys(t *testing.T, r, peer *router) (key plan.PublicKey) {
+	t.Helper()
+	nettest.Sh(t, `umask 077; mv %[1]s/wgmesh.key %[1]s/before.key; wg genkey > %[1]s/wgmesh.key
+		mv %[1]s/1.psk %[1]s/before.psk; wg genpsk > %[1]s/1.psk; cp -p %[1]s/1.psk %[2]s/1.psk`, r.dir, peer.dir)
+	return r.publicKey()
+}
+
+// carries reports whether the peer with that key has networks, by what wg show says.
+func carries(peers string, key plan.PublicKey) bool {
+	for line := range strings.Lines(peers) {
+		if strings.HasPrefix(line, key.String()) {
+			return !strings.Contains(line, "(none)")
+		}
+	}
+	return false
+}
+
+// A router takes a new private key and new pre-shared keys while packets go through its only
+// tunnel, both ways. Not one is lost. It may go back to the key of before.
+func TestHandover(t *testing.T) {
+	a, b := tunnelled(t, 1)
+	// A slow machine takes seconds, in which 128 packets may wait.
+	there, back := a.streamEvery("0.1", "172.31.1.2"), b.streamEvery("0.1", "172.31.1.1")
+	name, before := b.want.Tunnels[0].Name, a.publicKey()
+	peers := func() string { return b.sh("wg show %s allowed-ips | cut -c1-44,45-60 | sort", name) }
+	holds := func(key plan.PublicKey) bool { return carries(peers(), key) }
+
+	b.want.PublicKeys["a"] = newKeys(t, a, b)
+	b.want.Handover = []string{"a"}
+	end := b.watch(b.change(), 20*time.Minute)
+	assert.True(t, holds(before), "the key of before goes on until the new one is used:\n%s", peers())
+	assert.False(t, holds(b.want.PublicKeys["a"]))
+	time.Sleep(500 * time.Millisecond)
+	a.want.Hold = time.Second
+	a.change()
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond)
+	a.reaches("172.31.1.2")
+	for _, s := range []*stream{there, back} {
+		answers, lost := s.end(t)
+		t.Logf("%d answers, %d lost", answers, lost)
+		assert.Zero(t, lost)
+	}
+
+	// The router takes its change back, as Revert does: its peer does so too, by what it hears.
+	nettest.Sh(t, `mv %[1]s/wgmesh.key %[1]s/new.key; cp -p %[1]s/before.key %[1]s/wgmesh.key
+		mv %[1]s/1.psk %[1]s/new.psk; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
+	a.change()
+	began := time.Now()
+	require.Eventually(t, func() bool { return holds(before) }, 3*time.Minute, 20*time.Millisecond)
+	a.reaches("172.31.1.2")
+	t.Logf("back after %v", time.Since(began))
+
+	nettest.Sh(t, `mv %[1]s/new.key %[1]s/wgmesh.key; mv %[1]s/new.psk %[1]s/1.psk`, a.dir)
+	a.change()
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond)
+	a.reaches("172.31.1.2")
+	end()
+	assert.NotContains(t, peers(), before.String(), "what is over is removed")
+	b.want.Handover = nil
+	b.apply()
+	a.apply()
+}
+
+// A router loses its power before its new key is confirmed, and comes back with the one of
+// before after its peers have stopped to wait for it.
+func TestHandoverOfSilent(t *testing.T) {
+	a, b := tunnelled(t, 1)
+	name, before := b.want.Tunnels[0].Name, a.publicKey()
+	peers := func() string { return b.sh("wg show %s allowed-ips", name) }
+	holds := func(key plan.PublicKey) bool {
+		_ = a.Command("ping", "-c1", "-W1", "172.31.1.2").Run()
+		return carries(peers(), key)
+	}
+
+	b.want.PublicKeys["a"] = newKeys(t, a, b)
+	b.want.Handover = []string{"a"}
+	limit := 20 * time.Second
+	end := b.watch(b.change(), limit)
+	began := time.Now()
+	a.want.Hold = 300 * time.Millisecond
+	a.change()
+	require.Eventually(t, func() bool { return holds(b.want.PublicKeys["a"]) }, 3*time.Minute, 20*time.Millisecond,
+		"%s", peers())
+	a.sh("ip link set eth0 down")
+	time.Sleep(limit - time.Since(began) + 3*time.Second)
+	require.Contains(t, peers(), before.String(), "nobody has heard from the new key since")
+
+	nettest.Sh(t, `cp -p %[1]s/before.key %[1]s/wgmesh.key; cp -p %[1]s/before.psk %[1]s/1.psk`, a.dir)
+	a.change()
+	a.sh("ip link set eth0 up")
+	require.Eventually(t, func() bool { return holds(before) }, 3*time.Minute, 20*time.Millisecond, "%s", peers())
+	a.reaches("172.31.1.2")
+	end()
 }

@@ -4,8 +4,10 @@ package proof_test
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -185,4 +187,94 @@ func (s *stream) stop(t *testing.T) time.Duration {
 	s.end()
 	from, to := outage.Longest(s.answers(t))
 	return to.Sub(from).Round(time.Millisecond)
+}
+
+var (
+	measuredLine = regexp.MustCompile(
+		`(?m)^(\S+ +- \S+ +wg\d+) +outside [\d.]+/[\d.]+ ms +\d+ % +inside [\d.]+/[\d.]+ ms +\d+ % +[+-] [\d.]+ ms\s*$`)
+	throughputLine = regexp.MustCompile(
+		`(?m)^aws-2 - gcp-1 +wg21 +outside [1-9]\d* Mbit/s +inside [1-9]\d* Mbit/s +\d+ %\s*$`)
+)
+
+func measure(t *testing.T, l lab) {
+	before := l.states(t)
+	counts, out := l.green(t, "measure", "-e", "mesh_measure_count=3", "-e", "mesh_measure_at_once=7")
+	assert.Empty(t, counts.changed())
+	tunnels := map[string]bool{}
+	for _, m := range measuredLine.FindAllStringSubmatch(out, -1) {
+		tunnels[m[1]] = true
+	}
+	assert.Len(t, tunnels, 21, "tunnels with both columns in the table:\n%s", tail(out))
+	assert.Contains(t, out, "tunnels: 21, measured on both ways: 21")
+	assert.NotContains(t, out, "healthy: ", "nobody asked")
+
+	// A router that cannot does not end the run for those after it.
+	wrong := filepath.Join(t.TempDir(), "wrong.yml")
+	require.NoError(t, os.WriteFile(wrong, []byte("all: {hosts: {aws-1: {mesh_measure_count: 5000}}}\n"), 0o600))
+	_, out = l.red(t, "measure", "-i", wrong, "--limit", "aws-1,aws-2", "-e", "mesh_measure_interval=0.1")
+	assert.Contains(t, out, "count: 5000; expected 1 to 1000")
+	assert.Regexp(t, measuredLine, out)
+
+	// One tunnel, aws-2 (id 6) to gcp-1 (id 7), whose peer is not in the run.
+	_, out = l.green(t, "measure", "--limit", "aws-2", "-e", "mesh_measure_throughput=true",
+		"-e", "mesh_measure_seconds=1")
+	assert.Regexp(t, throughputLine, out)
+	assert.Empty(t, l.in(t, "gcp-1", "ss -Hltn sport = 5201"), "a server was left behind")
+	l.unchanged(t, before)
+}
+
+// A row is one of the table that a failed run ends with.
+type row struct{ routers, follows, text string }
+
+const tableHead = "CAUSE -> WHAT TO DO"
+
+// causes reads that table, and looks that there is one, that it is the last that the
+// run says before the recap, and that a terminal of 80 columns shows it.
+func causes(t *testing.T, out string) []row {
+	t.Helper()
+	if !assert.Equal(t, 1, strings.Count(out, tableHead), "tables at the end: %s", tail(out)) {
+		return nil
+	}
+	begin := strings.LastIndex(out[:strings.Index(out, tableHead)], "\n") + 1
+	table, rest, _ := strings.Cut(out[begin:], "\nok: [")
+	assert.Regexp(t, `^[^\n]*\n+PLAY RECAP`, rest, "something comes after the table")
+	head, body, _ := strings.Cut(table, "\n")
+	follows, text := strings.Index(head, "FOLLOWS"), strings.Index(head, tableHead)
+	var rows []row
+	for line := range strings.Lines(body) {
+		line = strings.TrimRight(line, "\n")
+		assert.LessOrEqual(t, len(line), 80, line)
+		assert.Regexp(t, `^[ -~]*$`, line)
+		line += strings.Repeat(" ", max(0, text-len(line)))
+		if strings.TrimSpace(line[follows:text]) != "" {
+			rows = append(rows, row{follows: strings.TrimSpace(line[follows:text])})
+		}
+		if assert.NotEmpty(t, rows, line) {
+			r := &rows[len(rows)-1]
+			r.routers = strings.TrimSpace(r.routers + " " + strings.TrimSpace(line[:follows]))
+			r.text = strings.TrimSpace(r.text + " " + strings.TrimSpace(line[text:]))
+		}
+	}
+	seen := map[string]bool{}
+	for _, r := range rows {
+		assert.Regexp(t, regexp.MustCompile(`\S.* -> \S`), r.text, "it does not say what to do")
+		assert.LessOrEqual(t, len(r.text), 160+len(" -> "), r.text)
+		assert.False(t, seen[r.text], "twice: %s", r.text)
+		seen[r.text] = true
+	}
+	return rows
+}
+
+// flat is what a run said on one line, so that no width of a table is in the way.
+func flat(out string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(out), " "), " -> ", ": ")
+}
+
+// said is the table as one text.
+func said(rows []row) string {
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(r.routers + ", " + r.follows + ": " + r.text + "\n")
+	}
+	return b.String()
 }
