@@ -357,14 +357,6 @@ func TestAWSMissingPermission(t *testing.T) {
 	})
 }
 
-func TestAWSBrokenService(t *testing.T) {
-	f := newAWS(t)
-	f.Faults["DescribeRouteTables"] = slices.Repeat([]aws.Fault{{Code: "InternalError", Status: 500}}, 3)
-	assert.Equal(t, true, task.Succeeds(t, f.one())["verified"])
-	f.EC2.Close()
-	assert.Contains(t, task.Fails(t, f.one()), "connection refused")
-}
-
 func TestAWSVanishes(t *testing.T) {
 	t.Run("the table, before the write", func(t *testing.T) {
 		f := newAWS(t)

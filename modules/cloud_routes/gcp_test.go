@@ -212,32 +212,6 @@ func TestGCPLostRace(t *testing.T) {
 	})
 }
 
-func TestGCPThrottling(t *testing.T) {
-	f := newGCP(t)
-	for range 10 {
-		f.Fault("GET "+gcp.Routes, 403, "rateLimitExceeded", "Rate Limit Exceeded")
-		f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded")
-	}
-	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
-
-	f = newGCP(t)
-	f.Fault("POST "+gcp.Routes, 429, "rateLimitExceeded", "Rate Limit Exceeded", "Retry-After", "60")
-	assert.Equal(t,
-		"mesh-vpc: 10.0.0.0/16: make the route: rateLimitExceeded: Rate Limit Exceeded (request req-gcp); "+
-			"still so when `timeout` was over",
-		task.FailsUnchanged(t, f.router().And(options{"timeout": 2})))
-}
-
-func TestGCPExpiredToken(t *testing.T) {
-	f := newGCP(t)
-	f.Valid = 2
-	assert.Equal(t, true, task.Succeeds(t, f.router())["verified"])
-	f.Valid = f.Token + 100
-	assert.Contains(t, task.Fails(t, f.router()),
-		"example.com:mesh: list the routes: authError: Invalid Credentials (request req-gcp); "+
-			"Google does not accept the token")
-}
-
 func TestGCPMissingPermission(t *testing.T) {
 	for where, permission := range map[string]string{
 		"GET " + gcp.Routes: "compute.routes.list", "POST " + gcp.Routes: "compute.networks.updatePolicy",
