@@ -188,3 +188,188 @@ func TestWhoNeedsTransit(t *testing.T) {
 		})
 	}
 }
+
+// links gives both ends of a tunnel what was there before the mesh.
+func links(m *mesh.Mesh, a, b string, one, other mesh.Link) {
+	router(m, a, func(r *mesh.Router) { r.Links = map[string]mesh.Link{b: one} })
+	router(m, b, func(r *mesh.Router) { r.Links = map[string]mesh.Link{a: other} })
+}
+
+func TestLinksThatWereThere(t *testing.T) {
+	m := load(t, "field-case")
+	before := plans(t, m)
+	links(&m, "aws-1", "gcp-1",
+		mesh.Link{Interface: "wg-gcp", ListenPort: 41001, Addresses: mesh.List{"172.31.20.9/24"}},
+		mesh.Link{Interface: "wg-aws", ListenPort: 41002, EndpointPort: 41003, Addresses: mesh.List{"172.31.20.7/24"}})
+	after := plans(t, m)
+	tunnel := func(p plan.Plan, peer string) plan.Tunnel {
+		for _, each := range p.Tunnels {
+			if each.Peers[0].Name == peer {
+				return each
+			}
+		}
+		require.Fail(t, "no tunnel to "+peer)
+		return plan.Tunnel{}
+	}
+	mine, theirs := tunnel(after["aws-1"], "gcp-1"), tunnel(after["gcp-1"], "aws-1")
+	assert.Equal(t, "wg-gcp", mine.Name)
+	assert.Equal(t, 41001, mine.ListenPort)
+	assert.Equal(t, "172.31.20.9/24", mine.Addresses[0].String())
+	assert.Equal(t, uint16(41003), mine.Peers[0].Endpoint.Port(), "where address translation has it")
+	assert.Contains(t, mine.Peers[0].AllowedIPs, mine.Addresses[0].Masked())
+	assert.Equal(t, "wg-aws", theirs.Name)
+	assert.Equal(t, 41002, theirs.ListenPort)
+	assert.Equal(t, uint16(41001), theirs.Peers[0].Endpoint.Port())
+	assert.Contains(t, after["aws-1"].Sysctl.ReservedPorts, 41001)
+	assert.Contains(t, after["aws-1"].Sysctl.Interfaces, "wg-gcp")
+	for _, n := range after["aws-1"].Bird.Neighbors {
+		if n.Router == "gcp-1" {
+			assert.Equal(t, "wg-gcp 172.31.20.9 172.31.20.7",
+				n.Interface+" "+n.LocalAddress.String()+" "+n.Address.String())
+		}
+	}
+	assert.Equal(t, before["azure-1"], after["azure-1"], "a router without links is as before")
+	assert.Equal(t, tunnel(before["aws-1"], "azure-1"), tunnel(after["aws-1"], "azure-1"), "and so is any other tunnel")
+}
+
+func TestRefusesLinks(t *testing.T) {
+	const ours = "router aws-1: links.gcp-1: "
+	addresses := func(list ...string) mesh.Link { return mesh.Link{Addresses: list} }
+	type test struct {
+		one, other mesh.Link
+		want       string
+	}
+	tests := map[string]test{
+		"in a site": {
+			addresses("10.2.0.9/24"), addresses("10.2.0.8/24"),
+			ours + "address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws",
+		},
+		"twice": {
+			one:  addresses("172.31.20.9/31", "172.31.21.9/31"),
+			want: ours + "address 172.31.21.9/31 is the second of its family",
+		},
+	}
+	for name, tt := range map[string]struct{ address, want string }{
+		"no prefix":    {"172.31.20.9", `"172.31.20.9": expected an address and the length`},
+		"no room":      {"172.31.20.9/32", "172.31.20.9/32 has no room for the other end"},
+		"huge":         {"172.31.20.9/4", "172.31.20.9/4 is in a network larger than /8"},
+		"one end only": {"172.31.20.9/24", "172.31.20.9/24: router gcp-1 has none in links.aws-1"},
+	} {
+		tests[name] = test{one: addresses(tt.address), want: ours + "address " + tt.want}
+	}
+	for name, tt := range map[string]struct{ device, want string }{
+		"other interface": {"tun0", ours + `interface "tun0": expected up to 15 letters`},
+		"long interface":  {"wg-to-google-cloud", ours + `interface "wg-to-google-cloud"`},
+		"name of another": {"wg8", "router aws-1: the tunnels to office-2, gcp-1 are all interface wg8"},
+	} {
+		tests[name] = test{one: mesh.Link{Interface: tt.device}, want: tt.want}
+	}
+	for name, tt := range map[string]struct {
+		port int
+		want string
+	}{
+		"port":            {70000, ours + "port 70000: expected 1 to 65535"},
+		"port of another": {51808, "router aws-1: the tunnels to office-2, gcp-1 all listen on port 51808"},
+		"port of BFD": {3784, "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1 is BIRD's, for BFD: " +
+			"set listen_port in links, or another port_base"},
+	} {
+		tests[name] = test{one: mesh.Link{ListenPort: tt.port}, want: tt.want}
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "field-case")
+			links(&m, "aws-1", "gcp-1", tt.one, tt.other)
+			require.ErrorContains(t, m.Validate(), tt.want)
+		})
+	}
+	m := load(t, "field-case")
+	m.PortBase = 3764
+	err := m.Validate()
+	require.ErrorContains(t, err, "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1, gcp-1 is BIRD's")
+	assert.NotContains(t, err.Error(), "\n", "and no other tunnel")
+	links(&m, "aws-1", "gcp-1", mesh.Link{ListenPort: 4784}, mesh.Link{ListenPort: 3800, EndpointPort: 3784})
+	require.NoError(t, m.Validate(), "the port of an address translation is another")
+	m = load(t, "field-case")
+	links(&m, "aws-1", "gcp-1", addresses("172.31.20.9/24"), addresses("172.31.21.9/24"))
+	require.ErrorContains(t, m.Validate(),
+		"router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")
+	router(&m, "aws-1", func(r *mesh.Router) { r.Links = map[string]mesh.Link{"gcp-9": {}} })
+	require.ErrorContains(t, m.Validate(), `router aws-1: links: "gcp-9" is no other router`)
+}
+
+// Public keys that ssh-keygen made for this test; nobody has their private halves.
+const (
+	azureKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1v0hHyHmLkaOlnvoQ6l0Zr3GQOYhTOKE1vQ0AX4Pgn"
+	awsKey   = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBTXkzX1AJxjzyZ8jwJJk8kGAgGWC0DPTTBJ3n1YVrBW"
+)
+
+func hostKeys(m *mesh.Mesh, keys map[string]string) {
+	for name, key := range keys {
+		router(m, name, func(r *mesh.Router) { r.HostKey = key })
+	}
+}
+
+// A router lets in those whose key is known, and only the key itself goes into
+// the files that sshd reads.
+func TestGateHasThePeersWithAKey(t *testing.T) {
+	m := load(t, "field-case")
+	hostKeys(&m,
+		map[string]string{
+			"azure-1": azureKey + " root@azure-1", "aws-1": "  " + awsKey + "  ",
+			"office-1": awsKey[:len(awsKey)-1] + "A",
+		})
+	p := must.Get(m.Plan("office-1"))(t)
+	assert.Equal(t,
+		[]plan.GatePeer{{Name: "azure-1", HostKey: azureKey}, {Name: "aws-1", HostKey: awsKey}}, p.Gate.Peers)
+}
+
+// Whoever publishes a key chooses its comment, and some of its letters. What looks like a private key in
+// them is refused for the whole mesh.
+func TestPublicKeyMaySayPrivate(t *testing.T) {
+	m := load(t, "field-case")
+	hostKeys(&m, map[string]string{
+		"azure-1": azureKey + " wgmesh:PRIVATE:KEY", "aws-1": awsKey[:len(awsKey)-8] + "PRIVATE0",
+	})
+	require.NoError(t, m.Validate())
+}
+
+func TestRefusesHostKeys(t *testing.T) {
+	for name, test := range map[string]struct {
+		keys map[string]string
+		want string
+	}{
+		"one for two routers": {
+			map[string]string{"azure-1": azureKey, "aws-1": azureKey + " again"},
+			"routers azure-1, aws-1: all have the same host_key",
+		},
+		"a private key": {
+			map[string]string{"aws-1": "-----BEGIN OPENSSH PRIVATE KEY-----"},
+			"router aws-1: host_key is a private key: take it out",
+		},
+		"a second line": {
+			map[string]string{"aws-1": awsKey + "\nssh-rsa AAAA"},
+			"router aws-1: host_key is not an SSH public key",
+		},
+		"options": {
+			map[string]string{"aws-1": `command="sh" ` + awsKey},
+			"router aws-1: host_key is not an SSH public key",
+		},
+		"another type inside": {
+			map[string]string{"aws-1": "ssh-rsa" + awsKey[len("ssh-ed25519"):]},
+			"router aws-1: host_key is not an SSH public key",
+		},
+		"half a key": {
+			map[string]string{"aws-1": "ssh-ed25519 AAAA"}, "router aws-1: host_key is not an SSH public key",
+		},
+		"a certificate": {
+			map[string]string{"aws-1": "ssh-ed25519-cert-v01@openssh.com AAAA"},
+			"router aws-1: host_key is not an SSH public key",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := load(t, "field-case")
+			hostKeys(&m, test.keys)
+			assert.ErrorContains(t, m.Validate(), test.want)
+		})
+	}
+}

@@ -3,12 +3,16 @@
 package kernel
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -192,4 +196,327 @@ func (n *network) stream(a, b *router) func() time.Duration {
 		}
 		return time.Duration(longest) * pause
 	}
+}
+
+// A network is three sites with one router each: office, azure and aws.
+type network struct {
+	t                  *testing.T
+	office, azure, aws *router
+	told               map[string]any // public keys of the routers
+	reach              map[string]any // their addresses at their sites
+}
+
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	require.FileExists(t, "/src/test/kernel/tests",
+		"this test sets the clock back: it runs in the virtual machine of `make kernel` only")
+	host(t, "ip", "link", "add", "under", "type", "bridge")
+	host(t, "ip", "link", "set", "under", "up")
+	n := &network{
+		t: t, office: newRouter(t, "office-1", 1, 0), azure: newRouter(t, "azure-1", 2, 1),
+		aws:  newRouter(t, "aws-1", 3, 2),
+		told: map[string]any{}, reach: map[string]any{},
+	}
+	sites, routers := map[string]any{}, map[string]any{}
+	for _, r := range n.routers() {
+		site, _, _ := strings.Cut(r.name, "-")
+		sites[site] = map[string]any{
+			"as": 65000 + 10*r.id, "networks": fmt.Sprintf("10.%d.0.0/16", r.site),
+			"gateway": fmt.Sprintf("10.%d.0.1", r.site),
+		}
+		routers[r.name] = map[string]any{"id": r.id, "site": site, "endpoint": r.endpoint()}
+	}
+	n.each(func(r *router) error {
+		result, err := r.module("mesh_plan", map[string]any{"router": r.name, "routers": routers, "sites": sites})
+		if err != nil {
+			return err
+		}
+		raw, err := json.Marshal(result["plan"])
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(raw, &r.plan)
+	})
+	return n
+}
+
+func (n *network) routers() []*router { return []*router{n.office, n.azure, n.aws} }
+
+// each does the same on all routers at once.
+func (n *network) each(do func(r *router) error) {
+	n.t.Helper()
+	var wait sync.WaitGroup
+	errs := make([]error, len(n.routers()))
+	for i, r := range n.routers() {
+		wait.Go(func() { errs[i] = do(r) })
+	}
+	wait.Wait()
+	for _, err := range errs {
+		require.NoError(n.t, err)
+	}
+}
+
+// converge does what the role mesh does, step by step, and returns what said
+// that it changed something.
+func (n *network) converge(check bool) (changed []string) {
+	n.t.Helper()
+	var lock sync.Mutex
+	step := func(module string, options func(r *router) map[string]any, keep func(r *router, result map[string]any)) {
+		n.t.Helper()
+		n.each(func(r *router) error {
+			o := options(r)
+			o["_ansible_check_mode"] = check
+			result, err := r.module(module, o)
+			if err != nil {
+				return err
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			if result["changed"] == true {
+				changed = append(changed, r.name+": "+module)
+			}
+			keep(r, result)
+			return nil
+		})
+	}
+	nothing := func(*router, map[string]any) {}
+	var envelopes []any
+	pending := false
+
+	step("wg_keypair", func(r *router) map[string]any { return map[string]any{"name": r.name} },
+		func(r *router, result map[string]any) { n.told[r.name] = result["public"] })
+	for _, state := range []string{"sealed", "opened"} {
+		step("wg_psk", func(r *router) map[string]any {
+			return map[string]any{
+				"state": state, "name": r.name, "tunnels": r.plan["preshared_keys"],
+				"peers": values(n.told), "envelopes": sealedFor(r, envelopes),
+			}
+		}, func(_ *router, result map[string]any) {
+			list, _ := result["envelopes"].([]any)
+			envelopes = append(envelopes, list...)
+		})
+	}
+	step("sysctl_router", func(r *router) map[string]any { return options(r.plan["sysctl"]) }, nothing)
+	step("wg_tunnel", func(r *router) map[string]any { return n.tunnels(r) },
+		func(r *router, result map[string]any) {
+			if !check {
+				assert.Equal(n.t, "kernel", result["implementation"], r.name)
+			}
+		})
+	bird := func(state string) func(*router) map[string]any {
+		return func(r *router) map[string]any {
+			o := options(r.plan["bird"])
+			o["state"] = state
+			return o
+		}
+	}
+	step("bird_config", bird("applied"), func(r *router, result map[string]any) {
+		n.reach[r.name] = result["source_addresses"]
+		pending = pending || result["pending"] == true
+	})
+	if !check {
+		n.healthy(4 * time.Minute)
+	}
+	if pending && !check {
+		step("bird_config", bird("confirmed"), nothing)
+	}
+	return changed
+}
+
+// tunnels are the options of wg_tunnel.
+func (n *network) tunnels(r *router) map[string]any {
+	keys := map[string]any{}
+	for name, public := range n.told {
+		keys[name] = public.(map[string]any)["public_key"]
+	}
+	return map[string]any{"tunnels": r.plan["tunnels"], "public_keys": keys}
+}
+
+// healthy waits until all routers say that the network works, and returns how
+// long that took.
+func (n *network) healthy(within time.Duration) time.Duration {
+	n.t.Helper()
+	began := time.Now()
+	n.each(func(r *router) error {
+		o := options(r.plan["status"])
+		o["reach"], o["wait"] = n.reach, int(within.Seconds())
+		_, err := r.module("mesh_status", o)
+		return err
+	})
+	return time.Since(began).Round(100 * time.Millisecond)
+}
+
+func options(raw json.RawMessage) map[string]any {
+	o := map[string]any{}
+	if err := json.Unmarshal(raw, &o); err != nil {
+		panic(err) // a plan of ours that is not an object
+	}
+	return o
+}
+
+func values(m map[string]any) []any {
+	list := []any{}
+	for _, v := range m {
+		list = append(list, v)
+	}
+	return list
+}
+
+func sealedFor(r *router, envelopes []any) []any {
+	list := []any{}
+	for _, e := range envelopes {
+		if e.(map[string]any)["to"] == r.name {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// A router has a network of its own, and a /run and folders in /etc of its own,
+// so that our program and its defaults work in it as they do on a host.
+type router struct {
+	t    *testing.T
+	name string
+	id   int
+	site int // 10.<site>.0.0/16
+	hold int // process that keeps the namespaces
+	bird *exec.Cmd
+	plan map[string]json.RawMessage
+}
+
+// private is what a router does not share with the others.
+const private = `set -e
+mount -t sysfs sys /sys
+mount -t tmpfs run /run
+mkdir -p /run/bird
+for dir in wireguard bird sysctl.d; do mount -t tmpfs -o mode=0700 etc /etc/$dir; done
+echo ready
+exec sleep infinity`
+
+func newRouter(t *testing.T, name string, id, site int) *router {
+	t.Helper()
+	r := &router{t: t, name: name, id: id, site: site}
+	hold := exec.Command("unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", private)
+	out := must.Get(hold.StdoutPipe())(t)
+	hold.Stderr = os.Stderr
+	require.NoError(t, hold.Start())
+	t.Cleanup(func() {
+		_ = hold.Process.Kill()
+		_ = hold.Wait()
+	})
+	line := must.Get(bufio.NewReader(out).ReadString('\n'))(t, "the namespaces of %s", name)
+	require.Equal(t, "ready\n", line)
+	r.hold = hold.Process.Pid
+
+	host(t, "ip", "link", "add", "to-"+name, "type", "veth", "peer", "name", "eth0", "netns", strconv.Itoa(r.hold))
+	host(t, "ip", "link", "set", "to-"+name, "master", "under", "up")
+	for _, line := range []string{
+		"ip link set lo up", "ip link set eth0 up", "ip addr add " + r.endpoint() + "/24 dev eth0",
+		"ip link add lan type dummy", "ip link set lan up", "ip addr add " + r.address() + "/24 dev lan",
+	} {
+		r.run(strings.Fields(line)...)
+	}
+	r.write("/etc/bird/bird.conf", "protocol device {}\n")
+	r.start()
+	return r
+}
+
+func (r *router) endpoint() string { return fmt.Sprintf("192.0.2.%d", r.id) }
+func (r *router) address() string  { return fmt.Sprintf("10.%d.0.4", r.site) }
+
+// host runs a command in the virtual machine itself.
+func host(t *testing.T, args ...string) {
+	t.Helper()
+	must.Run(t, exec.Command(args[0], args[1:]...))
+}
+
+// command is one in the router. It is not the child of anything in between.
+func (r *router) command(args ...string) *exec.Cmd {
+	return exec.Command("nsenter",
+		append([]string{"--target", strconv.Itoa(r.hold), "--net", "--mount", "--"}, args...)...)
+}
+
+func (r *router) run(args ...string) string {
+	r.t.Helper()
+	out, err := r.command(args...).CombinedOutput()
+	require.NoError(r.t, err, "%s: %v: %s", r.name, args, out)
+	return string(out)
+}
+
+func (r *router) write(path, text string) {
+	r.t.Helper()
+	cmd := r.command("tee", path)
+	cmd.Stdin = strings.NewReader(text)
+	require.NoError(r.t, cmd.Run(), path)
+}
+
+// start starts BIRD from its file, as its unit does.
+func (r *router) start() {
+	r.t.Helper()
+	r.bird = r.command("bird", "-f", "-c", "/etc/bird/bird.conf")
+	r.bird.Stderr = must.Get(os.Create("/tmp/" + r.name + ".bird"))(r.t)
+	require.NoError(r.t, r.bird.Start())
+	require.Eventually(r.t, func() bool {
+		return r.command("birdc", "show", "status").Run() == nil
+	}, 2*time.Minute, 50*time.Millisecond,
+		"BIRD of %s does not start", r.name)
+	r.t.Cleanup(r.kill)
+}
+
+func (r *router) kill() {
+	_ = r.bird.Process.Kill()
+	_ = r.bird.Wait()
+}
+
+// module runs one of our modules in the router, as Ansible does.
+func (r *router) module(name string, options map[string]any) (map[string]any, error) {
+	in, err := json.Marshal(options)
+	if err != nil {
+		return nil, err
+	}
+	cmd := r.command(os.Getenv("WGMESH"), name)
+	cmd.Stdin = bytes.NewReader(in)
+	out, err := cmd.CombinedOutput()
+	var result map[string]any
+	if jsonErr := json.Unmarshal(out, &result); jsonErr != nil {
+		return nil, fmt.Errorf("%s: %s: %w: %s", r.name, name, err, out)
+	}
+	if result["failed"] == true {
+		return nil, fmt.Errorf("%s: %s: %s", r.name, name, result["msg"])
+	}
+	return result, nil
+}
+
+// sessions returns since when each BGP session is up; what is not up is missing.
+func (r *router) sessions() map[string]time.Time {
+	r.t.Helper()
+	up := map[string]time.Time{}
+	for line := range strings.Lines(r.run("birdc", "show", "protocols")) {
+		if f := strings.Fields(line); len(f) == 6 && f[1] == "BGP" && f[5] == "Established" {
+			up[f[0]] = must.Get(time.Parse("15:04:05.000", f[4]))(r.t, line)
+		}
+	}
+	return up
+}
+
+// steady requires that the two sessions of r are up since before.
+func (r *router) steady(t *testing.T, before map[string]time.Time) {
+	t.Helper()
+	// BIRD computes the time anew, from how long ago it was: late on a busy machine, and
+	// in time at another look.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		after := r.sessions()
+		assert.Len(c, after, 2, "%s: sessions that are up", r.name)
+		for name, since := range after {
+			assert.Less(c, since.Sub(before[name]), 500*time.Millisecond, "%s: session %s was down", r.name, name)
+		}
+	}, 30*time.Second, 100*time.Millisecond)
+}
+
+// reaches pings another router's site until an answer comes.
+func (r *router) reaches(other *router) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		return r.command("ping", "-c", "1", "-W", "2", "-I", r.address(), other.address()).Run() == nil
+	}, 2*time.Minute, 50*time.Millisecond, "%s does not reach %s", r.name, other.name)
 }

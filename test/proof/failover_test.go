@@ -5,11 +5,13 @@ package proof_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -251,4 +253,261 @@ func maxTime(a, b time.Time) time.Time {
 func load() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	return strings.Fields(string(text) + " ?")[0]
+}
+
+// A fault is what is done to the network of the case, and how it is undone.
+type fault struct {
+	kind, name string
+	// dead are the routers that carry nothing meanwhile, near those that it strikes:
+	// the nodes of their zones are watched.
+	dead, near []string
+	// touches reports whether the session of two routers may fall by it.
+	touches func(a, b string) bool
+	// alone is the site that has no other router; only its packets are looked at then.
+	alone string
+	off   []string // hosts without power
+	// mends says that it passes by itself: what it costs is counted until all is well.
+	mends      bool
+	make, mend func(t *testing.T)
+}
+
+// The kinds of faults, in the order of the table.
+var kinds = []string{
+	"router", "tunnel", "one-way", "flap", "bird-killed", "bird-stopped", "interface", "zone", "site", "underlay",
+}
+
+// What each kind is, in the words of the table.
+var kindWords = map[string]string{
+	"router":       "a router's power is cut",
+	"tunnel":       "a tunnel loses everything, both ways",
+	"one-way":      "a tunnel loses everything, one way",
+	"flap":         "a tunnel flaps, 1 Hz for 10 s",
+	"bird-killed":  "BIRD is killed",
+	"bird-stopped": "BIRD is stopped (SIGSTOP)",
+	"interface":    "a tunnel's interface is removed",
+	"zone":         "a zone's power is cut",
+	"site":         "a site's power is cut",
+	"underlay":     "two sites lose all their tunnels",
+}
+
+// aCase is the network of the case on a lab.
+type aCase struct {
+	lab
+	hosts map[string]node
+	sites []string
+}
+
+func (l lab) theCase(t *testing.T) aCase {
+	t.Helper()
+	c := aCase{lab: l, hosts: l.addresses(t)}
+	for _, r := range l.routers {
+		if !slices.Contains(c.sites, c.hosts[r].Site) {
+			c.sites = append(c.sites, c.hosts[r].Site)
+		}
+	}
+	return c
+}
+
+// at are the routers or nodes of a site, and of a zone of it where one is named.
+func (c aCase) at(hosts []string, site, zone string) (out []string) {
+	for _, h := range hosts {
+		if c.hosts[h].Site == site && (zone == "" || c.hosts[h].Zone == zone) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// tunnel is the interface between two routers, on both of them.
+func (c aCase) tunnel(a, b string) string {
+	low, high := c.hosts[a].ID, c.hosts[b].ID
+	if low > high {
+		low, high = high, low
+	}
+	return fmt.Sprintf("wg%d", (high-1)*(high-2)/2+low)
+}
+
+// faults are all of some kinds: 7 routers, 21 tunnels, and whatever else there is.
+func (c aCase) faults(of []string) map[string][]fault {
+	out := map[string][]fault{}
+	add := func(f fault) {
+		if slices.Contains(of, f.kind) {
+			out[f.kind] = append(out[f.kind], f)
+		}
+	}
+	for i, r := range c.routers {
+		add(c.powerless("router", r, []string{r}, nil))
+		for _, f := range c.birds(r) {
+			add(f)
+		}
+		for _, other := range c.routers[:i] {
+			for _, f := range c.tunnels(other, r) {
+				add(f)
+			}
+		}
+	}
+	for i, site := range c.sites {
+		routers := c.at(c.routers, site, "")
+		add(c.powerless("site", site, routers, c.at(c.nodes, site, "")))
+		zones := map[string]bool{}
+		for _, r := range routers {
+			zones[c.hosts[r].Zone] = true
+		}
+		for _, zone := range slices.Sorted(maps.Keys(zones)) {
+			if len(zones) > 1 { // else it is the site
+				add(c.powerless("zone", site+" "+zone, c.at(c.routers, site, zone), c.at(c.nodes, site, zone)))
+			}
+		}
+		for _, other := range c.sites[:i] {
+			add(c.underlay(other, site))
+		}
+	}
+	return out
+}
+
+// powerless cuts the power of routers and nodes.
+func (c aCase) powerless(kind, name string, routers, nodes []string) fault {
+	off := slices.Concat(routers, nodes)
+	return fault{
+		kind: kind, name: name, dead: routers, near: routers, off: off, touches: one(routers),
+		make: func(t *testing.T) {
+			for _, host := range off {
+				c.tool(t, "stop", host)
+			}
+		},
+		mend: func(t *testing.T) {
+			for _, host := range off {
+				c.tool(t, "start", host)
+			}
+		},
+	}
+}
+
+// birds are what may happen to a router's BIRD. A router whose site has no other one
+// has a kind of its own: nobody can stand in for it.
+func (c aCase) birds(r string) []fault {
+	killed := fault{
+		kind: "bird-killed", name: r, mends: true,
+		make: func(t *testing.T) { c.in(t, r, "systemctl kill -s KILL bird") },
+		mend: func(*testing.T) {},
+	}
+	stopped := fault{
+		kind: "bird-stopped", name: r,
+		make: func(t *testing.T) { c.in(t, r, "kill -STOP $(pidof bird)") },
+		mend: func(t *testing.T) { c.in(t, r, "kill -CONT $(pidof bird)") },
+	}
+	out := []fault{killed, stopped}
+	for i := range out {
+		out[i].near, out[i].touches = []string{r}, one([]string{r})
+		if len(c.at(c.routers, c.hosts[r].Site, "")) == 1 {
+			out[i].alone = c.hosts[r].Site
+		}
+	}
+	return out
+}
+
+// tunnels are what may happen to the tunnel of two routers.
+func (c aCase) tunnels(a, b string) []fault {
+	wg := c.tunnel(a, b)
+	base := fault{
+		name: wg + " " + a + "-" + b, near: []string{a, b},
+		touches: func(x, y string) bool { return x == a && y == b || x == b && y == a },
+	}
+	lost, oneWay, flap, removed := base, base, base, base
+	lost.kind, oneWay.kind, flap.kind, removed.kind = "tunnel", "one-way", "flap", "interface"
+	lost.make = func(t *testing.T) { c.tool(t, "cut", a, b) }
+	lost.mend = func(t *testing.T) { c.tool(t, "join", a, b) }
+
+	port := "p=$(wg show " + wg + " listen-port); "
+	const table = "add table inet outage; add chain inet outage in { type filter hook input priority -300; }; " +
+		"add rule inet outage in udp dport $p drop"
+	const gone = "nft delete table inet outage"
+	oneWay.make = func(t *testing.T) { c.in(t, a, port+`nft "`+table+`"`) }
+	oneWay.mend = func(t *testing.T) { c.in(t, a, gone) }
+	flap.mends, flap.mend = true, func(*testing.T) {}
+	flap.make = func(t *testing.T) {
+		c.in(t, a, port+`for n in 1 2 3 4 5 6 7 8 9 10; do nft "`+table+`"; sleep 0.5; `+gone+`; sleep 0.5; done`)
+	}
+	removed.make = func(t *testing.T) { c.in(t, a, "ip link del "+wg) }
+	removed.mend = func(t *testing.T) { c.in(t, a, "systemctl restart wg-quick@"+wg) }
+	return []fault{lost, oneWay, flap, removed}
+}
+
+// underlay loses everything that goes straight from one site to another.
+func (c aCase) underlay(a, b string) fault {
+	return fault{
+		kind: "underlay", name: a + "-" + b, near: slices.Concat(c.at(c.routers, a, ""), c.at(c.routers, b, "")),
+		touches: func(x, y string) bool {
+			s, u := c.hosts[x].Site, c.hosts[y].Site
+			return s == a && u == b || s == b && u == a
+		},
+		make: func(t *testing.T) { c.tool(t, "cut", a, b) },
+		mend: func(t *testing.T) { c.tool(t, "join", a, b) },
+	}
+}
+
+func one(routers []string) func(a, b string) bool {
+	return func(a, b string) bool { return slices.Contains(routers, a) || slices.Contains(routers, b) }
+}
+
+// A pair are two nodes of different sites.
+type pair struct{ from, to string }
+
+// pairs chooses two nodes for each two sites that have a router and a node during the
+// fault: those of the zones that it strikes where it can, else by the dice.
+func (c aCase) pairs(f fault, dice *rand.Rand) (out []pair) {
+	pick := func(site string) string {
+		var nodes, near []string
+		for _, n := range c.at(c.nodes, site, "") {
+			if slices.Contains(f.off, n) {
+				continue
+			}
+			nodes = append(nodes, n)
+			if slices.ContainsFunc(f.near, func(r string) bool {
+				return c.hosts[r].Site == site && c.hosts[r].Zone == c.hosts[n].Zone
+			}) {
+				near = append(near, n)
+			}
+		}
+		if len(near) > 0 {
+			nodes = near
+		}
+		if len(nodes) == 0 || !slices.ContainsFunc(c.at(c.routers, site, ""), func(r string) bool {
+			return !slices.Contains(f.dead, r)
+		}) {
+			return ""
+		}
+		return nodes[dice.IntN(len(nodes))]
+	}
+	for i, a := range c.sites {
+		for _, b := range c.sites[:i] {
+			if f.alone != "" && f.alone != a && f.alone != b {
+				continue
+			}
+			if from, to := pick(b), pick(a); from != "" && to != "" {
+				out = append(out, pair{from, to})
+			}
+		}
+	}
+	return out
+}
+
+// onPowered runs a shell command on all routers at once and returns what each said;
+// nothing of one that does not answer.
+func (c aCase) onPowered(t *testing.T, script string) map[string]string {
+	t.Helper()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	out := map[string]string{}
+	for _, r := range c.routers {
+		all.Go(func() {
+			if text, err := c.try(t, "exec", r, script); err == nil {
+				mu.Lock()
+				out[r] = text
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return out
 }
