@@ -24,9 +24,7 @@ func session(name string) plan.BFDSession {
 
 // partner is "NAME:TABLE,TABLE:BEFORE,BEFORE".
 func partner(text string) plan.FailoverPartner {
-	list := func(s string) []string {
-		return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
-	}
+	list := func(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == ',' }) }
 	f := append(strings.Split(text, ":"), "", "")
 	return plan.FailoverPartner{FailoverPeer: peer(f[0]), Tables: list(f[1]), Before: list(f[2])}
 }
@@ -74,7 +72,19 @@ type at struct {
 	up      string
 }
 
-// watch lets a Watch see events for so many seconds and lists what it says and
+// events reads "SECOND SEEN, SECOND SEEN", where "all" stands for all of them.
+func events(text string) (out []at) {
+	for each := range strings.SplitSeq(text, ", ") {
+		var e at
+		if _, err := fmt.Sscan(each, &e.seconds); err == nil {
+			_, e.up, _ = strings.Cut(strings.Replace(each, "all", all, 1), " ")
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// watch lets a Watch see these events for so many seconds and lists what it says and
 // orders, each with its moment in seconds.
 func watch(c failover.Config, events []at, seconds float64) []string {
 	began := time.Unix(1_000_000, 0)
@@ -110,44 +120,26 @@ func TestWatch(t *testing.T) {
 	three := config("aws-3", "rtb-d", "aws-1:rtb-a:aws-2", "aws-2:rtb-c:aws-1")
 	for name, tt := range map[string]struct {
 		config failover.Config
-		events []at
+		events string
 		until  float64
 		want   []string
 	}{
-		"all is well": {two, []at{{0, all}}, 100, []string{
+		"all is well": {two, "0 all", 100, []string{
 			reach, settled, "90.0 rtb-a! looking after its own tables",
 		}},
 		"the partner is drained, reboots and is drained no more": {
-			two,
-			[]at{
-				{0, all},
-				{40, "office-1 gcp-1 aws-2~"},
-				{45, "office-1 gcp-1"},
-				{55, "office-1 gcp-1 aws-2~"},
-				{60, all},
-			},
-			70,
+			two, "0 all, 40 office-1 gcp-1 aws-2~, 45 office-1 gcp-1, 55 office-1 gcp-1 aws-2~, 60 all", 70,
 			[]string{
 				reach, settled, "40.0 aws-2 is drained: taking rtb-c",
 				"40.0 rtb-c! aws-2 is drained", "40.0 rtb-a! aws-2 is drained", "60.0 aws-2 is up again",
 			},
 		},
-		"this router is drained, and no more": {two, []at{{0, all}, {40, "~ " + all}, {50, all}}, 81, []string{
+		"this router is drained, and no more": {two, "0 all, 40 ~ all, 50 all", 81, []string{
 			reach, settled, "40.0 this router is drained: leaving the route tables to the others",
 			"50.0 other sites are in reach", "80.0 rtb-a! well for 30 s",
 		}},
 		"this router is drained, and its partner dies": {
-			two,
-			[]at{
-				{0, all},
-				{40, "~ " + all},
-				{50, "~ office-1"},
-				{85, "~ -1"},
-				{87, "~ office-1"},
-				{150, "~ office-1 aws-2"},
-				{200, "office-1 aws-2"},
-			},
-			231,
+			two, "0 all, 40 ~ all, 50 ~ office-1, 85 ~ -1, 87 ~ office-1, 150 ~ office-1 aws-2, 200 office-1 aws-2", 231,
 			[]string{
 				reach, settled, "40.0 this router is drained: leaving the route tables to the others",
 				"80.0 " + last, "85.0 " + alone, "87.0 " + last,
@@ -158,25 +150,21 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		"a drained router reboots, and its partner comes up as late as it may": {
-			two,
-			[]at{{0, "~"}, {5, "~ office-1"}, {29, "~ " + all}},
-			100,
+			two, "0 ~, 5 ~ office-1, 29 ~ all", 100,
 			[]string{"10.0 this router is drained: leaving the route tables to the others"},
 		},
-		"the partner dies": {two, []at{{0, all}, {40, "office-1 gcp-1"}}, 60, []string{
+		"the partner dies": {two, "0 all, 40 office-1 gcp-1", 60, []string{
 			reach, settled,
 			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
 		}},
-		"and never comes back": {two, []at{{0, all}, {40, "office-1"}}, 200, []string{
+		"and never comes back": {two, "0 all, 40 office-1", 200, []string{
 			reach, settled,
 			"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
 			"70.0 rtb-a! well for 30 s", "130.0 rtb-a! looking after its own tables",
 			"190.0 rtb-a! looking after its own tables",
 		}},
 		"and comes back, and dies again": {
-			two,
-			[]at{{0, all}, {40, "office-1"}, {50, all}, {90, "office-1"}},
-			95,
+			two, "0 all, 40 office-1, 50 all, 90 office-1", 95,
 			[]string{
 				reach, settled,
 				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down", "40.3 rtb-a! aws-2 is down",
@@ -184,25 +172,9 @@ func TestWatch(t *testing.T) {
 				"90.3 aws-2 is down: taking rtb-c", "90.3 rtb-c! aws-2 is down", "90.3 rtb-a! aws-2 is down",
 			},
 		},
-		"a short loss of its session": {
-			two, []at{{0, all}, {40, "office-1"}, {40.2, all}}, 69, []string{reach, settled},
-		},
+		"a short loss of its session": {two, "0 all, 40 office-1, 40.2 all", 69, []string{reach, settled}},
 		"it flaps, each time for longer than it is granted at first": {
-			two,
-			[]at{
-				{0, all},
-				{40, "office-1"},
-				{42, all},
-				{44, "office-1"},
-				{46, all},
-				{48, "office-1"},
-				{50, all},
-				{52, "office-1"},
-				{54, all},
-				{56, "office-1"},
-				{58, all},
-			},
-			87,
+			two, "0 all, 40 office-1, 42 all, 44 office-1, 46 all, 48 office-1, 50 all, 52 office-1, 54 all, 56 office-1, 58 all", 87,
 			[]string{
 				reach, settled,
 				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down",
@@ -214,18 +186,7 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		"and dies in the end": {
-			two,
-			[]at{
-				{0, all},
-				{40, "office-1"},
-				{42, all},
-				{44, "office-1"},
-				{44.1, all},
-				{44.2, "office-1"},
-				{44.3, all},
-				{45, "office-1"},
-			},
-			60,
+			two, "0 all, 40 office-1, 42 all, 44 office-1, 44.1 all, 44.2 office-1, 44.3 all, 45 office-1", 60,
 			[]string{
 				reach, settled,
 				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down",
@@ -234,59 +195,45 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		"we are cut off, the partner's session goes first": {
-			two,
-			[]at{{0, all}, {40, "office-1"}, {40.2, ""}},
-			100,
-			[]string{
-				reach, settled, "40.2 " + alone,
-			},
+			two, "0 all, 40 office-1, 40.2", 100,
+			[]string{reach, settled, "40.2 " + alone},
 		},
 		"we are cut off but for the partner": {
-			two, []at{{0, all}, {40, "aws-2"}}, 100, []string{reach, settled, "40.0 " + alone},
+			two, "0 all, 40 aws-2", 100, []string{reach, settled, "40.0 " + alone},
 		},
-		"and come back, the partner later": {two, []at{{0, all}, {40, ""}, {60, "office-1"}, {69, all}}, 100, []string{
+		"and come back, the partner later": {two, "0 all, 40, 60 office-1, 69 all", 100, []string{
 			reach, settled, "40.0 " + alone, "60.0 other sites are in reach", "99.0 rtb-a! well for 30 s",
 		}},
-		"and come back to a dead partner": {two, []at{{0, all}, {40, ""}, {60, "office-1"}}, 80, []string{
+		"and come back to a dead partner": {two, "0 all, 40, 60 office-1", 80, []string{
 			reach, settled, "40.0 " + alone, "60.0 other sites are in reach",
 			"70.0 aws-2 is down: taking rtb-c", "70.0 rtb-c! aws-2 is down", "70.0 rtb-a! aws-2 is down",
 		}},
-		"one site of two is lost": {two, []at{{0, all}, {40, "gcp-1 aws-2 aws-3"}}, 60, []string{reach, settled}},
+		"one site of two is lost": {two, "0 all, 40 gcp-1 aws-2 aws-3", 60, []string{reach, settled}},
 		"BIRD is silent for a moment, and the partner dies in it": {
-			two,
-			[]at{{0, all}, {40, "-"}, {42, "gcp-1"}},
-			43,
+			two, "0 all, 40 -, 42 gcp-1", 43,
 			[]string{
 				reach, settled, "42.3 aws-2 is down: taking rtb-c", "42.3 rtb-c! aws-2 is down",
 				"42.3 rtb-a! aws-2 is down",
 			},
 		},
-		"BIRD is started again": {two, []at{{0, all}, {40, "-"}, {41.5, ""}, {43, "gcp-1"}, {46, all}}, 80, []string{
+		"BIRD is started again": {two, "0 all, 40 -, 41.5, 43 gcp-1, 46 all", 80, []string{
 			reach, settled, "41.5 " + alone, "43.0 other sites are in reach", "76.0 rtb-a! well for 30 s",
 		}},
-		"BIRD does not come back": {two, []at{{0, all}, {40, "-"}}, 100, []string{
+		"BIRD does not come back": {two, "0 all, 40 -", 100, []string{
 			reach, settled, "43.0 BIRD does not answer: leaving the route tables as they are",
 		}},
 		"nothing ever answers": {
-			two, nil, 60, []string{"10.0 BIRD does not answer: leaving the route tables as they are"},
+			two, "", 60, []string{"10.0 BIRD does not answer: leaving the route tables as they are"},
 		},
-		"nobody is there at the start": {two, []at{{0, ""}}, 60, []string{"10.0 " + alone}},
-		"sessions come up one after the other": {two, []at{{0, "-"}, {1, ""}, {4, "gcp-1"}, {12, all}}, 45, []string{
+		"nobody is there at the start": {two, "0", 60, []string{"10.0 " + alone}},
+		"sessions come up one after the other": {two, "0 -, 1, 4 gcp-1, 12 all", 45, []string{
 			"4.0 other sites are in reach", "42.0 rtb-a! well for 30 s",
 		}},
-		"the partner is dead at the start": {two, []at{{0, "office-1"}}, 20, []string{
+		"the partner is dead at the start": {two, "0 office-1", 20, []string{
 			reach, "10.0 aws-2 is down: taking rtb-c", "10.0 rtb-c! aws-2 is down", "10.0 rtb-a! aws-2 is down",
 		}},
 		"another one goes first": {
-			three,
-			[]at{
-				{0, "office-1 aws-1 aws-2"},
-				{40, "office-1 aws-2"},
-				{50, "office-1"},
-				{60, "office-1 aws-2"},
-				{100, "office-1 aws-1 aws-2"},
-			},
-			105,
+			three, "0 office-1 aws-1 aws-2, 40 office-1 aws-2, 50 office-1, 60 office-1 aws-2, 100 office-1 aws-1 aws-2", 105,
 			[]string{
 				reach, "30.0 rtb-d! well for 30 s",
 				"40.3 aws-1 is down: leaving rtb-a to aws-2", "40.3 rtb-d! aws-1 is down",
@@ -296,15 +243,15 @@ func TestWatch(t *testing.T) {
 				"90.0 rtb-d! well for 30 s", "100.0 aws-1 is up again",
 			},
 		},
-		"a partner without tables": {config("aws-1", "rtb-a", "aws-2"), []at{{0, all}, {40, "office-1"}}, 41, []string{
+		"a partner without tables": {config("aws-1", "rtb-a", "aws-2"), "0 all, 40 office-1", 41, []string{
 			reach, settled, "40.3 aws-2 is down", "40.3 rtb-a! aws-2 is down",
 		}},
-		"no partner": {config("aws-1", "rtb-a"), []at{{0, all}, {40, ""}, {41, all}}, 75, []string{
+		"no partner": {config("aws-1", "rtb-a"), "0 all, 40, 41 all", 75, []string{
 			reach, settled, "40.0 " + alone, "41.0 other sites are in reach", "71.0 rtb-a! well for 30 s",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, tt.want, watch(tt.config, tt.events, tt.until))
+			assert.Equal(t, tt.want, watch(tt.config, events(tt.events), tt.until))
 		})
 	}
 }
