@@ -2,6 +2,7 @@ package bird_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,12 +20,13 @@ func conf(stamp int) []byte {
 
 func stamp(n int) bird.Stamp { return bird.StampOf(conf(n)) }
 
-func actions(d bird.Delta) []bird.Action {
-	var out []bird.Action
+// actions are the words of what is to be done, in their order.
+func actions(d bird.Delta) string {
+	var out []string
 	for _, s := range d {
-		out = append(out, s.Do)
+		out = append(out, string(s.Do))
 	}
-	return out
+	return strings.Join(out, " ")
 }
 
 func TestDiffApplied(t *testing.T) {
@@ -32,6 +34,10 @@ func TestDiffApplied(t *testing.T) {
 	runs := func(n int) bird.Daemon { return bird.Daemon{Running: true, Runs: stamp(n)} }
 	trying := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17.2 s"}
 	marker := &bird.Marker{Candidate: cand, Stamp: stamp(2)}
+	here := func(text int, d bird.Daemon) bird.Have { return bird.Have{Text: conf(text), Daemon: d} }
+	left := func(d bird.Daemon) bird.Have { // by a run that tried text 2
+		return bird.Have{Text: conf(1), Daemon: d, Marker: marker, Candidates: []string{cand}, Trial: conf(2)}
+	}
 	deaf := func(n int) bird.Daemon { return bird.Daemon{Running: true, Runs: stamp(n), Deaf: []string{"site4_x"}} }
 	edited := append(conf(2), "# by hand\n"...)
 	other := bird.Have{
@@ -42,94 +48,66 @@ func TestDiffApplied(t *testing.T) {
 		have    bird.Have
 		timeout int
 		renew   bool
-		want    []bird.Action
+		want    string
 		pending bool
 		err     error
 	}{
-		"nothing to do": {have: bird.Have{Text: conf(2), Daemon: runs(2)}},
-		"a change": {
-			have: bird.Have{Text: conf(1), Daemon: runs(1)}, timeout: 60,
-			want: []bird.Action{bird.ActTry}, pending: true,
-		},
-		"kept at once": {have: bird.Have{Text: conf(1), Daemon: runs(1)}, want: []bird.Action{bird.ActTry}},
+		"nothing to do": {have: here(2, runs(2))},
+		"a change":      {have: here(1, runs(1)), timeout: 60, want: "try", pending: true},
+		"kept at once":  {have: here(1, runs(1)), want: "try"},
 		"the first run at once": {
 			have: bird.Have{Text: []byte("log syslog all;"), Daemon: runs(0)},
-			want: []bird.Action{bird.ActOriginal, bird.ActTry},
+			want: "original try",
 		},
 		"the first run, no BIRD": {
 			have: bird.Have{Text: []byte("log syslog all;")},
-			want: []bird.Action{bird.ActOriginal, bird.ActInstall, bird.ActStart},
+			want: "original install start",
 		},
 		"another original is there": {
 			have: bird.Have{Text: []byte("log"), Original: true},
-			want: []bird.Action{bird.ActAside, bird.ActOriginal, bird.ActInstall, bird.ActStart},
+			want: "aside original install start",
 		},
-		"no file, no BIRD": {have: bird.Have{}, want: []bird.Action{bird.ActInstall, bird.ActStart}},
-		"stopped":          {have: bird.Have{Text: conf(2)}, want: []bird.Action{bird.ActStart}},
-		"file right, daemon never reloaded": {
-			have: bird.Have{Text: conf(2), Daemon: runs(1)}, timeout: 60,
-			want: []bird.Action{bird.ActTry}, pending: true,
-		},
-		"cut off between confirmation and rename": {
-			have: bird.Have{Text: conf(1), Daemon: runs(2), Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
-			want: []bird.Action{bird.ActClean, bird.ActInstall},
-		},
+		"no file, no BIRD":                        {have: bird.Have{}, want: "install start"},
+		"stopped":                                 {have: bird.Have{Text: conf(2)}, want: "start"},
+		"file right, daemon never reloaded":       {have: here(2, runs(1)), timeout: 60, want: "try", pending: true},
+		"cut off between confirmation and rename": {have: left(runs(2)), want: "clean install"},
 		"edited by hand, perhaps loaded": {
 			have: bird.Have{Text: edited, Daemon: runs(2)}, timeout: 60,
-			want: []bird.Action{bird.ActTry}, pending: true,
+			want: "try", pending: true,
 		},
-		"edited to something else, not loaded": {
-			have: bird.Have{Text: conf(7), Daemon: runs(2)}, timeout: 60, want: []bird.Action{bird.ActInstall},
-		},
+		"edited to something else, not loaded": {have: here(7, runs(2)), timeout: 60, want: "install"},
 		"undone meanwhile": {
 			have:    bird.Have{Text: conf(1), Daemon: runs(1), Marker: marker, Candidates: []string{cand}},
-			timeout: 60, want: []bird.Action{bird.ActClean, bird.ActTry}, pending: true,
+			timeout: 60, want: "clean try", pending: true,
 		},
 		"stale candidate": {
 			have: bird.Have{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}},
-			want: []bird.Action{bird.ActClean},
+			want: "clean",
 		},
-		"the same change waits": {
-			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
-		},
+		"the same change waits": {have: left(trying)},
 		"the same change waits, and the guard has its time anew": {
-			have: bird.Have{Text: conf(1), Daemon: trying, Marker: marker, Candidates: []string{cand}, Trial: conf(2)},
-			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, renew: true, timeout: 60, pending: true,
+			have: left(trying),
+			want: "undo clean try", renew: true, timeout: 60, pending: true,
 		},
 		"the same change waits, with another floor": {
 			have: bird.Have{
 				Text: conf(1), Daemon: trying, Trial: conf(2), Candidates: []string{cand},
 				Marker: &bird.Marker{Candidate: cand, Stamp: stamp(2), Floor: []byte(`{}`)},
 			},
-			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, timeout: 60, pending: true,
+			want: "undo clean try", timeout: 60, pending: true,
 		},
-		"another change of ours waits": {
-			have: other, timeout: 60,
-			want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry}, pending: true,
-		},
-		"another change of ours waits, kept at once": {
-			have: other, want: []bird.Action{bird.ActUndo, bird.ActClean, bird.ActTry},
-		},
-		"someone's own change waits": {have: bird.Have{Text: conf(1), Daemon: trying}, err: bird.ErrPending},
+		"another change of ours waits":               {have: other, timeout: 60, want: "undo clean try", pending: true},
+		"another change of ours waits, kept at once": {have: other, want: "undo clean try"},
+		"someone's own change waits":                 {have: here(1, trying), err: bird.ErrPending},
 		"someone's change after ours": {
-			have: bird.Have{
-				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
-				Marker: marker, Candidates: []string{cand}, Trial: conf(2),
-			}, err: bird.ErrPending,
+			have: left(bird.Daemon{Running: true, Runs: stamp(3), Pending: true}), err: bird.ErrPending,
 		},
 		"disabled by hand": {
-			have: bird.Have{
-				Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}},
-			},
-			want: []bird.Action{bird.ActEnable},
+			have: here(2, bird.Daemon{Running: true, Runs: stamp(2), Down: []string{"azure_1"}}),
+			want: "enable",
 		},
-		"it read the same text again": {
-			have: bird.Have{Text: conf(2), Daemon: deaf(2)}, want: []bird.Action{bird.ActHear},
-		},
-		"another text, and all is new": {
-			have: bird.Have{Text: conf(1), Daemon: deaf(1)}, timeout: 60,
-			want: []bird.Action{bird.ActTry}, pending: true,
-		},
+		"it read the same text again":  {have: here(2, deaf(2)), want: "hear"},
+		"another text, and all is new": {have: here(1, deaf(1)), timeout: 60, want: "try", pending: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -155,21 +133,21 @@ func TestDiffUnit(t *testing.T) {
 		"ExecCondition=/bin/sh /etc/systemd/system/bird.service.d/50-wgmesh.sh /etc/bird/bird.conf\n")
 	assert.Contains(t, unit.Script, fmt.Sprintf(" metric %d\\\\(", uint32(bird.Metric)), "whose routes it copies")
 	d := must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have))(t)
-	assert.Equal(t, []bird.Action{bird.ActUnit}, actions(d))
+	assert.Equal(t, "unit", actions(d))
 	have.Unit = unit
 	d = must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have))(t)
 	assert.Empty(t, d)
 	for name, good := range map[string][]byte{"no copy": nil, "an old copy": conf(1)} {
 		have.Good = good
 		d = must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit}, have))(t)
-		assert.Equal(t, []bird.Action{bird.ActKeep}, actions(d), name)
+		assert.Equal(t, "keep", actions(d), name)
 		before, after := bird.Views(have, d)
 		assert.NotEqual(t, before, after, name)
 	}
 	// While a text is tried, the copy stays that of the confirmed one.
 	have.Daemon.Runs, have.Text = stamp(1), conf(1)
 	d = must.Get(bird.Diff(bird.Want{State: bird.Applied, Text: conf(2), Unit: unit, Timeout: 60}, have))(t)
-	assert.Equal(t, []bird.Action{bird.ActTry}, actions(d))
+	assert.Equal(t, "try", actions(d))
 }
 
 func TestDiffConfirmedAndUndone(t *testing.T) {
@@ -182,26 +160,26 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 	pending := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17 s"}
 	tests := map[string]struct {
 		have               bird.Have
-		confirmed, undone  []bird.Action
+		confirmed, undone  string
 		confirmErr, undErr string
 	}{
 		"nothing waits": {have: bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
 		"waits": {
 			have:      left(bird.Have{Text: conf(1), Daemon: pending}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish},
-			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
+			confirmed: "confirm finish",
+			undone:    "undo clean",
 		},
 		"waits, in place of its edited self": {
 			have: left(bird.Have{Text: conf(1), Daemon: bird.Daemon{
 				Running: true, Runs: stamp(2), Pending: true, Deaf: []string{"site4_x"},
 			}}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActFinish, bird.ActHear},
-			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
+			confirmed: "confirm finish hear",
+			undone:    "undo clean",
 		},
 		"waits, first run": {
 			have:      left(bird.Have{Text: []byte("log"), Daemon: pending}),
-			confirmed: []bird.Action{bird.ActConfirm, bird.ActOriginal, bird.ActFinish},
-			undone:    []bird.Action{bird.ActUndo, bird.ActClean},
+			confirmed: "confirm original finish",
+			undone:    "undo clean",
 		},
 		"not ours": {
 			have:       bird.Have{Text: conf(1), Daemon: pending},
@@ -209,30 +187,30 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		},
 		"candidate lost": {
 			have:       bird.Have{Text: conf(1), Daemon: pending, Marker: marker},
-			confirmErr: "is gone", undone: []bird.Action{bird.ActUndo, bird.ActClean},
+			confirmErr: "is gone", undone: "undo clean",
 		},
 		"undo has fired": {
 			have:       left(bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
 			confirmErr: "has been taken back: its time ran out at 03:04:05",
-			undone:     []bird.Action{bird.ActClean},
+			undone:     "clean",
 		},
 		"died meanwhile": {
 			have:       left(bird.Have{Text: conf(1)}),
-			confirmErr: "BIRD does not run", undone: []bird.Action{bird.ActClean},
+			confirmErr: "BIRD does not run", undone: "clean",
 		},
 		"cut off after the confirmation": {
 			have:      left(bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}}),
-			confirmed: []bird.Action{bird.ActFinish}, undone: []bird.Action{bird.ActLoad, bird.ActClean},
+			confirmed: "finish", undone: "load clean",
 		},
 		"cut off after the rename": {
 			have:      bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
-			confirmed: []bird.Action{bird.ActClean}, undone: []bird.Action{bird.ActClean},
+			confirmed: "clean", undone: "clean",
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			for state, want := range map[string]struct {
-				do  []bird.Action
+				do  string
 				err string
 			}{bird.Confirmed: {tt.confirmed, tt.confirmErr}, bird.Undone: {tt.undone, tt.undErr}} {
 				d, err := bird.Diff(bird.Want{State: state}, tt.have)
