@@ -68,6 +68,26 @@ func TestExtractsAreWhole(t *testing.T) {
 	}
 }
 
+// called is the API that a case is of by its name, and its call or, where it has none, the usual one.
+func called(name, call string) (*published.Description, *http.Request) {
+	api, usual := published.GCP(), "PUT "+instance
+	if strings.HasPrefix(name, "azure") {
+		api, usual = published.Azure(), "PUT "+nic
+	}
+	method, target, _ := strings.Cut(cmp.Or(call, usual), " ")
+	return api, httptest.NewRequest(method, target, nil)
+}
+
+// first holds the first of what is wrong against a part of it; "" when nothing is to be.
+func first(t *testing.T, want string, wrong []string) {
+	t.Helper()
+	if want == "" {
+		assert.Empty(t, wrong)
+	} else if assert.NotEmpty(t, wrong) {
+		assert.Contains(t, wrong[0], want)
+	}
+}
+
 func TestRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
 		call         string // "" for the usual one, of an instance or an interface
@@ -181,23 +201,15 @@ func TestRequests(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api, usual := published.GCP(), "PUT "+instance
-			if strings.HasPrefix(name, "azure") {
-				api, usual = published.Azure(), "PUT "+nic
-			}
-			method, target, _ := strings.Cut(cmp.Or(tt.call, usual), " ")
+			api, call := called(name, tt.call)
 			var served any
 			if tt.served != "" {
 				d := json.NewDecoder(strings.NewReader(tt.served))
 				d.UseNumber()
 				require.NoError(t, d.Decode(&served))
 			}
-			wrong := api.Request(httptest.NewRequest(method, target, nil), []byte(tt.body), served)
-			if tt.wrong == "" {
-				assert.Empty(t, wrong)
-			} else if assert.NotEmpty(t, wrong) {
-				assert.Contains(t, wrong[0], tt.wrong)
-			}
+			wrong := api.Request(call, []byte(tt.body), served)
+			first(t, tt.wrong, wrong)
 		})
 	}
 }
@@ -247,17 +259,9 @@ func TestAnswers(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api, usual := published.GCP(), "PUT "+instance
-			if strings.HasPrefix(name, "azure") {
-				api, usual = published.Azure(), "PUT "+nic
-			}
-			method, target, _ := strings.Cut(cmp.Or(tt.call, usual), " ")
-			wrong := api.Answer(httptest.NewRequest(method, target, nil), tt.status, []byte(tt.body))
-			if tt.wrong == "" {
-				assert.Empty(t, wrong)
-			} else if assert.NotEmpty(t, wrong) {
-				assert.Contains(t, wrong[0], tt.wrong)
-			}
+			api, call := called(name, tt.call)
+			wrong := api.Answer(call, tt.status, []byte(tt.body))
+			first(t, tt.wrong, wrong)
 		})
 	}
 }
