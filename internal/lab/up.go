@@ -131,9 +131,8 @@ func (l *lab) again(input string) error {
 		}
 	}
 	if len(off) > 0 {
-		return fmt.Errorf(
-			"lab %s is up, but without %s; `lab start` boots a stopped host, `lab down --name %s` ends the lab", l.name,
-			strings.Join(off, ", "), l.name)
+		return fmt.Errorf("lab %s is up, but without %s; `lab start` boots a stopped host, "+
+			"`lab down --name %s` ends the lab", l.name, strings.Join(off, ", "), l.name)
 	}
 	l.say("lab %s is up already: %s", l.name, relative(filepath.Join(l.Dir, "inventory.yml")))
 	return nil

@@ -65,10 +65,9 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 		want.Unit = host.Unit()
 	}
 	if have.Damaged != "" {
-		p.Warnings = append(p.Warnings,
-			have.Damaged+
-				": BIRD could not use this file once and was started with the last good one instead: "+
-				"look at what it was, and remove it")
+		p.Warnings = append(p.Warnings, have.Damaged+
+			": BIRD could not use this file once and was started with the last good one instead: "+
+			"look at what it was, and remove it")
 	}
 	delta, err := bird.Diff(want, have)
 	if err != nil {

@@ -42,9 +42,8 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 		switch {
 		case o.State == undone: // it waits no more
 		case at != "":
-			return ansible.Plan{}, fmt.Errorf(
-				"the change was taken back at %s, before this confirmation: "+
-					"see journalctl -t wgmesh-undo for what was done, and apply again", at)
+			return ansible.Plan{}, fmt.Errorf("the change was taken back at %s, before this confirmation: "+
+				"see journalctl -t wgmesh-undo for what was done, and apply again", at)
 		case j != nil:
 			return ansible.Plan{}, guard.ErrChanged
 		}

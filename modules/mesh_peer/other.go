@@ -49,9 +49,8 @@ func (e *end) checkOther(ctx context.Context) error {
 	if sign == "" {
 		return nil
 	}
-	return fmt.Errorf(
-		"%s has a tunnel to another %s, which is alive (%s): are there two machines with this name and id? "+
-			"Stop the one that should not be, or give it an id of its own; "+
-			"a replacement is let in when the old one is gone",
-		e.state.Router, e.Name, sign)
+	return fmt.Errorf("%s has a tunnel to another %s, which is alive (%s): "+
+		"are there two machines with this name and id? Stop the one that should not be, "+
+		"or give it an id of its own; a replacement is let in when the old one is gone", e.state.Router, e.Name,
+		sign)
 }

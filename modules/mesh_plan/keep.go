@@ -31,9 +31,8 @@ func (o Options) renumbers(p plan.Plan) error {
 		if before := netip.MustParsePrefix("172.31.0.0/16"); before.Contains(have.Addr()) { // the default until 0.3.0
 			was = before.String()
 		}
-		return cause.New(
-			"%s has %s, mesh_link_pool is not set and its default is %s: set it to %s, or to another one to renumber",
-			t.Name, have, pool, was)
+		return cause.New("%s has %s, mesh_link_pool is not set and its default is %s: "+
+			"set it to %s, or to another one to renumber", t.Name, have, pool, was)
 	}
 	return nil
 }

@@ -48,9 +48,8 @@ func (o Options) Validate() error {
 		return err
 	}
 	if o.Faults != noFaults {
-		return fmt.Errorf(
-			"faults: %s is tried on the controller: ask for it in a task of mesh_plan_info, and not in a step",
-			o.Faults)
+		return fmt.Errorf("faults: %s is tried on the controller: "+
+			"ask for it in a task of mesh_plan_info, and not in a step", o.Faults)
 	}
 	return nil
 }
@@ -98,10 +97,8 @@ func (o Options) leaveOut() (out, warnings []string, err error) {
 		}
 		removed, found := state.Out(name, mesh.PlainHostKey(r.HostKey))
 		if found {
-			warnings = append(warnings,
-				fmt.Sprintf(
-					"%s is left out: it was removed from the mesh, %s. "+
-						"Take it out of the inventory here, or set its mesh_state to absent", name, removed.Why()))
+			warnings = append(warnings, fmt.Sprintf("%s is left out: it was removed from the mesh, "+
+				"%s. Take it out of the inventory here, or set its mesh_state to absent", name, removed.Why()))
 		}
 		if found || o.KnownOnly && !state.Knows(name) {
 			r.State = mesh.StateAbsent

@@ -122,10 +122,9 @@ func (p preview) text(compared bool) []string {
 	}
 	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))
 	if r.Doubles > 0 {
-		section(
-			fmt.Sprintf(
-				"What two faults cut beyond that (%s looked at; %d faults and pairs are of routers and tunnels alone)",
-				many(r.Doubles, "pair"), r.Plain), "nothing", saysTwo(r))
+		section(fmt.Sprintf("What two faults cut beyond that (%s looked at; "+
+			"%d faults and pairs are of routers and tunnels alone)", many(r.Doubles, "pair"), r.Plain),
+			"nothing", saysTwo(r))
 	}
 	return out
 }

@@ -140,16 +140,14 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		p.Warnings = append(p.Warnings, w.String())
 	}
 	for _, s := range strangers {
-		p.Warnings = append(p.Warnings,
-			fmt.Sprintf(
-				"router %s: its own address %s is in no network of its site, and is not asked: expected one that is; "+
-					"if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
+		p.Warnings = append(p.Warnings, fmt.Sprintf(
+			"router %s: its own address %s is in no network of its site, and is not asked: expected one that is; "+
+				"if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
 	}
 	// Some unknown names are as it should be: a play has absent routers too.
 	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {
-		p.Warnings = append(p.Warnings,
-			fmt.Sprintf("require: expected routers that have a tunnel here, %s have none, so nothing is required",
-				strings.Join(unknown, ", ")))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("require: expected routers that have a tunnel here, "+
+			"%s have none, so nothing is required", strings.Join(unknown, ", ")))
 	}
 	if o.MetricsFile != "" {
 		host, _ := os.Hostname() // the label stays empty on a host without a name

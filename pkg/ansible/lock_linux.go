@@ -75,9 +75,8 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 				path, ctx.Err())
 		case <-over:
 			_ = f.Close()
-			return nil, cause.New(
-				"lock %s: held by %s, and waited for %v: run again when that has ended, or end it if it hangs", path,
-				holder(path), wait)
+			return nil, cause.New("lock %s: held by %s, and waited for %v: "+
+				"run again when that has ended, or end it if it hangs", path, holder(path), wait)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -298,9 +298,8 @@ func (h Host) CannotStart(d Delta) error {
 	if h.Systemd || !slices.ContainsFunc(d, func(s Step) bool { return s.Do == ActStart }) {
 		return nil
 	}
-	return fmt.Errorf(
-		"BIRD does not run, and without systemd it cannot be started here: "+
-			"start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
+	return fmt.Errorf("BIRD does not run, and without systemd it cannot be started here: "+
+		"start bird -c %s -s %s, or set service to an empty string", h.Path, h.Socket)
 }
 
 func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {
@@ -316,9 +315,8 @@ func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {
 			return "started " + h.Service, nil
 		}
 		if time.Now().After(end) {
-			return "", errors.Join(err,
-				fmt.Errorf("%s was started but does not run %s after %s; look at systemctl status %s", h.Service,
-					h.Path, startWait, h.Service))
+			return "", errors.Join(err, fmt.Errorf("%s was started but does not run %s after %s; "+
+				"look at systemctl status %s", h.Service, h.Path, startWait, h.Service))
 		}
 		select {
 		case <-ctx.Done():

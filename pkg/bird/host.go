@@ -94,9 +94,8 @@ func (h Host) Validate() error {
 	}
 	if s := h.Service; s != "" && (!plan.Only(s, symbol+".@-") || strings.Contains(".@-", s[:1]) ||
 		strings.HasSuffix(s, ".service")) {
-		errs = append(errs,
-			fmt.Errorf(
-				"service: expected the name of a systemd unit without .service, or an empty string, got %q", h.Service))
+		errs = append(errs, fmt.Errorf(
+			"service: expected the name of a systemd unit without .service, or an empty string, got %q", h.Service))
 	}
 	return errors.Join(errs...)
 }

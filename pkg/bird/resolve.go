@@ -165,9 +165,8 @@ func resolve(s *plan.Static, host Network, inside func(netip.Addr) bool) error {
 		s.Interface = site.Name
 	}
 	if s.Interface == "" {
-		return errors.New(
-			"onlink needs an interface, and this host has neither an address inside networks " +
-				"nor a default route; set interface")
+		return errors.New("onlink needs an interface, " +
+			"and this host has neither an address inside networks nor a default route; set interface")
 	}
 	return nil
 }
@@ -183,9 +182,8 @@ func connect(s *plan.Static, host Network, site *Interface) error {
 		in = site
 	}
 	if in == nil {
-		return errors.New(
-			"without a gateway it has to be on an interface of this host, and none has an address in networks: " +
-				"give the gateway, or interface")
+		return errors.New("without a gateway it has to be on an interface of this host, " +
+			"and none has an address in networks: give the gateway, or interface")
 	}
 	s.Interface = in.Name
 	return nil

@@ -27,9 +27,8 @@ func (c Config) Validate() error {
 func (c Config) validateRouter() error {
 	var errs []error
 	if !c.RouterID.Is4() || c.RouterID.IsUnspecified() {
-		errs = append(errs,
-			fmt.Errorf("router_id: expected an IPv4 address such as 0.0.0.3, unique in the mesh, got %q",
-				text(c.RouterID)))
+		errs = append(errs, fmt.Errorf("router_id: expected an IPv4 address such as 0.0.0.3, "+
+			"unique in the mesh, got %q", text(c.RouterID)))
 	}
 	if err := checkAS(c.AS); err != nil {
 		errs = append(errs, fmt.Errorf("as: %w", err))

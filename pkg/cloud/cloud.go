@@ -116,9 +116,8 @@ func Apply(ctx context.Context, w Writer, delta []Change) (done []string, err er
 	for _, c := range delta {
 		changed, err := w.Set(ctx, c.ID, c.Forwarding)
 		if changed {
-			done = append(done,
-				fmt.Sprintf("%s: %s forwarding", c.ID,
-					map[bool]string{true: "enabled", false: "disabled"}[c.Forwarding]))
+			done = append(done, fmt.Sprintf("%s: %s forwarding", c.ID,
+				map[bool]string{true: "enabled", false: "disabled"}[c.Forwarding]))
 		}
 		if err != nil {
 			return done, err

@@ -35,7 +35,6 @@ func Detect(dmi fs.FS) (string, error) {
 	case vendor == "" && product == "":
 		return "", errors.New("cloud: this machine's firmware says nothing in /sys/class/dmi/id; say aws, azure or gcp")
 	}
-	return "", fmt.Errorf(
-		"cloud: this machine is a %q of %q, neither AWS, Azure nor GCP; "+
-			"on a control node name the instance, otherwise say aws, azure or gcp", product, vendor)
+	return "", fmt.Errorf("cloud: this machine is a %q of %q, neither AWS, Azure nor GCP; "+
+		"on a control node name the instance, otherwise say aws, azure or gcp", product, vendor)
 }

@@ -117,9 +117,8 @@ func (c Config) validateOthers() (errs []error) {
 			case t == "":
 				errs = append(errs, fmt.Errorf("%s: tables: one is empty", who))
 			case taken:
-				errs = append(errs,
-					fmt.Errorf("tables: %s is given to %s and to %s: a table has one router that cares for it", t,
-						other, who))
+				errs = append(errs, fmt.Errorf("tables: %s is given to %s and to %s: "+
+					"a table has one router that cares for it", t, other, who))
 			}
 			owner[t] = who
 		}

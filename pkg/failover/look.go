@@ -66,9 +66,8 @@ func (e *Eye) ask(ctx context.Context) (*Seen, error) {
 		// passes on of one at another site, by a path that is not empty. One that
 		// announces nothing, as before its session is up again, says nothing about it.
 		for _, drained := range []bool{false, true} {
-			command := fmt.Sprintf(
-				"show route where from = %s && bgp_path.len = 0 && ((65535, 0) ~ bgp_community) = %t count",
-				p.Address, drained)
+			command := fmt.Sprintf("show route where from = %s && bgp_path.len = 0 && ((65535, "+
+				"0) ~ bgp_community) = %t count", p.Address, drained)
 			reply, err := e.bird.Command(ctx, command)
 			if err != nil {
 				return nil, err

@@ -31,9 +31,8 @@ func Admit(request []byte, caller string) (arguments []byte, err error) {
 	}
 	var sent map[string]json.RawMessage
 	if err := json.Unmarshal(request, &sent); err != nil || sent == nil {
-		return nil, fmt.Errorf(
-			"gate: expected the arguments of %s as one JSON object; a shell, a file or a tunnel is not to be had here",
-			Module)
+		return nil, fmt.Errorf("gate: expected the arguments of %s as one JSON object; "+
+			"a shell, a file or a tunnel is not to be had here", Module)
 	}
 	var module string
 	if err := json.Unmarshal(sent["_ansible_module_name"], &module); err != nil || module != Module {

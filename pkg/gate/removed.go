@@ -156,10 +156,9 @@ func (w Want) byItself(old State) (removed []Removed, warnings []string) {
 				"its tunnel, its keys and its entry in the gate go here too",
 				r.Name, strings.Join(voices, ", "), len(voices), all)
 		default:
-			warn("%s was removed from the mesh, says %s, which is not believed: "+
-				"it takes two, and more than half of the %d that answered; "+
-				"if it is true, run the mesh play, and if not, look at who says it", r.Name, strings.Join(
-				voices, ", "), all)
+			warn("%s was removed from the mesh, says %s, which is not believed: it takes two, "+
+				"and more than half of the %d that answered; if it is true, run the mesh play, and if not, "+
+				"look at who says it", r.Name, strings.Join(voices, ", "), all)
 		}
 	}
 	return removed, warnings

@@ -48,9 +48,8 @@ func Read(path string) (State, error) {
 	var s State
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf(
-			"%s does not exist: this router has not joined yet; "+
-				"its own `wgmesh join`, or the module mesh_gate, makes it", path)
+		return s, fmt.Errorf("%s does not exist: "+
+			"this router has not joined yet; its own `wgmesh join`, or the module mesh_gate, makes it", path)
 	}
 	if err != nil {
 		return s, err
@@ -78,9 +77,8 @@ func (s State) Link(peer string) (Link, error) {
 		for _, k := range s.PresharedKeys {
 			names = append(names, k.Peer)
 		}
-		return Link{}, fmt.Errorf(
-			"%s has no tunnel to %q: its inventory knows %s; it looks again when its wgmesh-join.timer runs", s.Router,
-			peer, strings.Join(names, ", "))
+		return Link{}, fmt.Errorf("%s has no tunnel to %q: its inventory knows %s; "+
+			"it looks again when its wgmesh-join.timer runs", s.Router, peer, strings.Join(names, ", "))
 	}
 	return Link{Tunnel: s.Tunnels[t], PresharedKey: s.PresharedKeys[k], Status: s.Status[u]}, nil
 }

@@ -189,9 +189,8 @@ func (g Guard) launch(ctx context.Context, id string) error {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf(
-				"the process that waits to take the change back did not start within %s: see journalctl -t wgmesh-undo",
-				launchTime)
+			return fmt.Errorf("the process that waits to take the change back did not start within %s: "+
+				"see journalctl -t wgmesh-undo", launchTime)
 		}
 	}
 	return nil

@@ -85,9 +85,8 @@ func (c *Config) fill(root node) error {
 		return wrong(
 			"%s: controller.url is missing: the job template's page shows it as \"Provisioning callback URL\"", c.Path)
 	case c.Mode == "controller" && c.Controller.KeyFile == "":
-		return wrong(
-			"%s: controller.host_config_key_file is missing: "+
-				"name a file of mode 0600 with the job template's host config key", c.Path)
+		return wrong("%s: controller.host_config_key_file is missing: "+
+			"name a file of mode 0600 with the job template's host config key", c.Path)
 	}
 	return nil
 }
@@ -116,13 +115,11 @@ func (c *Controller) fill(n node, name string) error {
 	case u == nil:
 		return nil
 	case u.User != nil || u.RawQuery != "":
-		return n.wrong(
-			"%s.url: holds a user or a query; the callback needs the host config key only, in %s.host_config_key_file",
-			name, name)
+		return n.wrong("%s.url: holds a user or a query; "+
+			"the callback needs the host config key only, in %s.host_config_key_file", name, name)
 	case u.Scheme != "https" && (u.Scheme != "http" || !c.AllowHTTP):
-		return n.wrong(
-			"%s.url: starts with %q; expected https, since the host config key goes there "+
-				"(%s.allow_http: true permits http)", name, u.Scheme+"://", name)
+		return n.wrong("%s.url: starts with %q; expected https, since the host config key goes there "+
+			"(%s.allow_http: true permits http)", name, u.Scheme+"://", name)
 	case !strings.HasSuffix(u.Path, "/callback/"):
 		// Django redirects an address without the slash, and a redirected POST is lost.
 		return n.wrong("%s.url: %q does not end in /callback/; copy the job template's \"Provisioning callback URL\"",
@@ -136,9 +133,8 @@ func (c Controller) key() (string, error) {
 	info, err := os.Stat(c.KeyFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", wrong(
-			"%s: no such file; put the job template's host config key into it: install -m 600 /dev/stdin %s",
-			c.KeyFile, c.KeyFile)
+		return "", wrong("%s: no such file; put the job template's host config key into it: "+
+			"install -m 600 /dev/stdin %s", c.KeyFile, c.KeyFile)
 	case err != nil:
 		return "", wrong("%v", err)
 	case !info.Mode().IsRegular():

@@ -118,13 +118,11 @@ func (c Controller) outcome(name string, status int, location, said string) (str
 			"%s: the controller %s has no host with this machine's address in the job template's inventory; "+
 				"give it one (ansible_host), and set its source to update on launch", name, host)
 	case status == http.StatusBadRequest && has("Multiple hosts"):
-		return "", later(
-			"%s: the controller %s has several hosts with this machine's address; "+
-				"leave one of them in the job template's inventory", name, host)
+		return "", later("%s: the controller %s has several hosts with this machine's address; "+
+			"leave one of them in the job template's inventory", name, host)
 	case status == http.StatusBadRequest && has("Cannot start automatically"):
-		return "", later(
-			"%s: the controller %s cannot start the job by itself (%s); "+
-				"give the job template an inventory and take its prompts and survey away", name, host, said)
+		return "", later("%s: the controller %s cannot start the job by itself (%s); "+
+			"give the job template an inventory and take its prompts and survey away", name, host, said)
 	case status == http.StatusBadRequest:
 		return "", later("%s: the controller %s refused: %s", name, host, answered)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -135,9 +133,8 @@ func (c Controller) outcome(name string, status int, location, said string) (str
 			"%s: the controller %s has no callback at %s (%s); copy the job template's \"Provisioning callback "+
 				"URL\" to controller.url", name, host, c.URL.Path, answered)
 	case status >= 300 && status < 400:
-		return "", wrong(
-			"%s: %s redirects to %s, and the key does not follow; if that is right, set controller.url to it", name,
-			host, redacted(location))
+		return "", wrong("%s: %s redirects to %s, and the key does not follow; "+
+			"if that is right, set controller.url to it", name, host, redacted(location))
 	case status >= 500 || status == http.StatusTooManyRequests:
 		return "", later("%s: the controller %s is not able to answer: %s", name, host, answered)
 	default:
@@ -157,17 +154,14 @@ func (c Controller) unreachable(err error, now time.Time) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return later("the controller %s did not answer within play_timeout", host)
 	case errors.As(err, &stranger):
-		return wrong(
-			"the controller %s has a certificate of an authority that this machine does not know; "+
-				"name its certificate as controller.ca_file", host)
+		return wrong("the controller %s has a certificate of an authority that this machine does not know; "+
+			"name its certificate as controller.ca_file", host)
 	case errors.As(err, &other):
 		return wrong("the controller %s has a certificate for another name: %v; correct controller.url", host,
 			oneLine(other.Error()))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return later(
-			"the controller %s has a certificate that is not valid at this machine's time, %s; "+
-				"look at `chronyc tracking`, then at the certificate",
-			host, now.UTC().Format("2006-01-02 15:04 UTC"))
+		return later("the controller %s has a certificate that is not valid at this machine's time, %s; "+
+			"look at `chronyc tracking`, then at the certificate", host, now.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	// http.Client puts the address before the reason; it is said already.
 	if u := new(url.Error); errors.As(err, &u) {

@@ -64,8 +64,7 @@ func (r run) discover(ctx context.Context) (members, error) {
 		info.ModTime().UTC().Format("2006-01-02 15:04 UTC"))
 	if m.old {
 		r.say("WARNING: that is longer ago than inventory_max_age, %v, or as far ahead: "+
-			"nothing new is made from it; see to discovery",
-			c.InventoryMaxAge)
+			"nothing new is made from it; see to discovery", c.InventoryMaxAge)
 	}
 	return m, nil
 }

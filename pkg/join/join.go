@@ -135,8 +135,7 @@ func (r run) join(ctx context.Context) (string, error) {
 	// A run of the controller may have given this router keys that its peers do not know yet.
 	if j, err := os.Stat(plan.UndoJournal); err == nil {
 		return "", later("a change of this router waits for its confirmation since %s: "+
-			"another run is at it, or it is taken back soon",
-			j.ModTime().Format(time.TimeOnly))
+			"another run is at it, or it is taken back soon", j.ModTime().Format(time.TimeOnly))
 	}
 	if r.config.Mode == "controller" {
 		return r.callController(ctx)

@@ -32,9 +32,8 @@ type result struct {
 func (r run) joinFromHere(ctx context.Context) (string, error) {
 	c := r.config
 	if _, err := os.Stat(c.IdentityFile); err != nil {
-		return "", later(
-			"identity_file %s: no such file; user-data (cloud-init, ssh_keys) brings it or the first boot makes it",
-			c.IdentityFile)
+		return "", later("identity_file %s: no such file; "+
+			"user-data (cloud-init, ssh_keys) brings it or the first boot makes it", c.IdentityFile)
 	}
 	mesh, err := r.discover(ctx)
 	if err != nil {

@@ -44,9 +44,8 @@ func self(c Config, m machine, i listing) (string, error) {
 	known := strings.Join(routers, ", ")
 	if c.Router != "" {
 		if !slices.Contains(routers, c.Router) {
-			return "", later(
-				"router %s is not in the group %s of the inventory, which has %s; "+
-					"correct router in %s, or the inventory", c.Router, c.Group, known, c.Path)
+			return "", later("router %s is not in the group %s of the inventory, which has %s; "+
+				"correct router in %s, or the inventory", c.Router, c.Group, known, c.Path)
 		}
 		return c.Router, nil
 	}

@@ -162,8 +162,7 @@ func (r run) checkCore(ctx context.Context, program, dir string) error {
 	if known {
 		is = have.String()
 	}
-	return wrong(
-		"%s: ansible-core here is %s, which runs what this source finds as templates, as root; expected %s or newer: "+
-			"build the image with router_join_discovery: true, or put one into %s", source, is,
-		dataCore, r.config.AnsibleBinDir)
+	return wrong("%s: ansible-core here is %s, which runs what this source finds as templates, as root; "+
+		"expected %s or newer: build the image with router_join_discovery: true, or put one into %s", source,
+		is, dataCore, r.config.AnsibleBinDir)
 }

@@ -22,7 +22,6 @@ func missing(path, log string) error {
 		return wrong("%s: no such file; the user-data that should bring it is not YAML: invalid format at %s, says %s",
 			path, at[len(at)-1][1], log)
 	}
-	return wrong(
-		"%s: no such file; user-data (cloud-init, write_files) or the image brings it: see `grep WARNING %s`", path,
-		log)
+	return wrong("%s: no such file; user-data (cloud-init, write_files) or the image brings it: "+
+		"see `grep WARNING %s`", path, log)
 }

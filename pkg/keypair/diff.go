@@ -58,9 +58,8 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 	}
 	cloned := have.Cloned()
 	if cloned && want.Regenerate == Fail {
-		return d, fmt.Errorf(
-			"identity_file %s: the keys were made on another machine (a cloned disk?); "+
-				"run with regenerate: partial_idempotence to make new ones", want.Identity)
+		return d, fmt.Errorf("identity_file %s: the keys were made on another machine (a cloned disk?); "+
+			"run with regenerate: partial_idempotence to make new ones", want.Identity)
 	}
 	err := errors.Join(
 		d.key("private_key_file", want.Regenerate, have.Private, cloned, MakePrivate, ReplacePrivate),
@@ -91,10 +90,9 @@ func (d *Delta) key(option string, r Regenerate, have Key, cloned bool, create, 
 	if faults := have.Faults(); len(faults) > 0 {
 		d.add(Mend, have.Path, strings.Join(faults, ", "))
 		if have.Exposed() {
-			d.warnings = append(d.warnings,
-				fmt.Sprintf(
-					"%s was open to other users (%s); if anybody may have read it, "+
-						"make new keys with regenerate: always", have.Path, strings.Join(faults, ", ")))
+			d.warnings = append(d.warnings, fmt.Sprintf(
+				"%s was open to other users (%s); if anybody may have read it, "+
+					"make new keys with regenerate: always", have.Path, strings.Join(faults, ", ")))
 		}
 	}
 	switch {
@@ -103,9 +101,8 @@ func (d *Delta) key(option string, r Regenerate, have Key, cloned bool, create, 
 	case have.Broken != nil && r == Fully:
 		d.add(replace, have.Path, "not readable as a key: "+have.Broken.Error())
 	case have.Broken != nil:
-		return fmt.Errorf(
-			"%s %s: %w; restore the file, or run once with regenerate: full_idempotence to replace it by a new key",
-			option, have.Path, have.Broken)
+		return fmt.Errorf("%s %s: %w; restore the file, or run once with regenerate: "+
+			"full_idempotence to replace it by a new key", option, have.Path, have.Broken)
 	case cloned && r != Never:
 		d.add(replace, have.Path, "made on another machine")
 	}
@@ -123,30 +120,24 @@ func (d *Delta) identity(want Want, have Have) {
 	switch {
 	case have.Unbound:
 	case have.Machine == "":
-		d.warnings = append(d.warnings,
-			"this machine has no /etc/machine-id: "+
-				"a clone of its disk cannot be told from it and would use the same keys")
+		d.warnings = append(d.warnings, "this machine has no /etc/machine-id: "+
+			"a clone of its disk cannot be told from it and would use the same keys")
 	case have.Recorded == "":
 		d.add(Record, want.Identity, "no machine is recorded")
 		if have.Private.Exists && want.Regenerate != Always {
-			d.warnings = append(d.warnings,
-				fmt.Sprintf(
-					"%s was there before and is kept: if it came with the image, every machine of that image has it; "+
-						"then make new keys with regenerate: always, and build the image again",
-					want.PrivateKey))
+			d.warnings = append(d.warnings, fmt.Sprintf("%s was there before and is kept: "+
+				"if it came with the image, every machine of that image has it; "+
+				"then make new keys with regenerate: always, and build the image again", want.PrivateKey))
 		}
 	case have.Cloned() && want.Regenerate == Never:
-		d.warnings = append(d.warnings,
-			fmt.Sprintf(
-				"the keys %s and %s were made on another machine (a cloned disk?) and are kept, "+
-					"because of regenerate: never", want.PrivateKey, want.SealingKey))
+		d.warnings = append(d.warnings, fmt.Sprintf("the keys %s and %s were made on another machine "+
+			"(a cloned disk?) and are kept, because of regenerate: never", want.PrivateKey, want.SealingKey))
 	case have.Cloned():
 		d.add(Record, want.Identity, "the machine is another")
-		d.warnings = append(d.warnings,
-			fmt.Sprintf(
-				"the machine id changed since the keys were made (a cloned disk?): this router gets new keys, "+
-					"and its peers need a run of the play to learn them (%s); if the id is new at each boot, "+
-					"set bind_to_machine (mesh_bind_to_machine) to false", want.PrivateKey))
+		d.warnings = append(d.warnings, fmt.Sprintf(
+			"the machine id changed since the keys were made (a cloned disk?): this router gets new keys, "+
+				"and its peers need a run of the play to learn them (%s); if the id is new at each boot, "+
+				"set bind_to_machine (mesh_bind_to_machine) to false", want.PrivateKey))
 	}
 }
 

@@ -19,9 +19,7 @@ const start = "# mesh: "
 const maker = "wgmesh.router"
 
 // name is what a mesh may be called: the name of an Ansible group, as a rule.
-var name = plan.Name{
-	First: plan.Alphanumeric + "_", Rest: plan.Alphanumeric + "_.-", Most: 63,
-}
+var name = plan.Name{First: plan.Alphanumeric + "_", Rest: plan.Alphanumeric + "_.-", Most: 63}
 
 // Foreign refuses a file that is in the place of one of ours and is somebody else's: it would be
 // overwritten, or removed when we go. A power cut may have left one of ours empty.

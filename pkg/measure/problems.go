@@ -48,17 +48,15 @@ func (r Result) problems() []Problem {
 		if c := cause.Parse(p.PingError); p.Sent == 0 && c.Do != "" { // about the router itself
 			add(r.Router, c)
 		} else if p.PingError != "" && p.Sent == 0 {
-			add(r.Router,
-				cause.New("tunnel %s to %s: ping %s to %s failed (%s): see what wgmesh.router.status says", r.Name,
-					r.Peer, way, p.Address, p.PingError))
+			add(r.Router, cause.New("tunnel %s to %s: ping %s to %s failed (%s): "+
+				"see what wgmesh.router.status says", r.Name, r.Peer, way, p.Address, p.PingError))
 		}
 		if p.Missing != "" {
 			add(p.Missing, cause.New("iperf3 is not there: install it (apt-get install iperf3, dnf install iperf3)"))
 		}
 		if p.ThroughputError != "" {
-			add(r.Router,
-				cause.New("tunnel %s to %s: no throughput %s to %s (%s): see what wgmesh.router.status says", r.Name,
-					r.Peer, way, p.Address, p.ThroughputError))
+			add(r.Router, cause.New("tunnel %s to %s: no throughput %s to %s (%s): "+
+				"see what wgmesh.router.status says", r.Name, r.Peer, way, p.Address, p.ThroughputError))
 		}
 	}
 	order.By(out, func(a, b Problem) int { return cmp.Compare(a.Text(), b.Text()) })
@@ -67,9 +65,8 @@ func (r Result) problems() []Problem {
 		if p.PingError != "" {
 			why = " (" + p.PingError + ")"
 		}
-		add(r.Router,
-			cause.New("tunnel %s to %s: %s does not answer ping inside%s: see what wgmesh.router.status says", r.Name,
-				r.Peer, r.Inside.Address, why))
+		add(r.Router, cause.New("tunnel %s to %s: %s does not answer ping inside%s: "+
+			"see what wgmesh.router.status says", r.Name, r.Peer, r.Inside.Address, why))
 	}
 	if r.Inside.Blocked {
 		out = append(out, Problem{

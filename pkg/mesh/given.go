@@ -87,10 +87,9 @@ func (n *network) checkBFD(p *Problems) {
 				}
 			}
 			if len(at) > 0 {
-				p.add(
-					"tunnel %d between %s and %s: UDP %d of %s is BIRD's, for BFD: "+
-						"set listen_port in links, or another port_base",
-					plan.Number(a.ID, b.ID), a.name, b.name, plan.BFDPort, cause.List(at))
+				p.add("tunnel %d between %s and %s: UDP %d of %s is BIRD's, for BFD: "+
+					"set listen_port in links, or another port_base", plan.Number(a.ID, b.ID), a.name, b.name,
+					plan.BFDPort, cause.List(at))
 			}
 		}
 	}

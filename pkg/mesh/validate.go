@@ -130,8 +130,7 @@ func (n *network) checkGateways(r *router, p *Problems) {
 		}
 		if _, ok := gatewayOf(r, family); !ok {
 			p.add("router %s: gateway: none can be derived from %s of site %s, which has no first host: "+
-				"set gateway of the router, zone or site",
-				r.name, r.site.networks[i], r.site.name)
+				"set gateway of the router, zone or site", r.name, r.site.networks[i], r.site.name)
 		}
 	}
 }

@@ -40,19 +40,15 @@ func (n *network) checkEndpoints(p *Problems) {
 	}
 	for _, x := range lost.all() {
 		p.add("routers %s: none has an endpoint for the others, and no third router carries for them: "+
-			"give one an address",
-			cause.List(x.names))
+			"give one an address", cause.List(x.names))
 	}
 	if len(apart) > 0 {
-		n.warned.add(
-			"no tunnel between %s: neither has an endpoint, and a third router carries their traffic: "+
-				"give one an address",
-			cause.List(apart))
+		n.warned.add("no tunnel between %s: neither has an endpoint, "+
+			"and a third router carries their traffic: give one an address", cause.List(apart))
 	}
 	if len(six) > 0 {
-		n.warned.add(
-			"%s: only an IPv6 endpoint, where %s have an IPv4 one: give one end of such a tunnel both families",
-			cause.List(once(six)), cause.List(once(four)))
+		n.warned.add("%s: only an IPv6 endpoint, where %s have an IPv4 one: "+
+			"give one end of such a tunnel both families", cause.List(once(six)), cause.List(once(four)))
 	}
 }
 
@@ -102,10 +98,8 @@ func (n *network) checkShared(p *Problems) {
 			cause.List(x.names), cause.List(x.what))
 	}
 	for _, x := range near.all() {
-		n.warned.add(
-			"routers %s: all are behind %s and call each other there, which few NATs allow: "+
-				"give them endpoints for their own site",
-			cause.List(x.names), cause.List(x.what))
+		n.warned.add("routers %s: all are behind %s and call each other there, which few NATs allow: "+
+			"give them endpoints for their own site", cause.List(x.names), cause.List(x.what))
 	}
 }
 

@@ -116,9 +116,8 @@ func (n *network) checkNetworks(s *site) {
 		if slices.Contains(s.networks[:i], x) {
 			n.warned.add("site %s: network %s is listed twice: keep one", s.name, x)
 		} else if least := shortest(x.Addr()); x.Bits() < least {
-			n.warned.add(
-				"site %s: network %s is larger than a /%d, and all of it goes into the tunnels: "+
-					"look whether it is meant", s.name, x, least)
+			n.warned.add("site %s: network %s is larger than a /%d, and all of it goes into the tunnels: "+
+				"look whether it is meant", s.name, x, least)
 		}
 	}
 }
@@ -165,8 +164,7 @@ func (n *network) checkZones(s *site, p *Problems) {
 	}
 	for _, x := range nested.all() {
 		n.warned.add("site %s: subnets of zones %s overlap (%s), the smallest one counts: "+
-			"leave each address in one zone",
-			s.name, cause.List(x.names), cause.List(x.what))
+			"leave each address in one zone", s.name, cause.List(x.names), cause.List(x.what))
 	}
 }
 

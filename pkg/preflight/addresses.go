@@ -20,29 +20,25 @@ func addresses(w Want, h Have) []finding {
 			}
 			if dev, subnet, found := h.subnet(n); found {
 				if subnet.Addr() == a.Addr() {
-					out.add(dev+a.String(),
-						never(cause.New("%s's address %s is on %s: remove it there, or set another %s", t.Name,
-							a.Addr(), dev, pool)))
+					out.add(dev+a.String(), never(cause.New("%s's address %s is on %s: "+
+						"remove it there, or set another %s", t.Name, a.Addr(), dev, pool)))
 				} else {
-					out.add(dev+subnet.String(),
-						refuse(cause.New("%s's network %s overlaps with %s of %s: set another %s",
-							t.Name, n, subnet.Masked(), dev, pool)))
+					out.add(dev+subnet.String(), refuse(cause.New("%s's network %s overlaps with %s of %s: "+
+						"set another %s", t.Name, n, subnet.Masked(), dev, pool)))
 				}
 				continue
 			}
 			if r, found := h.route(n); found {
-				f := refuse(
-					cause.New("%s's network %s overlaps with the route to %s by %s on %s: set another %s", t.Name, n,
-						r.Network, r.Owner, r.Dev, pool))
+				f := refuse(cause.New("%s's network %s overlaps with the route to %s by %s on %s: "+
+					"set another %s", t.Name, n, r.Network, r.Owner, r.Dev, pool))
 				// One that covers the link network loses two addresses, and no more.
 				f.harmless = r.Network.Bits() < n.Bits()
 				out.add(r.Dev+r.Network.String(), f)
 			}
 			for _, needed := range sortedAddresses(h.Needed) {
 				if n.Contains(needed) {
-					out.add(needed.String(),
-						refuse(cause.New("%s's network %s hides %s, %s: set another %s", t.Name, n,
-							needed, h.Needed[needed], pool)))
+					out.add(needed.String(), refuse(cause.New("%s's network %s hides %s, %s: set another %s",
+						t.Name, n, needed, h.Needed[needed], pool)))
 				}
 			}
 		}

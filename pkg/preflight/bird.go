@@ -61,10 +61,8 @@ func bird(_ Want, h Have) (out []finding) {
 		out = append(out, refuse(cause.New("%s keeps BIRD from starting: run systemctl unmask bird", h.Bird.Masked)))
 	}
 	if line := speaks(string(h.Bird.Foreign)); line != "" {
-		out = append(out,
-			refuse(cause.New(
-				"%s has a %s that wgmesh.router did not make: "+
-					"move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, line)))
+		out = append(out, refuse(cause.New("%s has a %s that wgmesh.router did not make: "+
+			"move it away, or set mesh_accept to [bird] to have it replaced", h.Bird.Path, line)))
 	}
 	return out
 }

@@ -19,9 +19,8 @@ func files(w Want, h Have) (out []finding) {
 		}
 	}
 	for _, folder := range slices.Sorted(maps.Keys(h.Closed)) {
-		out = append(out,
-			refuse(cause.New("%s: %s: make room and make it writable, since keys and settings go there", folder,
-				h.Closed[folder])))
+		out = append(out, refuse(cause.New("%s: %s: make room and make it writable, since keys and settings go there",
+			folder, h.Closed[folder])))
 	}
 	return out
 }

@@ -9,14 +9,11 @@ func interfaces(w Want, h Have) (out []finding) {
 		switch {
 		case !taken:
 		case what[0] == '/':
-			out = append(out,
-				never(cause.New(
-					"%s was not made for this mesh: move it away, or set another mesh_interface_prefix", what)))
+			out = append(out, never(cause.New(
+				"%s was not made for this mesh: move it away, or set another mesh_interface_prefix", what)))
 		default:
-			out = append(out,
-				never(cause.New(
-					"%s is %s that wgmesh.router did not make: remove it, or set another mesh_interface_prefix",
-					t.Name, what)))
+			out = append(out, never(cause.New("%s is %s that wgmesh.router did not make: "+
+				"remove it, or set another mesh_interface_prefix", t.Name, what)))
 		}
 	}
 	return out

@@ -14,9 +14,8 @@ func ipv6(w Want, h Have) []finding {
 		return nil
 	}
 	return []finding{
-		refuse(cause.New(
-			"IPv6 is off (%s), and the mesh has IPv6 networks: switch it on, or take IPv6 out of mesh_sites",
-			h.NoIPv6)),
+		refuse(cause.New("IPv6 is off (%s), and the mesh has IPv6 networks: "+
+			"switch it on, or take IPv6 out of mesh_sites", h.NoIPv6)),
 	}
 }
 

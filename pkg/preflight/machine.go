@@ -17,9 +17,8 @@ func machine(w Want, h Have) []finding {
 		return nil
 	}
 	return []finding{
-		refuse(cause.New(
-			"the id of this machine is new at each boot (%s): make it last, or set mesh_bind_to_machine to false",
-			h.Passing)),
+		refuse(cause.New("the id of this machine is new at each boot (%s): "+
+			"make it last, or set mesh_bind_to_machine to false", h.Passing)),
 	}
 }
 

@@ -21,11 +21,9 @@ func networks(w Want, h Have) []finding {
 		}
 		for _, n := range owner.Networks {
 			if dev, subnet, found := h.subnet(n); found && !own(subnet.Addr()) {
-				out.add(dev+n.String(),
-					refuse(cause.New(
-						"%s of %s overlaps with %s of site %s: "+
-							"give one of them others, or set mesh_accept to [networks]",
-						subnet.Masked(), dev, n, owner.Site)))
+				out.add(dev+n.String(), refuse(cause.New("%s of %s overlaps with %s of site %s: "+
+					"give one of them others, or set mesh_accept to [networks]", subnet.Masked(), dev, n,
+					owner.Site)))
 				continue
 			}
 			if r, found := h.route(n); found && r.Network.Bits() >= n.Bits() && !own(r.Network.Addr()) {

@@ -10,9 +10,8 @@ func ping(w Want, h Have) (out []finding) {
 	}
 	for _, what := range off {
 		if what != "" {
-			out = append(out,
-				warn(cause.New(
-					"this router answers no ping (%s), by which the others see that it is there: set it to 0", what)))
+			out = append(out, warn(cause.New(
+				"this router answers no ping (%s), by which the others see that it is there: set it to 0", what)))
 		}
 	}
 	return out

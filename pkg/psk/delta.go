@@ -194,12 +194,11 @@ func (d Delta) Views() (before, after []Row) {
 	}
 	for _, s := range d.Steps {
 		if s.Action == RemoveKey {
-			before = append(before,
-				Row{
-					Tunnel: s.Tunnel, Peer: s.Peer, Mesh: s.record.Mesh,
-					Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID,
-					Files: "of a tunnel that is gone",
-				})
+			before = append(before, Row{
+				Tunnel: s.Tunnel, Peer: s.Peer, Mesh: s.record.Mesh,
+				Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID,
+				Files: "of a tunnel that is gone",
+			})
 		}
 	}
 	return before, after

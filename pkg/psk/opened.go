@@ -77,10 +77,9 @@ func (d *Delta) opened(want Want, t plan.PresharedKey, far plan.PublicKey, env E
 	e := d.have.entries[t.Number]
 	if e.recorded && e.record.bound(own, far) && env.Generation < e.record.Generation {
 		record, _ := paths(d.have.dir, t.Number)
-		return fmt.Errorf(
-			"its envelope is an old one, from a backup, by a slow clock of %s or sent again (generation %d, "+
-				"expected %d or higher): run the mesh play for both; else remove %s",
-			t.Peer, env.Generation, e.record.Generation, record)
+		return fmt.Errorf("its envelope is an old one, from a backup, "+
+			"by a slow clock of %s or sent again (generation %d, expected %d or higher): "+
+			"run the mesh play for both; else remove %s", t.Peer, env.Generation, e.record.Generation, record)
 	}
 	key, err := seal.Open(d.have.self.sealing, d.have.self.private, seal.Binding{
 		Initiator: seal.End{Name: t.Peer, Key: far}, Responder: seal.End{Name: want.Name, Key: own},

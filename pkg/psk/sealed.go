@@ -54,13 +54,11 @@ func (d *Delta) far(want Want, t plan.PresharedKey) (peer Peer, key plan.PublicK
 		record, _ := paths(d.have.dir, t.Number)
 		err = fmt.Errorf("%s is of a tunnel of the mesh %s", record, e.record.Mesh)
 	case key == d.have.self.private.Public():
-		err = errors.New(
-			"it has the same public key as this router, so one is a copy: " +
-				"run wg_keypair with regenerate=always on one of them")
+		err = errors.New("it has the same public key as this router, so one is a copy: " +
+			"run wg_keypair with regenerate=always on one of them")
 	case sign != "" && e.recorded && e.record.PeerPublicKey != key.String():
-		err = fmt.Errorf(
-			"it has a new public key, and whoever has the one before is alive (%s): "+
-				"stop the wrong one, or name it in mesh_replaced", sign)
+		err = fmt.Errorf("it has a new public key, and whoever has the one before is alive (%s): "+
+			"stop the wrong one, or name it in mesh_replaced", sign)
 	}
 	if err != nil {
 		d.refuse(t, err)

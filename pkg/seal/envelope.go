@@ -41,9 +41,8 @@ func (b Binding) check() error {
 	case b.Initiator.Key == (plan.PublicKey{}) || b.Responder.Key == (plan.PublicKey{}):
 		return errors.New("both routers need a public key")
 	case b.Initiator.Key == b.Responder.Key:
-		return fmt.Errorf(
-			"%s and %s have the same public key: one is a copy of the other; "+
-				"make new keys with wg_keypair, regenerate: always", b.Initiator.Name, b.Responder.Name)
+		return fmt.Errorf("%s and %s have the same public key: one is a copy of the other; "+
+			"make new keys with wg_keypair, regenerate: always", b.Initiator.Name, b.Responder.Name)
 	case b.Tunnel < 1:
 		return fmt.Errorf("tunnel number %d, expected 1 or more", b.Tunnel)
 	case b.Generation < 1:
@@ -113,9 +112,8 @@ func Seal(to PublicKey, own WGPrivate, b Binding, psk PSK) (string, error) {
 // ErrNotOpened is returned by Open for an envelope that is well formed but was
 // sealed for something else, by somebody else, or changed on its way. HPKE
 // cannot tell these apart.
-var ErrNotOpened = errors.New(
-	"the envelope does not open: it was sealed for other keys, names, tunnel number or generation, " +
-		"or was changed on its way")
+var ErrNotOpened = errors.New("the envelope does not open: " +
+	"it was sealed for other keys, names, tunnel number or generation, or was changed on its way")
 
 // Open decrypts an envelope. k and own are the responder's sealing key and
 // WireGuard key.

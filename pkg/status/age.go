@@ -112,10 +112,9 @@ func ageNotes(r *Request, o *Observation) []string {
 				oldest = m
 			}
 		}
-		notes = append(notes,
-			fmt.Sprintf(
-				"pre-shared keys that are old: %d, the oldest is that of %s with %s: make new ones (docs/at-night.md)",
-				len(old), oldest.Peer, age(o.At.Sub(oldest.At))))
+		notes = append(notes, fmt.Sprintf(
+			"pre-shared keys that are old: %d, the oldest is that of %s with %s: make new ones (docs/at-night.md)",
+			len(old), oldest.Peer, age(o.At.Sub(oldest.At))))
 	}
 	if o.Reboot != "" {
 		notes = append(notes, fmt.Sprintf("a reboot is required (%s): run wgmesh.router.drain before it", o.Reboot))
@@ -148,9 +147,8 @@ func futureNotes(r *Request, o *Observation) (notes []string) {
 		}
 	}
 	if len(shared) > 0 {
-		notes = append(notes, fmt.Sprintf(
-			"pre-shared keys were made in the future (%s), %d of them, the first is that of %s: "+
-				"the clock was wrong then; make new ones (docs/at-night.md)",
+		notes = append(notes, fmt.Sprintf("pre-shared keys were made in the future (%s), %d of them, "+
+			"the first is that of %s: the clock was wrong then; make new ones (docs/at-night.md)",
 			shared[0].date(), len(shared), shared[0].Peer))
 	}
 	return notes

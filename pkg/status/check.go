@@ -42,9 +42,8 @@ func Judge(r Request, o Observation) Report {
 	}
 	if open := r.open(&o); len(open) > 0 && o.RoutesErr == nil {
 		rep.Problems = append(rep.Problems, Problem{
-			Cause: cause.New(
-				"the floor is missing for %s: run the mesh play here, "+
-					"and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
+			Cause: cause.New("the floor is missing for %s: run the mesh play here, "+
+				"and look at what removes routes (journalctl -u wgmesh-floor)", names(open)),
 		})
 	}
 	checkTargets(&r, &o, hopeless, silent, &rep)
@@ -103,9 +102,8 @@ func checkBird(o *Observation) (p Problem, found bool) {
 	case o.PortHolder != "":
 		return Problem{
 			Final: true,
-			Cause: cause.New(
-				"TCP 179 is held by %s, and BIRD has to listen there: stop that program, and run the mesh play again",
-				o.PortHolder),
+			Cause: cause.New("TCP 179 is held by %s, and BIRD has to listen there: "+
+				"stop that program, and run the mesh play again", o.PortHolder),
 		}, true
 	case len(o.Off) > 0:
 		return Problem{
@@ -147,10 +145,8 @@ func checkPrefixes(r *Request, o *Observation, hopeless, cut map[string]bool, re
 	}
 	for i := range rep.Problems {
 		if q := &rep.Problems[i]; len(q.Owners) > 0 {
-			q.Here, q.Cause = q.Cause, cause.New(
-				"others have no route to %s of its site: "+
-					"look at its gateway and its interface (birdc show route; ip route)",
-				lost[q.Owners[0]])
+			q.Here, q.Cause = q.Cause, cause.New("others have no route to %s of its site: "+
+				"look at its gateway and its interface (birdc show route; ip route)", lost[q.Owners[0]])
 		}
 	}
 }
@@ -182,9 +178,8 @@ func (r *Request) nobodyBrings(p plan.StatusPrefix, hopeless map[string]bool) bo
 func checkPrefix(r *Request, p plan.StatusPrefix, o *Observation) (c cause.Cause, missing bool) {
 	route, found := o.Routes[p.Network]
 	if !found || route.Floor {
-		return cause.New(
-			"prefix %s of %s: no tunnel has a route to it: look at birdc show route for %s all, here and there",
-			p.Network, p.Site, p.Network), true
+		return cause.New("prefix %s of %s: no tunnel has a route to it: "+
+			"look at birdc show route for %s all, here and there", p.Network, p.Site, p.Network), true
 	}
 	if len(route.Devices) == 0 {
 		return cause.New("prefix %s of %s: a route made by %s drops its packets (%s): remove it (ip route show %s)",
@@ -192,9 +187,8 @@ func checkPrefix(r *Request, p plan.StatusPrefix, o *Observation) (c cause.Cause
 	}
 	for _, dev := range route.Devices {
 		if !r.isTunnel(dev) {
-			return cause.New(
-				"prefix %s of %s: goes out of %s by a route made by %s: remove that route (ip route show %s)",
-				p.Network, p.Site, dev, route.Protocol, p.Network), false
+			return cause.New("prefix %s of %s: goes out of %s by a route made by %s: remove that route "+
+				"(ip route show %s)", p.Network, p.Site, dev, route.Protocol, p.Network), false
 		}
 	}
 	return cause.Cause{}, false
@@ -215,21 +209,18 @@ func checkTarget(r *Request, to netip.Addr, s TargetState) Problem {
 		return Problem{}
 	case s.Err == nil:
 		return Problem{
-			Here: cause.New(
-				"no own address in %s to ask from: correct this router's address, "+
-					"or its site's networks in the inventory", r.own(to)),
-			Cause: cause.New(
-				"others have no address to ask it from: " +
-					"correct their addresses or their sites' networks in the inventory"),
+			Here: cause.New("no own address in %s to ask from: "+
+				"correct this router's address, or its site's networks in the inventory", r.own(to)),
+			Cause: cause.New("others have no address to ask it from: " +
+				"correct their addresses or their sites' networks in the inventory"),
 		}
 	}
 	from := ""
 	if s.From.IsValid() {
 		from = " from " + s.From.String()
 	}
-	blame := cause.New(
-		"no answer from its own address in its site: " +
-			"check its IP forwarding in the cloud, ip route get there, and ICMP in its firewall")
+	blame := cause.New("no answer from its own address in its site: " +
+		"check its IP forwarding in the cloud, ip route get there, and ICMP in its firewall")
 	if errors.Is(s.Err, ErrNoAnswer) {
 		return Problem{
 			Cause: blame,

@@ -62,10 +62,8 @@ func checkCrossings(r *Request, o *Observation, rep *Report) *heard {
 		if slices.ContainsFunc(dead[a], func(peer string) bool { return h.said[peer] }) {
 			continue
 		}
-		c := cause.New(
-			"no answer from %s comes back through %s: "+
-				"see that it runs, and look at its way back and at source/destination checks",
-			a, dead[a])
+		c := cause.New("no answer from %s comes back through %s: "+
+			"see that it runs, and look at its way back and at source/destination checks", a, dead[a])
 		for _, peer := range dead[a] { // it is that of each of them, until one says why
 			rep.Problems = append(rep.Problems, r.theirs(peer, c))
 		}
@@ -110,9 +108,8 @@ func (h *heard) checkUnsent(r *Request, o *Observation, rep *Report) {
 				cause.New("no ping can be sent for %s to forward (%s): run it as root", peers, err))
 			continue
 		case errors.Is(err, errHomeless):
-			rep.Warnings = append(rep.Warnings, cause.New(
-				"%s to ask %s from: correct this router's address, or its site's networks in the inventory", err,
-				peers))
+			rep.Warnings = append(rep.Warnings, cause.New("%s to ask %s from: "+
+				"correct this router's address, or its site's networks in the inventory", err, peers))
 			continue
 		case errors.Is(err, errNotAllowed):
 			p.Cause = cause.New("allowed-ips lack what is behind %s: run the mesh play here, "+
@@ -147,10 +144,9 @@ func (h *heard) cutSite(r *Request, of *plan.StatusTunnel) {
 func (h *heard) loses(r *Request, peer string, of []netip.Addr) (p Problem, sure bool) {
 	for i := range r.Tunnels {
 		if liar := r.Tunnels[i].Peer; liar != peer && h.made(liar, of) {
-			return r.theirs(peer, cause.New(
-				"no answer from %s comes back through %s, but through %s: "+
-					"look at both, first %s's gateway, filters, source/dest. check",
-				of[0], peer, h.through[of[0]], peer)), false
+			return r.theirs(peer, cause.New("no answer from %s comes back through %s, but through %s: "+
+				"look at both, first %s's gateway, filters, source/dest. check", of[0], peer, h.through[of[0]],
+				peer)), false
 		}
 	}
 	p = r.theirs(peer, cause.New("it forwards nothing to %s of its site: "+
@@ -200,12 +196,10 @@ func checkSite(r *Request, o *Observation) (out []Problem) {
 		}); x >= 0 {
 			way = o.Forwarding.flows[x].reason.RouteText()
 		}
-		out = append(out,
-			Problem{
-				Cause: cause.New(
-					"%s of its own site does not answer (%s): look at mesh_gateway, and that the host runs",
-					r.Probe[i], way),
-			})
+		out = append(out, Problem{
+			Cause: cause.New("%s of its own site does not answer (%s): "+
+				"look at mesh_gateway, and that the host runs", r.Probe[i], way),
+		})
 	}
 	return out
 }
@@ -222,10 +216,8 @@ func (r *Request) untried(o *Observation) (out []cause.Cause) {
 	}
 	// A run of some waits for these alone, and the others are in no hurry.
 	if sites := r.untriedSites(o); len(sites) > 0 && r.Require == nil {
-		out = append(out, cause.New(
-			"no ping is tried for the routers of %s to forward: "+
-				"name a host there in mesh_probe, or run it with all its routers",
-			sites))
+		out = append(out, cause.New("no ping is tried for the routers of %s to forward: "+
+			"name a host there in mesh_probe, or run it with all its routers", sites))
 	}
 	return out
 }

@@ -31,9 +31,8 @@ func checkDevices(r *Request, o *Observation, rep *Report) (out []Problem) {
 				"run the mesh play here, or look at wg show %s allowed-ips", t.Name, names(wide), t.Name))
 		}
 		if len(taken) > 0 {
-			out = append(out, Problem{Cause: cause.New(
-				"another peer of %s takes what goes to %s: run the mesh play here, or look at wg show %s allowed-ips",
-				t.Name, names(taken), t.Name)})
+			out = append(out, Problem{Cause: cause.New("another peer of %s takes what goes to %s: "+
+				"run the mesh play here, or look at wg show %s allowed-ips", t.Name, names(taken), t.Name)})
 		}
 	}
 	return out

@@ -53,8 +53,7 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 	for _, u := range f.filters.Unread {
 		out = append(out, Problem{
 			Cause: cause.New("%s fails (%s), so filters may be here that nobody sees: "+
-				"run it as root, and mend what it says",
-				u.Command, oneLine(u.Why)),
+				"run it as root, and mend what it says", u.Command, oneLine(u.Why)),
 		})
 	}
 	for i := range f.flows {
@@ -205,10 +204,8 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 			p.Invalid = true
 			odd := f.filters.Ask(p, filter.Forwarded)
 			if odd.Verdict == filter.Drops && found.Verdict < filter.Rewrites {
-				add(odd,
-					cause.New(
-						"%s drops answers that come by another router than the question: "+
-							"remove it where sites have several routers", odd.Where))
+				add(odd, cause.New("%s drops answers that come by another router than the question: "+
+					"remove it where sites have several routers", odd.Where))
 			}
 		}
 		if found := f.filters.Ask(x.tooBig()); found.Verdict == filter.Drops && !dropped {

@@ -81,10 +81,9 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 	if f.full() {
 		out = append(out, Problem{
 			Final: true,
-			Cause: cause.New(
-				"its table of connections is full (%s of %s), so it drops what is new: "+
-					"raise %s, or see who fills it (conntrack -L)",
-				f.sysctls[conntrackCount], f.sysctls[conntrackMax], conntrackMax),
+			Cause: cause.New("its table of connections is full (%s of %s), so it drops what is new: "+
+				"raise %s, or see who fills it (conntrack -L)", f.sysctls[conntrackCount],
+				f.sysctls[conntrackMax], conntrackMax),
 		})
 	}
 	off := func(key, bad string, c func(string) cause.Cause) {
@@ -98,9 +97,8 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 	})
 	if six {
 		off("net.ipv6.conf.all.forwarding", "0", func(k string) cause.Cause {
-			return cause.New(
-				"it forwards no IPv6 (%s=0): run the mesh play here, and look for what else sets it (sysctl --system)",
-				k)
+			return cause.New("it forwards no IPv6 (%s=0): "+
+				"run the mesh play here, and look for what else sets it (sysctl --system)", k)
 		})
 	}
 	for device := range f.devices6() {
@@ -167,9 +165,8 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 	case x.answer.Err != nil:
 		return f.refused(x, whose, where, all)
 	case x.answer.Local:
-		return wrong(
-			cause.New("it takes %s for addresses of its own (%s): remove that address, or that route of table local",
-				where, x.reason.RouteText()))
+		return wrong(cause.New("it takes %s for addresses of its own (%s): "+
+			"remove that address, or that route of table local", where, x.reason.RouteText()))
 	case x.way == inward && (tunnel || x.reason.Foreign() && x.answer.Device != x.main) && !x.isBird(),
 		x.way != inward && !tunnel && !o.isEndpoint(x):
 		if x.reason.Foreign() {
@@ -183,17 +180,14 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 			want = "its site's interface"
 		}
 		if x.reason.Device() != x.answer.Device { // we do not follow; the kernel knows
-			return wrong(
-				cause.New("packets for %s go out of %s, expected %s: look at ip route get %s from %s iif %s", where,
-					x.answer.Device, want, x.Dst, x.Src, x.In))
+			return wrong(cause.New("packets for %s go out of %s, expected %s: "+
+				"look at ip route get %s from %s iif %s", where, x.answer.Device, want, x.Dst, x.Src, x.In))
 		}
 		return wrong(cause.New("route %s (proto %s) takes %s away, expected %s: remove that route",
 			x.reason.RouteText(), x.reason.Route.Protocol, whose, want))
 	case x.way == inward && x.exact && tunnel:
-		return wrong(
-			cause.New("it has no way of its own into %s, %s carries it: "+
-				"look at its gateway and its interface (birdc show route)",
-				where, x.answer.Device))
+		return wrong(cause.New("it has no way of its own into %s, %s carries it: "+
+			"look at its gateway and its interface (birdc show route)", where, x.answer.Device))
 	case x.way == inward && x.exact:
 		return x.beaten()
 	}
@@ -249,10 +243,8 @@ func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) 
 	case x.Dst.Is4() && f.sysctls["net.ipv4.ip_forward"] == "0":
 		return Problem{}, false // said already
 	case x.Dst.Is4() && x.In != "" && f.sysctls[in4+".forwarding"] == "0":
-		return wrong(
-			cause.New(
-				"it forwards nothing that comes by %s (%s.forwarding=0): "+
-					"run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
+		return wrong(cause.New("it forwards nothing that comes by %s (%s.forwarding=0): "+
+			"run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))
 	case x.reason.Found && x.reason.Drops():
 		return everywhere(all, whose, func(what string) cause.Cause {
 			return cause.New("%s drops %s: remove that rule", x.reason.RuleText(), what)
@@ -267,17 +259,12 @@ func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) 
 			x.reason.RouteText(), x.reason.Route.Protocol, whose))
 	// The kernel's error for that is EXDEV, and EINVAL in newer ones.
 	case f.strict(x.In) != "" && (errors.Is(x.answer.Err, unix.EXDEV) || errors.Is(x.answer.Err, unix.EINVAL)):
-		return wrong(
-			cause.New(
-				"it drops packets that come by another interface than the way back (%s=1): "+
-					"set it to 0 or 2, and run the mesh play here",
-				f.strict(x.In)))
+		return wrong(cause.New("it drops packets that come by another interface than the way back (%s=1): "+
+			"set it to 0 or 2, and run the mesh play here", f.strict(x.In)))
 	case !x.reason.Found:
-		return wrong(
-			cause.New(
-				"it has no route for %s: look at its gateway and its interface (birdc show route; ip route)", where))
+		return wrong(cause.New(
+			"it has no route for %s: look at its gateway and its interface (birdc show route; ip route)", where))
 	}
-	return wrong(
-		cause.New("the kernel drops packets for %s (%s): look at ip route get %s from %s iif %s",
-			where, x.answer.Err, x.Dst, x.Src, x.In))
+	return wrong(cause.New("the kernel drops packets for %s (%s): look at ip route get %s from %s iif %s",
+		where, x.answer.Err, x.Dst, x.Src, x.In))
 }

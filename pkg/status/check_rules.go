@@ -23,9 +23,8 @@ func (f *Forwarding) besides(r *Request) (out []cause.Cause) {
 			c := cause.New("%s drops some of what is for %s: remove it, or put one for table main before it",
 				some.RuleText(), what)
 			if device != "" {
-				c = cause.New(
-					"%s sends some of what is for %s out of %s: remove it, or put one for table main before it",
-					some.RuleText(), what, device)
+				c = cause.New("%s sends some of what is for %s out of %s: "+
+					"remove it, or put one for table main before it", some.RuleText(), what, device)
 			}
 			if !slices.Contains(out, c) {
 				out = append(out, c)

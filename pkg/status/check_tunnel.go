@@ -114,9 +114,8 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observat
 	}
 	if s.Device.Peer == nil {
 		return Problem{
-			Here: cause.New(
-				"the interface has no peer yet: run the mesh play for both ends, " +
-					"so that each learns the other's public key"),
+			Here: cause.New("the interface has no peer yet: " +
+				"run the mesh play for both ends, so that each learns the other's public key"),
 			Cause: cause.New("it has told no key: run the mesh play for it and its peers"), Final: true,
 		}, true
 	}
@@ -156,12 +155,10 @@ func checkPing(t plan.StatusTunnel, s *TunnelState, established bool) Problem {
 		}
 	case s.works() && errors.Is(s.PingErr, ErrNoAnswer):
 		return Problem{
-			Here: cause.New(
-				"%s does not answer ping, though BGP and BFD work: "+
-					"admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
-			Cause: cause.New(
-				"no answer to ping, though BGP and BFD work: " +
-					"admit ICMP there, or nobody learns that a packet is too large"),
+			Here: cause.New("%s does not answer ping, though BGP and BFD work: "+
+				"admit ICMP at both ends, or nobody learns that a packet is too large", t.Address),
+			Cause: cause.New("no answer to ping, though BGP and BFD work: " +
+				"admit ICMP there, or nobody learns that a packet is too large"),
 			Silent: true,
 		}
 	}
@@ -188,13 +185,11 @@ func (s *TunnelState) works() bool {
 
 func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
-		return cause.New(
-			"interface %s does not exist: run the mesh play here, or start it (systemctl start wg-quick@%s)",
-			t.Name, t.Name)
+		return cause.New("interface %s does not exist: "+
+			"run the mesh play here, or start it (systemctl start wg-quick@%s)", t.Name, t.Name)
 	}
-	return cause.New(
-		"%s cannot be read as a WireGuard interface (%s): run as root, and look at what it is (ip -d link show %s)",
-		t.Name, err, t.Name)
+	return cause.New("%s cannot be read as a WireGuard interface (%s): "+
+		"run as root, and look at what it is (ip -d link show %s)", t.Name, err, t.Name)
 }
 
 func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.Cause {
@@ -211,9 +206,8 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	// WireGuard counts a handshake's first message when it knows the sender's
 	// key. Only the second message is mixed with the pre-shared key.
 	case p.Handshake.IsZero() && p.Rx > 0 || s.RxGrew:
-		return cause.New(
-			"its handshakes arrive but none is completed: "+
-				"run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
+		return cause.New("its handshakes arrive but none is completed: "+
+			"run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
 	case !p.Endpoint.IsValid():
 		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router",
 			age, last, t.Peer, port)
@@ -221,9 +215,8 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 		return cause.New("%s, last endpoint %s, planned %s: run the mesh play here, and check that %s runs",
 			age, endpoint, t.Endpoint.Addr(), t.Peer)
 	case s.EndpointAnswers:
-		return cause.New(
-			"%s, though %s answers ping: open UDP %d in both firewalls, or run the mesh play for both (keys)", age,
-			endpoint, port)
+		return cause.New("%s, though %s answers ping: "+
+			"open UDP %d in both firewalls, or run the mesh play for both (keys)", age, endpoint, port)
 	}
 	return cause.New("%s, %s: check UDP %d in the firewalls of both ends, and that %s runs", age, last, port, t.Peer)
 }
@@ -277,9 +270,8 @@ func pingTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 		return cause.New("%s, and nothing arrives in %s: check UDP %d in the firewalls of both ends, and that %s runs",
 			what, t.Name, s.port(), t.Peer)
 	}
-	return cause.New(
-		"%s, though the handshake is young: check UDP %d, ICMP and its address there, and wg show %s allowed-ips",
-		what, s.port(), t.Name)
+	return cause.New("%s, though the handshake is young: "+
+		"check UDP %d, ICMP and its address there, and wg show %s allowed-ips", what, s.port(), t.Name)
 }
 
 func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
@@ -290,9 +282,8 @@ func mtuTrouble(t plan.StatusTunnel, s *TunnelState) cause.Cause {
 	if s.PathMTU > 0 {
 		upTo = fmt.Sprintf("those of %d do", s.PathMTU)
 	}
-	return cause.New(
-		"packets of %d bytes do not get through, %s: "+
-			"check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
+	return cause.New("packets of %d bytes do not get through, %s: "+
+		"check the MTU at both ends, lower mtu of a site, or admit UDP fragments", t.MTU, upTo)
 }
 
 // checkSession is about BGP and the BFD session that guards it.
@@ -311,9 +302,8 @@ func checkSession(r *Request, t plan.StatusTunnel, s *TunnelState) (Problem, boo
 	switch {
 	case b.Up == "down" && strings.Contains(b.LastError, noSocket):
 		return Problem{
-			Here: cause.New(
-				"BGP session %s has no socket, TCP 179 was taken when it began: "+
-					"run the mesh play here, or birdc restart %s", b.Name, b.Name),
+			Here: cause.New("BGP session %s has no socket, TCP 179 was taken when it began: "+
+				"run the mesh play here, or birdc restart %s", b.Name, b.Name),
 			Cause: cause.New("no BGP session: run the mesh play for all"), Final: true,
 		}, true
 	case b.Up == "down":
@@ -334,16 +324,14 @@ func checkSession(r *Request, t plan.StatusTunnel, s *TunnelState) (Problem, boo
 			why = " (" + b.LastError + ")"
 		}
 		return Problem{
-			Here: cause.New(
-				"BGP is %s%s, not Established: look at birdc show protocols all on %s, and at TCP 179 in the tunnel",
-				cmp.Or(b.State, b.Up), why, t.Peer),
+			Here: cause.New("BGP is %s%s, not Established: look at birdc show protocols all on %s, "+
+				"and at TCP 179 in the tunnel", cmp.Or(b.State, b.Up), why, t.Peer),
 			Cause: cause.New("no BGP session: look at birdc show protocols all there"),
 		}, true
 	case r.BFD && bfd != "Up":
 		return Problem{
-			Here: cause.New(
-				"BFD is %s, expected Up: check that %s has BFD on, and that UDP 3784 is open inside the tunnel",
-				bfd, t.Peer),
+			Here: cause.New("BFD is %s, expected Up: "+
+				"check that %s has BFD on, and that UDP 3784 is open inside the tunnel", bfd, t.Peer),
 			Cause: cause.New("no BFD session: check that it has BFD on, and that UDP 3784 is open inside the tunnel"),
 		}, true
 	case b.LimitHit:

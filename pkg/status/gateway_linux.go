@@ -142,14 +142,12 @@ func checkGateways(o *Observation) (out []Problem) {
 	for _, g := range o.Gateways {
 		switch {
 		case g.Dark:
-			out = append(out, Problem{Cause: cause.New(
-				"%s has no carrier, and BIRD has %s by it: "+
-					"mend that link, or have others go elsewhere by birdc 'restart \"site*\"'",
-				g.Device, g.Network)})
+			out = append(out, Problem{Cause: cause.New("%s has no carrier, and BIRD has %s by it: "+
+				"mend that link, or have others go elsewhere by birdc 'restart \"site*\"'", g.Device,
+				g.Network)})
 		case g.Dead:
-			out = append(out, Problem{Cause: cause.New(
-				"gateway %s of %s does not answer on %s: set mesh_gateway to one that does",
-				g.Address, g.Network, g.Device)})
+			out = append(out, Problem{Cause: cause.New("gateway %s of %s does not answer on %s: "+
+				"set mesh_gateway to one that does", g.Address, g.Network, g.Device)})
 		}
 	}
 	return out

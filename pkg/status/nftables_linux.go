@@ -48,18 +48,14 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	for _, t := range tables {
 		switch {
 		case err != nil:
-			out = append(out,
-				cause.New(
-					"table inet %s cannot be looked for (%s): "+
-						"see that nft is there and that this is root", t.Name, err))
+			out = append(out, cause.New("table inet %s cannot be looked for (%s): "+
+				"see that nft is there and that this is root", t.Name, err))
 		case !slices.Contains(strings.Split(list, "\n"), "table inet "+t.Name):
-			out = append(out,
-				cause.New("table inet %s is not loaded, so %s: run nft -f %s, and look for what flushes nftables",
-					t.Name, t.Without, t.File))
+			out = append(out, cause.New("table inet %s is not loaded, so %s: "+
+				"run nft -f %s, and look for what flushes nftables", t.Name, t.Without, t.File))
 		case differs(ctx, t):
-			out = append(out,
-				cause.New("table inet %s is not what %s says, so %s: run nft -f %s, and look for who changes it",
-					t.Name, t.File, t.Without, t.File))
+			out = append(out, cause.New("table inet %s is not what %s says, so %s: "+
+				"run nft -f %s, and look for who changes it", t.Name, t.File, t.Without, t.File))
 		}
 	}
 	return out

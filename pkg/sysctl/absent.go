@@ -61,9 +61,8 @@ func (w *work) absent(path string) Delta {
 		d.Live, d.before = nil, d.after
 	}
 	if len(left) > 0 {
-		d.warnings = append(d.warnings,
-			fmt.Sprintf("what these were before is not known, so they stay until the next boot: %s",
-				strings.Join(left, ", ")))
+		d.warnings = append(d.warnings, fmt.Sprintf("what these were before is not known, "+
+			"so they stay until the next boot: %s", strings.Join(left, ", ")))
 	}
 	return d
 }

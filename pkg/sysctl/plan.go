@@ -23,9 +23,8 @@ type Want struct {
 func (w Want) Validate() error {
 	err := w.Profile.Validate()
 	if !filepath.IsAbs(w.Path) || !strings.HasSuffix(w.Path, ".conf") {
-		err = errors.Join(err,
-			fmt.Errorf(
-				"path %q: expected an absolute path that ends in .conf, the only files sysctl.d(5) reads", w.Path))
+		err = errors.Join(err, fmt.Errorf(
+			"path %q: expected an absolute path that ends in .conf, the only files sysctl.d(5) reads", w.Path))
 	}
 	return err
 }
@@ -251,10 +250,9 @@ func (w *work) delta(profile Profile, path string) Delta {
 		d.warnings = append(d.warnings, defeat.Reason)
 	}
 	if len(d.FileOnly) > 0 {
-		d.warnings = append(d.warnings,
-			fmt.Sprintf(
-				"%s: this kernel or container does not let them be set here, so they are only in %s; "+
-					"set them on the container's host", strings.Join(d.FileOnly, ", "), path))
+		d.warnings = append(d.warnings, fmt.Sprintf(
+			"%s: this kernel or container does not let them be set here, so they are only in %s; "+
+				"set them on the container's host", strings.Join(d.FileOnly, ", "), path))
 	}
 	return d
 }

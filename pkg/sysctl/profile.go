@@ -75,9 +75,8 @@ func checkInterface(name string) error {
 	})
 	switch {
 	case name == "" || len(name) > nameMax || bad || name == "." || name == "..":
-		return fmt.Errorf(
-			"interface %q: expected a network interface name of 1 to %d characters, without a slash or a pattern",
-			name, nameMax)
+		return fmt.Errorf("interface %q: expected a network interface name of 1 to %d characters, "+
+			"without a slash or a pattern", name, nameMax)
 	case name == pseudoAll || name == pseudoDefault:
 		return fmt.Errorf("interface %q: always part of the profile, name real interfaces only", name)
 	}

@@ -56,10 +56,8 @@ func (a Armor) Closed(w Want) (out []string) {
 			continue
 		}
 		seen = append(seen, folder)
-		out = append(out,
-			fmt.Sprintf(
-				"AppArmor's profile %s lets wg read no key in %s: keep it below %s, "+
-					"or allow it in /etc/apparmor.d/local/%s", a.Profile, folder, systemDirectory, a.Profile))
+		out = append(out, fmt.Sprintf("AppArmor's profile %s lets wg read no key in %s: keep it below %s, "+
+			"or allow it in /etc/apparmor.d/local/%s", a.Profile, folder, systemDirectory, a.Profile))
 	}
 	return out
 }

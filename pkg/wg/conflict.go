@@ -50,9 +50,8 @@ func (d *Delta) port(w Want, have Have, name string, port int) error {
 		return d.replace(w, have, other, fmt.Sprintf("%s: UDP port %d", name, port))
 	}
 	if owner := have.Ports[port]; owner != "" {
-		return fmt.Errorf(
-			"%s: UDP port %d is held by %s: end that, or give the tunnel another port (listen_port, "+
-				"in a play mesh_port_base)", name, port, owner)
+		return fmt.Errorf("%s: UDP port %d is held by %s: end that, "+
+			"or give the tunnel another port (listen_port, in a play mesh_port_base)", name, port, owner)
 	}
 	return nil
 }
@@ -69,9 +68,8 @@ func (d *Delta) address(w Want, have Have, name string, a netip.Addr) error {
 		}
 	}
 	if owner := have.Elsewhere[a]; owner != "" {
-		return fmt.Errorf(
-			"%s: address %s is on interface %s, which wgmesh.router did not make: "+
-				"remove it there, or choose other addresses (in a play mesh_link_pool)", name, a, owner)
+		return fmt.Errorf("%s: address %s is on interface %s, which wgmesh.router did not make: "+
+			"remove it there, or choose other addresses (in a play mesh_link_pool)", name, a, owner)
 	}
 	return nil
 }
@@ -95,13 +93,11 @@ func (d *Delta) replace(w Want, have Have, name, what string) error {
 		return fmt.Errorf("%s is that of interface %s, which wg_tunnel made for %s: choose another for one of the two",
 			what, name, cmp.Or(file.mesh(), "no mesh"))
 	case file == nil || !file.Ours:
-		return fmt.Errorf(
-			"%s is that of interface %s, which wgmesh.router did not make: remove it with `ip link delete %s`",
-			what, name, name)
+		return fmt.Errorf("%s is that of interface %s, which wgmesh.router did not make: "+
+			"remove it with `ip link delete %s`", what, name, name)
 	case !w.Purge && !w.Replace:
-		return fmt.Errorf(
-			"%s is that of interface %s, which is not wanted any more: set purge: "+
-				"true to have it removed, or a guard to have it replaced", what, name)
+		return fmt.Errorf("%s is that of interface %s, which is not wanted any more: set purge: "+
+			"true to have it removed, or a guard to have it replaced", what, name)
 	}
 	if i := slices.IndexFunc(d.Remove, func(r Removal) bool { return r.Name == name }); i >= 0 {
 		d.Remove[i].First = true

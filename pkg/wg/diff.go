@@ -55,23 +55,20 @@ func foreign(w Want, t plan.Tunnel, now Interface, own plan.PublicKey) error {
 	file := filepath.Join(w.Directory, t.Name+".conf")
 	switch {
 	case now.File != nil && !now.File.Ours && !now.File.Blank:
-		return fmt.Errorf(
-			"%s: %s was not made by wgmesh.router (its first line is not %q): "+
-				"move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
+		return fmt.Errorf("%s: %s was not made by wgmesh.router (its first line is not %q): "+
+			"move it away, or choose another name for this tunnel", t.Name, file, Mark+" ...")
 	case now.File != nil && now.File.Ours && w.notOurs(t, *now.File) != nil:
 		return w.notOurs(t, *now.File)
 	case now.Link == nil:
 		return nil
 	case now.Link.Kind != kindKernel && now.Link.Kind != kindUserspace:
-		return fmt.Errorf(
-			"%s: there is an interface of this name that is not WireGuard (%s): "+
-				"remove it, or choose another name for this tunnel", t.Name, now.Link.Kind)
+		return fmt.Errorf("%s: there is an interface of this name that is not WireGuard (%s): "+
+			"remove it, or choose another name for this tunnel", t.Name, now.Link.Kind)
 	case now.File != nil && now.File.Blank && now.Device != nil && now.Device.PublicKey.IsZero():
 		return nil // wg-quick made it from that file
 	case (now.File == nil || now.File.Blank) && (now.Device == nil || own.IsZero() || now.Device.PublicKey != own):
-		return fmt.Errorf(
-			"%s: an interface of this name is not of wgmesh.router (no %s, and another key): "+
-				"remove it (ip link delete %s), or choose another name", t.Name, file, t.Name)
+		return fmt.Errorf("%s: an interface of this name is not of wgmesh.router (no %s, and another key): "+
+			"remove it (ip link delete %s), or choose another name", t.Name, file, t.Name)
 	}
 	return nil
 }
@@ -82,9 +79,8 @@ func (t resolved) check(own plan.PublicKey) error {
 	seen := map[plan.PublicKey]string{}
 	for _, p := range append(slices.Clone(t.peers), t.kept...) {
 		if p.PublicKey == own {
-			errs = append(errs,
-				fmt.Errorf("%s: peer %s: %s is this router's own public key: give the peer's",
-					t.Name, p.Name, p.PublicKey))
+			errs = append(errs, fmt.Errorf("%s: peer %s: %s is this router's own public key: give the peer's",
+				t.Name, p.Name, p.PublicKey))
 		}
 		if other, twice := seen[p.PublicKey]; twice {
 			errs = append(errs,

@@ -52,9 +52,8 @@ func render(owner mark.Owner, t plan.Tunnel, peers []plan.Peer, privateKeyFile s
 	}
 	b.WriteString("Table = off\n")
 	if table.closed {
-		fmt.Fprintf(&b,
-			"PreUp = cat %s | nft -f - || { echo \"<3>%%i: stays down: its input filter cannot be loaded: "+
-				"run the mesh play\"; false; }\n", table.file)
+		fmt.Fprintf(&b, "PreUp = cat %s | nft -f - || { echo \"<3>%%i: stays down: "+
+			"its input filter cannot be loaded: run the mesh play\"; false; }\n", table.file)
 	}
 	keepalive := ""
 	for _, p := range peers {
@@ -67,9 +66,8 @@ func render(owner mark.Owner, t plan.Tunnel, peers []plan.Peer, privateKeyFile s
 	}
 	fmt.Fprintf(&b, "PostUp = wg set %%i private-key %s%s\n", privateKeyFile, keepalive)
 	if table.file != "" && !table.closed {
-		fmt.Fprintf(&b,
-			"PostUp = cat %s | nft -f - || echo \"<4>%%i: no MSS clamp, so TCP may hang: run the mesh play\"\n",
-			table.file)
+		fmt.Fprintf(&b, "PostUp = cat %s | nft -f - || echo \"<4>%%i: no MSS clamp, so TCP may hang: "+
+			"run the mesh play\"\n", table.file)
 	}
 	for _, p := range peers {
 		b.WriteString("\n")

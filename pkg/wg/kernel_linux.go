@@ -167,9 +167,7 @@ func takeAway(peers []PeerChange) []wgtypes.PeerConfig {
 }
 
 func peerConfig(p PeerChange) (wgtypes.PeerConfig, error) {
-	pc := wgtypes.PeerConfig{
-		PublicKey: wgtypes.Key(p.PublicKey), Remove: p.Remove, UpdateOnly: !p.Add,
-	}
+	pc := wgtypes.PeerConfig{PublicKey: wgtypes.Key(p.PublicKey), Remove: p.Remove, UpdateOnly: !p.Add}
 	if p.Endpoint.IsValid() {
 		pc.Endpoint = net.UDPAddrFromAddrPort(p.Endpoint)
 	}

@@ -21,10 +21,9 @@ func readKeyFile(path string) (secret, error) {
 	case !info.Exists:
 		return key, fmt.Errorf("key file %s: %w", path, fs.ErrNotExist)
 	case info.Exposed():
-		return key, fmt.Errorf(
-			"key file %s: mode %04o, owner %d: others may read it: "+
-				"chown root and chmod 600 it, and replace the key if anyone could have",
-			path, info.Mode.Perm(), info.UID)
+		return key, fmt.Errorf("key file %s: mode %04o, owner %d: others may read it: "+
+			"chown root and chmod 600 it, and replace the key if anyone could have", path, info.Mode.Perm(),
+			info.UID)
 	}
 	if err := seal.DecodeKey((*[keyLen]byte)(&key), text); err != nil {
 		return key, fmt.Errorf("key file %s: %w", path, err)

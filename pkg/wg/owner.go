@@ -66,9 +66,8 @@ func (w Want) notOurs(t plan.Tunnel, f File) error {
 		return nil
 	}
 	if mesh != "" {
-		return fmt.Errorf(
-			"%s: %s belongs to the mesh %s: choose another name for this tunnel (in a play mesh_interface_prefix)",
-			t.Name, file, mesh)
+		return fmt.Errorf("%s: %s belongs to the mesh %s: "+
+			"choose another name for this tunnel (in a play mesh_interface_prefix)", t.Name, file, mesh)
 	}
 	had := parse(f.record())
 	known := func(p plan.Peer) bool {
@@ -79,10 +78,8 @@ func (w Want) notOurs(t plan.Tunnel, f File) error {
 	if len(had) == 0 || slices.ContainsFunc(had, known) {
 		return nil
 	}
-	return fmt.Errorf(
-		"%s: %s was made with wg_tunnel for no mesh, to %s: "+
-			"remove it, or choose another name (in a play mesh_interface_prefix)",
-		t.Name, file, nameOf(had, had[0].PublicKey))
+	return fmt.Errorf("%s: %s was made with wg_tunnel for no mesh, to %s: remove it, "+
+		"or choose another name (in a play mesh_interface_prefix)", t.Name, file, nameOf(had, had[0].PublicKey))
 }
 
 // Unnamed are warnings about tunnels that look like those of this mesh, from a version
@@ -97,11 +94,9 @@ func Unnamed(w Want, s Have) []string {
 		}
 		for _, p := range parse(f.record()) {
 			if path.Base(p.PresharedKeyFile) == number+".psk" {
-				out = append(out,
-					fmt.Sprintf(
-						"%s: a tunnel to %s that an older version made is left alone: "+
-							"if it was one of this mesh, have mesh_state: absent for %s, else end it by hand",
-						name, nameOf([]plan.Peer{p}, p.PublicKey), nameOf([]plan.Peer{p}, p.PublicKey)))
+				out = append(out, fmt.Sprintf("%s: a tunnel to %s that an older version made is left alone: "+
+					"if it was one of this mesh, have mesh_state: absent for %s, else end it by hand", name,
+					nameOf([]plan.Peer{p}, p.PublicKey), nameOf([]plan.Peer{p}, p.PublicKey)))
 			}
 		}
 	}

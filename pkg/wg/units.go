@@ -208,9 +208,8 @@ func explain(err error) error {
 	_, module := os.Stat("/sys/module/wireguard")
 	_, userspace := program.Find("wireguard-go")
 	if module != nil && userspace != nil {
-		return fmt.Errorf(
-			"%w; there is neither WireGuard in this kernel nor wireguard-go: "+
-				"install package wireguard-go, or boot a kernel with WireGuard", err)
+		return fmt.Errorf("%w; there is neither WireGuard in this kernel nor wireguard-go: "+
+			"install package wireguard-go, or boot a kernel with WireGuard", err)
 	}
 	return err
 }

@@ -185,9 +185,8 @@ func (c *Cloud) done(w http.ResponseWriter, action, what string) {
 		c.OnWrite()
 	}
 	c.Lose.Take(w)
-	fmt.Fprintf(w,
-		`<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
-			`<requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
+	fmt.Fprintf(w, `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
+		`<requestId>req-write</requestId><return>true</return></%[1]sResponse>`, action)
 }
 
 func (c *Cloud) dryRun(w http.ResponseWriter) {
@@ -196,9 +195,7 @@ func (c *Cloud) dryRun(w http.ResponseWriter) {
 
 func (c *Cloud) refuse(w http.ResponseWriter, status int, code, message string) {
 	w.WriteHeader(status)
-	fmt.Fprintf(w,
-		`<?xml version="1.0" encoding="UTF-8"?>`+
-			`<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors>`+
-			`<RequestID>req-0815</RequestID></Response>`,
-		code, html.EscapeString(message))
+	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?>`+
+		`<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors>`+
+		`<RequestID>req-0815</RequestID></Response>`, code, html.EscapeString(message))
 }

@@ -47,10 +47,9 @@ func (c *Cloud) ServeIMDS(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "router-role")
 	case path == "iam/security-credentials/router-role" && !c.NoRole:
 		c.Session++
-		fmt.Fprintf(w,
-			`{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":%q,"SecretAccessKey":"secret",`+
-				`"Token":"session-%d","Expiration":%q}`,
-			machine.Key, c.Session, time.Now().Add(6*time.Hour).UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, `{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":%q,"SecretAccessKey":"secret",`+
+			`"Token":"session-%d","Expiration":%q}`, machine.Key, c.Session,
+			time.Now().Add(6*time.Hour).UTC().Format(time.RFC3339))
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}

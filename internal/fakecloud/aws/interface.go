@@ -27,9 +27,8 @@ func (c *Cloud) Checks() map[string]bool {
 
 func (c *Cloud) describeInterfaces(w http.ResponseWriter, r *http.Request) {
 	c.Reads++
-	fmt.Fprint(w,
-		`<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
-			`<requestId>req-describe</requestId><networkInterfaceSet>`)
+	fmt.Fprint(w, `<DescribeNetworkInterfacesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
+		`<requestId>req-describe</requestId><networkInterfaceSet>`)
 	for _, e := range c.Interfaces {
 		byID := r.Form.Get("NetworkInterfaceId.1") == e.ID
 		byInstance := r.Form.Get("Filter.1.Name") == "attachment.instance-id" &&
@@ -41,12 +40,11 @@ func (c *Cloud) describeInterfaces(w http.ResponseWriter, r *http.Request) {
 		if len(e.shown) > 0 {
 			shown, e.shown = e.shown[0], e.shown[1:]
 		}
-		fmt.Fprintf(w,
-			`<item><networkInterfaceId>%s</networkInterfaceId><fieldOfTomorrow>x</fieldOfTomorrow>`+
-				`<requesterManaged>%t</requesterManaged><sourceDestCheck>%t</sourceDestCheck>`+
-				`<attachment><instanceId>%s</instanceId><deviceIndex>%d</deviceIndex>`+
-				`<networkCardIndex>0</networkCardIndex><status>attached</status></attachment></item>`,
-			e.ID, e.Managed, shown, e.Instance, e.Index)
+		fmt.Fprintf(w, `<item><networkInterfaceId>%s</networkInterfaceId><fieldOfTomorrow>x</fieldOfTomorrow>`+
+			`<requesterManaged>%t</requesterManaged><sourceDestCheck>%t</sourceDestCheck>`+
+			`<attachment><instanceId>%s</instanceId><deviceIndex>%d</deviceIndex>`+
+			`<networkCardIndex>0</networkCardIndex><status>attached</status></attachment></item>`, e.ID,
+			e.Managed, shown, e.Instance, e.Index)
 	}
 	fmt.Fprint(w, `</networkInterfaceSet></DescribeNetworkInterfacesResponse>`)
 }

@@ -70,10 +70,9 @@ func (c *Cloud) describeTables(w http.ResponseWriter, r *http.Request) {
 		}
 		sets.WriteString(`</tagSet></item>`)
 	}
-	fmt.Fprint(w,
-		`<DescribeRouteTablesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
-			`<requestId>req-describe</requestId><routeTableSet>`+
-			sets.String()+`</routeTableSet></DescribeRouteTablesResponse>`)
+	fmt.Fprint(w, `<DescribeRouteTablesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">`+
+		`<requestId>req-describe</requestId><routeTableSet>`+sets.String()+
+		`</routeTableSet></DescribeRouteTablesResponse>`)
 	if c.OnRead != nil {
 		c.OnRead()
 	}

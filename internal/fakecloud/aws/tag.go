@@ -21,10 +21,9 @@ func (c *Cloud) describeTags(w http.ResponseWriter, r *http.Request, of Machine)
 	key := r.Form.Get("Filter.2.Value.1")
 	fmt.Fprint(w, `<DescribeTagsResponse`+head+`<tagSet>`)
 	if value := c.Tags[key]; value != "" {
-		fmt.Fprintf(w,
-			`<item><resourceId>%s</resourceId><resourceType>instance</resourceType>`+
-				`<key>%s</key><value>%s</value></item>`,
-			of.Instance, html.EscapeString(key), html.EscapeString(value))
+		fmt.Fprintf(w, `<item><resourceId>%s</resourceId><resourceType>instance</resourceType>`+
+			`<key>%s</key><value>%s</value></item>`, of.Instance, html.EscapeString(key),
+			html.EscapeString(value))
 	}
 	fmt.Fprint(w, `</tagSet></DescribeTagsResponse>`)
 }

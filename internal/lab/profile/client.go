@@ -35,11 +35,10 @@ func (p Profile) clientFiles(cards []Card) []File {
 	case "networkmanager":
 		var out []File
 		for _, c := range cards {
-			out = append(out,
-				File{
-					Path: "etc/NetworkManager/system-connections/" + c.Name + ".nmconnection",
-					Text: p.networkManager(c), Mode: 0o600,
-				})
+			out = append(out, File{
+				Path: "etc/NetworkManager/system-connections/" + c.Name + ".nmconnection",
+				Text: p.networkManager(c), Mode: 0o600,
+			})
 		}
 		return out
 	case "ifupdown":

@@ -33,9 +33,8 @@ func New(lab string, inv Inventory) (Topology, error) {
 	want := inv.Vars[inv.Hosts[0]]["mesh_sites"]
 	for _, h := range inv.Hosts[1:] {
 		if !reflect.DeepEqual(inv.Vars[h]["mesh_sites"], want) {
-			bad = append(bad,
-				fmt.Errorf("%s: mesh_sites differs from that of %s; set it once, for the group routers", h,
-					inv.Hosts[0]))
+			bad = append(bad, fmt.Errorf("%s: mesh_sites differs from that of %s; set it once, for the group routers",
+				h, inv.Hosts[0]))
 		}
 	}
 	m, err := meshOf(inv)
@@ -56,9 +55,8 @@ func (t *Topology) addRouters(inv Inventory, m mesh.Mesh) error {
 		r := m.Routers[name]
 		h := Host{Name: name, Kind: Router, ID: r.ID, Site: r.Site, Zone: r.Zone, Endpoint: endpoint(r)}
 		if other, ok := endpoints[h.Endpoint]; ok && h.Endpoint.IsValid() && m.Routers[other].Site != r.Site {
-			bad = append(bad,
-				fmt.Errorf("%s: mesh_endpoint: %s is that of %s; the lab maps an endpoint to routers of one site", name,
-					h.Endpoint, other))
+			bad = append(bad, fmt.Errorf("%s: mesh_endpoint: "+
+				"%s is that of %s; the lab maps an endpoint to routers of one site", name, h.Endpoint, other))
 		} else {
 			endpoints[h.Endpoint] = name
 		}
@@ -163,9 +161,8 @@ func (t *Topology) address() error {
 	bad := []error{t.endpoints(), t.first(a)}
 	for _, h := range t.Hosts {
 		if h.Profile.Client != "" && h.bearsEndpoint() {
-			bad = append(bad,
-				fmt.Errorf("%s: lab_host.client: its mesh_endpoint %s is an address that only the lab can give it",
-					h.Name, h.Endpoint))
+			bad = append(bad, fmt.Errorf("%s: lab_host.client: "+
+				"its mesh_endpoint %s is an address that only the lab can give it", h.Name, h.Endpoint))
 		}
 	}
 	// Last, so that nobody's address depends on who has a second NIC.
@@ -186,9 +183,8 @@ func (t *Topology) endpoints() error {
 		}
 		h.NAT = h.Endpoint.Is4()
 		if h.Profile.Forwarded != (profile.Ports{}) && !h.NAT {
-			bad = append(bad,
-				fmt.Errorf("%s: lab_host.forward_ports: its mesh_endpoint %s is not a public IPv4 address", h.Name,
-					h.Endpoint))
+			bad = append(bad, fmt.Errorf("%s: lab_host.forward_ports: "+
+				"its mesh_endpoint %s is not a public IPv4 address", h.Name, h.Endpoint))
 		}
 	}
 	return errors.Join(bad...)
@@ -352,9 +348,8 @@ func (t *Topology) number() error {
 			h.Port = fmt.Sprintf("h%d", h.Number)
 		}
 		if other, ok := seen[h.Hostname()]; ok {
-			bad = append(bad,
-				fmt.Errorf("%s: its host name %s is that of %s; the lab names its nodes node-<site>-<zone>", h.Name,
-					h.Hostname(), other))
+			bad = append(bad, fmt.Errorf("%s: its host name %s is that of %s; "+
+				"the lab names its nodes node-<site>-<zone>", h.Name, h.Hostname(), other))
 		}
 		seen[h.Hostname()] = h.Name
 	}

@@ -33,9 +33,8 @@ func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
 		in.NextToken = out.NextToken
 	}
 	if len(have) == 0 {
-		return nil, fmt.Errorf(
-			"%s: no network interface is attached to it; "+
-				"is the id right, is it in this region and account, was it terminated?", i.Instance())
+		return nil, fmt.Errorf("%s: no network interface is attached to it; "+
+			"is the id right, is it in this region and account, was it terminated?", i.Instance())
 	}
 	return cloud.Select(have, i.words, i.Instance())
 }

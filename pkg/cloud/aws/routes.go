@@ -109,27 +109,24 @@ func (r *Routes) ask(ctx context.Context, c route.Change, dry bool) error {
 		switch {
 		case c.New == nil:
 			v4, v6 := destination(*c.Old)
-			_, err := r.remove(ctx,
-				&ec2.DeleteRouteInput{
-					RouteTableId: &c.Old.Table, DestinationCidrBlock: v4,
-					DestinationIpv6CidrBlock: v6, DryRun: &dry,
-				})
+			_, err := r.remove(ctx, &ec2.DeleteRouteInput{
+				RouteTableId: &c.Old.Table, DestinationCidrBlock: v4,
+				DestinationIpv6CidrBlock: v6, DryRun: &dry,
+			})
 			return wrap(at(*c.Old)+": ec2:DeleteRoute", err)
 		case c.Old == nil:
 			v4, v6 := destination(*c.New)
-			_, err := r.create(ctx,
-				&ec2.CreateRouteInput{
-					RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
-					DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
-				})
+			_, err := r.create(ctx, &ec2.CreateRouteInput{
+				RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
+				DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
+			})
 			return wrap(at(*c.New)+": ec2:CreateRoute", err)
 		default:
 			v4, v6 := destination(*c.New)
-			_, err := r.replace(ctx,
-				&ec2.ReplaceRouteInput{
-					RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
-					DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
-				})
+			_, err := r.replace(ctx, &ec2.ReplaceRouteInput{
+				RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
+				DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
+			})
 			return wrap(at(*c.New)+": ec2:ReplaceRoute", err)
 		}
 	})

@@ -76,9 +76,8 @@ func marked(id string, tags []types.Tag, mesh string) error {
 				route.Mark, aws.ToString(t.Value), mesh)
 		}
 	}
-	return fmt.Errorf(
-		"%s: it has no tag %s: where the table is made, tag it with %s=%s, so that routers may move its routes", id,
-		route.Mark, route.Mark, mesh)
+	return fmt.Errorf("%s: it has no tag %s: where the table is made, tag it with %s=%s, "+
+		"so that routers may move its routes", id, route.Mark, route.Mark, mesh)
 }
 
 // routes are those for the wanted prefixes. What a virtual private gateway propagates beside

@@ -44,11 +44,10 @@ func (i *Instance) Rehearse(ctx context.Context, _ string, _ bool) error {
 	}
 	const update = "compute.instances.update"
 	do := i.Instance() + ": test permissions"
-	a, err := i.rest.Send(ctx,
-		cloud.Request{
-			Do: do, Method: http.MethodPost, URL: i.url() + "/testIamPermissions",
-			Body: []byte(`{"permissions":["` + update + `"]}`),
-		})
+	a, err := i.rest.Send(ctx, cloud.Request{
+		Do: do, Method: http.MethodPost, URL: i.url() + "/testIamPermissions",
+		Body: []byte(`{"permissions":["` + update + `"]}`),
+	})
 	if err != nil {
 		return err
 	}

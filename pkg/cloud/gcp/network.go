@@ -86,11 +86,10 @@ func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
 		Next  string   `json:"nextPageToken"`
 	}
 	for range mostPages {
-		a, err := r.router.rest.Send(ctx,
-			cloud.Request{
-				Do: do, Method: http.MethodGet,
-				URL: r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next),
-			})
+		a, err := r.router.rest.Send(ctx, cloud.Request{
+			Do: do, Method: http.MethodGet,
+			URL: r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next),
+		})
 		if err != nil {
 			return nil, err
 		}

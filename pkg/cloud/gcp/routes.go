@@ -44,9 +44,8 @@ func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	if o.Via != "" {
 		parts := instances.FindStringSubmatch(o.Via)
 		if parts == nil {
-			return nil, fmt.Errorf(
-				"via: expected zones/ZONE/instances/NAME, "+
-					"with projects/PROJECT/ before it or with the option project, got %q", o.Via)
+			return nil, fmt.Errorf("via: expected zones/ZONE/instances/NAME, "+
+				"with projects/PROJECT/ before it or with the option project, got %q", o.Via)
 		}
 		at.Project, at.Zone, at.Name = cmp.Or(parts[1], o.Project), parts[2], parts[3]
 	}

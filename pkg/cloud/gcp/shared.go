@@ -76,8 +76,6 @@ func (r *Routes) hop(ctx context.Context, n route.Route) (field, value string, e
 			return "nextHopIp", a, nil
 		}
 	}
-	return "", "", fmt.Errorf(
-		"%s: %s: the router %s has no address of that family in this network: "+
-			"a route of another project goes to an address there",
-		n.Table, n.Prefix, r.router.Instance())
+	return "", "", fmt.Errorf("%s: %s: the router %s has no address of that family in this network: "+
+		"a route of another project goes to an address there", n.Table, n.Prefix, r.router.Instance())
 }

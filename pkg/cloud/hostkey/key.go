@@ -61,9 +61,8 @@ func Load(path string) (Key, error) {
 	}
 	private, fine := raw.(*ed25519.PrivateKey)
 	if !fine {
-		return Key{}, fmt.Errorf(
-			"%s: is not an Ed25519 key; expected one such as /etc/ssh/ssh_host_ed25519_key: "+
-				"a tag has no room for others", path)
+		return Key{}, fmt.Errorf("%s: is not an Ed25519 key; "+
+			"expected one such as /etc/ssh/ssh_host_ed25519_key: a tag has no room for others", path)
 	}
 	public, err := ssh.NewPublicKey(private.Public())
 	return Key{private: *private, public: public}, err

@@ -68,9 +68,8 @@ func (s slot) diff(w Want, have []Route) ([]Change, error) {
 		}
 		switch {
 		case r.Foreign != "" && !w.Absent:
-			return nil, fmt.Errorf(
-				"%s: it goes to %s: remove that route where it is made, or take the prefix out of `prefixes`",
-				s, r.Foreign)
+			return nil, fmt.Errorf("%s: it goes to %s: "+
+				"remove that route where it is made, or take the prefix out of `prefixes`", s, r.Foreign)
 		case r.Foreign != "":
 		case !right && r.Via == w.Via && r.Priority == w.Priority:
 			right = true

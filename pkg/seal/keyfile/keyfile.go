@@ -65,9 +65,8 @@ func open(path string) (*os.File, Info, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, info, nil
 	case errors.Is(err, syscall.ELOOP):
-		return nil, info, fmt.Errorf(
-			"%s is a symbolic link, expected a regular file: remove the link; "+
-				"keys are never read or written through one", path)
+		return nil, info, fmt.Errorf("%s is a symbolic link, expected a regular file: "+
+			"remove the link; keys are never read or written through one", path)
 	case err != nil:
 		return nil, info, err
 	}
