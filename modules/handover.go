@@ -20,7 +20,6 @@ heard again. After SECONDS it removes KEY if NEWKEY has them and is heard once m
 starts it when a peer takes a new key.
 `
 
-// handoverCommand waits for a peer to use its new key.
 func handoverCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 1 && strings.TrimLeft(args[0], "-") == "help" {
 		fmt.Fprint(stdout, handoverHelp)

@@ -37,7 +37,6 @@ import (
 	"github.com/wgmesh/router/pkg/version"
 )
 
-// modules returns all modules by name.
 func modules() map[string]ansible.Module {
 	table := map[string]ansible.Module{
 		"bird_config":    ansible.New(birdconfig.Plan),
@@ -61,7 +60,6 @@ func modules() map[string]ansible.Module {
 // no module. It returns the exit status and ends early when ctx does.
 type command func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int
 
-// commands returns all commands by name.
 func commands() map[string]command {
 	return map[string]command{
 		"gate":     gateCommand,
@@ -140,7 +138,6 @@ func person(argv []string, stdout, stderr io.Writer) (status int) {
 	return status
 }
 
-// list puts the names of a table one to a line.
 func list[V any](table map[string]V) string {
 	return "  " + strings.Join(slices.Sorted(maps.Keys(table)), "\n  ") + "\n"
 }

@@ -24,7 +24,6 @@ confirmation: tunnels, keys, kernel parameters and BIRD, as one.
 // hangs must not keep the router from going back.
 const lockPatience = 5 * time.Second
 
-// undoCommand takes a change back.
 func undoCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	boot, id := false, ""
 	switch {
@@ -73,7 +72,6 @@ func undo(ctx context.Context, g guard.Guard, say func(string), due func(guard.J
 	return report(say)(guarded.Undo(ctx, g, due))
 }
 
-// report says what was done, one line each.
 func report(say func(string)) func([]string, error) error {
 	return func(done []string, err error) error {
 		for _, line := range done {

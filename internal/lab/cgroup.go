@@ -115,7 +115,6 @@ func group(name string) []string {
 	return out
 }
 
-// pids lists the processes in a group and in those below it.
 func pids(dir string) []int {
 	var out []int
 	_ = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {

@@ -12,7 +12,6 @@ import (
 	"github.com/wgmesh/router/internal/lab/topology"
 )
 
-// papersOfLab are the files of a lab's folder, besides the hosts'.
 var papersOfLab = []string{"inventory.yml", "ssh_config", "known_hosts", "id_ed25519", "id_ed25519.pub"}
 
 // down takes the lab away. It finds it by the names of its namespaces and

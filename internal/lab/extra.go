@@ -23,7 +23,6 @@ type image struct {
 
 func (i image) String() string { return strings.Join(append([]string{i.suite}, i.packages...), "+") }
 
-// imageOf is the image that a profile needs.
 func (l *lab) imageOf(p profile.Profile) image {
 	i := image{p.Suite, slices.Concat(p.Installed(l.bare), l.packages)}
 	i.suite = cmp.Or(i.suite, l.suite)

@@ -65,7 +65,6 @@ func (l *lab) furnish(h topology.Host) error {
 	return l.addLogin(h, upper, key)
 }
 
-// place writes a file below the root of a host.
 func place(root string, f profile.File) error {
 	path := filepath.Join(root, f.Path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -122,7 +121,6 @@ func (l *lab) addLogin(h topology.Host, upper string, key []byte) error {
 	return nil
 }
 
-// ofImage reads a file of an image.
 func (l *lab) ofImage(image, path string) ([]byte, error) {
 	for _, layer := range l.Layers.Routers[image] {
 		text, err := os.ReadFile(filepath.Join(layer, path))

@@ -20,7 +20,6 @@ import (
 // stateRoot is where the state of all labs of this machine lives until it reboots.
 const stateRoot = "/run/wgmesh-lab"
 
-// options are the command line's.
 type options struct {
 	name, dir, limit, playbook, cache, suite string
 	inventory, packages                      []string
@@ -150,7 +149,6 @@ func (l *lab) lock() (func(), error) {
 
 func (l *lab) lockPath() string { return filepath.Join(stateRoot, l.name+".lock") }
 
-// find is a host of the lab that is up.
 func (l *lab) find(name string) (topology.Host, error) {
 	if !l.isUp() {
 		return topology.Host{}, fmt.Errorf("lab %s is not up", l.name)

@@ -41,7 +41,6 @@ func ip(ctx context.Context, ns, script string) error {
 	return err
 }
 
-// nft loads a ruleset in a network namespace.
 func nft(ctx context.Context, ns, ruleset string) error {
 	_, err := command(ctx, time.Minute, ruleset, "nsenter", "--net="+filepath.Join(netnsDir, ns), "nft", "-f", "-")
 	return err
@@ -83,12 +82,10 @@ func sysctls(ns string, values ...string) error {
 	})
 }
 
-// addNamespaces makes named network namespaces.
 func addNamespaces(ctx context.Context, names ...string) error {
 	return ip(ctx, "", "netns add "+strings.Join(names, "\nnetns add ")+"\n")
 }
 
-// namespaces lists the network namespaces whose names begin with prefix.
 func namespaces(prefix string) []string {
 	entries, _ := os.ReadDir(netnsDir)
 	var out []string

@@ -29,7 +29,6 @@ var fresh = []string{
 	"ipv4/ip_local_reserved_ports=",
 }
 
-// network makes everything between the hosts.
 func (l *lab) network(ctx context.Context) error {
 	t := l.Topology
 	if err := addNamespaces(ctx, t.Namespaces()...); err != nil {
@@ -64,7 +63,6 @@ func (l *lab) network(ctx context.Context) error {
 	return ip(ctx, t.Internet(), t.EndpointScript())
 }
 
-// connect makes a host's namespace and its links.
 func (l *lab) connect(ctx context.Context, h topology.Host) error {
 	t := l.Topology
 	ns := t.Namespace(h.Name)

@@ -9,7 +9,6 @@ import (
 	"github.com/wgmesh/router/internal/lab/topology"
 )
 
-// running reports whether any process of the host is there.
 func (l *lab) running(name string) bool {
 	for _, dir := range group(l.Topology.Namespace(name)) {
 		if len(pids(dir)) > 0 {

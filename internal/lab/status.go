@@ -9,7 +9,6 @@ import (
 	"syscall"
 )
 
-// status lists the hosts.
 func (l *lab) status() error {
 	if !l.isUp() {
 		if left := l.leftovers(); len(left) > 0 {

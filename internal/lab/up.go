@@ -77,7 +77,6 @@ func (l *lab) up(ctx context.Context) (err error) {
 	return nil
 }
 
-// read reads the inventory, as text too.
 func (l *lab) read(ctx context.Context) (text []byte, inv topology.Inventory, t topology.Topology, err error) {
 	if len(l.inventory) == 0 {
 		return nil, inv, t, errors.New(
@@ -157,7 +156,6 @@ func choose(t topology.Topology, limit string) ([]string, error) {
 	return out, nil
 }
 
-// papers writes what ssh and Ansible need.
 func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
 	f := l.files()
 	for _, dir := range []string{l.Dir, f.Control} {

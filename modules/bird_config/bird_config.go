@@ -234,7 +234,6 @@ func (o Options) aim() string {
 	return o.State
 }
 
-// text is what BIRD is to run.
 func (o Options) text(have bird.Have, src bird.Sources) ([]byte, error) {
 	if o.redrains() {
 		return bird.Redrained(have.Present(), o.Config.Drain)

@@ -135,7 +135,6 @@ func lay(p *ansible.Plan, below floor.Host, delta floor.Delta, steps []step, at 
 	}))
 }
 
-// A step is a part of what a plan does.
 type step = func(context.Context) (ansible.Outcome, error)
 
 func inOrder(steps []step) step {

@@ -49,7 +49,6 @@ systemd runs it as wgmesh-failover.service; stopping it changes nothing.
 FILE is ` + plan.FailoverFile + ` unless it is named; the role routes writes it.
 `
 
-// failoverCommand is "wgmesh-cloud failover".
 func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("wgmesh-cloud failover", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)

@@ -25,7 +25,6 @@ import (
 	"github.com/wgmesh/router/pkg/version"
 )
 
-// modules returns all modules of this program by name.
 func modules() map[string]ansible.Module {
 	return map[string]ansible.Module{
 		// These change nothing on this machine.

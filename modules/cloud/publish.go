@@ -45,7 +45,6 @@ type publisher struct {
 // publishLimit has room for a metadata service that is updated just then, and 50 s for the rest.
 const publishLimit = azure.MetadataUpdate + 50*time.Second
 
-// publishCommand is "wgmesh-cloud publish-host-key".
 func publishCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return publisher{
 		dmi: os.DirFS("/sys/class/dmi/id"), pace: cloud.DefaultPace(),

@@ -80,7 +80,6 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// want is what the options say, for one cloud.
 func (o Options) want(name, via string) route.Want {
 	w := route.Want{Mesh: o.Mesh, Tables: o.Tables, Prefixes: o.Prefixes, Via: via, Absent: o.State == "absent"}
 	if name == cloud.GCP {

@@ -18,7 +18,6 @@ type Options struct {
 	Change string `json:"change"` // empty: whatever waits. What is undone is all of it, also what came after
 }
 
-// The values of the option state.
 const (
 	confirmed = "confirmed"
 	undone    = "undone"

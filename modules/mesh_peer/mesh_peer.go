@@ -20,7 +20,6 @@ import (
 	"github.com/wgmesh/router/pkg/seal"
 )
 
-// The values of the option state.
 const (
 	known   = "known"   // tell who this router is, and which pre-shared key the tunnel has
 	peered  = "peered"  // and set up the tunnel

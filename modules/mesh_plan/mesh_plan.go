@@ -16,7 +16,6 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// noFaults are none to try.
 const noFaults = "none"
 
 // Options are the options of the module, as its documentation has them.

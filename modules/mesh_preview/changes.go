@@ -13,7 +13,6 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// A change is what one router will change.
 type change struct {
 	Router  string   `json:"router"`
 	Former  string   `json:"former"`  // its name before, when it has another one

@@ -27,7 +27,6 @@ type preview struct {
 	Lines   []string     `json:"lines"`
 }
 
-// preview works it out for the plans of all routers.
 func (o Options) preview() (preview, error) {
 	after, err := o.Plans()
 	if err != nil {
@@ -63,7 +62,6 @@ func (o Options) preview() (preview, error) {
 	return out, nil
 }
 
-// against is the mesh to compare with.
 func (o Options) against() (d Described, err error) {
 	raw, err := json.Marshal(o.Against)
 	if err == nil {

@@ -52,7 +52,6 @@ func cuts(c model.Case) (out []string) {
 	return out
 }
 
-// text is the preview for people.
 func (p preview) text(compared bool) []string {
 	r := p.Faults
 	out := []string{fmt.Sprintf("%d routers, %d tunnels, %d prefixes", r.Routers, r.Tunnels, r.Prefixes)}

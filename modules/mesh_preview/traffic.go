@@ -110,7 +110,6 @@ func moves(before, after []plan.Plan, was, is *model.View) []move {
 	return out
 }
 
-// elsewhere are the networks of other sites.
 func elsewhere(p plan.Plan) (out []netip.Prefix) {
 	for _, owner := range p.Bird.Owners {
 		if owner.AS != p.Bird.AS {

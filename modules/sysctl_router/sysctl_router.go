@@ -36,13 +36,11 @@ func (o *Options) SetDefaults() {
 	o.State = present
 }
 
-// The values of the option state.
 const (
 	present = "present" // the host has the profile
 	absent  = "absent"  // it has what it had before
 )
 
-// want turns the options into the domain's type.
 func (o Options) want() (sysctl.Want, error) {
 	w := sysctl.Want{Path: o.Path, Absent: o.State == absent, Profile: sysctl.Profile{
 		Mesh: o.Mesh,

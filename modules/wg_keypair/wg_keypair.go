@@ -42,7 +42,6 @@ func (o *Options) SetDefaults() {
 	o.State = present
 }
 
-// The values of the option state.
 const (
 	present = "present" // the router has keys
 	absent  = "absent"  // it has none

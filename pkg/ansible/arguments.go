@@ -10,7 +10,6 @@ import (
 	"strings"
 )
 
-// ownKey is how the names of Ansible's own arguments begin.
 const ownKey = "_ansible_"
 
 // control holds those of Ansible's own arguments that matter here.

@@ -47,7 +47,6 @@ type decoder struct {
 	ignoreUnknown bool
 }
 
-// document decodes the whole of raw into the struct that target points to.
 func (d *decoder) document(raw []byte, target any) {
 	tree, err := parseJSON(raw)
 	if err != nil {
@@ -65,7 +64,6 @@ func (d *decoder) document(raw []byte, target any) {
 	d.value("", object, reflect.ValueOf(target).Elem())
 }
 
-// parseJSON reads one JSON value and keeps numbers as they were written.
 func parseJSON(raw []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -79,7 +77,6 @@ func parseJSON(raw []byte) (any, error) {
 	return v, nil
 }
 
-// problem notes what is wrong with the option at path.
 func (d *decoder) problem(path, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if path != "" {
@@ -88,7 +85,6 @@ func (d *decoder) problem(path, format string, args ...any) {
 	d.problems = append(d.problems, errors.New(text))
 }
 
-// value decodes src, a value as encoding/json makes it, into dst.
 func (d *decoder) value(path string, src any, dst reflect.Value) {
 	if src == nil {
 		return
@@ -162,7 +158,6 @@ func (d *decoder) object(path string, src any) (map[string]any, bool) {
 	return object, ok
 }
 
-// fields decodes an object into a struct.
 func (d *decoder) fields(path string, object map[string]any, dst reflect.Value) {
 	fields := map[string]reflect.Value{}
 	collectFields(dst, fields)
@@ -193,7 +188,6 @@ func collectFields(v reflect.Value, out map[string]reflect.Value) {
 	}
 }
 
-// entries decodes an object into a map with string keys.
 func (d *decoder) entries(path string, object map[string]any, dst reflect.Value) {
 	out := reflect.MakeMapWithSize(dst.Type(), len(object))
 	for _, key := range slices.Sorted(maps.Keys(object)) {
@@ -223,7 +217,6 @@ func (d *decoder) list(path string, src any, dst reflect.Value) {
 	dst.Set(out)
 }
 
-// join appends an option name to a path.
 func join(path, name string) string {
 	if path == "" {
 		return name

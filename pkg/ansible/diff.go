@@ -37,7 +37,6 @@ func render(view any) string {
 	return b.String()
 }
 
-// layout lists the lines of a JSON tree.
 func layout(tree any) []string {
 	var lines []string
 	switch v := tree.(type) {
@@ -77,7 +76,6 @@ func nested(tree any) bool {
 	return false
 }
 
-// scalar shows a value on one line.
 func scalar(v any) string {
 	text, ok := scalarText(v)
 	switch {

@@ -16,7 +16,6 @@ import (
 	"github.com/wgmesh/router/pkg/cause"
 )
 
-// result is the JSON object that Ansible reads.
 type result map[string]any
 
 // result runs the module from its raw input to what is to be reported.
@@ -147,7 +146,6 @@ func (r result) fail(err error) result {
 	return r
 }
 
-// write prints the result as one line of JSON.
 func (r result) write(out io.Writer) error {
 	text, err := r.text()
 	_, werr := out.Write(text)

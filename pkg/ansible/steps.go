@@ -140,7 +140,6 @@ func (m Module) locks(steps []Step) (first, last int) {
 // inBinary is the name of a module here. In Ansible what only reads is called _info.
 func inBinary(module string) string { return strings.TrimSuffix(module, "_info") }
 
-// step runs one step, unless it is to be left out.
 func (m Module) step(ctx context.Context, ctl control, at string, s Step,
 	results map[string]any,
 ) (res result, ran bool) {

@@ -186,7 +186,6 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// kind says in words what a mode that is not regular stands for.
 func kind(m fs.FileMode) string {
 	switch {
 	case m&fs.ModeSymlink != 0:

@@ -125,7 +125,6 @@ func (h *Host) absentStep(ctx context.Context, s Step) (string, error) {
 	return "", errors.ErrUnsupported
 }
 
-// stop ends BIRD, and returns when it is gone.
 func (h *Host) stop(ctx context.Context) error {
 	if h.Systemd && h.Service != "" {
 		if err := h.systemctl(ctx, "stop", h.Service); err != nil {

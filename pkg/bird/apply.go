@@ -205,7 +205,6 @@ func (h *Host) install(ctx context.Context, text []byte) (string, error) {
 	return "wrote " + h.Path, h.keep(text)
 }
 
-// place writes a file that BIRD reads, where it can get at it.
 func (h *Host) place(path string, text []byte) error {
 	if err := h.open(path); err != nil {
 		return err

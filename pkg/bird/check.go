@@ -32,7 +32,6 @@ func Check(ctx context.Context, text []byte) error {
 	return err
 }
 
-// birdProgram runs the program bird beside the daemon.
 func birdProgram(ctx context.Context, stdin string, args ...string) (program.Said, error) {
 	said, err := program.Call{Name: "bird", Args: args, Stdin: stdin, Limit: checkTime}.Run(ctx)
 	if errors.Is(err, exec.ErrNotFound) {

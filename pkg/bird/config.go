@@ -77,7 +77,6 @@ func without(list, less []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return slices.Contains(less, p) })
 }
 
-// hasIPv6 reports whether anything in the configuration needs IPv6 routes.
 func (c Config) hasIPv6() bool {
 	for _, n := range c.Neighbors {
 		if n.Dual() {

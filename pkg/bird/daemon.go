@@ -120,7 +120,6 @@ func portTaken(control string) bool {
 	})
 }
 
-// running asks for the stamp of the text that the daemon runs.
 func running(ctx context.Context, c *birdc.Client) (Stamp, error) {
 	reply, err := c.Command(ctx, "eval "+plan.BirdStamp)
 	var refused *birdc.Error
@@ -135,7 +134,6 @@ func running(ctx context.Context, c *birdc.Client) (Stamp, error) {
 	return Stamp(strings.TrimSpace(reply.Text())), nil
 }
 
-// waitIdle waits until no reconfiguration is in progress or queued.
 func waitIdle(ctx context.Context, c *birdc.Client) (birdc.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()

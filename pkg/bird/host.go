@@ -146,7 +146,6 @@ func (h Host) Observe(ctx context.Context) (Have, error) {
 	return s, err
 }
 
-// observeBoot reads the files that a start of the service depends on.
 func (h *Host) observeBoot(s *Have) error {
 	dropIn, err := readIfThere(h.dropIn())
 	if err != nil {
@@ -183,7 +182,6 @@ func (h *Host) systemctl(ctx context.Context, args ...string) error {
 	return err
 }
 
-// ask returns what systemctl prints.
 func (h *Host) ask(ctx context.Context, args ...string) (string, error) {
 	const name = "systemctl"
 	if h.Command != nil {

@@ -80,7 +80,6 @@ type originLine struct {
 	Set string
 }
 
-// A session is one neighbour with its template and channels.
 type session struct {
 	plan.Neighbor
 	Template, Title string
@@ -88,7 +87,6 @@ type session struct {
 	Channels        []channel
 }
 
-// A channel is one family of a session.
 type channel struct {
 	Name, Import, Export string
 	NextHop              string // own address to announce, where BIRD could not know it

@@ -217,7 +217,6 @@ func (n Network) named(name string) Interface {
 	return Interface{}
 }
 
-// reaches reports whether a gateway is in a subnet of the host.
 func (n Network) reaches(gateway netip.Addr) bool {
 	return slices.ContainsFunc(n.Interfaces, func(i Interface) bool {
 		return slices.ContainsFunc(i.Subnets, func(s netip.Prefix) bool { return s.Contains(gateway) })

@@ -22,7 +22,6 @@ func stamped(rendered string) string {
 	return renamed(strings.Replace(rendered, noStamp, stamp, 1), noStamp, stamp)
 }
 
-// unstamped is a text as it was rendered, before its stamp.
 func unstamped(text []byte) string {
 	return renamed(string(redefine(text, plan.BirdStamp, noStamp)), string(StampOf(text)), noStamp)
 }

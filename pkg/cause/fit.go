@@ -150,7 +150,6 @@ func cut(s string, length int) string {
 	return string(runes[:head]) + dots + string(runes[len(runes)-(length-len(dots)-head):])
 }
 
-// line puts a text on one line.
 func line(s string) string {
 	if !strings.ContainsAny(s, "\n\t\r") {
 		return s

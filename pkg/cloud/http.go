@@ -131,7 +131,6 @@ func (d dialer) refused(host string) error {
 	return d.allow(host)
 }
 
-// host is the name in a URL; "" when there is none.
 func host(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -110,7 +110,6 @@ func (r *REST) once(ctx context.Context, q Request) (Answer, error) {
 	return a, e
 }
 
-// home reports whether a token may go there.
 func (r *REST) home(u *url.URL) bool {
 	base, err := url.Parse(r.Base)
 	if err != nil || u.Scheme != base.Scheme {

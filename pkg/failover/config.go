@@ -73,7 +73,6 @@ func Parse(r io.Reader) (Config, error) {
 	return c, c.validate()
 }
 
-// validate refuses what cannot work.
 func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

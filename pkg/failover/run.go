@@ -197,7 +197,6 @@ func (d *Daemon) carryOut(ctx context.Context, o job) error {
 	}
 }
 
-// about has an error name the table.
 func about(table string, err error) string {
 	if strings.Contains(err.Error(), table) {
 		return err.Error()
@@ -247,7 +246,6 @@ func (d *Daemon) well(table string) {
 	maps.DeleteFunc(d.told, func(failure string, _ time.Time) bool { return strings.HasPrefix(failure, table+" ") })
 }
 
-// failing lists the tables of which the last attempt failed.
 func (d *Daemon) failing() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -93,10 +93,8 @@ func all(list ...truth) truth {
 	return out
 }
 
-// A match is a condition of a rule.
 type match func(Packet) truth
 
-// What a rule does.
 const (
 	accept  = "accept"
 	drop    = "drop"
@@ -108,7 +106,6 @@ const (
 	unknown = "unknown" // a target that is not known: it may drop
 )
 
-// A rule is one line of a chain.
 type rule struct {
 	fits  match
 	does  []act

@@ -7,7 +7,6 @@ import (
 	"strings"
 )
 
-// A listing is what `nft -j list ruleset` prints.
 type listing struct {
 	Nftables []struct {
 		Chain *struct {
@@ -28,7 +27,6 @@ type listing struct {
 	}
 }
 
-// A set is one that has a name.
 type set struct {
 	Family, Table, Name string
 	Elem                []any
@@ -158,7 +156,6 @@ func handles(text []byte) map[string]string {
 	return out
 }
 
-// quoted are the words in quotes.
 func quoted(line string) (out []string) {
 	for i, word := range strings.Split(line, `"`) {
 		if i%2 == 1 {
@@ -226,7 +223,6 @@ func (n nftRule) rule(expressions []map[string]any, where string) rule {
 	return r
 }
 
-// meets judges an expression.
 func (n nftRule) meets(word string, v any, p Packet) truth {
 	m, _ := v.(map[string]any)
 	switch word {
@@ -257,7 +253,6 @@ func (n nftRule) meets(word string, v any, p Packet) truth {
 	return yes
 }
 
-// acts are what an expression does.
 func (n nftRule) acts(word string, v any) []act {
 	m, _ := v.(map[string]any)
 	what := nothing
@@ -310,7 +305,6 @@ func target(name string) string {
 	return unknown
 }
 
-// verdicts reads a verdict map.
 func (n nftRule) verdicts(m map[string]any) (out []act) {
 	elements := n.elements(m["data"])
 	if elements == nil {

@@ -38,7 +38,6 @@ func (n nftRule) about(left any, p Packet) truth {
 	return no // a protocol that none of our packets is of
 }
 
-// compare judges whether left is right.
 func (n nftRule) compare(left, right any, p Packet) truth {
 	if right == "*" {
 		return yes

@@ -13,7 +13,6 @@ import (
 	"github.com/wgmesh/router/pkg/program"
 )
 
-// patience is how long the tools may take to list their rules.
 const patience = 15 * time.Second
 
 // The commands that list the rules.
@@ -126,7 +125,6 @@ func Harmless(why string) bool {
 	return slices.ContainsFunc(harmless, func(s string) bool { return strings.Contains(why, s) })
 }
 
-// list runs a command, and says why it failed.
 func list(ctx context.Context, command string) (out []byte, why string) {
 	f := strings.Fields(command)
 	said, err := program.Call{Name: f[0], Args: f[1:], Limit: patience}.Run(ctx)

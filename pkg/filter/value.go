@@ -40,7 +40,6 @@ func Last(n netip.Prefix) netip.Addr {
 	return a
 }
 
-// network reads "10.0.0.0/8" or "10.0.0.1".
 func network(text string) (netip.Prefix, bool) {
 	if p, err := netip.ParsePrefix(text); err == nil {
 		return p.Masked(), true
@@ -69,7 +68,6 @@ func port(have, low, high int) truth {
 	return part
 }
 
-// span reads "53", "53:60" or "53-60".
 func span(text string) (low, high int, ok bool) {
 	first, last, is := strings.Cut(strings.Replace(text, "-", ":", 1), ":")
 	if !is {

@@ -41,7 +41,6 @@ func (r Route) rule(do string) error {
 	return r.ip("rule", do, "iif", "lo", "priority", strconv.Itoa(priority))
 }
 
-// ip runs a command about our table.
 func (r Route) ip(words ...string) error {
 	if !r.Network.Addr().Is4() {
 		words = append([]string{"-6"}, words...)

@@ -168,7 +168,6 @@ func listed(removed []Removed, name string) bool {
 	return slices.ContainsFunc(removed, func(r Removed) bool { return r.Name == name })
 }
 
-// peers lists those at the other ends of a router's tunnels.
 func peers(id int, keys []plan.PresharedKey, known []plan.GatePeer) []plan.GateRemoved {
 	var out []plan.GateRemoved
 	for _, k := range keys {

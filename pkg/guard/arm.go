@@ -176,7 +176,6 @@ func (g Guard) late(ctx context.Context, j Journal) error {
 	return errors.Join(ErrOverdue, g.Launch(ctx, j.ID))
 }
 
-// launch makes sure that the waiting process runs.
 func (g Guard) launch(ctx context.Context, id string) error {
 	if g.Watched(id) {
 		return nil

@@ -30,7 +30,6 @@ type File struct {
 // Absent reports whether there was nothing.
 func (f File) Absent() bool { return f.Copy == "" && f.Link == "" }
 
-// keep copies what is at path into the folder.
 func (g Guard) keep(path string) (File, error) {
 	f := File{Path: path}
 	info, err := os.Lstat(path)

@@ -60,7 +60,6 @@ func Load(path string) (Config, error) {
 	return c, c.fill(root)
 }
 
-// fill takes over what the document says and checks that it is enough.
 func (c *Config) fill(root node) error {
 	err := root.fields("", map[string]field{
 		"router":            name(&c.Router),

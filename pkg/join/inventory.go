@@ -8,7 +8,6 @@ import (
 	"github.com/wgmesh/router/pkg/inventory"
 )
 
-// A listing is an answer of "ansible-inventory --list".
 type listing struct{ inventory.List }
 
 // The form of an inventory that Ansible's yaml plugin reads; JSON is YAML. What

@@ -143,7 +143,6 @@ func (r run) join(ctx context.Context) (string, error) {
 	return r.joinFromHere(ctx)
 }
 
-// say prints a line before the outcome.
 func (r run) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.out, "wgmesh join: "+format+"\n", args...)
 }

@@ -28,7 +28,6 @@ type result struct {
 	Planned bool     `json:"planned"` // mesh_plan has accepted the inventory
 }
 
-// joinFromHere is the mode router.
 func (r run) joinFromHere(ctx context.Context) (string, error) {
 	c := r.config
 	if _, err := os.Stat(c.IdentityFile); err != nil {

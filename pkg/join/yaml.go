@@ -37,7 +37,6 @@ var (
 	fromParser = regexp.MustCompile(`^did not find expected (node content|',' or|key|'-' indicator|<)`)
 )
 
-// parse reads one YAML document.
 func parse(file string, text []byte) (node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
@@ -180,7 +179,6 @@ func duration(to *time.Duration) field {
 	}
 }
 
-// boolean is true or false, and nothing that only looks like it.
 func boolean(to *bool) field {
 	return func(n node, name string) error {
 		if n.Tag != "!!bool" || n.Decode(to) != nil {

@@ -41,7 +41,6 @@ func (p Ping) Loss() float64 {
 // for twice the longest round trip (ping(8), -W).
 const patience = 2 * time.Second
 
-// ping pings an address, through an interface when device names one.
 func (r Request) ping(ctx context.Context, to netip.Addr, device string) Ping {
 	limit := time.Duration(r.Count)*r.Interval + patience + 5*time.Second
 	args := []string{

@@ -19,7 +19,6 @@ type output struct {
 	err error
 }
 
-// run runs a program, at most for the given time.
 func run(ctx context.Context, limit time.Duration, name string, args ...string) output {
 	said, err := program.Call{Name: name, Args: args, Limit: limit}.Run(ctx)
 	var failed *program.Failure
@@ -32,7 +31,6 @@ func run(ctx context.Context, limit time.Duration, name string, args ...string) 
 	return output{said, err}
 }
 
-// last returns the last line of a text that is not empty.
 func last(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return line(lines[len(lines)-1])

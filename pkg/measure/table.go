@@ -11,7 +11,6 @@ import (
 	"github.com/wgmesh/router/pkg/table"
 )
 
-// tableWidth is the widest line of a table, in characters.
 const tableWidth = 100
 
 // Table draws the results side by side, one line a tunnel: first the times, then

@@ -99,7 +99,6 @@ func hasFamily(gws []gateway, a netip.Addr) bool {
 	return ok && g.addr.IsValid()
 }
 
-// ofFamily finds the gateway of the family of a.
 func ofFamily(gws []gateway, a netip.Addr) (g gateway, ok bool) {
 	for _, each := range gws {
 		if each.addr.IsValid() && each.addr.Is4() == a.Is4() {

@@ -87,7 +87,6 @@ func (m Mesh) Plans() ([]plan.Plan, error) {
 	return out, nil
 }
 
-// plan builds the plan of one router of a mesh without problems.
 func (n *network) plan(self *router) plan.Plan {
 	out := plan.Plan{
 		Router:        plan.Self{Name: self.name, ID: self.ID, Site: self.site.name, Zone: self.Zone, AS: self.site.AS},
@@ -158,7 +157,6 @@ type hop struct {
 	mtu            int
 }
 
-// links lists the tunnels of a router by number.
 func (n *network) links(self *router) []hop {
 	var out []hop
 	for _, peer := range n.routers {
@@ -183,7 +181,6 @@ func (n *network) links(self *router) []hop {
 	return out
 }
 
-// tunnel returns the name of a tunnel's interface.
 func (n *network) tunnel(number int) string {
 	return n.InterfacePrefix + strconv.Itoa(number)
 }

@@ -75,12 +75,10 @@ func routerID(id int) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// has reports whether an address is in one of the site's networks.
 func (s *site) has(a netip.Addr) bool {
 	return slices.ContainsFunc(s.networks, func(x netip.Prefix) bool { return x.Contains(a) })
 }
 
-// owns lists the site's networks and the subnets of its zones.
 func (s *site) owns() []netip.Prefix {
 	out := s.networks
 	for _, z := range s.zones {
@@ -113,7 +111,6 @@ func originate(self *router) []plan.Originate {
 	return out
 }
 
-// neighbor returns the BGP session over one tunnel.
 func (n *network) neighbor(h hop) plan.Neighbor {
 	return plan.Neighbor{
 		Name:          h.peer.protocol,

@@ -37,7 +37,6 @@ func PlainHostKey(text string) string {
 	return words[0] + " " + words[1]
 }
 
-// checkHostKeys checks the keys by which routers know each other.
 func (n *network) checkHostKeys(p *Problems) {
 	taken := map[string][]string{}
 	for _, r := range n.routers {

@@ -141,7 +141,6 @@ func parseEndpoint(router, at, text string, p *Problems) netip.Addr {
 	return a.Unmap()
 }
 
-// parseProbe reads addresses of hosts in the site.
 func (s *site) parseProbe(at string, texts []string, p *Problems) (out []netip.Addr) {
 	for _, text := range texts {
 		a, err := netip.ParseAddr(strings.TrimSpace(text))
@@ -174,7 +173,6 @@ func (r *router) zone() *zone {
 	return nil
 }
 
-// parsePrefixes parses the prefixes in the order given.
 func parsePrefixes(at string, texts []string, p *Problems) []netip.Prefix {
 	var out []netip.Prefix
 	for _, text := range texts {

@@ -30,12 +30,10 @@ func (p Problems) Unwrap() []error {
 	return errs
 }
 
-// add notes a problem, in the words of cause.New.
 func (p *Problems) add(format string, args ...any) {
 	*p = append(*p, cause.New(format, args...))
 }
 
-// err returns the problems as an error, or nil when there are none.
 func (p Problems) err() error {
 	if len(p) == 0 {
 		return nil
@@ -53,7 +51,6 @@ type tie struct {
 	what  []string // what they have in common
 }
 
-// add notes a mistake between two.
 func (t ties) add(a, b, what string) {
 	x, y := cmp.Or(t[a], &tie{names: []string{a}}), cmp.Or(t[b], &tie{names: []string{b}})
 	if x != y {

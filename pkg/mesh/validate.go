@@ -19,7 +19,6 @@ func (m Mesh) Validate() error {
 	return p.err()
 }
 
-// check notes what is wrong with a parsed mesh.
 func check(n *network, p *Problems) {
 	n.checkSettings(p)
 	n.checkSites(p)
@@ -36,7 +35,6 @@ func check(n *network, p *Problems) {
 	n.checkLinks(p)
 }
 
-// checkSettings checks the options that hold for the whole mesh.
 func (n *network) checkSettings(p *Problems) {
 	if len(n.Routers) == 0 {
 		p.add("routers: none is given: list every router of the mesh, not only those of this run")
@@ -61,7 +59,6 @@ func (n *network) checkSettings(p *Problems) {
 	}
 }
 
-// checkRouters checks each present router by itself.
 func (n *network) checkRouters(p *Problems) {
 	for _, name := range slices.Sorted(maps.Keys(n.Routers)) {
 		switch {

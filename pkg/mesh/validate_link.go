@@ -52,7 +52,6 @@ func (n *network) checkEndpoints(p *Problems) {
 	}
 }
 
-// unread reports whether an address of the router could not be read.
 func (r *router) unread() bool {
 	return r.Endpoint != "" && !r.endpoint.IsValid() || len(r.callers) < len(r.Endpoints)
 }
@@ -129,7 +128,6 @@ func (w *within) said() (routers string, names cause.List, endpoints string) {
 	return "routers", names, "their endpoints are"
 }
 
-// addresses are all at which it is called.
 func (r *router) addresses() []netip.Addr {
 	out := slices.Collect(maps.Values(r.callers))
 	order.By(out, netip.Addr.Compare)

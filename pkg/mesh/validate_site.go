@@ -10,7 +10,6 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// checkSites checks each site by itself.
 func (n *network) checkSites(p *Problems) {
 	owner := map[plan.AS][]string{}
 	for _, s := range n.sites {
@@ -189,7 +188,6 @@ func (n *network) checkOverlaps(p *Problems) {
 	}
 }
 
-// contains reports whether x lies within of.
 func contains(of, x netip.Prefix) bool {
 	return x.Bits() >= of.Bits() && of.Contains(x.Addr())
 }

@@ -52,7 +52,6 @@ type Bird struct {
 	Unfit   string // why the installed program is not known to work; empty: it is
 }
 
-// route is the first one that overlaps with a network.
 func (h Have) route(n netip.Prefix) (Route, bool) {
 	i := slices.IndexFunc(h.Routes, func(r Route) bool { return r.Network.Overlaps(n) })
 	if i < 0 {

@@ -19,7 +19,6 @@ func ipv6(w Want, h Have) []finding {
 	}
 }
 
-// ipv6 reports whether a tunnel has an IPv6 address.
 func (w Want) ipv6() bool {
 	return slices.ContainsFunc(w.Plan.Tunnels, func(t plan.Tunnel) bool {
 		return slices.ContainsFunc(t.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

@@ -41,7 +41,6 @@ func never(c cause.Cause) finding { return finding{Cause: c, sure: true} }
 // warn is a finding with which it can.
 func warn(c cause.Cause) finding { return finding{Cause: c, harmless: true} }
 
-// A question is one thing to look for.
 type question struct {
 	name string
 	ask  func(Want, Have) []finding

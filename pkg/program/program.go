@@ -111,7 +111,6 @@ func (c Call) Run(ctx context.Context) (Said, error) {
 // packages are those of programs that have another name.
 var packages = map[string]string{"wg-quick": "wireguard-tools", "nft": "nftables", "systemctl": "systemd"}
 
-// A missing program.
 type missing string
 
 func (m missing) Error() string {

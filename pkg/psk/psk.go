@@ -103,7 +103,6 @@ func (w Want) tunnels(role string) []plan.PresharedKey {
 	return out
 }
 
-// peers returns what is told of a router, as a rule once or not at all.
 func (w Want) peers(name string) []Peer {
 	var out []Peer
 	for _, p := range w.Peers {

@@ -189,7 +189,6 @@ func Records(dir string) []Record {
 	return s.orphans
 }
 
-// paths returns the two files of a tunnel.
 func paths(dir string, number int) (record, key string) {
 	base := filepath.Join(dir, strconv.Itoa(number))
 	return base + ".json", base + ".psk"

@@ -29,12 +29,10 @@ type secret struct {
 // hold returns the secret in b, which the caller gives away.
 func hold(b *[keySize]byte) secret { return secret{func() *[keySize]byte { return b }} }
 
-// Format prints Redacted for every verb and flag.
 func (secret) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, Redacted)
 }
 
-// String returns Redacted.
 func (secret) String() string { return Redacted }
 
 // MarshalText returns Redacted; it serves encoding/json and yaml too.

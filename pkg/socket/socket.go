@@ -140,7 +140,6 @@ func holders[K comparable](inodes map[string]K, out map[K][]Owner) {
 	}
 }
 
-// A held socket.
 type held struct {
 	inode string
 	port  int

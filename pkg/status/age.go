@@ -39,7 +39,6 @@ func Ages(o Observation) []Age {
 	return out
 }
 
-// made is what is known, with the drain.
 func (o *Observation) made() []Made {
 	if !o.Drained.On() {
 		return o.Made
@@ -156,7 +155,6 @@ func futureNotes(r *Request, o *Observation) (notes []string) {
 
 func (m Made) date() string { return m.At.UTC().Format(time.DateOnly) }
 
-// ages adds the times of all that has an age.
 func (m *metrics) ages(o *Observation) {
 	m.metric("wgmesh_made_seconds", "gauge",
 		"When a key, the image, a drain or a change that waits was made, in Unix time.")

@@ -185,7 +185,6 @@ func observeBird(ctx context.Context, socket string) (v birdView) {
 	return v
 }
 
-// bfdOf finds the BFD session of a tunnel.
 func (v birdView) bfdOf(t plan.StatusTunnel) (birdc.BFDSession, bool) {
 	for _, s := range v.bfd {
 		if s.Address == t.Address && s.Interface == t.Name {

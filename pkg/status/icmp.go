@@ -25,7 +25,6 @@ func echoMessage(kind byte, id uint16, seq int, payload, before []byte) []byte {
 	return m
 }
 
-// payloadOf is what an echo's message of this type and identifier carries.
 func payloadOf(message []byte, kind byte, id uint16) (payload []byte, ok bool) {
 	if len(message) < headerICMP || message[0] != kind || binary.BigEndian.Uint16(message[4:]) != id {
 		return nil, false

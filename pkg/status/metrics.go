@@ -31,7 +31,6 @@ type metrics struct {
 	router, name string
 }
 
-// metric begins a family of samples.
 func (m *metrics) metric(name, kind, help string) {
 	m.name = name
 	fmt.Fprintf(&m.b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)

@@ -24,7 +24,6 @@ const (
 	probeRepeat = 3    // a lost packet or two is not a dead tunnel
 )
 
-// header is how many bytes of a ping are not its payload.
 func header(to netip.Addr) int {
 	if to.Is6() {
 		return header6

@@ -57,7 +57,6 @@ func newer(a, b string) bool {
 	return a[i:] > b[i:]
 }
 
-// digits is how many digits a text begins with.
 func digits(text string) (n int) {
 	for n < len(text) && isDigit(text[n]) {
 		n++

@@ -71,7 +71,6 @@ type Target struct {
 	Address netip.Addr
 }
 
-// isTunnel reports whether a device is one of the tunnels.
 func (r *Request) isTunnel(device string) bool {
 	return slices.ContainsFunc(r.Tunnels, func(t plan.StatusTunnel) bool { return t.Name == device })
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/wgmesh/router/pkg/table"
 )
 
-// tableWidth is the widest line of a table, in characters.
 const tableWidth = 80
 
 // Table draws the tunnels in at most 80 columns, one line each, with "!" in

@@ -15,7 +15,6 @@ import (
 // of the same name further down (sysctl.d(5)).
 var bootDirs = [...]string{"etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d", "lib/sysctl.d"}
 
-// A bootFile is a file of parameters that is read at boot, or later.
 type bootFile struct {
 	path string // on the host, without Root
 	sets []assignment

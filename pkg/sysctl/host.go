@@ -25,7 +25,6 @@ type value struct {
 	writable bool
 }
 
-// read reads one parameter of /proc/sys.
 func (h Host) read(k Key) (value, error) {
 	path := h.path("proc/sys/" + string(k))
 	data, err := os.ReadFile(path)

@@ -28,7 +28,6 @@ func Lines(rows [][]string, width int, narrow ...int) []string {
 	return lines
 }
 
-// measure returns the width of each column, in characters.
 func measure(rows [][]string) []int {
 	var widths []int
 	for _, cells := range rows {

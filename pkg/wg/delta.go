@@ -90,7 +90,6 @@ type Removal struct {
 	First bool // before others come up, which want its port
 }
 
-// words says what c changes, for people.
 func (c DeviceChange) words() string {
 	var out []string
 	if c.PrivateKeyFile != "" {

@@ -204,7 +204,6 @@ func (t resolved) says(l LivePeer) (out []netip.Prefix) {
 	return out
 }
 
-// has reports whether one of the peers has that key.
 func has(peers []plan.Peer, key plan.PublicKey) bool {
 	return slices.ContainsFunc(peers, func(p plan.Peer) bool { return p.PublicKey == key })
 }

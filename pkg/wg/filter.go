@@ -38,7 +38,6 @@ func (f filter) words() string {
 	return out
 }
 
-// parseFilter reads the line back.
 func parseFilter(text string) (f filter) {
 	for line := range strings.Lines(text) {
 		words, ok := strings.CutPrefix(line, filterMark)
@@ -124,7 +123,6 @@ func (f filter) chains() []chain {
 	}
 }
 
-// text is the filter's part of the table.
 func (f filter) text() string {
 	if len(f.tunnels) == 0 {
 		return ""

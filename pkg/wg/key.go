@@ -11,7 +11,6 @@ import (
 	"github.com/wgmesh/router/pkg/seal"
 )
 
-// keyLen is the length of every WireGuard key, in bytes.
 const keyLen = 32
 
 // A secret is a private or pre-shared key. It prints as nothing useful, in
@@ -22,10 +21,8 @@ func (secret) String() string               { return seal.Redacted }
 func (secret) GoString() string             { return seal.Redacted }
 func (secret) MarshalText() ([]byte, error) { return []byte(seal.Redacted), nil }
 
-// wipe forgets the key.
 func (s *secret) wipe() { clear(s[:]) }
 
-// public computes the public half of a private key.
 func (s *secret) public() (plan.PublicKey, error) {
 	private, err := ecdh.X25519().NewPrivateKey(s[:])
 	if err != nil {

@@ -41,7 +41,6 @@ func tableText(prefixes []string, f filter) string {
 
 var ways = []string{"iifname", "oifname"}
 
-// clamped reads the prefixes of a file back.
 func clamped(text string) []string {
 	var out []string
 	for line := range strings.SplitSeq(text, "\n") {
@@ -54,7 +53,6 @@ func clamped(text string) []string {
 	return out
 }
 
-// wantsTable reports whether w needs the table.
 func (w Want) wantsTable() bool { return len(w.Tunnels) > 0 && (w.MSSClamp || w.Input == InputMesh) }
 
 // prefixes are those of the interfaces to clamp: a tunnel whose name does not begin with that

@@ -122,7 +122,6 @@ func (s *Have) readKeys(r Reader, w Want) error {
 	return errors.Join(errs...)
 }
 
-// hasAddress tells that w wants address a on interface name.
 func (w Want) hasAddress(name string, a netip.Prefix) bool {
 	return slices.ContainsFunc(w.Tunnels, func(t plan.Tunnel) bool {
 		return t.Name == name && slices.Contains(t.Addresses, a)

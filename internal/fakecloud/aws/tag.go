@@ -11,7 +11,6 @@ var tagValue = regexp.MustCompile(`^[\w +=.:/@-]{1,256}$`) // what a tag may hol
 
 const head = ` xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-tags</requestId>`
 
-// describeTags answers with one tag of the instance that asks.
 func (c *Cloud) describeTags(w http.ResponseWriter, r *http.Request, of Machine) {
 	if r.Form.Get("Filter.1.Name")+" "+r.Form.Get("Filter.1.Value.1")+" "+
 		r.Form.Get("Filter.2.Name") != "resource-id "+of.Instance+" key" {

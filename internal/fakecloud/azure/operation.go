@@ -6,7 +6,6 @@ import (
 	"github.com/wgmesh/router/internal/fakecloud"
 )
 
-// begin begins an operation.
 func (c *Cloud) begin(w http.ResponseWriter, what string, undo func()) {
 	c.ETag++
 	c.Writes = append(c.Writes, what)

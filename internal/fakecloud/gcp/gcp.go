@@ -172,7 +172,6 @@ func (c *Cloud) resource(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read answers with the instance.
 func (c *Cloud) read(w http.ResponseWriter) {
 	body := maps.Clone(c.VM)
 	body["fingerprint"] = c.print()

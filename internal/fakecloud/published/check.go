@@ -79,7 +79,6 @@ func decode(raw []byte) (v any, err error) {
 	return v, err
 }
 
-// A checker collects what is wrong.
 type checker struct {
 	api    *Description
 	method string // whose request it is; "" for an answer
@@ -219,7 +218,6 @@ func (c *checker) text(at string, s *Schema, v string) {
 	}
 }
 
-// fits reports whether a text is of the schema's format.
 func fits(s *Schema, v string) bool {
 	var err error
 	switch s.Format {

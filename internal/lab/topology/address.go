@@ -45,7 +45,6 @@ func (a allocator) next(subnet netip.Prefix, from int, owner string) (netip.Addr
 	return netip.Addr{}, fmt.Errorf("%s: subnet %s has no free address", owner, subnet)
 }
 
-// broadcast reports whether addr is the last one of an IPv4 subnet.
 func broadcast(subnet netip.Prefix, addr netip.Addr) bool {
 	return addr.Is4() && subnet.Bits() < 31 && !subnet.Contains(addr.Next())
 }

@@ -47,7 +47,6 @@ func (t Topology) DHCPConfig(site Site) string {
 	return s.String()
 }
 
-// mask is the netmask of an IPv4 network.
 func mask(p netip.Prefix) netip.Addr {
 	m := ^uint32(0) << (32 - p.Bits())
 	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)})

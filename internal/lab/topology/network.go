@@ -22,7 +22,6 @@ func six(p netip.Prefix) string {
 	return ""
 }
 
-// everything is the default route of the family.
 func everything(a netip.Addr) string {
 	if a.Is6() {
 		return "::/0"

@@ -169,7 +169,6 @@ func (t *Topology) address() error {
 	return errors.Join(append(bad, t.second(a))...)
 }
 
-// endpoints says which hosts are behind a NAT.
 func (t *Topology) endpoints() error {
 	var bad []error
 	for i := range t.Hosts {
@@ -190,7 +189,6 @@ func (t *Topology) endpoints() error {
 	return errors.Join(bad...)
 }
 
-// first gives addresses to every host's first NIC.
 func (t *Topology) first(a allocator) error {
 	var bad []error
 	for i := range t.Hosts {
@@ -210,7 +208,6 @@ func (t *Topology) first(a allocator) error {
 	return errors.Join(bad...)
 }
 
-// join gives a host its address in a subnet of its zone.
 func (h *Host) join(a allocator, s Site, subnet netip.Prefix, gateway netip.Addr) error {
 	if h.Profile.LANGateway {
 		h.Addresses = []netip.Prefix{netip.PrefixFrom(gateway, subnet.Bits())}
@@ -233,7 +230,6 @@ func (h *Host) join(a allocator, s Site, subnet netip.Prefix, gateway netip.Addr
 	return nil
 }
 
-// second gives addresses to the hosts' second NICs.
 func (t *Topology) second(a allocator) error {
 	var bad []error
 	for i := range t.Hosts {

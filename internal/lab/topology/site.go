@@ -80,7 +80,6 @@ func prefixes(texts []string) (out []netip.Prefix) {
 	return out
 }
 
-// firsts keeps the first network of each family.
 func firsts(all []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range all {
@@ -108,7 +107,6 @@ func gatewaysOf(subnets []netip.Prefix, wanted []string) []netip.Addr {
 	return out
 }
 
-// endpoint is a router's address on the internet, if it has one.
 func endpoint(r mesh.Router) netip.Addr {
 	a, _ := netip.ParseAddr(strings.Trim(strings.TrimSpace(r.Endpoint), "[]"))
 	return a.Unmap()

@@ -172,7 +172,6 @@ func metadata(endpoint string, allow func(host string) error) *imds.Client {
 	})
 }
 
-// mostMetadata bounds an answer of the metadata service.
 const mostMetadata = 4096
 
 func get(ctx context.Context, m *imds.Client, path string) (string, error) {

@@ -134,7 +134,6 @@ func (r *Routes) ask(ctx context.Context, c route.Change, dry bool) error {
 
 func at(r route.Route) string { return r.Table + ": " + r.Prefix.String() }
 
-// destination is the prefix in the field of its family.
 func destination(r route.Route) (v4, v6 *string) {
 	if r.Prefix.Addr().Is4() {
 		return aws.String(r.Prefix.String()), nil

@@ -18,7 +18,6 @@ type problem struct {
 	Message string `json:"message"`
 }
 
-// explain reads an error of the resource manager.
 func explain(do string, a cloud.Answer) *cloud.Error {
 	var body struct {
 		Error problem `json:"error"`
@@ -74,7 +73,6 @@ func (p problem) explain(do string) *cloud.Error {
 // that asks it has to have more time than that.
 const MetadataUpdate = 70 * time.Second
 
-// explainMetadata reads an error of the metadata service.
 func explainMetadata(do string, a cloud.Answer) *cloud.Error {
 	var body struct {
 		Error       string `json:"error"`

@@ -99,7 +99,6 @@ func (r *Routes) Write(ctx context.Context, w route.Want, c route.Change) (chang
 	return changed, err
 }
 
-// send makes one call and waits for its operation.
 func (r *Routes) send(ctx context.Context, at route.Route, name string, q cloud.Request) (changed bool, err error) {
 	q.Do = at.Table + ": " + at.Prefix.String() + ": " + q.Do + " " + name
 	q.URL = r.url(at.Table + "/routes/" + name)
@@ -125,7 +124,6 @@ func (r *Routes) url(id string) string { return r.rest.Base + id + "?api-version
 
 func at(r route.Route) string { return r.Table + ": " + r.Prefix.String() }
 
-// gone reports whether an error means that the route is not there.
 func gone(err error) bool {
 	var e *cloud.Error
 	return errors.As(err, &e) && (e.Code == "NotFound" || e.Code == "ResourceNotFound" || e.Code == "HTTP 404")
@@ -151,7 +149,6 @@ type parsedRoute struct {
 	about routeProperties
 }
 
-// routeProperties are what matters of a route.
 type routeProperties struct {
 	Prefix  string `json:"addressPrefix"`
 	Type    string `json:"nextHopType"`

@@ -56,7 +56,6 @@ func sameFamily(w route.Want) error {
 	return nil
 }
 
-// checkTable refuses what is not a route table's id.
 func checkTable(id string) error {
 	parts := strings.Split(strings.ToLower(id), "/")
 	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
@@ -69,7 +68,6 @@ func checkTable(id string) error {
 	return nil
 }
 
-// listed is a route as its table shows it.
 type listed struct {
 	Name  string          `json:"name"`
 	About routeProperties `json:"properties"`
@@ -123,7 +121,6 @@ func parseRoute(do string, a cloud.Answer) (p parsedRoute, err error) {
 	return p, err
 }
 
-// with is the body that makes the route what it shall be.
 func (p parsedRoute) with(want route.Route) ([]byte, error) {
 	return p.set(map[string]any{
 		"addressPrefix": want.Prefix.String(), "nextHopType": "VirtualAppliance", "nextHopIpAddress": want.Via,

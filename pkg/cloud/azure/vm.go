@@ -107,7 +107,6 @@ func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool,
 	return changed, err
 }
 
-// settled reads the interface until no operation is changing it.
 func (v *VM) settled(ctx context.Context, id string) (n nic, err error) {
 	err = v.rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		n, err = v.read(ctx, id)

@@ -42,7 +42,6 @@ func (v view) with(forwarding bool) ([]byte, error) {
 	return json.Marshal(whole)
 }
 
-// newRequestID makes a random UUID.
 func newRequestID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -9,7 +9,6 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// explain reads an error of the API.
 func explain(do string, a cloud.Answer) *cloud.Error {
 	var body struct {
 		Error struct {

@@ -109,7 +109,6 @@ func named(err error, id string) error {
 	return err
 }
 
-// wait waits for an operation of the zone.
 func (i *Instance) wait(ctx context.Context, do string, a cloud.Answer) error {
 	return wait(ctx, i.rest, i.zoneURL(), do, a)
 }

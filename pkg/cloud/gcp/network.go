@@ -55,7 +55,6 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 	return have, nil
 }
 
-// listed is a route as the API shows it.
 type listed struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
@@ -77,7 +76,6 @@ type listed struct {
 	} `json:"warnings"`
 }
 
-// list reads all routes of a project, page by page.
 func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
 	do := project + ": list the routes"
 	var out []listed
@@ -125,7 +123,6 @@ func (l listed) route(w route.Want, table string, prefix netip.Prefix) route.Rou
 	return out
 }
 
-// trouble is what Google warns of.
 func (l listed) trouble() string {
 	if len(l.Warnings) > 0 {
 		return cloud.Line(l.Warnings[0].Code + ": " + l.Warnings[0].Message)

@@ -133,7 +133,6 @@ func (r *Routes) remove(ctx context.Context, old route.Route) (changed bool, err
 	return changed, err
 }
 
-// do makes one call and waits for its operation.
 func (r *Routes) do(ctx context.Context, do, project, method, path string, body []byte) (changed bool, err error) {
 	id := newRequestID() // the same one when the request is sent again
 	a, err := r.router.rest.Send(ctx, cloud.Request{
@@ -155,7 +154,6 @@ func squeeze(code string) string { return strings.ReplaceAll(strings.ToLower(cod
 // names are what names of a mesh's routes begin with.
 func names(mesh string) string { return "wgmesh-" + mesh + "-" }
 
-// description is the mark.
 func description(mesh string) string { return route.Mark + " " + mesh }
 
 // network takes the name of a network apart: its project and its path.

@@ -13,7 +13,6 @@ import (
 // an instance as a next hop only in the project of the route; there it is the address
 // that the router has in the network.
 
-// An end is a network interface of the router.
 type end struct {
 	Network  string `json:"network"`
 	Address  string `json:"networkIP"`
@@ -47,7 +46,6 @@ func (r *Routes) readEnds(ctx context.Context) error {
 	return cloud.Answer{Body: v.whole["networkInterfaces"]}.Decode(r.router.Instance()+": networkInterfaces", &r.ends)
 }
 
-// owns reports whether a route goes to an address of the router.
 func (r *Routes) owns(l listed) bool {
 	a, err := netip.ParseAddr(l.Address)
 	if err != nil || l.Instance != "" {

@@ -93,7 +93,6 @@ func (s slot) diff(w Want, have []Route) ([]Change, error) {
 	return delta, nil
 }
 
-// route is the route that is wanted there.
 func (w Want) route(s slot) *Route {
 	return &Route{Table: s.table, Prefix: s.prefix, Via: w.Via, Priority: w.Priority}
 }

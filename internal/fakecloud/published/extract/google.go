@@ -19,7 +19,6 @@ var googleMethods = []string{
 	"routes.insert", "routes.delete", "routes.get", "routes.list",
 }
 
-// google takes the methods from the discovery document of compute/v1.
 func google(m module) (*published.Description, error) {
 	raw, err := os.ReadFile(filepath.Join(m.dir, "compute/v1/compute-api.json"))
 	if err != nil {
