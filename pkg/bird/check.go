@@ -22,8 +22,7 @@ var ErrNoBird = errors.New("bird is not installed; install the package bird2")
 // a running daemon.
 func Check(ctx context.Context, text []byte) error {
 	said, err := birdProgram(ctx, string(text), "-p", "-c", "/dev/stdin")
-	var refused *program.Failure
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*program.Failure](err); ok {
 		// It stops at an error. After 2.0.12 a warning for each function is before that,
 		// since 2.0.12 knows no "-> bool".
 		lines := strings.Split(strings.TrimSpace(said.Err), "\n")

@@ -137,8 +137,7 @@ func (a Answer) Decode(do string, out any) error {
 
 // unquote takes the address, which Do names, from an error of net/http.
 func unquote(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("%s: %w", hostOf(e.URL), e.Err)
 	}
 	return err

@@ -172,8 +172,7 @@ func (e *echo) send(conn net.PacketConn, seq int) error {
 // bare strips the net package's wrapping down to the errno, since the problem's text
 // already has the addresses.
 func bare(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
 	return err

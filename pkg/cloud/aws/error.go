@@ -22,8 +22,7 @@ func wrap(do string, err error) error {
 
 // code is the provider's code of an error, "" for any other error.
 func code(err error) string {
-	var e *cloud.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
 		return e.Code
 	}
 	return ""

@@ -84,8 +84,7 @@ func (r *Routes) Rehearse(ctx context.Context, _ route.Want, c route.Change) err
 // without a route.
 func (r *Routes) Write(ctx context.Context, _ route.Want, c route.Change) (changed bool, err error) {
 	err = r.ask(ctx, c, false)
-	var e *cloud.Error
-	if errors.As(err, &e) && moved(c, e) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && moved(c, e) {
 		e.Kind = cloud.Race
 	}
 	return err == nil || cloud.Unsure(err), err

@@ -131,8 +131,7 @@ func gone(err error) bool {
 
 // race makes an error one that says that somebody else wrote.
 func race(err error) error {
-	var e *cloud.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*cloud.Error](err); ok {
 		e.Kind = cloud.Race
 	}
 	return err

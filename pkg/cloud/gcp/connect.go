@@ -102,8 +102,7 @@ func usual(ctx context.Context, source oauth2.TokenSource) (string, error) {
 		Do: "Google credentials", Err: err,
 		Hint: "log in again with gcloud auth application-default login, or look at GOOGLE_APPLICATION_CREDENTIALS",
 	}
-	var answer *oauth2.RetrieveError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		e.Err, e.Code, e.Message = nil, answer.ErrorCode, answer.ErrorDescription
 	}
 	return "", e

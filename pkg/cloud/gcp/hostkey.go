@@ -36,8 +36,7 @@ func (h *HostKey) Place() string { return "guest attribute wgmesh/mesh_host_key 
 // Read returns what is published.
 func (h *HostKey) Read(ctx context.Context) (string, error) {
 	a, err := h.metadata.get(ctx, "read the "+h.Place(), guestAttribute)
-	var e *cloud.Error
-	if errors.As(err, &e) && e.Code == "HTTP 404" {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Code == "HTTP 404" {
 		return "", nil
 	}
 	return string(a.Body), permitted(err)
@@ -55,8 +54,7 @@ func (h *HostKey) Write(ctx context.Context, line string) error {
 
 // permitted says what to do where a machine may have no guest attributes.
 func permitted(err error) error {
-	var e *cloud.Error
-	if errors.As(err, &e) && e.Code == "HTTP 403" {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Code == "HTTP 403" {
 		e.Hint = "set enable-guest-attributes=TRUE in the metadata of the instance or of the project; " +
 			"the organization's policy compute.disableGuestAttributesAccess may forbid it"
 	}

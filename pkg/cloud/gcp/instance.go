@@ -102,8 +102,7 @@ func (i *Instance) Set(ctx context.Context, _ string, forwarding bool) (changed 
 
 // named gives an error the id of our request where the provider gave none.
 func named(err error, id string) error {
-	var e *cloud.Error
-	if errors.As(err, &e) && e.RequestID == "" {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.RequestID == "" {
 		e.RequestID = id
 	}
 	return err

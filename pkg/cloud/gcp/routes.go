@@ -111,8 +111,7 @@ func (r *Routes) insert(ctx context.Context, w route.Want, n route.Route) (chang
 	}
 	do := n.Table + ": " + n.Prefix.String() + ": make the route"
 	changed, err = r.do(ctx, do, project, http.MethodPost, "/routes", body)
-	var e *cloud.Error
-	if errors.As(err, &e) && strings.Contains(squeeze(e.Code), "alreadyexists") {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && strings.Contains(squeeze(e.Code), "alreadyexists") {
 		e.Kind = cloud.Race
 	}
 	return changed, err
@@ -126,8 +125,7 @@ func (r *Routes) remove(ctx context.Context, old route.Route) (changed bool, err
 	}
 	do := old.Table + ": " + old.Prefix.String() + ": delete the route " + old.Name
 	changed, err = r.do(ctx, do, project, http.MethodDelete, "/routes/"+old.Name, nil)
-	var e *cloud.Error
-	if errors.As(err, &e) && strings.Contains(squeeze(e.Code), "notfound") {
+	if e, ok := errors.AsType[*cloud.Error](err); ok && strings.Contains(squeeze(e.Code), "notfound") {
 		err = nil
 	}
 	return changed, err

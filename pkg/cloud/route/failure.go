@@ -34,8 +34,7 @@ func (f failure) Error() string {
 func (f failure) why() [4]string {
 	s := f.slots[0]
 	code, message, hint := "", f.error.Error(), ""
-	var e *cloud.Error
-	if errors.As(f.error, &e) {
+	if e, ok := errors.AsType[*cloud.Error](f.error); ok {
 		code, message, hint = e.Code, e.Message, e.Hint
 	}
 	return [4]string{s.table, code, strings.ReplaceAll(message, s.prefix.String(), ""), hint}
