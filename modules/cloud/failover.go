@@ -134,14 +134,13 @@ func (s *siteTables) connect(ctx context.Context) (route.Tables, error) {
 	if s.tables != nil {
 		return s.tables, nil
 	}
-	tables, err := aws.ConnectRoutes(ctx, aws.RouteOptions{
+	tables, err := aws.ConnectRoutes(ctx, aws.RouteOptions{Way: cloud.Way{
 		API: s.config.APIEndpoint, Metadata: s.config.MetadataEndpoint, Pace: pace(),
-	})
-	if err != nil {
-		return nil, err
+	}})
+	if err == nil {
+		s.tables = tables
 	}
-	s.tables = tables
-	return tables, nil
+	return tables, err
 }
 
 func (s *siteTables) want(tables ...string) route.Want {

@@ -35,11 +35,9 @@ Exit status: 0 done, or there is no cloud; 75 try again; 78 something has to be 
 
 // A publisher is what a test has another one of.
 type publisher struct {
-	dmi           fs.FS
-	api, metadata string
-	pace          cloud.Pace
-	allow         func(host string) error // which hosts may be called; nil: all
-	limit         time.Duration
+	dmi fs.FS
+	cloud.Way
+	limit time.Duration
 }
 
 // publishLimit has room for a metadata service that is updated just then, and 50 s for the rest.
@@ -47,8 +45,7 @@ const publishLimit = azure.MetadataUpdate + 50*time.Second
 
 func publishCommand(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return publisher{
-		dmi: os.DirFS("/sys/class/dmi/id"), pace: cloud.DefaultPace(),
-		limit: publishLimit,
+		dmi: os.DirFS("/sys/class/dmi/id"), Way: cloud.Way{Pace: cloud.DefaultPace()}, limit: publishLimit,
 	}.command(ctx, args, stdout, stderr)
 }
 
@@ -124,11 +121,11 @@ func (p publisher) publish(ctx context.Context, path, name string, replace bool)
 func (p publisher) place(ctx context.Context, name string) (hostkey.Place, error) {
 	switch name {
 	case cloud.AWS:
-		return aws.ConnectHostKey(ctx, aws.Options{API: p.api, Metadata: p.metadata, Pace: p.pace, Allow: p.allow})
+		return aws.ConnectHostKey(ctx, p.Way)
 	case cloud.Azure:
-		return azure.ConnectHostKey(ctx, azure.Options{API: p.api, Metadata: p.metadata, Pace: p.pace, Allow: p.allow})
+		return azure.ConnectHostKey(ctx, p.Way)
 	case cloud.GCP:
-		return gcp.ConnectHostKey(ctx, gcp.Options{API: p.api, Metadata: p.metadata, Pace: p.pace, Allow: p.allow})
+		return gcp.ConnectHostKey(ctx, p.Way)
 	}
 	return nil, nil
 }

@@ -66,9 +66,11 @@ func (m machine) line(t *testing.T, id string) string {
 func publish(t *testing.T, at place, args ...string) (status int, said string) {
 	t.Helper()
 	p := publisher{
-		dmi: fstest.MapFS{}, allow: fakecloud.Loopback,
-		pace:  cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond},
-		limit: 10 * time.Second, api: at.api, metadata: at.metadata,
+		dmi: fstest.MapFS{}, limit: 10 * time.Second,
+		Way: cloud.Way{
+			API: at.api, Metadata: at.metadata, Allow: fakecloud.Loopback,
+			Pace: cloud.Pace{First: time.Millisecond, Most: 10 * time.Millisecond},
+		},
 	}
 	var out, errOut bytes.Buffer
 	status = p.command(t.Context(), args, &out, &errOut)
@@ -261,9 +263,11 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := publisher{
-				dmi: fstest.MapFS{}, allow: fakecloud.Loopback,
-				metadata: "http://127.0.0.1:1",
-				pace:     cloud.Pace{First: time.Millisecond, Most: time.Millisecond}, limit: time.Second,
+				dmi: fstest.MapFS{}, limit: time.Second,
+				Way: cloud.Way{
+					Metadata: "http://127.0.0.1:1", Allow: fakecloud.Loopback,
+					Pace: cloud.Pace{First: time.Millisecond, Most: time.Millisecond},
+				},
 			}
 			var out, errOut bytes.Buffer
 			assert.Equal(t, tt.status, p.command(t.Context(), tt.args, &out, &errOut))
@@ -308,9 +312,12 @@ func callEverybody(t *testing.T) (said, direct []string) {
 		}
 	}
 	all := func(said *[]string, api, aMeta, zMeta, gMeta string) {
-		observe(said)(aws.Connect(t.Context(), aws.Options{API: api, Metadata: aMeta, Pace: quick, Allow: allow}))
-		observe(said)(azure.Connect(t.Context(), azure.Options{API: api, Metadata: zMeta, Pace: quick, Allow: allow}))
-		observe(said)(gcp.Connect(t.Context(), gcp.Options{API: api, Metadata: gMeta, Pace: quick, Allow: allow}))
+		way := func(metadata string) cloud.Way {
+			return cloud.Way{API: api, Metadata: metadata, Pace: quick, Allow: allow}
+		}
+		observe(said)(aws.Connect(t.Context(), aws.Options{Way: way(aMeta)}))
+		observe(said)(azure.Connect(t.Context(), azure.Options{Way: way(zMeta)}))
+		observe(said)(gcp.Connect(t.Context(), gcp.Options{Way: way(gMeta)}))
 	}
 	a, z, g := fakeaws.Start(t), fakeazure.Start(t), fakegcp.Start(t)
 	none := httptest.NewServer(http.NotFoundHandler())

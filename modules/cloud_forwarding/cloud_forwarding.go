@@ -156,24 +156,18 @@ func (p Planner) which(o Options) (string, error) {
 }
 
 func (p Planner) connect(ctx context.Context, name string, o Options) (instance, error) {
+	way := cloud.Way{API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow}
 	switch name {
 	case cloud.AWS:
 		return aws.Connect(ctx, aws.Options{
-			InstanceID: o.InstanceID, Region: o.Region, Interfaces: o.Interfaces,
-			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
+			InstanceID: o.InstanceID, Region: o.Region, Interfaces: o.Interfaces, Way: way,
 		})
 	case cloud.Azure:
-		return azure.Connect(ctx, azure.Options{
-			ResourceID: o.ResourceID, Interfaces: o.Interfaces,
-			API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
-		})
+		return azure.Connect(ctx, azure.Options{ResourceID: o.ResourceID, Interfaces: o.Interfaces, Way: way})
 	}
 	if !slices.Equal(o.Interfaces, []string{"all"}) {
 		return nil, errors.New(
 			"interfaces: on GCP forwarding is a property of the whole instance; leave interfaces out")
 	}
-	return gcp.Connect(ctx, gcp.Options{
-		Project: o.Project, Zone: o.Zone, Name: o.Name,
-		API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
-	})
+	return gcp.Connect(ctx, gcp.Options{Project: o.Project, Zone: o.Zone, Name: o.Name, Way: way})
 }

@@ -122,19 +122,12 @@ func (p Planner) which(o Options) (name string, err error) {
 }
 
 func (p Planner) connect(ctx context.Context, name string, o Options) (route.Tables, error) {
+	way := cloud.Way{API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow}
 	switch name {
 	case cloud.AWS:
-		return aws.ConnectRoutes(ctx, aws.RouteOptions{
-			Via: o.Via, Region: o.Region, API: o.APIEndpoint,
-			Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
-		})
+		return aws.ConnectRoutes(ctx, aws.RouteOptions{Via: o.Via, Region: o.Region, Way: way})
 	case cloud.Azure:
-		return azure.ConnectRoutes(ctx, azure.RouteOptions{
-			Via: o.Via, API: o.APIEndpoint, Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
-		})
+		return azure.ConnectRoutes(ctx, azure.RouteOptions{Via: o.Via, Way: way})
 	}
-	return gcp.ConnectRoutes(ctx, gcp.RouteOptions{
-		Via: o.Via, Project: o.Project, API: o.APIEndpoint,
-		Metadata: o.MetadataEndpoint, Pace: p.Pace, Allow: p.Allow,
-	})
+	return gcp.ConnectRoutes(ctx, gcp.RouteOptions{Via: o.Via, Project: o.Project, Way: way})
 }

@@ -20,6 +20,14 @@ var metadataAddresses = []netip.Addr{
 	netip.MustParseAddr("168.63.129.16"), // Azure
 }
 
+// A Way is how a cloud is reached. Tests take another one.
+type Way struct {
+	API      string // in place of the cloud's own endpoint
+	Metadata string // in place of the metadata service's own address
+	Pace     Pace
+	Allow    func(host string) error // as in Client
+}
+
 // Client makes the client for a cloud's APIs and metadata service. APIs are
 // reached through the proxies of the environment; the metadata service, at its
 // well-known addresses or at the URL of the option, never is. Where allow is not nil, it

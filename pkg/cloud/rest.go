@@ -127,6 +127,15 @@ func (a Answer) Wait() time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
+// Get reads a resource into out.
+func (r *REST) Get(ctx context.Context, do, url string, out any) error {
+	a, err := r.Send(ctx, Request{Do: do, Method: http.MethodGet, URL: url})
+	if err != nil {
+		return err
+	}
+	return a.Decode(do, out)
+}
+
 // Decode reads the answer into out.
 func (a Answer) Decode(do string, out any) error {
 	if err := json.Unmarshal(a.Body, out); err != nil {

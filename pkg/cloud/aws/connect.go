@@ -36,10 +36,7 @@ type Options struct {
 	InstanceID string // "" for this machine, with the role of its instance profile
 	Region     string // with InstanceID; "" for what the environment or profile says
 	Interfaces []string
-	API        string // in place of the region's endpoint
-	Metadata   string // in place of http://169.254.169.254
-	Pace       cloud.Pace
-	Allow      func(host string) error // as in cloud.Client
+	cloud.Way
 }
 
 // An Instance is one EC2 instance. It has the two calls that are made, and not
@@ -60,9 +57,9 @@ type Instance struct {
 // service, and the credentials: those of this machine's role, or for an instance
 // that was named what the environment has for AWS's own tools.
 func Connect(ctx context.Context, o Options) (*Instance, error) {
-	w := way{region: o.Region, api: o.API, metadata: o.Metadata, allow: o.Allow}
+	w := way{Way: o.Way, region: o.Region}
 	if o.InstanceID == "" {
-		m := metadata(o.Metadata, o.Allow)
+		m := metadata(o.Way)
 		var err error
 		if o.InstanceID, err = get(ctx, m, "instance-id"); err != nil {
 			return nil, err
@@ -83,9 +80,9 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 
 // A way is how to reach EC2: where, and as whom.
 type way struct {
-	region, api, metadata string
-	allow                 func(host string) error
-	role                  aws.CredentialsProvider // nil for what AWS's own tools take
+	cloud.Way
+	region string
+	role   aws.CredentialsProvider // nil for what AWS's own tools take
 }
 
 // own is the way of this machine: its region, and the role of its instance
@@ -112,7 +109,7 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 	client := awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = connects }).
 		WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answers }).
-		WithTransportOptions(cloud.Tune(w.metadata, w.allow))
+		WithTransportOptions(cloud.Tune(w.Metadata, w.Allow))
 	set := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // package cloud waits
@@ -120,8 +117,8 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 	}
 	if w.role != nil {
 		set = append(set, config.WithCredentialsProvider(w.role))
-	} else if w.metadata != "" {
-		set = append(set, config.WithEC2IMDSEndpoint(w.metadata))
+	} else if w.Metadata != "" {
+		set = append(set, config.WithEC2IMDSEndpoint(w.Metadata))
 	}
 	if w.region != "" {
 		set = append(set, config.WithRegion(w.region))
@@ -135,8 +132,8 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 	}
 	api = ec2.NewFromConfig(cfg, func(e *ec2.Options) {
 		e.HTTPClient = atOnce{e.HTTPClient}
-		if w.api != "" {
-			e.BaseEndpoint = aws.String(w.api)
+		if w.API != "" {
+			e.BaseEndpoint = aws.String(w.API)
 		}
 	})
 	renew = func() {}
@@ -166,9 +163,9 @@ func (c atOnce) Do(r *http.Request) (*http.Response, error) {
 
 // metadata asks for a token first, always: version 1 can be reached through an
 // open proxy or a server that fetches what it is told to.
-func metadata(endpoint string, allow func(host string) error) *imds.Client {
+func metadata(w cloud.Way) *imds.Client {
 	return imds.New(imds.Options{
-		HTTPClient: cloud.Client(endpoint, allow), Endpoint: endpoint, EnableFallback: aws.FalseTernary,
+		HTTPClient: cloud.Client(w.Metadata, w.Allow), Endpoint: w.Metadata, EnableFallback: aws.FalseTernary,
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wgmesh/router/internal/fakecloud/fuzz"
+	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/aws"
 	"github.com/wgmesh/router/pkg/cloud/route"
 )
@@ -80,8 +81,8 @@ func FuzzDescribe(f *testing.F) {
 	f.Add(``, true)
 	a := serve(f)
 	i, err := aws.Connect(f.Context(), aws.Options{
-		InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"}, API: a.url, Metadata: a.url,
-		Pace: fuzz.Quick,
+		InstanceID: "i-1", Region: "eu-west-1", Interfaces: []string{"all"},
+		Way: cloud.Way{API: a.url, Metadata: a.url, Pace: fuzz.Quick},
 	})
 	assert.NoError(f, err)
 	a.run(f, func(ctx context.Context, t *testing.T, answer string) {
@@ -106,7 +107,7 @@ func FuzzMetadata(f *testing.F) {
 	a := serve(f)
 	f.Fuzz(func(t *testing.T, answer string) {
 		a.Body = []byte(answer)
-		i, err := aws.Connect(t.Context(), aws.Options{API: a.url, Metadata: a.url, Pace: fuzz.Quick})
+		i, err := aws.Connect(t.Context(), aws.Options{Way: cloud.Way{API: a.url, Metadata: a.url, Pace: fuzz.Quick}})
 		if !fuzz.Failed(t, err) {
 			assert.Equal(t, strings.TrimSpace(answer)+" in "+strings.TrimSpace(answer), i.Instance())
 		}
@@ -140,7 +141,7 @@ func FuzzRouteTables(f *testing.F) {
 	f.Add(`<html>proxy</html>`, true)
 	a := serve(f)
 	tables, err := aws.ConnectRoutes(f.Context(), aws.RouteOptions{
-		Via: "eni-1", Region: "eu-west-1", API: a.url, Metadata: a.url, Pace: fuzz.Quick,
+		Via: "eni-1", Region: "eu-west-1", Way: cloud.Way{API: a.url, Metadata: a.url, Pace: fuzz.Quick},
 	})
 	assert.NoError(f, err)
 	want := route.Want{

@@ -24,13 +24,13 @@ type HostKey struct {
 }
 
 // ConnectHostKey finds this machine and its role.
-func ConnectHostKey(ctx context.Context, o Options) (*HostKey, error) {
-	m := metadata(o.Metadata, o.Allow)
+func ConnectHostKey(ctx context.Context, o cloud.Way) (*HostKey, error) {
+	m := metadata(o)
 	id, err := get(ctx, m, "instance-id")
 	if err != nil {
 		return nil, err
 	}
-	w := way{api: o.API, metadata: o.Metadata, allow: o.Allow}
+	w := way{Way: o}
 	if err := w.own(ctx, m); err != nil {
 		return nil, err
 	}

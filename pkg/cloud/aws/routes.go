@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -14,12 +15,9 @@ import (
 
 // RouteOptions say for which router, and how to reach AWS.
 type RouteOptions struct {
-	Via      string // a network interface; "" for this machine's first one, with the role of its instance profile
-	Region   string // with Via; "" for what the environment or profile says
-	API      string // in place of the region's endpoint
-	Metadata string // in place of http://169.254.169.254
-	Pace     cloud.Pace
-	Allow    func(host string) error // as in cloud.Client
+	Via    string // a network interface; "" for this machine's first one, with the role of its instance profile
+	Region string // with Via; "" for what the environment or profile says
+	cloud.Way
 }
 
 // Routes are the route tables of one region. Like an Instance it has calls, and
@@ -42,9 +40,9 @@ type Routes struct {
 // was named, what the environment has for AWS's own tools. What it returns can be
 // used by several goroutines at once.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	w := way{region: o.Region, api: o.API, metadata: o.Metadata, allow: o.Allow}
+	w := way{Way: o.Way, region: o.Region}
 	if o.Via == "" {
-		m := metadata(o.Metadata, o.Allow)
+		m := metadata(o.Way)
 		mac, err := get(ctx, m, "mac")
 		if err != nil {
 			return nil, err
@@ -104,29 +102,27 @@ func moved(c route.Change, e *cloud.Error) bool {
 }
 
 func (r *Routes) ask(ctx context.Context, c route.Change, dry bool) error {
+	to := cmp.Or(c.New, c.Old)
+	v4, v6 := destination(*to)
 	return r.pace.Try(ctx, r.renew, func(ctx context.Context) error {
 		switch {
 		case c.New == nil:
-			v4, v6 := destination(*c.Old)
 			_, err := r.remove(ctx, &ec2.DeleteRouteInput{
-				RouteTableId: &c.Old.Table, DestinationCidrBlock: v4,
-				DestinationIpv6CidrBlock: v6, DryRun: &dry,
+				RouteTableId: &to.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6, DryRun: &dry,
 			})
-			return wrap(at(*c.Old)+": ec2:DeleteRoute", err)
+			return wrap(at(*to)+": ec2:DeleteRoute", err)
 		case c.Old == nil:
-			v4, v6 := destination(*c.New)
 			_, err := r.create(ctx, &ec2.CreateRouteInput{
-				RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
-				DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
+				RouteTableId: &to.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6,
+				NetworkInterfaceId: &to.Via, DryRun: &dry,
 			})
-			return wrap(at(*c.New)+": ec2:CreateRoute", err)
+			return wrap(at(*to)+": ec2:CreateRoute", err)
 		default:
-			v4, v6 := destination(*c.New)
 			_, err := r.replace(ctx, &ec2.ReplaceRouteInput{
-				RouteTableId: &c.New.Table, DestinationCidrBlock: v4,
-				DestinationIpv6CidrBlock: v6, NetworkInterfaceId: &c.New.Via, DryRun: &dry,
+				RouteTableId: &to.Table, DestinationCidrBlock: v4, DestinationIpv6CidrBlock: v6,
+				NetworkInterfaceId: &to.Via, DryRun: &dry,
 			})
-			return wrap(at(*c.New)+": ec2:ReplaceRoute", err)
+			return wrap(at(*to)+": ec2:ReplaceRoute", err)
 		}
 	})
 }

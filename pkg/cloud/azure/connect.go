@@ -28,10 +28,7 @@ import (
 type Options struct {
 	ResourceID string // "" for this machine, with its managed identity
 	Interfaces []string
-	API        string // in place of the resource manager of the VM's cloud
-	Metadata   string // in place of http://169.254.169.254
-	Pace       cloud.Pace
-	Allow      func(host string) error // as in cloud.Client
+	cloud.Way
 }
 
 // A VM is one virtual machine.
@@ -57,7 +54,7 @@ func Connect(ctx context.Context, o Options) (*VM, error) {
 	v := &VM{id: o.ResourceID, words: o.Interfaces}
 	var err error
 	var about about
-	if v.rest, about, err = connect(ctx, o.ResourceID == "", o); err != nil {
+	if v.rest, about, err = connect(ctx, o.ResourceID == "", o.Way); err != nil {
 		return nil, err
 	}
 	v.id = cmp.Or(v.id, about.Compute.ResourceID)
@@ -68,7 +65,7 @@ func Connect(ctx context.Context, o Options) (*VM, error) {
 
 // connect reaches the resource manager: as this machine, about which it asks, or
 // with what Azure's own tools take.
-func connect(ctx context.Context, own bool, o Options) (rest *cloud.REST, this about, err error) {
+func connect(ctx context.Context, own bool, o cloud.Way) (rest *cloud.REST, this about, err error) {
 	client := cloud.Client(o.Metadata, o.Allow)
 	api := strings.TrimSuffix(o.API, "/")
 	rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
@@ -116,7 +113,7 @@ type metadata struct {
 	base string
 }
 
-func newMetadata(client *http.Client, o Options) metadata {
+func newMetadata(client *http.Client, o cloud.Way) metadata {
 	base := cmp.Or(strings.TrimSuffix(o.Metadata, "/"), "http://169.254.169.254")
 	return metadata{&cloud.REST{HTTP: client, Pace: o.Pace, Explain: explainMetadata}, base}
 }

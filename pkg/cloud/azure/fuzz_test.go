@@ -49,7 +49,7 @@ func FuzzAnswers(f *testing.F) {
 		200)
 	f.Add([]byte(`{"error": "invalid_request"}`), 400)
 	answer := &fuzz.Always{}
-	o := Options{Interfaces: []string{"all"}, Pace: fuzz.Quick}
+	o := Options{Interfaces: []string{"all"}, Way: cloud.Way{Pace: fuzz.Quick}}
 	o.API = answer.Server(f)
 	o.Metadata = o.API
 	answer.Run(f, time.Second, func(ctx context.Context, t *testing.T) {

@@ -25,7 +25,7 @@ type HostKey struct {
 }
 
 // ConnectHostKey finds this machine and its first network interface.
-func ConnectHostKey(ctx context.Context, o Options) (*HostKey, error) {
+func ConnectHostKey(ctx context.Context, o cloud.Way) (*HostKey, error) {
 	rest, about, err := connect(ctx, true, o)
 	if err != nil {
 		return nil, err
@@ -72,11 +72,7 @@ func (h *HostKey) url() string {
 // Read returns what is published.
 func (h *HostKey) Read(ctx context.Context) (string, error) {
 	var have tags
-	do := "read the " + h.Place()
-	a, err := h.vm.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: h.url()})
-	if err == nil {
-		err = a.Decode(do, &have)
-	}
+	err := h.vm.rest.Get(ctx, "read the "+h.Place(), h.url(), &have)
 	return have.Properties.Tags[hostKeyTag], err
 }
 

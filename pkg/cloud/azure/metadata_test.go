@@ -34,11 +34,11 @@ func TestMetadataIsUpdated(t *testing.T) {
 	t.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
 	ask := map[string]func(context.Context, *http.Client) error{
 		"metadata": func(ctx context.Context, c *http.Client) error {
-			_, err := newMetadata(c, Options{Pace: cloud.DefaultPace()}).about(ctx)
+			_, err := newMetadata(c, cloud.Way{Pace: cloud.DefaultPace()}).about(ctx)
 			return err
 		},
 		"token": func(ctx context.Context, c *http.Client) error {
-			_, err := newMetadata(c, Options{Pace: cloud.DefaultPace()}).token(ctx, "https://api/")
+			_, err := newMetadata(c, cloud.Way{Pace: cloud.DefaultPace()}).token(ctx, "https://api/")
 			return err
 		},
 		"Azure's own client": func(ctx context.Context, c *http.Client) error {
@@ -73,7 +73,7 @@ func TestMetadataIsUpdated(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		c := &http.Client{Transport: updated{410, time.Now().Add(time.Hour)}}
-		m := newMetadata(c, Options{Pace: cloud.DefaultPace()})
+		m := newMetadata(c, cloud.Way{Pace: cloud.DefaultPace()})
 		rest := &cloud.REST{HTTP: c, Pace: cloud.DefaultPace(), Base: "https://api", Explain: explain}
 		rest.Token = func(ctx context.Context, _ bool) (string, error) { return m.token(ctx, "https://api/") }
 		_, err := rest.Send(ctx, cloud.Request{Do: "read", Method: http.MethodGet, URL: "https://api/vm"})

@@ -14,11 +14,8 @@ import (
 
 // RouteOptions say for which router, and how to reach Azure.
 type RouteOptions struct {
-	Via      string // an address; "" for that of this machine's one interface, with its managed identity
-	API      string // in place of the resource manager of the cloud
-	Metadata string // in place of http://169.254.169.254
-	Pace     cloud.Pace
-	Allow    func(host string) error // as in cloud.Client
+	Via string // an address; "" for that of this machine's one interface, with its managed identity
+	cloud.Way
 }
 
 // Routes are routes of route tables to one address.
@@ -31,9 +28,7 @@ type Routes struct {
 // metadata service, and takes its managed identity; or, for an address that was
 // named, what Azure's own tools take.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	rest, about, err := connect(ctx, o.Via == "", Options{
-		API: o.API, Metadata: o.Metadata, Pace: o.Pace, Allow: o.Allow,
-	})
+	rest, about, err := connect(ctx, o.Via == "", o.Way)
 	if err != nil {
 		return nil, err
 	}

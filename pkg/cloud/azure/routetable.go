@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"strings"
 
@@ -83,12 +82,8 @@ func (r *Routes) settled(ctx context.Context, id string) ([]listed, error) {
 	}
 	do := id + ": read the route table"
 	err := r.rest.Pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		a, err := r.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: r.url(id)})
-		if err != nil {
-			return false, "", err
-		}
 		table.Properties = nil
-		if err := a.Decode(do, &table); err != nil {
+		if err := r.rest.Get(ctx, do, r.url(id), &table); err != nil {
 			return false, "", err
 		}
 		if table.Properties == nil {

@@ -31,12 +31,7 @@ func (v *VM) interfaces(ctx context.Context) ([]cloud.Interface, error) {
 			} `json:"networkProfile"`
 		} `json:"properties"`
 	}
-	do := v.id + ": read the VM"
-	a, err := v.get(ctx, do, v.id, computeVersion)
-	if err == nil {
-		err = a.Decode(do, &vm)
-	}
-	if err != nil {
+	if err := v.rest.Get(ctx, v.id+": read the VM", v.url(v.id, computeVersion), &vm); err != nil {
 		return nil, err
 	}
 	var have []cloud.Interface
@@ -121,15 +116,11 @@ func (v *VM) read(ctx context.Context, id string) (nic, error) {
 	if err := checkNIC(do, id); err != nil {
 		return nic{}, err
 	}
-	a, err := v.get(ctx, do, id, networkVersion)
+	a, err := v.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: v.url(id, networkVersion)})
 	if err != nil {
 		return nic{}, err
 	}
 	return parseNIC(do, a)
-}
-
-func (v *VM) get(ctx context.Context, do, id, version string) (cloud.Answer, error) {
-	return v.rest.Send(ctx, cloud.Request{Do: do, Method: http.MethodGet, URL: v.url(id, version)})
 }
 
 func (v *VM) url(id, version string) string { return v.api + id + "?api-version=" + version }

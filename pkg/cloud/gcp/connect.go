@@ -31,10 +31,7 @@ import (
 // Options say which instance, and how to reach Google.
 type Options struct {
 	Project, Zone, Name string // "" for this machine, with its service account
-	API                 string // in place of https://compute.googleapis.com
-	Metadata            string // in place of http://metadata.google.internal
-	Pace                cloud.Pace
-	Allow               func(host string) error // as in cloud.Client
+	cloud.Way
 }
 
 // An Instance is one VM.
@@ -56,7 +53,7 @@ func Connect(ctx context.Context, o Options) (*Instance, error) {
 	i.rest = &cloud.REST{HTTP: client, Pace: o.Pace, Explain: explain}
 	universe := "googleapis.com"
 	if o.Name == "" {
-		m := newMetadata(client, o)
+		m := newMetadata(client, o.Way)
 		if err := m.describe(ctx, i, &universe); err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func FuzzAnswers(f *testing.F) {
 	answer := &fuzz.Always{Headers: func(h http.Header, _ *http.Request) { h.Set("Metadata-Flavor", "Google") }}
 	url := answer.Server(f)
 	answer.Run(f, 200*time.Millisecond, func(ctx context.Context, t *testing.T) {
-		i, err := Connect(ctx, Options{API: url, Metadata: url, Pace: fuzz.Quick})
+		i, err := Connect(ctx, Options{Way: cloud.Way{API: url, Metadata: url, Pace: fuzz.Quick}})
 		if err != nil {
 			assert.NotContains(t, err.Error(), "\x1b")
 			i = &Instance{project: "p", zone: "z", name: "n", api: url, rest: &cloud.REST{

@@ -20,7 +20,7 @@ type HostKey struct {
 }
 
 // ConnectHostKey finds this machine.
-func ConnectHostKey(ctx context.Context, o Options) (*HostKey, error) {
+func ConnectHostKey(ctx context.Context, o cloud.Way) (*HostKey, error) {
 	h := &HostKey{metadata: newMetadata(cloud.Client(o.Metadata, o.Allow), o)}
 	a, err := h.metadata.get(ctx, "metadata instance/id", "instance/id")
 	h.machine = strings.TrimSpace(string(a.Body))

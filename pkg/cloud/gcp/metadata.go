@@ -18,7 +18,7 @@ type metadata struct {
 	base string
 }
 
-func newMetadata(client *http.Client, o Options) metadata {
+func newMetadata(client *http.Client, o cloud.Way) metadata {
 	base := cmp.Or(strings.TrimSuffix(o.Metadata, "/"), "http://metadata.google.internal")
 	return metadata{&cloud.REST{HTTP: client, Pace: o.Pace, Explain: explainMetadata}, base}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -84,15 +83,9 @@ func (r *Routes) list(ctx context.Context, project string) ([]listed, error) {
 		Next  string   `json:"nextPageToken"`
 	}
 	for range mostPages {
-		a, err := r.router.rest.Send(ctx, cloud.Request{
-			Do: do, Method: http.MethodGet,
-			URL: r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next),
-		})
-		if err != nil {
-			return nil, err
-		}
+		from := r.url(project) + "/routes?maxResults=500&pageToken=" + url.QueryEscape(page.Next)
 		page.Items, page.Next = nil, ""
-		if err := a.Decode(do, &page); err != nil {
+		if err := r.router.rest.Get(ctx, do, from, &page); err != nil {
 			return nil, err
 		}
 		out = append(out, page.Items...)

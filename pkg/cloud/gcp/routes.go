@@ -17,12 +17,9 @@ import (
 
 // RouteOptions say for which router, and how to reach Google.
 type RouteOptions struct {
-	Via      string // [projects/P/]zones/Z/instances/N; "" for this machine, with its service account
-	Project  string // of the networks; "" for that of the router
-	API      string // in place of https://compute.googleapis.com
-	Metadata string // in place of http://metadata.google.internal
-	Pace     cloud.Pace
-	Allow    func(host string) error // as in cloud.Client
+	Via     string // [projects/P/]zones/Z/instances/N; "" for this machine, with its service account
+	Project string // of the networks; "" for that of the router
+	cloud.Way
 }
 
 // Routes are static routes to one instance, the router.
@@ -40,7 +37,7 @@ var instances = regexp.MustCompile(
 // its service account; or, for an instance that was named, the application
 // default credentials.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
-	at := Options{API: o.API, Metadata: o.Metadata, Pace: o.Pace, Allow: o.Allow}
+	at := Options{Way: o.Way}
 	if o.Via != "" {
 		parts := instances.FindStringSubmatch(o.Via)
 		if parts == nil {
