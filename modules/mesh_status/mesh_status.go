@@ -60,21 +60,19 @@ func (o *Options) SetDefaults() {
 // Validate refuses options that cannot be right on any router.
 func (o Options) Validate() error {
 	errs := []error{ansible.OneOf("expect", o.Expect, "healthy", "any")}
-	if o.Wait < 0 {
-		errs = append(errs, fmt.Errorf("wait: %d; expected 0 or more seconds", o.Wait))
-	}
-	if o.Settle < 0 {
-		errs = append(errs, fmt.Errorf("settle: %d; expected 0 or more seconds", o.Settle))
-	}
-	if o.Waited < 0 {
-		errs = append(errs, fmt.Errorf("waited: %d; expected 0 or more seconds", o.Waited))
-	}
-	for _, warn := range []struct {
-		name  string
-		value int
-	}{{"drain_warn", o.DrainWarn}, {"key_age_warn", o.KeyAgeWarn}, {"image_age_warn", o.ImageAgeWarn}} {
-		if warn.value < 0 {
-			errs = append(errs, fmt.Errorf("%s: %d; expected 0 or more seconds", warn.name, warn.value))
+	for _, seconds := range []struct {
+		option string
+		value  int
+	}{
+		{"wait", o.Wait},
+		{"settle", o.Settle},
+		{"waited", o.Waited},
+		{"drain_warn", o.DrainWarn},
+		{"key_age_warn", o.KeyAgeWarn},
+		{"image_age_warn", o.ImageAgeWarn},
+	} {
+		if seconds.value < 0 {
+			errs = append(errs, fmt.Errorf("%s: %d; expected 0 or more seconds", seconds.option, seconds.value))
 		}
 	}
 	if o.Traffic < 0 || o.Traffic > 60 {

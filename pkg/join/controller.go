@@ -2,6 +2,7 @@ package join
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,7 +35,7 @@ func (r run) callController(ctx context.Context) (string, error) {
 	// The controller may first ask its own inventory sources, and answers only then.
 	ctx, cancel := context.WithTimeout(ctx, r.config.PlayTimeout)
 	defer cancel()
-	name := orElse(r.config.Router, r.machine.hostname)
+	name := cmp.Or(r.config.Router, r.machine.hostname)
 	status, header, said, err := c.post(ctx, client, key)
 	if err != nil {
 		return "", c.unreachable(err, time.Now())

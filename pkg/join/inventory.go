@@ -2,7 +2,9 @@ package join
 
 import (
 	"encoding/json"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/inventory"
@@ -68,14 +70,9 @@ func parseKept(text []byte) (listing, error) {
 	}
 	l := listing{inventory.List{Groups: map[string]inventory.Group{}, Vars: static["all"].Hosts}}
 	for name, s := range static {
-		var g inventory.Group
-		for host := range s.Hosts {
-			g.Hosts = append(g.Hosts, host)
+		l.Groups[name] = inventory.Group{
+			Hosts: slices.Collect(maps.Keys(s.Hosts)), Children: slices.Collect(maps.Keys(s.Children)),
 		}
-		for child := range s.Children {
-			g.Children = append(g.Children, child)
-		}
-		l.Groups[name] = g
 	}
 	return l, nil
 }

@@ -1,6 +1,7 @@
 package join
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,7 +134,7 @@ func outcome(report string, failed error, stderr string) (ended result, err erro
 	text, err := os.ReadFile(report)
 	if err != nil {
 		return result{}, fmt.Errorf("the play did not start: %s",
-			orElse(condense(stderr), "`wgmesh join --verbose` shows more"))
+			cmp.Or(condense(stderr), "`wgmesh join --verbose` shows more"))
 	}
 	if err := json.Unmarshal(text, &ended); err != nil {
 		return result{}, fmt.Errorf("%s: %w", report, err)
@@ -170,10 +171,3 @@ func (r result) summary(name string, missing int) (string, error) {
 }
 
 func of(some, all int, what string) string { return fmt.Sprintf("%d of %d %s", some, all, what) }
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
-}

@@ -106,31 +106,25 @@ func text(to *string) field {
 	}
 }
 
-// name is a text that Ansible takes for the name of one host or group.
-func name(to *string) field {
+// fits is a text that is not as wrong says, with its name and itself.
+func fits(to *string, is func(string) bool, wrong string, more ...any) field {
 	return func(n node, name string) error {
-		if err := text(to)(n, name); err != nil {
-			return err
+		err := text(to)(n, name)
+		if err == nil && !is(*to) {
+			err = n.wrong(wrong, append([]any{name, *to}, more...)...)
 		}
-		if strings.ContainsAny(*to, " \t\n,:;!&*?[]{}") {
-			return n.wrong("%s: %q is a pattern and no name", name, *to)
-		}
-		return nil
+		return err
 	}
 }
 
-// path is a text that means the same file wherever the command is started.
-func path(to *string) field {
-	return func(n node, name string) error {
-		if err := text(to)(n, name); err != nil {
-			return err
-		}
-		if !filepath.IsAbs(*to) {
-			return n.wrong("%s: %q does not start with /", name, *to)
-		}
-		return nil
-	}
+// name is a text that Ansible takes for the name of one host or group.
+func name(to *string) field {
+	plain := func(s string) bool { return !strings.ContainsAny(s, " \t\n,:;!&*?[]{}") }
+	return fits(to, plain, "%s: %q is a pattern and no name")
 }
+
+// path is a text that means the same file wherever the command is started.
+func path(to *string) field { return fits(to, filepath.IsAbs, "%s: %q does not start with /") }
 
 // paths is a path or a list of them.
 func paths(to *[]string) field {
@@ -156,15 +150,8 @@ func paths(to *[]string) field {
 
 // oneOf is one of a few words.
 func oneOf(to *string, words ...string) field {
-	return func(n node, name string) error {
-		if err := text(to)(n, name); err != nil {
-			return err
-		}
-		if !slices.Contains(words, *to) {
-			return n.wrong("%s: %q is not known; expected %s", name, *to, strings.Join(words, " or "))
-		}
-		return nil
-	}
+	known := func(s string) bool { return slices.Contains(words, s) }
+	return fits(to, known, "%s: %q is not known; expected %s", strings.Join(words, " or "))
 }
 
 // duration is a number with a unit.

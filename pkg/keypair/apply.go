@@ -29,18 +29,12 @@ type Outcome struct {
 func (d Delta) Public() Public {
 	p := Public{PublicKey: d.before.Private.Public, SealingKey: d.before.Sealing.Public}
 	for _, s := range d.Steps {
-		switch s.Action {
-		case MakePrivate, ReplacePrivate:
+		switch {
+		case s.Action == Mend:
+		case s.Path == d.files.PrivateKey:
 			p.PublicKey = ""
-		case MakeSealing, ReplaceSealing:
+		case s.Path == d.files.SealingKey:
 			p.SealingKey = ""
-		case Clear:
-			switch s.Path {
-			case d.files.PrivateKey:
-				p.PublicKey = ""
-			case d.files.SealingKey:
-				p.SealingKey = ""
-			}
 		}
 	}
 	return p

@@ -30,17 +30,14 @@ func (d Delta) Views() (before, after View) {
 		before.Machine = "this machine"
 	}
 	after = before
+	file := map[string]*string{
+		d.files.PrivateKey: &after.PrivateKeyFile, d.files.SealingKey: &after.SealingKeyFile,
+		d.files.Identity: &after.IdentityFile,
+	}
 	for _, s := range d.Steps {
 		switch s.Action {
 		case Mend:
-			for path, field := range map[string]*string{
-				d.files.PrivateKey: &after.PrivateKeyFile,
-				d.files.SealingKey: &after.SealingKeyFile, d.files.Identity: &after.IdentityFile,
-			} {
-				if path == s.Path {
-					*field = whole
-				}
-			}
+			*file[s.Path] = whole
 		case MakePrivate, ReplacePrivate:
 			after.PublicKey, after.PrivateKeyFile = text("a new key in "+s.Path+": "+s.Why), whole
 		case MakeSealing, ReplaceSealing:

@@ -74,7 +74,7 @@ func (d Delta) makeKey(s Step, out *Outcome) error {
 		return err
 	}
 	out.Envelopes = append(out.Envelopes, Envelope{s.Tunnel, s.ends[0].Name, s.ends[1].Name, s.record.Generation, text})
-	out.Held = append(out.Held, Held{s.Tunnel, s.Peer, s.record.PSKID, s.record.Generation})
+	out.Held = append(out.Held, s.record.held(s.Peer))
 	return nil
 }
 

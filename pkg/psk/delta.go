@@ -53,6 +53,9 @@ type Held struct {
 	Generation int64  `json:"generation"`
 }
 
+// held is the key of a record, by the name that the peer has now.
+func (r Record) held(peer string) Held { return Held{r.Tunnel, peer, r.PSKID, r.Generation} }
+
 // A Delta is what has to be done, and what came out of planning it.
 type Delta struct {
 	Steps     []Step
@@ -162,8 +165,7 @@ func (d Delta) Views() (before, after []Row) {
 			was.Files = whole
 		}
 		if e.recorded {
-			was.Peer, was.Mesh, was.Generation = e.record.Peer, e.record.Mesh, strconv.FormatInt(
-				e.record.Generation, 10)
+			was.Peer, was.Mesh, was.Generation = e.record.Peer, e.record.Mesh, e.record.generation()
 		}
 		if id := e.key.ID(); id != "" {
 			was.PSKID = id
@@ -181,10 +183,7 @@ func (d Delta) Views() (before, after []Row) {
 			case MakeKey:
 				is = Row{t.Number, t.Peer, s.record.Mesh, "next", "a new key: " + s.Why, whole}
 			case StoreKey:
-				is = Row{
-					t.Number, t.Peer, s.record.Mesh,
-					strconv.FormatInt(s.record.Generation, 10), s.record.PSKID, whole,
-				}
+				is = Row{t.Number, t.Peer, s.record.Mesh, s.record.generation(), s.record.PSKID, whole}
 			}
 		}
 		if len(wrong) > 0 {
@@ -195,14 +194,14 @@ func (d Delta) Views() (before, after []Row) {
 	for _, s := range d.Steps {
 		if s.Action == RemoveKey {
 			before = append(before, Row{
-				Tunnel: s.Tunnel, Peer: s.Peer, Mesh: s.record.Mesh,
-				Generation: strconv.FormatInt(s.record.Generation, 10), PSKID: s.record.PSKID,
-				Files: "of a tunnel that is gone",
+				s.Tunnel, s.Peer, s.record.Mesh, s.record.generation(), s.record.PSKID, "of a tunnel that is gone",
 			})
 		}
 	}
 	return before, after
 }
+
+func (r Record) generation() string { return strconv.FormatInt(r.Generation, 10) }
 
 // Held returns the keys that there will be when Apply is done, but for those
 // that it makes.
@@ -210,14 +209,14 @@ func (d Delta) Held() []Held {
 	out := []Held{}
 	for _, t := range d.tunnels {
 		e := d.have.entries[t.Number]
-		h, ok := Held{t.Number, t.Peer, e.record.PSKID, e.record.Generation}, e.holds()
+		h, ok := e.record.held(t.Peer), e.holds()
 		for _, s := range d.Steps {
 			switch {
 			case s.Tunnel != t.Number:
 			case s.Action == MakeKey:
 				ok = false
 			case s.Action == StoreKey:
-				h, ok = Held{t.Number, t.Peer, s.record.PSKID, s.record.Generation}, true
+				h, ok = s.record.held(t.Peer), true
 			}
 		}
 		if ok {

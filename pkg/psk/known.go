@@ -1,6 +1,11 @@
 package psk
 
-import "github.com/wgmesh/router/pkg/plan"
+import (
+	"slices"
+
+	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/seal/keyfile"
+)
 
 // A Bound is a key that this router holds, and what it is bound to at the other end.
 type Bound struct {
@@ -17,9 +22,7 @@ func Known(want Want, have Have) []Bound {
 		e := have.entries[t.Number]
 		if have.self.absent == nil && e.holds() && e.tidy() && e.record.Peer == t.Peer && e.record.Mesh == want.Mesh &&
 			e.record.PublicKey == have.self.private.Public().String() {
-			out = append(out, Bound{
-				Held{t.Number, t.Peer, e.record.PSKID, e.record.Generation}, e.record.PeerPublicKey,
-			})
+			out = append(out, Bound{e.record.held(t.Peer), e.record.PeerPublicKey})
 		}
 	}
 	return out
@@ -27,10 +30,6 @@ func Known(want Want, have Have) []Bound {
 
 // tidy reports whether the files of a tunnel are as they should be.
 func (e entry) tidy() bool {
-	for _, f := range e.files {
-		if len(f.Faults()) > 0 {
-			return false
-		}
-	}
-	return len(e.leftovers) == 0
+	faulty := func(f keyfile.Info) bool { return len(f.Faults()) > 0 }
+	return len(e.leftovers) == 0 && !slices.ContainsFunc(e.files, faulty)
 }

@@ -20,6 +20,7 @@ package psk
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,24 +94,13 @@ func (w Want) Validate() error {
 
 // tunnels returns the tunnels in which this router has the role, by number.
 func (w Want) tunnels(role string) []plan.PresharedKey {
-	var out []plan.PresharedKey
-	for _, t := range w.Tunnels {
-		if t.Role == role {
-			out = append(out, t)
-		}
-	}
+	out := slices.DeleteFunc(slices.Clone(w.Tunnels), func(t plan.PresharedKey) bool { return t.Role != role })
 	order.By(out, func(a, b plan.PresharedKey) int { return a.Number - b.Number })
 	return out
 }
 
 func (w Want) peers(name string) []Peer {
-	var out []Peer
-	for _, p := range w.Peers {
-		if p.Name == name {
-			out = append(out, p)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(w.Peers), func(p Peer) bool { return p.Name != name })
 }
 
 // rotates reports whether a new key was asked for. Words that name no tunnel of

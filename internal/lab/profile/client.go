@@ -73,13 +73,12 @@ func (p Profile) written(c Card) []netip.Prefix {
 
 // A route is one that the card's own addresses do not bring.
 type route struct {
-	to       netip.Prefix
-	via      netip.Addr // zero: straight out of the card
-	source   netip.Addr
-	onlink   bool
-	metric   int
-	table    int
-	ofServer bool // a DHCP server gives it
+	to     netip.Prefix
+	via    netip.Addr // zero: straight out of the card
+	source netip.Addr
+	onlink bool
+	metric int
+	table  int
 }
 
 func (r route) isDefault() bool { return r.to.Bits() == 0 }
@@ -92,14 +91,13 @@ func (p Profile) routes(c Card) []route {
 			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
 		own := c.Addresses[i]
-		r := route{
-			to: everything, via: g, onlink: c.Onlink || !own.Contains(g), metric: c.Metric,
-			ofServer: p.DHCP && g.Is4(),
-		}
+		r := route{to: everything, via: g, onlink: c.Onlink || !own.Contains(g), metric: c.Metric}
 		if c.Source.IsValid() && c.Source.Is6() == g.Is6() {
 			r.source = c.Source
 		}
-		out = append(out, r)
+		if !p.DHCP || !g.Is4() { // else the server gives it
+			out = append(out, r)
+		}
 		if c.Table > 0 {
 			if !own.IsSingleIP() {
 				out = append(out, route{to: own.Masked(), table: c.Table})
@@ -148,9 +146,6 @@ func (p Profile) networkd(c Card) string {
 		}
 	}
 	for _, r := range p.routes(c) {
-		if r.ofServer {
-			continue
-		}
 		say("[Route]\nDestination=%s", r.to)
 		if r.via.IsValid() {
 			say("Gateway=%s", r.via)
@@ -195,9 +190,6 @@ func (p Profile) netplan(c Card) string {
 	}
 	var lines []string
 	for _, r := range p.routes(c) {
-		if r.ofServer {
-			continue
-		}
 		line := fmt.Sprintf("to: \"%s\"", r.to)
 		if r.isDefault() {
 			line = "to: default"
@@ -261,11 +253,10 @@ func (p Profile) networkManager(c Card) string {
 		}
 		n = 0
 		for _, r := range p.routes(c) {
-			if r.to.Addr().Is6() != v6 || r.ofServer {
-				continue
+			if r.to.Addr().Is6() == v6 {
+				n++
+				say("%s", r.keyfile(n))
 			}
-			n++
-			say("%s", r.keyfile(n))
 		}
 		n = 0
 		for _, r := range c.rules() {
@@ -335,12 +326,7 @@ func (p Profile) ifupdown(c Card) string {
 		if v6 {
 			family, flag = "inet6", "-6 "
 		}
-		var own []netip.Prefix
-		for _, a := range p.written(c) {
-			if a.Addr().Is6() == v6 {
-				own = append(own, a)
-			}
-		}
+		own := slices.DeleteFunc(p.written(c), func(a netip.Prefix) bool { return a.Addr().Is6() != v6 })
 		switch {
 		case !v6 && p.DHCP:
 			say("iface %s inet dhcp", c.Name)
@@ -360,10 +346,9 @@ func (p Profile) ifupdown(c Card) string {
 			say("  up ip address add %s dev %s", a, c.Name)
 		}
 		for _, r := range p.routes(c) {
-			if r.to.Addr().Is6() != v6 || r.ofServer {
-				continue
+			if r.to.Addr().Is6() == v6 {
+				say("  up ip %sroute add %s", flag, r.words(c.Name))
 			}
-			say("  up ip %sroute add %s", flag, r.words(c.Name))
 		}
 		for _, r := range c.rules() {
 			if r.from.Is6() == v6 {

@@ -15,26 +15,18 @@ import (
 // names under `profile`. What is said later wins; maps and lists grow.
 func Parse(v any) (Profile, error) {
 	var p Profile
-	switch v := v.(type) {
-	case nil:
-		return p, nil
-	case map[string]any:
-		err := p.name(v["profile"])
-		keys := slices.Sorted(maps.Keys(v))
-		keys = slices.DeleteFunc(keys, func(k string) bool { return k == "profile" })
-		err = errors.Join(err, p.read(keys, v), p.fits())
-		return p.filled(), err
+	var err error
+	if m, ok := v.(map[string]any); ok {
+		keys := slices.DeleteFunc(slices.Sorted(maps.Keys(m)), func(k string) bool { return k == "profile" })
+		err = errors.Join(p.name(m["profile"]), p.read(keys, m))
+	} else {
+		err = p.name(v)
 	}
-	err := errors.Join(p.name(v), p.fits())
-	return p.filled(), err
-}
-
-// filled is the profile with what follows from the rest.
-func (p Profile) filled() Profile {
+	err = errors.Join(err, p.fits())
 	if p.Metric == 0 && p.Client != "" && p.Client != "ifupdown" {
-		p.Metric = 100
+		p.Metric = 100 // what follows from the rest
 	}
-	return p
+	return p, err
 }
 
 // name takes over the profiles of these names.
