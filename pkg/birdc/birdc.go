@@ -12,8 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -45,17 +47,25 @@ type Client struct {
 }
 
 // Dial connects to the control socket at path and reads the greeting. The
-// error wraps ErrNotRunning when the socket is absent or nobody listens.
+// error wraps ErrNotRunning when the socket is absent or nobody listens, and no other
+// one does: whoever is not let in knows nothing of BIRD.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrSilent)
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("bird control socket %s: %w", path, context.Cause(ctx))
-		}
+	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil { // so many wait for BIRD already
+		time.Sleep(20 * time.Millisecond)
+		conn, err = d.DialContext(ctx, "unix", path)
+	}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("bird control socket %s: %w", path, context.Cause(ctx))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("bird control socket %s: %w: %w", path, ErrNotRunning, err)
+	default:
+		return nil, fmt.Errorf("bird control socket %s: %w", path, err)
 	}
 	c := &Client{conn: conn, in: bufio.NewReader(conn)}
 	greeting, err := c.read(ctx)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/birdc"
@@ -134,6 +135,32 @@ func TestABirdThatIsSilentIsNotWaitedForForEver(t *testing.T) {
 	c := must.Get(birdc.Dial(context.Background(), fakeBird(t, "0001 BIRD 2.0.12 ready.\n", nil)))(t)
 	defer func() { _ = c.Close() }()
 	require.ErrorIs(t, must.Err(c.Command(context.Background(), "show status")), birdc.ErrSilent)
+}
+
+// A BIRD that is stopped accepts nobody. Whoever comes after some that have given up is refused by the
+// kernel, and that does not say that no BIRD runs.
+func TestABirdWithAFullQueueRuns(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "bird.ctl")
+	fd := must.Get(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0))(t)
+	defer func() { _ = unix.Close(fd) }()
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+	require.NoError(t, unix.Listen(fd, 0))
+	waiting := must.Get(net.Dial("unix", path))(t)
+	defer func() { _ = waiting.Close() }()
+
+	err := must.Err(birdc.Dial(t.Context(), path))
+	require.NotErrorIs(t, err, birdc.ErrNotRunning)
+	require.ErrorIs(t, err, birdc.ErrSilent)
+}
+
+// What keeps us from asking says nothing about BIRD.
+func TestDialSaysWhyItCannotAsk(t *testing.T) {
+	loop := filepath.Join(t.TempDir(), "loop")
+	require.NoError(t, os.Symlink(loop, loop))
+	err := must.Err(birdc.Dial(t.Context(), loop))
+	require.NotErrorIs(t, err, birdc.ErrNotRunning)
+	assert.ErrorContains(t, err, "too many levels of symbolic links")
 }
 
 func TestParseBFD(t *testing.T) {
