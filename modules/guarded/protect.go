@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -31,8 +32,12 @@ const (
 	beginning  = "beginning" // status.Before, of the first module that wrote
 )
 
-// askTime is how long the network may take to show what works.
-const askTime = 5 * time.Second
+// lookTime is how long the router may take to show what works. A BIRD that converges on a busy
+// machine is late for seconds.
+const lookTime = 15 * time.Second
+
+// lookAgain is the pause after a look that failed.
+const lookAgain = 200 * time.Millisecond
 
 // Options is the option of every module that can be guarded.
 type Options struct {
@@ -101,9 +106,8 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		if j == nil {
 			var err error
 			if before, err = worked(ctx, daemon); err != nil {
-				out.Done = []string{
-					"did not find out which routers worked before this change, so none counts as lost: " + err.Error(),
-				}
+				return out, fmt.Errorf(
+					"guard: nothing was changed, because nobody could tell later what the change cut off: %w", err)
 			}
 		}
 		var c guard.Change
@@ -138,7 +142,8 @@ func report(change string, before status.Before) map[string]any {
 	}
 }
 
-// worked is what works now.
+// worked is what works now. That nobody answers does not say that nothing works: such a look is
+// repeated, and then it is an error.
 func worked(ctx context.Context, daemon bird.Host) (status.Before, error) {
 	r := status.Request{BFD: true, Socket: daemon.Socket}
 	routers, err := daemon.Routers()
@@ -152,9 +157,20 @@ func worked(ctx context.Context, daemon bird.Host) (status.Before, error) {
 	if err != nil {
 		return status.Before{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	return status.ObserveBefore(ctx, r)
+	for {
+		before, later := status.ObserveBefore(ctx, r)
+		if later == nil {
+			return before, nil
+		}
+		err = cmp.Or(err, later) // the first: later ones may be about the end of the time
+		select {
+		case <-ctx.Done():
+			return status.Before{}, err
+		case <-time.After(lookAgain):
+		}
+	}
 }
 
 // Tunnels adds what a delta of tunnels touches.

@@ -1,18 +1,22 @@
 package guarded
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -59,7 +63,7 @@ func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, erro
 			return ansible.Outcome{Done: []string{"wrote"}}, os.WriteFile(r.file, []byte(text), 0o600)
 		},
 	}
-	err := Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird"}, &p, func(c *guard.Change) error {
+	err := Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird", Socket: r.file + ".ctl"}, &p, func(c *guard.Change) error {
 		c.Files = append(c.Files, r.file)
 		return nil
 	})
@@ -121,6 +125,60 @@ func TestWhatWorkedBefore(t *testing.T) {
 		assert.Equal(t, over, seen["worked_over"])
 		must.Get(must.Get(Confirm(t.Context(), r.Guard, *must.Get(r.Read())(t)))(t)(t.Context()))(t)
 	}
+}
+
+// A look that failed does not say that nothing worked: nothing is changed.
+func TestWhatWorksIsNotKnown(t *testing.T) {
+	r := newRouter(t)
+	r.bird(t, func(net.Conn) {})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	p := must.Get(r.plan(t, 60, "after"))(t)
+	require.ErrorContains(t, must.Err(p.Apply(ctx)), "guard: nothing was changed, because")
+	assert.Equal(t, "before", r.text(t))
+	assert.NoDirExists(t, r.Folder)
+}
+
+// One that answers later is looked at again.
+func TestWhatWorksIsSeenLater(t *testing.T) {
+	r, first := newRouter(t), true
+	r.bird(t, func(conn net.Conn) {
+		if first {
+			first = false
+			return
+		}
+		_, _ = io.WriteString(conn, "0001 BIRD 2.0.12 ready.\n")
+		for in := bufio.NewScanner(conn); in.Scan(); {
+			_, _ = io.WriteString(conn, map[string]string{
+				"show status":        "1000-BIRD 2.0.12\n0013 Daemon is up and running\n",
+				"show protocols all": "1002-azure_1 BGP --- up 14:03:12 Established\n1006-  BGP state: Established\n0000 \n",
+			}[in.Text()])
+			if !strings.HasPrefix(in.Text(), "show") || in.Text() == "show bfd sessions" {
+				_, _ = io.WriteString(conn, "9001 no\n")
+			}
+		}
+	})
+	assert.Equal(t, []string{"azure-1"}, r.apply(t, 600, "after")["worked"])
+}
+
+// bird has a BIRD of ours with one session, which serves one connection after the other.
+func (r router) bird(t *testing.T, serve func(net.Conn)) {
+	t.Helper()
+	text := "define wgmesh_config = \"0123456789abcdef\";\n# azure-1, site azure\nprotocol bgp azure_1 {\n" +
+		"\tinterface \"wg-none\";\n\tneighbor 100.64.0.1 as 65001;\n}\n"
+	must.Write(t, r.file+".bird", text, 0o644)
+	l := must.Get(net.Listen("unix", r.file+".ctl"))(t)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			_ = conn.Close()
+		}
+	}()
 }
 
 // The second change of a run, and the same run again, keep what was before the first.
