@@ -63,7 +63,8 @@ func (r router) plan(t *testing.T, seconds int, text string) (ansible.Plan, erro
 			return ansible.Outcome{Done: []string{"wrote"}}, os.WriteFile(r.file, []byte(text), 0o600)
 		},
 	}
-	err := Options{Guard: seconds}.protect(r.Guard, bird.Host{Path: r.file + ".bird", Socket: r.file + ".ctl"}, &p, func(c *guard.Change) error {
+	daemon := bird.Host{Path: r.file + ".bird", Socket: r.file + ".ctl"}
+	err := Options{Guard: seconds}.protect(r.Guard, daemon, &p, func(c *guard.Change) error {
 		c.Files = append(c.Files, r.file)
 		return nil
 	})
@@ -151,7 +152,7 @@ func TestWhatWorksIsSeenLater(t *testing.T) {
 		for in := bufio.NewScanner(conn); in.Scan(); {
 			_, _ = io.WriteString(conn, map[string]string{
 				"show status":        "1000-BIRD 2.0.12\n0013 Daemon is up and running\n",
-				"show protocols all": "1002-azure_1 BGP --- up 14:03:12 Established\n1006-  BGP state: Established\n0000 \n",
+				"show protocols all": "1002-azure_1 BGP --- up 14:03:12\n1006-  BGP state: Established\n0000 \n",
 			}[in.Text()])
 			if !strings.HasPrefix(in.Text(), "show") || in.Text() == "show bfd sessions" {
 				_, _ = io.WriteString(conn, "9001 no\n")

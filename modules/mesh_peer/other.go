@@ -33,6 +33,9 @@ func (e *end) checkOther(ctx context.Context) error {
 		return fmt.Errorf("%s has told another public key since: "+
 			"leave its tunnel to the run that has made that", e.Name)
 	}
+	if err := have.Interfaces[t.Name].Silent; err != nil {
+		return fmt.Errorf("%s: %w", t.Name, err)
+	}
 	device := have.Interfaces[t.Name].Device
 	if device == nil || len(device.Peers) == 0 || slices.Contains(e.Replaced, e.Name) {
 		return nil
@@ -49,7 +52,7 @@ func (e *end) checkOther(ctx context.Context) error {
 	if sign == "" {
 		return nil
 	}
-	return fmt.Errorf("%s has a tunnel to another %s, which is alive (%s): "+
+	return fmt.Errorf("%s has a tunnel to another %s, which %s: "+
 		"are there two machines with this name and id? Stop the one that should not be, "+
 		"or give it an id of its own; a replacement is let in when the old one is gone", e.state.Router, e.Name,
 		sign)

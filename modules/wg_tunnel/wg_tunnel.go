@@ -107,9 +107,8 @@ func (o Options) keep(ctx context.Context, want wg.Want, have wg.Have) {
 	}
 	for i, sign := range status.Alive(ctx, o.ControlSocket, holders) {
 		if sign != "" {
-			want.Refused[changed[i].Peer] = "it has a new public key, and whoever has the one before is alive (" +
-				sign +
-				"): stop the wrong one, or name it in mesh_replaced"
+			want.Refused[changed[i].Peer] = "it has a new public key, and whoever has the one before " + sign +
+				": stop the wrong one, or name it in mesh_replaced"
 		}
 	}
 }

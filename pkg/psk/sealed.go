@@ -57,7 +57,7 @@ func (d *Delta) far(want Want, t plan.PresharedKey) (peer Peer, key plan.PublicK
 		err = errors.New("it has the same public key as this router, so one is a copy: " +
 			"run wg_keypair with regenerate=always on one of them")
 	case sign != "" && e.recorded && e.record.PeerPublicKey != key.String():
-		err = fmt.Errorf("it has a new public key, and whoever has the one before is alive (%s): "+
+		err = fmt.Errorf("it has a new public key, and whoever has the one before %s: "+
 			"stop the wrong one, or name it in mesh_replaced", sign)
 	}
 	if err != nil {

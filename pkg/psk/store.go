@@ -63,7 +63,7 @@ func (e entry) holds() bool {
 // Have is this router's own keys, and what was seen of the store. The keys in it do
 // not show.
 type Have struct {
-	// Alive says by which sign a peer is there that has the key in the record of
+	// Alive says that a peer "is alive", or may be, and why, that has the key in the record of
 	// the tunnel of this number. Another key of it is refused; see NewKeys.
 	Alive map[int]string
 

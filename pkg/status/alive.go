@@ -2,13 +2,14 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
@@ -30,7 +31,8 @@ type KeyHolder struct {
 	Address   netip.Addr // its link address, which may be asked; zero: not known
 }
 
-// Alive reports by which sign each holder of a key is there, "" for by none: its
+// Alive says of each holder of a key that it "is alive" and by which sign, or "may be alive"
+// and why that cannot be seen, or nothing. The signs: its
 // BFD session is up, or its last handshake is recent and packets of it arrive. A
 // handshake alone is made by a machine that is gone since, and a stopped BIRD
 // alone says nothing of the other end. A key that nobody has come to use yet has no
@@ -51,18 +53,16 @@ func Alive(ctx context.Context, socket string, holders []KeyHolder) []string {
 }
 
 func (h KeyHolder) alive(ctx context.Context, bird birdView) string {
-	client, err := wgctrl.New()
+	peer, err := h.peer()
 	if err != nil {
-		return ""
+		return fmt.Sprintf("may be alive (%s: %s)", h.Interface, err)
 	}
-	defer func() { _ = client.Close() }()
-	peer, there := h.peer(client)
-	if !there || peer.PublicKey.String() == h.Told {
+	if peer == nil || peer.PublicKey.String() == h.Told {
 		return ""
 	}
 	for _, s := range bird.bfd {
 		if s.Interface == h.Interface && s.State == "Up" {
-			return "its BFD session on " + h.Interface + " is up"
+			return "is alive (its BFD session on " + h.Interface + " is up)"
 		}
 	}
 	age := time.Since(peer.LastHandshakeTime)
@@ -76,26 +76,33 @@ func (h KeyHolder) alive(ctx context.Context, bird birdView) string {
 			_, _ = ping(ctx, probe{to: h.Address, device: h.Interface, payload: smallProbe, timeout: pollEvery})
 		}
 		pause(ctx, pollEvery)
-		if peer, there = h.peer(client); there && peer.ReceiveBytes > before {
-			return fmt.Sprintf("its last handshake on %s was %d s ago, and its packets arrive",
+		now, err := h.peer()
+		if err != nil {
+			return fmt.Sprintf("may be alive (%s: %s)", h.Interface, err)
+		}
+		if now != nil && now.ReceiveBytes > before {
+			return fmt.Sprintf("is alive (its last handshake on %s was %d s ago, and its packets arrive)",
 				h.Interface, int(age.Seconds()))
 		}
 	}
 	return ""
 }
 
-// peer is the holder as WireGuard knows it, or who has the allowed IPs instead.
-func (h KeyHolder) peer(client *wgctrl.Client) (wgtypes.Peer, bool) {
-	device, err := client.Device(h.Interface)
+// peer is the holder as WireGuard knows it, or who has the allowed IPs instead. Nil: there is none.
+func (h KeyHolder) peer() (*wgtypes.Peer, error) {
+	device, err := askWireGuard(h.Interface)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return wgtypes.Peer{}, false
+		return nil, err
 	}
 	i := slices.IndexFunc(device.Peers, func(p wgtypes.Peer) bool { return p.PublicKey.String() == h.PublicKey })
 	if i >= 0 && len(device.Peers[i].AllowedIPs) == 0 {
 		i = slices.IndexFunc(device.Peers, func(p wgtypes.Peer) bool { return len(p.AllowedIPs) > 0 })
 	}
 	if i < 0 {
-		return wgtypes.Peer{}, false
+		return nil, nil
 	}
-	return device.Peers[i], true
+	return &device.Peers[i], nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/socket"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -84,6 +85,11 @@ func TestCheck(t *testing.T) {
 		"set down": {
 			func(s scene) { s.first.Device.Down = true; never(s) },
 			"tunnel wg20 to azure-2: wg20 is down: run the mesh play here, or set it up (ip link set wg20 up)",
+		},
+		"its process hangs": {
+			func(s scene) { s.first.DeviceErr = fmt.Errorf("x: %w", socket.ErrHangs) },
+			"tunnel wg20 to azure-2: the wireguard-go of wg20 does not answer: " +
+				"end that process (kill -KILL), and start it again (systemctl restart wg-quick@wg20)",
 		},
 		"no WireGuard interface": {
 			func(s scene) { s.first.DeviceErr = unix.EOPNOTSUPP },

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/socket"
 )
 
 // rejectAfter is the age from which WireGuard takes no packet under a session
@@ -187,6 +188,10 @@ func deviceTrouble(t plan.StatusTunnel, err error) cause.Cause {
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return cause.New("interface %s does not exist: "+
 			"run the mesh play here, or start it (systemctl start wg-quick@%s)", t.Name, t.Name)
+	}
+	if errors.Is(err, socket.ErrHangs) {
+		return cause.New("the wireguard-go of %s does not answer: "+
+			"end that process (kill -KILL), and start it again (systemctl restart wg-quick@%s)", t.Name, t.Name)
 	}
 	return cause.New("%s cannot be read as a WireGuard interface (%s): "+
 		"run as root, and look at what it is (ip -d link show %s)", t.Name, err, t.Name)

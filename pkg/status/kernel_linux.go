@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/wgmesh/router/pkg/fib"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/rtnl"
+	"github.com/wgmesh/router/pkg/socket"
 )
 
 // A Peer is the other end of a tunnel as WireGuard sees it.
@@ -53,12 +55,7 @@ func observeDevice(t plan.StatusTunnel) (Device, error) {
 	if err != nil {
 		return Device{}, err
 	}
-	client, err := wgctrl.New()
-	if err != nil {
-		return Device{}, err
-	}
-	defer func() { _ = client.Close() }()
-	dev, err := client.Device(t.Name)
+	dev, err := askWireGuard(t.Name)
 	if err != nil {
 		return Device{}, err
 	}
@@ -68,6 +65,23 @@ func observeDevice(t plan.StatusTunnel) (Device, error) {
 		Down: link.Attrs().Flags&net.FlagUp == 0,
 		Peer: peer, Peers: len(dev.Peers), Others: others,
 	}, nil
+}
+
+// askWireGuard reads an interface. The error is fs.ErrNotExist where there is none.
+func askWireGuard(name string) (*wgtypes.Device, error) {
+	if err := socket.Hangs(name); err != nil {
+		return nil, err
+	}
+	client, err := wgctrl.New()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = client.Close() }()
+	dev, err := client.Device(name)
+	if errors.Is(err, unix.ECONNREFUSED) { // the process is gone, its socket is not
+		return nil, fs.ErrNotExist
+	}
+	return dev, err
 }
 
 // peerFor chooses the peer that may use address, the only one as a rule, and lists what

@@ -5,11 +5,15 @@ package status
 import (
 	"context"
 	"encoding/binary"
+	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
@@ -32,6 +36,34 @@ func TestPingHearsItsOwn(t *testing.T) {
 		assert.Equal(t, e.id, binary.BigEndian.Uint16(buf[4:]), to)
 		assert.NoError(t, conn.Close())
 	}
+}
+
+// Who cannot ask does not know that nobody is there. Where there is no interface, nobody is.
+func TestAnErrorIsNoAnswer(t *testing.T) {
+	nettest.Alone(t)
+	name := nettest.Unique("x")
+	holder := []KeyHolder{{Interface: name, PublicKey: "the one before"}}
+	assert.Equal(t, []string{""}, Alive(t.Context(), "/no-bird", holder))
+
+	path := "/var/run/wireguard/" + name + ".sock"
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	l := must.Get(net.Listen("unix", path))(t)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte("what\n\n"))
+			_ = conn.Close()
+		}
+	}()
+	sign := Alive(t.Context(), "/no-bird", holder)[0]
+	assert.Contains(t, sign, "may be alive ("+name+": ")
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	assert.Equal(t, []string{""}, Alive(t.Context(), "/no-bird", holder), "its process is gone")
+	require.NoError(t, os.Remove(path))
 }
 
 // What is on lo others may have too: keepalived's, a floating IP's. It asks nobody while

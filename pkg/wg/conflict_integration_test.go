@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,7 @@ import (
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/socket"
 	"github.com/wgmesh/router/pkg/wg"
 )
 
@@ -73,6 +75,22 @@ func TestLiveNamesTheOwner(t *testing.T) {
 	require.ErrorContains(t, a.diff(), a.want.Tunnels[1].Name+": address 172.31.2.1 is on interface eth0")
 	a.sh("ip addr del 172.31.2.1/32 dev eth0")
 	a.apply()
+}
+
+// A wireguard-go that is stopped is named, and waited for only so long.
+func TestLiveHangs(t *testing.T) {
+	r := newRouter(t, "a")
+	name := nettest.Unique("h")
+	process := r.Userspace(t, name).Process
+	r.want.Tunnels = []plan.Tunnel{{Name: name}}
+	require.NoError(t, process.Signal(syscall.SIGSTOP))
+	require.NoError(t, r.opened(func(h *wg.Host) error {
+		have := must.Get(wg.Observe(t.Context(), h, r.want))(t)
+		require.ErrorIs(t, have.Interfaces[name].Silent, socket.ErrHangs)
+		require.ErrorIs(t, h.Configure(name, wg.DeviceChange{ListenPort: 50000}), socket.ErrHangs)
+		require.NoError(t, process.Signal(syscall.SIGCONT))
+		return h.Configure(name, wg.DeviceChange{ListenPort: 50000})
+	}))
 }
 
 // A change of everything about a tunnel, and of the names, is taken back.

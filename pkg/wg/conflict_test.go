@@ -2,6 +2,7 @@ package wg_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,6 +115,40 @@ func TestRevertWithoutFile(t *testing.T) {
 	must.Get(wg.Apply(t.Context(), f, d))(t)
 	must.Get(wg.Revert(t.Context(), f, interfaces, map[string]string{}))(t)
 	assert.Contains(t, f.links, "wg1")
+}
+
+// A process that hangs is the trouble of its own tunnel: the others are mended, and go back.
+func TestOneHangs(t *testing.T) {
+	f, w := converged(t)
+	want := f.devices["wg2"].ListenPort
+	texts := map[string]string{"wg1": f.files["wg1"].Text, "wg2": f.files["wg2"].Text}
+	for i := range w.Tunnels {
+		w.Tunnels[i].ListenPort += 100
+	}
+	s, d := planned(t, f, w)
+	_, before := wg.Touched(w, s, d)
+	l := f.links["wg1"]
+	l.Kind, f.hangs = "tun", "wg1"
+	f.links["wg1"] = l
+
+	s, d = planned(t, f, w)
+	must.Get(wg.Apply(t.Context(), f, d))(t)
+	assert.Equal(t, want+100, f.devices["wg2"].ListenPort)
+	var named []string
+	for _, p := range wg.PendingPeers(w, s) {
+		assert.Equal(t, "read WireGuard state: injected", p.Reason)
+		assert.True(t, p.Refused)
+		named = append(named, p.Tunnel)
+	}
+	assert.Equal(t, []string{"wg1"}, slices.Compact(named))
+
+	_, err := wg.Revert(t.Context(), f, before, texts)
+	require.ErrorIs(t, err, errInjected)
+	assert.Equal(t, want, f.devices["wg2"].ListenPort)
+
+	l.Kind = "wireguard" // the kernel has no process that can hang
+	f.links["wg1"] = l
+	require.ErrorIs(t, must.Err(wg.Observe(t.Context(), f, w)), errInjected)
 }
 
 // A change that is taken back leaves the host as it was, also when the way back is

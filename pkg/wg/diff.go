@@ -26,6 +26,9 @@ func Diff(want Want, have Have) (Delta, error) {
 	order.By(tunnels, func(a, b plan.Tunnel) int { return strings.Compare(a.Name, b.Name) })
 	for _, t := range tunnels {
 		now := have.Interfaces[t.Name]
+		if now.Silent != nil { // PendingPeers names it
+			continue
+		}
 		r := resolve(want, t, have)
 		if err := errors.Join(foreign(want, t, now, have.PublicKey), r.check(have.PublicKey)); err != nil {
 			errs = append(errs, err)

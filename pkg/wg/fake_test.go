@@ -36,6 +36,7 @@ type fake struct {
 	failAt  int            // the write that fails, counted from 1
 	damaged error          // of the private key file
 	pskErr  error          // of a pre-shared key file that is not in psks
+	hangs   string         // the interface whose process does not answer
 }
 
 var (
@@ -77,6 +78,9 @@ func (f *fake) Links() (map[string]wg.Link, error) {
 
 func (f *fake) Device(name string) (wg.Device, error) {
 	d, ok := f.devices[name]
+	if name == f.hangs {
+		return wg.Device{}, errInjected
+	}
 	if !ok {
 		return wg.Device{}, fs.ErrNotExist
 	}

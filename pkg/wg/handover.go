@@ -138,17 +138,17 @@ func (h *Host) Announce(name string, c DeviceChange) error {
 		one.PresharedKey, one.PersistentKeepaliveInterval = random(), &off
 		cfg.Peers = append(cfg.Peers, one)
 	}
-	if err := h.client.ConfigureDevice(name, cfg); err != nil {
+	if err := h.configure(name, cfg); err != nil {
 		return err
 	}
 	// To turn keepalive on sends a packet.
-	return h.client.ConfigureDevice(name, start)
+	return h.configure(name, start)
 }
 
 // forget ends the handshakes of Announce. A change of the key does it, and lets the next one
 // begin at once instead of 5 s after the last (wg_noise_expire_current_peer_keypairs).
 func (h *Host) forget(name string) error {
-	return h.client.ConfigureDevice(name, wgtypes.Config{PrivateKey: random()})
+	return h.configure(name, wgtypes.Config{PrivateKey: random()})
 }
 
 // random is a key of nobody.

@@ -18,10 +18,8 @@ import (
 
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/rtnl"
+	"github.com/wgmesh/router/pkg/socket"
 )
-
-// answerTime is how long a userspace device may take to answer.
-const answerTime = 10 * time.Second
 
 // Links returns every network interface with its addresses.
 func (h *Host) Links() (map[string]Link, error) {
@@ -56,28 +54,17 @@ func (h *Host) Links() (map[string]Link, error) {
 // Device asks the kernel, then wireguard-go. Only this device: a list of all
 // would also show those of other network namespaces.
 func (h *Host) Device(name string) (Device, error) {
-	type answer struct {
-		dev *wgtypes.Device
-		err error
+	if err := socket.Hangs(name); err != nil {
+		return Device{}, err
 	}
-	ch := make(chan answer, 1)
-	go func() {
-		dev, err := h.client.Device(name)
-		ch <- answer{dev, err}
-	}()
-	select {
-	case a := <-ch:
-		if errors.Is(a.err, unix.ECONNREFUSED) { // the process is gone, its socket is not
-			return Device{}, fs.ErrNotExist
-		}
-		if a.err != nil {
-			return Device{}, a.err
-		}
-		return h.device(a.dev), nil
-	case <-time.After(answerTime):
-		return Device{}, fmt.Errorf(
-			"no answer within %s: its wireguard-go process hangs; end it, and run again", answerTime)
+	dev, err := h.client.Device(name)
+	if errors.Is(err, unix.ECONNREFUSED) { // the process is gone, its socket is not
+		return Device{}, fs.ErrNotExist
 	}
+	if err != nil {
+		return Device{}, err
+	}
+	return h.device(dev), nil
 }
 
 // device copies what we need and forgets the secrets.
@@ -141,6 +128,13 @@ func (h *Host) Configure(name string, c DeviceChange) error {
 		if err := h.forget(name); err != nil {
 			return err
 		}
+	}
+	return h.configure(name, cfg)
+}
+
+func (h *Host) configure(name string, cfg wgtypes.Config) error {
+	if err := socket.Hangs(name); err != nil {
+		return err
 	}
 	return h.client.ConfigureDevice(name, cfg)
 }

@@ -61,7 +61,11 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 			})
 			i.Link = &l
 			i.Device, err = device(r, name, l)
-			errs = append(errs, err)
+			if l.Kind == kindUserspace { // by a process of its own: only this one tunnel stays as it is
+				i.Silent = err
+			} else if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
 		}
 		s.Interfaces[name] = i
 	}
@@ -91,7 +95,7 @@ func device(r Reader, name string, l Link) (*Device, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("%s: read WireGuard state: %w", name, err)
+		return nil, fmt.Errorf("read WireGuard state: %w", err)
 	}
 	return &d, nil
 }

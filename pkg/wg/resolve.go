@@ -148,6 +148,12 @@ func (t resolved) text(w Want, s Have) string {
 func PendingPeers(w Want, s Have) []plan.Pending {
 	out := []plan.Pending{}
 	for _, t := range w.Tunnels {
+		if why := s.Interfaces[t.Name].Silent; why != nil {
+			for _, p := range t.Peers {
+				out = append(out, plan.Pending{Tunnel: t.Name, Peer: p.Name, Reason: why.Error(), Refused: true})
+			}
+			continue
+		}
 		r := resolve(w, t, s)
 		out = append(append(out, r.pending...), r.refused...)
 	}

@@ -145,6 +145,11 @@ func (r *reverter) back(w Want, files map[string]string) {
 		r.errs = append(r.errs, err)
 		return
 	}
+	for _, t := range w.Tunnels {
+		if err := have.Interfaces[t.Name].Silent; err != nil {
+			r.errs = append(r.errs, fmt.Errorf("%s: %w", t.Name, err))
+		}
+	}
 	d, err := Diff(w, have)
 	if err != nil { // of the tunnels that it names; the others go back
 		r.errs = append(r.errs, err)

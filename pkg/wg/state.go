@@ -29,7 +29,8 @@ type Interface struct {
 	File   *File
 	Unit   Unit
 	Link   *Link
-	Device *Device // nil: no link, or nothing answers for it
+	Device *Device // nil: no link, nothing answers for it, or it is not known
+	Silent error   // why it is not known
 }
 
 // A File is a wg-quick file. Text is empty unless the file is Ours: others hold

@@ -2,6 +2,7 @@ package wg
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 )
@@ -39,7 +40,7 @@ func Look(r Reader, w Want) (Survey, error) {
 			now.Link = &l
 			if now.File == nil || now.File.Blank {
 				if now.Device, err = device(r, name, l); err != nil {
-					return s, err
+					return s, fmt.Errorf("%s: %w", name, err)
 				}
 			}
 		}
