@@ -119,11 +119,13 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		"source_addresses": status.Addresses(o.SourceNetworks),
 		"notes":            status.Notes(r, seen),
 		"drained":          seen.Drained.On(),
-		"ways":             status.Ways(r, seen),
 		"transit":          report.Transit,
 		"drained_seconds":  0,
 		"drained_why":      seen.Drained.Why,
 	}}
+	if ways := status.Ways(r, seen); ways != nil { // else nobody takes it for one without any
+		p.Return["ways"] = ways
+	}
 	if seen.Drained.On() {
 		p.Return["drained_seconds"] = int(max(0, seen.At.Sub(seen.Drained.Since).Seconds()))
 	}

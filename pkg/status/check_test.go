@@ -298,6 +298,12 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Who cannot read its routes does not say that it has none.
+func TestNoWaysWithoutRoutes(t *testing.T) {
+	assert.Equal(t, []status.Way{}, status.Ways(status.Request{}, status.Observation{}))
+	assert.Nil(t, status.Ways(status.Request{}, status.Observation{RoutesErr: errors.New("interrupted")}))
+}
+
 // A tunnel that is larger than planned works, and its packets are cut outside of it. That is this router's
 // own fault, and one of all its tunnels; nothing is taken back for it.
 func TestTunnelsAreTooLarge(t *testing.T) {

@@ -59,8 +59,11 @@ type Way struct {
 	Peer    string       `json:"peer"`
 }
 
-// Ways lists the kernel's ways to the prefixes of the request; it is never nil.
+// Ways lists the kernel's ways to the prefixes of the request; nil: they cannot be read.
 func Ways(r Request, o Observation) []Way {
+	if o.RoutesErr != nil {
+		return nil
+	}
 	out := []Way{}
 	for _, p := range r.Prefixes {
 		for _, t := range r.Tunnels {

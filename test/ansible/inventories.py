@@ -357,8 +357,11 @@ class Test(unittest.TestCase):
         hostvars = {"azure-1": {"mesh_site": 1}, "azure-2": {"mesh_site": "1"}, "aws-1": {"mesh_site": 2}}
         self.assertEqual(["azure-1", "azure-2"], of_site("azure-1", hostvars, list(hostvars)))
         self.assertEqual(["1", "1", "2"], [router["site"] for router in members(hostvars, hostvars).values()])
-        seen = [{"item": "azure-2", "answers": {"__mesh_seen": {"tunnels": []}}}]
+        seen = [{"item": "azure-2", "answers": {"__mesh_seen": {"tunnels": [], "ways": []}}}]
         self.assertEqual("", unheard("aws-1", hostvars, list(hostvars), seen))  # azure-2 speaks for azure-1
+        for blind in ({"tunnels": []}, {"failed": True, "msg": "no answer"}):  # a look that failed counted as one that found nothing
+            seen[0]["answers"]["__mesh_seen"] = blind
+            self.assertIn("no router of 1 answers", unheard("aws-1", hostvars, list(hostvars), seen))
 
     def test_absent_without_a_site(self):
         """Its id is all that is kept of it. The plays of a router's day ended with an error of Jinja."""

@@ -121,8 +121,9 @@ def ways(result, name):
 
 
 def status(result):
-    """What a router has seen, empty when it did not answer."""
-    return (result.get("answers") or {}).get("__mesh_seen") or {}
+    """What a router has seen, empty when it did not answer, or could not read its own routes."""
+    seen = (result.get("answers") or {}).get("__mesh_seen") or {}
+    return seen if "ways" in seen else {}
 
 
 class FilterModule:

@@ -68,7 +68,7 @@ def unheard(name, hostvars, group, seen, answers=False, beside=()):
         if ways(result, name) and result["item"] != alone:
             do = "mend %s, or accept the cut with -e mesh_drain_force=true" % ("it" if answers else "its SSH")
             return "%s, so it is not drained, and %s sends to it: %s" % (found, result["item"], do)
-    heard = [result["item"] for result in seen if (result.get("answers") or {}).get("__mesh_seen")]
+    heard = [result["item"] for result in seen if status(result)]
     there = {other: str(hostvars[other].get("mesh_site")) for other in group if hostvars[other].get("mesh_state", "present") != "absent"}
     known = {there[other] for other in [name, *heard] if other in there}
     silent = sorted({*there.values()} - known)

@@ -348,7 +348,7 @@ tunnels:
     preshared_key: {description: Whether the tunnel has a pre-shared key., type: bool}
 ways:
   description: The routers to which the kernel sends packets for the networks of I(prefixes).
-  returned: always
+  returned: when the kernel's routes can be read
   type: list
   elements: dict
   contains:

@@ -387,7 +387,7 @@ ANSWERS = {
         "source_addresses": List(ADDRESS, most=64),
         "notes": [TEXT],
         "drained": BOOL,
-        "ways": [{"network": TEXT, "peer": NAME}],
+        "ways?": [{"network": TEXT, "peer": NAME}],
         "transit": [{"peer": NAME, "networks": [TEXT], **CAUSE}],
         "drained_seconds": INT,
         "drained_why": TEXT,
