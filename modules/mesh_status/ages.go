@@ -36,7 +36,10 @@ func look(root string, seen *status.Observation) {
 		})
 	}
 	g := guard.Guard{Folder: filepath.Join(root, plan.UndoDirectory), Run: filepath.Join(root, plan.RunDirectory)}
-	if j, err := g.Read(); err == nil && j != nil {
+	if j, err := g.Read(); err != nil { // nobody can take that back
+		seen.UndoFails = err.Error()
+		file(status.WaitingChange, plan.UndoJournal)
+	} else if j != nil {
 		seen.UndoFails = said(g.Waiter(j.ID), 200)
 		seen.Made = append(seen.Made, status.Made{What: status.WaitingChange, At: j.Since})
 	}

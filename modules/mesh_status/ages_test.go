@@ -1,6 +1,7 @@
 package meshstatus
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,7 @@ func TestLook(t *testing.T) {
 		require.NoError(t, os.Chtimes(path, then, then))
 	}
 	look(root, &seen)
+	assert.Contains(t, seen.UndoFails, "journal.json: invalid character")
 	assert.Equal(t, "/run/reboot-required", seen.Reboot)
 	assert.True(t, seen.FailoverRuns)
 	assert.Equal(t, plan.Failover{Tables: []string{"rtb-a"}}, seen.Watched)
@@ -52,6 +54,7 @@ func TestLook(t *testing.T) {
 			{What: status.PrivateKey},
 			{What: status.Image},
 			{What: status.PresharedKey, Peer: "gcp-1"},
+			{What: status.WaitingChange},
 		}, seen.Made)
 }
 
@@ -128,7 +131,9 @@ func TestNotEnabled(t *testing.T) {
 		state + "enabled\n\n" + state + "enabled-runtime\n\n" + state + "indirect\n": {"b"},
 		state + "disabled\n": nil, "": nil,
 	} {
-		assert.Equal(t, want, notEnabled(units, text), text)
+		off, err := notEnabled(units, text)
+		assert.Equal(t, want, off, text)
+		assert.Equal(t, strings.Count(text, state) != len(units), err != nil, text)
 	}
 }
 
@@ -140,6 +145,7 @@ func TestNotesOfTheNextBoot(t *testing.T) {
 			"wgmesh.router.routes": {"wgmesh-failover is not enabled"},
 		},
 		Defeated: []string{"net.ipv4.ip_forward=0 in /etc/sysctl.d/zz.conf"},
+		BootErr:  errors.New("systemctl show: it hangs"),
 	}
 	assert.Equal(t, []string{
 		"after the next boot it will not be as it is now (bird is not enabled, /etc/bird is closed to BIRD): " +
@@ -147,6 +153,8 @@ func TestNotesOfTheNextBoot(t *testing.T) {
 		"after the next boot it will not be as it is now (wgmesh-failover is not enabled): run wgmesh.router.routes",
 		"what is read after the mesh's kernel settings undoes them (net.ipv4.ip_forward=0 in " +
 			"/etc/sysctl.d/zz.conf): mend those lines",
+		"what the next boot starts is not known (systemctl show: it hangs): " +
+			"run it again, and look at systemctl is-system-running",
 	}, status.Notes(status.Request{}, seen))
 }
 

@@ -1,9 +1,11 @@
 package meshstatus
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -59,19 +61,24 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 		units = append([]string{floor.Unit}, units...)
 		wrong = append(wrong, below.AtBoot(ctx, r.Refused)...)
 	}
-	add("is not enabled", disabled(ctx, units)...)
+	off, err := disabled(ctx, units)
+	add("is not enabled", off...)
 	for _, o := range others("/", *seen) {
-		lacks(o.play, "is not enabled", disabled(ctx, o.units)...)
+		off, later := disabled(ctx, o.units)
+		err = cmp.Or(err, later)
+		lacks(o.play, "is not enabled", off...)
 		lacks(o.play, "is missing", o.missing...)
 		lacks(o.play, "differs", o.differs...)
 	}
 	if shut != "" {
 		add("is closed to BIRD", shut)
 	}
-	if host, err := wg.Open(plan.TunnelDirectory); err == nil {
+	host, closed := wg.Open(plan.TunnelDirectory)
+	if closed == nil {
 		wrong = append(wrong, host.AtBoot(live)...)
 		_ = host.Close()
 	}
+	seen.BootErr = cmp.Or(err, closed)
 	six := slices.ContainsFunc(r.Prefixes, func(p plan.StatusPrefix) bool { return p.Network.Addr().Is6() })
 	kept, defeated := sysctl.Host{Root: "/"}.AtBoot(six)
 	if !kept {
@@ -151,23 +158,23 @@ func alive(t plan.StatusTunnel, d status.Device) (l wg.Live) {
 	return l
 }
 
-// disabled lists those of these units that systemd does not start at boot; none, where it does not tell.
-func disabled(ctx context.Context, units []string) []string {
+// disabled lists those of these units that systemd does not start at boot.
+func disabled(ctx context.Context, units []string) ([]string, error) {
 	said, err := program.Call{
 		Name: "systemctl", Args: append([]string{"show", "--property=UnitFileState", "--"}, units...),
 		Limit: systemctlTime,
 	}.Run(ctx)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	return notEnabled(units, said.Out)
 }
 
 // notEnabled reads one line for each unit, in their order.
-func notEnabled(units []string, text string) (off []string) {
+func notEnabled(units []string, text string) (off []string, err error) {
 	states := strings.Fields(text)
 	if len(states) != len(units) {
-		return nil
+		return nil, fmt.Errorf("systemctl show says %d states of %d units", len(states), len(units))
 	}
 	for i, state := range states {
 		switch strings.TrimPrefix(state, "UnitFileState=") {
@@ -175,5 +182,5 @@ func notEnabled(units []string, text string) (off []string) {
 			off = append(off, units[i])
 		}
 	}
-	return off
+	return off, nil
 }

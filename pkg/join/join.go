@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -133,9 +134,12 @@ func (r run) join(ctx context.Context) (string, error) {
 	}
 	defer unlock()
 	// A run of the controller may have given this router keys that its peers do not know yet.
-	if j, err := os.Stat(plan.UndoJournal); err == nil {
+	switch j, err := os.Stat(plan.UndoJournal); {
+	case err == nil:
 		return "", later("a change of this router waits for its confirmation since %s: "+
 			"another run is at it, or it is taken back soon", j.ModTime().Format(time.TimeOnly))
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", later("whether a change of this router waits for its confirmation is not known: %v", err)
 	}
 	if r.config.Mode == "controller" {
 		return r.callController(ctx)

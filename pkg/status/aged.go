@@ -41,6 +41,10 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 		note(cause.New("what is read after the mesh's kernel settings undoes them (%s): mend those lines",
 			cause.List(o.Defeated)))
 	}
+	if o.BootErr != nil {
+		note(cause.New("what the next boot starts is not known (%s): "+
+			"run it again, and look at systemctl is-system-running", o.BootErr))
+	}
 	if folders := slices.Sorted(maps.Keys(o.Closed)); len(folders) > 0 { // one disk, as a rule
 		note(cause.New("no change can be made here, %s: %s: make room and make it writable",
 			folders[0], o.Closed[folders[0]]))

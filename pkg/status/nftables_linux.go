@@ -46,6 +46,10 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	list, err := program.Run(ctx, "nft", "list", "tables")
 	var out []cause.Cause
 	for _, t := range tables {
+		err, other := err, false
+		if err == nil && slices.Contains(strings.Split(list, "\n"), "table inet "+t.Name) {
+			other, err = differs(ctx, t)
+		}
 		switch {
 		case err != nil:
 			out = append(out, cause.New("table inet %s cannot be looked for (%s): "+
@@ -53,7 +57,7 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 		case !slices.Contains(strings.Split(list, "\n"), "table inet "+t.Name):
 			out = append(out, cause.New("table inet %s is not loaded, so %s: "+
 				"run nft -f %s, and look for what flushes nftables", t.Name, t.Without, t.File))
-		case differs(ctx, t):
+		case other:
 			out = append(out, cause.New("table inet %s is not what %s says, so %s: "+
 				"run nft -f %s, and look for who changes it", t.Name, t.File, t.Without, t.File))
 		}
@@ -63,15 +67,15 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 
 // differs reports whether a table in the kernel is not what its file makes, by loading
 // the file where nobody is: the words of one nft are compared, so its version is all the same.
-func differs(ctx context.Context, t NFTable) bool {
+func differs(ctx context.Context, t NFTable) (bool, error) {
 	list := []string{"-s", "-t", "list", "table", "inet", t.Name}
 	have, err := program.Run(ctx, "nft", list...)
 	if err != nil {
-		return false
+		return false, err
 	}
 	want, err := program.Call{
 		Name: "sh", Args: append([]string{"-c", `nft -f "$0" >/dev/null && exec nft "$@"`, t.File}, list...),
 		Attr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET},
 	}.Run(ctx)
-	return err == nil && want.Out != have // where no namespace can be made nobody knows
+	return err == nil && want.Out != have, nil // where no namespace can be made nobody knows
 }

@@ -38,6 +38,8 @@ type Observation struct {
 	Closed map[string]string
 	// Unready is what the next boot lacks that makes this router what it is now, by the play that mends it.
 	Unready map[string][]string
+	// BootErr is why some of that is not known.
+	BootErr error
 	// Defeated are settings of files that are read after the mesh's.
 	Defeated []string
 	// OtherBuild are the programs here that are of another build than this one, by their paths.
