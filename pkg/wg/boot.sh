@@ -8,7 +8,8 @@
 #                 two machines with one disk's keys, the last to call would take
 #                 the traffic of the first.
 #   start NAME    Makes the interface, and nothing on it, for a wg_tunnel that does
-#                 the rest at once; for anybody else it is wg-quick up.
+#                 the rest at once; for anybody else it is wg-quick up, with the
+#                 IPv4 addresses alone where IPv6 is off.
 #   after NAME    Says so again when the interface is up, where systemctl status
 #                 shows it: what wg-quick says comes in between.
 #   reload NAME   "wg syncconf" would take the keys away, which are in files of
@@ -71,7 +72,22 @@ start() {
       ;;
     esac
   fi
-  exec wg-quick up "$name"
+  usable
+  exec wg-quick up "$usable"
+}
+
+# Where IPv6 is off wg-quick takes the interface away again at its first IPv6 address, so it gets a file without.
+usable() {
+  usable=$name
+  if [ "$(cat "${WGMESH_IPV6:-/proc/sys/net/ipv6/conf/default/disable_ipv6}" 2>/dev/null)" = 0 ] || theirs "$file" ||
+    ! grep -q '^Address = .*:' "$file" || ! grep -q '^Address = [0-9.]*/' "$file"; then
+    return
+  fi
+  four=${WGMESH_RUN:-/run/wgmesh}/ipv4
+  # shellcheck disable=SC2174 # what is above is for root alone, too
+  (umask 077 && mkdir -p -m 0700 "$four" && grep -v '^Address = .*:' "$file" >"$four/$name.conf") || return
+  usable=$four/$name.conf
+  echo "<4>$name: IPv6 is off here, so it comes up without its IPv6 address: switch it on (net.ipv6.conf.default.disable_ipv6; ipv6.disable of the kernel)"
 }
 
 after() {

@@ -232,6 +232,38 @@ func get(t *testing.T, path string) string {
 	return string(must.Get(os.ReadFile(path))(t))
 }
 
+// Where IPv6 was switched off wg-quick fails as a whole at the first IPv6 address. It is given the others.
+func TestStartWithoutIPv6(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir+"/wg-quick", "#!/bin/sh\necho $*; grep -s ^Address $2; true\n")
+	require.NoError(t, os.Chmod(dir+"/wg-quick", 0o700))
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	t.Setenv("WGMESH_IPV6", dir+"/disable_ipv6")
+	const four, six, full = "Address = 100.64.0.0/31\n", "Address = fd00::/127\n", "up wg1\n"
+	other := dir + "/run/ipv4/wg1.conf"
+	for text, want := range map[string]string{
+		wg.Mark + "\n" + four + six: "<4>wg1: IPv6 is off here, so it comes up without its IPv6 address: " +
+			"switch it on (net.ipv6.conf.default.disable_ipv6; ipv6.disable of the kernel)\n" +
+			"up " + other + "\n" + four,
+		wg.Mark + "\n" + four: full, wg.Mark + "\n" + six: full, "[Interface]\n" + four + six: full,
+	} {
+		put(t, dir+"/wg1.conf", text)
+		require.NoError(t, os.RemoveAll(dir+"/disable_ipv6"))
+		for _, off := range []string{"", "1\n"} { // a kernel without it has no such file
+			if off != "" {
+				put(t, dir+"/disable_ipv6", off)
+			}
+			status, said := script(t, dir, "start", "wg1")
+			assert.Zero(t, status)
+			assert.Equal(t, want, said, text)
+		}
+		put(t, dir+"/disable_ipv6", "0\n")
+		_, said := script(t, dir, "start", "wg1")
+		assert.Equal(t, full, said)
+	}
+	assert.Equal(t, os.FileMode(0o600), must.Get(os.Stat(other))(t).Mode().Perm())
+}
+
 // A wg_tunnel that was killed leaves its word behind, and its number may be somebody
 // else's by now: a tunnel that starts then gets all that its file says.
 func TestStartIsBareForItsProcessOnly(t *testing.T) {

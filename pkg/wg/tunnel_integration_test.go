@@ -132,6 +132,19 @@ func TestLiveDrift(t *testing.T) {
 	assert.GreaterOrEqual(t, a.received(other), received+n*84, "the other tunnel kept its session: bytes received")
 }
 
+// A dual-stack router whose IPv6 is off at its next boot has its tunnels for IPv4.
+func TestLiveStartWithoutIPv6(t *testing.T) {
+	a, b := pair(t, 1)
+	a.apply()
+	b.apply()
+	name := a.want.Tunnels[0].Name
+	a.sh("ip link del %s; while ip link show %s 2>/dev/null; do sleep 0.05; done", name, name)
+	a.sh("sysctl -qw net.ipv6.conf.all.disable_ipv6=1; WGMESH_DIRECTORY=%s WGMESH_RUN=%s/run sh boot.sh start %s",
+		a.dir, a.dir, name)
+	a.reaches("172.31.1.2")
+	assert.NotContains(t, a.sh("ip address show %s", name), "inet6")
+}
+
 // received is how many bytes a tunnel has received from its peer.
 func (r *router) received(tunnel string) int {
 	r.t.Helper()
