@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -154,11 +156,15 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		metrics := status.Metrics(cmp.Or(o.Router, host), r, seen, report)
 		p.Record = func(context.Context) (map[string]any, error) {
 			err := atomicfile.Write(o.MetricsFile, metrics, 0o644)
+			then := "the file of before stays"
+			if folder := filepath.Dir(o.MetricsFile); errors.Is(err, fs.ErrNotExist) {
+				err, then = fmt.Errorf("%s is missing", folder), "make that folder, or correct mesh_metrics_file"
+			}
 			if err == nil || o.Expect != "any" {
 				return nil, err
 			}
 			// Who asks what is wrong wants to know it, on a full disk above all.
-			warning := fmt.Sprintf("metrics_file: %v: the file of before stays", err)
+			warning := fmt.Sprintf("metrics_file: %v: %s", err, then)
 			return map[string]any{"warnings": []string{warning}}, nil
 		}
 	}

@@ -98,7 +98,7 @@ func TestMetricsFile(t *testing.T) {
 	assert.Nil(t, res["failed"], res["msg"])
 	assert.NotEmpty(t, res["problems"])
 	warnings := res["warnings"].([]any)
-	assert.Contains(t, warnings[len(warnings)-1], "no such file or directory: the file of before stays")
+	assert.Contains(t, warnings[len(warnings)-1], "none is missing: make that folder, or correct mesh_metrics_file")
 }
 
 func TestOptions(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/wgmesh/router/pkg/atomicfile"
 	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/rtnl"
 	"github.com/wgmesh/router/pkg/socket"
 )
@@ -40,7 +41,7 @@ func Observe(w Want, known Known) (Have, error) {
 		Mounts:  atomicfile.Mounts(),
 		Passing: passing("/etc"), Unmade: unmade(), Needed: needed(resolvConf...), Bird: known.Bird,
 	}
-	h.Bird.Masked = masked("/etc/systemd/system/bird.service", "/run/systemd/system/bird.service")
+	h.Bird.Masked = program.Masked("bird.service")
 	kernel, err := h.interfaces()
 	if err == nil {
 		err = h.routes()
@@ -275,18 +276,6 @@ func Closed(root string) map[string]string {
 // resolvConf names the servers that this host asks for names. Where systemd-resolved is in
 // between, its file has those that it asks.
 var resolvConf = []string{"/run/systemd/resolve/resolv.conf", "/etc/resolv.conf"}
-
-// masked is the first of these units that is linked to nothing (systemctl(1), mask).
-func masked(units ...string) string {
-	i := slices.IndexFunc(units, func(unit string) bool {
-		to, err := os.Readlink(unit)
-		return err == nil && to == os.DevNull
-	})
-	if i < 0 {
-		return ""
-	}
-	return units[i]
-}
 
 // needed are those servers, and the addresses at which clouds serve their machines.
 func needed(resolvConf ...string) map[netip.Addr]string {

@@ -198,14 +198,6 @@ func TestNeeded(t *testing.T) {
 	assert.Len(t, refusals, 3)
 }
 
-func TestMasked(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.Symlink("/dev/null", dir+"/bird.service"))
-	require.NoError(t, os.Symlink("/lib/systemd/system/bird.service", dir+"/link"))
-	assert.Equal(t, dir+"/bird.service", masked(dir+"/none", dir+"/link", dir+"/bird.service"))
-	assert.Empty(t, masked(dir+"/none", dir+"/link"))
-}
-
 // An id that does not last while the keys do.
 func TestPassing(t *testing.T) {
 	etc := t.TempDir()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -156,4 +157,18 @@ func (b *bounded) Write(p []byte) (int, error) {
 		return 0, ErrMuch
 	}
 	return b.text.Write(p)
+}
+
+// unitFolders are where a unit is masked.
+var unitFolders = []string{"/etc/systemd/system", "/run/systemd/system"}
+
+// Masked is the path by which a unit is linked to nothing (systemctl(1), mask); empty: it is not.
+func Masked(unit string) string {
+	for _, folder := range unitFolders {
+		path := filepath.Join(folder, unit)
+		if to, err := os.Readlink(path); err == nil && to == os.DevNull {
+			return path
+		}
+	}
+	return ""
 }

@@ -86,6 +86,12 @@ func (o *Observation) untaken(to netip.Addr) bool {
 // checkBird finds what keeps all sessions of this router down.
 func checkBird(o *Observation) (p Problem, found bool) {
 	switch {
+	case errors.Is(o.BirdErr, birdc.ErrNotRunning) && o.BirdMasked != "":
+		return Problem{
+			Final: true,
+			Cause: cause.New("BIRD does not run: %s keeps it from starting: "+
+				"run systemctl unmask bird, and systemctl start bird", o.BirdMasked),
+		}, true
 	case errors.Is(o.BirdErr, birdc.ErrNotRunning):
 		return Problem{
 			Final: true,

@@ -91,21 +91,39 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 			out = append(out, q)
 		}
 	}
+	return append(out, f.checkOwn(r, o, said)...)
+}
+
+// checkOwn finds the filters that keep a tunnel down. One that meets the port of a single tunnel names it;
+// what is inside of tunnels is the same in all.
+func (f *Forwarding) checkOwn(r *Request, o *Observation, said map[string]bool) (out []Problem) {
+	first := map[string][2]int{} // by filter, the tunnel whose port it drops, and its problem
 	for i, t := range r.Tunnels {
 		for _, p := range f.sick(t, &o.Tunnels[i]) {
 			hooks := filter.Received
 			if p.In == "" {
 				hooks = filter.Sent
 			}
-			if found := f.filters.Ask(p, hooks); found.Verdict == filter.Drops && !said[found.Where] {
-				said[found.Where] = true
-				out = append(out, Problem{
-					Cause: cause.New(
-						"%s drops %s of its tunnels: put a rule that accepts it first", found.Where, p.Proto),
-					Here: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first",
-						found.Where, p.Proto, t.Name, t.Peer),
-				})
+			found := f.filters.Ask(p, hooks)
+			if found.Verdict != filter.Drops {
+				continue
 			}
+			all := cause.New("%s drops %s of its tunnels: put a rule that accepts it first", found.Where, p.Proto)
+			if one, known := first[found.Where]; known && one[0] != i {
+				out[one[1]].Cause = all
+			}
+			if said[found.Where] {
+				continue
+			}
+			said[found.Where] = true
+			q := Problem{Cause: all, Here: cause.New("%s drops %s of tunnel %s to %s: put a rule that accepts it first",
+				found.Where, p.Proto, t.Name, t.Peer)}
+			if p.DPort == o.Tunnels[i].Device.Port {
+				first[found.Where] = [2]int{i, len(out)}
+				q.Cause = cause.New("%s drops %s of its tunnel to %s: put a rule that accepts it first",
+					found.Where, p.Proto, t.Peer)
+			}
+			out = append(out, q)
 		}
 	}
 	return out

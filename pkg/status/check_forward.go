@@ -86,6 +86,16 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 				f.sysctls[conntrackMax], conntrackMax),
 		})
 	}
+	for _, family := range []string{"4", "6"} {
+		count, most := f.sysctls["net.ipv"+family+".neigh"], f.sysctls["net.ipv"+family+".neigh.default.gc_thresh3"]
+		n, _ := strconv.Atoi(count)
+		m, _ := strconv.Atoi(most)
+		if m > 0 && n*20 >= m*19 { // it forgets some all the time
+			out = append(out, Problem{Final: true, Cause: cause.New(
+				"its table of neighbours is full (%s of %s), so it sends nothing to new ones: "+
+					"raise net.ipv%s.neigh.default.gc_thresh3, or see ip -%s neigh", count, most, family, family)})
+		}
+	}
 	off := func(key, bad string, c func(string) cause.Cause) {
 		if f.sysctls[key] == bad {
 			out = append(out, Problem{Cause: c(key)})

@@ -271,6 +271,31 @@ func TestFilterOfAnImage(t *testing.T) {
 	}
 }
 
+// The port of one tunnel names that tunnel, also where the routers' causes stand together.
+func TestFilterOfATunnel(t *testing.T) {
+	for ports, want := range map[string]string{
+		"51807": "drops udp of its tunnel to r7", "51800:51899": "drops udp of its tunnels",
+	} {
+		f := Forwarding{}
+		rule := "-A OUTPUT -p udp --dport " + ports + " -j DROP"
+		f.filters, _ = filter.ParseIPTables([]byte("*filter\n:OUTPUT ACCEPT [0:0]\n"+rule+"\n"), false)
+		var r Request
+		var o Observation
+		for _, n := range []int{1, 7} {
+			end := netip.MustParseAddrPort(fmt.Sprintf("192.0.2.%d:51800", n))
+			r.Tunnels = append(r.Tunnels, plan.StatusTunnel{
+				Name: fmt.Sprintf("wg%d", n), Peer: fmt.Sprintf("r%d", n), Address: netip.MustParseAddr("198.18.0.1"),
+			})
+			o.Tunnels = append(o.Tunnels, TunnelState{
+				Device: Device{Port: 51800 + n, Peer: &Peer{Endpoint: end}}, PingErr: ErrNoAnswer,
+			})
+		}
+		found := f.checkFilters(&r, &o)
+		require.Len(t, found, 1)
+		assert.Equal(t, "iptables: "+rule+" "+want, found[0].Cause.Found)
+	}
+}
+
 // What a flowtable forwards passes no filter and no counter, so no drain waits for it.
 func TestFlowtables(t *testing.T) {
 	for devices, want := range map[string]int{"eth0 wg2": 1, "eth0 wg7": 0, "wg2": 0, "eth* wg*": 1, "eth0 w": 0} {

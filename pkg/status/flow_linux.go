@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -266,7 +267,7 @@ func readSysctls(devices map[string]bool) map[string]string {
 	names := []string{
 		"net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_echo_ignore_all",
 		"net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.icmp.echo_ignore_all",
-		conntrackCount, conntrackMax,
+		conntrackCount, conntrackMax, "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3",
 	}
 	for d := range devices {
 		for _, key := range []string{
@@ -282,5 +283,26 @@ func readSysctls(devices map[string]bool) map[string]string {
 			out[name] = strings.TrimSpace(string(value))
 		}
 	}
+	for name, path := range map[string]string{"net.ipv4.neigh": "arp_cache", "net.ipv6.neigh": "ndisc_cache"} {
+		text, _ := os.ReadFile("/proc/net/stat/" + path) // none in a namespace, which has no such limit of its own
+		out[name] = parseNeighbours(string(text))
+	}
 	return out
+}
+
+// parseNeighbours reads how many entries a table of neighbours has, if it has refused one since the boot
+// (neigh_stat_seq_show in net/core/neighbour.c): the entries come first, the refusals last, for each processor.
+func parseNeighbours(text string) (entries string) {
+	for i, line := range strings.Split(text, "\n") {
+		f := strings.Fields(line)
+		if i == 0 || len(f) < 2 {
+			continue
+		}
+		n, err := strconv.ParseUint(f[0], 16, 32)
+		refused, later := strconv.ParseUint(f[len(f)-1], 16, 64)
+		if err == nil && later == nil && refused > 0 {
+			entries = strconv.FormatUint(n, 10)
+		}
+	}
+	return entries
 }

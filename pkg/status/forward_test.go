@@ -133,6 +133,23 @@ func TestTableOfConnectionsIsFull(t *testing.T) {
 	assert.Equal(t, "tunnel to-azure-1 to azure-1: a ping is refused here (operation not permitted): "+
 		"look at what filters its output (nft list ruleset)", p.Text())
 	assert.True(t, p.Silent, "the sessions prove that packets get through")
+	s.Forwarding.sysctls["net.ipv4.neigh"], s.Forwarding.sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1023", "1024"
+	assert.Equal(t, []string{"its table of neighbours is full (1023 of 1024), so it sends nothing to new ones"},
+		s.judge().Sick())
+	s.Forwarding.sysctls["net.ipv4.neigh"] = "900"
 	s.Forwarding.sysctls[conntrackMax] = "0" // no limit
 	assert.Empty(t, s.judge().Sick())
+}
+
+// Of what the kernel counts by processor the first line has the entries.
+func TestNeighbours(t *testing.T) {
+	const head = "entries  allocs   destroys table_fulls\n"
+	for text, want := range map[string]string{
+		head + "000003ff 0000514a 0000591c 00000002\n000003ff 00000001 00000001 00000000\n": "1023",
+		head + "000003ff 0000514a 0000591c 00000000\n000003ff 00000001 00000001 00000001\n": "1023",
+		head + "000003ff 0000514a 0000591c 00000000\n":                                      "", // none was refused
+		head: "", "": "", "a\nb\n": "",
+	} {
+		assert.Equal(t, want, parseNeighbours(text), text)
+	}
 }

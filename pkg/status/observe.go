@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 )
 
 // An Observation is the state of one router at one time, in the order of the
@@ -19,6 +21,8 @@ type Observation struct {
 	Tunnels []TunnelState
 	// BirdErr tells why BIRD could not be asked.
 	BirdErr error
+	// BirdMasked is what keeps systemd from starting BIRD, when it does not run.
+	BirdMasked string
 	// PortHolder is who listens on TCP 179 instead of BIRD; empty: nobody.
 	PortHolder  string
 	BirdVersion string
@@ -145,6 +149,9 @@ func Observe(ctx context.Context, r Request, probes bool) Observation {
 	o.notAllowed(&r)
 
 	o.BirdErr, o.BirdVersion, o.PortHolder, o.Drained = bird.err, bird.version, bird.holder, bird.drained
+	if errors.Is(o.BirdErr, birdc.ErrNotRunning) {
+		o.BirdMasked = program.Masked("bird.service")
+	}
 	o.BirdNow, o.Off, o.Deaf = bird.now, bird.off, bird.deaf
 	if o.BirdErr == nil && o.RoutesErr == nil {
 		o.Untaken = untaken(ctx, &r, &o)

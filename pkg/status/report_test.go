@@ -40,6 +40,15 @@ func TestCauses(t *testing.T) {
 			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrNotRunning) },
 			outcome{final: true, sick: []string{"BIRD does not run"}, cause: "BIRD does not run"},
 		},
+		"BIRD is masked": {
+			func(_ *status.Request, o *status.Observation) {
+				o.BirdErr, o.BirdMasked = fmt.Errorf("x: %w", birdc.ErrNotRunning), "/etc/systemd/system/bird.service"
+			},
+			outcome{
+				final: true, sick: []string{"BIRD does not run: /etc/systemd/system/bird.service keeps it from starting"},
+				cause: "BIRD does not run: /etc/systemd/system/bird.service keeps it from starting",
+			},
+		},
 		"BIRD is silent": {
 			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrSilent) },
 			outcome{
