@@ -91,6 +91,10 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		one := run(t, small+"faults: one\n")["preview"].(map[string]any)
 		assert.Len(t, one["cut"], 4, "and none of two")
 	})
+	t.Run("a site without routers", func(t *testing.T) {
+		have := lines(t, run(t, strings.Replace(small, "sites: {", "sites: {nowhere: {as: 65003, networks: 10.9.0.0/16}, ", 1)))
+		assert.Contains(t, have, "What has no router:\n  always: nobody reaches nowhere, which has no router\n")
+	})
 	t.Run("a router goes", func(t *testing.T) {
 		have := lines(t, previewed(t, "", "  aws-2: {", "  aws-2: {state: absent, "))
 		assert.Contains(t, have, "6 routers, 15 tunnels")

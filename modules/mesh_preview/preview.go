@@ -25,6 +25,7 @@ type preview struct {
 	Lost    []string     `json:"lost"`    // what the mesh to compare with kept and this one does not
 	Removed []string     `json:"removed"` // networks and sites that the inventory has no more
 	Lines   []string     `json:"lines"`
+	empty   []string     // of Cut, what no fault does
 }
 
 func (o Options) preview() (preview, error) {
@@ -38,7 +39,8 @@ func (o Options) preview() (preview, error) {
 		Routers: []change{}, Traffic: []move{}, Lost: []string{}, Removed: []string{},
 		Faults: network.Report(two),
 	}
-	out.Cut = append(says(out.Faults), saysTwo(out.Faults)...)
+	out.empty = o.empty(after)
+	out.Cut = slices.Concat(out.empty, says(out.Faults), saysTwo(out.Faults))
 	if len(o.Against) > 0 {
 		was, err := o.against()
 		if err != nil {
@@ -60,6 +62,16 @@ func (o Options) preview() (preview, error) {
 	}
 	out.Lines = out.text(len(o.Against) > 0)
 	return out, nil
+}
+
+// empty is a line for each site that no router is in.
+func (o Options) empty(plans []plan.Plan) (out []string) {
+	for _, site := range slices.Sorted(maps.Keys(o.Sites)) {
+		if !slices.ContainsFunc(plans, func(p plan.Plan) bool { return p.Router.Site == site }) {
+			out = append(out, fmt.Sprintf("always: nobody reaches %s, which has no router", site))
+		}
+	}
+	return out
 }
 
 func (o Options) against() (d Described, err error) {

@@ -119,6 +119,9 @@ func (p preview) text(compared bool) []string {
 			section("What the inventory has no more", "", p.Removed)
 		}
 	}
+	if len(p.empty) > 0 {
+		section("What has no router", "", p.empty)
+	}
 	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))
 	if r.Doubles > 0 {
 		section(fmt.Sprintf("What two faults cut beyond that (%s looked at; "+
