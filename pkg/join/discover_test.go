@@ -139,8 +139,14 @@ func TestOutcomes(t *testing.T) {
 				"the lines above say why\n",
 		},
 		"nobody else": {
-			"ansible-playbook", `echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`, 0,
+			"ansible-playbook",
+			`echo '{"peered": [], "missing": [], "changed": 0, "planned": true}' >"$WGMESH_JOIN_REPORT"`, 0,
 			"wgmesh join: azure-1 is in the mesh: it is the only router there, nothing changed\n",
+		},
+		"nobody at all": { // ansible-playbook ends well where no host is in the play
+			"ansible-playbook",
+			`echo 'no host is in the play'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`, 75,
+			"no host is in the play\nwgmesh join: azure-1: the play has planned nothing: the lines above say why\n",
 		},
 		"the play does not start": {
 			"ansible-playbook", `echo 'ERROR! the playbook: wgmesh.router.join could not be found' >&2; exit 1`, 75,

@@ -139,7 +139,11 @@ func outcome(report string, failed error, stderr string) (ended result, err erro
 	if err := json.Unmarshal(text, &ended); err != nil {
 		return result{}, fmt.Errorf("%s: %w", report, err)
 	}
-	if !errors.As(failed, new(*exec.ExitError)) || len(ended.Missing) > 0 {
+	well := !errors.As(failed, new(*exec.ExitError))
+	switch {
+	case well && !ended.Planned && len(ended.Peered)+len(ended.Missing) == 0:
+		return ended, errors.New("the play has planned nothing: the lines above say why")
+	case well, len(ended.Missing) > 0:
 		return ended, nil
 	}
 	if len(ended.Peered) == 0 {
