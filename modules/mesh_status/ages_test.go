@@ -151,7 +151,7 @@ func TestNotesOfTheNextBoot(t *testing.T) {
 		"after the next boot it will not be as it is now (bird is not enabled, /etc/bird is closed to BIRD): " +
 			"run the mesh play",
 		"after the next boot it will not be as it is now (wgmesh-failover is not enabled): run wgmesh.router.routes",
-		"what is read after the mesh's kernel settings undoes them (net.ipv4.ip_forward=0 in " +
+		"files of others undo the mesh's kernel settings (net.ipv4.ip_forward=0 in " +
 			"/etc/sysctl.d/zz.conf): mend those lines",
 		"what the next boot starts is not known (systemctl show: it hangs): " +
 			"run it again, and look at systemctl is-system-running",

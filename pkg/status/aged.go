@@ -38,7 +38,7 @@ func (o *Observation) agedNotes(r *Request) (notes []string) {
 			cause.List(o.Unready[play]), play))
 	}
 	if len(o.Defeated) > 0 {
-		note(cause.New("what is read after the mesh's kernel settings undoes them (%s): mend those lines",
+		note(cause.New("files of others undo the mesh's kernel settings (%s): mend those lines",
 			cause.List(o.Defeated)))
 	}
 	if o.BootErr != nil {

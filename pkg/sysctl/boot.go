@@ -108,6 +108,18 @@ func (h Host) readConf(path string) (bootFile, error) {
 	return bootFile{path: path, sets: parseConf(data)}, nil
 }
 
+// last is the last value of k, and the file that has it.
+func (b boot) last(k Key) (value, by string) {
+	for _, f := range slices.Concat(b.before, b.after) {
+		for _, set := range f.sets {
+			if set.key == k {
+				value, by = set.value, f.path
+			}
+		}
+	}
+	return value, by
+}
+
 // value is what k would get at boot without our drop-in, or "".
 func (b boot) value(k Key) string {
 	value := ""

@@ -184,6 +184,28 @@ func TestAtBoot(t *testing.T) {
 	assert.False(t, kept)
 }
 
+// Where the mesh has IPv6, who switches it off at the next boot is named, wherever that stands: we set no such thing.
+func TestAtBootIPv6IsOff(t *testing.T) {
+	for path, text := range map[string]string{
+		"etc/sysctl.d/70-hard.conf": "net.ipv6.conf.all.disable_ipv6=1", "etc/sysctl.conf": "net/ipv6/conf/default/disable_ipv6 = 1",
+	} {
+		root := stock().host(t)
+		converge(t, root, sysctl.Profile{IPv6: new(true), Interfaces: []string{"wg1"}})
+		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o644))
+		host := sysctl.Host{Root: root}
+		_, defeated := host.AtBoot(false)
+		assert.Empty(t, defeated)
+		_, defeated = host.AtBoot(true)
+		require.Len(t, defeated, 1, path)
+		assert.Equal(t, "/"+path, defeated[0].By)
+		assert.Equal(t, "1", defeated[0].Found)
+		require.NoError(t, os.WriteFile(filepath.Join(root, "etc/sysctl.conf"),
+			[]byte("net.ipv6.conf.all.disable_ipv6=0\nnet.ipv6.conf.default.disable_ipv6=0"), 0o644))
+		_, defeated = host.AtBoot(true)
+		assert.Empty(t, defeated, "what is read last counts")
+	}
+}
+
 func TestDefeats(t *testing.T) {
 	all := sysctl.Profile{
 		IPv6: new(true), Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,

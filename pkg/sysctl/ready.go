@@ -3,7 +3,7 @@ package sysctl
 import "maps"
 
 // AtBoot reports whether the drop-in at Path keeps the profile of a router at the next boot, and
-// which files that are read later defeat it. IPv6 says that the router forwards it.
+// which files that are read later defeat it, or take away the IPv6 that it does not set. IPv6 says that the router forwards it.
 func (h Host) AtBoot(ipv6 bool) (kept bool, defeated []Defeat) {
 	own, err := h.readDropin(Path)
 	if err != nil {
@@ -19,5 +19,11 @@ func (h Host) AtBoot(ipv6 bool) (kept bool, defeated []Defeat) {
 		return false, nil
 	}
 	maps.Copy(want, own.sets)
-	return kept, others.defeats(want)
+	defeated = others.defeats(want)
+	for _, k := range []Key{prefixConf6 + "all/disable_ipv6", prefixConf6 + "default/disable_ipv6"} {
+		if value, by := others.last(k); ipv6 && value == "1" {
+			defeated = append(defeated, Defeat{Key: k.String(), Want: "0", Found: value, By: by})
+		}
+	}
+	return kept, defeated
 }

@@ -96,7 +96,7 @@ func nextBoot(t *testing.T, l lab) {
 	}
 	out = said("mesh")
 	assert.NotContains(t, out, "after the next boot")
-	assert.Contains(t, out, victim+": what is read after the mesh's kernel settings undoes them "+
+	assert.Contains(t, out, victim+": files of others undo the mesh's kernel settings "+
 		"(net.ipv4.ip_forward=0 in /etc/sysctl.d/zz.conf)")
 	l.in(t, victim, "rm /etc/sysctl.d/zz.conf")
 }
