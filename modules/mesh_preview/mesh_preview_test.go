@@ -92,7 +92,8 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		assert.Len(t, one["cut"], 4, "and none of two")
 	})
 	t.Run("a site without routers", func(t *testing.T) {
-		have := lines(t, run(t, strings.Replace(small, "sites: {", "sites: {nowhere: {as: 65003, networks: 10.9.0.0/16}, ", 1)))
+		more := strings.Replace(small, "sites: {", "sites: {nowhere: {as: 65003, networks: 10.9.0.0/16}, ", 1)
+		have := lines(t, run(t, more))
 		assert.Contains(t, have, "What has no router:\n  always: nobody reaches nowhere, which has no router\n")
 	})
 	t.Run("a router goes", func(t *testing.T) {

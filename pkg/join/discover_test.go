@@ -145,7 +145,8 @@ func TestOutcomes(t *testing.T) {
 		},
 		"nobody at all": { // ansible-playbook ends well where no host is in the play
 			"ansible-playbook",
-			`echo 'no host is in the play'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`, 75,
+			`echo 'no host is in the play'; echo '{"peered": [], "missing": [], "changed": 0}' >"$WGMESH_JOIN_REPORT"`,
+			75,
 			"no host is in the play\nwgmesh join: azure-1: the play has planned nothing: the lines above say why\n",
 		},
 		"the play does not start": {

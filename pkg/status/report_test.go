@@ -45,7 +45,8 @@ func TestCauses(t *testing.T) {
 				o.BirdErr, o.BirdMasked = fmt.Errorf("x: %w", birdc.ErrNotRunning), "/etc/systemd/system/bird.service"
 			},
 			outcome{
-				final: true, sick: []string{"BIRD does not run: /etc/systemd/system/bird.service keeps it from starting"},
+				final: true,
+				sick:  []string{"BIRD does not run: /etc/systemd/system/bird.service keeps it from starting"},
 				cause: "BIRD does not run: /etc/systemd/system/bird.service keeps it from starting",
 			},
 		},

@@ -187,7 +187,8 @@ func TestAtBoot(t *testing.T) {
 // Where the mesh has IPv6, who switches it off at the next boot is named, wherever that stands: we set no such thing.
 func TestAtBootIPv6IsOff(t *testing.T) {
 	for path, text := range map[string]string{
-		"etc/sysctl.d/70-hard.conf": "net.ipv6.conf.all.disable_ipv6=1", "etc/sysctl.conf": "net/ipv6/conf/default/disable_ipv6 = 1",
+		"etc/sysctl.d/70-hard.conf": "net.ipv6.conf.all.disable_ipv6=1",
+		"etc/sysctl.conf":           "net/ipv6/conf/default/disable_ipv6 = 1",
 	} {
 		root := stock().host(t)
 		converge(t, root, sysctl.Profile{IPv6: new(true), Interfaces: []string{"wg1"}})

@@ -3,7 +3,8 @@ package sysctl
 import "maps"
 
 // AtBoot reports whether the drop-in at Path keeps the profile of a router at the next boot, and
-// which files that are read later defeat it, or take away the IPv6 that it does not set. IPv6 says that the router forwards it.
+// which files that are read later defeat it, or switch IPv6 off, which it does not set. IPv6 says
+// that the router forwards it.
 func (h Host) AtBoot(ipv6 bool) (kept bool, defeated []Defeat) {
 	own, err := h.readDropin(Path)
 	if err != nil {
