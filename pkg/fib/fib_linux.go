@@ -48,6 +48,7 @@ type Tables struct {
 	taken  map[place]*netlink.Route // of each place the one that the kernel takes
 	bird   map[netip.Prefix]*netlink.Route
 	links  map[int]string
+	named  map[string]int
 	// policies are those of IPsec, in the kernel's order.
 	policies []netlink.XfrmPolicy
 }
@@ -62,7 +63,7 @@ type place struct {
 func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 	t := Tables{
 		rules: map[int][]netlink.Rule{}, routes: map[int][]netlink.Route{}, taken: map[place]*netlink.Route{},
-		bird: map[netip.Prefix]*netlink.Route{}, links: map[int]string{},
+		bird: map[netip.Prefix]*netlink.Route{}, links: map[int]string{}, named: map[string]int{},
 	}
 	for family, wanted := range map[int]bool{unix.AF_INET: v4, unix.AF_INET6: v6} {
 		if !wanted {
@@ -85,7 +86,7 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 	t.policies = readPolicies()
 	links, err := Dump(ctx, netlink.LinkList)
 	for _, l := range links {
-		t.links[l.Attrs().Index] = l.Attrs().Name
+		t.links[l.Attrs().Index], t.named[l.Attrs().Name] = l.Attrs().Name, l.Attrs().Index
 	}
 	return t, err
 }
@@ -162,7 +163,10 @@ func Dump[T any](ctx context.Context, list func() ([]T, error)) (out []T, err er
 
 // Ask returns the kernel's own answer.
 func (t Tables) Ask(f Flow) Answer {
-	options := &netlink.RouteGetOptions{Iif: f.In}
+	options := &netlink.RouteGetOptions{IifIndex: t.named[f.In]}
+	if options.IifIndex == 0 {
+		options.Iif = f.In // the library looks for it: each time
+	}
 	if f.Src.IsValid() {
 		options.SrcAddr = f.Src.AsSlice()
 	}

@@ -44,17 +44,24 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	ctx, cancel := context.WithTimeout(ctx, nftTime)
 	defer cancel()
 	list, err := program.Run(ctx, "nft", "list", "tables")
+	lines := strings.Split(list, "\n")
+	lost := func(t NFTable) bool { return !slices.Contains(lines, "table inet "+t.Name) }
+	if err == nil && !slices.ContainsFunc(tables, lost) {
+		if other, err := differ(ctx, tables...); err == nil && !other {
+			return nil
+		}
+	}
 	var out []cause.Cause
 	for _, t := range tables {
 		err, other := err, false
-		if err == nil && slices.Contains(strings.Split(list, "\n"), "table inet "+t.Name) {
-			other, err = differs(ctx, t)
+		if err == nil && !lost(t) {
+			other, err = differ(ctx, t)
 		}
 		switch {
 		case err != nil:
 			out = append(out, cause.New("table inet %s cannot be looked for (%s): "+
 				"see that nft is there and that this is root", t.Name, err))
-		case !slices.Contains(strings.Split(list, "\n"), "table inet "+t.Name):
+		case lost(t):
 			out = append(out, cause.New("table inet %s is not loaded, so %s: "+
 				"run nft -f %s, and look for what flushes nftables", t.Name, t.Without, t.File))
 		case other:
@@ -65,17 +72,25 @@ func missingTables(ctx context.Context, tables []NFTable) []cause.Cause {
 	return out
 }
 
-// differs reports whether a table in the kernel is not what its file makes, by loading
-// the file where nobody is: the words of one nft are compared, so its version is all the same.
-func differs(ctx context.Context, t NFTable) (bool, error) {
-	list := []string{"-s", "-t", "list", "table", "inet", t.Name}
+// differ reports whether tables in the kernel are not what their files make, by loading
+// the files where nobody is: the words of one nft are compared, so its version is all the same.
+func differ(ctx context.Context, tables ...NFTable) (bool, error) {
+	var files, commands []string
+	for _, t := range tables {
+		files, commands = append(files, t.File), append(commands, "list table inet "+t.Name)
+	}
+	list := []string{"-s", "-t", strings.Join(commands, "; ")}
 	have, err := program.Run(ctx, "nft", list...)
 	if err != nil {
 		return false, err
 	}
+	const load = `list=$1; shift; for file; do nft -f "$file" >/dev/null || exit; done; exec nft -s -t "$list"`
 	want, err := program.Call{
-		Name: "sh", Args: append([]string{"-c", `nft -f "$0" >/dev/null && exec nft "$@"`, t.File}, list...),
+		Name: "sh", Args: append([]string{"-c", load, "sh", list[2]}, files...),
 		Attr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET},
 	}.Run(ctx)
-	return err == nil && want.Out != have, nil // where no namespace can be made nobody knows
+	if err != nil { // where no namespace can be made nobody knows; of several, one may not load
+		return len(tables) > 1, nil
+	}
+	return want.Out != have, nil
 }
