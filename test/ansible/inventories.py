@@ -17,11 +17,13 @@ import unittest.mock
 
 import warm
 import yaml
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
+from jinja2 import Undefined
 
 try:
     from ansible.plugins.loader import init_plugin_loader
@@ -1250,7 +1252,7 @@ class Clocks(unittest.TestCase):
 class Every(unittest.TestCase):
     """A phase is skipped for all routers only if none of them has anything to do in it."""
 
-    STATES = ("planned", "sealed", "settled", "ended")
+    STATES = ("unasked", "planned", "sealed", "settled", "ended")
 
     @staticmethod
     def router(public_key, peer, role):
@@ -1308,14 +1310,38 @@ class Every(unittest.TestCase):
     def test_absent_and_gone(self):
         hostvars = self.mesh()
         hostvars["gcp-1"] = {"__mesh_begun": {"skipped": True, "changed": False}}
-        self.assertEqual(["planned", "sealed"], self.states(hostvars), "who is absent was asked nothing")
-        self.assertEqual(["planned", "sealed"], self.states({**self.mesh(), "gcp-1": {}}))
+        self.assertEqual(["unasked", "planned", "sealed"], self.states(hostvars), "who is absent was asked nothing")
+        self.assertEqual(["unasked", "planned", "sealed"], self.states({**self.mesh(), "gcp-1": {}}))
+
+    def test_asked(self):
+        for name, value, asks in (
+            ("mesh_plan_faults", "none", False), ("mesh_plan_faults", "one", True), ("mesh_plan_faults", False, True),
+            ("mesh_rotate_preshared_keys", "no", False), ("mesh_rotate_preshared_keys", "yes", True),
+            ("mesh_take_over", False, False), ("mesh_take_over", True, True), ("mesh_take_over", Undefined(name="x"), True),
+        ):  # fmt: skip
+            hostvars = self.mesh()
+            hostvars["gcp-1"][name] = value
+            self.assertEqual(not asks, "unasked" in self.states(hostvars), (name, value))
+        for playbooks, asks in ((["wgmesh.router.mesh"], False), (["site.yml"], True), (["wgmesh.router.mesh", "site.yml"], True)):
+            with unittest.mock.patch.dict(context.CLIARGS._store, args=playbooks):
+                self.assertEqual(not asks, "unasked" in self.states(self.mesh()), "a play of somebody's own may say more than hostvars")
 
     def test_hostile(self):
         """What one router answers ends no run of others."""
         hostvars = self.mesh()
         hostvars["gcp-1"]["__mesh_begun"]["answers"]["__mesh_plan"]["plan"]["gate"] = "none"
-        self.assertEqual(["planned", "sealed"], self.states(hostvars))
+        self.assertEqual(["unasked", "planned", "sealed"], self.states(hostvars))
+
+    def test_waited_for(self):
+        """Who reached nobody before a change has nobody to wait for."""
+        for answer, waits in (
+            ({}, True), ({"armed": False}, True), ({"armed": True, "worked": [], "routed": []}, False),
+            ({"armed": True, "worked": ["gcp-1"], "routed": []}, True), ({"armed": True, "worked": [], "routed": ["10.1.0.0/16"]}, True),
+        ):  # fmt: skip
+            hostvars = self.mesh()
+            hostvars["aws-1"]["__mesh_begun"]["answers"]["__mesh_keypair"].update(answer)
+            hostvars["aws-1"]["__mesh_sealed"] = {"armed": True, "worked": [], "routed": []} if waits and answer.get("armed") else {}
+            self.assertIs(waits, told(list(hostvars), hostvars, "aws-1")["waited_for"], "the first that armed the guard says so")
 
 
 class NewKeys(unittest.TestCase):

@@ -31,12 +31,13 @@ options:
     required: true
   state:
     description:
+      - C(unasked), the inventory asks none of them for what the play does first.
       - C(planned), none was told that the inventory does not describe a mesh.
       - C(sealed), both ends of each tunnel know the same pre-shared key, and nobody asked for new ones.
       - C(settled), all were well while nobody changed anything, and C(ended).
       - C(ended), nothing failed, nothing is to be removed, and no router is to be blamed.
     type: str
-    choices: [planned, sealed, settled, ended]
+    choices: [unasked, planned, sealed, settled, ended]
     required: true
 extends_documentation_fragment: [wgmesh.router.inventory]
 author: wgmesh.router contributors (@wgmesh)
@@ -57,9 +58,15 @@ _value:
   type: bool
 """
 
+from ansible import context
+
 from ansible_collections.wgmesh.router.plugins.filter.blamed import blamed
-from ansible_collections.wgmesh.router.plugins.filter.told import keys, known, told
-from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import PHASES, once, registered
+from ansible_collections.wgmesh.router.plugins.filter.objections import read
+from ansible_collections.wgmesh.router.plugins.filter.told import guards, keys, known, told
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import once, registered
+
+# Options that ask for what the mesh play does first, and the values with which they ask for nothing.
+ASKS_NOTHING = {"mesh_plan_faults": ("none",), **dict.fromkeys(("mesh_rotate_preshared_keys", "mesh_take_over"), (False, "false", "no"))}
 
 
 def every(names, hostvars, targeted, alive, state):
@@ -69,6 +76,13 @@ def every(names, hostvars, targeted, alive, state):
         return phase(names, once(hostvars), targeted, alive)
     except (AttributeError, LookupError, TypeError, ValueError):
         return False  # each router finds out for itself
+
+
+def unasked(_names, hostvars, _targeted, alive):
+    if any(not str(playbook).startswith("wgmesh.router.") for playbook in context.CLIARGS.get("args") or ()):
+        return False  # a play of somebody's own may say what hostvars have not
+    asked = ((hostvars[router], name) for router in alive for name in ASKS_NOTHING if name in hostvars[router])
+    return all(read(variables, name, None)[0] in ASKS_NOTHING[name] for variables, name in asked)
 
 
 def planned(_names, hostvars, _targeted, alive):
@@ -87,7 +101,7 @@ def settled(names, hostvars, targeted, alive):
     said = told(names, hostvars)
     if said["changed"] or not set(alive) <= set(said["proved"]):
         return False
-    waits = any(armed(hostvars[router]) or hostvars[router].get("__mesh_taken") for router in alive)
+    waits = any(any(guard["armed"] for guard in guards(hostvars[router])) or hostvars[router].get("__mesh_taken") for router in alive)
     return not waits and ended(names, hostvars, targeted, alive)
 
 
@@ -100,13 +114,7 @@ def ended(names, hostvars, targeted, alive):
     return not stale and not removed and not blamed(hostvars, targeted, alive)
 
 
-def armed(variables):
-    """Whether a change of a router waits for its confirmation."""
-    answers = [answer for phase in PHASES for answer in ((variables.get(phase) or {}).get("answers") or {}).values()]
-    return any(answer.get("armed") for answer in [*answers, variables.get("__mesh_sealed") or {}])
-
-
-STATES = {"planned": planned, "sealed": sealed, "settled": settled, "ended": ended}
+STATES = {"unasked": unasked, "planned": planned, "sealed": sealed, "settled": settled, "ended": ended}
 
 
 class FilterModule:

@@ -55,6 +55,7 @@ _value:
     - C(opened), whether the router I(to) has nothing to open, because it knows these keys and nobody sent it an envelope.
     - C(behind), the numbers of the tunnels whose pre-shared key the router I(to) makes, and of which the other end
       reported a newer key.
+    - C(waited_for), whether the router I(to) has no change that waits for its confirmation, or reached somebody before it.
     - C(failed), the names of the routers on which a task failed.
     - C(sick), these names, and the names of the routers that reported in this run what is wrong with them.
   type: dict
@@ -62,7 +63,7 @@ _value:
 
 import time
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import Once, once, registered
+from ansible_collections.wgmesh.router.plugins.plugin_utils.registered import PHASES, Once, once, registered
 
 # What changes a router before the last look at it.
 CHANGES = ("__mesh_begun", "__mesh_sealed", "__mesh_links")
@@ -102,8 +103,22 @@ def told(names, hostvars, to=None):
         found["failed"] += [name] if failed else []
         found["sick"] += [name] if failed or part(variables, "__mesh_kept", "sick") else []
     found["known"], found["behind"] = known(to, hostvars, found["public_keys"]) if to in names else ({}, [])
+    found["waited_for"] = waited_for(hostvars[to]) if to in names else True
     found["opened"] = found["known"].get("responder", False) and not found["envelopes"]
     return found
+
+
+def waited_for(variables):
+    """Whether nothing is armed, or there are those whom the change must not cut off: the first module that armed the guard says so."""
+    armed = next((answer for answer in guards(variables) if answer["armed"]), None)
+    return not armed or bool(armed["worked"] or armed["routed"])
+
+
+def guards(variables):
+    """What the modules say that change a router, in their order."""
+    begun, links = (list(((variables.get(phase) or {}).get("answers") or {}).values()) for phase in PHASES)
+    answers = [*begun, *(variables.get(name) or {} for name in ("__mesh_keypair", "__mesh_sealed")), *links]
+    return [answer for answer in answers if "armed" in answer]
 
 
 def known(name, hostvars, public_keys, held=None):
