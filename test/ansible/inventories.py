@@ -1252,7 +1252,7 @@ class Clocks(unittest.TestCase):
 class Every(unittest.TestCase):
     """A phase is skipped for all routers only if none of them has anything to do in it."""
 
-    STATES = ("unasked", "planned", "sealed", "settled", "ended")
+    STATES = ("unasked", "planned", "sealed", "kept", "settled", "ended")
 
     @staticmethod
     def router(public_key, peer, role):
@@ -1285,6 +1285,7 @@ class Every(unittest.TestCase):
             ("sealed", "__mesh_begun", ("answers", "__mesh_held", "known"), []),
             ("sealed", "__mesh_begun", ("answers", "__mesh_keypair", "public", "public_key"), "new"),
             ("sealed", "__mesh_ends", ("skipped",), False),
+            ("kept", "__mesh_links", ("answers", "__mesh_tunnels", "armed"), True),
             ("settled", "__mesh_begun", ("changed",), True),
             ("settled", "__mesh_links", ("changed",), True),
             ("settled", "__mesh_links", ("failed",), True),
@@ -1310,8 +1311,14 @@ class Every(unittest.TestCase):
     def test_absent_and_gone(self):
         hostvars = self.mesh()
         hostvars["gcp-1"] = {"__mesh_begun": {"skipped": True, "changed": False}}
-        self.assertEqual(["unasked", "planned", "sealed"], self.states(hostvars), "who is absent was asked nothing")
-        self.assertEqual(["unasked", "planned", "sealed"], self.states({**self.mesh(), "gcp-1": {}}))
+        self.assertEqual(["unasked", "planned", "sealed", "kept"], self.states(hostvars), "who is absent was asked nothing")
+        self.assertEqual(["unasked", "planned", "sealed", "kept"], self.states({**self.mesh(), "gcp-1": {}}))
+
+    def test_kept(self):
+        hostvars = self.mesh()
+        hostvars["gcp-1"]["__mesh_links"]["answers"]["__mesh_tunnels"]["armed"] = True
+        hostvars["gcp-1"]["__mesh_links"]["answers"]["__mesh_kept"] = {"healthy": False}
+        self.assertEqual(["unasked", "planned", "sealed", "kept", "ended"], self.states(hostvars))
 
     def test_asked(self):
         for name, value, asks in (
@@ -1330,7 +1337,7 @@ class Every(unittest.TestCase):
         """What one router answers ends no run of others."""
         hostvars = self.mesh()
         hostvars["gcp-1"]["__mesh_begun"]["answers"]["__mesh_plan"]["plan"]["gate"] = "none"
-        self.assertEqual(["unasked", "planned", "sealed"], self.states(hostvars))
+        self.assertEqual(["unasked", "planned", "sealed", "kept"], self.states(hostvars))
 
     def test_waited_for(self):
         """Who reached nobody before a change has nobody to wait for."""

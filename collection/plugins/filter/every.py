@@ -34,10 +34,11 @@ options:
       - C(unasked), the inventory asks none of them for what the play does first.
       - C(planned), none was told that the inventory does not describe a mesh.
       - C(sealed), both ends of each tunnel know the same pre-shared key, and nobody asked for new ones.
+      - C(kept), none of those whose change waits for its confirmation has anybody to wait for, as they said with the change.
       - C(settled), all were well while nobody changed anything, and C(ended).
       - C(ended), nothing failed, nothing is to be removed, and no router is to be blamed.
     type: str
-    choices: [unasked, planned, sealed, settled, ended]
+    choices: [unasked, planned, sealed, kept, settled, ended]
     required: true
 extends_documentation_fragment: [wgmesh.router.inventory]
 author: wgmesh.router contributors (@wgmesh)
@@ -97,11 +98,15 @@ def sealed(names, hostvars, _targeted, alive):
     return all(known(router, hostvars, public_keys, held)[0]["initiator"] and not hostvars[router].get("__mesh_ends") for router in asked)
 
 
+def kept(_names, hostvars, _targeted, alive):
+    return all("__mesh_kept" in ((hostvars[router].get("__mesh_links") or {}).get("answers") or {}) for router in alive if armed(hostvars[router]))
+
+
 def settled(names, hostvars, targeted, alive):
     said = told(names, hostvars)
     if said["changed"] or not set(alive) <= set(said["proved"]):
         return False
-    waits = any(any(guard["armed"] for guard in guards(hostvars[router])) or hostvars[router].get("__mesh_taken") for router in alive)
+    waits = any(armed(hostvars[router]) or hostvars[router].get("__mesh_taken") for router in alive)
     return not waits and ended(names, hostvars, targeted, alive)
 
 
@@ -114,7 +119,12 @@ def ended(names, hostvars, targeted, alive):
     return not stale and not removed and not blamed(hostvars, targeted, alive)
 
 
-STATES = {"unasked": unasked, "planned": planned, "sealed": sealed, "settled": settled, "ended": ended}
+def armed(variables):
+    """Whether a change of a router waits for its confirmation."""
+    return any(guard["armed"] for guard in guards(variables))
+
+
+STATES = {"unasked": unasked, "planned": planned, "sealed": sealed, "kept": kept, "settled": settled, "ended": ended}
 
 
 class FilterModule:

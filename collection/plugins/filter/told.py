@@ -111,7 +111,7 @@ def told(names, hostvars, to=None):
 def waited_for(variables):
     """Whether nothing is armed, or there are those whom the change must not cut off: the first module that armed the guard says so."""
     armed = next((answer for answer in guards(variables) if answer["armed"]), None)
-    return not armed or bool(armed["worked"] or armed["routed"])
+    return not armed or bool(armed.get("worked") or armed.get("routed"))
 
 
 def guards(variables):
