@@ -447,7 +447,8 @@ class Turns(unittest.TestCase):
         self.assertRegex(out, r"it is drained and stays so, but \S+ has no other way to 10.1.0.0/16 than by azure-1")
         asked = (self.root / "did").read_text().partition("Drain this router")[2].splitlines()
         asked = [line.partition(":")[0] for line in asked if "Look" in line]
-        self.assertEqual((4, 5, asked[0]), (len(set(asked)), len(asked), asked[1]), out)
+        # The first is asked twice, unless the machine is so slow that the time is over with the first answer.
+        self.assertEqual((4, list(dict.fromkeys(asked)), True), (len(set(asked)), asked[-4:], len(asked) <= 5), out)
 
     def test_three_draw_the_table(self):
         """The results of all went to every router: with 100 of them, 100 times those of all tunnels."""
