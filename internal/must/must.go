@@ -3,9 +3,11 @@ package must
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,6 +25,14 @@ func Get[T any](got T, err error) func(t testing.TB, said ...any) T {
 		require.NoError(t, err, said...)
 		return got
 	}
+}
+
+// Prefixes are those of a text, or of several, with blanks between them.
+func Prefixes(texts ...string) (out []netip.Prefix) {
+	for _, text := range strings.Fields(strings.Join(texts, " ")) {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
 }
 
 // Err is the error alone of a call that should be refused.

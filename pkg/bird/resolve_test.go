@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -20,12 +21,7 @@ func addrs(text ...string) []netip.Addr {
 	return out
 }
 
-func networks(texts ...string) (out []netip.Prefix) {
-	for _, text := range texts {
-		out = append(out, netip.MustParsePrefix(text))
-	}
-	return out
-}
+var networks = must.Prefixes
 
 // What lies inside a subnet of the host gets no route, and no floor. What equals one
 // needs no word: the metric is worse.

@@ -1,23 +1,18 @@
 package floor_test
 
 import (
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/mark"
 )
 
-func prefixes(texts ...string) (out []netip.Prefix) {
-	for _, t := range texts {
-		out = append(out, netip.MustParsePrefix(t))
-	}
-	return out
-}
+var prefixes = must.Prefixes
 
 // Wherever the list breaks off, what is read of it are whole networks of it: half a
 // line such as 10.0.0.0/1 would cut the router off.

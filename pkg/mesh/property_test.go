@@ -56,13 +56,7 @@ func TestFieldCase(t *testing.T) {
 	assert.False(t, all["aws-1"].Bird.Static[0].OnLink)
 }
 
-func prefixes(texts ...string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, text := range texts {
-		out = append(out, netip.MustParsePrefix(text))
-	}
-	return out
-}
+var prefixes = must.Prefixes
 
 // random makes a valid mesh, the same one for the same seed.
 func random(seed uint64) mesh.Mesh {

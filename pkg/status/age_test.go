@@ -77,12 +77,7 @@ func TestOlderPlan(t *testing.T) {
 		at := plan.BFDSession{Interface: tunnel, Address: netip.MustParseAddr("198.18.7.1")}
 		return plan.FailoverPeer{Name: name, BFDSession: at}
 	}
-	networks := func(texts ...string) (out []netip.Prefix) {
-		for _, text := range texts {
-			out = append(out, netip.MustParsePrefix(text))
-		}
-		return out
-	}
+	networks := must.Prefixes
 	planned := func() plan.Failover {
 		return plan.Failover{
 			Router: "aws-1", Prefixes: networks("10.0.0.0/16", "10.1.0.0/16"),

@@ -35,12 +35,7 @@ var (
 	lanAddress = netip.MustParseAddr("10.0.1.4")
 )
 
-func networks(texts ...string) (out []netip.Prefix) {
-	for _, text := range texts {
-		out = append(out, netip.MustParsePrefix(text))
-	}
-	return out
-}
+var networks = must.Prefixes
 
 // seeing is the sight of these peers when all is well.
 func seeing(peers ...string) *sight {

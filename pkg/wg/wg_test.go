@@ -43,13 +43,7 @@ func nick(k plan.PublicKey) string {
 	return k.String()
 }
 
-func prefixes(text string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, one := range strings.Fields(text) {
-		out = append(out, netip.MustParsePrefix(one))
-	}
-	return out
-}
+var prefixes = must.Prefixes
 
 // mesh is a want of two tunnels, of which tests change what they are about.
 func mesh() wg.Want {
