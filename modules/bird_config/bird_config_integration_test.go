@@ -163,11 +163,8 @@ func TestFloorLaw(t *testing.T) {
 	require.NoError(t, os.WriteFile(o.Path, []byte("router id 9.9.9.9;\nprotocol device {}\n"), 0o640))
 	startBird(t, o.Path, o.ControlSocket).Enter(t)
 
-	azure := plan.Owner{
-		AS: 65020, Site: "azure",
-		Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.1.0/24")},
-	}
-	aws := plan.Owner{AS: 65030, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}
+	azure := plan.Owner{AS: 65020, Site: "azure", Networks: must.Prefixes("10.1.0.0/16", "10.1.1.0/24")}
+	aws := plan.Owner{AS: 65030, Site: "aws", Networks: must.Prefixes("10.2.0.0/16")}
 	o.Owners = []plan.Owner{azure, aws} // and no session with aws yet
 	host := o.host(dir + "/")
 	step := func(state string, changed bool, refused string) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/fakecloud/aws"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/failover"
 	"github.com/wgmesh/router/pkg/plan"
 )
@@ -105,7 +105,7 @@ func TestGone(t *testing.T) {
 	cloud.OnCall = func(_ aws.Machine, q url.Values) {
 		assert.NotEqual(t, "GetManagedPrefixListEntries", q.Get("Action"), "a daemon reads no prefix lists")
 	}
-	prefixes := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("10.3.0.0/16")}
+	prefixes := must.Prefixes("10.0.0.0/16", "10.3.0.0/16")
 	s := &siteTables{config: failover.Config{
 		Mesh: "example", APIEndpoint: cloud.EC2.URL, MetadataEndpoint: cloud.IMDS.URL,
 		Failover: plan.Failover{Prefixes: prefixes},
@@ -139,7 +139,7 @@ func TestTakeWhereOneCallHangs(t *testing.T) {
 	t.Cleanup(func() { close(end) })
 	s := &siteTables{config: failover.Config{
 		Mesh: "example", APIEndpoint: ec2.URL, MetadataEndpoint: cloud.IMDS.URL,
-		Failover: plan.Failover{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}},
+		Failover: plan.Failover{Prefixes: must.Prefixes("10.0.0.0/16")},
 	}}
 	ctx, cancel := context.WithTimeout(t.Context(), attempt)
 	defer cancel()

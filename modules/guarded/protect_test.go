@@ -202,7 +202,7 @@ func TestChangesOfARunAreOne(t *testing.T) {
 // before the change is confirmed.
 func TestTheLastFloorIsKept(t *testing.T) {
 	r, h := newRouter(t), floor.Host{Folder: t.TempDir()}
-	right := []netip.Prefix{netip.MustParsePrefix("172.16.4.0/24")}
+	right := must.Prefixes("172.16.4.0/24")
 	for _, networks := range [][]netip.Prefix{{netip.MustParsePrefix("172.16.0.0/12")}, right} {
 		var c guard.Change
 		Floor(&c, h, floor.Delta{}, networks)

@@ -107,7 +107,7 @@ func TestDecode(t *testing.T) {
 			func(o *options) {
 				o.Tunnels = []tunnel{{Name: "wg20", MTU: 1340, Via: netip.MustParseAddr("10.0.0.1"), Peers: []peer{{
 					Port: 51820, Endpoint: netip.MustParseAddrPort("203.0.113.1:51820"),
-					Allowed: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+					Allowed: must.Prefixes("10.0.0.0/8", "fd00::/8"),
 				}}}}
 			},
 		},

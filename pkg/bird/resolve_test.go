@@ -80,9 +80,7 @@ func TestResolveLocal(t *testing.T) {
 					{AS: 65003, Networks: site},
 					{AS: 65001, Networks: tt.theirs},
 					{AS: 65009, Networks: tt.carried, Carried: true},
-					{
-						AS: 65010, Networks: networks("10.10.0.0/16"),
-					},
+					{AS: 65010, Networks: networks("10.10.0.0/16")},
 				},
 				Neighbors: []plan.Neighbor{{Name: "p1", AS: 65001, Interface: "wg1"}},
 			}}
@@ -103,7 +101,7 @@ func TestResolveLocal(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	site := []netip.Prefix{netip.MustParsePrefix("10.3.0.0/16"), netip.MustParsePrefix("fd00:3::/48")}
+	site := must.Prefixes("10.3.0.0/16", "fd00:3::/48")
 	onlink := plan.Static{Network: site[0], Via: netip.MustParseAddr("10.3.0.1"), OnLink: true}
 	tests := map[string]struct {
 		host      bird.Network
@@ -244,16 +242,12 @@ func TestResolveWay(t *testing.T) {
 		"said and in no subnet":                   {inside, at(net4, said("10.0.0.1", "")), "10.0.0.1"},
 		"derived, the default route is elsewhere": {office, at(net4, derived("10.0.0.1")), "10.0.0.1"},
 		"derived, a whole address":                {slash32, at(net4, derived("10.0.1.1")), "10.0.1.254%ens4 onlink"},
-		"derived, GCP": {
-			slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink",
-		},
-		"AWS with IPv6":                        {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
-		"GCP with IPv6":                        {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
-		"IPv6, said":                           {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
-		"IPv6, the default route is elsewhere": {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
-		"outside": {
-			aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "",
-		},
+		"derived, GCP":                            {slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink"},
+		"AWS with IPv6":                           {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
+		"GCP with IPv6":                           {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
+		"IPv6, said":                              {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
+		"IPv6, the default route is elsewhere":    {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
+		"outside":                                 {aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, ""},
 		"outside, by a gateway that BIRD would not learn": {
 			slash32, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink",
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -17,7 +18,7 @@ func TestRoutersAreReadBack(t *testing.T) {
 	var c Config
 	c.SetDefaults()
 	c.RouterID, c.AS = netip.MustParseAddr("10.0.0.1"), 65001
-	c.Owners = []plan.Owner{{AS: 65002, Site: "aws", Networks: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}}}
+	c.Owners = []plan.Owner{{AS: 65002, Site: "aws", Networks: must.Prefixes("10.2.0.0/16")}}
 	c.Neighbors = []plan.Neighbor{
 		{
 			Name: "aws_1", Router: "aws-1", Interface: "wg5",

@@ -245,7 +245,7 @@ func TestDaemonForgetsWhatIsCalledOff(t *testing.T) {
 func TestDaemonLeavesAloneWhatIsDone(t *testing.T) {
 	r, _ := start(t)
 	r.wait(t, "rtb-a: moved")
-	foreign := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+	foreign := must.Prefixes("10.9.0.0/16")
 	r.alone(func() { r.failed["rtb-c"] = foreign })
 	r.fail("rtb-c", errors.New("rtb-c: 10.9.0.0/16: it goes to tgw-1 (request 1)"))
 	r.see("office-1")
@@ -266,7 +266,7 @@ func TestDaemonLeavesAloneWhatIsDone(t *testing.T) {
 func TestDaemonLooksAtAllOfItsOwn(t *testing.T) {
 	r, _ := start(t)
 	r.wait(t, "rtb-a: moved")
-	foreign := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+	foreign := must.Prefixes("10.9.0.0/16")
 	r.alone(func() { r.failed["rtb-a"], r.whole = foreign, 0 })
 	r.fail("rtb-a", errors.New("rtb-a: 10.9.0.0/16: it goes to tgw-1"))
 	for _, up := range []string{"office-1", all, "office-1"} { // each fall of the partner is a new order
@@ -424,7 +424,7 @@ func TestDaemonTakesBlackholes(t *testing.T) {
 	r.until(t, func() bool { return r.looks["rtb-c"] > 1 })
 	calls := r.called("rtb-c")
 	assert.Equal(t, 1, calls, "what lives keeps it")
-	gone := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
+	gone := must.Prefixes("10.9.0.0/16")
 	r.alone(func() { r.gone = gone })
 	r.until(t, func() bool { return r.calls["rtb-c"] > calls })
 	r.mu.Lock()

@@ -38,7 +38,7 @@ func TestFieldCase(t *testing.T) {
 	i := slices.IndexFunc(all["gcp-1"].Tunnels, func(x plan.Tunnel) bool { return x.Name == "wg20" })
 	assert.Equal(t, plan.Tunnel{
 		Name: "wg20", ListenPort: 51820, MTU: 1400,
-		Addresses: []netip.Prefix{netip.MustParsePrefix("172.31.20.2/24")},
+		Addresses: must.Prefixes("172.31.20.2/24"),
 		Peers: []plan.Peer{{
 			Name:                "aws-1",
 			Endpoint:            netip.MustParseAddrPort("198.51.100.11:51820"),

@@ -40,8 +40,8 @@ func dual(t *testing.T) Want {
 func TestHealthyHost(t *testing.T) {
 	refusals, warnings := Compare(dual(t), Have{
 		Links: []Link{
-			{"eth0", []netip.Prefix{netip.MustParsePrefix("10.2.1.4/24"), netip.MustParsePrefix("2001:db8:9::4/64")}}, {
-				"docker0", []netip.Prefix{netip.MustParsePrefix("172.17.0.1/16")},
+			{"eth0", must.Prefixes("10.2.1.4/24", "2001:db8:9::4/64")}, {
+				"docker0", must.Prefixes("172.17.0.1/16"),
 			},
 		},
 		Routes: []Route{{netip.MustParsePrefix("10.200.0.0/16"), "tun0", "static"}},
@@ -187,7 +187,7 @@ func TestNeeded(t *testing.T) {
 	assert.Contains(t, h.Needed, netip.MustParseAddr("fe80::1"))
 	w := dual(t)
 	w.Plan.Tunnels = w.Plan.Tunnels[:1]
-	w.Plan.Tunnels[0].Addresses = []netip.Prefix{netip.MustParsePrefix("198.18.0.7/31")}
+	w.Plan.Tunnels[0].Addresses = must.Prefixes("198.18.0.7/31")
 	refusals, _ := Compare(w, h)
 	require.Len(t, refusals, 1)
 	assert.Equal(t,

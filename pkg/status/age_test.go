@@ -299,9 +299,7 @@ func TestConfine(t *testing.T) {
 	}
 	r := status.Request{
 		Tunnels: []plan.StatusTunnel{
-			{Name: "wg1", Peer: "azure-1", Networks: []netip.Prefix{
-				netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8:1::/48"),
-			}},
+			{Name: "wg1", Peer: "azure-1", Networks: must.Prefixes("10.1.0.0/16", "2001:db8:1::/48")},
 			{Name: "wg2", Peer: "old-1"}, // by a plan that does not say it
 		},
 		Reach: []status.Target{

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
@@ -39,7 +40,7 @@ func night() (status.Request, status.Observation) {
 			{Network: netip.MustParsePrefix("10.1.0.0/16"), Site: "azure", AS: 65020},
 			{Network: netip.MustParsePrefix("10.3.0.0/16"), Site: "gcp"},
 		},
-		SourceNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")},
+		SourceNetworks: must.Prefixes("10.0.0.0/16"),
 		Reach:          []status.Target{{Name: "azure-2", Address: netip.MustParseAddr("10.1.2.4")}},
 		BFD:            true,
 	}
@@ -494,15 +495,12 @@ func TestTableNamesAKnownHole(t *testing.T) {
 // routing is taken back for.
 func TestFloorIsMissing(t *testing.T) {
 	r, o := night()
-	r.Floor, r.Refused = 157, []netip.Prefix{
-		netip.MustParsePrefix("10.1.0.0/16"),
-		netip.MustParsePrefix("10.1.1.0/24"), netip.MustParsePrefix("10.3.0.0/16"),
-	}
+	r.Floor, r.Refused = 157, must.Prefixes("10.1.0.0/16", "10.1.1.0/24", "10.3.0.0/16")
 	rep := status.Judge(r, o)
 	require.Len(t, rep.Problems, 1)
 	assert.Contains(t, rep.Problems[0].Text(), "the floor is missing for 10.1.0.0/16, 10.1.1.0/24, 10.3.0.0/16: ")
 	assert.True(t, rep.RequiredHealthy())
-	o.Refused = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")} // the outer one refuses what is in it
+	o.Refused = must.Prefixes("10.1.0.0/16") // the outer one refuses what is in it
 	assert.Contains(t, status.Judge(r, o).Problems[0].Text(), "the floor is missing for 10.3.0.0/16: ")
 	o.Refused = append(o.Refused, netip.MustParsePrefix("10.0.0.0/14"))
 	assert.Empty(t, status.Judge(r, o).Problems)

@@ -356,7 +356,7 @@ func TestPeerFor(t *testing.T) {
 		return p
 	}
 	ours, theirs := peer("172.31.20.0/31", "10.1.0.0/16"), peer("10.1.2.100/32", "fd00::/64")
-	taken := []netip.Prefix{netip.MustParsePrefix("10.1.2.100/32"), netip.MustParsePrefix("fd00::/64")}
+	taken := must.Prefixes("10.1.2.100/32", "fd00::/64")
 	for _, peers := range [][]wgtypes.Peer{{ours, theirs}, {theirs, ours}, {peer(), theirs, ours}} {
 		p, others := peerFor(netip.MustParseAddr("172.31.20.1"), peers)
 		assert.Equal(t, ours.AllowedIPs, p.Allowed)

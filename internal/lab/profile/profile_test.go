@@ -124,7 +124,7 @@ var (
 	}
 	onlink = []profile.Card{{
 		Name: "eth0", MAC: "02:00:00:00:00:03", Onlink: true, Metric: 100,
-		Addresses: []netip.Prefix{netip.MustParsePrefix("10.2.1.10/32")},
+		Addresses: must.Prefixes("10.2.1.10/32"),
 		Gateways:  []netip.Addr{netip.MustParseAddr("10.2.1.1")},
 	}}
 )

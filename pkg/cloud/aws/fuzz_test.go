@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wgmesh/router/internal/fakecloud/fuzz"
+	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/cloud"
 	"github.com/wgmesh/router/pkg/cloud/aws"
 	"github.com/wgmesh/router/pkg/cloud/route"
@@ -146,7 +146,7 @@ func FuzzRouteTables(f *testing.F) {
 	assert.NoError(f, err)
 	want := route.Want{
 		Mesh: "m", Tables: []string{"rtb-1"},
-		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/32")},
+		Prefixes: must.Prefixes("10.0.0.0/16", "2001:db8::/32"),
 		Via:      "eni-1",
 	}
 	a.run(f, func(ctx context.Context, t *testing.T, answer string) {

@@ -112,7 +112,7 @@ func FuzzRouteTable(f *testing.F) {
 	r := &Routes{"10.1.0.4", &cloud.REST{HTTP: client, Pace: fuzz.Quick, Base: "http://a", Explain: explain}}
 	want := route.Want{
 		Mesh: "m", Tables: []string{table},
-		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(),
+		Prefixes: must.Prefixes("10.0.0.0/16"), Via: r.Via(),
 	}
 	answer.Run(f, 5*time.Millisecond, func(ctx context.Context, t *testing.T) {
 		one := &route.Route{Table: table, Prefix: want.Prefixes[0], Via: want.Via, Name: "wgmesh-m-10-0-0-0-16"}

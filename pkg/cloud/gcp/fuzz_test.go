@@ -3,7 +3,6 @@ package gcp
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -86,7 +85,7 @@ func FuzzRoutes(f *testing.F) {
 	}, project: "p"}
 	want := route.Want{
 		Mesh: "m", Tables: []string{"n"},
-		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Via: r.Via(), Priority: 1000,
+		Prefixes: must.Prefixes("10.0.0.0/16"), Via: r.Via(), Priority: 1000,
 	}
 	answer.Run(f, 5*time.Millisecond, func(ctx context.Context, t *testing.T) {
 		n := &route.Route{Table: "n", Prefix: want.Prefixes[0], Via: want.Via, Name: "wgmesh-m-2"}
