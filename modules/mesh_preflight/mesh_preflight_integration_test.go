@@ -238,13 +238,11 @@ func TestHosts(t *testing.T) {
 		}},
 		"no IPv6, no need": {host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")},
 		"no IPv6": {
-			dual:    true,
-			host:    shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1"),
+			dual: true, host: shell("sysctl -qw net.ipv6.conf.all.disable_ipv6=1"),
 			refused: []string{"IPv6 is off (net.ipv6.conf.all.disable_ipv6 = 1), and the mesh has IPv6 networks"},
 		},
 		"no IPv6 for new": {
-			dual:    true,
-			host:    shell("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"),
+			dual: true, host: shell("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"),
 			refused: []string{"IPv6 is off (net.ipv6.conf.default.disable_ipv6 = 1)"},
 		},
 		"no ping of IPv6": {dual: true, host: shell("sysctl -qw net.ipv6.icmp.echo_ignore_all=1"), warned: []string{

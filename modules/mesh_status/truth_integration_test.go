@@ -205,8 +205,7 @@ var causes = []row{
 		"tunnel's own packets", "azure-1",
 		"nft 'add table inet f; add chain inet f in { type filter hook input priority 0; }; add rule inet f in " +
 			"udp dport 3784 drop'; while birdc -s CTL show bfd sessions | grep -q ' Up '; do sleep 0.1; done",
-		"nft delete table inet f",
-		`^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
+		"nft delete table inet f", `^nft inet f in: udp dport 3784 drop drops udp of tunnel wm`,
 	},
 	{
 		"our own table", "azure-1", "nft delete table inet wgmesh", "nft -f /etc/wireguard/wgmesh.nft",

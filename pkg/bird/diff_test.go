@@ -56,24 +56,20 @@ func TestDiffApplied(t *testing.T) {
 		"a change":      {have: here(1, runs(1)), timeout: 60, want: "try", pending: true},
 		"kept at once":  {have: here(1, runs(1)), want: "try"},
 		"the first run at once": {
-			have: bird.Have{Text: []byte("log syslog all;"), Daemon: runs(0)},
-			want: "original try",
+			have: bird.Have{Text: []byte("log syslog all;"), Daemon: runs(0)}, want: "original try",
 		},
 		"the first run, no BIRD": {
-			have: bird.Have{Text: []byte("log syslog all;")},
-			want: "original install start",
+			have: bird.Have{Text: []byte("log syslog all;")}, want: "original install start",
 		},
 		"another original is there": {
-			have: bird.Have{Text: []byte("log"), Original: true},
-			want: "aside original install start",
+			have: bird.Have{Text: []byte("log"), Original: true}, want: "aside original install start",
 		},
 		"no file, no BIRD":                        {have: bird.Have{}, want: "install start"},
 		"stopped":                                 {have: bird.Have{Text: conf(2)}, want: "start"},
 		"file right, daemon never reloaded":       {have: here(2, runs(1)), timeout: 60, want: "try", pending: true},
 		"cut off between confirmation and rename": {have: left(runs(2)), want: "clean install"},
 		"edited by hand, perhaps loaded": {
-			have: bird.Have{Text: edited, Daemon: runs(2)}, timeout: 60,
-			want: "try", pending: true,
+			have: bird.Have{Text: edited, Daemon: runs(2)}, timeout: 60, want: "try", pending: true,
 		},
 		"edited to something else, not loaded": {have: here(7, runs(2)), timeout: 60, want: "install"},
 		"undone meanwhile": {
@@ -81,13 +77,11 @@ func TestDiffApplied(t *testing.T) {
 			timeout: 60, want: "clean try", pending: true,
 		},
 		"stale candidate": {
-			have: bird.Have{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}},
-			want: "clean",
+			have: bird.Have{Text: conf(2), Daemon: runs(2), Candidates: []string{cand}}, want: "clean",
 		},
 		"the same change waits": {have: left(trying)},
 		"the same change waits, and the guard has its time anew": {
-			have: left(trying),
-			want: "undo clean try", renew: true, timeout: 60, pending: true,
+			have: left(trying), want: "undo clean try", renew: true, timeout: 60, pending: true,
 		},
 		"the same change waits, with another floor": {
 			have: bird.Have{
@@ -165,9 +159,8 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 	}{
 		"nothing waits": {have: bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}},
 		"waits": {
-			have:      left(bird.Have{Text: conf(1), Daemon: pending}),
-			confirmed: "confirm finish",
-			undone:    "undo clean",
+			have: left(bird.Have{Text: conf(1), Daemon: pending}), confirmed: "confirm finish",
+			undone: "undo clean",
 		},
 		"waits, in place of its edited self": {
 			have: left(bird.Have{Text: conf(1), Daemon: bird.Daemon{
@@ -178,8 +171,7 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		},
 		"waits, first run": {
 			have:      left(bird.Have{Text: []byte("log"), Daemon: pending}),
-			confirmed: "confirm original finish",
-			undone:    "undo clean",
+			confirmed: "confirm original finish", undone: "undo clean",
 		},
 		"not ours": {
 			have:       bird.Have{Text: conf(1), Daemon: pending},
@@ -191,8 +183,7 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		},
 		"undo has fired": {
 			have:       left(bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
-			confirmErr: "has been taken back: its time ran out at 03:04:05",
-			undone:     "clean",
+			confirmErr: "has been taken back: its time ran out at 03:04:05", undone: "clean",
 		},
 		"died meanwhile": {
 			have:       left(bird.Have{Text: conf(1)}),

@@ -39,18 +39,16 @@ func TestResolveLocal(t *testing.T) {
 		},
 		"the site's": {subnets: networks("10.3.0.0/16"), local: networks("10.3.1.0/24")},
 		"a larger one": {
-			subnets: networks("10.0.0.0/8"),
-			theirs:  networks("10.1.0.0/16"), local: networks("10.3.0.0/16", "10.3.1.0/24"),
-			refused: networks("10.1.0.0/16"),
+			subnets: networks("10.0.0.0/8"), theirs: networks("10.1.0.0/16"),
+			local: networks("10.3.0.0/16", "10.3.1.0/24"), refused: networks("10.1.0.0/16"),
 		},
 		"another site has docker0's": {
 			subnets: networks("172.17.0.0/16"),
 			theirs:  networks("172.17.0.0/16"), refused: networks("172.17.0.0/16"),
 		},
 		"another site has a part": {
-			subnets: networks("172.17.0.0/16"),
-			theirs:  networks("172.17.5.0/24", "10.1.0.0/16"), local: networks("172.17.5.0/24"),
-			refused: networks("10.1.0.0/16"),
+			subnets: networks("172.17.0.0/16"), theirs: networks("172.17.5.0/24", "10.1.0.0/16"),
+			local: networks("172.17.5.0/24"), refused: networks("10.1.0.0/16"),
 		},
 		"another site has more": {
 			subnets: networks("172.17.0.0/16"),

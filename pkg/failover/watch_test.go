@@ -195,8 +195,7 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		"we are cut off, the partner's session goes first": {
-			two, "0 all, 40 office-1, 40.2", 100,
-			[]string{reach, settled, "40.2 " + alone},
+			two, "0 all, 40 office-1, 40.2", 100, []string{reach, settled, "40.2 " + alone},
 		},
 		"we are cut off but for the partner": {
 			two, "0 all, 40 aws-2", 100, []string{reach, settled, "40.0 " + alone},

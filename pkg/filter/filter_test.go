@@ -115,13 +115,11 @@ func TestIPTables(t *testing.T) {
 			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
 		},
 		"Docker with a part of a way": {
-			docker,
-			"-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"),
+			docker, "-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"),
 			filter.Outcome{Verdict: filter.Partly, Where: "iptables FORWARD: policy drop"},
 		},
 		"Docker with a set": {
-			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n",
-			packet("tcp"),
+			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n", packet("tcp"),
 			filter.Outcome{Verdict: filter.Unless, Where: "iptables FORWARD: policy drop"},
 		},
 		"ufw lets pings through": {ufw, "", packet("icmp"), filter.Outcome{}},

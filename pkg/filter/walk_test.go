@@ -49,16 +49,12 @@ func TestWalk(t *testing.T) {
 		"some return, the rest is let through": {"DROP", "F -j x; x PORT -j RETURN; x -j ACCEPT", filter.Partly},
 		"some return, the rest is dropped":     {"ACCEPT", "F -j x; x PORT -j RETURN; x -j DROP", filter.Partly},
 		"some return, the rest is dropped, and they are too": {
-			"ACCEPT",
-			"F -j x; F -j DROP; x PORT -j RETURN; x -j DROP",
-			filter.Drops,
+			"ACCEPT", "F -j x; F -j DROP; x PORT -j RETURN; x -j DROP", filter.Drops,
 		},
 		"some may return, the rest is let through": {"DROP", "F -j x; x SET -j RETURN; x -j ACCEPT", filter.Unless},
 		"some may return, the rest is dropped":     {"ACCEPT", "F -j x; x SET -j RETURN; x -j DROP", filter.Unless},
 		"the rest is dropped one chain deeper": {
-			"ACCEPT",
-			"F -j x; x SET -j RETURN; x -j y; y -j LOG; y -j DROP",
-			filter.Unless,
+			"ACCEPT", "F -j x; x SET -j RETURN; x -j y; y -j LOG; y -j DROP", filter.Unless,
 		},
 		"some may be let through, the rest is refused": {"ACCEPT", "F SET -j ACCEPT; F -j REJECT", filter.Unless},
 		"some may be let through in a chain, the rest is refused": {
@@ -74,26 +70,18 @@ func TestWalk(t *testing.T) {
 		"goto does not come back":                  {"ACCEPT", "F -g x; F -j DROP; x -j LOG", filter.Passes},
 		"goto comes back to the policy":            {"DROP", "F -g x; F -j ACCEPT; x -j LOG", filter.Drops},
 		"goto comes back to who called its chain": {
-			"ACCEPT",
-			"F -j x; F -j DROP; x -g y; x -j ACCEPT; y -j RETURN",
-			filter.Drops,
+			"ACCEPT", "F -j x; F -j DROP; x -g y; x -j ACCEPT; y -j RETURN", filter.Drops,
 		},
 		"goto of some": {"ACCEPT", "F PORT -g x; F -j DROP; x -j LOG", filter.Partly},
 		"goto of some, in a chain": {
-			"ACCEPT",
-			"F -j x; F -j DROP; x PORT -g y; x -j ACCEPT; y -j LOG",
-			filter.Partly,
+			"ACCEPT", "F -j x; F -j DROP; x PORT -g y; x -j ACCEPT; y -j LOG", filter.Partly,
 		},
 		"goto that drops, before what drops all": {"ACCEPT", "F PORT -g x; F -j DROP; x -j DROP", filter.Drops},
 		"goto to a chain that some return from": {
-			"ACCEPT",
-			"F -j x; x -g y; x -j DROP; y PORT -j RETURN; y -j ACCEPT",
-			filter.Passes,
+			"ACCEPT", "F -j x; x -g y; x -j DROP; y PORT -j RETURN; y -j ACCEPT", filter.Passes,
 		},
 		"a call that comes back to a chain that some have left": {
-			"ACCEPT",
-			"F -j x; F -j DROP; x PORT -j y; x -j RETURN; y -j RETURN",
-			filter.Drops,
+			"ACCEPT", "F -j x; F -j DROP; x PORT -j y; x -j RETURN; y -j RETURN", filter.Drops,
 		},
 		"a chain that drops what came to it":        {"ACCEPT", "F PORT -j x; x -j DROP", filter.Partly},
 		"a chain that lets through what came to it": {"DROP", "F PORT -j x; x -j ACCEPT", filter.Partly},
@@ -106,8 +94,7 @@ func TestWalk(t *testing.T) {
 		},
 		"some of one protocol": {"ACCEPT", "F -p tcp -m length --length 200: -j DROP", filter.Perhaps},
 		"some by a dice, of those that may come there": {
-			"ACCEPT",
-			"F SET -j x; x -m statistic --mode random --probability 0.5 -j DROP",
+			"ACCEPT", "F SET -j x; x -m statistic --mode random --probability 0.5 -j DROP",
 			filter.Unsure,
 		},
 		"some by a dice, after what a list may do": {

@@ -43,8 +43,7 @@ func TestFieldCase(t *testing.T) {
 			Name:                "aws-1",
 			Endpoint:            netip.MustParseAddrPort("198.51.100.11:51820"),
 			AllowedIPs:          prefixes("10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "172.31.20.0/24"),
-			PersistentKeepalive: 25,
-			PresharedKeyFile:    "/etc/wireguard/wgmesh-psk/20.psk",
+			PersistentKeepalive: 25, PresharedKeyFile: "/etc/wireguard/wgmesh-psk/20.psk",
 		}},
 	}, all["gcp-1"].Tunnels[i])
 	assert.Equal(t, []plan.Originate{

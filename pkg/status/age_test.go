@@ -237,24 +237,20 @@ func TestRebootBy(t *testing.T) {
 		{"nothing is known", "", "", ""},
 		{"Debian, the newest runs", "6.1.0-28-amd64", "6.1.0-28-amd64 6.1.0-9-amd64", ""},
 		{
-			"Debian, a newer one is there", "6.1.0-9-amd64",
-			"6.1.0-28-amd64 6.1.0-9-amd64",
+			"Debian, a newer one is there", "6.1.0-9-amd64", "6.1.0-28-amd64 6.1.0-9-amd64",
 			"/boot/vmlinuz-6.1.0-28-amd64, and 6.1.0-9-amd64 runs",
 		},
 		{
-			"a backport", "6.1.0-28-amd64",
-			"6.1.0-28-amd64 6.12.9+bpo-amd64",
+			"a backport", "6.1.0-28-amd64", "6.1.0-28-amd64 6.12.9+bpo-amd64",
 			"/boot/vmlinuz-6.12.9+bpo-amd64, and 6.1.0-28-amd64 runs",
 		},
 		{"another flavour", "6.1.0-9-cloud-amd64", "6.1.0-28-amd64 6.1.0-9-cloud-amd64", ""},
 		{
-			"Ubuntu's flag goes first", "6.8.0-40-generic",
-			"run/reboot-required 6.8.0-40-generic",
+			"Ubuntu's flag goes first", "6.8.0-40-generic", "run/reboot-required 6.8.0-40-generic",
 			"/run/reboot-required",
 		},
 		{
-			"EL",
-			"5.14.0-427.13.1.el9_4.x86_64",
+			"EL", "5.14.0-427.13.1.el9_4.x86_64",
 			"5.14.0-427.13.1.el9_4.x86_64 5.14.0-503.11.1.el9_5.x86_64 0-rescue-2f1",
 			"/boot/vmlinuz-5.14.0-503.11.1.el9_5.x86_64, and 5.14.0-427.13.1.el9_4.x86_64 runs",
 		},
@@ -265,8 +261,7 @@ func TestRebootBy(t *testing.T) {
 		},
 		{
 			"EL, one for debugging", "5.14.0-427.el9.x86_64",
-			"5.14.0-427.el9.x86_64 5.14.0-503.el9.x86_64+debug",
-			"",
+			"5.14.0-427.el9.x86_64 5.14.0-503.el9.x86_64+debug", "",
 		},
 		{"modules without a kernel", "6.1.0-9-amd64", "6.1.0-9-amd64 lib/modules/6.1.0-28-amd64/modules.dep", ""},
 		{"a container", "6.8.0-40-generic", "6.11.0-1-generic boot/vmlinuz-", ""},

@@ -300,8 +300,7 @@ func TestUntried(t *testing.T) {
 	}{
 		"those of a router that is alone and in the run, which says it itself": {func(*sight) {}, nil},
 		"limited to this router, and hosts are named": {
-			func(s *sight) { s.Reach = nil },
-			[]string{gcp},
+			func(s *sight) { s.Reach = nil }, []string{gcp},
 		},
 		"limited to this router": {func(s *sight) {
 			s.Reach, s.Request.Tunnels[0].Probe, s.Request.Tunnels[1].Probe = nil, nil, nil

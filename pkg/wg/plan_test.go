@@ -32,8 +32,7 @@ func TestPending(t *testing.T) {
 			pending: wait("ann", noKey),
 		},
 		"new, preshared key not there": {
-			change:  func(f *fake, _ *wg.Want) { f.psks = nil },
-			pending: wait("ann", noPSK),
+			change: func(f *fake, _ *wg.Want) { f.psks = nil }, pending: wait("ann", noPSK),
 		},
 		"known before, key unknown now": {
 			first: true, change: func(_ *fake, w *wg.Want) { delete(w.PublicKeys, "ann") }, peers: "ann",

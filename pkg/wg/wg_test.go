@@ -142,8 +142,7 @@ mss: true true
 `,
 		},
 		{
-			name:   "nobody's key is known in this run",
-			change: func() { w.PublicKeys = nil },
+			name: "nobody's key is known in this run", change: func() { w.PublicKeys = nil },
 			writes: "",
 		},
 		{
@@ -165,8 +164,7 @@ mss: true true
 `,
 		},
 		{
-			name:   "a tunnel less, without purge",
-			change: func() { w.Tunnels = w.Tunnels[:1] },
+			name: "a tunnel less, without purge", change: func() { w.Tunnels = w.Tunnels[:1] },
 			writes: "",
 		},
 		{
@@ -192,10 +190,8 @@ mss: false false
 `,
 		},
 		{
-			name:   "nothing at all",
-			change: func() { w.Tunnels = []plan.Tunnel{} },
-			writes: "Stop wg7; RemoveFile wg7",
-			state:  "mss: false false\n",
+			name: "nothing at all", change: func() { w.Tunnels = []plan.Tunnel{} },
+			writes: "Stop wg7; RemoveFile wg7", state: "mss: false false\n",
 		},
 	}
 	last := ""

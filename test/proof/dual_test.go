@@ -61,8 +61,7 @@ var inTheWay = []struct{ comes, goes, says string }{
 	},
 	{
 		"mkdir -p -m 700 /etc/wireguard; umask 077; echo '[Interface]' >/etc/wireguard/wg1.conf",
-		"rm /etc/wireguard/wg1.conf",
-		"/etc/wireguard/wg1.conf was not made for this mesh",
+		"rm /etc/wireguard/wg1.conf", "/etc/wireguard/wg1.conf was not made for this mesh",
 	},
 	{
 		"ip link add docker0 type veth peer name container; ip addr add 10.0.5.1/24 dev docker0", "ip link del docker0",

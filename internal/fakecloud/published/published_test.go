@@ -103,12 +103,10 @@ func TestRequests(t *testing.T) {
 			body: `{"disks": [{"diskSizeGB": "1"}]}`, wrong: "body.disks[0].diskSizeGB: unknown field",
 		},
 		"gcp, a wrong type": {
-			body:  `{"canIpForward": "true"}`,
-			wrong: `body.canIpForward: expected boolean, got "true"`,
+			body: `{"canIpForward": "true"}`, wrong: `body.canIpForward: expected boolean, got "true"`,
 		},
 		"gcp, an array": {
-			body:  `{"networkInterfaces": {}}`,
-			wrong: `body.networkInterfaces: expected array, got {}`,
+			body: `{"networkInterfaces": {}}`, wrong: `body.networkInterfaces: expected array, got {}`,
 		},
 		"gcp, null": {body: `{"canIpForward": null}`, wrong: `body.canIpForward: expected boolean, got null`},
 		"gcp, a wrong number": {
@@ -116,12 +114,10 @@ func TestRequests(t *testing.T) {
 			wrong: `body.networkInterfaces[0].queueCount: expected integer int32, got 1.5`,
 		},
 		"gcp, no base64": {
-			body:  `{"fingerprint": "fp0"}`,
-			wrong: `body.fingerprint: expected string byte, got "fp0"`,
+			body: `{"fingerprint": "fp0"}`, wrong: `body.fingerprint: expected string byte, got "fp0"`,
 		},
 		"gcp, no such action": {
-			call:  "PUT " + instance + "?mostDisruptiveAllowedAction=REBOOT",
-			body:  `{}`,
+			call: "PUT " + instance + "?mostDisruptiveAllowedAction=REBOOT", body: `{}`,
 			wrong: "query parameter mostDisruptiveAllowedAction: expected one of INVALID, NO_EFFECT, REFRESH, RESTART",
 		},
 		"gcp, no such parameter": {
@@ -177,8 +173,7 @@ func TestRequests(t *testing.T) {
 		},
 		"azure, other capitals": {call: "GET " + strings.ReplaceAll(nic, "resourceGroups", "resourcegroups")},
 		"azure, read-only": {
-			body:   `{"name": "b"}`,
-			served: `{"name": "a"}`, wrong: "body.name: it is read-only",
+			body: `{"name": "b"}`, served: `{"name": "a"}`, wrong: "body.name: it is read-only",
 		},
 		"azure, as served": {
 			body:   `{"name": "a", "properties": {"macAddress": "0"}}`,
@@ -190,13 +185,11 @@ func TestRequests(t *testing.T) {
 				`"nextHopIpAddress": "10.0.0.4"}}`,
 		},
 		"azure, half a route": {
-			call:  "PUT " + route,
-			body:  `{"properties": {"addressPrefix": "10.0.0.0/8"}}`,
+			call: "PUT " + route, body: `{"properties": {"addressPrefix": "10.0.0.0/8"}}`,
 			wrong: "body.properties.nextHopType: it is required",
 		},
 		"azure, a wrong hop": {
-			call:  "PUT " + route,
-			body:  `{"properties": {"nextHopType": "Router"}}`,
+			call: "PUT " + route, body: `{"properties": {"nextHopType": "Router"}}`,
 			wrong: "body.properties.nextHopType: expected one of Internet, None",
 		},
 	} {
@@ -226,8 +219,7 @@ func TestAnswers(t *testing.T) {
 			body:   `{"name": "o", "status": "DONE", "error": {"errors": [{"code": "X"}]}}`,
 		},
 		"gcp, no operation": {
-			status: 200,
-			body:   `{"canIpForward": true}`, wrong: "answer.canIpForward: unknown field",
+			status: 200, body: `{"canIpForward": true}`, wrong: "answer.canIpForward: unknown field",
 		},
 		"gcp, no status": {
 			status: 200,
@@ -239,8 +231,7 @@ func TestAnswers(t *testing.T) {
 		},
 		"gcp, of tomorrow": {call: "GET " + instance, status: 200, body: `{"futureField": 1}`},
 		"azure, an interface": {
-			status: 201,
-			body:   `{"properties": {"provisioningState": "Updating", "futureField": 1}}`,
+			status: 201, body: `{"properties": {"provisioningState": "Updating", "futureField": 1}}`,
 		},
 		"azure, nothing": {status: 201, wrong: "the answer is not JSON: EOF"},
 		"azure, accepted": {
@@ -254,8 +245,7 @@ func TestAnswers(t *testing.T) {
 		},
 		"azure, an error": {status: 412, body: `{"error": {"code": "PreconditionFailed", "message": "m"}}`},
 		"azure, no error": {
-			status: 412, body: `{"code": "PreconditionFailed"}`,
-			wrong: "answer.code: unknown field",
+			status: 412, body: `{"code": "PreconditionFailed"}`, wrong: "answer.code: unknown field",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

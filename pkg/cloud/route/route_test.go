@@ -65,8 +65,7 @@ func TestDiff(t *testing.T) {
 		"another prefix":   {have: []route.Route{via("us", p1), via("them", p2)}},
 		"another table":    {have: []route.Route{{Table: "u", Prefix: p1, Via: "us"}}, delta: []string{ours}},
 		"a default route is no part": {
-			have:  []route.Route{via("us", netip.MustParsePrefix("10.0.0.0/8"))},
-			delta: []string{ours},
+			have: []route.Route{via("us", netip.MustParsePrefix("10.0.0.0/8"))}, delta: []string{ours},
 		},
 		"somebody else's, and one that is free": {
 			want: want(p1, p2), have: []route.Route{foreign}, delta: []string{"t: 10.2.0.0/16: goes to us now"},
