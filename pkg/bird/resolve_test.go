@@ -240,12 +240,16 @@ func TestResolveWay(t *testing.T) {
 		"said and in no subnet":                   {inside, at(net4, said("10.0.0.1", "")), "10.0.0.1"},
 		"derived, the default route is elsewhere": {office, at(net4, derived("10.0.0.1")), "10.0.0.1"},
 		"derived, a whole address":                {slash32, at(net4, derived("10.0.1.1")), "10.0.1.254%ens4 onlink"},
-		"derived, GCP":                            {slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink"},
-		"AWS with IPv6":                           {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
-		"GCP with IPv6":                           {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
-		"IPv6, said":                              {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
-		"IPv6, the default route is elsewhere":    {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
-		"outside":                                 {aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, ""},
+		"derived, GCP": {
+			slash32, at(net4, onlink(derived("10.0.1.1"))), "10.0.1.1%ens4 onlink",
+		},
+		"AWS with IPv6":                        {aws, at(net6, derived("fd00:1::1")), "fe80::1%eth0"},
+		"GCP with IPv6":                        {aws, at(net6, onlink(derived("fd00:1::1"))), "fe80::1%eth0"},
+		"IPv6, said":                           {aws, at(net6, said("fe80::9", "eth0")), "fe80::9%eth0"},
+		"IPv6, the default route is elsewhere": {elsewhere, at(net6, derived("fd00:1::1")), "fd00:1::1"},
+		"outside": {
+			aws, plan.Static{Network: networks("2001:db8:2::4/128")[0], Outside: true}, "",
+		},
 		"outside, by a gateway that BIRD would not learn": {
 			slash32, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink",
 		},

@@ -139,7 +139,8 @@ func TestWatch(t *testing.T) {
 			"50.0 other sites are in reach", "80.0 rtb-a! well for 30 s",
 		}},
 		"this router is drained, and its partner dies": {
-			two, "0 all, 40 ~ all, 50 ~ office-1, 85 ~ -1, 87 ~ office-1, 150 ~ office-1 aws-2, 200 office-1 aws-2", 231,
+			two,
+			"0 all, 40 ~ all, 50 ~ office-1, 85 ~ -1, 87 ~ office-1, 150 ~ office-1 aws-2, 200 office-1 aws-2", 231,
 			[]string{
 				reach, settled, "40.0 this router is drained: leaving the route tables to the others",
 				"80.0 " + last, "85.0 " + alone, "87.0 " + last,
@@ -174,7 +175,9 @@ func TestWatch(t *testing.T) {
 		},
 		"a short loss of its session": {two, "0 all, 40 office-1, 40.2 all", 69, []string{reach, settled}},
 		"it flaps, each time for longer than it is granted at first": {
-			two, "0 all, 40 office-1, 42 all, 44 office-1, 46 all, 48 office-1, 50 all, 52 office-1, 54 all, 56 office-1, 58 all", 87,
+			two,
+			"0 all, 40 office-1, 42 all, 44 office-1, 46 all, 48 office-1, " +
+				"50 all, 52 office-1, 54 all, 56 office-1, 58 all", 87,
 			[]string{
 				reach, settled,
 				"40.3 aws-2 is down: taking rtb-c", "40.3 rtb-c! aws-2 is down",
@@ -232,7 +235,8 @@ func TestWatch(t *testing.T) {
 			reach, "10.0 aws-2 is down: taking rtb-c", "10.0 rtb-c! aws-2 is down", "10.0 rtb-a! aws-2 is down",
 		}},
 		"another one goes first": {
-			three, "0 office-1 aws-1 aws-2, 40 office-1 aws-2, 50 office-1, 60 office-1 aws-2, 100 office-1 aws-1 aws-2", 105,
+			three,
+			"0 office-1 aws-1 aws-2, 40 office-1 aws-2, 50 office-1, 60 office-1 aws-2, 100 office-1 aws-1 aws-2", 105,
 			[]string{
 				reach, "30.0 rtb-d! well for 30 s",
 				"40.3 aws-1 is down: leaving rtb-a to aws-2", "40.3 rtb-d! aws-1 is down",
