@@ -3,7 +3,10 @@ package cause_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -103,6 +106,18 @@ func TestOf(t *testing.T) {
 		"two errors of one line": {
 			fmt.Errorf("a: %w: %w", known, errors.New("run b")),
 			one("a: TCP 179 is held by nginx: master", "stop it: run b"),
+		},
+		"what the kernel refused": {
+			fmt.Errorf("nothing was changed: keep /x: %w", &fs.PathError{Op: "write", Path: "/y", Err: syscall.ENOSPC}),
+			one("nothing was changed: keep /x: write /y: no space left on device", ""),
+		},
+		"what the kernel refused, and what to do": {
+			fmt.Errorf("key: %w; run wg_keypair first", &fs.PathError{Op: "open", Path: "/y", Err: syscall.EACCES}),
+			one("key: open /y: permission denied", "run wg_keypair first"),
+		},
+		"a file that the kernel refused to rename": {
+			fmt.Errorf("conf: %w", &os.LinkError{Op: "rename", Old: "/x", New: "/y", Err: syscall.EROFS}),
+			one("conf: rename /x /y: read-only file system", ""),
 		},
 		"a long line": {
 			errors.New(strings.Repeat("found ", 40) + "; " + strings.Repeat("look ", 40)),

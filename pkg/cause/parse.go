@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // advising are the words with which, in a line in this project's words, what to do begins.
@@ -55,11 +56,19 @@ func expected(text string) (found, do, got string, ok bool) {
 
 // Parse makes a cause of a line that somebody else made. Where it says what to do
 // is found by its words; a line that does not say it has nothing to do.
-func Parse(text string) Cause {
+func Parse(text string) Cause { return parsed(text, "") }
+
+// parsed is Parse of a line in which the kernel said so. What to do stands behind that: before it are
+// the names of what was tried, such as "open" and "remove".
+func parsed(text, kernel string) Cause {
 	text = line(text)
 	c := Cause{Found: text}
-	if found, do, ok := advice(text); ok {
-		c = Cause{Found: found, Do: do}
+	behind := 0
+	if kernel != "" {
+		behind = max(0, strings.LastIndex(text, kernel))
+	}
+	if found, do, ok := advice(text[behind:]); ok {
+		c = Cause{Found: text[:behind] + found, Do: do}
 	} else if found, do, got, ok := expected(text); ok {
 		c = Cause{Found: found, Do: do}
 		if got != "" {
@@ -96,7 +105,11 @@ func of(err error) Cause {
 			return c.Prefixed("%s", strings.TrimSuffix(where, separator))
 		}
 	}
-	return Parse(err.Error())
+	kernel := syscall.Errno(0)
+	if !errors.As(err, &kernel) {
+		return Parse(err.Error())
+	}
+	return parsed(err.Error(), kernel.Error())
 }
 
 // leaves lists the errors that were joined, and what stands before all of them.
