@@ -14,9 +14,11 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/bird"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/floor"
 	"github.com/wgmesh/router/pkg/guard"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/preflight"
 	"github.com/wgmesh/router/pkg/status"
 	"github.com/wgmesh/router/pkg/sysctl"
 	"github.com/wgmesh/router/pkg/wg"
@@ -114,7 +116,7 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		c.Note(beginning, "", before)
 		err := touch(&c)
 		if err == nil {
-			err = g.Arm(ctx, o.Guard, c)
+			err = whyNot(g, g.Arm(ctx, o.Guard, c))
 		}
 		if err != nil {
 			return ansible.Outcome{}, err
@@ -128,6 +130,18 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		return out.Then(more), err
 	}
 	return nil
+}
+
+// whyNot names the folder without room: systemd has other words for that, and so has a file of many that are kept.
+func whyNot(g guard.Guard, err error) error {
+	if err == nil || errors.Is(err, guard.ErrOverdue) {
+		return err
+	}
+	for folder, why := range preflight.ClosedOf(g.Folder, g.Run) {
+		return cause.New("guard: nothing was changed, because it could not be taken back: %s: %s: make room and make it writable",
+			folder, why)
+	}
+	return err
 }
 
 // report returns which change waits, if one does, and what worked when it began.

@@ -255,11 +255,18 @@ const least = 1 << 20
 
 // Closed are the folders below a root that a run writes to and cannot, and why.
 func Closed(root string) map[string]string {
+	folders := []string{plan.TunnelDirectory, "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system", plan.RunDirectory}
+	for i, folder := range folders {
+		folders[i] = filepath.Join(root, folder)
+	}
+	return ClosedOf(folders...)
+}
+
+// ClosedOf is Closed of these folders.
+func ClosedOf(folders ...string) map[string]string {
 	out := map[string]string{}
-	for _, folder := range []string{
-		plan.TunnelDirectory, "/etc/bird", "/etc/sysctl.d", "/etc/systemd/system", plan.RunDirectory,
-	} {
-		folder = nearest(filepath.Join(root, folder))
+	for _, folder := range folders {
+		folder = nearest(folder)
 		var fs unix.Statfs_t
 		switch err := unix.Statfs(folder, &fs); {
 		case err != nil:
