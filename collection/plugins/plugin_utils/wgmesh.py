@@ -241,8 +241,9 @@ class ActionModule(ActionBase):
         host = self._task.delegate_to or task_vars["inventory_hostname"]
         data = decode(answer)
         if data is None:
-            cause = "the module ended without a result: " + ending(answer)
-            return {**answers.failed(cause, "look at what else that host says (journalctl -b), and run again"), "_ansible_parsed": False}
+            said = ending(answer)
+            do = causes.advice(said) or "look at what else that host says (journalctl -b), and run again"
+            return {**answers.failed("the module ended without a result: " + said, do), "_ansible_parsed": False}
         return wrap_var(diffs.shown(self._check_answer(module, host, data))) | {"_ansible_parsed": True}
 
     def _check_answer(self, module, host, data):
@@ -387,7 +388,7 @@ class ActionModule(ActionBase):
             raise Refusal("%s on the target is mounted noexec" % where, "set wgmesh_remote_dir to a folder where programs may run")
         if state != "done":
             where = " of %s" % self._task.delegate_to if self._task.delegate_to else ""
-            raise Refusal("uploading to the target: %s" % ending(answer), "set wgmesh_remote_dir%s to a folder that can be written" % where)
+            raise Refusal("uploading to the target: %s" % ending(answer), "make room there, or set wgmesh_remote_dir%s to a folder that can be written" % where)
 
 
 def upload_time(what, left):

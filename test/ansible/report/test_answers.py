@@ -145,6 +145,18 @@ class Test(unittest.TestCase):
         ):
             self.assertEqual(wgmesh.ending({"rc": 2, "stderr_lines": said, "stdout_lines": []}), "exit status 2, " + want)
 
+    def test_a_shell_that_runs_nothing_says_what_to_do(self):
+        plugin = object.__new__(bird_config.ActionModule)
+        plugin._task = types.SimpleNamespace(delegate_to=None, args={})
+        for said, do in {
+            "rbash: line 1: /bin/sh: restricted: cannot specify `/' in command names": "give that user a login shell that runs commands (chsh -s /bin/sh)",
+            "This account is currently not available.": "give that user a login shell that runs commands (chsh -s /bin/sh)",
+            "sh: 1: cannot create /tmp/x: No space left on device": "make room on its disk (df -h), and run again",
+            "Killed": "look at what else that host says (journalctl -b), and run again",
+        }.items():
+            told = plugin._accept("wg_tunnel", {"stdout_lines": [], "stderr_lines": [said], "rc": 1}, {"inventory_hostname": "gcp-1"})
+            self.assertEqual({"cause": "the module ended without a result: exit status 1, " + said, "do": do}, told["causes"][0])
+
     def test_no_router_fills_the_screen(self):
         out, seen = [], {"aws-1": {"__mesh_status": {"lines": list(map(str, range(20000))), "troubles": []}}}
         plugin = object.__new__(mesh_report.ActionModule)
