@@ -18,9 +18,13 @@ func files(w Want, h Have) (out []finding) {
 				"%s is a mount point, which cannot be replaced: use a mount of its folder instead", path)))
 		}
 	}
+	folders := map[string]cause.List{}
 	for _, folder := range slices.Sorted(maps.Keys(h.Closed)) {
+		folders[h.Closed[folder]] = append(folders[h.Closed[folder]], folder)
+	}
+	for _, why := range slices.Sorted(maps.Keys(folders)) { // one disk, as a rule
 		out = append(out, refuse(cause.New("%s: %s: make room and make it writable, since keys and settings go there",
-			folder, h.Closed[folder])))
+			folders[why], why)))
 	}
 	return out
 }

@@ -131,6 +131,18 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// A file system is one row, whatever lies on it.
+func TestClosed(t *testing.T) {
+	const full, readOnly = "no space left on device", "read-only file system"
+	refusals, _ := Compare(dual(t), Have{Closed: map[string]string{
+		"/run/wgmesh": full, "/etc/wireguard": readOnly, "/etc/bird": readOnly,
+	}})
+	const do = "make room and make it writable, since keys and settings go there"
+	assert.Equal(t, []cause.Cause{
+		{Found: "/run/wgmesh: " + full, Do: do}, {Found: "/etc/bird, /etc/wireguard: " + readOnly, Do: do},
+	}, refusals)
+}
+
 // Each line can be read on two lines of a small terminal, and says who and what to do.
 func TestLines(t *testing.T) {
 	w := dual(t)
