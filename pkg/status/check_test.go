@@ -530,11 +530,16 @@ func TestProblemsByRouter(t *testing.T) {
 				o.Routes[netip.MustParsePrefix("10.1.0.0/16")] = status.Route{Devices: []string{"eth0"}}
 			}, 1, 0, 0, 0,
 		},
+		"its own address does not answer": {
+			func(o *status.Observation) { o.Targets[2].Err = status.ErrNoAnswer }, 1, 0, 0, 0,
+		},
 	} {
 		r, o := night()
 		r.Prefixes = r.Prefixes[:1]
-		r.Reach = append(r.Reach, status.Target{Name: "branch-1", Address: netip.MustParseAddr("10.9.2.4")})
-		o.Targets = append(o.Targets, o.Targets[0])
+		r.Reach = append(r.Reach, // all routers, and itself with them
+			status.Target{Name: "branch-1", Address: netip.MustParseAddr("10.9.2.4")},
+			status.Target{Name: "office-1", Address: netip.MustParseAddr("10.9.1.4")})
+		o.Targets = append(o.Targets, o.Targets[0], o.Targets[0])
 		x.breakIt(&o)
 		var got []string
 		for line := range strings.Lines(string(status.Metrics("office-1", r, o, status.Judge(r, o)))) {

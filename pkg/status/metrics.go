@@ -57,7 +57,8 @@ func (m *metrics) each(r *Request, value func(i int) (string, bool)) {
 }
 
 // problems counts them by whose they are, so that one router's fault is not one of all others. A
-// network without a route is a problem of those that should bring it; else it follows from another.
+// network without a route is a problem of those that should bring it; else it follows from another. The
+// router is none of its peers, though its own address is asked with theirs: the alerts count who misses whom.
 func (m *metrics) problems(r *Request, rep Report) {
 	count := map[string]int{"": 0}
 	for i := range r.Tunnels {
@@ -75,6 +76,9 @@ func (m *metrics) problems(r *Request, rep Report) {
 			count[peer]++
 		}
 	}
+	own := count[m.router]
+	delete(count, m.router)
+	count[""] += own
 	m.metric("wgmesh_problems", "gauge", "Problems that this router has itself, or finds with a peer.")
 	for _, peer := range slices.Sorted(maps.Keys(count)) {
 		if n := strconv.Itoa(count[peer]); peer == "" {
