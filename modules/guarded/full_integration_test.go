@@ -18,7 +18,7 @@ import (
 // systemd says of a full /run that it does not find the unit that it was to write there.
 func TestFullRun(t *testing.T) {
 	r := newRouter(t)
-	r.Launch = func(context.Context, string) error { return errors.New("systemd-run: Unit x.service not found.") }
+	r.Launch = func(context.Context, string) error { return errors.New("systemd-run: Unit x.service not found") }
 	require.NoError(t, os.MkdirAll(r.Run, 0o700))
 	runtime.LockOSThread() // never unlocked: the thread ends with the test, and what it mounts with it
 	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))

@@ -138,8 +138,8 @@ func whyNot(g guard.Guard, err error) error {
 		return err
 	}
 	for folder, why := range preflight.ClosedOf(g.Folder, g.Run) {
-		return cause.New("guard: nothing was changed, because it could not be taken back: %s: %s: make room and make it writable",
-			folder, why)
+		return cause.New("guard: nothing was changed, because it could not be taken back: %s: %s: "+
+			"make room and make it writable", folder, why)
 	}
 	return err
 }
