@@ -3,6 +3,7 @@ module "mesh" {
   inventory    = var.inventory
   site         = var.site
   join_sources = var.join_sources
+  ssh_sources  = var.ssh_sources
 }
 
 locals {

@@ -21,7 +21,7 @@ locals {
       ansible = contains(local.ssh_networks, "${coalesce(tunnels[0].endpoint, "none")}/32")
     }
   }
-  ssh_networks = distinct([for source in var.ssh_sources : cidrsubnet(source, 0, 0)])
+  ssh_networks = distinct([for source in module.mesh.ssh_sources : cidrsubnet(source, 0, 0)])
   ssh = merge(
     { for key, source in local.sources : key => {
       router = source.router, cidr = source.cidr, description = "wgmesh join from ${source.peers}"

@@ -34,17 +34,6 @@ variable "ssh_public_key" {
   }
 }
 
-variable "ssh_sources" {
-  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
-  type        = list(string)
-  default     = []
-
-  validation {
-    condition     = alltrue([for source in var.ssh_sources : try(cidrnetmask(source) != "" && tonumber(split("/", source)[1]) >= 8, false)])
-    error_message = "ssh_sources: ${join(", ", var.ssh_sources)}: expected IPv4 networks of /8 or smaller, such as 192.0.2.0/24. A wider one, or a few of them, is everybody."
-  }
-}
-
 variable "mesh" {
   description = "Name of the mesh: the tag mesh of the routers, and the tag wgmesh.router of tables in which cloud_routes and failover may move routes."
   type        = string
@@ -63,7 +52,7 @@ variable "allow_forwarding" {
   default     = false
 }
 
-# The next three go to ../mesh, which checks them.
+# The rest goes to ../mesh, which checks it.
 variable "inventory" {
   description = "Path of the mesh's Ansible inventory."
   type        = string
@@ -78,6 +67,12 @@ variable "site" {
 
 variable "join_sources" {
   description = "Inventory files for routers that join by themselves (docs/join.md); none, and the mesh play peers them."
+  type        = list(string)
+  default     = []
+}
+
+variable "ssh_sources" {
+  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
   type        = list(string)
   default     = []
 }

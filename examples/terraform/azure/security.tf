@@ -72,7 +72,7 @@ resource "azurerm_network_security_rule" "join" {
 }
 
 resource "azurerm_network_security_rule" "ssh" {
-  for_each                    = length(var.ssh_sources) > 0 ? module.mesh.routers : {}
+  for_each                    = length(module.mesh.ssh_sources) > 0 ? module.mesh.routers : {}
   name                        = "ansible"
   resource_group_name         = azurerm_resource_group.site.name
   network_security_group_name = azurerm_network_security_group.router[each.key].name
@@ -80,7 +80,7 @@ resource "azurerm_network_security_rule" "ssh" {
   direction                   = "Inbound"
   access                      = "Allow"
   protocol                    = "Tcp"
-  source_address_prefixes     = var.ssh_sources
+  source_address_prefixes     = module.mesh.ssh_sources
   source_port_range           = "*"
   destination_address_prefix  = "*"
   destination_port_range      = "22"

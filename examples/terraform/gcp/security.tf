@@ -54,11 +54,11 @@ resource "google_compute_firewall" "peers" {
 }
 
 resource "google_compute_firewall" "ssh" {
-  count         = length(var.ssh_sources) > 0 ? 1 : 0
+  count         = length(module.mesh.ssh_sources) > 0 ? 1 : 0
   name          = "${local.name}-ansible"
   network       = google_compute_network.site.id
   direction     = "INGRESS"
-  source_ranges = var.ssh_sources
+  source_ranges = module.mesh.ssh_sources
   target_tags   = ["${local.name}-router"]
 
   allow {

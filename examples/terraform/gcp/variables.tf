@@ -39,17 +39,6 @@ variable "ssh_public_key" {
   }
 }
 
-variable "ssh_sources" {
-  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
-  type        = list(string)
-  default     = []
-
-  validation {
-    condition     = alltrue([for source in var.ssh_sources : try(cidrnetmask(source) != "" && tonumber(split("/", source)[1]) >= 8, false)])
-    error_message = "ssh_sources: ${join(", ", var.ssh_sources)}: expected IPv4 networks of /8 or smaller, such as 192.0.2.0/24. A wider one, or a few of them, is everybody."
-  }
-}
-
 variable "admin" {
   description = "The user that the guest agent makes on the routers."
   type        = string
@@ -73,7 +62,7 @@ variable "machine_type" {
   default     = "n2-standard-2"
 }
 
-# The next three go to ../mesh, which checks them.
+# The rest goes to ../mesh, which checks it.
 variable "inventory" {
   description = "Path of the mesh's Ansible inventory."
   type        = string
@@ -88,6 +77,12 @@ variable "site" {
 
 variable "join_sources" {
   description = "Inventory files for routers that join by themselves (docs/join.md); none, and the mesh play peers them."
+  type        = list(string)
+  default     = []
+}
+
+variable "ssh_sources" {
+  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
   type        = list(string)
   default     = []
 }

@@ -50,3 +50,8 @@ output "user_data" {
   value       = local.user_data
   sensitive   = true
 }
+
+output "ssh_sources" {
+  description = "The networks of Ansible's controller. None of them is everybody."
+  value       = var.ssh_sources
+}

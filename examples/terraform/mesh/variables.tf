@@ -79,3 +79,14 @@ variable "join_sources" {
     error_message = "join_sources: a private key is in ${join(", ", [for path in var.join_sources : path if strcontains(try(file(path), ""), "PRIVATE KEY")])}: they go into user-data, which others can read. A router makes its own keys."
   }
 }
+
+variable "ssh_sources" {
+  description = "IPv4 networks from which Ansible's controller reaches the routers over SSH."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for source in var.ssh_sources : try(cidrnetmask(source) != "" && tonumber(split("/", source)[1]) >= 8, false)])
+    error_message = "ssh_sources: ${join(", ", var.ssh_sources)}: expected IPv4 networks of /8 or smaller, such as 192.0.2.0/24. A wider one, or a few of them, is everybody."
+  }
+}

@@ -19,7 +19,5 @@ s/= "VirtualAppliance"/= "Internet"/
 s#networkInterfaces/read"#networkInterfaces/write"#
 # expect: tags: the inventory's words
 s/mesh_zone     = router.zone/mesh_zone = "0"/
-# expect: run "ssh_for_everybody_in_halves"... fail
-s/ >= 8, false/ >= 1, false/
 # expect: role: a router writes tags of its own network interface, and nothing of another
 s/scope  *= azurerm_network_interface.router.each.key..id/scope = azurerm_resource_group.site.id/

@@ -9,3 +9,5 @@ s/!= "absent"/!= "gone"/
 s/^        hostname = name$/        hostname = name, ssh_keys = { ed25519_private = "-----BEGIN OPENSSH PRIVATE KEY-----" }/
 # expect: run "private_key_in_a_source"... fail
 s/"PRIVATE KEY")\])$/"PUBLIC KEY")])/
+# expect: run "ssh_for_everybody_in_halves"... fail
+s/ >= 8, false/ >= 1, false/
