@@ -11,7 +11,7 @@ options:
     description:
       - URL of the cloud's API, if it does not follow from the region or from the metadata service. AWS's regions in
         China and for governments do not need it.
-      - For Azure from the control node, C(https://management.usgovcloudapi.net) or
+      - For Azure from the controller, C(https://management.usgovcloudapi.net) or
         C(https://management.chinacloudapi.cn). For any other cloud, C(AZURE_AUTHORITY_HOST) sets the address for the
         login.
       - Google's follows from the universe of the instance or of the credentials.
@@ -27,7 +27,7 @@ requirements:
   - The host on which it runs must reach the cloud's API, and on a router also the metadata service. No tool of the
     vendor and no Python package is needed.
   - >-
-    On the router itself the machine's identity, from the control node the credentials of the vendor's tools - on AWS the variables
+    On the router itself the machine's identity, from the controller the credentials of the vendor's tools - on AWS the variables
     C(AWS_...), a profile or SSO; on Azure the variables C(AZURE_...) or C(az login); on GCP C(GOOGLE_APPLICATION_CREDENTIALS) or
     C(gcloud auth application-default login).
   - The permissions that the notes name.

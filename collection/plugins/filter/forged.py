@@ -12,7 +12,7 @@ version_added: 1.0.0
 description:
   - Ansible takes facts from the answer of every module, keeps them for the whole run, or longer with a fact cache, and
     lets them override the variables of the inventory. So a router that was taken over could change its own site, or
-    choose which file of the control node a task reads.
+    choose which file of the controller a task reads.
 positional: _input, hostvars
 options:
   _input:

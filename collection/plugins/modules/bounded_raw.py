@@ -11,7 +11,7 @@ short_description: Run a command on a host that may have no Python, and bound wh
 version_added: 1.0.0
 description:
   - What M(ansible.builtin.raw) does. That holds and shows whatever the host says, without a limit. A host that was taken
-    over, or whose disk or clock is broken, could fill the memory of the control node.
+    over, or whose disk or clock is broken, could fill the memory of the controller.
   - This takes at most 1 MB of standard output and of standard error, in at most 20,000 lines, and fails with one line if
     there is more. What a terminal or a CI agent could take for an order is removed.
   - The command is run by C(sh), whatever the login shell of the user is, and has no terminal and no input. How people become

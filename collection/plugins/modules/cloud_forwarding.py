@@ -22,7 +22,7 @@ description:
   - On GCP it is C(canIpForward) of the instance, which can be changed while it runs. The instance is written back as a
     whole in the same way, with the request that Google refuses an update that needs more than a refresh.
   - On the router itself, without any ids, it asks the cloud's metadata service for the identity of the machine and uses
-    it. From the control node it needs ids, and uses the credentials that the vendor's own tools use.
+    it. From the controller it needs ids, and uses the credentials that the vendor's own tools use.
   - If the cloud throttles requests, the module waits, within I(timeout). An error has the provider's code and request
     id, and names the missing permission.
   - Nothing is restarted.
@@ -49,22 +49,22 @@ options:
     elements: str
     default: [all]
   instance_id:
-    description: For AWS, from the control node, the instance.
+    description: For AWS, from the controller, the instance.
     type: str
   region:
     description: For AWS, the region of I(instance_id). The default is C(AWS_REGION), or the region of the profile.
     type: str
   resource_id:
-    description: For Azure, from the control node, the resource id of the VM.
+    description: For Azure, from the controller, the resource id of the VM.
     type: str
   project:
-    description: For GCP, from the control node, the project's id. Goes with I(zone) and I(name).
+    description: For GCP, from the controller, the project's id. Goes with I(zone) and I(name).
     type: str
   zone:
-    description: For GCP, from the control node, the zone.
+    description: For GCP, from the controller, the zone.
     type: str
   name:
-    description: For GCP, from the control node, the instance's name.
+    description: For GCP, from the controller, the instance's name.
     type: str
 extends_documentation_fragment: [wgmesh.router.attributes, wgmesh.router.cloud]
 attributes:
@@ -79,7 +79,7 @@ author:
   - wgmesh.router contributors (@wgmesh)
 notes:
   - On AWS a router's role needs C(ec2:DescribeNetworkInterfaces) and C(ec2:ModifyNetworkInterfaceAttribute). The second
-    one can change security groups too, so limit it to the routers' interfaces, or run from the control node.
+    one can change security groups too, so limit it to the routers' interfaces, or run from the controller.
   - On Azure it needs C(Microsoft.Compute/virtualMachines/read), C(Microsoft.Network/networkInterfaces/read) and
     C(write), and, since an interface is written as a whole, C(join/action) on what it is part of - its subnet, security
     group, public address and load balancer pools. An error names the one that is missing. There is no dry run.
@@ -98,7 +98,7 @@ EXAMPLES = r"""
 - name: Let the router forward, by its own role
   wgmesh.router.cloud_forwarding:
 
-- name: Let it forward, from the control node
+- name: Let it forward, from the controller
   wgmesh.router.cloud_forwarding:
     instance_id: i-0123456789abcdef0
     region: eu-central-1
@@ -106,12 +106,12 @@ EXAMPLES = r"""
   environment:
     AWS_PROFILE: network
 
-- name: Let an Azure VM forward, from a control node where somebody has used az login
+- name: Let an Azure VM forward, from a controller where somebody has used az login
   wgmesh.router.cloud_forwarding:
     resource_id: /subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/mesh/providers/Microsoft.Compute/virtualMachines/azure-1
   delegate_to: localhost
 
-- name: Let a GCP instance forward, from the control node
+- name: Let a GCP instance forward, from the controller
   wgmesh.router.cloud_forwarding:
     project: example-mesh
     zone: europe-west3-a

@@ -29,7 +29,7 @@ description:
     Only the one route is written, and only if nobody else wrote in between. Our routes have the mesh's name in their
     name, and others are never touched. A route of somebody else for the same network is an error that names it.
   - On the router itself, without I(via), it asks the cloud's metadata service for the identity of the machine and uses
-    it. From the control node it needs I(via), and uses the credentials that the vendor's own tools use.
+    it. From the controller it needs I(via), and uses the credentials that the vendor's own tools use.
   - If the cloud throttles requests, the module waits, within I(timeout). An error has the provider's code and request
     id, and names the missing permission.
 options:
@@ -124,7 +124,7 @@ EXAMPLES = r"""
     tables: [rtb-0123456789abcdef0]
     prefixes: [10.0.0.0/16, 10.1.0.0/16]
 
-- name: Send them to a router, from the control node
+- name: Send them to a router, from the controller
   wgmesh.router.cloud_routes:
     mesh: example
     tables: [rtb-0123456789abcdef0]

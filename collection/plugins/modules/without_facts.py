@@ -11,7 +11,7 @@ short_description: Run another module on a host, so that its answer cannot set v
 version_added: 1.0.0
 description:
   - Ansible takes facts from the answer of every module, and a fact overrides the variables of the inventory. So a host
-    that was taken over could change its own site, or choose which file of the control node is copied to it.
+    that was taken over could change its own site, or choose which file of the controller is copied to it.
   - This runs the module, and takes from its answer only what is listed below, without terminal control characters.
   - The role C(router) copies its files with it. Use it in a hook of the playbooks C(upgrade) and C(replace), too.
 options:
