@@ -171,6 +171,9 @@ func (t Tables) Ask(f Flow) Answer {
 		options.SrcAddr = f.Src.AsSlice()
 	}
 	routes, err := netlink.RouteGetWithOptions(f.Dst.AsSlice(), options)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		err = unix.ENODEV
+	}
 	if err != nil {
 		return Answer{Err: err}
 	}

@@ -252,6 +252,8 @@ func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) 
 	switch {
 	case x.Dst.Is4() && f.sysctls["net.ipv4.ip_forward"] == "0":
 		return Problem{}, false // said already
+	case errors.Is(x.answer.Err, unix.ENODEV):
+		return Problem{}, false // it comes by an interface that is not there, which is said
 	case x.Dst.Is4() && x.In != "" && f.sysctls[in4+".forwarding"] == "0":
 		return wrong(cause.New("it forwards nothing that comes by %s (%s.forwarding=0): "+
 			"run the mesh play here, and look for what else sets it (sysctl --system)", x.In, in4))

@@ -59,6 +59,19 @@ func TestRouteToAnEndpoint(t *testing.T) {
 	assert.True(t, found)
 }
 
+// The kernel has no answer for what comes by an interface that is not there, which has its own cause.
+func TestPacketsByNoInterface(t *testing.T) {
+	x := flow{
+		Flow: fib.Flow{In: "no-such-device", Dst: netip.MustParseAddr("127.0.0.1")},
+		way:  inward, network: netip.MustParsePrefix("10.1.0.0/16"),
+	}
+	x.reason.Found, x.reason.Route = true, netlink.Route{Type: unix.RTN_UNICAST}
+	x.answer = fib.Tables{}.Ask(x.Flow)
+	require.Error(t, x.answer.Err)
+	_, found := (&Forwarding{}).checkFlow(&Request{}, &x, &Observation{})
+	assert.False(t, found)
+}
+
 // A rule of the image meets the networks of all sites, on every router: it is one cause.
 func TestRuleOfAnImage(t *testing.T) {
 	const rule = "rule 99 (from all lookup 200)"
