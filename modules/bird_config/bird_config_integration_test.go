@@ -125,7 +125,7 @@ func TestLaw(t *testing.T) {
 	step(bird.Applied, false, false)
 	o.State, o.Drain = Undrained, nil
 	_, err := planBoth(t.Context(), o, host, below)
-	require.EqualError(t, err, "it was drained anew meanwhile (a new disk): leave it to whoever did that")
+	require.EqualError(t, err, "it was drained again meanwhile (a new disk): leave it to whoever did that")
 	o.DrainWhy = other
 	step(Undrained, true, true)
 	step(bird.Confirmed, true, false)

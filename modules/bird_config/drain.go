@@ -59,7 +59,7 @@ func (o Options) refuseUndrain(have plan.Drain) error {
 	if o.State != Undrained || o.DrainWhy == "" || !have.On() || have.Why == o.DrainWhy {
 		return nil
 	}
-	return cause.New("it was drained anew meanwhile (%s): leave it to whoever did that",
+	return cause.New("it was drained again meanwhile (%s): leave it to whoever did that",
 		cmp.Or(have.Why, "nobody said why"))
 }
 

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import ipaddress
 import json
-import os
 import pathlib
 import sys
 import tempfile
@@ -16,15 +15,7 @@ import unittest
 
 import warm
 
-try:
-    from ansible.plugins.loader import init_plugin_loader
-except ImportError:  # the oldest core
-    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
-
-    def init_plugin_loader():
-        _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
-
-init_plugin_loader()
+warm.find_collections()
 from ansible_collections.wgmesh.router.plugins.filter.adopted import adopted  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.mistyped import mistyped  # noqa: E402
 
@@ -585,7 +576,7 @@ class Play(unittest.TestCase):
         there.write_text("mine", encoding="utf-8")
         code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
         self.assertNotEqual(0, code, out)
-        self.assertIn("mesh_adopt_file: mesh.yml is there and says something else", out)
+        self.assertIn("mesh_adopt_file: mesh.yml exists and has other content", out)
         self.assertEqual("mine", there.read_text(encoding="utf-8"))
         code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml", "-e", "mesh_adopt_overwrite=true")
         self.assertEqual(0, code, out)
@@ -597,7 +588,7 @@ class Play(unittest.TestCase):
         other = there.rename(self.folder / "other")
         there.symlink_to(other)
         code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml")
-        self.assertIn("mesh_adopt_file: mesh.yml is there and says something else", out)
+        self.assertIn("mesh_adopt_file: mesh.yml exists and has other content", out)
         other.write_text("mine", encoding="utf-8")
         code, out = self.play("wgmesh.router.adopt", "-e", "mesh_adopt_file=mesh.yml", "-e", "mesh_adopt_overwrite=true")
         self.assertEqual((0, "mine", False), (code, other.read_text(encoding="utf-8"), there.is_symlink()), out)

@@ -25,15 +25,7 @@ from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 from jinja2 import Undefined
 
-try:
-    from ansible.plugins.loader import init_plugin_loader
-except ImportError:  # the oldest core
-    from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
-
-    def init_plugin_loader():
-        _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
-
-init_plugin_loader()
+warm.find_collections()
 from ansible_collections.wgmesh.router.plugins.action import mesh_preview_info  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.drainable import drainable  # noqa: E402
 from ansible_collections.wgmesh.router.plugins.filter.every import every  # noqa: E402
@@ -1021,7 +1013,7 @@ class AsItIs(unittest.TestCase):
             ("listening", "", {health, "join True"}),
             ("stopped", "", {health, "join True", "Answer the load balancer's probe"}),
             ("absent", "", {"join False"}),
-            ("listening", "false", {"join False", "Answer it no more"}),
+            ("listening", "false", {"join False", "Stop answering it"}),
             ("absent", "true", {health, sources, "join True", "Answer the load balancer's probe"}),
         ):
             with self.subTest(state + said), tempfile.TemporaryDirectory() as folder:
@@ -1032,7 +1024,7 @@ class AsItIs(unittest.TestCase):
                 self.assertEqual(0, done.returncode, done.stdout)
                 lines = done.stdout.replace("(item", "\nitem").replace(")", "\n").splitlines()
                 found = {word for word in (health, sources) if word in lines} | {"join %s" % it for it in (True, False) if '"join %s"' % it in done.stdout}
-                for task in ("Answer the load balancer's probe", "Answer it no more"):
+                for task in ("Answer the load balancer's probe", "Stop answering it"):
                     answer = done.stdout.partition(task)[2].partition("TASK [")[0]
                     self.assertTrue(answer, done.stdout)
                     found |= set() if "Conditional" in answer or "conditional" in answer else {task}

@@ -11,10 +11,11 @@ import tempfile
 import unittest
 import unittest.mock
 
-import inventories  # noqa: F401  (it finds the collection)
 import warm
-from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable
-from ansible_collections.wgmesh.router.plugins.filter.listed import listed
+
+warm.find_collections()
+from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable  # noqa: E402
+from ansible_collections.wgmesh.router.plugins.filter.listed import listed  # noqa: E402
 
 
 class Turns(unittest.TestCase):
@@ -44,7 +45,7 @@ class Turns(unittest.TestCase):
         "        looks = [args] + [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_status_info']\n"
         "        if not any('networks' in look.get('accept', []) for look in looks):\n"
         "            seen = dict(seen, troubles=seen['troubles'] + seen.get('networks', []))\n"
-        "        if seen['ages'] and seen['ages'][0]['seconds'] < 60 and any(step['name'] == 'Look whether a change waits' for step in args.get('steps', [])):\n"
+        "        if seen['ages'] and seen['ages'][0]['seconds'] < 60 and any(step['name'] == 'Check whether a change waits' for step in args.get('steps', [])):\n"
         "            with open(%r, 'w') as f:\n"
         "                json.dump({**told, host: {**seen, 'ages': []}}, f)\n"
         "        if name == 'mesh_status_info':\n"
@@ -129,7 +130,7 @@ class Turns(unittest.TestCase):
         done = warm.play("-i", str(self.root / "hosts.yml"), name, *args, collections=self.root)
         did = (self.root / "did").read_text().splitlines() if (self.root / "did").exists() else []
         out = " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
-        return done.returncode, out, [line for line in did if "Look" not in line and "Plan" not in line]
+        return done.returncode, out, [line for line in did if not re.search("Look|Check whether|Find out which key|Plan", line)]
 
     def replace(self, *args, **more):
         return self.play("replace", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook, *args, **more)
@@ -652,7 +653,7 @@ class Turns(unittest.TestCase):
                 args = ("--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook)
                 code, out, did = self.play(play, *args, azure_1=here)
                 self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, self.ran.exists()), out)
-                self.assertIn("azure-1 was drained anew meanwhile (%s, run beef): leave it to whoever did that" % play, out)
+                self.assertIn("azure-1 was drained again meanwhile (%s, run beef): leave it to whoever did that" % play, out)
                 self.assertRegex((self.root / "whys").read_text(), "^azure-1: %s, run [0-9a-f]{4}\n$" % play)
                 here["drained_why"] = play + ", run cafe"
                 self.play(play, *args, azure_1=here)
@@ -664,7 +665,7 @@ class Turns(unittest.TestCase):
         for why in ((), ("-e", "mesh_drain_why= disk")):
             code, out, did = self.play("drain", "--limit", "azure-1", *why, later={"azure-1": theirs})
             self.assertEqual((2, ["azure-1: Drain this router"], False), (code, did, "may go" in out), out)
-            self.assertIn("azure-1 was drained anew meanwhile (upgrade, run beef): leave it to whoever did that", out)
+            self.assertIn("azure-1 was drained again meanwhile (upgrade, run beef): leave it to whoever did that", out)
             code, out, did = self.play("drain", "--limit", "azure-1", *why)
             self.assertEqual((0, True), (code, "azure-1 is drained: no kernel" in out), out)
 
@@ -675,7 +676,7 @@ class Turns(unittest.TestCase):
                 args = () if play == "drain" else ("-e", "mesh_upgrade_hook=%s" % self.hook)
                 code, out, did = self.play(play, "--limit", "azure-1", *args, later={"azure-1": self.seen("azure-1")})
                 self.assertEqual((2, ["azure-1: Drain this router"], False, False), (code, did, self.ran.exists(), "may go" in out), out)
-                self.assertIn("azure-1 was undrained meanwhile, and is in use: look who did that, and run again", out)
+                self.assertIn("azure-1 was undrained meanwhile, and is in use: find out who did that, and run again", out)
         code, out, did = self.replace(later={"azure-1": self.seen("azure-1", bgp="")})
         self.assertTrue(self.ran.exists(), "a BIRD that hangs says nothing of it: " + out)
 
@@ -687,7 +688,7 @@ class Turns(unittest.TestCase):
                 uses = {router.replace("-", "_"): self.seen(router, ways=ways) for router in who}
                 code, out, _did = self.play("drain", "--limit", "azure-1", later={"azure-1": self.seen("azure-1")}, **uses)
                 self.assertEqual((2, False, False), (code, "drained and stays so" in out, "alone says that" in out), out)
-                self.assertIn("was undrained meanwhile, and is in use: look who did that, and run again", out)
+                self.assertIn("was undrained meanwhile, and is in use: find out who did that, and run again", out)
 
     def test_undrains_no_hook(self):
         """Who undrained all routers undrained one in the middle of the hook of somebody else's run."""
@@ -712,7 +713,7 @@ class Turns(unittest.TestCase):
 
     def test_resets_no_one_undrained_at_last(self):
         """Between the last look and the first stop were seconds, in which a router was undrained and reset under traffic."""
-        used = "See who uses it now: it is still used by gcp-1: run wgmesh.router.drain for it first"
+        used = "Find out who uses it now: it is still used by gcp-1: run wgmesh.router.drain for it first"
         was = {"stale": [], "pending": [], "drained": True}
         raw = self.root / "ansible_collections/wgmesh/router/plugins/action/bounded_raw.py"
         raw.unlink()  # it would be this machine
@@ -723,7 +724,7 @@ class Turns(unittest.TestCase):
             with self.subTest(state):
                 code, out, did = self.play("reset", *more, "--limit", "azure-1", azure_1=self.seen("azure-1", True, bird=was, used=used))
                 self.assertEqual((2, 1), (code, out.count("azure-1 %s (%s): mend that, and give the same" % (state, used))), out)
-                self.assertLess(did.index("azure-1: See who uses it now"), did.index("azure-1: End BIRD, and put the former bird.conf back"))
+                self.assertLess(did.index("azure-1: Find out who uses it now"), did.index("azure-1: End BIRD, and put the former bird.conf back"))
 
     def test_undrains_its_own(self):
         """A replace undrained the new machine whatever somebody had drained it for meanwhile, and a rotate the only router of a site."""

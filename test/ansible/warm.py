@@ -59,6 +59,18 @@ def play(*args, collections=None, env=None, cwd=None):
         return subprocess.CompletedProcess(args, code, out.read(), err.read())
 
 
+def find_collections():
+    """Have Python import the collections of the environment."""
+    try:
+        from ansible.plugins.loader import init_plugin_loader
+    except ImportError:  # the oldest core
+        from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
+
+        _AnsibleCollectionFinder(paths=os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"))._install()
+    else:
+        init_plugin_loader()
+
+
 def serve():
     import ansible.cli.playbook
     from ansible import constants
