@@ -100,8 +100,11 @@ el: ## what the image play does on EL 9, offline
 tarball: setup ## two builds of the same sources are one tarball
 	@.ci/test-tarball
 
-published: ## extract the vendors' published descriptions anew, which stand-ins are held against
+published: ## extract the vendors' published descriptions again, which stand-ins are compared with
 	@.ci/published
+
+schemas: ## read the providers' schemas again, which examples/terraform is checked against (npm)
+	@test/terraform/snapshot
 
 changelog: setup ## fold the fragments into the changelog of the version in galaxy.yml
 	@.ci/changelog
