@@ -93,7 +93,7 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 		if m > 0 && n*20 >= m*19 { // it forgets some all the time
 			out = append(out, Problem{Final: true, Cause: cause.New(
 				"its table of neighbours is full (%s of %s), so it sends nothing to new ones: "+
-					"raise net.ipv%s.neigh.default.gc_thresh3, or see ip -%s neigh", count, most, family, family)})
+					"raise net.ipv%s.neigh.default.gc_thresh3", count, most, family)})
 		}
 	}
 	off := func(key, bad string, c func(string) cause.Cause) {
