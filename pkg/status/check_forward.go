@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/pkg/cause"
@@ -172,6 +173,8 @@ func (f *Forwarding) checkFlow(r *Request, x *flow, o *Observation) (Problem, bo
 	switch {
 	case x.answer.Err != nil && x.reason.Found && r.Floor != 0 && int(x.reason.Route.Protocol) == r.Floor:
 		return Problem{}, false // for want of a tunnel, which is said
+	case errors.As(x.answer.Err, new(netlink.LinkNotFoundError)):
+		return Problem{}, false // nothing comes by a tunnel without an interface, which is said
 	case x.answer.Err != nil:
 		return f.refused(x, whose, where, all)
 	case x.answer.Local:

@@ -89,6 +89,15 @@ func TestFlowsOfManyNetworks(t *testing.T) {
 	}
 }
 
+// A tunnel without an interface, as to a router that was removed, is said of the tunnel. Nothing comes by it.
+func TestFlowsWithoutInterface(t *testing.T) {
+	r := alone(t, 3, 2, 1)
+	nettest.Sh(t, "ip link del wm0-1; ip link del wm1-1")
+	f := Forwarding{tables: must.Get(fib.Read(context.Background(), true, false))(t)}
+	f.follow(r, must.Get(ownAddresses())(t), plenty)
+	assert.Empty(t, checkForwarding(r, &Observation{Forwarding: f, Tunnels: make([]TunnelState, len(r.Tunnels))}))
+}
+
 // A network of the host's own that the user has accepted is not a cause, whatever a filter says of it. A route
 // that somebody made is one.
 func TestAcceptedNetwork(t *testing.T) {
