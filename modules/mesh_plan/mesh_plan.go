@@ -71,7 +71,10 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	out.Gate.Removed = slices.DeleteFunc(out.Gate.Removed, func(r plan.GateRemoved) bool {
 		return slices.Contains(left, r.Name)
 	})
-	return ansible.Plan{Return: map[string]any{"plan": out}, Warnings: append(warnings, o.Warnings()...)}, nil
+	return ansible.Plan{
+		Return:   map[string]any{"plan": out, "left_out": append([]string{}, left...)},
+		Warnings: append(warnings, o.Warnings()...),
+	}, nil
 }
 
 // leaveOut makes those routers absent that gate_file keeps out, and returns their
@@ -106,5 +109,6 @@ func (o Options) leaveOut() (out, warnings []string, err error) {
 		}
 	}
 	slices.Sort(warnings)
+	slices.Sort(out)
 	return out, warnings, nil
 }

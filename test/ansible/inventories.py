@@ -690,6 +690,9 @@ class Test(unittest.TestCase):
         for option in ("mesh_remove", "mesh_drain_wait", "mesh_take_over"):
             self.assertEqual(1, out.count("-e %s: is an option of other plays, and does nothing in this one" % option), out)
         self.assertEqual(3, out.count("of other plays"), out)
+        for play, more in (("remove", " mesh_drain=false"), ("add", "")):  # the mesh play is a part of them
+            _code, out = self.play(inventory(), "wgmesh.router." + play, "-e", "mesh_%s=aws-1%s" % (play, more))
+            self.assertNotIn("of other plays", out)
         # In the inventory it may be somebody's own, so it is said. Not where the option is there, too, or is made of it.
         aws = {"mesh_endpont": "192.0.2.7", "mesh_gateways": ["none"], "mesh_gateway": "{{ mesh_gateways }}", "mesh_ids": 1}
         tree = inventory(everywhere={"mesh_bdf": "fast"}, aws_1={"mesh_endpoint": None, **aws})

@@ -130,6 +130,12 @@ faults:
   type: list
   elements: str
   sample: ["without router gcp-1: nobody reaches gcp, which has no other router"]
+left_out:
+  description: The routers that C(routers) has as present and I(gate_file) keeps out.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 plan:
   description: What follows from the mesh for C(router). All lists are sorted, and none is null.
   returned: success

@@ -362,6 +362,7 @@ ANSWERS = {
             "router": {"name": NAME, "id": INT, "site": TEXT, "zone": TEXT, "as": INT},
             "preshared_keys": [{"number": INT, "peer": NAME, "role": NAME, "interface?": NAME}],
         }),
+        "left_out": [NAME],
         "faults?": [TEXT],  # its action plugin has it from the controller
     },
     "mesh_preflight": {"causes?": [CAUSE]},
