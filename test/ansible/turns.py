@@ -39,7 +39,7 @@ class Turns(unittest.TestCase):
         "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
         "        plan['plan']['measure'] = {'tunnels': (seen or {}).get('measure', [])}\n"
         "        if name == 'mesh_plan_info':\n"
-        "            return dict(plan, left_out=out[1:])\n"
+        "            return dict(plan, left_out=[router for router in out[1:] if router in args['routers']])\n"
         "        if seen is None:\n"
         "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
         "        looks = [args] + [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_status_info']\n"
