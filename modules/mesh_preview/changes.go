@@ -82,7 +82,8 @@ func compare(was, is plan.Plan) change {
 		} else if fields := differing(before, t); len(fields) > 0 {
 			c.Tunnels = append(c.Tunnels, "~ "+title(t)+": "+strings.Join(fields, ", "))
 			// The ends do not change at once, and nothing comes through until both have.
-			if before.ListenPort != t.ListenPort || before.Peers[0].Endpoint.Port() != t.Peers[0].Endpoint.Port() {
+			a, b := before.Peers[0].Endpoint, t.Peers[0].Endpoint
+			if before.ListenPort != t.ListenPort || a.IsValid() && b.IsValid() && a.Port() != b.Port() {
 				c.Resets = append(c.Resets, t.Peers[0].Name)
 			}
 		}
@@ -196,7 +197,7 @@ func differing(a, b plan.Tunnel) []string {
 		{"addresses", a.Addresses, b.Addresses},
 		{"listen_port", a.ListenPort, b.ListenPort},
 		{"mtu", a.MTU, b.MTU},
-		{"endpoint", p.Endpoint, q.Endpoint},
+		{"endpoint", endpoint(p.Endpoint), endpoint(q.Endpoint)},
 		{"allowed_ips", p.AllowedIPs, q.AllowedIPs},
 		{"persistent_keepalive", p.PersistentKeepalive, q.PersistentKeepalive},
 		{"preshared_key_file", p.PresharedKeyFile, q.PresharedKeyFile},
@@ -213,6 +214,13 @@ func differing(a, b plan.Tunnel) []string {
 		out = append(out, fmt.Sprintf("%s %s -> %s", f.name, was, is))
 	}
 	return out
+}
+
+func endpoint(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return "none"
+	}
+	return a.String()
 }
 
 func less(sign string, a, b []netip.Prefix) (out string) {

@@ -134,6 +134,11 @@ What two faults cut beyond that (666 pairs looked at; 406 faults and pairs are o
 		}
 		assert.NotContains(t, have, "azure-1 with azure-2")
 	})
+	t.Run("an endpoint goes, and a tunnel keeps the one that it has", func(t *testing.T) {
+		have := lines(t, previewed(t, "", "zone: b, endpoint: 198.51.100.71}", "zone: b}"))
+		assert.Contains(t, have, "~ wg16 to gcp-1: endpoint 198.51.100.71:51816 -> none\n")
+		assert.Contains(t, have, "Sessions that start anew: none")
+	})
 	t.Run("what the inventory has no more is removed, and not lost", func(t *testing.T) {
 		result := previewed(t, "", "networks: [10.3.0.0/16], zones: {b: [10.3.1.0/24]}}",
 			"networks: [10.9.0.0/16], zones: {b: [10.9.1.0/24]}}")["preview"].(map[string]any)
