@@ -244,9 +244,9 @@ func TestWhoHangsIsLikeWhoIsGone(t *testing.T) {
 		for _, when := range regexp.MustCompile(`(?m)^ +when: (\w+) is unreachable(.*)$`).FindAllSubmatch(raw, -1) {
 			name := string(when[1])
 			assert.Equal(t, " or "+name+" is failed", string(when[2]), file)
-			assert.Regexp(t, `register: `+name+`\n(  \w.*\n)*?  ignore_errors: true`, string(raw), file)
+			assert.Regexp(t, `register: `+name+`\n( +\w.*\n)*? +ignore_errors: true`, string(raw), file)
 			seen++
 		}
 	}
-	assert.Equal(t, 4, seen)
+	assert.Equal(t, 5, seen)
 }
