@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -160,13 +161,21 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 			return nil
 		})
 	}
+	err = o.planFloor(ctx, host, below, kept.Networks, trial, &p)
+	return p, err
+}
+
+// planFloor adds to the plan what the floor is to be.
+func (o Options) planFloor(ctx context.Context, host bird.Host, below floor.Host, networks []netip.Prefix,
+	trial trial, p *ansible.Plan,
+) error {
 	have, err := below.Observe(ctx)
 	if err != nil {
-		return p, err
+		return err
 	}
 	// What a change takes off the floor goes when it is kept: until then BIRD may go
 	// back to where it needs it.
-	want := floor.Want{Networks: kept.Networks, Keep: trial.pending || o.State == Floor}
+	want := floor.Want{Networks: networks, Keep: trial.pending || o.State == Floor}
 	if o.State == bird.Absent {
 		want = floor.Want{}
 	}
@@ -179,12 +188,12 @@ func planBoth(ctx context.Context, o Options, host bird.Host, below floor.Host) 
 		case bird.Confirmed: // BIRD may refuse it, and until its last step a second one finds the way on
 			at = len(trial.steps) - 1
 		}
-		lay(&p, below, delta, trial.steps, at)
+		lay(p, below, delta, trial.steps, at)
 	}
 	if o.State == bird.Confirmed || o.State == bird.Absent {
-		return p, nil
+		return nil
 	}
-	return p, o.ProtectBird(host, &p, func(c *guard.Change) error {
+	return o.ProtectBird(host, p, func(c *guard.Change) error {
 		if o.State == bird.Applied {
 			guarded.Daemon(c, trial.before)
 		}

@@ -25,10 +25,11 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	own []netip.Addr, kept guarded.KeptFloor,
 ) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
-		return ansible.Plan{Return: map[string]any{
+		p.Return = map[string]any{
 			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{},
 			"disruptive": []string{}, "drained": false, "drained_why": "",
-		}}, t, nil
+		}
+		return p, t, nil
 	}
 	have, err := host.Observe(ctx)
 	if err != nil {
@@ -83,22 +84,27 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	if err := host.CannotStart(delta); err != nil {
 		p.Rehearse = func(context.Context) []string { return []string{err.Error()} }
 	}
+	t.steps = stepsOf(host, want.State, delta)
+	p.Apply = inOrder(t.steps)
+	return p, t, nil
+}
+
+func stepsOf(host bird.Host, state string, delta bird.Delta) (steps []step) {
 	parts := []bird.Delta{delta}
-	if n := len(delta); want.State == bird.Confirmed && n > 1 {
+	if n := len(delta); state == bird.Confirmed && n > 1 {
 		parts = []bird.Delta{delta[:n-1], delta[n-1:]}
 	}
 	for _, d := range parts {
-		t.steps = append(t.steps, func(ctx context.Context) (ansible.Outcome, error) {
+		steps = append(steps, func(ctx context.Context) (ansible.Outcome, error) {
 			done, err := host.Apply(ctx, d)
 			out := ansible.Outcome{Done: done}
-			if err == nil && want.State != bird.Applied {
+			if err == nil && state != bird.Applied {
 				out.Return = map[string]any{"pending": false}
 			}
 			return out, err
 		})
 	}
-	p.Apply = inOrder(t.steps)
-	return p, t, nil
+	return steps
 }
 
 // keeps is the floor that waits with BIRD's change. Under the guard none does: it is laid

@@ -40,7 +40,7 @@ func (o Options) preview() (preview, error) {
 		Faults: network.Report(two),
 	}
 	out.empty = o.empty(after)
-	out.Cut = slices.Concat(out.empty, says(out.Faults), saysTwo(out.Faults))
+	out.Cut = slices.Concat(out.empty, says(out.Faults), cuts(out.Faults.Double...))
 	if len(o.Against) > 0 {
 		was, err := o.against()
 		if err != nil {

@@ -13,41 +13,31 @@ const mostLines = 20
 
 // says is a line for each thing that is cut, in health and by each fault.
 func says(r model.Report) []string {
-	out := append([]string{}, cuts(r.Healthy)...)
-	for _, c := range r.Single {
-		out = append(out, cuts(c)...)
-	}
-	return out
+	return append(append([]string{}, cuts(r.Healthy)...), cuts(r.Single...)...)
 }
 
-// saysTwo is the same of what two faults cut beyond that.
-func saysTwo(r model.Report) (out []string) {
-	for _, c := range r.Double {
-		out = append(out, cuts(c)...)
-	}
-	return out
-}
-
-func cuts(c model.Case) (out []string) {
-	var names []string
-	for _, f := range c.Faults {
-		names = append(names, f.String())
-	}
-	when := "always"
-	if len(names) > 0 {
-		when = "without " + strings.Join(names, " and ")
-	}
-	for _, site := range c.Gone {
-		if c.Faults[0].Kind != model.SiteFault { // which is that
-			out = append(out, fmt.Sprintf("%s: nobody reaches %s, which has no other router", when, site))
+func cuts(cases ...model.Case) (out []string) {
+	for _, c := range cases {
+		var names []string
+		for _, f := range c.Faults {
+			names = append(names, f.String())
 		}
-	}
-	for _, cut := range c.Cut {
-		who := cut.From
-		if !cut.Whole {
-			who += " (by " + strings.Join(cut.Routers, ", ") + ")"
+		when := "always"
+		if len(names) > 0 {
+			when = "without " + strings.Join(names, " and ")
 		}
-		out = append(out, fmt.Sprintf("%s: %s does not reach %s: %s", when, who, cut.To, cut.Why))
+		for _, site := range c.Gone {
+			if c.Faults[0].Kind != model.SiteFault { // which is that
+				out = append(out, fmt.Sprintf("%s: nobody reaches %s, which has no other router", when, site))
+			}
+		}
+		for _, cut := range c.Cut {
+			who := cut.From
+			if !cut.Whole {
+				who += " (by " + strings.Join(cut.Routers, ", ") + ")"
+			}
+			out = append(out, fmt.Sprintf("%s: %s does not reach %s: %s", when, who, cut.To, cut.Why))
+		}
 	}
 	return out
 }
@@ -55,80 +45,84 @@ func cuts(c model.Case) (out []string) {
 func (p preview) text(compared bool) []string {
 	r := p.Faults
 	out := []string{fmt.Sprintf("%d routers, %d tunnels, %d prefixes", r.Routers, r.Tunnels, r.Prefixes)}
-	section := func(title, none string, lines []string) {
-		if len(lines) == 0 {
-			out = append(out, "", title+": "+none)
-			return
-		}
-		out = append(out, "", title+":")
-		for i, line := range lines {
-			if i == mostLines {
-				out = append(out, fmt.Sprintf("  and %d more", len(lines)-i))
-				break
-			}
-			out = append(out, "  "+line)
-		}
-	}
 	if compared {
-		var changes, resets, moves []string
-		for _, c := range p.Routers {
-			state := c.State
-			switch {
-			case c.Former != "":
-				state = "renamed, it was " + c.Former
-			case state == same:
-				continue
-			}
-			changes = append(changes, strings.TrimSuffix(c.Router+" is "+state+": "+c.parts(), ": "))
-			for _, t := range c.Tunnels {
-				changes = append(changes, "  "+t)
-			}
-			for _, s := range c.Settings {
-				changes = append(changes, "  ~ "+s)
-			}
-			for _, peer := range c.Resets {
-				resets = append(resets, c.Router+" with "+peer)
-			}
-		}
-		gone := 0
-		for _, m := range p.Traffic {
-			is := strings.Join(m.Is, " > ")
-			switch {
-			case m.Removed:
-				is = "removed"
-			case len(m.Is) == 0:
-				is = "CUT"
-			}
-			line := fmt.Sprintf("to %s: %s -> %s", m.Network, strings.Join(m.Was, " > "), is)
-			if is == "CUT" { // the first that people read
-				moves = slices.Insert(moves, gone, line)
-				gone++
-			} else {
-				moves = append(moves, line)
-			}
-		}
-		section("What routers change", "nothing", changes)
-		section("Sessions that start anew", "none", resets)
+		changes, resets := p.changes()
+		out = append(out, section("What routers change", "nothing", changes)...)
+		out = append(out, section("Sessions that start anew", "none", resets)...)
+		cut, moves := p.moves()
 		title := "Traffic that moves or is cut"
-		if gone > 0 {
-			title += fmt.Sprintf(" (%d CUT)", gone)
+		if len(cut) > 0 { // the first that people read
+			title += fmt.Sprintf(" (%d CUT)", len(cut))
 		}
-		section(title, "none", moves)
-		section("What is lost", "nothing that was there", p.Lost)
+		out = append(out, section(title, "none", append(cut, moves...))...)
+		out = append(out, section("What is lost", "nothing that was there", p.Lost)...)
 		if len(p.Removed) > 0 {
-			section("What the inventory has no more", "", p.Removed)
+			out = append(out, section("What the inventory has no more", "", p.Removed)...)
 		}
 	}
 	if len(p.empty) > 0 {
-		section("What has no router", "", p.empty)
+		out = append(out, section("What has no router", "", p.empty)...)
 	}
-	section(fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault")), "nothing", says(r))
+	title := fmt.Sprintf("What one fault cuts (%s looked at)", many(r.Singles, "fault"))
+	out = append(out, section(title, "nothing", says(r))...)
 	if r.Doubles > 0 {
-		section(fmt.Sprintf("What two faults cut beyond that (%s looked at; "+
-			"%d faults and pairs are of routers and tunnels alone)", many(r.Doubles, "pair"), r.Plain),
-			"nothing", saysTwo(r))
+		title := fmt.Sprintf("What two faults cut beyond that (%s looked at; "+
+			"%d faults and pairs are of routers and tunnels alone)", many(r.Doubles, "pair"), r.Plain)
+		out = append(out, section(title, "nothing", cuts(r.Double...))...)
 	}
 	return out
+}
+
+func section(title, none string, lines []string) []string {
+	if len(lines) == 0 {
+		return []string{"", title + ": " + none}
+	}
+	out := []string{"", title + ":"}
+	for i, line := range lines {
+		if i == mostLines {
+			return append(out, fmt.Sprintf("  and %d more", len(lines)-i))
+		}
+		out = append(out, "  "+line)
+	}
+	return out
+}
+
+func (p preview) changes() (changes, resets []string) {
+	for _, c := range p.Routers {
+		state := c.State
+		switch {
+		case c.Former != "":
+			state = "renamed, it was " + c.Former
+		case state == same:
+			continue
+		}
+		changes = append(changes, strings.TrimSuffix(c.Router+" is "+state+": "+c.parts(), ": "))
+		for _, t := range c.Tunnels {
+			changes = append(changes, "  "+t)
+		}
+		for _, s := range c.Settings {
+			changes = append(changes, "  ~ "+s)
+		}
+		for _, peer := range c.Resets {
+			resets = append(resets, c.Router+" with "+peer)
+		}
+	}
+	return changes, resets
+}
+
+func (p preview) moves() (cut, moves []string) {
+	for _, m := range p.Traffic {
+		line := fmt.Sprintf("to %s: %s -> ", m.Network, strings.Join(m.Was, " > "))
+		switch {
+		case m.Removed:
+			moves = append(moves, line+"removed")
+		case len(m.Is) == 0:
+			cut = append(cut, line+"CUT")
+		default:
+			moves = append(moves, line+strings.Join(m.Is, " > "))
+		}
+	}
+	return cut, moves
 }
 
 // parts names what changes: of the plan besides tunnels and bird.conf its parts alone.

@@ -66,24 +66,7 @@ protocol kernel kernel%[1]s {
 	%[3]s {
 		import %[5]s;
 `, f.N, f.Metric, f.Channel, learn, imports)
-	if f.Source == "" && f.Local == "" {
-		o.put("\t\texport all;\n")
-	} else {
-		o.put("\t\texport filter {\n")
-		if f.Local != "" {
-			o.put(`			# The host is connected to all of these by a larger subnet, which no
-			# route is to beat.
-			if net ~ %s then reject;
-`, f.Local)
-		}
-		if f.Source != "" {
-			o.put(`			# The router's own packets carry its address in the site. The far
-			# end has a route to that one, and none to a tunnel's.
-			if source = RTS_BGP then krt_prefsrc = %s;
-`, f.Source)
-		}
-		o.put("\t\t\taccept;\n\t\t};\n")
-	}
+	o.exports(f)
 	o.put(`	};
 }
 
@@ -108,6 +91,27 @@ protocol kernel kernel%[1]s {
 	if len(f.Outside) > 0 {
 		o.outside(f)
 	}
+}
+
+func (o *conf) exports(f family) {
+	if f.Source == "" && f.Local == "" {
+		o.put("\t\texport all;\n")
+		return
+	}
+	o.put("\t\texport filter {\n")
+	if f.Local != "" {
+		o.put(`			# The host is connected to all of these by a larger subnet, which no
+			# route is to beat.
+			if net ~ %s then reject;
+`, f.Local)
+	}
+	if f.Source != "" {
+		o.put(`			# The router's own packets carry its address in the site. The far
+			# end has a route to that one, and none to a tunnel's.
+			if source = RTS_BGP then krt_prefsrc = %s;
+`, f.Source)
+	}
+	o.put("\t\t\taccept;\n\t\t};\n")
 }
 
 // outside has BIRD keep the host's default route for f.Outside. It hears within a second of

@@ -32,6 +32,24 @@ type set struct {
 	Elem                []any
 }
 
+// things are the flowtables, and the sets and maps by their names.
+func (l listing) things() (out Ruleset, sets map[string][]any) {
+	sets = map[string][]any{}
+	for _, x := range l.Nftables {
+		for _, s := range []*set{x.Set, x.Map} {
+			if s != nil {
+				sets[s.Family+" "+s.Table+" "+s.Name] = append([]any{}, s.Elem...)
+				out.name(s.Elem)
+			}
+		}
+		if t := x.Flowtable; t != nil {
+			where := "nft " + t.Family + " " + t.Table + " flowtable " + t.Name
+			out.Flowtables = append(out.Flowtables, Flowtable{where, texts(t.Dev)})
+		}
+	}
+	return out, sets
+}
+
 // ParseNFT reads the JSON of the ruleset, and the same as text with handles, which
 // gives the rules their words. What nft does not tell of a rule that iptables made is
 // taken from what iptables-nft-save says of it. All else is not: iptables leaves out what
@@ -44,22 +62,12 @@ func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 		return Ruleset{}, fmt.Errorf("its output is no JSON: %w", err)
 	}
 	words := handles(text)
-	chains, sets, theirs := map[string]*chain{}, map[string][]any{}, map[string]*chain{}
+	chains, theirs := map[string]*chain{}, map[string]*chain{}
 	for _, c := range saved.chains {
 		theirs[c.key] = c
 	}
-	var out Ruleset
+	out, sets := doc.things()
 	for _, x := range doc.Nftables {
-		for _, s := range []*set{x.Set, x.Map} {
-			if s != nil {
-				sets[s.Family+" "+s.Table+" "+s.Name] = append([]any{}, s.Elem...)
-				out.name(s.Elem)
-			}
-		}
-		if t := x.Flowtable; t != nil {
-			where := "nft " + t.Family + " " + t.Table + " flowtable " + t.Name
-			out.Flowtables = append(out.Flowtables, Flowtable{where, texts(t.Dev)})
-		}
 		c := x.Chain
 		if c == nil {
 			continue

@@ -57,38 +57,8 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 		})
 	}
 	for i := range f.flows {
-		x := &f.flows[i]
-		if x.answer.Err != nil || x.answer.Device == "" {
-			continue // it does not get that far
-		}
-		if policy := f.tables.Diverts(x.In, x.from, x.network); policy != "" && !said[policy] {
-			said[policy] = true
-			out = append(out, Problem{
-				Cause: cause.New(
-					"the IPsec policy %s takes what goes between sites: remove it, or make it narrower", policy),
-				Here: cause.New("the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower",
-					policy, x.from, x.network),
-			})
-		}
-		for _, p := range protocols(x.packet()) {
-			found := f.filters.Ask(p, x.hooks())
-			if found.Verdict < filter.Rewrites || said[found.Where] {
-				continue
-			}
-			said[found.Where] = true
-			q := Problem{
-				Cause: cause.New("%s drops %s between sites: put a rule that accepts it first", found.Where, p.Proto),
-				Here: cause.New("%s drops %s from %s to %s: put a rule that accepts it first",
-					found.Where, p.Proto, x.from, x.network),
-			}
-			if found.Rewrites {
-				q = Problem{
-					Cause: cause.New("%s rewrites packets between sites: leave them out of it", found.Where),
-					Here: cause.New("%s rewrites packets from %s to %s: leave them out of it",
-						found.Where, x.from, x.network),
-				}
-			}
-			out = append(out, q)
+		if x := &f.flows[i]; x.answer.Err == nil && x.answer.Device != "" { // else it does not get that far
+			out = append(out, f.filtersOf(x, said)...)
 		}
 	}
 	return append(out, f.checkOwn(r, o, said)...)
@@ -195,6 +165,63 @@ func (x *spare) without(o filter.Outcome) cause.Cause {
 		o.Where, does(o))
 }
 
+// filtersOf says of each rule and policy once what it does to what routers forward.
+func (f *Forwarding) filtersOf(x *flow, said map[string]bool) (out []Problem) {
+	if policy := f.tables.Diverts(x.In, x.from, x.network); policy != "" && !said[policy] {
+		said[policy] = true
+		out = append(out, Problem{
+			Cause: cause.New("the IPsec policy %s takes what goes between sites: remove it, or make it narrower",
+				policy),
+			Here: cause.New("the IPsec policy %s takes what goes from %s to %s: remove it, or make it narrower",
+				policy, x.from, x.network),
+		})
+	}
+	for _, p := range protocols(x.packet()) {
+		found := f.filters.Ask(p, x.hooks())
+		if found.Verdict < filter.Rewrites || said[found.Where] {
+			continue
+		}
+		said[found.Where] = true
+		if found.Rewrites {
+			out = append(out, Problem{
+				Cause: cause.New("%s rewrites packets between sites: leave them out of it", found.Where),
+				Here: cause.New("%s rewrites packets from %s to %s: leave them out of it",
+					found.Where, x.from, x.network),
+			})
+			continue
+		}
+		out = append(out, Problem{
+			Cause: cause.New("%s drops %s between sites: put a rule that accepts it first", found.Where, p.Proto),
+			Here: cause.New("%s drops %s from %s to %s: put a rule that accepts it first",
+				found.Where, p.Proto, x.from, x.network),
+		})
+	}
+	return out
+}
+
+// warnOf adds what is doubtful of one flow, and notes the rules that are a cause as wrong.
+func (f *Forwarding) warnOf(x *flow, wrong map[string]bool, add func(filter.Outcome, cause.Cause)) {
+	dropped := false // which is a cause
+	for _, p := range protocols(x.packet()) {
+		found := f.filters.Ask(p, filter.Forwarded)
+		dropped = dropped || found.Verdict == filter.Drops
+		wrong[found.Where] = wrong[found.Where] || found.Verdict >= filter.Rewrites // a cause
+		if c, perhaps := doubtful(found); perhaps {
+			add(found, c)
+		}
+		p.Invalid = true
+		odd := f.filters.Ask(p, filter.Forwarded)
+		if odd.Verdict == filter.Drops && found.Verdict < filter.Rewrites {
+			add(odd, cause.New("%s drops answers that come by another router than the question: "+
+				"remove it where sites have several routers", odd.Where))
+		}
+	}
+	if found := f.filters.Ask(x.tooBig()); found.Verdict == filter.Drops && !dropped {
+		add(found, cause.New("%s hides from hosts that packets are too large: admit ICMP type 3, ICMPv6 type 2",
+			found.Where))
+	}
+}
+
 // warnings are about filters that drop or rewrite a part of what this router forwards,
 // which may be meant, or perhaps all of it, or answers to what it has not seen, or what
 // comes when something is lost.
@@ -207,28 +234,8 @@ func (f *Forwarding) warnings() (out []cause.Cause) {
 		}
 	}
 	for i := range f.flows {
-		x := &f.flows[i]
-		if x.answer.Err != nil || x.answer.Device == "" || x.way == own {
-			continue
-		}
-		dropped := false // which is a cause
-		for _, p := range protocols(x.packet()) {
-			found := f.filters.Ask(p, filter.Forwarded)
-			dropped = dropped || found.Verdict == filter.Drops
-			wrong[found.Where] = wrong[found.Where] || found.Verdict >= filter.Rewrites // a cause
-			if c, perhaps := doubtful(found); perhaps {
-				add(found, c)
-			}
-			p.Invalid = true
-			odd := f.filters.Ask(p, filter.Forwarded)
-			if odd.Verdict == filter.Drops && found.Verdict < filter.Rewrites {
-				add(odd, cause.New("%s drops answers that come by another router than the question: "+
-					"remove it where sites have several routers", odd.Where))
-			}
-		}
-		if found := f.filters.Ask(x.tooBig()); found.Verdict == filter.Drops && !dropped {
-			add(found, cause.New("%s hides from hosts that packets are too large: admit ICMP type 3, ICMPv6 type 2",
-				found.Where))
+		if x := &f.flows[i]; x.answer.Err == nil && x.answer.Device != "" && x.way != own {
+			f.warnOf(x, wrong, add)
 		}
 	}
 	for i := range f.spare {
