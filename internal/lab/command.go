@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -38,6 +39,21 @@ func command(ctx context.Context, limit time.Duration, input string, argv ...str
 		err = fmt.Errorf("%w: %s", err, strings.ReplaceAll(last(said, 400), "\n", " / "))
 	}
 	return out.String(), fmt.Errorf("%s: %w", strings.Join(argv[:min(len(argv), 4)], " "), err)
+}
+
+// leave starts what is to stay, with what it says in a log.
+func leave(cmd *exec.Cmd, path string) error {
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // if it ends while we are here, it leaves no zombie
+	return nil
 }
 
 func last(s string, n int) string {

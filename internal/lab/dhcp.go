@@ -24,12 +24,6 @@ func (l *lab) serveDHCP(site topology.Site) error {
 	if err := os.MkdirAll(filepath.Join(l.Dir, "hosts"), 0o755); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(l.Dir, "hosts", "dhcp-"+site.Name+".log"),
-		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
 	scope, env, err := ownGroups(topology.Prefix(l.name) + "dhcp." + site.Name)
 	if err != nil {
 		return err
@@ -39,13 +33,11 @@ func (l *lab) serveDHCP(site topology.Site) error {
 		"chroot", l.Layers.Node[0], "/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=-",
 	})
 	cmd := exec.Command("/bin/sh", argv...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(config), log, log
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Env = strings.NewReader(config), append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := leave(cmd, filepath.Join(l.Dir, "hosts", "dhcp-"+site.Name+".log")); err != nil {
 		return fmt.Errorf("site %s: DHCP server: %w", site.Name, err)
 	}
-	go func() { _ = cmd.Wait() }()
 	return nil
 }
 

@@ -40,20 +40,11 @@ func (l *lab) extra(ctx context.Context, base string, i image) (string, error) {
 	}
 	l.say("installing %s on %s (once)", strings.Join(i.packages, ", "), i.suite)
 	work := path + ".new"
-	if err := os.RemoveAll(work); err != nil {
-		return "", err
-	}
-	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", base, work}
-	if _, err := command(ctx, 10*time.Minute, extraRecipe, slices.Concat(argv, i.packages)...); err != nil {
+	args := append([]string{base, work}, i.packages...)
+	if err := cook(ctx, 10*time.Minute, work, extraRecipe, args...); err != nil {
 		return "", fmt.Errorf("image %s: %w", i, err)
 	}
-	upper := filepath.Join(work, "upper")
-	for _, name := range unique {
-		if err := os.RemoveAll(filepath.Join(upper, name)); err != nil {
-			return "", err
-		}
-	}
-	if err := os.Rename(upper, path); err != nil {
+	if err := keep(filepath.Join(work, "upper"), path); err != nil {
 		return "", err
 	}
 	return path, os.RemoveAll(work)

@@ -175,18 +175,12 @@ func (l *lab) boot(ctx context.Context, h topology.Host) error {
 	} else {
 		argv = append(argv, "--as-pid2", "/bin/sh", "-c", "mkdir -p /run/sshd; exec /usr/sbin/sshd -D -e")
 	}
-	log, err := os.OpenFile(filepath.Join(dir, "console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
 	cmd := exec.Command("/bin/sh", argv...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
+	cmd.Env = env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS}
-	if err := cmd.Start(); err != nil {
+	if err := leave(cmd, filepath.Join(dir, "console.log")); err != nil {
 		return fmt.Errorf("%s: container: %w", h.Name, err)
 	}
-	go func() { _ = cmd.Wait() }() // if it ends while we are here, it leaves no zombie
 	return ctx.Err()
 }
 

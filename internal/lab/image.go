@@ -98,12 +98,7 @@ func (l *lab) base(ctx context.Context, suite string) (string, error) {
 	}
 	l.say("making the base image (%s, once; about a minute)", suite)
 	work := path + ".new"
-	if err := os.RemoveAll(work); err != nil {
-		return "", err
-	}
-	// In namespaces of its own, so that it ends and unmounts as a whole.
-	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s", work, suite}
-	if _, err := command(ctx, 15*time.Minute, baseRecipe, argv...); err != nil {
+	if err := cook(ctx, 15*time.Minute, work, baseRecipe, work, suite); err != nil {
 		return "", fmt.Errorf("base image of %s: %w", suite, err)
 	}
 	if err := os.Rename(work, path); err != nil {
@@ -111,6 +106,17 @@ func (l *lab) base(ctx context.Context, suite string) (string, error) {
 	}
 	l.say("base image: %s", path)
 	return path, nil
+}
+
+// cook runs a recipe that makes the folder work, in namespaces of its own, so that it ends and
+// unmounts as a whole.
+func cook(ctx context.Context, limit time.Duration, work, recipe string, args ...string) error {
+	if err := os.RemoveAll(work); err != nil {
+		return err
+	}
+	argv := []string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-s"}
+	_, err := command(ctx, limit, recipe, append(argv, args...)...)
+	return err
 }
 
 // content is what the router images are made from, besides the base.

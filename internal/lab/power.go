@@ -10,12 +10,7 @@ import (
 )
 
 func (l *lab) running(name string) bool {
-	for _, dir := range group(l.Topology.Namespace(name)) {
-		if len(pids(dir)) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(group(l.Topology.Namespace(name)), func(dir string) bool { return len(pids(dir)) > 0 })
 }
 
 // stop cuts a host's power. Its links go first, so that nothing says goodbye.

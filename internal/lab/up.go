@@ -1,11 +1,11 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,21 +139,20 @@ func (l *lab) again(input string) error {
 
 // choose lists the hosts to boot: all, or those that --limit names.
 func choose(t topology.Topology, limit string) ([]string, error) {
-	var out []string
-	if limit != "" {
-		out = strings.Split(limit, ",")
+	if limit == "" {
+		var all []string
+		for _, h := range t.Hosts {
+			all = append(all, h.Name)
+		}
+		return all, nil
 	}
-	for _, name := range out {
+	names := strings.Split(limit, ",")
+	for _, name := range names {
 		if _, ok := t.Host(name); !ok {
 			return nil, fmt.Errorf("--limit: %s: no host of this inventory", name)
 		}
 	}
-	if limit == "" {
-		for _, h := range t.Hosts {
-			out = append(out, h.Name)
-		}
-	}
-	return out, nil
+	return names, nil
 }
 
 func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
@@ -221,20 +220,14 @@ func copySelf(to string) error {
 			return nil
 		}
 	}
-	in, err := os.Open(self)
+	program, err := os.ReadFile(self)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
 	if err := os.Remove(to); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return os.WriteFile(to, program, 0o755)
 }
 
 // bootAll connects the hosts one after the other and boots them at once.
@@ -288,8 +281,7 @@ func readInventory(ctx context.Context, paths []string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains([]string{"{"}, string(text[:min(1, len(text))])) &&
-			strings.Contains(string(text), `"_meta"`) {
+		if bytes.HasPrefix(text, []byte("{")) && bytes.Contains(text, []byte(`"_meta"`)) {
 			return text, nil
 		}
 	}

@@ -92,20 +92,24 @@ func connect(ctx context.Context, own bool, o cloud.Way) (rest *cloud.REST, this
 
 // checkID refuses what is not a VM that has network interfaces of its own.
 func checkID(id string) error {
-	parts := strings.Split(strings.ToLower(id), "/")
-	if slices.Contains(parts, "virtualmachinescalesets") {
+	if slices.Contains(strings.Split(strings.ToLower(id), "/"), "virtualmachinescalesets") {
 		return fmt.Errorf(
 			"%s: it belongs to a scale set with uniform orchestration, whose interfaces cannot be written: "+
 				"set enableIPForwarding in its networkInterfaceConfigurations", id)
 	}
-	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
-		strings.Join([]string{parts[1], parts[3], parts[5], parts[6], parts[7]},
-			"/") != "subscriptions/resourcegroups/providers/microsoft.compute/virtualmachines" {
+	if !isID(id, "microsoft.compute/virtualmachines") {
 		return fmt.Errorf(
 			"resource_id: expected "+
 				"/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Compute/virtualMachines/NAME, got %q", id)
 	}
 	return nil
+}
+
+// isID reports whether it names a resource of that kind.
+func isID(id, kind string) bool {
+	p := strings.Split(strings.ToLower(id), "/")
+	return len(p) == 9 && !strings.ContainsAny(id, "?#%\\ \t\r\n") && p[0] == "" &&
+		p[1] == "subscriptions" && p[3] == "resourcegroups" && p[5] == "providers" && p[6]+"/"+p[7] == kind
 }
 
 type metadata struct {

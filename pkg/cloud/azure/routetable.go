@@ -56,10 +56,7 @@ func sameFamily(w route.Want) error {
 }
 
 func checkTable(id string) error {
-	parts := strings.Split(strings.ToLower(id), "/")
-	if len(parts) != 9 || strings.ContainsAny(id, "?#%\\ \t\r\n") ||
-		strings.Join([]string{parts[0], parts[1], parts[3], parts[5], parts[6], parts[7]},
-			"/") != "/subscriptions/resourcegroups/providers/microsoft.network/routetables" {
+	if !isID(id, "microsoft.network/routetables") {
 		return fmt.Errorf(
 			"tables: expected "+
 				"/subscriptions/ID/resourceGroups/GROUP/providers/Microsoft.Network/routeTables/NAME, got %q", id)
