@@ -28,9 +28,7 @@ type Step struct {
 // first step to the last one that does: another run, or what is left of one whose controller died,
 // comes before all of them or after, and none acts by what one before it has read without the lock.
 // A look at the network at the end keeps nobody waiting.
-func Sequence(table map[string]Module) Module {
-	return Module{steps: table, harden: harden}
-}
+func Sequence(table map[string]Module) Module { return Module{steps: table, harden: harden} }
 
 // Steps are the options of that module.
 type Steps struct {

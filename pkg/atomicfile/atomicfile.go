@@ -22,9 +22,7 @@ import (
 // Write puts data into the file path with mode perm, whatever the umask says.
 // An existing file is replaced and keeps its owner and group. Anything at path
 // that is not a regular file, a symbolic link too, is refused, and a mount point.
-func Write(path string, data []byte, perm fs.FileMode) error {
-	return WriteGroup(path, data, perm, -1)
-}
+func Write(path string, data []byte, perm fs.FileMode) error { return WriteGroup(path, data, perm, -1) }
 
 // WriteGroup is Write for a file of group gid, -1 for the one that Write gives. The group
 // is that of the open file before it has a name that others know: whoever may write in the

@@ -25,9 +25,7 @@ type Reason struct {
 
 // Reason follows the rules as the kernel does. What it cannot know, such as marks
 // that a filter sets, it takes for unset.
-func (t Tables) Reason(f Flow) Reason {
-	return t.reason(f, func(netlink.Rule) bool { return true })
-}
+func (t Tables) Reason(f Flow) Reason { return t.reason(f, func(netlink.Rule) bool { return true }) }
 
 // Main is what the table main alone would do.
 func (t Tables) Main(f Flow) Reason {

@@ -31,9 +31,7 @@ type Have struct {
 }
 
 // Cloned reports that the keys were made on another machine.
-func (h Have) Cloned() bool {
-	return h.Machine != "" && h.Recorded != "" && h.Machine != h.Recorded
-}
+func (h Have) Cloned() bool { return h.Machine != "" && h.Recorded != "" && h.Machine != h.Recorded }
 
 // Observe reads the identity of a router. A file that is absent is not an error; a
 // link, a folder that others can write to, or an unreadable file is.

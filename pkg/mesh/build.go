@@ -181,9 +181,7 @@ func (n *network) links(self *router) []hop {
 	return out
 }
 
-func (n *network) tunnel(number int) string {
-	return n.InterfacePrefix + strconv.Itoa(number)
-}
+func (n *network) tunnel(number int) string { return n.InterfacePrefix + strconv.Itoa(number) }
 
 // overhead returns what the tunnel between two routers adds to a packet, in bytes.
 func (n *network) overhead(a, b *router) int {

@@ -188,9 +188,7 @@ func (n *network) checkOverlaps(p *Problems) {
 	}
 }
 
-func contains(of, x netip.Prefix) bool {
-	return x.Bits() >= of.Bits() && of.Contains(x.Addr())
-}
+func contains(of, x netip.Prefix) bool { return x.Bits() >= of.Bits() && of.Contains(x.Addr()) }
 
 func join(networks []netip.Prefix) string {
 	var out []string

@@ -11,9 +11,7 @@ const (
 )
 
 // Only reports whether a text is of these ASCII characters, and not empty.
-func Only(text, characters string) bool {
-	return text != "" && strings.Trim(text, characters) == ""
-}
+func Only(text, characters string) bool { return text != "" && strings.Trim(text, characters) == "" }
 
 // PlainName is that of a router or a site. It is fit for files, for comments of BIRD, for patterns
 // of Ansible and for messages of one line; its length is that of a symbol of BIRD, with room for

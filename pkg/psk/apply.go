@@ -19,9 +19,7 @@ type Outcome struct {
 }
 
 // Outcome returns what there is without Apply.
-func (d Delta) Outcome() Outcome {
-	return Outcome{Envelopes: d.Envelopes, Held: d.Held()}
-}
+func (d Delta) Outcome() Outcome { return Outcome{Envelopes: d.Envelopes, Held: d.Held()} }
 
 // Apply does the steps in their order and stops at the first error. It returns
 // the outcome so far. An envelope is returned only for a key that is on the disk.

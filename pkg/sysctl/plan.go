@@ -285,6 +285,4 @@ func dotted(s Settings) map[string]string {
 	return out
 }
 
-func lines(text []byte) []string {
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-}
+func lines(text []byte) []string { return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") }

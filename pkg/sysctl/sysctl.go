@@ -72,9 +72,7 @@ func (c Change) turn() int {
 	return 2
 }
 
-func isForwarding(k Key) bool {
-	return k == keyForward4 || k == keyForward6
-}
+func isForwarding(k Key) bool { return k == keyForward4 || k == keyForward6 }
 
 // normal is the text of a value as this package compares it. The kernel
 // separates several numbers by tabs, people by spaces.

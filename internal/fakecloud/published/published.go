@@ -131,6 +131,4 @@ func (d *Description) find(r *http.Request) (id string, m *Method, variables map
 
 // Has reports whether a request is one to the API at all, and none to a metadata
 // service or for a token.
-func (d *Description) Has(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, d.Base)
-}
+func (d *Description) Has(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, d.Base) }

@@ -32,9 +32,7 @@ func (w Want) slots() []slot {
 
 // Diff returns the changes after which the tables are as w wants them. A prefix
 // that goes to somebody else is in refused, and in no change.
-func Diff(w Want, have []Route) (delta []Change, refused error) {
-	return diff(w, w.slots(), have)
-}
+func Diff(w Want, have []Route) (delta []Change, refused error) { return diff(w, w.slots(), have) }
 
 func diff(w Want, slots []slot, have []Route) (delta []Change, refused error) {
 	var failures []failure

@@ -103,9 +103,7 @@ func (i Info) Faults() []string {
 }
 
 // Exposed reports that somebody other than the owner could read or change it.
-func (i Info) Exposed() bool {
-	return i.Exists && (i.Mode.Perm()&0o077 != 0 || i.UID != os.Geteuid())
-}
+func (i Info) Exposed() bool { return i.Exists && (i.Mode.Perm()&0o077 != 0 || i.UID != os.Geteuid()) }
 
 // Mend gives the file the right owner and mode, in this order: the old owner
 // could otherwise open the mode again.
