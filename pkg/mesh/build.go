@@ -235,13 +235,17 @@ func (n *network) wireguard(h hop) plan.Tunnel {
 func (n *network) behind(h hop) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range n.sites {
-		inside := h.peer.site == h.self.site
-		third := h.peer.site.transits() && s != h.self.site
-		if inside || s == h.peer.site || third {
+		if h.leads(s) {
 			out = append(out, s.networks...)
 		}
 	}
 	return out
+}
+
+// leads reports whether the tunnel may carry what goes to a site.
+func (h hop) leads(to *site) bool {
+	inside, third := h.peer.site == h.self.site, h.peer.site.transits() && to != h.self.site
+	return inside || to == h.peer.site || third
 }
 
 // transits reports whether the site may carry traffic between two others.

@@ -131,9 +131,7 @@ func (n *network) neighbor(h hop) plan.Neighbor {
 func (n *network) importLimit(h hop) int {
 	count := 0
 	for _, s := range n.sites {
-		inside := h.peer.site == h.self.site
-		third := h.peer.site.transits() && s != h.self.site
-		if inside || s == h.peer.site || third {
+		if h.leads(s) {
 			count += len(s.owns())
 		}
 	}

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -61,10 +62,7 @@ func (g *groups) add(group string, f finding) {
 }
 
 func sortedAddresses(m map[netip.Addr]string) []netip.Addr {
-	var out []netip.Addr
-	for a := range m {
-		out = append(out, a)
-	}
+	out := slices.Collect(maps.Keys(m))
 	order.By(out, netip.Addr.Compare)
 	return out
 }

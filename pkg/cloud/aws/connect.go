@@ -47,11 +47,12 @@ type Instance struct {
 	words      []string
 	pace       cloud.Pace
 	renew      func()
-	describe   func(context.Context, *ec2.DescribeNetworkInterfacesInput,
-		...func(*ec2.Options)) (*ec2.DescribeNetworkInterfacesOutput, error)
-	modify func(context.Context, *ec2.ModifyNetworkInterfaceAttributeInput,
-		...func(*ec2.Options)) (*ec2.ModifyNetworkInterfaceAttributeOutput, error)
+	describe   call[ec2.DescribeNetworkInterfacesInput, ec2.DescribeNetworkInterfacesOutput]
+	modify     call[ec2.ModifyNetworkInterfaceAttributeInput, ec2.ModifyNetworkInterfaceAttributeOutput]
 }
+
+// A call is one of EC2's.
+type call[in, out any] = func(context.Context, *in, ...func(*ec2.Options)) (*out, error)
 
 // Connect finds the instance's id and region, of this machine from its metadata
 // service, and the credentials: those of this machine's role, or for an instance

@@ -19,8 +19,8 @@ type HostKey struct {
 	id       string
 	pace     cloud.Pace
 	renew    func()
-	describe func(context.Context, *ec2.DescribeTagsInput, ...func(*ec2.Options)) (*ec2.DescribeTagsOutput, error)
-	create   func(context.Context, *ec2.CreateTagsInput, ...func(*ec2.Options)) (*ec2.CreateTagsOutput, error)
+	describe call[ec2.DescribeTagsInput, ec2.DescribeTagsOutput]
+	create   call[ec2.CreateTagsInput, ec2.CreateTagsOutput]
 }
 
 // ConnectHostKey finds this machine and its role.

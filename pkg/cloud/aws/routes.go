@@ -26,13 +26,11 @@ type Routes struct {
 	via, region string
 	pace        cloud.Pace
 	renew       func()
-	describe    func(context.Context, *ec2.DescribeRouteTablesInput,
-		...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
-	list func(context.Context, *ec2.GetManagedPrefixListEntriesInput,
-		...func(*ec2.Options)) (*ec2.GetManagedPrefixListEntriesOutput, error)
-	create  func(context.Context, *ec2.CreateRouteInput, ...func(*ec2.Options)) (*ec2.CreateRouteOutput, error)
-	replace func(context.Context, *ec2.ReplaceRouteInput, ...func(*ec2.Options)) (*ec2.ReplaceRouteOutput, error)
-	remove  func(context.Context, *ec2.DeleteRouteInput, ...func(*ec2.Options)) (*ec2.DeleteRouteOutput, error)
+	describe    call[ec2.DescribeRouteTablesInput, ec2.DescribeRouteTablesOutput]
+	list        call[ec2.GetManagedPrefixListEntriesInput, ec2.GetManagedPrefixListEntriesOutput]
+	create      call[ec2.CreateRouteInput, ec2.CreateRouteOutput]
+	replace     call[ec2.ReplaceRouteInput, ec2.ReplaceRouteOutput]
+	remove      call[ec2.DeleteRouteInput, ec2.DeleteRouteOutput]
 }
 
 // ConnectRoutes finds this machine's first network interface and its region from
