@@ -70,7 +70,7 @@ func Remove(path string) error {
 	case err != nil:
 		return &fs.PathError{Op: "remove", Path: path, Err: err}
 	}
-	return syncDir(filepath.Dir(path))
+	return SyncDir(filepath.Dir(path))
 }
 
 // place writes a temporary file beside path and lets move bring it there:
@@ -92,7 +92,7 @@ func place(path string, data []byte, perm fs.FileMode, uid, gid int, move func(f
 	if err := move(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
 // mark ends the name of a temporary file. Without it one could be somebody's, who keeps
@@ -175,8 +175,8 @@ func fill(f *os.File, data []byte, perm fs.FileMode, uid, gid int) error {
 	return f.Sync()
 }
 
-// syncDir makes a rename, link or unlink in dir survive a power cut.
-func syncDir(dir string) error {
+// SyncDir makes a rename, link or unlink in dir survive a power cut.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -27,5 +27,5 @@ func Link(target, path string) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	return errors.Join(SyncDir(dir), SyncDir(filepath.Dir(dir)))
 }

@@ -271,11 +271,7 @@ func (h *Host) finish(candidate string) error {
 	if err := os.Rename(candidate, h.Path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(h.Path))
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := atomicfile.SyncDir(filepath.Dir(h.Path)); err != nil {
 		return err
 	}
 	if err := h.keep(text); err != nil {

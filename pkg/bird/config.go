@@ -78,15 +78,6 @@ func without(list, less []netip.Prefix) []netip.Prefix {
 }
 
 func (c Config) hasIPv6() bool {
-	for _, n := range c.Neighbors {
-		if n.Dual() {
-			return true
-		}
-	}
-	for _, s := range c.Static {
-		if s.Network.Addr().Is6() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Neighbors, plan.Neighbor.Dual) ||
+		slices.ContainsFunc(c.Static, func(s plan.Static) bool { return s.Network.Addr().Is6() })
 }

@@ -63,12 +63,7 @@ func parseSessions(text []byte) map[string][]string {
 // reloadable statements are those that BIRD changes in a running session
 // (measured; reference of BIRD 2.0.12's channel_reconfigure).
 func reloadable(statement string) bool {
-	for _, prefix := range []string{
+	return slices.ContainsFunc([]string{
 		"import where ", "export where ", "import none", "export none", "import limit ", "next hop self ",
-	} {
-		if strings.HasPrefix(statement, prefix) {
-			return true
-		}
-	}
-	return false
+	}, func(prefix string) bool { return strings.HasPrefix(statement, prefix) })
 }

@@ -192,12 +192,7 @@ func (n *network) checkBehind(s *site, x netip.Prefix, p *Problems) {
 
 // elsewhere reports whether some router is not of site s.
 func (n *network) elsewhere(s *site) bool {
-	for _, r := range n.routers {
-		if r.site != nil && r.site != s {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.routers, func(r *router) bool { return r.site != nil && r.site != s })
 }
 
 // checkPools checks the link pools' families, sizes and neighbours.
