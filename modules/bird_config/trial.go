@@ -25,11 +25,7 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	own []netip.Addr, kept guarded.KeptFloor,
 ) (p ansible.Plan, t trial, err error) {
 	if o.State == Floor {
-		p.Return = map[string]any{
-			"pending": false, "source_addresses": []netip.Addr{}, "established": []string{},
-			"disruptive": []string{}, "drained": false, "drained_why": "",
-		}
-		return p, t, nil
+		return withoutBird(), t, nil
 	}
 	have, err := host.Observe(ctx)
 	if err != nil {
@@ -65,11 +61,7 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	if host.Manages() {
 		want.Unit = host.Unit()
 	}
-	if have.Damaged != "" {
-		p.Warnings = append(p.Warnings, have.Damaged+
-			": BIRD could not use this file once and was started with the last good one instead: "+
-			"look at what it was, and remove it")
-	}
+	p.Warnings = append(p.Warnings, damaged(have)...)
 	delta, err := bird.Diff(want, have)
 	if err != nil {
 		return p, t, err
@@ -87,6 +79,22 @@ func planBird(ctx context.Context, o Options, host bird.Host, src bird.Sources,
 	t.steps = stepsOf(host, want.State, delta)
 	p.Apply = inOrder(t.steps)
 	return p, t, nil
+}
+
+func damaged(have bird.Have) []string {
+	if have.Damaged == "" {
+		return nil
+	}
+	return []string{have.Damaged + ": BIRD could not use this file once " +
+		"and was started with the last good one instead: look at what it was, and remove it"}
+}
+
+// withoutBird is what a run returns that is about the floor alone.
+func withoutBird() ansible.Plan {
+	return ansible.Plan{Return: map[string]any{
+		"pending": false, "source_addresses": []netip.Addr{}, "established": []string{},
+		"disruptive": []string{}, "drained": false, "drained_why": "",
+	}}
 }
 
 func stepsOf(host bird.Host, state string, delta bird.Delta) (steps []step) {

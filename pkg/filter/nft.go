@@ -110,15 +110,21 @@ func ParseNFT(data, text []byte, saved Ruleset) (Ruleset, error) {
 		}
 	}
 	for _, c := range out.chains {
-		if t := theirs[c.key]; t != nil && len(t.rules) == len(c.rules) {
-			for i := range c.rules {
-				if c.rules[i].xt {
-					c.rules[i] = t.rules[i]
-				}
-			}
-		}
+		c.complete(theirs[c.key])
 	}
 	return out, nil
+}
+
+// complete takes from what iptables says of the same chain the rules that nft does not tell whole.
+func (c *chain) complete(theirs *chain) {
+	if theirs == nil || len(theirs.rules) != len(c.rules) {
+		return
+	}
+	for i := range c.rules {
+		if c.rules[i].xt {
+			c.rules[i] = theirs.rules[i]
+		}
+	}
 }
 
 // name notes the addresses in a word, an expression or the elements of a set. Both ends of
