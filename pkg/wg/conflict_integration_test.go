@@ -78,7 +78,7 @@ func TestLiveNamesTheOwner(t *testing.T) {
 }
 
 // A wireguard-go that is stopped is named, and waited for only so long.
-func TestLiveHangs(t *testing.T) {
+func TestUserspaceHangs(t *testing.T) {
 	r := newRouter(t, "a")
 	name := nettest.Unique("h")
 	process := r.Userspace(t, name).Process
