@@ -30,7 +30,7 @@ def outside(routers, sites, lost):
                 ways = [way for way in interface.ways if len(interface.peers) == 1 or among(way, peer.allowed)]
                 if any(way.prefixlen == 0 for way in ways):
                     lost.add("%s %s" % (name, interface.name), "the default route leads into it", "it ends")
-                for network in {*peer.allowed, *ways}:
+                for network in sorted({*peer.allowed, *ways}, key=str):
                     sent.setdefault(network, Counter())[sites.of[far]] += 1
     left = {}
     for network in sorted(sent, key=lambda n: (n.version, n)):
