@@ -47,7 +47,7 @@ ADVICE = (
     (r"Could not resolve hostname", "correct ansible_host in the inventory"),
     (r"connect to host|[Tt]imed out|Connection (?:closed|reset|refused)|no longer answers", UNREACHED),
     (r"[Mm]issing sudo password|sudo: .*password|Incorrect .* password|must have a tty",
-     "let the user become root there without a password, or give the password (-K)"),
+     "let the user become root there without a password, or give it (-K)"),
     (r"restricted: cannot|account is currently not available", "give that user a login shell that runs commands (chsh -s /bin/sh)"),
     (r"[Nn]o space left on device", "make room on its disk (df -h), and run again"),
     (r"[Rr]ead-only file system", "mount it writable, or set wgmesh_remote_dir to a folder where programs may run"),
