@@ -13,6 +13,7 @@ import (
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/socket"
 )
 
 // WireGuard adds an interface of WireGuard: the kernel's where it has one, as wg-quick
@@ -31,7 +32,7 @@ func (n Namespace) Userspace(t testing.TB, name string) *exec.Cmd {
 	Need(t, "wireguard-go")
 	cmd := n.Start(t, "wireguard-go", "-f", name)
 	Eventually(t, "wireguard-go listens", func() string {
-		if _, err := os.Stat("/var/run/wireguard/" + name + ".sock"); err != nil {
+		if _, err := os.Stat(socket.Userspace(name)); err != nil {
 			return err.Error()
 		}
 		return ""

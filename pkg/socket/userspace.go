@@ -15,9 +15,13 @@ const patience = 5 * time.Second
 // ErrHangs reports a process that has the socket open, and does not answer.
 var ErrHangs = errors.New("its wireguard-go does not answer")
 
-// Hangs says that the WireGuard in user space of an interface does not answer. wgctrl would
-// wait for it for ever. Nil also where no process listens: there is none, or it is gone.
-func Hangs(name string) error { return hangs("/var/run/wireguard/"+name+".sock", patience) }
+// Userspace is the socket of an interface whose WireGuard is a process (wgctrl has the same path).
+func Userspace(name string) string { return "/var/run/wireguard/" + name + ".sock" }
+
+// Hangs reports a WireGuard in user space that does not answer, for which wgctrl would wait
+// for ever, with an error that wraps ErrHangs. Nil also where no process listens: there is
+// none, or it is gone.
+func Hangs(name string) error { return hangs(Userspace(name), patience) }
 
 func hangs(path string, patience time.Duration) error {
 	conn, err := net.DialTimeout("unix", path, patience)

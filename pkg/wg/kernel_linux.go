@@ -266,10 +266,10 @@ func (h *Host) DeleteLink(name string) error {
 		return err
 	}
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if _, err := os.Lstat("/var/run/wireguard/" + name + ".sock"); err != nil {
+		if _, err := os.Lstat(socket.Userspace(name)); err != nil {
 			break
 		}
-		conn, err := net.DialTimeout("unix", "/var/run/wireguard/"+name+".sock", time.Second)
+		conn, err := net.DialTimeout("unix", socket.Userspace(name), time.Second)
 		if err != nil {
 			break
 		}
