@@ -108,8 +108,7 @@ func (o Options) protect(g guard.Guard, daemon bird.Host, p *ansible.Plan, touch
 		if j == nil {
 			var err error
 			if before, err = worked(ctx, daemon); err != nil {
-				return out, fmt.Errorf(
-					"guard: nothing was changed, because nobody could tell later what the change cut off: %w", err)
+				return out, fmt.Errorf("guard: nothing was changed, because what works is unknown: %w", err)
 			}
 		}
 		var c guard.Change

@@ -135,7 +135,7 @@ func TestWhatWorksIsNotKnown(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	p := must.Get(r.plan(t, 60, "after"))(t)
-	require.ErrorContains(t, must.Err(p.Apply(ctx)), "guard: nothing was changed, because")
+	require.ErrorContains(t, must.Err(p.Apply(ctx)), "guard: nothing was changed, because what works is unknown: ")
 	assert.Equal(t, "before", r.text(t))
 	assert.NoDirExists(t, r.Folder)
 }

@@ -38,7 +38,7 @@ var ErrNotRunning = errors.New("no BIRD listens on the control socket")
 
 // ErrSilent reports a BIRD that listens and does not answer.
 var ErrSilent = fmt.Errorf("BIRD does not answer within %v: "+
-	"restart it (systemctl restart bird), or kill -CONT its process if a signal stopped it", patience)
+	"restart it (systemctl restart bird), or kill -CONT it if stopped", patience)
 
 // A Client is one connection to BIRD. It is not safe for concurrent use.
 type Client struct {
