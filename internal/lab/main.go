@@ -5,12 +5,20 @@
 package lab
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 )
 
 const help = `lab makes the hosts of an inventory on this machine (needs root).
@@ -106,4 +114,100 @@ func (l *lab) do(ctx context.Context, verb string, names []string) error {
 		return l.cut(ctx, names, false)
 	}
 	return fmt.Errorf("%q: unknown; `lab help` lists the commands", verb)
+}
+
+// command runs a program to its end with that text as its input. The error holds
+// the last line that the program said.
+func command(ctx context.Context, limit time.Duration, input string, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdin = strings.NewReader(input)
+	cmd.WaitDelay = 2 * time.Second
+	// A lab that is killed takes its helpers along. The kernel means the thread.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err == nil {
+		return out.String(), nil
+	}
+	if ctx.Err() == context.DeadlineExceeded {
+		err = fmt.Errorf("no end after %s", limit)
+	}
+	said := cmp.Or(strings.TrimSpace(errs.String()), strings.TrimSpace(out.String()))
+	if said != "" {
+		err = fmt.Errorf("%w: %s", err, strings.ReplaceAll(last(said, 400), "\n", " / "))
+	}
+	return out.String(), fmt.Errorf("%s: %w", strings.Join(argv[:min(len(argv), 4)], " "), err)
+}
+
+// leave starts what is to stay, with what it says in a log.
+func leave(cmd *exec.Cmd, path string) error {
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // if it ends while we are here, it leaves no zombie
+	return nil
+}
+
+func last(s string, n int) string {
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}
+
+func (l *lab) status() error {
+	if !l.isUp() {
+		if left := l.leftovers(); len(left) > 0 {
+			return fmt.Errorf("lab %s was killed and has left %s; `lab down --name %s` removes it",
+				l.name, strings.Join(left, ", "), l.name)
+		}
+		fmt.Printf("lab %s is not up\n", l.name)
+		return nil
+	}
+	fmt.Printf("%-20s %-7s %-10s %-16s %-16s %s\n", "host", "site", "zone", "address", "endpoint", "power")
+	for _, h := range l.Topology.Hosts {
+		power, address, endpoint := "off", "-", "-"
+		if l.running(h.Name) {
+			power = "on"
+		}
+		if len(h.Addresses) > 0 {
+			address = h.Addresses[0].Addr().String()
+		}
+		if h.Endpoint.IsValid() {
+			endpoint = h.Endpoint.String()
+		}
+		fmt.Printf("%-20s %-7s %-10s %-16s %-16s %s\n", h.Name, h.Site, h.Zone, address, endpoint, power)
+	}
+	for _, c := range l.Cuts {
+		fmt.Printf("cut: %s from %s\n", c.A, c.B)
+	}
+	return nil
+}
+
+// exec becomes ssh to a host, so that input, output and exit status are its own.
+func (l *lab) exec(args []string) error {
+	if len(args) < 1 {
+		return errors.New("exec: want a host and a command")
+	}
+	if _, err := l.find(args[0]); err != nil {
+		return err
+	}
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
+		return err
+	}
+	// As root, whoever comes over ssh otherwise: this is the lab's own way in.
+	argv := slices.Concat([]string{"ssh", "-F", l.files().Config, "-l", "root", args[0], "--"}, args[1:])
+	return syscall.Exec(ssh, argv, syscall.Environ())
 }

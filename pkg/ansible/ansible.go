@@ -14,6 +14,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/wgmesh/router/pkg/cause"
 )
 
 // A Plan is a change worked out in full but not yet made.
@@ -134,4 +136,38 @@ func (m Module) Run(argv []string, in io.Reader, out io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// A Reconciler brings one part of a host from what there is to what is wanted. It is
+// the one shape of a domain. Observe never writes, Diff does no I/O, and Apply decides
+// nothing: it makes the change of a delta and returns what came of it, also when it
+// fails half-way.
+//
+// Domains do not import this package, and modules call them by their own types: a
+// generic caller would cost wgmesh 80 kB, most of it the names of its instances.
+// modules/shape_test.go says which domains have the shape.
+type Reconciler[Want, Have any, D Delta[View], View, O any] interface {
+	Observe(context.Context, Want) (Have, error)
+	Diff(Want, Have) (D, error)
+	Apply(context.Context, D) (O, error)
+}
+
+// A Delta is what takes a host from what it has to what is wanted.
+type Delta[View any] interface {
+	// Empty reports whether there is nothing to do.
+	Empty() bool
+	// Views are what --diff shows: sorted, redacted, and of nothing but what is managed.
+	Views() (before, after View)
+	// Warnings are for people, one line each, with what to do.
+	Warnings() []string
+}
+
+// ByRoot returns an error unless root runs this. Whom the kernel and BIRD tell nothing would take a
+// router for one without tunnels.
+func ByRoot() error {
+	uid := os.Geteuid()
+	if uid == 0 {
+		return nil
+	}
+	return cause.New("this runs as user %d, and a router is set up by root: set ansible_become to true", uid)
 }

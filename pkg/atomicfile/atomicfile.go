@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -193,4 +194,60 @@ func kind(m fs.FileMode) string {
 	default:
 		return "a special file"
 	}
+}
+
+// Link makes path a symbolic link to target, and its folder where there is none, and makes that
+// last. A link or file that is there is replaced.
+func Link(target, path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := temporary(path) // for a name that nobody else has
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = os.Remove(f.Name()), f.Close() }()
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
+	if err := os.Symlink(target, f.Name()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return errors.Join(SyncDir(dir), SyncDir(filepath.Dir(dir)))
+}
+
+// Replaceable refuses a path at which something is mounted, as a container's volume of one
+// file is, and a file that somebody has made immutable: rename(2) does not replace these. Who
+// changes something before it writes asks this before.
+func Replaceable(path string) error {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() &&
+		errors.Is(syscall.Access(path, 2), syscall.EPERM) { // W_OK
+		return fmt.Errorf("%s is immutable: chattr -i %[1]s, or leave the router out of the run", path)
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err == nil {
+		folder, err = filepath.Abs(folder)
+	}
+	if err == nil && slices.Contains(Mounts(), filepath.Join(folder, filepath.Base(path))) {
+		return fmt.Errorf("%s is a mount point, which cannot be replaced; use a mount of its folder instead", path)
+	}
+	return nil // what is wrong otherwise, the write says
+}
+
+// mountEscapes are those of proc_pid_mountinfo(5).
+var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// Mounts returns where something is mounted, as this process sees it.
+func Mounts() (points []string) {
+	text, _ := os.ReadFile("/proc/thread-self/mountinfo")
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 4 {
+			points = append(points, mountEscapes.Replace(f[4]))
+		}
+	}
+	return points
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/birdc"
+	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/plan"
+	"github.com/wgmesh/router/pkg/program"
 	"github.com/wgmesh/router/pkg/socket"
 )
 
@@ -171,3 +174,63 @@ func configure(ctx context.Context, c *birdc.Client, command string, want ...int
 	_, err = waitIdle(ctx, c)
 	return err
 }
+
+// A Version is the first two numbers of BIRD's, such as 3.1.
+type Version struct{ Major, Minor int }
+
+// hasDev reports whether a next hop may have dev "INTERFACE", where any name may stand.
+func (v Version) hasDev() bool { return v.Major >= 3 || v.Minor >= 17 }
+
+// Installed asks the installed BIRD, and refuses one that this configuration is not
+// known to be right for: docs/runs/bird.txt has those that were tried.
+func Installed(ctx context.Context) (Version, error) {
+	said, err := birdProgram(ctx, "", "--version")
+	if err != nil {
+		return Version{}, err
+	}
+	return ParseVersion(said.Out + said.Err)
+}
+
+// ParseVersion reads what "bird --version" says, such as "BIRD version 2.0.12".
+func ParseVersion(text string) (v Version, err error) {
+	_, number, _ := strings.Cut(text, "BIRD version ")
+	number, _, _ = strings.Cut(strings.TrimSpace(number), "\n")
+	n := append(birdc.Numbers(number), 0)
+	if len(n) < 3 {
+		return v, fmt.Errorf("bird --version: expected a version such as 2.17.6, got %q", oneLine(text))
+	}
+	v = Version{n[0], n[1]}
+	if v.Major == 2 && (v.Minor > 0 || n[2] >= 8) || v.Major == 3 && v.Minor >= 1 {
+		return v, nil
+	}
+	return v, fmt.Errorf("BIRD %s is installed: expected 2.0.8 or a later 2, or 3.1 or a later 3", number)
+}
+
+// checkTime is how long BIRD's parser may take. It reads some kilobytes.
+const checkTime = 20 * time.Second
+
+// ErrNoBird reports that BIRD is not installed, so nothing could be checked.
+var ErrNoBird = errors.New("bird is not installed; install the package bird2")
+
+// Check lets BIRD's own parser read the text. It touches neither the disk nor
+// a running daemon.
+func Check(ctx context.Context, text []byte) error {
+	said, err := birdProgram(ctx, string(text), "-p", "-c", "/dev/stdin")
+	if refused, ok := errors.AsType[*program.Failure](err); ok {
+		// It stops at an error. After 2.0.12 a warning for each function is before that,
+		// since 2.0.12 knows no "-> bool".
+		lines := strings.Split(strings.TrimSpace(said.Err), "\n")
+		return fmt.Errorf("bird refuses the configuration: %s (%w)", oneLine(lines[len(lines)-1]), refused.Err)
+	}
+	return err
+}
+
+func birdProgram(ctx context.Context, stdin string, args ...string) (program.Said, error) {
+	said, err := program.Call{Name: "bird", Args: args, Stdin: stdin, Limit: checkTime}.Run(ctx)
+	if errors.Is(err, exec.ErrNotFound) {
+		err = ErrNoBird
+	}
+	return said, err
+}
+
+func oneLine(text string) string { return cause.Line(text, 300) }

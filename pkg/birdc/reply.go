@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Line is one line of a reply: its four-digit code and its text. A line
@@ -113,4 +118,81 @@ func parseCode(text string) (code int, last bool, err error) {
 		code = code*10 + int(c-'0')
 	}
 	return code, text[4] == ' ', nil
+}
+
+// A BFDSession is one line of "show bfd sessions".
+type BFDSession struct {
+	plan.BFDSession
+	State string // Up, Down, Init, AdminDown
+}
+
+// ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,
+// bfd_show_sessions).
+func ParseBFD(text string) []BFDSession {
+	var out []BFDSession
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			continue
+		}
+		if address, err := netip.ParseAddr(f[0]); err == nil { // no heading
+			at := plan.BFDSession{Interface: f[1], Address: address.WithZone("")}
+			out = append(out, BFDSession{at, f[2]})
+		}
+	}
+	return out
+}
+
+// Deaf lists the protocols of the own site that hear of no interface any more, by what "show status"
+// and "show protocols" say: BIRD 3 (3.1 to 3.4) forgets what hangs on which interface where it keeps
+// a static protocol through a configure. So their names end in the stamp of the text, and it keeps
+// none but through a text that it runs already. BIRD 2 does not forget, and has no stamp there.
+func Deaf(status, protocols string) (names []string) {
+	at := func(of string) time.Time {
+		_, text, _ := strings.Cut(status, of)
+		text, _, _ = strings.Cut(text, "\n")
+		at, _ := time.Parse(time.DateTime, strings.TrimSpace(text))
+		return at
+	}
+	now, read := at("Current server time is "), at("Last reconfiguration on ")
+	for line := range strings.Lines(protocols) {
+		// Name Proto Table State Since
+		f := strings.Fields(line)
+		if len(f) > 4 && f[1] == "Static" && f[3] == "up" && strings.HasPrefix(f[0], "site") &&
+			strings.Contains(f[0], "_") && before(f[4], read, now) {
+			names = append(names, f[0])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// before reports whether BIRD's time of a protocol is before another one for sure: of what is older
+// than 20 hours it has the date alone. It computes times anew whenever it says them.
+func before(since string, read, now time.Time) bool {
+	const inexact = 500 * time.Millisecond
+	if day, err := time.Parse(time.DateOnly, since); err == nil {
+		return !read.Before(day.AddDate(0, 0, 1))
+	}
+	at, err := time.Parse(time.DateTime, now.Format(time.DateOnly)+" "+since)
+	if at.After(now.Add(inexact)) {
+		at = at.AddDate(0, 0, -1)
+	}
+	return err == nil && at.Add(inexact).Before(read)
+}
+
+// Numbers returns the numbers that a version starts with: 2, 17 and 6 of "2.17.6+branch".
+// fmt.Sscanf would make the program 32 kB larger.
+func Numbers(version string) (n []int) {
+	for part := range strings.SplitSeq(version, ".") {
+		digits := part[:len(part)-len(strings.TrimLeft(part, "0123456789"))]
+		number, err := strconv.Atoi(digits)
+		if err != nil {
+			return n
+		}
+		if n = append(n, number); digits != part {
+			return n
+		}
+	}
+	return n
 }

@@ -5,16 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/plan"
 )
 
 // A Server is an iperf3 that serves one test on one address and ends, after the
@@ -157,4 +161,110 @@ func splitZero(raw []byte) []string {
 		out = append(out, string(part))
 	}
 	return out
+}
+
+// Limit is how long a server waits for, and serves, two tests in turn.
+func (r Request) Limit() time.Duration {
+	return 2*(time.Duration(r.Seconds)*time.Second+settleWait) + 10*time.Second
+}
+
+// Serve starts, on the peer, the servers for the two ways to it. It returns what
+// the tunnels cannot be served for, as results; those that are served are none.
+func (r Request) Serve(ctx context.Context, tunnels []plan.MeasureTunnel) []Result {
+	out := []Result{}
+	for _, t := range tunnels {
+		result := r.Planned(t)
+		outside, err := r.outside(t)
+		for _, s := range outside {
+			err = s.Serve(ctx)
+		}
+		if err != nil {
+			result.Outside.Throughput = failed(err, t.Peer)
+		}
+		if err := r.server(t.Address).Serve(ctx); err != nil {
+			result.Inside.Throughput = failed(err, t.Peer)
+		}
+		if result.rated() {
+			out = append(out, result)
+		}
+	}
+	return out
+}
+
+// Stop ends on the peer what Serve started there, if it still runs.
+func (r Request) Stop(ctx context.Context, tunnels []plan.MeasureTunnel) error {
+	var errs []error
+	for _, t := range tunnels {
+		servers, err := r.outside(t)
+		errs = append(errs, err)
+		for _, s := range append(servers, r.server(t.Address)) {
+			errs = append(errs, s.Stop(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Request) server(a netip.Addr) Server {
+	return Server{Address: a, Port: r.Port, Limit: r.Limit()}
+}
+
+// outside is the server for the way outside, or none when there is no such way.
+func (r Request) outside(t plan.MeasureTunnel) ([]Server, error) {
+	if !t.Endpoint.IsValid() {
+		return nil, nil
+	}
+	address, err := BindAddress(t.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return []Server{r.server(address)}, nil
+}
+
+// Listens reports whether a program listens on exactly this address and TCP port.
+// It reads the kernel's list (proc_net_tcp in the kernel's documentation): a
+// connection would be taken for the one test.
+func Listens(address netip.Addr, port int) bool {
+	const listen = "0A"
+	path := "/proc/net/tcp"
+	if address.Is6() {
+		path = "/proc/net/tcp6"
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	want := local(address, port)
+	for row := range strings.Lines(string(text)) {
+		f := strings.Fields(row)
+		if len(f) > 3 && f[1] == want && f[3] == listen {
+			return true
+		}
+	}
+	return false
+}
+
+// local is an address and port as the kernel's list has it: words of 32 bits, in
+// the byte order of the machine, which is little-endian wherever this runs.
+func local(address netip.Addr, port int) string {
+	var b strings.Builder
+	raw := address.AsSlice()
+	for ; len(raw) > 0; raw = raw[4:] {
+		fmt.Fprintf(&b, "%02X%02X%02X%02X", raw[3], raw[2], raw[1], raw[0])
+	}
+	fmt.Fprintf(&b, ":%04X", port)
+	return b.String()
+}
+
+// BindAddress is the address of this router at which packets to its endpoint
+// arrive: the endpoint itself, or when a cloud maps that one to one, the
+// address from which packets to the outside start.
+func BindAddress(endpoint netip.Addr) (netip.Addr, error) {
+	// Nothing is sent: a UDP socket that connects only asks for the route.
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(endpoint, 9)))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("route to the outside, to serve on: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	// To an own address, the source is that address.
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }

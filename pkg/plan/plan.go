@@ -261,3 +261,108 @@ type GateRemoved struct {
 	ID      int    `json:"id"`
 	HostKey string `json:"host_key,omitempty"` // as in GatePeer; empty: it had none
 }
+
+// Failover is for wgmesh-cloud failover: the cloud's route tables that this
+// router keeps pointed at itself, and the BFD sessions by which it knows when
+// to take those of another one. All lists are empty at a site that has no such
+// tables.
+type Failover struct {
+	Router   string            `json:"router"`
+	Cloud    string            `json:"cloud"`
+	Prefixes []netip.Prefix    `json:"prefixes"` // the routes: networks of the other sites
+	Tables   []string          `json:"tables"`   // of this router's zone
+	After    int               `json:"after"`    // milliseconds from BFD's word to acting on it
+	Peers    []FailoverPeer    `json:"peers"`
+	Partners []FailoverPartner `json:"partners"`
+}
+
+// String names it. A task gives all of it as it is.
+func (f Failover) String() string { return "the failover of " + f.Router }
+
+// A BFDSession is one as BIRD names it.
+type BFDSession struct {
+	Interface string     `json:"interface"`
+	Address   netip.Addr `json:"address"` // of the other end, inside the tunnel
+}
+
+// A FailoverPeer is a router of another site. We are well when one is in reach.
+type FailoverPeer struct {
+	Name string `json:"name"`
+	BFDSession
+}
+
+// A FailoverPartner is another router of this site.
+type FailoverPartner struct {
+	FailoverPeer
+	// Tables are those of its zone, of which it has the care while it is up.
+	Tables []string `json:"tables"`
+	// Before are the routers that go before this one when it needs somebody to
+	// stand in for it: those of its zone, then all others, by id.
+	Before []string `json:"before"`
+}
+
+// MaxID is the highest id whose first tunnel number is still a UDP port.
+const MaxID = 363
+
+// OutsideTable is the kernel's routing table of the ways that only the router's own packets
+// go, those of tunnels above all: the static routes that are Outside. A rule leads to it,
+// which is pkg/floor's.
+const OutsideTable = 157157
+
+// The ports on which BIRD listens on each router: BGP's of TCP (RFC 4271) and BFD's of UDP for
+// one hop (RFC 5881). With the mesh's configuration it does not on that of more hops.
+const (
+	BGPPort = 179
+	BFDPort = 3784
+)
+
+// Number returns the number of the tunnel between two routers. It depends on
+// their two ids alone, so it never moves when other routers come or go.
+// For a < b it is (b-1)(b-2)/2 + a: 1 for 1 and 2, then 2 and 3 for router 3.
+func Number(a, b int) int {
+	i, j := min(a, b), max(a, b)
+	return (j-1)*(j-2)/2 + i
+}
+
+// Other returns the id of the router at the other end of a router's tunnel of
+// that number, 0 when the router has no such tunnel.
+func Other(self, number int) int {
+	for id := 1; id <= MaxID; id++ {
+		if id != self && Number(self, id) == number {
+			return id
+		}
+	}
+	return 0
+}
+
+// Where everything of a router lies, unless an option says otherwise. What belongs to
+// BIRD itself is in pkg/birdc.
+const (
+	TunnelDirectory = "/etc/wireguard" // wg-quick's files
+	PrivateKeyFile  = TunnelDirectory + "/wgmesh.key"
+	SealingKeyFile  = TunnelDirectory + "/wgmesh.seal"
+	IdentityFile    = TunnelDirectory + "/wgmesh.id"
+	PSKDirectory    = TunnelDirectory + "/wgmesh-psk"
+	UndoDirectory   = TunnelDirectory + "/wgmesh-undo" // it holds keys
+	UndoJournal     = UndoDirectory + "/journal.json"  // there while a change waits for its confirmation
+	MSSFile         = TunnelDirectory + "/wgmesh.nft"
+
+	Directory    = "/etc/wgmesh" // the door, and what the programs read
+	JoinFile     = Directory + "/join.yml"
+	FailoverFile = Directory + "/failover.json"
+	ImageFile    = Directory + "/image" // as old as the image
+
+	// What a router runs by itself, and who brings it: the plays image and upgrade, and routes.
+	JoinProgram     = "/usr/local/bin/wgmesh"
+	JoinCloud       = "/usr/local/libexec/wgmesh-cloud"
+	FailoverProgram = "/usr/local/bin/wgmesh-cloud"
+	AnsibleBin      = "/opt/wgmesh/ansible/bin" // where the distribution's Ansible is too old
+
+	RunDirectory = "/run/wgmesh"
+	FailoverRun  = "/run/wgmesh-failover" // there while its daemon runs
+	// FailoverFails says which table it cannot move, and why, and FailoverRests of which nothing is
+	// left to do. They have a folder of their own, since FailoverRun is as old as the daemon
+	// (roles/routes/tasks/daemon.yml).
+	FailoverFails = FailoverRun + "/says/failure"
+	FailoverRests = FailoverRun + "/says/rests"
+)

@@ -1,11 +1,15 @@
 package sysctl
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -191,4 +195,113 @@ func sortedKeys[K ~string, V any](m map[K]V) []K {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// AtBoot reports whether the drop-in at Path keeps the profile of a router at the next boot, and
+// which files that are read later defeat it, or switch IPv6 off, which it does not set. IPv6 says
+// that the router forwards it.
+func (h Host) AtBoot(ipv6 bool) (kept bool, defeated []Defeat) {
+	own, err := h.readDropin(Path)
+	if err != nil {
+		return false, nil
+	}
+	want := Profile{IPv6: &ipv6}.with(own).Settings()
+	kept = true
+	for k, v := range want {
+		kept = kept && satisfies(k, own.sets[k], v)
+	}
+	others, err := h.readBoot(Path)
+	if err != nil {
+		return false, nil
+	}
+	maps.Copy(want, own.sets)
+	defeated = others.defeats(want)
+	for _, k := range []Key{prefixConf6 + "all/disable_ipv6", prefixConf6 + "default/disable_ipv6"} {
+		if value, by := others.last(k); ipv6 && value == "1" {
+			defeated = append(defeated, Defeat{Key: k.String(), Want: "0", Found: value, By: by})
+		}
+	}
+	return kept, defeated
+}
+
+// ifupdown are the files of Debian's ifup, which sets accept_ra of an interface that it brings up:
+// interfaces(5). What cannot be read sets nothing.
+func (h Host) ifupdown() []bootFile {
+	const main = "/etc/network/interfaces"
+	paths := []string{main}
+	entries, _ := os.ReadDir(h.path(main + ".d"))
+	for _, e := range entries {
+		paths = append(paths, main+".d/"+e.Name())
+	}
+	var files []bootFile
+	for _, path := range paths {
+		data, _ := os.ReadFile(h.path(path))
+		files = append(files, bootFile{
+			path: path, sets: parseInterfaces(string(data)),
+			late: "ifup does so whenever the interface comes up", mend: "write accept_ra 2 below that iface line",
+		})
+	}
+	return files
+}
+
+// parseInterfaces reads what the stanzas of interfaces(5) make of accept_ra.
+func parseInterfaces(text string) []assignment {
+	var out []assignment
+	var key Key // of the stanza; empty when it is not of IPv6
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) > 3 && f[0] == "iface":
+			key = ""
+			if f[2] == "inet6" {
+				key = Key(prefixConf6 + f[1] + suffixAccept)
+			}
+			if method := map[string]string{"dhcp": "1", "auto": "2"}[f[3]]; key != "" && method != "" {
+				out = append(out, assignment{key, method})
+			}
+		case len(f) > 1 && f[0] == "accept_ra" && key != "":
+			out = append(out, assignment{key, f[1]})
+		}
+	}
+	return out
+}
+
+// An assignment is one line of a file in the format of sysctl.d(5).
+type assignment struct {
+	key   Key
+	value string
+}
+
+// parseConf reads the explicit assignments of a sysctl.d(5) file in order.
+// Lines with a pattern are left out, because "keys for which an explicit
+// pattern exists will be excluded from any glob matching", whatever the order
+// of the files. So are lines that assign nothing.
+func parseConf(data []byte) []assignment {
+	var out []assignment
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, len(data)+1)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		name, value, found := strings.Cut(line, "=")
+		name = strings.TrimSpace(strings.TrimPrefix(name, "-"))
+		if !found || name == "" || strings.ContainsAny(name, "*?[") {
+			continue
+		}
+		out = append(out, assignment{key: canonical(ParseKey(name)), value: normal(value)})
+	}
+	return out
+}
+
+// canonical joins the two names of one parameter: writing
+// net.ipv4.conf.all.forwarding is writing net.ipv4.ip_forward
+// (net/ipv4/devinet.c: both lead to inet_forward_change).
+func canonical(k Key) Key {
+	k = Key(path.Clean(string(k)))
+	if k == prefixConf4+pseudoAll+"/forwarding" {
+		return keyForward4
+	}
+	return k
 }

@@ -2,6 +2,8 @@
 // of the inventory, and the files that make a host so. It is pure, as topology is.
 package profile
 
+import "slices"
+
 // Profile is one host's lab_host. The zero value is a tidy host: the lab gives it
 // its address, and nothing but the product's own packages is on it.
 type Profile struct {
@@ -133,3 +135,30 @@ const Cleartext = "lab"
 
 // Crypted is the same as /etc/shadow has it.
 const Crypted = "$6$lab$8Didkn.UcNG/jLg7V7QIVX8TXEUMaHiIjiDSTr0wAgIU0I3PLx3iJU9IWSsHB2a53VxKmQZAq1Hyy09qF/fXn1"
+
+// Installed lists the packages of Debian's that the host has besides those of the
+// router image. A bare host has not even these.
+func (p Profile) Installed(bare bool) []string {
+	out := slices.Clone(p.Packages)
+	add := func(is bool, names ...string) {
+		if is {
+			out = append(out, names...)
+		}
+	}
+	add(bare && (p.Forward == "docker" || p.Forward == "ufw" || p.NFTables || p.LANGateway), "nftables")
+	add(bare && len(p.WireGuard) > 0, "wireguard-tools", "wireguard-go")
+	add(bare && p.BGP == "bird", "bird2")
+	add(p.Forward == "docker-package", "docker.io", "iptables")
+	add(p.Forward == "ufw-package", "ufw", "iptables")
+	add(p.BGP == "frr", "frr")
+	switch p.Client {
+	case "netplan":
+		out = append(out, "netplan.io")
+	case "networkmanager":
+		out = append(out, "network-manager")
+	case "ifupdown":
+		out = append(out, "ifupdown", "isc-dhcp-client")
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
